@@ -1,0 +1,35 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Takes a Raspberry Pi from a NixOS flake to a running, proven machine.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The flake to work on (default: this repository)
+    #[arg(long, global = true, value_name = "REF")]
+    pub flake: Option<String>,
+    /// Print results as JSON, and events as JSON lines on stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the hosts of the flake that have an SD image or a deploy node
+    Hosts,
+    /// Build a host's SD image and print its path
+    SdImage(SdImage),
+}
+
+#[derive(Debug, Args)]
+pub struct SdImage {
+    /// The host, as `cargo xtask hosts` lists it
+    pub host: String,
+    /// Arguments passed on to `nix build`
+    #[arg(last = true, value_name = "NIX ARGS")]
+    pub nix_args: Vec<String>,
+}
+

@@ -1,0 +1,25 @@
+//! One file a command: gather, plan, show, act. Commands never call commands.
+
+mod hosts;
+mod sd_image;
+
+use anyhow::Result;
+
+use crate::cli::{Cli, Command};
+use crate::context::Context;
+use crate::process::Launcher;
+use crate::{nix, project, ui};
+
+/// Makes the context and runs the command that was asked for.
+pub fn run(cli: Cli) -> Result<()> {
+    let cx = Context {
+        flake: project::flake_ref(cli.flake.as_deref()),
+        json: cli.json,
+        launcher: nix::prefix::activate(Launcher::new(project::root()), &project::tools_dir()),
+        reporter: ui::reporter(cli.json),
+    };
+    match cli.command {
+        Command::Hosts => hosts::run(&cx),
+        Command::SdImage(args) => sd_image::run(&cx, &args),
+    }
+}

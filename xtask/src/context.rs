@@ -1,0 +1,24 @@
+//! What every command is handed: where the flake is, how children run, who renders.
+
+use crate::process::Launcher;
+use crate::ui::{Event, Reporter};
+
+/// The surroundings of a command, made once by `main`.
+pub struct Context {
+    /// The flake reference in Nix's form (`/path` or a URL).
+    pub flake: String,
+    /// Output for programs instead of people.
+    pub json: bool,
+    pub launcher: Launcher,
+    pub reporter: Box<dyn Reporter>,
+}
+
+impl Context {
+    pub fn note(&self, text: impl Into<String>) {
+        self.reporter.report(&Event::note(text));
+    }
+
+    pub fn warn(&self, text: impl Into<String>) {
+        self.reporter.report(&Event::warning(text));
+    }
+}

@@ -1,0 +1,29 @@
+//! `cargo xtask`: takes a Raspberry Pi from a NixOS flake to a running, proven machine.
+//!
+//! Data flows one way through each command: gather, plan, show, act. Imports do too:
+//! `commands` use the domains, the domains use `nix`, `process` and `ui`.
+
+pub mod cli;
+mod commands;
+mod context;
+pub mod failure;
+mod flake;
+mod nix;
+mod process;
+mod project;
+mod ui;
+
+use std::process::ExitCode;
+
+pub use cli::Cli;
+
+/// Runs the command line and returns the exit code; an error has been printed once.
+pub fn run(cli: Cli) -> ExitCode {
+    match commands::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui::error(&error);
+            failure::kind(&error).code().into()
+        }
+    }
+}

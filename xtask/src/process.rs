@@ -1,0 +1,211 @@
+//! The one door to subprocesses: argument vectors only, never a shell string.
+//!
+//! xshell serves short commands whose output is wanted whole; duct serves commands that run long,
+//! whose output is followed line by line or whose terminal is the user's.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::failure::Kind;
+
+/// How children are started: in which directory and with which changes to the environment.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    dir: PathBuf,
+    env: Vec<(OsString, OsString)>,
+}
+
+/// What a finished child left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The exit code; 128 + N for a child ended by signal N, as shells have it.
+    pub code: i32,
+    pub stdout: String,
+    /// Empty where stderr was followed line by line or belonged to the terminal.
+    pub stderr: String,
+}
+
+impl Output {
+    pub fn success(&self) -> bool {
+        self.code == 0
+    }
+}
+
+impl From<std::process::Output> for Output {
+    fn from(raw: std::process::Output) -> Self {
+        use std::os::unix::process::ExitStatusExt;
+        let code = raw.status.code().unwrap_or_else(|| 128 + raw.status.signal().unwrap_or(0));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code, stdout: text(&raw.stdout), stderr: text(&raw.stderr) }
+    }
+}
+
+impl Launcher {
+    /// Children run in `dir` with the environment of this process.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), env: Vec::new() }
+    }
+
+    /// The same launcher with one more environment variable.
+    #[must_use]
+    pub fn with_env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// The same launcher with `dir` in front of the `PATH` of its children.
+    #[must_use]
+    pub fn with_path_front(self, dir: &Path) -> Self {
+        let old = self.env("PATH").unwrap_or_default();
+        let mut path = dir.as_os_str().to_owned();
+        if !old.is_empty() {
+            path.push(":");
+            path.push(old);
+        }
+        self.with_env("PATH", path)
+    }
+
+    /// The same launcher for another working directory.
+    #[must_use]
+    pub fn in_dir(&self, dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), env: self.env.clone() }
+    }
+
+    /// The value a child will see for the variable `name`.
+    pub fn env(&self, name: &str) -> Option<OsString> {
+        let own = self.env.iter().rev().find(|(key, _)| key == name);
+        own.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name))
+    }
+
+    /// Where `program` is found on the `PATH` of the children.
+    pub fn which(&self, program: &str) -> Option<PathBuf> {
+        let path = self.env("PATH")?;
+        std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| is_executable(file))
+    }
+
+    /// Runs a short command to its end. Its stdin is empty; stdout and stderr are returned whole.
+    /// An exit code other than 0 is no error here: the caller reads it.
+    pub fn capture<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<Output> {
+        let shell = xshell::Shell::new().context("starting a command")?;
+        shell.change_dir(&self.dir);
+        let command = xshell::Cmd::new(&shell, program).args(args).envs(self.env.iter().cloned());
+        let raw = command.quiet().ignore_status().output();
+        raw.map(Output::from).with_context(|| format!("running {program}"))
+    }
+
+    /// Like [`Self::capture`], and an exit code other than 0 is an error that ends in the child's stderr.
+    pub fn read<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<String> {
+        let output = self.capture(program, args)?;
+        if output.success() {
+            return Ok(output.stdout);
+        }
+        let words = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect::<Vec<_>>().join(" ");
+        let (code, stderr) = (output.code, output.stderr.trim());
+        Err(Kind::Other.error(format!("{program} {words} failed with exit code {code}: {stderr}")))
+    }
+
+    /// Runs a long command. Its stdin is empty, each line of its stderr goes to `on_line` as it
+    /// comes, and its stdout is returned.
+    pub fn follow<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        args: &[S],
+        mut on_line: impl FnMut(&str),
+    ) -> Result<Output> {
+        let (lines, sink) = std::io::pipe().context("making a pipe")?;
+        let command = self.duct(program, args).stdin_null().stdout_capture().stderr_file(sink);
+        let child = command.start().with_context(|| format!("running {program}"))?;
+        // The expression holds the writing end of the pipe; without this the reader never sees the end.
+        drop(command);
+        for_each_line(lines, &mut on_line).with_context(|| format!("reading the messages of {program}"))?;
+        let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
+        Ok(Output::from(raw))
+    }
+
+    /// Runs a command that is handed `input` on its stdin, and whose stdout is followed line by line.
+    /// Its stderr is the terminal's. The stdin stays open until the command has ended or `on_line`
+    /// has failed, so that the child can tell from its end that nobody listens any more.
+    pub fn converse<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        args: &[S],
+        input: &[u8],
+        mut on_line: impl FnMut(&str) -> Result<()>,
+    ) -> Result<i32> {
+        let (stdin, mut feed) = std::io::pipe().context("making a pipe")?;
+        let (lines, sink) = std::io::pipe().context("making a pipe")?;
+        let command = self.duct(program, args).stdin_file(stdin).stdout_file(sink);
+        let child = command.start().with_context(|| format!("running {program}"))?;
+        drop(command);
+        feed.write_all(input).with_context(|| format!("handing {program} its input"))?;
+        for line in BufReader::new(lines).lines() {
+            on_line(&line.with_context(|| format!("reading the output of {program}"))?)?;
+        }
+        let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
+        drop(feed);
+        Ok(Output::from(raw).code)
+    }
+
+    /// Runs a command on the user's own terminal: all three streams are inherited. Returns its exit code.
+    pub fn interact<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<i32> {
+        let raw = self.duct(program, args).run().with_context(|| format!("running {program}"))?;
+        Ok(Output::from(raw).code)
+    }
+
+    fn duct<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> duct::Expression {
+        let args = args.iter().map(|arg| arg.as_ref().to_owned()).collect::<Vec<_>>();
+        let command = duct::cmd(program, args).dir(&self.dir).unchecked();
+        self.env.iter().fold(command, |command, (name, value)| command.env(name, value))
+    }
+}
+
+/// Hands each line of `source` to `on_line`; bytes that are no UTF-8 are replaced.
+fn for_each_line(source: impl Read, on_line: &mut impl FnMut(&str)) -> std::io::Result<()> {
+    let mut source = BufReader::new(source);
+    let mut line = Vec::new();
+    while source.read_until(b'\n', &mut line)? > 0 {
+        on_line(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
+        line.clear();
+    }
+    Ok(())
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_followed_to_its_end() {
+        let launcher = Launcher::new("/").with_env("WORD", "seen");
+        let mut lines = Vec::new();
+        let script = "echo one >&2; echo $WORD; echo two >&2; exit 3";
+        let output = launcher.follow("sh", &["-c", script], |line| lines.push(line.to_owned())).unwrap();
+        assert_eq!((output.code, output.stdout.as_str()), (3, "seen\n"));
+        assert_eq!(lines, ["one", "two"]);
+    }
+
+    #[test]
+    fn a_conversation_feeds_and_listens() {
+        let mut lines = Vec::new();
+        let keep = |line: &str| {
+            lines.push(line.to_owned());
+            Ok(())
+        };
+        let code = Launcher::new("/").converse("head", &["-n1"], b"hello\n", keep).unwrap();
+        assert_eq!((code, lines), (0, vec!["hello".to_owned()]));
+    }
+
+    #[test]
+    fn a_failing_command_says_why() {
+        let error = Launcher::new("/").read("sh", &["-c", "echo bad >&2; exit 7"]).unwrap_err();
+        assert_eq!(error.to_string(), "sh -c echo bad >&2; exit 7 failed with exit code 7: bad");
+        assert!(Launcher::new("/").capture("no-such-program", &[""; 0]).is_err());
+    }
+}

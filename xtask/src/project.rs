@@ -1,0 +1,46 @@
+//! Where things are: the repository, its state folder, and the tools the project installed for itself.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// The repository this tool was built from: the flake that is used when no other is named.
+pub fn root() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
+}
+
+/// State that belongs to this checkout and never to git: receipts, known hosts, staged builds.
+pub fn state_dir() -> PathBuf {
+    root().join(".xtask")
+}
+
+/// What `setup` installs for the user, shared by all checkouts. `XTASK_TOOLS` names another place.
+pub fn tools_dir() -> PathBuf {
+    let own = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data = || own("XDG_DATA_HOME").or_else(|| own("HOME").map(|home| home.join(".local/share")));
+    own("XTASK_TOOLS").unwrap_or_else(|| data().unwrap_or_else(state_dir).join("nixos-pi-xtask"))
+}
+
+/// The flake reference in the form Nix wants: a path is made absolute, so that a child's directory
+/// does not matter; everything else is passed through.
+pub fn flake_ref(given: Option<&str>) -> String {
+    let Some(given) = given else { return root().display().to_string() };
+    let is_path = given.starts_with(['.', '/']) || Path::new(given).join("flake.nix").exists();
+    match std::path::absolute(OsStr::new(given)) {
+        Ok(path) if is_path => path.display().to_string(),
+        _ => given.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flake_references() {
+        assert_eq!(flake_ref(None), root().display().to_string());
+        assert_eq!(flake_ref(Some("/etc/nixos")), "/etc/nixos");
+        assert_eq!(flake_ref(Some("github:owner/name")), "github:owner/name");
+        assert!(flake_ref(Some("./here")).starts_with('/'));
+    }
+}

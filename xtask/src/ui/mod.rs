@@ -1,0 +1,25 @@
+//! Everything that reaches the user: events as bars, plain lines or JSON, tables, prompts, sizes.
+
+mod bars;
+mod event;
+mod prompt;
+mod size;
+mod table;
+
+pub use bars::{Bars, JsonLines, Plain, reporter};
+pub use event::{Event, Reporter};
+pub use prompt::{Prompt, on_terminal};
+pub use size::{Bytes, parse_bytes};
+pub use table::Table;
+
+use std::io::Write;
+
+/// Writes one line of the result to stdout. A closed pipe (`| head`) ends the output quietly.
+pub fn result(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Writes the one line in which an error is reported.
+pub fn error(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+}

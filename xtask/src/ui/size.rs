@@ -1,0 +1,49 @@
+//! Sizes as people write them.
+
+use std::fmt;
+
+use anyhow::Result;
+
+use crate::failure::Kind;
+
+const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// A number of bytes, shown in the largest binary unit that fits: `640.0 MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    #[expect(clippy::cast_precision_loss, reason = "one decimal for people")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match UNITS.iter().find(|(_, unit)| self.0 >= *unit && *unit > 1) {
+            Some((name, unit)) => write!(f, "{:.1} {name}", self.0 as f64 / *unit as f64),
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}
+
+/// Reads `640MiB`, `31 GiB`, `512KiB`, `1000B` or a bare number of bytes.
+pub fn parse_bytes(text: &str) -> Result<u64> {
+    let wrong = || Kind::Usage.error(format!("'{text}' is not a size: write bytes, or a number with KiB, MiB or GiB"));
+    let suffix = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
+    let (number, unit) = suffix.unwrap_or((text, 1));
+    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_in_and_out() {
+        for (text, bytes) in [("640MiB", 640 << 20), ("31 GiB", 31 << 30), ("512KiB", 524_288), ("7", 7), ("9B", 9)] {
+            assert_eq!(parse_bytes(text).unwrap(), bytes, "{text}");
+        }
+        for text in ["", "MiB", "-1", "1.5GiB", "12MB", "99999999999GiB"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+        assert_eq!(Bytes(1536).to_string(), "1.5 KiB");
+        assert_eq!(Bytes(12).to_string(), "12 B");
+    }
+}
