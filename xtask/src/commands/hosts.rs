@@ -1,0 +1,31 @@
+//! `hosts`: what the flake offers.
+
+use anyhow::{Context as _, Result};
+
+use crate::context::Context;
+use crate::flake::{Catalogue, Host};
+use crate::{nix, ui};
+
+pub fn run(cx: &Context) -> Result<()> {
+    nix::require(&cx.launcher)?;
+    let catalogue = Catalogue::load(&cx.launcher, &cx.flake)?;
+    let hosts = catalogue.hosts().collect::<Vec<_>>();
+    if cx.json {
+        ui::result(&serde_json::to_string(&hosts).context("writing the hosts as JSON")?);
+        return Ok(());
+    }
+    if hosts.is_empty() {
+        cx.warn(format!("{} has no host with an image or a deploy node", cx.flake));
+    }
+    ui::result(&table(&hosts).to_string());
+    Ok(())
+}
+
+fn table(hosts: &[&Host]) -> ui::Table {
+    let mut table = ui::Table::new(&["HOST", "SD IMAGE", "DEPLOY"]);
+    for host in hosts {
+        let image = if host.image_systems.is_empty() { "-".to_owned() } else { host.image_systems.join(", ") };
+        table.row([host.name.clone(), image, if host.deploy_node { "yes" } else { "-" }.to_owned()]);
+    }
+    table
+}

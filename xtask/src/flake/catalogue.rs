@@ -1,0 +1,160 @@
+//! The hosts of a flake, found by a ladder that works with every Nix and survives broken siblings.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::inventory::{self, Packages};
+use super::suggest;
+use crate::failure::Kind;
+use crate::nix;
+use crate::process::Launcher;
+
+/// The suffix of the package that is a host's SD image.
+const IMAGE_SUFFIX: &str = "-sdImage";
+
+/// A host that has an image, a deploy node, or both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Host {
+    pub name: String,
+    /// The systems for which the flake has a package that assembles the image.
+    pub image_systems: Vec<String>,
+    /// Whether `deploy.nodes` has the host.
+    pub deploy_node: bool,
+}
+
+/// All hosts of a flake, by name.
+#[derive(Debug)]
+pub struct Catalogue {
+    flake: String,
+    hosts: BTreeMap<String, Host>,
+}
+
+impl Catalogue {
+    /// Asks Nix: the inventory of the flake first, names by evaluation where it leaves them out.
+    /// An error is that of the evaluation, which says more about a flake that is broken as a whole.
+    pub fn load(launcher: &Launcher, flake: &str) -> Result<Self> {
+        let show = nix::flake_show(launcher, flake).ok();
+        let packages = match show.as_ref().and_then(inventory::packages).filter(has_images) {
+            Some(packages) => packages,
+            None => Self::packages_by_name(launcher, flake, show.as_ref())?,
+        };
+        let deploys = show.as_ref().is_none_or(|show| inventory::has_output(show, "deploy"));
+        let nodes = if deploys { Self::nodes(launcher, flake)? } else { Vec::new() };
+        Ok(Self::new(flake, &packages, &nodes))
+    }
+
+    fn new(flake: &str, packages: &Packages, nodes: &[String]) -> Self {
+        let mut hosts = BTreeMap::<String, Host>::new();
+        for (system, names) in packages {
+            for name in names.iter().filter_map(|name| name.strip_suffix(IMAGE_SUFFIX)) {
+                hosts.entry(name.to_owned()).or_default().image_systems.push(system.clone());
+            }
+        }
+        for name in nodes {
+            hosts.entry(name.clone()).or_default().deploy_node = true;
+        }
+        hosts.iter_mut().for_each(|(name, host)| host.name.clone_from(name));
+        Self { flake: flake.to_owned(), hosts }
+    }
+
+    /// A flake without the output `packages` has no images, which is no error.
+    fn packages_by_name(launcher: &Launcher, flake: &str, show: Option<&Value>) -> Result<Packages> {
+        if show.is_some_and(|show| !inventory::has_output(show, "packages")) {
+            return Ok(Packages::new());
+        }
+        let apply = "builtins.mapAttrs (_: builtins.attrNames)";
+        Ok(inventory::packages_from_names(&nix::eval_attr_names(launcher, flake, "packages", apply)?))
+    }
+
+    fn nodes(launcher: &Launcher, flake: &str) -> Result<Vec<String>> {
+        let apply = "deploy: builtins.attrNames (deploy.nodes or { })";
+        match nix::eval_attr_names(launcher, flake, "deploy", apply) {
+            Ok(names) => Ok(inventory::strings(&names)),
+            Err(error) if error.to_string().contains("does not provide attribute") => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The hosts, by name.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.values()
+    }
+
+    /// The host called `name`; otherwise an error that lists the hosts there are.
+    pub fn host(&self, name: &str) -> Result<&Host> {
+        self.hosts.get(name).ok_or_else(|| Kind::Usage.error(self.unknown(name)))
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        if self.hosts.is_empty() {
+            return format!("{} has no hosts: it needs packages.<system>.<host>{IMAGE_SUFFIX} or deploy.nodes.<host>", self.flake);
+        }
+        let names = self.hosts.keys().map(String::as_str);
+        let hint = suggest::nearest(name, names.clone()).map(|near| format!("; did you mean '{near}'?"));
+        let all = names.collect::<Vec<_>>().join(", ");
+        format!("{} has no host '{name}'{} (hosts: {all})", self.flake, hint.unwrap_or_default())
+    }
+}
+
+impl Host {
+    /// The system whose package is built on a machine of system `here`: its own where the flake has
+    /// one, since that assembles without emulation, and otherwise `aarch64-linux`.
+    pub fn image_system(&self, here: &str) -> Result<&str> {
+        let has = |system: &str| self.image_systems.iter().find(|known| *known == system);
+        let any = || self.image_systems.first();
+        let none = || Kind::Usage.error(format!("host '{}' has no SD image, only a deploy node", self.name));
+        has(here).or_else(|| has("aarch64-linux")).or_else(any).map(String::as_str).ok_or_else(none)
+    }
+
+    /// The installable of the image. It is the whole attribute path: on a machine of another system
+    /// Nix does not find `packages.aarch64-linux.X` by the short name `X`.
+    pub fn image_installable(&self, flake: &str, system: &str) -> String {
+        format!("{flake}#packages.{system}.{}{IMAGE_SUFFIX}", self.name)
+    }
+}
+
+fn has_images(packages: &Packages) -> bool {
+    packages.values().flatten().any(|name| name.ends_with(IMAGE_SUFFIX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalogue() -> Catalogue {
+        let names = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let packages = Packages::from([
+            ("aarch64-linux".into(), names(&["stinky-sdImage", "hello"])),
+            ("x86_64-linux".into(), names(&["stinky-sdImage"])),
+        ]);
+        Catalogue::new("F", &packages, &names(&["server", "stinky"]))
+    }
+
+    #[test]
+    fn hosts_are_joined_from_images_and_nodes() {
+        let catalogue = catalogue();
+        let hosts = catalogue.hosts().map(|host| (host.name.as_str(), host.image_systems.len(), host.deploy_node));
+        assert_eq!(hosts.collect::<Vec<_>>(), [("server", 0, true), ("stinky", 2, true)]);
+    }
+
+    #[test]
+    fn unknown_hosts_are_named_with_a_hint() {
+        let error = catalogue().host("stinkey").unwrap_err().to_string();
+        assert_eq!(error, "F has no host 'stinkey'; did you mean 'stinky'? (hosts: server, stinky)");
+        let error = catalogue().host("zebra").unwrap_err().to_string();
+        assert_eq!(error, "F has no host 'zebra' (hosts: server, stinky)");
+    }
+
+    #[test]
+    fn the_native_package_is_preferred() {
+        let catalogue = catalogue();
+        let stinky = catalogue.host("stinky").unwrap();
+        assert_eq!(stinky.image_system("x86_64-linux").unwrap(), "x86_64-linux");
+        assert_eq!(stinky.image_system("riscv64-linux").unwrap(), "aarch64-linux");
+        assert_eq!(stinky.image_installable("F", "aarch64-linux"), "F#packages.aarch64-linux.stinky-sdImage");
+        assert!(catalogue.host("server").unwrap().image_system("x86_64-linux").is_err());
+    }
+}

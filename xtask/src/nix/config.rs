@@ -1,0 +1,66 @@
+//! The settings of Nix that decide what can be built here.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{FEATURES, System, Version};
+use crate::process::Launcher;
+
+/// What `nix config show --json` says about platforms and builders.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    pub system: System,
+    pub extra_platforms: Vec<System>,
+    /// The raw `builders` setting; `@FILE` names a machines file, which may be absent.
+    pub builders: String,
+    /// Whether builds run in a sandbox (`true` or `relaxed`).
+    pub sandbox: bool,
+}
+
+impl Config {
+    /// Asks Nix. The command had another name before 2.20.
+    pub fn load(launcher: &Launcher, version: Version) -> Result<Self> {
+        let renamed = Version { major: 2, minor: 20 };
+        let words: &[&str] = if version >= renamed { &["config", "show"] } else { &["show-config"] };
+        let args = [&FEATURES[..], words, &["--json"]].concat();
+        Self::parse(&launcher.read("nix", &args)?)
+    }
+
+    /// Reads the JSON; a setting that is missing counts as empty.
+    pub fn parse(json: &str) -> Result<Self> {
+        let settings: Value = serde_json::from_str(json).context("reading the settings of nix")?;
+        let value = |name: &str| settings[name]["value"].clone();
+        let text = |name: &str| value(name).as_str().unwrap_or_default().to_owned();
+        let platforms = value("extra-platforms");
+        let names = platforms.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let sandbox = !matches!(value("sandbox"), Value::Bool(false)) && text("sandbox") != "false";
+        Ok(Self {
+            system: text("system"),
+            extra_platforms: names.map(str::to_owned).collect(),
+            builders: text("builders"),
+            sandbox,
+        })
+    }
+
+    /// Whether Nix would build for `system` on this machine. It is a promise: Nix does not look
+    /// whether the kernel can run such programs.
+    pub fn promises(&self, system: &str) -> bool {
+        self.system == system || self.extra_platforms.iter().any(|platform| platform == system)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings() {
+        let json = r#"{"system":{"value":"x86_64-linux"},"extra-platforms":{"value":["aarch64-linux"]},
+            "builders":{"value":"@/etc/nix/machines"},"sandbox":{"value":"false"}}"#;
+        let config = Config::parse(json).unwrap();
+        assert!(config.promises("aarch64-linux") && config.promises("x86_64-linux"));
+        assert!(!config.promises("riscv64-linux"));
+        assert_eq!((config.builders.as_str(), config.sandbox), ("@/etc/nix/machines", false));
+        assert!(Config::parse("{").is_err());
+    }
+}

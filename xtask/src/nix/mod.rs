@@ -1,0 +1,25 @@
+//! Nix on the command line: every argument vector, its configuration, events and errors.
+
+mod build;
+mod config;
+mod error;
+mod events;
+pub mod prefix;
+mod query;
+mod version;
+
+pub use build::{Built, build};
+pub use config::Config;
+pub use query::{eval_attr_names, eval_json, flake_show};
+pub use version::{MINIMUM, Version, require};
+
+/// Switches on what flakes need, whatever the user's nix.conf says.
+pub(crate) const FEATURES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
+
+/// A Nix system double, such as `aarch64-linux`.
+pub type System = String;
+
+/// The system double of the machine this tool runs on.
+pub fn this_system() -> System {
+    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+}
