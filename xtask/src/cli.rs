@@ -20,6 +20,8 @@ pub struct Cli {
 pub enum Command {
     /// List the hosts of the flake that have an SD image or a deploy node
     Hosts,
+    /// Say whether this machine can build images, and if not, what is missing
+    Doctor,
     /// Build a host's SD image and print its path
     SdImage(SdImage),
 }
@@ -32,4 +34,3 @@ pub struct SdImage {
     #[arg(last = true, value_name = "NIX ARGS")]
     pub nix_args: Vec<String>,
 }
-

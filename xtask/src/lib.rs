@@ -6,8 +6,10 @@
 pub mod cli;
 mod commands;
 mod context;
+mod emulation;
 pub mod failure;
 mod flake;
+mod image;
 mod nix;
 mod process;
 mod project;

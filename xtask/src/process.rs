@@ -4,7 +4,7 @@
 //! whose output is followed line by line or whose terminal is the user's.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -68,12 +68,6 @@ impl Launcher {
         self.with_env("PATH", path)
     }
 
-    /// The same launcher for another working directory.
-    #[must_use]
-    pub fn in_dir(&self, dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), env: self.env.clone() }
-    }
-
     /// The value a child will see for the variable `name`.
     pub fn env(&self, name: &str) -> Option<OsString> {
         let own = self.env.iter().rev().find(|(key, _)| key == name);
@@ -91,7 +85,7 @@ impl Launcher {
     pub fn capture<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<Output> {
         let shell = xshell::Shell::new().context("starting a command")?;
         shell.change_dir(&self.dir);
-        let command = xshell::Cmd::new(&shell, program).args(args).envs(self.env.iter().cloned());
+        let command = xshell::cmd!(shell, "{program} {args...}").envs(self.env.iter().cloned());
         let raw = command.quiet().ignore_status().output();
         raw.map(Output::from).with_context(|| format!("running {program}"))
     }
@@ -123,36 +117,6 @@ impl Launcher {
         for_each_line(lines, &mut on_line).with_context(|| format!("reading the messages of {program}"))?;
         let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
         Ok(Output::from(raw))
-    }
-
-    /// Runs a command that is handed `input` on its stdin, and whose stdout is followed line by line.
-    /// Its stderr is the terminal's. The stdin stays open until the command has ended or `on_line`
-    /// has failed, so that the child can tell from its end that nobody listens any more.
-    pub fn converse<S: AsRef<OsStr>>(
-        &self,
-        program: &str,
-        args: &[S],
-        input: &[u8],
-        mut on_line: impl FnMut(&str) -> Result<()>,
-    ) -> Result<i32> {
-        let (stdin, mut feed) = std::io::pipe().context("making a pipe")?;
-        let (lines, sink) = std::io::pipe().context("making a pipe")?;
-        let command = self.duct(program, args).stdin_file(stdin).stdout_file(sink);
-        let child = command.start().with_context(|| format!("running {program}"))?;
-        drop(command);
-        feed.write_all(input).with_context(|| format!("handing {program} its input"))?;
-        for line in BufReader::new(lines).lines() {
-            on_line(&line.with_context(|| format!("reading the output of {program}"))?)?;
-        }
-        let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
-        drop(feed);
-        Ok(Output::from(raw).code)
-    }
-
-    /// Runs a command on the user's own terminal: all three streams are inherited. Returns its exit code.
-    pub fn interact<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<i32> {
-        let raw = self.duct(program, args).run().with_context(|| format!("running {program}"))?;
-        Ok(Output::from(raw).code)
     }
 
     fn duct<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> duct::Expression {
@@ -189,17 +153,6 @@ mod tests {
         let output = launcher.follow("sh", &["-c", script], |line| lines.push(line.to_owned())).unwrap();
         assert_eq!((output.code, output.stdout.as_str()), (3, "seen\n"));
         assert_eq!(lines, ["one", "two"]);
-    }
-
-    #[test]
-    fn a_conversation_feeds_and_listens() {
-        let mut lines = Vec::new();
-        let keep = |line: &str| {
-            lines.push(line.to_owned());
-            Ok(())
-        };
-        let code = Launcher::new("/").converse("head", &["-n1"], b"hello\n", keep).unwrap();
-        assert_eq!((code, lines), (0, vec!["hello".to_owned()]));
     }
 
     #[test]

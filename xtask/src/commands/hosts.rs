@@ -24,7 +24,8 @@ pub fn run(cx: &Context) -> Result<()> {
 fn table(hosts: &[&Host]) -> ui::Table {
     let mut table = ui::Table::new(&["HOST", "SD IMAGE", "DEPLOY"]);
     for host in hosts {
-        let image = if host.image_systems.is_empty() { "-".to_owned() } else { host.image_systems.join(", ") };
+        let image =
+            if host.image_systems.is_empty() { "-".to_owned() } else { host.image_systems.join(", ") };
         table.row([host.name.clone(), image, if host.deploy_node { "yes" } else { "-" }.to_owned()]);
     }
     table

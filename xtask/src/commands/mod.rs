@@ -1,5 +1,6 @@
 //! One file a command: gather, plan, show, act. Commands never call commands.
 
+mod doctor;
 mod hosts;
 mod sd_image;
 
@@ -19,6 +20,7 @@ pub fn run(cli: Cli) -> Result<()> {
         reporter: ui::reporter(cli.json),
     };
     match cli.command {
+        Command::Doctor => doctor::run(&cx),
         Command::Hosts => hosts::run(&cx),
         Command::SdImage(args) => sd_image::run(&cx, &args),
     }

@@ -90,7 +90,10 @@ impl Catalogue {
 
     fn unknown(&self, name: &str) -> String {
         if self.hosts.is_empty() {
-            return format!("{} has no hosts: it needs packages.<system>.<host>{IMAGE_SUFFIX} or deploy.nodes.<host>", self.flake);
+            return format!(
+                "{} has no hosts: it needs packages.<system>.<host>{IMAGE_SUFFIX} or deploy.nodes.<host>",
+                self.flake
+            );
         }
         let names = self.hosts.keys().map(String::as_str);
         let hint = suggest::nearest(name, names.clone()).map(|near| format!("; did you mean '{near}'?"));
@@ -136,7 +139,8 @@ mod tests {
     #[test]
     fn hosts_are_joined_from_images_and_nodes() {
         let catalogue = catalogue();
-        let hosts = catalogue.hosts().map(|host| (host.name.as_str(), host.image_systems.len(), host.deploy_node));
+        let hosts =
+            catalogue.hosts().map(|host| (host.name.as_str(), host.image_systems.len(), host.deploy_node));
         assert_eq!(hosts.collect::<Vec<_>>(), [("server", 0, true), ("stinky", 2, true)]);
     }
 

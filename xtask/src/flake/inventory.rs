@@ -55,9 +55,11 @@ mod tests {
     #[test]
     fn both_versions() {
         let v1 = json!({"packages": {"aarch64-linux": {"stinky-sdImage": {}}, "x86_64-linux": {"hello": {"type": "derivation"}}}});
-        let expected = packages_from_names(&json!({"aarch64-linux": ["stinky-sdImage"], "x86_64-linux": ["hello"]}));
+        let expected =
+            packages_from_names(&json!({"aarch64-linux": ["stinky-sdImage"], "x86_64-linux": ["hello"]}));
         assert_eq!(packages(&v1), Some(expected.clone()));
-        let children = |list: Value| json!({"version": 2, "inventory": {"packages": {"output": {"children": list}}}});
+        let children =
+            |list: Value| json!({"version": 2, "inventory": {"packages": {"output": {"children": list}}}});
         let whole = json!({"aarch64-linux": {"children": {"stinky-sdImage": {}}}, "x86_64-linux": {"children": {"hello": {}}}});
         assert_eq!(packages(&children(whole)), Some(expected));
         let filtered = json!({"aarch64-linux": {"filtered": true}, "x86_64-linux": {"children": {}}});

@@ -3,7 +3,10 @@
 /// The name nearest to `given`, if it is near enough to be a slip of the finger.
 pub fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let scored = names.map(|name| (distance(given, name), name));
-    scored.filter(|(distance, name)| *distance <= name.len().max(given.len()).div_ceil(3)).min().map(|(_, name)| name)
+    scored
+        .filter(|(distance, name)| *distance <= name.len().max(given.len()).div_ceil(3))
+        .min()
+        .map(|(_, name)| name)
 }
 
 /// The number of insertions, deletions and replacements that make `a` into `b` (Levenshtein).
@@ -28,9 +31,12 @@ mod tests {
     #[test]
     fn slips_are_recognised() {
         let names = ["stinky", "zippy"];
-        for (given, expected) in
-            [("stinkey", Some("stinky")), ("stniky", Some("stinky")), ("zipy", Some("zippy")), ("octopus", None)]
-        {
+        for (given, expected) in [
+            ("stinkey", Some("stinky")),
+            ("stniky", Some("stinky")),
+            ("zipy", Some("zippy")),
+            ("octopus", None),
+        ] {
             assert_eq!(nearest(given, names.into_iter()), expected, "{given}");
         }
         assert_eq!(distance("", "abc"), 3);

@@ -24,7 +24,12 @@ pub struct Built {
 
 /// Builds `installable` without a result link and reports what goes on. `extra` goes to Nix as it is.
 /// A failure ends with the last lines of the builder's log.
-pub fn build(launcher: &Launcher, installable: &str, extra: &[String], reporter: &dyn Reporter) -> Result<Built> {
+pub fn build(
+    launcher: &Launcher,
+    installable: &str,
+    extra: &[String],
+    reporter: &dyn Reporter,
+) -> Result<Built> {
     let fixed = ["build", "--json", "--no-link", "--log-format", "internal-json", installable];
     let fixed = FEATURES.iter().chain(&fixed).map(ToString::to_string);
     let args = fixed.chain(extra.iter().cloned()).collect::<Vec<_>>();

@@ -14,19 +14,52 @@ const RULES: [Rule; 14] = [
         pattern: "is disabled; add '--extra-experimental-features",
         remedy: "nix refuses flakes: add `experimental-features = nix-command flakes` to nix.conf",
     },
-    Rule { pattern: "could not find a flake.nix file", remedy: "there is no flake there: name one with --flake" },
+    Rule {
+        pattern: "could not find a flake.nix file",
+        remedy: "there is no flake there: name one with --flake",
+    },
     Rule { pattern: "is not part of a flake", remedy: "there is no flake there: name one with --flake" },
-    Rule { pattern: "does not contain a '/flake.nix' file", remedy: "there is no flake there: name one with --flake" },
-    Rule { pattern: "is not tracked by Git", remedy: "nix sees only files that git tracks: `git add` the file" },
-    Rule { pattern: "flake.nix' does not exist", remedy: "nix sees only files that git tracks: `git add` the file" },
+    Rule {
+        pattern: "does not contain a '/flake.nix' file",
+        remedy: "there is no flake there: name one with --flake",
+    },
+    Rule {
+        pattern: "is not tracked by Git",
+        remedy: "nix sees only files that git tracks: `git add` the file",
+    },
+    Rule {
+        pattern: "flake.nix' does not exist",
+        remedy: "nix sees only files that git tracks: `git add` the file",
+    },
     // 2.26, where only the store path of the copied source is named.
-    Rule { pattern: "-source/", remedy: "if a file is said to be missing, `git add` it: nix sees only files that git tracks" },
-    Rule { pattern: "is not owned by current user", remedy: "the repository belongs to another user: see git's safe.directory" },
-    Rule { pattern: "Exec format error", remedy: "this machine cannot run the host's programs: `cargo xtask doctor` says why" },
-    Rule { pattern: "but I am a '", remedy: "this machine cannot build for that system: `cargo xtask doctor` says why" },
-    Rule { pattern: "required system or feature not available", remedy: "this machine cannot build for that system: `cargo xtask doctor` says why" },
-    Rule { pattern: "platform mismatch", remedy: "this machine cannot build for that system: `cargo xtask doctor` says why" },
-    Rule { pattern: "cached failure of attribute", remedy: "an earlier failure was remembered: again with `-- --no-eval-cache`" },
+    Rule {
+        pattern: "-source/",
+        remedy: "if a file is said to be missing, `git add` it: nix sees only files that git tracks",
+    },
+    Rule {
+        pattern: "is not owned by current user",
+        remedy: "the repository belongs to another user: see git's safe.directory",
+    },
+    Rule {
+        pattern: "Exec format error",
+        remedy: "this machine cannot run the host's programs: `cargo xtask doctor` says why",
+    },
+    Rule {
+        pattern: "but I am a '",
+        remedy: "this machine cannot build for that system: `cargo xtask doctor` says why",
+    },
+    Rule {
+        pattern: "required system or feature not available",
+        remedy: "this machine cannot build for that system: `cargo xtask doctor` says why",
+    },
+    Rule {
+        pattern: "platform mismatch",
+        remedy: "this machine cannot build for that system: `cargo xtask doctor` says why",
+    },
+    Rule {
+        pattern: "cached failure of attribute",
+        remedy: "an earlier failure was remembered: again with `-- --no-eval-cache`",
+    },
     Rule { pattern: "does not provide attribute", remedy: "`cargo xtask hosts` lists what the flake offers" },
 ];
 

@@ -20,9 +20,15 @@ pub enum Line {
     /// One line of a builder's log.
     Log(String),
     /// How many derivations are built, and how many there are.
-    Builds { done: u64, expected: u64 },
+    Builds {
+        done: u64,
+        expected: u64,
+    },
     /// A message; level 0 is an error.
-    Message { level: u64, text: String },
+    Message {
+        level: u64,
+        text: String,
+    },
     Other,
 }
 

@@ -8,10 +8,10 @@ pub mod prefix;
 mod query;
 mod version;
 
-pub use build::{Built, build};
+pub use build::build;
 pub use config::Config;
-pub use query::{eval_attr_names, eval_json, flake_show};
-pub use version::{MINIMUM, Version, require};
+pub use query::{eval_attr_names, flake_show};
+pub use version::{Version, require};
 
 /// Switches on what flakes need, whatever the user's nix.conf says.
 pub(crate) const FEATURES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];

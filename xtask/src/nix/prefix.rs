@@ -8,7 +8,8 @@ use crate::process::Launcher;
 /// The launcher for all further commands: unchanged where the machine's own Nix will do, otherwise
 /// with the tools of the project (its Nix and its deploy-rs) on `PATH` if they are installed.
 pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
-    let with_bin = if tools.join("bin").is_dir() { launcher.with_path_front(&tools.join("bin")) } else { launcher };
+    let with_bin =
+        if tools.join("bin").is_dir() { launcher.with_path_front(&tools.join("bin")) } else { launcher };
     let prefix = tools.join("nix");
     if !prefix.join("bin/nix").exists() || version::current(&with_bin).is_ok_and(|found| found.will_do()) {
         return with_bin;

@@ -20,13 +20,6 @@ pub fn eval_attr_names(launcher: &Launcher, flake: &str, attr: &str, apply: &str
     json(launcher, &args, flake)
 }
 
-/// The value of `attr`, evaluated whole.
-pub fn eval_json(launcher: &Launcher, flake: &str, attr: &str) -> Result<Value> {
-    let installable = format!("{flake}#{attr}");
-    let args = [&FEATURES[..], &["eval", "--json", &installable]].concat();
-    json(launcher, &args, flake)
-}
-
 /// stdout is only read when the exit code is 0: nix prints truncated JSON before it fails.
 fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
     let output = launcher.capture("nix", args)?;

@@ -53,7 +53,9 @@ impl Reporter for Bars {
         let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Phase { name, total, bytes } => *bar = Some(new_bar(name, *total, *bytes)),
-            Event::Progress { done, total, detail } => advance(bar.as_ref(), *done, *total, detail.as_deref()),
+            Event::Progress { done, total, detail } => {
+                advance(bar.as_ref(), *done, *total, detail.as_deref())
+            }
             Event::Done { .. } | Event::Failed { .. } => {
                 if let Some(bar) = bar.take() {
                     bar.finish_and_clear();
@@ -110,7 +112,12 @@ fn line_of(event: &Event) -> Option<String> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a rate for people")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a rate for people"
+)]
 fn done_line(name: &str, amount: u64, bytes: bool, seconds: f64) -> String {
     if !bytes {
         return format!("{name:>10}  {amount} in {seconds:.1} s");

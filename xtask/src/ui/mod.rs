@@ -2,14 +2,12 @@
 
 mod bars;
 mod event;
-mod prompt;
 mod size;
 mod table;
 
-pub use bars::{Bars, JsonLines, Plain, reporter};
+pub use bars::reporter;
 pub use event::{Event, Reporter};
-pub use prompt::{Prompt, on_terminal};
-pub use size::{Bytes, parse_bytes};
+pub use size::Bytes;
 pub use table::Table;
 
 use std::io::Write;

@@ -2,10 +2,6 @@
 
 use std::fmt;
 
-use anyhow::Result;
-
-use crate::failure::Kind;
-
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// A number of bytes, shown in the largest binary unit that fits: `640.0 MiB`.
@@ -22,27 +18,12 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// Reads `640MiB`, `31 GiB`, `512KiB`, `1000B` or a bare number of bytes.
-pub fn parse_bytes(text: &str) -> Result<u64> {
-    let wrong = || Kind::Usage.error(format!("'{text}' is not a size: write bytes, or a number with KiB, MiB or GiB"));
-    let suffix = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
-    let (number, unit) = suffix.unwrap_or((text, 1));
-    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
-    number.checked_mul(unit).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_in_and_out() {
-        for (text, bytes) in [("640MiB", 640 << 20), ("31 GiB", 31 << 30), ("512KiB", 524_288), ("7", 7), ("9B", 9)] {
-            assert_eq!(parse_bytes(text).unwrap(), bytes, "{text}");
-        }
-        for text in ["", "MiB", "-1", "1.5GiB", "12MB", "99999999999GiB"] {
-            assert!(parse_bytes(text).is_err(), "{text}");
-        }
+    fn sizes_for_people() {
         assert_eq!(Bytes(1536).to_string(), "1.5 KiB");
         assert_eq!(Bytes(12).to_string(), "12 B");
     }

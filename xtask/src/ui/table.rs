@@ -25,7 +25,8 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, row) in self.rows.iter().enumerate() {
-            let cells = row.iter().enumerate().map(|(column, cell)| format!("{cell:<0$}", self.width(column)));
+            let cells =
+                row.iter().enumerate().map(|(column, cell)| format!("{cell:<0$}", self.width(column)));
             let line = cells.collect::<Vec<_>>().join("  ");
             let end = if number + 1 < self.rows.len() { "\n" } else { "" };
             write!(f, "{}{end}", line.trim_end())?;

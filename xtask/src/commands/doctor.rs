@@ -1,0 +1,67 @@
+//! `doctor`: can this machine do the work, and if not, what is the remedy.
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::failure::Kind;
+use crate::{emulation, nix, ui};
+
+/// One thing that was looked at: its name and what was found, or the remedy.
+struct Finding {
+    name: &'static str,
+    found: Result<String, String>,
+}
+
+pub fn run(cx: &Context) -> Result<()> {
+    let findings = gather(cx);
+    if cx.json {
+        ui::result(&serde_json::Value::from_iter(findings.iter().map(Finding::json)).to_string());
+    } else {
+        ui::result(&table(&findings).to_string());
+    }
+    match findings.iter().filter(|finding| finding.found.is_err()).count() {
+        0 => Ok(()),
+        missing => Err(Kind::Refused.error(format!("{missing} of {} things are missing", findings.len()))),
+    }
+}
+
+fn gather(cx: &Context) -> Vec<Finding> {
+    let version = nix::require(&cx.launcher);
+    let verdict = match &version {
+        Ok(version) => {
+            emulation::judge(&cx.launcher, *version, "aarch64-linux").map_err(|error| format!("{error:#}"))
+        }
+        Err(_) => Err("it takes nix to tell".to_owned()),
+    };
+    let able = verdict.and_then(|it| if it.can_build() { Ok(it.to_string()) } else { Err(it.to_string()) });
+    vec![
+        Finding { name: "nix", found: version.map(|v| v.to_string()).map_err(|error| format!("{error:#}")) },
+        Finding { name: "aarch64-linux", found: able },
+        Finding { name: "ssh", found: program(cx, "ssh", "install the OpenSSH client") },
+        Finding { name: "deploy-rs", found: program(cx, "deploy", "`cargo install deploy-rs --locked`") },
+    ]
+}
+
+fn program(cx: &Context, name: &str, remedy: &str) -> Result<String, String> {
+    let missing = || format!("there is no {name} on PATH; {remedy}");
+    cx.launcher.which(name).map(|path| path.display().to_string()).ok_or_else(missing)
+}
+
+fn table(findings: &[Finding]) -> ui::Table {
+    let mut table = ui::Table::new(&["", "NEEDED", "FOUND"]);
+    for Finding { name, found } in findings {
+        let (mark, text) = match found {
+            Ok(text) => ("ok", text),
+            Err(text) => ("MISSING", text),
+        };
+        table.row([mark, name, text]);
+    }
+    table
+}
+
+impl Finding {
+    fn json(&self) -> serde_json::Value {
+        let text = self.found.as_ref().unwrap_or_else(|remedy| remedy);
+        serde_json::json!({ "name": self.name, "ok": self.found.is_ok(), "text": text })
+    }
+}

@@ -1,0 +1,42 @@
+//! Remote builders: the `builders` setting and the machines file.
+
+/// Whether any builder in `setting` builds for `system`. `read` gives the text of an `@FILE`, or
+/// nothing where there is none (the default names a file that need not exist).
+///
+/// A line is `URI SYSTEMS …`, separated by newlines or `;`, with `-` for a default and `#` comments
+/// (Nix manual, "Remote Builds").
+pub fn any_for(setting: &str, system: &str, read: impl Fn(&str) -> Option<String>) -> bool {
+    setting.split([';', '\n']).map(str::trim).any(|line| match line.strip_prefix('@') {
+        Some(file) => read(file.trim()).is_some_and(|text| text.lines().any(|line| builds_for(line, system))),
+        None => builds_for(line, system),
+    })
+}
+
+fn builds_for(line: &str, system: &str) -> bool {
+    let line = line.split('#').next().unwrap_or_default();
+    line.split_whitespace().nth(1).is_some_and(|systems| systems.split(',').any(|one| one == system))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines() {
+        let file = |name: &str| {
+            (name == "/etc/nix/machines")
+                .then(|| "# ssh://no aarch64-linux\nssh://pi x86_64-linux,aarch64-linux - 4".into())
+        };
+        for (setting, expected) in [
+            ("", false),
+            ("@/etc/nix/machines", true),
+            ("@/absent", false),
+            ("ssh://pi aarch64-linux", true),
+            ("ssh://a x86_64-linux ; ssh://b aarch64-linux - 8", true),
+            ("ssh://pi -", false),
+            ("ssh://aarch64-linux", false),
+        ] {
+            assert_eq!(any_for(setting, "aarch64-linux", file), expected, "{setting}");
+        }
+    }
+}

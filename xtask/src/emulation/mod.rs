@@ -1,0 +1,36 @@
+//! Can this machine build for another system, and if not, why not.
+//!
+//! Nix never looks at the kernel: a system in `extra-platforms` is a promise. Both halves are checked:
+//! the kernel, by running a program of that system, and the settings of Nix.
+
+mod builders;
+mod probe;
+mod verdict;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::failure::Kind;
+use crate::nix::{Config, Version};
+use crate::process::Launcher;
+
+pub use verdict::Verdict;
+
+/// What this machine can do for `system`.
+pub fn judge(launcher: &Launcher, version: Version, system: &str) -> Result<Verdict> {
+    let config = Config::load(launcher, version)?;
+    let remote = builders::any_for(&config.builders, system, |file| std::fs::read_to_string(file).ok());
+    let runs = config.system != system && probe::runs(system, &std::env::temp_dir())?;
+    let entry = Path::new("/proc/sys/fs/binfmt_misc");
+    Ok(verdict::verdict(system, &config, runs, remote, entry.join("register").exists()))
+}
+
+/// Refuses, before anything is built, where `system` cannot be built here.
+pub fn require(launcher: &Launcher, version: Version, system: &str) -> Result<()> {
+    let verdict = judge(launcher, version, system)?;
+    if verdict.can_build() {
+        return Ok(());
+    }
+    Err(Kind::Refused.error(format!("this machine cannot build for {system}: {verdict}")))
+}
