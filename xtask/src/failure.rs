@@ -75,7 +75,7 @@ impl std::error::Error for Failure {}
 /// input/output error, and [`Kind::Other`] where there is neither.
 pub fn kind(error: &anyhow::Error) -> Kind {
     let failure = error.chain().find_map(|cause| cause.downcast_ref::<Failure>());
-    let io = || error.chain().any(|cause| cause.is::<std::io::Error>());
+    let io = || error.chain().any(<dyn std::error::Error>::is::<std::io::Error>);
     match failure {
         Some(failure) => failure.kind,
         None if io() => Kind::Io,

@@ -12,9 +12,9 @@ pub enum Verdict {
     Remote,
     /// The kernel can run it, but Nix was not told.
     NotPromised,
-    /// Nix was told, but the kernel cannot run it; binfmt_misc is mounted.
+    /// Nix was told, but the kernel cannot run it; `binfmt_misc` is mounted.
     NoEmulator,
-    /// Neither, or binfmt_misc is not even mounted.
+    /// Neither, or `binfmt_misc` is not even mounted.
     Impossible,
 }
 
@@ -25,7 +25,7 @@ impl Verdict {
 }
 
 /// `runs`: a program of `system` ran on this kernel. `remote`: a builder for it is configured.
-/// `mounted`: binfmt_misc is mounted.
+/// `mounted`: `binfmt_misc` is mounted.
 pub fn verdict(system: &str, config: &Config, runs: bool, remote: bool, mounted: bool) -> Verdict {
     match (config.system == system, config.promises(system), runs) {
         (true, ..) => Verdict::Native,

@@ -11,7 +11,7 @@ pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
     let with_bin =
         if tools.join("bin").is_dir() { launcher.with_path_front(&tools.join("bin")) } else { launcher };
     let prefix = tools.join("nix");
-    if !prefix.join("bin/nix").exists() || version::current(&with_bin).is_ok_and(|found| found.will_do()) {
+    if !prefix.join("bin/nix").exists() || version::current(&with_bin).is_ok_and(version::Version::will_do) {
         return with_bin;
     }
     enter(with_bin, &prefix)

@@ -54,7 +54,7 @@ impl Reporter for Bars {
         match event {
             Event::Phase { name, total, bytes } => *bar = Some(new_bar(name, *total, *bytes)),
             Event::Progress { done, total, detail } => {
-                advance(bar.as_ref(), *done, *total, detail.as_deref())
+                advance(bar.as_ref(), *done, *total, detail.as_deref());
             }
             Event::Done { .. } | Event::Failed { .. } => {
                 if let Some(bar) = bar.take() {
