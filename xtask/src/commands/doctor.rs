@@ -15,7 +15,7 @@ struct Finding {
 pub fn run(cx: &Context) -> Result<()> {
     let findings = gather(cx);
     if cx.json {
-        ui::result(&serde_json::Value::from_iter(findings.iter().map(Finding::json)).to_string());
+        ui::result(&findings.iter().map(Finding::json).collect::<serde_json::Value>().to_string());
     } else {
         ui::result(&table(&findings).to_string());
     }

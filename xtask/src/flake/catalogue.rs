@@ -56,7 +56,9 @@ impl Catalogue {
         for name in nodes {
             hosts.entry(name.clone()).or_default().deploy_node = true;
         }
-        hosts.iter_mut().for_each(|(name, host)| host.name.clone_from(name));
+        for (name, host) in &mut hosts {
+            host.name.clone_from(name);
+        }
         Self { flake: flake.to_owned(), hosts }
     }
 

@@ -75,7 +75,7 @@ impl<'a> Watch<'a> {
                 self.done = done;
                 self.progress(Some(expected), None);
             }
-            Line::Message { level: 0, text } => self.errors.push_str(&format!("{text}\n")),
+            Line::Message { level: 0, text } => self.errors.extend([text.as_str(), "\n"]),
             Line::Message { level: 1, text } => self.reporter.report(&Event::log(text)),
             Line::Message { .. } | Line::Other => {}
         }
@@ -98,8 +98,9 @@ impl<'a> Watch<'a> {
         if self.log.is_empty() {
             return error;
         }
-        let tail = self.log.iter().map(|line| format!("  | {line}\n")).collect::<String>();
-        error.context(format!("the build failed; the last lines of its log:\n{tail}"))
+        let lines = self.log.iter().map(|line| format!("  | {line}")).collect::<Vec<_>>();
+        let tail = lines.join("\n");
+        error.context(format!("the build failed; the last lines of its log:\n{tail}\n"))
     }
 }
 

@@ -31,9 +31,9 @@ const RULES: [Rule; 14] = [
         pattern: "flake.nix' does not exist",
         remedy: "nix sees only files that git tracks: `git add` the file",
     },
-    // 2.26, where only the store path of the copied source is named.
+    // 2.26: `path '/nix/store/HASH-source/FILE' does not exist`.
     Rule {
-        pattern: "-source/",
+        pattern: "' does not exist",
         remedy: "if a file is said to be missing, `git add` it: nix sees only files that git tracks",
     },
     Rule {

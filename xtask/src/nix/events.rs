@@ -59,12 +59,12 @@ impl Reader {
     pub fn read(&mut self, line: &str) -> Line {
         let raw = line.strip_prefix("@nix ").and_then(|json| serde_json::from_str::<Raw>(json).ok());
         match raw {
-            Some(raw) => self.event(raw),
+            Some(raw) => self.event(&raw),
             None => Line::Message { level: 3, text: super::error::strip_ansi(line) },
         }
     }
 
-    fn event(&mut self, raw: Raw) -> Line {
+    fn event(&mut self, raw: &Raw) -> Line {
         match (raw.action.as_str(), raw.kind) {
             ("start", code::BUILDS) => {
                 self.builds = Some(raw.id);

@@ -60,7 +60,7 @@ impl Reporter for Bars {
                 if let Some(bar) = bar.take() {
                     bar.finish_and_clear();
                 }
-                line_of(event).iter().for_each(|line| say(line));
+                line_of(event).iter().map(String::as_str).for_each(say);
             }
             _ => line_of(event).iter().for_each(|line| above(bar.as_ref(), line)),
         }
