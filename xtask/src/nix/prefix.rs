@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::version::{self, Version};
+use super::version;
 use crate::process::Launcher;
 
 /// The launcher for all further commands: unchanged where the machine's own Nix will do, otherwise
