@@ -68,6 +68,12 @@ impl Launcher {
         self.with_env("PATH", path)
     }
 
+    /// The same launcher for another working directory.
+    #[must_use]
+    pub fn in_dir(&self, dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), env: self.env.clone() }
+    }
+
     /// The value a child will see for the variable `name`.
     pub fn env(&self, name: &str) -> Option<OsString> {
         let own = self.env.iter().rev().find(|(key, _)| key == name);
@@ -117,6 +123,21 @@ impl Launcher {
         for_each_line(lines, &mut on_line).with_context(|| format!("reading the messages of {program}"))?;
         let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
         Ok(Output::from(raw))
+    }
+
+    /// Runs two commands, the stdout of the first being the stdin of the second, which says nothing
+    /// on its own stdout. An exit code other than 0 of either is an error that ends in their stderr.
+    pub fn pipe<S: AsRef<OsStr>>(&self, first: (&str, &[S]), second: (&str, &[S])) -> Result<()> {
+        let (from, into) = (self.duct(first.0, first.1).stdin_null(), self.duct(second.0, second.1));
+        let doing = || format!("running {} into {}", first.0, second.0);
+        let raw = from.pipe(into).stdout_null().stderr_capture().run().with_context(doing)?;
+        let output = Output::from(raw);
+        if output.success() {
+            return Ok(());
+        }
+        let (code, stderr) = (output.code, output.stderr.trim());
+        let (first, second) = (first.0, second.0);
+        Err(Kind::Other.error(format!("{first} into {second} failed with exit code {code}: {stderr}")))
     }
 
     fn duct<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> duct::Expression {
