@@ -1,0 +1,124 @@
+//! What the suites share: a sandbox in which the real binary runs, with fake programs on `PATH`
+//! where a test asks for them, and what it said.
+
+#![allow(dead_code, reason = "each suite is its own crate and uses its own part of this module")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A private folder with the programs, the home and the state of one run.
+pub struct Sandbox {
+    dir: tempfile::TempDir,
+    env: Vec<(String, String)>,
+    only_fakes: bool,
+}
+
+/// What the binary left behind.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The exit code; -1 for a run ended by a signal.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Sandbox {
+    /// The programs of the machine are on `PATH`, behind the fakes.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("making a folder for the test");
+        for part in ["bin", "calls", "home", "tools", "flake"] {
+            fs::create_dir(dir.path().join(part)).expect("preparing the sandbox");
+        }
+        Self { dir, env: Vec::new(), only_fakes: false }
+    }
+
+    /// Only the fakes are on `PATH`, and the few programs that they are written with.
+    pub fn with_fakes_only() -> Self {
+        let sandbox = Self { only_fakes: true, ..Self::new() };
+        let path = std::env::var_os("PATH").expect("PATH is set");
+        for program in ["sh", "cat", "printf", "sleep", "touch", "mkdir", "id"] {
+            let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists());
+            let link = sandbox.path("bin").join(program);
+            std::os::unix::fs::symlink(found.expect(program), link).expect("linking a program");
+        }
+        sandbox
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Sets a variable for the runs that follow.
+    pub fn env(&mut self, name: &str, value: impl AsRef<Path>) -> &mut Self {
+        self.env.push((name.to_owned(), value.as_ref().display().to_string()));
+        self
+    }
+
+    /// Puts the fake `program` on `PATH`: it writes its arguments down for [`Self::calls`] and goes on
+    /// with `body`, a shell script.
+    pub fn fake(&self, program: &str, body: &str) -> &Self {
+        let log = self.path("calls").join(program);
+        let log = log.display();
+        let script = format!(
+            "#!/bin/sh\n{{ for word in \"$@\"; do printf '%s\\037' \"$word\"; done; echo; }} >>'{log}'\n{body}\n"
+        );
+        let file = self.path("bin").join(program);
+        fs::write(&file, script).expect("writing a fake");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("making a fake executable");
+        self
+    }
+
+    /// The argument vectors with which the fake `program` was called, in order.
+    pub fn calls(&self, program: &str) -> Vec<Vec<String>> {
+        let text = fs::read_to_string(self.path("calls").join(program)).unwrap_or_default();
+        text.lines().map(|line| line.split_terminator('\x1f').map(str::to_owned).collect()).collect()
+    }
+
+    /// Runs the tool to its end, without a terminal and with an empty stdin.
+    pub fn run(&self, args: &[&str]) -> Outcome {
+        let output = self.command(args).output().expect("running the binary");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap_or(-1);
+        Outcome { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// The command that [`Self::run`] runs, for tests that talk to it or interrupt it.
+    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let rest =
+            if self.only_fakes { "/bin:/usr/bin".into() } else { std::env::var("PATH").unwrap_or_default() };
+        let mut path = self.path("bin").into_os_string();
+        if let Some(rest) = std::env::var_os("PATH").filter(|_| !self.only_fakes) {
+            path.push(":");
+            path.push(rest);
+        }
+        command
+            .args(args)
+            .env("PATH", path)
+            .env("HOME", self.path("home"))
+            .env("XTASK_TOOLS", self.path("tools"))
+            .env_remove("XDG_DATA_HOME")
+            .stdin(std::process::Stdio::null())
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+impl Outcome {
+    /// Asserts the exit code and returns stdout; a mismatch shows everything that was said.
+    #[track_caller]
+    pub fn exits(&self, code: i32) -> &str {
+        assert_eq!(self.code, code, "\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        &self.stdout
+    }
+
+    /// Asserts that stderr contains `text`.
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "not said: {text:?}\nstderr:\n{}", self.stderr);
+        self
+    }
+}
