@@ -88,8 +88,6 @@ impl Sandbox {
     #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        let rest =
-            if self.only_fakes { "/bin:/usr/bin".into() } else { std::env::var("PATH").unwrap_or_default() };
         let mut path = self.path("bin").into_os_string();
         if let Some(rest) = std::env::var_os("PATH").filter(|_| !self.only_fakes) {
             path.push(":");
