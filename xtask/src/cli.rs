@@ -22,6 +22,8 @@ pub enum Command {
     Hosts,
     /// Say whether this machine can build images, and if not, what is missing
     Doctor,
+    /// Go the whole way on this machine, without a Pi: build a small real image and write it to a virtual card
+    Demo,
     /// Build a host's SD image and print its path
     SdImage(SdImage),
 }

@@ -6,8 +6,8 @@
 pub mod cli;
 mod commands;
 mod context;
-/// Not yet used by a command: `setup` and `demo` will be its users.
 pub mod debian;
+mod demo;
 mod emulation;
 pub mod failure;
 mod flake;

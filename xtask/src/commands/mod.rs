@@ -1,5 +1,6 @@
 //! One file a command: gather, plan, show, act. Commands never call commands.
 
+mod demo;
 mod doctor;
 mod hosts;
 mod sd_image;
@@ -20,6 +21,7 @@ pub fn run(cli: Cli) -> Result<()> {
         reporter: ui::reporter(cli.json),
     };
     match cli.command {
+        Command::Demo => demo::run(&cx),
         Command::Doctor => doctor::run(&cx),
         Command::Hosts => hosts::run(&cx),
         Command::SdImage(args) => sd_image::run(&cx, &args),

@@ -10,6 +10,7 @@ mod sources;
 
 pub use apt::Package;
 pub use deb::Deb;
+pub use lock::Lock;
 
 use std::ffi::OsString;
 use std::fs;
@@ -30,7 +31,7 @@ pub struct Archive<'a> {
     suite: String,
     arch: String,
     dir: PathBuf,
-    _lock: lock::Lock,
+    _lock: Lock,
 }
 
 impl<'a> Archive<'a> {
@@ -46,7 +47,7 @@ impl<'a> Archive<'a> {
         }
         let dir = home.join(format!("{suite}-{arch}"));
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-        let lock = lock::Lock::take(&home.join("lock"), cx.reporter.as_ref())?;
+        let lock = Lock::take(&home.join("lock"), cx.reporter.as_ref())?;
         apt::prepare(&dir, &sources::load(Path::new("/etc"))?.for_suite(suite))?;
         let (suite, arch) = (suite.to_owned(), arch.to_owned());
         Ok(Self { launcher: &cx.launcher, reporter: cx.reporter.as_ref(), suite, arch, dir, _lock: lock })

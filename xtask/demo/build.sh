@@ -1,0 +1,73 @@
+# The builder of the demo image, run by the AArch64 busybox: lays out the content and calls the assembler.
+set -eu -o pipefail
+umask 022
+inputs=$src/inputs
+export SOURCE_DATE_EPOCH=1700000000
+cd "$TMPDIR"
+
+# Busybox under the names of its applets, and Debian's programs by way of their own loader.
+"$inputs/bin/busybox" mkdir bin
+"$inputs/bin/busybox" --install -s bin
+for name in dash mcopy mke2fs mkfs.vfat mmd sfdisk tar zstd; do
+    case $name in
+        mcopy | mmd) program=mtools ;;
+        mkfs.vfat) program=mkfs.fat ;;
+        *) program=$name ;;
+    esac
+    "$inputs/bin/busybox" rm -f "bin/$name"
+    printf '%s\n' "#!$inputs/bin/busybox sh" \
+        "exec $inputs/lib/ld-linux-aarch64.so.1 --argv0 $name --library-path $inputs/lib $inputs/bin/$program \"\$@\"" \
+        >"bin/$name"
+    "$inputs/bin/busybox" chmod 755 "bin/$name"
+done
+# mtools converts names to the code page 850 with the help of the C library.
+export PATH="$PWD/bin" GCONV_PATH="$inputs/lib/gconv"
+
+# A store path for the folder $1 with the name $2: the hash is that of the content.
+into_store() {
+    hash=$(cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-32 | tr e x)
+    mkdir -p store
+    mv "$1" "store/$hash-$2"
+    chmod -R a-w "store/$hash-$2"
+    echo "$PWD/store/$hash-$2" >>store-paths
+    stored=/nix/store/$hash-$2
+}
+
+# What the host runs: busybox, and a system that is one script.
+mkdir -p shell/bin
+cp "$inputs/bin/busybox" shell/bin/busybox
+for applet in cat grep hostname ls mount poweroff reboot sh sleep sync umount; do
+    ln -s busybox "shell/bin/$applet"
+done
+into_store shell busybox-static
+shell=$stored
+mkdir -p system
+sed "s,@shell@,$shell,g; s,@version@,$version,g" "$src/system.sh" >system/init
+chmod 755 system/init
+into_store system "demo-system-$version"
+system=$stored
+
+# The first root file system: busybox, the modules that reach the card, and its init.
+mkdir -p initrd/bin initrd/modules
+cp "$inputs/bin/busybox" initrd/bin/
+cp "$inputs"/kernel/modules/*.ko initrd/modules/
+cp "$src/initrd.sh" initrd/init
+chmod 755 initrd/init initrd/bin/busybox
+find initrd -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+
+# NIXOS_SD and FIRMWARE.
+mkdir -p root/boot/extlinux root/boot/demo root/boot/dtbs root/persist
+(cd initrd && find . -print0 | sort -z | cpio -0 -o -H newc -R 0:0 --ignore-devno --renumber-inodes) |
+    zstd -q -3 >root/boot/demo/initrd
+cp "$inputs/kernel"/vmlinuz-* root/boot/demo/linux-Image
+cp -r "$inputs/kernel/dtbs/broadcom" root/boot/dtbs/
+sed "s,@system@,$system,g; s,@version@,$version,g" "$src/extlinux.conf" >root/boot/extlinux/extlinux.conf
+mkdir -p firmware
+cp "$src/config.txt" "$inputs/u-boot/u-boot.bin" "$inputs"/kernel/dtbs/broadcom/*.dtb firmware/
+chmod -R u+w root firmware
+
+export OUT="$out/sd-image/nixos-sd-image-demo-$version-aarch64-linux.img.zst"
+export ROOT_TREE="$PWD/root" STORE_PATHS="$PWD/store-paths" FIRMWARE_TREE="$PWD/firmware"
+export FIRMWARE_MIB=40 HEADROOM_MIB=16 ROOT_UUID=44444444-4444-4444-8888-888888888888 ZSTD_LEVEL=3
+# Not by busybox: its shell takes its own tar and mkfs.vfat instead of those on PATH.
+exec dash "$src/assemble.sh"

@@ -1,0 +1,86 @@
+//! Makes the flake of the demo complete: a copy of `xtask/demo` with `inputs/` out of Debian's packages.
+//!
+//! What has been staged stays as it is until the list of its parts changes, so that a second run needs no
+//! network and Nix finds the same source again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::fetch;
+use crate::context::Context;
+use crate::debian::Lock;
+use crate::project;
+use crate::ui::Event;
+
+/// A flake that is ready to be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    dir: PathBuf,
+}
+
+impl Staged {
+    /// The image of this flake for `nix build`.
+    pub fn installable(&self) -> String {
+        format!("path:{}#packages.aarch64-linux.demo-sdImage", self.dir.display())
+    }
+}
+
+/// The assembler of all SD images, seen from the repository.
+const ASSEMBLER: &str = "hosts/raspberry-pi/sd-image/assemble.sh";
+
+/// Stages the flake under `home`. Packages are only fetched where `home` has none of the current list.
+///
+/// # Errors
+/// Refused where the machine has no Debian-like mirror; otherwise what went wrong on the way.
+pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
+    let dir = home.join("flake");
+    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+    let _lock = Lock::take(&home.join("stage.lock"), cx.reporter.as_ref())?;
+    let inputs = dir.join("inputs");
+    if fetch::is_current(&inputs) {
+        cx.reporter.report(&Event::note("the packages of the demo are here already"));
+    } else {
+        fetch::fetch(cx, home, &inputs)?;
+    }
+    copy_sources(project::root(), &dir)?;
+    Ok(Staged { dir })
+}
+
+/// Copies what the repository has of the flake into `dir`.
+fn copy_sources(root: &Path, dir: &Path) -> Result<()> {
+    let demo = root.join("xtask/demo");
+    let entries = demo.read_dir().with_context(|| format!("reading {}", demo.display()))?;
+    let mut files = vec![root.join(ASSEMBLER)];
+    for entry in entries {
+        files.push(entry.with_context(|| format!("reading {}", demo.display()))?.path());
+    }
+    for file in files.iter().filter(|file| file.is_file()) {
+        let copy = dir.join(file.file_name().unwrap_or_default());
+        fs::copy(file, &copy).with_context(|| format!("copying {} to {}", file.display(), dir.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flake_is_copied_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        copy_sources(project::root(), dir.path()).unwrap();
+        for file in ["flake.nix", "build.sh", "assemble.sh", "initrd.sh", "system.sh", "extlinux.conf"] {
+            assert!(dir.path().join(file).is_file(), "{file}");
+        }
+        let error = copy_sources(Path::new("/nowhere"), dir.path()).unwrap_err();
+        assert_eq!(error.to_string(), "reading /nowhere/xtask/demo");
+    }
+
+    #[test]
+    fn the_installable_is_a_path() {
+        let staged = Staged { dir: "/s/flake".into() };
+        assert_eq!(staged.installable(), "path:/s/flake#packages.aarch64-linux.demo-sdImage");
+    }
+}
