@@ -26,6 +26,8 @@ pub enum Command {
     Demo,
     /// Build a host's SD image and print its path
     SdImage(SdImage),
+    /// Deploy a host over ssh with deploy-rs, and prove on the host that it took
+    Deploy(Deploy),
 }
 
 #[derive(Debug, Args)]
@@ -35,4 +37,13 @@ pub struct SdImage {
     /// Arguments passed on to `nix build`
     #[arg(last = true, value_name = "NIX ARGS")]
     pub nix_args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// The host: a node of deploy-rs, `deploy.nodes.<HOST>`
+    pub host: String,
+    /// Arguments passed on to deploy-rs
+    #[arg(last = true, value_name = "DEPLOY ARGS")]
+    pub deploy_args: Vec<String>,
 }

@@ -8,6 +8,7 @@ mod commands;
 mod context;
 pub mod debian;
 mod demo;
+mod deploy;
 mod emulation;
 pub mod failure;
 mod flake;

@@ -113,16 +113,22 @@ impl Launcher {
         &self,
         program: &str,
         args: &[S],
-        mut on_line: impl FnMut(&str),
+        on_line: impl FnMut(&str),
     ) -> Result<Output> {
-        let (lines, sink) = std::io::pipe().context("making a pipe")?;
-        let command = self.duct(program, args).stdin_null().stdout_capture().stderr_file(sink);
-        let child = command.start().with_context(|| format!("running {program}"))?;
-        // The expression holds the writing end of the pipe; without this the reader never sees the end.
-        drop(command);
-        for_each_line(lines, &mut on_line).with_context(|| format!("reading the messages of {program}"))?;
-        let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
-        Ok(Output::from(raw))
+        follow(program, &self.duct(program, args).stdin_null().stdout_capture(), on_line)
+    }
+
+    /// Runs a long command all of whose output is story: each line of its stdout and its stderr goes
+    /// to `on_line` as it comes. Its stdin is empty; what asks on the terminal itself, as ssh does,
+    /// still can. Returns the exit code.
+    pub fn follow_all<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        args: &[S],
+        on_line: impl FnMut(&str),
+    ) -> Result<i32> {
+        let command = self.duct(program, args).stdin_null().stdout_to_stderr();
+        follow(program, &command, on_line).map(|output| output.code)
     }
 
     /// Runs two commands, the stdout of the first being the stdin of the second, which says nothing
@@ -145,6 +151,16 @@ impl Launcher {
         let command = duct::cmd(program, args).dir(&self.dir).unchecked();
         self.env.iter().fold(command, |command, (name, value)| command.env(name, value))
     }
+}
+
+/// Starts `command`, hands each line of its stderr to `on_line` and waits for its end.
+fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut(&str)) -> Result<Output> {
+    let (lines, sink) = std::io::pipe().context("making a pipe")?;
+    // The expression holds the writing end of the pipe: it must be gone before the reader sees the end.
+    let child = command.stderr_file(sink).start().with_context(|| format!("running {program}"))?;
+    for_each_line(lines, &mut on_line).with_context(|| format!("reading the messages of {program}"))?;
+    let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
+    Ok(Output::from(raw))
 }
 
 /// Hands each line of `source` to `on_line`; bytes that are no UTF-8 are replaced.
@@ -174,6 +190,15 @@ mod tests {
         let output = launcher.follow("sh", &["-c", script], |line| lines.push(line.to_owned())).unwrap();
         assert_eq!((output.code, output.stdout.as_str()), (3, "seen\n"));
         assert_eq!(lines, ["one", "two"]);
+    }
+
+    #[test]
+    fn both_streams_are_followed_in_order() {
+        let mut lines = Vec::new();
+        let script = "echo one; echo two >&2; echo three; exit 5";
+        let code = Launcher::new("/").follow_all("sh", &["-c", script], |line| lines.push(line.to_owned()));
+        assert_eq!(code.unwrap(), 5);
+        assert_eq!(lines, ["one", "two", "three"]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The real binary against fake programs: exact argument vectors, stdout, stderr and exit codes.
 
+#[path = "cli/deploy.rs"]
+mod deploy;
 mod support;
 
 use support::Sandbox;

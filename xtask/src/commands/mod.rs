@@ -1,6 +1,7 @@
 //! One file a command: gather, plan, show, act. Commands never call commands.
 
 mod demo;
+mod deploy;
 mod doctor;
 mod hosts;
 mod sd_image;
@@ -22,6 +23,7 @@ pub fn run(cli: Cli) -> Result<()> {
     };
     match cli.command {
         Command::Demo => demo::run(&cx),
+        Command::Deploy(args) => deploy::run(&cx, &args),
         Command::Doctor => doctor::run(&cx),
         Command::Hosts => hosts::run(&cx),
         Command::SdImage(args) => sd_image::run(&cx, &args),

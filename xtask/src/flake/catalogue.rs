@@ -121,6 +121,16 @@ impl Host {
     }
 }
 
+/// The error for a host without a deploy node, given the names of those that have one.
+pub fn no_node(flake: &str, name: &str, nodes: &[String]) -> anyhow::Error {
+    if nodes.is_empty() {
+        return Kind::Usage.error(format!("{flake} has no deploy nodes: it needs deploy.nodes.{name}"));
+    }
+    let hint = suggest::nearest(name, nodes.iter().map(String::as_str));
+    let hint = hint.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+    Kind::Usage.error(format!("{flake} has no deploy node '{name}'{hint} (nodes: {})", nodes.join(", ")))
+}
+
 fn has_images(packages: &Packages) -> bool {
     packages.values().flatten().any(|name| name.ends_with(IMAGE_SUFFIX))
 }

@@ -4,4 +4,4 @@ mod catalogue;
 mod inventory;
 mod suggest;
 
-pub use catalogue::{Catalogue, Host};
+pub use catalogue::{Catalogue, Host, no_node};

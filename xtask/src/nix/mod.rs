@@ -6,11 +6,14 @@ mod error;
 mod events;
 pub mod prefix;
 mod query;
+mod store_path;
 mod version;
 
 pub use build::build;
 pub use config::Config;
-pub use query::{eval_attr_names, flake_show};
+pub use error::strip_ansi;
+pub use query::{eval_attr_names, flake_show, quote};
+pub use store_path::StorePath;
 pub use version::{Version, require};
 
 /// Switches on what flakes need, whatever the user's nix.conf says.

@@ -20,6 +20,12 @@ pub fn eval_attr_names(launcher: &Launcher, flake: &str, attr: &str, apply: &str
     json(launcher, &args, flake)
 }
 
+/// `text` as a string of the Nix language.
+pub fn quote(text: &str) -> String {
+    let escaped = text.replace('\\', r"\\").replace('"', "\\\"").replace("${", "\\${");
+    format!("\"{escaped}\"")
+}
+
 /// stdout is only read when the exit code is 0: nix prints truncated JSON before it fails.
 fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
     let output = launcher.capture("nix", args)?;
@@ -27,4 +33,18 @@ fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
         return Err(error::classify(&output.stderr, flake));
     }
     serde_json::from_str(&output.stdout).with_context(|| format!("reading what nix says about {flake}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_of_the_language() {
+        for (text, expected) in
+            [("stinky", r#""stinky""#), (r#"a"b\"#, r#""a\"b\\""#), ("${x} $y", r#""\${x} $y""#)]
+        {
+            assert_eq!(quote(text), expected);
+        }
+    }
 }

@@ -1,0 +1,81 @@
+//! Running deploy-rs.
+
+use anyhow::Result;
+
+use super::ssh;
+use super::target::Target;
+use super::verdict::Ran;
+use crate::failure::Kind;
+use crate::nix;
+use crate::process::Launcher;
+use crate::ui::{Event, Reporter};
+
+/// What deploy-rs logs when it turns to the host's system, after building and copying (1.0.0).
+const ACTIVATING: &str = "Activating profile `";
+
+/// Switches flakes on for the nix commands of deploy-rs, whatever the user's nix.conf says.
+const NIX_CONFIG: &str = "extra-experimental-features = nix-command flakes";
+
+/// Refuses where there is no deploy-rs.
+pub fn require(launcher: &Launcher) -> Result<()> {
+    let missing = || Kind::Refused.error("there is no deploy-rs (`deploy`) on PATH: run `cargo xtask setup`");
+    launcher.which("deploy").map(drop).ok_or_else(missing)
+}
+
+/// The arguments for deploy-rs. Checks of the flake are left out: they evaluate every other host, and
+/// what this host runs is proved afterwards. Words that the user passed on come last, so that they win.
+pub fn arguments(target: &Target, flake: &str, extra: &[String]) -> Vec<String> {
+    let mut args = vec!["--skip-checks".to_owned()];
+    let own = extra.iter().any(|word| word.split('=').next() == Some("--ssh-opts"));
+    if let Some(options) = ssh::patient(&target.connection).filter(|_| !own) {
+        args.extend(["--ssh-opts".to_owned(), options]);
+    }
+    args.push(format!("{flake}#{}.system", nix::quote(&target.host)));
+    args.extend(extra.iter().cloned());
+    args
+}
+
+/// Runs deploy-rs to its end, each of its lines a log event. Its exit code says little: see
+/// [`super::verdict`].
+pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Result<Ran> {
+    let launcher = launcher.clone().with_env("NIX_CONFIG", with_flakes(launcher));
+    let mut activated = false;
+    let code = launcher.follow_all("deploy", args, |line| {
+        let line = nix::strip_ansi(line);
+        activated |= line.contains(ACTIVATING);
+        reporter.report(&Event::log(line));
+    })?;
+    Ok(Ran { code, activated })
+}
+
+fn with_flakes(launcher: &Launcher) -> String {
+    let own = launcher.env("NIX_CONFIG").unwrap_or_default();
+    format!("{}\n{NIX_CONFIG}", own.to_string_lossy()).trim_start().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::verdict::tests::target;
+
+    #[test]
+    fn what_deploy_rs_is_asked() {
+        let patience = "-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
+        let extra = ["--debug-logs".to_owned(), "--".to_owned(), "-L".to_owned()];
+        let expected =
+            ["--skip-checks", "--ssh-opts", patience, r#"F#"stinky".system"#, "--debug-logs", "--", "-L"];
+        assert_eq!(arguments(&target(None), "F", &extra), expected);
+        let own = ["--ssh-opts=-p 22".to_owned()];
+        assert_eq!(
+            arguments(&target(None), "F", &own),
+            ["--skip-checks", r#"F#"stinky".system"#, "--ssh-opts=-p 22"]
+        );
+    }
+
+    #[test]
+    fn the_settings_of_the_user_stay() {
+        let launcher = Launcher::new("/").with_env("NIX_CONFIG", "cores = 1");
+        assert_eq!(with_flakes(&launcher), format!("cores = 1\n{NIX_CONFIG}"));
+        assert_eq!(with_flakes(&Launcher::new("/").with_env("NIX_CONFIG", "")), NIX_CONFIG);
+    }
+}

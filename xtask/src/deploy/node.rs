@@ -1,0 +1,148 @@
+//! What the flake says about a host: its node for deploy-rs, and the system that is meant.
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::overrides::Overrides;
+use super::target::{Connection, Target};
+use crate::failure::Kind;
+use crate::nix::{self, StorePath};
+use crate::process::Launcher;
+
+/// The function that reads a node; see the file.
+const READ: &str = include_str!("node.nix");
+
+/// The attribute that NixOS machines of a flake are under.
+const SYSTEMS: &str = "nixosConfigurations";
+
+/// What was found under `deploy.nodes`.
+#[derive(Debug, Deserialize)]
+pub struct Nodes {
+    /// The names of all nodes.
+    pub names: Vec<String>,
+    /// The node that was asked for, if there is one.
+    pub node: Option<Node>,
+}
+
+/// A node as deploy-rs reads it, settings merged.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Node {
+    hostname: String,
+    profiles: Vec<String>,
+    path: Option<String>,
+    system: Option<String>,
+    profile_path: Option<String>,
+    ssh_opts: Vec<String>,
+    ssh_user: Option<String>,
+    user: Option<String>,
+    sudo: Option<String>,
+    temp_path: Option<String>,
+    remote_build: Option<bool>,
+    confirm_timeout: Option<u64>,
+    activation_timeout: Option<u64>,
+}
+
+impl Nodes {
+    /// Evaluates the nodes of `flake`, of which only that of `host` is looked into.
+    pub fn load(launcher: &Launcher, flake: &str, host: &str) -> Result<Self> {
+        let apply = format!("({READ}) {}", nix::quote(host));
+        let nodes = nix::eval_attr_names(launcher, flake, "deploy", &apply)?;
+        serde_json::from_value(nodes).with_context(|| format!("reading deploy.nodes of {flake}"))
+    }
+}
+
+impl Node {
+    /// Joins the node with the command line and with the NixOS system of the same name, if the flake has one.
+    ///
+    /// # Errors
+    /// Refused where the node cannot be proved afterwards: without a profile `system` of root, or with
+    /// a path that is only known after the build.
+    pub fn target(self, launcher: &Launcher, flake: &str, host: &str, over: &Overrides) -> Result<Target> {
+        let link = self.profile_link().map_err(|why| refuse(host, &why))?;
+        let path = self.path.as_deref().and_then(StorePath::containing);
+        let path = path.ok_or_else(|| refuse(host, "its path is not known before it is built"))?;
+        let ssh_user = over.ssh_user.clone().or_else(|| self.ssh_user.clone());
+        let ssh_user = ssh_user.map_or_else(|| own_user(launcher), Ok)?;
+        let sudo = self.user.as_ref().filter(|user| **user != ssh_user);
+        Ok(Target {
+            host: host.to_owned(),
+            sudo: sudo.map(|user| format!("{} {user}", self.sudo.as_deref().unwrap_or("sudo -u"))),
+            connection: Connection {
+                destination: format!("{ssh_user}@{}", over.hostname.as_ref().unwrap_or(&self.hostname)),
+                options: over.ssh_opts.clone().unwrap_or(self.ssh_opts),
+            },
+            temp_path: self.temp_path.unwrap_or_else(|| "/tmp".into()),
+            confirm_timeout: over.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),
+            activation_timeout: over.activation_timeout.or(self.activation_timeout).unwrap_or(240),
+            builds_here: !(self.remote_build == Some(true) || over.remote_build),
+            platform: self.system,
+            other_profiles: self.profiles.into_iter().filter(|name| name != "system").collect(),
+            system: system(launcher, flake, host)?,
+            link,
+            path,
+        })
+    }
+
+    /// The link on the host through which generations of the profile are reached.
+    fn profile_link(&self) -> Result<String, String> {
+        if !self.profiles.iter().any(|name| name == "system") {
+            return Err(format!("there is only: {}", self.profiles.join(", ")));
+        }
+        let user = self.user.as_ref().or(self.ssh_user.as_ref());
+        match (&self.profile_path, user.map(String::as_str)) {
+            (Some(link), _) => Ok(link.clone()),
+            (None, Some("root")) => Ok("/nix/var/nix/profiles/system".into()),
+            (None, other) => Err(format!("its user must be root and is {}", other.unwrap_or("not set"))),
+        }
+    }
+}
+
+fn refuse(host: &str, why: &str) -> anyhow::Error {
+    Kind::Refused
+        .error(format!("deploy.nodes.{host} needs a profile 'system' that can be proved on the host: {why}"))
+}
+
+/// deploy-rs logs in as the user it runs as where the node names none.
+fn own_user(launcher: &Launcher) -> Result<String> {
+    Ok(launcher.read("id", &["-un"])?.trim().to_owned())
+}
+
+/// The toplevel of the NixOS system called `host`; `None` where the flake has no such system.
+fn system(launcher: &Launcher, flake: &str, host: &str) -> Result<Option<StorePath>> {
+    let name = nix::quote(host);
+    let apply = format!(
+        "systems: if systems ? {name} then systems.{name}.config.system.build.toplevel.outPath else null"
+    );
+    let found = match nix::eval_attr_names(launcher, flake, SYSTEMS, &apply) {
+        Err(error) if error.to_string().contains("does not provide attribute") => return Ok(None),
+        found => found?,
+    };
+    let toplevel = || format!("{flake} has no usable toplevel for {SYSTEMS}.{host}: {found}");
+    found.as_str().map(|path| StorePath::containing(path).with_context(toplevel)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_of_the_profile() {
+        let node = |profiles: &str, user: Option<&str>, path: Option<&str>| Node {
+            profiles: profiles.split_whitespace().map(str::to_owned).collect(),
+            user: user.map(str::to_owned),
+            profile_path: path.map(str::to_owned),
+            ..Node::default()
+        };
+        for (node, expected) in [
+            (node("system", Some("root"), None), Ok("/nix/var/nix/profiles/system")),
+            (node("home system", Some("pi"), Some("/p")), Ok("/p")),
+            (node("system", Some("pi"), None), Err("its user must be root and is pi")),
+            (node("system", None, None), Err("its user must be root and is not set")),
+            (node("home", Some("root"), None), Err("there is only: home")),
+        ] {
+            let expected = expected.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(node.profile_link(), expected, "{node:?}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What the host runs, read in one round trip.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::ssh::{Remote, quoted};
+use super::target::Target;
+use crate::failure::Kind;
+use crate::nix::StorePath;
+
+/// A command line that only an activation of deploy-rs has. The bracket keeps the pattern from
+/// matching the shell in which it stands.
+const ACTIVATION: &str = "activate .*[-]-confirm-timeout";
+
+/// What the kernel keeps until the next boot, as links in a NixOS system.
+const BOOTED: [&str; 3] = ["kernel", "initrd", "kernel-modules"];
+
+/// What the host runs and has ready at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// What `/run/current-system` leads to: the system that was activated last.
+    pub current: Option<StorePath>,
+    /// The current generation of the profile.
+    pub profile: Option<StorePath>,
+    /// The system that the profile that is meant would activate, once it is on the host.
+    pub offered: Option<StorePath>,
+    /// Changes with each boot.
+    pub boot_id: String,
+    pub failed_units: Vec<String>,
+    /// Whether the running kernel, its initrd or its modules are not those of the current system.
+    pub reboot_needed: bool,
+    #[serde(skip)]
+    pub activity: Activity,
+    /// Canary and cancel files of deploy-rs.
+    #[serde(skip)]
+    pub leftovers: Vec<String>,
+}
+
+/// Whether an activation of deploy-rs runs on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activity {
+    Idle,
+    Running,
+    /// The host has no `pgrep`.
+    #[default]
+    Unknown,
+}
+
+/// Reads the state of `target` on a fresh connection.
+pub fn probe(remote: &Remote, target: &Target) -> Result<State> {
+    let answer = remote.run(&command(target))?;
+    let cut_off = || Kind::Undecided.error(format!("{} did not answer to the end", target.host));
+    State::parse(&answer).ok_or_else(cut_off)
+}
+
+/// The one command: plain programs in a row, each behind a line that names what follows, understood
+/// by any login shell. A program that fails or is not there leaves its part empty.
+pub fn command(target: &Target) -> String {
+    let (link, offered) = (quoted(&target.link), format!("{}/activate", target.path));
+    let mut text = String::new();
+    for (name, command) in [
+        ("current", "readlink -f /run/current-system"),
+        ("profile", &format!("readlink -f {link}")),
+        ("offered", &format!("readlink -f {offered}")),
+        ("boot", "cat /proc/sys/kernel/random/boot_id"),
+        ("pgrep", "command -v pgrep"),
+        ("activation", &format!("pgrep -f '{ACTIVATION}'")),
+        ("leftovers", &find_leftovers(&target.temp_path)),
+        ("failed", "systemctl --failed --no-legend --plain"),
+    ] {
+        let _ = write!(text, "echo @{name}; {command}; ");
+    }
+    for name in BOOTED {
+        let _ = write!(text, "echo @{name}; ");
+        let _ =
+            write!(text, "readlink -f /run/booted-system/{name}; readlink -f /run/current-system/{name}; ");
+    }
+    text + "echo @end"
+}
+
+fn find_leftovers(temp_path: &str) -> String {
+    let temp_path = quoted(temp_path);
+    format!(r"find {temp_path} -maxdepth 1 -name 'deploy-rs-canary-*' -o -name 'deploy-rs-cancel-*'")
+}
+
+impl State {
+    /// Reads the answer; `None` where it does not come to its end.
+    fn parse(answer: &str) -> Option<Self> {
+        answer.trim_end().ends_with("@end").then_some(())?;
+        let path = |name| StorePath::containing(section(answer, name).next()?);
+        let first = |name| section(answer, name).next();
+        let activity = match (first("pgrep"), first("activation")) {
+            (None, _) => Activity::Unknown,
+            (_, None) => Activity::Idle,
+            _ => Activity::Running,
+        };
+        Some(Self {
+            current: path("current"),
+            profile: path("profile"),
+            offered: path("offered"),
+            boot_id: first("boot").unwrap_or_default().to_owned(),
+            activity,
+            leftovers: section(answer, "leftovers").map(str::to_owned).collect(),
+            failed_units: section(answer, "failed").filter_map(first_word).collect(),
+            reboot_needed: BOOTED.iter().any(|name| differ(section(answer, name))),
+        })
+    }
+}
+
+/// The lines between `@name` and the next `@`.
+fn section<'a>(answer: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = answer.lines().map(str::trim).filter(|line| !line.is_empty());
+    let from = lines.skip_while(move |line| line.strip_prefix('@') != Some(name)).skip(1);
+    from.take_while(|line| !line.starts_with('@'))
+}
+
+fn first_word(line: &str) -> Option<String> {
+    line.split_whitespace().next().map(str::to_owned)
+}
+
+/// Whether two paths in the store were read, and are not the same.
+fn differ<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
+    let paths = lines.filter(|line| StorePath::containing(line).is_some()).collect::<Vec<_>>();
+    matches!(paths[..], [booted, current] if booted != current)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(name: &str) -> String {
+        format!("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-{name}")
+    }
+
+    #[test]
+    fn an_answer() {
+        let (old, new) = (store("old"), store("new"));
+        let answer = format!(
+            "@current\n{new}\n@profile\n{old}\n@offered\n{new}/activate\n@boot\nid\n@pgrep\n/bin/pgrep\n\
+             @activation\n12\n@leftovers\n/tmp/deploy-rs-canary-x\n@failed\na.service loaded failed failed A\n\
+             @kernel\n{old}/bzImage\n{new}/bzImage\n@initrd\n{old}/i\n{old}/i\n@kernel-modules\n@end\n"
+        );
+        let state = State::parse(&answer).unwrap();
+        let expected = State {
+            current: StorePath::containing(&new),
+            profile: StorePath::containing(&old),
+            offered: StorePath::containing(&new),
+            boot_id: "id".into(),
+            activity: Activity::Running,
+            leftovers: vec!["/tmp/deploy-rs-canary-x".into()],
+            failed_units: vec!["a.service".into()],
+            reboot_needed: true,
+        };
+        assert_eq!(state, expected);
+        assert_eq!(State::parse(answer.strip_suffix("end\n").unwrap()), None);
+    }
+
+    #[test]
+    fn a_host_without_anything() {
+        let answer = "@current\n/run/current-system\n@profile\n@offered\n@boot\n@pgrep\n@activation\n@leftovers\n\
+                      @failed\n@kernel\n/run/booted-system/kernel\n/run/current-system/kernel\n@end";
+        assert_eq!(State::parse(answer), Some(State::default()));
+    }
+}

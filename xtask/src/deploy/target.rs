@@ -1,0 +1,37 @@
+//! The host of a deploy, and what it is meant to run.
+
+use crate::nix::StorePath;
+
+/// Where the host is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// `USER@HOSTNAME`.
+    pub destination: String,
+    /// The options of ssh that the node asks for.
+    pub options: Vec<String>,
+}
+
+/// A host, how to reach it, and what it is meant to run. Times are in seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub host: String,
+    pub connection: Connection,
+    /// The words in front of a command that must run as the user of the profile, if ssh logs in as another.
+    pub sudo: Option<String>,
+    /// Where deploy-rs keeps its canary and cancel files on the host.
+    pub temp_path: String,
+    pub confirm_timeout: u64,
+    pub activation_timeout: u64,
+    /// Whether this machine builds the profile, and not the host itself.
+    pub builds_here: bool,
+    /// The system double that the profile is built for, where the flake tells.
+    pub platform: Option<String>,
+    /// Profiles of the node beside `system`.
+    pub other_profiles: Vec<String>,
+    /// The link on the host to the current generation of the profile.
+    pub link: String,
+    /// The profile that is meant.
+    pub path: StorePath,
+    /// The NixOS system that is meant, where the flake has one of the host's name.
+    pub system: Option<StorePath>,
+}

@@ -1,0 +1,63 @@
+//! Paths in the Nix store.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+const STORE: &str = "/nix/store/";
+/// The length of the hash in front of a name.
+const HASH: usize = 32;
+
+/// A store path as such, without anything below it: `/nix/store/HASH-NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StorePath(String);
+
+impl StorePath {
+    /// The store path that `text` is or lies in; `None` for anything else.
+    pub fn containing(text: &str) -> Option<Self> {
+        let name = text.strip_prefix(STORE)?.split('/').next()?;
+        let (hash, rest) = name.split_at_checked(HASH)?;
+        let in_hash = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(&byte);
+        let valid = hash.bytes().all(in_hash) && rest.len() > 1 && rest.starts_with('-');
+        (valid && rest.bytes().all(in_name)).then(|| Self(format!("{STORE}{name}")))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the path is in the store of this machine.
+    pub fn exists(&self) -> bool {
+        Path::new(&self.0).exists()
+    }
+}
+
+impl fmt::Display for StorePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-nixos-system-stinky-26.05";
+        for (text, expected) in [
+            (path, Some(path)),
+            (&format!("{path}/activate"), Some(path)),
+            ("/nix/store", None),
+            ("/nix/store/short-name", None),
+            ("/run/current-system", None),
+            ("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-a b", None),
+            ("/nix/store/0123456789abcdfghijklmnpqrsvwxyz", None),
+        ] {
+            let found = StorePath::containing(text);
+            assert_eq!(found.as_ref().map(StorePath::as_str), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! `deploy`: what nix, ssh and deploy-rs are asked, and what is made of their answers.
+
+use std::fs;
+
+use crate::support::{Outcome, Sandbox};
+
+const OLD: &str = "/nix/store/00000000000000000000000000000000-nixos-system-stinky-old";
+const NEW: &str = "/nix/store/11111111111111111111111111111111-nixos-system-stinky-new";
+const PROFILE: &str = "/nix/store/22222222222222222222222222222222-activatable-nixos-system-stinky";
+const BEFORE: &str = "/nix/store/33333333333333333333333333333333-activatable-nixos-system-stinky";
+const LINK: &str = "/nix/var/nix/profiles/system";
+
+/// A flake with one node, a host that answers and deploy-rs, all of them fakes.
+struct Scene {
+    sandbox: Sandbox,
+}
+
+impl Scene {
+    /// deploy-rs says `said`, and ends with `code`. The host runs `after` from then on.
+    fn new(after: &str, said: &str, code: i32) -> Self {
+        let scene = Self { sandbox: Sandbox::with_fakes_only() };
+        scene.write("nodes", &nodes("root"));
+        scene.write("before", &answer(BEFORE, OLD, "", ""));
+        scene.write("after", after);
+        let (nodes, before, after) = (scene.file("nodes"), scene.file("before"), scene.file("after"));
+        let system = format!("printf '\"%s\"' {NEW}");
+        let eval = format!("*#deploy*) cat {nodes};; *#nixosConfigurations*) {system};;");
+        let fakes = &scene.sandbox;
+        fakes.fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.26.3";; {eval} esac"#));
+        let ran = scene.sandbox.path("calls").join("deploy");
+        let ran = ran.display();
+        fakes.fake("ssh", &format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi"));
+        fakes.fake("deploy", &format!("echo 'to stdout'; printf '%s\\n' '{said}' >&2; exit {code}"));
+        scene
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.sandbox.path(name), text).expect("writing an answer");
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.sandbox.path(name).display().to_string()
+    }
+
+    fn run(&self, args: &[&str]) -> Outcome {
+        let args = [&["--flake", "github:o/f", "deploy"], args].concat();
+        self.sandbox.run(&args)
+    }
+}
+
+fn nodes(ssh_user: &str) -> String {
+    format!(
+        r#"{{"names":["other","stinky"],"node":{{"hostname":"stinky.lan","profiles":["system"],
+            "path":"{PROFILE}","system":null,"profilePath":null,"sshOpts":["-p","2222"],
+            "sshUser":"{ssh_user}","user":"root","sudo":null,"tempPath":null,"remoteBuild":null,
+            "confirmTimeout":null,"activationTimeout":null}}}}"#
+    )
+}
+
+/// What the host answers to the probe.
+fn answer(profile: &str, current: &str, leftovers: &str, failed: &str) -> String {
+    format!(
+        "@current\n{current}\n@profile\n{profile}\n@offered\n{NEW}/activate\n@boot\nid\n@pgrep\n/bin/pgrep\n\
+         @activation\n@leftovers\n{leftovers}\n@failed\n{failed}\n@kernel\n@initrd\n@kernel-modules\n@end\n"
+    )
+}
+
+fn probe() -> String {
+    let boot = ["kernel", "initrd", "kernel-modules"].map(|name| {
+        format!(
+            "echo @{name}; readlink -f /run/booted-system/{name}; readlink -f /run/current-system/{name}; "
+        )
+    });
+    format!(
+        "echo @current; readlink -f /run/current-system; echo @profile; readlink -f {LINK}; \
+         echo @offered; readlink -f {PROFILE}/activate; echo @boot; cat /proc/sys/kernel/random/boot_id; \
+         echo @pgrep; command -v pgrep; echo @activation; pgrep -f 'activate .*[-]-confirm-timeout'; \
+         echo @leftovers; find /tmp -maxdepth 1 -name 'deploy-rs-canary-*' -o -name 'deploy-rs-cancel-*'; \
+         echo @failed; systemctl --failed --no-legend --plain; {}echo @end",
+        boot.concat()
+    )
+}
+
+fn ssh(destination: &str, command: &str) -> Vec<String> {
+    let options = "-o ControlMaster=no -o ControlPath=none -o BatchMode=yes -p 2222 -o ConnectTimeout=10 \
+                   -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T --";
+    let words = options.split_whitespace().chain([destination, command]);
+    words.map(str::to_owned).collect()
+}
+
+const ACTIVATING: &str = "[deploy] [INFO] Activating profile `system` for node `stinky`";
+
+#[test]
+fn success() {
+    let scene = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 0);
+    let outcome = scene.run(&["stinky", "--", "--debug-logs"]);
+    assert_eq!(outcome.exits(0), format!("stinky runs {NEW}\n"));
+    let story = format!(
+        "deploy stinky as root@stinky.lan\n  from  {OLD}\n  to    {NEW}\n  | to stdout\n  | {ACTIVATING}\n\
+         read on stinky: /run/current-system, against nixosConfigurations.stinky, and {LINK}, against \
+         deploy.nodes.stinky\n"
+    );
+    assert_eq!(outcome.stderr, story);
+    let patience = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
+    let deploy = ["--skip-checks", "--ssh-opts", patience, r#"github:o/f#"stinky".system"#, "--debug-logs"];
+    assert_eq!(scene.sandbox.calls("deploy"), [deploy]);
+    assert_eq!(
+        scene.sandbox.calls("ssh"),
+        [ssh("root@stinky.lan", &probe()), ssh("root@stinky.lan", &probe())]
+    );
+}
+
+#[test]
+fn rolled_back_although_deploy_rs_is_content() {
+    let scene = Scene::new(&answer(BEFORE, OLD, "", ""), ACTIVATING, 0);
+    let outcome = scene.run(&["--json", "stinky"]);
+    outcome.says(&format!(
+        "error: stinky went back to {OLD}: {NEW} was not taken, although deploy-rs reported success"
+    ));
+    let json: serde_json::Value = serde_json::from_str(outcome.exits(10)).expect("JSON");
+    assert_eq!(json["verdict"], "rolled_back");
+    assert_eq!((&json["meant"]["system"], &json["after"]["current"]), (&NEW.into(), &OLD.into()));
+    assert_eq!(json["deploy_rs_exit_code"], 0);
+}
+
+#[test]
+fn true_although_deploy_rs_is_not_content() {
+    let outcome = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 1).run(&["stinky"]);
+    assert_eq!(outcome.exits(0), format!("stinky runs {NEW}\n"));
+    outcome.says("deploy-rs failed with exit code 1, and yet it is true");
+}
+
+#[test]
+fn other_ends() {
+    let unit = "octoprint.service loaded failed failed OctoPrint";
+    for (after, said, code, expected, words) in [
+        (answer(PROFILE, NEW, "", unit), ACTIVATING, 0, 11, "but units have failed: octoprint.service"),
+        (answer(BEFORE, OLD, "", ""), "build failed", 1, 1, "before it activated anything: stinky runs"),
+        (answer(PROFILE, OLD, "", ""), ACTIVATING, 1, 10, "does not run what was deployed: it runs"),
+        ("@current".to_owned(), ACTIVATING, 0, 14, "stinky did not answer to the end"),
+    ] {
+        Scene::new(&after, said, code).run(&["stinky"]).says(words).exits(expected);
+    }
+}
+
+#[test]
+fn nothing_is_done_where_nothing_is_to_do() {
+    let scene = Scene::new("", "", 0);
+    scene.write("before", &answer(PROFILE, NEW, "/tmp/deploy-rs-canary-x", ""));
+    assert_eq!(scene.run(&["stinky"]).exits(0), format!("stinky already runs {NEW}\n"));
+    assert_eq!((scene.sandbox.calls("deploy").len(), scene.sandbox.calls("ssh").len()), (0, 1));
+}
+
+#[test]
+fn leftovers_are_removed_first() {
+    let scene = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 0);
+    scene.write("nodes", &nodes("pi"));
+    scene.write("before", &answer(BEFORE, OLD, "/tmp/deploy-rs-canary-x\n/tmp/deploy-rs-cancel-y", ""));
+    scene.run(&["stinky"]).exits(0);
+    let remove = "sudo -u root rm -f -- /tmp/deploy-rs-canary-x /tmp/deploy-rs-cancel-y";
+    assert_eq!(scene.sandbox.calls("ssh")[1], ssh("pi@stinky.lan", remove));
+}
+
+#[test]
+fn another_deploy_is_not_disturbed() {
+    let scene = Scene::new("", "", 0);
+    let busy =
+        answer(BEFORE, OLD, "/tmp/deploy-rs-canary-x", "").replace("@activation\n", "@activation\n7\n");
+    scene.write("before", &busy);
+    scene.run(&["stinky"]).says("an activation is running on stinky").exits(3);
+    assert_eq!((scene.sandbox.calls("deploy").len(), scene.sandbox.calls("ssh").len()), (0, 1));
+}
+
+#[test]
+fn hosts_that_do_not_answer() {
+    for (said, expected, words) in [
+        ("ssh: connect to host stinky.lan port 22: No route to host", 12, "stinky cannot be reached"),
+        ("Host key verification failed.", 13, "the host key of stinky is not known here"),
+        ("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!", 13, "either its card was flashed again"),
+        ("root@stinky.lan: Permission denied (publickey).", 6, "refuses the login"),
+    ] {
+        let scene = Scene::new("", "", 0);
+        scene.sandbox.fake("ssh", &format!("echo '{said}' >&2; exit 255"));
+        scene.run(&["stinky"]).says(words).exits(expected);
+        assert_eq!(scene.sandbox.calls("deploy").len(), 0, "{said}");
+    }
+}
+
+#[test]
+fn refusals_before_anything_is_asked_of_the_host() {
+    let none = r#"{"names":["other","stinky"],"node":null}"#;
+    let bare = nodes("root").replace(r#"["system"]"#, r#"["home"]"#);
+    for (nodes, args, code, words) in [
+        (
+            none,
+            ["stinkey", "-d"],
+            2,
+            "has no deploy node 'stinkey'; did you mean 'stinky'? (nodes: other, stinky)",
+        ),
+        (bare.as_str(), ["stinky", "-d"], 3, "needs a profile 'system' that can be proved"),
+        ("{}", ["stinky", "--boot"], 2, "`deploy` does not pass on --boot"),
+    ] {
+        let scene = Scene::new("", "", 0);
+        scene.write("nodes", nodes);
+        scene.run(&[args[0], "--", args[1]]).says(words).exits(code);
+        assert_eq!((scene.sandbox.calls("deploy").len(), scene.sandbox.calls("ssh").len()), (0, 0));
+    }
+}
+
+#[test]
+fn without_deploy_rs() {
+    let scene = Scene::new("", "", 0);
+    fs::remove_file(scene.sandbox.path("bin").join("deploy")).expect("removing the fake");
+    scene.run(&["stinky"]).says("there is no deploy-rs (`deploy`) on PATH: run `cargo xtask setup`").exits(3);
+}
