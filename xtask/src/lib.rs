@@ -12,6 +12,7 @@ mod deploy;
 mod emulation;
 pub mod failure;
 mod flake;
+mod flash;
 mod image;
 mod nix;
 mod process;

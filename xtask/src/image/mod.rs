@@ -1,5 +1,14 @@
 //! SD images: finding the file in a build's output, and what it says about itself.
 
+mod check;
+pub mod digest;
+mod layout;
+mod source;
+
+pub use check::{Image, check};
+pub use layout::Layout;
+pub use source::Source;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 

@@ -41,6 +41,15 @@ pub trait Reporter: Send + Sync {
     fn report(&self, event: &Event);
 }
 
+/// For tests that are not about events.
+#[cfg(test)]
+pub struct Silent;
+
+#[cfg(test)]
+impl Reporter for Silent {
+    fn report(&self, _: &Event) {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,11 +2,15 @@
 
 mod bars;
 mod event;
+mod phase;
 mod size;
 mod table;
 
 pub use bars::reporter;
+#[cfg(test)]
+pub use event::Silent;
 pub use event::{Event, Reporter};
+pub use phase::Phase;
 pub use size::Bytes;
 pub use table::Table;
 

@@ -1,0 +1,58 @@
+//! Buffers that direct input and output accept: they begin at a page boundary.
+
+use std::ops::{Deref, DerefMut};
+
+/// The size of a buffer, and of the blocks in which a card is written, in bytes. Larger ones gain
+/// nothing; smaller ones cost.
+pub const CHUNK: usize = 1 << 20;
+const PAGE: usize = 4096;
+
+/// [`CHUNK`] bytes that begin at a page boundary, and how many of them are in use.
+pub struct Buffer {
+    storage: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Buffer {
+    /// All zeros, all in use.
+    pub fn zeroed() -> Self {
+        let storage = vec![0; CHUNK + PAGE];
+        let start = storage.as_ptr().align_offset(PAGE);
+        Self { storage, start, len: CHUNK }
+    }
+
+    /// Sets how many bytes are in use.
+    pub fn resize(&mut self, len: usize) {
+        assert!(len <= CHUNK, "a buffer holds {CHUNK} bytes");
+        self.len = len;
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.storage[self.start..self.start + self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.storage[self.start..self.start + self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aligned() {
+        let mut buffer = Buffer::zeroed();
+        assert_eq!((buffer.as_ptr() as usize % PAGE, buffer.len()), (0, CHUNK));
+        buffer.resize(512);
+        buffer[511] = 1;
+        assert_eq!(buffer.iter().map(|byte| usize::from(*byte)).sum::<usize>(), 1);
+    }
+}

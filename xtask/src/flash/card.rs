@@ -1,0 +1,100 @@
+//! What the engine writes to: a real card, or one in memory that a test makes fail.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{Advice, OFlags};
+
+/// A block device as the engine sees it. Offsets and sizes are in bytes.
+pub trait Card {
+    fn size(&self) -> u64;
+    /// May read less than asked for; 0 at the end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// May write less than asked for.
+    fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize>;
+    /// Returns when everything written is on the medium.
+    fn sync(&self) -> io::Result<()>;
+    /// Makes the reads that follow come from the medium and not from a cache.
+    fn forget(&self) -> io::Result<()>;
+}
+
+/// An open block device or plain file, written past the page cache where the kernel lets us.
+pub struct FileCard {
+    file: File,
+    size: u64,
+    direct: AtomicBool,
+}
+
+impl FileCard {
+    /// Takes over `file` of `size` bytes, which is open for reading and writing.
+    pub fn new(file: File, size: u64) -> Self {
+        let direct = AtomicBool::new(set_direct(&file, true).is_ok());
+        Self { file, size, direct }
+    }
+
+    /// Some file systems take `O_DIRECT` and refuse the transfer, or ask for a larger alignment: the
+    /// page cache serves those, and [`Card::forget`] empties it before anything is read back.
+    fn or_buffered(&self, transfer: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
+        match transfer() {
+            Err(error)
+                if error.kind() == io::ErrorKind::InvalidInput && self.direct.load(Ordering::Relaxed) =>
+            {
+                set_direct(&self.file, false)?;
+                self.direct.store(false, Ordering::Relaxed);
+                transfer()
+            }
+            other => other,
+        }
+    }
+}
+
+fn set_direct(file: &File, on: bool) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    let flags = if on { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
+    Ok(rustix::fs::fcntl_setfl(file, flags)?)
+}
+
+impl Card for FileCard {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let buffer = std::cell::RefCell::new(buffer);
+        self.or_buffered(|| FileExt::read_at(&self.file, &mut buffer.borrow_mut(), offset))
+    }
+
+    fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        self.or_buffered(|| FileExt::write_at(&self.file, buffer, offset))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    fn forget(&self) -> io::Result<()> {
+        // Only clean pages are dropped, so this comes after a sync. With O_DIRECT it costs nothing.
+        Ok(rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_file_is_a_card() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(8192).unwrap();
+        let card = FileCard::new(file, 8192);
+        // Not aligned: the fallback has to serve it.
+        assert_eq!(card.write_at(b"some bytes", 100).unwrap(), 10);
+        card.sync().unwrap();
+        card.forget().unwrap();
+        let mut back = [0; 12];
+        assert_eq!(card.read_at(&mut back, 99).unwrap(), 12);
+        assert_eq!(&back, b"\0some bytes\0");
+    }
+}

@@ -1,0 +1,114 @@
+//! Reading an image to its end before anything is written: whole, undamaged, and an image at all.
+
+use std::io::Read;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::layout::{Layout, SECTOR};
+use super::source::Source;
+use crate::failure::Kind;
+use crate::ui::{Phase, Reporter};
+
+/// What an image was found to be. It travels in the plan: what is written later must have this hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    pub source: Source,
+    /// The decompressed size in bytes, a multiple of the sector size.
+    pub size: u64,
+    /// The BLAKE3 hash of the decompressed bytes.
+    #[serde(with = "super::digest")]
+    pub hash: blake3::Hash,
+    pub layout: Layout,
+}
+
+/// Reads all of `source`.
+///
+/// # Errors
+/// A truncated or damaged file, and bytes that are no disk image.
+pub fn check(source: Source, reporter: &dyn Reporter) -> Result<Image> {
+    let mut phase = Phase::begin(reporter, "check", None);
+    let (head, size, hash) = read_through(source.stream()?, &mut phase).with_context(|| damaged(&source))?;
+    phase.end();
+    let layout =
+        understand(&head, size).with_context(|| format!("{} is no disk image", source.path.display()))?;
+    Ok(Image { source, size, hash, layout })
+}
+
+fn damaged(source: &Source) -> String {
+    let (path, format) = (source.path.display(), source.format);
+    format!("the image {path} ({format}) is truncated or damaged; build or download it again")
+}
+
+fn understand(head: &[u8], size: u64) -> Result<Layout> {
+    if !size.is_multiple_of(SECTOR) {
+        return Err(Kind::Refused
+            .error(format!("its size, {size} bytes, is no whole number of {SECTOR}-byte sectors")));
+    }
+    Layout::parse(head, size)
+}
+
+/// The first sector, the size in bytes and the hash of a stream.
+fn read_through(mut stream: impl Read, phase: &mut Phase) -> Result<(Vec<u8>, u64, blake3::Hash)> {
+    let (mut hasher, mut buffer, mut head, mut done) =
+        (blake3::Hasher::new(), vec![0; 1 << 20], Vec::new(), 0);
+    loop {
+        let n = match stream.read(&mut buffer) {
+            Ok(0) => return Ok((head, done, hasher.finalize())),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            // What a decoder says about its input is a refusal: nothing has been written.
+            read => read.map_err(|error| Kind::Refused.error(format!("after {done} bytes: {error}")))?,
+        };
+        let missing = usize::try_from(SECTOR)?.saturating_sub(head.len());
+        head.extend_from_slice(&buffer[..n.min(missing)]);
+        hasher.update(&buffer[..n]);
+        done += n as u64;
+        phase.advance(n);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::tests::mbr;
+    use super::*;
+    use crate::ui::Silent;
+
+    fn checked(file: &[u8]) -> Result<Image> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.img.zst");
+        std::fs::write(&path, file).unwrap();
+        check(Source::open(&path).unwrap(), &Silent)
+    }
+
+    fn image() -> Vec<u8> {
+        let mut bytes = mbr(&[(0x83, true, 2048, 2048)]).to_vec();
+        bytes.resize(2 << 20, 7);
+        bytes
+    }
+
+    #[test]
+    fn a_good_image() {
+        let bytes = image();
+        for file in [bytes.clone(), zstd::encode_all(&bytes[..], 1).unwrap()] {
+            let image = checked(&file).unwrap();
+            assert_eq!((image.size, image.hash), (2 << 20, blake3::hash(&bytes)));
+            assert_eq!(image.layout.partitions.len(), 1);
+        }
+    }
+
+    #[test]
+    fn bad_images_are_refused_with_the_reason() {
+        let good = zstd::encode_all(&image()[..], 1).unwrap();
+        let mut flipped = good.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        for (file, expected) in [
+            (&good[..good.len() - 1], "truncated or damaged"),
+            (b"only text", "is no disk image: its size, 9 bytes, is no whole number of 512-byte sectors"),
+            (&[0; 1024], "is no disk image: it has no partition table"),
+        ] {
+            let error = checked(file).unwrap_err();
+            assert!(format!("{error:#}").contains(expected), "{error:#}");
+            assert_eq!(crate::failure::kind(&error), Kind::Refused);
+        }
+    }
+}

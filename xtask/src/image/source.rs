@@ -1,0 +1,149 @@
+//! Image files as streams of the bytes that belong on the card, whatever they are compressed with.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Kind;
+
+/// How an image file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    Raw,
+    Zstd,
+    Xz,
+    Gzip,
+}
+
+impl Format {
+    /// Told from the first bytes, never from the file's name.
+    fn sniff(head: &[u8]) -> Self {
+        // Skippable zstd frames (RFC 8878, section 3.1.2) may stand before the first real one.
+        let skippable = head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == [0x2a, 0x4d, 0x18];
+        match head {
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            _ if skippable => Self::Zstd,
+            _ => Self::Raw,
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Raw => "not compressed",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Gzip => "gzip",
+        })
+    }
+}
+
+/// An image file that was opened once and told apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The file, as an absolute path.
+    pub path: PathBuf,
+    pub format: Format,
+    /// The size of the file itself, in bytes.
+    pub stored: u64,
+}
+
+impl Source {
+    /// # Errors
+    /// A file that is missing, empty or no regular file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let opening = || format!("opening the image {}", path.display());
+        let path = path.canonicalize().with_context(opening)?;
+        let mut file = File::open(&path).with_context(opening)?;
+        let facts = file.metadata().with_context(opening)?;
+        if !facts.is_file() {
+            return Err(
+                Kind::Refused.error(format!("{} is no file; an image file is needed", path.display()))
+            );
+        }
+        if facts.len() == 0 {
+            return Err(Kind::Refused.error(format!("the image {} is empty", path.display())));
+        }
+        let mut head = Vec::new();
+        file.by_ref().take(8).read_to_end(&mut head).with_context(opening)?;
+        Ok(Self { path, format: Format::sniff(&head), stored: facts.len() })
+    }
+
+    /// The decompressed stream. A damaged or truncated file ends it in an error, never in silence.
+    pub fn stream(&self) -> Result<Box<dyn Read + Send>> {
+        let opening = || format!("opening the image {}", self.path.display());
+        let file = File::open(&self.path).with_context(opening)?;
+        Ok(match self.format {
+            Format::Raw => Box::new(file),
+            Format::Zstd => Box::new(zstd::Decoder::new(file).with_context(opening)?),
+            Format::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(file)),
+            Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(file))),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn packed(format: Format, bytes: &[u8]) -> Vec<u8> {
+        match format {
+            Format::Raw => bytes.to_vec(),
+            Format::Zstd => zstd::encode_all(bytes, 3).unwrap(),
+            Format::Xz => {
+                let mut writer = liblzma::write::XzEncoder::new(Vec::new(), 1);
+                writer.write_all(bytes).unwrap();
+                writer.finish().unwrap()
+            }
+            Format::Gzip => {
+                let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                writer.write_all(bytes).unwrap();
+                writer.finish().unwrap()
+            }
+        }
+    }
+
+    fn read(file: &[u8]) -> Result<(Format, Vec<u8>)> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("an image");
+        std::fs::write(&path, file).unwrap();
+        let source = Source::open(&path)?;
+        let mut bytes = Vec::new();
+        source.stream()?.read_to_end(&mut bytes)?;
+        Ok((source.format, bytes))
+    }
+
+    #[test]
+    fn every_format_in_one_part_and_in_two() {
+        let bytes = (0..200_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
+        let (first, second) = bytes.split_at(333_333);
+        for format in [Format::Raw, Format::Zstd, Format::Xz, Format::Gzip] {
+            assert_eq!(read(&packed(format, &bytes)).unwrap(), (format, bytes.clone()));
+            let parts = [packed(format, first), packed(format, second)].concat();
+            assert_eq!(read(&parts).unwrap(), (format, bytes.clone()), "{format}");
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let bytes = (0..200_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
+        for format in [Format::Zstd, Format::Xz, Format::Gzip] {
+            let whole = packed(format, &bytes);
+            for cut in [whole.len() / 2, whole.len() - 1] {
+                assert!(read(&whole[..cut]).is_err(), "{format} cut at {cut}");
+            }
+            assert!(read(&[&whole[..], b"garbage after it"].concat()).is_err(), "{format} with a tail");
+        }
+        assert!(read(b"").unwrap_err().to_string().ends_with("is empty"));
+        assert!(Source::open(Path::new("/")).unwrap_err().to_string().starts_with("/ is no file"));
+    }
+}

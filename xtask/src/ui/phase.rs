@@ -1,0 +1,47 @@
+//! A phase that moves bytes, as a series of events.
+
+use std::time::{Duration, Instant};
+
+use super::event::{Event, Reporter};
+
+/// How often progress is reported; more would only make work for whoever reads it.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Reports the beginning, the progress and the end of one phase.
+pub struct Phase<'a> {
+    reporter: &'a dyn Reporter,
+    name: &'static str,
+    start: Instant,
+    last: Instant,
+    done: u64,
+}
+
+impl<'a> Phase<'a> {
+    /// Begins the phase `name`, which moves `total` bytes if that is known.
+    pub fn begin(reporter: &'a dyn Reporter, name: &'static str, total: Option<u64>) -> Self {
+        reporter.report(&Event::Phase { name: name.into(), total, bytes: true });
+        let now = Instant::now();
+        Self { reporter, name, start: now, last: now, done: 0 }
+    }
+
+    /// `bytes` more have been moved.
+    pub fn advance(&mut self, bytes: usize) {
+        self.done += bytes as u64;
+        if self.last.elapsed() >= INTERVAL {
+            self.last = Instant::now();
+            self.reporter.report(&Event::Progress { done: self.done, total: None, detail: None });
+        }
+    }
+
+    /// Ends the phase and returns how many seconds it took.
+    pub fn end(self) -> f64 {
+        let seconds = self.start.elapsed().as_secs_f64();
+        self.reporter.report(&Event::Done {
+            name: self.name.into(),
+            amount: self.done,
+            bytes: true,
+            seconds,
+        });
+        seconds
+    }
+}
