@@ -40,7 +40,11 @@ pub fn read_all(card: &dyn Card, bytes: &mut [u8], offset: u64) -> Result<()> {
 
 /// Waits until everything is on the medium and makes later reads come from there.
 pub fn settle(card: &dyn Card) -> Result<()> {
-    card.sync().map_err(|error| Kind::Io.error(format!("syncing the card: {error}")))?;
+    while let Err(error) = card.sync() {
+        if error.kind() != ErrorKind::Interrupted {
+            return Err(Kind::Io.error(format!("syncing the card: {error}")));
+        }
+    }
     card.forget().map_err(|error| Kind::Io.error(format!("dropping the cache of the card: {error}")))
 }
 
