@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 /// Takes a Raspberry Pi from a NixOS flake to a running, proven machine.
@@ -26,8 +28,38 @@ pub enum Command {
     Demo,
     /// Build a host's SD image and print its path
     SdImage(SdImage),
+    /// Write an image to a card, and prove that it is on it
+    #[command(
+        override_usage = "cargo xtask flash [OPTIONS] HOST DEVICE\n       cargo xtask flash [OPTIONS] --image FILE DEVICE"
+    )]
+    Flash(Flash),
     /// Deploy a host over ssh with deploy-rs, and prove on the host that it took
     Deploy(Deploy),
+    /// The writer that `flash` starts, elevated if need be: a plan on stdin, events on stdout
+    #[command(hide = true, name = crate::flash::COMMAND)]
+    WriteCard,
+}
+
+#[derive(Debug, Args)]
+pub struct Flash {
+    /// The host whose image is built and written, unless --image is given; and the card, such as /dev/mmcblk0
+    #[arg(required = true, num_args = 1..=2, value_names = ["HOST", "DEVICE"])]
+    pub words: Vec<String>,
+    /// Write this image file (.img, .img.zst, .img.xz, .img.gz) instead of a host's
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// Do not ask; needs --expect-size or --expect-serial
+    #[arg(long)]
+    pub yes: bool,
+    /// Refuse a card that has not exactly this size (bytes, or with KiB, MiB, GiB)
+    #[arg(long, value_name = "SIZE")]
+    pub expect_size: Option<String>,
+    /// Refuse a card that has not this serial number
+    #[arg(long, value_name = "SERIAL")]
+    pub expect_serial: Option<String>,
+    /// Take a loop device or a plain file for a card
+    #[arg(long)]
+    pub allow_virtual: bool,
 }
 
 #[derive(Debug, Args)]

@@ -50,6 +50,24 @@ impl Kind {
         }
     }
 
+    /// The kind with this exit code, [`Self::Other`] for a code that is none of ours.
+    pub fn of_code(code: u8) -> Self {
+        const ALL: [Kind; 11] = [
+            Kind::Usage,
+            Kind::Refused,
+            Kind::Verification,
+            Kind::Io,
+            Kind::Permission,
+            Kind::RolledBack,
+            Kind::Degraded,
+            Kind::Unreachable,
+            Kind::HostKey,
+            Kind::Undecided,
+            Kind::Interrupted,
+        ];
+        ALL.into_iter().find(|kind| kind.code() == code).unwrap_or(Self::Other)
+    }
+
     /// An error of this kind with `message`, ready for `?`.
     pub fn error(self, message: impl fmt::Display) -> anyhow::Error {
         Failure { kind: self, message: message.to_string() }.into()

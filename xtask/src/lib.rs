@@ -9,6 +9,7 @@ mod context;
 pub mod debian;
 mod demo;
 mod deploy;
+mod disk;
 mod emulation;
 pub mod failure;
 mod flake;

@@ -4,10 +4,13 @@
 //! whose output is followed line by line or whose terminal is the user's.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::failure::Kind;
 
@@ -26,6 +29,15 @@ pub struct Output {
     pub stdout: String,
     /// Empty where stderr was followed line by line or belonged to the terminal.
     pub stderr: String,
+}
+
+/// How a child ended that was talked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// As in [`Output`].
+    pub code: i32,
+    /// Whether this process was asked to stop meanwhile.
+    pub stopped: bool,
 }
 
 impl Output {
@@ -146,6 +158,42 @@ impl Launcher {
         Err(Kind::Other.error(format!("{first} into {second} failed with exit code {code}: {stderr}")))
     }
 
+    /// Runs a command, hands it `input`, and keeps its stdin open: it is closed when this process is
+    /// asked to stop (ctrl-C, SIGTERM, SIGHUP) or dies, and the command is waited for all the same.
+    /// Each line of its stdout goes to `on_line`; its stderr is the terminal's.
+    pub fn converse<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        args: &[S],
+        input: &str,
+        mut on_line: impl FnMut(&str),
+    ) -> Result<Ended> {
+        let (stdin, mut feed) = std::io::pipe().context("making a pipe")?;
+        let (lines, sink) = std::io::pipe().context("making a pipe")?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("preparing for signals")?;
+        let handle = signals.handle();
+        let command = self.duct(program, args).stdin_file(stdin).stdout_file(sink);
+        let child = command.start().with_context(|| format!("running {program}"))?;
+        drop(command);
+        // A child that has ended already says more by its exit code than this error would.
+        let _ = feed.write_all(input.as_bytes());
+        let feed: Mutex<Option<PipeWriter>> = Mutex::new(Some(feed));
+        std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let stopped = signals.forever().next().is_some();
+                drop(feed.lock().unwrap_or_else(PoisonError::into_inner).take());
+                stopped
+            });
+            let read = for_each_line(lines, &mut on_line);
+            let waited = child.into_output();
+            handle.close();
+            let stopped = watcher.join().unwrap_or(false);
+            read.with_context(|| format!("reading the messages of {program}"))?;
+            let raw = waited.with_context(|| format!("waiting for {program}"))?;
+            Ok(Ended { code: Output::from(raw).code, stopped })
+        })
+    }
+
     fn duct<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> duct::Expression {
         let args = args.iter().map(|arg| arg.as_ref().to_owned()).collect::<Vec<_>>();
         let command = duct::cmd(program, args).dir(&self.dir).unchecked();
@@ -199,6 +247,14 @@ mod tests {
         let code = Launcher::new("/").follow_all("sh", &["-c", script], |line| lines.push(line.to_owned()));
         assert_eq!(code.unwrap(), 5);
         assert_eq!(lines, ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_conversation() {
+        let mut lines = Vec::new();
+        let keep = |line: &str| lines.push(line.to_owned());
+        let ended = Launcher::new("/").converse("head", &["-n1"], "hello\n", keep).unwrap();
+        assert_eq!((ended, lines), (Ended { code: 0, stopped: false }, vec!["hello".to_owned()]));
     }
 
     #[test]

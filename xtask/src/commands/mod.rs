@@ -3,6 +3,7 @@
 mod demo;
 mod deploy;
 mod doctor;
+mod flash;
 mod hosts;
 mod sd_image;
 
@@ -27,5 +28,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Doctor => doctor::run(&cx),
         Command::Hosts => hosts::run(&cx),
         Command::SdImage(args) => sd_image::run(&cx, &args),
+        Command::Flash(args) => flash::run(&cx, &args),
+        Command::WriteCard => crate::flash::serve(ui::result),
     }
 }

@@ -9,7 +9,8 @@ use anyhow::Result;
 use proptest::prelude::*;
 
 use super::buffer::CHUNK;
-use super::{Card, Report, write_image};
+use super::card::Card;
+use super::engine::{Report, write_image};
 use crate::failure::{Kind, kind};
 use crate::ui::{Event, Reporter, Silent};
 

@@ -1,12 +1,20 @@
 //! Writing a card so that nothing is lost and nothing is left to chance.
+//!
+//! The command makes a [`Plan`]; [`write()`] hands it to the writer, a process of its own that is
+//! elevated if need be; there [`serve`] runs the engine.
 
 mod buffer;
 mod card;
 mod decode;
+mod elevate;
 mod engine;
 #[cfg(test)]
 mod faults;
+mod plan;
 mod transfer;
+mod writer;
 
-pub use card::{Card, FileCard};
-pub use engine::{Report, write_image};
+pub use elevate::{COMMAND, write};
+pub use engine::Report;
+pub use plan::Plan;
+pub use writer::serve;

@@ -1,10 +1,12 @@
 //! SD images: finding the file in a build's output, and what it says about itself.
 
+mod build;
 mod check;
 pub mod digest;
 mod layout;
 mod source;
 
+pub use build::build;
 pub use check::{Image, check};
 pub use layout::Layout;
 pub use source::Source;

@@ -3,6 +3,7 @@
 mod bars;
 mod event;
 mod phase;
+mod prompt;
 mod size;
 mod table;
 
@@ -11,7 +12,8 @@ pub use bars::reporter;
 pub use event::Silent;
 pub use event::{Event, Reporter};
 pub use phase::Phase;
-pub use size::Bytes;
+pub use prompt::{Prompt, on_terminal};
+pub use size::{Bytes, parse_bytes};
 pub use table::Table;
 
 use std::io::Write;

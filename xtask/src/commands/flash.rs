@@ -1,0 +1,87 @@
+//! `flash HOST DEVICE`: writes an image to a card, and proves that it is on it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::cli::Flash;
+use crate::context::Context;
+use crate::disk::{Consent, Disk, Kept, Request, Roots, VirtualCards, refusals, refuse};
+use crate::failure::Kind;
+use crate::flash::{self, Plan, Report};
+use crate::image::{self, Source};
+use crate::ui::{self, Bytes, Prompt};
+
+pub fn run(cx: &Context, args: &Flash) -> Result<()> {
+    let (host, device) = places(args)?;
+    // The card is looked at first: a wrong one is told before minutes are spent on a build.
+    let disk = Disk::load(&Roots::default(), device)?;
+    refuse(&refusals(&disk, &request(cx, args, None, None)?))?;
+    let file = match host {
+        Some(host) => image::build(cx, host, &[])?,
+        None => args.image.clone().unwrap_or_default(),
+    };
+    let image = image::check(Source::open(&file)?, cx.reporter.as_ref())?;
+    refuse(&refusals(&disk, &request(cx, args, Some(&file), Some(image.size))?))?;
+    let plan = Plan { image, disk };
+    cx.note(plan.to_string());
+    confirm(args, &plan.disk)?;
+    let report = flash::write(cx, &plan)?;
+    show(cx, &plan, &report);
+    Ok(())
+}
+
+/// The host, unless an image was given, and the device.
+fn places(args: &Flash) -> Result<(Option<&str>, &Path)> {
+    match (args.words.as_slice(), &args.image) {
+        ([device], Some(_)) => Ok((None, Path::new(device))),
+        ([host, device], None) => Ok((Some(host), Path::new(device))),
+        ([_], None) => Err(Kind::Usage.error("name the host and the device, or --image FILE and the device")),
+        _ => Err(Kind::Usage.error("name either a host or --image FILE, and the device")),
+    }
+}
+
+fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<u64>) -> Result<Request> {
+    let (roots, here) = (Roots::default(), std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")));
+    let kept = [
+        ("the image", image),
+        ("the flake", Some(Path::new(&cx.flake))),
+        ("the working directory", Some(&here)),
+    ];
+    let kept = kept.into_iter().filter_map(|(what, path)| Some(Kept::find(&roots, what, path?))).collect();
+    let virtual_cards = if args.allow_virtual { VirtualCards::Allowed } else { VirtualCards::Refused };
+    Ok(Request { image_size, virtual_cards, kept, consent: consent(args)? })
+}
+
+fn consent(args: &Flash) -> Result<Consent> {
+    let size = args.expect_size.as_deref().map(ui::parse_bytes).transpose()?;
+    let expected = || Consent::Expected { size, serial: args.expect_serial.clone() };
+    Ok(match (args.yes, ui::on_terminal()) {
+        (true, _) => expected(),
+        (false, true) if size.is_some() || args.expect_serial.is_some() => expected(),
+        (false, true) => Consent::Typed,
+        (false, false) => Consent::Missing,
+    })
+}
+
+fn confirm(args: &Flash, disk: &Disk) -> Result<()> {
+    if args.yes {
+        return Ok(());
+    }
+    let confirmation = disk.confirmation();
+    let question =
+        format!("Everything on this card will be lost. Type {} to go on:", confirmation.question());
+    if confirmation.accepts(&Prompt(&question).ask()?) {
+        return Ok(());
+    }
+    Err(Kind::Refused.error("not confirmed; nothing was written"))
+}
+
+fn show(cx: &Context, plan: &Plan, report: &Report) {
+    let path = plan.disk.path.display();
+    if cx.json {
+        let result = serde_json::json!({ "device": plan.disk.path, "image": plan.image.source.path, "report": report });
+        return ui::result(&result.to_string());
+    }
+    ui::result(&format!("{path} holds the image: {} read back, blake3 {}", Bytes(report.size), report.hash));
+}

@@ -1,0 +1,87 @@
+//! Starting the writer, elevated where the card cannot be written otherwise, and following it.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::Access;
+
+use super::engine::Report;
+use super::plan::Plan;
+use super::writer::Message;
+use crate::context::Context;
+use crate::failure::Kind;
+use crate::process::Ended;
+use crate::ui::Event;
+
+/// The hidden command of this binary that is the writer.
+pub const COMMAND: &str = "write-card";
+
+/// The programs that can make the writer root, in the order in which they are tried.
+const ELEVATORS: [&str; 3] = ["sudo", "run0", "doas"];
+
+/// Carries out `plan` in a process of its own and returns what was read back.
+pub fn write(cx: &Context, plan: &Plan) -> Result<Report> {
+    let (program, args) = writer(cx, &plan.disk.path)?;
+    let input = serde_json::to_string(plan).context("writing the plan as JSON")?;
+    let mut heard = Heard::default();
+    let ended = cx.launcher.converse(&program, &args, &format!("{input}\n"), |line| heard.line(cx, line))?;
+    heard.conclude(&program, ended)
+}
+
+/// The command line of the writer for the card at `path`.
+fn writer(cx: &Context, path: &Path) -> Result<(String, Vec<OsString>)> {
+    let own = std::env::current_exe().context("finding this program")?;
+    if rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).is_ok() {
+        return Ok((own.display().to_string(), vec![COMMAND.into()]));
+    }
+    let Some(elevator) = ELEVATORS.into_iter().find(|name| cx.launcher.which(name).is_some()) else {
+        let (path, tried) = (path.display(), ELEVATORS.join(", "));
+        let text =
+            format!("{path} may not be written by this user, and there is none of {tried}; run as root");
+        return Err(Kind::Permission.error(text));
+    };
+    cx.note(format!("writing needs root: {elevator} -- {} {COMMAND}", own.display()));
+    Ok((elevator.to_owned(), vec!["--".into(), own.into(), COMMAND.into()]))
+}
+
+/// What the writer has said so far.
+#[derive(Default)]
+struct Heard {
+    anything: bool,
+    report: Option<Report>,
+    failed: Option<(u8, String)>,
+}
+
+impl Heard {
+    fn line(&mut self, cx: &Context, line: &str) {
+        self.anything = true;
+        match serde_json::from_str(line) {
+            Ok(Message::Report { report }) => self.report = Some(report),
+            Ok(Message::Event(Event::Failed { code, message })) => self.failed = Some((code, message)),
+            Ok(Message::Event(event)) => cx.reporter.report(&event),
+            Err(_) => cx.reporter.report(&Event::log(line)),
+        }
+    }
+
+    fn conclude(self, program: &str, ended: Ended) -> Result<Report> {
+        let Ended { code, stopped } = ended;
+        match (self.failed, self.report) {
+            (Some((code, message)), _) => Err(Kind::of_code(code).error(message)),
+            (None, Some(report)) if code == 0 => Ok(report),
+            _ if stopped && !self.anything => Err(Kind::Interrupted.error("stopped; nothing was written")),
+            _ if !self.anything => {
+                let text = format!(
+                    "{program} ended with exit code {code} before the writer began; nothing was written"
+                );
+                Err(Kind::Permission.error(text))
+            }
+            _ => {
+                let text = format!(
+                    "the writer ended with exit code {code} in mid-work; the card is not complete and will not boot"
+                );
+                Err(Kind::Io.error(text))
+            }
+        }
+    }
+}

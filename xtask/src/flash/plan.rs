@@ -1,0 +1,31 @@
+//! What is going to happen to which card: shown before, and handed to the elevated writer.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::Disk;
+use crate::image::Image;
+use crate::ui::Bytes;
+
+/// A flash that has passed every check. The writer looks at the card again and compares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub image: Image,
+    pub disk: Disk,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { image, disk } = self;
+        let serial = disk.serial.as_deref().unwrap_or("no serial number");
+        writeln!(f, "image   {}", image.source.path.display())?;
+        writeln!(f, "        {} ({}), blake3 {}", Bytes(image.size), image.source.format, image.hash)?;
+        for partition in &image.layout.partitions {
+            writeln!(f, "        {partition}")?;
+        }
+        writeln!(f, "card    {} ({}, {})", disk.path.display(), disk.kind, Bytes(disk.size))?;
+        writeln!(f, "        {}, {serial}", disk.title())?;
+        write!(f, "lost    everything on it: {}", disk.content())
+    }
+}

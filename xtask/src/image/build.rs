@@ -1,0 +1,21 @@
+//! From the name of a host to its image file.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::flake::Catalogue;
+use crate::{emulation, nix};
+
+/// Builds the image of `host` and returns its file. `nix_args` go to `nix build` as they are.
+pub fn build(cx: &Context, host: &str, nix_args: &[String]) -> Result<PathBuf> {
+    let version = nix::require(&cx.launcher)?;
+    let catalogue = Catalogue::load(&cx.launcher, &cx.flake)?;
+    let host = catalogue.host(host)?;
+    let system = host.image_system(&nix::this_system())?;
+    emulation::require(&cx.launcher, version, system)?;
+    let installable = host.image_installable(&cx.flake, system);
+    let built = nix::build(&cx.launcher, &installable, nix_args, cx.reporter.as_ref())?;
+    super::find(&built.out)
+}
