@@ -24,6 +24,8 @@ pub enum Command {
     Hosts,
     /// Say whether this machine can build images, and if not, what is missing
     Doctor,
+    /// List the cards that are plugged in, and say whether `flash` would take them
+    Devices(Devices),
     /// Go the whole way on this machine, without a Pi: build a small real image and write it to a virtual card
     Demo,
     /// Build a host's SD image and print its path
@@ -58,6 +60,16 @@ pub struct Flash {
     #[arg(long, value_name = "SERIAL")]
     pub expect_serial: Option<String>,
     /// Take a loop device or a plain file for a card
+    #[arg(long)]
+    pub allow_virtual: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Devices {
+    /// List every disk, with the reason why it is no card
+    #[arg(long)]
+    pub all: bool,
+    /// Count loop devices as cards
     #[arg(long)]
     pub allow_virtual: bool,
 }

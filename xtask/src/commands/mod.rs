@@ -2,6 +2,7 @@
 
 mod demo;
 mod deploy;
+mod devices;
 mod doctor;
 mod flash;
 mod hosts;
@@ -25,6 +26,7 @@ pub fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Demo => demo::run(&cx),
         Command::Deploy(args) => deploy::run(&cx, &args),
+        Command::Devices(args) => devices::run(&cx, &args),
         Command::Doctor => doctor::run(&cx),
         Command::Hosts => hosts::run(&cx),
         Command::SdImage(args) => sd_image::run(&cx, &args),

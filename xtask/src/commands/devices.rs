@@ -1,0 +1,63 @@
+//! `devices`: the cards that are plugged in.
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::cli::Devices;
+use crate::context::Context;
+use crate::disk::{self, Consent, Disk, Kept, Kind, Request, Roots, VirtualCards};
+use crate::ui::{self, Bytes};
+
+/// A disk and what `flash` would say to it.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    disk: Disk,
+    accepted: bool,
+    refusals: Vec<String>,
+}
+
+pub fn run(cx: &Context, args: &Devices) -> Result<()> {
+    let roots = Roots::default();
+    let request = request(cx, &roots, args);
+    let disks = disk::list(&roots)?.into_iter().filter(|disk| args.all || is_card(disk, &request));
+    let mut listed = disks.map(|disk| judge(disk, &request)).collect::<Vec<_>>();
+    listed.sort_by_key(|listed| !listed.accepted);
+    if cx.json {
+        ui::result(&serde_json::to_string(&listed).context("writing the disks as JSON")?);
+        return Ok(());
+    }
+    if listed.is_empty() {
+        cx.note("there is no card; plug one in, or see all disks with `cargo xtask devices --all`");
+        return Ok(());
+    }
+    ui::result(&table(&listed).to_string());
+    Ok(())
+}
+
+fn request(cx: &Context, roots: &Roots, args: &Devices) -> Request {
+    let virtual_cards = if args.allow_virtual { VirtualCards::Allowed } else { VirtualCards::Refused };
+    let kept = vec![Kept::find(roots, "the flake", cx.flake.as_ref())];
+    Request { image_size: None, virtual_cards, kept, consent: Consent::Typed }
+}
+
+/// Whether a disk is listed by default: it could be a card, even if it is refused now.
+fn is_card(disk: &Disk, request: &Request) -> bool {
+    let virtual_card = disk.kind.is_virtual() && request.virtual_cards == VirtualCards::Allowed;
+    virtual_card || matches!(disk.kind, Kind::SdCard | Kind::Usb)
+}
+
+fn judge(disk: Disk, request: &Request) -> Listed {
+    let refusals = disk::refusals(&disk, request).iter().map(ToString::to_string).collect::<Vec<_>>();
+    Listed { accepted: refusals.is_empty(), disk, refusals }
+}
+
+fn table(listed: &[Listed]) -> ui::Table {
+    let mut table = ui::Table::new(&["DEVICE", "SIZE", "MODEL", "KIND", "HOLDS", "FLASH"]);
+    for Listed { disk, accepted, refusals } in listed {
+        let verdict = if *accepted { "yes".to_owned() } else { format!("no: {}", refusals.join(" / ")) };
+        let (path, size) = (disk.path.display().to_string(), Bytes(disk.size).to_string());
+        table.row([path, size, disk.title(), disk.kind.to_string(), disk.content(), verdict]);
+    }
+    table
+}

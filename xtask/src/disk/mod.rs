@@ -1,0 +1,23 @@
+//! What is plugged in, what it is used for, and why a disk is refused.
+//!
+//! [`Disk`] is what sysfs says about one whole disk (or a plain file that stands for a card). It
+//! travels to the elevated writer, which loads it again and compares.
+
+mod confirmation;
+mod identity;
+mod kind;
+mod load;
+mod lock;
+mod model;
+mod mounts;
+mod refusal;
+mod roots;
+mod sysfs;
+mod usage;
+
+pub use confirmation::Confirmation;
+pub use load::list;
+pub use lock::{Locked, open_exclusive};
+pub use model::{Disk, Kind, Number, Partition, Role, Use};
+pub use refusal::{Consent, Kept, Refusal, Request, VirtualCards, refusals, refuse};
+pub use roots::Roots;

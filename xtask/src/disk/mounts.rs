@@ -1,0 +1,90 @@
+//! What is mounted and swapped to, as `/proc` tells it.
+
+use std::path::PathBuf;
+
+use super::{Number, Roots};
+
+/// One line of mountinfo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    pub number: Number,
+    pub at: PathBuf,
+    pub fstype: String,
+    /// Where it was mounted from, `/dev/sda1`: for filesystems without a number of their own (btrfs, bcachefs).
+    pub source: String,
+}
+
+/// Every mount of this process's namespace.
+pub fn mounts(roots: &Roots) -> Vec<Mount> {
+    read(roots, "self/mountinfo").lines().filter_map(parse_mount).collect()
+}
+
+/// The devices that are swapped to, `/dev/sda3`. Swap files are found by their mount.
+pub fn swaps(roots: &Roots) -> Vec<PathBuf> {
+    parse_swaps(&read(roots, "swaps"))
+}
+
+fn read(roots: &Roots, file: &str) -> String {
+    let bytes = std::fs::read(roots.proc.join(file)).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue` (proc(5)).
+fn parse_mount(line: &str) -> Option<Mount> {
+    let (place, origin) = line.split_once(" - ")?;
+    let (mut place, mut origin) = (place.split(' ').skip(2), origin.split(' '));
+    let number = Number::parse(place.next()?)?;
+    let at = PathBuf::from(unescape(place.nth(1)?));
+    let fstype = origin.next()?.to_owned();
+    Some(Mount { number, at, fstype, source: unescape(origin.next()?) })
+}
+
+fn parse_swaps(text: &str) -> Vec<PathBuf> {
+    let names = text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().next());
+    names.map(|name| PathBuf::from(unescape(name))).collect()
+}
+
+/// Undoes the kernel's escapes: a blank is `\040`.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend_from_slice(&part.as_bytes()[3..]);
+            }
+            None => bytes.extend([b"\\", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_mountinfo() {
+        let line = "41 27 8:17 / /run/media/me/MY\\040CARD rw master:3 - vfat /dev/sdb1 rw";
+        let mount = parse_mount(line).unwrap();
+        assert_eq!(mount.number, Number { major: 8, minor: 17 });
+        assert_eq!(mount.at, PathBuf::from("/run/media/me/MY CARD"));
+        assert_eq!((mount.fstype.as_str(), mount.source.as_str()), ("vfat", "/dev/sdb1"));
+        assert_eq!(parse_mount("no mount at all"), None);
+    }
+
+    #[test]
+    fn swap_devices() {
+        let text = "Filename\tType\tSize\tUsed\tPriority\n/dev/sdb1 partition\t1\t0\t-2\n/swap\\040file file\t1\t0\t-3\n";
+        assert_eq!(parse_swaps(text), [PathBuf::from("/dev/sdb1"), PathBuf::from("/swap file")]);
+        assert_eq!(parse_swaps("Filename\n"), [PathBuf::new(); 0]);
+    }
+
+    #[test]
+    fn escapes() {
+        for (text, plain) in [("a\\040b", "a b"), ("\\134", "\\"), ("a\\", "a\\"), ("\\9", "\\9")] {
+            assert_eq!(unescape(text), plain, "{text}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What uses a disk: every mount and swap, walked down through volumes, arrays and loop devices to
+//! the disks below, and what merely holds the disk.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::mounts::{self, Mount};
+use super::sysfs::Node;
+use super::{Number, Role, Roots, Use};
+
+/// Nothing is stacked deeper; a loop over a file on itself would be.
+const DEEPEST: usize = 16;
+
+/// All uses of all disks of the running system, gathered once.
+pub struct Usage {
+    uses: Vec<(Node, Use)>,
+}
+
+impl Usage {
+    pub fn load(roots: &Roots) -> Self {
+        let mounts = mounts::mounts(roots);
+        let mut users = Vec::new();
+        for mount in &mounts {
+            let nodes = devices(roots, mount);
+            users.extend(nodes.into_iter().map(|node| (node, Role::Mounted { at: mount.at.clone() })));
+        }
+        for swap in mounts::swaps(roots) {
+            users.extend(swap_devices(roots, &swap).into_iter().map(|node| (node, Role::Swap)));
+        }
+        let mut usage = Self { uses: Vec::new() };
+        for (node, role) in users {
+            usage.walk(roots, &node, &role, &[]);
+        }
+        usage
+    }
+
+    /// The uses of the whole disk `disk` and its partitions; each is told once.
+    pub fn of(&self, disk: &Node) -> Vec<Use> {
+        let mine = self.uses.iter().filter(|(node, _)| node.disk() == *disk);
+        let mut uses = Vec::<Use>::new();
+        for (_, used) in mine {
+            if !uses.contains(used) {
+                uses.push(used.clone());
+            }
+        }
+        let parts = disk.partitions();
+        let held = std::iter::once(disk).chain(&parts).filter_map(|part| held(part, &uses));
+        let held = held.collect::<Vec<_>>();
+        uses.into_iter().chain(held).collect()
+    }
+
+    /// Goes from a used device down to the disks that carry it; every level is used.
+    fn walk(&mut self, roots: &Roots, node: &Node, role: &Role, above: &[String]) {
+        let used = Use { device: node.name(), through: above.to_vec(), role: role.clone() };
+        self.uses.push((node.clone(), used));
+        if above.len() >= DEEPEST {
+            return;
+        }
+        let through = [&[node.title()], above].concat();
+        for lower in below(roots, node) {
+            self.walk(roots, &lower, role, &through);
+        }
+    }
+}
+
+/// The names of the whole disks, and of all that is stacked on them, that carry the filesystem of `path`.
+pub fn carriers(roots: &Roots, path: &Path) -> Vec<String> {
+    let mut usage = Usage { uses: Vec::new() };
+    for node in under(roots, path) {
+        usage.walk(roots, &node, &Role::Held, &[]);
+    }
+    usage.uses.iter().map(|(node, _)| node.disk().name()).collect()
+}
+
+/// The devices of the filesystem of `path`: by its device number, or by the innermost mount around
+/// it where that number is anonymous.
+fn under(roots: &Roots, path: &Path) -> Vec<Node> {
+    if let Some(node) = behind_file(roots, path) {
+        return vec![node];
+    }
+    let mounts = mounts::mounts(roots).into_iter().filter(|mount| path.starts_with(&mount.at));
+    let innermost = mounts.max_by_key(|mount| mount.at.components().count());
+    innermost.map(|mount| devices(roots, &mount)).unwrap_or_default()
+}
+
+/// What a device, or the disk of a partition, is made of.
+fn below(roots: &Roots, node: &Node) -> Vec<Node> {
+    let disk = node.disk();
+    let mut below = disk.linked("slaves");
+    if let Some(file) = disk.text("loop/backing_file") {
+        below.extend(under(roots, Path::new(&file)));
+    }
+    below
+}
+
+/// The block device of the filesystem on which `file` is stored.
+fn behind_file(roots: &Roots, file: &Path) -> Option<Node> {
+    let number = Number::from_raw(file.metadata().ok()?.dev());
+    Node::by_number(roots, number)
+}
+
+/// A use for a partition that is part of something, where no mount or swap has told so already.
+fn held(part: &Node, known: &[Use]) -> Option<Use> {
+    let device = part.name();
+    let through = part.linked("holders").iter().map(Node::title).collect::<Vec<_>>();
+    let told = known.iter().any(|used| used.device == device);
+    (!told && !through.is_empty()).then_some(Use { device, through, role: Role::Held })
+}
+
+/// The block devices of a mount: by number, or where the filesystem has only an anonymous one, by
+/// its source and the members that btrfs and bcachefs tell.
+fn devices(roots: &Roots, mount: &Mount) -> Vec<Node> {
+    if let Some(node) = Node::by_number(roots, mount.number) {
+        return vec![node];
+    }
+    let sources = mount.source.split(':').filter_map(|path| Node::by_path(roots, Path::new(path)));
+    let sources = sources.collect::<Vec<_>>();
+    match sources.first() {
+        Some(first) if mount.fstype == "btrfs" => btrfs_members(roots, first).unwrap_or(sources),
+        _ => sources,
+    }
+}
+
+/// All devices of the mounted btrfs that `member` belongs to.
+fn btrfs_members(roots: &Roots, member: &Node) -> Option<Vec<Node>> {
+    let pools = roots.sys.join("fs/btrfs").read_dir().ok()?;
+    let folders = pools.filter_map(|pool| Some(pool.ok()?.path().join("devices")));
+    let members = |folder: PathBuf| {
+        let entries = folder.read_dir().into_iter().flatten();
+        let nodes = entries.filter_map(|entry| Node::by_name(roots, entry.ok()?.file_name().to_str()?));
+        nodes.collect::<Vec<_>>()
+    };
+    folders.map(members).find(|nodes| nodes.contains(member))
+}
+
+/// A swap partition, or the devices under a swap file.
+fn swap_devices(roots: &Roots, path: &Path) -> Vec<Node> {
+    Node::by_path(roots, path).map_or_else(|| under(roots, path), |node| vec![node])
+}
