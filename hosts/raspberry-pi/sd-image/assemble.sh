@@ -122,8 +122,11 @@ TABLE
 }
 
 make_firmware() {
-    # Without -h the number of hidden sectors would depend on what kind of file the target is.
-    mkfs.vfat --invariant -F 32 -i "$DISK_ID" -n FIRMWARE -h "$((ALIGN_MIB * 2048))" \
+    # mkfs.vfat would choose clusters and geometry for a disk as large as the whole image, and with fewer
+    # than 65525 clusters FAT32 is none.
+    sectors=1
+    [ "$FIRMWARE_MIB" -le 260 ] || sectors=8
+    mkfs.vfat --invariant -F 32 -i "$DISK_ID" -n FIRMWARE -s "$sectors" -g 255/63 -h "$((ALIGN_MIB * 2048))" \
         --offset "$((ALIGN_MIB * 2048))" "$image" "$((FIRMWARE_MIB * 1024))" >"$work/log" 2>&1 ||
         die "making FIRMWARE failed: $(cat "$work/log")"
     fat="$image@@${ALIGN_MIB}M"

@@ -1,0 +1,162 @@
+//! The assembler, on this machine and without Nix.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::image::{Image, run};
+
+const UUID: &str = "44444444-4444-4444-8888-888888888888";
+const HELLO: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-hello-1";
+const WORLD: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-world";
+
+/// Content for an image in a folder of its own. Two of these differ in everything that must not matter:
+/// where they are, when and in which order their files were made, and links between files.
+struct Content {
+    dir: tempfile::TempDir,
+}
+
+impl Content {
+    fn new(backwards: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let content = Self { dir };
+        let mut files = vec![
+            ("root/boot/extlinux/extlinux.conf".to_owned(), "DEFAULT x\n".repeat(3)),
+            ("root/persist/.keep".to_owned(), String::new()),
+            ("firmware/config.txt".to_owned(), "arm_64bit=1\n".to_owned()),
+            ("firmware/overlays/with space.dtbo".to_owned(), "overlay".repeat(999)),
+            (format!("store/{HELLO}/bin/hello"), "hello".repeat(50_000)),
+            (format!("store/{WORLD}"), "a store path may be a file".to_owned()),
+        ];
+        if backwards {
+            files.reverse();
+        }
+        for (file, text) in files {
+            let file = content.path(&file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        let (hello, twin) =
+            (content.path(&format!("store/{HELLO}/bin/hello")), format!("store/{HELLO}/twin"));
+        let link = if backwards {
+            fs::copy(hello, content.path(&twin)).map(drop)
+        } else {
+            fs::hard_link(hello, content.path(&twin))
+        };
+        link.unwrap();
+        std::os::unix::fs::symlink("bin/hello", content.path(&format!("store/{HELLO}/link"))).unwrap();
+        let mut names = [HELLO, WORLD].map(|name| content.path("store").join(name).display().to_string());
+        names.sort_by_key(|name| backwards == name.ends_with(HELLO));
+        fs::write(content.path("paths"), names.join("\n") + "\n").unwrap();
+        content
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs the assembler with `changes` to its variables; the image, or what it said.
+    fn assemble(&self, changes: &[(&str, &str)]) -> Result<PathBuf, String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/sd-image/assemble.sh");
+        let text = |name: &str| self.path(name).display().to_string();
+        let (root, paths, firmware) = (text("root"), text("paths"), text("firmware"));
+        let (out, temporary) = (text("new/x.img.zst"), text(""));
+        let mut env = vec![
+            ("OUT", out.as_str()),
+            ("ROOT_TREE", &root),
+            ("STORE_PATHS", &paths),
+            ("FIRMWARE_TREE", &firmware),
+            ("FIRMWARE_MIB", "40"),
+            ("ROOT_UUID", UUID),
+            ("HEADROOM_MIB", "8"),
+            ("SOURCE_DATE_EPOCH", "1700000000"),
+            ("TMPDIR", &temporary),
+        ];
+        env.extend(changes);
+        let output = run("sh", &[script], &env);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(out.into()) } else { Err(said) }
+    }
+
+    /// Asserts that nothing but the content is in the folder: no image and no working files.
+    fn is_untouched(&self) {
+        let mut names =
+            self.dir.path().read_dir().unwrap().map(|it| it.unwrap().file_name()).collect::<Vec<_>>();
+        names.sort();
+        assert_eq!(names, ["firmware", "paths", "root", "store"]);
+    }
+}
+
+#[test]
+fn bad_input_is_named() {
+    let content = Content::new(false);
+    for (changes, expected) in [
+        (("OUT", ""), "assemble: the variable OUT is not set\n"),
+        (("FIRMWARE_MIB", "30"), "assemble: FIRMWARE_MIB is 30; FAT32 needs 34 at least\n"),
+        (("HEADROOM_MIB", "1 GiB"), "assemble: HEADROOM_MIB is not a whole number: 1 GiB\n"),
+        (("ROOT_TREE", "/nowhere"), "assemble: ROOT_TREE is not a folder: /nowhere\n"),
+        (("STORE_PATHS", "/nowhere"), "assemble: STORE_PATHS is not a file: /nowhere\n"),
+    ] {
+        assert_eq!(content.assemble(&[changes]).unwrap_err(), expected);
+        content.is_untouched();
+    }
+}
+
+#[test]
+#[ignore = "needs e2fsprogs, mtools, dosfstools, fdisk, zstd, fakeroot and faketime: run `cargo xtask test`"]
+fn content_that_cannot_be_assembled() {
+    let content = Content::new(false);
+    fs::write(content.path("paths"), "/nowhere/cccc-x\n").unwrap();
+    let said = content.assemble(&[]).unwrap_err();
+    assert_eq!(said, "assemble: STORE_PATHS names /nowhere/cccc-x, which does not exist\n");
+    content.is_untouched();
+
+    let content = Content::new(false);
+    fs::write(content.path("firmware/large"), vec![1; 41 << 20]).unwrap();
+    let said = content.assemble(&[]).unwrap_err();
+    assert!(said.contains("of FIRMWARE failed; do they fit into 40 MiB?"), "{said}");
+    content.is_untouched();
+}
+
+#[test]
+#[ignore = "needs e2fsprogs, mtools, dosfstools, fdisk, zstd, fakeroot and faketime: run `cargo xtask test`"]
+fn the_same_content_gives_the_same_bytes() {
+    let (first, second) = (Content::new(false), Content::new(true));
+    let images = [&first, &second].map(|content| content.assemble(&[]).unwrap());
+    let [one, two] = images.each_ref().map(|image| fs::read(image).unwrap());
+    assert!(one == two, "the images differ");
+    let image = Image::unpack(&images[0], first.dir.path(), 40);
+    image.is_sound();
+    assert_eq!(image.names("/"), ["boot", "lost+found", "persist", "store"]);
+    assert_eq!(image.names("/store"), [HELLO, WORLD]);
+    assert_eq!(image.text("/boot/extlinux/extlinux.conf"), "DEFAULT x\n".repeat(3));
+    assert_eq!(image.text(&format!("/store/{HELLO}/twin")), "hello".repeat(50_000));
+    let link = image.debugfs(&format!("stat /store/{HELLO}/link"));
+    assert!(link.contains("Fast link dest: \"bin/hello\"") && link.contains("User:     0"), "{link}");
+    assert_eq!(image.firmware_names(), ["config.txt", "overlays/", "overlays/with space.dtbo"]);
+}
+
+#[test]
+#[ignore = "needs e2fsprogs, mtools, dosfstools, fdisk, zstd, fakeroot and faketime: run `cargo xtask test`"]
+fn the_image_grows_with_its_content() {
+    let content = Content::new(false);
+    let size = |changes: &[(&str, &str)]| {
+        let packed = fs::File::open(content.assemble(changes).unwrap()).unwrap();
+        zstd::zstd_safe::get_frame_content_size(&head(packed)).unwrap().unwrap()
+    };
+    let small = size(&[]);
+    assert_eq!(small % (1 << 20), 0);
+    assert_eq!(size(&[("HEADROOM_MIB", "9")]), small, "a small change does not move the end");
+    assert!(size(&[("HEADROOM_MIB", "500")]) > small + (480 << 20));
+    let many = content.path("root/many");
+    fs::create_dir(&many).unwrap();
+    for number in 0..5_000 {
+        fs::write(many.join(number.to_string()), "").unwrap();
+    }
+    assert!(size(&[]) > small, "5000 empty files need inodes");
+}
+
+fn head(mut file: impl std::io::Read) -> Vec<u8> {
+    let mut head = vec![0; 18];
+    file.read_exact(&mut head).unwrap();
+    head
+}

@@ -1,0 +1,123 @@
+//! An image, taken apart by the tools of its file systems and not by our own code.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const MIB: u64 = 1 << 20;
+
+/// Runs `program` to its end.
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+pub fn run<S: AsRef<OsStr>>(program: &str, args: &[S], env: &[(&str, &str)]) -> Output {
+    let command = Command::new(program).args(args).envs(env.iter().copied()).output();
+    command.unwrap_or_else(|error| panic!("running {program}: {error}"))
+}
+
+/// What `program` says on stdout; an exit code other than 0 fails the test with what it said on stderr.
+#[track_caller]
+pub fn says<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
+    let output = run(program, args, &[("LC_ALL", "C"), ("TZ", "UTC0"), ("MTOOLS_SKIP_CHECK", "1")]);
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} failed:\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
+
+/// A decompressed image.
+pub struct Image {
+    path: PathBuf,
+    firmware_mib: u64,
+}
+
+impl Image {
+    /// Decompresses `packed` into `dir`. `firmware_mib` is the size its FIRMWARE should have.
+    #[track_caller]
+    pub fn unpack(packed: &Path, dir: &Path, firmware_mib: u64) -> Self {
+        let path = dir.join("unpacked.img");
+        let args = ["-q", "-d", "-f", "-o"].map(OsStr::new);
+        says("zstd", &[&args[..], &[path.as_os_str(), packed.as_os_str()]].concat());
+        Self { path, firmware_mib }
+    }
+
+    /// The whole structure: size, partition table, labels, and both file systems free of errors.
+    #[track_caller]
+    pub fn is_sound(&self) {
+        let size = self.path.metadata().unwrap().len();
+        assert_eq!(size % MIB, 0, "{size}");
+        self.has_partitions(size);
+        let root = self.root();
+        says("e2fsck", &["-f", "-n", &root]);
+        let blkid = |offset: u64| {
+            let offset = offset.to_string();
+            let args = ["-p", "-o", "value", "-s", "LABEL", "-s", "TYPE", "-O", &offset];
+            says("blkid", &[&args[..], &[self.path.to_str().unwrap()]].concat())
+        };
+        assert_eq!(blkid(8 * MIB), "FIRMWARE\nvfat\n");
+        assert_eq!(blkid(self.root_offset()), "NIXOS_SD\next4\n");
+        says("fsck.vfat", &["-n", self.firmware_file().to_str().unwrap()]);
+    }
+
+    fn has_partitions(&self, size: u64) {
+        let table: Value =
+            serde_json::from_str(&says("sfdisk", &["-J", self.path.to_str().unwrap()])).unwrap();
+        let table = &table["partitiontable"];
+        assert_eq!((&table["label"], &table["id"]), (&"dos".into(), &"0x2178694e".into()));
+        let partitions = table["partitions"].as_array().unwrap();
+        let found = partitions.iter().map(|it| {
+            let bytes = |key: &str| it[key].as_u64().unwrap() * 512;
+            (bytes("start"), bytes("size"), it["type"].as_str().unwrap(), it["bootable"] == true)
+        });
+        let root = self.root_offset();
+        let firmware = (8 * MIB, self.firmware_mib * MIB, "b", false);
+        assert_eq!(found.collect::<Vec<_>>(), [firmware, (root, size - root, "83", true)]);
+    }
+
+    fn root_offset(&self) -> u64 {
+        (8 + self.firmware_mib) * MIB
+    }
+
+    /// The root file system in the notation of e2fsprogs.
+    fn root(&self) -> String {
+        format!("{}?offset={}", self.path.display(), self.root_offset())
+    }
+
+    /// The partition FIRMWARE in a file of its own: its checker knows no offsets.
+    fn firmware_file(&self) -> PathBuf {
+        let file = self.path.with_extension("firmware");
+        let bytes = std::fs::read(&self.path).unwrap();
+        let at = |mib: u64| usize::try_from(mib * MIB).unwrap();
+        std::fs::write(&file, &bytes[at(8)..at(8 + self.firmware_mib)]).unwrap();
+        file
+    }
+
+    /// What debugfs says to `request` about the root file system.
+    #[track_caller]
+    pub fn debugfs(&self, request: &str) -> String {
+        says("debugfs", &["-R", request, &self.root()])
+    }
+
+    /// The names in a folder of the root file system, sorted.
+    #[track_caller]
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let listing = self.debugfs(&format!("ls -p {folder}"));
+        let names = listing.lines().filter_map(|line| line.split('/').nth(5));
+        let mut names =
+            names.filter(|name| !matches!(*name, "." | ".." | "")).map(str::to_owned).collect::<Vec<_>>();
+        names.sort();
+        names
+    }
+
+    /// A file of the root file system.
+    #[track_caller]
+    pub fn text(&self, file: &str) -> String {
+        self.debugfs(&format!("cat {file}"))
+    }
+
+    /// The paths of all files and folders of FIRMWARE.
+    #[track_caller]
+    pub fn firmware_names(&self) -> Vec<String> {
+        let listing = says("mdir", &["-/", "-b", "-i", &format!("{}@@8M", self.path.display()), "::"]);
+        listing.lines().map(|line| line.trim_start_matches("::/").to_owned()).collect()
+    }
+}
