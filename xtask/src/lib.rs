@@ -15,6 +15,7 @@ pub mod failure;
 mod flake;
 mod flash;
 mod image;
+mod interrupt;
 mod nix;
 mod process;
 mod project;
@@ -26,11 +27,13 @@ pub use cli::Cli;
 
 /// Runs the command line and returns the exit code; an error has been printed once.
 pub fn run(cli: Cli) -> ExitCode {
+    let json = cli.json;
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            ui::error(&error);
-            failure::kind(&error).code().into()
+            let code = failure::kind(&error).code();
+            ui::error(&error, code, json);
+            code.into()
         }
     }
 }

@@ -4,15 +4,15 @@
 //! whose output is followed line by line or whose terminal is the user's.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, PipeWriter, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::failure::Kind;
+use crate::interrupt;
+
+mod follow;
 
 /// How children are started: in which directory and with which changes to the environment.
 #[derive(Clone, Debug)]
@@ -120,19 +120,20 @@ impl Launcher {
     }
 
     /// Runs a long command. Its stdin is empty, each line of its stderr goes to `on_line` as it
-    /// comes, and its stdout is returned.
+    /// comes, and its stdout is returned. If the user asks to stop, the command is asked too, waited
+    /// for, and the error is of [`Kind::Interrupted`].
     pub fn follow<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
         on_line: impl FnMut(&str),
     ) -> Result<Output> {
-        follow(program, &self.duct(program, args).stdin_null().stdout_capture(), on_line)
+        follow::follow(program, &self.duct(program, args).stdin_null().stdout_capture(), on_line)
     }
 
     /// Runs a long command all of whose output is story: each line of its stdout and its stderr goes
     /// to `on_line` as it comes. Its stdin is empty; what asks on the terminal itself, as ssh does,
-    /// still can. Returns the exit code.
+    /// still can. Returns the exit code. A request to stop is passed on as [`Self::follow`] does.
     pub fn follow_all<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -140,7 +141,7 @@ impl Launcher {
         on_line: impl FnMut(&str),
     ) -> Result<i32> {
         let command = self.duct(program, args).stdin_null().stdout_to_stderr();
-        follow(program, &command, on_line).map(|output| output.code)
+        follow::follow(program, &command, on_line).map(|output| output.code)
     }
 
     /// Runs two commands, the stdout of the first being the stdin of the second, which says nothing
@@ -168,30 +169,21 @@ impl Launcher {
         input: &str,
         mut on_line: impl FnMut(&str),
     ) -> Result<Ended> {
+        let hold = interrupt::hold()?;
         let (stdin, mut feed) = std::io::pipe().context("making a pipe")?;
         let (lines, sink) = std::io::pipe().context("making a pipe")?;
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("preparing for signals")?;
-        let handle = signals.handle();
         let command = self.duct(program, args).stdin_file(stdin).stdout_file(sink);
         let child = command.start().with_context(|| format!("running {program}"))?;
         drop(command);
         // A child that has ended already says more by its exit code than this error would.
         let _ = feed.write_all(input.as_bytes());
-        let feed: Mutex<Option<PipeWriter>> = Mutex::new(Some(feed));
-        std::thread::scope(|scope| {
-            let watcher = scope.spawn(|| {
-                let stopped = signals.forever().next().is_some();
-                drop(feed.lock().unwrap_or_else(PoisonError::into_inner).take());
-                stopped
-            });
-            let read = for_each_line(lines, &mut on_line);
-            let waited = child.into_output();
-            handle.close();
-            let stopped = watcher.join().unwrap_or(false);
-            read.with_context(|| format!("reading the messages of {program}"))?;
-            let raw = waited.with_context(|| format!("waiting for {program}"))?;
-            Ok(Ended { code: Output::from(raw).code, stopped })
-        })
+        let mut feed = Some(feed);
+        let mut on_wait = || drop(feed.take_if(|_| hold.requested()));
+        let read = follow::for_each_line(&lines, &mut on_wait, &mut on_line);
+        let waited = child.into_output();
+        read.with_context(|| format!("reading the messages of {program}"))?;
+        let raw = waited.with_context(|| format!("waiting for {program}"))?;
+        Ok(Ended { code: Output::from(raw).code, stopped: hold.requested() })
     }
 
     fn duct<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> duct::Expression {
@@ -199,27 +191,6 @@ impl Launcher {
         let command = duct::cmd(program, args).dir(&self.dir).unchecked();
         self.env.iter().fold(command, |command, (name, value)| command.env(name, value))
     }
-}
-
-/// Starts `command`, hands each line of its stderr to `on_line` and waits for its end.
-fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut(&str)) -> Result<Output> {
-    let (lines, sink) = std::io::pipe().context("making a pipe")?;
-    // The expression holds the writing end of the pipe: it must be gone before the reader sees the end.
-    let child = command.stderr_file(sink).start().with_context(|| format!("running {program}"))?;
-    for_each_line(lines, &mut on_line).with_context(|| format!("reading the messages of {program}"))?;
-    let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
-    Ok(Output::from(raw))
-}
-
-/// Hands each line of `source` to `on_line`; bytes that are no UTF-8 are replaced.
-fn for_each_line(source: impl Read, on_line: &mut impl FnMut(&str)) -> std::io::Result<()> {
-    let mut source = BufReader::new(source);
-    let mut line = Vec::new();
-    while source.read_until(b'\n', &mut line)? > 0 {
-        on_line(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
-        line.clear();
-    }
-    Ok(())
 }
 
 fn is_executable(file: &Path) -> bool {

@@ -12,7 +12,7 @@ pub fn run(cx: &Context) -> Result<()> {
     let staged = demo::stage(cx, &home)?;
     let built = nix::build(&cx.launcher, &staged.installable(), &[], cx.reporter.as_ref())?;
     let file = image::find(&built.out)?;
-    cx.note(image::describe(&file)?);
+    cx.note(image::Facts::load(&file)?.to_string());
     ui::result(&file.display().to_string());
     Ok(())
 }

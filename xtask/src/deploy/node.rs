@@ -115,7 +115,7 @@ fn system(launcher: &Launcher, flake: &str, host: &str) -> Result<Option<StorePa
         "systems: if systems ? {name} then systems.{name}.config.system.build.toplevel.outPath else null"
     );
     let found = match nix::eval_attr_names(launcher, flake, SYSTEMS, &apply) {
-        Err(error) if error.to_string().contains("does not provide attribute") => return Ok(None),
+        Err(error) if nix::is_missing_attribute(&error) => return Ok(None),
         found => found?,
     };
     let toplevel = || format!("{flake} has no usable toplevel for {SYSTEMS}.{host}: {found}");

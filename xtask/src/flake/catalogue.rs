@@ -36,13 +36,28 @@ impl Catalogue {
     /// Asks Nix: the inventory of the flake first, names by evaluation where it leaves them out.
     /// An error is that of the evaluation, which says more about a flake that is broken as a whole.
     pub fn load(launcher: &Launcher, flake: &str) -> Result<Self> {
-        let show = nix::flake_show(launcher, flake).ok();
-        let packages = match show.as_ref().and_then(inventory::packages).filter(has_images) {
-            Some(packages) => packages,
-            None => Self::packages_by_name(launcher, flake, show.as_ref())?,
-        };
-        let deploys = show.as_ref().is_none_or(|show| inventory::has_output(show, "deploy"));
-        let nodes = if deploys { Self::nodes(launcher, flake)? } else { Vec::new() };
+        Self::gather(launcher, flake, || {
+            let show = nix::flake_show(launcher, flake).ok();
+            match show.as_ref().and_then(inventory::packages).filter(has_images) {
+                Some(packages) => Ok(packages),
+                None => packages_by_name(launcher, flake),
+            }
+        })
+    }
+
+    /// Asks Nix for names alone: no package is evaluated, so it takes a fraction of [`Self::load`].
+    pub fn names(launcher: &Launcher, flake: &str) -> Result<Self> {
+        Self::gather(launcher, flake, || packages_by_name(launcher, flake))
+    }
+
+    /// The deploy nodes are asked for while `packages` runs; an error of `packages` comes first.
+    fn gather(launcher: &Launcher, flake: &str, packages: impl FnOnce() -> Result<Packages>) -> Result<Self> {
+        let (packages, nodes) = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| nodes(launcher, flake));
+            (packages(), asking.join())
+        });
+        let packages = packages?;
+        let nodes = nodes.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok(Self::new(flake, &packages, &nodes))
     }
 
@@ -60,24 +75,6 @@ impl Catalogue {
             host.name.clone_from(name);
         }
         Self { flake: flake.to_owned(), hosts }
-    }
-
-    /// A flake without the output `packages` has no images, which is no error.
-    fn packages_by_name(launcher: &Launcher, flake: &str, show: Option<&Value>) -> Result<Packages> {
-        if show.is_some_and(|show| !inventory::has_output(show, "packages")) {
-            return Ok(Packages::new());
-        }
-        let apply = "builtins.mapAttrs (_: builtins.attrNames)";
-        Ok(inventory::packages_from_names(&nix::eval_attr_names(launcher, flake, "packages", apply)?))
-    }
-
-    fn nodes(launcher: &Launcher, flake: &str) -> Result<Vec<String>> {
-        let apply = "deploy: builtins.attrNames (deploy.nodes or { })";
-        match nix::eval_attr_names(launcher, flake, "deploy", apply) {
-            Ok(names) => Ok(inventory::strings(&names)),
-            Err(error) if error.to_string().contains("does not provide attribute") => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
     }
 
     /// The hosts, by name.
@@ -129,6 +126,27 @@ pub fn no_node(flake: &str, name: &str, nodes: &[String]) -> anyhow::Error {
     let hint = suggest::nearest(name, nodes.iter().map(String::as_str));
     let hint = hint.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
     Kind::Usage.error(format!("{flake} has no deploy node '{name}'{hint} (nodes: {})", nodes.join(", ")))
+}
+
+fn packages_by_name(launcher: &Launcher, flake: &str) -> Result<Packages> {
+    let apply = "builtins.mapAttrs (_: builtins.attrNames)";
+    let names = output(launcher, flake, "packages", apply)?;
+    Ok(names.as_ref().map(inventory::packages_from_names).unwrap_or_default())
+}
+
+fn nodes(launcher: &Launcher, flake: &str) -> Result<Vec<String>> {
+    let apply = "deploy: builtins.attrNames (deploy.nodes or { })";
+    let names = output(launcher, flake, "deploy", apply)?;
+    Ok(names.as_ref().map(inventory::strings).unwrap_or_default())
+}
+
+/// The output `name` of the flake, seen through `apply`; `None` where the flake has no such output.
+fn output(launcher: &Launcher, flake: &str, name: &str, apply: &str) -> Result<Option<Value>> {
+    match nix::eval_attr_names(launcher, flake, name, apply) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if nix::is_missing_attribute(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn has_images(packages: &Packages) -> bool {

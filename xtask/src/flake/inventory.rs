@@ -34,11 +34,6 @@ pub fn packages_from_names(names: &Value) -> Packages {
     systems.map(|(system, list)| (system.clone(), strings(list))).collect()
 }
 
-/// Whether the inventory has an output of this name, in either form.
-pub fn has_output(show: &Value, name: &str) -> bool {
-    show.get(name).is_some() || show["inventory"].get(name).is_some()
-}
-
 pub fn strings(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -11,6 +11,7 @@ pub use check::{Image, check};
 pub use layout::Layout;
 pub use source::Source;
 
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -42,16 +43,34 @@ fn is_image(file: &Path) -> bool {
     ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
-/// Name and sizes of an image file in one line. The decompressed size comes from the frame header
-/// of a zstd file; where it is not known, it is left out.
-pub fn describe(file: &Path) -> Result<String> {
-    let opened = std::fs::File::open(file).with_context(|| format!("opening {}", file.display()))?;
-    let stored = opened.metadata().with_context(|| format!("looking at {}", file.display()))?.len();
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    Ok(match content_size(opened).with_context(|| format!("reading {}", file.display()))? {
-        Some(size) => format!("{name}: {} ({} compressed)", Bytes(size), Bytes(stored)),
-        None => format!("{name}: {}", Bytes(stored)),
-    })
+/// What can be said about an image file without reading it whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    pub path: PathBuf,
+    /// In bytes, as the frame header of a zstd file promises; other files do not tell.
+    pub size: Option<u64>,
+    /// The size of the file itself, in bytes.
+    pub stored: u64,
+}
+
+impl Facts {
+    /// Looks at `file`.
+    pub fn load(file: &Path) -> Result<Self> {
+        let opened = std::fs::File::open(file).with_context(|| format!("opening {}", file.display()))?;
+        let stored = opened.metadata().with_context(|| format!("looking at {}", file.display()))?.len();
+        let size = content_size(opened).with_context(|| format!("reading {}", file.display()))?;
+        Ok(Self { path: file.to_owned(), size, stored })
+    }
+}
+
+impl fmt::Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        match self.size {
+            Some(size) => write!(f, "{name}: {}, {} compressed", Bytes(size), Bytes(self.stored)),
+            None => write!(f, "{name}: {}", Bytes(self.stored)),
+        }
+    }
 }
 
 /// The size that the header of the first zstd frame promises (RFC 8878, section 3.1.1.1.4), in bytes.

@@ -1,19 +1,16 @@
 //! `nix build`, followed as it runs.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::events::{Line, Reader};
-use super::{FEATURES, error};
+use super::FEATURES;
+use super::watch::Watch;
+use crate::failure::{self, Kind};
 use crate::process::Launcher;
 use crate::ui::{Event, Reporter};
-
-/// How many lines of a failed builder's log are shown.
-const LOG_TAIL: usize = 20;
 
 /// A finished build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,27 +20,55 @@ pub struct Built {
 }
 
 /// Builds `installable` without a result link and reports what goes on. `extra` goes to Nix as it is.
-/// A failure ends with the last lines of the builder's log.
+/// A failure ends with the last lines of the builder's log. Where Nix only repeats a failure of an
+/// earlier evaluation, it is asked again without its memory.
 pub fn build(
     launcher: &Launcher,
     installable: &str,
     extra: &[String],
     reporter: &dyn Reporter,
 ) -> Result<Built> {
+    let started = Instant::now();
+    reporter.report(&Event::Phase { name: "build".into(), total: None, bytes: false });
+    let mut attempt = attempt(launcher, installable, extra, reporter)?;
+    if attempt.watch.repeats_a_failure() {
+        let again = [extra, &["--no-eval-cache".to_owned()]].concat();
+        attempt = self::attempt(launcher, installable, &again, reporter)?;
+    }
+    let Some(json) = attempt.json else { return Err(attempt.watch.into_error(installable)) };
+    let (amount, seconds) = (attempt.watch.made(), started.elapsed().as_secs_f64());
+    reporter.report(&Event::Done { name: "build".into(), amount, bytes: false, seconds });
+    parse_built(&json).with_context(|| format!("building {installable}"))
+}
+
+/// One run of `nix build`: what was seen, and what it printed if it succeeded.
+struct Attempt<'a> {
+    watch: Watch<'a>,
+    json: Option<String>,
+}
+
+fn attempt<'a>(
+    launcher: &Launcher,
+    installable: &str,
+    extra: &[String],
+    reporter: &'a dyn Reporter,
+) -> Result<Attempt<'a>> {
     let fixed = ["build", "--json", "--no-link", "--log-format", "internal-json", installable];
     let fixed = FEATURES.iter().chain(&fixed).map(ToString::to_string);
     let args = fixed.chain(extra.iter().cloned()).collect::<Vec<_>>();
-    let (started, mut watch) = (Instant::now(), Watch::new(reporter));
-    reporter.report(&Event::Phase { name: "build".into(), total: None, bytes: false });
-    let output = launcher.follow("nix", &args, |line| watch.line(line))?;
-    let (done, seconds) = (watch.done, started.elapsed().as_secs_f64());
-    if output.success() {
-        reporter.report(&Event::Done { name: "build".into(), amount: done, bytes: false, seconds });
-        return parse_built(&output.stdout).with_context(|| format!("building {installable}"));
+    let mut watch = Watch::new(reporter);
+    let output = launcher.follow("nix", &args, |line| watch.line(line)).map_err(stopped)?;
+    Ok(Attempt { watch, json: output.success().then_some(output.stdout) })
+}
+
+fn stopped(error: anyhow::Error) -> anyhow::Error {
+    match failure::kind(&error) {
+        Kind::Interrupted => Kind::Interrupted.error(
+            "stopped before the build was complete; nothing is left behind but the parts that were \
+             finished, which the next run uses",
+        ),
+        _ => error,
     }
-    let failed = watch.into_error(installable);
-    reporter.report(&Event::Failed { code: 1, message: failed.to_string() });
-    Err(failed)
 }
 
 /// Reads `nix build --json`: the output `out` of the first derivation.
@@ -51,57 +76,6 @@ fn parse_built(json: &str) -> Result<Built> {
     let built: Value = serde_json::from_str(json).context("reading what nix build printed")?;
     let out = built[0]["outputs"]["out"].as_str().context("nix build names no output 'out'")?;
     Ok(Built { out: out.into() })
-}
-
-/// Turns lines of Nix into events, and keeps what an error message needs.
-struct Watch<'a> {
-    reader: Reader,
-    reporter: &'a dyn Reporter,
-    done: u64,
-    log: VecDeque<String>,
-    errors: String,
-}
-
-impl<'a> Watch<'a> {
-    fn new(reporter: &'a dyn Reporter) -> Self {
-        Self { reader: Reader::default(), reporter, done: 0, log: VecDeque::new(), errors: String::new() }
-    }
-
-    fn line(&mut self, line: &str) {
-        match self.reader.read(line) {
-            Line::Log(text) => self.log(text),
-            Line::Started(name) => self.progress(None, Some(name)),
-            Line::Builds { done, expected } => {
-                self.done = done;
-                self.progress(Some(expected), None);
-            }
-            Line::Message { level: 0, text } => self.errors.extend([text.as_str(), "\n"]),
-            Line::Message { level: 1, text } => self.reporter.report(&Event::log(text)),
-            Line::Message { .. } | Line::Other => {}
-        }
-    }
-
-    fn progress(&self, total: Option<u64>, detail: Option<String>) {
-        self.reporter.report(&Event::Progress { done: self.done, total, detail });
-    }
-
-    fn log(&mut self, text: String) {
-        self.progress(None, Some(text.clone()));
-        if self.log.len() == LOG_TAIL {
-            self.log.pop_front();
-        }
-        self.log.push_back(text);
-    }
-
-    fn into_error(self, installable: &str) -> anyhow::Error {
-        let error = error::classify(&self.errors, installable);
-        if self.log.is_empty() {
-            return error;
-        }
-        let lines = self.log.iter().map(|line| format!("  | {line}")).collect::<Vec<_>>();
-        let tail = lines.join("\n");
-        error.context(format!("the build failed; the last lines of its log:\n{tail}\n"))
-    }
 }
 
 #[cfg(test)]

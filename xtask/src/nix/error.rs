@@ -2,81 +2,124 @@
 
 use crate::failure::Kind;
 
-/// A pattern in the text of an error, and what the user is told. Seen with Nix 2.26.3 and 2.34.8,
-/// unless another version is named.
+/// Patterns that all stand in the text of an error, and what the user is told. Seen with Nix 2.26.3
+/// and 2.34.8, unless another version is named.
 struct Rule {
-    pattern: &'static str,
+    patterns: &'static [&'static str],
     remedy: &'static str,
 }
 
-const RULES: [Rule; 14] = [
-    Rule {
-        pattern: "is disabled; add '--extra-experimental-features",
-        remedy: "nix refuses flakes: add `experimental-features = nix-command flakes` to nix.conf",
-    },
-    Rule {
-        pattern: "could not find a flake.nix file",
-        remedy: "there is no flake there: name one with --flake",
-    },
-    Rule { pattern: "is not part of a flake", remedy: "there is no flake there: name one with --flake" },
-    Rule {
-        pattern: "does not contain a '/flake.nix' file",
-        remedy: "there is no flake there: name one with --flake",
-    },
-    Rule {
-        pattern: "is not tracked by Git",
-        remedy: "nix sees only files that git tracks: `git add` the file",
-    },
-    Rule {
-        pattern: "flake.nix' does not exist",
-        remedy: "nix sees only files that git tracks: `git add` the file",
-    },
-    // 2.26: `path '/nix/store/HASH-source/FILE' does not exist`.
-    Rule {
-        pattern: "' does not exist",
-        remedy: "if a file is said to be missing, `git add` it: nix sees only files that git tracks",
-    },
-    Rule {
-        pattern: "is not owned by current user",
-        remedy: "the repository belongs to another user: see git's safe.directory",
-    },
-    Rule {
-        pattern: "Exec format error",
-        remedy: "this machine cannot run the host's programs: `cargo xtask doctor` says why",
-    },
-    Rule {
-        pattern: "but I am a '",
-        remedy: "this machine cannot build for that system: `cargo xtask doctor` says why",
-    },
-    Rule {
-        pattern: "required system or feature not available",
-        remedy: "this machine cannot build for that system: `cargo xtask doctor` says why",
-    },
-    Rule {
-        pattern: "platform mismatch",
-        remedy: "this machine cannot build for that system: `cargo xtask doctor` says why",
-    },
-    Rule {
-        pattern: "cached failure of attribute",
-        remedy: "an earlier failure was remembered: again with `-- --no-eval-cache`",
-    },
-    Rule { pattern: "does not provide attribute", remedy: "`cargo xtask hosts` lists what the flake offers" },
+const TRACK: &str = "nix sees only files that git tracks: `git add` the file";
+const NO_FLAKE: &str = "there is no flake there: name one with --flake";
+const PLATFORM: &str = "this machine cannot build for that system: `cargo xtask doctor` says why";
+const OFFERED: &str = "`cargo xtask hosts` lists what the flake offers";
+const FETCH: &str = "nix could not fetch something the flake needs: is the network there?";
+const DAEMON: &str = "nix-daemon does not answer: `systemctl start nix-daemon`";
+
+/// The first rule that fits is taken, so the more telling ones come first.
+const RULES: [Rule; 24] = [
+    rule(
+        &["Exec format error"],
+        "this machine cannot run the programs of that system: `cargo xtask doctor` says why",
+    ),
+    rule(
+        &["experimental Nix feature", "is disabled"],
+        "add `experimental-features = nix-command flakes` to nix.conf",
+    ),
+    rule(&["could not find a flake.nix file"], NO_FLAKE),
+    rule(&["is not part of a flake"], NO_FLAKE),
+    rule(&["does not contain a '/flake.nix' file"], NO_FLAKE),
+    rule(&["is not tracked by Git"], TRACK), // from 2.29
+    rule(&["path '/nix/store/", "-source/", "' does not exist"], TRACK),
+    rule(&["getting status of '/nix/store/", "-source/", "No such file or directory"], TRACK), // 2.8
+    rule(&["getting status of", "No such file or directory"], NO_FLAKE),
+    rule(
+        &["is not owned by current user"],
+        "the repository belongs to another user: `git config --global --add safe.directory DIRECTORY`",
+    ),
+    rule(&["but I am a '"], PLATFORM), // to 2.29, and Lix
+    rule(&["required system or feature not available"], PLATFORM), // 2.30 to 2.33
+    rule(&["platform mismatch"], PLATFORM), // from 2.34
+    rule(
+        &["Failed to find a machine for remote build!"],
+        "no remote builder takes this build: see `builders` in nix.conf and /etc/nix/machines",
+    ),
+    rule(
+        &["cannot build on 'ssh"],
+        "the remote builder does not answer: try `nix store info --store` with its address",
+    ),
+    rule(
+        &["cached failure of attribute"],
+        "an earlier failure was remembered: again with `-- --no-eval-cache`",
+    ),
+    rule(&["does not provide attribute"], OFFERED),
+    rule(&["does not have wanted outputs"], "the image's package needs an output 'out'"),
+    rule(&["does not have output 'out'"], "the image's package needs an output 'out'"), // 2.34
+    rule(&["unable to download"], FETCH),
+    rule(&["Could not resolve host"], FETCH),
+    rule(&["cannot connect to socket"], DAEMON),
+    rule(&["cannot connect to daemon"], DAEMON),
+    rule(&["No space left on device"], "the disk is full: `nix store gc` makes room in the Nix store"),
 ];
 
-/// The error for a failed nix command: its own words, and the remedy where one is known.
-pub fn classify(stderr: &str, flake: &str) -> anyhow::Error {
-    let text = strip_ansi(stderr);
-    let said = essence(&text);
-    let rule = RULES.iter().find(|rule| text.contains(rule.pattern));
-    let remedy = rule.map(|rule| format!("\n  {}", rule.remedy)).unwrap_or_default();
-    Kind::Other.error(format!("nix failed on {flake}: {said}{remedy}"))
+const fn rule(patterns: &'static [&'static str], remedy: &'static str) -> Rule {
+    Rule { patterns, remedy }
 }
 
-/// The part that says what is wrong: from the last `error:` on, without the trace before it.
-fn essence(text: &str) -> &str {
+/// The error for a failed question to nix: its own words, and the remedy where one is known.
+pub fn classify(stderr: &str, flake: &str) -> anyhow::Error {
+    let text = strip_ansi(stderr);
+    Kind::Other.error(format!("nix failed on {flake}: {}{}", essence(&text), remedy(&text)))
+}
+
+/// The error for a failed build. `messages` are the errors nix printed, without escape sequences;
+/// the first is the cause, those behind it only say what else could not be built for want of it.
+/// `log` are the last lines of the failed builder.
+pub fn build_failed(installable: &str, messages: &[String], log: &[String]) -> anyhow::Error {
+    let cause = messages.first().map_or_else(|| "it said nothing".to_owned(), |text| essence(text));
+    let mut text = format!("nix failed on {installable}: {cause}");
+    if !log.is_empty() {
+        text.push_str("\n  the last lines of the builder's log:");
+        text.extend(log.iter().map(|line| format!("\n  | {line}")));
+        text.extend(failed_derivation(&cause).map(|drv| format!("\n  all of it: nix log {drv}")));
+    }
+    text.push_str(&remedy(&[messages.join("\n"), log.join("\n")].join("\n")));
+    Kind::Other.error(text)
+}
+
+/// Whether nix only repeats that an evaluation has failed before.
+pub fn is_cached_failure(text: &str) -> bool {
+    text.contains("cached failure of attribute")
+}
+
+/// Whether the error is that the flake has no such attribute.
+pub fn is_missing_attribute(error: &anyhow::Error) -> bool {
+    error.to_string().contains("does not provide attribute")
+}
+
+/// The first derivation that `message` names.
+pub fn failed_derivation(message: &str) -> Option<&str> {
+    let from = message.find("'/nix/store/")? + 1;
+    let path = message[from..].split('\'').next()?;
+    path.strip_suffix(".drv").and(Some(path))
+}
+
+fn remedy(text: &str) -> String {
+    let fits = |rule: &&Rule| rule.patterns.iter().all(|pattern| text.contains(pattern));
+    RULES.iter().find(fits).map(|rule| format!("\n  {}", rule.remedy)).unwrap_or_default()
+}
+
+/// The part that says what is wrong: from the last `error:` on, and of the trace before it only the
+/// place that is nearest to the error.
+fn essence(text: &str) -> String {
     let text = text.trim();
     let from = text.rfind("error: ").map_or(0, |at| at + "error: ".len());
-    text[from..].trim()
+    let (trace, said) = (&text[..from], text[from..].trim());
+    let place = trace.lines().rev().find_map(|line| line.trim().strip_prefix("at "));
+    match place {
+        Some(place) => format!("{said}\n  at {}", place.trim_end_matches(':')),
+        None => said.to_owned(),
+    }
 }
 
 /// `text` without the escape sequences that colour it.
@@ -101,12 +144,34 @@ mod tests {
         for (stderr, expected) in [
             (
                 "\u{1b}[31;1merror:\u{1b}[0m path '/x' is not part of a flake (neither it nor its parents)",
-                "nix failed on F: path '/x' is not part of a flake (neither it nor its parents)\n  there is no flake there: name one with --flake",
+                "path '/x' is not part of a flake (neither it nor its parents)\n  there is no flake there: name one with --flake",
             ),
-            ("warning: w\nerror:\n  trace\n  error: boom", "nix failed on F: boom"),
-            ("plain", "nix failed on F: plain"),
+            (
+                "warning: w\nerror:\n  … while a\n  at /far.nix:1:1:\n  … b\n  at /near.nix:2:2:\n  error: boom",
+                "boom\n  at /near.nix:2:2",
+            ),
+            ("error: cannot coerce a thing", "cannot coerce a thing"),
+            ("plain", "plain"),
         ] {
-            assert_eq!(classify(stderr, "F").to_string(), expected);
+            assert_eq!(classify(stderr, "F").to_string(), format!("nix failed on F: {expected}"));
         }
+    }
+
+    #[test]
+    fn a_failed_build_names_the_cause_and_shows_the_log() {
+        let messages = [
+            "error: builder for '/nix/store/a-dep.drv' failed with exit code 3",
+            "error: 1 dependencies of derivation '/nix/store/b-top.drv' failed to build",
+        ];
+        let error = build_failed("F#x", &messages.map(str::to_owned), &["one".into(), "two".into()]);
+        let expected = "nix failed on F#x: builder for '/nix/store/a-dep.drv' failed with exit code 3
+  the last lines of the builder's log:
+  | one
+  | two
+  all of it: nix log /nix/store/a-dep.drv";
+        assert_eq!(error.to_string(), expected);
+        let error = build_failed("F", &["error: x".into()], &["p: Exec format error".into()]).to_string();
+        assert!(error.ends_with("| p: Exec format error\n  this machine cannot run the programs of that system: `cargo xtask doctor` says why"));
+        assert_eq!(build_failed("F", &[], &[]).to_string(), "nix failed on F: it said nothing");
     }
 }

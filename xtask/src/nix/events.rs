@@ -3,11 +3,16 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Numbers of activities and results, as Nix's `logging.hh` has them.
+use super::error::strip_ansi;
+
+/// Numbers of activities (`start`) and of results, as Nix's `logging.hh` has them.
 mod code {
-    pub const BUILD: u64 = 105;
-    pub const COPY_PATH: u64 = 100;
+    pub const FILE_TRANSFER: u64 = 101;
+    pub const COPY_PATHS: u64 = 103;
     pub const BUILDS: u64 = 104;
+    pub const BUILD: u64 = 105;
+    pub const SUBSTITUTE: u64 = 108;
+
     pub const BUILD_LOG_LINE: u64 = 101;
     pub const PROGRESS: u64 = 105;
 }
@@ -15,16 +20,26 @@ mod code {
 /// What one line says that is of interest here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// A build or a copy begins; its short name.
-    Started(String),
-    /// One line of a builder's log.
-    Log(String),
-    /// How many derivations are built, and how many there are.
-    Builds {
-        done: u64,
-        expected: u64,
+    /// The build of the derivation `drv` begins; `id` is that of its log lines.
+    Building {
+        id: u64,
+        drv: String,
     },
-    /// A message; level 0 is an error.
+    /// A store path is fetched from a cache.
+    Fetching(String),
+    /// A file is downloaded that is no part of a store path, such as the source of an input.
+    Downloading(String),
+    /// One line of a builder's log.
+    Log {
+        id: u64,
+        text: String,
+    },
+    /// How many store paths are built or fetched, and how many there will be.
+    Count {
+        done: u64,
+        total: u64,
+    },
+    /// A message; level 0 is an error, level 1 a warning.
     Message {
         level: u64,
         text: String,
@@ -47,11 +62,19 @@ struct Raw {
     fields: Vec<Value>,
 }
 
-/// Reads lines in order; it remembers which activity counts the builds.
+/// Reads lines in order; it remembers which activities count the builds and the fetches.
 #[derive(Default)]
 pub struct Reader {
-    builds: Option<u64>,
-    most_expected: u64,
+    builds: Counter,
+    fetches: Counter,
+}
+
+/// The state of an activity that counts: its id, and what it said last.
+#[derive(Default)]
+struct Counter {
+    id: Option<u64>,
+    done: u64,
+    total: u64,
 }
 
 impl Reader {
@@ -60,41 +83,57 @@ impl Reader {
         let raw = line.strip_prefix("@nix ").and_then(|json| serde_json::from_str::<Raw>(json).ok());
         match raw {
             Some(raw) => self.event(&raw),
-            None => Line::Message { level: 3, text: super::error::strip_ansi(line) },
+            None => Line::Message { level: 3, text: strip_ansi(line) },
         }
     }
 
     fn event(&mut self, raw: &Raw) -> Line {
+        let field = || raw.fields.first().and_then(Value::as_str).unwrap_or_default().to_owned();
         match (raw.action.as_str(), raw.kind) {
-            ("start", code::BUILDS) => {
-                self.builds = Some(raw.id);
-                Line::Other
-            }
-            ("start", code::BUILD | code::COPY_PATH) => Line::Started(short_name(&text(&raw.fields, 0))),
-            ("result", code::BUILD_LOG_LINE) => Line::Log(super::error::strip_ansi(&text(&raw.fields, 0))),
-            ("result", code::PROGRESS) if self.builds == Some(raw.id) => self.progress(&raw.fields),
-            ("msg", _) => Line::Message { level: raw.level, text: super::error::strip_ansi(&raw.msg) },
+            ("start", code::BUILDS) => self.builds.begin(raw.id),
+            ("start", code::COPY_PATHS) => self.fetches.begin(raw.id),
+            ("start", code::BUILD) => Line::Building { id: raw.id, drv: field() },
+            ("start", code::SUBSTITUTE) => Line::Fetching(field()),
+            ("start", code::FILE_TRANSFER) if !belongs_to_cache(&field()) => Line::Downloading(field()),
+            ("result", code::BUILD_LOG_LINE) => Line::Log { id: raw.id, text: strip_ansi(&field()) },
+            ("result", code::PROGRESS) => self.progress(raw),
+            ("msg", _) => Line::Message { level: raw.level, text: strip_ansi(&raw.msg) },
             _ => Line::Other,
         }
     }
 
-    /// `expected` wobbles from 2.34 on, so its maximum is taken.
-    fn progress(&mut self, fields: &[Value]) -> Line {
-        let number = |at: usize| fields.get(at).and_then(Value::as_u64).unwrap_or(0);
-        self.most_expected = self.most_expected.max(number(1));
-        Line::Builds { done: number(0), expected: self.most_expected }
+    fn progress(&mut self, raw: &Raw) -> Line {
+        let counted = self.builds.update(raw) || self.fetches.update(raw);
+        let (done, total) = (self.builds.done + self.fetches.done, self.builds.total + self.fetches.total);
+        if counted { Line::Count { done, total: total.max(done) } } else { Line::Other }
     }
 }
 
-fn text(fields: &[Value], at: usize) -> String {
-    fields.get(at).and_then(Value::as_str).unwrap_or_default().to_owned()
+impl Counter {
+    fn begin(&mut self, id: u64) -> Line {
+        self.id = Some(id);
+        Line::Other
+    }
+
+    /// Takes in `[done, expected, running, failed]` and says whether it was meant for this counter.
+    /// Between two builds Nix 2.34 counts the next one twice, so `expected` is only taken while
+    /// something runs.
+    fn update(&mut self, raw: &Raw) -> bool {
+        let number = |at: usize| raw.fields.get(at).and_then(Value::as_u64).unwrap_or(0);
+        if self.id != Some(raw.id) {
+            return false;
+        }
+        self.done = number(0);
+        if self.total == 0 || number(2) > 0 {
+            self.total = number(1);
+        }
+        true
+    }
 }
 
-/// `/nix/store/HASH-name.drv` as `name`.
-fn short_name(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    let name = file.split_once('-').map_or(file, |(_, name)| name);
-    name.trim_end_matches(".drv").to_owned()
+/// Whether `uri` is of a binary cache's own files, which [`Line::Fetching`] stands for.
+fn belongs_to_cache(uri: &str) -> bool {
+    uri.contains("/nar/") || uri.ends_with(".narinfo") || uri.ends_with("/nix-cache-info")
 }
 
 #[cfg(test)]
@@ -103,32 +142,50 @@ mod tests {
 
     #[test]
     fn a_build_line_by_line() {
+        let drv = "/nix/store/abc-demo.drv".to_owned();
         let mut reader = Reader::default();
         for (line, expected) in [
-            (r#"@nix {"action":"start","id":1,"level":3,"type":104,"text":""}"#, Line::Other),
+            (r#"{"action":"start","id":1,"level":3,"type":104,"text":""}"#, Line::Other),
+            (r#"{"action":"start","id":3,"level":3,"type":103,"text":""}"#, Line::Other),
             (
-                r#"@nix {"action":"start","id":2,"level":3,"type":105,"text":"","fields":["/nix/store/abc-demo.drv","",1,1]}"#,
-                Line::Started("demo".into()),
+                r#"{"action":"start","id":2,"type":105,"fields":["/nix/store/abc-demo.drv","",1,1]}"#,
+                Line::Building { id: 2, drv },
             ),
             (
-                r#"@nix {"action":"result","id":2,"type":101,"fields":["\u001b[1mhello\u001b[0m"]}"#,
-                Line::Log("hello".into()),
+                r#"{"action":"start","id":7,"type":108,"fields":["/nix/store/b-x","https://cache.nixos.org"]}"#,
+                Line::Fetching("/nix/store/b-x".into()),
+            ),
+            (r#"{"action":"start","id":8,"type":101,"fields":["https://c/nar/1.nar.xz"]}"#, Line::Other),
+            (
+                r#"{"action":"start","id":8,"type":101,"fields":["https://h/nixpkgs.tar.gz"]}"#,
+                Line::Downloading("https://h/nixpkgs.tar.gz".into()),
             ),
             (
-                r#"@nix {"action":"result","id":1,"type":105,"fields":[1,3,1,0]}"#,
-                Line::Builds { done: 1, expected: 3 },
+                r#"{"action":"result","id":2,"type":101,"fields":["\u001b[1mhello\u001b[0m"]}"#,
+                Line::Log { id: 2, text: "hello".into() },
             ),
             (
-                r#"@nix {"action":"result","id":1,"type":105,"fields":[2,2,1,0]}"#,
-                Line::Builds { done: 2, expected: 3 },
+                r#"{"action":"result","id":1,"type":105,"fields":[1,3,1,0]}"#,
+                Line::Count { done: 1, total: 3 },
+            ),
+            // Nothing runs: the next build is counted twice.
+            (
+                r#"{"action":"result","id":1,"type":105,"fields":[2,4,0,0]}"#,
+                Line::Count { done: 2, total: 3 },
             ),
             (
-                r#"@nix {"action":"msg","level":0,"msg":"error: boom"}"#,
+                r#"{"action":"result","id":3,"type":105,"fields":[5,9,1,0]}"#,
+                Line::Count { done: 7, total: 12 },
+            ),
+            (r#"{"action":"result","id":9,"type":105,"fields":[1,1,0,0]}"#, Line::Other),
+            (
+                r#"{"action":"msg","level":0,"msg":"error: boom"}"#,
                 Line::Message { level: 0, text: "error: boom".into() },
             ),
-            ("warning: odd", Line::Message { level: 3, text: "warning: odd".into() }),
         ] {
-            assert_eq!(reader.read(line), expected, "{line}");
+            assert_eq!(reader.read(&format!("@nix {line}")), expected, "{line}");
         }
+        let odd = Line::Message { level: 3, text: "warning: odd".into() };
+        assert_eq!(reader.read("warning: odd"), odd);
     }
 }

@@ -8,9 +8,11 @@ pub mod prefix;
 mod query;
 mod store_path;
 mod version;
+mod watch;
 
 pub use build::build;
 pub use config::Config;
+pub use error::is_missing_attribute;
 pub use error::strip_ansi;
 pub use query::{eval_attr_names, flake_show, quote};
 pub use store_path::StorePath;

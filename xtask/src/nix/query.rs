@@ -26,9 +26,13 @@ pub fn quote(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// stdout is only read when the exit code is 0: nix prints truncated JSON before it fails.
+/// stdout is only read when the exit code is 0: nix prints truncated JSON before it fails. Where it only
+/// repeats a failure of an earlier evaluation, it is asked again without its memory.
 fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
-    let output = launcher.capture("nix", args)?;
+    let mut output = launcher.capture("nix", args)?;
+    if !output.success() && error::is_cached_failure(&output.stderr) {
+        output = launcher.capture("nix", &[args, &["--no-eval-cache"]].concat())?;
+    }
     if !output.success() {
         return Err(error::classify(&output.stderr, flake));
     }

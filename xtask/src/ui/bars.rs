@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::event::{Event, Reporter};
 use super::size::Bytes;
@@ -56,6 +56,7 @@ impl Reporter for Bars {
             Event::Progress { done, total, detail } => {
                 advance(bar.as_ref(), *done, *total, detail.as_deref());
             }
+            Event::Step { text } => bar.iter().for_each(|bar| bar.set_message(text.clone())),
             Event::Done { .. } | Event::Failed { .. } => {
                 if let Some(bar) = bar.take() {
                     bar.finish_and_clear();
@@ -71,12 +72,20 @@ fn new_bar(name: &str, total: Option<u64>, bytes: bool) -> ProgressBar {
     let template = match (bytes, total.is_some()) {
         (true, true) => "{prefix:>10} {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} {wide_msg}",
         (true, false) => "{prefix:>10} {spinner} {bytes} {binary_bytes_per_sec} {wide_msg}",
-        (false, _) => "{prefix:>10} {spinner} {pos}/{len} {elapsed} {wide_msg}",
+        (false, _) => "{prefix:>10} {spinner} {count}{elapsed} {wide_msg}",
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = style.with_key("count", count);
     let bar = ProgressBar::new(total.unwrap_or(0)).with_style(style).with_prefix(name.to_owned());
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
+}
+
+/// `done/total `, or nothing as long as the total is not known.
+fn count(state: &ProgressState, text: &mut dyn std::fmt::Write) {
+    if let Some(total) = state.len().filter(|total| *total > 0) {
+        let _ = write!(text, "{}/{total} ", state.pos());
+    }
 }
 
 fn advance(bar: Option<&ProgressBar>, done: u64, total: Option<u64>, detail: Option<&str>) {
@@ -107,6 +116,7 @@ fn line_of(event: &Event) -> Option<String> {
         Event::Note { text } => Some(text.clone()),
         Event::Warning { text } => Some(format!("warning: {text}")),
         Event::Log { text } => Some(format!("  | {text}")),
+        Event::Step { text } => Some(format!("{:>10}  {text}", "")),
         Event::Done { name, amount, bytes, seconds } => Some(done_line(name, *amount, *bytes, *seconds)),
         Event::Phase { .. } | Event::Progress { .. } | Event::Failed { .. } => None,
     }
@@ -119,8 +129,11 @@ fn line_of(event: &Event) -> Option<String> {
     reason = "a rate for people"
 )]
 fn done_line(name: &str, amount: u64, bytes: bool, seconds: f64) -> String {
-    if !bytes {
-        return format!("{name:>10}  {amount} in {seconds:.1} s");
+    match (bytes, amount) {
+        (false, 0) => return format!("{name:>10}  nothing to do"),
+        (false, 1) => return format!("{name:>10}  1 step in {seconds:.1} s"),
+        (false, _) => return format!("{name:>10}  {amount} steps in {seconds:.1} s"),
+        (true, _) => {}
     }
     let rate = (amount as f64 / seconds.max(0.001)) as u64;
     format!("{name:>10}  {} in {seconds:.1} s ({}/s)", Bytes(amount), Bytes(rate))

@@ -14,7 +14,9 @@ pub enum Event {
     Log { text: String },
     /// A phase begins. `total` is in bytes for phases that move bytes, otherwise a count.
     Phase { name: String, total: Option<u64>, bytes: bool },
-    /// How far the current phase is.
+    /// The current phase turns to another part of its work.
+    Step { text: String },
+    /// How far the current phase is; the detail, if any, is of interest for a moment only.
     Progress { done: u64, total: Option<u64>, detail: Option<String> },
     /// The current phase has ended after `seconds`.
     Done { name: String, amount: u64, bytes: bool, seconds: f64 },

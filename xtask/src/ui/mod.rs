@@ -23,7 +23,11 @@ pub fn result(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Writes the one line in which an error is reported.
-pub fn error(error: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+/// Reports on stderr the error that ends the command: in words, or as an event for programs.
+pub fn error(error: &anyhow::Error, code: u8, json: bool) {
+    let message = format!("{error:#}");
+    if json {
+        return bars::JsonLines.report(&Event::Failed { code, message });
+    }
+    let _ = writeln!(std::io::stderr(), "error: {message}");
 }

@@ -115,7 +115,7 @@ fn rolled_back_although_deploy_rs_is_content() {
     let scene = Scene::new(&answer(BEFORE, OLD, "", ""), ACTIVATING, 0);
     let outcome = scene.run(&["--json", "stinky"]);
     outcome.says(&format!(
-        "error: stinky went back to {OLD}: {NEW} was not taken, although deploy-rs reported success"
+        "stinky went back to {OLD}: {NEW} was not taken, although deploy-rs reported success"
     ));
     let json: serde_json::Value = serde_json::from_str(outcome.exits(10)).expect("JSON");
     assert_eq!(json["verdict"], "rolled_back");

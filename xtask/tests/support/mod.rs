@@ -57,12 +57,13 @@ impl Sandbox {
     }
 
     /// Puts the fake `program` on `PATH`: it writes its arguments down for [`Self::calls`] and goes on
-    /// with `body`, a shell script.
+    /// with `body`, a shell script. The arguments are one line, written at once: fakes run in parallel.
     pub fn fake(&self, program: &str, body: &str) -> &Self {
         let log = self.path("calls").join(program);
         let log = log.display();
         let script = format!(
-            "#!/bin/sh\n{{ for word in \"$@\"; do printf '%s\\037' \"$word\"; done; echo; }} >>'{log}'\n{body}\n"
+            "#!/bin/sh\nend=$(printf '\\037')\nline=\nfor word in \"$@\"; do line=$line$word$end; done\n\
+             printf '%s\\n' \"$line\" >>'{log}'\n{body}\n"
         );
         let file = self.path("bin").join(program);
         fs::write(&file, script).expect("writing a fake");

@@ -1,0 +1,57 @@
+//! Ctrl-C: while work is in hand, a request to stop is noted instead of ending the process, so that
+//! children end first and the user is told how things stand.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use anyhow::{Result, anyhow};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+static SIGNALS: LazyLock<std::io::Result<Signals>> = LazyLock::new(Signals::watch);
+
+struct Signals {
+    /// A request to stop has come.
+    noted: Arc<AtomicBool>,
+    /// Nothing is in hand: a request ends the process, as it does without this module.
+    fatal: Arc<AtomicBool>,
+    holds: AtomicUsize,
+}
+
+impl Signals {
+    fn watch() -> std::io::Result<Self> {
+        let (noted, fatal) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            flag::register_conditional_default(signal, fatal.clone())?;
+            flag::register(signal, noted.clone())?;
+        }
+        Ok(Self { noted, fatal, holds: AtomicUsize::new(0) })
+    }
+}
+
+/// Work is in hand: requests to stop are noted until this is dropped.
+pub struct Hold(&'static Signals);
+
+/// Begins work that must not be cut off.
+pub fn hold() -> Result<Hold> {
+    let signals = SIGNALS.as_ref().map_err(|error| anyhow!("watching for Ctrl-C: {error}"))?;
+    if signals.holds.fetch_add(1, Ordering::SeqCst) == 0 {
+        signals.fatal.store(false, Ordering::SeqCst);
+    }
+    Ok(Hold(signals))
+}
+
+impl Hold {
+    /// Whether the user has asked to stop.
+    pub fn requested(&self) -> bool {
+        self.0.noted.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.0.holds.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.fatal.store(true, Ordering::SeqCst);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a running `nix build` says, turned into events and into what an error message needs.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::error;
+use super::events::{Line, Reader};
+use crate::ui::{Event, Reporter};
+
+/// How many lines of a failed builder's log are shown.
+const LOG_TAIL: usize = 20;
+
+/// Follows one run of `nix build`.
+pub struct Watch<'a> {
+    reporter: &'a dyn Reporter,
+    reader: Reader,
+    done: u64,
+    total: Option<u64>,
+    /// How many store paths were built or fetched. The counts of Nix include those there already.
+    made: u64,
+    /// By the id under which Nix speaks of a build.
+    builds: HashMap<u64, Build>,
+    last: Option<u64>,
+    errors: Vec<String>,
+}
+
+#[derive(Default)]
+struct Build {
+    drv: String,
+    log: VecDeque<String>,
+}
+
+impl<'a> Watch<'a> {
+    pub fn new(reporter: &'a dyn Reporter) -> Self {
+        Self {
+            reporter,
+            reader: Reader::default(),
+            done: 0,
+            total: None,
+            made: 0,
+            builds: HashMap::new(),
+            last: None,
+            errors: Vec::new(),
+        }
+    }
+
+    /// Takes in one line of Nix.
+    pub fn line(&mut self, line: &str) {
+        match self.reader.read(line) {
+            Line::Building { id, drv } => self.building(id, drv),
+            Line::Fetching(path) => {
+                self.made += 1;
+                self.step(format!("fetching {}", short_name(&path)));
+            }
+            Line::Downloading(uri) => self.step(format!("downloading {uri}")),
+            Line::Log { id, text } => self.log(id, text),
+            Line::Count { done, total } => {
+                (self.done, self.total) = (done, Some(total));
+                self.progress(None);
+            }
+            Line::Message { level: 0, text } => self.errors.push(text),
+            Line::Message { level: 1, text } => {
+                let text = text.strip_prefix("warning: ").unwrap_or(&text);
+                self.reporter.report(&Event::warning(text));
+            }
+            Line::Message { .. } | Line::Other => {}
+        }
+    }
+
+    /// How many store paths were built or fetched.
+    pub fn made(&self) -> u64 {
+        self.made
+    }
+
+    /// Whether the only thing that was said is that an earlier evaluation failed.
+    pub fn repeats_a_failure(&self) -> bool {
+        self.errors.first().is_some_and(|text| error::is_cached_failure(text))
+    }
+
+    /// The error for a failed run, with the end of the log of the build that failed.
+    pub fn into_error(self, installable: &str) -> anyhow::Error {
+        let drv = self.errors.first().and_then(|text| error::failed_derivation(text));
+        let failed = self.builds.values().find(|build| Some(build.drv.as_str()) == drv);
+        let log = failed.or_else(|| self.builds.get(&self.last?)).map(|build| &build.log);
+        let log = log.into_iter().flatten().cloned().collect::<Vec<_>>();
+        error::build_failed(installable, &self.errors, &log)
+    }
+
+    fn building(&mut self, id: u64, drv: String) {
+        self.made += 1;
+        self.last = Some(id);
+        self.step(format!("building {}", short_name(&drv)));
+        self.builds.insert(id, Build { drv, log: VecDeque::new() });
+    }
+
+    fn log(&mut self, id: u64, text: String) {
+        self.progress(Some(text.clone()));
+        self.last = Some(id);
+        let log = &mut self.builds.entry(id).or_default().log;
+        if log.len() == LOG_TAIL {
+            log.pop_front();
+        }
+        log.push_back(text);
+    }
+
+    fn step(&self, text: String) {
+        self.reporter.report(&Event::Step { text });
+    }
+
+    fn progress(&self, detail: Option<String>) {
+        self.reporter.report(&Event::Progress { done: self.done, total: self.total, detail });
+    }
+}
+
+/// `/nix/store/HASH-name.drv` as `name`.
+fn short_name(path: &str) -> &str {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let name = file.split_once('-').map_or(file, |(_, name)| name);
+    name.trim_end_matches(".drv")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<Event>>);
+
+    impl Reporter for Heard {
+        fn report(&self, event: &Event) {
+            self.0.lock().unwrap().push(event.clone());
+        }
+    }
+
+    #[test]
+    fn the_log_of_the_build_that_failed_is_shown() {
+        let heard = Heard::default();
+        let mut watch = Watch::new(&heard);
+        for line in [
+            r#"{"action":"start","id":1,"type":105,"fields":["/nix/store/a-bad.drv","",1,1]}"#,
+            r#"{"action":"start","id":2,"type":105,"fields":["/nix/store/b-good.drv","",1,1]}"#,
+            r#"{"action":"result","id":1,"type":101,"fields":["bad says"]}"#,
+            r#"{"action":"result","id":2,"type":101,"fields":["good says"]}"#,
+            r#"{"action":"msg","level":1,"msg":"warning: Git tree is dirty"}"#,
+            r#"{"action":"msg","level":0,"msg":"error: Cannot build '/nix/store/a-bad.drv'.\n"}"#,
+        ] {
+            watch.line(&format!("@nix {line}"));
+        }
+        assert_eq!(watch.made(), 2);
+        let error = watch.into_error("F").to_string();
+        assert!(error.contains("\n  | bad says\n") && !error.contains("good says"), "{error}");
+        let heard = heard.0.into_inner().unwrap();
+        assert_eq!(heard.first(), Some(&Event::Step { text: "building bad".into() }));
+        assert_eq!(heard.last(), Some(&Event::warning("Git tree is dirty")));
+    }
+}

@@ -1,0 +1,112 @@
+//! A child is followed line by line, and a request to stop is passed on to it.
+
+use std::io::{PipeReader, Read};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::Output;
+use crate::failure::Kind;
+use crate::interrupt;
+
+/// How long nothing else is looked after while a child is silent.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Starts `command`, hands each line of its stderr to `on_line` and waits for its end. If the user asks
+/// to stop, the child is asked too and waited for; the error is then of [`Kind::Interrupted`].
+pub fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut(&str)) -> Result<Output> {
+    let hold = interrupt::hold()?;
+    let (lines, sink) = std::io::pipe().context("making a pipe")?;
+    // The expression holds the writing end of the pipe: it must be gone before the reader sees the end.
+    let child = command.stderr_file(sink).start().with_context(|| format!("running {program}"))?;
+    let mut asked = false;
+    let mut on_wait = || asked = asked || (hold.requested() && ask_to_stop(&child));
+    let read = for_each_line(&lines, &mut on_wait, &mut on_line);
+    read.with_context(|| format!("reading the messages of {program}"))?;
+    let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
+    if hold.requested() {
+        return Err(Kind::Interrupted.error(format!("{program} was stopped")));
+    }
+    Ok(Output::from(raw))
+}
+
+/// Sends the interrupt of a terminal to `child`, which need not be in the terminal's process group.
+fn ask_to_stop(child: &duct::Handle) -> bool {
+    let pids = child.pids().into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?));
+    for pid in pids {
+        // It may have ended by itself in between.
+        let _ = kill_process(pid, Signal::INT);
+    }
+    true
+}
+
+/// Hands each line of `source` to `on_line` until its end, and calls `on_wait` before each wait for
+/// more. Bytes that are no UTF-8 are replaced.
+pub fn for_each_line(
+    mut source: &PipeReader,
+    on_wait: &mut impl FnMut(),
+    on_line: &mut impl FnMut(&str),
+) -> std::io::Result<()> {
+    let (mut pending, mut chunk) = (Vec::new(), [0; 8192]);
+    loop {
+        on_wait();
+        if !readable(source)? {
+            continue;
+        }
+        let count = source.read(&mut chunk)?;
+        if count == 0 {
+            break;
+        }
+        pending.extend_from_slice(&chunk[..count]);
+        drain(&mut pending, on_line);
+    }
+    if !pending.is_empty() {
+        on_line(&String::from_utf8_lossy(&pending));
+    }
+    Ok(())
+}
+
+/// Takes the whole lines out of `pending`.
+fn drain(pending: &mut Vec<u8>, on_line: &mut impl FnMut(&str)) {
+    let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') else { return };
+    let rest = pending.split_off(end + 1);
+    for line in pending[..end].split(|byte| *byte == b'\n') {
+        on_line(String::from_utf8_lossy(line).trim_end_matches('\r'));
+    }
+    *pending = rest;
+}
+
+/// Whether there is something to read, or the end, within [`TICK`]. A signal ends the wait.
+fn readable(source: &PipeReader) -> std::io::Result<bool> {
+    let tick = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
+    match poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&tick)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn lines_come_whole_however_they_are_written() {
+        let (source, mut sink) = std::io::pipe().unwrap();
+        let writer = std::thread::spawn(move || {
+            for part in [&b"one\ntw"[..], b"o\r\n", b"\n\xff\nthe e", b"nd"] {
+                sink.write_all(part).unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let (mut lines, mut waits) = (Vec::new(), 0);
+        for_each_line(&source, &mut || waits += 1, &mut |line| lines.push(line.to_owned())).unwrap();
+        writer.join().unwrap();
+        assert_eq!(lines, ["one", "two", "", "\u{fffd}", "the end"]);
+        assert!(waits > 0);
+    }
+}
