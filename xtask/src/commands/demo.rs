@@ -1,18 +1,99 @@
 //! `demo`: the whole way on this machine, without a Pi and without a card.
 
-use anyhow::Result;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
 
 use crate::context::Context;
-use crate::{demo, emulation, image, nix, project, ui};
+use crate::demo::{self, VirtualCard};
+use crate::disk::{Consent, Disk, Request, Roots, VirtualCards, refusals, refuse};
+use crate::flash::{self, Plan, Report};
+use crate::image::{self, Contents, Image, Source};
+use crate::ui::{self, Bytes};
+use crate::{emulation, nix, project};
 
 pub fn run(cx: &Context) -> Result<()> {
+    let start = Instant::now();
+    let home = project::state_dir().join("demo");
+    let file = build(cx, &home)?;
+    let build_seconds = start.elapsed().as_secs_f64();
+    let image = image::check(Source::open(&file)?, cx.reporter.as_ref())?;
+    let card = VirtualCard::make(cx, &home, card_size(image.size))?;
+    let plan = plan(&card, image)?;
+    cx.note(plan.to_string());
+    let report = flash::write(cx, &plan)?;
+    let contents = inspect(&card, report.size)?;
+    let total_seconds = start.elapsed().as_secs_f64();
+    let Plan { image, .. } = plan;
+    let done =
+        Done { image, card: card.path, file: card.file, report, contents, build_seconds, total_seconds };
+    show(cx, &done)
+}
+
+/// What the demo has come to. Also its JSON.
+#[derive(Serialize)]
+struct Done {
+    image: Image,
+    /// The loop device that was the card, or the file itself.
+    card: PathBuf,
+    /// The file that was the card and still holds what was written.
+    file: PathBuf,
+    report: Report,
+    contents: Contents,
+    /// Seconds for staging and building the image.
+    build_seconds: f64,
+    total_seconds: f64,
+}
+
+/// Builds the image under emulation and returns its file.
+fn build(cx: &Context, home: &std::path::Path) -> Result<PathBuf> {
     let version = nix::require(&cx.launcher)?;
     emulation::require(&cx.launcher, version, "aarch64-linux")?;
-    let home = project::state_dir().join("demo");
-    let staged = demo::stage(cx, &home)?;
+    let staged = demo::stage(cx, home)?;
     let built = nix::build(&cx.launcher, &staged.installable(), &[], cx.reporter.as_ref())?;
-    let file = image::find(&built.out)?;
-    cx.note(image::Facts::load(&file)?.to_string());
-    ui::result(&file.display().to_string());
+    image::find(&built.out)
+}
+
+/// The sizes of cards are powers of two here: emulators ask for that. There is room to grow.
+fn card_size(image: u64) -> u64 {
+    (image + 1).next_power_of_two()
+}
+
+/// The same checks as for a real card, with the size as the consent.
+fn plan(card: &VirtualCard, image: Image) -> Result<Plan> {
+    let disk = Disk::load(&Roots::default(), &card.path)?;
+    let consent = Consent::Expected { size: Some(card_size(image.size)), serial: None };
+    let (image_size, virtual_cards) = (Some(image.size), VirtualCards::Allowed);
+    refuse(&refusals(&disk, &Request { image_size, virtual_cards, kept: Vec::new(), consent }))?;
+    Ok(Plan { image, disk })
+}
+
+fn inspect(card: &VirtualCard, size: u64) -> Result<Contents> {
+    let path = card.path.display();
+    let disk = File::open(&card.path).with_context(|| format!("opening {path}"))?;
+    image::contents(&disk, size).with_context(|| format!("inspecting {path}"))
+}
+
+fn show(cx: &Context, done: &Done) -> Result<()> {
+    if cx.json {
+        ui::result(&serde_json::to_string(done).context("writing the result as JSON")?);
+        return Ok(());
+    }
+    let Done { image, report, contents, .. } = done;
+    let name = image.source.path.file_name().unwrap_or_default().display();
+    ui::result(&format!("image   {name}: {} ({} compressed)", Bytes(image.size), Bytes(image.source.stored)));
+    ui::result(&format!("card    {}, kept in {}", done.card.display(), done.file.display()));
+    for volume in &contents.volumes {
+        ui::result(&format!("        {volume}"));
+    }
+    let boot = &contents.boot;
+    ui::result(&format!("boots   {}, then {} of {} store paths", boot.kernel, boot.init, boot.store_paths));
+    ui::result(&format!("proved  {} read back, blake3 {}", Bytes(report.size), report.hash));
+    let (built, all) = (done.build_seconds, done.total_seconds);
+    let (write, verify) = (report.write_seconds, report.verify_seconds);
+    ui::result(&format!("time    {all:.1} s: build {built:.1} s, write {write:.1} s, verify {verify:.1} s"));
     Ok(())
 }

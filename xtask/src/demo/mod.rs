@@ -1,7 +1,9 @@
 //! The demo: a real `AArch64` image made of Debian's packages, and the virtual card it is written to.
 
+mod card;
 mod fetch;
 mod parts;
 mod stage;
 
+pub use card::VirtualCard;
 pub use stage::stage;

@@ -2,12 +2,15 @@
 
 mod build;
 mod check;
+mod contents;
 pub mod digest;
+mod extlinux;
 mod layout;
 mod source;
 
 pub use build::build;
 pub use check::{Image, check};
+pub use contents::{Contents, contents};
 pub use layout::Layout;
 pub use source::Source;
 

@@ -1,0 +1,162 @@
+//! What is on a card, read from its own file systems: their labels, and what U-Boot will start.
+
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result};
+use ext4_view::{Ext4, Ext4Read};
+use serde::Serialize;
+
+use super::extlinux;
+use super::layout::{Layout, Partition, SECTOR};
+use crate::failure::Kind;
+use crate::ui::Bytes;
+
+/// A card that can start a system from its bootable partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Contents {
+    pub volumes: Vec<Volume>,
+    pub boot: Boot,
+}
+
+/// A partition with the file system on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Volume {
+    pub partition: Partition,
+    pub filesystem: &'static str,
+    pub label: String,
+}
+
+impl fmt::Display for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, filesystem, label } = self;
+        let boot = if partition.bootable { ", bootable" } else { "" };
+        write!(f, "{}: {label}, {filesystem}, {}{boot}", partition.number, Bytes(partition.size))
+    }
+}
+
+/// What U-Boot starts by itself. The files are there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Boot {
+    pub kernel: String,
+    pub initrd: String,
+    /// The first program of the system, in /nix/store.
+    pub init: String,
+    /// How many store paths the card holds.
+    pub store_paths: usize,
+}
+
+/// Where U-Boot looks on the bootable partition.
+const CONFIG: &str = "/boot/extlinux/extlinux.conf";
+
+/// Reads the card (or the decompressed image) `disk` of `size` bytes.
+///
+/// # Errors
+/// Whatever keeps the card from booting, and a card that cannot be read.
+pub fn contents(disk: &File, size: u64) -> Result<Contents> {
+    let layout = Layout::parse(&read(disk, 0, usize::try_from(SECTOR)?)?, size)?;
+    let bootable = layout.partitions.iter().find(|partition| partition.bootable).cloned();
+    let bootable = bootable.ok_or_else(|| Kind::Verification.error("no partition is marked bootable"))?;
+    let volumes = layout.partitions.into_iter().map(|partition| volume(disk, partition));
+    let volumes = volumes.collect::<Result<_>>()?;
+    let doing = || format!("reading the file system on partition {}", bootable.number);
+    let window = Window { disk: disk.try_clone().with_context(doing)?, start: bootable.start };
+    let boot = Ext4::load(Box::new(window)).map_err(anyhow::Error::new).and_then(|root| boot(&root));
+    Ok(Contents { volumes, boot: boot.with_context(doing)? })
+}
+
+fn read(disk: &File, start: u64, count: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    disk.read_exact_at(&mut bytes, start)
+        .with_context(|| format!("reading {count} bytes at byte {start}"))?;
+    Ok(bytes)
+}
+
+fn volume(disk: &File, partition: Partition) -> Result<Volume> {
+    let (filesystem, label) = label(&read(disk, partition.start, 2048)?).ok_or_else(|| {
+        let number = partition.number;
+        Kind::Verification.error(format!("partition {number} has neither FAT32 nor ext4 on it"))
+    })?;
+    Ok(Volume { partition, filesystem, label })
+}
+
+/// The kind and the label of the file system that begins with `head`, at least 2 KiB.
+fn label(head: &[u8]) -> Option<(&'static str, String)> {
+    let text = |at: usize, len: usize| {
+        let bytes = head.get(at..at + len).unwrap_or_default();
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        String::from_utf8_lossy(&bytes[..end]).trim_end().to_owned()
+    };
+    // The magic number and the label in the superblock, which begins at 1024.
+    if head.get(1024 + 56..1024 + 58) == Some(&[0x53, 0xef]) {
+        return Some(("ext4", text(1024 + 120, 16)));
+    }
+    (text(82, 8) == "FAT32").then(|| ("FAT32", text(71, 11)))
+}
+
+fn boot(root: &Ext4) -> Result<Boot> {
+    let config = root.read_to_string(CONFIG).with_context(|| format!("reading {CONFIG}"))?;
+    let entry = extlinux::default_entry(&config).ok_or_else(|| {
+        Kind::Verification.error(format!("{CONFIG} has no default entry with LINUX, INITRD and init="))
+    })?;
+    // NIXOS_SD becomes /nix: what is called /nix/store there is called /store here.
+    let init = entry.init.strip_prefix("/nix").unwrap_or(&entry.init);
+    root.symlink_metadata(init).with_context(|| format!("looking for {}", entry.init))?;
+    Ok(Boot {
+        kernel: present(root, &entry.kernel)?,
+        initrd: present(root, &entry.initrd)?,
+        init: entry.init,
+        store_paths: root.read_dir("/store").context("reading /store")?.count().saturating_sub(2),
+    })
+}
+
+/// The full path of a file that [`CONFIG`] names.
+fn present(root: &Ext4, named: &str) -> Result<String> {
+    let path = if named.starts_with('/') { named.to_owned() } else { format!("/boot/extlinux/{named}") };
+    let found = root.canonicalize(path.as_str()).with_context(|| format!("looking for {path}"))?;
+    Ok(found.display().to_string())
+}
+
+/// One partition as `ext4-view` reads it.
+struct Window {
+    disk: File,
+    start: u64,
+}
+
+impl Ext4Read for Window {
+    fn read(&mut self, at: u64, into: &mut [u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.disk.read_exact_at(into, self.start + at)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels() {
+        let mut head = vec![0; 2048];
+        assert_eq!(label(&head), None);
+        head[71..90].copy_from_slice(b"FIRMWARE   FAT32   ");
+        assert_eq!(label(&head), Some(("FAT32", "FIRMWARE".into())));
+        head[1080..1082].copy_from_slice(&[0x53, 0xef]);
+        head[1144..1152].copy_from_slice(b"NIXOS_SD");
+        assert_eq!(label(&head), Some(("ext4", "NIXOS_SD".into())));
+        assert_eq!(label(b"short"), None);
+    }
+
+    #[test]
+    fn what_cannot_boot() {
+        use super::super::layout::tests::mbr;
+        for (partitions, expected) in [
+            (&[(0x83, false, 2048, 2048)][..], "no partition is marked bootable"),
+            (&[(0x83, true, 2048, 2048)], "partition 1 has neither FAT32 nor ext4 on it"),
+        ] {
+            let disk = tempfile::tempfile().unwrap();
+            disk.write_all_at(&mbr(partitions), 0).unwrap();
+            disk.set_len(4 << 20).unwrap();
+            assert_eq!(contents(&disk, 4 << 20).unwrap_err().to_string(), expected);
+        }
+    }
+}

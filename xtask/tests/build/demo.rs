@@ -1,0 +1,80 @@
+//! The whole way: a real image built by Nix under `AArch64` emulation and written to a virtual card.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::image::{Image, says};
+use crate::support::Sandbox;
+
+/// The result of `cargo xtask demo --json`.
+#[track_caller]
+fn demo() -> Value {
+    let outcome = Sandbox::new().run(&["demo", "--json"]);
+    let text = outcome.exits(0);
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+fn text<'a>(result: &'a Value, pointer: &str) -> &'a str {
+    result.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {result}"))
+}
+
+/// The BLAKE3 hash of the first `size` bytes of `file`, taken without our own code.
+fn hash_of(file: &Path, size: u64) -> String {
+    let mut bytes = Vec::new();
+    fs::File::open(file).unwrap().take(size).read_to_end(&mut bytes).unwrap();
+    blake3::hash(&bytes).to_hex().to_string()
+}
+
+#[test]
+#[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
+fn the_main_job_end_to_end() {
+    let result = demo();
+    let (file, size) = (Path::new(text(&result, "/file")), result["report"]["size"].as_u64().unwrap());
+    assert_eq!(hash_of(file, size), text(&result, "/report/hash"));
+    assert_eq!(text(&result, "/image/hash"), text(&result, "/report/hash"));
+    assert_eq!(says("losetup", &["-j", file.to_str().unwrap()]), "", "the loop device is still there");
+    assert_eq!(text(&result, "/contents/volumes/0/label"), "FIRMWARE");
+    assert_eq!(text(&result, "/contents/volumes/1/label"), "NIXOS_SD");
+    assert_eq!(result["contents"]["boot"]["store_paths"], 2);
+
+    let dir = tempfile::tempdir().unwrap();
+    let packed = Path::new(text(&result, "/image/source/path"));
+    let name = packed.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with("nixos-sd-image-demo-") && name.ends_with("-aarch64-linux.img.zst"), "{name}");
+    let image = Image::unpack(packed, dir.path(), 40);
+    image.is_sound();
+    has_what_a_pi_starts(&image, text(&result, "/contents/boot/init"));
+
+    let again = demo();
+    assert_eq!(text(&again, "/image/source/path"), packed.to_str().unwrap());
+    assert_eq!(text(&again, "/report/hash"), text(&result, "/report/hash"));
+    let seconds = again["total_seconds"].as_f64().unwrap();
+    assert!(seconds < 30.0, "the second run took {seconds} s");
+}
+
+fn has_what_a_pi_starts(image: &Image, init: &str) {
+    assert_eq!(image.names("/"), ["boot", "lost+found", "persist", "store"]);
+    let config = image.text("/boot/extlinux/extlinux.conf");
+    assert!(config.contains(&format!("APPEND init={init} ")), "{config}");
+    let script = image.text(init.strip_prefix("/nix").unwrap());
+    let shell = script.lines().next().unwrap().strip_prefix("#!/nix").unwrap();
+    let busybox = image.debugfs(&format!("stat {}/busybox", shell.rsplit_once('/').unwrap().0));
+    assert!(busybox.contains("Mode:  0555") || busybox.contains("Mode:  0755"), "{busybox}");
+    let firmware = image.firmware_names();
+    for file in ["config.txt", "u-boot.bin", "bcm2711-rpi-4-b.dtb", "bcm2837-rpi-3-b.dtb"] {
+        assert!(firmware.iter().any(|name| name == file), "{file} in {firmware:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
+fn a_second_build_has_the_same_bytes() {
+    demo();
+    let flake = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.xtask/demo/flake").canonicalize().unwrap();
+    let image = format!("path:{}#packages.aarch64-linux.demo-sdImage", flake.display());
+    let features = ["--extra-experimental-features", "nix-command flakes"];
+    says("nix", &[&features[..], &["build", "--no-link", "--rebuild", &image]].concat());
+}
