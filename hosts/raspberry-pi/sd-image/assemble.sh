@@ -68,25 +68,47 @@ check_input() {
     FIRMWARE_TREE=$(cd "$FIRMWARE_TREE" && pwd -P)
 }
 
-# Writes the names of all files under the store paths to store.list, path by path. The name without its hash
-# comes first in the order, so that a rebuilt path keeps its place on the card and a delta stays small.
+# Writes the names of all files under the store paths to store.list, path by path. Large paths come first, by
+# the power of two of their size, and in each class the name without its hash decides: what is rebuilt often is
+# small and at the end, a rebuilt path keeps its place, and so the next image differs little from this one.
 list_store() {
     store=
-    : >"$work/names"
+    : >"$work/bases"
     while read -r path; do
         [ -n "$path" ] || continue
         [ -e "$path" ] || [ -L "$path" ] || die "STORE_PATHS names $path, which does not exist"
         [ -z "$store" ] || [ "$store" = "${path%/*}" ] || die "$path is not in the store $store"
-        store=${path%/*} base=${path##*/}
-        echo "${base#*-} $base" >>"$work/names"
+        store=${path%/*}
+        echo "${path##*/}" >>"$work/bases"
     done <"$STORE_PATHS"
     store=${store:-/}
-    sort -u -o "$work/names" "$work/names"
+    sort -u -o "$work/bases" "$work/bases"
+    (cd "$store" && tr '\n' '\0' <"$work/bases" | xargs -0 -r sh -c 'find "$@" -exec stat -c "%s %n" {} +' sh) \
+        >"$work/stored"
+    classify | sort -k 1,1nr -k 2,2 -k 3,3 >"$work/order"
     : >"$work/store.list"
-    while read -r _ base; do
+    while read -r _ _ base; do
         (cd "$store" && find "$base" -print0) >"$work/found"
         sort -z "$work/found" >>"$work/store.list"
-    done <"$work/names"
+    done <"$work/order"
+}
+
+# Writes one line a store path: size class, name, name with hash.
+classify() {
+    awk '
+        NR == FNR { known[$0]; next }
+        # A line that begins with no store path is the rest of a file name with a line break in it.
+        { size = $1; sub(/^[0-9]+ /, ""); sub(/\/.*/, "") }
+        $0 in known { total[$0] += size }
+        END {
+            for (base in known) {
+                class = 0
+                for (left = total[base]; left >= 65536; left /= 2) class++
+                name = base
+                sub(/^[^-]*-/, "", name)
+                print class, name, base
+            }
+        }' "$work/bases" "$work/stored"
 }
 
 list_root() {
