@@ -3,16 +3,29 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
 use crate::image::{Image, says};
 use crate::support::Sandbox;
 
+/// All runs have one card, that of this checkout: each test has it for itself.
+static CARD: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    CARD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The result of `cargo xtask demo --json`.
 #[track_caller]
 fn demo() -> Value {
-    let outcome = Sandbox::new().run(&["demo", "--json"]);
+    result_of(&Sandbox::new())
+}
+
+#[track_caller]
+fn result_of(sandbox: &Sandbox) -> Value {
+    let outcome = sandbox.run(&["demo", "--json"]);
     let text = outcome.exits(0);
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
 }
@@ -31,6 +44,7 @@ fn hash_of(file: &Path, size: u64) -> String {
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
 fn the_main_job_end_to_end() {
+    let _alone = alone();
     let result = demo();
     let (file, size) = (Path::new(text(&result, "/file")), result["report"]["size"].as_u64().unwrap());
     assert_eq!(hash_of(file, size), text(&result, "/report/hash"));
@@ -72,9 +86,21 @@ fn has_what_a_pi_starts(image: &Image, init: &str) {
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
 fn a_second_build_has_the_same_bytes() {
+    let _alone = alone();
     demo();
     let flake = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.xtask/demo/flake").canonicalize().unwrap();
     let image = format!("path:{}#packages.aarch64-linux.demo-sdImage", flake.display());
     let features = ["--extra-experimental-features", "nix-command flakes"];
     says("nix", &[&features[..], &["build", "--no-link", "--rebuild", &image]].concat());
+}
+
+#[test]
+#[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
+fn a_plain_file_stands_in_for_a_loop_device() {
+    let _alone = alone();
+    let sandbox = Sandbox::new();
+    sandbox.fake("losetup", "echo 'cannot find an unused loop device' >&2; exit 1");
+    let result = result_of(&sandbox);
+    assert_eq!(text(&result, "/card"), text(&result, "/file"));
+    assert_eq!(result["contents"]["boot"]["store_paths"], 2);
 }
