@@ -46,9 +46,10 @@ impl Locked {
     pub fn disk(&self, roots: &Roots) -> Result<Disk> {
         let doing = || format!("looking at {}", self.path.display());
         let stat = self.file.metadata().with_context(doing)?;
-        let disk = match stat.is_file() {
-            true => Disk::load(roots, &self.path)?,
-            false => Disk::by_number(roots, Number::from_raw(stat.rdev()))?,
+        let disk = if stat.is_file() {
+            Disk::load(roots, &self.path)?
+        } else {
+            Disk::by_number(roots, Number::from_raw(stat.rdev()))?
         };
         let size = (&self.file).seek(SeekFrom::End(0)).with_context(doing)?;
         Ok(Disk { size, ..disk })

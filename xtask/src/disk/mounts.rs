@@ -78,7 +78,7 @@ mod tests {
     fn swap_devices() {
         let text = "Filename\tType\tSize\tUsed\tPriority\n/dev/sdb1 partition\t1\t0\t-2\n/swap\\040file file\t1\t0\t-3\n";
         assert_eq!(parse_swaps(text), [PathBuf::from("/dev/sdb1"), PathBuf::from("/swap file")]);
-        assert_eq!(parse_swaps("Filename\n"), [PathBuf::new(); 0]);
+        assert!(parse_swaps("Filename\n").is_empty());
     }
 
     #[test]

@@ -87,8 +87,8 @@ pub fn refuse(refusals: &[Refusal]) -> anyhow::Result<()> {
     }
 }
 
-fn refusal(reason: impl Into<String>, remedy: impl Into<String>) -> Option<Refusal> {
-    Some(Refusal { reason: reason.into(), remedy: remedy.into() })
+fn refusal(reason: impl Into<String>, remedy: impl Into<String>) -> Refusal {
+    Refusal { reason: reason.into(), remedy: remedy.into() }
 }
 
 fn kind(disk: &Disk, request: &Request) -> Option<Refusal> {
@@ -96,17 +96,19 @@ fn kind(disk: &Disk, request: &Request) -> Option<Refusal> {
     match &disk.kind {
         Kind::SdCard | Kind::Usb => None,
         kind if kind.is_virtual() && request.virtual_cards == VirtualCards::Allowed => None,
-        Kind::Loop { .. } => {
-            refusal(format!("{path} is a loop device, not a card"), "--allow-virtual takes it all the same")
-        }
-        Kind::File { .. } => {
-            refusal(format!("{path} is a plain file, not a card"), "--allow-virtual takes it all the same")
-        }
+        Kind::Loop { .. } => Some(refusal(
+            format!("{path} is a loop device, not a card"),
+            "--allow-virtual takes it all the same",
+        )),
+        Kind::File { .. } => Some(refusal(
+            format!("{path} is a plain file, not a card"),
+            "--allow-virtual takes it all the same",
+        )),
         Kind::SolderedEmmc => {
-            refusal(format!("{path} is an eMMC, memory of this machine and no card"), CHOOSE)
+            Some(refusal(format!("{path} is an eMMC, memory of this machine and no card"), CHOOSE))
         }
-        Kind::Internal { bus } => refusal(format!("{path} is an internal {bus}, not a card"), CHOOSE),
-        Kind::Other { why } => refusal(format!("{path} is {why}, not a card"), CHOOSE),
+        Kind::Internal { bus } => Some(refusal(format!("{path} is an internal {bus}, not a card"), CHOOSE)),
+        Kind::Other { why } => Some(refusal(format!("{path} is {why}, not a card"), CHOOSE)),
     }
 }
 
@@ -115,17 +117,19 @@ fn medium(disk: &Disk, _: &Request) -> Option<Refusal> {
     match &disk.kind {
         _ if disk.size > 0 => None,
         Kind::File { .. } => {
-            refusal(format!("{path} is empty"), "give it the size of a card: truncate --size 4G FILE")
+            Some(refusal(format!("{path} is empty"), "give it the size of a card: truncate --size 4G FILE"))
         }
-        Kind::Loop { .. } => refusal(format!("{path} has no file behind it"), "attach one with losetup"),
-        _ => refusal(format!("{path} has no medium in it"), "insert the card and try again"),
+        Kind::Loop { .. } => {
+            Some(refusal(format!("{path} has no file behind it"), "attach one with losetup"))
+        }
+        _ => Some(refusal(format!("{path} has no medium in it"), "insert the card and try again")),
     }
 }
 
 fn system(disk: &Disk, _: &Request) -> Option<Refusal> {
     let uses = disk.uses.iter().filter(|used| used.is_system()).collect::<Vec<_>>();
     let why = listed(&uses)?;
-    refusal(format!("{} is a disk of the running system: {why}", disk.path.display()), CHOOSE)
+    Some(refusal(format!("{} is a disk of the running system: {why}", disk.path.display()), CHOOSE))
 }
 
 fn busy(disk: &Disk, _: &Request) -> Option<Refusal> {
@@ -144,7 +148,7 @@ fn busy(disk: &Disk, _: &Request) -> Option<Refusal> {
     } else {
         format!("unmount it first: umount {}", places.join(" "))
     };
-    refusal(format!("{} is in use: {why}", disk.path.display()), remedy)
+    Some(refusal(format!("{} is in use: {why}", disk.path.display()), remedy))
 }
 
 /// The first few uses in words; none where there is none.
@@ -162,7 +166,7 @@ fn kept(disk: &Disk, request: &Request) -> Option<Refusal> {
     let Kept { what, path, .. } = request.kept.iter().find(on_it)?;
     let reason =
         format!("{what} {} is on {}, which is to be overwritten", path.display(), disk.path.display());
-    refusal(reason, "copy it to another disk first")
+    Some(refusal(reason, "copy it to another disk first"))
 }
 
 /// Whether the virtual card `disk` is stored in `path` itself.
@@ -182,13 +186,13 @@ fn size(disk: &Disk, request: &Request) -> Option<Refusal> {
         Bytes(needed),
         Bytes(holds)
     );
-    refusal(reason, "use a larger card")
+    Some(refusal(reason, "use a larger card"))
 }
 
 fn sectors(disk: &Disk, _: &Request) -> Option<Refusal> {
     let (path, found) = (disk.path.display(), disk.sector_size);
     let reason = || format!("{path} has sectors of {found} bytes, and the image is laid out for 512");
-    if found == 512 { None } else { refusal(reason(), "use another card or reader") }
+    if found == 512 { None } else { Some(refusal(reason(), "use another card or reader")) }
 }
 
 fn read_only(disk: &Disk, _: &Request) -> Option<Refusal> {
@@ -200,21 +204,21 @@ fn read_only(disk: &Disk, _: &Request) -> Option<Refusal> {
         Kind::File { .. } => "make it writable with chmod u+w",
         _ => "slide the write-protect switch at the side of the card or its adapter",
     };
-    refusal(format!("{} is read-only", disk.path.display()), remedy)
+    Some(refusal(format!("{} is read-only", disk.path.display()), remedy))
 }
 
 fn consent(disk: &Disk, request: &Request) -> Option<Refusal> {
     let path = disk.path.display();
     match &request.consent {
         Consent::Typed => None,
-        Consent::Missing => refusal(
+        Consent::Missing => Some(refusal(
             format!("there is no terminal on which to confirm that {path} may be overwritten"),
             format!("confirm with --yes {}", described(disk)),
-        ),
-        Consent::Expected { size: None, serial: None } => refusal(
+        )),
+        Consent::Expected { size: None, serial: None } => Some(refusal(
             "--yes alone does not say which card is meant",
             format!("add {} for {path}, if that is the one", described(disk)),
-        ),
+        )),
         Consent::Expected { size, serial } => expected(disk, *size, serial.as_deref()),
     }
 }
@@ -224,11 +228,14 @@ fn expected(disk: &Disk, size: Option<u64>, serial: Option<&str>) -> Option<Refu
     let remedy = "check that this is the card that is meant";
     if let Some(size) = size.filter(|size| *size != disk.size) {
         let found = disk.size;
-        return refusal(format!("{path} holds {found} bytes, not the {size} that are expected"), remedy);
+        return Some(refusal(
+            format!("{path} holds {found} bytes, not the {size} that are expected"),
+            remedy,
+        ));
     }
     let serial = serial.filter(|serial| disk.serial.as_deref() != Some(serial))?;
     let found = disk.serial.as_deref().unwrap_or("none");
-    refusal(format!("the serial number of {path} is {found}, not {serial} as is expected"), remedy)
+    Some(refusal(format!("the serial number of {path} is {found}, not {serial} as is expected"), remedy))
 }
 
 /// The option that names exactly this disk. A suspiciously large one is named by its serial.
