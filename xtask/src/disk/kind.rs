@@ -21,11 +21,10 @@ const OTHER: [(&str, &str); 10] = [
 ];
 
 /// The buses of internal disks: how their component of the device path begins, and what people call them.
-const INTERNAL: [(&str, &str); 6] = [
+const INTERNAL: [(&str, &str); 5] = [
     ("nvme", "NVMe disk"),
     ("ata", "SATA disk"),
     ("virtio", "virtio disk"),
-    ("vbd", "Xen disk"),
     ("session", "iSCSI disk"),
     ("host", "SCSI disk"),
 ];

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::sysfs::Node;
 use super::usage::Usage;
-use super::{Disk, Kind, Number, Partition, Roots, kind};
+use super::{Disk, Kind, Number, Partition, Roots, kind, udev};
 use crate::failure::Kind as Failure;
 
 /// The logical sector size of disks that do not tell, and of plain files, in bytes.
@@ -27,7 +27,7 @@ impl Disk {
             _ => anyhow::Error::new(error).context(format!("looking at {shown}")),
         })?;
         if stat.is_file() {
-            return Ok(file(&real, &stat));
+            return Ok(file(roots, &real, &stat));
         }
         if !stat.file_type().is_block_device() {
             let what = if stat.is_dir() { "a folder" } else { "no block device" };
@@ -42,7 +42,7 @@ impl Disk {
         let missing = || Failure::Io.error(format!("there is no block device {number} in sysfs"));
         let node = Node::by_number(roots, number).ok_or_else(missing)?;
         whole(&node)?;
-        Ok(describe(&node, &Usage::load(roots)))
+        Ok(describe(roots, &node, &Usage::load(roots)))
     }
 }
 
@@ -55,7 +55,7 @@ pub fn list(roots: &Roots) -> Result<Vec<Disk>> {
     nodes.retain(|node| node.size() > 0);
     nodes.sort_by_key(Node::name);
     let usage = Usage::load(roots);
-    Ok(nodes.iter().map(|node| describe(node, &usage)).collect())
+    Ok(nodes.iter().map(|node| describe(roots, node, &usage)).collect())
 }
 
 fn whole(node: &Node) -> Result<()> {
@@ -67,7 +67,7 @@ fn whole(node: &Node) -> Result<()> {
     Err(Failure::Refused.error(format!("{part} is a partition; an image needs the whole disk: {disk}")))
 }
 
-fn describe(node: &Node, usage: &Usage) -> Disk {
+fn describe(roots: &Roots, node: &Node, usage: &Usage) -> Disk {
     let sector_size = node.number("queue/logical_block_size").and_then(|size| u32::try_from(size).ok());
     Disk {
         name: node.name(),
@@ -81,20 +81,21 @@ fn describe(node: &Node, usage: &Usage) -> Disk {
         model: node.text("device/model").or_else(|| node.text("device/name")),
         serial: serial(node),
         diskseq: node.number("diskseq"),
-        partitions: node.partitions().iter().map(partition).collect(),
+        partitions: node.partitions().iter().map(|part| partition(roots, part)).collect(),
         uses: usage.of(node),
     }
 }
 
-fn partition(node: &Node) -> Partition {
+fn partition(roots: &Roots, node: &Node) -> Partition {
+    let udev::Filesystem { label, fstype } = udev::filesystem(roots, node.device_number());
     let number = node.number("partition").and_then(|number| u32::try_from(number).ok());
     Partition {
         name: Some(node.name()),
         number: number.unwrap_or_default(),
         start: node.start(),
         size: node.size(),
-        label: None,
-        fstype: None,
+        label,
+        fstype,
     }
 }
 
@@ -111,7 +112,7 @@ fn usb_serial(node: &Node) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-fn file(path: &Path, stat: &Metadata) -> Disk {
+fn file(roots: &Roots, path: &Path, stat: &Metadata) -> Disk {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Disk {
         name,
@@ -126,6 +127,6 @@ fn file(path: &Path, stat: &Metadata) -> Disk {
         serial: None,
         diskseq: None,
         partitions: Vec::new(),
-        uses: Vec::new(),
+        uses: Usage::load(roots).of_file(roots, path),
     }
 }

@@ -24,7 +24,8 @@ pub struct Locked {
     path: PathBuf,
 }
 
-/// Opens and locks `disk`, which is never created. `EBUSY` is final and its reason is told.
+/// Opens and locks `disk`, which is never created, and makes sure that what is open is the disk that
+/// was confirmed. `EBUSY` is final and its reason is told.
 pub fn open_exclusive(roots: &Roots, disk: &Disk) -> Result<Locked> {
     let virtual_card = matches!(disk.kind, Kind::File { .. });
     let claim = if virtual_card { OFlags::empty() } else { OFlags::EXCL };
@@ -43,7 +44,7 @@ impl Locked {
     }
 
     /// The disk that is open, looked up anew by its device number and not by its path.
-    pub fn disk(&self, roots: &Roots) -> Result<Disk> {
+    fn disk(&self, roots: &Roots) -> Result<Disk> {
         let doing = || format!("looking at {}", self.path.display());
         let stat = self.file.metadata().with_context(doing)?;
         let disk = if stat.is_file() {
@@ -53,11 +54,6 @@ impl Locked {
         };
         let size = (&self.file).seek(SeekFrom::End(0)).with_context(doing)?;
         Ok(Disk { size, ..disk })
-    }
-
-    /// Whether the open disk is still `confirmed`: for the moment before the first write, and for retries.
-    pub fn recheck(&self, roots: &Roots, confirmed: &Disk) -> Result<()> {
-        confirmed.same_as(&self.disk(roots)?)
     }
 }
 

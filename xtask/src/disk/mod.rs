@@ -13,11 +13,17 @@ mod mounts;
 mod refusal;
 mod roots;
 mod sysfs;
+mod udev;
 mod usage;
 
 pub use confirmation::Confirmation;
 pub use load::list;
-pub use lock::{Locked, open_exclusive};
+pub use lock::open_exclusive;
 pub use model::{Disk, Kind, Number, Partition, Role, Use};
-pub use refusal::{Consent, Kept, Refusal, Request, VirtualCards, refusals, refuse};
+pub use refusal::{Consent, Kept, Request, VirtualCards, refusals, refuse};
 pub use roots::Roots;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

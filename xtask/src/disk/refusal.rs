@@ -139,7 +139,7 @@ fn busy(disk: &Disk, _: &Request) -> Option<Refusal> {
     let uses = disk.uses.iter().collect::<Vec<_>>();
     let why = listed(&uses)?;
     let places = disk.uses.iter().filter_map(|used| match &used.role {
-        Role::Mounted { at } => Some(at.display().to_string()),
+        Role::Mounted { at } => Some(quoted(at)),
         _ => None,
     });
     let places = places.collect::<Vec<_>>();
@@ -149,6 +149,13 @@ fn busy(disk: &Disk, _: &Request) -> Option<Refusal> {
         format!("unmount it first: umount {}", places.join(" "))
     };
     Some(refusal(format!("{} is in use: {why}", disk.path.display()), remedy))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+:@%".contains(c));
+    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// The first few uses in words; none where there is none.

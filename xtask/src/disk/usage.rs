@@ -49,6 +49,27 @@ impl Usage {
         uses.into_iter().chain(held).collect()
     }
 
+    /// The uses of a plain file: those of the loop devices over it, and the loop devices themselves.
+    /// The kernel gives no exclusive claim to a file, so this is all that protects it.
+    pub fn of_file(&self, roots: &Roots, path: &Path) -> Vec<Use> {
+        let device = path.file_name().unwrap_or_default().to_string_lossy();
+        let over = |node: &Node| node.text("loop/backing_file").is_some_and(|file| Path::new(&file) == path);
+        all(roots).filter(over).flat_map(|node| self.through(&node, &device)).collect()
+    }
+
+    /// What `node` is used for, as uses of `device` below it.
+    fn through(&self, node: &Node, device: &str) -> Vec<Use> {
+        let mut uses = self.of(node);
+        if uses.is_empty() {
+            uses.push(Use { device: String::new(), through: Vec::new(), role: Role::Held });
+        }
+        for used in &mut uses {
+            device.clone_into(&mut used.device);
+            used.through.insert(0, node.title());
+        }
+        uses
+    }
+
     /// Goes from a used device down to the disks that carry it; every level is used.
     fn walk(&mut self, roots: &Roots, node: &Node, role: &Role, above: &[String]) {
         let used = Use { device: node.name(), through: above.to_vec(), role: role.clone() };
@@ -61,6 +82,12 @@ impl Usage {
             self.walk(roots, &lower, role, &through);
         }
     }
+}
+
+/// Every whole block device that the kernel knows.
+fn all(roots: &Roots) -> impl Iterator<Item = Node> {
+    let entries = roots.sys.join("block").read_dir().into_iter().flatten();
+    entries.filter_map(|entry| Node::by_name(roots, entry.ok()?.file_name().to_str()?))
 }
 
 /// The names of the whole disks, and of all that is stacked on them, that carry the filesystem of `path`.
