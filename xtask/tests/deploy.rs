@@ -31,7 +31,7 @@ impl Scene {
         };
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deploy/fixture");
         let flake = scene.sandbox.path("flake");
-        for name in ["flake.nix", "profile.sh"] {
+        for name in ["flake.nix", "profile.sh", "toplevel.sh"] {
             fs::copy(fixture.join(name), flake.join(name)).expect("copying the fixture");
         }
         fs::create_dir(flake.join("busybox")).expect("making a folder");
@@ -51,8 +51,21 @@ impl Scene {
             "hostname": hostname, "sshUser": "root", "sshOpts": options,
             "fastConnection": true, "confirmTimeout": 4, "activationTimeout": 30,
         });
-        let facts = json!({ "name": name, "system": system, "activation": activation, "node": node });
+        let facts = json!({
+            "name": name, "system": system, "activation": activation, "node": node,
+            "wraps": null, "systems": {},
+        });
         fs::write(self.sandbox.path("flake/facts.json"), facts.to_string()).expect("writing the facts");
+    }
+
+    /// The node's profile wraps the system `wraps`, and the flake's NixOS system of its name is `system`.
+    fn is_nixos(&self, wraps: &str, system: &str) {
+        let file = self.sandbox.path("flake/facts.json");
+        let facts = fs::read_to_string(&file).expect("reading the facts");
+        let mut facts: serde_json::Value = serde_json::from_str(&facts).expect("the facts as JSON");
+        facts["wraps"] = wraps.into();
+        facts["systems"] = json!({ "target": system });
+        fs::write(&file, facts.to_string()).expect("writing the facts");
     }
 
     fn deploy(&self, args: &[&str]) -> Outcome {
@@ -99,8 +112,8 @@ fn a_deploy_and_the_same_again() {
     assert!(!again.stderr.contains("[deploy]"), "deploy-rs ran: {}", again.stderr);
 }
 
-/// deploy-rs alone, as a user would run it; its exit code and everything it said.
 impl Scene {
+    /// deploy-rs alone, as a user would run it: its exit code and everything it said.
     fn bare_deploy_rs(&self) -> (i32, String) {
         let target = format!("{}#target", self.flake());
         machine::output("deploy", &["--skip-checks", &target])
@@ -215,4 +228,33 @@ fn a_host_that_the_flake_does_not_have() {
     let flake = scene.flake();
     let outcome = scene.sandbox.run(&["--flake", &flake, "deploy", "targte"]);
     outcome.says("has no deploy node 'targte'; did you mean 'target'? (nodes: target)").exits(2);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn the_running_system_is_that_of_the_flake() {
+    let scene = Scene::new();
+    scene.means("profile", ":");
+    scene.is_nixos("nixos-one", "nixos-one");
+    let outcome = scene.deploy(&[]);
+    outcome.says("against nixosConfigurations.target, and").says("  to    /nix/store/");
+    assert!(outcome.exits(0).ends_with("-nixos-one\n"), "{}", outcome.stdout);
+    scene.is_nixos("nixos-two", "nixos-one");
+    scene.deploy(&[]).says("-nixos-two, which is not nixosConfigurations.target").exits(10);
+    scene.is_nixos("nixos-two", "nixos-two");
+    assert!(scene.deploy(&[]).exits(0).starts_with("target already runs /nix/store/"));
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_deploy_that_is_stopped_still_says_what_the_host_runs() {
+    let scene = Scene::new();
+    scene.means("good", ":");
+    scene.deploy(&[]).exits(0);
+    scene.means("slow", "sleep 3");
+    let flake = scene.flake();
+    let outcome =
+        scene.sandbox.interrupt_at(&["--flake", &flake, "deploy", "target"], "Activating profile `");
+    outcome.says("stopped; finding out what target runs").says("target went back to /nix/store/").exits(10);
+    scene.runs("good");
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::ssh;
 use super::target::Target;
 use super::verdict::Ran;
-use crate::failure::Kind;
+use crate::failure::{self, Kind};
 use crate::nix;
 use crate::process::Launcher;
 use crate::ui::{Event, Reporter};
@@ -36,15 +36,19 @@ pub fn arguments(target: &Target, flake: &str, extra: &[String]) -> Vec<String> 
 }
 
 /// Runs deploy-rs to its end, each of its lines a log event. Its exit code says little: see
-/// [`super::verdict`].
+/// [`super::verdict`]. That the user stopped it is one more way to end: the host goes on by itself.
 pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Result<Ran> {
     let launcher = launcher.clone().with_env("NIX_CONFIG", with_flakes(launcher));
     let mut activated = false;
-    let code = launcher.follow_all("deploy", args, |line| {
+    let ended = launcher.follow_all("deploy", args, |line| {
         let line = nix::strip_ansi(line);
         activated |= line.contains(ACTIVATING);
         reporter.report(&Event::log(line));
-    })?;
+    });
+    let code = match ended {
+        Err(error) if failure::kind(&error) == Kind::Interrupted => Kind::Interrupted.code().into(),
+        ended => ended?,
+    };
     Ok(Ran { code, activated })
 }
 

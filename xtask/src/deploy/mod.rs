@@ -25,6 +25,7 @@ use anyhow::{Context as _, Result};
 
 use crate::context::Context;
 use crate::failure::Kind;
+use crate::ui::Event;
 use probe::{Activity, probe};
 use ssh::{Remote, quoted};
 
@@ -52,6 +53,9 @@ pub fn act(cx: &Context, plan: Plan) -> Result<Outcome> {
     remove_leftovers(&remote, target, &plan.before)?;
     let ran =
         activation::run(&cx.launcher, &activation::arguments(target, &cx.flake, &plan.extra), reporter)?;
+    if ran.interrupted() {
+        reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));
+    }
     let after = settle::settle(target, reporter, || probe(&remote, target))?;
     let verdict = verdict::judge(target, &plan.before, &after, ran);
     Ok(Outcome { verdict, after, deploy_rs: Some(ran), plan })

@@ -66,6 +66,9 @@ impl Outcome {
                 "deploy-rs failed with exit code {} before it activated anything: {host} runs {runs} as before",
                 self.code()
             ),
+            Verdict::Stopped => {
+                format!("stopped before anything was activated: {host} runs {runs} as before")
+            }
             Verdict::Mismatch => self.mismatch(),
             Verdict::Undecided => format!(
                 "the profile of {host} is {runs}, but deploy-rs failed with exit code {} and the host has no \

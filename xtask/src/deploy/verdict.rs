@@ -15,6 +15,13 @@ pub struct Ran {
     pub activated: bool,
 }
 
+impl Ran {
+    /// Whether the user stopped it.
+    pub fn interrupted(self) -> bool {
+        self.code == i32::from(Kind::Interrupted.code())
+    }
+}
+
 /// What is true on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,6 +36,8 @@ pub enum Verdict {
     RolledBack,
     /// It runs what it ran before: deploy-rs failed before it activated anything.
     NotActivated,
+    /// It runs what it ran before: deploy-rs was stopped before it activated anything.
+    Stopped,
     /// It runs something else, or its profile and its running system disagree.
     Mismatch,
     /// The host has no `/run/current-system`, its profile is what is meant, and deploy-rs failed.
@@ -55,6 +64,7 @@ impl Verdict {
             Self::UnitsFailed => Some(Kind::Degraded),
             Self::RolledBack | Self::Mismatch => Some(Kind::RolledBack),
             Self::NotActivated => Some(Kind::Other),
+            Self::Stopped => Some(Kind::Interrupted),
             Self::Undecided => Some(Kind::Undecided),
         }
     }
@@ -68,6 +78,7 @@ pub fn judge(target: &Target, before: &State, after: &State, ran: Ran) -> Verdic
         (true, _) => Verdict::Done,
         (false, _) if !same(before, after) => Verdict::Mismatch,
         (false, _) if ran.activated => Verdict::RolledBack,
+        (false, _) if ran.interrupted() => Verdict::Stopped,
         (false, _) => Verdict::NotActivated,
     }
 }
@@ -150,6 +161,8 @@ pub mod tests {
             (&nixos, &old, &old, 0, true, Verdict::RolledBack),
             (&nixos, &old, &old, 1, true, Verdict::RolledBack),
             (&nixos, &old, &old, 1, false, Verdict::NotActivated),
+            (&nixos, &old, &old, 130, false, Verdict::Stopped),
+            (&nixos, &old, &old, 130, true, Verdict::RolledBack),
             (&nixos, &old, &state("profile", Some("old")), 0, true, Verdict::Mismatch),
             (&plain, &old, &state("profile", Some("old")), 1, true, Verdict::Mismatch),
             (&nixos, &old, &state("other", Some("other")), 0, true, Verdict::Mismatch),

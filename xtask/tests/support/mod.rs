@@ -4,9 +4,13 @@
 #![allow(dead_code, reason = "each suite is its own crate and uses its own part of this module")]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal};
 
 /// A private folder with the programs, the home and the state of one run.
 pub struct Sandbox {
@@ -85,6 +89,25 @@ impl Sandbox {
         Outcome { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
+    /// Runs the tool and presses Ctrl-C, which reaches its children too, once its stderr has `text`.
+    pub fn interrupt_at(&self, args: &[&str], text: &str) -> Outcome {
+        let mut command = self.command(args);
+        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("running the binary");
+        let group = Pid::from_child(&child);
+        let mut stderr = String::new();
+        for line in BufReader::new(child.stderr.take().expect("stderr is a pipe")).lines() {
+            let line = line.expect("reading stderr");
+            if line.contains(text) {
+                rustix::process::kill_process_group(group, Signal::INT).expect("interrupting");
+            }
+            stderr.extend([line.as_str(), "\n"]);
+        }
+        let output = child.wait_with_output().expect("waiting for the binary");
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        Outcome { code: output.status.code().unwrap_or(-1), stdout, stderr }
+    }
+
     /// The command that [`Self::run`] runs, for tests that talk to it or interrupt it.
     #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
     pub fn command(&self, args: &[&str]) -> Command {
@@ -100,7 +123,7 @@ impl Sandbox {
             .env("HOME", self.path("home"))
             .env("XTASK_TOOLS", self.path("tools"))
             .env_remove("XDG_DATA_HOME")
-            .stdin(std::process::Stdio::null())
+            .stdin(Stdio::null())
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
