@@ -1,8 +1,9 @@
 //! The whole way: a real image built by Nix under `AArch64` emulation and written to a virtual card.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -103,4 +104,24 @@ fn a_plain_file_stands_in_for_a_loop_device() {
     let result = result_of(&sandbox);
     assert_eq!(text(&result, "/card"), text(&result, "/file"));
     assert_eq!(result["contents"]["boot"]["store_paths"], 2);
+}
+
+#[test]
+#[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
+fn ctrl_c_leaves_no_loop_device_and_no_half_image() {
+    let _alone = alone();
+    let result = demo();
+    let file = Path::new(text(&result, "/file"));
+    let mut run = Sandbox::new().command(&["demo", "--json"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(run.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains(r#""event":"phase","name":"write""#)));
+    let id = rustix::process::Pid::from_child(&run);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let said = lines.collect::<Vec<_>>().join("\n");
+    assert_eq!(run.wait().unwrap().code(), Some(130), "{said}");
+    assert!(said.contains("the first MiB of the card is blank"), "{said}");
+    assert_eq!(says("losetup", &["-j", file.to_str().unwrap()]), "");
+    let mut head = vec![1; 1 << 20];
+    fs::File::open(file).unwrap().read_exact(&mut head).unwrap();
+    assert!(head.iter().all(|&byte| byte == 0), "the head is not blank");
 }
