@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each suite is its own crate and uses its own part of this module")]
 
+pub mod loops;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,149 @@
+//! What `flash` refuses and `devices` lists, each with its culprit, and that nothing was changed.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::loops::{Loop, Mounted, ext4};
+use crate::support::{Outcome, Sandbox};
+
+const MIB: u64 = 1 << 20;
+
+/// Runs an unattended flash of an image of 1 MiB onto `device`, with more options.
+fn flash(device: &str, options: &[&str]) -> Outcome {
+    let sandbox = Sandbox::new();
+    let image = sandbox.path("card.img");
+    std::fs::write(&image, vec![7; 1 << 20]).expect("writing an image");
+    let image = image.to_str().expect("a plain path").to_owned();
+    let args = [&["flash", "--image", &image, device], options].concat();
+    sandbox.run(&args)
+}
+
+const VIRTUAL: [&str; 4] = ["--allow-virtual", "--yes", "--expect-size", "64MiB"];
+
+#[track_caller]
+fn refused(device: &str, options: &[&str], words: &str) {
+    let outcome = flash(device, options);
+    outcome.says(words).exits(3);
+}
+
+/// The whole disk on which `path` is stored, found in another way than the tool's.
+fn system_disk() -> PathBuf {
+    let names = std::fs::read_dir("/sys/block").expect("listing disks");
+    let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mounts = std::fs::read_to_string("/proc/mounts").expect("reading the mounts");
+    let used = |name: &String| !name.starts_with("loop") && mounts.contains(&format!("/dev/{name}"));
+    Path::new("/dev").join(names.into_iter().find(used).expect("a disk with a mount"))
+}
+
+#[test]
+fn an_absent_device_is_not_created() {
+    let path = "/dev/no-such-card";
+    refused(path, &VIRTUAL, "there is no /dev/no-such-card; is the card plugged in?");
+    assert!(!Path::new(path).exists());
+}
+
+#[test]
+fn a_character_device_and_a_folder() {
+    refused("/dev/null", &VIRTUAL, "/dev/null is no block device, not a disk");
+    refused("/dev", &VIRTUAL, "/dev is a folder, not a disk");
+}
+
+#[test]
+#[ignore = "needs a machine with a disk under /: run `cargo xtask test`"]
+fn the_disk_of_the_running_system() {
+    let disk = system_disk();
+    let path = disk.to_str().unwrap();
+    refused(path, &VIRTUAL, &format!("{path} is a disk of the running system: "));
+}
+
+#[test]
+fn a_plain_file_is_taken_for_a_card_only_on_request() {
+    let sandbox = Sandbox::new();
+    let card = sandbox.path("virtual-card");
+    std::fs::File::create(&card).unwrap().set_len(4 * MIB).unwrap();
+    let path = card.to_str().unwrap();
+    refused(path, &["--yes", "--expect-size", "4MiB"], "is a plain file, not a card; --allow-virtual");
+    assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 0));
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_loop_device_is_taken_for_a_card_only_on_request() {
+    let card = Loop::new(64 * MIB);
+    refused(
+        card.device(),
+        &["--yes", "--expect-size", "64MiB"],
+        "is a loop device, not a card; --allow-virtual",
+    );
+    refused(card.device(), &["--allow-virtual", "--yes"], "--yes alone does not say which card is meant");
+    refused(card.device(), &["--allow-virtual"], "there is no terminal on which to confirm");
+    let other = ["--allow-virtual", "--yes", "--expect-size", "65MiB"];
+    refused(card.device(), &other, "holds 67108864 bytes, not the 68157440 that are expected");
+    assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_mounted_card() {
+    let card = Loop::attach(64 * MIB, &[], ext4);
+    let mounted = Mounted::new(card.device());
+    std::fs::write(mounted.at().join("photo"), "precious").unwrap();
+    let (device, at) = (card.device(), mounted.at().display());
+    let name = device.strip_prefix("/dev/").unwrap();
+    let words = format!("{device} is in use: {name} is mounted at {at}; unmount it first: umount {at}");
+    refused(device, &VIRTUAL, &words);
+    refused(card.file().to_str().unwrap(), &VIRTUAL, &format!("is mounted at {at} through {name}"));
+    assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn an_image_on_the_card_itself() {
+    let card = Loop::attach(64 * MIB, &[], ext4);
+    let mounted = Mounted::new(card.device());
+    let image = mounted.at().join("own.img");
+    std::fs::write(&image, vec![7; 1 << 20]).unwrap();
+    let sandbox = Sandbox::new();
+    let image = image.to_str().unwrap();
+    let args = [&["flash", "--image", image, card.device()], &VIRTUAL[..]].concat();
+    sandbox.run(&args).says("is mounted at").exits(3);
+    let backing = card.file();
+    let args = [&["flash", "--image", backing.to_str().unwrap(), card.device()], &VIRTUAL[..]].concat();
+    drop(mounted);
+    sandbox.run(&args).exits(3);
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_read_only_card() {
+    let card = Loop::attach(64 * MIB, &["--read-only"], |_| ());
+    refused(card.device(), &VIRTUAL, "is read-only; attach it without losetup --read-only");
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_with_large_sectors() {
+    let card = Loop::attach(64 * MIB, &["--sector-size", "4096"], |_| ());
+    refused(card.device(), &VIRTUAL, "has sectors of 4096 bytes, and the image is laid out for 512");
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn devices_lists_virtual_cards_on_request() {
+    let card = Loop::new(64 * MIB);
+    let sandbox = Sandbox::new();
+    let listed = |args: &[&str]| {
+        let outcome = sandbox.run(args);
+        let disks: serde_json::Value = serde_json::from_str(outcome.exits(0)).expect("JSON");
+        let disks = disks.as_array().expect("a list").clone();
+        disks.into_iter().find(|disk| disk["path"] == card.device())
+    };
+    assert_eq!(listed(&["devices", "--json"]), None);
+    let disk = listed(&["devices", "--json", "--allow-virtual"]).unwrap();
+    assert_eq!((&disk["accepted"], &disk["size"]), (&true.into(), &(64 * MIB).into()));
+    assert_eq!(disk["kind"]["backing"], card.file().to_str().unwrap());
+    let disk = listed(&["devices", "--json", "--all"]).unwrap();
+    assert_eq!(disk["accepted"], false);
+    let words =
+        format!("{} is a loop device, not a card; --allow-virtual takes it all the same", card.device());
+    assert_eq!(disk["refusals"], serde_json::json!([words]));
+}

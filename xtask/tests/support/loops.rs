@@ -1,0 +1,89 @@
+//! Real loop devices and mounts, gone when a test ends.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A loop device over a file of its own.
+pub struct Loop {
+    dir: tempfile::TempDir,
+    device: PathBuf,
+}
+
+impl Loop {
+    /// An empty virtual card of `size` bytes.
+    pub fn new(size: u64) -> Self {
+        Self::attach(size, &[], |_| ())
+    }
+
+    /// The same, attached with more options of losetup, and first filled by `fill`.
+    pub fn attach(size: u64, options: &[&str], fill: impl FnOnce(&Path)) -> Self {
+        let dir = tempfile::tempdir().expect("making a folder for a virtual card");
+        let file = dir.path().join("card.img");
+        File::create(&file).and_then(|file| file.set_len(size)).expect("making a virtual card");
+        fill(&file);
+        let device = losetup(options, &file);
+        Self { dir, device }
+    }
+
+    /// `/dev/loop3`.
+    pub fn device(&self) -> &str {
+        self.device.to_str().expect("device nodes have plain names")
+    }
+
+    /// The file behind the device.
+    pub fn file(&self) -> PathBuf {
+        self.dir.path().join("card.img")
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        run("losetup", &[OsStr::new("--detach"), self.device.as_os_str()]);
+    }
+}
+
+/// Another program may take the free device between losetup's look and its claim, so it is asked again.
+fn losetup(options: &[&str], file: &Path) -> PathBuf {
+    let fixed = ["--find", "--show"].iter().chain(options).map(OsStr::new);
+    let args = fixed.chain([file.as_os_str()]).collect::<Vec<_>>();
+    let output = (0..20).map(|_| run("losetup", &args)).find(|output| output.status.success());
+    let output = output.expect("attaching a loop device; this needs root");
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+}
+
+/// A mounted filesystem. It is unmounted before its device goes if it is declared after it.
+pub struct Mounted {
+    dir: tempfile::TempDir,
+}
+
+impl Mounted {
+    pub fn new(device: &str) -> Self {
+        let dir = tempfile::tempdir().expect("making a mount point");
+        let output = run("mount", &[OsStr::new(device), dir.path().as_os_str()]);
+        assert!(output.status.success(), "mounting: {}", String::from_utf8_lossy(&output.stderr));
+        Self { dir }
+    }
+
+    pub fn at(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        run("umount", &[self.dir.path().as_os_str()]);
+    }
+}
+
+/// Makes an ext4 filesystem in a file.
+pub fn ext4(file: &Path) {
+    let output = run("mkfs.ext4", &[OsStr::new("-q"), file.as_os_str()]);
+    assert!(output.status.success(), "mkfs.ext4: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[expect(clippy::disallowed_methods, reason = "the suites use the machine's own tools as they are")]
+fn run(program: &str, args: &[&OsStr]) -> Output {
+    Command::new(program).args(args).env("LC_ALL", "C").output().expect(program)
+}
