@@ -2,6 +2,14 @@
 
 #[path = "cli/deploy.rs"]
 mod deploy;
+#[path = "cli/doctor.rs"]
+mod doctor;
+#[path = "cli/fake_nix.rs"]
+mod fake_nix;
+#[path = "cli/hosts.rs"]
+mod hosts;
+#[path = "cli/sd_image.rs"]
+mod sd_image;
 mod support;
 
 use support::Sandbox;

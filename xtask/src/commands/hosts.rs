@@ -10,6 +10,9 @@ pub fn run(cx: &Context) -> Result<()> {
     nix::require(&cx.launcher)?;
     let catalogue = Catalogue::load(&cx.launcher, &cx.flake)?;
     let hosts = catalogue.hosts().collect::<Vec<_>>();
+    if let Some(error) = &catalogue.unlisted_nodes {
+        cx.warn(format!("the deploy nodes are left out: {error:#}"));
+    }
     if cx.json {
         ui::result(&serde_json::to_string(&hosts).context("writing the hosts as JSON")?);
         return Ok(());

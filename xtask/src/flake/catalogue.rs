@@ -30,6 +30,8 @@ pub struct Host {
 pub struct Catalogue {
     flake: String,
     hosts: BTreeMap<String, Host>,
+    /// Why the deploy nodes are not among the hosts, if they could not be listed.
+    pub unlisted_nodes: Option<anyhow::Error>,
 }
 
 impl Catalogue {
@@ -50,15 +52,17 @@ impl Catalogue {
         Self::gather(launcher, flake, || packages_by_name(launcher, flake))
     }
 
-    /// The deploy nodes are asked for while `packages` runs; an error of `packages` comes first.
+    /// The deploy nodes are asked for while `packages` runs. They may be broken: images are not.
     fn gather(launcher: &Launcher, flake: &str, packages: impl FnOnce() -> Result<Packages>) -> Result<Self> {
         let (packages, nodes) = std::thread::scope(|scope| {
             let asking = scope.spawn(|| nodes(launcher, flake));
             (packages(), asking.join())
         });
         let packages = packages?;
-        let nodes = nodes.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok(Self::new(flake, &packages, &nodes))
+        match nodes.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+            Ok(nodes) => Ok(Self::new(flake, &packages, &nodes)),
+            Err(error) => Ok(Self { unlisted_nodes: Some(error), ..Self::new(flake, &packages, &[]) }),
+        }
     }
 
     fn new(flake: &str, packages: &Packages, nodes: &[String]) -> Self {
@@ -74,7 +78,7 @@ impl Catalogue {
         for (name, host) in &mut hosts {
             host.name.clone_from(name);
         }
-        Self { flake: flake.to_owned(), hosts }
+        Self { flake: flake.to_owned(), hosts, unlisted_nodes: None }
     }
 
     /// The hosts, by name.

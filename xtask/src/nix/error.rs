@@ -35,7 +35,7 @@ const RULES: [Rule; 24] = [
     rule(&["getting status of", "No such file or directory"], NO_FLAKE),
     rule(
         &["is not owned by current user"],
-        "the repository belongs to another user: `git config --global --add safe.directory DIRECTORY`",
+        "the repository belongs to another user: see git's `safe.directory`",
     ),
     rule(&["but I am a '"], PLATFORM), // to 2.29, and Lix
     rule(&["required system or feature not available"], PLATFORM), // 2.30 to 2.33
@@ -109,11 +109,14 @@ fn remedy(text: &str) -> String {
     RULES.iter().find(fits).map(|rule| format!("\n  {}", rule.remedy)).unwrap_or_default()
 }
 
-/// The part that says what is wrong: from the last `error:` on, and of the trace before it only the
-/// place that is nearest to the error.
+/// The part that says what is wrong: from the last line on that begins with `error: `, and of the trace
+/// before it only the place that is nearest to the error.
 fn essence(text: &str) -> String {
     let text = text.trim();
-    let from = text.rfind("error: ").map_or(0, |at| at + "error: ".len());
+    let before = |at: usize| text[..at].trim_end_matches(' ');
+    let begins = |at: &usize| before(*at).is_empty() || before(*at).ends_with('\n');
+    let last = text.rmatch_indices("error: ").map(|(at, _)| at).find(begins);
+    let from = last.map_or(0, |at| at + "error: ".len());
     let (trace, said) = (&text[..from], text[from..].trim());
     let place = trace.lines().rev().find_map(|line| line.trim().strip_prefix("at "));
     match place {

@@ -53,7 +53,7 @@ impl<'a> Watch<'a> {
             }
             Line::Downloading(uri) => self.step(format!("downloading {uri}")),
             Line::Log { id, text } => self.log(id, text),
-            Line::Count { done, total } => {
+            Line::Count { done, total } if (done, Some(total)) != (self.done, self.total) => {
                 (self.done, self.total) = (done, Some(total));
                 self.progress(None);
             }
@@ -62,7 +62,7 @@ impl<'a> Watch<'a> {
                 let text = text.strip_prefix("warning: ").unwrap_or(&text);
                 self.reporter.report(&Event::warning(text));
             }
-            Line::Message { .. } | Line::Other => {}
+            Line::Count { .. } | Line::Message { .. } | Line::Other => {}
         }
     }
 

@@ -1,0 +1,72 @@
+//! `doctor`: what this machine has, and the remedy for what it lacks.
+
+use crate::fake_nix::{Answers, config, fails, prints, system};
+use crate::support::Sandbox;
+
+/// A remote builder builds, so that the tests do not depend on what this machine can run.
+fn able() -> Answers {
+    let remote = config("[]", "ssh://pi aarch64-linux");
+    Answers {
+        config: prints(&remote.replace(&format!("\"{}\"", system()), "\"other\"")),
+        ..Answers::default()
+    }
+}
+
+#[test]
+fn everything_is_there() {
+    let nix = able().install();
+    nix.fake("ssh", "exit 99").fake("deploy", "exit 99");
+    let outcome = nix.run(&["doctor"]);
+    let bin = nix.path("bin").display().to_string();
+    let expected = format!(
+        "    NEEDED         FOUND\nok  nix            2.34\nok  aarch64-linux  by a remote builder\n\
+         ok  ssh            {bin}/ssh\nok  deploy-rs      {bin}/deploy\n"
+    );
+    assert_eq!((outcome.exits(0), outcome.stderr.as_str()), (expected.as_str(), ""));
+    assert!(nix.asked().contains(&"config show --json".to_owned()));
+}
+
+#[test]
+fn an_older_nix_has_another_name_for_its_settings() {
+    let nix = Answers { version: "nix (Nix) 2.18.9", ..able() }.install();
+    nix.run(&["doctor"]);
+    assert!(nix.asked().contains(&"show-config --json".to_owned()));
+}
+
+#[test]
+fn what_is_missing_is_named_with_its_remedy() {
+    let outcome = Sandbox::with_fakes_only().run(&["doctor"]);
+    let expected = "         NEEDED         FOUND
+MISSING  nix            there is no nix on PATH: run `cargo xtask setup`
+MISSING  aarch64-linux  it takes nix to tell
+MISSING  ssh            there is no ssh on PATH; install the OpenSSH client
+MISSING  deploy-rs      there is no deploy on PATH; `cargo install deploy-rs --locked`
+";
+    assert_eq!(outcome.exits(3), expected);
+    assert_eq!(outcome.stderr, "error: 4 of 4 things are missing\n");
+}
+
+#[test]
+fn json_tells_the_same() {
+    let nix = able().install();
+    nix.fake("ssh", "exit 99");
+    let outcome = nix.run(&["--json", "doctor"]);
+    let found: serde_json::Value = serde_json::from_str(outcome.exits(3)).expect("JSON");
+    assert_eq!(
+        found[1],
+        serde_json::json!({"name": "aarch64-linux", "ok": true, "text": "by a remote builder"})
+    );
+    assert_eq!((&found[3]["name"], &found[3]["ok"]), (&"deploy-rs".into(), &false.into()));
+    assert_eq!(
+        outcome.stderr,
+        "{\"event\":\"failed\",\"code\":3,\"message\":\"1 of 4 things are missing\"}\n"
+    );
+}
+
+#[test]
+fn settings_that_nix_will_not_tell_are_no_verdict() {
+    let nix = Answers { config: fails("error: bad nix.conf"), ..Answers::default() }.install();
+    let outcome = nix.run(&["doctor"]);
+    let words = "nix --extra-experimental-features nix-command flakes config show --json failed with exit code 1: error: bad nix.conf";
+    assert!(outcome.exits(3).contains(&format!("MISSING  aarch64-linux  {words}\n")), "{}", outcome.stdout);
+}

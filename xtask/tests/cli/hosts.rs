@@ -1,0 +1,171 @@
+//! `hosts` on what each Nix says about a flake.
+
+use crate::fake_nix::{Answers, FLAKE, fails, prints, system};
+use crate::support::Sandbox;
+
+const VERSION: &str = "--version";
+const SHOW: &str = "flake show --json github:o/f";
+const PACKAGES: &str = "eval --json github:o/f#packages --apply builtins.mapAttrs (_: builtins.attrNames)";
+const DEPLOY: &str = "eval --json github:o/f#deploy --apply deploy: builtins.attrNames (deploy.nodes or { })";
+
+const HOSTS: [&str; 3] = ["--flake", FLAKE, "hosts"];
+const NAMES: &str = r#"{"aarch64-linux":["hello","stinky-sdImage"],"x86_64-linux":["stinky-sdImage"]}"#;
+const TABLE: &str = "\
+HOST    SD IMAGE                     DEPLOY
+server  -                            yes
+stinky  aarch64-linux, x86_64-linux  yes
+";
+
+/// Nix 2.14 and newer: foreign systems keep their names, and nothing else.
+const V1: &str = r#"{"deploy":{"type":"unknown"},"packages":{"aarch64-linux":{"hello":{},"stinky-sdImage":{}},"x86_64-linux":{"stinky-sdImage":{"name":"i","type":"derivation"}}}}"#;
+/// Determinate Nix.
+const V2: &str = r#"{"version":2,"inventory":{"deploy":{"unknown":true},"packages":{"output":{"children":{"aarch64-linux":{"children":{"stinky-sdImage":{}}},"x86_64-linux":{"children":{"stinky-sdImage":{"what":"package"}}}}}}}}"#;
+const FILTERED: &str = r#"{"version":2,"inventory":{"packages":{"output":{"children":{"aarch64-linux":{"filtered":true},"x86_64-linux":{"children":{"hello":{}}}}}}}}"#;
+
+#[test]
+fn every_form_of_the_inventory_gives_the_same_table() {
+    let omitted = format!("echo \"omitted (use '--all-systems' to show)\" >&2; {}", prints(V1));
+    let broken_sibling = format!("printf '%s' '{{\"packages\":{{'; {}", fails("error: broken on purpose"));
+    for (what, show, climbs) in [
+        ("version 1", prints(V1), false),
+        ("version 1 with omitted systems", omitted, false),
+        ("version 2", prints(V2), false),
+        ("version 2, filtered", prints(FILTERED), true),
+        ("no image in it", prints(r#"{"packages":{"x86_64-linux":{"hello":{}}}}"#), true),
+        ("a sibling that throws", broken_sibling, true),
+        ("a form to come", prints("{\"version\":3}"), true),
+    ] {
+        let answers = Answers {
+            show,
+            packages: prints(NAMES),
+            deploy: prints(r#"["server","stinky"]"#),
+            ..Answers::default()
+        };
+        let nix = answers.install();
+        let outcome = nix.run(&HOSTS);
+        assert_eq!((outcome.exits(0), outcome.stderr.as_str()), (TABLE, ""), "{what}");
+        let asked = [&[VERSION, DEPLOY][..], if climbs { &[PACKAGES] } else { &[] }, &[SHOW]].concat();
+        assert_eq!(nix.asked(), asked, "{what}");
+    }
+}
+
+#[test]
+fn json() {
+    let answers = Answers { show: prints(V1), deploy: prints(r#"["server"]"#), ..Answers::default() };
+    let outcome = answers.install().run(&["--json", "--flake", FLAKE, "hosts"]);
+    let expected = concat!(
+        r#"[{"name":"server","image_systems":[],"deploy_node":true},"#,
+        r#"{"name":"stinky","image_systems":["aarch64-linux","x86_64-linux"],"deploy_node":false}]"#,
+        "\n"
+    );
+    assert_eq!((outcome.exits(0), outcome.stderr.as_str()), (expected, ""));
+}
+
+#[test]
+fn a_flake_without_images_and_nodes() {
+    let missing = "error: flake 'github:o/f' does not provide attribute 'packages'";
+    let answers = Answers {
+        show: prints("{}"),
+        packages: fails(missing),
+        deploy: fails(missing),
+        ..Answers::default()
+    };
+    let outcome = answers.install().run(&HOSTS);
+    assert_eq!(outcome.exits(0), "HOST  SD IMAGE  DEPLOY\n");
+    assert_eq!(outcome.stderr, "warning: github:o/f has no host with an image or a deploy node\n");
+}
+
+#[test]
+fn broken_nodes_do_not_hide_the_images() {
+    let answers = Answers { deploy: fails("error: no nodes today"), ..Answers::default() };
+    let outcome = answers.install().run(&HOSTS);
+    let here = system();
+    let width = here.len();
+    assert_eq!(outcome.exits(0), format!("HOST    {:width$}  DEPLOY\nstinky  {here}  -\n", "SD IMAGE"));
+    let warning = "warning: the deploy nodes are left out: nix failed on github:o/f: no nodes today\n";
+    assert_eq!(outcome.stderr, warning);
+}
+
+#[test]
+fn a_remembered_failure_is_asked_for_again() {
+    let remembered = format!(
+        "case \"$*\" in *--no-eval-cache) {};; *) {};; esac",
+        prints(r#"["server"]"#),
+        fails("error: cached failure of attribute 'deploy'")
+    );
+    let nix = Answers { deploy: remembered, show: prints(V1), ..Answers::default() }.install();
+    nix.run(&HOSTS).exits(0);
+    assert_eq!(nix.asked(), [VERSION, DEPLOY, &format!("{DEPLOY} --no-eval-cache"), SHOW]);
+}
+
+#[test]
+fn a_flake_that_is_broken_as_a_whole() {
+    let track = "nix sees only files that git tracks: `git add` the file";
+    let no_flake = "there is no flake there: name one with --flake";
+    let features = "add `experimental-features = nix-command flakes` to nix.conf";
+    let network = "nix could not fetch something the flake needs: is the network there?";
+    for (said, remedy) in [
+        // 2.8, 2.26 and from 2.29 on.
+        ("getting status of '/nix/store/abc-source/a.nix': No such file or directory", track),
+        ("path '/nix/store/abc-source/a.nix' does not exist", track),
+        ("Path 'a.nix' in the repository \"/f\" is not tracked by Git.", track),
+        ("could not find a flake.nix file", no_flake),
+        ("path '/f' is not part of a flake (neither it nor its parent directories contain)", no_flake),
+        ("source tree referenced by 'path:/f' does not contain a '/flake.nix' file", no_flake),
+        ("getting status of '/f': No such file or directory", no_flake),
+        ("getting status of \"/f\": No such file or directory", no_flake),
+        // Up to 2.18, later, and for the other feature.
+        (
+            "experimental Nix feature 'nix-command' is disabled; use '--extra-experimental-features nix-command' to override",
+            features,
+        ),
+        (
+            "experimental Nix feature 'nix-command' is disabled; add '--extra-experimental-features nix-command' to enable it",
+            features,
+        ),
+        (
+            "experimental Nix feature 'flakes' is disabled; use '--extra-experimental-features flakes'",
+            features,
+        ),
+        (
+            "opening Git repository \"/f\": repository path '/f' is not owned by current user",
+            "the repository belongs to another user: see git's `safe.directory`",
+        ),
+        ("unable to download 'https://h/x': Could not resolve hostname", network),
+        (
+            "cannot connect to socket at '/nix/var/nix/daemon-socket/socket': Connection refused",
+            "nix-daemon does not answer: `systemctl start nix-daemon`",
+        ),
+    ] {
+        let error = fails(&format!("warning: w\n\u{1b}[31;1merror:\u{1b}[0m {said}"));
+        let answers =
+            Answers { show: error.clone(), packages: error.clone(), deploy: error, ..Answers::default() };
+        let outcome = answers.install().run(&HOSTS);
+        assert_eq!(outcome.exits(1), "");
+        assert_eq!(outcome.stderr, format!("error: nix failed on github:o/f: {said}\n  {remedy}\n"));
+    }
+}
+
+#[test]
+fn nix_too_old() {
+    for (version, says) in [
+        ("nix (Nix) 2.8.0", "nix 2.8 is too old: 2.18 or newer is needed; run `cargo xtask setup`"),
+        ("nix (Nix) 2.3.16", "nix 2.3 is too old: 2.18 or newer is needed; run `cargo xtask setup`"),
+        ("nix", "`nix --version` prints no version: nix"),
+    ] {
+        let nix = Answers { version, ..Answers::default() }.install();
+        let outcome = nix.run(&HOSTS);
+        assert_eq!((outcome.exits(1), outcome.stderr.clone()), ("", format!("error: {says}\n")));
+        assert_eq!(nix.asked(), [VERSION]);
+    }
+}
+
+#[test]
+fn no_nix() {
+    let outcome = Sandbox::with_fakes_only().run(&HOSTS);
+    assert_eq!(outcome.exits(1), "");
+    assert_eq!(outcome.stderr, "error: there is no nix on PATH: run `cargo xtask setup`\n");
+    let outcome = Sandbox::with_fakes_only().run(&["--json", "hosts"]);
+    let event = r#"{"event":"failed","code":1,"message":"there is no nix on PATH: run `cargo xtask setup`"}"#;
+    assert_eq!((outcome.exits(1), outcome.stderr.clone()), ("", format!("{event}\n")));
+}
