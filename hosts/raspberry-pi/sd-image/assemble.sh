@@ -152,7 +152,11 @@ make_firmware() {
         --offset "$((ALIGN_MIB * 2048))" "$image" "$((FIRMWARE_MIB * 1024))" >"$work/log" 2>&1 ||
         die "making FIRMWARE failed: $(cat "$work/log")"
     fat="$image@@${ALIGN_MIB}M"
-    (cd "$FIRMWARE_TREE" && copy_folder ::)
+    (
+        # FAT has no time before 1980; mtools would make it a year in the future.
+        [ "$SOURCE_DATE_EPOCH" -ge 315532800 ] || SOURCE_DATE_EPOCH=315532800
+        cd "$FIRMWARE_TREE" && copy_folder ::
+    )
 }
 
 # Copies the working directory to $1 on FIRMWARE in the order of names, files before folders. The times of

@@ -90,7 +90,8 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
         ui::result(&format!("        {volume}"));
     }
     let boot = &contents.boot;
-    ui::result(&format!("boots   {}, then {} of {} store paths", boot.kernel, boot.init, boot.store_paths));
+    ui::result(&format!("boots   {}, then {}", boot.kernel, boot.init));
+    ui::result(&format!("store   {} paths", boot.store_paths));
     ui::result(&format!("proved  {} read back, blake3 {}", Bytes(report.size), report.hash));
     let (built, all) = (done.build_seconds, done.total_seconds);
     let (write, verify) = (report.write_seconds, report.verify_seconds);

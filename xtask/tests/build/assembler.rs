@@ -137,6 +137,25 @@ fn the_same_content_gives_the_same_bytes() {
 
 #[test]
 #[ignore = "needs e2fsprogs, mtools, dosfstools, fdisk, zstd, fakeroot and faketime: run `cargo xtask test`"]
+fn every_file_has_the_time_that_was_given() {
+    let content = Content::new(false);
+    // Nix gives files in the store the time 1.
+    for (now, fat, ext4) in [
+        ("1700000000", "2023-11-14  22:13", "14-Nov-2023 22:13"),
+        ("1", "1980-01-01   0:00", " 1-Jan-1970 00:00"),
+    ] {
+        let packed = content.assemble(&[("SOURCE_DATE_EPOCH", now)]).unwrap();
+        let image = Image::unpack(&packed, content.dir.path(), 40);
+        image.is_sound();
+        let entry = image.firmware_entry("config.txt");
+        assert!(entry.contains(fat), "{entry}");
+        let listing = image.debugfs("ls -l /boot/extlinux");
+        assert!(listing.lines().filter(|line| !line.is_empty()).all(|line| line.contains(ext4)), "{listing}");
+    }
+}
+
+#[test]
+#[ignore = "needs e2fsprogs, mtools, dosfstools, fdisk, zstd, fakeroot and faketime: run `cargo xtask test`"]
 fn the_image_grows_with_its_content() {
     let content = Content::new(false);
     let size = |changes: &[(&str, &str)]| {

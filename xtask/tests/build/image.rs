@@ -114,6 +114,12 @@ impl Image {
         self.debugfs(&format!("cat {file}"))
     }
 
+    /// What `mdir` says about a file of FIRMWARE: its date is in the form `2023-11-14  22:13`.
+    #[track_caller]
+    pub fn firmware_entry(&self, file: &str) -> String {
+        says("mdir", &["-i", &format!("{}@@8M", self.path.display()), &format!("::{file}")])
+    }
+
     /// The paths of all files and folders of FIRMWARE.
     #[track_caller]
     pub fn firmware_names(&self) -> Vec<String> {
