@@ -37,6 +37,8 @@ pub enum Command {
     Flash(Flash),
     /// Deploy a host over ssh with deploy-rs, and prove on the host that it took
     Deploy(Deploy),
+    /// Run formatting, lints and all test suites that this machine can run
+    Test(Test),
     /// The writer that `flash` starts, elevated if need be: a plan on stdin, events on stdout
     #[command(hide = true, name = crate::flash::COMMAND)]
     WriteCard,
@@ -62,6 +64,13 @@ pub struct Flash {
     /// Take a loop device or a plain file for a card
     #[arg(long)]
     pub allow_virtual: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Only these suites: unit, build, cli, deploy, device, flake, nix
+    #[arg(value_name = "SUITE")]
+    pub suites: Vec<String>,
 }
 
 #[derive(Debug, Args)]

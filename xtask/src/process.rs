@@ -144,6 +144,12 @@ impl Launcher {
         follow::follow(program, &command, on_line).map(|output| output.code)
     }
 
+    /// Runs a command on the user's own terminal: all three streams are inherited. Returns its exit code.
+    pub fn interact<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<i32> {
+        let raw = self.duct(program, args).run().with_context(|| format!("running {program}"))?;
+        Ok(Output::from(raw).code)
+    }
+
     /// Runs two commands, the stdout of the first being the stdin of the second, which says nothing
     /// on its own stdout. An exit code other than 0 of either is an error that ends in their stderr.
     pub fn pipe<S: AsRef<OsStr>>(&self, first: (&str, &[S]), second: (&str, &[S])) -> Result<()> {

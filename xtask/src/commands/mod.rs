@@ -7,6 +7,7 @@ mod doctor;
 mod flash;
 mod hosts;
 mod sd_image;
+mod test;
 
 use anyhow::Result;
 
@@ -31,6 +32,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Hosts => hosts::run(&cx),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),
+        Command::Test(args) => test::run(&cx, &args),
         Command::WriteCard => crate::flash::serve(ui::result),
     }
 }

@@ -1,0 +1,117 @@
+//! The test suites of this repository, as data: what each is called and what it takes to run it.
+
+mod need;
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::failure::Kind;
+use need::Need;
+
+/// One test target of cargo.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Suite {
+    pub name: &'static str,
+    /// The words that select it.
+    target: &'static [&'static str],
+    needs: &'static [Need],
+}
+
+/// In the order in which cargo runs them.
+const ALL: [Suite; 7] = [
+    Suite { name: "unit", target: &["--lib"], needs: &[] },
+    Suite {
+        name: "build",
+        target: &["--test", "build"],
+        needs: &[Need::Nix, Need::Emulation, Need::ImageTools],
+    },
+    Suite { name: "cli", target: &["--test", "cli"], needs: &[] },
+    Suite {
+        name: "deploy",
+        target: &["--test", "deploy"],
+        needs: &[Need::Root, Need::Nix, Need::DeployRs, Need::NetworkNamespaces],
+    },
+    Suite { name: "device", target: &["--test", "device"], needs: &[Need::Root, Need::LoopDevices] },
+    Suite { name: "flake", target: &["--test", "flake"], needs: &[Need::Nix, Need::Nixpkgs] },
+    Suite { name: "nix", target: &["--test", "nix"], needs: &[Need::Nix] },
+];
+
+/// The suites called `names`, or all of them where there is no name.
+pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
+    if let Some(unknown) = names.iter().find(|name| ALL.iter().all(|suite| suite.name != **name)) {
+        let known = ALL.map(|suite| suite.name).join(", ");
+        return Err(Kind::Usage.error(format!("there is no suite '{unknown}'; there are {known}")));
+    }
+    let wanted = |suite: &&Suite| names.is_empty() || names.iter().any(|name| name == suite.name);
+    Ok(ALL.iter().filter(wanted).collect())
+}
+
+/// Suites, by whether this machine can run all of them.
+#[derive(Debug, Default)]
+pub struct Sorted {
+    pub whole: Vec<&'static Suite>,
+    /// Only those of their tests that need nothing; and what is missing for the others.
+    pub partly: Vec<(&'static Suite, String)>,
+}
+
+/// Looks at this machine once for everything that `suites` need.
+pub fn sort(cx: &Context, suites: Vec<&'static Suite>) -> Sorted {
+    let needs = suites.iter().flat_map(|suite| suite.needs.iter().copied());
+    let missing = needs.map(|need| (need, need.missing(cx))).collect::<BTreeMap<_, _>>();
+    let mut sorted = Sorted::default();
+    for suite in suites {
+        let lacks = suite.needs.iter().filter_map(|need| missing[need].clone()).collect::<Vec<_>>();
+        if lacks.is_empty() {
+            sorted.whole.push(suite);
+        } else {
+            sorted.partly.push((suite, lacks.join("; ")));
+        }
+    }
+    sorted
+}
+
+/// The arguments with which cargo runs `suites`. `whole` includes the tests that need more than cargo.
+pub fn cargo_args(suites: &[&Suite], whole: Extent) -> Vec<&'static str> {
+    let targets = suites.iter().flat_map(|suite| suite.target.iter().copied());
+    let mut args = vec!["test", "--workspace", "--no-fail-fast"];
+    args.extend(targets);
+    if whole == Extent::Whole {
+        args.extend(["--", "--include-ignored"]);
+    }
+    args
+}
+
+/// Which tests of a suite are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Whole,
+    WithoutNeeds,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_by_name() {
+        let names = |words: &[&str]| {
+            let words = words.iter().map(ToString::to_string).collect::<Vec<_>>();
+            select(&words).map(|suites| suites.iter().map(|suite| suite.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap().len(), ALL.len());
+        assert_eq!(names(&["nix", "unit"]).unwrap(), ["unit", "nix"]);
+        let error = names(&["nixx"]).unwrap_err().to_string();
+        assert_eq!(error, "there is no suite 'nixx'; there are unit, build, cli, deploy, device, flake, nix");
+    }
+
+    #[test]
+    fn one_cargo_command_for_all() {
+        let suites = select(&["unit".into(), "cli".into()]).unwrap();
+        let args = cargo_args(&suites, Extent::Whole).join(" ");
+        assert_eq!(args, "test --workspace --no-fail-fast --lib --test cli -- --include-ignored");
+        let args = cargo_args(&suites[1..], Extent::WithoutNeeds).join(" ");
+        assert_eq!(args, "test --workspace --no-fail-fast --test cli");
+    }
+}

@@ -1,0 +1,59 @@
+//! What a suite takes beside cargo, and how a machine is asked for it.
+
+use std::path::Path;
+
+use crate::context::Context;
+use crate::{emulation, nix};
+
+/// Something that not every machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    Root,
+    LoopDevices,
+    NetworkNamespaces,
+    Nix,
+    Emulation,
+    DeployRs,
+    ImageTools,
+    /// A nixpkgs tree to evaluate the flake with: too large to be fetched by a test.
+    Nixpkgs,
+}
+
+impl Need {
+    /// Why this machine does not have it; nothing where it does.
+    pub fn missing(self, cx: &Context) -> Option<String> {
+        match self {
+            Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
+            Self::LoopDevices => absent(Path::new("/dev/loop-control"), "needs loop devices"),
+            Self::NetworkNamespaces => programs(cx, &["ip", "unshare", "nsenter", "sshd"]),
+            Self::Nix => nix::require(&cx.launcher).err().map(|error| format!("{error:#}")),
+            Self::Emulation => emulation(cx),
+            Self::DeployRs => programs(cx, &["deploy", "activate"]),
+            Self::ImageTools => {
+                programs(cx, &["mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "zstd", "fakeroot", "faketime"])
+            }
+            Self::Nixpkgs => {
+                let unset = std::env::var_os("XTASK_NIXPKGS").is_none();
+                unset.then(|| "needs a nixpkgs tree, named by XTASK_NIXPKGS".into())
+            }
+        }
+    }
+}
+
+fn absent(path: &Path, text: &str) -> Option<String> {
+    (!path.exists()).then(|| format!("{text} ({} is not there)", path.display()))
+}
+
+fn programs(cx: &Context, names: &[&str]) -> Option<String> {
+    // Debian keeps the tools of administrators off the PATH of users.
+    let sbin = |name: &str| ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(name).exists());
+    let missing = names.iter().filter(|name| cx.launcher.which(name).is_none() && !sbin(name));
+    let missing = missing.copied().collect::<Vec<_>>();
+    (!missing.is_empty()).then(|| format!("needs {}", missing.join(", ")))
+}
+
+fn emulation(cx: &Context) -> Option<String> {
+    let judged = nix::require(&cx.launcher)
+        .and_then(|version| emulation::require(&cx.launcher, version, "aarch64-linux"));
+    judged.err().map(|error| format!("{error:#}"))
+}
