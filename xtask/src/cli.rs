@@ -37,6 +37,8 @@ pub enum Command {
     Flash(Flash),
     /// Deploy a host over ssh with deploy-rs, and prove on the host that it took
     Deploy(Deploy),
+    /// Put in place what this machine lacks for building, flashing and deploying
+    Setup,
     /// Run formatting, lints and all test suites that this machine can run
     Test(Test),
     /// The writer that `flash` starts, elevated if need be: a plan on stdin, events on stdout

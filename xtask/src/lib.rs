@@ -19,6 +19,7 @@ mod interrupt;
 mod nix;
 mod process;
 mod project;
+mod setup;
 mod suites;
 mod ui;
 

@@ -12,10 +12,12 @@ use crate::demo::{self, VirtualCard};
 use crate::disk::{Consent, Disk, Request, Roots, VirtualCards, refusals, refuse};
 use crate::flash::{self, Plan, Report};
 use crate::image::{self, Contents, Image, Source};
+use crate::setup::{self, Needs};
 use crate::ui::{self, Bytes};
 use crate::{emulation, nix, project};
 
-pub fn run(cx: &Context) -> Result<()> {
+pub fn run(cx: &mut Context) -> Result<()> {
+    setup::ensure(cx, &[Needs::Build])?;
     let start = Instant::now();
     let home = project::state_dir().join("demo");
     let file = build(cx, &home)?;

@@ -7,6 +7,7 @@ mod doctor;
 mod flash;
 mod hosts;
 mod sd_image;
+mod setup;
 mod test;
 
 use anyhow::Result;
@@ -18,21 +19,22 @@ use crate::{nix, project, ui};
 
 /// Makes the context and runs the command that was asked for.
 pub fn run(cli: Cli) -> Result<()> {
-    let cx = Context {
+    let mut cx = Context {
         flake: project::flake_ref(cli.flake.as_deref()),
         json: cli.json,
         launcher: nix::prefix::activate(Launcher::new(project::root()), &project::tools_dir()),
         reporter: ui::reporter(cli.json),
     };
     match cli.command {
-        Command::Demo => demo::run(&cx),
+        Command::Demo => demo::run(&mut cx),
         Command::Deploy(args) => deploy::run(&cx, &args),
         Command::Devices(args) => devices::run(&cx, &args),
         Command::Doctor => doctor::run(&cx),
         Command::Hosts => hosts::run(&cx),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),
-        Command::Test(args) => test::run(&cx, &args),
+        Command::Setup => setup::run(&mut cx),
+        Command::Test(args) => test::run(&mut cx, &args),
         Command::WriteCard => crate::flash::serve(ui::result),
     }
 }

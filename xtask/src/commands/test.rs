@@ -5,14 +5,16 @@ use anyhow::Result;
 use crate::cli::Test;
 use crate::context::Context;
 use crate::failure::Kind;
+use crate::setup::{self, Needs};
 use crate::suites::{self, Extent, Sorted};
 
 /// What is checked before the suites, when none was named.
 const CHECKS: [&[&str]; 2] =
     [&["fmt", "--all", "--check"], &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]];
 
-pub fn run(cx: &Context, args: &Test) -> Result<()> {
+pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
     let suites = suites::select(&args.suites)?;
+    prepare(cx);
     let Sorted { whole, partly } = suites::sort(cx, suites);
     if args.suites.is_empty() {
         CHECKS.iter().try_for_each(|check| cargo(cx, check))?;
@@ -26,6 +28,13 @@ pub fn run(cx: &Context, args: &Test) -> Result<()> {
     let runs = runs.iter().filter(|(suites, _)| !suites.is_empty());
     let results = runs.map(|(suites, extent)| cargo(cx, &suites::cargo_args(suites, *extent)));
     results.collect::<Vec<_>>().into_iter().collect()
+}
+
+/// What cannot be set up is no reason to run nothing: the suites that miss it are named.
+fn prepare(cx: &mut Context) {
+    if let Err(error) = setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Tests]) {
+        cx.warn(format!("{error:#}"));
+    }
 }
 
 fn cargo(cx: &Context, args: &[&str]) -> Result<()> {

@@ -26,6 +26,11 @@ pub fn judge(launcher: &Launcher, version: Version, system: &str) -> Result<Verd
     Ok(verdict::verdict(system, &config, runs, remote, entry.join("register").exists()))
 }
 
+/// Whether programs of `system` run here: natively, or because the kernel hands them to an emulator.
+pub fn kernel_runs(system: &str) -> bool {
+    system == crate::nix::this_system() || probe::runs(system, &std::env::temp_dir()).unwrap_or(false)
+}
+
 /// Refuses, before anything is built, where `system` cannot be built here.
 pub fn require(launcher: &Launcher, version: Version, system: &str) -> Result<()> {
     let verdict = judge(launcher, version, system)?;

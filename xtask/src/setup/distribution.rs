@@ -1,0 +1,77 @@
+//! Which system this machine runs, as far as `setup` must know.
+
+use std::fmt;
+use std::path::Path;
+
+/// What `setup` can do differs between these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Distribution {
+    /// Configured by its owner's flake: advice only.
+    NixOs,
+    Debian,
+    Ubuntu,
+    /// Everything else, by the name it gives itself: advice only.
+    Other(String),
+}
+
+impl Distribution {
+    /// Reads `etc/os-release`; a machine without that file is [`Self::Other`].
+    pub fn load(etc: &Path) -> Self {
+        Self::parse(&std::fs::read_to_string(etc.join("os-release")).unwrap_or_default())
+    }
+
+    /// Reads the text of an os-release file (`NAME=value`, the value quoted or not).
+    pub fn parse(text: &str) -> Self {
+        let value = |name: &str| {
+            let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            found.unwrap_or_default().trim_matches(['"', '\''])
+        };
+        match (value("ID"), value("PRETTY_NAME")) {
+            ("nixos", _) => Self::NixOs,
+            ("debian" | "raspbian", _) => Self::Debian,
+            ("ubuntu", _) => Self::Ubuntu,
+            ("", "") => Self::Other("an unknown system".to_owned()),
+            (id, "") => Self::Other(id.to_owned()),
+            (_, name) => Self::Other(name.to_owned()),
+        }
+    }
+
+    /// The suites that have a recent Nix, in the order in which they are tried.
+    pub fn suites_with_nix(&self) -> &'static [&'static str] {
+        match self {
+            Self::Debian => &["trixie", "forky"],
+            Self::Ubuntu => &["questing", "noble"],
+            Self::NixOs | Self::Other(_) => &[],
+        }
+    }
+}
+
+impl fmt::Display for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NixOs => "NixOS",
+            Self::Debian => "Debian",
+            Self::Ubuntu => "Ubuntu",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn os_releases() {
+        for (text, expected) in [
+            ("PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\n", "Debian"),
+            ("ID=ubuntu\nID_LIKE=debian\n", "Ubuntu"),
+            ("NAME=NixOS\nID=nixos\n", "NixOS"),
+            ("ID=fedora\nPRETTY_NAME=\"Fedora Linux 42\"\n", "Fedora Linux 42"),
+            ("ID=\"linuxmint\"\nID_LIKE=\"ubuntu debian\"\n", "linuxmint"),
+            ("", "an unknown system"),
+        ] {
+            assert_eq!(Distribution::parse(text).to_string(), expected, "{text:?}");
+        }
+    }
+}

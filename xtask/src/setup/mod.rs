@@ -1,0 +1,100 @@
+//! Putting in place what this machine lacks: facts, a plan that is shown, and its steps.
+//!
+//! Debian and Ubuntu are set up; NixOS is configured by its owner's flake and gets advice only.
+
+mod act;
+mod advice;
+mod distribution;
+mod facts;
+mod nix;
+mod plan;
+mod root;
+mod tools;
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::failure::Kind;
+use crate::process::Launcher;
+use crate::ui::{self, Prompt};
+use crate::{emulation, nix as tool, project};
+
+use facts::Facts;
+use plan::{Step, plan};
+use root::Privilege;
+
+/// What the machine is to be able to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Building and flashing images.
+    Build,
+    /// Deploying to hosts.
+    Deploy,
+    /// Running this repository's own suites.
+    Tests,
+}
+
+/// Puts in place what is missing for `needs`, and makes the context use it.
+///
+/// # Errors
+/// A step that failed, rights that could not be had, and a system that `setup` cannot change: the
+/// message says what to do by hand.
+pub fn ensure(cx: &mut Context, needs: &[Needs]) -> Result<()> {
+    let start = Instant::now();
+    let facts = Facts::gather(cx, needs);
+    let steps = plan(&facts);
+    if steps.is_empty() {
+        cx.note(format!("setup: nothing to do ({:.1} s)", start.elapsed().as_secs_f64()));
+        return Ok(());
+    }
+    if let Some(advice) = advice::for_system(&facts.distribution, &steps) {
+        return Err(Kind::Refused.error(advice));
+    }
+    show(cx, &steps);
+    let by = consent(cx, &facts, &steps)?;
+    for step in &steps {
+        cx.note(format!("setup: {step}"));
+        act::carry_out(cx, step, by)?;
+    }
+    cx.launcher = tool::prefix::activate(Launcher::new(project::root()), &project::tools_dir());
+    prove(cx, needs)?;
+    cx.note(format!("setup: done in {:.1} s", start.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+fn show(cx: &Context, steps: &[Step]) {
+    let lines = steps.iter().map(|step| format!("  - {step}")).collect::<Vec<_>>();
+    cx.note(format!("setup: steps to do: {}\n{}", steps.len(), lines.join("\n")));
+}
+
+/// Asks before anything is done as root for a user who is not root.
+fn consent(cx: &Context, facts: &Facts, steps: &[Step]) -> Result<Privilege> {
+    let commands = steps.iter().flat_map(|step| step.as_root(&facts.user)).collect::<Vec<_>>();
+    let by = Privilege::gather(&cx.launcher);
+    if commands.is_empty() || by == Privilege::Root {
+        return Ok(by);
+    }
+    let lines = commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n");
+    let agreed = by != Privilege::Nobody
+        && ui::on_terminal()
+        && Prompt(&format!("These commands need root and are run by sudo:\n{lines}\nGo on? [y/N]"))
+            .confirm()?;
+    if agreed {
+        return Ok(by);
+    }
+    Err(Kind::Permission.error(format!("run these as root, and then this command again:\n{lines}")))
+}
+
+/// Whether what was asked for is there now: asked of the machine, not of the steps.
+fn prove(cx: &Context, needs: &[Needs]) -> Result<()> {
+    let version = tool::require(&cx.launcher)?;
+    emulation::require(&cx.launcher, version, "aarch64-linux")?;
+    let missing = tools::needed_for(needs).filter(|tool| !facts::is_there(&cx.launcher, tool.program));
+    let missing = missing.map(|tool| tool.program).collect::<Vec<_>>();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Kind::Other.error(format!("setup has run, but there is still no {}", missing.join(", "))))
+}

@@ -1,0 +1,117 @@
+//! A recent Nix out of a newer suite of the machine's own distribution, in a folder of the project's: the
+//! system keeps its own.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::context::Context;
+use crate::debian::Archive;
+use crate::failure::Kind;
+use crate::nix::prefix;
+
+/// Other names that `nix` answers to (`nix-store` and so on), as its package links them.
+const NAMES: [&str; 10] = [
+    "nix-build",
+    "nix-channel",
+    "nix-collect-garbage",
+    "nix-copy-closure",
+    "nix-daemon",
+    "nix-env",
+    "nix-hash",
+    "nix-instantiate",
+    "nix-shell",
+    "nix-store",
+];
+
+/// One user, nothing from outside, `aarch64-linux` promised. The builds of `demo` bring all that they use, so
+/// the sandbox, which takes more rights than a container may have, is left out.
+const CONF: &str = "\
+build-users-group =
+experimental-features = nix-command flakes
+extra-platforms = aarch64-linux
+flake-registry =
+sandbox = false
+substituters =
+";
+
+/// Installs Nix into `prefix` out of the first of `suites` that the mirror has.
+pub fn install(cx: &Context, suites: &[&str], prefix: &Path) -> Result<()> {
+    let fresh = prefix.with_extension("new");
+    let mut errors = Vec::new();
+    for suite in suites {
+        match unpack(cx, suite, &fresh) {
+            Ok(()) => return settle(cx, &fresh, prefix),
+            Err(error) => errors.push(format!("{suite}: {error:#}")),
+        }
+    }
+    Err(Kind::Other.error(format!("no suite of the mirror has a recent nix-bin ({})", errors.join("; "))))
+}
+
+fn unpack(cx: &Context, suite: &str, fresh: &Path) -> Result<()> {
+    let _ = fs::remove_dir_all(fresh);
+    fs::create_dir_all(fresh).with_context(|| format!("creating {}", fresh.display()))?;
+    let home = fresh.parent().unwrap_or(fresh).join("apt");
+    Archive::open(cx, &home, suite, architecture()?.debian)?.install(&["nix-bin"], fresh)
+}
+
+/// Makes the unpacked packages a Nix that works from `prefix`, tries it, and only then keeps it.
+fn settle(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
+    link(cx, fresh, prefix)?;
+    let _ = fs::remove_dir_all(prefix);
+    fs::rename(fresh, prefix).with_context(|| format!("moving {} to its place", fresh.display()))?;
+    let version = crate::nix::require(&prefix::enter(cx.launcher.clone(), prefix))?;
+    cx.note(format!("setup: nix {version} in {}", prefix.display()));
+    Ok(())
+}
+
+fn link(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
+    let architecture = architecture()?;
+    let (bin, etc) = (fresh.join("bin"), fresh.join("etc"));
+    // Debian's base folders are links (`bin` to `usr/bin`) in suites whose packages still ship them.
+    for dir in [&bin, &etc] {
+        fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+    }
+    let program = fresh.join("usr/bin/nix");
+    let (loader, libraries) = (prefix.join(architecture.loader), prefix.join(architecture.libraries));
+    let words = [
+        "--force-rpath",
+        "--set-rpath",
+        &text(&libraries)?,
+        "--set-interpreter",
+        &text(&loader)?,
+        &text(&program)?,
+    ];
+    cx.launcher.read("patchelf", &words).context("making nix find its own libraries")?;
+    let targets =
+        NAMES.iter().map(|name| (bin.join(name), "nix")).chain([(bin.join("nix"), "../usr/bin/nix")]);
+    for (name, target) in targets {
+        symlink(target, &name).with_context(|| format!("linking {}", name.display()))?;
+    }
+    let conf = etc.join("nix.conf");
+    fs::write(&conf, CONF).with_context(|| format!("writing {}", conf.display()))
+}
+
+fn text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is no UTF-8", path.display()))
+}
+
+/// How Debian names this machine's architecture, and where its packages have the loader and libraries.
+struct Architecture {
+    debian: &'static str,
+    loader: PathBuf,
+    libraries: PathBuf,
+}
+
+fn architecture() -> Result<Architecture> {
+    let (debian, loader, libraries) = match std::env::consts::ARCH {
+        "x86_64" => ("amd64", "usr/lib64/ld-linux-x86-64.so.2", "usr/lib/x86_64-linux-gnu"),
+        "aarch64" => ("arm64", "usr/lib/ld-linux-aarch64.so.1", "usr/lib/aarch64-linux-gnu"),
+        other => {
+            return Err(Kind::Refused.error(format!("setup has no Nix for machines of the kind {other}")));
+        }
+    };
+    Ok(Architecture { debian, loader: loader.into(), libraries: libraries.into() })
+}

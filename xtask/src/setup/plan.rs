@@ -1,0 +1,168 @@
+//! From the facts to the steps, in the order in which they depend on each other.
+
+use std::fmt;
+
+use super::facts::{BINFMT, ENTRY, Facts};
+use super::root::RootCommand;
+
+/// One thing to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Packages of the system.
+    Packages(Vec<&'static str>),
+    MountBinfmt,
+    RegisterQemu,
+    /// The folder of the Nix store, owned by the user.
+    MakeStore {
+        user: String,
+    },
+    /// A recent Nix in a folder of the project's own, out of the first of these suites that has one.
+    InstallNix {
+        suites: &'static [&'static str],
+    },
+    InstallDeploy,
+}
+
+/// What is missing; nothing where everything is there.
+pub fn plan(facts: &Facts) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let packages = packages(facts);
+    if !packages.is_empty() {
+        steps.push(Step::Packages(packages));
+    }
+    if !facts.runs_aarch64 {
+        if !facts.binfmt_mounted {
+            steps.push(Step::MountBinfmt);
+        }
+        steps.push(Step::RegisterQemu);
+    }
+    if !facts.nix {
+        if !facts.store {
+            steps.push(Step::MakeStore { user: facts.user.clone() });
+        }
+        steps.push(Step::InstallNix { suites: facts.distribution.suites_with_nix() });
+    }
+    if facts.lacks_deploy {
+        steps.push(Step::InstallDeploy);
+    }
+    steps
+}
+
+fn packages(facts: &Facts) -> Vec<&'static str> {
+    let qemu = (!facts.runs_aarch64 && !facts.entry).then_some("qemu-user-static");
+    let patchelf = (!facts.nix && !facts.patchelf).then_some("patchelf");
+    let mut names =
+        facts.lacks.iter().map(|tool| tool.package).chain(qemu).chain(patchelf).collect::<Vec<_>>();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+impl Step {
+    /// What of it only root may do.
+    pub fn as_root(&self, user: &str) -> Vec<RootCommand> {
+        match self {
+            Self::Packages(names) => vec![
+                apt(&["update"]),
+                apt(&[&["install", "--yes", "--no-install-recommends"], &names[..]].concat()),
+            ],
+            Self::MountBinfmt => {
+                vec![RootCommand::new(&["mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT])]
+            }
+            // The kernel takes an entry in one write, which is how cp writes so short a file.
+            Self::RegisterQemu => vec![RootCommand::new(&["cp", ENTRY, &format!("{BINFMT}/register")])],
+            Self::MakeStore { .. } => {
+                vec![RootCommand::new(&["install", "-d", "-m", "0755", "-o", user, "/nix"])]
+            }
+            Self::InstallNix { .. } | Self::InstallDeploy => Vec::new(),
+        }
+    }
+}
+
+/// apt-get without questions; where another one runs, it waits for that to end.
+fn apt(words: &[&str]) -> RootCommand {
+    let fixed = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=400"];
+    RootCommand::new(&[&fixed, words].concat())
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Packages(names) => write!(f, "install the packages {}", names.join(", ")),
+            Self::MountBinfmt => write!(f, "mount binfmt_misc at {BINFMT}"),
+            Self::RegisterQemu => write!(f, "register qemu for programs of aarch64-linux"),
+            Self::MakeStore { user } => write!(f, "make the folder /nix for {user}"),
+            Self::InstallNix { .. } => write!(f, "install a recent Nix for this project alone"),
+            Self::InstallDeploy => write!(f, "compile deploy-rs for this project alone (some minutes)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Needs;
+    use super::super::distribution::Distribution;
+    use super::super::tools::needed_for;
+    use super::*;
+
+    fn ready() -> Facts {
+        Facts {
+            distribution: Distribution::Debian,
+            user: "pi".into(),
+            nix: true,
+            store: true,
+            runs_aarch64: true,
+            binfmt_mounted: true,
+            entry: true,
+            patchelf: true,
+            lacks_deploy: false,
+            lacks: Vec::new(),
+        }
+    }
+
+    fn shown(facts: &Facts) -> Vec<String> {
+        plan(facts).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn only_what_is_missing() {
+        let none: [&str; 0] = [];
+        assert_eq!(shown(&ready()), none);
+        let nix = "install a recent Nix for this project alone";
+        assert_eq!(shown(&Facts { nix: false, ..ready() }), [nix]);
+        assert_eq!(
+            shown(&Facts { nix: false, store: false, patchelf: false, ..ready() }),
+            ["install the packages patchelf", "make the folder /nix for pi", nix]
+        );
+        let qemu = "register qemu for programs of aarch64-linux";
+        assert_eq!(shown(&Facts { runs_aarch64: false, ..ready() }), [qemu]);
+        assert_eq!(
+            shown(&Facts { runs_aarch64: false, entry: false, binfmt_mounted: false, ..ready() }),
+            ["install the packages qemu-user-static", "mount binfmt_misc at /proc/sys/fs/binfmt_misc", qemu]
+        );
+        let lacks = needed_for(&[Needs::Deploy]).collect();
+        assert_eq!(
+            shown(&Facts { lacks, lacks_deploy: true, ..ready() }),
+            [
+                "install the packages openssh-client",
+                "compile deploy-rs for this project alone (some minutes)"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_root_is_asked_to_run() {
+        let steps = [Step::Packages(vec!["git"]), Step::RegisterQemu, Step::MakeStore { user: "pi".into() }];
+        let commands = steps.iter().flat_map(|step| step.as_root("pi")).map(|it| it.to_string());
+        let apt = "env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=400";
+        assert_eq!(
+            commands.collect::<Vec<_>>(),
+            [
+                format!("{apt} update"),
+                format!("{apt} install --yes --no-install-recommends git"),
+                "cp /usr/lib/binfmt.d/qemu-aarch64.conf /proc/sys/fs/binfmt_misc/register".into(),
+                "install -d -m 0755 -o pi /nix".into(),
+            ]
+        );
+    }
+}
