@@ -64,7 +64,10 @@ impl Launcher {
     /// The same launcher with one more environment variable.
     #[must_use]
     pub fn with_env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        self.env.push((name.into(), value.into()));
+        let name = name.into();
+        // Only one value may be left: of two, duct takes the first and xshell the last.
+        self.env.retain(|(known, _)| *known != name);
+        self.env.push((name, value.into()));
         self
     }
 
@@ -88,7 +91,7 @@ impl Launcher {
 
     /// The value a child will see for the variable `name`.
     pub fn env(&self, name: &str) -> Option<OsString> {
-        let own = self.env.iter().rev().find(|(key, _)| key == name);
+        let own = self.env.iter().find(|(key, _)| key == name);
         own.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name))
     }
 
@@ -209,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_child_is_followed_to_its_end() {
-        let launcher = Launcher::new("/").with_env("WORD", "seen");
+        let launcher = Launcher::new("/").with_env("WORD", "replaced").with_env("WORD", "seen");
         let mut lines = Vec::new();
         let script = "echo one >&2; echo $WORD; echo two >&2; exit 3";
         let output = launcher.follow("sh", &["-c", script], |line| lines.push(line.to_owned())).unwrap();
