@@ -70,7 +70,7 @@ pub struct Flash {
 
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Only these suites: unit, build, cli, deploy, device, flake, nix
+    /// Only these suites, such as unit and cli
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
 }

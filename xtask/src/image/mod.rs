@@ -11,7 +11,6 @@ mod source;
 pub use build::build;
 pub use check::{Image, check};
 pub use contents::{Contents, contents};
-pub use layout::Layout;
 pub use source::Source;
 
 use std::fmt;

@@ -20,7 +20,7 @@ pub struct Suite {
 }
 
 /// In the order in which cargo runs them.
-const ALL: [Suite; 7] = [
+const ALL: [Suite; 4] = [
     Suite { name: "unit", target: &["--lib"], needs: &[] },
     Suite {
         name: "build",
@@ -33,9 +33,6 @@ const ALL: [Suite; 7] = [
         target: &["--test", "deploy"],
         needs: &[Need::Root, Need::Nix, Need::DeployRs, Need::NetworkNamespaces],
     },
-    Suite { name: "device", target: &["--test", "device"], needs: &[Need::Root, Need::LoopDevices] },
-    Suite { name: "flake", target: &["--test", "flake"], needs: &[Need::Nix, Need::Nixpkgs] },
-    Suite { name: "nix", target: &["--test", "nix"], needs: &[Need::Nix] },
 ];
 
 /// The suites called `names`, or all of them where there is no name.
@@ -101,9 +98,9 @@ mod tests {
             select(&words).map(|suites| suites.iter().map(|suite| suite.name).collect::<Vec<_>>())
         };
         assert_eq!(names(&[]).unwrap().len(), ALL.len());
-        assert_eq!(names(&["nix", "unit"]).unwrap(), ["unit", "nix"]);
+        assert_eq!(names(&["cli", "unit"]).unwrap(), ["unit", "cli"]);
         let error = names(&["nixx"]).unwrap_err().to_string();
-        assert_eq!(error, "there is no suite 'nixx'; there are unit, build, cli, deploy, device, flake, nix");
+        assert_eq!(error, "there is no suite 'nixx'; there are unit, build, cli, deploy");
     }
 
     #[test]

@@ -9,14 +9,11 @@ use crate::{emulation, nix};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     Root,
-    LoopDevices,
     NetworkNamespaces,
     Nix,
     Emulation,
     DeployRs,
     ImageTools,
-    /// A nixpkgs tree to evaluate the flake with: too large to be fetched by a test.
-    Nixpkgs,
 }
 
 impl Need {
@@ -24,7 +21,6 @@ impl Need {
     pub fn missing(self, cx: &Context) -> Option<String> {
         match self {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
-            Self::LoopDevices => absent(Path::new("/dev/loop-control"), "needs loop devices"),
             Self::NetworkNamespaces => programs(cx, &["ip", "unshare", "nsenter", "sshd"]),
             Self::Nix => nix::require(&cx.launcher).err().map(|error| format!("{error:#}")),
             Self::Emulation => emulation(cx),
@@ -32,16 +28,8 @@ impl Need {
             Self::ImageTools => {
                 programs(cx, &["mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "zstd", "fakeroot", "faketime"])
             }
-            Self::Nixpkgs => {
-                let unset = std::env::var_os("XTASK_NIXPKGS").is_none();
-                unset.then(|| "needs a nixpkgs tree, named by XTASK_NIXPKGS".into())
-            }
         }
     }
-}
-
-fn absent(path: &Path, text: &str) -> Option<String> {
-    (!path.exists()).then(|| format!("{text} ({} is not there)", path.display()))
 }
 
 fn programs(cx: &Context, names: &[&str]) -> Option<String> {
