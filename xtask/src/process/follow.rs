@@ -1,7 +1,7 @@
 //! A child is followed line by line, and a request to stop is passed on to it.
 
 use std::io::{PipeReader, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,6 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Output;
 use crate::failure::Kind;
 use crate::interrupt;
+
+/// How long a child that was asked to stop is waited for before it is asked again: Nix 2.34 misses an
+/// interrupt that comes just as it goes to sleep.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long nothing else is looked after while a child is silent.
 const TICK: Duration = Duration::from_millis(100);
@@ -22,8 +26,13 @@ pub fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut
     let (lines, sink) = std::io::pipe().context("making a pipe")?;
     // The expression holds the writing end of the pipe: it must be gone before the reader sees the end.
     let child = command.stderr_file(sink).start().with_context(|| format!("running {program}"))?;
-    let mut asked = false;
-    let mut on_wait = || asked = asked || (hold.requested() && ask_to_stop(&child));
+    let mut asked = None;
+    let mut on_wait = || {
+        if hold.requested() && asked.is_none_or(|at: Instant| at.elapsed() > PATIENCE) {
+            ask_to_stop(&child);
+            asked = Some(Instant::now());
+        }
+    };
     let read = for_each_line(&lines, &mut on_wait, &mut on_line);
     read.with_context(|| format!("reading the messages of {program}"))?;
     let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
@@ -34,13 +43,12 @@ pub fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut
 }
 
 /// Sends the interrupt of a terminal to `child`, which need not be in the terminal's process group.
-fn ask_to_stop(child: &duct::Handle) -> bool {
+fn ask_to_stop(child: &duct::Handle) {
     let pids = child.pids().into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?));
     for pid in pids {
         // It may have ended by itself in between.
         let _ = kill_process(pid, Signal::INT);
     }
-    true
 }
 
 /// Hands each line of `source` to `on_line` until its end, and calls `on_wait` before each wait for

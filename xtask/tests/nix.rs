@@ -1,0 +1,169 @@
+//! Real Nix on flakes made for the purpose: the suite takes the `nix` on `PATH`.
+
+#[path = "nix/fixture.rs"]
+mod fixture;
+mod support;
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use fixture::{Fixture, FlakeFiles, builder, image, system};
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn hosts_of_a_flake_with_broken_siblings() {
+    let fixture = Fixture::plain(&format!(
+        r#"{{ outputs = {{ self }}: {{
+          packages.{0}.good-sdImage = {1};
+          packages.{0}.broken-sdImage = throw "broken on purpose";
+          packages.riscv64-linux.far-sdImage = throw "never looked at";
+          deploy.nodes.good.hostname = "good";
+          deploy.nodes.server = throw "broken node";
+        }}; }}"#,
+        system(),
+        image("good")
+    ));
+    let here = system();
+    let width = here.len().max("riscv64-linux".len());
+    let expected = format!(
+        "HOST    {:width$}  DEPLOY\nbroken  {here:width$}  -\nfar     {:width$}  -\ngood    {here:width$}  yes\n\
+         server  {:width$}  yes\n",
+        "SD IMAGE", "riscv64-linux", "-"
+    );
+    let outcome = fixture.run(&["hosts"]);
+    assert_eq!((outcome.exits(0), outcome.stderr.as_str()), (expected.as_str(), ""));
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_image_is_built_although_a_sibling_throws() {
+    let fixture =
+        Fixture::with_images(&[("good", &image("good")), ("broken", r#"throw "broken on purpose""#)]);
+    let outcome = fixture.run(&["sd-image", "good"]);
+    let path = outcome.exits(0).trim_end();
+    let packed = std::fs::read(path).expect(path);
+    assert_eq!(zstd::stream::decode_all(&packed[..]).expect("a zstd file"), fixture::IMAGE);
+    let steps = outcome.stderr.lines().collect::<Vec<_>>();
+    assert!(steps[0].starts_with("            building nixos-sd-image-good-"), "{steps:?}");
+    assert!(steps[1].starts_with("     build  1 step in "), "{steps:?}");
+    assert!(steps[2].starts_with("nixos-sd-image-good.img.zst: 97.7 KiB, "), "{steps:?}");
+    let again = fixture.run(&["sd-image", "good"]);
+    assert_eq!(again.exits(0).trim_end(), path);
+    assert!(again.stderr.starts_with("     build  nothing to do\n"), "{}", again.stderr);
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn nix_arguments_are_passed_on() {
+    let fixture = Fixture::with_images(&[("good", &image("good"))]);
+    let link = fixture.path("result");
+    let link = link.to_str().expect("a path of plain text");
+    let refused = fixture.run(&["sd-image", "good", "--", "--no-such-option"]);
+    refused.says("unrecognised flag '--no-such-option'").exits(1);
+    let outcome = fixture.run(&["sd-image", "good", "--", "--out-link", link, "--offline"]);
+    assert!(outcome.exits(0).starts_with("/nix/store/"));
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_error_in_the_evaluation_of_this_host() {
+    let fixture = Fixture::with_images(&[("broken", r#"{ type = throw "broken on purpose"; }"#)]);
+    let outcome = fixture.run(&["sd-image", "broken"]);
+    assert_eq!(outcome.exits(1), "");
+    outcome.says("broken on purpose").says("/flake.nix:");
+    assert!(!outcome.stderr.contains("while calling"), "the trace is left out: {}", outcome.stderr);
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_file_that_git_does_not_track() {
+    let remedy = "\n  nix sees only files that git tracks: `git add` the file\n";
+    let fixture = Fixture::repository(&[
+        FlakeFiles::Tracked("flake.nix", "{ outputs = { self }: import ./outputs.nix; }"),
+        FlakeFiles::Untracked("outputs.nix", "{ }"),
+    ]);
+    for words in [&["hosts"][..], &["sd-image", "good"]] {
+        fixture.run(words).says("outputs.nix").says(remedy).exits(1);
+    }
+    let fixture = Fixture::repository(&[FlakeFiles::Untracked("flake.nix", "{ outputs = _: { }; }")]);
+    fixture.run(&["hosts"]).says("flake.nix").says(remedy).exits(1);
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_failed_builder_shows_the_end_of_its_log() {
+    let script = "i=1; while [ $i -le 30 ]; do echo line $i; i=$((i+1)); done; exit 3";
+    let fixture = Fixture::with_images(&[("bad", &builder("bad", script))]);
+    let outcome = fixture.run(&["sd-image", "bad"]);
+    assert_eq!(outcome.exits(1), "");
+    let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<String>();
+    outcome
+        .says("failed with exit code 3")
+        .says(&format!("\n  the last lines of the builder's log:\n{tail}"));
+    outcome.says("\n  all of it: nix log /nix/store/");
+    assert!(!outcome.stderr.contains("| line 10\n"));
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn programs_that_this_machine_cannot_run() {
+    let script = r"printf '\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\377\000' >p; chmod +x p; ./p";
+    let fixture = Fixture::with_images(&[("alien", &builder("alien", script))]);
+    let outcome = fixture.run(&["sd-image", "alien"]);
+    outcome.says("Exec format error").says("`cargo xtask doctor` says why").exits(1);
+    let far = builder("far", "true").replace(&system(), "riscv64-linux");
+    let fixture = Fixture::with_images(&[("far", &far)]);
+    let outcome = fixture.run(&["sd-image", "far"]);
+    outcome.says("\n  this machine cannot build for that system: `cargo xtask doctor` says why\n").exits(1);
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn no_flake_and_no_images() {
+    let fixture = Fixture::empty();
+    fixture.run(&["hosts"]).says("\n  there is no flake there: name one with --flake\n").exits(1);
+    let nowhere = fixture.path("nowhere");
+    let nowhere = nowhere.to_str().expect("a path of plain text");
+    let outcome = fixture.sandbox().run(&["--flake", nowhere, "hosts"]);
+    outcome.says("\n  there is no flake there: name one with --flake\n").exits(1);
+    let fixture = Fixture::plain("{ outputs = { self }: { }; }");
+    let outcome = fixture.run(&["hosts"]);
+    assert_eq!(outcome.exits(0), "HOST  SD IMAGE  DEPLOY\n");
+    outcome.says(" has no host with an image or a deploy node\n");
+    fixture
+        .run(&["sd-image", "good"])
+        .says(" has no hosts: it needs packages.<system>.<host>-sdImage")
+        .exits(2);
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn flakes_need_not_be_switched_on() {
+    let mut fixture = Fixture::with_images(&[("good", &image("good"))]);
+    fixture.sandbox_mut().env("NIX_CONFIG", "experimental-features =");
+    fixture.run(&["hosts"]).exits(0);
+    fixture.run(&["sd-image", "good"]).exits(0);
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_build_that_is_stopped_leaves_nothing() {
+    let script = "echo begun; i=0; while [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; echo done >$out";
+    let fixture = Fixture::with_images(&[("slow", &builder("slow", script))]);
+    let out = fixture.evaluate("slow");
+    let child = fixture
+        .command(&["--json", "sd-image", "slow"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("starting the binary");
+    let pid = rustix::process::Pid::from_child(&child);
+    let mut story = std::io::BufReader::new(child.stderr.take().expect("a pipe"));
+    let seen = fixture::read_until(&mut story, "\"begun\"", Instant::now() + Duration::from_secs(60));
+    rustix::process::kill_process_group(pid, rustix::process::Signal::INT).expect("ctrl-C");
+    let seen = seen + &std::io::read_to_string(story).expect("reading the rest");
+    let output = child.wait_with_output().expect("waiting for the binary");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(130), &b""[..]), "{seen}");
+    assert!(seen.contains(r#"{"event":"failed","code":130,"message":"stopped before the build was complete; nothing is left behind"#), "{seen}");
+    assert!(!out.exists(), "{} is left behind", out.display());
+}

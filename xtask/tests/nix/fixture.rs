@@ -1,0 +1,145 @@
+//! Flakes in folders of their own, on which the tool and the real Nix work.
+
+use std::fs;
+use std::io::BufRead;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::support::{Outcome, Sandbox};
+
+/// What is in every image.
+pub const IMAGE: &[u8] = &[0x5a; 100_000];
+
+/// A flake and the sandbox it lies in.
+pub struct Fixture {
+    sandbox: Sandbox,
+}
+
+/// A file of a flake in a git repository: its name and its text.
+pub enum FlakeFiles<'a> {
+    Tracked(&'a str, &'a str),
+    Untracked(&'a str, &'a str),
+}
+
+impl Fixture {
+    /// A folder without a flake.
+    pub fn empty() -> Self {
+        Self { sandbox: Sandbox::new() }
+    }
+
+    /// A folder with this `flake.nix`.
+    pub fn plain(flake: &str) -> Self {
+        let fixture = Self::empty();
+        fs::write(fixture.path("flake/flake.nix"), flake).expect("writing the flake");
+        let image = zstd::bulk::compress(IMAGE, 3).expect("compressing");
+        fs::write(fixture.path("flake/image.zst"), image).expect("writing the image");
+        fixture
+    }
+
+    /// A flake with images of this machine's system, each a host and an expression.
+    pub fn with_images(images: &[(&str, &str)]) -> Self {
+        let packages = images.iter().map(|(host, image)| format!("{host}-sdImage = {image};\n"));
+        let packages = packages.collect::<String>();
+        Self::plain(&format!(
+            "{{ outputs = {{ self }}: {{ packages.{} = {{\n{packages}}}; }}; }}\n",
+            system()
+        ))
+    }
+
+    /// A git repository with these files.
+    pub fn repository(files: &[FlakeFiles]) -> Self {
+        let fixture = Self::empty();
+        fixture.git(&["init", "--quiet"]);
+        for file in files {
+            let (FlakeFiles::Tracked(name, text) | FlakeFiles::Untracked(name, text)) = file;
+            fs::write(fixture.path("flake").join(name), text).expect("writing a file of the flake");
+            if let FlakeFiles::Tracked(name, _) = file {
+                fixture.git(&["add", name]);
+            }
+        }
+        fixture
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.sandbox.path(name)
+    }
+
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    pub fn sandbox_mut(&mut self) -> &mut Sandbox {
+        &mut self.sandbox
+    }
+
+    /// Runs the tool on the flake.
+    pub fn run(&self, words: &[&str]) -> Outcome {
+        self.sandbox.run(&self.words(words).iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The tool on the flake, in a process group of its own, as a terminal would have it.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let words = self.words(words);
+        let mut command = self.sandbox.command(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        command.process_group(0);
+        command
+    }
+
+    /// The store path that the image of `host` will have.
+    pub fn evaluate(&self, host: &str) -> PathBuf {
+        let flake = self.path("flake");
+        let out = format!("{}#packages.{}.{host}-sdImage.outPath", flake.display(), system());
+        let features = ["--extra-experimental-features", "nix-command flakes"];
+        run("nix", &[&features[..], &["eval", "--raw", &out]].concat()).into()
+    }
+
+    fn words(&self, words: &[&str]) -> Vec<String> {
+        let flake = ["--flake".to_owned(), self.path("flake").display().to_string()];
+        flake.into_iter().chain(words.iter().map(ToString::to_string)).collect()
+    }
+
+    fn git(&self, words: &[&str]) {
+        let flake = self.path("flake").display().to_string();
+        run("git", &[&["-C", &flake], words].concat());
+    }
+}
+
+/// The system of the machine that runs the tests.
+pub fn system() -> String {
+    format!("{}-linux", std::env::consts::ARCH)
+}
+
+/// A derivation whose builder runs `script`. Its name is new each time, so that it is built anew.
+pub fn builder(name: &str, script: &str) -> String {
+    let salt = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos();
+    let script = format!("export PATH=/bin:/usr/bin; {script}").replace('\\', r"\\").replace('"', "\\\"");
+    format!(
+        r#"derivation {{ name = "nixos-sd-image-{name}-{salt}"; system = "{}"; builder = "/bin/sh"; args = [ "-c" "{script}" ]; }}"#,
+        system()
+    )
+}
+
+/// A derivation that makes an image of `host` out of [`IMAGE`].
+pub fn image(host: &str) -> String {
+    let file = format!("$out/sd-image/nixos-sd-image-{host}.img.zst");
+    builder(host, &format!("mkdir -p $out/sd-image; cp ${{./image.zst}} {file}"))
+}
+
+/// Reads lines until one contains `text`, and returns all of them.
+pub fn read_until(source: &mut impl BufRead, text: &str, deadline: Instant) -> String {
+    let mut seen = String::new();
+    while !seen.contains(text) {
+        assert!(Instant::now() < deadline, "{text} is not said in time: {seen}");
+        assert!(source.read_line(&mut seen).expect("reading the story") > 0, "{text} is not said: {seen}");
+    }
+    seen
+}
+
+#[expect(clippy::disallowed_methods, reason = "what a test sets up is not done through the tool")]
+fn run(program: &str, words: &[&str]) -> String {
+    let output = Command::new(program).args(words).output().expect(program);
+    assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
