@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::cli::Flash;
 use crate::context::Context;
-use crate::disk::{Consent, Disk, Kept, Request, Roots, VirtualCards, refusals, refuse};
+use crate::disk::{self, Consent, Disk, Kept, Request, Roots, VirtualCards, refusals, refuse};
 use crate::failure::Kind;
 use crate::flash::{self, Plan, Report};
 use crate::image::{self, Source};
@@ -16,7 +16,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let (host, device) = places(args)?;
     // The card is looked at first: a wrong one is told before minutes are spent on a build.
     let disk = Disk::load(&Roots::default(), device)?;
-    refuse(&refusals(&disk, &request(cx, args, None, None)?))?;
+    refuse(&refusals(&disk, &request(cx, args, args.image.as_deref(), None)?))?;
     let file = match host {
         Some(host) => image::build(cx, host, &[])?,
         None => args.image.clone().unwrap_or_default(),
@@ -25,9 +25,15 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     refuse(&refusals(&disk, &request(cx, args, Some(&file), Some(image.size))?))?;
     let plan = Plan { image, disk };
     cx.note(plan.to_string());
+    for warning in disk::clashes(&Roots::default(), &plan.disk) {
+        cx.warn(warning);
+    }
     confirm(args, &plan.disk)?;
     let report = flash::write(cx, &plan)?;
     show(cx, &plan, &report);
+    if let Some(text) = plan.disk.eject(&cx.launcher) {
+        cx.note(text);
+    }
     Ok(())
 }
 

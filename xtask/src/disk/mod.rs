@@ -3,7 +3,9 @@
 //! [`Disk`] is what sysfs says about one whole disk (or a plain file that stands for a card). It
 //! travels to the elevated writer, which loads it again and compares.
 
+mod clash;
 mod confirmation;
+mod eject;
 mod identity;
 mod kind;
 mod load;
@@ -16,6 +18,7 @@ mod sysfs;
 mod udev;
 mod usage;
 
+pub use clash::clashes;
 pub use confirmation::Confirmation;
 pub use load::list;
 pub use lock::open_exclusive;
@@ -23,6 +26,8 @@ pub use model::{Disk, Kind, Number, Partition, Role, Use};
 pub use refusal::{Consent, Kept, Request, VirtualCards, refusals, refuse};
 pub use roots::Roots;
 
+#[cfg(test)]
+mod consent_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]

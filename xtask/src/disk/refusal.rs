@@ -226,6 +226,15 @@ fn consent(disk: &Disk, request: &Request) -> Option<Refusal> {
             "--yes alone does not say which card is meant",
             format!("add {} for {path}, if that is the one", described(disk)),
         )),
+        Consent::Expected { serial: None, .. } if matches!(disk.confirmation(), Confirmation::Serial(_)) => {
+            Some(refusal(
+                format!(
+                    "{path} is large for a card, {}, and its size alone does not name it",
+                    Bytes(disk.size)
+                ),
+                format!("add {}, if that is the one", described(disk)),
+            ))
+        }
         Consent::Expected { size, serial } => expected(disk, *size, serial.as_deref()),
     }
 }

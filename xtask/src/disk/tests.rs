@@ -5,7 +5,7 @@ use super::*;
 
 const CHOOSE: &str = "`cargo xtask devices` lists the cards";
 
-fn request() -> Request {
+pub(super) fn request() -> Request {
     Request {
         image_size: None,
         virtual_cards: VirtualCards::Refused,
@@ -15,7 +15,7 @@ fn request() -> Request {
 }
 
 #[track_caller]
-fn check(disk: &Disk, request: &Request, words: &[&str]) {
+pub(super) fn check(disk: &Disk, request: &Request, words: &[&str]) {
     let said = refusals(disk, request).iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(said, words);
 }
@@ -181,6 +181,19 @@ fn what_is_on_a_card() {
 }
 
 #[test]
+fn another_card_with_the_same_labels() {
+    let machine = Machine::new();
+    machine.with_card(&[]).with_stick();
+    let warned = |machine: &Machine| clashes(&machine.roots(), &machine.disk("sdb"));
+    machine.file("run/udev/data/b8:17", "E:ID_FS_LABEL=NIXOS_SD\n");
+    assert!(warned(&machine).is_empty(), "the card itself does not clash");
+    machine.file("run/udev/data/b179:2", "E:ID_FS_LABEL=NIXOS_SD\n");
+    let words =
+        "/dev/mmcblk0 is labelled NIXOS_SD too; unplug it before anything looks for a card by its label";
+    assert_eq!(warned(&machine), [words]);
+}
+
+#[test]
 fn a_file_behind_a_loop_device() {
     let machine = Machine::new();
     machine.file("card.img", "content");
@@ -206,59 +219,6 @@ fn the_size_of_the_image() {
            65536 bytes too many; use a larger card",
         ],
     );
-}
-
-#[test]
-fn consent_without_a_terminal() {
-    let machine = Machine::new();
-    let card = machine.with_card(&[]).disk("mmcblk0");
-    let expected = |size, serial: Option<&str>| Consent::Expected { size, serial: serial.map(str::to_owned) };
-    let cases = [
-        (expected(Some(32_000_000_000), Some("1b534d45")), None),
-        (
-            Consent::Missing,
-            Some(
-                "there is no terminal on which to confirm that /dev/mmcblk0 may be overwritten; \
-                  confirm with --yes --expect-size 32000000000",
-            ),
-        ),
-        (
-            expected(None, None),
-            Some(
-                "--yes alone does not say which card is meant; \
-                  add --expect-size 32000000000 for /dev/mmcblk0, if that is the one",
-            ),
-        ),
-        (
-            expected(Some(7), None),
-            Some(
-                "/dev/mmcblk0 holds 32000000000 bytes, not the 7 that are expected; \
-                  check that this is the card that is meant",
-            ),
-        ),
-        (
-            expected(None, Some("x")),
-            Some(
-                "the serial number of /dev/mmcblk0 is 1b534d45, not x as is expected; \
-                  check that this is the card that is meant",
-            ),
-        ),
-    ];
-    for (consent, words) in cases {
-        check(&card, &Request { consent, ..request() }, words.as_slice());
-    }
-}
-
-#[test]
-fn what_is_typed_to_confirm() {
-    let machine = Machine::new();
-    let card = machine.with_card(&[]).disk("mmcblk0");
-    let name = card.confirmation();
-    assert!(name.accepts("mmcblk0") && name.accepts("/dev/mmcblk0 ") && !name.accepts("mmcblk1"));
-    let large = Disk { size: 300 << 30, ..card };
-    assert_eq!(large.confirmation(), Confirmation::Serial("1b534d45".to_owned()));
-    let unnamed = Disk { serial: None, ..large };
-    assert!(unnamed.confirmation().accepts("322122547200") && !unnamed.confirmation().accepts("mmcblk0"));
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! What `flash` refuses and `devices` lists, each with its culprit, and that nothing was changed.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags};
 
 use crate::support::loops::{Loop, Mounted, ext4};
 use crate::support::{Outcome, Sandbox};
@@ -11,10 +15,20 @@ const MIB: u64 = 1 << 20;
 fn flash(device: &str, options: &[&str]) -> Outcome {
     let sandbox = Sandbox::new();
     let image = sandbox.path("card.img");
-    std::fs::write(&image, vec![7; 1 << 20]).expect("writing an image");
+    std::fs::write(&image, small_image()).expect("writing an image");
     let image = image.to_str().expect("a plain path").to_owned();
     let args = [&["flash", "--image", &image, device], options].concat();
     sandbox.run(&args)
+}
+
+/// 1 MiB with one Linux partition of 1000 sectors from sector 8.
+fn small_image() -> Vec<u8> {
+    let mut image = vec![7; 1 << 20];
+    image[440..510].fill(0);
+    image[446 + 4] = 0x83;
+    image[446 + 8..446 + 16].copy_from_slice(&[8, 0, 0, 0, 0xe8, 3, 0, 0]);
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    image
 }
 
 const VIRTUAL: [&str; 4] = ["--allow-virtual", "--yes", "--expect-size", "64MiB"];
@@ -95,6 +109,25 @@ fn a_mounted_card() {
     assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
 }
 
+/// A mount in another namespace looks like this: nothing in `/proc` or `/sys` tells of it.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_that_somebody_has_claimed() {
+    let card = Loop::new(64 * MIB);
+    let claim =
+        OpenOptions::new().read(true).custom_flags(OFlags::EXCL.bits().cast_signed()).open(card.device());
+    let claim = claim.unwrap();
+    refused(card.device(), &VIRTUAL, &format!("{} is in use: a mount in a container", card.device()));
+    drop(claim);
+    let locked = std::fs::File::open(card.device()).unwrap();
+    rustix::fs::flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
+    refused(card.device(), &VIRTUAL, &format!("another program holds the lock of {}", card.device()));
+    drop(locked);
+    assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));
+    flash(card.device(), &VIRTUAL).exits(0);
+    assert_eq!(std::fs::read(card.file()).unwrap()[..1 << 20], small_image());
+}
+
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn an_image_on_the_card_itself() {
@@ -106,10 +139,12 @@ fn an_image_on_the_card_itself() {
     let image = image.to_str().unwrap();
     let args = [&["flash", "--image", image, card.device()], &VIRTUAL[..]].concat();
     sandbox.run(&args).says("is mounted at").exits(3);
-    let backing = card.file();
-    let args = [&["flash", "--image", backing.to_str().unwrap(), card.device()], &VIRTUAL[..]].concat();
     drop(mounted);
-    sandbox.run(&args).exits(3);
+    let backing = card.file();
+    let backing = backing.to_str().unwrap();
+    let args = [&["flash", "--image", backing, card.device()], &VIRTUAL[..]].concat();
+    let words = format!("the image {backing} is on {}, which is to be overwritten", card.device());
+    sandbox.run(&args).says(&words).exits(3);
 }
 
 #[test]

@@ -17,12 +17,12 @@ impl Loop {
         Self::attach(size, &[], |_| ())
     }
 
-    /// The same, attached with more options of losetup, and first filled by `fill`.
-    pub fn attach(size: u64, options: &[&str], fill: impl FnOnce(&Path)) -> Self {
+    /// The same, attached with more options of losetup, and first written to by `prepare`.
+    pub fn attach(size: u64, options: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().expect("making a folder for a virtual card");
         let file = dir.path().join("card.img");
         File::create(&file).and_then(|file| file.set_len(size)).expect("making a virtual card");
-        fill(&file);
+        prepare(&file);
         let device = losetup(options, &file);
         Self { dir, device }
     }
