@@ -21,4 +21,9 @@ impl Prompt<'_> {
         std::io::stdin().lock().read_line(&mut line).context("reading the answer from the terminal")?;
         Ok(line.trim().to_owned())
     }
+
+    /// Whether the answer is `y` or `yes`.
+    pub fn confirm(&self) -> Result<bool> {
+        Ok(matches!(self.ask()?.to_lowercase().as_str(), "y" | "yes"))
+    }
 }
