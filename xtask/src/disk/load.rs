@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::sysfs::Node;
 use super::usage::Usage;
-use super::{Disk, Kind, Number, Partition, Roots, kind, udev};
+use super::{Disk, Kind, Number, Partition, Roots, kind, probe, udev};
 use crate::failure::Kind as Failure;
 
 /// The logical sector size of disks that do not tell, and of plain files, in bytes.
@@ -81,13 +81,25 @@ fn describe(roots: &Roots, node: &Node, usage: &Usage) -> Disk {
         model: node.text("device/model").or_else(|| node.text("device/name")),
         serial: serial(node),
         diskseq: node.number("diskseq"),
-        partitions: node.partitions().iter().map(|part| partition(roots, part)).collect(),
+        partitions: partitions(roots, node),
         uses: usage.of(node),
     }
 }
 
+/// The partitions as the kernel knows them, and where it knows none, as the disk itself has them.
+fn partitions(roots: &Roots, disk: &Node) -> Vec<Partition> {
+    let known = disk.partitions();
+    if known.is_empty() && disk.size() > 0 {
+        return probe::partitions(&roots.dev.join(disk.device_path()), disk.size());
+    }
+    known.iter().map(|part| partition(roots, part)).collect()
+}
+
 fn partition(roots: &Roots, node: &Node) -> Partition {
-    let udev::Filesystem { label, fstype } = udev::filesystem(roots, node.device_number());
+    let found = udev::filesystem(roots, node.device_number());
+    let probed = || probe::filesystem(&roots.dev.join(node.device_path()), 0);
+    let udev::Filesystem { label, fstype } =
+        if found == udev::Filesystem::default() { probed() } else { found };
     let number = node.number("partition").and_then(|number| u32::try_from(number).ok());
     Partition {
         name: Some(node.name()),
@@ -126,7 +138,7 @@ fn file(roots: &Roots, path: &Path, stat: &Metadata) -> Disk {
         model: None,
         serial: None,
         diskseq: None,
-        partitions: Vec::new(),
+        partitions: probe::partitions(path, stat.len()),
         uses: Usage::load(roots).of_file(roots, path),
     }
 }

@@ -12,6 +12,7 @@ mod load;
 mod lock;
 mod model;
 mod mounts;
+mod probe;
 mod refusal;
 mod roots;
 mod sysfs;

@@ -66,6 +66,7 @@ pub enum Kind {
 pub struct Partition {
     /// The kernel's name, `mmcblk0p1`; none where the kernel has not scanned the partition table.
     pub name: Option<String>,
+    /// 0 for a file system on the whole disk.
     pub number: u32,
     /// In bytes from the start of the disk.
     pub start: u64,
@@ -190,7 +191,7 @@ impl Disk {
     /// What would be lost, in one line: `FIRMWARE (vfat), NIXOS_SD (ext4)`.
     pub fn content(&self) -> String {
         let parts = self.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
-        if parts.is_empty() { "no partitions".to_owned() } else { parts.join(", ") }
+        if parts.is_empty() { "nothing that is known".to_owned() } else { parts.join(", ") }
     }
 }
 

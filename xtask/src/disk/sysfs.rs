@@ -44,9 +44,14 @@ impl Node {
         self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// The path of the device node: sysfs has `!` where the path has `/`.
+    /// The path of the device node.
     pub fn path(&self) -> PathBuf {
-        Path::new("/dev").join(self.name().replace('!', "/"))
+        Path::new("/dev").join(self.device_path())
+    }
+
+    /// The same below `/dev`: sysfs has `!` where the path has `/`.
+    pub fn device_path(&self) -> String {
+        self.name().replace('!', "/")
     }
 
     /// An attribute without the blanks around it; none where it is absent or empty.

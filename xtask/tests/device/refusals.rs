@@ -163,6 +163,17 @@ fn a_card_with_large_sectors() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn devices_says_what_would_be_lost() {
+    let card = Loop::attach(64 * MIB, &[], ext4);
+    let outcome = Sandbox::new().run(&["devices", "--json", "--allow-virtual"]);
+    let disks: serde_json::Value = serde_json::from_str(outcome.exits(0)).expect("JSON");
+    let mut disks = disks.as_array().expect("a list").iter();
+    let disk = disks.find(|disk| disk["path"] == card.device()).unwrap();
+    assert_eq!(disk["partitions"][0]["fstype"], "ext4");
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn devices_lists_virtual_cards_on_request() {
     let card = Loop::new(64 * MIB);
     let sandbox = Sandbox::new();
