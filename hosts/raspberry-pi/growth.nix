@@ -1,0 +1,53 @@
+# NIXOS_SD fills the card from the first boot on. The image is as small as its content.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (config.raspberryPi.storage) label;
+in
+{
+  systemd.services.grow-nixos-sd = {
+    description = "Let ${label} fill the SD card";
+    wantedBy = [ "sysinit.target" ];
+    # There is little room, in bytes and in inodes, until this has run.
+    before = [
+      "sysinit.target"
+      "shutdown.target"
+      "nix-daemon.socket"
+      "nix-daemon.service"
+    ];
+    after = [ "local-fs.target" ];
+    conflicts = [ "shutdown.target" ];
+    unitConfig.DefaultDependencies = false;
+    restartIfChanged = false;
+    serviceConfig = {
+      Type = "oneshot";
+      RemainAfterExit = true;
+    };
+    path = [
+      pkgs.coreutils
+      pkgs.e2fsprogs
+      pkgs.util-linux
+    ];
+    # The partition is asked for by its label: / is a tmpfs here and has no device. Its number is what the
+    # kernel says, as the minor number counts differently on USB. Both halves do nothing when there is
+    # nothing to do, so a boot that was cut short between them is made up for by the next.
+    script = ''
+      partition=$(readlink -f /dev/disk/by-label/${lib.escapeShellArg label})
+      sys=$(readlink -f "/sys/class/block/''${partition##*/}")
+      disk=/dev/$(basename "$(dirname "$sys")")
+      number=$(cat "$sys/partition")
+
+      end=$(($(cat "$sys/start") + $(cat "$sys/size")))
+      # In sectors of 512 bytes: less than 8 MiB is not worth the risk.
+      if [ $(($(cat "$sys/../size") - end)) -ge 16384 ]; then
+        echo ',+' | sfdisk --no-reread --quiet -N "$number" "$disk"
+        partx --update --nr "$number" "$disk"
+      fi
+      resize2fs "$partition"
+    '';
+  };
+}

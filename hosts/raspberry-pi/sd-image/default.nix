@@ -1,0 +1,43 @@
+# The SD image. The module of nixpkgs is not used: it builds one root file system with the store in
+# /nix/store, registers the store paths and grows the card through / — here a tmpfs.
+{
+  config,
+  lib,
+  pkgs,
+  modulesPath,
+  ...
+}:
+let
+  cfg = config.raspberryPi.image;
+  release = config.system.nixos.release;
+in
+{
+  imports = [ (modulesPath + "/image/file-options.nix") ];
+
+  options.raspberryPi.image = {
+    headroomMiB = lib.mkOption {
+      type = lib.types.ints.unsigned;
+      default = 256;
+      description = "Free space of NIXOS_SD in MiB for what is written before the first boot has grown it.";
+    };
+    rootUuid = lib.mkOption {
+      type = lib.types.str;
+      default = "44444444-4444-4444-8888-888888888888";
+      description = "The UUID of NIXOS_SD. It is a constant, so that the same input gives the same image.";
+    };
+  };
+
+  config = {
+    image = {
+      baseName = "nixos-sd-image-${config.networking.hostName}-${release}-${pkgs.stdenv.hostPlatform.system}";
+      extension = "img.zst";
+      filePath = "sd-image/${config.image.fileName}";
+    };
+
+    # The closure is the Pi's, the tools may be those of a workstation: copying, making file systems and
+    # compressing under emulation takes many times as long.
+    system.build.sdImageAssembledBy =
+      tools: tools.callPackage ./assemble.nix { inherit config cfg modulesPath; };
+    system.build.sdImage = config.system.build.sdImageAssembledBy pkgs;
+  };
+}

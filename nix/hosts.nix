@@ -1,0 +1,55 @@
+# Turns the registry of hosts into NixOS configurations, SD images and deploy nodes.
+{ inputs }:
+let
+  inherit (inputs) nixpkgs;
+  inherit (nixpkgs) lib;
+  registry = import ../hosts;
+  deployLib = import ./deploy-rs.nix { inherit inputs; };
+
+  nixosConfigurations = lib.mapAttrs (
+    name: facts:
+    lib.nixosSystem {
+      specialArgs = { inherit inputs; };
+      modules = [
+        ../hosts/common
+        (../hosts + "/${name}")
+        {
+          networking.hostName = name;
+          nixpkgs.hostPlatform = facts.system;
+          common.admin = facts.admin;
+        }
+      ];
+    }
+  ) registry;
+
+  withImage = lib.filterAttrs (
+    _: host: host.config.system.build ? sdImageAssembledBy
+  ) nixosConfigurations;
+in
+{
+  inherit nixosConfigurations;
+
+  # The SD images, assembled by the tools of `pkgs`.
+  images =
+    pkgs:
+    lib.mapAttrs' (
+      name: host: lib.nameValuePair "${name}-sdImage" (host.config.system.build.sdImageAssembledBy pkgs)
+    ) withImage;
+
+  deployNodes = lib.mapAttrs (name: facts: {
+    hostname = facts.address;
+    sshUser = facts.admin;
+    # Without these, ssh waits for a dead link for as long as TCP does.
+    sshOpts = [
+      "-o"
+      "ServerAliveInterval=15"
+      "-o"
+      "ServerAliveCountMax=4"
+    ];
+    profiles.system = {
+      user = "root";
+      # The library of the host's own system: another one gives the host an `activate` it cannot run.
+      path = (deployLib facts.system).activate.nixos nixosConfigurations.${name};
+    };
+  }) registry;
+}

@@ -1,0 +1,27 @@
+# The tool of this repository as a package.
+{ lib, rustPlatform }:
+rustPlatform.buildRustPackage {
+  pname = "xtask";
+  inherit ((lib.importTOML ../xtask/Cargo.toml).package) version;
+
+  src = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.unions [
+      ../Cargo.lock
+      ../Cargo.toml
+      ../hosts/raspberry-pi/sd-image/assemble.sh
+      ../xtask
+    ];
+  };
+  cargoLock.lockFile = ../Cargo.lock;
+
+  # The suites need root, devices and Nix itself; `cargo xtask test` runs them.
+  cargoTestFlags = [ "--lib" ];
+
+  meta = {
+    description = "Takes a Raspberry Pi from a NixOS flake to a running, proven machine";
+    license = lib.licenses.mit;
+    mainProgram = "xtask";
+    platforms = lib.platforms.linux;
+  };
+}
