@@ -96,7 +96,7 @@ fn a_failed_builder_shows_the_end_of_its_log() {
     let fixture = Fixture::with_images(&[("bad", &builder("bad", script))]);
     let outcome = fixture.run(&["sd-image", "bad"]);
     assert_eq!(outcome.exits(1), "");
-    let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<String>();
+    let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<Vec<_>>().concat();
     outcome
         .says("failed with exit code 3")
         .says(&format!("\n  the last lines of the builder's log:\n{tail}"));
@@ -164,6 +164,9 @@ fn a_build_that_is_stopped_leaves_nothing() {
     let seen = seen + &std::io::read_to_string(story).expect("reading the rest");
     let output = child.wait_with_output().expect("waiting for the binary");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(130), &b""[..]), "{seen}");
-    assert!(seen.contains(r#"{"event":"failed","code":130,"message":"stopped before the build was complete; nothing is left behind"#), "{seen}");
+    assert!(
+        seen.contains(r#"{"event":"failed","code":130,"message":"stopped before the build was complete"#),
+        "{seen}"
+    );
     assert!(!out.exists(), "{} is left behind", out.display());
 }

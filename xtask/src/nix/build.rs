@@ -64,8 +64,8 @@ fn attempt<'a>(
 fn stopped(error: anyhow::Error) -> anyhow::Error {
     match failure::kind(&error) {
         Kind::Interrupted => Kind::Interrupted.error(
-            "stopped before the build was complete; nothing is left behind but the parts that were \
-             finished, which the next run uses",
+            "stopped before the build was complete\n  nothing is left behind but finished parts, which \
+             the next run uses",
         ),
         _ => error,
     }

@@ -167,7 +167,7 @@ fn a_builder_that_failed() {
         events.extend([log(2, "another builder".into()), message(cause), message(consequence)]);
         let events = events.iter().map(String::as_str).collect::<Vec<_>>();
         let outcome = failing(&events).install().run(&STINKY);
-        let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<String>();
+        let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<Vec<_>>().concat();
         let story = format!(
             "            building dep\n            building other\nerror: nix failed on {}: {cause}\n  \
              the last lines of the builder's log:\n{tail}  all of it: nix log /nix/store/a-dep.drv\n",
@@ -291,7 +291,7 @@ fn a_request_to_stop_is_passed_on_and_waited_for() {
     let output = child.wait_with_output().expect("waiting for the binary");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(130), &b""[..]));
     assert!(ended.exists());
-    let says = "error: stopped before the build was complete; nothing is left behind but the parts that were \
-                finished, which the next run uses\n";
+    let says = "error: stopped before the build was complete\n  nothing is left behind but finished parts, which the \
+                next run uses\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), says);
 }
