@@ -98,7 +98,7 @@ fn culprit(roots: &Roots, disk: &Disk) -> String {
     let words = uses.iter().map(ToString::to_string).collect::<Vec<_>>();
     if words.is_empty() {
         let hidden = "a mount in a container or another namespace, a lazily unmounted filesystem, \
-            or a program that claims the disk";
+            a ZFS pool, or a program that claims the disk";
         return format!("{hidden}; end that first");
     }
     format!("{}; end that first", words.join(", "))

@@ -47,6 +47,15 @@ fn a_card_and_a_stick_are_taken() {
 }
 
 #[test]
+fn a_partition_is_no_disk() {
+    let machine = Machine::new();
+    machine.with_card(&[]);
+    let error = Disk::by_number(&machine.roots(), Number { major: 179, minor: 2 }).unwrap_err();
+    let words = "/dev/mmcblk0p2 is a partition; an image needs the whole disk: /dev/mmcblk0";
+    assert_eq!(error.to_string(), words);
+}
+
+#[test]
 fn what_is_no_card() {
     let cases = [
         ("pci/nvme/nvme0/nvme0n1", "an internal NVMe disk"),
