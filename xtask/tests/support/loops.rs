@@ -4,11 +4,13 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
-/// A loop device over a file of its own.
+/// A loop device, mostly over a file of its own.
 pub struct Loop {
-    dir: tempfile::TempDir,
     device: PathBuf,
+    file: PathBuf,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Loop {
@@ -20,11 +22,15 @@ impl Loop {
     /// The same, attached with more options of losetup, and first written to by `prepare`.
     pub fn attach(size: u64, options: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().expect("making a folder for a virtual card");
-        let file = dir.path().join("card.img");
-        File::create(&file).and_then(|file| file.set_len(size)).expect("making a virtual card");
-        prepare(&file);
-        let device = losetup(options, &file);
-        Self { dir, device }
+        let path = dir.path().join("card.img");
+        File::create(&path).and_then(|file| file.set_len(size)).expect("making a virtual card");
+        prepare(&path);
+        Self { device: losetup(options, &path), file: path, _dir: Some(dir) }
+    }
+
+    /// A loop device over a file that is there.
+    pub fn over(file: &Path, options: &[&str]) -> Self {
+        Self { device: losetup(options, file), file: file.to_owned(), _dir: None }
     }
 
     /// `/dev/loop3`.
@@ -34,13 +40,24 @@ impl Loop {
 
     /// The file behind the device.
     pub fn file(&self) -> PathBuf {
-        self.dir.path().join("card.img")
+        self.file.clone()
+    }
+
+    /// What the device holds now, past the page cache.
+    pub fn bytes(&self) -> Vec<u8> {
+        run("blockdev", &[OsStr::new("--flushbufs"), self.device.as_os_str()]);
+        std::fs::read(&self.device).expect("reading the card")
     }
 }
 
 impl Drop for Loop {
     fn drop(&mut self) {
         run("losetup", &[OsStr::new("--detach"), self.device.as_os_str()]);
+        // Where somebody else looks at the device just then, it is detached a little later.
+        let attached = || run("losetup", &[OsStr::new("--associated"), self.file.as_os_str()]);
+        while !attached().stdout.is_empty() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -1,0 +1,44 @@
+//! Virtual cards that begin as garbage, as used cards do.
+
+use crate::image::garbage;
+use crate::support::loops::Loop;
+
+pub const MIB: usize = 1 << 20;
+
+/// A loop device over garbage.
+pub struct Card {
+    pub device: Loop,
+    before: Vec<u8>,
+}
+
+impl Card {
+    /// A card of `mib` MiB.
+    pub fn new(mib: usize) -> Self {
+        let before = garbage(mib * MIB);
+        let fill = |file: &std::path::Path| std::fs::write(file, &before).expect("filling the card");
+        Self { device: Loop::attach(before.len() as u64, &[], fill), before }
+    }
+
+    /// Asserts that the card begins with `image`, that its last MiB is blank, and that all between is
+    /// as it was.
+    #[track_caller]
+    pub fn holds(&self, image: &[u8]) {
+        let after = self.device.bytes();
+        let tail = image.len().max(after.len() - MIB);
+        assert!(after.starts_with(image), "the image is not on the card");
+        assert!(
+            after[image.len()..tail] == self.before[image.len()..tail],
+            "more than the image was written"
+        );
+        assert!(is_blank(&after[tail..]), "the end of the card is not blank");
+    }
+
+    #[track_caller]
+    pub fn is_unchanged(&self) {
+        assert!(self.device.bytes() == self.before, "the card was changed");
+    }
+}
+
+pub fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}

@@ -1,0 +1,103 @@
+//! Cards that hold the image afterwards.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::card::{Card, MIB};
+use crate::image::{FORMATS, garbage, image, pack};
+use crate::support::loops::Loop;
+use crate::support::{Outcome, Sandbox};
+
+/// `flash --image FILE DEVICE`, confirmed beforehand for a card of `size`, and `more`.
+pub fn flash(sandbox: &Sandbox, file: &Path, device: &str, size: &str, more: &[&str]) -> Outcome {
+    let file = file.to_str().expect("a plain path");
+    let args = ["flash", "--image", file, device, "--allow-virtual", "--yes", "--expect-size", size];
+    sandbox.run(&[&args[..], more].concat())
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn every_format_ends_up_on_the_card() {
+    let (sandbox, image) = (Sandbox::new(), image(12));
+    let hash = blake3::hash(&image).to_hex();
+    for format in FORMATS {
+        let card = Card::new(20);
+        let file = pack(&sandbox.path("home"), format, &image);
+        let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
+        let expected =
+            format!("{} holds the image: 12.0 MiB read back, blake3 {hash}\n", card.device.device());
+        assert_eq!(outcome.exits(0), expected, "{format}");
+        card.holds(&image);
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn an_image_of_odd_size_fits_exactly() {
+    let (sandbox, dir) = (Sandbox::new(), tempfile::tempdir().unwrap());
+    let (image, file) = ([image(5), garbage(512)].concat(), dir.path().join("card"));
+    std::fs::write(&file, garbage(image.len())).unwrap();
+    let device = Loop::over(&file, &[]);
+    let packed = pack(dir.path(), "img.zst", &image);
+    flash(&sandbox, &packed, device.device(), &image.len().to_string(), &[]).exits(0);
+    assert!(device.bytes() == image);
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn the_plan_tells_what_is_written_and_what_is_lost() {
+    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    let file = pack(&sandbox.path("home"), "img.xz", &image(12));
+    let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
+    for text in [
+        &format!("image   {}", file.display()),
+        "12.0 MiB (xz), blake3 ",
+        "1: Linux, 11.0 MiB, bootable",
+        &format!("card    {} (loop over ", card.device.device()),
+        "lost    everything on it",
+    ] {
+        outcome.says(text);
+    }
+    let phases = ["check  12.0 MiB in", "write  12.0 MiB in", "verify  12.0 MiB in"];
+    let places = phases.map(|phase| outcome.stderr.find(phase));
+    assert!(places.is_sorted() && places[0].is_some(), "{}", outcome.stderr);
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn programs_get_json() {
+    let (sandbox, card, image) = (Sandbox::new(), Card::new(20), image(12));
+    let file = pack(&sandbox.path("home"), "img.gz", &image);
+    let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &["--json"]);
+    let result = serde_json::from_str::<Value>(outcome.exits(0)).unwrap();
+    assert_eq!(result["device"], card.device.device());
+    assert_eq!(result["report"]["size"], 12 * MIB);
+    assert_eq!(result["report"]["hash"], blake3::hash(&image).to_hex().as_str());
+    let events = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let events = events.collect::<Vec<_>>();
+    let done = events.iter().filter(|event| event["event"] == "done").map(|event| event["name"].clone());
+    assert_eq!(done.collect::<Vec<_>>(), ["check", "write", "verify"]);
+}
+
+#[test]
+fn a_plain_file_as_a_card() {
+    let (sandbox, image) = (Sandbox::new(), image(6));
+    let (file, card) = (pack(&sandbox.path("home"), "img.zst", &image), sandbox.path("card"));
+    std::fs::write(&card, garbage(9 * MIB)).unwrap();
+    flash(&sandbox, &file, card.to_str().unwrap(), "9MiB", &[]).exits(0);
+    let after = std::fs::read(&card).unwrap();
+    assert!(after.starts_with(&image) && after.len() == 9 * MIB);
+    assert_eq!(after[6 * MIB..8 * MIB], garbage(9 * MIB)[6 * MIB..8 * MIB]);
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_in_memory_is_written_without_direct_access_as_well() {
+    let (sandbox, image) = (Sandbox::new(), image(6));
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let (file, card) = (pack(&sandbox.path("home"), "img", &image), memory.path().join("card"));
+    std::fs::write(&card, garbage(9 * MIB)).unwrap();
+    flash(&sandbox, &file, card.to_str().unwrap(), "9MiB", &[]).exits(0);
+    assert!(std::fs::read(&card).unwrap().starts_with(&image));
+}

@@ -1,0 +1,76 @@
+//! Images: the bytes, and files of each format that hold them.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::write::GzEncoder;
+use liblzma::write::XzEncoder;
+
+use crate::card::MIB;
+
+/// An image of `mib` MiB with a partition table, noise and a hole.
+pub fn image(mib: usize) -> Vec<u8> {
+    let mut bytes = noise("image", mib * MIB);
+    bytes[..512].copy_from_slice(&first_sector(u32::try_from(mib * MIB / 512 - 2048).expect("small")));
+    bytes[2 * MIB..3 * MIB].fill(0);
+    bytes
+}
+
+/// An MBR with one Linux partition of `sectors` sectors that begins at 1 MiB.
+fn first_sector(sectors: u32) -> [u8; 512] {
+    let mut sector = [0; 512];
+    sector[440..444].copy_from_slice(&0x2178_694e_u32.to_le_bytes());
+    sector[446] = 0x80;
+    sector[450] = 0x83;
+    sector[454..458].copy_from_slice(&2048_u32.to_le_bytes());
+    sector[458..462].copy_from_slice(&sectors.to_le_bytes());
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
+/// What a used card holds: bytes without a pattern, the same ones each time, and none of an image.
+pub fn garbage(len: usize) -> Vec<u8> {
+    noise("garbage", len)
+}
+
+fn noise(seed: &str, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+pub const FORMATS: [&str; 4] = ["img", "img.zst", "img.xz", "img.gz"];
+
+/// Writes `bytes` to a file in `dir` in the format that `ending` names. The compressed ones have two
+/// frames, streams or members, as parallel compressors make them; zstd has a skippable one as well.
+pub fn pack(dir: &Path, ending: &str, bytes: &[u8]) -> PathBuf {
+    let file = dir.join(format!("nixos-sd-image.{ending}"));
+    let (first, second) = bytes.split_at(bytes.len() / 3);
+    let packed = match ending {
+        "img" => bytes.to_vec(),
+        "img.zst" => [zstd(first), b"\x50\x2a\x4d\x18\x03\0\0\0abc".to_vec(), zstd(second)].concat(),
+        "img.xz" => [xz(first), xz(second)].concat(),
+        _ => [gzip(first), gzip(second)].concat(),
+    };
+    std::fs::write(&file, packed).expect("writing an image");
+    file
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("an encoder");
+    encoder.include_checksum(true).expect("a checksum");
+    encoder.write_all(bytes).expect("compressing");
+    encoder.finish().expect("compressing")
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = XzEncoder::new(Vec::new(), 0);
+    encoder.write_all(bytes).expect("compressing");
+    encoder.finish().expect("compressing")
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("compressing");
+    encoder.finish().expect("compressing")
+}

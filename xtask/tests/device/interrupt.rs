@@ -1,0 +1,119 @@
+//! Stopped in mid-work: the card hangs at a known place, the tool is told to stop, the card goes on.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::card::{MIB, is_blank};
+use crate::faulty::{Fault, FaultyCard};
+use crate::flash::flash;
+use crate::image::{garbage, image, pack};
+use crate::support::Sandbox;
+
+const PLACE: usize = 5 * MIB + 512;
+
+/// A flash that hangs at [`PLACE`].
+struct Run {
+    card: FaultyCard,
+    sandbox: Sandbox,
+    child: Child,
+    image: Vec<u8>,
+}
+
+impl Run {
+    #[track_caller]
+    fn until(fault: Fault) -> Self {
+        let (card, sandbox, image) = (FaultyCard::new(12, fault), Sandbox::new(), image(8));
+        let file = pack(&sandbox.path("home"), "img.zst", &image);
+        let words = [file.to_str().expect("a plain path"), card.path()];
+        let args =
+            ["flash", "--image", words[0], words[1], "--allow-virtual", "--yes", "--expect-size", "12MiB"];
+        let mut command = sandbox.command(&args);
+        // A group of its own, as a terminal gives one to each command.
+        command.stderr(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let child = command.spawn().expect("running the binary");
+        card.wait_for_stall();
+        Self { card, sandbox, child, image }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Lets the card go on, and returns the exit code and what was said.
+    fn end(&mut self) -> (Option<i32>, String) {
+        self.card.release();
+        let (mut said, mut stderr) = (String::new(), self.child.stderr.take().expect("stderr is a pipe"));
+        stderr.read_to_string(&mut said).expect("reading stderr");
+        (self.child.wait().expect("waiting for the binary").code(), said)
+    }
+
+    /// Asserts that the card does not boot, and that the same command then does all of it.
+    #[track_caller]
+    fn is_blank_and_can_be_repeated(&self) {
+        assert!(is_blank(&self.card.medium()[..MIB]));
+        let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
+        flash(&self.sandbox, &file, self.card.path(), "12MiB", &[]).exits(0);
+        assert!(self.card.medium().starts_with(&self.image));
+    }
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn ctrl_c_while_writing_and_while_verifying() {
+    for fault in [Fault::StallsWrite(PLACE), Fault::StallsRead(PLACE)] {
+        let mut run = Run::until(fault);
+        kill_process_group(run.pid(), Signal::INT).unwrap();
+        let (code, said) = run.end();
+        assert_eq!(code, Some(130), "{fault:?}: {said}");
+        assert!(said.contains("stopped at byte 6291456"), "{fault:?}: {said}");
+        assert!(said.contains("will not boot; run the same command again"), "{fault:?}: {said}");
+        run.is_blank_and_can_be_repeated();
+    }
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn signals_to_the_tool_alone() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut run = Run::until(Fault::StallsWrite(PLACE));
+        kill_process(run.pid(), signal).unwrap();
+        // The tool tells the writer, which then is still waiting for the card.
+        std::thread::sleep(Duration::from_millis(300));
+        let (code, said) = run.end();
+        assert_eq!(code, Some(130), "{signal:?}: {said}");
+        assert!(said.contains("stopped at byte"), "{signal:?}: {said}");
+        run.is_blank_and_can_be_repeated();
+    }
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn the_writer_stops_when_the_tool_was_killed() {
+    let mut run = Run::until(Fault::StallsWrite(PLACE));
+    kill_process(run.pid(), Signal::KILL).unwrap();
+    assert_eq!(run.child.wait().unwrap().code(), None);
+    std::thread::sleep(Duration::from_millis(300));
+    run.card.release();
+    run.wait_until_nobody_writes();
+    let medium = run.card.medium();
+    assert!(medium[7 * MIB..8 * MIB] == garbage(12 * MIB)[7 * MIB..8 * MIB], "the writer went on");
+    run.is_blank_and_can_be_repeated();
+}
+
+impl Run {
+    /// The writer holds the card for itself as long as it lives.
+    #[track_caller]
+    fn wait_until_nobody_writes(&self) {
+        use std::os::unix::fs::OpenOptionsExt;
+        let exclusive = rustix::fs::OFlags::EXCL.bits().cast_signed();
+        let begin = Instant::now();
+        while std::fs::OpenOptions::new().read(true).custom_flags(exclusive).open(self.card.path()).is_err() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "the writer is still there");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
