@@ -16,10 +16,11 @@ pub fn needed_for(needs: &[Needs]) -> impl Iterator<Item = Tool> {
     rows.filter(|tool| needs.contains(&tool.needs))
 }
 
-const TABLE: [(&str, &str, Needs); 18] = [
+const TABLE: [(&str, &str, Needs); 19] = [
     ("git", "git", Needs::Build),
     ("ssh", "openssh-client", Needs::Deploy),
     ("ssh-keygen", "openssh-client", Needs::Deploy),
+    ("busybox", "busybox-static", Needs::Tests),
     ("cpio", "cpio", Needs::Tests),
     ("debugfs", "e2fsprogs", Needs::Tests),
     ("faketime", "faketime", Needs::Tests),

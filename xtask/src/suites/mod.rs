@@ -20,7 +20,7 @@ pub struct Suite {
 }
 
 /// In the order in which cargo runs them.
-const ALL: [Suite; 4] = [
+const ALL: [Suite; 5] = [
     Suite { name: "unit", target: &["--lib"], needs: &[] },
     Suite {
         name: "build",
@@ -33,6 +33,7 @@ const ALL: [Suite; 4] = [
         target: &["--test", "deploy"],
         needs: &[Need::Root, Need::Nix, Need::DeployRs, Need::NetworkNamespaces],
     },
+    Suite { name: "device", target: &["--test", "device"], needs: &[Need::Root, Need::LoopDevices] },
 ];
 
 /// The suites called `names`, or all of them where there is no name.
@@ -100,7 +101,7 @@ mod tests {
         assert_eq!(names(&[]).unwrap().len(), ALL.len());
         assert_eq!(names(&["cli", "unit"]).unwrap(), ["unit", "cli"]);
         let error = names(&["nixx"]).unwrap_err().to_string();
-        assert_eq!(error, "there is no suite 'nixx'; there are unit, build, cli, deploy");
+        assert_eq!(error, "there is no suite 'nixx'; there are unit, build, cli, deploy, device");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{emulation, nix};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     Root,
+    LoopDevices,
     NetworkNamespaces,
     Nix,
     Emulation,
@@ -21,7 +22,8 @@ impl Need {
     pub fn missing(self, cx: &Context) -> Option<String> {
         match self {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
-            Self::NetworkNamespaces => programs(cx, &["ip", "unshare", "nsenter", "sshd"]),
+            Self::LoopDevices => absent(Path::new("/dev/loop-control"), "needs loop devices"),
+            Self::NetworkNamespaces => programs(cx, &["ip", "unshare", "nsenter", "sshd", "busybox"]),
             Self::Nix => nix::require(&cx.launcher).err().map(|error| format!("{error:#}")),
             Self::Emulation => emulation(cx),
             Self::DeployRs => programs(cx, &["deploy", "activate"]),
@@ -30,6 +32,10 @@ impl Need {
             }
         }
     }
+}
+
+fn absent(path: &Path, text: &str) -> Option<String> {
+    (!path.exists()).then(|| format!("{text} ({} is not there)", path.display()))
 }
 
 fn programs(cx: &Context, names: &[&str]) -> Option<String> {
