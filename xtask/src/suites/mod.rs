@@ -20,7 +20,7 @@ pub struct Suite {
 }
 
 /// In the order in which cargo runs them.
-const ALL: [Suite; 5] = [
+const ALL: [Suite; 6] = [
     Suite { name: "unit", target: &["--lib"], needs: &[] },
     Suite {
         name: "build",
@@ -34,6 +34,7 @@ const ALL: [Suite; 5] = [
         needs: &[Need::Root, Need::Nix, Need::DeployRs, Need::NetworkNamespaces],
     },
     Suite { name: "device", target: &["--test", "device"], needs: &[Need::Root, Need::LoopDevices] },
+    Suite { name: "nix", target: &["--test", "nix"], needs: &[Need::Nix] },
 ];
 
 /// The suites called `names`, or all of them where there is no name.
@@ -101,7 +102,7 @@ mod tests {
         assert_eq!(names(&[]).unwrap().len(), ALL.len());
         assert_eq!(names(&["cli", "unit"]).unwrap(), ["unit", "cli"]);
         let error = names(&["nixx"]).unwrap_err().to_string();
-        assert_eq!(error, "there is no suite 'nixx'; there are unit, build, cli, deploy, device");
+        assert_eq!(error, "there is no suite 'nixx'; there are unit, build, cli, deploy, device, nix");
     }
 
     #[test]
