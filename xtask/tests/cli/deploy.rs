@@ -101,6 +101,16 @@ fn success() {
          deploy.nodes.stinky\n"
     );
     assert_eq!(outcome.stderr, story);
+    let eval = |attribute: &str, apply: &str| {
+        let features = ["--extra-experimental-features", "nix-command flakes"];
+        let question = ["eval", "--json", &format!("github:o/f#{attribute}"), "--apply", apply];
+        [&features[..], &question].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/node.nix"));
+    let system = "systems: if systems ? \"stinky\" then \
+                  systems.\"stinky\".config.system.build.toplevel.outPath else null";
+    let asked = [vec!["--version".to_owned()], eval("deploy", &read), eval("nixosConfigurations", system)];
+    assert_eq!(scene.sandbox.calls("nix"), asked);
     let patience = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
     let deploy = ["--skip-checks", "--ssh-opts", patience, r#"github:o/f#"stinky".system"#, "--debug-logs"];
     assert_eq!(scene.sandbox.calls("deploy"), [deploy]);

@@ -63,13 +63,13 @@ impl Sandbox {
     }
 
     /// Puts the fake `program` on `PATH`: it writes its arguments down for [`Self::calls`] and goes on
-    /// with `body`, a shell script. The arguments are one line, written at once: fakes run in parallel.
+    /// with `body`, a shell script. The arguments are written at once: fakes run in parallel.
     pub fn fake(&self, program: &str, body: &str) -> &Self {
         let log = self.path("calls").join(program);
         let log = log.display();
         let script = format!(
             "#!/bin/sh\nend=$(printf '\\037')\nline=\nfor word in \"$@\"; do line=$line$word$end; done\n\
-             printf '%s\\n' \"$line\" >>'{log}'\n{body}\n"
+             printf '%s\\036' \"$line\" >>'{log}'\n{body}\n"
         );
         let file = self.path("bin").join(program);
         fs::write(&file, script).expect("writing a fake");
@@ -80,7 +80,8 @@ impl Sandbox {
     /// The argument vectors with which the fake `program` was called, in order.
     pub fn calls(&self, program: &str) -> Vec<Vec<String>> {
         let text = fs::read_to_string(self.path("calls").join(program)).unwrap_or_default();
-        text.lines().map(|line| line.split_terminator('\x1f').map(str::to_owned).collect()).collect()
+        let calls = text.split_terminator('\x1e');
+        calls.map(|call| call.split_terminator('\x1f').map(str::to_owned).collect()).collect()
     }
 
     /// Runs the tool to its end, without a terminal and with an empty stdin.
