@@ -67,7 +67,11 @@ runCommand config.image.fileName
       "PRAGMA journal_mode = DELETE; UPDATE ValidPaths SET registrationTime = $SOURCE_DATE_EPOCH; VACUUM"
     # Space set aside for a full disk; Nix makes it again.
     rm -f "$ROOT_TREE/var/nix/db/reserved"
-    # What keeps the system alive in a garbage collection.
+    # The store itself is the assembler's part.
+    rm -rf "$ROOT_TREE/store"
+    # What keeps the system alive in a garbage collection. Nix has made this link for the folder that it
+    # worked in here; followed on the Pi it leads nowhere, and no profile would keep anything.
+    ln -sfn /nix/var/nix/profiles "$ROOT_TREE/var/nix/gcroots/profiles"
     ln -s ${toplevel} "$ROOT_TREE/var/nix/profiles/system-1-link"
     ln -s system-1-link "$ROOT_TREE/var/nix/profiles/system"
 
