@@ -37,8 +37,8 @@ fn gather(cx: &Context) -> Vec<Finding> {
     vec![
         Finding { name: "nix", found: version.map(|v| v.to_string()).map_err(|error| format!("{error:#}")) },
         Finding { name: "aarch64-linux", found: able },
-        Finding { name: "ssh", found: program(cx, "ssh", "install the OpenSSH client") },
-        Finding { name: "deploy-rs", found: program(cx, "deploy", "`cargo install deploy-rs --locked`") },
+        Finding { name: "ssh", found: program(cx, "ssh", "run `cargo xtask setup`") },
+        Finding { name: "deploy-rs", found: program(cx, "deploy", "run `cargo xtask setup`") },
     ]
 }
 

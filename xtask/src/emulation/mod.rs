@@ -3,7 +3,9 @@
 //! Nix never looks at the kernel: a system in `extra-platforms` is a promise. Both halves are checked:
 //! the kernel, by running a program of that system, and the settings of Nix.
 
+mod binfmt;
 mod builders;
+mod fault;
 mod probe;
 mod verdict;
 
@@ -15,15 +17,29 @@ use crate::failure::Kind;
 use crate::nix::{Config, Version};
 use crate::process::Launcher;
 
+use binfmt::Table;
+use verdict::Kernel;
+
 pub use verdict::Verdict;
 
 /// What this machine can do for `system`.
 pub fn judge(launcher: &Launcher, version: Version, system: &str) -> Result<Verdict> {
     let config = Config::load(launcher, version)?;
     let remote = builders::any_for(&config.builders, system, |file| std::fs::read_to_string(file).ok());
-    let runs = config.system != system && probe::runs(system, &std::env::temp_dir())?;
-    let entry = Path::new("/proc/sys/fs/binfmt_misc");
-    Ok(verdict::verdict(system, &config, runs, remote, entry.join("register").exists()))
+    Ok(verdict::verdict(system, &config, ask_kernel(system)?, remote))
+}
+
+/// The kernel itself decides whether it runs programs of `system`; its table of emulators says why not.
+fn ask_kernel(system: &str) -> Result<Kernel> {
+    let table = Table::load(Path::new("/proc/sys/fs/binfmt_misc"));
+    let head = probe::program();
+    if !probe::runs(system, &std::env::temp_dir())? {
+        return Ok(Kernel::Cannot(fault::diagnose(&table, &head, Path::exists)));
+    }
+    Ok(match table.taker(&head) {
+        Some(entry) if !entry.fixed => Kernel::RunsWith(entry.interpreter.display().to_string()),
+        _ => Kernel::Runs,
+    })
 }
 
 /// Whether programs of `system` run here: natively, or because the kernel hands them to an emulator.

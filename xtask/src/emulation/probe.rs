@@ -36,7 +36,7 @@ const EXIT_CODE: i32 = 42;
     reason = "one line a group of header fields, as the specification lists them"
 )]
 /// A static `AArch64` ELF file that calls `exit(42)`: header, one loadable segment, three instructions.
-fn program() -> Vec<u8> {
+pub fn program() -> Vec<u8> {
     const BASE: u64 = 0x40_0000;
     const HEADERS: u64 = 64 + 56;
     let code: [u32; 3] = [0xd280_0540, 0xd280_0ba8, 0xd400_0001]; // mov x0, #42; mov x8, #93; svc #0

@@ -1,5 +1,7 @@
 //! The settings of Nix that decide what can be built here.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 
@@ -15,6 +17,8 @@ pub struct Config {
     pub builders: String,
     /// Whether builds run in a sandbox (`true` or `relaxed`).
     pub sandbox: bool,
+    /// Paths that builds in the sandbox see, by the names under which they see them.
+    pub sandbox_paths: Vec<String>,
 }
 
 impl Config {
@@ -39,7 +43,13 @@ impl Config {
             extra_platforms: names.map(str::to_owned).collect(),
             builders: text("builders"),
             sandbox,
+            sandbox_paths: paths(&value("sandbox-paths")),
         })
+    }
+
+    /// Whether builds cannot see `path`.
+    pub fn hides(&self, path: &str) -> bool {
+        self.sandbox && !self.sandbox_paths.iter().any(|seen| Path::new(path).starts_with(seen))
     }
 
     /// Whether Nix would build for `system` on this machine. It is a promise: Nix does not look
@@ -47,6 +57,14 @@ impl Config {
     pub fn promises(&self, system: &str) -> bool {
         self.system == system || self.extra_platforms.iter().any(|platform| platform == system)
     }
+}
+
+/// The setting is a list of `PATH` or `SEEN=PATH`, or, in newer versions, an object with `SEEN` as its names.
+fn paths(setting: &Value) -> Vec<String> {
+    let list = setting.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let names = setting.as_object().into_iter().flat_map(serde_json::Map::keys).map(String::as_str);
+    let seen = list.chain(names).map(|path| path.split('=').next().unwrap_or_default());
+    seen.map(|path| path.trim_end_matches('?').to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -62,5 +80,9 @@ mod tests {
         assert!(!config.promises("riscv64-linux"));
         assert_eq!((config.builders.as_str(), config.sandbox), ("@/etc/nix/machines", false));
         assert!(Config::parse("{").is_err());
+        let json =
+            r#"{"sandbox":{"value":true},"sandbox-paths":{"value":["/bin/sh=/nix/store/b","/run/binfmt?"]}}"#;
+        let config = Config::parse(json).unwrap();
+        assert!(config.hides("/usr/bin/qemu") && !config.hides("/run/binfmt/q") && !config.hides("/bin/sh"));
     }
 }

@@ -39,8 +39,8 @@ fn what_is_missing_is_named_with_its_remedy() {
     let expected = "         NEEDED         FOUND
 MISSING  nix            there is no nix on PATH: run `cargo xtask setup`
 MISSING  aarch64-linux  it takes nix to tell
-MISSING  ssh            there is no ssh on PATH; install the OpenSSH client
-MISSING  deploy-rs      there is no deploy on PATH; `cargo install deploy-rs --locked`
+MISSING  ssh            there is no ssh on PATH; run `cargo xtask setup`
+MISSING  deploy-rs      there is no deploy on PATH; run `cargo xtask setup`
 ";
     assert_eq!(outcome.exits(3), expected);
     assert_eq!(outcome.stderr, "error: 4 of 4 things are missing\n");
