@@ -66,6 +66,9 @@ pub struct Flash {
     /// Take a loop device or a plain file for a card
     #[arg(long)]
     pub allow_virtual: bool,
+    /// Leave the card in its place when it is written
+    #[arg(long)]
+    pub no_eject: bool,
 }
 
 #[derive(Debug, Args)]

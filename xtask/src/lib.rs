@@ -30,11 +30,15 @@ pub use cli::Cli;
 /// Runs the command line and returns the exit code; an error has been printed once.
 pub fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
+    // The writer tells its errors on stdout, to the tool that started it, which prints them.
+    let is_writer = matches!(cli.command, cli::Command::WriteCard);
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = failure::kind(&error).code();
-            ui::error(&error, code, json);
+            if !is_writer {
+                ui::error(&error, code, json);
+            }
             code.into()
         }
     }

@@ -31,8 +31,8 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     confirm(args, &plan.disk)?;
     let report = flash::write(cx, &plan)?;
     show(cx, &plan, &report);
-    if let Some(text) = plan.disk.eject(&cx.launcher) {
-        cx.note(text);
+    if !args.no_eject {
+        plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
     }
     Ok(())
 }

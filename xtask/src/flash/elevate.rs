@@ -78,7 +78,7 @@ impl Heard {
             }
             _ => {
                 let text = format!(
-                    "the writer ended with exit code {code} in mid-work; the card is not complete and will not boot"
+                    "the writer ended with exit code {code} before the card was complete; run the same command again"
                 );
                 Err(Kind::Io.error(text))
             }

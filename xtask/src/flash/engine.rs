@@ -58,8 +58,10 @@ pub fn write_image(
 
 impl Flash<'_> {
     fn run(&self, stream: impl Read + Send, hash: blake3::Hash) -> Result<Report> {
+        // Begins before the first byte: whoever listens must know that the card is no longer as it was.
+        let phase = Phase::begin(self.reporter, "write", Some(self.size));
         self.blank()?;
-        let (head, hashes, write_seconds) = self.write_body(stream)?;
+        let (head, hashes, write_seconds) = self.write_body(stream, phase)?;
         let (found, verify_seconds) = self.verify_body(&head, &hashes)?;
         if found != hash {
             let text = "the image file is not the one that was checked: it changed in the meantime";
@@ -81,8 +83,11 @@ impl Flash<'_> {
     }
 
     /// Writes everything but the first chunk, which is returned together with the hashes of the others.
-    fn write_body(&self, stream: impl Read + Send) -> Result<(Buffer, Vec<blake3::Hash>, f64)> {
-        let mut phase = Phase::begin(self.reporter, "write", Some(self.size));
+    fn write_body(
+        &self,
+        stream: impl Read + Send,
+        mut phase: Phase,
+    ) -> Result<(Buffer, Vec<blake3::Hash>, f64)> {
         let (mut head, mut hashes, mut offset) = (None, Vec::new(), 0);
         decode(stream, |Chunk { bytes, hash }| {
             self.may_go_on(offset)?;

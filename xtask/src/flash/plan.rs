@@ -18,14 +18,22 @@ pub struct Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { image, disk } = self;
-        let serial = disk.serial.as_deref().unwrap_or("no serial number");
         writeln!(f, "image   {}", image.source.path.display())?;
         writeln!(f, "        {} ({}), blake3 {}", Bytes(image.size), image.source.format, image.hash)?;
         for partition in &image.layout.partitions {
             writeln!(f, "        {partition}")?;
         }
         writeln!(f, "card    {} ({}, {})", disk.path.display(), disk.kind, Bytes(disk.size))?;
-        writeln!(f, "        {}, {serial}", disk.title())?;
+        let (title, serial) = (disk.title(), disk.serial.as_ref());
+        let title = Some(title).filter(|title| title != "-");
+        let known = [title, serial.map(|serial| format!("serial number {serial}"))];
+        let known = known.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        if !known.is_empty() {
+            writeln!(f, "        {known}")?;
+        }
+        if disk.partitions.is_empty() {
+            return write!(f, "lost    everything on it");
+        }
         write!(f, "lost    everything on it: {}", disk.content())
     }
 }

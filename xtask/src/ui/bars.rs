@@ -48,6 +48,15 @@ pub struct Bars {
     bar: Mutex<Option<ProgressBar>>,
 }
 
+impl Drop for Bars {
+    /// A phase that was broken off leaves no bar behind: the error that follows says how far it came.
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 impl Reporter for Bars {
     fn report(&self, event: &Event) {
         let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,7 +79,9 @@ impl Reporter for Bars {
 
 fn new_bar(name: &str, total: Option<u64>, bytes: bool) -> ProgressBar {
     let template = match (bytes, total.is_some()) {
-        (true, true) => "{prefix:>10} {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} {wide_msg}",
+        (true, true) => {
+            "{prefix:>10} {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left {wide_msg}"
+        }
         (true, false) => "{prefix:>10} {spinner} {bytes} {binary_bytes_per_sec} {wide_msg}",
         (false, _) => "{prefix:>10} {spinner} {count}{elapsed} {wide_msg}",
     };
