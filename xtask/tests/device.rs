@@ -5,6 +5,8 @@
 mod bad_images;
 #[path = "device/card.rs"]
 mod card;
+#[path = "device/elevation.rs"]
+mod elevation;
 #[path = "device/faults.rs"]
 mod faults;
 #[path = "device/faulty.rs"]

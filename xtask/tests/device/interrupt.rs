@@ -71,6 +71,7 @@ fn ctrl_c_while_writing_and_while_verifying() {
         assert_eq!(code, Some(130), "{fault:?}: {said}");
         assert!(said.contains("stopped at byte 6291456"), "{fault:?}: {said}");
         assert!(said.contains("will not boot; run the same command again"), "{fault:?}: {said}");
+        assert_eq!(said.matches("error: ").count(), 1, "{said}");
         run.is_blank_and_can_be_repeated();
     }
 }
@@ -104,7 +105,31 @@ fn the_writer_stops_when_the_tool_was_killed() {
     run.is_blank_and_can_be_repeated();
 }
 
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn a_writer_that_was_killed() {
+    // The second one at the very first write, before there is any progress to tell of.
+    for place in [PLACE, 0] {
+        let mut run = Run::until(Fault::StallsWrite(place));
+        kill_process(run.writer(), Signal::KILL).unwrap();
+        let (code, said) = run.end();
+        assert_eq!(code, Some(5), "{place}: {said}");
+        assert!(said.contains("before the card was complete; run the same command again"), "{place}: {said}");
+        run.wait_until_nobody_writes();
+        run.is_blank_and_can_be_repeated();
+    }
+}
+
 impl Run {
+    /// The one child of the tool.
+    #[track_caller]
+    fn writer(&self) -> Pid {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let child = children.expect("listing children").trim().parse().expect("one child");
+        Pid::from_raw(child).expect("a process")
+    }
+
     /// The writer holds the card for itself as long as it lives.
     #[track_caller]
     fn wait_until_nobody_writes(&self) {

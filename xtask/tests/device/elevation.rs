@@ -1,0 +1,124 @@
+//! A user who may not write the card: only the writer is elevated, by what the machine has for it.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::card::MIB;
+use crate::image::{garbage, image, pack};
+use crate::support::{Outcome, Sandbox};
+
+/// An ordinary user with a card that only root may write.
+struct User {
+    sandbox: Sandbox,
+    card: PathBuf,
+    image: Vec<u8>,
+}
+
+impl User {
+    fn new() -> Self {
+        let (sandbox, image) = (Sandbox::with_fakes_only(), image(6));
+        let card = sandbox.path("virtual-card");
+        std::fs::write(&card, garbage(9 * MIB)).expect("making a card");
+        set_mode(&card, 0o600);
+        pack(&sandbox.path("home"), "img.zst", &image);
+        // The binary may stand in a folder that the user cannot see.
+        std::fs::copy(env!("CARGO_BIN_EXE_xtask"), sandbox.path("xtask")).expect("copying the binary");
+        set_mode(&sandbox.path(""), 0o755);
+        set_mode(&sandbox.path("calls"), 0o777);
+        Self { sandbox, card, image }
+    }
+
+    /// Flashes as the user `nobody`.
+    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
+    fn flash(&self) -> Outcome {
+        let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
+        let words = [&file, &self.card].map(|path| path.to_str().expect("a plain path"));
+        let args =
+            ["flash", "--image", words[0], words[1], "--allow-virtual", "--yes", "--expect-size", "9MiB"];
+        let envs = self.sandbox.command(&args);
+        let envs = envs.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let output = Command::new("/usr/bin/setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(self.sandbox.path("xtask"))
+            .args(args)
+            .envs(envs)
+            .stdin(Stdio::null())
+            .output()
+            .expect("running the binary as another user");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap_or(-1);
+        Outcome { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    fn writer(&self) -> Vec<String> {
+        let own = self.sandbox.path("xtask").display().to_string();
+        vec!["--".to_owned(), own, "write-card".to_owned()]
+    }
+
+    #[track_caller]
+    fn card_is_unchanged(&self) {
+        assert!(std::fs::read(&self.card).expect("reading the card") == garbage(9 * MIB));
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("setting a mode");
+}
+
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn the_first_program_that_is_there_is_asked() {
+    for (present, asked) in
+        [(&["sudo", "run0", "doas"][..], "sudo"), (&["run0", "doas"], "run0"), (&["doas"], "doas")]
+    {
+        let user = User::new();
+        for program in present {
+            user.sandbox.fake(program, "echo 'a password is required' >&2; exit 1");
+        }
+        let outcome = user.flash();
+        outcome.says(&format!("writing needs root: {asked} {}", user.writer().join(" ")));
+        outcome.says("a password is required");
+        outcome.says(&format!("{asked} ended with exit code 1 before the writer began; nothing was written"));
+        outcome.exits(6);
+        assert_eq!(user.sandbox.calls(asked), [user.writer()]);
+        user.card_is_unchanged();
+    }
+}
+
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn without_any_of_them_it_says_what_to_do() {
+    let user = User::new();
+    let outcome = user.flash();
+    outcome.says("may not be written by this user, and there is none of sudo, run0, doas; run as root");
+    outcome.exits(6);
+    user.card_is_unchanged();
+}
+
+/// The fake hands the writer's streams on to a writer that runs as root, as sudo does.
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+#[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
+fn the_elevated_writer_writes() {
+    let user = User::new();
+    let [down, up] = ["down", "up"].map(|name| user.sandbox.path("calls").join(name));
+    for fifo in [&down, &up] {
+        let made = Command::new("mkfifo").args(["--mode=666"]).arg(fifo).status();
+        assert!(made.expect("making a FIFO").success());
+    }
+    let (from, into) = (down.display(), up.display());
+    user.sandbox.fake("sudo", &format!("exec 3<&0\ncat <&3 >'{from}' &\nexec cat '{into}'"));
+    let writer = std::thread::spawn(move || {
+        let stdin = std::fs::File::open(down).expect("opening a FIFO");
+        let stdout = std::fs::OpenOptions::new().write(true).open(up).expect("opening a FIFO");
+        let mut writer = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        writer.arg("write-card").stdin(stdin).stdout(stdout).status().expect("running the writer")
+    });
+    let hash = blake3::hash(&user.image).to_hex();
+    let outcome = user.flash();
+    assert!(outcome.exits(0).ends_with(&format!("holds the image: 6.0 MiB read back, blake3 {hash}\n")));
+    assert!(writer.join().expect("no panic").success());
+    assert!(std::fs::read(&user.card).expect("reading the card").starts_with(&user.image));
+}
