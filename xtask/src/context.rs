@@ -18,6 +18,14 @@ impl Context {
         self.reporter.report(&Event::note(text));
     }
 
+    /// Does `work`, which has no progress to show, under the name `phase`.
+    pub fn waiting<T>(&self, phase: &str, work: impl FnOnce() -> T) -> T {
+        self.reporter.report(&Event::Phase { name: phase.into(), total: None, bytes: false });
+        let done = work();
+        self.reporter.report(&Event::Over);
+        done
+    }
+
     pub fn warn(&self, text: impl Into<String>) {
         self.reporter.report(&Event::warning(text));
     }

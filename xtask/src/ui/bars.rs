@@ -66,7 +66,7 @@ impl Reporter for Bars {
                 advance(bar.as_ref(), *done, *total, detail.as_deref());
             }
             Event::Step { text } => bar.iter().for_each(|bar| bar.set_message(text.clone())),
-            Event::Done { .. } | Event::Failed { .. } => {
+            Event::Done { .. } | Event::Over | Event::Failed { .. } => {
                 if let Some(bar) = bar.take() {
                     bar.finish_and_clear();
                 }
@@ -129,7 +129,7 @@ fn line_of(event: &Event) -> Option<String> {
         Event::Log { text } => Some(format!("  | {text}")),
         Event::Step { text } => Some(format!("{:>10}  {text}", "")),
         Event::Done { name, amount, bytes, seconds } => Some(done_line(name, *amount, *bytes, *seconds)),
-        Event::Phase { .. } | Event::Progress { .. } | Event::Failed { .. } => None,
+        Event::Phase { .. } | Event::Progress { .. } | Event::Over | Event::Failed { .. } => None,
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Event {
     Progress { done: u64, total: Option<u64>, detail: Option<String> },
     /// The current phase has ended after `seconds`.
     Done { name: String, amount: u64, bytes: bool, seconds: f64 },
+    /// The current phase has ended, and there is nothing to say about it.
+    Over,
     /// The work has ended in failure; the exit code says of which kind.
     Failed { code: u8, message: String },
 }

@@ -58,7 +58,10 @@ fn json() {
         r#"{"name":"stinky","image_systems":["aarch64-linux","x86_64-linux"],"deploy_node":false}]"#,
         "\n"
     );
-    assert_eq!((outcome.exits(0), outcome.stderr.as_str()), (expected, ""));
+    let story = r#"{"event":"phase","name":"evaluate","total":null,"bytes":false}
+{"event":"over"}
+"#;
+    assert_eq!((outcome.exits(0), outcome.stderr.as_str()), (expected, story));
 }
 
 #[test]

@@ -91,7 +91,8 @@ fn json() {
     assert_eq!((&result["size"], &result["stored"]), (&5000.into(), &19.into()));
     let mut events = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
     let names = events.by_ref().map(|event| event["event"].as_str().expect("a name").to_owned());
-    assert_eq!(names.collect::<Vec<_>>(), ["phase", "step", "progress", "progress", "warning", "done"]);
+    let expected = ["phase", "over", "phase", "step", "progress", "progress", "warning", "done"];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
 }
 
 #[test]
