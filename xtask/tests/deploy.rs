@@ -91,12 +91,9 @@ impl Scene {
 
 /// A static busybox for this machine, of which the fixture's profiles are made.
 fn busybox() -> PathBuf {
-    let found = || {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).map(|dir| dir.join("busybox")).find(|file| file.exists())
-    };
-    let named = std::env::var_os("XTASK_TEST_BUSYBOX").map(PathBuf::from);
-    named.or_else(found).expect("a static busybox in XTASK_TEST_BUSYBOX or on PATH")
+    let path = std::env::var_os("PATH").expect("PATH is set");
+    let found = std::env::split_paths(&path).map(|dir| dir.join("busybox")).find(|file| file.exists());
+    found.expect("a static busybox on PATH")
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub fn needed_for(needs: &[Needs]) -> impl Iterator<Item = Tool> {
     rows.filter(|tool| needs.contains(&tool.needs))
 }
 
-const TABLE: [(&str, &str, Needs); 19] = [
+const TABLE: [(&str, &str, Needs); 20] = [
     ("git", "git", Needs::Build),
     ("ssh", "openssh-client", Needs::Deploy),
     ("ssh-keygen", "openssh-client", Needs::Deploy),
@@ -30,6 +30,7 @@ const TABLE: [(&str, &str, Needs); 19] = [
     ("mcopy", "mtools", Needs::Tests),
     ("mke2fs", "e2fsprogs", Needs::Tests),
     ("mkfs.vfat", "dosfstools", Needs::Tests),
+    ("pgrep", "procps", Needs::Tests),
     ("sfdisk", "fdisk", Needs::Tests),
     ("ssh-keyscan", "openssh-client", Needs::Tests),
     ("sshd", "openssh-server", Needs::Tests),

@@ -23,7 +23,9 @@ impl Need {
         match self {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
             Self::LoopDevices => absent(Path::new("/dev/loop-control"), "needs loop devices"),
-            Self::NetworkNamespaces => programs(cx, &["ip", "unshare", "nsenter", "sshd", "busybox"]),
+            Self::NetworkNamespaces => {
+                programs(cx, &["ip", "unshare", "nsenter", "setpriv", "pgrep", "ssh", "sshd", "busybox"])
+            }
             Self::Nix => nix::require(&cx.launcher).err().map(|error| format!("{error:#}")),
             Self::Emulation => emulation(cx),
             Self::DeployRs => programs(cx, &["deploy", "activate"]),
