@@ -74,7 +74,8 @@ check_input() {
 list_store() {
     store=
     : >"$work/bases"
-    while read -r path; do
+    # The last line may have no end.
+    while read -r path || [ -n "$path" ]; do
         [ -n "$path" ] || continue
         [ -e "$path" ] || [ -L "$path" ] || die "STORE_PATHS names $path, which does not exist"
         [ -z "$store" ] || [ "$store" = "${path%/*}" ] || die "$path is not in the store $store"

@@ -46,7 +46,7 @@ impl Content {
         std::os::unix::fs::symlink("bin/hello", content.path(&format!("store/{HELLO}/link"))).unwrap();
         let mut names = [HELLO, WORLD].map(|name| content.path("store").join(name).display().to_string());
         names.sort_by_key(|name| backwards == name.ends_with(HELLO));
-        fs::write(content.path("paths"), names.join("\n") + "\n").unwrap();
+        fs::write(content.path("paths"), names.join("\n") + if backwards { "" } else { "\n" }).unwrap();
         content
     }
 
