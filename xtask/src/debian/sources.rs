@@ -16,6 +16,7 @@ pub struct Source {
     components: Vec<String>,
     /// `Signed-By`, `Trusted` and the like as deb822 fields; the values may have several lines.
     trust: Vec<(String, String)>,
+    ubuntu: bool,
 }
 
 /// The fields that decide whether apt believes a source. All others may not fit another suite.
@@ -39,7 +40,8 @@ pub fn load(etc: &Path) -> Result<Source> {
         all.extend(if deb822 { parse_deb822(&text) } else { parse_one_line(&text) });
     }
     let own = all.into_iter().find(|source| source.is_distribution(code_name(&release)));
-    own.ok_or_else(|| {
+    let ubuntu = release.lines().any(|line| line == "ID=ubuntu");
+    own.map(|source| Source { ubuntu, ..source }).ok_or_else(|| {
         let text = "choosing a mirror: no apt source in /etc/apt offers this distribution's component main; \
             add one (see sources.list(5)) and run again";
         Kind::Refused.error(text)
@@ -123,6 +125,7 @@ impl Source {
             suites: words("Suites"),
             components: words("Components"),
             trust: trust.filter(|(_, value)| !value.is_empty()).collect(),
+            ubuntu: false,
         }
     }
 
@@ -133,10 +136,12 @@ impl Source {
         has(&self.kinds, "deb") && has(&self.components, "main") && reachable && self.suites.iter().any(own)
     }
 
-    /// The same mirror and trust for component main of another `suite`, as a deb822 file.
+    /// The same mirror and trust for another `suite`, as a deb822 file: component main, and on Ubuntu
+    /// universe too, where most of what Debian has in main is found.
     pub fn for_suite(&self, suite: &str) -> String {
         let uris = self.uris.join(" ");
-        let mut text = format!("Types: deb\nURIs: {uris}\nSuites: {suite}\nComponents: main\n");
+        let components = if self.ubuntu { "main universe" } else { "main" };
+        let mut text = format!("Types: deb\nURIs: {uris}\nSuites: {suite}\nComponents: {components}\n");
         for (name, value) in &self.trust {
             text.extend([name, ": ", value, "\n"]);
         }
@@ -182,6 +187,18 @@ mod tests {
         check(&[("sources.list", security), ("sources.list.d/debian.sources", DEB822)], Some(signed));
         let disc = "deb cdrom:[Debian GNU/Linux 12]/ bookworm main\ndeb http://mirror/debian bookworm main\n";
         check(&[("sources.list", disc)], Some(plain));
+    }
+
+    #[test]
+    fn ubuntu_has_most_in_universe() {
+        let etc = tempfile::tempdir().unwrap();
+        fs::create_dir_all(etc.path().join("apt")).unwrap();
+        fs::write(etc.path().join("os-release"), "ID=ubuntu\nVERSION_CODENAME=jammy\n").unwrap();
+        let list =
+            "deb http://mirror/ubuntu jammy main restricted\ndeb http://mirror/ubuntu jammy universe\n";
+        fs::write(etc.path().join("apt/sources.list"), list).unwrap();
+        let expected = "Types: deb\nURIs: http://mirror/ubuntu\nSuites: noble\nComponents: main universe\n";
+        assert_eq!(load(etc.path()).unwrap().for_suite("noble"), expected);
     }
 
     #[test]

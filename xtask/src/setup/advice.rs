@@ -17,7 +17,24 @@ pub fn for_system(distribution: &Distribution, steps: &[Step]) -> Option<String>
     }
 }
 
-const NIXOS: &str = "a NixOS machine is set up by its own configuration; add to it\n\n  \
+/// What belongs into the configuration of a NixOS machine.
+pub const NIXOS: &str = "a NixOS machine is set up by its own configuration; add to it\n\n  \
     boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];\n  \
     nix.settings.experimental-features = [ \"nix-command\" \"flakes\" ];\n\n\
     switch to it with nixos-rebuild, and work in the shell that has the other programs:\n\n  nix develop";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_told_what() {
+        let told = |distribution| for_system(&distribution, &[Step::MountBinfmt]).unwrap_or_default();
+        assert_eq!((told(Distribution::Debian), told(Distribution::Ubuntu)), Default::default());
+        assert!(told(Distribution::NixOs).contains("boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];"));
+        assert!(told(Distribution::NixOs).ends_with("nix develop"));
+        let fedora = "setup knows Debian, Ubuntu and NixOS, and this is Fedora; still to be done by hand:\n  \
+            - mount binfmt_misc at /proc/sys/fs/binfmt_misc";
+        assert_eq!(told(Distribution::Other("Fedora".into())), fedora);
+    }
+}

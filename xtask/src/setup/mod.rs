@@ -64,6 +64,12 @@ pub fn ensure(cx: &mut Context, needs: &[Needs]) -> Result<()> {
     Ok(())
 }
 
+/// The configuration that this machine needs, where it is a NixOS machine.
+pub fn configuration() -> Option<&'static str> {
+    let here = distribution::Distribution::load(std::path::Path::new("/etc"));
+    (here == distribution::Distribution::NixOs).then_some(advice::NIXOS)
+}
+
 fn show(cx: &Context, steps: &[Step]) {
     let lines = steps.iter().map(|step| format!("  - {step}")).collect::<Vec<_>>();
     cx.note(format!("setup: steps to do: {}\n{}", steps.len(), lines.join("\n")));
