@@ -46,6 +46,9 @@ impl fmt::Display for Format {
     }
 }
 
+/// The largest window of a zstd frame, as a power of two; memory is taken only as the frame needs it.
+const WINDOW_LOG: u32 = if usize::BITS < 64 { 30 } else { 31 };
+
 /// An image file that was opened once and told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -83,7 +86,12 @@ impl Source {
         let file = File::open(&self.path).with_context(opening)?;
         Ok(match self.format {
             Format::Raw => Box::new(file),
-            Format::Zstd => Box::new(zstd::Decoder::new(file).with_context(opening)?),
+            Format::Zstd => {
+                let mut decoder = zstd::Decoder::new(file).with_context(opening)?;
+                // `zstd --long=31` and `--ultra` look back further than a decoder takes by itself.
+                decoder.window_log_max(WINDOW_LOG).with_context(opening)?;
+                Box::new(decoder)
+            }
             Format::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(file)),
             Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(file))),
         })
@@ -131,6 +139,14 @@ mod tests {
             let parts = [packed(format, first), packed(format, second)].concat();
             assert_eq!(read(&parts).unwrap(), (format, bytes.clone()), "{format}");
         }
+    }
+
+    #[test]
+    fn a_large_window() {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(28).unwrap();
+        encoder.write_all(&[7; 1000]).unwrap();
+        assert_eq!(read(&encoder.finish().unwrap()).unwrap(), (Format::Zstd, vec![7; 1000]));
     }
 
     #[test]

@@ -23,8 +23,9 @@ impl User {
         std::fs::write(&card, garbage(9 * MIB)).expect("making a card");
         set_mode(&card, 0o600);
         pack(&sandbox.path("home"), "img.zst", &image);
-        // The binary may stand in a folder that the user cannot see.
-        std::fs::copy(env!("CARGO_BIN_EXE_xtask"), sandbox.path("xtask")).expect("copying the binary");
+        // The binary may stand in a folder that the user cannot see. It is not copied by this process:
+        // a child of another test could inherit the open copy, and then the kernel would not run it.
+        run(&["cp", env!("CARGO_BIN_EXE_xtask"), sandbox.path("xtask").to_str().expect("a plain path")]);
         set_mode(&sandbox.path(""), 0o755);
         set_mode(&sandbox.path("calls"), 0o777);
         Self { sandbox, card, image }
@@ -61,6 +62,13 @@ impl User {
     fn card_is_unchanged(&self) {
         assert!(std::fs::read(&self.card).expect("reading the card") == garbage(9 * MIB));
     }
+}
+
+#[track_caller]
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+fn run(words: &[&str]) {
+    let status = Command::new(words[0]).args(&words[1..]).status().expect(words[0]);
+    assert!(status.success(), "{words:?} failed");
 }
 
 fn set_mode(path: &Path, mode: u32) {
@@ -105,8 +113,7 @@ fn the_elevated_writer_writes() {
     let user = User::new();
     let [down, up] = ["down", "up"].map(|name| user.sandbox.path("calls").join(name));
     for fifo in [&down, &up] {
-        let made = Command::new("mkfifo").args(["--mode=666"]).arg(fifo).status();
-        assert!(made.expect("making a FIFO").success());
+        run(&["mkfifo", "--mode=666", fifo.to_str().expect("a plain path")]);
     }
     let (from, into) = (down.display(), up.display());
     user.sandbox.fake("sudo", &format!("exec 3<&0\ncat <&3 >'{from}' &\nexec cat '{into}'"));

@@ -107,6 +107,18 @@ fn the_writer_stops_when_the_tool_was_killed() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn an_image_that_is_replaced_under_way() {
+    let mut run = Run::until(Fault::StallsWrite(0));
+    let other = run.image.iter().rev().copied().collect::<Vec<_>>();
+    pack(&run.sandbox.path("home"), "img.zst", &other);
+    let (code, said) = run.end();
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("the image file is not the one that was checked"), "{said}");
+    assert!(is_blank(&run.card.medium()[..MIB]));
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_writer_that_was_killed() {
     // The second one at the very first write, before there is any progress to tell of.
     for place in [PLACE, 0] {
