@@ -20,7 +20,7 @@ pub struct Suite {
 }
 
 /// In the order in which cargo runs them.
-const ALL: [Suite; 6] = [
+const ALL: [Suite; 8] = [
     Suite { name: "unit", target: &["--lib"], needs: &[] },
     Suite {
         name: "build",
@@ -34,6 +34,8 @@ const ALL: [Suite; 6] = [
         needs: &[Need::Root, Need::Nix, Need::DeployRs, Need::NetworkNamespaces],
     },
     Suite { name: "device", target: &["--test", "device"], needs: &[Need::Root, Need::LoopDevices] },
+    Suite { name: "evaluation", target: &["--test", "evaluation"], needs: &[Need::Nix, Need::Inputs] },
+    Suite { name: "flake", target: &["--test", "flake"], needs: &[Need::Nix] },
     Suite { name: "nix", target: &["--test", "nix"], needs: &[Need::Nix] },
 ];
 
@@ -102,7 +104,10 @@ mod tests {
         assert_eq!(names(&[]).unwrap().len(), ALL.len());
         assert_eq!(names(&["cli", "unit"]).unwrap(), ["unit", "cli"]);
         let error = names(&["nixx"]).unwrap_err().to_string();
-        assert_eq!(error, "there is no suite 'nixx'; there are unit, build, cli, deploy, device, nix");
+        assert_eq!(
+            error,
+            "there is no suite 'nixx'; there are unit, build, cli, deploy, device, evaluation, flake, nix"
+        );
     }
 
     #[test]

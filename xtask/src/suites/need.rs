@@ -15,6 +15,8 @@ pub enum Need {
     Emulation,
     DeployRs,
     ImageTools,
+    /// Source trees of nixpkgs and the flake's other inputs: too large to be fetched by a test.
+    Inputs,
 }
 
 impl Need {
@@ -32,8 +34,14 @@ impl Need {
             Self::ImageTools => {
                 programs(cx, &["mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "zstd", "fakeroot", "faketime"])
             }
+            Self::Inputs => unset(&["XTASK_NIXPKGS", "XTASK_INPUTS"]),
         }
     }
+}
+
+fn unset(names: &[&str]) -> Option<String> {
+    let missing = names.iter().filter(|name| std::env::var_os(name).is_none()).copied().collect::<Vec<_>>();
+    (!missing.is_empty()).then(|| format!("needs source trees, named by {}", missing.join(" and ")))
 }
 
 fn absent(path: &Path, text: &str) -> Option<String> {
