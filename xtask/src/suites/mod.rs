@@ -33,7 +33,11 @@ const ALL: [Suite; 8] = [
         target: &["--test", "deploy"],
         needs: &[Need::Root, Need::Nix, Need::DeployRs, Need::NetworkNamespaces],
     },
-    Suite { name: "device", target: &["--test", "device"], needs: &[Need::Root, Need::LoopDevices] },
+    Suite {
+        name: "device",
+        target: &["--test", "device"],
+        needs: &[Need::Root, Need::LoopDevices, Need::Fuse],
+    },
     Suite { name: "evaluation", target: &["--test", "evaluation"], needs: &[Need::Nix, Need::Inputs] },
     Suite { name: "flake", target: &["--test", "flake"], needs: &[Need::Nix] },
     Suite { name: "nix", target: &["--test", "nix"], needs: &[Need::Nix] },

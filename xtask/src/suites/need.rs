@@ -10,6 +10,8 @@ use crate::{emulation, nix};
 pub enum Need {
     Root,
     LoopDevices,
+    /// For cards that fail on demand: they are served by the tests themselves.
+    Fuse,
     NetworkNamespaces,
     Nix,
     Emulation,
@@ -25,6 +27,7 @@ impl Need {
         match self {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
             Self::LoopDevices => absent(Path::new("/dev/loop-control"), "needs loop devices"),
+            Self::Fuse => absent(Path::new("/dev/fuse"), "needs FUSE"),
             Self::NetworkNamespaces => {
                 programs(cx, &["ip", "unshare", "nsenter", "setpriv", "pgrep", "ssh", "sshd", "busybox"])
             }
