@@ -6,6 +6,8 @@ mod deploy;
 mod doctor;
 #[path = "cli/fake_nix.rs"]
 mod fake_nix;
+#[path = "cli/flash.rs"]
+mod flash;
 #[path = "cli/hosts.rs"]
 mod hosts;
 #[path = "cli/sd_image.rs"]

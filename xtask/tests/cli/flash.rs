@@ -1,0 +1,111 @@
+//! `flash HOST DEVICE`: the image that nix builds ends up on the card, and nothing else does. The card
+//! is a plain file, so that this runs without privileges.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::fake_nix::{Answers, FLAKE, FakeNix, fails, prints, system};
+use crate::support::Outcome;
+
+const MIB: usize = 1 << 20;
+
+/// An image of 2 MiB with one partition.
+fn image() -> Vec<u8> {
+    let mut bytes = vec![0xa5; 2 * MIB];
+    bytes[..512].fill(0);
+    bytes[450] = 0x83;
+    bytes[455] = 8;
+    bytes[459] = 8;
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    bytes
+}
+
+/// A build whose output holds [`image`].
+fn building() -> (Answers, TempDir) {
+    let out = tempfile::tempdir().expect("making the output");
+    let dir = out.path().join("sd-image");
+    std::fs::create_dir(&dir).expect("making the output");
+    let packed = zstd::bulk::compress(&image(), 1).expect("compressing");
+    std::fs::write(dir.join("nixos-sd-image-stinky.img.zst"), packed).expect("writing an image");
+    let built = serde_json::json!([{"drvPath": "/nix/store/a-i.drv", "outputs": {"out": out.path()}}]);
+    (Answers { build: prints(&built.to_string()), ..Answers::default() }, out)
+}
+
+/// Puts a used card of 4 MiB into the sandbox.
+fn card(nix: &FakeNix) -> PathBuf {
+    let card = nix.path("virtual-card");
+    std::fs::write(&card, vec![0xee; 4 * MIB]).expect("making a card");
+    card
+}
+
+fn flash(nix: &FakeNix, host: &str, size: &str) -> (Outcome, Vec<u8>) {
+    let card = card(nix);
+    let device = card.to_str().expect("a plain path");
+    let args = ["--flake", FLAKE, "flash", host, device, "--allow-virtual", "--yes", "--expect-size", size];
+    (nix.run(&args), std::fs::read(&card).expect("reading the card"))
+}
+
+fn is_all(bytes: &[u8], value: u8) -> bool {
+    bytes.iter().all(|byte| *byte == value)
+}
+
+/// Whether nix was asked to build anything.
+fn was_built(nix: &FakeNix) -> bool {
+    nix.asked().iter().any(|call| call.starts_with("build "))
+}
+
+#[test]
+fn a_host_is_built_and_written() {
+    let (answers, out) = building();
+    let nix = answers.install();
+    let (outcome, card) = flash(&nix, "stinky", "4MiB");
+    let hash = blake3::hash(&image());
+    let device = nix.path("virtual-card");
+    let expected = format!("{} holds the image: 2.0 MiB read back, blake3 {hash}\n", device.display());
+    assert_eq!(outcome.exits(0), expected);
+    let file = out.path().join("sd-image/nixos-sd-image-stinky.img.zst");
+    outcome.says(&format!("image   {}", file.display()));
+    assert!(
+        card[..2 * MIB] == image() && is_all(&card[2 * MIB..3 * MIB], 0xee) && is_all(&card[3 * MIB..], 0)
+    );
+    let build = format!(
+        "build --json --no-link --log-format internal-json {FLAKE}#packages.{}.stinky-sdImage",
+        system()
+    );
+    assert!(nix.asked().contains(&build), "{:?}", nix.asked());
+}
+
+#[test]
+fn a_wrong_card_is_told_before_the_build() {
+    let (answers, _out) = building();
+    let nix = answers.install();
+    let (outcome, card) = flash(&nix, "stinky", "5MiB");
+    outcome.says("holds 4194304 bytes, not the 5242880 that are expected").exits(3);
+    assert!(is_all(&card, 0xee) && !was_built(&nix));
+}
+
+#[test]
+fn without_an_image_nothing_is_written() {
+    for (host, build, text, code) in [
+        ("stniky", fails("no build was expected"), "did you mean 'stinky'?", 2),
+        ("stinky", fails(r#"@nix {"action":"msg","level":0,"msg":"error: no room"}"#), "no room", 1),
+    ] {
+        let nix = Answers { build, ..Answers::default() }.install();
+        let (outcome, card) = flash(&nix, host, "4MiB");
+        outcome.says(text).exits(code);
+        assert!(is_all(&card, 0xee), "{host}");
+    }
+}
+
+#[test]
+fn odd_words() {
+    let (answers, _out) = building();
+    let nix = answers.install();
+    for (args, text) in [
+        (&["flash", "stinky"][..], "name the host and the device, or --image FILE and the device"),
+        (&["flash", "stinky", "/dev/sdx", "--image", "a.img"], "name either a host or --image FILE"),
+    ] {
+        nix.run(args).says(text).exits(2);
+    }
+}
