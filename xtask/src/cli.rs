@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Takes a Raspberry Pi from a NixOS flake to a running, proven machine.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", version, disable_help_subcommand = true)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_help_subcommand = true)]
 pub struct Cli {
     /// The flake to work on (default: this repository)
     #[arg(long, global = true, value_name = "REF")]
@@ -20,14 +20,6 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the hosts of the flake that have an SD image or a deploy node
-    Hosts,
-    /// Say whether this machine can build images, and if not, what is missing
-    Doctor,
-    /// List the cards that are plugged in, and say whether `flash` would take them
-    Devices(Devices),
-    /// Go the whole way on this machine, without a Pi: build a small real image and write it to a virtual card
-    Demo,
     /// Build a host's SD image and print its path
     SdImage(SdImage),
     /// Write an image to a card, and prove that it is on it
@@ -37,8 +29,16 @@ pub enum Command {
     Flash(Flash),
     /// Deploy a host over ssh with deploy-rs, and prove on the host that it took
     Deploy(Deploy),
+    /// List the hosts of the flake that have an SD image or a deploy node
+    Hosts,
+    /// List the cards that are plugged in, and say whether `flash` would take them
+    Devices(Devices),
+    /// Say whether this machine can build images, and if not, what is missing
+    Doctor,
     /// Put in place what this machine lacks for building, flashing and deploying
     Setup,
+    /// Go the whole way on this machine, without a Pi: build a small real image and write it to a virtual card
+    Demo,
     /// Run formatting, lints and all test suites that this machine can run
     Test(Test),
     /// The writer that `flash` starts, elevated if need be: a plan on stdin, events on stdout
