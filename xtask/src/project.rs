@@ -2,11 +2,22 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-/// The repository this tool was built from: the flake that is used when no other is named.
+/// The repository, whose flake is used when no other is named: the one this tool was built from, or, where
+/// that is gone (a tool built by Nix), the nearest folder upwards from here with a `flake.nix`.
 pub fn root() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
+        let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        nearest(built_from, &here)
+    });
+    &ROOT
+}
+
+fn nearest(built_from: &Path, here: &Path) -> PathBuf {
+    let mut folders = std::iter::once(built_from).chain(here.ancestors());
+    folders.find(|folder| folder.join("flake.nix").exists()).unwrap_or(here).to_owned()
 }
 
 /// State that belongs to this checkout and never to git: receipts, known hosts, staged builds.
@@ -35,6 +46,18 @@ pub fn flake_ref(given: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tool_without_its_repository_works_on_the_one_around_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = dir.path().join("hosts/pi");
+        std::fs::create_dir_all(&here).unwrap();
+        let gone = Path::new("/no/such/build/folder");
+        assert_eq!(nearest(gone, &here), here);
+        std::fs::write(dir.path().join("flake.nix"), "").unwrap();
+        assert_eq!(nearest(gone, &here), dir.path());
+        assert_eq!(nearest(root(), &here), root());
+    }
 
     #[test]
     fn flake_references() {

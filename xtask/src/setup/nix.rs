@@ -26,15 +26,13 @@ const NAMES: [&str; 10] = [
     "nix-store",
 ];
 
-/// One user, nothing from outside, `aarch64-linux` promised. The builds of `demo` bring all that they use, so
-/// the sandbox, which takes more rights than a container may have, is left out.
+/// One user, and `aarch64-linux` promised. The sandbox takes more rights than a container may have, so it
+/// is left out. The binary cache stays that of Nix: a host's image is nearly all downloads.
 const CONF: &str = "\
 build-users-group =
 experimental-features = nix-command flakes
 extra-platforms = aarch64-linux
-flake-registry =
 sandbox = false
-substituters =
 ";
 
 /// Installs Nix into `prefix` out of the first of `suites` that the mirror has.

@@ -88,7 +88,15 @@ fn apt(words: &[&str]) -> RootCommand {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Packages(names) => write!(f, "install the packages {}", names.join(", ")),
+            Self::Packages(names) => {
+                write!(f, "install the packages {}", names.join(", "))?;
+                let server = names.contains(&"openssh-server");
+                if server {
+                    f.write_str(" (openssh-server: the suite deploy runs it; Debian starts one too)")
+                } else {
+                    Ok(())
+                }
+            }
             Self::MountBinfmt => write!(f, "mount binfmt_misc at {BINFMT}"),
             Self::RegisterQemu => write!(f, "register qemu for programs of aarch64-linux"),
             Self::MakeStore { user } => write!(f, "make the folder /nix for {user}"),
