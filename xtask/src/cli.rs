@@ -36,7 +36,7 @@ pub enum Command {
     /// Say whether this machine can build images, and if not, what is missing
     Doctor,
     /// Put in place what this machine lacks for building, flashing and deploying
-    Setup,
+    Setup(Setup),
     /// Go the whole way on this machine, without a Pi: build a small real image and write it to a virtual card
     Demo,
     /// Run formatting, lints and all test suites that this machine can run
@@ -69,6 +69,13 @@ pub struct Flash {
     /// Leave the card in its place when it is written
     #[arg(long)]
     pub no_eject: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// Run by sudo, without asking, what needs root
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]

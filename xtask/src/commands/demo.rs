@@ -12,13 +12,13 @@ use crate::demo::{self, VirtualCard};
 use crate::disk::{Consent, Disk, Request, Roots, VirtualCards, refusals, refuse};
 use crate::flash::{self, Plan, Report};
 use crate::image::{self, Contents, Image, Source};
-use crate::setup::{self, Needs};
+use crate::setup::{self, Needs, Sudo};
 use crate::ui::{self, Bytes};
 use crate::{emulation, nix, project};
 
 pub fn run(cx: &mut Context) -> Result<()> {
     let start = Instant::now();
-    setup::ensure(cx, &[Needs::Build])?;
+    setup::ensure(cx, &[Needs::Build], Sudo::Ask)?;
     let setup_seconds = start.elapsed().as_secs_f64();
     let home = project::state_dir().join("demo");
     let file = build(cx, &home)?;

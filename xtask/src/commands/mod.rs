@@ -33,7 +33,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Hosts => hosts::run(&cx),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),
-        Command::Setup => setup::run(&mut cx),
+        Command::Setup(args) => setup::run(&mut cx, &args),
         Command::Test(args) => test::run(&mut cx, &args),
         Command::WriteCard => crate::flash::serve(ui::result),
     }

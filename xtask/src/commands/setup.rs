@@ -2,14 +2,16 @@
 
 use anyhow::Result;
 
+use crate::cli::Setup;
 use crate::context::Context;
-use crate::setup::{self, Needs};
+use crate::setup::{self, Needs, Sudo};
 use crate::ui;
 
-pub fn run(cx: &mut Context) -> Result<()> {
+pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
     if let Some(configuration) = setup::configuration() {
         ui::result(configuration);
         return Ok(());
     }
-    setup::ensure(cx, &[Needs::Build, Needs::Deploy])
+    let sudo = if args.yes { Sudo::Agreed } else { Sudo::Ask };
+    setup::ensure(cx, &[Needs::Build, Needs::Deploy], sudo)
 }

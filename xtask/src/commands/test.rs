@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::cli::Test;
 use crate::context::Context;
 use crate::failure::Kind;
-use crate::setup::{self, Needs};
+use crate::setup::{self, Needs, Sudo};
 use crate::suites::{self, Extent, Sorted};
 
 /// What is checked before the suites, when none was named.
@@ -32,7 +32,7 @@ pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
 
 /// What cannot be set up is no reason to run nothing: the suites that miss it are named.
 fn prepare(cx: &mut Context) {
-    if let Err(error) = setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Tests]) {
+    if let Err(error) = setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Tests], Sudo::Ask) {
         cx.warn(format!("{error:#}"));
     }
 }

@@ -19,7 +19,9 @@ pub fn carry_out(cx: &Context, step: &Step, by: Privilege) -> Result<()> {
         Step::InstallNix { suites } => nix::install(cx, suites, &project::tools_dir().join("nix")),
         Step::InstallDeploy => install_deploy(cx),
         Step::MakeStore { user } => as_root(cx, step, by, user),
-        Step::Packages(_) | Step::MountBinfmt | Step::RegisterQemu => as_root(cx, step, by, ""),
+        Step::Packages(_) | Step::MountBinfmt | Step::RegisterQemu | Step::Promise { .. } => {
+            as_root(cx, step, by, "")
+        }
     }
 }
 

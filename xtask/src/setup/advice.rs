@@ -1,10 +1,20 @@
 //! What to do by hand on a system that `setup` does not change.
 
 use super::distribution::Distribution;
+use super::facts::{Facts, Store};
 use super::plan::Step;
 
-/// The advice for `distribution`, or nothing where the steps can be carried out.
-pub fn for_system(distribution: &Distribution, steps: &[Step]) -> Option<String> {
+/// The advice for this machine, or nothing where the steps can be carried out.
+pub fn for_machine(facts: &Facts, steps: &[Step]) -> Option<String> {
+    for_system(&facts.distribution, steps)
+        .or_else(|| (!facts.nix && facts.store == Store::Foreign).then(|| FOREIGN.to_owned()))
+}
+
+/// A store is never taken away from whoever it belongs to.
+const FOREIGN: &str = "/nix belongs to another user, and the Nix that it came with is too old or not on PATH; \
+    update that Nix to 2.18 or newer, or run this as the user who owns /nix";
+
+fn for_system(distribution: &Distribution, steps: &[Step]) -> Option<String> {
     match distribution {
         Distribution::Debian | Distribution::Ubuntu => None,
         Distribution::NixOs => Some(NIXOS.to_owned()),

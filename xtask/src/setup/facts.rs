@@ -6,7 +6,7 @@ use super::Needs;
 use super::distribution::Distribution;
 use super::tools::{Tool, needed_for};
 use crate::context::Context;
-use crate::emulation;
+use crate::emulation::{self, Verdict};
 use crate::nix;
 use crate::process::Launcher;
 
@@ -24,10 +24,14 @@ pub struct Facts {
     pub user: String,
     /// There is a Nix that will do.
     pub nix: bool,
-    /// `/nix` is there and the user may write to it, or a daemon does.
-    pub store: bool,
-    /// Programs of the other architecture are not foreign, or the kernel runs them.
+    pub store: Store,
+    /// Programs for `aarch64-linux` run here, or another machine builds them.
     pub runs_aarch64: bool,
+    /// The machine's own Nix was not told that they do.
+    pub lacks_promise: bool,
+    pub systemd: bool,
+    /// The authorities that a download over https is checked against are there.
+    pub certificates: bool,
     pub binfmt_mounted: bool,
     /// The entry that registers qemu is installed.
     pub entry: bool,
@@ -38,16 +42,30 @@ pub struct Facts {
     pub lacks: Vec<Tool>,
 }
 
+/// The folder of the Nix store, as the user who runs the tool finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    Absent,
+    Writable,
+    /// It belongs to somebody else: a daemon, or another user.
+    Foreign,
+}
+
 impl Facts {
     pub fn gather(cx: &Context, needs: &[Needs]) -> Self {
         let launcher = &cx.launcher;
+        let verdict =
+            nix::require(launcher).and_then(|version| emulation::judge(launcher, version, "aarch64-linux"));
         let wants_deploy = needs.iter().any(|need| matches!(need, Needs::Deploy | Needs::Tests));
         Self {
             distribution: Distribution::load(Path::new("/etc")),
             user: user(launcher),
             nix: nix::require(launcher).is_ok(),
-            store: writable(Path::new("/nix")),
-            runs_aarch64: emulation::kernel_runs("aarch64-linux"),
+            store: store(Path::new("/nix")),
+            runs_aarch64: matches!(verdict, Ok(Verdict::Remote)) || emulation::kernel_runs("aarch64-linux"),
+            lacks_promise: matches!(verdict, Ok(Verdict::NotPromised | Verdict::Impossible(_))),
+            systemd: Path::new("/run/systemd/system").exists(),
+            certificates: Path::new("/etc/ssl/certs/ca-certificates.crt").exists(),
             binfmt_mounted: Path::new(BINFMT).join("register").exists(),
             entry: Path::new(ENTRY).exists(),
             patchelf: is_there(launcher, "patchelf"),
@@ -68,6 +86,10 @@ fn user(launcher: &Launcher) -> String {
     name.trim().to_owned()
 }
 
-fn writable(dir: &Path) -> bool {
-    rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok()
+fn store(dir: &Path) -> Store {
+    match rustix::fs::access(dir, rustix::fs::Access::WRITE_OK) {
+        Ok(()) => Store::Writable,
+        Err(rustix::io::Errno::NOENT) => Store::Absent,
+        Err(_) => Store::Foreign,
+    }
 }

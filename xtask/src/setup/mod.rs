@@ -36,12 +36,19 @@ pub enum Needs {
     Tests,
 }
 
+/// Whether a user who is not root has agreed to what is run by sudo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sudo {
+    Ask,
+    Agreed,
+}
+
 /// Puts in place what is missing for `needs`, and makes the context use it.
 ///
 /// # Errors
 /// A step that failed, rights that could not be had, and a system that `setup` cannot change: the
 /// message says what to do by hand.
-pub fn ensure(cx: &mut Context, needs: &[Needs]) -> Result<()> {
+pub fn ensure(cx: &mut Context, needs: &[Needs], sudo: Sudo) -> Result<()> {
     let start = Instant::now();
     let facts = Facts::gather(cx, needs);
     let steps = plan(&facts);
@@ -49,11 +56,11 @@ pub fn ensure(cx: &mut Context, needs: &[Needs]) -> Result<()> {
         cx.note(format!("setup: nothing to do ({:.1} s)", start.elapsed().as_secs_f64()));
         return Ok(());
     }
-    if let Some(advice) = advice::for_system(&facts.distribution, &steps) {
+    if let Some(advice) = advice::for_machine(&facts, &steps) {
         return Err(Kind::Refused.error(advice));
     }
     show(cx, &steps);
-    let by = consent(cx, &facts, &steps)?;
+    let by = privilege(cx, &facts, &steps, sudo)?;
     for step in &steps {
         cx.note(format!("setup: {step}"));
         act::carry_out(cx, step, by)?;
@@ -76,21 +83,23 @@ fn show(cx: &Context, steps: &[Step]) {
 }
 
 /// Asks before anything is done as root for a user who is not root.
-fn consent(cx: &Context, facts: &Facts, steps: &[Step]) -> Result<Privilege> {
+fn privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<Privilege> {
     let commands = steps.iter().flat_map(|step| step.as_root(&facts.user)).collect::<Vec<_>>();
     let by = Privilege::gather(&cx.launcher);
     if commands.is_empty() || by == Privilege::Root {
         return Ok(by);
     }
     let lines = commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n");
-    let agreed = by != Privilege::Nobody
-        && ui::on_terminal()
-        && Prompt(&format!("These commands need root and are run by sudo:\n{lines}\nGo on? [y/N]"))
-            .confirm()?;
+    let question = || format!("These commands need root and are run by sudo:\n{lines}\nGo on? [y/N]");
+    let agreed = match sudo {
+        _ if by == Privilege::Nobody => false,
+        Sudo::Agreed => true,
+        Sudo::Ask => ui::on_terminal() && Prompt(&question()).confirm()?,
+    };
     if agreed {
         return Ok(by);
     }
-    Err(Kind::Permission.error(format!("run these as root, and then this command again:\n{lines}")))
+    Err(Kind::Permission.error(format!("run these as root, and then this command again (`cargo xtask setup --yes` runs them by sudo):\n{lines}")))
 }
 
 /// Whether what was asked for is there now: asked of the machine, not of the steps.

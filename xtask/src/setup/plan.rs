@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::facts::{BINFMT, ENTRY, Facts};
+use super::facts::{BINFMT, ENTRY, Facts, Store};
 use super::root::RootCommand;
 
 /// One thing to be done.
@@ -12,6 +12,10 @@ pub enum Step {
     Packages(Vec<&'static str>),
     MountBinfmt,
     RegisterQemu,
+    /// The line in the settings of the machine's own Nix, and a new start of its daemon.
+    Promise {
+        systemd: bool,
+    },
     /// The folder of the Nix store, owned by the user.
     MakeStore {
         user: String,
@@ -36,8 +40,11 @@ pub fn plan(facts: &Facts) -> Vec<Step> {
         }
         steps.push(Step::RegisterQemu);
     }
+    if facts.lacks_promise {
+        steps.push(Step::Promise { systemd: facts.systemd });
+    }
     if !facts.nix {
-        if !facts.store {
+        if facts.store == Store::Absent {
             steps.push(Step::MakeStore { user: facts.user.clone() });
         }
         steps.push(Step::InstallNix { suites: facts.distribution.suites_with_nix() });
@@ -51,8 +58,15 @@ pub fn plan(facts: &Facts) -> Vec<Step> {
 fn packages(facts: &Facts) -> Vec<&'static str> {
     let qemu = (!facts.runs_aarch64 && !facts.entry).then_some("qemu-user-static");
     let patchelf = (!facts.nix && !facts.patchelf).then_some("patchelf");
-    let mut names =
-        facts.lacks.iter().map(|tool| tool.package).chain(qemu).chain(patchelf).collect::<Vec<_>>();
+    let certificates = (!facts.certificates).then_some("ca-certificates");
+    let mut names = facts
+        .lacks
+        .iter()
+        .map(|tool| tool.package)
+        .chain(qemu)
+        .chain(patchelf)
+        .chain(certificates)
+        .collect::<Vec<_>>();
     names.sort_unstable();
     names.dedup();
     names
@@ -74,10 +88,18 @@ impl Step {
             Self::MakeStore { .. } => {
                 vec![RootCommand::new(&["install", "-d", "-m", "0755", "-o", user, "/nix"])]
             }
+            Self::Promise { systemd } => {
+                let line = RootCommand::new(&["sed", "-i", PROMISE, "/etc/nix/nix.conf"]);
+                let restart = RootCommand::new(&["systemctl", "try-restart", "nix-daemon.service"]);
+                [line].into_iter().chain(systemd.then_some(restart)).collect()
+            }
             Self::InstallNix { .. } | Self::InstallDeploy => Vec::new(),
         }
     }
 }
+
+/// Appends the promise as the last line; what is promised there already stays.
+const PROMISE: &str = "$a extra-extra-platforms = aarch64-linux";
 
 /// apt-get without questions; where another one runs, it waits for that to end.
 fn apt(words: &[&str]) -> RootCommand {
@@ -99,6 +121,7 @@ impl fmt::Display for Step {
             }
             Self::MountBinfmt => write!(f, "mount binfmt_misc at {BINFMT}"),
             Self::RegisterQemu => write!(f, "register qemu for programs of aarch64-linux"),
+            Self::Promise { .. } => write!(f, "tell nix in /etc/nix/nix.conf that aarch64-linux runs here"),
             Self::MakeStore { user } => write!(f, "make the folder /nix for {user}"),
             Self::InstallNix { .. } => write!(f, "install a recent Nix for this project alone"),
             Self::InstallDeploy => write!(f, "compile deploy-rs for this project alone (some minutes)"),
@@ -118,8 +141,11 @@ mod tests {
             distribution: Distribution::Debian,
             user: "pi".into(),
             nix: true,
-            store: true,
+            store: Store::Writable,
             runs_aarch64: true,
+            lacks_promise: false,
+            systemd: true,
+            certificates: true,
             binfmt_mounted: true,
             entry: true,
             patchelf: true,
@@ -139,7 +165,7 @@ mod tests {
         let nix = "install a recent Nix for this project alone";
         assert_eq!(shown(&Facts { nix: false, ..ready() }), [nix]);
         assert_eq!(
-            shown(&Facts { nix: false, store: false, patchelf: false, ..ready() }),
+            shown(&Facts { nix: false, store: Store::Absent, patchelf: false, ..ready() }),
             ["install the packages patchelf", "make the folder /nix for pi", nix]
         );
         let qemu = "register qemu for programs of aarch64-linux";
@@ -147,6 +173,13 @@ mod tests {
         assert_eq!(
             shown(&Facts { runs_aarch64: false, entry: false, binfmt_mounted: false, ..ready() }),
             ["install the packages qemu-user-static", "mount binfmt_misc at /proc/sys/fs/binfmt_misc", qemu]
+        );
+        assert_eq!(
+            shown(&Facts { lacks_promise: true, certificates: false, ..ready() }),
+            [
+                "install the packages ca-certificates",
+                "tell nix in /etc/nix/nix.conf that aarch64-linux runs here"
+            ]
         );
         let lacks = needed_for(&[Needs::Deploy]).collect();
         assert_eq!(
@@ -160,7 +193,14 @@ mod tests {
 
     #[test]
     fn what_root_is_asked_to_run() {
-        let steps = [Step::Packages(vec!["git"]), Step::RegisterQemu, Step::MakeStore { user: "pi".into() }];
+        let steps = [
+            Step::Packages(vec!["git"]),
+            Step::RegisterQemu,
+            Step::Promise { systemd: true },
+            Step::Promise { systemd: false },
+            Step::MakeStore { user: "pi".into() },
+        ];
+        let promise = "sed -i '$a extra-extra-platforms = aarch64-linux' /etc/nix/nix.conf";
         let commands = steps.iter().flat_map(|step| step.as_root("pi")).map(|it| it.to_string());
         let apt = "env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=400";
         assert_eq!(
@@ -169,6 +209,9 @@ mod tests {
                 format!("{apt} update"),
                 format!("{apt} install --yes --no-install-recommends git"),
                 "cp /usr/lib/binfmt.d/qemu-aarch64.conf /proc/sys/fs/binfmt_misc/register".into(),
+                promise.into(),
+                "systemctl try-restart nix-daemon.service".into(),
+                promise.into(),
                 "install -d -m 0755 -o pi /nix".into(),
             ]
         );
