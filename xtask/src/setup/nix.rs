@@ -35,6 +35,9 @@ extra-platforms = aarch64-linux
 sandbox = false
 ";
 
+/// Where Nix keeps what it knows of the store.
+const STATE: &str = "/nix/var/nix";
+
 /// Installs Nix into `prefix` out of the first of `suites` that the mirror has.
 pub fn install(cx: &Context, suites: &[&str], prefix: &Path) -> Result<()> {
     let fresh = prefix.with_extension("new");
@@ -58,6 +61,8 @@ fn unpack(cx: &Context, suite: &str, fresh: &Path) -> Result<()> {
 /// Makes the unpacked packages a Nix that works from `prefix`, tries it, and only then keeps it.
 fn settle(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
     link(cx, fresh, prefix)?;
+    // Without this folder Nix takes /nix for absent, and makes a user who is not root another store.
+    fs::create_dir_all(STATE).with_context(|| format!("creating {STATE}"))?;
     let _ = fs::remove_dir_all(prefix);
     fs::rename(fresh, prefix).with_context(|| format!("moving {} to its place", fresh.display()))?;
     let version = crate::nix::require(&prefix::enter(cx.launcher.clone(), prefix))?;
