@@ -27,6 +27,19 @@ use std::process::ExitCode;
 
 pub use cli::Cli;
 
+/// Tells what is wrong with the command line, as an event where `--json` is among its words; or prints
+/// the help or the version that it asks for.
+pub fn misused(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
+    if !error.use_stderr() || !json {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let code = failure::Kind::Usage.code();
+    ui::error(&failure::Kind::Usage.error(text.trim().trim_start_matches("error: ")), code, json);
+    code.into()
+}
+
 /// Runs the command line and returns the exit code; an error has been printed once.
 pub fn run(cli: Cli) -> ExitCode {
     let json = cli.json;

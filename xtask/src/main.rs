@@ -3,5 +3,5 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    xtask::run(xtask::Cli::parse())
+    xtask::Cli::try_parse().map_or_else(|error| xtask::misused(&error), xtask::run)
 }

@@ -20,3 +20,31 @@ use support::Sandbox;
 fn an_unknown_command_is_a_usage_error() {
     Sandbox::new().run(&["no-such-command"]).says("unrecognized subcommand").exits(2);
 }
+
+#[test]
+fn a_usage_error_is_an_event_where_json_is_asked_for() {
+    let outcome = Sandbox::new().run(&["--json", "flash", "--no-such-option"]);
+    assert_eq!(outcome.exits(2), "");
+    let event: serde_json::Value = serde_json::from_str(&outcome.stderr).expect("one line of JSON");
+    assert_eq!((&event["event"], &event["code"]), (&"failed".into(), &2.into()));
+    let message = event["message"].as_str().expect("a text");
+    assert!(message.starts_with("unexpected argument '--no-such-option' found"), "{message}");
+    assert!(Sandbox::new().run(&["--json", "--help"]).exits(0).starts_with("Takes a Raspberry Pi"));
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_no_success() {
+    let sandbox = Sandbox::new();
+    let run = |stdout: std::fs::File| {
+        let mut command = sandbox.command(&["devices", "--all", "--json"]);
+        command.stdout(stdout).output().expect("running the binary")
+    };
+    let full = run(std::fs::File::options().write(true).open("/dev/full").expect("opening /dev/full"));
+    let said = String::from_utf8_lossy(&full.stderr).into_owned();
+    assert_eq!(full.status.code(), Some(5), "{said}");
+    assert!(said.contains("writing the result to stdout: No space left on device"), "{said}");
+    let (reader, writer) = std::io::pipe().expect("making a pipe");
+    drop(reader);
+    let closed = run(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+    assert_eq!((closed.status.code(), closed.stderr), (Some(0), Vec::new()));
+}

@@ -93,23 +93,25 @@ fn inspect(card: &VirtualCard, size: u64) -> Result<Contents> {
 
 fn show(cx: &Context, done: &Done) -> Result<()> {
     if cx.json {
-        ui::result(&serde_json::to_string(done).context("writing the result as JSON")?);
-        return Ok(());
+        return ui::result(&serde_json::to_string(done).context("writing the result as JSON")?);
     }
     let Done { image, report, contents, .. } = done;
     let name = image.source.path.file_name().unwrap_or_default().display();
-    ui::result(&format!("image   {name}: {} ({} compressed)", Bytes(image.size), Bytes(image.source.stored)));
-    ui::result(&format!("card    {}, kept in {}", done.card.display(), done.file.display()));
+    ui::result(&format!(
+        "image   {name}: {} ({} compressed)",
+        Bytes(image.size),
+        Bytes(image.source.stored)
+    ))?;
+    ui::result(&format!("card    {}, kept in {}", done.card.display(), done.file.display()))?;
     for volume in &contents.volumes {
-        ui::result(&format!("        {volume}"));
+        ui::result(&format!("        {volume}"))?;
     }
     let boot = &contents.boot;
-    ui::result(&format!("boots   {}, then {}", boot.kernel, boot.init));
-    ui::result(&format!("store   {} paths", boot.store_paths));
-    ui::result(&format!("proved  {} read back, blake3 {}", Bytes(report.size), report.hash));
+    ui::result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
+    ui::result(&format!("store   {} paths", boot.store_paths))?;
+    ui::result(&format!("proved  {} read back, blake3 {}", Bytes(report.size), report.hash))?;
     let Seconds { setup, build, total } = done.seconds;
     let (write, verify) = (report.write_seconds, report.verify_seconds);
     let parts = format!("setup {setup:.1} s, build {build:.1} s, write {write:.1} s, verify {verify:.1} s");
-    ui::result(&format!("time    {total:.1} s: {parts}"));
-    Ok(())
+    ui::result(&format!("time    {total:.1} s: {parts}"))
 }

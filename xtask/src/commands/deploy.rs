@@ -50,15 +50,10 @@ fn warn_of_other_profiles(cx: &Context, target: &Target) {
 
 fn show(cx: &Context, outcome: &Outcome) -> Result<()> {
     outcome.remarks().into_iter().for_each(|remark| cx.note(remark));
-    if cx.json {
-        ui::result(&outcome.json().to_string());
-    }
+    let told = if cx.json { ui::result(&outcome.json().to_string()) } else { Ok(()) };
     match outcome.verdict.failure() {
         Some(kind) => Err(kind.error(outcome.summary())),
-        None if cx.json => Ok(()),
-        None => {
-            ui::result(&outcome.summary());
-            Ok(())
-        }
+        None if cx.json => told,
+        None => ui::result(&outcome.summary()),
     }
 }

@@ -24,15 +24,13 @@ pub fn run(cx: &Context, args: &Devices) -> Result<()> {
     let mut listed = disks.map(|disk| judge(disk, &request)).collect::<Vec<_>>();
     listed.sort_by_key(|listed| !listed.accepted);
     if cx.json {
-        ui::result(&serde_json::to_string(&listed).context("writing the disks as JSON")?);
-        return Ok(());
+        return ui::result(&serde_json::to_string(&listed).context("writing the disks as JSON")?);
     }
     if listed.is_empty() {
         cx.note("there is no card; plug one in, or see all disks with `cargo xtask devices --all`");
         return Ok(());
     }
-    ui::result(&table(&listed).to_string());
-    Ok(())
+    ui::result(&table(&listed).to_string())
 }
 
 fn request(cx: &Context, roots: &Roots, args: &Devices) -> Request {

@@ -15,9 +15,9 @@ struct Finding {
 pub fn run(cx: &Context) -> Result<()> {
     let findings = gather(cx);
     if cx.json {
-        ui::result(&findings.iter().map(Finding::json).collect::<serde_json::Value>().to_string());
+        ui::result(&findings.iter().map(Finding::json).collect::<serde_json::Value>().to_string())?;
     } else {
-        ui::result(&table(&findings).to_string());
+        ui::result(&table(&findings).to_string())?;
     }
     match findings.iter().filter(|finding| finding.found.is_err()).count() {
         0 => Ok(()),

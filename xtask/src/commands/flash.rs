@@ -17,6 +17,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     // The card is looked at first: a wrong one is told before minutes are spent on a build.
     let disk = Disk::load(&Roots::default(), device)?;
     refuse(&refusals(&disk, &request(cx, args, args.image.as_deref(), None)?))?;
+    flash::check_access(cx, &disk.path)?;
     let file = match host {
         Some(host) => image::build(cx, host, &[])?,
         None => args.image.clone().unwrap_or_default(),
@@ -30,11 +31,11 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     }
     confirm(args, &plan.disk)?;
     let report = flash::write(cx, &plan)?;
-    show(cx, &plan, &report);
+    let told = show(cx, &plan, &report);
     if !args.no_eject {
         plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
     }
-    Ok(())
+    told
 }
 
 /// The host, unless an image was given, and the device.
@@ -83,11 +84,11 @@ fn confirm(args: &Flash, disk: &Disk) -> Result<()> {
     Err(Kind::Refused.error("not confirmed; nothing was written"))
 }
 
-fn show(cx: &Context, plan: &Plan, report: &Report) {
+fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
     let path = plan.disk.path.display();
     if cx.json {
         let result = serde_json::json!({ "device": plan.disk.path, "image": plan.image.source.path, "report": report });
         return ui::result(&result.to_string());
     }
-    ui::result(&format!("{path} holds the image: {} read back, blake3 {}", Bytes(report.size), report.hash));
+    ui::result(&format!("{path} holds the image: {} read back, blake3 {}", Bytes(report.size), report.hash))
 }

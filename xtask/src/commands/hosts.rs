@@ -14,14 +14,12 @@ pub fn run(cx: &Context) -> Result<()> {
         cx.warn(format!("the deploy nodes are left out: {error:#}"));
     }
     if cx.json {
-        ui::result(&serde_json::to_string(&hosts).context("writing the hosts as JSON")?);
-        return Ok(());
+        return ui::result(&serde_json::to_string(&hosts).context("writing the hosts as JSON")?);
     }
     if hosts.is_empty() {
         cx.warn(format!("{} has no host with an image or a deploy node", cx.flake));
     }
-    ui::result(&table(&hosts).to_string());
-    Ok(())
+    ui::result(&table(&hosts).to_string())
 }
 
 fn table(hosts: &[&Host]) -> ui::Table {

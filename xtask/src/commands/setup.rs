@@ -9,8 +9,7 @@ use crate::ui;
 
 pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
     if let Some(configuration) = setup::configuration() {
-        ui::result(configuration);
-        return Ok(());
+        return ui::result(configuration);
     }
     let sudo = if args.yes { Sudo::Agreed } else { Sudo::Ask };
     setup::ensure(cx, &[Needs::Build, Needs::Deploy], sudo)

@@ -30,7 +30,11 @@ impl Disk {
             return Ok(file(roots, &real, &stat));
         }
         if !stat.file_type().is_block_device() {
-            let what = if stat.is_dir() { "a folder" } else { "no block device" };
+            let what = match stat.file_type() {
+                kind if kind.is_dir() => "a folder",
+                kind if kind.is_char_device() => "a character device",
+                _ => "a pipe or a socket",
+            };
             return Err(Failure::Refused
                 .error(format!("{shown} is {what}, not a disk; `cargo xtask devices` lists the disks")));
         }

@@ -68,7 +68,8 @@ impl Catalogue {
     fn new(flake: &str, packages: &Packages, nodes: &[String]) -> Self {
         let mut hosts = BTreeMap::<String, Host>::new();
         for (system, names) in packages {
-            for name in names.iter().filter_map(|name| name.strip_suffix(IMAGE_SUFFIX)) {
+            let named = names.iter().filter_map(|name| name.strip_suffix(IMAGE_SUFFIX));
+            for name in named.filter(|name| !name.is_empty()) {
                 hosts.entry(name.to_owned()).or_default().image_systems.push(system.clone());
             }
         }
@@ -118,7 +119,11 @@ impl Host {
     /// The installable of the image. It is the whole attribute path: on a machine of another system
     /// Nix does not find `packages.aarch64-linux.X` by the short name `X`.
     pub fn image_installable(&self, flake: &str, system: &str) -> String {
-        format!("{flake}#packages.{system}.{}{IMAGE_SUFFIX}", self.name)
+        let attribute = format!("{}{IMAGE_SUFFIX}", self.name);
+        // A dot separates the parts of the path, unless it stands in quotes.
+        let plain = attribute.chars().all(|c| c.is_ascii_alphanumeric() || "_-'".contains(c));
+        let attribute = if plain { attribute } else { format!("\"{attribute}\"") };
+        format!("{flake}#packages.{system}.{attribute}")
     }
 }
 
@@ -194,5 +199,13 @@ mod tests {
         assert_eq!(stinky.image_system("riscv64-linux").unwrap(), "aarch64-linux");
         assert_eq!(stinky.image_installable("F", "aarch64-linux"), "F#packages.aarch64-linux.stinky-sdImage");
         assert!(catalogue.host("server").unwrap().image_system("x86_64-linux").is_err());
+    }
+
+    #[test]
+    fn names_with_dots_are_quoted_and_empty_ones_are_no_hosts() {
+        let names = ["-sdImage".to_owned(), "pi.example.org-sdImage".to_owned()];
+        let catalogue = Catalogue::new("F", &Packages::from([("s".into(), names.to_vec())]), &[]);
+        let found = catalogue.hosts().map(|host| host.image_installable("F", "s")).collect::<Vec<_>>();
+        assert_eq!(found, [r#"F#packages.s."pi.example.org-sdImage""#]);
     }
 }

@@ -29,17 +29,34 @@ pub fn write(cx: &Context, plan: &Plan) -> Result<Report> {
     heard.conclude(&program, ended)
 }
 
-/// The command line of the writer for the card at `path`.
-fn writer(cx: &Context, path: &Path) -> Result<(String, Vec<OsString>)> {
-    let own = std::env::current_exe().context("finding this program")?;
+/// Whether the card at `path` can be written at all, so that nobody waits or confirms in vain.
+///
+/// # Errors
+/// Of [`Kind::Permission`] where this user may not, and nothing can make the writer root.
+pub fn check_access(cx: &Context, path: &Path) -> Result<()> {
+    elevator(cx, path).map(|_| ())
+}
+
+/// What makes the writer root for the card at `path`, if that takes something.
+fn elevator(cx: &Context, path: &Path) -> Result<Option<&'static str>> {
     if rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).is_ok() {
-        return Ok((own.display().to_string(), vec![COMMAND.into()]));
+        return Ok(None);
     }
-    let Some(elevator) = ELEVATORS.into_iter().find(|name| cx.launcher.which(name).is_some()) else {
+    let found = ELEVATORS.into_iter().find(|name| cx.launcher.which(name).is_some());
+    let missing = || {
         let (path, tried) = (path.display(), ELEVATORS.join(", "));
         let text =
             format!("{path} may not be written by this user, and there is none of {tried}; run as root");
-        return Err(Kind::Permission.error(text));
+        Kind::Permission.error(text)
+    };
+    found.map(Some).ok_or_else(missing)
+}
+
+/// The command line of the writer for the card at `path`.
+fn writer(cx: &Context, path: &Path) -> Result<(String, Vec<OsString>)> {
+    let own = std::env::current_exe().context("finding this program")?;
+    let Some(elevator) = elevator(cx, path)? else {
+        return Ok((own.display().to_string(), vec![COMMAND.into()]));
     };
     cx.note(format!("writing needs root: {elevator} -- {} {COMMAND}", own.display()));
     Ok((elevator.to_owned(), vec!["--".into(), own.into(), COMMAND.into()]))

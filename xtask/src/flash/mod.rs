@@ -14,7 +14,7 @@ mod plan;
 mod transfer;
 mod writer;
 
-pub use elevate::{COMMAND, write};
+pub use elevate::{COMMAND, check_access, write};
 pub use engine::Report;
 pub use plan::Plan;
 pub use writer::serve;

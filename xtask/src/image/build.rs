@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::context::Context;
 use crate::flake::Catalogue;
@@ -16,6 +16,8 @@ pub fn build(cx: &Context, host: &str, nix_args: &[String]) -> Result<PathBuf> {
     let system = host.image_system(&nix::this_system())?;
     emulation::require(&cx.launcher, version, system)?;
     let installable = host.image_installable(&cx.flake, system);
-    let built = nix::build(&cx.launcher, &installable, nix_args, cx.reporter.as_ref())?;
+    // Paths among the arguments are those of the user, who stands elsewhere than the repository.
+    let here = std::env::current_dir().context("finding the working directory")?;
+    let built = nix::build(&cx.launcher.in_dir(here), &installable, nix_args, cx.reporter.as_ref())?;
     super::find(&built.out)
 }

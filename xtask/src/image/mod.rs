@@ -28,6 +28,10 @@ const ENDINGS: [&str; 4] = [".img.zst", ".img.xz", ".img.gz", ".img"];
 /// The image in a build's output, `$out/sd-image/*.img[.zst|.xz|.gz]`; there must be exactly one.
 pub fn find(out: &Path) -> Result<PathBuf> {
     let dir = out.join("sd-image");
+    if !dir.is_dir() {
+        let text = format!("what was built is no SD image: there is no folder {}", dir.display());
+        return Err(Kind::Other.error(text));
+    }
     let entries = dir.read_dir().with_context(|| format!("looking for an image in {}", dir.display()))?;
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let mut images = files.filter(|file| is_image(file)).collect::<Vec<_>>();
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn exactly_one_image_is_found() {
         let out = tempfile::tempdir().unwrap();
-        assert!(find(out.path()).is_err());
+        assert!(find(out.path()).unwrap_err().to_string().starts_with("what was built is no SD image"));
         let dir = out.path().join("sd-image");
         std::fs::create_dir(&dir).unwrap();
         std::fs::write(dir.join("notes.txt"), "").unwrap();

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -64,8 +65,15 @@ impl Source {
     /// A file that is missing, empty or no regular file.
     pub fn open(path: &Path) -> Result<Self> {
         let opening = || format!("opening the image {}", path.display());
-        let path = path.canonicalize().with_context(opening)?;
-        let mut file = File::open(&path).with_context(opening)?;
+        let path = path.canonicalize().map_err(|error| absent(path, &error)).with_context(opening)?;
+        if path.to_str().is_none() {
+            let text = format!("the path of the image {} is not UTF-8; rename it", path.display());
+            return Err(Kind::Refused.error(text));
+        }
+        // A pipe without a writer would be waited for without end.
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let mut file =
+            File::options().read(true).custom_flags(nonblocking).open(&path).with_context(opening)?;
         let facts = file.metadata().with_context(opening)?;
         if !facts.is_file() {
             return Err(
@@ -98,10 +106,24 @@ impl Source {
     }
 }
 
+/// The error for a path that leads to no file.
+fn absent(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::NotFound if path == Path::new("-") => Kind::Refused
+            .error("an image is read more than once, so it cannot come from stdin; save it to a file"),
+        ErrorKind::NotFound => {
+            Kind::Refused.error("there is no such file; `cargo xtask sd-image HOST` builds an image")
+        }
+        _ => Kind::Io.error(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
     use std::io::Write;
+    use std::os::unix::ffi::OsStrExt;
 
     fn packed(format: Format, bytes: &[u8]) -> Vec<u8> {
         match format {
@@ -160,6 +182,27 @@ mod tests {
             assert!(read(&[&whole[..], b"garbage after it"].concat()).is_err(), "{format} with a tail");
         }
         assert!(read(b"").unwrap_err().to_string().ends_with("is empty"));
-        assert!(Source::open(Path::new("/")).unwrap_err().to_string().starts_with("/ is no file"));
+    }
+
+    #[test]
+    fn what_is_no_image_file_is_told_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, named) = (dir.path().join("fifo"), dir.path().join(OsStr::from_bytes(b"\xff.img")));
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, 0o600.into()).unwrap();
+        std::fs::write(&named, "x").unwrap();
+        for (path, expected) in [
+            (Path::new("/"), "/ is no file; an image file is needed"),
+            (&fifo, "is no file; an image file is needed"),
+            (&named, "is not UTF-8; rename it"),
+            (Path::new("-"), "cannot come from stdin; save it to a file"),
+            (
+                &dir.path().join("absent"),
+                "there is no such file; `cargo xtask sd-image HOST` builds an image",
+            ),
+        ] {
+            let error = Source::open(path).unwrap_err();
+            assert!(format!("{error:#}").contains(expected), "{error:#}");
+            assert_eq!(crate::failure::kind(&error), Kind::Refused, "{error:#}");
+        }
     }
 }

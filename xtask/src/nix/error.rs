@@ -17,7 +17,7 @@ const FETCH: &str = "nix could not fetch something the flake needs: is the netwo
 const DAEMON: &str = "nix-daemon does not answer: `systemctl start nix-daemon`";
 
 /// The first rule that fits is taken, so the more telling ones come first.
-const RULES: [Rule; 24] = [
+const RULES: [Rule; 26] = [
     rule(
         &["Exec format error"],
         "this machine cannot run the programs of that system: `cargo xtask doctor` says why",
@@ -28,6 +28,8 @@ const RULES: [Rule; 24] = [
     ),
     rule(&["could not find a flake.nix file"], NO_FLAKE),
     rule(&["is not part of a flake"], NO_FLAKE),
+    rule(&["unable to find a flake before"], NO_FLAKE),
+    rule(&["cannot find flake 'flake:"], NO_FLAKE),
     rule(&["does not contain a '/flake.nix' file"], NO_FLAKE),
     rule(&["is not tracked by Git"], TRACK), // from 2.29
     rule(&["path '/nix/store/", "-source/", "' does not exist"], TRACK),
@@ -152,6 +154,10 @@ mod tests {
             (
                 "warning: w\nerror:\n  … while a\n  at /far.nix:1:1:\n  … b\n  at /near.nix:2:2:\n  error: boom",
                 "boom\n  at /near.nix:2:2",
+            ),
+            (
+                "error: cannot find flake 'flake:x' in the flake registries",
+                "cannot find flake 'flake:x' in the flake registries\n  there is no flake there: name one with --flake",
             ),
             ("error: cannot coerce a thing", "cannot coerce a thing"),
             ("plain", "plain"),

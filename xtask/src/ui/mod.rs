@@ -16,11 +16,21 @@ pub use prompt::{Prompt, on_terminal};
 pub use size::{Bytes, parse_bytes};
 pub use table::Table;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+
+use anyhow::{Context, Result};
 
 /// Writes one line of the result to stdout. A closed pipe (`| head`) ends the output quietly.
-pub fn result(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+///
+/// # Errors
+/// Whatever else keeps the line from its reader, such as a full disk: a result that is lost is no success.
+pub fn result(line: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("writing the result to stdout")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reports on stderr the error that ends the command: in words, or as an event for programs.

@@ -19,6 +19,10 @@ impl Prompt<'_> {
         write!(stderr, "{} ", self.0).and_then(|()| stderr.flush()).context("asking on the terminal")?;
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).context("reading the answer from the terminal")?;
+        if !line.ends_with('\n') {
+            // The end of the input (Ctrl-D) leaves the cursor behind the question.
+            let _ = writeln!(stderr);
+        }
         Ok(line.trim().to_owned())
     }
 

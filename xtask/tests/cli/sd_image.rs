@@ -253,6 +253,18 @@ fn a_remembered_failure_is_evaluated_again() {
 }
 
 #[test]
+fn paths_among_the_arguments_of_nix_are_those_of_the_user() {
+    let (answers, _out) = giving(&["a.img"]);
+    let build = format!("echo linked >here\n{}", answers.build);
+    let nix = Answers { build, ..Answers::default() }.install();
+    let user = nix.path("home");
+    let mut command = nix.command(&[&STINKY[..], &["--", "--out-link", "here"]].concat());
+    let output = command.current_dir(&user).output().expect("running the binary");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(std::fs::read_to_string(user.join("here")).expect("nix ran in the folder"), "linked\n");
+}
+
+#[test]
 fn an_output_without_its_image() {
     for (names, says) in
         [(&[][..], "there is no image in"), (&["a.img", "b.img.zst"], "there is more than one image in")]
@@ -264,7 +276,7 @@ fn an_output_without_its_image() {
     }
     let absent = prints(r#"[{"outputs":{"out":"/nix/store/absent"}}]"#);
     let outcome = Answers { build: absent, ..Answers::default() }.install().run(&STINKY);
-    outcome.says("error: looking for an image in /nix/store/absent/sd-image: ");
+    outcome.says("error: what was built is no SD image: there is no folder /nix/store/absent/sd-image");
     let none = prints(r#"[{"outputs":{"out":null}}]"#);
     let outcome = Answers { build: none, ..Answers::default() }.install().run(&STINKY);
     outcome.says("nix build names no output 'out'").exits(1);

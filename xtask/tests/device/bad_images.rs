@@ -72,7 +72,7 @@ fn what_is_no_image_file() {
         .exits(3);
     let absent = dir.join("absent.img");
     let outcome = flash(&sandbox, &absent, card.device.device(), "3MiB", &[]);
-    outcome.says("opening the image").says("No such file").exits(5);
+    outcome.says("opening the image").says("there is no such file").exits(3);
     card.is_unchanged();
 }
 

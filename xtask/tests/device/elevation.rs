@@ -101,6 +101,8 @@ fn without_any_of_them_it_says_what_to_do() {
     let user = User::new();
     let outcome = user.flash();
     outcome.says("may not be written by this user, and there is none of sudo, run0, doas; run as root");
+    // Nobody reads an image, or confirms, in vain.
+    assert!(!outcome.stderr.contains("check"), "{}", outcome.stderr);
     outcome.exits(6);
     user.card_is_unchanged();
 }

@@ -57,7 +57,7 @@ fn an_absent_device_is_not_created() {
 
 #[test]
 fn a_character_device_and_a_folder() {
-    refused("/dev/null", &VIRTUAL, "/dev/null is no block device, not a disk");
+    refused("/dev/null", &VIRTUAL, "/dev/null is a character device, not a disk");
     refused("/dev", &VIRTUAL, "/dev is a folder, not a disk");
 }
 
