@@ -99,7 +99,7 @@ fn privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<
     if agreed {
         return Ok(by);
     }
-    Err(Kind::Permission.error(format!("run these as root, and then this command again (`cargo xtask setup --yes` runs them by sudo):\n{lines}")))
+    Err(Kind::Permission.error(format!("run these as root, and then this command again:\n{lines}")))
 }
 
 /// Whether what was asked for is there now: asked of the machine, not of the steps.
