@@ -45,6 +45,8 @@ impl User {
             .arg(self.sandbox.path("xtask"))
             .args(args)
             .envs(envs)
+            // The checkout may be in a folder that this user cannot enter.
+            .current_dir(self.sandbox.path("home"))
             .stdin(Stdio::null())
             .output()
             .expect("running the binary as another user");
