@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::{Layout, SECTOR};
 use super::source::Source;
 use crate::failure::Kind;
+use crate::interrupt;
 use crate::ui::{Phase, Reporter};
 
 /// What an image was found to be. It travels in the plan: what is written later must have this hash.
@@ -25,10 +26,11 @@ pub struct Image {
 /// Reads all of `source`.
 ///
 /// # Errors
-/// A truncated or damaged file, and bytes that are no disk image.
+/// A truncated or damaged file, bytes that are no disk image, and a request to stop.
 pub fn check(source: Source, reporter: &dyn Reporter) -> Result<Image> {
+    let hold = interrupt::hold()?;
     let mut phase = Phase::begin(reporter, "check", None);
-    let (head, size, hash) = read_through(source.stream()?, &mut phase).with_context(|| damaged(&source))?;
+    let (head, size, hash) = read_through(&source, &mut phase, &|| hold.requested())?;
     phase.end();
     let layout =
         understand(&head, size).with_context(|| format!("{} is no disk image", source.path.display()))?;
@@ -49,15 +51,25 @@ fn understand(head: &[u8], size: u64) -> Result<Layout> {
 }
 
 /// The first sector, the size in bytes and the hash of a stream.
-fn read_through(mut stream: impl Read, phase: &mut Phase) -> Result<(Vec<u8>, u64, blake3::Hash)> {
+fn read_through(
+    source: &Source,
+    phase: &mut Phase,
+    stopped: &dyn Fn() -> bool,
+) -> Result<(Vec<u8>, u64, blake3::Hash)> {
+    let mut stream = source.stream()?;
     let (mut hasher, mut buffer, mut head, mut done) =
         (blake3::Hasher::new(), vec![0; 1 << 20], Vec::new(), 0);
     loop {
+        if stopped() {
+            return Err(Kind::Interrupted.error("stopped while the image was checked; nothing was written"));
+        }
         let n = match stream.read(&mut buffer) {
             Ok(0) => return Ok((head, done, hasher.finalize())),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             // What a decoder says about its input is a refusal: nothing has been written.
-            read => read.map_err(|error| Kind::Refused.error(format!("after {done} bytes: {error}")))?,
+            read => read
+                .map_err(|error| Kind::Refused.error(format!("after {done} bytes: {error}")))
+                .with_context(|| damaged(source))?,
         };
         let missing = usize::try_from(SECTOR)?.saturating_sub(head.len());
         head.extend_from_slice(&buffer[..n.min(missing)]);
@@ -94,6 +106,16 @@ mod tests {
             assert_eq!((image.size, image.hash), (2 << 20, blake3::hash(&bytes)));
             assert_eq!(image.layout.partitions.len(), 1);
         }
+    }
+
+    #[test]
+    fn a_request_to_stop() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), image()).unwrap();
+        let source = Source::open(file.path()).unwrap();
+        let error = read_through(&source, &mut Phase::begin(&Silent, "check", None), &|| true).unwrap_err();
+        assert_eq!(error.to_string(), "stopped while the image was checked; nothing was written");
+        assert_eq!(crate::failure::kind(&error), Kind::Interrupted);
     }
 
     #[test]
