@@ -15,6 +15,9 @@ pub const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 /// The entry that Debian's qemu-user-static brings.
 pub const ENTRY: &str = "/usr/lib/binfmt.d/qemu-aarch64.conf";
 
+/// The settings of the machine's own Nix.
+pub const NIX_CONF: &str = "/etc/nix/nix.conf";
+
 /// Everything that the plan depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent fact")]
@@ -27,7 +30,7 @@ pub struct Facts {
     pub store: Store,
     /// Programs for `aarch64-linux` run here, or another machine builds them.
     pub runs_aarch64: bool,
-    /// The machine's own Nix was not told that they do.
+    /// The machine's own Nix was not told that they do, and this is the file to tell it in.
     pub lacks_promise: bool,
     pub systemd: bool,
     /// The authorities that a download over https is checked against are there.
@@ -63,7 +66,8 @@ impl Facts {
             nix: nix::require(launcher).is_ok(),
             store: store(Path::new("/nix")),
             runs_aarch64: matches!(verdict, Ok(Verdict::Remote)) || emulation::kernel_runs("aarch64-linux"),
-            lacks_promise: matches!(verdict, Ok(Verdict::NotPromised | Verdict::Impossible(_))),
+            lacks_promise: Path::new(NIX_CONF).exists()
+                && matches!(verdict, Ok(Verdict::NotPromised | Verdict::Impossible(_))),
             systemd: Path::new("/run/systemd/system").exists(),
             certificates: Path::new("/etc/ssl/certs/ca-certificates.crt").exists(),
             binfmt_mounted: Path::new(BINFMT).join("register").exists(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::facts::{BINFMT, ENTRY, Facts, Store};
+use super::facts::{BINFMT, ENTRY, Facts, NIX_CONF, Store};
 use super::root::RootCommand;
 
 /// One thing to be done.
@@ -89,7 +89,7 @@ impl Step {
                 vec![RootCommand::new(&["install", "-d", "-m", "0755", "-o", user, "/nix"])]
             }
             Self::Promise { systemd } => {
-                let line = RootCommand::new(&["sed", "-i", PROMISE, "/etc/nix/nix.conf"]);
+                let line = RootCommand::new(&["sed", "-i", PROMISE, NIX_CONF]);
                 let restart = RootCommand::new(&["systemctl", "try-restart", "nix-daemon.service"]);
                 [line].into_iter().chain(systemd.then_some(restart)).collect()
             }
@@ -121,7 +121,7 @@ impl fmt::Display for Step {
             }
             Self::MountBinfmt => write!(f, "mount binfmt_misc at {BINFMT}"),
             Self::RegisterQemu => write!(f, "register qemu for programs of aarch64-linux"),
-            Self::Promise { .. } => write!(f, "tell nix in /etc/nix/nix.conf that aarch64-linux runs here"),
+            Self::Promise { .. } => write!(f, "tell nix in {NIX_CONF} that aarch64-linux runs here"),
             Self::MakeStore { user } => write!(f, "make the folder /nix for {user}"),
             Self::InstallNix { .. } => write!(f, "install a recent Nix for this project alone"),
             Self::InstallDeploy => write!(f, "compile deploy-rs for this project alone (some minutes)"),
