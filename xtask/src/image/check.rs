@@ -29,7 +29,7 @@ pub struct Image {
 /// A truncated or damaged file, bytes that are no disk image, and a request to stop.
 pub fn check(source: Source, reporter: &dyn Reporter) -> Result<Image> {
     let hold = interrupt::hold()?;
-    let mut phase = Phase::begin(reporter, "check", None);
+    let mut phase = Phase::begin(reporter, "check", source.promised_size());
     let (head, size, hash) = read_through(&source, &mut phase, &|| hold.requested())?;
     phase.end();
     let layout =

@@ -88,6 +88,16 @@ impl Source {
         Ok(Self { path, format: Format::sniff(&head), stored: facts.len() })
     }
 
+    /// The decompressed size in bytes as far as the file tells it at its beginning: good for showing
+    /// progress, proof of nothing.
+    pub fn promised_size(&self) -> Option<u64> {
+        match self.format {
+            Format::Raw => Some(self.stored),
+            Format::Zstd => super::content_size(File::open(&self.path).ok()?).ok()?,
+            Format::Xz | Format::Gzip => None,
+        }
+    }
+
     /// The decompressed stream. A damaged or truncated file ends it in an error, never in silence.
     pub fn stream(&self) -> Result<Box<dyn Read + Send>> {
         let opening = || format!("opening the image {}", self.path.display());
@@ -169,6 +179,18 @@ mod tests {
         encoder.window_log(28).unwrap();
         encoder.write_all(&[7; 1000]).unwrap();
         assert_eq!(read(&encoder.finish().unwrap()).unwrap(), (Format::Zstd, vec![7; 1000]));
+    }
+
+    #[test]
+    fn sizes_that_are_promised() {
+        let (dir, bytes) = (tempfile::tempdir().unwrap(), [1; 3000]);
+        let path = dir.path().join("an image");
+        let framed = zstd::bulk::compress(&bytes, 1).unwrap();
+        let (raw, gzip) = (packed(Format::Raw, &bytes), packed(Format::Gzip, &bytes));
+        for (file, promised) in [(raw, Some(3000)), (framed, Some(3000)), (gzip, None)] {
+            std::fs::write(&path, file).unwrap();
+            assert_eq!(Source::open(&path).unwrap().promised_size(), promised);
+        }
     }
 
     #[test]
