@@ -57,6 +57,15 @@ impl Usage {
         all(roots).filter(over).flat_map(|node| self.through(&node, &device)).collect()
     }
 
+    /// The uses of `disk` through other loop devices over the same file: the exclusive claim that the
+    /// kernel gives is to one of them only.
+    pub fn of_siblings(&self, roots: &Roots, disk: &Node) -> Vec<Use> {
+        let Some(file) = disk.text("loop/backing_file") else { return Vec::new() };
+        let over = |node: &Node| node != disk && node.text("loop/backing_file").as_ref() == Some(&file);
+        let used = all(roots).filter(over).filter(|node| !self.of(node).is_empty());
+        used.flat_map(|node| self.through(&node, &disk.name())).collect()
+    }
+
     /// What `node` is used for, as uses of `device` below it.
     fn through(&self, node: &Node, device: &str) -> Vec<Use> {
         let mut uses = self.of(node);

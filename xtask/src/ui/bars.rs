@@ -49,7 +49,7 @@ pub struct Bars {
 }
 
 impl Drop for Bars {
-    /// A phase that was broken off leaves no bar behind: the error that follows says how far it came.
+    /// A phase that an error broke off leaves no bar behind: the error that follows says how far it came.
     fn drop(&mut self) {
         if let Some(bar) = self.bar.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
@@ -78,10 +78,11 @@ impl Reporter for Bars {
 }
 
 fn new_bar(name: &str, total: Option<u64>, bytes: bool) -> ProgressBar {
-    // A bar that fills the line would push the `^C` of the terminal to the next one, and stay behind.
     let template = match (bytes, total.is_some()) {
-        (true, true) => "{prefix:>10} {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left",
-        (true, false) => "{prefix:>10} {spinner} {bytes} {binary_bytes_per_sec}",
+        (true, true) => {
+            "{prefix:>10} {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left {wide_msg}"
+        }
+        (true, false) => "{prefix:>10} {spinner} {bytes} {binary_bytes_per_sec} {wide_msg}",
         (false, _) => "{prefix:>10} {spinner} {count}{elapsed} {wide_msg}",
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());

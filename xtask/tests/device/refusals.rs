@@ -118,6 +118,20 @@ fn a_mounted_card() {
     assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
 }
 
+/// The kernel's exclusive claim is to one device; another loop device over the same file has its own.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_that_is_mounted_through_another_loop_device() {
+    let card = Loop::attach(64 * MIB, &[], ext4);
+    let mounted = Mounted::new(card.device());
+    std::fs::write(mounted.at().join("photo"), "precious").unwrap();
+    let other = Loop::over(&card.file(), &[]);
+    let name = card.device().strip_prefix("/dev/").unwrap();
+    let at = mounted.at().display();
+    refused(other.device(), &VIRTUAL, &format!("is mounted at {at} through {name}"));
+    assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
+}
+
 /// A mount in another namespace looks like this: nothing in `/proc` or `/sys` tells of it.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]

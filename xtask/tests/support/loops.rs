@@ -54,8 +54,9 @@ impl Drop for Loop {
     fn drop(&mut self) {
         run("losetup", &[OsStr::new("--detach"), self.device.as_os_str()]);
         // Where somebody else looks at the device just then, it is detached a little later.
-        let attached = || run("losetup", &[OsStr::new("--associated"), self.file.as_os_str()]);
-        while !attached().stdout.is_empty() {
+        let associated = || run("losetup", &[OsStr::new("--associated"), self.file.as_os_str()]);
+        let line = format!("{}:", self.device());
+        while String::from_utf8_lossy(&associated().stdout).contains(&line) {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
