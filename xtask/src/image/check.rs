@@ -121,10 +121,14 @@ mod tests {
     #[test]
     fn bad_images_are_refused_with_the_reason() {
         let good = zstd::encode_all(&image()[..], 1).unwrap();
-        let mut flipped = good.clone();
-        *flipped.last_mut().unwrap() ^= 1;
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.include_checksum(true).unwrap();
+        std::io::Write::write_all(&mut encoder, &image()).unwrap();
+        let mut wrong_checksum = encoder.finish().unwrap();
+        *wrong_checksum.last_mut().unwrap() ^= 1;
         for (file, expected) in [
             (&good[..good.len() - 1], "truncated or damaged"),
+            (&wrong_checksum, "doesn't match checksum"),
             (b"only text", "is no disk image: its size, 9 bytes, is no whole number of 512-byte sectors"),
             (&[0; 1024], "is no disk image: it has no partition table"),
         ] {
