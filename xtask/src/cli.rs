@@ -47,6 +47,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Flash {
     /// The host whose image is built and written, unless --image is given; and the card, such as /dev/mmcblk0
     #[arg(required = true, num_args = 1..=2, value_names = ["HOST", "DEVICE"])]
@@ -66,6 +67,12 @@ pub struct Flash {
     /// Take a loop device or a plain file for a card
     #[arg(long)]
     pub allow_virtual: bool,
+    /// How the image gets onto the card; after each of them the card holds it exactly
+    #[arg(long, value_enum, default_value_t)]
+    pub mode: crate::flash::Mode,
+    /// Read the image to its end before the card is touched, as is done anyhow where there is a terminal
+    #[arg(long)]
+    pub check_image: bool,
     /// Leave the card in its place when it is written
     #[arg(long)]
     pub no_eject: bool,

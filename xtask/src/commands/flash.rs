@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::disk::{self, Consent, Disk, Kept, Request, Roots, VirtualCards, refusals, refuse};
 use crate::failure::Kind;
 use crate::flash::{self, Plan, Report};
-use crate::image::{self, Source};
+use crate::image::{self, Depth, Source};
 use crate::ui::{self, Bytes, Prompt};
 
 pub fn run(cx: &Context, args: &Flash) -> Result<()> {
@@ -22,9 +22,9 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
         Some(host) => image::build(cx, host, &[])?,
         None => args.image.clone().unwrap_or_default(),
     };
-    let image = image::check(Source::open(&file)?, cx.reporter.as_ref())?;
+    let image = image::examine(Source::open(&file)?, depth(args), cx.reporter.as_ref())?;
     refuse(&refusals(&disk, &request(cx, args, Some(&file), Some(image.size))?))?;
-    let plan = Plan { image, disk };
+    let plan = Plan { image, disk, mode: args.mode };
     cx.note(plan.to_string());
     for warning in disk::clashes(&Roots::default(), &plan.disk) {
         cx.warn(warning);
@@ -36,6 +36,11 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
         plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
     }
     told
+}
+
+/// Somebody who is asked anyhow does not lose a second decompression; a script might.
+fn depth(args: &Flash) -> Depth {
+    if args.check_image || ui::on_terminal() { Depth::Whole } else { Depth::Structure }
 }
 
 /// The host, unless an image was given, and the device.
@@ -90,5 +95,6 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
         let result = serde_json::json!({ "device": plan.disk.path, "image": plan.image.source.path, "report": report });
         return ui::result(&result.to_string());
     }
+    cx.note(format!("{:>10}  {report}", ""));
     ui::result(&format!("{path} holds the image: {} read back, blake3 {}", Bytes(report.size), report.hash))
 }

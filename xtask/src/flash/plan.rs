@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::looks::Mode;
 use crate::disk::Disk;
 use crate::image::Image;
 use crate::ui::Bytes;
@@ -13,13 +14,16 @@ use crate::ui::Bytes;
 pub struct Plan {
     pub image: Image,
     pub disk: Disk,
+    pub mode: Mode,
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { image, disk } = self;
+        let Self { image, disk, .. } = self;
         writeln!(f, "image   {}", image.source.path.display())?;
-        writeln!(f, "        {} ({}), blake3 {}", Bytes(image.size), image.source.format, image.hash)?;
+        write!(f, "        {} ({})", Bytes(image.size), image.source.format)?;
+        image.hash.map_or(Ok(()), |hash| write!(f, ", blake3 {hash}"))?;
+        writeln!(f)?;
         for partition in &image.layout.partitions {
             writeln!(f, "        {partition}")?;
         }
