@@ -106,7 +106,7 @@ fn privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<
 /// Whether what was asked for is there now: asked of the machine, not of the steps.
 fn prove(cx: &Context, needs: &[Needs]) -> Result<()> {
     let version = tool::require(&cx.launcher)?;
-    emulation::require(&cx.launcher, version, "aarch64-linux")?;
+    emulation::require(cx, version, "aarch64-linux")?;
     let missing = tools::needed_for(needs).filter(|tool| !facts::is_there(&cx.launcher, tool.program));
     let missing = missing.map(|tool| tool.program).collect::<Vec<_>>();
     if missing.is_empty() {

@@ -104,23 +104,42 @@ fn the_package_for_this_machine_is_preferred() {
     assert!(nix.asked().iter().any(|call| call.ends_with(&installable())));
 }
 
+/// The settings and the one package of a flake whose image is for `system`.
+fn only_for(system: &str, extra_platforms: &str, builders: &str) -> (Answers, TempDir) {
+    let (answers, out) = giving(&["a.img"]);
+    let packages = prints(&format!(r#"{{"{system}":["stinky-sdImage"]}}"#));
+    (Answers { packages, config: prints(&config(extra_platforms, builders)), ..answers }, out)
+}
+
 #[test]
 fn what_cannot_be_built_here_is_refused_before_the_build() {
-    let packages = prints(r#"{"riscv64-linux":["stinky-sdImage"]}"#);
-    for (settings, remedy) in [
-        (config("[]", ""), "there is no emulation"),
-        (config("[]", "@/no/such/file"), "there is no emulation"),
+    for (system, builders, words) in [
+        // Whether this machine runs such programs is its own matter; the remedy is for them.
+        ("riscv64-linux", "", "`boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];`"),
+        ("riscv64-linux", "@/no/such/file", "`extra-platforms = riscv64-linux`"),
+        ("s390x-linux", "", "add a machine that builds for s390x-linux to /etc/nix/machines\n"),
     ] {
-        let answers = Answers { packages: packages.clone(), config: prints(&settings), ..Answers::default() };
+        let (answers, _out) = only_for(system, "[]", builders);
         let nix = answers.install();
         let outcome = nix.run(&STINKY);
         assert_eq!(outcome.exits(3), "");
-        outcome.says("error: this machine cannot build for riscv64-linux: ").says(remedy);
+        outcome.says(&format!("error: this machine cannot build for {system}: ")).says(words);
+        assert!(!outcome.stderr.contains("aarch64"), "{}", outcome.stderr);
         assert!(!nix.asked().iter().any(|call| call.starts_with("build")));
     }
-    let (answers, _out) = giving(&["a.img"]);
-    let remote = prints(&config("[]", "ssh://far riscv64-linux"));
-    Answers { packages, config: remote, ..answers }.install().run(&STINKY).exits(0);
+    let (answers, _out) = only_for("riscv64-linux", "[]", "ssh://far riscv64-linux");
+    answers.install().run(&STINKY).exits(0);
+}
+
+#[test]
+fn a_promise_that_nobody_can_try_is_left_to_nix() {
+    let (answers, _out) = only_for("s390x-linux", r#"["s390x-linux"]"#, "");
+    let outcome = answers.install().run(&STINKY);
+    outcome.exits(0);
+    outcome.says(
+        "warning: building for s390x-linux: nix.conf promises it in extra-platforms; \
+         whether the kernel runs its programs is not known\n",
+    );
 }
 
 #[test]
