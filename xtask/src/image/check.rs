@@ -5,7 +5,7 @@ use std::io::Read;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::layout::{Layout, SECTOR};
+use super::layout::{HEAD, Layout, SECTOR};
 use super::source::Source;
 use crate::failure::Kind;
 use crate::interrupt;
@@ -50,7 +50,7 @@ fn understand(head: &[u8], size: u64) -> Result<Layout> {
     Layout::parse(head, size)
 }
 
-/// The first sector, the size in bytes and the hash of a stream.
+/// The first [`HEAD`] bytes, the size in bytes and the hash of a stream.
 fn read_through(
     source: &Source,
     phase: &mut Phase,
@@ -71,7 +71,7 @@ fn read_through(
                 .map_err(|error| Kind::Refused.error(format!("after {done} bytes: {error}")))
                 .with_context(|| damaged(source))?,
         };
-        let missing = usize::try_from(SECTOR)?.saturating_sub(head.len());
+        let missing = usize::try_from(HEAD)?.saturating_sub(head.len());
         head.extend_from_slice(&buffer[..n.min(missing)]);
         hasher.update(&buffer[..n]);
         done += n as u64;

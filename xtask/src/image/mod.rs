@@ -5,6 +5,7 @@ mod check;
 mod contents;
 pub mod digest;
 mod extlinux;
+mod gpt;
 mod layout;
 mod source;
 
