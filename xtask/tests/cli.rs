@@ -13,6 +13,8 @@ mod hosts;
 #[path = "cli/sd_image.rs"]
 mod sd_image;
 mod support;
+#[path = "cli/terminal.rs"]
+mod terminal;
 
 use support::Sandbox;
 

@@ -78,7 +78,8 @@ fn confirm(args: &Flash, disk: &Disk) -> Result<()> {
     let confirmation = disk.confirmation();
     let question =
         format!("Everything on this card will be lost. Type {} to go on:", confirmation.question());
-    if confirmation.accepts(&Prompt(&question).ask()?) {
+    let prompt = Prompt { question: &question, unanswered: "stopped; nothing was written" };
+    if confirmation.accepts(&prompt.ask()?) {
         return Ok(());
     }
     Err(Kind::Refused.error("not confirmed; nothing was written"))

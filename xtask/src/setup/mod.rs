@@ -92,10 +92,11 @@ fn privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<
     }
     let lines = commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n");
     let question = || format!("These commands need root and are run by sudo:\n{lines}\nGo on? [y/N]");
+    let ask = || Prompt { question: &question(), unanswered: "stopped; nothing was changed" }.confirm();
     let agreed = match sudo {
         _ if by == Privilege::Nobody => false,
         Sudo::Agreed => true,
-        Sudo::Ask => ui::on_terminal() && Prompt(&question()).confirm()?,
+        Sudo::Ask => ui::on_terminal() && ask()?,
     };
     if agreed {
         return Ok(by);

@@ -11,7 +11,7 @@ use crate::support::Outcome;
 const MIB: usize = 1 << 20;
 
 /// An image of 2 MiB with one partition.
-fn image() -> Vec<u8> {
+pub fn image() -> Vec<u8> {
     let mut bytes = vec![0xa5; 2 * MIB];
     bytes[..512].fill(0);
     bytes[450] = 0x83;
@@ -22,7 +22,7 @@ fn image() -> Vec<u8> {
 }
 
 /// A build whose output holds [`image`].
-fn building() -> (Answers, TempDir) {
+pub fn building() -> (Answers, TempDir) {
     let out = tempfile::tempdir().expect("making the output");
     let dir = out.path().join("sd-image");
     std::fs::create_dir(&dir).expect("making the output");
@@ -33,7 +33,7 @@ fn building() -> (Answers, TempDir) {
 }
 
 /// Puts a used card of 4 MiB into the sandbox.
-fn card(nix: &FakeNix) -> PathBuf {
+pub fn card(nix: &FakeNix) -> PathBuf {
     let card = nix.path("virtual-card");
     std::fs::write(&card, vec![0xee; 4 * MIB]).expect("making a card");
     card
@@ -46,7 +46,7 @@ fn flash(nix: &FakeNix, host: &str, size: &str) -> (Outcome, Vec<u8>) {
     (nix.run(&args), std::fs::read(&card).expect("reading the card"))
 }
 
-fn is_all(bytes: &[u8], value: u8) -> bool {
+pub fn is_all(bytes: &[u8], value: u8) -> bool {
     bytes.iter().all(|byte| *byte == value)
 }
 
