@@ -6,10 +6,11 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::layout::{HEAD, Layout, SECTOR};
+use super::sidecar::{Hashing, Sidecar};
 use super::source::Source;
 use crate::failure::Kind;
 use crate::interrupt;
-use crate::ui::{Phase, Reporter};
+use crate::ui::{Event, Phase, Reporter};
 
 /// What an image was found to be. It travels in the plan: what is written later must have this hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,12 +27,25 @@ pub struct Image {
 /// Reads all of `source`.
 ///
 /// # Errors
-/// A truncated or damaged file, bytes that are no disk image, and a request to stop.
+/// A truncated or damaged file, bytes that are no disk image or not those of a checksum beside it, and a
+/// request to stop.
 pub fn check(source: Source, reporter: &dyn Reporter) -> Result<Image> {
-    let hold = interrupt::hold()?;
+    let (hold, sidecar) = (interrupt::hold()?, Sidecar::find(&source.path)?);
+    let stopped = || hold.requested();
     let mut phase = Phase::begin(reporter, "check", source.promised_size());
-    let (head, size, hash) = read_through(&source, &mut phase, &|| hold.requested())?;
+    let (head, size, hash) = match &sidecar {
+        None => read_through(&source, source.file()?, &mut phase, &stopped)?,
+        Some(sidecar) => {
+            let mut file = Hashing::new(source.file()?);
+            let read = read_through(&source, &mut file, &mut phase, &stopped)?;
+            sidecar.compare(&source.path, &file.finish())?;
+            read
+        }
+    };
     phase.end();
+    if let Some(sidecar) = sidecar {
+        reporter.report(&Event::note(format!("the SHA-256 is that of {}", sidecar.path.display())));
+    }
     let layout =
         understand(&head, size).with_context(|| format!("{} is no disk image", source.path.display()))?;
     Ok(Image { source, size, hash, layout })
@@ -53,10 +67,11 @@ fn understand(head: &[u8], size: u64) -> Result<Layout> {
 /// The first [`HEAD`] bytes, the size in bytes and the hash of a stream.
 fn read_through(
     source: &Source,
+    file: impl Read + Send,
     phase: &mut Phase,
     stopped: &dyn Fn() -> bool,
 ) -> Result<(Vec<u8>, u64, blake3::Hash)> {
-    let mut stream = source.stream()?;
+    let mut stream = source.decode(file)?;
     let (mut hasher, mut buffer, mut head, mut done) =
         (blake3::Hasher::new(), vec![0; 1 << 20], Vec::new(), 0);
     loop {
@@ -109,11 +124,37 @@ mod tests {
     }
 
     #[test]
+    fn a_checksum_beside_the_image_is_of_the_stored_bytes() {
+        let (dir, bytes) = (tempfile::tempdir().unwrap(), image());
+        let (file, list) = (dir.path().join("x.img"), dir.path().join("SHA256SUMS"));
+        let packed = |level| zstd::encode_all(&bytes[..], level).unwrap();
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
+        std::io::Write::write_all(&mut xz, &bytes).unwrap();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gz, &bytes).unwrap();
+        for stored in [bytes.clone(), packed(1), xz.finish().unwrap(), gz.finish().unwrap()] {
+            std::fs::write(&file, &stored).unwrap();
+            let mut hasher = Hashing::new(&stored[..]);
+            std::io::copy(&mut hasher, &mut std::io::sink()).unwrap();
+            let sum = hasher.finish();
+            std::fs::write(&list, format!("{sum}  x.img\n")).unwrap();
+            assert_eq!(check(Source::open(&file).unwrap(), &Silent).unwrap().hash, blake3::hash(&bytes));
+            std::fs::write(&list, format!("{}  x.img\n", "0".repeat(64))).unwrap();
+            let error = check(Source::open(&file).unwrap(), &Silent).unwrap_err();
+            let words =
+                format!("its SHA-256 begins with {}, not 000000000000; download both again", &sum[..12]);
+            assert!(error.to_string().contains(&words), "{error}");
+            assert_eq!(crate::failure::kind(&error), Kind::Refused);
+        }
+    }
+
+    #[test]
     fn a_request_to_stop() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), image()).unwrap();
         let source = Source::open(file.path()).unwrap();
-        let error = read_through(&source, &mut Phase::begin(&Silent, "check", None), &|| true).unwrap_err();
+        let (file, mut phase) = (source.file().unwrap(), Phase::begin(&Silent, "check", None));
+        let error = read_through(&source, file, &mut phase, &|| true).unwrap_err();
         assert_eq!(error.to_string(), "stopped while the image was checked; nothing was written");
         assert_eq!(crate::failure::kind(&error), Kind::Interrupted);
     }

@@ -7,6 +7,7 @@ pub mod digest;
 mod extlinux;
 mod gpt;
 mod layout;
+mod sidecar;
 mod source;
 
 pub use build::build;

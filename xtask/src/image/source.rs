@@ -100,8 +100,17 @@ impl Source {
 
     /// The decompressed stream. A damaged or truncated file ends it in an error, never in silence.
     pub fn stream(&self) -> Result<Box<dyn Read + Send>> {
+        self.decode(self.file()?)
+    }
+
+    /// The bytes of the file as it is stored.
+    pub fn file(&self) -> Result<File> {
+        File::open(&self.path).with_context(|| format!("opening the image {}", self.path.display()))
+    }
+
+    /// What [`Self::stream`] gives, out of the bytes of the `file`, which is read to its end.
+    pub fn decode<'a>(&self, file: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
         let opening = || format!("opening the image {}", self.path.display());
-        let file = File::open(&self.path).with_context(opening)?;
         Ok(match self.format {
             Format::Raw => Box::new(file),
             Format::Zstd => {
