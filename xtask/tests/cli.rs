@@ -1,15 +1,21 @@
 //! The real binary against fake programs: exact argument vectors, stdout, stderr and exit codes.
 
+#[path = "cli/build_errors.rs"]
+mod build_errors;
 #[path = "cli/deploy.rs"]
 mod deploy;
 #[path = "cli/doctor.rs"]
 mod doctor;
+#[path = "cli/fake_build.rs"]
+mod fake_build;
 #[path = "cli/fake_nix.rs"]
 mod fake_nix;
 #[path = "cli/flash.rs"]
 mod flash;
 #[path = "cli/hosts.rs"]
 mod hosts;
+#[path = "cli/platforms.rs"]
+mod platforms;
 #[path = "cli/sd_image.rs"]
 mod sd_image;
 mod support;
