@@ -40,11 +40,11 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
 
 /// The host, unless an image was given, and the device.
 fn places(args: &Flash) -> Result<(Option<&str>, &Path)> {
-    match (args.words.as_slice(), &args.image) {
-        ([device], Some(_)) => Ok((None, Path::new(device))),
-        ([host, device], None) => Ok((Some(host), Path::new(device))),
-        ([_], None) => Err(Kind::Usage.error("name the host and the device, or --image FILE and the device")),
-        _ => Err(Kind::Usage.error("name either a host or --image FILE, and the device")),
+    match (args.first.as_deref(), args.second.as_deref(), &args.image) {
+        (Some(device), None, Some(_)) => Ok((None, Path::new(device))),
+        (Some(host), Some(device), None) => Ok((Some(host), Path::new(device))),
+        (_, Some(_), Some(_)) => Err(Kind::Usage.error("name either a host or --image FILE, and the device")),
+        _ => Err(Kind::Usage.error("name the host and the device, or --image FILE and the device")),
     }
 }
 
