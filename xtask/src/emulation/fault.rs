@@ -52,12 +52,16 @@ pub fn diagnose(table: &Table, head: &[u8], exists: impl Fn(&Path) -> bool) -> F
 
 /// What makes the kernel run programs of `system`.
 fn register(system: &str) -> String {
-    // Debian's package has no emulator for what the processor itself can run.
-    if system == "i686-linux" && cfg!(target_arch = "x86_64") {
+    if is_own(system) {
         return "start the kernel with `ia32_emulation=1`".to_owned();
     }
     let debian = on_debian(system);
     format!("NixOS: `boot.binfmt.emulatedSystems = [ \"{system}\" ];`, Debian or Ubuntu: `{debian}`")
+}
+
+/// Whether the processor itself can run programs of `system`: there is no emulator for these.
+pub fn is_own(system: &str) -> bool {
+    system == "i686-linux" && cfg!(target_arch = "x86_64")
 }
 
 /// The command that makes an entry for `system` on Debian and Ubuntu.

@@ -1,6 +1,6 @@
 //! The verdicts worth telling apart, each with its remedy.
 
-use super::fault::{Fault, on_debian};
+use super::fault::{Fault, is_own, on_debian};
 use crate::nix::Config;
 
 /// Whether and how this machine builds for a system.
@@ -76,8 +76,9 @@ impl Verdict {
             }
             Self::NotPromised => format!(
                 "the kernel runs its programs, but nix was not told; \
-                 NixOS: `boot.binfmt.emulatedSystems = [ \"{system}\" ];`, elsewhere: \
-                 add `extra-platforms = {system}` to nix.conf (and restart nix-daemon)"
+                 NixOS: `{} = [ \"{system}\" ];`, elsewhere: \
+                 add `extra-platforms = {system}` to nix.conf (and restart nix-daemon)",
+                if is_own(system) { "nix.settings.extra-platforms" } else { "boot.binfmt.emulatedSystems" }
             ),
             Self::NotInSandbox(path) => format!(
                 "the kernel runs its programs, but not in the sandbox of nix, which lacks {path} (its \
@@ -166,6 +167,10 @@ mod tests {
         }
         let said = Verdict::NotInSandbox("/q".into()).explain("aarch64-linux");
         assert!(said.ends_with("remove that entry, and then `cargo xtask setup`"), "{said}");
+        if cfg!(target_arch = "x86_64") {
+            let said = Verdict::NotPromised.explain("i686-linux");
+            assert!(said.contains("NixOS: `nix.settings.extra-platforms = [ \"i686-linux\" ];`"), "{said}");
+        }
         assert!(Verdict::Untested.can_build() && Verdict::Runs.can_build());
     }
 }
