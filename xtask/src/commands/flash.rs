@@ -45,11 +45,11 @@ fn depth(args: &Flash) -> Depth {
 
 /// The host, unless an image was given, and the device.
 fn places(args: &Flash) -> Result<(Option<&str>, &Path)> {
-    match (args.words.as_slice(), &args.image) {
-        ([device], Some(_)) => Ok((None, Path::new(device))),
-        ([host, device], None) => Ok((Some(host), Path::new(device))),
-        ([_], None) => Err(Kind::Usage.error("name the host and the device, or --image FILE and the device")),
-        _ => Err(Kind::Usage.error("name either a host or --image FILE, and the device")),
+    match (args.first.as_deref(), args.second.as_deref(), &args.image) {
+        (Some(device), None, Some(_)) => Ok((None, Path::new(device))),
+        (Some(host), Some(device), None) => Ok((Some(host), Path::new(device))),
+        (_, Some(_), Some(_)) => Err(Kind::Usage.error("name either a host or --image FILE, and the device")),
+        _ => Err(Kind::Usage.error("name the host and the device, or --image FILE and the device")),
     }
 }
 
@@ -83,7 +83,8 @@ fn confirm(args: &Flash, disk: &Disk) -> Result<()> {
     let confirmation = disk.confirmation();
     let question =
         format!("Everything on this card will be lost. Type {} to go on:", confirmation.question());
-    if confirmation.accepts(&Prompt(&question).ask()?) {
+    let prompt = Prompt { question: &question, unanswered: "stopped; nothing was written" };
+    if confirmation.accepts(&prompt.ask()?) {
         return Ok(());
     }
     Err(Kind::Refused.error("not confirmed; nothing was written"))
