@@ -9,7 +9,8 @@ struct Rule {
     remedy: &'static str,
 }
 
-const TRACK: &str = "nix sees only files that git tracks: `git add` the file";
+const TRACK: &str =
+    "nix sees only files that git tracks: `git add` the file; a folder that git ignores is named path:FOLDER";
 const NO_FLAKE: &str = "there is no flake there: name one with --flake";
 const PLATFORM: &str = "this machine cannot build for that system: `cargo xtask doctor` says why";
 const OFFERED: &str = "`cargo xtask hosts` lists what the flake offers";
