@@ -116,6 +116,7 @@ fn a_flake_that_is_broken_as_a_whole() {
         ("path '/f' is not part of a flake (neither it nor its parent directories contain)", no_flake),
         ("source tree referenced by 'path:/f' does not contain a '/flake.nix' file", no_flake),
         ("getting status of '/f': No such file or directory", no_flake),
+        ("path '//f' does not exist", no_flake),
         ("getting status of \"/f\": No such file or directory", no_flake),
         // Up to 2.18, later, and for the other feature.
         (
