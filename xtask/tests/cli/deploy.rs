@@ -200,6 +200,7 @@ fn hosts_that_do_not_answer() {
 fn refusals_before_anything_is_asked_of_the_host() {
     let none = r#"{"names":["other","stinky"],"node":null}"#;
     let bare = nodes("root").replace(r#"["system"]"#, r#"["home"]"#);
+    let nowhere = nodes("root").replace("stinky.lan", "");
     for (nodes, args, code, words) in [
         (
             none,
@@ -208,6 +209,7 @@ fn refusals_before_anything_is_asked_of_the_host() {
             "has no deploy node 'stinkey'; did you mean 'stinky'? (nodes: other, stinky)",
         ),
         (bare.as_str(), ["stinky", "-d"], 3, "needs a profile 'system' that can be proved"),
+        (nowhere.as_str(), ["stinky", "-d"], 3, "deploy.nodes.stinky has no `hostname`"),
         ("{}", ["stinky", "--boot"], 2, "`deploy` does not pass on --boot"),
     ] {
         let scene = Scene::new("", "", 0);
