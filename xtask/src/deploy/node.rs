@@ -16,7 +16,7 @@ const READ: &str = include_str!("node.nix");
 const SYSTEMS: &str = "nixosConfigurations";
 
 /// What was found under `deploy.nodes`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Nodes {
     /// The names of all nodes.
     pub names: Vec<String>,
@@ -44,10 +44,14 @@ pub struct Node {
 }
 
 impl Nodes {
-    /// Evaluates the nodes of `flake`, of which only that of `host` is looked into.
+    /// Evaluates the nodes of `flake`, of which only that of `host` is looked into. A flake without the
+    /// output `deploy` has none.
     pub fn load(launcher: &Launcher, flake: &str, host: &str) -> Result<Self> {
         let apply = format!("({READ}) {}", nix::quote(host));
-        let nodes = nix::eval_attr_names(launcher, flake, "deploy", &apply)?;
+        let nodes = match nix::eval_attr_names(launcher, flake, "deploy", &apply) {
+            Err(error) if nix::is_missing_attribute(&error) => return Ok(Self::default()),
+            nodes => nodes?,
+        };
         serde_json::from_value(nodes).with_context(|| format!("reading deploy.nodes of {flake}"))
     }
 }

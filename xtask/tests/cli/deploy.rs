@@ -220,6 +220,17 @@ fn refusals_before_anything_is_asked_of_the_host() {
 }
 
 #[test]
+fn a_flake_without_deploy_nodes() {
+    let scene = Scene::new("", "", 0);
+    let missing = "error: flake 'github:o/f' does not provide attribute 'deploy'";
+    let version = r#"[ "$*" = --version ] && echo "nix (Nix) 2.26.3" && exit"#;
+    scene.sandbox.fake("nix", &format!(r#"{version}; echo "{missing}" >&2; exit 1"#));
+    let outcome = scene.run(&["stinky"]);
+    assert_eq!(outcome.exits(2), "");
+    assert_eq!(outcome.stderr, "error: github:o/f has no deploy nodes: it needs deploy.nodes.stinky\n");
+}
+
+#[test]
 fn without_deploy_rs() {
     let scene = Scene::new("", "", 0);
     fs::remove_file(scene.sandbox.path("bin").join("deploy")).expect("removing the fake");
