@@ -24,7 +24,7 @@ pub enum Command {
     SdImage(SdImage),
     /// Write an image to a card, and prove that it is on it
     #[command(
-        override_usage = "cargo xtask flash [OPTIONS] HOST DEVICE\n       cargo xtask flash [OPTIONS] --image FILE DEVICE"
+        override_usage = "cargo xtask flash [OPTIONS] HOST [DEVICE]\n       cargo xtask flash [OPTIONS] --image FILE [DEVICE]"
     )]
     Flash(Flash),
     /// Deploy a host over ssh with deploy-rs, and prove on the host that it took
@@ -47,9 +47,11 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Flash {
-    /// The host whose image is built and written, unless --image is given; and the card, such as /dev/mmcblk0
-    #[arg(required = true, num_args = 1..=2, value_names = ["HOST", "DEVICE"])]
+    /// The host whose image is built and written, unless --image is given; and the card, such as
+    /// /dev/mmcblk0, without which the card is waited for that is inserted next
+    #[arg(num_args = 0..=2, value_names = ["HOST", "DEVICE"])]
     pub words: Vec<String>,
     /// Write this image file (.img, .img.zst, .img.xz, .img.gz) instead of a host's
     #[arg(long, value_name = "FILE")]
@@ -66,6 +68,9 @@ pub struct Flash {
     /// Take a loop device or a plain file for a card
     #[arg(long)]
     pub allow_virtual: bool,
+    /// Unmount the card without asking, if it is mounted
+    #[arg(long)]
+    pub unmount: bool,
     /// Leave the card in its place when it is written
     #[arg(long)]
     pub no_eject: bool,
