@@ -1,9 +1,12 @@
 //! Unmounting a card that a desktop has mounted: plainly, never lazily and never by force.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
@@ -11,6 +14,9 @@ use super::mounts::{Mount, mounts};
 use super::refusal::quoted;
 use super::{Disk, Role, Roots, Use, usage, users};
 use crate::failure::Kind as Failure;
+
+/// After unmounting, for what lets go of the disk a little later.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Use {
     /// Whether unmounting it sets the disk free and hurts nobody: a mount of the disk or a partition
@@ -47,7 +53,22 @@ pub fn unmount(roots: &Roots, disk: &Disk, agreed: &[PathBuf]) -> Result<()> {
         detach(&mount).map_err(|error| explain(roots, &mount, &done, error))?;
         done.push(mount.at);
     }
+    wait_for_copies(disk);
     Ok(())
+}
+
+/// Whoever makes a mount namespace, as a build in a sandbox does, has copies of all mounts for some
+/// milliseconds. Where the disk stays claimed, the claim that follows says so.
+fn wait_for_copies(disk: &Disk) {
+    let deadline = Instant::now() + PATIENCE;
+    let is_claimed = || {
+        let claim = (OFlags::EXCL | OFlags::CLOEXEC).bits().cast_signed();
+        let opened = OpenOptions::new().read(true).custom_flags(claim).open(&disk.path);
+        opened.is_err_and(|error| Errno::from_io_error(&error) == Some(Errno::BUSY))
+    };
+    while is_claimed() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The mounts of `disk` in the order in which they can go.

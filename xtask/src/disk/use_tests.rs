@@ -19,6 +19,8 @@ fn what_is_only_mounted_is_no_hindrance_where_it_is_unmounted() {
     assert_eq!(mounts.collect::<Vec<_>>(), ["sdb1 /media/me/A", "sdb1 /mnt"]);
 }
 
+type Make<'a> = &'a dyn Fn(&Machine);
+
 #[test]
 fn no_other_use_is_ended() {
     let stick = |make: &dyn Fn(&Machine)| {
@@ -27,7 +29,7 @@ fn no_other_use_is_ended() {
         make(&machine);
         machine.disk("sdb")
     };
-    let cases: [(&dyn Fn(&Machine), &str); 6] = [
+    let cases: [(Make, &str); 6] = [
         (
             &|machine| {
                 machine.mount("8:17", "/home", "ext4", "/dev/sdb1");
