@@ -114,6 +114,27 @@ impl Drop for Mounted {
     }
 }
 
+/// A device that the system swaps to.
+pub struct Swap {
+    device: String,
+}
+
+impl Swap {
+    pub fn on(device: &str) -> Self {
+        for program in ["mkswap", "swapon"] {
+            let output = run(program, &[OsStr::new(device)]);
+            assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Self { device: device.to_owned() }
+    }
+}
+
+impl Drop for Swap {
+    fn drop(&mut self) {
+        run("swapoff", &[OsStr::new(&self.device)]);
+    }
+}
+
 fn mount(args: &[&OsStr]) {
     let output = run("mount", args);
     assert!(output.status.success(), "mounting: {}", String::from_utf8_lossy(&output.stderr));
