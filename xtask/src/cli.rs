@@ -71,6 +71,12 @@ pub struct Flash {
     /// Unmount the card without asking, if it is mounted
     #[arg(long)]
     pub unmount: bool,
+    /// How the image gets onto the card; after each of them the card holds it exactly
+    #[arg(long, value_enum, default_value_t)]
+    pub mode: crate::flash::Mode,
+    /// Read the image to its end before the card is touched, as is done anyhow where there is a terminal
+    #[arg(long)]
+    pub check_image: bool,
     /// Leave the card in its place when it is written
     #[arg(long)]
     pub no_eject: bool,

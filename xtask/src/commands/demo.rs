@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::demo::{self, VirtualCard};
 use crate::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
-use crate::flash::{self, Plan, Report};
-use crate::image::{self, Contents, Image, Source};
+use crate::flash::{self, Mode, Plan, Report};
+use crate::image::{self, Contents, Depth, Image, Source};
 use crate::setup::{self, Needs, Sudo};
 use crate::ui::{self, Bytes};
 use crate::{emulation, nix, project};
@@ -23,7 +23,7 @@ pub fn run(cx: &mut Context) -> Result<()> {
     let home = project::state_dir().join("demo");
     let file = build(cx, &home)?;
     let build_seconds = start.elapsed().as_secs_f64() - setup_seconds;
-    let image = image::check(Source::open(&file)?, cx.reporter.as_ref())?;
+    let image = image::examine(Source::open(&file)?, Depth::Whole, cx.reporter.as_ref())?;
     let card = VirtualCard::make(cx, &home, card_size(image.size))?;
     let plan = plan(&card, image)?;
     cx.note(plan.to_string());
@@ -83,7 +83,7 @@ fn plan(card: &VirtualCard, image: Image) -> Result<Plan> {
     let (image_size, virtual_cards) = (Some(image.size), VirtualCards::Allowed);
     let (mounted, kept) = (Mounted::Refused, Vec::new());
     refuse(&refusals(&disk, &Request { image_size, virtual_cards, mounted, kept, consent }))?;
-    Ok(Plan::new(image, disk))
+    Ok(Plan::new(image, disk, Mode::default()))
 }
 
 fn inspect(card: &VirtualCard, size: u64) -> Result<Contents> {
@@ -112,7 +112,7 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
     ui::result(&format!("store   {} paths", boot.store_paths))?;
     ui::result(&format!("proved  {} read back, blake3 {}", Bytes(report.size), report.hash))?;
     let Seconds { setup, build, total } = done.seconds;
-    let (write, verify) = (report.write_seconds, report.verify_seconds);
+    let flash::Seconds { write, verify, .. } = report.seconds;
     let parts = format!("setup {setup:.1} s, build {build:.1} s, write {write:.1} s, verify {verify:.1} s");
     ui::result(&format!("time    {total:.1} s: {parts}"))
 }

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::disk::{self, Consent, Disk, Kept, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::failure::Kind;
 use crate::flash::{self, Plan, Report};
-use crate::image::{self, Source};
+use crate::image::{self, Depth, Source};
 use crate::project;
 use crate::ui::{self, Bytes, Prompt};
 
@@ -24,7 +24,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
         Some(host) => image::build(cx, host, &[])?,
         None => args.image.clone().unwrap_or_default(),
     };
-    let image = image::check(Source::open(&file)?, cx.reporter.as_ref())?;
+    let image = image::examine(Source::open(&file)?, depth(args), cx.reporter.as_ref())?;
     let request = request(cx, args, Some(&file), Some(image.size))?;
     let disk = match named {
         Some(disk) => disk,
@@ -33,13 +33,18 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     };
     refuse(&refusals(&disk, &request))?;
     flash::check_access(cx, &disk.path)?;
-    let plan = agreed(cx, args, &request, Plan::new(image, disk))?;
+    let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode))?;
     let report = flash::write(cx, &plan)?;
     let told = show(cx, &plan, &report);
     if !args.no_eject {
         plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
     }
     told
+}
+
+/// Somebody who is asked anyhow does not lose a second decompression; a script might.
+fn depth(args: &Flash) -> Depth {
+    if args.check_image || ui::on_terminal() { Depth::Whole } else { Depth::Structure }
 }
 
 /// The host, unless an image was given, and the device, unless it is waited for.
@@ -96,7 +101,7 @@ fn agreed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<P
     let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
     plan.disk.same_as(&disk)?;
     refuse(&refusals(&disk, request))?;
-    let plan = Plan::new(plan.image, disk);
+    let plan = Plan::new(plan.image, disk, plan.mode);
     confirm_unmounting(args, &plan)?;
     Ok(plan)
 }
@@ -132,5 +137,6 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
         let result = serde_json::json!({ "device": plan.disk.path, "image": plan.image.source.path, "report": report });
         return ui::result(&result.to_string());
     }
+    cx.note(format!("{:>10}  {report}", ""));
     ui::result(&format!("{path} holds the image: {} read back, blake3 {}", Bytes(report.size), report.hash))
 }

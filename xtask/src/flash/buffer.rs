@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 pub const CHUNK: usize = 1 << 20;
 const PAGE: usize = 4096;
 
-/// [`CHUNK`] bytes that begin at a page boundary, and how many of them are in use.
+/// Bytes that begin at a page boundary, and how many of them are in use.
 pub struct Buffer {
     storage: Vec<u8>,
     start: usize,
@@ -15,16 +15,21 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// All zeros, all in use.
+    /// [`CHUNK`] zeros, all in use.
     pub fn zeroed() -> Self {
-        let storage = vec![0; CHUNK + PAGE];
+        Self::small(CHUNK)
+    }
+
+    /// A buffer that holds `len` bytes, all zeros and all in use.
+    pub fn small(len: usize) -> Self {
+        let storage = vec![0; len + PAGE];
         let start = storage.as_ptr().align_offset(PAGE);
-        Self { storage, start, len: CHUNK }
+        Self { storage, start, len }
     }
 
     /// Sets how many bytes are in use.
     pub fn resize(&mut self, len: usize) {
-        assert!(len <= CHUNK, "a buffer holds {CHUNK} bytes");
+        assert!(self.start + len <= self.storage.len(), "a buffer does not grow");
         self.len = len;
     }
 }

@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{Advice, OFlags};
 
 /// A block device as the engine sees it. Offsets and sizes are in bytes.
-pub trait Card {
+pub trait Card: Sync {
     fn size(&self) -> u64;
     /// May read less than asked for; 0 at the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
@@ -18,20 +18,38 @@ pub trait Card {
     fn sync(&self) -> io::Result<()>;
     /// Makes the reads that follow come from the medium and not from a cache.
     fn forget(&self) -> io::Result<()>;
+    /// Fails where this is not the card any more that was confirmed.
+    fn check_identity(&self) -> anyhow::Result<()>;
 }
+
+/// Through the page cache, so much is written between two syncs at most, in bytes: a cache full of dirty
+/// pages stalls everything, and what went into it is no progress.
+const UNSYNCED: u64 = 16 << 20;
 
 /// An open block device or plain file, written past the page cache where the kernel lets us.
 pub struct FileCard {
     file: File,
     size: u64,
     direct: AtomicBool,
+    /// How much of what was written may still be in the page cache, in bytes.
+    unsynced: AtomicU64,
 }
 
 impl FileCard {
     /// Takes over `file` of `size` bytes, which is open for reading and writing.
     pub fn new(file: File, size: u64) -> Self {
         let direct = AtomicBool::new(set_direct(&file, true).is_ok());
-        Self { file, size, direct }
+        Self { file, size, direct, unsynced: AtomicU64::new(0) }
+    }
+
+    /// Without direct access, keeps the page cache from filling up.
+    fn written(&self, bytes: usize) -> io::Result<()> {
+        let unsynced = self.unsynced.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        if self.direct.load(Ordering::Relaxed) || unsynced < UNSYNCED {
+            return Ok(());
+        }
+        self.unsynced.store(0, Ordering::Relaxed);
+        self.file.sync_data()
     }
 
     /// Some file systems take `O_DIRECT` and refuse the transfer, or ask for a larger alignment: the
@@ -61,13 +79,19 @@ impl Card for FileCard {
         self.size
     }
 
+    fn check_identity(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let buffer = std::cell::RefCell::new(buffer);
         self.or_buffered(|| FileExt::read_at(&self.file, &mut buffer.borrow_mut(), offset))
     }
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
-        self.or_buffered(|| FileExt::write_at(&self.file, buffer, offset))
+        let written = self.or_buffered(|| FileExt::write_at(&self.file, buffer, offset))?;
+        self.written(written)?;
+        Ok(written)
     }
 
     fn sync(&self) -> io::Result<()> {

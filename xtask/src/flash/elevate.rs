@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use rustix::fs::Access;
 
-use super::engine::Report;
 use super::plan::Plan;
+use super::report::Report;
 use super::writer::Message;
 use crate::context::Context;
 use crate::failure::Kind;

@@ -1,161 +1,149 @@
-//! The order in which a card is written: both ends blank, the body, a sync, the body read back, and the
-//! head last. At every moment before the end the card has no partition table, so it cannot boot half
-//! an image.
+//! The order in which a card is written: the head blank, the capacity checked, the end blank, the body, a
+//! sync, the body read back, and the head last. At every moment before the end the card has no partition table, so it
+//! cannot boot half an image.
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 
+use super::body::Body;
 use super::buffer::{Buffer, CHUNK};
+use super::capacity;
 use super::card::Card;
-use super::decode::{Chunk, decode};
-use super::transfer::{read_all, settle, write_all, write_and_prove};
+use super::looks::Mode;
+use super::medium::Medium;
+use super::pulse;
+use super::report::{Report, Seconds};
 use crate::failure::{self, Kind};
-use crate::ui::{Phase, Reporter};
+use crate::ui::{Event, Reporter};
 
-/// What was written, as read back from the card.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    /// The size of the image in bytes.
+/// An image that can be read more than once: what a card does not keep is written again.
+pub struct Content<'a> {
+    /// In bytes.
     pub size: u64,
-    /// The BLAKE3 hash of the card's first `size` bytes.
-    #[serde(with = "crate::image::digest")]
-    pub hash: blake3::Hash,
-    /// Seconds spent writing, with the sync.
-    pub write_seconds: f64,
-    /// Seconds spent reading back.
-    pub verify_seconds: f64,
+    /// Its BLAKE3 hash, if it was read to its end before.
+    pub hash: Option<blake3::Hash>,
+    pub open: &'a (dyn Fn() -> Result<Box<dyn Read + Send>> + Sync),
 }
 
 /// One flash under way.
-struct Flash<'a> {
-    card: &'a dyn Card,
-    reporter: &'a dyn Reporter,
-    cancel: &'a AtomicBool,
-    size: u64,
+pub struct Flash<'a> {
+    pub medium: &'a Medium<'a>,
+    pub content: &'a Content<'a>,
+    pub mode: Mode,
+    pub reporter: &'a dyn Reporter,
+    pub cancel: &'a AtomicBool,
 }
 
-/// Writes the `size` bytes of `stream`, whose BLAKE3 hash is `hash`, to `card`, and proves it.
+/// A card that does not answer for so long is told about. Cards pause for a second or two to tidy up.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often the head is written at most.
+const TRIES: u32 = 3;
+
+/// Writes `content` to `card`, and proves it.
 ///
 /// # Errors
 /// Whatever goes wrong, and the request to stop, `cancel`. The message says in what state the card is.
 pub fn write_image(
     card: &dyn Card,
-    stream: impl Read + Send,
-    (size, hash): (u64, blake3::Hash),
+    content: &Content,
+    mode: Mode,
     reporter: &dyn Reporter,
     cancel: &AtomicBool,
 ) -> Result<Report> {
-    if size > card.size() {
-        let text = format!("the image has {size} bytes and the card only {}", card.size());
+    if content.size > card.size() {
+        let text = format!("the image has {} bytes and the card only {}", content.size, card.size());
         return Err(Kind::Refused.error(text));
     }
-    let flash = Flash { card, reporter, cancel, size };
-    flash.run(stream, hash).map_err(|error| flash.say_state(&error))
+    let medium = Medium::new(card);
+    let flash = Flash { medium: &medium, content, mode, reporter, cancel };
+    let work = || flash.run().map_err(|error| flash.say_state(&error));
+    pulse::watched(&medium.pulse, reporter, PATIENCE, work)
 }
 
 impl Flash<'_> {
-    fn run(&self, stream: impl Read + Send, hash: blake3::Hash) -> Result<Report> {
-        // Begins before the first byte: whoever listens must know that the card is no longer as it was.
-        let phase = Phase::begin(self.reporter, "write", Some(self.size));
-        self.blank()?;
-        let (head, hashes, write_seconds) = self.write_body(stream, phase)?;
-        let (found, verify_seconds) = self.verify_body(&head, &hashes)?;
-        if found != hash {
-            let text = "the image file is not the one that was checked: it changed in the meantime";
-            return Err(Kind::Verification.error(text));
-        }
-        write_and_prove(self.card, &head, 0)?;
-        Ok(Report { size: self.size, hash: found, write_seconds, verify_seconds })
+    fn run(&self) -> Result<Report> {
+        let begin = Instant::now();
+        self.blank_head()?;
+        capacity::check(self.medium, self.reporter, self.cancel)?;
+        self.blank_tail()?;
+        let capacity = begin.elapsed().as_secs_f64();
+        let mut body = Body::write(self)?;
+        let retries = body.prove(self)?;
+        let hash = body.hash(self)?;
+        self.write_head(&body.head)?;
+        self.reporter.report(&Event::Map { runs: body.fates.runs() });
+        Ok(Report {
+            size: self.content.size,
+            hash,
+            mode: self.mode,
+            map: body.fates.runs(),
+            retries,
+            seconds: Seconds { capacity, write: body.write_seconds, verify: body.verify_seconds },
+            rates: self.medium.pulse.rates(),
+        })
     }
 
-    /// Removes the old partition table, and the copy of it that a GPT keeps in the last sectors.
-    fn blank(&self) -> Result<()> {
+    /// Removes the old partition table.
+    fn blank_head(&self) -> Result<()> {
+        self.medium.write_and_prove(&self.zeros()?, 0)
+    }
+
+    /// Removes the copy of the partition table that a GPT keeps in the last sectors. What the image itself
+    /// has at the end of a card that it fills is no old signature.
+    fn blank_tail(&self) -> Result<()> {
+        let mut zeros = self.zeros()?;
+        let (size, len) = (self.medium.size(), zeros.len() as u64);
+        let tail = (size - len).max(self.content.size).max(len);
+        zeros.resize(usize::try_from(size - tail)?);
+        self.medium.write_and_prove(&zeros, tail)
+    }
+
+    /// As many as the first MiB of the card has, which may be smaller.
+    fn zeros(&self) -> Result<Buffer> {
         let mut zeros = Buffer::zeroed();
-        let room = usize::try_from(self.card.size()).unwrap_or(CHUNK).min(CHUNK);
-        zeros.resize(room);
-        write_and_prove(self.card, &zeros, 0)?;
-        let tail = (self.card.size() - room as u64).max(room as u64);
-        zeros.resize(usize::try_from(self.card.size() - tail)?);
-        write_and_prove(self.card, &zeros, tail)
+        zeros.resize(usize::try_from(self.medium.size().min(CHUNK as u64))?);
+        Ok(zeros)
     }
 
-    /// Writes everything but the first chunk, which is returned together with the hashes of the others.
-    fn write_body(
-        &self,
-        stream: impl Read + Send,
-        mut phase: Phase,
-    ) -> Result<(Buffer, Vec<blake3::Hash>, f64)> {
-        let (mut head, mut hashes, mut offset) = (None, Vec::new(), 0);
-        decode(stream, |Chunk { bytes, hash }| {
-            self.may_go_on(offset)?;
-            let end = offset + bytes.len() as u64;
-            if end > self.size {
-                return Err(Kind::Verification.error("the image file has grown since it was checked"));
+    /// The last thing that is written. From here on the card boots.
+    fn write_head(&self, head: &[u8]) -> Result<()> {
+        self.may_go_on(0)?;
+        self.medium.check_identity()?;
+        let mut tried = 1;
+        loop {
+            match self.medium.write_and_prove(head, 0) {
+                Err(error) if failure::kind(&error) == Kind::Verification && tried < TRIES => tried += 1,
+                written => return written,
             }
-            phase.advance(bytes.len());
-            let at = std::mem::replace(&mut offset, end);
-            if at == 0 {
-                head = Some(bytes);
-                return Ok(None);
-            }
-            write_all(self.card, &bytes, at)?;
-            hashes.push(hash);
-            Ok(Some(bytes))
-        })?;
-        let Some(head) = head.filter(|_| offset == self.size) else {
-            return Err(Kind::Verification.error("the image file has become shorter since it was checked"));
-        };
-        settle(self.card)?;
-        Ok((head, hashes, phase.end()))
-    }
-
-    /// Reads back everything but the first chunk and returns the hash of the whole.
-    fn verify_body(&self, head: &[u8], hashes: &[blake3::Hash]) -> Result<(blake3::Hash, f64)> {
-        let mut phase = Phase::begin(self.reporter, "verify", Some(self.size));
-        let (mut whole, mut buffer, mut bad) = (blake3::Hasher::new(), Buffer::zeroed(), Vec::new());
-        whole.update(head);
-        phase.advance(head.len());
-        for (hash, at) in hashes.iter().zip((CHUNK as u64..).step_by(CHUNK)) {
-            self.may_go_on(at)?;
-            buffer.resize(usize::try_from(self.size - at).unwrap_or(CHUNK).min(CHUNK));
-            read_all(self.card, &mut buffer, at)?;
-            if blake3::hash(&buffer) != *hash {
-                bad.push(at);
-            }
-            whole.update(&buffer);
-            phase.advance(buffer.len());
         }
-        let seconds = phase.end();
-        if bad.is_empty() { Ok((whole.finalize(), seconds)) } else { Err(unlike(&bad, hashes.len())) }
     }
 
-    fn may_go_on(&self, offset: u64) -> Result<()> {
+    /// Fails where a stop is requested; `at` is how far the work has come, in bytes.
+    pub fn may_go_on(&self, at: u64) -> Result<()> {
         if self.cancel.load(Ordering::Relaxed) {
-            return Err(Kind::Interrupted.error(format!("stopped at byte {offset}")));
+            return Err(Kind::Interrupted.error(format!("stopped at byte {at}")));
         }
         Ok(())
     }
 
+    /// The size of the chunk at byte `at` of the image, in bytes.
+    pub fn len_at(&self, at: u64) -> usize {
+        usize::try_from(self.content.size.saturating_sub(at)).unwrap_or(CHUNK).min(CHUNK)
+    }
+
     /// `error`, and what it means for the card: its head is blank, now or by a last attempt.
     fn say_state(&self, error: &anyhow::Error) -> anyhow::Error {
-        let mut zeros = Buffer::zeroed();
-        zeros.resize(usize::try_from(self.card.size()).unwrap_or(CHUNK).min(CHUNK));
-        let state = match write_and_prove(self.card, &zeros, 0) {
-            Ok(()) => "the first MiB of the card is blank, so it will not boot; run the same command again",
-            Err(_) => "the first MiB of the card could not be blanked: do not boot from it",
+        let kind = failure::kind(error);
+        let state = match (self.blank_head(), kind) {
+            (Ok(()), Kind::Verification) => "the first MiB of the card is blank, so it will not boot",
+            (Ok(()), _) => {
+                "the first MiB of the card is blank, so it will not boot; run the same command again"
+            }
+            (Err(_), _) => "the first MiB of the card could not be blanked: do not boot from it",
         };
-        failure::kind(error).error(format!("{error:#}; {state}"))
+        kind.error(format!("{error:#}; {state}"))
     }
-}
-
-/// The error for chunks of 1 MiB that read back otherwise than they were written.
-fn unlike(bad: &[u64], all: usize) -> anyhow::Error {
-    let shown = bad.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
-    let more = if bad.len() > 3 { " and more" } else { "" };
-    let count = bad.len();
-    let text = format!("verification failed: {count} of {all} MiB read back wrong, at byte {shown}{more}");
-    Kind::Verification.error(text)
 }

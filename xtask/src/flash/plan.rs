@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::looks::Mode;
 use crate::disk::Disk;
 use crate::image::Image;
 use crate::ui::Bytes;
@@ -14,6 +15,7 @@ use crate::ui::Bytes;
 pub struct Plan {
     pub image: Image,
     pub disk: Disk,
+    pub mode: Mode,
     /// The places from which the writer unmounts the card first; nothing else is unmounted.
     #[serde(default)]
     pub unmount: Vec<PathBuf>,
@@ -21,9 +23,9 @@ pub struct Plan {
 
 impl Plan {
     /// Unmounting what is mounted of `disk` is part of it.
-    pub fn new(image: Image, disk: Disk) -> Self {
+    pub fn new(image: Image, disk: Disk, mode: Mode) -> Self {
         let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
-        Self { image, disk, unmount }
+        Self { image, disk, mode, unmount }
     }
 }
 
@@ -31,7 +33,9 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { image, disk, .. } = self;
         writeln!(f, "image   {}", image.source.path.display())?;
-        writeln!(f, "        {} ({}), blake3 {}", Bytes(image.size), image.source.format, image.hash)?;
+        write!(f, "        {} ({})", Bytes(image.size), image.source.format)?;
+        image.hash.map_or(Ok(()), |hash| write!(f, ", blake3 {hash}"))?;
+        writeln!(f)?;
         for partition in &image.layout.partitions {
             writeln!(f, "        {partition}")?;
         }

@@ -1,4 +1,4 @@
-//! Reading an image to its end before anything is written: whole, undamaged, and an image at all.
+//! What an image is, found out before anything is written: whole, undamaged, and an image at all.
 
 use std::io::Read;
 
@@ -9,7 +9,10 @@ use super::layout::{Layout, SECTOR};
 use super::source::Source;
 use crate::failure::Kind;
 use crate::interrupt;
-use crate::ui::{Phase, Reporter};
+use crate::ui::{Bytes, Event, Phase, Reporter};
+
+/// A frame that looks back further than this, in bytes, is told about: `zstd` itself stops here too.
+const LARGE_WINDOW: u64 = 128 << 20;
 
 /// What an image was found to be. It travels in the plan: what is written later must have this hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,10 +20,45 @@ pub struct Image {
     pub source: Source,
     /// The decompressed size in bytes, a multiple of the sector size.
     pub size: u64,
-    /// The BLAKE3 hash of the decompressed bytes.
-    #[serde(with = "super::digest")]
-    pub hash: blake3::Hash,
+    /// The BLAKE3 hash of the decompressed bytes, if they were all read.
+    #[serde(with = "super::digest::option")]
+    pub hash: Option<blake3::Hash>,
     pub layout: Layout,
+}
+
+/// How much of an image is read before the card is touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// All of it, so that damage anywhere changes nothing. That costs one decompression more.
+    Whole,
+    /// Its structure, where that tells that the file is whole and how large its content is (raw, and zstd
+    /// as `zstd FILE` makes it); all of it otherwise. Damage inside is found while it is written.
+    Structure,
+}
+
+/// Finds out what `source` is.
+///
+/// # Errors
+/// A truncated or damaged file, bytes that are no disk image, and a request to stop.
+pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<Image> {
+    if source.window > LARGE_WINDOW {
+        let (path, memory) = (source.path.display(), Bytes(source.window));
+        let text = format!("decompressing {path} takes {memory} of memory: it was made with a long window");
+        reporter.report(&Event::warning(text));
+    }
+    match source.size {
+        Some(size) if depth == Depth::Structure => from_head(source, size),
+        _ => check(source, reporter),
+    }
+}
+
+/// Reads only the first sector of `source`, whose structure says that it is whole and how large it is.
+fn from_head(source: Source, size: u64) -> Result<Image> {
+    let mut head = Vec::new();
+    let read = source.stream()?.take(SECTOR).read_to_end(&mut head);
+    read.map_err(|error| Kind::Refused.error(error)).with_context(|| source.damaged())?;
+    let layout = understand(&head, size).with_context(|| no_image(&source))?;
+    Ok(Image { source, size, hash: None, layout })
 }
 
 /// Reads all of `source`.
@@ -29,17 +67,15 @@ pub struct Image {
 /// A truncated or damaged file, bytes that are no disk image, and a request to stop.
 pub fn check(source: Source, reporter: &dyn Reporter) -> Result<Image> {
     let hold = interrupt::hold()?;
-    let mut phase = Phase::begin(reporter, "check", source.promised_size());
+    let mut phase = Phase::begin(reporter, "check", source.size);
     let (head, size, hash) = read_through(&source, &mut phase, &|| hold.requested())?;
     phase.end();
-    let layout =
-        understand(&head, size).with_context(|| format!("{} is no disk image", source.path.display()))?;
-    Ok(Image { source, size, hash, layout })
+    let layout = understand(&head, size).with_context(|| no_image(&source))?;
+    Ok(Image { source, size, hash: Some(hash), layout })
 }
 
-fn damaged(source: &Source) -> String {
-    let (path, format) = (source.path.display(), source.format);
-    format!("the image {path} ({format}) is truncated or damaged; build or download it again")
+fn no_image(source: &Source) -> String {
+    format!("{} is no disk image", source.path.display())
 }
 
 fn understand(head: &[u8], size: u64) -> Result<Layout> {
@@ -69,7 +105,7 @@ fn read_through(
             // What a decoder says about its input is a refusal: nothing has been written.
             read => read
                 .map_err(|error| Kind::Refused.error(format!("after {done} bytes: {error}")))
-                .with_context(|| damaged(source))?,
+                .with_context(|| source.damaged())?,
         };
         let missing = usize::try_from(SECTOR)?.saturating_sub(head.len());
         head.extend_from_slice(&buffer[..n.min(missing)]);
@@ -89,7 +125,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.img.zst");
         std::fs::write(&path, file).unwrap();
-        check(Source::open(&path).unwrap(), &Silent)
+        Source::open(&path).and_then(|source| check(source, &Silent))
     }
 
     fn image() -> Vec<u8> {
@@ -103,8 +139,21 @@ mod tests {
         let bytes = image();
         for file in [bytes.clone(), zstd::encode_all(&bytes[..], 1).unwrap()] {
             let image = checked(&file).unwrap();
-            assert_eq!((image.size, image.hash), (2 << 20, blake3::hash(&bytes)));
+            assert_eq!((image.size, image.hash), (2 << 20, Some(blake3::hash(&bytes))));
             assert_eq!(image.layout.partitions.len(), 1);
+        }
+    }
+
+    #[test]
+    fn the_structure_is_enough_where_it_tells_the_size() {
+        let (bytes, dir) = (image(), tempfile::tempdir().unwrap());
+        let sized = zstd::bulk::compress(&bytes, 1).unwrap();
+        let silent = zstd::encode_all(&bytes[..], 1).unwrap();
+        for (file, hash) in [(&bytes, None), (&sized, None), (&silent, Some(blake3::hash(&bytes)))] {
+            let path = dir.path().join("x");
+            std::fs::write(&path, file).unwrap();
+            let image = examine(Source::open(&path).unwrap(), Depth::Structure, &Silent).unwrap();
+            assert_eq!((image.size, image.hash), (2 << 20, hash));
         }
     }
 

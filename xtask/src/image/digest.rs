@@ -8,6 +8,26 @@ pub fn serialize<S: Serializer>(hash: &blake3::Hash, serializer: S) -> Result<S:
 }
 
 pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<blake3::Hash, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    blake3::Hash::from_hex(text).map_err(D::Error::custom)
+    parse(&String::deserialize(deserializer)?)
+}
+
+fn parse<E: Error>(text: &str) -> Result<blake3::Hash, E> {
+    blake3::Hash::from_hex(text).map_err(E::custom)
+}
+
+/// The same for a hash that may be absent.
+pub mod option {
+    use super::{Deserialize, Deserializer, Serializer, parse};
+
+    #[expect(clippy::ref_option, reason = "the form that serde asks for")]
+    pub fn serialize<S: Serializer>(hash: &Option<blake3::Hash>, serializer: S) -> Result<S::Ok, S::Error> {
+        match hash {
+            Some(hash) => serializer.serialize_some(hash.to_hex().as_str()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<blake3::Hash>, D::Error> {
+        Option::<String>::deserialize(deserializer)?.map(|text| parse::<D::Error>(&text)).transpose()
+    }
 }

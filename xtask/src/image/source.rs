@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::frames;
 use crate::failure::Kind;
+use crate::ui::Bytes;
 
 /// How an image file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,11 +60,16 @@ pub struct Source {
     pub format: Format,
     /// The size of the file itself, in bytes.
     pub stored: u64,
+    /// The decompressed size in bytes, where the structure of the file tells it. Then the file is whole
+    /// as well, though what is inside may be damaged.
+    pub size: Option<u64>,
+    /// How far the decompression looks back, in bytes: so much memory it takes.
+    pub window: u64,
 }
 
 impl Source {
     /// # Errors
-    /// A file that is missing, empty or no regular file.
+    /// A file that is missing, empty, no regular file, or a zstd file that is not whole.
     pub fn open(path: &Path) -> Result<Self> {
         let opening = || format!("opening the image {}", path.display());
         let path = path.canonicalize().map_err(|error| absent(path, &error)).with_context(opening)?;
@@ -85,17 +92,23 @@ impl Source {
         }
         let mut head = Vec::new();
         file.by_ref().take(8).read_to_end(&mut head).with_context(opening)?;
-        Ok(Self { path, format: Format::sniff(&head), stored: facts.len() })
+        let (format, stored) = (Format::sniff(&head), facts.len());
+        let mut source = Self { path, format, stored, size: None, window: 0 };
+        match format {
+            Format::Raw => source.size = Some(stored),
+            Format::Zstd => {
+                let frames = frames::walk(&file, stored).with_context(|| source.damaged())?;
+                (source.size, source.window) = (frames.content, frames.window);
+            }
+            Format::Xz | Format::Gzip => {}
+        }
+        Ok(source)
     }
 
-    /// The decompressed size in bytes as far as the file tells it at its beginning: good for showing
-    /// progress, proof of nothing.
-    pub fn promised_size(&self) -> Option<u64> {
-        match self.format {
-            Format::Raw => Some(self.stored),
-            Format::Zstd => super::content_size(File::open(&self.path).ok()?).ok()?,
-            Format::Xz | Format::Gzip => None,
-        }
+    /// What is said of a file that cannot be decompressed.
+    pub fn damaged(&self) -> String {
+        let (path, format) = (self.path.display(), self.format);
+        format!("the image {path} ({format}) is truncated or damaged; build or download it again")
     }
 
     /// The decompressed stream. A damaged or truncated file ends it in an error, never in silence.
@@ -113,6 +126,18 @@ impl Source {
             Format::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(file)),
             Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(file))),
         })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        match self.size {
+            Some(size) if self.format != Format::Raw => {
+                write!(f, "{name}: {}, {} compressed", Bytes(size), Bytes(self.stored))
+            }
+            _ => write!(f, "{name}: {}", Bytes(self.stored)),
+        }
     }
 }
 
@@ -182,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_are_promised() {
+    fn sizes_that_the_structure_tells() {
         let (dir, bytes) = (tempfile::tempdir().unwrap(), [1; 3000]);
         let path = dir.path().join("an image");
         let framed = zstd::bulk::compress(&bytes, 1).unwrap();
         let (raw, gzip) = (packed(Format::Raw, &bytes), packed(Format::Gzip, &bytes));
         for (file, promised) in [(raw, Some(3000)), (framed, Some(3000)), (gzip, None)] {
             std::fs::write(&path, file).unwrap();
-            assert_eq!(Source::open(&path).unwrap().promised_size(), promised);
+            assert_eq!(Source::open(&path).unwrap().size, promised);
         }
     }
 

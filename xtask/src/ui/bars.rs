@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::event::{Event, Reporter};
 use super::size::Bytes;
+use super::strip::Strip;
 
 /// The reporter that fits: JSON where it was asked for, bars on a terminal, plain lines elsewhere.
 pub fn reporter(json: bool) -> Box<dyn Reporter> {
@@ -128,6 +129,7 @@ fn line_of(event: &Event) -> Option<String> {
         Event::Warning { text } => Some(format!("warning: {text}")),
         Event::Log { text } => Some(format!("  | {text}")),
         Event::Step { text } => Some(format!("{:>10}  {text}", "")),
+        Event::Map { runs } => Some(format!("{:>10}  {}", "card", Strip(runs))),
         Event::Done { name, amount, bytes, seconds } => Some(done_line(name, *amount, *bytes, *seconds)),
         Event::Phase { .. } | Event::Progress { .. } | Event::Over | Event::Failed { .. } => None,
     }

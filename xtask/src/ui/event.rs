@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::strip::Run;
+
 /// One thing that happened. Also the line format of `--json` and of the elevated writer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -22,6 +24,8 @@ pub enum Event {
     Done { name: String, amount: u64, bytes: bool, seconds: f64 },
     /// The current phase has ended, and there is nothing to say about it.
     Over,
+    /// What became of each MiB of the image, in order.
+    Map { runs: Vec<Run> },
     /// The work has ended in failure; the exit code says of which kind.
     Failed { code: u8, message: String },
 }

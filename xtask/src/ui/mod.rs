@@ -5,6 +5,7 @@ mod event;
 mod phase;
 mod prompt;
 mod size;
+mod strip;
 mod table;
 
 pub use bars::reporter;
@@ -14,6 +15,7 @@ pub use event::{Event, Reporter};
 pub use phase::Phase;
 pub use prompt::{Prompt, on_terminal};
 pub use size::{Bytes, parse_bytes};
+pub use strip::{Fate, Run};
 pub use table::Table;
 
 use std::io::{ErrorKind, Write};

@@ -107,7 +107,7 @@ fn without_a_device_the_card_is_waited_for_after_the_build() {
     let args = ["--flake", FLAKE, "flash", "stinky", "--yes", "--expect-size", "7"];
     let outcome = nix.interrupt_at(&args, "insert the card (Ctrl-C stops)");
     assert!(outcome.stderr.ends_with("\nerror: stopped; nothing was written\n"), "{}", outcome.stderr);
-    outcome.says("check  2.0 MiB in").exits(130);
+    outcome.exits(130);
     assert!(was_built(&nix));
 }
 

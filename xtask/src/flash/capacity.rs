@@ -1,0 +1,158 @@
+//! Whether a card is as large as it says. Counterfeit cards claim more than they hold: what is written
+//! beyond their end is dropped, or lands at another place. It matters beyond the image too, since the first
+//! boot grows the file system over the whole card.
+//!
+//! A stamp that cannot be guessed is written to places all over the card, synced, and read back from the
+//! medium. That finds a suspect, it is no proof: a card can always lie in a way that nobody looked for.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+
+use super::buffer::{Buffer, CHUNK};
+use super::medium::{Medium, Read};
+use crate::failure::Kind;
+use crate::ui::{Bytes, Event, Reporter};
+
+/// The size of a stamp in bytes: a page, which every card writes at once.
+const STAMP: usize = 4096;
+/// How finely places are spread over the card at least: its size over this.
+const FINENESS: u64 = 1024;
+/// So many places side by side, and so many steps of that width: their differences are all multiples of
+/// the finest step, so that a card that wraps at one of them puts two stamps on the same place.
+const STEPS: u64 = 32;
+
+/// Stamps the card all over, and puts back what was there.
+///
+/// # Errors
+/// Of [`Kind::Verification`] where stamps do not stay; otherwise what goes wrong, and the request to stop.
+pub fn check(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<()> {
+    let places = places(medium.size());
+    let total = Some(places.len() as u64);
+    let begin = std::time::Instant::now();
+    reporter.report(&Event::Phase { name: "capacity".into(), total, bytes: false });
+    let before = places.iter().map(|at| block(medium, *at)).collect::<Result<Vec<_>>>()?;
+    let wrong = stamp(medium, &places, cancel);
+    // In reverse order: what was written last lies on top where places are the same.
+    let restored = places.iter().zip(&before).rev().try_for_each(|(at, old)| medium.write_all(old, *at));
+    let wrong = wrong?;
+    if let Some(first) = wrong.first() {
+        return Err(suspect(medium.size(), *first, wrong.len(), places.len()));
+    }
+    restored.and_then(|()| medium.settle())?;
+    let (amount, seconds) = (places.len() as u64, begin.elapsed().as_secs_f64());
+    reporter.report(&Event::Done { name: "capacity".into(), amount, bytes: false, seconds });
+    Ok(())
+}
+
+/// The places whose stamps did not stay, twice: a single write may be lost on an honest card.
+fn stamp(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Vec<u64>> {
+    let wrong = stamp_once(medium, places, cancel)?;
+    if wrong.is_empty() { Ok(wrong) } else { stamp_once(medium, places, cancel) }
+}
+
+fn stamp_once(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Vec<u64>> {
+    let mut salt = [0; 32];
+    rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
+    for at in places {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(Kind::Interrupted.error("stopped while the card's capacity was checked"));
+        }
+        medium.write_all(&stamp_for(&salt, *at), *at)?;
+    }
+    medium.settle()?;
+    let mut wrong = Vec::new();
+    for at in places {
+        if *block(medium, *at)? != *stamp_for(&salt, *at) {
+            wrong.push(*at);
+        }
+    }
+    Ok(wrong)
+}
+
+/// What the card holds at a place; zeros where it cannot read it.
+fn block(medium: &Medium, at: u64) -> Result<Buffer> {
+    let mut block = Buffer::small(STAMP);
+    if let Read::Unreadable(_) = medium.read_or_unreadable(&mut block, at)? {
+        block.fill(0);
+    }
+    Ok(block)
+}
+
+fn stamp_for(salt: &[u8; 32], at: u64) -> Buffer {
+    let mut stamp = Buffer::small(STAMP);
+    blake3::Hasher::new_keyed(salt).update(&at.to_le_bytes()).finalize_xof().fill(&mut stamp);
+    stamp
+}
+
+fn suspect(size: u64, first: u64, wrong: usize, all: usize) -> anyhow::Error {
+    Kind::Verification.error(format!(
+        "the card is suspect: it says that it holds {} ({size} bytes), and what is written at byte {first} does not \
+         stay there ({wrong} of {all} places tried); counterfeit cards do that, use another one",
+        Bytes(size)
+    ))
+}
+
+/// Where to stamp a card of `size` bytes, in ascending order: at the powers of two and three times those,
+/// at the steps whose differences cover all multiples of the finest one, and at its very end. All of it is
+/// moved up by one MiB: the head of a card that is being flashed stays blank.
+fn places(size: u64) -> Vec<u64> {
+    let chunk = CHUNK as u64;
+    let room = (size / chunk).saturating_sub(1);
+    let finest = room.div_ceil(FINENESS).max(1).next_power_of_two();
+    let powers = (0..48).flat_map(|power| [1 << power, 3 << power]);
+    let steps = (0..STEPS).flat_map(|step| [step * finest, step * finest * STEPS]);
+    let indices = powers.chain(steps).chain(room.checked_sub(1)).filter(|index| *index < room);
+    let mut places = indices.map(|index| (index + 1) * chunk).collect::<BTreeSet<_>>();
+    if room > 0 {
+        places.insert((size - STAMP as u64) / 512 * 512);
+    }
+    places.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = CHUNK as u64;
+
+    /// Whether two stamps share a place on a card of `size` that wraps at `at`.
+    fn seen(size: u64, at: u64) -> bool {
+        let places = places(size);
+        let real = places.iter().map(|place| place % at).collect::<BTreeSet<_>>();
+        real.len() < places.len()
+    }
+
+    #[test]
+    fn a_card_of_any_size_is_stamped_to_its_end() {
+        for size in [512, MIB, 2 * MIB - 512] {
+            assert_eq!(places(size), [0; 0], "{size}");
+        }
+        for size in [2 * MIB, 3 * MIB + 512, 64 * MIB, 640 * MIB, 31_914_983_424, 512_110_190_592, 2 << 40] {
+            let places = places(size);
+            assert!(places.len() <= 110 && places.is_sorted(), "{size}: {}", places.len());
+            assert!(places[0] == MIB && *places.last().unwrap() + 4608 > size, "{size}");
+        }
+    }
+
+    #[test]
+    fn every_wrap_of_a_small_card_is_seen() {
+        for size in [8 * MIB, 100 * MIB, 1024 * MIB] {
+            for at in 1..size / MIB - 1 {
+                assert!(seen(size, at * MIB), "{size} {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn wraps_of_a_large_card_are_seen() {
+        let size = 31_914_983_424;
+        for at in [1 << 30, 2 << 30, 3 << 30, 4 << 30, 7 << 30, 8 << 30, 16 << 30, 24 << 30, 500 * 32 * MIB] {
+            assert!(seen(size, at), "{at}");
+        }
+        // Erase blocks are of 4 MiB and more, and capacities are multiples of many of them.
+        let wraps = (1..size / (32 * MIB)).filter(|at| !seen(size, at * 32 * MIB)).count();
+        assert!(wraps < 30, "{wraps} of {}", size / (32 * MIB));
+    }
+}

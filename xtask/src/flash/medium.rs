@@ -1,0 +1,116 @@
+//! Whole transfers on a card: short ones are continued, failed ones say where, all are timed.
+
+use std::io::{Error, ErrorKind};
+
+use anyhow::Result;
+use rustix::io::Errno;
+
+use super::buffer::Buffer;
+use super::card::Card;
+use super::pulse::{Access, Pulse};
+use crate::failure::Kind;
+
+/// A card, and how it answers.
+pub struct Medium<'a> {
+    card: &'a dyn Card,
+    pub pulse: Pulse,
+}
+
+impl<'a> Medium<'a> {
+    pub fn new(card: &'a dyn Card) -> Self {
+        Self { card, pulse: Pulse::default() }
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> u64 {
+        self.card.size()
+    }
+
+    /// Fails where this is not the card any more that was confirmed.
+    pub fn check_identity(&self) -> Result<()> {
+        self.card.check_identity()
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub fn write_all(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            match self.pulse.time(Access::Write, at, || self.card.write_at(&bytes[done..], at)) {
+                Ok(0) => return Err(Kind::Io.error(format!("the card takes no more bytes at byte {at}"))),
+                Ok(n) => done += n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed("writing", at, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `bytes` from `offset`.
+    pub fn read_all(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
+        match self.read_or_unreadable(bytes, offset)? {
+            Read::Whole => Ok(()),
+            Read::Unreadable(error) => Err(error),
+        }
+    }
+
+    /// Fills `bytes` from `offset`, if the card can read the place at all: what it cannot read may still
+    /// be written.
+    pub fn read_or_unreadable(&self, bytes: &mut [u8], offset: u64) -> Result<Read> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            match self.pulse.time(Access::Read, at, || self.card.read_at(&mut bytes[done..], at)) {
+                Ok(0) => return Err(Kind::Io.error(format!("the card ends at byte {at}"))),
+                Ok(n) => done += n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::IO) => {
+                    return Ok(Read::Unreadable(failed("reading", at, &error)));
+                }
+                Err(error) => return Err(failed("reading", at, &error)),
+            }
+        }
+        Ok(Read::Whole)
+    }
+
+    /// Waits until everything is on the medium and makes later reads come from there.
+    pub fn settle(&self) -> Result<()> {
+        while let Err(error) = self.pulse.time(Access::Sync, 0, || self.card.sync().map(|()| 0)) {
+            if error.kind() != ErrorKind::Interrupted {
+                return Err(Kind::Io.error(format!("syncing the card: {error}")));
+            }
+        }
+        self.card.forget().map_err(|error| Kind::Io.error(format!("dropping the cache of the card: {error}")))
+    }
+
+    /// Writes `bytes` at `offset`, and reads them back from the medium.
+    pub fn write_and_prove(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.write_all(bytes, offset)?;
+        self.settle()?;
+        let mut back = Buffer::zeroed();
+        back.resize(bytes.len());
+        self.read_all(&mut back, offset)?;
+        if *back == *bytes {
+            return Ok(());
+        }
+        let text = format!("verification failed: the card does not hold what was written at byte {offset}");
+        Err(Kind::Verification.error(text))
+    }
+}
+
+/// How a read ended.
+pub enum Read {
+    Whole,
+    /// The card says that it cannot (`EIO`), in these words.
+    Unreadable(anyhow::Error),
+}
+
+fn failed(doing: &str, at: u64, error: &Error) -> anyhow::Error {
+    let hint = match Errno::from_io_error(error) {
+        Some(Errno::NODEV | Errno::NXIO) => " (was it unplugged?)",
+        Some(Errno::NOSPC) => " (it holds less than it says)",
+        Some(Errno::ROFS | Errno::PERM) => " (is its write-protect switch on?)",
+        _ => "",
+    };
+    Kind::Io.error(format!("{doing} the card at byte {at}: {error}{hint}"))
+}

@@ -1,0 +1,78 @@
+//! What a flash has come to, as read back from the card.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::buffer::CHUNK;
+use super::looks::Mode;
+use super::pulse::Rates;
+use crate::ui::{Bytes, Fate, Run};
+
+/// What was written, as read back from the card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The size of the image in bytes.
+    pub size: u64,
+    /// The BLAKE3 hash of the card's first `size` bytes.
+    #[serde(with = "crate::image::digest")]
+    pub hash: blake3::Hash,
+    pub mode: Mode,
+    /// What became of each MiB of the image, in order.
+    pub map: Vec<Run>,
+    /// How often chunks were written again that had read back wrong.
+    pub retries: u32,
+    pub seconds: Seconds,
+    pub rates: Rates,
+}
+
+/// How long the parts took, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Blanking the ends and checking the capacity.
+    pub capacity: f64,
+    /// Reading what was there, and writing, with the sync.
+    pub write: f64,
+    /// Reading back, and writing again what was wrong.
+    pub verify: f64,
+}
+
+impl Seconds {
+    pub fn total(&self) -> f64 {
+        self.capacity + self.write + self.verify
+    }
+}
+
+impl Report {
+    /// How many bytes had to be written.
+    pub fn written(&self) -> u64 {
+        let writes = |run: &&Run| !matches!(run.fate, Fate::Skipped | Fate::Unchanged);
+        let chunks = self.map.iter().filter(writes).map(|run| run.mib).sum::<u64>();
+        (chunks * CHUNK as u64).min(self.size)
+    }
+
+    /// How long it would take to write all of the image and to read it back, in seconds, at the rates
+    /// that this card has shown.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+    fn full_seconds(&self) -> Option<f64> {
+        let (read, write) = (self.rates.read?, self.rates.write?);
+        Some(self.size as f64 / read as f64 + self.size as f64 / write as f64)
+    }
+}
+
+impl fmt::Display for Report {
+    /// `51.0 MiB of 512.0 MiB written in 8.4 s, 2.8 times as fast as writing it all`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.seconds.total();
+        write!(f, "{} of {} written in {seconds:.1} s", Bytes(self.written()), Bytes(self.size))?;
+        let gain = self.full_seconds().map_or(1.0, |full| full / seconds.max(0.001));
+        if self.written() < self.size && gain >= 1.05 {
+            write!(f, ", {gain:.1} times as fast as writing it all")?;
+        }
+        if self.retries > 0 {
+            let (count, chunks) = (self.retries, if self.retries == 1 { "MiB" } else { "times a MiB" });
+            write!(f, "; {count} {chunks} had to be written again")?;
+        }
+        Ok(())
+    }
+}
