@@ -4,11 +4,35 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+/// What follows the list of commands.
+const AFTER_HELP: &str = "\
+From a flake to a running host:
+  cargo xtask sd-image HOST        build the image, and see where it is
+  cargo xtask flash HOST DEVICE    build it, write it to a card, and read it back
+  cargo xtask deploy HOST          from then on, over ssh
+
+Exit codes: 0 done, 1 failed, 2 wrong command line or no such host, 3 refused before anything was changed, 4 read back \
+otherwise than written, 5 input or output, 6 no permission, 10 to 14 as docs/deploying.md says, 130 stopped by the user";
+
+/// What follows the options of `flash`.
+const FLASH_EXAMPLES: &str = "\
+Examples:
+  cargo xtask flash stinky
+  cargo xtask flash stinky /dev/mmcblk0
+  cargo xtask flash --image nixos.img.zst /dev/sdb
+  cargo xtask flash stinky /dev/sdb --yes --expect-serial 4C530001";
+
 /// Takes a Raspberry Pi from a NixOS flake to a running, proven machine.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_help_subcommand = true)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    disable_help_subcommand = true,
+    after_help = AFTER_HELP
+)]
 pub struct Cli {
-    /// The flake to work on (default: this repository)
+    /// The flake to work on, a folder or a reference such as github:owner/name (default: this repository)
     #[arg(long, global = true, value_name = "REF")]
     pub flake: Option<String>,
     /// Print results as JSON, and events as JSON lines on stderr
@@ -24,7 +48,8 @@ pub enum Command {
     SdImage(SdImage),
     /// Write an image to a card, and prove that it is on it
     #[command(
-        override_usage = "cargo xtask flash [OPTIONS] HOST [DEVICE]\n       cargo xtask flash [OPTIONS] --image FILE [DEVICE]"
+        override_usage = "cargo xtask flash [OPTIONS] <HOST> [DEVICE]\n       cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
+        after_help = FLASH_EXAMPLES
     )]
     Flash(Flash),
     /// Deploy a host over ssh with deploy-rs, and prove on the host that it took
@@ -33,11 +58,11 @@ pub enum Command {
     Hosts,
     /// List the cards that are plugged in, and say whether `flash` would take them
     Devices(Devices),
-    /// Say whether this machine can build images, and if not, what is missing
+    /// Say whether this machine can build images and deploy, and if not, what is missing
     Doctor,
     /// Put in place what this machine lacks for building, flashing and deploying
     Setup(Setup),
-    /// Go the whole way on this machine, without a Pi: build a small real image and write it to a virtual card
+    /// Go the whole way without a Pi: build a small real image, and write it to a virtual card
     Demo,
     /// Run formatting, lints and all test suites that this machine can run
     Test(Test),
@@ -49,23 +74,26 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Flash {
-    /// The host whose image is built and written, unless --image is given; and the card, such as
-    /// /dev/mmcblk0, without which the card is waited for that is inserted next
-    #[arg(num_args = 0..=2, value_names = ["HOST", "DEVICE"])]
-    pub words: Vec<String>,
-    /// Write this image file (.img, .img.zst, .img.xz, .img.gz) instead of a host's
+    /// The host whose image is built and written, as `cargo xtask hosts` lists it; none with --image
+    #[arg(value_name = "HOST")]
+    pub first: Option<String>,
+    /// The card, as `cargo xtask devices` lists it; all that is on it will be lost. Without it, the card
+    /// that is inserted next
+    #[arg(value_name = "DEVICE")]
+    pub second: Option<String>,
+    /// Write this file instead of a host's image: .img, .img.zst, .img.xz or .img.gz
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
-    /// Do not ask; needs --expect-size or --expect-serial
+    /// Do not ask for the name of the card; needs --expect-size or --expect-serial
     #[arg(long)]
     pub yes: bool,
-    /// Refuse a card that has not exactly this size (bytes, or with KiB, MiB, GiB)
+    /// Refuse a card that has not exactly this size: bytes, or a number with KiB, MiB, GiB, KB, MB or GB
     #[arg(long, value_name = "SIZE")]
     pub expect_size: Option<String>,
     /// Refuse a card that has not this serial number
     #[arg(long, value_name = "SERIAL")]
     pub expect_serial: Option<String>,
-    /// Take a loop device or a plain file for a card
+    /// Take a loop device or a plain file too, which are no cards
     #[arg(long)]
     pub allow_virtual: bool,
     /// Unmount the card without asking, if it is mounted
@@ -77,21 +105,21 @@ pub struct Flash {
     /// Read the image to its end before the card is touched, as is done anyhow where there is a terminal
     #[arg(long)]
     pub check_image: bool,
-    /// Leave the card in its place when it is written
+    /// Do not eject the card when it is written
     #[arg(long)]
     pub no_eject: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Setup {
-    /// Run by sudo, without asking, what needs root
+    /// Do not ask before what needs root is run by sudo
     #[arg(long)]
     pub yes: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Only these suites, such as unit and cli
+    /// Only these suites, without formatting and lints: unit, build, cli, deploy, device, evaluation, flake, nix
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
 }
@@ -110,16 +138,16 @@ pub struct Devices {
 pub struct SdImage {
     /// The host, as `cargo xtask hosts` lists it
     pub host: String,
-    /// Arguments passed on to `nix build`
+    /// Arguments passed on to `nix build`, such as --max-jobs 2
     #[arg(last = true, value_name = "NIX ARGS")]
     pub nix_args: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct Deploy {
-    /// The host: a node of deploy-rs, `deploy.nodes.<HOST>`
+    /// The host, as `cargo xtask hosts` lists it: a node of deploy-rs, `deploy.nodes.<HOST>`
     pub host: String,
-    /// Arguments passed on to deploy-rs
+    /// Arguments passed on to deploy-rs, such as --hostname 192.168.1.7
     #[arg(last = true, value_name = "DEPLOY ARGS")]
     pub deploy_args: Vec<String>,
 }

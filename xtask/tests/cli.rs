@@ -1,24 +1,70 @@
 //! The real binary against fake programs: exact argument vectors, stdout, stderr and exit codes.
 
+#[path = "cli/build_errors.rs"]
+mod build_errors;
 #[path = "cli/deploy.rs"]
 mod deploy;
 #[path = "cli/doctor.rs"]
 mod doctor;
+#[path = "cli/fake_build.rs"]
+mod fake_build;
 #[path = "cli/fake_nix.rs"]
 mod fake_nix;
 #[path = "cli/flash.rs"]
 mod flash;
 #[path = "cli/hosts.rs"]
 mod hosts;
+#[path = "cli/platforms.rs"]
+mod platforms;
 #[path = "cli/sd_image.rs"]
 mod sd_image;
 mod support;
+#[path = "cli/terminal.rs"]
+mod terminal;
 
 use support::Sandbox;
 
 #[test]
 fn an_unknown_command_is_a_usage_error() {
     Sandbox::new().run(&["no-such-command"]).says("unrecognized subcommand").exits(2);
+}
+
+#[test]
+fn the_help_names_every_suite() {
+    let sandbox = Sandbox::new();
+    let wrong = sandbox.run(&["test", "no-such-suite"]);
+    wrong.exits(2);
+    let known = wrong.stderr.trim().split_once("there are ").expect("a list of suites").1;
+    let help = sandbox.run(&["test", "--help"]);
+    let words = help.exits(0).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(&format!("without formatting and lints: {known} ")), "{words}");
+}
+
+#[test]
+fn what_flash_takes() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.run(&["flash", "--help"]);
+    let lines = help.exits(0).lines().map(str::trim).collect::<Vec<_>>();
+    for start in [
+        "Usage: cargo xtask flash [OPTIONS] <HOST> [DEVICE]",
+        "cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
+        "[HOST]    The host whose image is built",
+        "[DEVICE]  The card, as `cargo xtask devices` lists it",
+    ] {
+        assert!(lines.iter().any(|line| line.starts_with(start)), "{start}: {lines:?}");
+    }
+    let nothing = "error: name the host and the device, or --image FILE and the device\n";
+    for args in [&["flash"][..], &["flash", "--image", "a.img"], &["flash", "--yes", "stinky"]] {
+        assert_eq!((sandbox.run(args).exits(2), sandbox.run(args).stderr.as_str()), ("", nothing));
+    }
+    // Options may stand between the words.
+    for args in [
+        ["flash", "stinky", "--yes", "/dev/no-card", "--allow-virtual"],
+        ["flash", "--image", "a.img", "/dev/no-card", "--yes"],
+        ["flash", "/dev/no-card", "--yes", "--image", "a.img"],
+    ] {
+        sandbox.run(&args).says("error: there is no /dev/no-card; ").exits(3);
+    }
 }
 
 #[test]

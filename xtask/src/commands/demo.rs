@@ -63,7 +63,7 @@ struct Seconds {
 /// Builds the image under emulation and returns its file.
 fn build(cx: &Context, home: &std::path::Path) -> Result<PathBuf> {
     let version = nix::require(&cx.launcher)?;
-    emulation::require(&cx.launcher, version, "aarch64-linux")?;
+    emulation::require(cx, version, "aarch64-linux")?;
     let staged = demo::stage(cx, home)?;
     // All inputs are here: a cache would only be asked in vain, and waited for where there is no network.
     let alone = ["--option", "substitute", "false"].map(str::to_owned);

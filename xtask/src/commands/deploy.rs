@@ -35,7 +35,7 @@ fn gather(cx: &Context, args: &Deploy) -> Result<Plan> {
 fn can_build(cx: &Context, version: nix::Version, target: &Target) -> Result<()> {
     match &target.platform {
         Some(system) if target.builds_here && !target.path.exists() => {
-            emulation::require(&cx.launcher, version, system)
+            emulation::require(cx, version, system)
         }
         _ => Ok(()),
     }

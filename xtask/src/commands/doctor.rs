@@ -6,6 +6,9 @@ use crate::context::Context;
 use crate::failure::Kind;
 use crate::{emulation, nix, ui};
 
+/// What a Raspberry Pi is.
+const SYSTEM: &str = "aarch64-linux";
+
 /// One thing that was looked at: its name and what was found, or the remedy.
 struct Finding {
     name: &'static str,
@@ -28,15 +31,14 @@ pub fn run(cx: &Context) -> Result<()> {
 fn gather(cx: &Context) -> Vec<Finding> {
     let version = nix::require(&cx.launcher);
     let verdict = match &version {
-        Ok(version) => {
-            emulation::judge(&cx.launcher, *version, "aarch64-linux").map_err(|error| format!("{error:#}"))
-        }
+        Ok(version) => emulation::judge(&cx.launcher, *version, SYSTEM).map_err(|error| format!("{error:#}")),
         Err(_) => Err("it takes nix to tell".to_owned()),
     };
-    let able = verdict.and_then(|it| if it.can_build() { Ok(it.to_string()) } else { Err(it.to_string()) });
+    let able =
+        verdict.and_then(|it| if it.can_build() { Ok(it.explain(SYSTEM)) } else { Err(it.explain(SYSTEM)) });
     vec![
         Finding { name: "nix", found: version.map(|v| v.to_string()).map_err(|error| format!("{error:#}")) },
-        Finding { name: "aarch64-linux", found: able },
+        Finding { name: SYSTEM, found: able },
         Finding { name: "ssh", found: program(cx, "ssh", "run `cargo xtask setup`") },
         Finding { name: "deploy-rs", found: program(cx, "deploy", "run `cargo xtask setup`") },
     ]

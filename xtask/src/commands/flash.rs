@@ -49,14 +49,12 @@ fn depth(args: &Flash) -> Depth {
 
 /// The host, unless an image was given, and the device, unless it is waited for.
 fn places(args: &Flash) -> Result<(Option<&str>, Option<&Path>)> {
-    match (args.words.as_slice(), &args.image) {
-        ([], Some(_)) => Ok((None, None)),
-        ([device], Some(_)) => Ok((None, Some(Path::new(device)))),
-        ([host], None) if !host.contains('/') => Ok((Some(host), None)),
-        ([host, device], None) => Ok((Some(host), Some(Path::new(device)))),
-        ([], None) => Err(Kind::Usage.error("name the host, or --image FILE, and the device")),
-        ([_], None) => Err(Kind::Usage.error("name the host and the device, or --image FILE and the device")),
-        _ => Err(Kind::Usage.error("name either a host or --image FILE, and the device")),
+    match (args.first.as_deref(), args.second.as_deref(), &args.image) {
+        (device, None, Some(_)) => Ok((None, device.map(Path::new))),
+        (Some(host), None, None) if !host.contains('/') => Ok((Some(host), None)),
+        (Some(host), Some(device), None) => Ok((Some(host), Some(Path::new(device)))),
+        (_, Some(_), Some(_)) => Err(Kind::Usage.error("name either a host or --image FILE, and the device")),
+        _ => Err(Kind::Usage.error("name the host and the device, or --image FILE and the device")),
     }
 }
 
@@ -112,7 +110,8 @@ fn confirm_unmounting(args: &Flash, plan: &Plan) -> Result<()> {
     let mounts = mounts.collect::<Vec<_>>();
     let them = if mounts.len() > 1 { "them" } else { "it" };
     let question = format!("{}. Unmount {them}? [y/N]", mounts.join(", "));
-    if mounts.is_empty() || args.unmount || Prompt(&question).confirm()? {
+    let prompt = Prompt { question: &question, unanswered: "stopped; nothing was written" };
+    if mounts.is_empty() || args.unmount || prompt.confirm()? {
         return Ok(());
     }
     Err(Kind::Refused.error("not confirmed; nothing was unmounted, and nothing was written"))
@@ -125,7 +124,8 @@ fn confirm(args: &Flash, disk: &Disk) -> Result<()> {
     let confirmation = disk.confirmation();
     let question =
         format!("Everything on this card will be lost. Type {} to go on:", confirmation.question());
-    if confirmation.accepts(&Prompt(&question).ask()?) {
+    let prompt = Prompt { question: &question, unanswered: "stopped; nothing was written" };
+    if confirmation.accepts(&prompt.ask()?) {
         return Ok(());
     }
     Err(Kind::Refused.error("not confirmed; nothing was written"))

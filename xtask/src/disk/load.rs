@@ -21,9 +21,7 @@ impl Disk {
         let shown = path.display();
         let found = path.canonicalize().and_then(|real| Ok((real.metadata()?, real)));
         let (stat, real) = found.map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::Refused.error(format!(
-                "there is no {shown}; is the card plugged in? `cargo xtask devices` lists what is there"
-            )),
+            std::io::ErrorKind::NotFound => Failure::Refused.error(absent(roots, path)),
             _ => anyhow::Error::new(error).context(format!("looking at {shown}")),
         })?;
         if stat.is_file() {
@@ -48,6 +46,15 @@ impl Disk {
         whole(&node)?;
         Ok(describe(roots, &node, &Usage::load(roots)))
     }
+}
+
+/// What to say where there is nothing at `path`, which may lack its `/dev/`.
+fn absent(roots: &Roots, path: &Path) -> String {
+    let (shown, below) = (path.display(), Path::new("/dev").join(path));
+    if path.is_relative() && below.file_name() == path.file_name() && Node::by_path(roots, &below).is_some() {
+        return format!("there is no {shown}; did you mean {}?", below.display());
+    }
+    format!("there is no {shown}; is the card plugged in? `cargo xtask devices` lists what is there")
 }
 
 /// Every disk of the machine, by name; drives without a medium and unused loop devices are left out.

@@ -1,5 +1,7 @@
 //! Machines, and what is said about their disks: the exact words of every refusal.
 
+use std::path::Path;
+
 use super::fake::Machine;
 use super::*;
 
@@ -54,6 +56,22 @@ fn a_partition_is_no_disk() {
     let error = Disk::by_number(&machine.roots(), Number { major: 179, minor: 2 }).unwrap_err();
     let words = "/dev/mmcblk0p2 is a partition; an image needs the whole disk: /dev/mmcblk0";
     assert_eq!(error.to_string(), words);
+}
+
+#[test]
+fn a_device_without_its_folder() {
+    let machine = Machine::new();
+    machine.with_card(&[]);
+    for (path, hint) in [
+        ("mmcblk0", "did you mean /dev/mmcblk0?"),
+        ("mmcblk1", "is the card plugged in? `cargo xtask devices` lists what is there"),
+        ("/no/such/mmcblk0", "is the card plugged in? `cargo xtask devices` lists what is there"),
+        ("", "is the card plugged in? `cargo xtask devices` lists what is there"),
+    ] {
+        let error = Disk::load(&machine.roots(), Path::new(path)).unwrap_err();
+        assert_eq!(error.to_string(), format!("there is no {path}; {hint}"));
+        assert_eq!(crate::failure::kind(&error), crate::failure::Kind::Refused);
+    }
 }
 
 #[test]

@@ -93,12 +93,16 @@ fn bytes(digits: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::probe::program;
+    use super::super::probe::Machine;
     use super::*;
 
     const MAGIC: &str = "7f454c460201010000000000000000000200b700";
     const DEBIAN: &str = "ffffffffffffff00fffffffffffffffffeffffff";
     const NIXOS: &str = "ffffffffffffff00ffffffffffff00fffeffffff";
+
+    fn program() -> Vec<u8> {
+        Machine::of("aarch64-linux").unwrap().program()
+    }
 
     fn entry(offset: usize, magic: &str, mask: &str) -> Entry {
         let text =

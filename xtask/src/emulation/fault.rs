@@ -1,6 +1,5 @@
 //! Why the kernel does not run the programs of another system, each reason with its remedy.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::binfmt::{Entry, Table};
@@ -51,41 +50,61 @@ pub fn diagnose(table: &Table, head: &[u8], exists: impl Fn(&Path) -> bool) -> F
     }
 }
 
-/// What makes a new entry.
-const REGISTER: &str = "NixOS: `boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];`, \
-    Debian or Ubuntu: `cargo xtask setup`";
+/// What makes the kernel run programs of `system`.
+fn register(system: &str) -> String {
+    if is_own(system) {
+        return "start the kernel with `ia32_emulation=1`".to_owned();
+    }
+    let debian = on_debian(system);
+    format!("NixOS: `boot.binfmt.emulatedSystems = [ \"{system}\" ];`, Debian or Ubuntu: `{debian}`")
+}
+
+/// Whether the processor itself can run programs of `system`: there is no emulator for these.
+pub fn is_own(system: &str) -> bool {
+    system == "i686-linux" && cfg!(target_arch = "x86_64")
+}
+
+/// The command that makes an entry for `system` on Debian and Ubuntu.
+pub fn on_debian(system: &str) -> &'static str {
+    match system {
+        "aarch64-linux" => "cargo xtask setup",
+        _ => "apt install qemu-user-static",
+    }
+}
 
 /// What root types to write `word` into the file `name` of the table.
 fn tell(word: &str, name: &str) -> String {
     format!("`echo {word} | sudo tee /proc/sys/fs/binfmt_misc/{name}`")
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Fault {
+    /// What is wrong, and what makes programs of `system` run.
+    pub fn explain(&self, system: &str) -> String {
         match self {
-            Self::NotMounted => write!(f, "binfmt_misc is not mounted; {REGISTER}"),
-            Self::SwitchedOff => write!(f, "binfmt_misc is switched off; {}", tell("1", "status")),
-            Self::NoEntry => write!(f, "no entry of binfmt_misc is for it; {REGISTER}"),
+            Self::NotMounted => format!("binfmt_misc is not mounted; {}", register(system)),
+            Self::SwitchedOff => format!("binfmt_misc is switched off; {}", tell("1", "status")),
+            Self::NoEntry => format!("no entry of binfmt_misc is for it; {}", register(system)),
             Self::Disabled(entry) => {
-                write!(f, "the entry {entry} of binfmt_misc is disabled; {}", tell("1", entry))
+                format!("the entry {entry} of binfmt_misc is disabled; {}", tell("1", entry))
             }
             Self::Gone { entry, interpreter } => {
                 let (interpreter, remove) = (interpreter.display(), tell("-1", entry));
-                write!(f, "the entry {entry} of binfmt_misc names {interpreter}, which is not there; ")?;
-                write!(f, "remove it by {remove}, then make a new one: {REGISTER}")
+                format!(
+                    "the entry {entry} of binfmt_misc names {interpreter}, which is not there; \
+                     remove it by {remove}, then make a new one: {}",
+                    register(system)
+                )
             }
-            Self::Shadowed { by, good } => {
-                write!(
-                    f,
-                    "the newer entry {by} of binfmt_misc, whose emulator is not there, hides {good}; "
-                )?;
-                write!(f, "remove it by {}", tell("-1", by))
-            }
-            Self::Fails { entry, interpreter } => {
-                let interpreter = interpreter.display();
-                write!(f, "the emulator {interpreter} of the binfmt_misc entry {entry} fails; ")?;
-                write!(f, "install it anew (NixOS: nixos-rebuild; Debian or Ubuntu: qemu-user-static)")
-            }
+            Self::Shadowed { by, good } => format!(
+                "the newer entry {by} of binfmt_misc, whose emulator is not there, hides {good}; \
+                 remove it by {}",
+                tell("-1", by)
+            ),
+            Self::Fails { entry, interpreter } => format!(
+                "the emulator {} of the binfmt_misc entry {entry} fails; \
+                 install it anew (NixOS: nixos-rebuild; Debian or Ubuntu: qemu-user-static)",
+                interpreter.display()
+            ),
         }
     }
 }
@@ -103,7 +122,8 @@ mod tests {
     fn check(table: &Table, expected: &Fault, text: &str) {
         let found = diagnose(table, b"\x7fELF\x02", |path| path.starts_with("/good"));
         assert_eq!(&found, expected, "{table:?}");
-        assert!(found.to_string().contains(text), "{found}");
+        let said = found.explain("aarch64-linux");
+        assert!(said.contains(text), "{said}");
     }
 
     #[test]
@@ -126,5 +146,20 @@ mod tests {
         let off = entries(&[("disabled", "bad", "P"), ("enabled", "good", "")]);
         check(&off, &fails("good"), "the emulator /good");
         check(&entries(&[("enabled", "bad", "POF")]), &fails("bad"), "entry bad fails");
+    }
+
+    #[test]
+    fn the_remedy_is_for_the_system_that_was_asked_for() {
+        let debian = "Debian or Ubuntu: `apt install qemu-user-static`";
+        for (system, fault, expected) in [
+            ("aarch64-linux", Fault::NoEntry, "Debian or Ubuntu: `cargo xtask setup`"),
+            ("riscv64-linux", Fault::NoEntry, "boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];"),
+            ("riscv64-linux", Fault::NotMounted, debian),
+            ("armv7l-linux", Fault::Gone { entry: "arm".into(), interpreter: "/q".into() }, debian),
+        ] {
+            let said = fault.explain(system);
+            assert!(said.contains(expected), "{said}");
+            assert_eq!(said.contains("aarch64"), system == "aarch64-linux", "{said}");
+        }
     }
 }

@@ -13,11 +13,13 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::context::Context;
 use crate::failure::Kind;
 use crate::nix::{Config, Version};
 use crate::process::Launcher;
 
 use binfmt::Table;
+use probe::Machine;
 use verdict::Kernel;
 
 pub use verdict::Verdict;
@@ -31,27 +33,33 @@ pub fn judge(launcher: &Launcher, version: Version, system: &str) -> Result<Verd
 
 /// The kernel itself decides whether it runs programs of `system`; its table of emulators says why not.
 fn ask_kernel(system: &str) -> Result<Kernel> {
+    let Some(machine) = Machine::of(system) else { return Ok(Kernel::Unknown) };
     let table = Table::load(Path::new("/proc/sys/fs/binfmt_misc"));
-    let head = probe::program();
-    if !probe::runs(system, &std::env::temp_dir())? {
+    let head = machine.program();
+    if !probe::runs(machine, &std::env::temp_dir())? {
         return Ok(Kernel::Cannot(fault::diagnose(&table, &head, Path::exists)));
     }
     Ok(match table.taker(&head) {
-        Some(entry) if !entry.fixed => Kernel::RunsWith(entry.interpreter.display().to_string()),
-        _ => Kernel::Runs,
+        Some(entry) if entry.fixed => Kernel::Emulates,
+        Some(entry) => Kernel::EmulatesWith(entry.interpreter.display().to_string()),
+        None => Kernel::Runs,
     })
 }
 
 /// Whether programs of `system` run here: natively, or because the kernel hands them to an emulator.
 pub fn kernel_runs(system: &str) -> bool {
-    system == crate::nix::this_system() || probe::runs(system, &std::env::temp_dir()).unwrap_or(false)
+    let tried = || Machine::of(system).map(|machine| probe::runs(machine, &std::env::temp_dir()));
+    system == crate::nix::this_system() || matches!(tried(), Some(Ok(true)))
 }
 
-/// Refuses, before anything is built, where `system` cannot be built here.
-pub fn require(launcher: &Launcher, version: Version, system: &str) -> Result<()> {
-    let verdict = judge(launcher, version, system)?;
-    if verdict.can_build() {
-        return Ok(());
+/// Refuses, before anything is built, where `system` cannot be built here; warns where only a build can tell.
+pub fn require(cx: &Context, version: Version, system: &str) -> Result<()> {
+    let verdict = judge(&cx.launcher, version, system)?;
+    let words = verdict.explain(system);
+    match verdict {
+        Verdict::Untested => cx.warn(format!("building for {system}: {words}")),
+        able if able.can_build() => {}
+        _ => return Err(Kind::Refused.error(format!("this machine cannot build for {system}: {words}"))),
     }
-    Err(Kind::Refused.error(format!("this machine cannot build for {system}: {verdict}")))
+    Ok(())
 }

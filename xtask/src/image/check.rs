@@ -5,7 +5,8 @@ use std::io::Read;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::layout::{Layout, SECTOR};
+use super::layout::{HEAD, Layout, SECTOR};
+use super::sidecar::{Hashing, Sidecar};
 use super::source::Source;
 use crate::failure::Kind;
 use crate::interrupt;
@@ -47,15 +48,23 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
         reporter.report(&Event::warning(text));
     }
     match source.size {
-        Some(size) if depth == Depth::Structure => from_head(source, size),
+        Some(size) if depth == Depth::Structure => from_head(source, size, reporter),
         _ => check(source, reporter),
     }
 }
 
-/// Reads only the first sector of `source`, whose structure says that it is whole and how large it is.
-fn from_head(source: Source, size: u64) -> Result<Image> {
+/// Decompresses only the head of `source`, whose structure says that it is whole and how large it is. A
+/// checksum beside it is compared all the same: that is of the stored bytes.
+fn from_head(source: Source, size: u64, reporter: &dyn Reporter) -> Result<Image> {
+    if let Some(sidecar) = Sidecar::find(&source.path)? {
+        let mut file = Hashing::new(source.file()?);
+        std::io::copy(&mut file, &mut std::io::sink())
+            .with_context(|| format!("reading {}", source.path.display()))?;
+        sidecar.compare(&source.path, &file.finish())?;
+        reporter.report(&Event::note(sidecar.to_string()));
+    }
     let mut head = Vec::new();
-    let read = source.stream()?.take(SECTOR).read_to_end(&mut head);
+    let read = source.stream()?.take(HEAD).read_to_end(&mut head);
     read.map_err(|error| Kind::Refused.error(error)).with_context(|| source.damaged())?;
     let layout = understand(&head, size).with_context(|| no_image(&source))?;
     Ok(Image { source, size, hash: None, layout })
@@ -64,12 +73,25 @@ fn from_head(source: Source, size: u64) -> Result<Image> {
 /// Reads all of `source`.
 ///
 /// # Errors
-/// A truncated or damaged file, bytes that are no disk image, and a request to stop.
-pub fn check(source: Source, reporter: &dyn Reporter) -> Result<Image> {
-    let hold = interrupt::hold()?;
+/// A truncated or damaged file, bytes that are no disk image or not those of a checksum beside it, and a
+/// request to stop.
+fn check(source: Source, reporter: &dyn Reporter) -> Result<Image> {
+    let (hold, sidecar) = (interrupt::hold()?, Sidecar::find(&source.path)?);
+    let stopped = || hold.requested();
     let mut phase = Phase::begin(reporter, "check", source.size);
-    let (head, size, hash) = read_through(&source, &mut phase, &|| hold.requested())?;
+    let (head, size, hash) = match &sidecar {
+        None => read_through(&source, source.file()?, &mut phase, &stopped)?,
+        Some(sidecar) => {
+            let mut file = Hashing::new(source.file()?);
+            let read = read_through(&source, &mut file, &mut phase, &stopped)?;
+            sidecar.compare(&source.path, &file.finish())?;
+            read
+        }
+    };
     phase.end();
+    if let Some(sidecar) = sidecar {
+        reporter.report(&Event::note(sidecar.to_string()));
+    }
     let layout = understand(&head, size).with_context(|| no_image(&source))?;
     Ok(Image { source, size, hash: Some(hash), layout })
 }
@@ -86,13 +108,14 @@ fn understand(head: &[u8], size: u64) -> Result<Layout> {
     Layout::parse(head, size)
 }
 
-/// The first sector, the size in bytes and the hash of a stream.
+/// The first [`HEAD`] bytes, the size in bytes and the hash of a stream.
 fn read_through(
     source: &Source,
+    file: impl Read + Send,
     phase: &mut Phase,
     stopped: &dyn Fn() -> bool,
 ) -> Result<(Vec<u8>, u64, blake3::Hash)> {
-    let mut stream = source.stream()?;
+    let mut stream = source.decode(file)?;
     let (mut hasher, mut buffer, mut head, mut done) =
         (blake3::Hasher::new(), vec![0; 1 << 20], Vec::new(), 0);
     loop {
@@ -107,7 +130,7 @@ fn read_through(
                 .map_err(|error| Kind::Refused.error(format!("after {done} bytes: {error}")))
                 .with_context(|| source.damaged())?,
         };
-        let missing = usize::try_from(SECTOR)?.saturating_sub(head.len());
+        let missing = usize::try_from(HEAD)?.saturating_sub(head.len());
         head.extend_from_slice(&buffer[..n.min(missing)]);
         hasher.update(&buffer[..n]);
         done += n as u64;
@@ -158,11 +181,40 @@ mod tests {
     }
 
     #[test]
+    fn a_checksum_beside_the_image_is_of_the_stored_bytes() {
+        let (dir, bytes) = (tempfile::tempdir().unwrap(), image());
+        let (file, list) = (dir.path().join("x.img"), dir.path().join("SHA256SUMS"));
+        let packed = |level| zstd::encode_all(&bytes[..], level).unwrap();
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
+        std::io::Write::write_all(&mut xz, &bytes).unwrap();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gz, &bytes).unwrap();
+        for stored in [bytes.clone(), packed(1), xz.finish().unwrap(), gz.finish().unwrap()] {
+            std::fs::write(&file, &stored).unwrap();
+            let mut hasher = Hashing::new(&stored[..]);
+            std::io::copy(&mut hasher, &mut std::io::sink()).unwrap();
+            let sum = hasher.finish();
+            std::fs::write(&list, format!("{sum}  x.img\n")).unwrap();
+            assert_eq!(
+                check(Source::open(&file).unwrap(), &Silent).unwrap().hash,
+                Some(blake3::hash(&bytes))
+            );
+            std::fs::write(&list, format!("{}  x.img\n", "0".repeat(64))).unwrap();
+            let error = check(Source::open(&file).unwrap(), &Silent).unwrap_err();
+            let words =
+                format!("its SHA-256 begins with {}, not 000000000000; download both again", &sum[..12]);
+            assert!(error.to_string().contains(&words), "{error}");
+            assert_eq!(crate::failure::kind(&error), Kind::Refused);
+        }
+    }
+
+    #[test]
     fn a_request_to_stop() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), image()).unwrap();
         let source = Source::open(file.path()).unwrap();
-        let error = read_through(&source, &mut Phase::begin(&Silent, "check", None), &|| true).unwrap_err();
+        let (file, mut phase) = (source.file().unwrap(), Phase::begin(&Silent, "check", None));
+        let error = read_through(&source, file, &mut phase, &|| true).unwrap_err();
         assert_eq!(error.to_string(), "stopped while the image was checked; nothing was written");
         assert_eq!(crate::failure::kind(&error), Kind::Interrupted);
     }

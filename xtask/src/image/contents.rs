@@ -9,7 +9,7 @@ use ext4_view::{Ext4, Ext4Read};
 use serde::Serialize;
 
 use super::extlinux;
-use super::layout::{Layout, Partition, SECTOR};
+use super::layout::{HEAD, Layout, Partition};
 use crate::failure::Kind;
 use crate::ui::Bytes;
 
@@ -55,7 +55,7 @@ const CONFIG: &str = "/boot/extlinux/extlinux.conf";
 /// # Errors
 /// Whatever keeps the card from booting, and a card that cannot be read.
 pub fn contents(disk: &File, size: u64) -> Result<Contents> {
-    let layout = Layout::parse(&read(disk, 0, usize::try_from(SECTOR)?)?, size)?;
+    let layout = Layout::parse(&read(disk, 0, usize::try_from(HEAD.min(size))?)?, size)?;
     let bootable = layout.partitions.iter().find(|partition| partition.bootable).cloned();
     let bootable = bootable.ok_or_else(|| Kind::Verification.error("no partition is marked bootable"))?;
     let volumes = layout.partitions.into_iter().map(|partition| volume(disk, partition));

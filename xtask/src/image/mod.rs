@@ -6,7 +6,9 @@ mod contents;
 pub mod digest;
 mod extlinux;
 mod frames;
+mod gpt;
 mod layout;
+mod sidecar;
 mod source;
 
 pub use build::build;

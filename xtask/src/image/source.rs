@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, Error, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -72,15 +72,15 @@ impl Source {
     /// A file that is missing, empty, no regular file, or a zstd file that is not whole.
     pub fn open(path: &Path) -> Result<Self> {
         let opening = || format!("opening the image {}", path.display());
-        let path = path.canonicalize().map_err(|error| absent(path, &error)).with_context(opening)?;
+        let path = path.canonicalize().map_err(|error| closed(path, error)).with_context(opening)?;
         if path.to_str().is_none() {
             let text = format!("the path of the image {} is not UTF-8; rename it", path.display());
             return Err(Kind::Refused.error(text));
         }
         // A pipe without a writer would be waited for without end.
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        let mut file =
-            File::options().read(true).custom_flags(nonblocking).open(&path).with_context(opening)?;
+        let file = File::options().read(true).custom_flags(nonblocking).open(&path);
+        let mut file = file.map_err(|error| closed(&path, error)).with_context(opening)?;
         let facts = file.metadata().with_context(opening)?;
         if !facts.is_file() {
             return Err(
@@ -113,8 +113,17 @@ impl Source {
 
     /// The decompressed stream. A damaged or truncated file ends it in an error, never in silence.
     pub fn stream(&self) -> Result<Box<dyn Read + Send>> {
+        self.decode(self.file()?)
+    }
+
+    /// The bytes of the file as it is stored.
+    pub fn file(&self) -> Result<File> {
+        File::open(&self.path).with_context(|| format!("opening the image {}", self.path.display()))
+    }
+
+    /// What [`Self::stream`] gives, out of the bytes of the `file`, which is read to its end.
+    pub fn decode<'a>(&self, file: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
         let opening = || format!("opening the image {}", self.path.display());
-        let file = File::open(&self.path).with_context(opening)?;
         Ok(match self.format {
             Format::Raw => Box::new(file),
             Format::Zstd => {
@@ -141,14 +150,17 @@ impl fmt::Display for Source {
     }
 }
 
-/// The error for a path that leads to no file.
-fn absent(path: &Path, error: &std::io::Error) -> anyhow::Error {
+/// The error for a file at `path` that cannot be opened.
+fn closed(path: &Path, error: Error) -> anyhow::Error {
     match error.kind() {
         ErrorKind::NotFound if path == Path::new("-") => Kind::Refused
             .error("an image is read more than once, so it cannot come from stdin; save it to a file"),
         ErrorKind::NotFound => {
             Kind::Refused.error("there is no such file; `cargo xtask sd-image HOST` builds an image")
         }
+        ErrorKind::PermissionDenied => Kind::Permission.error(format!(
+            "{error}; make the file and the folders above it readable for this user, or copy it to a folder of your own"
+        )),
         _ => Kind::Io.error(error),
     }
 }
@@ -250,6 +262,23 @@ mod tests {
             let error = Source::open(path).unwrap_err();
             assert!(format!("{error:#}").contains(expected), "{error:#}");
             assert_eq!(crate::failure::kind(&error), Kind::Refused, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn why_a_file_cannot_be_opened() {
+        for (error, words, kind) in [
+            (
+                ErrorKind::PermissionDenied,
+                "permission denied; make the file and the folders",
+                Kind::Permission,
+            ),
+            (ErrorKind::NotFound, "there is no such file", Kind::Refused),
+            (ErrorKind::TimedOut, "timed out", Kind::Io),
+        ] {
+            let error = closed(Path::new("a.img"), error.into());
+            assert!(error.to_string().starts_with(words), "{error}");
+            assert_eq!(crate::failure::kind(&error), kind, "{error}");
         }
     }
 }

@@ -92,10 +92,11 @@ fn privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<
     }
     let lines = commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n");
     let question = || format!("These commands need root and are run by sudo:\n{lines}\nGo on? [y/N]");
+    let ask = || Prompt { question: &question(), unanswered: "stopped; nothing was changed" }.confirm();
     let agreed = match sudo {
         _ if by == Privilege::Nobody => false,
         Sudo::Agreed => true,
-        Sudo::Ask => ui::on_terminal() && Prompt(&question()).confirm()?,
+        Sudo::Ask => ui::on_terminal() && ask()?,
     };
     if agreed {
         return Ok(by);
@@ -106,7 +107,7 @@ fn privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<
 /// Whether what was asked for is there now: asked of the machine, not of the steps.
 fn prove(cx: &Context, needs: &[Needs]) -> Result<()> {
     let version = tool::require(&cx.launcher)?;
-    emulation::require(&cx.launcher, version, "aarch64-linux")?;
+    emulation::require(cx, version, "aarch64-linux")?;
     let missing = tools::needed_for(needs).filter(|tool| !facts::is_there(&cx.launcher, tool.program));
     let missing = missing.map(|tool| tool.program).collect::<Vec<_>>();
     if missing.is_empty() {

@@ -21,7 +21,7 @@ pub struct Suite {
 
 /// In the order in which cargo runs them.
 const ALL: [Suite; 8] = [
-    Suite { name: "unit", target: &["--lib"], needs: &[] },
+    Suite { name: "unit", target: &["--lib"], needs: &[Need::Emulators] },
     Suite {
         name: "build",
         target: &["--test", "build"],

@@ -15,6 +15,8 @@ pub enum Need {
     NetworkNamespaces,
     Nix,
     Emulation,
+    /// The emulators of other machines too, as programs.
+    Emulators,
     DeployRs,
     ImageTools,
     /// Source trees of nixpkgs and the flake's other inputs: too large to be fetched by a test.
@@ -33,6 +35,7 @@ impl Need {
             }
             Self::Nix => nix::require(&cx.launcher).err().map(|error| format!("{error:#}")),
             Self::Emulation => emulation(cx),
+            Self::Emulators => programs(cx, &["qemu-aarch64-static", "qemu-riscv64-static"]),
             Self::DeployRs => programs(cx, &["deploy", "activate"]),
             Self::ImageTools => {
                 programs(cx, &["mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "zstd", "fakeroot", "faketime"])
@@ -60,7 +63,7 @@ fn programs(cx: &Context, names: &[&str]) -> Option<String> {
 }
 
 fn emulation(cx: &Context) -> Option<String> {
-    let judged = nix::require(&cx.launcher)
-        .and_then(|version| emulation::require(&cx.launcher, version, "aarch64-linux"));
+    let judged =
+        nix::require(&cx.launcher).and_then(|version| emulation::require(cx, version, "aarch64-linux"));
     judged.err().map(|error| format!("{error:#}"))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::event::{Event, Reporter};
+use super::layout::{self, Amount, Layout};
 use super::size::Bytes;
 use super::strip::Strip;
 
@@ -46,51 +47,81 @@ impl Reporter for Plain {
 /// A bar for the running phase; everything else scrolls above it.
 #[derive(Default)]
 pub struct Bars {
-    bar: Mutex<Option<ProgressBar>>,
+    running: Mutex<Option<Running>>,
+}
+
+/// A bar, as it was laid out for a terminal of `width` columns.
+struct Running {
+    bar: ProgressBar,
+    name: String,
+    amount: Amount,
+    width: u16,
 }
 
 impl Drop for Bars {
     /// A phase that an error broke off leaves no bar behind: the error that follows says how far it came.
     fn drop(&mut self) {
-        if let Some(bar) = self.bar.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            bar.finish_and_clear();
+        if let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            running.bar.finish_and_clear();
         }
     }
 }
 
 impl Reporter for Bars {
     fn report(&self, event: &Event) {
-        let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Phase { name, total, bytes } => *bar = Some(new_bar(name, *total, *bytes)),
+            Event::Phase { name, total, bytes } => *running = Some(Running::new(name, *total, *bytes)),
             Event::Progress { done, total, detail } => {
-                advance(bar.as_ref(), *done, *total, detail.as_deref());
+                running.iter_mut().for_each(|it| it.advance(*done, *total, detail.as_deref()));
             }
-            Event::Step { text } => bar.iter().for_each(|bar| bar.set_message(text.clone())),
+            Event::Step { text } => running.iter().for_each(|it| it.bar.set_message(text.clone())),
             Event::Done { .. } | Event::Over | Event::Failed { .. } => {
-                if let Some(bar) = bar.take() {
-                    bar.finish_and_clear();
+                if let Some(running) = running.take() {
+                    running.bar.finish_and_clear();
                 }
                 line_of(event).iter().map(String::as_str).for_each(say);
             }
-            _ => line_of(event).iter().for_each(|line| above(bar.as_ref(), line)),
+            _ => line_of(event).iter().for_each(|line| above(running.as_ref(), line)),
         }
     }
 }
 
-fn new_bar(name: &str, total: Option<u64>, bytes: bool) -> ProgressBar {
-    let template = match (bytes, total.is_some()) {
-        (true, true) => {
-            "{prefix:>10} {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left {wide_msg}"
+impl Running {
+    fn new(name: &str, total: Option<u64>, bytes: bool) -> Self {
+        let amount = match (bytes, total.is_some()) {
+            (true, true) => Amount::Bytes,
+            (true, false) => Amount::EndlessBytes,
+            (false, _) => Amount::Steps,
+        };
+        let (bar, name) = (ProgressBar::new(total.unwrap_or(0)), name.to_owned());
+        let running = Self { bar, name, amount, width: layout::width() };
+        running.lay_out();
+        running.bar.enable_steady_tick(Duration::from_millis(120));
+        running
+    }
+
+    fn lay_out(&self) {
+        let Layout { prefix, template } = Layout::new(&self.name, self.amount, self.width);
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.bar.set_style(style.with_key("count", count));
+        self.bar.set_prefix(prefix);
+    }
+
+    fn advance(&mut self, done: u64, total: Option<u64>, detail: Option<&str>) {
+        let width = layout::width();
+        if width != self.width {
+            self.width = width;
+            self.lay_out();
         }
-        (true, false) => "{prefix:>10} {spinner} {bytes} {binary_bytes_per_sec} {wide_msg}",
-        (false, _) => "{prefix:>10} {spinner} {count}{elapsed} {wide_msg}",
-    };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let style = style.with_key("count", count);
-    let bar = ProgressBar::new(total.unwrap_or(0)).with_style(style).with_prefix(name.to_owned());
-    bar.enable_steady_tick(Duration::from_millis(120));
-    bar
+        if let Some(total) = total {
+            self.bar.set_length(total);
+        }
+        self.bar.set_position(done);
+        if let Some(detail) = detail {
+            self.bar.set_message(detail.to_owned());
+        }
+    }
 }
 
 /// `done/total `, or nothing as long as the total is not known.
@@ -100,20 +131,9 @@ fn count(state: &ProgressState, text: &mut dyn std::fmt::Write) {
     }
 }
 
-fn advance(bar: Option<&ProgressBar>, done: u64, total: Option<u64>, detail: Option<&str>) {
-    let Some(bar) = bar else { return };
-    if let Some(total) = total {
-        bar.set_length(total);
-    }
-    bar.set_position(done);
-    if let Some(detail) = detail {
-        bar.set_message(detail.to_owned());
-    }
-}
-
-fn above(bar: Option<&ProgressBar>, line: &str) {
-    match bar {
-        Some(bar) => bar.suspend(|| say(line)),
+fn above(running: Option<&Running>, line: &str) {
+    match running {
+        Some(running) => running.bar.suspend(|| say(line)),
         None => say(line),
     }
 }

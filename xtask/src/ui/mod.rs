@@ -2,6 +2,7 @@
 
 mod bars;
 mod event;
+mod layout;
 mod phase;
 mod prompt;
 mod size;

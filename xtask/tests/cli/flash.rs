@@ -1,7 +1,7 @@
 //! `flash HOST DEVICE`: the image that nix builds ends up on the card, and nothing else does. The card
 //! is a plain file, so that this runs without privileges.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -11,7 +11,7 @@ use crate::support::Outcome;
 const MIB: usize = 1 << 20;
 
 /// An image of 2 MiB with one partition.
-fn image() -> Vec<u8> {
+pub fn image() -> Vec<u8> {
     let mut bytes = vec![0xa5; 2 * MIB];
     bytes[..512].fill(0);
     bytes[450] = 0x83;
@@ -22,7 +22,7 @@ fn image() -> Vec<u8> {
 }
 
 /// A build whose output holds [`image`].
-fn building() -> (Answers, TempDir) {
+pub fn building() -> (Answers, TempDir) {
     let out = tempfile::tempdir().expect("making the output");
     let dir = out.path().join("sd-image");
     std::fs::create_dir(&dir).expect("making the output");
@@ -33,7 +33,7 @@ fn building() -> (Answers, TempDir) {
 }
 
 /// Puts a used card of 4 MiB into the sandbox.
-fn card(nix: &FakeNix) -> PathBuf {
+pub fn card(nix: &FakeNix) -> PathBuf {
     let card = nix.path("virtual-card");
     std::fs::write(&card, vec![0xee; 4 * MIB]).expect("making a card");
     card
@@ -46,7 +46,7 @@ fn flash(nix: &FakeNix, host: &str, size: &str) -> (Outcome, Vec<u8>) {
     (nix.run(&args), std::fs::read(&card).expect("reading the card"))
 }
 
-fn is_all(bytes: &[u8], value: u8) -> bool {
+pub fn is_all(bytes: &[u8], value: u8) -> bool {
     bytes.iter().all(|byte| *byte == value)
 }
 
@@ -120,12 +120,53 @@ fn without_a_device_the_card_is_described_before_the_build() {
     assert!(!was_built(&nix));
 }
 
+/// What the real sha256sum says about `file`, in its folder.
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+fn sha256sum(file: &Path) -> Vec<u8> {
+    let (folder, name) = (file.parent().expect("a folder"), file.file_name().expect("a name"));
+    let output = std::process::Command::new("sha256sum").arg(name).current_dir(folder).output();
+    output.expect("running sha256sum").stdout
+}
+
+#[test]
+fn a_checksum_beside_the_image() {
+    let nix = building().0.install();
+    let (file, card) = (nix.path("home").join("a.img.zst"), card(&nix));
+    std::fs::write(&file, zstd::bulk::compress(&image(), 1).unwrap()).unwrap();
+    let words = [&file, &card].map(|path| path.to_str().unwrap());
+    let run = || {
+        let args = ["flash", "--image", words[0], words[1], "--allow-virtual", "--yes", "--expect-size"];
+        nix.run(&[&args[..], &["4MiB"]].concat())
+    };
+    let other = nix.path("home").join("b.img");
+    std::fs::write(&other, "other").unwrap();
+    for name in ["a.img.zst.sha256", "SHA256SUMS"] {
+        let beside = nix.path("home").join(name);
+        let (good, bad) = (sha256sum(&file), String::from_utf8(sha256sum(&other)).unwrap());
+        std::fs::write(&beside, bad.replace("b.img", "a.img.zst")).unwrap();
+        let outcome = run();
+        let (found, meant) = (String::from_utf8_lossy(&good[..12]), &bad[..12]);
+        outcome.says(&format!(
+            "error: the image {} is not the one that {} is for: its SHA-256 begins with {found}, not {meant}; ",
+            words[0],
+            beside.display()
+        ));
+        outcome.exits(3);
+        assert!(is_all(&std::fs::read(&card).unwrap(), 0xee));
+        std::fs::write(&beside, good).unwrap();
+        run().says(&format!("the SHA-256 is that of {}\n", beside.display())).exits(0);
+        std::fs::write(&card, vec![0xee; 4 * MIB]).unwrap();
+        std::fs::remove_file(&beside).unwrap();
+    }
+    assert!(!run().stderr.contains("SHA-256"));
+}
+
 #[test]
 fn odd_words() {
     let (answers, _out) = building();
     let nix = answers.install();
     for (args, text) in [
-        (&["flash"][..], "name the host, or --image FILE, and the device"),
+        (&["flash"][..], "name the host and the device, or --image FILE and the device"),
         (&["flash", "/dev/sdx"], "name the host and the device, or --image FILE and the device"),
         (&["flash", "stinky", "/dev/sdx", "--image", "a.img"], "name either a host or --image FILE"),
     ] {

@@ -1,59 +1,13 @@
-//! `sd-image` on what each Nix says about a build.
+//! `sd-image`: which host is built, what is printed, and what is left when it is stopped.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::fake_nix::{Answers, FLAKE, config, fails, prints, system};
+use crate::fake_build::{STINKY, giving, installable};
+use crate::fake_nix::{Answers, FLAKE, fails, prints};
 use crate::support::Sandbox;
-
-const STINKY: [&str; 4] = ["--flake", FLAKE, "sd-image", "stinky"];
-
-/// The installable of the host's image.
-fn installable() -> String {
-    format!("{FLAKE}#packages.{}.stinky-sdImage", system())
-}
-
-/// One line of internal JSON, as a piece of shell script.
-fn event(json: &str) -> String {
-    format!("{} >&2\n", prints(&format!("@nix {json}")))
-}
-
-/// A build that says `events` and fails.
-fn failing(events: &[&str]) -> Answers {
-    let said = events.iter().map(|json| event(json)).collect::<String>();
-    Answers { build: format!("{said}exit 1"), ..Answers::default() }
-}
-
-/// A failing build whose error is `text`.
-fn failing_with(text: &str) -> Answers {
-    let message = serde_json::json!({"action": "msg", "level": 0, "msg": format!("error: {text}")});
-    failing(&[&message.to_string()])
-}
-
-/// A build whose output has the files `names` in `sd-image/`.
-fn giving(names: &[&str]) -> (Answers, TempDir) {
-    let out = tempfile::tempdir().expect("making the output");
-    let dir = out.path().join("sd-image");
-    std::fs::create_dir(&dir).expect("making the output");
-    for name in names {
-        let image = zstd::bulk::compress(&[0; 5000], 1).expect("compressing");
-        std::fs::write(dir.join(name), image).expect("writing an image");
-    }
-    let events = [
-        r#"{"action":"start","id":1,"type":104}"#,
-        r#"{"action":"start","id":2,"type":105,"fields":["/nix/store/a-image.drv"]}"#,
-        r#"{"action":"result","id":1,"type":105,"fields":[0,1,1,0]}"#,
-        r#"{"action":"result","id":2,"type":101,"fields":["a line of the log"]}"#,
-        r#"{"action":"msg","level":1,"msg":"warning: Git tree '/f' is dirty"}"#,
-    ];
-    let built =
-        serde_json::json!([{"drvPath": "/nix/store/a-i.drv", "outputs": {"dev": "/x", "out": out.path()}}]);
-    let said = events.iter().map(|json| event(json)).collect::<String>();
-    (Answers { build: said + &prints(&built.to_string()), ..Answers::default() }, out)
-}
 
 #[test]
 fn the_path_is_the_only_result() {
@@ -96,34 +50,6 @@ fn json() {
 }
 
 #[test]
-fn the_package_for_this_machine_is_preferred() {
-    let (answers, _out) = giving(&["a.img"]);
-    let both = format!(r#"{{"{}":["stinky-sdImage"],"riscv64-linux":["stinky-sdImage"]}}"#, system());
-    let nix = Answers { packages: prints(&both), ..answers }.install();
-    nix.run(&STINKY).exits(0);
-    assert!(nix.asked().iter().any(|call| call.ends_with(&installable())));
-}
-
-#[test]
-fn what_cannot_be_built_here_is_refused_before_the_build() {
-    let packages = prints(r#"{"riscv64-linux":["stinky-sdImage"]}"#);
-    for (settings, remedy) in [
-        (config("[]", ""), "there is no emulation"),
-        (config("[]", "@/no/such/file"), "there is no emulation"),
-    ] {
-        let answers = Answers { packages: packages.clone(), config: prints(&settings), ..Answers::default() };
-        let nix = answers.install();
-        let outcome = nix.run(&STINKY);
-        assert_eq!(outcome.exits(3), "");
-        outcome.says("error: this machine cannot build for riscv64-linux: ").says(remedy);
-        assert!(!nix.asked().iter().any(|call| call.starts_with("build")));
-    }
-    let (answers, _out) = giving(&["a.img"]);
-    let remote = prints(&config("[]", "ssh://far riscv64-linux"));
-    Answers { packages, config: remote, ..answers }.install().run(&STINKY).exits(0);
-}
-
-#[test]
 fn hosts_that_have_no_image() {
     for (host, says) in [
         ("stniky", "github:o/f has no host 'stniky'; did you mean 'stinky'? (hosts: server, stinky)"),
@@ -144,112 +70,6 @@ fn hosts_that_have_no_image() {
 fn broken_nodes_do_not_matter() {
     let (answers, _out) = giving(&["a.img"]);
     Answers { deploy: fails("error: no nodes today"), ..answers }.install().run(&STINKY).exits(0);
-}
-
-#[test]
-fn a_builder_that_failed() {
-    let (two, three) = (
-        "builder for '/nix/store/a-dep.drv' failed with exit code 3",
-        "Cannot build '/nix/store/a-dep.drv'.\n       Reason: builder failed with exit code 3.",
-    );
-    for (cause, consequence) in [
-        (two, "1 dependencies of derivation '/nix/store/b-top.drv' failed to build"),
-        (three, "Cannot build '/nix/store/b-top.drv'.\n       Reason: 1 dependency failed."),
-    ] {
-        let message = |text| {
-            serde_json::json!({"action": "msg", "level": 0, "msg": format!("error: {text}")}).to_string()
-        };
-        let mut events = vec![
-            r#"{"action":"start","id":1,"type":105,"fields":["/nix/store/a-dep.drv"]}"#.to_owned(),
-            r#"{"action":"start","id":2,"type":105,"fields":["/nix/store/c-other.drv"]}"#.to_owned(),
-        ];
-        let log = |id, text| format!(r#"{{"action":"result","id":{id},"type":101,"fields":["{text}"]}}"#);
-        events.extend((1..=30).map(|number| log(1, format!("line {number}"))));
-        events.extend([log(2, "another builder".into()), message(cause), message(consequence)]);
-        let events = events.iter().map(String::as_str).collect::<Vec<_>>();
-        let outcome = failing(&events).install().run(&STINKY);
-        let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<Vec<_>>().concat();
-        let story = format!(
-            "            building dep\n            building other\nerror: nix failed on {}: {cause}\n  \
-             the last lines of the builder's log:\n{tail}  all of it: nix log /nix/store/a-dep.drv\n",
-            installable()
-        );
-        assert_eq!((outcome.exits(1), outcome.stderr.clone()), ("", story));
-    }
-}
-
-#[test]
-fn the_remedy_for_what_nix_says() {
-    let doctor = "this machine cannot build for that system: `cargo xtask doctor` says why";
-    for (text, remedy) in [
-        // To 2.29 and Lix, 2.30 to 2.33, from 2.34.
-        (
-            "a 'aarch64-linux' with features {} is required to build '/nix/store/a.drv', but I am a 'x86_64-linux'",
-            doctor,
-        ),
-        (
-            "Cannot build '/nix/store/a.drv'.\nReason: required system or feature not available\nRequired system: 'aarch64-linux'",
-            doctor,
-        ),
-        (
-            "Cannot build '/nix/store/a.drv'.\nReason: platform mismatch\nRequired system: 'aarch64-linux'",
-            doctor,
-        ),
-        (
-            "builder for '/nix/store/a.drv' failed with exit code 1; last 1 log lines: executing '/nix/store/b': Exec format error",
-            "this machine cannot run the programs of that system: `cargo xtask doctor` says why",
-        ),
-        (
-            "Failed to find a machine for remote build!\nderivation: a.drv",
-            "no remote builder takes this build: see `builders` in nix.conf and /etc/nix/machines",
-        ),
-        (
-            "cannot build on 'ssh://pi': error: failed to start SSH connection to 'pi'",
-            "the remote builder does not answer: try `nix store info --store` with its address",
-        ),
-        (
-            "flake 'github:o/f' does not provide attribute 'x'",
-            "`cargo xtask hosts` lists what the flake offers",
-        ),
-        (
-            "derivation '/nix/store/a.drv' does not have wanted outputs 'out'",
-            "the image's package needs an output 'out'",
-        ),
-        (
-            "derivation '/nix/store/a.drv' does not have output 'out'",
-            "the image's package needs an output 'out'",
-        ),
-        (
-            "writing to file: No space left on device",
-            "the disk is full: `nix store gc` makes room in the Nix store",
-        ),
-    ] {
-        let outcome = failing_with(text).install().run(&STINKY);
-        assert_eq!(outcome.exits(1), "");
-        assert_eq!(outcome.stderr, format!("error: nix failed on {}: {text}\n  {remedy}\n", installable()));
-    }
-}
-
-#[test]
-fn an_error_of_evaluation_names_the_place() {
-    let trace = "\n … while a\n   at /nix/store/a-source/flake.nix:3:7:\n     3| x\n\n error: deep down";
-    let outcome = failing_with(trace).install().run(&STINKY);
-    let says = "deep down\n  at /nix/store/a-source/flake.nix:3:7";
-    assert_eq!(
-        (outcome.exits(1), outcome.stderr.clone()),
-        ("", format!("error: nix failed on {}: {says}\n", installable()))
-    );
-}
-
-#[test]
-fn a_remembered_failure_is_evaluated_again() {
-    let (answers, _out) = giving(&["a.img"]);
-    let remembered = event(r#"{"action":"msg","level":0,"msg":"error: cached failure of attribute 'x'"}"#);
-    let build =
-        format!("case \"$*\" in *' -v --no-eval-cache') {};; *) {remembered} exit 1;; esac", answers.build);
-    let nix = Answers { build, ..answers }.install();
-    nix.run(&[&STINKY[..], &["--", "-v"]].concat()).exits(0);
-    assert_eq!(nix.asked().iter().filter(|call| call.starts_with("build")).count(), 2);
 }
 
 #[test]

@@ -113,6 +113,30 @@ fn without_any_of_them_it_says_what_to_do() {
     user.card_is_unchanged();
 }
 
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn an_image_that_this_user_may_not_read() {
+    let user = User::new();
+    user.sandbox.fake("sudo", "exit 99");
+    let image = user.sandbox.path("home").join("nixos-sd-image.img.zst");
+    set_mode(&image, 0o600);
+    let outcome = user.flash();
+    outcome.says("opening the image ").says(
+        "Permission denied (os error 13); make the file and the folders above it readable for this user",
+    );
+    outcome.exits(6);
+    assert!(user.sandbox.calls("sudo").is_empty());
+    user.card_is_unchanged();
+    // Neither a folder on the way to it.
+    let closed = user.sandbox.path("home").join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    set_mode(&closed, 0o700);
+    std::fs::rename(&image, closed.join("image")).unwrap();
+    set_mode(&closed.join("image"), 0o644);
+    std::os::unix::fs::symlink(closed.join("image"), &image).unwrap();
+    user.flash().says("Permission denied (os error 13); make the file and the folders").exits(6);
+}
+
 /// The fake hands the writer's streams on to a writer that runs as root, as sudo does.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]

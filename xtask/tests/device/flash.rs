@@ -66,6 +66,32 @@ fn the_plan_tells_what_is_written_and_what_is_lost() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn the_plan_tells_the_partitions_of_a_gpt() {
+    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    let file = pack(&sandbox.path("home"), "img", &garbage(12 * MIB));
+    let table = sandbox.path("table");
+    std::fs::write(
+        &table,
+        "label: gpt\nstart=2048, size=4096, type=U\nstart=8192, size=8192, type=L, attrs=LegacyBIOSBootable\n",
+    )
+    .unwrap();
+    partition(&file, &table);
+    let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
+    outcome.says("1: EFI system, 2.0 MiB\n        2: Linux, 4.0 MiB, bootable\ncard    ").exits(0);
+}
+
+/// Gives `file` the partitions that `table` describes to sfdisk.
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+fn partition(file: &Path, table: &Path) {
+    // Debian keeps it off the PATH of users.
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").expect("PATH is set"));
+    let mut command = std::process::Command::new("sfdisk");
+    command.env("PATH", path).arg("--quiet").arg(file).stdin(std::fs::File::open(table).expect("opening"));
+    assert!(command.status().expect("running sfdisk").success());
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn programs_get_json() {
     let (sandbox, card, image) = (Sandbox::new(), Card::new(20), image(12));
     let file = pack(&sandbox.path("home"), "img.gz", &image);

@@ -56,6 +56,14 @@ fn an_absent_device_is_not_created() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_device_whose_folder_is_forgotten() {
+    let card = Loop::new(1 << 20);
+    let name = card.device().strip_prefix("/dev/").unwrap();
+    refused(name, &VIRTUAL, &format!("there is no {name}; did you mean {}?", card.device()));
+}
+
+#[test]
 fn a_character_device_and_a_folder() {
     refused("/dev/null", &VIRTUAL, "/dev/null is a character device, not a disk");
     refused("/dev", &VIRTUAL, "/dev is a folder, not a disk");

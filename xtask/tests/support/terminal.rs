@@ -17,9 +17,10 @@ pub struct Terminal {
 
 impl Terminal {
     pub fn run(mut command: Command) -> Self {
-        let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("opening a terminal");
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let screen = openpt(flags).expect("opening a terminal");
         grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("opening a terminal");
-        let inner = ioctl_tiocgptpeer(&screen, OpenptFlags::RDWR | OpenptFlags::NOCTTY);
+        let inner = ioctl_tiocgptpeer(&screen, flags);
         let inner = File::from(inner.expect("opening the other side of a terminal"));
         let twin = inner.try_clone().expect("a second stream");
         let child = command.stdin(inner).stderr(twin).stdout(Stdio::piped()).spawn();

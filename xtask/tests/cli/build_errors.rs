@@ -1,0 +1,122 @@
+//! `sd-image` where nix fails: its words, and the remedy.
+
+use crate::fake_build::{STINKY, event, giving, installable};
+use crate::fake_nix::Answers;
+
+/// A build that says `events` and fails.
+fn failing(events: &[&str]) -> Answers {
+    let said = events.iter().map(|json| event(json)).collect::<String>();
+    Answers { build: format!("{said}exit 1"), ..Answers::default() }
+}
+
+/// A failing build whose error is `text`.
+fn failing_with(text: &str) -> Answers {
+    let message = serde_json::json!({"action": "msg", "level": 0, "msg": format!("error: {text}")});
+    failing(&[&message.to_string()])
+}
+
+#[test]
+fn a_builder_that_failed() {
+    let (two, three) = (
+        "builder for '/nix/store/a-dep.drv' failed with exit code 3",
+        "Cannot build '/nix/store/a-dep.drv'.\n       Reason: builder failed with exit code 3.",
+    );
+    for (cause, consequence) in [
+        (two, "1 dependencies of derivation '/nix/store/b-top.drv' failed to build"),
+        (three, "Cannot build '/nix/store/b-top.drv'.\n       Reason: 1 dependency failed."),
+    ] {
+        let message = |text| {
+            serde_json::json!({"action": "msg", "level": 0, "msg": format!("error: {text}")}).to_string()
+        };
+        let mut events = vec![
+            r#"{"action":"start","id":1,"type":105,"fields":["/nix/store/a-dep.drv"]}"#.to_owned(),
+            r#"{"action":"start","id":2,"type":105,"fields":["/nix/store/c-other.drv"]}"#.to_owned(),
+        ];
+        let log = |id, text| format!(r#"{{"action":"result","id":{id},"type":101,"fields":["{text}"]}}"#);
+        events.extend((1..=30).map(|number| log(1, format!("line {number}"))));
+        events.extend([log(2, "another builder".into()), message(cause), message(consequence)]);
+        let events = events.iter().map(String::as_str).collect::<Vec<_>>();
+        let outcome = failing(&events).install().run(&STINKY);
+        let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<Vec<_>>().concat();
+        let story = format!(
+            "            building dep\n            building other\nerror: nix failed on {}: {cause}\n  \
+             the last lines of the builder's log:\n{tail}  all of it: nix log /nix/store/a-dep.drv\n",
+            installable()
+        );
+        assert_eq!((outcome.exits(1), outcome.stderr.clone()), ("", story));
+    }
+}
+
+#[test]
+fn the_remedy_for_what_nix_says() {
+    let doctor = "this machine cannot build for that system: `cargo xtask doctor` says why";
+    for (text, remedy) in [
+        // To 2.29 and Lix, 2.30 to 2.33, from 2.34.
+        (
+            "a 'aarch64-linux' with features {} is required to build '/nix/store/a.drv', but I am a 'x86_64-linux'",
+            doctor,
+        ),
+        (
+            "Cannot build '/nix/store/a.drv'.\nReason: required system or feature not available\nRequired system: 'aarch64-linux'",
+            doctor,
+        ),
+        (
+            "Cannot build '/nix/store/a.drv'.\nReason: platform mismatch\nRequired system: 'aarch64-linux'",
+            doctor,
+        ),
+        (
+            "builder for '/nix/store/a.drv' failed with exit code 1; last 1 log lines: executing '/nix/store/b': Exec format error",
+            "this machine cannot run the programs of that system: `cargo xtask doctor` says why",
+        ),
+        (
+            "Failed to find a machine for remote build!\nderivation: a.drv",
+            "no remote builder takes this build: see `builders` in nix.conf and /etc/nix/machines",
+        ),
+        (
+            "cannot build on 'ssh://pi': error: failed to start SSH connection to 'pi'",
+            "the remote builder does not answer: try `nix store info --store` with its address",
+        ),
+        (
+            "flake 'github:o/f' does not provide attribute 'x'",
+            "`cargo xtask hosts` lists what the flake offers",
+        ),
+        (
+            "derivation '/nix/store/a.drv' does not have wanted outputs 'out'",
+            "the image's package needs an output 'out'",
+        ),
+        (
+            "derivation '/nix/store/a.drv' does not have output 'out'",
+            "the image's package needs an output 'out'",
+        ),
+        (
+            "writing to file: No space left on device",
+            "the disk is full: `nix store gc` makes room in the Nix store",
+        ),
+    ] {
+        let outcome = failing_with(text).install().run(&STINKY);
+        assert_eq!(outcome.exits(1), "");
+        assert_eq!(outcome.stderr, format!("error: nix failed on {}: {text}\n  {remedy}\n", installable()));
+    }
+}
+
+#[test]
+fn an_error_of_evaluation_names_the_place() {
+    let trace = "\n … while a\n   at /nix/store/a-source/flake.nix:3:7:\n     3| x\n\n error: deep down";
+    let outcome = failing_with(trace).install().run(&STINKY);
+    let says = "deep down\n  at /nix/store/a-source/flake.nix:3:7";
+    assert_eq!(
+        (outcome.exits(1), outcome.stderr.clone()),
+        ("", format!("error: nix failed on {}: {says}\n", installable()))
+    );
+}
+
+#[test]
+fn a_remembered_failure_is_evaluated_again() {
+    let (answers, _out) = giving(&["a.img"]);
+    let remembered = event(r#"{"action":"msg","level":0,"msg":"error: cached failure of attribute 'x'"}"#);
+    let build =
+        format!("case \"$*\" in *' -v --no-eval-cache') {};; *) {remembered} exit 1;; esac", answers.build);
+    let nix = Answers { build, ..answers }.install();
+    nix.run(&[&STINKY[..], &["--", "-v"]].concat()).exits(0);
+    assert_eq!(nix.asked().iter().filter(|call| call.starts_with("build")).count(), 2);
+}

@@ -1,0 +1,40 @@
+//! Builds of the fake nix: what it says on the way, and what it leaves.
+
+use tempfile::TempDir;
+
+use crate::fake_nix::{Answers, FLAKE, prints, system};
+
+/// The command of these tests.
+pub const STINKY: [&str; 4] = ["--flake", FLAKE, "sd-image", "stinky"];
+
+/// The installable of the host's image.
+pub fn installable() -> String {
+    format!("{FLAKE}#packages.{}.stinky-sdImage", system())
+}
+
+/// One line of internal JSON, as a piece of shell script.
+pub fn event(json: &str) -> String {
+    format!("{} >&2\n", prints(&format!("@nix {json}")))
+}
+
+/// A build whose output has the files `names` in `sd-image/`.
+pub fn giving(names: &[&str]) -> (Answers, TempDir) {
+    let out = tempfile::tempdir().expect("making the output");
+    let dir = out.path().join("sd-image");
+    std::fs::create_dir(&dir).expect("making the output");
+    for name in names {
+        let image = zstd::bulk::compress(&[0; 5000], 1).expect("compressing");
+        std::fs::write(dir.join(name), image).expect("writing an image");
+    }
+    let events = [
+        r#"{"action":"start","id":1,"type":104}"#,
+        r#"{"action":"start","id":2,"type":105,"fields":["/nix/store/a-image.drv"]}"#,
+        r#"{"action":"result","id":1,"type":105,"fields":[0,1,1,0]}"#,
+        r#"{"action":"result","id":2,"type":101,"fields":["a line of the log"]}"#,
+        r#"{"action":"msg","level":1,"msg":"warning: Git tree '/f' is dirty"}"#,
+    ];
+    let built =
+        serde_json::json!([{"drvPath": "/nix/store/a-i.drv", "outputs": {"dev": "/x", "out": out.path()}}]);
+    let said = events.iter().map(|json| event(json)).collect::<String>();
+    (Answers { build: said + &prints(&built.to_string()), ..Answers::default() }, out)
+}

@@ -1,0 +1,53 @@
+//! `sd-image` for this system and for others: which package is built, and whether it can be.
+
+use tempfile::TempDir;
+
+use crate::fake_build::{STINKY, giving, installable};
+use crate::fake_nix::{Answers, config, prints, system};
+
+/// The settings and the one package of a flake whose image is for `system`.
+fn only_for(system: &str, extra_platforms: &str, builders: &str) -> (Answers, TempDir) {
+    let (answers, out) = giving(&["a.img"]);
+    let packages = prints(&format!(r#"{{"{system}":["stinky-sdImage"]}}"#));
+    (Answers { packages, config: prints(&config(extra_platforms, builders)), ..answers }, out)
+}
+
+#[test]
+fn the_package_for_this_machine_is_preferred() {
+    let (answers, _out) = giving(&["a.img"]);
+    let both = format!(r#"{{"{}":["stinky-sdImage"],"riscv64-linux":["stinky-sdImage"]}}"#, system());
+    let nix = Answers { packages: prints(&both), ..answers }.install();
+    nix.run(&STINKY).exits(0);
+    assert!(nix.asked().iter().any(|call| call.ends_with(&installable())));
+}
+
+#[test]
+fn what_cannot_be_built_here_is_refused_before_the_build() {
+    for (system, builders, words) in [
+        // Whether this machine runs such programs is its own matter; the remedy is for them.
+        ("riscv64-linux", "", "`boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];`"),
+        ("riscv64-linux", "@/no/such/file", "`extra-platforms = riscv64-linux`"),
+        ("s390x-linux", "", "add a machine that builds for s390x-linux to /etc/nix/machines\n"),
+    ] {
+        let (answers, _out) = only_for(system, "[]", builders);
+        let nix = answers.install();
+        let outcome = nix.run(&STINKY);
+        assert_eq!(outcome.exits(3), "");
+        outcome.says(&format!("error: this machine cannot build for {system}: ")).says(words);
+        assert!(!outcome.stderr.contains("aarch64"), "{}", outcome.stderr);
+        assert!(!nix.asked().iter().any(|call| call.starts_with("build")));
+    }
+    let (answers, _out) = only_for("riscv64-linux", "[]", "ssh://far riscv64-linux");
+    answers.install().run(&STINKY).exits(0);
+}
+
+#[test]
+fn a_promise_that_nobody_can_try_is_left_to_nix() {
+    let (answers, _out) = only_for("s390x-linux", r#"["s390x-linux"]"#, "");
+    let outcome = answers.install().run(&STINKY);
+    outcome.exits(0);
+    outcome.says(
+        "warning: building for s390x-linux: nix.conf promises it in extra-platforms; \
+         whether the kernel runs its programs is not known\n",
+    );
+}
