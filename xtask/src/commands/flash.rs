@@ -11,7 +11,7 @@ use crate::failure::Kind;
 use crate::flash::{self, Plan, Report};
 use crate::image::{self, Depth, Source};
 use crate::project;
-use crate::ui::{self, Bytes, Prompt};
+use crate::ui::{self, Bytes, Event, Prompt};
 
 pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let (host, device) = places(args)?;
@@ -137,6 +137,6 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
         let result = serde_json::json!({ "device": plan.disk.path, "image": plan.image.source.path, "report": report });
         return ui::result(&result.to_string());
     }
-    cx.note(format!("{:>10}  {report}", ""));
+    cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
     ui::result(&format!("{path} holds the image: {} read back, blake3 {}", Bytes(report.size), report.hash))
 }

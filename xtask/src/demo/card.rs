@@ -1,6 +1,7 @@
 //! A card that is none: a file, on a loop device where this machine has them.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -27,7 +28,7 @@ impl VirtualCard {
         let lock = Lock::take(&home.join("card.lock"), cx.reporter.as_ref())?;
         let file = home.join("card.img");
         let doing = || format!("making {}", file.display());
-        File::create(&file).and_then(|file| file.set_len(size)).with_context(doing)?;
+        make(&file, size).with_context(doing)?;
         let (path, open) = match attach(&cx.launcher, &file) {
             Ok((device, open)) => (device, Some(open)),
             Err(error) => {
@@ -37,6 +38,15 @@ impl VirtualCard {
         };
         Ok(Self { path, file, _open: open, _lock: lock })
     }
+}
+
+/// Makes `file` new, so that whoever still looks at the last card through a loop device keeps that one.
+fn make(file: &Path, size: u64) -> std::io::Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::create_new(file)?.set_len(size)
 }
 
 /// Attaches `file` to a free loop device, and keeps that open.
@@ -49,4 +59,19 @@ fn attach(launcher: &Launcher, file: &Path) -> Result<(PathBuf, File)> {
     let open = open.with_context(|| format!("opening {}", device.display()))?;
     marked?;
     Ok((device, open))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_card_stays_for_who_has_it_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("card.img");
+        make(&file, 4096).unwrap();
+        let last = File::open(&file).unwrap();
+        make(&file, 512).unwrap();
+        assert_eq!((last.metadata().unwrap().len(), file.metadata().unwrap().len()), (4096, 512));
+    }
 }
