@@ -17,6 +17,7 @@ otherwise than written, 5 input or output, 6 no permission, 10 to 14 as docs/dep
 /// What follows the options of `flash`.
 const FLASH_EXAMPLES: &str = "\
 Examples:
+  cargo xtask flash stinky
   cargo xtask flash stinky /dev/mmcblk0
   cargo xtask flash --image nixos.img.zst /dev/sdb
   cargo xtask flash stinky /dev/sdb --yes --expect-serial 4C530001";
@@ -47,7 +48,7 @@ pub enum Command {
     SdImage(SdImage),
     /// Write an image to a card, and prove that it is on it
     #[command(
-        override_usage = "cargo xtask flash [OPTIONS] <HOST> <DEVICE>\n       cargo xtask flash [OPTIONS] --image <FILE> <DEVICE>",
+        override_usage = "cargo xtask flash [OPTIONS] <HOST> [DEVICE]\n       cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
         after_help = FLASH_EXAMPLES
     )]
     Flash(Flash),
@@ -76,7 +77,8 @@ pub struct Flash {
     /// The host whose image is built and written, as `cargo xtask hosts` lists it; none with --image
     #[arg(value_name = "HOST")]
     pub first: Option<String>,
-    /// The card, as `cargo xtask devices` lists it; all that is on it will be lost
+    /// The card, as `cargo xtask devices` lists it; all that is on it will be lost. Without it, the card
+    /// that is inserted next
     #[arg(value_name = "DEVICE")]
     pub second: Option<String>,
     /// Write this file instead of a host's image: .img, .img.zst, .img.xz or .img.gz
@@ -94,6 +96,9 @@ pub struct Flash {
     /// Take a loop device or a plain file too, which are no cards
     #[arg(long)]
     pub allow_virtual: bool,
+    /// Unmount the card without asking, if it is mounted
+    #[arg(long)]
+    pub unmount: bool,
     /// How the image gets onto the card; after each of them the card holds it exactly
     #[arg(long, value_enum, default_value_t)]
     pub mode: crate::flash::Mode,

@@ -3,8 +3,10 @@
 //! [`Disk`] is what sysfs says about one whole disk (or a plain file that stands for a card). It
 //! travels to the elevated writer, which loads it again and compares.
 
+mod arrival;
 mod clash;
 mod confirmation;
+mod consent;
 mod eject;
 mod identity;
 mod kind;
@@ -14,18 +16,25 @@ mod model;
 mod mounts;
 mod probe;
 mod refusal;
+mod request;
 mod roots;
 mod sysfs;
 mod udev;
+mod unmount;
 mod usage;
+mod users;
 
+pub use arrival::await_card;
 pub use clash::clashes;
 pub use confirmation::Confirmation;
+pub use consent::Consent;
 pub use load::list;
 pub use lock::open_exclusive;
 pub use model::{Disk, Kind, Number, Partition, Role, Use};
-pub use refusal::{Consent, Kept, Request, VirtualCards, refusals, refuse};
+pub use refusal::{refusals, refuse};
+pub use request::{Kept, Mounted, Request, VirtualCards};
 pub use roots::Roots;
+pub use unmount::unmount;
 
 #[cfg(test)]
 mod consent_tests;
@@ -33,3 +42,5 @@ mod consent_tests;
 mod fake;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod use_tests;
