@@ -29,7 +29,7 @@ pub use clash::clashes;
 pub use confirmation::Confirmation;
 pub use consent::Consent;
 pub use load::list;
-pub use lock::open_exclusive;
+pub use lock::{Locked, open_exclusive};
 pub use model::{Disk, Kind, Number, Partition, Role, Use};
 pub use refusal::{refusals, refuse};
 pub use request::{Kept, Mounted, Request, VirtualCards};

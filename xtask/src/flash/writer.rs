@@ -44,8 +44,7 @@ fn carry_out(plan: &Plan, reporter: &dyn Reporter, cancel: &AtomicBool) -> Resul
     unmount(&roots, &plan.disk, &plan.unmount)?;
     // Claims and locks the card, and refuses one that is not the card of the plan.
     let locked = open_exclusive(&roots, &plan.disk)?;
-    let file = locked.file().try_clone().context("opening the card a second time")?;
-    let card = FileCard::new(file, plan.disk.size);
+    let card = FileCard::locked(locked, plan.disk.size)?;
     let content = Content { size: image.size, hash: image.hash, open: &|| image.source.stream() };
     write_image(&card, &content, plan.mode, reporter, cancel)
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use super::Outcome;
@@ -41,8 +42,18 @@ impl Terminal {
     /// Waits for the question `text`, and answers.
     #[track_caller]
     pub fn answer(&mut self, text: &str, answer: &str) -> &mut Self {
-        self.until(text);
-        self.screen.write_all(format!("{answer}\n").as_bytes()).expect("typing");
+        self.until(text).press(&format!("{answer}\n"))
+    }
+
+    /// Presses keys.
+    pub fn press(&mut self, keys: &str) -> &mut Self {
+        self.screen.write_all(keys.as_bytes()).expect("typing");
+        self
+    }
+
+    /// Sends a signal to the tool alone.
+    pub fn signal(&mut self, signal: Signal) -> &mut Self {
+        kill_process(Pid::from_child(&self.child), signal).expect("sending a signal");
         self
     }
 
