@@ -1,5 +1,7 @@
 //! The real binary against fake programs: exact argument vectors, stdout, stderr and exit codes.
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/deploy.rs"]
 mod deploy;
 #[path = "cli/doctor.rs"]
