@@ -1,7 +1,9 @@
 //! The command line.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 /// What follows the list of commands.
@@ -66,6 +68,8 @@ pub enum Command {
     Demo,
     /// Run formatting, lints and all test suites that this machine can run
     Test(Test),
+    /// Measure this tool against the programs that people use instead
+    Bench(Bench),
     /// The writer that `flash` starts, elevated if need be: a plan on stdin, events on stdout
     #[command(hide = true, name = crate::flash::COMMAND)]
     WriteCard,
@@ -108,6 +112,31 @@ pub struct Flash {
     /// Do not eject the card when it is written
     #[arg(long)]
     pub no_eject: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    pub what: Benchmark,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Benchmark {
+    /// Flash virtual cards, as slow as SD cards and as fast as memory, with every writer that is installed
+    Flash(BenchFlash),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchFlash {
+    /// How often each writer runs; the result is the median
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub rounds: NonZero<u32>,
+    /// Only this case; may be given several times
+    #[arg(long, value_name = "CASE", value_parser = PossibleValuesParser::new(crate::bench::names()))]
+    pub only: Vec<String>,
+    /// Passed on to `flash`
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
 }
 
 #[derive(Debug, Args)]

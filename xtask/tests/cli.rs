@@ -1,5 +1,7 @@
 //! The real binary against fake programs: exact argument vectors, stdout, stderr and exit codes.
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/build_errors.rs"]
 mod build_errors;
 #[path = "cli/deploy.rs"]
