@@ -110,7 +110,7 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
     let boot = &contents.boot;
     ui::result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
     ui::result(&format!("store   {} paths", boot.store_paths))?;
-    ui::result(&format!("proved  {} read back, blake3 {}", Bytes(report.size), report.hash))?;
+    ui::result(&format!("proved  {} read back, hash {}", Bytes(report.size), report.hash))?;
     let Seconds { setup, build, total } = done.seconds;
     let flash::Seconds { write, verify, .. } = report.seconds;
     let parts = format!("setup {setup:.1} s, build {build:.1} s, write {write:.1} s, verify {verify:.1} s");

@@ -138,5 +138,5 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
         return ui::result(&result.to_string());
     }
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
-    ui::result(&format!("{path} holds the image: {} read back, blake3 {}", Bytes(report.size), report.hash))
+    ui::result(&format!("{path} holds the image: {} read back, hash {}", Bytes(report.size), report.hash))
 }

@@ -23,7 +23,7 @@ use crate::ui::{Event, Reporter};
 pub struct Content<'a> {
     /// In bytes.
     pub size: u64,
-    /// Its BLAKE3 hash, if it was read to its end before.
+    /// The hash of its content, if it was read to its end before.
     pub hash: Option<blake3::Hash>,
     pub open: &'a (dyn Fn() -> Result<Box<dyn Read + Send>> + Sync),
 }

@@ -22,7 +22,6 @@ mod pipeline;
 mod plan;
 mod pulse;
 mod report;
-mod tree;
 mod writer;
 
 pub use elevate::{COMMAND, check_access, write};

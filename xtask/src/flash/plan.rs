@@ -34,7 +34,7 @@ impl fmt::Display for Plan {
         let Self { image, disk, .. } = self;
         writeln!(f, "image   {}", image.source.path.display())?;
         write!(f, "        {} ({})", Bytes(image.size), image.source.format)?;
-        image.hash.map_or(Ok(()), |hash| write!(f, ", blake3 {hash}"))?;
+        image.hash.map_or(Ok(()), |hash| write!(f, ", hash {hash}"))?;
         writeln!(f)?;
         for partition in &image.layout.partitions {
             writeln!(f, "        {partition}")?;

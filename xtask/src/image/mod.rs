@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+pub mod content;
 mod contents;
 pub mod digest;
 mod extlinux;

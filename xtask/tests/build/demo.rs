@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 use crate::image::{Image, says};
-use crate::support::Sandbox;
+use crate::support::{Sandbox, content_hash};
 
 /// All runs have one card, that of this checkout: each test has it for itself.
 static CARD: Mutex<()> = Mutex::new(());
@@ -35,11 +35,11 @@ fn text<'a>(result: &'a Value, pointer: &str) -> &'a str {
     result.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {result}"))
 }
 
-/// The BLAKE3 hash of the first `size` bytes of `file`, taken without our own code.
+/// The hash of the first `size` bytes of `file`, taken without the tool's own code.
 fn hash_of(file: &Path, size: u64) -> String {
     let mut bytes = Vec::new();
     fs::File::open(file).unwrap().take(size).read_to_end(&mut bytes).unwrap();
-    blake3::hash(&bytes).to_hex().to_string()
+    content_hash(&bytes)
 }
 
 #[test]

@@ -133,6 +133,12 @@ impl Sandbox {
     }
 }
 
+/// The hash by which the tool names a content: BLAKE3 of the list of the XXH3-128 hashes of its pieces of 1 MiB.
+pub fn content_hash(content: &[u8]) -> String {
+    let list = content.chunks(1 << 20).map(|chunk| xxhash_rust::xxh3::xxh3_128(chunk).to_be_bytes());
+    blake3::hash(&list.collect::<Vec<_>>().concat()).to_hex().to_string()
+}
+
 impl Outcome {
     /// Asserts the exit code and returns stdout; a mismatch shows everything that was said.
     #[track_caller]
