@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::card::{MIB, is_blank};
-use crate::faulty::{Fault, FaultyCard};
+use crate::faults::PLACE;
+use crate::faulty::FaultyCard;
 use crate::flash::flash;
 use crate::image::{garbage, image, pack};
+use crate::medium::Fault;
 use crate::support::Sandbox;
-
-const PLACE: usize = 5 * MIB + 512;
 
 /// A flash that hangs at [`PLACE`].
 struct Run {
