@@ -10,7 +10,7 @@ in
       type = lib.types.path;
       default = "/nix/persist";
       readOnly = true;
-      description = "Where the persisted files are. What is put on the card when it is flashed goes here.";
+      description = "Where the persisted files are. What is put on the card by hand goes here.";
     };
     directories = lib.mkOption {
       type = lib.types.listOf lib.types.anything;
@@ -48,7 +48,7 @@ in
     };
 
     # Not a bind: the keys are read at their real place, before anything is mounted and by sops or age too.
-    # The image has none. They are put on the card when it is flashed, or made at the first boot.
+    # The image has none. The first boot makes them, unless they were put on the card before.
     services.openssh.hostKeys = [
       {
         path = "${cfg.path}/etc/ssh/ssh_host_ed25519_key";
@@ -56,7 +56,7 @@ in
       }
     ];
 
-    # Keys that are not in git, put on the card when it is flashed.
+    # Keys that are not in git, put on the card by hand.
     services.openssh.authorizedKeysFiles = [ "${cfg.path}/etc/ssh/authorized_keys.d/%u" ];
     # /etc/shadow is in memory, and a hash in the configuration would be readable by everyone.
     users.users.${admin}.hashedPasswordFile = "${cfg.path}/etc/passwords/${admin}";

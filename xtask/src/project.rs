@@ -32,20 +32,44 @@ pub fn tools_dir() -> PathBuf {
     own("XTASK_TOOLS").unwrap_or_else(|| data().unwrap_or_else(state_dir).join("nixos-pi-xtask"))
 }
 
-/// The flake reference in the form Nix wants: a path is made absolute, so that a child's directory
-/// does not matter; everything else is passed through.
+/// How a reference to a folder begins that is taken as it is, with what git ignores.
+const PATH: &str = "path:";
+
+/// The flake reference in the form Nix wants: a path is made absolute, also behind `path:`, so that a
+/// child's directory does not matter; everything else is passed through.
 pub fn flake_ref(given: Option<&str>) -> String {
     let Some(given) = given else { return root().display().to_string() };
-    let is_path = given.starts_with(['.', '/']) || Path::new(given).join("flake.nix").exists();
-    match std::path::absolute(OsStr::new(given)) {
-        Ok(path) if is_path => path.display().to_string(),
+    let (scheme, place) = given.split_at(if given.starts_with(PATH) { PATH.len() } else { 0 });
+    let is_path =
+        !scheme.is_empty() || place.starts_with(['.', '/']) || Path::new(place).join("flake.nix").exists();
+    match std::path::absolute(OsStr::new(place)) {
+        Ok(path) if is_path => format!("{scheme}{}", path.display()),
         _ => given.to_owned(),
     }
+}
+
+/// The folder that a flake reference names, as far as it names one of this machine.
+pub fn flake_dir(flake: &str) -> PathBuf {
+    let path = ["git+file://", "path:", "file://"].iter().find_map(|scheme| flake.strip_prefix(scheme));
+    let path = path.unwrap_or(flake);
+    PathBuf::from(path.split_once(['?', '#']).map_or(path, |(path, _)| path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_a_flake_is() {
+        for (flake, dir) in [
+            ("/src/cluster", "/src/cluster"),
+            ("path:/src/cluster?dir=nix", "/src/cluster"),
+            ("git+file:///src/cluster?ref=main#x", "/src/cluster"),
+            ("github:owner/cluster", "github:owner/cluster"),
+        ] {
+            assert_eq!(flake_dir(flake), Path::new(dir), "{flake}");
+        }
+    }
 
     #[test]
     fn a_tool_without_its_repository_works_on_the_one_around_it() {
@@ -64,6 +88,11 @@ mod tests {
         assert_eq!(flake_ref(None), root().display().to_string());
         assert_eq!(flake_ref(Some("/etc/nixos")), "/etc/nixos");
         assert_eq!(flake_ref(Some("github:owner/name")), "github:owner/name");
-        assert!(flake_ref(Some("./here")).starts_with('/'));
+        let here = std::env::current_dir().unwrap();
+        let here = here.display();
+        assert_eq!(flake_ref(Some("./flake")), format!("{here}/flake"));
+        assert_eq!(flake_ref(Some("path:flake?narHash=x")), format!("path:{here}/flake?narHash=x"));
+        assert_eq!(flake_ref(Some("path:.")), format!("path:{here}"));
+        assert_eq!(flake_ref(Some("path:/f")), "path:/f");
     }
 }

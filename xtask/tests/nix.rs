@@ -77,7 +77,8 @@ fn an_error_in_the_evaluation_of_this_host() {
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_file_that_git_does_not_track() {
-    let remedy = "\n  nix sees only files that git tracks: `git add` the file\n";
+    let remedy = "\n  nix sees only files that git tracks: `git add` the file; \
+                  a folder that git ignores is named path:FOLDER\n";
     let fixture = Fixture::repository(&[
         FlakeFiles::Tracked("flake.nix", "{ outputs = { self }: import ./outputs.nix; }"),
         FlakeFiles::Untracked("outputs.nix", "{ }"),

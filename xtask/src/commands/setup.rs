@@ -9,8 +9,28 @@ use crate::ui;
 
 pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
     if let Some(configuration) = setup::configuration() {
-        return ui::result(configuration);
+        return ui::result(&shown(configuration, cx.json));
     }
     let sudo = if args.yes { Sudo::Agreed } else { Sudo::Ask };
     setup::ensure(cx, &[Needs::Build, Needs::Deploy], sudo)
+}
+
+/// What a NixOS machine is told, for people or for programs.
+fn shown(configuration: &str, json: bool) -> String {
+    if json {
+        serde_json::json!({ "configuration": configuration }).to_string()
+    } else {
+        configuration.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_configuration() {
+        assert_eq!(shown("a = \"b\";\n", false), "a = \"b\";\n");
+        assert_eq!(shown("a = \"b\";\n", true), r#"{"configuration":"a = \"b\";\n"}"#);
+    }
 }

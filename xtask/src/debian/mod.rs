@@ -67,7 +67,9 @@ impl<'a> Archive<'a> {
     pub fn download(&self, packages: &[Package], into: &Path) -> Result<Vec<Deb>> {
         fs::create_dir_all(into).with_context(|| format!("creating {}", into.display()))?;
         let total = packages.iter().map(|package| package.size).sum();
-        let phase = format!("download {} packages of {} for {}", packages.len(), self.suite, self.arch);
+        let count = packages.len();
+        let noun = if count == 1 { "package" } else { "packages" };
+        let phase = format!("download {count} {noun} of {} for {}", self.suite, self.arch);
         self.reporter.report(&Event::Phase { name: phase.clone(), total: Some(total), bytes: true });
         let start = std::time::Instant::now();
         let exact = packages.iter().map(Package::exact).collect::<Vec<_>>();

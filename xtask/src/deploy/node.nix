@@ -12,7 +12,7 @@ let
       all = name: (profile.${name} or [ ]) ++ (node.${name} or [ ]) ++ (deploy.${name} or [ ]);
     in
     {
-      hostname = node.hostname;
+      hostname = node.hostname or "";
       profiles = builtins.attrNames profiles;
       path = if profile == null then null else "${profile.path}";
       system = profile.path.system or null;

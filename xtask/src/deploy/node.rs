@@ -16,7 +16,7 @@ const READ: &str = include_str!("node.nix");
 const SYSTEMS: &str = "nixosConfigurations";
 
 /// What was found under `deploy.nodes`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Nodes {
     /// The names of all nodes.
     pub names: Vec<String>,
@@ -44,10 +44,14 @@ pub struct Node {
 }
 
 impl Nodes {
-    /// Evaluates the nodes of `flake`, of which only that of `host` is looked into.
+    /// Evaluates the nodes of `flake`, of which only that of `host` is looked into. A flake without the
+    /// output `deploy` has none.
     pub fn load(launcher: &Launcher, flake: &str, host: &str) -> Result<Self> {
         let apply = format!("({READ}) {}", nix::quote(host));
-        let nodes = nix::eval_attr_names(launcher, flake, "deploy", &apply)?;
+        let nodes = match nix::eval_attr_names(launcher, flake, "deploy", &apply) {
+            Err(error) if nix::is_missing_attribute(&error) => return Ok(Self::default()),
+            nodes => nodes?,
+        };
         serde_json::from_value(nodes).with_context(|| format!("reading deploy.nodes of {flake}"))
     }
 }
@@ -57,8 +61,12 @@ impl Node {
     ///
     /// # Errors
     /// Refused where the node cannot be proved afterwards: without a profile `system` of root, or with
-    /// a path that is only known after the build.
+    /// a path that is only known after the build. Refused without a hostname, which deploy-rs insists on.
     pub fn target(self, launcher: &Launcher, flake: &str, host: &str, over: &Overrides) -> Result<Target> {
+        if self.hostname.is_empty() {
+            let text = format!("deploy.nodes.{host} has no `hostname`: it says where the host is reached");
+            return Err(Kind::Refused.error(text));
+        }
         let link = self.profile_link().map_err(|why| refuse(host, &why))?;
         let path = self.path.as_deref().and_then(StorePath::containing);
         let path = path.ok_or_else(|| refuse(host, "its path is not known before it is built"))?;
@@ -87,7 +95,12 @@ impl Node {
     /// The link on the host through which generations of the profile are reached.
     fn profile_link(&self) -> Result<String, String> {
         if !self.profiles.iter().any(|name| name == "system") {
-            return Err(format!("there is only: {}", self.profiles.join(", ")));
+            let others = self.profiles.join(", ");
+            return Err(if others.is_empty() {
+                "it has none".into()
+            } else {
+                format!("there is only: {others}")
+            });
         }
         let user = self.user.as_ref().or(self.ssh_user.as_ref());
         match (&self.profile_path, user.map(String::as_str)) {
@@ -140,6 +153,7 @@ mod tests {
             (node("system", Some("pi"), None), Err("its user must be root and is pi")),
             (node("system", None, None), Err("its user must be root and is not set")),
             (node("home", Some("root"), None), Err("there is only: home")),
+            (node("", Some("root"), None), Err("it has none")),
         ] {
             let expected = expected.map(str::to_owned).map_err(str::to_owned);
             assert_eq!(node.profile_link(), expected, "{node:?}");

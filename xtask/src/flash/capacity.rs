@@ -45,8 +45,9 @@ pub fn check(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool) -> R
         return Err(suspect(medium.size(), *first, wrong.len(), places.len()));
     }
     restored.and_then(|()| medium.settle())?;
-    let (amount, seconds) = (places.len() as u64, begin.elapsed().as_secs_f64());
-    reporter.report(&Event::Done { name: "capacity".into(), amount, bytes: false, seconds });
+    let (count, seconds) = (places.len(), begin.elapsed().as_secs_f64());
+    let text = format!("what is written stays, at {count} places all over the card ({seconds:.1} s)");
+    reporter.report(&Event::Found { name: "capacity".into(), text });
     Ok(())
 }
 

@@ -9,7 +9,8 @@ struct Rule {
     remedy: &'static str,
 }
 
-const TRACK: &str = "nix sees only files that git tracks: `git add` the file";
+const TRACK: &str =
+    "nix sees only files that git tracks: `git add` the file; a folder that git ignores is named path:FOLDER";
 const NO_FLAKE: &str = "there is no flake there: name one with --flake";
 const PLATFORM: &str = "this machine cannot build for that system: `cargo xtask doctor` says why";
 const OFFERED: &str = "`cargo xtask hosts` lists what the flake offers";
@@ -17,7 +18,7 @@ const FETCH: &str = "nix could not fetch something the flake needs: is the netwo
 const DAEMON: &str = "nix-daemon does not answer: `systemctl start nix-daemon`";
 
 /// The first rule that fits is taken, so the more telling ones come first.
-const RULES: [Rule; 26] = [
+const RULES: [Rule; 27] = [
     rule(
         &["Exec format error"],
         "this machine cannot run the programs of that system: `cargo xtask doctor` says why",
@@ -35,6 +36,7 @@ const RULES: [Rule; 26] = [
     rule(&["path '/nix/store/", "-source/", "' does not exist"], TRACK),
     rule(&["getting status of '/nix/store/", "-source/", "No such file or directory"], TRACK), // 2.8
     rule(&["getting status of", "No such file or directory"], NO_FLAKE),
+    rule(&["path '//", "' does not exist"], NO_FLAKE), // a folder named by path:
     rule(
         &["is not owned by current user"],
         "the repository belongs to another user: see git's `safe.directory`",

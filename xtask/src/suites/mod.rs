@@ -31,7 +31,7 @@ const ALL: [Suite; 8] = [
     Suite {
         name: "deploy",
         target: &["--test", "deploy"],
-        needs: &[Need::Root, Need::Nix, Need::DeployRs, Need::NetworkNamespaces],
+        needs: &[Need::Root, Need::Nix, Need::DeployRs, Need::ShownTools, Need::NetworkNamespaces],
     },
     Suite {
         name: "device",

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::context::Context;
+use crate::process::Launcher;
 use crate::{emulation, nix};
 
 /// Something that not every machine has.
@@ -18,6 +19,8 @@ pub enum Need {
     /// The emulators of other machines too, as programs.
     Emulators,
     DeployRs,
+    /// A Nix and a deploy-rs where the target of a deploy sees them.
+    ShownTools,
     ImageTools,
     /// Source trees of nixpkgs and the flake's other inputs: too large to be fetched by a test.
     Inputs,
@@ -37,6 +40,7 @@ impl Need {
             Self::Emulation => emulation(cx),
             Self::Emulators => programs(cx, &["qemu-aarch64-static", "qemu-riscv64-static"]),
             Self::DeployRs => programs(cx, &["deploy", "activate"]),
+            Self::ShownTools => hidden(&cx.launcher, &["nix-store", "activate"]),
             Self::ImageTools => {
                 programs(cx, &["mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "zstd", "fakeroot", "faketime"])
             }
@@ -62,8 +66,41 @@ fn programs(cx: &Context, names: &[&str]) -> Option<String> {
     (!missing.is_empty()).then(|| format!("needs {}", missing.join(", ")))
 }
 
+/// The target of a deploy is this machine with folders of its own in place of these.
+const HIDDEN: [&str; 3] = ["/nix", "/run", "/tmp"];
+
+fn hidden(launcher: &Launcher, names: &[&str]) -> Option<String> {
+    let files = names.iter().filter_map(|name| launcher.which(name)?.canonicalize().ok());
+    let hidden = files.filter(|file| is_hidden(file)).map(|file| file.display().to_string());
+    let hidden = hidden.collect::<Vec<_>>();
+    let text = || format!("needs programs outside {}, not {}", HIDDEN.join(", "), hidden.join(", "));
+    (!hidden.is_empty()).then(text)
+}
+
+fn is_hidden(file: &Path) -> bool {
+    HIDDEN.iter().any(|dir| file.starts_with(dir))
+}
+
 fn emulation(cx: &Context) -> Option<String> {
     let judged =
         nix::require(&cx.launcher).and_then(|version| emulation::require(cx, version, "aarch64-linux"));
     judged.err().map(|error| format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_target_does_not_see() {
+        for (file, expected) in [
+            ("/nix/store/x-nix/bin/nix", true),
+            ("/run/current-system/sw/bin/nix", true),
+            ("/tmp/home/bin/activate", true),
+            ("/home/me/.local/share/nixos-pi-xtask/bin/activate", false),
+            ("/nixos/bin/nix", false),
+        ] {
+            assert_eq!(is_hidden(Path::new(file)), expected, "{file}");
+        }
+    }
 }

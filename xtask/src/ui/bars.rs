@@ -76,7 +76,7 @@ impl Reporter for Bars {
                 running.iter_mut().for_each(|it| it.advance(*done, *total, detail.as_deref()));
             }
             Event::Step { text } => running.iter().for_each(|it| it.bar.set_message(text.clone())),
-            Event::Done { .. } | Event::Over | Event::Failed { .. } => {
+            Event::Done { .. } | Event::Found { .. } | Event::Over | Event::Failed { .. } => {
                 if let Some(running) = running.take() {
                     running.bar.finish_and_clear();
                 }
@@ -149,6 +149,7 @@ fn line_of(event: &Event) -> Option<String> {
         Event::Warning { text } => Some(format!("warning: {text}")),
         Event::Log { text } => Some(format!("  | {text}")),
         Event::Step { text } => Some(format!("{:>10}  {text}", "")),
+        Event::Found { name, text } => Some(format!("{name:>10}  {text}")),
         Event::Map { runs } => Some(format!("{:>10}  {}", "card", Strip(runs))),
         Event::Done { name, amount, bytes, seconds } => Some(done_line(name, *amount, *bytes, *seconds)),
         Event::Phase { .. } | Event::Progress { .. } | Event::Over | Event::Failed { .. } => None,

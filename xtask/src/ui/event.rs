@@ -22,6 +22,8 @@ pub enum Event {
     Progress { done: u64, total: Option<u64>, detail: Option<String> },
     /// The current phase has ended after `seconds`.
     Done { name: String, amount: u64, bytes: bool, seconds: f64 },
+    /// What was found out under this name; the current phase, if there is one, has ended.
+    Found { name: String, text: String },
     /// The current phase has ended, and there is nothing to say about it.
     Over,
     /// What became of each MiB of the image, in order.

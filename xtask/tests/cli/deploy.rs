@@ -200,6 +200,7 @@ fn hosts_that_do_not_answer() {
 fn refusals_before_anything_is_asked_of_the_host() {
     let none = r#"{"names":["other","stinky"],"node":null}"#;
     let bare = nodes("root").replace(r#"["system"]"#, r#"["home"]"#);
+    let nowhere = nodes("root").replace("stinky.lan", "");
     for (nodes, args, code, words) in [
         (
             none,
@@ -208,6 +209,7 @@ fn refusals_before_anything_is_asked_of_the_host() {
             "has no deploy node 'stinkey'; did you mean 'stinky'? (nodes: other, stinky)",
         ),
         (bare.as_str(), ["stinky", "-d"], 3, "needs a profile 'system' that can be proved"),
+        (nowhere.as_str(), ["stinky", "-d"], 3, "deploy.nodes.stinky has no `hostname`"),
         ("{}", ["stinky", "--boot"], 2, "`deploy` does not pass on --boot"),
     ] {
         let scene = Scene::new("", "", 0);
@@ -215,6 +217,17 @@ fn refusals_before_anything_is_asked_of_the_host() {
         scene.run(&[args[0], "--", args[1]]).says(words).exits(code);
         assert_eq!((scene.sandbox.calls("deploy").len(), scene.sandbox.calls("ssh").len()), (0, 0));
     }
+}
+
+#[test]
+fn a_flake_without_deploy_nodes() {
+    let scene = Scene::new("", "", 0);
+    let missing = "error: flake 'github:o/f' does not provide attribute 'deploy'";
+    let version = r#"[ "$*" = --version ] && echo "nix (Nix) 2.26.3" && exit"#;
+    scene.sandbox.fake("nix", &format!(r#"{version}; echo "{missing}" >&2; exit 1"#));
+    let outcome = scene.run(&["stinky"]);
+    assert_eq!(outcome.exits(2), "");
+    assert_eq!(outcome.stderr, "error: github:o/f has no deploy nodes: it needs deploy.nodes.stinky\n");
 }
 
 #[test]

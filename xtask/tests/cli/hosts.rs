@@ -103,7 +103,7 @@ fn a_remembered_failure_is_asked_for_again() {
 
 #[test]
 fn a_flake_that_is_broken_as_a_whole() {
-    let track = "nix sees only files that git tracks: `git add` the file";
+    let track = "nix sees only files that git tracks: `git add` the file; a folder that git ignores is named path:FOLDER";
     let no_flake = "there is no flake there: name one with --flake";
     let features = "add `experimental-features = nix-command flakes` to nix.conf";
     let network = "nix could not fetch something the flake needs: is the network there?";
@@ -116,6 +116,7 @@ fn a_flake_that_is_broken_as_a_whole() {
         ("path '/f' is not part of a flake (neither it nor its parent directories contain)", no_flake),
         ("source tree referenced by 'path:/f' does not contain a '/flake.nix' file", no_flake),
         ("getting status of '/f': No such file or directory", no_flake),
+        ("path '//f' does not exist", no_flake),
         ("getting status of \"/f\": No such file or directory", no_flake),
         // Up to 2.18, later, and for the other feature.
         (

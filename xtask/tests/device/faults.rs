@@ -79,7 +79,8 @@ fn writes_that_do_not_stay() {
 fn counterfeit_cards() {
     let half = MIB / 2;
     for (mib, fault, size, place) in [
-        // Within the image and beyond it, at whole MiB and between them.
+        // Within the image and beyond it, at whole MiB and between them. The place is that of the first stamp
+        // that is lost.
         (12, Fault::Wraps(4 * MIB), "12.0 MiB (12582912 bytes)", 1),
         (12, Fault::Wraps(4 * MIB + half), "12.0 MiB (12582912 bytes)", 1),
         (12, Fault::Wraps(10 * MIB), "12.0 MiB (12582912 bytes)", 1),
@@ -87,7 +88,7 @@ fn counterfeit_cards() {
         (12, Fault::Drops(6 * MIB), "12.0 MiB (12582912 bytes)", 6),
         (12, Fault::Drops(6 * MIB + half), "12.0 MiB (12582912 bytes)", 7),
         (12, Fault::Drops(10 * MIB), "12.0 MiB (12582912 bytes)", 10),
-        (96, Fault::Drops(80 * MIB), "96.0 MiB (100663296 bytes)", 80),
+        (96, Fault::Drops(80 * MIB), "96.0 MiB (100663296 bytes)", 95),
     ] {
         let text = format!(
             "the card is suspect: it says that it holds {size}, and what is written at byte {} does not stay there",
