@@ -19,8 +19,12 @@ mod flash;
 mod image;
 #[path = "device/interrupt.rs"]
 mod interrupt;
+#[path = "device/medium.rs"]
+mod medium;
 #[path = "device/refusals.rs"]
 mod refusals;
+#[path = "device/served.rs"]
+mod served;
 mod support;
 #[path = "device/unmounting.rs"]
 mod unmounting;

@@ -11,14 +11,11 @@ use super::buffer::{Buffer, CHUNK};
 use super::engine::Flash;
 use super::fate::Fates;
 use super::looks::Looks;
-use super::medium;
+use super::medium::{self, ROUNDS};
 use super::pipeline::{self, Chunk};
 use crate::failure::Kind;
 use crate::image::content::{self, ChunkHash};
 use crate::ui::{Event, Fate, Phase};
-
-/// How often a chunk that reads back wrong is written again.
-const ROUNDS: u32 = 3;
 
 /// What is on the card, and what still has to go there.
 pub struct Body {

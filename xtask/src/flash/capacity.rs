@@ -32,11 +32,15 @@ pub fn check(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool) -> R
     let total = Some(places.len() as u64);
     let begin = std::time::Instant::now();
     reporter.report(&Event::Phase { name: "capacity".into(), total, bytes: false });
-    let before = places.iter().map(|at| block(medium, *at)).collect::<Result<Vec<_>>>()?;
+    let before = places.iter().map(|at| old(medium, *at)).collect::<Result<Vec<_>>>()?;
     let wrong = stamp(medium, &places, cancel);
     // In reverse order: what was written last lies on top where places are the same.
     let restored = places.iter().zip(&before).rev().try_for_each(|(at, old)| medium.write_all(old, *at));
-    let wrong = wrong?;
+    let Lost { places: wrong, unreadable } = wrong?;
+    if let Some(error) = unreadable {
+        let text = "though it was just written, twice; the card is broken, or holds less than it says";
+        return Err(Kind::Io.error(format!("{error:#}, {text}")));
+    }
     if let Some(first) = wrong.first() {
         return Err(suspect(medium.size(), *first, wrong.len(), places.len()));
     }
@@ -47,13 +51,20 @@ pub fn check(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool) -> R
     Ok(())
 }
 
-/// The places whose stamps did not stay, twice: a single write may be lost on an honest card.
-fn stamp(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Vec<u64>> {
-    let wrong = stamp_once(medium, places, cancel)?;
-    if wrong.is_empty() { Ok(wrong) } else { stamp_once(medium, places, cancel) }
+/// Places whose stamps did not stay, and what the card said where it could not read one.
+#[derive(Default)]
+struct Lost {
+    places: Vec<u64>,
+    unreadable: Option<anyhow::Error>,
 }
 
-fn stamp_once(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Vec<u64>> {
+/// The places whose stamps did not stay, twice: a single write may be lost on an honest card.
+fn stamp(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Lost> {
+    let lost = stamp_once(medium, places, cancel)?;
+    if lost.places.is_empty() { Ok(lost) } else { stamp_once(medium, places, cancel) }
+}
+
+fn stamp_once(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Lost> {
     let mut salt = [0; 32];
     rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
     for at in places {
@@ -63,17 +74,21 @@ fn stamp_once(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Ve
         medium.write_all(&stamp_for(&salt, *at), *at)?;
     }
     medium.settle()?;
-    let mut wrong = Vec::new();
+    let (mut lost, mut block) = (Lost::default(), Buffer::small(STAMP));
     for at in places {
-        if *block(medium, *at)? != *stamp_for(&salt, *at) {
-            wrong.push(*at);
+        let read = medium.read_or_unreadable(&mut block, *at)?;
+        if *block != *stamp_for(&salt, *at) || matches!(read, Read::Unreadable(_)) {
+            lost.places.push(*at);
+        }
+        if let Read::Unreadable(error) = read {
+            lost.unreadable.get_or_insert(error);
         }
     }
-    Ok(wrong)
+    Ok(lost)
 }
 
 /// What the card holds at a place; zeros where it cannot read it.
-fn block(medium: &Medium, at: u64) -> Result<Buffer> {
+fn old(medium: &Medium, at: u64) -> Result<Buffer> {
     let mut block = Buffer::small(STAMP);
     if let Read::Unreadable(_) = medium.read_or_unreadable(&mut block, at)? {
         block.fill(0);

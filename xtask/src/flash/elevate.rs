@@ -71,16 +71,17 @@ fn writer(cx: &Context, plan: &Plan) -> Result<(String, Vec<OsString>)> {
 /// What the writer has said so far.
 #[derive(Default)]
 struct Heard {
-    anything: bool,
+    /// The writer has begun to write; before that, nothing is lost.
+    begun: bool,
     report: Option<Report>,
     failed: Option<(u8, String)>,
 }
 
 impl Heard {
     fn line(&mut self, cx: &Context, line: &str) {
-        self.anything = true;
         match serde_json::from_str(line) {
             Ok(Message::Report { report }) => self.report = Some(report),
+            Ok(Message::Begun { .. }) => self.begun = true,
             Ok(Message::Event(Event::Failed { code, message })) => self.failed = Some((code, message)),
             Ok(Message::Event(event)) => cx.reporter.report(&event),
             Err(_) => cx.reporter.report(&Event::log(line)),
@@ -92,8 +93,8 @@ impl Heard {
         match (self.failed, self.report) {
             (Some((code, message)), _) => Err(Kind::of_code(code).error(message)),
             (None, Some(report)) if code == 0 => Ok(report),
-            _ if stopped && !self.anything => Err(Kind::Interrupted.error("stopped; nothing was written")),
-            _ if !self.anything => {
+            _ if stopped && !self.begun => Err(Kind::Interrupted.error("stopped; nothing was written")),
+            _ if !self.begun => {
                 let text = format!(
                     "{program} ended with exit code {code} before the writer began; nothing was written"
                 );

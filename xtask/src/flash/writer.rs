@@ -3,6 +3,7 @@
 //! it has gone or wants it to stop; unlike a signal, that also reaches it through sudo.
 
 use std::io::{BufRead, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,7 +23,13 @@ use crate::ui::{Event, Reporter};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Message {
-    Report { report: Report },
+    Report {
+        report: Report,
+    },
+    /// The card of this path is claimed, and from here on it is written.
+    Begun {
+        begun: PathBuf,
+    },
     Event(Event),
 }
 
@@ -39,12 +46,16 @@ pub fn serve(say: impl Fn(&str) + Send + Sync) -> Result<()> {
     written.map(|_| ())
 }
 
-fn carry_out(plan: &Plan, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<Report> {
+fn carry_out<F>(plan: &Plan, reporter: &Lines<F>, cancel: &AtomicBool) -> Result<Report>
+where
+    F: Fn(&str) + Send + Sync,
+{
     let (roots, image) = (Roots::default(), &plan.image);
     unmount(&roots, &plan.disk, &plan.unmount)?;
     // Claims and locks the card, and refuses one that is not the card of the plan.
     let locked = open_exclusive(&roots, &plan.disk)?;
     let card = FileCard::locked(locked, plan.disk.size)?;
+    reporter.message(&Message::Begun { begun: plan.disk.path.clone() });
     let content = Content { size: image.size, hash: image.hash, open: &|| image.source.stream() };
     write_image(&card, &content, plan.mode, reporter, cancel)
 }
