@@ -4,6 +4,8 @@
 mod bench;
 #[path = "cli/build_errors.rs"]
 mod build_errors;
+#[path = "cli/card.rs"]
+mod card;
 #[path = "cli/deploy.rs"]
 mod deploy;
 #[path = "cli/doctor.rs"]

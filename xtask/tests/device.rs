@@ -5,6 +5,10 @@
 mod bad_images;
 #[path = "device/card.rs"]
 mod card;
+#[path = "device/card_check.rs"]
+mod card_check;
+#[path = "device/card_reading.rs"]
+mod card_reading;
 #[path = "device/confirmed.rs"]
 mod confirmed;
 #[path = "device/elevation.rs"]

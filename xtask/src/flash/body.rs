@@ -182,7 +182,7 @@ fn bring(flash: &Flash, chunk: &Chunk, looks: &mut Looks, there: &mut Buffer) ->
 }
 
 /// Reads the image chunk by chunk, for [`pipeline::run`]; it must have exactly the size that is known.
-fn image_chunks(flash: &Flash) -> Result<impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send> {
+pub(super) fn image_chunks(flash: &Flash) -> Result<impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send> {
     let (mut stream, mut at, size) = ((flash.content.open)()?, 0, flash.content.size);
     Ok(move |buffer: &mut Buffer| {
         let read = content::read_piece(&mut stream, buffer);

@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 
 use super::buffer::{Buffer, CHUNK};
+use super::card::Card;
+use super::engine::PATIENCE;
 use super::medium::{Medium, Read};
-use crate::failure::Kind;
+use super::pulse;
+use crate::failure::{self, Kind};
 use crate::ui::{Bytes, Event, Reporter};
 
 /// The size of a stamp in bytes: a page, which every card writes at once.
@@ -23,32 +26,77 @@ const FINENESS: u64 = 1024;
 /// the finest step, so that a card that wraps at one of them puts two stamps on the same place.
 const STEPS: u64 = 32;
 
-/// Stamps the card all over, and puts back what was there.
+/// What is added to the error of a check that has left no trace.
+const BACK: &str = "; what was there is back in its place";
+
+/// Stamps the card all over, and puts back what was there. Returns at how many places that was.
 ///
 /// # Errors
 /// Of [`Kind::Verification`] where stamps do not stay; otherwise what goes wrong, and the request to stop.
-pub fn check(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<()> {
+pub fn check(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
+    checked(medium, reporter, cancel, "")
+}
+
+/// The same for a card that is not written otherwise: the error says whether anything was changed.
+pub fn check_alone(card: &dyn Card, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
+    let medium = Medium::new(card);
+    if places(medium.size()).is_empty() {
+        let text = format!("a card of {} bytes is too small for this check", medium.size());
+        return Err(Kind::Refused.error(text));
+    }
+    pulse::watched(&medium.pulse, reporter, PATIENCE, || checked(&medium, reporter, cancel, BACK))
+}
+
+fn checked(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool, back: &str) -> Result<usize> {
     let places = places(medium.size());
     let total = Some(places.len() as u64);
     let begin = std::time::Instant::now();
     reporter.report(&Event::Phase { name: "capacity".into(), total, bytes: false });
     let before = places.iter().map(|at| old(medium, *at)).collect::<Result<Vec<_>>>()?;
-    let wrong = stamp(medium, &places, cancel);
-    // In reverse order: what was written last lies on top where places are the same.
-    let restored = places.iter().zip(&before).rev().try_for_each(|(at, old)| medium.write_all(old, *at));
-    let Lost { places: wrong, unreadable } = wrong?;
-    if let Some(error) = unreadable {
-        let text = "though it was just written, twice; the card is broken, or holds less than it says";
-        return Err(Kind::Io.error(format!("{error:#}, {text}")));
+    let stamped = stamp(medium, &places, cancel);
+    // Whatever became of the stamps, and before anything is said about it.
+    let restored = put_back(medium, &places, &before);
+    match (stamped.and_then(|lost| judge(medium.size(), lost, places.len())), restored) {
+        (Ok(()), restored) => restored?,
+        (Err(error), restored) => {
+            let state = restored.map_or_else(unrestored, |()| back.to_owned());
+            return Err(failure::kind(&error).error(format!("{error:#}{state}")));
+        }
     }
-    if let Some(first) = wrong.first() {
-        return Err(suspect(medium.size(), *first, wrong.len(), places.len()));
-    }
-    restored.and_then(|()| medium.settle())?;
     let (count, seconds) = (places.len(), begin.elapsed().as_secs_f64());
     let text = format!("what is written stays, at {count} places all over the card ({seconds:.1} s)");
     reporter.report(&Event::Found { name: "capacity".into(), text });
+    Ok(count)
+}
+
+/// The error for a card on which stamps were lost, if any were.
+fn judge(size: u64, lost: Lost, all: usize) -> Result<()> {
+    if let Some(error) = lost.unreadable {
+        let text = "though it was just written, twice; the card is broken, or holds less than it says";
+        return Err(Kind::Io.error(format!("{error:#}, {text}")));
+    }
+    lost.places.first().map_or(Ok(()), |first| Err(suspect(size, *first, lost.places.len(), all)))
+}
+
+/// Writes what was there `before` at all places, also behind one that fails, and reads it back.
+fn put_back(medium: &Medium, places: &[u64], before: &[Buffer]) -> Result<()> {
+    // In reverse order: what was written last lies on top where places are the same.
+    let writes = places.iter().zip(before).rev().map(|(at, old)| medium.write_all(old, *at));
+    let written = writes.fold(Ok(()), Result::and);
+    written.and(medium.settle())?;
+    let mut block = Buffer::small(STAMP);
+    for (at, old) in places.iter().zip(before) {
+        if matches!(medium.read_or_unreadable(&mut block, *at)?, Read::Unreadable(_)) || *block != **old {
+            let text = format!("the card does not hold at byte {at} what it held before");
+            return Err(Kind::Verification.error(text));
+        }
+    }
     Ok(())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_or_else`")]
+fn unrestored(error: anyhow::Error) -> String {
+    format!("; what was there could not be put back: {error:#}")
 }
 
 /// Places whose stamps did not stay, and what the card said where it could not read one.

@@ -38,7 +38,7 @@ pub struct Flash<'a> {
 }
 
 /// A card that does not answer for so long is told about. Cards pause for a second or two to tidy up.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writes `content` to `card`, and proves it.
 ///

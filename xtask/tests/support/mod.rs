@@ -126,6 +126,7 @@ impl Sandbox {
             .env("PATH", path)
             .env("HOME", self.path("home"))
             .env("XTASK_TOOLS", self.path("tools"))
+            .env("XTASK_STATE", self.path("state"))
             .env_remove("XDG_DATA_HOME")
             .stdin(Stdio::null())
             .envs(self.env.iter().map(|(name, value)| (name, value)));
