@@ -28,7 +28,8 @@ pub fn run(cx: &mut Context) -> Result<()> {
     let plan = plan(&card, image)?;
     cx.note(plan.to_string());
     let report = worker::run(cx, &plan)?;
-    receipt::keep(cx, Some("demo"), &plan, &report);
+    let flake = format!("path:{}", home.join("flake").display());
+    receipt::keep(cx, Some(("demo", &flake)), &plan, &report);
     let contents = inspect(&card, report.size)?;
     let total_seconds = start.elapsed().as_secs_f64();
     let Plan { image, .. } = plan;

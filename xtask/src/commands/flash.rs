@@ -36,7 +36,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     worker::check_access(cx, &disk.path, Access::Write)?;
     let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode))?;
     let report = worker::run(cx, &plan)?;
-    receipt::keep(cx, host, &plan, &report);
+    receipt::keep(cx, host.map(|host| (host, cx.flake.as_str())), &plan, &report);
     let told = show(cx, &plan, &report);
     if !args.no_eject {
         plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));

@@ -177,9 +177,54 @@ fn places(size: u64) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::{Fault, MemoryCard};
     use super::*;
+    use crate::ui::Silent;
 
     const MIB: u64 = CHUNK as u64;
+
+    /// A card of 12 MiB with this fault, checked alone, and the error.
+    fn checked_alone(fault: Fault, stopped: bool) -> (MemoryCard, Option<(Kind, String)>) {
+        let bytes = (0..12 * MIB).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let card = MemoryCard::holding(bytes, fault);
+        let done = check_alone(&card, &Silent, &AtomicBool::new(stopped));
+        (card, done.err().map(|error| (failure::kind(&error), error.to_string())))
+    }
+
+    #[test]
+    fn whatever_happens_what_was_there_is_back() {
+        let before = checked_alone(Fault::None, false).0.content();
+        let suspect = "use another one; what was there is back in its place";
+        for (fault, stopped, kind, end) in [
+            (Fault::Wraps(4 * MIB), false, Kind::Verification, suspect),
+            (Fault::Drops(9 * MIB), false, Kind::Verification, suspect),
+            (
+                Fault::None,
+                true,
+                Kind::Interrupted,
+                "stopped while the card's capacity was checked; what was there is back in its place",
+            ),
+        ] {
+            let (card, error) = checked_alone(fault, stopped);
+            let (found, text) = error.unwrap();
+            assert!(found == kind && text.ends_with(end), "{fault:?}: {text}");
+            assert!(card.content() == before, "{fault:?}");
+        }
+        assert_eq!(checked_alone(Fault::None, false).1, None);
+        assert_eq!(checked_alone(Fault::Short, false).1, None);
+    }
+
+    #[test]
+    fn one_place_that_fails_does_not_keep_the_others_from_being_restored() {
+        let before = checked_alone(Fault::None, false).0.content();
+        let (card, error) = checked_alone(Fault::WriteFails(7 * MIB, rustix::io::Errno::IO), false);
+        let failed = "writing the card at byte 7340032: Input/output error (os error 5)";
+        let text = format!("{failed}; what was there could not be put back: {failed}");
+        assert_eq!(error, Some((Kind::Io, text)));
+        assert!(card.content() == before);
+        let error = check_alone(&MemoryCard::new(MIB, Fault::None), &Silent, &AtomicBool::new(false));
+        assert_eq!(error.unwrap_err().to_string(), "a card of 1048576 bytes is too small for this check");
+    }
 
     /// Whether two stamps share a place on a card of `size` that wraps at `at`.
     fn seen(size: u64, at: u64) -> bool {

@@ -120,6 +120,7 @@ impl Comparing {
         self.hashes.push(chunk.hash);
         there.resize(chunk.bytes.len());
         let difference = match medium.read_or_unreadable(there, chunk.at)? {
+            Read::Whole if **there == *chunk.bytes => None,
             Read::Whole => there.iter().zip(&*chunk.bytes).position(|(is, meant)| is != meant),
             Read::Unreadable(error) => {
                 self.unreadable.get_or_insert(format!("{error:#}"));

@@ -22,10 +22,10 @@ pub enum Receipt {
     Flash(Flashed),
 }
 
-/// Keeps a receipt of a flash of the image of `host`, if it is that of one. Where that fails, the card is none
-/// the worse: it is a warning.
-pub fn keep(cx: &Context, host: Option<&str>, plan: &Plan, report: &Report) {
-    let flashed = Flashed::new(host.map(|host| (host, cx.flake.as_str())), plan, report);
+/// Keeps a receipt of a flash. `source` is the host whose image it was, and its flake. Where that fails, the card
+/// is none the worse: it is a warning.
+pub fn keep(cx: &Context, source: Option<(&str, &str)>, plan: &Plan, report: &Report) {
+    let flashed = Flashed::new(source, plan, report);
     let name = format!("{}-flash-{}", flashed.when.in_name(), flashed.about());
     if let Err(error) = store::write(&folder(), &name, &Receipt::Flash(flashed)) {
         cx.warn(format!("there is no receipt of this flash: {error:#}"));
