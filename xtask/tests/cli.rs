@@ -10,6 +10,8 @@ mod card;
 mod deploy;
 #[path = "cli/doctor.rs"]
 mod doctor;
+#[path = "cli/elevation.rs"]
+mod elevation;
 #[path = "cli/fake_build.rs"]
 mod fake_build;
 #[path = "cli/fake_nix.rs"]

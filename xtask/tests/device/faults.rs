@@ -17,13 +17,13 @@ const MODES: [&str; 3] = ["auto", "full", "delta"];
 const BLANK: &str = "the first MiB of the card is blank, so it will not boot";
 const GONE: &str = "the first MiB of the card could not be blanked: do not boot from it";
 
-/// Flashes 8 MiB to a card of `mib` MiB with this fault, in each mode: it exits with `code`, says `text`
+/// Flashes 8 MiB to a card of `mib` MiB with this fault, in each of the modes: it exits with `code`, says `text`
 /// and in what `state` the card is, and its head is blank. Mended, the card takes the image.
 #[track_caller]
-fn check(mib: usize, fault: Fault, code: i32, text: &str, state: &str) {
+fn check(modes: &[&str], mib: usize, fault: Fault, code: i32, text: &str, state: &str) {
     let (sandbox, image, size) = (Sandbox::new(), image(8), format!("{mib}MiB"));
     let file = pack(&sandbox.path("home"), "img.zst", &image);
-    for mode in MODES {
+    for mode in modes {
         let card = FaultyCard::new(mib, fault);
         let run = || flash(&sandbox, &file, card.path(), &size, &["--mode", mode]);
         run().says(text).says(state).exits(code);
@@ -57,7 +57,7 @@ fn places_that_cannot_be_written_or_read() {
             "reading the card at byte 5242880: Input/output error (os error 5), though it was just written, twice",
         ),
     ] {
-        check(12, fault, 5, text, BLANK);
+        check(&MODES, 12, fault, 5, text, BLANK);
     }
 }
 
@@ -67,11 +67,11 @@ fn writes_that_do_not_stay() {
     let wrong =
         "verification failed: 1 of 8 MiB read back wrong, at byte 5242880, 3 times after being written again";
     for fault in [Fault::Lost(PLACE, ALWAYS), Fault::Flipped(PLACE, ALWAYS), Fault::Flipped(PLACE, 4)] {
-        check(12, fault, 4, wrong, BLANK);
+        check(&MODES, 12, fault, 4, wrong, BLANK);
     }
     // The last MiB of the card, where a GPT has its copy.
     let tail = "the card does not hold what was written at byte 11534336, 3 times after being written again";
-    check(12, Fault::Flipped(11 * MIB + 9000, ALWAYS), 4, tail, BLANK);
+    check(&MODES, 12, Fault::Flipped(11 * MIB + 9000, ALWAYS), 4, tail, BLANK);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn counterfeit_cards() {
             "the card is suspect: it says that it holds {size}, and what is written at byte {} does not stay there",
             place * MIB
         );
-        check(mib, fault, 4, &text, BLANK);
+        check(&["auto"], mib, fault, 4, &text, BLANK);
     }
 }
 
@@ -112,7 +112,7 @@ fn a_card_that_is_pulled_out() {
         ),
     ] {
         // It is blank all the same: that was the first thing that was done.
-        check(12, fault, 5, text, GONE);
+        check(&MODES, 12, fault, 5, text, GONE);
     }
 }
 

@@ -1,7 +1,6 @@
 //! A card that fails on demand: a file served over FUSE out of this process, and a loop device over it
 //! that goes past the page cache. What the writer meets is a real block device with real errors.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use fuser::{BackgroundSession, Config};
@@ -14,11 +13,13 @@ use crate::support::loops::Loop;
 
 /// The card; it ends with the loop device and the mount when this is dropped.
 pub struct FaultyCard {
-    pub device: Loop,
-    medium: Arc<Medium>,
+    /// The first to go: the loop device is not detached while a request hangs.
     _release: Release,
+    _device: Option<Loop>,
+    path: String,
+    medium: Arc<Medium>,
     _mount: Mount,
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 /// Nobody may wait for a card whose test has ended.
@@ -43,21 +44,25 @@ impl FaultyCard {
     /// A card of `mib` MiB of garbage.
     #[track_caller]
     pub fn new(mib: usize, fault: Fault) -> Self {
+        let card = Self::file(mib, fault);
+        let device = Loop::over(card.path.as_ref(), &["--direct-io=on"]);
+        Self { path: device.device().to_owned(), _device: Some(device), ..card }
+    }
+
+    /// The file alone: what is said of it reaches its user as it is.
+    #[track_caller]
+    pub fn file(mib: usize, fault: Fault) -> Self {
         let medium = Arc::new(Medium::new(garbage(mib * MIB), fault));
         let dir = tempfile::tempdir().expect("making a folder");
         let mount = fuser::spawn_mount(Served(Arc::clone(&medium)), dir.path(), &Config::default());
         let mount = Mount(Some(mount.expect("mounting the medium")));
-        let device = Loop::over(&dir.path().join("card"), &["--direct-io=on"]);
-        Self { device, _release: Release(Arc::clone(&medium)), medium, _mount: mount, dir }
+        let path = dir.path().join("card").to_str().expect("a plain path").to_owned();
+        Self { _release: Release(Arc::clone(&medium)), _device: None, path, medium, _mount: mount, _dir: dir }
     }
 
+    /// The loop device, or the file where there is none.
     pub fn path(&self) -> &str {
-        self.device.device()
-    }
-
-    /// The file behind the device: what is said of it reaches its user as it is.
-    pub fn file(&self) -> PathBuf {
-        self.dir.path().join("card")
+        &self.path
     }
 
     /// Waits until a request hangs.
@@ -73,6 +78,11 @@ impl FaultyCard {
     /// Makes it a good card again.
     pub fn mend(&self) {
         self.medium.mend();
+    }
+
+    /// How often the fault has shown itself, of those that are counted.
+    pub fn shown(&self) -> u32 {
+        self.medium.shown()
     }
 
     /// What is on the medium, without asking the kernel.

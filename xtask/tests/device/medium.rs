@@ -25,7 +25,7 @@ pub enum Fault {
     Drops(usize),
     /// All fails from the first write of this place on.
     Unplugged(usize, Errno),
-    /// All fails from the first read of this place on that follows a write.
+    /// All fails from the first read of this place on that follows the write.
     UnpluggedReading(usize, Errno),
     /// The write of this place, or the first read of it that follows, waits for [`Medium::release`].
     StallsWrite(usize),
@@ -89,6 +89,11 @@ impl Medium {
         self.lock().bytes.len()
     }
 
+    /// How often the fault has shown itself, of those that are counted.
+    pub fn shown(&self) -> u32 {
+        self.lock().shown
+    }
+
     /// Makes it a good card again.
     pub fn mend(&self) {
         let mut state = self.lock();
@@ -130,7 +135,8 @@ impl Medium {
         }
         state.plugged()?;
         let end = here.end.min(state.bytes.len());
-        Ok(state.places(here.start..end).into_iter().flat_map(|place| state.bytes[place].to_vec()).collect())
+        let places = state.places(here.start..end).into_iter();
+        Ok(places.map(|place| &state.bytes[place]).collect::<Vec<_>>().concat())
     }
 
     /// Returns how many bytes were taken.
@@ -143,7 +149,9 @@ impl Medium {
                 Fault::Unplugged(_, errno) => state.unplugged = Some(errno),
                 Fault::Lost(_, times) if state.shows(times) => return Ok(data.len()),
                 Fault::Flipped(at, times) if state.shows(times) => data[at - here.start] ^= 0x10,
-                Fault::Short(_) if data.len() > 512 => data.truncate(data.len() / 1024 * 512),
+                Fault::Short(_) if data.len() > 512 && state.shows(ALWAYS) => {
+                    data.truncate(data.len() / 1024 * 512);
+                }
                 Fault::StallsWrite(_) => state = self.stall(state, fault),
                 _ => {}
             }
