@@ -5,7 +5,8 @@ use std::ops::{Deref, DerefMut};
 // What is written at once is what is hashed at once: larger blocks gain nothing, smaller ones cost.
 pub use crate::image::content::CHUNK;
 
-const PAGE: usize = 4096;
+/// Direct access takes buffers that begin at a multiple of this, in bytes; a card writes so much at once.
+pub const PAGE: usize = 4096;
 
 /// Bytes that begin at a page boundary, and how many of them are in use.
 pub struct Buffer {

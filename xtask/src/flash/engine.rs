@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::body::Body;
-use super::buffer::{Buffer, CHUNK};
+use super::buffer::{Buffer, CHUNK, PAGE};
 use super::capacity;
 use super::card::Card;
 use super::looks::Mode;
@@ -110,11 +110,14 @@ impl Flash<'_> {
         Ok(zeros)
     }
 
-    /// The last thing that is written. From here on the card boots.
+    /// The last thing that is written, its first page last of all: one write of a MiB may be cut in two when
+    /// the power goes, and the partition table must not be there without the rest. From here on the card boots.
     fn write_head(&self, head: &[u8]) -> Result<u32> {
         self.may_go_on(0)?;
         self.medium.check_identity()?;
-        self.medium.write_and_prove(head, 0)
+        let (table, rest) = head.split_at(head.len().min(PAGE));
+        let retries = self.medium.write_and_prove(rest, table.len() as u64)?;
+        Ok(retries + self.medium.write_and_prove(table, 0)?)
     }
 
     /// Fails where a stop is requested; `at` is how far the work has come, in bytes.

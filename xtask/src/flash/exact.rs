@@ -9,7 +9,7 @@ use anyhow::Result;
 use proptest::prelude::*;
 use rustix::io::Errno;
 
-use super::buffer::CHUNK;
+use super::buffer::{CHUNK, PAGE};
 use super::card::Card;
 use super::engine::{Content, write_image};
 use super::faults::{MIB, MODES, flash, image};
@@ -91,11 +91,13 @@ impl Mortal {
         if *self.dies.lock().unwrap() == 0 { Err(Errno::NODEV.into()) } else { Ok(()) }
     }
 
-    /// What is on the card after the power went, if `survives` says of each unsynced write whether it is.
+    /// What is on the card after the power went, if `survives` says of each page that was not synced
+    /// whether it is: a write may be cut anywhere.
     fn after(&self, mut survives: impl FnMut() -> bool) -> Vec<u8> {
         let mut bytes = self.kept.lock().unwrap().clone();
-        for (at, data) in self.cache.lock().unwrap().iter().filter(|_| survives()) {
-            put(&mut bytes, *at, data);
+        for (at, data) in self.cache.lock().unwrap().iter() {
+            let pages = data.chunks(PAGE).zip((*at..).step_by(PAGE)).filter(|_| survives());
+            pages.for_each(|(page, at)| put(&mut bytes, at, page));
         }
         bytes
     }
@@ -185,10 +187,10 @@ proptest! {
             coin = coin.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             coin & 1 == 1
         });
-        // One write of the head is all or nothing here, as a sector is: the table is in the first one.
-        let table = &after[..512];
-        let whole = after.starts_with(&image);
-        prop_assert!(whole || table.iter().all(|byte| *byte == 0) || after[..CHUNK] == old[..CHUNK]);
+        // Where there is a table, there is everything; or nothing was written but zeros into the head.
+        let (table, whole) = (&after[..PAGE], after.starts_with(&image));
+        let untouched = table == &old[..PAGE] && after[CHUNK..] == old[CHUNK..];
+        prop_assert!(whole || table.iter().all(|byte| *byte == 0) || untouched);
         prop_assert!(whole || !done);
         // The same command again, on the card as it is now, does the rest.
         let card = MemoryCard::holding(after, Fault::None);
