@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use super::Partition;
 use super::udev::Filesystem;
@@ -14,15 +16,32 @@ const SECTOR: u64 = 512;
 /// The type byte of the one entry by which a GPT disk protects itself.
 const PROTECTIVE: u8 = 0xee;
 
+/// Of a disk that does not answer for so long nothing is found: one that hangs must not keep others from
+/// being written.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// The file system that begins `start` bytes into the disk at `path`.
 pub fn filesystem(path: &Path, start: u64) -> Filesystem {
-    File::open(path).and_then(|disk| read_filesystem(&disk, start)).unwrap_or_default()
+    answered(path, move |disk| read_filesystem(disk, start))
 }
 
 /// The partitions of the disk at `path`, of `size` bytes, by its own table. A disk without a table
 /// that holds one file system counts as one partition with the number 0.
 pub fn partitions(path: &Path, size: u64) -> Vec<Partition> {
-    File::open(path).and_then(|disk| read_partitions(&disk, size)).unwrap_or_default()
+    answered(path, move |disk| read_partitions(disk, size))
+}
+
+/// What `look` finds on the disk at `path`, which is opened by a thread of its own: it may wait for ever.
+fn answered<T>(path: &Path, look: impl FnOnce(&File) -> io::Result<T> + Send + 'static) -> T
+where
+    T: Default + Send + 'static,
+{
+    let (path, (said, heard)) = (path.to_owned(), channel());
+    std::thread::spawn(move || {
+        // Nobody listens any more where it has taken too long.
+        let _ = said.send(File::open(path).and_then(|disk| look(&disk)).unwrap_or_default());
+    });
+    heard.recv_timeout(PATIENCE).unwrap_or_default()
 }
 
 fn read_partitions(disk: &File, size: u64) -> io::Result<Vec<Partition>> {
@@ -112,5 +131,14 @@ mod tests {
         let whole = disk(&[(1080, &[0x53, 0xef]), (1144, b"PHOTOS")]);
         assert_eq!((whole[0].number, whole[0].to_string().as_str()), (0, "PHOTOS (ext2)"));
         assert_eq!(partitions(Path::new("/no/such/card"), 7), []);
+    }
+    #[test]
+    fn a_disk_that_does_not_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("hangs");
+        // Opening it waits until somebody writes to it.
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, 0o600.into()).unwrap();
+        assert_eq!(filesystem(&fifo, 0), Filesystem::default());
+        assert_eq!(partitions(&fifo, 1 << 20), []);
     }
 }

@@ -4,9 +4,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process_group};
 
+use crate::card::Card;
 use crate::faults::PLACE;
+use crate::flash::flash;
+use crate::image::{image, pack};
 use crate::interrupt::Run;
 use crate::medium::Fault;
+use crate::support::Sandbox;
 
 /// How long a card is silent, and how soon that is told, at the latest.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -53,4 +57,23 @@ fn ctrl_c_in_a_silence() {
         assert!(said.contains("will not boot; run the same command again"), "{fault:?}: {said}");
         run.is_blank_and_can_be_repeated();
     });
+}
+
+/// Another disk is asked for its labels only, and not waited for.
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn a_card_that_hangs_does_not_keep_another_from_being_written() {
+    let mut run = Run::until(Fault::StallsWrite(PLACE));
+    let (sandbox, card, image) = (Sandbox::new(), Card::new(20), image(6));
+    let file = pack(&sandbox.path("home"), "img.zst", &image);
+    let (said, heard) = std::sync::mpsc::channel();
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| said.send(flash(&sandbox, &file, card.device.device(), "20MiB", &[])));
+        let outcome = heard.recv_timeout(Duration::from_secs(60));
+        run.card.release();
+        outcome
+    });
+    outcome.expect("an end while the other card hangs").exits(0);
+    card.holds(&image);
+    assert_eq!(run.end().0, Some(0));
 }
