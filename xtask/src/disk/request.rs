@@ -51,8 +51,8 @@ impl Kept {
     /// Whether it is stored on `disk`, or is the virtual card `disk` itself.
     pub(super) fn is_on(&self, disk: &Disk) -> bool {
         let is_file = match &disk.kind {
-            Kind::Loop { backing } => backing.as_deref() == Some(&self.path),
-            Kind::File { .. } => disk.path == self.path,
+            Kind::Loop { backing: Some(file) } => usage::is_same(file, &self.path),
+            Kind::File { .. } => usage::is_same(&disk.path, &self.path),
             _ => false,
         };
         is_file || self.disks.contains(&disk.name)

@@ -54,15 +54,17 @@ impl Usage {
     /// The kernel gives no exclusive claim to a file, so this is all that protects it.
     pub fn of_file(&self, roots: &Roots, path: &Path) -> Vec<Use> {
         let device = path.file_name().unwrap_or_default().to_string_lossy();
-        let over = |node: &Node| node.text("loop/backing_file").is_some_and(|file| Path::new(&file) == path);
+        let over = |node: &Node| backing(node).is_some_and(|file| is_same_file(roots, &file, path));
         all(roots).filter(over).flat_map(|node| self.through(&node, &device)).collect()
     }
 
     /// The uses of `disk` through other loop devices over the same file: the exclusive claim that the
     /// kernel gives is to one of them only.
     pub fn of_siblings(&self, roots: &Roots, disk: &Node) -> Vec<Use> {
-        let Some(file) = disk.text("loop/backing_file") else { return Vec::new() };
-        let over = |node: &Node| node != disk && node.text("loop/backing_file").as_ref() == Some(&file);
+        let Some(file) = backing(disk) else { return Vec::new() };
+        let over = |node: &Node| {
+            node != disk && backing(node).is_some_and(|other| is_same_file(roots, &other, &file))
+        };
         let used = all(roots).filter(over).filter(|node| !self.of(node).is_empty());
         used.flat_map(|node| self.through(&node, &disk.name())).collect()
     }
@@ -107,6 +109,23 @@ fn spread(mount: &Mount, nodes: &[Node]) -> Vec<String> {
     if count > 1 { vec![format!("a {} of {count} devices", mount.fstype)] } else { Vec::new() }
 }
 
+/// The file behind a loop device.
+fn backing(node: &Node) -> Option<PathBuf> {
+    node.text("loop/backing_file").map(PathBuf::from)
+}
+
+/// Whether both are one file, which may have several names and be reached on several ways.
+pub fn is_same(left: &Path, right: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|facts| (facts.dev(), facts.ino()));
+    left == right || identity(left).is_some_and(|left| Some(left) == identity(right))
+}
+
+/// The same for the file behind any loop device: one of another filesystem, which may hang, is not asked.
+fn is_same_file(roots: &Roots, other: &Path, path: &Path) -> bool {
+    let filesystem = |path| innermost(roots, path).map(|mount| mount.number);
+    other == path || filesystem(other) == filesystem(path) && is_same(other, path)
+}
+
 /// Every whole block device that the kernel knows.
 fn all(roots: &Roots) -> impl Iterator<Item = Node> {
     let entries = roots.sys.join("block").read_dir().into_iter().flatten();
@@ -128,17 +147,20 @@ fn under(roots: &Roots, path: &Path) -> Vec<Node> {
     if let Some(node) = behind_file(roots, path) {
         return vec![node];
     }
-    let mounts = mounts::mounts(roots).into_iter().filter(|mount| path.starts_with(&mount.at));
-    let innermost = mounts.max_by_key(|mount| mount.at.components().count());
-    innermost.map(|mount| devices(roots, &mount)).unwrap_or_default()
+    innermost(roots, path).map(|mount| devices(roots, &mount)).unwrap_or_default()
+}
+
+fn innermost(roots: &Roots, path: &Path) -> Option<Mount> {
+    let around = mounts::mounts(roots).into_iter().filter(|mount| path.starts_with(&mount.at));
+    around.max_by_key(|mount| mount.at.components().count())
 }
 
 /// What a device, or the disk of a partition, is made of.
 fn below(roots: &Roots, node: &Node) -> Vec<Node> {
     let disk = node.disk();
     let mut below = disk.linked("slaves");
-    if let Some(file) = disk.text("loop/backing_file") {
-        below.extend(under(roots, Path::new(&file)));
+    if let Some(file) = backing(&disk) {
+        below.extend(under(roots, &file));
     }
     below
 }
