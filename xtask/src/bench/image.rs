@@ -196,7 +196,7 @@ mod tests {
         let file = dir.path().join("base.img.zst");
         image(Variant::Base).pack(&file, &crate::interrupt::hold().unwrap()).unwrap();
         let checked = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
-        let stored = checked.source.stored;
+        let stored = checked.source.stored.size;
         assert_eq!((checked.size, checked.source.size), (512 << 20, Some(512 << 20)));
         assert!((2..4).contains(&(358 * (BLOCK as u64) / stored)), "{stored}");
         let hash = "cedcf9580daf07be12b1f791acc5eca330964865f5359a6db7f0d98a6ea10e0c";

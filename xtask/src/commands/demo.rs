@@ -104,7 +104,7 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
     ui::result(&format!(
         "image   {name}: {} ({} compressed)",
         Bytes(image.size),
-        Bytes(image.source.stored)
+        Bytes(image.source.stored.size)
     ))?;
     ui::result(&format!("card    {}, kept in {}", done.card.display(), done.file.display()))?;
     for volume in &contents.volumes {

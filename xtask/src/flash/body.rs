@@ -14,6 +14,7 @@ use super::looks::Looks;
 use super::medium::{self, ROUNDS};
 use super::pipeline::{self, Chunk};
 use crate::failure::Kind;
+use crate::image::Changed;
 use crate::image::content::{self, ChunkHash};
 use crate::ui::{Event, Fate, Phase};
 
@@ -207,6 +208,7 @@ pub(super) fn image_chunks(flash: &Flash) -> Result<impl FnMut(&mut Buffer) -> R
 fn unreadable(at: u64, error: &std::io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(_) => Kind::Io.error(format!("reading the image at byte {at}: {error}")),
+        None if Changed::is(error) => Kind::Verification.error(format!("reading the image: {error}")),
         None => Kind::Verification
             .error(format!("the image is damaged at byte {at}: {error}; build or download it again")),
     }

@@ -12,6 +12,7 @@ mod inspection;
 mod layout;
 mod sidecar;
 mod source;
+mod unchanged;
 
 pub use build::build;
 pub use check::{Depth, Image, examine};
@@ -21,6 +22,7 @@ pub use layout::Layout;
 #[cfg(test)]
 pub(crate) use layout::tests::mbr;
 pub use source::Source;
+pub use unchanged::Changed;
 
 use std::path::{Path, PathBuf};
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::frames;
+use super::unchanged::{Changed, Stamp, Unchanged};
 use crate::failure::Kind;
 use crate::ui::Bytes;
 
@@ -58,8 +59,8 @@ pub struct Source {
     /// The file, as an absolute path.
     pub path: PathBuf,
     pub format: Format,
-    /// The size of the file itself, in bytes.
-    pub stored: u64,
+    /// The size of the file itself, and when it was changed.
+    pub stored: Stamp,
     /// The decompressed size in bytes, where the structure of the file tells it. Then the file is whole
     /// as well, though what is inside may be damaged.
     pub size: Option<u64>,
@@ -83,21 +84,20 @@ impl Source {
         let mut file = file.map_err(|error| closed(&path, error)).with_context(opening)?;
         let facts = file.metadata().with_context(opening)?;
         if !facts.is_file() {
-            return Err(
-                Kind::Refused.error(format!("{} is no file; an image file is needed", path.display()))
-            );
+            let text = format!("{} is no file; an image file is needed", path.display());
+            return Err(Kind::Refused.error(text));
         }
         if facts.len() == 0 {
             return Err(Kind::Refused.error(format!("the image {} is empty", path.display())));
         }
         let mut head = Vec::new();
         file.by_ref().take(8).read_to_end(&mut head).with_context(opening)?;
-        let (format, stored) = (Format::sniff(&head), facts.len());
+        let (format, stored) = (Format::sniff(&head), Stamp::from(&facts));
         let mut source = Self { path, format, stored, size: None, window: 0 };
         match format {
-            Format::Raw => source.size = Some(stored),
+            Format::Raw => source.size = Some(stored.size),
             Format::Zstd => {
-                let frames = frames::walk(&file, stored).with_context(|| source.damaged())?;
+                let frames = frames::walk(&file, stored.size).with_context(|| source.damaged())?;
                 (source.size, source.window) = (frames.content, frames.window);
             }
             Format::Xz | Format::Gzip => {}
@@ -117,8 +117,23 @@ impl Source {
     }
 
     /// The bytes of the file as it is stored.
-    pub fn file(&self) -> Result<File> {
-        File::open(&self.path).with_context(|| format!("opening the image {}", self.path.display()))
+    ///
+    /// # Errors
+    /// Of [`Kind::Verification`] where it was changed since it was opened first; later its end is one.
+    pub fn file(&self) -> Result<Unchanged> {
+        self.opened(Kind::Verification)
+    }
+
+    /// # Errors
+    /// Of [`Kind::Refused`] where the file was changed since it was told apart.
+    pub fn check(&self) -> Result<()> {
+        self.opened(Kind::Refused).map(drop)
+    }
+
+    fn opened(&self, changed: Kind) -> Result<Unchanged> {
+        let file = Unchanged::open(&self.path, self.stored);
+        let named = |error| if Changed::is(&error) { changed.error(error) } else { error.into() };
+        file.map_err(named).with_context(|| format!("opening the image {}", self.path.display()))
     }
 
     /// What [`Self::stream`] gives, out of the bytes of the `file`, which is read to its end.
@@ -143,9 +158,9 @@ impl fmt::Display for Source {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         match self.size {
             Some(size) if self.format != Format::Raw => {
-                write!(f, "{name}: {}, {} compressed", Bytes(size), Bytes(self.stored))
+                write!(f, "{name}: {}, {} compressed", Bytes(size), Bytes(self.stored.size))
             }
-            _ => write!(f, "{name}: {}", Bytes(self.stored)),
+            _ => write!(f, "{name}: {}", Bytes(self.stored.size)),
         }
     }
 }

@@ -101,6 +101,7 @@ impl Work for Plan {
 
     fn carry_out(&self, hands: &Hands) -> Result<Report> {
         let (roots, image) = (Roots::default(), &self.image);
+        image.source.check()?;
         unmount(&roots, &self.disk, &self.unmount)?;
         let card = FileCard::locked(open_exclusive(&roots, &self.disk)?, self.disk.size)?;
         (hands.begun)();

@@ -15,6 +15,9 @@ use crate::image::{garbage, image, pack};
 use crate::medium::Fault;
 use crate::support::{Outcome, Sandbox};
 
+/// In a MiB, behind the stamp that the check of the capacity writes.
+const PAGE: usize = 4096;
+
 /// A flash of 8 MiB that hangs where its card stalls.
 pub struct Run {
     pub card: FaultyCard,
@@ -27,8 +30,14 @@ pub struct Run {
 impl Run {
     #[track_caller]
     pub fn until(fault: Fault) -> Self {
+        Self::with("img.zst", fault)
+    }
+
+    /// The same with an image file of this format.
+    #[track_caller]
+    fn with(format: &str, fault: Fault) -> Self {
         let (card, sandbox, image) = (FaultyCard::new(12, fault), Sandbox::new(), image(8));
-        let file = pack(&sandbox.path("home"), "img.zst", &image);
+        let file = pack(&sandbox.path("home"), format, &image);
         let words = [file.to_str().expect("a plain path"), card.path()];
         let args =
             ["flash", "--image", words[0], words[1], "--allow-virtual", "--yes", "--expect-size", "12MiB"];
@@ -129,16 +138,23 @@ fn the_writer_stops_when_the_tool_was_killed() {
     run.is_blank_and_can_be_repeated();
 }
 
+/// Before the image is read for the card, and in the middle of that.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn an_image_that_is_replaced_under_way() {
-    let mut run = Run::until(Fault::StallsWrite(0));
-    let other = run.image.iter().rev().copied().collect::<Vec<_>>();
-    pack(&run.sandbox.path("home"), "img.zst", &other);
-    let (code, said) = run.end();
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("the image file is not the one that was checked"), "{said}");
-    assert!(is_blank(&run.card.medium()[..MIB]));
+    for (place, doing) in [(0, "opening the image "), (MIB + PAGE, "reading the image")] {
+        for format in ["img.zst", "img"] {
+            let mut run = Run::with(format, Fault::StallsWrite(place));
+            let mut other = run.image.clone();
+            other[7 * MIB..].reverse();
+            pack(&run.sandbox.path("home"), format, &other);
+            let (code, said) = run.end();
+            assert_eq!(code, Some(4), "{format} {place}: {said}");
+            assert!(said.contains(&format!("error: {doing}")), "{said}");
+            assert!(said.contains(": it was changed in the meantime; start again once it"), "{said}");
+            assert!(is_blank(&run.card.medium()[..MIB]));
+        }
+    }
 }
 
 #[test]
