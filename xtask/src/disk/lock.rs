@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-use super::refusal::{refuse, write_protected};
+use super::refusal::{refuse, unwritable};
+use super::usage::Usage;
 use super::{Disk, Kind, Number, Partition, Roots};
 use crate::failure::Kind as Failure;
 
@@ -65,13 +66,13 @@ impl Locked {
         &self.file
     }
 
-    /// Fails where what is open is not, or no more, the disk that was confirmed, or may not be written
-    /// though that is what it is open for. To be asked again before a write on which much depends.
+    /// Fails where what is open is not, or no more, the disk that was confirmed, or must not be written
+    /// though that is what it is open for, whatever the one who asks has checked before. To be asked again before a write on which much depends.
     pub fn check(&self) -> Result<()> {
         let now = self.now()?;
         self.disk.same_as(&now)?;
         match self.claim {
-            Claim::Exclusive => refuse(write_protected(&now).as_slice()),
+            Claim::Exclusive => refuse(&unwritable(&now)),
             Claim::Shared => Ok(()),
         }
     }
@@ -86,7 +87,8 @@ impl Locked {
         if stat.is_file() {
             let kind = Kind::File { device: stat.dev(), inode: stat.ino() };
             let read_only = stat.permissions().readonly();
-            return Ok(Disk { size, kind, number: None, read_only, ..self.disk.clone() });
+            let uses = Usage::load(&self.roots).of_file(&self.roots, &self.disk.path);
+            return Ok(Disk { size, kind, number: None, read_only, uses, ..self.disk.clone() });
         }
         if !stat.file_type().is_block_device() {
             return Err(Failure::Refused.error(format!("{path} is not a disk any more; start again")));
@@ -212,6 +214,22 @@ mod tests {
             disk.path.display()
         );
         assert_eq!(locked.check().unwrap_err().to_string(), words);
+    }
+
+    /// The kernel gives no claim to a file.
+    #[test]
+    fn a_file_that_was_attached_and_mounted_after_all() {
+        let (machine, (_dir, disk)) = (Machine::new(), file());
+        let locked = open_exclusive(&machine.roots(), &disk).unwrap();
+        machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", disk.path.to_str().unwrap())]);
+        machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
+        let words = format!(
+            "{} is in use: card is mounted at /mnt through loop3; unmount it first: umount /mnt",
+            disk.path.display()
+        );
+        assert_eq!(locked.check().unwrap_err().to_string(), words);
+        drop(locked);
+        assert_eq!(open_exclusive(&machine.roots(), &disk).unwrap_err().to_string(), words);
     }
 
     #[test]

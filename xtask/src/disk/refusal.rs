@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::consent::{consent, unexpected};
-use super::{Disk, Kept, Kind, Mounted, Request, Role, Use, VirtualCards};
+use super::{Consent, Disk, Kept, Kind, Mounted, Request, Role, Use, VirtualCards};
 use crate::failure::Kind as Failure;
 use crate::ui::Bytes;
 
@@ -28,6 +28,13 @@ const CHOOSE: &str = "`cargo xtask devices` lists the cards";
 pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
     let checks = [kind, medium, system, busy, kept, size, sectors, read_only, consent];
     checks.iter().filter_map(|check| check(disk, request)).collect()
+}
+
+/// Everything that speaks against writing `disk`, whoever has agreed to what: what a writer looks at that
+/// has claimed it.
+pub(super) fn unwritable(disk: &Disk) -> Vec<Refusal> {
+    let (virtual_cards, mounted, consent) = (VirtualCards::Allowed, Mounted::Refused, Consent::Typed);
+    refusals(disk, &Request { image_size: None, virtual_cards, mounted, kept: Vec::new(), consent })
 }
 
 /// What `disk` is instead of the card that is waited for; none where it may be the one.
@@ -156,10 +163,6 @@ fn sectors(disk: &Disk, _: &Request) -> Option<Refusal> {
 }
 
 fn read_only(disk: &Disk, _: &Request) -> Option<Refusal> {
-    write_protected(disk)
-}
-
-pub(super) fn write_protected(disk: &Disk) -> Option<Refusal> {
     if !disk.read_only {
         return None;
     }

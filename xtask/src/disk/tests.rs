@@ -260,28 +260,6 @@ fn a_file_behind_a_loop_device() {
 }
 
 #[test]
-fn a_file_with_two_names() {
-    let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
-    let [card, name] = ["card.img", "name.img"].map(|name| dir.path().canonicalize().unwrap().join(name));
-    std::fs::write(&card, "content").and_then(|()| std::fs::hard_link(&card, &name)).unwrap();
-    let kept = || vec![Kept::find(&machine.roots(), "the image", &name)];
-    let words = |device: String| {
-        let name = name.display();
-        format!("the image {name} is on {device}, which is to be overwritten; copy it to another disk first")
-    };
-    let request = Request { virtual_cards: VirtualCards::Allowed, kept: kept(), ..request() };
-    let disk = Disk::load(&machine.roots(), &card).unwrap();
-    check(&disk, &request, &[&words(card.display().to_string())]);
-    machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", card.to_str().unwrap())]);
-    check(&machine.disk("loop3"), &request, &[&words("/dev/loop3".to_owned())]);
-    machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
-    let used = Disk::load(&machine.roots(), &name).unwrap().uses;
-    assert_eq!(used[0].to_string(), "name.img is mounted at /mnt through loop3");
-    machine.device("virtual/block/loop4", "7:4", &[("loop/backing_file", name.to_str().unwrap())]);
-    assert_eq!(machine.disk("loop4").uses[0].to_string(), "loop4 is mounted at /mnt through loop3");
-}
-
-#[test]
 fn the_size_of_the_image() {
     let machine = Machine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");

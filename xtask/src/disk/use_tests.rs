@@ -106,9 +106,44 @@ fn what_is_stored_on_the_card() {
 }
 
 #[test]
+fn a_file_with_two_names() {
+    let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
+    let [card, name] = ["card.img", "name.img"].map(|name| dir.path().canonicalize().unwrap().join(name));
+    std::fs::write(&card, "content").and_then(|()| std::fs::hard_link(&card, &name)).unwrap();
+    let kept = || vec![Kept::find(&machine.roots(), "the image", &name)];
+    let words = |device: String| {
+        let name = name.display();
+        format!("the image {name} is on {device}, which is to be overwritten; copy it to another disk first")
+    };
+    let request = Request { virtual_cards: VirtualCards::Allowed, kept: kept(), ..request() };
+    let disk = Disk::load(&machine.roots(), &card).unwrap();
+    check(&disk, &request, &[&words(card.display().to_string())]);
+    machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", card.to_str().unwrap())]);
+    check(&machine.disk("loop3"), &request, &[&words("/dev/loop3".to_owned())]);
+    machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
+    let used = Disk::load(&machine.roots(), &name).unwrap().uses;
+    assert_eq!(used[0].to_string(), "name.img is mounted at /mnt through loop3");
+    machine.device("virtual/block/loop4", "7:4", &[("loop/backing_file", name.to_str().unwrap())]);
+    assert_eq!(machine.disk("loop4").uses[0].to_string(), "loop4 is mounted at /mnt through loop3");
+}
+
+#[test]
 fn a_file_system_on_the_whole_disk_is_known_from_udev() {
     let machine = Machine::new();
     machine.device("pci/usb1/1-2/host7/block/sdd", "8:48", &[]);
     machine.file("run/udev/data/b8:48", "E:ID_FS_LABEL=PHOTOS\nE:ID_FS_TYPE=exfat\n");
     assert_eq!(machine.disk("sdd").content(), "PHOTOS (exfat)");
+}
+
+/// Root can be handed any job, so the writer looks for itself.
+#[test]
+fn what_is_not_written_whoever_has_agreed() {
+    let machine = Machine::new();
+    machine.with_sata().with_stick().device("virtual/block/loop3", "7:3", &[]);
+    let said = |name| refusal::unwritable(&machine.disk(name)).iter().map(|it| it.reason.clone()).collect();
+    let none: Vec<String> = said("loop3");
+    assert_eq!((none, said("sdb")), (vec![], vec![]));
+    assert_eq!(said("sda"), ["/dev/sda is an internal SATA disk, not a card"]);
+    machine.mount("8:17", "/media/me/A", "vfat", "/dev/sdb1");
+    assert_eq!(said("sdb"), ["/dev/sdb is in use: sdb1 is mounted at /media/me/A"]);
 }
