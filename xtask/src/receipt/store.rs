@@ -43,7 +43,8 @@ pub fn newest_first(folder: &Path) -> Result<Vec<Receipt>> {
     };
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
     let mut paths = paths.with_context(doing)?;
-    paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
+    // Reading a pipe would wait for whoever writes to it.
+    paths.retain(|path| path.extension().is_some_and(|end| end == "json") && path.is_file());
     paths.sort_unstable_by(|left, right| right.cmp(left));
     let texts = paths.iter().filter_map(|path| std::fs::read(path).ok());
     Ok(texts.filter_map(|text| serde_json::from_slice(&text).ok()).collect())
