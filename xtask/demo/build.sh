@@ -8,7 +8,7 @@ cd "$TMPDIR"
 # Busybox under the names of its applets, and Debian's programs by way of their own loader.
 "$inputs/bin/busybox" mkdir bin
 "$inputs/bin/busybox" --install -s bin
-for name in dash mcopy mke2fs mkfs.vfat mmd sfdisk tar zstd; do
+for name in dash debugfs mcopy mke2fs mkfs.vfat mmd sfdisk tar zstd; do
     case $name in
         mcopy | mmd) program=mtools ;;
         mkfs.vfat) program=mkfs.fat ;;

@@ -148,7 +148,8 @@ pub struct Setup {
 
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Only these suites, without formatting and lints: unit, build, cli, deploy, device, evaluation, flake, nix
+    /// Only these suites, without formatting and lints: unit, build, cli, deploy, device, evaluation, flake, image, nix
+    /// (with image)
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
 }

@@ -14,8 +14,8 @@
 #   SOURCE_DATE_EPOCH  the time that counts as now, in seconds
 #   ZSTD_LEVEL         how hard to compress (default: 10)
 #
-# On PATH: mke2fs (1.47.1 or newer with libarchive; an older one needs fakeroot and faketime), GNU tar,
-# mkfs.vfat, mtools, sfdisk, zstd, and find, sort, awk, stat, truncate, mktemp of any kind.
+# On PATH: mke2fs and debugfs (1.47.1 or newer with libarchive; older ones need fakeroot and faketime), GNU tar,
+# mkfs.vfat, mtools, sfdisk, zstd, and find, sort, awk, od, stat, truncate, mktemp of any kind.
 set -eu
 umask 022
 export LC_ALL=C TZ=UTC0 MTOOLS_SKIP_CHECK=1 MTOOLSRC=/dev/null
@@ -59,7 +59,7 @@ check_input() {
     [ -d "$ROOT_TREE" ] || die "ROOT_TREE is not a folder: $ROOT_TREE"
     [ -d "$FIRMWARE_TREE" ] || die "FIRMWARE_TREE is not a folder: $FIRMWARE_TREE"
     [ -f "$STORE_PATHS" ] || die "STORE_PATHS is not a file: $STORE_PATHS"
-    for tool in tar mke2fs mkfs.vfat mcopy mmd sfdisk zstd find sort awk stat truncate; do
+    for tool in tar mke2fs debugfs mkfs.vfat mcopy mmd sfdisk zstd find sort awk od stat truncate; do
         command -v "$tool" >/dev/null || die "there is no $tool on PATH"
     done
     export SOURCE_DATE_EPOCH
@@ -246,7 +246,23 @@ CONF
     else
         root_from_folder "$@"
     fi
+    settle_flags
 }
+
+# Runs a command with the time that counts as now; programs that know SOURCE_DATE_EPOCH need nothing for it.
+at_that_time() { "$@"; }
+
+# mke2fs notes whether characters are signed to the machine it runs on: on x86 they are, on ARM they are not. It
+# matters to hashed folders only, of which there are none yet, but the bytes differ.
+settle_flags() {
+    signed=1
+    [ "$(flags)" -ne "$signed" ] || return 0
+    at_that_time debugfs -w -R "set_super_value flags $signed" "$image?offset=$((root_at << 20))" >"$work/log" 2>&1
+    [ "$(flags)" -eq "$signed" ] || die "setting the flags of NIXOS_SD failed: $(cat "$work/log")"
+}
+
+# The flags in the superblock, of which only the lowest byte is in use.
+flags() { od -A n -t u1 -j "$(((root_at << 20) + 1024 + 352))" -N 1 "$image" | tr -d ' '; }
 
 # Whether this mke2fs reads an archive and honours SOURCE_DATE_EPOCH.
 takes_tar() {
@@ -273,12 +289,14 @@ archive() {
 root_from_folder() {
     command -v fakeroot >/dev/null && command -v faketime >/dev/null ||
         die "this mke2fs reads no archive (1.47.1 or newer with libarchive does), and there is no fakeroot or no faketime"
-    say "this mke2fs reads no archive; the files go by way of a folder"
+    say "this mke2fs reads no archive; the files go by way of a folder, in the order of names: the next image will" \
+        "differ from this one nearly everywhere"
     mkdir "$work/root"
     archive >"$work/root.tar" || die "reading the files for NIXOS_SD failed"
     tar -x --no-same-owner -p -f "$work/root.tar" -C "$work/root"
     now=$(TZ=UTC0 date -d "@$SOURCE_DATE_EPOCH" '+%Y-%m-%d %H:%M:%S')
-    faketime -f "$now" fakeroot mke2fs "$@" -d "$work/root" "$image" "${root_mib}M" ||
+    at_that_time() { faketime -f "$now" "$@"; }
+    at_that_time fakeroot mke2fs "$@" -d "$work/root" "$image" "${root_mib}M" ||
         die "making NIXOS_SD failed"
     chmod -R u+w "$work/root"
 }

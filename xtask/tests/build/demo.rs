@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-use crate::image::{Image, says};
 use crate::support::Sandbox;
+use crate::support::image::{Image, says};
 
 /// All runs have one card, that of this checkout: each test has it for itself.
 static CARD: Mutex<()> = Mutex::new(());

@@ -108,6 +108,17 @@ impl Image {
         names
     }
 
+    /// The inodes and names in a folder of the root file system. Inodes are given out in order.
+    #[track_caller]
+    pub fn inodes(&self, folder: &str) -> Vec<(u64, String)> {
+        let listing = self.debugfs(&format!("ls -p {folder}"));
+        let entries = listing.lines().filter_map(|line| {
+            let mut fields = line.split('/').skip(1);
+            Some((fields.next()?.parse().ok()?, fields.nth(3)?.to_owned()))
+        });
+        entries.filter(|(_, name)| !matches!(name.as_str(), "." | "..")).collect()
+    }
+
     /// A file of the root file system.
     #[track_caller]
     pub fn text(&self, file: &str) -> String {
