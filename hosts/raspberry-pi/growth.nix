@@ -6,10 +6,17 @@
   ...
 }:
 let
-  inherit (config.raspberryPi.storage) label;
+  inherit (config.raspberryPi.storage) grow label;
 in
 {
-  systemd.services.grow-nixos-sd = {
+  options.raspberryPi.storage.grow = lib.mkOption {
+    type = lib.types.bool;
+    default = true;
+    description = "Whether each boot lets the partition and its file system fill the card.";
+  };
+
+  config.systemd.services.grow-nixos-sd = {
+    enable = grow;
     description = "Let ${label} fill the SD card";
     wantedBy = [ "sysinit.target" ];
     # There is little room, in bytes and in inodes, until this has run.

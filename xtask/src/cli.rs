@@ -124,6 +124,8 @@ pub struct Bench {
 pub enum Benchmark {
     /// Flash virtual cards, as slow as SD cards and as fast as memory, with every writer that is installed
     Flash(BenchFlash),
+    /// Assemble an SD image with programs of this machine, and with those of a Pi, which are emulated
+    Assemble(BenchAssemble),
 }
 
 #[derive(Debug, Args)]
@@ -137,6 +139,13 @@ pub struct BenchFlash {
     /// Passed on to `flash`
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchAssemble {
+    /// How often each is done; the result is the median
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub rounds: NonZero<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -5,8 +5,6 @@
 
 #[path = "image/assembler.rs"]
 mod assembler;
-#[path = "image/closure.rs"]
-mod closure;
 #[path = "image/delta.rs"]
 mod delta;
 #[path = "image/sameness.rs"]

@@ -257,7 +257,9 @@ at_that_time() { "$@"; }
 settle_flags() {
     signed=1
     [ "$(flags)" -ne "$signed" ] || return 0
-    at_that_time debugfs -w -R "set_super_value flags $signed" "$image?offset=$((root_at << 20))" >"$work/log" 2>&1
+    # Also in the copies of the superblock (-a).
+    printf 'set_super_value flags %s\nclose -a\n' "$signed" >"$work/requests"
+    at_that_time debugfs -w -f "$work/requests" "$image?offset=$((root_at << 20))" >"$work/log" 2>&1
     [ "$(flags)" -eq "$signed" ] || die "setting the flags of NIXOS_SD failed: $(cat "$work/log")"
 }
 

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::cases::{Before, Case};
 use super::figures::median;
+use super::image::Image;
 use super::peers::{Job, Pipeline};
 use super::plan::TOOL;
 use super::sd::Card;
-use super::shelf::Shelf;
 use crate::context::Context;
 use crate::failure::{self, Kind};
 use crate::interrupt::Hold;
@@ -31,7 +31,9 @@ pub struct Contest<'a> {
     pub case: &'static Case,
     pub card: &'a Card,
     pub job: &'a Job,
-    pub shelf: &'a Shelf<'a>,
+    /// What the card holds before, if that is an image, and afterwards.
+    pub held: Option<Image>,
+    pub image: Image,
 }
 
 /// The runs of one case.
@@ -86,7 +88,7 @@ impl Contest<'_> {
         }
         if contender.name == TOOL {
             let text = "the tool said that the card holds the image";
-            self.card.prove(&self.shelf.image(self.case.image)).context(text)?;
+            self.card.prove(&self.image).context(text)?;
         }
         Ok(measured.cost)
     }
@@ -96,9 +98,9 @@ impl Contest<'_> {
         self.card.prepare(self.cx, |memory| match self.case.before {
             Before::Blank => Ok(()),
             Before::OldData => memory.fill(),
-            Before::Holds(variant) => {
+            Before::Holds(_) => {
                 memory.fill()?;
-                memory.hold(&self.shelf.image(variant))
+                self.held.iter().try_for_each(|image| memory.hold(image))
             }
         })?;
         let doing = || format!("reading {}", self.job.image.display());

@@ -24,8 +24,7 @@ pub const PROGRAMS: [(&str, Arch); 2] =
 
 /// Stages all of [`PROGRAMS`] in this checkout and returns where they are.
 pub fn programs(cx: &Context) -> Result<Vec<(&'static str, PathBuf)>> {
-    let home = project::state_dir().join("tools");
-    PROGRAMS.iter().map(|&(name, arch)| Ok((name, Tools::stage(cx, &home, arch)?.dir))).collect()
+    PROGRAMS.iter().map(|&(name, arch)| Ok((name, Tools::stage(cx, arch)?.dir))).collect()
 }
 
 /// Under which name the assembler calls a program, and what its file is called.
@@ -48,28 +47,46 @@ const APPLETS: [&str; 21] = [
 ];
 
 impl Tools {
-    /// Makes the folder with the programs of `arch` under `home`, where it is not there yet.
+    /// Makes the folder with the programs of `arch` in this checkout, where it is not there yet.
     ///
     /// # Errors
     /// Refused where the machine has no Debian-like mirror; otherwise what went wrong on the way.
-    pub fn stage(cx: &Context, home: &Path, arch: Arch) -> Result<Self> {
+    pub fn stage(cx: &Context, arch: Arch) -> Result<Self> {
+        let home = project::state_dir().join("tools");
         let dir = home.join(arch.name());
-        fs::create_dir_all(home).with_context(|| format!("creating {}", home.display()))?;
+        fs::create_dir_all(&home).with_context(|| format!("creating {}", home.display()))?;
         let _lock = Lock::take(&home.join("stage.lock"), cx.reporter.as_ref())?;
         if !fetch::is_current(&dir) {
-            fetch::fetch_tools(cx, home, &dir, arch, |fresh| make_callable(fresh, &dir, arch))?;
+            fetch::fetch_tools(cx, &home, &dir, arch, |fresh| make_callable(fresh, &dir, arch))?;
         }
         Ok(Self { dir })
     }
 
-    /// The folder with the programs that not every machine has in these versions, for the front of `PATH`.
-    pub fn programs(&self) -> PathBuf {
-        self.dir.join("programs")
+    /// The file of one of the programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.dir.join("programs").join(name)
+    }
+
+    /// Copies the programs and their libraries into the new folder `into`, and returns their size in bytes.
+    pub fn copy_files(&self, into: &Path) -> Result<u64> {
+        let mut size = 0;
+        for part in ["bin", "lib"] {
+            let (from, to) = (self.dir.join(part), into.join(part));
+            fs::create_dir_all(&to).with_context(|| format!("creating {}", to.display()))?;
+            for entry in from.read_dir().with_context(|| format!("reading {}", from.display()))? {
+                let file = entry.with_context(|| format!("reading {}", from.display()))?.path();
+                if file.is_file() {
+                    let copy = to.join(file.file_name().unwrap_or_default());
+                    size += fs::copy(&file, &copy).with_context(|| format!("copying {}", file.display()))?;
+                }
+            }
+        }
+        Ok(size)
     }
 
     /// A `PATH` with nothing else on it.
     pub fn path(&self) -> String {
-        format!("{}:{}", self.programs().display(), self.dir.join("applets").display())
+        format!("{0}/programs:{0}/applets", self.dir.display())
     }
 }
 

@@ -165,7 +165,7 @@ fn what_changes_often_comes_last() {
         "unit-a.service",
         "extlinux.conf",
     ];
-    let found = found.iter().map(|(_, name)| name.trim_start_matches("d").trim_start_matches('-'));
+    let found = found.iter().map(|(_, name)| name.trim_start_matches('d').trim_start_matches('-'));
     assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 

@@ -1,5 +1,7 @@
 //! An image, taken apart by the tools of its file systems and not by our own code.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
