@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::num::NonZero;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -34,6 +35,8 @@ pub struct Contest<'a> {
     /// What the card holds before, if that is an image, and afterwards.
     pub held: Option<Image>,
     pub image: Image,
+    /// Where the tool keeps its receipts meanwhile.
+    pub state: PathBuf,
 }
 
 /// The runs of one case.
@@ -80,7 +83,8 @@ impl Contest<'_> {
     fn run_one(&self, contender: &Contender) -> Result<Cost> {
         self.hold.check()?;
         self.prepare()?;
-        let measured = self.cx.launcher.measure(&contender.pipeline)?;
+        let launcher = self.cx.launcher.clone().with_env("XTASK_STATE", &self.state);
+        let measured = launcher.measure(&contender.pipeline)?;
         if measured.code != 0 {
             let said = last_words(&measured.stderr);
             let text = format!("{} failed with exit code {}: {said}", contender.name, measured.code);

@@ -2,10 +2,11 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// The size of a buffer, and of the blocks in which a card is written, in bytes. Larger ones gain
-/// nothing; smaller ones cost.
-pub const CHUNK: usize = 1 << 20;
-const PAGE: usize = 4096;
+// What is written at once is what is hashed at once: larger blocks gain nothing, smaller ones cost.
+pub use crate::image::content::CHUNK;
+
+/// Direct access takes buffers that begin at a multiple of this, in bytes; a card writes so much at once.
+pub const PAGE: usize = 4096;
 
 /// Bytes that begin at a page boundary, and how many of them are in use.
 pub struct Buffer {

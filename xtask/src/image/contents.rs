@@ -6,25 +6,25 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
 use ext4_view::{Ext4, Ext4Read};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::extlinux;
-use super::layout::{HEAD, Layout, Partition};
+use super::layout::{Layout, Partition};
 use crate::failure::Kind;
 use crate::ui::Bytes;
 
 /// A card that can start a system from its bootable partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     pub volumes: Vec<Volume>,
     pub boot: Boot,
 }
 
 /// A partition with the file system on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     pub partition: Partition,
-    pub filesystem: &'static str,
+    pub filesystem: String,
     pub label: String,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Volume {
 }
 
 /// What U-Boot starts by itself. The files are there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot {
     pub kernel: String,
     pub initrd: String,
@@ -47,42 +47,77 @@ pub struct Boot {
     pub store_paths: usize,
 }
 
+const EXT4: &str = "ext4";
+const FAT32: &str = "FAT32";
+
+/// Where the Nix store is on the bootable partition.
+const STORES: [&str; 2] = ["/store", "/nix/store"];
+
 /// Where U-Boot looks on the bootable partition.
 const CONFIG: &str = "/boot/extlinux/extlinux.conf";
 
-/// Reads the card (or the decompressed image) `disk` of `size` bytes.
+/// Reads the card (or the decompressed image) `disk` with this `layout`. A partition that U-Boot does not look
+/// at may hold anything.
 ///
 /// # Errors
 /// Whatever keeps the card from booting, and a card that cannot be read.
-pub fn contents(disk: &File, size: u64) -> Result<Contents> {
-    let layout = Layout::parse(&read(disk, 0, usize::try_from(HEAD.min(size))?)?, size)?;
-    let bootable = layout.partitions.iter().find(|partition| partition.bootable).cloned();
+pub(super) fn contents(disk: &File, layout: &Layout) -> Result<Contents> {
+    let bootable = layout.partitions.iter().find(|partition| partition.bootable);
     let bootable = bootable.ok_or_else(|| Kind::Verification.error("no partition is marked bootable"))?;
-    let volumes = layout.partitions.into_iter().map(|partition| volume(disk, partition));
-    let volumes = volumes.collect::<Result<_>>()?;
+    let volumes = layout.partitions.iter().filter_map(|partition| volume(disk, partition).transpose());
+    let volumes = volumes.collect::<Result<Vec<_>>>()?;
+    has_menu(&volumes, bootable.number)?;
     let doing = || format!("reading the file system on partition {}", bootable.number);
     let window = Window { disk: disk.try_clone().with_context(doing)?, start: bootable.start };
-    let boot = Ext4::load(Box::new(window)).map_err(anyhow::Error::new).and_then(|root| boot(&root));
-    Ok(Contents { volumes, boot: boot.with_context(doing)? })
+    let root = Ext4::load(Box::new(window)).map_err(anyhow::Error::new).with_context(doing)?;
+    let boot = boot(&root).with_context(doing)?;
+    Ok(Contents { volumes, boot })
 }
 
-fn read(disk: &File, start: u64, count: usize) -> Result<Vec<u8>> {
+/// Whether the partition with the number `bootable` can be one with a menu for U-Boot.
+fn has_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
+    let marked = volumes.iter().find(|volume| volume.partition.number == bootable);
+    let Some(Volume { filesystem, label, .. }) = marked else {
+        let text = format!("partition {bootable} has neither FAT32 nor ext4 on it");
+        return Err(Kind::Verification.error(text));
+    };
+    if filesystem == EXT4 {
+        return Ok(());
+    }
+    let with_menu = volumes.iter().find(|volume| volume.filesystem == EXT4);
+    let remedy = with_menu.map(|Volume { partition, label, .. }| {
+        let number = partition.number;
+        format!(
+            "; mark partition {number} ({label}) with `sfdisk --activate`, giving it the disk and {number}"
+        )
+    });
+    let text = format!(
+        "partition {bootable} ({label}, {filesystem}) is marked bootable, so U-Boot looks for its menu there{}",
+        remedy.unwrap_or_default()
+    );
+    Err(Kind::Verification.error(text))
+}
+
+pub(super) fn read(disk: &File, start: u64, count: usize) -> Result<Vec<u8>> {
     let mut bytes = vec![0; count];
     disk.read_exact_at(&mut bytes, start)
         .with_context(|| format!("reading {count} bytes at byte {start}"))?;
     Ok(bytes)
 }
 
-fn volume(disk: &File, partition: Partition) -> Result<Volume> {
-    let (filesystem, label) = label(&read(disk, partition.start, 2048)?).ok_or_else(|| {
-        let number = partition.number;
-        Kind::Verification.error(format!("partition {number} has neither FAT32 nor ext4 on it"))
-    })?;
-    Ok(Volume { partition, filesystem, label })
+/// The file system on a partition, if it is one that a card of ours has.
+fn volume(disk: &File, partition: &Partition) -> Result<Option<Volume>> {
+    let found = label(&read(disk, partition.start, 2048.min(usize::try_from(partition.size)?))?);
+    let volume = |(filesystem, label): (&str, _)| Volume {
+        partition: partition.clone(),
+        filesystem: filesystem.to_owned(),
+        label,
+    };
+    Ok(found.map(volume))
 }
 
 /// The kind and the label of the file system that begins with `head`, at least 2 KiB.
-fn label(head: &[u8]) -> Option<(&'static str, String)> {
+pub(super) fn label(head: &[u8]) -> Option<(&'static str, String)> {
     let text = |at: usize, len: usize| {
         let bytes = head.get(at..at + len).unwrap_or_default();
         let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
@@ -90,9 +125,9 @@ fn label(head: &[u8]) -> Option<(&'static str, String)> {
     };
     // The magic number and the label in the superblock, which begins at 1024.
     if head.get(1024 + 56..1024 + 58) == Some(&[0x53, 0xef]) {
-        return Some(("ext4", text(1024 + 120, 16)));
+        return Some((EXT4, text(1024 + 120, 16)));
     }
-    (text(82, 8) == "FAT32").then(|| ("FAT32", text(71, 11)))
+    (text(82, 8) == "FAT32").then(|| (FAT32, text(71, 11)))
 }
 
 fn boot(root: &Ext4) -> Result<Boot> {
@@ -100,14 +135,21 @@ fn boot(root: &Ext4) -> Result<Boot> {
     let entry = extlinux::default_entry(&config).ok_or_else(|| {
         Kind::Verification.error(format!("{CONFIG} has no default entry with LINUX, INITRD and init="))
     })?;
-    // NIXOS_SD becomes /nix: what is called /nix/store there is called /store here.
-    let init = entry.init.strip_prefix("/nix").unwrap_or(&entry.init);
-    root.symlink_metadata(init).with_context(|| format!("looking for {}", entry.init))?;
+    // NIXOS_SD becomes /nix: what is called /nix/store there is called /store here. Other images have it
+    // as their root.
+    let store = STORES.into_iter().find(|store| root.exists(*store).unwrap_or(false)).unwrap_or(STORES[0]);
+    let init = entry.init.strip_prefix("/nix/store").map(|rest| format!("{store}{rest}"));
+    let init = init.unwrap_or_else(|| entry.init.clone());
+    root.symlink_metadata(init.as_str()).with_context(|| format!("looking for {}", entry.init))?;
     Ok(Boot {
         kernel: present(root, &entry.kernel)?,
         initrd: present(root, &entry.initrd)?,
         init: entry.init,
-        store_paths: root.read_dir("/store").context("reading /store")?.count().saturating_sub(2),
+        store_paths: root
+            .read_dir(store)
+            .with_context(|| format!("reading {store}"))?
+            .count()
+            .saturating_sub(2),
     })
 }
 
@@ -144,19 +186,5 @@ mod tests {
         head[1144..1152].copy_from_slice(b"NIXOS_SD");
         assert_eq!(label(&head), Some(("ext4", "NIXOS_SD".into())));
         assert_eq!(label(b"short"), None);
-    }
-
-    #[test]
-    fn what_cannot_boot() {
-        use super::super::layout::tests::mbr;
-        for (partitions, expected) in [
-            (&[(0x83, false, 2048, 2048)][..], "no partition is marked bootable"),
-            (&[(0x83, true, 2048, 2048)], "partition 1 has neither FAT32 nor ext4 on it"),
-        ] {
-            let disk = tempfile::tempfile().unwrap();
-            disk.write_all_at(&mbr(partitions), 0).unwrap();
-            disk.set_len(4 << 20).unwrap();
-            assert_eq!(contents(&disk, 4 << 20).unwrap_err().to_string(), expected);
-        }
     }
 }

@@ -2,18 +2,24 @@
 
 mod build;
 mod check;
+pub mod content;
 mod contents;
 pub mod digest;
 mod extlinux;
 mod frames;
 mod gpt;
+mod inspection;
 mod layout;
 mod sidecar;
 mod source;
 
 pub use build::build;
 pub use check::{Depth, Image, examine};
-pub use contents::{Contents, contents};
+pub use contents::Contents;
+pub use inspection::{Inspection, Verdict, inspect};
+pub use layout::Layout;
+#[cfg(test)]
+pub(crate) use layout::tests::mbr;
 pub use source::Source;
 
 use std::path::{Path, PathBuf};
