@@ -52,11 +52,11 @@ impl Closure {
         for (name, size, files) in OF_THE_HOST {
             closure.add(name, size, files);
         }
-        // Each two MiB on average.
-        for number in 0..mib * 38 / 200 {
-            // Few are large and many small: those below 1 MiB are 4 % of all, about as in a real one.
+        // Each one MiB on average.
+        for number in 0..mib * 38 / 100 {
+            // Few are large and many small: those below 1 MiB are between 4 and 5 % of all, about as in a real one.
             let dice = *blake3::hash(&number.to_le_bytes()).as_bytes();
-            let size = ((8 * MIB) >> (dice[0] % 8)) + number * 99;
+            let size = ((4 * MIB) >> (dice[0] % 8)) + number * 99;
             closure.add(&format!("{:02x}{:02x}lib-1.{number}", dice[1], dice[2]), size, 1 + number % 40);
             let unit = format!("unit-{:02x}{:02x}{number}.service", dice[3], dice[4]);
             closure.add(&unit, 300 + number * 9, 1);
@@ -158,7 +158,7 @@ mod tests {
         let closure = Closure::of(700);
         assert!((680..=760).contains(&(closure.size() / MIB)), "{}", closure.size());
         let small = closure.items.values().map(|item| item.size).filter(|size| *size < MIB).sum::<usize>();
-        assert!((30..=60).contains(&(small * 1000 / closure.size())), "{small}");
+        assert!((40..=50).contains(&(small * 1000 / closure.size())), "{small}");
     }
 
     #[test]
