@@ -203,6 +203,9 @@ CONF
     set -- -q -F -t ext4 -L NIXOS_SD -U "$ROOT_UUID" -m 1 -E "$(echo "
         offset=$((root_at << 20)),hash_seed=$ROOT_UUID,root_owner=0:0,resize=$GROWTH_BLOCKS,
         nodiscard,lazy_itable_init=0,lazy_journal_init=1" | tr -d ' \n')"
+    # Growing while mounted is one transaction with every reserved block of descriptors in it, and takes at
+    # most a quarter of the journal: the one of 4 MiB that mke2fs makes below 128 MiB is too small.
+    [ "$root_mib" -ge 128 ] || set -- "$@" -J size=16
     if takes_tar; then
         root_from_tar "$@"
     else
