@@ -1,4 +1,4 @@
-//! What is on a card, read from its own file systems: their labels, and what U-Boot will start.
+//! What is on a card, read from its own file systems: their labels, and what U-Boot will start with room for it.
 
 use std::fmt;
 use std::fs::File;
@@ -9,7 +9,10 @@ use ext4_view::{Ext4, Ext4Read};
 use serde::Serialize;
 
 use super::extlinux;
+use super::fat::Fat;
+use super::kernel::Kernel;
 use super::layout::{HEAD, Layout, Partition};
+use super::uboot::{self, UBoot};
 use crate::failure::Kind;
 use crate::ui::Bytes;
 
@@ -18,6 +21,8 @@ use crate::ui::Bytes;
 pub struct Contents {
     pub volumes: Vec<Volume>,
     pub boot: Boot,
+    /// What the firmware of a Pi hands over to, where FIRMWARE has it.
+    pub uboots: Vec<UBoot>,
 }
 
 /// A partition with the file system on it.
@@ -47,6 +52,9 @@ pub struct Boot {
     pub store_paths: usize,
 }
 
+const EXT4: &str = "ext4";
+const FAT32: &str = "FAT32";
+
 /// Where U-Boot looks on the bootable partition.
 const CONFIG: &str = "/boot/extlinux/extlinux.conf";
 
@@ -59,11 +67,50 @@ pub fn contents(disk: &File, size: u64) -> Result<Contents> {
     let bootable = layout.partitions.iter().find(|partition| partition.bootable).cloned();
     let bootable = bootable.ok_or_else(|| Kind::Verification.error("no partition is marked bootable"))?;
     let volumes = layout.partitions.into_iter().map(|partition| volume(disk, partition));
-    let volumes = volumes.collect::<Result<_>>()?;
+    let volumes = volumes.collect::<Result<Vec<_>>>()?;
+    has_menu(&volumes, bootable.number)?;
     let doing = || format!("reading the file system on partition {}", bootable.number);
     let window = Window { disk: disk.try_clone().with_context(doing)?, start: bootable.start };
-    let boot = Ext4::load(Box::new(window)).map_err(anyhow::Error::new).and_then(|root| boot(&root));
-    Ok(Contents { volumes, boot: boot.with_context(doing)? })
+    let root = Ext4::load(Box::new(window)).map_err(anyhow::Error::new).with_context(doing)?;
+    let boot = boot(&root).with_context(doing)?;
+    let uboots = uboots(disk, &volumes, &root, &boot)?;
+    Ok(Contents { volumes, boot, uboots })
+}
+
+/// Whether the partition with the number `bootable` can be one with a menu for U-Boot.
+fn has_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
+    let marked = volumes.iter().find(|volume| volume.partition.number == bootable);
+    let Some(Volume { filesystem, label, .. }) = marked.filter(|volume| volume.filesystem != EXT4) else {
+        return Ok(());
+    };
+    let with_menu = volumes.iter().find(|volume| volume.filesystem == EXT4);
+    let remedy = with_menu.map(|Volume { partition, label, .. }| {
+        let number = partition.number;
+        format!(
+            "; mark partition {number} ({label}) with `sfdisk --activate`, giving it the disk and {number}"
+        )
+    });
+    let text = format!(
+        "partition {bootable} ({label}, {filesystem}) is marked bootable, so U-Boot looks for its menu there{}",
+        remedy.unwrap_or_default()
+    );
+    Err(Kind::Verification.error(text))
+}
+
+/// The U-Boots on the first FAT, which is the one that the firmware of a Pi reads.
+fn uboots(disk: &File, volumes: &[Volume], root: &Ext4, boot: &Boot) -> Result<Vec<UBoot>> {
+    let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else {
+        return Ok(Vec::new());
+    };
+    let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
+    let firmware = Fat::open(disk, volume.partition.start).with_context(doing)?;
+    let programs = uboot::programs(&firmware).with_context(doing)?;
+    if programs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let file = root.open(boot.kernel.as_str()).map_err(anyhow::Error::new);
+    let kernel = file.and_then(Kernel::read).with_context(|| format!("reading {}", boot.kernel))?;
+    uboot::with_room(programs, kernel)
 }
 
 fn read(disk: &File, start: u64, count: usize) -> Result<Vec<u8>> {
@@ -90,9 +137,9 @@ fn label(head: &[u8]) -> Option<(&'static str, String)> {
     };
     // The magic number and the label in the superblock, which begins at 1024.
     if head.get(1024 + 56..1024 + 58) == Some(&[0x53, 0xef]) {
-        return Some(("ext4", text(1024 + 120, 16)));
+        return Some((EXT4, text(1024 + 120, 16)));
     }
-    (text(82, 8) == "FAT32").then(|| ("FAT32", text(71, 11)))
+    (text(82, 8) == "FAT32").then(|| (FAT32, text(71, 11)))
 }
 
 fn boot(root: &Ext4) -> Result<Boot> {

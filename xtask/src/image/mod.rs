@@ -5,11 +5,14 @@ mod check;
 mod contents;
 pub mod digest;
 mod extlinux;
+mod fat;
 mod frames;
 mod gpt;
+mod kernel;
 mod layout;
 mod sidecar;
 mod source;
+mod uboot;
 
 pub use build::build;
 pub use check::{Depth, Image, examine};
