@@ -1,7 +1,9 @@
 //! The command line.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 /// What follows the list of commands.
@@ -17,6 +19,7 @@ otherwise than written, 5 input or output, 6 no permission, 10 to 14 as docs/dep
 /// What follows the options of `flash`.
 const FLASH_EXAMPLES: &str = "\
 Examples:
+  cargo xtask flash stinky
   cargo xtask flash stinky /dev/mmcblk0
   cargo xtask flash --image nixos.img.zst /dev/sdb
   cargo xtask flash stinky /dev/sdb --yes --expect-serial 4C530001";
@@ -47,7 +50,7 @@ pub enum Command {
     SdImage(SdImage),
     /// Write an image to a card, and prove that it is on it
     #[command(
-        override_usage = "cargo xtask flash [OPTIONS] <HOST> <DEVICE>\n       cargo xtask flash [OPTIONS] --image <FILE> <DEVICE>",
+        override_usage = "cargo xtask flash [OPTIONS] <HOST> [DEVICE]\n       cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
         after_help = FLASH_EXAMPLES
     )]
     Flash(Flash),
@@ -65,6 +68,8 @@ pub enum Command {
     Demo,
     /// Run formatting, lints and all test suites that this machine can run
     Test(Test),
+    /// Measure this tool against the programs that people use instead
+    Bench(Bench),
     /// The writer that `flash` starts, elevated if need be: a plan on stdin, events on stdout
     #[command(hide = true, name = crate::flash::COMMAND)]
     WriteCard,
@@ -76,7 +81,8 @@ pub struct Flash {
     /// The host whose image is built and written, as `cargo xtask hosts` lists it; none with --image
     #[arg(value_name = "HOST")]
     pub first: Option<String>,
-    /// The card, as `cargo xtask devices` lists it; all that is on it will be lost
+    /// The card, as `cargo xtask devices` lists it; all that is on it will be lost. Without it, the card
+    /// that is inserted next
     #[arg(value_name = "DEVICE")]
     pub second: Option<String>,
     /// Write this file instead of a host's image: .img, .img.zst, .img.xz or .img.gz
@@ -94,6 +100,9 @@ pub struct Flash {
     /// Take a loop device or a plain file too, which are no cards
     #[arg(long)]
     pub allow_virtual: bool,
+    /// Unmount the card without asking, if it is mounted
+    #[arg(long)]
+    pub unmount: bool,
     /// How the image gets onto the card; after each of them the card holds it exactly
     #[arg(long, value_enum, default_value_t)]
     pub mode: crate::flash::Mode,
@@ -103,6 +112,31 @@ pub struct Flash {
     /// Do not eject the card when it is written
     #[arg(long)]
     pub no_eject: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    pub what: Benchmark,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Benchmark {
+    /// Flash virtual cards, as slow as SD cards and as fast as memory, with every writer that is installed
+    Flash(BenchFlash),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchFlash {
+    /// How often each writer runs; the result is the median
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub rounds: NonZero<u32>,
+    /// Only this case; may be given several times
+    #[arg(long, value_name = "CASE", value_parser = PossibleValuesParser::new(crate::bench::names()))]
+    pub only: Vec<String>,
+    /// Passed on to `flash`
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
 }
 
 #[derive(Debug, Args)]

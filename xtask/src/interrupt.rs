@@ -8,6 +8,8 @@ use anyhow::{Result, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use crate::failure::Kind;
+
 static SIGNALS: LazyLock<std::io::Result<Signals>> = LazyLock::new(Signals::watch);
 
 struct Signals {
@@ -45,6 +47,12 @@ impl Hold {
     /// Whether the user has asked to stop.
     pub fn requested(&self) -> bool {
         self.0.noted.load(Ordering::SeqCst)
+    }
+
+    /// # Errors
+    /// Of [`Kind::Interrupted`] once the user has asked to stop.
+    pub fn check(&self) -> Result<()> {
+        if self.requested() { Err(Kind::Interrupted.error("stopped")) } else { Ok(()) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Data flows one way through each command: gather, plan, show, act. Imports do too:
 //! `commands` use the domains, the domains use `nix`, `process` and `ui`.
 
+mod bench;
 pub mod cli;
 mod commands;
 mod context;

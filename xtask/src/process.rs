@@ -13,6 +13,9 @@ use crate::failure::Kind;
 use crate::interrupt;
 
 mod follow;
+mod measure;
+
+pub use measure::{Cost, Measured};
 
 /// How children are started: in which directory and with which changes to the environment.
 #[derive(Clone, Debug)]
@@ -168,6 +171,17 @@ impl Launcher {
         Err(Kind::Other.error(format!("{first} into {second} failed with exit code {code}: {stderr}")))
     }
 
+    /// Runs a command, or several each of which reads what the one before it writes, and measures them.
+    /// Stdin is empty, the last stdout goes nowhere, and stderr is returned. A request to stop is passed
+    /// on as [`Self::follow`] does.
+    pub fn measure(&self, pipeline: &[Vec<OsString>]) -> Result<Measured> {
+        let commands = pipeline.iter().filter_map(|words| words.split_first());
+        let names = commands.clone().map(|(program, _)| program.to_string_lossy()).collect::<Vec<_>>();
+        let parts = commands.map(|(program, args)| self.duct(program, args));
+        let command = parts.reduce(|from, into| from.pipe(into)).context("there is nothing to run")?;
+        measure::measure(&names.join(" into "), &command.stdin_null())
+    }
+
     /// Runs a command, hands it `input`, and keeps its stdin open: it is closed when this process is
     /// asked to stop (ctrl-C, SIGTERM, SIGHUP) or dies, and the command is waited for all the same.
     /// Each line of its stdout goes to `on_line`; its stderr is the terminal's.
@@ -195,9 +209,9 @@ impl Launcher {
         Ok(Ended { code: Output::from(raw).code, stopped: hold.requested() })
     }
 
-    fn duct<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> duct::Expression {
+    fn duct<S: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, args: &[S]) -> duct::Expression {
         let args = args.iter().map(|arg| arg.as_ref().to_owned()).collect::<Vec<_>>();
-        let command = duct::cmd(program, args).dir(&self.dir).unchecked();
+        let command = duct::cmd(program.as_ref(), args).dir(&self.dir).unchecked();
         self.env.iter().fold(command, |command, (name, value)| command.env(name, value))
     }
 }

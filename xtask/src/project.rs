@@ -48,9 +48,28 @@ pub fn flake_ref(given: Option<&str>) -> String {
     }
 }
 
+/// The folder that a flake reference names, as far as it names one of this machine.
+pub fn flake_dir(flake: &str) -> PathBuf {
+    let path = ["git+file://", "path:", "file://"].iter().find_map(|scheme| flake.strip_prefix(scheme));
+    let path = path.unwrap_or(flake);
+    PathBuf::from(path.split_once(['?', '#']).map_or(path, |(path, _)| path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_a_flake_is() {
+        for (flake, dir) in [
+            ("/src/cluster", "/src/cluster"),
+            ("path:/src/cluster?dir=nix", "/src/cluster"),
+            ("git+file:///src/cluster?ref=main#x", "/src/cluster"),
+            ("github:owner/cluster", "github:owner/cluster"),
+        ] {
+            assert_eq!(flake_dir(flake), Path::new(dir), "{flake}");
+        }
+    }
 
     #[test]
     fn a_tool_without_its_repository_works_on_the_one_around_it() {

@@ -1,5 +1,7 @@
 //! The real binary against fake programs: exact argument vectors, stdout, stderr and exit codes.
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/build_errors.rs"]
 mod build_errors;
 #[path = "cli/deploy.rs"]
@@ -45,16 +47,16 @@ fn what_flash_takes() {
     let sandbox = Sandbox::new();
     let help = sandbox.run(&["flash", "--help"]);
     let lines = help.exits(0).lines().map(str::trim).collect::<Vec<_>>();
-    for start in [
-        "Usage: cargo xtask flash [OPTIONS] <HOST> <DEVICE>",
-        "cargo xtask flash [OPTIONS] --image <FILE> <DEVICE>",
-        "[HOST]    The host whose image is built",
-        "[DEVICE]  The card, as `cargo xtask devices` lists it",
+    for text in [
+        "Usage: cargo xtask flash [OPTIONS] <HOST> [DEVICE]",
+        "cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
+        "The host whose image is built",
+        "The card, as `cargo xtask devices` lists it",
     ] {
-        assert!(lines.iter().any(|line| line.starts_with(start)), "{start}: {lines:?}");
+        assert!(lines.iter().any(|line| line.contains(text)), "{text}: {lines:?}");
     }
     let nothing = "error: name the host and the device, or --image FILE and the device\n";
-    for args in [&["flash"][..], &["flash", "--image", "a.img"], &["flash", "--yes", "stinky"]] {
+    for args in [&["flash"][..], &["flash", "--yes"], &["flash", "--yes", "/dev/sdx"]] {
         assert_eq!((sandbox.run(args).exits(2), sandbox.run(args).stderr.as_str()), ("", nothing));
     }
     // Options may stand between the words.

@@ -5,6 +5,8 @@
 mod bad_images;
 #[path = "device/card.rs"]
 mod card;
+#[path = "device/confirmed.rs"]
+mod confirmed;
 #[path = "device/elevation.rs"]
 mod elevation;
 #[path = "device/faults.rs"]
@@ -20,3 +22,7 @@ mod interrupt;
 #[path = "device/refusals.rs"]
 mod refusals;
 mod support;
+#[path = "device/unmounting.rs"]
+mod unmounting;
+#[path = "device/waiting.rs"]
+mod waiting;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::demo::{self, VirtualCard};
-use crate::disk::{Consent, Disk, Request, Roots, VirtualCards, refusals, refuse};
+use crate::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::flash::{self, Mode, Plan, Report};
 use crate::image::{self, Contents, Depth, Image, Source};
 use crate::setup::{self, Needs, Sudo};
@@ -81,8 +81,9 @@ fn plan(card: &VirtualCard, image: Image) -> Result<Plan> {
     let disk = Disk::load(&Roots::default(), &card.path)?;
     let consent = Consent::Expected { size: Some(card_size(image.size)), serial: None };
     let (image_size, virtual_cards) = (Some(image.size), VirtualCards::Allowed);
-    refuse(&refusals(&disk, &Request { image_size, virtual_cards, kept: Vec::new(), consent }))?;
-    Ok(Plan { image, disk, mode: Mode::default() })
+    let (mounted, kept) = (Mounted::Refused, Vec::new());
+    refuse(&refusals(&disk, &Request { image_size, virtual_cards, mounted, kept, consent }))?;
+    Ok(Plan::new(image, disk, Mode::default()))
 }
 
 fn inspect(card: &VirtualCard, size: u64) -> Result<Contents> {

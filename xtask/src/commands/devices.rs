@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use crate::cli::Devices;
 use crate::context::Context;
-use crate::disk::{self, Consent, Disk, Kept, Kind, Request, Roots, VirtualCards};
+use crate::disk::{self, Consent, Disk, Kept, Kind, Mounted, Request, Roots, VirtualCards};
+use crate::project;
 use crate::ui::{self, Bytes};
 
 /// A disk and what `flash` would say to it.
@@ -35,8 +36,9 @@ pub fn run(cx: &Context, args: &Devices) -> Result<()> {
 
 fn request(cx: &Context, roots: &Roots, args: &Devices) -> Request {
     let virtual_cards = if args.allow_virtual { VirtualCards::Allowed } else { VirtualCards::Refused };
-    let kept = vec![Kept::find(roots, "the flake", cx.flake.as_ref())];
-    Request { image_size: None, virtual_cards, kept, consent: Consent::Typed }
+    let kept = vec![Kept::find(roots, "the flake", &project::flake_dir(&cx.flake))];
+    let mounted = Mounted::Refused;
+    Request { image_size: None, virtual_cards, mounted, kept, consent: Consent::Typed }
 }
 
 /// Whether a disk is listed by default: it could be a card, even if it is refused now.

@@ -1,4 +1,4 @@
-//! `flash HOST DEVICE`: writes an image to a card, and proves that it is on it.
+//! `flash HOST [DEVICE]`: writes an image to a card, and proves that it is on it.
 
 use std::path::{Path, PathBuf};
 
@@ -6,30 +6,34 @@ use anyhow::Result;
 
 use crate::cli::Flash;
 use crate::context::Context;
-use crate::disk::{self, Consent, Disk, Kept, Request, Roots, VirtualCards, refusals, refuse};
+use crate::disk::{self, Consent, Disk, Kept, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::failure::Kind;
 use crate::flash::{self, Plan, Report};
 use crate::image::{self, Depth, Source};
+use crate::project;
 use crate::ui::{self, Bytes, Event, Prompt};
 
 pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let (host, device) = places(args)?;
     // The card is looked at first: a wrong one is told before minutes are spent on a build.
-    let disk = Disk::load(&Roots::default(), device)?;
-    refuse(&refusals(&disk, &request(cx, args, args.image.as_deref(), None)?))?;
-    flash::check_access(cx, &disk.path)?;
+    let named = device.map(|device| look(cx, args, device)).transpose()?;
+    if named.is_none() {
+        refuse(consent(args)?.lacking().as_slice())?;
+    }
     let file = match host {
         Some(host) => image::build(cx, host, &[])?,
         None => args.image.clone().unwrap_or_default(),
     };
     let image = image::examine(Source::open(&file)?, depth(args), cx.reporter.as_ref())?;
-    refuse(&refusals(&disk, &request(cx, args, Some(&file), Some(image.size))?))?;
-    let plan = Plan { image, disk, mode: args.mode };
-    cx.note(plan.to_string());
-    for warning in disk::clashes(&Roots::default(), &plan.disk) {
-        cx.warn(warning);
-    }
-    confirm(args, &plan.disk)?;
+    let request = request(cx, args, Some(&file), Some(image.size))?;
+    let disk = match named {
+        Some(disk) => disk,
+        // Only now, so that nobody has to sit and wait for the build with a card in the hand.
+        None => disk::await_card(&Roots::default(), &request, cx.reporter.as_ref())?,
+    };
+    refuse(&refusals(&disk, &request))?;
+    flash::check_access(cx, &disk.path)?;
+    let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode))?;
     let report = flash::write(cx, &plan)?;
     let told = show(cx, &plan, &report);
     if !args.no_eject {
@@ -43,26 +47,34 @@ fn depth(args: &Flash) -> Depth {
     if args.check_image || ui::on_terminal() { Depth::Whole } else { Depth::Structure }
 }
 
-/// The host, unless an image was given, and the device.
-fn places(args: &Flash) -> Result<(Option<&str>, &Path)> {
+/// The host, unless an image was given, and the device, unless it is waited for.
+fn places(args: &Flash) -> Result<(Option<&str>, Option<&Path>)> {
     match (args.first.as_deref(), args.second.as_deref(), &args.image) {
-        (Some(device), None, Some(_)) => Ok((None, Path::new(device))),
-        (Some(host), Some(device), None) => Ok((Some(host), Path::new(device))),
+        (device, None, Some(_)) => Ok((None, device.map(Path::new))),
+        (Some(host), None, None) if !host.contains('/') => Ok((Some(host), None)),
+        (Some(host), Some(device), None) => Ok((Some(host), Some(Path::new(device)))),
         (_, Some(_), Some(_)) => Err(Kind::Usage.error("name either a host or --image FILE, and the device")),
         _ => Err(Kind::Usage.error("name the host and the device, or --image FILE and the device")),
     }
 }
 
+/// The card at `device`, if it can be written.
+fn look(cx: &Context, args: &Flash, device: &Path) -> Result<Disk> {
+    let disk = Disk::load(&Roots::default(), device)?;
+    refuse(&refusals(&disk, &request(cx, args, args.image.as_deref(), None)?))?;
+    flash::check_access(cx, &disk.path)?;
+    Ok(disk)
+}
+
 fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<u64>) -> Result<Request> {
     let (roots, here) = (Roots::default(), std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")));
-    let kept = [
-        ("the image", image),
-        ("the flake", Some(Path::new(&cx.flake))),
-        ("the working directory", Some(&here)),
-    ];
+    let flake = project::flake_dir(&cx.flake);
+    let kept = [("the image", image), ("the flake", Some(&flake)), ("the working directory", Some(&here))];
     let kept = kept.into_iter().filter_map(|(what, path)| Some(Kept::find(&roots, what, path?))).collect();
     let virtual_cards = if args.allow_virtual { VirtualCards::Allowed } else { VirtualCards::Refused };
-    Ok(Request { image_size, virtual_cards, kept, consent: consent(args)? })
+    let may_ask = !args.yes && ui::on_terminal();
+    let mounted = if args.unmount || may_ask { Mounted::Unmounted } else { Mounted::Refused };
+    Ok(Request { image_size, virtual_cards, mounted, kept, consent: consent(args)? })
 }
 
 fn consent(args: &Flash) -> Result<Consent> {
@@ -74,6 +86,35 @@ fn consent(args: &Flash) -> Result<Consent> {
         (false, true) => Consent::Typed,
         (false, false) => Consent::Missing,
     })
+}
+
+/// `plan`, shown and agreed to. What has been mounted meanwhile, as desktops do with a card that was
+/// just inserted, is part of it.
+fn agreed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<Plan> {
+    cx.note(plan.to_string());
+    for warning in disk::clashes(&Roots::default(), &plan.disk) {
+        cx.warn(warning);
+    }
+    confirm(args, &plan.disk)?;
+    let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
+    plan.disk.same_as(&disk)?;
+    refuse(&refusals(&disk, request))?;
+    let plan = Plan::new(plan.image, disk, plan.mode);
+    confirm_unmounting(args, &plan)?;
+    Ok(plan)
+}
+
+fn confirm_unmounting(args: &Flash, plan: &Plan) -> Result<()> {
+    let mounts = plan.disk.plain_mounts();
+    let mounts = mounts.map(|(device, at)| format!("/dev/{device} is mounted at {}", at.display()));
+    let mounts = mounts.collect::<Vec<_>>();
+    let them = if mounts.len() > 1 { "them" } else { "it" };
+    let question = format!("{}. Unmount {them}? [y/N]", mounts.join(", "));
+    let prompt = Prompt { question: &question, unanswered: "stopped; nothing was written" };
+    if mounts.is_empty() || args.unmount || prompt.confirm()? {
+        return Ok(());
+    }
+    Err(Kind::Refused.error("not confirmed; nothing was unmounted, and nothing was written"))
 }
 
 fn confirm(args: &Flash, disk: &Disk) -> Result<()> {

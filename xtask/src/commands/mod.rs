@@ -1,5 +1,6 @@
 //! One file a command: gather, plan, show, act. Commands never call commands.
 
+mod bench;
 mod demo;
 mod deploy;
 mod devices;
@@ -26,6 +27,7 @@ pub fn run(cli: Cli) -> Result<()> {
         reporter: ui::reporter(cli.json),
     };
     match cli.command {
+        Command::Bench(args) => bench::run(&cx, &args),
         Command::Demo => demo::run(&mut cx),
         Command::Deploy(args) => deploy::run(&cx, &args),
         Command::Devices(args) => devices::run(&cx, &args),

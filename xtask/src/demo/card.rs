@@ -1,6 +1,6 @@
 //! A card that is none: a file, on a loop device where this machine has them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::context::Context;
 use crate::debian::Lock;
-use crate::process::Launcher;
+use crate::disk::LoopDevice;
 
 /// A virtual card for as long as this lives; the file stays.
 #[derive(Debug)]
@@ -16,9 +16,7 @@ pub struct VirtualCard {
     /// What to write to: the loop device, or the file.
     pub path: PathBuf,
     pub file: PathBuf,
-    /// The loop device was told to detach itself at its last close. The kernel does that even if this
-    /// process is killed.
-    _open: Option<File>,
+    _device: Option<LoopDevice>,
     _lock: Lock,
 }
 
@@ -29,14 +27,14 @@ impl VirtualCard {
         let file = home.join("card.img");
         let doing = || format!("making {}", file.display());
         make(&file, size).with_context(doing)?;
-        let (path, open) = match attach(&cx.launcher, &file) {
-            Ok((device, open)) => (device, Some(open)),
+        let (path, device) = match LoopDevice::attach(&cx.launcher, &file) {
+            Ok(device) => (device.path.clone(), Some(device)),
             Err(error) => {
                 cx.note(format!("a plain file stands for the card, for want of a loop device: {error:#}"));
                 (file.clone(), None)
             }
         };
-        Ok(Self { path, file, _open: open, _lock: lock })
+        Ok(Self { path, file, _device: device, _lock: lock })
     }
 }
 
@@ -47,18 +45,6 @@ fn make(file: &Path, size: u64) -> std::io::Result<()> {
         _ => {}
     }
     File::create_new(file)?.set_len(size)
-}
-
-/// Attaches `file` to a free loop device, and keeps that open.
-fn attach(launcher: &Launcher, file: &Path) -> Result<(PathBuf, File)> {
-    let text = launcher.read("losetup", &["--find".as_ref(), "--show".as_ref(), file.as_os_str()])?;
-    let device = PathBuf::from(text.trim());
-    let open = OpenOptions::new().read(true).open(&device);
-    // While it is open this only marks it: the kernel detaches it when nobody has it open any more.
-    let marked = launcher.read("losetup", &["--detach".as_ref(), device.as_os_str()]);
-    let open = open.with_context(|| format!("opening {}", device.display()))?;
-    marked?;
-    Ok((device, open))
 }
 
 #[cfg(test)]

@@ -64,7 +64,9 @@ impl Machine {
     pub fn mount(&self, number: &str, at: &str, fstype: &str, source: &str) -> &Self {
         let file = self.dir.path().join("proc/self/mountinfo");
         let before = fs::read_to_string(&file).unwrap_or_default();
-        fs::write(file, format!("{before}1 2 {number} / {at} rw shared:1 - {fstype} {source} rw\n")).unwrap();
+        let (id, parent) = (before.lines().count() + 2, topmost_around(&before, at));
+        let line = format!("{id} {parent} {number} / {at} rw shared:1 - {fstype} {source} rw\n");
+        fs::write(file, before + &line).unwrap();
         self
     }
 
@@ -80,6 +82,18 @@ impl Machine {
 
     pub fn names(&self) -> Vec<String> {
         list(&self.roots()).unwrap().into_iter().map(|disk| disk.name).collect()
+    }
+
+    /// Takes the block device `name` away.
+    pub fn without(&self, name: &str) -> &Self {
+        let class = self.dir.path().join("sys/class/block").join(name);
+        let number = fs::read_to_string(class.join("dev")).unwrap();
+        fs::remove_dir_all(class.canonicalize().unwrap()).unwrap();
+        let sys = self.dir.path().join("sys");
+        for link in [class, sys.join("block").join(name), sys.join("dev/block").join(number.trim())] {
+            fs::remove_file(link).unwrap();
+        }
+        self
     }
 
     /// An SD card with two partitions in the slot of the machine.
@@ -115,4 +129,13 @@ impl Machine {
         }
         self
     }
+}
+
+/// The mount that a new one at `at` stands on, as the kernel sees it: the last of the innermost.
+fn topmost_around(mountinfo: &str, at: &str) -> String {
+    let around = mountinfo.lines().filter_map(|line| {
+        let words = line.split(' ').collect::<Vec<_>>();
+        Path::new(at).starts_with(words[4]).then(|| (words[4].len(), words[0].to_owned()))
+    });
+    around.max_by_key(|(length, _)| *length).map_or_else(|| "1".to_owned(), |(_, id)| id)
 }

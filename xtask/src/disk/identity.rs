@@ -18,6 +18,7 @@ impl Disk {
         let pairs = [
             ("device number", text(self.number), text(now.number)),
             ("size", text(Some(self.size)), text(Some(now.size))),
+            ("sector size", text(Some(self.sector_size)), text(Some(now.sector_size))),
             ("serial number", text(self.serial.as_ref()), text(now.serial.as_ref())),
             ("count of media", text(self.diskseq), text(now.diskseq)),
             ("file", file(&self.kind), file(&now.kind)),

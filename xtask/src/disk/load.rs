@@ -59,14 +59,19 @@ fn absent(roots: &Roots, path: &Path) -> String {
 
 /// Every disk of the machine, by name; drives without a medium and unused loop devices are left out.
 pub fn list(roots: &Roots) -> Result<Vec<Disk>> {
+    let (nodes, usage) = (present(roots)?, Usage::load(roots));
+    Ok(nodes.iter().map(|node| describe(roots, node, &usage)).collect())
+}
+
+/// The same in sysfs alone, at no cost.
+pub(super) fn present(roots: &Roots) -> Result<Vec<Node>> {
     let folder = roots.sys.join("block");
     let entries = folder.read_dir().with_context(|| format!("looking for disks in {}", folder.display()))?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut nodes = names.filter_map(|name| Node::by_name(roots, &name)).collect::<Vec<_>>();
     nodes.retain(|node| node.size() > 0);
     nodes.sort_by_key(Node::name);
-    let usage = Usage::load(roots);
-    Ok(nodes.iter().map(|node| describe(roots, node, &usage)).collect())
+    Ok(nodes)
 }
 
 fn whole(node: &Node) -> Result<()> {
@@ -97,10 +102,15 @@ fn describe(roots: &Roots, node: &Node, usage: &Usage) -> Disk {
     }
 }
 
-/// The partitions as the kernel knows them, and where it knows none, as the disk itself has them.
+/// The partitions as the kernel knows them, and where it knows none, what udev says of the whole disk,
+/// or what the disk itself says.
 fn partitions(roots: &Roots, disk: &Node) -> Vec<Partition> {
     let known = disk.partitions();
     if known.is_empty() && disk.size() > 0 {
+        let udev::Filesystem { label, fstype } = udev::filesystem(roots, disk.device_number());
+        if fstype.is_some() {
+            return vec![Partition { name: None, number: 0, start: 0, size: disk.size(), label, fstype }];
+        }
         return probe::partitions(&roots.dev.join(disk.device_path()), disk.size());
     }
     known.iter().map(|part| partition(roots, part)).collect()

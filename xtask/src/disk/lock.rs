@@ -3,15 +3,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-use super::{Disk, Kind, Number, Roots};
+use super::refusal::{refuse, write_protected};
+use super::{Disk, Kind, Number, Partition, Roots};
 use crate::failure::Kind as Failure;
 
 /// udev locks a disk while it probes it, for some milliseconds; who holds it longer means it.
@@ -21,7 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Locked {
     file: File,
-    path: PathBuf,
+    roots: Roots,
+    /// As it was confirmed.
+    disk: Disk,
 }
 
 /// Opens and locks `disk`, which is never created, and makes sure that what is open is the disk that
@@ -33,8 +35,8 @@ pub fn open_exclusive(roots: &Roots, disk: &Disk) -> Result<Locked> {
     let opened = OpenOptions::new().read(true).write(true).custom_flags(flags.cast_signed()).open(&disk.path);
     let file = opened.map_err(|error| explain(roots, disk, error))?;
     lock(&file, disk)?;
-    let locked = Locked { file, path: disk.path.clone() };
-    disk.same_as(&locked.disk(roots)?)?;
+    let locked = Locked { file, roots: roots.clone(), disk: disk.clone() };
+    locked.check()?;
     Ok(locked)
 }
 
@@ -43,17 +45,33 @@ impl Locked {
         &self.file
     }
 
-    /// The disk that is open, looked up anew by its device number and not by its path.
-    fn disk(&self, roots: &Roots) -> Result<Disk> {
-        let doing = || format!("looking at {}", self.path.display());
+    /// Fails where what is open is not, or no more, the disk that was confirmed, or may not be written.
+    /// To be asked again before a write on which much depends.
+    pub fn check(&self) -> Result<()> {
+        let now = self.now()?;
+        self.disk.same_as(&now)?;
+        refuse(write_protected(&now).as_slice())
+    }
+
+    /// The disk that is open: everything is asked of the descriptor, or looked up by its device number,
+    /// and nothing by its path.
+    fn now(&self) -> Result<Disk> {
+        let path = self.disk.path.display();
+        let doing = || format!("looking at {path}");
         let stat = self.file.metadata().with_context(doing)?;
-        let disk = if stat.is_file() {
-            Disk::load(roots, &self.path)?
-        } else {
-            Disk::by_number(roots, Number::from_raw(stat.rdev()))?
-        };
         let size = (&self.file).seek(SeekFrom::End(0)).with_context(doing)?;
-        Ok(Disk { size, ..disk })
+        if stat.is_file() {
+            let kind = Kind::File { device: stat.dev(), inode: stat.ino() };
+            let read_only = stat.permissions().readonly();
+            return Ok(Disk { size, kind, number: None, read_only, ..self.disk.clone() });
+        }
+        if !stat.file_type().is_block_device() {
+            return Err(Failure::Refused.error(format!("{path} is not a disk any more; start again")));
+        }
+        let sector_size = rustix::fs::ioctl_blksszget(&self.file).with_context(doing)?;
+        let gone = |_| Failure::Io.error(format!("{path} is gone; was it unplugged?"));
+        let disk = Disk::by_number(&self.roots, Number::from_raw(stat.rdev())).map_err(gone)?;
+        Ok(Disk { size, sector_size, ..disk })
     }
 }
 
@@ -94,12 +112,88 @@ fn explain(roots: &Roots, disk: &Disk, error: std::io::Error) -> anyhow::Error {
 
 /// Who uses the disk now, as far as this process can see.
 fn culprit(roots: &Roots, disk: &Disk) -> String {
-    let uses = Disk::load(roots, &disk.path).map(|disk| disk.uses).unwrap_or_default();
-    let words = uses.iter().map(ToString::to_string).collect::<Vec<_>>();
-    if words.is_empty() {
-        let hidden = "a mount in a container or another namespace, a lazily unmounted filesystem, \
-            a ZFS pool, or a program that claims the disk";
-        return format!("{hidden}; end that first");
+    let now =
+        disk.number.map_or_else(|| Disk::load(roots, &disk.path), |number| Disk::by_number(roots, number));
+    let now = now.unwrap_or_else(|_| Disk { uses: Vec::new(), ..disk.clone() });
+    let words = now.uses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    if !words.is_empty() {
+        return format!("{}; end that first", words.join(", "));
     }
-    format!("{}; end that first", words.join(", "))
+    if let Some(member) = now.partitions.iter().find_map(member) {
+        return format!("it is {member}; take it out of there first");
+    }
+    let hidden = "a mount in a container or another namespace, a lazily unmounted filesystem, \
+        a ZFS pool, or a program that claims the disk";
+    format!("{hidden}; end that first")
+}
+
+/// What a partition is part of by the words of udev, which knows what neither mounts nor sysfs tell.
+fn member(part: &Partition) -> Option<String> {
+    let fstype = part.fstype.as_deref()?;
+    let whole = fstype.strip_suffix("_member").or(Some(fstype).filter(|name| *name == "bcache"))?;
+    let label = part.label.as_ref().map(|label| format!(" called {label}")).unwrap_or_default();
+    Some(format!("part of a {whole}{label}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Machine;
+    use super::*;
+
+    fn opened(disk: &Disk) -> (String, Failure) {
+        let error = open_exclusive(&Roots::default(), disk).unwrap_err();
+        (error.to_string(), crate::failure::kind(&error))
+    }
+
+    /// A virtual card of 1 MiB.
+    fn file() -> (tempfile::TempDir, Disk) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("card");
+        File::create(&path).unwrap().set_len(1 << 20).unwrap();
+        let disk = Disk::load(&Roots::default(), &path).unwrap();
+        (dir, disk)
+    }
+
+    #[test]
+    fn nothing_is_created_and_nothing_else_is_taken_for_a_disk() {
+        let (_dir, disk) = file();
+        std::fs::remove_file(&disk.path).unwrap();
+        let words = format!("{} is gone; insert the card again", disk.path.display());
+        assert_eq!(opened(&disk), (words, Failure::Io));
+        assert!(!disk.path.exists());
+        let null = Disk { path: "/dev/null".into(), ..disk };
+        assert_eq!(
+            opened(&null),
+            ("/dev/null is not a disk any more; start again".to_owned(), Failure::Refused)
+        );
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_descriptor() {
+        let (_dir, disk) = file();
+        let locked = open_exclusive(&Roots::default(), &disk).unwrap();
+        locked.check().unwrap();
+        // Another file under the same name does not matter; another size of this one does.
+        std::fs::remove_file(&disk.path).unwrap();
+        File::create(&disk.path).unwrap();
+        locked.check().unwrap();
+        assert!(opened(&disk).0.contains("is not the card that was confirmed"));
+        locked.file().set_len(512).unwrap();
+        let words = format!(
+            "{} is not the card that was confirmed: its size was 1048576 and is 512; start again",
+            disk.path.display()
+        );
+        assert_eq!(locked.check().unwrap_err().to_string(), words);
+    }
+
+    #[test]
+    fn who_has_it() {
+        let machine = Machine::new();
+        let (roots, disk) = (machine.with_stick().roots(), machine.disk("sdb"));
+        assert!(culprit(&roots, &disk).starts_with("a mount in a container or another namespace, "));
+        machine.file("run/udev/data/b8:17", "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=tank\n");
+        assert_eq!(culprit(&roots, &disk), "it is part of a zfs called tank; take it out of there first");
+        machine.mount("8:17", "/media/me/CARD", "vfat", "/dev/sdb1");
+        assert_eq!(culprit(&roots, &disk), "sdb1 is mounted at /media/me/CARD; end that first");
+    }
 }

@@ -3,29 +3,40 @@
 //! [`Disk`] is what sysfs says about one whole disk (or a plain file that stands for a card). It
 //! travels to the elevated writer, which loads it again and compares.
 
+mod arrival;
 mod clash;
 mod confirmation;
+mod consent;
 mod eject;
 mod identity;
 mod kind;
 mod load;
 mod lock;
+mod loop_device;
 mod model;
 mod mounts;
 mod probe;
 mod refusal;
+mod request;
 mod roots;
 mod sysfs;
 mod udev;
+mod unmount;
 mod usage;
+mod users;
 
+pub use arrival::await_card;
 pub use clash::clashes;
 pub use confirmation::Confirmation;
+pub use consent::Consent;
 pub use load::list;
-pub use lock::open_exclusive;
+pub use lock::{Locked, open_exclusive};
+pub use loop_device::LoopDevice;
 pub use model::{Disk, Kind, Number, Partition, Role, Use};
-pub use refusal::{Consent, Kept, Request, VirtualCards, refusals, refuse};
+pub use refusal::{refusals, refuse};
+pub use request::{Kept, Mounted, Request, VirtualCards};
 pub use roots::Roots;
+pub use unmount::unmount;
 
 #[cfg(test)]
 mod consent_tests;
@@ -33,3 +44,5 @@ mod consent_tests;
 mod fake;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod use_tests;

@@ -7,6 +7,9 @@ use super::{Number, Roots};
 /// One line of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
+    /// Of this mount, and of the one it stands on.
+    pub id: u64,
+    pub parent: u64,
     pub number: Number,
     pub at: PathBuf,
     pub fstype: String,
@@ -32,11 +35,12 @@ fn read(roots: &Roots, file: &str) -> String {
 /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue` (proc(5)).
 fn parse_mount(line: &str) -> Option<Mount> {
     let (place, origin) = line.split_once(" - ")?;
-    let (mut place, mut origin) = (place.split(' ').skip(2), origin.split(' '));
+    let (mut place, mut origin) = (place.split(' '), origin.split(' '));
+    let (id, parent) = (place.next()?.parse().ok()?, place.next()?.parse().ok()?);
     let number = Number::parse(place.next()?)?;
     let at = PathBuf::from(unescape(place.nth(1)?));
     let fstype = origin.next()?.to_owned();
-    Some(Mount { number, at, fstype, source: unescape(origin.next()?) })
+    Some(Mount { id, parent, number, at, fstype, source: unescape(origin.next()?) })
 }
 
 fn parse_swaps(text: &str) -> Vec<PathBuf> {
@@ -68,6 +72,7 @@ mod tests {
     fn lines_of_mountinfo() {
         let line = "41 27 8:17 / /run/media/me/MY\\040CARD rw master:3 - vfat /dev/sdb1 rw";
         let mount = parse_mount(line).unwrap();
+        assert_eq!((mount.id, mount.parent), (41, 27));
         assert_eq!(mount.number, Number { major: 8, minor: 17 });
         assert_eq!(mount.at, PathBuf::from("/run/media/me/MY CARD"));
         assert_eq!((mount.fstype.as_str(), mount.source.as_str()), ("vfat", "/dev/sdb1"));

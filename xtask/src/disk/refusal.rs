@@ -1,59 +1,12 @@
 //! Why a disk is not written: every reason at once, each with its culprit and its remedy.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Confirmation, Disk, Kind, Role, Use, usage};
-use crate::disk::Roots;
+use super::consent::{consent, unexpected};
+use super::{Disk, Kept, Kind, Mounted, Request, Role, Use, VirtualCards};
 use crate::failure::Kind as Failure;
 use crate::ui::Bytes;
-
-/// What is asked of a disk.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The size of the image when decompressed, in bytes; none where its header does not tell.
-    pub image_size: Option<u64>,
-    pub virtual_cards: VirtualCards,
-    /// What must survive: the image, the flake, the working directory.
-    pub kept: Vec<Kept>,
-    pub consent: Consent,
-}
-
-/// Whether loop devices and plain files may stand for a card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VirtualCards {
-    Refused,
-    Allowed,
-}
-
-/// How the user agrees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Consent {
-    /// Asked on the terminal once the plan is shown.
-    Typed,
-    /// Given beforehand, for the disk that is so described.
-    Expected { size: Option<u64>, serial: Option<String> },
-    /// There is no terminal and nothing was given beforehand.
-    Missing,
-}
-
-/// A file or folder that must not be overwritten.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    /// In the words of the message: `the image`.
-    pub what: String,
-    pub path: PathBuf,
-    /// The whole disks that carry it, by name.
-    disks: Vec<String>,
-}
-
-impl Kept {
-    /// Looks up on which disks `path` is stored. An absent path is stored nowhere.
-    pub fn find(roots: &Roots, what: &str, path: &Path) -> Self {
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        Self { what: what.to_owned(), disks: usage::carriers(roots, &path), path }
-    }
-}
 
 /// One reason and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +30,11 @@ pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
     checks.iter().filter_map(|check| check(disk, request)).collect()
 }
 
+/// What `disk` is instead of the card that is waited for; none where it may be the one.
+pub(super) fn other_than_awaited(disk: &Disk, request: &Request) -> Option<Refusal> {
+    kind(disk, request).or_else(|| unexpected(disk, request))
+}
+
 /// The refusals as one error, for a command that wants to go on only without any.
 pub fn refuse(refusals: &[Refusal]) -> anyhow::Result<()> {
     let lines = refusals.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -87,7 +45,7 @@ pub fn refuse(refusals: &[Refusal]) -> anyhow::Result<()> {
     }
 }
 
-fn refusal(reason: impl Into<String>, remedy: impl Into<String>) -> Refusal {
+pub(super) fn refusal(reason: impl Into<String>, remedy: impl Into<String>) -> Refusal {
     Refusal { reason: reason.into(), remedy: remedy.into() }
 }
 
@@ -132,27 +90,32 @@ fn system(disk: &Disk, _: &Request) -> Option<Refusal> {
     Some(refusal(format!("{} is a disk of the running system: {why}", disk.path.display()), CHOOSE))
 }
 
-fn busy(disk: &Disk, _: &Request) -> Option<Refusal> {
-    if disk.uses.iter().any(Use::is_system) {
+fn busy(disk: &Disk, request: &Request) -> Option<Refusal> {
+    let to_be_freed = request.mounted == Mounted::Unmounted && disk.uses.iter().all(Use::is_plain_mount);
+    if to_be_freed || disk.uses.iter().any(Use::is_system) {
         return None;
     }
     let uses = disk.uses.iter().collect::<Vec<_>>();
     let why = listed(&uses)?;
+    Some(refusal(format!("{} is in use: {why}", disk.path.display()), freeing(disk)))
+}
+
+/// What sets a disk free that is in use.
+fn freeing(disk: &Disk) -> String {
     let places = disk.uses.iter().filter_map(|used| match &used.role {
         Role::Mounted { at } => Some(quoted(at)),
         _ => None,
     });
-    let places = places.collect::<Vec<_>>();
-    let remedy = if places.is_empty() {
-        "take it out of there first".to_owned()
-    } else {
-        format!("unmount it first: umount {}", places.join(" "))
-    };
-    Some(refusal(format!("{} is in use: {why}", disk.path.display()), remedy))
+    let places = places.collect::<Vec<_>>().join(" ");
+    match disk.uses.iter().all(Use::is_plain_mount) {
+        true => format!("unmount it first: umount {places}, or let that be done with --unmount"),
+        false if places.is_empty() => "take it out of there first".to_owned(),
+        false => format!("unmount it first: umount {places}"),
+    }
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+:@%".contains(c));
     if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
@@ -169,20 +132,10 @@ fn listed(uses: &[&Use]) -> Option<String> {
 }
 
 fn kept(disk: &Disk, request: &Request) -> Option<Refusal> {
-    let on_it = |kept: &&Kept| kept.disks.contains(&disk.name) || is_file(disk, &kept.path);
-    let Kept { what, path, .. } = request.kept.iter().find(on_it)?;
+    let Kept { what, path, .. } = request.kept.iter().find(|kept| kept.is_on(disk))?;
     let reason =
         format!("{what} {} is on {}, which is to be overwritten", path.display(), disk.path.display());
     Some(refusal(reason, "copy it to another disk first"))
-}
-
-/// Whether the virtual card `disk` is stored in `path` itself.
-fn is_file(disk: &Disk, path: &Path) -> bool {
-    match &disk.kind {
-        Kind::Loop { backing } => backing.as_deref() == Some(path),
-        Kind::File { .. } => disk.path == path,
-        _ => false,
-    }
 }
 
 fn size(disk: &Disk, request: &Request) -> Option<Refusal> {
@@ -203,6 +156,10 @@ fn sectors(disk: &Disk, _: &Request) -> Option<Refusal> {
 }
 
 fn read_only(disk: &Disk, _: &Request) -> Option<Refusal> {
+    write_protected(disk)
+}
+
+pub(super) fn write_protected(disk: &Disk) -> Option<Refusal> {
     if !disk.read_only {
         return None;
     }
@@ -212,52 +169,4 @@ fn read_only(disk: &Disk, _: &Request) -> Option<Refusal> {
         _ => "slide the write-protect switch at the side of the card or its adapter",
     };
     Some(refusal(format!("{} is read-only", disk.path.display()), remedy))
-}
-
-fn consent(disk: &Disk, request: &Request) -> Option<Refusal> {
-    let path = disk.path.display();
-    match &request.consent {
-        Consent::Typed => None,
-        Consent::Missing => Some(refusal(
-            format!("there is no terminal on which to confirm that {path} may be overwritten"),
-            format!("confirm with --yes {}", described(disk)),
-        )),
-        Consent::Expected { size: None, serial: None } => Some(refusal(
-            "--yes alone does not say which card is meant",
-            format!("add {} for {path}, if that is the one", described(disk)),
-        )),
-        Consent::Expected { serial: None, .. } if matches!(disk.confirmation(), Confirmation::Serial(_)) => {
-            Some(refusal(
-                format!(
-                    "{path} is large for a card, {}, and its size alone does not name it",
-                    Bytes(disk.size)
-                ),
-                format!("add {}, if that is the one", described(disk)),
-            ))
-        }
-        Consent::Expected { size, serial } => expected(disk, *size, serial.as_deref()),
-    }
-}
-
-fn expected(disk: &Disk, size: Option<u64>, serial: Option<&str>) -> Option<Refusal> {
-    let path = disk.path.display();
-    let remedy = "check that this is the card that is meant";
-    if let Some(size) = size.filter(|size| *size != disk.size) {
-        let found = disk.size;
-        return Some(refusal(
-            format!("{path} holds {found} bytes, not the {size} that are expected"),
-            remedy,
-        ));
-    }
-    let serial = serial.filter(|serial| disk.serial.as_deref() != Some(serial))?;
-    let found = disk.serial.as_deref().unwrap_or("none");
-    Some(refusal(format!("the serial number of {path} is {found}, not {serial} as is expected"), remedy))
-}
-
-/// The option that names exactly this disk. A suspiciously large one is named by its serial.
-fn described(disk: &Disk) -> String {
-    match disk.confirmation() {
-        Confirmation::Serial(serial) => format!("--expect-serial {serial}"),
-        _ => format!("--expect-size {}", disk.size),
-    }
 }

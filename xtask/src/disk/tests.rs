@@ -11,6 +11,7 @@ pub(super) fn request() -> Request {
     Request {
         image_size: None,
         virtual_cards: VirtualCards::Refused,
+        mounted: Mounted::Refused,
         kept: Vec::new(),
         consent: Consent::Typed,
     }
@@ -77,6 +78,17 @@ fn a_device_without_its_folder() {
 fn what_is_no_card() {
     let cases = [
         ("pci/nvme/nvme0/nvme0n1", "an internal NVMe disk"),
+        ("platform/host2/session1/target2:0:0/block/sdc", "an internal iSCSI disk"),
+        ("pci/host4/target4:0:0/block/sdd", "an internal SCSI disk"),
+        ("virtual/block/ram0", "a RAM disk"),
+        ("platform/floppy.0/block/fd0", "a floppy drive"),
+        ("platform/flash/mtd/mtd0/mtdblock0", "raw flash of the machine"),
+        ("virtual/block/nbd1", "a network block device"),
+        ("virtual/block/zd16", "a ZFS volume"),
+        ("pci/ndbus0/region0/block/pmem0", "persistent memory"),
+        ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0boot1", "a boot or protected area of an eMMC"),
+        ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0rpmb", "a boot or protected area of an eMMC"),
+        ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0gp0", "a boot or protected area of an eMMC"),
         ("pci/ata1/host0/block/sda", "an internal SATA disk"),
         ("pci/virtio1/block/vda", "an internal virtio disk"),
         ("virtual/block/zram0", "compressed memory"),
@@ -92,8 +104,14 @@ fn what_is_no_card() {
         refused(name, |machine| machine.device(place, "9:9", &[("removable", "1")]), &[&words]);
     }
     refused(
+        "nvme0c0n1",
+        |machine| machine.device("pci/nvme/nvme0/nvme0c0n1", "9:9", &[("hidden", "1")]),
+        &["/dev/nvme0c0n1 is a hidden path of another disk, not a card; @"],
+    );
+    // Whatever it says of itself, the memory on the board is told by its type.
+    refused(
         "mmcblk0",
-        |machine| machine.with_card(&[("device/type", "MMC")]),
+        |machine| machine.with_card(&[("device/type", "MMC"), ("removable", "1")]),
         &["/dev/mmcblk0 is an eMMC, memory of this machine and no card; @"],
     );
     refused(
@@ -105,11 +123,15 @@ fn what_is_no_card() {
 
 #[test]
 fn the_state_of_the_card() {
-    refused(
-        "mmcblk0",
-        |machine| machine.with_card(&[("ro", "1")]),
-        &["/dev/mmcblk0 is read-only; slide the write-protect switch at the side of the card or its adapter"],
-    );
+    for attribute in ["ro", "force_ro"] {
+        refused(
+            "mmcblk0",
+            |machine| machine.with_card(&[(attribute, "1")]),
+            &[
+                "/dev/mmcblk0 is read-only; slide the write-protect switch at the side of the card or its adapter",
+            ],
+        );
+    }
     refused(
         "mmcblk0",
         |machine| machine.with_card(&[("size", "0")]),
@@ -130,7 +152,7 @@ fn a_card_in_use() {
         "mmcblk0",
         |machine| machine.with_card(&[]).mount("179:2", "/media/me/MY\\040CARD", "ext4", "/dev/root"),
         &["/dev/mmcblk0 is in use: mmcblk0p2 is mounted at /media/me/MY CARD; \
-           unmount it first: umount '/media/me/MY CARD'"],
+           unmount it first: umount '/media/me/MY CARD', or let that be done with --unmount"],
     );
     refused(
         "sdb",
@@ -195,7 +217,7 @@ fn every_member_of_a_btrfs_is_in_use() {
     machine.mount("0:31", "/home", "btrfs", "/dev/sda1");
     for (disk, member) in [("sda", "sda1"), ("sdb", "sdb1")] {
         let uses = machine.disk(disk).uses;
-        assert_eq!(uses[0].to_string(), format!("{member} is mounted at /home"));
+        assert_eq!(uses[0].to_string(), format!("{member} is mounted at /home through a btrfs of 2 devices"));
     }
 }
 
@@ -217,6 +239,10 @@ fn another_card_with_the_same_labels() {
     machine.file("run/udev/data/b179:2", "E:ID_FS_LABEL=NIXOS_SD\n");
     let words =
         "/dev/mmcblk0 is labelled NIXOS_SD too; unplug it before anything looks for a card by its label";
+    assert_eq!(warned(&machine), [words]);
+    machine.mount("179:2", "/nix", "ext4", "/dev/mmcblk0p2");
+    let words = "/dev/mmcblk0 is labelled NIXOS_SD too, and this machine runs from it; \
+        take the new card out before this machine boots again";
     assert_eq!(warned(&machine), [words]);
 }
 

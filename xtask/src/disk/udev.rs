@@ -17,6 +17,12 @@ pub fn filesystem(roots: &Roots, number: Option<Number>) -> Filesystem {
     parse(&String::from_utf8_lossy(&text))
 }
 
+/// Whether udev has looked at the block device with this number; true where there is no udev.
+pub fn has_looked(roots: &Roots, number: Option<Number>) -> bool {
+    let entry = |number| roots.run.join(format!("udev/data/b{number}")).exists();
+    !roots.run.join("udev/control").exists() || number.is_none_or(entry)
+}
+
 fn parse(text: &str) -> Filesystem {
     let value = |key: &str| {
         let own =

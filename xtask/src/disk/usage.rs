@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::mounts::{self, Mount};
 use super::sysfs::Node;
-use super::{Number, Role, Roots, Use};
+use super::{Disk, Number, Role, Roots, Use};
 
 /// Nothing is stacked deeper; a loop over a file on itself would be.
 const DEEPEST: usize = 16;
@@ -19,17 +19,18 @@ pub struct Usage {
 impl Usage {
     pub fn load(roots: &Roots) -> Self {
         let mounts = mounts::mounts(roots);
-        let mut users = Vec::new();
+        let mut usage = Self { uses: Vec::new() };
         for mount in &mounts {
-            let nodes = devices(roots, mount);
-            users.extend(nodes.into_iter().map(|node| (node, Role::Mounted { at: mount.at.clone() })));
+            let (nodes, role) = (devices(roots, mount), Role::Mounted { at: mount.at.clone() });
+            let through = spread(mount, &nodes);
+            for node in &nodes {
+                usage.walk(roots, node, &role, &through);
+            }
         }
         for swap in mounts::swaps(roots) {
-            users.extend(swap_devices(roots, &swap).into_iter().map(|node| (node, Role::Swap)));
-        }
-        let mut usage = Self { uses: Vec::new() };
-        for (node, role) in users {
-            usage.walk(roots, &node, &role, &[]);
+            for node in swap_devices(roots, &swap) {
+                usage.walk(roots, &node, &Role::Swap, &[]);
+            }
         }
         usage
     }
@@ -91,6 +92,19 @@ impl Usage {
             self.walk(roots, &lower, role, &through);
         }
     }
+}
+
+/// The mounts of `disk` and of its partitions themselves, in the kernel's order.
+pub fn mounts_of(roots: &Roots, disk: &Disk) -> Vec<Mount> {
+    let Some(disk) = disk.number.and_then(|number| Node::by_number(roots, number)) else { return Vec::new() };
+    let own = |mount: &Mount| devices(roots, mount).iter().any(|node| node.disk() == disk);
+    mounts::mounts(roots).into_iter().filter(own).collect()
+}
+
+/// What stands between a device and a mount that has several.
+fn spread(mount: &Mount, nodes: &[Node]) -> Vec<String> {
+    let count = nodes.len();
+    if count > 1 { vec![format!("a {} of {count} devices", mount.fstype)] } else { Vec::new() }
 }
 
 /// Every whole block device that the kernel knows.

@@ -5,7 +5,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use anyhow::Context;
 use rustix::fs::{Advice, OFlags};
+
+use crate::disk::Locked;
 
 /// A block device as the engine sees it. Offsets and sizes are in bytes.
 pub trait Card: Sync {
@@ -33,13 +36,21 @@ pub struct FileCard {
     direct: AtomicBool,
     /// How much of what was written may still be in the page cache, in bytes.
     unsynced: AtomicU64,
+    /// The claim on it, if it is written.
+    locked: Option<Locked>,
 }
 
 impl FileCard {
     /// Takes over `file` of `size` bytes, which is open for reading and writing.
     pub fn new(file: File, size: u64) -> Self {
         let direct = AtomicBool::new(set_direct(&file, true).is_ok());
-        Self { file, size, direct, unsynced: AtomicU64::new(0) }
+        Self { file, size, direct, unsynced: AtomicU64::new(0), locked: None }
+    }
+
+    /// Takes over a disk of `size` bytes that was claimed; the claim ends when this is dropped.
+    pub fn locked(locked: Locked, size: u64) -> anyhow::Result<Self> {
+        let file = locked.file().try_clone().context("opening the card a second time")?;
+        Ok(Self { locked: Some(locked), ..Self::new(file, size) })
     }
 
     /// Without direct access, keeps the page cache from filling up.
@@ -80,7 +91,7 @@ impl Card for FileCard {
     }
 
     fn check_identity(&self) -> anyhow::Result<()> {
-        Ok(())
+        self.locked.as_ref().map_or(Ok(()), Locked::check)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -22,7 +22,7 @@ const ELEVATORS: [&str; 3] = ["sudo", "run0", "doas"];
 
 /// Carries out `plan` in a process of its own and returns what was read back.
 pub fn write(cx: &Context, plan: &Plan) -> Result<Report> {
-    let (program, args) = writer(cx, &plan.disk.path)?;
+    let (program, args) = writer(cx, plan)?;
     let input = serde_json::to_string(plan).context("writing the plan as JSON")?;
     let mut heard = Heard::default();
     let ended = cx.launcher.converse(&program, &args, &format!("{input}\n"), |line| heard.line(cx, line))?;
@@ -34,30 +34,36 @@ pub fn write(cx: &Context, plan: &Plan) -> Result<Report> {
 /// # Errors
 /// Of [`Kind::Permission`] where this user may not, and nothing can make the writer root.
 pub fn check_access(cx: &Context, path: &Path) -> Result<()> {
+    if writable(path) {
+        return Ok(());
+    }
     elevator(cx, path).map(|_| ())
 }
 
-/// What makes the writer root for the card at `path`, if that takes something.
-fn elevator(cx: &Context, path: &Path) -> Result<Option<&'static str>> {
-    if rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).is_ok() {
-        return Ok(None);
-    }
+fn writable(path: &Path) -> bool {
+    rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).is_ok()
+}
+
+/// What makes the writer root for the card at `path`.
+fn elevator(cx: &Context, path: &Path) -> Result<&'static str> {
     let found = ELEVATORS.into_iter().find(|name| cx.launcher.which(name).is_some());
-    let missing = || {
+    found.ok_or_else(|| {
         let (path, tried) = (path.display(), ELEVATORS.join(", "));
         let text =
             format!("{path} may not be written by this user, and there is none of {tried}; run as root");
         Kind::Permission.error(text)
-    };
-    found.map(Some).ok_or_else(missing)
+    })
 }
 
-/// The command line of the writer for the card at `path`.
-fn writer(cx: &Context, path: &Path) -> Result<(String, Vec<OsString>)> {
+/// The command line of the writer for `plan`.
+fn writer(cx: &Context, plan: &Plan) -> Result<(String, Vec<OsString>)> {
     let own = std::env::current_exe().context("finding this program")?;
-    let Some(elevator) = elevator(cx, path)? else {
+    // Whoever may write the card may still not unmount it.
+    let may_unmount = plan.unmount.is_empty() || rustix::process::geteuid().is_root();
+    if may_unmount && writable(&plan.disk.path) {
         return Ok((own.display().to_string(), vec![COMMAND.into()]));
-    };
+    }
+    let elevator = elevator(cx, &plan.disk.path)?;
     cx.note(format!("writing needs root: {elevator} -- {} {COMMAND}", own.display()));
     Ok((elevator.to_owned(), vec!["--".into(), own.into(), COMMAND.into()]))
 }

@@ -137,7 +137,9 @@ impl Flash<'_> {
     /// `error`, and what it means for the card: its head is blank, now or by a last attempt.
     fn say_state(&self, error: &anyhow::Error) -> anyhow::Error {
         let kind = failure::kind(error);
-        let state = match (self.blank_head(), kind) {
+        // What is in the reader by now may be another card, which nobody has agreed to write to.
+        let blanked = self.medium.check_identity().and_then(|()| self.blank_head());
+        let state = match (blanked, kind) {
             (Ok(()), Kind::Verification) => "the first MiB of the card is blank, so it will not boot",
             (Ok(()), _) => {
                 "the first MiB of the card is blank, so it will not boot; run the same command again"

@@ -10,8 +10,9 @@ use blake3::hazmat::ChainingValue;
 use super::buffer::{Buffer, CHUNK};
 use super::tree::hash_chunk;
 
-/// How many buffers go round, of 1 MiB each: enough to ride out a card's pauses, and little memory.
-const BUFFERS: usize = 12;
+/// How many buffers go round, of 1 MiB each. More of them do not fit into a processor's caches, and a card
+/// is either slower than the decompression, and waited for anyhow, or faster.
+const BUFFERS: usize = 4;
 
 /// A piece of an image. All but the last one of an image are full.
 pub struct Chunk {

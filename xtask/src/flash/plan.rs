@@ -1,6 +1,7 @@
 //! What is going to happen to which card: shown before, and handed to the elevated writer.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,17 @@ pub struct Plan {
     pub image: Image,
     pub disk: Disk,
     pub mode: Mode,
+    /// The places from which the writer unmounts the card first; nothing else is unmounted.
+    #[serde(default)]
+    pub unmount: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// Unmounting what is mounted of `disk` is part of it.
+    pub fn new(image: Image, disk: Disk, mode: Mode) -> Self {
+        let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
+        Self { image, disk, mode, unmount }
+    }
 }
 
 impl fmt::Display for Plan {
@@ -34,6 +46,9 @@ impl fmt::Display for Plan {
         let known = known.into_iter().flatten().collect::<Vec<_>>().join(", ");
         if !known.is_empty() {
             writeln!(f, "        {known}")?;
+        }
+        for (device, at) in disk.plain_mounts() {
+            writeln!(f, "unmount {} (/dev/{device})", at.display())?;
         }
         if disk.partitions.is_empty() {
             return write!(f, "lost    everything on it");

@@ -14,7 +14,7 @@ use super::card::FileCard;
 use super::engine::{Content, write_image};
 use super::plan::Plan;
 use super::report::Report;
-use crate::disk::{Roots, open_exclusive};
+use crate::disk::{Roots, open_exclusive, unmount};
 use crate::failure;
 use crate::ui::{Event, Reporter};
 
@@ -41,10 +41,10 @@ pub fn serve(say: impl Fn(&str) + Send + Sync) -> Result<()> {
 
 fn carry_out(plan: &Plan, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<Report> {
     let (roots, image) = (Roots::default(), &plan.image);
+    unmount(&roots, &plan.disk, &plan.unmount)?;
     // Claims and locks the card, and refuses one that is not the card of the plan.
     let locked = open_exclusive(&roots, &plan.disk)?;
-    let file = locked.file().try_clone().context("opening the card a second time")?;
-    let card = FileCard::new(file, plan.disk.size);
+    let card = FileCard::locked(locked, plan.disk.size)?;
     let content = Content { size: image.size, hash: image.hash, open: &|| image.source.stream() };
     write_image(&card, &content, plan.mode, reporter, cancel)
 }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::Output;
 use crate::failure::Kind;
-use crate::interrupt;
+use crate::interrupt::{self, Hold};
 
 /// How long a child that was asked to stop is waited for before it is asked again: Nix 2.34 misses an
 /// interrupt that comes just as it goes to sleep.
@@ -26,20 +26,35 @@ pub fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut
     let (lines, sink) = std::io::pipe().context("making a pipe")?;
     // The expression holds the writing end of the pipe: it must be gone before the reader sees the end.
     let child = command.stderr_file(sink).start().with_context(|| format!("running {program}"))?;
-    let mut asked = None;
-    let mut on_wait = || {
-        if hold.requested() && asked.is_none_or(|at: Instant| at.elapsed() > PATIENCE) {
-            ask_to_stop(&child);
-            asked = Some(Instant::now());
-        }
-    };
-    let read = for_each_line(&lines, &mut on_wait, &mut on_line);
+    let mut stop = Stop::new(&child, &hold);
+    let read = for_each_line(&lines, &mut || stop.pass_on(), &mut on_line);
     read.with_context(|| format!("reading the messages of {program}"))?;
     let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
     if hold.requested() {
         return Err(Kind::Interrupted.error(format!("{program} was stopped")));
     }
     Ok(Output::from(raw))
+}
+
+/// The user's request to stop, on its way to a child.
+pub struct Stop<'a> {
+    child: &'a duct::Handle,
+    hold: &'a Hold,
+    asked: Option<Instant>,
+}
+
+impl<'a> Stop<'a> {
+    pub fn new(child: &'a duct::Handle, hold: &'a Hold) -> Self {
+        Self { child, hold, asked: None }
+    }
+
+    /// Asks the child to stop if the user did, and again when it takes no notice.
+    pub fn pass_on(&mut self) {
+        if self.hold.requested() && self.asked.is_none_or(|at| at.elapsed() > PATIENCE) {
+            ask_to_stop(self.child);
+            self.asked = Some(Instant::now());
+        }
+    }
 }
 
 /// Sends the interrupt of a terminal to `child`, which need not be in the terminal's process group.

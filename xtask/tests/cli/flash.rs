@@ -98,6 +98,28 @@ fn without_an_image_nothing_is_written() {
     }
 }
 
+/// Nobody sits there with a card in the hand while an image is built.
+#[test]
+fn without_a_device_the_card_is_waited_for_after_the_build() {
+    let (answers, _out) = building();
+    let nix = answers.install();
+    // No disk has this size, so none that comes by chance is the one.
+    let args = ["--flake", FLAKE, "flash", "stinky", "--yes", "--expect-size", "7"];
+    let outcome = nix.interrupt_at(&args, "insert the card (Ctrl-C stops)");
+    assert!(outcome.stderr.ends_with("\nerror: stopped; nothing was written\n"), "{}", outcome.stderr);
+    outcome.exits(130);
+    assert!(was_built(&nix));
+}
+
+#[test]
+fn without_a_device_the_card_is_described_before_the_build() {
+    let (answers, _out) = building();
+    let nix = answers.install();
+    nix.run(&["flash", "stinky"]).says("there is no terminal on which to confirm the card").exits(3);
+    nix.run(&["flash", "stinky", "--yes"]).says("--yes alone does not say which card is meant").exits(3);
+    assert!(!was_built(&nix));
+}
+
 /// What the real sha256sum says about `file`, in its folder.
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn sha256sum(file: &Path) -> Vec<u8> {
@@ -144,7 +166,8 @@ fn odd_words() {
     let (answers, _out) = building();
     let nix = answers.install();
     for (args, text) in [
-        (&["flash", "stinky"][..], "name the host and the device, or --image FILE and the device"),
+        (&["flash"][..], "name the host and the device, or --image FILE and the device"),
+        (&["flash", "/dev/sdx"], "name the host and the device, or --image FILE and the device"),
         (&["flash", "stinky", "/dev/sdx", "--image", "a.img"], "name either a host or --image FILE"),
     ] {
         nix.run(args).says(text).exits(2);

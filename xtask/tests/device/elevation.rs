@@ -10,14 +10,14 @@ use crate::image::{garbage, image, pack};
 use crate::support::{Outcome, Sandbox};
 
 /// An ordinary user with a card that only root may write.
-struct User {
-    sandbox: Sandbox,
+pub struct User {
+    pub sandbox: Sandbox,
     card: PathBuf,
     image: Vec<u8>,
 }
 
 impl User {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (sandbox, image) = (Sandbox::with_fakes_only(), image(6));
         let card = sandbox.path("virtual-card");
         std::fs::write(&card, garbage(9 * MIB)).expect("making a card");
@@ -31,13 +31,17 @@ impl User {
         Self { sandbox, card, image }
     }
 
-    /// Flashes as the user `nobody`.
-    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
+    /// Flashes the virtual card as the user `nobody`.
     fn flash(&self) -> Outcome {
+        self.flash_to(self.card.to_str().expect("a plain path"), "9MiB")
+    }
+
+    /// Flashes `device`, which has `size`, as the user `nobody`.
+    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
+    pub fn flash_to(&self, device: &str, size: &str) -> Outcome {
         let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
-        let words = [&file, &self.card].map(|path| path.to_str().expect("a plain path"));
-        let args =
-            ["flash", "--image", words[0], words[1], "--allow-virtual", "--yes", "--expect-size", "9MiB"];
+        let file = file.to_str().expect("a plain path");
+        let args = ["flash", "--image", file, device, "--allow-virtual", "--yes", "--expect-size", size];
         let envs = self.sandbox.command(&args);
         let envs = envs.get_envs().filter_map(|(name, value)| Some((name, value?)));
         let output = Command::new("/usr/bin/setpriv")

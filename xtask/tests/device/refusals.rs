@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags};
 
-use crate::support::loops::{Loop, Mounted, ext4};
+use crate::support::loops::{Loop, Mounted, Swap, ext4};
 use crate::support::{Outcome, Sandbox};
 
 const MIB: u64 = 1 << 20;
@@ -124,6 +124,17 @@ fn a_mounted_card() {
     refused(device, &VIRTUAL, &words);
     refused(card.file().to_str().unwrap(), &VIRTUAL, &format!("is mounted at {at} through {name}"));
     assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_that_is_swapped_to() {
+    let card = Loop::new(64 * MIB);
+    let swap = Swap::on(card.device());
+    let name = card.device().trim_start_matches("/dev/");
+    let words = format!("{} is a disk of the running system: {name} is used as swap", card.device());
+    refused(card.device(), &[&VIRTUAL[..], &["--unmount"]].concat(), &words);
+    drop(swap);
 }
 
 /// The kernel's exclusive claim is to one device; another loop device over the same file has its own.

@@ -43,6 +43,13 @@ impl Loop {
         self.file.clone()
     }
 
+    /// Gives the card, in use, another size in bytes.
+    pub fn resize(&self, size: u64) {
+        let file = std::fs::OpenOptions::new().write(true).open(&self.file);
+        file.and_then(|file| file.set_len(size)).expect("resizing a virtual card");
+        run("losetup", &[OsStr::new("--set-capacity"), self.device.as_os_str()]);
+    }
+
     /// What the device holds now, past the page cache.
     pub fn bytes(&self) -> Vec<u8> {
         run("blockdev", &[OsStr::new("--flushbufs"), self.device.as_os_str()]);
@@ -73,26 +80,64 @@ fn losetup(options: &[&str], file: &Path) -> PathBuf {
 
 /// A mounted filesystem. It is unmounted before its device goes if it is declared after it.
 pub struct Mounted {
-    dir: tempfile::TempDir,
+    at: PathBuf,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Mounted {
     pub fn new(device: &str) -> Self {
         let dir = tempfile::tempdir().expect("making a mount point");
-        let output = run("mount", &[OsStr::new(device), dir.path().as_os_str()]);
-        assert!(output.status.success(), "mounting: {}", String::from_utf8_lossy(&output.stderr));
-        Self { dir }
+        mount(&[OsStr::new(device), dir.path().as_os_str()]);
+        Self { at: dir.path().to_owned(), _dir: Some(dir) }
+    }
+
+    /// The same at a folder that is there.
+    pub fn at_folder(device: &str, at: &Path) -> Self {
+        mount(&[OsStr::new(device), at.as_os_str()]);
+        Self { at: at.to_owned(), _dir: None }
+    }
+
+    /// Shows the folder `from` at `at` as well, on top of what is shown there.
+    pub fn bound(from: &Path, at: &Path) -> Self {
+        mount(&[OsStr::new("--bind"), from.as_os_str(), at.as_os_str()]);
+        Self { at: at.to_owned(), _dir: None }
     }
 
     pub fn at(&self) -> &Path {
-        self.dir.path()
+        &self.at
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        run("umount", &[self.dir.path().as_os_str()]);
+        run("umount", &[self.at.as_os_str()]);
     }
+}
+
+/// A device that the system swaps to.
+pub struct Swap {
+    device: String,
+}
+
+impl Swap {
+    pub fn on(device: &str) -> Self {
+        for program in ["mkswap", "swapon"] {
+            let output = run(program, &[OsStr::new(device)]);
+            assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Self { device: device.to_owned() }
+    }
+}
+
+impl Drop for Swap {
+    fn drop(&mut self) {
+        run("swapoff", &[OsStr::new(&self.device)]);
+    }
+}
+
+fn mount(args: &[&OsStr]) {
+    let output = run("mount", args);
+    assert!(output.status.success(), "mounting: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Makes an ext4 filesystem in a file.

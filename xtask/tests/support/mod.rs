@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each suite is its own crate and uses its own part of this module")]
 
 pub mod loops;
+pub mod terminal;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,0 +1,110 @@
+//! Bytes that compress and decompress like the programs and texts of a system, the same on every machine.
+
+use std::ops::Range;
+
+/// The size in bytes of the blocks in which an image is filled, left out and changed.
+pub const BLOCK: usize = 1 << 20;
+
+/// A block is put together from pieces of the pool.
+const PIECES: usize = 16;
+const PIECE: usize = BLOCK / PIECES;
+
+/// The pool is walked through in strides, and a piece lies anywhere in its stride: so the same bytes come
+/// back only after 16 blocks, beyond the window of `zstd -3`, which would find them otherwise.
+const STRIDE: usize = 2 * PIECE;
+const STRIDES: usize = 16 * PIECES;
+
+/// Phrases begin in the first 64 KiB of the vocabulary.
+const VOCABULARY: usize = (1 << 16) + 64;
+
+/// Numbers that look like chance and are the same for the same seed.
+pub struct Dice(blake3::OutputReader);
+
+impl Dice {
+    pub fn new(seed: &str) -> Self {
+        Self(blake3::Hasher::new_derive_key("xtask bench").update(seed.as_bytes()).finalize_xof())
+    }
+
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.fill(&mut bytes);
+        bytes
+    }
+
+    /// A number in `range`, which must not be empty.
+    pub fn within(&mut self, range: &Range<usize>) -> usize {
+        let mut bytes = [0; 4];
+        self.0.fill(&mut bytes);
+        range.start + u32::from_le_bytes(bytes) as usize % range.len()
+    }
+}
+
+/// What blocks are made of.
+pub struct Content {
+    pool: Vec<u8>,
+}
+
+impl Content {
+    pub fn new() -> Self {
+        let mut dice = Dice::new("pool");
+        let vocabulary = dice.bytes(VOCABULARY).into_iter().map(common).collect::<Vec<_>>();
+        let size = STRIDE * STRIDES;
+        let mut pool = Vec::with_capacity(size + 64);
+        while pool.len() < size {
+            dice.bytes(1 << 16).chunks_exact(8).for_each(|chance| add_phrase(&mut pool, &vocabulary, chance));
+        }
+        Self { pool }
+    }
+
+    /// The bytes of block `number` of an image in this version of it.
+    pub fn block(&self, number: usize, version: u8) -> Vec<u8> {
+        let places = Dice::new(&format!("block {number}.{version}")).bytes(2 * PIECES);
+        let pieces = places.chunks_exact(2).enumerate().flat_map(|(piece, place)| {
+            let place = usize::from(u16::from_le_bytes([place[0], place[1]])) % (STRIDE - PIECE);
+            let start = (number * PIECES + piece) % STRIDES * STRIDE + place;
+            [&self.pool[start..start + PIECE]]
+        });
+        pieces.collect::<Vec<_>>().concat()
+    }
+}
+
+/// A phrase that has been seen before, the common ones more often, and a few bytes behind it.
+fn add_phrase(pool: &mut Vec<u8>, vocabulary: &[u8], chance: &[u8]) {
+    let word = |low: u8, high: u8| usize::from(u16::from_le_bytes([low, high]));
+    let start = word(chance[0], chance[1]) * usize::from(chance[2]) / 256;
+    let length = 11 + usize::from(chance[3] & 15);
+    pool.extend_from_slice(&vocabulary[start..start + length]);
+    let behind = 4 + usize::from(chance[3] >> 6);
+    pool.extend(chance[4..behind].iter().copied().map(common));
+}
+
+/// Makes some byte values more common than others, as they are in programs and texts.
+fn common(byte: u8) -> u8 {
+    let byte = u16::from(byte);
+    ((byte * byte) >> 8).to_le_bytes()[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_compresses_like_a_system() {
+        let content = Content::new();
+        let bytes = (0..24).flat_map(|number| content.block(number, 0)).collect::<Vec<_>>();
+        let packed = zstd::bulk::compress(&bytes, 3).unwrap();
+        let ratio = bytes.len() * 10 / packed.len();
+        assert!((25..=35).contains(&ratio), "{ratio} tenths");
+    }
+
+    #[test]
+    fn blocks_are_the_same_everywhere_and_differ_from_each_other() {
+        let content = Content::new();
+        let hash = blake3::hash(&content.block(0, 0));
+        for (number, version) in [(0, 1), (1, 0), (16, 0)] {
+            let block = content.block(number, version);
+            assert_eq!(block.len(), BLOCK);
+            assert_ne!(blake3::hash(&block), hash, "{number}.{version}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Images as they are flashed: 70 % filled, in runs, and versions of them with some blocks changed.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+
+use super::content::{BLOCK, Content, Dice};
+use crate::interrupt::Hold;
+
+/// The images that the cases ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Variant {
+    /// 512 MiB.
+    Base,
+    /// [`Self::Base`] with 10 % of its filled blocks changed, anywhere.
+    Tenth,
+    /// [`Self::Base`] after a small change of the configuration: 1 % of its filled blocks, in two places.
+    Next,
+    /// 2 GiB, for a fast device.
+    Large,
+}
+
+impl Variant {
+    /// A name for its file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Tenth => "tenth",
+            Self::Next => "next",
+            Self::Large => "large",
+        }
+    }
+
+    /// The size in blocks.
+    fn blocks(self) -> usize {
+        match self {
+            Self::Base | Self::Tenth | Self::Next => 512,
+            Self::Large => 2048,
+        }
+    }
+
+    /// The size in bytes.
+    pub fn size(self) -> u64 {
+        (self.blocks() * BLOCK) as u64
+    }
+}
+
+/// An image that is made when it is asked for.
+#[derive(Clone)]
+pub struct Image {
+    content: Rc<Content>,
+    /// The version of each block; a block without one is all zeros.
+    blocks: Vec<Option<u8>>,
+}
+
+impl Image {
+    pub fn new(content: Rc<Content>, variant: Variant) -> Self {
+        let mut blocks = filled(variant.blocks());
+        let full = (0..blocks.len()).filter(|&number| blocks[number].is_some()).collect::<Vec<_>>();
+        for place in changed(full.len(), variant) {
+            blocks[full[place]] = Some(1);
+        }
+        Self { content, blocks }
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        (self.blocks.len() * BLOCK) as u64
+    }
+
+    /// Its blocks in order; nothing for one that is all zeros.
+    pub fn blocks(&self) -> impl Iterator<Item = Option<Vec<u8>>> {
+        self.blocks.iter().enumerate().map(|(number, version)| {
+            let mut block = self.content.block(number, (*version)?);
+            if number == 0 {
+                block[..512].copy_from_slice(&boot_record(self.size()));
+            }
+            Some(block)
+        })
+    }
+
+    /// Writes it to `path`, compressed as NixOS does it.
+    pub fn pack(&self, path: &Path, hold: &Hold) -> Result<()> {
+        let doing = || format!("writing {}", path.display());
+        let file = File::create(path).with_context(doing)?;
+        let mut packer = zstd::Encoder::new(file, 3).with_context(doing)?;
+        packer.include_checksum(true).with_context(doing)?;
+        packer.set_pledged_src_size(Some(self.size())).with_context(doing)?;
+        packer.multithread(2).with_context(doing)?;
+        for block in self.blocks() {
+            hold.check()?;
+            packer.write_all(&block.unwrap_or_else(|| vec![0; BLOCK])).with_context(doing)?;
+        }
+        packer.finish().map(drop).with_context(doing)
+    }
+}
+
+/// Which of `count` blocks are filled: 70 %, the first among them, in runs of a dozen with what follows.
+fn filled(count: usize) -> Vec<Option<u8>> {
+    let full = (count * 7 + 5) / 10;
+    let runs = (count / 12).max(1);
+    let mut dice = Dice::new(&format!("{count} blocks"));
+    let (full, empty) = (parts(full, runs, &mut dice), parts(count - full, runs, &mut dice));
+    let pairs = full.into_iter().zip(empty);
+    pairs.flat_map(|(full, empty)| [vec![Some(0); full], vec![None; empty]]).flatten().collect()
+}
+
+/// Cuts `total` into `count` parts, none of them empty.
+fn parts(total: usize, count: usize, dice: &mut Dice) -> Vec<usize> {
+    let cuts = distinct(count - 1, total - 1, dice).into_iter().map(|cut| cut + 1);
+    let places = [0].into_iter().chain(cuts).chain([total]).collect::<Vec<_>>();
+    places.windows(2).map(|ends| ends[1] - ends[0]).collect()
+}
+
+/// `count` different numbers below `limit`.
+fn distinct(count: usize, limit: usize, dice: &mut Dice) -> BTreeSet<usize> {
+    let mut chosen = BTreeSet::new();
+    while chosen.len() < count {
+        chosen.insert(dice.within(&(0..limit)));
+    }
+    chosen
+}
+
+/// Which of `count` filled blocks are another version in `variant`.
+fn changed(count: usize, variant: Variant) -> BTreeSet<usize> {
+    let mut dice = Dice::new(variant.name());
+    match variant {
+        Variant::Base | Variant::Large => BTreeSet::new(),
+        Variant::Tenth => distinct((count + 5) / 10, count, &mut dice),
+        Variant::Next => {
+            let (half, run) = (count / 2, (count + 100) / 200);
+            let starts = [dice.within(&(0..half - run)), dice.within(&(half..count - run))];
+            starts.into_iter().flat_map(|start| start..start + run).collect()
+        }
+    }
+}
+
+/// The first sector of an image of `size` bytes: the two partitions of a NixOS SD image.
+fn boot_record(size: u64) -> [u8; 512] {
+    const MIB: u32 = 2048;
+    let sectors = u32::try_from(size / 512).unwrap_or(u32::MAX);
+    let mut sector = [0; 512];
+    sector[440..444].copy_from_slice(&0x2178_694e_u32.to_le_bytes());
+    let partitions = [(0, 0x0b, 8 * MIB, 32 * MIB), (0x80, 0x83, 40 * MIB, sectors - 40 * MIB)];
+    for (entry, (flag, kind, start, length)) in sector[446..].chunks_exact_mut(16).zip(partitions) {
+        (entry[0], entry[4]) = (flag, kind);
+        entry[8..12].copy_from_slice(&u32::to_le_bytes(start));
+        entry[12..].copy_from_slice(&u32::to_le_bytes(length));
+    }
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Depth, Source, examine};
+    use crate::ui::Silent;
+
+    fn image(variant: Variant) -> Image {
+        Image::new(Rc::new(Content::new()), variant)
+    }
+
+    #[test]
+    fn seventy_percent_are_filled_in_runs() {
+        for (count, full) in [(512, 358), (2048, 1434)] {
+            let blocks = filled(count);
+            assert_eq!((blocks.len(), blocks.iter().flatten().count()), (count, full));
+            assert!(blocks[0].is_some());
+            let runs = blocks.chunk_by(|a, b| a == b).count();
+            assert_eq!(runs, count / 12 * 2);
+        }
+    }
+
+    #[test]
+    fn some_blocks_differ() {
+        let base = image(Variant::Base);
+        for (variant, blocks, runs) in [(Variant::Tenth, 36, 36), (Variant::Next, 4, 2)] {
+            let other = Image::new(base.content.clone(), variant);
+            let differ = |&number: &usize| base.blocks[number] != other.blocks[number];
+            let changed = (0..base.blocks.len()).filter(differ).collect::<Vec<_>>();
+            assert_eq!(changed.len(), blocks, "{variant:?}");
+            assert!(changed.chunk_by(|a, b| a + 1 == *b).count() <= runs, "{changed:?}");
+            let bytes = |image: &Image| image.blocks().nth(changed[0]).unwrap();
+            assert!(bytes(&base) != bytes(&other));
+        }
+    }
+
+    #[test]
+    fn it_is_an_image_and_the_same_everywhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("base.img.zst");
+        image(Variant::Base).pack(&file, &crate::interrupt::hold().unwrap()).unwrap();
+        let checked = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
+        let stored = checked.source.stored;
+        assert_eq!((checked.size, checked.source.size), (512 << 20, Some(512 << 20)));
+        assert!((2..4).contains(&(358 * (BLOCK as u64) / stored)), "{stored}");
+        let hash = "bbf5befed47c469031751f195a22c02b5bbe089f109d3f5f1ebe9383767cdd3a";
+        assert_eq!(checked.hash.unwrap().to_hex().as_str(), hash);
+        let shown = checked.layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(shown, ["1: FAT32, 32.0 MiB", "2: Linux, 472.0 MiB, bootable"]);
+    }
+}

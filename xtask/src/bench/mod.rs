@@ -1,0 +1,23 @@
+//! Measuring `flash` against the programs that people use instead, on a device that is as slow as a card.
+//!
+//! It measures and proves nothing by its speed: the numbers are for people, and only ratios within one run
+//! count. What it does insist on is that the card holds the image after each run of the tool.
+
+mod cases;
+mod content;
+mod contest;
+mod figures;
+mod image;
+mod memory;
+mod needs;
+mod peers;
+mod plan;
+mod sd;
+mod shelf;
+mod throttle;
+
+pub use cases::{names, select};
+pub use contest::Measurements;
+pub use figures::{rows, table};
+pub use needs::require;
+pub use plan::Plan;

@@ -1,0 +1,91 @@
+//! The image files of a run: each is made when it is first needed, and all are gone at the end.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+
+use super::content::{BLOCK, Content};
+use super::image::{Image, Variant};
+use super::peers::Job;
+use crate::context::Context;
+use crate::debian::Lock;
+use crate::interrupt::Hold;
+use crate::project;
+
+/// A folder of the project's own. Two runs take turns.
+pub struct Shelf<'a> {
+    cx: &'a Context,
+    hold: &'a Hold,
+    dir: PathBuf,
+    content: Rc<Content>,
+    packed: BTreeSet<Variant>,
+    mapped: BTreeSet<Variant>,
+    _lock: Lock,
+}
+
+impl<'a> Shelf<'a> {
+    pub fn new(cx: &'a Context, hold: &'a Hold) -> Result<Self> {
+        let dir = project::state_dir().join("bench");
+        fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        let lock = Lock::take(&dir.join("bench.lock"), cx.reporter.as_ref())?;
+        let content = Rc::new(Content::new());
+        Ok(Self { cx, hold, dir, content, packed: BTreeSet::new(), mapped: BTreeSet::new(), _lock: lock })
+    }
+
+    pub fn image(&self, variant: Variant) -> Image {
+        Image::new(self.content.clone(), variant)
+    }
+
+    /// The compressed file of an image.
+    pub fn file(&mut self, variant: Variant) -> Result<PathBuf> {
+        let file = self.dir.join(format!("{}.img.zst", variant.name()));
+        if !self.packed.contains(&variant) {
+            let (cx, hold) = (self.cx, self.hold);
+            cx.waiting("make the image", || self.image(variant).pack(&file, hold))?;
+            self.packed.insert(variant);
+        }
+        Ok(file)
+    }
+
+    /// Makes the map that bmaptool reads beside the file of `job`.
+    pub fn map(&mut self, variant: Variant, job: &Job) -> Result<()> {
+        if !self.mapped.insert(variant) {
+            return Ok(());
+        }
+        let raw = self.dir.join(format!("{}.img", variant.name()));
+        let made = self.cx.waiting("map the image", || {
+            sparse(&self.image(variant), &raw, self.hold)?;
+            let args = ["create".into(), "-o".into(), job.map().into_os_string(), raw.clone().into()];
+            self.cx.launcher.read("bmaptool", &args)
+        });
+        // It is there for the map alone.
+        let _ = fs::remove_file(&raw);
+        made.map(drop)
+    }
+}
+
+impl Drop for Shelf<'_> {
+    fn drop(&mut self) {
+        for variant in self.packed.union(&self.mapped) {
+            for ending in ["img.zst", "img.bmap"] {
+                let _ = fs::remove_file(self.dir.join(format!("{}.{ending}", variant.name())));
+            }
+        }
+    }
+}
+
+/// Writes `image` to `path` as it is, with holes for its zeros.
+fn sparse(image: &Image, path: &Path, hold: &Hold) -> Result<()> {
+    let doing = || format!("writing {}", path.display());
+    let file = File::create(path).with_context(doing)?;
+    file.set_len(image.size()).with_context(doing)?;
+    for (block, offset) in image.blocks().zip((0..).step_by(BLOCK)) {
+        hold.check()?;
+        block.map_or(Ok(()), |block| file.write_all_at(&block, offset)).with_context(doing)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! The block layer's brake: how many bytes a second a device may take and give.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+/// How fast a device is, in bytes per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Speed {
+    pub write: u64,
+    pub read: u64,
+}
+
+/// An ordinary SD card in an ordinary reader.
+pub const SD: Speed = Speed { write: 30_000_000, read: 90_000_000 };
+
+/// As fast as it can be; 0 is the kernel's word for that.
+pub const UNLIMITED: Speed = Speed { write: 0, read: 0 };
+
+impl Speed {
+    /// How many seconds it takes to write `size` bytes and to read them back.
+    #[expect(clippy::cast_precision_loss, reason = "sizes and rates are far below 2^53")]
+    pub fn full_pass(self, size: u64) -> f64 {
+        size as f64 / self.write as f64 + size as f64 / self.read as f64
+    }
+}
+
+/// Where the settings of the root group are. Those of the other groups let buffered writes pass: the kernel
+/// carries them out as nobody's.
+pub const BLKIO: &str = "/sys/fs/cgroup/blkio";
+
+/// A device that is held back until this is dropped.
+pub struct Throttle {
+    dir: PathBuf,
+    device: String,
+}
+
+impl Throttle {
+    /// Holds back the block device with these `facts` to `speed`.
+    pub fn set(dir: &Path, facts: &Metadata, speed: Speed) -> Result<Self> {
+        let (major, minor) = (rustix::fs::major(facts.rdev()), rustix::fs::minor(facts.rdev()));
+        let throttle = Self { dir: dir.to_owned(), device: format!("{major}:{minor}") };
+        throttle.apply(speed)?;
+        Ok(throttle)
+    }
+
+    fn apply(&self, speed: Speed) -> Result<()> {
+        for (name, rate) in [("write", speed.write), ("read", speed.read)] {
+            let file = self.dir.join(format!("blkio.throttle.{name}_bps_device"));
+            let doing = || format!("throttling {} in {}", self.device, file.display());
+            fs::write(&file, format!("{} {rate}\n", self.device)).with_context(doing)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Throttle {
+    fn drop(&mut self) {
+        // Without this the next user of the device would be slow and not know why.
+        let _ = self.apply(UNLIMITED);
+    }
+}
+
+/// What keeps a process in the cgroups `own` (the text of `/proc/self/cgroup`) from using the brake in `dir`.
+pub fn unusable(dir: &Path, own: &str) -> Option<String> {
+    let control = dir.join("blkio.throttle.write_bps_device");
+    if !control.exists() {
+        let text = "a kernel with the cgroup v1 controller blkio, mounted";
+        return Some(format!("{text} ({} is not there)", control.display()));
+    }
+    let groups = own.lines().filter_map(|line| line.split_once(":blkio:"));
+    let inside = groups.map(|(_, group)| group).find(|group| *group != "/")?;
+    let procs = dir.join("cgroup.procs");
+    let remedy = format!("in the shell: echo $$ > {}", procs.display());
+    Some(format!("to run in the root group of blkio, not in {inside} ({remedy})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_a_card() {
+        assert_eq!(format!("{:.1}", SD.full_pass(512 << 20)), "23.9");
+    }
+
+    #[test]
+    fn what_is_set_is_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        let files = ["blkio.throttle.write_bps_device", "blkio.throttle.read_bps_device"];
+        let throttle = Throttle::set(dir.path(), &fs::metadata("/dev/null").unwrap(), SD).unwrap();
+        assert_eq!(files.map(read), ["1:3 30000000\n", "1:3 90000000\n"]);
+        drop(throttle);
+        assert_eq!(files.map(read), ["1:3 0\n", "1:3 0\n"]);
+    }
+
+    #[test]
+    fn where_it_cannot_be_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().display();
+        let absent = format!(
+            "a kernel with the cgroup v1 controller blkio, mounted \
+             ({path}/blkio.throttle.write_bps_device is not there)"
+        );
+        assert_eq!(unusable(dir.path(), "7:blkio:/\n"), Some(absent));
+        fs::write(dir.path().join("blkio.throttle.write_bps_device"), "").unwrap();
+        assert_eq!(unusable(dir.path(), "8:pids:/user\n7:blkio:/\n"), None);
+        let elsewhere = format!(
+            "to run in the root group of blkio, not in /user (in the shell: echo $$ > {path}/cgroup.procs)"
+        );
+        assert_eq!(unusable(dir.path(), "7:blkio:/user\n"), Some(elsewhere));
+    }
+}

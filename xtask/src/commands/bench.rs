@@ -1,0 +1,33 @@
+//! `bench`: this tool measured against the programs that people use instead.
+
+use anyhow::{Context as _, Result};
+
+use crate::bench::{self, Measurements, Plan};
+use crate::cli::{Bench, BenchFlash, Benchmark};
+use crate::context::Context;
+use crate::ui;
+
+pub fn run(cx: &Context, args: &Bench) -> Result<()> {
+    match &args.what {
+        Benchmark::Flash(args) => flash(cx, args),
+    }
+}
+
+fn flash(cx: &Context, args: &BenchFlash) -> Result<()> {
+    let plan = Plan { cases: bench::select(&args.only), rounds: args.rounds, mode: args.mode.clone() };
+    bench::require(cx, &plan.cases)?;
+    cx.note(plan.to_string());
+    let measured = plan.carry_out(cx)?;
+    show(cx, &plan, &measured)
+}
+
+fn show(cx: &Context, plan: &Plan, measured: &[Measurements]) -> Result<()> {
+    let rows = measured.iter().flat_map(bench::rows).collect::<Vec<_>>();
+    if cx.json {
+        let result = serde_json::json!({
+            "rounds": plan.rounds, "not_run": plan.absent(cx), "rows": rows, "cases": measured
+        });
+        return ui::result(&serde_json::to_string(&result).context("writing the figures as JSON")?);
+    }
+    ui::result(&bench::table(&rows).to_string())
+}

@@ -1,0 +1,295 @@
+//! Waiting for a card: only a medium that was not there before is a candidate, so that whatever is
+//! plugged in already is safe whatever it is called.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::load::present;
+use super::refusal::other_than_awaited;
+use super::sysfs::Node;
+use super::{Disk, Number, Request, Roots, udev};
+use crate::failure::Kind as Failure;
+use crate::interrupt;
+use crate::ui::{Event, Reporter};
+
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// So many looks, 5 s, are spent on a card whose partitions, or whose entry in udev's database, do not
+/// show: some kernels do not scan partition tables, and some udevs do not run.
+const PATIENCE: usize = 25;
+
+const PROMPT: &str = "insert the card (Ctrl-C stops); one that is in already is not taken: \
+    pull it out and insert it again";
+
+/// Waits until a card has come that may be the one of `request`, and says meanwhile what has come
+/// instead. The other checks of `request` are left to the caller.
+///
+/// # Errors
+/// Two cards at once, between which nothing is chosen, and the request to stop.
+pub fn await_card(roots: &Roots, request: &Request, reporter: &dyn Reporter) -> Result<Disk> {
+    let hold = interrupt::hold()?;
+    let mut arrivals = Arrivals::begin(roots, request)?;
+    reporter.report(&Event::note(PROMPT));
+    while !hold.requested() {
+        let Look { passed_over, card } = arrivals.look()?;
+        for text in passed_over {
+            reporter.report(&Event::note(text));
+        }
+        if let Some(card) = card {
+            return Ok(card);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(Failure::Interrupted.error("stopped; nothing was written"))
+}
+
+/// One medium in one drive. The kernel counts media, so another card in the same reader is another
+/// one; where it does not (before 5.15), the empty reader in between is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Medium {
+    name: String,
+    number: Option<Number>,
+    diskseq: Option<u64>,
+}
+
+impl Medium {
+    fn of(node: &Node) -> Self {
+        Self { name: node.name(), number: node.device_number(), diskseq: node.number("diskseq") }
+    }
+}
+
+/// What has come since the beginning.
+struct Arrivals<'a> {
+    roots: &'a Roots,
+    request: &'a Request,
+    /// What was there at the beginning and has been there ever since.
+    before: Vec<Medium>,
+    /// What was passed over, with the words for it.
+    told: Vec<(Medium, String)>,
+    /// The card that is settling, and how often it was looked at.
+    coming: Option<(Disk, usize)>,
+}
+
+/// What one look at the machine has brought.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Look {
+    /// In words: what came and is no candidate. Each is told once.
+    passed_over: Vec<String>,
+    card: Option<Disk>,
+}
+
+impl<'a> Arrivals<'a> {
+    fn begin(roots: &'a Roots, request: &'a Request) -> Result<Self> {
+        let before = present(roots)?.iter().map(Medium::of).collect();
+        Ok(Self { roots, request, before, told: Vec::new(), coming: None })
+    }
+
+    fn look(&mut self) -> Result<Look> {
+        let now = present(self.roots)?.iter().map(Medium::of).collect::<Vec<_>>();
+        self.before.retain(|medium| now.contains(medium));
+        let mut look = Look::default();
+        let mut cards = Vec::new();
+        for medium in now.into_iter().filter(|medium| !self.before.contains(medium)).collect::<Vec<_>>() {
+            // It may be gone again.
+            let Some(disk) = medium.number.and_then(|number| Disk::by_number(self.roots, number).ok()) else {
+                continue;
+            };
+            match other_than_awaited(&disk, self.request) {
+                Some(refusal) => look.passed_over.extend(self.pass_over(medium, &refusal.reason)),
+                None => cards.push(disk),
+            }
+        }
+        look.card = self.settled(one_of(cards)?);
+        Ok(look)
+    }
+
+    fn pass_over(&mut self, medium: Medium, reason: &str) -> Option<String> {
+        let told = (medium, format!("{reason}; still waiting"));
+        if self.told.contains(&told) {
+            return None;
+        }
+        self.told.push(told.clone());
+        Some(told.1)
+    }
+
+    /// `card`, once it looks the same twice and everything that is expected of it shows.
+    fn settled(&mut self, card: Option<Disk>) -> Option<Disk> {
+        let before = self.coming.take();
+        let card = card?;
+        let (same, looks) = match before {
+            Some((last, looks)) if last.same_as(&card).is_ok() => (last == card, looks + 1),
+            _ => (false, 1),
+        };
+        if same && (looks > PATIENCE || is_complete(self.roots, &card)) {
+            return Some(card);
+        }
+        self.coming = Some((card, looks));
+        None
+    }
+}
+
+/// The kernel has scanned the partition table, and udev has looked.
+fn is_complete(roots: &Roots, card: &Disk) -> bool {
+    let scanned = card.partitions.iter().all(|part| part.name.is_some() || part.number == 0);
+    // Virtual cards are mostly attached without their partitions.
+    (scanned || card.kind.is_virtual()) && udev::has_looked(roots, card.number)
+}
+
+fn one_of(mut cards: Vec<Disk>) -> Result<Option<Disk>> {
+    let [first, second, ..] = cards.as_slice() else { return Ok(cards.pop()) };
+    let (first, second) = (first.path.display(), second.path.display());
+    let text = format!(
+        "{first} and {second} have come at once, and only you know which one is meant; \
+         nothing was written; leave the other one out, or name the device"
+    );
+    Err(Failure::Refused.error(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Machine;
+    use super::super::tests::request;
+    use super::super::{Consent, VirtualCards};
+    use super::*;
+
+    const CARD: &str = "platform/soc/fe340000.mmc/mmc_host/mmc0/mmc0:59b4/block/mmcblk0";
+
+    /// Looks once; the name of the card and what was passed over.
+    #[track_caller]
+    fn look(arrivals: &mut Arrivals) -> (Option<String>, Vec<String>) {
+        let Look { passed_over, card } = arrivals.look().unwrap();
+        (card.map(|card| card.name), passed_over)
+    }
+
+    /// Asserts that one more look brings nothing, and the next one the card `name`.
+    #[track_caller]
+    fn comes(arrivals: &mut Arrivals, name: &str) {
+        assert_eq!(look(arrivals), (None, vec![]));
+        assert_eq!(look(arrivals), (Some(name.to_owned()), vec![]));
+    }
+
+    fn silent(arrivals: &mut Arrivals) {
+        for _ in 0..3 {
+            assert_eq!(look(arrivals), (None, vec![]));
+        }
+    }
+
+    #[test]
+    fn only_what_comes_after_the_prompt() {
+        let machine = Machine::new();
+        let (roots, request) = (machine.with_sata().with_stick().roots(), request());
+        let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
+        silent(&mut arrivals);
+        machine.with_card(&[]);
+        comes(&mut arrivals, "mmcblk0");
+    }
+
+    #[test]
+    fn a_card_that_is_put_into_a_reader_or_changed() {
+        let place = "pci/usb1/1-2/host7/block/sdd";
+        for (diskseq, size, comes_at) in [
+            (&["", "", ""], ["0", "0", "800"], 2),
+            (&["4", "4", "5"], ["0", "0", "800"], 2),
+            (&["4", "4", "5"], ["800", "800", "800"], 2),
+            (&["", "", ""], ["800", "0", "800"], 2),
+            (&["4", "4", "4"], ["800", "800", "900"], 9),
+        ] {
+            let machine = Machine::new();
+            machine.device(place, "8:48", &[("size", size[0]), ("diskseq", diskseq[0])]);
+            let (roots, request) = (machine.roots(), request());
+            let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
+            for step in 1..3 {
+                machine.file(&format!("sys/devices/{place}/diskseq"), diskseq[step]);
+                machine.file(&format!("sys/devices/{place}/size"), size[step]);
+                if step == comes_at {
+                    comes(&mut arrivals, "sdd");
+                } else {
+                    silent(&mut arrivals);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_card_that_is_pulled_out_and_inserted_again() {
+        let machine = Machine::new();
+        let (roots, request) = (machine.device(CARD, "179:0", &[("device/type", "SD")]).roots(), request());
+        let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
+        machine.without("mmcblk0");
+        silent(&mut arrivals);
+        machine.device(CARD, "179:0", &[("device/type", "SD")]);
+        assert_eq!(look(&mut arrivals), (None, vec![]));
+        // Out again before it has settled.
+        machine.without("mmcblk0");
+        silent(&mut arrivals);
+        machine.device(CARD, "179:0", &[("device/type", "SD")]);
+        comes(&mut arrivals, "mmcblk0");
+    }
+
+    #[test]
+    fn what_is_no_card_is_named_once_and_passed_over() {
+        let machine = Machine::new();
+        let (roots, request) = (machine.roots(), request());
+        let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
+        machine.with_sata().device("virtual/block/loop4", "7:4", &[]);
+        let words = [
+            "/dev/loop4 is a loop device, not a card; still waiting",
+            "/dev/sda is an internal SATA disk, not a card; still waiting",
+        ];
+        assert_eq!(look(&mut arrivals), (None, words.map(str::to_owned).to_vec()));
+        silent(&mut arrivals);
+        machine.with_card(&[]);
+        comes(&mut arrivals, "mmcblk0");
+    }
+
+    #[test]
+    fn a_card_that_was_described_beforehand() {
+        let machine = Machine::new();
+        let consent = Consent::Expected { size: Some(512 * 1000), serial: None };
+        let request = Request { consent, virtual_cards: VirtualCards::Allowed, ..request() };
+        let roots = machine.roots();
+        let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
+        machine.with_card(&[]);
+        let words = "/dev/mmcblk0 holds 32000000000 bytes, not the 512000 that are expected; still waiting";
+        assert_eq!(look(&mut arrivals), (None, vec![words.to_owned()]));
+        machine.device("virtual/block/loop4", "7:4", &[("size", "1000")]);
+        comes(&mut arrivals, "loop4");
+    }
+
+    #[test]
+    fn between_two_nothing_is_chosen() {
+        let machine = Machine::new();
+        let (roots, request) = (machine.roots(), request());
+        let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
+        machine.with_card(&[]);
+        assert_eq!(look(&mut arrivals), (None, vec![]));
+        machine.with_stick();
+        let words = "/dev/mmcblk0 and /dev/sdb have come at once, and only you know which one is meant; \
+            nothing was written; leave the other one out, or name the device";
+        let error = arrivals.look().unwrap_err();
+        assert_eq!((error.to_string().as_str(), crate::failure::kind(&error)), (words, Failure::Refused));
+    }
+
+    #[test]
+    fn a_card_settles_first() {
+        let machine = Machine::new();
+        let (roots, request) = (machine.file("run/udev/control", "").roots(), request());
+        let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
+        machine.device(CARD, "179:0", &[("device/type", "SD")]);
+        silent(&mut arrivals);
+        machine.file("run/udev/data/b179:0", "I:123\n");
+        machine.device(&format!("{CARD}/mmcblk0p1"), "179:1", &[("partition", "1")]);
+        comes(&mut arrivals, "mmcblk0");
+    }
+
+    #[test]
+    fn the_wait_for_udev_has_an_end() {
+        let machine = Machine::new();
+        let (roots, request) = (machine.file("run/udev/control", "").roots(), request());
+        let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
+        machine.device(CARD, "179:0", &[("device/type", "SD")]);
+        let looks = (1..=2 * PATIENCE).find(|_| look(&mut arrivals).0.is_some());
+        assert_eq!(looks, Some(PATIENCE + 1));
+    }
+}

@@ -1,0 +1,114 @@
+//! Cards that are in use: what unmounting would cure, and what must not be lost.
+
+use super::fake::Machine;
+use super::tests::{check, request};
+use super::*;
+
+fn unmounted() -> Request {
+    Request { mounted: Mounted::Unmounted, ..request() }
+}
+
+#[test]
+fn what_is_only_mounted_is_no_hindrance_where_it_is_unmounted() {
+    let machine = Machine::new();
+    machine.with_stick().mount("8:17", "/media/me/A", "vfat", "/dev/sdb1");
+    machine.mount("8:17", "/mnt", "vfat", "/dev/sdb1");
+    let stick = machine.disk("sdb");
+    check(&stick, &unmounted(), &[]);
+    let mounts = stick.plain_mounts().map(|(device, at)| format!("{device} {}", at.display()));
+    assert_eq!(mounts.collect::<Vec<_>>(), ["sdb1 /media/me/A", "sdb1 /mnt"]);
+}
+
+type Make<'a> = &'a dyn Fn(&Machine);
+
+#[test]
+fn no_other_use_is_ended() {
+    let stick = |make: &dyn Fn(&Machine)| {
+        let machine = Machine::new();
+        machine.with_sata().with_stick().device("virtual/block/dm-0", "253:0", &[("dm/name", "safe")]);
+        make(&machine);
+        machine.disk("sdb")
+    };
+    let cases: [(Make, &str); 6] = [
+        (
+            &|machine| {
+                machine.mount("8:17", "/home", "ext4", "/dev/sdb1");
+            },
+            "/dev/sdb is a disk of the running system: sdb1 is mounted at /home; \
+             `cargo xtask devices` lists the cards",
+        ),
+        (
+            &|machine| {
+                machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").swap("/dev/sdb1");
+            },
+            "/dev/sdb is a disk of the running system: sdb1 is used as swap; \
+             `cargo xtask devices` lists the cards",
+        ),
+        (
+            &|machine| {
+                machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").swap("/mnt/swapfile");
+            },
+            "/dev/sdb is a disk of the running system: sdb1 is used as swap; \
+             `cargo xtask devices` lists the cards",
+        ),
+        (
+            &|machine| {
+                machine.stack("dm-0", "sdb1");
+            },
+            "/dev/sdb is in use: sdb1 is part of dm-0 (safe); take it out of there first",
+        ),
+        (
+            &|machine| {
+                machine.stack("dm-0", "sdb1").mount("253:0", "/mnt", "ext4", "/dev/mapper/safe");
+            },
+            "/dev/sdb is in use: sdb1 is mounted at /mnt through dm-0 (safe); \
+             unmount it first: umount /mnt",
+        ),
+        (
+            &|machine| {
+                for member in ["sda1", "sdb1"] {
+                    machine.file(&format!("sys/fs/btrfs/11-22/devices/{member}"), "");
+                }
+                machine.mount("0:31", "/mnt", "btrfs", "/dev/sda1");
+            },
+            "/dev/sdb is in use: sdb1 is mounted at /mnt through a btrfs of 2 devices; \
+             unmount it first: umount /mnt",
+        ),
+    ];
+    for (make, words) in cases {
+        check(&stick(make), &unmounted(), &[words]);
+    }
+}
+
+#[test]
+fn a_btrfs_of_one_device_is_only_mounted() {
+    let machine = Machine::new();
+    machine.with_stick().file("sys/fs/btrfs/11-22/devices/sdb1", "");
+    machine.mount("0:31", "/mnt", "btrfs", "/dev/sdb1");
+    check(&machine.disk("sdb"), &unmounted(), &[]);
+}
+
+#[test]
+fn what_is_stored_on_the_card() {
+    let machine = Machine::new();
+    machine.with_stick().mount("0:20", "/", "tmpfs", "none");
+    machine.mount("8:17", "/media/me/CARD", "ext4", "/dev/sdb1");
+    let stick = machine.disk("sdb");
+    for what in ["the image", "the flake", "the working directory"] {
+        let path = |text: &str| Kept::find(&machine.roots(), what, text.as_ref());
+        let kept = vec![path("/media/me/other"), path("/media/me/CARD/work")];
+        let words = format!(
+            "{what} /media/me/CARD/work is on /dev/sdb, which is to be overwritten; \
+             copy it to another disk first"
+        );
+        check(&stick, &Request { kept, ..unmounted() }, &[&words]);
+    }
+}
+
+#[test]
+fn a_file_system_on_the_whole_disk_is_known_from_udev() {
+    let machine = Machine::new();
+    machine.device("pci/usb1/1-2/host7/block/sdd", "8:48", &[]);
+    machine.file("run/udev/data/b8:48", "E:ID_FS_LABEL=PHOTOS\nE:ID_FS_TYPE=exfat\n");
+    assert_eq!(machine.disk("sdd").content(), "PHOTOS (exfat)");
+}

@@ -1,0 +1,32 @@
+//! `bench`: what is refused before anything is measured.
+
+use crate::support::Sandbox;
+
+#[test]
+fn odd_words() {
+    let sandbox = Sandbox::new();
+    for (args, text) in [
+        (&["bench"][..], "Usage: cargo xtask bench [OPTIONS] <COMMAND>"),
+        (&["bench", "flash", "--rounds", "0"], "invalid value '0' for '--rounds <N>'"),
+        (
+            &["bench", "flash", "--only", "frist"],
+            "invalid value 'frist' for '--only <CASE>'\n  \
+             [possible values: first, blank, again, tenth, next, fast]",
+        ),
+    ] {
+        sandbox.run(args).says(text).exits(2);
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_at_once() {
+    let outcome = Sandbox::with_fakes_only().run(&["bench", "flash", "--only", "fast"]);
+    if rustix::process::geteuid().is_root() {
+        let programs =
+            ["blockdev", "dd", "losetup", "zstd"].map(|name| format!("the program {name} on PATH"));
+        outcome.says(&format!("error: measuring needs {}", programs.join("; and "))).exits(3);
+    } else {
+        outcome.says("error: measuring takes a loop device and the kernel's brake for it: run this as root");
+        outcome.exits(6);
+    }
+}

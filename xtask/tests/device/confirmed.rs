@@ -1,0 +1,154 @@
+//! The card that was confirmed is the card that is written: the writer, as root, is given the plan of a
+//! real run, after something has happened to the card.
+
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use rustix::fs::OFlags;
+use serde_json::{Value, json};
+
+use crate::card::{Card, MIB};
+use crate::elevation::User;
+use crate::image::image;
+use crate::support::Outcome;
+use crate::support::loops::{Loop, Mounted, ext4};
+
+/// What an ordinary user has confirmed.
+struct Confirmed {
+    user: User,
+    plan: Value,
+}
+
+impl Confirmed {
+    /// A fake sudo keeps the plan that it is handed for the writer.
+    fn new(card: &Loop, mib: usize) -> Self {
+        let user = User::new();
+        let file = user.sandbox.path("calls/plan");
+        let keep = format!("read -r line; printf '%s' \"$line\" >'{}'; exit 1", file.display());
+        user.sandbox.fake("sudo", &keep);
+        user.flash_to(card.device(), &format!("{mib}MiB")).exits(6);
+        let plan = std::fs::read_to_string(file).expect("the plan on the stdin of sudo");
+        Self { user, plan: serde_json::from_str(&plan).expect("the plan as JSON") }
+    }
+
+    /// Runs the writer, and keeps its stdin open as the tool does. What it says is a line of JSON each.
+    fn write(&self) -> Outcome {
+        let mut command = self.user.sandbox.command(&["write-card"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("running the writer");
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
+        writeln!(stdin, "{}", self.plan).expect("writing the plan");
+        let mut stdout = String::new();
+        child.stdout.take().expect("stdout is a pipe").read_to_string(&mut stdout).expect("listening");
+        drop(stdin);
+        let code = child.wait().expect("waiting for the writer").code();
+        Outcome { code: code.unwrap_or(-1), stdout, stderr: String::new() }
+    }
+
+    #[track_caller]
+    fn is_refused(&self, words: &str) {
+        let outcome = self.write();
+        let last = outcome.stdout.lines().last().unwrap_or_default();
+        let told = serde_json::from_str::<Value>(last).expect("JSON");
+        assert!(told["message"].as_str().is_some_and(|text| text.contains(words)), "{words:?}: {told}");
+        outcome.exits(3);
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn the_same_card_is_written() {
+    let card = Card::new(20);
+    let confirmed = Confirmed::new(&card.device, 20);
+    card.is_unchanged();
+    confirmed.write().exits(0);
+    card.holds(&image(6));
+}
+
+/// The kernel's own count is compared with that of a medium that was there before.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn another_medium_in_the_same_drive() {
+    let card = Card::new(20);
+    let mut confirmed = Confirmed::new(&card.device, 20);
+    let now = confirmed.plan["disk"]["diskseq"].as_u64().expect("Linux 5.15 or later");
+    confirmed.plan["disk"]["diskseq"] = json!(now - 1);
+    confirmed.is_refused(&format!(
+        "{} is not the card that was confirmed: its count of media was {} and is {now}; start again",
+        card.device.device(),
+        now - 1
+    ));
+    card.is_unchanged();
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn another_size_or_another_file_behind_it() {
+    let card = Loop::new(20 * MIB as u64);
+    let mut confirmed = Confirmed::new(&card, 20);
+    confirmed.plan["disk"]["kind"]["backing"] = json!("/srv/other.img");
+    confirmed.is_refused("its file was /srv/other.img and is ");
+    let confirmed = Confirmed::new(&card, 20);
+    card.resize(19 * MIB as u64);
+    confirmed.is_refused("is not the card that was confirmed: its size was 20971520 and is 19922944");
+    assert!(card.bytes().iter().all(|byte| *byte == 0));
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_that_has_become_read_only() {
+    let card = Card::new(20);
+    let confirmed = Confirmed::new(&card.device, 20);
+    let protected = Protected::new(&card.device);
+    confirmed.is_refused(&format!("{} is read-only", card.device.device()));
+    drop(protected);
+    card.is_unchanged();
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_that_was_mounted_after_all() {
+    let card = Loop::attach(64 * MIB as u64, &[], ext4);
+    let mut confirmed = Confirmed::new(&card, 64);
+    let mounted = Mounted::new(card.device());
+    let at = mounted.at().display();
+    confirmed.is_refused(&format!("is mounted at {at}; end that first"));
+    confirmed.plan["unmount"] = json!(["/somewhere/else"]);
+    confirmed.is_refused(&format!("{} has been mounted at {at} since it was confirmed", card.device()));
+    assert!(mounted.at().join("lost+found").is_dir());
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_claim_is_final() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let card = Card::new(20);
+    let confirmed = Confirmed::new(&card.device, 20);
+    let exclusive = OFlags::EXCL.bits().cast_signed();
+    let claim = std::fs::OpenOptions::new().read(true).custom_flags(exclusive).open(card.device.device());
+    confirmed.is_refused("is in use: a mount in a container");
+    drop(claim.unwrap());
+    card.is_unchanged();
+}
+
+/// The read-only flag stays with a loop device beyond its file, so it is always taken back.
+struct Protected<'a>(&'a Loop);
+
+impl<'a> Protected<'a> {
+    fn new(card: &'a Loop) -> Self {
+        blockdev("--setro", card);
+        Self(card)
+    }
+}
+
+impl Drop for Protected<'_> {
+    fn drop(&mut self) {
+        blockdev("--setrw", self.0);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the suites use the machine's own tools as they are")]
+fn blockdev(option: &str, card: &Loop) {
+    let status = Command::new("blockdev").args([option, card.device()]).status().expect("blockdev");
+    assert!(status.success(), "blockdev {option} failed");
+}

@@ -1,0 +1,138 @@
+//! A card that is mounted: plainly unmounted where that was agreed to, and left alone otherwise.
+
+use std::path::Path;
+
+use crate::card::MIB;
+use crate::image::{image, pack};
+use crate::support::loops::{Loop, Mounted, ext4};
+use crate::support::terminal::Terminal;
+use crate::support::{Outcome, Sandbox};
+
+/// A card of 64 MiB with a file system.
+fn card() -> Loop {
+    Loop::attach(64 * MIB as u64, &[], ext4)
+}
+
+fn args<'a>(file: &'a Path, card: &'a Loop) -> [&'a str; 5] {
+    ["flash", "--image", file.to_str().expect("a plain path"), card.device(), "--allow-virtual"]
+}
+
+fn flash(card: &Loop, more: &[&str]) -> Outcome {
+    let sandbox = Sandbox::new();
+    let file = pack(&sandbox.path("home"), "img", &image(6));
+    let options = ["--yes", "--expect-size", "64MiB"];
+    sandbox.run(&[&args(&file, card)[..], &options, more].concat())
+}
+
+/// Whether `at` is a mount point, in another way than the tool's.
+fn is_mounted(at: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/mounts").expect("reading the mounts");
+    mounts.lines().any(|line| line.split(' ').nth(1) == at.to_str())
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn only_with_the_flag() {
+    let card = card();
+    let mounted = Mounted::new(card.device());
+    let at = mounted.at().display();
+    flash(&card, &[]).says(&format!("umount {at}, or let that be done with --unmount")).exits(3);
+    assert!(is_mounted(mounted.at()));
+    let outcome = flash(&card, &["--unmount"]);
+    outcome.says(&format!("unmount {at} ({})", card.device())).exits(0);
+    assert!(!is_mounted(mounted.at()));
+    assert!(card.bytes().starts_with(&image(6)));
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn from_every_place_and_from_one_above_the_other() {
+    let card = card();
+    let first = Mounted::new(card.device());
+    let inside = first.at().join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    let second = Mounted::bound(first.at(), &inside);
+    let folder = tempfile::tempdir().unwrap();
+    let stacked = [(); 2].map(|()| Mounted::bound(first.at(), folder.path()));
+    let places = [first.at(), &inside, folder.path()];
+    assert!(places.map(is_mounted) == [true; 3]);
+    flash(&card, &["--unmount"]).exits(0);
+    assert!(places.map(is_mounted) == [false; 3]);
+    assert!(card.bytes().starts_with(&image(6)));
+    drop((stacked, second));
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn not_while_it_is_busy() {
+    let card = card();
+    let mounted = Mounted::new(card.device());
+    let photo = mounted.at().join("photo");
+    std::fs::write(&photo, "precious").unwrap();
+    let open = std::fs::File::open(&photo).unwrap();
+    let outcome = flash(&card, &["--unmount"]);
+    outcome.says(&format!("{} could not be unmounted: it is busy with ", mounted.at().display()));
+    outcome.says(&format!("({}); end that first; nothing was written", std::process::id()));
+    outcome.exits(3);
+    assert_eq!(std::fs::read_to_string(&photo).unwrap(), "precious");
+    drop(open);
+    flash(&card, &["--unmount"]).exits(0);
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn not_with_another_mount_on_top_of_it() {
+    let card = card();
+    let mounted = Mounted::new(card.device());
+    let inside = mounted.at().join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    let other = self::card();
+    let upper = Mounted::at_folder(other.device(), &inside);
+    let words = format!(
+        "{} is mounted at {}, on top of {}, and has to be unmounted first; nothing was written",
+        other.device(),
+        inside.display(),
+        card.device()
+    );
+    flash(&card, &["--unmount"]).says(&words).exits(3);
+    assert!(is_mounted(mounted.at()) && is_mounted(&inside));
+    drop(upper);
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn not_with_the_image_on_it() {
+    let card = card();
+    let mounted = Mounted::new(card.device());
+    let file = pack(mounted.at(), "img", &image(6));
+    let options = ["--yes", "--expect-size", "64MiB", "--unmount"];
+    let outcome = Sandbox::new().run(&[&args(&file, &card)[..], &options].concat());
+    let words = format!("the image {} is on {}", file.display(), card.device());
+    outcome.says(&words).exits(3);
+    assert!(std::fs::read(&file).unwrap() == image(6));
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn on_a_terminal_it_is_asked() {
+    let sandbox = Sandbox::new();
+    let file = pack(&sandbox.path("home"), "img", &image(6));
+    for (answer, code) in [("", 3), ("n", 3), ("y", 0)] {
+        let card = card();
+        let mounted = Mounted::new(card.device());
+        let name = card.device().trim_start_matches("/dev/");
+        let mut terminal = Terminal::run(sandbox.command(&args(&file, &card)));
+        terminal.answer("to go on:", name);
+        let question =
+            format!("{} is mounted at {}. Unmount it? [y/N]", card.device(), mounted.at().display());
+        terminal.answer(&question, answer);
+        let outcome = terminal.end();
+        outcome.exits(code);
+        assert_eq!(is_mounted(mounted.at()), code != 0);
+        if code == 0 {
+            assert!(card.bytes().starts_with(&image(6)));
+        } else {
+            outcome.says("error: not confirmed; nothing was unmounted, and nothing was written");
+        }
+    }
+}

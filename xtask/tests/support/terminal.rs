@@ -1,0 +1,75 @@
+//! The tool on a terminal, with somebody who answers.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+
+use super::Outcome;
+
+/// A run whose stdin and stderr are a terminal; stdout is a pipe, as in `$(...)`.
+pub struct Terminal {
+    child: Child,
+    screen: File,
+    said: String,
+}
+
+impl Terminal {
+    pub fn run(mut command: Command) -> Self {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let screen = openpt(flags).expect("opening a terminal");
+        grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("opening a terminal");
+        let inner = ioctl_tiocgptpeer(&screen, flags);
+        let inner = File::from(inner.expect("opening the other side of a terminal"));
+        let twin = inner.try_clone().expect("a second stream");
+        let child = command.stdin(inner).stderr(twin).stdout(Stdio::piped()).spawn();
+        // The command holds its ends of the terminal until it is dropped.
+        drop(command);
+        Self { child: child.expect("running the binary"), screen: File::from(screen), said: String::new() }
+    }
+
+    /// Waits until `text` is on the screen.
+    #[track_caller]
+    pub fn until(&mut self, text: &str) -> &mut Self {
+        while !self.said.contains(text) {
+            assert!(self.hear(), "not said: {text:?}\n{}", self.said);
+        }
+        self
+    }
+
+    /// Waits for the question `text`, and answers.
+    #[track_caller]
+    pub fn answer(&mut self, text: &str, answer: &str) -> &mut Self {
+        self.until(text).press(&format!("{answer}\n"))
+    }
+
+    /// Presses keys.
+    pub fn press(&mut self, keys: &str) -> &mut Self {
+        self.screen.write_all(keys.as_bytes()).expect("typing");
+        self
+    }
+
+    /// Sends a signal to the tool alone.
+    pub fn signal(&mut self, signal: Signal) -> &mut Self {
+        kill_process(Pid::from_child(&self.child), signal).expect("sending a signal");
+        self
+    }
+
+    /// The end, and everything that was on the screen.
+    pub fn end(mut self) -> Outcome {
+        while self.hear() {}
+        let output = self.child.wait_with_output().expect("waiting for the binary");
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        Outcome { code: output.status.code().unwrap_or(-1), stdout, stderr: self.said }
+    }
+
+    /// False at the end, which Linux tells by an error.
+    fn hear(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        let Ok(count @ 1..) = self.screen.read(&mut bytes) else { return false };
+        self.said.push_str(&String::from_utf8_lossy(&bytes[..count]).replace('\r', ""));
+        true
+    }
+}
