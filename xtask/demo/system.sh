@@ -63,9 +63,11 @@ echo "proof machine-id id=$(cat /etc/machine-id)"
 echo "proof generation number=$(number_of "$system") system=$system"
 echo "proof menu default=$(entries | head -n 1) others=$(entries | tail -n +2 | tr '\n' ',')"
 
-# A card that is switched off with this is clean.
+# A card that is taken out after one of these is clean.
 cat >/etc/profile <<PROFILE
-poweroff() { sync; mount -o remount,ro /nix; busybox poweroff -f; }
+leave() { sync; mount -o remount,ro /nix; busybox "\$1" -f; }
+poweroff() { leave poweroff; }
+reboot() { leave reboot; }
 PROFILE
 echo "demo: up, boot $boots of this card"
 while :; do

@@ -130,6 +130,8 @@ root_size() {
             if (mib < NR * 2 / 128) mib = NR * 2 / 128
             # Inode tables take 1/32; the journal at most 64 MiB.
             mib = mib * 1.04 + (mib < 1024 ? 20 : 70)
+            # Half of the file system is the most that mke2fs lets a journal take.
+            if (mib < 48) mib = 48
             print step * int(mib / step + 1)
         }' "$work/sizes"
 }

@@ -25,6 +25,11 @@ impl Staged {
     pub fn installable(&self) -> String {
         format!("path:{}#packages.aarch64-linux.demo-sdImage", self.dir.display())
     }
+
+    /// A U-Boot for QEMU's machine `virt`, which is not on the card.
+    pub fn emulator(&self) -> PathBuf {
+        self.dir.join("inputs/emulator/u-boot.bin")
+    }
 }
 
 /// What the demo shares with the hosts, seen from the repository: the assembler, and the growth of the card.

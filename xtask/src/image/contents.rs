@@ -77,6 +77,19 @@ pub fn contents(disk: &File, size: u64) -> Result<Contents> {
     Ok(Contents { volumes, boot, uboots })
 }
 
+/// The file `name` on the FIRMWARE of a card; nothing where there is none.
+///
+/// # Errors
+/// A card that cannot be read.
+pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
+    let size = disk.metadata().context("asking for the size of the card")?.len();
+    let layout = Layout::parse(&read(disk, 0, usize::try_from(HEAD.min(size))?)?, size)?;
+    let volumes = layout.partitions.into_iter().map(|partition| volume(disk, partition));
+    let volumes = volumes.collect::<Result<Vec<_>>>()?;
+    let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else { return Ok(None) };
+    Fat::open(disk, volume.partition.start)?.read(name)
+}
+
 /// Whether the partition with the number `bootable` can be one with a menu for U-Boot.
 fn has_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
     let marked = volumes.iter().find(|volume| volume.partition.number == bootable);

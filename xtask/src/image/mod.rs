@@ -16,7 +16,7 @@ mod uboot;
 
 pub use build::build;
 pub use check::{Depth, Image, examine};
-pub use contents::{Contents, contents};
+pub use contents::{Contents, contents, firmware_file};
 pub use source::Source;
 
 use std::path::{Path, PathBuf};
