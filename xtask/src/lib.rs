@@ -16,7 +16,7 @@ mod emulation;
 pub mod failure;
 mod flake;
 mod flash;
-pub mod image;
+mod image;
 mod interrupt;
 mod nix;
 mod process;
@@ -28,6 +28,7 @@ mod ui;
 use std::process::ExitCode;
 
 pub use cli::Cli;
+pub use image::{contents, firmware_file};
 pub use process::Launcher;
 
 /// Tells what is wrong with the command line, as an event where `--json` is among its words; or prints

@@ -82,7 +82,7 @@ fn boots_twice(machine: &str) -> Value {
     let started = menu.lines().filter_map(|line| line.split_once("init=")?.1.split_once("/init "));
     let started = started.map(|(system, _)| system).collect::<Vec<_>>();
     assert_eq!(started, [new, new, old], "{menu}");
-    let inspected = xtask::image::contents(&File::open(&card).unwrap(), size).unwrap();
+    let inspected = xtask::contents(&File::open(&card).unwrap(), size).unwrap();
     assert_eq!(inspected.boot.init, format!("{new}/init"));
     result
 }
@@ -99,6 +99,11 @@ fn a_card_boots_grows_keeps_and_starts_its_next_generation() {
 fn the_same_on_a_raspberry_pi_3_with_the_u_boot_of_the_card() {
     let result = boots_twice("raspi3b");
     assert_eq!(proof(&result, 0, "nix", "device"), "/dev/mmcblk0p2");
+    // What is computed of the card is what its U-Boot does.
+    let computed = &result["contents"]["uboots"][0];
+    assert_eq!(computed["file"], "u-boot.bin");
+    assert!(computed["kernel_end"].is_u64());
+    assert_eq!(result["booted"]["boots"][0]["kernel_end"], computed["kernel_end"]);
 }
 
 #[test]
@@ -108,7 +113,7 @@ fn the_bootable_flag_on_the_wrong_partition() {
     let (_, card) = demo(&[], dir.path());
     let before = fs::read(&card).unwrap();
     says("sfdisk", &["--quiet", "--activate", card.to_str().unwrap(), "1"]);
-    let error = xtask::image::contents(&File::open(&card).unwrap(), before.len() as u64).unwrap_err();
+    let error = xtask::contents(&File::open(&card).unwrap(), before.len() as u64).unwrap_err();
     assert_eq!(
         error.to_string(),
         "partition 1 (FIRMWARE, FAT32) is marked bootable, so U-Boot looks for its menu there; mark partition 2 \

@@ -51,7 +51,7 @@ fn lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// An image made by the scripts that make those of the hosts, and what is on its NIXOS_SD.
+/// An image made by the scripts that make those of the hosts, and what is on its `NIXOS_SD`.
 struct Image {
     dir: tempfile::TempDir,
     system: String,
@@ -122,7 +122,7 @@ impl Image {
         }
     }
 
-    /// Takes NIXOS_SD out of the image, into `nix`.
+    /// Takes `NIXOS_SD` out of the image, into `nix`.
     fn unpack(&self) {
         let (packed, disk) = (self.text("x.img.zst"), self.text("x.img"));
         says("zstd", &["-q", "-d", "-o", &disk, &packed], &[]);

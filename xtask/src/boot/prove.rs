@@ -27,6 +27,8 @@ pub struct Boot {
     pub up: f64,
     /// Seconds until the emulator had ended.
     pub seconds: f64,
+    /// The first address behind the kernel, as U-Boot says it; nothing where it has left the kernel in its place.
+    pub kernel_end: Option<u64>,
     pub proofs: Proofs,
 }
 
@@ -58,7 +60,13 @@ fn once(cx: &Context, setup: &Setup, number: u32, steps: &'static [Step]) -> Res
     let text = format!("in {}, up after {:.1} s, done after {seconds:.1} s", setup.machine.name(), booted.up);
     cx.reporter.report(&Event::Found { name, text });
     let proofs = Proofs::parse(booted.lines.iter().map(String::as_str));
-    Ok(Boot { up: booted.up, seconds, proofs })
+    Ok(Boot { up: booted.up, seconds, kernel_end: booted.lines.iter().find_map(|it| kernel_end(it)), proofs })
+}
+
+/// What `line` says, if it is U-Boot's of moving the kernel.
+fn kernel_end(line: &str) -> Option<u64> {
+    let (_, end) = line.strip_prefix("Moving Image from ")?.split_once("end=0x")?;
+    u64::from_str_radix(end.trim(), 16).ok()
 }
 
 /// What was proven, for people.
@@ -109,28 +117,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn where_u_boot_has_moved_the_kernel() {
+        let line = "Moving Image from 0x80000 to 0x200000, end=0x2210000";
+        assert_eq!(kernel_end(line), Some(0x221_0000));
+        assert_eq!(kernel_end("Starting kernel ..."), None);
+    }
+
+    #[test]
     fn the_table() {
         let boots = [(8.24, lines::FIRST), (7.0, lines::SECOND)].map(|(up, text)| Boot {
             up,
             seconds: up + 1.0,
+            kernel_end: None,
             proofs: Proofs::parse(text.lines()),
         });
         let shown = table(&Proven { machine: Machine::Virt, boots }).to_string();
         assert_eq!(
             shown,
             "\
-virt                    BOOT 1                          BOOT 2
-up after                8.2 s                           7.0 s
-/                       tmpfs, 2.0 GiB                  tmpfs, 2.0 GiB
-/nix                    NIXOS_SD, ext4, /dev/vda2       NIXOS_SD, ext4, /dev/vda2
-partition               96.0 MiB, grown to 208.0 MiB    208.0 MiB
-file system             208.0 MiB                       208.0 MiB
-growing took            780 ms                          90 ms
-a file in /nix/persist  not there, made                 still there
-a file in /             not there, made                 not there, made
-machine-id              9de0                            9de0
-generation              1                               2
-entries in the menu     the default and 1               the default and 2"
+virt                    BOOT 1                        BOOT 2
+up after                8.2 s                         7.0 s
+/                       tmpfs, 2.0 GiB                tmpfs, 2.0 GiB
+/nix                    NIXOS_SD, ext4, /dev/vda2     NIXOS_SD, ext4, /dev/vda2
+partition               96.0 MiB, grown to 208.0 MiB  208.0 MiB
+file system             208.0 MiB                     208.0 MiB
+growing took            780 ms                        90 ms
+a file in /nix/persist  not there, made               still there
+a file in /             not there, made               not there, made
+machine-id              9de0                          9de0
+generation              1                             2
+entries in the menu     the default and 1             the default and 2"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The header of an AArch64 kernel, which says how much memory it takes.
+//! The header of an `AArch64` kernel, which says how much memory it takes.
 
 use std::io::Read;
 
@@ -30,7 +30,7 @@ impl Kernel {
     /// Reads the header out of the kernel's `file`, which may be compressed as U-Boot takes it.
     ///
     /// # Errors
-    /// What is no `Image` of AArch64: U-Boot does not start it.
+    /// What is no `Image` of `AArch64`: U-Boot does not start it.
     pub fn read(mut file: impl Read) -> Result<Self> {
         let mut head = Vec::new();
         file.by_ref().take(8).read_to_end(&mut head).context("reading its header")?;
