@@ -70,13 +70,18 @@ pub enum Command {
     Test(Test),
     /// Measure this tool against the programs that people use instead
     Bench(Bench),
-    /// The writer that `flash` starts, elevated if need be: a plan on stdin, events on stdout
-    #[command(hide = true, name = crate::flash::COMMAND)]
+    /// Look at a card: what is on it, whether it still is what was written, whether it holds what it says
+    Card(Card),
+    /// The worker that is started for what needs the card itself, elevated if need be: a job on stdin,
+    /// events on stdout
+    #[command(hide = true, name = crate::worker::Access::Write.command())]
     WriteCard,
+    /// The same, for jobs that only read
+    #[command(hide = true, name = crate::worker::Access::Read.command())]
+    ReadCard,
 }
 
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Flash {
     /// The host whose image is built and written, as `cargo xtask hosts` lists it; none with --image
     #[arg(value_name = "HOST")]
@@ -88,18 +93,8 @@ pub struct Flash {
     /// Write this file instead of a host's image: .img, .img.zst, .img.xz or .img.gz
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
-    /// Do not ask for the name of the card; needs --expect-size or --expect-serial
-    #[arg(long)]
-    pub yes: bool,
-    /// Refuse a card that has not exactly this size: bytes, or a number with KiB, MiB, GiB, KB, MB or GB
-    #[arg(long, value_name = "SIZE")]
-    pub expect_size: Option<String>,
-    /// Refuse a card that has not this serial number
-    #[arg(long, value_name = "SERIAL")]
-    pub expect_serial: Option<String>,
-    /// Take a loop device or a plain file too, which are no cards
-    #[arg(long)]
-    pub allow_virtual: bool,
+    #[command(flatten)]
+    pub agreement: Agreement,
     /// Unmount the card without asking, if it is mounted
     #[arg(long)]
     pub unmount: bool,
@@ -137,6 +132,69 @@ pub struct BenchFlash {
     /// Passed on to `flash`
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
+}
+
+/// How somebody agrees that a card is written.
+#[derive(Debug, Args)]
+pub struct Agreement {
+    /// Do not ask for the name of the card; needs --expect-size or --expect-serial
+    #[arg(long)]
+    pub yes: bool,
+    /// Refuse a card that has not exactly this size: bytes, or a number with KiB, MiB, GiB, KB, MB or GB
+    #[arg(long, value_name = "SIZE")]
+    pub expect_size: Option<String>,
+    /// Refuse a card that has not this serial number
+    #[arg(long, value_name = "SERIAL")]
+    pub expect_serial: Option<String>,
+    /// Take a loop device or a plain file too, which are no cards
+    #[arg(long)]
+    pub allow_virtual: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Card {
+    #[command(subcommand)]
+    pub what: CardCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CardCommand {
+    /// Say what is on a card, whose image it is, and what would keep it from booting
+    Inspect(CardInspect),
+    /// Compare a card with an image without writing anything: that of a host, a file, or the one of its receipt
+    #[command(
+        override_usage = "cargo xtask card verify [OPTIONS] <DEVICE>\n       cargo xtask card verify [OPTIONS] <HOST> <DEVICE>\n       cargo xtask card verify [OPTIONS] --image <FILE> <DEVICE>"
+    )]
+    Verify(CardVerify),
+    /// Check that a card holds what it says: stamps are written all over it, and what was there is put back
+    Check(CardCheck),
+}
+
+#[derive(Debug, Args)]
+pub struct CardInspect {
+    /// The card, as `cargo xtask devices` lists it, or a file that stands for one
+    pub device: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct CardVerify {
+    /// The host whose image is built and compared; none for the image of --image or of the receipt
+    #[arg(value_name = "HOST")]
+    pub first: Option<String>,
+    /// The card, as `cargo xtask devices` lists it, or a file that stands for one
+    #[arg(value_name = "DEVICE")]
+    pub second: Option<String>,
+    /// Compare with this file: .img, .img.zst, .img.xz or .img.gz
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CardCheck {
+    /// The card, as `cargo xtask devices` lists it
+    pub device: PathBuf,
+    #[command(flatten)]
+    pub agreement: Agreement,
 }
 
 #[derive(Debug, Args)]

@@ -21,14 +21,15 @@ mod interrupt;
 mod nix;
 mod process;
 mod project;
+mod receipt;
 mod setup;
 mod suites;
 mod ui;
+mod worker;
 
 use std::process::ExitCode;
 
 pub use cli::Cli;
-pub use image::{contents, firmware_file};
 pub use process::Launcher;
 
 /// Tells what is wrong with the command line, as an event where `--json` is among its words; or prints
@@ -47,13 +48,13 @@ pub fn misused(error: &clap::Error) -> ExitCode {
 /// Runs the command line and returns the exit code; an error has been printed once.
 pub fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
-    // The writer tells its errors on stdout, to the tool that started it, which prints them.
-    let is_writer = matches!(cli.command, cli::Command::WriteCard);
+    // The worker tells its errors on stdout, to the tool that started it, which prints them.
+    let is_worker = matches!(cli.command, cli::Command::WriteCard | cli::Command::ReadCard);
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = failure::kind(&error).code();
-            if !is_writer {
+            if !is_worker {
                 ui::error(&error, code, json);
             }
             code.into()

@@ -21,15 +21,21 @@ fn nearest(built_from: &Path, here: &Path) -> PathBuf {
 }
 
 /// State that belongs to this checkout and never to git: receipts, known hosts, staged builds.
+/// `XTASK_STATE` names another place.
 pub fn state_dir() -> PathBuf {
-    root().join(".xtask")
+    let named = own("XTASK_STATE").and_then(|path| std::path::absolute(path).ok());
+    named.unwrap_or_else(|| root().join(".xtask"))
 }
 
 /// What `setup` installs for the user, shared by all checkouts. `XTASK_TOOLS` names another place.
 pub fn tools_dir() -> PathBuf {
-    let own = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let data = || own("XDG_DATA_HOME").or_else(|| own("HOME").map(|home| home.join(".local/share")));
     own("XTASK_TOOLS").unwrap_or_else(|| data().unwrap_or_else(state_dir).join("nixos-pi-xtask"))
+}
+
+/// The path in an environment variable that is set.
+fn own(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// How a reference to a folder begins that is taken as it is, with what git ignores.

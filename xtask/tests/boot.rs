@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -17,12 +16,22 @@ use xtask::boot::{Machine, SECOND, Setup, boot};
 /// All runs have one card, that of this checkout: each test has it for itself.
 static CARD: Mutex<()> = Mutex::new(());
 
-/// The result of `cargo xtask demo ARGS --json`, and a copy of the card that it left.
+/// Where the runs keep what they have fetched: it is not fetched anew by each.
+const STATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.xtask");
+
+/// The exit code and the result of `cargo xtask ARGS --json`.
+fn xtask(args: &[&str]) -> (i32, Value) {
+    let outcome = Sandbox::new().env("XTASK_STATE", STATE).run(&[&["--json"], args].concat());
+    let result = serde_json::from_str(&outcome.stdout);
+    (outcome.code, result.unwrap_or_else(|error| panic!("{error} in {outcome:?}")))
+}
+
+/// The result of `cargo xtask demo ARGS`, and a copy of the card that it left.
 #[track_caller]
 fn demo(args: &[&str], dir: &Path) -> (Value, PathBuf) {
     let _alone = CARD.lock().unwrap_or_else(PoisonError::into_inner);
-    let outcome = Sandbox::new().run(&[&["demo", "--json"], args].concat());
-    let result: Value = serde_json::from_str(outcome.exits(0)).unwrap();
+    let (code, result) = xtask(&[&["demo"], args].concat());
+    assert_eq!(code, 0, "{result}");
     let copy = dir.join("card.img");
     says("cp", &["--sparse=always", result["file"].as_str().unwrap(), copy.to_str().unwrap()]);
     (result, copy)
@@ -82,8 +91,8 @@ fn boots_twice(machine: &str) -> Value {
     let started = menu.lines().filter_map(|line| line.split_once("init=")?.1.split_once("/init "));
     let started = started.map(|(system, _)| system).collect::<Vec<_>>();
     assert_eq!(started, [new, new, old], "{menu}");
-    let inspected = xtask::contents(&File::open(&card).unwrap(), size).unwrap();
-    assert_eq!(inspected.boot.init, format!("{new}/init"));
+    let (code, inspected) = xtask(&["card", "inspect", card.to_str().unwrap()]);
+    assert_eq!((code, &inspected["verdict"]["contents"]["boot"]["init"]), (0, &format!("{new}/init").into()));
     result
 }
 
@@ -111,15 +120,15 @@ fn the_same_on_a_raspberry_pi_3_with_the_u_boot_of_the_card() {
 fn the_bootable_flag_on_the_wrong_partition() {
     let dir = tempfile::tempdir().unwrap();
     let (_, card) = demo(&[], dir.path());
-    let before = fs::read(&card).unwrap();
     says("sfdisk", &["--quiet", "--activate", card.to_str().unwrap(), "1"]);
-    let error = xtask::contents(&File::open(&card).unwrap(), before.len() as u64).unwrap_err();
+    let (code, inspected) = xtask(&["card", "inspect", card.to_str().unwrap()]);
+    assert_eq!(code, 4);
     assert_eq!(
-        error.to_string(),
+        inspected["verdict"]["why"],
         "partition 1 (FIRMWARE, FAT32) is marked bootable, so U-Boot looks for its menu there; mark partition 2 \
          (NIXOS_SD) with `sfdisk --activate`, giving it the disk and 2"
     );
-    let uboot = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.xtask/demo/flake/inputs/emulator/u-boot.bin");
+    let uboot = Path::new(STATE).join("demo/flake/inputs/emulator/u-boot.bin");
     for (machine, said) in [(Machine::Virt, "No more bootdevs"), (Machine::Raspi3b, "U-Boot>")] {
         let setup = Setup::new(machine, &card, &uboot).unwrap();
         let error = boot(&Launcher::new("/"), &setup, SECOND, |_| ()).unwrap_err().to_string();

@@ -4,10 +4,14 @@
 mod bench;
 #[path = "cli/build_errors.rs"]
 mod build_errors;
+#[path = "cli/card.rs"]
+mod card;
 #[path = "cli/deploy.rs"]
 mod deploy;
 #[path = "cli/doctor.rs"]
 mod doctor;
+#[path = "cli/elevation.rs"]
+mod elevation;
 #[path = "cli/fake_build.rs"]
 mod fake_build;
 #[path = "cli/fake_nix.rs"]

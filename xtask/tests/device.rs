@@ -5,6 +5,10 @@
 mod bad_images;
 #[path = "device/card.rs"]
 mod card;
+#[path = "device/card_check.rs"]
+mod card_check;
+#[path = "device/card_reading.rs"]
+mod card_reading;
 #[path = "device/confirmed.rs"]
 mod confirmed;
 #[path = "device/elevation.rs"]
@@ -15,13 +19,27 @@ mod faults;
 mod faulty;
 #[path = "device/flash.rs"]
 mod flash;
+#[path = "device/good_images.rs"]
+mod good_images;
 #[path = "device/image.rs"]
 mod image;
 #[path = "device/interrupt.rs"]
 mod interrupt;
+#[path = "device/killed.rs"]
+mod killed;
+#[path = "device/medium.rs"]
+mod medium;
+#[path = "device/reflash.rs"]
+mod reflash;
 #[path = "device/refusals.rs"]
 mod refusals;
+#[path = "device/served.rs"]
+mod served;
+#[path = "device/stalls.rs"]
+mod stalls;
 mod support;
+#[path = "device/unfit.rs"]
+mod unfit;
 #[path = "device/unmounting.rs"]
 mod unmounting;
 #[path = "device/waiting.rs"]

@@ -78,7 +78,8 @@ impl Contest<'_> {
     fn run_one(&self, contender: &Contender) -> Result<Cost> {
         self.hold.check()?;
         self.prepare()?;
-        let measured = self.cx.launcher.measure(&contender.pipeline)?;
+        let launcher = self.cx.launcher.clone().with_env("XTASK_STATE", self.shelf.state());
+        let measured = launcher.measure(&contender.pipeline)?;
         if measured.code != 0 {
             let said = last_words(&measured.stderr);
             let text = format!("{} failed with exit code {}: {said}", contender.name, measured.code);

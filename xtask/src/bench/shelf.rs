@@ -36,6 +36,11 @@ impl<'a> Shelf<'a> {
         Ok(Self { cx, hold, dir, content, packed: BTreeSet::new(), mapped: BTreeSet::new(), _lock: lock })
     }
 
+    /// The state folder of the runs: receipts of cards that are gone are of no use to anybody.
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
     pub fn image(&self, variant: Variant) -> Image {
         Image::new(self.content.clone(), variant)
     }
@@ -70,6 +75,7 @@ impl<'a> Shelf<'a> {
 
 impl Drop for Shelf<'_> {
     fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.state());
         for variant in self.packed.union(&self.mapped) {
             for ending in ["img.zst", "img.bmap"] {
                 let _ = fs::remove_file(self.dir.join(format!("{}.{ending}", variant.name())));

@@ -13,10 +13,10 @@ use crate::context::Context;
 use crate::demo::{self, Staged, VirtualCard};
 use crate::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::flash::{self, Mode, Plan, Report};
-use crate::image::{self, Contents, Depth, Image, Source};
+use crate::image::{self, Contents, Depth, Image, Inspection, Source};
 use crate::setup::{self, Needs, Sudo};
 use crate::ui::{self, Bytes};
-use crate::{emulation, nix, project};
+use crate::{emulation, nix, project, receipt, worker};
 
 pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let start = Instant::now();
@@ -30,7 +30,9 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let mut card = VirtualCard::make(cx, &home, card_size(image.size))?;
     let plan = plan(&card, image)?;
     cx.note(plan.to_string());
-    let report = flash::write(cx, &plan)?;
+    let report = worker::run(cx, &plan)?;
+    let flake = format!("path:{}", home.join("flake").display());
+    receipt::keep(cx, Some(("demo", &flake)), &plan, &report);
     let contents = inspect(&card, report.size)?;
     card.unplug();
     let prove = |machine| boot::prove(cx, machine, &card.file, &staged.emulator());
@@ -97,7 +99,8 @@ fn plan(card: &VirtualCard, image: Image) -> Result<Plan> {
 fn inspect(card: &VirtualCard, size: u64) -> Result<Contents> {
     let path = card.path.display();
     let disk = File::open(&card.path).with_context(|| format!("opening {path}"))?;
-    image::contents(&disk, size).with_context(|| format!("inspecting {path}"))
+    let found = image::inspect(&disk, size).and_then(Inspection::bootable);
+    found.with_context(|| format!("inspecting {path}"))
 }
 
 fn show(cx: &Context, done: &Done) -> Result<()> {
@@ -118,7 +121,7 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
     let boot = &contents.boot;
     ui::result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
     ui::result(&format!("store   {} paths", boot.store_paths))?;
-    ui::result(&format!("proved  {} read back, blake3 {}", Bytes(report.size), report.hash))?;
+    ui::result(&format!("proved  {} read back, hash {}", Bytes(report.size), report.hash))?;
     if let Some(proven) = &done.booted {
         ui::result(&format!("\n{}\n", boot::table(proven)))?;
     }

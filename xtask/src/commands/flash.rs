@@ -6,19 +6,20 @@ use anyhow::Result;
 
 use crate::cli::Flash;
 use crate::context::Context;
-use crate::disk::{self, Consent, Disk, Kept, Mounted, Request, Roots, VirtualCards, refusals, refuse};
+use crate::disk::{self, Disk, Kept, Mounted, Request, Roots, refusals, refuse};
 use crate::failure::Kind;
-use crate::flash::{self, Plan, Report};
+use crate::flash::{Plan, Report};
 use crate::image::{self, Depth, Source};
-use crate::project;
 use crate::ui::{self, Bytes, Event, Prompt};
+use crate::worker::{self, Access};
+use crate::{project, receipt};
 
 pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let (host, device) = places(args)?;
     // The card is looked at first: a wrong one is told before minutes are spent on a build.
     let named = device.map(|device| look(cx, args, device)).transpose()?;
     if named.is_none() {
-        refuse(consent(args)?.lacking().as_slice())?;
+        refuse(args.agreement.consent()?.lacking().as_slice())?;
     }
     let file = match host {
         Some(host) => image::build(cx, host, &[])?,
@@ -32,9 +33,10 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
         None => disk::await_card(&Roots::default(), &request, cx.reporter.as_ref())?,
     };
     refuse(&refusals(&disk, &request))?;
-    flash::check_access(cx, &disk.path)?;
+    worker::check_access(cx, &disk.path, Access::Write)?;
     let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode))?;
-    let report = flash::write(cx, &plan)?;
+    let report = worker::run(cx, &plan)?;
+    receipt::keep(cx, host.map(|host| (host, cx.flake.as_str())), &plan, &report);
     let told = show(cx, &plan, &report);
     if !args.no_eject {
         plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
@@ -62,7 +64,7 @@ fn places(args: &Flash) -> Result<(Option<&str>, Option<&Path>)> {
 fn look(cx: &Context, args: &Flash, device: &Path) -> Result<Disk> {
     let disk = Disk::load(&Roots::default(), device)?;
     refuse(&refusals(&disk, &request(cx, args, args.image.as_deref(), None)?))?;
-    flash::check_access(cx, &disk.path)?;
+    worker::check_access(cx, &disk.path, Access::Write)?;
     Ok(disk)
 }
 
@@ -71,21 +73,10 @@ fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<
     let flake = project::flake_dir(&cx.flake);
     let kept = [("the image", image), ("the flake", Some(&flake)), ("the working directory", Some(&here))];
     let kept = kept.into_iter().filter_map(|(what, path)| Some(Kept::find(&roots, what, path?))).collect();
-    let virtual_cards = if args.allow_virtual { VirtualCards::Allowed } else { VirtualCards::Refused };
-    let may_ask = !args.yes && ui::on_terminal();
+    let (virtual_cards, consent) = (args.agreement.virtual_cards(), args.agreement.consent()?);
+    let may_ask = !args.agreement.yes && ui::on_terminal();
     let mounted = if args.unmount || may_ask { Mounted::Unmounted } else { Mounted::Refused };
-    Ok(Request { image_size, virtual_cards, mounted, kept, consent: consent(args)? })
-}
-
-fn consent(args: &Flash) -> Result<Consent> {
-    let size = args.expect_size.as_deref().map(ui::parse_bytes).transpose()?;
-    let expected = || Consent::Expected { size, serial: args.expect_serial.clone() };
-    Ok(match (args.yes, ui::on_terminal()) {
-        (true, _) => expected(),
-        (false, true) if size.is_some() || args.expect_serial.is_some() => expected(),
-        (false, true) => Consent::Typed,
-        (false, false) => Consent::Missing,
-    })
+    Ok(Request { image_size, virtual_cards, mounted, kept, consent })
 }
 
 /// `plan`, shown and agreed to. What has been mounted meanwhile, as desktops do with a card that was
@@ -95,7 +86,7 @@ fn agreed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<P
     for warning in disk::clashes(&Roots::default(), &plan.disk) {
         cx.warn(warning);
     }
-    confirm(args, &plan.disk)?;
+    args.agreement.confirm(&plan.disk, "Everything on this card will be lost.")?;
     let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
     plan.disk.same_as(&disk)?;
     refuse(&refusals(&disk, request))?;
@@ -117,20 +108,6 @@ fn confirm_unmounting(args: &Flash, plan: &Plan) -> Result<()> {
     Err(Kind::Refused.error("not confirmed; nothing was unmounted, and nothing was written"))
 }
 
-fn confirm(args: &Flash, disk: &Disk) -> Result<()> {
-    if args.yes {
-        return Ok(());
-    }
-    let confirmation = disk.confirmation();
-    let question =
-        format!("Everything on this card will be lost. Type {} to go on:", confirmation.question());
-    let prompt = Prompt { question: &question, unanswered: "stopped; nothing was written" };
-    if confirmation.accepts(&prompt.ask()?) {
-        return Ok(());
-    }
-    Err(Kind::Refused.error("not confirmed; nothing was written"))
-}
-
 fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
     let path = plan.disk.path.display();
     if cx.json {
@@ -138,5 +115,5 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
         return ui::result(&result.to_string());
     }
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
-    ui::result(&format!("{path} holds the image: {} read back, blake3 {}", Bytes(report.size), report.hash))
+    ui::result(&format!("{path} holds the image: {} read back, hash {}", Bytes(report.size), report.hash))
 }

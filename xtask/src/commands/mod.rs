@@ -1,6 +1,8 @@
 //! One file a command: gather, plan, show, act. Commands never call commands.
 
+mod agreement;
 mod bench;
+mod card;
 mod demo;
 mod deploy;
 mod devices;
@@ -16,6 +18,7 @@ use anyhow::Result;
 use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::process::Launcher;
+use crate::worker::{self, Access};
 use crate::{nix, project, ui};
 
 /// Makes the context and runs the command that was asked for.
@@ -37,7 +40,9 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Flash(args) => flash::run(&cx, &args),
         Command::Setup(args) => setup::run(&mut cx, &args),
         Command::Test(args) => test::run(&mut cx, &args),
-        // What can no longer be told changes nothing on the card: the writer goes on to a known end.
-        Command::WriteCard => crate::flash::serve(|line| drop(ui::result(line))),
+        Command::Card(args) => card::run(&cx, &args),
+        // What can no longer be told changes nothing on the card: the worker goes on to a known end.
+        Command::WriteCard => worker::serve(Access::Write, |line| drop(ui::result(line))),
+        Command::ReadCard => worker::serve(Access::Read, |line| drop(ui::result(line))),
     }
 }

@@ -1,5 +1,5 @@
-//! Opening a disk for nobody else: the kernel's exclusive claim against mounts and swap, and a lock
-//! that keeps udev and automounters away.
+//! Opening a disk. To write it, for nobody else: the kernel's exclusive claim against mounts and swap, and a
+//! lock that keeps udev and automounters away. To read it, together with others that read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom};
@@ -17,25 +17,45 @@ use crate::failure::Kind as Failure;
 /// udev locks a disk while it probes it, for some milliseconds; who holds it longer means it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A disk that is open for reading and writing, claimed and locked until this is dropped.
+/// A disk that is open and locked until this is dropped.
 #[derive(Debug)]
 pub struct Locked {
     file: File,
+    claim: Claim,
     roots: Roots,
     /// As it was confirmed.
     disk: Disk,
 }
 
-/// Opens and locks `disk`, which is never created, and makes sure that what is open is the disk that
-/// was confirmed. `EBUSY` is final and its reason is told.
+/// What a disk is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// Reading and writing, by nobody else.
+    Exclusive,
+    /// Reading, also while it is mounted, but not while somebody writes a card.
+    Shared,
+}
+
+/// Opens and locks `disk` for writing. It is never created, and what is open is the disk that was
+/// confirmed. `EBUSY` is final and its reason is told.
 pub fn open_exclusive(roots: &Roots, disk: &Disk) -> Result<Locked> {
+    open(roots, disk, Claim::Exclusive)
+}
+
+/// Opens and locks `disk`, which must be the one that was looked at, for reading.
+pub fn open_shared(roots: &Roots, disk: &Disk) -> Result<Locked> {
+    open(roots, disk, Claim::Shared)
+}
+
+fn open(roots: &Roots, disk: &Disk, claim: Claim) -> Result<Locked> {
+    let exclusive = claim == Claim::Exclusive;
     let virtual_card = matches!(disk.kind, Kind::File { .. });
-    let claim = if virtual_card { OFlags::empty() } else { OFlags::EXCL };
-    let flags = (claim | OFlags::CLOEXEC).bits();
-    let opened = OpenOptions::new().read(true).write(true).custom_flags(flags.cast_signed()).open(&disk.path);
-    let file = opened.map_err(|error| explain(roots, disk, error))?;
-    lock(&file, disk)?;
-    let locked = Locked { file, roots: roots.clone(), disk: disk.clone() };
+    let claimed = if exclusive && !virtual_card { OFlags::EXCL } else { OFlags::empty() };
+    let flags = (claimed | OFlags::CLOEXEC).bits().cast_signed();
+    let opened = OpenOptions::new().read(true).write(exclusive).custom_flags(flags).open(&disk.path);
+    let file = opened.map_err(|error| explain(roots, disk, claim, error))?;
+    lock(&file, disk, claim)?;
+    let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone() };
     locked.check()?;
     Ok(locked)
 }
@@ -45,12 +65,15 @@ impl Locked {
         &self.file
     }
 
-    /// Fails where what is open is not, or no more, the disk that was confirmed, or may not be written.
-    /// To be asked again before a write on which much depends.
+    /// Fails where what is open is not, or no more, the disk that was confirmed, or may not be written
+    /// though that is what it is open for. To be asked again before a write on which much depends.
     pub fn check(&self) -> Result<()> {
         let now = self.now()?;
         self.disk.same_as(&now)?;
-        refuse(write_protected(&now).as_slice())
+        match self.claim {
+            Claim::Exclusive => refuse(write_protected(&now).as_slice()),
+            Claim::Shared => Ok(()),
+        }
     }
 
     /// The disk that is open: everything is asked of the descriptor, or looked up by its device number,
@@ -75,11 +98,15 @@ impl Locked {
     }
 }
 
-fn lock(file: &File, disk: &Disk) -> Result<()> {
+fn lock(file: &File, disk: &Disk, claim: Claim) -> Result<()> {
     let path = disk.path.display();
+    let operation = match claim {
+        Claim::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        Claim::Shared => FlockOperation::NonBlockingLockShared,
+    };
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        match flock(file, operation) {
             Ok(()) => return Ok(()),
             Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(50));
@@ -95,12 +122,13 @@ fn lock(file: &File, disk: &Disk) -> Result<()> {
     }
 }
 
-fn explain(roots: &Roots, disk: &Disk, error: std::io::Error) -> anyhow::Error {
+fn explain(roots: &Roots, disk: &Disk, claim: Claim, error: std::io::Error) -> anyhow::Error {
     let path = disk.path.display();
+    let used = if claim == Claim::Exclusive { "written" } else { "read" };
     match Errno::from_io_error(&error) {
         Some(Errno::BUSY) => Failure::Refused.error(format!("{path} is in use: {}", culprit(roots, disk))),
         Some(Errno::ACCESS | Errno::PERM) => {
-            Failure::Permission.error(format!("{path} may not be written by this user; run as root"))
+            Failure::Permission.error(format!("{path} may not be {used} by this user; run as root"))
         }
         Some(Errno::ROFS) => Failure::Refused.error(format!("{path} is read-only")),
         Some(Errno::NOENT | Errno::NXIO | Errno::NODEV | Errno::NOMEDIUM) => {
@@ -184,6 +212,18 @@ mod tests {
             disk.path.display()
         );
         assert_eq!(locked.check().unwrap_err().to_string(), words);
+    }
+
+    #[test]
+    fn readers_share_a_card_and_writers_do_not() {
+        let (_dir, disk) = file();
+        std::fs::set_permissions(&disk.path, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+        let disk = Disk { read_only: true, ..disk };
+        let one = open_shared(&Roots::default(), &disk).unwrap();
+        let other = open_shared(&Roots::default(), &disk).unwrap();
+        one.check().and_then(|()| other.check()).unwrap();
+        let writer = flock(other.file(), FlockOperation::NonBlockingLockExclusive);
+        assert_eq!(writer, Err(Errno::WOULDBLOCK));
     }
 
     #[test]

@@ -188,6 +188,15 @@ impl Disk {
         if title.is_empty() { "-".to_owned() } else { title }
     }
 
+    /// Which disk it is, beside a label of 8 columns: where, what, how large, and what is known of it.
+    pub fn summary(&self) -> String {
+        let title = Some(self.title()).filter(|title| title != "-");
+        let serial = self.serial.as_ref().map(|serial| format!("serial number {serial}"));
+        let known = title.into_iter().chain(serial).collect::<Vec<_>>().join(", ");
+        let known = if known.is_empty() { known } else { format!("\n        {known}") };
+        format!("{} ({}, {}){known}", self.path.display(), self.kind, Bytes(self.size))
+    }
+
     /// What would be lost, in one line: `FIRMWARE (vfat), NIXOS_SD (ext4)`.
     pub fn content(&self) -> String {
         let parts = self.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();

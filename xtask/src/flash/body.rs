@@ -2,32 +2,27 @@
 //! again where it was not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{ErrorKind, Read};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::Result;
-use blake3::hazmat::ChainingValue;
 
 use super::buffer::{Buffer, CHUNK};
 use super::engine::Flash;
 use super::fate::Fates;
 use super::looks::Looks;
-use super::medium;
+use super::medium::{self, ROUNDS};
 use super::pipeline::{self, Chunk};
-use super::tree;
 use crate::failure::Kind;
+use crate::image::content::{self, ChunkHash};
 use crate::ui::{Event, Fate, Phase};
-
-/// How often a chunk that reads back wrong is written again.
-const ROUNDS: u32 = 3;
 
 /// What is on the card, and what still has to go there.
 pub struct Body {
     /// The first chunk of the image, which is written last.
     pub head: Buffer,
     pub fates: Fates,
-    hashes: Vec<ChainingValue>,
+    hashes: Vec<ChunkHash>,
     /// The places of the chunks that were written and not read back yet, in bytes.
     unproved: BTreeSet<u64>,
     pub write_seconds: f64,
@@ -82,10 +77,9 @@ impl Body {
         Ok(retries)
     }
 
-    /// The BLAKE3 hash of what is on the card together with the head.
+    /// The hash of what is on the card together with the head.
     pub fn hash(&self, flash: &Flash) -> Result<blake3::Hash> {
-        let whole = tree::hash_image(&self.hashes, flash.content.size);
-        let found = whole.unwrap_or_else(|| blake3::hash(&self.head));
+        let found = content::whole(&self.hashes);
         if flash.content.hash.is_some_and(|hash| hash != found) {
             let text = "the image file is not the one that was checked: it changed in the meantime";
             return Err(Kind::Verification.error(text));
@@ -143,7 +137,7 @@ impl Body {
         flash.medium.settle()
     }
 
-    fn hash_at(&self, at: u64) -> Option<&ChainingValue> {
+    fn hash_at(&self, at: u64) -> Option<&ChunkHash> {
         self.hashes.get(usize::try_from(at / CHUNK as u64).ok()?)
     }
 
@@ -188,10 +182,11 @@ fn bring(flash: &Flash, chunk: &Chunk, looks: &mut Looks, there: &mut Buffer) ->
 }
 
 /// Reads the image chunk by chunk, for [`pipeline::run`]; it must have exactly the size that is known.
-fn image_chunks(flash: &Flash) -> Result<impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send> {
+pub(super) fn image_chunks(flash: &Flash) -> Result<impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send> {
     let (mut stream, mut at, size) = ((flash.content.open)()?, 0, flash.content.size);
     Ok(move |buffer: &mut Buffer| {
-        let len = read_full(&mut stream, buffer, at)?;
+        let read = content::read_piece(&mut stream, buffer);
+        let len = read.map_err(|(done, error)| unreadable(at + done as u64, &error))?;
         buffer.resize(len);
         let (from, end) = (at, at + len as u64);
         at = end;
@@ -206,20 +201,6 @@ fn image_chunks(flash: &Flash) -> Result<impl FnMut(&mut Buffer) -> Result<Optio
         }
         Ok((len > 0).then_some(from))
     })
-}
-
-/// Fills `bytes` as far as the stream goes and returns how far that is. `at` is their place in the image.
-fn read_full(stream: &mut impl Read, bytes: &mut [u8], at: u64) -> Result<usize> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match stream.read(&mut bytes[done..]) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(at + done as u64, &error)),
-        }
-    }
-    Ok(done)
 }
 
 /// An error of the system is one of the disk that the image is on; all others are what a decoder says.

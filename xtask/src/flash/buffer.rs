@@ -2,9 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// The size of a buffer, and of the blocks in which a card is written, in bytes. Larger ones gain
-/// nothing; smaller ones cost.
-pub const CHUNK: usize = 1 << 20;
+// What is written at once is what is hashed at once: larger blocks gain nothing, smaller ones cost.
+pub use crate::image::content::CHUNK;
+
 const PAGE: usize = 4096;
 
 /// Bytes that begin at a page boundary, and how many of them are in use.

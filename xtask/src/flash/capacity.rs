@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 
 use super::buffer::{Buffer, CHUNK};
+use super::card::Card;
+use super::engine::PATIENCE;
 use super::medium::{Medium, Read};
-use crate::failure::Kind;
+use super::pulse;
+use crate::failure::{self, Kind};
 use crate::ui::{Bytes, Event, Reporter};
 
 /// The size of a stamp in bytes: a page, which every card writes at once.
@@ -23,37 +26,93 @@ const FINENESS: u64 = 1024;
 /// the finest step, so that a card that wraps at one of them puts two stamps on the same place.
 const STEPS: u64 = 32;
 
-/// Stamps the card all over, and puts back what was there.
+/// What is added to the error of a check that has left no trace.
+const BACK: &str = "; what was there is back in its place";
+
+/// Stamps the card all over, and puts back what was there. Returns at how many places that was.
 ///
 /// # Errors
 /// Of [`Kind::Verification`] where stamps do not stay; otherwise what goes wrong, and the request to stop.
-pub fn check(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<()> {
+pub fn check(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
+    checked(medium, reporter, cancel, "")
+}
+
+/// The same for a card that is not written otherwise: the error says whether anything was changed.
+pub fn check_alone(card: &dyn Card, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
+    let medium = Medium::new(card);
+    if places(medium.size()).is_empty() {
+        let text = format!("a card of {} bytes is too small for this check", medium.size());
+        return Err(Kind::Refused.error(text));
+    }
+    pulse::watched(&medium.pulse, reporter, PATIENCE, || checked(&medium, reporter, cancel, BACK))
+}
+
+fn checked(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool, back: &str) -> Result<usize> {
     let places = places(medium.size());
     let total = Some(places.len() as u64);
     let begin = std::time::Instant::now();
     reporter.report(&Event::Phase { name: "capacity".into(), total, bytes: false });
-    let before = places.iter().map(|at| block(medium, *at)).collect::<Result<Vec<_>>>()?;
-    let wrong = stamp(medium, &places, cancel);
-    // In reverse order: what was written last lies on top where places are the same.
-    let restored = places.iter().zip(&before).rev().try_for_each(|(at, old)| medium.write_all(old, *at));
-    let wrong = wrong?;
-    if let Some(first) = wrong.first() {
-        return Err(suspect(medium.size(), *first, wrong.len(), places.len()));
+    let before = places.iter().map(|at| old(medium, *at)).collect::<Result<Vec<_>>>()?;
+    let stamped = stamp(medium, &places, cancel);
+    // Whatever became of the stamps, and before anything is said about it.
+    let restored = put_back(medium, &places, &before);
+    match (stamped.and_then(|lost| judge(medium.size(), lost, places.len())), restored) {
+        (Ok(()), restored) => restored?,
+        (Err(error), restored) => {
+            let state = restored.map_or_else(unrestored, |()| back.to_owned());
+            return Err(failure::kind(&error).error(format!("{error:#}{state}")));
+        }
     }
-    restored.and_then(|()| medium.settle())?;
     let (count, seconds) = (places.len(), begin.elapsed().as_secs_f64());
     let text = format!("what is written stays, at {count} places all over the card ({seconds:.1} s)");
     reporter.report(&Event::Found { name: "capacity".into(), text });
+    Ok(count)
+}
+
+/// The error for a card on which stamps were lost, if any were.
+fn judge(size: u64, lost: Lost, all: usize) -> Result<()> {
+    if let Some(error) = lost.unreadable {
+        let text = "though it was just written, twice; the card is broken, or holds less than it says";
+        return Err(Kind::Io.error(format!("{error:#}, {text}")));
+    }
+    lost.places.first().map_or(Ok(()), |first| Err(suspect(size, *first, lost.places.len(), all)))
+}
+
+/// Writes what was there `before` at all places, also behind one that fails, and reads it back.
+fn put_back(medium: &Medium, places: &[u64], before: &[Buffer]) -> Result<()> {
+    // In reverse order: what was written last lies on top where places are the same.
+    let writes = places.iter().zip(before).rev().map(|(at, old)| medium.write_all(old, *at));
+    let written = writes.fold(Ok(()), Result::and);
+    written.and(medium.settle())?;
+    let mut block = Buffer::small(STAMP);
+    for (at, old) in places.iter().zip(before) {
+        if matches!(medium.read_or_unreadable(&mut block, *at)?, Read::Unreadable(_)) || *block != **old {
+            let text = format!("the card does not hold at byte {at} what it held before");
+            return Err(Kind::Verification.error(text));
+        }
+    }
     Ok(())
 }
 
-/// The places whose stamps did not stay, twice: a single write may be lost on an honest card.
-fn stamp(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Vec<u64>> {
-    let wrong = stamp_once(medium, places, cancel)?;
-    if wrong.is_empty() { Ok(wrong) } else { stamp_once(medium, places, cancel) }
+#[expect(clippy::needless_pass_by_value, reason = "for `map_or_else`")]
+fn unrestored(error: anyhow::Error) -> String {
+    format!("; what was there could not be put back: {error:#}")
 }
 
-fn stamp_once(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Vec<u64>> {
+/// Places whose stamps did not stay, and what the card said where it could not read one.
+#[derive(Default)]
+struct Lost {
+    places: Vec<u64>,
+    unreadable: Option<anyhow::Error>,
+}
+
+/// The places whose stamps did not stay, twice: a single write may be lost on an honest card.
+fn stamp(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Lost> {
+    let lost = stamp_once(medium, places, cancel)?;
+    if lost.places.is_empty() { Ok(lost) } else { stamp_once(medium, places, cancel) }
+}
+
+fn stamp_once(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Lost> {
     let mut salt = [0; 32];
     rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
     for at in places {
@@ -63,17 +122,21 @@ fn stamp_once(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Ve
         medium.write_all(&stamp_for(&salt, *at), *at)?;
     }
     medium.settle()?;
-    let mut wrong = Vec::new();
+    let (mut lost, mut block) = (Lost::default(), Buffer::small(STAMP));
     for at in places {
-        if *block(medium, *at)? != *stamp_for(&salt, *at) {
-            wrong.push(*at);
+        let read = medium.read_or_unreadable(&mut block, *at)?;
+        if *block != *stamp_for(&salt, *at) || matches!(read, Read::Unreadable(_)) {
+            lost.places.push(*at);
+        }
+        if let Read::Unreadable(error) = read {
+            lost.unreadable.get_or_insert(error);
         }
     }
-    Ok(wrong)
+    Ok(lost)
 }
 
 /// What the card holds at a place; zeros where it cannot read it.
-fn block(medium: &Medium, at: u64) -> Result<Buffer> {
+fn old(medium: &Medium, at: u64) -> Result<Buffer> {
     let mut block = Buffer::small(STAMP);
     if let Read::Unreadable(_) = medium.read_or_unreadable(&mut block, at)? {
         block.fill(0);
@@ -114,9 +177,54 @@ fn places(size: u64) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::{Fault, MemoryCard};
     use super::*;
+    use crate::ui::Silent;
 
     const MIB: u64 = CHUNK as u64;
+
+    /// A card of 12 MiB with this fault, checked alone, and the error.
+    fn checked_alone(fault: Fault, stopped: bool) -> (MemoryCard, Option<(Kind, String)>) {
+        let bytes = (0..12 * MIB).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let card = MemoryCard::holding(bytes, fault);
+        let done = check_alone(&card, &Silent, &AtomicBool::new(stopped));
+        (card, done.err().map(|error| (failure::kind(&error), error.to_string())))
+    }
+
+    #[test]
+    fn whatever_happens_what_was_there_is_back() {
+        let before = checked_alone(Fault::None, false).0.content();
+        let suspect = "use another one; what was there is back in its place";
+        for (fault, stopped, kind, end) in [
+            (Fault::Wraps(4 * MIB), false, Kind::Verification, suspect),
+            (Fault::Drops(9 * MIB), false, Kind::Verification, suspect),
+            (
+                Fault::None,
+                true,
+                Kind::Interrupted,
+                "stopped while the card's capacity was checked; what was there is back in its place",
+            ),
+        ] {
+            let (card, error) = checked_alone(fault, stopped);
+            let (found, text) = error.unwrap();
+            assert!(found == kind && text.ends_with(end), "{fault:?}: {text}");
+            assert!(card.content() == before, "{fault:?}");
+        }
+        assert_eq!(checked_alone(Fault::None, false).1, None);
+        assert_eq!(checked_alone(Fault::Short, false).1, None);
+    }
+
+    #[test]
+    fn one_place_that_fails_does_not_keep_the_others_from_being_restored() {
+        let before = checked_alone(Fault::None, false).0.content();
+        let (card, error) = checked_alone(Fault::WriteFails(7 * MIB, rustix::io::Errno::IO), false);
+        let failed = "writing the card at byte 7340032: Input/output error (os error 5)";
+        let text = format!("{failed}; what was there could not be put back: {failed}");
+        assert_eq!(error, Some((Kind::Io, text)));
+        assert!(card.content() == before);
+        let error = check_alone(&MemoryCard::new(MIB, Fault::None), &Silent, &AtomicBool::new(false));
+        assert_eq!(error.unwrap_err().to_string(), "a card of 1048576 bytes is too small for this check");
+    }
 
     /// Whether two stamps share a place on a card of `size` that wraps at `at`.
     fn seen(size: u64, at: u64) -> bool {

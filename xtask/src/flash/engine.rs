@@ -17,13 +17,13 @@ use super::medium::Medium;
 use super::pulse;
 use super::report::{Report, Seconds};
 use crate::failure::{self, Kind};
-use crate::ui::{Event, Reporter};
+use crate::ui::{Event, Fate, Reporter};
 
 /// An image that can be read more than once: what a card does not keep is written again.
 pub struct Content<'a> {
     /// In bytes.
     pub size: u64,
-    /// Its BLAKE3 hash, if it was read to its end before.
+    /// The hash of its content, if it was read to its end before.
     pub hash: Option<blake3::Hash>,
     pub open: &'a (dyn Fn() -> Result<Box<dyn Read + Send>> + Sync),
 }
@@ -38,9 +38,7 @@ pub struct Flash<'a> {
 }
 
 /// A card that does not answer for so long is told about. Cards pause for a second or two to tidy up.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often the head is written at most.
-const TRIES: u32 = 3;
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writes `content` to `card`, and proves it.
 ///
@@ -66,14 +64,18 @@ pub fn write_image(
 impl Flash<'_> {
     fn run(&self) -> Result<Report> {
         let begin = Instant::now();
-        self.blank_head()?;
+        let mut retries = self.blank_head()?;
         capacity::check(self.medium, self.reporter, self.cancel)?;
-        self.blank_tail()?;
+        retries += self.blank_tail()?;
         let capacity = begin.elapsed().as_secs_f64();
         let mut body = Body::write(self)?;
-        let retries = body.prove(self)?;
+        retries += body.prove(self)?;
         let hash = body.hash(self)?;
-        self.write_head(&body.head)?;
+        let head_retries = self.write_head(&body.head)?;
+        if head_retries > 0 {
+            body.fates.set(0, Fate::Healed);
+        }
+        retries += head_retries;
         self.reporter.report(&Event::Map { runs: body.fates.runs() });
         Ok(Report {
             size: self.content.size,
@@ -87,13 +89,13 @@ impl Flash<'_> {
     }
 
     /// Removes the old partition table.
-    fn blank_head(&self) -> Result<()> {
+    fn blank_head(&self) -> Result<u32> {
         self.medium.write_and_prove(&self.zeros()?, 0)
     }
 
     /// Removes the copy of the partition table that a GPT keeps in the last sectors. What the image itself
     /// has at the end of a card that it fills is no old signature.
-    fn blank_tail(&self) -> Result<()> {
+    fn blank_tail(&self) -> Result<u32> {
         let mut zeros = self.zeros()?;
         let (size, len) = (self.medium.size(), zeros.len() as u64);
         let tail = (size - len).max(self.content.size).max(len);
@@ -109,16 +111,10 @@ impl Flash<'_> {
     }
 
     /// The last thing that is written. From here on the card boots.
-    fn write_head(&self, head: &[u8]) -> Result<()> {
+    fn write_head(&self, head: &[u8]) -> Result<u32> {
         self.may_go_on(0)?;
         self.medium.check_identity()?;
-        let mut tried = 1;
-        loop {
-            match self.medium.write_and_prove(head, 0) {
-                Err(error) if failure::kind(&error) == Kind::Verification && tried < TRIES => tried += 1,
-                written => return written,
-            }
-        }
+        self.medium.write_and_prove(head, 0)
     }
 
     /// Fails where a stop is requested; `at` is how far the work has come, in bytes.
@@ -140,8 +136,8 @@ impl Flash<'_> {
         // What is in the reader by now may be another card, which nobody has agreed to write to.
         let blanked = self.medium.check_identity().and_then(|()| self.blank_head());
         let state = match (blanked, kind) {
-            (Ok(()), Kind::Verification) => "the first MiB of the card is blank, so it will not boot",
-            (Ok(()), _) => {
+            (Ok(_), Kind::Verification) => "the first MiB of the card is blank, so it will not boot",
+            (Ok(_), _) => {
                 "the first MiB of the card is blank, so it will not boot; run the same command again"
             }
             (Err(_), _) => "the first MiB of the card could not be blanked: do not boot from it",

@@ -10,6 +10,9 @@ use super::card::Card;
 use super::pulse::{Access, Pulse};
 use crate::failure::Kind;
 
+/// How often what reads back wrong is written again.
+pub const ROUNDS: u32 = 3;
+
 /// A card, and how it answers.
 pub struct Medium<'a> {
     card: &'a dyn Card,
@@ -46,14 +49,6 @@ impl<'a> Medium<'a> {
         Ok(())
     }
 
-    /// Fills `bytes` from `offset`.
-    pub fn read_all(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
-        match self.read_or_unreadable(bytes, offset)? {
-            Read::Whole => Ok(()),
-            Read::Unreadable(error) => Err(error),
-        }
-    }
-
     /// Fills `bytes` from `offset`, if the card can read the place at all: what it cannot read may still
     /// be written.
     pub fn read_or_unreadable(&self, bytes: &mut [u8], offset: u64) -> Result<Read> {
@@ -64,7 +59,7 @@ impl<'a> Medium<'a> {
                 Ok(0) => return Err(Kind::Io.error(format!("the card ends at byte {at}"))),
                 Ok(n) => done += n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if Errno::from_io_error(&error) == Some(Errno::IO) => {
+                Err(error) if is_of_the_place(&error) => {
                     return Ok(Read::Unreadable(failed("reading", at, &error)));
                 }
                 Err(error) => return Err(failed("reading", at, &error)),
@@ -83,26 +78,40 @@ impl<'a> Medium<'a> {
         self.card.forget().map_err(|error| Kind::Io.error(format!("dropping the cache of the card: {error}")))
     }
 
-    /// Writes `bytes` at `offset`, and reads them back from the medium.
-    pub fn write_and_prove(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.write_all(bytes, offset)?;
-        self.settle()?;
-        let mut back = Buffer::zeroed();
-        back.resize(bytes.len());
-        self.read_all(&mut back, offset)?;
-        if *back == *bytes {
-            return Ok(());
+    /// Writes `bytes` at `offset` and reads them back from the medium; where they are wrong, they are
+    /// written again. Returns how often that was.
+    pub fn write_and_prove(&self, bytes: &[u8], offset: u64) -> Result<u32> {
+        let mut back = Buffer::small(bytes.len());
+        let mut read = Read::Whole;
+        for round in 0..=ROUNDS {
+            self.write_all(bytes, offset)?;
+            self.settle()?;
+            read = self.read_or_unreadable(&mut back, offset)?;
+            if matches!(read, Read::Whole) && *back == *bytes {
+                return Ok(round);
+            }
         }
-        let text = format!("verification failed: the card does not hold what was written at byte {offset}");
-        Err(Kind::Verification.error(text))
+        if let Read::Unreadable(error) = read {
+            return Err(Kind::Io.error(format!("{error:#}, {ROUNDS} times after it was written again")));
+        }
+        Err(Kind::Verification.error(format!(
+            "verification failed: the card does not hold what was written at byte {offset}, \
+             {ROUNDS} times after being written again"
+        )))
     }
 }
 
 /// How a read ended.
 pub enum Read {
     Whole,
-    /// The card says that it cannot (`EIO`), in these words.
+    /// The card says that it cannot, in these words.
     Unreadable(anyhow::Error),
+}
+
+/// Whether the card is there and only this place is bad. The kernel says `EIO`, `ENODATA` for a medium error
+/// that the card tells of, and `EILSEQ` for bytes whose checksum is wrong.
+fn is_of_the_place(error: &Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::NODATA | Errno::ILSEQ))
 }
 
 fn failed(doing: &str, at: u64, error: &Error) -> anyhow::Error {

@@ -1,13 +1,13 @@
 //! Writing a card so that nothing is lost and nothing is left to chance.
 //!
-//! The command makes a [`Plan`]; [`write()`] hands it to the writer, a process of its own that is
-//! elevated if need be; there [`serve`] runs the engine.
+//! The command makes a [`Plan`]; the worker, a process of its own that is elevated if need be, runs the
+//! engine: [`write_image`].
 
 mod body;
 mod buffer;
 mod capacity;
 mod card;
-mod elevate;
+mod compare;
 mod engine;
 #[cfg(test)]
 mod exact;
@@ -22,11 +22,12 @@ mod pipeline;
 mod plan;
 mod pulse;
 mod report;
-mod tree;
-mod writer;
 
-pub use elevate::{COMMAND, check_access, write};
+pub use capacity::check_alone as check_capacity;
+pub use card::FileCard;
+pub use compare::{Comparison, compare, compare_hash};
+pub use engine::{Content, write_image};
 pub use looks::Mode;
 pub use plan::Plan;
+pub use pulse::Rates;
 pub use report::{Report, Seconds};
-pub use writer::serve;

@@ -1,14 +1,16 @@
-//! Chunks on their way: one thread fetches them (decompresses the image, or reads the card), a second one
-//! hashes, and the caller takes them in order. The set of buffers is fixed and goes round, so nothing is
-//! allocated per chunk, and whoever is ahead waits.
+//! Chunks on their way: a thread fetches them (decompresses the image, or reads the card), and the caller
+//! hashes and takes them in order. The set of buffers is fixed and goes round, so nothing is allocated per
+//! chunk, and whoever is ahead waits.
+//!
+//! On a fast card the decompression is what is waited for, on a slow one the card: hashing on the caller's
+//! side costs time on neither.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use anyhow::{Result, anyhow};
-use blake3::hazmat::ChainingValue;
 
-use super::buffer::{Buffer, CHUNK};
-use super::tree::hash_chunk;
+use super::buffer::Buffer;
+use crate::image::content::{CHUNK, ChunkHash};
 
 /// How many buffers go round, of 1 MiB each. More of them do not fit into a processor's caches, and a card
 /// is either slower than the decompression, and waited for anyhow, or faster.
@@ -19,7 +21,7 @@ pub struct Chunk {
     /// Where it begins, in bytes: a multiple of [`CHUNK`].
     pub at: u64,
     pub bytes: Buffer,
-    pub hash: ChainingValue,
+    pub hash: ChunkHash,
     /// Whether all its bytes are zero.
     pub zeros: bool,
 }
@@ -33,16 +35,14 @@ pub fn run(
     fetch: impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send,
     mut take: impl FnMut(Chunk) -> Result<Option<Buffer>>,
 ) -> Result<()> {
-    let (fetched, to_hash) = sync_channel(BUFFERS);
-    let (hashed, chunks) = sync_channel(BUFFERS);
+    let (fetched, chunks) = sync_channel(BUFFERS);
     let (back, empty) = channel();
     // One more than go round: the caller may keep one to the end.
     (0..=BUFFERS).try_for_each(|_| back.send(Buffer::zeroed())).map_err(|_| anyhow!("preparing buffers"))?;
     std::thread::scope(|scope| {
         let fetcher = scope.spawn(move || fill(fetch, &fetched, &empty));
-        scope.spawn(move || hash(&to_hash, &hashed));
         let taken = drain(&chunks, &back, &mut take);
-        // Both ends are closed, so that threads that still wait see that nobody listens.
+        // Both ends are closed, so that a thread that still waits sees that nobody listens.
         drop((chunks, back));
         let filled = fetcher.join().map_err(|_| anyhow!("the thread that fetches has panicked"))?;
         taken.and(filled)
@@ -64,22 +64,14 @@ fn fill(
     Ok(())
 }
 
-fn hash(fetched: &Receiver<(u64, Buffer)>, hashed: &SyncSender<Chunk>) {
-    for (at, bytes) in fetched {
-        let (hash, zeros) = (hash_chunk(&bytes, at), all_zero(&bytes));
-        if hashed.send(Chunk { at, bytes, hash, zeros }).is_err() {
-            break;
-        }
-    }
-}
-
 fn drain(
-    chunks: &Receiver<Chunk>,
+    chunks: &Receiver<(u64, Buffer)>,
     back: &Sender<Buffer>,
     take: &mut impl FnMut(Chunk) -> Result<Option<Buffer>>,
 ) -> Result<()> {
-    for chunk in chunks {
-        if let Some(buffer) = take(chunk)? {
+    for (at, bytes) in chunks {
+        let (hash, zeros) = (ChunkHash::of(&bytes), all_zero(&bytes));
+        if let Some(buffer) = take(Chunk { at, bytes, hash, zeros })? {
             // The fetcher may have come to its end already; then nobody needs the buffer.
             let _ = back.send(buffer);
         }

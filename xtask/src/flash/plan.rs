@@ -34,19 +34,12 @@ impl fmt::Display for Plan {
         let Self { image, disk, .. } = self;
         writeln!(f, "image   {}", image.source.path.display())?;
         write!(f, "        {} ({})", Bytes(image.size), image.source.format)?;
-        image.hash.map_or(Ok(()), |hash| write!(f, ", blake3 {hash}"))?;
+        image.hash.map_or(Ok(()), |hash| write!(f, ", hash {hash}"))?;
         writeln!(f)?;
         for partition in &image.layout.partitions {
             writeln!(f, "        {partition}")?;
         }
-        writeln!(f, "card    {} ({}, {})", disk.path.display(), disk.kind, Bytes(disk.size))?;
-        let (title, serial) = (disk.title(), disk.serial.as_ref());
-        let title = Some(title).filter(|title| title != "-");
-        let known = [title, serial.map(|serial| format!("serial number {serial}"))];
-        let known = known.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        if !known.is_empty() {
-            writeln!(f, "        {known}")?;
-        }
+        writeln!(f, "card    {}", disk.summary())?;
         for (device, at) in disk.plain_mounts() {
             writeln!(f, "unmount {} (/dev/{device})", at.display())?;
         }

@@ -14,7 +14,7 @@ use crate::ui::{Bytes, Fate, Run};
 pub struct Report {
     /// The size of the image in bytes.
     pub size: u64,
-    /// The BLAKE3 hash of the card's first `size` bytes.
+    /// The hash of the card's first `size` bytes, see [`crate::image::content`].
     #[serde(with = "crate::image::digest")]
     pub hash: blake3::Hash,
     pub mode: Mode,

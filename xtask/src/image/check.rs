@@ -5,6 +5,7 @@ use std::io::Read;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::content::{self, CHUNK, ChunkHash, read_piece};
 use super::layout::{HEAD, Layout, SECTOR};
 use super::sidecar::{Hashing, Sidecar};
 use super::source::Source;
@@ -21,7 +22,7 @@ pub struct Image {
     pub source: Source,
     /// The decompressed size in bytes, a multiple of the sector size.
     pub size: u64,
-    /// The BLAKE3 hash of the decompressed bytes, if they were all read.
+    /// The hash of the decompressed bytes, see [`super::content`], if they were all read.
     #[serde(with = "super::digest::option")]
     pub hash: Option<blake3::Hash>,
     pub layout: Layout,
@@ -116,30 +117,34 @@ fn read_through(
     stopped: &dyn Fn() -> bool,
 ) -> Result<(Vec<u8>, u64, blake3::Hash)> {
     let mut stream = source.decode(file)?;
-    let (mut hasher, mut buffer, mut head, mut done) =
-        (blake3::Hasher::new(), vec![0; 1 << 20], Vec::new(), 0);
+    let (mut hashes, mut buffer, mut head, mut size) = (Vec::new(), vec![0; CHUNK], Vec::new(), 0);
     loop {
         if stopped() {
             return Err(Kind::Interrupted.error("stopped while the image was checked; nothing was written"));
         }
-        let n = match stream.read(&mut buffer) {
-            Ok(0) => return Ok((head, done, hasher.finalize())),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            // What a decoder says about its input is a refusal: nothing has been written.
-            read => read
-                .map_err(|error| Kind::Refused.error(format!("after {done} bytes: {error}")))
-                .with_context(|| source.damaged())?,
-        };
-        let missing = usize::try_from(HEAD)?.saturating_sub(head.len());
-        head.extend_from_slice(&buffer[..n.min(missing)]);
-        hasher.update(&buffer[..n]);
-        done += n as u64;
-        phase.advance(n);
+        // What a decoder says about its input is a refusal: nothing has been written.
+        let len = read_piece(&mut stream, &mut buffer)
+            .map_err(|(done, error)| {
+                Kind::Refused.error(format!("after {} bytes: {error}", size + done as u64))
+            })
+            .with_context(|| source.damaged())?;
+        if size == 0 {
+            head = buffer[..len].to_vec();
+        }
+        if len > 0 {
+            hashes.push(ChunkHash::of(&buffer[..len]));
+        }
+        size += len as u64;
+        phase.advance(len);
+        if len < CHUNK {
+            return Ok((head, size, content::whole(&hashes)));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::content::tests::hash;
     use super::super::layout::tests::mbr;
     use super::*;
     use crate::ui::Silent;
@@ -162,7 +167,7 @@ mod tests {
         let bytes = image();
         for file in [bytes.clone(), zstd::encode_all(&bytes[..], 1).unwrap()] {
             let image = checked(&file).unwrap();
-            assert_eq!((image.size, image.hash), (2 << 20, Some(blake3::hash(&bytes))));
+            assert_eq!((image.size, image.hash), (2 << 20, Some(hash(&bytes))));
             assert_eq!(image.layout.partitions.len(), 1);
         }
     }
@@ -172,7 +177,7 @@ mod tests {
         let (bytes, dir) = (image(), tempfile::tempdir().unwrap());
         let sized = zstd::bulk::compress(&bytes, 1).unwrap();
         let silent = zstd::encode_all(&bytes[..], 1).unwrap();
-        for (file, hash) in [(&bytes, None), (&sized, None), (&silent, Some(blake3::hash(&bytes)))] {
+        for (file, hash) in [(&bytes, None), (&sized, None), (&silent, Some(hash(&bytes)))] {
             let path = dir.path().join("x");
             std::fs::write(&path, file).unwrap();
             let image = examine(Source::open(&path).unwrap(), Depth::Structure, &Silent).unwrap();
@@ -195,10 +200,7 @@ mod tests {
             std::io::copy(&mut hasher, &mut std::io::sink()).unwrap();
             let sum = hasher.finish();
             std::fs::write(&list, format!("{sum}  x.img\n")).unwrap();
-            assert_eq!(
-                check(Source::open(&file).unwrap(), &Silent).unwrap().hash,
-                Some(blake3::hash(&bytes))
-            );
+            assert_eq!(check(Source::open(&file).unwrap(), &Silent).unwrap().hash, Some(hash(&bytes)));
             std::fs::write(&list, format!("{}  x.img\n", "0".repeat(64))).unwrap();
             let error = check(Source::open(&file).unwrap(), &Silent).unwrap_err();
             let words =

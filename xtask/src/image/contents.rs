@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
 use ext4_view::{Ext4, Ext4Read};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::extlinux;
 use super::fat::Fat;
@@ -17,7 +17,7 @@ use crate::failure::Kind;
 use crate::ui::Bytes;
 
 /// A card that can start a system from its bootable partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     pub volumes: Vec<Volume>,
     pub boot: Boot,
@@ -26,10 +26,10 @@ pub struct Contents {
 }
 
 /// A partition with the file system on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     pub partition: Partition,
-    pub filesystem: &'static str,
+    pub filesystem: String,
     pub label: String,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Volume {
 }
 
 /// What U-Boot starts by itself. The files are there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot {
     pub kernel: String,
     pub initrd: String,
@@ -55,18 +55,21 @@ pub struct Boot {
 const EXT4: &str = "ext4";
 const FAT32: &str = "FAT32";
 
+/// Where the Nix store is on the bootable partition.
+const STORES: [&str; 2] = ["/store", "/nix/store"];
+
 /// Where U-Boot looks on the bootable partition.
 const CONFIG: &str = "/boot/extlinux/extlinux.conf";
 
-/// Reads the card (or the decompressed image) `disk` of `size` bytes.
+/// Reads the card (or the decompressed image) `disk` with this `layout`. A partition that U-Boot does not look
+/// at may hold anything.
 ///
 /// # Errors
 /// Whatever keeps the card from booting, and a card that cannot be read.
-pub fn contents(disk: &File, size: u64) -> Result<Contents> {
-    let layout = Layout::parse(&read(disk, 0, usize::try_from(HEAD.min(size))?)?, size)?;
-    let bootable = layout.partitions.iter().find(|partition| partition.bootable).cloned();
+pub(super) fn contents(disk: &File, layout: &Layout) -> Result<Contents> {
+    let bootable = layout.partitions.iter().find(|partition| partition.bootable);
     let bootable = bootable.ok_or_else(|| Kind::Verification.error("no partition is marked bootable"))?;
-    let volumes = layout.partitions.into_iter().map(|partition| volume(disk, partition));
+    let volumes = layout.partitions.iter().filter_map(|partition| volume(disk, partition).transpose());
     let volumes = volumes.collect::<Result<Vec<_>>>()?;
     has_menu(&volumes, bootable.number)?;
     let doing = || format!("reading the file system on partition {}", bootable.number);
@@ -84,7 +87,7 @@ pub fn contents(disk: &File, size: u64) -> Result<Contents> {
 pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
     let size = disk.metadata().context("asking for the size of the card")?.len();
     let layout = Layout::parse(&read(disk, 0, usize::try_from(HEAD.min(size))?)?, size)?;
-    let volumes = layout.partitions.into_iter().map(|partition| volume(disk, partition));
+    let volumes = layout.partitions.iter().filter_map(|partition| volume(disk, partition).transpose());
     let volumes = volumes.collect::<Result<Vec<_>>>()?;
     let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else { return Ok(None) };
     Fat::open(disk, volume.partition.start)?.read(name)
@@ -93,9 +96,13 @@ pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
 /// Whether the partition with the number `bootable` can be one with a menu for U-Boot.
 fn has_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
     let marked = volumes.iter().find(|volume| volume.partition.number == bootable);
-    let Some(Volume { filesystem, label, .. }) = marked.filter(|volume| volume.filesystem != EXT4) else {
-        return Ok(());
+    let Some(Volume { filesystem, label, .. }) = marked else {
+        let text = format!("partition {bootable} has neither FAT32 nor ext4 on it");
+        return Err(Kind::Verification.error(text));
     };
+    if filesystem == EXT4 {
+        return Ok(());
+    }
     let with_menu = volumes.iter().find(|volume| volume.filesystem == EXT4);
     let remedy = with_menu.map(|Volume { partition, label, .. }| {
         let number = partition.number;
@@ -126,23 +133,26 @@ fn uboots(disk: &File, volumes: &[Volume], root: &Ext4, boot: &Boot) -> Result<V
     uboot::with_room(programs, kernel)
 }
 
-fn read(disk: &File, start: u64, count: usize) -> Result<Vec<u8>> {
+pub(super) fn read(disk: &File, start: u64, count: usize) -> Result<Vec<u8>> {
     let mut bytes = vec![0; count];
     disk.read_exact_at(&mut bytes, start)
         .with_context(|| format!("reading {count} bytes at byte {start}"))?;
     Ok(bytes)
 }
 
-fn volume(disk: &File, partition: Partition) -> Result<Volume> {
-    let (filesystem, label) = label(&read(disk, partition.start, 2048)?).ok_or_else(|| {
-        let number = partition.number;
-        Kind::Verification.error(format!("partition {number} has neither FAT32 nor ext4 on it"))
-    })?;
-    Ok(Volume { partition, filesystem, label })
+/// The file system on a partition, if it is one that a card of ours has.
+fn volume(disk: &File, partition: &Partition) -> Result<Option<Volume>> {
+    let found = label(&read(disk, partition.start, 2048.min(usize::try_from(partition.size)?))?);
+    let volume = |(filesystem, label): (&str, _)| Volume {
+        partition: partition.clone(),
+        filesystem: filesystem.to_owned(),
+        label,
+    };
+    Ok(found.map(volume))
 }
 
 /// The kind and the label of the file system that begins with `head`, at least 2 KiB.
-fn label(head: &[u8]) -> Option<(&'static str, String)> {
+pub(super) fn label(head: &[u8]) -> Option<(&'static str, String)> {
     let text = |at: usize, len: usize| {
         let bytes = head.get(at..at + len).unwrap_or_default();
         let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
@@ -160,14 +170,21 @@ fn boot(root: &Ext4) -> Result<Boot> {
     let entry = extlinux::default_entry(&config).ok_or_else(|| {
         Kind::Verification.error(format!("{CONFIG} has no default entry with LINUX, INITRD and init="))
     })?;
-    // NIXOS_SD becomes /nix: what is called /nix/store there is called /store here.
-    let init = entry.init.strip_prefix("/nix").unwrap_or(&entry.init);
-    root.symlink_metadata(init).with_context(|| format!("looking for {}", entry.init))?;
+    // NIXOS_SD becomes /nix: what is called /nix/store there is called /store here. Other images have it
+    // as their root.
+    let store = STORES.into_iter().find(|store| root.exists(*store).unwrap_or(false)).unwrap_or(STORES[0]);
+    let init = entry.init.strip_prefix("/nix/store").map(|rest| format!("{store}{rest}"));
+    let init = init.unwrap_or_else(|| entry.init.clone());
+    root.symlink_metadata(init.as_str()).with_context(|| format!("looking for {}", entry.init))?;
     Ok(Boot {
         kernel: present(root, &entry.kernel)?,
         initrd: present(root, &entry.initrd)?,
         init: entry.init,
-        store_paths: root.read_dir("/store").context("reading /store")?.count().saturating_sub(2),
+        store_paths: root
+            .read_dir(store)
+            .with_context(|| format!("reading {store}"))?
+            .count()
+            .saturating_sub(2),
     })
 }
 
@@ -204,19 +221,5 @@ mod tests {
         head[1144..1152].copy_from_slice(b"NIXOS_SD");
         assert_eq!(label(&head), Some(("ext4", "NIXOS_SD".into())));
         assert_eq!(label(b"short"), None);
-    }
-
-    #[test]
-    fn what_cannot_boot() {
-        use super::super::layout::tests::mbr;
-        for (partitions, expected) in [
-            (&[(0x83, false, 2048, 2048)][..], "no partition is marked bootable"),
-            (&[(0x83, true, 2048, 2048)], "partition 1 has neither FAT32 nor ext4 on it"),
-        ] {
-            let disk = tempfile::tempfile().unwrap();
-            disk.write_all_at(&mbr(partitions), 0).unwrap();
-            disk.set_len(4 << 20).unwrap();
-            assert_eq!(contents(&disk, 4 << 20).unwrap_err().to_string(), expected);
-        }
     }
 }

@@ -3,7 +3,6 @@
 use std::io::Read;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
 
 use super::layout::le32;
 use super::source::Format;
@@ -16,7 +15,7 @@ const SIZE: usize = 64;
 const ALIGN: u64 = 2 << 20;
 
 /// What the header says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernel {
     /// How far behind a multiple of 2 MiB it begins, in bytes.
     offset: u64,

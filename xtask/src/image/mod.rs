@@ -2,12 +2,14 @@
 
 mod build;
 mod check;
+pub mod content;
 mod contents;
 pub mod digest;
 mod extlinux;
 mod fat;
 mod frames;
 mod gpt;
+mod inspection;
 mod kernel;
 mod layout;
 mod sidecar;
@@ -16,7 +18,11 @@ mod uboot;
 
 pub use build::build;
 pub use check::{Depth, Image, examine};
-pub use contents::{Contents, contents, firmware_file};
+pub use contents::{Contents, firmware_file};
+pub use inspection::{Inspection, Verdict, inspect};
+pub use layout::Layout;
+#[cfg(test)]
+pub(crate) use layout::tests::mbr;
 pub use source::Source;
 
 use std::path::{Path, PathBuf};

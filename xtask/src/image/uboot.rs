@@ -1,14 +1,14 @@
 //! The U-Boot on FIRMWARE: where it puts the kernel and the device tree, and whether the one runs into the other.
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::fat::Fat;
 use super::kernel::Kernel;
 use crate::failure::Kind;
 
 /// A U-Boot that the firmware of a Pi hands over to, with room for the card's kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UBoot {
     /// Its file on FIRMWARE.
     pub file: String,

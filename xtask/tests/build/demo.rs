@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 use crate::image::{Image, says};
-use crate::support::Sandbox;
+use crate::support::{Sandbox, content_hash};
 
 /// All runs have one card, that of this checkout: each test has it for itself.
 static CARD: Mutex<()> = Mutex::new(());
@@ -18,10 +18,19 @@ fn alone() -> MutexGuard<'static, ()> {
     CARD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Where the runs keep what they have fetched: it is not fetched anew by each.
+const STATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.xtask");
+
+fn sandbox() -> Sandbox {
+    let mut sandbox = Sandbox::new();
+    sandbox.env("XTASK_STATE", STATE);
+    sandbox
+}
+
 /// The result of `cargo xtask demo --json`.
 #[track_caller]
 fn demo() -> Value {
-    result_of(&Sandbox::new())
+    result_of(&sandbox())
 }
 
 #[track_caller]
@@ -35,11 +44,11 @@ fn text<'a>(result: &'a Value, pointer: &str) -> &'a str {
     result.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {result}"))
 }
 
-/// The BLAKE3 hash of the first `size` bytes of `file`, taken without our own code.
+/// The hash of the first `size` bytes of `file`, taken without the tool's own code.
 fn hash_of(file: &Path, size: u64) -> String {
     let mut bytes = Vec::new();
     fs::File::open(file).unwrap().take(size).read_to_end(&mut bytes).unwrap();
-    blake3::hash(&bytes).to_hex().to_string()
+    content_hash(&bytes)
 }
 
 #[test]
@@ -89,7 +98,7 @@ fn has_what_a_pi_starts(image: &Image, init: &str) {
 fn a_second_build_has_the_same_bytes() {
     let _alone = alone();
     demo();
-    let flake = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.xtask/demo/flake").canonicalize().unwrap();
+    let flake = Path::new(STATE).join("demo/flake").canonicalize().unwrap();
     let image = format!("path:{}#packages.aarch64-linux.demo-sdImage", flake.display());
     let features = ["--extra-experimental-features", "nix-command flakes"];
     says("nix", &[&features[..], &["build", "--no-link", "--rebuild", &image]].concat());
@@ -99,7 +108,7 @@ fn a_second_build_has_the_same_bytes() {
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
 fn a_plain_file_stands_in_for_a_loop_device() {
     let _alone = alone();
-    let sandbox = Sandbox::new();
+    let sandbox = sandbox();
     sandbox.fake("losetup", "echo 'cannot find an unused loop device' >&2; exit 1");
     let result = result_of(&sandbox);
     assert_eq!(text(&result, "/card"), text(&result, "/file"));
@@ -112,7 +121,7 @@ fn ctrl_c_leaves_no_loop_device_and_no_half_image() {
     let _alone = alone();
     let result = demo();
     let file = Path::new(text(&result, "/file"));
-    let mut run = Sandbox::new().command(&["demo", "--json"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut run = sandbox().command(&["demo", "--json"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(run.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains(r#""event":"phase","name":"write""#)));
     let id = rustix::process::Pid::from_child(&run);
@@ -124,4 +133,64 @@ fn ctrl_c_leaves_no_loop_device_and_no_half_image() {
     let mut head = vec![1; 1 << 20];
     fs::File::open(file).unwrap().read_exact(&mut head).unwrap();
     assert!(head.iter().all(|&byte| byte == 0), "the head is not blank");
+}
+
+/// What `card inspect` says about `card`, and with which exit code.
+fn inspected(card: &Path) -> (i32, String) {
+    let outcome = sandbox().run(&["card", "inspect", card.to_str().unwrap()]);
+    (outcome.code, outcome.stdout)
+}
+
+/// Changes a copy of a card, and tells what then keeps it from booting.
+#[track_caller]
+fn spoiled(copy: &Path, at: u64, bytes: &[u8]) -> String {
+    use std::os::unix::fs::FileExt;
+    let disk = fs::File::options().read(true).write(true).open(copy).unwrap();
+    let mut before = vec![0; bytes.len()];
+    disk.read_exact_at(&mut before, at).unwrap();
+    disk.write_all_at(bytes, at).unwrap();
+    let (code, text) = inspected(copy);
+    disk.write_all_at(&before, at).unwrap();
+    assert_eq!(code, 4, "{text}");
+    text.lines().find_map(|line| line.strip_prefix("boots   not: ")).expect(&text).to_owned()
+}
+
+#[test]
+#[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
+fn a_card_is_inspected() {
+    let _alone = alone();
+    let result = demo();
+    let (file, hash) = (Path::new(text(&result, "/file")), text(&result, "/report/hash"));
+    let (code, said) = inspected(file);
+    assert_eq!(code, 0, "{said}");
+    let lines = said.lines().collect::<Vec<_>>();
+    let (kernel, init) = (text(&result, "/contents/boot/kernel"), text(&result, "/contents/boot/init"));
+    assert!(lines[1].starts_with("holds   1: FIRMWARE, FAT32, "), "{said}");
+    assert!(
+        lines[2].starts_with("        2: NIXOS_SD, ext4, ") && lines[2].ends_with(", bootable"),
+        "{said}"
+    );
+    assert_eq!(lines[3], format!("boots   {kernel}, then {init}"));
+    let origin = lines.last().unwrap();
+    assert!(origin.starts_with("origin  flashed 2"), "{said}");
+    assert!(origin.ends_with(&format!(" UTC with the image of demo, hash {hash}")), "{said}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy.img");
+    says("cp", &[file.to_str().unwrap(), copy.to_str().unwrap()]);
+    let (code, said) = inspected(&copy);
+    assert_eq!((code, said.lines().last()), (0, Some("origin  no receipt of this project for this card")));
+    assert_eq!(spoiled(&copy, 462, &[0]), "no partition is marked bootable");
+    // The entries of the table, with the flag on the first of them.
+    let mut table = fs::read(&copy).unwrap()[446..478].to_vec();
+    (table[0], table[16]) = (0x80, 0);
+    let why = spoiled(&copy, 446, &table);
+    assert!(why.starts_with("partition 1 (FIRMWARE, FAT32) is marked bootable"), "{why}");
+    let why = spoiled(&copy, 0, &vec![0; 1 << 20]);
+    assert!(why.ends_with("a flash was broken off here; run it again"), "{why}");
+    let root =
+        format!("{}?offset={}", copy.display(), result["contents"]["volumes"][1]["partition"]["start"]);
+    says("debugfs", &["-w", "-R", &format!("rm {kernel}"), &root]);
+    let (code, said) = inspected(&copy);
+    assert!(code == 4 && said.contains("linux-Image: file not found"), "{said}");
 }

@@ -2,49 +2,99 @@
 
 use std::path::Path;
 
-use crate::card::Card;
+use crate::card::{Card, MIB, is_blank};
 use crate::flash::flash;
-use crate::image::{image, pack};
-use crate::support::Sandbox;
+use crate::image::{image, pack, sized};
 use crate::support::loops::{Loop, Mounted, ext4};
+use crate::support::{Outcome, Sandbox};
+
+/// Flashes an image that is harmed so, and returns what was said; the file is named.
+#[track_caller]
+fn harmed(sandbox: &Sandbox, card: &Card, format: &str, harm: Harm, options: &[&str]) -> Outcome {
+    let file = pack(&sandbox.path("home"), format, &image(6));
+    harm.to(&file);
+    flash(sandbox, &file, card.device.device(), "20MiB", options)
+}
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn bad_images_change_nothing() {
-    let (sandbox, card, good) = (Sandbox::new(), Card::new(20), image(6));
-    let dir = sandbox.path("home");
-    for (format, harm, text) in [
-        ("img.zst", Harm::Cut, "(zstd) is truncated or damaged"),
-        ("img.xz", Harm::Cut, "(xz) is truncated or damaged"),
-        ("img.gz", Harm::Cut, "(gzip) is truncated or damaged"),
-        ("img.zst", Harm::Flip, "(zstd) is truncated or damaged"),
-        ("img.xz", Harm::Flip, "(xz) is truncated or damaged"),
-        ("img.gz", Harm::Flip, "(gzip) is truncated or damaged"),
-        ("img.zst", Harm::Append, "(zstd) is truncated or damaged"),
-        ("img.xz", Harm::Append, "(xz) is truncated or damaged"),
-        ("img.gz", Harm::Append, "(gzip) is truncated or damaged"),
-        ("img", Harm::Cut, "beyond its end"),
-        ("img", Harm::Append, "no whole number of 512-byte sectors"),
-        ("img", Harm::NoTable, "it has no partition table"),
-        ("img.zst", Harm::Empty, "is empty"),
-    ] {
-        let file = pack(&dir, format, &good);
-        harm.to(&file);
-        let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
-        outcome.says(text).says(file.to_str().unwrap()).exits(3);
+    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    // Whether the file is whole is read off its structure; what is inside only where all of it is read.
+    for options in [&[][..], &["--check-image"]] {
+        for (format, harm, text) in [
+            ("img.zst", Harm::Cut, "(zstd) is truncated or damaged"),
+            ("sized.zst", Harm::Cut, "(zstd) is truncated or damaged"),
+            ("img.xz", Harm::Cut, "(xz) is truncated or damaged"),
+            ("img.gz", Harm::Cut, "(gzip) is truncated or damaged"),
+            ("img.zst", Harm::Flip, "(zstd) is truncated or damaged"),
+            ("img.xz", Harm::Flip, "(xz) is truncated or damaged"),
+            ("img.gz", Harm::Flip, "(gzip) is truncated or damaged"),
+            ("img.zst", Harm::Checksum, "(zstd) is truncated or damaged"),
+            ("img.xz", Harm::Checksum, "(xz) is truncated or damaged"),
+            ("img.gz", Harm::Checksum, "(gzip) is truncated or damaged"),
+            ("img.zst", Harm::Append, "(zstd) is truncated or damaged"),
+            ("sized.zst", Harm::Append, "(zstd) is truncated or damaged"),
+            ("img.xz", Harm::Append, "(xz) is truncated or damaged"),
+            ("img.gz", Harm::Append, "(gzip) is truncated or damaged"),
+            ("img", Harm::Cut, "beyond its end"),
+            ("img", Harm::Append, "no whole number of 512-byte sectors"),
+            ("img", Harm::NoTable, "it has no partition table"),
+            ("sized.zst", Harm::Text, "no whole number of 512-byte sectors"),
+            ("img.zst", Harm::Empty, "is empty"),
+            ("sized.zst", Harm::EmptyFrame, "is no disk image"),
+        ] {
+            let outcome = harmed(&sandbox, &card, format, harm, options);
+            outcome.says(text).says(&format!("nixos-sd-image.{format}")).exits(3);
+            card.is_unchanged();
+        }
     }
-    card.is_unchanged();
 }
 
-#[derive(Clone, Copy)]
+/// Nobody decompresses an image twice without being asked to, so damage inside is met in mid-work.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn damage_inside_is_met_while_the_card_is_written() {
+    let sandbox = Sandbox::new();
+    for mode in ["auto", "full", "delta"] {
+        // Each of the three frames of 2 MiB ends in a checksum, which tells of damage anywhere in it; the
+        // decoder keeps the last bytes before it to itself.
+        for (harm, mib) in [(Harm::Flip, 3), (Harm::Checksum, 5)] {
+            let card = Card::new(20);
+            let options = ["--mode", mode];
+            let checked = harmed(&sandbox, &card, "sized.zst", harm, &["--check-image", "--mode", mode]);
+            checked.says("(zstd) is truncated or damaged").exits(3);
+            card.is_unchanged();
+            let outcome = harmed(&sandbox, &card, "sized.zst", harm, &options);
+            let told = outcome.stderr.split_once("error: the image is damaged at byte ").expect("a place").1;
+            let place = told.split_once(": Restored data doesn't match checksum; ").expect(told).0;
+            assert_eq!(place.parse::<usize>().unwrap() / MIB, mib, "{harm:?}: {place}");
+            outcome
+                .says("build or download it again; the first MiB of the card is blank, so it will not boot");
+            outcome.exits(4);
+            assert!(is_blank(&card.device.bytes()[..MIB]), "{mode} {harm:?}");
+            let good = pack(&sandbox.path("home"), "sized.zst", &image(6));
+            flash(&sandbox, &good, card.device.device(), "20MiB", &options).exits(0);
+            card.holds(&image(6));
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 enum Harm {
     /// The second half is missing, as after a download that broke off.
     Cut,
     /// One bit in the middle is another.
     Flip,
+    /// The last byte is another: there is the checksum of zstd, and the end marks of the others.
+    Checksum,
     Append,
     NoTable,
+    /// No image at all, whatever the name says.
+    Text,
     Empty,
+    /// It decompresses to nothing.
+    EmptyFrame,
 }
 
 impl Harm {
@@ -54,9 +104,12 @@ impl Harm {
         match self {
             Self::Cut => bytes.truncate(middle / 512 * 512),
             Self::Flip => bytes[middle] ^= 1,
+            Self::Checksum => *bytes.last_mut().expect("a byte") ^= 1,
             Self::Append => bytes.extend(b"what does not belong here"),
             Self::NoTable => bytes[510] = 0,
+            Self::Text => bytes = b"the page that you asked for is not here".to_vec(),
             Self::Empty => bytes.clear(),
+            Self::EmptyFrame => bytes = sized(b""),
         }
         std::fs::write(file, bytes).expect("harming an image");
     }

@@ -5,7 +5,7 @@ use crate::support::loops::Loop;
 
 pub const MIB: usize = 1 << 20;
 
-/// A loop device over garbage.
+/// A loop device over bytes that are known.
 pub struct Card {
     pub device: Loop,
     before: Vec<u8>,
@@ -14,7 +14,16 @@ pub struct Card {
 impl Card {
     /// A card of `mib` MiB.
     pub fn new(mib: usize) -> Self {
-        let before = garbage(mib * MIB);
+        Self::of(mib * MIB)
+    }
+
+    /// A card of `size` bytes.
+    pub fn of(size: usize) -> Self {
+        Self::holding(garbage(size))
+    }
+
+    /// A card that holds these bytes.
+    pub fn holding(before: Vec<u8>) -> Self {
         let fill = |file: &std::path::Path| std::fs::write(file, &before).expect("filling the card");
         Self { device: Loop::attach(before.len() as u64, &[], fill), before }
     }
@@ -24,7 +33,7 @@ impl Card {
     #[track_caller]
     pub fn holds(&self, image: &[u8]) {
         let after = self.device.bytes();
-        let tail = image.len().max(after.len() - MIB);
+        let tail = image.len().max(after.len().saturating_sub(MIB));
         assert!(after.starts_with(image), "the image is not on the card");
         assert!(
             after[image.len()..tail] == self.before[image.len()..tail],

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::card::MIB;
 use crate::image::{garbage, image, pack};
-use crate::support::{Outcome, Sandbox};
+use crate::support::{Outcome, Sandbox, content_hash};
 
 /// An ordinary user with a card that only root may write.
 pub struct User {
@@ -28,6 +28,8 @@ impl User {
         run(&["cp", env!("CARGO_BIN_EXE_xtask"), sandbox.path("xtask").to_str().expect("a plain path")]);
         set_mode(&sandbox.path(""), 0o755);
         set_mode(&sandbox.path("calls"), 0o777);
+        std::fs::create_dir(sandbox.path("state")).expect("making a folder");
+        set_mode(&sandbox.path("state"), 0o777);
         Self { sandbox, card, image }
     }
 
@@ -37,12 +39,16 @@ impl User {
     }
 
     /// Flashes `device`, which has `size`, as the user `nobody`.
-    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
     pub fn flash_to(&self, device: &str, size: &str) -> Outcome {
         let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
         let file = file.to_str().expect("a plain path");
-        let args = ["flash", "--image", file, device, "--allow-virtual", "--yes", "--expect-size", size];
-        let envs = self.sandbox.command(&args);
+        self.run(&["flash", "--image", file, device, "--allow-virtual", "--yes", "--expect-size", size])
+    }
+
+    /// Runs the tool as the user `nobody`.
+    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
+    fn run(&self, args: &[&str]) -> Outcome {
+        let envs = self.sandbox.command(args);
         let envs = envs.get_envs().filter_map(|(name, value)| Some((name, value?)));
         let output = Command::new("/usr/bin/setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
@@ -137,6 +143,28 @@ fn an_image_that_this_user_may_not_read() {
     user.flash().says("Permission denied (os error 13); make the file and the folders").exits(6);
 }
 
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn reading_is_elevated_too_and_never_writes() {
+    let user = User::new();
+    user.sandbox.fake("sudo", "exit 1");
+    let card = user.card.to_str().expect("a plain path");
+    let own = user.sandbox.path("xtask").display().to_string();
+    let reader = ["--", own.as_str(), "read-card"];
+    for args in
+        [&["card", "inspect", card][..], &["card", "verify", "--image", "nixos-sd-image.img.zst", card]]
+    {
+        let outcome = user.run(args);
+        outcome.says(&format!("reading needs root: sudo {}\n", reader.join(" ")));
+        outcome.says("sudo ended with exit code 1 before the reader began; nothing was read").exits(6);
+    }
+    assert_eq!(user.sandbox.calls("sudo"), [reader, reader]);
+    std::fs::remove_file(user.sandbox.path("bin").join("sudo")).expect("removing a fake");
+    let outcome = user.run(&["card", "inspect", card]);
+    outcome.says("may not be read by this user, and there is none of sudo, run0, doas; run as root").exits(6);
+    user.card_is_unchanged();
+}
+
 /// The fake hands the writer's streams on to a writer that runs as root, as sudo does.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
@@ -155,9 +183,12 @@ fn the_elevated_writer_writes() {
         let mut writer = Command::new(env!("CARGO_BIN_EXE_xtask"));
         writer.arg("write-card").stdin(stdin).stdout(stdout).status().expect("running the writer")
     });
-    let hash = blake3::hash(&user.image).to_hex();
+    let hash = content_hash(&user.image);
     let outcome = user.flash();
-    assert!(outcome.exits(0).ends_with(&format!("holds the image: 6.0 MiB read back, blake3 {hash}\n")));
+    assert!(outcome.exits(0).ends_with(&format!("holds the image: 6.0 MiB read back, hash {hash}\n")));
     assert!(writer.join().expect("no panic").success());
     assert!(std::fs::read(&user.card).expect("reading the card").starts_with(&user.image));
+    // The receipt is the user's.
+    let receipts = user.sandbox.path("state").join("receipts").metadata().expect("a folder of receipts");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&receipts), 65534);
 }

@@ -1,55 +1,175 @@
-//! Cards that fail: each fault ends in an error that says what and where, and in a card that does not boot.
+//! Cards that fail: each fault ends in an error that says what and where, and in a card that does not
+//! boot. When the card is mended, the same command does all of it.
+
+use fuser::Errno;
 
 use crate::card::{MIB, is_blank};
-use crate::faulty::{Fault, FaultyCard};
-use crate::flash::flash;
+use crate::faulty::FaultyCard;
+use crate::flash::{flash, report};
 use crate::image::{image, pack};
+use crate::medium::{ALWAYS, Fault};
 use crate::support::Sandbox;
 
-/// A place in the sixth MiB of the image.
-const PLACE: usize = 5 * MIB + 77 * 512;
+/// A place in the sixth MiB of the image, where the capacity check does not come.
+pub const PLACE: usize = 5 * MIB + 77 * 512;
+
+const MODES: [&str; 3] = ["auto", "full", "delta"];
+const BLANK: &str = "the first MiB of the card is blank, so it will not boot";
+const GONE: &str = "the first MiB of the card could not be blanked: do not boot from it";
+
+/// Flashes 8 MiB to a card of `mib` MiB with this fault, in each of the modes: it exits with `code`, says `text`
+/// and in what `state` the card is, and its head is blank. Mended, the card takes the image.
+#[track_caller]
+fn check(modes: &[&str], mib: usize, fault: Fault, code: i32, text: &str, state: &str) {
+    let (sandbox, image, size) = (Sandbox::new(), image(8), format!("{mib}MiB"));
+    let file = pack(&sandbox.path("home"), "img.zst", &image);
+    for mode in modes {
+        let card = FaultyCard::new(mib, fault);
+        let run = || flash(&sandbox, &file, card.path(), &size, &["--mode", mode]);
+        run().says(text).says(state).exits(code);
+        assert!(is_blank(&card.medium()[..MIB]), "{fault:?} {mode}: the head is not blank");
+        card.mend();
+        run().exits(0);
+        assert!(card.medium().starts_with(&image), "{fault:?} {mode}: mended, and not the image");
+    }
+}
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn every_fault_is_told_and_leaves_a_blank_head() {
-    let (sandbox, image) = (Sandbox::new(), image(8));
-    let file = pack(&sandbox.path("home"), "img.zst", &image);
-    for (fault, code, text) in [
-        (Fault::WriteFails(PLACE), 5, "writing the card at byte 5242880: Input/output error"),
-        (Fault::ReadFails(PLACE), 5, "reading the card at byte 5242880: Input/output error"),
-        (Fault::Lost(PLACE), 4, "1 of 7 MiB read back wrong, at byte 5242880"),
-        (Fault::Flipped(PLACE), 4, "1 of 7 MiB read back wrong, at byte 5242880"),
-        (Fault::Wraps(4 * MIB), 4, "read back wrong, at byte 1048576"),
+fn places_that_cannot_be_written_or_read() {
+    for (fault, text) in [
+        (Fault::WriteFails(PLACE, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
+        (
+            Fault::WriteFails(PLACE, Errno::ENOSPC),
+            "writing the card at byte 5242880: No space left on device (os error 28) (it holds less than it says)",
+        ),
+        (
+            Fault::ReadFails(PLACE, Errno::EIO),
+            "reading the card at byte 5242880: Input/output error (os error 5), 3 times after it was written again",
+        ),
+        (
+            Fault::ReadFails(PLACE, Errno::ENODATA),
+            "reading the card at byte 5242880: No data available (os error 61), 3 times after it was written again",
+        ),
+        // A place that the capacity check comes to.
+        (
+            Fault::ReadFails(5 * MIB, Errno::EIO),
+            "reading the card at byte 5242880: Input/output error (os error 5), though it was just written, twice",
+        ),
     ] {
-        let card = FaultyCard::new(12, fault);
-        let outcome = flash(&sandbox, &file, card.path(), "12MiB", &[]);
-        outcome.says(text).says("is blank, so it will not boot").exits(code);
-        assert!(is_blank(&card.medium()[..MIB]), "{fault:?}");
-        card.mend();
-        flash(&sandbox, &file, card.path(), "12MiB", &[]).exits(0);
-        assert!(card.medium().starts_with(&image), "{fault:?}");
+        check(&MODES, 12, fault, 5, text, BLANK);
+    }
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn writes_that_do_not_stay() {
+    let wrong =
+        "verification failed: 1 of 8 MiB read back wrong, at byte 5242880, 3 times after being written again";
+    for fault in [Fault::Lost(PLACE, ALWAYS), Fault::Flipped(PLACE, ALWAYS), Fault::Flipped(PLACE, 4)] {
+        check(&MODES, 12, fault, 4, wrong, BLANK);
+    }
+    // The last MiB of the card, where a GPT has its copy.
+    let tail = "the card does not hold what was written at byte 11534336, 3 times after being written again";
+    check(&MODES, 12, Fault::Flipped(11 * MIB + 9000, ALWAYS), 4, tail, BLANK);
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn counterfeit_cards() {
+    let half = MIB / 2;
+    for (mib, fault, size, place) in [
+        // Within the image and beyond it, at whole MiB and between them. The place is that of the first stamp
+        // that is lost.
+        (12, Fault::Wraps(4 * MIB), "12.0 MiB (12582912 bytes)", 1),
+        (12, Fault::Wraps(4 * MIB + half), "12.0 MiB (12582912 bytes)", 1),
+        (12, Fault::Wraps(10 * MIB), "12.0 MiB (12582912 bytes)", 1),
+        (96, Fault::Wraps(64 * MIB), "96.0 MiB (100663296 bytes)", 1),
+        (12, Fault::Drops(6 * MIB), "12.0 MiB (12582912 bytes)", 6),
+        (12, Fault::Drops(6 * MIB + half), "12.0 MiB (12582912 bytes)", 7),
+        (12, Fault::Drops(10 * MIB), "12.0 MiB (12582912 bytes)", 10),
+        (96, Fault::Drops(80 * MIB), "96.0 MiB (100663296 bytes)", 95),
+    ] {
+        let text = format!(
+            "the card is suspect: it says that it holds {size}, and what is written at byte {} does not stay there",
+            place * MIB
+        );
+        check(&["auto"], mib, fault, 4, &text, BLANK);
     }
 }
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_card_that_is_pulled_out() {
-    let (sandbox, card) = (Sandbox::new(), FaultyCard::new(12, Fault::Unplugged(PLACE)));
-    let file = pack(&sandbox.path("home"), "img.zst", &image(8));
-    let outcome = flash(&sandbox, &file, card.path(), "12MiB", &[]);
-    outcome
-        .says("writing the card at byte 5242880")
-        .says("could not be blanked: do not boot from it")
-        .exits(5);
-    // Blank all the same: it was blanked before anything else was written.
-    assert!(is_blank(&card.medium()[..MIB]));
+    for (fault, text) in [
+        (Fault::Unplugged(PLACE, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
+        (Fault::Unplugged(PLACE, Errno::ENODEV), "writing the card at byte 5242880: No such device"),
+        (Fault::Unplugged(3 * MIB, Errno::ENODEV), "writing the card at byte 3145728: No such device"),
+        (Fault::UnpluggedReading(PLACE, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
+        (
+            Fault::UnpluggedReading(PLACE, Errno::ENODEV),
+            "reading the card at byte 5242880: No such device (os error 19) (was it unplugged?)",
+        ),
+    ] {
+        // It is blank all the same: that was the first thing that was done.
+        check(&MODES, 12, fault, 5, text, GONE);
+    }
 }
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_head_that_does_not_stay() {
-    let (sandbox, card) = (Sandbox::new(), FaultyCard::new(12, Fault::Lost(3 * 512)));
+    let (sandbox, card) = (Sandbox::new(), FaultyCard::new(12, Fault::Lost(3 * 512, ALWAYS)));
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));
     let outcome = flash(&sandbox, &file, card.path(), "12MiB", &[]);
-    outcome.says("the card does not hold what was written at byte 0").says("do not boot from it").exits(4);
+    outcome
+        .says("the card does not hold what was written at byte 0, 3 times after being written again")
+        .says(GONE)
+        .exits(4);
+    // Nothing else was done to a card that cannot be made safe.
+    assert!(card.medium()[MIB..] == crate::image::garbage(12 * MIB)[MIB..]);
+}
+
+/// Flashes to a card whose fault passes: the card holds the image, with so many `retries`, and `fate` is
+/// what became of the MiB with the fault.
+#[track_caller]
+fn passes(fault: Fault, mode: &str, retries: u32, (mib, fate): (usize, &str)) {
+    let (sandbox, image) = (Sandbox::new(), image(8));
+    let file = pack(&sandbox.path("home"), "img.zst", &image);
+    let card = FaultyCard::new(12, fault);
+    let outcome = flash(&sandbox, &file, card.path(), "12MiB", &["--mode", mode, "--json"]);
+    let report = report(&outcome);
+    assert!(card.medium().starts_with(&image), "{fault:?} {mode}");
+    assert_eq!(report.retries, retries, "{fault:?} {mode}");
+    assert_eq!(report.fates[mib], fate, "{fault:?} {mode}: {:?}", report.fates);
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn faults_that_pass_are_healed() {
+    for mode in MODES {
+        for (fault, retries, fate) in [
+            (Fault::Flipped(PLACE, 1), 1, (5, "healed")),
+            (Fault::Flipped(PLACE, 3), 3, (5, "healed")),
+            (Fault::Lost(PLACE, 1), 1, (5, "healed")),
+            // The head when it is blanked, the end of the card, and a stamp of the capacity check.
+            (Fault::Flipped(900, 1), 1, (0, "written")),
+            (Fault::Lost(11 * MIB + 9000, 1), 1, (7, "written")),
+            (Fault::Lost(5 * MIB, 1), 0, (5, "written")),
+        ] {
+            passes(fault, mode, retries, fate);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn what_was_there_need_not_be_readable() {
+    for mode in MODES {
+        for place in [PLACE, 5 * MIB] {
+            for errno in [Errno::EIO, Errno::ENODATA] {
+                passes(Fault::OldReadFails(place, errno), mode, 0, (5, "written"));
+            }
+        }
+    }
 }

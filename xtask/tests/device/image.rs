@@ -42,13 +42,15 @@ fn noise(seed: &str, len: usize) -> Vec<u8> {
 pub const FORMATS: [&str; 4] = ["img", "img.zst", "img.xz", "img.gz"];
 
 /// Writes `bytes` to a file in `dir` in the format that `ending` names. The compressed ones have two
-/// frames, streams or members, as parallel compressors make them; zstd has a skippable one as well.
+/// frames, streams or members, as parallel compressors make them; zstd has a skippable one as well. The
+/// frames of `img.zst` do not tell their size, as those of pzstd; those of `sized.zst` do.
 pub fn pack(dir: &Path, ending: &str, bytes: &[u8]) -> PathBuf {
     let file = dir.join(format!("nixos-sd-image.{ending}"));
     let (first, second) = bytes.split_at(bytes.len() / 3);
     let packed = match ending {
         "img" => bytes.to_vec(),
         "img.zst" => [zstd(first), b"\x50\x2a\x4d\x18\x03\0\0\0abc".to_vec(), zstd(second)].concat(),
+        "sized.zst" => bytes.chunks(bytes.len() / 3).flat_map(sized).collect(),
         "img.xz" => [xz(first), xz(second)].concat(),
         _ => [gzip(first), gzip(second)].concat(),
     };
@@ -57,10 +59,22 @@ pub fn pack(dir: &Path, ending: &str, bytes: &[u8]) -> PathBuf {
 }
 
 fn zstd(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("an encoder");
-    encoder.include_checksum(true).expect("a checksum");
+    zstd_with(bytes, |_| Ok(()))
+}
+
+/// One frame with a checksum, and what else `set` sets.
+pub fn zstd_with(bytes: &[u8], set: impl FnOnce(&mut Encoder) -> std::io::Result<()>) -> Vec<u8> {
+    let mut encoder = Encoder::new(Vec::new(), 1).expect("an encoder");
+    encoder.include_checksum(true).and_then(|()| set(&mut encoder)).expect("setting up an encoder");
     encoder.write_all(bytes).expect("compressing");
     encoder.finish().expect("compressing")
+}
+
+type Encoder = zstd::Encoder<'static, Vec<u8>>;
+
+/// A frame that tells its size, as `zstd FILE` makes it.
+pub fn sized(bytes: &[u8]) -> Vec<u8> {
+    zstd_with(bytes, |encoder| encoder.set_pledged_src_size(Some(bytes.len() as u64)))
 }
 
 fn xz(bytes: &[u8]) -> Vec<u8> {

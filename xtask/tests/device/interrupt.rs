@@ -1,31 +1,32 @@
 //! Stopped in mid-work: the card hangs at a known place, the tool is told to stop, the card goes on.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::card::{MIB, is_blank};
-use crate::faulty::{Fault, FaultyCard};
+use crate::faults::PLACE;
+use crate::faulty::FaultyCard;
 use crate::flash::flash;
 use crate::image::{garbage, image, pack};
-use crate::support::Sandbox;
+use crate::medium::Fault;
+use crate::support::{Outcome, Sandbox};
 
-const PLACE: usize = 5 * MIB + 512;
-
-/// A flash that hangs at [`PLACE`].
-struct Run {
-    card: FaultyCard,
+/// A flash of 8 MiB that hangs where its card stalls.
+pub struct Run {
+    pub card: FaultyCard,
     sandbox: Sandbox,
     child: Child,
-    image: Vec<u8>,
+    stderr: BufReader<ChildStderr>,
+    pub image: Vec<u8>,
 }
 
 impl Run {
     #[track_caller]
-    fn until(fault: Fault) -> Self {
+    pub fn until(fault: Fault) -> Self {
         let (card, sandbox, image) = (FaultyCard::new(12, fault), Sandbox::new(), image(8));
         let file = pack(&sandbox.path("home"), "img.zst", &image);
         let words = [file.to_str().expect("a plain path"), card.path()];
@@ -34,29 +35,52 @@ impl Run {
         let mut command = sandbox.command(&args);
         // A group of its own, as a terminal gives one to each command.
         command.stderr(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        let child = command.spawn().expect("running the binary");
+        let mut child = command.spawn().expect("running the binary");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         card.wait_for_stall();
-        Self { card, sandbox, child, image }
+        Self { card, sandbox, child, stderr, image }
     }
 
-    fn pid(&self) -> Pid {
+    /// The next line of stderr that has `text` in it, while the card stalls.
+    #[track_caller]
+    pub fn said_until(&mut self, text: &str) -> String {
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(
+                self.stderr.read_line(&mut line).expect("reading stderr") > 0,
+                "not said: {text}: {said}"
+            );
+            if line.contains(text) {
+                return line;
+            }
+            said += &line;
+        }
+    }
+
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
     /// Lets the card go on, and returns the exit code and what was said.
-    fn end(&mut self) -> (Option<i32>, String) {
+    pub fn end(&mut self) -> (Option<i32>, String) {
         self.card.release();
-        let (mut said, mut stderr) = (String::new(), self.child.stderr.take().expect("stderr is a pipe"));
-        stderr.read_to_string(&mut said).expect("reading stderr");
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).expect("reading stderr");
         (self.child.wait().expect("waiting for the binary").code(), said)
+    }
+
+    /// The same command once more, with more options.
+    pub fn again(&self, options: &[&str]) -> Outcome {
+        let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
+        flash(&self.sandbox, &file, self.card.path(), "12MiB", options)
     }
 
     /// Asserts that the card does not boot, and that the same command then does all of it.
     #[track_caller]
-    fn is_blank_and_can_be_repeated(&self) {
+    pub fn is_blank_and_can_be_repeated(&self) {
         assert!(is_blank(&self.card.medium()[..MIB]));
-        let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
-        flash(&self.sandbox, &file, self.card.path(), "12MiB", &[]).exits(0);
+        self.again(&[]).exits(0);
         assert!(self.card.medium().starts_with(&self.image));
     }
 }
@@ -69,7 +93,7 @@ fn ctrl_c_while_writing_and_while_verifying() {
         kill_process_group(run.pid(), Signal::INT).unwrap();
         let (code, said) = run.end();
         assert_eq!(code, Some(130), "{fault:?}: {said}");
-        assert!(said.contains("stopped at byte 6291456"), "{fault:?}: {said}");
+        assert!(said.contains("error: stopped at byte "), "{fault:?}: {said}");
         assert!(said.contains("will not boot; run the same command again"), "{fault:?}: {said}");
         assert_eq!(said.matches("error: ").count(), 1, "{said}");
         run.is_blank_and_can_be_repeated();
@@ -132,19 +156,27 @@ fn a_writer_that_was_killed() {
     }
 }
 
+/// The writer that the tool has started, if it has.
+pub fn writer_of(tool: &Child) -> Option<Pid> {
+    let id = tool.id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+    let is_writer = |child: &&str| {
+        let line = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == b"write-card")
+    };
+    let child = children.split_whitespace().find(is_writer)?;
+    Pid::from_raw(child.parse().ok()?)
+}
+
 impl Run {
-    /// The one child of the tool.
     #[track_caller]
-    fn writer(&self) -> Pid {
-        let id = self.child.id();
-        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        let child = children.expect("listing children").trim().parse().expect("one child");
-        Pid::from_raw(child).expect("a process")
+    pub fn writer(&self) -> Pid {
+        writer_of(&self.child).expect("a writer")
     }
 
     /// The writer holds the card for itself as long as it lives.
     #[track_caller]
-    fn wait_until_nobody_writes(&self) {
+    pub fn wait_until_nobody_writes(&self) {
         use std::os::unix::fs::OpenOptionsExt;
         let exclusive = rustix::fs::OFlags::EXCL.bits().cast_signed();
         let begin = Instant::now();

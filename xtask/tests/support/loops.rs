@@ -50,6 +50,15 @@ impl Loop {
         run("losetup", &[OsStr::new("--set-capacity"), self.device.as_os_str()]);
     }
 
+    /// How many bytes were written to the device since it is attached, as the kernel counts them.
+    pub fn written(&self) -> u64 {
+        let name = self.device.file_name().expect("a name");
+        let stat = std::fs::read_to_string(Path::new("/sys/block").join(name).join("stat"));
+        let stat = stat.expect("reading the statistics of a loop device");
+        let sectors = stat.split_whitespace().nth(6).and_then(|field| field.parse::<u64>().ok());
+        sectors.expect("a number of sectors") * 512
+    }
+
     /// What the device holds now, past the page cache.
     pub fn bytes(&self) -> Vec<u8> {
         run("blockdev", &[OsStr::new("--flushbufs"), self.device.as_os_str()]);
@@ -87,20 +96,33 @@ pub struct Mounted {
 impl Mounted {
     pub fn new(device: &str) -> Self {
         let dir = tempfile::tempdir().expect("making a mount point");
-        mount(&[OsStr::new(device), dir.path().as_os_str()]);
+        mount(&[OsStr::new(device)], dir.path());
         Self { at: dir.path().to_owned(), _dir: Some(dir) }
     }
 
     /// The same at a folder that is there.
     pub fn at_folder(device: &str, at: &Path) -> Self {
-        mount(&[OsStr::new(device), at.as_os_str()]);
+        mount(&[OsStr::new(device)], at);
         Self { at: at.to_owned(), _dir: None }
     }
 
     /// Shows the folder `from` at `at` as well, on top of what is shown there.
     pub fn bound(from: &Path, at: &Path) -> Self {
-        mount(&[OsStr::new("--bind"), from.as_os_str(), at.as_os_str()]);
+        mount(&[OsStr::new("--bind"), from.as_os_str()], at);
         Self { at: at.to_owned(), _dir: None }
+    }
+
+    /// A filesystem in memory, of a size as mount takes it.
+    pub fn memory(size: &str) -> Self {
+        let dir = tempfile::tempdir().expect("making a mount point");
+        let options = format!("size={size}");
+        mount(&["-t", "tmpfs", "-o", &options, "xtask-test"].map(OsStr::new), dir.path());
+        Self { at: dir.path().to_owned(), _dir: Some(dir) }
+    }
+
+    /// Changes the options of the mount.
+    pub fn remount(&self, options: &str) {
+        mount(&["-o", &format!("remount,{options}")].map(OsStr::new), &self.at);
     }
 
     pub fn at(&self) -> &Path {
@@ -135,8 +157,8 @@ impl Drop for Swap {
     }
 }
 
-fn mount(args: &[&OsStr]) {
-    let output = run("mount", args);
+fn mount(args: &[&OsStr], at: &Path) {
+    let output = run("mount", &[args, &[at.as_os_str()]].concat());
     assert!(output.status.success(), "mounting: {}", String::from_utf8_lossy(&output.stderr));
 }
 

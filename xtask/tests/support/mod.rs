@@ -126,11 +126,18 @@ impl Sandbox {
             .env("PATH", path)
             .env("HOME", self.path("home"))
             .env("XTASK_TOOLS", self.path("tools"))
+            .env("XTASK_STATE", self.path("state"))
             .env_remove("XDG_DATA_HOME")
             .stdin(Stdio::null())
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
+}
+
+/// The hash by which the tool names a content: BLAKE3 of the list of the XXH3-128 hashes of its pieces of 1 MiB.
+pub fn content_hash(content: &[u8]) -> String {
+    let list = content.chunks(1 << 20).map(|chunk| xxhash_rust::xxh3::xxh3_128(chunk).to_be_bytes());
+    blake3::hash(&list.collect::<Vec<_>>().concat()).to_hex().to_string()
 }
 
 impl Outcome {

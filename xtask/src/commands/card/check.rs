@@ -1,0 +1,43 @@
+//! `card check DEVICE`: whether a card holds what it says, without changing what is on it.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::cli::CardCheck;
+use crate::context::Context;
+use crate::disk::{Disk, Kept, Mounted, Request, Roots, refusals, refuse};
+use crate::project;
+use crate::ui::{self, Bytes};
+use crate::worker::{self, Access, Capacity};
+
+const MEANING: &str = "Stamps are written all over this card, and what was there is put back.";
+
+pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
+    let disk = Disk::load(&Roots::default(), &args.device)?;
+    refuse(&refusals(&disk, &request(cx, args)?))?;
+    worker::check_access(cx, &disk.path, Access::Write)?;
+    cx.note(format!("card    {}", disk.summary()));
+    args.agreement.confirm(&disk, MEANING)?;
+    let places = worker::run(cx, &Capacity { disk: disk.clone() })?;
+    show(cx, &disk, places)
+}
+
+/// The same as for a flash: for a moment the card is overwritten.
+fn request(cx: &Context, args: &CardCheck) -> Result<Request> {
+    let (roots, here) = (Roots::default(), std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")));
+    let flake = project::flake_dir(&cx.flake);
+    let kept = [("the flake", &flake), ("the working directory", &here)];
+    let kept = kept.map(|(what, path)| Kept::find(&roots, what, path)).into();
+    let (virtual_cards, consent) = (args.agreement.virtual_cards(), args.agreement.consent()?);
+    Ok(Request { image_size: None, virtual_cards, mounted: Mounted::Refused, kept, consent })
+}
+
+fn show(cx: &Context, disk: &Disk, places: usize) -> Result<()> {
+    if cx.json {
+        let result = serde_json::json!({ "device": disk.path, "size": disk.size, "places": places });
+        return ui::result(&result.to_string());
+    }
+    let (path, size) = (disk.path.display(), Bytes(disk.size));
+    ui::result(&format!("{path} holds what it says, {size}, as far as stamps at {places} places tell"))
+}

@@ -1,0 +1,93 @@
+//! `card inspect DEVICE`: what is on a card, whose image it is, and what would keep it from booting.
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::cli::CardInspect;
+use crate::context::Context;
+use crate::disk::Disk;
+use crate::failure::Kind;
+use crate::image::{Inspection, Verdict};
+use crate::receipt::{self, Flashed};
+use crate::ui;
+use crate::worker::{self, Inspecting};
+
+pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
+    let disk = super::readable(cx, &args.device)?;
+    let inspection = worker::run(cx, &Inspecting { disk: disk.clone() })?;
+    let last = receipt::of_card(cx, &disk);
+    let origin = Origin::find(last, &inspection);
+    let found = Found { disk, inspection, origin };
+    show(cx, &found)?;
+    match &found.inspection.verdict {
+        Verdict::Yes { .. } => Ok(()),
+        Verdict::No { why } => {
+            let path = found.disk.path.display();
+            Err(Kind::Verification.error(format!("{path} does not boot: {why}")))
+        }
+    }
+}
+
+/// All that is known about a card. Also the JSON.
+#[derive(Serialize)]
+struct Found {
+    disk: Disk,
+    #[serde(flatten)]
+    inspection: Inspection,
+    origin: Origin,
+}
+
+/// What the receipts tell about a card.
+#[derive(Serialize)]
+#[serde(tag = "known", rename_all = "snake_case")]
+enum Origin {
+    /// It was flashed here, and has the partitions of that image.
+    Flashed {
+        receipt: Box<Flashed>,
+    },
+    /// It was flashed here once, and holds something else now.
+    Overwritten {
+        receipt: Box<Flashed>,
+    },
+    Nothing,
+}
+
+impl Origin {
+    fn find(last: Option<Flashed>, inspection: &Inspection) -> Self {
+        match last.map(Box::new) {
+            Some(receipt) if inspection.is_of(&receipt.image.layout) => Self::Flashed { receipt },
+            Some(receipt) => Self::Overwritten { receipt },
+            None => Self::Nothing,
+        }
+    }
+}
+
+fn show(cx: &Context, found: &Found) -> Result<()> {
+    if cx.json {
+        return ui::result(&serde_json::to_string(found).context("writing the result as JSON")?);
+    }
+    let Found { disk, inspection, origin } = found;
+    ui::result(&format!("card    {}", disk.summary()))?;
+    for (index, partition) in inspection.partitions.iter().enumerate() {
+        ui::result(&format!("{:8}{partition}", if index == 0 { "holds" } else { "" }))?;
+    }
+    match &inspection.verdict {
+        Verdict::Yes { contents } => {
+            let boot = &contents.boot;
+            ui::result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
+            ui::result(&format!("store   {} paths", boot.store_paths))?;
+        }
+        Verdict::No { why } => ui::result(&format!("boots   not: {why}"))?,
+    }
+    ui::result(&format!("origin  {origin}"))
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flashed { receipt } => write!(f, "{receipt}"),
+            Self::Overwritten { receipt } => write!(f, "{receipt}; it holds something else by now"),
+            Self::Nothing => f.write_str("no receipt of this project for this card"),
+        }
+    }
+}

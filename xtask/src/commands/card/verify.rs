@@ -1,0 +1,131 @@
+//! `card verify`: whether a card still holds an image, found out by reading alone.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::cli::CardVerify;
+use crate::context::Context;
+use crate::disk::Disk;
+use crate::failure::Kind;
+use crate::flash::Comparison;
+use crate::image::{self, Depth, Image, Source};
+use crate::receipt::{self, Flashed};
+use crate::ui::{self, Bytes};
+use crate::worker::{self, Against, Comparing};
+
+/// What is to be said of every difference: it need not be a fault.
+const BOOTED: &str = "; a card that has booted once differs, as its system writes to it";
+
+pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
+    let (what, device) = places(args)?;
+    let disk = super::readable(cx, device)?;
+    let against = match what {
+        What::Host(host) => Against::Image(examine(cx, &image::build(cx, host, &[])?)?),
+        What::File(file) => Against::Image(examine(cx, file)?),
+        What::Receipt => of_receipt(cx, &disk)?,
+    };
+    fits(&disk, &against)?;
+    for used in &disk.uses {
+        cx.warn(format!("{used}; what is written to it meanwhile counts as a difference"));
+    }
+    let comparison = worker::run(cx, &Comparing { disk: disk.clone(), against })?;
+    show(cx, &disk, &comparison)
+}
+
+/// What the card is compared with.
+#[derive(Debug, PartialEq, Eq)]
+enum What<'a> {
+    Host(&'a str),
+    File(&'a Path),
+    Receipt,
+}
+
+fn places(args: &CardVerify) -> Result<(What<'_>, &Path)> {
+    match (args.first.as_deref(), args.second.as_deref(), &args.image) {
+        (Some(device), None, Some(file)) => Ok((What::File(file), Path::new(device))),
+        (Some(host), Some(device), None) => Ok((What::Host(host), Path::new(device))),
+        (Some(device), None, None) => Ok((What::Receipt, Path::new(device))),
+        (_, Some(_), Some(_)) => Err(Kind::Usage.error("name either a host or --image FILE, and the device")),
+        _ => Err(Kind::Usage.error("name the device, and before it the host if the card has no receipt")),
+    }
+}
+
+fn examine(cx: &Context, file: &Path) -> Result<Image> {
+    image::examine(Source::open(file)?, Depth::Structure, cx.reporter.as_ref())
+}
+
+/// The image that the card was flashed with: the file where it is still there, its hash otherwise.
+fn of_receipt(cx: &Context, disk: &Disk) -> Result<Against> {
+    let path = disk.path.display();
+    let Some(receipt) = receipt::of_card(cx, disk) else {
+        let text = format!(
+            "there is no receipt of this project for {path}; name the host, or --image FILE, to compare it with"
+        );
+        return Err(Kind::Refused.error(text));
+    };
+    cx.note(format!("{path} was {receipt}"));
+    let Flashed { image: then, .. } = receipt;
+    match examine(cx, &then.path) {
+        Ok(now) if now.size == then.size && now.hash.is_none_or(|hash| hash == then.hash) => {
+            Ok(Against::Image(Image { hash: Some(then.hash), ..now }))
+        }
+        _ => {
+            let file = then.path.display();
+            cx.note(format!("{file} is gone or another one by now; what is compared is the hash"));
+            Ok(Against::Hash { size: then.size, hash: then.hash })
+        }
+    }
+}
+
+fn fits(disk: &Disk, against: &Against) -> Result<()> {
+    let (Against::Image(Image { size, .. }) | Against::Hash { size, .. }) = against;
+    if *size <= disk.size {
+        return Ok(());
+    }
+    let (path, holds) = (disk.path.display(), disk.size);
+    Err(Kind::Verification
+        .error(format!("{path} does not hold the image: that has {size} bytes, and the card {holds}")))
+}
+
+fn show(cx: &Context, disk: &Disk, comparison: &Comparison) -> Result<()> {
+    let path = disk.path.display();
+    if cx.json {
+        let result = serde_json::json!({ "device": disk.path, "comparison": comparison });
+        ui::result(&result.to_string())?;
+    }
+    match comparison.fault() {
+        Some((kind, fault)) => {
+            let booted = if kind == Kind::Verification { BOOTED } else { "" };
+            Err(kind.error(format!("{path} {fault}{booted}")))
+        }
+        None if cx.json => Ok(()),
+        None => {
+            let (size, hash) = (Bytes(comparison.size), comparison.hash);
+            ui::result(&format!("{path} holds the image: {size} compared, hash {hash}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compared_with_which_card() {
+        let placed = |first: Option<&str>, second: Option<&str>, image: Option<&str>| {
+            let [first, second] = [first, second].map(|word| word.map(str::to_owned));
+            let args = CardVerify { first, second, image: image.map(Into::into) };
+            places(&args).map(|(what, device)| format!("{what:?} {}", device.display()))
+        };
+        assert_eq!(placed(Some("/d"), None, None).unwrap(), "Receipt /d");
+        assert_eq!(placed(Some("h"), Some("/d"), None).unwrap(), "Host(\"h\") /d");
+        assert_eq!(placed(Some("/d"), None, Some("f")).unwrap(), "File(\"f\") /d");
+        for (first, second, image) in
+            [(None, None, None), (None, None, Some("f")), (Some("h"), Some("/d"), Some("f"))]
+        {
+            let error = placed(first, second, image).unwrap_err();
+            assert_eq!(crate::failure::kind(&error), Kind::Usage);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Whether a card holds an image, found out by reading alone.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::body::image_chunks;
+use super::buffer::{Buffer, CHUNK};
+use super::card::Card;
+use super::engine::{Content, Flash, PATIENCE};
+use super::fate::Fates;
+use super::looks::Mode;
+use super::medium::{Medium, Read};
+use super::pipeline::{self, Chunk};
+use super::pulse::{self, Rates};
+use crate::failure::{self, Kind};
+use crate::image::content::{self, ChunkHash};
+use crate::ui::{Event, Fate, Phase, Reporter, Run};
+
+/// What a card holds where an image should be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    pub equal: bool,
+    /// The size of the image in bytes.
+    pub size: u64,
+    /// The hash of the image.
+    #[serde(with = "crate::image::digest")]
+    pub hash: blake3::Hash,
+    /// Where each MiB that differs does so first, in bytes. None are known where the image was not there.
+    pub differences: Vec<u64>,
+    /// What the card said where it could not be read, the first time.
+    pub unreadable: Option<String>,
+    /// What was found of each MiB of the image, in order.
+    pub map: Vec<Run>,
+    pub seconds: f64,
+    pub rates: Rates,
+}
+
+/// Compares what `card` begins with to `content`.
+///
+/// # Errors
+/// A card or an image that cannot be read at all, and the request to stop. A difference is none.
+pub fn compare(
+    card: &dyn Card,
+    content: &Content,
+    reporter: &dyn Reporter,
+    cancel: &AtomicBool,
+) -> Result<Comparison> {
+    let medium = opened(card)?;
+    let flash = Flash { medium: &medium, content, mode: Mode::Delta, reporter, cancel };
+    pulse::watched(&medium.pulse, reporter, PATIENCE, || Comparing::default().run(&flash))
+}
+
+/// Compares the hash of the first `size` bytes of `card` with `hash`.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_hash(
+    card: &dyn Card,
+    size: u64,
+    hash: blake3::Hash,
+    reporter: &dyn Reporter,
+    cancel: &AtomicBool,
+) -> Result<Comparison> {
+    let medium = opened(card)?;
+    pulse::watched(&medium.pulse, reporter, PATIENCE, || whole(&medium, size, hash, reporter, cancel))
+}
+
+/// The card without what was read from it before: it is asked itself.
+fn opened(card: &dyn Card) -> Result<Medium<'_>> {
+    card.forget().map_err(|error| Kind::Io.error(format!("dropping the cache of the card: {error}")))?;
+    Ok(Medium::new(card))
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Comparing {
+    fates: Fates,
+    hashes: Vec<ChunkHash>,
+    differences: Vec<u64>,
+    unreadable: Option<String>,
+}
+
+impl Comparing {
+    fn run(mut self, flash: &Flash) -> Result<Comparison> {
+        let (begin, size) = (Instant::now(), flash.content.size);
+        let mut phase = Phase::begin(flash.reporter, "compare", Some(size));
+        let mut there = Buffer::zeroed();
+        let mut chunks = image_chunks(flash)?;
+        // Damage of the image says nothing about the card.
+        let fetch = move |buffer: &mut Buffer| chunks(buffer).map_err(refused);
+        pipeline::run(fetch, |chunk| {
+            flash.may_go_on(chunk.at).map_err(unchanged)?;
+            self.take(flash.medium, &chunk, &mut there)?;
+            phase.advance(chunk.bytes.len());
+            Ok(Some(chunk.bytes))
+        })?;
+        phase.end();
+        flash.reporter.report(&Event::Map { runs: self.fates.runs() });
+        let hash = content::whole(&self.hashes);
+        if flash.content.hash.is_some_and(|known| known != hash) {
+            return Err(Kind::Refused.error("the image file is not the one that was looked at; start again"));
+        }
+        Ok(Comparison {
+            equal: self.differences.is_empty() && self.unreadable.is_none(),
+            size,
+            hash,
+            differences: self.differences,
+            unreadable: self.unreadable,
+            map: self.fates.runs(),
+            seconds: begin.elapsed().as_secs_f64(),
+            rates: flash.medium.pulse.rates(),
+        })
+    }
+
+    /// Compares one chunk of the image. `there` is room for what the card holds.
+    fn take(&mut self, medium: &Medium, chunk: &Chunk, there: &mut Buffer) -> Result<()> {
+        self.hashes.push(chunk.hash);
+        there.resize(chunk.bytes.len());
+        let difference = match medium.read_or_unreadable(there, chunk.at)? {
+            Read::Whole if **there == *chunk.bytes => None,
+            Read::Whole => there.iter().zip(&*chunk.bytes).position(|(is, meant)| is != meant),
+            Read::Unreadable(error) => {
+                self.unreadable.get_or_insert(format!("{error:#}"));
+                self.fates.push(Fate::Bad);
+                return Ok(());
+            }
+        };
+        self.differences.extend(difference.map(|first| chunk.at + first as u64));
+        self.fates.push(if difference.is_some() { Fate::Bad } else { Fate::Unchanged });
+        Ok(())
+    }
+}
+
+/// Reads all of the card that the image would take.
+fn whole(
+    medium: &Medium,
+    size: u64,
+    meant: blake3::Hash,
+    reporter: &dyn Reporter,
+    cancel: &AtomicBool,
+) -> Result<Comparison> {
+    let mut phase = Phase::begin(reporter, "compare", Some(size));
+    let (mut at, mut hashes) = (0, Vec::new());
+    let fetch = |buffer: &mut Buffer| {
+        let (from, left) = (at, size - at);
+        buffer.resize(usize::try_from(left.min(CHUNK as u64))?);
+        at += buffer.len() as u64;
+        match medium.read_or_unreadable(buffer, from)? {
+            Read::Unreadable(error) => Err(error),
+            Read::Whole => Ok((left > 0).then_some(from)),
+        }
+    };
+    pipeline::run(fetch, |chunk| {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(unchanged(Kind::Interrupted.error(format!("stopped at byte {}", chunk.at))));
+        }
+        hashes.push(chunk.hash);
+        phase.advance(chunk.bytes.len());
+        Ok(Some(chunk.bytes))
+    })?;
+    let (seconds, rates) = (phase.end(), medium.pulse.rates());
+    let equal = content::whole(&hashes) == meant;
+    let (differences, unreadable, map) = (Vec::new(), None, Vec::new());
+    Ok(Comparison { equal, size, hash: meant, differences, unreadable, map, seconds, rates })
+}
+
+fn refused(error: anyhow::Error) -> anyhow::Error {
+    match failure::kind(&error) {
+        Kind::Verification => Kind::Refused.error(format!("{error:#}")),
+        _ => error,
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unchanged(error: anyhow::Error) -> anyhow::Error {
+    failure::kind(&error).error(format!("{error:#}; nothing was written"))
+}
+
+impl Comparison {
+    /// The end of a sentence that begins with the card: what is wrong with it, and of which kind that is.
+    pub fn fault(&self) -> Option<(Kind, String)> {
+        if let Some(error) = &self.unreadable {
+            return Some((Kind::Io, format!("could not be read everywhere: {error}")));
+        }
+        if self.equal {
+            return None;
+        }
+        let (count, all) = (self.differences.len(), self.size.div_ceil(CHUNK as u64));
+        let what = if count == 0 {
+            "the hash of what it holds is another one".to_owned()
+        } else {
+            let shown = self.differences.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
+            let more = if count > 3 { " and more" } else { "" };
+            format!("{count} of {all} MiB differ, from byte {shown}{more} on")
+        };
+        Some((Kind::Verification, format!("does not hold the image: {what}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::super::faults::{MIB, image};
+    use super::super::memory::{Fault, MemoryCard};
+    use super::*;
+    use crate::ui::Silent;
+
+    fn compared(card: &MemoryCard, image: &[u8], hash: Option<blake3::Hash>) -> Result<Comparison> {
+        let open = || Ok(Box::new(Cursor::new(image.to_vec())) as Box<dyn std::io::Read + Send>);
+        let content = Content { size: image.len() as u64, hash, open: &open };
+        let before = card.content();
+        let found = compare(card, &content, &Silent, &AtomicBool::new(false));
+        assert!(card.content() == before, "a comparison writes nothing");
+        found
+    }
+
+    /// A card of 6 MiB that begins with `image`, where the bytes at `places` are others.
+    fn card(image: &[u8], places: &[usize], fault: Fault) -> MemoryCard {
+        let mut bytes = [image, &vec![7; 6 * CHUNK - image.len()]].concat();
+        for at in places {
+            bytes[*at] ^= 1;
+        }
+        MemoryCard::holding(bytes, fault)
+    }
+
+    #[track_caller]
+    fn check(card: &MemoryCard, image: &[u8], fault: Option<(Kind, &str)>, map: &[(Fate, u64)]) {
+        let found = compared(card, image, None).unwrap();
+        let words = found.fault();
+        assert_eq!(words.as_ref().map(|(kind, text)| (*kind, text.as_str())), fault);
+        assert_eq!(found.map.iter().map(|run| (run.fate, run.mib)).collect::<Vec<_>>(), map);
+        assert_eq!(found.equal, fault.is_none());
+        let known = compare_hash(card, found.size, found.hash, &Silent, &AtomicBool::new(false));
+        assert_eq!(known.is_ok_and(|known| known.equal), found.equal);
+    }
+
+    #[test]
+    fn every_difference_is_found_and_nothing_is_written() {
+        let image = image(3 * MIB + 512);
+        let same = [(Fate::Unchanged, 4)];
+        check(&card(&image, &[], Fault::None), &image, None, &same);
+        check(&card(&image, &[], Fault::Short), &image, None, &same);
+        // Behind the image anything may be.
+        check(&card(&image, &[4 * CHUNK], Fault::None), &image, None, &same);
+        let text = "does not hold the image: 1 of 4 MiB differ, from byte 3146239 on";
+        check(
+            &card(&image, &[3 * CHUNK + 511], Fault::None),
+            &image,
+            Some((Kind::Verification, text)),
+            &[(Fate::Unchanged, 3), (Fate::Bad, 1)],
+        );
+        let text = "does not hold the image: 4 of 4 MiB differ, from byte 5, 1048583, 2097152 and more on";
+        let places = [5, CHUNK + 7, CHUNK + 9, 2 * CHUNK, 3 * CHUNK];
+        let differs = Some((Kind::Verification, text));
+        check(&card(&image, &places, Fault::None), &image, differs, &[(Fate::Bad, 4)]);
+        let text =
+            "could not be read everywhere: reading the card at byte 1048576: Input/output error (os error 5)";
+        check(
+            &card(&image, &[], Fault::ReadFails(MIB + 9)),
+            &image,
+            Some((Kind::Io, text)),
+            &[(Fate::Unchanged, 1), (Fate::Bad, 1), (Fate::Unchanged, 2)],
+        );
+        let small = super::super::faults::image(4096);
+        check(&card(&small, &[], Fault::None), &small, None, &[(Fate::Unchanged, 1)]);
+    }
+
+    #[test]
+    fn an_image_that_is_another_says_nothing_about_the_card() {
+        let image = image(2 * MIB);
+        let error = compared(&card(&image, &[], Fault::None), &image, Some(blake3::hash(b"x"))).unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), failure::kind(&error)),
+            ("the image file is not the one that was looked at; start again", Kind::Refused)
+        );
+    }
+}

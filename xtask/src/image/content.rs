@@ -1,0 +1,68 @@
+//! The content of an image, hashed MiB by MiB: the same hashes compare a piece of the card with its piece
+//! of the image, and name the whole.
+//!
+//! A piece is hashed with XXH3-128. It is asked whether a card kept what was written, not whether somebody
+//! has forged it, and this hash costs a tenth of what the decompression does, where BLAKE3 costs a quarter.
+//! The hash of the whole is the BLAKE3 hash of the list of theirs, each as 16 bytes, the highest first.
+
+use std::io::{ErrorKind, Read};
+
+/// The size of a piece in bytes; the last one may be smaller.
+pub const CHUNK: usize = 1 << 20;
+
+/// The XXH3-128 hash of one piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkHash([u8; 16]);
+
+impl ChunkHash {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_128(bytes).to_be_bytes())
+    }
+}
+
+/// The hash of the content that has these pieces.
+pub fn whole(chunks: &[ChunkHash]) -> blake3::Hash {
+    let list = chunks.iter().flat_map(|chunk| chunk.0).collect::<Vec<_>>();
+    blake3::hash(&list)
+}
+
+/// Fills `bytes` as far as `stream` goes and returns how far that is. An error comes with how far it was.
+pub fn read_piece(stream: &mut impl Read, bytes: &mut [u8]) -> Result<usize, (usize, std::io::Error)> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match stream.read(&mut bytes[done..]) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err((done, error)),
+        }
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn hash(content: &[u8]) -> blake3::Hash {
+        whole(&content.chunks(CHUNK).map(ChunkHash::of).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_list() {
+        let [first, second] = [7, 8].map(|byte| vec![byte; CHUNK]);
+        // XXH3-128 as `xxhsum -H2` has it, of nothing.
+        assert_eq!(ChunkHash::of(b"").0, 0x99aa_06d3_0147_98d8_6001_c324_468d_497f_u128.to_be_bytes());
+        let list = [ChunkHash::of(&first).0, ChunkHash::of(&second).0].concat();
+        assert_eq!(hash(&[first, second].concat()), blake3::hash(&list));
+    }
+
+    #[test]
+    fn pieces_of_a_stream_that_gives_little_at_a_time() {
+        let mut stream = (&[1; 3][..]).chain(&[2; 3][..]);
+        let mut piece = [0; 4];
+        assert_eq!((read_piece(&mut stream, &mut piece).unwrap(), piece), (4, [1, 1, 1, 2]));
+        assert_eq!(read_piece(&mut stream, &mut piece).unwrap(), 2);
+        assert_eq!(read_piece(&mut stream, &mut piece).unwrap(), 0);
+    }
+}

@@ -1,0 +1,122 @@
+//! The receipt of a flash.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Moment;
+use crate::disk::{Disk, Kind};
+use crate::flash::{Mode, Plan, Rates, Report, Seconds};
+use crate::image::Layout;
+use crate::nix::StorePath;
+
+/// What was written to which card, and how that went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Flashed {
+    pub when: Moment,
+    /// The host whose image it is; none for an image that was given as a file.
+    pub host: Option<String>,
+    /// The flake that has the host.
+    pub flake: Option<String>,
+    pub image: ImageId,
+    pub card: CardId,
+    pub mode: Mode,
+    pub seconds: Seconds,
+    pub rates: Rates,
+    /// How often a MiB had to be written again.
+    pub retries: u32,
+    /// How many bytes of the image had to be written.
+    pub written: u64,
+}
+
+/// Which image it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageId {
+    pub path: PathBuf,
+    /// Its path in the Nix store, if it lies there.
+    pub store_path: Option<String>,
+    /// In bytes, decompressed.
+    pub size: u64,
+    /// The hash of its content, as read back from the card.
+    #[serde(with = "crate::image::digest")]
+    pub hash: blake3::Hash,
+    pub layout: Layout,
+}
+
+/// Which card it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardId {
+    pub path: PathBuf,
+    pub kind: Kind,
+    /// In bytes.
+    pub size: u64,
+    /// The serial number, or the CID of an SD card.
+    pub serial: Option<String>,
+    pub diskseq: Option<u64>,
+    pub vendor: Option<String>,
+    pub model: Option<String>,
+}
+
+impl Flashed {
+    /// The receipt of a flash that has just ended. `source` is the host and its flake.
+    pub fn new(source: Option<(&str, &str)>, plan: &Plan, report: &Report) -> Self {
+        let (path, Disk { kind, size, serial, diskseq, vendor, model, .. }) =
+            (&plan.image.source.path, plan.disk.clone());
+        let store_path = path.to_str().and_then(StorePath::containing).map(|path| path.to_string());
+        let layout = plan.image.layout.clone();
+        Self {
+            when: Moment::now(),
+            host: source.map(|(host, _)| host.to_owned()),
+            flake: source.map(|(_, flake)| flake.to_owned()),
+            image: ImageId { path: path.clone(), store_path, size: report.size, hash: report.hash, layout },
+            card: CardId { path: plan.disk.path.clone(), kind, size, serial, diskseq, vendor, model },
+            mode: report.mode,
+            seconds: report.seconds,
+            rates: report.rates,
+            retries: report.retries,
+            written: report.written(),
+        }
+    }
+
+    /// What the file is named after: the host, or the image.
+    pub fn about(&self) -> String {
+        let file = || self.image.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = self.host.clone().unwrap_or_else(file);
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+        name.chars().map(plain).take(80).collect()
+    }
+}
+
+impl fmt::Display for Flashed {
+    /// `flashed 2026-11-25 12:00 UTC with the image of stinky, hash 5b9f…`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "flashed {} with the image ", self.when)?;
+        match &self.host {
+            Some(host) => write!(f, "of {host}"),
+            None => write!(f, "{}", self.image.path.display()),
+        }?;
+        write!(f, ", hash {}", self.image.hash)
+    }
+}
+
+impl CardId {
+    /// Whether `disk` is this card: by its serial number, or by where it is where that says nothing. A card
+    /// reader has the serial number of itself, so the size counts too.
+    pub fn is(&self, disk: &Disk) -> bool {
+        let same = match (&self.serial, &disk.serial) {
+            (Some(then), Some(now)) => then == now,
+            (None, None) => place(&self.kind, &self.path) == place(&disk.kind, &disk.path),
+            _ => false,
+        };
+        same && self.size == disk.size
+    }
+}
+
+/// The file behind a virtual card, which may have another loop device today; otherwise the device.
+fn place<'a>(kind: &'a Kind, path: &'a Path) -> &'a Path {
+    match kind {
+        Kind::Loop { backing: Some(file) } => file,
+        _ => path,
+    }
+}

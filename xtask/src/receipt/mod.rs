@@ -1,0 +1,55 @@
+//! What this project has done, kept in its state folder: a JSON file for each, whose name sorts by time and
+//! says what it is about. A receipt is no proof of what a card holds now; it says what to compare it with.
+
+mod flashed;
+mod moment;
+mod store;
+
+pub use flashed::Flashed;
+use moment::Moment;
+
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::disk::Disk;
+use crate::flash::{Plan, Report};
+use crate::project;
+
+/// One receipt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Receipt {
+    Flash(Flashed),
+}
+
+/// Keeps a receipt of a flash. `source` is the host whose image it was, and its flake. Where that fails, the card
+/// is none the worse: it is a warning.
+pub fn keep(cx: &Context, source: Option<(&str, &str)>, plan: &Plan, report: &Report) {
+    let flashed = Flashed::new(source, plan, report);
+    let name = format!("{}-flash-{}", flashed.when.in_name(), flashed.about());
+    if let Err(error) = store::write(&folder(), &name, &Receipt::Flash(flashed)) {
+        cx.warn(format!("there is no receipt of this flash: {error:#}"));
+    }
+}
+
+/// The receipt of the last flash of the card `disk`. Where there is none, or receipts cannot be read, which is
+/// a warning, nothing is known.
+pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
+    let receipts = store::newest_first(&folder()).unwrap_or_else(|error| {
+        cx.warn(format!("{error:#}"));
+        Vec::new()
+    });
+    last_of(receipts, disk)
+}
+
+fn folder() -> std::path::PathBuf {
+    project::state_dir().join("receipts")
+}
+
+fn last_of(receipts: impl IntoIterator<Item = Receipt>, disk: &Disk) -> Option<Flashed> {
+    let mut flashed = receipts.into_iter().map(|Receipt::Flash(flashed)| flashed);
+    flashed.find(|flashed| flashed.card.is(disk))
+}
+
+#[cfg(test)]
+mod tests;

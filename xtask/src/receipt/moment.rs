@@ -1,0 +1,91 @@
+//! A moment in UTC, as RFC 3339 has it.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// `2026-11-25T12:00:00Z`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Moment(String);
+
+const DAY: u64 = 24 * 60 * 60;
+
+impl Moment {
+    pub fn now() -> Self {
+        Self::at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+    }
+
+    /// So many seconds after the beginning of 1970.
+    pub fn at(seconds: u64) -> Self {
+        let ((year, month, day), second) = (date(seconds / DAY), seconds % DAY);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        Self(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+    }
+
+    /// The form for the name of a file: `2026-11-25T120000Z`.
+    pub fn in_name(&self) -> String {
+        self.0.replace(':', "")
+    }
+}
+
+impl fmt::Display for Moment {
+    /// To the minute: `2026-11-25 12:00 UTC`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.get(..10), self.0.get(11..16)) {
+            (Some(day), Some(minute)) => write!(f, "{day} {minute} UTC"),
+            _ => f.write_str(&self.0),
+        }
+    }
+}
+
+/// Year, month and day of the day so many days after the first one of 1970.
+fn date(mut days: u64) -> (u64, usize, u64) {
+    let mut year = 1970;
+    while days >= length(year) {
+        days -= length(year);
+        year += 1;
+    }
+    let february = length(year) - 337;
+    let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while days >= months[month] {
+        days -= months[month];
+        month += 1;
+    }
+    (year, month + 1, days + 1)
+}
+
+/// The length of a year in days.
+fn length(year: u64) -> u64 {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    if leap { 366 } else { 365 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments() {
+        // As `date --utc --date=@N` has them.
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (1_795_608_000, "2026-11-25T12:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(Moment::at(seconds).0, expected);
+        }
+        let noon = Moment::at(1_795_608_000);
+        assert_eq!(
+            (noon.to_string().as_str(), noon.in_name().as_str()),
+            ("2026-11-25 12:00 UTC", "2026-11-25T120000Z")
+        );
+        assert!(Moment::now() > noon || Moment::now() > Moment::at(1_700_000_000));
+    }
+}

@@ -1,0 +1,126 @@
+//! Starting the worker, elevated where the card cannot be opened otherwise, and following it.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::Access as Mode;
+use serde_json::Value;
+
+use super::job::{Access, Work};
+use super::serve::Message;
+use crate::context::Context;
+use crate::failure::Kind;
+use crate::process::Ended;
+use crate::ui::Event;
+
+/// The programs that can make the worker root, in the order in which they are tried.
+const ELEVATORS: [&str; 3] = ["sudo", "run0", "doas"];
+
+/// Has `work` done in a process of its own and returns the answer.
+pub fn run<W: Work>(cx: &Context, work: &W) -> Result<W::Answer> {
+    let (program, args) = command(cx, work)?;
+    let input = serde_json::to_string(&work.clone().into()).context("writing the job as JSON")?;
+    let mut heard = Heard::default();
+    let ended = cx.launcher.converse(&program, &args, &format!("{input}\n"), |line| heard.line(cx, line))?;
+    let answer = heard.conclude::<W>(&program, ended)?;
+    serde_json::from_value(answer).context("reading the answer of the worker")
+}
+
+/// Whether the card at `path` can be opened at all, so that nobody waits or confirms in vain.
+///
+/// # Errors
+/// Of [`Kind::Permission`] where this user may not, and nothing can make the worker root.
+pub fn check_access(cx: &Context, path: &Path, access: Access) -> Result<()> {
+    if access.is_granted(path) {
+        return Ok(());
+    }
+    elevator(cx, path, access).map(|_| ())
+}
+
+impl Access {
+    /// The hidden command of this binary that is the worker. It does nothing but what its name says.
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Read => "read-card",
+            Self::Write => "write-card",
+        }
+    }
+
+    fn is_granted(self, path: &Path) -> bool {
+        let mode = match self {
+            Self::Read => Mode::READ_OK,
+            Self::Write => Mode::READ_OK | Mode::WRITE_OK,
+        };
+        rustix::fs::access(path, mode).is_ok()
+    }
+
+    /// The words for who does it, the doing, and what it was done to.
+    fn words(self) -> [&'static str; 3] {
+        match self {
+            Self::Read => ["reader", "reading", "read"],
+            Self::Write => ["writer", "writing", "written"],
+        }
+    }
+}
+
+/// What makes the worker root for the card at `path`.
+fn elevator(cx: &Context, path: &Path, access: Access) -> Result<&'static str> {
+    let found = ELEVATORS.into_iter().find(|name| cx.launcher.which(name).is_some());
+    found.ok_or_else(|| {
+        let (path, tried, [.., done]) = (path.display(), ELEVATORS.join(", "), access.words());
+        let text =
+            format!("{path} may not be {done} by this user, and there is none of {tried}; run as root");
+        Kind::Permission.error(text)
+    })
+}
+
+/// The command line of the worker for `work`.
+fn command<W: Work>(cx: &Context, work: &W) -> Result<(String, Vec<OsString>)> {
+    let own = std::env::current_exe().context("finding this program")?;
+    let (path, name) = (&work.disk().path, W::ACCESS.command());
+    let is_root = || rustix::process::geteuid().is_root();
+    if W::ACCESS.is_granted(path) && (!work.needs_root() || is_root()) {
+        return Ok((own.display().to_string(), vec![name.into()]));
+    }
+    let (elevator, [_, doing, _]) = (elevator(cx, path, W::ACCESS)?, W::ACCESS.words());
+    cx.note(format!("{doing} needs root: {elevator} -- {} {name}", own.display()));
+    Ok((elevator.to_owned(), vec!["--".into(), own.into(), name.into()]))
+}
+
+/// What the worker has said so far.
+#[derive(Default)]
+struct Heard {
+    /// The worker has begun to read or write the card; before that, nothing is lost.
+    begun: bool,
+    answer: Option<Value>,
+    failed: Option<(u8, String)>,
+}
+
+impl Heard {
+    fn line(&mut self, cx: &Context, line: &str) {
+        match serde_json::from_str(line) {
+            Ok(Message::Answer { answer }) => self.answer = Some(answer),
+            Ok(Message::Begun { .. }) => self.begun = true,
+            Ok(Message::Event(Event::Failed { code, message })) => self.failed = Some((code, message)),
+            Ok(Message::Event(event)) => cx.reporter.report(&event),
+            Err(_) => cx.reporter.report(&Event::log(line)),
+        }
+    }
+
+    fn conclude<W: Work>(self, program: &str, ended: Ended) -> Result<Value> {
+        let (Ended { code, stopped }, [who, _, done]) = (ended, W::ACCESS.words());
+        match (self.failed, self.answer) {
+            (Some((code, message)), _) => Err(Kind::of_code(code).error(message)),
+            (None, Some(answer)) if code == 0 => Ok(answer),
+            _ if stopped && !self.begun => Err(Kind::Interrupted.error("stopped; nothing was written")),
+            _ if !self.begun => {
+                let text = format!(
+                    "{program} ended with exit code {code} before the {who} began; nothing was {done}"
+                );
+                Err(Kind::Permission.error(text))
+            }
+            _ => Err(Kind::Io.error(format!("the {who} ended with exit code {code} {}", W::CUT_SHORT))),
+        }
+    }
+}

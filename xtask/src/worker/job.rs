@@ -1,0 +1,192 @@
+//! The jobs of the worker. Each looks at the card again and refuses one that is not the card of the job.
+
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{Disk, Roots, open_exclusive, open_shared, unmount};
+use crate::flash::{self, Comparison, Content, FileCard, Plan, Report};
+use crate::image::{self, Image, Inspection};
+use crate::ui::Reporter;
+
+/// What a job does with the card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+/// One job, and what it answers.
+pub trait Work: Clone + Into<Job> + Serialize {
+    type Answer: Serialize + DeserializeOwned;
+    const ACCESS: Access;
+    /// What it means that the worker ended in the middle of it, as the end of a sentence.
+    const CUT_SHORT: &'static str;
+
+    fn disk(&self) -> &Disk;
+    /// Whether it takes root though the user may open the card.
+    fn needs_root(&self) -> bool {
+        false
+    }
+    fn carry_out(&self, hands: &Hands) -> Result<Self::Answer>;
+}
+
+/// What the worker has beside the job.
+pub struct Hands<'a> {
+    pub reporter: &'a dyn Reporter,
+    /// Says that the card is claimed, and that from here on it is read or written.
+    pub begun: &'a dyn Fn(),
+    /// Set when the worker is to stop.
+    pub cancel: &'a AtomicBool,
+}
+
+/// A job on its way to the worker.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "job", rename_all = "snake_case")]
+pub enum Job {
+    Flash(Plan),
+    Compare(Comparing),
+    Capacity(Capacity),
+    Inspect(Inspecting),
+}
+
+/// Comparing a card with an image, without writing anything.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Comparing {
+    pub disk: Disk,
+    pub against: Against,
+}
+
+/// What a card is compared with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Against {
+    Image(Image),
+    /// The image is gone, and this is known of it.
+    Hash {
+        /// In bytes.
+        size: u64,
+        #[serde(with = "crate::image::digest")]
+        hash: blake3::Hash,
+    },
+}
+
+/// The check of the card's capacity alone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Capacity {
+    pub disk: Disk,
+}
+
+/// Reading what is on a card.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Inspecting {
+    pub disk: Disk,
+}
+
+impl Work for Plan {
+    type Answer = Report;
+    const ACCESS: Access = Access::Write;
+    const CUT_SHORT: &'static str = "before the card was complete; run the same command again";
+
+    fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// Whoever may write the card may still not unmount it.
+    fn needs_root(&self) -> bool {
+        !self.unmount.is_empty()
+    }
+
+    fn carry_out(&self, hands: &Hands) -> Result<Report> {
+        let (roots, image) = (Roots::default(), &self.image);
+        unmount(&roots, &self.disk, &self.unmount)?;
+        let card = FileCard::locked(open_exclusive(&roots, &self.disk)?, self.disk.size)?;
+        (hands.begun)();
+        let content = Content { size: image.size, hash: image.hash, open: &|| image.source.stream() };
+        flash::write_image(&card, &content, self.mode, hands.reporter, hands.cancel)
+    }
+}
+
+impl Work for Comparing {
+    type Answer = Comparison;
+    const ACCESS: Access = Access::Read;
+    const CUT_SHORT: &'static str = "before the card was compared; run the same command again";
+
+    fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    fn carry_out(&self, hands: &Hands) -> Result<Comparison> {
+        let card = FileCard::locked(open_shared(&Roots::default(), &self.disk)?, self.disk.size)?;
+        (hands.begun)();
+        match &self.against {
+            Against::Image(image) => {
+                let content = Content { size: image.size, hash: image.hash, open: &|| image.source.stream() };
+                flash::compare(&card, &content, hands.reporter, hands.cancel)
+            }
+            Against::Hash { size, hash } => {
+                flash::compare_hash(&card, *size, *hash, hands.reporter, hands.cancel)
+            }
+        }
+    }
+}
+
+impl Work for Capacity {
+    /// At how many places the card was tried.
+    type Answer = usize;
+    const ACCESS: Access = Access::Write;
+    const CUT_SHORT: &'static str =
+        "before it had put back what was there: the card may hold stamps of 4 KiB in up to 110 places";
+
+    fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    fn carry_out(&self, hands: &Hands) -> Result<usize> {
+        let card = FileCard::locked(open_exclusive(&Roots::default(), &self.disk)?, self.disk.size)?;
+        (hands.begun)();
+        flash::check_capacity(&card, hands.reporter, hands.cancel)
+    }
+}
+
+impl Work for Inspecting {
+    type Answer = Inspection;
+    const ACCESS: Access = Access::Read;
+    const CUT_SHORT: &'static str = "before the card was inspected; run the same command again";
+
+    fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    fn carry_out(&self, hands: &Hands) -> Result<Inspection> {
+        let locked = open_shared(&Roots::default(), &self.disk)?;
+        (hands.begun)();
+        image::inspect(locked.file(), self.disk.size)
+    }
+}
+
+impl From<Plan> for Job {
+    fn from(plan: Plan) -> Self {
+        Self::Flash(plan)
+    }
+}
+
+impl From<Comparing> for Job {
+    fn from(comparing: Comparing) -> Self {
+        Self::Compare(comparing)
+    }
+}
+
+impl From<Capacity> for Job {
+    fn from(capacity: Capacity) -> Self {
+        Self::Capacity(capacity)
+    }
+}
+
+impl From<Inspecting> for Job {
+    fn from(inspecting: Inspecting) -> Self {
+        Self::Inspect(inspecting)
+    }
+}

@@ -1,0 +1,133 @@
+//! `card`: its words on cards that are plain files, so that this runs without privileges.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::fake_nix::{Answers, FLAKE, fails};
+use crate::flash::{building, card, image};
+use crate::support::{Sandbox, content_hash};
+
+#[test]
+fn what_it_takes() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.run(&["card", "--help"]);
+    for command in ["inspect  Say what is on a card", "verify   Compare a card", "check    Check that a card"]
+    {
+        assert!(help.exits(0).contains(command), "{command}: {}", help.stdout);
+    }
+    let help = sandbox.run(&["card", "verify", "--help"]);
+    let usage = "Usage: cargo xtask card verify [OPTIONS] <DEVICE>\n       cargo xtask card verify [OPTIONS] <HOST> <DEVICE>\n       \
+                 cargo xtask card verify [OPTIONS] --image <FILE> <DEVICE>\n";
+    assert!(help.exits(0).contains(usage), "{}", help.stdout);
+    for (args, text) in [
+        (
+            &["card", "verify"][..],
+            "error: name the device, and before it the host if the card has no receipt\n",
+        ),
+        (
+            &["card", "verify", "--image", "a"],
+            "error: name the device, and before it the host if the card has no receipt\n",
+        ),
+        (
+            &["card", "verify", "h", "/d", "--image", "a"],
+            "error: name either a host or --image FILE, and the device\n",
+        ),
+    ] {
+        let outcome = sandbox.run(args);
+        assert_eq!((outcome.exits(2), outcome.stderr.as_str()), ("", text));
+    }
+    for args in [&["card"][..], &["card", "inspect"], &["card", "check"], &["card", "copy", "/d"]] {
+        assert_eq!(sandbox.run(args).exits(2), "", "{args:?}");
+    }
+}
+
+#[test]
+fn a_card_that_is_not_there() {
+    let sandbox = Sandbox::new();
+    for args in [
+        &["card", "inspect", "/dev/none"][..],
+        &["card", "verify", "/dev/none"],
+        &["card", "check", "/dev/none"],
+    ] {
+        sandbox.run(args).says("error: there is no /dev/none; is the card plugged in?").exits(3);
+    }
+    std::fs::write(sandbox.path("empty"), "").unwrap();
+    let empty = sandbox.path("empty");
+    let words = format!("error: there is nothing in {}; insert the card and try again\n", empty.display());
+    assert_eq!(sandbox.run(&["card", "inspect", empty.to_str().unwrap()]).stderr, words);
+}
+
+#[test]
+fn a_host_is_verified_after_it_was_flashed() {
+    let (answers, _out) = building();
+    let nix = answers.install();
+    let card = card(&nix);
+    let device = card.to_str().expect("a plain path");
+    let verify = |words: &[&str]| nix.run(&[&["--flake", FLAKE, "card", "verify"], words].concat());
+    let differs = format!(
+        "error: {device} does not hold the image: 2 of 2 MiB differ, from byte 0, 1048576 on; \
+         a card that has booted once differs, as its system writes to it\n"
+    );
+    verify(&["stinky", device]).says(&differs).exits(4);
+    assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 0xee));
+    let options = ["--allow-virtual", "--yes", "--expect-size", "4MiB"];
+    nix.run(&[&["--flake", FLAKE, "flash", "stinky", device], &options[..]].concat()).exits(0);
+    let hash = content_hash(&image());
+    let holds = format!("{device} holds the image: 2.0 MiB compared, hash {hash}\n");
+    for words in [&["stinky", device][..], &[device]] {
+        assert_eq!(verify(words).exits(0), holds);
+    }
+    let origin = format!(" UTC with the image of stinky, hash {hash}\n");
+    let said = nix.run(&["card", "inspect", device]).stdout;
+    assert!(said.ends_with(&origin) && said.contains("\norigin  flashed 2"), "{said}");
+    let receipts = std::fs::read_dir(nix.path("state").join("receipts")).unwrap();
+    let receipts = receipts.map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let name = receipts[0].file_name().unwrap().to_str().unwrap();
+    assert!(receipts.len() == 1 && name.ends_with("Z-flash-stinky.json"), "{receipts:?}");
+    let receipt: serde_json::Value = serde_json::from_slice(&std::fs::read(&receipts[0]).unwrap()).unwrap();
+    assert_eq!((&receipt["host"], &receipt["flake"]), (&"stinky".into(), &FLAKE.into()));
+}
+
+#[test]
+fn a_wrong_card_is_told_before_the_build() {
+    let nix = Answers { build: fails("no build was expected"), ..Answers::default() }.install();
+    nix.run(&["card", "verify", "stinky", "/dev/none"]).says("there is no /dev/none").exits(3);
+    assert!(!nix.asked().iter().any(|call| call.starts_with("build ")));
+}
+
+#[test]
+fn a_damaged_image_says_nothing_about_the_card() {
+    let sandbox = Sandbox::new();
+    let (file, card) = (sandbox.path("a.img.zst"), sandbox.path("card"));
+    let mut packed = zstd::bulk::compress(&image(), 1).unwrap();
+    let place = packed.len() / 2;
+    packed[place] ^= 0xff;
+    std::fs::write(&file, packed).unwrap();
+    std::fs::write(&card, image()).unwrap();
+    let [file, card] = [&file, &card].map(|path| path.to_str().expect("a plain path"));
+    sandbox.run(&["card", "verify", "--image", file, card]).exits(3);
+}
+
+#[test]
+fn the_reader_does_nothing_but_read() {
+    let sandbox = Sandbox::new();
+    let card = sandbox.path("card");
+    std::fs::write(&card, vec![7; 4 << 20]).unwrap();
+    let listed = sandbox.run(&["card", "inspect", "--json", card.to_str().unwrap()]);
+    let disk = serde_json::from_str::<serde_json::Value>(listed.exits(4)).unwrap()["disk"].clone();
+    for (command, code, text) in
+        [("read-card", 2, "this worker only reads"), ("write-card", 0, r#"{"answer":"#)]
+    {
+        let mut worker = sandbox.command(&[command]);
+        let mut worker =
+            worker.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("running the worker");
+        let job = serde_json::json!({ "job": "capacity", "disk": disk });
+        let mut stdin = worker.stdin.take().unwrap();
+        writeln!(stdin, "{job}").unwrap();
+        let output = std::io::read_to_string(worker.stdout.take().unwrap()).unwrap();
+        assert!(output.contains(text), "{command}: {output}");
+        assert_eq!(worker.wait().unwrap().code(), Some(code), "{command}: {output}");
+        drop(stdin);
+    }
+    assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 7));
+}

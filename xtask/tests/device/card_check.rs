@@ -1,0 +1,134 @@
+//! `card check`: honest cards pass and keep every byte, counterfeit ones do not pass.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::card::{Card, MIB};
+use crate::faulty::FaultyCard;
+use crate::image::garbage;
+use crate::medium::Fault;
+use crate::support::terminal::Terminal;
+use crate::support::{Outcome, Sandbox};
+
+/// The options that agree to the check of a card of `size`.
+fn agreed<'a>(device: &'a str, size: &'a str) -> [&'a str; 7] {
+    ["card", "check", device, "--allow-virtual", "--yes", "--expect-size", size]
+}
+
+fn check(device: &str, size: &str) -> Outcome {
+    Sandbox::new().run(&agreed(device, size))
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn an_honest_card_keeps_every_byte() {
+    let card = Card::new(40);
+    let outcome = check(card.device.device(), "40MiB");
+    let said = outcome.exits(0);
+    let places = said.strip_prefix(&format!(
+        "{} holds what it says, 40.0 MiB, as far as stamps at ",
+        card.device.device()
+    ));
+    let places = places.and_then(|rest| rest.strip_suffix(" places tell\n")).expect(said);
+    assert!((30..=110).contains(&places.parse::<u32>().unwrap()), "{said}");
+    card.is_unchanged();
+    let args = [&["--json"][..], &agreed(card.device.device(), "40MiB")].concat();
+    let result = Sandbox::new().run(&args);
+    let result = serde_json::from_str::<serde_json::Value>(result.exits(0)).unwrap();
+    assert_eq!((&result["size"], result["places"].to_string().as_str()), (&(40 * MIB).into(), places));
+    card.is_unchanged();
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn counterfeit_cards_are_suspect_and_get_back_what_they_held() {
+    for fault in [Fault::Wraps(8 * MIB), Fault::Wraps(4 * MIB), Fault::Drops(8 * MIB), Fault::Drops(11 * MIB)]
+    {
+        let card = FaultyCard::new(12, fault);
+        let outcome = check(card.path(), "12MiB");
+        outcome.says("error: the card is suspect: it says that it holds 12.0 MiB (12582912 bytes), and what");
+        outcome.says("use another one; what was there is back in its place\n").exits(4);
+        assert!(card.medium() == garbage(12 * MIB), "{fault:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn nothing_is_written_without_agreement() {
+    let card = Card::new(12);
+    let device = card.device.device();
+    for (options, text) in [
+        (
+            &["--yes", "--expect-size", "12MiB"][..],
+            "is a loop device, not a card; --allow-virtual takes it all the same",
+        ),
+        (&["--allow-virtual"], "there is no terminal on which to confirm that "),
+        (
+            &["--allow-virtual", "--yes"],
+            "--yes alone does not say which card is meant; add --expect-size 12582912",
+        ),
+        (
+            &["--allow-virtual", "--yes", "--expect-size", "13MiB"],
+            "holds 12582912 bytes, not the 13631488 that are expected",
+        ),
+    ] {
+        Sandbox::new().run(&[&["card", "check", device], options].concat()).says(text).exits(3);
+    }
+    let question = "Stamps are written all over this card, and what was there is put back. Type the name of the device (";
+    let sandbox = Sandbox::new();
+    let mut terminal = Terminal::run(sandbox.command(&["card", "check", device, "--allow-virtual"]));
+    terminal.until(question).answer(" to go on:", "no");
+    terminal.end().says("error: not confirmed; nothing was written").exits(3);
+    card.is_unchanged();
+    let mut terminal = Terminal::run(sandbox.command(&["card", "check", device, "--allow-virtual"]));
+    terminal.answer(" to go on:", device);
+    let outcome = terminal.end();
+    assert!(outcome.exits(0).contains("holds what it says, 12.0 MiB"));
+    card.is_unchanged();
+}
+
+/// A check that hangs where it writes the stamp at 5 MiB.
+fn hanging() -> (FaultyCard, Child) {
+    let card = FaultyCard::new(12, Fault::StallsWrite(5 * MIB));
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&agreed(card.path(), "12MiB"));
+    command.stderr(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    let child = command.spawn().expect("running the binary");
+    card.wait_for_stall();
+    (card, child)
+}
+
+fn end(card: &FaultyCard, child: Child) -> (Option<i32>, String) {
+    card.release();
+    let output = child.wait_with_output().expect("waiting for the binary");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn ctrl_c_puts_back_what_was_there() {
+    let (card, child) = hanging();
+    assert!(card.medium() != garbage(12 * MIB), "no stamp was written yet");
+    kill_process_group(Pid::from_child(&child), Signal::INT).unwrap();
+    let (code, said) = end(&card, child);
+    let text = "error: stopped while the card's capacity was checked; what was there is back in its place\n";
+    assert!(code == Some(130) && said.ends_with(text), "{code:?}: {said}");
+    assert!(card.medium() == garbage(12 * MIB), "stamps were left on the card");
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn a_worker_that_was_killed_is_told_as_such() {
+    let (card, child) = hanging();
+    let id = child.id();
+    let children =
+        std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("listing children");
+    let worker = Pid::from_raw(children.trim().parse().expect("one child")).expect("a process");
+    kill_process(worker, Signal::KILL).unwrap();
+    let (code, said) = end(&card, child);
+    let text =
+        "before it had put back what was there: the card may hold stamps of 4 KiB in up to 110 places\n";
+    assert!(code == Some(5) && said.ends_with(text), "{code:?}: {said}");
+}

@@ -1,0 +1,265 @@
+//! `card inspect` and `card verify`: what is told about a card, and that nothing is written to it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use serde_json::Value;
+
+use crate::card::{Card, MIB};
+use crate::faulty::FaultyCard;
+use crate::flash::flash;
+use crate::image::{garbage, image, pack};
+use crate::medium::Fault;
+use crate::support::loops::{Loop, ext4};
+use crate::support::{Sandbox, content_hash};
+
+const PLACE: usize = 5 * MIB + 77 * 512;
+const BOOTED: &str = "; a card that has booted once differs, as its system writes to it\n";
+
+/// A card with an image on it, flashed in its own sandbox.
+struct Flashed {
+    sandbox: Sandbox,
+    card: Card,
+    file: PathBuf,
+    image: Vec<u8>,
+}
+
+impl Flashed {
+    fn new() -> Self {
+        let (sandbox, card, image) = (Sandbox::new(), Card::new(20), image(12));
+        let file = pack(&sandbox.path("home"), "img.zst", &image);
+        flash(&sandbox, &file, card.device.device(), "20MiB", &[]).exits(0);
+        Self { sandbox, card, file, image }
+    }
+
+    fn device(&self) -> &str {
+        self.card.device.device()
+    }
+
+    fn file(&self) -> &str {
+        self.file.to_str().expect("a plain path")
+    }
+
+    /// Changes one byte of the card.
+    fn flip(&self, at: usize) {
+        let card = File::options().read(true).write(true).open(self.device()).expect("opening the card");
+        let mut byte = [0];
+        card.read_exact_at(&mut byte, at as u64).expect("reading the card");
+        card.write_all_at(&[byte[0] ^ 1], at as u64).expect("writing the card");
+        card.sync_all().expect("writing the card");
+    }
+
+    /// Runs `card verify` with `args` and the device, and makes sure that the card is as before.
+    #[track_caller]
+    fn verify(&self, args: &[&str]) -> crate::support::Outcome {
+        let before = self.card.device.bytes();
+        let outcome = self.sandbox.run(&[&["card", "verify"], args, &[self.device()]].concat());
+        assert!(self.card.device.bytes() == before, "the card was written");
+        outcome
+    }
+
+    fn holds(&self) -> String {
+        format!("{} holds the image: 12.0 MiB compared, hash {}\n", self.device(), content_hash(&self.image))
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_that_holds_the_image_and_one_that_does_not() {
+    let it = Flashed::new();
+    let (file, by_receipt) = (["--image", it.file()], [""; 0]);
+    for args in [&file[..], &by_receipt] {
+        assert_eq!(it.verify(args).exits(0), it.holds());
+    }
+    it.flip(PLACE);
+    let error = format!(
+        "error: {} does not hold the image: 1 of 12 MiB differ, from byte {PLACE} on{BOOTED}",
+        it.device()
+    );
+    for args in [&file[..], &by_receipt] {
+        let outcome = it.verify(args);
+        outcome.says("[░░░░░!░░░░░░]\n            ! 1 MiB bad   ░ 11 MiB unchanged\n").says(&error).exits(4);
+        assert_eq!(outcome.stdout, "");
+    }
+    let outcome = it.verify(&["--json"]);
+    let result = serde_json::from_str::<Value>(outcome.exits(4)).unwrap();
+    assert_eq!(result["comparison"]["equal"], false);
+    assert_eq!(result["comparison"]["differences"], serde_json::json!([PLACE]));
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn without_the_image_its_hash_is_compared() {
+    let it = Flashed::new();
+    std::fs::remove_file(&it.file).unwrap();
+    let outcome = it.verify(&[]);
+    outcome.says(&format!("{} is gone or another one by now; what is compared is the hash\n", it.file()));
+    assert_eq!(outcome.exits(0), it.holds());
+    it.flip(PLACE);
+    let error = format!(
+        "error: {} does not hold the image: the hash of what it holds is another one{BOOTED}",
+        it.device()
+    );
+    it.verify(&[]).says(&error).exits(4);
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn the_last_flash_counts() {
+    let it = Flashed::new();
+    let other = it.image.iter().map(|byte| byte ^ 0x40).collect::<Vec<_>>();
+    let other = [&it.image[..MIB], &other[MIB..]].concat();
+    let folder = it.sandbox.path("other");
+    std::fs::create_dir(&folder).unwrap();
+    let second = pack(&folder, "img.xz", &other);
+    // Receipts are told apart by the second.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    flash(&it.sandbox, &second, it.device(), "20MiB", &[]).exits(0);
+    it.verify(&["--image", it.file()])
+        .says("11 of 12 MiB differ, from byte 1048576, 2097152, 3145728 and more on")
+        .exits(4);
+    let outcome = it.verify(&[]);
+    outcome.says(&format!(" UTC with the image {}, hash {}\n", second.display(), content_hash(&other)));
+    assert!(outcome.exits(0).ends_with(&format!("hash {}\n", content_hash(&other))));
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_receipt_is_kept_of_each_flash() {
+    let it = Flashed::new();
+    let folder = it.sandbox.path("state").join("receipts");
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    assert_eq!(names.len(), 1, "{names:?}");
+    let name = names[0].file_name().unwrap().to_str().unwrap();
+    assert!(name.ends_with("Z-flash-nixos-sd-image.img.zst.json"), "{name}");
+    let receipt = serde_json::from_slice::<Value>(&std::fs::read(&names[0]).unwrap()).unwrap();
+    for (pointer, expected) in [
+        ("/kind", "flash".into()),
+        ("/host", Value::Null),
+        ("/image/path", it.file().into()),
+        ("/image/store_path", Value::Null),
+        ("/image/size", (12 * MIB).into()),
+        ("/image/hash", content_hash(&it.image).into()),
+        ("/card/path", it.device().into()),
+        ("/card/kind/type", "loop".into()),
+        ("/card/size", (20 * MIB).into()),
+        ("/mode", "auto".into()),
+        ("/retries", 0.into()),
+        ("/written", (12 * MIB).into()),
+    ] {
+        assert_eq!(receipt.pointer(pointer), Some(&expected), "{pointer} in {receipt:#}");
+    }
+    assert!(
+        receipt["seconds"]["write"].as_f64().unwrap() > 0.0 && receipt["rates"]["write"].as_u64().is_some()
+    );
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_receipt_that_cannot_be_written_is_no_failure() {
+    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    std::fs::write(sandbox.path("state"), "no folder").unwrap();
+    let file = pack(&sandbox.path("home"), "img.zst", &image(12));
+    let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
+    outcome.says("warning: there is no receipt of this flash: writing a receipt to ").exits(0);
+}
+
+/// What `card inspect` says on stdout, line by line, and as its error. The exit code must be 4.
+#[track_caller]
+fn inspected(sandbox: &Sandbox, device: &str) -> (Vec<String>, String) {
+    let outcome = sandbox.run(&["card", "inspect", device]);
+    let lines = outcome.exits(4).lines().map(str::to_owned).collect::<Vec<_>>();
+    assert!(lines[0].starts_with(&format!("card    {device} (loop over ")), "{lines:?}");
+    (lines[1..].to_vec(), outcome.stderr)
+}
+
+const NO_RECEIPT: &str = "origin  no receipt of this project for this card";
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn cards_that_are_none_of_ours() {
+    let (blank, noise) = (Loop::new(20 << 20), Card::new(20));
+    let whole = Loop::attach(20 << 20, &["--read-only"], ext4);
+    for (device, why) in [
+        (blank.device(), "it is blank"),
+        (noise.device.device(), "it has no partition table (no 0x55AA at the end of the first sector)"),
+        (whole.device(), "it has no partition table, only one ext4"),
+    ] {
+        let (lines, error) = inspected(&Sandbox::new(), device);
+        assert_eq!(lines, [format!("boots   not: {why}"), NO_RECEIPT.to_owned()]);
+        assert_eq!(error, format!("error: {device} does not boot: {why}\n"));
+        let words =
+            format!("there is no receipt of this project for {device}; name the host, or --image FILE");
+        Sandbox::new().run(&["card", "verify", device]).says(&words).exits(3);
+    }
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn a_card_and_what_became_of_it() {
+    let (sandbox, card) = (Sandbox::new(), FaultyCard::new(12, Fault::WriteFails(PLACE, fuser::Errno::EIO)));
+    let (file, image) = (pack(&sandbox.path("home"), "img.zst", &image(8)), image(8));
+    flash(&sandbox, &file, card.path(), "12MiB", &[]).exits(5);
+    let broken = "boots   not: its first MiB is blank, and there is something behind it: a flash was broken off here; run it again";
+    assert_eq!(inspected(&sandbox, card.path()).0, [broken, NO_RECEIPT]);
+    card.mend();
+    flash(&sandbox, &file, card.path(), "12MiB", &[]).exits(0);
+    let (lines, _) = inspected(&sandbox, card.path());
+    let no_system = "boots   not: partition 1 has neither FAT32 nor ext4 on it";
+    assert_eq!(lines[..2], ["holds   1: Linux, 7.0 MiB, bootable", no_system]);
+    let image = format!(" UTC with the image {}, hash {}", file.display(), content_hash(&image));
+    assert!(lines[2].starts_with("origin  flashed 2") && lines[2].ends_with(&image), "{lines:?}");
+    let head = vec![0; MIB];
+    File::options().write(true).open(card.path()).and_then(|disk| disk.write_all_at(&head, 0)).unwrap();
+    let (lines, _) = inspected(&sandbox, card.path());
+    assert!(
+        lines[0] == broken && lines[1].ends_with(&format!("{image}; it holds something else by now")),
+        "{lines:?}"
+    );
+    let result = sandbox.run(&["card", "inspect", "--json", card.path()]);
+    let result = serde_json::from_str::<Value>(result.exits(4)).unwrap();
+    assert_eq!(result["origin"]["known"], "overwritten");
+    assert_eq!(result["origin"]["receipt"]["image"]["path"], file.to_str().unwrap());
+    assert_eq!((&result["verdict"]["boots"], &result["layout"]), (&"no".into(), &Value::Null));
+    assert_eq!(result["disk"]["path"], card.path());
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn a_card_that_cannot_be_read_everywhere() {
+    let (sandbox, card) =
+        (Sandbox::new(), FaultyCard::new(12, Fault::OldReadFails(PLACE, fuser::Errno::EIO)));
+    let file = pack(&sandbox.path("home"), "img", &garbage(12 * MIB));
+    let table = image(12);
+    File::options().write(true).open(&file).and_then(|disk| disk.write_all_at(&table[..512], 0)).unwrap();
+    let outcome = sandbox.run(&["card", "verify", "--image", file.to_str().unwrap(), card.path()]);
+    outcome.says("[!░░░░!░░░░░░]");
+    outcome
+        .says("could not be read everywhere: reading the card at byte 5242880: Input/output error")
+        .exits(5);
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_that_is_being_written_is_not_read() {
+    let it = Flashed::new();
+    let writer = File::open(it.device()).unwrap();
+    rustix::fs::flock(&writer, FlockOperation::NonBlockingLockExclusive).unwrap();
+    for command in ["inspect", "verify"] {
+        let outcome = it.sandbox.run(&["card", command, it.device()]);
+        outcome.says(&format!("error: another program holds the lock of {}; ", it.device())).exits(3);
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_in_a_locked_adapter_is_read() {
+    let it = Flashed::new();
+    let copy = it.sandbox.path("copy");
+    std::fs::write(&copy, it.card.device.bytes()).unwrap();
+    let locked = Loop::over(Path::new(&copy), &["--read-only"]);
+    let outcome = it.sandbox.run(&["card", "verify", "--image", it.file(), locked.device()]);
+    assert!(outcome.exits(0).starts_with(&format!("{} holds the image", locked.device())));
+}

@@ -1,0 +1,103 @@
+//! Images of every kind that must work, each written for real and compared.
+
+use std::path::Path;
+
+use crate::card::{Card, MIB};
+use crate::flash::flash;
+use crate::image::{FORMATS, garbage, image, pack, sized, zstd_with};
+use crate::support::loops::Mounted;
+use crate::support::{Outcome, Sandbox};
+
+/// Flashes `file`, in which `image` is packed, to a card that is larger by `more` bytes.
+#[track_caller]
+fn check(sandbox: &Sandbox, file: &Path, image: &[u8], more: usize) -> Outcome {
+    let card = Card::of(image.len() + more);
+    let size = (image.len() + more).to_string();
+    let outcome = flash(sandbox, file, card.device.device(), &size, &[]);
+    let hash = blake3::hash(image).to_hex();
+    assert!(outcome.exits(0).ends_with(&format!("read back, blake3 {hash}\n")), "{}", outcome.stdout);
+    card.holds(image);
+    outcome
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn sizes_that_are_no_whole_mib_on_cards_that_are_larger_or_not() {
+    let sandbox = Sandbox::new();
+    for odd in [0, 512, 3584, 4096, MIB - 512] {
+        let image = [image(5), garbage(odd)].concat();
+        for more in [0, 512, 7 * MIB] {
+            check(&sandbox, &pack(&sandbox.path("home"), "sized.zst", &image), &image, more);
+        }
+    }
+    let image = [image(5), garbage(3584)].concat();
+    for format in FORMATS {
+        check(&sandbox, &pack(&sandbox.path("home"), format, &image), &image, 0);
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn frames_of_every_kind() {
+    let (sandbox, image) = (Sandbox::new(), image(24));
+    // `pzstd` puts a skippable frame before each one; its frames do not tell their sizes.
+    let pzstd = |bytes: &[u8]| {
+        let frame = zstd_with(bytes, |_| Ok(()));
+        let len = u32::try_from(frame.len()).expect("small");
+        [&b"\x50\x2a\x4d\x18\x04\0\0\0"[..], &len.to_le_bytes(), &frame].concat()
+    };
+    let long = |window| {
+        zstd_with(&image, |encoder| {
+            encoder.window_log(window).and_then(|()| encoder.long_distance_matching(true))
+        })
+    };
+    let odd = image.chunks(5 * MIB + 77);
+    for (name, packed, check_before, memory) in [
+        ("one", sized(&image), false, None),
+        ("many", odd.clone().flat_map(sized).collect(), false, None),
+        ("pzstd", odd.clone().flat_map(pzstd).collect(), true, None),
+        ("unknown", zstd_with(&image, |_| Ok(())), true, None),
+        ("long-27", long(27), true, None),
+        ("long-31", long(31), true, Some("2.0 GiB")),
+    ] {
+        let file = sandbox.path("home").join(format!("{name}.img.zst"));
+        std::fs::write(&file, packed).unwrap();
+        let outcome = check(&sandbox, &file, &image, 8 * MIB);
+        assert_eq!(outcome.stderr.contains("check  24.0 MiB"), check_before, "{name}: {}", outcome.stderr);
+        let warning = memory.map(|memory| {
+            format!(
+                "warning: decompressing {} takes {memory} of memory: it was made with a long window\n",
+                file.display()
+            )
+        });
+        let warned =
+            outcome.stderr.lines().find(|line| line.starts_with("warning: ")).map(|line| format!("{line}\n"));
+        assert_eq!(warned, warning, "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn names_of_every_kind() {
+    let (sandbox, image) = (Sandbox::new(), image(6));
+    let packed = sized(&image);
+    for name in ["an image.img.zst", "it's \"mine\" $(id) * ;.img", "--yes", "Größe.img", "image"] {
+        let file = sandbox.path("home").join(name);
+        std::fs::write(&file, &packed).unwrap();
+        check(&sandbox, &file, &image, MIB).says(&format!("image   {}\n", file.display()));
+    }
+}
+
+/// As an image in the store is.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_link_to_an_image_that_can_only_be_read() {
+    let (sandbox, image, store) = (Sandbox::new(), image(6), Mounted::memory("16m"));
+    let file = pack(store.at(), "img.zst", &image);
+    store.remount("ro");
+    assert!(std::fs::write(&file, "").is_err());
+    let link = sandbox.path("home").join("result");
+    std::os::unix::fs::symlink(store.at(), &link).unwrap();
+    let outcome = check(&sandbox, &link.join("nixos-sd-image.img.zst"), &image, MIB);
+    outcome.says(&format!("image   {}\n", file.display()));
+}

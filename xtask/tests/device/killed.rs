@@ -1,0 +1,218 @@
+//! The writer is killed at a hundred points of its work, as by a power cut: the card boots nothing in
+//! between, and the same command then does all of it.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Child, Stdio};
+use std::time::SystemTime;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::card::{MIB, is_blank};
+use crate::image::{garbage, image, pack};
+use crate::interrupt::writer_of;
+use crate::support::Sandbox;
+use crate::support::loops::Loop;
+
+/// The sizes of the image and of the card in MiB.
+const SIZE: usize = 24;
+const ROOM: usize = 32;
+const KILLS: usize = 100;
+const PHASES: [&str; 5] = ["begin", "capacity", "write", "verify", "head"];
+/// So many kills in a row, and then a flash that is left alone.
+const CHAIN: usize = 5;
+/// The partition table, with the one of a GPT.
+const TABLE: usize = 34 * 512;
+
+/// Numbers that look random and follow from a seed (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    /// A number below `limit`.
+    fn roll(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+
+    fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[usize::try_from(self.roll(all.len() as u64)).expect("small")]
+    }
+}
+
+/// When a writer is killed: in which mode, and after how many bytes that it has read and written.
+struct Moment {
+    mode: &'static str,
+    limit: u64,
+}
+
+impl Moment {
+    const NEVER: Self = Self { mode: "auto", limit: u64::MAX };
+
+    /// Anywhere in the work, and more often at its ends, where the head is blanked and written. `whole` is
+    /// how much a flash in mode `full` moves, whatever the card holds.
+    fn roll(dice: &mut Dice, whole: u64) -> Self {
+        let end = 3 << 20;
+        let mode = *dice.pick(&["auto", "full", "delta"]);
+        match dice.roll(4) {
+            0 => Self { mode, limit: dice.roll(end) },
+            1 => Self { mode: "full", limit: whole - dice.roll(end) },
+            _ => Self { mode, limit: dice.roll(whole) },
+        }
+    }
+}
+
+/// How a flash ended that was killed, or was too fast for that.
+struct End {
+    code: Option<i32>,
+    /// The phase that was the last one to begin.
+    phase: String,
+    said: String,
+    /// How many bytes the writer had moved when it was last looked at.
+    moved: u64,
+}
+
+/// A card of [`ROOM`] MiB, and an image of [`SIZE`] with zeros in it.
+struct Bench {
+    sandbox: Sandbox,
+    card: Loop,
+    image: Vec<u8>,
+    _memory: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (sandbox, memory) = (Sandbox::new(), tempfile::tempdir_in("/dev/shm").expect("making a folder"));
+        let mut image = image(SIZE);
+        image[9 * MIB..14 * MIB].fill(0);
+        pack(&sandbox.path("home"), "sized.zst", &image);
+        let file = memory.path().join("card");
+        std::fs::write(&file, vec![0; ROOM * MIB]).expect("making a card");
+        Self { card: Loop::over(&file, &[]), sandbox, image, _memory: memory }
+    }
+
+    /// Puts something else on the card: noise, zeros and parts of the image, behind a head of noise.
+    fn refill(&self, dice: &mut Dice) {
+        let mut bytes = garbage(ROOM * MIB);
+        for mib in 1..SIZE {
+            let here = mib * MIB..(mib + 1) * MIB;
+            match dice.roll(3) {
+                0 => bytes[here].fill(0),
+                1 => bytes[here.clone()].copy_from_slice(&self.image[here]),
+                _ => {}
+            }
+        }
+        let device = std::fs::File::options().write(true).open(self.card.device());
+        device
+            .and_then(|mut device| device.write_all(&bytes).and_then(|()| device.sync_all()))
+            .expect("refilling");
+    }
+
+    /// A flash whose writer is killed at that moment.
+    fn flash(&self, moment: &Moment) -> End {
+        let file = self.sandbox.path("home").join("nixos-sd-image.sized.zst");
+        let words = [file.to_str().expect("a plain path"), self.card.device()];
+        let args =
+            ["--json", "flash", "--image", words[0], words[1], "--allow-virtual", "--yes", "--no-eject"];
+        let mut command =
+            self.sandbox.command(&[&args[..], &["--expect-size", "32MiB", "--mode", moment.mode]].concat());
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("running the binary");
+        let moved = kill_at(&mut child, moment.limit);
+        let output = child.wait_with_output().expect("waiting for the binary");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        End { code: output.status.code(), phase: last_phase(&said), said, moved }
+    }
+}
+
+/// Kills the writer of `tool` when it has moved `limit` bytes. Returns how many it had moved.
+fn kill_at(tool: &mut Child, limit: u64) -> u64 {
+    let mut moved = 0;
+    while tool.try_wait().expect("looking after the binary").is_none() {
+        let Some(writer) = writer_of(tool) else { continue };
+        while let Some(now) = moved_by(writer) {
+            moved = now;
+            if moved >= limit {
+                // It may be at its end by itself.
+                let _ = kill_process(writer, Signal::KILL);
+                return moved;
+            }
+        }
+    }
+    moved
+}
+
+/// How many bytes the process has read and written so far.
+fn moved_by(process: Pid) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{}/io", process.as_raw_nonzero())).ok()?;
+    let fields = text.lines().filter(|line| line.starts_with("rchar: ") || line.starts_with("wchar: "));
+    Some(fields.filter_map(|line| line[7..].parse::<u64>().ok()).sum())
+}
+
+fn last_phase(said: &str) -> String {
+    let events = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut names = events.filter_map(|event| {
+        let name = event["name"].as_str()?.to_owned();
+        match event["event"].as_str()? {
+            "phase" => Some(name),
+            "done" if name == "verify" => Some("head".to_owned()),
+            _ => None,
+        }
+    });
+    names.next_back().unwrap_or_else(|| "begin".to_owned())
+}
+
+/// Asserts what is true of a card after a flash that may have been killed, which held `before`.
+#[track_caller]
+fn check(bench: &Bench, before: &[u8], end: &End, place: &str) {
+    let after = bench.card.bytes();
+    let (done, untouched) = (after.starts_with(&bench.image), after[..MIB] == before[..MIB]);
+    assert!(done || untouched || is_blank(&after[..TABLE]), "half an image would boot: {place}");
+    match end.code {
+        Some(0) => assert!(done, "{place}"),
+        Some(5) => assert!(end.said.contains("before the card was complete"), "{place}"),
+        Some(6) => assert!(end.said.contains("nothing was written") && after == before, "{place}"),
+        code => panic!("exit code {code:?}: {place}"),
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn killed_at_random_points() {
+    let bench = Bench::new();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
+    let seed = std::env::var("XTASK_SEED").map_or(now.as_secs(), |seed| seed.parse().expect("a number"));
+    let mut dice = Dice(seed);
+    bench.refill(&mut dice);
+    let whole = bench.flash(&Moment { mode: "full", ..Moment::NEVER });
+    assert_eq!(whole.code, Some(0), "{}", whole.said);
+    let (mut killed, mut kills) = (BTreeMap::<String, usize>::new(), 0);
+    let everywhere = |killed: &BTreeMap<_, _>| PHASES.iter().all(|phase| killed.contains_key(*phase));
+    for _ in 0..5 * KILLS {
+        if kills >= KILLS && everywhere(&killed) {
+            break;
+        }
+        if kills % CHAIN == 0 {
+            bench.refill(&mut dice);
+        }
+        let (before, moment) = (bench.card.bytes(), Moment::roll(&mut dice, whole.moved));
+        let end = bench.flash(&moment);
+        let (mode, limit) = (moment.mode, moment.limit);
+        let place = format!("XTASK_SEED={seed}, kill {kills} in mode {mode} at {limit} bytes: {}", end.said);
+        check(&bench, &before, &end, &place);
+        if end.code == Some(0) {
+            // It was at its end before that moment.
+            continue;
+        }
+        kills += 1;
+        *killed.entry(end.phase).or_default() += 1;
+        if kills % CHAIN == 0 {
+            let end = bench.flash(&Moment::NEVER);
+            assert_eq!(end.code, Some(0), "{place}, and then: {}", end.said);
+            assert!(bench.card.bytes().starts_with(&bench.image), "{place}, and then the image is not there");
+        }
+    }
+    println!("killed in these phases: {killed:?}");
+    assert!(kills >= KILLS && everywhere(&killed), "XTASK_SEED={seed}: killed in these phases: {killed:?}");
+}

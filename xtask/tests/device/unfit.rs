@@ -1,0 +1,87 @@
+//! Cards that cannot take the image: too small, read-only, or smaller than they say.
+
+use crate::card::{Card, MIB, is_blank};
+use crate::faults::PLACE;
+use crate::faulty::FaultyCard;
+use crate::flash::{flash, report};
+use crate::image::{garbage, image, pack};
+use crate::medium::Fault;
+use crate::support::Sandbox;
+use crate::support::loops::{Loop, Mounted};
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn cards_that_are_too_small() {
+    let (sandbox, image) = (Sandbox::new(), image(40));
+    for missing in [512, 64 << 10, 32 * MIB] {
+        let card = Card::of(image.len() - missing);
+        for format in ["img", "sized.zst", "img.zst", "img.xz", "img.gz"] {
+            let file = pack(&sandbox.path("home"), format, &image);
+            let size = (image.len() - missing).to_string();
+            let outcome = flash(&sandbox, &file, card.device.device(), &size, &[]);
+            outcome.says("the image is larger than ");
+            outcome.says(&format!(", {missing} bytes too many; use a larger card")).exits(3);
+            card.is_unchanged();
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_whose_switch_is_on() {
+    let (sandbox, image) = (Sandbox::new(), image(6));
+    let (file, medium) = (pack(&sandbox.path("home"), "img.zst", &image), sandbox.path("medium"));
+    std::fs::write(&medium, garbage(9 * MIB)).unwrap();
+    let card = Loop::over(&medium, &["--read-only"]);
+    let outcome = flash(&sandbox, &file, card.device(), "9MiB", &[]);
+    outcome.says(&format!("{} is read-only; ", card.device())).exits(3);
+    assert!(std::fs::read(&medium).unwrap() == garbage(9 * MIB));
+    drop(card);
+    let card = Loop::over(&medium, &[]);
+    flash(&sandbox, &file, card.device(), "9MiB", &[]).exits(0);
+    assert!(card.bytes().starts_with(&image));
+}
+
+/// The card is a sparse file of 12 MiB in a filesystem of 8 MiB: it takes the stamps of the capacity check
+/// and is full in the middle of the image.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_that_fills_up() {
+    let (sandbox, image) = (Sandbox::new(), image(10));
+    let file = pack(&sandbox.path("home"), "img.zst", &image);
+    let memory = Mounted::memory("8m");
+    let medium = memory.at().join("card");
+    std::fs::File::create(&medium).unwrap().set_len(12 << 20).unwrap();
+    let card = Loop::over(&medium, &[]);
+    let outcome = flash(&sandbox, &file, card.device(), "12MiB", &[]);
+    // Where it is full depends on what the filesystem needs for itself.
+    let told = outcome.stderr.split_once("error: writing the card at byte ").expect("a place").1;
+    let (place, told) = told.split_once(": ").expect("a reason");
+    assert!((6..10).contains(&(place.parse::<usize>().unwrap() / MIB)), "{place}");
+    assert!(
+        told.starts_with("No space left on device (os error 28) (it holds less than it says); "),
+        "{told}"
+    );
+    outcome
+        .says("the first MiB of the card is blank, so it will not boot; run the same command again")
+        .exits(5);
+    assert!(is_blank(&card.bytes()[..MIB]));
+    memory.remount("size=20m");
+    flash(&sandbox, &file, card.device(), "12MiB", &[]).exits(0);
+    assert!(card.bytes().starts_with(&image));
+    drop(card);
+}
+
+/// A file over FUSE says to its user how little it takes, a loop device over it deals with that by itself.
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn writes_that_are_cut_short() {
+    let (sandbox, image) = (Sandbox::new(), image(8));
+    let file = pack(&sandbox.path("home"), "img.zst", &image);
+    for kind in [FaultyCard::file, FaultyCard::new] {
+        let card = kind(12, Fault::Short(PLACE));
+        let outcome = flash(&sandbox, &file, card.path(), "12MiB", &["--json"]);
+        assert_eq!(report(&outcome).retries, 0, "{}", card.path());
+        assert!(card.shown() > 0 && card.medium().starts_with(&image), "{}", card.path());
+    }
+}
