@@ -136,3 +136,14 @@ fn the_bootable_flag_on_the_wrong_partition() {
         assert!(error.starts_with(&expected), "{error}");
     }
 }
+
+#[test]
+#[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
+fn ctrl_c_ends_the_emulator() {
+    let _alone = CARD.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut sandbox = Sandbox::new();
+    sandbox.env("XTASK_STATE", STATE);
+    let outcome = sandbox.interrupt_at(&["demo", "--boot", "--json"], r#""name":"boot 1""#);
+    assert_eq!(outcome.code, 130, "{outcome:?}");
+    outcome.says("qemu-system-aarch64 was stopped");
+}
