@@ -81,6 +81,13 @@ pub enum Command {
     ReadCard,
 }
 
+impl Command {
+    /// Whether this is the process that is started, elevated if need be, for a card.
+    pub fn is_worker(&self) -> bool {
+        matches!(self, Self::WriteCard | Self::ReadCard)
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct Flash {
     /// The host whose image is built and written, as `cargo xtask hosts` lists it; none with --image

@@ -49,7 +49,7 @@ pub fn misused(error: &clap::Error) -> ExitCode {
 pub fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
     // The worker tells its errors on stdout, to the tool that started it, which prints them.
-    let is_worker = matches!(cli.command, cli::Command::WriteCard | cli::Command::ReadCard);
+    let is_worker = cli.command.is_worker();
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -23,10 +23,13 @@ use crate::{nix, project, ui};
 
 /// Makes the context and runs the command that was asked for.
 pub fn run(cli: Cli) -> Result<()> {
+    let launcher = Launcher::new(project::root());
+    let is_worker = cli.command.is_worker();
     let mut cx = Context {
         flake: project::flake_ref(cli.flake.as_deref()),
         json: cli.json,
-        launcher: nix::prefix::activate(Launcher::new(project::root()), &project::tools_dir()),
+        // The worker may be root: it starts no other program, not even to ask for its version.
+        launcher: if is_worker { launcher } else { nix::prefix::activate(launcher, &project::tools_dir()) },
         reporter: ui::reporter(cli.json),
     };
     match cli.command {
