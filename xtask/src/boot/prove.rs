@@ -11,6 +11,7 @@ use super::machine::{Machine, Setup};
 use super::proofs::{Proofs, judge};
 use super::script::{FIRST, SECOND, Step};
 use crate::context::Context;
+use crate::interrupt;
 use crate::ui::{Bytes, Event, Table};
 
 /// A host that was seen to boot, to keep what it should, and to start its next generation.
@@ -39,6 +40,8 @@ pub struct Boot {
 pub fn prove(cx: &Context, machine: Machine, card: &Path, emulator: &Path) -> Result<Proven> {
     let size = card.metadata().with_context(|| format!("looking at {}", card.display()))?.len();
     let setup = Setup::new(machine, card, emulator)?;
+    // From before it is said that a boot begins: who stops it then finds the emulator gone.
+    let _hold = interrupt::hold()?;
     let first = once(cx, &setup, 1, FIRST)?;
     let second = once(cx, &setup, 2, SECOND)?;
     judge(&first.proofs, &second.proofs, size)?;
