@@ -6,6 +6,8 @@
 mod assembler;
 #[path = "build/demo.rs"]
 mod demo;
+#[path = "build/firmware.rs"]
+mod firmware;
 #[path = "build/image.rs"]
 mod image;
 mod support;

@@ -6,4 +6,4 @@ mod parts;
 mod stage;
 
 pub use card::VirtualCard;
-pub use stage::stage;
+pub use stage::{Staged, stage};

@@ -20,14 +20,24 @@ pub struct Suite {
 }
 
 /// In the order in which cargo runs them.
-const ALL: [Suite; 8] = [
+const ALL: [Suite; 10] = [
     Suite { name: "unit", target: &["--lib"], needs: &[Need::Emulators] },
+    Suite {
+        name: "boot",
+        target: &["--test", "boot"],
+        needs: &[Need::Nix, Need::Emulation, Need::ImageTools, Need::Qemu],
+    },
     Suite {
         name: "build",
         target: &["--test", "build"],
         needs: &[Need::Nix, Need::Emulation, Need::ImageTools],
     },
     Suite { name: "cli", target: &["--test", "cli"], needs: &[] },
+    Suite {
+        name: "database",
+        target: &["--test", "database"],
+        needs: &[Need::Nix, Need::ShownTools, Need::ImageTools, Need::ImageReaders, Need::MountNamespaces],
+    },
     Suite {
         name: "deploy",
         target: &["--test", "deploy"],
@@ -110,7 +120,7 @@ mod tests {
         let error = names(&["nixx"]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no suite 'nixx'; there are unit, build, cli, deploy, device, evaluation, flake, nix"
+            "there is no suite 'nixx'; there are unit, boot, build, cli, database, deploy, device, evaluation, flake, nix"
         );
     }
 

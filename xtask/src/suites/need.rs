@@ -22,6 +22,12 @@ pub enum Need {
     /// A Nix and a deploy-rs where the target of a deploy sees them.
     ShownTools,
     ImageTools,
+    /// The emulator of whole machines.
+    Qemu,
+    /// Another /nix than that of the machine, for one process.
+    MountNamespaces,
+    /// What reads the database of an image, and the image itself.
+    ImageReaders,
     /// Source trees of nixpkgs and the flake's other inputs: too large to be fetched by a test.
     Inputs,
 }
@@ -44,6 +50,9 @@ impl Need {
             Self::ImageTools => {
                 programs(cx, &["mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "zstd", "fakeroot", "faketime"])
             }
+            Self::Qemu => programs(cx, &["qemu-system-aarch64", "sfdisk", "debugfs", "dumpe2fs"]),
+            Self::ImageReaders => programs(cx, &["sqlite3", "debugfs"]),
+            Self::MountNamespaces => mount_namespaces(cx),
             Self::Inputs => unset(&["XTASK_NIXPKGS", "XTASK_INPUTS"]),
         }
     }
@@ -79,6 +88,11 @@ fn hidden(launcher: &Launcher, names: &[&str]) -> Option<String> {
 
 fn is_hidden(file: &Path) -> bool {
     HIDDEN.iter().any(|dir| file.starts_with(dir))
+}
+
+fn mount_namespaces(cx: &Context) -> Option<String> {
+    let own = cx.launcher.read("unshare", &["--user", "--map-root-user", "--mount", "true"]);
+    own.err().map(|error| format!("needs mount namespaces of its own ({error:#})"))
 }
 
 fn emulation(cx: &Context) -> Option<String> {
