@@ -1,11 +1,14 @@
 //! The U-Boot on FIRMWARE: where it puts the kernel and the device tree, and whether the one runs into the other.
 
+use std::fmt;
+
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::fat::Fat;
 use super::kernel::Kernel;
 use crate::failure::Kind;
+use crate::ui::Bytes;
 
 /// A U-Boot that the firmware of a Pi hands over to, with room for the card's kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +19,14 @@ pub struct UBoot {
     pub kernel_end: u64,
     /// The address of the device tree.
     pub tree: u64,
+}
+
+impl fmt::Display for UBoot {
+    /// `u-boot.bin, with 3.9 MiB between the kernel and the device tree`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let room = Bytes(self.tree.saturating_sub(self.kernel_end));
+        write!(f, "{}, with {room} between the kernel and the device tree", self.file)
+    }
 }
 
 /// A U-Boot as it is on FIRMWARE.
