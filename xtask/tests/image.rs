@@ -7,6 +7,8 @@
 mod assembler;
 #[path = "image/delta.rs"]
 mod delta;
+#[path = "image/firmware.rs"]
+mod firmware;
 #[path = "image/sameness.rs"]
 mod sameness;
 #[path = "image/script.rs"]

@@ -166,6 +166,8 @@ root_size() {
             if (mib < NR * 2 / 128) mib = NR * 2 / 128
             # Inode tables take 1/32; the journal at most 64 MiB.
             mib = mib * 1.04 + (mib < 1024 ? 20 : 70)
+            # Half of the file system is the most that mke2fs lets a journal take.
+            if (mib < 48) mib = 48
             step = 32
             while (step * 8 <= mib) step *= 2
             print step * int(mib / step + 1)
@@ -241,6 +243,9 @@ CONF
     set -- -q -F -t ext4 -L NIXOS_SD -U "$ROOT_UUID" -m 1 -E "$(echo "
         offset=$((root_at << 20)),hash_seed=$ROOT_UUID,root_owner=0:0,resize=$GROWTH_BLOCKS,
         nodiscard,lazy_itable_init=0,lazy_journal_init=1" | tr -d ' \n')"
+    # Growing while mounted is one transaction with every reserved block of descriptors in it, and takes at
+    # most a quarter of the journal: the one of 4 MiB that mke2fs makes below 128 MiB is too small.
+    [ "$root_mib" -ge 128 ] || set -- "$@" -J size=16
     if takes_tar; then
         root_from_tar "$@"
     else

@@ -36,7 +36,9 @@ pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
 
 /// What cannot be set up is no reason to run nothing: the suites that miss it are named.
 fn prepare(cx: &mut Context) {
-    if let Err(error) = setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Tests], Sudo::Ask) {
+    if let Err(error) =
+        setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Boot, Needs::Tests], Sudo::Ask)
+    {
         cx.warn(format!("{error:#}"));
     }
 }

@@ -7,5 +7,5 @@ mod stage;
 mod tools;
 
 pub use card::VirtualCard;
-pub use stage::stage;
+pub use stage::{Staged, stage};
 pub use tools::{PROGRAMS, Tools, programs};

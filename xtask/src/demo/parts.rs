@@ -74,13 +74,21 @@ pub const TOOLS_SUITE: &str = "trixie";
 
 pub const TOOLS: &[Part] = &[
     Part { package: "u-boot-rpi", from: "usr/lib/u-boot/rpi_arm64", files: &["u-boot.bin"], to: "u-boot" },
+    // Not on the card: what stands for a Pi's firmware in QEMU's machine `virt`.
+    Part {
+        package: "u-boot-qemu",
+        from: "usr/lib/u-boot/qemu_arm64",
+        files: &["u-boot.bin"],
+        to: "emulator",
+    },
     bin("busybox-static", &["busybox"]),
     bin("dash", &["dash"]),
     bin("mtools", &["mtools"]),
     bin("tar", &["tar"]),
+    bin("util-linux", &["partx"]),
     bin("zstd", &["zstd"]),
     sbin("dosfstools", &["mkfs.fat"]),
-    sbin("e2fsprogs", &["debugfs", "mke2fs"]),
+    sbin("e2fsprogs", &["debugfs", "mke2fs", "resize2fs"]),
     sbin("fdisk", &["sfdisk"]),
     lib("libc6", &["{loader}", "libc.so.6", "libm.so.6"]),
     Part {

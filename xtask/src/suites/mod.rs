@@ -22,10 +22,19 @@ pub struct Suite {
 }
 
 /// In the order in which cargo runs them.
-const ALL: [Suite; 9] = [
+const ALL: [Suite; 11] = [
     suite("unit", &["--lib"], &[Need::Emulators]),
+    suite("boot", &["--test", "boot"], &[Need::Nix, Need::Emulation, Need::ImageTools, Need::Qemu]),
     suite("build", &["--test", "build"], &[Need::Nix, Need::Emulation, Need::ImageTools]),
     suite("cli", &["--test", "cli"], &[]),
+    Suite {
+        subject: Some("nix"),
+        ..suite(
+            "database",
+            &["--test", "database"],
+            &[Need::Nix, Need::ShownTools, Need::ImageTools, Need::ImageReaders, Need::MountNamespaces],
+        )
+    },
     suite(
         "deploy",
         &["--test", "deploy"],
@@ -120,12 +129,12 @@ mod tests {
         };
         assert_eq!(names(&[]).unwrap().len(), ALL.len());
         assert_eq!(names(&["cli", "unit"]).unwrap(), ["unit", "cli"]);
-        assert_eq!(names(&["nix"]).unwrap(), ["image", "nix"]);
+        assert_eq!(names(&["nix"]).unwrap(), ["database", "image", "nix"]);
         assert_eq!(names(&["image"]).unwrap(), ["image"]);
         let error = names(&["nixx"]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no suite 'nixx'; there are unit, build, cli, deploy, device, evaluation, flake, image, nix"
+            "there is no suite 'nixx'; there are unit, boot, build, cli, database, deploy, device, evaluation, flake, image, nix"
         );
     }
 

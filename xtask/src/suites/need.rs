@@ -24,6 +24,12 @@ pub enum Need {
     ImageTools,
     /// The assembler's programs out of Debian's packages: those of this machine and those of a Pi.
     Programs,
+    /// The emulator of whole machines.
+    Qemu,
+    /// Another /nix than that of the machine, for one process.
+    MountNamespaces,
+    /// What reads the database of an image, and the image itself.
+    ImageReaders,
     /// Source trees of nixpkgs and the flake's other inputs: too large to be fetched by a test.
     Inputs,
 }
@@ -51,6 +57,9 @@ impl Need {
                 let handed = demo::PROGRAMS.iter().all(|(name, _)| cx.launcher.env(name).is_some());
                 (!handed).then(|| "needs the assembler's programs out of Debian's packages".into())
             }
+            Self::Qemu => programs(cx, &["qemu-system-aarch64", "sfdisk", "debugfs", "dumpe2fs"]),
+            Self::ImageReaders => programs(cx, &["sqlite3", "debugfs"]),
+            Self::MountNamespaces => mount_namespaces(cx),
             Self::Inputs => unset(&["XTASK_NIXPKGS", "XTASK_INPUTS"]),
         }
     }
@@ -86,6 +95,11 @@ fn hidden(launcher: &Launcher, names: &[&str]) -> Option<String> {
 
 fn is_hidden(file: &Path) -> bool {
     HIDDEN.iter().any(|dir| file.starts_with(dir))
+}
+
+fn mount_namespaces(cx: &Context) -> Option<String> {
+    let own = cx.launcher.read("unshare", &["--user", "--map-root-user", "--mount", "true"]);
+    own.err().map(|error| format!("needs mount namespaces of its own ({error:#})"))
 }
 
 fn emulation(cx: &Context) -> Option<String> {
