@@ -6,17 +6,20 @@ pub mod content;
 mod contents;
 pub mod digest;
 mod extlinux;
+mod fat;
 mod frames;
 mod gpt;
 mod inspection;
+mod kernel;
 mod layout;
 mod sidecar;
 mod source;
+mod uboot;
 mod unchanged;
 
 pub use build::build;
 pub use check::{Depth, Image, examine};
-pub use contents::Contents;
+pub use contents::{Contents, firmware_file};
 pub use inspection::{Inspection, Verdict, inspect};
 pub use layout::Layout;
 #[cfg(test)]
