@@ -38,7 +38,9 @@
 
       # The images are there for both systems: assembled by tools of the system that is named, around the
       # same AArch64 closure. `nix build .#stinky-sdImage` thus works on a workstation and on a Pi.
-      packages = eachSystem (pkgs: hosts.images pkgs // { xtask = pkgs.callPackage ./nix/xtask.nix { }; });
+      packages = eachSystem (
+        pkgs: hosts.images pkgs // { xtask = pkgs.callPackage ./nix/xtask.nix { }; }
+      );
 
       apps = eachSystem (pkgs: {
         xtask = {
@@ -48,7 +50,9 @@
         };
       });
 
-      devShells = eachSystem (pkgs: { default = pkgs.callPackage ./nix/shell.nix { }; });
+      devShells = eachSystem (pkgs: {
+        default = pkgs.callPackage ./nix/shell.nix { };
+      });
       formatter = eachSystem (pkgs: pkgs.nixfmt-tree);
       checks = eachSystem (pkgs: import ./nix/checks.nix { inherit self inputs pkgs; });
     };

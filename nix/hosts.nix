@@ -1,9 +1,13 @@
 # Turns the registry of hosts into NixOS configurations, SD images and deploy nodes.
-{ inputs }:
+{
+  inputs,
+  # Facts by the name of the host, and where the modules of a host are.
+  registry ? import ../hosts,
+  moduleOf ? name: ../hosts + "/${name}",
+}:
 let
   inherit (inputs) nixpkgs;
   inherit (nixpkgs) lib;
-  registry = import ../hosts;
   deployLib = import ./deploy-rs.nix { inherit inputs; };
 
   nixosConfigurations = lib.mapAttrs (
@@ -12,7 +16,7 @@ let
       specialArgs = { inherit inputs; };
       modules = [
         ../hosts/common
-        (../hosts + "/${name}")
+        (moduleOf name)
         {
           networking.hostName = name;
           nixpkgs.hostPlatform = facts.system;

@@ -1,7 +1,23 @@
 # How the Pi starts: its firmware, then U-Boot, then what extlinux.conf on NIXOS_SD says.
-{ lib, ... }:
+{ config, lib, ... }:
+let
+  cfg = config.raspberryPi.boot;
+in
 {
-  boot = {
+  options.raspberryPi.boot = {
+    generations = lib.mkOption {
+      type = lib.types.ints.between 2 20;
+      default = 4;
+      description = "How many generations the boot menu has. Each has its kernel and initrd on the card.";
+    };
+    deviceTrees = lib.mkOption {
+      type = lib.types.str;
+      default = "bcm2[78]*-rpi-*.dtb";
+      description = "Which device trees of the kernel are on the card: those of the Raspberry Pi boards.";
+    };
+  };
+
+  config.boot = {
     loader = {
       grub.enable = lib.mkDefault false;
       generic-extlinux-compatible = {
@@ -10,7 +26,7 @@
         # flashed generation again. U-Boot reads boot/ of NIXOS_SD, which is mounted at /nix.
         mirroredBoots = [ { path = "/nix/boot"; } ];
         # Each generation has its kernel and initrd there, and the default of 20 fills a card.
-        configurationLimit = lib.mkDefault 4;
+        configurationLimit = cfg.generations;
         # U-Boot takes the device tree of the kernel, not that of the firmware, which describes the
         # foundation's kernel.
         useGenerationDeviceTree = true;
@@ -41,5 +57,5 @@
   };
 
   # The trees of all boards of the world would be copied for each generation.
-  hardware.deviceTree.filter = lib.mkDefault "bcm2[78]*-rpi-*.dtb";
+  config.hardware.deviceTree.filter = cfg.deviceTrees;
 }

@@ -6,10 +6,17 @@
   ...
 }:
 let
-  inherit (config.raspberryPi.storage) label;
+  inherit (config.raspberryPi.storage) grow label;
 in
 {
-  systemd.services.grow-nixos-sd = {
+  options.raspberryPi.storage.grow = lib.mkOption {
+    type = lib.types.bool;
+    default = true;
+    description = "Whether each boot lets the partition and its file system fill the card.";
+  };
+
+  config.systemd.services.grow-nixos-sd = {
+    enable = grow;
     description = "Let ${label} fill the SD card";
     wantedBy = [ "sysinit.target" ];
     # There is little room, in bytes and in inodes, until this has run.
@@ -32,22 +39,9 @@ in
       pkgs.e2fsprogs
       pkgs.util-linux
     ];
-    # The partition is asked for by its label: / is a tmpfs here and has no device. Its number is what the
-    # kernel says, as the minor number counts differently on USB. Both halves do nothing when there is
-    # nothing to do, so a boot that was cut short between them is made up for by the next.
+    # The partition is asked for by its label: / is a tmpfs here and has no device.
     script = ''
-      partition=$(readlink -f /dev/disk/by-label/${lib.escapeShellArg label})
-      sys=$(readlink -f "/sys/class/block/''${partition##*/}")
-      disk=/dev/$(basename "$(dirname "$sys")")
-      number=$(cat "$sys/partition")
-
-      end=$(($(cat "$sys/start") + $(cat "$sys/size")))
-      # In sectors of 512 bytes: less than 8 MiB is not worth the risk.
-      if [ $(($(cat "$sys/../size") - end)) -ge 16384 ]; then
-        echo ',+' | sfdisk --no-reread --quiet -N "$number" "$disk"
-        partx --update --nr "$number" "$disk"
-      fi
-      resize2fs "$partition"
+      exec ${pkgs.runtimeShell} ${./grow.sh} /dev/disk/by-label/${lib.escapeShellArg label}
     '';
   };
 }

@@ -18,6 +18,12 @@ in
       example = lib.literalExpression ''[ "/var/lib/bluetooth" ]'';
       description = "More directories to keep, as {option}`environment.persistence` of impermanence takes them.";
     };
+    files = lib.mkOption {
+      type = lib.types.listOf lib.types.anything;
+      default = [ ];
+      example = [ "/etc/wpa_supplicant.conf" ];
+      description = "More files to keep, as {option}`environment.persistence` of impermanence takes them.";
+    };
   };
 
   config = {
@@ -44,7 +50,7 @@ in
       ]
       ++ cfg.directories;
       # Without it each boot is a first boot to systemd. It is never in an image: hosts would share it.
-      files = [ "/etc/machine-id" ];
+      files = [ "/etc/machine-id" ] ++ cfg.files;
     };
 
     # Not a bind: the keys are read at their real place, before anything is mounted and by sops or age too.

@@ -8,7 +8,7 @@ cd "$TMPDIR"
 # Busybox under the names of its applets, and Debian's programs by way of their own loader.
 "$inputs/bin/busybox" mkdir bin
 "$inputs/bin/busybox" --install -s bin
-for name in dash mcopy mke2fs mkfs.vfat mmd sfdisk tar zstd; do
+for name in dash debugfs mcopy mke2fs mkfs.vfat mmd sfdisk tar zstd; do
     case $name in
         mcopy | mmd) program=mtools ;;
         mkfs.vfat) program=mkfs.fat ;;
@@ -33,17 +33,37 @@ into_store() {
     stored=/nix/store/$hash-$2
 }
 
-# What the host runs: busybox, and a system that is one script.
+# What the host runs: busybox, the programs that grow the card, and a system that is a few scripts.
+fill() { sed "s,@shell@,$shell,g; s,@tools@,$tools,g; s,@version@,$version,g" "$1" >"$2" && chmod 755 "$2"; }
 mkdir -p shell/bin
 cp "$inputs/bin/busybox" shell/bin/busybox
-for applet in cat grep hostname ls mount poweroff reboot sh sleep sync umount; do
+for applet in basename cat chmod cp cut dirname dmesg findfs grep head hostname ln ls mkdir mount mv od poweroff \
+    readlink reboot rm sed sh sha256sum sleep sort sync tail touch tr umount wc; do
     ln -s busybox "shell/bin/$applet"
 done
 into_store shell busybox-static
 shell=$stored
-mkdir -p system
-sed "s,@shell@,$shell,g; s,@version@,$version,g" "$src/system.sh" >system/init
-chmod 755 system/init
+tools=
+mkdir -p tools/bin tools/lib tools/libexec
+for library in ld-linux-aarch64.so.1 libblkid.so.1 libc.so.6 libcom_err.so.2 libe2p.so.2 libext2fs.so.2 \
+    libfdisk.so.1 libreadline.so.8 libsmartcols.so.1 libtinfo.so.6 libuuid.so.1; do
+    cp "$inputs/lib/$library" tools/lib/
+done
+for name in partx resize2fs sfdisk; do
+    cp "$inputs/bin/$name" tools/libexec/
+    fill "$src/grow-tool.sh" "tools/bin/$name"
+done
+# The script of the real hosts, with the shell that there is.
+sed "1s,.*,#!$shell/bin/sh," "$src/grow.sh" >tools/bin/grow.sh
+chmod 755 tools/bin/grow.sh
+into_store tools grow-tools
+tools=$stored
+mkdir -p system/bin
+fill "$src/system.sh" system/init
+for name in install-generation switch-to-configuration; do
+    fill "$src/$name.sh" "system/bin/$name"
+done
+cp "$src/boot-menu.sh" system/
 into_store system "demo-system-$version"
 system=$stored
 
@@ -61,7 +81,10 @@ mkdir -p root/boot/extlinux root/boot/demo root/boot/dtbs root/persist
     zstd -q -3 >root/boot/demo/initrd
 cp "$inputs/kernel"/vmlinuz-* root/boot/demo/linux-Image
 cp -r "$inputs/kernel/dtbs/broadcom" root/boot/dtbs/
-sed "s,@system@,$system,g; s,@version@,$version,g" "$src/extlinux.conf" >root/boot/extlinux/extlinux.conf
+mkdir -p root/var/nix/profiles
+ln -s "$system" root/var/nix/profiles/system-1-link
+ln -s system-1-link root/var/nix/profiles/system
+sh "$src/boot-menu.sh" "$system" root/var/nix/profiles root/boot
 mkdir -p firmware
 cp "$src/config.txt" "$inputs/u-boot/u-boot.bin" "$inputs"/kernel/dtbs/broadcom/*.dtb firmware/
 chmod -R u+w root firmware

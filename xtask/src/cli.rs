@@ -67,7 +67,7 @@ pub enum Command {
     /// Put in place what this machine lacks for building, flashing and deploying
     Setup(Setup),
     /// Go the whole way without a Pi: build a small real image, and write it to a virtual card
-    Demo,
+    Demo(Demo),
     /// Run formatting, lints and all test suites that this machine can run
     Test(Test),
     /// Measure this tool against the programs that people use instead
@@ -126,6 +126,8 @@ pub struct Bench {
 pub enum Benchmark {
     /// Flash virtual cards, as slow as SD cards and as fast as memory, with every writer that is installed
     Flash(BenchFlash),
+    /// Assemble an SD image with programs of this machine, and with those of a Pi, which are emulated
+    Assemble(BenchAssemble),
 }
 
 #[derive(Debug, Args)]
@@ -205,6 +207,20 @@ pub struct CardCheck {
 }
 
 #[derive(Debug, Args)]
+pub struct BenchAssemble {
+    /// How often each is done; the result is the median
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub rounds: NonZero<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Boot the card twice in QEMU too, and read on its console that the host does what it should
+    #[arg(long, value_enum, value_name = "MACHINE", num_args = 0..=1, default_missing_value = "virt")]
+    pub boot: Option<crate::boot::Machine>,
+}
+
+#[derive(Debug, Args)]
 pub struct Setup {
     /// Do not ask before what needs root is run by sudo
     #[arg(long)]
@@ -213,7 +229,8 @@ pub struct Setup {
 
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Only these suites, without formatting and lints: unit, build, cli, deploy, device, evaluation, flake, nix
+    /// Only these suites, without formatting and lints: unit, boot, build, cli, database, deploy, device, evaluation, flake,
+    /// image, nix (with database and image)
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
 }

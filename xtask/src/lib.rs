@@ -3,7 +3,8 @@
 //! Data flows one way through each command: gather, plan, show, act. Imports do too:
 //! `commands` use the domains, the domains use `nix`, `process` and `ui`.
 
-mod bench;
+pub mod bench;
+pub mod boot;
 pub mod cli;
 mod commands;
 mod context;
@@ -29,6 +30,7 @@ mod worker;
 use std::process::ExitCode;
 
 pub use cli::Cli;
+pub use process::Launcher;
 
 /// Tells what is wrong with the command line, as an event where `--json` is among its words; or prints
 /// the help or the version that it asks for.

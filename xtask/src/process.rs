@@ -12,9 +12,11 @@ use anyhow::{Context, Result};
 use crate::failure::Kind;
 use crate::interrupt;
 
+mod attend;
 mod follow;
 mod measure;
 
+pub use attend::{End, Heard, Reply};
 pub use measure::{Cost, Measured};
 
 /// How children are started: in which directory and with which changes to the environment.
@@ -201,7 +203,7 @@ impl Launcher {
         // A child that has ended already says more by its exit code than this error would.
         let _ = feed.write_all(input.as_bytes());
         let mut feed = Some(feed);
-        let mut on_wait = || drop(feed.take_if(|_| hold.requested()));
+        let mut on_wait = |_: &[u8]| drop(feed.take_if(|_| hold.requested()));
         let read = follow::for_each_line(&lines, &mut on_wait, &mut on_line);
         let waited = child.into_output();
         read.with_context(|| format!("reading the messages of {program}"))?;

@@ -1,24 +1,22 @@
-//! This repository's flake evaluated for real: the host `stinky`, its images, its deploy node, the checks.
+//! This repository's flake evaluated for real: the host `stinky`, its images, its deploy node, the checks, and
+//! hosts that are added to it.
 //! It takes the source trees of the inputs, as the environment names them (see `evaluation/facts.nix`).
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
 fn the_flake_says_what_the_host_is() {
     let facts = evaluate();
-    let expected: Value =
-        serde_json::from_str(include_str!("evaluation/system.json")).expect("reading the file");
-    assert_eq!(facts["system"], expected);
+    assert_eq!(facts["system"], expected(facts));
     assert_eq!(facts["node"]["hostname"], "stinky");
     assert_eq!(facts["node"]["sshUser"], "ppetru");
     for system in ["aarch64-linux", "x86_64-linux"] {
-        let image = facts["packages"][system]["stinky-sdImage"].as_str().expect("an image");
-        assert!(image.contains("-nixos-sd-image-stinky-"), "{image}");
-        assert!(image.ends_with("-aarch64-linux.img.zst.drv"), "{image}");
+        is_image(&facts["packages"][system]["stinky-sdImage"], "stinky");
         is_derivation(&facts["packages"][system]["xtask"]);
         is_derivation(&facts["shells"][system]["default"]);
         is_derivation(&facts["formatters"][system]);
@@ -29,6 +27,64 @@ fn the_flake_says_what_the_host_is() {
         ["deploy-activate", "deploy-schema", "formatting", "shell", "xtask"]
     );
     assert_eq!(facts["checks"]["aarch64-linux"]["host-stinky"], facts["toplevel"]);
+}
+
+#[test]
+#[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
+fn a_second_pi_is_a_line_and_a_file() {
+    let facts = evaluate();
+    let mut second = expected(facts);
+    for (pointer, value) in [
+        ("/hostName", json!("second")),
+        ("/boot/configurationLimit", json!(3)),
+        ("/fileSystems/~1/options/1", json!("size=512M")),
+        ("/persisted/directories/3", json!("/home/somebody somebody:users 0700")),
+        ("/persisted/directories/4", json!("/var/lib/bluetooth root:root 0755")),
+        ("/users/admins", json!(["somebody"])),
+        ("/passwords", json!({ "somebody": "/nix/persist/etc/passwords/somebody" })),
+    ] {
+        *second.pointer_mut(pointer).expect(pointer) = value;
+    }
+    for pointer in ["/image/baseName", "/image/filePath"] {
+        let value = second.pointer_mut(pointer).expect(pointer);
+        *value = value.as_str().expect(pointer).replace("-stinky-", "-second-").into();
+    }
+    assert_eq!(facts["second"], second);
+    for system in ["aarch64-linux", "x86_64-linux"] {
+        let images = &facts["others"]["images"][system];
+        assert_eq!(names(images), ["second-sdImage"], "the desk has no card");
+        is_image(&images["second-sdImage"], "second");
+    }
+}
+
+#[test]
+#[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
+fn a_host_that_is_no_pi_is_in_the_same_registry() {
+    let facts = evaluate();
+    let desk = &facts["desk"];
+    assert_eq!((&desk["failed"], &desk["warnings"]), (&json!([]), &json!([])));
+    assert_eq!((&desk["hostName"], &desk["system"]), (&json!("desk"), &json!("x86_64-linux")));
+    assert_eq!(desk["emulates"], json!(["aarch64-linux"]));
+    assert_eq!(desk["ssh"], facts["system"]["ssh"]);
+    is_derivation(&desk["toplevel"]);
+    for (name, address) in [("desk", "desk.lan"), ("second", "second.lan")] {
+        let node = &facts["others"]["nodes"][name];
+        assert_eq!((&node["hostname"], &node["sshUser"]), (&json!(address), &json!("somebody")));
+        is_derivation(&node["profile"]);
+    }
+}
+
+/// What the file says of `stinky`, in the release of the nixpkgs that is evaluated.
+fn expected(facts: &Value) -> Value {
+    let release = facts["release"].as_str().expect("a release");
+    let text = include_str!("evaluation/system.json").replace("-RELEASE-", &format!("-{release}-"));
+    serde_json::from_str(&text).expect("reading the file")
+}
+
+fn is_image(value: &Value, host: &str) {
+    let image = value.as_str().expect("an image");
+    assert!(image.contains(&format!("-nixos-sd-image-{host}-")), "{image}");
+    assert!(image.ends_with("-aarch64-linux.img.zst.drv"), "{image}");
 }
 
 fn is_derivation(value: &Value) {
@@ -42,8 +98,14 @@ fn names(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
+/// What `facts.nix` says: evaluating it takes half a minute, so it is done once.
+fn evaluate() -> &'static Value {
+    static FACTS: OnceLock<Value> = OnceLock::new();
+    FACTS.get_or_init(ask)
+}
+
 #[expect(clippy::disallowed_methods, reason = "the suite runs Nix itself")]
-fn evaluate() -> Value {
+fn ask() -> Value {
     for name in ["XTASK_NIXPKGS", "XTASK_INPUTS"] {
         assert_ne!(std::env::var_os(name), None, "{name} has to name source trees");
     }

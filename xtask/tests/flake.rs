@@ -1,9 +1,9 @@
-//! The lock file of this repository's flake: Nix takes it as it is, without the network.
+//! This repository's flake without the network: the lock file, and the registry of hosts.
 
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
@@ -18,25 +18,44 @@ fn the_lock_satisfies_the_flake() {
     }
 }
 
+/// The modules of the host called `name`, as `nix/hosts.nix` puts them together.
+fn modules(name: &str, system: &str, admin: &str) -> Value {
+    json!([
+        "hosts/common",
+        format!("hosts/{name}"),
+        { "networking": { "hostName": name }, "nixpkgs": { "hostPlatform": system }, "common": { "admin": admin } },
+    ])
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_host_is_a_line_of_facts_and_a_folder() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flake/registry.nix");
+    let found = nix(&["eval", "--json", "--impure", "--file", file.to_str().expect("a path in UTF-8")]);
+    let stinky = modules("stinky", "aarch64-linux", "ppetru");
+    assert_eq!(found["hosts"], json!({ "stinky": stinky }));
+    assert_eq!(found["there"], json!({ "stinky": true }));
+    assert_eq!(found["facts"], json!({ "stinky": ["address", "admin", "system"] }));
+    let second = modules("second", "aarch64-linux", "somebody");
+    assert_eq!(found["added"], json!({ "stinky": stinky, "second": second }));
+}
+
 /// A copy is asked, since the repository of a checkout may have uncommitted files that Nix warns of.
-#[expect(clippy::disallowed_methods, reason = "the suite runs Nix itself")]
 fn metadata() -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let copy = tempfile::tempdir().expect("making a folder");
     for name in ["flake.nix", "flake.lock"] {
         std::fs::copy(root.join(name), copy.path().join(name)).expect(name);
     }
+    let copy = format!("path:{}", copy.path().display());
+    nix(&["flake", "metadata", "--json", "--offline", "--no-update-lock-file", &copy])
+}
+
+#[expect(clippy::disallowed_methods, reason = "the suite runs Nix itself")]
+fn nix(words: &[&str]) -> Value {
     let output = Command::new("nix")
-        .args([
-            "--extra-experimental-features",
-            "nix-command flakes",
-            "flake",
-            "metadata",
-            "--json",
-            "--offline",
-        ])
-        .arg("--no-update-lock-file")
-        .arg(format!("path:{}", copy.path().display()))
+        .args(["--extra-experimental-features", "nix-command flakes"])
+        .args(words)
         .output()
         .expect("running nix");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -14,8 +14,8 @@
 #   SOURCE_DATE_EPOCH  the time that counts as now, in seconds
 #   ZSTD_LEVEL         how hard to compress (default: 10)
 #
-# On PATH: mke2fs (1.47.1 or newer with libarchive; an older one needs fakeroot and faketime), GNU tar,
-# mkfs.vfat, mtools, sfdisk, zstd, and find, sort, awk, stat, truncate, mktemp of any kind.
+# On PATH: mke2fs and debugfs (1.47.1 or newer with libarchive; older ones need fakeroot and faketime), GNU tar,
+# mkfs.vfat, mtools, sfdisk, zstd, and find, sort, awk, od, stat, truncate, mktemp of any kind.
 set -eu
 umask 022
 export LC_ALL=C TZ=UTC0 MTOOLS_SKIP_CHECK=1 MTOOLSRC=/dev/null
@@ -24,8 +24,8 @@ DISK_ID=2178694e
 ALIGN_MIB=8
 # Blocks of 4096 bytes in 2 TiB: how far the root file system can grow on a large card.
 GROWTH_BLOCKS=536870912
-# A root file system's size is a multiple of this, so that a small change moves no block group.
-ROOT_STEP_MIB=32
+# Bytes from which on an item is large, and kept away from what changes often.
+LARGE=1048576
 
 say() { echo "assemble: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -36,8 +36,7 @@ main() {
     trap 'rm -rf "$work"' EXIT
     trap 'exit 130' INT TERM HUP
     image=$work/disk.img
-    list_store
-    list_root
+    list_content
     root_mib=$(root_size)
     root_at=$((ALIGN_MIB + FIRMWARE_MIB))
     truncate -s "$((root_at + root_mib))M" "$image"
@@ -60,7 +59,7 @@ check_input() {
     [ -d "$ROOT_TREE" ] || die "ROOT_TREE is not a folder: $ROOT_TREE"
     [ -d "$FIRMWARE_TREE" ] || die "FIRMWARE_TREE is not a folder: $FIRMWARE_TREE"
     [ -f "$STORE_PATHS" ] || die "STORE_PATHS is not a file: $STORE_PATHS"
-    for tool in tar mke2fs mkfs.vfat mcopy mmd sfdisk zstd find sort awk stat truncate; do
+    for tool in tar mke2fs debugfs mkfs.vfat mcopy mmd sfdisk zstd find sort awk od stat truncate; do
         command -v "$tool" >/dev/null || die "there is no $tool on PATH"
     done
     export SOURCE_DATE_EPOCH
@@ -68,9 +67,41 @@ check_input() {
     FIRMWARE_TREE=$(cd "$FIRMWARE_TREE" && pwd -P)
 }
 
-# Writes the names of all files under the store paths to store.list, path by path. Large paths come first, by
-# the power of two of their size, and in each class the name without its hash decides: what is rebuilt often is
-# small and at the end, a rebuilt path keeps its place, and so the next image differs little from this one.
+# Writes the names of all files to the file `order`, as they are archived from the folder `top`. Inodes and
+# blocks are given out in this order, so whatever changes its size moves everything behind it. What follows what
+# is therefore chosen such that the next image differs little from this one:
+#
+#   1. large items, first those of packages, then those of this host
+#   2. small items, first those of packages, then those of this host
+#   3. what else there is in ROOT_TREE: the boot menu, the Nix database
+#
+# An item is a store path or a large file of ROOT_TREE (kernel, initrd). In each part the size decides, by its
+# power of 16, and then the name without the hash: a path that is rebuilt or grows a little keeps its place.
+list_content() {
+    list_store
+    mkdir -p "$work/top/store"
+    ln -s "$store" "$work/top/s"
+    ln -s "$ROOT_TREE" "$work/top/r"
+    list_root
+    classify | sort -k 1,1n -k 2,2nr -k 3,3 -k 4,4 >"$work/items"
+    (
+        cd "$work/top"
+        printf 'store\0'
+        # The folders on the way to large files; mke2fs takes them twice.
+        awk '{
+                n = split($2, part, "/")
+                path = part[1]
+                for (i = 2; i < n; i++) print path = path "/" part[i]
+            }' "$work/rooted" | sort -u | tr '\n' '\0'
+        while read -r _ _ _ item; do
+            find "$item" -print0 >"$work/found"
+            sort -z "$work/found"
+        done <"$work/items"
+        cat "$work/root.list"
+    ) >"$work/order"
+}
+
+# Writes the store paths' own names to the file `bases`, and sizes and names of the files in them to `stored`.
 list_store() {
     store=
     : >"$work/bases"
@@ -84,54 +115,63 @@ list_store() {
     done <"$STORE_PATHS"
     store=${store:-/}
     sort -u -o "$work/bases" "$work/bases"
-    (cd "$store" && tr '\n' '\0' <"$work/bases" | xargs -0 -r sh -c 'find "$@" -exec stat -c "%s %n" {} +' sh) \
+    # The size of a folder depends on the file system that it is on.
+    (cd "$store" && tr '\n' '\0' <"$work/bases" | xargs -0 -r sh -c 'find "$@" ! -type d -exec stat -c "%s %n" {} +' sh) \
         >"$work/stored"
-    classify | sort -k 1,1nr -k 2,2 -k 3,3 >"$work/order"
-    : >"$work/store.list"
-    while read -r _ _ base; do
-        (cd "$store" && find "$base" -print0) >"$work/found"
-        sort -z "$work/found" >>"$work/store.list"
-    done <"$work/order"
 }
 
-# Writes one line a store path: size class, name, name with hash.
-classify() {
-    awk '
-        NR == FNR { known[$0]; next }
-        # A line that begins with no store path is the rest of a file name with a line break in it.
-        { size = $1; sub(/^[0-9]+ /, ""); sub(/\/.*/, "") }
-        $0 in known { total[$0] += size }
-        END {
-            for (base in known) {
-                class = 0
-                for (left = total[base]; left >= 65536; left /= 2) class++
-                name = base
-                sub(/^[^-]*-/, "", name)
-                print class, name, base
-            }
-        }' "$work/bases" "$work/stored"
-}
-
+# Writes sizes and names of the large files of ROOT_TREE to `rooted`. All others go to root.list in the order of names.
 list_root() {
-    (cd "$ROOT_TREE" && find . ! -path . -print0) >"$work/found"
-    sort -z "$work/found" >"$work/root.list"
+    (
+        cd "$work/top"
+        # A name with white space is not told from two; its file is treated like the small ones.
+        set -- -type f -size "+$((LARGE - 1))c" ! -path "*[[:space:]]*"
+        find r/ "$@" -exec stat -c '%s %n' {} + >"$work/rooted"
+        find r/ ! -path r/ ! \( "$@" \) -print0 | sort -z >"$work/root.list"
+    )
 }
 
-# The size of the root file system in MiB: content in whole blocks, room for inodes, journal and headroom,
-# rounded up. Sizes are those of the files, never `du`, which depends on the file system they are on.
+# Writes one line an item: part, size class, name without the hash, place below `top`.
+classify() {
+    awk -v large="$LARGE" '
+        function item(size, name, place) {
+            sub(/^[^-]*-/, "", name)
+            # Packages have a version. What has none is made by the configuration of this host.
+            host = name !~ /-[0-9]/ || name ~ /^(initrd|nixos-system)-/
+            class = 0
+            for (left = size; left >= 65536; left /= 16) class++
+            print (size < large) * 2 + host, class, name, place
+        }
+        from == "bases" { total[$0] = 0; next }
+        { size = $1; sub(/^[0-9]+ /, "") }
+        from == "root" { name = $0; sub(/.*\//, "", name); item(size, name, $0); next }
+        # A line that begins with no store path is the rest of a file name with a line break in it.
+        { sub(/\/.*/, "") }
+        $0 in total { total[$0] += size }
+        END { for (base in total) item(total[base], base, "s/" base) }
+    ' from=bases "$work/bases" from=store "$work/stored" from=root "$work/rooted"
+}
+
+# The size of the root file system in MiB: content in whole blocks, room for inodes, journal and headroom, rounded
+# up coarsely. A step is between an eighth and a quarter of it: the journal is in the middle, and the number of
+# inodes follows the size, so that each step moves everything. Sizes are those of the files, never `du`, which
+# depends on the file system they are on.
 root_size() {
-    (cd "$ROOT_TREE" && xargs -0 -r stat -c '%s' <"$work/root.list") >"$work/sizes"
-    (cd "$store" && xargs -0 -r stat -c '%s' <"$work/store.list") >>"$work/sizes"
-    awk -v headroom="$HEADROOM_MIB" -v step="$ROOT_STEP_MIB" '
-        { blocks += int(($1 + 4095) / 4096) + 1 }
+    (cd "$work/top" && xargs -0 -r stat -c '%s %F' <"$work/order") | awk -v headroom="$HEADROOM_MIB" '
+        # A folder has one block, and more for many names.
+        { blocks += ($2 == "directory" ? 1 : int(($1 + 4095) / 4096)) + 1 / 32 }
         END {
             mib = blocks / 256 * 1.02 + headroom
             # One inode is made for every 8 KiB; twice as many as there are files are wanted.
             if (mib < NR * 2 / 128) mib = NR * 2 / 128
             # Inode tables take 1/32; the journal at most 64 MiB.
             mib = mib * 1.04 + (mib < 1024 ? 20 : 70)
+            # Half of the file system is the most that mke2fs lets a journal take.
+            if (mib < 48) mib = 48
+            step = 32
+            while (step * 8 <= mib) step *= 2
             print step * int(mib / step + 1)
-        }' "$work/sizes"
+        }'
 }
 
 partition() {
@@ -203,12 +243,33 @@ CONF
     set -- -q -F -t ext4 -L NIXOS_SD -U "$ROOT_UUID" -m 1 -E "$(echo "
         offset=$((root_at << 20)),hash_seed=$ROOT_UUID,root_owner=0:0,resize=$GROWTH_BLOCKS,
         nodiscard,lazy_itable_init=0,lazy_journal_init=1" | tr -d ' \n')"
+    # Growing while mounted is one transaction with every reserved block of descriptors in it, and takes at
+    # most a quarter of the journal: the one of 4 MiB that mke2fs makes below 128 MiB is too small.
+    [ "$root_mib" -ge 128 ] || set -- "$@" -J size=16
     if takes_tar; then
         root_from_tar "$@"
     else
         root_from_folder "$@"
     fi
+    settle_flags
 }
+
+# Runs a command with the time that counts as now; programs that know SOURCE_DATE_EPOCH need nothing for it.
+at_that_time() { "$@"; }
+
+# mke2fs notes whether characters are signed to the machine it runs on: on x86 they are, on ARM they are not. It
+# matters to hashed folders only, of which there are none yet, but the bytes differ.
+settle_flags() {
+    signed=1
+    [ "$(flags)" -ne "$signed" ] || return 0
+    # Also in the copies of the superblock (-a).
+    printf 'set_super_value flags %s\nclose -a\n' "$signed" >"$work/requests"
+    at_that_time debugfs -w -f "$work/requests" "$image?offset=$((root_at << 20))" >"$work/log" 2>&1
+    [ "$(flags)" -eq "$signed" ] || die "setting the flags of NIXOS_SD failed: $(cat "$work/log")"
+}
+
+# The flags in the superblock, of which only the lowest byte is in use.
+flags() { od -A n -t u1 -j "$(((root_at << 20) + 1024 + 352))" -N 1 "$image" | tr -d ' '; }
 
 # Whether this mke2fs reads an archive and honours SOURCE_DATE_EPOCH.
 takes_tar() {
@@ -218,7 +279,7 @@ takes_tar() {
     mke2fs -q -F -t ext4 -d "$work/empty.tar" "$work/probe.img" >/dev/null 2>&1
 }
 
-# Streams the files into mke2fs in the order of the lists: that fixes the order of inodes and blocks.
+# Streams the files into mke2fs in their order: that fixes the order of inodes and blocks.
 root_from_tar() {
     { archive || echo failed >"$work/archive-failed"; } |
         mke2fs "$@" -d - "$image" "${root_mib}M" || die "making NIXOS_SD failed"
@@ -226,22 +287,23 @@ root_from_tar() {
 }
 
 archive() {
-    mkdir "$work/top" "$work/top/store"
     tar -c --format=gnu --owner=0 --group=0 --numeric-owner --no-recursion --hard-dereference --null \
-        --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime --transform='flags=rSH;s,^[^.],store/&,' \
-        -C "$work/top" ./store -C "$ROOT_TREE" -T "$work/root.list" -C "$store" -T "$work/store.list"
+        --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime \
+        --transform='flags=rSH;s,^s/,store/,' --transform='flags=rSH;s,^r/,,' -C "$work/top" -T "$work/order"
 }
 
 # The way for an older mke2fs: a folder, in the order of names; fakeroot makes root the owner, faketime stops the clock.
 root_from_folder() {
     command -v fakeroot >/dev/null && command -v faketime >/dev/null ||
         die "this mke2fs reads no archive (1.47.1 or newer with libarchive does), and there is no fakeroot or no faketime"
-    say "this mke2fs reads no archive; the files go by way of a folder"
+    say "this mke2fs reads no archive; the files go by way of a folder, in the order of names: the next image will" \
+        "differ from this one nearly everywhere"
     mkdir "$work/root"
     archive >"$work/root.tar" || die "reading the files for NIXOS_SD failed"
     tar -x --no-same-owner -p -f "$work/root.tar" -C "$work/root"
     now=$(TZ=UTC0 date -d "@$SOURCE_DATE_EPOCH" '+%Y-%m-%d %H:%M:%S')
-    faketime -f "$now" fakeroot mke2fs "$@" -d "$work/root" "$image" "${root_mib}M" ||
+    at_that_time() { faketime -f "$now" "$@"; }
+    at_that_time fakeroot mke2fs "$@" -d "$work/root" "$image" "${root_mib}M" ||
         die "making NIXOS_SD failed"
     chmod -R u+w "$work/root"
 }

@@ -91,9 +91,9 @@ static CASES: [Case; 6] = [
     },
     Case {
         name: "next",
-        about: "re-flash after a small change of the configuration, SD-like card",
+        about: "re-flash of a host's next image, with a new unit and another toplevel, SD-like card",
         speed: Some(SD),
-        before: Before::Holds(Variant::Base),
+        before: Before::Holds(Variant::Host),
         image: Variant::Next,
         peers: &[&DD_FSYNC],
         bounds: &[Bound::Time(&DD_FSYNC, 0.40), MEMORY],
@@ -108,6 +108,21 @@ static CASES: [Case; 6] = [
         bounds: &[Bound::Time(&DD_FSYNC, 0.60), Bound::Time(&UNPACK, 1.5), Bound::Cpu(&UNPACK, 1.5), MEMORY],
     },
 ];
+
+impl Case {
+    /// The image that the card holds before.
+    pub fn held(&self) -> Option<Variant> {
+        match self.before {
+            Before::Holds(variant) => Some(variant),
+            Before::Blank | Before::OldData => None,
+        }
+    }
+
+    /// Whether the assembler makes what it is about.
+    pub fn is_assembled(&self) -> bool {
+        self.image.is_assembled()
+    }
+}
 
 /// The names of all cases.
 pub fn names() -> [&'static str; CASES.len()] {

@@ -56,6 +56,23 @@ impl Content {
         Self { pool }
     }
 
+    /// `size` bytes that are the same for the same `seed`.
+    pub fn bytes(&self, seed: &str, size: usize) -> Vec<u8> {
+        let number = Dice::new(seed).within(&(0..1 << 20));
+        let mut bytes = Vec::with_capacity(size);
+        for (number, start) in (number..).zip((0..size).step_by(BLOCK)) {
+            let rest = size - start;
+            if rest < PIECE {
+                // A whole block for each small file would take its time.
+                let place = number * 4099 % (STRIDES * STRIDE - PIECE);
+                bytes.extend_from_slice(&self.pool[place..place + rest]);
+            } else {
+                bytes.extend_from_slice(&self.block(number, 0)[..rest.min(BLOCK)]);
+            }
+        }
+        bytes
+    }
+
     /// The bytes of block `number` of an image in this version of it.
     pub fn block(&self, number: usize, version: u8) -> Vec<u8> {
         let places = Dice::new(&format!("block {number}.{version}")).bytes(2 * PIECES);

@@ -2,16 +2,17 @@
 
 use std::fs::File;
 use std::num::NonZero;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::cases::{Before, Case};
 use super::figures::median;
+use super::image::Image;
 use super::peers::{Job, Pipeline};
 use super::plan::TOOL;
 use super::sd::Card;
-use super::shelf::Shelf;
 use crate::context::Context;
 use crate::failure::{self, Kind};
 use crate::interrupt::Hold;
@@ -31,7 +32,11 @@ pub struct Contest<'a> {
     pub case: &'static Case,
     pub card: &'a Card,
     pub job: &'a Job,
-    pub shelf: &'a Shelf<'a>,
+    /// What the card holds before, if that is an image, and afterwards.
+    pub held: Option<Image>,
+    pub image: Image,
+    /// Where the tool keeps its receipts meanwhile.
+    pub state: PathBuf,
 }
 
 /// The runs of one case.
@@ -78,7 +83,7 @@ impl Contest<'_> {
     fn run_one(&self, contender: &Contender) -> Result<Cost> {
         self.hold.check()?;
         self.prepare()?;
-        let launcher = self.cx.launcher.clone().with_env("XTASK_STATE", self.shelf.state());
+        let launcher = self.cx.launcher.clone().with_env("XTASK_STATE", &self.state);
         let measured = launcher.measure(&contender.pipeline)?;
         if measured.code != 0 {
             let said = last_words(&measured.stderr);
@@ -87,7 +92,7 @@ impl Contest<'_> {
         }
         if contender.name == TOOL {
             let text = "the tool said that the card holds the image";
-            self.card.prove(&self.shelf.image(self.case.image)).context(text)?;
+            self.card.prove(&self.image).context(text)?;
         }
         Ok(measured.cost)
     }
@@ -97,9 +102,9 @@ impl Contest<'_> {
         self.card.prepare(self.cx, |memory| match self.case.before {
             Before::Blank => Ok(()),
             Before::OldData => memory.fill(),
-            Before::Holds(variant) => {
+            Before::Holds(_) => {
                 memory.fill()?;
-                memory.hold(&self.shelf.image(variant))
+                self.held.iter().try_for_each(|image| memory.hold(image))
             }
         })?;
         let doing = || format!("reading {}", self.job.image.display());

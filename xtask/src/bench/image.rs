@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -18,7 +19,9 @@ pub enum Variant {
     Base,
     /// [`Self::Base`] with 10 % of its filled blocks changed, anywhere.
     Tenth,
-    /// [`Self::Base`] after a small change of the configuration: 1 % of its filled blocks, in two places.
+    /// What the assembler makes of a closure of 400 MiB.
+    Host,
+    /// [`Self::Host`] after a small change of the configuration: a new unit, and another toplevel.
     Next,
     /// 2 GiB, for a fast device.
     Large,
@@ -30,15 +33,23 @@ impl Variant {
         match self {
             Self::Base => "base",
             Self::Tenth => "tenth",
+            Self::Host => "host",
             Self::Next => "next",
             Self::Large => "large",
         }
     }
 
+    /// Whether the assembler makes it; all others are made up.
+    pub fn is_assembled(self) -> bool {
+        matches!(self, Self::Host | Self::Next)
+    }
+
     /// The size in blocks.
     fn blocks(self) -> usize {
         match self {
-            Self::Base | Self::Tenth | Self::Next => 512,
+            Self::Base | Self::Tenth => 512,
+            // As the assembler rounds it.
+            Self::Host | Self::Next => 688,
             Self::Large => 2048,
         }
     }
@@ -49,38 +60,66 @@ impl Variant {
     }
 }
 
-/// An image that is made when it is asked for.
+/// An image whose blocks are made or read when they are asked for.
 #[derive(Clone)]
-pub struct Image {
-    content: Rc<Content>,
-    /// The version of each block; a block without one is all zeros.
-    blocks: Vec<Option<u8>>,
+pub enum Image {
+    /// Made up; a block without a version is all zeros.
+    Made { content: Rc<Content>, versions: Vec<Option<u8>> },
+    /// A file with an image as it is.
+    File { file: Rc<File>, blocks: usize },
 }
 
 impl Image {
+    /// A made-up image in one of its versions.
     pub fn new(content: Rc<Content>, variant: Variant) -> Self {
-        let mut blocks = filled(variant.blocks());
-        let full = (0..blocks.len()).filter(|&number| blocks[number].is_some()).collect::<Vec<_>>();
+        let mut versions = filled(variant.blocks());
+        let full = (0..versions.len()).filter(|&number| versions[number].is_some()).collect::<Vec<_>>();
         for place in changed(full.len(), variant) {
-            blocks[full[place]] = Some(1);
+            versions[full[place]] = Some(1);
         }
-        Self { content, blocks }
+        Self::Made { content, versions }
+    }
+
+    /// The image in the file at `path`.
+    pub fn open(path: &Path) -> Result<Self> {
+        let doing = || format!("opening {}", path.display());
+        let file = File::open(path).with_context(doing)?;
+        let size = file.metadata().with_context(doing)?.len();
+        Ok(Self::File { file: Rc::new(file), blocks: usize::try_from(size)? / BLOCK })
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Made { versions, .. } => versions.len(),
+            Self::File { blocks, .. } => *blocks,
+        }
     }
 
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
-        (self.blocks.len() * BLOCK) as u64
+        (self.count() * BLOCK) as u64
     }
 
     /// Its blocks in order; nothing for one that is all zeros.
-    pub fn blocks(&self) -> impl Iterator<Item = Option<Vec<u8>>> {
-        self.blocks.iter().enumerate().map(|(number, version)| {
-            let mut block = self.content.block(number, (*version)?);
-            if number == 0 {
-                block[..512].copy_from_slice(&boot_record(self.size()));
+    pub fn blocks(&self) -> impl Iterator<Item = Result<Option<Vec<u8>>>> {
+        (0..self.count()).map(|number| self.block(number))
+    }
+
+    fn block(&self, number: usize) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Made { content, versions } => Ok(versions[number].map(|version| {
+                let mut block = content.block(number, version);
+                if number == 0 {
+                    block[..512].copy_from_slice(&boot_record(self.size()));
+                }
+                block
+            })),
+            Self::File { file, .. } => {
+                let mut block = vec![0; BLOCK];
+                file.read_exact_at(&mut block, (number * BLOCK) as u64).context("reading an image")?;
+                Ok(block.iter().any(|byte| *byte != 0).then_some(block))
             }
-            Some(block)
-        })
+        }
     }
 
     /// Writes it to `path`, compressed as NixOS does it.
@@ -93,9 +132,25 @@ impl Image {
         packer.multithread(2).with_context(doing)?;
         for block in self.blocks() {
             hold.check()?;
-            packer.write_all(&block.unwrap_or_else(|| vec![0; BLOCK])).with_context(doing)?;
+            packer.write_all(&block?.unwrap_or_else(|| vec![0; BLOCK])).with_context(doing)?;
         }
         packer.finish().map(drop).with_context(doing)
+    }
+}
+
+/// Copies `from` into the new file `into`, with holes for blocks of zeros.
+pub fn copy_sparse(mut from: impl Read, into: &File) -> std::io::Result<()> {
+    let mut size = 0;
+    loop {
+        let mut block = Vec::with_capacity(BLOCK);
+        let count = from.by_ref().take(BLOCK as u64).read_to_end(&mut block)? as u64;
+        if block.iter().any(|byte| *byte != 0) {
+            into.write_all_at(&block, size)?;
+        }
+        size += count;
+        if count == 0 {
+            return into.set_len(size);
+        }
     }
 }
 
@@ -129,13 +184,8 @@ fn distinct(count: usize, limit: usize, dice: &mut Dice) -> BTreeSet<usize> {
 fn changed(count: usize, variant: Variant) -> BTreeSet<usize> {
     let mut dice = Dice::new(variant.name());
     match variant {
-        Variant::Base | Variant::Large => BTreeSet::new(),
         Variant::Tenth => distinct((count + 5) / 10, count, &mut dice),
-        Variant::Next => {
-            let (half, run) = (count / 2, (count + 100) / 200);
-            let starts = [dice.within(&(0..half - run)), dice.within(&(half..count - run))];
-            starts.into_iter().flat_map(|start| start..start + run).collect()
-        }
+        Variant::Base | Variant::Large | Variant::Host | Variant::Next => BTreeSet::new(),
     }
 }
 
@@ -178,16 +228,22 @@ mod tests {
 
     #[test]
     fn some_blocks_differ() {
-        let base = image(Variant::Base);
-        for (variant, blocks, runs) in [(Variant::Tenth, 36, 36), (Variant::Next, 4, 2)] {
-            let other = Image::new(base.content.clone(), variant);
-            let differ = |&number: &usize| base.blocks[number] != other.blocks[number];
-            let changed = (0..base.blocks.len()).filter(differ).collect::<Vec<_>>();
-            assert_eq!(changed.len(), blocks, "{variant:?}");
-            assert!(changed.chunk_by(|a, b| a + 1 == *b).count() <= runs, "{changed:?}");
-            let bytes = |image: &Image| image.blocks().nth(changed[0]).unwrap();
-            assert!(bytes(&base) != bytes(&other));
-        }
+        let (base, other) = (image(Variant::Base), image(Variant::Tenth));
+        let differ = |&number: &usize| base.block(number).unwrap() != other.block(number).unwrap();
+        assert_eq!((0..base.count()).filter(differ).count(), 36);
+    }
+
+    #[test]
+    fn a_file_is_an_image_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.img");
+        let bytes = [vec![7; BLOCK], vec![0; BLOCK], vec![9; BLOCK], vec![0; BLOCK]].concat();
+        copy_sparse(bytes.as_slice(), &File::create(&path).unwrap()).unwrap();
+        let image = Image::open(&path).unwrap();
+        assert_eq!(image.size(), bytes.len() as u64);
+        let blocks = image.blocks().map(|block| block.unwrap().unwrap_or_else(|| vec![0; BLOCK]));
+        assert!(blocks.flatten().eq(bytes));
+        assert_eq!(image.block(3).unwrap(), None);
     }
 
     #[test]

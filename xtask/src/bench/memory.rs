@@ -53,7 +53,7 @@ impl Memory {
     pub fn hold(&self, image: &Image) -> Result<()> {
         let zeros = vec![0; BLOCK];
         let mut blocks = image.blocks().zip(self.offsets());
-        blocks.try_for_each(|(block, at)| self.put(block.as_ref().unwrap_or(&zeros), at))
+        blocks.try_for_each(|(block, at)| self.put(block?.as_ref().unwrap_or(&zeros), at))
     }
 
     /// The first block that is not that of `image`, in bytes from the beginning.
@@ -61,7 +61,7 @@ impl Memory {
         let (zeros, mut found) = (vec![0; BLOCK], vec![0; BLOCK]);
         for (block, at) in image.blocks().zip(self.offsets()) {
             self.file.read_exact_at(&mut found, at).context("reading the virtual card")?;
-            if found != *block.as_ref().unwrap_or(&zeros) {
+            if found != *block?.as_ref().unwrap_or(&zeros) {
                 return Ok(Some(at));
             }
         }

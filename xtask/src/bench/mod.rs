@@ -1,11 +1,15 @@
-//! Measuring `flash` against the programs that people use instead, on a device that is as slow as a card.
+//! Measuring `flash` against the programs that people use instead, on a device that is as slow as a card; and
+//! assembling an image with programs of this machine against emulated ones.
 //!
 //! It measures and proves nothing by its speed: the numbers are for people, and only ratios within one run
 //! count. What it does insist on is that the card holds the image after each run of the tool.
 
+mod assembly;
 mod cases;
+mod closure;
 mod content;
 mod contest;
+mod emulation;
 mod figures;
 mod image;
 mod memory;
@@ -17,7 +21,9 @@ mod shelf;
 mod throttle;
 
 pub use cases::{names, select};
+pub use closure::Closure;
 pub use contest::Measurements;
+pub use emulation::{Comparison, compare};
 pub use figures::{rows, table};
 pub use needs::require;
 pub use plan::Plan;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::assembly::native_tools;
 use super::cases::Case;
 use super::plan::room;
 use super::throttle::{BLKIO, unusable};
@@ -34,6 +35,10 @@ fn missing(cx: &Context, cases: &[&Case]) -> Vec<String> {
     if cases.iter().any(|case| case.speed.is_some()) {
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         missing.extend(unusable(Path::new(BLKIO), &own));
+    }
+    if cases.iter().any(|case| case.is_assembled()) {
+        let tools = native_tools(cx).err();
+        missing.extend(tools.map(|error| format!("the programs of the assembler ({error:#})")));
     }
     for path in ["/dev/loop-control", "/proc/thread-self/children"] {
         if !Path::new(path).exists() {

@@ -78,7 +78,9 @@ impl Plan {
         }
         let own = Contender { name: TOOL, pipeline: tool(&job, self.mode.as_deref())? };
         let others = peers.iter().map(|peer| Contender { name: peer.name, pipeline: (peer.pipeline)(&job) });
-        let contest = Contest { cx, hold, case, card: &card, job: &job, shelf };
+        let held = case.held().map(|variant| shelf.image(variant)).transpose()?;
+        let image = shelf.image(case.image)?;
+        let contest = Contest { cx, hold, case, card: &card, job: &job, held, image, state: shelf.state() };
         contest.run(std::iter::once(own).chain(others).collect(), self.rounds)
     }
 }

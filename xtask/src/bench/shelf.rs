@@ -8,11 +8,14 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 
+use super::assembly::{Assembly, Scratch, native_tools, unpack};
+use super::closure::Closure;
 use super::content::{BLOCK, Content};
 use super::image::{Image, Variant};
 use super::peers::Job;
 use crate::context::Context;
 use crate::debian::Lock;
+use crate::failure::Kind;
 use crate::interrupt::Hold;
 use crate::project;
 
@@ -41,19 +44,57 @@ impl<'a> Shelf<'a> {
         self.dir.join("state")
     }
 
-    pub fn image(&self, variant: Variant) -> Image {
-        Image::new(self.content.clone(), variant)
+    pub fn image(&mut self, variant: Variant) -> Result<Image> {
+        if !variant.is_assembled() {
+            return Ok(Image::new(self.content.clone(), variant));
+        }
+        self.file(variant)?;
+        Image::open(&self.raw(variant))
+    }
+
+    /// The file of an image as it is.
+    fn raw(&self, variant: Variant) -> PathBuf {
+        self.dir.join(format!("{}.img", variant.name()))
     }
 
     /// The compressed file of an image.
     pub fn file(&mut self, variant: Variant) -> Result<PathBuf> {
         let file = self.dir.join(format!("{}.img.zst", variant.name()));
         if !self.packed.contains(&variant) {
-            let (cx, hold) = (self.cx, self.hold);
-            cx.waiting("make the image", || self.image(variant).pack(&file, hold))?;
-            self.packed.insert(variant);
+            if variant.is_assembled() {
+                self.assemble()?;
+            } else {
+                let image = self.image(variant)?;
+                self.cx.waiting("make the image", || image.pack(&file, self.hold))?;
+                self.packed.insert(variant);
+            }
         }
         Ok(file)
+    }
+
+    /// Assembles a host's image and the next one, as they are built: the folder of the first becomes that of
+    /// the second.
+    fn assemble(&mut self) -> Result<()> {
+        let tools = native_tools(self.cx)?;
+        let scratch = Scratch::new(self.dir.join("content"))?;
+        let mut closure = Closure::of(400);
+        for variant in [Variant::Host, Variant::Next] {
+            let out = self.raw(variant).with_extension("img.zst");
+            self.packed.insert(variant);
+            self.cx.waiting("assemble the image", || {
+                closure.write(scratch.path())?;
+                Assembly { tools: &tools, content: scratch.path(), out: &out, level: 3 }.run(self.cx)?;
+                self.hold.check()?;
+                unpack(&out)
+            })?;
+            let found = Image::open(&self.raw(variant))?.size();
+            if found != variant.size() {
+                let text = format!("{} has {found} bytes and not {}", out.display(), variant.size());
+                return Err(Kind::Other.error(text));
+            }
+            closure.reconfigure();
+        }
+        Ok(())
     }
 
     /// Makes the map that bmaptool reads beside the file of `job`.
@@ -61,9 +102,9 @@ impl<'a> Shelf<'a> {
         if !self.mapped.insert(variant) {
             return Ok(());
         }
-        let raw = self.dir.join(format!("{}.img", variant.name()));
+        let (raw, image) = (self.raw(variant), self.image(variant)?);
         let made = self.cx.waiting("map the image", || {
-            sparse(&self.image(variant), &raw, self.hold)?;
+            sparse(&image, &raw, self.hold)?;
             let args = ["create".into(), "-o".into(), job.map().into_os_string(), raw.clone().into()];
             self.cx.launcher.read("bmaptool", &args)
         });
@@ -77,7 +118,7 @@ impl Drop for Shelf<'_> {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(self.state());
         for variant in self.packed.union(&self.mapped) {
-            for ending in ["img.zst", "img.bmap"] {
+            for ending in ["img.zst", "img.bmap", "img"] {
                 let _ = fs::remove_file(self.dir.join(format!("{}.{ending}", variant.name())));
             }
         }
@@ -91,7 +132,7 @@ fn sparse(image: &Image, path: &Path, hold: &Hold) -> Result<()> {
     file.set_len(image.size()).with_context(doing)?;
     for (block, offset) in image.blocks().zip((0..).step_by(BLOCK)) {
         hold.check()?;
-        block.map_or(Ok(()), |block| file.write_all_at(&block, offset)).with_context(doing)?;
+        block?.map_or(Ok(()), |block| file.write_all_at(&block, offset)).with_context(doing)?;
     }
     Ok(())
 }

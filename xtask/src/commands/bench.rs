@@ -3,13 +3,14 @@
 use anyhow::{Context as _, Result};
 
 use crate::bench::{self, Measurements, Plan};
-use crate::cli::{Bench, BenchFlash, Benchmark};
+use crate::cli::{Bench, BenchAssemble, BenchFlash, Benchmark};
 use crate::context::Context;
 use crate::ui;
 
 pub fn run(cx: &Context, args: &Bench) -> Result<()> {
     match &args.what {
         Benchmark::Flash(args) => flash(cx, args),
+        Benchmark::Assemble(args) => assemble(cx, args),
     }
 }
 
@@ -30,4 +31,14 @@ fn show(cx: &Context, plan: &Plan, measured: &[Measurements]) -> Result<()> {
         return ui::result(&serde_json::to_string(&result).context("writing the figures as JSON")?);
     }
     ui::result(&bench::table(&rows).to_string())
+}
+
+fn assemble(cx: &Context, args: &BenchAssemble) -> Result<()> {
+    let found = bench::compare(cx, args.rounds)?;
+    if cx.json {
+        let result = serde_json::json!({ "rounds": args.rounds, "ratio": found.ratio(), "measured": found });
+        return ui::result(&serde_json::to_string(&result).context("writing the figures as JSON")?);
+    }
+    ui::result(&found.table().to_string())?;
+    ui::result(&found.image())
 }

@@ -7,8 +7,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use crate::boot::{self, Proven};
+use crate::cli::Demo;
 use crate::context::Context;
-use crate::demo::{self, VirtualCard};
+use crate::demo::{self, Staged, VirtualCard};
 use crate::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::flash::{self, Mode, Plan, Report};
 use crate::image::{self, Contents, Depth, Image, Inspection, Source};
@@ -16,26 +18,30 @@ use crate::setup::{self, Needs, Sudo};
 use crate::ui::{self, Bytes};
 use crate::{emulation, nix, project, receipt, worker};
 
-pub fn run(cx: &mut Context) -> Result<()> {
+pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let start = Instant::now();
-    setup::ensure(cx, &[Needs::Build], Sudo::Ask)?;
+    let needs = [Needs::Build, Needs::Boot];
+    setup::ensure(cx, if args.boot.is_some() { &needs } else { &needs[..1] }, Sudo::Ask)?;
     let setup_seconds = start.elapsed().as_secs_f64();
     let home = project::state_dir().join("demo");
-    let file = build(cx, &home)?;
+    let (staged, file) = build(cx, &home)?;
     let build_seconds = start.elapsed().as_secs_f64() - setup_seconds;
     let image = image::examine(Source::open(&file)?, Depth::Whole, cx.reporter.as_ref())?;
-    let card = VirtualCard::make(cx, &home, card_size(image.size))?;
+    let mut card = VirtualCard::make(cx, &home, card_size(image.size))?;
     let plan = plan(&card, image)?;
     cx.note(plan.to_string());
     let report = worker::run(cx, &plan)?;
     let flake = format!("path:{}", home.join("flake").display());
     receipt::keep(cx, Some(("demo", &flake)), &plan, &report);
     let contents = inspect(&card, report.size)?;
+    card.unplug();
+    let prove = |machine| boot::prove(cx, machine, &card.file, &staged.emulator());
+    let booted = args.boot.map(prove).transpose()?;
     let total_seconds = start.elapsed().as_secs_f64();
     let Plan { image, .. } = plan;
     let seconds = Seconds { setup: setup_seconds, build: build_seconds, total: total_seconds };
     let VirtualCard { path: card, file, .. } = card;
-    show(cx, &Done { image, card, file, report, contents, seconds })
+    show(cx, &Done { image, card, file, report, contents, booted, seconds })
 }
 
 /// What the demo has come to. Also its JSON.
@@ -48,6 +54,8 @@ struct Done {
     file: PathBuf,
     report: Report,
     contents: Contents,
+    /// What the host on the card proved of itself, where it was booted; the card holds what became of it.
+    booted: Option<Proven>,
     seconds: Seconds,
 }
 
@@ -62,15 +70,15 @@ struct Seconds {
     total: f64,
 }
 
-/// Builds the image under emulation and returns its file.
-fn build(cx: &Context, home: &std::path::Path) -> Result<PathBuf> {
+/// Builds the image under emulation and returns its flake and its file.
+fn build(cx: &Context, home: &std::path::Path) -> Result<(Staged, PathBuf)> {
     let version = nix::require(&cx.launcher)?;
     emulation::require(cx, version, "aarch64-linux")?;
     let staged = demo::stage(cx, home)?;
     // All inputs are here: a cache would only be asked in vain, and waited for where there is no network.
     let alone = ["--option", "substitute", "false"].map(str::to_owned);
     let built = nix::build(&cx.launcher, &staged.installable(), &alone, cx.reporter.as_ref())?;
-    image::find(&built.out)
+    Ok((staged, image::find(&built.out)?))
 }
 
 /// The sizes of cards are powers of two here: emulators ask for that. There is room to grow.
@@ -114,6 +122,9 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
     ui::result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
     ui::result(&format!("store   {} paths", boot.store_paths))?;
     ui::result(&format!("proved  {} read back, hash {}", Bytes(report.size), report.hash))?;
+    if let Some(proven) = &done.booted {
+        ui::result(&format!("\n{}\n", boot::table(proven)))?;
+    }
     let Seconds { setup, build, total } = done.seconds;
     let flash::Seconds { write, verify, .. } = report.seconds;
     let parts = format!("setup {setup:.1} s, build {build:.1} s, write {write:.1} s, verify {verify:.1} s");

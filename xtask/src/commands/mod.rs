@@ -34,7 +34,7 @@ pub fn run(cli: Cli) -> Result<()> {
     };
     match cli.command {
         Command::Bench(args) => bench::run(&cx, &args),
-        Command::Demo => demo::run(&mut cx),
+        Command::Demo(args) => demo::run(&mut cx, &args),
         Command::Deploy(args) => deploy::run(&cx, &args),
         Command::Devices(args) => devices::run(&cx, &args),
         Command::Doctor => doctor::run(&cx),

@@ -4,9 +4,10 @@ use anyhow::Result;
 
 use crate::cli::Test;
 use crate::context::Context;
+use crate::demo;
 use crate::failure::Kind;
 use crate::setup::{self, Needs, Sudo};
-use crate::suites::{self, Extent, Sorted};
+use crate::suites::{self, Extent, Need, Sorted};
 
 /// What is checked before the suites, when none was named.
 const CHECKS: [&[&str]; 2] =
@@ -15,6 +16,9 @@ const CHECKS: [&[&str]; 2] =
 pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
     let suites = suites::select(&args.suites)?;
     prepare(cx);
+    if suites.iter().any(|suite| suite.takes(Need::Programs)) {
+        fetch_programs(cx);
+    }
     let Sorted { whole, partly } = suites::sort(cx, suites);
     if args.suites.is_empty() {
         CHECKS.iter().try_for_each(|check| cargo(cx, check))?;
@@ -32,8 +36,22 @@ pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
 
 /// What cannot be set up is no reason to run nothing: the suites that miss it are named.
 fn prepare(cx: &mut Context) {
-    if let Err(error) = setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Tests], Sudo::Ask) {
+    if let Err(error) =
+        setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Boot, Needs::Tests], Sudo::Ask)
+    {
         cx.warn(format!("{error:#}"));
+    }
+}
+
+/// Hands the suites the assembler's programs out of Debian's packages, which are fetched once.
+fn fetch_programs(cx: &mut Context) {
+    match demo::programs(cx) {
+        Ok(folders) => {
+            for (name, dir) in folders {
+                cx.launcher = cx.launcher.clone().with_env(name, dir);
+            }
+        }
+        Err(error) => cx.warn(format!("{error:#}")),
     }
 }
 

@@ -4,11 +4,13 @@
 //! The mirror and the key that signs it come from the machine's apt sources, never from a constant.
 
 mod apt;
+mod arch;
 mod deb;
 mod lock;
 mod sources;
 
 pub use apt::Package;
+pub use arch::Arch;
 pub use deb::Deb;
 pub use lock::Lock;
 
@@ -29,17 +31,17 @@ pub struct Archive<'a> {
     launcher: &'a Launcher,
     reporter: &'a dyn Reporter,
     suite: String,
-    arch: String,
+    arch: Arch,
     dir: PathBuf,
     _lock: Lock,
 }
 
 impl<'a> Archive<'a> {
-    /// Prepares the private apt state under `home`, for instance `bookworm` and `arm64`. Nothing is downloaded yet.
+    /// Prepares the private apt state under `home`, for instance of `bookworm`. Nothing is downloaded yet.
     ///
     /// # Errors
     /// Refused where the machine has no apt or no source that names a Debian-like mirror.
-    pub fn open(cx: &'a Context, home: &Path, suite: &str, arch: &str) -> Result<Self> {
+    pub fn open(cx: &'a Context, home: &Path, suite: &str, arch: Arch) -> Result<Self> {
         if cx.launcher.which("apt-get").is_none() {
             let text =
                 "fetching packages: this machine has no apt-get; Debian or Ubuntu is needed for this step";
@@ -49,7 +51,7 @@ impl<'a> Archive<'a> {
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let lock = Lock::take(&home.join("lock"), cx.reporter.as_ref())?;
         apt::prepare(&dir, &sources::load(Path::new("/etc"))?.for_suite(suite))?;
-        let (suite, arch) = (suite.to_owned(), arch.to_owned());
+        let suite = suite.to_owned();
         Ok(Self { launcher: &cx.launcher, reporter: cx.reporter.as_ref(), suite, arch, dir, _lock: lock })
     }
 
@@ -93,7 +95,7 @@ impl<'a> Archive<'a> {
     /// Runs `apt-get` on the private state and returns its stdout. `total` bytes are what the
     /// percentages that it reports stand for.
     fn apt(&self, launcher: &Launcher, words: &[&str], total: u64) -> Result<String> {
-        let mut args = apt::options(&self.dir, &self.arch);
+        let mut args = apt::options(&self.dir, self.arch.name());
         args.extend(words.iter().map(OsString::from));
         let mut said = Vec::new();
         let output = launcher.follow("apt-get", &args, |line| match apt::parse_percent(line) {

@@ -16,7 +16,7 @@ pub struct VirtualCard {
     /// What to write to: the loop device, or the file.
     pub path: PathBuf,
     pub file: PathBuf,
-    _device: Option<LoopDevice>,
+    device: Option<LoopDevice>,
     _lock: Lock,
 }
 
@@ -34,7 +34,12 @@ impl VirtualCard {
                 (file.clone(), None)
             }
         };
-        Ok(Self { path, file, _device: device, _lock: lock })
+        Ok(Self { path, file, device, _lock: lock })
+    }
+
+    /// Lets go of the loop device, which sees nothing of what others write to the file. The file stays reserved.
+    pub fn unplug(&mut self) {
+        self.device = None;
     }
 }
 

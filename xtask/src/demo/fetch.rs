@@ -1,17 +1,17 @@
 //! Fills `inputs/`: finds the packages, downloads them, and takes out of them what the image needs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::parts::{self, KERNEL, KERNEL_META, KERNEL_SUITE, Part, TOOLS, TOOLS_SUITE};
+use super::parts::{self, KERNEL, KERNEL_META, KERNEL_SUITE, Names, Part, TOOLS, TOOLS_SUITE};
 use crate::context::Context;
-use crate::debian::{Archive, Package};
+use crate::debian::{Arch, Archive, Package};
 use crate::failure::Kind;
 
-/// What `inputs/` was made of. It stands for a complete folder.
+/// What a folder was made of. It stands for a complete one.
 #[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
     /// Changes with the list of parts.
@@ -20,9 +20,9 @@ struct Manifest {
     packages: Vec<String>,
 }
 
-/// Whether `inputs` is complete and of the current list of parts.
-pub fn is_current(inputs: &Path) -> bool {
-    let text = fs::read(inputs.join("manifest.json")).unwrap_or_default();
+/// Whether `dir` is complete and of the current list of parts.
+pub fn is_current(dir: &Path) -> bool {
+    let text = fs::read(dir.join("manifest.json")).unwrap_or_default();
     serde_json::from_slice::<Manifest>(&text).is_ok_and(|manifest| manifest.parts == fingerprint())
 }
 
@@ -31,68 +31,110 @@ fn fingerprint() -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
+/// The kind of machine that the demo is for.
+const PI: Arch = Arch::Arm64;
+
 /// Makes `inputs` beside its place under `home`, and moves it there when it is whole.
 pub fn fetch(cx: &Context, home: &Path, inputs: &Path) -> Result<()> {
-    let (work, fresh) = (home.join("work"), home.join("inputs.new"));
-    remove(&work)?;
-    remove(&fresh)?;
-    let (kernel, release) = kernel(cx, home, &work)?;
-    let mut packages = vec![kernel.exact()];
-    packages.extend(tools(cx, home, &work)?.iter().map(Package::exact));
-    for part in KERNEL.iter().chain(TOOLS) {
-        place(part, &release, &work.join("root"), &fresh)?;
-    }
+    let filling = Filling::begin(cx, home, inputs)?;
+    let kernel = filling.kernel()?;
+    let tools = filling.add(&TOOLS.iter().collect::<Vec<_>>(), PI)?;
     let upstream = kernel.version.split('-').next().unwrap_or(&kernel.version);
-    write(&fresh.join("version"), upstream)?;
-    let manifest = Manifest { parts: fingerprint(), packages };
-    write(&fresh.join("manifest.json"), &serde_json::to_string_pretty(&manifest)?)?;
-    remove(&work)?;
-    remove(inputs)?;
-    fs::rename(&fresh, inputs).with_context(|| format!("moving {} to its place", fresh.display()))
+    write(&filling.fresh.join("version"), upstream)?;
+    filling.end(std::iter::once(&kernel).chain(&tools))
 }
 
-/// Unpacks the kernel and returns its package and its release, such as `6.1.0-50-arm64`.
-fn kernel(cx: &Context, home: &Path, work: &Path) -> Result<(Package, String)> {
-    let archive = Archive::open(cx, &home.join("apt"), KERNEL_SUITE, "arm64")?;
-    let found = archive.resolve(&[KERNEL_META])?;
-    let (kernel, release) = parts::kernel_among(&found)
-        .ok_or_else(|| Kind::Other.error(format!("{KERNEL_META} of {KERNEL_SUITE} depends on no kernel")))?;
-    unpack(cx, &archive, std::slice::from_ref(kernel), KERNEL, release, work)?;
-    Ok((kernel.clone(), release.to_owned()))
-}
-
-/// Unpacks the programs, their libraries and U-Boot, and returns their packages.
-fn tools(cx: &Context, home: &Path, work: &Path) -> Result<Vec<Package>> {
-    let archive = Archive::open(cx, &home.join("apt"), TOOLS_SUITE, "arm64")?;
-    let names = parts::package_names(TOOLS);
-    let mut found = archive.resolve(&names)?;
-    found.retain(|package| names.contains(&package.name.as_str()));
-    unpack(cx, &archive, &found, TOOLS, "", work)?;
-    Ok(found)
-}
-
-/// Downloads `packages` and unpacks what `parts` take of them into `work/root`.
-fn unpack(
+/// Makes `dir` of the programs alone, those of `arch`; `finish` completes it before it is moved to its place.
+pub fn fetch_tools(
     cx: &Context,
-    archive: &Archive,
-    packages: &[Package],
-    parts: &[Part],
-    release: &str,
-    work: &Path,
+    home: &Path,
+    dir: &Path,
+    arch: Arch,
+    finish: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
-    for deb in archive.download(packages, &work.join("debs"))? {
-        let own = parts.iter().filter(|part| part.is_of(&deb.package.name));
-        let patterns = own.flat_map(|part| part.patterns(release)).collect::<Vec<_>>();
-        deb.unpack_only(&cx.launcher, &work.join("root"), &patterns)?;
+    let filling = Filling::begin(cx, home, dir)?;
+    let parts = TOOLS.iter().filter(|part| part.is_tool()).collect::<Vec<_>>();
+    let packages = filling.add(&parts, arch)?;
+    finish(&filling.fresh)?;
+    filling.end(&packages)
+}
+
+/// A folder that is filled beside its place.
+struct Filling<'a> {
+    cx: &'a Context,
+    home: &'a Path,
+    dir: &'a Path,
+    /// Where it is filled.
+    fresh: PathBuf,
+    /// Where packages are unpacked.
+    work: PathBuf,
+}
+
+impl<'a> Filling<'a> {
+    fn begin(cx: &'a Context, home: &'a Path, dir: &'a Path) -> Result<Self> {
+        let (work, fresh) = (home.join("work"), dir.with_extension("new"));
+        remove(&work)?;
+        remove(&fresh)?;
+        fs::create_dir_all(&fresh).with_context(|| format!("creating {}", fresh.display()))?;
+        Ok(Self { cx, home, dir, fresh, work })
     }
-    Ok(())
+
+    /// Places the kernel and returns its package.
+    fn kernel(&self) -> Result<Package> {
+        let archive = Archive::open(self.cx, &self.home.join("apt"), KERNEL_SUITE, PI)?;
+        let found = archive.resolve(&[KERNEL_META])?;
+        let (kernel, release) = parts::kernel_among(&found).ok_or_else(|| {
+            Kind::Other.error(format!("{KERNEL_META} of {KERNEL_SUITE} depends on no kernel"))
+        })?;
+        let parts = KERNEL.iter().collect::<Vec<_>>();
+        self.unpack(&archive, std::slice::from_ref(kernel), &parts, Names { release, arch: PI })?;
+        Ok(kernel.clone())
+    }
+
+    /// Places the programs and what else is in `parts`, and returns their packages.
+    fn add(&self, parts: &[&Part], arch: Arch) -> Result<Vec<Package>> {
+        let archive = Archive::open(self.cx, &self.home.join("apt"), TOOLS_SUITE, arch)?;
+        let names = parts::package_names(parts);
+        let mut found = archive.resolve(&names)?;
+        found.retain(|package| names.contains(&package.name.as_str()));
+        self.unpack(&archive, &found, parts, Names { release: "", arch })?;
+        Ok(found)
+    }
+
+    /// Downloads `packages` and takes out of them what `parts` name.
+    fn unpack(
+        &self,
+        archive: &Archive,
+        packages: &[Package],
+        parts: &[&Part],
+        names: Names<'_>,
+    ) -> Result<()> {
+        let root = self.work.join("root");
+        for deb in archive.download(packages, &self.work.join("debs"))? {
+            let own = parts.iter().filter(|part| part.is_of(&deb.package.name));
+            let patterns = own.flat_map(|part| part.patterns(names)).collect::<Vec<_>>();
+            deb.unpack_only(&self.cx.launcher, &root, &patterns)?;
+        }
+        parts.iter().try_for_each(|part| place(part, names, &root, &self.fresh))
+    }
+
+    /// Says what is in the folder and moves it to its place.
+    fn end<'p>(self, packages: impl IntoIterator<Item = &'p Package>) -> Result<()> {
+        let packages = packages.into_iter().map(Package::exact).collect();
+        let manifest = Manifest { parts: fingerprint(), packages };
+        write(&self.fresh.join("manifest.json"), &serde_json::to_string_pretty(&manifest)?)?;
+        remove(&self.work)?;
+        remove(self.dir)?;
+        fs::rename(&self.fresh, self.dir)
+            .with_context(|| format!("moving {} to its place", self.fresh.display()))
+    }
 }
 
 /// Copies the files of `part` from the unpacked packages to their place. Links become what they point to.
-fn place(part: &Part, release: &str, root: &Path, inputs: &Path) -> Result<()> {
+fn place(part: &Part, names: Names<'_>, root: &Path, inputs: &Path) -> Result<()> {
     let to = inputs.join(part.to);
     fs::create_dir_all(&to).with_context(|| format!("creating {}", to.display()))?;
-    for (source, name) in part.sources(release) {
+    for (source, name) in part.sources(names) {
         let source = root.join(source);
         fs::copy(&source, to.join(name)).with_context(|| format!("copying {}", source.display()))?;
     }
@@ -135,7 +177,8 @@ mod tests {
         write(&libs.join("libx.so.1.2"), "code").unwrap();
         std::os::unix::fs::symlink("libx.so.1.2", libs.join("libx.so.1")).unwrap();
         let part = Part { package: "x", from: "usr/lib", files: &["libx.so.1"], to: "lib" };
-        place(&part, "", &dir.path().join("root"), &dir.path().join("in")).unwrap();
+        place(&part, Names { release: "", arch: PI }, &dir.path().join("root"), &dir.path().join("in"))
+            .unwrap();
         let copy = dir.path().join("in/lib/libx.so.1");
         assert!(!copy.is_symlink());
         assert_eq!(fs::read_to_string(copy).unwrap(), "code");

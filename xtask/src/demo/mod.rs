@@ -4,6 +4,8 @@ mod card;
 mod fetch;
 mod parts;
 mod stage;
+mod tools;
 
 pub use card::VirtualCard;
-pub use stage::stage;
+pub use stage::{Staged, stage};
+pub use tools::{PROGRAMS, Tools, programs};

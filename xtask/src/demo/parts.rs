@@ -1,16 +1,34 @@
 //! Which files of which packages the demo image is made of, and where they go under `inputs/`.
 
-use crate::debian::Package;
+use crate::debian::{Arch, Package};
 
 /// Files of one folder of one package.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Part {
     /// The name of the package; `linux-image` stands for the kernel, whose package carries its version.
     pub package: &'static str,
-    /// Where the package has them; `{release}` stands for that of the kernel, such as `6.1.0-50-arm64`.
+    /// Where the package has them, with the placeholders of [`Names`].
     pub from: &'static str,
     pub files: &'static [&'static str],
     pub to: &'static str,
+}
+
+/// What differs between machines and versions in the names of files.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// `{release}`: that of the kernel, such as `6.1.0-50-arm64`.
+    pub release: &'a str,
+    /// `{triplet}` and `{loader}`.
+    pub arch: Arch,
+}
+
+impl Names<'_> {
+    fn fill(&self, text: &str) -> String {
+        let Self { release, arch } = self;
+        text.replace("{release}", release)
+            .replace("{triplet}", arch.triplet())
+            .replace("{loader}", arch.loader())
+    }
 }
 
 /// The suite with the kernel: U-Boot puts the device tree 36 MiB behind the kernel, and that of the next
@@ -56,24 +74,32 @@ pub const TOOLS_SUITE: &str = "trixie";
 
 pub const TOOLS: &[Part] = &[
     Part { package: "u-boot-rpi", from: "usr/lib/u-boot/rpi_arm64", files: &["u-boot.bin"], to: "u-boot" },
+    // Not on the card: what stands for a Pi's firmware in QEMU's machine `virt`.
+    Part {
+        package: "u-boot-qemu",
+        from: "usr/lib/u-boot/qemu_arm64",
+        files: &["u-boot.bin"],
+        to: "emulator",
+    },
     bin("busybox-static", &["busybox"]),
     bin("dash", &["dash"]),
     bin("mtools", &["mtools"]),
     bin("tar", &["tar"]),
+    bin("util-linux", &["partx"]),
     bin("zstd", &["zstd"]),
     sbin("dosfstools", &["mkfs.fat"]),
-    sbin("e2fsprogs", &["mke2fs"]),
+    sbin("e2fsprogs", &["debugfs", "mke2fs", "resize2fs"]),
     sbin("fdisk", &["sfdisk"]),
-    lib("libc6", &["ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6"]),
+    lib("libc6", &["{loader}", "libc.so.6", "libm.so.6"]),
     Part {
         package: "libc6",
-        from: "usr/lib/aarch64-linux-gnu/gconv",
+        from: "usr/lib/{triplet}/gconv",
         files: &["IBM850.so", "gconv-modules"],
         to: "lib/gconv",
     },
     Part {
         package: "libc6",
-        from: "usr/lib/aarch64-linux-gnu/gconv/gconv-modules.d",
+        from: "usr/lib/{triplet}/gconv/gconv-modules.d",
         files: &["gconv-modules-extra.conf"],
         to: "lib/gconv/gconv-modules.d",
     },
@@ -91,6 +117,7 @@ pub const TOOLS: &[Part] = &[
     lib("libreadline8t64", &["libreadline.so.8"]),
     lib("libselinux1", &["libselinux.so.1"]),
     lib("libsmartcols1", &["libsmartcols.so.1"]),
+    lib("libss2", &["libss.so.2"]),
     lib("libtinfo6", &["libtinfo.so.6"]),
     lib("libuuid1", &["libuuid.so.1"]),
     lib("libxml2", &["libxml2.so.2"]),
@@ -108,7 +135,7 @@ const fn sbin(package: &'static str, files: &'static [&'static str]) -> Part {
 }
 
 const fn lib(package: &'static str, files: &'static [&'static str]) -> Part {
-    Part { package, from: "usr/lib/aarch64-linux-gnu", files, to: "lib" }
+    Part { package, from: "usr/lib/{triplet}", files, to: "lib" }
 }
 
 const fn kernel(from: &'static str, files: &'static [&'static str], to: &'static str) -> Part {
@@ -121,22 +148,27 @@ impl Part {
         name == self.package || (self.package == "linux-image" && release_of(name).is_some())
     }
 
+    /// Whether this is a program that runs on the machine that builds, or of what such programs need.
+    pub fn is_tool(&self) -> bool {
+        self.to == "bin" || self.to.starts_with("lib")
+    }
+
     /// The files as the package has them, with the names they get.
-    pub fn sources(&self, release: &str) -> impl Iterator<Item = (String, String)> {
-        let from = self.from.replace("{release}", release);
-        let names = self.files.iter().map(move |file| file.replace("{release}", release));
-        names.map(move |name| (format!("{from}/{name}"), name))
+    pub fn sources(&self, names: Names<'_>) -> impl Iterator<Item = (String, String)> {
+        let from = names.fill(self.from);
+        let files = self.files.iter().map(move |file| names.fill(file));
+        files.map(move |file| (format!("{from}/{file}"), file))
     }
 
     /// Patterns for unpacking the files. A library is a link to a longer name, which has to come with it.
-    pub fn patterns(&self, release: &str) -> impl Iterator<Item = String> {
-        let sources = self.sources(release).map(|(source, _)| source);
+    pub fn patterns(&self, names: Names<'_>) -> impl Iterator<Item = String> {
+        let sources = self.sources(names).map(|(source, _)| source);
         sources.map(|source| if source.contains(".so.") { format!("{source}*") } else { source })
     }
 }
 
 /// The packages of `parts`, each once.
-pub fn package_names(parts: &[Part]) -> Vec<&'static str> {
+pub fn package_names(parts: &[&Part]) -> Vec<&'static str> {
     let mut names = parts.iter().map(|part| part.package).collect::<Vec<_>>();
     names.dedup();
     names
@@ -166,7 +198,7 @@ mod tests {
         let (kernel, release) = kernel_among(&packages).unwrap();
         assert_eq!((kernel, release), (&packages[2], "6.1.0-50-arm64"));
         assert_eq!(kernel_among(&packages[..2]), None);
-        let sources = KERNEL[0].sources(release).collect::<Vec<_>>();
+        let sources = KERNEL[0].sources(Names { release, arch: Arch::Arm64 }).collect::<Vec<_>>();
         assert_eq!(sources, [("boot/vmlinuz-6.1.0-50-arm64".into(), "vmlinuz-6.1.0-50-arm64".into())]);
         assert!(KERNEL.iter().all(|part| part.is_of(&kernel.name) && !part.is_of(KERNEL_META)));
     }
@@ -174,12 +206,17 @@ mod tests {
     #[test]
     fn a_link_comes_with_its_target() {
         let lib = TOOLS.iter().find(|part| part.package == "libacl1").unwrap();
-        assert_eq!(lib.patterns("").collect::<Vec<_>>(), ["usr/lib/aarch64-linux-gnu/libacl.so.1*"]);
+        for (arch, expected) in [
+            (Arch::Arm64, "usr/lib/aarch64-linux-gnu/libacl.so.1*"),
+            (Arch::Amd64, "usr/lib/x86_64-linux-gnu/libacl.so.1*"),
+        ] {
+            assert_eq!(lib.patterns(Names { release: "", arch }).collect::<Vec<_>>(), [expected]);
+        }
     }
 
     #[test]
     fn every_package_is_named_once() {
-        let mut names = package_names(TOOLS);
+        let mut names = package_names(&TOOLS.iter().collect::<Vec<_>>());
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -25,10 +25,15 @@ impl Staged {
     pub fn installable(&self) -> String {
         format!("path:{}#packages.aarch64-linux.demo-sdImage", self.dir.display())
     }
+
+    /// A U-Boot for QEMU's machine `virt`, which is not on the card.
+    pub fn emulator(&self) -> PathBuf {
+        self.dir.join("inputs/emulator/u-boot.bin")
+    }
 }
 
-/// The assembler of all SD images, seen from the repository.
-const ASSEMBLER: &str = "hosts/raspberry-pi/sd-image/assemble.sh";
+/// What the demo shares with the hosts, seen from the repository: the assembler, and the growth of the card.
+const SHARED: [&str; 2] = ["hosts/raspberry-pi/sd-image/assemble.sh", "hosts/raspberry-pi/grow.sh"];
 
 /// Stages the flake under `home`. Packages are only fetched where `home` has none of the current list.
 ///
@@ -52,7 +57,7 @@ pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
 fn copy_sources(root: &Path, dir: &Path) -> Result<()> {
     let demo = root.join("xtask/demo");
     let entries = demo.read_dir().with_context(|| format!("reading {}", demo.display()))?;
-    let mut files = vec![root.join(ASSEMBLER)];
+    let mut files = SHARED.map(|file| root.join(file)).to_vec();
     for entry in entries {
         files.push(entry.with_context(|| format!("reading {}", demo.display()))?.path());
     }
@@ -71,7 +76,9 @@ mod tests {
     fn the_flake_is_copied_whole() {
         let dir = tempfile::tempdir().unwrap();
         copy_sources(project::root(), dir.path()).unwrap();
-        for file in ["flake.nix", "build.sh", "assemble.sh", "initrd.sh", "system.sh", "extlinux.conf"] {
+        for file in
+            ["flake.nix", "build.sh", "assemble.sh", "grow.sh", "initrd.sh", "system.sh", "boot-menu.sh"]
+        {
             assert!(dir.path().join(file).is_file(), "{file}");
         }
         let error = copy_sources(Path::new("/nowhere"), dir.path()).unwrap_err();

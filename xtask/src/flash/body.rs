@@ -8,11 +8,11 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::buffer::{Buffer, CHUNK};
-use super::engine::Flash;
 use super::fate::Fates;
 use super::looks::Looks;
 use super::medium::{self, ROUNDS};
 use super::pipeline::{self, Chunk};
+use super::task::Task;
 use crate::failure::Kind;
 use crate::image::content::{self, ChunkHash};
 use crate::ui::{Event, Fate, Phase};
@@ -31,13 +31,13 @@ pub struct Body {
 
 impl Body {
     /// Brings the body onto the card.
-    pub fn write(flash: &Flash) -> Result<Self> {
-        let mut phase = Phase::begin(flash.reporter, "write", Some(flash.content.size));
-        let mut looks = Looks::new(flash.mode);
+    pub fn write(task: &Task) -> Result<Self> {
+        let mut phase = Phase::begin(task.reporter, "write", Some(task.content.size));
+        let mut looks = Looks::new(task.mode);
         let (mut head, mut there) = (None, Buffer::zeroed());
         let (mut fates, mut hashes, mut unproved) = (Fates::default(), Vec::new(), BTreeSet::new());
-        pipeline::run(image_chunks(flash)?, |chunk| {
-            flash.may_go_on(chunk.at)?;
+        pipeline::run(image_chunks(task)?, |chunk| {
+            task.may_go_on(chunk.at)?;
             phase.advance(chunk.bytes.len());
             hashes.push(chunk.hash);
             if chunk.at == 0 {
@@ -45,7 +45,7 @@ impl Body {
                 head = Some(chunk.bytes);
                 return Ok(None);
             }
-            let fate = bring(flash, &chunk, &mut looks, &mut there)?;
+            let fate = bring(task, &chunk, &mut looks, &mut there)?;
             if fate == Fate::Written {
                 unproved.insert(chunk.at);
             }
@@ -53,34 +53,34 @@ impl Body {
             Ok(Some(chunk.bytes))
         })?;
         let head = head.ok_or_else(|| Kind::Verification.error("the image is empty"))?;
-        flash.medium.settle()?;
+        task.medium.settle()?;
         Ok(Self { head, fates, hashes, unproved, write_seconds: phase.end(), verify_seconds: 0.0 })
     }
 
     /// Reads back what was written, and writes again what is wrong. Returns how often that was.
-    pub fn prove(&mut self, flash: &Flash) -> Result<u32> {
+    pub fn prove(&mut self, task: &Task) -> Result<u32> {
         let begin = Instant::now();
         let (mut retries, mut round) = (0, 0);
-        let mut bad = self.read_back(flash)?;
+        let mut bad = self.read_back(task)?;
         while !bad.places.is_empty() {
             if round == ROUNDS {
-                return Err(self.give_up(flash, &bad));
+                return Err(self.give_up(task, &bad));
             }
             round += 1;
             retries += u32::try_from(bad.places.len()).unwrap_or(u32::MAX);
-            self.write_again(flash, &bad.places)?;
+            self.write_again(task, &bad.places)?;
             self.unproved = std::mem::take(&mut bad.places);
             self.unproved.iter().for_each(|at| self.fates.set(*at, Fate::Healed));
-            bad = self.read_back(flash)?;
+            bad = self.read_back(task)?;
         }
         self.verify_seconds = begin.elapsed().as_secs_f64();
         Ok(retries)
     }
 
     /// The hash of what is on the card together with the head.
-    pub fn hash(&self, flash: &Flash) -> Result<blake3::Hash> {
+    pub fn hash(&self, task: &Task) -> Result<blake3::Hash> {
         let found = content::whole(&self.hashes);
-        if flash.content.hash.is_some_and(|hash| hash != found) {
+        if task.content.hash.is_some_and(|hash| hash != found) {
             let text = "the image file is not the one that was checked: it changed in the meantime";
             return Err(Kind::Verification.error(text));
         }
@@ -88,29 +88,29 @@ impl Body {
     }
 
     /// The chunks that were written and do not read back as they should.
-    fn read_back(&self, flash: &Flash) -> Result<Failed> {
+    fn read_back(&self, task: &Task) -> Result<Failed> {
         let mut failed = Failed::default();
         if self.unproved.is_empty() {
             return Ok(failed);
         }
-        let total = self.unproved.iter().map(|at| flash.len_at(*at) as u64).sum();
-        let mut phase = Phase::begin(flash.reporter, "verify", Some(total));
+        let total = self.unproved.iter().map(|at| task.len_at(*at) as u64).sum();
+        let mut phase = Phase::begin(task.reporter, "verify", Some(total));
         let (mut places, unreadable) = (self.unproved.iter(), Mutex::new(BTreeMap::new()));
         let unreadable_now = || unreadable.lock().unwrap_or_else(PoisonError::into_inner);
         let fetch = |buffer: &mut Buffer| {
             let Some(at) = places.next() else { return Ok(None) };
-            buffer.resize(flash.len_at(*at));
-            if let medium::Read::Unreadable(error) = flash.medium.read_or_unreadable(buffer, *at)? {
+            buffer.resize(task.len_at(*at));
+            if let medium::Read::Unreadable(error) = task.medium.read_or_unreadable(buffer, *at)? {
                 unreadable_now().insert(*at, error);
             }
             Ok(Some(*at))
         };
         pipeline::run(fetch, |chunk| {
-            flash.may_go_on(chunk.at)?;
+            task.may_go_on(chunk.at)?;
             if self.hash_at(chunk.at) != Some(&chunk.hash) || unreadable_now().contains_key(&chunk.at) {
                 failed.places.insert(chunk.at);
             }
-            phase.advance(flash.len_at(chunk.at));
+            phase.advance(task.len_at(chunk.at));
             Ok(Some(chunk.bytes))
         })?;
         phase.end();
@@ -119,22 +119,22 @@ impl Body {
     }
 
     /// Writes the chunks at these places once more, out of the image.
-    fn write_again(&self, flash: &Flash, places: &BTreeSet<u64>) -> Result<()> {
+    fn write_again(&self, task: &Task, places: &BTreeSet<u64>) -> Result<()> {
         let count = places.len();
         let first = places.first().copied().unwrap_or_default();
         let text = format!("{count} MiB read back wrong, the first at byte {first}; writing again");
-        flash.reporter.report(&Event::warning(text));
-        pipeline::run(image_chunks(flash)?, |chunk| {
-            flash.may_go_on(chunk.at)?;
+        task.reporter.report(&Event::warning(text));
+        pipeline::run(image_chunks(task)?, |chunk| {
+            task.may_go_on(chunk.at)?;
             if places.contains(&chunk.at) {
                 if self.hash_at(chunk.at) != Some(&chunk.hash) {
                     return Err(Kind::Verification.error("the image file changed in the meantime"));
                 }
-                flash.medium.write_all(&chunk.bytes, chunk.at)?;
+                task.medium.write_all(&chunk.bytes, chunk.at)?;
             }
             Ok(Some(chunk.bytes))
         })?;
-        flash.medium.settle()
+        task.medium.settle()
     }
 
     fn hash_at(&self, at: u64) -> Option<&ChunkHash> {
@@ -142,9 +142,9 @@ impl Body {
     }
 
     /// The error for chunks that stay wrong, after the picture of where they are.
-    fn give_up(&mut self, flash: &Flash, bad: &Failed) -> anyhow::Error {
+    fn give_up(&mut self, task: &Task, bad: &Failed) -> anyhow::Error {
         bad.places.iter().for_each(|at| self.fates.set(*at, Fate::Bad));
-        flash.reporter.report(&Event::Map { runs: self.fates.runs() });
+        task.reporter.report(&Event::Map { runs: self.fates.runs() });
         if let Some(error) = &bad.unreadable {
             return Kind::Io.error(format!("{error:#}, {ROUNDS} times after it was written again"));
         }
@@ -167,23 +167,23 @@ struct Failed {
 
 /// Looks whether the card holds the chunk where that pays, and writes it if it does not. `there` is room
 /// for what the card holds.
-fn bring(flash: &Flash, chunk: &Chunk, looks: &mut Looks, there: &mut Buffer) -> Result<Fate> {
+fn bring(task: &Task, chunk: &Chunk, looks: &mut Looks, there: &mut Buffer) -> Result<Fate> {
     if looks.pays(chunk.zeros) {
         there.resize(chunk.bytes.len());
-        let read = flash.medium.read_or_unreadable(there, chunk.at)?;
+        let read = task.medium.read_or_unreadable(there, chunk.at)?;
         let same = matches!(read, medium::Read::Whole) && **there == *chunk.bytes;
         looks.learn(chunk.zeros, same);
         if same {
             return Ok(if chunk.zeros { Fate::Skipped } else { Fate::Unchanged });
         }
     }
-    flash.medium.write_all(&chunk.bytes, chunk.at)?;
+    task.medium.write_all(&chunk.bytes, chunk.at)?;
     Ok(Fate::Written)
 }
 
 /// Reads the image chunk by chunk, for [`pipeline::run`]; it must have exactly the size that is known.
-pub(super) fn image_chunks(flash: &Flash) -> Result<impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send> {
-    let (mut stream, mut at, size) = ((flash.content.open)()?, 0, flash.content.size);
+pub(super) fn image_chunks(task: &Task) -> Result<impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send> {
+    let (mut stream, mut at, size) = ((task.content.open)()?, 0, task.content.size);
     Ok(move |buffer: &mut Buffer| {
         let read = content::read_piece(&mut stream, buffer);
         let len = read.map_err(|(done, error)| unreadable(at + done as u64, &error))?;

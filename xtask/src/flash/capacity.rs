@@ -12,9 +12,8 @@ use anyhow::Result;
 
 use super::buffer::{Buffer, CHUNK};
 use super::card::Card;
-use super::engine::PATIENCE;
 use super::medium::{Medium, Read};
-use super::pulse;
+use super::pulse::{self, PATIENCE};
 use crate::failure::{self, Kind};
 use crate::ui::{Bytes, Event, Reporter};
 

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::body::image_chunks;
 use super::buffer::{Buffer, CHUNK};
 use super::card::Card;
-use super::engine::{Content, Flash, PATIENCE};
 use super::fate::Fates;
 use super::looks::Mode;
 use super::medium::{Medium, Read};
 use super::pipeline::{self, Chunk};
-use super::pulse::{self, Rates};
+use super::pulse::{self, PATIENCE, Rates};
+use super::task::{Content, Task};
 use crate::failure::{self, Kind};
 use crate::image::content::{self, ChunkHash};
 use crate::ui::{Event, Fate, Phase, Reporter, Run};
@@ -49,8 +49,8 @@ pub fn compare(
     cancel: &AtomicBool,
 ) -> Result<Comparison> {
     let medium = opened(card)?;
-    let flash = Flash { medium: &medium, content, mode: Mode::Delta, reporter, cancel };
-    pulse::watched(&medium.pulse, reporter, PATIENCE, || Comparing::default().run(&flash))
+    let task = Task { medium: &medium, content, mode: Mode::Delta, reporter, cancel };
+    pulse::watched(&medium.pulse, reporter, PATIENCE, || Comparing::default().run(&task))
 }
 
 /// Compares the hash of the first `size` bytes of `card` with `hash`.
@@ -84,23 +84,23 @@ struct Comparing {
 }
 
 impl Comparing {
-    fn run(mut self, flash: &Flash) -> Result<Comparison> {
-        let (begin, size) = (Instant::now(), flash.content.size);
-        let mut phase = Phase::begin(flash.reporter, "compare", Some(size));
+    fn run(mut self, task: &Task) -> Result<Comparison> {
+        let (begin, size) = (Instant::now(), task.content.size);
+        let mut phase = Phase::begin(task.reporter, "compare", Some(size));
         let mut there = Buffer::zeroed();
-        let mut chunks = image_chunks(flash)?;
+        let mut chunks = image_chunks(task)?;
         // Damage of the image says nothing about the card.
         let fetch = move |buffer: &mut Buffer| chunks(buffer).map_err(refused);
         pipeline::run(fetch, |chunk| {
-            flash.may_go_on(chunk.at).map_err(unchanged)?;
-            self.take(flash.medium, &chunk, &mut there)?;
+            task.may_go_on(chunk.at).map_err(unchanged)?;
+            self.take(task.medium, &chunk, &mut there)?;
             phase.advance(chunk.bytes.len());
             Ok(Some(chunk.bytes))
         })?;
         phase.end();
-        flash.reporter.report(&Event::Map { runs: self.fates.runs() });
+        task.reporter.report(&Event::Map { runs: self.fates.runs() });
         let hash = content::whole(&self.hashes);
-        if flash.content.hash.is_some_and(|known| known != hash) {
+        if task.content.hash.is_some_and(|known| known != hash) {
             return Err(Kind::Refused.error("the image file is not the one that was looked at; start again"));
         }
         Ok(Comparison {
@@ -111,7 +111,7 @@ impl Comparing {
             unreadable: self.unreadable,
             map: self.fates.runs(),
             seconds: begin.elapsed().as_secs_f64(),
-            rates: flash.medium.pulse.rates(),
+            rates: task.medium.pulse.rates(),
         })
     }
 

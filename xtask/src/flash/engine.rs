@@ -2,9 +2,8 @@
 //! sync, the body read back, and the head last. At every moment before the end the card has no partition table, so it
 //! cannot boot half an image.
 
-use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -14,31 +13,12 @@ use super::capacity;
 use super::card::Card;
 use super::looks::Mode;
 use super::medium::Medium;
-use super::pulse;
+use super::pipeline::all_zero;
+use super::pulse::{self, PATIENCE};
 use super::report::{Report, Seconds};
+use super::task::{Content, Task};
 use crate::failure::{self, Kind};
 use crate::ui::{Event, Fate, Reporter};
-
-/// An image that can be read more than once: what a card does not keep is written again.
-pub struct Content<'a> {
-    /// In bytes.
-    pub size: u64,
-    /// The hash of its content, if it was read to its end before.
-    pub hash: Option<blake3::Hash>,
-    pub open: &'a (dyn Fn() -> Result<Box<dyn Read + Send>> + Sync),
-}
-
-/// One flash under way.
-pub struct Flash<'a> {
-    pub medium: &'a Medium<'a>,
-    pub content: &'a Content<'a>,
-    pub mode: Mode,
-    pub reporter: &'a dyn Reporter,
-    pub cancel: &'a AtomicBool,
-}
-
-/// A card that does not answer for so long is told about. Cards pause for a second or two to tidy up.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writes `content` to `card`, and proves it.
 ///
@@ -56,12 +36,12 @@ pub fn write_image(
         return Err(Kind::Refused.error(text));
     }
     let medium = Medium::new(card);
-    let flash = Flash { medium: &medium, content, mode, reporter, cancel };
-    let work = || flash.run().map_err(|error| flash.say_state(&error));
+    let task = Task { medium: &medium, content, mode, reporter, cancel };
+    let work = || task.run().map_err(|error| task.say_state(&error));
     pulse::watched(&medium.pulse, reporter, PATIENCE, work)
 }
 
-impl Flash<'_> {
+impl Task<'_> {
     fn run(&self) -> Result<Report> {
         let begin = Instant::now();
         let mut retries = self.blank_head()?;
@@ -116,21 +96,10 @@ impl Flash<'_> {
         self.may_go_on(0)?;
         self.medium.check_identity()?;
         let (table, rest) = head.split_at(head.len().min(PAGE));
-        let retries = self.medium.write_and_prove(rest, table.len() as u64)?;
+        let at = table.len() as u64;
+        // The place is blank already, which is all that most images have there.
+        let retries = if all_zero(rest) { 0 } else { self.medium.write_and_prove(rest, at)? };
         Ok(retries + self.medium.write_and_prove(table, 0)?)
-    }
-
-    /// Fails where a stop is requested; `at` is how far the work has come, in bytes.
-    pub fn may_go_on(&self, at: u64) -> Result<()> {
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(Kind::Interrupted.error(format!("stopped at byte {at}")));
-        }
-        Ok(())
-    }
-
-    /// The size of the chunk at byte `at` of the image, in bytes.
-    pub fn len_at(&self, at: u64) -> usize {
-        usize::try_from(self.content.size.saturating_sub(at)).unwrap_or(CHUNK).min(CHUNK)
     }
 
     /// `error`, and what it means for the card: its head is blank, now or by a last attempt.

@@ -11,10 +11,11 @@ use rustix::io::Errno;
 
 use super::buffer::{CHUNK, PAGE};
 use super::card::Card;
-use super::engine::{Content, write_image};
+use super::engine::write_image;
 use super::faults::{MIB, MODES, flash, image};
 use super::looks::Mode;
 use super::memory::{Fault, MemoryCard};
+use super::task::Content;
 use crate::image::content::tests::hash;
 use crate::ui::{Fate, Silent};
 

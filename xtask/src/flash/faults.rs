@@ -8,10 +8,11 @@ use anyhow::Result;
 use rustix::io::Errno;
 
 use super::buffer::CHUNK;
-use super::engine::{Content, write_image};
+use super::engine::write_image;
 use super::looks::Mode;
 use super::memory::{Fault, MemoryCard};
 use super::report::Report;
+use super::task::Content;
 use crate::failure::{Kind, kind};
 use crate::image::content::tests::hash;
 use crate::ui::{Event, Fate, Reporter, Silent};

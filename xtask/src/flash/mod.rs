@@ -22,12 +22,14 @@ mod pipeline;
 mod plan;
 mod pulse;
 mod report;
+mod task;
 
 pub use capacity::check_alone as check_capacity;
 pub use card::FileCard;
 pub use compare::{Comparison, compare, compare_hash};
-pub use engine::{Content, write_image};
+pub use engine::write_image;
 pub use looks::Mode;
 pub use plan::Plan;
 pub use pulse::Rates;
 pub use report::{Report, Seconds};
+pub use task::Content;

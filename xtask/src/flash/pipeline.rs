@@ -79,8 +79,9 @@ fn drain(
     Ok(())
 }
 
-/// Compares the bytes with themselves, one place on: that runs at the speed of `memcmp`.
-fn all_zero(bytes: &[u8]) -> bool {
+/// Whether there is nothing but zeros. Compares the bytes with themselves, one place on: that runs at the
+/// speed of `memcmp`.
+pub fn all_zero(bytes: &[u8]) -> bool {
     bytes.first().is_none_or(|first| *first == 0 && bytes[1..] == bytes[..bytes.len() - 1])
 }
 

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ui::{Event, Reporter};
 
+/// A card that does not answer for so long is told about. Cards pause for a second or two to tidy up.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What is asked of a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

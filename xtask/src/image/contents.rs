@@ -1,4 +1,4 @@
-//! What is on a card, read from its own file systems: their labels, and what U-Boot will start.
+//! What is on a card, read from its own file systems: their labels, and what U-Boot will start with room for it.
 
 use std::fmt;
 use std::fs::File;
@@ -9,7 +9,10 @@ use ext4_view::{Ext4, Ext4Read};
 use serde::{Deserialize, Serialize};
 
 use super::extlinux;
-use super::layout::{Layout, Partition};
+use super::fat::Fat;
+use super::kernel::Kernel;
+use super::layout::{HEAD, Layout, Partition};
+use super::uboot::{self, UBoot};
 use crate::failure::Kind;
 use crate::ui::Bytes;
 
@@ -18,6 +21,8 @@ use crate::ui::Bytes;
 pub struct Contents {
     pub volumes: Vec<Volume>,
     pub boot: Boot,
+    /// What the firmware of a Pi hands over to, where FIRMWARE has it.
+    pub uboots: Vec<UBoot>,
 }
 
 /// A partition with the file system on it.
@@ -71,7 +76,21 @@ pub(super) fn contents(disk: &File, layout: &Layout) -> Result<Contents> {
     let window = Window { disk: disk.try_clone().with_context(doing)?, start: bootable.start };
     let root = Ext4::load(Box::new(window)).map_err(anyhow::Error::new).with_context(doing)?;
     let boot = boot(&root).with_context(doing)?;
-    Ok(Contents { volumes, boot })
+    let uboots = uboots(disk, &volumes, &root, &boot)?;
+    Ok(Contents { volumes, boot, uboots })
+}
+
+/// The file `name` on the FIRMWARE of a card; nothing where there is none.
+///
+/// # Errors
+/// A card that cannot be read.
+pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
+    let size = disk.metadata().context("asking for the size of the card")?.len();
+    let layout = Layout::parse(&read(disk, 0, usize::try_from(HEAD.min(size))?)?, size)?;
+    let volumes = layout.partitions.iter().filter_map(|partition| volume(disk, partition).transpose());
+    let volumes = volumes.collect::<Result<Vec<_>>>()?;
+    let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else { return Ok(None) };
+    Fat::open(disk, volume.partition.start)?.read(name)
 }
 
 /// Whether the partition with the number `bootable` can be one with a menu for U-Boot.
@@ -96,6 +115,22 @@ fn has_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
         remedy.unwrap_or_default()
     );
     Err(Kind::Verification.error(text))
+}
+
+/// The U-Boots on the first FAT, which is the one that the firmware of a Pi reads.
+fn uboots(disk: &File, volumes: &[Volume], root: &Ext4, boot: &Boot) -> Result<Vec<UBoot>> {
+    let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else {
+        return Ok(Vec::new());
+    };
+    let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
+    let firmware = Fat::open(disk, volume.partition.start).with_context(doing)?;
+    let programs = uboot::programs(&firmware).with_context(doing)?;
+    if programs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let file = root.open(boot.kernel.as_str()).map_err(anyhow::Error::new);
+    let kernel = file.and_then(Kernel::read).with_context(|| format!("reading {}", boot.kernel))?;
+    uboot::with_room(programs, kernel)
 }
 
 pub(super) fn read(disk: &File, start: u64, count: usize) -> Result<Vec<u8>> {

@@ -6,16 +6,19 @@ pub mod content;
 mod contents;
 pub mod digest;
 mod extlinux;
+mod fat;
 mod frames;
 mod gpt;
 mod inspection;
+mod kernel;
 mod layout;
 mod sidecar;
 mod source;
+mod uboot;
 
 pub use build::build;
 pub use check::{Depth, Image, examine};
-pub use contents::Contents;
+pub use contents::{Contents, firmware_file};
 pub use inspection::{Inspection, Verdict, inspect};
 pub use layout::Layout;
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub enum Format {
 
 impl Format {
     /// Told from the first bytes, never from the file's name.
-    fn sniff(head: &[u8]) -> Self {
+    pub(super) fn sniff(head: &[u8]) -> Self {
         // Skippable zstd frames (RFC 8878, section 3.1.2) may stand before the first real one.
         let skippable = head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == [0x2a, 0x4d, 0x18];
         match head {

@@ -14,7 +14,7 @@ use crate::interrupt::{self, Hold};
 
 /// How long a child that was asked to stop is waited for before it is asked again: Nix 2.34 misses an
 /// interrupt that comes just as it goes to sleep.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long nothing else is looked after while a child is silent.
 const TICK: Duration = Duration::from_millis(100);
@@ -27,7 +27,7 @@ pub fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut
     // The expression holds the writing end of the pipe: it must be gone before the reader sees the end.
     let child = command.stderr_file(sink).start().with_context(|| format!("running {program}"))?;
     let mut stop = Stop::new(&child, &hold);
-    let read = for_each_line(&lines, &mut || stop.pass_on(), &mut on_line);
+    let read = for_each_line(&lines, &mut |_| stop.pass_on(), &mut on_line);
     read.with_context(|| format!("reading the messages of {program}"))?;
     let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
     if hold.requested() {
@@ -58,7 +58,7 @@ impl<'a> Stop<'a> {
 }
 
 /// Sends the interrupt of a terminal to `child`, which need not be in the terminal's process group.
-fn ask_to_stop(child: &duct::Handle) {
+pub fn ask_to_stop(child: &duct::Handle) {
     let pids = child.pids().into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?));
     for pid in pids {
         // It may have ended by itself in between.
@@ -66,16 +66,16 @@ fn ask_to_stop(child: &duct::Handle) {
     }
 }
 
-/// Hands each line of `source` to `on_line` until its end, and calls `on_wait` before each wait for
-/// more. Bytes that are no UTF-8 are replaced.
+/// Hands each line of `source` to `on_line` until its end, and calls `on_wait` with what there is of the next
+/// line before each wait for more. Bytes that are no UTF-8 are replaced.
 pub fn for_each_line(
     mut source: &PipeReader,
-    on_wait: &mut impl FnMut(),
+    on_wait: &mut impl FnMut(&[u8]),
     on_line: &mut impl FnMut(&str),
 ) -> std::io::Result<()> {
     let (mut pending, mut chunk) = (Vec::new(), [0; 8192]);
     loop {
-        on_wait();
+        on_wait(&pending);
         if !readable(source)? {
             continue;
         }
@@ -127,7 +127,7 @@ mod tests {
             }
         });
         let (mut lines, mut waits) = (Vec::new(), 0);
-        for_each_line(&source, &mut || waits += 1, &mut |line| lines.push(line.to_owned())).unwrap();
+        for_each_line(&source, &mut |_| waits += 1, &mut |line| lines.push(line.to_owned())).unwrap();
         writer.join().unwrap();
         assert_eq!(lines, ["one", "two", "", "\u{fffd}", "the end"]);
         assert!(waits > 0);

@@ -32,6 +32,8 @@ pub enum Needs {
     Build,
     /// Deploying to hosts.
     Deploy,
+    /// Booting a card in an emulator.
+    Boot,
     /// Running this repository's own suites.
     Tests,
 }

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
-use crate::debian::Archive;
+use crate::debian::{Arch, Archive};
 use crate::failure::Kind;
 use crate::nix::prefix;
 
@@ -55,7 +55,7 @@ fn unpack(cx: &Context, suite: &str, fresh: &Path) -> Result<()> {
     let _ = fs::remove_dir_all(fresh);
     fs::create_dir_all(fresh).with_context(|| format!("creating {}", fresh.display()))?;
     let home = fresh.parent().unwrap_or(fresh).join("apt");
-    Archive::open(cx, &home, suite, architecture()?.debian)?.install(&["nix-bin"], fresh)
+    Archive::open(cx, &home, suite, arch()?)?.install(&["nix-bin"], fresh)
 }
 
 /// Makes the unpacked packages a Nix that works from `prefix`, tries it, and only then keeps it.
@@ -71,14 +71,15 @@ fn settle(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
 }
 
 fn link(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
-    let architecture = architecture()?;
+    let arch = arch()?;
     let (bin, etc) = (fresh.join("bin"), fresh.join("etc"));
     // Debian's base folders are links (`bin` to `usr/bin`) in suites whose packages still ship them.
     for dir in [&bin, &etc] {
         fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
     }
     let program = fresh.join("usr/bin/nix");
-    let (loader, libraries) = (prefix.join(architecture.loader), prefix.join(architecture.libraries));
+    let libraries = prefix.join("usr/lib").join(arch.triplet());
+    let loader = libraries.join(arch.loader());
     let words = [
         "--force-rpath",
         "--set-rpath",
@@ -101,20 +102,7 @@ fn text(path: &Path) -> Result<String> {
     path.to_str().map(str::to_owned).with_context(|| format!("{} is no UTF-8", path.display()))
 }
 
-/// How Debian names this machine's architecture, and where its packages have the loader and libraries.
-struct Architecture {
-    debian: &'static str,
-    loader: PathBuf,
-    libraries: PathBuf,
-}
-
-fn architecture() -> Result<Architecture> {
-    let (debian, loader, libraries) = match std::env::consts::ARCH {
-        "x86_64" => ("amd64", "usr/lib64/ld-linux-x86-64.so.2", "usr/lib/x86_64-linux-gnu"),
-        "aarch64" => ("arm64", "usr/lib/ld-linux-aarch64.so.1", "usr/lib/aarch64-linux-gnu"),
-        other => {
-            return Err(Kind::Refused.error(format!("setup has no Nix for machines of the kind {other}")));
-        }
-    };
-    Ok(Architecture { debian, loader: loader.into(), libraries: libraries.into() })
+fn arch() -> Result<Arch> {
+    let text = || format!("setup has no Nix for machines of the kind {}", std::env::consts::ARCH);
+    Arch::here().ok_or_else(|| Kind::Refused.error(text()))
 }

@@ -16,10 +16,11 @@ pub fn needed_for(needs: &[Needs]) -> impl Iterator<Item = Tool> {
     rows.filter(|tool| needs.contains(&tool.needs))
 }
 
-const TABLE: [(&str, &str, Needs); 20] = [
+const TABLE: [(&str, &str, Needs); 22] = [
     ("git", "git", Needs::Build),
     ("ssh", "openssh-client", Needs::Deploy),
     ("ssh-keygen", "openssh-client", Needs::Deploy),
+    ("qemu-system-aarch64", "qemu-system-arm", Needs::Boot),
     ("busybox", "busybox-static", Needs::Tests),
     ("cpio", "cpio", Needs::Tests),
     ("debugfs", "e2fsprogs", Needs::Tests),
@@ -32,6 +33,7 @@ const TABLE: [(&str, &str, Needs); 20] = [
     ("mkfs.vfat", "dosfstools", Needs::Tests),
     ("pgrep", "procps", Needs::Tests),
     ("sfdisk", "fdisk", Needs::Tests),
+    ("sqlite3", "sqlite3", Needs::Tests),
     ("ssh-keyscan", "openssh-client", Needs::Tests),
     ("sshd", "openssh-server", Needs::Tests),
     ("unshare", "util-linux", Needs::Tests),

@@ -8,48 +8,70 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::failure::Kind;
-use need::Need;
+pub use need::Need;
 
 /// One test target of cargo.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Suite {
     pub name: &'static str,
+    /// Under which other name it is run too: a subject that has several suites.
+    subject: Option<&'static str>,
     /// The words that select it.
     target: &'static [&'static str],
     needs: &'static [Need],
 }
 
 /// In the order in which cargo runs them.
-const ALL: [Suite; 8] = [
-    Suite { name: "unit", target: &["--lib"], needs: &[Need::Emulators] },
+const ALL: [Suite; 11] = [
+    suite("unit", &["--lib"], &[Need::Emulators]),
+    suite("boot", &["--test", "boot"], &[Need::Nix, Need::Emulation, Need::ImageTools, Need::Qemu]),
+    suite("build", &["--test", "build"], &[Need::Nix, Need::Emulation, Need::ImageTools]),
+    suite("cli", &["--test", "cli"], &[]),
     Suite {
-        name: "build",
-        target: &["--test", "build"],
-        needs: &[Need::Nix, Need::Emulation, Need::ImageTools],
+        subject: Some("nix"),
+        ..suite(
+            "database",
+            &["--test", "database"],
+            &[Need::Nix, Need::ShownTools, Need::ImageTools, Need::ImageReaders, Need::MountNamespaces],
+        )
     },
-    Suite { name: "cli", target: &["--test", "cli"], needs: &[] },
+    suite(
+        "deploy",
+        &["--test", "deploy"],
+        &[Need::Root, Need::Nix, Need::DeployRs, Need::ShownTools, Need::NetworkNamespaces],
+    ),
+    suite("device", &["--test", "device"], &[Need::Root, Need::LoopDevices, Need::Fuse]),
+    suite("evaluation", &["--test", "evaluation"], &[Need::Nix, Need::Inputs]),
+    suite("flake", &["--test", "flake"], &[Need::Nix]),
     Suite {
-        name: "deploy",
-        target: &["--test", "deploy"],
-        needs: &[Need::Root, Need::Nix, Need::DeployRs, Need::ShownTools, Need::NetworkNamespaces],
+        subject: Some("nix"),
+        ..suite("image", &["--test", "image"], &[Need::Emulation, Need::ImageTools, Need::Programs])
     },
-    Suite {
-        name: "device",
-        target: &["--test", "device"],
-        needs: &[Need::Root, Need::LoopDevices, Need::Fuse],
-    },
-    Suite { name: "evaluation", target: &["--test", "evaluation"], needs: &[Need::Nix, Need::Inputs] },
-    Suite { name: "flake", target: &["--test", "flake"], needs: &[Need::Nix] },
-    Suite { name: "nix", target: &["--test", "nix"], needs: &[Need::Nix] },
+    suite("nix", &["--test", "nix"], &[Need::Nix]),
 ];
+
+const fn suite(name: &'static str, target: &'static [&'static str], needs: &'static [Need]) -> Suite {
+    Suite { name, subject: None, target, needs }
+}
+
+impl Suite {
+    fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.subject == Some(name)
+    }
+
+    /// Whether it takes `need` to run it whole.
+    pub fn takes(&self, need: Need) -> bool {
+        self.needs.contains(&need)
+    }
+}
 
 /// The suites called `names`, or all of them where there is no name.
 pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
-    if let Some(unknown) = names.iter().find(|name| ALL.iter().all(|suite| suite.name != **name)) {
+    if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|suite| suite.is_called(name))) {
         let known = ALL.map(|suite| suite.name).join(", ");
         return Err(Kind::Usage.error(format!("there is no suite '{unknown}'; there are {known}")));
     }
-    let wanted = |suite: &&Suite| names.is_empty() || names.iter().any(|name| name == suite.name);
+    let wanted = |suite: &&Suite| names.is_empty() || names.iter().any(|name| suite.is_called(name));
     Ok(ALL.iter().filter(wanted).collect())
 }
 
@@ -107,10 +129,12 @@ mod tests {
         };
         assert_eq!(names(&[]).unwrap().len(), ALL.len());
         assert_eq!(names(&["cli", "unit"]).unwrap(), ["unit", "cli"]);
+        assert_eq!(names(&["nix"]).unwrap(), ["database", "image", "nix"]);
+        assert_eq!(names(&["image"]).unwrap(), ["image"]);
         let error = names(&["nixx"]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no suite 'nixx'; there are unit, build, cli, deploy, device, evaluation, flake, nix"
+            "there is no suite 'nixx'; there are unit, boot, build, cli, database, deploy, device, evaluation, flake, image, nix"
         );
     }
 

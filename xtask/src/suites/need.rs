@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::context::Context;
 use crate::process::Launcher;
-use crate::{emulation, nix};
+use crate::{demo, emulation, nix};
 
 /// Something that not every machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +22,14 @@ pub enum Need {
     /// A Nix and a deploy-rs where the target of a deploy sees them.
     ShownTools,
     ImageTools,
+    /// The assembler's programs out of Debian's packages: those of this machine and those of a Pi.
+    Programs,
+    /// The emulator of whole machines.
+    Qemu,
+    /// Another /nix than that of the machine, for one process.
+    MountNamespaces,
+    /// What reads the database of an image, and the image itself.
+    ImageReaders,
     /// Source trees of nixpkgs and the flake's other inputs: too large to be fetched by a test.
     Inputs,
 }
@@ -41,9 +49,17 @@ impl Need {
             Self::Emulators => programs(cx, &["qemu-aarch64-static", "qemu-riscv64-static"]),
             Self::DeployRs => programs(cx, &["deploy", "activate"]),
             Self::ShownTools => hidden(&cx.launcher, &["nix-store", "activate"]),
-            Self::ImageTools => {
-                programs(cx, &["mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "zstd", "fakeroot", "faketime"])
+            Self::ImageTools => programs(
+                cx,
+                &["mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "zstd", "fakeroot", "faketime", "unshare"],
+            ),
+            Self::Programs => {
+                let handed = demo::PROGRAMS.iter().all(|(name, _)| cx.launcher.env(name).is_some());
+                (!handed).then(|| "needs the assembler's programs out of Debian's packages".into())
             }
+            Self::Qemu => programs(cx, &["qemu-system-aarch64", "sfdisk", "debugfs", "dumpe2fs"]),
+            Self::ImageReaders => programs(cx, &["sqlite3", "debugfs"]),
+            Self::MountNamespaces => mount_namespaces(cx),
             Self::Inputs => unset(&["XTASK_NIXPKGS", "XTASK_INPUTS"]),
         }
     }
@@ -79,6 +95,11 @@ fn hidden(launcher: &Launcher, names: &[&str]) -> Option<String> {
 
 fn is_hidden(file: &Path) -> bool {
     HIDDEN.iter().any(|dir| file.starts_with(dir))
+}
+
+fn mount_namespaces(cx: &Context) -> Option<String> {
+    let own = cx.launcher.read("unshare", &["--user", "--map-root-user", "--mount", "true"]);
+    own.err().map(|error| format!("needs mount namespaces of its own ({error:#})"))
 }
 
 fn emulation(cx: &Context) -> Option<String> {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-use crate::image::{Image, says};
+use crate::support::image::{Image, says};
 use crate::support::{Sandbox, content_hash};
 
 /// All runs have one card, that of this checkout: each test has it for itself.
@@ -62,7 +62,7 @@ fn the_main_job_end_to_end() {
     assert_eq!(says("losetup", &["-j", file.to_str().unwrap()]), "", "the loop device is still there");
     assert_eq!(text(&result, "/contents/volumes/0/label"), "FIRMWARE");
     assert_eq!(text(&result, "/contents/volumes/1/label"), "NIXOS_SD");
-    assert_eq!(result["contents"]["boot"]["store_paths"], 2);
+    assert_eq!(result["contents"]["boot"]["store_paths"], 3);
 
     let dir = tempfile::tempdir().unwrap();
     let packed = Path::new(text(&result, "/image/source/path"));
@@ -80,7 +80,7 @@ fn the_main_job_end_to_end() {
 }
 
 fn has_what_a_pi_starts(image: &Image, init: &str) {
-    assert_eq!(image.names("/"), ["boot", "lost+found", "persist", "store"]);
+    assert_eq!(image.names("/"), ["boot", "lost+found", "persist", "store", "var"]);
     let config = image.text("/boot/extlinux/extlinux.conf");
     assert!(config.contains(&format!("APPEND init={init} ")), "{config}");
     let script = image.text(init.strip_prefix("/nix").unwrap());
@@ -112,7 +112,7 @@ fn a_plain_file_stands_in_for_a_loop_device() {
     sandbox.fake("losetup", "echo 'cannot find an unused loop device' >&2; exit 1");
     let result = result_of(&sandbox);
     assert_eq!(text(&result, "/card"), text(&result, "/file"));
-    assert_eq!(result["contents"]["boot"]["store_paths"], 2);
+    assert_eq!(result["contents"]["boot"]["store_paths"], 3);
 }
 
 #[test]

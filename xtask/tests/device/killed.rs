@@ -21,8 +21,8 @@ const KILLS: usize = 100;
 const PHASES: [&str; 5] = ["begin", "capacity", "write", "verify", "head"];
 /// So many kills in a row, and then a flash that is left alone.
 const CHAIN: usize = 5;
-/// The partition table, with the one of a GPT.
-const TABLE: usize = 34 * 512;
+/// The first page, with the partition table or the header of a GPT. Without it nothing boots.
+const TABLE: usize = 4096;
 
 /// Numbers that look random and follow from a seed (splitmix64).
 struct Dice(u64);

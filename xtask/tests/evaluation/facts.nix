@@ -33,28 +33,139 @@ let
     deploy-rs = load "${inputs}/deploy-rs" { inherit nixpkgs utils; };
   };
 
+  # What docs/hosts.md tells to add a host: a line in the registry and a file.
+  others = import ../../../nix/hosts.nix {
+    inherit (flake) inputs;
+    registry = {
+      second = {
+        system = "aarch64-linux";
+        address = "second.lan";
+        admin = "somebody";
+      };
+      desk = {
+        system = "x86_64-linux";
+        address = "desk.lan";
+        admin = "somebody";
+      };
+    };
+    moduleOf = name: ./hosts + "/${name}";
+  };
+
   inherit (flake.nixosConfigurations.stinky) config;
-  persisted = config.environment.persistence."/nix/persist";
   derivations = builtins.mapAttrs (_: value: value.drvPath);
-in
-{
-  system = {
-    fileSystems = builtins.mapAttrs (_: value: {
-      inherit (value)
-        device
-        fsType
-        neededForBoot
-        options
-        ;
-    }) config.fileSystems;
-    mirroredBoots = map (mirror: mirror.path) config.boot.loader.generic-extlinux-compatible.mirroredBoots;
-    directories = map (directory: directory.dirPath) persisted.directories;
-    files = map (file: file.filePath) persisted.files;
-    hostKeys = map (key: key.path) config.services.openssh.hostKeys;
-    growthBefore = config.systemd.services.grow-nixos-sd.before;
-    buildDir = config.nix.settings.build-dir;
+
+  # Warnings and failed assertions.
+  complaints = config: {
     inherit (config) warnings;
     failed = map (entry: entry.message) (builtins.filter (entry: !entry.assertion) config.assertions);
+  };
+
+  # What every host has in common with the others.
+  common = config: {
+    hostName = config.networking.hostName;
+    system = config.nixpkgs.hostPlatform.system;
+    emulates = config.boot.binfmt.emulatedSystems;
+    users = {
+      inherit (config.users) mutableUsers;
+      admins = builtins.attrNames (
+        nixpkgs.lib.filterAttrs (
+          _: user: user.isNormalUser && builtins.elem "wheel" user.extraGroups
+        ) config.users.users
+      );
+    };
+    sudo = {
+      inherit (config.security.sudo) wheelNeedsPassword;
+      lectures = !nixpkgs.lib.hasInfix "Defaults lecture = never\n" config.security.sudo.extraConfig;
+    };
+    ssh = {
+      inherit (config.services.openssh.settings) PasswordAuthentication PermitRootLogin;
+    };
+  };
+
+  # What the traps are about that a Pi's storage has.
+  pi =
+    config:
+    let
+      persisted = config.environment.persistence."/nix/persist";
+      extlinux = config.boot.loader.generic-extlinux-compatible;
+      grow = config.systemd.services.grow-nixos-sd;
+    in
+    {
+      fileSystems = builtins.mapAttrs (_: value: {
+        inherit (value)
+          device
+          fsType
+          neededForBoot
+          options
+          ;
+      }) config.fileSystems;
+      boot = {
+        mirroredBoots = map (mirror: mirror.path) extlinux.mirroredBoots;
+        inherit (extlinux) configurationLimit useGenerationDeviceTree;
+        grub = config.boot.loader.grub.enable;
+        deviceTrees = config.hardware.deviceTree.filter;
+        systemdInitrd = config.boot.initrd.systemd.enable;
+        kernel = config.boot.kernelPackages.kernel.pname;
+      };
+      persisted = {
+        directories = map (it: "${it.dirPath} ${it.user}:${it.group} ${it.mode}") persisted.directories;
+        files = map (file: file.filePath) persisted.files;
+      };
+      hostKeys = map (key: key.path) config.services.openssh.hostKeys;
+      authorizedKeys = config.services.openssh.authorizedKeysFiles;
+      passwords = nixpkgs.lib.mapAttrs (_: user: user.hashedPasswordFile) (
+        nixpkgs.lib.filterAttrs (_: user: user.isNormalUser) config.users.users
+      );
+      growth = {
+        inherit (grow)
+          enable
+          before
+          after
+          conflicts
+          restartIfChanged
+          wantedBy
+          ;
+        inherit (grow.unitConfig) DefaultDependencies;
+      };
+      memory = {
+        zram = config.zramSwap.enable;
+        journal = config.services.journald.storage;
+        journalLimits = config.services.journald.extraConfig;
+        buildDir = config.nix.settings.build-dir;
+        daemonTmp = config.systemd.services.nix-daemon.environment.TMPDIR;
+        buildDirMade = builtins.filter (nixpkgs.lib.hasInfix "/nix/tmp") config.systemd.tmpfiles.rules;
+      };
+      image = {
+        inherit (config.image) baseName filePath;
+        firmwareMiB = config.raspberryPi.firmware.sizeMiB;
+      };
+    };
+in
+{
+  inherit (config.system.nixos) release;
+  system = common config // pi config // complaints config;
+  second =
+    let
+      inherit (others.nixosConfigurations.second) config;
+    in
+    common config // pi config // complaints config;
+  desk =
+    let
+      inherit (others.nixosConfigurations.desk) config;
+    in
+    common config
+    // complaints config
+    // {
+      toplevel = config.system.build.toplevel.drvPath;
+    };
+  others = {
+    images = nixpkgs.lib.genAttrs [ "aarch64-linux" "x86_64-linux" ] (
+      system: derivations (others.images nixpkgs.legacyPackages.${system})
+    );
+    nodes = builtins.mapAttrs (_: node: {
+      inherit (node) hostname sshUser;
+      profile = node.profiles.system.path.drvPath;
+    }) others.deployNodes;
   };
   node = removeAttrs flake.deploy.nodes.stinky [ "profiles" ];
   profile = flake.deploy.nodes.stinky.profiles.system.path.drvPath;

@@ -75,6 +75,9 @@ fn show(cx: &Context, found: &Found) -> Result<()> {
         Verdict::Yes { contents } => {
             let boot = &contents.boot;
             ui::result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
+            for uboot in &contents.uboots {
+                ui::result(&format!("        by {uboot}"))?;
+            }
             ui::result(&format!("store   {} paths", boot.store_paths))?;
         }
         Verdict::No { why } => ui::result(&format!("boots   not: {why}"))?,

@@ -1,5 +1,7 @@
 //! An image, taken apart by the tools of its file systems and not by our own code.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -106,6 +108,17 @@ impl Image {
             names.filter(|name| !matches!(*name, "." | ".." | "")).map(str::to_owned).collect::<Vec<_>>();
         names.sort();
         names
+    }
+
+    /// The inodes and names in a folder of the root file system. Inodes are given out in order.
+    #[track_caller]
+    pub fn inodes(&self, folder: &str) -> Vec<(u64, String)> {
+        let listing = self.debugfs(&format!("ls -p {folder}"));
+        let entries = listing.lines().filter_map(|line| {
+            let mut fields = line.split('/').skip(1);
+            Some((fields.next()?.parse().ok()?, fields.nth(3)?.to_owned()))
+        });
+        entries.filter(|(_, name)| !matches!(name.as_str(), "." | "..")).collect()
     }
 
     /// A file of the root file system.

@@ -1,0 +1,221 @@
+//! As much of FAT32 as it takes to read a file in the root folder: what the firmware of a Pi reads.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result};
+
+use super::layout::le32;
+use crate::failure::Kind;
+
+/// No file that is read here is larger, in bytes.
+const LARGEST: u32 = 64 << 20;
+
+/// One FAT32 file system on a disk.
+#[derive(Debug)]
+pub struct Fat<'a> {
+    disk: &'a File,
+    /// Where the table of clusters and the clusters begin, in bytes from the start of the disk.
+    table: u64,
+    data: u64,
+    /// In bytes.
+    cluster: u64,
+    root: u32,
+}
+
+/// A file in the root folder.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    name: String,
+    first: u32,
+    size: u32,
+}
+
+impl<'a> Fat<'a> {
+    /// The file system that begins at byte `start` of `disk`.
+    ///
+    /// # Errors
+    /// A first sector that is not one of FAT32.
+    pub fn open(disk: &'a File, start: u64) -> Result<Self> {
+        let mut head = [0; 512];
+        disk.read_exact_at(&mut head, start).context("reading its first sector")?;
+        let (sector, cluster) = (u64::from(le16(&head[11..])), u64::from(head[13]));
+        let (reserved, copies) = (u64::from(le16(&head[14..])), u64::from(head[16]));
+        if sector == 0 || cluster == 0 || &head[82..87] != b"FAT32" {
+            return Err(Kind::Verification.error("it is no FAT32"));
+        }
+        let table = start + reserved * sector;
+        let data = table + copies * u64::from(le32(&head[36..])) * sector;
+        Ok(Self { disk, table, data, cluster: cluster * sector, root: le32(&head[44..]) })
+    }
+
+    /// The content of the file `name` in the root folder; nothing where there is none. Case does not matter.
+    ///
+    /// # Errors
+    /// A chain of clusters that ends too soon, and a file that is too large to be one of the firmware.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let folder = self.chain(self.root, LARGEST).context("reading its root folder")?;
+        let Some(entry) = entries(&folder).into_iter().find(|it| it.name.eq_ignore_ascii_case(name)) else {
+            return Ok(None);
+        };
+        let doing = || format!("reading {name}");
+        if entry.size > LARGEST {
+            return Err(Kind::Verification.error("it is larger than any firmware")).with_context(doing);
+        }
+        let mut bytes = self.chain(entry.first, entry.size).with_context(doing)?;
+        let size = entry.size as usize;
+        if bytes.len() < size {
+            return Err(Kind::Verification.error("its clusters end before it does")).with_context(doing);
+        }
+        bytes.truncate(size);
+        Ok(Some(bytes))
+    }
+
+    /// The clusters from `first` on, until the chain ends or `enough` bytes are there.
+    fn chain(&self, first: u32, enough: u32) -> Result<Vec<u8>> {
+        let (mut bytes, mut next) = (Vec::new(), first);
+        // 0 and 1 are no clusters; the highest numbers end a chain.
+        while (2..0x0fff_fff7).contains(&next) && bytes.len() < enough as usize {
+            let at = bytes.len();
+            bytes.resize(at + usize::try_from(self.cluster)?, 0);
+            self.disk.read_exact_at(&mut bytes[at..], self.data + u64::from(next - 2) * self.cluster)?;
+            let mut link = [0; 4];
+            self.disk.read_exact_at(&mut link, self.table + u64::from(next) * 4)?;
+            next = u32::from_le_bytes(link) & 0x0fff_ffff;
+        }
+        Ok(bytes)
+    }
+}
+
+/// Reads the entries of a folder. A long name stands in parts before its entry, the last part first.
+fn entries(folder: &[u8]) -> Vec<Entry> {
+    let (mut found, mut long) = (Vec::new(), Vec::<u16>::new());
+    for entry in folder.chunks_exact(32).take_while(|entry| entry[0] != 0) {
+        match (entry[0], entry[11]) {
+            (0xe5, _) => long.clear(),
+            (_, 0x0f) => {
+                let part = [&entry[1..11], &entry[14..26], &entry[28..32]].concat();
+                long.splice(0..0, part.chunks_exact(2).map(le16));
+            }
+            // Folders and the label.
+            (_, kind) if kind & 0x18 != 0 => long.clear(),
+            _ => {
+                let first = u32::from(le16(&entry[20..])) << 16 | u32::from(le16(&entry[26..]));
+                let long = std::mem::take(&mut long);
+                let name = if long.is_empty() { short_name(entry) } else { long_name(&long) };
+                found.push(Entry { name, first, size: le32(&entry[28..]) });
+            }
+        }
+    }
+    found
+}
+
+fn short_name(entry: &[u8]) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    let (name, end) = (text(&entry[..8]), text(&entry[8..11]));
+    if end.is_empty() { name } else { format!("{name}.{end}") }
+}
+
+fn long_name(units: &[u16]) -> String {
+    let end = units.iter().position(|&unit| unit == 0).unwrap_or(units.len());
+    String::from_utf16_lossy(&units[..end])
+}
+
+fn le16(bytes: &[u8]) -> u16 {
+    bytes.first_chunk().map_or(0, |word| u16::from_le_bytes(*word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry of a folder: a short name of 11 bytes, its kind, the first cluster and the size.
+    fn entry(name: &[u8; 11], kind: u8, first: u16, size: u32) -> Vec<u8> {
+        let mut entry = vec![0; 32];
+        entry[..11].copy_from_slice(name);
+        entry[11] = kind;
+        entry[26..28].copy_from_slice(&first.to_le_bytes());
+        entry[28..].copy_from_slice(&size.to_le_bytes());
+        entry
+    }
+
+    fn part(number: u8, text: &str) -> Vec<u8> {
+        let units = text.encode_utf16().chain([0]).chain(std::iter::repeat(0xffff));
+        let bytes = units.take(13).flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+        let mut entry = entry(b"           ", 0x0f, 0, 0);
+        entry[0] = number;
+        entry[1..11].copy_from_slice(&bytes[..10]);
+        entry[14..26].copy_from_slice(&bytes[10..22]);
+        entry[28..].copy_from_slice(&bytes[22..]);
+        entry
+    }
+
+    fn folder() -> Vec<u8> {
+        let deleted = entry(b"\xe5LD     TXT", 0x20, 9, 9);
+        let parts = [
+            entry(b"FIRMWARE   ", 0x08, 0, 0),
+            entry(b"CONFIG  TXT", 0x20, 3, 700),
+            entry(b"OVERLAYS   ", 0x10, 4, 0),
+            deleted,
+            part(0x42, "n"),
+            part(1, "u-boot-pi3.bi"),
+            entry(b"U-BOOT~1BIN", 0x20, 5, 3),
+            entry(b"LOOP       ", 0x20, 7, 4_000),
+            entry(b"HUGE       ", 0x20, 3, u32::MAX),
+            vec![0; 32],
+            entry(b"BEHIND     ", 0x20, 5, 3),
+        ];
+        parts.concat()
+    }
+
+    /// Sectors of 512 bytes: the first, a table in the second, clusters from the third on.
+    fn disk() -> File {
+        let file = tempfile::tempfile().unwrap();
+        let mut head = [0; 512];
+        head[11..17].copy_from_slice(&[0, 2, 1, 1, 0, 1]);
+        head[36] = 1;
+        head[44] = 2;
+        head[82..90].copy_from_slice(b"FAT32   ");
+        // The root folder is one cluster, CONFIG.TXT the clusters 3 and 6, and LOOP ends too soon.
+        let table = [0, 0, 0x0fff_ffff, 6, 0, 0x0fff_fff8, 0x0fff_ffff, 0x0fff_ffff];
+        let table = table.iter().flat_map(|link: &u32| link.to_le_bytes()).collect::<Vec<_>>();
+        for (sector, bytes) in [
+            (0, &head[..]),
+            (1, &table),
+            (2, &folder()),
+            (3, &[1; 512]),
+            (5, b"abc"),
+            (6, &[2; 512]),
+            (7, &[0]),
+        ] {
+            file.write_all_at(bytes, 4096 + 512 * sector).unwrap();
+        }
+        file.set_len(4096 + 512 * 9).unwrap();
+        file
+    }
+
+    #[test]
+    fn files_of_the_root_folder() {
+        let disk = disk();
+        let fat = Fat::open(&disk, 4096).unwrap();
+        let config = fat.read("config.txt").unwrap().unwrap();
+        assert_eq!(config, [vec![1; 512], vec![2; 188]].concat());
+        assert_eq!(fat.read("u-boot-pi3.bin").unwrap().unwrap(), b"abc");
+        for absent in ["old.txt", "overlays", "firmware", "behind", "u-boot~1.bin"] {
+            assert_eq!(fat.read(absent).unwrap(), None, "{absent}");
+        }
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let disk = disk();
+        let fat = Fat::open(&disk, 4096).unwrap();
+        for (name, expected) in [
+            ("loop", "reading loop: its clusters end before it does"),
+            ("huge", "reading huge: it is larger than any firmware"),
+        ] {
+            assert_eq!(format!("{:#}", fat.read(name).unwrap_err()), expected);
+        }
+        assert_eq!(Fat::open(&disk, 0).unwrap_err().to_string(), "it is no FAT32");
+    }
+}

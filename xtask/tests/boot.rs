@@ -1,0 +1,149 @@
+//! The demo's card, flashed by the tool itself, booted in QEMU for real.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+use support::Sandbox;
+use xtask::Launcher;
+use xtask::boot::{Machine, SECOND, Setup, boot};
+
+/// All runs have one card, that of this checkout: each test has it for itself.
+static CARD: Mutex<()> = Mutex::new(());
+
+/// Where the runs keep what they have fetched: it is not fetched anew by each.
+const STATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.xtask");
+
+/// The exit code and the result of `cargo xtask ARGS --json`.
+fn xtask(args: &[&str]) -> (i32, Value) {
+    let outcome = Sandbox::new().env("XTASK_STATE", STATE).run(&[&["--json"], args].concat());
+    let result = serde_json::from_str(&outcome.stdout);
+    (outcome.code, result.unwrap_or_else(|error| panic!("{error} in {outcome:?}")))
+}
+
+/// The result of `cargo xtask demo ARGS`, and a copy of the card that it left.
+#[track_caller]
+fn demo(args: &[&str], dir: &Path) -> (Value, PathBuf) {
+    let _alone = CARD.lock().unwrap_or_else(PoisonError::into_inner);
+    let (code, result) = xtask(&[&["demo"], args].concat());
+    assert_eq!(code, 0, "{result}");
+    let copy = dir.join("card.img");
+    says("cp", &["--sparse=always", result["file"].as_str().unwrap(), copy.to_str().unwrap()]);
+    (result, copy)
+}
+
+/// What `program` says on stdout; an exit code other than 0 fails the test.
+#[track_caller]
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+fn says(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The root file system of `card` in the notation of e2fsprogs: it begins at 48 MiB.
+fn root(card: &Path) -> String {
+    format!("{}?offset={}", card.display(), 48 << 20)
+}
+
+fn proof<'a>(result: &'a Value, boot: usize, name: &str, key: &str) -> &'a str {
+    let value = &result["booted"]["boots"][boot]["proofs"][name][key];
+    value.as_str().unwrap_or_else(|| panic!("no {name} {key} of boot {boot} in {result}"))
+}
+
+/// Boots the card twice by the tool, and looks at what is on it afterwards with other programs.
+fn boots_twice(machine: &str) -> Value {
+    let dir = tempfile::tempdir().unwrap();
+    let (result, card) = demo(&["--boot", machine], dir.path());
+    assert_eq!(result["booted"]["machine"], machine);
+    let size = card.metadata().unwrap().len();
+    assert!(size.is_power_of_two() && size > result["report"]["size"].as_u64().unwrap(), "{size}");
+    for boot in [0, 1] {
+        assert_eq!(proof(&result, boot, "root", "type"), "tmpfs");
+        assert_eq!(proof(&result, boot, "root", "size"), "2097152k");
+        assert_eq!(proof(&result, boot, "memory", "marker"), "absent");
+    }
+    assert_eq!([0, 1].map(|boot| proof(&result, boot, "persisted", "marker")), ["absent", "present"]);
+
+    // The partition ends with the card, and the file system with the partition.
+    let table: Value = serde_json::from_str(&says("sfdisk", &["-J", card.to_str().unwrap()])).unwrap();
+    let partition = &table["partitiontable"]["partitions"][1];
+    let sectors = ["start", "size"].map(|key| partition[key].as_u64().unwrap());
+    assert_eq!((sectors[0] + sectors[1]) * 512, size);
+    assert_eq!(partition["bootable"], true);
+    let header = says("dumpe2fs", &["-h", &root(&card)]);
+    let blocks = header.lines().find_map(|line| line.strip_prefix("Block count:")).unwrap();
+    assert_eq!(blocks.trim().parse::<u64>().unwrap() * 8, sectors[1]);
+    assert!(header.contains("Filesystem state:         clean"), "{header}");
+    says("e2fsck", &["-f", "-n", &root(&card)]);
+
+    // What the first boot has left, and which generation the second one took.
+    let id = says("debugfs", &["-R", "cat /persist/etc/machine-id", &root(&card)]);
+    assert_eq!(id.trim(), proof(&result, 1, "machine-id", "id"));
+    let (old, new) = (proof(&result, 0, "generation", "system"), proof(&result, 1, "generation", "system"));
+    assert_ne!(old, new);
+    let menu = says("debugfs", &["-R", "cat /boot/extlinux/extlinux.conf", &root(&card)]);
+    let started = menu.lines().filter_map(|line| line.split_once("init=")?.1.split_once("/init "));
+    let started = started.map(|(system, _)| system).collect::<Vec<_>>();
+    assert_eq!(started, [new, new, old], "{menu}");
+    let (code, inspected) = xtask(&["card", "inspect", card.to_str().unwrap()]);
+    assert_eq!((code, &inspected["verdict"]["contents"]["boot"]["init"]), (0, &format!("{new}/init").into()));
+    result
+}
+
+#[test]
+#[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
+fn a_card_boots_grows_keeps_and_starts_its_next_generation() {
+    let result = boots_twice("virt");
+    assert_eq!(proof(&result, 0, "nix", "device"), "/dev/vda2");
+}
+
+#[test]
+#[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
+fn the_same_on_a_raspberry_pi_3_with_the_u_boot_of_the_card() {
+    let result = boots_twice("raspi3b");
+    assert_eq!(proof(&result, 0, "nix", "device"), "/dev/mmcblk0p2");
+    // What is computed of the card is what its U-Boot does.
+    let computed = &result["contents"]["uboots"][0];
+    assert_eq!(computed["file"], "u-boot.bin");
+    assert!(computed["kernel_end"].is_u64());
+    assert_eq!(result["booted"]["boots"][0]["kernel_end"], computed["kernel_end"]);
+}
+
+#[test]
+#[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
+fn the_bootable_flag_on_the_wrong_partition() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, card) = demo(&[], dir.path());
+    says("sfdisk", &["--quiet", "--activate", card.to_str().unwrap(), "1"]);
+    let (code, inspected) = xtask(&["card", "inspect", card.to_str().unwrap()]);
+    assert_eq!(code, 4);
+    assert_eq!(
+        inspected["verdict"]["why"],
+        "partition 1 (FIRMWARE, FAT32) is marked bootable, so U-Boot looks for its menu there; mark partition 2 \
+         (NIXOS_SD) with `sfdisk --activate`, giving it the disk and 2"
+    );
+    let uboot = Path::new(STATE).join("demo/flake/inputs/emulator/u-boot.bin");
+    for (machine, said) in [(Machine::Virt, "No more bootdevs"), (Machine::Raspi3b, "U-Boot>")] {
+        let setup = Setup::new(machine, &card, &uboot).unwrap();
+        let error = boot(&Launcher::new("/"), &setup, SECOND, |_| ()).unwrap_err().to_string();
+        let expected = format!("booting in {}: the console says \"{said}\" before", machine.name());
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+#[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
+fn ctrl_c_ends_the_emulator() {
+    let _alone = CARD.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut sandbox = Sandbox::new();
+    sandbox.env("XTASK_STATE", STATE);
+    let outcome = sandbox.interrupt_at(&["demo", "--boot", "--json"], r#""name":"boot 1""#);
+    assert_eq!(outcome.code, 130, "{outcome:?}");
+    outcome.says("qemu-system-aarch64 was stopped");
+}

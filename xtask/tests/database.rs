@@ -1,0 +1,200 @@
+//! The store of an image, as a real Nix on the host finds it: complete, whole, and kept by a garbage collection.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A system with a library, and a path that nothing needs; by the machine's own shell, without a sandbox.
+const CLOSURE: &str = r#"
+let
+  make = name: script: derivation {
+    inherit name;
+    system = builtins.currentSystem;
+    builder = "/bin/sh";
+    PATH = "/usr/bin:/bin";
+    args = [ "-c" script ];
+  };
+  library = make "library" "mkdir $out && echo shared >$out/data";
+in
+{
+  system = make "demo-system" ''
+    mkdir -p $out/bin
+    printf '#!/bin/sh\necho %s\n' ${library}/data >$out/init
+    chmod +x $out/init
+    ln -s ${library} $out/library
+    ln -s ../init $out/bin/start
+  '';
+  unused = make "unused" "echo nothing needs this >$out";
+}
+"#;
+
+/// The environment of every program: one time, one language, and none of the caller's Nix store.
+const ENV: [(&str, &str); 4] =
+    [("LC_ALL", "C"), ("SOURCE_DATE_EPOCH", "1"), ("NIX_REMOTE", ""), ("NIXPKGS_ALLOW_UNFREE", "")];
+
+/// What `program` says on stdout; an exit code other than 0 fails the test.
+#[track_caller]
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+fn says(program: &str, args: &[&str], env: &[(&str, &str)]) -> String {
+    let mut command = Command::new(program);
+    let output = command.args(args).envs(ENV).envs(env.iter().copied()).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {args:?}:\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
+
+fn lines(text: &str) -> Vec<String> {
+    let mut lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
+    lines.sort();
+    lines
+}
+
+/// An image made by the scripts that make those of the hosts, and what is on its `NIXOS_SD`.
+struct Image {
+    dir: tempfile::TempDir,
+    system: String,
+    unused: String,
+    /// The store paths that the system needs, itself among them.
+    needed: Vec<String>,
+}
+
+impl Image {
+    fn make(registered: Registered) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let build = |name: &str| {
+            let words = ["--no-out-link", "--option", "substitute", "false", "-E", CLOSURE, "-A", name];
+            says("nix-build", &words, &[]).trim().to_owned()
+        };
+        let (system, unused) = (build("system"), build("unused"));
+        let needed = lines(&says("nix-store", &["--query", "--requisites", &system], &[]));
+        let image = Self { dir, system, unused, needed };
+        image.assemble(registered);
+        image.unpack();
+        image
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn all(&self) -> Vec<String> {
+        let mut all = self.needed.clone();
+        all.push(self.unused.clone());
+        all.sort();
+        all
+    }
+
+    fn assemble(&self, registered: Registered) {
+        let all = self.all();
+        let dump = || {
+            let words = ["--dump-db"].into_iter().chain(all.iter().map(String::as_str)).collect::<Vec<_>>();
+            says("nix-store", &words, &[])
+        };
+        let registration = if registered == Registered::All { dump() } else { String::new() };
+        fs::write(self.path("registration"), registration).unwrap();
+        fs::write(self.path("paths"), all.join("\n")).unwrap();
+        fs::create_dir_all(self.path("root/nix")).unwrap();
+        fs::create_dir(self.path("firmware")).unwrap();
+        fs::write(self.path("firmware/config.txt"), "arm_64bit=1\n").unwrap();
+        let files = ["root/nix", "registration", "paths", "firmware", "x.img.zst", "home"];
+        let [root, registration, paths, firmware, out, home] = files.map(|name| self.text(name));
+        let env = [
+            ("ROOT_TREE", root.as_str()),
+            ("TOPLEVEL", &self.system),
+            ("REGISTRATION", &registration),
+            ("STORE_PATHS", &paths),
+            ("FIRMWARE_TREE", &firmware),
+            ("FIRMWARE_MIB", "40"),
+            ("HEADROOM_MIB", "8"),
+            ("ROOT_UUID", "44444444-4444-4444-8888-888888888888"),
+            ("OUT", &out),
+            ("HOME", &home),
+        ];
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/sd-image");
+        for script in ["prepare.sh", "assemble.sh"] {
+            says("sh", &[scripts.join(script).to_str().unwrap()], &env);
+        }
+    }
+
+    /// Takes `NIXOS_SD` out of the image, into `nix`.
+    fn unpack(&self) {
+        let (packed, disk) = (self.text("x.img.zst"), self.text("x.img"));
+        says("zstd", &["-q", "-d", "-o", &disk, &packed], &[]);
+        fs::create_dir(self.path("nix")).unwrap();
+        let request = format!("rdump / {}", self.text("nix"));
+        says("debugfs", &["-R", &request, &format!("{disk}?offset={}", 48 << 20)], &[]);
+    }
+
+    /// Runs a script where the folder `nix` is /nix, as on the host.
+    #[track_caller]
+    fn on_the_host(&self, script: &str) -> String {
+        let script = format!("set -e; mount --bind \"$0\" /nix; {script}");
+        let words = ["--user", "--map-root-user", "--mount", "sh", "-c", &script];
+        says("unshare", &[&words[..], &[&self.text("nix")]].concat(), &[("HOME", &self.text("home"))])
+    }
+
+    fn in_store(&self) -> Vec<String> {
+        let names = self.path("nix/store").read_dir().unwrap().map(|it| it.unwrap().file_name());
+        let names = names.map(|name| name.into_string().unwrap()).filter(|name| !name.starts_with('.'));
+        let mut paths = names.map(|name| format!("/nix/store/{name}")).collect::<Vec<_>>();
+        paths.sort();
+        paths
+    }
+}
+
+/// Which store paths the database is told of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Registered {
+    All,
+    None,
+}
+
+#[test]
+#[ignore = "needs Nix, the tools of the assembler and mount namespaces: run `cargo xtask test`"]
+fn the_database_knows_every_store_path() {
+    let image = Image::make(Registered::All);
+    let database = image.text("nix/var/nix/db/db.sqlite");
+    let known = says("sqlite3", &[&database, "SELECT path FROM ValidPaths"], &[]);
+    assert_eq!(lines(&known), image.all());
+    assert_eq!(image.in_store(), image.all());
+    let times = says("sqlite3", &[&database, "SELECT DISTINCT registrationTime FROM ValidPaths"], &[]);
+    assert_eq!(times, "1\n");
+    image.on_the_host("nix-store --verify --check-contents 2>&1");
+    let profile = image.on_the_host("nix-store --query --requisites /nix/var/nix/profiles/system");
+    assert_eq!(lines(&profile), image.needed);
+}
+
+#[test]
+#[ignore = "needs Nix, the tools of the assembler and mount namespaces: run `cargo xtask test`"]
+fn damage_on_the_card_is_seen() {
+    let image = Image::make(Registered::All);
+    let init = image.path("nix").join(image.system.trim_start_matches("/nix/")).join("init");
+    fs::remove_file(&init).unwrap();
+    let said = image.on_the_host("! nix-store --verify --check-contents 2>&1");
+    assert!(said.contains(&format!("path '{}' was modified!", image.system)), "{said}");
+}
+
+#[test]
+#[ignore = "needs Nix, the tools of the assembler and mount namespaces: run `cargo xtask test`"]
+fn a_garbage_collection_keeps_the_system() {
+    let image = Image::make(Registered::All);
+    image.on_the_host("nix-store --gc 2>&1");
+    assert_eq!(image.in_store(), image.needed);
+    image.on_the_host("nix-store --verify --check-contents 2>&1");
+    let script = format!("sh {}/bin/start", image.system);
+    assert!(image.on_the_host(&script).ends_with("-library/data\n"));
+}
+
+#[test]
+#[ignore = "needs Nix, the tools of the assembler and mount namespaces: run `cargo xtask test`"]
+fn without_a_database_the_first_garbage_collection_takes_the_system() {
+    let image = Image::make(Registered::None);
+    image.on_the_host("nix-store --gc 2>&1");
+    assert_eq!(image.in_store(), [""; 0]);
+}

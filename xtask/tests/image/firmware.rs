@@ -1,0 +1,90 @@
+//! What a card says of its U-Boot and its kernel, on images of real tools: mkfs.vfat, mcopy and mke2fs.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::assembler::{Content, HELLO};
+use crate::support::Sandbox;
+use crate::support::image::says;
+
+const MIB: u64 = 1 << 20;
+
+/// A kernel whose header says that it takes `size` bytes of memory.
+fn kernel(size: u64) -> Vec<u8> {
+    let mut bytes = vec![0; 4096];
+    bytes[16..24].copy_from_slice(&size.to_le_bytes());
+    bytes[24] = 0xa;
+    bytes[56..60].copy_from_slice(b"ARMd");
+    bytes
+}
+
+/// A U-Boot of several clusters with its settings at the end.
+fn uboot() -> Vec<u8> {
+    [&vec![7; 99_999][..], b"\0fdt_addr_r=0x02600000\0kernel_addr_r=0x00080000\0"].concat()
+}
+
+/// An image that can boot: two boards, one U-Boot, and `kernel`.
+fn content(kernel: &[u8]) -> Content {
+    let content = Content::new(false);
+    let menu =
+        format!("LABEL x\nLINUX ../kernel\nINITRD ../initrd\nAPPEND init=/nix/store/{HELLO}/bin/hello\n");
+    for (file, bytes) in [
+        ("root/boot/extlinux/extlinux.conf", menu.as_bytes()),
+        ("root/boot/kernel", kernel),
+        ("root/boot/initrd", b"initrd"),
+        ("firmware/config.txt", b"[pi3]\nkernel=u-boot-pi3.bin\n[pi02]\nkernel=u-boot-pi3.bin\n"),
+        ("firmware/u-boot-pi3.bin", &uboot()),
+    ] {
+        fs::write(content.path(file), bytes).unwrap();
+    }
+    content
+}
+
+/// What is on the image of `content`; where it cannot boot, the reason.
+fn inspected(content: &Content) -> Result<Value, String> {
+    let packed = content.assemble(&[]).unwrap();
+    let disk = content.path("disk.img");
+    says("zstd", &["-q", "-d", "-f", "-o", disk.to_str().unwrap(), packed.to_str().unwrap()]);
+    let outcome = Sandbox::new().run(&["card", "inspect", "--json", disk.to_str().unwrap()]);
+    let found: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:?}"));
+    match found["verdict"]["why"].as_str() {
+        Some(why) => Err(why.to_owned()),
+        None => Ok(found["verdict"]["contents"].clone()),
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
+fn a_kernel_with_room() {
+    let content = content(&kernel(36 * MIB));
+    let found = inspected(&content).unwrap();
+    let expected = serde_json::json!([{"file": "u-boot-pi3.bin", "kernel_end": 38 * MIB, "tree": 38 * MIB}]);
+    assert_eq!(found["uboots"], expected);
+}
+
+#[test]
+#[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
+fn a_kernel_that_would_overwrite_the_device_tree() {
+    let large = kernel(36 * MIB + 1);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, &large).unwrap();
+    for stored in [large, packed.finish().unwrap()] {
+        assert_eq!(
+            inspected(&content(&stored)).unwrap_err(),
+            "the kernel takes the memory up to 0x2600001, and u-boot-pi3.bin puts the device tree at 0x2600000, \
+             which the kernel would overwrite; take a smaller kernel or another U-Boot"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
+fn what_is_named_and_not_there() {
+    let content = content(b"no kernel");
+    let error = inspected(&content).unwrap_err();
+    assert_eq!(error, "reading /boot/kernel: it is no kernel for AArch64");
+    fs::remove_file(content.path("firmware/u-boot-pi3.bin")).unwrap();
+    let error = inspected(&content).unwrap_err();
+    assert_eq!(error, "reading FIRMWARE on partition 1: config.txt names u-boot-pi3.bin, which is not there");
+}

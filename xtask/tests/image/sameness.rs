@@ -1,0 +1,78 @@
+//! The same content gives the same bytes, whoever assembles it, where, and with whose programs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::assembler::{Content, has_it_all};
+use crate::script::{Call, Programs};
+use crate::support::image::{Image, says};
+
+/// Another user in another place with other habits: what must not matter.
+const STRANGER: [&str; 8] = [
+    "unshare",
+    "--user",
+    "--map-user=12345",
+    "--map-group=12345",
+    "sh",
+    "-c",
+    "umask 077; cd /; export TZ=Asia/Tokyo LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8 POSIXLY_CORRECT=1; exec \"$@\"",
+    "sh",
+];
+
+#[track_caller]
+fn bytes(call: &Call) -> Vec<u8> {
+    fs::read(call.run().unwrap()).unwrap()
+}
+
+#[test]
+#[ignore = "needs Debian's programs and user namespaces: run `cargo xtask test`"]
+fn two_users_make_the_same_image() {
+    let (one, other) = (Content::new(false), Content::new(true));
+    let own = bytes(&Call::new(one.dir()));
+    let theirs = bytes(&Call { by: &STRANGER, ..Call::new(other.dir()) });
+    assert!(own == theirs, "the images differ");
+}
+
+#[test]
+#[ignore = "needs Debian's programs and AArch64 emulation: run `cargo xtask test`"]
+fn an_emulated_pi_makes_the_same_image() {
+    let (one, other) = (Content::new(false), Content::new(true));
+    // So large that there are copies of the superblock.
+    let changes = [("HEADROOM_MIB", "300")];
+    let native = bytes(&Call { changes: &changes, ..Call::new(one.dir()) });
+    let emulated = bytes(&Call { programs: Programs::Emulated, changes: &changes, ..Call::new(other.dir()) });
+    assert!(native == emulated, "the images differ");
+}
+
+/// An mke2fs that takes no archive, in front of `PATH`: that of the machine, whatever its version.
+fn old_mke2fs(content: &Content) -> String {
+    let real = says("sh", &["-c", "PATH=$PATH:/usr/sbin:/sbin command -v mke2fs"]);
+    let dir = content.path("old");
+    fs::create_dir(&dir).unwrap();
+    let script =
+        format!("#!/bin/sh\ncase \" $* \" in *.tar\\ *) exit 1 ;; esac\nexec {} \"$@\"\n", real.trim());
+    fs::write(dir.join("mke2fs"), script).unwrap();
+    fs::set_permissions(dir.join("mke2fs"), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}:/usr/sbin:/sbin", dir.display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+#[ignore = "needs e2fsprogs, mtools, dosfstools, fdisk, zstd, fakeroot and faketime: run `cargo xtask test`"]
+fn an_older_mke2fs_is_used_by_way_of_a_folder() {
+    let contents = [Content::new(false), Content::new(true)];
+    let paths = contents.each_ref().map(old_mke2fs);
+    let calls = [0, 1].map(|number| {
+        let changes = [("PATH", paths[number].as_str())];
+        let call =
+            Call { programs: Programs::Machine, changes: &changes, ..Call::new(contents[number].dir()) };
+        let (image, said) = call.tell().unwrap();
+        (fs::read(image).unwrap(), said)
+    });
+    assert!(calls[0].0 == calls[1].0, "the images differ");
+    let note = "assemble: this mke2fs reads no archive; the files go by way of a folder, in the order of names: the \
+        next image will differ from this one nearly everywhere\n";
+    assert!(calls[0].1.starts_with(note), "{}", calls[0].1);
+    let image = Image::unpack(&contents[0].path("new/x.img.zst"), contents[0].dir(), 40);
+    image.is_sound();
+    has_it_all(&image);
+}
