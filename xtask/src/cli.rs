@@ -60,6 +60,8 @@ pub enum Command {
     Hosts,
     /// List the cards that are plugged in, and say whether `flash` would take them
     Devices(Devices),
+    /// Look at a card: what is on it, whether it still is what was written, whether it holds what it says
+    Card(Card),
     /// Say whether this machine can build images and deploy, and if not, what is missing
     Doctor,
     /// Put in place what this machine lacks for building, flashing and deploying
@@ -70,8 +72,6 @@ pub enum Command {
     Test(Test),
     /// Measure this tool against the programs that people use instead
     Bench(Bench),
-    /// Look at a card: what is on it, whether it still is what was written, whether it holds what it says
-    Card(Card),
     /// The worker that is started for what needs the card itself, elevated if need be: a job on stdin,
     /// events on stdout
     #[command(hide = true, name = crate::worker::Access::Write.command())]

@@ -59,7 +59,7 @@ fn what_flash_takes() {
     ] {
         assert!(lines.iter().any(|line| line.contains(text)), "{text}: {lines:?}");
     }
-    let nothing = "error: name the host and the device, or --image FILE and the device\n";
+    let nothing = "error: name the host, or --image FILE; then the device, or none for the card that is inserted next\n";
     for args in [&["flash"][..], &["flash", "--yes"], &["flash", "--yes", "/dev/sdx"]] {
         assert_eq!((sandbox.run(args).exits(2), sandbox.run(args).stderr.as_str()), ("", nothing));
     }

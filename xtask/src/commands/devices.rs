@@ -16,6 +16,9 @@ struct Listed {
     disk: Disk,
     accepted: bool,
     refusals: Vec<String>,
+    /// The first reason, without its remedy: enough to choose by. `flash` says all of them.
+    #[serde(skip)]
+    verdict: String,
 }
 
 pub fn run(cx: &Context, args: &Devices) -> Result<()> {
@@ -48,16 +51,17 @@ fn is_card(disk: &Disk, request: &Request) -> bool {
 }
 
 fn judge(disk: Disk, request: &Request) -> Listed {
-    let refusals = disk::refusals(&disk, request).iter().map(ToString::to_string).collect::<Vec<_>>();
-    Listed { accepted: refusals.is_empty(), disk, refusals }
+    let refusals = disk::refusals(&disk, request);
+    let verdict = refusals.first().map_or("yes".to_owned(), |refusal| format!("no: {}", refusal.reason));
+    let refusals = refusals.iter().map(ToString::to_string).collect::<Vec<_>>();
+    Listed { accepted: refusals.is_empty(), disk, refusals, verdict }
 }
 
 fn table(listed: &[Listed]) -> ui::Table {
     let mut table = ui::Table::new(&["DEVICE", "SIZE", "MODEL", "KIND", "HOLDS", "FLASH"]);
-    for Listed { disk, accepted, refusals } in listed {
-        let verdict = if *accepted { "yes".to_owned() } else { format!("no: {}", refusals.join(" / ")) };
+    for Listed { disk, verdict, .. } in listed {
         let (path, size) = (disk.path.display().to_string(), Bytes(disk.size).to_string());
-        table.row([path, size, disk.title(), disk.kind.to_string(), disk.content(), verdict]);
+        table.row([path, size, disk.title(), disk.kind.to_string(), disk.content(), verdict.clone()]);
     }
     table
 }

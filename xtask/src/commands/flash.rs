@@ -56,7 +56,9 @@ fn places(args: &Flash) -> Result<(Option<&str>, Option<&Path>)> {
         (Some(host), None, None) if !host.contains('/') => Ok((Some(host), None)),
         (Some(host), Some(device), None) => Ok((Some(host), Some(Path::new(device)))),
         (_, Some(_), Some(_)) => Err(Kind::Usage.error("name either a host or --image FILE, and the device")),
-        _ => Err(Kind::Usage.error("name the host and the device, or --image FILE and the device")),
+        _ => Err(Kind::Usage.error(
+            "name the host, or --image FILE; then the device, or none for the card that is inserted next",
+        )),
     }
 }
 

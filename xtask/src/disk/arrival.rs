@@ -31,12 +31,14 @@ pub fn await_card(roots: &Roots, request: &Request, reporter: &dyn Reporter) -> 
     let hold = interrupt::hold()?;
     let mut arrivals = Arrivals::begin(roots, request)?;
     reporter.report(&Event::note(PROMPT));
+    reporter.report(&Event::Phase { name: "wait".into(), total: None, bytes: false });
     while !hold.requested() {
         let Look { passed_over, card } = arrivals.look()?;
         for text in passed_over {
             reporter.report(&Event::note(text));
         }
         if let Some(card) = card {
+            reporter.report(&Event::Over);
             return Ok(card);
         }
         std::thread::sleep(PAUSE);

@@ -115,7 +115,7 @@ fn freeing(disk: &Disk) -> String {
     });
     let places = places.collect::<Vec<_>>().join(" ");
     match disk.uses.iter().all(Use::is_plain_mount) {
-        true => format!("unmount it first: umount {places}, or let that be done with --unmount"),
+        true => format!("unmount it first: umount {places} (`flash` does it with --unmount)"),
         false if places.is_empty() => "take it out of there first".to_owned(),
         false => format!("unmount it first: umount {places}"),
     }

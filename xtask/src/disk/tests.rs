@@ -152,7 +152,7 @@ fn a_card_in_use() {
         "mmcblk0",
         |machine| machine.with_card(&[]).mount("179:2", "/media/me/MY\\040CARD", "ext4", "/dev/root"),
         &["/dev/mmcblk0 is in use: mmcblk0p2 is mounted at /media/me/MY CARD; \
-           unmount it first: umount '/media/me/MY CARD', or let that be done with --unmount"],
+           unmount it first: umount '/media/me/MY CARD' (`flash` does it with --unmount)"],
     );
     refused(
         "sdb",

@@ -194,7 +194,7 @@ impl Comparison {
         } else {
             let shown = self.differences.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
             let more = if count > 3 { " and more" } else { "" };
-            format!("{count} of {all} MiB differ, from byte {shown}{more} on")
+            format!("{count} of {all} MiB differ, at byte {shown}{more}")
         };
         Some((Kind::Verification, format!("does not hold the image: {what}")))
     }
@@ -246,14 +246,14 @@ mod tests {
         check(&card(&image, &[], Fault::Short), &image, None, &same);
         // Behind the image anything may be.
         check(&card(&image, &[4 * CHUNK], Fault::None), &image, None, &same);
-        let text = "does not hold the image: 1 of 4 MiB differ, from byte 3146239 on";
+        let text = "does not hold the image: 1 of 4 MiB differ, at byte 3146239";
         check(
             &card(&image, &[3 * CHUNK + 511], Fault::None),
             &image,
             Some((Kind::Verification, text)),
             &[(Fate::Unchanged, 3), (Fate::Bad, 1)],
         );
-        let text = "does not hold the image: 4 of 4 MiB differ, from byte 5, 1048583, 2097152 and more on";
+        let text = "does not hold the image: 4 of 4 MiB differ, at byte 5, 1048583, 2097152 and more";
         let places = [5, CHUNK + 7, CHUNK + 9, 2 * CHUNK, 3 * CHUNK];
         let differs = Some((Kind::Verification, text));
         check(&card(&image, &places, Fault::None), &image, differs, &[(Fate::Bad, 4)]);

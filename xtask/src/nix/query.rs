@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{FEATURES, error};
-use crate::process::Launcher;
+use crate::failure::{self, Kind};
+use crate::process::{Launcher, Output};
 
 /// `nix flake show --json`: the raw inventory of the flake's outputs.
 pub fn flake_show(launcher: &Launcher, flake: &str) -> Result<Value> {
@@ -29,14 +30,30 @@ pub fn quote(text: &str) -> String {
 /// stdout is only read when the exit code is 0: nix prints truncated JSON before it fails. Where it only
 /// repeats a failure of an earlier evaluation, it is asked again without its memory.
 fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
-    let mut output = launcher.capture("nix", args)?;
+    let mut output = ask(launcher, args)?;
     if !output.success() && error::is_cached_failure(&output.stderr) {
-        output = launcher.capture("nix", &[args, &["--no-eval-cache"]].concat())?;
+        output = ask(launcher, &[args, &["--no-eval-cache"]].concat())?;
     }
     if !output.success() {
         return Err(error::classify(&output.stderr, flake));
     }
     serde_json::from_str(&output.stdout).with_context(|| format!("reading what nix says about {flake}"))
+}
+
+/// An evaluation takes long enough to be stopped by the user.
+fn ask(launcher: &Launcher, args: &[&str]) -> Result<Output> {
+    let mut lines = Vec::new();
+    let output = launcher.follow("nix", args, |line| lines.push(line.to_owned())).map_err(stopped)?;
+    Ok(Output { stderr: lines.join("\n"), ..output })
+}
+
+fn stopped(error: anyhow::Error) -> anyhow::Error {
+    match failure::kind(&error) {
+        Kind::Interrupted => {
+            Kind::Interrupted.error("stopped while the flake was evaluated; nothing was changed")
+        }
+        _ => error,
+    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl Fate {
             Self::Unchanged => "unchanged",
             Self::Written => "written",
             Self::Healed => "written again",
-            Self::Bad => "bad",
+            Self::Bad => "wrong",
         }
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_picture() {
         let runs = [run(Fate::Written, 1), run(Fate::Unchanged, 3), run(Fate::Skipped, 2), run(Fate::Bad, 1)];
-        let text = "[█░░░··!]\n            ! 1 MiB bad   █ 1 MiB written   ░ 3 MiB unchanged   · 2 MiB zeros already";
+        let text = "[█░░░··!]\n            ! 1 MiB wrong   █ 1 MiB written   ░ 3 MiB unchanged   · 2 MiB zeros already";
         assert_eq!(Strip(&runs).to_string(), text);
         assert!(Strip(&[]).to_string().starts_with("[]"));
     }

@@ -65,7 +65,7 @@ fn a_host_is_verified_after_it_was_flashed() {
     let device = card.to_str().expect("a plain path");
     let verify = |words: &[&str]| nix.run(&[&["--flake", FLAKE, "card", "verify"], words].concat());
     let differs = format!(
-        "error: {device} does not hold the image: 2 of 2 MiB differ, from byte 0, 1048576 on; \
+        "error: {device} does not hold the image: 2 of 2 MiB differ, at byte 0, 1048576; \
          a card that has booted once differs, as its system writes to it\n"
     );
     verify(&["stinky", device]).says(&differs).exits(4);

@@ -166,8 +166,14 @@ fn odd_words() {
     let (answers, _out) = building();
     let nix = answers.install();
     for (args, text) in [
-        (&["flash"][..], "name the host and the device, or --image FILE and the device"),
-        (&["flash", "/dev/sdx"], "name the host and the device, or --image FILE and the device"),
+        (
+            &["flash"][..],
+            "name the host, or --image FILE; then the device, or none for the card that is inserted next",
+        ),
+        (
+            &["flash", "/dev/sdx"],
+            "name the host, or --image FILE; then the device, or none for the card that is inserted next",
+        ),
         (&["flash", "stinky", "/dev/sdx", "--image", "a.img"], "name either a host or --image FILE"),
     ] {
         nix.run(args).says(text).exits(2);

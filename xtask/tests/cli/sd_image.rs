@@ -102,21 +102,22 @@ fn an_output_without_its_image() {
     outcome.says("nix build names no output 'out'").exits(1);
 }
 
-#[test]
-fn a_request_to_stop_is_passed_on_and_waited_for() {
+/// A nix that does what `answers` makes of an endless script is asked to stop, and the binary `says` so.
+#[track_caller]
+fn check_stop(answers: impl FnOnce(String) -> Answers, says: &str) {
     let nix = Sandbox::with_fakes_only();
     let (begun, ended) = (nix.path("begun"), nix.path("ended"));
-    let build = format!(
+    let endless = format!(
         "trap 'touch {}; exit 1' INT; touch {}; while :; do sleep 0.05; done",
         ended.display(),
         begun.display()
     );
-    let nix = Answers { build, ..Answers::default() }.install_in(nix);
+    let nix = answers(endless).install_in(nix);
     let child = nix.command(&STINKY).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("starting the binary");
     let patience = Instant::now();
     while !begun.exists() {
-        assert!(patience.elapsed() < Duration::from_secs(20), "the build does not begin");
+        assert!(patience.elapsed() < Duration::from_secs(20), "nix does not begin");
         std::thread::sleep(Duration::from_millis(10));
     }
     let pid = rustix::process::Pid::from_child(&child);
@@ -124,7 +125,18 @@ fn a_request_to_stop_is_passed_on_and_waited_for() {
     let output = child.wait_with_output().expect("waiting for the binary");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(130), &b""[..]));
     assert!(ended.exists());
-    let says = "error: stopped before the build was complete\n  nothing is left behind but finished parts, which the \
-                next run uses\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), says);
+}
+
+#[test]
+fn a_request_to_stop_is_passed_on_and_waited_for() {
+    check_stop(
+        |packages| Answers { packages, ..Answers::default() },
+        "error: stopped while the flake was evaluated; nothing was changed\n",
+    );
+    check_stop(
+        |build| Answers { build, ..Answers::default() },
+        "error: stopped before the build was complete\n  nothing is left behind but finished parts, which the \
+         next run uses\n",
+    );
 }

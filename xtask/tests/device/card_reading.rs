@@ -75,12 +75,15 @@ fn a_card_that_holds_the_image_and_one_that_does_not() {
     }
     it.flip(PLACE);
     let error = format!(
-        "error: {} does not hold the image: 1 of 12 MiB differ, from byte {PLACE} on{BOOTED}",
+        "error: {} does not hold the image: 1 of 12 MiB differ, at byte {PLACE}{BOOTED}",
         it.device()
     );
     for args in [&file[..], &by_receipt] {
         let outcome = it.verify(args);
-        outcome.says("[░░░░░!░░░░░░]\n            ! 1 MiB bad   ░ 11 MiB unchanged\n").says(&error).exits(4);
+        outcome
+            .says("[░░░░░!░░░░░░]\n            ! 1 MiB wrong   ░ 11 MiB unchanged\n")
+            .says(&error)
+            .exits(4);
         assert_eq!(outcome.stdout, "");
     }
     let outcome = it.verify(&["--json"]);
@@ -118,7 +121,7 @@ fn the_last_flash_counts() {
     std::thread::sleep(std::time::Duration::from_millis(1100));
     flash(&it.sandbox, &second, it.device(), "20MiB", &[]).exits(0);
     it.verify(&["--image", it.file()])
-        .says("11 of 12 MiB differ, from byte 1048576, 2097152, 3145728 and more on")
+        .says("11 of 12 MiB differ, at byte 1048576, 2097152, 3145728 and more")
         .exits(4);
     let outcome = it.verify(&[]);
     outcome.says(&format!(" UTC with the image {}, hash {}\n", second.display(), content_hash(&other)));

@@ -36,7 +36,7 @@ fn only_with_the_flag() {
     let card = card();
     let mounted = Mounted::new(card.device());
     let at = mounted.at().display();
-    flash(&card, &[]).says(&format!("umount {at}, or let that be done with --unmount")).exits(3);
+    flash(&card, &[]).says(&format!("umount {at} (`flash` does it with --unmount)")).exits(3);
     assert!(is_mounted(mounted.at()));
     let outcome = flash(&card, &["--unmount"]);
     outcome.says(&format!("unmount {at} ({})", card.device())).exits(0);
