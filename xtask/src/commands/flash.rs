@@ -35,7 +35,8 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     refuse(&refusals(&disk, &request))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
     let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode))?;
-    let report = worker::run(cx, &plan)?;
+    let earlier = receipt::of_card(cx, &plan.disk).map(|receipt| receipt.rates);
+    let report = worker::run(cx, &plan)?.with_rates_of(earlier);
     receipt::keep(cx, host.map(|host| (host, cx.flake.as_str())), &plan, &report);
     let told = show(cx, &plan, &report);
     if !args.no_eject {

@@ -26,6 +26,9 @@ pub struct Report {
     pub rates: Rates,
 }
 
+/// So much has to be written before the rate of it means something, in bytes.
+const ENOUGH: u64 = 32 << 20;
+
 /// How long the parts took, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
@@ -51,6 +54,16 @@ impl Report {
         (chunks * CHUNK as u64).min(self.size)
     }
 
+    /// The report with the write rate that `earlier` flashes of the same card have shown, where this one wrote
+    /// too little to tell: the first bytes end up in a card's own memory, and say nothing.
+    #[must_use]
+    pub fn with_rates_of(mut self, earlier: Option<Rates>) -> Self {
+        if self.written() < ENOUGH {
+            self.rates.write = earlier.and_then(|rates| rates.write);
+        }
+        self
+    }
+
     /// How long it would take to write all of the image and to read it back, in seconds, at the rates
     /// that this card has shown.
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
@@ -74,5 +87,35 @@ impl fmt::Display for Report {
             write!(f, "; {count} {chunks} had to be written again")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(written: u64, rates: Rates) -> Report {
+        let map = vec![
+            Run { fate: Fate::Written, mib: written },
+            Run { fate: Fate::Unchanged, mib: 400 - written },
+        ];
+        let seconds = Seconds { capacity: 0.5, write: 4.0, verify: 0.5 };
+        let (size, hash) = (400 << 20, blake3::hash(b""));
+        Report { size, hash, mode: Mode::Auto, map, retries: 0, seconds, rates }
+    }
+
+    #[test]
+    fn the_gain_is_told_where_the_card_is_known() {
+        let rates = |write| Rates { read: Some(100 << 20), write };
+        let (fast, slow) = (rates(Some(900 << 20)), rates(Some(25 << 20)));
+        let told = "of 400.0 MiB written in 5.0 s";
+        for (written, own, earlier, expected) in [
+            (100, slow, None, format!("100.0 MiB {told}, 4.0 times as fast as writing it all")),
+            (1, fast, None, format!("1.0 MiB {told}")),
+            (1, fast, Some(slow), format!("1.0 MiB {told}, 4.0 times as fast as writing it all")),
+            (400, slow, None, format!("400.0 MiB {told}")),
+        ] {
+            assert_eq!(report(written, own).with_rates_of(earlier).to_string(), expected);
+        }
     }
 }
