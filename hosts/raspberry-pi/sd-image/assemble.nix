@@ -22,9 +22,9 @@ let
   closure = closureInfo { rootPaths = [ toplevel ]; };
 
   # What the module runs on the Pi, but with tools of the assembling machine.
-  installExtlinux =
-    import (modulesPath + "/system/boot/loader/generic-extlinux-compatible/extlinux-conf-builder.nix")
-      { inherit lib pkgs; };
+  installExtlinux = import (
+    modulesPath + "/system/boot/loader/generic-extlinux-compatible/extlinux-conf-builder.nix"
+  ) { inherit lib pkgs; };
   inherit (config.boot.loader) timeout;
 in
 runCommand config.image.fileName
