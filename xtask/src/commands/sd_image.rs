@@ -19,7 +19,7 @@ pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
 fn show(cx: &Context, image: &Source, seconds: f64) -> Result<()> {
     if cx.json {
         let facts = serde_json::json!({
-            "path": image.path, "size": image.size, "stored": image.stored, "seconds": seconds
+            "path": image.path, "size": image.size, "stored": image.stored.size, "seconds": seconds
         });
         return ui::result(&facts.to_string());
     }

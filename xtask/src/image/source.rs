@@ -75,8 +75,8 @@ impl Source {
         let opening = || format!("opening the image {}", path.display());
         let path = path.canonicalize().map_err(|error| closed(path, error)).with_context(opening)?;
         if path.to_str().is_none() {
-            let text = format!("the path of the image {} is not UTF-8; rename it", path.display());
-            return Err(Kind::Refused.error(text));
+            let path = path.display();
+            return Err(Kind::Refused.error(format!("the path of the image {path} is not UTF-8; rename it")));
         }
         // A pipe without a writer would be waited for without end.
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -90,9 +90,9 @@ impl Source {
         if facts.len() == 0 {
             return Err(Kind::Refused.error(format!("the image {} is empty", path.display())));
         }
-        let mut head = Vec::new();
+        let (mut head, stored) = (Vec::new(), Stamp::from(&facts));
         file.by_ref().take(8).read_to_end(&mut head).with_context(opening)?;
-        let (format, stored) = (Format::sniff(&head), Stamp::from(&facts));
+        let format = Format::sniff(&head);
         let mut source = Self { path, format, stored, size: None, window: 0 };
         match format {
             Format::Raw => source.size = Some(stored.size),
@@ -116,10 +116,8 @@ impl Source {
         self.decode(self.file()?)
     }
 
-    /// The bytes of the file as it is stored.
-    ///
-    /// # Errors
-    /// Of [`Kind::Verification`] where it was changed since it was opened first; later its end is one.
+    /// The bytes of the file as it is stored. Where it was changed since it was opened first, that is an
+    /// error of [`Kind::Verification`]; where it is changed later, its end is one.
     pub fn file(&self) -> Result<Unchanged> {
         self.opened(Kind::Verification)
     }
