@@ -52,10 +52,10 @@ in
       extraConfig = "RuntimeMaxUse=64M";
     };
 
-    # Nix before 2.30 builds in TMPDIR, newer ones in build-dir: both would else be in the memory.
+    # Nix unpacks downloads in TMPDIR, and before 2.30 builds there too: that would be in the memory.
     nix.settings.build-dir = "/nix/tmp";
     systemd.services.nix-daemon.environment.TMPDIR = "/nix/tmp";
-    # D: emptied at boot, as a power cut leaves half a build behind.
-    systemd.tmpfiles.rules = [ "D /nix/tmp 0755 root root -" ];
+    # D: emptied, as a power cut leaves half a build behind. !: at boot alone, not under a build at a switch.
+    systemd.tmpfiles.rules = [ "D! /nix/tmp 0755 root root -" ];
   };
 }
