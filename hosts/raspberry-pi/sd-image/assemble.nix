@@ -14,10 +14,10 @@
   util-linux,
   zstd,
   config,
-  cfg,
   modulesPath,
 }:
 let
+  inherit (config.raspberryPi) firmware image;
   inherit (config.system.build) toplevel;
   closure = closureInfo { rootPaths = [ toplevel ]; };
 
@@ -26,6 +26,7 @@ let
     modulesPath + "/system/boot/loader/generic-extlinux-compatible/extlinux-conf-builder.nix"
   ) { inherit lib pkgs; };
   inherit (config.boot.loader) timeout;
+  deviceTree = config.hardware.deviceTree.name;
 in
 runCommand config.image.fileName
   {
@@ -44,10 +45,10 @@ runCommand config.image.fileName
       TOPLEVEL = toplevel;
       REGISTRATION = "${closure}/registration";
       STORE_PATHS = "${closure}/store-paths";
-      FIRMWARE_TREE = config.raspberryPi.firmware.treeBy pkgs;
-      FIRMWARE_MIB = toString config.raspberryPi.firmware.sizeMiB;
-      HEADROOM_MIB = toString cfg.headroomMiB;
-      ROOT_UUID = cfg.rootUuid;
+      FIRMWARE_TREE = firmware.treeBy pkgs;
+      FIRMWARE_MIB = toString firmware.sizeMiB;
+      HEADROOM_MIB = toString image.headroomMiB;
+      ROOT_UUID = image.rootUuid;
       # The time of the files in the store.
       SOURCE_DATE_EPOCH = "1";
     };
@@ -59,6 +60,7 @@ runCommand config.image.fileName
 
     # No older generations (-g 0): without a sandbox those of the building machine would be found.
     ${installExtlinux} -g 0 -t ${if timeout == null then "-1" else toString timeout} \
+      ${lib.optionalString (deviceTree != null) "-n ${deviceTree}"} \
       -c ${toplevel} -d "$ROOT_TREE/boot"
 
     export OUT=$out/${config.image.filePath}

@@ -8,8 +8,7 @@
   ...
 }:
 let
-  cfg = config.raspberryPi.image;
-  release = config.system.nixos.release;
+  inherit (config.system.nixos) release;
 in
 {
   imports = [ (modulesPath + "/image/file-options.nix") ];
@@ -37,7 +36,7 @@ in
     # The closure is the Pi's, the tools may be those of a workstation: copying, making file systems and
     # compressing under emulation takes many times as long.
     system.build.sdImageAssembledBy =
-      tools: tools.callPackage ./assemble.nix { inherit config cfg modulesPath; };
+      tools: tools.callPackage ./assemble.nix { inherit config modulesPath; };
     system.build.sdImage = config.system.build.sdImageAssembledBy pkgs;
   };
 }
