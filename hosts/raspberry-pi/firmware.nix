@@ -104,7 +104,7 @@ in
     # An overlay for the foundation's graphics driver; the kernel's own device tree has no use for it.
     hardware.raspberry-pi.configtxt.deviceTreeOverlays = lib.mkForce { };
 
-    # Wi-Fi and Bluetooth; the whole of linux-firmware is a thousand times as large.
+    # Wi-Fi and Bluetooth; the whole of linux-firmware is many times as large.
     hardware.firmware = [ pkgs.raspberrypiWirelessFirmware ];
   };
 }

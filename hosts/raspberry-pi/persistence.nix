@@ -21,7 +21,7 @@ in
     files = lib.mkOption {
       type = lib.types.listOf lib.types.anything;
       default = [ ];
-      example = [ "/etc/wpa_supplicant.conf" ];
+      example = [ "/etc/printer.conf" ];
       description = "More files to keep, as {option}`environment.persistence` of impermanence takes them.";
     };
   };
