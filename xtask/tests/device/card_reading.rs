@@ -155,8 +155,10 @@ fn a_receipt_is_kept_of_each_flash() {
         assert_eq!(receipt.pointer(pointer), Some(&expected), "{pointer} in {receipt:#}");
     }
     assert!(
-        receipt["seconds"]["write"].as_f64().unwrap() > 0.0 && receipt["rates"]["write"].as_u64().is_some()
+        receipt["seconds"]["write"].as_f64().unwrap() > 0.0 && receipt["rates"]["read"].as_u64().is_some()
     );
+    // Too little was written to tell how fast the card writes.
+    assert_eq!(receipt["rates"]["write"], Value::Null);
 }
 
 #[test]
