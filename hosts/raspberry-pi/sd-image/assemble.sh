@@ -53,7 +53,8 @@ check_input() {
     done
     for name in FIRMWARE_MIB HEADROOM_MIB SOURCE_DATE_EPOCH; do
         eval "value=\$$name"
-        case $value in *[!0-9]*) die "$name is not a whole number: $value" ;; esac
+        # The shell would take a number with a zero in front for an octal one.
+        case $value in *[!0-9]* | 0?*) die "$name is not a whole number: $value" ;; esac
     done
     [ "$FIRMWARE_MIB" -ge 34 ] || die "FIRMWARE_MIB is $FIRMWARE_MIB; FAT32 needs 34 at least"
     [ -d "$ROOT_TREE" ] || die "ROOT_TREE is not a folder: $ROOT_TREE"
@@ -204,15 +205,15 @@ make_firmware() {
 # the files become SOURCE_DATE_EPOCH, which is the time of day to mtools.
 copy_folder() {
     target=$1
-    set -- ./*
-    [ -e "$1" ] || return 0
-    for entry do
-        shift
-        [ -d "$entry" ] || set -- "$@" "$entry"
+    set --
+    for entry in ./* ./.[!.]* ./..?*; do
+        [ -d "$entry" ] && continue
+        # A pattern without a match is no name; a link that leads nowhere is one, and mcopy will refuse it.
+        if [ -e "$entry" ] || [ -L "$entry" ]; then set -- "$@" "$entry"; fi
     done
     [ $# -eq 0 ] || mcopy -i "$fat" "$@" "$target/" </dev/null ||
         die "copying $* to $target of FIRMWARE failed; do they fit into $FIRMWARE_MIB MiB?"
-    for entry in ./*/; do
+    for entry in ./*/ ./.[!.]*/ ./..?*/; do
         [ -d "$entry" ] || continue
         name=${entry#./} name=${name%/}
         mmd -i "$fat" "$target/$name" </dev/null || die "making $target/$name on FIRMWARE failed"

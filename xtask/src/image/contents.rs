@@ -61,6 +61,9 @@ const STORES: [&str; 2] = ["/store", "/nix/store"];
 /// Where U-Boot looks on the bootable partition.
 const CONFIG: &str = "/boot/extlinux/extlinux.conf";
 
+/// No menu is larger, in bytes.
+const LARGEST_MENU: u64 = 1 << 20;
+
 /// Reads the card (or the decompressed image) `disk` with this `layout`. A partition that U-Boot does not look
 /// at may hold anything.
 ///
@@ -166,7 +169,7 @@ pub(super) fn label(head: &[u8]) -> Option<(&'static str, String)> {
 }
 
 fn boot(root: &Ext4) -> Result<Boot> {
-    let config = root.read_to_string(CONFIG).with_context(|| format!("reading {CONFIG}"))?;
+    let config = menu(root).with_context(|| format!("reading {CONFIG}"))?;
     let entry = extlinux::default_entry(&config).ok_or_else(|| {
         Kind::Verification.error(format!("{CONFIG} has no default entry with LINUX, INITRD and init="))
     })?;
@@ -186,6 +189,14 @@ fn boot(root: &Ext4) -> Result<Boot> {
             .count()
             .saturating_sub(2),
     })
+}
+
+/// The content of [`CONFIG`]. All of it goes to memory: a damaged size must not.
+fn menu(root: &Ext4) -> Result<String> {
+    if root.metadata(CONFIG)?.len() > LARGEST_MENU {
+        return Err(Kind::Verification.error("it is larger than any menu"));
+    }
+    Ok(root.read_to_string(CONFIG)?)
 }
 
 /// The full path of a file that [`CONFIG`] names.

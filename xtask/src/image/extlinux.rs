@@ -9,10 +9,11 @@ pub struct Entry {
     pub init: String,
 }
 
-/// Reads the entry that `DEFAULT` names; the first one where it names none.
+/// Reads the entry that `DEFAULT` names, or that says `MENU DEFAULT` of itself; the first one where none does. Of
+/// several, U-Boot takes the last.
 pub fn default_entry(text: &str) -> Option<Entry> {
     let lines = || text.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
-    let default = lines().find(|(key, _)| key.eq_ignore_ascii_case("default")).map(|(_, label)| label.trim());
+    let default = default_label(lines());
     let own = lines()
         .skip_while(|(key, label)| {
             !key.eq_ignore_ascii_case("label") || default.is_some_and(|it| it != label.trim())
@@ -27,6 +28,19 @@ pub fn default_entry(text: &str) -> Option<Entry> {
         .split_whitespace()
         .find_map(|word| word.strip_prefix("init=").map(str::to_owned))?;
     Some(Entry { kernel: get(&["linux", "kernel"])?, initrd: get(&["initrd"])?, init })
+}
+
+fn default_label<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
+    let (mut default, mut label) = (None, None);
+    for (key, value) in lines.map(|(key, value)| (key, value.trim())) {
+        match key.to_ascii_lowercase().as_str() {
+            "label" => label = Some(value),
+            "default" => default = Some(value),
+            "menu" if value.eq_ignore_ascii_case("default") => default = label.or(default),
+            _ => {}
+        }
+    }
+    default
 }
 
 #[cfg(test)]
@@ -47,5 +61,8 @@ mod tests {
         assert_eq!(default_entry(&TWO.replace("DEFAULT nixos-default", "default absent")), None);
         assert_eq!(default_entry(&TWO.replace("LINUX ../nixos/k-Image", "")), None);
         assert_eq!(default_entry(""), None);
+        let marked = TWO.replace("LABEL other", "LABEL other\n  menu default");
+        assert_eq!(default_entry(&marked), entry("../o", "../oi", "/o"));
+        assert_eq!(default_entry(&TWO.replace("MENU LABEL", "MENU DEFAULT\n  MENU LABEL")), nixos);
     }
 }

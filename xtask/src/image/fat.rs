@@ -11,6 +11,12 @@ use crate::failure::Kind;
 /// No file that is read here is larger, in bytes.
 const LARGEST: u32 = 64 << 20;
 
+/// No folder has more entries, in bytes.
+const FOLDER: u32 = 65_536 * 32;
+
+/// No name is longer, in units of UTF-16 with those that fill its last part up.
+const LONGEST: usize = 20 * 13;
+
 /// One FAT32 file system on a disk.
 #[derive(Debug)]
 pub struct Fat<'a> {
@@ -41,7 +47,10 @@ impl<'a> Fat<'a> {
         disk.read_exact_at(&mut head, start).context("reading its first sector")?;
         let (sector, cluster) = (u64::from(le16(&head[11..])), u64::from(head[13]));
         let (reserved, copies) = (u64::from(le16(&head[14..])), u64::from(head[16]));
-        if sector == 0 || cluster == 0 || &head[82..87] != b"FAT32" {
+        if !matches!(sector, 512 | 1024 | 2048 | 4096)
+            || !cluster.is_power_of_two()
+            || &head[82..87] != b"FAT32"
+        {
             return Err(Kind::Verification.error("it is no FAT32"));
         }
         let table = start + reserved * sector;
@@ -54,7 +63,7 @@ impl<'a> Fat<'a> {
     /// # Errors
     /// A chain of clusters that ends too soon, and a file that is too large to be one of the firmware.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let folder = self.chain(self.root, LARGEST).context("reading its root folder")?;
+        let folder = self.chain(self.root, FOLDER).context("reading its root folder")?;
         let Some(entry) = entries(&folder).into_iter().find(|it| it.name.eq_ignore_ascii_case(name)) else {
             return Ok(None);
         };
@@ -96,6 +105,8 @@ fn entries(folder: &[u8]) -> Vec<Entry> {
             (_, 0x0f) => {
                 let part = [&entry[1..11], &entry[14..26], &entry[28..32]].concat();
                 long.splice(0..0, part.chunks_exact(2).map(le16));
+                // The remains of a damaged folder may go on for ever.
+                long.truncate(LONGEST);
             }
             // Folders and the label.
             (_, kind) if kind & 0x18 != 0 => long.clear(),
@@ -217,5 +228,21 @@ mod tests {
             assert_eq!(format!("{:#}", fat.read(name).unwrap_err()), expected);
         }
         assert_eq!(Fat::open(&disk, 0).unwrap_err().to_string(), "it is no FAT32");
+        for (at, byte) in [(11, 1), (13, 0), (13, 3)] {
+            let disk = self::disk();
+            disk.write_all_at(&[byte], 4096 + at).unwrap();
+            assert_eq!(Fat::open(&disk, 4096).unwrap_err().to_string(), "it is no FAT32", "{at}");
+        }
+    }
+
+    #[test]
+    fn a_folder_of_long_names_that_goes_in_a_circle() {
+        let disk = disk();
+        disk.write_all_at(&part(1, "a").repeat(16), 4096 + 512 * 2).unwrap();
+        disk.write_all_at(&2_u32.to_le_bytes(), 4096 + 512 + 8).unwrap();
+        assert_eq!(Fat::open(&disk, 4096).unwrap().read("config.txt").unwrap(), None);
+        let full = part(1, "abcdefghijklm").repeat(1000);
+        let found = entries(&[full, entry(b"SHORT      ", 0x20, 3, 1)].concat());
+        assert_eq!(found[0].name, "abcdefghijklm".repeat(20));
     }
 }

@@ -79,6 +79,7 @@ fn bad_input_is_named() {
         (("OUT", ""), "assemble: the variable OUT is not set\n"),
         (("FIRMWARE_MIB", "30"), "assemble: FIRMWARE_MIB is 30; FAT32 needs 34 at least\n"),
         (("HEADROOM_MIB", "1 GiB"), "assemble: HEADROOM_MIB is not a whole number: 1 GiB\n"),
+        (("FIRMWARE_MIB", "040"), "assemble: FIRMWARE_MIB is not a whole number: 040\n"),
         (("ROOT_TREE", "/nowhere"), "assemble: ROOT_TREE is not a folder: /nowhere\n"),
         (("STORE_PATHS", "/nowhere"), "assemble: STORE_PATHS is not a file: /nowhere\n"),
     ] {
@@ -102,6 +103,12 @@ fn content_that_cannot_be_assembled() {
     let said = content.assemble(&[]).unwrap_err();
     assert!(said.contains("of FIRMWARE failed; do they fit into 40 MiB?"), "{said}");
     content.is_untouched();
+
+    let content = Content::new(false);
+    std::os::unix::fs::symlink("nowhere", content.path("firmware/a")).unwrap();
+    let said = content.assemble(&[]).unwrap_err();
+    assert!(said.contains("assemble: copying ./a "), "{said}");
+    content.is_untouched();
 }
 
 #[test]
@@ -111,6 +118,21 @@ fn all_content_is_in_the_image() {
     let image = Image::unpack(&content.assemble(&[]).unwrap(), content.dir(), 40);
     image.is_sound();
     has_it_all(&image);
+}
+
+#[test]
+#[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
+fn firmware_whose_names_begin_with_a_dot() {
+    let content = Content::new(false);
+    fs::create_dir(content.path("firmware/.folder")).unwrap();
+    for name in ["firmware/.file", "firmware/.folder/..file"] {
+        fs::write(content.path(name), "x").unwrap();
+    }
+    let image = Image::unpack(&content.assemble(&[]).unwrap(), content.dir(), 40);
+    let mut found = image.firmware_names();
+    found.retain(|name| name.starts_with('.'));
+    found.sort();
+    assert_eq!(found, [".file", ".folder/", ".folder/..file"]);
 }
 
 /// Asserts that what [`Content`] has is in `image`.

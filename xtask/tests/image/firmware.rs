@@ -1,6 +1,7 @@
 //! What a card says of its U-Boot and its kernel, on images of real tools: mkfs.vfat, mcopy and mke2fs.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -43,9 +44,17 @@ fn content(kernel: &[u8]) -> Content {
 
 /// What is on the image of `content`; where it cannot boot, the reason.
 fn inspected(content: &Content) -> Result<Value, String> {
+    look(&unpacked(content))
+}
+
+fn unpacked(content: &Content) -> PathBuf {
     let packed = content.assemble(&[]).unwrap();
     let disk = content.path("disk.img");
     says("zstd", &["-q", "-d", "-f", "-o", disk.to_str().unwrap(), packed.to_str().unwrap()]);
+    disk
+}
+
+fn look(disk: &Path) -> Result<Value, String> {
     let outcome = Sandbox::new().run(&["card", "inspect", "--json", disk.to_str().unwrap()]);
     let found: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:?}"));
     match found["verdict"]["why"].as_str() {
@@ -87,4 +96,17 @@ fn what_is_named_and_not_there() {
     fs::remove_file(content.path("firmware/u-boot-pi3.bin")).unwrap();
     let error = inspected(&content).unwrap_err();
     assert_eq!(error, "reading FIRMWARE on partition 1: config.txt names u-boot-pi3.bin, which is not there");
+}
+
+#[test]
+#[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
+fn a_menu_of_a_damaged_size() {
+    let content = content(&kernel(36 * MIB));
+    let disk = unpacked(&content);
+    let root = format!("{}?offset={}", disk.display(), 48 * MIB);
+    says("debugfs", &["-w", "-R", "sif /boot/extlinux/extlinux.conf size 0xf0000000000", &root]);
+    let why = look(&disk).unwrap_err();
+    let expected = "reading the file system on partition 2: reading /boot/extlinux/extlinux.conf: \
+                    it is larger than any menu";
+    assert_eq!(why, expected);
 }
