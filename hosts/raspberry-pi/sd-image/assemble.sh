@@ -33,7 +33,7 @@ die() { say "$*"; exit 1; }
 main() {
     check_input
     work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
+    trap 'rm -rf "$work" "$OUT.part"' EXIT
     trap 'exit 130' INT TERM HUP
     image=$work/disk.img
     list_content
@@ -309,10 +309,12 @@ root_from_folder() {
     chmod -R u+w "$work/root"
 }
 
-# From a file, so that the frame header names the size of the content.
+# From a file, so that the frame header names the size of the content. Under another name until it is whole: what
+# is called OUT is an image.
 compress() {
     mkdir -p "$(dirname "$OUT")"
-    zstd -q -f -T0 "-${ZSTD_LEVEL:-10}" "$image" -o "$OUT" || die "compressing the image failed"
+    zstd -q -f -T0 "-${ZSTD_LEVEL:-10}" "$image" -o "$OUT.part" || die "compressing the image failed"
+    mv "$OUT.part" "$OUT"
     say "$(basename "$OUT"): $((root_at + root_mib)) MiB, FIRMWARE $FIRMWARE_MIB MiB, NIXOS_SD $root_mib MiB"
 }
 
