@@ -60,9 +60,7 @@ static CASES: [Case; 6] = [
         before: Before::OldData,
         image: Variant::Base,
         peers: ALL_PEERS,
-        // No bound on processor time: that of `zstd -dc` without a card is of one that runs through, and one that
-        // is woken for each MiB of a slow card takes twice as much. It is compared where nobody waits, in `fast`.
-        bounds: &[Bound::FullPass(1.05), MEMORY],
+        bounds: &[Bound::FullPass(1.05), Bound::Cpu(&UNPACK, 1.5), MEMORY],
     },
     Case {
         name: "blank",

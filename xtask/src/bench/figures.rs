@@ -179,6 +179,7 @@ mod tests {
         let expected = "\
 CASE   MEASURED  AGAINST                   TOOL      PEER     RATIO  AT MOST   KEPT
 first  time      full write and read-back  25.00 s   23.86 s  1.05   1.05      yes
+first  CPU time  zstd -dc                  1.00 s    0.50 s   2.00   1.50      no
 first  memory    -                         41.0 MiB  -        -      40.0 MiB  no
 first  time      dd fsync                  25.00 s   20.00 s  1.25   -         -
 first  time      dd direct                 25.00 s   -        -      -         -
