@@ -83,7 +83,7 @@ fn put_back(medium: &Medium, places: &[u64], before: &[Buffer]) -> Result<()> {
     let writes = places.iter().zip(before).rev().map(|(at, old)| medium.write_all(old, *at));
     let written = writes.fold(Ok(()), Result::and);
     written.and(medium.settle())?;
-    let mut block = Buffer::small(STAMP);
+    let mut block = Buffer::small(STAMP)?;
     for (at, old) in places.iter().zip(before) {
         if matches!(medium.read_or_unreadable(&mut block, *at)?, Read::Unreadable(_)) || *block != **old {
             let text = format!("the card does not hold at byte {at} what it held before");
@@ -118,13 +118,13 @@ fn stamp_once(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Lo
         if cancel.load(Ordering::Relaxed) {
             return Err(Kind::Interrupted.error("stopped while the card's capacity was checked"));
         }
-        medium.write_all(&stamp_for(&salt, *at), *at)?;
+        medium.write_all(&stamp_for(&salt, *at)?, *at)?;
     }
     medium.settle()?;
-    let (mut lost, mut block) = (Lost::default(), Buffer::small(STAMP));
+    let (mut lost, mut block) = (Lost::default(), Buffer::small(STAMP)?);
     for at in places {
         let read = medium.read_or_unreadable(&mut block, *at)?;
-        if *block != *stamp_for(&salt, *at) || matches!(read, Read::Unreadable(_)) {
+        if *block != *stamp_for(&salt, *at)? || matches!(read, Read::Unreadable(_)) {
             lost.places.push(*at);
         }
         if let Read::Unreadable(error) = read {
@@ -136,17 +136,17 @@ fn stamp_once(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Lo
 
 /// What the card holds at a place; zeros where it cannot read it.
 fn old(medium: &Medium, at: u64) -> Result<Buffer> {
-    let mut block = Buffer::small(STAMP);
+    let mut block = Buffer::small(STAMP)?;
     if let Read::Unreadable(_) = medium.read_or_unreadable(&mut block, at)? {
         block.fill(0);
     }
     Ok(block)
 }
 
-fn stamp_for(salt: &[u8; 32], at: u64) -> Buffer {
-    let mut stamp = Buffer::small(STAMP);
+fn stamp_for(salt: &[u8; 32], at: u64) -> Result<Buffer> {
+    let mut stamp = Buffer::small(STAMP)?;
     blake3::Hasher::new_keyed(salt).update(&at.to_le_bytes()).finalize_xof().fill(&mut stamp);
-    stamp
+    Ok(stamp)
 }
 
 fn suspect(size: u64, first: u64, wrong: usize, all: usize) -> anyhow::Error {

@@ -87,7 +87,7 @@ impl Comparing {
     fn run(mut self, task: &Task) -> Result<Comparison> {
         let (begin, size) = (Instant::now(), task.content.size);
         let mut phase = Phase::begin(task.reporter, "compare", Some(size));
-        let mut there = Buffer::zeroed();
+        let mut there = Buffer::zeroed()?;
         let mut chunks = image_chunks(task)?;
         // Damage of the image says nothing about the card.
         let fetch = move |buffer: &mut Buffer| chunks(buffer).map_err(refused);

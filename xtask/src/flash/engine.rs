@@ -85,7 +85,7 @@ impl Task<'_> {
 
     /// As many as the first MiB of the card has, which may be smaller.
     fn zeros(&self) -> Result<Buffer> {
-        let mut zeros = Buffer::zeroed();
+        let mut zeros = Buffer::zeroed()?;
         zeros.resize(usize::try_from(self.medium.size().min(CHUNK as u64))?);
         Ok(zeros)
     }

@@ -81,7 +81,7 @@ impl<'a> Medium<'a> {
     /// Writes `bytes` at `offset` and reads them back from the medium; where they are wrong, they are
     /// written again. Returns how often that was.
     pub fn write_and_prove(&self, bytes: &[u8], offset: u64) -> Result<u32> {
-        let mut back = Buffer::small(bytes.len());
+        let mut back = Buffer::small(bytes.len())?;
         let mut read = Read::Whole;
         for round in 0..=ROUNDS {
             self.write_all(bytes, offset)?;

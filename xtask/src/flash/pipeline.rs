@@ -38,7 +38,9 @@ pub fn run(
     let (fetched, chunks) = sync_channel(BUFFERS);
     let (back, empty) = channel();
     // One more than go round: the caller may keep one to the end.
-    (0..=BUFFERS).try_for_each(|_| back.send(Buffer::zeroed())).map_err(|_| anyhow!("preparing buffers"))?;
+    for _ in 0..=BUFFERS {
+        back.send(Buffer::zeroed()?).map_err(|_| anyhow!("preparing buffers"))?;
+    }
     std::thread::scope(|scope| {
         let fetcher = scope.spawn(move || fill(fetch, &fetched, &empty));
         let taken = drain(&chunks, &back, &mut take);
@@ -69,8 +71,10 @@ fn drain(
     back: &Sender<Buffer>,
     take: &mut impl FnMut(Chunk) -> Result<Option<Buffer>>,
 ) -> Result<()> {
+    let of_zeros = ChunkHash::of(&Buffer::zeroed()?);
     for (at, bytes) in chunks {
-        let (hash, zeros) = (ChunkHash::of(&bytes), all_zero(&bytes));
+        let zeros = all_zero(&bytes);
+        let hash = if zeros && bytes.len() == CHUNK { of_zeros } else { ChunkHash::of(&bytes) };
         if let Some(buffer) = take(Chunk { at, bytes, hash, zeros })? {
             // The fetcher may have come to its end already; then nobody needs the buffer.
             let _ = back.send(buffer);
