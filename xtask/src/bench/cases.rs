@@ -24,8 +24,11 @@ pub enum Bound {
     FullPass(f64),
     /// Its time, of that of a peer.
     Time(&'static Peer, f64),
-    /// Its processor time, of that of a peer.
-    Cpu(&'static Peer, f64),
+    /// Its processor time, of that of a peer; only shown where nothing is set.
+    Cpu(&'static Peer, Option<f64>),
+    /// Its processor time, of that of `zstd -dc` at the pace of the same card, as `dd` takes it. With pauses
+    /// decompression costs up to twice what it costs without, as caches go cold.
+    PacedUnpacking(f64),
     /// Its memory, in bytes.
     Memory(u64),
 }
@@ -60,7 +63,7 @@ static CASES: [Case; 6] = [
         before: Before::OldData,
         image: Variant::Base,
         peers: ALL_PEERS,
-        bounds: &[Bound::FullPass(1.05), Bound::Cpu(&UNPACK, 1.5), MEMORY],
+        bounds: &[Bound::FullPass(1.05), Bound::PacedUnpacking(1.5), Bound::Cpu(&UNPACK, None), MEMORY],
     },
     Case {
         name: "blank",
@@ -105,7 +108,12 @@ static CASES: [Case; 6] = [
         before: Before::OldData,
         image: Variant::Large,
         peers: ALL_PEERS,
-        bounds: &[Bound::Time(&DD_FSYNC, 0.60), Bound::Time(&UNPACK, 1.5), Bound::Cpu(&UNPACK, 1.5), MEMORY],
+        bounds: &[
+            Bound::Time(&DD_FSYNC, 0.60),
+            Bound::Time(&UNPACK, 1.5),
+            Bound::Cpu(&UNPACK, Some(1.5)),
+            MEMORY,
+        ],
     },
 ];
 
@@ -156,6 +164,7 @@ mod tests {
             for bound in case.bounds {
                 match bound {
                     Bound::Time(peer, _) | Bound::Cpu(peer, _) => assert!(measured(peer), "{}", case.name),
+                    Bound::PacedUnpacking(_) => assert!(measured(&DD_DIRECT), "{}", case.name),
                     Bound::FullPass(_) => assert!(case.speed.is_some(), "{}", case.name),
                     Bound::Memory(_) => {}
                 }

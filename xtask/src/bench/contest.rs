@@ -128,7 +128,7 @@ fn last_words(stderr: &str) -> String {
 }
 
 fn shown(cost: &Cost) -> String {
-    let Cost { seconds, cpu_seconds, peak_bytes } = cost;
+    let Cost { seconds, cpu_seconds, peak_bytes, .. } = cost;
     format!("{seconds:.2} s, CPU {cpu_seconds:.2} s, memory {}", Bytes(*peak_bytes))
 }
 

@@ -152,7 +152,14 @@ mod tests {
     #[test]
     fn medians_and_their_ratio() {
         let costs = |seconds: [f64; 3]| {
-            seconds.map(|seconds| Cost { seconds, cpu_seconds: 2.0 * seconds, peak_bytes: 0 }).to_vec()
+            seconds
+                .map(|seconds| Cost {
+                    seconds,
+                    cpu_seconds: 2.0 * seconds,
+                    first_cpu_seconds: 0.0,
+                    peak_bytes: 0,
+                })
+                .to_vec()
         };
         let (native, emulated) = (costs([2.0, 9.0, 1.0]), costs([12.0, 11.0, 80.0]));
         let found = Comparison { native, emulated, blake3: "00".into(), stored: 3 << 20 };

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::cases::Bound;
 use super::contest::Measurements;
-use super::peers::Peer;
+use super::peers::{DD_DIRECT, Peer};
 use super::plan::TOOL;
 use crate::process::Cost;
 use crate::ui::{Bytes, Table};
@@ -64,7 +64,11 @@ fn bound_row(measured: &Measurements, bound: &Bound) -> Row {
             row(measured, Quantity::Time, ("full write and read-back", pass), Some(limit))
         }
         Bound::Time(peer, limit) => peer_row(measured, Quantity::Time, peer, Some(limit)),
-        Bound::Cpu(peer, limit) => peer_row(measured, Quantity::CpuTime, peer, Some(limit)),
+        Bound::Cpu(peer, limit) => peer_row(measured, Quantity::CpuTime, peer, limit),
+        Bound::PacedUnpacking(limit) => {
+            let unpacking = measured.median_of(DD_DIRECT.name, |cost| cost.first_cpu_seconds);
+            row(measured, Quantity::CpuTime, ("zstd -dc at that pace", unpacking), Some(limit))
+        }
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
         Bound::Memory(limit) => row(measured, Quantity::Memory, ("-", None), Some(limit as f64)),
     }
@@ -147,7 +151,7 @@ mod tests {
     use crate::bench::cases::select;
 
     fn cost(seconds: f64, cpu_seconds: f64, mib: u64) -> Cost {
-        Cost { seconds, cpu_seconds, peak_bytes: mib << 20 }
+        Cost { seconds, cpu_seconds, first_cpu_seconds: cpu_seconds - 0.1, peak_bytes: mib << 20 }
     }
 
     #[test]
@@ -169,6 +173,7 @@ mod tests {
         for seconds in [25.0, 24.0, 40.0] {
             runs.note(TOOL, cost(seconds, 1.0, 41));
             runs.note("dd fsync", cost(seconds - 5.0, 0.7, 9));
+            runs.note("dd direct", cost(seconds - 6.0, 0.9, 9));
             runs.note("zstd -dc", cost(0.5, 0.5, 9));
         }
         runs
@@ -179,10 +184,11 @@ mod tests {
         let expected = "\
 CASE   MEASURED  AGAINST                   TOOL      PEER     RATIO  AT MOST   KEPT
 first  time      full write and read-back  25.00 s   23.86 s  1.05   1.05      yes
-first  CPU time  zstd -dc                  1.00 s    0.50 s   2.00   1.50      no
+first  CPU time  zstd -dc at that pace     1.00 s    0.80 s   1.25   1.50      yes
+first  CPU time  zstd -dc                  1.00 s    0.50 s   2.00   -         -
 first  memory    -                         41.0 MiB  -        -      40.0 MiB  no
 first  time      dd fsync                  25.00 s   20.00 s  1.25   -         -
-first  time      dd direct                 25.00 s   -        -      -         -
+first  time      dd direct                 25.00 s   19.00 s  1.32   -         -
 first  time      bmaptool                  25.00 s   -        -      -         -
 first  time      bmaptool --nobmap         25.00 s   -        -      -         -
 first  time      caligula                  25.00 s   -        -      -         -

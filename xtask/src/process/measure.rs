@@ -29,6 +29,8 @@ pub struct Cost {
     pub seconds: f64,
     /// The time that processors spent on them, for themselves and in the kernel.
     pub cpu_seconds: f64,
+    /// The part of that which the first process of a pipeline took.
+    pub first_cpu_seconds: f64,
     /// The most memory that all processes took at the same time, in bytes: for those that ran together the
     /// sum of their largest resident sets, so rather too much than too little.
     pub peak_bytes: u64,
@@ -52,14 +54,15 @@ pub fn measure(name: &str, command: &duct::Expression) -> Result<Measured> {
     let watched = watch(&child.pids(), || stop.pass_on()).with_context(|| format!("watching {name}"));
     let seconds = start.elapsed().as_secs_f64();
     // The processes have ended, but they have not been waited for: what they have used can still be read.
-    let cpu_seconds = child.pids().into_iter().map(cpu_seconds).sum::<Result<f64>>();
+    let each = child.pids().into_iter().map(cpu_seconds).collect::<Result<Vec<_>>>();
     let raw = child.into_output().with_context(|| format!("waiting for {name}"))?;
     if hold.requested() {
         return Err(Kind::Interrupted.error(format!("{name} was stopped")));
     }
-    let (peak_bytes, cpu_seconds) = (watched?, cpu_seconds.with_context(|| format!("measuring {name}"))?);
+    let (peak_bytes, each) = (watched?, each.with_context(|| format!("measuring {name}"))?);
     let Output { code, stderr, .. } = Output::from(raw);
-    Ok(Measured { code, stderr, cost: Cost { seconds, cpu_seconds, peak_bytes } })
+    let (cpu_seconds, first_cpu_seconds) = (each.iter().sum(), each.first().copied().unwrap_or_default());
+    Ok(Measured { code, stderr, cost: Cost { seconds, cpu_seconds, first_cpu_seconds, peak_bytes } })
 }
 
 /// Returns when all of `pids` have ended, and the most memory that they and their children took together.
@@ -142,6 +145,8 @@ mod tests {
         let Measured { code, stderr, cost } = Launcher::new("/").measure(&pipeline).unwrap();
         assert_eq!((code, stderr.as_str()), (3, "said\n"));
         assert!(cost.seconds >= 0.3 && cost.cpu_seconds > 0.0, "{cost:?}");
+        // It is the second one that works.
+        assert!(cost.first_cpu_seconds < cost.cpu_seconds, "{cost:?}");
         assert!((32 << 20..64 << 20).contains(&cost.peak_bytes), "{cost:?}");
     }
 

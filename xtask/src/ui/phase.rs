@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::event::{Event, Reporter};
 
 /// How often progress is reported; more would only make work for whoever reads it.
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Reports the beginning, the progress and the end of one phase.
 pub struct Phase<'a> {
