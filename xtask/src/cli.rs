@@ -108,7 +108,7 @@ pub struct Flash {
     /// How the image gets onto the card; after each of them the card holds it exactly
     #[arg(long, value_enum, default_value_t)]
     pub mode: crate::flash::Mode,
-    /// Read the image to its end before the card is touched, as is done anyhow where there is a terminal
+    /// Check the image once more, even if it was found whole before and nobody has touched it since
     #[arg(long)]
     pub check_image: bool,
     /// Do not eject the card when it is written

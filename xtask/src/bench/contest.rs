@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::cases::{Before, Case};
+use super::cases::{Before, Case, Met};
 use super::figures::median;
 use super::image::Image;
 use super::peers::{Job, Pipeline};
@@ -15,9 +15,10 @@ use super::plan::TOOL;
 use super::sd::Card;
 use crate::context::Context;
 use crate::failure::{self, Kind};
+use crate::image::{self, Memory, Source};
 use crate::interrupt::Hold;
 use crate::process::Cost;
-use crate::ui::{Bytes, Event};
+use crate::ui::{Bytes, Event, Silent};
 
 /// One who takes part.
 pub struct Contender {
@@ -83,6 +84,7 @@ impl Contest<'_> {
     fn run_one(&self, contender: &Contender) -> Result<Cost> {
         self.hold.check()?;
         self.prepare()?;
+        self.remind()?;
         let launcher = self.cx.launcher.clone().with_env("XTASK_STATE", &self.state);
         let measured = launcher.measure(&contender.pipeline)?;
         if measured.code != 0 {
@@ -95,6 +97,15 @@ impl Contest<'_> {
             self.card.prove(&self.image).context(text)?;
         }
         Ok(measured.cost)
+    }
+
+    /// Lets the tool have met the image file before, or not.
+    fn remind(&self) -> Result<()> {
+        let memory = Memory::new(&self.state);
+        match self.case.met {
+            Met::Never => memory.forget(),
+            Met::Before => image::examine_once(Source::open(&self.job.image)?, &memory, &Silent).map(drop),
+        }
     }
 
     /// Brings the card into the state that the case is about, and the image file into memory.

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::disk::{self, Disk, Kept, Mounted, Request, Roots, refusals, refuse};
 use crate::failure::Kind;
 use crate::flash::{Plan, Report};
-use crate::image::{self, Depth, Source};
+use crate::image::{self, Image, Memory, Source};
 use crate::ui::{self, Bytes, Event, Prompt};
 use crate::worker::{self, Access};
 use crate::{project, receipt};
@@ -25,7 +25,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
         Some(host) => image::build(cx, host, &[])?,
         None => args.image.clone().unwrap_or_default(),
     };
-    let image = image::examine(Source::open(&file)?, depth(args), cx.reporter.as_ref())?;
+    let image = check(cx, args, &file)?;
     let request = request(cx, args, Some(&file), Some(image.size))?;
     let disk = match named {
         Some(disk) => disk,
@@ -45,9 +45,11 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     told
 }
 
-/// Somebody who is asked anyhow does not lose a second decompression; a script might.
-fn depth(args: &Flash) -> Depth {
-    if args.check_image || ui::on_terminal() { Depth::Whole } else { Depth::Structure }
+/// What is in `file`, which is whole: nothing is written out of one that is not.
+fn check(cx: &Context, args: &Flash, file: &Path) -> Result<Image> {
+    let (memory, source) = (Memory::new(&project::state_dir()), Source::open(file)?);
+    let check = if args.check_image { image::examine_and_remember } else { image::examine_once };
+    check(source, &memory, cx.reporter.as_ref())
 }
 
 /// The host, unless an image was given, and the device, unless it is waited for.

@@ -1,12 +1,14 @@
 //! What an image is, found out before anything is written: whole, undamaged, and an image at all.
 
 use std::io::Read;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::content::{self, CHUNK, ChunkHash, read_piece};
 use super::layout::{HEAD, Layout, SECTOR};
+use super::memory::{Memory, Trace};
 use super::sidecar::{Hashing, Sidecar};
 use super::source::Source;
 use crate::failure::Kind;
@@ -31,10 +33,10 @@ pub struct Image {
 /// How much of an image is read before the card is touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// All of it, so that damage anywhere changes nothing. That costs one decompression more.
+    /// All of it, so that damage anywhere changes nothing.
     Whole,
     /// Its structure, where that tells that the file is whole and how large its content is (raw, and zstd
-    /// as `zstd FILE` makes it); all of it otherwise. Damage inside is found while it is written.
+    /// as `zstd FILE` makes it); all of it otherwise.
     Structure,
 }
 
@@ -43,41 +45,82 @@ pub enum Depth {
 /// # Errors
 /// A truncated or damaged file, bytes that are no disk image, and a request to stop.
 pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<Image> {
+    warn_of_window(&source, reporter);
+    let sidecar = Sidecar::find(&source.path)?;
+    match source.size {
+        Some(size) if depth == Depth::Structure => {
+            compare(&source, sidecar, reporter)?;
+            from_head(source, size, None)
+        }
+        _ => check(source, sidecar, reporter),
+    }
+}
+
+/// As [`examine`] does to the [whole](Depth::Whole) of `source`, unless it was found to be whole before and
+/// nobody has touched it since.
+///
+/// # Errors
+/// As for [`examine`].
+pub fn examine_once(source: Source, memory: &Memory, reporter: &dyn Reporter) -> Result<Image> {
+    let sidecar = Sidecar::find(&source.path)?;
+    let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.clone());
+    if let Some(known) = memory.recall(&source.path, sum.as_deref()) {
+        warn_of_window(&source, reporter);
+        reporter.report(&Event::note("the image was checked before, and nobody has touched it since"));
+        return from_head(source, known.size, Some(known.hash));
+    }
+    examine_and_remember(source, memory, reporter)
+}
+
+/// As [`examine`] does to the [whole](Depth::Whole) of `source`, and remembers what was found.
+///
+/// # Errors
+/// As for [`examine`].
+pub fn examine_and_remember(source: Source, memory: &Memory, reporter: &dyn Reporter) -> Result<Image> {
+    warn_of_window(&source, reporter);
+    let sidecar = Sidecar::find(&source.path)?;
+    let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.clone());
+    let (before, begin) = (Trace::of(&source.path)?, SystemTime::now());
+    let image = check(source, sidecar, reporter)?;
+    memory.keep(&image, sum.as_deref(), before, begin);
+    Ok(image)
+}
+
+fn warn_of_window(source: &Source, reporter: &dyn Reporter) {
     if source.window > LARGE_WINDOW {
         let (path, memory) = (source.path.display(), Bytes(source.window));
         let text = format!("decompressing {path} takes {memory} of memory: it was made with a long window");
         reporter.report(&Event::warning(text));
     }
-    match source.size {
-        Some(size) if depth == Depth::Structure => from_head(source, size, reporter),
-        _ => check(source, reporter),
-    }
 }
 
-/// Decompresses only the head of `source`, whose structure says that it is whole and how large it is. A
-/// checksum beside it is compared all the same: that is of the stored bytes.
-fn from_head(source: Source, size: u64, reporter: &dyn Reporter) -> Result<Image> {
-    if let Some(sidecar) = Sidecar::find(&source.path)? {
-        let mut file = Hashing::new(source.file()?);
-        std::io::copy(&mut file, &mut std::io::sink())
-            .with_context(|| format!("reading {}", source.path.display()))?;
-        sidecar.compare(&source.path, &file.finish())?;
-        reporter.report(&Event::note(sidecar.to_string()));
-    }
+/// Compares the stored bytes of `source` with the checksum beside it, if there is one.
+fn compare(source: &Source, sidecar: Option<Sidecar>, reporter: &dyn Reporter) -> Result<()> {
+    let Some(sidecar) = sidecar else { return Ok(()) };
+    let mut file = Hashing::new(source.file()?);
+    std::io::copy(&mut file, &mut std::io::sink())
+        .with_context(|| format!("reading {}", source.path.display()))?;
+    sidecar.compare(&source.path, &file.finish())?;
+    reporter.report(&Event::note(sidecar.to_string()));
+    Ok(())
+}
+
+/// Decompresses only the head of `source`, which is known to be whole and to have `size` bytes.
+fn from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Result<Image> {
     let mut head = Vec::new();
     let read = source.stream()?.take(HEAD).read_to_end(&mut head);
     read.map_err(|error| Kind::Refused.error(error)).with_context(|| source.damaged())?;
     let layout = understand(&head, size).with_context(|| no_image(&source))?;
-    Ok(Image { source, size, hash: None, layout })
+    Ok(Image { source, size, hash, layout })
 }
 
 /// Reads all of `source`.
 ///
 /// # Errors
-/// A truncated or damaged file, bytes that are no disk image or not those of a checksum beside it, and a
+/// A truncated or damaged file, bytes that are no disk image or not those of the checksum beside it, and a
 /// request to stop.
-fn check(source: Source, reporter: &dyn Reporter) -> Result<Image> {
-    let (hold, sidecar) = (interrupt::hold()?, Sidecar::find(&source.path)?);
+fn check(source: Source, sidecar: Option<Sidecar>, reporter: &dyn Reporter) -> Result<Image> {
+    let hold = interrupt::hold()?;
     let stopped = || hold.requested();
     let mut phase = Phase::begin(reporter, "check", source.size);
     let (head, size, hash) = match &sidecar {
@@ -153,7 +196,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.img.zst");
         std::fs::write(&path, file).unwrap();
-        Source::open(&path).and_then(|source| check(source, &Silent))
+        Source::open(&path).and_then(|source| examine(source, Depth::Whole, &Silent))
     }
 
     fn image() -> Vec<u8> {
@@ -200,9 +243,12 @@ mod tests {
             std::io::copy(&mut hasher, &mut std::io::sink()).unwrap();
             let sum = hasher.finish();
             std::fs::write(&list, format!("{sum}  x.img\n")).unwrap();
-            assert_eq!(check(Source::open(&file).unwrap(), &Silent).unwrap().hash, Some(hash(&bytes)));
+            assert_eq!(
+                examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap().hash,
+                Some(hash(&bytes))
+            );
             std::fs::write(&list, format!("{}  x.img\n", "0".repeat(64))).unwrap();
-            let error = check(Source::open(&file).unwrap(), &Silent).unwrap_err();
+            let error = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap_err();
             let words =
                 format!("its SHA-256 begins with {}, not 000000000000; download both again", &sum[..12]);
             assert!(error.to_string().contains(&words), "{error}");

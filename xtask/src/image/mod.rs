@@ -12,18 +12,20 @@ mod gpt;
 mod inspection;
 mod kernel;
 mod layout;
+mod memory;
 mod sidecar;
 mod source;
 mod uboot;
 mod unchanged;
 
 pub use build::build;
-pub use check::{Depth, Image, examine};
+pub use check::{Depth, Image, examine, examine_and_remember, examine_once};
 pub use contents::{Contents, firmware_file};
 pub use inspection::{Inspection, Verdict, inspect};
 pub use layout::Layout;
 #[cfg(test)]
 pub(crate) use layout::tests::mbr;
+pub use memory::Memory;
 pub use source::Source;
 pub use unchanged::Changed;
 

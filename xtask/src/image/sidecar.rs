@@ -19,7 +19,7 @@ const SHOWN: usize = 12;
 pub struct Sidecar {
     pub path: PathBuf,
     /// The SHA-256 of the image file as it is stored, in lower-case hexadecimal digits.
-    sum: String,
+    pub sum: String,
 }
 
 impl Sidecar {

@@ -10,9 +10,7 @@ mod strip;
 mod table;
 
 pub use bars::reporter;
-#[cfg(test)]
-pub use event::Silent;
-pub use event::{Event, Reporter};
+pub use event::{Event, Reporter, Silent};
 pub use phase::Phase;
 pub use prompt::{Prompt, on_terminal};
 pub use size::{Bytes, parse_bytes};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::flash::{image, is_all};
-use crate::support::Sandbox;
+use crate::support::{Sandbox, content_hash};
 
 const MIB: usize = 1 << 20;
 
@@ -86,14 +86,18 @@ fn sudo_that_refuses() {
         let place = Place::new();
         place.sandbox.fake("sudo", body);
         let (exit, said) = place.flash();
+        // How long the check took is not always the same.
+        let (check, said) = said.split_once('\n').expect("lines");
+        assert!(check.starts_with("     check  2.0 MiB in "), "{check}");
         let [image, card, binary] = [&place.image, &place.card, &place.binary].map(|path| path.display());
+        let hash = content_hash(&crate::flash::image());
         let expected = format!(
-            "image   {image}\n        2.0 MiB (zstd)\n        1: Linux, 1.0 MiB\n\
+            "image   {image}\n        2.0 MiB (zstd), hash {hash}\n        1: Linux, 1.0 MiB\n\
              card    {card} (file, 4.0 MiB)\nlost    everything on it\n\
              writing needs root: sudo -- {binary} write-card\n{words}\
              error: sudo ended with exit code {code} before the writer began; nothing was written\n"
         );
-        assert_eq!((exit, said), (Some(6), expected), "{body}");
+        assert_eq!((exit, said), (Some(6), expected.as_str()), "{body}");
         assert!(is_all(&std::fs::read(&place.card).expect("reading the card"), 0xee), "{body}");
         let writer = ["--".to_owned(), binary.to_string(), "write-card".to_owned()];
         assert_eq!(place.sandbox.calls("sudo"), [writer], "{body}");

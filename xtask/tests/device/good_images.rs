@@ -52,18 +52,18 @@ fn frames_of_every_kind() {
         })
     };
     let odd = image.chunks(5 * MIB + 77);
-    for (name, packed, check_before, memory) in [
-        ("one", sized(&image), false, None),
-        ("many", odd.clone().flat_map(sized).collect(), false, None),
-        ("pzstd", odd.clone().flat_map(pzstd).collect(), true, None),
-        ("unknown", zstd_with(&image, |_| Ok(())), true, None),
-        ("long-27", long(27), true, None),
-        ("long-31", long(31), true, Some("2.0 GiB")),
+    for (name, packed, memory) in [
+        ("one", sized(&image), None),
+        ("many", odd.clone().flat_map(sized).collect(), None),
+        ("pzstd", odd.clone().flat_map(pzstd).collect(), None),
+        ("unknown", zstd_with(&image, |_| Ok(())), None),
+        ("long-27", long(27), None),
+        ("long-31", long(31), Some("2.0 GiB")),
     ] {
         let file = sandbox.path("home").join(format!("{name}.img.zst"));
         std::fs::write(&file, packed).unwrap();
         let outcome = check(&sandbox, &file, &image, 8 * MIB);
-        assert_eq!(outcome.stderr.contains("check  24.0 MiB"), check_before, "{name}: {}", outcome.stderr);
+        outcome.says("check  24.0 MiB");
         let warning = memory.map(|memory| {
             format!(
                 "warning: decompressing {} takes {memory} of memory: it was made with a long window\n",

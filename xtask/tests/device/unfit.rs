@@ -43,7 +43,8 @@ fn a_card_whose_switch_is_on() {
 }
 
 /// The card is a sparse file of 12 MiB in a filesystem of 8 MiB: it takes the stamps of the capacity check
-/// and is full in the middle of the image.
+/// and is full in the middle of the image. Its loop device passes a write off as whole of which only a part
+/// finds room, as a stamp was there before; that the rest is missing is only seen when it is read back.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_fills_up() {
@@ -55,16 +56,12 @@ fn a_card_that_fills_up() {
     let card = Loop::over(&medium, &[]);
     let outcome = flash(&sandbox, &file, card.device(), "12MiB", &[]);
     // Where it is full depends on what the filesystem needs for itself.
-    let told = outcome.stderr.split_once("error: writing the card at byte ").expect("a place").1;
-    let (place, told) = told.split_once(": ").expect("a reason");
+    let told = outcome.stderr.split_once(" of 10 MiB read back wrong, at byte ").expect("a place").1;
+    let place = told.split_once(", ").expect("several places").0;
     assert!((6..10).contains(&(place.parse::<usize>().unwrap() / MIB)), "{place}");
-    assert!(
-        told.starts_with("No space left on device (os error 28) (it holds less than it says); "),
-        "{told}"
-    );
     outcome
-        .says("the first MiB of the card is blank, so it will not boot; run the same command again")
-        .exits(5);
+        .says("3 times after being written again; the first MiB of the card is blank, so it will not boot")
+        .exits(4);
     assert!(is_blank(&card.bytes()[..MIB]));
     memory.remount("size=20m");
     flash(&sandbox, &file, card.device(), "12MiB", &[]).exits(0);
