@@ -71,7 +71,7 @@ static CASES: [Case; 6] = [
         speed: Some(SD),
         before: Before::OldData,
         image: Variant::Base,
-        met: Met::Never,
+        met: Met::Before,
         peers: ALL_PEERS,
         bounds: &[Bound::FullPass(1.05), Bound::PacedUnpacking(1.5), Bound::Cpu(&UNPACK, None), MEMORY],
     },
