@@ -17,6 +17,7 @@ mod sidecar;
 mod source;
 mod uboot;
 mod unchanged;
+mod xz;
 
 pub use build::build;
 pub use check::{Depth, Image, examine, examine_and_remember, examine_once};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frames;
 use super::unchanged::{Changed, Stamp, Unchanged};
+use super::xz;
 use crate::failure::Kind;
 use crate::ui::Bytes;
 
@@ -91,7 +92,7 @@ impl Source {
             return Err(Kind::Refused.error(format!("the image {} is empty", path.display())));
         }
         let (mut head, stored) = (Vec::new(), Stamp::from(&facts));
-        file.by_ref().take(8).read_to_end(&mut head).with_context(opening)?;
+        file.by_ref().take(xz::HEADERS).read_to_end(&mut head).with_context(opening)?;
         let format = Format::sniff(&head);
         let mut source = Self { path, format, stored, size: None, window: 0 };
         match format {
@@ -100,7 +101,8 @@ impl Source {
                 let frames = frames::walk(&file, stored.size).with_context(|| source.damaged())?;
                 (source.size, source.window) = (frames.content, frames.window);
             }
-            Format::Xz | Format::Gzip => {}
+            Format::Xz => source.window = xz::window(&head).unwrap_or_default(),
+            Format::Gzip => {}
         }
         Ok(source)
     }
