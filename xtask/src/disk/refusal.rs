@@ -39,7 +39,7 @@ pub(super) fn unwritable(disk: &Disk) -> Vec<Refusal> {
 
 /// What `disk` is instead of the card that is waited for; none where it may be the one.
 pub(super) fn other_than_awaited(disk: &Disk, request: &Request) -> Option<Refusal> {
-    kind(disk, request).or_else(|| unexpected(disk, request))
+    kind(disk, request).or_else(|| unexpected(disk, request)).or_else(|| size(disk, request))
 }
 
 /// The refusals as one error, for a command that wants to go on only without any.
