@@ -66,6 +66,14 @@ impl fmt::Display for Sidecar {
 
 /// The text of a file that need not be there.
 fn read(path: &Path) -> Result<Option<String>> {
+    // A pipe without a writer would be waited for without end.
+    if path.metadata().is_ok_and(|facts| !facts.is_file()) {
+        let text = format!(
+            "{} is no file, though its name says that it holds a checksum; remove it",
+            path.display()
+        );
+        return Err(Kind::Refused.error(text));
+    }
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -179,6 +187,19 @@ mod tests {
             let words = "a.img.zst.sha256 holds no SHA-256 of a.img.zst; download it again, or remove it";
             assert!(error.to_string().ends_with(words), "{error}");
             assert_eq!(crate::failure::kind(&error), Kind::Refused);
+        }
+    }
+
+    #[test]
+    fn what_is_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.img.sha256", LIST] {
+            let path = dir.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            let error = Sidecar::find(&dir.path().join("a.img")).unwrap_err();
+            let words = "is no file, though its name says that it holds a checksum; remove it";
+            assert!(error.to_string().ends_with(words), "{error}");
+            std::fs::remove_dir(&path).unwrap();
         }
     }
 
