@@ -5,17 +5,15 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
 
 use super::cases::{Before, Case, Met};
-use super::figures::median;
 use super::image::Image;
 use super::peers::{Job, Pipeline};
-use super::plan::TOOL;
+use super::runs::{Measurements, TOOL};
 use super::sd::Card;
 use crate::context::Context;
 use crate::failure::{self, Kind};
-use crate::image::{self, Memory, Source};
+use crate::image::{self, KnownImages, Source};
 use crate::interrupt::Hold;
 use crate::process::Cost;
 use crate::ui::{Bytes, Event, Silent};
@@ -38,21 +36,6 @@ pub struct Contest<'a> {
     pub image: Image,
     /// Where the tool keeps its receipts meanwhile.
     pub state: PathBuf,
-}
-
-/// The runs of one case.
-#[derive(Debug, Serialize)]
-pub struct Measurements {
-    #[serde(flatten)]
-    pub case: &'static Case,
-    runs: Vec<Runs>,
-}
-
-/// The runs of one program, in the order of the rounds.
-#[derive(Debug, Serialize)]
-struct Runs {
-    program: &'static str,
-    costs: Vec<Cost>,
 }
 
 impl Contest<'_> {
@@ -101,10 +84,10 @@ impl Contest<'_> {
 
     /// Lets the tool have met the image file before, or not.
     fn remind(&self) -> Result<()> {
-        let memory = Memory::new(&self.state);
+        let known = KnownImages::new(&self.state);
         match self.case.met {
-            Met::Never => memory.forget(),
-            Met::Before => image::examine_once(Source::open(&self.job.image)?, &memory, &Silent).map(drop),
+            Met::Never => known.forget(),
+            Met::Before => image::examine_once(Source::open(&self.job.image)?, &known, &Silent).map(drop),
         }
     }
 
@@ -141,29 +124,6 @@ fn last_words(stderr: &str) -> String {
 fn shown(cost: &Cost) -> String {
     let Cost { seconds, cpu_seconds, peak_bytes, .. } = cost;
     format!("{seconds:.2} s, CPU {cpu_seconds:.2} s, memory {}", Bytes(*peak_bytes))
-}
-
-impl Measurements {
-    pub fn new(case: &'static Case) -> Self {
-        Self { case, runs: Vec::new() }
-    }
-
-    pub fn note(&mut self, program: &'static str, cost: Cost) {
-        match self.runs.iter_mut().find(|runs| runs.program == program) {
-            Some(runs) => runs.costs.push(cost),
-            None => self.runs.push(Runs { program, costs: vec![cost] }),
-        }
-    }
-
-    fn forget(&mut self, program: &str) {
-        self.runs.retain(|runs| runs.program != program);
-    }
-
-    /// The median of a figure of `program` over all rounds; nothing where it did not run.
-    pub fn median_of(&self, program: &str, figure: fn(&Cost) -> f64) -> Option<f64> {
-        let runs = self.runs.iter().find(|runs| runs.program == program)?;
-        median(runs.costs.iter().map(figure).collect())
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::assembly::{Assembly, Scratch};
 use super::closure::Closure;
-use super::figures::median;
+use super::runs::median;
 use crate::context::Context;
 use crate::debian::{Arch, Lock};
 use crate::demo::Tools;

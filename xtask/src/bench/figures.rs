@@ -1,13 +1,12 @@
-//! From runs to rows: medians, ratios, and whether they are within what was set.
+//! From runs to rows: ratios, and whether they are within what was set.
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::cases::Bound;
-use super::contest::Measurements;
 use super::peers::{DD_DIRECT, Peer};
-use super::plan::TOOL;
+use super::runs::{Measurements, TOOL};
 use crate::process::Cost;
 use crate::ui::{Bytes, Table};
 
@@ -37,13 +36,6 @@ pub struct Row {
     pub at_most: Option<f64>,
     /// Whether that was kept to, if anything was set and could be measured.
     pub kept: Option<bool>,
-}
-
-/// The middle one of `values`, or the mean of the two in the middle; nothing of nothing.
-pub fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let (low, high) = (values.get(values.len().checked_sub(1)? / 2)?, values.get(values.len() / 2)?);
-    Some(f64::midpoint(*low, *high))
 }
 
 /// The rows of one case: what it is bound to, and then its other peers.
@@ -152,19 +144,6 @@ mod tests {
 
     fn cost(seconds: f64, cpu_seconds: f64, mib: u64) -> Cost {
         Cost { seconds, cpu_seconds, first_cpu_seconds: cpu_seconds - 0.1, peak_bytes: mib << 20 }
-    }
-
-    #[test]
-    fn the_middle() {
-        for (values, expected) in [
-            (vec![], None),
-            (vec![3.0], Some(3.0)),
-            (vec![9.0, 1.0], Some(5.0)),
-            (vec![9.0, 1.0, 2.0], Some(2.0)),
-            (vec![4.0, 1.0, 2.0, 100.0], Some(3.0)),
-        ] {
-            assert_eq!(median(values), expected);
-        }
     }
 
     /// Three rounds of the case `name`.

@@ -16,14 +16,15 @@ mod memory;
 mod needs;
 mod peers;
 mod plan;
+mod runs;
 mod sd;
 mod shelf;
 mod throttle;
 
 pub use cases::{names, select};
 pub use closure::Closure;
-pub use contest::Measurements;
 pub use emulation::{Comparison, compare};
 pub use figures::{rows, table};
 pub use needs::require;
 pub use plan::Plan;
+pub use runs::Measurements;

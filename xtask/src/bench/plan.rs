@@ -7,15 +7,13 @@ use std::num::NonZero;
 use anyhow::{Context as _, Result};
 
 use super::cases::Case;
-use super::contest::{Contender, Contest, Measurements};
+use super::contest::{Contender, Contest};
 use super::peers::{Job, Peer, tool};
+use super::runs::{Measurements, TOOL};
 use super::sd::Card;
 use super::shelf::Shelf;
 use crate::context::Context;
 use crate::interrupt::{self, Hold};
-
-/// What the tool is called among its peers.
-pub const TOOL: &str = "tool";
 
 /// What is going to be measured.
 pub struct Plan {

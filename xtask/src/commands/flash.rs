@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::disk::{self, Disk, Kept, Mounted, Request, Roots, refusals, refuse};
 use crate::failure::Kind;
 use crate::flash::{Plan, Report};
-use crate::image::{self, Image, Memory, Source};
+use crate::image::{self, Image, KnownImages, Source};
 use crate::ui::{self, Bytes, Event, Prompt};
 use crate::worker::{self, Access};
 use crate::{project, receipt};
@@ -47,9 +47,9 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
 
 /// What is in `file`, which is whole: nothing is written out of one that is not.
 fn check(cx: &Context, args: &Flash, file: &Path) -> Result<Image> {
-    let (memory, source) = (Memory::new(&project::state_dir()), Source::open(file)?);
+    let (known, source) = (KnownImages::new(&project::state_dir()), Source::open(file)?);
     let check = if args.check_image { image::examine_and_remember } else { image::examine_once };
-    check(source, &memory, cx.reporter.as_ref())
+    check(source, &known, cx.reporter.as_ref())
 }
 
 /// The host, unless an image was given, and the device, unless it is waited for.

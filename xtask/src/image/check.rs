@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::content::{self, CHUNK, ChunkHash, read_piece};
+use super::known::{Known, KnownImages, Trace};
 use super::layout::{HEAD, Layout, SECTOR};
-use super::memory::{Memory, Trace};
 use super::sidecar::{Hashing, Sidecar};
 use super::source::Source;
 use crate::failure::Kind;
@@ -61,28 +61,30 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
 ///
 /// # Errors
 /// As for [`examine`].
-pub fn examine_once(source: Source, memory: &Memory, reporter: &dyn Reporter) -> Result<Image> {
+pub fn examine_once(source: Source, known: &KnownImages, reporter: &dyn Reporter) -> Result<Image> {
     let sidecar = Sidecar::find(&source.path)?;
     let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.clone());
-    if let Some(known) = memory.recall(&source.path, sum.as_deref()) {
+    if let Some(found) = known.recall(&source.path, sum.as_deref()) {
         warn_of_window(&source, reporter);
         reporter.report(&Event::note("the image was checked before, and nobody has touched it since"));
-        return from_head(source, known.size, Some(known.hash));
+        return from_head(source, found.size, Some(found.hash));
     }
-    examine_and_remember(source, memory, reporter)
+    examine_and_remember(source, known, reporter)
 }
 
 /// As [`examine`] does to the [whole](Depth::Whole) of `source`, and remembers what was found.
 ///
 /// # Errors
 /// As for [`examine`].
-pub fn examine_and_remember(source: Source, memory: &Memory, reporter: &dyn Reporter) -> Result<Image> {
+pub fn examine_and_remember(source: Source, known: &KnownImages, reporter: &dyn Reporter) -> Result<Image> {
     warn_of_window(&source, reporter);
     let sidecar = Sidecar::find(&source.path)?;
     let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.clone());
-    let (before, begin) = (Trace::of(&source.path)?, SystemTime::now());
+    let (trace, begin) = (Trace::of(&source.path)?, SystemTime::now());
     let image = check(source, sidecar, reporter)?;
-    memory.keep(&image, sum.as_deref(), before, begin);
+    if let Some(hash) = image.hash {
+        known.keep(&image.source.path, Known { trace, size: image.size, hash, sum }, begin);
+    }
     Ok(image)
 }
 

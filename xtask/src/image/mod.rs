@@ -11,8 +11,8 @@ mod frames;
 mod gpt;
 mod inspection;
 mod kernel;
+mod known;
 mod layout;
-mod memory;
 mod sidecar;
 mod source;
 mod uboot;
@@ -23,10 +23,10 @@ pub use build::build;
 pub use check::{Depth, Image, examine, examine_and_remember, examine_once};
 pub use contents::{Contents, firmware_file};
 pub use inspection::{Inspection, Verdict, inspect};
+pub use known::KnownImages;
 pub use layout::Layout;
 #[cfg(test)]
 pub(crate) use layout::tests::mbr;
-pub use memory::Memory;
 pub use source::Source;
 pub use unchanged::Changed;
 

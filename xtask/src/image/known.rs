@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::check::Image;
 use super::unchanged::Stamp;
 
 /// How many images are remembered.
@@ -19,8 +18,8 @@ const MOST: usize = 64;
 /// a time before it was read may be changed once more without a trace.
 const SETTLED: Duration = Duration::from_millis(100);
 
-/// The file in the project's state folder that keeps it.
-pub struct Memory {
+/// All images that are known, in a file in the project's state folder.
+pub struct KnownImages {
     file: PathBuf,
 }
 
@@ -38,14 +37,15 @@ pub struct Trace {
 /// An image that was read to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
-    trace: Trace,
+    /// As it was when reading the file began.
+    pub trace: Trace,
     /// Of the decompressed content, in bytes.
     pub size: u64,
     /// Of the decompressed content, see [`super::content`].
     #[serde(with = "super::digest")]
     pub hash: blake3::Hash,
     /// The SHA-256 of the file as it is stored, if it was compared.
-    sum: Option<String>,
+    pub sum: Option<String>,
 }
 
 impl Trace {
@@ -71,7 +71,7 @@ impl From<&Metadata> for Trace {
     }
 }
 
-impl Memory {
+impl KnownImages {
     pub fn new(state: &Path) -> Self {
         Self { file: state.join("checked-images.json") }
     }
@@ -83,14 +83,15 @@ impl Memory {
         (sum.is_none() || known.sum.as_deref() == sum).then_some(known)
     }
 
-    /// Remembers `image`, whose file had the trace `before` when reading it began at `begin`. Where that cannot
-    /// be kept, the image is read again the next time.
-    pub fn keep(&self, image: &Image, sum: Option<&str>, before: Trace, begin: SystemTime) {
-        let untouched = Trace::of(&image.source.path).is_ok_and(|after| after == before);
-        let Some(hash) = image.hash.filter(|_| untouched && before.is_settled(begin)) else { return };
-        let known = Known { trace: before, size: image.size, hash, sum: sum.map(str::to_owned) };
-        let others = self.load().into_iter().filter(|other| other.trace != before);
-        let all = std::iter::once(known).chain(others).take(MOST).collect::<Vec<_>>();
+    /// Remembers what was found out about the file at `path` from `begin` on. Where that cannot be kept, the
+    /// file is read again the next time.
+    pub fn keep(&self, path: &Path, found: Known, begin: SystemTime) {
+        let untouched = Trace::of(path).is_ok_and(|after| after == found.trace);
+        if !untouched || !found.trace.is_settled(begin) {
+            return;
+        }
+        let others = self.load().into_iter().filter(|other| other.trace != found.trace).collect::<Vec<_>>();
+        let all = std::iter::once(found).chain(others).take(MOST).collect::<Vec<_>>();
         let _ = self.store(&all);
     }
 
@@ -125,76 +126,74 @@ mod tests {
     use std::fs;
     use std::thread::sleep;
 
-    use super::super::check::{Depth, examine};
-    use super::super::layout::tests::mbr;
-    use super::super::source::Source;
     use super::*;
-    use crate::ui::Silent;
 
-    /// A folder with an image that has been there for a while.
+    /// A folder with a file that has been there for a while.
     fn settled() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.img");
-        fs::write(&file, [mbr(&[(0x83, true, 1, 1)]), [7; 512]].concat()).unwrap();
+        fs::write(&file, "an image").unwrap();
         sleep(SETTLED);
         (dir, file)
     }
 
-    fn keep(memory: &Memory, file: &Path, sum: Option<&str>) -> Image {
-        let (before, begin) = (Trace::of(file).unwrap(), SystemTime::now());
-        let image = examine(Source::open(file).unwrap(), Depth::Whole, &Silent).unwrap();
-        memory.keep(&image, sum, before, begin);
-        image
+    fn found(file: &Path, sum: Option<&str>) -> Known {
+        let (trace, sum) = (Trace::of(file).unwrap(), sum.map(str::to_owned));
+        Known { trace, size: 1024, hash: blake3::hash(b"its content"), sum }
     }
 
     #[test]
     fn a_file_is_known_until_somebody_touches_it() {
         let (dir, file) = settled();
-        let memory = Memory::new(&dir.path().join("state"));
-        assert_eq!(memory.recall(&file, None), None);
-        let image = keep(&memory, &file, None);
-        let known = memory.recall(&file, None).unwrap();
-        assert_eq!((known.size, Some(known.hash)), (image.size, image.hash));
+        let images = KnownImages::new(&dir.path().join("state"));
+        assert_eq!(images.recall(&file, None), None);
+        let known = found(&file, None);
+        images.keep(&file, known.clone(), SystemTime::now());
+        assert_eq!(images.recall(&file, None), Some(known.clone()));
         // The same bytes, and the time of the content put back: it was touched all the same.
         let times = fs::FileTimes::new().set_modified(file.metadata().unwrap().modified().unwrap());
         fs::write(&file, fs::read(&file).unwrap()).unwrap();
         fs::File::options().write(true).open(&file).unwrap().set_times(times).unwrap();
         assert_eq!(Stamp::from(&file.metadata().unwrap()), known.trace.stamp);
-        assert_eq!(memory.recall(&file, None), None);
+        assert_eq!(images.recall(&file, None), None);
     }
 
     #[test]
-    fn a_file_that_was_just_written_is_not_remembered() {
+    fn what_changed_while_it_was_read_is_not_remembered() {
         let (dir, file) = settled();
-        let memory = Memory::new(dir.path());
-        fs::write(&file, fs::read(&file).unwrap()).unwrap();
-        keep(&memory, &file, None);
-        assert_eq!(memory.recall(&file, None), None);
+        let images = KnownImages::new(dir.path());
+        let before = found(&file, None);
+        fs::write(&file, "another").unwrap();
+        // Just written, it may be written once more in the same tick of the clock.
+        for known in [before, found(&file, None)] {
+            images.keep(&file, known, SystemTime::now());
+            assert_eq!(images.recall(&file, None), None);
+        }
     }
 
     #[test]
     fn another_checksum_beside_it_is_compared() {
         let (dir, file) = settled();
-        let memory = Memory::new(dir.path());
-        keep(&memory, &file, None);
-        assert_eq!(memory.recall(&file, Some("aa")), None);
-        keep(&memory, &file, Some("aa"));
+        let images = KnownImages::new(dir.path());
+        images.keep(&file, found(&file, None), SystemTime::now());
+        assert_eq!(images.recall(&file, Some("aa")), None);
+        images.keep(&file, found(&file, Some("aa")), SystemTime::now());
         for (sum, known) in [(None, true), (Some("aa"), true), (Some("bb"), false)] {
-            assert_eq!(memory.recall(&file, sum).is_some(), known, "{sum:?}");
+            assert_eq!(images.recall(&file, sum).is_some(), known, "{sum:?}");
         }
     }
 
     #[test]
     fn the_oldest_are_forgotten() {
         let (dir, file) = settled();
-        let memory = Memory::new(dir.path());
-        for _ in 0..=MOST {
-            fs::write(&file, fs::read(&file).unwrap()).unwrap();
-            let image = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
-            let later = SystemTime::now() + SETTLED;
-            memory.keep(&image, None, Trace::of(&file).unwrap(), later);
-            sleep(Duration::from_millis(11));
+        let images = KnownImages::new(&dir.path().join("state"));
+        let files = (0..=MOST).map(|n| dir.path().join(n.to_string())).collect::<Vec<_>>();
+        for other in &files {
+            fs::copy(&file, other).unwrap();
+            images.keep(other, found(other, None), SystemTime::now() + SETTLED);
         }
-        assert_eq!(memory.load().len(), MOST);
+        assert_eq!(images.load().len(), MOST);
+        assert_eq!(images.recall(&files[0], None), None);
+        assert!(images.recall(&files[1], None).is_some());
     }
 }
