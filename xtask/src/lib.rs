@@ -16,6 +16,7 @@ mod emulation;
 pub mod failure;
 mod flake;
 mod flash;
+mod identity;
 mod image;
 mod interrupt;
 mod nix;

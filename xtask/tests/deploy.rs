@@ -217,6 +217,33 @@ fn another_host_key() {
     scene.deploy(&[]).says("the host key of target is not known here").exits(13);
 }
 
+impl Scene {
+    /// This project has flashed the host, and the key in `name` with it. Nobody else knows the host.
+    fn pins(&mut self, name: &str) {
+        self.known_hosts = self.machine.path("nobody");
+        fs::write(&self.known_hosts, "").expect("writing known_hosts");
+        let key = fs::read_to_string(self.machine.path(name)).expect("reading a key");
+        let folder = self.sandbox.path("state/identity");
+        fs::create_dir_all(&folder).expect("making the folder of identities");
+        fs::write(folder.join("known_hosts"), format!("target {key}")).expect("pinning");
+    }
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_key_that_the_project_knows() {
+    let mut scene = Scene::new();
+    scene.pins("host_key.pub");
+    scene.means("one", ":");
+    scene.deploy(&[]).exits(0);
+    scene.runs("one");
+    scene.pins("client_key.pub");
+    scene.means("two", ":");
+    let outcome = scene.deploy(&[]);
+    outcome.says("either someone re-flashed it").says("or this is not your host").exits(13);
+    scene.runs("one");
+}
+
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_host_that_the_flake_does_not_have() {

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::ssh;
-use super::target::Target;
+use super::host;
+use super::meant::Target;
 use super::verdict::Ran;
 use crate::failure::{self, Kind};
 use crate::nix;
@@ -24,15 +24,28 @@ pub fn require(launcher: &Launcher) -> Result<()> {
 
 /// The arguments for deploy-rs. Checks of the flake are left out: they evaluate every other host, and
 /// what this host runs is proved afterwards. Words that the user passed on come last, so that they win.
-pub fn arguments(target: &Target, flake: &str, extra: &[String]) -> Vec<String> {
+/// Their options of ssh are part of the connection already.
+pub fn arguments(target: &Target, flake: &str, extra: &[String]) -> Result<Vec<String>> {
     let mut args = vec!["--skip-checks".to_owned()];
-    let own = extra.iter().any(|word| word.split('=').next() == Some("--ssh-opts"));
-    if let Some(options) = ssh::patient(&target.connection).filter(|_| !own) {
-        args.extend(["--ssh-opts".to_owned(), options]);
-    }
+    let options = host::whole(&target.host, &target.connection)?;
+    args.extend(options.iter().flat_map(|options| ["--ssh-opts".to_owned(), options.clone()]));
     args.push(format!("{flake}#{}.system", nix::quote(&target.host)));
-    args.extend(extra.iter().cloned());
-    args
+    args.extend(if options.is_some() { without_ssh_options(extra) } else { extra.to_vec() });
+    Ok(args)
+}
+
+/// `extra` without the option that must not be there twice.
+fn without_ssh_options(extra: &[String]) -> Vec<String> {
+    let (mut kept, mut words) = (Vec::new(), extra.iter());
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--" => return [&kept[..], &["--".to_owned()], words.as_slice()].concat(),
+            "--ssh-opts" => drop(words.next()),
+            other if other.starts_with("--ssh-opts=") => {}
+            _ => kept.push(word.clone()),
+        }
+    }
+    kept
 }
 
 /// Runs deploy-rs to its end, each of its lines a log event. Its exit code says little: see
@@ -68,12 +81,19 @@ mod tests {
         let extra = ["--debug-logs".to_owned(), "--".to_owned(), "-L".to_owned()];
         let expected =
             ["--skip-checks", "--ssh-opts", patience, r#"F#"stinky".system"#, "--debug-logs", "--", "-L"];
-        assert_eq!(arguments(&target(None), "F", &extra), expected);
-        let own = ["--ssh-opts=-p 22".to_owned()];
-        assert_eq!(
-            arguments(&target(None), "F", &own),
-            ["--skip-checks", r#"F#"stinky".system"#, "--ssh-opts=-p 22"]
-        );
+        assert_eq!(arguments(&target(None), "F", &extra).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_users_options_of_ssh_are_not_passed_on_twice() {
+        for (extra, expected) in [
+            ("--ssh-opts=-p -d", "-d"),
+            ("-d --ssh-opts -p --remote-build", "-d --remote-build"),
+            ("-d -- --ssh-opts x", "-d -- --ssh-opts x"),
+        ] {
+            let extra = extra.split(' ').map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(without_ssh_options(&extra).join(" "), expected);
+        }
     }
 
     #[test]

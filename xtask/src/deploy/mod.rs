@@ -5,29 +5,22 @@
 //! the verdict. **Invariant**: success is only ever concluded from states that were read on the host.
 
 mod activation;
-mod node;
+mod host;
+mod meant;
 mod outcome;
-mod overrides;
-mod probe;
-mod settle;
-mod ssh;
-mod target;
 mod verdict;
 
 pub use activation::require;
-pub use node::Nodes;
+pub use host::State;
+pub use meant::{Nodes, Overrides, Target};
 pub use outcome::{Outcome, Plan};
-pub use overrides::Overrides;
-pub use probe::State;
-pub use target::Target;
 
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
 use crate::failure::Kind;
 use crate::ui::Event;
-use probe::{Activity, probe};
-use ssh::{Remote, quoted};
+use host::{Activity, Remote, probe, quoted};
 
 /// Reads what the host runs now.
 ///
@@ -50,13 +43,13 @@ pub fn look(cx: &Context, target: &Target) -> Result<State> {
 pub fn act(cx: &Context, plan: Plan) -> Result<Outcome> {
     let (target, reporter) = (&plan.target, cx.reporter.as_ref());
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    let args = activation::arguments(target, &cx.flake, &plan.extra)?;
     remove_leftovers(&remote, target, &plan.before)?;
-    let ran =
-        activation::run(&cx.launcher, &activation::arguments(target, &cx.flake, &plan.extra), reporter)?;
+    let ran = activation::run(&cx.launcher, &args, reporter)?;
     if ran.interrupted() {
         reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));
     }
-    let after = settle::settle(target, reporter, || probe(&remote, target))?;
+    let after = host::settle(target, reporter, || probe(&remote, target))?;
     let verdict = verdict::judge(target, &plan.before, &after, ran);
     Ok(Outcome { verdict, after, deploy_rs: Some(ran), plan })
 }

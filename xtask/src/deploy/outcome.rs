@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::probe::State;
-use super::target::Target;
+use super::host::State;
+use super::meant::Target;
 use super::verdict::{self, Proof, Ran, Verdict};
 use crate::nix::StorePath;
 

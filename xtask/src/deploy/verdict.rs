@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::probe::State;
-use super::target::Target;
+use super::host::State;
+use super::meant::Target;
 use crate::failure::Kind;
 use crate::nix::StorePath;
 
@@ -119,7 +119,7 @@ fn same(before: &State, after: &State) -> bool {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::deploy::target::Connection;
+    use crate::deploy::meant::Connection;
 
     pub fn store(name: &str) -> StorePath {
         StorePath::containing(&format!("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-{name}")).unwrap()
@@ -128,7 +128,7 @@ pub mod tests {
     pub fn target(system: Option<&str>) -> Target {
         Target {
             host: "stinky".into(),
-            connection: Connection { destination: "root@pi".into(), options: Vec::new() },
+            connection: Connection { destination: "root@pi".into(), options: Vec::new(), pin: None },
             sudo: None,
             temp_path: "/tmp".into(),
             confirm_timeout: 30,

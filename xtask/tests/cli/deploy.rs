@@ -106,7 +106,7 @@ fn success() {
         let question = ["eval", "--json", &format!("github:o/f#{attribute}"), "--apply", apply];
         [&features[..], &question].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/node.nix"));
+    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/meant/node.nix"));
     let system = "systems: if systems ? \"stinky\" then \
                   systems.\"stinky\".config.system.build.toplevel.outPath else null";
     let asked = [vec!["--version".to_owned()], eval("deploy", &read), eval("nixosConfigurations", system)];

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::ssh::{Remote, quoted};
-use super::target::Target;
+use crate::deploy::meant::Target;
 use crate::failure::Kind;
 use crate::nix::StorePath;
 

@@ -3,9 +3,11 @@
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::overrides::Overrides;
-use super::target::{Connection, Target};
+use super::Overrides;
+use super::{Connection, Target};
+use crate::deploy::host::Pin;
 use crate::failure::Kind;
+use crate::identity;
 use crate::nix::{self, StorePath};
 use crate::process::Launcher;
 
@@ -79,6 +81,7 @@ impl Node {
             connection: Connection {
                 destination: format!("{ssh_user}@{}", over.hostname.as_ref().unwrap_or(&self.hostname)),
                 options: over.ssh_opts.clone().unwrap_or(self.ssh_opts),
+                pin: identity::known(host)?.map(|file| Pin { file, alias: host.to_owned() }),
             },
             temp_path: self.temp_path.unwrap_or_else(|| "/tmp".into()),
             confirm_timeout: over.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),

@@ -1,5 +1,6 @@
 //! The host of a deploy, and what it is meant to run.
 
+use crate::deploy::host::Pin;
 use crate::nix::StorePath;
 
 /// Where the host is reached.
@@ -9,6 +10,8 @@ pub struct Connection {
     pub destination: String,
     /// The options of ssh that the node asks for.
     pub options: Vec<String>,
+    /// The host's key, where this project knows it.
+    pub pin: Option<Pin>,
 }
 
 /// A host, how to reach it, and what it is meant to run. Times are in seconds.

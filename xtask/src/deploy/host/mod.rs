@@ -1,0 +1,9 @@
+//! The host itself: how it is reached, what it runs, and waiting until it has come to an end.
+
+mod probe;
+mod settle;
+mod ssh;
+
+pub use probe::{Activity, State, probe};
+pub use settle::settle;
+pub use ssh::{Pin, Remote, quoted, whole};
