@@ -24,6 +24,7 @@ mod process;
 mod project;
 mod receipt;
 mod setup;
+mod side_by_side;
 mod suites;
 mod ui;
 mod worker;

@@ -8,6 +8,7 @@ mod deploy;
 mod devices;
 mod doctor;
 mod flash;
+mod history;
 mod hosts;
 mod sd_image;
 mod setup;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Deploy(args) => deploy::run(&cx, &args),
         Command::Devices(args) => devices::run(&cx, &args),
         Command::Doctor => doctor::run(&cx),
+        Command::History(args) => history::run(&cx, &args),
         Command::Hosts => hosts::run(&cx),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),

@@ -1,6 +1,7 @@
 //! Everything that reaches the user: events as bars, plain lines or JSON, tables, prompts, sizes.
 
 mod bars;
+mod board;
 mod event;
 mod layout;
 mod phase;
@@ -12,7 +13,7 @@ mod table;
 pub use bars::reporter;
 #[cfg(test)]
 pub use event::Silent;
-pub use event::{Event, Reporter};
+pub use event::{Event, OfHost, Reporter};
 pub use phase::Phase;
 pub use prompt::{Prompt, on_terminal};
 pub use size::{Bytes, parse_bytes};

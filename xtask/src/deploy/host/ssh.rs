@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::deploy::meant::Connection;
 use crate::failure::Kind;
-use crate::process::Launcher;
+use crate::process::{Launcher, Output};
 
 /// ssh takes the first value it is given for an option: these come before those of the node.
 const FRESH: [&str; 4] = ["-o", "ControlMaster=no", "-o", "ControlPath=none"];
@@ -60,15 +60,23 @@ impl<'a> Remote<'a> {
     /// `HostKey`, `Permission` or `Unreachable` where there was no connection, `Undecided` where the
     /// command failed on the host.
     pub fn run(&self, command: &str) -> Result<String> {
-        let args = self.arguments(command, std::io::stdin().is_terminal());
-        let output = self.launcher.capture("ssh", &args)?;
+        let output = self.attempt(command)?;
         match output.code {
             0 => Ok(output.stdout),
-            SSH_FAILED => Err(failure(self.host, self.connection, &output.stderr)),
             code => {
                 let said = output.stderr.trim();
                 Err(Kind::Undecided.error(format!("{} answered with exit code {code}: {said}", self.host)))
             }
+        }
+    }
+
+    /// Like [`Self::run`], and that the command fails is no error.
+    pub fn attempt(&self, command: &str) -> Result<Output> {
+        let args = self.arguments(command, std::io::stdin().is_terminal());
+        let output = self.launcher.capture("ssh", &args)?;
+        match output.code {
+            SSH_FAILED => Err(failure(self.host, self.connection, &output.stderr)),
+            _ => Ok(output),
         }
     }
 
@@ -90,7 +98,12 @@ impl Connection {
     }
 }
 
-/// The options in one line, as deploy-rs and Nix split it at each space. `None` where one of them has a space
+/// The options in one line for Nix, which splits it as a shell does.
+pub fn words(connection: &Connection) -> String {
+    connection.all_options().iter().map(|option| quoted(option)).collect::<Vec<_>>().join(" ")
+}
+
+/// The options in one line, as deploy-rs splits it at each space. `None` where one of them has a space
 /// in it: deploy-rs then takes the node's own.
 ///
 /// # Errors

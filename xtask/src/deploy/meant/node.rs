@@ -41,6 +41,8 @@ pub struct Node {
     sudo: Option<String>,
     temp_path: Option<String>,
     remote_build: Option<bool>,
+    fast_connection: Option<bool>,
+    interactive_sudo: Option<bool>,
     confirm_timeout: Option<u64>,
     activation_timeout: Option<u64>,
 }
@@ -86,6 +88,8 @@ impl Node {
             temp_path: self.temp_path.unwrap_or_else(|| "/tmp".into()),
             confirm_timeout: over.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),
             activation_timeout: over.activation_timeout.or(self.activation_timeout).unwrap_or(240),
+            fast_connection: over.fast_connection.or(self.fast_connection).unwrap_or(false),
+            interactive_sudo: over.interactive_sudo.or(self.interactive_sudo).unwrap_or(false),
             builds_here: !(self.remote_build == Some(true) || over.remote_build),
             platform: self.system,
             other_profiles: self.profiles.into_iter().filter(|name| name != "system").collect(),
