@@ -14,9 +14,9 @@ use crate::ui::{Event, Reporter};
 /// What deploy-rs logs when it turns to the host's system, after building and copying (1.0.0).
 const ACTIVATING: &str = "Activating profile `";
 
-/// What deploy-rs's program on the host logs where the activation ended with 100: so switch-to-configuration says
-/// that the running system cannot become this one.
-const NEEDS_REBOOT: &str = "bad exit status: exit status: 100.";
+/// What switch-to-configuration says before it ends with 100: the running system cannot become this one. The exit
+/// code itself is lost where deploy-rs hears first from its waiter (1.0.0).
+const NEEDS_REBOOT: &str = "until you reboot the system";
 
 /// Switches flakes on for the nix commands of deploy-rs, whatever the user's nix.conf says.
 const NIX_CONFIG: &str = "extra-experimental-features = nix-command flakes";

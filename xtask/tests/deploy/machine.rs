@@ -147,12 +147,17 @@ fn write_files(dir: &Path) {
     );
     let nix =
         "build-users-group =\nsubstituters =\nsandbox = false\nexperimental-features = nix-command flakes\n";
-    // No service manager runs there: this is the one program of the host that is not the real one.
-    let systemctl = "#!/bin/sh\ncat /mnt/failed-units\n";
+    // No service manager runs there: this is the one program of the host that is not the real one. A reboot ends
+    // all connections; see target.sh.
+    let systemctl = "#!/bin/sh\ncase \"$1\" in\n  reboot) pkill sshd ;;\n  is-system-running) echo running ;;\n  \
+                     *) cat /mnt/failed-units ;;\nesac\n";
+    let passwd = fs::read_to_string("/etc/passwd").expect("reading /etc/passwd");
     for (name, text) in [
         ("sshd_config", sshd.as_str()),
         ("etc/nix.conf", nix),
-        ("shadow", "root:*:20000:0:99999:7:::\nsshd:*:20000:0:99999:7:::\n"),
+        ("shadow", "root:*:20000:0:99999:7:::\nsshd:*:20000:0:99999:7:::\npi:*:20000:0:99999:7:::\n"),
+        ("passwd", &format!("{passwd}pi:x:1000:1000::/mnt/home:/bin/sh\n")),
+        ("boot-id", ""),
         ("bin/systemctl", systemctl),
         ("failed-units", ""),
     ] {
