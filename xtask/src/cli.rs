@@ -56,6 +56,8 @@ pub enum Command {
     Flash(Flash),
     /// Deploy a host over ssh with deploy-rs, and prove on the host that it took
     Deploy(Deploy),
+    /// Say what runs where: how far each host is from the flake, and what is wrong with it
+    Status(Status),
     /// Say what was flashed and deployed from here, the newest last
     History(History),
     /// List the hosts of the flake that have an SD image or a deploy node
@@ -290,4 +292,11 @@ pub struct Deploy {
 pub struct History {
     /// Only of this host
     pub host: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// The hosts, as `cargo xtask hosts` lists them; all that can be deployed where none is named
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
 }

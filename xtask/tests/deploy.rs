@@ -1,5 +1,7 @@
 //! Real deploys: deploy-rs and Nix on this machine, and hosts with their own sshd and store.
 
+#[path = "deploy/cuts.rs"]
+mod cuts;
 #[path = "deploy/goals.rs"]
 mod goals;
 #[path = "deploy/machine.rs"]
@@ -10,4 +12,6 @@ mod many;
 mod proof;
 #[path = "deploy/scene.rs"]
 mod scene;
+#[path = "deploy/status.rs"]
+mod status;
 mod support;

@@ -1,5 +1,6 @@
 //! `deploy HOST…`: deploy-rs, and proof that it took.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,8 +9,6 @@ use serde_json::Value;
 use crate::cli::Deploy;
 use crate::context::Context;
 use crate::deploy::{self, Afterwards, Goal, Order, Outcome, Overrides, Plan, Reached};
-use crate::failure::Kind;
-use crate::flake::Catalogue;
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 
@@ -42,18 +41,11 @@ fn order(args: &Deploy) -> Result<Order> {
 
 /// The hosts that were named, each once, or all of the flake.
 fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<String>> {
-    if !args.all {
-        let mut seen = std::collections::BTreeSet::new();
-        return Ok(args.hosts.iter().filter(|host| seen.insert(*host)).cloned().collect());
+    if args.all {
+        return deploy::deployable(cx);
     }
-    let catalogue = cx.waiting("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
-    let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
-    let names = names.collect::<Vec<_>>();
-    match catalogue.unlisted_nodes {
-        Some(error) => Err(error),
-        None if names.is_empty() => Err(Kind::Usage.error(format!("{} has no deploy nodes", cx.flake))),
-        None => Ok(names),
-    }
+    let mut seen = BTreeSet::new();
+    Ok(args.hosts.iter().filter(|host| seen.insert(*host)).cloned().collect())
 }
 
 fn one(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result<()> {

@@ -12,6 +12,7 @@ mod history;
 mod hosts;
 mod sd_image;
 mod setup;
+mod status;
 mod test;
 
 use anyhow::Result;
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Hosts => hosts::run(&cx),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),
+        Command::Status(args) => status::run(&cx, &args),
         Command::Setup(args) => setup::run(&mut cx, &args),
         Command::Test(args) => test::run(&mut cx, &args),
         Command::Card(args) => card::run(&cx, &args),

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::closure::{Closure, Diff};
 use super::host::{self, Activity, Remote, State, probe};
 use super::laps::Laps;
-use super::meant::{Nodes, Target};
+use super::meant::{Nodes, Overrides, Target};
 use super::order::{Goal, Order};
 use super::plan::Plan;
 use super::turn::Turn;
@@ -19,7 +19,7 @@ use crate::{emulation, flake, nix};
 /// Refused where it can be told already that the deploy would not do; `Unreachable` and `HostKey`.
 pub fn gather(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result<Plan> {
     let mut laps = Laps::default();
-    let target = laps.time("evaluate", || evaluate(cx, order, host))?;
+    let target = laps.time("evaluate", || evaluate(cx, &order.overrides, host))?;
     can_build(cx, version, &target)?;
     warn_of_other_profiles(cx, &target);
     let turn = if order.goal == Goal::Show { None } else { Some(Turn::take(host, cx.reporter.as_ref())?) };
@@ -27,10 +27,11 @@ pub fn gather(cx: &Context, order: &Order, version: nix::Version, host: &str) ->
     Ok(Plan { target, goal: order.goal, before, diff: None, laps, turn })
 }
 
-fn evaluate(cx: &Context, order: &Order, host: &str) -> Result<Target> {
+/// What `host` is meant to run.
+pub fn evaluate(cx: &Context, overrides: &Overrides, host: &str) -> Result<Target> {
     let nodes = Nodes::load(&cx.launcher, &cx.flake, host)?;
     let node = nodes.node.ok_or_else(|| flake::no_node(&cx.flake, host, &nodes.names))?;
-    node.target(&cx.launcher, &cx.flake, host, &order.overrides)
+    node.target(&cx.launcher, &cx.flake, host, overrides)
 }
 
 /// Refuses before anything is built where this machine cannot build the profile.
@@ -112,10 +113,7 @@ fn is_here(cx: &Context, target: &Target) -> bool {
 /// Finds out what the plan changes. That this fails is no reason not to deploy: it is a warning.
 pub fn compare(cx: &Context, plan: &mut Plan) {
     let remote = Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection);
-    let running = plan.before.current.as_ref().filter(|_| plan.target.system.is_some());
-    let Some(from) = running.or(plan.before.profile.as_ref()).or(plan.before.current.as_ref()) else {
-        return;
-    };
+    let Some(from) = plan.target.compared_with(&plan.before) else { return };
     let to = plan.target.content();
     if !to.exists() {
         return;

@@ -9,6 +9,7 @@ use super::outcome::Outcome;
 use super::plan::Plan;
 use crate::context::Context;
 use crate::failure::{Kind, kind};
+use crate::flake::Catalogue;
 use crate::nix;
 use crate::side_by_side::side_by_side;
 use crate::ui::{Event, Table};
@@ -29,6 +30,18 @@ pub enum Reached {
 pub struct Member {
     pub host: String,
     pub result: Result<Reached>,
+}
+
+/// The names of all hosts that the flake can deploy.
+pub fn deployable(cx: &Context) -> Result<Vec<String>> {
+    let catalogue = cx.waiting("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
+    let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
+    let names = names.collect::<Vec<_>>();
+    match catalogue.unlisted_nodes {
+        Some(error) => Err(error),
+        None if names.is_empty() => Err(Kind::Usage.error(format!("{} has no deploy nodes", cx.flake))),
+        None => Ok(names),
+    }
 }
 
 /// Takes all `hosts` to their plans, builds what they need in one run, and does `finish` with each of them, side by

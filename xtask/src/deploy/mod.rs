@@ -16,15 +16,17 @@ mod meant;
 mod order;
 mod outcome;
 mod plan;
+mod status;
 mod turn;
 mod verdict;
 
 pub use act::act;
 pub use activation::require;
 pub use gather::{build, compare, gather};
-pub use group::{Member, Reached, table, together, worst};
+pub use group::{Member, Reached, deployable, table, together, worst};
 pub use laps::Laps;
 pub use meant::Overrides;
 pub use order::{Afterwards, Goal, Order};
 pub use outcome::Outcome;
 pub use plan::Plan;
+pub use status::{Status, status_table, statuses, unseen};

@@ -10,6 +10,8 @@ pub use deployed::Deployed;
 pub use flashed::Flashed;
 pub use moment::Moment;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -23,6 +25,15 @@ use crate::project;
 pub enum Receipt {
     Flash(Box<Flashed>),
     Deploy(Deployed),
+}
+
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flash(flashed) => flashed.fmt(f),
+            Self::Deploy(deployed) => deployed.fmt(f),
+        }
+    }
 }
 
 impl Receipt {

@@ -1,11 +1,13 @@
 //! The host itself: how it is reached, what it runs, and waiting until it has come to an end.
 
+mod disks;
 mod health;
 mod patience;
 mod probe;
 mod settle;
 mod ssh;
 
+pub use disks::Disks;
 pub use health::{Check, check};
 pub use patience::{reboot, until_answered};
 pub use probe::{Activity, State, probe};

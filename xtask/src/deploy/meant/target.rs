@@ -1,6 +1,6 @@
 //! The host of a deploy, and what it is meant to run.
 
-use crate::deploy::host::Pin;
+use crate::deploy::host::{Pin, State};
 use crate::nix::{self, StorePath};
 
 /// Where the host is reached.
@@ -47,6 +47,12 @@ impl Target {
     /// What is built: the profile, by its place in the flake.
     pub fn installable(&self, flake: &str) -> String {
         format!("{flake}#deploy.nodes.{}.profiles.system.path", nix::quote(&self.host))
+    }
+
+    /// What of a host in `state` is compared with [`Self::content`].
+    pub fn compared_with<'a>(&self, state: &'a State) -> Option<&'a StorePath> {
+        let running = state.current.as_ref();
+        running.filter(|_| self.system.is_some()).or(state.profile.as_ref()).or(running)
     }
 
     /// What is compared with what the host runs: the system, or the profile where it wraps none.
