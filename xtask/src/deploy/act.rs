@@ -72,7 +72,7 @@ fn not_copied(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result<Outcome
         format!("{} was lost while all that it needs was copied to it; nothing was activated", target.host)
     };
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let after = probe(&remote, target).with_context(lost)?;
+    let after = host::again(target, cx.reporter.as_ref(), || probe(&remote, target)).with_context(lost)?;
     let copy_failed = Some(format!("{error:#}"));
     Ok(Outcome { verdict, after, deploy_rs: None, copy_failed, health: Vec::new(), plan })
 }

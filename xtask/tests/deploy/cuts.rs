@@ -110,7 +110,6 @@ fn survives(cuts: &[Cut]) {
         };
         let as_said = ends.iter().all(|path| path.ends_with(&format!("-{name}")));
         assert!(as_said, "{} + {} ms: exit code {code}, and it has {ends:?}\n{said}", cut.said, cut.after);
-        println!("{} + {} ms, for {} ms: exit code {code}, {name}", cut.said, cut.after, cut.lasts);
         scene.deploy(&[]).exits(0);
         scene.runs(&new);
     }

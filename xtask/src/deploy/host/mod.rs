@@ -9,7 +9,7 @@ mod ssh;
 
 pub use disks::Disks;
 pub use health::{Check, check};
-pub use patience::{reboot, until_answered};
+pub use patience::{again, reboot, until_answered};
 pub use probe::{Activity, State, probe};
 pub use settle::settle;
 pub use ssh::{Pin, Remote, quoted, whole, words};

@@ -13,6 +13,8 @@ use crate::ui::{Event, Reporter};
 
 /// How often the host is asked.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a link may be down.
+const AGAIN: Duration = Duration::from_secs(30);
 /// How long a host may take to come back.
 const BOOT: Duration = Duration::from_secs(600);
 
@@ -32,6 +34,15 @@ pub fn until_answered(
         limit.as_secs().div_ceil(60)
     );
     wait(target, limit, || reporter.report(&Event::note(&text)), ask, |_| true)
+}
+
+/// Asks a host again that may have been lost for a moment, when nothing is at work on it.
+///
+/// # Errors
+/// `Unreachable` where it stays away.
+pub fn again(target: &Target, reporter: &dyn Reporter, ask: impl Fn() -> Result<State>) -> Result<State> {
+    let text = format!("waiting for {} to be reached again", target.host);
+    wait(target, AGAIN, || reporter.report(&Event::note(&text)), ask, |_| true)
 }
 
 /// Reboots the host and asks it once it has come up again; `before` is its state till then.
