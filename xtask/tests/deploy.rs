@@ -15,3 +15,5 @@ mod scene;
 #[path = "deploy/status.rs"]
 mod status;
 mod support;
+#[path = "deploy/users.rs"]
+mod users;

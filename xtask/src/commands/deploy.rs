@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::cli::Deploy;
 use crate::context::Context;
 use crate::deploy::{self, Afterwards, Goal, Order, Outcome, Overrides, Plan, Reached};
+use crate::failure::Kind;
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 
@@ -19,6 +20,9 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     let hosts = hosts(cx, args)?;
     match &hosts[..] {
         [host] => one(cx, &order, version, host),
+        _ if order.overrides.interactive_sudo == Some(true) => {
+            Err(Kind::Usage.error("passwords for sudo are asked for one host at a time: name one"))
+        }
         _ => several(cx, &order, version, hosts),
     }
 }

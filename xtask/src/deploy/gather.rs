@@ -71,7 +71,13 @@ fn obstacle(target: &Target, state: &State) -> Option<String> {
     if state.activity == Activity::Running {
         return Some(format!("an activation is running on {host}: another deploy is at work; wait for it"));
     }
-    let asks = state.sudo == Some(false) && !target.interactive_sudo;
+    let asks = state.sudo == Some(false);
+    if asks && target.interactive_sudo {
+        let files = state.leftovers.join(" ");
+        return (!files.is_empty()).then(|| {
+            format!("an earlier deploy left {files} on {host}, which deceive deploy-rs: remove them there with sudo")
+        });
+    }
     asks.then(|| {
         let user = target.connection.destination.split('@').next().unwrap_or_default();
         format!(
