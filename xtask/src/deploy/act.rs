@@ -41,6 +41,13 @@ fn deploy(cx: &Context, order: &Order, mut plan: Plan) -> Result<Outcome> {
     let (target, reporter) = (&plan.target, cx.reporter.as_ref());
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     remove_leftovers(&remote, target, &plan.before)?;
+    if plan.lacks_way_back() {
+        // Without it the deploy is what it always was: one that cannot be undone.
+        if let Err(error) = host::make_way_back(&remote, target) {
+            cx.warn(format!("{error:#}"));
+        }
+        plan.before = probe(&remote, target)?;
+    }
     let ran = laps.time("activate", || activation::run(&cx.launcher, &args, reporter))?;
     if ran.interrupted() {
         reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));

@@ -51,18 +51,28 @@ impl Plan {
             "meant": { "system": self.target.system, "profile": self.target.path },
             "before": self.before,
             "diff": self.diff,
-            "no_way_back": self.no_way_back(),
+            "way_back": self.way_back(),
             "seconds": self.laps,
         })
     }
 
-    /// What is known to stand against going back, should the deploy fail.
-    fn no_way_back(&self) -> Option<&'static str> {
+    /// What there is to say about going back, should the deploy fail.
+    fn way_back(&self) -> Option<&'static str> {
         match &self.before {
             State { way_back: true, .. } => None,
-            State { profile: None, .. } => Some("there is no generation to go back to"),
-            _ => Some("the generation it has was not made by deploy-rs, as after a flash"),
+            State { profile: None, .. } => {
+                Some("it cannot roll back by itself: there is no generation to go back to")
+            }
+            _ if self.lacks_way_back() => Some(
+                "deploy-rs could not go back to what was flashed: it is made a generation that it can go back to",
+            ),
+            _ => Some("it cannot roll back by itself: the generation it has was not made by deploy-rs"),
         }
+    }
+
+    /// Whether the host has a system that deploy-rs does not know how to go back to, and that can be helped.
+    pub fn lacks_way_back(&self) -> bool {
+        !self.before.way_back && self.before.switches && !self.target.interactive_sudo
     }
 }
 
@@ -81,8 +91,8 @@ impl fmt::Display for Plan {
         if let Some(diff) = &self.diff {
             write!(f, "\n{diff}")?;
         }
-        match self.no_way_back() {
-            Some(why) => write!(f, "\n  note  it cannot roll back by itself: {why}"),
+        match self.way_back() {
+            Some(note) => write!(f, "\n  note  {note}"),
             None => Ok(()),
         }
     }

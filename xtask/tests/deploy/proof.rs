@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::machine;
 use crate::scene::Scene;
 
 #[test]
@@ -159,4 +160,38 @@ fn a_deploy_that_is_stopped_still_says_what_the_host_runs() {
         scene.sandbox.interrupt_at(&["--flake", &flake, "deploy", "target"], "Activating profile `");
     outcome.says("stopped; finding out what target runs").says("target went back to /nix/store/").exits(10);
     scene.runs("good");
+}
+
+/// The host as it is after a flash: a NixOS system that deploy-rs knows nothing of.
+fn flash(scene: &Scene, name: &str) {
+    scene.means("profile", ":");
+    scene.is_nixos(name, name);
+    let toplevel = format!("{}#nixosConfigurations.target.config.system.build.toplevel", scene.flake());
+    let path = machine::run("nix", &["build", "--no-link", "--print-out-paths", &toplevel]);
+    let path = path.trim();
+    let options = scene.machine.ssh_options(&scene.known_hosts).join(" ");
+    let store = format!("ssh://root@{}", scene.machine.address);
+    machine::run(
+        "env",
+        &[&format!("NIX_SSHOPTS={options}"), "nix", "copy", "--no-check-sigs", "--to", &store, path],
+    );
+    let profile = "/nix/var/nix/profiles/system";
+    scene.machine.inside(&format!("nix-env -p {profile} --set {path}; ln -s {path} /run/current-system"));
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn the_first_deploy_after_a_flash_can_roll_back() {
+    let scene = Scene::new();
+    flash(&scene, "flashed");
+    scene.means("deaf-profile", "ip link set eth0 down");
+    scene.is_nixos("deaf", "deaf");
+    let outcome = scene.deploy(&[]);
+    outcome.says("note  deploy-rs could not go back to what was flashed: it is made a generation");
+    outcome.says("target went back to /nix/store/").exits(10);
+    assert!(scene.machine.inside("readlink -f /run/current-system").ends_with("-flashed"));
+    scene.means("good-profile", ":");
+    scene.is_nixos("good", "good");
+    let good = scene.deploy(&[]);
+    assert!(good.exits(0).ends_with("-good\n") && !good.stderr.contains("note  "), "{}", good.stderr);
 }

@@ -6,6 +6,7 @@ mod patience;
 mod probe;
 mod settle;
 mod ssh;
+mod way_back;
 
 pub use disks::Disks;
 pub use health::{Check, check};
@@ -13,3 +14,4 @@ pub use patience::{again, reboot, until_answered};
 pub use probe::{Activity, State, probe};
 pub use settle::settle;
 pub use ssh::{Pin, Remote, quoted, whole, words};
+pub use way_back::make_way_back;

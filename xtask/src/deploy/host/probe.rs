@@ -36,6 +36,8 @@ pub struct State {
     /// Whether deploy-rs can go back to the current generation of the profile: the one that was flashed lacks
     /// what that takes.
     pub way_back: bool,
+    /// Whether the current generation is a NixOS system, which can be activated.
+    pub switches: bool,
     /// Whether a command of the profile's user needs no password; `None` where none is run as another user.
     #[serde(skip)]
     pub sudo: Option<bool>,
@@ -67,6 +69,7 @@ pub fn probe(remote: &Remote, target: &Target) -> Result<State> {
 /// by any login shell. A program that fails or is not there leaves its part empty.
 pub fn command(target: &Target) -> String {
     let (link, offered) = (quoted(&target.link), format!("{}/activate", target.path));
+    let switch = quoted(&format!("{}/bin/switch-to-configuration", target.link));
     let way_back = quoted(&format!("{}/deploy-rs-activate", target.link));
     let sudo = target.sudo.as_deref().and_then(silent).map(|sudo| format!("{sudo} echo yes"));
     let mut text = String::new();
@@ -81,6 +84,7 @@ pub fn command(target: &Target) -> String {
         ("leftovers", &find_leftovers(&target.temp_path)),
         ("failed", "systemctl --failed --no-legend --plain"),
         ("way-back", &format!("ls {way_back}")),
+        ("switch", &format!("ls {switch}")),
     ] {
         let _ = write!(text, "echo @{name}; {command}; ");
     }
@@ -122,6 +126,7 @@ impl State {
             booted: path("booted"),
             profile: path("profile"),
             way_back: first("way-back").is_some(),
+            switches: first("switch").is_some(),
             sudo: first("sudo").map(|word| word == "yes"),
             offered: path("offered"),
             boot_id: first("boot").unwrap_or_default().to_owned(),
@@ -164,7 +169,7 @@ mod tests {
         let answer = format!(
             "@current\n{new}\n@booted\n{old}\n@profile\n{old}\n@offered\n{new}/activate\n@boot\nid\n@pgrep\n/bin/pgrep\n\
              @activation\n12\n@leftovers\n/tmp/deploy-rs-canary-x\n@failed\na.service loaded failed failed A\n\
-             @way-back\n/p/deploy-rs-activate\n@sudo\nno\n@kernel\n{old}/bzImage\n{new}/bzImage\n@initrd\n{old}/i\n{old}/i\n@kernel-modules\n@end\n"
+             @way-back\n/p/deploy-rs-activate\n@switch\n@sudo\nno\n@kernel\n{old}/bzImage\n{new}/bzImage\n@initrd\n{old}/i\n{old}/i\n@kernel-modules\n@end\n"
         );
         let state = State::parse(&answer).unwrap();
         let expected = State {
@@ -172,6 +177,7 @@ mod tests {
             booted: StorePath::containing(&old),
             profile: StorePath::containing(&old),
             way_back: true,
+            switches: false,
             sudo: Some(false),
             offered: StorePath::containing(&new),
             boot_id: "id".into(),
