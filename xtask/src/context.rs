@@ -1,7 +1,9 @@
 //! What every command is handed: where the flake is, how children run, who renders.
 
+use std::sync::Arc;
+
 use crate::process::Launcher;
-use crate::ui::{Event, Reporter};
+use crate::ui::{Event, OfHost, Reporter};
 
 /// The surroundings of a command, made once by `main`.
 pub struct Context {
@@ -10,10 +12,21 @@ pub struct Context {
     /// Output for programs instead of people.
     pub json: bool,
     pub launcher: Launcher,
-    pub reporter: Box<dyn Reporter>,
+    pub reporter: Arc<dyn Reporter>,
 }
 
 impl Context {
+    /// The same surroundings for one of several hosts: what is reported is reported of it.
+    #[must_use]
+    pub fn of_host(&self, host: &str) -> Self {
+        Self {
+            flake: self.flake.clone(),
+            json: self.json,
+            launcher: self.launcher.clone(),
+            reporter: Arc::new(OfHost { host: host.to_owned(), reporter: self.reporter.clone() }),
+        }
+    }
+
     pub fn note(&self, text: impl Into<String>) {
         self.reporter.report(&Event::note(text));
     }

@@ -50,6 +50,16 @@ impl Kind {
         }
     }
 
+    /// How bad it is for a host, to tell the worst of several: not to know is worse than to know, and a host that
+    /// runs what is meant is better than one that does not.
+    pub fn severity(self) -> u8 {
+        match self {
+            Self::Degraded => Self::RolledBack.code(),
+            Self::RolledBack => Self::Degraded.code(),
+            other => other.code(),
+        }
+    }
+
     /// The kind with this exit code, [`Self::Other`] for a code that is none of ours.
     pub fn of_code(code: u8) -> Self {
         const ALL: [Kind; 11] = [

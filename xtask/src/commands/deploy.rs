@@ -1,59 +1,113 @@
-//! `deploy HOST`: deploy-rs, and proof that it took.
+//! `deploy HOST…`: deploy-rs, and proof that it took.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::cli::Deploy;
 use crate::context::Context;
-use crate::deploy::{self, Nodes, Outcome, Overrides, Plan, Target};
-use crate::{emulation, flake, nix, ui};
+use crate::deploy::{self, Afterwards, Goal, Order, Outcome, Overrides, Plan, Reached};
+use crate::failure::Kind;
+use crate::receipt::{self, Deployed};
+use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
-    let plan = gather(cx, args)?;
-    let outcome = if let Some(verdict) = plan.already_done() {
-        Outcome::unchanged(plan, verdict)
-    } else {
-        cx.note(plan.to_string());
-        deploy::act(cx, plan)?
-    };
-    show(cx, &outcome)
-}
-
-fn gather(cx: &Context, args: &Deploy) -> Result<Plan> {
-    let overrides = Overrides::parse(&args.deploy_args)?;
+    let order = order(args)?;
     let version = nix::require(&cx.launcher)?;
     deploy::require(&cx.launcher)?;
-    let nodes = Nodes::load(&cx.launcher, &cx.flake, &args.host)?;
-    let node = nodes.node.ok_or_else(|| flake::no_node(&cx.flake, &args.host, &nodes.names))?;
-    let target = node.target(&cx.launcher, &cx.flake, &args.host, &overrides)?;
-    can_build(cx, version, &target)?;
-    warn_of_other_profiles(cx, &target);
-    let before = deploy::look(cx, &target)?;
-    Ok(Plan { target, before, extra: args.deploy_args.clone() })
-}
-
-/// Refuses before anything is built where this machine cannot build the profile.
-fn can_build(cx: &Context, version: nix::Version, target: &Target) -> Result<()> {
-    match &target.platform {
-        Some(system) if target.builds_here && !target.path.exists() => {
-            emulation::require(cx, version, system)
+    let hosts = hosts(cx, args)?;
+    match &hosts[..] {
+        [host] => one(cx, &order, version, host),
+        _ if order.overrides.interactive_sudo == Some(true) => {
+            Err(Kind::Usage.error("passwords for sudo are asked for one host at a time: name one"))
         }
-        _ => Ok(()),
+        _ => several(cx, &order, version, hosts),
     }
 }
 
-fn warn_of_other_profiles(cx: &Context, target: &Target) {
-    if !target.other_profiles.is_empty() {
-        let names = target.other_profiles.join(", ");
-        cx.warn(format!("only the profile 'system' of {} is deployed and proved, not: {names}", target.host));
+fn order(args: &Deploy) -> Result<Order> {
+    let goal = match (args.dry_run, args.boot) {
+        (true, _) => Goal::Show,
+        (_, true) => Goal::Boot,
+        _ => Goal::Switch,
+    };
+    Ok(Order {
+        goal,
+        afterwards: if args.reboot { Afterwards::Reboot } else { Afterwards::Stay },
+        wait: args.wait.map(|minutes| Duration::from_secs(minutes * 60)),
+        health: args.health.clone(),
+        overrides: Overrides::parse(&args.deploy_args)?,
+        extra: args.deploy_args.clone(),
+    })
+}
+
+/// The hosts that were named, each once, or all of the flake.
+fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<String>> {
+    if args.all {
+        return deploy::deployable(cx);
     }
+    let mut seen = BTreeSet::new();
+    Ok(args.hosts.iter().filter(|host| seen.insert(*host)).cloned().collect())
+}
+
+fn one(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result<()> {
+    let mut plan = deploy::gather(cx, order, version, host)?;
+    if let Some(error) = deploy::build(cx, order, &mut [&mut plan]).into_iter().flatten().next() {
+        return Err(error);
+    }
+    match carry_out(cx, order, plan)? {
+        Reached::Planned(plan) if cx.json => ui::result(&plan.json().to_string()),
+        Reached::Planned(plan) => ui::result(&plan.summary()),
+        Reached::Ended(outcome) => show(cx, &outcome),
+    }
+}
+
+fn several(cx: &Context, order: &Order, version: nix::Version, hosts: Vec<String>) -> Result<()> {
+    let members = deploy::together(cx, order, version, hosts, |own, plan| {
+        let reached = carry_out(own, order, plan)?;
+        if let Reached::Ended(outcome) = &reached {
+            remark(own, outcome);
+            own.note(outcome.summary());
+        }
+        Ok(reached)
+    });
+    if cx.json {
+        ui::result(&members.iter().map(deploy::Member::json).collect::<Value>().to_string())?;
+    } else {
+        ui::result(&deploy::table(&members).to_string())?;
+    }
+    deploy::worst(&members).map_or(Ok(()), Err)
+}
+
+/// Shows the plan; carries it out, unless it is only to be shown, and keeps a receipt.
+fn carry_out(cx: &Context, order: &Order, mut plan: Plan) -> Result<Reached> {
+    if plan.already_done().is_none() {
+        deploy::compare(cx, &mut plan);
+        cx.note(plan.to_string());
+    }
+    if order.goal == Goal::Show {
+        return Ok(Reached::Planned(plan.into()));
+    }
+    let receipt = Deployed::begun(&cx.flake, &plan);
+    let ended = deploy::act(cx, order, plan);
+    if let Some(receipt) = receipt.ended(&ended) {
+        receipt::keep_deploy(cx, receipt);
+    }
+    Ok(Reached::Ended(ended?.into()))
 }
 
 fn show(cx: &Context, outcome: &Outcome) -> Result<()> {
-    outcome.remarks().into_iter().for_each(|remark| cx.note(remark));
+    remark(cx, outcome);
     let told = if cx.json { ui::result(&outcome.json().to_string()) } else { Ok(()) };
     match outcome.verdict.failure() {
         Some(kind) => Err(kind.error(outcome.summary())),
         None if cx.json => told,
         None => ui::result(&outcome.summary()),
     }
+}
+
+fn remark(cx: &Context, outcome: &Outcome) {
+    outcome.remarks().into_iter().for_each(|remark| cx.note(remark));
 }

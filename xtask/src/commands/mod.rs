@@ -8,9 +8,11 @@ mod deploy;
 mod devices;
 mod doctor;
 mod flash;
+mod history;
 mod hosts;
 mod sd_image;
 mod setup;
+mod status;
 mod test;
 
 use anyhow::Result;
@@ -38,9 +40,11 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Deploy(args) => deploy::run(&cx, &args),
         Command::Devices(args) => devices::run(&cx, &args),
         Command::Doctor => doctor::run(&cx),
+        Command::History(args) => history::run(&cx, &args),
         Command::Hosts => hosts::run(&cx),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),
+        Command::Status(args) => status::run(&cx, &args),
         Command::Setup(args) => setup::run(&mut cx, &args),
         Command::Test(args) => test::run(&mut cx, &args),
         Command::Card(args) => card::run(&cx, &args),

@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 
-use super::ssh;
-use super::target::Target;
+use super::host;
+use super::meant::Target;
+use super::order::{Goal, Order};
 use super::verdict::Ran;
 use crate::failure::{self, Kind};
 use crate::nix;
@@ -12,6 +13,10 @@ use crate::ui::{Event, Reporter};
 
 /// What deploy-rs logs when it turns to the host's system, after building and copying (1.0.0).
 const ACTIVATING: &str = "Activating profile `";
+
+/// What switch-to-configuration says before it ends with 100: the running system cannot become this one. The exit
+/// code itself is lost where deploy-rs hears first from its waiter (1.0.0).
+const NEEDS_REBOOT: &str = "until you reboot the system";
 
 /// Switches flakes on for the nix commands of deploy-rs, whatever the user's nix.conf says.
 const NIX_CONFIG: &str = "extra-experimental-features = nix-command flakes";
@@ -24,32 +29,48 @@ pub fn require(launcher: &Launcher) -> Result<()> {
 
 /// The arguments for deploy-rs. Checks of the flake are left out: they evaluate every other host, and
 /// what this host runs is proved afterwards. Words that the user passed on come last, so that they win.
-pub fn arguments(target: &Target, flake: &str, extra: &[String]) -> Vec<String> {
+/// Their options of ssh are part of the connection already.
+pub fn arguments(target: &Target, flake: &str, order: &Order) -> Result<Vec<String>> {
     let mut args = vec!["--skip-checks".to_owned()];
-    let own = extra.iter().any(|word| word.split('=').next() == Some("--ssh-opts"));
-    if let Some(options) = ssh::patient(&target.connection).filter(|_| !own) {
-        args.extend(["--ssh-opts".to_owned(), options]);
-    }
+    args.extend((order.goal == Goal::Boot).then(|| "--boot".to_owned()));
+    let options = host::whole(&target.host, &target.connection)?;
+    args.extend(options.iter().flat_map(|options| ["--ssh-opts".to_owned(), options.clone()]));
     args.push(format!("{flake}#{}.system", nix::quote(&target.host)));
-    args.extend(extra.iter().cloned());
-    args
+    let extra = &order.extra;
+    args.extend(if options.is_some() { without_ssh_options(extra) } else { extra.clone() });
+    Ok(args)
+}
+
+/// `extra` without the option that must not be there twice.
+fn without_ssh_options(extra: &[String]) -> Vec<String> {
+    let (mut kept, mut words) = (Vec::new(), extra.iter());
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--" => return [&kept[..], &["--".to_owned()], words.as_slice()].concat(),
+            "--ssh-opts" => drop(words.next()),
+            other if other.starts_with("--ssh-opts=") => {}
+            _ => kept.push(word.clone()),
+        }
+    }
+    kept
 }
 
 /// Runs deploy-rs to its end, each of its lines a log event. Its exit code says little: see
 /// [`super::verdict`]. That the user stopped it is one more way to end: the host goes on by itself.
 pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Result<Ran> {
     let launcher = launcher.clone().with_env("NIX_CONFIG", with_flakes(launcher));
-    let mut activated = false;
+    let (mut activated, mut wants_reboot) = (false, false);
     let ended = launcher.follow_all("deploy", args, |line| {
         let line = nix::strip_ansi(line);
         activated |= line.contains(ACTIVATING);
+        wants_reboot |= line.contains(NEEDS_REBOOT);
         reporter.report(&Event::log(line));
     });
     let code = match ended {
         Err(error) if failure::kind(&error) == Kind::Interrupted => Kind::Interrupted.code().into(),
         ended => ended?,
     };
-    Ok(Ran { code, activated })
+    Ok(Ran { code, activated, wants_reboot })
 }
 
 fn with_flakes(launcher: &Launcher) -> String {
@@ -60,7 +81,14 @@ fn with_flakes(launcher: &Launcher) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::meant::Overrides;
+    use crate::deploy::order::Afterwards;
     use crate::deploy::verdict::tests::target;
+
+    fn order(goal: Goal, extra: &[String]) -> Order {
+        let (overrides, extra) = (Overrides::default(), extra.to_vec());
+        Order { goal, afterwards: Afterwards::Stay, wait: None, health: Vec::new(), overrides, extra }
+    }
 
     #[test]
     fn what_deploy_rs_is_asked() {
@@ -68,12 +96,23 @@ mod tests {
         let extra = ["--debug-logs".to_owned(), "--".to_owned(), "-L".to_owned()];
         let expected =
             ["--skip-checks", "--ssh-opts", patience, r#"F#"stinky".system"#, "--debug-logs", "--", "-L"];
-        assert_eq!(arguments(&target(None), "F", &extra), expected);
-        let own = ["--ssh-opts=-p 22".to_owned()];
-        assert_eq!(
-            arguments(&target(None), "F", &own),
-            ["--skip-checks", r#"F#"stinky".system"#, "--ssh-opts=-p 22"]
-        );
+        let switch = order(Goal::Switch, &extra);
+        assert_eq!(arguments(&target(None), "F", &switch).unwrap(), expected);
+        assert_eq!(switch.nix_args(), ["-L"]);
+        let next_boot = arguments(&target(None), "F", &order(Goal::Boot, &[])).unwrap();
+        assert_eq!(next_boot[..2], ["--skip-checks", "--boot"]);
+    }
+
+    #[test]
+    fn the_users_options_of_ssh_are_not_passed_on_twice() {
+        for (extra, expected) in [
+            ("--ssh-opts=-p -d", "-d"),
+            ("-d --ssh-opts -p --remote-build", "-d --remote-build"),
+            ("-d -- --ssh-opts x", "-d -- --ssh-opts x"),
+        ] {
+            let extra = extra.split(' ').map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(without_ssh_options(&extra).join(" "), expected);
+        }
     }
 
     #[test]

@@ -1,22 +1,13 @@
-//! The plan that is shown before anything is done, and the outcome in words and as JSON.
-
-use std::fmt;
+//! What became of a deploy, in words and as JSON.
 
 use serde_json::{Value, json};
 
-use super::probe::State;
-use super::target::Target;
+use super::host::{Check, State};
+use super::meant::Target;
+use super::plan::{Plan, shown};
 use super::verdict::{self, Proof, Ran, Verdict};
+use crate::failure::Kind;
 use crate::nix::StorePath;
-
-/// What is going to be done.
-#[derive(Debug)]
-pub struct Plan {
-    pub target: Target,
-    pub before: State,
-    /// Arguments for deploy-rs.
-    pub extra: Vec<String>,
-}
 
 /// What became of it.
 #[derive(Debug)]
@@ -24,31 +15,19 @@ pub struct Outcome {
     pub plan: Plan,
     pub after: State,
     pub verdict: Verdict,
-    /// How deploy-rs ended; `None` where there was nothing to do.
+    /// How deploy-rs ended; `None` where it did not run.
     pub deploy_rs: Option<Ran>,
-}
-
-impl Plan {
-    /// The verdict where the host already runs what is meant, so that nothing needs to be done.
-    pub fn already_done(&self) -> Option<Verdict> {
-        verdict::judge_before(&self.target, &self.before)
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Target { host, connection, system, path, .. } = &self.target;
-        let before = shown(self.before.current.as_ref().or(self.before.profile.as_ref()));
-        writeln!(f, "deploy {host} as {}", connection.destination)?;
-        writeln!(f, "  from  {before}")?;
-        write!(f, "  to    {}", system.as_ref().unwrap_or(path))
-    }
+    /// What kept the host from getting all that it needs.
+    pub copy_failed: Option<String>,
+    /// The commands that were to succeed on the host.
+    pub health: Vec<Check>,
 }
 
 impl Outcome {
     /// The outcome of a plan that needed nothing to be done.
     pub fn unchanged(plan: Plan, verdict: Verdict) -> Self {
-        Self { after: plan.before.clone(), verdict, deploy_rs: None, plan }
+        let after = plan.before.clone();
+        Self { after, verdict, deploy_rs: None, copy_failed: None, health: Vec::new(), plan }
     }
 
     /// One line, or more where there is something to explain.
@@ -58,13 +37,28 @@ impl Outcome {
         match self.verdict {
             Verdict::Done => format!("{host} runs {runs}"),
             Verdict::AlreadyCurrent => format!("{host} already runs {runs}"),
+            Verdict::Ready => format!("{host} boots {} from its next boot on", self.meant()),
+            Verdict::RebootNeeded => {
+                format!("{host} runs {runs}, and needs a reboot: its kernel is not yet that of this system")
+            }
             Verdict::UnitsFailed => format!("{host} runs {runs}, but units have failed: {units}"),
+            Verdict::Degraded => {
+                format!(
+                    "{host} runs {runs}, but is degraded: units had failed before, and still are: {units}"
+                )
+            }
+            Verdict::Unhealthy => format!("{host} runs {runs}, but is not healthy: {}", self.unhealthy()),
             Verdict::RolledBack => {
                 format!("{host} went back to {runs}: {} was not taken{}", self.meant(), self.contradiction())
             }
             Verdict::NotActivated => format!(
                 "deploy-rs failed with exit code {} before it activated anything: {host} runs {runs} as before",
                 self.code()
+            ),
+            Verdict::NotCopied => format!(
+                "not all that {host} needs could be copied to it, so nothing was activated and it runs {runs} as \
+                 before: {}",
+                self.copy_failed.as_deref().unwrap_or_default()
             ),
             Verdict::Stopped => {
                 format!("stopped before anything was activated: {host} runs {runs} as before")
@@ -81,12 +75,16 @@ impl Outcome {
     /// What else is worth knowing, for the story.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = vec![self.proof()];
-        if self.after.reboot_needed {
-            let host = &self.plan.target.host;
+        let host = &self.plan.target.host;
+        if self.after.reboot_needed && self.verdict != Verdict::RebootNeeded {
             remarks.push(format!("{host} needs a reboot: its kernel is not yet that of the system it runs"));
         }
-        if self.verdict == Verdict::Done && self.code() != 0 {
+        if self.verdict.failure().is_none() && self.code() != 0 {
             remarks.push(format!("deploy-rs failed with exit code {}, and yet it is true", self.code()));
+        }
+        if self.verdict == Verdict::RolledBack && self.deploy_rs.is_some_and(|ran| ran.wants_reboot) {
+            let text = "the system can only be brought about by a reboot (exit code 100): again with `--boot --reboot`";
+            remarks.push(text.into());
         }
         remarks
     }
@@ -96,7 +94,11 @@ impl Outcome {
         json!({
             "host": target.host,
             "verdict": self.verdict,
-            "proof": verdict::proof(target, &self.after),
+            "exit_code": self.exit_code(),
+            "proof": verdict::proof(target, self.plan.goal, &self.after),
+            "diff": self.plan.diff,
+            "health": self.health,
+            "seconds": self.plan.laps,
             "meant": { "system": verdict::meant(target, &self.after), "profile": target.path },
             "before": before,
             "after": self.after,
@@ -106,7 +108,7 @@ impl Outcome {
 
     fn proof(&self) -> String {
         let Target { host, link, .. } = &self.plan.target;
-        match verdict::proof(&self.plan.target, &self.after) {
+        match verdict::proof(&self.plan.target, self.plan.goal, &self.after) {
             Proof::System => format!(
                 "read on {host}: /run/current-system, against nixosConfigurations.{host}, and {link}, against \
                  deploy.nodes.{host}"
@@ -119,6 +121,9 @@ impl Outcome {
                 "read on {host}: {link}, against deploy.nodes.{host} (it has no /run/current-system, so whether \
                  the activation did its work is deploy-rs's word)"
             ),
+            Proof::NextBoot => {
+                format!("read on {host}: {link}, against deploy.nodes.{host}: it is what boots")
+            }
         }
     }
 
@@ -145,6 +150,30 @@ impl Outcome {
         if self.code() == 0 { ", although deploy-rs reported success" } else { "" }
     }
 
+    fn unhealthy(&self) -> String {
+        self.health.iter().filter(|check| check.failed()).map(Check::story).collect::<Vec<_>>().join("\n  ")
+    }
+
+    /// The verdict as programs are told it.
+    pub fn verdict_name(&self) -> String {
+        json!(self.verdict).as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The verdict for people, in a word or two.
+    pub fn words(&self) -> String {
+        self.verdict_name().replace('_', " ")
+    }
+
+    /// What the host runs.
+    pub fn runs(&self) -> &str {
+        shown(self.running())
+    }
+
+    /// The exit code of the tool that the verdict stands for.
+    pub fn exit_code(&self) -> u8 {
+        self.verdict.failure().map_or(0, Kind::code)
+    }
+
     fn running(&self) -> Option<&StorePath> {
         self.after.current.as_ref().or(self.after.profile.as_ref())
     }
@@ -156,8 +185,4 @@ impl Outcome {
     fn code(&self) -> i32 {
         self.deploy_rs.map_or(0, |ran| ran.code)
     }
-}
-
-fn shown(path: Option<&StorePath>) -> &str {
-    path.map_or("nothing that is in a store", StorePath::as_str)
 }

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::probe::State;
-use super::target::Target;
+use super::host::State;
+use super::meant::Target;
+use super::order::Goal;
 use crate::failure::Kind;
 use crate::nix::StorePath;
 
@@ -13,6 +14,8 @@ pub struct Ran {
     pub code: i32,
     /// Whether it came to the point of activating anything on the host.
     pub activated: bool,
+    /// Whether the activation said that only a reboot can bring the system about.
+    pub wants_reboot: bool,
 }
 
 impl Ran {
@@ -30,12 +33,22 @@ pub enum Verdict {
     Done,
     /// It ran what is meant before anything was done.
     AlreadyCurrent,
+    /// It boots what is meant from its next boot on.
+    Ready,
+    /// It runs what is meant, but its kernel is that of another system.
+    RebootNeeded,
     /// It runs what is meant, but units have failed.
     UnitsFailed,
+    /// It runs what is meant, and units that had failed before still are.
+    Degraded,
+    /// It runs what is meant, but a command that was to succeed on it did not.
+    Unhealthy,
     /// It runs what it ran before, after an activation.
     RolledBack,
     /// It runs what it ran before: deploy-rs failed before it activated anything.
     NotActivated,
+    /// It runs what it ran before: not all arrived there.
+    NotCopied,
     /// It runs what it ran before: deploy-rs was stopped before it activated anything.
     Stopped,
     /// It runs something else, or its profile and its running system disagree.
@@ -54,16 +67,18 @@ pub enum Proof {
     Profile,
     /// The host has no running system to compare: its profile is the node's, and deploy-rs agreed.
     Link,
+    /// What the host runs does not matter: its profile is the node's, and is what it boots.
+    NextBoot,
 }
 
 impl Verdict {
     /// The kind of failure that the verdict is; `None` where the host runs what is meant.
     pub fn failure(self) -> Option<Kind> {
         match self {
-            Self::Done | Self::AlreadyCurrent => None,
-            Self::UnitsFailed => Some(Kind::Degraded),
+            Self::Done | Self::AlreadyCurrent | Self::Ready | Self::RebootNeeded => None,
+            Self::UnitsFailed | Self::Degraded | Self::Unhealthy => Some(Kind::Degraded),
             Self::RolledBack | Self::Mismatch => Some(Kind::RolledBack),
-            Self::NotActivated => Some(Kind::Other),
+            Self::NotActivated | Self::NotCopied => Some(Kind::Other),
             Self::Stopped => Some(Kind::Interrupted),
             Self::Undecided => Some(Kind::Undecided),
         }
@@ -71,11 +86,12 @@ impl Verdict {
 }
 
 /// Judges the state `after` deploy-rs ran.
-pub fn judge(target: &Target, before: &State, after: &State, ran: Ran) -> Verdict {
-    match (runs_what_is_meant(target, after), proof(target, after)) {
+pub fn judge(target: &Target, goal: Goal, before: &State, after: &State, ran: Ran) -> Verdict {
+    let good = is_as_meant(target, goal, after);
+    match (good, proof(target, goal, after)) {
         (true, Proof::Link) if ran.code != 0 => Verdict::Undecided,
-        (true, _) if !after.failed_units.is_empty() => Verdict::UnitsFailed,
-        (true, _) => Verdict::Done,
+        (true, Proof::NextBoot) if !runs_what_is_meant(target, after) => Verdict::Ready,
+        (true, _) => quality(before, after).unwrap_or(Verdict::Done),
         (false, _) if !same(before, after) => Verdict::Mismatch,
         (false, _) if ran.activated => Verdict::RolledBack,
         (false, _) if ran.interrupted() => Verdict::Stopped,
@@ -84,19 +100,50 @@ pub fn judge(target: &Target, before: &State, after: &State, ran: Ran) -> Verdic
 }
 
 /// Judges the state before anything is done: a verdict where nothing needs to be done.
-pub fn judge_before(target: &Target, before: &State) -> Option<Verdict> {
-    let current = runs_what_is_meant(target, before);
-    current.then_some(if before.failed_units.is_empty() {
-        Verdict::AlreadyCurrent
+pub fn judge_before(target: &Target, goal: Goal, before: &State) -> Option<Verdict> {
+    if !is_as_meant(target, goal, before) {
+        return None;
+    }
+    let runs = runs_what_is_meant(target, before);
+    Some(if runs { quality(before, before).unwrap_or(Verdict::AlreadyCurrent) } else { Verdict::Ready })
+}
+
+/// Judges a host that has rebooted: what it booted counts too.
+pub fn judge_booted(target: &Target, before: &State, after: &State) -> Verdict {
+    let booted = after.booted.is_none() || after.booted == after.current;
+    if runs_what_is_meant(target, after) && booted {
+        quality(before, after).unwrap_or(Verdict::Done)
     } else {
-        Verdict::UnitsFailed
-    })
+        Verdict::Mismatch
+    }
+}
+
+/// What there is to say against a host that runs what is meant.
+fn quality(before: &State, after: &State) -> Option<Verdict> {
+    let known = |unit: &String| before.failed_units.contains(unit);
+    if after.failed_units.iter().any(|unit| !known(unit)) {
+        Some(Verdict::UnitsFailed)
+    } else if !after.failed_units.is_empty() {
+        Some(Verdict::Degraded)
+    } else {
+        after.reboot_needed.then_some(Verdict::RebootNeeded)
+    }
+}
+
+/// Whether the goal is reached.
+fn is_as_meant(target: &Target, goal: Goal, state: &State) -> bool {
+    match goal {
+        Goal::Boot => state.profile.as_ref() == Some(&target.path),
+        Goal::Show | Goal::Switch => runs_what_is_meant(target, state),
+    }
 }
 
 /// Whether the profile is what is meant, and the running system the one that comes with it.
 fn runs_what_is_meant(target: &Target, state: &State) -> bool {
     let profile = state.profile.as_ref() == Some(&target.path);
-    profile && (proof(target, state) == Proof::Link || state.current.as_ref() == meant(target, state))
+    profile
+        && (proof(target, Goal::Switch, state) == Proof::Link
+            || state.current.as_ref() == meant(target, state))
 }
 
 /// The system that is to run on the host: that of the flake, or else the one the profile activates.
@@ -104,8 +151,9 @@ pub fn meant<'a>(target: &'a Target, state: &'a State) -> Option<&'a StorePath> 
     target.system.as_ref().or(state.offered.as_ref())
 }
 
-pub fn proof(target: &Target, state: &State) -> Proof {
+pub fn proof(target: &Target, goal: Goal, state: &State) -> Proof {
     match (&target.system, &state.current) {
+        _ if goal == Goal::Boot => Proof::NextBoot,
         (Some(_), _) => Proof::System,
         (None, Some(_)) => Proof::Profile,
         (None, None) => Proof::Link,
@@ -119,7 +167,7 @@ fn same(before: &State, after: &State) -> bool {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::deploy::target::Connection;
+    use crate::deploy::meant::Connection;
 
     pub fn store(name: &str) -> StorePath {
         StorePath::containing(&format!("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-{name}")).unwrap()
@@ -128,11 +176,13 @@ pub mod tests {
     pub fn target(system: Option<&str>) -> Target {
         Target {
             host: "stinky".into(),
-            connection: Connection { destination: "root@pi".into(), options: Vec::new() },
+            connection: Connection { destination: "root@pi".into(), options: Vec::new(), pin: None },
             sudo: None,
             temp_path: "/tmp".into(),
             confirm_timeout: 30,
             activation_timeout: 240,
+            fast_connection: false,
+            interactive_sudo: false,
             builds_here: true,
             platform: None,
             other_profiles: Vec::new(),
@@ -170,8 +220,51 @@ pub mod tests {
             (&plain, &link_old, &link_new, 0, true, Verdict::Done),
             (&plain, &link_old, &link_new, 1, true, Verdict::Undecided),
         ] {
-            let found = judge(target, before, after, Ran { code, activated });
+            let ran = Ran { code, activated, wants_reboot: false };
+            let found = judge(target, Goal::Switch, before, after, ran);
             assert_eq!(found, expected, "{after:?}, exit code {code}");
+        }
+    }
+
+    #[test]
+    fn the_next_boot() {
+        let target = target(Some("new"));
+        let (old, set) = (state("before", Some("old")), state("profile", Some("old")));
+        for (after, code, expected) in [
+            (&set, 0, Verdict::Ready),
+            (&set, 1, Verdict::Ready),
+            (&old, 0, Verdict::RolledBack),
+            (&state("other", Some("old")), 0, Verdict::Mismatch),
+            (&state("profile", Some("new")), 0, Verdict::Done),
+        ] {
+            let ran = Ran { code, activated: true, wants_reboot: false };
+            assert_eq!(judge(&target, Goal::Boot, &old, after, ran), expected, "{after:?}");
+        }
+        let booted = |path: &str| State { booted: Some(store(path)), ..state("profile", Some("new")) };
+        for (after, expected) in [
+            (booted("new"), Verdict::Done),
+            (booted("old"), Verdict::Mismatch),
+            (set.clone(), Verdict::Mismatch),
+        ] {
+            assert_eq!(judge_booted(&target, &set, &after), expected, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn what_there_is_to_say_against_it() {
+        let with = |units: &str, reboot_needed: bool| State {
+            failed_units: units.split_whitespace().map(str::to_owned).collect(),
+            reboot_needed,
+            ..State::default()
+        };
+        for (before, after, expected) in [
+            (with("", false), with("", false), None),
+            (with("", false), with("", true), Some(Verdict::RebootNeeded)),
+            (with("", false), with("a", true), Some(Verdict::UnitsFailed)),
+            (with("a", false), with("a b", false), Some(Verdict::UnitsFailed)),
+            (with("a b", false), with("a", false), Some(Verdict::Degraded)),
+        ] {
+            assert_eq!(quality(&before, &after), expected, "{after:?}");
         }
     }
 
@@ -181,11 +274,13 @@ pub mod tests {
         let ill = State { failed_units: vec!["a.service".into()], ..state("profile", Some("new")) };
         for (state, expected) in [
             (state("profile", Some("new")), Some(Verdict::AlreadyCurrent)),
-            (ill, Some(Verdict::UnitsFailed)),
+            (ill, Some(Verdict::Degraded)),
             (state("profile", Some("old")), None),
             (state("profile", None), None),
         ] {
-            assert_eq!(judge_before(&nixos, &state), expected, "{state:?}");
+            assert_eq!(judge_before(&nixos, Goal::Switch, &state), expected, "{state:?}");
         }
+        let set = state("profile", Some("old"));
+        assert_eq!(judge_before(&nixos, Goal::Boot, &set), Some(Verdict::Ready));
     }
 }

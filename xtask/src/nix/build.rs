@@ -28,17 +28,40 @@ pub fn build(
     extra: &[String],
     reporter: &dyn Reporter,
 ) -> Result<Built> {
+    let json = run(launcher, &[installable.to_owned()], extra, reporter)?;
+    parse_built(&json).with_context(|| format!("building {installable}"))
+}
+
+/// Builds all `installables` in one run, and goes on where one of them fails; the error is that of the first.
+pub fn build_all(
+    launcher: &Launcher,
+    installables: &[String],
+    extra: &[String],
+    reporter: &dyn Reporter,
+) -> Result<()> {
+    let keep_going = ["--keep-going".to_owned()];
+    let more: &[String] = if installables.len() > 1 { &keep_going } else { &[] };
+    run(launcher, installables, &[more, extra].concat(), reporter).map(drop)
+}
+
+/// What `nix build --json` printed.
+fn run(
+    launcher: &Launcher,
+    installables: &[String],
+    extra: &[String],
+    reporter: &dyn Reporter,
+) -> Result<String> {
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, bytes: false });
-    let mut attempt = attempt(launcher, installable, extra, reporter)?;
+    let mut attempt = attempt(launcher, installables, extra, reporter)?;
     if attempt.watch.repeats_a_failure() {
         let again = [extra, &["--no-eval-cache".to_owned()]].concat();
-        attempt = self::attempt(launcher, installable, &again, reporter)?;
+        attempt = self::attempt(launcher, installables, &again, reporter)?;
     }
-    let Some(json) = attempt.json else { return Err(attempt.watch.into_error(installable)) };
+    let Some(json) = attempt.json else { return Err(attempt.watch.into_error(&installables.join(" "))) };
     let (amount, seconds) = (attempt.watch.made(), started.elapsed().as_secs_f64());
     reporter.report(&Event::Done { name: "build".into(), amount, bytes: false, seconds });
-    parse_built(&json).with_context(|| format!("building {installable}"))
+    Ok(json)
 }
 
 /// One run of `nix build`: what was seen, and what it printed if it succeeded.
@@ -49,13 +72,13 @@ struct Attempt<'a> {
 
 fn attempt<'a>(
     launcher: &Launcher,
-    installable: &str,
+    installables: &[String],
     extra: &[String],
     reporter: &'a dyn Reporter,
 ) -> Result<Attempt<'a>> {
-    let fixed = ["build", "--json", "--no-link", "--log-format", "internal-json", installable];
+    let fixed = ["build", "--json", "--no-link", "--log-format", "internal-json"];
     let fixed = FEATURES.iter().chain(&fixed).map(ToString::to_string);
-    let args = fixed.chain(extra.iter().cloned()).collect::<Vec<_>>();
+    let args = fixed.chain(installables.iter().chain(extra).cloned()).collect::<Vec<_>>();
     let mut watch = Watch::new(reporter);
     let output = launcher.follow("nix", &args, |line| watch.line(line)).map_err(stopped)?;
     Ok(Attempt { watch, json: output.success().then_some(output.stdout) })

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 const STORE: &str = "/nix/store/";
 /// The length of the hash in front of a name.
 const HASH: usize = 32;
 
 /// A store path as such, without anything below it: `/nix/store/HASH-NAME`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorePath(String);
 
 impl StorePath {
@@ -28,6 +28,11 @@ impl StorePath {
         &self.0
     }
 
+    /// What follows the hash.
+    pub fn name(&self) -> &str {
+        &self.0[STORE.len() + HASH + 1..]
+    }
+
     /// Whether the path is in the store of this machine.
     pub fn exists(&self) -> bool {
         Path::new(&self.0).exists()
@@ -43,6 +48,12 @@ impl fmt::Display for StorePath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names() {
+        let path = StorePath::containing("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-curl-8.1/bin").unwrap();
+        assert_eq!(path.name(), "curl-8.1");
+    }
 
     #[test]
     fn paths() {

@@ -71,6 +71,11 @@ impl<'a> Watch<'a> {
         self.made
     }
 
+    /// How many store paths were worked on, of those that Nix counts.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
     /// Whether the only thing that was said is that an earlier evaluation failed.
     pub fn repeats_a_failure(&self) -> bool {
         self.errors.first().is_some_and(|text| error::is_cached_failure(text))

@@ -1,12 +1,16 @@
 //! What this project has done, kept in its state folder: a JSON file for each, whose name sorts by time and
 //! says what it is about. A receipt is no proof of what a card holds now; it says what to compare it with.
 
+mod deployed;
 mod flashed;
 mod moment;
 mod store;
 
+pub use deployed::Deployed;
 pub use flashed::Flashed;
-use moment::Moment;
+pub use moment::Moment;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +23,27 @@ use crate::project;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Receipt {
-    Flash(Flashed),
+    Flash(Box<Flashed>),
+    Deploy(Deployed),
+}
+
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flash(flashed) => flashed.fmt(f),
+            Self::Deploy(deployed) => deployed.fmt(f),
+        }
+    }
+}
+
+impl Receipt {
+    /// The host that it is about; none for an image that was given as a file.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Flash(flashed) => flashed.host.as_deref(),
+            Self::Deploy(deployed) => Some(&deployed.host),
+        }
+    }
 }
 
 /// Keeps a receipt of a flash. `source` is the host whose image it was, and its flake. Where that fails, the card
@@ -27,9 +51,23 @@ pub enum Receipt {
 pub fn keep(cx: &Context, source: Option<(&str, &str)>, plan: &Plan, report: &Report) {
     let flashed = Flashed::new(source, plan, report);
     let name = format!("{}-flash-{}", flashed.when.in_name(), flashed.about());
-    if let Err(error) = store::write(&folder(), &name, &Receipt::Flash(flashed)) {
+    if let Err(error) = store::write(&folder(), &name, &Receipt::Flash(flashed.into())) {
         cx.warn(format!("there is no receipt of this flash: {error:#}"));
     }
+}
+
+/// Keeps a receipt of a deploy. Where that fails, the host is none the worse: it is a warning.
+pub fn keep_deploy(cx: &Context, deployed: Deployed) {
+    let about = deployed.host.replace(['/', '\0'], "-");
+    let name = format!("{}-deploy-{about}", deployed.when.in_name());
+    if let Err(error) = store::write(&folder(), &name, &Receipt::Deploy(deployed)) {
+        cx.warn(format!("there is no receipt of this deploy: {error:#}"));
+    }
+}
+
+/// All receipts, the newest first.
+pub fn all() -> anyhow::Result<Vec<Receipt>> {
+    store::newest_first(&folder())
 }
 
 /// The receipt of the last flash of the card `disk`. Where there is none, or receipts cannot be read, which is
@@ -47,7 +85,10 @@ fn folder() -> std::path::PathBuf {
 }
 
 fn last_of(receipts: impl IntoIterator<Item = Receipt>, disk: &Disk) -> Option<Flashed> {
-    let mut flashed = receipts.into_iter().map(|Receipt::Flash(flashed)| flashed);
+    let mut flashed = receipts.into_iter().filter_map(|receipt| match receipt {
+        Receipt::Flash(flashed) => Some(*flashed),
+        Receipt::Deploy(_) => None,
+    });
     flashed.find(|flashed| flashed.card.is(disk))
 }
 

@@ -36,7 +36,7 @@ fn a_receipt_is_kept_and_found_again() {
     let old = Flashed { host: None, ..flashed.clone() };
     assert_eq!(old.about(), "an-image.img");
     for (name, flashed) in [("2026-01-01", &old), ("2026-01-02", &flashed), ("2026-01-02", &old)] {
-        store::write(&folder, name, &Receipt::Flash(flashed.clone())).unwrap();
+        store::write(&folder, name, &Receipt::Flash(flashed.clone().into())).unwrap();
     }
     std::fs::write(folder.join("9.json"), "{}").unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("8.json"), 0o600.into()).unwrap();
@@ -45,8 +45,21 @@ fn a_receipt_is_kept_and_found_again() {
     assert_eq!(names, ["2026-01-01.json", "2026-01-02-2.json", "2026-01-02.json", "8.json", "9.json"]);
     assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     let found = store::newest_first(&folder).unwrap();
-    assert_eq!(found, [&flashed, &old, &old].map(|it| Receipt::Flash(it.clone())));
+    assert_eq!(found, [&flashed, &old, &old].map(|it| Receipt::Flash(it.clone().into())));
     assert_eq!(last_of(found, &plan.disk), Some(flashed));
+}
+
+#[test]
+fn a_receipt_of_a_deploy() {
+    let state = tempfile::tempdir().unwrap();
+    let text = r#"{"kind":"deploy","when":"2026-11-25T12:00:00Z","host":"stinky","flake":"/src","from":null,
+        "to":"/nix/store/x-new","verdict":"rolled_back","exit_code":10,"seconds":[{"phase":"copy","seconds":1.5}]}"#;
+    let receipt: Receipt = serde_json::from_str(text).unwrap();
+    store::write(state.path(), "2026", &receipt).unwrap();
+    assert_eq!(store::newest_first(state.path()).unwrap(), std::slice::from_ref(&receipt));
+    let Receipt::Deploy(deployed) = &receipt else { panic!("{receipt:?}") };
+    assert_eq!(deployed.to_string(), "deployed 2026-11-25 12:00 UTC: rolled back, /nix/store/x-new");
+    assert_eq!((receipt.host(), deployed.seconds.total()), (Some("stinky"), 1.5));
 }
 
 #[test]
@@ -59,7 +72,7 @@ fn which_card_it_was() {
     let reader = Disk { path: "/dev/sdb".into(), kind: Kind::Usb, serial: Some("1".into()), ..file.clone() };
     let was = |disk: &Disk| {
         let plan = Plan { disk: disk.clone(), ..plan.clone() };
-        let receipt = Receipt::Flash(Flashed::new(None, &plan, &report));
+        let receipt = Receipt::Flash(Flashed::new(None, &plan, &report).into());
         move |now: &Disk| last_of([receipt.clone()], now).is_some()
     };
     // A virtual card is its file, whatever loop device is over it.

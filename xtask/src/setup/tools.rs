@@ -16,7 +16,7 @@ pub fn needed_for(needs: &[Needs]) -> impl Iterator<Item = Tool> {
     rows.filter(|tool| needs.contains(&tool.needs))
 }
 
-const TABLE: [(&str, &str, Needs); 22] = [
+const TABLE: [(&str, &str, Needs); 23] = [
     ("git", "git", Needs::Build),
     ("ssh", "openssh-client", Needs::Deploy),
     ("ssh-keygen", "openssh-client", Needs::Deploy),
@@ -36,6 +36,7 @@ const TABLE: [(&str, &str, Needs); 22] = [
     ("sqlite3", "sqlite3", Needs::Tests),
     ("ssh-keyscan", "openssh-client", Needs::Tests),
     ("sshd", "openssh-server", Needs::Tests),
+    ("sudo", "sudo", Needs::Tests),
     ("unshare", "util-linux", Needs::Tests),
     ("xz", "xz-utils", Needs::Tests),
     ("zstd", "zstd", Needs::Tests),

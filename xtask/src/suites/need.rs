@@ -41,9 +41,10 @@ impl Need {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
             Self::LoopDevices => absent(Path::new("/dev/loop-control"), "needs loop devices"),
             Self::Fuse => absent(Path::new("/dev/fuse"), "needs FUSE"),
-            Self::NetworkNamespaces => {
-                programs(cx, &["ip", "unshare", "nsenter", "setpriv", "pgrep", "ssh", "sshd", "busybox"])
-            }
+            Self::NetworkNamespaces => programs(
+                cx,
+                &["ip", "unshare", "nsenter", "setpriv", "pgrep", "ssh", "sshd", "sudo", "busybox"],
+            ),
             Self::Nix => nix::require(&cx.launcher).err().map(|error| format!("{error:#}")),
             Self::Emulation => emulation(cx),
             Self::Emulators => programs(cx, &["qemu-aarch64-static", "qemu-riscv64-static"]),

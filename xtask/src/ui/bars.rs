@@ -1,24 +1,26 @@
 //! The three renderings of events: bars on a terminal, plain lines elsewhere, JSON lines for programs.
 
 use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use serde::Serialize;
 
+use super::board::Board;
 use super::event::{Event, Reporter};
 use super::layout::{self, Amount, Layout};
 use super::size::Bytes;
 use super::strip::Strip;
 
 /// The reporter that fits: JSON where it was asked for, bars on a terminal, plain lines elsewhere.
-pub fn reporter(json: bool) -> Box<dyn Reporter> {
+pub fn reporter(json: bool) -> Arc<dyn Reporter> {
     if json {
-        Box::new(JsonLines)
+        Arc::new(JsonLines)
     } else if std::io::stderr().is_terminal() {
-        Box::new(Bars::default())
+        Arc::new(Bars::default())
     } else {
-        Box::new(Plain)
+        Arc::new(Plain)
     }
 }
 
@@ -31,6 +33,20 @@ impl Reporter for JsonLines {
             say(&line);
         }
     }
+
+    fn report_of(&self, host: &str, event: &Event) {
+        if let Ok(line) = serde_json::to_string(&Told { host, event }) {
+            say(&line);
+        }
+    }
+}
+
+/// An event with the host that it is about.
+#[derive(Serialize)]
+struct Told<'a> {
+    host: &'a str,
+    #[serde(flatten)]
+    event: &'a Event,
 }
 
 /// A line a fact, without progress: for logs and pipes.
@@ -42,12 +58,19 @@ impl Reporter for Plain {
             say(&line);
         }
     }
+
+    fn report_of(&self, host: &str, event: &Event) {
+        if let Some(text) = line_of(event) {
+            say(&prefixed(host, &text));
+        }
+    }
 }
 
 /// A bar for the running phase; everything else scrolls above it.
 #[derive(Default)]
 pub struct Bars {
     running: Mutex<Option<Running>>,
+    board: Board,
 }
 
 /// A bar, as it was laid out for a terminal of `width` columns.
@@ -84,6 +107,11 @@ impl Reporter for Bars {
             }
             _ => line_of(event).iter().for_each(|line| above(running.as_ref(), line)),
         }
+    }
+
+    fn report_of(&self, host: &str, event: &Event) {
+        let line = line_of(event).map(|text| prefixed(host, &text));
+        self.board.report(host, event, line.as_deref());
     }
 }
 
@@ -138,6 +166,11 @@ fn above(running: Option<&Running>, line: &str) {
     }
 }
 
+/// Each line of `text` with the host that it is about in front.
+fn prefixed(host: &str, text: &str) -> String {
+    text.lines().map(|line| format!("{host}: {}", line.trim_start())).collect::<Vec<_>>().join("\n")
+}
+
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -176,6 +209,14 @@ fn done_line(name: &str, amount: u64, bytes: bool, seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_which_host() {
+        let event = Event::note("a\n  b");
+        assert_eq!(prefixed("pi", &line_of(&event).unwrap()), "pi: a\npi: b");
+        let told = serde_json::to_string(&Told { host: "pi", event: &Event::Over }).unwrap();
+        assert_eq!(told, r#"{"host":"pi","event":"over"}"#);
+    }
 
     #[test]
     fn plain_lines() {

@@ -1,5 +1,7 @@
 //! What leaves report while they work. They never print; a [`Reporter`] renders.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::strip::Run;
@@ -49,6 +51,27 @@ impl Event {
 /// Renders events. Shared between threads.
 pub trait Reporter: Send + Sync {
     fn report(&self, event: &Event);
+
+    /// Renders what happened with one of several hosts that are worked on side by side.
+    fn report_of(&self, _host: &str, event: &Event) {
+        self.report(event);
+    }
+}
+
+/// The part of a reporter that is for one of several hosts.
+pub struct OfHost {
+    pub host: String,
+    pub reporter: Arc<dyn Reporter>,
+}
+
+impl Reporter for OfHost {
+    fn report(&self, event: &Event) {
+        self.reporter.report_of(&self.host, event);
+    }
+
+    fn report_of(&self, host: &str, event: &Event) {
+        self.reporter.report_of(host, event);
+    }
 }
 
 /// Says nothing.

@@ -1,6 +1,7 @@
 //! Everything that reaches the user: events as bars, plain lines or JSON, tables, prompts, sizes.
 
 mod bars;
+mod board;
 mod event;
 mod layout;
 mod phase;
@@ -10,7 +11,7 @@ mod strip;
 mod table;
 
 pub use bars::reporter;
-pub use event::{Event, Reporter, Silent};
+pub use event::{Event, OfHost, Reporter, Silent};
 pub use phase::Phase;
 pub use prompt::{Prompt, on_terminal};
 pub use size::{Bytes, parse_bytes};

@@ -24,12 +24,15 @@ impl Scene {
         scene.write("after", after);
         let (nodes, before, after) = (scene.file("nodes"), scene.file("before"), scene.file("after"));
         let system = format!("printf '\"%s\"' {NEW}");
-        let eval = format!("*#deploy*) cat {nodes};; *#nixosConfigurations*) {system};;");
+        // The profile is not in the store of this machine, so it is built; nothing is known of closures.
+        let work = "*' build '*) echo '[{}]';; *' copy '*) exit 0;;";
+        let eval = format!("{work} *#deploy*) cat {nodes};; *#nixosConfigurations*) {system};;");
         let fakes = &scene.sandbox;
         fakes.fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.26.3";; {eval} esac"#));
         let ran = scene.sandbox.path("calls").join("deploy");
         let ran = ran.display();
-        fakes.fake("ssh", &format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi"));
+        let answers = format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi");
+        fakes.fake("ssh", &format!(r#"case "$*" in *@end) {answers};; esac"#));
         fakes.fake("deploy", &format!("echo 'to stdout'; printf '%s\\n' '{said}' >&2; exit {code}"));
         scene
     }
@@ -53,15 +56,15 @@ fn nodes(ssh_user: &str) -> String {
         r#"{{"names":["other","stinky"],"node":{{"hostname":"stinky.lan","profiles":["system"],
             "path":"{PROFILE}","system":null,"profilePath":null,"sshOpts":["-p","2222"],
             "sshUser":"{ssh_user}","user":"root","sudo":null,"tempPath":null,"remoteBuild":null,
-            "confirmTimeout":null,"activationTimeout":null}}}}"#
+            "fastConnection":null,"interactiveSudo":null,"confirmTimeout":null,"activationTimeout":null}}}}"#
     )
 }
 
 /// What the host answers to the probe.
 fn answer(profile: &str, current: &str, leftovers: &str, failed: &str) -> String {
     format!(
-        "@current\n{current}\n@profile\n{profile}\n@offered\n{NEW}/activate\n@boot\nid\n@pgrep\n/bin/pgrep\n\
-         @activation\n@leftovers\n{leftovers}\n@failed\n{failed}\n@kernel\n@initrd\n@kernel-modules\n@end\n"
+        "@current\n{current}\n@booted\n@profile\n{profile}\n@offered\n{NEW}/activate\n@boot\nid\n@pgrep\n/bin/pgrep\n\
+         @activation\n@leftovers\n{leftovers}\n@failed\n{failed}\n@way-back\n{LINK}/deploy-rs-activate\n@kernel\n@initrd\n@kernel-modules\n@end\n"
     )
 }
 
@@ -72,11 +75,14 @@ fn probe() -> String {
         )
     });
     format!(
-        "echo @current; readlink -f /run/current-system; echo @profile; readlink -f {LINK}; \
+        "echo @current; readlink -f /run/current-system; echo @booted; readlink -f /run/booted-system; \
+         echo @profile; readlink -f {LINK}; \
          echo @offered; readlink -f {PROFILE}/activate; echo @boot; cat /proc/sys/kernel/random/boot_id; \
          echo @pgrep; command -v pgrep; echo @activation; pgrep -f 'activate .*[-]-confirm-timeout'; \
          echo @leftovers; find /tmp -maxdepth 1 -name 'deploy-rs-canary-*' -o -name 'deploy-rs-cancel-*'; \
-         echo @failed; systemctl --failed --no-legend --plain; {}echo @end",
+         echo @failed; systemctl --failed --no-legend --plain; echo @way-back; ls {LINK}/deploy-rs-activate; \
+         echo @switch; ls {LINK}/bin/switch-to-configuration; \
+         {}echo @end",
         boot.concat()
     )
 }
@@ -93,10 +99,11 @@ const ACTIVATING: &str = "[deploy] [INFO] Activating profile `system` for node `
 #[test]
 fn success() {
     let scene = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 0);
-    let outcome = scene.run(&["stinky", "--", "--debug-logs"]);
+    let outcome = scene.run(&["stinky", "--", "--debug-logs", "--", "-L"]);
     assert_eq!(outcome.exits(0), format!("stinky runs {NEW}\n"));
     let story = format!(
-        "deploy stinky as root@stinky.lan\n  from  {OLD}\n  to    {NEW}\n  | to stdout\n  | {ACTIVATING}\n\
+        "     build  nothing to do\ndeploy stinky as root@stinky.lan\n  from  {OLD}\n  to    {NEW}\n\
+         \x20     copy  nothing to do\n  | to stdout\n  | {ACTIVATING}\n\
          read on stinky: /run/current-system, against nixosConfigurations.stinky, and {LINK}, against \
          deploy.nodes.stinky\n"
     );
@@ -106,13 +113,32 @@ fn success() {
         let question = ["eval", "--json", &format!("github:o/f#{attribute}"), "--apply", apply];
         [&features[..], &question].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/node.nix"));
+    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/meant/node.nix"));
     let system = "systems: if systems ? \"stinky\" then \
                   systems.\"stinky\".config.system.build.toplevel.outPath else null";
-    let asked = [vec!["--version".to_owned()], eval("deploy", &read), eval("nixosConfigurations", system)];
+    let work = |words: &[&str]| {
+        let features = ["--extra-experimental-features", "nix-command flakes"];
+        features.iter().chain(words).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let profile = r#"github:o/f#deploy.nodes."stinky".profiles.system.path"#;
+    let build = ["build", "--json", "--no-link", "--log-format", "internal-json", profile, "-L"];
+    let (format, to) = (["--log-format", "internal-json"], ["--to", "ssh://root@stinky.lan"]);
+    let flags = ["--substitute-on-destination", "--no-check-sigs", PROFILE];
+    let copy = [&["copy"][..], &format, &to, &flags].concat();
+    let questions =
+        [vec!["--version".to_owned()], eval("deploy", &read), eval("nixosConfigurations", system)];
+    let asked = [&questions[..], &[work(&build), work(&copy)]].concat();
     assert_eq!(scene.sandbox.calls("nix"), asked);
     let patience = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
-    let deploy = ["--skip-checks", "--ssh-opts", patience, r#"github:o/f#"stinky".system"#, "--debug-logs"];
+    let deploy = [
+        "--skip-checks",
+        "--ssh-opts",
+        patience,
+        r#"github:o/f#"stinky".system"#,
+        "--debug-logs",
+        "--",
+        "-L",
+    ];
     assert_eq!(scene.sandbox.calls("deploy"), [deploy]);
     assert_eq!(
         scene.sandbox.calls("ssh"),

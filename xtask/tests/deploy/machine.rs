@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,6 +11,10 @@ use std::time::{Duration, Instant};
 
 /// How many targets this process has made.
 static MADE: AtomicU8 = AtomicU8::new(0);
+
+/// `secret`, as crypt(3) has it.
+const SECRET: &str =
+    "$6$xtask$IiSxD5/bdq7fkNwSo/y4kSNGsHqq/nVmim.yMe6Ot9sBrzxDoAW2nvn/627KKvJFCYP67JPeF8qsQQNfJJEsT/";
 
 /// A running host. Dropping it ends its first process and with that all others, its mounts and its link.
 pub struct Machine {
@@ -23,8 +28,25 @@ pub struct Machine {
 impl Machine {
     /// Starts a host and waits until its sshd answers.
     pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts a host where the user `pi` may become root by sudo, as `rule` says; its password is `secret`.
+    pub fn start_with_user(rule: &str) -> Self {
+        Self::start_with(|dir| {
+            let text = format!(
+                "Defaults !env_reset, !secure_path, !lecture\nroot ALL=(ALL) NOPASSWD: ALL\npi {rule}\n"
+            );
+            fs::write(dir.join("sudoers"), text).expect("writing the rules of sudo");
+            run("chmod", &["440", &dir.join("sudoers").display().to_string()]);
+        })
+    }
+
+    fn start_with(more: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().expect("making a folder for the target");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("showing it to users");
         write_files(dir.path());
+        more(dir.path());
         let (link, network) = free_network();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deploy/fixture/target.sh");
         let address = format!("{network}.2");
@@ -47,6 +69,7 @@ impl Machine {
             .arg(script)
             .arg(dir.path())
             .arg(format!("{address}/30"))
+            .env("TOOLS", tools())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -145,20 +168,38 @@ fn write_files(dir: &Path) {
          PidFile none\nPermitRootLogin yes\n\
          SetEnv PATH=/mnt/bin:{path} HOME=/mnt/home NIX_CONF_DIR=/mnt/etc NIX_USER_CONF_FILES=/dev/null\n"
     );
-    let nix =
-        "build-users-group =\nsubstituters =\nsandbox = false\nexperimental-features = nix-command flakes\n";
-    // No service manager runs there: this is the one program of the host that is not the real one.
-    let systemctl = "#!/bin/sh\ncat /mnt/failed-units\n";
+    let nix = "build-users-group =\ntrusted-users = root pi\nsubstituters =\nsandbox = false\nexperimental-features = nix-command flakes\n";
+    // No service manager runs there: this is the one program of the host that is not the real one. A reboot ends
+    // all connections; see target.sh.
+    let systemctl = "#!/bin/sh\ncase \"$1\" in\n  reboot) pkill sshd ;;\n  is-system-running) echo running ;;\n  \
+                     *) cat /mnt/failed-units ;;\nesac\n";
+    let passwd = fs::read_to_string("/etc/passwd").expect("reading /etc/passwd");
     for (name, text) in [
         ("sshd_config", sshd.as_str()),
         ("etc/nix.conf", nix),
-        ("shadow", "root:*:20000:0:99999:7:::\nsshd:*:20000:0:99999:7:::\n"),
+        (
+            "shadow",
+            &format!(
+                "root:*:20000:0:99999:7:::\nsshd:*:20000:0:99999:7:::\npi:{SECRET}:20000:0:99999:7:::\n"
+            ),
+        ),
+        ("passwd", &format!("{passwd}pi:x:4711:4711::/mnt/home:/bin/sh\n")),
+        ("boot-id", ""),
+        ("hosts", "127.0.0.1 localhost target\n"),
         ("bin/systemctl", systemctl),
         ("failed-units", ""),
     ] {
         fs::write(dir.join(name), text).expect("writing a file of the target");
     }
     run("chmod", &["755", &dir.join("bin/systemctl").display().to_string()]);
+}
+
+/// The folder of the programs of Nix and deploy-rs, where users do not see it as it is; nothing otherwise.
+fn tools() -> PathBuf {
+    let path = std::env::var_os("PATH").expect("PATH is set");
+    let found = std::env::split_paths(&path).map(|dir| dir.join("nix-store")).find(|file| file.exists());
+    let folder = found.as_deref().and_then(|file| file.ancestors().nth(3)).unwrap_or(Path::new(""));
+    if folder.starts_with("/root") { folder.to_owned() } else { PathBuf::new() }
 }
 
 /// A name for a link, and the first three numbers of a private network that nothing here leads to.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::ssh::{Remote, quoted};
-use super::target::Target;
+use crate::deploy::meant::Target;
 use crate::failure::Kind;
 use crate::nix::StorePath;
 
@@ -22,6 +22,8 @@ const BOOTED: [&str; 3] = ["kernel", "initrd", "kernel-modules"];
 pub struct State {
     /// What `/run/current-system` leads to: the system that was activated last.
     pub current: Option<StorePath>,
+    /// What `/run/booted-system` leads to: the system that the running kernel came with.
+    pub booted: Option<StorePath>,
     /// The current generation of the profile.
     pub profile: Option<StorePath>,
     /// The system that the profile that is meant would activate, once it is on the host.
@@ -31,6 +33,14 @@ pub struct State {
     pub failed_units: Vec<String>,
     /// Whether the running kernel, its initrd or its modules are not those of the current system.
     pub reboot_needed: bool,
+    /// Whether deploy-rs can go back to the current generation of the profile: the one that was flashed lacks
+    /// what that takes.
+    pub way_back: bool,
+    /// Whether the current generation is a NixOS system, which can be activated.
+    pub switches: bool,
+    /// Whether a command of the profile's user needs no password; `None` where none is run as another user.
+    #[serde(skip)]
+    pub sudo: Option<bool>,
     #[serde(skip)]
     pub activity: Activity,
     /// Canary and cancel files of deploy-rs.
@@ -59,9 +69,13 @@ pub fn probe(remote: &Remote, target: &Target) -> Result<State> {
 /// by any login shell. A program that fails or is not there leaves its part empty.
 pub fn command(target: &Target) -> String {
     let (link, offered) = (quoted(&target.link), format!("{}/activate", target.path));
+    let switch = quoted(&format!("{}/bin/switch-to-configuration", target.link));
+    let way_back = quoted(&format!("{}/deploy-rs-activate", target.link));
+    let sudo = target.sudo.as_deref().and_then(silent).map(|sudo| format!("{sudo} echo yes"));
     let mut text = String::new();
     for (name, command) in [
         ("current", "readlink -f /run/current-system"),
+        ("booted", "readlink -f /run/booted-system"),
         ("profile", &format!("readlink -f {link}")),
         ("offered", &format!("readlink -f {offered}")),
         ("boot", "cat /proc/sys/kernel/random/boot_id"),
@@ -69,8 +83,13 @@ pub fn command(target: &Target) -> String {
         ("activation", &format!("pgrep -f '{ACTIVATION}'")),
         ("leftovers", &find_leftovers(&target.temp_path)),
         ("failed", "systemctl --failed --no-legend --plain"),
+        ("way-back", &format!("ls {way_back}")),
+        ("switch", &format!("ls {switch}")),
     ] {
         let _ = write!(text, "echo @{name}; {command}; ");
+    }
+    if let Some(sudo) = sudo {
+        let _ = write!(text, "echo @sudo; {sudo} || echo no; ");
     }
     for name in BOOTED {
         let _ = write!(text, "echo @{name}; ");
@@ -78,6 +97,12 @@ pub fn command(target: &Target) -> String {
             write!(text, "readlink -f /run/booted-system/{name}; readlink -f /run/current-system/{name}; ");
     }
     text + "echo @end"
+}
+
+/// The words in front of a command, so that they ask for no password; `None` for a program that is not known.
+fn silent(sudo: &str) -> Option<String> {
+    let (program, rest) = sudo.split_once(' ')?;
+    ["sudo", "doas"].contains(&program).then(|| format!("{program} -n {rest}"))
 }
 
 fn find_leftovers(temp_path: &str) -> String {
@@ -98,7 +123,11 @@ impl State {
         };
         Some(Self {
             current: path("current"),
+            booted: path("booted"),
             profile: path("profile"),
+            way_back: first("way-back").is_some(),
+            switches: first("switch").is_some(),
+            sudo: first("sudo").map(|word| word == "yes"),
             offered: path("offered"),
             boot_id: first("boot").unwrap_or_default().to_owned(),
             activity,
@@ -110,7 +139,7 @@ impl State {
 }
 
 /// The lines between `@name` and the next `@`.
-fn section<'a>(answer: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+pub fn section<'a>(answer: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
     let lines = answer.lines().map(str::trim).filter(|line| !line.is_empty());
     let from = lines.skip_while(move |line| line.strip_prefix('@') != Some(name)).skip(1);
     from.take_while(|line| !line.starts_with('@'))
@@ -138,14 +167,18 @@ mod tests {
     fn an_answer() {
         let (old, new) = (store("old"), store("new"));
         let answer = format!(
-            "@current\n{new}\n@profile\n{old}\n@offered\n{new}/activate\n@boot\nid\n@pgrep\n/bin/pgrep\n\
+            "@current\n{new}\n@booted\n{old}\n@profile\n{old}\n@offered\n{new}/activate\n@boot\nid\n@pgrep\n/bin/pgrep\n\
              @activation\n12\n@leftovers\n/tmp/deploy-rs-canary-x\n@failed\na.service loaded failed failed A\n\
-             @kernel\n{old}/bzImage\n{new}/bzImage\n@initrd\n{old}/i\n{old}/i\n@kernel-modules\n@end\n"
+             @way-back\n/p/deploy-rs-activate\n@switch\n@sudo\nno\n@kernel\n{old}/bzImage\n{new}/bzImage\n@initrd\n{old}/i\n{old}/i\n@kernel-modules\n@end\n"
         );
         let state = State::parse(&answer).unwrap();
         let expected = State {
             current: StorePath::containing(&new),
+            booted: StorePath::containing(&old),
             profile: StorePath::containing(&old),
+            way_back: true,
+            switches: false,
+            sudo: Some(false),
             offered: StorePath::containing(&new),
             boot_id: "id".into(),
             activity: Activity::Running,

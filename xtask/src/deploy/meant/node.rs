@@ -3,9 +3,11 @@
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::overrides::Overrides;
-use super::target::{Connection, Target};
+use super::Overrides;
+use super::{Connection, Target};
+use crate::deploy::host::Pin;
 use crate::failure::Kind;
+use crate::identity;
 use crate::nix::{self, StorePath};
 use crate::process::Launcher;
 
@@ -39,6 +41,8 @@ pub struct Node {
     sudo: Option<String>,
     temp_path: Option<String>,
     remote_build: Option<bool>,
+    fast_connection: Option<bool>,
+    interactive_sudo: Option<bool>,
     confirm_timeout: Option<u64>,
     activation_timeout: Option<u64>,
 }
@@ -79,10 +83,13 @@ impl Node {
             connection: Connection {
                 destination: format!("{ssh_user}@{}", over.hostname.as_ref().unwrap_or(&self.hostname)),
                 options: over.ssh_opts.clone().unwrap_or(self.ssh_opts),
+                pin: identity::known(host)?.map(|file| Pin { file, alias: host.to_owned() }),
             },
             temp_path: self.temp_path.unwrap_or_else(|| "/tmp".into()),
             confirm_timeout: over.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),
             activation_timeout: over.activation_timeout.or(self.activation_timeout).unwrap_or(240),
+            fast_connection: over.fast_connection.or(self.fast_connection).unwrap_or(false),
+            interactive_sudo: over.interactive_sudo.or(self.interactive_sudo).unwrap_or(false),
             builds_here: !(self.remote_build == Some(true) || over.remote_build),
             platform: self.system,
             other_profiles: self.profiles.into_iter().filter(|name| name != "system").collect(),

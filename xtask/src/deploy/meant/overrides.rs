@@ -5,9 +5,10 @@ use anyhow::Result;
 use crate::failure::Kind;
 
 /// Options of deploy-rs after which nothing could be proved, or that it does not honour (1.0.0).
-const REFUSED: [(&str, &str); 11] = [
-    ("--dry-activate", "it changes nothing, so there is nothing to prove"),
-    ("--boot", "the host goes on running what it runs, so there is nothing to prove yet"),
+const REFUSED: [(&str, &str); 12] = [
+    ("--dry-activate", "its exit code says nothing; `--dry-run` before the `--` shows what would change"),
+    ("--boot", "say it before the `--`, so that what is proved is the next boot"),
+    ("--targets", "name the hosts before the `--`"),
     ("--test", "the host forgets it at the next boot"),
     ("--interactive", "deploy-rs's question could not be answered; the plan is shown instead"),
     ("-i", "deploy-rs's question could not be answered; the plan is shown instead"),
@@ -28,6 +29,10 @@ pub struct Overrides {
     pub confirm_timeout: Option<u64>,
     pub activation_timeout: Option<u64>,
     pub remote_build: bool,
+    pub fast_connection: Option<bool>,
+    pub interactive_sudo: Option<bool>,
+    /// Whether the signatures of store paths are checked where they are copied to.
+    pub checks_signatures: bool,
 }
 
 impl Overrides {
@@ -53,6 +58,11 @@ impl Overrides {
                 "--activation-timeout" => {
                     overrides.activation_timeout = value().and_then(|text| text.parse().ok());
                 }
+                "--fast-connection" => overrides.fast_connection = value().and_then(|text| text.parse().ok()),
+                "--interactive-sudo" => {
+                    overrides.interactive_sudo = value().and_then(|text| text.parse().ok());
+                }
+                "--checksigs" | "-c" => overrides.checks_signatures = true,
                 "--remote-build" => overrides.remote_build = true,
                 _ => {}
             }
@@ -94,9 +104,8 @@ mod tests {
         for (name, _) in REFUSED {
             assert!(parse(&format!("-d {name}")).is_err(), "{name}");
         }
-        let error = parse("--dry-activate").unwrap_err().to_string();
-        let expected =
-            "`deploy` does not pass on --dry-activate: it changes nothing, so there is nothing to prove";
+        let error = parse("--targets").unwrap_err().to_string();
+        let expected = "`deploy` does not pass on --targets: name the hosts before the `--`";
         assert_eq!(error, expected);
     }
 }

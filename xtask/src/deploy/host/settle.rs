@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::probe::{Activity, State};
-use super::target::Target;
+use crate::deploy::meant::Target;
 use crate::failure::{Kind, kind};
 use crate::ui::{Event, Reporter};
 

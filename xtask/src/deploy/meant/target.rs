@@ -1,6 +1,7 @@
 //! The host of a deploy, and what it is meant to run.
 
-use crate::nix::StorePath;
+use crate::deploy::host::{Pin, State};
+use crate::nix::{self, StorePath};
 
 /// Where the host is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +10,8 @@ pub struct Connection {
     pub destination: String,
     /// The options of ssh that the node asks for.
     pub options: Vec<String>,
+    /// The host's key, where this project knows it.
+    pub pin: Option<Pin>,
 }
 
 /// A host, how to reach it, and what it is meant to run. Times are in seconds.
@@ -22,6 +25,10 @@ pub struct Target {
     pub temp_path: String,
     pub confirm_timeout: u64,
     pub activation_timeout: u64,
+    /// Whether all is copied from here; otherwise the host fetches from its caches what they have.
+    pub fast_connection: bool,
+    /// Whether deploy-rs asks the user for the password of sudo.
+    pub interactive_sudo: bool,
     /// Whether this machine builds the profile, and not the host itself.
     pub builds_here: bool,
     /// The system double that the profile is built for, where the flake tells.
@@ -34,4 +41,22 @@ pub struct Target {
     pub path: StorePath,
     /// The NixOS system that is meant, where the flake has one of the host's name.
     pub system: Option<StorePath>,
+}
+
+impl Target {
+    /// What is built: the profile, by its place in the flake.
+    pub fn installable(&self, flake: &str) -> String {
+        format!("{flake}#deploy.nodes.{}.profiles.system.path", nix::quote(&self.host))
+    }
+
+    /// What of a host in `state` is compared with [`Self::content`].
+    pub fn compared_with<'a>(&self, state: &'a State) -> Option<&'a StorePath> {
+        let running = state.current.as_ref();
+        running.filter(|_| self.system.is_some()).or(state.profile.as_ref()).or(running)
+    }
+
+    /// What is compared with what the host runs: the system, or the profile where it wraps none.
+    pub fn content(&self) -> &StorePath {
+        self.system.as_ref().filter(|system| system.exists()).unwrap_or(&self.path)
+    }
 }

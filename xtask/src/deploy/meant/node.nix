@@ -23,6 +23,8 @@ let
       sudo = one "sudo";
       tempPath = one "tempPath";
       remoteBuild = one "remoteBuild";
+      fastConnection = one "fastConnection";
+      interactiveSudo = one "interactiveSudo";
       confirmTimeout = one "confirmTimeout";
       activationTimeout = one "activationTimeout";
     };

@@ -1,0 +1,54 @@
+//! `history [HOST]`: what was flashed and deployed from this checkout, by its receipts.
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::History;
+use crate::context::Context;
+use crate::receipt::{self, Receipt};
+use crate::ui;
+
+pub fn run(cx: &Context, args: &History) -> Result<()> {
+    let mut receipts = receipt::all()?;
+    receipts.retain(|receipt| args.host.is_none() || receipt.host() == args.host.as_deref());
+    receipts.reverse();
+    if cx.json {
+        return ui::result(&serde_json::to_string(&receipts).context("writing the receipts as JSON")?);
+    }
+    if receipts.is_empty() {
+        let whose = args.host.as_ref().map(|host| format!(" of {host}")).unwrap_or_default();
+        cx.note(format!(
+            "there is no receipt{whose}: nothing was flashed or deployed from this checkout yet"
+        ));
+    }
+    ui::result(&table(&receipts).to_string())
+}
+
+fn table(receipts: &[Receipt]) -> ui::Table {
+    let mut table = ui::Table::new(&["WHEN", "WHAT", "HOST", "VERDICT", "TIME", "CONTENT"]);
+    for receipt in receipts {
+        table.row(cells(receipt));
+    }
+    table
+}
+
+fn cells(receipt: &Receipt) -> [String; 6] {
+    let time = |seconds: f64| format!("{seconds:.1} s");
+    match receipt {
+        Receipt::Flash(it) => [
+            it.when.to_string(),
+            "flash".into(),
+            it.host.clone().unwrap_or_else(|| "-".into()),
+            "done".into(),
+            time(it.seconds.total()),
+            it.image.store_path.clone().unwrap_or_else(|| it.image.path.display().to_string()),
+        ],
+        Receipt::Deploy(it) => [
+            it.when.to_string(),
+            "deploy".into(),
+            it.host.clone(),
+            it.verdict.replace('_', " "),
+            time(it.seconds.total()),
+            it.to.clone(),
+        ],
+    }
+}

@@ -1,0 +1,36 @@
+//! `status [HOST…]`: what runs where, and how far that is from the flake.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::cli::Status;
+use crate::context::Context;
+use crate::deploy;
+use crate::receipt::{self, Receipt};
+use crate::{nix, ui};
+
+pub fn run(cx: &Context, args: &Status) -> Result<()> {
+    nix::require(&cx.launcher)?;
+    let hosts = if args.hosts.is_empty() { deploy::deployable(cx)? } else { args.hosts.clone() };
+    let receipts = receipt::all()?;
+    let statuses = cx.waiting("look", || deploy::statuses(cx, hosts, |host| last(&receipts, host)));
+    for remark in statuses.iter().flat_map(deploy::Status::remarks) {
+        cx.warn(remark);
+    }
+    if cx.json {
+        ui::result(&statuses.iter().map(deploy::Status::json).collect::<Value>().to_string())?;
+    } else {
+        ui::result(&deploy::status_table(&statuses).to_string())?;
+    }
+    deploy::unseen(&statuses).map_or(Ok(()), Err)
+}
+
+/// The last flash and the last deploy of `host`, the later one last; `receipts` are the newest first.
+fn last(receipts: &[Receipt], host: &str) -> Vec<String> {
+    let own = || receipts.iter().filter(|receipt| receipt.host() == Some(host)).enumerate();
+    let flash = own().find(|(_, receipt)| matches!(receipt, Receipt::Flash(_)));
+    let deploy = own().find(|(_, receipt)| matches!(receipt, Receipt::Deploy(_)));
+    let mut both = flash.into_iter().chain(deploy).collect::<Vec<_>>();
+    both.sort_unstable_by_key(|(age, _)| std::cmp::Reverse(*age));
+    both.into_iter().map(|(_, receipt)| receipt.to_string()).collect()
+}

@@ -1,0 +1,132 @@
+//! A plan is carried out, and judged by what the host runs then.
+
+use anyhow::{Context as _, Result};
+
+use super::activation;
+use super::host::{self, Remote, State, probe, quoted};
+use super::meant::Target;
+use super::order::{Afterwards, Order};
+use super::outcome::Outcome;
+use super::plan::Plan;
+use super::verdict::{self, Verdict};
+use crate::context::Context;
+use crate::failure::{Kind, kind};
+use crate::nix::{self, Destination};
+use crate::ui::Event;
+
+/// Carries the plan out and returns what became of it.
+///
+/// # Errors
+/// Where it cannot be found out what the host runs: `Unreachable`, `HostKey` or `Undecided`.
+pub fn act(cx: &Context, order: &Order, plan: Plan) -> Result<Outcome> {
+    let mut outcome = match plan.already_done() {
+        Some(verdict) => Outcome::unchanged(plan, verdict),
+        None => deploy(cx, order, plan)?,
+    };
+    if order.afterwards == Afterwards::Reboot && outcome.verdict.failure().is_none() {
+        reboot(cx, &mut outcome)?;
+    }
+    check_health(cx, order, &mut outcome)?;
+    Ok(outcome)
+}
+
+fn deploy(cx: &Context, order: &Order, mut plan: Plan) -> Result<Outcome> {
+    let mut laps = std::mem::take(&mut plan.laps);
+    let args = activation::arguments(&plan.target, &cx.flake, order)?;
+    let copied = laps.time("copy", || copy(cx, order, &plan.target));
+    if let Err(error) = copied {
+        plan.laps = laps;
+        return not_copied(cx, plan, &error);
+    }
+    let (target, reporter) = (&plan.target, cx.reporter.as_ref());
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    remove_leftovers(&remote, target, &plan.before)?;
+    if plan.lacks_way_back() {
+        // Without it the deploy is what it always was: one that cannot be undone.
+        if let Err(error) = host::make_way_back(&remote, target) {
+            cx.warn(format!("{error:#}"));
+        }
+        plan.before = probe(&remote, target)?;
+    }
+    let ran = laps.time("activate", || activation::run(&cx.launcher, &args, reporter))?;
+    if ran.interrupted() {
+        reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));
+    }
+    let after = laps.time("prove", || host::settle(target, reporter, || probe(&remote, target)))?;
+    let verdict = verdict::judge(target, plan.goal, &plan.before, &after, ran);
+    plan.laps = laps;
+    Ok(Outcome { verdict, after, deploy_rs: Some(ran), copy_failed: None, health: Vec::new(), plan })
+}
+
+/// Copies the profile to the host. What the host builds itself is not copied.
+fn copy(cx: &Context, order: &Order, target: &Target) -> Result<()> {
+    if !target.builds_here {
+        return Ok(());
+    }
+    let mut flags = Vec::new();
+    flags.extend((!target.fast_connection).then_some("--substitute-on-destination"));
+    flags.extend((!order.overrides.checks_signatures).then_some("--no-check-sigs"));
+    let ssh_options = Some(host::words(&target.connection));
+    let to = Destination { login: target.connection.destination.clone(), ssh_options, flags };
+    nix::copy(&cx.launcher, &target.path, &to, cx.reporter.as_ref())
+}
+
+/// Nothing was activated; the host is asked all the same what it runs.
+fn not_copied(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result<Outcome> {
+    let verdict = if kind(error) == Kind::Interrupted { Verdict::Stopped } else { Verdict::NotCopied };
+    let target = &plan.target;
+    let lost = || {
+        format!("{} was lost while all that it needs was copied to it; nothing was activated", target.host)
+    };
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    let after = host::again(target, cx.reporter.as_ref(), || probe(&remote, target)).with_context(lost)?;
+    let copy_failed = Some(format!("{error:#}"));
+    Ok(Outcome { verdict, after, deploy_rs: None, copy_failed, health: Vec::new(), plan })
+}
+
+/// Removes the canary and cancel files of deploys that ended before: deploy-rs would take them for
+/// those of this one, and believe what is not true. No activation is running on the host.
+fn remove_leftovers(remote: &Remote, target: &Target, before: &State) -> Result<()> {
+    if before.leftovers.is_empty() {
+        return Ok(());
+    }
+    let files = before.leftovers.iter().map(|file| quoted(file)).collect::<Vec<_>>().join(" ");
+    let sudo = target.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default();
+    let doing = || format!("removing what an earlier deploy left in {} on {}", target.temp_path, target.host);
+    remote.run(&format!("{sudo}rm -f -- {files}")).map(drop).with_context(doing)
+}
+
+/// Reboots a host that does not run yet what it boots, or whose kernel is another's, and proves it again.
+fn reboot(cx: &Context, outcome: &mut Outcome) -> Result<()> {
+    let (target, before) = (&outcome.plan.target, &outcome.after);
+    let pending = before.reboot_needed || before.booted != before.current;
+    if outcome.verdict == Verdict::AlreadyCurrent && !pending {
+        return Ok(());
+    }
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    let lost = || format!("{} was deployed and rebooted, and does not answer", target.host);
+    let ask = || probe(&remote, target);
+    let mut laps = std::mem::take(&mut outcome.plan.laps);
+    let found = laps.time("reboot", || host::reboot(&remote, target, before, cx.reporter.as_ref(), ask));
+    let after = found.with_context(lost)?;
+    outcome.verdict = verdict::judge_booted(target, &outcome.plan.before, &after);
+    outcome.plan.laps = laps;
+    outcome.after = after;
+    Ok(())
+}
+
+/// Runs what the user wants to succeed on the host, once it runs what is meant.
+fn check_health(cx: &Context, order: &Order, outcome: &mut Outcome) -> Result<()> {
+    if order.health.is_empty() || outcome.verdict.failure().is_some() {
+        return Ok(());
+    }
+    let target = &outcome.plan.target;
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    let mut laps = std::mem::take(&mut outcome.plan.laps);
+    outcome.health = laps.time("health", || host::check(&remote, &order.health))?;
+    outcome.plan.laps = laps;
+    if outcome.health.iter().any(host::Check::failed) {
+        outcome.verdict = Verdict::Unhealthy;
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Two closures compared, package by package.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use super::name;
+use super::read::Closure;
+use crate::ui::Bytes;
+
+/// How many packages are named to people; programs are told all.
+const SHOWN: usize = 40;
+
+/// What is in one closure and not, or otherwise, in the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Diff {
+    pub packages: Vec<Package>,
+    /// How many packages have the same versions, and yet other paths.
+    pub rebuilt: usize,
+    /// The sizes of both closures in bytes.
+    pub from_bytes: u64,
+    pub to_bytes: u64,
+}
+
+/// A package whose versions differ. It is added where there is none before, removed where there is none after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Package {
+    pub name: String,
+    /// The versions in the closure before; an empty one for a path without a version.
+    pub from: BTreeSet<String>,
+    pub to: BTreeSet<String>,
+    /// By how many bytes it grew.
+    pub grown: i64,
+}
+
+/// The paths of one name in one closure.
+#[derive(Default)]
+struct Group<'a> {
+    versions: BTreeSet<String>,
+    paths: BTreeSet<&'a str>,
+    size: u64,
+}
+
+impl Diff {
+    pub fn new(from: &Closure, to: &Closure) -> Self {
+        let (mut before, mut after) = (grouped(from), grouped(to));
+        let names = before.keys().chain(after.keys()).copied().collect::<BTreeSet<_>>();
+        let mut diff = Self { from_bytes: from.size(), to_bytes: to.size(), ..Self::default() };
+        for name in names {
+            diff.add(name, before.remove(name).unwrap_or_default(), after.remove(name).unwrap_or_default());
+        }
+        diff
+    }
+
+    fn add(&mut self, name: &str, from: Group, to: Group) {
+        if from.versions != to.versions {
+            let grown = to.size.cast_signed() - from.size.cast_signed();
+            self.packages.push(Package {
+                name: name.to_owned(),
+                from: from.versions,
+                to: to.versions,
+                grown,
+            });
+        } else if from.paths != to.paths {
+            self.rebuilt += 1;
+        }
+    }
+
+    /// By how many bytes the whole grew.
+    pub fn grown(&self) -> i64 {
+        self.to_bytes.cast_signed() - self.from_bytes.cast_signed()
+    }
+
+    fn count(&self, of: impl Fn(&Package) -> bool) -> usize {
+        self.packages.iter().filter(|package| of(package)).count()
+    }
+
+    /// In one line.
+    pub fn summary(&self) -> String {
+        let added = self.count(|it| it.from.is_empty());
+        let removed = self.count(|it| it.to.is_empty());
+        let other = self.packages.len() - added - removed;
+        format!(
+            "{added} added, {removed} removed, {other} in other versions, {} rebuilt; {} ({:+.1} MiB)",
+            self.rebuilt,
+            Bytes(self.to_bytes),
+            mib(self.grown())
+        )
+    }
+}
+
+fn grouped(closure: &Closure) -> BTreeMap<&str, Group<'_>> {
+    let mut groups = BTreeMap::<&str, Group>::new();
+    for (path, size) in &closure.0 {
+        let (name, version) = name::parse(path.name());
+        let group = groups.entry(name).or_default();
+        group.versions.insert(version.to_owned());
+        group.paths.insert(path.as_str());
+        group.size += size;
+    }
+    groups
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one decimal for people")]
+fn mib(bytes: i64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+impl fmt::Display for Diff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  diff  {}", self.summary())?;
+        for package in self.packages.iter().take(SHOWN) {
+            write!(f, "\n        {package}")?;
+        }
+        match self.packages.len().checked_sub(SHOWN) {
+            Some(more @ 1..) => write!(f, "\n        and {more} more"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Package {
+    /// `+ curl 8.1`, `- curl 8.1`, `curl 8.1 -> 8.2`, with what that means in space.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let versions = |set: &BTreeSet<String>| {
+            let words = set.iter().map(|it| if it.is_empty() { "(none)" } else { it }).collect::<Vec<_>>();
+            if words == ["(none)"] { String::new() } else { format!(" {}", words.join(", ")) }
+        };
+        let (name, from, to) = (&self.name, versions(&self.from), versions(&self.to));
+        match (self.from.is_empty(), self.to.is_empty()) {
+            (true, _) => write!(f, "+ {name}{to}"),
+            (_, true) => write!(f, "- {name}{from}"),
+            _ => write!(f, "  {name}{from} ->{to}"),
+        }?;
+        let grown = mib(self.grown);
+        if grown.abs() < 0.05 { Ok(()) } else { write!(f, " ({grown:+.1} MiB)") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nix::StorePath;
+
+    /// Paths given as `HASH-LETTER name bytes`.
+    fn closure(paths: &[(char, &str, u64)]) -> Closure {
+        let path = |letter: char, name: &str| {
+            let hash = letter.to_string().repeat(32);
+            StorePath::containing(&format!("/nix/store/{hash}-{name}")).unwrap()
+        };
+        Closure(paths.iter().map(|(letter, name, size)| (path(*letter, name), *size)).collect())
+    }
+
+    #[test]
+    fn what_changes() {
+        const MIB: u64 = 1 << 20;
+        let same = [('a', "glibc-2.40", 9 * MIB), ('b', "etc", 100)];
+        for (from, to, expected) in [
+            (vec![], vec![], "0 added, 0 removed, 0 in other versions, 0 rebuilt; 0 B (+0.0 MiB)"),
+            (
+                vec![('c', "curl-8.1", MIB), ('d', "curl-8.1-bin", MIB), ('e', "nano-7.2", 3 * MIB)],
+                vec![('f', "curl-8.2", 2 * MIB), ('g', "curl-8.2-bin", 2 * MIB), ('h', "vim-9.1", 5 * MIB)],
+                "1 added, 1 removed, 1 in other versions, 0 rebuilt; 18.0 MiB (+4.0 MiB)
+          curl 8.1 -> 8.2 (+2.0 MiB)
+        - nano 7.2 (-3.0 MiB)
+        + vim 9.1 (+5.0 MiB)",
+            ),
+            (
+                vec![('c', "unit-a.service", 9), ('d', "zlib-1.3", 10)],
+                vec![('e', "unit-a.service", 9), ('f', "zlib-1.3", 10), ('g', "zlib-1.4", 10)],
+                "0 added, 0 removed, 1 in other versions, 1 rebuilt; 9.0 MiB (+0.0 MiB)
+          zlib 1.3 -> 1.3, 1.4",
+            ),
+        ] {
+            let whole = |own: &[(char, &'static str, u64)]| {
+                let both = if own.is_empty() { Vec::new() } else { [&same[..], own].concat() };
+                closure(&both)
+            };
+            let text = Diff::new(&whole(&from), &whole(&to)).to_string();
+            assert_eq!(text, format!("  diff  {expected}"));
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let names = (0..43).map(|number| format!("p{number:02}-1")).collect::<Vec<_>>();
+        let paths = names.iter().map(|name| ('a', name.as_str(), 1)).collect::<Vec<_>>();
+        let text = Diff::new(&Closure::default(), &closure(&paths)).to_string();
+        assert!(text.ends_with("        + p39 1\n        and 3 more"), "{text}");
+    }
+}

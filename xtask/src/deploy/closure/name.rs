@@ -1,0 +1,51 @@
+//! The name and the version in the name of a store path.
+
+/// Outputs of a package that are store paths of their own: `openssl-3.0.15-bin` is openssl 3.0.15.
+const OUTPUTS: [&str; 15] = [
+    "bin", "data", "debug", "dev", "devdoc", "dist", "doc", "info", "lib", "man", "modules", "out", "static",
+    "terminfo", "tools",
+];
+
+/// Splits as Nix's `parseDrvName` does: the version begins behind the first dash that no letter follows.
+/// What names an output at the end of a version is left out.
+pub fn parse(name: &str) -> (&str, &str) {
+    let dashes = name.match_indices('-').map(|(at, _)| at);
+    let begins = |at: &usize| name.as_bytes().get(at + 1).is_some_and(|byte| !byte.is_ascii_alphabetic());
+    match dashes.into_iter().find(begins) {
+        Some(at) => (&name[..at], without_output(&name[at + 1..])),
+        None => (name, ""),
+    }
+}
+
+fn without_output(version: &str) -> &str {
+    match version.rsplit_once('-') {
+        Some((version, output)) if OUTPUTS.contains(&output) => version,
+        _ => version,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_versions() {
+        for (name, expected) in [
+            ("openssl-3.0.15", ("openssl", "3.0.15")),
+            ("openssl-3.0.15-bin", ("openssl", "3.0.15")),
+            ("python3.12-requests-2.32.3", ("python3.12-requests", "2.32.3")),
+            ("linux-6.12.34-modules", ("linux", "6.12.34")),
+            ("glibc-2.40-36", ("glibc", "2.40-36")),
+            ("nixos-system-stinky-26.05.20260101.abc", ("nixos-system-stinky", "26.05.20260101.abc")),
+            ("unit-octoprint.service", ("unit-octoprint.service", "")),
+            ("etc", ("etc", "")),
+            ("firmware-unstable-2024-01-02", ("firmware-unstable", "2024-01-02")),
+            ("a-", ("a-", "")),
+            ("a--1", ("a", "-1")),
+            ("X-Restart-Triggers-x", ("X-Restart-Triggers-x", "")),
+            ("perl5.40.0-File-Slurp-9999.32", ("perl5.40.0-File-Slurp", "9999.32")),
+        ] {
+            assert_eq!(parse(name), expected, "{name}");
+        }
+    }
+}

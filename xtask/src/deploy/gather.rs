@@ -1,0 +1,138 @@
+//! From a name to a plan: nothing is changed on the host.
+
+use anyhow::Result;
+
+use super::closure::{Closure, Diff};
+use super::host::{self, Activity, Remote, State, probe};
+use super::laps::Laps;
+use super::meant::{Nodes, Overrides, Target};
+use super::order::{Goal, Order};
+use super::plan::Plan;
+use super::turn::Turn;
+use crate::context::Context;
+use crate::failure::Kind;
+use crate::{emulation, flake, nix};
+
+/// Finds out what `host` is meant to run and what it runs.
+///
+/// # Errors
+/// Refused where it can be told already that the deploy would not do; `Unreachable` and `HostKey`.
+pub fn gather(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result<Plan> {
+    let mut laps = Laps::default();
+    let target = laps.time("evaluate", || evaluate(cx, &order.overrides, host))?;
+    can_build(cx, version, &target)?;
+    warn_of_other_profiles(cx, &target);
+    let turn = if order.goal == Goal::Show { None } else { Some(Turn::take(host, cx.reporter.as_ref())?) };
+    let before = laps.time("look", || look(cx, order, &target))?;
+    Ok(Plan { target, goal: order.goal, before, diff: None, laps, turn })
+}
+
+/// What `host` is meant to run.
+pub fn evaluate(cx: &Context, overrides: &Overrides, host: &str) -> Result<Target> {
+    let nodes = Nodes::load(&cx.launcher, &cx.flake, host)?;
+    let node = nodes.node.ok_or_else(|| flake::no_node(&cx.flake, host, &nodes.names))?;
+    node.target(&cx.launcher, &cx.flake, host, overrides)
+}
+
+/// Refuses before anything is built where this machine cannot build the profile.
+fn can_build(cx: &Context, version: nix::Version, target: &Target) -> Result<()> {
+    match &target.platform {
+        Some(system) if target.builds_here && !target.path.exists() => {
+            emulation::require(cx, version, system)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn warn_of_other_profiles(cx: &Context, target: &Target) {
+    if !target.other_profiles.is_empty() {
+        let names = target.other_profiles.join(", ");
+        cx.warn(format!("only the profile 'system' of {} is deployed and proved, not: {names}", target.host));
+    }
+}
+
+/// Reads what the host runs now; a host that is waited for may be off yet.
+fn look(cx: &Context, order: &Order, target: &Target) -> Result<State> {
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    let ask = || probe(&remote, target);
+    let state = match order.wait {
+        Some(limit) => host::until_answered(target, limit, cx.reporter.as_ref(), ask),
+        None => ask(),
+    }?;
+    match obstacle(target, &state) {
+        Some(why) => Err(Kind::Refused.error(why)),
+        None => Ok(state),
+    }
+}
+
+/// What keeps a host that answers from being deployed to.
+fn obstacle(target: &Target, state: &State) -> Option<String> {
+    let host = &target.host;
+    if state.activity == Activity::Running {
+        return Some(format!("an activation is running on {host}: another deploy is at work; wait for it"));
+    }
+    let asks = state.sudo == Some(false);
+    if asks && target.interactive_sudo {
+        let files = state.leftovers.join(" ");
+        return (!files.is_empty()).then(|| {
+            format!("an earlier deploy left {files} on {host}, which deceive deploy-rs: remove them there with sudo")
+        });
+    }
+    asks.then(|| {
+        let user = target.connection.destination.split('@').next().unwrap_or_default();
+        format!(
+            "{user} needs a password for sudo on {host}: set `security.sudo.wheelNeedsPassword = false` there, or \
+             let deploy-rs ask for it: `-- --interactive-sudo true`"
+        )
+    })
+}
+
+/// Builds the profiles that are not here yet, all in one run, and says for which plans that did not do. What the
+/// host builds itself is left to deploy-rs.
+pub fn build(cx: &Context, order: &Order, plans: &mut [&mut Plan]) -> Vec<Option<anyhow::Error>> {
+    let due = |plan: &&mut Plan| {
+        plan.target.builds_here && plan.already_done().is_none() && !is_here(cx, &plan.target)
+    };
+    let wanted = plans.iter().filter(|plan| due(plan)).map(|plan| plan.target.installable(&cx.flake));
+    let wanted = wanted.collect::<Vec<_>>();
+    if wanted.is_empty() {
+        return plans.iter().map(|_| None).collect();
+    }
+    let mut laps = Laps::default();
+    let built =
+        laps.time("build", || nix::build_all(&cx.launcher, &wanted, order.nix_args(), cx.reporter.as_ref()));
+    for plan in plans.iter_mut() {
+        plan.laps.0.extend(laps.0.iter().cloned());
+    }
+    let Err(error) = built else { return plans.iter().map(|_| None).collect() };
+    let (kind, text) = (crate::failure::kind(&error), format!("{error:#}"));
+    let lacks =
+        |plan: &&mut Plan| wanted.contains(&plan.target.installable(&cx.flake)) && !plan.target.path.exists();
+    plans.iter().map(|plan| lacks(plan).then(|| kind.error(&text))).collect()
+}
+
+/// Whether the profile is in the store of this machine, whole.
+fn is_here(cx: &Context, target: &Target) -> bool {
+    target.path.exists() && nix::closure(&cx.launcher, &target.path).is_ok()
+}
+
+/// Finds out what the plan changes. That this fails is no reason not to deploy: it is a warning.
+pub fn compare(cx: &Context, plan: &mut Plan) {
+    let remote = Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection);
+    let Some(from) = plan.target.compared_with(&plan.before) else { return };
+    let to = plan.target.content();
+    if !to.exists() {
+        return;
+    }
+    let mut laps = Laps::default();
+    let read = laps.time("compare", || {
+        Ok((Closure::on_host(&remote, from.as_str())?, Closure::here(&cx.launcher, to)?))
+    });
+    match read {
+        Ok((from, to)) => plan.diff = Some(Diff::new(&from, &to)),
+        Err::<_, anyhow::Error>(error) => {
+            cx.warn(format!("what changes on {} is not known: {error:#}", plan.target.host));
+        }
+    }
+    plan.laps.0.extend(laps.0);
+}

@@ -1,0 +1,176 @@
+//! Several hosts at once: each goes its own way, and one that fails does not stop the others.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::gather::{build, gather};
+use super::order::Order;
+use super::outcome::Outcome;
+use super::plan::Plan;
+use crate::context::Context;
+use crate::failure::{Kind, kind};
+use crate::flake::Catalogue;
+use crate::nix;
+use crate::side_by_side::side_by_side;
+use crate::ui::{Event, Table};
+
+/// How many evaluations run at once: each takes a core, and a good part of a GiB.
+const EVALUATIONS: usize = 4;
+/// How many hosts are deployed to at once.
+const DEPLOYS: usize = 16;
+
+/// How far a deploy came.
+pub enum Reached {
+    /// The plan was shown, as was asked for.
+    Planned(Box<Plan>),
+    Ended(Box<Outcome>),
+}
+
+/// One of several hosts, and how far it came.
+pub struct Member {
+    pub host: String,
+    pub result: Result<Reached>,
+}
+
+/// The names of all hosts that the flake can deploy.
+pub fn deployable(cx: &Context) -> Result<Vec<String>> {
+    let catalogue = cx.waiting("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
+    let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
+    let names = names.collect::<Vec<_>>();
+    match catalogue.unlisted_nodes {
+        Some(error) => Err(error),
+        None if names.is_empty() => Err(Kind::Usage.error(format!("{} has no deploy nodes", cx.flake))),
+        None => Ok(names),
+    }
+}
+
+/// Takes all `hosts` to their plans, builds what they need in one run, and does `finish` with each of them, side by
+/// side. What fails for a host is said at once.
+pub fn together(
+    cx: &Context,
+    order: &Order,
+    version: nix::Version,
+    hosts: Vec<String>,
+    finish: impl Fn(&Context, Plan) -> Result<Reached> + Sync,
+) -> Vec<Member> {
+    let plans = side_by_side(EVALUATIONS, &hosts, |host| {
+        let own = cx.of_host(host);
+        over(&own, gather(&own, order, version, host))
+    });
+    let plans = built(cx, order, plans);
+    let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
+    side_by_side(DEPLOYS, members, |(host, plan)| {
+        let own = cx.of_host(&host);
+        let result = over(&own, plan.and_then(|plan| finish(&own, plan)));
+        if let Err(error) = &result {
+            own.warn(format!("{error:#}"));
+        }
+        Member { host, result }
+    })
+}
+
+/// The line of the host ends where its work does.
+fn over<T>(own: &Context, result: T) -> T {
+    own.reporter.report(&Event::Over);
+    result
+}
+
+fn built(cx: &Context, order: &Order, mut plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
+    let mut good = plans.iter_mut().filter_map(|plan| plan.as_mut().ok()).collect::<Vec<_>>();
+    let mut errors = build(cx, order, &mut good).into_iter();
+    let fate = |plan: Result<Plan>| match plan {
+        Ok(plan) => errors.next().flatten().map_or(Ok(plan), Err),
+        failed => failed,
+    };
+    plans.into_iter().map(fate).collect()
+}
+
+impl Member {
+    /// The kind of failure; `None` where all is well.
+    pub fn failure(&self) -> Option<Kind> {
+        match &self.result {
+            Ok(Reached::Planned(_)) => None,
+            Ok(Reached::Ended(outcome)) => outcome.verdict.failure(),
+            Err(error) => Some(kind(error)),
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        match &self.result {
+            Ok(Reached::Planned(plan)) => plan.json(),
+            Ok(Reached::Ended(outcome)) => outcome.json(),
+            Err(error) => json!({
+                "host": self.host, "verdict": null, "exit_code": kind(error).code(), "error": format!("{error:#}"),
+            }),
+        }
+    }
+
+    fn cells(&self) -> [String; 4] {
+        let seconds = |seconds: f64| format!("{seconds:.1} s");
+        let (verdict, runs, time) = match &self.result {
+            Ok(Reached::Planned(plan)) => ("planned".into(), plan.summary(), seconds(plan.laps.total())),
+            Ok(Reached::Ended(outcome)) => {
+                (outcome.words(), outcome.runs().to_owned(), seconds(outcome.plan.laps.total()))
+            }
+            Err(error) => (name(kind(error)).into(), "-".into(), "-".into()),
+        };
+        [self.host.clone(), verdict, runs, time]
+    }
+}
+
+/// A row for each host.
+pub fn table(members: &[Member]) -> Table {
+    let mut table = Table::new(&["HOST", "VERDICT", "RUNS", "TIME"]);
+    for member in members {
+        table.row(member.cells());
+    }
+    table
+}
+
+/// The error of the worst of several hosts, which names all that failed; `None` where none did.
+pub fn worst(members: &[Member]) -> Option<anyhow::Error> {
+    let failed = members.iter().filter(|member| member.failure().is_some()).collect::<Vec<_>>();
+    let kind = failed.iter().filter_map(|member| member.failure()).max_by_key(|kind| kind.severity())?;
+    let names = failed.iter().map(|member| member.host.as_str()).collect::<Vec<_>>().join(", ");
+    Some(kind.error(format!(
+        "{} of {} hosts are not as they are meant to be: {names}",
+        failed.len(),
+        members.len()
+    )))
+}
+
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Unreachable => "unreachable",
+        Kind::HostKey => "another host key",
+        Kind::Undecided => "undecided",
+        Kind::Refused => "refused",
+        Kind::Permission => "login refused",
+        Kind::Interrupted => "stopped",
+        _ => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_several() {
+        let member = |host: &str, kind: Kind| Member { host: host.into(), result: Err(kind.error("no")) };
+        for (kinds, expected) in [
+            (vec![Kind::Degraded, Kind::RolledBack], Kind::RolledBack),
+            (vec![Kind::RolledBack, Kind::Unreachable, Kind::Other], Kind::Unreachable),
+            (vec![Kind::Undecided, Kind::Interrupted], Kind::Interrupted),
+        ] {
+            let members = kinds.iter().map(|kind| member("a", *kind)).collect::<Vec<_>>();
+            assert_eq!(kind(&worst(&members).unwrap()), expected, "{kinds:?}");
+        }
+        assert!(worst(&[]).is_none());
+        let members = [member("a", Kind::Unreachable), member("b", Kind::HostKey)];
+        let text = "2 of 2 hosts are not as they are meant to be: a, b";
+        assert_eq!(worst(&members).unwrap().to_string(), text);
+        let expected = "HOST  VERDICT           RUNS  TIME\na     unreachable       -     -\nb     another host key  -     -";
+        assert_eq!(table(&members).to_string(), expected);
+    }
+}

@@ -1,0 +1,69 @@
+//! The file systems of the host: what is left, and what can no longer be written.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::probe::section;
+use super::ssh::Remote;
+use crate::failure::Kind;
+
+/// File systems that nobody writes to in the first place.
+const IMAGES: [&str; 4] = ["squashfs", "erofs", "iso9660", "cramfs"];
+
+/// What is of interest about file systems.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Disks {
+    /// Free space for the Nix store, in bytes.
+    pub free: Option<u64>,
+    /// Where file systems are mounted that were to be written to and cannot be: the kernel makes them so on errors.
+    pub read_only: Vec<String>,
+}
+
+impl Disks {
+    pub fn read(remote: &Remote, host: &str) -> Result<Self> {
+        let answer =
+            remote.run("echo @free; df -Pk /nix; echo @mounts; cat /proc/self/mountinfo; echo @end")?;
+        let cut_off = || Kind::Undecided.error(format!("{host} did not answer to the end"));
+        Self::parse(&answer).ok_or_else(cut_off)
+    }
+
+    fn parse(answer: &str) -> Option<Self> {
+        answer.trim_end().ends_with("@end").then_some(())?;
+        let free = section(answer, "free").nth(1).and_then(|line| line.split_whitespace().nth(3));
+        let free = free.and_then(|blocks| blocks.parse::<u64>().ok()).map(|blocks| blocks * 1024);
+        let mut read_only = section(answer, "mounts").filter_map(read_only).collect::<Vec<_>>();
+        read_only.sort_unstable();
+        read_only.dedup();
+        Some(Self { free, read_only })
+    }
+}
+
+/// The device of a line of mountinfo, where the file system itself, and not only this view of it, is read-only:
+/// NixOS always shows /nix/store so.
+fn read_only(line: &str) -> Option<String> {
+    let (_, behind) = line.split_once(" - ")?;
+    let [kind, device, options] = behind.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+    let real = device.starts_with("/dev/") && !IMAGES.contains(&kind);
+    (real && options.split(',').any(|option| option == "ro")).then(|| device.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_host_says() {
+        let answer = "@free\nFilesystem 1024-blocks Used Available Capacity Mounted on\n\
+            /dev/mmcblk0p2 30000 10000 20000 34% /nix\n@mounts\n\
+            22 1 179:2 / /nix rw,relatime shared:1 - ext4 /dev/mmcblk0p2 rw\n\
+            23 22 179:2 /store /nix/store ro,relatime shared:1 - ext4 /dev/mmcblk0p2 rw\n\
+            24 1 179:1 / /boot rw - vfat /dev/mmcblk0p1 ro,errors=remount-ro\n\
+            25 1 179:1 / /mnt rw - vfat /dev/mmcblk0p1 ro,errors=remount-ro\n\
+            26 1 7:0 / /snap ro - squashfs /dev/loop0 ro\n\
+            27 1 0:1 / /sys ro - sysfs sysfs ro\n@end\n";
+        let expected = Disks { free: Some(20000 * 1024), read_only: vec!["/dev/mmcblk0p1".into()] };
+        assert_eq!(Disks::parse(answer), Some(expected));
+        assert_eq!(Disks::parse("@free\n@mounts\n@end"), Some(Disks::default()));
+        assert_eq!(Disks::parse("@free\n"), None);
+    }
+}

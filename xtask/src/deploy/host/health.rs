@@ -1,0 +1,59 @@
+//! Commands that must succeed on the host once a deploy has.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::ssh::Remote;
+
+/// How many lines of what a command said are kept.
+const TAIL: usize = 20;
+
+/// A command that was run on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    pub command: String,
+    pub exit_code: i32,
+    /// The last lines of what it said.
+    pub output: String,
+}
+
+/// Runs `commands` one after the other, all of them.
+pub fn check(remote: &Remote, commands: &[String]) -> Result<Vec<Check>> {
+    commands.iter().map(|command| run(remote, command)).collect()
+}
+
+fn run(remote: &Remote, command: &str) -> Result<Check> {
+    let output = remote.attempt(command)?;
+    let said = [output.stdout.trim_end(), output.stderr.trim_end()].join("\n");
+    Ok(Check { command: command.to_owned(), exit_code: output.code, output: tail(said.trim()) })
+}
+
+fn tail(text: &str) -> String {
+    let lines = text.lines().collect::<Vec<_>>();
+    lines[lines.len().saturating_sub(TAIL)..].join("\n")
+}
+
+impl Check {
+    pub fn failed(&self) -> bool {
+        self.exit_code != 0
+    }
+
+    /// What it was and what it said, for people.
+    pub fn story(&self) -> String {
+        let said = self.output.lines().map(|line| format!("\n  | {line}")).collect::<String>();
+        format!("`{}` ended with exit code {}{said}", self.command, self.exit_code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_check_says() {
+        let check = Check { command: "curl x".into(), exit_code: 7, output: "one\ntwo".into() };
+        assert_eq!(check.story(), "`curl x` ended with exit code 7\n  | one\n  | two");
+        let long = (0..30).map(|number| format!("{number}\n")).collect::<String>();
+        assert!(tail(&long).starts_with("10\n") && tail(&long).ends_with("\n29"));
+    }
+}

@@ -1,0 +1,184 @@
+//! How hosts are now, without changing anything: what each runs, and how far that is from what it is meant to run.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::closure::{Closure, Diff};
+use super::gather::evaluate;
+use super::host::{Disks, Remote, State, probe};
+use super::meant::{Overrides, Target};
+use super::order::Goal;
+use super::verdict;
+use crate::context::Context;
+use crate::failure::{Kind, kind};
+use crate::side_by_side::side_by_side;
+use crate::ui::{Bytes, Table};
+
+/// How many hosts are looked at once; each of them evaluates its part of the flake.
+const AT_ONCE: usize = 16;
+
+/// One host.
+pub struct Status {
+    pub host: String,
+    /// Why nothing is known of it, otherwise.
+    pub seen: Result<Seen>,
+    /// The last flash and the last deploy from this checkout, in words.
+    pub history: Vec<String>,
+}
+
+/// What was seen of a host.
+pub struct Seen {
+    target: Target,
+    state: State,
+    disks: Disks,
+    behind: Behind,
+}
+
+/// How what a host runs relates to what the flake says.
+enum Behind {
+    Current,
+    /// It runs something else, by so much where the system that is meant is in the store of this machine.
+    Other(Option<Diff>),
+}
+
+/// Looks at `hosts` side by side: those that cannot be reached cost one time-out together. `history` has what is
+/// known of a host from before.
+pub fn statuses(
+    cx: &Context,
+    hosts: Vec<String>,
+    history: impl Fn(&str) -> Vec<String> + Sync,
+) -> Vec<Status> {
+    side_by_side(AT_ONCE, hosts, |host| {
+        let own = cx.of_host(&host);
+        Status { seen: look(&own, &host), history: history(&host), host }
+    })
+}
+
+fn look(cx: &Context, host: &str) -> Result<Seen> {
+    let target = evaluate(cx, &Overrides::default(), host)?;
+    let remote = Remote::new(&cx.launcher, host, &target.connection);
+    let state = probe(&remote, &target)?;
+    let disks = Disks::read(&remote, host)?;
+    let behind = behind(cx, &remote, &target, &state);
+    Ok(Seen { target, state, disks, behind })
+}
+
+fn behind(cx: &Context, remote: &Remote, target: &Target, state: &State) -> Behind {
+    if verdict::judge_before(target, Goal::Switch, state).is_some() {
+        return Behind::Current;
+    }
+    let from = target.compared_with(state).filter(|_| target.content().exists());
+    let diff = from.map(|from| {
+        let from = Closure::on_host(remote, from.as_str())?;
+        Ok(Diff::new(&from, &Closure::here(&cx.launcher, target.content())?))
+    });
+    let known = |diff: Result<Diff>| diff.inspect_err(|error| cx.warn(format!("{error:#}"))).ok();
+    Behind::Other(diff.and_then(known))
+}
+
+impl Seen {
+    fn runs(&self) -> String {
+        match &self.behind {
+            Behind::Current => "what the flake says".into(),
+            Behind::Other(Some(diff)) => format!("behind: {}", diff.summary()),
+            Behind::Other(None) => "something else".into(),
+        }
+    }
+
+    fn booted(&self) -> &'static str {
+        match &self.state {
+            State { reboot_needed: true, .. } => "reboot pending",
+            State { booted, current, .. } if booted == current => "what it runs",
+            State { booted: None, .. } => "-",
+            _ => "an earlier system",
+        }
+    }
+
+    fn units(&self) -> String {
+        if self.state.failed_units.is_empty() { "-".into() } else { self.state.failed_units.join(" ") }
+    }
+
+    fn json(&self) -> Value {
+        let diff = if let Behind::Other(diff) = &self.behind { diff.as_ref() } else { None };
+        json!({
+            "current": matches!(self.behind, Behind::Current),
+            "runs": self.state.current,
+            "profile": self.state.profile,
+            "meant": { "system": self.target.system, "profile": self.target.path },
+            "diff": diff,
+            "booted": self.state.booted,
+            "reboot_pending": self.state.reboot_needed,
+            "failed_units": self.state.failed_units,
+            "free_bytes": self.disks.free,
+            "read_only": self.disks.read_only,
+        })
+    }
+}
+
+impl Status {
+    pub fn json(&self) -> Value {
+        let mut value = match &self.seen {
+            Ok(seen) => seen.json(),
+            Err(error) => json!({ "error": format!("{error:#}"), "exit_code": kind(error).code() }),
+        };
+        value["host"] = self.host.clone().into();
+        value["reachable"] = self.seen.is_ok().into();
+        value["history"] = json!(self.history);
+        value
+    }
+
+    /// What is worth a line of its own.
+    pub fn remarks(&self) -> Vec<String> {
+        let host = &self.host;
+        match &self.seen {
+            Err(error) => vec![format!("{error:#}")],
+            Ok(seen) => {
+                let devices = seen.disks.read_only.iter();
+                devices
+                    .map(|device| format!("{host} has {device} read-only: the kernel met errors on it"))
+                    .collect()
+            }
+        }
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let last = self.history.last().cloned().unwrap_or_else(|| "-".into());
+        match &self.seen {
+            Ok(seen) => {
+                let free = seen.disks.free.map_or_else(|| "-".into(), |bytes| Bytes(bytes).to_string());
+                [self.host.clone(), seen.runs(), seen.booted().into(), seen.units(), free, last]
+            }
+            Err(error) => {
+                let [unknown, units, free] = ["-", "-", "-"].map(str::to_owned);
+                [self.host.clone(), why(kind(error)).into(), unknown, units, free, last]
+            }
+        }
+    }
+}
+
+fn why(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Unreachable => "unreachable",
+        Kind::HostKey => "another host key",
+        Kind::Permission => "login refused",
+        _ => "not known",
+    }
+}
+
+/// A row for each host.
+pub fn status_table(statuses: &[Status]) -> Table {
+    let mut table = Table::new(&["HOST", "RUNS", "BOOTED", "FAILED UNITS", "FREE", "LAST"]);
+    for status in statuses {
+        table.row(status.cells());
+    }
+    table
+}
+
+/// The error for hosts of which nothing is known; `None` where there is none.
+pub fn unseen(statuses: &[Status]) -> Option<anyhow::Error> {
+    let errors = statuses.iter().filter_map(|status| Some((&status.host, status.seen.as_ref().err()?)));
+    let errors = errors.collect::<Vec<_>>();
+    let worst = errors.iter().map(|(_, error)| kind(error)).max_by_key(|kind| kind.severity())?;
+    let names = errors.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>().join(", ");
+    Some(worst.error(format!("{} of {} hosts could not be asked: {names}", errors.len(), statuses.len())))
+}

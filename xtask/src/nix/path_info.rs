@@ -1,0 +1,55 @@
+//! What the store knows of its paths.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::store_path::StorePath;
+use super::{FEATURES, error};
+use crate::process::Launcher;
+
+/// All paths that `path` needs, itself among them, with their sizes in bytes.
+pub fn closure(launcher: &Launcher, path: &StorePath) -> Result<Vec<(StorePath, u64)>> {
+    let args = [&FEATURES[..], &["path-info", "--json", "--recursive", path.as_str()]].concat();
+    let output = launcher.capture("nix", &args)?;
+    if !output.success() {
+        return Err(error::classify(&output.stderr, path.as_str()));
+    }
+    parse(&output.stdout).with_context(|| format!("reading what nix says about {path}"))
+}
+
+/// The three forms: a list (to 2.18), an object by path, and one by the names in the store behind `info`
+/// (from 2.33).
+fn parse(json: &str) -> Option<Vec<(StorePath, u64)>> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    if let Some(list) = value.as_array() {
+        return list.iter().map(|info| entry(info["path"].as_str()?, info)).collect();
+    }
+    let object = value.get("info").unwrap_or(&value).as_object()?;
+    object.iter().map(|(path, info)| entry(path, info)).collect()
+}
+
+fn entry(path: &str, info: &Value) -> Option<(StorePath, u64)> {
+    let whole = if path.starts_with('/') { path.to_owned() } else { format!("/nix/store/{path}") };
+    Some((StorePath::containing(&whole)?, info["narSize"].as_u64()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_forms() {
+        let name = "0123456789abcdfghijklmnpqrsvwxyz-a-1";
+        let path = format!("/nix/store/{name}");
+        for json in [
+            format!(r#"[{{"path":"{path}","narSize":7,"valid":true}}]"#),
+            format!(r#"{{"{path}":{{"narSize":7}}}}"#),
+            format!(r#"{{"info":{{"{name}":{{"narSize":7}}}},"version":2}}"#),
+        ] {
+            assert_eq!(parse(&json), Some(vec![(StorePath::containing(&path).unwrap(), 7)]), "{json}");
+        }
+        for json in ["", "7", r#"{"/nix/store/x":{"narSize":1}}"#, &format!(r#"{{"{path}":null}}"#)] {
+            assert_eq!(parse(json), None, "{json}");
+        }
+    }
+}

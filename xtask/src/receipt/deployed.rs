@@ -1,0 +1,72 @@
+//! The receipt of a deploy.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Moment;
+use crate::deploy::{Laps, Outcome, Plan};
+use crate::failure::{Kind, kind};
+
+/// What was deployed to which host, and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// When it ended.
+    pub when: Moment,
+    pub host: String,
+    pub flake: String,
+    /// The system that the host ran before.
+    pub from: Option<String>,
+    /// The system, or the profile where it wraps none, that was meant.
+    pub to: String,
+    /// As `deploy --json` has it; `unreachable` or `undecided` where the host could not be asked in the end.
+    pub verdict: String,
+    pub exit_code: u8,
+    pub seconds: Laps,
+}
+
+impl Deployed {
+    /// The receipt of a deploy that is about to begin.
+    pub fn begun(flake: &str, plan: &Plan) -> Self {
+        let (target, before) = (&plan.target, &plan.before);
+        Self {
+            when: Moment::now(),
+            host: target.host.clone(),
+            flake: flake.to_owned(),
+            from: before.current.as_ref().or(before.profile.as_ref()).map(ToString::to_string),
+            to: target.system.as_ref().unwrap_or(&target.path).to_string(),
+            verdict: String::new(),
+            exit_code: 0,
+            seconds: plan.laps.clone(),
+        }
+    }
+
+    /// The receipt of how it ended; `None` where it did not come as far as a verdict.
+    pub fn ended(self, ended: &anyhow::Result<Outcome>) -> Option<Self> {
+        let when = Moment::now();
+        match ended {
+            Ok(outcome) => Some(Self {
+                when,
+                verdict: outcome.verdict_name(),
+                exit_code: outcome.exit_code(),
+                seconds: outcome.plan.laps.clone(),
+                ..self
+            }),
+            Err(error) => {
+                let verdict = match kind(error) {
+                    Kind::Unreachable => "unreachable",
+                    Kind::Undecided => "undecided",
+                    _ => return None,
+                };
+                Some(Self { when, verdict: verdict.into(), exit_code: kind(error).code(), ..self })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Deployed {
+    /// `deployed 2026-11-25 12:00 UTC: done, /nix/store/…`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "deployed {}: {}, {}", self.when, self.verdict.replace('_', " "), self.to)
+    }
+}

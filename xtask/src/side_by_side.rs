@@ -1,0 +1,51 @@
+//! Several pieces of work at once.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+/// Does `work` with all `items`, at most `limit` at a time; the results are in the order of the items.
+pub fn side_by_side<T: Send, R: Send>(
+    limit: usize,
+    items: impl IntoIterator<Item = T>,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let due = Mutex::new(items.into_iter().enumerate().collect::<VecDeque<_>>());
+    let count = due.lock().unwrap_or_else(PoisonError::into_inner).len();
+    let done = Mutex::new(Vec::with_capacity(count));
+    std::thread::scope(|scope| {
+        for _ in 0..limit.min(count) {
+            scope.spawn(|| {
+                while let Some((at, item)) = next(&due) {
+                    let result = work(item);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn next<T>(due: &Mutex<VecDeque<T>>) -> Option<T> {
+    due.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn at_once_and_in_order() {
+        assert_eq!(side_by_side(2, 0..5, |number| number * 2), [0, 2, 4, 6, 8]);
+        assert_eq!(side_by_side(0, [1], |number| number), [0; 0]);
+        // Each waits for the other two.
+        let barrier = Barrier::new(3);
+        let waited = side_by_side(3, 0..3, |number| {
+            barrier.wait();
+            number
+        });
+        assert_eq!(waited, [0, 1, 2]);
+    }
+}

@@ -1,0 +1,140 @@
+//! The link to the host is cut while it is deployed to: it ends on exactly the old system or the new one, the verdict
+//! says which, and the next run ends well.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::scene::Scene;
+
+/// When the link is cut: this long after the tool has said this, in milliseconds, for so long.
+struct Cut {
+    said: &'static str,
+    after: u64,
+    lasts: u64,
+}
+
+const COPY: &str = r#""name":"copy""#;
+const SWITCH: &str = "Activating profile `";
+const CONFIRM: &str = "attempting to confirm activation";
+/// Shorter than the host waits for its confirmation, and longer.
+const SHORT: u64 = 900;
+const LONG: u64 = 5500;
+
+const fn cut(said: &'static str, after: u64, lasts: u64) -> Cut {
+    Cut { said, after, lasts }
+}
+
+const CUTS: [[Cut; 6]; 4] = [
+    [
+        cut(COPY, 0, SHORT),
+        cut(COPY, 150, LONG),
+        cut(COPY, 300, SHORT),
+        cut(COPY, 450, LONG),
+        cut(COPY, 700, LONG),
+        cut(COPY, 1000, SHORT),
+    ],
+    [
+        cut(SWITCH, 0, SHORT),
+        cut(SWITCH, 0, LONG),
+        cut(SWITCH, 150, LONG),
+        cut(SWITCH, 250, SHORT),
+        cut(SWITCH, 350, LONG),
+        cut(SWITCH, 450, LONG),
+    ],
+    [
+        cut(SWITCH, 600, SHORT),
+        cut(SWITCH, 800, LONG),
+        cut(SWITCH, 1000, LONG),
+        cut(SWITCH, 1200, LONG),
+        cut(SWITCH, 1400, SHORT),
+        cut(SWITCH, 1600, LONG),
+    ],
+    [
+        cut(CONFIRM, 0, LONG),
+        cut(CONFIRM, 0, SHORT),
+        cut(CONFIRM, 40, LONG),
+        cut(CONFIRM, 80, LONG),
+        cut(CONFIRM, 120, SHORT),
+        cut(CONFIRM, 200, LONG),
+    ],
+];
+
+/// A deploy during which the link is cut; its exit code and what it said.
+fn deploy_with(scene: &Scene, cut: &Cut) -> (i32, String) {
+    let mut command = scene.sandbox.command(&["--json", "--flake", &scene.flake(), "deploy", "target"]);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("running the binary");
+    let mut said = String::new();
+    std::thread::scope(|scope| {
+        let mut due = true;
+        for line in BufReader::new(child.stderr.take().expect("stderr is a pipe")).lines() {
+            let line = line.expect("reading stderr");
+            if due && line.contains(cut.said) {
+                due = false;
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_millis(cut.after));
+                    scene.machine.inside("ip link set eth0 down");
+                    std::thread::sleep(Duration::from_millis(cut.lasts));
+                    scene.machine.inside("ip link set eth0 up");
+                });
+            }
+            said.extend([line.as_str(), "\n"]);
+        }
+        assert!(!due, "never said: {}\n{said}", cut.said);
+    });
+    child.stdout.take().expect("stdout is a pipe").read_to_string(&mut said).expect("reading stdout");
+    (child.wait().expect("waiting for the binary").code().unwrap_or(-1), said)
+}
+
+fn survives(cuts: &[Cut]) {
+    let mut scene = Scene::new();
+    scene.options = ["-o", "ConnectTimeout=2", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"]
+        .map(str::to_owned)
+        .to_vec();
+    scene.means("old", ":");
+    scene.deploy(&[]).exits(0);
+    for (number, cut) in cuts.iter().enumerate() {
+        let (old, new) = (format!("old{number}"), format!("new{number}"));
+        scene.means(&old, ":");
+        scene.deploy(&[]).exits(0);
+        scene.means(&new, "sleep 1");
+        let (code, said) = deploy_with(&scene, cut);
+        scene.machine.wait_for_the_end_of_activations();
+        let ends = ["/run/current-system", "/nix/var/nix/profiles/system"]
+            .map(|link| scene.machine.inside(&format!("readlink -f {link}")));
+        let name = match code {
+            0 => &new,
+            1 | 10 => &old,
+            _ => panic!("{} + {} ms: exit code {code}\n{said}", cut.said, cut.after),
+        };
+        let as_said = ends.iter().all(|path| path.ends_with(&format!("-{name}")));
+        assert!(as_said, "{} + {} ms: exit code {code}, and it has {ends:?}\n{said}", cut.said, cut.after);
+        scene.deploy(&[]).exits(0);
+        scene.runs(&new);
+    }
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn while_it_is_copied() {
+    survives(&CUTS[0]);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn while_the_switch_begins() {
+    survives(&CUTS[1]);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn while_it_switches() {
+    survives(&CUTS[2]);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn while_it_is_confirmed() {
+    survives(&CUTS[3]);
+}

@@ -1,0 +1,106 @@
+//! Several deploys at once: to one host, and to several.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::machine::Machine;
+use crate::scene::Scene;
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn two_deploys_to_one_host() {
+    let scene = Scene::new();
+    scene.means("one", "touch /mnt/active; sleep 3");
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| scene.deploy(&[]));
+        let begin = Instant::now();
+        while !scene.machine.path("active").exists() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "no activation");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut elsewhere = scene.sandbox.command(&["--flake", &scene.flake(), "deploy", "target"]);
+        let elsewhere = elsewhere.env("XTASK_STATE", scene.sandbox.path("elsewhere")).output();
+        let elsewhere = elsewhere.expect("running the binary");
+        let said = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
+        assert_eq!(elsewhere.status.code(), Some(3), "{said}");
+        assert!(said.contains("an activation is running on target"), "{said}");
+        let second = scene.deploy(&[]);
+        second.says("waiting for another deploy to target to end");
+        assert!(second.exits(0).starts_with("target already runs "), "{}", second.stdout);
+        first.join().expect("the first deploy").exits(0);
+    });
+    scene.runs("one");
+}
+
+/// More hosts of the scene, called `host1` and so on.
+fn add_hosts(scene: &Scene, count: usize, activation: &str) -> Vec<Machine> {
+    let machines = (0..count).map(|_| Machine::start()).collect::<Vec<_>>();
+    for (number, machine) in machines.iter().enumerate() {
+        let options = machine.ssh_options(&machine.known_hosts());
+        scene.host(
+            &format!("host{number}"),
+            &machine.address,
+            &options,
+            &format!("system{number}"),
+            activation,
+        );
+    }
+    machines
+}
+
+/// When the activation of a host began and ended, in seconds.
+fn times(machine: &Machine) -> (f64, f64) {
+    let text = fs::read_to_string(machine.path("times")).expect("reading the times");
+    let times = text.lines().map(|line| line.parse().expect("a time")).collect::<Vec<f64>>();
+    (times[0], times[1])
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn four_hosts_take_little_longer_than_one() {
+    let scene = Scene::new();
+    let activation = "date +%s.%N >/mnt/times; sleep 3; date +%s.%N >>/mnt/times";
+    scene.means("alone", activation);
+    let begin = Instant::now();
+    scene.deploy(&[]).exits(0);
+    let one = begin.elapsed();
+    let machines = add_hosts(&scene, 4, activation);
+    let begin = Instant::now();
+    let outcome = scene.run(&["deploy", "host0", "host1", "host2", "host3", "host1"]);
+    let four = begin.elapsed();
+    let table = outcome.exits(0);
+    for (number, machine) in machines.iter().enumerate() {
+        outcome.says(&format!("host{number}: | ")).says(&format!("host{number} runs /nix/store/"));
+        assert!(table.contains(&format!("\nhost{number}  done     /nix/store/")), "{table}");
+        assert!(machine.inside("readlink -f /run/current-system").ends_with(&format!("-system{number}")));
+    }
+    let times = machines.iter().map(times).collect::<Vec<_>>();
+    let last_begin = times.iter().map(|(begin, _)| *begin).fold(0.0, f64::max);
+    let first_end = times.iter().map(|(_, end)| *end).fold(f64::MAX, f64::min);
+    assert!(last_begin < first_end, "not all activations were at work at once: {times:?}");
+    let ratio = four.as_secs_f64() / one.as_secs_f64();
+    assert!(ratio < 2.0, "four hosts took {ratio:.2} times as long as one ({four:.1?} and {one:.1?})");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_host_that_fails_does_not_stop_the_others() {
+    let scene = Scene::new();
+    let machines = add_hosts(&scene, 2, ":");
+    scene.means("good", ":");
+    scene.run(&["deploy", "--all"]).exits(0);
+    scene.means("better", ":");
+    let options = machines[1].ssh_options(&machines[1].known_hosts());
+    scene.host("host1", &machines[1].address, &options, "bad", "exit 4");
+    let nowhere = [&options[..], &["-p".to_owned(), "1".to_owned()]].concat();
+    scene.host("nobody", "127.0.0.1", &nowhere, "never", ":");
+    let outcome = scene.run(&["--json", "deploy", "--all"]);
+    outcome
+        .says("2 of 4 hosts are not as they are meant to be: host1, nobody")
+        .says("nobody cannot be reached as root@127.0.0.1");
+    outcome.says(r#"{"host":"host1","event":"log""#);
+    let json: serde_json::Value = serde_json::from_str(outcome.exits(12)).expect("JSON");
+    let verdicts = json.as_array().expect("an array").iter();
+    let verdicts = verdicts.map(|it| (it["host"].as_str().unwrap(), it["exit_code"].as_u64().unwrap()));
+    assert_eq!(verdicts.collect::<Vec<_>>(), [("host0", 0), ("host1", 10), ("nobody", 12), ("target", 0)]);
+}

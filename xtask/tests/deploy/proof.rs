@@ -1,0 +1,197 @@
+//! What became of a deploy, whatever deploy-rs says.
+
+use std::fs;
+
+use crate::machine;
+use crate::scene::Scene;
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_deploy_and_the_same_again() {
+    let scene = Scene::new();
+    scene.means("one", ":");
+    let first = scene.deploy(&[]);
+    assert!(first.exits(0).starts_with("target runs /nix/store/"), "{}", first.stdout);
+    scene.runs("one");
+    let again = scene.deploy(&[]);
+    assert!(again.exits(0).starts_with("target already runs /nix/store/"), "{}", again.stdout);
+    assert!(!again.stderr.contains("[deploy]"), "deploy-rs ran: {}", again.stderr);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_failing_activation_is_a_rollback() {
+    let scene = Scene::new();
+    scene.means("good", ":");
+    scene.deploy(&[]).exits(0);
+    scene.means("bad", "exit 4");
+    scene.deploy(&[]).says("target went back to /nix/store/").exits(10);
+    scene.runs("good");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn an_activation_that_cuts_the_network_is_rolled_back() {
+    let scene = Scene::new();
+    scene.means("good", "ip link set eth0 up");
+    scene.deploy(&[]).exits(0);
+    scene.means("deaf", "ip link set eth0 down");
+    let outcome = scene.deploy(&[]);
+    outcome.says("target went back to /nix/store/").exits(10);
+    scene.runs("good");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_stale_canary_deceives_deploy_rs_but_not_the_tool() {
+    let scene = Scene::new();
+    scene.means("good", ":");
+    scene.deploy(&[]).exits(0);
+    scene.means("bad", "sleep 1; exit 4");
+    scene.leave_canary();
+    let (code, said) = scene.bare_deploy_rs();
+    assert_eq!(code, 0, "deploy-rs is not deceived any more: {said}");
+    assert!(said.contains("Deployment confirmed."), "{said}");
+    scene.machine.wait_for_the_end_of_activations();
+    scene.runs("good");
+    let canary = scene.leave_canary();
+    scene.deploy(&[]).says("target went back to /nix/store/").exits(10);
+    scene.runs("good");
+    assert_eq!(scene.machine.inside(&format!("ls {canary} 2>/dev/null || echo gone")), "gone");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn failed_units_are_no_success() {
+    let scene = Scene::new();
+    scene.means("ill", "echo 'octoprint.service loaded failed failed OctoPrint' >/mnt/failed-units");
+    scene.deploy(&[]).says("but units have failed: octoprint.service").exits(11);
+    scene.runs("ill");
+    let again = scene.deploy(&[]);
+    again.says("but is degraded: units had failed before, and still are: octoprint.service").exits(11);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_build_that_fails_leaves_the_host_alone() {
+    let scene = Scene::new();
+    scene.means("good", ":");
+    scene.deploy(&[]).exits(0);
+    scene.means("broken", ":");
+    fs::write(scene.sandbox.path("flake/profile.sh"), "exit 3").expect("breaking the build");
+    scene.deploy(&[]).says("nix failed on").exits(1);
+    scene.runs("good");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn hosts_that_cannot_be_reached() {
+    let mut scene = Scene::new();
+    scene.options = ["-o", "ConnectTimeout=2"].map(str::to_owned).to_vec();
+    scene.means("one", ":");
+    scene.machine.inside("ip link set eth0 down");
+    scene.deploy(&[]).says("target cannot be reached as root@10.").exits(12);
+    scene.options = ["-p", "1"].map(str::to_owned).to_vec();
+    scene.means_at("127.0.0.1", "one", ":");
+    scene.deploy(&[]).says("target cannot be reached as root@127.0.0.1").exits(12);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn another_host_key() {
+    let mut scene = Scene::new();
+    let (address, key) = (&scene.machine.address, fs::read_to_string(scene.machine.path("client_key.pub")));
+    scene.known_hosts = scene.machine.path("wrong_hosts");
+    fs::write(&scene.known_hosts, format!("{address} {}", key.expect("reading a key"))).expect("writing");
+    scene.means("one", ":");
+    scene.deploy(&[]).says("either its card was flashed again with new keys").exits(13);
+    fs::write(&scene.known_hosts, "").expect("emptying known_hosts");
+    scene.deploy(&[]).says("the host key of target is not known here").exits(13);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_key_that_the_project_knows() {
+    let mut scene = Scene::new();
+    scene.pins("host_key.pub");
+    scene.means("one", ":");
+    scene.deploy(&[]).exits(0);
+    scene.runs("one");
+    scene.pins("client_key.pub");
+    scene.means("two", ":");
+    let outcome = scene.deploy(&[]);
+    outcome.says("either someone re-flashed it").says("or this is not your host").exits(13);
+    scene.runs("one");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_host_that_the_flake_does_not_have() {
+    let scene = Scene::new();
+    scene.means("one", ":");
+    let outcome = scene.run(&["deploy", "targte"]);
+    outcome.says("has no deploy node 'targte'; did you mean 'target'? (nodes: target)").exits(2);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn the_running_system_is_that_of_the_flake() {
+    let scene = Scene::new();
+    scene.means("profile", ":");
+    scene.is_nixos("nixos-one", "nixos-one");
+    let outcome = scene.deploy(&[]);
+    outcome.says("against nixosConfigurations.target, and").says("  to    /nix/store/");
+    assert!(outcome.exits(0).ends_with("-nixos-one\n"), "{}", outcome.stdout);
+    scene.is_nixos("nixos-two", "nixos-one");
+    scene.deploy(&[]).says("-nixos-two, which is not nixosConfigurations.target").exits(10);
+    scene.is_nixos("nixos-two", "nixos-two");
+    assert!(scene.deploy(&[]).exits(0).starts_with("target already runs /nix/store/"));
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_deploy_that_is_stopped_still_says_what_the_host_runs() {
+    let scene = Scene::new();
+    scene.means("good", ":");
+    scene.deploy(&[]).exits(0);
+    scene.means("slow", "sleep 3");
+    let flake = scene.flake();
+    let outcome =
+        scene.sandbox.interrupt_at(&["--flake", &flake, "deploy", "target"], "Activating profile `");
+    outcome.says("stopped; finding out what target runs").says("target went back to /nix/store/").exits(10);
+    scene.runs("good");
+}
+
+/// The host as it is after a flash: a NixOS system that deploy-rs knows nothing of.
+fn flash(scene: &Scene, name: &str) {
+    scene.means("profile", ":");
+    scene.is_nixos(name, name);
+    let toplevel = format!("{}#nixosConfigurations.target.config.system.build.toplevel", scene.flake());
+    let path = machine::run("nix", &["build", "--no-link", "--print-out-paths", &toplevel]);
+    let path = path.trim();
+    let options = scene.machine.ssh_options(&scene.known_hosts).join(" ");
+    let store = format!("ssh://root@{}", scene.machine.address);
+    machine::run(
+        "env",
+        &[&format!("NIX_SSHOPTS={options}"), "nix", "copy", "--no-check-sigs", "--to", &store, path],
+    );
+    let profile = "/nix/var/nix/profiles/system";
+    scene.machine.inside(&format!("nix-env -p {profile} --set {path}; ln -s {path} /run/current-system"));
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn the_first_deploy_after_a_flash_can_roll_back() {
+    let scene = Scene::new();
+    flash(&scene, "flashed");
+    scene.means("deaf-profile", "ip link set eth0 down");
+    scene.is_nixos("deaf", "deaf");
+    let outcome = scene.deploy(&[]);
+    outcome.says("note  deploy-rs could not go back to what was flashed: it is made a generation");
+    outcome.says("target went back to /nix/store/").exits(10);
+    assert!(scene.machine.inside("readlink -f /run/current-system").ends_with("-flashed"));
+    scene.means("good-profile", ":");
+    scene.is_nixos("good", "good");
+    let good = scene.deploy(&[]);
+    assert!(good.exits(0).ends_with("-good\n") && !good.stderr.contains("note  "), "{}", good.stderr);
+}

@@ -1,0 +1,60 @@
+//! `status` of real hosts.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::scene::Scene;
+
+fn json(scene: &Scene, args: &[&str], code: i32) -> Value {
+    let outcome = scene.run(&[&["--json", "status"], args].concat());
+    serde_json::from_str(outcome.exits(code)).expect("JSON")
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn how_a_host_is() {
+    let scene = Scene::new();
+    scene.means("old-profile", ":");
+    scene.is_nixos("old", "old");
+    scene.deploy(&["--reboot"]).exits(0);
+    let table = scene.run(&["status"]);
+    let line = table.exits(0).lines().nth(1).expect("a row").to_owned();
+    assert!(line.starts_with("target  what the flake says  what it runs  -  "), "{line}");
+    assert!(line.contains(" deployed 20") && line.ends_with("-old"), "{line}");
+    scene.means("new-profile", ":");
+    scene.is_nixos("new", "new");
+    scene.say(|facts| facts["kernel"] = "linux-6.2".into());
+    assert_eq!(json(&scene, &["target"], 0)[0]["current"], false);
+    scene.deploy(&["--dry-run"]).exits(0);
+    let status = json(&scene, &[], 0);
+    let names = status[0]["diff"]["packages"].as_array().expect("packages").iter().map(|it| &it["name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["linux", "new", "old"]);
+    scene.deploy(&[]).exits(0);
+    fs::write(scene.machine.path("failed-units"), "a.service loaded failed failed A\n").expect("writing");
+    let status = &json(&scene, &[], 0)[0];
+    assert_eq!((&status["current"], &status["reboot_pending"]), (&true.into(), &true.into()));
+    assert_eq!(status["failed_units"][0], "a.service");
+    assert!(status["free_bytes"].as_u64().is_some_and(|free| free > 0), "{status}");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn hosts_that_are_off_cost_one_time_out() {
+    let mut scene = Scene::new();
+    scene.options = ["-o", "ConnectTimeout=4"].map(str::to_owned).to_vec();
+    scene.means("one", ":");
+    // Nothing comes back from there: the host has lost the way.
+    scene.machine.inside("ip route flush table main");
+    let options = [scene.machine.ssh_options(&scene.known_hosts), scene.options.clone()].concat();
+    for host in ["off1", "off2", "off3"] {
+        scene.host(host, &scene.machine.address, &options, "one", ":");
+    }
+    let begin = Instant::now();
+    let status = json(&scene, &[], 12);
+    let took = begin.elapsed();
+    let hosts = status.as_array().expect("an array");
+    assert!(hosts.len() == 4 && hosts.iter().all(|host| host["reachable"] == false), "{status}");
+    assert!(took > Duration::from_secs(3) && took < Duration::from_secs(8), "{took:?}");
+}

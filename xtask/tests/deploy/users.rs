@@ -1,0 +1,75 @@
+//! Hosts on which ssh logs in as somebody who is not root.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::machine::Machine;
+use crate::scene::Scene;
+use crate::support::terminal::Terminal;
+
+/// A host where `pi` logs in, and may become root as `rule` says.
+fn scene(rule: &str) -> Scene {
+    let mut scene = Scene::new();
+    scene.machine = Machine::start_with_user(rule);
+    scene.known_hosts = scene.machine.known_hosts();
+    scene.means("one", ":");
+    as_pi(&scene);
+    scene
+}
+
+fn as_pi(scene: &Scene) {
+    scene.say(|facts: &mut Value| facts["hosts"]["target"]["node"]["sshUser"] = json!("pi"));
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_user_who_becomes_root() {
+    let scene = scene("ALL=(ALL) NOPASSWD: ALL");
+    scene.deploy(&[]).says("deploy target as pi@10.").exits(0);
+    scene.runs("one");
+    scene.means("two", ":");
+    as_pi(&scene);
+    scene.leave_canary();
+    scene.deploy(&["--reboot", "--health", "test $(id -un) = pi"]).exits(0);
+    scene.runs("two");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_user_who_needs_a_password() {
+    let scene = scene("ALL=(ALL) ALL");
+    let refused = scene.deploy(&[]);
+    refused
+        .says("pi needs a password for sudo on target: set `security.sudo.wheelNeedsPassword = false`")
+        .exits(3);
+    let inner = scene.sandbox.command(&[
+        "--flake",
+        &scene.flake(),
+        "deploy",
+        "target",
+        "--",
+        "--interactive-sudo",
+        "true",
+    ]);
+    let mut terminal = Terminal::run(with_terminal(&inner));
+    terminal.answer("(sudo for ", "secret");
+    let outcome = terminal.end();
+    assert!(outcome.exits(0).starts_with("target runs /nix/store/"), "{}", outcome.stdout);
+    scene.runs("one");
+    assert!(!fs::read_to_string(scene.machine.path("log")).unwrap_or_default().contains("secret"));
+}
+
+/// The command with the terminal that it is given as its own: deploy-rs asks there.
+#[expect(clippy::disallowed_methods, reason = "the suite starts the binary itself")]
+fn with_terminal(inner: &std::process::Command) -> std::process::Command {
+    let mut outer = std::process::Command::new("setsid");
+    outer.args(["--ctty", "--wait"]).arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
+}
