@@ -12,9 +12,9 @@
 #
 # An item is a store path or a large file of ROOT_TREE (kernel, initrd). The rooms come first on NIXOS_SD, so that
 # nothing large moves them. They are held by files of that size, the placeholders, until their groups come: a
-# second entry of the same name takes a placeholder away, and what follows finds its blocks free. The last group
-# comes first, as the room of every group before it is still held then. Inodes are kept apart likewise, by empty
-# files behind each group. All that is in the folder .pad, which is removed at the end.
+# second entry of the same name takes a placeholder away, and what follows finds its blocks free. The group with the
+# last room comes first, as the rooms before it are still held then. Inodes are kept apart likewise, by empty
+# files behind each group. All that is in the folder .pad, which root.sh removes at the end.
 
 # Bytes from which on an item is large.
 LARGE=1048576
@@ -113,9 +113,9 @@ classify() {
         # A short link is in its inode.
         !link || size >= 60 { blocks[base] += int((size + 4095) / 4096) }
 
-        # Up, such that it stays the same in most cases: to one of eight numbers for each power of two.
-        function coarse(number,   step) {
-            for (step = 1; step * 16 <= number; ) step *= 2
+        # Up to one of `steps` numbers for each power of two, so that it seldom changes.
+        function coarse(number, steps,   step) {
+            for (step = 1; step * steps * 2 <= number; ) step *= 2
             return step * int((number + step - 1) / step)
         }
         # From the name up to its version, so that a path stays in its group.
@@ -126,9 +126,9 @@ classify() {
         }
         END {
             for (base in bytes) if (bytes[base] < large) { used += blocks[base]; files += entries[base] }
-            # A tenth of the room stays free, at least.
-            number = used < room ? 0 : coarse(int(used * 1.1 / room) + 1)
-            each = number ? coarse(int(files * 1.1 / number) + 1) : 0
+            # A third stays free or so: with less, what grows moves groups far behind its own.
+            number = used < room ? 0 : coarse(int(used * 1.4 / room) + 1, 2)
+            each = number ? coarse(int(files * 1.5 / number) + 1, 4) : 0
             print number, each, number ? used : 0 >groups
             for (base in bytes) {
                 name = base
@@ -161,8 +161,9 @@ place() {
             printf "" >folders
             printf "" >files
             print "store"
-            if (groups) print ".pad"
+            if (groups) print ".pad\nfull/first"
             for (i = 0; i < groups; i++) print "full/" i
+            if (groups) print "full/last"
             print "parents"
         }
         $1 && $1 != last {
@@ -182,6 +183,9 @@ place() {
 make_placeholders() {
     [ "$groups" -gt 0 ] || return 0
     awk -v blocks="$((ROOM_MIB * 256))" 'BEGIN { while (blocks--) printf "%4096s", "" }' >full/0
+    # Between these two are the rooms.
+    echo >full/first
+    echo >full/last
     room=0
     while : >"empty/$room"; [ $((room += 1)) -lt "$groups" ]; do
         ln full/0 "full/$room"
@@ -196,12 +200,13 @@ make_placeholders() {
 # depends on the file system they are on.
 root_size() {
     (cd "$work/top" && xargs -0 -r stat -c '%s %F' <"$work/order") >"$work/sizes"
-    # What is in groups takes none but their rooms.
-    awk -v headroom="$HEADROOM_MIB" -v grouped="$grouped" '
+    # What is in groups takes none but their rooms, and what they leave of them is free.
+    awk -v headroom="$HEADROOM_MIB" -v free="$((ROOM_MIB * groups))" -v grouped="$grouped" '
         # A folder has one block, and more for many names.
         { blocks += ($2 == "directory" ? 1 : int(($1 + 4095) / 4096)) + 1 / 32 }
         END {
-            mib = (blocks - grouped) / 256 * 1.02 + headroom
+            free -= grouped / 256
+            mib = (blocks - grouped) / 256 * 1.02 + (headroom > free ? headroom - free : 0)
             # One inode is made for every 8 KiB; twice as many as there are files are wanted.
             if (mib < NR * 2 / 128) mib = NR * 2 / 128
             # Inode tables take 1/32; the journal at most 64 MiB.

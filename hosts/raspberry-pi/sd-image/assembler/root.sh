@@ -28,23 +28,22 @@ CONF
     [ "$root_mib" -ge 128 ] || set -- "$@" -J size=16
     root="$image?offset=$((root_at << 20))"
     "root_from_$way" "$@"
-    remove_placeholders
-    settle_flags
+    [ "$groups" -eq 0 ] || remove_placeholders
+    settle_superblock
 }
 
 # Runs a command with the time that counts as now; programs that know SOURCE_DATE_EPOCH need nothing for it.
 at_that_time() { "$@"; }
 
-# Removes the folder .pad with what has held rooms and inodes.
+# Removes the folder .pad with what has held rooms and inodes, and makes what is free of the rooms zeros again.
 remove_placeholders() {
-    [ "$groups" -gt 0 ] || return 0
+    first=$(debugfs -R "bmap /.pad/first 0" "$root" 2>"$work/log")
+    last=$(debugfs -R "bmap /.pad/last 0" "$root" 2>"$work/log")
     {
         while read -r name; do echo "rm /.pad/i${name#*/}"; done <"$work/files"
         while read -r name; do echo "rmdir /.pad/i${name#*/}"; done <"$work/folders"
         for name in "$work"/top/full/*; do echo "rm /.pad/${name##*/}"; done
         echo "rmdir /.pad"
-        # Also in the copies of the superblock, as in `settle_flags`.
-        echo "close -a"
     } >"$work/requests"
     # What debugfs fails to do is no failure to it.
     debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1 && debugfs -R "stat /.pad" "$root" >"$work/log" 2>&1
@@ -52,15 +51,19 @@ remove_placeholders() {
         *"File not found"*) ;;
         *) die "removing the placeholders from NIXOS_SD failed: $(cat "$work/log")" ;;
     esac
+    [ "$last" -gt "$first" ] || die "the placeholders on NIXOS_SD are not where they should be: $first, $last"
+    debugfs -R "testb $first $((last - first + 1))" "$root" >"$work/blocks" 2>"$work/log"
+    awk '/not in use/ { print "zap_block", $2 }' "$work/blocks" >"$work/requests"
+    debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1
 }
 
 # mke2fs notes whether characters are signed to the machine it runs on: on x86 they are, on ARM they are not. It
-# matters to hashed folders only, of which there are none yet, but the bytes differ.
-settle_flags() {
+# matters to hashed folders only, of which there are none yet, but the bytes differ. The copies of the superblock
+# are those that mke2fs has made until they are written (-a).
+settle_superblock() {
     signed=1
     read_flags
-    [ "$flags" -ne "$signed" ] || return 0
-    # Also in the copies of the superblock (-a).
+    [ "$groups" -gt 0 ] || [ "$flags" -ne "$signed" ] || return 0
     printf 'set_super_value flags %s\nclose -a\n' "$signed" >"$work/requests"
     at_that_time debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1
     read_flags
