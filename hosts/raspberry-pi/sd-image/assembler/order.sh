@@ -23,7 +23,7 @@ ROOM_MIB=4
 
 # Writes the names of all files to the file `order`, as they are archived from the folder `top`.
 list_content() {
-    mkdir "$work/top" "$work/top/store" "$work/top/.pad" "$work/top/full" "$work/top/empty" "$work/top/inodes"
+    mkdir "$work/top" "$work/top/store" "$work/top/.pad" "$work/top/full" "$work/top/empty" "$work/top/inodes" "$work/top/many"
     list_store
     ln -s "$store" "$work/top/s"
     ln -s "$ROOT_TREE" "$work/top/r"
@@ -40,7 +40,7 @@ list_content() {
             case $place in
                 parents) cat "$work/parents.list" ;;
                 rest) cat "$work/root.list" ;;
-                store | .pad | full/*) printf '%s\0' "$place" ;;
+                store | .pad | full/* | kept*) printf '%s\0' "$place" ;;
                 *)
                     find "$place" -print0 >"$work/found"
                     sort -z "$work/found"
@@ -125,10 +125,17 @@ classify() {
             return sum % number
         }
         END {
-            for (base in bytes) if (bytes[base] < large) { used += blocks[base]; files += entries[base] }
-            # A third stays free or so: with less, what grows moves groups far behind its own.
-            number = used < room ? 0 : coarse(int(used * 1.4 / room) + 1, 2)
+            for (base in bytes) {
+                all += blocks[base]
+                if (bytes[base] < large) { used += blocks[base]; files += entries[base] }
+            }
+            # A third stays free or more: with less, what grows moves groups far behind its own. In most cases the
+            # size of all content decides, as that takes its next step least often.
+            wanted = used * 1.4 > all / 10 ? used * 1.4 : all / 10
+            number = used < room ? 0 : coarse(int(wanted / room) + 1, 2)
+            # An inode for 8 KiB, as everywhere, if that will do.
             each = number ? coarse(int(files * 1.5 / number) + 1, 4) : 0
+            if (each < room / 2) each = room / 2
             print number, each, number ? used : 0 >groups
             for (base in bytes) {
                 name = base
@@ -150,12 +157,14 @@ classify() {
 place() {
     awk -v groups="$groups" -v inodes="$inodes" -v folders="$work/folders" -v files="$work/files" '
         # Keeps the inodes behind a group; a folder is one too.
-        function keep(   i) {
-            if (!groups || used >= last * inodes) return
+        function keep(   i, missing) {
+            missing = last * inodes - used
+            if (!groups || missing <= 0) return
+            used += missing
             print "inodes/" last
-            print "inodes/" last >folders
-            for (i = used + 1; i < last * inodes; i++) print "inodes/" last "/" i >files
-            used = last * inodes
+            print last >folders
+            for (i = 1; i < missing; i++) print "kept" last "/" i
+            if (missing > most) most = missing
         }
         BEGIN {
             printf "" >folders
@@ -175,7 +184,10 @@ place() {
         }
         { print $6 }
         last { used += $5 }
-        END { if (!last) print "rest" }
+        END {
+            if (!last) print "rest"
+            for (i = 1; i < most; i++) print i >files
+        }
     ' "$work/items"
 }
 
@@ -190,8 +202,12 @@ make_placeholders() {
     while : >"empty/$room"; [ $((room += 1)) -lt "$groups" ]; do
         ln full/0 "full/$room"
     done
-    xargs -r mkdir <"$work/folders"
-    xargs -r truncate -s 0 <"$work/files"
+    # The same empty files for all groups: making thousands takes seconds.
+    (cd many && xargs -r truncate -s 0) <"$work/files"
+    while read -r group; do
+        mkdir "inodes/$group"
+        ln -s many "kept$group"
+    done <"$work/folders"
 }
 
 # The size of the root file system in MiB: content in whole blocks, room for inodes, journal and headroom, rounded

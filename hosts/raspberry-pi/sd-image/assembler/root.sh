@@ -40,8 +40,10 @@ remove_placeholders() {
     first=$(debugfs -R "bmap /.pad/first 0" "$root" 2>"$work/log")
     last=$(debugfs -R "bmap /.pad/last 0" "$root" 2>"$work/log")
     {
-        while read -r name; do echo "rm /.pad/i${name#*/}"; done <"$work/files"
-        while read -r name; do echo "rmdir /.pad/i${name#*/}"; done <"$work/folders"
+        while read -r place; do
+            case $place in kept*) echo "rm /.pad/i${place#kept}" ;; esac
+        done <"$work/places"
+        while read -r group; do echo "rmdir /.pad/i$group"; done <"$work/folders"
         for name in "$work"/top/full/*; do echo "rm /.pad/${name##*/}"; done
         echo "rmdir /.pad"
     } >"$work/requests"
@@ -95,7 +97,7 @@ archive() {
     tar -c --format=gnu --owner=0 --group=0 --numeric-owner --no-recursion --hard-dereference --null \
         --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime \
         --transform='flags=rSH;s,^full/,.pad/,' --transform='flags=rSH;s,^empty/,.pad/,' \
-        --transform='flags=rSH;s,^inodes/,.pad/i,' \
+        --transform='flags=rSH;s,^inodes/,.pad/i,' --transform='flags=rSH;s,^kept,.pad/i,' \
         --transform='flags=rSH;s,^s/,store/,' --transform='flags=rSH;s,^r/,,' -C "$work/top" -T "$work/order"
 }
 
