@@ -10,7 +10,7 @@ rustPlatform.buildRustPackage {
       ../Cargo.lock
       ../Cargo.toml
       ../hosts/raspberry-pi/grow.sh
-      ../hosts/raspberry-pi/sd-image/assemble.sh
+      ../hosts/raspberry-pi/sd-image/assembler
       ../xtask
     ];
   };

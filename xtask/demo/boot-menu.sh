@@ -1,32 +1,33 @@
 # boot-menu DEFAULT PROFILES BOOT: writes BOOT/extlinux/extlinux.conf, the menu of U-Boot. The system DEFAULT
-# is what starts by itself; every generation in PROFILES has an entry, the newest first.
+# is what starts by itself; the four newest generations in PROFILES have an entry each, the newest first.
 #
-# The same runs when the image is built and on the host, as the builder of NixOS does for its systems.
+# The same runs when the image is built and on the host, as the builder of NixOS does for its systems: the suite
+# `evaluation` compares the two. That one also copies the kernel of each system, where all of the demo share one.
 set -eu
 default=$1 profiles=$2 boot=$3
 config=$boot/extlinux/extlinux.conf
 
 entry() {
-    printf '\nLABEL %s\n' "$1"
-    printf '  MENU LABEL %s\n' "$2"
+    printf '\nLABEL nixos-%s\n' "$1"
+    printf '  MENU LABEL Demo - %s\n' "$2"
     echo '  LINUX ../demo/linux-Image'
     echo '  INITRD ../demo/initrd'
-    echo '  FDTDIR ../dtbs'
     echo "  APPEND init=$3/init console=ttyAMA0,115200 console=ttyS1,115200 panic=10"
+    echo '  FDTDIR ../dtbs'
 }
 
 generations() {
     for link in "$profiles"/system-*-link; do
         number=${link##*/system-}
         echo "${number%-link}"
-    done | sort -rn
+    done | sort -rn | head -n 4
 }
 
 {
-    printf 'DEFAULT demo-default\nTIMEOUT 10\n'
-    entry demo-default "Demo - Default" "$default"
+    printf 'DEFAULT nixos-default\nTIMEOUT 10\n'
+    entry default Default "$default"
     for number in $(generations); do
-        entry "demo-$number" "Demo - Generation $number" "$(readlink "$profiles/system-$number-link")"
+        entry "$number-default" "Configuration $number" "$(readlink "$profiles/system-$number-link")"
     done
 } >"$config.new"
 # A power cut finds the old menu or the new one.

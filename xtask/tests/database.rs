@@ -117,7 +117,7 @@ impl Image {
             ("HOME", &home),
         ];
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/sd-image");
-        for script in ["prepare.sh", "assemble.sh"] {
+        for script in ["prepare.sh", "assembler/assemble.sh"] {
             says("sh", &[scripts.join(script).to_str().unwrap()], &env);
         }
     }

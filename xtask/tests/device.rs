@@ -21,6 +21,8 @@ mod faulty;
 mod flash;
 #[path = "device/good_images.rs"]
 mod good_images;
+#[path = "device/growth.rs"]
+mod growth;
 #[path = "device/image.rs"]
 mod image;
 #[path = "device/interrupt.rs"]

@@ -2,6 +2,9 @@
 //! hosts that are added to it.
 //! It takes the source trees of the inputs, as the environment names them (see `evaluation/facts.nix`).
 
+#[path = "evaluation/menu.rs"]
+mod menu;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;

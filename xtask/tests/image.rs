@@ -9,6 +9,8 @@ mod assembler;
 mod delta;
 #[path = "image/firmware.rs"]
 mod firmware;
+#[path = "image/killed.rs"]
+mod killed;
 #[path = "image/sameness.rs"]
 mod sameness;
 #[path = "image/script.rs"]

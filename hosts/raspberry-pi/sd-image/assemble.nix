@@ -1,4 +1,4 @@
-# The derivation around assemble.sh. Everything but `config` is of the machine that assembles.
+# The derivation around the assembler. Everything but `config` is of the machine that assembles.
 {
   lib,
   pkgs,
@@ -64,7 +64,7 @@ runCommand config.image.fileName
       -c ${toplevel} -d "$ROOT_TREE/boot"
 
     export OUT=$out/${config.image.filePath}
-    ${pkgs.runtimeShell} ${./assemble.sh}
+    ${pkgs.runtimeShell} ${./assembler}/assemble.sh
 
     mkdir "$out/nix-support"
     echo "file sd-image $OUT" >"$out/nix-support/hydra-build-products"

@@ -13,7 +13,7 @@ use crate::process::{Cost, Launcher};
 use crate::project;
 
 /// The script, seen from the repository.
-const SCRIPT: &str = "hosts/raspberry-pi/sd-image/assemble.sh";
+const SCRIPT: &str = "hosts/raspberry-pi/sd-image/assembler/assemble.sh";
 
 /// The size of FIRMWARE in MiB.
 const FIRMWARE_MIB: u64 = 40;

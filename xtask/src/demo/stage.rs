@@ -32,8 +32,10 @@ impl Staged {
     }
 }
 
-/// What the demo shares with the hosts, seen from the repository: the assembler, and the growth of the card.
-const SHARED: [&str; 2] = ["hosts/raspberry-pi/sd-image/assemble.sh", "hosts/raspberry-pi/grow.sh"];
+/// What the demo shares with the hosts, seen from the repository: the growth of the card, and the folder of the
+/// assembler.
+const GROWTH: &str = "hosts/raspberry-pi/grow.sh";
+const ASSEMBLER: &str = "hosts/raspberry-pi/sd-image/assembler";
 
 /// Stages the flake under `home`. Packages are only fetched where `home` has none of the current list.
 ///
@@ -55,11 +57,12 @@ pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
 
 /// Copies what the repository has of the flake into `dir`.
 fn copy_sources(root: &Path, dir: &Path) -> Result<()> {
-    let demo = root.join("xtask/demo");
-    let entries = demo.read_dir().with_context(|| format!("reading {}", demo.display()))?;
-    let mut files = SHARED.map(|file| root.join(file)).to_vec();
-    for entry in entries {
-        files.push(entry.with_context(|| format!("reading {}", demo.display()))?.path());
+    let mut files = vec![root.join(GROWTH)];
+    for folder in ["xtask/demo", ASSEMBLER].map(|folder| root.join(folder)) {
+        let doing = || format!("reading {}", folder.display());
+        for entry in folder.read_dir().with_context(doing)? {
+            files.push(entry.with_context(doing)?.path());
+        }
     }
     for file in files.iter().filter(|file| file.is_file()) {
         let copy = dir.join(file.file_name().unwrap_or_default());
@@ -77,7 +80,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         copy_sources(project::root(), dir.path()).unwrap();
         for file in
-            ["flake.nix", "build.sh", "assemble.sh", "grow.sh", "initrd.sh", "system.sh", "boot-menu.sh"]
+            ["flake.nix", "build.sh", "assemble.sh", "order.sh", "grow.sh", "system.sh", "boot-menu.sh"]
         {
             assert!(dir.path().join(file).is_file(), "{file}");
         }

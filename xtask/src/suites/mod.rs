@@ -41,7 +41,7 @@ const ALL: [Suite; 11] = [
         &[Need::Root, Need::Nix, Need::DeployRs, Need::ShownTools, Need::NetworkNamespaces],
     ),
     suite("device", &["--test", "device"], &[Need::Root, Need::LoopDevices, Need::Fuse]),
-    suite("evaluation", &["--test", "evaluation"], &[Need::Nix, Need::Inputs]),
+    suite("evaluation", &["--test", "evaluation"], &[Need::Nix, Need::Inputs, Need::MountNamespaces]),
     suite("flake", &["--test", "flake"], &[Need::Nix]),
     Suite {
         subject: Some("nix"),

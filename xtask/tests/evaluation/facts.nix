@@ -174,4 +174,6 @@ in
   shells = builtins.mapAttrs (_: derivations) flake.devShells;
   formatters = derivations flake.formatter;
   toplevel = config.system.build.toplevel.drvPath;
+  # The script that a switch runs to write the boot menu.
+  installBootLoader = builtins.unsafeDiscardStringContext config.system.build.installBootLoader.text;
 }

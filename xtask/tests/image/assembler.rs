@@ -79,6 +79,7 @@ fn bad_input_is_named() {
         (("OUT", ""), "assemble: the variable OUT is not set\n"),
         (("FIRMWARE_MIB", "30"), "assemble: FIRMWARE_MIB is 30; FAT32 needs 34 at least\n"),
         (("HEADROOM_MIB", "1 GiB"), "assemble: HEADROOM_MIB is not a whole number: 1 GiB\n"),
+        (("ROOT_UUID", "4444-4444"), "assemble: ROOT_UUID is not a UUID: 4444-4444\n"),
         (("FIRMWARE_MIB", "040"), "assemble: FIRMWARE_MIB is not a whole number: 040\n"),
         (("ROOT_TREE", "/nowhere"), "assemble: ROOT_TREE is not a folder: /nowhere\n"),
         (("STORE_PATHS", "/nowhere"), "assemble: STORE_PATHS is not a file: /nowhere\n"),
@@ -102,6 +103,13 @@ fn content_that_cannot_be_assembled() {
     fs::write(content.path("firmware/large"), vec![1; 41 << 20]).unwrap();
     let said = content.assemble(&[]).unwrap_err();
     assert!(said.contains("of FIRMWARE failed; do they fit into 40 MiB?"), "{said}");
+    content.is_untouched();
+
+    let content = Content::new(false);
+    fs::write(content.path("firmware/Config.TXT"), "").unwrap();
+    let said = content.assemble(&[]).unwrap_err();
+    let clash = "assemble: FIRMWARE_TREE has ./Config.TXT and ./config.txt, which are one name on FAT\n";
+    assert_eq!(said, clash);
     content.is_untouched();
 
     let content = Content::new(false);
@@ -149,7 +157,7 @@ pub fn has_it_all(image: &Image) {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn what_changes_often_comes_last() {
+fn what_is_large_and_stays_comes_first() {
     let content = Content::new(false);
     let name = |name: &str| format!("{}-{name}", "d".repeat(32));
     let mut paths = Vec::new();
@@ -181,11 +189,11 @@ fn what_changes_often_comes_last() {
         "linux-6.12-Image",
         "bash-5.2",
         "initrd-linux-6.12",
+        "extlinux.conf",
         "zlib-1.3",
         "etc",
         "nixos-system-pi-26.05",
         "unit-a.service",
-        "extlinux.conf",
     ];
     let found = found.iter().map(|(_, name)| name.trim_start_matches('d').trim_start_matches('-'));
     assert_eq!(found.collect::<Vec<_>>(), expected);

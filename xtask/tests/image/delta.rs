@@ -2,21 +2,25 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use xtask::bench::Closure;
 
 use crate::script::Call;
+use crate::support::image::Image;
 
 const CHUNK: usize = 1 << 20;
 
-/// Assembles `closure` in `dir`, and returns the hashes of the chunks of the image; nothing for zeros.
-fn chunks(closure: &Closure, dir: &Path) -> Vec<Option<blake3::Hash>> {
+/// Assembles `closure` in `dir`.
+fn assemble(closure: &Closure, dir: &Path) -> PathBuf {
     closure.write(dir).unwrap();
     // How hard it is compressed does not matter here.
-    let image =
-        Call { changes: &[("ZSTD_LEVEL", "1"), ("HEADROOM_MIB", "64")], ..Call::new(dir) }.run().unwrap();
-    let mut image = zstd::Decoder::new(File::open(image).unwrap()).unwrap();
+    Call { changes: &[("ZSTD_LEVEL", "1"), ("HEADROOM_MIB", "64")], ..Call::new(dir) }.run().unwrap()
+}
+
+/// The hashes of the chunks of an image; nothing for zeros.
+fn chunks(packed: &Path) -> Vec<Option<blake3::Hash>> {
+    let mut image = zstd::Decoder::new(File::open(packed).unwrap()).unwrap();
     let mut chunks = Vec::new();
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
@@ -33,13 +37,19 @@ fn chunks(closure: &Closure, dir: &Path) -> Vec<Option<blake3::Hash>> {
 fn a_small_change_alters_few_chunks() {
     let dir = tempfile::tempdir().unwrap();
     let before = Closure::of(700);
-    println!("the closure has {} MiB", before.size() / CHUNK);
-    let first = chunks(&before, dir.path());
+    let packed = assemble(&before, dir.path());
+    let first = chunks(&packed);
+    let image = Image::unpack(&packed, dir.path(), 40);
+    image.is_sound();
+    assert_eq!(image.names("/"), ["boot", "lost+found", "store", "var"]);
+    let full = first.iter().flatten().count();
+    let content = before.size() / CHUNK;
+    println!("the closure has {content} MiB, and {full} chunks are no zeros");
     let mut too_many = Vec::new();
-    for (change, make) in changes(&before) {
+    for (change, make) in changes(&before, &image) {
         let mut after = before.clone();
         make(&mut after);
-        let second = chunks(&after, dir.path());
+        let second = chunks(&assemble(&after, dir.path()));
         assert_eq!(first.len(), second.len(), "{change}: another size");
         let pairs = || first.iter().zip(&second);
         let full = pairs().filter(|(one, other)| one.is_some() || other.is_some()).count();
@@ -57,14 +67,29 @@ fn a_small_change_alters_few_chunks() {
 /// A change with its name.
 type Change = (String, Box<dyn Fn(&mut Closure)>);
 
-fn changes(closure: &Closure) -> Vec<Change> {
-    let package = closure.small_package();
-    let known = package.clone();
-    vec![
+fn changes(closure: &Closure, image: &Image) -> Vec<Change> {
+    let mut changes: Vec<Change> = vec![
         ("a new unit".into(), Box::new(|it| it.add("unit-new.service", 800, 1))),
-        ("a new small package".into(), Box::new(|it| it.add("mail-1.0", 40_000, 5))),
         ("another hash for 100 MiB".into(), Box::new(|it| it.grow("glibc-2.40", 0))),
         ("300 kB more in the configuration".into(), Box::new(|it| it.grow("etc", 300_000))),
-        (format!("300 kB more in {known}"), Box::new(move |it| it.grow(&package, 300_000))),
-    ]
+    ];
+    for name in ["mail-1.0", "zsh-5.9", "dhcpcd-10"] {
+        changes.push((format!("the new package {name}"), Box::new(|it| it.add(name, 40_000, 5))));
+    }
+    for (place, name) in small_ones(closure, image) {
+        let text = format!("300 kB more in {name}, {place} of the small ones");
+        changes.push((text, Box::new(move |it| it.grow(&name, 300_000))));
+    }
+    changes
+}
+
+/// Small store paths from all over the place where `image` has them.
+fn small_ones(closure: &Closure, image: &Image) -> [(&'static str, String); 3] {
+    let mut found = image.inodes("/store");
+    found.sort();
+    let names = found.into_iter().map(|(_, base)| base.split_once('-').unwrap().1.to_owned());
+    let small = names.filter(|name| closure.is_small(name)).collect::<Vec<_>>();
+    assert!(small.len() > 300, "{small:?}");
+    let at = |place: usize| small[place].clone();
+    [("the first", at(0)), ("in the middle", at(small.len() / 2)), ("the last", at(small.len() - 1))]
 }

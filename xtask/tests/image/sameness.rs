@@ -28,6 +28,7 @@ fn bytes(call: &Call) -> Vec<u8> {
 #[ignore = "needs Debian's programs and user namespaces: run `cargo xtask test`"]
 fn two_users_make_the_same_image() {
     let (one, other) = (Content::new(false), Content::new(true));
+    [&one, &other].into_iter().for_each(add_groups);
     let own = bytes(&Call::new(one.dir()));
     let theirs = bytes(&Call { by: &STRANGER, ..Call::new(other.dir()) });
     assert!(own == theirs, "the images differ");
@@ -37,11 +38,24 @@ fn two_users_make_the_same_image() {
 #[ignore = "needs Debian's programs and AArch64 emulation: run `cargo xtask test`"]
 fn an_emulated_pi_makes_the_same_image() {
     let (one, other) = (Content::new(false), Content::new(true));
+    [&one, &other].into_iter().for_each(add_groups);
     // So large that there are copies of the superblock.
     let changes = [("HEADROOM_MIB", "300")];
     let native = bytes(&Call { changes: &changes, ..Call::new(one.dir()) });
     let emulated = bytes(&Call { programs: Programs::Emulated, changes: &changes, ..Call::new(other.dir()) });
     assert!(native == emulated, "the images differ");
+}
+
+/// Adds so many small store paths that they come in groups.
+fn add_groups(content: &Content) {
+    let mut paths = vec![fs::read_to_string(content.path("paths")).unwrap().trim_end().to_owned()];
+    for number in 0..12 {
+        let path = content.path("store").join(format!("{}{number:02}-part{number}-1.0", "e".repeat(30)));
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("data"), vec![b'a' + number; 500_000 + 4_000 * usize::from(number)]).unwrap();
+        paths.push(path.display().to_string());
+    }
+    fs::write(content.path("paths"), paths.join("\n")).unwrap();
 }
 
 /// An mke2fs that takes no archive, in front of `PATH`: that of the machine, whatever its version.

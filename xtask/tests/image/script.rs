@@ -64,32 +64,38 @@ impl<'a> Call<'a> {
 
     /// The image and what the assembler said; or only that.
     pub fn tell(&self) -> Result<(PathBuf, String), String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/sd-image/assemble.sh");
-        let text = |name: &str| self.dir.join(name).display().to_string();
-        let (root, paths, firmware) = (text("root"), text("paths"), text("firmware"));
-        let (out, temporary, path) = (text("new/x.img.zst"), text(""), self.programs.path());
-        let mut env = vec![
-            ("OUT", out.as_str()),
-            ("ROOT_TREE", &root),
-            ("STORE_PATHS", &paths),
-            ("FIRMWARE_TREE", &firmware),
-            ("FIRMWARE_MIB", "40"),
-            ("ROOT_UUID", UUID),
-            ("HEADROOM_MIB", "8"),
-            ("SOURCE_DATE_EPOCH", "1700000000"),
-            ("TMPDIR", &temporary),
-            ("PATH", path.to_str().unwrap()),
-        ];
-        env.extend(self.changes);
-        let shell = if matches!(self.programs, Programs::Emulated) { "dash" } else { "sh" };
-        let mut words = self.by.to_vec();
-        let script = script.display().to_string();
-        words.extend([shell, &script]);
-        // The variables reach the assembler by way of `env`, which is found on the PATH of this process.
-        let pairs = env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
-        let args = pairs.iter().map(String::as_str).chain(words).collect::<Vec<_>>();
-        let output = run("env", &args, &[]);
+        let output = run("env", &self.words(), &[]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() { Ok((out.into(), said)) } else { Err(said) }
+        if output.status.success() { Ok((self.out(), said)) } else { Err(said) }
+    }
+
+    /// Where the image is going to be.
+    pub fn out(&self) -> PathBuf {
+        self.dir.join("new/x.img.zst")
+    }
+
+    /// The command as arguments of `env`, by way of which the variables reach the assembler: the shell is found on
+    /// the `PATH` of this process.
+    pub fn words(&self) -> Vec<String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../hosts/raspberry-pi/sd-image/assembler/assemble.sh");
+        let text = |name: &str| self.dir.join(name).display().to_string();
+        let mut env = vec![
+            ("OUT", self.out().display().to_string()),
+            ("ROOT_TREE", text("root")),
+            ("STORE_PATHS", text("paths")),
+            ("FIRMWARE_TREE", text("firmware")),
+            ("FIRMWARE_MIB", "40".into()),
+            ("ROOT_UUID", UUID.into()),
+            ("HEADROOM_MIB", "8".into()),
+            ("SOURCE_DATE_EPOCH", "1700000000".into()),
+            ("TMPDIR", text("")),
+            ("PATH", self.programs.path().into_string().unwrap()),
+        ];
+        env.extend(self.changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let shell = if matches!(self.programs, Programs::Emulated) { "dash" } else { "sh" };
+        let variables = env.into_iter().map(|(name, value)| format!("{name}={value}"));
+        let words = self.by.iter().chain([&shell]).map(|word| (*word).to_owned());
+        variables.chain(words).chain([script.display().to_string()]).collect()
     }
 }

@@ -1,0 +1,102 @@
+#!/bin/sh
+# Assembles an SD image: an MBR, the FAT32 partition FIRMWARE and the ext4 partition NIXOS_SD.
+#
+# This is the one assembler. It runs inside Nix, in `cargo xtask demo` and in the tests, without root and
+# without loop devices, and the same input gives the same bytes. It takes everything from the environment:
+#
+#   OUT                the image to make, NAME.img.zst
+#   ROOT_TREE          a folder whose content becomes the root of NIXOS_SD (boot, persist, var/nix ...)
+#   STORE_PATHS        a file with one store path a line; they are copied to /store of NIXOS_SD
+#   FIRMWARE_TREE      a folder whose content becomes FIRMWARE
+#   FIRMWARE_MIB       the size of FIRMWARE; FAT32 needs 34 at least
+#   ROOT_UUID          the UUID of NIXOS_SD
+#   HEADROOM_MIB       free space on NIXOS_SD, until the first boot lets it fill the card
+#   SOURCE_DATE_EPOCH  the time that counts as now, in seconds
+#   ZSTD_LEVEL         how hard to compress (default: 10)
+#
+# On PATH: mke2fs and debugfs (1.47.1 or newer with libarchive; older ones need fakeroot and faketime), GNU tar,
+# mkfs.vfat, mtools, sfdisk, zstd, and find, xargs, sort, awk, od, tr, stat, truncate, mktemp of any kind.
+#
+# Beside this file: order.sh (which file goes where), firmware.sh (FIRMWARE), root.sh (NIXOS_SD).
+set -eu
+umask 022
+export LC_ALL=C TZ=UTC0 MTOOLS_SKIP_CHECK=1 MTOOLSRC=/dev/null
+
+DISK_ID=2178694e
+ALIGN_MIB=8
+# Blocks of 4096 bytes in 2 TiB: how far the root file system can grow on a large card.
+GROWTH_BLOCKS=536870912
+
+here=${0%/*}
+. "$here/order.sh"
+. "$here/firmware.sh"
+. "$here/root.sh"
+
+say() { echo "assemble: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+main() {
+    check_input
+    work=
+    trap 'rm -rf "$work" "$OUT.part"' EXIT
+    trap 'exit 130' INT TERM HUP
+    work=$(mktemp -d)
+    image=$work/disk.img
+    way=folder
+    ! takes_archive || way=archive
+    list_content
+    root_mib=$(root_size)
+    root_at=$((ALIGN_MIB + FIRMWARE_MIB))
+    truncate -s "$((root_at + root_mib))M" "$image"
+    partition
+    make_firmware
+    make_root
+    compress
+}
+
+check_input() {
+    for name in OUT ROOT_TREE STORE_PATHS FIRMWARE_TREE FIRMWARE_MIB ROOT_UUID HEADROOM_MIB SOURCE_DATE_EPOCH; do
+        eval "value=\${$name:-}"
+        [ -n "$value" ] || die "the variable $name is not set"
+    done
+    for name in FIRMWARE_MIB HEADROOM_MIB SOURCE_DATE_EPOCH; do
+        eval "value=\$$name"
+        # The shell would take a number with a zero in front for an octal one.
+        case $value in *[!0-9]* | 0?*) die "$name is not a whole number: $value" ;; esac
+    done
+    [ "$FIRMWARE_MIB" -ge 34 ] || die "FIRMWARE_MIB is $FIRMWARE_MIB; FAT32 needs 34 at least"
+    [ -d "$ROOT_TREE" ] || die "ROOT_TREE is not a folder: $ROOT_TREE"
+    [ -d "$FIRMWARE_TREE" ] || die "FIRMWARE_TREE is not a folder: $FIRMWARE_TREE"
+    [ -f "$STORE_PATHS" ] || die "STORE_PATHS is not a file: $STORE_PATHS"
+    for tool in tar mke2fs debugfs mkfs.vfat mcopy mmd sfdisk zstd find xargs sort awk od tr stat truncate mktemp; do
+        command -v "$tool" >/dev/null || die "there is no $tool on PATH"
+    done
+    x='[0-9a-fA-F]'
+    x=$x$x$x$x
+    # shellcheck disable=SC2254 # It is a pattern.
+    case $ROOT_UUID in $x$x-$x-$x-$x-$x$x$x) ;; *) die "ROOT_UUID is not a UUID: $ROOT_UUID" ;; esac
+    export SOURCE_DATE_EPOCH
+    ROOT_TREE=$(cd "$ROOT_TREE" && pwd -P)
+    FIRMWARE_TREE=$(cd "$FIRMWARE_TREE" && pwd -P)
+}
+
+partition() {
+    sfdisk --quiet --no-reread --no-tell-kernel "$image" <<TABLE || die "writing the partition table failed"
+label: dos
+label-id: 0x$DISK_ID
+unit: sectors
+start=$((ALIGN_MIB * 2048)), size=$((FIRMWARE_MIB * 2048)), type=b
+start=$((root_at * 2048)), size=$((root_mib * 2048)), type=83, bootable
+TABLE
+}
+
+# From a file, so that the frame header names the size of the content. Under another name until it is whole: what
+# is called OUT is an image.
+compress() {
+    mkdir -p "$(dirname "$OUT")"
+    zstd -q -f -T0 "-${ZSTD_LEVEL:-10}" "$image" -o "$OUT.part" || die "compressing the image failed"
+    mv "$OUT.part" "$OUT"
+    say "$(basename "$OUT"): $((root_at + root_mib)) MiB, FIRMWARE $FIRMWARE_MIB MiB, NIXOS_SD $root_mib MiB"
+}
+
+main

@@ -1,0 +1,49 @@
+# What of the assembler makes FIRMWARE.
+
+make_firmware() {
+    find_clashes
+    # mkfs.vfat would choose clusters and geometry for a disk as large as the whole image, and with fewer
+    # than 65525 clusters FAT32 is none.
+    sectors=1
+    [ "$FIRMWARE_MIB" -le 260 ] || sectors=8
+    mkfs.vfat --invariant -F 32 -i "$DISK_ID" -n FIRMWARE -s "$sectors" -g 255/63 -h "$((ALIGN_MIB * 2048))" \
+        --offset "$((ALIGN_MIB * 2048))" "$image" "$((FIRMWARE_MIB * 1024))" >"$work/log" 2>&1 ||
+        die "making FIRMWARE failed: $(cat "$work/log")"
+    fat="$image@@${ALIGN_MIB}M"
+    (
+        # FAT has no time before 1980; mtools would make it a year in the future.
+        [ "$SOURCE_DATE_EPOCH" -ge 315532800 ] || SOURCE_DATE_EPOCH=315532800
+        cd "$FIRMWARE_TREE" && copy_folder ::
+    )
+}
+
+# Names that differ in nothing but capital letters are one name on FAT.
+find_clashes() {
+    (cd "$FIRMWARE_TREE" && find .) >"$work/found"
+    sort -o "$work/found" "$work/found"
+    clash=$(awk '
+        tolower($0) in seen { print seen[tolower($0)] " and " $0; exit }
+        { seen[tolower($0)] = $0 }
+    ' "$work/found")
+    [ -z "$clash" ] || die "FIRMWARE_TREE has $clash, which are one name on FAT"
+}
+
+# Copies the working directory to $1 on FIRMWARE in the order of names, files before folders. The times of
+# the files become SOURCE_DATE_EPOCH, which is the time of day to mtools.
+copy_folder() {
+    target=$1
+    set --
+    for entry in ./* ./.[!.]* ./..?*; do
+        [ -d "$entry" ] && continue
+        # A pattern without a match is no name; a link that leads nowhere is one, and mcopy will refuse it.
+        if [ -e "$entry" ] || [ -L "$entry" ]; then set -- "$@" "$entry"; fi
+    done
+    [ $# -eq 0 ] || mcopy -i "$fat" "$@" "$target/" </dev/null ||
+        die "copying $* to $target of FIRMWARE failed; do they fit into $FIRMWARE_MIB MiB?"
+    for entry in ./*/ ./.[!.]*/ ./..?*/; do
+        [ -d "$entry" ] || continue
+        name=${entry#./} name=${name%/}
+        mmd -i "$fat" "$target/$name" </dev/null || die "making $target/$name on FIRMWARE failed"
+        (cd "$entry" && copy_folder "$target/$name")
+    done
+}

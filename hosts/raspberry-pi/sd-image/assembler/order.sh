@@ -1,0 +1,236 @@
+# What of the assembler decides which file goes where on NIXOS_SD.
+#
+# mke2fs gives every file the lowest inode and the lowest blocks that are free, in the order of the archive. So
+# whatever changes its size moves everything behind it, and the next image would differ from this one nearly
+# everywhere. Therefore:
+#
+#   1. Large items come in an order that keeps its places: first those of packages, then those of this host; then
+#      the size decides, by its power of 16, and then the name without the hash.
+#   2. Small items live in groups, each with room of its own. The name decides the group. What grows moves its own
+#      group and nothing else; what does not fit goes into the room that another group has left.
+#   3. Where all small items take less than one room there are no groups: then there is little to move.
+#
+# An item is a store path or a large file of ROOT_TREE (kernel, initrd). The rooms come first on NIXOS_SD, so that
+# nothing large moves them. They are held by files of that size, the placeholders, until their groups come: a
+# second entry of the same name takes a placeholder away, and what follows finds its blocks free. The group with the
+# last room comes first, as the rooms before it are still held then. Inodes are kept apart likewise, by empty
+# files behind each group. All that is in the folder .pad, which root.sh removes at the end.
+
+# Bytes from which on an item is large.
+LARGE=1048576
+# The room of a group in MiB.
+ROOM_MIB=4
+
+# Writes the names of all files to the file `order`, as they are archived from the folder `top`.
+list_content() {
+    mkdir "$work/top" "$work/top/store" "$work/top/.pad" "$work/top/full" "$work/top/empty" "$work/top/inodes" "$work/top/many"
+    list_store
+    ln -s "$store" "$work/top/s"
+    ln -s "$ROOT_TREE" "$work/top/r"
+    list_root
+    list_parents
+    classify >"$work/classes"
+    read -r groups inodes grouped <"$work/groups"
+    sort -k 1,1n -k 2,2n -k 3,3nr -k 4,4 -k 6,6 "$work/classes" >"$work/items"
+    place >"$work/places"
+    (
+        cd "$work/top"
+        make_placeholders
+        while read -r place; do
+            case $place in
+                parents) cat "$work/parents.list" ;;
+                rest) cat "$work/root.list" ;;
+                store | .pad | full/* | kept*) printf '%s\0' "$place" ;;
+                *)
+                    find "$place" -print0 >"$work/found"
+                    sort -z "$work/found"
+                    ;;
+            esac
+        done <"$work/places"
+    ) >"$work/order"
+}
+
+# Writes the store paths' own names to the file `bases`, and size, mode and name of what is in them to `stored`.
+list_store() {
+    store=
+    : >"$work/bases"
+    # The last line may have no end.
+    while read -r path || [ -n "$path" ]; do
+        [ -n "$path" ] || continue
+        [ -e "$path" ] || [ -L "$path" ] || die "STORE_PATHS names $path, which does not exist"
+        [ -z "$store" ] || [ "$store" = "${path%/*}" ] || die "$path is not in the store $store"
+        store=${path%/*}
+        echo "${path##*/}" >>"$work/bases"
+    done <"$STORE_PATHS"
+    store=${store:-/}
+    sort -u -o "$work/bases" "$work/bases"
+    tr '\n' '\0' <"$work/bases" >"$work/names"
+    (cd "$store" && xargs -0 -r sh -c 'find "$@" -exec stat -c "%s %f %n" {} +' sh) <"$work/names" >"$work/stored"
+}
+
+# Writes size, mode and name of the large files of ROOT_TREE to `rooted`. All others go to root.list in the order
+# of names.
+list_root() {
+    (
+        cd "$work/top"
+        # A name with white space is not told from two; its file is treated like the small ones.
+        set -- -type f -size "+$((LARGE - 1))c" ! -path "*[[:space:]]*"
+        find r/ "$@" -exec stat -c '%s %f %n' {} + >"$work/rooted"
+        find r/ ! -path r/ ! \( "$@" \) -print0 >"$work/found"
+        sort -z "$work/found" >"$work/root.list"
+    )
+}
+
+# Writes the folders on the way to large files of ROOT_TREE to parents.list; mke2fs takes them twice.
+list_parents() {
+    awk '{
+        n = split($3, part, "/")
+        path = part[1]
+        for (i = 2; i < n; i++) print path = path "/" part[i]
+    }' "$work/rooted" >"$work/parents"
+    sort -u -o "$work/parents" "$work/parents"
+    tr '\n' '\0' <"$work/parents" >"$work/parents.list"
+}
+
+# Writes one line an item: number of its group (0 for what is large), 1 for what is this host's, size class, name
+# without the hash, number of inodes, place below `top`. To the file `groups` go the number of groups, the inodes
+# of each, and the blocks of all that is in groups.
+classify() {
+    # By way of a folder the order is that of the names, whatever is done here.
+    room=$((ROOM_MIB * 256))
+    [ "$way" = archive ] || room=$GROWTH_BLOCKS
+    awk -v large="$LARGE" -v room="$room" -v groups="$work/groups" '
+        BEGIN { letters = "+-._?=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" }
+        from == "bases" { bytes[$0] = 0; place[$0] = "s/" $0; next }
+        { size = $1; folder = $2 ~ /^4/; link = $2 ~ /^a/; sub(/^[0-9]+ [0-9a-f]+ /, ""); base = $0 }
+        from == "root" { sub(/.*\//, "", base); base = base "/" ++count; place[base] = $0; bytes[base] = 0 }
+        from == "store" { sub(/\/.*/, "", base) }
+        # A line that begins with no store path is the rest of a file name with a line break in it.
+        !(base in bytes) { next }
+        # The size of a folder depends on the file system that it is on.
+        folder { blocks[base]++; entries[base]++; next }
+        { bytes[base] += size; entries[base]++ }
+        # A short link is in its inode.
+        !link || size >= 60 { blocks[base] += int((size + 4095) / 4096) }
+
+        # Up to one of `steps` numbers for each power of two, so that it seldom changes.
+        function coarse(number, steps,   step) {
+            for (step = 1; step * steps * 2 <= number; ) step *= 2
+            return step * int((number + step - 1) / step)
+        }
+        # From the name up to its version, so that a path stays in its group.
+        function group(name,   sum, i) {
+            sub(/-[0-9].*/, "", name)
+            for (i = 1; i <= length(name); i++) sum = (sum * 67 + index(letters, substr(name, i, 1))) % 65521
+            return sum % number
+        }
+        END {
+            for (base in bytes) {
+                all += blocks[base]
+                if (bytes[base] < large) { used += blocks[base]; files += entries[base] }
+            }
+            # A third stays free or more: with less, what grows moves groups far behind its own. In most cases the
+            # size of all content decides, as that takes its next step least often.
+            wanted = used * 1.4 > all / 10 ? used * 1.4 : all / 10
+            number = used < room ? 0 : coarse(int(wanted / room) + 1, 2)
+            # An inode for 8 KiB, as everywhere, if that will do.
+            each = number ? coarse(int(files * 1.5 / number) + 1, 4) : 0
+            if (each < room / 2) each = room / 2
+            print number, each, number ? used : 0 >groups
+            for (base in bytes) {
+                name = base
+                sub(/^[^-]*-/, "", name)
+                sub(/\/.*/, "", name)
+                # Packages have a version. What has none is made by the configuration of this host.
+                host = name !~ /-[0-9]/ || name ~ /^(initrd|nixos-system)-/
+                class = 0
+                for (left = bytes[base]; left >= 65536; left /= 16) class++
+                which = bytes[base] >= large ? 0 : number ? number - group(name) : 1
+                print which, host, class, name, entries[base], place[base]
+            }
+        }
+    ' from=bases "$work/bases" from=store "$work/stored" from=root "$work/rooted"
+}
+
+# Writes the order of the items, with the placeholders where they belong. `rest` is what else there is in ROOT_TREE
+# (the boot menu, the Nix database), and `parents` are the folders on the way to its large files.
+place() {
+    awk -v groups="$groups" -v inodes="$inodes" -v folders="$work/folders" -v files="$work/files" '
+        # Keeps the inodes behind a group; a folder is one too.
+        function keep(   i, missing) {
+            missing = last * inodes - used
+            if (!groups || missing <= 0) return
+            used += missing
+            print "inodes/" last
+            print last >folders
+            for (i = 1; i < missing; i++) print "kept" last "/" i
+            if (missing > most) most = missing
+        }
+        BEGIN {
+            printf "" >folders
+            printf "" >files
+            print "store"
+            if (groups) print ".pad\nfull/first"
+            for (i = 0; i < groups; i++) print "full/" i
+            if (groups) print "full/last"
+            print "parents"
+        }
+        $1 && $1 != last {
+            if (last) keep()
+            else print "rest"
+            # Now the room is free.
+            if (groups) print "empty/" groups - $1
+            last = $1
+        }
+        { print $6 }
+        last { used += $5 }
+        END {
+            if (!last) print "rest"
+            for (i = 1; i < most; i++) print i >files
+        }
+    ' "$work/items"
+}
+
+# Makes the files that hold rooms and inodes. A block of zeros would be a hole: it has to have something in it.
+make_placeholders() {
+    [ "$groups" -gt 0 ] || return 0
+    awk -v blocks="$((ROOM_MIB * 256))" 'BEGIN { while (blocks--) printf "%4096s", "" }' >full/0
+    # Between these two are the rooms.
+    echo >full/first
+    echo >full/last
+    room=0
+    while : >"empty/$room"; [ $((room += 1)) -lt "$groups" ]; do
+        ln full/0 "full/$room"
+    done
+    # The same empty files for all groups: making thousands takes seconds.
+    (cd many && xargs -r truncate -s 0) <"$work/files"
+    while read -r group; do
+        mkdir "inodes/$group"
+        ln -s many "kept$group"
+    done <"$work/folders"
+}
+
+# The size of the root file system in MiB: content in whole blocks, room for inodes, journal and headroom, rounded
+# up coarsely. A step is between an eighth and a quarter of it: the journal is in the middle, and the number of
+# inodes follows the size, so that each step moves everything. Sizes are those of the files, never `du`, which
+# depends on the file system they are on.
+root_size() {
+    (cd "$work/top" && xargs -0 -r stat -c '%s %F' <"$work/order") >"$work/sizes"
+    # What is in groups takes none but their rooms, and what they leave of them is free.
+    awk -v headroom="$HEADROOM_MIB" -v free="$((ROOM_MIB * groups))" -v grouped="$grouped" '
+        # A folder has one block, and more for many names.
+        { blocks += ($2 == "directory" ? 1 : int(($1 + 4095) / 4096)) + 1 / 32 }
+        END {
+            free -= grouped / 256
+            mib = (blocks - grouped) / 256 * 1.02 + (headroom > free ? headroom - free : 0)
+            # One inode is made for every 8 KiB; twice as many as there are files are wanted.
+            if (mib < NR * 2 / 128) mib = NR * 2 / 128
+            # Inode tables take 1/32; the journal at most 64 MiB.
+            mib = mib * 1.04 + (mib < 1024 ? 20 : 70)
+            # Half of the file system is the most that mke2fs lets a journal take.
+            if (mib < 48) mib = 48
+            step = 32
+            while (step * 8 <= mib) step *= 2
+            print step * int(mib / step + 1)
+        }' "$work/sizes"
+}

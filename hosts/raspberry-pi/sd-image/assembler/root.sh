@@ -1,0 +1,118 @@
+# What of the assembler makes NIXOS_SD.
+
+make_root() {
+    # The machine's own mke2fs.conf must not matter.
+    cat >"$work/mke2fs.conf" <<CONF
+[defaults]
+	base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
+	default_mntopts = acl,user_xattr
+	enable_periodic_fsck = 0
+	blocksize = 4096
+	inode_size = 256
+	inode_ratio = 8192
+[fs_types]
+	ext4 = {
+		features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
+	}
+	small = {
+		inode_ratio = 8192
+	}
+CONF
+    export MKE2FS_CONFIG="$work/mke2fs.conf"
+    # The image is a new file that reads as zeros, so the journal needs no writing (lazy_journal_init).
+    options=offset=$((root_at << 20)),hash_seed=$ROOT_UUID,root_owner=0:0,resize=$GROWTH_BLOCKS
+    options=$options,nodiscard,lazy_itable_init=0,lazy_journal_init=1
+    set -- -q -F -t ext4 -L NIXOS_SD -U "$ROOT_UUID" -m 1 -E "$options"
+    # Growing while mounted is one transaction with every reserved block of descriptors in it, and takes at
+    # most a quarter of the journal: the one of 4 MiB that mke2fs makes below 128 MiB is too small.
+    [ "$root_mib" -ge 128 ] || set -- "$@" -J size=16
+    root="$image?offset=$((root_at << 20))"
+    "root_from_$way" "$@"
+    [ "$groups" -eq 0 ] || remove_placeholders
+    settle_superblock
+}
+
+# Runs a command with the time that counts as now; programs that know SOURCE_DATE_EPOCH need nothing for it.
+at_that_time() { "$@"; }
+
+# Removes the folder .pad with what has held rooms and inodes, and makes what is free of the rooms zeros again.
+remove_placeholders() {
+    first=$(debugfs -R "bmap /.pad/first 0" "$root" 2>"$work/log")
+    last=$(debugfs -R "bmap /.pad/last 0" "$root" 2>"$work/log")
+    {
+        while read -r place; do
+            case $place in kept*) echo "rm /.pad/i${place#kept}" ;; esac
+        done <"$work/places"
+        while read -r group; do echo "rmdir /.pad/i$group"; done <"$work/folders"
+        for name in "$work"/top/full/*; do echo "rm /.pad/${name##*/}"; done
+        echo "rmdir /.pad"
+    } >"$work/requests"
+    # What debugfs fails to do is no failure to it.
+    debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1 && debugfs -R "stat /.pad" "$root" >"$work/log" 2>&1
+    case $(cat "$work/log") in
+        *"File not found"*) ;;
+        *) die "removing the placeholders from NIXOS_SD failed: $(cat "$work/log")" ;;
+    esac
+    [ "$last" -gt "$first" ] || die "the placeholders on NIXOS_SD are not where they should be: $first, $last"
+    debugfs -R "testb $first $((last - first + 1))" "$root" >"$work/blocks" 2>"$work/log"
+    awk '/not in use/ { print "zap_block", $2 }' "$work/blocks" >"$work/requests"
+    debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1
+}
+
+# mke2fs notes whether characters are signed to the machine it runs on: on x86 they are, on ARM they are not. It
+# matters to hashed folders only, of which there are none yet, but the bytes differ. The copies of the superblock
+# are those that mke2fs has made until they are written (-a).
+settle_superblock() {
+    signed=1
+    read_flags
+    [ "$groups" -gt 0 ] || [ "$flags" -ne "$signed" ] || return 0
+    printf 'set_super_value flags %s\nclose -a\n' "$signed" >"$work/requests"
+    at_that_time debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1
+    read_flags
+    [ "$flags" -eq "$signed" ] || die "setting the flags of NIXOS_SD failed: $(cat "$work/log")"
+}
+
+# The flags in the superblock, of which only the lowest byte is in use.
+read_flags() {
+    flags=$(od -A n -t u1 -j "$(((root_at << 20) + 1024 + 352))" -N 1 "$image")
+    flags=$((flags))
+}
+
+# Whether this mke2fs reads an archive and honours SOURCE_DATE_EPOCH.
+takes_archive() {
+    mkdir "$work/nothing"
+    tar -cf "$work/nothing.tar" -C "$work/nothing" .
+    truncate -s 8M "$work/probe.img"
+    mke2fs -q -F -t ext4 -d "$work/nothing.tar" "$work/probe.img" >/dev/null 2>&1
+}
+
+# Streams the files into mke2fs in their order: that fixes the order of inodes and blocks.
+root_from_archive() {
+    { archive || echo failed >"$work/archive-failed"; } |
+        mke2fs "$@" -d - "$image" "${root_mib}M" || die "making NIXOS_SD failed"
+    [ ! -e "$work/archive-failed" ] || die "reading the files for NIXOS_SD failed"
+}
+
+archive() {
+    tar -c --format=gnu --owner=0 --group=0 --numeric-owner --no-recursion --hard-dereference --null \
+        --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime \
+        --transform='flags=rSH;s,^full/,.pad/,' --transform='flags=rSH;s,^empty/,.pad/,' \
+        --transform='flags=rSH;s,^inodes/,.pad/i,' --transform='flags=rSH;s,^kept,.pad/i,' \
+        --transform='flags=rSH;s,^s/,store/,' --transform='flags=rSH;s,^r/,,' -C "$work/top" -T "$work/order"
+}
+
+# The way for an older mke2fs: a folder, in the order of names; fakeroot makes root the owner, faketime stops the clock.
+root_from_folder() {
+    command -v fakeroot >/dev/null && command -v faketime >/dev/null ||
+        die "this mke2fs reads no archive (1.47.1 or newer with libarchive does), and there is no fakeroot or no faketime"
+    say "this mke2fs reads no archive; the files go by way of a folder, in the order of names: the next image will" \
+        "differ from this one nearly everywhere"
+    mkdir "$work/root"
+    archive >"$work/root.tar" || die "reading the files for NIXOS_SD failed"
+    tar -x --no-same-owner -p -f "$work/root.tar" -C "$work/root"
+    now=$(TZ=UTC0 date -d "@$SOURCE_DATE_EPOCH" '+%Y-%m-%d %H:%M:%S')
+    at_that_time() { faketime -f "$now" "$@"; }
+    at_that_time fakeroot mke2fs "$@" -d "$work/root" "$image" "${root_mib}M" ||
+        die "making NIXOS_SD failed"
+    chmod -R u+w "$work/root"
+}

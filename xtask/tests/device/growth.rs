@@ -1,0 +1,162 @@
+//! The growth of `NIXOS_SD` at boot: the partition ends where the disk does, or what is behind it begins, and is
+//! then left alone. That its file system grows with it is shown by the suite `boot`.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::loops::Loop;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../hosts/raspberry-pi/grow.sh");
+
+const MIB: u64 = 1 << 20;
+const SECTORS: u64 = MIB / 512;
+
+/// `NIXOS_SD` begins at 48 MiB and has 128 MiB, as in a small image.
+const START: u64 = 48 * SECTORS;
+const SIZE: u64 = 128 * SECTORS;
+
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+fn run<S: AsRef<OsStr>>(program: &str, args: &[S], path: Option<&str>) -> Output {
+    let mut command = Command::new(program);
+    command.args(args);
+    if let Some(path) = path {
+        command.env("PATH", path);
+    }
+    command.output().expect(program)
+}
+
+#[track_caller]
+fn says<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
+    let output = run(program, args, None);
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A card whose partitions the kernel knows.
+struct Card {
+    card: Loop,
+    dir: tempfile::TempDir,
+}
+
+impl Card {
+    /// `size` is in bytes; `behind` is where a third partition of 16 MiB begins, in sectors.
+    fn new(size: u64, behind: Option<u64>) -> Self {
+        let third = behind.map(|start| format!("start={start}, size={}, type=83\n", 16 * SECTORS));
+        let table = format!(
+            "label: dos\nunit: sectors\nstart={}, size={}, type=b\nstart={START}, size={SIZE}, type=83, bootable\n{}",
+            8 * SECTORS,
+            40 * SECTORS,
+            third.unwrap_or_default()
+        );
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("table"), table).unwrap();
+        let script = format!("sfdisk --quiet \"$0\" <{}/table", dir.path().display());
+        let card = Loop::attach(size, &[], |file| {
+            says("sh", &["-c", &script, file.to_str().unwrap()]);
+        });
+        // Not every kernel reads the table by itself.
+        says("partx", &["--update", card.device()]);
+        let card = Self { card, dir };
+        card.record("sfdisk", "PATH=${PATH#*:} exec sfdisk \"$@\"");
+        // It asks the kernel for more than this machine may allow.
+        card.record("resize2fs", "exit 0");
+        card
+    }
+
+    /// Puts `script` in the place of `program`, which notes its arguments first.
+    fn record(&self, program: &str, script: &str) {
+        let file = self.dir.path().join("bin").join(program);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let log = self.dir.path().join("log");
+        let script = format!("#!/bin/sh\necho {program} \"$@\" >>{}\n{script}\n", log.display());
+        fs::write(&file, script).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Runs what each boot runs, and returns the commands that it has given.
+    #[track_caller]
+    fn boot(&self) -> Vec<String> {
+        let log = self.dir.path().join("log");
+        fs::write(&log, "").unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}/bin:{path}:/usr/sbin:/sbin", self.dir.path().display());
+        let partition = self.partition();
+        let output = run("sh", &[SCRIPT, &partition], Some(&path));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let log = fs::read_to_string(log).unwrap();
+        log.lines().map(|line| line.replace(self.card.device(), "DISK")).collect()
+    }
+
+    fn partition(&self) -> String {
+        format!("{}p2", self.card.device())
+    }
+
+    /// Start and end of `NIXOS_SD` in sectors, in the table and as the kernel has it.
+    fn extent(&self) -> [(u64, u64); 2] {
+        let table: Value = serde_json::from_str(&says("sfdisk", &["-J", self.card.device()])).unwrap();
+        let partition = &table["partitiontable"]["partitions"][1];
+        assert_eq!((&partition["type"], &partition["bootable"]), (&"83".into(), &true.into()));
+        let [start, size] = ["start", "size"].map(|key| partition[key].as_u64().unwrap());
+        let name = self.partition();
+        let sys = Path::new("/sys/class/block").join(name.trim_start_matches("/dev/"));
+        let read = |file: &str| fs::read_to_string(sys.join(file)).unwrap().trim().parse::<u64>().unwrap();
+        [(start, start + size), (read("start"), read("start") + read("size"))]
+    }
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        let _ = run("partx", &["--delete", self.card.device()], None);
+    }
+}
+
+/// Boots `card` twice: the partition ends at sector `end` then, and the second boot has nothing to do.
+#[track_caller]
+fn grows(card: &Card, end: u64) {
+    let resize = "resize2fs DISKp2".to_owned();
+    let table = "sfdisk --no-reread --no-tell-kernel --quiet -N 2 DISK".to_owned();
+    assert_eq!(card.boot(), [table, resize.clone()]);
+    assert_eq!(card.extent(), [(START, end); 2]);
+    assert_eq!(card.boot(), [resize]);
+    assert_eq!(card.extent(), [(START, end); 2]);
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn to_the_end_of_the_card() {
+    grows(&Card::new(512 * MIB, None), 512 * SECTORS);
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn to_what_is_behind() {
+    grows(&Card::new(512 * MIB, Some(300 * SECTORS)), 300 * SECTORS);
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn to_what_its_table_can_say() {
+    // From there on numbers of sectors do not fit.
+    let limit = 1 << 32;
+    for tebibytes in [2, 3] {
+        grows(&Card::new(tebibytes * MIB * MIB, None), limit);
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn not_where_there_is_no_room() {
+    let end = START + SIZE;
+    for (size, behind) in [(176, None), (183, None), (512, Some(end)), (512, Some(end + 7 * SECTORS))] {
+        let card = Card::new(size * MIB, behind);
+        assert_eq!(card.boot(), ["resize2fs DISKp2"]);
+        assert_eq!(card.extent(), [(START, end); 2]);
+    }
+}

@@ -1,0 +1,182 @@
+//! The boot menu of a host, written by nixpkgs' own builder as the host's configuration calls it; and that of the
+//! demo, whose stand-in for the builder has to write the same.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const BUILDER: &str = "nixos/modules/system/boot/loader/generic-extlinux-compatible/extlinux-conf-builder.sh";
+
+/// What the demo gives its kernel.
+const PARAMETERS: &str = "console=ttyAMA0,115200 console=ttyS1,115200 panic=10";
+
+/// Runs a script with arguments where the folder `nix` is /nix, as on the host.
+#[track_caller]
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+fn on_the_host(nix: &Path, script: &str, args: &[&str]) {
+    let script = format!("set -e; mount --bind \"$0\" /nix; {script}");
+    let words = ["--user", "--map-root-user", "--mount", "sh", "-c", &script, nix.to_str().unwrap()];
+    let output = Command::new("unshare").args(words).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The store path of generation `number`.
+fn system(number: usize) -> String {
+    format!("/nix/store/{number:04}-nixos-system-demo-26.05")
+}
+
+/// What is /nix of a host with `generations` systems.
+struct Host {
+    dir: tempfile::TempDir,
+    generations: usize,
+}
+
+impl Host {
+    fn new(generations: usize) -> Self {
+        let host = Self { dir: tempfile::tempdir().unwrap(), generations };
+        let put = |file: &str, text: &str| {
+            let file = host.nix().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        put("store/kkkk-linux-6.12/Image", "kernel");
+        put("store/iiii-initrd-linux-6.12/initrd", "initrd");
+        put("store/dddd-device-trees/broadcom/bcm2711-rpi-4-b.dtb", "tree");
+        fs::create_dir_all(host.nix().join("var/nix/profiles")).unwrap();
+        for number in 1..=generations {
+            let folder = system(number).replace("/nix/", "");
+            put(&format!("{folder}/nixos-version"), "26.05");
+            put(&format!("{folder}/kernel-params"), PARAMETERS);
+            for (name, target) in [
+                ("kernel", "kkkk-linux-6.12/Image"),
+                ("initrd", "iiii-initrd-linux-6.12/initrd"),
+                ("dtbs", "dddd-device-trees"),
+            ] {
+                symlink(format!("/nix/store/{target}"), host.nix().join(&folder).join(name)).unwrap();
+            }
+            let link = host.nix().join(format!("var/nix/profiles/system-{number}-link"));
+            symlink(system(number), link).unwrap();
+        }
+        // What the demo has for all of its systems.
+        put("boot/demo/linux-Image", "kernel");
+        put("boot/demo/initrd", "initrd");
+        put("boot/dtbs/broadcom/bcm2711-rpi-4-b.dtb", "tree");
+        host
+    }
+
+    fn nix(&self) -> PathBuf {
+        self.dir.path().join("nix")
+    }
+
+    /// The menu that `script` writes, which is given the newest system.
+    fn menu(&self, script: &str) -> Menu {
+        fs::create_dir_all(self.nix().join("boot/extlinux")).unwrap();
+        on_the_host(&self.nix(), script, &[&system(self.generations)]);
+        let boot = self.nix().join("boot");
+        Menu::read(&boot)
+    }
+
+    /// The menu of the builder, called with the words of the host's configuration.
+    fn menu_of_nixpkgs(&self, install: &str) -> Menu {
+        let bash = self.dir.path().join("bash/bin");
+        fs::create_dir_all(&bash).unwrap();
+        symlink("/bin/bash", bash.join("sh")).unwrap();
+        let nixpkgs = std::env::var_os("XTASK_NIXPKGS").expect("XTASK_NIXPKGS has to name a source tree");
+        let text = fs::read_to_string(Path::new(&nixpkgs).join(BUILDER)).unwrap();
+        let text = text.replace("@bash@", self.dir.path().join("bash").to_str().unwrap());
+        let text = text.replace("@path@", "/usr/bin:/bin");
+        assert!(!text.contains("@path") && !text.contains("@bash"), "{text}");
+        let builder = self.dir.path().join("builder");
+        fs::write(&builder, text).unwrap();
+        fs::set_permissions(&builder, fs::Permissions::from_mode(0o755)).unwrap();
+        let words = install.lines().find(|line| line.contains("extlinux-conf-builder.sh ")).unwrap();
+        let (_, args) = words.split_once("extlinux-conf-builder.sh ").unwrap();
+        self.menu(&format!("{} {args}", builder.display()))
+    }
+
+    fn menu_of_the_demo(&self) -> Menu {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/boot-menu.sh");
+        self.menu(&format!("sh {} \"$1\" /nix/var/nix/profiles /nix/boot", script.display()))
+    }
+}
+
+/// A menu, with the files that it names in place of their names.
+#[derive(Debug, PartialEq, Eq)]
+struct Menu {
+    default: String,
+    /// By their labels, in order.
+    entries: Vec<(String, Vec<(String, String)>)>,
+}
+
+impl Menu {
+    fn read(boot: &Path) -> Self {
+        let text = fs::read_to_string(boot.join("extlinux/extlinux.conf")).unwrap();
+        let mut menu = Self { default: String::new(), entries: Vec::new() };
+        for (key, value) in text.lines().filter_map(|line| line.trim().split_once(' ')) {
+            match key {
+                "DEFAULT" => value.clone_into(&mut menu.default),
+                "LABEL" => menu.entries.push((value.to_owned(), Vec::new())),
+                // For people: the dates of the generations, and for how long the menu is there.
+                "#" | "TIMEOUT" | "MENU" => {}
+                _ => menu.entries.last_mut().unwrap().1.push((key.to_owned(), meaning(boot, key, value))),
+            }
+        }
+        menu
+    }
+
+    fn labels(&self) -> Vec<&str> {
+        self.entries.iter().map(|(label, _)| label.as_str()).collect()
+    }
+
+    /// What the entry called `label` starts.
+    fn init(&self, label: &str) -> &str {
+        let entry = &self.entries.iter().find(|(own, _)| own == label).unwrap().1;
+        let append = &entry.iter().find(|(key, _)| key == "APPEND").unwrap().1;
+        append.split(' ').next().unwrap()
+    }
+}
+
+/// What `value` says: the content of a file that it names, and of a folder of device trees.
+fn meaning(boot: &Path, key: &str, value: &str) -> String {
+    let path = boot.join("extlinux").join(value);
+    match key {
+        "LINUX" | "INITRD" => fs::read_to_string(path).unwrap(),
+        "FDTDIR" => fs::read_to_string(path.join("broadcom/bcm2711-rpi-4-b.dtb")).unwrap(),
+        _ => value.to_owned(),
+    }
+}
+
+#[test]
+#[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
+fn the_second_generation_is_what_boots_next() {
+    let host = Host::new(2);
+    let install = crate::evaluate()["installBootLoader"].as_str().unwrap();
+    let words = "-g 4 -t 5 -d '/nix/boot' -c \"$@\"";
+    assert!(install.trim_end().ends_with(words), "{install}");
+    let menu = host.menu_of_nixpkgs(install);
+    assert_eq!(menu.labels(), ["nixos-default", "nixos-2-default", "nixos-1-default"]);
+    assert_eq!(menu.default, "nixos-default");
+    for (label, number) in [("nixos-default", 2), ("nixos-2-default", 2), ("nixos-1-default", 1)] {
+        assert_eq!(menu.init(label), format!("init={}/init", system(number)));
+    }
+    let entry = menu.entries[0].1.iter().cloned().collect::<BTreeMap<_, _>>();
+    assert_eq!([&entry["LINUX"], &entry["INITRD"], &entry["FDTDIR"]], ["kernel", "initrd", "tree"]);
+    // The kernel is copied to where U-Boot reads.
+    assert!(host.nix().join("boot/nixos/kkkk-linux-6.12-Image").is_file());
+}
+
+#[test]
+#[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
+fn the_demo_writes_the_menu_that_nixos_would() {
+    let install = crate::evaluate()["installBootLoader"].as_str().unwrap();
+    for generations in [1, 2, 4, 11] {
+        let host = Host::new(generations);
+        let (theirs, ours) = (host.menu_of_nixpkgs(install), host.menu_of_the_demo());
+        assert_eq!(ours.labels().len(), 1 + generations.min(4));
+        assert_eq!(ours, theirs, "{generations} generations");
+    }
+}
