@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::load::present;
-use super::refusal::other_than_awaited;
+use super::refusals::other_than_awaited;
 use super::sysfs::Node;
 use super::{Disk, Number, Request, Roots, udev};
 use crate::failure::Kind as Failure;

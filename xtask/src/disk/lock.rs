@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-use super::refusal::{refuse, unwritable};
+use super::refusal::refuse;
+use super::refusals::unwritable;
 use super::usage::Usage;
 use super::{Disk, Kind, Number, Partition, Roots};
 use crate::failure::Kind as Failure;

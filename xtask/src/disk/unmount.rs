@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 use super::mounts::{Mount, mounts};
-use super::refusal::quoted;
+use super::refusals::quoted;
 use super::{Disk, Role, Roots, Use, usage, users};
 use crate::failure::Kind as Failure;
 

@@ -140,7 +140,7 @@ fn a_file_system_on_the_whole_disk_is_known_from_udev() {
 fn what_is_not_written_whoever_has_agreed() {
     let machine = Machine::new();
     machine.with_sata().with_stick().device("virtual/block/loop3", "7:3", &[]);
-    let said = |name| refusal::unwritable(&machine.disk(name)).iter().map(|it| it.reason.clone()).collect();
+    let said = |name| refusals::unwritable(&machine.disk(name)).iter().map(|it| it.reason.clone()).collect();
     let none: Vec<String> = said("loop3");
     assert_eq!((none, said("sdb")), (vec![], vec![]));
     assert_eq!(said("sda"), ["/dev/sda is an internal SATA disk, not a card"]);

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{self, CHUNK, ChunkHash, read_piece};
 use super::known::{Known, KnownImages, Trace};
-use super::layout::{HEAD, Layout, SECTOR};
+use super::layout::{HEAD, Layout};
+use super::partition::SECTOR;
 use super::sidecar::{Hashing, Sidecar};
 use super::source::Source;
 use crate::failure::Kind;

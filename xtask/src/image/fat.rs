@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
 
-use super::layout::le32;
+use super::partition::le32;
 use crate::failure::Kind;
 
 /// No file that is read here is larger, in bytes.

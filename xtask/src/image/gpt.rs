@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::layout::{Partition, SECTOR, Type, le32};
+use super::partition::{Partition, SECTOR, Type, le32};
 use crate::failure::Kind;
 
 /// A disk's header is in its second sector, and says of itself that it is this long at least, in bytes.

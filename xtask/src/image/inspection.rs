@@ -7,7 +7,8 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::contents::{Contents, contents, label, read};
-use super::layout::{HEAD, Layout, Partition};
+use super::layout::{HEAD, Layout};
+use super::partition::Partition;
 use crate::failure::Kind;
 use crate::ui::Bytes;
 

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use anyhow::{Context, Result};
 
-use super::layout::le32;
+use super::partition::le32;
 use super::source::Format;
 use crate::failure::Kind;
 

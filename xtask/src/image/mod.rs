@@ -13,6 +13,7 @@ mod inspection;
 mod kernel;
 mod known;
 mod layout;
+mod partition;
 mod sidecar;
 mod source;
 mod uboot;
