@@ -1,42 +1,35 @@
-//! What this project knows of its hosts' own keys.
+//! Who a host is: its ssh host key, made on the workstation and put on the card, so that the first connection
+//! already knows it. Keys and the `known_hosts` of the project are in its state folder.
 
-use std::io::ErrorKind;
+#[allow(dead_code, reason = "its writer is the flash, which comes next")]
+mod known_hosts;
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::project;
+use known_hosts::KnownHosts;
 
-/// The project's file of known hosts, if it has a key of `host`.
+/// Where the project keeps what it knows of its hosts.
+fn folder() -> PathBuf {
+    project::state_dir().join("identity")
+}
+
+/// The project's `known_hosts`, if it has a key for `host`: ssh takes it with `UserKnownHostsFile`, and with the
+/// name of the host as `HostKeyAlias`.
 ///
 /// # Errors
-/// Where the file is there and cannot be read: a key that is known must not be passed over.
+/// A file that cannot be read.
 pub fn known(host: &str) -> Result<Option<PathBuf>> {
-    known_in(&project::state_dir().join("identity/known_hosts"), host)
+    let file = KnownHosts::of(&folder());
+    Ok(file.key_of(host)?.map(|_| file.path))
 }
 
-fn known_in(file: &Path, host: &str) -> Result<Option<PathBuf>> {
-    let text = match std::fs::read_to_string(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        text => text.with_context(|| format!("reading the known hosts in {}", file.display()))?,
-    };
-    let known = text.lines().any(|line| line.split_whitespace().next() == Some(host));
-    Ok(known.then(|| file.to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_is_known() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("known_hosts");
-        assert_eq!(known_in(&file, "stinky").unwrap(), None);
-        std::fs::write(&file, "# keys\nstinky ssh-ed25519 AAAA\n").unwrap();
-        for (host, expected) in [("stinky", true), ("stink", false), ("ssh-ed25519", false)] {
-            assert_eq!(known_in(&file, host).unwrap().is_some(), expected, "{host}");
-        }
-        assert!(known_in(dir.path(), "stinky").is_err());
-    }
+/// Makes a folder that is for this user alone, where there is none.
+fn private_folder(folder: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("creating {}", folder.display()))
 }
