@@ -66,6 +66,8 @@ pub enum Command {
     Devices(Devices),
     /// Look at a card: what is on it, whether it still is what was written, whether it holds what it says
     Card(Card),
+    /// Show or make the ssh host key that the cards of a host get
+    Identity(Identity),
     /// Say whether this machine can build images and deploy, and if not, what is missing
     Doctor,
     /// Put in place what this machine lacks for building, flashing and deploying
@@ -106,6 +108,8 @@ pub struct Flash {
     pub image: Option<PathBuf>,
     #[command(flatten)]
     pub agreement: Agreement,
+    #[command(flatten)]
+    pub packed: Packed,
     /// Unmount the card without asking, if it is mounted
     #[arg(long)]
     pub unmount: bool,
@@ -118,6 +122,47 @@ pub struct Flash {
     /// Do not eject the card when it is written
     #[arg(long)]
     pub no_eject: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Identity {
+    #[command(subcommand)]
+    pub what: IdentityCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IdentityCommand {
+    /// Print the fingerprint of the key, and its age recipient, to which secrets for the host are encrypted
+    Show(IdentityOf),
+    /// Make the key before the first flash does, where there is none, and show it
+    Make(IdentityOf),
+}
+
+#[derive(Debug, Args)]
+pub struct IdentityOf {
+    /// The host, as `cargo xtask hosts` lists it
+    pub host: String,
+    /// Where the keys are, a folder for each host (default: .xtask/identity)
+    #[arg(long, value_name = "DIR")]
+    pub identity_dir: Option<PathBuf>,
+}
+
+/// What a card gets beside its image.
+#[derive(Debug, Args)]
+pub struct Packed {
+    /// Which ssh host key the card gets, so that the first connection knows it already [default: keep, or none with
+    /// --image]
+    #[arg(long, value_enum)]
+    pub identity: Option<crate::identity::Choice>,
+    /// With --image: the host whose identity it gets
+    #[arg(long, value_name = "HOST", requires = "image")]
+    pub identity_of: Option<String>,
+    /// Where the keys are, a folder for each host (default: .xtask/identity)
+    #[arg(long, value_name = "DIR")]
+    pub identity_dir: Option<PathBuf>,
+    /// Put all that is in this folder into /persist of the card's `NIXOS_SD` too, with its modes: Wi-Fi secrets, age keys
+    #[arg(long, value_name = "DIR")]
+    pub files: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

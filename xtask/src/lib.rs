@@ -13,6 +13,7 @@ mod demo;
 mod deploy;
 mod disk;
 mod emulation;
+mod ext4;
 pub mod failure;
 mod flake;
 mod flash;

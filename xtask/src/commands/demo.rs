@@ -93,7 +93,7 @@ fn plan(card: &VirtualCard, image: Image) -> Result<Plan> {
     let (image_size, virtual_cards) = (Some(image.size), VirtualCards::Allowed);
     let (mounted, kept) = (Mounted::Refused, Vec::new());
     refuse(&refusals(&disk, &Request { image_size, virtual_cards, mounted, kept, consent }))?;
-    Ok(Plan::new(image, disk, Mode::default()))
+    Ok(Plan::new(image, disk, Mode::default(), None))
 }
 
 fn inspect(card: &VirtualCard, size: u64) -> Result<Contents> {

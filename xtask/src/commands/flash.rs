@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::packing::Packing;
 use crate::cli::Flash;
 use crate::context::Context;
 use crate::disk::{self, Disk, Kept, Mounted, Request, Roots, refusals, refuse};
@@ -21,6 +22,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     if named.is_none() {
         refuse(args.agreement.consent()?.lacking().as_slice())?;
     }
+    let mut packing = Packing::begin(&args.packed, host)?;
     let file = match host {
         Some(host) => image::build(cx, host, &[])?,
         None => args.image.clone().unwrap_or_default(),
@@ -34,10 +36,12 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     };
     refuse(&refusals(&disk, &request))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
-    let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode))?;
+    let carried = packing.pack(cx, &image)?;
+    let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode, carried))?;
     let earlier = receipt::of_card(cx, &plan.disk).map(|receipt| receipt.rates);
     let report = worker::run(cx, &plan)?.with_rates_of(earlier);
     receipt::keep(cx, host.map(|host| (host, cx.flake.as_str())), &plan, &report);
+    packing.settle(cx)?;
     let told = show(cx, &plan, &report);
     if !args.no_eject {
         plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
@@ -95,7 +99,7 @@ fn agreed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<P
     let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
     plan.disk.same_as(&disk)?;
     refuse(&refusals(&disk, request))?;
-    let plan = Plan::new(plan.image, disk, plan.mode);
+    let plan = Plan::new(plan.image, disk, plan.mode, plan.carried);
     confirm_unmounting(args, &plan)?;
     Ok(plan)
 }
@@ -120,5 +124,7 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
         return ui::result(&result.to_string());
     }
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
-    ui::result(&format!("{path} holds the image: {} read back, hash {}", Bytes(report.size), report.hash))
+    let own = plan.carried.as_ref().map(|carried| format!(" and {}", carried.belongings.words()));
+    let (own, size, hash) = (own.unwrap_or_default(), Bytes(report.size), report.hash);
+    ui::result(&format!("{path} holds the image{own}: {size} read back, hash {hash}"))
 }

@@ -10,6 +10,8 @@ mod doctor;
 mod flash;
 mod history;
 mod hosts;
+mod identity;
+mod packing;
 mod sd_image;
 mod setup;
 mod status;
@@ -42,6 +44,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Doctor => doctor::run(&cx),
         Command::History(args) => history::run(&cx, &args),
         Command::Hosts => hosts::run(&cx),
+        Command::Identity(args) => identity::run(&cx, &args),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),
         Command::Status(args) => status::run(&cx, &args),

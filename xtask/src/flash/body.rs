@@ -23,7 +23,7 @@ pub struct Body {
     /// The first chunk of the image, which is written last.
     pub head: Buffer,
     pub fates: Fates,
-    hashes: Vec<ChunkHash>,
+    pub hashes: Vec<ChunkHash>,
     /// The places of the chunks that were written and not read back yet, in bytes.
     unproved: BTreeSet<u64>,
     pub write_seconds: f64,

@@ -49,7 +49,7 @@ pub fn compare(
     cancel: &AtomicBool,
 ) -> Result<Comparison> {
     let medium = opened(card)?;
-    let task = Task { medium: &medium, content, mode: Mode::Delta, reporter, cancel };
+    let task = Task { medium: &medium, content, mode: Mode::Delta, reporter, cancel, addition: None };
     pulse::watched(&medium.pulse, reporter, PATIENCE, || Comparing::default().run(&task))
 }
 

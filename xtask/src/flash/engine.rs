@@ -1,5 +1,5 @@
 //! The order in which a card is written: the head blank, the capacity checked, the end blank, the body, a
-//! sync, the body read back, and the head last. At every moment before the end the card has no partition table, so it
+//! sync, the body read back, what is added to it, and the head last. At every moment before the end the card has no partition table, so it
 //! cannot boot half an image.
 
 use std::sync::atomic::AtomicBool;
@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use super::addition::{self, Addition};
 use super::body::Body;
 use super::buffer::{Buffer, CHUNK, PAGE};
 use super::capacity;
@@ -20,13 +21,14 @@ use super::task::{Content, Task};
 use crate::failure::{self, Kind};
 use crate::ui::{Event, Fate, Reporter};
 
-/// Writes `content` to `card`, and proves it.
+/// Writes `content` to `card` and `addition` on top of it, and proves both.
 ///
 /// # Errors
 /// Whatever goes wrong, and the request to stop, `cancel`. The message says in what state the card is.
 pub fn write_image(
     card: &dyn Card,
     content: &Content,
+    addition: Option<&dyn Addition>,
     mode: Mode,
     reporter: &dyn Reporter,
     cancel: &AtomicBool,
@@ -36,7 +38,7 @@ pub fn write_image(
         return Err(Kind::Refused.error(text));
     }
     let medium = Medium::new(card);
-    let task = Task { medium: &medium, content, mode, reporter, cancel };
+    let task = Task { medium: &medium, content, mode, reporter, cancel, addition };
     let work = || task.run().map_err(|error| task.say_state(&error));
     pulse::watched(&medium.pulse, reporter, PATIENCE, work)
 }
@@ -51,6 +53,13 @@ impl Task<'_> {
         let mut body = Body::write(self)?;
         retries += body.prove(self)?;
         let hash = body.hash(self)?;
+        let adding = Instant::now();
+        let added = self.addition.map(|addition| addition::add(self, &mut body, addition)).transpose()?;
+        let added = added.map(|(added, again)| {
+            retries += again;
+            added
+        });
+        let add = adding.elapsed().as_secs_f64();
         let head_retries = self.write_head(&body.head)?;
         if head_retries > 0 {
             body.fates.set(0, Fate::Healed);
@@ -63,7 +72,8 @@ impl Task<'_> {
             mode: self.mode,
             map: body.fates.runs(),
             retries,
-            seconds: Seconds { capacity, write: body.write_seconds, verify: body.verify_seconds },
+            added,
+            seconds: Seconds { capacity, write: body.write_seconds, verify: body.verify_seconds, add },
             rates: self.medium.pulse.rates(),
         })
     }

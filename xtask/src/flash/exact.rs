@@ -182,7 +182,7 @@ proptest! {
         let card = Mortal { kept, cache, dies };
         let open = || Ok(Box::new(Cursor::new(image.clone())) as Box<dyn Read + Send>);
         let content = Content { size: 6 * MIB, hash: None, open: &open };
-        let done = write_image(&card, &content, MODES[mode], &Silent, &AtomicBool::new(false)).is_ok();
+        let done = write_image(&card, &content, None, MODES[mode], &Silent, &AtomicBool::new(false)).is_ok();
         let mut coin = seed;
         let after = card.after(|| {
             coin = coin.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);

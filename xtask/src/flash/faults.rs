@@ -36,7 +36,7 @@ fn flash_stream(
     mode: Mode,
 ) -> Result<Report> {
     let open = || Ok(Box::new(Cursor::new(stream.to_vec())) as Box<dyn Read + Send>);
-    write_image(card, &Content { size, hash, open: &open }, mode, &Silent, &AtomicBool::new(false))
+    write_image(card, &Content { size, hash, open: &open }, None, mode, &Silent, &AtomicBool::new(false))
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn stopping_in_any_phase_leaves_a_blank_head() {
     for phase in ["capacity", "write", "verify"] {
         let (card, cancel) = (MemoryCard::new(4 * MIB, Fault::None), AtomicBool::new(false));
         let reporter = CancelAt(phase, &cancel);
-        let error = write_image(&card, &content, Mode::Auto, &reporter, &cancel).unwrap_err();
+        let error = write_image(&card, &content, None, Mode::Auto, &reporter, &cancel).unwrap_err();
         assert_eq!(kind(&error), Kind::Interrupted, "{phase}");
         assert!(error.to_string().contains("will not boot; run the same command again"), "{error}");
         assert!(card.head_is_blank(), "{phase}");

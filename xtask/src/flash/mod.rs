@@ -3,6 +3,7 @@
 //! The command makes a [`Plan`]; the worker, a process of its own that is elevated if need be, runs the
 //! engine: [`write_image`].
 
+mod addition;
 mod body;
 mod buffer;
 mod capacity;
@@ -24,12 +25,13 @@ mod pulse;
 mod report;
 mod task;
 
+pub use addition::{Addition, Change};
 pub use capacity::check_alone as check_capacity;
 pub use card::FileCard;
 pub use compare::{Comparison, compare, compare_hash};
 pub use engine::write_image;
 pub use looks::Mode;
-pub use plan::Plan;
+pub use plan::{Carried, Plan};
 pub use pulse::Rates;
 pub use report::{Report, Seconds};
 pub use task::Content;

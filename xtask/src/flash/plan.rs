@@ -3,11 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::looks::Mode;
 use crate::disk::Disk;
-use crate::image::Image;
+use crate::failure::Kind;
+use crate::identity::Belongings;
+use crate::image::{Image, Root};
 use crate::ui::Bytes;
 
 /// A flash that has passed every check. The writer looks at the card again and compares.
@@ -16,16 +19,44 @@ pub struct Plan {
     pub image: Image,
     pub disk: Disk,
     pub mode: Mode,
+    /// What is put on the card beside the image.
+    #[serde(default)]
+    pub carried: Option<Carried>,
     /// The places from which the writer unmounts the card first; nothing else is unmounted.
     #[serde(default)]
     pub unmount: Vec<PathBuf>,
 }
 
+/// What is put on a card beside its image, and the file system that it goes into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    pub root: Root,
+    pub belongings: Belongings,
+}
+
+impl Carried {
+    /// # Errors
+    /// Of [`Kind::Refused`] where there is no room for it.
+    pub fn new(root: Root, belongings: Belongings) -> Result<Self> {
+        let (blocks, inodes) = belongings.room(root.block);
+        if blocks > root.free_blocks || inodes > root.free_inodes {
+            let (words, free) = (belongings.words(), Bytes(root.free_blocks * root.block));
+            let (takes, left) = (Bytes(blocks * root.block), root.free_inodes);
+            let text = format!(
+                "the image has no room for {words}: it takes up to {takes} and {inodes} inodes of NIXOS_SD, which has {free} \
+                 and {left} left"
+            );
+            return Err(Kind::Refused.error(text));
+        }
+        Ok(Self { root, belongings })
+    }
+}
+
 impl Plan {
     /// Unmounting what is mounted of `disk` is part of it.
-    pub fn new(image: Image, disk: Disk, mode: Mode) -> Self {
+    pub fn new(image: Image, disk: Disk, mode: Mode, carried: Option<Carried>) -> Self {
         let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
-        Self { image, disk, mode, unmount }
+        Self { image, disk, mode, carried, unmount }
     }
 }
 
@@ -39,6 +70,7 @@ impl fmt::Display for Plan {
         for partition in &image.layout.partitions {
             writeln!(f, "        {partition}")?;
         }
+        self.carried.as_ref().map_or(Ok(()), |carried| carried.belongings.fmt(f))?;
         writeln!(f, "card    {}", disk.summary())?;
         for (device, at) in disk.plain_mounts() {
             writeln!(f, "unmount {} (/dev/{device})", at.display())?;

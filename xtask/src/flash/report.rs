@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::addition::Added;
 use super::buffer::CHUNK;
 use super::looks::Mode;
 use super::pulse::Rates;
@@ -14,9 +15,12 @@ use crate::ui::{Bytes, Fate, Run};
 pub struct Report {
     /// The size of the image in bytes.
     pub size: u64,
-    /// The hash of the card's first `size` bytes, see [`crate::image::content`].
+    /// The hash of the image, which the card holds apart from what was added, see [`crate::image::content`].
     #[serde(with = "crate::image::digest")]
     pub hash: blake3::Hash,
+    /// What was put on the card beside the image.
+    #[serde(default)]
+    pub added: Option<Added>,
     pub mode: Mode,
     /// What became of each MiB of the image, in order.
     pub map: Vec<Run>,
@@ -38,11 +42,14 @@ pub struct Seconds {
     pub write: f64,
     /// Reading back, and writing again what was wrong.
     pub verify: f64,
+    /// Putting beside the image what belongs to the host.
+    #[serde(default)]
+    pub add: f64,
 }
 
 impl Seconds {
     pub fn total(&self) -> f64 {
-        self.capacity + self.write + self.verify
+        self.capacity + self.write + self.verify + self.add
     }
 }
 
@@ -99,9 +106,9 @@ mod tests {
             Run { fate: Fate::Written, mib: written },
             Run { fate: Fate::Unchanged, mib: 400 - written },
         ];
-        let seconds = Seconds { capacity: 0.5, write: 4.0, verify: 0.5 };
+        let seconds = Seconds { capacity: 0.5, write: 4.0, verify: 0.5, add: 0.0 };
         let (size, hash) = (400 << 20, blake3::hash(b""));
-        Report { size, hash, mode: Mode::Auto, map, retries: 0, seconds, rates }
+        Report { size, hash, added: None, mode: Mode::Auto, map, retries: 0, seconds, rates }
     }
 
     #[test]

@@ -1,8 +1,19 @@
 //! Who a host is: its ssh host key, made on the workstation and put on the card, so that the first connection
-//! already knows it. Keys and the `known_hosts` of the project are in its state folder.
+//! already knows it; and the files that are put there with it. Keys and the `known_hosts` of the project are in its
+//! state folder.
 
-#[allow(dead_code, reason = "its writer is the flash, which comes next")]
+mod belongings;
+mod folder;
+mod key;
 mod known_hosts;
+mod secret;
+mod store;
+mod tree;
+
+pub use belongings::{Belongings, Entry, PLACE, What};
+pub use folder::{Choice, Folder, HostKey, forget};
+pub use store::keep_out_of_stores;
+pub use tree::{Owners, read as read_files};
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

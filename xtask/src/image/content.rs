@@ -7,6 +7,9 @@
 
 use std::io::{ErrorKind, Read};
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// The size of a piece in bytes; the last one may be smaller.
 pub const CHUNK: usize = 1 << 20;
 
@@ -17,6 +20,20 @@ pub struct ChunkHash([u8; 16]);
 impl ChunkHash {
     pub fn of(bytes: &[u8]) -> Self {
         Self(xxhash_rust::xxh3::xxh3_128(bytes).to_be_bytes())
+    }
+}
+
+/// In JSON as hexadecimal text.
+impl Serialize for ChunkHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:032x}", u128::from_be_bytes(self.0)))
+    }
+}
+
+impl<'a> Deserialize<'a> for ChunkHash {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u128::from_str_radix(&String::deserialize(deserializer)?, 16);
+        number.map(|number| Self(number.to_be_bytes())).map_err(D::Error::custom)
     }
 }
 

@@ -14,6 +14,7 @@ mod kernel;
 mod known;
 mod layout;
 mod partition;
+mod root;
 mod sidecar;
 mod source;
 mod uboot;
@@ -28,6 +29,7 @@ pub use known::KnownImages;
 pub use layout::Layout;
 #[cfg(test)]
 pub(crate) use layout::tests::mbr;
+pub use root::{Root, root};
 pub use source::Source;
 pub use unchanged::Changed;
 

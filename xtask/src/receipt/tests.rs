@@ -16,7 +16,7 @@ fn flash(dir: &Path) -> (Plan, Report) {
     std::fs::write(&card, vec![0; 4 << 20]).unwrap();
     let image = image::examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
     let (size, hash) = (image.size, image.hash.unwrap());
-    let plan = Plan::new(image, Disk::load(&Roots::default(), &card).unwrap(), Mode::Auto);
+    let plan = Plan::new(image, Disk::load(&Roots::default(), &card).unwrap(), Mode::Auto, None);
     let report = serde_json::json!({
         "size": size, "hash": hash.to_hex().as_str(), "mode": "auto", "retries": 1,
         "map": [{"fate": "written", "mib": 1}, {"fate": "unchanged", "mib": 1}],

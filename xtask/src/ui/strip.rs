@@ -14,6 +14,8 @@ pub enum Fate {
     Unchanged,
     /// Written and read back.
     Written,
+    /// Written with what belongs to the host beside what the image has there, and read back.
+    Added,
     /// Read back otherwise than it was written, written again, and then right.
     Healed,
     /// Does not hold what was written, however often.
@@ -39,6 +41,7 @@ impl Fate {
             Self::Skipped => '·',
             Self::Unchanged => '░',
             Self::Written => '█',
+            Self::Added => '▓',
             Self::Healed => '+',
             Self::Bad => '!',
         }
@@ -49,6 +52,7 @@ impl Fate {
             Self::Skipped => "zeros already",
             Self::Unchanged => "unchanged",
             Self::Written => "written",
+            Self::Added => "of the host itself",
             Self::Healed => "written again",
             Self::Bad => "wrong",
         }

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, Roots, open_exclusive, open_shared, unmount};
-use crate::flash::{self, Comparison, Content, FileCard, Plan, Report};
+use crate::ext4::Placing;
+use crate::flash::{self, Addition, Comparison, Content, FileCard, Plan, Report};
 use crate::image::{self, Image, Inspection};
 use crate::ui::Reporter;
 
@@ -103,10 +104,14 @@ impl Work for Plan {
         let (roots, image) = (Roots::default(), &self.image);
         image.source.check()?;
         unmount(&roots, &self.disk, &self.unmount)?;
-        let card = FileCard::locked(open_exclusive(&roots, &self.disk)?, self.disk.size)?;
+        let locked = open_exclusive(&roots, &self.disk)?;
+        let placing = |carried| Placing::new(carried, locked.file(), hands.reporter);
+        let placing = self.carried.as_ref().map(placing).transpose()?;
+        let addition = placing.as_ref().map(|placing| placing as &dyn Addition);
+        let card = FileCard::locked(locked, self.disk.size)?;
         (hands.begun)();
         let content = Content { size: image.size, hash: image.hash, open: &|| image.source.stream() };
-        flash::write_image(&card, &content, self.mode, hands.reporter, hands.cancel)
+        flash::write_image(&card, &content, addition, self.mode, hands.reporter, hands.cancel)
     }
 }
 

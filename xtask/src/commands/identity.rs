@@ -1,0 +1,69 @@
+//! `identity`: the ssh host key that the cards of a host get.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::cli::{Identity, IdentityCommand};
+use crate::context::Context;
+use crate::failure::Kind;
+use crate::identity::{self, Choice, Folder};
+use crate::ui;
+
+pub fn run(cx: &Context, args: &Identity) -> Result<()> {
+    let (IdentityCommand::Show(of) | IdentityCommand::Make(of)) = &args.what;
+    let folder = Folder::new(&of.host, of.identity_dir.as_deref())?;
+    if matches!(args.what, IdentityCommand::Make(_)) {
+        identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
+        folder.choose(&cx.launcher, Choice::Keep)?;
+    }
+    let Some(key) = folder.public(&cx.launcher)? else {
+        let (host, dir) = (&of.host, folder.path().display());
+        let text = format!(
+            "{host} has no key in {dir}; its first flash makes one, and so does `cargo xtask identity make {host}`"
+        );
+        return Err(Kind::Refused.error(text));
+    };
+    let (fingerprint, age, public) = (key.fingerprint(), key.age_recipient()?, key.line());
+    let known_hosts = identity::known(&of.host)?;
+    show(
+        cx,
+        &Shown {
+            host: of.host.clone(),
+            fingerprint,
+            age,
+            public,
+            folder: folder.path().to_owned(),
+            known_hosts,
+        },
+    )
+}
+
+/// What there is to know of an identity. Also its JSON.
+#[derive(Serialize)]
+struct Shown {
+    host: String,
+    /// `SHA256:…`.
+    fingerprint: String,
+    /// `age1…`.
+    age: String,
+    /// `ssh-ed25519 AAAA…`.
+    public: String,
+    folder: PathBuf,
+    /// The file by which deploys know the host, if it has it.
+    known_hosts: Option<PathBuf>,
+}
+
+fn show(cx: &Context, shown: &Shown) -> Result<()> {
+    if cx.json {
+        return ui::result(&serde_json::to_string(shown).context("writing the result as JSON")?);
+    }
+    ui::result(&format!("key     {}", shown.fingerprint))?;
+    ui::result(&format!("age     {}", shown.age))?;
+    ui::result(&format!("folder  {}", shown.folder.display()))?;
+    match &shown.known_hosts {
+        Some(file) => ui::result(&format!("known   {}", file.display())),
+        None => ui::result("known   not yet: no card of this host was flashed with it"),
+    }
+}

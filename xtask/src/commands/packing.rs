@@ -1,0 +1,100 @@
+//! What a card gets beside its image: the identity of its host, and files. It is packed before the card is
+//! touched, and what it means for the workstation is settled when the card has it.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::cli::Packed;
+use crate::context::Context;
+use crate::ext4;
+use crate::failure::Kind;
+use crate::flash::Carried;
+use crate::identity::{self, Belongings, Choice, Entry, Folder, HostKey, Owners};
+use crate::image::{self, Image};
+
+/// What is asked for, before there is an image.
+pub struct Packing {
+    /// The host whose identity it is, and which.
+    host: Option<(Folder, Choice)>,
+    files: Option<(PathBuf, Vec<Entry>)>,
+    /// The key that is packed.
+    key: Option<HostKey>,
+}
+
+impl Packing {
+    /// Reads the files. `host` is the one whose image it is.
+    ///
+    /// # Errors
+    /// Whatever would keep it from the card, as far as it can be known by now.
+    pub fn begin(args: &Packed, host: Option<&str>) -> Result<Self> {
+        let of = args.identity_of.as_deref().or(host);
+        let host = match (of, args.identity) {
+            (Some(host), choice) => {
+                Some((Folder::new(host, args.identity_dir.as_deref())?, choice.unwrap_or_default()))
+            }
+            (None, None | Some(Choice::None)) => None,
+            (None, Some(_)) => {
+                let text = "an image file does not say whose it is: name the host with --identity-of HOST";
+                return Err(Kind::Usage.error(text));
+            }
+        };
+        let read =
+            |dir: &PathBuf| identity::read_files(dir, Owners::of_this_user()).map(|read| (dir.clone(), read));
+        let files = args.files.as_ref().map(read).transpose()?;
+        let packing = Self { host, files, key: None };
+        if packing.is_wanted() {
+            ext4::check_programs()?;
+        }
+        Ok(packing)
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.files.is_some() || self.host.as_ref().is_some_and(|(_, choice)| *choice != Choice::None)
+    }
+
+    /// What goes into `image` on the card. A host without a key gets one here.
+    ///
+    /// # Errors
+    /// Of [`Kind::Refused`] for an image that has no place or no room for it.
+    pub fn pack(&mut self, cx: &Context, image: &Image) -> Result<Option<Carried>> {
+        if !self.is_wanted() {
+            return Ok(None);
+        }
+        let root = image::root(image).map_err(|error| {
+            let text =
+                format!("{error:#}; without one there is no place for an identity: say --identity none");
+            Kind::Refused.error(text)
+        })?;
+        if let Some((folder, _)) = &self.host {
+            identity::keep_out_of_stores(&cx.launcher, folder, &cx.flake)?;
+        }
+        let choose = |(folder, choice): &(Folder, Choice)| folder.choose(&cx.launcher, *choice);
+        self.key = self.host.as_ref().map(choose).transpose()?.flatten();
+        let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
+        let belongings = Belongings::gather(key, self.files.take())?;
+        belongings.map(|belongings| Carried::new(root, belongings)).transpose()
+    }
+
+    /// The card is written: what it has is what ssh is to know.
+    pub fn settle(&self, cx: &Context) -> Result<()> {
+        match (&self.key, &self.host) {
+            (Some(key), _) => {
+                if key.settle()? {
+                    let host = &key.identity.host;
+                    cx.note(format!("known_hosts of the project has this key for {host} from now on"));
+                }
+            }
+            (None, Some((folder, Choice::None))) => {
+                if identity::forget(folder.host())? {
+                    let host = folder.host();
+                    cx.note(format!(
+                        "known_hosts of the project has no key for {host} any more: it makes its own"
+                    ));
+                }
+            }
+            (None, _) => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! Putting files into the ext4 file system of a card that nothing has mounted, and nothing could: its partition table
+//! is still blank.
+//!
+//! The metadata is copied into memory by `e2image`, `debugfs` changes that copy, and what it has changed is
+//! what the engine writes. Then the files are read back through the file system of the card, by another
+//! implementation than the one that wrote them, and `e2fsck` looks at it.
+
+mod look;
+mod memory;
+mod programs;
+mod scratch;
+mod script;
+
+use std::fs::File;
+
+use anyhow::{Context, Result};
+
+use crate::failure::Kind;
+use crate::flash::{Addition, Carried, Change};
+use crate::identity::{Belongings, PLACE};
+use crate::ui::{Event, Reporter};
+use look::View;
+use programs::Programs;
+use scratch::Scratch;
+
+pub use programs::check as check_programs;
+
+/// What is put on one card.
+pub struct Placing<'a> {
+    carried: &'a Carried,
+    programs: Programs,
+    card: File,
+    reporter: &'a dyn Reporter,
+}
+
+impl<'a> Placing<'a> {
+    /// Prepares to put `carried` on the card that is open as `card`.
+    ///
+    /// # Errors
+    /// Programs that are not there.
+    pub fn new(carried: &'a Carried, card: &File, reporter: &'a dyn Reporter) -> Result<Self> {
+        let card = card.try_clone().context("opening the card a second time")?;
+        Ok(Self { carried, programs: Programs::find()?, card, reporter })
+    }
+
+    /// The card for a child of this process. Its name says which open file is meant, whatever has become of the
+    /// path by which it was opened.
+    fn path(&self) -> String {
+        memory::path(&self.card)
+    }
+
+    fn belongings(&self) -> &Belongings {
+        &self.carried.belongings
+    }
+
+    /// What is said of an error, whatever it is.
+    fn doing(&self) -> String {
+        format!("putting {} on the card", self.belongings().words())
+    }
+}
+
+impl Addition for Placing<'_> {
+    fn changes(&self) -> Result<Vec<Change>> {
+        let (root, entries) = (&self.carried.root, &self.belongings().entries);
+        let doing = || self.doing();
+        let there = View::open(&self.path(), root.start).with_context(doing)?;
+        let script = script::write(entries, &there).with_context(doing)?;
+        for replaced in &script.replaced {
+            let text = format!("replaces {PLACE}/{replaced} of the image");
+            self.reporter.report(&Event::note(text));
+        }
+        let scratch = Scratch::copy(&self.programs, &self.path(), root).with_context(doing)?;
+        let said = self.programs.debugfs(&script, &scratch.path()).with_context(doing)?;
+        View::open(&scratch.path(), 0)
+            .and_then(|view| view.has(entries))
+            .and_then(|()| self.programs.e2fsck(&scratch.path()))
+            .with_context(|| format!("debugfs said: {said}"))
+            .with_context(doing)?;
+        scratch.changes(root).with_context(doing)
+    }
+
+    fn prove(&self) -> Result<()> {
+        let start = self.carried.root.start;
+        let read = View::open(&self.path(), start).and_then(|view| view.has(&self.belongings().entries));
+        let sound = read.and_then(|()| self.programs.e2fsck(&format!("{}?offset={start}", self.path())));
+        sound.with_context(|| format!("reading back {}", self.belongings().words()))
+    }
+}
+
+/// What is wrong with a card on which something is not as it was put there.
+fn wrong(text: String) -> anyhow::Error {
+    Kind::Verification.error(text)
+}

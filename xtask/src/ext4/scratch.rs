@@ -1,0 +1,79 @@
+//! The metadata of a file system in memory, for debugfs to change; and what has changed.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+use super::memory;
+use super::programs::Programs;
+use crate::flash::Change;
+use crate::image::Root;
+use crate::image::content::ChunkHash;
+
+/// A file system without the content of its files, as a file in memory with holes.
+pub struct Scratch {
+    file: File,
+    /// What its blocks were, by their number, where it was no hole.
+    before: HashMap<u64, ChunkHash>,
+}
+
+impl Scratch {
+    /// Copies the metadata of `root` on the `disk`.
+    pub fn copy(programs: &Programs, disk: &str, root: &Root) -> Result<Self> {
+        let file = memory::file("metadata")?;
+        programs.e2image(disk, root.start, &memory::path(&file))?;
+        let mut before = HashMap::new();
+        each_block(&file, root.block, |number, bytes| {
+            before.insert(number, ChunkHash::of(bytes));
+        })?;
+        Ok(Self { file, before })
+    }
+
+    pub fn path(&self) -> String {
+        memory::path(&self.file)
+    }
+
+    /// The blocks that are others now, at their places on the disk. A block that was a hole and is zeros may be one
+    /// that just shares a page of memory with another.
+    pub fn changes(&self, root: &Root) -> Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        each_block(&self.file, root.block, |number, bytes| {
+            let changed = match self.before.get(&number) {
+                Some(before) => *before != ChunkHash::of(bytes),
+                None => bytes.iter().any(|byte| *byte != 0),
+            };
+            if changed {
+                changes.push(Change { at: root.start + number * root.block, bytes: bytes.to_vec() });
+            }
+        })?;
+        Ok(changes)
+    }
+}
+
+/// Calls `each` with the number and the bytes of every block of `file` that is not in a hole.
+fn each_block(file: &File, block: u64, mut each: impl FnMut(u64, &[u8])) -> Result<()> {
+    let doing = "reading a file in memory";
+    let mut bytes = vec![0; usize::try_from(block)?];
+    let mut at = 0;
+    loop {
+        let data = match seek(file, SeekFrom::Data(at)) {
+            Err(Errno::NXIO) => return Ok(()),
+            data => data.context(doing)? / block * block,
+        };
+        let end = seek(file, SeekFrom::Hole(data)).context(doing)?;
+        // A block may be larger than a page, so that the hole begins inside.
+        at = end.next_multiple_of(block).max(at + 1);
+        for start in (data..end).step_by(bytes.len()) {
+            match file.read_exact_at(&mut bytes, start) {
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+                read => read.context(doing)?,
+            }
+            each(start / block, &bytes);
+        }
+    }
+}
