@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::addition::Added;
 use super::body::image_chunks;
 use super::buffer::{Buffer, CHUNK};
 use super::card::Card;
@@ -23,6 +24,9 @@ use crate::ui::{Event, Fate, Phase, Reporter, Run};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     pub equal: bool,
+    /// Whether it was to be the image with what was added to it.
+    #[serde(default)]
+    pub added: bool,
     /// The size of the image in bytes.
     pub size: u64,
     /// The hash of the image.
@@ -38,19 +42,24 @@ pub struct Comparison {
     pub rates: Rates,
 }
 
-/// Compares what `card` begins with to `content`.
+/// Compares what `card` begins with to `content`. Where that is the image that `added` was put on top of, the card is
+/// to hold both.
 ///
 /// # Errors
 /// A card or an image that cannot be read at all, and the request to stop. A difference is none.
 pub fn compare(
     card: &dyn Card,
     content: &Content,
+    added: Option<&Added>,
     reporter: &dyn Reporter,
     cancel: &AtomicBool,
 ) -> Result<Comparison> {
     let medium = opened(card)?;
     let task = Task { medium: &medium, content, mode: Mode::Delta, reporter, cancel, addition: None };
-    pulse::watched(&medium.pulse, reporter, PATIENCE, || Comparing::default().run(&task))
+    pulse::watched(&medium.pulse, reporter, PATIENCE, || {
+        let comparing = Comparing { added, ..Comparing::default() };
+        comparing.run(&task)
+    })
 }
 
 /// Compares the hash of the first `size` bytes of `card` with `hash`.
@@ -76,14 +85,17 @@ fn opened(card: &dyn Card) -> Result<Medium<'_>> {
 
 /// What was found so far.
 #[derive(Default)]
-struct Comparing {
+struct Comparing<'a> {
+    added: Option<&'a Added>,
+    /// The places where something was added, and whether it is there.
+    found: Vec<(u64, bool)>,
     fates: Fates,
     hashes: Vec<ChunkHash>,
     differences: Vec<u64>,
     unreadable: Option<String>,
 }
 
-impl Comparing {
+impl Comparing<'_> {
     fn run(mut self, task: &Task) -> Result<Comparison> {
         let (begin, size) = (Instant::now(), task.content.size);
         let mut phase = Phase::begin(task.reporter, "compare", Some(size));
@@ -98,13 +110,18 @@ impl Comparing {
             Ok(Some(chunk.bytes))
         })?;
         phase.end();
-        task.reporter.report(&Event::Map { runs: self.fates.runs() });
         let hash = content::whole(&self.hashes);
+        let added = self.added.is_some_and(|added| added.image == hash);
+        if added {
+            self.take_added();
+        }
+        task.reporter.report(&Event::Map { runs: self.fates.runs() });
         if task.content.hash.is_some_and(|known| known != hash) {
             return Err(Kind::Refused.error("the image file is not the one that was looked at; start again"));
         }
         Ok(Comparison {
             equal: self.differences.is_empty() && self.unreadable.is_none(),
+            added,
             size,
             hash,
             differences: self.differences,
@@ -128,9 +145,29 @@ impl Comparing {
                 return Ok(());
             }
         };
+        if let Some(meant) = self.added.and_then(|added| added.at(chunk.at)) {
+            self.found.push((chunk.at, ChunkHash::of(there) == meant));
+        }
         self.differences.extend(difference.map(|first| chunk.at + first as u64));
         self.fates.push(if difference.is_some() { Fate::Bad } else { Fate::Unchanged });
         Ok(())
+    }
+}
+
+impl Comparing<'_> {
+    /// Judges the places where something was added by that, and not by the image.
+    fn take_added(&mut self) {
+        let size = CHUNK as u64;
+        for (at, is_there) in std::mem::take(&mut self.found) {
+            self.fates.set(at, if is_there { Fate::Added } else { Fate::Bad });
+            let known = self.differences.iter().position(|place| place / size == at / size);
+            match (known, is_there) {
+                (Some(index), true) => drop(self.differences.remove(index)),
+                (None, false) => self.differences.push(at),
+                _ => {}
+            }
+        }
+        self.differences.sort_unstable();
     }
 }
 
@@ -164,7 +201,7 @@ fn whole(
     let (seconds, rates) = (phase.end(), medium.pulse.rates());
     let equal = content::whole(&hashes) == meant;
     let (differences, unreadable, map) = (Vec::new(), None, Vec::new());
-    Ok(Comparison { equal, size, hash: meant, differences, unreadable, map, seconds, rates })
+    Ok(Comparison { equal, added: false, size, hash: meant, differences, unreadable, map, seconds, rates })
 }
 
 fn refused(error: anyhow::Error) -> anyhow::Error {
@@ -213,7 +250,7 @@ mod tests {
         let open = || Ok(Box::new(Cursor::new(image.to_vec())) as Box<dyn std::io::Read + Send>);
         let content = Content { size: image.len() as u64, hash, open: &open };
         let before = card.content();
-        let found = compare(card, &content, &Silent, &AtomicBool::new(false));
+        let found = compare(card, &content, None, &Silent, &AtomicBool::new(false));
         assert!(card.content() == before, "a comparison writes nothing");
         found
     }

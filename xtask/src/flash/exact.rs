@@ -9,6 +9,8 @@ use anyhow::Result;
 use proptest::prelude::*;
 use rustix::io::Errno;
 
+use super::addition::Addition;
+use super::addition::tests::{Fixed, changed, changes};
 use super::buffer::{CHUNK, PAGE};
 use super::card::Card;
 use super::engine::write_image;
@@ -176,20 +178,23 @@ proptest! {
     }
 
     #[test]
-    fn when_the_power_goes_the_card_boots_the_image_or_nothing(dies in 0..60u32, seed: u64, mode in 0..3usize) {
+    fn when_the_power_goes_the_card_boots_the_image_or_nothing(
+        dies in 0..60u32, seed: u64, mode in 0..3usize, adds: bool,
+    ) {
         let (image, old) = (image(6 * MIB), vec![0xee; 8 * CHUNK]);
         let (kept, cache, dies) = (Mutex::new(old.clone()), Mutex::default(), Mutex::new(dies));
         let card = Mortal { kept, cache, dies };
         let open = || Ok(Box::new(Cursor::new(image.clone())) as Box<dyn Read + Send>);
         let content = Content { size: 6 * MIB, hash: None, open: &open };
-        let done = write_image(&card, &content, None, MODES[mode], &Silent, &AtomicBool::new(false)).is_ok();
+        let added = Fixed { changes: if adds { changes() } else { Vec::new() }, look: &|| Ok(()) };
+        let done = write_image(&card, &content, adds.then_some(&added as &dyn Addition), MODES[mode], &Silent, &AtomicBool::new(false)).is_ok();
         let mut coin = seed;
         let after = card.after(|| {
             coin = coin.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             coin & 1 == 1
         });
         // Where there is a table, there is everything; or nothing was written but zeros into the head.
-        let (table, whole) = (&after[..PAGE], after.starts_with(&image));
+        let (table, whole) = (&after[..PAGE], after.starts_with(&changed(&image, &added.changes)));
         let untouched = table == &old[..PAGE] && after[CHUNK..] == old[CHUNK..];
         prop_assert!(whole || table.iter().all(|byte| *byte == 0) || untouched);
         prop_assert!(whole || !done);

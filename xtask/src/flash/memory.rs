@@ -28,6 +28,8 @@ pub enum Fault {
     Flipped(u64),
     /// The bit is flipped the first so many times.
     FlippedTimes(u64, u32),
+    /// The bit is flipped, but not the first so many times.
+    FlippedAfter(u64, u32),
     /// Addresses from here on wrap around to the beginning, as counterfeit cards do.
     Wraps(u64),
     /// What is written from here on is dropped.
@@ -131,6 +133,7 @@ impl Card for MemoryCard {
             Fault::Drops(at) if offset >= at => return Ok(len),
             Fault::Flipped(at) if here.contains(&at) => flip(at),
             Fault::FlippedTimes(at, times) if here.contains(&at) && self.shows(times) => flip(at),
+            Fault::FlippedAfter(at, times) if here.contains(&at) && !self.shows(times) => flip(at),
             _ => {}
         }
         let start = self.place(offset);

@@ -25,7 +25,7 @@ mod pulse;
 mod report;
 mod task;
 
-pub use addition::{Addition, Change};
+pub use addition::{Added, Addition, Change};
 pub use capacity::check_alone as check_capacity;
 pub use card::FileCard;
 pub use compare::{Comparison, compare, compare_hash};

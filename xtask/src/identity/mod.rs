@@ -10,7 +10,7 @@ mod secret;
 mod store;
 mod tree;
 
-pub use belongings::{Belongings, Entry, PLACE, What};
+pub use belongings::{Belongings, Entry, Identity, PLACE, What};
 pub use folder::{Choice, Folder, HostKey, forget};
 pub use store::keep_out_of_stores;
 pub use tree::{Owners, read as read_files};

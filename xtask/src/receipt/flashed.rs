@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Moment;
 use crate::disk::{Disk, Kind};
-use crate::flash::{Mode, Plan, Rates, Report, Seconds};
+use crate::flash::{Added, Mode, Plan, Rates, Report, Seconds};
+use crate::identity::{Belongings, Identity};
 use crate::image::Layout;
 use crate::nix::StorePath;
 
@@ -21,6 +22,9 @@ pub struct Flashed {
     pub flake: Option<String>,
     pub image: ImageId,
     pub card: CardId,
+    /// What was put on the card beside the image.
+    #[serde(default)]
+    pub own: Option<Own>,
     pub mode: Mode,
     pub seconds: Seconds,
     pub rates: Rates,
@@ -28,6 +32,19 @@ pub struct Flashed {
     pub retries: u32,
     /// How many bytes of the image had to be written.
     pub written: u64,
+}
+
+/// What a card has beside its image. Of secrets, it has the names alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own {
+    /// `the identity of stinky and 3 files`.
+    pub words: String,
+    pub identity: Option<Identity>,
+    /// The folder that the other files are from.
+    pub files: Option<PathBuf>,
+    /// All files, folders and links, as they are called below /persist.
+    pub paths: Vec<String>,
+    pub added: Added,
 }
 
 /// Which image it was.
@@ -70,6 +87,7 @@ impl Flashed {
             host: source.map(|(host, _)| host.to_owned()),
             flake: source.map(|(_, flake)| flake.to_owned()),
             image: ImageId { path: path.clone(), store_path, size: report.size, hash: report.hash, layout },
+            own: Own::new(plan, report),
             card: CardId { path: plan.disk.path.clone(), kind, size, serial, diskseq, vendor, model },
             mode: report.mode,
             seconds: report.seconds,
@@ -88,6 +106,19 @@ impl Flashed {
     }
 }
 
+impl Own {
+    fn new(plan: &Plan, report: &Report) -> Option<Self> {
+        let Belongings { identity, files, entries } = &plan.carried.as_ref()?.belongings;
+        Some(Self {
+            words: plan.carried.as_ref()?.belongings.words(),
+            identity: identity.clone(),
+            files: files.clone(),
+            paths: entries.iter().map(|entry| entry.path.clone()).collect(),
+            added: report.added.clone()?,
+        })
+    }
+}
+
 impl fmt::Display for Flashed {
     /// `flashed 2026-11-25 12:00 UTC with the image of stinky, hash 5b9f…`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +127,8 @@ impl fmt::Display for Flashed {
             Some(host) => write!(f, "of {host}"),
             None => write!(f, "{}", self.image.path.display()),
         }?;
-        write!(f, ", hash {}", self.image.hash)
+        write!(f, ", hash {}", self.image.hash)?;
+        self.own.as_ref().map_or(Ok(()), |own| write!(f, ", and {}", own.words))
     }
 }
 

@@ -7,7 +7,7 @@ mod moment;
 mod store;
 
 pub use deployed::Deployed;
-pub use flashed::Flashed;
+pub use flashed::{Flashed, Own};
 pub use moment::Moment;
 
 use std::fmt;

@@ -14,8 +14,8 @@ pub fn write(folder: &Path, name: &str, receipt: &Receipt) -> Result<()> {
     let doing = || format!("writing a receipt to {}", folder.display());
     DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(doing)?;
     let text = serde_json::to_string_pretty(receipt).with_context(doing)?;
-    // Two flashes may end in the same second.
-    let names = (1..).map(|count| if count == 1 { name.to_owned() } else { format!("{name}-{count}") });
+    // Two flashes may end in the same second. The name of the later one is the greater one.
+    let names = (1..).map(|count| if count == 1 { name.to_owned() } else { format!("{name}_{count}") });
     let mut paths = names.map(|name| folder.join(format!("{name}.json")));
     let path = paths.find(|path| !path.exists()).with_context(doing)?;
     let part = folder.join(format!(".{name}.{}.part", std::process::id()));

@@ -35,14 +35,14 @@ fn a_receipt_is_kept_and_found_again() {
     assert_eq!(store::newest_first(&folder).unwrap(), []);
     let old = Flashed { host: None, ..flashed.clone() };
     assert_eq!(old.about(), "an-image.img");
-    for (name, flashed) in [("2026-01-01", &old), ("2026-01-02", &flashed), ("2026-01-02", &old)] {
+    for (name, flashed) in [("2026-01-01", &old), ("2026-01-02", &old), ("2026-01-02", &flashed)] {
         store::write(&folder, name, &Receipt::Flash(flashed.clone().into())).unwrap();
     }
     std::fs::write(folder.join("9.json"), "{}").unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("8.json"), 0o600.into()).unwrap();
     let mut names = std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().file_name()).collect::<Vec<_>>();
     names.sort();
-    assert_eq!(names, ["2026-01-01.json", "2026-01-02-2.json", "2026-01-02.json", "8.json", "9.json"]);
+    assert_eq!(names, ["2026-01-01.json", "2026-01-02.json", "2026-01-02_2.json", "8.json", "9.json"]);
     assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     let found = store::newest_first(&folder).unwrap();
     assert_eq!(found, [&flashed, &old, &old].map(|it| Receipt::Flash(it.clone().into())));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, Roots, open_exclusive, open_shared, unmount};
 use crate::ext4::Placing;
-use crate::flash::{self, Addition, Comparison, Content, FileCard, Plan, Report};
+use crate::flash::{self, Added, Addition, Comparison, Content, FileCard, Plan, Report};
 use crate::image::{self, Image, Inspection};
 use crate::ui::Reporter;
 
@@ -58,6 +58,9 @@ pub enum Job {
 pub struct Comparing {
     pub disk: Disk,
     pub against: Against,
+    /// What was put on the card beside the image, as far as a receipt tells.
+    #[serde(default)]
+    pub added: Option<Added>,
 }
 
 /// What a card is compared with.
@@ -130,7 +133,7 @@ impl Work for Comparing {
         match &self.against {
             Against::Image(image) => {
                 let content = Content { size: image.size, hash: image.hash, open: &|| image.source.stream() };
-                flash::compare(&card, &content, hands.reporter, hands.cancel)
+                flash::compare(&card, &content, self.added.as_ref(), hands.reporter, hands.cancel)
             }
             Against::Hash { size, hash } => {
                 flash::compare_hash(&card, *size, *hash, hands.reporter, hands.cancel)

@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::failure::Kind;
 use crate::flash::Comparison;
 use crate::image::{self, Depth, Image, Source};
-use crate::receipt::{self, Flashed};
+use crate::receipt::{self, Flashed, Own};
 use crate::ui::{self, Bytes};
 use crate::worker::{self, Against, Comparing};
 
@@ -20,17 +20,20 @@ const BOOTED: &str = "; a card that has booted once differs, as its system write
 pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     let (what, device) = places(args)?;
     let disk = super::readable(cx, device)?;
+    let receipt = receipt::of_card(cx, &disk);
+    let own = receipt.as_ref().and_then(|receipt| receipt.own.clone());
     let against = match what {
         What::Host(host) => Against::Image(examine(cx, &image::build(cx, host, &[])?)?),
         What::File(file) => Against::Image(examine(cx, file)?),
-        What::Receipt => of_receipt(cx, &disk)?,
+        What::Receipt => of_receipt(cx, &disk, receipt)?,
     };
     fits(&disk, &against)?;
     for used in &disk.uses {
         cx.warn(format!("{used}; what is written to it meanwhile counts as a difference"));
     }
-    let comparison = worker::run(cx, &Comparing { disk: disk.clone(), against })?;
-    show(cx, &disk, &comparison)
+    let added = own.as_ref().map(|own| own.added.clone());
+    let comparison = worker::run(cx, &Comparing { disk: disk.clone(), against, added })?;
+    show(cx, &disk, &comparison, own.as_ref())
 }
 
 /// What the card is compared with.
@@ -56,16 +59,16 @@ fn examine(cx: &Context, file: &Path) -> Result<Image> {
 }
 
 /// The image that the card was flashed with: the file where it is still there, its hash otherwise.
-fn of_receipt(cx: &Context, disk: &Disk) -> Result<Against> {
+fn of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>) -> Result<Against> {
     let path = disk.path.display();
-    let Some(receipt) = receipt::of_card(cx, disk) else {
+    let Some(receipt) = receipt else {
         let text = format!(
             "there is no receipt of this project for {path}; name the host, or --image FILE, to compare it with"
         );
         return Err(Kind::Refused.error(text));
     };
     cx.note(format!("{path} was {receipt}"));
-    let Flashed { image: then, .. } = receipt;
+    let Flashed { image: then, own, .. } = receipt;
     match examine(cx, &then.path) {
         Ok(now) if now.size == then.size && now.hash.is_none_or(|hash| hash == then.hash) => {
             Ok(Against::Image(Image { hash: Some(then.hash), ..now }))
@@ -73,7 +76,8 @@ fn of_receipt(cx: &Context, disk: &Disk) -> Result<Against> {
         _ => {
             let file = then.path.display();
             cx.note(format!("{file} is gone or another one by now; what is compared is the hash"));
-            Ok(Against::Hash { size: then.size, hash: then.hash })
+            let hash = own.map_or(then.hash, |own| own.added.hash);
+            Ok(Against::Hash { size: then.size, hash })
         }
     }
 }
@@ -88,7 +92,7 @@ fn fits(disk: &Disk, against: &Against) -> Result<()> {
         .error(format!("{path} does not hold the image: that has {size} bytes, and the card {holds}")))
 }
 
-fn show(cx: &Context, disk: &Disk, comparison: &Comparison) -> Result<()> {
+fn show(cx: &Context, disk: &Disk, comparison: &Comparison, own: Option<&Own>) -> Result<()> {
     let path = disk.path.display();
     if cx.json {
         let result = serde_json::json!({ "device": disk.path, "comparison": comparison });
@@ -102,7 +106,10 @@ fn show(cx: &Context, disk: &Disk, comparison: &Comparison) -> Result<()> {
         None if cx.json => Ok(()),
         None => {
             let (size, hash) = (Bytes(comparison.size), comparison.hash);
-            ui::result(&format!("{path} holds the image: {size} compared, hash {hash}"))
+            // A hash of the whole was that of the image with what was added.
+            let own = own.filter(|own| comparison.added || hash == own.added.hash);
+            let own = own.map(|own| format!(" and {}", own.words)).unwrap_or_default();
+            ui::result(&format!("{path} holds the image{own}: {size} compared, hash {hash}"))
         }
     }
 }
