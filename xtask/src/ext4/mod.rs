@@ -64,7 +64,7 @@ impl Addition for Placing<'_> {
         let (root, entries) = (&self.carried.root, &self.belongings().entries);
         let doing = || self.doing();
         let there = View::open(&self.path(), root.start).with_context(doing)?;
-        let script = script::write(entries, &there).with_context(doing)?;
+        let script = script::write(entries, |path| there.look(path)).with_context(doing)?;
         for replaced in &script.replaced {
             let text = format!("replaces {PLACE}/{replaced} of the image");
             self.reporter.report(&Event::note(text));

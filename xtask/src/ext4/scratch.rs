@@ -77,3 +77,39 @@ fn each_block(file: &File, block: u64, mut each: impl FnMut(u64, &[u8])) -> Resu
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_that_are_others() {
+        for block in [1024_u64, 4096, 16384] {
+            let file = memory::file("test").unwrap();
+            file.set_len(64 << 20).unwrap();
+            let put = |number: u64, byte: u8| {
+                let bytes = vec![byte; usize::try_from(block).unwrap()];
+                file.write_all_at(&bytes, number * block).unwrap();
+            };
+            let last = (64 << 20) / block - 1;
+            for (number, byte) in [(0, 1), (7, 2), (100, 3), (last, 4)] {
+                put(number, byte);
+            }
+            let mut before = HashMap::new();
+            let keep = |number, bytes: &[u8]| before.extend([(number, ChunkHash::of(bytes))]);
+            each_block(&file, block, keep).unwrap();
+            assert!([0, 7, 100, last].iter().all(|number| before.contains_key(number)), "{block}");
+            // The same again, something else, zeros, what was a hole, and zeros that were a hole.
+            for (number, byte) in [(0, 1), (7, 9), (100, 0), (200, 5), (201, 0)] {
+                put(number, byte);
+            }
+            let root = Root { start: 4096, size: 64 << 20, block, free_blocks: 0, free_inodes: 0 };
+            let changes = Scratch { file, before }.changes(&root).unwrap();
+            let places = changes.iter().map(|change| (change.at, change.bytes[0])).collect::<Vec<_>>();
+            assert_eq!(
+                places,
+                [(7, 9), (100, 0), (200, 5)].map(|(number, byte)| (4096 + number * block, byte))
+            );
+        }
+    }
+}

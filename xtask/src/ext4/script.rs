@@ -1,13 +1,13 @@
 //! The commands for debugfs that put files into a file system.
 
+use std::fmt::Write as _;
 use std::fs::File;
 
 use anyhow::Result;
-use std::fmt::Write as _;
 
-use super::look::{There, View};
-use super::memory;
-use crate::identity::{Entry, PLACE, What};
+use super::look::There;
+use super::{memory, wrong};
+use crate::identity::{Entry, Owner, PLACE, Secret, What};
 
 /// Commands, and what they take their content from.
 pub struct Script {
@@ -18,71 +18,75 @@ pub struct Script {
     contents: Vec<File>,
 }
 
-/// The commands that put `entries` where `there` has something else.
-pub fn write(entries: &[Entry], there: &View) -> Result<Script> {
+/// The commands that put `entries` into a file system; `look` says what that has at a path.
+pub fn write(entries: &[Entry], look: impl Fn(&str) -> Result<There>) -> Result<Script> {
     let mut script = Script { commands: String::new(), replaced: Vec::new(), contents: Vec::new() };
-    if there.look(PLACE)? == There::Nothing {
-        script.folder(PLACE, 0o755, 0, 0);
+    if look(PLACE)? == There::Nothing {
+        script.folder(PLACE, 0o755, Owner::ROOT);
     }
     for entry in entries {
-        script.entry(entry, there)?;
+        let path = format!("{PLACE}/{}", entry.path);
+        let found = look(&path)?;
+        script.entry(entry, &path, found)?;
     }
     Ok(script)
 }
 
 impl Script {
-    fn entry(&mut self, entry: &Entry, there: &View) -> Result<()> {
-        let path = format!("{PLACE}/{}", entry.path);
-        let (user, group) = (entry.owner.user, entry.owner.group);
-        let found = there.look(&path)?;
+    /// Adds what puts `entry` at `path`, where there is `found`.
+    fn entry(&mut self, entry: &Entry, path: &str, found: There) -> Result<()> {
         match (&entry.what, found) {
-            (What::Folder, There::Folder) => return Ok(()),
-            (What::Folder, There::Nothing) => self.folder(&path, entry.mode, user, group),
-            (What::Folder, There::Other) | (_, There::Folder) => {
-                let text = format!(
-                    "the image has a folder where there should be none, or none where there should be one: {path}"
-                );
-                return Err(super::wrong(text));
+            (What::Folder, There::Other) => {
+                return Err(wrong(format!(
+                    "{path} is to be a folder, and the image has something else there"
+                )));
+            }
+            (What::File(_) | What::Link(_), There::Folder) => {
+                return Err(wrong(format!("{path} is a folder of the image, and is to be something else")));
             }
             (What::File(_) | What::Link(_), There::Other) => {
-                self.say(&["rm", &path]);
+                self.say(&["rm", path]);
                 self.replaced.push(entry.path.clone());
             }
-            (What::File(_) | What::Link(_), There::Nothing) => {}
+            (_, There::Nothing) | (What::Folder, There::Folder) => {}
         }
         match &entry.what {
-            What::Folder => {}
+            What::Folder if found == There::Folder => {}
+            What::Folder => self.folder(path, entry.mode, entry.owner),
             What::Link(target) => {
-                self.say(&["symlink", &path, target]);
-                self.owned(&path, user, group);
+                self.say(&["symlink", path, target]);
+                self.owned(path, entry.owner);
             }
-            What::File(content) => {
-                let file = memory::holding("content", content.reveal())?;
-                let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
-                // It is only in its own folder that debugfs makes a file.
-                self.say(&["cd", folder]);
-                self.say(&["write", &memory::path(&file), name]);
-                self.attributes(&path, 0o100_000 | u32::from(entry.mode), user, group);
-                self.contents.push(file);
-            }
+            What::File(content) => self.file(path, content, entry.mode, entry.owner)?,
         }
         Ok(())
     }
 
-    fn folder(&mut self, path: &str, mode: u16, user: u32, group: u32) {
+    fn file(&mut self, path: &str, content: &Secret, mode: u16, owner: Owner) -> Result<()> {
+        let file = memory::holding("content", content.reveal())?;
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        // It is only in its own folder that debugfs makes a file.
+        self.say(&["cd", folder]);
+        self.say(&["write", &memory::path(&file), name]);
+        self.attributes(path, 0o100_000 | u32::from(mode), owner);
+        self.contents.push(file);
+        Ok(())
+    }
+
+    fn folder(&mut self, path: &str, mode: u16, owner: Owner) {
         self.say(&["mkdir", path]);
-        self.attributes(path, 0o040_000 | u32::from(mode), user, group);
+        self.attributes(path, 0o040_000 | u32::from(mode), owner);
     }
 
     /// `mode` is with the kind of file, in the form of `stat`.
-    fn attributes(&mut self, path: &str, mode: u32, user: u32, group: u32) {
+    fn attributes(&mut self, path: &str, mode: u32, owner: Owner) {
         self.say(&["sif", path, "mode", &format!("0{mode:o}")]);
-        self.owned(path, user, group);
+        self.owned(path, owner);
     }
 
-    fn owned(&mut self, path: &str, user: u32, group: u32) {
+    fn owned(&mut self, path: &str, owner: Owner) {
         // The upper halves have fields of their own.
-        for (field, number) in [("uid", user), ("gid", group)] {
+        for (field, number) in [("uid", owner.user), ("gid", owner.group)] {
             self.say(&["sif", path, field, &(number & 0xffff).to_string()]);
             if number > 0xffff {
                 self.say(&["sif", path, &format!("{field}_high"), &(number >> 16).to_string()]);
@@ -101,5 +105,85 @@ impl Script {
             }
         });
         let _ = writeln!(self.commands, "{}", words.collect::<Vec<_>>().join(" "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(path: &str, what: What) -> Entry {
+        Entry { path: path.into(), mode: 0o640, owner: Owner { user: 1000, group: 0x2_0003 }, what }
+    }
+
+    fn file(path: &str) -> Entry {
+        let content = What::File(Secret::new(b"psk".to_vec()));
+        Entry { mode: 0o600, owner: Owner::ROOT, ..entry(path, content) }
+    }
+
+    /// The commands for `entries` in a file system that has `there`, without the paths of the contents.
+    #[track_caller]
+    fn check(entries: &[Entry], there: &[(&str, There)], expected: &[&str], replaced: &[&str]) {
+        let found = |path: &str| there.iter().find(|(known, _)| *known == path).map(|(_, found)| *found);
+        let script = write(entries, |path| Ok(found(path).unwrap_or(There::Nothing))).unwrap();
+        let contents = script.contents.iter().map(memory::path);
+        let commands = contents.fold(script.commands, |text, path| text.replace(&path, "CONTENT"));
+        assert_eq!(commands.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(script.replaced, replaced);
+    }
+
+    const ROOT: (&str, There) = ("/persist", There::Folder);
+
+    #[test]
+    fn commands() {
+        let place =
+            ["mkdir /persist", "sif /persist mode 040755", "sif /persist uid 0", "sif /persist gid 0"];
+        check(&[], &[], &place, &[]);
+        check(
+            &[entry("a b", What::Folder), file("a b/say \"x\"")],
+            &[ROOT],
+            &[
+                "mkdir \"/persist/a b\"",
+                "sif \"/persist/a b\" mode 040640",
+                "sif \"/persist/a b\" uid 1000",
+                "sif \"/persist/a b\" gid 3",
+                "sif \"/persist/a b\" gid_high 2",
+                "cd \"/persist/a b\"",
+                "write CONTENT \"say \"\"x\"\"\"",
+                "sif \"/persist/a b/say \"\"x\"\"\" mode 0100600",
+                "sif \"/persist/a b/say \"\"x\"\"\" uid 0",
+                "sif \"/persist/a b/say \"\"x\"\"\" gid 0",
+            ],
+            &[],
+        );
+        check(
+            &[entry("l", What::Link("../x y".into()))],
+            &[ROOT, ("/persist/l", There::Other)],
+            &[
+                "rm /persist/l",
+                "symlink /persist/l \"../x y\"",
+                "sif /persist/l uid 1000",
+                "sif /persist/l gid 3",
+                "sif /persist/l gid_high 2",
+            ],
+            &["l"],
+        );
+        check(&[entry("f", What::Folder)], &[ROOT, ("/persist/f", There::Folder)], &[], &[]);
+    }
+
+    #[test]
+    fn a_folder_is_no_file() {
+        for (entry, there, expected) in [
+            (file("x"), There::Folder, "/persist/x is a folder of the image, and is to be something else"),
+            (
+                entry("x", What::Folder),
+                There::Other,
+                "/persist/x is to be a folder, and the image has something else there",
+            ),
+        ] {
+            let found = |path: &str| Ok(if path == PLACE { There::Folder } else { there });
+            let error = write(&[entry], found).err().unwrap();
+            assert_eq!(error.to_string(), expected);
+        }
     }
 }

@@ -10,8 +10,9 @@ mod secret;
 mod store;
 mod tree;
 
-pub use belongings::{Belongings, Entry, Identity, PLACE, What};
+pub use belongings::{Belongings, Entry, Identity, Owner, PLACE, What};
 pub use folder::{Choice, Folder, HostKey, forget};
+pub use secret::Secret;
 pub use store::keep_out_of_stores;
 pub use tree::{Owners, read as read_files};
 

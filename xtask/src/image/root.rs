@@ -77,3 +77,63 @@ fn parse(partition: &Partition, superblock: &[u8]) -> Result<Root> {
         free_inodes: u64::from(word(0x10)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Type;
+    use super::super::layout::tests::mbr;
+    use super::super::{Depth, Source, examine};
+    use super::*;
+    use crate::ui::Silent;
+
+    /// A superblock with these words at their places.
+    fn superblock(words: &[(usize, u32)]) -> Vec<u8> {
+        let mut bytes = vec![0; 1024];
+        for (at, word) in words {
+            bytes[*at..at + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn parsed(start: u64, words: &[(usize, u32)]) -> Result<Root, String> {
+        let kind = Type::Mbr(0x83);
+        let partition = Partition { number: 2, kind, bootable: true, start, size: 1 << 30 };
+        parse(&partition, &superblock(words)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_superblock() {
+        let words = [(0x0c, 70), (0x10, 80), (0x18, 2), (0x158, 1)];
+        let root = Root { start: HEAD, size: 1 << 30, block: 4096, free_blocks: 70, free_inodes: 80 };
+        assert_eq!(parsed(HEAD, &words), Ok(root.clone()));
+        let wide = [&words[..], &[(0x60, 0x80)]].concat();
+        assert_eq!(parsed(HEAD, &wide), Ok(Root { free_blocks: (1 << 32) + 70, ..root }));
+        for (start, words, expected) in [
+            (HEAD - 512, &words[..], "NIXOS_SD begins in the first MiB, which is written last"),
+            (HEAD, &[(0x60, 4)], "NIXOS_SD was not unmounted: its journal is not empty"),
+            (HEAD, &[(0x18, 7)], "the superblock of NIXOS_SD is damaged"),
+            (HEAD, &[(0x18, 99)], "the superblock of NIXOS_SD is damaged"),
+        ] {
+            assert_eq!(parsed(start, words), Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_partition_in_an_image_that_is_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = mbr(&[(0x83, true, 8192, 2048), (0x0b, false, 2048, 2048)]).to_vec();
+        bytes.resize(6 << 20, 0);
+        let found = |bytes: &[u8]| {
+            let file = dir.path().join("x.img.zst");
+            std::fs::write(&file, zstd::encode_all(bytes, 1).unwrap()).unwrap();
+            let image = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
+            root(&image).map_err(|error| error.to_string().replace(file.to_str().unwrap(), "FILE"))
+        };
+        assert_eq!(found(&bytes), Err("FILE has no partition NIXOS_SD with ext4".to_owned()));
+        let at = (4 << 20) + 1024;
+        bytes[at + 56..at + 58].copy_from_slice(&[0x53, 0xef]);
+        assert_eq!(found(&bytes), Err("FILE has no partition NIXOS_SD with ext4".to_owned()));
+        bytes[at + 120..at + 128].copy_from_slice(b"NIXOS_SD");
+        assert_eq!(found(&bytes).map(|root| (root.start, root.block)), Ok((4 << 20, 1024)));
+    }
+}
