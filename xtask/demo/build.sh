@@ -34,15 +34,20 @@ into_store() {
 }
 
 # What the host runs: busybox, the programs that grow the card, and a system that is a few scripts.
-fill() { sed "s,@shell@,$shell,g; s,@tools@,$tools,g; s,@version@,$version,g" "$1" >"$2" && chmod 755 "$2"; }
+fill() { sed "s,@shell@,$shell,g; s,@tools@,$tools,g; s,@ssh@,$ssh,g; s,@version@,$version,g" "$1" >"$2" && chmod 755 "$2"; }
 mkdir -p shell/bin
 cp "$inputs/bin/busybox" shell/bin/busybox
-for applet in basename cat chmod cp cut dirname dmesg findfs grep head hostname ln ls mkdir mount mv od poweroff \
+for applet in basename cat chmod cp cut dirname dmesg findfs grep head hostname ifconfig ln ls mkdir mount mv od poweroff \
     readlink reboot rm sed sh sha256sum sleep sort sync tail touch tr umount wc; do
     ln -s busybox "shell/bin/$applet"
 done
 into_store shell busybox-static
 shell=$stored
+mkdir -p ssh
+cp -r "$inputs/ssh/bin" "$inputs/ssh/lib" ssh/
+chmod -R u+w ssh
+into_store ssh ssh-server
+ssh=$stored
 tools=
 mkdir -p tools/bin tools/lib tools/libexec
 for library in ld-linux-aarch64.so.1 libblkid.so.1 libc.so.6 libcom_err.so.2 libe2p.so.2 libext2fs.so.2 \

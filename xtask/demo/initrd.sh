@@ -12,7 +12,7 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 # Each after those it needs; on a Pi those of QEMU's machine `virt` find nothing to do, and the reverse.
 for module in crc16 mbcache crc32c_generic jbd2 ext4 bcm2835 bcm2835_wdt \
-    virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk; do
+    virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk failover net_failover virtio_net; do
     insmod "/modules/$module.ko" || echo "demo: $module does not load"
 done
 

@@ -35,6 +35,25 @@ touch /etc/machine-id
 mount --bind $persist/etc/machine-id /etc/machine-id
 sync
 
+# Who this host is: the key that its card was given. Debian's programs look for their loader in /lib.
+key=$persist/etc/ssh/ssh_host_ed25519_key
+fingerprint=none
+mkdir -p /lib
+ln -s @ssh@/lib/ld-linux-aarch64.so.1 /lib/
+export LD_LIBRARY_PATH=@ssh@/lib
+if [ -s $key ] && @ssh@/bin/dropbearconvert openssh dropbear $key /tmp/host-key >/tmp/ssh.log 2>&1; then
+    fingerprint=$(@ssh@/bin/dropbearkey -y -f /tmp/host-key | sed -n 's/^Fingerprint: *//p')
+fi
+# QEMU's own machine may have a network card, and a network of its own behind it.
+if [ -e /sys/class/net/eth0 ] && [ $fingerprint != none ]; then
+    ifconfig lo 127.0.0.1 up
+    ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
+    echo root:x:0:0:root:$persist/root:@shell@/bin/sh >/etc/passwd
+    echo @shell@/bin/sh >/etc/shells
+    @ssh@/bin/dropbear -s -r /tmp/host-key 2>>/tmp/ssh.log || cat /tmp/ssh.log
+fi
+unset LD_LIBRARY_PATH
+
 number_of() {
     for link in /nix/var/nix/profiles/system-*-link; do
         [ "$(readlink "$link")" = "$1" ] || continue
@@ -60,6 +79,7 @@ echo "proof filesystem size=$(($(od -An -tu4 -j1028 -N4 "$card") * 4))k"
 echo "proof persisted marker=$kept"
 echo "proof memory marker=$forgotten"
 echo "proof machine-id id=$(cat /etc/machine-id)"
+echo "proof identity fingerprint=$fingerprint"
 echo "proof generation number=$(number_of "$system") system=$system"
 echo "proof menu default=$(entries | head -n 1) others=$(entries | tail -n +2 | tr '\n' ',')"
 

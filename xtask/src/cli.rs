@@ -148,7 +148,7 @@ pub struct IdentityOf {
 }
 
 /// What a card gets beside its image.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Packed {
     /// Which ssh host key the card gets, so that the first connection knows it already [default: keep, or none with
     /// --image]

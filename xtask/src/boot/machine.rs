@@ -36,6 +36,8 @@ pub struct Setup {
     card: PathBuf,
     uboot: PathBuf,
     tree: PathBuf,
+    /// Where this machine reaches the ssh server of the host.
+    ssh: Option<u16>,
 }
 
 impl Machine {
@@ -70,7 +72,14 @@ impl Setup {
                 fs::write(to, firmware(&disk, name)?).with_context(|| format!("writing {}", to.display()))?;
             }
         }
-        Ok(Self { machine, card: card.to_owned(), uboot, tree })
+        Ok(Self { machine, card: card.to_owned(), uboot, tree, ssh: None })
+    }
+
+    /// The same with a network, on which the host's ssh server is at `port` of 127.0.0.1 and nothing else can be
+    /// reached. Only [`Machine::Virt`] has a network card.
+    #[must_use]
+    pub fn with_ssh(self, port: u16) -> Self {
+        Self { ssh: Some(port), ..self }
     }
 
     /// The arguments of [`PROGRAM`]: the console is on stdin and stdout, and a reboot ends it.
@@ -85,6 +94,7 @@ impl Setup {
         let own: Vec<OsString> = match self.machine {
             Machine::Virt => {
                 let mut args = VIRT.map(OsString::from).to_vec();
+                args.extend(self.network().into_iter().map(OsString::from));
                 args.extend(["-bios".into(), self.uboot.clone().into(), "-drive".into()]);
                 args.extend([drive("if=none,id=card"), "-device".into(), "virtio-blk-pci,drive=card".into()]);
                 args
@@ -105,11 +115,23 @@ impl Setup {
         };
         own.into_iter().chain(COMMON.map(OsString::from)).collect()
     }
+
+    /// Without a ROM: that of the network card is in another package.
+    fn network(&self) -> Vec<String> {
+        let args = match self.ssh {
+            None => vec!["-nic".into(), "none".into()],
+            Some(port) => vec![
+                "-netdev".into(),
+                format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"),
+                "-device".into(),
+                "virtio-net-pci,netdev=net,romfile=".into(),
+            ],
+        };
+        args
+    }
 }
 
-/// Without a network: the rest of its card is in another package.
-const VIRT: [&str; 10] =
-    ["-M", "virt,gic-version=3", "-cpu", "cortex-a53", "-smp", "2", "-m", "1G", "-nic", "none"];
+const VIRT: [&str; 8] = ["-M", "virt,gic-version=3", "-cpu", "cortex-a53", "-smp", "2", "-m", "1G"];
 
 const COMMON: [&str; 7] = ["-serial", "stdio", "-display", "none", "-monitor", "none", "-no-reboot"];
 
@@ -122,24 +144,31 @@ fn firmware(disk: &File, name: &str) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn args(machine: Machine) -> String {
+    fn args(machine: Machine, ssh: Option<u16>) -> String {
         let [card, uboot, tree] = ["/a,b.img", "/u.bin", "/t.dtb"].map(PathBuf::from);
-        let args = Setup { machine, card, uboot, tree }.args();
+        let args = Setup { machine, card, uboot, tree, ssh }.args();
         args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn argument_vectors() {
+        let virt = "-bios /u.bin -drive file=/a,,b.img,if=none,id=card,format=raw,cache=unsafe \
+                    -device virtio-blk-pci,drive=card";
         let common = "-serial stdio -display none -monitor none -no-reboot";
         assert_eq!(
-            args(Machine::Virt),
+            args(Machine::Virt, None),
+            format!("-M virt,gic-version=3 -cpu cortex-a53 -smp 2 -m 1G -nic none {virt} {common}")
+        );
+        assert_eq!(
+            args(Machine::Virt, Some(2222)),
             format!(
-                "-M virt,gic-version=3 -cpu cortex-a53 -smp 2 -m 1G -nic none -bios /u.bin -drive \
-                 file=/a,,b.img,if=none,id=card,format=raw,cache=unsafe -device virtio-blk-pci,drive=card {common}"
+                "-M virt,gic-version=3 -cpu cortex-a53 -smp 2 -m 1G -netdev \
+                 user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22 \
+                 -device virtio-net-pci,netdev=net,romfile= {virt} {common}"
             )
         );
         assert_eq!(
-            args(Machine::Raspi3b),
+            args(Machine::Raspi3b, None),
             format!(
                 "-M raspi3b -kernel /u.bin -dtb /t.dtb -drive file=/a,,b.img,if=sd,format=raw,cache=unsafe \
                  -serial null {common}"

@@ -37,18 +37,22 @@ impl Proofs {
     }
 }
 
-/// Whether two boots of one card of `disk` bytes are those of a host that does what it should.
+/// Whether two boots of one card of `disk` bytes are those of a host that does what it should. Its ssh key has this
+/// `fingerprint`.
 ///
 /// # Errors
 /// All that is not so, at once.
-pub fn judge(first: &Proofs, second: &Proofs, disk: u64) -> Result<()> {
+pub fn judge(first: &Proofs, second: &Proofs, disk: u64, fingerprint: &str) -> Result<()> {
     let boots = [(1, first), (2, second)];
     let mut wrong = Vec::new();
     for (number, proofs) in boots {
-        wrong.extend(expected(number, proofs, first).into_iter().filter_map(|(name, key, value)| {
-            let found = proofs.get(name, key);
-            (found != value).then(|| format!("boot {number}: {name} {key} is {found}, not {value}"))
-        }));
+        let identity = ("identity", "fingerprint", fingerprint);
+        wrong.extend(expected(number, proofs, first).into_iter().chain([identity]).filter_map(
+            |(name, key, value)| {
+                let found = proofs.get(name, key);
+                (found != value).then(|| format!("boot {number}: {name} {key} is {found}, not {value}"))
+            },
+        ));
         wrong.extend(unfilled(proofs, disk).map(|text| format!("boot {number}: {text}")));
     }
     if first.bytes("partition", "before") >= first.bytes("partition", "now") {
@@ -110,14 +114,14 @@ pub(super) mod tests {
         proof nix type=ext4 device=/dev/vda2 label=NIXOS_SD\n\
         proof partition before=98304k now=212992k end=262144k disk=262144k milliseconds=780\n\
         proof filesystem size=212992k\nproof persisted marker=absent\nproof memory marker=absent\n\
-        proof machine-id id=9de0\nproof generation number=1 system=/nix/store/a\n\
+        proof machine-id id=9de0\nproof identity fingerprint=SHA256:abc\nproof generation number=1 system=/nix/store/a\n\
         proof menu default=/nix/store/a others=/nix/store/a,\ndemo: up, boot 1 of this card\n\
         proof installed generation=2 system=/nix/store/b";
     pub const SECOND: &str = "proof boot number=2\nproof root type=tmpfs size=2097152k\n\
         proof nix type=ext4 device=/dev/vda2 label=NIXOS_SD\n\
         proof partition before=212992k now=212992k end=262144k disk=262144k milliseconds=90\n\
         proof filesystem size=212992k\nproof persisted marker=present\nproof memory marker=absent\n\
-        proof machine-id id=9de0\nproof generation number=2 system=/nix/store/b\n\
+        proof machine-id id=9de0\nproof identity fingerprint=SHA256:abc\nproof generation number=2 system=/nix/store/b\n\
         proof menu default=/nix/store/b others=/nix/store/b,/nix/store/a,";
     pub const DISK: u64 = 256 << 20;
 
@@ -125,7 +129,7 @@ pub(super) mod tests {
     fn judged(from: &str, to: &str) -> String {
         let [first, second] =
             [FIRST, SECOND].map(|text| Proofs::parse(text.replace(from, to).lines().map(str::trim)));
-        judge(&first, &second, DISK).err().map(|error| error.to_string()).unwrap_or_default()
+        judge(&first, &second, DISK, "SHA256:abc").err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -165,13 +169,15 @@ pub(super) mod tests {
                 "boot 2: generation number is 1, not 2\n  boot 2: generation system is /nix/store/a, not /nix/store/b",
             ),
             (
-                "proof machine-id id=9de0\nproof generation number=2",
-                "proof machine-id id=77\nproof generation number=2",
+                "proof machine-id id=9de0\nproof identity fingerprint=SHA256:abc\nproof generation number=2",
+                "proof machine-id id=77\nproof identity fingerprint=SHA256:abc\nproof generation number=2",
                 "boot 2: machine-id id is 77, not 9de0",
             ),
         ] {
             assert_eq!(judged(from, to), format!("{intro}{expected}"), "{from}");
         }
+        let other = judged("SHA256:abc", "none");
+        assert!(other.contains("boot 2: identity fingerprint is none, not SHA256:abc"), "{other}");
         assert!(judged("proof root", "root").contains("boot 1: root type is ?, not tmpfs"));
     }
 }

@@ -33,18 +33,25 @@ pub struct Boot {
     pub proofs: Proofs,
 }
 
-/// Boots the demo's `card` twice in `machine`. `emulator` is a U-Boot for QEMU's own machine.
+/// Boots the demo's `card` twice in `machine`. `emulator` is a U-Boot for QEMU's own machine; the host on the card has
+/// an ssh key with this `fingerprint`.
 ///
 /// # Errors
 /// A boot that fails, and a host that does not do what it should: the message has all that is wrong.
-pub fn prove(cx: &Context, machine: Machine, card: &Path, emulator: &Path) -> Result<Proven> {
+pub fn prove(
+    cx: &Context,
+    machine: Machine,
+    card: &Path,
+    emulator: &Path,
+    fingerprint: &str,
+) -> Result<Proven> {
     let size = card.metadata().with_context(|| format!("looking at {}", card.display()))?.len();
     let setup = Setup::new(machine, card, emulator)?;
     // From before it is said that a boot begins: who stops it then finds the emulator gone.
     let _hold = interrupt::hold()?;
     let first = once(cx, &setup, 1, FIRST)?;
     let second = once(cx, &setup, 2, SECOND)?;
-    judge(&first.proofs, &second.proofs, size)?;
+    judge(&first.proofs, &second.proofs, size, fingerprint)?;
     Ok(Proven { machine, boots: [first, second] })
 }
 
@@ -100,6 +107,7 @@ const ROWS: &[(&str, Cell)] = &[
     ("a file in /nix/persist", |boot| was(boot, "persisted")),
     ("a file in /", |boot| was(boot, "memory")),
     ("machine-id", |boot| boot.proofs.get("machine-id", "id").chars().take(8).collect()),
+    ("ssh host key", |boot| boot.proofs.get("identity", "fingerprint").chars().take(15).collect()),
     ("generation", |boot| boot.proofs.get("generation", "number").to_owned()),
     ("entries in the menu", |boot| {
         let others = boot.proofs.get("menu", "others").split_terminator(',').count();
@@ -148,6 +156,7 @@ growing took            780 ms                        90 ms
 a file in /nix/persist  not there, made               still there
 a file in /             not there, made               not there, made
 machine-id              9de0                          9de0
+ssh host key            SHA256:abc                    SHA256:abc
 generation              1                             2
 entries in the menu     the default and 1             the default and 2"
         );

@@ -7,16 +7,21 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use super::packing::Packing;
 use crate::boot::{self, Proven};
-use crate::cli::Demo;
+use crate::cli::{Demo, Packed};
 use crate::context::Context;
 use crate::demo::{self, Staged, VirtualCard};
 use crate::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
-use crate::flash::{self, Mode, Plan, Report};
+use crate::flash::{self, Carried, Mode, Plan, Report};
+use crate::identity::Identity;
 use crate::image::{self, Contents, Depth, Image, Inspection, Source};
 use crate::setup::{self, Needs, Sudo};
 use crate::ui::{self, Bytes};
 use crate::{emulation, nix, project, receipt, worker};
+
+/// The name of its one host.
+const HOST: &str = "demo";
 
 pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let start = Instant::now();
@@ -28,20 +33,25 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let build_seconds = start.elapsed().as_secs_f64() - setup_seconds;
     let image = image::examine(Source::open(&file)?, Depth::Whole, cx.reporter.as_ref())?;
     let mut card = VirtualCard::make(cx, &home, card_size(image.size))?;
-    let plan = plan(&card, image)?;
+    let flake = format!("path:{}", home.join("flake").display());
+    let mut packing = Packing::begin(&Packed::default(), Some(HOST))?;
+    let carried = packing.pack(cx, &flake, &image)?;
+    let plan = plan(&card, image, carried)?;
     cx.note(plan.to_string());
     let report = worker::run(cx, &plan)?;
-    let flake = format!("path:{}", home.join("flake").display());
-    receipt::keep(cx, Some(("demo", &flake)), &plan, &report);
+    receipt::keep(cx, Some((HOST, &flake)), &plan, &report);
+    packing.settle(cx)?;
     let contents = inspect(&card, report.size)?;
     card.unplug();
-    let prove = |machine| boot::prove(cx, machine, &card.file, &staged.emulator());
+    let Plan { image, carried, .. } = plan;
+    let identity = carried.and_then(|carried| carried.belongings.identity);
+    let fingerprint = identity.as_ref().map_or("none", |identity| &identity.fingerprint);
+    let prove = |machine| boot::prove(cx, machine, &card.file, &staged.emulator(), fingerprint);
     let booted = args.boot.map(prove).transpose()?;
     let total_seconds = start.elapsed().as_secs_f64();
-    let Plan { image, .. } = plan;
     let seconds = Seconds { setup: setup_seconds, build: build_seconds, total: total_seconds };
     let VirtualCard { path: card, file, .. } = card;
-    show(cx, &Done { image, card, file, report, contents, booted, seconds })
+    show(cx, &Done { image, card, file, report, identity, contents, booted, seconds })
 }
 
 /// What the demo has come to. Also its JSON.
@@ -53,6 +63,8 @@ struct Done {
     /// The file that was the card and still holds what was written.
     file: PathBuf,
     report: Report,
+    /// Who the host on the card is.
+    identity: Option<Identity>,
     contents: Contents,
     /// What the host on the card proved of itself, where it was booted; the card holds what became of it.
     booted: Option<Proven>,
@@ -87,13 +99,13 @@ fn card_size(image: u64) -> u64 {
 }
 
 /// The same checks as for a real card, with the size as the consent.
-fn plan(card: &VirtualCard, image: Image) -> Result<Plan> {
+fn plan(card: &VirtualCard, image: Image, carried: Option<Carried>) -> Result<Plan> {
     let disk = Disk::load(&Roots::default(), &card.path)?;
     let consent = Consent::Expected { size: Some(card_size(image.size)), serial: None };
     let (image_size, virtual_cards) = (Some(image.size), VirtualCards::Allowed);
     let (mounted, kept) = (Mounted::Refused, Vec::new());
     refuse(&refusals(&disk, &Request { image_size, virtual_cards, mounted, kept, consent }))?;
-    Ok(Plan::new(image, disk, Mode::default(), None))
+    Ok(Plan::new(image, disk, Mode::default(), carried))
 }
 
 fn inspect(card: &VirtualCard, size: u64) -> Result<Contents> {
@@ -121,6 +133,9 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
     let boot = &contents.boot;
     ui::result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
     ui::result(&format!("store   {} paths", boot.store_paths))?;
+    if let Some(identity) = &done.identity {
+        ui::result(&format!("host    {}, ssh key {}", identity.host, identity.fingerprint))?;
+    }
     ui::result(&format!("proved  {} read back, hash {}", Bytes(report.size), report.hash))?;
     if let Some(proven) = &done.booted {
         ui::result(&format!("\n{}\n", boot::table(proven)))?;

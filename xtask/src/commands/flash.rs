@@ -36,7 +36,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     };
     refuse(&refusals(&disk, &request))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
-    let carried = packing.pack(cx, &image)?;
+    let carried = packing.pack(cx, &cx.flake, &image)?;
     let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode, carried))?;
     let earlier = receipt::of_card(cx, &plan.disk).map(|receipt| receipt.rates);
     let report = worker::run(cx, &plan)?.with_rates_of(earlier);

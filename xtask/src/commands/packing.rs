@@ -53,11 +53,11 @@ impl Packing {
         self.files.is_some() || self.host.as_ref().is_some_and(|(_, choice)| *choice != Choice::None)
     }
 
-    /// What goes into `image` on the card. A host without a key gets one here.
+    /// What goes into `image`, which is built from `flake`, on the card. A host without a key gets one here.
     ///
     /// # Errors
     /// Of [`Kind::Refused`] for an image that has no place or no room for it.
-    pub fn pack(&mut self, cx: &Context, image: &Image) -> Result<Option<Carried>> {
+    pub fn pack(&mut self, cx: &Context, flake: &str, image: &Image) -> Result<Option<Carried>> {
         if !self.is_wanted() {
             return Ok(None);
         }
@@ -67,7 +67,7 @@ impl Packing {
             Kind::Refused.error(text)
         })?;
         if let Some((folder, _)) = &self.host {
-            identity::keep_out_of_stores(&cx.launcher, folder, &cx.flake)?;
+            identity::keep_out_of_stores(&cx.launcher, folder, flake)?;
         }
         let choose = |(folder, choice): &(Folder, Choice)| folder.choose(&cx.launcher, *choice);
         self.key = self.host.as_ref().map(choose).transpose()?.flatten();

@@ -1,5 +1,6 @@
 //! Fills `inputs/`: finds the packages, downloads them, and takes out of them what the image needs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -112,7 +113,9 @@ impl<'a> Filling<'a> {
         let root = self.work.join("root");
         for deb in archive.download(packages, &self.work.join("debs"))? {
             let own = parts.iter().filter(|part| part.is_of(&deb.package.name));
-            let patterns = own.flat_map(|part| part.patterns(names)).collect::<Vec<_>>();
+            // Two parts may want the same file.
+            let patterns = own.flat_map(|part| part.patterns(names)).collect::<BTreeSet<_>>();
+            let patterns = patterns.into_iter().collect::<Vec<_>>();
             deb.unpack_only(&self.cx.launcher, &root, &patterns)?;
         }
         parts.iter().try_for_each(|part| place(part, names, &root, &self.fresh))

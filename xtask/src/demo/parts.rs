@@ -53,10 +53,15 @@ pub const KERNEL: &[Part] = &[
         ],
         "kernel/dtbs/broadcom",
     ),
-    // What reaches the card on a Pi 3 and in QEMU's machine `virt`; initrd.sh has their order.
+    // What reaches the card on a Pi 3 and in QEMU's machine `virt`, and the network there; initrd.sh has their order.
     kernel("lib/modules/{release}/kernel/crypto", &["crc32c_generic.ko"], "kernel/modules"),
     kernel("lib/modules/{release}/kernel/drivers/block", &["virtio_blk.ko"], "kernel/modules"),
     kernel("lib/modules/{release}/kernel/drivers/mmc/host", &["bcm2835.ko"], "kernel/modules"),
+    kernel(
+        "lib/modules/{release}/kernel/drivers/net",
+        &["net_failover.ko", "virtio_net.ko"],
+        "kernel/modules",
+    ),
     kernel(
         "lib/modules/{release}/kernel/drivers/virtio",
         &["virtio_pci.ko", "virtio_pci_legacy_dev.ko", "virtio_pci_modern_dev.ko"],
@@ -67,6 +72,7 @@ pub const KERNEL: &[Part] = &[
     kernel("lib/modules/{release}/kernel/fs/ext4", &["ext4.ko"], "kernel/modules"),
     kernel("lib/modules/{release}/kernel/fs/jbd2", &["jbd2.ko"], "kernel/modules"),
     kernel("lib/modules/{release}/kernel/lib", &["crc16.ko"], "kernel/modules"),
+    kernel("lib/modules/{release}/kernel/net/core", &["failover.ko"], "kernel/modules"),
 ];
 
 /// The suite with the programs: its mke2fs takes an archive.
@@ -81,6 +87,20 @@ pub const TOOLS: &[Part] = &[
         files: &["u-boot.bin"],
         to: "emulator",
     },
+    // An ssh server for the host.
+    Part { package: "dropbear-bin", from: "usr/sbin", files: &["dropbear"], to: "ssh/bin" },
+    Part {
+        package: "dropbear-bin",
+        from: "usr/bin",
+        files: &["dropbearconvert", "dropbearkey"],
+        to: "ssh/bin",
+    },
+    ssh_lib("libc6", &["{loader}", "libc.so.6"]),
+    ssh_lib("libcrypt1", &["libcrypt.so.1"]),
+    ssh_lib("libgmp10", &["libgmp.so.10"]),
+    ssh_lib("libtomcrypt1", &["libtomcrypt.so.1"]),
+    ssh_lib("libtommath1", &["libtommath.so.1"]),
+    ssh_lib("zlib1g", &["libz.so.1"]),
     bin("busybox-static", &["busybox"]),
     bin("dash", &["dash"]),
     bin("mtools", &["mtools"]),
@@ -138,6 +158,10 @@ const fn lib(package: &'static str, files: &'static [&'static str]) -> Part {
     Part { package, from: "usr/lib/{triplet}", files, to: "lib" }
 }
 
+const fn ssh_lib(package: &'static str, files: &'static [&'static str]) -> Part {
+    Part { package, from: "usr/lib/{triplet}", files, to: "ssh/lib" }
+}
+
 const fn kernel(from: &'static str, files: &'static [&'static str], to: &'static str) -> Part {
     Part { package: "linux-image", from, files, to }
 }
@@ -170,6 +194,7 @@ impl Part {
 /// The packages of `parts`, each once.
 pub fn package_names(parts: &[&Part]) -> Vec<&'static str> {
     let mut names = parts.iter().map(|part| part.package).collect::<Vec<_>>();
+    names.sort_unstable();
     names.dedup();
     names
 }
