@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
+#[path = "boot/ssh.rs"]
+mod ssh;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -51,6 +53,11 @@ fn root(card: &Path) -> String {
     format!("{}?offset={}", card.display(), 48 << 20)
 }
 
+/// The U-Boot for QEMU's own machine, which the demo has fetched.
+fn emulator() -> PathBuf {
+    Path::new(STATE).join("demo/flake/inputs/emulator/u-boot.bin")
+}
+
 fn proof<'a>(result: &'a Value, boot: usize, name: &str, key: &str) -> &'a str {
     let value = &result["booted"]["boots"][boot]["proofs"][name][key];
     value.as_str().unwrap_or_else(|| panic!("no {name} {key} of boot {boot} in {result}"))
@@ -81,6 +88,11 @@ fn boots_twice(machine: &str) -> Value {
     assert_eq!(blocks.trim().parse::<u64>().unwrap() * 8, sectors[1]);
     assert!(header.contains("Filesystem state:         clean"), "{header}");
     says("e2fsck", &["-f", "-n", &root(&card)]);
+
+    // Who the host is was known before it booted.
+    let fingerprint = result["identity"]["fingerprint"].as_str().unwrap();
+    assert!(fingerprint.starts_with("SHA256:"), "{fingerprint}");
+    assert_eq!([0, 1].map(|boot| proof(&result, boot, "identity", "fingerprint")), [fingerprint; 2]);
 
     // What the first boot has left, and which generation the second one took.
     let id = says("debugfs", &["-R", "cat /persist/etc/machine-id", &root(&card)]);
@@ -128,7 +140,7 @@ fn the_bootable_flag_on_the_wrong_partition() {
         "partition 1 (FIRMWARE, FAT32) is marked bootable, so U-Boot looks for its menu there; mark partition 2 \
          (NIXOS_SD) with `sfdisk --activate`, giving it the disk and 2"
     );
-    let uboot = Path::new(STATE).join("demo/flake/inputs/emulator/u-boot.bin");
+    let uboot = emulator();
     for (machine, said) in [(Machine::Virt, "No more bootdevs"), (Machine::Raspi3b, "U-Boot>")] {
         let setup = Setup::new(machine, &card, &uboot).unwrap();
         let error = boot(&Launcher::new("/"), &setup, SECOND, |_| ()).unwrap_err().to_string();
