@@ -23,6 +23,14 @@ mod flash;
 mod good_images;
 #[path = "device/growth.rs"]
 mod growth;
+#[path = "device/host_image.rs"]
+mod host_image;
+#[path = "device/identity.rs"]
+mod identity;
+#[path = "device/identity_faults.rs"]
+mod identity_faults;
+#[path = "device/identity_refusals.rs"]
+mod identity_refusals;
 #[path = "device/image.rs"]
 mod image;
 #[path = "device/interrupt.rs"]

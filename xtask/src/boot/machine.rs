@@ -118,7 +118,7 @@ impl Setup {
 
     /// Without a ROM: that of the network card is in another package.
     fn network(&self) -> Vec<String> {
-        let args = match self.ssh {
+        match self.ssh {
             None => vec!["-nic".into(), "none".into()],
             Some(port) => vec![
                 "-netdev".into(),
@@ -126,8 +126,7 @@ impl Setup {
                 "-device".into(),
                 "virtio-net-pci,netdev=net,romfile=".into(),
             ],
-        };
-        args
+        }
     }
 }
 

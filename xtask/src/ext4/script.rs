@@ -85,12 +85,8 @@ impl Script {
     }
 
     fn owned(&mut self, path: &str, owner: Owner) {
-        // The upper halves have fields of their own.
         for (field, number) in [("uid", owner.user), ("gid", owner.group)] {
-            self.say(&["sif", path, field, &(number & 0xffff).to_string()]);
-            if number > 0xffff {
-                self.say(&["sif", path, &format!("{field}_high"), &(number >> 16).to_string()]);
-            }
+            self.say(&["sif", path, field, &number.to_string()]);
         }
     }
 
@@ -146,8 +142,7 @@ mod tests {
                 "mkdir \"/persist/a b\"",
                 "sif \"/persist/a b\" mode 040640",
                 "sif \"/persist/a b\" uid 1000",
-                "sif \"/persist/a b\" gid 3",
-                "sif \"/persist/a b\" gid_high 2",
+                "sif \"/persist/a b\" gid 131075",
                 "cd \"/persist/a b\"",
                 "write CONTENT \"say \"\"x\"\"\"",
                 "sif \"/persist/a b/say \"\"x\"\"\" mode 0100600",
@@ -163,8 +158,7 @@ mod tests {
                 "rm /persist/l",
                 "symlink /persist/l \"../x y\"",
                 "sif /persist/l uid 1000",
-                "sif /persist/l gid 3",
-                "sif /persist/l gid_high 2",
+                "sif /persist/l gid 131075",
             ],
             &["l"],
         );

@@ -44,7 +44,13 @@ impl FaultyCard {
     /// A card of `mib` MiB of garbage.
     #[track_caller]
     pub fn new(mib: usize, fault: Fault) -> Self {
-        let card = Self::file(mib, fault);
+        Self::holding(garbage(mib * MIB), fault)
+    }
+
+    /// A card of these bytes.
+    #[track_caller]
+    pub fn holding(bytes: Vec<u8>, fault: Fault) -> Self {
+        let card = Self::file_of(bytes, fault);
         let device = Loop::over(card.path.as_ref(), &["--direct-io=on"]);
         Self { path: device.device().to_owned(), _device: Some(device), ..card }
     }
@@ -52,7 +58,12 @@ impl FaultyCard {
     /// The file alone: what is said of it reaches its user as it is.
     #[track_caller]
     pub fn file(mib: usize, fault: Fault) -> Self {
-        let medium = Arc::new(Medium::new(garbage(mib * MIB), fault));
+        Self::file_of(garbage(mib * MIB), fault)
+    }
+
+    #[track_caller]
+    fn file_of(bytes: Vec<u8>, fault: Fault) -> Self {
+        let medium = Arc::new(Medium::new(bytes, fault));
         let dir = tempfile::tempdir().expect("making a folder");
         let mount = fuser::spawn_mount(Served(Arc::clone(&medium)), dir.path(), &Config::default());
         let mount = Mount(Some(mount.expect("mounting the medium")));

@@ -1,0 +1,113 @@
+//! Images with a real NIXOS_SD, and what other programs than the tool say of a card.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::card::MIB;
+use crate::image::{garbage, image};
+use crate::support::Sandbox;
+use crate::support::image::says;
+
+/// The size of the image and of the card in MiB.
+pub const SIZE: usize = 40;
+pub const ROOM: usize = 48;
+/// Where NIXOS_SD begins: its table says so too.
+const START: usize = MIB;
+
+/// The bytes of an image whose one partition is an ext4 with the label NIXOS_SD, in which there is a `/persist` with a
+/// file and a link, and nearly no room where `full`.
+pub fn host_image(block: usize, full: bool) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("making a folder");
+    let (root, file) = (dir.path().join("root"), dir.path().join("image"));
+    std::fs::create_dir_all(root.join("persist/etc")).expect("making a folder");
+    std::fs::write(root.join("persist/etc/old.conf"), "of the image\n").expect("writing");
+    std::os::unix::fs::symlink("etc/old.conf", root.join("persist/link")).expect("linking");
+    std::fs::create_dir(root.join("store")).expect("making a folder");
+    std::fs::write(root.join("store/path"), garbage(5 * MIB + 1234)).expect("writing");
+    std::fs::write(&file, image(SIZE)).expect("writing an image");
+    let size = if full { 6 * MIB } else { (SIZE - 1) * MIB };
+    let (block, size) = (block.to_string(), format!("{}k", size / 1024));
+    let offset = format!("lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0,offset={START}");
+    let journal = if full { "^has_journal" } else { "has_journal" };
+    let args =
+        ["-q", "-F", "-t", "ext4", "-L", "NIXOS_SD", "-b", &block, "-I", "256", "-m", "0", "-O", journal];
+    let [root, file_path] = [&root, &file].map(|path| path.to_str().expect("a plain path"));
+    says("/usr/sbin/mke2fs", &[&args[..], &["-E", &offset, "-d", root, file_path, &size]].concat());
+    std::fs::read(&file).expect("reading an image")
+}
+
+/// What debugfs says to `request` about the card.
+#[track_caller]
+pub fn debugfs(card: &str, request: &str) -> String {
+    says("/usr/sbin/debugfs", &["-R", request, &format!("{card}?offset={START}")])
+}
+
+/// The mode, the owner, the group and the size of what is in `folder` of the card, by name.
+#[track_caller]
+pub fn listing(card: &str, folder: &str) -> Vec<String> {
+    let listing = debugfs(card, &format!("ls -p {folder}"));
+    let lines = listing.lines().filter_map(|line| {
+        let fields = line.split('/').collect::<Vec<_>>();
+        let [_, _, mode, user, group, name, size, _] = fields[..] else { return None };
+        (!name.starts_with('.')).then(|| format!("{name} {mode} {user}:{group} {size}"))
+    });
+    let mut lines = lines.collect::<Vec<_>>();
+    lines.sort();
+    lines
+}
+
+/// Fails where the file system on the card has a fault.
+#[track_caller]
+pub fn is_sound(card: &str) {
+    says("/usr/sbin/e2fsck", &["-f", "-n", &format!("{card}?offset={START}")]);
+}
+
+/// The places, in MiB, where a flash with `--json` says that it put something beside the image.
+#[track_caller]
+pub fn added(result: &str) -> Vec<usize> {
+    let result = serde_json::from_str::<Value>(result).expect("JSON");
+    let chunks = result["report"]["added"]["chunks"].as_array().expect("places").iter();
+    let places = chunks.map(|chunk| usize::try_from(chunk["at"].as_u64().expect("a place")).expect("small"));
+    places.map(|at| at / MIB).collect()
+}
+
+/// Asserts that the card is the image but in `added`, and that it is another one in each of these.
+#[track_caller]
+pub fn differs_only_in(card: &[u8], image: &[u8], added: &[usize]) {
+    let differs = |mib: &usize| {
+        let here = mib * MIB..(mib + 1) * MIB;
+        card[here.clone()] != image[here]
+    };
+    assert_eq!((0..SIZE).filter(differs).collect::<Vec<_>>(), added);
+}
+
+/// The private key of `host`, as the workstation has it.
+#[track_caller]
+pub fn private_key(sandbox: &Sandbox, host: &str) -> String {
+    let file = sandbox.path("state/identity").join(host).join("ssh_host_ed25519_key");
+    std::fs::read_to_string(file).expect("reading a key")
+}
+
+/// Asserts that no file below `dir` has a line of `key` in it, but that of the key itself.
+#[track_caller]
+pub fn has_no_trace(dir: &Path, key: &str) {
+    for entry in dir.read_dir().expect("reading a folder") {
+        let path = entry.expect("reading a folder").path();
+        if path.is_dir() {
+            has_no_trace(&path, key);
+        } else if path.is_file() && path.file_name() != Some("ssh_host_ed25519_key".as_ref()) {
+            let text = String::from_utf8_lossy(&std::fs::read(&path).expect("reading")).into_owned();
+            is_no_trace(&text, key, &path.display().to_string());
+        }
+    }
+}
+
+/// Asserts that `text` has no line of the private `key`.
+#[track_caller]
+pub fn is_no_trace(text: &str, key: &str, what: &str) {
+    let secret =
+        key.lines().filter(|line| !line.starts_with("-----")).map(|line| &line[..line.len().min(40)]);
+    let found = secret.filter(|line| text.contains(line)).count();
+    assert_eq!(found, 0, "the private key is in {what}");
+}

@@ -1,0 +1,202 @@
+//! Cards that have the identity of their host, and files, as other programs than the tool find them.
+
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use crate::card::{Card, MIB};
+use crate::flash::flash;
+use crate::host_image::{
+    ROOM, added, debugfs, differs_only_in, has_no_trace, host_image, is_no_trace, is_sound, listing,
+    private_key,
+};
+use crate::image::{garbage, pack};
+use crate::support::Sandbox;
+use crate::support::image::says;
+
+const OF_PI: [&str; 2] = ["--identity-of", "pi"];
+const KEY: &str = "/persist/etc/ssh/ssh_host_ed25519_key";
+
+/// A folder for `--files` with a bit of everything.
+fn files(sandbox: &Sandbox) -> PathBuf {
+    let dir = sandbox.path("home/files");
+    std::fs::create_dir_all(dir.join("etc/wpa \"x\"")).unwrap();
+    std::fs::create_dir_all(dir.join("empty")).unwrap();
+    for (name, text, mode) in [
+        ("etc/old.conf", "another one\n", 0o604),
+        ("etc/wpa \"x\"/ho me.psk", "secret", 0o440),
+        ("age.key", "", 0o400),
+        ("<12>", "odd", 0o6755),
+    ] {
+        std::fs::write(dir.join(name), text).unwrap();
+        std::fs::set_permissions(dir.join(name), Permissions::from_mode(mode)).unwrap();
+    }
+    std::fs::write(dir.join("large"), garbage(300_000)).unwrap();
+    std::fs::set_permissions(dir.join("empty"), Permissions::from_mode(0o2700)).unwrap();
+    std::os::unix::fs::chown(dir.join("age.key"), Some(70_000), Some(998)).unwrap();
+    symlink("age.key", dir.join("link")).unwrap();
+    symlink(format!("../{}", "far/".repeat(30)), dir.join("long")).unwrap();
+    dir
+}
+
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn a_card_gets_its_key_and_files_and_is_else_the_image() {
+    for (block, format, mode) in [(4096, "img.zst", "auto"), (1024, "img", "full"), (2048, "img.xz", "delta")]
+    {
+        let (sandbox, image) = (Sandbox::new(), host_image(block, false));
+        let (card, file) = (Card::new(ROOM), pack(&sandbox.path("home"), format, &image));
+        let (device, files) = (card.device.device(), files(&sandbox));
+        let files = files.to_str().unwrap();
+        let more = [&OF_PI[..], &["--files", files, "--mode", mode, "--json"]].concat();
+        let outcome = flash(&sandbox, &file, device, "48MiB", &more);
+        let places = added(outcome.exits(0));
+        outcome
+            .says("replaces /persist/etc/old.conf of the image")
+            .says("replaces /persist/link of the image");
+
+        is_sound(device);
+        differs_only_in(&card.device.bytes(), &image, &places);
+        assert!(
+            card.device.bytes()[image.len()..(ROOM - 1) * MIB]
+                == garbage(ROOM * MIB)[image.len()..(ROOM - 1) * MIB]
+        );
+        let key = private_key(&sandbox, "pi");
+        assert_eq!(debugfs(device, &format!("cat {KEY}")), key);
+        let size = key.len();
+        assert_eq!(
+            listing(device, "/persist/etc/ssh"),
+            [
+                format!("ssh_host_ed25519_key 100600 0:0 {size}"),
+                "ssh_host_ed25519_key.pub 100644 0:0 84".into()
+            ]
+        );
+        let names = listing(device, "/persist");
+        for line in [
+            "<12> 106755 0:0 3",
+            "age.key 100400 70000:998 0",
+            "large 100644 0:0 300000",
+            "link 120777 0:0 7",
+            "long 120777 0:0 123",
+        ] {
+            assert!(names.contains(&line.to_owned()), "{line}: {names:?}");
+        }
+        assert!(names.iter().any(|line| line.starts_with("empty 042700 0:0")), "{names:?}");
+        assert_eq!(debugfs(device, "cat \"/persist/etc/wpa \"\"x\"\"/ho me.psk\""), "secret");
+        assert_eq!(debugfs(device, "cat /persist/etc/old.conf"), "another one\n");
+        let out = sandbox.path("home/out");
+        debugfs(device, &format!("dump /persist/large {}", out.display()));
+        assert!(std::fs::read(out).unwrap() == garbage(300_000));
+
+        // The key is on the card and in its own file, and nowhere else.
+        has_no_trace(&sandbox.path(""), &key);
+        is_no_trace(&format!("{}{}", outcome.stdout, outcome.stderr), &key, "what was said");
+        let [folder, private] = ["state/identity/pi", "state/identity/pi/ssh_host_ed25519_key"];
+        let mode = |name: &str| sandbox.path(name).metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(folder), mode(private)), (0o700, 0o600));
+    }
+}
+
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn the_plan_the_result_and_the_receipt_name_it() {
+    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
+    let device = card.device.device();
+    let outcome = flash(&sandbox, &file, device, "48MiB", &OF_PI);
+    let public = sandbox.path("state/identity/pi/ssh_host_ed25519_key.pub");
+    let fingerprint = says("ssh-keygen", &["-l", "-f", public.to_str().unwrap()]);
+    let fingerprint = fingerprint.split_whitespace().nth(1).unwrap();
+    outcome.says(&format!("identity {fingerprint} of pi (new)\ncard    {device}"));
+    outcome.says("known_hosts of the project has this key for pi from now on");
+    assert!(
+        outcome.exits(0).starts_with(&format!("{device} holds the image and the identity of pi: 40.0 MiB"))
+    );
+    let line = std::fs::read_to_string(&public).unwrap();
+    let known = std::fs::read_to_string(sandbox.path("state/identity/known_hosts")).unwrap();
+    assert_eq!(known, format!("pi {}\n", line.trim_end().trim_end_matches(" pi")));
+    let inspected = sandbox.run(&["card", "inspect", device]);
+    assert!(inspected.stdout.contains(", and the identity of pi\n"), "{inspected:?}");
+    let shown = sandbox.run(&["identity", "show", "pi"]);
+    assert!(shown.exits(0).starts_with(&format!("key     {fingerprint}\nage     age1")), "{shown:?}");
+}
+
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn verify_knows_the_image_and_what_was_put_on_it() {
+    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
+    let (device, path) = (card.device.device(), file.to_str().unwrap());
+    flash(&sandbox, &file, device, "48MiB", &OF_PI).exits(0);
+    let holds = format!("{device} holds the image and the identity of pi: 40.0 MiB compared");
+    let verify = |more: &[&str]| sandbox.run(&[&["card", "verify"][..], more, &[device]].concat());
+    assert!(verify(&[]).exits(0).starts_with(&holds));
+    assert!(verify(&["--image", path]).exits(0).starts_with(&holds));
+    let away = sandbox.path("home/away");
+    std::fs::rename(&file, &away).unwrap();
+    verify(&[]).says("what is compared is the hash");
+    assert!(verify(&[]).exits(0).starts_with(&holds));
+    std::fs::rename(&away, &file).unwrap();
+    // Somebody changes what was put there.
+    says(
+        "/usr/sbin/debugfs",
+        &["-w", "-R", &format!("sif {KEY} mode 0100644"), &format!("{device}?offset={MIB}")],
+    );
+    verify(&[]).says("does not hold the image: ").exits(4);
+    // And somebody else has written the image alone.
+    let stranger = Sandbox::new();
+    flash(&stranger, &file, device, "48MiB", &[]).exits(0);
+    verify(&["--image", path]).says("does not hold the image: ").exits(4);
+}
+
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn a_card_is_flashed_again() {
+    let (sandbox, card, image) = (Sandbox::new(), Card::new(ROOM), host_image(4096, false));
+    let file = pack(&sandbox.path("home"), "img.zst", &image);
+    let device = card.device.device();
+    let run = |more: &[&str]| flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], more].concat());
+    let known = || std::fs::read_to_string(sandbox.path("state/identity/known_hosts")).unwrap();
+    run(&[]).exits(0);
+    let (key, line) = (private_key(&sandbox, "pi"), known());
+    // Only what the key has changed differs from the image, and goes back to it on the way.
+    let before = card.device.written();
+    let outcome = run(&["--mode", "delta", "--json"]);
+    let places = added(outcome.says("of pi (kept)").exits(0));
+    let written = card.device.written() - before;
+    assert!(written < (2 * places.len() as u64 + 5) << 20, "{written} bytes were written");
+    assert_eq!((private_key(&sandbox, "pi"), known()), (key.clone(), line.clone()));
+    assert_eq!(debugfs(device, &format!("cat {KEY}")), key);
+
+    run(&["--identity", "new"]).says("of pi (new)").exits(0);
+    let other = private_key(&sandbox, "pi");
+    assert!(other != key && known() != line && known().lines().count() == 1);
+    assert_eq!(debugfs(device, &format!("cat {KEY}")), other);
+    let names = sandbox.path("state/identity/pi").read_dir().unwrap().count();
+    assert_eq!(names, 2, "nothing waits any more");
+
+    let outcome = run(&["--identity", "none"]);
+    outcome.says("known_hosts of the project has no key for pi any more: it makes its own");
+    assert!(outcome.exits(0).contains(" holds the image: 40.0 MiB read back"));
+    assert_eq!(known(), "");
+    card.holds(&image);
+    // The key is still there, for the next card.
+    run(&[]).says("of pi (kept)").exits(0);
+    assert_eq!(debugfs(device, &format!("cat {KEY}")), other);
+}
+
+#[test]
+#[ignore = "needs e2fsprogs: run `cargo xtask test`"]
+fn a_plain_file_and_another_folder_for_keys() {
+    let (sandbox, image) = (Sandbox::new(), host_image(4096, false));
+    let (file, card) = (pack(&sandbox.path("home"), "img.zst", &image), sandbox.path("card"));
+    std::fs::write(&card, garbage(ROOM * MIB)).unwrap();
+    let [card, keys] = [card, sandbox.path("home/keys")].map(|path| path.to_str().unwrap().to_owned());
+    let made = sandbox.run(&["identity", "make", "pi", "--identity-dir", &keys]);
+    made.exits(0);
+    let outcome = flash(&sandbox, &file, &card, "48MiB", &["--identity-of", "pi", "--identity-dir", &keys]);
+    outcome.says("of pi (kept)").exits(0);
+    let key = std::fs::read_to_string(format!("{keys}/pi/ssh_host_ed25519_key")).unwrap();
+    assert_eq!(debugfs(&card, &format!("cat {KEY}")), key);
+    assert!(!sandbox.path("state/identity/pi").exists());
+}

@@ -1,0 +1,178 @@
+//! The card fails, or the writer ends, while the identity is put on a card that holds the image already: it does not
+//! boot, and the same command does the rest.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+
+use fuser::Errno;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::card::{Card, MIB, is_blank};
+use crate::faulty::FaultyCard;
+use crate::flash::{flash, report};
+use crate::host_image::{ROOM, added, debugfs, differs_only_in, host_image, is_sound, private_key};
+use crate::image::{garbage, pack};
+use crate::interrupt::writer_of;
+use crate::medium::{ALWAYS, Fault};
+use crate::support::{Outcome, Sandbox};
+
+/// An image, a card that holds it, and where the identity goes.
+struct Ready {
+    sandbox: Sandbox,
+    image: Vec<u8>,
+    before: Vec<u8>,
+    /// In MiB.
+    places: Vec<usize>,
+}
+
+impl Ready {
+    fn new() -> Self {
+        let (sandbox, card, image) = (Sandbox::new(), Card::new(ROOM), host_image(4096, false));
+        let file = pack(&sandbox.path("home"), "img.zst", &image);
+        let outcome =
+            flash(&sandbox, &file, card.device.device(), "48MiB", &["--identity-of", "pi", "--json"]);
+        let places = added(outcome.exits(0));
+        let before = [&image[..], &garbage(ROOM * MIB)[image.len()..]].concat();
+        Self { sandbox, image, before, places }
+    }
+
+    /// A place that is only written for the identity, behind the stamp of the capacity check.
+    fn place(&self) -> usize {
+        self.places[0] * MIB + 77 * 512
+    }
+
+    fn card(&self, fault: Fault) -> FaultyCard {
+        FaultyCard::holding(self.before.clone(), fault)
+    }
+
+    fn flash(&self, card: &FaultyCard) -> Outcome {
+        let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
+        flash(&self.sandbox, &file, card.path(), "48MiB", &["--identity-of", "pi", "--json"])
+    }
+
+    /// Asserts that the card does not boot, and that the same command then does all of it.
+    #[track_caller]
+    fn is_blank_and_can_be_repeated(&self, card: &FaultyCard) {
+        assert!(is_blank(&card.medium()[..MIB]));
+        card.mend();
+        self.holds_both(card, &self.flash(card));
+    }
+
+    #[track_caller]
+    fn holds_both(&self, card: &FaultyCard, outcome: &Outcome) {
+        let places = added(outcome.exits(0));
+        differs_only_in(&card.medium(), &self.image, &places);
+        let key = debugfs(card.path(), "cat /persist/etc/ssh/ssh_host_ed25519_key");
+        assert_eq!(key, private_key(&self.sandbox, "pi"));
+        is_sound(card.path());
+    }
+}
+
+#[test]
+#[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn a_card_that_fails() {
+    let ready = Ready::new();
+    let (place, at) = (ready.place(), ready.places[0] * MIB);
+    for (fault, code, text) in [
+        (
+            Fault::WriteFails(place, Errno::EIO),
+            5,
+            format!("writing the card at byte {at}: Input/output error"),
+        ),
+        (
+            Fault::ReadFails(place, Errno::EIO),
+            5,
+            format!(
+                "reading the card at byte {at}: Input/output error (os error 5), 3 times after it was written again"
+            ),
+        ),
+        (
+            Fault::Flipped(place, ALWAYS),
+            4,
+            format!(
+                "the card does not hold what was written at byte {at}, 3 times after being written again"
+            ),
+        ),
+        (
+            Fault::Lost(place, ALWAYS),
+            4,
+            format!(
+                "the card does not hold what was written at byte {at}, 3 times after being written again"
+            ),
+        ),
+    ] {
+        let card = ready.card(fault);
+        let outcome = ready.flash(&card);
+        outcome.says(&text).says("the first MiB of the card is blank, so it will not boot").exits(code);
+        ready.is_blank_and_can_be_repeated(&card);
+    }
+}
+
+#[test]
+#[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn a_fault_that_passes_is_healed() {
+    let ready = Ready::new();
+    for fault in [Fault::Flipped(ready.place(), 2), Fault::Lost(ready.place(), 2)] {
+        let card = ready.card(fault);
+        let outcome = ready.flash(&card);
+        assert_eq!(report(&outcome).retries, 2, "{fault:?}");
+        ready.holds_both(&card, &outcome);
+    }
+}
+
+/// Stopped by `stop` while the writer hangs at the place. Returns the exit code and what was said.
+fn stopped(ready: &Ready, card: &FaultyCard, stop: impl FnOnce(Pid, Pid)) -> (Option<i32>, String) {
+    let file = ready.sandbox.path("home").join("nixos-sd-image.img.zst");
+    let words = [file.to_str().unwrap(), card.path()];
+    let args = ["flash", "--image", words[0], words[1], "--identity-of", "pi"];
+    let args = [&args[..], &["--allow-virtual", "--yes", "--expect-size", "48MiB"]].concat();
+    let mut command = ready.sandbox.command(&args);
+    command.stderr(Stdio::piped()).stdout(Stdio::null()).process_group(0);
+    let mut tool = command.spawn().unwrap();
+    let mut stderr = BufReader::new(tool.stderr.take().unwrap());
+    card.wait_for_stall();
+    stop(Pid::from_child(&tool), writer_of(&tool).unwrap());
+    card.release();
+    let mut said = String::new();
+    while stderr.read_line(&mut said).unwrap() > 0 {}
+    stderr.read_to_string(&mut said).unwrap();
+    (tool.wait().unwrap().code(), said)
+}
+
+#[test]
+#[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn a_writer_that_is_killed_or_stopped_between_the_body_and_the_head() {
+    let ready = Ready::new();
+    let key = private_key(&ready.sandbox, "pi");
+    let card = ready.card(Fault::StallsWrite(ready.place()));
+    let (code, said) = stopped(&ready, &card, |_, writer| kill_process(writer, Signal::KILL).unwrap());
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("before the card was complete; run the same command again"), "{said}");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    ready.is_blank_and_can_be_repeated(&card);
+
+    let card = ready.card(Fault::StallsWrite(ready.place()));
+    let (code, said) = stopped(&ready, &card, |tool, _| kill_process_group(tool, Signal::INT).unwrap());
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("stopped at byte ") && said.contains("run the same command again"), "{said}");
+    ready.is_blank_and_can_be_repeated(&card);
+    assert_eq!(private_key(&ready.sandbox, "pi"), key, "the key of the first flash is kept");
+}
+
+#[test]
+#[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn a_new_key_replaces_the_old_one_only_when_a_card_has_it() {
+    let ready = Ready::new();
+    let key = private_key(&ready.sandbox, "pi");
+    let known = || std::fs::read(ready.sandbox.path("state/identity/known_hosts")).unwrap();
+    let line = known();
+    let card = ready.card(Fault::WriteFails(ready.place(), Errno::EIO));
+    let file = ready.sandbox.path("home").join("nixos-sd-image.img.zst");
+    let more = ["--identity-of", "pi", "--identity", "new"];
+    flash(&ready.sandbox, &file, card.path(), "48MiB", &more).exits(5);
+    assert_eq!((private_key(&ready.sandbox, "pi"), known()), (key.clone(), line.clone()));
+    card.mend();
+    flash(&ready.sandbox, &file, card.path(), "48MiB", &more).exits(0);
+    assert!(private_key(&ready.sandbox, "pi") != key && known() != line);
+}

@@ -1,0 +1,101 @@
+//! What has no place for an identity is told before the first byte is written.
+
+use std::process::{Command, Stdio};
+
+use crate::card::Card;
+use crate::flash::flash;
+use crate::host_image::{ROOM, host_image};
+use crate::image::{garbage, image, pack};
+use crate::support::{Outcome, Sandbox};
+
+/// Flashes `image` with `more`: it is refused with `text`, and neither the card nor the keys are changed.
+#[track_caller]
+fn refuses(image: &[u8], more: &[&str], code: i32, text: &str) {
+    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let file = pack(&sandbox.path("home"), "img.zst", image);
+    flash(&sandbox, &file, card.device.device(), "48MiB", more).says(text).exits(code);
+    card.is_unchanged();
+    assert!(!sandbox.path("state/identity/known_hosts").exists());
+}
+
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn images_without_a_place_or_without_room() {
+    let of_pi = ["--identity-of", "pi"];
+    let text = "has no partition NIXOS_SD with ext4; without one there is no place for an identity: say --identity none";
+    refuses(&image(40), &of_pi, 3, text);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("large"), garbage(2 << 20)).unwrap();
+    let files = ["--files", dir.path().to_str().unwrap()];
+    refuses(
+        &host_image(4096, true),
+        &files,
+        3,
+        "the image has no room for 1 file: it takes up to 2.0 MiB and ",
+    );
+    let mut other = host_image(4096, false);
+    other[(1 << 20) + 1024 + 120] = b'X';
+    refuses(&other, &of_pi, 3, "has no partition NIXOS_SD with ext4");
+}
+
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn words_that_do_not_go_together() {
+    let image = host_image(4096, false);
+    refuses(&image, &["--identity", "new"], 2, "name the host with --identity-of HOST");
+    refuses(&image, &["--identity-of", "../pi"], 2, "\"../pi\" is no name for a host with an identity");
+    refuses(&image, &["--files", "/dev/null"], 3, "--files /dev/null is no folder");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("etc/ssh")).unwrap();
+    std::fs::write(dir.path().join("etc/ssh/ssh_host_ed25519_key"), "mine").unwrap();
+    let files = dir.path().to_str().unwrap();
+    refuses(
+        &image,
+        &["--identity-of", "pi", "--files", files],
+        3,
+        "--files has etc/ssh/ssh_host_ed25519_key, which is",
+    );
+}
+
+/// Runs the tool where this program of Debian's is not.
+#[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
+fn without(sandbox: &Sandbox, program: &str, args: &[&str]) -> Outcome {
+    let hide = format!("mount --bind /dev/null /usr/sbin/{program} && exec \"$@\"");
+    let own = sandbox.command(args);
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &hide, "sh", env!("CARGO_BIN_EXE_xtask")])
+        .args(args)
+        .envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdin(Stdio::null())
+        .output()
+        .expect("running the binary");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let code = output.status.code().unwrap_or(-1);
+    Outcome { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn programs_that_are_not_there() {
+    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
+    let file = file.to_str().unwrap();
+    let args = [
+        "flash",
+        "--image",
+        file,
+        card.device.device(),
+        "--allow-virtual",
+        "--yes",
+        "--expect-size",
+        "48MiB",
+    ];
+    for program in ["debugfs", "e2image", "e2fsck"] {
+        let outcome = without(&sandbox, program, &[&args[..], &["--identity-of", "pi"]].concat());
+        let text =
+            format!("there is no {program} on PATH, which puts the identity on the card; install e2fsprogs");
+        outcome.says(&text).exits(3);
+    }
+    card.is_unchanged();
+    without(&sandbox, "debugfs", &args).exits(0);
+}
