@@ -20,6 +20,8 @@ mod fake_nix;
 mod flash;
 #[path = "cli/hosts.rs"]
 mod hosts;
+#[path = "cli/identity.rs"]
+mod identity;
 #[path = "cli/platforms.rs"]
 mod platforms;
 #[path = "cli/sd_image.rs"]

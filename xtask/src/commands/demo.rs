@@ -34,7 +34,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let image = image::examine(Source::open(&file)?, Depth::Whole, cx.reporter.as_ref())?;
     let mut card = VirtualCard::make(cx, &home, card_size(image.size))?;
     let flake = format!("path:{}", home.join("flake").display());
-    let mut packing = Packing::begin(&Packed::default(), Some(HOST))?;
+    let mut packing = Packing::begin(cx, &Packed::default(), Some(HOST))?;
     let carried = packing.pack(cx, &flake, &image)?;
     let plan = plan(&card, image, carried)?;
     cx.note(plan.to_string());

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::failure::Kind;
-use crate::{emulation, nix, ui};
+use crate::{emulation, ext4, nix, ui};
 
 /// What a Raspberry Pi is.
 const SYSTEM: &str = "aarch64-linux";
@@ -39,6 +39,8 @@ fn gather(cx: &Context) -> Vec<Finding> {
     vec![
         Finding { name: "nix", found: version.map(|v| v.to_string()).map_err(|error| format!("{error:#}")) },
         Finding { name: SYSTEM, found: able },
+        Finding { name: "debugfs", found: debugfs(cx) },
+        Finding { name: "ssh-keygen", found: program(cx, "ssh-keygen", "run `cargo xtask setup`") },
         Finding { name: "ssh", found: program(cx, "ssh", "run `cargo xtask setup`") },
         Finding { name: "deploy-rs", found: program(cx, "deploy", "run `cargo xtask setup`") },
     ]
@@ -47,6 +49,12 @@ fn gather(cx: &Context) -> Vec<Finding> {
 fn program(cx: &Context, name: &str, remedy: &str) -> Result<String, String> {
     let missing = || format!("there is no {name} on PATH; {remedy}");
     cx.launcher.which(name).map(|path| path.display().to_string()).ok_or_else(missing)
+}
+
+/// The three programs of its package put the identity of a host on its card. Debian keeps them off the `PATH` of users.
+fn debugfs(cx: &Context) -> Result<String, String> {
+    let path = ext4::check_programs(&cx.launcher).map_err(|error| format!("{error:#}"))?;
+    Ok(path.display().to_string())
 }
 
 fn table(findings: &[Finding]) -> ui::Table {

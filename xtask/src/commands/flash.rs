@@ -22,12 +22,13 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     if named.is_none() {
         refuse(args.agreement.consent()?.lacking().as_slice())?;
     }
-    let mut packing = Packing::begin(&args.packed, host)?;
+    let mut packing = Packing::begin(cx, &args.packed, host)?;
     let file = match host {
         Some(host) => image::build(cx, host, &[])?,
         None => args.image.clone().unwrap_or_default(),
     };
     let image = check(cx, args, &file)?;
+    let carried = packing.pack(cx, &cx.flake, &image)?;
     let request = request(cx, args, Some(&file), Some(image.size))?;
     let disk = match named {
         Some(disk) => disk,
@@ -36,17 +37,16 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     };
     refuse(&refusals(&disk, &request))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
-    let carried = packing.pack(cx, &cx.flake, &image)?;
     let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode, carried))?;
     let earlier = receipt::of_card(cx, &plan.disk).map(|receipt| receipt.rates);
     let report = worker::run(cx, &plan)?.with_rates_of(earlier);
     receipt::keep(cx, host.map(|host| (host, cx.flake.as_str())), &plan, &report);
-    packing.settle(cx)?;
+    let settled = packing.settle(cx);
     let told = show(cx, &plan, &report);
     if !args.no_eject {
         plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
     }
-    told
+    settled.and(told)
 }
 
 /// What is in `file`, which is whole: nothing is written out of one that is not.

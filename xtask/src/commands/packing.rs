@@ -27,7 +27,7 @@ impl Packing {
     ///
     /// # Errors
     /// Whatever would keep it from the card, as far as it can be known by now.
-    pub fn begin(args: &Packed, host: Option<&str>) -> Result<Self> {
+    pub fn begin(cx: &Context, args: &Packed, host: Option<&str>) -> Result<Self> {
         let of = args.identity_of.as_deref().or(host);
         let host = match (of, args.identity) {
             (Some(host), choice) => {
@@ -44,7 +44,7 @@ impl Packing {
         let files = args.files.as_ref().map(read).transpose()?;
         let packing = Self { host, files, key: None };
         if packing.is_wanted() {
-            ext4::check_programs()?;
+            ext4::check_programs(&cx.launcher)?;
         }
         Ok(packing)
     }

@@ -18,6 +18,7 @@ use anyhow::{Context, Result};
 use crate::failure::Kind;
 use crate::flash::{Addition, Carried, Change};
 use crate::identity::{Belongings, PLACE};
+use crate::process::Launcher;
 use crate::ui::{Event, Reporter};
 use look::View;
 use programs::Programs;
@@ -40,7 +41,7 @@ impl<'a> Placing<'a> {
     /// Programs that are not there.
     pub fn new(carried: &'a Carried, card: &File, reporter: &'a dyn Reporter) -> Result<Self> {
         let card = card.try_clone().context("opening the card a second time")?;
-        Ok(Self { carried, programs: Programs::find()?, card, reporter })
+        Ok(Self { carried, programs: Programs::find(&Launcher::new("/"))?, card, reporter })
     }
 
     /// The card for a child of this process. Its name says which open file is meant, whatever has become of the

@@ -1,5 +1,7 @@
 //! The programs of e2fsprogs, as the worker calls them.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 
 use super::memory;
@@ -17,17 +19,19 @@ pub struct Programs {
     launcher: Launcher,
 }
 
-/// Whether all of them are there.
+/// Where the first of them is, if all of them are there.
 ///
 /// # Errors
 /// Of [`Kind::Refused`], with the remedy.
-pub fn check() -> Result<()> {
-    Programs::find().map(|_| ())
+pub fn check(launcher: &Launcher) -> Result<PathBuf> {
+    let programs = Programs::find(launcher)?;
+    programs.launcher.which(NAMES[0]).context("looking for debugfs")
 }
 
 impl Programs {
-    pub fn find() -> Result<Self> {
-        let launcher = Launcher::new("/").with_env("LC_ALL", "C");
+    /// On the `PATH` of `launcher`, and in the folders of administrators.
+    pub fn find(launcher: &Launcher) -> Result<Self> {
+        let launcher = launcher.in_dir("/").with_env("LC_ALL", "C");
         let path = launcher.env("PATH").unwrap_or_default();
         let dirs = std::env::split_paths(&path).chain(ADMIN.map(Into::into));
         let path = std::env::join_paths(dirs).context("reading PATH")?;
@@ -35,8 +39,8 @@ impl Programs {
         match NAMES.into_iter().find(|name| launcher.which(name).is_none()) {
             None => Ok(Self { launcher }),
             Some(name) => Err(Kind::Refused.error(format!(
-                "there is no {name} on PATH, which puts the identity on the card; install e2fsprogs (`cargo xtask setup`), \
-                 or say --identity none"
+                "there is no {name} on PATH, which puts the identity on the card; install e2fsprogs (`cargo xtask \
+                 setup`), or say --identity none"
             ))),
         }
     }

@@ -16,14 +16,17 @@ pub fn needed_for(needs: &[Needs]) -> impl Iterator<Item = Tool> {
     rows.filter(|tool| needs.contains(&tool.needs))
 }
 
-const TABLE: [(&str, &str, Needs); 23] = [
+const TABLE: [(&str, &str, Needs); 25] = [
     ("git", "git", Needs::Build),
+    // What puts the identity of a host on its card.
+    ("debugfs", "e2fsprogs", Needs::Build),
+    ("e2fsck", "e2fsprogs", Needs::Build),
+    ("e2image", "e2fsprogs", Needs::Build),
+    ("ssh-keygen", "openssh-client", Needs::Build),
     ("ssh", "openssh-client", Needs::Deploy),
-    ("ssh-keygen", "openssh-client", Needs::Deploy),
     ("qemu-system-aarch64", "qemu-system-arm", Needs::Boot),
     ("busybox", "busybox-static", Needs::Tests),
     ("cpio", "cpio", Needs::Tests),
-    ("debugfs", "e2fsprogs", Needs::Tests),
     ("faketime", "faketime", Needs::Tests),
     ("fakeroot", "fakeroot", Needs::Tests),
     ("ip", "iproute2", Needs::Tests),

@@ -40,7 +40,7 @@ const ALL: [Suite; 11] = [
         &["--test", "deploy"],
         &[Need::Root, Need::Nix, Need::DeployRs, Need::ShownTools, Need::NetworkNamespaces],
     ),
-    suite("device", &["--test", "device"], &[Need::Root, Need::LoopDevices, Need::Fuse]),
+    suite("device", &["--test", "device"], &[Need::Root, Need::LoopDevices, Need::Fuse, Need::Ext4Tools]),
     suite("evaluation", &["--test", "evaluation"], &[Need::Nix, Need::Inputs, Need::MountNamespaces]),
     suite("flake", &["--test", "flake"], &[Need::Nix]),
     Suite {

@@ -10,6 +10,8 @@ use crate::{demo, emulation, nix};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     Root,
+    /// What reads and makes ext4 file systems without mounting them.
+    Ext4Tools,
     LoopDevices,
     /// For cards that fail on demand: they are served by the tests themselves.
     Fuse,
@@ -39,6 +41,7 @@ impl Need {
     pub fn missing(self, cx: &Context) -> Option<String> {
         match self {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
+            Self::Ext4Tools => programs(cx, &["debugfs", "e2fsck", "e2image", "mke2fs", "ssh-keygen"]),
             Self::LoopDevices => absent(Path::new("/dev/loop-control"), "needs loop devices"),
             Self::Fuse => absent(Path::new("/dev/fuse"), "needs FUSE"),
             Self::NetworkNamespaces => programs(

@@ -57,12 +57,12 @@ fn the_main_job_end_to_end() {
     let _alone = alone();
     let result = demo();
     let (file, size) = (Path::new(text(&result, "/file")), result["report"]["size"].as_u64().unwrap());
-    assert_eq!(hash_of(file, size), text(&result, "/report/hash"));
+    assert_eq!(hash_of(file, size), text(&result, "/report/added/hash"));
     assert_eq!(text(&result, "/image/hash"), text(&result, "/report/hash"));
     assert_eq!(says("losetup", &["-j", file.to_str().unwrap()]), "", "the loop device is still there");
     assert_eq!(text(&result, "/contents/volumes/0/label"), "FIRMWARE");
     assert_eq!(text(&result, "/contents/volumes/1/label"), "NIXOS_SD");
-    assert_eq!(result["contents"]["boot"]["store_paths"], 3);
+    assert_eq!(result["contents"]["boot"]["store_paths"], 4);
 
     let dir = tempfile::tempdir().unwrap();
     let packed = Path::new(text(&result, "/image/source/path"));
@@ -112,7 +112,7 @@ fn a_plain_file_stands_in_for_a_loop_device() {
     sandbox.fake("losetup", "echo 'cannot find an unused loop device' >&2; exit 1");
     let result = result_of(&sandbox);
     assert_eq!(text(&result, "/card"), text(&result, "/file"));
-    assert_eq!(result["contents"]["boot"]["store_paths"], 3);
+    assert_eq!(result["contents"]["boot"]["store_paths"], 4);
 }
 
 #[test]

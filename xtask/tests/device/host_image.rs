@@ -1,4 +1,4 @@
-//! Images with a real NIXOS_SD, and what other programs than the tool say of a card.
+//! Images with a real `NIXOS_SD`, and what other programs than the tool say of a card.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::support::image::says;
 /// The size of the image and of the card in MiB.
 pub const SIZE: usize = 40;
 pub const ROOM: usize = 48;
-/// Where NIXOS_SD begins: its table says so too.
+/// Where `NIXOS_SD` begins: its table says so too.
 const START: usize = MIB;
 
-/// The bytes of an image whose one partition is an ext4 with the label NIXOS_SD, in which there is a `/persist` with a
+/// The bytes of an image whose one partition is an ext4 with the label `NIXOS_SD`, in which there is a `/persist` with a
 /// file and a link, and nearly no room where `full`.
 pub fn host_image(block: usize, full: bool) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("making a folder");

@@ -1,5 +1,7 @@
 //! Cards that have the identity of their host, and files, as other programs than the tool find them.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! What has no place for an identity is told before the first byte is written.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
 use std::process::{Command, Stdio};
 
 use crate::card::Card;

@@ -1,0 +1,103 @@
+//! `identity`, and what `flash` asks of ssh-keygen: exact argument vectors, and where keys are.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::fake_nix::FLAKE;
+use crate::flash::{building, card, is_all};
+use crate::support::Sandbox;
+
+const PUBLIC: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
+const FINGERPRINT: &str = "SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY";
+const AGE: &str = "age1rudxc36n2yr4z8m7af0af92slf76ztc4fkv8wu2eak7plslasavq8az80z";
+
+/// A fake that makes the files of a key, or tells its public half.
+fn keygen(sandbox: &Sandbox) {
+    let body = format!(
+        "for file; do :; done\ncase $1 in\n-y) echo '{PUBLIC}' ;;\n\
+         *) umask 077; echo private >\"$file\"; echo '{PUBLIC} pi' >\"$file.pub\" ;;\nesac"
+    );
+    sandbox.fake("ssh-keygen", &body);
+}
+
+#[test]
+fn a_key_is_made_once_and_shown() {
+    let sandbox = Sandbox::with_fakes_only();
+    keygen(&sandbox);
+    let folder = sandbox.path("state/identity/pi");
+    let refused = sandbox.run(&["identity", "show", "pi"]);
+    let text = format!(
+        "error: pi has no key in {}; its first flash makes one, and so does `cargo xtask identity make pi`\n",
+        folder.display()
+    );
+    assert_eq!((refused.exits(3), refused.stderr.as_str()), ("", text.as_str()));
+    let shown = format!(
+        "key     {FINGERPRINT}\nage     {AGE}\nfolder  {}\nknown   not yet: no card of this host was flashed with it\n",
+        folder.display()
+    );
+    let flake = sandbox.path("flake").display().to_string();
+    for _ in 0..2 {
+        assert_eq!(sandbox.run(&["--flake", &flake, "identity", "make", "pi"]).exits(0), shown);
+    }
+    assert_eq!(sandbox.run(&["identity", "show", "pi"]).exits(0), shown);
+    let [place, waiting] = ["ssh_host_ed25519_key", "ssh_host_ed25519_key.new"].map(|name| folder.join(name));
+    let [place, waiting] = [&place, &waiting].map(|path| path.to_str().unwrap());
+    let tell = ["-y", "-P", "", "-f", place];
+    let calls = sandbox.calls("ssh-keygen");
+    assert_eq!(calls[0], ["-q", "-t", "ed25519", "-N", "", "-C", "pi", "-f", waiting]);
+    assert!(calls[1..].iter().all(|call| *call == tell) && calls.len() == 6, "{calls:?}");
+    let mode = |path: &str| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(place), mode(folder.to_str().unwrap())), (0o600, 0o700));
+}
+
+#[test]
+fn json_and_another_folder() {
+    let sandbox = Sandbox::with_fakes_only();
+    keygen(&sandbox);
+    let [flake, keys] = ["flake", "home/keys"].map(|name| sandbox.path(name).display().to_string());
+    let args = ["--json", "--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys];
+    let shown: serde_json::Value = serde_json::from_str(sandbox.run(&args).exits(0)).unwrap();
+    let expected = serde_json::json!({
+        "host": "pi", "fingerprint": FINGERPRINT, "age": AGE, "public": PUBLIC, "folder": format!("{keys}/pi"),
+        "known_hosts": null
+    });
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn keys_that_cannot_be_used() {
+    let sandbox = Sandbox::with_fakes_only();
+    let flake = sandbox.path("flake").display().to_string();
+    let make = |host: &str| sandbox.run(&["--flake", &flake, "identity", "make", host]);
+    make("pi")
+        .says("there is no ssh-keygen on PATH; run `cargo xtask setup`, or say --identity none")
+        .exits(3);
+    make("../pi").says("\"../pi\" is no name for a host with an identity").exits(2);
+    keygen(&sandbox);
+    make("pi").exits(0);
+    let key = sandbox.path("state/identity/pi/ssh_host_ed25519_key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let outcome = sandbox.run(&["identity", "show", "pi"]);
+    outcome.says(&format!("{0} has mode 0644; run `chmod 600 {0}`", key.display())).exits(3);
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    sandbox.fake("ssh-keygen", "echo 'incorrect passphrase supplied' >&2; exit 255");
+    sandbox.run(&["identity", "show", "pi"]).says("incorrect passphrase supplied").exits(1);
+    // A folder of keys that Nix would copy with the flake.
+    let keys = sandbox.path("flake/keys").display().to_string();
+    let args = ["--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys];
+    sandbox.run(&args).says(&format!("Nix copies {keys}/pi to its store with the flake {flake}")).exits(3);
+}
+
+#[test]
+fn an_image_without_a_place_for_an_identity_is_refused_and_no_key_is_made() {
+    let (answers, _out) = building();
+    let nix = answers.install();
+    keygen(&nix);
+    let card = card(&nix);
+    let device = card.to_str().unwrap();
+    let args =
+        ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
+    let outcome = nix.run(&args);
+    outcome.says("has no partition NIXOS_SD with ext4; without one there is no place for an identity: say --identity none");
+    outcome.exits(3);
+    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.calls("ssh-keygen").is_empty());
+}
