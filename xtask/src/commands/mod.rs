@@ -32,7 +32,7 @@ pub fn run(cli: Cli) -> Result<()> {
     let mut cx = Context {
         flake: project::flake_ref(cli.flake.as_deref()),
         json: cli.json,
-        // The worker may be root: it starts no other program, not even to ask for its version.
+        // The worker may be root: it starts none of these programs, not even to ask for their version.
         launcher: if is_worker { launcher } else { nix::prefix::activate(launcher, &project::tools_dir()) },
         reporter: ui::reporter(cli.json),
     };

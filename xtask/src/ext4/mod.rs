@@ -12,6 +12,8 @@ mod scratch;
 mod script;
 
 use std::fs::File;
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -32,6 +34,7 @@ pub struct Placing<'a> {
     programs: Programs,
     card: File,
     reporter: &'a dyn Reporter,
+    begun: OnceLock<Instant>,
 }
 
 impl<'a> Placing<'a> {
@@ -41,13 +44,34 @@ impl<'a> Placing<'a> {
     /// Programs that are not there.
     pub fn new(carried: &'a Carried, card: &File, reporter: &'a dyn Reporter) -> Result<Self> {
         let card = card.try_clone().context("opening the card a second time")?;
-        Ok(Self { carried, programs: Programs::find(&Launcher::new("/"))?, card, reporter })
+        Ok(Self {
+            carried,
+            programs: Programs::find(&Launcher::new("/"))?,
+            card,
+            reporter,
+            begun: OnceLock::new(),
+        })
     }
 
     /// The card for a child of this process. Its name says which open file is meant, whatever has become of the
     /// path by which it was opened.
     fn path(&self) -> String {
         memory::path(&self.card)
+    }
+
+    /// Says that the work begins.
+    fn begin(&self) {
+        self.begun.get_or_init(Instant::now);
+        let name = self.belongings().name().to_owned();
+        self.reporter.report(&Event::Phase { name, total: None, bytes: false });
+    }
+
+    /// Says what the work has come to.
+    fn end(&self) {
+        let (belongings, seconds) =
+            (self.belongings(), self.begun.get_or_init(Instant::now).elapsed().as_secs_f64());
+        let text = format!("{}, read back and compared ({seconds:.1} s)", belongings.words());
+        self.reporter.report(&Event::Found { name: belongings.name().to_owned(), text });
     }
 
     fn belongings(&self) -> &Belongings {
@@ -62,6 +86,7 @@ impl<'a> Placing<'a> {
 
 impl Addition for Placing<'_> {
     fn changes(&self) -> Result<Vec<Change>> {
+        self.begin();
         let (root, entries) = (&self.carried.root, &self.belongings().entries);
         let doing = || self.doing();
         let there = View::open(&self.path(), root.start).with_context(doing)?;
@@ -84,7 +109,9 @@ impl Addition for Placing<'_> {
         let start = self.carried.root.start;
         let read = View::open(&self.path(), start).and_then(|view| view.has(&self.belongings().entries));
         let sound = read.and_then(|()| self.programs.e2fsck(&format!("{}?offset={start}", self.path())));
-        sound.with_context(|| format!("reading back {}", self.belongings().words()))
+        sound.with_context(|| format!("reading back {}", self.belongings().words()))?;
+        self.end();
+        Ok(())
     }
 }
 

@@ -124,6 +124,11 @@ impl Belongings {
         (blocks.sum(), self.entries.len() as u64 + 1)
     }
 
+    /// What it is called in one word.
+    pub fn name(&self) -> &'static str {
+        if self.identity.is_some() { "identity" } else { "files" }
+    }
+
     /// `the identity of stinky and 3 files`.
     pub fn words(&self) -> String {
         let identity = self.identity.as_ref().map(|identity| format!("the identity of {}", identity.host));

@@ -1,6 +1,6 @@
 //! Private keys never get into a Nix store, where everybody can read them: a flake is copied there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -14,22 +14,38 @@ use crate::project;
 /// # Errors
 /// Of [`Kind::Refused`], with the remedy.
 pub fn keep_out_of_stores(launcher: &Launcher, folder: &Folder, flake: &str) -> Result<()> {
-    let keys = std::path::absolute(folder.path()).context("finding the folder for keys")?;
-    let dir = project::flake_dir(flake);
-    // Of a place within git, Nix takes what git has.
-    let git = dir.ancestors().find(|dir| dir.join(".git").exists());
-    let copied = match git.filter(|_| !flake.starts_with("path:")) {
-        Some(git) => keys.starts_with(git) && !is_ignored(launcher, git, &keys)?,
-        None => keys.starts_with(&dir),
-    };
-    if !copied {
+    let keys = real(&std::path::absolute(folder.path()).context("finding the folder for keys")?);
+    if !is_copied(flake, &keys, |git| is_ignored(launcher, git, &keys))? {
         return Ok(());
     }
-    let (keys, dir) = (keys.display(), dir.display());
+    let (keys, dir) = (keys.display(), project::flake_dir(flake));
     Err(Kind::Refused.error(format!(
-        "Nix copies {keys} to its store with the flake {dir}, where everybody could read the private key; let git ignore \
-         it, or name another folder with --identity-dir"
+        "Nix copies {keys} to its store with the flake {}, where everybody could read the private key; let git ignore \
+         it, or name another folder with --identity-dir",
+        dir.display()
     )))
+}
+
+/// Whether Nix copies the folder `keys` with the `flake`; `is_ignored` says whether the git repository at that place
+/// ignores it.
+fn is_copied(flake: &str, keys: &Path, is_ignored: impl FnOnce(&Path) -> Result<bool>) -> Result<bool> {
+    let dir = real(&project::flake_dir(flake));
+    // Of a place within git, Nix takes what git has.
+    let git = dir.ancestors().find(|dir| dir.join(".git").exists());
+    match git.filter(|_| !flake.starts_with("path:")) {
+        Some(git) => Ok(keys.starts_with(git) && !is_ignored(git)?),
+        None => Ok(keys.starts_with(&dir)),
+    }
+}
+
+/// `path` without links in what is there of it.
+fn real(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|there| Some((there, there.canonicalize().ok()?)));
+    let whole = there.and_then(|(there, real)| {
+        let rest = path.strip_prefix(there).ok()?;
+        Some(real.components().chain(rest.components()).collect())
+    });
+    whole.unwrap_or_else(|| path.to_owned())
 }
 
 fn is_ignored(launcher: &Launcher, git: &Path, keys: &Path) -> Result<bool> {
@@ -47,23 +63,20 @@ fn is_ignored(launcher: &Launcher, git: &Path, keys: &Path) -> Result<bool> {
 mod tests {
     use super::*;
 
-    fn check(flake: &str, keys: &Path, copied: bool) {
-        let folder = Folder::new("pi", Some(keys)).unwrap();
-        let checked = keep_out_of_stores(&Launcher::new("/"), &folder, flake);
-        let said = checked.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        assert_eq!(said.starts_with("Nix copies "), copied, "{flake} {}: {said}", keys.display());
-        assert_eq!(checked.is_err(), copied, "{said}");
-    }
-
     #[test]
     fn what_nix_copies() {
         let dir = tempfile::tempdir().unwrap();
         let [plain, repository] = ["plain", "repository"].map(|name| dir.path().join(name));
         std::fs::create_dir_all(repository.join("nix")).unwrap();
+        std::fs::create_dir_all(repository.join(".git")).unwrap();
         std::fs::create_dir(&plain).unwrap();
-        let init = ["init", "--quiet", repository.to_str().unwrap()];
-        Launcher::new("/").read("git", &init).unwrap();
-        std::fs::write(repository.join(".gitignore"), "/.xtask/\n").unwrap();
+        let check = |flake: &str, keys: &Path, copied: bool| {
+            let ignored = |git: &Path| {
+                assert_eq!(git, repository);
+                Ok(keys.starts_with(repository.join(".xtask")))
+            };
+            assert_eq!(is_copied(flake, keys, ignored).unwrap(), copied, "{flake} {}", keys.display());
+        };
         for flake in [&plain, &repository, &repository.join("nix")].map(|dir| dir.display().to_string()) {
             check(&flake, &dir.path().join("elsewhere"), false);
         }
@@ -77,6 +90,9 @@ mod tests {
         // The flake is a part of the repository, and all of that is copied.
         check(&format!("git+file://{whole}?dir=nix"), &repository.join("keys"), true);
         check(&repository.join("nix").display().to_string(), &repository.join("keys"), true);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&plain, &link).unwrap();
+        check(&link.display().to_string(), &real(&plain.join("keys")), true);
         check("github:owner/name", &repository.join("keys"), false);
     }
 }

@@ -101,3 +101,20 @@ fn an_image_without_a_place_for_an_identity_is_refused_and_no_key_is_made() {
     outcome.exits(3);
     assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.calls("ssh-keygen").is_empty());
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+fn a_folder_that_git_ignores_is_in_no_store() {
+    let sandbox = Sandbox::new();
+    keygen(&sandbox);
+    let flake = sandbox.path("flake");
+    let init =
+        std::process::Command::new("git").args(["init", "--quiet"]).current_dir(&flake).status().unwrap();
+    assert!(init.success());
+    std::fs::write(flake.join(".gitignore"), "/secret/\n").unwrap();
+    let flake = flake.display().to_string();
+    for (folder, code) in [("secret", 0), ("public", 3)] {
+        let keys = format!("{flake}/{folder}");
+        sandbox.run(&["--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys]).exits(code);
+    }
+}
