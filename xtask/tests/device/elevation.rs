@@ -3,7 +3,8 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 
 use crate::card::MIB;
 use crate::image::{garbage, image, pack};
@@ -18,9 +19,14 @@ pub struct User {
 
 impl User {
     pub fn new() -> Self {
-        let (sandbox, image) = (Sandbox::with_fakes_only(), image(6));
+        Self::with(image(6), 9)
+    }
+
+    /// A user with this image, and a card of `room` MiB.
+    pub fn with(image: Vec<u8>, room: usize) -> Self {
+        let sandbox = Sandbox::with_fakes_only();
         let card = sandbox.path("virtual-card");
-        std::fs::write(&card, garbage(9 * MIB)).expect("making a card");
+        std::fs::write(&card, garbage(room * MIB)).expect("making a card");
         set_mode(&card, 0o600);
         pack(&sandbox.path("home"), "img.zst", &image);
         // The binary may stand in a folder that the user cannot see. It is not copied by this process:
@@ -35,14 +41,43 @@ impl User {
 
     /// Flashes the virtual card as the user `nobody`.
     fn flash(&self) -> Outcome {
-        self.flash_to(self.card.to_str().expect("a plain path"), "9MiB")
+        self.flash_to(self.card(), "9MiB")
+    }
+
+    /// The path of the virtual card.
+    pub fn card(&self) -> &str {
+        self.card.to_str().expect("a plain path")
     }
 
     /// Flashes `device`, which has `size`, as the user `nobody`.
     pub fn flash_to(&self, device: &str, size: &str) -> Outcome {
+        self.flash_with(device, size, &[])
+    }
+
+    /// The same with more options.
+    pub fn flash_with(&self, device: &str, size: &str, more: &[&str]) -> Outcome {
         let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
         let file = file.to_str().expect("a plain path");
-        self.run(&["flash", "--image", file, device, "--allow-virtual", "--yes", "--expect-size", size])
+        let args = ["flash", "--image", file, device, "--allow-virtual", "--yes", "--expect-size", size];
+        self.run(&[&args[..], more].concat())
+    }
+
+    /// Puts a sudo in place that hands the writer's streams on to a writer that runs as root, as the real one does.
+    /// Returns how that writer ends.
+    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
+    pub fn with_sudo(&self) -> JoinHandle<ExitStatus> {
+        let [down, up] = ["down", "up"].map(|name| self.sandbox.path("calls").join(name));
+        for fifo in [&down, &up] {
+            run(&["mkfifo", "--mode=666", fifo.to_str().expect("a plain path")]);
+        }
+        let (from, into) = (down.display(), up.display());
+        self.sandbox.fake("sudo", &format!("exec 3<&0\ncat <&3 >'{from}' &\nexec cat '{into}'"));
+        std::thread::spawn(move || {
+            let stdin = std::fs::File::open(down).expect("opening a FIFO");
+            let stdout = std::fs::OpenOptions::new().write(true).open(up).expect("opening a FIFO");
+            let mut writer = Command::new(env!("CARGO_BIN_EXE_xtask"));
+            writer.arg("write-card").stdin(stdin).stdout(stdout).status().expect("running the writer")
+        })
     }
 
     /// Runs the tool as the user `nobody`.
@@ -65,7 +100,7 @@ impl User {
         Outcome { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    fn writer(&self) -> Vec<String> {
+    pub fn writer(&self) -> Vec<String> {
         let own = self.sandbox.path("xtask").display().to_string();
         vec!["--".to_owned(), own, "write-card".to_owned()]
     }
@@ -165,24 +200,11 @@ fn reading_is_elevated_too_and_never_writes() {
     user.card_is_unchanged();
 }
 
-/// The fake hands the writer's streams on to a writer that runs as root, as sudo does.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-#[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
 fn the_elevated_writer_writes() {
     let user = User::new();
-    let [down, up] = ["down", "up"].map(|name| user.sandbox.path("calls").join(name));
-    for fifo in [&down, &up] {
-        run(&["mkfifo", "--mode=666", fifo.to_str().expect("a plain path")]);
-    }
-    let (from, into) = (down.display(), up.display());
-    user.sandbox.fake("sudo", &format!("exec 3<&0\ncat <&3 >'{from}' &\nexec cat '{into}'"));
-    let writer = std::thread::spawn(move || {
-        let stdin = std::fs::File::open(down).expect("opening a FIFO");
-        let stdout = std::fs::OpenOptions::new().write(true).open(up).expect("opening a FIFO");
-        let mut writer = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        writer.arg("write-card").stdin(stdin).stdout(stdout).status().expect("running the writer")
-    });
+    let writer = user.with_sudo();
     let hash = content_hash(&user.image);
     let outcome = user.flash();
     assert!(outcome.exits(0).ends_with(&format!("holds the image: 6.0 MiB read back, hash {hash}\n")));

@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use crate::card::{Card, MIB};
+use crate::elevation::User;
 use crate::flash::flash;
 use crate::host_image::{
     ROOM, added, debugfs, differs_only_in, has_no_trace, host_image, is_no_trace, is_sound, listing,
@@ -201,4 +202,31 @@ fn a_plain_file_and_another_folder_for_keys() {
     let key = std::fs::read_to_string(format!("{keys}/pi/ssh_host_ed25519_key")).unwrap();
     assert_eq!(debugfs(&card, &format!("cat {KEY}")), key);
     assert!(!sandbox.path("state/identity/pi").exists());
+}
+
+#[test]
+#[ignore = "needs root and e2fsprogs: run `cargo xtask test`"]
+fn the_elevated_writer_is_handed_the_key_on_its_stdin() {
+    let user = User::with(host_image(4096, false), ROOM);
+    let keygen = std::fs::canonicalize("/usr/bin/ssh-keygen").unwrap();
+    symlink(keygen, user.sandbox.path("bin/ssh-keygen")).unwrap();
+    let files = user.sandbox.path("home/files");
+    std::fs::create_dir(&files).unwrap();
+    std::fs::write(files.join("wifi"), "psk").unwrap();
+    std::os::unix::fs::chown(files.join("wifi"), Some(65534), Some(65534)).unwrap();
+    let writer = user.with_sudo();
+    let more = ["--identity-of", "pi", "--files", files.to_str().unwrap()];
+    let outcome = user.flash_with(user.card(), "48MiB", &more);
+    assert!(outcome.exits(0).contains("holds the image and the identity of pi and 1 file: 40.0 MiB"));
+    assert!(writer.join().unwrap().success());
+    assert_eq!(user.sandbox.calls("sudo"), [user.writer()]);
+    let key = private_key(&user.sandbox, "pi");
+    assert_eq!(debugfs(user.card(), &format!("cat {KEY}")), key);
+    has_no_trace(&user.sandbox.path("calls"), &key);
+    is_no_trace(&outcome.stderr, &key, "what was said");
+    // Whoever is not root cannot have given a file away: it is root's on the card. The key is the user's here.
+    let names = listing(user.card(), "/persist");
+    assert!(names.contains(&"wifi 100644 0:0 3".to_owned()), "{names:?}");
+    let folder = user.sandbox.path("state/identity/pi").metadata().unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&folder), 65534);
 }
