@@ -54,7 +54,8 @@ in
     };
 
     # Not a bind: the keys are read at their real place, before anything is mounted and by sops or age too.
-    # The image has none. The first boot makes them, unless they were put on the card before.
+    # The image has none. `cargo xtask flash` puts one on the card, which is known before the host has booted; without it
+    # the first boot makes one.
     services.openssh.hostKeys = [
       {
         path = "${cfg.path}/etc/ssh/ssh_host_ed25519_key";

@@ -120,7 +120,10 @@ fn confirm_unmounting(args: &Flash, plan: &Plan) -> Result<()> {
 fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
     let path = plan.disk.path.display();
     if cx.json {
-        let result = serde_json::json!({ "device": plan.disk.path, "image": plan.image.source.path, "report": report });
+        let identity = plan.carried.as_ref().and_then(|carried| carried.belongings.identity.as_ref());
+        let (device, image) = (&plan.disk.path, &plan.image.source.path);
+        let result =
+            serde_json::json!({ "device": device, "image": image, "identity": identity, "report": report });
         return ui::result(&result.to_string());
     }
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });

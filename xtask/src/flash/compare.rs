@@ -4,43 +4,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 
 use super::addition::Added;
 use super::body::image_chunks;
 use super::buffer::{Buffer, CHUNK};
 use super::card::Card;
+use super::comparison::Comparison;
 use super::fate::Fates;
 use super::looks::Mode;
 use super::medium::{Medium, Read};
 use super::pipeline::{self, Chunk};
-use super::pulse::{self, PATIENCE, Rates};
+use super::pulse::{self, PATIENCE};
 use super::task::{Content, Task};
 use crate::failure::{self, Kind};
 use crate::image::content::{self, ChunkHash};
-use crate::ui::{Event, Fate, Phase, Reporter, Run};
-
-/// What a card holds where an image should be.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    pub equal: bool,
-    /// Whether it was to be the image with what was added to it.
-    #[serde(default)]
-    pub added: bool,
-    /// The size of the image in bytes.
-    pub size: u64,
-    /// The hash of the image.
-    #[serde(with = "crate::image::digest")]
-    pub hash: blake3::Hash,
-    /// Where each MiB that differs does so first, in bytes. None are known where the image was not there.
-    pub differences: Vec<u64>,
-    /// What the card said where it could not be read, the first time.
-    pub unreadable: Option<String>,
-    /// What was found of each MiB of the image, in order.
-    pub map: Vec<Run>,
-    pub seconds: f64,
-    pub rates: Rates,
-}
+use crate::ui::{Event, Fate, Phase, Reporter};
 
 /// Compares what `card` begins with to `content`. Where that is the image that `added` was put on top of, the card is
 /// to hold both.
@@ -214,27 +192,6 @@ fn refused(error: anyhow::Error) -> anyhow::Error {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn unchanged(error: anyhow::Error) -> anyhow::Error {
     failure::kind(&error).error(format!("{error:#}; nothing was written"))
-}
-
-impl Comparison {
-    /// The end of a sentence that begins with the card: what is wrong with it, and of which kind that is.
-    pub fn fault(&self) -> Option<(Kind, String)> {
-        if let Some(error) = &self.unreadable {
-            return Some((Kind::Io, format!("could not be read everywhere: {error}")));
-        }
-        if self.equal {
-            return None;
-        }
-        let (count, all) = (self.differences.len(), self.size.div_ceil(CHUNK as u64));
-        let what = if count == 0 {
-            "the hash of what it holds is another one".to_owned()
-        } else {
-            let shown = self.differences.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
-            let more = if count > 3 { " and more" } else { "" };
-            format!("{count} of {all} MiB differ, at byte {shown}{more}")
-        };
-        Some((Kind::Verification, format!("does not hold the image: {what}")))
-    }
 }
 
 #[cfg(test)]

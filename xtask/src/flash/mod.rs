@@ -9,6 +9,7 @@ mod buffer;
 mod capacity;
 mod card;
 mod compare;
+mod comparison;
 mod engine;
 #[cfg(test)]
 mod exact;
@@ -28,7 +29,8 @@ mod task;
 pub use addition::{Added, Addition, Change};
 pub use capacity::check_alone as check_capacity;
 pub use card::FileCard;
-pub use compare::{Comparison, compare, compare_hash};
+pub use compare::{compare, compare_hash};
+pub use comparison::Comparison;
 pub use engine::write_image;
 pub use looks::Mode;
 pub use plan::{Carried, Plan};

@@ -173,7 +173,10 @@ fn a_card_is_inspected() {
     assert_eq!(lines[3], format!("boots   {kernel}, then {init}"));
     let origin = lines.last().unwrap();
     assert!(origin.starts_with("origin  flashed 2"), "{said}");
-    assert!(origin.ends_with(&format!(" UTC with the image of demo, hash {hash}")), "{said}");
+    assert!(
+        origin.ends_with(&format!(" UTC with the image of demo, hash {hash}, and the identity of demo")),
+        "{said}"
+    );
 
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("copy.img");

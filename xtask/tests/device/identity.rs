@@ -4,7 +4,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::card::{Card, MIB};
 use crate::elevation::User;
@@ -42,6 +42,32 @@ fn files(sandbox: &Sandbox) -> PathBuf {
     dir
 }
 
+/// Asserts that the card has `key` and all of [`files`]. `out` is a file for what is taken from it.
+#[track_caller]
+fn has_all_of_it(device: &str, key: &str, out: &Path) {
+    assert_eq!(debugfs(device, &format!("cat {KEY}")), key);
+    let size = key.len();
+    assert_eq!(
+        listing(device, "/persist/etc/ssh"),
+        [format!("ssh_host_ed25519_key 100600 0:0 {size}"), "ssh_host_ed25519_key.pub 100644 0:0 84".into()]
+    );
+    let names = listing(device, "/persist");
+    for line in [
+        "<12> 106755 0:0 3",
+        "age.key 100400 70000:998 0",
+        "large 100644 0:0 300000",
+        "link 120777 0:0 7",
+        "long 120777 0:0 123",
+    ] {
+        assert!(names.contains(&line.to_owned()), "{line}: {names:?}");
+    }
+    assert!(names.iter().any(|line| line.starts_with("empty 042700 0:0")), "{names:?}");
+    assert_eq!(debugfs(device, "cat \"/persist/etc/wpa \"\"x\"\"/ho me.psk\""), "secret");
+    assert_eq!(debugfs(device, "cat /persist/etc/old.conf"), "another one\n");
+    debugfs(device, &format!("dump /persist/large {}", out.display()));
+    assert!(std::fs::read(out).unwrap() == garbage(300_000));
+}
+
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn a_card_gets_its_key_and_files_and_is_else_the_image() {
@@ -59,37 +85,12 @@ fn a_card_gets_its_key_and_files_and_is_else_the_image() {
             .says("replaces /persist/link of the image");
 
         is_sound(device);
-        differs_only_in(&card.device.bytes(), &image, &places);
-        assert!(
-            card.device.bytes()[image.len()..(ROOM - 1) * MIB]
-                == garbage(ROOM * MIB)[image.len()..(ROOM - 1) * MIB]
-        );
+        let bytes = card.device.bytes();
+        differs_only_in(&bytes, &image, &places);
+        let behind = image.len()..(ROOM - 1) * MIB;
+        assert!(bytes[behind.clone()] == garbage(ROOM * MIB)[behind]);
         let key = private_key(&sandbox, "pi");
-        assert_eq!(debugfs(device, &format!("cat {KEY}")), key);
-        let size = key.len();
-        assert_eq!(
-            listing(device, "/persist/etc/ssh"),
-            [
-                format!("ssh_host_ed25519_key 100600 0:0 {size}"),
-                "ssh_host_ed25519_key.pub 100644 0:0 84".into()
-            ]
-        );
-        let names = listing(device, "/persist");
-        for line in [
-            "<12> 106755 0:0 3",
-            "age.key 100400 70000:998 0",
-            "large 100644 0:0 300000",
-            "link 120777 0:0 7",
-            "long 120777 0:0 123",
-        ] {
-            assert!(names.contains(&line.to_owned()), "{line}: {names:?}");
-        }
-        assert!(names.iter().any(|line| line.starts_with("empty 042700 0:0")), "{names:?}");
-        assert_eq!(debugfs(device, "cat \"/persist/etc/wpa \"\"x\"\"/ho me.psk\""), "secret");
-        assert_eq!(debugfs(device, "cat /persist/etc/old.conf"), "another one\n");
-        let out = sandbox.path("home/out");
-        debugfs(device, &format!("dump /persist/large {}", out.display()));
-        assert!(std::fs::read(out).unwrap() == garbage(300_000));
+        has_all_of_it(device, &key, &sandbox.path("home/out"));
 
         // The key is on the card and in its own file, and nowhere else.
         has_no_trace(&sandbox.path(""), &key);
@@ -121,6 +122,10 @@ fn the_plan_the_result_and_the_receipt_name_it() {
     let inspected = sandbox.run(&["card", "inspect", device]);
     assert!(inspected.stdout.contains(", and the identity of pi\n"), "{inspected:?}");
     let shown = sandbox.run(&["identity", "show", "pi"]);
+    let json = flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], &["--json"]].concat());
+    let json = serde_json::from_str::<serde_json::Value>(json.exits(0)).unwrap();
+    let expected = serde_json::json!({"host": "pi", "fingerprint": fingerprint, "novelty": "kept"});
+    assert_eq!(json["identity"], expected);
     assert!(shown.exits(0).starts_with(&format!("key     {fingerprint}\nage     age1")), "{shown:?}");
 }
 
