@@ -6,6 +6,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
+use std::time::Instant;
 
 use fuser::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -15,7 +16,7 @@ use crate::faulty::FaultyCard;
 use crate::flash::{flash, report};
 use crate::host_image::{ROOM, added, debugfs, differs_only_in, host_image, is_sound, private_key};
 use crate::image::{garbage, pack};
-use crate::interrupt::writer_of;
+use crate::interrupt::{wait_until_nobody_writes, writer_of};
 use crate::medium::{ALWAYS, Fault};
 use crate::support::{Outcome, Sandbox};
 
@@ -177,4 +178,40 @@ fn a_new_key_replaces_the_old_one_only_when_a_card_has_it() {
     card.mend();
     flash(&ready.sandbox, &file, card.path(), "48MiB", &more).exits(0);
     assert!(private_key(&ready.sandbox, "pi") != key && known() != line);
+}
+
+/// As by a power cut, at moments all over the work: there is a partition table only where there is everything.
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn a_writer_that_is_killed_at_any_moment() {
+    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
+    let device = card.device.device();
+    let args = ["flash", "--image", file.to_str().unwrap(), device, "--identity-of", "pi", "--mode", "full"];
+    let args = [&args[..], &["--allow-virtual", "--yes", "--expect-size", "48MiB"]].concat();
+    let begin = Instant::now();
+    sandbox.run(&args).exits(0);
+    let (whole, steps) = (begin.elapsed(), 24);
+    let mut blank = 0;
+    for step in 0..steps {
+        let mut tool = sandbox.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole * step / steps);
+        let killed = writer_of(&tool).is_some_and(|writer| kill_process(writer, Signal::KILL).is_ok());
+        let ended = tool.wait().unwrap();
+        // What it has left to the kernel is over when another may claim the card.
+        wait_until_nobody_writes(device);
+        let is_blank = is_blank(&card.device.bytes()[..4096]);
+        blank += u32::from(is_blank);
+        assert!(is_blank || !killed || is_whole(&sandbox, device), "step {step}");
+        assert!(killed || (ended.success() && is_whole(&sandbox, device)), "step {step}: {ended}");
+    }
+    assert!(blank > steps / 4, "only {blank} of {steps} were in mid-work");
+    sandbox.run(&args).exits(0);
+    assert!(is_whole(&sandbox, device));
+}
+
+/// Whether the card is what one that was flashed to the end is: sound, with the key of the host.
+fn is_whole(sandbox: &Sandbox, device: &str) -> bool {
+    is_sound(device);
+    debugfs(device, "cat /persist/etc/ssh/ssh_host_ed25519_key") == private_key(sandbox, "pi")
 }

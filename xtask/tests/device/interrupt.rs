@@ -193,12 +193,18 @@ impl Run {
     /// The writer holds the card for itself as long as it lives.
     #[track_caller]
     pub fn wait_until_nobody_writes(&self) {
-        use std::os::unix::fs::OpenOptionsExt;
-        let exclusive = rustix::fs::OFlags::EXCL.bits().cast_signed();
-        let begin = Instant::now();
-        while std::fs::OpenOptions::new().read(true).custom_flags(exclusive).open(self.card.path()).is_err() {
-            assert!(begin.elapsed() < Duration::from_secs(20), "the writer is still there");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_until_nobody_writes(self.card.path());
+    }
+}
+
+/// Waits until the writer of the card at `path` has let go of it.
+#[track_caller]
+pub fn wait_until_nobody_writes(path: &str) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let exclusive = rustix::fs::OFlags::EXCL.bits().cast_signed();
+    let begin = Instant::now();
+    while std::fs::OpenOptions::new().read(true).custom_flags(exclusive).open(path).is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "the writer is still there");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
