@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::cli::Packed;
 use crate::context::Context;
 use crate::ext4;
-use crate::failure::Kind;
+use crate::failure::{self, Kind};
 use crate::flash::Carried;
 use crate::identity::{self, Belongings, Choice, Entry, Folder, HostKey, Owners};
 use crate::image::{self, Image};
@@ -61,19 +61,26 @@ impl Packing {
         if !self.is_wanted() {
             return Ok(None);
         }
-        let root = image::root(image).map_err(|error| {
-            let text =
-                format!("{error:#}; without one there is no place for an identity: say --identity none");
-            Kind::Refused.error(text)
-        })?;
-        if let Some((folder, _)) = &self.host {
+        let root = image::root(image).map_err(without_a_place)?;
+        if let Some((folder, Choice::Keep | Choice::New)) = &self.host {
             identity::keep_out_of_stores(&cx.launcher, folder, flake)?;
         }
+        self.warn_of_stores(cx, flake)?;
         let choose = |(folder, choice): &(Folder, Choice)| folder.choose(&cx.launcher, *choice);
         self.key = self.host.as_ref().map(choose).transpose()?.flatten();
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
         let belongings = Belongings::gather(key, self.files.take())?;
         belongings.map(|belongings| Carried::new(root, belongings)).transpose()
+    }
+
+    /// What is put on the card need not be secret.
+    fn warn_of_stores(&self, cx: &Context, flake: &str) -> Result<()> {
+        let Some((dir, _)) = &self.files else { return Ok(()) };
+        if identity::goes_to_stores(&cx.launcher, dir, flake)? {
+            let dir = dir.display();
+            cx.warn(format!("Nix copies {dir} to its store with the flake, where everybody can read it"));
+        }
+        Ok(())
     }
 
     /// The card is written: what it has is what ssh is to know.
@@ -97,4 +104,13 @@ impl Packing {
         }
         Ok(())
     }
+}
+
+/// `error` of an image that has no place for what is packed, with the remedy.
+fn without_a_place(error: anyhow::Error) -> anyhow::Error {
+    if failure::kind(&error) != Kind::Refused {
+        return error;
+    }
+    Kind::Refused
+        .error(format!("{error:#}; without one there is no place for an identity: say --identity none"))
 }

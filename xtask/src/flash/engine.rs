@@ -55,10 +55,8 @@ impl Task<'_> {
         let hash = body.hash(self)?;
         let adding = Instant::now();
         let added = self.addition.map(|addition| addition::add(self, &mut body, addition)).transpose()?;
-        let added = added.map(|(added, again)| {
-            retries += again;
-            added
-        });
+        let (added, again) = added.unzip();
+        retries += again.unwrap_or(0);
         let add = adding.elapsed().as_secs_f64();
         let head_retries = self.write_head(&body.head)?;
         if head_retries > 0 {

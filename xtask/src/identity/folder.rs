@@ -61,6 +61,8 @@ impl Folder {
             return Err(Kind::Usage.error(format!("{host:?} is no name for a host with an identity")));
         }
         let dir = dir.map_or_else(super::folder, Path::to_owned);
+        // Children run in another folder than this process.
+        let dir = std::path::absolute(&dir).with_context(|| format!("finding {}", dir.display()))?;
         Ok(Self { host: host.to_owned(), dir: dir.join(host) })
     }
 

@@ -13,7 +13,7 @@ mod tree;
 pub use belongings::{Belongings, Entry, Identity, Owner, PLACE, What};
 pub use folder::{Choice, Folder, HostKey, forget};
 pub use secret::Secret;
-pub use store::keep_out_of_stores;
+pub use store::{goes_to_stores, keep_out_of_stores};
 pub use tree::{Owners, read as read_files};
 
 use std::fs::DirBuilder;

@@ -14,16 +14,21 @@ use crate::project;
 /// # Errors
 /// Of [`Kind::Refused`], with the remedy.
 pub fn keep_out_of_stores(launcher: &Launcher, folder: &Folder, flake: &str) -> Result<()> {
-    let keys = real(&std::path::absolute(folder.path()).context("finding the folder for keys")?);
-    if !is_copied(flake, &keys, |git| is_ignored(launcher, git, &keys))? {
+    if !goes_to_stores(launcher, folder.path(), flake)? {
         return Ok(());
     }
-    let (keys, dir) = (keys.display(), project::flake_dir(flake));
+    let (keys, dir) = (folder.path().display(), project::flake_dir(flake));
     Err(Kind::Refused.error(format!(
         "Nix copies {keys} to its store with the flake {}, where everybody could read the private key; let git ignore \
          it, or name another folder with --identity-dir",
         dir.display()
     )))
+}
+
+/// Whether Nix copies the folder `dir` with the `flake`.
+pub fn goes_to_stores(launcher: &Launcher, dir: &Path, flake: &str) -> Result<bool> {
+    let dir = real(&std::path::absolute(dir).with_context(|| format!("finding {}", dir.display()))?);
+    is_copied(flake, &dir, |git| is_ignored(launcher, git, &dir))
 }
 
 /// Whether Nix copies the folder `keys` with the `flake`; `is_ignored` says whether the git repository at that place

@@ -50,6 +50,18 @@ fn a_key_is_made_once_and_shown() {
 }
 
 #[test]
+fn a_folder_is_meant_as_it_is_seen_from_here() {
+    let sandbox = Sandbox::with_fakes_only();
+    keygen(&sandbox);
+    let flake = sandbox.path("flake").display().to_string();
+    let mut command =
+        sandbox.command(&["--flake", &flake, "identity", "make", "pi", "--identity-dir", "keys"]);
+    let made = command.current_dir(sandbox.path("home")).output().unwrap();
+    assert_eq!(made.status.code(), Some(0), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(sandbox.path("home/keys/pi/ssh_host_ed25519_key").exists());
+}
+
+#[test]
 fn json_and_another_folder() {
     let sandbox = Sandbox::with_fakes_only();
     keygen(&sandbox);

@@ -207,6 +207,13 @@ fn a_plain_file_and_another_folder_for_keys() {
     let key = std::fs::read_to_string(format!("{keys}/pi/ssh_host_ed25519_key")).unwrap();
     assert_eq!(debugfs(&card, &format!("cat {KEY}")), key);
     assert!(!sandbox.path("state/identity/pi").exists());
+    // Files that are a part of the flake are readable for everybody, and may be meant to be.
+    let files = files(&sandbox);
+    let flake = format!("path:{}", sandbox.path("home").display());
+    let outcome =
+        flash(&sandbox, &file, &card, "48MiB", &["--flake", &flake, "--files", files.to_str().unwrap()]);
+    outcome.says(&format!("Nix copies {} to its store with the flake", files.display()));
+    assert!(outcome.exits(0).contains(" holds the image and 7 files: 40.0 MiB read back"));
 }
 
 #[test]
