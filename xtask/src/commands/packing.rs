@@ -70,7 +70,11 @@ impl Packing {
         self.key = self.host.as_ref().map(choose).transpose()?.flatten();
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
         let belongings = Belongings::gather(key, self.files.take())?;
-        belongings.map(|belongings| Carried::new(root, belongings)).transpose()
+        let mut carried = belongings.map(|belongings| Carried::new(root, belongings)).transpose()?;
+        if let Some(carried) = carried.as_mut().filter(|carried| carried.belongings.files.is_some()) {
+            look_for_replaced(cx, image, carried);
+        }
+        Ok(carried)
     }
 
     /// What is put on the card need not be secret.
@@ -113,4 +117,11 @@ fn without_a_place(error: anyhow::Error) -> anyhow::Error {
     }
     Kind::Refused
         .error(format!("{error:#}; without one there is no place for an identity: say --identity none"))
+}
+
+/// Finds out what `image` has already. An image that does not tell has its files named when they are replaced.
+fn look_for_replaced(cx: &Context, image: &Image, carried: &mut Carried) {
+    let entries = &carried.belongings.entries;
+    let found = cx.waiting("files", || ext4::replaced(image, &carried.root, entries));
+    carried.replaced = found.unwrap_or_default();
 }

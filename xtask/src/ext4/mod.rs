@@ -7,6 +7,7 @@
 
 mod look;
 mod memory;
+mod preview;
 mod programs;
 mod scratch;
 mod script;
@@ -26,6 +27,7 @@ use look::View;
 use programs::Programs;
 use scratch::Scratch;
 
+pub use preview::replaced;
 pub use programs::check as check_programs;
 
 /// What is put on one card.
@@ -91,7 +93,8 @@ impl Addition for Placing<'_> {
         let doing = || self.doing();
         let there = View::open(&self.path(), root.start).with_context(doing)?;
         let script = script::write(entries, |path| there.look(path)).with_context(doing)?;
-        for replaced in &script.replaced {
+        // Those that nobody was told of before.
+        for replaced in script.replaced.iter().filter(|path| !self.carried.replaced.contains(path)) {
             let text = format!("replaces {PLACE}/{replaced} of the image");
             self.reporter.report(&Event::note(text));
         }

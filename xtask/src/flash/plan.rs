@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::looks::Mode;
 use crate::disk::Disk;
 use crate::failure::Kind;
-use crate::identity::Belongings;
+use crate::identity::{Belongings, PLACE};
 use crate::image::{Image, Root};
 use crate::ui::Bytes;
 
@@ -32,6 +32,8 @@ pub struct Plan {
 pub struct Carried {
     pub root: Root,
     pub belongings: Belongings,
+    /// What the image has already of it, as far as that is known.
+    pub replaced: Vec<String>,
 }
 
 impl Carried {
@@ -48,7 +50,7 @@ impl Carried {
             );
             return Err(Kind::Refused.error(text));
         }
-        Ok(Self { root, belongings })
+        Ok(Self { root, belongings, replaced: Vec::new() })
     }
 }
 
@@ -57,6 +59,16 @@ impl Plan {
     pub fn new(image: Image, disk: Disk, mode: Mode, carried: Option<Carried>) -> Self {
         let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
         Self { image, disk, mode, carried, unmount }
+    }
+}
+
+impl fmt::Display for Carried {
+    /// Lines of a plan, each with its end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.belongings.fmt(f)?;
+        self.replaced
+            .iter()
+            .try_for_each(|path| writeln!(f, "        in place of {PLACE}/{path} of the image"))
     }
 }
 
@@ -70,7 +82,7 @@ impl fmt::Display for Plan {
         for partition in &image.layout.partitions {
             writeln!(f, "        {partition}")?;
         }
-        self.carried.as_ref().map_or(Ok(()), |carried| carried.belongings.fmt(f))?;
+        self.carried.as_ref().map_or(Ok(()), |carried| carried.fmt(f))?;
         writeln!(f, "card    {}", disk.summary())?;
         for (device, at) in disk.plain_mounts() {
             writeln!(f, "unmount {} (/dev/{device})", at.display())?;
