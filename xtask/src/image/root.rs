@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Image;
 use super::contents::label;
-use super::layout::{HEAD, Partition, le32};
+use super::layout::HEAD;
+use super::partition::{Partition, le32};
 use crate::failure::Kind;
 
 /// What the partition is called that becomes /nix on the host.
@@ -80,8 +81,8 @@ fn parse(partition: &Partition, superblock: &[u8]) -> Result<Root> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::Type;
     use super::super::layout::tests::mbr;
+    use super::super::partition::Type;
     use super::super::{Depth, Source, examine};
     use super::*;
     use crate::ui::Silent;
