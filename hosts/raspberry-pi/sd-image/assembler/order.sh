@@ -23,14 +23,17 @@ ROOM_MIB=4
 
 # Writes the names of all files to the file `order`, as they are archived from the folder `top`.
 list_content() {
-    mkdir "$work/top" "$work/top/store" "$work/top/.pad" "$work/top/full" "$work/top/empty" "$work/top/inodes" "$work/top/many"
+    mkdir "$work/top"
+    (cd "$work/top" && mkdir store .pad full empty inodes many)
     list_store
     ln -s "$store" "$work/top/s"
     ln -s "$ROOT_TREE" "$work/top/r"
     list_root
     list_parents
-    classify >"$work/classes"
+    measure >"$work/measured"
+    size_groups >"$work/groups"
     read -r groups inodes grouped <"$work/groups"
+    classify >"$work/classes"
     sort -k 1,1n -k 2,2n -k 3,3nr -k 4,4 -k 6,6 "$work/classes" >"$work/items"
     place >"$work/places"
     (
@@ -92,64 +95,81 @@ list_parents() {
     tr '\n' '\0' <"$work/parents" >"$work/parents.list"
 }
 
-# Writes one line an item: number of its group (0 for what is large), 1 for what is this host's, size class, name
-# without the hash, number of inodes, place below `top`. To the file `groups` go the number of groups, the inodes
-# of each, and the blocks of all that is in groups.
-classify() {
-    # By way of a folder the order is that of the names, whatever is done here.
-    room=$((ROOM_MIB * 256))
-    [ "$way" = archive ] || room=$GROWTH_BLOCKS
-    awk -v large="$LARGE" -v room="$room" -v groups="$work/groups" '
-        BEGIN { letters = "+-._?=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" }
+# Writes one line an item: its bytes, blocks and inodes, its name, its place below `top`.
+measure() {
+    awk '
         from == "bases" { bytes[$0] = 0; place[$0] = "s/" $0; next }
         { size = $1; folder = $2 ~ /^4/; link = $2 ~ /^a/; sub(/^[0-9]+ [0-9a-f]+ /, ""); base = $0 }
         from == "root" { sub(/.*\//, "", base); base = base "/" ++count; place[base] = $0; bytes[base] = 0 }
         from == "store" { sub(/\/.*/, "", base) }
         # A line that begins with no store path is the rest of a file name with a line break in it.
         !(base in bytes) { next }
+        { inodes[base]++ }
         # The size of a folder depends on the file system that it is on.
-        folder { blocks[base]++; entries[base]++; next }
-        { bytes[base] += size; entries[base]++ }
+        folder { blocks[base]++; next }
+        { bytes[base] += size }
         # A short link is in its inode.
         !link || size >= 60 { blocks[base] += int((size + 4095) / 4096) }
+        END {
+            for (base in bytes) {
+                name = base
+                sub(/\/.*/, "", name)
+                print bytes[base], blocks[base] + 0, inodes[base], name, place[base]
+            }
+        }
+    ' from=bases "$work/bases" from=store "$work/stored" from=root "$work/rooted"
+}
 
+# Writes how many groups there are, the inodes of each, and the blocks of all that is in groups.
+size_groups() {
+    # By way of a folder the order is that of the names, whatever is done here.
+    room=$((ROOM_MIB * 256))
+    [ "$way" = archive ] || room=$GROWTH_BLOCKS
+    awk -v large="$LARGE" -v room="$room" '
         # Up to one of `steps` numbers for each power of two, so that it seldom changes.
         function coarse(number, steps,   step) {
             for (step = 1; step * steps * 2 <= number; ) step *= 2
             return step * int((number + step - 1) / step)
         }
-        # From the name up to its version, so that a path stays in its group.
-        function group(name,   sum, i) {
-            sub(/-[0-9].*/, "", name)
-            for (i = 1; i <= length(name); i++) sum = (sum * 67 + index(letters, substr(name, i, 1))) % 65521
-            return sum % number
-        }
+        { all += $2 }
+        $1 < large { used += $2; inodes += $3 }
         END {
-            for (base in bytes) {
-                all += blocks[base]
-                if (bytes[base] < large) { used += blocks[base]; files += entries[base] }
-            }
+            if (used < room) { print 0, 0, 0; exit }
             # A third stays free or more: with less, what grows moves groups far behind its own. In most cases the
             # size of all content decides, as that takes its next step least often.
             wanted = used * 1.4 > all / 10 ? used * 1.4 : all / 10
-            number = used < room ? 0 : coarse(int(wanted / room) + 1, 2)
+            groups = coarse(int(wanted / room) + 1, 2)
             # An inode for 8 KiB, as everywhere, if that will do.
-            each = number ? coarse(int(files * 1.5 / number) + 1, 4) : 0
+            each = coarse(int(inodes * 1.5 / groups) + 1, 4)
             if (each < room / 2) each = room / 2
-            print number, each, number ? used : 0 >groups
-            for (base in bytes) {
-                name = base
-                sub(/^[^-]*-/, "", name)
-                sub(/\/.*/, "", name)
-                # Packages have a version. What has none is made by the configuration of this host.
-                host = name !~ /-[0-9]/ || name ~ /^(initrd|nixos-system)-/
-                class = 0
-                for (left = bytes[base]; left >= 65536; left /= 16) class++
-                which = bytes[base] >= large ? 0 : number ? number - group(name) : 1
-                print which, host, class, name, entries[base], place[base]
-            }
+            print groups, each, used
         }
-    ' from=bases "$work/bases" from=store "$work/stored" from=root "$work/rooted"
+    ' "$work/measured"
+}
+
+# Writes one line an item: which group it is in (0 for what is large), 1 for what is this host's, size class, name
+# without the hash, number of inodes, place below `top`.
+classify() {
+    awk -v large="$LARGE" -v groups="$groups" '
+        BEGIN { letters = "+-._?=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" }
+        # From the name up to its version, so that a path stays in its group.
+        function group(name,   sum, i) {
+            if (!groups) return 1
+            sub(/-[0-9].*/, "", name)
+            for (i = 1; i <= length(name); i++) sum = (sum * 67 + index(letters, substr(name, i, 1))) % 65521
+            return groups - sum % groups
+        }
+        {
+            name = $4
+            sub(/^[^-]*-/, "", name)
+            # Packages have a version. What has none is made by the configuration of this host.
+            host = name !~ /-[0-9]/ || name ~ /^(initrd|nixos-system)-/
+            class = 0
+            for (left = $1; left >= 65536; left /= 16) class++
+            which = $1 < large ? group(name) : 0
+            print which, host, class, name, $3, $5
+        }
+    ' "$work/measured"
 }
 
 # Writes the order of the items, with the placeholders where they belong. `rest` is what else there is in ROOT_TREE
