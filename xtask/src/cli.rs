@@ -1,5 +1,6 @@
 //! The command line.
 
+mod card;
 mod identity;
 
 use std::num::NonZero;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
+pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
 pub use identity::{Identity, IdentityCommand, IdentityOf, Packed};
 
 /// What follows the list of commands.
@@ -170,52 +172,6 @@ pub struct Agreement {
     /// Take a loop device or a plain file too, which are no cards
     #[arg(long)]
     pub allow_virtual: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Card {
-    #[command(subcommand)]
-    pub what: CardCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum CardCommand {
-    /// Say what is on a card, whose image it is, and what would keep it from booting
-    Inspect(CardInspect),
-    /// Compare a card with an image without writing anything: that of a host, a file, or the one of its receipt
-    #[command(
-        override_usage = "cargo xtask card verify [OPTIONS] <DEVICE>\n       cargo xtask card verify [OPTIONS] <HOST> <DEVICE>\n       cargo xtask card verify [OPTIONS] --image <FILE> <DEVICE>"
-    )]
-    Verify(CardVerify),
-    /// Check that a card holds what it says: stamps are written all over it, and what was there is put back
-    Check(CardCheck),
-}
-
-#[derive(Debug, Args)]
-pub struct CardInspect {
-    /// The card, as `cargo xtask devices` lists it, or a file that stands for one
-    pub device: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub struct CardVerify {
-    /// The host whose image is built and compared; none for the image of --image or of the receipt
-    #[arg(value_name = "HOST")]
-    pub first: Option<String>,
-    /// The card, as `cargo xtask devices` lists it, or a file that stands for one
-    #[arg(value_name = "DEVICE")]
-    pub second: Option<String>,
-    /// Compare with this file: .img, .img.zst, .img.xz or .img.gz
-    #[arg(long, value_name = "FILE")]
-    pub image: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct CardCheck {
-    /// The card, as `cargo xtask devices` lists it
-    pub device: PathBuf,
-    #[command(flatten)]
-    pub agreement: Agreement,
 }
 
 #[derive(Debug, Args)]
