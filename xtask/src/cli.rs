@@ -1,6 +1,7 @@
 //! The command line.
 
 mod card;
+mod deploy;
 mod identity;
 
 use std::num::NonZero;
@@ -10,6 +11,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
+pub use deploy::{Deploy, History, Status};
 pub use identity::{Identity, IdentityCommand, IdentityOf, Packed};
 
 /// What follows the list of commands.
@@ -18,6 +20,7 @@ From a flake to a running host:
   cargo xtask sd-image HOST        build the image, and see where it is
   cargo xtask flash HOST DEVICE    build it, write it to a card, and read it back
   cargo xtask deploy HOST          from then on, over ssh
+  cargo xtask status               what runs where
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or no such host, 3 refused before anything was changed, 4 read back \
 otherwise than written, 5 input or output, 6 no permission, 10 to 14 as docs/deploying.md says, 130 stopped by the user";
@@ -220,47 +223,4 @@ pub struct SdImage {
     /// Arguments passed on to `nix build`, such as --max-jobs 2
     #[arg(last = true, value_name = "NIX ARGS")]
     pub nix_args: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
-pub struct Deploy {
-    /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`
-    #[arg(value_name = "HOST", required_unless_present = "all")]
-    pub hosts: Vec<String>,
-    /// Deploy all nodes of the flake, side by side
-    #[arg(long, conflicts_with = "hosts")]
-    pub all: bool,
-    /// Build it and show what would change; nothing is changed on the host
-    #[arg(long, conflicts_with_all = ["boot", "reboot", "health"])]
-    pub dry_run: bool,
-    /// Let the host boot it from its next boot on, and run on till then as it is
-    #[arg(long)]
-    pub boot: bool,
-    /// Reboot the host once that is done, and prove that it booted and runs what is meant; a host that already does
-    /// is not rebooted
-    #[arg(long)]
-    pub reboot: bool,
-    /// Wait for a host that does not answer yet, as after a flash, for so many minutes
-    #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
-    pub wait: Option<u64>,
-    /// A command that must succeed on the host in the end; may be given several times
-    #[arg(long, value_name = "COMMAND")]
-    pub health: Vec<String>,
-    /// Arguments passed on to deploy-rs, such as --hostname 192.168.1.7
-    #[arg(last = true, value_name = "DEPLOY ARGS")]
-    pub deploy_args: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct History {
-    /// Only of this host
-    pub host: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct Status {
-    /// The hosts, as `cargo xtask hosts` lists them; all that can be deployed where none is named
-    #[arg(value_name = "HOST")]
-    pub hosts: Vec<String>,
 }
