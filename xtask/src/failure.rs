@@ -19,7 +19,7 @@ pub enum Kind {
     Permission,
     /// 10: the host does not run what was deployed: the activation failed or was rolled back.
     RolledBack,
-    /// 11: the host runs what was deployed, but some of its units failed.
+    /// 11: the host runs what was deployed, but some of its units failed, or a command that was to succeed on it.
     Degraded,
     /// 12: the host could not be reached.
     Unreachable,

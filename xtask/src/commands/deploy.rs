@@ -53,7 +53,8 @@ fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<String>> {
 }
 
 fn one(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result<()> {
-    let mut plan = deploy::gather(cx, order, version, host)?;
+    let turn = deploy::take_turn(cx, order, host)?;
+    let mut plan = deploy::gather(cx, order, version, host, turn)?;
     if let Some(error) = deploy::build(cx, order, &mut [&mut plan]).into_iter().flatten().next() {
         return Err(error);
     }

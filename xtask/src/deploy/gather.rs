@@ -13,16 +13,26 @@ use crate::context::Context;
 use crate::failure::Kind;
 use crate::{emulation, flake, nix};
 
-/// Finds out what `host` is meant to run and what it runs.
+/// The turn at `host`, which a plan that is only shown does not need.
+pub fn take_turn(cx: &Context, order: &Order, host: &str) -> Result<Option<Turn>> {
+    (order.goal != Goal::Show).then(|| Turn::take(host, cx.reporter.as_ref())).transpose()
+}
+
+/// Finds out what `host` is meant to run and what it runs, in its turn.
 ///
 /// # Errors
 /// Refused where it can be told already that the deploy would not do; `Unreachable` and `HostKey`.
-pub fn gather(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result<Plan> {
+pub fn gather(
+    cx: &Context,
+    order: &Order,
+    version: nix::Version,
+    host: &str,
+    turn: Option<Turn>,
+) -> Result<Plan> {
     let mut laps = Laps::default();
     let target = laps.time("evaluate", || evaluate(cx, &order.overrides, host))?;
     can_build(cx, version, &target)?;
     warn_of_other_profiles(cx, &target);
-    let turn = if order.goal == Goal::Show { None } else { Some(Turn::take(host, cx.reporter.as_ref())?) };
     let before = laps.time("look", || look(cx, order, &target))?;
     Ok(Plan { target, goal: order.goal, before, diff: None, laps, turn })
 }

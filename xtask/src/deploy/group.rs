@@ -3,10 +3,11 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::gather::{build, gather};
+use super::gather::{build, gather, take_turn};
 use super::order::Order;
 use super::outcome::Outcome;
 use super::plan::Plan;
+use super::turn::Turn;
 use crate::context::Context;
 use crate::failure::{Kind, kind};
 use crate::flake::Catalogue;
@@ -53,9 +54,10 @@ pub fn together(
     hosts: Vec<String>,
     finish: impl Fn(&Context, Plan) -> Result<Reached> + Sync,
 ) -> Vec<Member> {
-    let plans = side_by_side(EVALUATIONS, &hosts, |host| {
+    let turns = take_turns(cx, order, &hosts);
+    let plans = side_by_side(EVALUATIONS, hosts.iter().zip(turns), |(host, turn)| {
         let own = cx.of_host(host);
-        over(&own, gather(&own, order, version, host))
+        over(&own, turn.and_then(|turn| gather(&own, order, version, host, turn)))
     });
     let plans = built(cx, order, plans);
     let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
@@ -67,6 +69,16 @@ pub fn together(
         }
         Member { host, result }
     })
+}
+
+/// All turns, in the order of `hosts`. They are taken by name, one after the other: of two runs with several hosts
+/// in common, none can wait for the other while that waits for it.
+fn take_turns(cx: &Context, order: &Order, hosts: &[String]) -> Vec<Result<Option<Turn>>> {
+    let mut names = hosts.iter().enumerate().collect::<Vec<_>>();
+    names.sort_unstable_by_key(|(_, name)| *name);
+    let mut turns = names.iter().map(|(at, host)| (*at, take_turn(cx, order, host))).collect::<Vec<_>>();
+    turns.sort_unstable_by_key(|(at, _)| *at);
+    turns.into_iter().map(|(_, turn)| turn).collect()
 }
 
 /// The line of the host ends where its work does.

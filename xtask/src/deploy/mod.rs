@@ -22,7 +22,7 @@ mod verdict;
 
 pub use act::act;
 pub use activation::require;
-pub use gather::{build, compare, gather};
+pub use gather::{build, compare, gather, take_turn};
 pub use group::{Member, Reached, deployable, table, together, worst};
 pub use laps::Laps;
 pub use meant::Overrides;

@@ -60,6 +60,15 @@ fn a_receipt_of_a_deploy() {
     let Receipt::Deploy(deployed) = &receipt else { panic!("{receipt:?}") };
     assert_eq!(deployed.to_string(), "deployed 2026-11-25 12:00 UTC: rolled back, /nix/store/x-new");
     assert_eq!((receipt.host(), deployed.seconds.total()), (Some("stinky"), 1.5));
+    // A deploy that lost its host is one of those that were done; one that was refused is not.
+    for (kind, expected) in [
+        (crate::failure::Kind::Unreachable, Some(("unreachable", 12))),
+        (crate::failure::Kind::Undecided, Some(("undecided", 14))),
+        (crate::failure::Kind::Refused, None),
+    ] {
+        let ended = deployed.clone().ended(&Err(kind.error("no")));
+        assert_eq!(ended.as_ref().map(|it| (it.verdict.as_str(), it.exit_code)), expected);
+    }
 }
 
 #[test]

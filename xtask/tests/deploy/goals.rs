@@ -109,7 +109,12 @@ fn a_host_that_was_just_flashed_is_waited_for() {
     outcome.says("target does not answer yet: insert the card, power it on (waiting up to 10 min").exits(0);
     scene.runs("one");
     scene.machine.inside("ip link set eth0 down");
-    let late = scene.deploy(&["--wait=0"]);
+    let stopped = scene.sandbox.interrupt_at(
+        &["--flake", &scene.flake(), "deploy", "target", "--wait", "--boot"],
+        "does not answer yet",
+    );
+    stopped.says("stopped while waiting for target").exits(130);
+    let late = scene.deploy(&["--wait=0", "--boot"]);
     late.says("target cannot be reached as root@10.").exits(12);
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::machine::Machine;
 use crate::scene::Scene;
+use crate::support::terminal::Terminal;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
@@ -88,12 +89,17 @@ fn a_host_that_fails_does_not_stop_the_others() {
     let scene = Scene::new();
     let machines = add_hosts(&scene, 2, ":");
     scene.means("good", ":");
-    scene.run(&["deploy", "--all"]).exits(0);
+    let mut terminal = Terminal::run(scene.sandbox.command(&["--flake", &scene.flake(), "deploy", "--all"]));
+    terminal.until("host0: deploy host0 as root@").until("host1: | ");
+    let shown = terminal.end();
+    assert!(shown.exits(0).contains("\nhost1   done "), "{}\n{}", shown.stdout, shown.stderr);
     scene.means("better", ":");
     let options = machines[1].ssh_options(&machines[1].known_hosts());
     scene.host("host1", &machines[1].address, &options, "bad", "exit 4");
     let nowhere = [&options[..], &["-p".to_owned(), "1".to_owned()]].concat();
     scene.host("nobody", "127.0.0.1", &nowhere, "never", ":");
+    let dry = scene.run(&["deploy", "--all", "--dry-run"]);
+    assert!(dry.exits(12).contains("\nhost1   planned      host1 would run /nix/store/"), "{}", dry.stdout);
     let outcome = scene.run(&["--json", "deploy", "--all"]);
     outcome
         .says("2 of 4 hosts are not as they are meant to be: host1, nobody")
