@@ -3,11 +3,12 @@
 use anyhow::{Context as _, Result};
 
 use super::activation;
+use super::gather::obstacle;
 use super::host::{self, Remote, State, probe, quoted};
 use super::meant::Target;
 use super::order::{Afterwards, Order};
 use super::outcome::Outcome;
-use super::plan::Plan;
+use super::plan::{Plan, shown};
 use super::verdict::{self, Verdict};
 use crate::context::Context;
 use crate::failure::{Kind, kind};
@@ -40,6 +41,8 @@ fn deploy(cx: &Context, order: &Order, mut plan: Plan) -> Result<Outcome> {
     }
     let (target, reporter) = (&plan.target, cx.reporter.as_ref());
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    let now = host::again(target, reporter, || probe(&remote, target))?;
+    plan.before = still_as_it_was(target, &plan.before, now)?;
     remove_leftovers(&remote, target, &plan.before)?;
     if plan.lacks_way_back() {
         // Without it the deploy is what it always was: one that cannot be undone.
@@ -56,6 +59,20 @@ fn deploy(cx: &Context, order: &Order, mut plan: Plan) -> Result<Outcome> {
     let verdict = verdict::judge(target, plan.goal, &plan.before, &after, ran);
     plan.laps = laps;
     Ok(Outcome { verdict, after, deploy_rs: Some(ran), copy_failed: None, health: Vec::new(), plan })
+}
+
+/// The state of the host once it has all that it needs, which may take a while: others may have been at it.
+fn still_as_it_was(target: &Target, before: &State, now: State) -> Result<State> {
+    if let Some(why) = obstacle(target, &now) {
+        return Err(Kind::Refused.error(why));
+    }
+    if verdict::same(before, &now) {
+        return Ok(now);
+    }
+    let (host, was, is) = (&target.host, shown(before.current.as_ref()), shown(now.current.as_ref()));
+    Err(Kind::Refused.error(format!(
+        "somebody else deployed to {host} meanwhile: it ran {was} and now runs {is}; look at it, and again"
+    )))
 }
 
 /// Copies the profile to the host. What the host builds itself is not copied.

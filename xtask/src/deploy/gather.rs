@@ -76,7 +76,7 @@ fn look(cx: &Context, order: &Order, target: &Target) -> Result<State> {
 }
 
 /// What keeps a host that answers from being deployed to.
-fn obstacle(target: &Target, state: &State) -> Option<String> {
+pub fn obstacle(target: &Target, state: &State) -> Option<String> {
     let host = &target.host;
     if state.activity == Activity::Running {
         return Some(format!("an activation is running on {host}: another deploy is at work; wait for it"));

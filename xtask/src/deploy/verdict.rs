@@ -160,7 +160,8 @@ pub fn proof(target: &Target, goal: Goal, state: &State) -> Proof {
     }
 }
 
-fn same(before: &State, after: &State) -> bool {
+/// Whether the host runs and boots the same.
+pub fn same(before: &State, after: &State) -> bool {
     (&before.current, &before.profile) == (&after.current, &after.profile)
 }
 

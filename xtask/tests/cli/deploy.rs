@@ -142,7 +142,11 @@ fn success() {
     assert_eq!(scene.sandbox.calls("deploy"), [deploy]);
     assert_eq!(
         scene.sandbox.calls("ssh"),
-        [ssh("root@stinky.lan", &probe()), ssh("root@stinky.lan", &probe())]
+        [
+            ssh("root@stinky.lan", &probe()),
+            ssh("root@stinky.lan", &probe()),
+            ssh("root@stinky.lan", &probe())
+        ]
     );
 }
 
@@ -194,7 +198,7 @@ fn leftovers_are_removed_first() {
     scene.write("before", &answer(BEFORE, OLD, "/tmp/deploy-rs-canary-x\n/tmp/deploy-rs-cancel-y", ""));
     scene.run(&["stinky"]).exits(0);
     let remove = "sudo -u root rm -f -- /tmp/deploy-rs-canary-x /tmp/deploy-rs-cancel-y";
-    assert_eq!(scene.sandbox.calls("ssh")[1], ssh("pi@stinky.lan", remove));
+    assert_eq!(scene.sandbox.calls("ssh")[2], ssh("pi@stinky.lan", remove));
 }
 
 #[test]
@@ -205,6 +209,19 @@ fn another_deploy_is_not_disturbed() {
     scene.write("before", &busy);
     scene.run(&["stinky"]).says("an activation is running on stinky").exits(3);
     assert_eq!((scene.sandbox.calls("deploy").len(), scene.sandbox.calls("ssh").len()), (0, 1));
+}
+
+#[test]
+fn somebody_else_was_faster() {
+    let scene = Scene::new("", "", 0);
+    let other = "/nix/store/44444444444444444444444444444444-other";
+    scene.write("other", &answer(other, other, "", ""));
+    let (asked, other, before) = (scene.file("asked"), scene.file("other"), scene.file("before"));
+    let answers = format!("if [ -e {asked} ]; then cat {other}; else touch {asked}; cat {before}; fi");
+    scene.sandbox.fake("ssh", &format!(r#"case "$*" in *@end) {answers};; esac"#));
+    let outcome = scene.run(&["stinky"]);
+    outcome.says(&format!("somebody else deployed to stinky meanwhile: it ran {OLD} and now runs")).exits(3);
+    assert_eq!(scene.sandbox.calls("deploy").len(), 0);
 }
 
 #[test]

@@ -115,26 +115,13 @@ fn survives(cuts: &[Cut]) {
     }
 }
 
+/// Most of the time is spent waiting for hosts, so they are all at it at once.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn while_it_is_copied() {
-    survives(&CUTS[0]);
-}
-
-#[test]
-#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn while_the_switch_begins() {
-    survives(&CUTS[1]);
-}
-
-#[test]
-#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn while_it_switches() {
-    survives(&CUTS[2]);
-}
-
-#[test]
-#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn while_it_is_confirmed() {
-    survives(&CUTS[3]);
+fn while_it_is_copied_switches_and_is_confirmed() {
+    std::thread::scope(|scope| {
+        for cuts in &CUTS {
+            scope.spawn(|| survives(cuts));
+        }
+    });
 }
