@@ -67,11 +67,13 @@ fn the_next_run_succeeds(content: &Content) {
     assert_eq!(names.collect::<Vec<_>>(), ["x.img.zst"]);
 }
 
-/// When to end it: while it compresses, or as soon as it has a folder to work in.
+/// When to end it: while it compresses, or as soon as it has begun to work in a folder of its own.
 const MOMENTS: [fn(&Call) -> bool; 2] = [
     |call| part(&call.out()).metadata().is_ok_and(|it| it.len() > 0),
     |call| {
-        call.dir.read_dir().unwrap().any(|it| it.unwrap().file_name().to_string_lossy().starts_with("tmp."))
+        let mut folders = call.dir.read_dir().unwrap().map(|it| it.unwrap());
+        let own = folders.find(|it| it.file_name().to_string_lossy().starts_with("tmp."));
+        own.is_some_and(|it| it.path().read_dir().is_ok_and(|mut inside| inside.next().is_some()))
     },
 ];
 

@@ -53,6 +53,10 @@ fn add_groups(content: &Content) {
         let path = content.path("store").join(format!("{}{number:02}-part{number}-1.0", "e".repeat(30)));
         fs::create_dir(&path).unwrap();
         fs::write(path.join("data"), vec![b'a' + number; 500_000 + 4_000 * usize::from(number)]).unwrap();
+        // All names together are longer than the programs of busybox take at once.
+        for file in 0..40 {
+            fs::write(path.join(format!("{}{file}", "a-long-name-".repeat(6))), [number]).unwrap();
+        }
         paths.push(path.display().to_string());
     }
     fs::write(content.path("paths"), paths.join("\n")).unwrap();

@@ -15,7 +15,7 @@
 #   ZSTD_LEVEL         how hard to compress (default: 10)
 #
 # On PATH: mke2fs and debugfs (1.47.1 or newer with libarchive; older ones need fakeroot and faketime), GNU tar,
-# mkfs.vfat, mtools, sfdisk, zstd, and find, xargs, sort, awk, od, tr, stat, truncate, mktemp of any kind.
+# mkfs.vfat, mtools, sfdisk, zstd, and find, sort, awk, od, tr, stat, truncate, mktemp of any kind.
 #
 # Beside this file: order.sh (which file goes where), firmware.sh (FIRMWARE), root.sh (NIXOS_SD).
 set -eu
@@ -68,7 +68,7 @@ check_input() {
     [ -d "$ROOT_TREE" ] || die "ROOT_TREE is not a folder: $ROOT_TREE"
     [ -d "$FIRMWARE_TREE" ] || die "FIRMWARE_TREE is not a folder: $FIRMWARE_TREE"
     [ -f "$STORE_PATHS" ] || die "STORE_PATHS is not a file: $STORE_PATHS"
-    for tool in tar mke2fs debugfs mkfs.vfat mcopy mmd sfdisk zstd find xargs sort awk od tr stat truncate mktemp; do
+    for tool in tar mke2fs debugfs mkfs.vfat mcopy mmd sfdisk zstd find sort awk od tr stat truncate mktemp; do
         command -v "$tool" >/dev/null || die "there is no $tool on PATH"
     done
     x='[0-9a-fA-F]'

@@ -67,18 +67,29 @@ list_store() {
     done <"$STORE_PATHS"
     store=${store:-/}
     sort -u -o "$work/bases" "$work/bases"
-    tr '\n' '\0' <"$work/bases" >"$work/names"
-    (cd "$store" && xargs -0 -r sh -c 'find "$@" -exec stat -c "%s %f %n" {} +' sh) <"$work/names" >"$work/stored"
+    (
+        cd "$store"
+        set --
+        # Not by xargs: that of busybox garbles names where it begins its next command.
+        while read -r base; do
+            set -- "$@" "$base"
+            [ $# -lt 500 ] && continue
+            find "$@" -exec stat -c '%s %f %n' {} +
+            set --
+        done
+        [ $# -eq 0 ] || find "$@" -exec stat -c '%s %f %n' {} +
+    ) <"$work/bases" >"$work/stored"
 }
 
 # Writes size, mode and name of the large files of ROOT_TREE to `rooted`. All others go to root.list in the order
-# of names.
+# of names, and their sizes and modes to `rest`.
 list_root() {
     (
         cd "$work/top"
         # A name with white space is not told from two; its file is treated like the small ones.
         set -- -type f -size "+$((LARGE - 1))c" ! -path "*[[:space:]]*"
         find r/ "$@" -exec stat -c '%s %f %n' {} + >"$work/rooted"
+        find r/ ! -path r/ ! \( "$@" \) -exec stat -c '%s %f' {} + >"$work/rest"
         find r/ ! -path r/ ! \( "$@" \) -print0 >"$work/found"
         sort -z "$work/found" >"$work/root.list"
     )
@@ -223,7 +234,7 @@ make_placeholders() {
         ln full/0 "full/$room"
     done
     # The same empty files for all groups: making thousands takes seconds.
-    (cd many && xargs -r truncate -s 0) <"$work/files"
+    while read -r file; do : >"many/$file"; done <"$work/files"
     while read -r group; do
         mkdir "inodes/$group"
         ln -s many "kept$group"
@@ -235,16 +246,18 @@ make_placeholders() {
 # inodes follows the size, so that each step moves everything. Sizes are those of the files, never `du`, which
 # depends on the file system they are on.
 root_size() {
-    (cd "$work/top" && xargs -0 -r stat -c '%s %F' <"$work/order") >"$work/sizes"
     # What is in groups takes none but their rooms, and what they leave of them is free.
-    awk -v headroom="$HEADROOM_MIB" -v free="$((ROOM_MIB * groups))" -v grouped="$grouped" '
-        # A folder has one block, and more for many names.
-        { blocks += ($2 == "directory" ? 1 : int(($1 + 4095) / 4096)) + 1 / 32 }
+    awk -v headroom="$HEADROOM_MIB" -v rooms="$((ROOM_MIB * groups))" -v kept="$((inodes * groups))" \
+        -v grouped="$grouped" '
+        from == "measured" { blocks += $2; files += $3; next }
+        { blocks += ($2 ~ /^4/ ? 1 : int(($1 + 4095) / 4096)); files++ }
         END {
-            free -= grouped / 256
-            mib = (blocks - grouped) / 256 * 1.02 + (headroom > free ? headroom - free : 0)
+            files += kept
+            free = rooms - grouped / 256
+            # A folder has one block, and more for many names.
+            mib = ((blocks - grouped) / 256 + rooms + files / 32 / 256) * 1.02 + (headroom > free ? headroom - free : 0)
             # One inode is made for every 8 KiB; twice as many as there are files are wanted.
-            if (mib < NR * 2 / 128) mib = NR * 2 / 128
+            if (mib < files * 2 / 128) mib = files * 2 / 128
             # Inode tables take 1/32; the journal at most 64 MiB.
             mib = mib * 1.04 + (mib < 1024 ? 20 : 70)
             # Half of the file system is the most that mke2fs lets a journal take.
@@ -252,5 +265,5 @@ root_size() {
             step = 32
             while (step * 8 <= mib) step *= 2
             print step * int(mib / step + 1)
-        }' "$work/sizes"
+        }' from=measured "$work/measured" from=rest "$work/rest"
 }
