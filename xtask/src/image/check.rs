@@ -64,13 +64,16 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
 /// As for [`examine`].
 pub fn examine_once(source: Source, known: &KnownImages, reporter: &dyn Reporter) -> Result<Image> {
     let sidecar = Sidecar::find(&source.path)?;
-    let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.clone());
-    if let Some(found) = known.recall(&source.path, sum.as_deref()) {
-        warn_of_window(&source, reporter);
-        reporter.report(&Event::note("the image was checked before, and nobody has touched it since"));
-        return from_head(source, found.size, Some(found.hash));
+    let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.as_str());
+    let Some(found) = known.recall(&source.path, sum) else {
+        return examine_and_remember(source, known, reporter);
+    };
+    warn_of_window(&source, reporter);
+    reporter.report(&Event::note("the image was checked before, and nobody has touched it since"));
+    if let Some(sidecar) = sidecar {
+        reporter.report(&Event::note(sidecar.to_string()));
     }
-    examine_and_remember(source, known, reporter)
+    from_head(source, found.size, Some(found.hash))
 }
 
 /// As [`examine`] does to the [whole](Depth::Whole) of `source`, and remembers what was found.
