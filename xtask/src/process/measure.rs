@@ -18,8 +18,7 @@ use super::follow::Stop;
 use crate::failure::Kind;
 use crate::interrupt;
 
-/// How often memory is looked at. The kernel keeps each process's peak, so only what a process takes in
-/// its last moments is missed.
+/// How often memory is looked at. The kernel keeps each process's own peak between two looks.
 const TICK: Duration = Duration::from_millis(20);
 
 /// What a command has cost, with all the processes that it started and waited for.
@@ -31,8 +30,8 @@ pub struct Cost {
     pub cpu_seconds: f64,
     /// The part of that which the first process of a pipeline took.
     pub first_cpu_seconds: f64,
-    /// The most memory that all processes took at the same time, in bytes: for those that ran together the
-    /// sum of their largest resident sets, so rather too much than too little.
+    /// The most memory that all processes took at the same time, in bytes: the largest sum of their resident
+    /// sets, looked at every 20 ms, and no less than the largest of one of them ever was.
     pub peak_bytes: u64,
 }
 
@@ -71,7 +70,8 @@ fn watch(pids: &[u32], mut on_wait: impl FnMut()) -> Result<u64> {
     let mut peak = 0;
     while !running.is_empty() {
         on_wait();
-        peak = peak.max(pids.iter().copied().map(resident).sum());
+        let resident = pids.iter().copied().map(resident).fold(Resident::default(), Resident::and);
+        peak = peak.max(resident.peak());
         forget_ended(&mut running)?;
     }
     Ok(peak)
@@ -96,20 +96,41 @@ fn forget_ended(running: &mut Vec<OwnedFd>) -> Result<()> {
     Ok(())
 }
 
-/// The largest resident sets so far of process `pid` and of all that run below it, in bytes.
-fn resident(pid: u32) -> u64 {
+/// The resident sets of process `pid` and of all that run below it.
+fn resident(pid: u32) -> Resident {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let own = |name| bytes_of(&status, name).unwrap_or_default();
     // A child belongs to the thread that started it.
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let below =
-        |pids: String| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).map(resident).sum::<u64>();
-    peak_of(&status).unwrap_or(0) + children.map(below).sum::<u64>()
+    let below = children
+        .flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>());
+    let own = Resident { now: own("VmRSS"), largest: own("VmHWM") };
+    below.map(resident).fold(own, Resident::and)
 }
 
-/// The line `VmHWM:     1234 kB` of a status file, in bytes.
-fn peak_of(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// In bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Resident {
+    /// What all processes have now, together.
+    now: u64,
+    /// The most that one of them ever had.
+    largest: u64,
+}
+
+impl Resident {
+    fn and(self, other: Self) -> Self {
+        Self { now: self.now + other.now, largest: self.largest.max(other.largest) }
+    }
+
+    fn peak(self) -> u64 {
+        self.now.max(self.largest)
+    }
+}
+
+/// The line `NAME:     1234 kB` of a status file, in bytes.
+fn bytes_of(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
@@ -155,7 +176,11 @@ mod tests {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 102 0 0 0 11 5 3 1 20 0 1 0 99 0 0";
         assert_eq!(ticks_of(stat), Some(20));
         assert_eq!(ticks_of("7 (a"), None);
-        assert_eq!(peak_of("Name:\ta\nVmHWM:\t    1234 kB\nVmRSS:\t 9 kB\n"), Some(1234 * 1024));
-        assert_eq!(peak_of("Name:\tzombie\n"), None);
+        let status = "Name:\ta\nVmHWM:\t    1234 kB\nVmRSS:\t 9 kB\n";
+        assert_eq!(
+            (bytes_of(status, "VmHWM"), bytes_of(status, "VmRSS")),
+            (Some(1234 * 1024), Some(9 * 1024))
+        );
+        assert_eq!(bytes_of("Name:\tzombie\n", "VmRSS"), None);
     }
 }
