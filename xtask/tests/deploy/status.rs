@@ -39,6 +39,30 @@ fn how_a_host_is() {
     assert!(status["free_bytes"].as_u64().is_some_and(|free| free > 0), "{status}");
 }
 
+/// A card that is dying: the file system meets an error, and the kernel lets nobody write to it any more.
+#[test]
+#[ignore = "needs root, network namespaces, loop devices, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_file_system_that_has_become_read_only() {
+    let scene = Scene::new();
+    scene.means("one", ":");
+    scene.deploy(&[]).exits(0);
+    // Detached by the kernel when the host and its mounts are gone.
+    let device = scene.machine.inside(
+        "truncate -s 8M /tmp/card && mkfs.ext4 -q /tmp/card && mkdir /tmp/mounted
+         mount -o loop,errors=remount-ro /tmp/card /tmp/mounted && findmnt --noheadings --output SOURCE /tmp/mounted",
+    );
+    let read_only = |status: &Value| {
+        status[0]["read_only"].as_array().expect("an array").contains(&device.as_str().into())
+    };
+    assert!(!read_only(&json(&scene, &[], 0)), "{device}");
+    let name = device.trim_start_matches("/dev/");
+    scene.machine.inside(&format!("echo x >/sys/fs/ext4/{name}/trigger_fs_error"));
+    let status = json(&scene, &[], 0);
+    assert!(read_only(&status), "{device}: {status}");
+    let said = format!("target has {device} read-only: the kernel met errors on it\n");
+    scene.run(&["status"]).says(&said).exits(0);
+}
+
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn hosts_that_are_off_cost_one_time_out() {

@@ -10,6 +10,9 @@ use crate::failure::Kind;
 /// File systems that nobody writes to in the first place.
 const IMAGES: [&str; 4] = ["squashfs", "erofs", "iso9660", "cramfs"];
 
+/// How a file system says that it cannot be written to: by the second, ext4 of Linux 6.15 and newer does after an error.
+const READ_ONLY: [&str; 2] = ["ro", "emergency_ro"];
+
 /// What is of interest about file systems.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Disks {
@@ -44,7 +47,7 @@ fn read_only(line: &str) -> Option<String> {
     let (_, behind) = line.split_once(" - ")?;
     let [kind, device, options] = behind.split_whitespace().collect::<Vec<_>>()[..] else { return None };
     let real = device.starts_with("/dev/") && !IMAGES.contains(&kind);
-    (real && options.split(',').any(|option| option == "ro")).then(|| device.to_owned())
+    (real && options.split(',').any(|option| READ_ONLY.contains(&option))).then(|| device.to_owned())
 }
 
 #[cfg(test)]
@@ -60,8 +63,10 @@ mod tests {
             24 1 179:1 / /boot rw - vfat /dev/mmcblk0p1 ro,errors=remount-ro\n\
             25 1 179:1 / /mnt rw - vfat /dev/mmcblk0p1 ro,errors=remount-ro\n\
             26 1 7:0 / /snap ro - squashfs /dev/loop0 ro\n\
-            27 1 0:1 / /sys ro - sysfs sysfs ro\n@end\n";
-        let expected = Disks { free: Some(20000 * 1024), read_only: vec!["/dev/mmcblk0p1".into()] };
+            27 1 0:1 / /sys ro - sysfs sysfs ro\n\
+            28 1 8:1 / /srv rw - ext4 /dev/sda1 rw,errors=remount-ro,emergency_ro\n@end\n";
+        let read_only = ["/dev/mmcblk0p1", "/dev/sda1"].map(str::to_owned).to_vec();
+        let expected = Disks { free: Some(20000 * 1024), read_only };
         assert_eq!(Disks::parse(answer), Some(expected));
         assert_eq!(Disks::parse("@free\n@mounts\n@end"), Some(Disks::default()));
         assert_eq!(Disks::parse("@free\n"), None);
