@@ -86,7 +86,7 @@ impl Contest<'_> {
     fn remind(&self) -> Result<()> {
         let known = KnownImages::new(&self.state);
         match self.case.met {
-            Met::Never => known.forget(),
+            Met::Never => known.clear(),
             Met::Before => image::examine_once(Source::open(&self.job.image)?, &known, &Silent).map(drop),
         }
     }

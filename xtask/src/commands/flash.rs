@@ -8,7 +8,7 @@ use super::packing::Packing;
 use crate::cli::Flash;
 use crate::context::Context;
 use crate::disk::{self, Disk, Kept, Mounted, Request, Roots, refusals, refuse};
-use crate::failure::Kind;
+use crate::failure::{self, Kind};
 use crate::flash::{Plan, Report};
 use crate::image::{self, Image, KnownImages, Source};
 use crate::ui::{self, Bytes, Event, Prompt};
@@ -39,7 +39,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     worker::check_access(cx, &disk.path, Access::Write)?;
     let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode, carried))?;
     let earlier = receipt::of_card(cx, &plan.disk).map(|receipt| receipt.rates);
-    let report = worker::run(cx, &plan)?.with_rates_of(earlier);
+    let report = write(cx, &plan)?.with_rates_of(earlier);
     receipt::keep(cx, host.map(|host| (host, cx.flake.as_str())), &plan, &report);
     let settled = packing.settle(cx);
     let told = show(cx, &plan, &report);
@@ -54,6 +54,16 @@ fn check(cx: &Context, args: &Flash, file: &Path) -> Result<Image> {
     let (known, source) = (KnownImages::new(&project::state_dir()), Source::open(file)?);
     let check = if args.check_image { image::examine_and_remember } else { image::examine_once };
     check(source, &known, cx.reporter.as_ref())
+}
+
+/// What is not on the card as it was found in the image may be wrong in either: the image is checked anew the
+/// next time.
+fn write(cx: &Context, plan: &Plan) -> Result<Report> {
+    worker::run(cx, plan).inspect_err(|error| {
+        if failure::kind(error) == Kind::Verification {
+            KnownImages::new(&project::state_dir()).forget(&plan.image.source.path);
+        }
+    })
 }
 
 /// The host, unless an image was given, and the device, unless it is waited for.

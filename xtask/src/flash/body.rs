@@ -82,7 +82,7 @@ impl Body {
     pub fn hash(&self, task: &Task) -> Result<blake3::Hash> {
         let found = content::whole(&self.hashes);
         if task.content.hash.is_some_and(|hash| hash != found) {
-            let text = "the image file is not the one that was checked: it changed in the meantime";
+            let text = "the image is not what it was when it was checked; run the same command again, which checks it anew";
             return Err(Kind::Verification.error(text));
         }
         Ok(found)

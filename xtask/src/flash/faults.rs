@@ -125,7 +125,12 @@ fn an_image_that_is_not_what_it_promises() {
     for (stream, size, hash, text) in [
         (&image, 2 * MIB, None, "the image is longer than the 2097152 bytes it promises"),
         (&image, 4 * MIB, None, "the image ends at byte 3145728 and not at 4194304, as it promises"),
-        (&changed, 3 * MIB, hash, "is not the one that was checked"),
+        (
+            &changed,
+            3 * MIB,
+            hash,
+            "the image is not what it was when it was checked; run the same command again",
+        ),
     ] {
         let card = MemoryCard::new(8 * MIB, Fault::None);
         let error = flash_stream(&card, stream, (size, hash), Mode::Auto).unwrap_err();

@@ -65,7 +65,9 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
 pub fn examine_once(source: Source, known: &KnownImages, reporter: &dyn Reporter) -> Result<Image> {
     let sidecar = Sidecar::find(&source.path)?;
     let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.as_str());
-    let Some(found) = known.recall(&source.path, sum) else {
+    // What its structure tells is true in any case.
+    let fits = |found: &Known| source.size.is_none_or(|size| size == found.size);
+    let Some(found) = known.recall(&source.path, sum).filter(fits) else {
         return examine_and_remember(source, known, reporter);
     };
     warn_of_window(&source, reporter);

@@ -95,8 +95,15 @@ impl KnownImages {
         let _ = self.store(&all);
     }
 
-    /// Forgets everything.
-    pub fn forget(&self) -> Result<()> {
+    /// Forgets the file at `path`, so that it is read again the next time.
+    pub fn forget(&self, path: &Path) {
+        let Ok(trace) = Trace::of(path) else { return };
+        let others = self.load().into_iter().filter(|other| other.trace != trace).collect::<Vec<_>>();
+        let _ = self.store(&others);
+    }
+
+    /// Forgets all files.
+    pub fn clear(&self) -> Result<()> {
         match std::fs::remove_file(&self.file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("removing {}", self.file.display()))
@@ -181,6 +188,20 @@ mod tests {
         for (sum, known) in [(None, true), (Some("aa"), true), (Some("bb"), false)] {
             assert_eq!(images.recall(&file, sum).is_some(), known, "{sum:?}");
         }
+    }
+
+    #[test]
+    fn one_is_forgotten() {
+        let (dir, file) = settled();
+        let images = KnownImages::new(&dir.path().join("state"));
+        let other = dir.path().join("y.img");
+        fs::copy(&file, &other).unwrap();
+        for file in [&file, &other] {
+            images.keep(file, found(file, None), SystemTime::now() + SETTLED);
+        }
+        images.forget(&file);
+        assert_eq!(images.recall(&file, None), None);
+        assert!(images.recall(&other, None).is_some());
     }
 
     #[test]
