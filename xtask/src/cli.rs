@@ -166,7 +166,7 @@ pub struct Agreement {
     /// Do not ask for the name of the card; needs --expect-size or --expect-serial
     #[arg(long)]
     pub yes: bool,
-    /// Refuse a card that has not exactly this size: bytes, or a number with KiB, MiB, GiB, KB, MB or GB
+    /// Refuse a card that has not exactly this size: bytes, or a whole number with KiB, MiB, GiB, TiB, KB, MB, GB or TB
     #[arg(long, value_name = "SIZE")]
     pub expect_size: Option<String>,
     /// Refuse a card that has not this serial number

@@ -38,8 +38,9 @@ const SUFFIXES: [(&str, u64); 9] = [
 /// Reads `640MiB`, `31 GiB`, `32GB`, `1000B` or a bare number of bytes.
 pub fn parse_bytes(text: &str) -> Result<u64> {
     let wrong = || {
-        Kind::Usage
-            .error(format!("'{text}' is not a size; write bytes, or a whole number with KiB, MiB or GiB"))
+        Kind::Usage.error(format!(
+            "'{text}' is not a size; write bytes, or a whole number with KiB, MiB, GiB, TiB, KB, MB, GB or TB"
+        ))
     };
     let suffix = SUFFIXES.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
     let (number, unit) = suffix.unwrap_or((text, 1));
