@@ -42,6 +42,7 @@ impl Packing {
         let read =
             |dir: &PathBuf| identity::read_files(dir, Owners::of_this_user()).map(|read| (dir.clone(), read));
         let files = args.files.as_ref().map(read).transpose()?;
+        files.iter().try_for_each(|(_, entries)| ext4::check_entries(entries))?;
         let packing = Self { host, files, key: None };
         if packing.is_wanted() {
             ext4::check_programs(&cx.launcher)?;
