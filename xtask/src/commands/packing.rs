@@ -69,6 +69,7 @@ impl Packing {
         self.warn_of_stores(cx, flake)?;
         let choose = |(folder, choice): &(Folder, Choice)| folder.choose(&cx.launcher, *choice);
         self.key = self.host.as_ref().map(choose).transpose()?.flatten();
+        self.warn_of_waiting(cx);
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
         let belongings = Belongings::gather(key, self.files.take())?;
         let mut carried = belongings.map(|belongings| Carried::new(root, belongings)).transpose()?;
@@ -76,6 +77,25 @@ impl Packing {
             look_for_replaced(cx, image, carried);
         }
         Ok(carried)
+    }
+
+    /// A key that is kept may be the wrong one, where a newer one waits.
+    fn warn_of_waiting(&self, cx: &Context) {
+        let Some((folder, Choice::Keep)) = &self.host else { return };
+        if self.key.as_ref().is_none_or(HostKey::has_waited) {
+            return;
+        }
+        let (host, place) = (folder.host(), folder.waiting_place());
+        match folder.waiting(&cx.launcher) {
+            Ok(None) => {}
+            Ok(Some(key)) => cx.warn(format!(
+                "a newer key of {host} waits, {}, which a flash that did not end may have put on a card: to take it, say \
+                 --identity new; to give it up, remove {}",
+                key.fingerprint(),
+                place.display()
+            )),
+            Err(error) => cx.warn(format!("{error:#}")),
+        }
     }
 
     /// What is put on the card need not be secret.

@@ -44,6 +44,8 @@ pub struct Identity {
 pub enum Novelty {
     Kept,
     New,
+    /// Made by an earlier run, of which nobody knows whether a card got it.
+    Waiting,
 }
 
 /// One file, folder or link.
@@ -151,6 +153,7 @@ impl fmt::Display for Belongings {
             let novelty = match novelty {
                 Novelty::Kept => "kept",
                 Novelty::New => "new",
+                Novelty::Waiting => "new, made for a flash that did not end",
             };
             writeln!(f, "identity {fingerprint} of {host} ({novelty})")?;
         }
