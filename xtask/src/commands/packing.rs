@@ -74,7 +74,7 @@ impl Packing {
         let belongings = Belongings::gather(key, self.files.take())?;
         let mut carried = belongings.map(|belongings| Carried::new(root, belongings)).transpose()?;
         if let Some(carried) = carried.as_mut().filter(|carried| carried.belongings.files.is_some()) {
-            look_for_replaced(cx, image, carried);
+            look_for_replaced(cx, image, carried)?;
         }
         Ok(carried)
     }
@@ -141,8 +141,12 @@ fn without_a_place(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Finds out what `image` has already. An image that does not tell has its files named when they are replaced.
-fn look_for_replaced(cx: &Context, image: &Image, carried: &mut Carried) {
+fn look_for_replaced(cx: &Context, image: &Image, carried: &mut Carried) -> Result<()> {
     let entries = &carried.belongings.entries;
     let found = cx.waiting("files", || ext4::replaced(image, &carried.root, entries));
-    carried.replaced = found.unwrap_or_default();
+    carried.replaced = match found {
+        Err(error) if failure::kind(&error) == Kind::Refused => return Err(error),
+        found => found.unwrap_or_default(),
+    };
+    Ok(())
 }

@@ -41,6 +41,19 @@ pub fn check(entries: &[Entry]) -> Result<()> {
     })
 }
 
+/// Why `what` cannot come to `path`, where there is `found`: files are replaced, folders are not.
+pub fn clash(what: &What, path: &str, found: There) -> Option<String> {
+    match (what, found) {
+        (What::Folder, There::Other) => {
+            Some(format!("{path} is to be a folder, and the image has something else there"))
+        }
+        (What::File(_) | What::Link(_), There::Folder) => {
+            Some(format!("{path} is a folder of the image, and is to be something else"))
+        }
+        _ => None,
+    }
+}
+
 /// The commands that put `entries` into a file system; `look` says what that has at a path.
 pub fn write(entries: &[Entry], look: impl Fn(&str) -> Result<There>) -> Result<Script> {
     let mut script = Script { commands: String::new(), replaced: Vec::new(), contents: Vec::new() };
@@ -58,20 +71,12 @@ pub fn write(entries: &[Entry], look: impl Fn(&str) -> Result<There>) -> Result<
 impl Script {
     /// Adds what puts `entry` at `path`, where there is `found`.
     fn entry(&mut self, entry: &Entry, path: &str, found: There) -> Result<()> {
-        match (&entry.what, found) {
-            (What::Folder, There::Other) => {
-                return Err(wrong(format!(
-                    "{path} is to be a folder, and the image has something else there"
-                )));
-            }
-            (What::File(_) | What::Link(_), There::Folder) => {
-                return Err(wrong(format!("{path} is a folder of the image, and is to be something else")));
-            }
-            (What::File(_) | What::Link(_), There::Other) => {
-                self.say(path, &["rm", path])?;
-                self.replaced.push(entry.path.clone());
-            }
-            (_, There::Nothing) | (What::Folder, There::Folder) => {}
+        if let Some(text) = clash(&entry.what, path, found) {
+            return Err(wrong(text));
+        }
+        if found == There::Other {
+            self.say(path, &["rm", path])?;
+            self.replaced.push(entry.path.clone());
         }
         match &entry.what {
             What::Folder if found == There::Folder => {}
