@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::cli::Packed;
 use crate::context::Context;
@@ -39,6 +39,9 @@ impl Packing {
                 return Err(Kind::Usage.error(text));
             }
         };
+        if host.is_some() {
+            identity::check_known_hosts()?;
+        }
         let read =
             |dir: &PathBuf| identity::read_files(dir, Owners::of_this_user()).map(|read| (dir.clone(), read));
         let files = args.files.as_ref().map(read).transpose()?;
@@ -112,14 +115,29 @@ impl Packing {
     pub fn settle(&self, cx: &Context) -> Result<()> {
         match (&self.key, &self.host) {
             (Some(key), _) => {
-                if key.settle()? {
-                    let host = &key.identity.host;
+                let host = &key.identity.host;
+                let settled = key.settle().with_context(|| {
+                    let (line, file) = (key.public.line(), identity::known_hosts());
+                    format!(
+                        "the card is good, but its key is not known here: put `{host} {line}` into {}, as the only line of \
+                         {host}",
+                        file.display()
+                    )
+                });
+                if settled? {
                     cx.note(format!("known_hosts of the project has this key for {host} from now on"));
                 }
             }
             (None, Some((folder, Choice::None))) => {
-                if identity::forget(folder.host())? {
-                    let host = folder.host();
+                let host = folder.host();
+                let forgotten = identity::forget(host).with_context(|| {
+                    let file = identity::known_hosts();
+                    format!(
+                        "the card is good, but another key is known here: remove the line of {host} from {}",
+                        file.display()
+                    )
+                });
+                if forgotten? {
                     cx.note(format!(
                         "known_hosts of the project has no key for {host} any more: it makes its own"
                     ));

@@ -76,6 +76,21 @@ fn json_and_another_folder() {
 }
 
 #[test]
+fn a_known_hosts_that_cannot_be_written_is_refused_before_anything_is_built() {
+    let (answers, _out) = building();
+    let nix = answers.install();
+    keygen(&nix);
+    std::fs::create_dir_all(nix.path("state/identity/known_hosts")).unwrap();
+    let card = card(&nix);
+    let device = card.to_str().unwrap();
+    let args =
+        ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
+    let text = format!("is not fit for it: {} is no file", nix.path("state/identity/known_hosts").display());
+    nix.run(&args).says(&text).exits(3);
+    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.calls("nix").is_empty());
+}
+
+#[test]
 fn a_newer_key_that_waits_is_named_and_stays() {
     let sandbox = Sandbox::with_fakes_only();
     keygen(&sandbox);
