@@ -18,7 +18,7 @@ use crate::identity::Identity;
 use crate::image::{self, Contents, Depth, Image, Inspection, Source};
 use crate::setup::{self, Needs, Sudo};
 use crate::ui::{self, Bytes};
-use crate::{emulation, nix, project, receipt, worker};
+use crate::{emulation, interrupt, nix, project, receipt, worker};
 
 /// The name of its one host.
 const HOST: &str = "demo";
@@ -38,9 +38,11 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let carried = packing.pack(cx, &flake, &image)?;
     let plan = plan(&card, image, carried)?;
     cx.note(plan.to_string());
+    let hold = interrupt::hold()?;
     let report = worker::run(cx, &plan)?;
-    receipt::keep(cx, Some((HOST, &flake)), &plan, &report);
     packing.settle(cx)?;
+    receipt::keep(cx, Some((HOST, &flake)), &plan, &report);
+    drop(hold);
     let contents = inspect(&card, report.size)?;
     card.unplug();
     let Plan { image, carried, .. } = plan;

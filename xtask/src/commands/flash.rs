@@ -13,7 +13,7 @@ use crate::flash::{Plan, Report};
 use crate::image::{self, Image, KnownImages, Source};
 use crate::ui::{self, Bytes, Event, Prompt};
 use crate::worker::{self, Access};
-use crate::{project, receipt};
+use crate::{interrupt, project, receipt};
 
 pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let (host, device) = places(args)?;
@@ -39,9 +39,12 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     worker::check_access(cx, &disk.path, Access::Write)?;
     let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode, carried))?;
     let earlier = receipt::of_card(cx, &plan.disk).map(|receipt| receipt.rates);
+    // A card that is written and a key that is not settled must not come apart.
+    let hold = interrupt::hold()?;
     let report = write(cx, &plan)?.with_rates_of(earlier);
-    receipt::keep(cx, host.map(|host| (host, cx.flake.as_str())), &plan, &report);
     let settled = packing.settle(cx);
+    receipt::keep(cx, host.map(|host| (host, cx.flake.as_str())), &plan, &report);
+    drop(hold);
     let told = show(cx, &plan, &report);
     if !args.no_eject {
         plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));

@@ -27,6 +27,7 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
     };
     let (fingerprint, age, public) = (key.fingerprint(), key.age_recipient()?, key.line());
     let known_hosts = identity::known(&of.host)?;
+    let waiting = folder.waiting(&cx.launcher)?.map(|key| key.fingerprint());
     show(
         cx,
         &Shown {
@@ -36,6 +37,7 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
             public,
             folder: folder.path().to_owned(),
             known_hosts,
+            waiting,
         },
     )
 }
@@ -53,6 +55,8 @@ struct Shown {
     folder: PathBuf,
     /// The file by which deploys know the host, if it has it.
     known_hosts: Option<PathBuf>,
+    /// `SHA256:…` of a newer key, which a flash that did not end may have put on a card.
+    waiting: Option<String>,
 }
 
 fn show(cx: &Context, shown: &Shown) -> Result<()> {
@@ -65,5 +69,10 @@ fn show(cx: &Context, shown: &Shown) -> Result<()> {
     match &shown.known_hosts {
         Some(file) => ui::result(&format!("known   {}", file.display())),
         None => ui::result("known   not yet: no card of this host was flashed with it"),
-    }
+    }?;
+    shown.waiting.iter().try_for_each(|waiting| {
+        ui::result(&format!(
+            "newer   {waiting} waits: a card may have it; flash with --identity new takes it"
+        ))
+    })
 }

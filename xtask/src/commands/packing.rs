@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::cli::Packed;
 use crate::context::Context;
@@ -39,9 +39,13 @@ impl Packing {
                 return Err(Kind::Usage.error(text));
             }
         };
+        if host.is_some() {
+            identity::check_known_hosts()?;
+        }
         let read =
             |dir: &PathBuf| identity::read_files(dir, Owners::of_this_user()).map(|read| (dir.clone(), read));
         let files = args.files.as_ref().map(read).transpose()?;
+        files.iter().try_for_each(|(_, entries)| ext4::check_entries(entries))?;
         let packing = Self { host, files, key: None };
         if packing.is_wanted() {
             ext4::check_programs(&cx.launcher)?;
@@ -68,13 +72,33 @@ impl Packing {
         self.warn_of_stores(cx, flake)?;
         let choose = |(folder, choice): &(Folder, Choice)| folder.choose(&cx.launcher, *choice);
         self.key = self.host.as_ref().map(choose).transpose()?.flatten();
+        self.warn_of_waiting(cx);
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
         let belongings = Belongings::gather(key, self.files.take())?;
         let mut carried = belongings.map(|belongings| Carried::new(root, belongings)).transpose()?;
         if let Some(carried) = carried.as_mut().filter(|carried| carried.belongings.files.is_some()) {
-            look_for_replaced(cx, image, carried);
+            look_for_replaced(cx, image, carried)?;
         }
         Ok(carried)
+    }
+
+    /// A key that is kept may be the wrong one, where a newer one waits.
+    fn warn_of_waiting(&self, cx: &Context) {
+        let Some((folder, Choice::Keep)) = &self.host else { return };
+        if self.key.as_ref().is_none_or(HostKey::has_waited) {
+            return;
+        }
+        let (host, place) = (folder.host(), folder.waiting_place());
+        match folder.waiting(&cx.launcher) {
+            Ok(None) => {}
+            Ok(Some(key)) => cx.warn(format!(
+                "a newer key of {host} waits, {}, which a flash that did not end may have put on a card: to take it, say \
+                 --identity new; to give it up, remove {}",
+                key.fingerprint(),
+                place.display()
+            )),
+            Err(error) => cx.warn(format!("{error:#}")),
+        }
     }
 
     /// What is put on the card need not be secret.
@@ -91,14 +115,29 @@ impl Packing {
     pub fn settle(&self, cx: &Context) -> Result<()> {
         match (&self.key, &self.host) {
             (Some(key), _) => {
-                if key.settle()? {
-                    let host = &key.identity.host;
+                let host = &key.identity.host;
+                let settled = key.settle().with_context(|| {
+                    let (line, file) = (key.public.line(), identity::known_hosts());
+                    format!(
+                        "the card is good, but its key is not known here: put `{host} {line}` into {}, as the only line of \
+                         {host}",
+                        file.display()
+                    )
+                });
+                if settled? {
                     cx.note(format!("known_hosts of the project has this key for {host} from now on"));
                 }
             }
             (None, Some((folder, Choice::None))) => {
-                if identity::forget(folder.host())? {
-                    let host = folder.host();
+                let host = folder.host();
+                let forgotten = identity::forget(host).with_context(|| {
+                    let file = identity::known_hosts();
+                    format!(
+                        "the card is good, but another key is known here: remove the line of {host} from {}",
+                        file.display()
+                    )
+                });
+                if forgotten? {
                     cx.note(format!(
                         "known_hosts of the project has no key for {host} any more: it makes its own"
                     ));
@@ -120,8 +159,12 @@ fn without_a_place(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Finds out what `image` has already. An image that does not tell has its files named when they are replaced.
-fn look_for_replaced(cx: &Context, image: &Image, carried: &mut Carried) {
+fn look_for_replaced(cx: &Context, image: &Image, carried: &mut Carried) -> Result<()> {
     let entries = &carried.belongings.entries;
     let found = cx.waiting("files", || ext4::replaced(image, &carried.root, entries));
-    carried.replaced = found.unwrap_or_default();
+    carried.replaced = match found {
+        Err(error) if failure::kind(&error) == Kind::Refused => return Err(error),
+        found => found.unwrap_or_default(),
+    };
+    Ok(())
 }

@@ -29,6 +29,7 @@ use scratch::Scratch;
 
 pub use preview::replaced;
 pub use programs::check as check_programs;
+pub use script::check as check_entries;
 
 /// What is put on one card.
 pub struct Placing<'a> {
@@ -43,8 +44,9 @@ impl<'a> Placing<'a> {
     /// Prepares to put `carried` on the card that is open as `card`.
     ///
     /// # Errors
-    /// Programs that are not there.
+    /// Programs that are not there, and entries that these cannot be given, whoever let them come this far.
     pub fn new(carried: &'a Carried, card: &File, reporter: &'a dyn Reporter) -> Result<Self> {
+        check_entries(&carried.belongings.entries)?;
         let card = card.try_clone().context("opening the card a second time")?;
         Ok(Self {
             carried,

@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 
 use super::look::{There, View};
 use super::memory;
+use super::script::clash;
+use crate::failure::Kind;
 use crate::identity::{Entry, PLACE, What};
 use crate::image::content::read_piece;
 use crate::image::{Image, Root};
@@ -20,17 +22,26 @@ const HEAD: usize = 1 << 20;
 /// The files and links of `entries` that `image` has, relative to [`PLACE`]. This reads all of its file system.
 ///
 /// # Errors
-/// An image that cannot be read, and a file system that is too unusual: what is replaced is then found on the card.
+/// Of [`Kind::Refused`] for what has no place in the image. An image that cannot be read, and a file system that is too
+/// unusual: what is replaced is then found on the card.
 pub fn replaced(image: &Image, root: &Root, entries: &[Entry]) -> Result<Vec<String>> {
     let file = metadata(image, root).context("looking at the files of the image")?;
     let view = View::open(&memory::path(&file), 0)?;
+    refuse(&What::Folder, PLACE, view.look(PLACE)?)?;
     let mut found = Vec::new();
-    for entry in entries.iter().filter(|entry| entry.what != What::Folder) {
-        if view.look(&format!("{PLACE}/{}", entry.path))? == There::Other {
+    for entry in entries {
+        let path = format!("{PLACE}/{}", entry.path);
+        let there = view.look(&path)?;
+        refuse(&entry.what, &path, there)?;
+        if there == There::Other {
             found.push(entry.path.clone());
         }
     }
     Ok(found)
+}
+
+fn refuse(what: &What, path: &str, there: There) -> Result<()> {
+    clash(what, path, there).map_or(Ok(()), |text| Err(Kind::Refused.error(text)))
 }
 
 /// A file in memory with the metadata of `root`, and with the folders that have one block.

@@ -7,7 +7,15 @@ use anyhow::Result;
 
 use super::look::There;
 use super::{memory, wrong};
+use crate::failure::Kind;
 use crate::identity::{Entry, Owner, PLACE, Secret, What};
+
+/// The longest command, in bytes. debugfs reads them in pieces of 8192 bytes: the rest of a longer one would be
+/// a command of its own, and that may be one for a shell.
+const LONGEST: usize = 4000;
+
+/// The longest path of what the content of a file is taken from.
+const CONTENT: &str = "/proc/4294967295/fd/4294967295";
 
 /// Commands, and what they take their content from.
 pub struct Script {
@@ -18,11 +26,39 @@ pub struct Script {
     contents: Vec<File>,
 }
 
+/// Fails where a command for one of `entries` is none that debugfs can be given.
+///
+/// # Errors
+/// Of [`Kind::Refused`], with the path.
+pub fn check(entries: &[Entry]) -> Result<()> {
+    entries.iter().try_for_each(|entry| {
+        let path = format!("{PLACE}/{}", entry.path);
+        let words = match &entry.what {
+            What::Link(target) => ["symlink", &path, target],
+            What::File(_) | What::Folder => ["write", CONTENT, &path],
+        };
+        command(&path, &words).map(|_| ())
+    })
+}
+
+/// Why `what` cannot come to `path`, where there is `found`: files are replaced, folders are not.
+pub fn clash(what: &What, path: &str, found: There) -> Option<String> {
+    match (what, found) {
+        (What::Folder, There::Other) => {
+            Some(format!("{path} is to be a folder, and the image has something else there"))
+        }
+        (What::File(_) | What::Link(_), There::Folder) => {
+            Some(format!("{path} is a folder of the image, and is to be something else"))
+        }
+        _ => None,
+    }
+}
+
 /// The commands that put `entries` into a file system; `look` says what that has at a path.
 pub fn write(entries: &[Entry], look: impl Fn(&str) -> Result<There>) -> Result<Script> {
     let mut script = Script { commands: String::new(), replaced: Vec::new(), contents: Vec::new() };
     if look(PLACE)? == There::Nothing {
-        script.folder(PLACE, 0o755, Owner::ROOT);
+        script.folder(PLACE, 0o755, Owner::ROOT)?;
     }
     for entry in entries {
         let path = format!("{PLACE}/{}", entry.path);
@@ -35,27 +71,19 @@ pub fn write(entries: &[Entry], look: impl Fn(&str) -> Result<There>) -> Result<
 impl Script {
     /// Adds what puts `entry` at `path`, where there is `found`.
     fn entry(&mut self, entry: &Entry, path: &str, found: There) -> Result<()> {
-        match (&entry.what, found) {
-            (What::Folder, There::Other) => {
-                return Err(wrong(format!(
-                    "{path} is to be a folder, and the image has something else there"
-                )));
-            }
-            (What::File(_) | What::Link(_), There::Folder) => {
-                return Err(wrong(format!("{path} is a folder of the image, and is to be something else")));
-            }
-            (What::File(_) | What::Link(_), There::Other) => {
-                self.say(&["rm", path]);
-                self.replaced.push(entry.path.clone());
-            }
-            (_, There::Nothing) | (What::Folder, There::Folder) => {}
+        if let Some(text) = clash(&entry.what, path, found) {
+            return Err(wrong(text));
+        }
+        if found == There::Other {
+            self.say(path, &["rm", path])?;
+            self.replaced.push(entry.path.clone());
         }
         match &entry.what {
             What::Folder if found == There::Folder => {}
-            What::Folder => self.folder(path, entry.mode, entry.owner),
+            What::Folder => self.folder(path, entry.mode, entry.owner)?,
             What::Link(target) => {
-                self.say(&["symlink", path, target]);
-                self.owned(path, entry.owner);
+                self.say(path, &["symlink", path, target])?;
+                self.owned(path, entry.owner)?;
             }
             What::File(content) => self.file(path, content, entry.mode, entry.owner)?,
         }
@@ -66,42 +94,60 @@ impl Script {
         let file = memory::holding("content", content.reveal())?;
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         // It is only in its own folder that debugfs makes a file.
-        self.say(&["cd", folder]);
-        self.say(&["write", &memory::path(&file), name]);
-        self.attributes(path, 0o100_000 | u32::from(mode), owner);
+        self.say(path, &["cd", folder])?;
+        self.say(path, &["write", &memory::path(&file), name])?;
+        self.attributes(path, 0o100_000 | u32::from(mode), owner)?;
         self.contents.push(file);
         Ok(())
     }
 
-    fn folder(&mut self, path: &str, mode: u16, owner: Owner) {
-        self.say(&["mkdir", path]);
-        self.attributes(path, 0o040_000 | u32::from(mode), owner);
+    fn folder(&mut self, path: &str, mode: u16, owner: Owner) -> Result<()> {
+        self.say(path, &["mkdir", path])?;
+        self.attributes(path, 0o040_000 | u32::from(mode), owner)
     }
 
     /// `mode` is with the kind of file, in the form of `stat`.
-    fn attributes(&mut self, path: &str, mode: u32, owner: Owner) {
-        self.say(&["sif", path, "mode", &format!("0{mode:o}")]);
-        self.owned(path, owner);
+    fn attributes(&mut self, path: &str, mode: u32, owner: Owner) -> Result<()> {
+        self.say(path, &["sif", path, "mode", &format!("0{mode:o}")])?;
+        self.owned(path, owner)
     }
 
-    fn owned(&mut self, path: &str, owner: Owner) {
-        for (field, number) in [("uid", owner.user), ("gid", owner.group)] {
-            self.say(&["sif", path, field, &number.to_string()]);
+    fn owned(&mut self, path: &str, owner: Owner) -> Result<()> {
+        [("uid", owner.user), ("gid", owner.group)]
+            .into_iter()
+            .try_for_each(|(field, number)| self.say(path, &["sif", path, field, &number.to_string()]))
+    }
+
+    /// Adds the command of `words` for `path`.
+    fn say(&mut self, path: &str, words: &[&str]) -> Result<()> {
+        let line = command(path, words)?;
+        let _ = writeln!(self.commands, "{line}");
+        Ok(())
+    }
+}
+
+/// The command of these words for `path`, quoted as debugfs takes them.
+fn command(path: &str, words: &[&str]) -> Result<String> {
+    let quoted = words.iter().map(|word| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            (*word).to_owned()
+        } else {
+            format!("\"{}\"", word.replace('"', "\"\""))
         }
+    });
+    let line = quoted.collect::<Vec<_>>().join(" ");
+    if line.len() > LONGEST {
+        let text = format!(
+            "{path} cannot be put on a card: its path, with what it may link to, is too long; shorten its names"
+        );
+        return Err(Kind::Refused.error(text));
     }
-
-    /// Adds a command of these words, quoted as debugfs takes them.
-    fn say(&mut self, words: &[&str]) {
-        let words = words.iter().map(|word| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-            if !word.is_empty() && word.chars().all(plain) {
-                (*word).to_owned()
-            } else {
-                format!("\"{}\"", word.replace('"', "\"\""))
-            }
-        });
-        let _ = writeln!(self.commands, "{}", words.collect::<Vec<_>>().join(" "));
+    // The end of a line would begin another command.
+    if line.chars().any(char::is_control) {
+        return Err(Kind::Refused.error(format!("{path:?} cannot be put on a card: it is not plain text")));
     }
+    Ok(line)
 }
 
 #[cfg(test)]
@@ -179,5 +225,28 @@ mod tests {
             let error = write(&[entry], found).err().unwrap();
             assert_eq!(error.to_string(), expected);
         }
+    }
+    /// debugfs would take the rest of such a line for a command of its own.
+    #[test]
+    fn a_command_is_never_longer_than_what_is_read_at_once() {
+        let deep = vec!["\"".repeat(250); 15].join("/");
+        let target = format!("{}!touch x", "f/".repeat(450));
+        let refused = |entry: Entry, text: &str| {
+            let path = format!("/persist/{}", entry.path);
+            let written = write(std::slice::from_ref(&entry), |_| Ok(There::Nothing)).err().unwrap();
+            for error in [super::check(&[entry]).unwrap_err(), written] {
+                assert_eq!(crate::failure::kind(&error), Kind::Refused);
+                assert_eq!(error.to_string(), text.replace("PATH", &path));
+            }
+        };
+        let long = "PATH cannot be put on a card: its path, with what it may link to, is too long; shorten its names";
+        refused(entry(&format!("{deep}/l"), What::Link(target.clone())), long);
+        refused(file(&deep), long);
+        refused(entry(&deep, What::Folder), long);
+        refused(file("a\n!b"), "\"/persist/a\\n!b\" cannot be put on a card: it is not plain text");
+        let fits = [entry("l", What::Link(target)), file(&"\"".repeat(1900))];
+        super::check(&fits).unwrap();
+        let script = write(&fits, |_| Ok(There::Other)).unwrap();
+        assert!(script.commands.lines().all(|line| line.len() <= LONGEST && !line.starts_with('!')));
     }
 }

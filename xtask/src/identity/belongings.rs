@@ -44,6 +44,8 @@ pub struct Identity {
 pub enum Novelty {
     Kept,
     New,
+    /// Made by an earlier run, of which nobody knows whether a card got it.
+    Waiting,
 }
 
 /// One file, folder or link.
@@ -81,7 +83,7 @@ impl Belongings {
     /// The key of a host with the files of a folder, each if there is one; nothing where there is neither.
     ///
     /// # Errors
-    /// Files that have a host key of their own.
+    /// Files that have a host key of their own, or something else where a folder has to be.
     pub fn gather(
         key: Option<(Identity, &PublicKey, Secret)>,
         files: Option<(PathBuf, Vec<Entry>)>,
@@ -105,6 +107,7 @@ impl Belongings {
             return Ok(None);
         }
         let entries = with_folders(own.into_iter().chain(keys).collect());
+        only_folders_hold(&entries)?;
         Ok(Some(Self { identity, files, entries }))
     }
 
@@ -151,6 +154,7 @@ impl fmt::Display for Belongings {
             let novelty = match novelty {
                 Novelty::Kept => "kept",
                 Novelty::New => "new",
+                Novelty::Waiting => "new, made for a flash that did not end",
             };
             writeln!(f, "identity {fingerprint} of {host} ({novelty})")?;
         }
@@ -206,79 +210,22 @@ fn with_folders(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LINE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
-
-    fn key() -> (Identity, PublicKey, Secret) {
-        let public = PublicKey::parse(LINE).unwrap();
-        let identity =
-            Identity { host: "pi".into(), fingerprint: public.fingerprint(), novelty: Novelty::New };
-        (identity, public, Secret::new(b"private".to_vec()))
+/// Refuses `entries` of which one is in another that is no folder.
+fn only_folders_hold(entries: &[Entry]) -> Result<()> {
+    let within = |inner: &Entry, outer: &Entry| {
+        inner.path.strip_prefix(&outer.path).is_some_and(|rest| rest.starts_with('/'))
+    };
+    // They are sorted, but not so that one comes right before what is in it.
+    for outer in entries.iter().filter(|entry| entry.what != What::Folder) {
+        if let Some(inner) = entries.iter().find(|inner| within(inner, outer)) {
+            let (outer, inner) = (&outer.path, &inner.path);
+            let text = format!("--files has {outer}, which is no folder, and {inner} is to be in it");
+            return Err(Kind::Refused.error(text));
+        }
     }
-
-    fn entry(path: &str, what: What) -> Entry {
-        Entry { path: path.into(), mode: 0o640, owner: Owner { user: 3, group: 4 }, what }
-    }
-
-    fn file(path: &str) -> Entry {
-        entry(path, What::File(Secret::new(b"12345".to_vec())))
-    }
-
-    #[test]
-    fn what_is_put_where() {
-        let (identity, public, private) = key();
-        let files =
-            vec![file("wifi/home.conf"), entry("wifi", What::Folder), entry("z", What::Link("../a".into()))];
-        let all = Belongings::gather(Some((identity, &public, private)), Some(("/files".into(), files)));
-        let all = all.unwrap().unwrap();
-        let lines = all.entries.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(
-            lines,
-            [
-                "etc/ (mode 0755)",
-                "etc/ssh/ (mode 0755)",
-                "etc/ssh/ssh_host_ed25519_key (7 B, mode 0600)",
-                "etc/ssh/ssh_host_ed25519_key.pub (84 B, mode 0644)",
-                "wifi/ (mode 0640, owner 3:4)",
-                "wifi/home.conf (5 B, mode 0640, owner 3:4)",
-                "z (link to ../a)",
-            ]
-        );
-        assert_eq!(all.words(), "the identity of pi and 2 files");
-        assert_eq!(
-            all.to_string(),
-            "identity SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY of pi (new)\n\
-             files   wifi/home.conf (5 B, mode 0640, owner 3:4)\n        z (link to ../a)\n"
-        );
-        assert!(!format!("{all:?}").contains("private"));
-    }
-
-    #[test]
-    fn one_of_both_or_none() {
-        let (identity, public, private) = key();
-        let one = Belongings::gather(Some((identity, &public, private)), None).unwrap().unwrap();
-        assert_eq!(one.words(), "the identity of pi");
-        let files = (0..14).map(|number| file(&format!("{number:02}"))).collect();
-        let files = Belongings::gather(None, Some(("/files".into(), files))).unwrap().unwrap();
-        assert_eq!(
-            (files.words().as_str(), files.to_string().lines().last()),
-            ("14 files", Some("        and 2 more"))
-        );
-        assert_eq!(Belongings::gather(None, None).unwrap(), None);
-        assert_eq!(Belongings::gather(None, Some(("/files".into(), Vec::new()))).unwrap(), None);
-    }
-
-    #[test]
-    fn one_key_is_enough() {
-        let (identity, public, private) = key();
-        let files = Some(("/files".into(), vec![file(KEY)]));
-        let error = Belongings::gather(Some((identity, &public, private)), files).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "--files has etc/ssh/ssh_host_ed25519_key, which is the identity; leave it out, or say --identity none"
-        );
-    }
+    Ok(())
 }
+
+#[cfg(test)]
+#[path = "belongings_tests.rs"]
+mod tests;

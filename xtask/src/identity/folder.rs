@@ -1,12 +1,14 @@
 //! Where the keys of a host are on the workstation, and how they get there.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::belongings::{Identity, Novelty};
 use super::key::PublicKey;
@@ -29,8 +31,11 @@ pub enum Choice {
 
 /// The file of the private key; that of the public one ends in `.pub`.
 const FILE: &str = "ssh_host_ed25519_key";
-/// Where a key waits that is to replace another, until a card has it.
+/// Where a key waits that is to replace another, until a card has it. Of one that an earlier run left here nobody
+/// knows whether a card has it, so that it is never removed.
 const WAITING: &str = "ssh_host_ed25519_key.new";
+/// Where a key is made.
+const PART: &str = "ssh_host_ed25519_key.part";
 
 /// The folder with the keys of one host.
 #[derive(Clone, Debug)]
@@ -48,6 +53,8 @@ pub struct HostKey {
     pub identity: Identity,
     pub public: PublicKey,
     pub private: Secret,
+    /// Keeps other runs from the folder until the key is settled.
+    _lock: File,
 }
 
 impl Folder {
@@ -79,23 +86,63 @@ impl Folder {
         self.has(FILE).then(|| self.derive(launcher, FILE)).transpose()
     }
 
+    /// The key that an earlier run left waiting: a card may have it.
+    pub fn waiting(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
+        self.has(WAITING).then(|| self.derive(launcher, WAITING)).transpose()
+    }
+
     /// The key for a card. One that is to replace another only waits, until [`HostKey::settle`].
+    ///
+    /// # Errors
+    /// Of [`Kind::Refused`] while another run is about to change the key.
     pub fn choose(&self, launcher: &Launcher, choice: Choice) -> Result<Option<HostKey>> {
-        let had = self.has(FILE);
+        if choice == Choice::None {
+            return Ok(None);
+        }
+        super::private_folder(&self.dir)?;
+        let lock = self.lock(choice)?;
         let (file, novelty) = match choice {
-            Choice::None => return Ok(None),
-            Choice::Keep if had => (FILE, Novelty::Kept),
-            Choice::New if had => (WAITING, Novelty::New),
-            Choice::Keep | Choice::New => (FILE, Novelty::New),
+            Choice::Keep if self.has(FILE) => (FILE, Novelty::Kept),
+            _ if self.has(WAITING) => (WAITING, Novelty::Waiting),
+            _ if self.has(FILE) => (WAITING, Novelty::New),
+            _ => (FILE, Novelty::New),
         };
         if novelty == Novelty::New {
             self.make(launcher, file)?;
         }
         let public = self.derive(launcher, file)?;
-        let path = self.dir.join(file);
-        let private = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let private = self.read(file)?;
         let identity = Identity { host: self.host.clone(), fingerprint: public.fingerprint(), novelty };
-        Ok(Some(HostKey { folder: self.clone(), file, identity, public, private: Secret::new(private) }))
+        Ok(Some(HostKey { folder: self.clone(), file, identity, public, private, _lock: lock }))
+    }
+
+    /// Several cards may get the same key at once; who may change the key is alone.
+    fn lock(&self, choice: Choice) -> Result<File> {
+        let doing = || format!("locking {}", self.dir.display());
+        let folder = File::open(&self.dir).with_context(doing)?;
+        let how = match choice {
+            Choice::Keep if self.has(FILE) => FlockOperation::NonBlockingLockShared,
+            _ => FlockOperation::NonBlockingLockExclusive,
+        };
+        match flock(&folder, how) {
+            Err(Errno::WOULDBLOCK) => Err(Kind::Refused.error(format!(
+                "another run has the key of {} in hand ({}); wait for its end",
+                self.host,
+                self.dir.display()
+            ))),
+            locked => locked.map(|()| folder).with_context(doing),
+        }
+    }
+
+    fn read(&self, file: &str) -> Result<Secret> {
+        let path = self.dir.join(file);
+        let read = fs::read(&path).with_context(|| format!("reading {}", path.display()));
+        read.map(Secret::new)
+    }
+
+    /// Where a key waits, or would.
+    pub fn waiting_place(&self) -> PathBuf {
+        self.dir.join(WAITING)
     }
 
     fn has(&self, file: &str) -> bool {
@@ -104,15 +151,14 @@ impl Folder {
 
     /// Makes a pair of keys. It is moved to its place when it is whole.
     fn make(&self, launcher: &Launcher, file: &str) -> Result<()> {
-        super::private_folder(&self.dir)?;
-        let path = self.dir.join(WAITING);
+        let path = self.dir.join(PART);
         for stale in [path.clone(), public_of(&path)] {
             remove(&stale)?;
         }
         let args = ["-q", "-t", "ed25519", "-N", "", "-C", &self.host, "-f"].map(Into::into);
         let args = args.into_iter().chain([path.into_os_string()]).collect::<Vec<_>>();
         keygen(launcher, &args).context("making the host key")?;
-        self.rename(WAITING, file)
+        self.rename(PART, file)
     }
 
     /// The public half of the private key in `file`. ssh-keygen refuses one that others may read, and one with a
@@ -132,19 +178,33 @@ impl Folder {
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         let [from, to] = [from, to].map(|name| self.dir.join(name));
-        let private_last = [(public_of(&from), public_of(&to)), (from, to)];
-        for (from, to) in private_last {
-            fs::rename(&from, &to).with_context(|| format!("moving {} to its place", from.display()))?;
+        let public = (public_of(&from), public_of(&to));
+        for (from, to) in [&public, &(from, to)] {
+            match fs::rename(from, to) {
+                // A run that was cut off has moved it already. It only tells what the private half tells too.
+                Err(error) if error.kind() == ErrorKind::NotFound && *from == public.0 => {}
+                moved => moved.with_context(|| format!("moving {} to its place", from.display()))?,
+            }
         }
         Ok(())
     }
 }
 
 impl HostKey {
+    /// Whether it is one that an earlier run left waiting.
+    pub fn has_waited(&self) -> bool {
+        self.identity.novelty == Novelty::Waiting
+    }
+
     /// A card has the key: it is the one of the host from here on, and ssh is to know it. Returns whether
     /// `known_hosts` was changed for that.
     pub fn settle(&self) -> Result<bool> {
         if self.file == WAITING {
+            if self.folder.read(WAITING)? != self.private {
+                let place = self.folder.waiting_place();
+                let text = format!("{} is not the key any more that the card has", place.display());
+                return Err(Kind::Other.error(text));
+            }
             self.folder.rename(WAITING, FILE)?;
         }
         KnownHosts::of(&super::folder()).set(&self.folder.host, Some(&self.public.line()))
@@ -176,5 +236,48 @@ fn remove(file: &Path) -> Result<()> {
             Err(error).with_context(|| format!("removing {}", file.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_its_own_key_is_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new("pi", Some(dir.path())).unwrap();
+        super::super::private_folder(folder.path()).unwrap();
+        for (file, text) in [(FILE, "old"), (WAITING, "of another")] {
+            fs::write(folder.path().join(file), text).unwrap();
+        }
+        let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
+        let public = PublicKey::parse(line).unwrap();
+        let identity =
+            Identity { host: "pi".into(), fingerprint: public.fingerprint(), novelty: Novelty::New };
+        let (private, lock) = (Secret::new(b"own".to_vec()), folder.lock(Choice::New).unwrap());
+        let key = HostKey { folder: folder.clone(), file: WAITING, identity, public, private, _lock: lock };
+        let said = format!("{} is not the key any more that the card has", folder.waiting_place().display());
+        assert_eq!(key.settle().unwrap_err().to_string(), said);
+        assert_eq!(folder.read(FILE).unwrap().reveal(), b"old");
+        assert_eq!(folder.read(WAITING).unwrap().reveal(), b"of another");
+    }
+
+    #[test]
+    fn who_may_change_the_key_is_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new("pi", Some(dir.path())).unwrap();
+        super::super::private_folder(folder.path()).unwrap();
+        let first = folder.lock(Choice::Keep).unwrap();
+        let place = folder.path().display();
+        let said = format!("another run has the key of pi in hand ({place}); wait for its end");
+        assert_eq!(folder.lock(Choice::Keep).unwrap_err().to_string(), said);
+        drop(first);
+        fs::write(folder.path().join(FILE), "").unwrap();
+        let both = [Choice::Keep; 2].map(|choice| folder.lock(choice).unwrap());
+        assert_eq!(folder.lock(Choice::New).unwrap_err().to_string(), said);
+        drop(both);
+        let _alone = folder.lock(Choice::New).unwrap();
+        assert_eq!(folder.lock(Choice::Keep).unwrap_err().to_string(), said);
     }
 }

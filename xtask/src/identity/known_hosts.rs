@@ -4,8 +4,10 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use rustix::fs::{FlockOperation, flock};
+use anyhow::{Context, Result, anyhow};
+use rustix::fs::{Access, FlockOperation, access, flock};
+
+use crate::failure::Kind;
 
 /// The file, which need not be there.
 pub struct KnownHosts {
@@ -20,7 +22,7 @@ impl KnownHosts {
 
     /// The key of `host` as `ssh-ed25519 AAAA…`.
     pub fn key_of(&self, host: &str) -> Result<Option<String>> {
-        Ok(self.read()?.lines().find_map(|line| key(line, host)).map(str::to_owned))
+        Ok(self.read()?.split(|byte| *byte == b'\n').find_map(|line| key(line, host)).map(str::to_owned))
     }
 
     /// Makes `key` the only one of `host`, or leaves it none. Returns whether that changed something.
@@ -36,43 +38,82 @@ impl KnownHosts {
         if new == old {
             return Ok(false);
         }
-        let mut file = tempfile_in(folder).with_context(doing)?;
-        file.1.write_all(new.as_bytes()).and_then(|()| file.1.sync_all()).with_context(doing)?;
-        fs::rename(&file.0, &self.path).and_then(|()| lock.sync_all()).with_context(doing)?;
+        write(&self.real()?, &new).with_context(doing)?;
         Ok(true)
     }
 
-    fn read(&self) -> Result<String> {
-        match fs::read_to_string(&self.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-            read => read.with_context(|| format!("reading {}", self.path.display())),
+    /// Fails where it cannot be read, or where [`KnownHosts::set`] could not write it.
+    ///
+    /// # Errors
+    /// Of [`Kind::Refused`].
+    pub fn check(&self) -> Result<()> {
+        let checked = self.read().and_then(|_| self.check_place());
+        checked.map_err(|error| {
+            let text = "the known_hosts of the project, which is to know the card's key, is not fit for it";
+            Kind::Refused.error(format!("{text}: {error:#}"))
+        })
+    }
+
+    /// Fails where no file can be made beside it.
+    fn check_place(&self) -> Result<()> {
+        let real = self.real()?;
+        let there = real.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+        let doing = || format!("writing to {}", there.display());
+        access(there, Access::WRITE_OK | Access::EXEC_OK).with_context(doing)?;
+        if there.is_dir() { Ok(()) } else { Err(anyhow!("{} is no folder", there.display())) }
+    }
+
+    /// Where it is itself: it may be a link.
+    fn real(&self) -> Result<PathBuf> {
+        if !self.path.is_symlink() {
+            return Ok(self.path.clone());
+        }
+        self.path.canonicalize().with_context(|| format!("following the link {}", self.path.display()))
+    }
+
+    /// It may have lines of others that are no UTF-8.
+    fn read(&self) -> Result<Vec<u8>> {
+        match self.path.metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            // A pipe would be waited for.
+            Ok(found) if !found.is_file() => Err(anyhow!("{} is no file", self.path.display())),
+            _ => fs::read(&self.path).with_context(|| format!("reading {}", self.path.display())),
         }
     }
 }
 
-/// A new file beside the one that it replaces. Its name is that of this process alone.
-fn tempfile_in(folder: &Path) -> std::io::Result<(PathBuf, fs::File)> {
-    let path = folder.join(format!(".known_hosts.{}", std::process::id()));
-    fs::File::create(&path).map(|file| (path, file))
+/// Makes `path` hold `text`, whole or not at all. The file on the way has a name of this process alone.
+fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let part = folder.join(format!(".known_hosts.{}", std::process::id()));
+    let written = fs::File::create(&part)
+        .and_then(|mut file| file.write_all(text).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&part, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    written.and_then(|()| fs::File::open(folder)?.sync_all())
 }
 
 /// The key in `line`, if it is one of `host`.
-fn key<'a>(line: &'a str, host: &str) -> Option<&'a str> {
-    let (names, key) = line.trim().split_once(char::is_whitespace)?;
+fn key<'a>(line: &'a [u8], host: &str) -> Option<&'a str> {
+    let (names, key) = std::str::from_utf8(line).ok()?.trim().split_once(char::is_whitespace)?;
     names.split(',').any(|name| name == host).then(|| key.trim())
 }
 
 /// `text` with `key` as the only one of `host`, where its first line was or at the end. Lines of others stay.
-fn replaced(text: &str, host: &str, key: Option<&str>) -> String {
+fn replaced(text: &[u8], host: &str, key: Option<&str>) -> Vec<u8> {
     let mut own = key.map(|key| format!("{host} {key}\n"));
-    let mut new = String::new();
-    for line in text.lines() {
-        match self::key(line, host) {
-            Some(_) => new.extend(own.take()),
-            None => new.extend([line, "\n"]),
+    let mut new = Vec::new();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        if self::key(line, host).is_some() {
+            new.extend(own.take().unwrap_or_default().into_bytes());
+        } else {
+            new.extend_from_slice(line);
+            new.extend((!line.ends_with(b"\n")).then_some(b'\n'));
         }
     }
-    new.extend(own);
+    new.extend(own.unwrap_or_default().into_bytes());
     new
 }
 
@@ -93,8 +134,12 @@ mod tests {
             ("# note\npi a b\npi,alias c d\nother e f", Some(KEY), format!("# note\n{line}other e f\n")),
             ("pi2 a b\n", Some(KEY), format!("pi2 a b\n{line}")),
         ] {
-            assert_eq!(replaced(text, "pi", key), expected, "{text}");
+            let new = replaced(text.as_bytes(), "pi", key);
+            assert_eq!(String::from_utf8(new).unwrap(), expected, "{text}");
         }
+        let others = b"caf\xe9 a b\nsome\r\n";
+        let new = replaced(others, "pi", Some(KEY));
+        assert_eq!(new, [&others[..], line.as_bytes()].concat());
     }
 
     #[test]
@@ -110,5 +155,42 @@ mod tests {
         assert_eq!(file.key_of("pi").unwrap(), None);
         let left = dir.path().join("identity").read_dir().unwrap().count();
         assert_eq!(left, 1, "what was written on the way is gone");
+    }
+    #[test]
+    fn a_link_stays_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, elsewhere) = (dir.path().join("identity"), dir.path().join("elsewhere"));
+        fs::create_dir(&own).unwrap();
+        fs::write(&elsewhere, "a b c\n").unwrap();
+        std::os::unix::fs::symlink("../elsewhere", own.join("known_hosts")).unwrap();
+        let file = KnownHosts::of(&own);
+        file.check().unwrap();
+        assert!(file.set("pi", Some(KEY)).unwrap() && file.path.is_symlink());
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), format!("a b c\npi {KEY}\n"));
+        assert_eq!(dir.path().read_dir().unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let refuses = |file: KnownHosts, text: &str| {
+            let error = file.check().unwrap_err();
+            let said = format!("{error:#}").replace(&dir.path().display().to_string(), "DIR");
+            let expected = format!(
+                "the known_hosts of the project, which is to know the card's key, is not fit for it: {text}"
+            );
+            assert_eq!((said, crate::failure::kind(&error)), (expected, Kind::Refused));
+        };
+        KnownHosts::of(&dir.path().join("not/there/yet")).check().unwrap();
+        fs::create_dir_all(dir.path().join("folder/known_hosts")).unwrap();
+        refuses(KnownHosts::of(&dir.path().join("folder")), "DIR/folder/known_hosts is no file");
+        fs::create_dir(dir.path().join("dangling")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("dangling/known_hosts")).unwrap();
+        refuses(
+            KnownHosts::of(&dir.path().join("dangling")),
+            "following the link DIR/dangling/known_hosts: No such file or directory (os error 2)",
+        );
+        let _listens = std::os::unix::net::UnixListener::bind(dir.path().join("known_hosts")).unwrap();
+        refuses(KnownHosts::of(dir.path()), "DIR/known_hosts is no file");
     }
 }

@@ -40,6 +40,19 @@ pub fn known(host: &str) -> Result<Option<PathBuf>> {
     Ok(file.key_of(host)?.map(|_| file.path))
 }
 
+/// Where the project's `known_hosts` is, or will be.
+pub fn known_hosts() -> PathBuf {
+    KnownHosts::of(&folder()).path
+}
+
+/// Fails where the project's `known_hosts` cannot be read or written.
+///
+/// # Errors
+/// Of [`crate::failure::Kind::Refused`].
+pub fn check_known_hosts() -> Result<()> {
+    KnownHosts::of(&folder()).check()
+}
+
 /// Makes a folder that is for this user alone, where there is none.
 fn private_folder(folder: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);

@@ -76,6 +76,9 @@ impl Reading {
             let target = fs::read_link(path).with_context(doing)?;
             let target = target.to_str().filter(|target| is_plain(target));
             let target = target.ok_or_else(|| refused(path, "points to what is not plain text"))?;
+            if target.split('/').any(|name| name.len() > NAME) {
+                return Err(refused(path, "points to a name of more than 255 bytes"));
+            }
             self.push(name, &stat, What::Link(target.to_owned()));
             return Ok(());
         }
@@ -108,6 +111,9 @@ fn refused(path: &Path, why: &str) -> anyhow::Error {
 
 /// The longest name or target of a link, in bytes, that fits into a line of commands.
 const LONGEST: usize = 1000;
+
+/// The longest name that a file can have, in bytes.
+const NAME: usize = 255;
 
 /// Whether ext4's tools can be given it in a line of commands.
 fn is_plain(text: &str) -> bool {
@@ -166,6 +172,8 @@ mod tests {
         refuses(lines, "--files: DIR/a\nb has a name that is not plain text");
         let link = |dir: &Path| symlink("a\nb", dir.join("l")).unwrap();
         refuses(link, "--files: DIR/l points to what is not plain text");
+        let link = |dir: &Path| symlink(format!("a/{}", "b".repeat(256)), dir.join("l")).unwrap();
+        refuses(link, "--files: DIR/l points to a name of more than 255 bytes");
         let large = |dir: &Path| fs::File::create(dir.join("f")).unwrap().set_len(MOST + 1).unwrap();
         refuses(large, "--files has more than 16.0 MiB; copy large files to the running host");
         let error = read(Path::new("/dev/null"), Owners::Root).unwrap_err();

@@ -39,11 +39,11 @@ fn a_key_is_made_once_and_shown() {
         assert_eq!(sandbox.run(&["--flake", &flake, "identity", "make", "pi"]).exits(0), shown);
     }
     assert_eq!(sandbox.run(&["identity", "show", "pi"]).exits(0), shown);
-    let [place, waiting] = ["ssh_host_ed25519_key", "ssh_host_ed25519_key.new"].map(|name| folder.join(name));
-    let [place, waiting] = [&place, &waiting].map(|path| path.to_str().unwrap());
+    let [place, part] = ["ssh_host_ed25519_key", "ssh_host_ed25519_key.part"].map(|name| folder.join(name));
+    let [place, part] = [&place, &part].map(|path| path.to_str().unwrap());
     let tell = ["-y", "-P", "", "-f", place];
     let calls = sandbox.calls("ssh-keygen");
-    assert_eq!(calls[0], ["-q", "-t", "ed25519", "-N", "", "-C", "pi", "-f", waiting]);
+    assert_eq!(calls[0], ["-q", "-t", "ed25519", "-N", "", "-C", "pi", "-f", part]);
     assert!(calls[1..].iter().all(|call| *call == tell) && calls.len() == 6, "{calls:?}");
     let mode = |path: &str| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(place), mode(folder.to_str().unwrap())), (0o600, 0o700));
@@ -70,9 +70,42 @@ fn json_and_another_folder() {
     let shown: serde_json::Value = serde_json::from_str(sandbox.run(&args).exits(0)).unwrap();
     let expected = serde_json::json!({
         "host": "pi", "fingerprint": FINGERPRINT, "age": AGE, "public": PUBLIC, "folder": format!("{keys}/pi"),
-        "known_hosts": null
+        "known_hosts": null, "waiting": null
     });
     assert_eq!(shown, expected);
+}
+
+#[test]
+fn a_known_hosts_that_cannot_be_written_is_refused_before_anything_is_built() {
+    let (answers, _out) = building();
+    let nix = answers.install();
+    keygen(&nix);
+    std::fs::create_dir_all(nix.path("state/identity/known_hosts")).unwrap();
+    let card = card(&nix);
+    let device = card.to_str().unwrap();
+    let args =
+        ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
+    let text = format!("is not fit for it: {} is no file", nix.path("state/identity/known_hosts").display());
+    nix.run(&args).says(&text).exits(3);
+    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.calls("nix").is_empty());
+}
+
+#[test]
+fn a_newer_key_that_waits_is_named_and_stays() {
+    let sandbox = Sandbox::with_fakes_only();
+    keygen(&sandbox);
+    let flake = sandbox.path("flake").display().to_string();
+    let make = || sandbox.run(&["--flake", &flake, "identity", "make", "pi"]);
+    make().exits(0);
+    let folder = sandbox.path("state/identity/pi");
+    let waiting = folder.join("ssh_host_ed25519_key.new");
+    std::fs::copy(folder.join("ssh_host_ed25519_key"), &waiting).unwrap();
+    let newer =
+        format!("newer   {FINGERPRINT} waits: a card may have it; flash with --identity new takes it\n");
+    for outcome in [make(), sandbox.run(&["identity", "show", "pi"])] {
+        assert!(outcome.exits(0).ends_with(&newer), "{outcome:?}");
+    }
+    assert!(waiting.exists());
 }
 
 #[test]

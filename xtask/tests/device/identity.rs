@@ -195,6 +195,34 @@ fn a_card_is_flashed_again() {
     assert_eq!(debugfs(device, &format!("cat {KEY}")), other);
 }
 
+/// A run was killed when its card was written and its key not yet settled.
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn a_key_that_waits_is_never_lost() {
+    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
+    let device = card.device.device();
+    let run = |more: &[&str]| flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], more].concat());
+    run(&[]).exits(0);
+    let old = private_key(&sandbox, "pi");
+    let waiting = sandbox.path("state/identity/pi/ssh_host_ed25519_key.new");
+    let waiting_path = waiting.to_str().unwrap();
+    says("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "pi", "-f", waiting_path]);
+    std::fs::remove_file(format!("{waiting_path}.pub")).unwrap();
+    let newer = std::fs::read_to_string(&waiting).unwrap();
+    let kept = run(&[]);
+    kept.says("warning: a newer key of pi waits, SHA256:");
+    kept.says(&format!("to take it, say --identity new; to give it up, remove {waiting_path}")).exits(0);
+    assert_eq!(
+        (private_key(&sandbox, "pi"), std::fs::read_to_string(&waiting).unwrap()),
+        (old, newer.clone())
+    );
+    run(&["--identity", "new"]).says("of pi (new, made for a flash that did not end)").exits(0);
+    assert_eq!(private_key(&sandbox, "pi"), newer);
+    assert_eq!(debugfs(device, &format!("cat {KEY}")), newer);
+    assert!(!waiting.exists());
+}
+
 #[test]
 #[ignore = "needs e2fsprogs: run `cargo xtask test`"]
 fn a_plain_file_and_another_folder_for_keys() {

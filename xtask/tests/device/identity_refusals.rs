@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Command, Stdio};
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::card::Card;
 use crate::flash::flash;
@@ -57,6 +61,63 @@ fn words_that_do_not_go_together() {
         3,
         "--files has etc/ssh/ssh_host_ed25519_key, which is",
     );
+}
+
+/// A folder for `--files` is made by `make`.
+#[track_caller]
+fn refuses_files(image: &[u8], make: impl FnOnce(&Path), more: &[&str], text: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path());
+    refuses(image, &[more, &["--files", dir.path().to_str().unwrap()]].concat(), 3, text);
+}
+
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn files_where_there_are_folders_and_folders_where_there_are_files() {
+    let (image, of_pi) = (host_image(4096, false), ["--identity-of", "pi"]);
+    let file = |dir: &Path| std::fs::write(dir.join("etc"), "").unwrap();
+    let text = "error: --files has etc, which is no folder, and etc/ssh is to be in it";
+    refuses_files(&image, file, &of_pi, text);
+    refuses_files(
+        &image,
+        file,
+        &[],
+        "error: /persist/etc is a folder of the image, and is to be something else",
+    );
+    let link = |dir: &Path| symlink("nowhere", dir.join("etc")).unwrap();
+    refuses_files(
+        &image,
+        link,
+        &[],
+        "error: /persist/etc is a folder of the image, and is to be something else",
+    );
+    for name in ["link", "etc/old.conf"] {
+        let folder = |dir: &Path| std::fs::create_dir_all(dir.join(name)).unwrap();
+        let text =
+            format!("error: /persist/{name} is to be a folder, and the image has something else there");
+        refuses_files(&image, folder, &of_pi, &text);
+        let within = |dir: &Path| {
+            folder(dir);
+            std::fs::write(dir.join(name).join("file"), "").unwrap();
+        };
+        refuses_files(&image, within, &of_pi, &text);
+    }
+}
+
+/// debugfs would take the end of such a path for a command of its own.
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn paths_that_are_too_long_for_a_command() {
+    let deep = |dir: &Path| {
+        let mut dir = rustix::fs::open(dir, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap();
+        let name = "\"".repeat(250);
+        for _ in 0..15 {
+            rustix::fs::mkdirat(&dir, &name, Mode::RWXU).unwrap();
+            dir = rustix::fs::openat(&dir, &name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap();
+        }
+    };
+    let text = "cannot be put on a card: its path, with what it may link to, is too long; shorten its names";
+    refuses_files(&host_image(4096, false), deep, &[], text);
 }
 
 /// Runs the tool where this program of Debian's is not.
