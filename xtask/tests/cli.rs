@@ -8,6 +8,8 @@ mod build_errors;
 mod card;
 #[path = "cli/deploy.rs"]
 mod deploy;
+#[path = "cli/deploy_args.rs"]
+mod deploy_args;
 #[path = "cli/doctor.rs"]
 mod doctor;
 #[path = "cli/elevation.rs"]

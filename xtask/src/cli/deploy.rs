@@ -2,6 +2,9 @@
 
 use clap::Args;
 
+/// As long as a host can be waited for, in minutes.
+const A_WEEK: u64 = 7 * 24 * 60;
+
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Deploy {
@@ -22,7 +25,8 @@ pub struct Deploy {
     #[arg(long)]
     pub reboot: bool,
     /// Wait for a host that does not answer yet, as after a flash, for so many minutes
-    #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
+    #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "10",
+          value_parser = clap::value_parser!(u64).range(1..=A_WEEK))]
     pub wait: Option<u64>,
     /// A command that must succeed on the host in the end; may be given several times
     #[arg(long, value_name = "COMMAND")]
