@@ -28,8 +28,9 @@ pub struct Deploy {
     #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "10",
           value_parser = clap::value_parser!(u64).range(1..=A_WEEK))]
     pub wait: Option<u64>,
-    /// A command that must succeed on the host in the end; may be given several times
-    #[arg(long, value_name = "COMMAND")]
+    /// A command that must succeed on the host in the end; may be given several times. Of a list, `a; b`, the last one
+    /// decides: `a && b` for all of them
+    #[arg(long, value_name = "COMMAND", value_parser = command)]
     pub health: Vec<String>,
     /// Arguments passed on to deploy-rs, such as --hostname 192.168.1.7
     #[arg(last = true, value_name = "DEPLOY ARGS")]
@@ -47,4 +48,9 @@ pub struct Status {
     /// The hosts, as `cargo xtask hosts` lists them; all that can be deployed where none is named
     #[arg(value_name = "HOST")]
     pub hosts: Vec<String>,
+}
+
+/// The shell of the host takes nothing for a command that succeeds.
+fn command(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("it must be a command for the host") } else { Ok(text.to_owned()) }
 }

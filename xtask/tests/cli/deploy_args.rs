@@ -25,3 +25,12 @@ fn how_long_a_host_is_waited_for() {
             .exits(1);
     }
 }
+
+#[test]
+fn commands_that_are_none() {
+    let words = "for '--health <COMMAND>': it must be a command for the host";
+    check(&[
+        (&["deploy", "stinky", "--health", ""], words),
+        (&["deploy", "stinky", "--health", "true", "--health= \t\n"], words),
+    ]);
+}
