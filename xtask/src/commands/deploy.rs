@@ -85,7 +85,7 @@ fn several(cx: &Context, order: &Order, version: nix::Version, hosts: Vec<String
 /// Shows the plan; carries it out, unless it is only to be shown, and keeps a receipt.
 fn carry_out(cx: &Context, order: &Order, mut plan: Plan) -> Result<Reached> {
     if plan.already_done().is_none() {
-        deploy::compare(cx, &mut plan);
+        deploy::compare(cx, &mut plan)?;
         cx.note(plan.to_string());
     }
     if order.goal == Goal::Show {

@@ -10,7 +10,7 @@ use super::order::{Goal, Order};
 use super::plan::Plan;
 use super::turn::Turn;
 use crate::context::Context;
-use crate::failure::Kind;
+use crate::failure::{Kind, kind};
 use crate::{emulation, flake, nix};
 
 /// The turn at `host`, which a plan that is only shown does not need.
@@ -115,7 +115,7 @@ pub fn build(cx: &Context, order: &Order, plans: &mut [&mut Plan]) -> Vec<Option
         plan.laps.0.extend(laps.0.iter().cloned());
     }
     let Err(error) = built else { return plans.iter().map(|_| None).collect() };
-    let (kind, text) = (crate::failure::kind(&error), format!("{error:#}"));
+    let (kind, text) = (kind(&error), format!("{error:#}"));
     let lacks =
         |plan: &&mut Plan| wanted.contains(&plan.target.installable(&cx.flake)) && !plan.target.path.exists();
     plans.iter().map(|plan| lacks(plan).then(|| kind.error(&text))).collect()
@@ -127,12 +127,15 @@ fn is_here(cx: &Context, target: &Target) -> bool {
 }
 
 /// Finds out what the plan changes. That this fails is no reason not to deploy: it is a warning.
-pub fn compare(cx: &Context, plan: &mut Plan) {
+///
+/// # Errors
+/// `Interrupted` where the user stops it.
+pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     let remote = Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection);
-    let Some(from) = plan.target.compared_with(&plan.before) else { return };
+    let Some(from) = plan.target.compared_with(&plan.before) else { return Ok(()) };
     let to = plan.target.content();
     if !to.exists() {
-        return;
+        return Ok(());
     }
     let mut laps = Laps::default();
     let read = laps.time("compare", || {
@@ -140,9 +143,11 @@ pub fn compare(cx: &Context, plan: &mut Plan) {
     });
     match read {
         Ok((from, to)) => plan.diff = Some(Diff::new(&from, &to)),
-        Err::<_, anyhow::Error>(error) => {
+        Err(error) if kind(&error) == Kind::Interrupted => return Err(error),
+        Err(error) => {
             cx.warn(format!("what changes on {} is not known: {error:#}", plan.target.host));
         }
     }
     plan.laps.0.extend(laps.0);
+    Ok(())
 }
