@@ -53,8 +53,9 @@ fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<String>> {
 }
 
 fn one(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result<()> {
+    let found = deploy::find(cx, order, host)?;
     let turn = deploy::take_turn(cx, order, host)?;
-    let mut plan = deploy::gather(cx, order, version, host, turn)?;
+    let mut plan = deploy::gather(cx, order, version, found, turn)?;
     if let Some(error) = deploy::build(cx, order, &mut [&mut plan]).into_iter().flatten().next() {
         return Err(error);
     }
@@ -73,7 +74,7 @@ fn several(cx: &Context, order: &Order, version: nix::Version, hosts: Vec<String
             own.note(outcome.summary());
         }
         Ok(reached)
-    });
+    })?;
     if cx.json {
         ui::result(&members.iter().map(deploy::Member::json).collect::<Value>().to_string())?;
     } else {

@@ -18,7 +18,23 @@ pub fn take_turn(cx: &Context, order: &Order, host: &str) -> Result<Option<Turn>
     (order.goal != Goal::Show).then(|| Turn::take(host, cx.reporter.as_ref())).transpose()
 }
 
-/// Finds out what `host` is meant to run and what it runs, in its turn.
+/// What a host is meant to run, and how long it took to find out.
+pub struct Found {
+    pub target: Target,
+    laps: Laps,
+}
+
+/// Finds out what `host` is meant to run.
+///
+/// # Errors
+/// Of `Usage` where the flake has no such host; refused where it could not be proved afterwards.
+pub fn find(cx: &Context, order: &Order, host: &str) -> Result<Found> {
+    let mut laps = Laps::default();
+    let target = laps.time("evaluate", || evaluate(cx, &order.overrides, host))?;
+    Ok(Found { target, laps })
+}
+
+/// Finds out what a host runs, in its turn.
 ///
 /// # Errors
 /// Refused where it can be told already that the deploy would not do; `Unreachable` and `HostKey`.
@@ -26,11 +42,10 @@ pub fn gather(
     cx: &Context,
     order: &Order,
     version: nix::Version,
-    host: &str,
+    found: Found,
     turn: Option<Turn>,
 ) -> Result<Plan> {
-    let mut laps = Laps::default();
-    let target = laps.time("evaluate", || evaluate(cx, &order.overrides, host))?;
+    let Found { target, mut laps } = found;
     can_build(cx, version, &target)?;
     warn_of_other_profiles(cx, &target);
     let before = laps.time("look", || look(cx, order, &target))?;
@@ -40,8 +55,17 @@ pub fn gather(
 /// What `host` is meant to run.
 pub fn evaluate(cx: &Context, overrides: &Overrides, host: &str) -> Result<Target> {
     let nodes = Nodes::load(&cx.launcher, &cx.flake, host)?;
-    let node = nodes.node.ok_or_else(|| flake::no_node(&cx.flake, host, &nodes.names))?;
+    let node = nodes.node.ok_or_else(|| unknown(cx, host, &nodes.names))?;
     node.target(&cx.launcher, &cx.flake, host, overrides)
+}
+
+/// The error for a host that the flake does not have. `--wait 5` makes one of the minutes.
+fn unknown(cx: &Context, host: &str, names: &[String]) -> anyhow::Error {
+    let error = flake::no_node(&cx.flake, host, names);
+    match host.parse::<u64>() {
+        Ok(minutes) => Kind::Usage.error(format!("{error}; minutes to wait are written `--wait={minutes}`")),
+        Err(_) => error,
+    }
 }
 
 /// Refuses before anything is built where this machine cannot build the profile.
