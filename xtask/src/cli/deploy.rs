@@ -9,7 +9,7 @@ const A_WEEK: u64 = 7 * 24 * 60;
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Deploy {
     /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`
-    #[arg(value_name = "HOST", required_unless_present = "all")]
+    #[arg(value_name = "HOST", required_unless_present = "all", value_parser = host)]
     pub hosts: Vec<String>,
     /// Deploy all nodes of the flake, side by side
     #[arg(long, conflicts_with = "hosts")]
@@ -40,14 +40,20 @@ pub struct Deploy {
 #[derive(Debug, Args)]
 pub struct History {
     /// Only of this host
+    #[arg(value_parser = host)]
     pub host: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct Status {
     /// The hosts, as `cargo xtask hosts` lists them; all that can be deployed where none is named
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", value_parser = host)]
     pub hosts: Vec<String>,
+}
+
+/// No name at all comes of a variable of a script that was not set.
+fn host(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("it must be the name of a host") } else { Ok(text.to_owned()) }
 }
 
 /// The shell of the host takes nothing for a command that succeeds.

@@ -1,6 +1,5 @@
 //! `deploy HOST…`: deploy-rs, and proof that it took.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -48,8 +47,7 @@ fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<String>> {
     if args.all {
         return deploy::deployable(cx);
     }
-    let mut seen = BTreeSet::new();
-    Ok(args.hosts.iter().filter(|host| seen.insert(*host)).cloned().collect())
+    Ok(deploy::each_once(&args.hosts))
 }
 
 fn one(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result<()> {

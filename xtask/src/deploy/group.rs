@@ -1,5 +1,7 @@
 //! Several hosts at once: each goes its own way, and one that fails does not stop the others.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -44,6 +46,12 @@ pub fn deployable(cx: &Context) -> Result<Vec<String>> {
         None if names.is_empty() => Err(Kind::Usage.error(format!("{} has no deploy nodes", cx.flake))),
         None => Ok(names),
     }
+}
+
+/// The hosts that were named, each where it was named first.
+pub fn each_once(hosts: &[String]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    hosts.iter().filter(|host| seen.insert(*host)).cloned().collect()
 }
 
 /// Takes all `hosts` to their plans, builds what they need in one run, and does `finish` with each of them, side by

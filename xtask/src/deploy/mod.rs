@@ -24,7 +24,7 @@ mod verdict;
 pub use act::act;
 pub use activation::require;
 pub use gather::{build, compare, find, gather, take_turn};
-pub use group::{Member, Reached, deployable, table, together, worst};
+pub use group::{Member, Reached, deployable, each_once, table, together, worst};
 pub use laps::Laps;
 pub use meant::Overrides;
 pub use order::{Afterwards, Goal, Order};

@@ -279,3 +279,17 @@ fn without_deploy_rs() {
     fs::remove_file(scene.sandbox.path("bin").join("deploy")).expect("removing the fake");
     scene.run(&["stinky"]).says("there is no deploy-rs (`deploy`) on PATH: run `cargo xtask setup`").exits(3);
 }
+
+#[test]
+fn the_history_of_a_host_without_one() {
+    let scene = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 0);
+    let yet = |host: &str, others: &str| {
+        format!(
+            "there is no receipt of {host}: it was not flashed or deployed to from this checkout yet{others}\n"
+        )
+    };
+    assert_eq!(scene.sandbox.run(&["history", "stinky"]).stderr, yet("stinky", ""));
+    scene.run(&["stinky"]).exits(0);
+    assert_eq!(scene.sandbox.run(&["history", "stinky"]).stderr, "");
+    assert_eq!(scene.sandbox.run(&["history", "x"]).stderr, yet("x", " (receipts: stinky)"));
+}

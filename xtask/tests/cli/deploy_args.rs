@@ -34,3 +34,14 @@ fn commands_that_are_none() {
         (&["deploy", "stinky", "--health", "true", "--health= \t\n"], words),
     ]);
 }
+
+#[test]
+fn hosts_without_a_name() {
+    let words = "it must be the name of a host";
+    check(&[
+        (&["deploy", "stinky", ""], words),
+        (&["status", ""], words),
+        (&["status", "stinky", " "], words),
+        (&["history", ""], words),
+    ]);
+}

@@ -75,3 +75,14 @@ fn a_broken_host_does_not_stop_the_others() {
     outcome.says("two: warning: deploy.nodes.two needs a profile 'system'");
     assert!(outcome.exits(3).contains("\none   planned  "), "{}", outcome.stdout);
 }
+
+#[test]
+fn a_host_that_is_named_twice() {
+    let scene = scene(("", ""));
+    scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
+    let outcome = scene.sandbox.run(&["--flake", "github:o/f", "status", "two", "one", "two"]);
+    let rows = outcome.exits(12).lines().skip(1).map(|row| row.split(' ').next().unwrap_or_default());
+    assert_eq!(rows.collect::<Vec<_>>(), ["two", "one"]);
+    assert_eq!(scene.sandbox.calls("ssh").len(), 2);
+    outcome.says("error: 2 of 2 hosts could not be asked: two, one\n");
+}
