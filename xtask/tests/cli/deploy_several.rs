@@ -86,3 +86,11 @@ fn a_host_that_is_named_twice() {
     assert_eq!(scene.sandbox.calls("ssh").len(), 2);
     outcome.says("error: 2 of 2 hosts could not be asked: two, one\n");
 }
+
+#[test]
+fn one_machine_by_two_names() {
+    let error = "one and two lead to one machine, one.lan, which cannot run both: deploy one of them; nothing was deployed";
+    refused(&scene(("two.lan", "one.lan")), &["one", "two"], 3, error);
+    let error = error.replace("one.lan", "10.0.0.5");
+    refused(&scene(("", "")), &["one", "two", "--", "--hostname", "10.0.0.5"], 3, &error);
+}
