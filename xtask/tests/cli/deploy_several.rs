@@ -94,3 +94,14 @@ fn one_machine_by_two_names() {
     let error = error.replace("one.lan", "10.0.0.5");
     refused(&scene(("", "")), &["one", "two", "--", "--hostname", "10.0.0.5"], 3, &error);
 }
+
+/// A lock for each host that the flake has, and none for a name that it does not.
+#[test]
+fn locks_of_hosts() {
+    let scene = scene(("", ""));
+    scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
+    scene.run(&["one", "two"]).exits(12);
+    assert_eq!(locks(&scene), ["deploy-one", "deploy-two"]);
+    scene.run(&["on"]).says("did you mean 'one'?").exits(2);
+    assert_eq!(locks(&scene), ["deploy-one", "deploy-two"]);
+}
