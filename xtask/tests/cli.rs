@@ -8,6 +8,12 @@ mod build_errors;
 mod card;
 #[path = "cli/deploy.rs"]
 mod deploy;
+#[path = "cli/deploy_args.rs"]
+mod deploy_args;
+#[path = "cli/deploy_several.rs"]
+mod deploy_several;
+#[path = "cli/deploy_stopped.rs"]
+mod deploy_stopped;
 #[path = "cli/doctor.rs"]
 mod doctor;
 #[path = "cli/elevation.rs"]

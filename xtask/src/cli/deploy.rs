@@ -2,11 +2,14 @@
 
 use clap::Args;
 
+/// As long as a host can be waited for, in minutes.
+const A_WEEK: u64 = 7 * 24 * 60;
+
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Deploy {
     /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`
-    #[arg(value_name = "HOST", required_unless_present = "all")]
+    #[arg(value_name = "HOST", required_unless_present = "all", value_parser = host)]
     pub hosts: Vec<String>,
     /// Deploy all nodes of the flake, side by side
     #[arg(long, conflicts_with = "hosts")]
@@ -22,10 +25,12 @@ pub struct Deploy {
     #[arg(long)]
     pub reboot: bool,
     /// Wait for a host that does not answer yet, as after a flash, for so many minutes
-    #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
+    #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "10",
+          value_parser = clap::value_parser!(u64).range(1..=A_WEEK))]
     pub wait: Option<u64>,
-    /// A command that must succeed on the host in the end; may be given several times
-    #[arg(long, value_name = "COMMAND")]
+    /// A command that must succeed on the host in the end; may be given several times. Of a list, `a; b`, the last one
+    /// decides: `a && b` for all of them
+    #[arg(long, value_name = "COMMAND", value_parser = command)]
     pub health: Vec<String>,
     /// Arguments passed on to deploy-rs, such as --hostname 192.168.1.7
     #[arg(last = true, value_name = "DEPLOY ARGS")]
@@ -35,12 +40,23 @@ pub struct Deploy {
 #[derive(Debug, Args)]
 pub struct History {
     /// Only of this host
+    #[arg(value_parser = host)]
     pub host: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct Status {
     /// The hosts, as `cargo xtask hosts` lists them; all that can be deployed where none is named
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", value_parser = host)]
     pub hosts: Vec<String>,
+}
+
+/// No name at all comes of a variable of a script that was not set.
+fn host(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("it must be the name of a host") } else { Ok(text.to_owned()) }
+}
+
+/// The shell of the host takes nothing for a command that succeeds.
+fn command(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("it must be a command for the host") } else { Ok(text.to_owned()) }
 }

@@ -1,6 +1,5 @@
 //! `deploy HOST…`: deploy-rs, and proof that it took.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -48,13 +47,13 @@ fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<String>> {
     if args.all {
         return deploy::deployable(cx);
     }
-    let mut seen = BTreeSet::new();
-    Ok(args.hosts.iter().filter(|host| seen.insert(*host)).cloned().collect())
+    Ok(deploy::each_once(&args.hosts))
 }
 
 fn one(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result<()> {
+    let found = deploy::find(cx, order, host)?;
     let turn = deploy::take_turn(cx, order, host)?;
-    let mut plan = deploy::gather(cx, order, version, host, turn)?;
+    let mut plan = deploy::gather(cx, order, version, found, turn)?;
     if let Some(error) = deploy::build(cx, order, &mut [&mut plan]).into_iter().flatten().next() {
         return Err(error);
     }
@@ -73,7 +72,7 @@ fn several(cx: &Context, order: &Order, version: nix::Version, hosts: Vec<String
             own.note(outcome.summary());
         }
         Ok(reached)
-    });
+    })?;
     if cx.json {
         ui::result(&members.iter().map(deploy::Member::json).collect::<Value>().to_string())?;
     } else {
@@ -85,7 +84,7 @@ fn several(cx: &Context, order: &Order, version: nix::Version, hosts: Vec<String
 /// Shows the plan; carries it out, unless it is only to be shown, and keeps a receipt.
 fn carry_out(cx: &Context, order: &Order, mut plan: Plan) -> Result<Reached> {
     if plan.already_done().is_none() {
-        deploy::compare(cx, &mut plan);
+        deploy::compare(cx, &mut plan)?;
         cx.note(plan.to_string());
     }
     if order.goal == Goal::Show {

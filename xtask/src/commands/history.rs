@@ -1,5 +1,7 @@
 //! `history [HOST]`: what was flashed and deployed from this checkout, by its receipts.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result};
 
 use crate::cli::History;
@@ -9,18 +11,26 @@ use crate::ui;
 
 pub fn run(cx: &Context, args: &History) -> Result<()> {
     let mut receipts = receipt::all()?;
+    let known = receipts.iter().filter_map(Receipt::host).map(str::to_owned).collect::<BTreeSet<_>>();
     receipts.retain(|receipt| args.host.is_none() || receipt.host() == args.host.as_deref());
     receipts.reverse();
     if cx.json {
         return ui::result(&serde_json::to_string(&receipts).context("writing the receipts as JSON")?);
     }
     if receipts.is_empty() {
-        let whose = args.host.as_ref().map(|host| format!(" of {host}")).unwrap_or_default();
-        cx.note(format!(
-            "there is no receipt{whose}: nothing was flashed or deployed from this checkout yet"
-        ));
+        cx.note(none(args.host.as_deref(), known));
     }
     ui::result(&table(&receipts).to_string())
+}
+
+/// What there is to say where there is no receipt of `host`; `known` are the hosts of which there are some.
+fn none(host: Option<&str>, known: BTreeSet<String>) -> String {
+    let Some(host) = host else {
+        return "there is no receipt: nothing was flashed or deployed from this checkout yet".into();
+    };
+    let known = known.into_iter().collect::<Vec<_>>().join(", ");
+    let others = if known.is_empty() { String::new() } else { format!(" (receipts: {known})") };
+    format!("there is no receipt of {host}: it was not flashed or deployed to from this checkout yet{others}")
 }
 
 fn table(receipts: &[Receipt]) -> ui::Table {

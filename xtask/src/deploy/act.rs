@@ -140,8 +140,12 @@ fn check_health(cx: &Context, order: &Order, outcome: &mut Outcome) -> Result<()
     let target = &outcome.plan.target;
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let mut laps = std::mem::take(&mut outcome.plan.laps);
-    outcome.health = laps.time("health", || host::check(&remote, &order.health))?;
+    let checked = laps.time("health", || host::check(&remote, &order.health));
     outcome.plan.laps = laps;
+    match checked {
+        Err(error) if kind(&error) == Kind::Interrupted => outcome.verdict = Verdict::Unchecked,
+        checked => outcome.health = checked?,
+    }
     if outcome.health.iter().any(host::Check::failed) {
         outcome.verdict = Verdict::Unhealthy;
     }

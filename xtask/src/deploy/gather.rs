@@ -10,7 +10,7 @@ use super::order::{Goal, Order};
 use super::plan::Plan;
 use super::turn::Turn;
 use crate::context::Context;
-use crate::failure::Kind;
+use crate::failure::{Kind, kind};
 use crate::{emulation, flake, nix};
 
 /// The turn at `host`, which a plan that is only shown does not need.
@@ -18,7 +18,23 @@ pub fn take_turn(cx: &Context, order: &Order, host: &str) -> Result<Option<Turn>
     (order.goal != Goal::Show).then(|| Turn::take(host, cx.reporter.as_ref())).transpose()
 }
 
-/// Finds out what `host` is meant to run and what it runs, in its turn.
+/// What a host is meant to run, and how long it took to find out.
+pub struct Found {
+    pub target: Target,
+    laps: Laps,
+}
+
+/// Finds out what `host` is meant to run.
+///
+/// # Errors
+/// Of `Usage` where the flake has no such host; refused where it could not be proved afterwards.
+pub fn find(cx: &Context, order: &Order, host: &str) -> Result<Found> {
+    let mut laps = Laps::default();
+    let target = laps.time("evaluate", || evaluate(cx, &order.overrides, host))?;
+    Ok(Found { target, laps })
+}
+
+/// Finds out what a host runs, in its turn.
 ///
 /// # Errors
 /// Refused where it can be told already that the deploy would not do; `Unreachable` and `HostKey`.
@@ -26,11 +42,10 @@ pub fn gather(
     cx: &Context,
     order: &Order,
     version: nix::Version,
-    host: &str,
+    found: Found,
     turn: Option<Turn>,
 ) -> Result<Plan> {
-    let mut laps = Laps::default();
-    let target = laps.time("evaluate", || evaluate(cx, &order.overrides, host))?;
+    let Found { target, mut laps } = found;
     can_build(cx, version, &target)?;
     warn_of_other_profiles(cx, &target);
     let before = laps.time("look", || look(cx, order, &target))?;
@@ -40,8 +55,17 @@ pub fn gather(
 /// What `host` is meant to run.
 pub fn evaluate(cx: &Context, overrides: &Overrides, host: &str) -> Result<Target> {
     let nodes = Nodes::load(&cx.launcher, &cx.flake, host)?;
-    let node = nodes.node.ok_or_else(|| flake::no_node(&cx.flake, host, &nodes.names))?;
+    let node = nodes.node.ok_or_else(|| unknown(cx, host, &nodes.names))?;
     node.target(&cx.launcher, &cx.flake, host, overrides)
+}
+
+/// The error for a host that the flake does not have. `--wait 5` makes one of the minutes.
+fn unknown(cx: &Context, host: &str, names: &[String]) -> anyhow::Error {
+    let error = flake::no_node(&cx.flake, host, names);
+    match host.parse::<u64>() {
+        Ok(minutes) => Kind::Usage.error(format!("{error}; minutes to wait are written `--wait={minutes}`")),
+        Err(_) => error,
+    }
 }
 
 /// Refuses before anything is built where this machine cannot build the profile.
@@ -115,7 +139,7 @@ pub fn build(cx: &Context, order: &Order, plans: &mut [&mut Plan]) -> Vec<Option
         plan.laps.0.extend(laps.0.iter().cloned());
     }
     let Err(error) = built else { return plans.iter().map(|_| None).collect() };
-    let (kind, text) = (crate::failure::kind(&error), format!("{error:#}"));
+    let (kind, text) = (kind(&error), format!("{error:#}"));
     let lacks =
         |plan: &&mut Plan| wanted.contains(&plan.target.installable(&cx.flake)) && !plan.target.path.exists();
     plans.iter().map(|plan| lacks(plan).then(|| kind.error(&text))).collect()
@@ -127,12 +151,15 @@ fn is_here(cx: &Context, target: &Target) -> bool {
 }
 
 /// Finds out what the plan changes. That this fails is no reason not to deploy: it is a warning.
-pub fn compare(cx: &Context, plan: &mut Plan) {
+///
+/// # Errors
+/// `Interrupted` where the user stops it.
+pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     let remote = Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection);
-    let Some(from) = plan.target.compared_with(&plan.before) else { return };
+    let Some(from) = plan.target.compared_with(&plan.before) else { return Ok(()) };
     let to = plan.target.content();
     if !to.exists() {
-        return;
+        return Ok(());
     }
     let mut laps = Laps::default();
     let read = laps.time("compare", || {
@@ -140,9 +167,11 @@ pub fn compare(cx: &Context, plan: &mut Plan) {
     });
     match read {
         Ok((from, to)) => plan.diff = Some(Diff::new(&from, &to)),
-        Err::<_, anyhow::Error>(error) => {
+        Err(error) if kind(&error) == Kind::Interrupted => return Err(error),
+        Err(error) => {
             cx.warn(format!("what changes on {} is not known: {error:#}", plan.target.host));
         }
     }
     plan.laps.0.extend(laps.0);
+    Ok(())
 }

@@ -1,9 +1,12 @@
 //! Several hosts at once: each goes its own way, and one that fails does not stop the others.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::gather::{build, gather, take_turn};
+use super::clash;
+use super::gather::{Found, build, find, gather, take_turn};
 use super::order::Order;
 use super::outcome::Outcome;
 use super::plan::Plan;
@@ -45,40 +48,56 @@ pub fn deployable(cx: &Context) -> Result<Vec<String>> {
     }
 }
 
+/// The hosts that were named, each where it was named first.
+pub fn each_once(hosts: &[String]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    hosts.iter().filter(|host| seen.insert(*host)).cloned().collect()
+}
+
 /// Takes all `hosts` to their plans, builds what they need in one run, and does `finish` with each of them, side by
 /// side. What fails for a host is said at once.
+///
+/// # Errors
+/// Where the hosts do not go together: see [`clash::check`]. Nothing was built then.
 pub fn together(
     cx: &Context,
     order: &Order,
     version: nix::Version,
     hosts: Vec<String>,
     finish: impl Fn(&Context, Plan) -> Result<Reached> + Sync,
-) -> Vec<Member> {
-    let turns = take_turns(cx, order, &hosts);
+) -> Result<Vec<Member>> {
+    let found = side_by_side(EVALUATIONS, &hosts, |host| {
+        let own = cx.of_host(host);
+        over(&own, find(&own, order, host))
+    });
+    clash::check(&found)?;
+    let turns = take_turns(cx, order, found);
     let plans = side_by_side(EVALUATIONS, hosts.iter().zip(turns), |(host, turn)| {
         let own = cx.of_host(host);
-        over(&own, turn.and_then(|turn| gather(&own, order, version, host, turn)))
+        over(&own, turn.and_then(|(found, turn)| gather(&own, order, version, found, turn)))
     });
     let plans = built(cx, order, plans);
     let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
-    side_by_side(DEPLOYS, members, |(host, plan)| {
+    Ok(side_by_side(DEPLOYS, members, |(host, plan)| {
         let own = cx.of_host(&host);
         let result = over(&own, plan.and_then(|plan| finish(&own, plan)));
         if let Err(error) = &result {
             own.warn(format!("{error:#}"));
         }
         Member { host, result }
-    })
+    }))
 }
 
-/// All turns, in the order of `hosts`. They are taken by name, one after the other: of two runs with several hosts
+/// The turns at the hosts that were found. They are taken by name, one after the other: of two runs with several hosts
 /// in common, none can wait for the other while that waits for it.
-fn take_turns(cx: &Context, order: &Order, hosts: &[String]) -> Vec<Result<Option<Turn>>> {
-    let mut names = hosts.iter().enumerate().collect::<Vec<_>>();
-    names.sort_unstable_by_key(|(_, name)| *name);
-    let mut turns = names.iter().map(|(at, host)| (*at, take_turn(cx, order, host))).collect::<Vec<_>>();
-    turns.sort_unstable_by_key(|(at, _)| *at);
-    turns.into_iter().map(|(_, turn)| turn).collect()
+fn take_turns(cx: &Context, order: &Order, found: Vec<Result<Found>>) -> Vec<Result<(Found, Option<Turn>)>> {
+    let mut due = found.into_iter().enumerate().collect::<Vec<_>>();
+    let name = |found: &Result<Found>| found.as_ref().ok().map(|found| found.target.host.clone());
+    due.sort_by_key(|(_, found)| name(found));
+    let take = |found: Found| take_turn(cx, order, &found.target.host).map(|turn| (found, turn));
+    let mut taken = due.into_iter().map(|(at, found)| (at, found.and_then(take))).collect::<Vec<_>>();
+    taken.sort_unstable_by_key(|(at, _)| *at);
+    taken.into_iter().map(|(_, taken)| taken).collect()
 }
 
 /// The line of the host ends where its work does.

@@ -7,6 +7,7 @@
 
 mod act;
 mod activation;
+mod clash;
 mod closure;
 mod gather;
 mod group;
@@ -22,8 +23,8 @@ mod verdict;
 
 pub use act::act;
 pub use activation::require;
-pub use gather::{build, compare, gather, take_turn};
-pub use group::{Member, Reached, deployable, table, together, worst};
+pub use gather::{build, compare, find, gather, take_turn};
+pub use group::{Member, Reached, deployable, each_once, table, together, worst};
 pub use laps::Laps;
 pub use meant::Overrides;
 pub use order::{Afterwards, Goal, Order};

@@ -48,6 +48,9 @@ impl Outcome {
                 )
             }
             Verdict::Unhealthy => format!("{host} runs {runs}, but is not healthy: {}", self.unhealthy()),
+            Verdict::Unchecked => {
+                format!("{host} runs {runs}, but is not known to be healthy: the check was stopped")
+            }
             Verdict::RolledBack => {
                 format!("{host} went back to {runs}: {} was not taken{}", self.meant(), self.contradiction())
             }

@@ -11,6 +11,7 @@ use super::order::Goal;
 use super::verdict;
 use crate::context::Context;
 use crate::failure::{Kind, kind};
+use crate::interrupt;
 use crate::side_by_side::side_by_side;
 use crate::ui::{Bytes, Table};
 
@@ -43,15 +44,20 @@ enum Behind {
 
 /// Looks at `hosts` side by side: those that cannot be reached cost one time-out together. `history` has what is
 /// known of a host from before.
+///
+/// # Errors
+/// `Interrupted` where the user stops it.
 pub fn statuses(
     cx: &Context,
     hosts: Vec<String>,
     history: impl Fn(&str) -> Vec<String> + Sync,
-) -> Vec<Status> {
-    side_by_side(AT_ONCE, hosts, |host| {
+) -> Result<Vec<Status>> {
+    let hold = interrupt::hold()?;
+    let statuses = side_by_side(AT_ONCE, hosts, |host| {
         let own = cx.of_host(&host);
-        Status { seen: look(&own, &host), history: history(&host), host }
-    })
+        Status { seen: hold.check().and_then(|()| look(&own, &host)), history: history(&host), host }
+    });
+    hold.check().map(|()| statuses)
 }
 
 fn look(cx: &Context, host: &str) -> Result<Seen> {

@@ -55,7 +55,32 @@ fn open(host: &str) -> io::Result<File> {
     File::options().create(true).append(true).open(folder.join(format!("deploy-{}", file_name(host))))
 }
 
-/// A host's name as part of the name of a file.
+/// A host's name as part of the name of a file, no two alike: bytes that not every name of a file may have are written
+/// as in a URL.
 fn file_name(host: &str) -> String {
-    host.replace(['/', '\0'], "-")
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let encoded = host
+        .bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") });
+    encoded.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_locks() {
+        for (host, expected) in [
+            ("stinky", "stinky"),
+            ("pi.example.org", "pi.example.org"),
+            ("a-b_c", "a-b_c"),
+            ("a/b", "a%2Fb"),
+            ("a%2Fb", "a%252Fb"),
+            ("a b\0", "a%20b%00"),
+            ("ö", "%C3%B6"),
+        ] {
+            assert_eq!(file_name(host), expected, "{host}");
+        }
+    }
 }

@@ -43,6 +43,8 @@ pub enum Verdict {
     Degraded,
     /// It runs what is meant, but a command that was to succeed on it did not.
     Unhealthy,
+    /// It runs what is meant, but the user stopped the commands that were to tell whether it works.
+    Unchecked,
     /// It runs what it ran before, after an activation.
     RolledBack,
     /// It runs what it ran before: deploy-rs failed before it activated anything.
@@ -79,7 +81,7 @@ impl Verdict {
             Self::UnitsFailed | Self::Degraded | Self::Unhealthy => Some(Kind::Degraded),
             Self::RolledBack | Self::Mismatch => Some(Kind::RolledBack),
             Self::NotActivated | Self::NotCopied => Some(Kind::Other),
-            Self::Stopped => Some(Kind::Interrupted),
+            Self::Stopped | Self::Unchecked => Some(Kind::Interrupted),
             Self::Undecided => Some(Kind::Undecided),
         }
     }

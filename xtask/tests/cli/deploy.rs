@@ -4,20 +4,20 @@ use std::fs;
 
 use crate::support::{Outcome, Sandbox};
 
-const OLD: &str = "/nix/store/00000000000000000000000000000000-nixos-system-stinky-old";
-const NEW: &str = "/nix/store/11111111111111111111111111111111-nixos-system-stinky-new";
-const PROFILE: &str = "/nix/store/22222222222222222222222222222222-activatable-nixos-system-stinky";
-const BEFORE: &str = "/nix/store/33333333333333333333333333333333-activatable-nixos-system-stinky";
+pub const OLD: &str = "/nix/store/00000000000000000000000000000000-nixos-system-stinky-old";
+pub const NEW: &str = "/nix/store/11111111111111111111111111111111-nixos-system-stinky-new";
+pub const PROFILE: &str = "/nix/store/22222222222222222222222222222222-activatable-nixos-system-stinky";
+pub const BEFORE: &str = "/nix/store/33333333333333333333333333333333-activatable-nixos-system-stinky";
 const LINK: &str = "/nix/var/nix/profiles/system";
 
 /// A flake with one node, a host that answers and deploy-rs, all of them fakes.
-struct Scene {
-    sandbox: Sandbox,
+pub struct Scene {
+    pub sandbox: Sandbox,
 }
 
 impl Scene {
     /// deploy-rs says `said`, and ends with `code`. The host runs `after` from then on.
-    fn new(after: &str, said: &str, code: i32) -> Self {
+    pub fn new(after: &str, said: &str, code: i32) -> Self {
         let scene = Self { sandbox: Sandbox::with_fakes_only() };
         scene.write("nodes", &nodes("root"));
         scene.write("before", &answer(BEFORE, OLD, "", ""));
@@ -37,21 +37,21 @@ impl Scene {
         scene
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         fs::write(self.sandbox.path(name), text).expect("writing an answer");
     }
 
-    fn file(&self, name: &str) -> String {
+    pub fn file(&self, name: &str) -> String {
         self.sandbox.path(name).display().to_string()
     }
 
-    fn run(&self, args: &[&str]) -> Outcome {
+    pub fn run(&self, args: &[&str]) -> Outcome {
         let args = [&["--flake", "github:o/f", "deploy"], args].concat();
         self.sandbox.run(&args)
     }
 }
 
-fn nodes(ssh_user: &str) -> String {
+pub fn nodes(ssh_user: &str) -> String {
     format!(
         r#"{{"names":["other","stinky"],"node":{{"hostname":"stinky.lan","profiles":["system"],
             "path":"{PROFILE}","system":null,"profilePath":null,"sshOpts":["-p","2222"],
@@ -61,7 +61,7 @@ fn nodes(ssh_user: &str) -> String {
 }
 
 /// What the host answers to the probe.
-fn answer(profile: &str, current: &str, leftovers: &str, failed: &str) -> String {
+pub fn answer(profile: &str, current: &str, leftovers: &str, failed: &str) -> String {
     format!(
         "@current\n{current}\n@booted\n@profile\n{profile}\n@offered\n{NEW}/activate\n@boot\nid\n@pgrep\n/bin/pgrep\n\
          @activation\n@leftovers\n{leftovers}\n@failed\n{failed}\n@way-back\n{LINK}/deploy-rs-activate\n@kernel\n@initrd\n@kernel-modules\n@end\n"
@@ -94,7 +94,7 @@ fn ssh(destination: &str, command: &str) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-const ACTIVATING: &str = "[deploy] [INFO] Activating profile `system` for node `stinky`";
+pub const ACTIVATING: &str = "[deploy] [INFO] Activating profile `system` for node `stinky`";
 
 #[test]
 fn success() {
@@ -278,4 +278,18 @@ fn without_deploy_rs() {
     let scene = Scene::new("", "", 0);
     fs::remove_file(scene.sandbox.path("bin").join("deploy")).expect("removing the fake");
     scene.run(&["stinky"]).says("there is no deploy-rs (`deploy`) on PATH: run `cargo xtask setup`").exits(3);
+}
+
+#[test]
+fn the_history_of_a_host_without_one() {
+    let scene = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 0);
+    let yet = |host: &str, others: &str| {
+        format!(
+            "there is no receipt of {host}: it was not flashed or deployed to from this checkout yet{others}\n"
+        )
+    };
+    assert_eq!(scene.sandbox.run(&["history", "stinky"]).stderr, yet("stinky", ""));
+    scene.run(&["stinky"]).exits(0);
+    assert_eq!(scene.sandbox.run(&["history", "stinky"]).stderr, "");
+    assert_eq!(scene.sandbox.run(&["history", "x"]).stderr, yet("x", " (receipts: stinky)"));
 }

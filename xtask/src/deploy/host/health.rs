@@ -18,6 +18,9 @@ pub struct Check {
 }
 
 /// Runs `commands` one after the other, all of them.
+///
+/// # Errors
+/// `Interrupted` where the user stops it.
 pub fn check(remote: &Remote, commands: &[String]) -> Result<Vec<Check>> {
     commands.iter().map(|command| run(remote, command)).collect()
 }

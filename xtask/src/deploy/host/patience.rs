@@ -87,10 +87,11 @@ fn wait(
             Ok(state) if enough(&state) => return Ok(state),
             Ok(_) => Kind::Undecided.error(format!("{} has not rebooted", target.host)),
             Err(error) if kind(&error) == Kind::Unreachable => error,
+            Err(error) if kind(&error) == Kind::Interrupted => return Err(stopped(target)),
             Err(error) => return Err(error),
         };
         if hold.requested() {
-            return Err(Kind::Interrupted.error(format!("stopped while waiting for {}", target.host)));
+            return Err(stopped(target));
         }
         if begin.elapsed() > limit {
             return Err(late.context(format!("after {} s", limit.as_secs())));
@@ -100,7 +101,14 @@ fn wait(
             said = true;
         }
         std::thread::sleep(PAUSE);
+        if hold.requested() {
+            return Err(stopped(target));
+        }
     }
+}
+
+fn stopped(target: &Target) -> anyhow::Error {
+    Kind::Interrupted.error(format!("stopped while waiting for {}", target.host))
 }
 
 #[cfg(test)]

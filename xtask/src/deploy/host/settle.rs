@@ -20,10 +20,12 @@ const GRACE: u64 = 30;
 /// that cannot be reached for a while is asked again.
 ///
 /// # Errors
-/// `Unreachable` or `Undecided` where the host has not come to an end after its own timeouts.
+/// `Unreachable` or `Undecided` where the host has not come to an end after its own timeouts, `Interrupted` where
+/// the user stops it twice.
 pub fn settle(target: &Target, reporter: &dyn Reporter, ask: impl Fn() -> Result<State>) -> Result<State> {
     let limit = Duration::from_secs(target.confirm_timeout + target.activation_timeout + GRACE);
-    let (begin, mut said, mut quiet) = (Instant::now(), false, Quiet::default());
+    let (begin, mut quiet) = (Instant::now(), Quiet::default());
+    let (mut said, mut stopped) = (false, false);
     loop {
         let answer = ask();
         let pending = match answer {
@@ -34,6 +36,11 @@ pub fn settle(target: &Target, reporter: &dyn Reporter, ask: impl Fn() -> Result
                 limit.as_secs()
             )),
             Err(error) if kind(&error) == Kind::Unreachable => error.context(lost(target)),
+            // The host goes on by itself: what it comes to is worth the wait, unless the user insists.
+            Err(error) if kind(&error) == Kind::Interrupted && !std::mem::replace(&mut stopped, true) => {
+                reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));
+                continue;
+            }
             Err(error) => return Err(error),
         };
         if begin.elapsed() > limit {
@@ -108,6 +115,9 @@ mod tests {
         let lost = || Err(Kind::Unreachable.error("gone"));
         let found = run(vec![Ok(running), lost(), Ok(idle.clone())]).unwrap();
         assert_eq!(found, idle);
+        let stopped = || Err(Kind::Interrupted.error("stopped"));
+        assert_eq!(run(vec![stopped(), Ok(idle.clone())]).unwrap(), idle);
+        assert_eq!(kind(&run(vec![stopped(), stopped()]).unwrap_err()), Kind::Interrupted);
         let error = run(vec![Err(Kind::HostKey.error("another"))]).unwrap_err();
         assert_eq!(kind(&error), Kind::HostKey);
     }

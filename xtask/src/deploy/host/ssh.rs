@@ -4,9 +4,11 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use rustix::process::Signal;
 
 use crate::deploy::meant::Connection;
-use crate::failure::Kind;
+use crate::failure::{Kind, kind};
+use crate::interrupt;
 use crate::process::{Launcher, Output};
 
 /// ssh takes the first value it is given for an option: these come before those of the node.
@@ -71,13 +73,33 @@ impl<'a> Remote<'a> {
     }
 
     /// Like [`Self::run`], and that the command fails is no error.
+    ///
+    /// # Errors
+    /// `Interrupted` where the user stops it. What is asked after that is to tell how things stand: it goes on, unless
+    /// ssh itself is stopped once more.
     pub fn attempt(&self, command: &str) -> Result<Output> {
         let args = self.arguments(command, std::io::stdin().is_terminal());
-        let output = self.launcher.capture("ssh", &args)?;
+        let hold = interrupt::hold()?;
+        let output =
+            if hold.requested() { self.launcher.capture("ssh", &args)? } else { self.stoppable(&args)? };
         match output.code {
+            _ if hold.requested() && was_stopped(&output) => Err(self.stopped()),
             SSH_FAILED => Err(failure(self.host, self.connection, &output.stderr)),
             _ => Ok(output),
         }
+    }
+
+    fn stoppable(&self, args: &[String]) -> Result<Output> {
+        let mut stderr = String::new();
+        let ended = self.launcher.follow("ssh", args, |line| stderr.extend([line, "\n"]));
+        match ended {
+            Err(error) if kind(&error) == Kind::Interrupted => Err(self.stopped()),
+            ended => Ok(Output { stderr, ..ended? }),
+        }
+    }
+
+    fn stopped(&self) -> anyhow::Error {
+        Kind::Interrupted.error(format!("stopped while {} was asked", self.host))
     }
 
     fn arguments(&self, command: &str, attended: bool) -> Vec<String> {
@@ -87,6 +109,13 @@ impl<'a> Remote<'a> {
         args.extend(["-T", "--", &self.connection.destination, command].map(str::to_owned));
         args
     }
+}
+
+/// Whether ssh was ended by the signal of a terminal. Once it is connected it ends with its own exit code, without a word.
+fn was_stopped(output: &Output) -> bool {
+    let signals = [Signal::HUP, Signal::INT, Signal::TERM];
+    let by_signal = signals.iter().any(|signal| output.code == 128 + signal.as_raw());
+    by_signal || output.code == SSH_FAILED && output.stderr.trim().is_empty()
 }
 
 impl Connection {
@@ -186,7 +215,6 @@ fn last_line(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::kind;
 
     fn connection(options: &[&str]) -> Connection {
         let options = options.iter().map(ToString::to_string).collect();

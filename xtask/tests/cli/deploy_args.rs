@@ -1,0 +1,47 @@
+//! Command lines of `deploy`, `status` and `history` that are wrong by themselves.
+
+use crate::support::Sandbox;
+
+fn check(lines: &[(&[&str], &str)]) {
+    for (args, words) in lines {
+        let sandbox = Sandbox::with_fakes_only();
+        assert_eq!(sandbox.run(args).says(words).exits(2), "", "{args:?}");
+    }
+}
+
+#[test]
+fn how_long_a_host_is_waited_for() {
+    let range = "is not in 1..=10080";
+    check(&[
+        (&["deploy", "stinky", "--wait=0"], range),
+        (&["deploy", "stinky", "--wait=10081"], range),
+        (&["deploy", "stinky", "--wait=18446744073709551615"], range),
+    ]);
+    // One that is allowed goes on to what this machine lacks.
+    for allowed in ["--wait", "--wait=1", "--wait=10080"] {
+        Sandbox::with_fakes_only()
+            .run(&["deploy", "stinky", allowed])
+            .says("there is no nix on PATH")
+            .exits(1);
+    }
+}
+
+#[test]
+fn commands_that_are_none() {
+    let words = "for '--health <COMMAND>': it must be a command for the host";
+    check(&[
+        (&["deploy", "stinky", "--health", ""], words),
+        (&["deploy", "stinky", "--health", "true", "--health= \t\n"], words),
+    ]);
+}
+
+#[test]
+fn hosts_without_a_name() {
+    let words = "it must be the name of a host";
+    check(&[
+        (&["deploy", "stinky", ""], words),
+        (&["status", ""], words),
+        (&["status", "stinky", " "], words),
+        (&["history", ""], words),
+    ]);
+}

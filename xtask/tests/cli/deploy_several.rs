@@ -1,0 +1,107 @@
+//! Several hosts in one `deploy`: what keeps them from being deployed to together is found before anything is done.
+
+use std::fs;
+
+use crate::deploy::{BEFORE, OLD, Scene, answer, nodes};
+
+/// A flake with the nodes `one` and `two`; `change` is what is changed of the second.
+fn scene(change: (&str, &str)) -> Scene {
+    let scene = Scene::new("", "", 0);
+    scene.write("before", &answer(BEFORE, OLD, "", ""));
+    let node = |name: &str| {
+        nodes("root").replace(r#"["other","stinky"]"#, r#"["one","two"]"#).replace("stinky.lan", name)
+    };
+    scene.write("one", &node("one.lan"));
+    scene.write("two", &node("two.lan").replace(change.0, change.1));
+    scene.write("none", r#"{"names":["one","two"],"node":null}"#);
+    let [one, two, none] = ["one", "two", "none"].map(|name| scene.file(name));
+    let by_host = format!(
+        r#"*'"one"') cat {one};; *'"two"') cat {two};; *#nixosConfigurations*) echo null;; *) cat {none};;"#
+    );
+    let version = r#"--version) echo "nix (Nix) 2.26.3";;"#;
+    let systems = "*#nixosConfigurations*) echo null;;";
+    scene.sandbox.fake("nix", &format!(r#"case "$*" in {version} {systems} {by_host} esac"#));
+    scene
+}
+
+/// Nothing was built, no host was asked, no lock was made, and `error` is all that is said.
+fn refused(scene: &Scene, args: &[&str], code: i32, error: &str) {
+    let outcome = scene.run(args);
+    assert_eq!((outcome.exits(code), outcome.stderr.as_str()), ("", format!("error: {error}\n").as_str()));
+    assert!(!scene.sandbox.calls("nix").iter().any(|call| call.contains(&"build".to_owned())), "{args:?}");
+    assert_eq!((scene.sandbox.calls("ssh").len(), scene.sandbox.calls("deploy").len()), (0, 0), "{args:?}");
+    assert_eq!(locks(scene), [""; 0], "{args:?}");
+}
+
+fn locks(scene: &Scene) -> Vec<String> {
+    let files = fs::read_dir(scene.sandbox.path("state/locks")).into_iter().flatten();
+    let mut names =
+        files.map(|file| file.expect("a file").file_name().into_string().expect("UTF-8")).collect::<Vec<_>>();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn a_misspelt_host_stops_all() {
+    let unknown = "github:o/f has no deploy node";
+    for (args, error) in [
+        (
+            &["one", "twoo"][..],
+            format!("{unknown} 'twoo'; did you mean 'two'? (nodes: one, two); nothing was deployed"),
+        ),
+        (
+            &["one", "--wait", "5"],
+            format!(
+                "{unknown} '5' (nodes: one, two); minutes to wait are written `--wait=5`; nothing was deployed"
+            ),
+        ),
+        (
+            &["six", "one", "ten"],
+            format!(
+                "{unknown} 'six' (nodes: one, two)\n  {unknown} 'ten' (nodes: one, two); nothing was deployed"
+            ),
+        ),
+        (&["5"], format!("{unknown} '5' (nodes: one, two); minutes to wait are written `--wait=5`")),
+    ] {
+        refused(&scene(("", "")), args, 2, &error);
+    }
+}
+
+/// A node that is broken does not concern the others.
+#[test]
+fn a_broken_host_does_not_stop_the_others() {
+    let scene = scene((r#"["system"]"#, r#"["home"]"#));
+    let outcome = scene.run(&["one", "two", "--dry-run"]);
+    outcome.says("two: warning: deploy.nodes.two needs a profile 'system'");
+    assert!(outcome.exits(3).contains("\none   planned  "), "{}", outcome.stdout);
+}
+
+#[test]
+fn a_host_that_is_named_twice() {
+    let scene = scene(("", ""));
+    scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
+    let outcome = scene.sandbox.run(&["--flake", "github:o/f", "status", "two", "one", "two"]);
+    let rows = outcome.exits(12).lines().skip(1).map(|row| row.split(' ').next().unwrap_or_default());
+    assert_eq!(rows.collect::<Vec<_>>(), ["two", "one"]);
+    assert_eq!(scene.sandbox.calls("ssh").len(), 2);
+    outcome.says("error: 2 of 2 hosts could not be asked: two, one\n");
+}
+
+#[test]
+fn one_machine_by_two_names() {
+    let error = "one and two lead to one machine, one.lan, which cannot run both: deploy one of them; nothing was deployed";
+    refused(&scene(("two.lan", "one.lan")), &["one", "two"], 3, error);
+    let error = error.replace("one.lan", "10.0.0.5");
+    refused(&scene(("", "")), &["one", "two", "--", "--hostname", "10.0.0.5"], 3, &error);
+}
+
+/// A lock for each host that the flake has, and none for a name that it does not.
+#[test]
+fn locks_of_hosts() {
+    let scene = scene(("", ""));
+    scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
+    scene.run(&["one", "two"]).exits(12);
+    assert_eq!(locks(&scene), ["deploy-one", "deploy-two"]);
+    scene.run(&["on"]).says("did you mean 'one'?").exits(2);
+    assert_eq!(locks(&scene), ["deploy-one", "deploy-two"]);
+}
