@@ -65,10 +65,11 @@ fn show(cx: &Context, shown: &Shown) -> Result<()> {
     }
     ui::result(&format!("key     {}", shown.fingerprint))?;
     ui::result(&format!("age     {}", shown.age))?;
+    ui::result(&format!("public  {}", shown.public))?;
     ui::result(&format!("folder  {}", shown.folder.display()))?;
     match &shown.known_hosts {
         Some(file) => ui::result(&format!("known   {}", file.display())),
-        None => ui::result("known   not yet: no card of this host was flashed with it"),
+        None => ui::result("known   not yet: the next flash of this host makes it so"),
     }?;
     shown.waiting.iter().try_for_each(|waiting| {
         ui::result(&format!(

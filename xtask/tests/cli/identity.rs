@@ -31,7 +31,8 @@ fn a_key_is_made_once_and_shown() {
     );
     assert_eq!((refused.exits(3), refused.stderr.as_str()), ("", text.as_str()));
     let shown = format!(
-        "key     {FINGERPRINT}\nage     {AGE}\nfolder  {}\nknown   not yet: no card of this host was flashed with it\n",
+        "key     {FINGERPRINT}\nage     {AGE}\npublic  {PUBLIC}\nfolder  {}\n\
+         known   not yet: the next flash of this host makes it so\n",
         folder.display()
     );
     let flake = sandbox.path("flake").display().to_string();
