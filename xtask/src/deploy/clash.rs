@@ -4,14 +4,15 @@ use anyhow::Result;
 
 use super::gather::Found;
 use super::meant::{Connection, Target};
+use super::order::Goal;
 use crate::failure::{Kind, kind};
 
 /// Looks at the hosts that were found. A host that is broken in the flake is its own affair; one that the flake does not
 /// have is a slip of the user, who may have meant any.
 ///
 /// # Errors
-/// Of `Usage` for a host that the flake does not have; refused where two of them are one machine.
-pub fn check(found: &[Result<Found>]) -> Result<()> {
+/// Of `Usage` for a host that the flake does not have; refused where two of them are one machine, or where one asks for a password.
+pub fn check(goal: Goal, found: &[Result<Found>]) -> Result<()> {
     let errors = found.iter().filter_map(|found| found.as_ref().err());
     let unknown = errors.filter(|error| kind(error) == Kind::Usage).map(|error| format!("{error:#}"));
     let unknown = unknown.collect::<Vec<_>>();
@@ -19,7 +20,23 @@ pub fn check(found: &[Result<Found>]) -> Result<()> {
         return Err(Kind::Usage.error(format!("{}; nothing was deployed", unknown.join("\n  "))));
     }
     let targets = found.iter().flatten().map(|found| &found.target).collect::<Vec<_>>();
-    targets.iter().enumerate().try_for_each(|(at, target)| alone(target, &targets[..at]))
+    targets.iter().enumerate().try_for_each(|(at, target)| alone(target, &targets[..at]))?;
+    // Where nothing is changed, nobody is asked.
+    if goal == Goal::Show { Ok(()) } else { unattended(&targets) }
+}
+
+/// Refuses hosts that ask for passwords: several would ask on one terminal at once.
+fn unattended(targets: &[&Target]) -> Result<()> {
+    let asking = targets.iter().filter(|target| target.interactive_sudo).map(|target| target.host.as_str());
+    let asking = asking.collect::<Vec<_>>();
+    if asking.is_empty() {
+        return Ok(());
+    }
+    Err(Kind::Usage.error(format!(
+        "passwords for sudo are asked for one host at a time, and `interactiveSudo` is set for {}: name it alone; \
+         nothing was deployed",
+        asking.join(", ")
+    )))
 }
 
 /// Refuses a host that is the same machine as one of `others`: each would undo what the other did.

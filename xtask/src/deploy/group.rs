@@ -70,7 +70,7 @@ pub fn together(
         let own = cx.of_host(host);
         over(&own, find(&own, order, host))
     });
-    clash::check(&found)?;
+    clash::check(order.goal, &found)?;
     let turns = take_turns(cx, order, found);
     let plans = side_by_side(EVALUATIONS, hosts.iter().zip(turns), |(host, turn)| {
         let own = cx.of_host(host);

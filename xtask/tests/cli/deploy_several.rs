@@ -105,3 +105,21 @@ fn locks_of_hosts() {
     scene.run(&["on"]).says("did you mean 'one'?").exits(2);
     assert_eq!(locks(&scene), ["deploy-one", "deploy-two"]);
 }
+
+#[test]
+fn a_host_that_asks_for_a_password() {
+    let asking = (r#""interactiveSudo":null"#, r#""interactiveSudo":true"#);
+    let error = "passwords for sudo are asked for one host at a time, and `interactiveSudo` is set for two: name it \
+                 alone; nothing was deployed";
+    refused(&scene(asking), &["one", "two"], 2, error);
+    // The command line decides, and nobody is asked for what is only shown.
+    for args in [&["one", "two", "--dry-run"][..], &["one", "two", "--", "--interactive-sudo", "false"]] {
+        let scene = scene(asking);
+        scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
+        scene.run(args).exits(12);
+    }
+    let error = "passwords for sudo are asked for one host at a time: name one";
+    let refused_at_once = scene(("", "")).run(&["one", "two", "--", "--interactive-sudo", "true"]);
+    assert_eq!(refused_at_once.exits(2), "");
+    assert_eq!(refused_at_once.stderr, format!("error: {error}\n"));
+}
