@@ -14,6 +14,8 @@ mod proof;
 mod scene;
 #[path = "deploy/status.rs"]
 mod status;
+#[path = "deploy/stopped.rs"]
+mod stopped;
 mod support;
 #[path = "deploy/users.rs"]
 mod users;
