@@ -72,11 +72,8 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// Like [`Self::run`], and that the command fails is no error.
-    ///
-    /// # Errors
-    /// `Interrupted` where the user stops it. What is asked after that is to tell how things stand: it goes on, unless
-    /// ssh itself is stopped once more.
+    /// Like [`Self::run`], and that the command fails is no error. `Interrupted` where the user stops it; what is asked
+    /// after that is to tell how things stand, and goes on unless ssh itself is stopped once more.
     pub fn attempt(&self, command: &str) -> Result<Output> {
         let args = self.arguments(command, std::io::stdin().is_terminal());
         let hold = interrupt::hold()?;
