@@ -23,6 +23,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
         refuse(args.agreement.consent()?.lacking().as_slice())?;
     }
     let mut packing = Packing::begin(cx, &args.packed, host)?;
+    packing.keep_out_of_stores(cx, &cx.flake)?;
     let file = match host {
         Some(host) => image::build(cx, host, &[])?,
         None => args.image.clone().unwrap_or_default(),

@@ -47,7 +47,7 @@ fn cells(receipt: &Receipt) -> [String; 6] {
         Receipt::Flash(it) => [
             it.when.to_string(),
             "flash".into(),
-            it.host.clone().unwrap_or_else(|| "-".into()),
+            it.about_host().unwrap_or("-").to_owned(),
             "done".into(),
             time(it.seconds.total()),
             it.image.store_path.clone().unwrap_or_else(|| it.image.path.display().to_string()),

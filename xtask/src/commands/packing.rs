@@ -45,7 +45,12 @@ impl Packing {
         let read =
             |dir: &PathBuf| identity::read_files(dir, Owners::of_this_user()).map(|read| (dir.clone(), read));
         let files = args.files.as_ref().map(read).transpose()?;
-        files.iter().try_for_each(|(_, entries)| ext4::check_entries(entries))?;
+        if let Some((dir, entries)) = &files {
+            ext4::check_entries(entries)?;
+            if entries.is_empty() {
+                cx.note(format!("--files {} is empty: nothing of it is put on the card", dir.display()));
+            }
+        }
         let packing = Self { host, files, key: None };
         if packing.is_wanted() {
             ext4::check_programs(&cx.launcher)?;
@@ -57,6 +62,16 @@ impl Packing {
         self.files.is_some() || self.host.as_ref().is_some_and(|(_, choice)| *choice != Choice::None)
     }
 
+    /// Refuses a folder for the key that Nix would copy with the `flake`.
+    pub fn keep_out_of_stores(&self, cx: &Context, flake: &str) -> Result<()> {
+        match &self.host {
+            Some((folder, Choice::Keep | Choice::New)) => {
+                identity::keep_out_of_stores(&cx.launcher, folder, flake)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What goes into `image`, which is built from `flake`, on the card. A host without a key gets one here.
     ///
     /// # Errors
@@ -66,9 +81,7 @@ impl Packing {
             return Ok(None);
         }
         let root = image::root(image).map_err(without_a_place)?;
-        if let Some((folder, Choice::Keep | Choice::New)) = &self.host {
-            identity::keep_out_of_stores(&cx.launcher, folder, flake)?;
-        }
+        self.keep_out_of_stores(cx, flake)?;
         self.warn_of_stores(cx, flake)?;
         let choose = |(folder, choice): &(Folder, Choice)| folder.choose(&cx.launcher, *choice);
         self.key = self.host.as_ref().map(choose).transpose()?.flatten();

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -49,12 +50,14 @@ fn make(file: &Path, size: u64) -> std::io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    File::create_new(file)?.set_len(size)
+    // The card will have a private key.
+    File::options().write(true).create_new(true).mode(0o600).open(file)?.set_len(size)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn the_last_card_stays_for_who_has_it_open() {
@@ -64,5 +67,6 @@ mod tests {
         let last = File::open(&file).unwrap();
         make(&file, 512).unwrap();
         assert_eq!((last.metadata().unwrap().len(), file.metadata().unwrap().len()), (4096, 512));
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

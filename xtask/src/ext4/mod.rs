@@ -22,7 +22,7 @@ use crate::failure::Kind;
 use crate::flash::{Addition, Carried, Change};
 use crate::identity::{Belongings, PLACE};
 use crate::process::Launcher;
-use crate::ui::{Event, Reporter};
+use crate::ui::{Event, Plain, Reporter};
 use look::View;
 use programs::Programs;
 use scratch::Scratch;
@@ -97,7 +97,7 @@ impl Addition for Placing<'_> {
         let script = script::write(entries, |path| there.look(path)).with_context(doing)?;
         // Those that nobody was told of before.
         for replaced in script.replaced.iter().filter(|path| !self.carried.replaced.contains(path)) {
-            let text = format!("replaces {PLACE}/{replaced} of the image");
+            let text = format!("replaces {PLACE}/{} of the image", Plain(replaced));
             self.reporter.report(&Event::note(text));
         }
         let scratch = Scratch::copy(&self.programs, &self.path(), root).with_context(doing)?;

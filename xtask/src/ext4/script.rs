@@ -9,6 +9,7 @@ use super::look::There;
 use super::{memory, wrong};
 use crate::failure::Kind;
 use crate::identity::{Entry, Owner, PLACE, Secret, What};
+use crate::ui::Plain;
 
 /// The longest command, in bytes. debugfs reads them in pieces of 8192 bytes: the rest of a longer one would be
 /// a command of its own, and that may be one for a shell.
@@ -43,6 +44,7 @@ pub fn check(entries: &[Entry]) -> Result<()> {
 
 /// Why `what` cannot come to `path`, where there is `found`: files are replaced, folders are not.
 pub fn clash(what: &What, path: &str, found: There) -> Option<String> {
+    let path = Plain(path);
     match (what, found) {
         (What::Folder, There::Other) => {
             Some(format!("{path} is to be a folder, and the image has something else there"))
@@ -139,13 +141,16 @@ fn command(path: &str, words: &[&str]) -> Result<String> {
     let line = quoted.collect::<Vec<_>>().join(" ");
     if line.len() > LONGEST {
         let text = format!(
-            "{path} cannot be put on a card: its path, with what it may link to, is too long; shorten its names"
+            "{} cannot be put on a card: its path, with what it may link to, is too long; shorten its names",
+            Plain(path)
         );
         return Err(Kind::Refused.error(text));
     }
     // The end of a line would begin another command.
     if line.chars().any(char::is_control) {
-        return Err(Kind::Refused.error(format!("{path:?} cannot be put on a card: it is not plain text")));
+        return Err(
+            Kind::Refused.error(format!("{} cannot be put on a card: it is not plain text", Plain(path)))
+        );
     }
     Ok(line)
 }
@@ -243,7 +248,7 @@ mod tests {
         refused(entry(&format!("{deep}/l"), What::Link(target.clone())), long);
         refused(file(&deep), long);
         refused(entry(&deep, What::Folder), long);
-        refused(file("a\n!b"), "\"/persist/a\\n!b\" cannot be put on a card: it is not plain text");
+        refused(file("a\n!b"), "/persist/a\\u{a}!b cannot be put on a card: it is not plain text");
         let fits = [entry("l", What::Link(target)), file(&"\"".repeat(1900))];
         super::check(&fits).unwrap();
         let script = write(&fits, |_| Ok(There::Other)).unwrap();

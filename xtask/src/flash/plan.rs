@@ -11,7 +11,7 @@ use crate::disk::Disk;
 use crate::failure::Kind;
 use crate::identity::{Belongings, PLACE};
 use crate::image::{Image, Root};
-use crate::ui::Bytes;
+use crate::ui::{Bytes, Plain};
 
 /// A flash that has passed every check. The writer looks at the card again and compares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl fmt::Display for Carried {
         self.belongings.fmt(f)?;
         self.replaced
             .iter()
-            .try_for_each(|path| writeln!(f, "        in place of {PLACE}/{path} of the image"))
+            .try_for_each(|path| writeln!(f, "        in place of {PLACE}/{} of the image", Plain(path)))
     }
 }
 

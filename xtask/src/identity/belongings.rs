@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::key::PublicKey;
 use super::secret::Secret;
 use crate::failure::Kind;
-use crate::ui::Bytes;
+use crate::ui::{Bytes, Plain};
 
 /// Where the host expects its key, relative to [`PLACE`].
 pub const KEY: &str = "etc/ssh/ssh_host_ed25519_key";
@@ -173,6 +173,7 @@ impl fmt::Display for Belongings {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, mode, owner, what } = self;
+        let path = Plain(path);
         let owned = match *owner {
             Owner::ROOT => String::new(),
             Owner { user, group } => format!(", owner {user}:{group}"),
@@ -183,7 +184,7 @@ impl fmt::Display for Entry {
                 let size = Bytes(content.reveal().len() as u64);
                 write!(f, "{path} ({size}, mode {mode:04o}{owned})")
             }
-            What::Link(target) => write!(f, "{path} (link to {target})"),
+            What::Link(target) => write!(f, "{path} (link to {})", Plain(target)),
         }
     }
 }
@@ -218,7 +219,7 @@ fn only_folders_hold(entries: &[Entry]) -> Result<()> {
     // They are sorted, but not so that one comes right before what is in it.
     for outer in entries.iter().filter(|entry| entry.what != What::Folder) {
         if let Some(inner) = entries.iter().find(|inner| within(inner, outer)) {
-            let (outer, inner) = (&outer.path, &inner.path);
+            let (outer, inner) = (Plain(&outer.path), Plain(&inner.path));
             let text = format!("--files has {outer}, which is no folder, and {inner} is to be in it");
             return Err(Kind::Refused.error(text));
         }

@@ -89,3 +89,9 @@ fn only_a_folder_holds_the_key() {
     let beside = vec![file("etc-"), file("etc/sshd"), entry("etc", What::Folder)];
     assert!(Belongings::gather(None, Some(("/files".into(), beside))).is_ok());
 }
+
+#[test]
+fn a_name_is_shown_without_what_turns_the_line() {
+    let link = entry("a\u{202e}b", What::Link("c\u{2067}d".into()));
+    assert_eq!(link.to_string(), "a\\u{202e}b (link to c\\u{2067}d)");
+}

@@ -64,7 +64,11 @@ impl Folder {
     /// A name that is none for a host.
     pub fn new(host: &str, dir: Option<&Path>) -> Result<Self> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if host.is_empty() || host.starts_with(['.', '-']) || !host.chars().all(plain) {
+        if host.is_empty()
+            || host.starts_with(['.', '-'])
+            || !host.chars().all(plain)
+            || host == "known_hosts"
+        {
             return Err(Kind::Usage.error(format!("{host:?} is no name for a host with an identity")));
         }
         let dir = dir.map_or_else(super::folder, Path::to_owned);
@@ -157,23 +161,39 @@ impl Folder {
         }
         let args = ["-q", "-t", "ed25519", "-N", "", "-C", &self.host, "-f"].map(Into::into);
         let args = args.into_iter().chain([path.into_os_string()]).collect::<Vec<_>>();
-        keygen(launcher, &args).context("making the host key")?;
+        require_keygen(launcher)?;
+        launcher.read("ssh-keygen", &args).context("making the host key")?;
         self.rename(PART, file)
     }
 
-    /// The public half of the private key in `file`. ssh-keygen refuses one that others may read, and one with a
-    /// passphrase, which no host could use.
+    /// The public half of the private key in `file`.
+    ///
+    /// # Errors
+    /// Of [`Kind::Refused`] for what ssh would refuse, and for what no host could use.
     fn derive(&self, launcher: &Launcher, file: &str) -> Result<PublicKey> {
         let path = self.dir.join(file);
-        let doing = || format!("reading the host key {}", path.display());
-        let mode = path.metadata().with_context(doing)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            let text = format!("{0} has mode {mode:04o}; run `chmod 600 {0}`", path.display());
-            return Err(Kind::Refused.error(text));
+        let shown = path.display();
+        // A pipe would be waited for.
+        if !path.is_file() {
+            return Err(Kind::Refused.error(format!("the host key {shown} is no file; move it away")));
         }
+        is_private(&self.dir, "700")?;
+        is_private(&path, "600")?;
+        require_keygen(launcher)?;
         let args = ["-y", "-P", "", "-f"].map(Into::into);
         let args = args.into_iter().chain([path.clone().into_os_string()]).collect::<Vec<_>>();
-        keygen(launcher, &args).and_then(|line| PublicKey::parse(&line)).with_context(doing)
+        let output = launcher.capture("ssh-keygen", &args)?;
+        let why = match PublicKey::parse(&output.stdout) {
+            Ok(key) if output.success() => return Ok(key),
+            _ if output.stderr.contains("passphrase") => {
+                "has a passphrase, which nobody could type on the host"
+            }
+            _ => "is no ed25519 key, or a damaged one",
+        };
+        Err(Kind::Refused.error(format!(
+            "the host key {shown} {why}; move it away, and `cargo xtask identity make {}` makes another",
+            self.host
+        )))
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -222,12 +242,23 @@ fn public_of(private: &Path) -> PathBuf {
     name.into()
 }
 
-fn keygen(launcher: &Launcher, args: &[std::ffi::OsString]) -> Result<String> {
-    if launcher.which("ssh-keygen").is_none() {
-        let text = "there is no ssh-keygen on PATH; run `cargo xtask setup`, or say --identity none";
-        return Err(Kind::Refused.error(text));
+/// Refuses what others may look into, as ssh does.
+fn is_private(path: &Path, fit: &str) -> Result<()> {
+    let doing = || format!("looking at {}", path.display());
+    let mode = path.metadata().with_context(doing)?.permissions().mode() & 0o777;
+    if mode | 0o700 == 0o700 {
+        return Ok(());
     }
-    launcher.read("ssh-keygen", args)
+    let text = format!("{0} has mode {mode:04o}; run `chmod {fit} {0}`", path.display());
+    Err(Kind::Refused.error(text))
+}
+
+fn require_keygen(launcher: &Launcher) -> Result<()> {
+    if launcher.which("ssh-keygen").is_some() {
+        return Ok(());
+    }
+    let text = "there is no ssh-keygen on PATH; run `cargo xtask setup`, or say --identity none";
+    Err(Kind::Refused.error(text))
 }
 
 fn remove(file: &Path) -> Result<()> {
@@ -240,44 +271,5 @@ fn remove(file: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_but_its_own_key_is_settled() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::new("pi", Some(dir.path())).unwrap();
-        super::super::private_folder(folder.path()).unwrap();
-        for (file, text) in [(FILE, "old"), (WAITING, "of another")] {
-            fs::write(folder.path().join(file), text).unwrap();
-        }
-        let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
-        let public = PublicKey::parse(line).unwrap();
-        let identity =
-            Identity { host: "pi".into(), fingerprint: public.fingerprint(), novelty: Novelty::New };
-        let (private, lock) = (Secret::new(b"own".to_vec()), folder.lock(Choice::New).unwrap());
-        let key = HostKey { folder: folder.clone(), file: WAITING, identity, public, private, _lock: lock };
-        let said = format!("{} is not the key any more that the card has", folder.waiting_place().display());
-        assert_eq!(key.settle().unwrap_err().to_string(), said);
-        assert_eq!(folder.read(FILE).unwrap().reveal(), b"old");
-        assert_eq!(folder.read(WAITING).unwrap().reveal(), b"of another");
-    }
-
-    #[test]
-    fn who_may_change_the_key_is_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::new("pi", Some(dir.path())).unwrap();
-        super::super::private_folder(folder.path()).unwrap();
-        let first = folder.lock(Choice::Keep).unwrap();
-        let place = folder.path().display();
-        let said = format!("another run has the key of pi in hand ({place}); wait for its end");
-        assert_eq!(folder.lock(Choice::Keep).unwrap_err().to_string(), said);
-        drop(first);
-        fs::write(folder.path().join(FILE), "").unwrap();
-        let both = [Choice::Keep; 2].map(|choice| folder.lock(choice).unwrap());
-        assert_eq!(folder.lock(Choice::New).unwrap_err().to_string(), said);
-        drop(both);
-        let _alone = folder.lock(Choice::New).unwrap();
-        assert_eq!(folder.lock(Choice::Keep).unwrap_err().to_string(), said);
-    }
-}
+#[path = "folder_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::belongings::{Entry, Owner, What};
 use super::secret::Secret;
 use crate::failure::Kind;
-use crate::ui::Bytes;
+use crate::ui::{Bytes, Plain};
 
 /// The most that all files may have together, in bytes: they are secrets and settings, no data.
 const MOST: u64 = 16 << 20;
@@ -106,7 +106,7 @@ impl Reading {
 }
 
 fn refused(path: &Path, why: &str) -> anyhow::Error {
-    Kind::Refused.error(format!("--files: {} {why}", path.display()))
+    Kind::Refused.error(format!("--files: {} {why}", Plain(path.display())))
 }
 
 /// The longest name or target of a link, in bytes, that fits into a line of commands.
@@ -169,7 +169,7 @@ mod tests {
         let pipe = |dir: &Path| drop(std::os::unix::net::UnixListener::bind(dir.join("s")).unwrap());
         refuses(pipe, "--files: DIR/s is neither a file nor a folder nor a link");
         let lines = |dir: &Path| fs::write(dir.join("a\nb"), "").unwrap();
-        refuses(lines, "--files: DIR/a\nb has a name that is not plain text");
+        refuses(lines, "--files: DIR/a\\u{a}b has a name that is not plain text");
         let link = |dir: &Path| symlink("a\nb", dir.join("l")).unwrap();
         refuses(link, "--files: DIR/l points to what is not plain text");
         let link = |dir: &Path| symlink(format!("a/{}", "b".repeat(256)), dir.join("l")).unwrap();

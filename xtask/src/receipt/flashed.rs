@@ -97,6 +97,12 @@ impl Flashed {
         }
     }
 
+    /// The host whose card it is, by its image or by its identity.
+    pub fn about_host(&self) -> Option<&str> {
+        let identity = self.own.as_ref().and_then(|own| own.identity.as_ref());
+        self.host.as_deref().or(identity.map(|identity| identity.host.as_str()))
+    }
+
     /// What the file is named after: the host, or the image.
     pub fn about(&self) -> String {
         let file = || self.image.path.file_name().unwrap_or_default().to_string_lossy().into_owned();

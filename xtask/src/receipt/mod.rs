@@ -37,10 +37,10 @@ impl fmt::Display for Receipt {
 }
 
 impl Receipt {
-    /// The host that it is about; none for an image that was given as a file.
+    /// The host that it is about: of an image that was given as a file, the one whose identity the card got, if any.
     pub fn host(&self) -> Option<&str> {
         match self {
-            Self::Flash(flashed) => flashed.host.as_deref(),
+            Self::Flash(flashed) => flashed.about_host(),
             Self::Deploy(deployed) => Some(&deployed.host),
         }
     }

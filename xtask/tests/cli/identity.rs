@@ -92,6 +92,19 @@ fn a_known_hosts_that_cannot_be_written_is_refused_before_anything_is_built() {
 }
 
 #[test]
+fn keys_that_nix_would_copy_are_refused_before_anything_is_built() {
+    let (answers, _out) = building();
+    let nix = answers.install();
+    keygen(&nix);
+    let (card, keys) = (card(&nix), nix.path("flake/keys").display().to_string());
+    let (device, flake) = (card.to_str().unwrap(), nix.path("flake").display().to_string());
+    let flash = ["--flake", &flake, "flash", "stinky", device, "--allow-virtual", "--yes"];
+    let args = [&flash[..], &["--expect-size", "4MiB", "--identity-dir", &keys]].concat();
+    nix.run(&args).says(&format!("Nix copies {keys}/stinky to its store with the flake {flake}")).exits(3);
+    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.calls("nix").is_empty());
+}
+
+#[test]
 fn a_newer_key_that_waits_is_named_and_stays() {
     let sandbox = Sandbox::with_fakes_only();
     keygen(&sandbox);
@@ -125,8 +138,38 @@ fn keys_that_cannot_be_used() {
     let outcome = sandbox.run(&["identity", "show", "pi"]);
     outcome.says(&format!("{0} has mode 0644; run `chmod 600 {0}`", key.display())).exits(3);
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-    sandbox.fake("ssh-keygen", "echo 'incorrect passphrase supplied' >&2; exit 255");
-    sandbox.run(&["identity", "show", "pi"]).says("incorrect passphrase supplied").exits(1);
+    let folder = key.parent().unwrap();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o750)).unwrap();
+    let outcome = sandbox.run(&["identity", "show", "pi"]);
+    outcome.says(&format!("{0} has mode 0750; run `chmod 700 {0}`", folder.display())).exits(3);
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let refuses = |body: &str, why: &str| {
+        sandbox.fake("ssh-keygen", body);
+        let text = format!(
+            "error: the host key {} {why}; move it away, and `cargo xtask identity make pi` makes another\n",
+            key.display()
+        );
+        let outcome = sandbox.run(&["identity", "show", "pi"]);
+        assert_eq!((outcome.exits(3), outcome.stderr.as_str()), ("", text.as_str()));
+    };
+    let locked = "has a passphrase, which nobody could type on the host";
+    refuses("echo 'incorrect passphrase supplied to decrypt private key' >&2; exit 255", locked);
+    let other = "is no ed25519 key, or a damaged one";
+    refuses("echo 'Load key: invalid format' >&2; exit 255", other);
+    refuses("echo 'ssh-rsa AAAA'", other);
+    make("known_hosts").says("\"known_hosts\" is no name for a host with an identity").exits(2);
+    std::fs::remove_file(&key).unwrap();
+    let pipe = std::ffi::CString::new(key.to_str().unwrap()).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let text = format!("error: the host key {} is no file; move it away\n", key.display());
+    assert_eq!(sandbox.run(&["identity", "show", "pi"]).stderr, text);
     // A folder of keys that Nix would copy with the flake.
     let keys = sandbox.path("flake/keys").display().to_string();
     let args = ["--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys];

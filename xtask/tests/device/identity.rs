@@ -123,6 +123,11 @@ fn the_plan_the_result_and_the_receipt_name_it() {
     assert_eq!(known, format!("pi {}\n", line.trim_end().trim_end_matches(" pi")));
     let inspected = sandbox.run(&["card", "inspect", device]);
     assert!(inspected.stdout.contains(", and the identity of pi\n"), "{inspected:?}");
+    let history = sandbox.run(&["history", "pi"]);
+    assert!(
+        history.exits(0).lines().any(|line| line.contains(" flash ") && line.contains(" pi ")),
+        "{history:?}"
+    );
     let shown = sandbox.run(&["identity", "show", "pi"]);
     let json = flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], &["--json"]].concat());
     let json = serde_json::from_str::<serde_json::Value>(json.exits(0)).unwrap();
