@@ -114,8 +114,8 @@ fn a_host_that_was_just_flashed_is_waited_for() {
         "does not answer yet",
     );
     stopped.says("stopped while waiting for target").exits(130);
-    let late = scene.deploy(&["--wait=0", "--boot"]);
-    late.says("target cannot be reached as root@10.").exits(12);
+    let late = scene.deploy(&["--wait=1", "--boot"]);
+    late.says("error: after 60 s: target cannot be reached as root@10.").exits(12);
 }
 
 #[test]
