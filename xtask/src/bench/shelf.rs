@@ -14,9 +14,9 @@ use super::content::{BLOCK, Content};
 use super::image::{Image, Variant};
 use super::peers::Job;
 use crate::context::Context;
-use crate::debian::Lock;
 use crate::failure::Kind;
 use crate::interrupt::Hold;
+use crate::lock::Lock;
 use crate::project;
 
 /// A folder of the project's own. Two runs take turns.
@@ -34,7 +34,7 @@ impl<'a> Shelf<'a> {
     pub fn new(cx: &'a Context, hold: &'a Hold) -> Result<Self> {
         let dir = project::state_dir().join("bench");
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-        let lock = Lock::take(&dir.join("bench.lock"), cx.reporter.as_ref())?;
+        let lock = Lock::take(&dir.join("bench.lock"), "another benchmark", cx.reporter.as_ref())?;
         let content = Rc::new(Content::new());
         Ok(Self { cx, hold, dir, content, packed: BTreeSet::new(), mapped: BTreeSet::new(), _lock: lock })
     }

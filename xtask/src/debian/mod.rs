@@ -6,13 +6,11 @@
 mod apt;
 mod arch;
 mod deb;
-mod lock;
 mod sources;
 
 pub use apt::Package;
 pub use arch::Arch;
 pub use deb::Deb;
-pub use lock::Lock;
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,6 +20,7 @@ use anyhow::{Context as _, Result};
 
 use crate::context::Context;
 use crate::failure::Kind;
+use crate::lock::Lock;
 use crate::process::Launcher;
 use crate::ui::{Event, Reporter};
 
@@ -49,7 +48,7 @@ impl<'a> Archive<'a> {
         }
         let dir = home.join(format!("{suite}-{arch}"));
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-        let lock = Lock::take(&home.join("lock"), cx.reporter.as_ref())?;
+        let lock = Lock::take(&home.join("lock"), "another run that fetches packages", cx.reporter.as_ref())?;
         apt::prepare(&dir, &sources::load(Path::new("/etc"))?.for_suite(suite))?;
         let suite = suite.to_owned();
         Ok(Self { launcher: &cx.launcher, reporter: cx.reporter.as_ref(), suite, arch, dir, _lock: lock })

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
-use crate::debian::Lock;
 use crate::disk::LoopDevice;
+use crate::lock::Lock;
 
 /// A virtual card for as long as this lives; the file stays.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct VirtualCard {
 impl VirtualCard {
     /// Makes an empty card of `size` bytes under `home`. Two runs take turns.
     pub fn make(cx: &Context, home: &Path, size: u64) -> Result<Self> {
-        let lock = Lock::take(&home.join("card.lock"), cx.reporter.as_ref())?;
+        let lock = Lock::take(&home.join("card.lock"), "another demo", cx.reporter.as_ref())?;
         let file = home.join("card.img");
         let doing = || format!("making {}", file.display());
         make(&file, size).with_context(doing)?;

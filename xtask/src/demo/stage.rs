@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::fetch;
 use crate::context::Context;
-use crate::debian::Lock;
+use crate::lock::Lock;
 use crate::project;
 use crate::ui::Event;
 
@@ -44,7 +44,8 @@ const ASSEMBLER: &str = "hosts/raspberry-pi/sd-image/assembler";
 pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
     let dir = home.join("flake");
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    let _lock = Lock::take(&home.join("stage.lock"), cx.reporter.as_ref())?;
+    let _lock =
+        Lock::take(&home.join("stage.lock"), "another run that prepares the demo", cx.reporter.as_ref())?;
     let inputs = dir.join("inputs");
     if fetch::is_current(&inputs) {
         cx.reporter.report(&Event::note("the packages of the demo are here already"));

@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result};
 
 use super::fetch;
 use crate::context::Context;
-use crate::debian::{Arch, Lock};
+use crate::debian::Arch;
+use crate::lock::Lock;
 use crate::project;
 
 /// Programs of one kind of machine.
@@ -55,7 +56,8 @@ impl Tools {
         let home = project::state_dir().join("tools");
         let dir = home.join(arch.name());
         fs::create_dir_all(&home).with_context(|| format!("creating {}", home.display()))?;
-        let _lock = Lock::take(&home.join("stage.lock"), cx.reporter.as_ref())?;
+        let _lock =
+            Lock::take(&home.join("stage.lock"), "another run that prepares the demo", cx.reporter.as_ref())?;
         if !fetch::is_current(&dir) {
             fetch::fetch_tools(cx, &home, &dir, arch, |fresh| make_callable(fresh, &dir, arch))?;
         }

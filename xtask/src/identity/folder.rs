@@ -16,6 +16,7 @@ use super::known_hosts::KnownHosts;
 use super::secret::Secret;
 use crate::failure::Kind;
 use crate::process::Launcher;
+use crate::state;
 
 /// Which key a card gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -103,7 +104,7 @@ impl Folder {
         if choice == Choice::None {
             return Ok(None);
         }
-        super::private_folder(&self.dir)?;
+        state::private_folder(&self.dir).with_context(|| format!("creating {}", self.dir.display()))?;
         let lock = self.lock(choice)?;
         let (file, novelty) = match choice {
             Choice::Keep if self.has(FILE) => (FILE, Novelty::Kept),

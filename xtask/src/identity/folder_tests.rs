@@ -6,7 +6,7 @@ use super::*;
 fn nothing_but_its_own_key_is_settled() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::new("pi", Some(dir.path())).unwrap();
-    super::super::private_folder(folder.path()).unwrap();
+    state::private_folder(folder.path()).unwrap();
     for (file, text) in [(FILE, "old"), (WAITING, "of another")] {
         fs::write(folder.path().join(file), text).unwrap();
     }
@@ -25,7 +25,7 @@ fn nothing_but_its_own_key_is_settled() {
 fn who_may_change_the_key_is_alone() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::new("pi", Some(dir.path())).unwrap();
-    super::super::private_folder(folder.path()).unwrap();
+    state::private_folder(folder.path()).unwrap();
     let first = folder.lock(Choice::Keep).unwrap();
     let place = folder.path().display();
     let said = format!("another run has the key of pi in hand ({place}); wait for its end");

@@ -1,13 +1,14 @@
 //! The project's `known_hosts`: a line for each host, under its name in the flake.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use rustix::fs::{Access, FlockOperation, access, flock};
 
 use crate::failure::Kind;
+use crate::state;
 
 /// The file, which need not be there.
 pub struct KnownHosts {
@@ -29,7 +30,7 @@ impl KnownHosts {
     pub fn set(&self, host: &str, key: Option<&str>) -> Result<bool> {
         let doing = || format!("writing {}", self.path.display());
         let folder = self.path.parent().unwrap_or(Path::new("/"));
-        super::private_folder(folder)?;
+        state::private_folder(folder).with_context(doing)?;
         // Two flashes may end at once.
         let lock = fs::File::open(folder).with_context(doing)?;
         flock(&lock, FlockOperation::LockExclusive).with_context(doing)?;
@@ -38,7 +39,7 @@ impl KnownHosts {
         if new == old {
             return Ok(false);
         }
-        write(&self.real()?, &new).with_context(doing)?;
+        state::write(&self.real()?, &new).with_context(doing)?;
         Ok(true)
     }
 
@@ -80,19 +81,6 @@ impl KnownHosts {
             _ => fs::read(&self.path).with_context(|| format!("reading {}", self.path.display())),
         }
     }
-}
-
-/// Makes `path` hold `text`, whole or not at all. The file on the way has a name of this process alone.
-fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let part = folder.join(format!(".known_hosts.{}", std::process::id()));
-    let written = fs::File::create(&part)
-        .and_then(|mut file| file.write_all(text).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&part, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&part);
-    }
-    written.and_then(|()| fs::File::open(folder)?.sync_all())
 }
 
 /// The key in `line`, if it is one of `host`.

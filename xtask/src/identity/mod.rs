@@ -16,11 +16,9 @@ pub use secret::Secret;
 pub use store::{goes_to_stores, keep_out_of_stores};
 pub use tree::{Owners, read as read_files};
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::project;
 use known_hosts::KnownHosts;
@@ -51,10 +49,4 @@ pub fn known_hosts() -> PathBuf {
 /// Of [`crate::failure::Kind::Refused`].
 pub fn check_known_hosts() -> Result<()> {
     KnownHosts::of(&folder()).check()
-}
-
-/// Makes a folder that is for this user alone, where there is none.
-fn private_folder(folder: &Path) -> Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.with_context(|| format!("creating {}", folder.display()))
 }

@@ -2,7 +2,6 @@
 //! nobody has touched a file, what was found out about it stays true.
 
 use std::fs::Metadata;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,6 +10,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::unchanged::Stamp;
+use crate::state;
 
 /// How many images are remembered.
 const MOST: usize = 64;
@@ -118,13 +118,8 @@ impl KnownImages {
     }
 
     fn store(&self, all: &[Known]) -> Result<()> {
-        let folder = self.file.parent().context("a file is in a folder")?;
-        std::fs::create_dir_all(folder)?;
-        let part = self.file.with_extension(format!("{}.part", std::process::id()));
-        let written =
-            std::fs::File::create(&part).and_then(|mut file| file.write_all(&serde_json::to_vec(all)?));
-        let moved = written.and_then(|()| std::fs::rename(&part, &self.file));
-        moved.inspect_err(|_| drop(std::fs::remove_file(&part))).map_err(Into::into)
+        state::private_folder(self.file.parent().context("a file is in a folder")?)?;
+        Ok(state::write(&self.file, &serde_json::to_vec(all)?)?)
     }
 }
 

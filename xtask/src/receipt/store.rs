@@ -1,36 +1,23 @@
 //! The folder of receipts.
 
-use std::fs::{DirBuilder, File};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::Receipt;
+use crate::state;
 
 /// Writes `receipt` to `NAME.json` in `folder`, which nobody else may read. It is there whole or not at all.
 pub fn write(folder: &Path, name: &str, receipt: &Receipt) -> Result<()> {
     let doing = || format!("writing a receipt to {}", folder.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(doing)?;
-    let text = serde_json::to_string_pretty(receipt).with_context(doing)?;
+    state::private_folder(folder).with_context(doing)?;
+    let text = serde_json::to_string_pretty(receipt).with_context(doing)? + "\n";
     // Two flashes may end in the same second. The name of the later one is the greater one.
     let names = (1..).map(|count| if count == 1 { name.to_owned() } else { format!("{name}_{count}") });
     let mut paths = names.map(|name| folder.join(format!("{name}.json")));
     let path = paths.find(|path| !path.exists()).with_context(doing)?;
-    let part = folder.join(format!(".{name}.{}.part", std::process::id()));
-    let written = write_synced(&part, &text).and_then(|()| std::fs::rename(&part, &path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    written.and_then(|()| File::open(folder)?.sync_all()).with_context(doing)
-}
-
-fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(text.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()
+    state::write(&path, text.as_bytes()).with_context(doing)
 }
 
 /// All receipts in `folder`, which need not be there. What is no receipt, or one of another version of this
