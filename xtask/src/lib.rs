@@ -22,6 +22,7 @@ mod image;
 mod interrupt;
 mod lock;
 mod nix;
+mod percent;
 mod process;
 mod project;
 mod receipt;

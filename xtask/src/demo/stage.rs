@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use super::fetch;
 use crate::context::Context;
 use crate::lock::Lock;
+use crate::nix;
 use crate::project;
 use crate::ui::Event;
 
@@ -23,7 +24,7 @@ pub struct Staged {
 impl Staged {
     /// The image of this flake for `nix build`.
     pub fn installable(&self) -> String {
-        format!("path:{}#packages.aarch64-linux.demo-sdImage", self.dir.display())
+        format!("{}#packages.aarch64-linux.demo-sdImage", nix::path_flake(&self.dir))
     }
 
     /// A U-Boot for QEMU's machine `virt`, which is not on the card.

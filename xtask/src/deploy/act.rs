@@ -13,6 +13,7 @@ use super::verdict::{self, Verdict};
 use crate::context::Context;
 use crate::failure::{Kind, kind};
 use crate::nix::{self, Destination};
+use crate::project;
 use crate::ui::Event;
 
 /// Carries the plan out and returns what became of it.
@@ -33,7 +34,8 @@ pub fn act(cx: &Context, order: &Order, plan: Plan) -> Result<Outcome> {
 
 fn deploy(cx: &Context, order: &Order, mut plan: Plan) -> Result<Outcome> {
     let mut laps = std::mem::take(&mut plan.laps);
-    let args = activation::arguments(&plan.target, &cx.flake, order)?;
+    let frozen = plan.target.freeze(&project::state_dir())?;
+    let args = activation::arguments(&plan.target, &frozen, order)?;
     let copied = laps.time("copy", || copy(cx, order, &plan.target));
     if let Err(error) = copied {
         plan.laps = laps;

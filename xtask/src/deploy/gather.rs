@@ -11,7 +11,8 @@ use super::plan::Plan;
 use super::turn::Turn;
 use crate::context::Context;
 use crate::failure::{Kind, kind};
-use crate::{emulation, flake, nix};
+use crate::nix::Answers;
+use crate::{emulation, flake, nix, project};
 
 /// The turn at `host`, which a plan that is only shown does not need.
 pub fn take_turn(cx: &Context, order: &Order, host: &str) -> Result<Option<Turn>> {
@@ -30,7 +31,7 @@ pub struct Found {
 /// Of `Usage` where the flake has no such host; refused where it could not be proved afterwards.
 pub fn find(cx: &Context, order: &Order, host: &str) -> Result<Found> {
     let mut laps = Laps::default();
-    let target = laps.time("evaluate", || evaluate(cx, &order.overrides, host))?;
+    let target = laps.time("evaluate", || evaluate(cx, &order.overrides, order.nix_args(), host))?;
     Ok(Found { target, laps })
 }
 
@@ -52,11 +53,12 @@ pub fn gather(
     Ok(Plan { target, goal: order.goal, before, diff: None, laps, turn })
 }
 
-/// What `host` is meant to run.
-pub fn evaluate(cx: &Context, overrides: &Overrides, host: &str) -> Result<Target> {
-    let nodes = Nodes::load(&cx.launcher, &cx.flake, host)?;
-    let node = nodes.node.ok_or_else(|| unknown(cx, host, &nodes.names))?;
-    node.target(&cx.launcher, &cx.flake, host, overrides)
+/// What `host` is meant to run. `options` are for Nix.
+pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &str) -> Result<Target> {
+    let answers = Answers::new(&project::state_dir());
+    let nodes = Nodes::load(&cx.launcher, &answers, &cx.flake, host, options)?;
+    let names = nodes.names.clone();
+    nodes.target(&cx.launcher, host, overrides)?.ok_or_else(|| unknown(cx, host, &names))
 }
 
 /// The error for a host that the flake does not have. `--wait 5` makes one of the minutes.

@@ -61,7 +61,7 @@ pub fn statuses(
 }
 
 fn look(cx: &Context, host: &str) -> Result<Seen> {
-    let target = evaluate(cx, &Overrides::default(), host)?;
+    let target = evaluate(cx, &Overrides::default(), &[], host)?;
     let remote = Remote::new(&cx.launcher, host, &target.connection);
     let state = probe(&remote, &target)?;
     let disks = Disks::read(&remote, host)?;

@@ -191,6 +191,8 @@ pub mod tests {
             other_profiles: Vec::new(),
             link: "/nix/var/nix/profiles/system".into(),
             path: store("profile"),
+            derivation: None,
+            frozen: serde_json::Value::Null,
             system: system.map(store),
         }
     }

@@ -151,7 +151,7 @@ fn nodes(launcher: &Launcher, flake: &str) -> Result<Vec<String>> {
 
 /// The output `name` of the flake, seen through `apply`; `None` where the flake has no such output.
 fn output(launcher: &Launcher, flake: &str, name: &str, apply: &str) -> Result<Option<Value>> {
-    match nix::eval_attr_names(launcher, flake, name, apply) {
+    match nix::eval(launcher, flake, name, apply, &[]) {
         Ok(value) => Ok(Some(value)),
         Err(error) if nix::is_missing_attribute(&error) => Ok(None),
         Err(error) => Err(error),

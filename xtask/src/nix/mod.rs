@@ -1,24 +1,26 @@
 //! Nix on the command line: every argument vector, its configuration, events and errors.
 
+mod answers;
 mod build;
 mod config;
 mod copy;
 mod error;
+mod eval;
 mod events;
 mod path_info;
 pub mod prefix;
-mod query;
 mod store_path;
 mod version;
 mod watch;
 
+pub use answers::Answers;
 pub use build::{build, build_all};
 pub use config::Config;
 pub use copy::{Destination, copy};
 pub use error::is_missing_attribute;
 pub use error::strip_ansi;
+pub use eval::{eval, flake_show, path_flake, quote};
 pub use path_info::closure;
-pub use query::{eval_attr_names, flake_show, quote};
 pub use store_path::StorePath;
 pub use version::{Version, require};
 

@@ -8,6 +8,8 @@ pub const OLD: &str = "/nix/store/00000000000000000000000000000000-nixos-system-
 pub const NEW: &str = "/nix/store/11111111111111111111111111111111-nixos-system-stinky-new";
 pub const PROFILE: &str = "/nix/store/22222222222222222222222222222222-activatable-nixos-system-stinky";
 pub const BEFORE: &str = "/nix/store/33333333333333333333333333333333-activatable-nixos-system-stinky";
+/// The output `deploy` with nothing in it but the node, as Nix would write it.
+const FROZEN: &str = r#"{"nodes":{"stinky":{"hostname":"stinky.lan"}}}"#;
 const LINK: &str = "/nix/var/nix/profiles/system";
 
 /// A flake with one node, a host that answers and deploy-rs, all of them fakes.
@@ -23,10 +25,9 @@ impl Scene {
         scene.write("before", &answer(BEFORE, OLD, "", ""));
         scene.write("after", after);
         let (nodes, before, after) = (scene.file("nodes"), scene.file("before"), scene.file("after"));
-        let system = format!("printf '\"%s\"' {NEW}");
         // The profile is not in the store of this machine, so it is built; nothing is known of closures.
         let work = "*' build '*) echo '[{}]';; *' copy '*) exit 0;;";
-        let eval = format!("{work} *#deploy*) cat {nodes};; *#nixosConfigurations*) {system};;");
+        let eval = format!("{work} *' eval '*) cat {nodes};;");
         let fakes = &scene.sandbox;
         fakes.fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.26.3";; {eval} esac"#));
         let ran = scene.sandbox.path("calls").join("deploy");
@@ -54,9 +55,9 @@ impl Scene {
 pub fn nodes(ssh_user: &str) -> String {
     format!(
         r#"{{"names":["other","stinky"],"node":{{"hostname":"stinky.lan","profiles":["system"],
-            "path":"{PROFILE}","system":null,"profilePath":null,"sshOpts":["-p","2222"],
+            "path":"{PROFILE}","drvPath":"{PROFILE}.drv","platform":null,"frozen":{FROZEN},"profilePath":null,"sshOpts":["-p","2222"],
             "sshUser":"{ssh_user}","user":"root","sudo":null,"tempPath":null,"remoteBuild":null,
-            "fastConnection":null,"interactiveSudo":null,"confirmTimeout":null,"activationTimeout":null}}}}"#
+            "fastConnection":null,"interactiveSudo":null,"confirmTimeout":null,"activationTimeout":null}},"system":"{NEW}"}}"#
     )
 }
 
@@ -108,37 +109,24 @@ fn success() {
          deploy.nodes.stinky\n"
     );
     assert_eq!(outcome.stderr, story);
-    let eval = |attribute: &str, apply: &str| {
-        let features = ["--extra-experimental-features", "nix-command flakes"];
-        let question = ["eval", "--json", &format!("github:o/f#{attribute}"), "--apply", apply];
-        [&features[..], &question].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
-    };
-    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/meant/node.nix"));
-    let system = "systems: if systems ? \"stinky\" then \
-                  systems.\"stinky\".config.system.build.toplevel.outPath else null";
     let work = |words: &[&str]| {
         let features = ["--extra-experimental-features", "nix-command flakes"];
         features.iter().chain(words).map(ToString::to_string).collect::<Vec<_>>()
     };
-    let profile = r#"github:o/f#deploy.nodes."stinky".profiles.system.path"#;
-    let build = ["build", "--json", "--no-link", "--log-format", "internal-json", profile, "-L"];
+    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/meant/node.nix"));
+    let eval = ["eval", "--json", "github:o/f#.", "--apply", &read, "-L"];
+    let profile = format!("{PROFILE}.drv^*");
+    let build = ["build", "--json", "--no-link", "--log-format", "internal-json", &profile, "-L"];
     let (format, to) = (["--log-format", "internal-json"], ["--to", "ssh://root@stinky.lan"]);
     let flags = ["--substitute-on-destination", "--no-check-sigs", PROFILE];
     let copy = [&["copy"][..], &format, &to, &flags].concat();
-    let questions =
-        [vec!["--version".to_owned()], eval("deploy", &read), eval("nixosConfigurations", system)];
-    let asked = [&questions[..], &[work(&build), work(&copy)]].concat();
+    let asked = [vec!["--version".to_owned()], work(&eval), work(&build), work(&copy)];
     assert_eq!(scene.sandbox.calls("nix"), asked);
     let patience = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
-    let deploy = [
-        "--skip-checks",
-        "--ssh-opts",
-        patience,
-        r#"github:o/f#"stinky".system"#,
-        "--debug-logs",
-        "--",
-        "-L",
-    ];
+    let frozen = scene.sandbox.path("state/deploy/stinky");
+    assert_eq!(fs::read_to_string(frozen.join("deploy.json")).expect("the frozen node"), FROZEN);
+    let node = format!(r#"path:{}#"stinky".system"#, frozen.display());
+    let deploy = ["--skip-checks", "--ssh-opts", patience, &node, "--debug-logs", "--", "-L"];
     assert_eq!(scene.sandbox.calls("deploy"), [deploy]);
     assert_eq!(
         scene.sandbox.calls("ssh"),
@@ -271,6 +259,34 @@ fn a_flake_without_deploy_nodes() {
     let outcome = scene.run(&["stinky"]);
     assert_eq!(outcome.exits(2), "");
     assert_eq!(outcome.stderr, "error: github:o/f has no deploy nodes: it needs deploy.nodes.stinky\n");
+}
+
+/// Nix 2.18 does not give out all outputs at once.
+#[test]
+fn one_output_after_the_other() {
+    let scene = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 0);
+    let nodes = nodes("root");
+    let (node, _) = nodes.split_once(r#","system""#).expect("the system comes last");
+    scene.write("node", &format!("{node},\"system\":null}}"));
+    scene.write("system", &format!(r#"{{"names":[],"node":null,"system":"{NEW}"}}"#));
+    let missing = "echo \"error: flake 'github:o/f' does not provide attribute '.'\" >&2; exit 1";
+    let (node, system) = (scene.file("node"), scene.file("system"));
+    let each = format!("*'#deploy '*) cat {node};; *'#nixosConfigurations '*) cat {system};;");
+    let answers = format!("*'#. '*) {missing};; {each} *' build '*) echo '[{{}}]';;");
+    scene
+        .sandbox
+        .fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.18.1";; {answers} esac"#));
+    assert_eq!(scene.run(&["stinky"]).exits(0), format!("stinky runs {NEW}\n"));
+    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/meant/node.nix"));
+    let asked = scene.sandbox.calls("nix").into_iter().filter(|call| call.contains(&"eval".to_owned()));
+    let asked = asked.map(|call| (call[4].clone(), call[6].clone())).collect::<Vec<_>>();
+    let alone = "it: {read} { deploy.nodes.\"stinky\" = { }; nixosConfigurations = it; }";
+    let expected = [
+        ("github:o/f#.", "{read}"),
+        ("github:o/f#deploy", "it: {read} { deploy = it; }"),
+        ("github:o/f#nixosConfigurations", alone),
+    ];
+    assert_eq!(asked, expected.map(|(at, apply)| (at.to_owned(), apply.replace("{read}", &read))));
 }
 
 #[test]

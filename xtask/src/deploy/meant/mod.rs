@@ -1,9 +1,11 @@
 //! What is meant: the node of the flake, joined with the command line.
 
+mod frozen;
 mod node;
+mod nodes;
 mod overrides;
 mod target;
 
-pub use node::Nodes;
+pub use nodes::Nodes;
 pub use overrides::Overrides;
 pub use target::{Connection, Target};

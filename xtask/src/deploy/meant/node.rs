@@ -1,30 +1,16 @@
-//! What the flake says about a host: its node for deploy-rs, and the system that is meant.
+//! What the flake says about a host: its node for deploy-rs.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Overrides;
 use super::{Connection, Target};
 use crate::deploy::host::Pin;
 use crate::failure::Kind;
 use crate::identity;
-use crate::nix::{self, StorePath};
+use crate::nix::StorePath;
 use crate::process::Launcher;
-
-/// The function that reads a node; see the file.
-const READ: &str = include_str!("node.nix");
-
-/// The attribute that NixOS machines of a flake are under.
-const SYSTEMS: &str = "nixosConfigurations";
-
-/// What was found under `deploy.nodes`.
-#[derive(Debug, Default, Deserialize)]
-pub struct Nodes {
-    /// The names of all nodes.
-    pub names: Vec<String>,
-    /// The node that was asked for, if there is one.
-    pub node: Option<Node>,
-}
 
 /// A node as deploy-rs reads it, settings merged.
 #[derive(Debug, Default, Deserialize)]
@@ -33,7 +19,8 @@ pub struct Node {
     hostname: String,
     profiles: Vec<String>,
     path: Option<String>,
-    system: Option<String>,
+    drv_path: Option<String>,
+    platform: Option<String>,
     profile_path: Option<String>,
     ssh_opts: Vec<String>,
     ssh_user: Option<String>,
@@ -45,28 +32,22 @@ pub struct Node {
     interactive_sudo: Option<bool>,
     confirm_timeout: Option<u64>,
     activation_timeout: Option<u64>,
-}
-
-impl Nodes {
-    /// Evaluates the nodes of `flake`, of which only that of `host` is looked into. A flake without the
-    /// output `deploy` has none.
-    pub fn load(launcher: &Launcher, flake: &str, host: &str) -> Result<Self> {
-        let apply = format!("({READ}) {}", nix::quote(host));
-        let nodes = match nix::eval_attr_names(launcher, flake, "deploy", &apply) {
-            Err(error) if nix::is_missing_attribute(&error) => return Ok(Self::default()),
-            nodes => nodes?,
-        };
-        serde_json::from_value(nodes).with_context(|| format!("reading deploy.nodes of {flake}"))
-    }
+    frozen: Value,
 }
 
 impl Node {
-    /// Joins the node with the command line and with the NixOS system of the same name, if the flake has one.
+    /// Joins the node with the command line and with the NixOS system of the same name.
     ///
     /// # Errors
     /// Refused where the node cannot be proved afterwards: without a profile `system` of root, or with
     /// a path that is only known after the build. Refused without a hostname, which deploy-rs insists on.
-    pub fn target(self, launcher: &Launcher, flake: &str, host: &str, over: &Overrides) -> Result<Target> {
+    pub fn target(
+        self,
+        launcher: &Launcher,
+        host: &str,
+        system: Option<StorePath>,
+        over: &Overrides,
+    ) -> Result<Target> {
         if self.hostname.is_empty() {
             let text = format!("deploy.nodes.{host} has no `hostname`: it says where the host is reached");
             return Err(Kind::Refused.error(text));
@@ -91,9 +72,11 @@ impl Node {
             fast_connection: over.fast_connection.or(self.fast_connection).unwrap_or(false),
             interactive_sudo: over.interactive_sudo.or(self.interactive_sudo).unwrap_or(false),
             builds_here: !(self.remote_build == Some(true) || over.remote_build),
-            platform: self.system,
+            platform: self.platform,
             other_profiles: self.profiles.into_iter().filter(|name| name != "system").collect(),
-            system: system(launcher, flake, host)?,
+            frozen: self.frozen,
+            derivation: self.drv_path,
+            system,
             link,
             path,
         })
@@ -126,20 +109,6 @@ fn refuse(host: &str, why: &str) -> anyhow::Error {
 /// deploy-rs logs in as the user it runs as where the node names none.
 fn own_user(launcher: &Launcher) -> Result<String> {
     Ok(launcher.read("id", &["-un"])?.trim().to_owned())
-}
-
-/// The toplevel of the NixOS system called `host`; `None` where the flake has no such system.
-fn system(launcher: &Launcher, flake: &str, host: &str) -> Result<Option<StorePath>> {
-    let name = nix::quote(host);
-    let apply = format!(
-        "systems: if systems ? {name} then systems.{name}.config.system.build.toplevel.outPath else null"
-    );
-    let found = match nix::eval_attr_names(launcher, flake, SYSTEMS, &apply) {
-        Err(error) if nix::is_missing_attribute(&error) => return Ok(None),
-        found => found?,
-    };
-    let toplevel = || format!("{flake} has no usable toplevel for {SYSTEMS}.{host}: {found}");
-    found.as_str().map(|path| StorePath::containing(path).with_context(toplevel)).transpose()
 }
 
 #[cfg(test)]

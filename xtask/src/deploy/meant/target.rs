@@ -1,5 +1,7 @@
 //! The host of a deploy, and what it is meant to run.
 
+use serde_json::Value;
+
 use crate::deploy::host::{Pin, State};
 use crate::nix::{self, StorePath};
 
@@ -39,14 +41,19 @@ pub struct Target {
     pub link: String,
     /// The profile that is meant.
     pub path: StorePath,
+    /// What the profile is built from: a `.drv` in the store.
+    pub derivation: Option<String>,
+    /// The output `deploy` of the flake with nothing in it but this profile; null where it is not known.
+    pub frozen: Value,
     /// The NixOS system that is meant, where the flake has one of the host's name.
     pub system: Option<StorePath>,
 }
 
 impl Target {
-    /// What is built: the profile, by its place in the flake.
+    /// What is built: the profile, as it was evaluated.
     pub fn installable(&self, flake: &str) -> String {
-        format!("{flake}#deploy.nodes.{}.profiles.system.path", nix::quote(&self.host))
+        let by_place = || format!("{flake}#deploy.nodes.{}.profiles.system.path", nix::quote(&self.host));
+        self.derivation.as_ref().map_or_else(by_place, |derivation| format!("{derivation}^*"))
     }
 
     /// What of a host in `state` is compared with [`Self::content`].

@@ -1,10 +1,14 @@
 //! Questions about a flake, answered by evaluation.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{FEATURES, error};
 use crate::failure::{self, Kind};
+use crate::percent;
 use crate::process::{Launcher, Output};
 
 /// `nix flake show --json`: the raw inventory of the flake's outputs.
@@ -15,10 +19,17 @@ pub fn flake_show(launcher: &Launcher, flake: &str) -> Result<Value> {
 
 /// The attribute `attr` seen through the Nix function `apply`, such as `builtins.attrNames`.
 /// What the function does not look at is not evaluated, so an attribute that throws does not matter.
-pub fn eval_attr_names(launcher: &Launcher, flake: &str, attr: &str, apply: &str) -> Result<Value> {
+/// `options` go to Nix as they are.
+pub fn eval(launcher: &Launcher, flake: &str, attr: &str, apply: &str, options: &[String]) -> Result<Value> {
     let installable = format!("{flake}#{attr}");
-    let args = [&FEATURES[..], &["eval", "--json", &installable, "--apply", apply]].concat();
+    let mut args = [&FEATURES[..], &["eval", "--json", &installable, "--apply", apply]].concat();
+    args.extend(options.iter().map(String::as_str));
     json(launcher, &args, flake)
+}
+
+/// The reference to the flake in `folder`, taken as it is, with what git ignores.
+pub fn path_flake(folder: &Path) -> String {
+    format!("path:{}", percent::encode(folder.as_os_str().as_bytes(), b"/"))
 }
 
 /// `text` as a string of the Nix language.

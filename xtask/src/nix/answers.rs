@@ -1,0 +1,125 @@
+//! Answers of earlier evaluations. Flakes are evaluated purely: as long as a flake is the same, so is the answer.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::FEATURES;
+use crate::process::Launcher;
+use crate::state;
+
+/// How many answers are kept.
+const MOST: usize = 64;
+
+/// The answers in a folder of the project's state.
+pub struct Answers {
+    folder: PathBuf,
+}
+
+impl Answers {
+    pub fn new(state: &Path) -> Self {
+        Self { folder: state.join("evaluations") }
+    }
+
+    /// The answer to `question` about `flake`: that of an earlier evaluation of the very same flake, if it `serves`,
+    /// or what `evaluate` returns.
+    pub fn recall_or(
+        &self,
+        launcher: &Launcher,
+        flake: &str,
+        question: &str,
+        serves: impl Fn(&Value) -> bool,
+        evaluate: impl FnOnce() -> Result<Value>,
+    ) -> Result<Value> {
+        let question = format!("{}{question}", launcher.read("nix", &["--version"])?);
+        let file = self.file(launcher, flake, &question);
+        if let Some(answer) = file.as_deref().and_then(recall).filter(serves) {
+            return Ok(answer);
+        }
+        let answer = evaluate()?;
+        // Somebody may have changed the flake meanwhile.
+        if let Some(file) = file.filter(|file| self.file(launcher, flake, &question).as_ref() == Some(file)) {
+            // Where it cannot be kept, it is evaluated again the next time.
+            let _ = self.keep(&file, &answer);
+        }
+        Ok(answer)
+    }
+
+    /// Where the answer is kept; `None` where nix does not tell this flake from others.
+    fn file(&self, launcher: &Launcher, flake: &str, question: &str) -> Option<PathBuf> {
+        let args = [&FEATURES[..], &["flake", "metadata", "--json", flake]].concat();
+        let metadata = launcher.read("nix", &args).ok()?;
+        is_fixed(&serde_json::from_str(&metadata).ok()?).then_some(())?;
+        let name = blake3::hash(format!("{}:{question}{metadata}", question.len()).as_bytes());
+        Some(self.folder.join(format!("{}.json", name.to_hex())))
+    }
+
+    fn keep(&self, file: &Path, answer: &Value) -> Result<()> {
+        state::private_folder(&self.folder)?;
+        state::write(file, answer.to_string().as_bytes())?;
+        let mut known = fs::read_dir(&self.folder)?
+            .flatten()
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .collect::<Vec<_>>();
+        known.sort_unstable();
+        let surplus = known.len().saturating_sub(MOST);
+        known[..surplus].iter().for_each(|(_, file)| drop(fs::remove_file(file)));
+        Ok(())
+    }
+}
+
+fn recall(file: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(file).ok()?).ok()
+}
+
+/// Whether what `nix flake metadata --json` says names the content of the flake and of all its inputs: by Nix's own
+/// fingerprint, which flakes in plain folders do not have, or by the hash of each.
+fn is_fixed(metadata: &Value) -> bool {
+    let has_hash = |node: &Value| node["locked"]["narHash"].is_string();
+    let (nodes, root) = (metadata["locks"]["nodes"].as_object(), metadata["locks"]["root"].as_str());
+    let mut inputs = nodes.into_iter().flatten().filter(|(name, _)| Some(name.as_str()) != root);
+    metadata["fingerprint"].is_string()
+        || has_hash(metadata) && nodes.is_some() && inputs.all(|(_, node)| has_hash(node))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn flakes_that_are_told_from_others() {
+        let (hash, open) = (json!({ "narHash": "sha256-x" }), json!({ "type": "git" }));
+        let locks =
+            |input: &Value| json!({ "root": "r", "nodes": { "r": {}, "nixpkgs": { "locked": input } } });
+        for (metadata, expected) in [
+            (json!({ "locked": hash, "locks": locks(&hash) }), true),
+            (json!({ "locked": hash, "locks": locks(&open) }), false),
+            (json!({ "locked": open, "locks": locks(&hash) }), false),
+            (json!({ "locked": open, "locks": locks(&open), "fingerprint": "x" }), true),
+            (json!({ "locked": hash }), false),
+        ] {
+            assert_eq!(is_fixed(&metadata), expected, "{metadata}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_answers_make_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let answers = Answers::new(dir.path());
+        let file = |number: usize| answers.folder.join(format!("{number}.json"));
+        for number in 0..MOST {
+            answers.keep(&file(number), &json!(number)).unwrap();
+            let age = std::time::Duration::from_secs((2 * MOST - number) as u64);
+            let kept = fs::File::open(file(number)).unwrap();
+            kept.set_modified(std::time::SystemTime::now() - age).unwrap();
+        }
+        assert_eq!(recall(&file(0)), Some(json!(0)));
+        answers.keep(&file(MOST), &json!("new")).unwrap();
+        assert_eq!((recall(&file(0)), recall(&file(1))), (None, Some(json!(1))));
+        assert_eq!(recall(&file(MOST)), Some(json!("new")));
+    }
+}
