@@ -145,6 +145,8 @@ pub enum Benchmark {
     Flash(BenchFlash),
     /// Assemble an SD image with programs of this machine, and with those of a Pi, which are emulated
     Assemble(BenchAssemble),
+    /// Deploy to hosts in namespaces of this machine, with proof and with deploy-rs alone
+    Deploy(BenchDeploy),
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +181,13 @@ pub struct Agreement {
 
 #[derive(Debug, Args)]
 pub struct BenchAssemble {
+    /// How often each is done; the result is the median
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub rounds: NonZero<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchDeploy {
     /// How often each is done; the result is the median
     #[arg(long, value_name = "N", default_value = "3")]
     pub rounds: NonZero<u32>,

@@ -20,6 +20,7 @@ mod flash;
 mod identity;
 mod image;
 mod interrupt;
+pub mod lab;
 mod lock;
 mod nix;
 mod percent;

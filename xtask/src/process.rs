@@ -13,10 +13,12 @@ use crate::failure::Kind;
 use crate::interrupt;
 
 mod attend;
+mod background;
 mod follow;
 mod measure;
 
 pub use attend::{End, Heard, Reply};
+pub use background::Background;
 pub use measure::{Cost, Measured};
 
 /// How children are started: in which directory and with which changes to the environment.

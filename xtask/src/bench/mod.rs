@@ -1,5 +1,5 @@
 //! Measuring `flash` against the programs that people use instead, on a device that is as slow as a card; and
-//! assembling an image with programs of this machine against emulated ones.
+//! assembling an image with programs of this machine against emulated ones; and `deploy` against deploy-rs alone.
 //!
 //! It measures and proves nothing by its speed: the numbers are for people, and only ratios within one run
 //! count. What it does insist on is that the card holds the image after each run of the tool.
@@ -9,6 +9,8 @@ mod cases;
 mod closure;
 mod content;
 mod contest;
+mod crew;
+mod deploys;
 mod emulation;
 mod figures;
 mod image;
@@ -23,6 +25,7 @@ mod throttle;
 
 pub use cases::{names, select};
 pub use closure::Closure;
+pub use deploys::deploys;
 pub use emulation::{Comparison, compare};
 pub use figures::{rows, table};
 pub use needs::require;

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::bench::{self, Measurements, Plan};
-use crate::cli::{Bench, BenchAssemble, BenchFlash, Benchmark};
+use crate::cli::{Bench, BenchAssemble, BenchDeploy, BenchFlash, Benchmark};
 use crate::context::Context;
 use crate::ui;
 
@@ -11,6 +11,7 @@ pub fn run(cx: &Context, args: &Bench) -> Result<()> {
     match &args.what {
         Benchmark::Flash(args) => flash(cx, args),
         Benchmark::Assemble(args) => assemble(cx, args),
+        Benchmark::Deploy(args) => deploy(cx, args),
     }
 }
 
@@ -41,4 +42,13 @@ fn assemble(cx: &Context, args: &BenchAssemble) -> Result<()> {
     }
     ui::result(&found.table().to_string())?;
     ui::result(&found.image())
+}
+
+fn deploy(cx: &Context, args: &BenchDeploy) -> Result<()> {
+    let rows = bench::deploys(cx, args.rounds)?;
+    if cx.json {
+        let result = serde_json::json!({ "rounds": args.rounds, "rows": rows });
+        return ui::result(&serde_json::to_string(&result).context("writing the figures as JSON")?);
+    }
+    ui::result(&bench::table(&rows).to_string())
 }

@@ -58,17 +58,13 @@ fn times(machine: &Machine) -> (f64, f64) {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn four_hosts_take_little_longer_than_one() {
+fn four_hosts_are_deployed_to_at_once() {
     let scene = Scene::new();
     let activation = "date +%s.%N >/mnt/times; sleep 3; date +%s.%N >>/mnt/times";
     scene.means("alone", activation);
-    let begin = Instant::now();
     scene.deploy(&[]).exits(0);
-    let one = begin.elapsed();
     let machines = add_hosts(&scene, 4, activation);
-    let begin = Instant::now();
     let outcome = scene.run(&["deploy", "host0", "host1", "host2", "host3", "host1"]);
-    let four = begin.elapsed();
     let table = outcome.exits(0);
     for (number, machine) in machines.iter().enumerate() {
         outcome.says(&format!("host{number}: | ")).says(&format!("host{number} runs /nix/store/"));
@@ -79,8 +75,6 @@ fn four_hosts_take_little_longer_than_one() {
     let last_begin = times.iter().map(|(begin, _)| *begin).fold(0.0, f64::max);
     let first_end = times.iter().map(|(_, end)| *end).fold(f64::MAX, f64::min);
     assert!(last_begin < first_end, "not all activations were at work at once: {times:?}");
-    let ratio = four.as_secs_f64() / one.as_secs_f64();
-    assert!(ratio < 2.0, "four hosts took {ratio:.2} times as long as one ({four:.1?} and {one:.1?})");
 }
 
 #[test]

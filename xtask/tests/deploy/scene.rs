@@ -1,10 +1,11 @@
 //! Hosts, and the flake that describes what they are to run.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use xtask::Launcher;
+use xtask::lab::Fleet;
 
 use crate::machine::{self, Machine};
 use crate::support::{Outcome, Sandbox};
@@ -16,32 +17,15 @@ pub struct Scene {
     /// What ssh is to be told beside how it gets in.
     pub options: Vec<String>,
     pub known_hosts: PathBuf,
-    /// What the flake says, and is made of `facts.json`.
-    facts: Mutex<Value>,
+    fleet: Fleet,
 }
 
 impl Scene {
     pub fn new() -> Self {
         let machine = Machine::start();
-        let facts = json!({
-            "system": format!("{}-linux", std::env::consts::ARCH),
-            "kernel": "linux-6.1", "packages": ["curl-8.1"], "systems": {}, "hosts": {},
-        });
-        let scene = Self {
-            sandbox: Sandbox::new(),
-            options: Vec::new(),
-            known_hosts: machine.known_hosts(),
-            machine,
-            facts: Mutex::new(facts),
-        };
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deploy/fixture");
-        let flake = scene.sandbox.path("flake");
-        for name in ["flake.nix", "profile.sh", "toplevel.sh", "package.sh"] {
-            fs::copy(fixture.join(name), flake.join(name)).expect("copying the fixture");
-        }
-        fs::create_dir(flake.join("busybox")).expect("making a folder");
-        fs::copy(busybox(), flake.join("busybox/busybox")).expect("copying busybox");
-        scene
+        let sandbox = Sandbox::new();
+        let fleet = Fleet::new(&Launcher::new("/"), &sandbox.path("flake")).expect("writing the flake");
+        Self { options: Vec::new(), known_hosts: machine.known_hosts(), sandbox, machine, fleet }
     }
 
     /// The flake now means a profile that is called `name` and does `activation` on the host.
@@ -56,20 +40,13 @@ impl Scene {
 
     /// The flake has the host `host`, which is reached at `hostname` with these options of ssh.
     pub fn host(&self, host: &str, hostname: &str, options: &[String], name: &str, activation: &str) {
-        let node = json!({
-            "hostname": hostname, "sshUser": "root", "sshOpts": options,
-            "fastConnection": true, "confirmTimeout": 4, "activationTimeout": 30,
-        });
-        let known = json!({ "name": name, "activation": activation, "wraps": null, "node": node });
-        self.say(|facts| facts["hosts"][host] = known);
+        let known = self.fleet.host(host, (hostname, options), (name, activation));
+        known.expect("writing the flake");
     }
 
     /// Changes what the flake says.
     pub fn say(&self, change: impl FnOnce(&mut Value)) {
-        let mut facts = self.facts.lock().expect("the facts");
-        change(&mut facts);
-        let text = facts.to_string();
-        fs::write(self.sandbox.path("flake/facts.json"), text).expect("writing the facts");
+        self.fleet.say(change).expect("writing the flake");
     }
 
     /// The node's profile wraps the system `wraps`, and the flake's NixOS system of its name is `system`.
@@ -127,11 +104,4 @@ impl Scene {
         fs::create_dir_all(&folder).expect("making the folder of identities");
         fs::write(folder.join("known_hosts"), format!("target {key}")).expect("pinning");
     }
-}
-
-/// A static busybox for this machine, of which the fixture's profiles are made.
-fn busybox() -> PathBuf {
-    let path = std::env::var_os("PATH").expect("PATH is set");
-    let found = std::env::split_paths(&path).map(|dir| dir.join("busybox")).find(|file| file.exists());
-    found.expect("a static busybox on PATH")
 }
