@@ -10,7 +10,7 @@ use super::meant::{Overrides, Target};
 use super::order::Goal;
 use super::verdict;
 use crate::context::Context;
-use crate::failure::{Kind, kind};
+use crate::failure::kind;
 use crate::interrupt;
 use crate::side_by_side::side_by_side;
 use crate::ui::{Bytes, Table};
@@ -156,18 +156,10 @@ impl Status {
             }
             Err(error) => {
                 let [unknown, units, free] = ["-", "-", "-"].map(str::to_owned);
-                [self.host.clone(), why(kind(error)).into(), unknown, units, free, last]
+                let why = kind(error).of_host().unwrap_or("not known");
+                [self.host.clone(), why.into(), unknown, units, free, last]
             }
         }
-    }
-}
-
-fn why(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Unreachable => "unreachable",
-        Kind::HostKey => "another host key",
-        Kind::Permission => "login refused",
-        _ => "not known",
     }
 }
 
