@@ -103,12 +103,10 @@ impl Flashed {
         self.host.as_deref().or(identity.map(|identity| identity.host.as_str()))
     }
 
-    /// What the file is named after: the host, or the image.
+    /// The host, or the name of the image.
     pub fn about(&self) -> String {
         let file = || self.image.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let name = self.host.clone().unwrap_or_else(file);
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-        name.chars().map(plain).take(80).collect()
+        self.host.clone().unwrap_or_else(file)
     }
 }
 
