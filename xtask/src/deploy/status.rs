@@ -10,7 +10,7 @@ use super::meant::{Overrides, Target};
 use super::order::Goal;
 use super::verdict;
 use crate::context::Context;
-use crate::failure::kind;
+use crate::failure::{Kind, kind};
 use crate::interrupt;
 use crate::side_by_side::side_by_side;
 use crate::ui::{Bytes, Table};
@@ -128,9 +128,18 @@ impl Status {
             Err(error) => json!({ "error": format!("{error:#}"), "exit_code": kind(error).code() }),
         };
         value["host"] = self.host.clone().into();
-        value["reachable"] = self.seen.is_ok().into();
+        value["reachable"] = json!(self.reachable());
         value["history"] = json!(self.history);
         value
+    }
+
+    /// Whether the host, or the sshd that keeps us out, answers; `None` where it was not asked.
+    fn reachable(&self) -> Option<bool> {
+        match self.seen.as_ref().map_err(kind) {
+            Ok(_) | Err(Kind::HostKey | Kind::Permission | Kind::Undecided) => Some(true),
+            Err(Kind::Unreachable) => Some(false),
+            Err(_) => None,
+        }
     }
 
     /// What is worth a line of its own.
@@ -179,4 +188,29 @@ pub fn unseen(statuses: &[Status]) -> Option<anyhow::Error> {
     let worst = errors.iter().map(|(_, error)| kind(error)).max_by_key(|kind| kind.severity())?;
     let names = errors.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>().join(", ");
     Some(worst.error(format!("{} of {} hosts could not be asked: {names}", errors.len(), statuses.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answers() {
+        for (failure, expected) in [
+            (Kind::Unreachable, json!(false)),
+            (Kind::HostKey, json!(true)),
+            (Kind::Permission, json!(true)),
+            (Kind::Undecided, json!(true)),
+            (Kind::Other, json!(null)),
+            (Kind::Usage, json!(null)),
+            (Kind::Refused, json!(null)),
+        ] {
+            let status =
+                Status { host: "stinky".into(), seen: Err(failure.error("no")), history: Vec::new() };
+            let expected = json!({
+                "host": "stinky", "reachable": expected, "error": "no", "exit_code": failure.code(), "history": [],
+            });
+            assert_eq!(status.json(), expected);
+        }
+    }
 }
