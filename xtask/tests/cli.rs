@@ -32,6 +32,8 @@ mod identity;
 mod platforms;
 #[path = "cli/sd_image.rs"]
 mod sd_image;
+#[path = "cli/status.rs"]
+mod status;
 mod support;
 #[path = "cli/terminal.rs"]
 mod terminal;

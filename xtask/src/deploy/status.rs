@@ -23,8 +23,16 @@ pub struct Status {
     pub host: String,
     /// Why nothing is known of it, otherwise.
     pub seen: Result<Seen>,
-    /// The last flash and the last deploy from this checkout, in words.
-    pub history: Vec<String>,
+    pub history: History,
+}
+
+/// What was done to a host from this checkout.
+#[derive(Default)]
+pub struct History {
+    /// The last flash and the last deploy, in words.
+    pub words: Vec<String>,
+    /// The later of the two, as short as it is in a table.
+    pub last: Option<String>,
 }
 
 /// What was seen of a host.
@@ -50,7 +58,7 @@ enum Behind {
 pub fn statuses(
     cx: &Context,
     hosts: Vec<String>,
-    history: impl Fn(&str) -> Vec<String> + Sync,
+    history: impl Fn(&str) -> History + Sync,
 ) -> Result<Vec<Status>> {
     let hold = interrupt::hold()?;
     let statuses = side_by_side(AT_ONCE, hosts, |host| {
@@ -129,7 +137,7 @@ impl Status {
         };
         value["host"] = self.host.clone().into();
         value["reachable"] = json!(self.reachable());
-        value["history"] = json!(self.history);
+        value["history"] = json!(self.history.words);
         value
     }
 
@@ -157,7 +165,7 @@ impl Status {
     }
 
     fn cells(&self) -> [String; 6] {
-        let last = self.history.last().cloned().unwrap_or_else(|| "-".into());
+        let last = self.history.last.clone().unwrap_or_else(|| "-".into());
         match &self.seen {
             Ok(seen) => {
                 let free = seen.disks.free.map_or_else(|| "-".into(), |bytes| Bytes(bytes).to_string());
@@ -206,7 +214,7 @@ mod tests {
             (Kind::Refused, json!(null)),
         ] {
             let status =
-                Status { host: "stinky".into(), seen: Err(failure.error("no")), history: Vec::new() };
+                Status { host: "stinky".into(), seen: Err(failure.error("no")), history: History::default() };
             let expected = json!({
                 "host": "stinky", "reachable": expected, "error": "no", "exit_code": failure.code(), "history": [],
             });

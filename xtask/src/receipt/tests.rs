@@ -132,6 +132,9 @@ fn in_words() {
     let hash = report.hash;
     let words = format!("flashed 2026-11-25 12:00 UTC with the image of stinky, hash {hash}");
     assert_eq!(flashed.to_string(), words);
+    let short =
+        format!("flashed 2026-11-25 12:00 UTC with the image of stinky, hash {}", &hash.to_hex()[..12]);
+    assert_eq!(format!("{:#}", Receipt::from(flashed.clone())), short);
     let words = format!("with the image {}, hash {hash}", plan.image.source.path.display());
     assert!(Flashed { host: None, ..flashed }.to_string().ends_with(&words));
 }
