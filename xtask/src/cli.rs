@@ -155,9 +155,9 @@ pub struct BenchFlash {
     /// Only this case; may be given several times
     #[arg(long, value_name = "CASE", value_parser = PossibleValuesParser::new(crate::bench::names()))]
     pub only: Vec<String>,
-    /// Passed on to `flash`
-    #[arg(long, value_name = "MODE")]
-    pub mode: Option<String>,
+    /// How `flash` is to do it
+    #[arg(long, value_enum)]
+    pub mode: Option<crate::flash::Mode>,
 }
 
 /// How somebody agrees that a card is written.
