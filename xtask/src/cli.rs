@@ -64,6 +64,9 @@ pub enum Command {
     )]
     Flash(Flash),
     /// Deploy a host over ssh with deploy-rs, and prove on the host that it took
+    #[command(
+        override_usage = "cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]"
+    )]
     Deploy(Deploy),
     /// Say what runs where: how far each host is from the flake, and what is wrong with it
     Status(Status),
