@@ -25,6 +25,9 @@ From a flake to a running host:
 Exit codes: 0 done, 1 failed, 2 wrong command line or no such host, 3 refused before anything was changed, 4 read back \
 otherwise than written, 5 input or output, 6 no permission, 10 to 14 as docs/deploying.md says, 130 stopped by the user";
 
+/// The heading of the options that all commands have, which follow those of their own.
+const GLOBAL: &str = "Global options";
+
 /// What follows the options of `flash`.
 const FLASH_EXAMPLES: &str = "\
 Examples:
@@ -44,10 +47,10 @@ Examples:
 )]
 pub struct Cli {
     /// The flake to work on, a folder or a reference such as github:owner/name (default: this repository)
-    #[arg(long, global = true, value_name = "REF")]
+    #[arg(long, global = true, value_name = "REF", help_heading = GLOBAL)]
     pub flake: Option<String>,
     /// Print results as JSON, and events as JSON lines on stderr
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
     #[command(subcommand)]
     pub command: Command,

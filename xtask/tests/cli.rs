@@ -24,6 +24,8 @@ mod fake_build;
 mod fake_nix;
 #[path = "cli/flash.rs"]
 mod flash;
+#[path = "cli/help.rs"]
+mod help;
 #[path = "cli/hosts.rs"]
 mod hosts;
 #[path = "cli/identity.rs"]
