@@ -8,7 +8,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand};
 
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
 pub use deploy::{Deploy, History, Status};
@@ -74,6 +74,7 @@ pub enum Command {
     /// Say what runs where: how far each host is from the flake, and what is wrong with it
     Status(Status),
     /// Say what was flashed and deployed from here, the newest last
+    #[command(arg = no_flake())]
     History(History),
     /// List the hosts of the flake that have an SD image or a deploy node
     Hosts,
@@ -84,14 +85,19 @@ pub enum Command {
     /// Show or make the ssh host key that the cards of a host get
     Identity(Identity),
     /// Say whether this machine can build images and deploy, and if not, what is missing
+    #[command(arg = no_flake())]
     Doctor,
     /// Put in place what this machine lacks for building, flashing and deploying
+    #[command(arg = no_flake())]
     Setup(Setup),
     /// Go the whole way without a Pi: build a small real image, and write it to a virtual card
+    #[command(arg = no_flake())]
     Demo(Demo),
     /// Run formatting, lints and all test suites that this machine can run
+    #[command(arg = no_flake())]
     Test(Test),
     /// Measure this tool against the programs that people use instead
+    #[command(arg = no_flake())]
     Bench(Bench),
     /// The worker that is started for what needs the card itself, elevated if need be: a job on stdin,
     /// events on stdout
@@ -107,6 +113,11 @@ impl Command {
     pub fn is_worker(&self) -> bool {
         matches!(self, Self::WriteCard | Self::ReadCard)
     }
+}
+
+/// `--flake` where nothing reads it: it is not offered, and taken all the same, as before the name of the command.
+fn no_flake() -> Arg {
+    Arg::new("flake").long("flake").value_name("REF").global(true).hide(true)
 }
 
 #[derive(Debug, Args)]
