@@ -8,7 +8,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand};
 
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
 pub use deploy::{Deploy, History, Status};
@@ -24,6 +24,9 @@ From a flake to a running host:
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or no such host, 3 refused before anything was changed, 4 read back \
 otherwise than written, 5 input or output, 6 no permission, 10 to 14 as docs/deploying.md says, 130 stopped by the user";
+
+/// The heading of the options that all commands have, which follow those of their own.
+const GLOBAL: &str = "Global options";
 
 /// What follows the options of `flash`.
 const FLASH_EXAMPLES: &str = "\
@@ -44,10 +47,10 @@ Examples:
 )]
 pub struct Cli {
     /// The flake to work on, a folder or a reference such as github:owner/name (default: this repository)
-    #[arg(long, global = true, value_name = "REF")]
+    #[arg(long, global = true, value_name = "REF", help_heading = GLOBAL)]
     pub flake: Option<String>,
     /// Print results as JSON, and events as JSON lines on stderr
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
     #[command(subcommand)]
     pub command: Command,
@@ -64,10 +67,14 @@ pub enum Command {
     )]
     Flash(Flash),
     /// Deploy a host over ssh with deploy-rs, and prove on the host that it took
+    #[command(
+        override_usage = "cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]"
+    )]
     Deploy(Deploy),
     /// Say what runs where: how far each host is from the flake, and what is wrong with it
     Status(Status),
     /// Say what was flashed and deployed from here, the newest last
+    #[command(arg = no_flake())]
     History(History),
     /// List the hosts of the flake that have an SD image or a deploy node
     Hosts,
@@ -78,14 +85,19 @@ pub enum Command {
     /// Show or make the ssh host key that the cards of a host get
     Identity(Identity),
     /// Say whether this machine can build images and deploy, and if not, what is missing
+    #[command(arg = no_flake())]
     Doctor,
     /// Put in place what this machine lacks for building, flashing and deploying
+    #[command(arg = no_flake())]
     Setup(Setup),
     /// Go the whole way without a Pi: build a small real image, and write it to a virtual card
+    #[command(arg = no_flake())]
     Demo(Demo),
     /// Run formatting, lints and all test suites that this machine can run
+    #[command(arg = no_flake())]
     Test(Test),
     /// Measure this tool against the programs that people use instead
+    #[command(arg = no_flake())]
     Bench(Bench),
     /// The worker that is started for what needs the card itself, elevated if need be: a job on stdin,
     /// events on stdout
@@ -101,6 +113,11 @@ impl Command {
     pub fn is_worker(&self) -> bool {
         matches!(self, Self::WriteCard | Self::ReadCard)
     }
+}
+
+/// `--flake` where nothing reads it: it is not offered, and taken all the same, as before the name of the command.
+fn no_flake() -> Arg {
+    Arg::new("flake").long("flake").value_name("REF").global(true).hide(true)
 }
 
 #[derive(Debug, Args)]
@@ -157,9 +174,9 @@ pub struct BenchFlash {
     /// Only this case; may be given several times
     #[arg(long, value_name = "CASE", value_parser = PossibleValuesParser::new(crate::bench::names()))]
     pub only: Vec<String>,
-    /// Passed on to `flash`
-    #[arg(long, value_name = "MODE")]
-    pub mode: Option<String>,
+    /// How `flash` is to do it
+    #[arg(long, value_enum)]
+    pub mode: Option<crate::flash::Mode>,
 }
 
 /// How somebody agrees that a card is written.

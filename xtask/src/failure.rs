@@ -60,6 +60,20 @@ impl Kind {
         }
     }
 
+    /// What it is for a host, in a word or two for its row of a table; `None` where there is no more to say than that
+    /// it failed.
+    pub fn of_host(self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable => Some("unreachable"),
+            Self::HostKey => Some("another host key"),
+            Self::Undecided => Some("undecided"),
+            Self::Refused => Some("refused"),
+            Self::Permission => Some("login refused"),
+            Self::Interrupted => Some("stopped"),
+            _ => None,
+        }
+    }
+
     /// The kind with this exit code, [`Self::Other`] for a code that is none of ours.
     pub fn of_code(code: u8) -> Self {
         const ALL: [Kind; 11] = [

@@ -24,6 +24,8 @@ mod fake_build;
 mod fake_nix;
 #[path = "cli/flash.rs"]
 mod flash;
+#[path = "cli/help.rs"]
+mod help;
 #[path = "cli/hosts.rs"]
 mod hosts;
 #[path = "cli/identity.rs"]
@@ -32,6 +34,8 @@ mod identity;
 mod platforms;
 #[path = "cli/sd_image.rs"]
 mod sd_image;
+#[path = "cli/status.rs"]
+mod status;
 mod support;
 #[path = "cli/terminal.rs"]
 mod terminal;

@@ -15,6 +15,7 @@ pub struct Card {
 #[derive(Debug, Subcommand)]
 pub enum CardCommand {
     /// Say what is on a card, whose image it is, and what would keep it from booting
+    #[command(arg = super::no_flake())]
     Inspect(CardInspect),
     /// Compare a card with an image without writing anything: that of a host, a file, or the one of its receipt
     #[command(

@@ -1,18 +1,19 @@
 //! The command line of what works on hosts over ssh.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 /// As long as a host can be waited for, in minutes.
 const A_WEEK: u64 = 7 * 24 * 60;
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["hosts", "all"]).required(true))]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Deploy {
     /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`
-    #[arg(value_name = "HOST", required_unless_present = "all", value_parser = host)]
+    #[arg(value_name = "HOST", value_parser = host)]
     pub hosts: Vec<String>,
     /// Deploy all nodes of the flake, side by side
-    #[arg(long, conflicts_with = "hosts")]
+    #[arg(long)]
     pub all: bool,
     /// Build it and show what would change; nothing is changed on the host
     #[arg(long, conflicts_with_all = ["boot", "reboot", "health"])]

@@ -13,6 +13,7 @@ pub struct Identity {
 #[derive(Debug, Subcommand)]
 pub enum IdentityCommand {
     /// Print the fingerprint of the key, and its age recipient, to which secrets for the host are encrypted
+    #[command(arg = super::no_flake())]
     Show(IdentityOf),
     /// Make the key before the first flash does, where there is none, and show it
     Make(IdentityOf),

@@ -16,7 +16,8 @@ pub fn run(cx: &Context, args: &Bench) -> Result<()> {
 }
 
 fn flash(cx: &Context, args: &BenchFlash) -> Result<()> {
-    let plan = Plan { cases: bench::select(&args.only), rounds: args.rounds, mode: args.mode.clone() };
+    let mode = args.mode.map(|mode| mode.to_string());
+    let plan = Plan { cases: bench::select(&args.only), rounds: args.rounds, mode };
     bench::require(cx, &plan.cases)?;
     cx.note(plan.to_string());
     let measured = plan.carry_out(cx)?;

@@ -16,9 +16,10 @@ use crate::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals
 use crate::flash::{self, Carried, Mode, Plan, Report};
 use crate::identity::Identity;
 use crate::image::{self, Contents, Depth, Image, Inspection, Source};
+use crate::receipt::{self, Flashed};
 use crate::setup::{self, Needs, Sudo};
 use crate::ui::{self, Bytes};
-use crate::{emulation, interrupt, nix, project, receipt, worker};
+use crate::{emulation, interrupt, nix, project, worker};
 
 /// The name of its one host.
 const HOST: &str = "demo";
@@ -41,7 +42,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let hold = interrupt::hold()?;
     let report = worker::run(cx, &plan)?;
     packing.settle(cx)?;
-    receipt::keep(cx, Some((HOST, &flake)), &plan, &report);
+    receipt::keep(cx, Flashed::new(Some((HOST, &flake)), &plan, &report));
     drop(hold);
     let contents = inspect(&card, report.size)?;
     card.unplug();

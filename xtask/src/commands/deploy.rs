@@ -93,7 +93,7 @@ fn carry_out(cx: &Context, order: &Order, mut plan: Plan) -> Result<Reached> {
     let receipt = Deployed::begun(&cx.flake, &plan);
     let ended = deploy::act(cx, order, plan);
     if let Some(receipt) = receipt.ended(&ended) {
-        receipt::keep_deploy(cx, receipt);
+        receipt::keep(cx, receipt);
     }
     Ok(Reached::Ended(ended?.into()))
 }

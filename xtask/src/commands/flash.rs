@@ -11,9 +11,10 @@ use crate::disk::{self, Disk, Kept, Mounted, Request, Roots, refusals, refuse};
 use crate::failure::{self, Kind};
 use crate::flash::{Plan, Report};
 use crate::image::{self, Image, KnownImages, Source};
+use crate::receipt::{self, Flashed};
 use crate::ui::{self, Bytes, Event, Prompt};
 use crate::worker::{self, Access};
-use crate::{interrupt, project, receipt};
+use crate::{interrupt, project};
 
 pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let (host, device) = places(args)?;
@@ -44,7 +45,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let hold = interrupt::hold()?;
     let report = write(cx, &plan)?.with_rates_of(earlier);
     let settled = packing.settle(cx);
-    receipt::keep(cx, host.map(|host| (host, cx.flake.as_str())), &plan, &report);
+    receipt::keep(cx, Flashed::new(host.map(|host| (host, cx.flake.as_str())), &plan, &report));
     drop(hold);
     let told = show(cx, &plan, &report);
     if !args.no_eject {

@@ -46,7 +46,7 @@ fn cells(receipt: &Receipt) -> [String; 6] {
     match receipt {
         Receipt::Flash(it) => [
             it.when.to_string(),
-            "flash".into(),
+            receipt.word().into(),
             it.about_host().unwrap_or("-").to_owned(),
             "done".into(),
             time(it.seconds.total()),
@@ -54,7 +54,7 @@ fn cells(receipt: &Receipt) -> [String; 6] {
         ],
         Receipt::Deploy(it) => [
             it.when.to_string(),
-            "deploy".into(),
+            receipt.word().into(),
             it.host.clone(),
             it.verdict.replace('_', " "),
             time(it.seconds.total()),

@@ -1,6 +1,6 @@
 //! `setup`: puts in place what this machine lacks for building, flashing and deploying.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::cli::Setup;
 use crate::context::Context;
@@ -12,7 +12,11 @@ pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
         return ui::result(&shown(configuration, cx.json));
     }
     let sudo = if args.yes { Sudo::Agreed } else { Sudo::Ask };
-    setup::ensure(cx, &[Needs::Build, Needs::Deploy], sudo)
+    let report = setup::ensure(cx, &[Needs::Build, Needs::Deploy], sudo)?;
+    if cx.json {
+        return ui::result(&serde_json::to_string(&report).context("writing the result as JSON")?);
+    }
+    Ok(())
 }
 
 /// What a NixOS machine is told, for people or for programs.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::cli::Status;
 use crate::context::Context;
-use crate::deploy;
+use crate::deploy::{self, History};
 use crate::receipt::{self, Receipt};
 use crate::{nix, ui};
 
@@ -26,11 +26,14 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
 }
 
 /// The last flash and the last deploy of `host`, the later one last; `receipts` are the newest first.
-fn last(receipts: &[Receipt], host: &str) -> Vec<String> {
+fn last(receipts: &[Receipt], host: &str) -> History {
     let own = || receipts.iter().filter(|receipt| receipt.host() == Some(host)).enumerate();
     let flash = own().find(|(_, receipt)| matches!(receipt, Receipt::Flash(_)));
     let deploy = own().find(|(_, receipt)| matches!(receipt, Receipt::Deploy(_)));
     let mut both = flash.into_iter().chain(deploy).collect::<Vec<_>>();
     both.sort_unstable_by_key(|(age, _)| std::cmp::Reverse(*age));
-    both.into_iter().map(|(_, receipt)| receipt.to_string()).collect()
+    History {
+        words: both.iter().map(|(_, receipt)| receipt.to_string()).collect(),
+        last: both.last().map(|(_, receipt)| format!("{receipt:#}")),
+    }
 }

@@ -11,9 +11,8 @@ use anyhow::{Context as _, Result};
 use super::fetch;
 use crate::context::Context;
 use crate::lock::Lock;
-use crate::nix;
-use crate::project;
 use crate::ui::Event;
+use crate::{nix, project, state};
 
 /// A flake that is ready to be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +42,7 @@ const ASSEMBLER: &str = "hosts/raspberry-pi/sd-image/assembler";
 /// # Errors
 /// Refused where the machine has no Debian-like mirror; otherwise what went wrong on the way.
 pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
-    let dir = home.join("flake");
-    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+    let dir = folder(home)?;
     let _lock =
         Lock::take(&home.join("stage.lock"), "another run that prepares the demo", cx.reporter.as_ref())?;
     let inputs = dir.join("inputs");
@@ -55,6 +53,14 @@ pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
     }
     copy_sources(project::root(), &dir)?;
     Ok(Staged { dir })
+}
+
+/// Makes the folder of the flake. The card beside it will have a private key: `home` is for this user alone.
+fn folder(home: &Path) -> Result<PathBuf> {
+    state::private_folder(home).with_context(|| format!("creating {}", home.display()))?;
+    let dir = home.join("flake");
+    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+    Ok(dir)
 }
 
 /// Copies what the repository has of the flake into `dir`.
@@ -76,6 +82,7 @@ fn copy_sources(root: &Path, dir: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn the_flake_is_copied_whole() {
@@ -88,6 +95,17 @@ mod tests {
         }
         let error = copy_sources(Path::new("/nowhere"), dir.path()).unwrap_err();
         assert_eq!(error.to_string(), "reading /nowhere/xtask/demo");
+    }
+
+    #[test]
+    fn others_do_not_see_the_card() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("demo");
+        for _ in 0..2 {
+            assert_eq!(folder(&home).unwrap(), home.join("flake"));
+        }
+        assert!(home.join("flake").is_dir());
+        assert_eq!(home.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Member {
             Ok(Reached::Ended(outcome)) => {
                 (outcome.words(), outcome.runs().to_owned(), seconds(outcome.plan.laps.total()))
             }
-            Err(error) => (name(kind(error)).into(), "-".into(), "-".into()),
+            Err(error) => (kind(error).of_host().unwrap_or("failed").into(), "-".into(), "-".into()),
         };
         [self.host.clone(), verdict, runs, time]
     }
@@ -170,18 +170,6 @@ pub fn worst(members: &[Member]) -> Option<anyhow::Error> {
     )))
 }
 
-fn name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Unreachable => "unreachable",
-        Kind::HostKey => "another host key",
-        Kind::Undecided => "undecided",
-        Kind::Refused => "refused",
-        Kind::Permission => "login refused",
-        Kind::Interrupted => "stopped",
-        _ => "failed",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,10 +186,11 @@ mod tests {
             assert_eq!(kind(&worst(&members).unwrap()), expected, "{kinds:?}");
         }
         assert!(worst(&[]).is_none());
-        let members = [member("a", Kind::Unreachable), member("b", Kind::HostKey)];
-        let text = "2 of 2 hosts are not as they are meant to be: a, b";
+        let members = [member("a", Kind::Unreachable), member("b", Kind::HostKey), member("c", Kind::Other)];
+        let text = "3 of 3 hosts are not as they are meant to be: a, b, c";
         assert_eq!(worst(&members).unwrap().to_string(), text);
-        let expected = "HOST  VERDICT           RUNS  TIME\na     unreachable       -     -\nb     another host key  -     -";
+        let expected = "HOST  VERDICT           RUNS  TIME\na     unreachable       -     -\n\
+                        b     another host key  -     -\nc     failed            -     -";
         assert_eq!(table(&members).to_string(), expected);
     }
 }

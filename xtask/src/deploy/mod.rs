@@ -30,4 +30,4 @@ pub use meant::Overrides;
 pub use order::{Afterwards, Goal, Order};
 pub use outcome::Outcome;
 pub use plan::Plan;
-pub use status::{Status, status_table, statuses, unseen};
+pub use status::{History, Status, status_table, statuses, unseen};

@@ -23,8 +23,16 @@ pub struct Status {
     pub host: String,
     /// Why nothing is known of it, otherwise.
     pub seen: Result<Seen>,
-    /// The last flash and the last deploy from this checkout, in words.
-    pub history: Vec<String>,
+    pub history: History,
+}
+
+/// What was done to a host from this checkout.
+#[derive(Default)]
+pub struct History {
+    /// The last flash and the last deploy, in words.
+    pub words: Vec<String>,
+    /// The later of the two, as short as it is in a table.
+    pub last: Option<String>,
 }
 
 /// What was seen of a host.
@@ -50,7 +58,7 @@ enum Behind {
 pub fn statuses(
     cx: &Context,
     hosts: Vec<String>,
-    history: impl Fn(&str) -> Vec<String> + Sync,
+    history: impl Fn(&str) -> History + Sync,
 ) -> Result<Vec<Status>> {
     let hold = interrupt::hold()?;
     let statuses = side_by_side(AT_ONCE, hosts, |host| {
@@ -128,9 +136,18 @@ impl Status {
             Err(error) => json!({ "error": format!("{error:#}"), "exit_code": kind(error).code() }),
         };
         value["host"] = self.host.clone().into();
-        value["reachable"] = self.seen.is_ok().into();
-        value["history"] = json!(self.history);
+        value["reachable"] = json!(self.reachable());
+        value["history"] = json!(self.history.words);
         value
+    }
+
+    /// Whether the host, or the sshd that keeps us out, answers; `None` where it was not asked.
+    fn reachable(&self) -> Option<bool> {
+        match self.seen.as_ref().map_err(kind) {
+            Ok(_) | Err(Kind::HostKey | Kind::Permission | Kind::Undecided) => Some(true),
+            Err(Kind::Unreachable) => Some(false),
+            Err(_) => None,
+        }
     }
 
     /// What is worth a line of its own.
@@ -148,7 +165,7 @@ impl Status {
     }
 
     fn cells(&self) -> [String; 6] {
-        let last = self.history.last().cloned().unwrap_or_else(|| "-".into());
+        let last = self.history.last.clone().unwrap_or_else(|| "-".into());
         match &self.seen {
             Ok(seen) => {
                 let free = seen.disks.free.map_or_else(|| "-".into(), |bytes| Bytes(bytes).to_string());
@@ -156,18 +173,10 @@ impl Status {
             }
             Err(error) => {
                 let [unknown, units, free] = ["-", "-", "-"].map(str::to_owned);
-                [self.host.clone(), why(kind(error)).into(), unknown, units, free, last]
+                let why = kind(error).of_host().unwrap_or("not known");
+                [self.host.clone(), why.into(), unknown, units, free, last]
             }
         }
-    }
-}
-
-fn why(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Unreachable => "unreachable",
-        Kind::HostKey => "another host key",
-        Kind::Permission => "login refused",
-        _ => "not known",
     }
 }
 
@@ -187,4 +196,29 @@ pub fn unseen(statuses: &[Status]) -> Option<anyhow::Error> {
     let worst = errors.iter().map(|(_, error)| kind(error)).max_by_key(|kind| kind.severity())?;
     let names = errors.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>().join(", ");
     Some(worst.error(format!("{} of {} hosts could not be asked: {names}", errors.len(), statuses.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answers() {
+        for (failure, expected) in [
+            (Kind::Unreachable, json!(false)),
+            (Kind::HostKey, json!(true)),
+            (Kind::Permission, json!(true)),
+            (Kind::Undecided, json!(true)),
+            (Kind::Other, json!(null)),
+            (Kind::Usage, json!(null)),
+            (Kind::Refused, json!(null)),
+        ] {
+            let status =
+                Status { host: "stinky".into(), seen: Err(failure.error("no")), history: History::default() };
+            let expected = json!({
+                "host": "stinky", "reachable": expected, "error": "no", "exit_code": failure.code(), "history": [],
+            });
+            assert_eq!(status.json(), expected);
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! What a file system holds, read by `ext4-view` and not by the programs that write to it.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
-use ext4_view::{Ext4, Ext4Error, Ext4Read};
+use ext4_view::{Ext4, Ext4Error};
 
 use super::wrong;
 use crate::identity::{Entry, PLACE, What};
+use crate::image;
 
 /// A file system that is looked at.
 pub struct View(Ext4);
@@ -20,24 +20,11 @@ pub enum There {
     Other,
 }
 
-/// The part of a disk with the file system.
-struct Window {
-    disk: File,
-    start: u64,
-}
-
-impl Ext4Read for Window {
-    fn read(&mut self, at: u64, into: &mut [u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.disk.read_exact_at(into, self.start + at)?)
-    }
-}
-
 impl View {
     /// The file system that begins at byte `start` of the disk or the file at `path`.
     pub fn open(path: &str, start: u64) -> Result<Self> {
         let disk = File::open(path).context("opening the card a second time")?;
-        let view = Ext4::load(Box::new(Window { disk, start })).map_err(anyhow::Error::new);
-        view.map(Self).context("reading its file system")
+        image::ext4(disk, start).map(Self).context("reading its file system")
     }
 
     /// What is at `path` itself: a link is not followed.

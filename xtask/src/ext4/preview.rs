@@ -14,7 +14,7 @@ use super::script::clash;
 use crate::failure::Kind;
 use crate::identity::{Entry, PLACE, What};
 use crate::image::content::read_piece;
-use crate::image::{Image, Root};
+use crate::image::{Image, Root, le32};
 
 /// The superblock and the list of groups are in here, in bytes.
 const HEAD: usize = 1 << 20;
@@ -67,8 +67,7 @@ fn metadata(image: &Image, root: &Root) -> Result<File> {
 
 /// Where the tables of inodes are, in bytes, by the superblock and the list of groups in `head`.
 fn inode_tables(head: &[u8], block: u64) -> Vec<Range<u64>> {
-    let bytes = |at: usize| head.get(at..).and_then(|bytes| bytes.first_chunk());
-    let word = |at: usize| bytes(at).map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
+    let word = |at: usize| u64::from(head.get(at..).map_or(0, le32));
     let half = |at: usize| word(at) & 0xffff;
     let of = |field: usize| 1024 + field;
     let wide = word(of(0x60)) & 0x80 != 0;

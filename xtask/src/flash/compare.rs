@@ -13,7 +13,7 @@ use super::comparison::Comparison;
 use super::fate::Fates;
 use super::looks::Mode;
 use super::medium::{Medium, Read};
-use super::pipeline::{self, Chunk};
+use super::pipeline::{self, Chunk, all_zero};
 use super::pulse::{self, PATIENCE};
 use super::task::{Content, Task};
 use crate::failure::{self, Kind};
@@ -70,6 +70,7 @@ struct Comparing<'a> {
     fates: Fates,
     hashes: Vec<ChunkHash>,
     differences: Vec<u64>,
+    blank: bool,
     unreadable: Option<String>,
 }
 
@@ -103,6 +104,7 @@ impl Comparing<'_> {
             size,
             hash,
             differences: self.differences,
+            blank: self.blank,
             unreadable: self.unreadable,
             map: self.fates.runs(),
             seconds: begin.elapsed().as_secs_f64(),
@@ -126,13 +128,12 @@ impl Comparing<'_> {
         if let Some(meant) = self.added.and_then(|added| added.at(chunk.at)) {
             self.found.push((chunk.at, ChunkHash::of(there) == meant));
         }
+        self.blank |= chunk.at == 0 && all_zero(there);
         self.differences.extend(difference.map(|first| chunk.at + first as u64));
         self.fates.push(if difference.is_some() { Fate::Bad } else { Fate::Unchanged });
         Ok(())
     }
-}
 
-impl Comparing<'_> {
     /// Judges the places where something was added by that, and not by the image.
     fn take_added(&mut self) {
         let size = CHUNK as u64;
@@ -158,7 +159,7 @@ fn whole(
     cancel: &AtomicBool,
 ) -> Result<Comparison> {
     let mut phase = Phase::begin(reporter, "compare", Some(size));
-    let (mut at, mut hashes) = (0, Vec::new());
+    let (mut at, mut hashes, mut blank) = (0, Vec::new(), false);
     let fetch = |buffer: &mut Buffer| {
         let (from, left) = (at, size - at);
         buffer.resize(usize::try_from(left.min(CHUNK as u64))?);
@@ -173,13 +174,22 @@ fn whole(
             return Err(unchanged(Kind::Interrupted.error(format!("stopped at byte {}", chunk.at))));
         }
         hashes.push(chunk.hash);
+        blank |= chunk.at == 0 && chunk.zeros;
         phase.advance(chunk.bytes.len());
         Ok(Some(chunk.bytes))
     })?;
-    let (seconds, rates) = (phase.end(), medium.pulse.rates());
-    let equal = content::whole(&hashes) == meant;
-    let (differences, unreadable, map) = (Vec::new(), None, Vec::new());
-    Ok(Comparison { equal, added: false, size, hash: meant, differences, unreadable, map, seconds, rates })
+    Ok(Comparison {
+        equal: content::whole(&hashes) == meant,
+        added: false,
+        size,
+        hash: meant,
+        differences: Vec::new(),
+        blank,
+        unreadable: None,
+        map: Vec::new(),
+        seconds: phase.end(),
+        rates: medium.pulse.rates(),
+    })
 }
 
 fn refused(error: anyhow::Error) -> anyhow::Error {
@@ -261,6 +271,19 @@ mod tests {
         );
         let small = super::super::faults::image(4096);
         check(&card(&small, &[], Fault::None), &small, None, &[(Fate::Unchanged, 1)]);
+    }
+
+    #[test]
+    fn a_flash_that_was_broken_off() {
+        let image = image(2 * MIB);
+        let hash = compared(&card(&image, &[], Fault::None), &image, None).unwrap().hash;
+        for (zeros, blank) in [(CHUNK, true), (CHUNK - 1, false), (0, false)] {
+            let card = card(&[&vec![0; zeros], &image[zeros..]].concat(), &[CHUNK + 5], Fault::None);
+            assert_eq!(compared(&card, &image, None).unwrap().blank, blank, "{zeros}");
+            let known =
+                compare_hash(&card, image.len() as u64, hash, &Silent, &AtomicBool::new(false)).unwrap();
+            assert_eq!((known.equal, known.blank), (false, blank), "{zeros}");
+        }
     }
 
     #[test]

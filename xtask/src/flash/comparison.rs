@@ -21,6 +21,9 @@ pub struct Comparison {
     pub hash: blake3::Hash,
     /// Where each MiB that differs does so first, in bytes. None are known where the image was not there.
     pub differences: Vec<u64>,
+    /// Whether the first MiB of the card is blank, as a flash leaves it until all else is written.
+    #[serde(default)]
+    pub blank: bool,
     /// What the card said where it could not be read, the first time.
     pub unreadable: Option<String>,
     /// What was found of each MiB of the image, in order.

@@ -1,6 +1,7 @@
 //! The folder of `--files`: all that is in it, as it is to be on the card.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -85,14 +86,22 @@ impl Reading {
         if !kind.is_file() {
             return Err(refused(path, "is neither a file nor a folder nor a link"));
         }
-        let Some(left) = self.left.checked_sub(stat.len()) else {
+        let content = self.content(path)?;
+        self.push(name, &stat, What::File(Secret::new(content)));
+        Ok(())
+    }
+
+    /// What is in the file `path`, and not what its size was: it may grow meanwhile.
+    fn content(&mut self, path: &Path) -> Result<Vec<u8>> {
+        let doing = || format!("reading {}", path.display());
+        let (file, mut content) = (File::open(path).with_context(doing)?, Vec::new());
+        file.take(self.left + 1).read_to_end(&mut content).with_context(doing)?;
+        let Some(left) = self.left.checked_sub(content.len() as u64) else {
             let text = format!("--files has more than {}; copy large files to the running host", Bytes(MOST));
             return Err(Kind::Refused.error(text));
         };
         self.left = left;
-        let content = fs::read(path).with_context(doing)?;
-        self.push(name, &stat, What::File(Secret::new(content)));
-        Ok(())
+        Ok(content)
     }
 
     fn push(&mut self, path: String, stat: &Metadata, what: What) {
@@ -155,6 +164,20 @@ mod tests {
         assert!(read(dir.path(), Owners::Kept).unwrap().iter().all(|entry| entry.owner.user == own));
     }
 
+    #[test]
+    fn what_is_read_counts() {
+        // The size that the kernel tells of this one is 0.
+        let path = Path::new("/proc/version");
+        let text = fs::read(path).unwrap();
+        assert_eq!((path.metadata().unwrap().len(), text.is_empty()), (0, false));
+        let most = text.len() as u64;
+        for (left, expected) in [(most, Some(0)), (most + 5, Some(5)), (most - 1, None)] {
+            let mut reading = Reading { owners: Owners::Root, entries: Vec::new(), left };
+            let read = reading.content(path).map(|content| content == text);
+            assert_eq!(read.ok().map(|same| (same, reading.left)), expected.map(|left| (true, left)));
+        }
+    }
+
     #[track_caller]
     fn refuses(prepare: impl FnOnce(&Path), text: &str) {
         let dir = tempfile::tempdir().unwrap();
@@ -174,7 +197,7 @@ mod tests {
         refuses(link, "--files: DIR/l points to what is not plain text");
         let link = |dir: &Path| symlink(format!("a/{}", "b".repeat(256)), dir.join("l")).unwrap();
         refuses(link, "--files: DIR/l points to a name of more than 255 bytes");
-        let large = |dir: &Path| fs::File::create(dir.join("f")).unwrap().set_len(MOST + 1).unwrap();
+        let large = |dir: &Path| File::create(dir.join("f")).unwrap().set_len(MOST + 1).unwrap();
         refuses(large, "--files has more than 16.0 MiB; copy large files to the running host");
         let error = read(Path::new("/dev/null"), Owners::Root).unwrap_err();
         assert_eq!(error.to_string(), "--files /dev/null is no folder");

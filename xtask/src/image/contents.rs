@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
-use ext4_view::{Ext4, Ext4Read};
+use ext4_view::Ext4;
 use serde::{Deserialize, Serialize};
 
 use super::extlinux;
@@ -14,6 +14,7 @@ use super::kernel::Kernel;
 use super::layout::{HEAD, Layout};
 use super::partition::Partition;
 use super::uboot::{self, UBoot};
+use super::window::ext4;
 use crate::failure::Kind;
 use crate::ui::Bytes;
 
@@ -77,8 +78,7 @@ pub(super) fn contents(disk: &File, layout: &Layout) -> Result<Contents> {
     let volumes = volumes.collect::<Result<Vec<_>>>()?;
     has_menu(&volumes, bootable.number)?;
     let doing = || format!("reading the file system on partition {}", bootable.number);
-    let window = Window { disk: disk.try_clone().with_context(doing)?, start: bootable.start };
-    let root = Ext4::load(Box::new(window)).map_err(anyhow::Error::new).with_context(doing)?;
+    let root = ext4(disk.try_clone().with_context(doing)?, bootable.start).with_context(doing)?;
     let boot = boot(&root).with_context(doing)?;
     let uboots = uboots(disk, &volumes, &root, &boot)?;
     Ok(Contents { volumes, boot, uboots })
@@ -205,18 +205,6 @@ fn present(root: &Ext4, named: &str) -> Result<String> {
     let path = if named.starts_with('/') { named.to_owned() } else { format!("/boot/extlinux/{named}") };
     let found = root.canonicalize(path.as_str()).with_context(|| format!("looking for {path}"))?;
     Ok(found.display().to_string())
-}
-
-/// One partition as `ext4-view` reads it.
-struct Window {
-    disk: File,
-    start: u64,
-}
-
-impl Ext4Read for Window {
-    fn read(&mut self, at: u64, into: &mut [u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.disk.read_exact_at(into, self.start + at)?)
-    }
 }
 
 #[cfg(test)]

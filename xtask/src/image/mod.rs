@@ -19,6 +19,7 @@ mod sidecar;
 mod source;
 mod uboot;
 mod unchanged;
+mod window;
 mod xz;
 
 pub use build::build;
@@ -29,9 +30,11 @@ pub use known::KnownImages;
 pub use layout::Layout;
 #[cfg(test)]
 pub(crate) use layout::tests::mbr;
+pub use partition::le32;
 pub use root::{Root, root};
 pub use source::Source;
 pub use unchanged::Changed;
+pub use window::ext4;
 
 use std::path::{Path, PathBuf};
 

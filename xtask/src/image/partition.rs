@@ -39,7 +39,8 @@ impl Partition {
     }
 }
 
-pub(super) fn le32(bytes: &[u8]) -> u32 {
+/// The number that `bytes` begin with, little-endian; 0 where they are too short for one.
+pub fn le32(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |word| u32::from_le_bytes(*word))
 }
 

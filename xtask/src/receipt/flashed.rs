@@ -12,6 +12,9 @@ use crate::identity::{Belongings, Identity};
 use crate::image::Layout;
 use crate::nix::StorePath;
 
+/// So many characters of a hash tell one image from another, for people.
+const SHORT: usize = 12;
+
 /// What was written to which card, and how that went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flashed {
@@ -103,12 +106,10 @@ impl Flashed {
         self.host.as_deref().or(identity.map(|identity| identity.host.as_str()))
     }
 
-    /// What the file is named after: the host, or the image.
+    /// The host, or the name of the image.
     pub fn about(&self) -> String {
         let file = || self.image.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let name = self.host.clone().unwrap_or_else(file);
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-        name.chars().map(plain).take(80).collect()
+        self.host.clone().unwrap_or_else(file)
     }
 }
 
@@ -126,14 +127,15 @@ impl Own {
 }
 
 impl fmt::Display for Flashed {
-    /// `flashed 2026-11-25 12:00 UTC with the image of stinky, hash 5b9f…`.
+    /// `flashed 2026-11-25 12:00 UTC with the image of stinky, hash 5b9f…`; with `{:#}` the hash is short.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "flashed {} with the image ", self.when)?;
         match &self.host {
             Some(host) => write!(f, "of {host}"),
             None => write!(f, "{}", self.image.path.display()),
         }?;
-        write!(f, ", hash {}", self.image.hash)?;
+        let hash = self.image.hash.to_hex();
+        write!(f, ", hash {}", if f.alternate() { &hash[..SHORT] } else { &hash })?;
         self.own.as_ref().map_or(Ok(()), |own| write!(f, ", and {}", own.words))
     }
 }

@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::disk::Disk;
-use crate::flash::{Plan, Report};
 use crate::project;
 
 /// One receipt.
@@ -44,24 +43,44 @@ impl Receipt {
             Self::Deploy(deployed) => Some(&deployed.host),
         }
     }
-}
 
-/// Keeps a receipt of a flash. `source` is the host whose image it was, and its flake. Where that fails, the card
-/// is none the worse: it is a warning.
-pub fn keep(cx: &Context, source: Option<(&str, &str)>, plan: &Plan, report: &Report) {
-    let flashed = Flashed::new(source, plan, report);
-    let name = format!("{}-flash-{}", flashed.when.in_name(), flashed.about());
-    if let Err(error) = store::write(&folder(), &name, &Receipt::Flash(flashed.into())) {
-        cx.warn(format!("there is no receipt of this flash: {error:#}"));
+    /// What was done, as one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Flash(_) => "flash",
+            Self::Deploy(_) => "deploy",
+        }
+    }
+
+    /// What its file is named: when it was, what was done, and to what.
+    fn name(&self) -> String {
+        let (when, about) = match self {
+            Self::Flash(flashed) => (&flashed.when, flashed.about()),
+            Self::Deploy(deployed) => (&deployed.when, deployed.host.clone()),
+        };
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+        let about = about.chars().map(plain).take(80).collect::<String>();
+        format!("{}-{}-{about}", when.in_name(), self.word())
     }
 }
 
-/// Keeps a receipt of a deploy. Where that fails, the host is none the worse: it is a warning.
-pub fn keep_deploy(cx: &Context, deployed: Deployed) {
-    let about = deployed.host.replace(['/', '\0'], "-");
-    let name = format!("{}-deploy-{about}", deployed.when.in_name());
-    if let Err(error) = store::write(&folder(), &name, &Receipt::Deploy(deployed)) {
-        cx.warn(format!("there is no receipt of this deploy: {error:#}"));
+impl From<Flashed> for Receipt {
+    fn from(flashed: Flashed) -> Self {
+        Self::Flash(flashed.into())
+    }
+}
+
+impl From<Deployed> for Receipt {
+    fn from(deployed: Deployed) -> Self {
+        Self::Deploy(deployed)
+    }
+}
+
+/// Keeps a receipt of what was done. Where that fails, the card or the host is none the worse: it is a warning.
+pub fn keep(cx: &Context, done: impl Into<Receipt>) {
+    let receipt = done.into();
+    if let Err(error) = store::write(&folder(), &receipt.name(), &receipt) {
+        cx.warn(format!("there is no receipt of this {}: {error:#}", receipt.word()));
     }
 }
 
@@ -73,7 +92,7 @@ pub fn all() -> anyhow::Result<Vec<Receipt>> {
 /// The receipt of the last flash of the card `disk`. Where there is none, or receipts cannot be read, which is
 /// a warning, nothing is known.
 pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
-    let receipts = store::newest_first(&folder()).unwrap_or_else(|error| {
+    let receipts = all().unwrap_or_else(|error| {
         cx.warn(format!("{error:#}"));
         Vec::new()
     });

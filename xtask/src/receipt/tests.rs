@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::*;
 use crate::disk::{Kind, Roots};
-use crate::flash::Mode;
+use crate::flash::{Mode, Plan, Report};
 use crate::image::{self, Depth, Source};
 use crate::ui::Silent;
 
@@ -34,7 +34,7 @@ fn a_receipt_is_kept_and_found_again() {
     let folder = state.path().join("state/receipts");
     assert_eq!(store::newest_first(&folder).unwrap(), []);
     let old = Flashed { host: None, ..flashed.clone() };
-    assert_eq!(old.about(), "an-image.img");
+    assert_eq!(old.about(), "an image.img");
     for (name, flashed) in [("2026-01-01", &old), ("2026-01-02", &old), ("2026-01-02", &flashed)] {
         store::write(&folder, name, &Receipt::Flash(flashed.clone().into())).unwrap();
     }
@@ -69,6 +69,28 @@ fn a_receipt_of_a_deploy() {
         let ended = deployed.clone().ended(&Err(kind.error("no")));
         assert_eq!(ended.as_ref().map(|it| (it.verdict.as_str(), it.exit_code)), expected);
     }
+}
+
+#[test]
+fn names_of_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, report) = flash(dir.path());
+    let when = Moment::at(1_795_608_000);
+    let flashed = |source| Flashed { when: when.clone(), ..Flashed::new(source, &plan, &report) };
+    let deployed = |host: &str| {
+        let json = serde_json::json!({"when": when, "host": host, "flake": "/src", "from": null, "to": "/nix/store/x",
+            "verdict": "done", "exit_code": 0, "seconds": []});
+        Receipt::from(serde_json::from_value::<Deployed>(json).unwrap())
+    };
+    for (receipt, expected) in [
+        (flashed(Some(("stinky", "/src"))).into(), "2026-11-25T120000Z-flash-stinky"),
+        (flashed(None).into(), "2026-11-25T120000Z-flash-an-image.img"),
+        (deployed("stinky"), "2026-11-25T120000Z-deploy-stinky"),
+        (deployed("a/b c\0"), "2026-11-25T120000Z-deploy-a-b-c-"),
+    ] {
+        assert_eq!(receipt.name(), expected);
+    }
+    assert!(deployed(&"x".repeat(300)).name().ends_with(&format!("-deploy-{}", "x".repeat(80))));
 }
 
 #[test]
@@ -110,6 +132,9 @@ fn in_words() {
     let hash = report.hash;
     let words = format!("flashed 2026-11-25 12:00 UTC with the image of stinky, hash {hash}");
     assert_eq!(flashed.to_string(), words);
+    let short =
+        format!("flashed 2026-11-25 12:00 UTC with the image of stinky, hash {}", &hash.to_hex()[..12]);
+    assert_eq!(format!("{:#}", Receipt::from(flashed.clone())), short);
     let words = format!("with the image {}, hash {hash}", plan.image.source.path.display());
     assert!(Flashed { host: None, ..flashed }.to_string().ends_with(&words));
 }

@@ -59,7 +59,6 @@ impl Facts {
         let launcher = &cx.launcher;
         let verdict =
             nix::require(launcher).and_then(|version| emulation::judge(launcher, version, "aarch64-linux"));
-        let wants_deploy = needs.iter().any(|need| matches!(need, Needs::Deploy | Needs::Tests));
         Self {
             distribution: Distribution::load(Path::new("/etc")),
             user: user(launcher),
@@ -73,10 +72,27 @@ impl Facts {
             binfmt_mounted: Path::new(BINFMT).join("register").exists(),
             entry: Path::new(ENTRY).exists(),
             patchelf: is_there(launcher, "patchelf"),
-            lacks_deploy: wants_deploy && !(is_there(launcher, "deploy") && is_there(launcher, "activate")),
+            lacks_deploy: wants_deploy(needs)
+                && !(is_there(launcher, "deploy") && is_there(launcher, "activate")),
             lacks: needed_for(needs).filter(|tool| !is_there(launcher, tool.program)).collect(),
         }
     }
+
+    /// What is wanted for `needs` and is there.
+    pub fn there(&self, needs: &[Needs]) -> Vec<&'static str> {
+        let main = [
+            ("nix", self.nix),
+            ("aarch64-linux", self.runs_aarch64 && !self.lacks_promise),
+            ("deploy-rs", wants_deploy(needs) && !self.lacks_deploy),
+        ];
+        let tools = needed_for(needs).map(|tool| (tool.program, !self.lacks.contains(&tool)));
+        main.into_iter().chain(tools).filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    }
+}
+
+/// Whether deploy-rs is wanted.
+fn wants_deploy(needs: &[Needs]) -> bool {
+    needs.iter().any(|need| matches!(need, Needs::Deploy | Needs::Tests))
 }
 
 /// Whether `program` is on `PATH`, or where Debian keeps the programs of administrators.

@@ -14,6 +14,7 @@ mod tools;
 use std::time::Instant;
 
 use anyhow::Result;
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::Kind;
@@ -45,32 +46,50 @@ pub enum Sudo {
     Agreed,
 }
 
+/// What has become of it. Also the JSON of `setup`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// What is needed and was there before.
+    pub there: Vec<&'static str>,
+    /// The steps that were carried out, in words.
+    pub done: Vec<String>,
+    /// How long all of it took.
+    pub seconds: f64,
+}
+
 /// Puts in place what is missing for `needs`, and makes the context use it.
 ///
 /// # Errors
 /// A step that failed, rights that could not be had, and a system that `setup` cannot change: the
 /// message says what to do by hand.
-pub fn ensure(cx: &mut Context, needs: &[Needs], sudo: Sudo) -> Result<()> {
+pub fn ensure(cx: &mut Context, needs: &[Needs], sudo: Sudo) -> Result<Report> {
     let start = Instant::now();
     let facts = Facts::gather(cx, needs);
     let steps = plan(&facts);
+    carry_out(cx, &facts, &steps, sudo)?;
+    prove(cx, needs)?;
+    let seconds = start.elapsed().as_secs_f64();
+    cx.note(match steps.len() {
+        0 => format!("setup: nothing to do ({seconds:.1} s)"),
+        _ => format!("setup: done in {seconds:.1} s"),
+    });
+    Ok(Report { there: facts.there(needs), done: steps.iter().map(Step::to_string).collect(), seconds })
+}
+
+fn carry_out(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<()> {
     if steps.is_empty() {
-        prove(cx, needs)?;
-        cx.note(format!("setup: nothing to do ({:.1} s)", start.elapsed().as_secs_f64()));
         return Ok(());
     }
-    if let Some(advice) = advice::for_machine(&facts, &steps) {
+    if let Some(advice) = advice::for_machine(facts, steps) {
         return Err(Kind::Refused.error(advice));
     }
-    show(cx, &steps);
-    let by = privilege(cx, &facts, &steps, sudo)?;
-    for step in &steps {
+    show(cx, steps);
+    let by = privilege(cx, facts, steps, sudo)?;
+    for step in steps {
         cx.note(format!("setup: {step}"));
         act::carry_out(cx, step, by)?;
     }
     cx.launcher = tool::prefix::activate(Launcher::new(project::root()), &project::tools_dir());
-    prove(cx, needs)?;
-    cx.note(format!("setup: done in {:.1} s", start.elapsed().as_secs_f64()));
     Ok(())
 }
 

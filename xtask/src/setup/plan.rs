@@ -192,6 +192,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_there_already() {
+        let needs = [Needs::Build, Needs::Deploy];
+        let tools = ["git", "debugfs", "e2fsck", "e2image", "ssh-keygen", "ssh"];
+        let all = [&["nix", "aarch64-linux", "deploy-rs"], &tools[..]].concat();
+        assert_eq!(ready().there(&needs), all);
+        assert_eq!(ready().there(&needs[..1]), [&all[..2], &tools[..5]].concat());
+        let bare = Facts { nix: false, runs_aarch64: false, lacks_deploy: true, ..ready() };
+        assert_eq!(bare.there(&needs), tools);
+        let lacks = needed_for(&needs[1..]).collect();
+        assert_eq!(Facts { lacks_promise: true, lacks, ..bare }.there(&needs), tools[..5]);
+    }
+
+    #[test]
     fn what_root_is_asked_to_run() {
         let steps = [
             Step::Packages(vec!["git"]),

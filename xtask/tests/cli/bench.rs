@@ -13,6 +13,10 @@ fn odd_words() {
             "invalid value 'frist' for '--only <CASE>'\n  \
              [possible values: first, blank, again, tenth, next, fast]",
         ),
+        (
+            &["bench", "flash", "--mode", "dleta"],
+            "invalid value 'dleta' for '--mode <MODE>'\n  [possible values: auto, full, delta]",
+        ),
     ] {
         sandbox.run(args).says(text).exits(2);
     }

@@ -89,6 +89,20 @@ fn a_host_is_verified_after_it_was_flashed() {
 }
 
 #[test]
+fn a_flash_that_was_not_finished() {
+    let sandbox = Sandbox::new();
+    let (file, card) = (sandbox.path("a.img"), sandbox.path("card"));
+    std::fs::write(&file, image()).unwrap();
+    std::fs::write(&card, [&vec![0; 1 << 20], &image()[1 << 20..]].concat()).unwrap();
+    let [file, card] = [&file, &card].map(|path| path.to_str().expect("a plain path"));
+    let words = format!(
+        "error: {card} does not hold the image: 1 of 2 MiB differ, at byte 450; its first MiB is blank, so no flash of \
+         it was finished: run it again\n"
+    );
+    sandbox.run(&["card", "verify", "--image", file, card]).says(&words).exits(4);
+}
+
+#[test]
 fn a_wrong_card_is_told_before_the_build() {
     let nix = Answers { build: fails("no build was expected"), ..Answers::default() }.install();
     nix.run(&["card", "verify", "stinky", "/dev/none"]).says("there is no /dev/none").exits(3);

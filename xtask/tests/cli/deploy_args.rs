@@ -27,6 +27,21 @@ fn how_long_a_host_is_waited_for() {
 }
 
 #[test]
+fn which_hosts() {
+    let usage = "\n\nUsage: cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       \
+                 cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]\n";
+    let none = format!("error: the following required arguments were not provided:\n  <HOST|--all>{usage}");
+    let both =
+        |one: &str, other: &str| format!("error: the argument '{one}' cannot be used with '{other}'{usage}");
+    check(&[
+        (&["deploy"], &none),
+        (&["deploy", "--", "--debug-logs"], &none),
+        (&["deploy", "--all", "stinky"], &both("--all", "[HOST]...")),
+        (&["deploy", "stinky", "--all"], &both("[HOST]...", "--all")),
+    ]);
+}
+
+#[test]
 fn commands_that_are_none() {
     let words = "for '--health <COMMAND>': it must be a command for the host";
     check(&[

@@ -14,8 +14,10 @@ use crate::receipt::{self, Flashed, Own};
 use crate::ui::{self, Bytes};
 use crate::worker::{self, Against, Comparing};
 
-/// What is to be said of every difference: it need not be a fault.
+/// What is to be said of a difference: it need not be a fault.
 const BOOTED: &str = "; a card that has booted once differs, as its system writes to it";
+/// What is to be said of it where the card cannot have booted.
+const UNFINISHED: &str = "; its first MiB is blank, so no flash of it was finished: run it again";
 
 pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     let (what, device) = places(args)?;
@@ -100,8 +102,12 @@ fn show(cx: &Context, disk: &Disk, comparison: &Comparison, own: Option<&Own>) -
     }
     match comparison.fault() {
         Some((kind, fault)) => {
-            let booted = if kind == Kind::Verification { BOOTED } else { "" };
-            Err(kind.error(format!("{path} {fault}{booted}")))
+            let hint = match kind {
+                Kind::Verification if comparison.blank => UNFINISHED,
+                Kind::Verification => BOOTED,
+                _ => "",
+            };
+            Err(kind.error(format!("{path} {fault}{hint}")))
         }
         None if cx.json => Ok(()),
         None => {

@@ -1,0 +1,74 @@
+//! `status`: what is made of the answers of hosts, and of there being none.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::deploy::{NEW, PROFILE, Scene, answer};
+
+const STATUS: [&str; 4] = ["--flake", "github:o/f", "status", "stinky"];
+
+/// A host that is as it is meant to be, and whose card was flashed from here.
+fn scene() -> Scene {
+    let scene = Scene::new("", "", 0);
+    scene.write("before", &answer(PROFILE, NEW, "", ""));
+    scene
+}
+
+/// Keeps a receipt of a flash whose image has the hash `hash`.
+fn flashed(scene: &Scene, hash: &str) {
+    let receipt = json!({
+        "kind": "flash", "when": "2026-11-25T12:00:00Z", "host": "stinky", "flake": "github:o/f",
+        "image": {
+            "path": "/i.img", "store_path": null, "size": 1, "hash": hash,
+            "layout": { "id": 0, "partitions": [] },
+        },
+        "card": {
+            "path": "/dev/sdb", "kind": { "type": "usb" }, "size": 1, "serial": null, "diskseq": null, "vendor": null,
+            "model": null,
+        },
+        "mode": "auto", "seconds": { "capacity": 0.0, "write": 0.0, "verify": 0.0 },
+        "rates": { "read": 1, "write": 1 }, "retries": 0, "written": 1,
+    });
+    fs::create_dir_all(scene.sandbox.path("state/receipts")).expect("making the folder of receipts");
+    scene.write("state/receipts/1.json", &receipt.to_string());
+}
+
+fn json(scene: &Scene, code: i32) -> Value {
+    let outcome = scene.sandbox.run(&[&STATUS[..], &["--json"]].concat());
+    serde_json::from_str::<Value>(outcome.exits(code)).expect("JSON")[0].take()
+}
+
+#[test]
+fn whether_a_host_answers() {
+    let none = r#"{"names":["other"],"node":null}"#;
+    for (said, nodes, code, runs, expected) in [
+        ("ssh: connect to host stinky.lan port 22: No route to host", None, 12, "unreachable", json!(false)),
+        ("Host key verification failed.", None, 13, "another host key", json!(true)),
+        ("root@stinky.lan: Permission denied (publickey).", None, 6, "login refused", json!(true)),
+        ("", Some(none), 2, "not known", json!(null)),
+    ] {
+        let scene = scene();
+        scene.sandbox.fake("ssh", &format!("echo '{said}' >&2; exit 255"));
+        if let Some(nodes) = nodes {
+            scene.write("nodes", nodes);
+        }
+        let status = json(&scene, code);
+        assert_eq!((&status["reachable"], &status["exit_code"]), (&expected, &code.into()), "{status}");
+        let table = scene.sandbox.run(&STATUS);
+        let row = table.exits(code).lines().nth(1).expect("a row");
+        assert!(row.starts_with(&format!("stinky  {runs}  ")), "{row}");
+    }
+    let status = json(&scene(), 0);
+    assert_eq!((&status["reachable"], &status["current"]), (&json!(true), &json!(true)));
+}
+
+#[test]
+fn what_was_done_last_fits_into_a_row() {
+    let (scene, hash) = (scene(), "0123456789abcdef".repeat(4));
+    flashed(&scene, &hash);
+    let words = "flashed 2026-11-25 12:00 UTC with the image of stinky, hash";
+    let table = scene.sandbox.run(&STATUS);
+    assert!(table.exits(0).ends_with(&format!("  {words} 0123456789ab\n")), "{}", table.stdout);
+    assert_eq!(json(&scene, 0)["history"], json!([format!("{words} {hash}")]));
+}
