@@ -33,7 +33,7 @@ impl Outcome {
     /// One line, or more where there is something to explain.
     pub fn summary(&self) -> String {
         let (host, runs) = (&self.plan.target.host, shown(self.running()));
-        let units = self.after.failed_units.join(", ");
+        let units = self.after.failed().join(", ");
         match self.verdict {
             Verdict::Done => format!("{host} runs {runs}"),
             Verdict::AlreadyCurrent => format!("{host} already runs {runs}"),
@@ -81,6 +81,10 @@ impl Outcome {
         let host = &self.plan.target.host;
         if self.after.reboot_needed && self.verdict != Verdict::RebootNeeded {
             remarks.push(format!("{host} needs a reboot: its kernel is not yet that of the system it runs"));
+        }
+        if self.after.failed_units.is_none() {
+            remarks
+                .push(format!("whether units of {host} have failed is not known: no systemd answers there"));
         }
         if self.verdict.failure().is_none() && self.code() != 0 {
             remarks.push(format!("deploy-rs failed with exit code {}, and yet it is true", self.code()));

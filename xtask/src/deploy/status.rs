@@ -109,7 +109,11 @@ impl Seen {
     }
 
     fn units(&self) -> String {
-        if self.state.failed_units.is_empty() { "-".into() } else { self.state.failed_units.join(" ") }
+        match self.state.failed_units.as_deref() {
+            None => "not known".into(),
+            Some([]) => "-".into(),
+            Some(units) => units.join(" "),
+        }
     }
 
     fn json(&self) -> Value {

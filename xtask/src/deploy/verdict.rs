@@ -122,10 +122,10 @@ pub fn judge_booted(target: &Target, before: &State, after: &State) -> Verdict {
 
 /// What there is to say against a host that runs what is meant.
 fn quality(before: &State, after: &State) -> Option<Verdict> {
-    let known = |unit: &String| before.failed_units.contains(unit);
-    if after.failed_units.iter().any(|unit| !known(unit)) {
+    let known = |unit: &String| before.failed().contains(unit);
+    if after.failed().iter().any(|unit| !known(unit)) {
         Some(Verdict::UnitsFailed)
-    } else if !after.failed_units.is_empty() {
+    } else if !after.failed().is_empty() {
         Some(Verdict::Degraded)
     } else {
         after.reboot_needed.then_some(Verdict::RebootNeeded)
@@ -206,7 +206,7 @@ pub mod tests {
     fn deploy_rs_is_not_believed() {
         let (nixos, plain) = (target(Some("new")), target(None));
         let (old, new) = (state("before", Some("old")), state("profile", Some("new")));
-        let ill = State { failed_units: vec!["a.service".into()], ..new.clone() };
+        let ill = State { failed_units: Some(vec!["a.service".into()]), ..new.clone() };
         let (link_old, link_new) = (state("before", None), state("profile", None));
         for (target, before, after, code, activated, expected) in [
             (&nixos, &old, &new, 0, true, Verdict::Done),
@@ -258,7 +258,7 @@ pub mod tests {
     #[test]
     fn what_there_is_to_say_against_it() {
         let with = |units: &str, reboot_needed: bool| State {
-            failed_units: units.split_whitespace().map(str::to_owned).collect(),
+            failed_units: Some(units.split_whitespace().map(str::to_owned).collect()),
             reboot_needed,
             ..State::default()
         };
@@ -268,6 +268,8 @@ pub mod tests {
             (with("", false), with("a", true), Some(Verdict::UnitsFailed)),
             (with("a", false), with("a b", false), Some(Verdict::UnitsFailed)),
             (with("a b", false), with("a", false), Some(Verdict::Degraded)),
+            (State::default(), with("a", false), Some(Verdict::UnitsFailed)),
+            (with("a", false), State::default(), None),
         ] {
             assert_eq!(quality(&before, &after), expected, "{after:?}");
         }
@@ -276,7 +278,7 @@ pub mod tests {
     #[test]
     fn nothing_to_do() {
         let nixos = target(Some("new"));
-        let ill = State { failed_units: vec!["a.service".into()], ..state("profile", Some("new")) };
+        let ill = State { failed_units: Some(vec!["a.service".into()]), ..state("profile", Some("new")) };
         for (state, expected) in [
             (state("profile", Some("new")), Some(Verdict::AlreadyCurrent)),
             (ill, Some(Verdict::Degraded)),

@@ -64,6 +64,21 @@ fn whether_a_host_answers() {
 }
 
 #[test]
+fn units_that_nobody_tells_of() {
+    let scene = scene();
+    assert_eq!(json(&scene, 0)["failed_units"], json!([]));
+    scene.write("before", &answer(PROFILE, NEW, "", "@untold"));
+    assert_eq!(json(&scene, 0)["failed_units"], json!(null));
+    let table = scene.sandbox.run(&STATUS);
+    let expected = "HOST    RUNS                 BOOTED  FAILED UNITS  FREE  LAST\n\
+                    stinky  what the flake says  -       not known     -     -\n";
+    assert_eq!(table.exits(0), expected);
+    let deploy = scene.run(&["stinky"]);
+    deploy.says("whether units of stinky have failed is not known: no systemd answers there\n");
+    assert_eq!(deploy.exits(0), format!("stinky already runs {NEW}\n"));
+}
+
+#[test]
 fn what_was_done_last_fits_into_a_row() {
     let (scene, hash) = (scene(), "0123456789abcdef".repeat(4));
     flashed(&scene, &hash);

@@ -75,6 +75,20 @@ fn failed_units_are_no_success() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn units_that_nobody_tells_of() {
+    let scene = Scene::new();
+    scene.means("one", ":");
+    // What answers then is the systemctl of this machine, which finds no systemd there, or no program at all.
+    fs::remove_file(scene.machine.path("bin/systemctl")).expect("removing systemctl");
+    let outcome = scene.deploy(&[]);
+    outcome.says("whether units of target have failed is not known: no systemd answers there\n").exits(0);
+    scene.runs("one");
+    let row = scene.run(&["status"]).exits(0).lines().nth(1).expect("a row").to_owned();
+    assert!(row.contains("  not known  "), "{row}");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_build_that_fails_leaves_the_host_alone() {
     let scene = Scene::new();
     scene.means("good", ":");

@@ -17,6 +17,9 @@ const ACTIVATION: &str = "activate .*[-]-confirm-timeout";
 /// What the kernel keeps until the next boot, as links in a NixOS system.
 const BOOTED: [&str; 3] = ["kernel", "initrd", "kernel-modules"];
 
+/// Stands for the failed units where systemd does not tell them.
+const UNTOLD: &str = "@untold";
+
 /// What the host runs and has ready at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct State {
@@ -30,7 +33,8 @@ pub struct State {
     pub offered: Option<StorePath>,
     /// Changes with each boot.
     pub boot_id: String,
-    pub failed_units: Vec<String>,
+    /// The units that have failed; `None` where there is no systemd that tells.
+    pub failed_units: Option<Vec<String>>,
     /// Whether the running kernel, its initrd or its modules are not those of the current system.
     pub reboot_needed: bool,
     /// Whether deploy-rs can go back to the current generation of the profile: the one that was flashed lacks
@@ -82,7 +86,7 @@ pub fn command(target: &Target) -> String {
         ("pgrep", "command -v pgrep"),
         ("activation", &format!("pgrep -f '{ACTIVATION}'")),
         ("leftovers", &find_leftovers(&target.temp_path)),
-        ("failed", "systemctl --failed --no-legend --plain"),
+        ("failed", &format!("systemctl --failed --no-legend --plain || echo {UNTOLD}")),
         ("way-back", &format!("ls {way_back}")),
         ("switch", &format!("ls {switch}")),
     ] {
@@ -111,6 +115,11 @@ fn find_leftovers(temp_path: &str) -> String {
 }
 
 impl State {
+    /// The units of which it is known that they have failed.
+    pub fn failed(&self) -> &[String] {
+        self.failed_units.as_deref().unwrap_or_default()
+    }
+
     /// Reads the answer; `None` where it does not come to its end.
     fn parse(answer: &str) -> Option<Self> {
         answer.trim_end().ends_with("@end").then_some(())?;
@@ -132,7 +141,7 @@ impl State {
             boot_id: first("boot").unwrap_or_default().to_owned(),
             activity,
             leftovers: section(answer, "leftovers").map(str::to_owned).collect(),
-            failed_units: section(answer, "failed").filter_map(first_word).collect(),
+            failed_units: failed_units(answer),
             reboot_needed: BOOTED.iter().any(|name| differ(section(answer, name))),
         })
     }
@@ -143,6 +152,12 @@ pub fn section<'a>(answer: &'a str, name: &'a str) -> impl Iterator<Item = &'a s
     let lines = answer.lines().map(str::trim).filter(|line| !line.is_empty());
     let from = lines.skip_while(move |line| line.strip_prefix('@') != Some(name)).skip(1);
     from.take_while(|line| !line.starts_with('@'))
+}
+
+fn failed_units(answer: &str) -> Option<Vec<String>> {
+    let units = section(answer, "failed").filter_map(first_word).collect::<Vec<_>>();
+    let untold = answer.lines().any(|line| line.trim() == UNTOLD);
+    (!untold || !units.is_empty()).then_some(units)
 }
 
 fn first_word(line: &str) -> Option<String> {
@@ -183,7 +198,7 @@ mod tests {
             boot_id: "id".into(),
             activity: Activity::Running,
             leftovers: vec!["/tmp/deploy-rs-canary-x".into()],
-            failed_units: vec!["a.service".into()],
+            failed_units: Some(vec!["a.service".into()]),
             reboot_needed: true,
         };
         assert_eq!(state, expected);
@@ -193,7 +208,27 @@ mod tests {
     #[test]
     fn a_host_without_anything() {
         let answer = "@current\n/run/current-system\n@profile\n@offered\n@boot\n@pgrep\n@activation\n@leftovers\n\
-                      @failed\n@kernel\n/run/booted-system/kernel\n/run/current-system/kernel\n@end";
+                      @failed\n@untold\n@kernel\n/run/booted-system/kernel\n/run/current-system/kernel\n@end";
         assert_eq!(State::parse(answer), Some(State::default()));
+    }
+
+    #[test]
+    fn units() {
+        let some = |units: &[&str]| Some(units.iter().map(ToString::to_string).collect::<Vec<_>>());
+        for (said, expected) in [
+            ("", some(&[])),
+            (
+                "a.service loaded failed failed A\nb.timer loaded failed failed B\n",
+                some(&["a.service", "b.timer"]),
+            ),
+            ("@untold\n", None),
+            ("a.service loaded failed failed A\n@untold\n", some(&["a.service"])),
+        ] {
+            assert_eq!(
+                failed_units(&format!("@leftovers\n@failed\n{said}@way-back\n@end\n")),
+                expected,
+                "{said}"
+            );
+        }
     }
 }
