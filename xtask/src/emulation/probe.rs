@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 
@@ -120,18 +121,26 @@ impl Machine {
 
 /// Whether the kernel runs programs for `machine`. One is written to `dir` for a moment.
 pub fn runs(machine: &Machine, dir: &Path) -> Result<bool> {
-    let file = dir.join(format!("xtask-probe-{}-{}", machine.number, std::process::id()));
-    let ran = write_and_run(machine, &file);
-    let _ = std::fs::remove_file(&file);
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let (process, asked) = (std::process::id(), ASKED.fetch_add(1, Ordering::Relaxed));
+    let written = dir.join(format!("xtask-probe-{process}-{asked}"));
+    let program = written.with_extension("run");
+    let ran = write_and_run(machine, &written, &program);
+    for file in [written, program] {
+        let _ = std::fs::remove_file(file);
+    }
     ran
 }
 
-fn write_and_run(machine: &Machine, file: &Path) -> Result<bool> {
-    write(machine, file).with_context(|| format!("writing the emulation probe {}", file.display()))?;
+/// What runs is a copy that another process makes. The file itself may still be open for writing in a child that
+/// another thread has just started, and the kernel runs no such file.
+fn write_and_run(machine: &Machine, written: &Path, program: &Path) -> Result<bool> {
+    write(machine, written).with_context(|| format!("writing the emulation probe {}", written.display()))?;
+    let launcher = Launcher::new("/");
+    launcher.read("cp", &["-p".as_ref(), written.as_os_str(), program.as_os_str()])?;
     // An error here is the kernel's "Exec format error" or an interpreter that is not there.
-    Ok(Launcher::new("/")
-        .capture(&file.to_string_lossy(), &[""; 0])
-        .is_ok_and(|output| output.code == EXIT_CODE))
+    let ran = launcher.capture(&program.to_string_lossy(), &[""; 0]);
+    Ok(ran.is_ok_and(|output| output.code == EXIT_CODE))
 }
 
 fn write(machine: &Machine, file: &Path) -> std::io::Result<()> {
@@ -163,6 +172,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let machine = Machine::of(&crate::nix::this_system()).expect("a machine of this system");
         assert!(runs(machine, dir.path()).unwrap());
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn many_ask_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = Machine::of(&crate::nix::this_system()).expect("a machine of this system");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..20).for_each(|_| assert!(runs(machine, dir.path()).unwrap())));
+            }
+        });
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
     }
 
