@@ -36,13 +36,30 @@ fn deploy(cx: &Context, order: &Order, mut plan: Plan) -> Result<Outcome> {
     let mut laps = std::mem::take(&mut plan.laps);
     let frozen = plan.target.freeze(&project::state_dir())?;
     let args = activation::arguments(&plan.target, &frozen, order)?;
-    let copied = laps.time("copy", || copy(cx, order, &plan.target));
+    let copied = laps.time("copy", || copy(cx, order, &plan));
     if let Err(error) = copied {
         plan.laps = laps;
         return not_copied(cx, plan, &error);
     }
+    make_ready(cx, &mut plan)?;
     let (target, reporter) = (&plan.target, cx.reporter.as_ref());
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    let ran = laps.time("activate", || activation::run(&cx.launcher, &args, reporter))?;
+    if ran.interrupted() {
+        reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));
+    }
+    let after = laps.time("prove", || host::settle(target, reporter, || probe(&remote, target)))?;
+    let verdict = verdict::judge(target, plan.goal, &plan.before, &after, ran);
+    plan.laps = laps;
+    Ok(Outcome { verdict, after, deploy_rs: Some(ran), copy_failed: None, health: Vec::new(), plan })
+}
+
+/// Looks at the host once more, now that it has all that it needs, and clears what could deceive deploy-rs. What comes
+/// after that is asked on fresh connections.
+fn make_ready(cx: &Context, plan: &mut Plan) -> Result<()> {
+    let line = plan.line.take();
+    let (target, reporter) = (&plan.target, cx.reporter.as_ref());
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection).over(line.as_ref());
     let now = host::again(target, reporter, || probe(&remote, target))?;
     plan.before = still_as_it_was(target, &plan.before, now)?;
     remove_leftovers(&remote, target, &plan.before)?;
@@ -53,14 +70,7 @@ fn deploy(cx: &Context, order: &Order, mut plan: Plan) -> Result<Outcome> {
         }
         plan.before = probe(&remote, target)?;
     }
-    let ran = laps.time("activate", || activation::run(&cx.launcher, &args, reporter))?;
-    if ran.interrupted() {
-        reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));
-    }
-    let after = laps.time("prove", || host::settle(target, reporter, || probe(&remote, target)))?;
-    let verdict = verdict::judge(target, plan.goal, &plan.before, &after, ran);
-    plan.laps = laps;
-    Ok(Outcome { verdict, after, deploy_rs: Some(ran), copy_failed: None, health: Vec::new(), plan })
+    Ok(())
 }
 
 /// The state of the host once it has all that it needs, which may take a while: others may have been at it.
@@ -78,14 +88,14 @@ fn still_as_it_was(target: &Target, before: &State, now: State) -> Result<State>
 }
 
 /// Copies the profile to the host. What the host builds itself is not copied.
-fn copy(cx: &Context, order: &Order, target: &Target) -> Result<()> {
+fn copy(cx: &Context, order: &Order, Plan { target, line, .. }: &Plan) -> Result<()> {
     if !target.builds_here {
         return Ok(());
     }
     let mut flags = Vec::new();
     flags.extend((!target.fast_connection).then_some("--substitute-on-destination"));
     flags.extend((!order.overrides.checks_signatures).then_some("--no-check-sigs"));
-    let ssh_options = Some(host::words(&target.connection));
+    let ssh_options = Some(host::words(&target.connection, line.as_ref()));
     let to = Destination { login: target.connection.destination.clone(), ssh_options, flags };
     nix::copy(&cx.launcher, &target.path, &to, cx.reporter.as_ref())
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::closure::{Closure, Diff};
-use super::host::{self, Activity, Remote, State, probe};
+use super::host::{self, Activity, Line, Remote, State, probe};
 use super::laps::Laps;
 use super::meant::{Nodes, Overrides, Target};
 use super::order::{Goal, Order};
@@ -12,7 +12,7 @@ use super::turn::Turn;
 use crate::context::Context;
 use crate::failure::{Kind, kind};
 use crate::nix::Answers;
-use crate::{emulation, flake, nix, project};
+use crate::{emulation, flake, nix, percent, project};
 
 /// The turn at `host`, which a plan that is only shown does not need.
 pub fn take_turn(cx: &Context, order: &Order, host: &str) -> Result<Option<Turn>> {
@@ -50,7 +50,17 @@ pub fn gather(
     can_build(cx, version, &target)?;
     warn_of_other_profiles(cx, &target);
     let before = laps.time("look", || look(cx, order, &target))?;
-    Ok(Plan { target, goal: order.goal, before, diff: None, laps, turn })
+    let mut plan = Plan { target, goal: order.goal, before, diff: None, laps, line: None, turn };
+    if order.goal != Goal::Show && plan.already_done().is_none() {
+        plan.line = line(cx, &plan.target);
+    }
+    Ok(plan)
+}
+
+/// The line over which the host is asked until it is changed.
+fn line(cx: &Context, target: &Target) -> Option<Line> {
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    Line::open(&remote, &project::state_dir().join("ssh"), &percent::encode(target.host.as_bytes(), b""))
 }
 
 /// What `host` is meant to run. `options` are for Nix.
@@ -158,6 +168,7 @@ fn is_here(cx: &Context, target: &Target) -> bool {
 /// `Interrupted` where the user stops it.
 pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     let remote = Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection);
+    let remote = remote.over(plan.line.as_ref());
     let Some(from) = plan.target.compared_with(&plan.before) else { return Ok(()) };
     let to = plan.target.content();
     if !to.exists() {
@@ -165,10 +176,10 @@ pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     }
     let mut laps = Laps::default();
     let read = laps.time("compare", || {
-        Ok((Closure::on_host(&remote, from.as_str())?, Closure::here(&cx.launcher, to)?))
+        Ok((Closure::here(&cx.launcher, to)?, Closure::on_host(&remote, from.as_str())?))
     });
     match read {
-        Ok((from, to)) => plan.diff = Some(Diff::new(&from, &to)),
+        Ok((to, from)) => plan.diff = Some(Diff::new(&from, &to)),
         Err(error) if kind(&error) == Kind::Interrupted => return Err(error),
         Err(error) => {
             cx.warn(format!("what changes on {} is not known: {error:#}", plan.target.host));

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::closure::Diff;
-use super::host::State;
+use super::host::{Line, State};
 use super::laps::Laps;
 use super::meant::Target;
 use super::order::Goal;
@@ -22,6 +22,8 @@ pub struct Plan {
     /// `None` where it is not known, or there is nothing to compare with.
     pub diff: Option<Diff>,
     pub laps: Laps,
+    /// What is asked of the host before it is changed goes over this.
+    pub line: Option<Line>,
     /// Held until the plan was carried out; a plan that is only shown has none.
     #[expect(dead_code, reason = "holds the turn")]
     pub turn: Option<Turn>,

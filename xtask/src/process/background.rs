@@ -2,34 +2,42 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::PipeWriter;
 
 use anyhow::{Context, Result};
 
 use super::Launcher;
 
 /// A child that is ended when this is dropped.
-pub struct Background(duct::Handle);
+#[derive(Debug)]
+pub struct Background {
+    child: duct::Handle,
+    /// Its stdin, which comes to its end when this process does, in whatever way.
+    _stdin: PipeWriter,
+}
 
 impl Launcher {
-    /// Starts a command that runs until what is returned is dropped. Its stdin is empty, and all that it says goes to
-    /// `log`.
+    /// Starts a command that runs until what is returned is dropped. All that it says goes to `log`; its stdin is empty,
+    /// and ends with this process.
     pub fn start<S: AsRef<OsStr>>(&self, program: &str, args: &[S], log: File) -> Result<Background> {
-        let command = self.duct(program, args).stdin_null().stdout_to_stderr().stderr_file(log);
-        command.start().map(Background).with_context(|| format!("running {program}"))
+        let (stdin, feed) = std::io::pipe().context("making a pipe")?;
+        let command = self.duct(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(log);
+        let child = command.start().with_context(|| format!("running {program}"))?;
+        Ok(Background { child, _stdin: feed })
     }
 }
 
 impl Background {
     /// The number of its process.
     pub fn id(&self) -> u32 {
-        self.0.pids().first().copied().unwrap_or_default()
+        self.child.pids().first().copied().unwrap_or_default()
     }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.0.kill();
+        let _ = self.child.kill();
     }
 }
 

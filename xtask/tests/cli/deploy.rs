@@ -81,7 +81,7 @@ fn probe() -> String {
          echo @offered; readlink -f {PROFILE}/activate; echo @boot; cat /proc/sys/kernel/random/boot_id; \
          echo @pgrep; command -v pgrep; echo @activation; pgrep -f 'activate .*[-]-confirm-timeout'; \
          echo @leftovers; find /tmp -maxdepth 1 -name 'deploy-rs-canary-*' -o -name 'deploy-rs-cancel-*'; \
-         echo @failed; systemctl --failed --no-legend --plain; echo @way-back; ls {LINK}/deploy-rs-activate; \
+         echo @failed; systemctl --failed --no-legend --plain || echo @untold; echo @way-back; ls {LINK}/deploy-rs-activate; \
          echo @switch; ls {LINK}/bin/switch-to-configuration; \
          {}echo @end",
         boot.concat()

@@ -2,6 +2,7 @@
 
 mod disks;
 mod health;
+mod line;
 mod patience;
 mod probe;
 mod settle;
@@ -10,6 +11,7 @@ mod way_back;
 
 pub use disks::Disks;
 pub use health::{Check, check};
+pub use line::Line;
 pub use patience::{again, reboot, until_answered};
 pub use probe::{Activity, State, probe};
 pub use settle::settle;

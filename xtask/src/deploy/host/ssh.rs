@@ -1,20 +1,22 @@
-//! Fresh connections to the host: no shared socket, no waiting for ever, and errors told apart.
+//! Connections to the host: fresh ones unless a line is shared, no waiting for ever, and errors told apart.
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use rustix::process::Signal;
 
+use super::line::Line;
 use crate::deploy::meant::Connection;
 use crate::failure::{Kind, kind};
 use crate::interrupt;
-use crate::process::{Launcher, Output};
+use crate::process::{Background, Launcher, Output};
 
 /// ssh takes the first value it is given for an option: these come before those of the node.
 const FRESH: [&str; 4] = ["-o", "ControlMaster=no", "-o", "ControlPath=none"];
 /// Without a terminal nobody can answer a question.
-const UNATTENDED: [&str; 2] = ["-o", "BatchMode=yes"];
+pub const UNATTENDED: [&str; 2] = ["-o", "BatchMode=yes"];
 /// How long a dead link is waited for: these come behind the options of the node, which may differ.
 const PATIENCE: [&str; 6] =
     ["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"];
@@ -48,14 +50,27 @@ pub struct Remote<'a> {
     launcher: &'a Launcher,
     host: &'a str,
     connection: &'a Connection,
+    line: Option<&'a Line>,
 }
 
 impl<'a> Remote<'a> {
     pub fn new(launcher: &'a Launcher, host: &'a str, connection: &'a Connection) -> Self {
-        Self { launcher, host, connection }
+        Self { launcher, host, connection, line: None }
     }
 
-    /// Runs `command` on a connection of its own and returns its stdout. Its stdin is empty; ssh may
+    /// The same, and what is asked goes over `line`, if there is one.
+    #[must_use]
+    pub fn over(self, line: Option<&'a Line>) -> Self {
+        Self { line, ..self }
+    }
+
+    /// Starts `command` and keeps it running in the background. `options` come first; what ssh says goes to `log`.
+    pub fn start(&self, options: &[String], command: &str, log: File) -> Result<Background> {
+        let args = self.arguments(options.to_vec(), command);
+        self.launcher.start("ssh", &args, log)
+    }
+
+    /// Runs `command`, on a connection of its own unless there is a line, and returns its stdout. Its stdin is empty; ssh may
     /// ask on the terminal, if there is one.
     ///
     /// # Errors
@@ -75,7 +90,7 @@ impl<'a> Remote<'a> {
     /// Like [`Self::run`], and that the command fails is no error. `Interrupted` where the user stops it; what is asked
     /// after that is to tell how things stand, and goes on unless ssh itself is stopped once more.
     pub fn attempt(&self, command: &str) -> Result<Output> {
-        let args = self.arguments(command, std::io::stdin().is_terminal());
+        let args = self.arguments(self.first_options(std::io::stdin().is_terminal()), command);
         let hold = interrupt::hold()?;
         let output =
             if hold.requested() { self.launcher.capture("ssh", &args)? } else { self.stoppable(&args)? };
@@ -99,9 +114,13 @@ impl<'a> Remote<'a> {
         Kind::Interrupted.error(format!("stopped while {} was asked", self.host))
     }
 
-    fn arguments(&self, command: &str, attended: bool) -> Vec<String> {
+    fn first_options(&self, attended: bool) -> Vec<String> {
         let unattended: &[&str] = if attended { &[] } else { &UNATTENDED };
-        let mut args = [&FRESH[..], unattended].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let shared = self.line.map_or(FRESH.map(str::to_owned), Line::options);
+        shared.into_iter().chain(unattended.iter().map(ToString::to_string)).collect()
+    }
+
+    fn arguments(&self, mut args: Vec<String>, command: &str) -> Vec<String> {
         args.extend(self.connection.all_options());
         args.extend(["-T", "--", &self.connection.destination, command].map(str::to_owned));
         args
@@ -125,8 +144,10 @@ impl Connection {
 }
 
 /// The options in one line for Nix, which splits it as a shell does.
-pub fn words(connection: &Connection) -> String {
-    connection.all_options().iter().map(|option| quoted(option)).collect::<Vec<_>>().join(" ")
+pub fn words(connection: &Connection, line: Option<&Line>) -> String {
+    let shared = line.map(Line::options).into_iter().flatten();
+    let options = shared.chain(connection.all_options()).collect::<Vec<_>>();
+    options.iter().map(|option| quoted(option)).collect::<Vec<_>>().join(" ")
 }
 
 /// The options in one line, as deploy-rs splits it at each space. `None` where one of them has a space
@@ -237,7 +258,7 @@ mod tests {
             (pinned(&["-p", "2222"]), false, format!("{fresh} {batch} {pin} {rest}")),
         ] {
             let remote = Remote::new(&launcher, "stinky", &connection);
-            assert_eq!(remote.arguments("true", attended).join(" "), expected);
+            assert_eq!(remote.arguments(remote.first_options(attended), "true").join(" "), expected);
         }
     }
 

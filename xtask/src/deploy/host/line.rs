@@ -1,0 +1,54 @@
+//! One connection for all that is asked before a host is changed, so that not every question costs a handshake.
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use super::ssh::{Remote, UNATTENDED};
+use crate::process::Background;
+use crate::state;
+
+/// How long the path of a socket may be, with what ssh adds to it for a moment (`sockaddr_un` has 108 bytes).
+const LONGEST: usize = 90;
+
+/// A connection in the background, for as long as this lives.
+#[derive(Debug)]
+pub struct Line {
+    socket: PathBuf,
+    /// Its stdin, which ends with this process, is that of a program on the host that ends with it.
+    _master: Background,
+}
+
+impl Line {
+    /// Opens a line to the host, with its socket in `folder`. Nobody is asked for anything, and nothing is waited for:
+    /// where it is not there yet, or never will be, ssh connects for itself.
+    pub fn open(remote: &Remote, folder: &Path, name: &str) -> Option<Self> {
+        let socket = folder.join(name);
+        if socket.as_os_str().len() > LONGEST {
+            return None;
+        }
+        state::private_folder(folder).ok()?;
+        // One that a killed run left behind.
+        let _ = fs::remove_file(&socket);
+        let silent = OpenOptions::new().write(true).open("/dev/null").ok()?;
+        let options = ["-o".to_owned(), "ControlMaster=yes".to_owned(), "-o".to_owned(), control(&socket)];
+        let options = [&options[..], &UNATTENDED.map(str::to_owned)].concat();
+        let master = remote.start(&options, "cat", silent).ok()?;
+        Some(Self { socket, _master: master })
+    }
+
+    /// The options with which ssh uses the line.
+    pub fn options(&self) -> [String; 4] {
+        ["-o".into(), "ControlMaster=no".into(), "-o".into(), control(&self.socket)]
+    }
+}
+
+fn control(socket: &Path) -> String {
+    // ssh knows placeholders that begin with a percent sign.
+    format!("ControlPath={}", socket.display().to_string().replace('%', "%%"))
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.socket);
+    }
+}
