@@ -10,6 +10,8 @@ mod card;
 mod deploy;
 #[path = "cli/deploy_args.rs"]
 mod deploy_args;
+#[path = "cli/deploy_scene.rs"]
+mod deploy_scene;
 #[path = "cli/deploy_several.rs"]
 mod deploy_several;
 #[path = "cli/deploy_stopped.rs"]

@@ -19,7 +19,7 @@ use crate::suites::Need;
 const SEVERAL: usize = 4;
 
 /// How much there is to evaluate in the flake: half of what a Pi with NixOS takes.
-const EVALUATION: u32 = 2000;
+const EVALUATION: u32 = 5000;
 
 const NEEDS: [Need; 5] = [Need::Root, Need::Nix, Need::DeployRs, Need::ShownTools, Need::NetworkNamespaces];
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::closure::{Closure, Diff};
-use super::host::{self, Activity, Line, Remote, State, probe};
+use super::host::{self, Activity, Line, Remote, State};
 use super::laps::Laps;
 use super::meant::{Nodes, Overrides, Target};
 use super::order::{Goal, Order};
@@ -49,12 +49,10 @@ pub fn gather(
     let Found { target, mut laps } = found;
     can_build(cx, version, &target)?;
     warn_of_other_profiles(cx, &target);
-    let before = laps.time("look", || look(cx, order, &target))?;
-    let mut plan = Plan { target, goal: order.goal, before, diff: None, laps, line: None, turn };
-    if order.goal != Goal::Show && plan.already_done().is_none() {
-        plan.line = line(cx, &plan.target);
-    }
-    Ok(plan)
+    // The first question goes without it: whatever keeps ssh from connecting is told by an ssh that may ask the user.
+    let line = if order.goal == Goal::Show { None } else { line(cx, &target) };
+    let (before, closure) = laps.time("look", || look(cx, order, &target))?;
+    Ok(Plan { target, goal: order.goal, before, closure, diff: None, laps, line, turn })
 }
 
 /// The line over which the host is asked until it is changed.
@@ -97,17 +95,26 @@ fn warn_of_other_profiles(cx: &Context, target: &Target) {
     }
 }
 
-/// Reads what the host runs now; a host that is waited for may be off yet.
-fn look(cx: &Context, order: &Order, target: &Target) -> Result<State> {
+/// Reads what the host runs now, with its closure where that is going to change; a host that is waited for may be off
+/// yet.
+fn look(cx: &Context, order: &Order, target: &Target) -> Result<(State, Option<Closure>)> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let ask = || probe(&remote, target);
-    let state = match order.wait {
+    let link = host::quoted(&target.link);
+    let from = if target.system.is_some() { "/run/current-system" } else { &target.link };
+    let spared =
+        format!("readlink -f {link} | grep -qxF {} || test ! -e {}", target.path, host::quoted(from));
+    let question = Closure::question(&spared, from) + &host::command(target);
+    let ask = || {
+        let answer = remote.run(&question)?;
+        Ok((State::read(target, &answer)?, Closure::parse(&answer)))
+    };
+    let (state, closure) = match order.wait {
         Some(limit) => host::until_answered(target, limit, cx.reporter.as_ref(), ask),
         None => ask(),
     }?;
     match obstacle(target, &state) {
         Some(why) => Err(Kind::Refused.error(why)),
-        None => Ok(state),
+        None => Ok((state, closure)),
     }
 }
 
@@ -176,10 +183,14 @@ pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     }
     let mut laps = Laps::default();
     let read = laps.time("compare", || {
-        Ok((Closure::here(&cx.launcher, to)?, Closure::on_host(&remote, from.as_str())?))
+        let known = plan.closure.take().filter(|closure| closure.has(from));
+        Ok((
+            known.map_or_else(|| Closure::on_host(&remote, from.as_str()), Ok)?,
+            Closure::here(&cx.launcher, to)?,
+        ))
     });
     match read {
-        Ok((to, from)) => plan.diff = Some(Diff::new(&from, &to)),
+        Ok((from, to)) => plan.diff = Some(Diff::new(&from, &to)),
         Err(error) if kind(&error) == Kind::Interrupted => return Err(error),
         Err(error) => {
             cx.warn(format!("what changes on {} is not known: {error:#}", plan.target.host));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::closure::Diff;
+use super::closure::{Closure, Diff};
 use super::host::{Line, State};
 use super::laps::Laps;
 use super::meant::Target;
@@ -19,6 +19,8 @@ pub struct Plan {
     pub target: Target,
     pub goal: Goal,
     pub before: State,
+    /// What the host has of what is going to change, if it said so when it was looked at.
+    pub closure: Option<Closure>,
     /// `None` where it is not known, or there is nothing to compare with.
     pub diff: Option<Diff>,
     pub laps: Laps,

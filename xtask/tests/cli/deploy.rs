@@ -2,100 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Outcome, Sandbox};
-
-pub const OLD: &str = "/nix/store/00000000000000000000000000000000-nixos-system-stinky-old";
-pub const NEW: &str = "/nix/store/11111111111111111111111111111111-nixos-system-stinky-new";
-pub const PROFILE: &str = "/nix/store/22222222222222222222222222222222-activatable-nixos-system-stinky";
-pub const BEFORE: &str = "/nix/store/33333333333333333333333333333333-activatable-nixos-system-stinky";
-/// The output `deploy` with nothing in it but the node, as Nix would write it.
-const FROZEN: &str = r#"{"nodes":{"stinky":{"hostname":"stinky.lan"}}}"#;
-const LINK: &str = "/nix/var/nix/profiles/system";
-
-/// A flake with one node, a host that answers and deploy-rs, all of them fakes.
-pub struct Scene {
-    pub sandbox: Sandbox,
-}
-
-impl Scene {
-    /// deploy-rs says `said`, and ends with `code`. The host runs `after` from then on.
-    pub fn new(after: &str, said: &str, code: i32) -> Self {
-        let scene = Self { sandbox: Sandbox::with_fakes_only() };
-        scene.write("nodes", &nodes("root"));
-        scene.write("before", &answer(BEFORE, OLD, "", ""));
-        scene.write("after", after);
-        let (nodes, before, after) = (scene.file("nodes"), scene.file("before"), scene.file("after"));
-        // The profile is not in the store of this machine, so it is built; nothing is known of closures.
-        let work = "*' build '*) echo '[{}]';; *' copy '*) exit 0;;";
-        let eval = format!("{work} *' eval '*) cat {nodes};;");
-        let fakes = &scene.sandbox;
-        fakes.fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.26.3";; {eval} esac"#));
-        let ran = scene.sandbox.path("calls").join("deploy");
-        let ran = ran.display();
-        let answers = format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi");
-        fakes.fake("ssh", &format!(r#"case "$*" in *@end) {answers};; esac"#));
-        fakes.fake("deploy", &format!("echo 'to stdout'; printf '%s\\n' '{said}' >&2; exit {code}"));
-        scene
-    }
-
-    pub fn write(&self, name: &str, text: &str) {
-        fs::write(self.sandbox.path(name), text).expect("writing an answer");
-    }
-
-    pub fn file(&self, name: &str) -> String {
-        self.sandbox.path(name).display().to_string()
-    }
-
-    pub fn run(&self, args: &[&str]) -> Outcome {
-        let args = [&["--flake", "github:o/f", "deploy"], args].concat();
-        self.sandbox.run(&args)
-    }
-}
-
-pub fn nodes(ssh_user: &str) -> String {
-    format!(
-        r#"{{"names":["other","stinky"],"node":{{"hostname":"stinky.lan","profiles":["system"],
-            "path":"{PROFILE}","drvPath":"{PROFILE}.drv","platform":null,"frozen":{FROZEN},"profilePath":null,"sshOpts":["-p","2222"],
-            "sshUser":"{ssh_user}","user":"root","sudo":null,"tempPath":null,"remoteBuild":null,
-            "fastConnection":null,"interactiveSudo":null,"confirmTimeout":null,"activationTimeout":null}},"system":"{NEW}"}}"#
-    )
-}
-
-/// What the host answers to the probe.
-pub fn answer(profile: &str, current: &str, leftovers: &str, failed: &str) -> String {
-    format!(
-        "@current\n{current}\n@booted\n@profile\n{profile}\n@offered\n{NEW}/activate\n@boot\nid\n@pgrep\n/bin/pgrep\n\
-         @activation\n@leftovers\n{leftovers}\n@failed\n{failed}\n@way-back\n{LINK}/deploy-rs-activate\n@kernel\n@initrd\n@kernel-modules\n@end\n"
-    )
-}
-
-fn probe() -> String {
-    let boot = ["kernel", "initrd", "kernel-modules"].map(|name| {
-        format!(
-            "echo @{name}; readlink -f /run/booted-system/{name}; readlink -f /run/current-system/{name}; "
-        )
-    });
-    format!(
-        "echo @current; readlink -f /run/current-system; echo @booted; readlink -f /run/booted-system; \
-         echo @profile; readlink -f {LINK}; \
-         echo @offered; readlink -f {PROFILE}/activate; echo @boot; cat /proc/sys/kernel/random/boot_id; \
-         echo @pgrep; command -v pgrep; echo @activation; pgrep -f 'activate .*[-]-confirm-timeout'; \
-         echo @leftovers; find /tmp -maxdepth 1 -name 'deploy-rs-canary-*' -o -name 'deploy-rs-cancel-*'; \
-         echo @failed; systemctl --failed --no-legend --plain || echo @untold; echo @way-back; ls {LINK}/deploy-rs-activate; \
-         echo @switch; ls {LINK}/bin/switch-to-configuration; \
-         {}echo @end",
-        boot.concat()
-    )
-}
-
-fn ssh(destination: &str, command: &str) -> Vec<String> {
-    let options = "-o ControlMaster=no -o ControlPath=none -o BatchMode=yes -p 2222 -o ConnectTimeout=10 \
-                   -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T --";
-    let words = options.split_whitespace().chain([destination, command]);
-    words.map(str::to_owned).collect()
-}
-
-pub const ACTIVATING: &str = "[deploy] [INFO] Activating profile `system` for node `stinky`";
+use crate::deploy_scene::*;
 
 #[test]
 fn success() {
@@ -128,14 +35,14 @@ fn success() {
     let node = format!(r#"path:{}#"stinky".system"#, frozen.display());
     let deploy = ["--skip-checks", "--ssh-opts", patience, &node, "--debug-logs", "--", "-L"];
     assert_eq!(scene.sandbox.calls("deploy"), [deploy]);
-    assert_eq!(
-        scene.sandbox.calls("ssh"),
-        [
-            ssh("root@stinky.lan", &probe()),
-            ssh("root@stinky.lan", &probe()),
-            ssh("root@stinky.lan", &probe())
-        ]
-    );
+    let path = format!("ControlPath={}", scene.file("state/ssh/stinky"));
+    let (fresh, shared) = (["ControlMaster=no", "ControlPath=none"], ["ControlMaster=no", path.as_str()]);
+    let host = "root@stinky.lan";
+    let asked =
+        [ssh(fresh, host, &first_question()), ssh(shared, host, &probe()), ssh(fresh, host, &probe())];
+    assert_eq!(scene.asked(), asked);
+    let line = ssh(["ControlMaster=yes", &path], host, "cat");
+    assert!(scene.sandbox.calls("ssh").contains(&line), "{line:?}");
 }
 
 #[test]
@@ -176,7 +83,7 @@ fn nothing_is_done_where_nothing_is_to_do() {
     let scene = Scene::new("", "", 0);
     scene.write("before", &answer(PROFILE, NEW, "/tmp/deploy-rs-canary-x", ""));
     assert_eq!(scene.run(&["stinky"]).exits(0), format!("stinky already runs {NEW}\n"));
-    assert_eq!((scene.sandbox.calls("deploy").len(), scene.sandbox.calls("ssh").len()), (0, 1));
+    assert_eq!((scene.sandbox.calls("deploy").len(), scene.asked().len()), (0, 1));
 }
 
 #[test]
@@ -186,7 +93,8 @@ fn leftovers_are_removed_first() {
     scene.write("before", &answer(BEFORE, OLD, "/tmp/deploy-rs-canary-x\n/tmp/deploy-rs-cancel-y", ""));
     scene.run(&["stinky"]).exits(0);
     let remove = "sudo -u root rm -f -- /tmp/deploy-rs-canary-x /tmp/deploy-rs-cancel-y";
-    assert_eq!(scene.sandbox.calls("ssh")[2], ssh("pi@stinky.lan", remove));
+    let path = format!("ControlPath={}", scene.file("state/ssh/stinky"));
+    assert_eq!(scene.asked()[2], ssh(["ControlMaster=no", &path], "pi@stinky.lan", remove));
 }
 
 #[test]
@@ -196,7 +104,7 @@ fn another_deploy_is_not_disturbed() {
         answer(BEFORE, OLD, "/tmp/deploy-rs-canary-x", "").replace("@activation\n", "@activation\n7\n");
     scene.write("before", &busy);
     scene.run(&["stinky"]).says("an activation is running on stinky").exits(3);
-    assert_eq!((scene.sandbox.calls("deploy").len(), scene.sandbox.calls("ssh").len()), (0, 1));
+    assert_eq!((scene.sandbox.calls("deploy").len(), scene.asked().len()), (0, 1));
 }
 
 #[test]
@@ -246,7 +154,7 @@ fn refusals_before_anything_is_asked_of_the_host() {
         let scene = Scene::new("", "", 0);
         scene.write("nodes", nodes);
         scene.run(&[args[0], "--", args[1]]).says(words).exits(code);
-        assert_eq!((scene.sandbox.calls("deploy").len(), scene.sandbox.calls("ssh").len()), (0, 0));
+        assert_eq!((scene.sandbox.calls("deploy").len(), scene.asked().len()), (0, 0));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::deploy::{BEFORE, OLD, Scene, answer, nodes};
+use crate::deploy_scene::{BEFORE, OLD, Scene, answer, nodes};
 
 /// A flake with the nodes `one` and `two`; `change` is what is changed of the second.
 fn scene(change: (&str, &str)) -> Scene {
@@ -80,7 +80,7 @@ fn a_host_that_is_named_twice() {
     let outcome = scene.sandbox.run(&["--flake", "github:o/f", "status", "two", "one", "two"]);
     let rows = outcome.exits(12).lines().skip(1).map(|row| row.split(' ').next().unwrap_or_default());
     assert_eq!(rows.collect::<Vec<_>>(), ["two", "one"]);
-    assert_eq!(scene.sandbox.calls("ssh").len(), 2);
+    assert_eq!(scene.asked().len(), 2);
     outcome.says("error: 2 of 2 hosts could not be asked: two, one\n");
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use crate::deploy::{ACTIVATING, BEFORE, NEW, OLD, PROFILE, Scene, answer};
+use crate::deploy_scene::{ACTIVATING, BEFORE, NEW, OLD, PROFILE, Scene, answer};
 use crate::support::Outcome;
 
 /// Whom the request to stop reaches.
@@ -24,7 +24,7 @@ fn stopped(scene: &Scene, args: &[&str], calls: usize, to: To) -> Outcome {
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("running the binary");
     let begin = Instant::now();
-    while scene.sandbox.calls("ssh").len() < calls {
+    while scene.asked().len() < calls {
         assert!(begin.elapsed() < Duration::from_secs(20), "ssh was not called: {args:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -59,7 +59,7 @@ fn while_a_host_does_not_answer() {
             scene.sandbox.fake("ssh", ssh);
             let outcome = stopped(&scene, args, 1, to);
             assert_eq!((outcome.exits(130), outcome.stderr.as_str()), ("", words), "{args:?} {to:?} {ssh}");
-            assert_eq!((scene.sandbox.calls("ssh").len(), scene.sandbox.calls("deploy").len()), (1, 0));
+            assert_eq!((scene.asked().len(), scene.sandbox.calls("deploy").len()), (1, 0));
         }
     }
 }
@@ -89,7 +89,7 @@ fn while_its_health_is_checked() {
             "error: stinky runs {NEW}, but is not known to be healthy: the check was stopped\n"
         ));
         assert_eq!(outcome.exits(130), "");
-        assert_eq!((scene.sandbox.calls("ssh").len(), scene.sandbox.calls("deploy").len()), (4, 1));
+        assert_eq!((scene.asked().len(), scene.sandbox.calls("deploy").len()), (4, 1));
         let history = scene.sandbox.run(&["history", "stinky"]);
         assert!(history.exits(0).contains("stinky  unchecked  "), "{}", history.stdout);
     }

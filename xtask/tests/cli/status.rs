@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::deploy::{NEW, PROFILE, Scene, answer};
+use crate::deploy_scene::{NEW, PROFILE, Scene, answer};
 
 const STATUS: [&str; 4] = ["--flake", "github:o/f", "status", "stinky"];
 

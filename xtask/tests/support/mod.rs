@@ -46,7 +46,7 @@ impl Sandbox {
     pub fn with_fakes_only() -> Self {
         let sandbox = Self { only_fakes: true, ..Self::new() };
         let path = std::env::var_os("PATH").expect("PATH is set");
-        for program in ["sh", "cat", "printf", "sleep", "touch", "mkdir", "id"] {
+        for program in ["sh", "cat", "cp", "printf", "sleep", "touch", "mkdir", "id"] {
             let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists());
             let link = sandbox.path("bin").join(program);
             std::os::unix::fs::symlink(found.expect(program), link).expect("linking a program");

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::deploy::host::{Remote, quoted};
+use crate::deploy::host::{Remote, quoted, section};
 use crate::nix::{self, StorePath};
 use crate::process::Launcher;
 
@@ -16,19 +16,31 @@ impl Closure {
         nix::closure(launcher, path).map(Self)
     }
 
-    /// The closure of `path` on the host. `nix-store` is asked, which every Nix has and which needs no setting.
+    /// The closure of `path` on the host.
     pub fn on_host(remote: &Remote, path: &str) -> Result<Self> {
-        let query = format!("nix-store --query --requisites {}", quoted(path));
-        let answer =
-            remote.run(&format!("{query}; echo @sizes; {query} | xargs nix-store --query --size"))?;
+        let answer = remote.run(&Self::question("false", path))?;
         Self::parse(&answer).with_context(|| format!("reading what {path} needs on the host"))
     }
 
-    fn parse(answer: &str) -> Option<Self> {
-        let (paths, sizes) = answer.split_once("@sizes")?;
-        let paths = paths.split_whitespace().map(StorePath::containing).collect::<Option<Vec<_>>>()?;
-        let sizes = sizes.split_whitespace().map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
-        (paths.len() == sizes.len()).then(|| Self(paths.into_iter().zip(sizes).collect()))
+    /// The question for the closure of `path`, as commands that any login shell understands. It is not asked where the
+    /// command `spared` succeeds. `nix-store` answers, which every Nix has and which needs no setting.
+    pub fn question(spared: &str, path: &str) -> String {
+        let query = format!("nix-store --query --requisites {}", quoted(path));
+        let sizes = format!("{query} | xargs nix-store --query --size");
+        format!("echo @requisites; {spared} || {query}; echo @sizes; {spared} || {sizes}; ")
+    }
+
+    /// Reads the answer, which may be part of a longer one; `None` where there is none, or not all of it.
+    pub fn parse(answer: &str) -> Option<Self> {
+        let paths = section(answer, "requisites").map(StorePath::containing).collect::<Option<Vec<_>>>()?;
+        let sizes = section(answer, "sizes").map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
+        let all = !paths.is_empty() && paths.len() == sizes.len();
+        all.then(|| Self(paths.into_iter().zip(sizes).collect()))
+    }
+
+    /// Whether `path` is in it.
+    pub fn has(&self, path: &StorePath) -> bool {
+        self.0.iter().any(|(known, _)| known == path)
     }
 
     /// In bytes.
@@ -48,10 +60,10 @@ mod tests {
         let closure = Closure(vec![(a.clone(), 12), (b.clone(), 30)]);
         assert_eq!(closure.size(), 42);
         for (answer, expected) in [
-            (format!("{a}\n{b}\n@sizes\n12\n30\n"), Some(closure)),
-            ("@sizes\n".to_owned(), Some(Closure::default())),
-            (format!("{a}\n{b}\n@sizes\n12\n"), None),
-            (format!("{a}\n"), None),
+            (format!("@requisites\n{a}\n{b}\n@sizes\n12\n30\n@current\n{b}\n@end\n"), Some(closure)),
+            ("@requisites\n@sizes\n".to_owned(), None),
+            (format!("@requisites\n{a}\n{b}\n@sizes\n12\n"), None),
+            (format!("@requisites\n{a}\n"), None),
         ] {
             assert_eq!(Closure::parse(&answer), expected, "{answer}");
         }

@@ -22,12 +22,12 @@ const BOOT: Duration = Duration::from_secs(600);
 ///
 /// # Errors
 /// `Unreachable` after `limit`, `Interrupted` where the user stops it, and every other error at once.
-pub fn until_answered(
+pub fn until_answered<T>(
     target: &Target,
     limit: Duration,
     reporter: &dyn Reporter,
-    ask: impl Fn() -> Result<State>,
-) -> Result<State> {
+    ask: impl Fn() -> Result<T>,
+) -> Result<T> {
     let host = &target.host;
     let text = format!(
         "{host} does not answer yet: insert the card, power it on (waiting up to {} min; Ctrl-C stops)",
@@ -74,13 +74,13 @@ pub fn reboot(
     ask()
 }
 
-fn wait(
+fn wait<T>(
     target: &Target,
     limit: Duration,
     say: impl Fn(),
-    ask: impl Fn() -> Result<State>,
-    enough: impl Fn(&State) -> bool,
-) -> Result<State> {
+    ask: impl Fn() -> Result<T>,
+    enough: impl Fn(&T) -> bool,
+) -> Result<T> {
     let (begin, hold, mut said) = (Instant::now(), interrupt::hold()?, false);
     loop {
         let late = match ask() {
@@ -128,7 +128,7 @@ mod tests {
         let found = until_answered(&target(None), Duration::from_secs(60), &Silent, ask).unwrap();
         assert_eq!((found, asked.get()), (state("p", None), 2));
         for (failure, expected) in [(Kind::Unreachable, Kind::Unreachable), (Kind::HostKey, Kind::HostKey)] {
-            let ask = || Err(failure.error("no"));
+            let ask = || Err::<State, _>(failure.error("no"));
             let error = until_answered(&target(None), Duration::ZERO, &Silent, ask).unwrap_err();
             assert_eq!(kind(&error), expected);
         }

@@ -64,9 +64,7 @@ pub enum Activity {
 
 /// Reads the state of `target` on a fresh connection.
 pub fn probe(remote: &Remote, target: &Target) -> Result<State> {
-    let answer = remote.run(&command(target))?;
-    let cut_off = || Kind::Undecided.error(format!("{} did not answer to the end", target.host));
-    State::parse(&answer).ok_or_else(cut_off)
+    State::read(target, &remote.run(&command(target))?)
 }
 
 /// The one command: plain programs in a row, each behind a line that names what follows, understood
@@ -118,6 +116,15 @@ impl State {
     /// The units of which it is known that they have failed.
     pub fn failed(&self) -> &[String] {
         self.failed_units.as_deref().unwrap_or_default()
+    }
+
+    /// Reads the answer to [`command`].
+    ///
+    /// # Errors
+    /// `Undecided` where it does not come to its end.
+    pub fn read(target: &Target, answer: &str) -> Result<Self> {
+        let cut_off = || Kind::Undecided.error(format!("{} did not answer to the end", target.host));
+        Self::parse(answer).ok_or_else(cut_off)
     }
 
     /// Reads the answer; `None` where it does not come to its end.
