@@ -2,6 +2,8 @@
 
 #[path = "deploy/cuts.rs"]
 mod cuts;
+#[path = "deploy/evaluated.rs"]
+mod evaluated;
 #[path = "deploy/goals.rs"]
 mod goals;
 #[path = "deploy/machine.rs"]

@@ -103,7 +103,7 @@ fn look(cx: &Context, order: &Order, target: &Target) -> Result<(State, Option<C
     let from = if target.system.is_some() { "/run/current-system" } else { &target.link };
     let spared =
         format!("readlink -f {link} | grep -qxF {} || test ! -e {}", target.path, host::quoted(from));
-    let question = Closure::question(&spared, from) + &host::command(target);
+    let question = Closure::question(&spared, from) + &host::question(target);
     let ask = || {
         let answer = remote.run(&question)?;
         Ok((State::read(target, &answer)?, Closure::parse(&answer)))

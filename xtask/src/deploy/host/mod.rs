@@ -13,7 +13,7 @@ pub use disks::Disks;
 pub use health::{Check, check};
 pub use line::Line;
 pub use patience::{again, reboot, until_answered};
-pub use probe::{Activity, State, command, probe, section};
+pub use probe::{Activity, State, probe, question, section};
 pub use settle::settle;
 pub use ssh::{Pin, Remote, quoted, whole, words};
 pub use way_back::make_way_back;

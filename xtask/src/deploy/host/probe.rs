@@ -64,12 +64,12 @@ pub enum Activity {
 
 /// Reads the state of `target` on a fresh connection.
 pub fn probe(remote: &Remote, target: &Target) -> Result<State> {
-    State::read(target, &remote.run(&command(target))?)
+    State::read(target, &remote.run(&question(target))?)
 }
 
 /// The one command: plain programs in a row, each behind a line that names what follows, understood
 /// by any login shell. A program that fails or is not there leaves its part empty.
-pub fn command(target: &Target) -> String {
+pub fn question(target: &Target) -> String {
     let (link, offered) = (quoted(&target.link), format!("{}/activate", target.path));
     let switch = quoted(&format!("{}/bin/switch-to-configuration", target.link));
     let way_back = quoted(&format!("{}/deploy-rs-activate", target.link));
@@ -118,7 +118,7 @@ impl State {
         self.failed_units.as_deref().unwrap_or_default()
     }
 
-    /// Reads the answer to [`command`].
+    /// Reads the answer to [`question`].
     ///
     /// # Errors
     /// `Undecided` where it does not come to its end.
