@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use super::activation;
 use super::gather::obstacle;
-use super::host::{self, Remote, State, probe, quoted};
+use super::host::{self, Line, Remote, State, probe, quoted};
 use super::meant::Target;
 use super::order::{Afterwards, Order};
 use super::outcome::Outcome;
@@ -95,7 +95,8 @@ fn copy(cx: &Context, order: &Order, Plan { target, line, .. }: &Plan) -> Result
     let mut flags = Vec::new();
     flags.extend((!target.fast_connection).then_some("--substitute-on-destination"));
     flags.extend((!order.overrides.checks_signatures).then_some("--no-check-sigs"));
-    let ssh_options = Some(host::words(&target.connection, line.as_ref()));
+    let ssh_options =
+        Some(host::words(&target.connection, line.as_ref().map(Line::options).unwrap_or_default()));
     let to = Destination { login: target.connection.destination.clone(), ssh_options, flags };
     nix::copy(&cx.launcher, &target.path, &to, cx.reporter.as_ref())
 }

@@ -57,8 +57,8 @@ pub fn gather(
 
 /// The line over which the host is asked until it is changed.
 fn line(cx: &Context, target: &Target) -> Option<Line> {
-    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    Line::open(&remote, &project::state_dir().join("ssh"), &percent::encode(target.host.as_bytes(), b""))
+    let name = percent::encode(target.host.as_bytes(), b"");
+    Line::open(&cx.launcher, &target.connection, project::state_dir().join("ssh").join(name))
 }
 
 /// What `host` is meant to run. `options` are for Nix.

@@ -33,7 +33,7 @@ pub fn compare(
     cancel: &AtomicBool,
 ) -> Result<Comparison> {
     let medium = opened(card)?;
-    let task = Task { medium: &medium, content, mode: Mode::Delta, reporter, cancel, addition: None };
+    let task = Task { medium: &medium, content, mode: Mode::Delta, reporter, cancel };
     pulse::watched(&medium.pulse, reporter, PATIENCE, || {
         let comparing = Comparing { added, ..Comparing::default() };
         comparing.run(&task)

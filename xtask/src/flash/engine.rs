@@ -38,13 +38,13 @@ pub fn write_image(
         return Err(Kind::Refused.error(text));
     }
     let medium = Medium::new(card);
-    let task = Task { medium: &medium, content, mode, reporter, cancel, addition };
-    let work = || task.run().map_err(|error| task.say_state(&error));
+    let task = Task { medium: &medium, content, mode, reporter, cancel };
+    let work = || task.run(addition).map_err(|error| task.say_state(&error));
     pulse::watched(&medium.pulse, reporter, PATIENCE, work)
 }
 
 impl Task<'_> {
-    fn run(&self) -> Result<Report> {
+    fn run(&self, addition: Option<&dyn Addition>) -> Result<Report> {
         let begin = Instant::now();
         let mut retries = self.blank_head()?;
         capacity::check(self.medium, self.reporter, self.cancel)?;
@@ -54,7 +54,7 @@ impl Task<'_> {
         retries += body.prove(self)?;
         let hash = body.hash(self)?;
         let adding = Instant::now();
-        let added = self.addition.map(|addition| addition::add(self, &mut body, addition)).transpose()?;
+        let added = addition.map(|addition| addition::add(self, &mut body, addition)).transpose()?;
         let (added, again) = added.unzip();
         retries += again.unwrap_or(0);
         let add = adding.elapsed().as_secs_f64();

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 
-use super::addition::Addition;
 use super::buffer::CHUNK;
 use super::looks::Mode;
 use super::medium::Medium;
@@ -28,8 +27,6 @@ pub struct Task<'a> {
     pub mode: Mode,
     pub reporter: &'a dyn Reporter,
     pub cancel: &'a AtomicBool,
-    /// What is put on the card beside the image, before its head.
-    pub addition: Option<&'a dyn Addition>,
 }
 
 impl Task<'_> {

@@ -3,8 +3,9 @@
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use super::ssh::{Remote, UNATTENDED};
-use crate::process::Background;
+use super::options::UNATTENDED;
+use crate::deploy::meant::Connection;
+use crate::process::{Background, Launcher};
 use crate::state;
 
 /// How long the path of a socket may be, with what ssh adds to it for a moment (`sockaddr_un` has 108 bytes).
@@ -19,26 +20,25 @@ pub struct Line {
 }
 
 impl Line {
-    /// Opens a line to the host, with its socket in `folder`. Nobody is asked for anything, and nothing is waited for:
+    /// Opens a line with a socket at `socket`. Nobody is asked for anything, and nothing is waited for:
     /// where it is not there yet, or never will be, ssh connects for itself.
-    pub fn open(remote: &Remote, folder: &Path, name: &str) -> Option<Self> {
-        let socket = folder.join(name);
+    pub fn open(launcher: &Launcher, connection: &Connection, socket: PathBuf) -> Option<Self> {
         if socket.as_os_str().len() > LONGEST {
             return None;
         }
-        state::private_folder(folder).ok()?;
+        state::private_folder(socket.parent()?).ok()?;
         // One that a killed run left behind.
         let _ = fs::remove_file(&socket);
         let silent = OpenOptions::new().write(true).open("/dev/null").ok()?;
         let options = ["-o".to_owned(), "ControlMaster=yes".to_owned(), "-o".to_owned(), control(&socket)];
         let options = [&options[..], &UNATTENDED.map(str::to_owned)].concat();
-        let master = remote.start(&options, "cat", silent).ok()?;
+        let master = launcher.start("ssh", &connection.arguments(options, "cat"), silent).ok()?;
         Some(Self { socket, _master: master })
     }
 
     /// The options with which ssh uses the line.
-    pub fn options(&self) -> [String; 4] {
-        ["-o".into(), "ControlMaster=no".into(), "-o".into(), control(&self.socket)]
+    pub fn options(&self) -> Vec<String> {
+        vec!["-o".into(), "ControlMaster=no".into(), "-o".into(), control(&self.socket)]
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::ssh::{Remote, quoted};
+use super::options::quoted;
+use super::ssh::Remote;
 use crate::deploy::meant::Target;
 use crate::failure::Kind;
 use crate::nix::StorePath;

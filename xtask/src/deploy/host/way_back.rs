@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
-use super::ssh::{Remote, quoted};
+use super::options::quoted;
+use super::ssh::Remote;
 use crate::deploy::meant::Target;
 
 /// See the file.
