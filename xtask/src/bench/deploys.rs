@@ -56,7 +56,9 @@ struct Run {
 pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
     let missing = NEEDS.iter().filter_map(|need| need.missing(cx)).collect::<Vec<_>>();
     if !missing.is_empty() {
-        return Err(Kind::Refused.error(format!("{}: see `cargo xtask test deploy`", missing.join("; "))));
+        let text =
+            format!("measuring deploys {}; `cargo xtask test deploy` installs programs", missing.join("; "));
+        return Err(Kind::Refused.error(text));
     }
     let hold = interrupt::hold()?;
     let home = project::state_dir().join("bench");
