@@ -106,7 +106,9 @@ impl<'a> Shelf<'a> {
         let made = self.cx.waiting("map the image", || {
             sparse(&image, &raw, self.hold)?;
             let args = ["create".into(), "-o".into(), job.map().into_os_string(), raw.clone().into()];
-            self.cx.launcher.read("bmaptool", &args)
+            let made = self.cx.launcher.read("bmaptool", &args);
+            // Ctrl-C ends it too, and what it says then explains nothing.
+            self.hold.check().and(made)
         });
         // It is there for the map alone.
         let _ = fs::remove_file(&raw);
