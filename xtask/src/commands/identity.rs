@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::cli::{Identity, IdentityCommand};
+use crate::cli::{Identity, IdentityCommand, IdentityOf};
 use crate::context::Context;
 use crate::failure::Kind;
 use crate::identity::{self, Choice, Folder};
@@ -18,13 +18,7 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
         identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
         folder.choose(&cx.launcher, Choice::Keep)?;
     }
-    let Some(key) = folder.public(&cx.launcher)? else {
-        let (host, dir) = (&of.host, folder.path().display());
-        let text = format!(
-            "{host} has no key in {dir}; its first flash makes one, and so does `cargo xtask identity make {host}`"
-        );
-        return Err(Kind::Refused.error(text));
-    };
+    let key = folder.public(&cx.launcher)?.ok_or_else(|| no_key(of, &folder))?;
     let (fingerprint, age, public) = (key.fingerprint(), key.age_recipient()?, key.line());
     let known_hosts = identity::known(&of.host)?;
     let waiting = folder.waiting(&cx.launcher)?.map(|key| key.fingerprint());
@@ -40,6 +34,14 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
             waiting,
         },
     )
+}
+
+fn no_key(of: &IdentityOf, folder: &Folder) -> anyhow::Error {
+    let (host, dir) = (&of.host, folder.path().display());
+    let elsewhere = of.identity_dir.as_ref().map(|dir| format!(" --identity-dir {}", dir.display()));
+    let make = format!("cargo xtask identity make {host}{}", elsewhere.unwrap_or_default());
+    Kind::Refused
+        .error(format!("{host} has no key in {dir}; its first flash makes one, and so does `{make}`"))
 }
 
 /// What there is to know of an identity. Also its JSON.

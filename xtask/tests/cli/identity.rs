@@ -67,6 +67,10 @@ fn json_and_another_folder() {
     let sandbox = Sandbox::with_fakes_only();
     keygen(&sandbox);
     let [flake, keys] = ["flake", "home/keys"].map(|name| sandbox.path(name).display().to_string());
+    let absent = format!(
+        "; its first flash makes one, and so does `cargo xtask identity make pi --identity-dir {keys}`"
+    );
+    sandbox.run(&["identity", "show", "pi", "--identity-dir", &keys]).says(&absent).exits(3);
     let args = ["--json", "--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys];
     let shown: serde_json::Value = serde_json::from_str(sandbox.run(&args).exits(0)).unwrap();
     let expected = serde_json::json!({
