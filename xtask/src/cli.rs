@@ -120,6 +120,11 @@ fn no_flake() -> Arg {
     Arg::new("flake").long("flake").value_name("REF").global(true).hide(true)
 }
 
+/// How often something is measured.
+fn rounds(text: &str) -> Result<NonZero<u32>, &'static str> {
+    text.parse().map_err(|_| "it takes a whole number, 1 or more")
+}
+
 #[derive(Debug, Args)]
 pub struct Flash {
     /// The host whose image is built and written, as `cargo xtask hosts` lists it; none with --image
@@ -169,7 +174,7 @@ pub enum Benchmark {
 #[derive(Debug, Args)]
 pub struct BenchFlash {
     /// How often each writer runs; the result is the median
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = rounds)]
     pub rounds: NonZero<u32>,
     /// Only this case; may be given several times
     #[arg(long, value_name = "CASE", value_parser = PossibleValuesParser::new(crate::bench::names()))]
@@ -199,14 +204,14 @@ pub struct Agreement {
 #[derive(Debug, Args)]
 pub struct BenchAssemble {
     /// How often each is done; the result is the median
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = rounds)]
     pub rounds: NonZero<u32>,
 }
 
 #[derive(Debug, Args)]
 pub struct BenchDeploy {
     /// How often each is done; the result is the median
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = rounds)]
     pub rounds: NonZero<u32>,
 }
 

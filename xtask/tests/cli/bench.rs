@@ -7,7 +7,14 @@ fn odd_words() {
     let sandbox = Sandbox::new();
     for (args, text) in [
         (&["bench"][..], "Usage: cargo xtask bench [OPTIONS] <COMMAND>"),
-        (&["bench", "flash", "--rounds", "0"], "invalid value '0' for '--rounds <N>'"),
+        (
+            &["bench", "flash", "--rounds", "0"],
+            "invalid value '0' for '--rounds <N>': it takes a whole number, 1 or more",
+        ),
+        (
+            &["bench", "deploy", "--rounds", "x"],
+            "invalid value 'x' for '--rounds <N>': it takes a whole number, 1 or more",
+        ),
         (
             &["bench", "flash", "--only", "frist"],
             "invalid value 'frist' for '--only <CASE>'\n  \

@@ -34,6 +34,7 @@ fn options_of_all_commands() {
         ("bench", &alone),
         ("bench flash", &alone),
         ("bench assemble", &alone),
+        ("bench deploy", &alone),
     ] {
         let args = command.split(' ').chain(["-h"]).collect::<Vec<_>>();
         let outcome = Sandbox::new().run(&args);
