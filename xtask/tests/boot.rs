@@ -68,6 +68,8 @@ fn boots_twice(machine: &str) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let (result, card) = demo(&["--boot", machine], dir.path());
     assert_eq!(result["booted"]["machine"], machine);
+    let [boot, total] = ["boot", "total"].map(|part| result["seconds"][part].as_f64().unwrap());
+    assert!(boot > 0.0 && boot < total, "{boot} of {total} s");
     let size = card.metadata().unwrap().len();
     assert!(size.is_power_of_two() && size > result["report"]["size"].as_u64().unwrap(), "{size}");
     for boot in [0, 1] {

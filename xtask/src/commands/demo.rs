@@ -50,9 +50,11 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let identity = carried.and_then(|carried| carried.belongings.identity);
     let fingerprint = identity.as_ref().map_or("none", |identity| &identity.fingerprint);
     let prove = |machine| boot::prove(cx, machine, &card.file, &staged.emulator(), fingerprint);
+    let before_boot = start.elapsed().as_secs_f64();
     let booted = args.boot.map(prove).transpose()?;
-    let total_seconds = start.elapsed().as_secs_f64();
-    let seconds = Seconds { setup: setup_seconds, build: build_seconds, total: total_seconds };
+    let total = start.elapsed().as_secs_f64();
+    let boot = booted.is_some().then_some(total - before_boot);
+    let seconds = Seconds { setup: setup_seconds, build: build_seconds, boot, total };
     let VirtualCard { path: card, file, .. } = card;
     show(cx, &Done { image, card, file, report, identity, contents, booted, seconds })
 }
@@ -81,6 +83,8 @@ struct Seconds {
     setup: f64,
     /// Fetching the packages and building the image.
     build: f64,
+    /// Booting the card in QEMU, where that was asked for.
+    boot: Option<f64>,
     /// From the first to the last.
     total: f64,
 }
@@ -143,8 +147,9 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
     if let Some(proven) = &done.booted {
         ui::result(&format!("\n{}\n", boot::table(proven)))?;
     }
-    let Seconds { setup, build, total } = done.seconds;
+    let Seconds { setup, build, boot, total } = done.seconds;
     let flash::Seconds { write, verify, .. } = report.seconds;
     let parts = format!("setup {setup:.1} s, build {build:.1} s, write {write:.1} s, verify {verify:.1} s");
-    ui::result(&format!("time    {total:.1} s: {parts}"))
+    let boot = boot.map(|seconds| format!(", boot {seconds:.1} s")).unwrap_or_default();
+    ui::result(&format!("time    {total:.1} s: {parts}{boot}"))
 }

@@ -63,6 +63,7 @@ fn the_main_job_end_to_end() {
     assert_eq!(text(&result, "/contents/volumes/0/label"), "FIRMWARE");
     assert_eq!(text(&result, "/contents/volumes/1/label"), "NIXOS_SD");
     assert_eq!(result["contents"]["boot"]["store_paths"], 4);
+    assert!(result["seconds"]["boot"].is_null(), "nothing was booted");
 
     let dir = tempfile::tempdir().unwrap();
     let packed = Path::new(text(&result, "/image/source/path"));
