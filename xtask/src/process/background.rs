@@ -36,8 +36,9 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended by itself. Without waiting it is there for a moment more, with what it holds.
         let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
