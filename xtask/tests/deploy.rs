@@ -6,6 +6,8 @@ mod cuts;
 mod evaluated;
 #[path = "deploy/goals.rs"]
 mod goals;
+#[path = "deploy/line.rs"]
+mod line;
 #[path = "deploy/machine.rs"]
 mod machine;
 #[path = "deploy/many.rs"]

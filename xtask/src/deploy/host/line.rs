@@ -1,6 +1,7 @@
 //! One connection for all that is asked before a host is changed, so that not every question costs a handshake.
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::options::UNATTENDED;
@@ -23,7 +24,7 @@ impl Line {
     /// Opens a line with a socket at `socket`. Nobody is asked for anything, and nothing is waited for:
     /// where it is not there yet, or never will be, ssh connects for itself.
     pub fn open(launcher: &Launcher, connection: &Connection, socket: PathBuf) -> Option<Self> {
-        if socket.as_os_str().len() > LONGEST {
+        if !can_be_named(&socket) {
             return None;
         }
         state::private_folder(socket.parent()?).ok()?;
@@ -42,6 +43,13 @@ impl Line {
     }
 }
 
+/// Whether ssh and Nix take the path as one word, and as it is; and the kernel does.
+fn can_be_named(socket: &Path) -> bool {
+    let bytes = socket.as_os_str().as_bytes();
+    let plain = |byte: &u8| !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(byte);
+    bytes.len() <= LONGEST && bytes.iter().all(plain)
+}
+
 fn control(socket: &Path) -> String {
     // ssh knows placeholders that begin with a percent sign.
     format!("ControlPath={}", socket.display().to_string().replace('%', "%%"))
@@ -50,5 +58,25 @@ fn control(socket: &Path) -> String {
 impl Drop for Line {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.socket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_that_can_be_named() {
+        for (path, expected) in [
+            ("/home/me/pi/.xtask/ssh/stinky".to_owned(), true),
+            ("/home/zoë/pi/.xtask/ssh/a%20b".to_owned(), true),
+            ("/home/my pis/.xtask/ssh/stinky".to_owned(), false),
+            ("/home/o'neill/.xtask/ssh/stinky".to_owned(), false),
+            ("/home/${USER}/.xtask/ssh/stinky".to_owned(), false),
+            (format!("/{}", "a".repeat(LONGEST - 1)), true),
+            (format!("/{}", "a".repeat(LONGEST)), false),
+        ] {
+            assert_eq!(can_be_named(Path::new(&path)), expected, "{path}");
+        }
     }
 }
