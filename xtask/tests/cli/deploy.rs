@@ -41,7 +41,9 @@ fn success() {
     let asked =
         [ssh(fresh, host, &first_question()), ssh(shared, host, &probe()), ssh(fresh, host, &probe())];
     assert_eq!(scene.asked(), asked);
-    let line = ssh(["ControlMaster=yes", &path], host, "cat");
+    let mut line = ssh(["ControlMaster=yes", &path], host, "cat");
+    let alone = ["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"].map(str::to_owned);
+    line.splice(4..4, alone);
     assert!(scene.sandbox.calls("ssh").contains(&line), "{line:?}");
 }
 

@@ -12,6 +12,9 @@ use crate::state;
 /// How long the path of a socket may be, with what ssh adds to it for a moment (`sockaddr_un` has 108 bytes).
 const LONGEST: usize = 90;
 
+/// What the user's own settings must not add: ssh would outlive this, or take a port that the next one wants.
+const ALONE: [&str; 4] = ["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"];
+
 /// A connection in the background, for as long as this lives.
 #[derive(Debug)]
 pub struct Line {
@@ -32,7 +35,7 @@ impl Line {
         let _ = fs::remove_file(&socket);
         let silent = OpenOptions::new().write(true).open("/dev/null").ok()?;
         let options = ["-o".to_owned(), "ControlMaster=yes".to_owned(), "-o".to_owned(), control(&socket)];
-        let options = [&options[..], &UNATTENDED.map(str::to_owned)].concat();
+        let options = [&options[..], &ALONE.map(str::to_owned), &UNATTENDED.map(str::to_owned)].concat();
         let master = launcher.start("ssh", &connection.arguments(options, "cat"), silent).ok()?;
         Some(Self { socket, _master: master })
     }
