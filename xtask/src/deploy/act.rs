@@ -36,7 +36,7 @@ fn deploy(cx: &Context, order: &Order, mut plan: Plan) -> Result<Outcome> {
     let mut laps = std::mem::take(&mut plan.laps);
     let frozen = plan.target.freeze(&project::state_dir())?;
     let args = activation::arguments(&plan.target, &frozen, order)?;
-    let copied = laps.time("copy", || copy(cx, order, &plan));
+    let copied = laps.time("copy", || copy(cx, order, &mut plan));
     if let Err(error) = copied {
         plan.laps = laps;
         return not_copied(cx, plan, &error);
@@ -88,10 +88,12 @@ fn still_as_it_was(target: &Target, before: &State, now: State) -> Result<State>
 }
 
 /// Copies the profile to the host. What the host builds itself is not copied.
-fn copy(cx: &Context, order: &Order, Plan { target, line, .. }: &Plan) -> Result<()> {
+fn copy(cx: &Context, order: &Order, Plan { target, line, .. }: &mut Plan) -> Result<()> {
     if !target.builds_here {
         return Ok(());
     }
+    let carries = line.as_ref().map(|line| line.carries(&cx.launcher, &target.connection)).transpose()?;
+    line.take_if(|_| carries == Some(false));
     let mut flags = Vec::new();
     flags.extend((!target.fast_connection).then_some("--substitute-on-destination"));
     flags.extend((!order.overrides.checks_signatures).then_some("--no-check-sigs"));

@@ -82,7 +82,9 @@ fn while_its_health_is_checked() {
         scene.write("before", &answer(BEFORE, OLD, "", ""));
         let (ran, before, after) = (scene.file("calls/deploy"), scene.file("before"), scene.file("after"));
         let answers = format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi");
-        scene.sandbox.fake("ssh", &format!(r#"case "$*" in *@end) {answers};; *) exec sleep 30;; esac"#));
+        scene
+            .sandbox
+            .fake("ssh", &format!(r#"case "$*" in *@end) {answers};; *' true') ;; *) exec sleep 30;; esac"#));
         let args = ["deploy", "stinky", "--health", "curl x", "--health", "curl y"];
         let outcome = stopped(&scene, &args, 4, to);
         outcome.says(&format!(

@@ -25,6 +25,22 @@ fn a_state_folder_whose_name_has_spaces() {
     }
 }
 
+/// The session that holds the line is the only one that the host's sshd allows.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_host_that_allows_one_session() {
+    let scene = Scene::new();
+    let file = scene.machine.path("sshd_config");
+    let settings = fs::read_to_string(&file).expect("the settings of sshd");
+    fs::write(&file, format!("MaxSessions 1\n{settings}")).expect("writing the settings of sshd");
+    scene.machine.inside("pkill -x sshd");
+    for name in ["one", "two"] {
+        scene.means(name, ":");
+        scene.deploy(&["--wait"]).exits(0);
+        scene.runs(name);
+    }
+}
+
 /// The user's own settings keep connections open: not this one.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]

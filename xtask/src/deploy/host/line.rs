@@ -4,6 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+
 use super::options::UNATTENDED;
 use crate::deploy::meant::Connection;
 use crate::process::{Background, Launcher};
@@ -38,6 +40,19 @@ impl Line {
         let options = [&options[..], &ALONE.map(str::to_owned), &UNATTENDED.map(str::to_owned)].concat();
         let master = launcher.start("ssh", &connection.arguments(options, "cat"), silent).ok()?;
         Some(Self { socket, _master: master })
+    }
+
+    /// Whether a command can be run over the line now. `MaxSessions 1` of an sshd has room for that which holds the line
+    /// only: ssh then connects for itself, which is not what Nix expects in the middle of a copy.
+    ///
+    /// # Errors
+    /// `Interrupted` where the user stops it.
+    pub fn carries(&self, launcher: &Launcher, connection: &Connection) -> Result<bool> {
+        // There is no other way to the host, unless the node names one: ssh takes no second one behind `-J`.
+        let mut alone = connection.clone();
+        alone.options.extend(["-o", "ProxyCommand=false"].map(str::to_owned));
+        let options = [self.options(), UNATTENDED.map(str::to_owned).to_vec()].concat();
+        Ok(launcher.follow("ssh", &alone.arguments(options, "true"), |_| {})?.success())
     }
 
     /// The options with which ssh uses the line.
