@@ -9,6 +9,19 @@ pub fn encode(text: &[u8], kept: &[u8]) -> String {
     text.iter().map(written).collect()
 }
 
+/// The bytes that [`encode`] wrote, or any other program. A `%` without two digits stands for itself.
+pub fn decode(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((first, more)) = rest.split_first() {
+        let digits = (*first == b'%').then(|| more.get(..2)).flatten();
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &more[2..] } else { more };
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +39,10 @@ mod tests {
             ("ö", "", "%C3%B6"),
         ] {
             assert_eq!(encode(text.as_bytes(), kept.as_bytes()), expected, "{text}");
+            assert_eq!(decode(expected), text.as_bytes());
+        }
+        for (text, expected) in [("a%", "a%"), ("%2", "%2"), ("%zz%41", "%zzA"), ("%c3%b6", "ö")] {
+            assert_eq!(decode(text), expected.as_bytes(), "{text}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Answers of earlier evaluations. Flakes are evaluated purely: as long as a flake is the same, so is the answer.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -8,7 +10,7 @@ use serde_json::Value;
 
 use super::FEATURES;
 use crate::process::Launcher;
-use crate::state;
+use crate::{percent, state};
 
 /// How many answers are kept.
 const MOST: usize = 64;
@@ -51,7 +53,9 @@ impl Answers {
     fn file(&self, launcher: &Launcher, flake: &str, question: &str) -> Option<PathBuf> {
         let args = [&FEATURES[..], &["flake", "metadata", "--json", flake]].concat();
         let metadata = launcher.read("nix", &args).ok()?;
-        is_fixed(&serde_json::from_str(&metadata).ok()?).then_some(())?;
+        let known = serde_json::from_str(&metadata).ok()?;
+        (is_fixed(&known) && work_trees(&known).all(|folder| shows_changes(launcher, &folder)))
+            .then_some(())?;
         let name = blake3::hash(format!("{}:{question}{metadata}", question.len()).as_bytes());
         Some(self.folder.join(format!("{}.json", name.to_hex())))
     }
@@ -84,6 +88,23 @@ fn is_fixed(metadata: &Value) -> bool {
         || has_hash(metadata) && nodes.is_some() && inputs.all(|(_, node)| has_hash(node))
 }
 
+/// The work trees of git that Nix reads: that of the flake, and those of inputs that no lock holds to a commit.
+fn work_trees(metadata: &Value) -> impl Iterator<Item = PathBuf> {
+    let inputs = metadata["locks"]["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values());
+    let open = inputs.map(|node| &node["locked"]).filter(|locked| !locked["rev"].is_string());
+    let git = std::iter::once(&metadata["locked"]).chain(open).filter(|locked| locked["type"] == "git");
+    let folder = |locked: &Value| locked["url"].as_str()?.strip_prefix("file://").map(percent::decode);
+    git.filter_map(folder).map(|bytes| PathBuf::from(OsString::from_vec(bytes)))
+}
+
+/// Whether git tells of all changes in a work tree. Nix (2.34) takes its word, and yet reads the files that it was told
+/// to take for unchanged (`git update-index --assume-unchanged`), as is advised for secrets.
+fn shows_changes(launcher: &Launcher, folder: &Path) -> bool {
+    let listed = launcher.in_dir(folder).read("git", &["ls-files", "-v", "--recurse-submodules"]);
+    listed
+        .is_ok_and(|files| !files.lines().any(|line| line.starts_with(|tag: char| tag.is_ascii_lowercase())))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -104,6 +125,23 @@ mod tests {
         ] {
             assert_eq!(is_fixed(&metadata), expected, "{metadata}");
         }
+    }
+
+    #[test]
+    fn work_trees_that_are_read() {
+        let git = |url: &str| json!({ "type": "git", "url": url });
+        let mut locked = git("file:///locked");
+        locked["rev"] = json!("a");
+        let nodes = json!({
+            "root": {}, "a": { "locked": locked }, "b": { "locked": git("file:///open") },
+            "c": { "locked": git("https://host/repo") }, "d": { "locked": { "type": "path", "path": "/d" } },
+        });
+        let mut own = git("file:///my%20pi");
+        own["rev"] = json!("b");
+        let metadata = json!({ "locked": own, "locks": { "root": "root", "nodes": nodes } });
+        let found = work_trees(&metadata).collect::<Vec<_>>();
+        assert_eq!(found, ["/my pi", "/open"].map(PathBuf::from));
+        assert_eq!(work_trees(&json!({ "locked": { "type": "github" } })).count(), 0);
     }
 
     #[test]

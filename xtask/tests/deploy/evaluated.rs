@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::machine;
 use crate::scene::Scene;
 
 /// The program that the suite was given.
@@ -34,6 +35,30 @@ fn a_flake_is_evaluated_once() {
     assert_eq!(evaluations(), 3);
     let answers = fs::read_dir(scene.sandbox.path("state/evaluations")).expect("the answers");
     assert_eq!(answers.count(), 2);
+}
+
+/// Some keep their secrets out of git in that way, and Nix sees them all the same.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn no_answer_is_kept_where_git_hides_changes() {
+    let scene = Scene::new();
+    scene.sandbox.fake("nix", &format!(r#"exec {} "$@""#, real("nix")));
+    let flake = format!("{}#.", scene.flake());
+    scene.means("one", ":");
+    let git = |words: &[&str]| machine::run("git", &[&["-C", &scene.flake()], words].concat());
+    git(&["init", "--quiet"]);
+    for (words, expected) in [
+        (&["add", "."][..], 1),
+        (&["status"], 1),
+        (&["update-index", "--assume-unchanged", "facts.json"], 2),
+        (&["status"], 3),
+        (&["update-index", "--no-assume-unchanged", "facts.json"], 3),
+    ] {
+        git(words);
+        scene.deploy(&[]).exits(0);
+        let calls = scene.sandbox.calls("nix");
+        assert_eq!(calls.iter().filter(|call| call.contains(&flake)).count(), expected, "{words:?}");
+    }
 }
 
 /// Somebody edits the flake after the plan was shown, before deploy-rs begins.
