@@ -1,12 +1,14 @@
 //! Bytes written as in a URL.
 
 /// `text` with every byte written as `%` and two digits that is neither plain nor in `kept`, so that no two texts
-/// look alike.
+/// look alike. A dot is plain behind something else: no text becomes the name of a folder above.
 pub fn encode(text: &[u8], kept: &[u8]) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte) || kept.contains(byte);
-    let written =
-        |byte: &u8| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
-    text.iter().map(written).collect()
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || kept.contains(&byte);
+    let written = |(at, &byte): (usize, &u8)| {
+        let plain = plain(byte) || byte == b'.' && at > 0;
+        if plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.iter().enumerate().map(written).collect()
 }
 
 /// The bytes that [`encode`] wrote, or any other program. A `%` without two digits stands for itself.
@@ -37,6 +39,8 @@ mod tests {
             ("a%2Fb", "", "a%252Fb"),
             ("a b\0", "", "a%20b%00"),
             ("ö", "", "%C3%B6"),
+            ("..", "", "%2E."),
+            ("/a/.b", "/", "/a/.b"),
         ] {
             assert_eq!(encode(text.as_bytes(), kept.as_bytes()), expected, "{text}");
             assert_eq!(decode(expected), text.as_bytes());

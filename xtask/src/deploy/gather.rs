@@ -6,7 +6,7 @@ use super::closure::{Closure, Diff};
 use super::host::{self, Activity, Line, Remote, State};
 use super::laps::Laps;
 use super::meant::{Nodes, Overrides, Target};
-use super::order::{Goal, Order};
+use super::order::{Afterwards, Goal, Order};
 use super::plan::Plan;
 use super::turn::Turn;
 use crate::context::Context;
@@ -52,7 +52,7 @@ pub fn gather(
     // The first question goes without it: whatever keeps ssh from connecting is told by an ssh that may ask the user.
     let line = if order.goal == Goal::Show { None } else { line(cx, &target) };
     let (before, closure) = laps.time("look", || look(cx, order, &target))?;
-    Ok(Plan { target, goal: order.goal, before, closure, diff: None, laps, line, turn })
+    check(order, Plan { target, goal: order.goal, before, closure, diff: None, laps, line, turn })
 }
 
 /// The line over which the host is asked until it is changed.
@@ -108,22 +108,34 @@ fn look(cx: &Context, order: &Order, target: &Target) -> Result<(State, Option<C
         let answer = remote.run(&question)?;
         Ok((State::read(target, &answer)?, Closure::parse(&answer)))
     };
-    let (state, closure) = match order.wait {
+    match order.wait {
         Some(limit) => host::until_answered(target, limit, cx.reporter.as_ref(), ask),
         None => ask(),
-    }?;
-    match obstacle(target, &state) {
+    }
+}
+
+/// Refuses where the host cannot be deployed to now. What already is as it should be takes no rights.
+fn check(order: &Order, plan: Plan) -> Result<Plan> {
+    let (target, state) = (&plan.target, &plan.before);
+    let nothing_to_do = plan.already_done().is_some() && order.afterwards == Afterwards::Stay;
+    match if nothing_to_do { busy(target, state) } else { obstacle(target, state) } {
         Some(why) => Err(Kind::Refused.error(why)),
-        None => Ok((state, closure)),
+        None => Ok(plan),
     }
 }
 
 /// What keeps a host that answers from being deployed to.
 pub fn obstacle(target: &Target, state: &State) -> Option<String> {
+    busy(target, state).or_else(|| lacks_rights(target, state))
+}
+
+fn busy(Target { host, .. }: &Target, state: &State) -> Option<String> {
+    let text = || format!("an activation is running on {host}: another deploy is at work; wait for it");
+    (state.activity == Activity::Running).then(text)
+}
+
+fn lacks_rights(target: &Target, state: &State) -> Option<String> {
     let host = &target.host;
-    if state.activity == Activity::Running {
-        return Some(format!("an activation is running on {host}: another deploy is at work; wait for it"));
-    }
     let asks = state.sudo == Some(false);
     if asks && target.interactive_sudo {
         let files = state.leftovers.join(" ");

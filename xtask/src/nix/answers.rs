@@ -37,12 +37,15 @@ impl Answers {
     ) -> Result<Value> {
         let question = format!("{}{question}", launcher.read("nix", &["--version"])?);
         let file = self.file(launcher, flake, &question);
-        if let Some(answer) = file.as_deref().and_then(recall).filter(serves) {
+        if let Some(answer) = file.as_deref().and_then(recall).filter(&serves) {
             return Ok(answer);
         }
         let answer = evaluate()?;
         // Somebody may have changed the flake meanwhile.
-        if let Some(file) = file.filter(|file| self.file(launcher, flake, &question).as_ref() == Some(file)) {
+        if let Some(file) = file
+            .filter(|_| serves(&answer))
+            .filter(|file| self.file(launcher, flake, &question).as_ref() == Some(file))
+        {
             // Where it cannot be kept, it is evaluated again the next time.
             let _ = self.keep(&file, &answer);
         }

@@ -57,6 +57,9 @@ fn a_user_who_needs_a_password() {
     let outcome = terminal.end();
     assert!(outcome.exits(0).starts_with("target runs /nix/store/"), "{}", outcome.stdout);
     scene.runs("one");
+    // What is there already takes no rights; a reboot would.
+    assert!(scene.deploy(&[]).exits(0).starts_with("target already runs "));
+    scene.deploy(&["--reboot"]).says("pi needs a password for sudo on target").exits(3);
     assert!(!fs::read_to_string(scene.machine.path("log")).unwrap_or_default().contains("secret"));
 }
 
