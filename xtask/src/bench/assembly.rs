@@ -1,6 +1,6 @@
 //! Running the assembler with programs out of Debian's packages.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -84,25 +84,4 @@ pub fn unpack(packed: &Path) -> Result<PathBuf> {
     let into = File::create(&path).with_context(doing)?;
     super::image::copy_sparse(from, &into).with_context(doing)?;
     Ok(path)
-}
-
-/// A folder that is made anew and is gone at the end.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    pub fn new(path: PathBuf) -> Result<Self> {
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
-        Ok(Self(path))
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

@@ -10,7 +10,7 @@ use crate::lab::{Fleet, Machine};
 use crate::nix;
 use crate::process::Launcher;
 
-/// What an activation does: as long as a small one of NixOS takes on a Pi.
+/// What an activation does. It stands for a small one of NixOS on a Pi, which was not measured.
 const ACTIVATION: &str = "sleep 3";
 
 /// For both: what is built is made here, and no cache is asked for it.

@@ -7,17 +7,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::assembly::{Assembly, Scratch};
+use super::assembly::Assembly;
 use super::closure::Closure;
+use super::place::{Place, Scratch};
 use super::runs::median;
 use crate::context::Context;
 use crate::debian::Arch;
 use crate::demo::Tools;
 use crate::failure::Kind;
 use crate::interrupt;
-use crate::lock::Lock;
 use crate::process::Cost;
-use crate::project;
 use crate::ui::{Bytes, Table};
 
 /// How much is assembled, in MiB.
@@ -47,10 +46,8 @@ pub struct Comparison {
 pub fn compare(cx: &Context, rounds: NonZero<u32>) -> Result<Comparison> {
     let [native, emulated] = both_tools(cx)?;
     let hold = interrupt::hold()?;
-    let home = project::state_dir().join("bench");
-    fs::create_dir_all(&home).with_context(|| format!("creating {}", home.display()))?;
-    let _lock = Lock::take(&home.join("bench.lock"), "another benchmark", cx.reporter.as_ref())?;
-    let scratch = Scratch::new(home.join("content"))?;
+    let place = Place::take(cx)?;
+    let scratch = Scratch::new(place.join("content"))?;
     cx.waiting("make the content", || fill(scratch.path(), &emulated))?;
     let mut found = Comparison { native: vec![], emulated: vec![], blake3: String::new(), stored: 0 };
     for round in 1..=rounds.get() {

@@ -1,8 +1,9 @@
-//! Measuring `flash` against the programs that people use instead, on a device that is as slow as a card; and
-//! assembling an image with programs of this machine against emulated ones; and `deploy` against deploy-rs alone.
+//! Measuring `flash` against the programs that people use instead, on a device that is as slow as a card; the
+//! assembling of an image with programs of this machine against emulated ones; and `deploy` against deploy-rs alone.
 //!
 //! It measures and proves nothing by its speed: the numbers are for people, and only ratios within one run
-//! count. What it does insist on is that the card holds the image after each run of the tool.
+//! count. What it does insist on is that the card holds the image after each run of the tool, and that
+//! each host runs what it should.
 
 mod assembly;
 mod cases;
@@ -17,6 +18,7 @@ mod image;
 mod memory;
 mod needs;
 mod peers;
+mod place;
 mod plan;
 mod runs;
 mod sd;

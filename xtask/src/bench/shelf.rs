@@ -8,40 +8,35 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 
-use super::assembly::{Assembly, Scratch, native_tools, unpack};
+use super::assembly::{Assembly, native_tools, unpack};
 use super::closure::Closure;
 use super::content::{BLOCK, Content};
 use super::image::{Image, Variant};
 use super::peers::Job;
+use super::place::{Place, Scratch};
 use crate::context::Context;
 use crate::failure::Kind;
 use crate::interrupt::Hold;
-use crate::lock::Lock;
-use crate::project;
 
-/// A folder of the project's own. Two runs take turns.
+/// What has been made so far, and where.
 pub struct Shelf<'a> {
     cx: &'a Context,
     hold: &'a Hold,
-    dir: PathBuf,
+    place: Place,
     content: Rc<Content>,
     packed: BTreeSet<Variant>,
     mapped: BTreeSet<Variant>,
-    _lock: Lock,
 }
 
 impl<'a> Shelf<'a> {
     pub fn new(cx: &'a Context, hold: &'a Hold) -> Result<Self> {
-        let dir = project::state_dir().join("bench");
-        fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-        let lock = Lock::take(&dir.join("bench.lock"), "another benchmark", cx.reporter.as_ref())?;
-        let content = Rc::new(Content::new());
-        Ok(Self { cx, hold, dir, content, packed: BTreeSet::new(), mapped: BTreeSet::new(), _lock: lock })
+        let (place, content) = (Place::take(cx)?, Rc::new(Content::new()));
+        Ok(Self { cx, hold, place, content, packed: BTreeSet::new(), mapped: BTreeSet::new() })
     }
 
     /// The state folder of the runs: receipts of cards that are gone are of no use to anybody.
     pub fn state(&self) -> PathBuf {
-        self.dir.join("state")
+        self.place.join("state")
     }
 
     pub fn image(&mut self, variant: Variant) -> Result<Image> {
@@ -54,12 +49,12 @@ impl<'a> Shelf<'a> {
 
     /// The file of an image as it is.
     fn raw(&self, variant: Variant) -> PathBuf {
-        self.dir.join(format!("{}.img", variant.name()))
+        self.place.join(format!("{}.img", variant.name()))
     }
 
     /// The compressed file of an image.
     pub fn file(&mut self, variant: Variant) -> Result<PathBuf> {
-        let file = self.dir.join(format!("{}.img.zst", variant.name()));
+        let file = self.place.join(format!("{}.img.zst", variant.name()));
         if !self.packed.contains(&variant) {
             if variant.is_assembled() {
                 self.assemble()?;
@@ -76,7 +71,7 @@ impl<'a> Shelf<'a> {
     /// the second.
     fn assemble(&mut self) -> Result<()> {
         let tools = native_tools(self.cx)?;
-        let scratch = Scratch::new(self.dir.join("content"))?;
+        let scratch = Scratch::new(self.place.join("content"))?;
         let mut closure = Closure::of(400);
         for variant in [Variant::Host, Variant::Next] {
             let out = self.raw(variant).with_extension("img.zst");
@@ -121,7 +116,7 @@ impl Drop for Shelf<'_> {
         let _ = fs::remove_dir_all(self.state());
         for variant in self.packed.union(&self.mapped) {
             for ending in ["img.zst", "img.bmap", "img"] {
-                let _ = fs::remove_file(self.dir.join(format!("{}.{ending}", variant.name())));
+                let _ = fs::remove_file(self.place.join(format!("{}.{ending}", variant.name())));
             }
         }
     }

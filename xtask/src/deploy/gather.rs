@@ -99,8 +99,7 @@ fn warn_of_other_profiles(cx: &Context, target: &Target) {
 /// yet.
 fn look(cx: &Context, order: &Order, target: &Target) -> Result<(State, Option<Closure>)> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let link = host::quoted(&target.link);
-    let from = if target.system.is_some() { "/run/current-system" } else { &target.link };
+    let (from, link) = (target.compared_link(), host::quoted(&target.link));
     let spared =
         format!("readlink -f {link} | grep -qxF {} || test ! -e {}", target.path, host::quoted(from));
     let question = Closure::question(&spared, from) + &host::question(target);

@@ -56,6 +56,11 @@ impl Target {
         self.derivation.as_ref().map_or_else(by_place, |derivation| format!("{derivation}^*"))
     }
 
+    /// The link on the host to what is compared with [`Self::content`], as long as there is one.
+    pub fn compared_link(&self) -> &str {
+        if self.system.is_some() { "/run/current-system" } else { &self.link }
+    }
+
     /// What of a host in `state` is compared with [`Self::content`].
     pub fn compared_with<'a>(&self, state: &'a State) -> Option<&'a StorePath> {
         let running = state.current.as_ref();
