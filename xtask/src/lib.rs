@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod boot;
+mod bounded;
 pub mod cli;
 mod commands;
 mod context;
@@ -17,6 +18,8 @@ mod ext4;
 pub mod failure;
 mod flake;
 mod flash;
+#[cfg(test)]
+mod fuzz;
 mod identity;
 mod image;
 mod interrupt;

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use crate::bounded::{self, Links};
 use crate::failure::Kind;
 
 /// The list of all files of a folder.
 const LIST: &str = "SHA256SUMS";
+/// The largest list that is read, in bytes: 40,000 files.
+const LARGEST: u64 = 4 << 20;
 /// How much of a sum is shown: enough to compare by eye, in hexadecimal digits.
 const SHOWN: usize = 12;
 
@@ -66,17 +69,14 @@ impl fmt::Display for Sidecar {
 
 /// The text of a file that need not be there.
 fn read(path: &Path) -> Result<Option<String>> {
-    // A pipe without a writer would be waited for without end.
-    if path.metadata().is_ok_and(|facts| !facts.is_file()) {
-        let text = format!(
-            "{} is no file, though its name says that it holds a checksum; remove it",
-            path.display()
-        );
-        return Err(Kind::Refused.error(text));
-    }
-    match std::fs::read(path) {
+    match bounded::read(path, LARGEST, Links::Follow) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge) => {
+            let path = path.display();
+            let text = format!("{path} is {error}, though its name says that it holds a checksum; remove it");
+            Err(Kind::Refused.error(text))
+        }
         Err(error) => Err(error).with_context(|| format!("reading the checksum {}", path.display())),
     }
 }
@@ -197,10 +197,25 @@ mod tests {
             let path = dir.path().join(name);
             std::fs::create_dir(&path).unwrap();
             let error = Sidecar::find(&dir.path().join("a.img")).unwrap_err();
-            let words = "is no file, though its name says that it holds a checksum; remove it";
+            let words = "is not a regular file, though its name says that it holds a checksum; remove it";
             assert!(error.to_string().ends_with(words), "{error}");
             std::fs::remove_dir(&path).unwrap();
         }
+    }
+
+    #[test]
+    fn a_list_of_a_terabyte_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::File::create(dir.path().join(LIST)).unwrap().set_len(1 << 40).unwrap();
+        let error = Sidecar::find(&dir.path().join("a.img")).unwrap_err();
+        assert!(error.to_string().contains("is larger than 4.0 MiB"), "{error}");
+        assert_eq!(crate::failure::kind(&error), Kind::Refused);
+    }
+
+    #[test]
+    fn fuzz() {
+        let own = format!("{ABC}  a.img.zst\nSHA256 (b.img) = {ABC}\n\\{ABC} *a\\\\b.img\n");
+        crate::fuzz::check_text(&[&own], |text| (listed(text, "a.img.zst"), only(text)));
     }
 
     #[test]

@@ -1,0 +1,248 @@
+//! Property tests of parsers of foreign bytes. Each parser gets mutations of real samples and random bytes, and must
+//! end within its budget of time and memory, without a panic, whatever it is given.
+//!
+//! A test of this kind has `fuzz` in its name or path: `cargo xtask test fuzz` runs them for longer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use rustix::time::{ClockId, clock_gettime};
+
+/// The memory that one parser may take at once, in bytes.
+const MEMORY: u64 = 256 << 20;
+/// The time of a processor that one parser may take for an input of a test. An input is small: what takes longer does
+/// work that does not depend on the size of the input.
+const TIME: Duration = Duration::from_secs(2);
+/// The number of inputs in a usual run.
+const CASES: u32 = 512;
+/// For how many seconds each parser is tested in a longer run.
+const SECONDS: &str = "XTASK_FUZZ_SECONDS";
+
+/// Numbers that parsers of sizes, counts and offsets trip over.
+const NUMBERS: [u64; 16] = [
+    0,
+    1,
+    2,
+    0x7f,
+    0xff,
+    0x7fff,
+    0xffff,
+    0x1_0000,
+    0x7fff_ffff,
+    0xffff_ffff,
+    0x1_0000_0000,
+    1 << 40,
+    (1 << 63) - 1,
+    1 << 63,
+    u64::MAX - 1,
+    u64::MAX,
+];
+
+/// One change to a sample.
+#[derive(Clone, Debug)]
+enum Change {
+    Byte(Index, u8),
+    Number { at: Index, number: u64, width: usize, big_endian: bool },
+    Cut(Index),
+    Insert(Index, Vec<u8>),
+    Repeat { from: Index, length: u16, times: u8 },
+    Remove { from: Index, length: u16 },
+    Copy { from: Index, to: Index, length: u16 },
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let at = any::<Index>;
+    let number = prop_oneof![prop::sample::select(&NUMBERS[..]), any::<u64>()];
+    let width = prop::sample::select(&[2usize, 4, 8][..]);
+    prop_oneof![
+        4 => (at(), any::<u8>()).prop_map(|(at, byte)| Change::Byte(at, byte)),
+        4 => (at(), number, width, any::<bool>())
+            .prop_map(|(at, number, width, big_endian)| Change::Number { at, number, width, big_endian }),
+        1 => at().prop_map(Change::Cut),
+        2 => (at(), foreign()).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        1 => (at(), 1u16..512, any::<u8>()).prop_map(|(from, length, times)| Change::Repeat { from, length, times }),
+        1 => (at(), 1u16..512).prop_map(|(from, length)| Change::Remove { from, length }),
+        2 => (at(), at(), 1u16..512).prop_map(|(from, to, length)| Change::Copy { from, to, length }),
+    ]
+}
+
+/// Short pieces that mean something to parsers of text and to terminals, or nothing at all.
+fn foreign() -> impl Strategy<Value = Vec<u8>> {
+    const PIECES: [&str; 24] = [
+        "\n",
+        "\0",
+        "\r",
+        "\t",
+        " ",
+        "\"",
+        "'",
+        "\\",
+        "/",
+        "..",
+        "=",
+        ":",
+        "@",
+        "#",
+        "%",
+        "-",
+        "{",
+        "[",
+        "\x1b[2J",
+        "\u{9b}31m",
+        "\u{202e}",
+        "\u{feff}",
+        "99999999999999999999",
+        "ü",
+    ];
+    prop_oneof![
+        prop::sample::select(&PIECES[..]).prop_map(|piece| piece.as_bytes().to_vec()),
+        vec(any::<u8>(), 0..64),
+    ]
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        let place = |at: &Index, bytes: &Vec<u8>| at.index(bytes.len() + 1);
+        let slice = |from: &Index, length: u16, bytes: &Vec<u8>| {
+            let from = place(from, bytes);
+            from..bytes.len().min(from + usize::from(length))
+        };
+        match self {
+            Self::Byte(at, byte) => {
+                let at = place(at, bytes);
+                bytes.iter_mut().skip(at).take(1).for_each(|old| *old = *byte);
+            }
+            Self::Number { at, number, width, big_endian } => {
+                let new = if *big_endian { number.swap_bytes() >> (64 - 8 * width) } else { *number };
+                let at = place(at, bytes);
+                bytes
+                    .iter_mut()
+                    .skip(at)
+                    .zip(&new.to_le_bytes()[..*width])
+                    .for_each(|(old, new)| *old = *new);
+            }
+            Self::Cut(at) => bytes.truncate(place(at, bytes)),
+            Self::Insert(at, new) => {
+                let at = place(at, bytes);
+                bytes.splice(at..at, new.iter().copied());
+            }
+            Self::Repeat { from, length, times } => {
+                let range = slice(from, *length, bytes);
+                let new = bytes[range.clone()].repeat(usize::from(*times));
+                bytes.splice(range.end..range.end, new);
+            }
+            Self::Remove { from, length } => drop(bytes.drain(slice(from, *length, bytes))),
+            Self::Copy { from, to, length } => {
+                let part = bytes[slice(from, *length, bytes)].to_vec();
+                let to = place(to, bytes);
+                bytes.iter_mut().skip(to).zip(part).for_each(|(old, new)| *old = new);
+            }
+        }
+    }
+}
+
+/// Mutations of `samples`, and random bytes.
+fn inputs(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let mutated = (prop::sample::select(samples), vec(change(), 0..8)).prop_map(|(mut bytes, changes)| {
+        for change in changes {
+            change.apply(&mut bytes);
+        }
+        bytes
+    });
+    prop_oneof![7 => mutated, 1 => vec(any::<u8>(), 0..2048)]
+}
+
+/// Tests that `parse` ends within its budget and does not panic, whatever bytes it gets. `samples` are real inputs, from
+/// which mutations are made.
+///
+/// # Panics
+/// With the smallest input that was found to break this.
+pub fn check<T>(samples: &[&[u8]], parse: impl Fn(&[u8]) -> T) {
+    let inputs = inputs(samples.iter().map(|sample| sample.to_vec()).collect());
+    let until = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let begin = Instant::now();
+    loop {
+        let config =
+            Config { cases: CASES, failure_persistence: None, max_shrink_time: 20_000, ..Config::default() };
+        let result = TestRunner::new(config).run(&inputs, |input| judge(&input, &parse));
+        if let Err(error) = result {
+            panic!("{error}");
+        }
+        if until.is_none_or(|until| begin.elapsed() >= until) {
+            return;
+        }
+    }
+}
+
+/// [`check`] for a parser of text, which gets what is not UTF-8 with replacement characters.
+pub fn check_text<T>(samples: &[&str], parse: impl Fn(&str) -> T) {
+    let samples = samples.iter().map(|sample| sample.as_bytes()).collect::<Vec<_>>();
+    check(&samples, |bytes| parse(&String::from_utf8_lossy(bytes)));
+}
+
+/// One input.
+fn judge<T>(input: &[u8], parse: &impl Fn(&[u8]) -> T) -> Result<(), TestCaseError> {
+    let (mut outcome, begin) = (Ok(()), cpu_time());
+    let memory = allocation_counter::measure(|| {
+        outcome = catch_unwind(AssertUnwindSafe(|| drop(parse(input)))).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+        });
+    });
+    let time = cpu_time().saturating_sub(begin);
+    let show = || input.escape_ascii().to_string();
+    outcome.map_err(|panic| TestCaseError::fail(format!("panicked: {panic}\n{}", show())))?;
+    if time > TIME {
+        return Err(TestCaseError::fail(format!("took {time:?}\n{}", show())));
+    }
+    if memory.bytes_max > MEMORY {
+        return Err(TestCaseError::fail(format!("took {} bytes of memory\n{}", memory.bytes_max, show())));
+    }
+    Ok(())
+}
+
+/// The time that this thread has had on a processor: unlike the clock on the wall, other work does not change it.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// The helper finds what it is for.
+mod tests {
+    use super::*;
+
+    fn complaint(parse: impl Fn(&[u8])) -> String {
+        let error = catch_unwind(AssertUnwindSafe(|| check(&[b"size=10\n"], parse))).unwrap_err();
+        error.downcast_ref::<String>().unwrap().clone()
+    }
+
+    #[test]
+    fn a_fuzz_run_finds_a_panic() {
+        let text = complaint(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let number = text.trim().strip_prefix("size=").and_then(|number| number.parse::<u8>().ok());
+            assert!(number.is_none_or(|number| number <= 10), "too large");
+        });
+        assert!(text.contains("panicked: too large"), "{text}");
+    }
+
+    #[test]
+    fn a_fuzz_run_finds_too_much_memory() {
+        let text = complaint(|bytes| {
+            if bytes.len() > 8 {
+                drop(Vec::<u8>::with_capacity(300 << 20));
+            }
+        });
+        assert!(text.contains("bytes of memory"), "{text}");
+    }
+
+    #[test]
+    fn what_is_harmless_passes_a_fuzz_run() {
+        check(&[b"a"], <[u8]>::len);
+        check_text(&["a"], str::len);
+    }
+}
