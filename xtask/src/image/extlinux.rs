@@ -65,4 +65,13 @@ mod tests {
         assert_eq!(default_entry(&marked), entry("../o", "../oi", "/o"));
         assert_eq!(default_entry(&TWO.replace("MENU LABEL", "MENU DEFAULT\n  MENU LABEL")), nixos);
     }
+
+    #[test]
+    fn fuzz() {
+        let many = (0..10_000).map(|it| format!("LABEL {it}\n APPEND init=/i\n")).collect::<String>();
+        let line = format!("DEFAULT {}", "x ".repeat(1 << 19));
+        crate::fuzz::check_text(&[TWO], default_entry);
+        assert_eq!(default_entry(&many), None);
+        assert_eq!(default_entry(&line), None);
+    }
 }

@@ -169,4 +169,18 @@ mod tests {
         assert!(of(&[(u64::MAX, u64::MAX, 0)]).contains("beyond its end at 4194304"));
         assert!(of(&[(0, u64::MAX, 0)]).contains("beyond its end at 4194304"));
     }
+
+    /// With checksums that are right, or nothing else would be met.
+    #[test]
+    fn fuzz() {
+        let head = gpt(&[(2048, 4095, 0), (4096, 8191, 4)]);
+        let sealed = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            if bytes.len() >= 34 * 512 {
+                seal(&mut bytes);
+            }
+            Layout::parse(&bytes, 8 << 20)
+        };
+        crate::fuzz::check(&[&head], |bytes| (Layout::parse(bytes, 8 << 20).is_ok(), sealed(bytes).is_ok()));
+    }
 }

@@ -11,6 +11,9 @@ use crate::failure::Kind;
 /// The size of the header in bytes.
 const SIZE: usize = 64;
 
+/// How much of a kernel's file is read, in bytes. The first block of any compression is shorter.
+const INPUT: u64 = 1 << 20;
+
 /// U-Boot moves a kernel to a multiple of this, in bytes.
 const ALIGN: u64 = 2 << 20;
 
@@ -26,11 +29,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Reads the header out of the kernel's `file`, which may be compressed as U-Boot takes it.
+    /// Reads the header out of the kernel's `file`, which may be compressed as U-Boot takes it. Reads at most 1 MiB.
     ///
     /// # Errors
     /// What is no `Image` of `AArch64`: U-Boot does not start it.
-    pub fn read(mut file: impl Read) -> Result<Self> {
+    pub fn read(file: impl Read) -> Result<Self> {
+        let mut file = file.take(INPUT);
         let mut head = Vec::new();
         file.by_ref().take(8).read_to_end(&mut head).context("reading its header")?;
         let whole = head.clone();
@@ -47,8 +51,8 @@ impl Kernel {
 
     fn parse(header: &[u8]) -> Option<Self> {
         let le64 = |at: usize| u64::from(le32(&header[at..])) | u64::from(le32(&header[at + 4..])) << 32;
-        let magic = header.get(56..60)? == b"ARM\x64";
-        (magic && header.len() >= SIZE).then(|| Self {
+        let header = header.get(..SIZE)?;
+        (&header[56..60] == b"ARM\x64").then(|| Self {
             offset: le64(8),
             size: le64(16),
             anywhere: le64(24) & 8 != 0,
@@ -58,7 +62,8 @@ impl Kernel {
     /// The first byte of the memory behind the kernel, once U-Boot has it where it will run. `loaded` is where
     /// its file was read to.
     pub fn end(self, loaded: u64) -> u64 {
-        let base = if self.anywhere { loaded.next_multiple_of(ALIGN) } else { 0 };
+        let moved = || loaded.checked_next_multiple_of(ALIGN).unwrap_or(u64::MAX);
+        let base = if self.anywhere { moved() } else { 0 };
         base.saturating_add(self.offset).saturating_add(self.size)
     }
 }
@@ -98,5 +103,30 @@ pub(super) mod tests {
         let old = Kernel { offset: 0x8_0000, anywhere: false, ..kernel };
         assert_eq!(old.end(0x100_0000), 0x209_0000);
         assert_eq!(Kernel { size: u64::MAX, ..kernel }.end(0x8_0000), u64::MAX);
+        assert_eq!(kernel.end(u64::MAX), u64::MAX);
+        assert_eq!(kernel.end(u64::MAX - (3 << 20)), u64::MAX);
+    }
+
+    /// Raw blocks without content, to the end of the world.
+    #[test]
+    fn a_kernel_that_is_a_header_and_a_hole() {
+        let zstd = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x58];
+        let gzip = [0x1f, 0x8b, 8, 0x10, 0, 0, 0, 0, 0, 3];
+        for (header, filling) in [(&zstd[..], 0), (&gzip, b'a')] {
+            let mut rest = std::io::repeat(filling).take(1 << 40);
+            assert!(Kernel::read(header.chain(&mut rest)).is_err());
+            assert!(rest.limit() > (1 << 40) - (2 << 20), "{}", rest.limit());
+        }
+    }
+
+    #[test]
+    fn fuzz() {
+        let raw = [header(33 << 20), vec![7; 1000]].concat();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gz, &raw).unwrap();
+        let packed = zstd::encode_all(&raw[..], 1).unwrap();
+        crate::fuzz::check(&[&raw, &gz.finish().unwrap(), &packed], |bytes| {
+            Kernel::read(bytes).map(|kernel| kernel.end(0x8_0000).max(kernel.end(u64::MAX)))
+        });
     }
 }

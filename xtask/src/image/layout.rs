@@ -93,4 +93,18 @@ pub(crate) mod tests {
             assert_eq!(Layout::parse(sector, 2 << 20).unwrap_err().to_string(), expected);
         }
     }
+
+    #[test]
+    fn fuzz() {
+        let card = mbr(&[(0x0b, false, 16384, 262_144), (0x83, true, 278_528, 1_000_000)]);
+        let extended = mbr(&[(0x05, false, 0, u32::MAX), (0x83, true, u32::MAX, u32::MAX)]);
+        crate::fuzz::check(&[&card, &extended], |bytes| {
+            [0, 1 << 30, u64::MAX].map(|size| {
+                Layout::parse(bytes, size).map(|layout| {
+                    assert!(layout.partitions.iter().all(|partition| partition.end() <= size));
+                    layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>()
+                })
+            })
+        });
+    }
 }

@@ -133,4 +133,25 @@ mod tests {
              which the kernel would overwrite; take a smaller kernel or another U-Boot"
         );
     }
+
+    #[test]
+    fn addresses_at_the_end_of_the_memory() {
+        let program = b"\0kernel_addr_r=0xffffffffffffffff\0fdt_addr_r=0x02600000\0";
+        let (kernel, tree) = addresses(program).unwrap();
+        let kernel_header = Kernel::read(&super::super::kernel::tests::header(33 << 20)[..]).unwrap();
+        let programs = vec![Program { file: "u-boot.bin".into(), kernel, tree }];
+        let error = with_room(programs, kernel_header).unwrap_err();
+        assert!(error.to_string().contains("takes the memory up to 0xffffffffffffffff"), "{error}");
+    }
+
+    #[test]
+    fn fuzz() {
+        let kernel = Kernel::read(&super::super::kernel::tests::header(33 << 20)[..]).unwrap();
+        crate::fuzz::check(&[PROGRAM], |bytes| {
+            let (loaded, tree) = addresses(bytes)?;
+            let programs = vec![Program { file: "u-boot.bin".into(), kernel: loaded, tree }];
+            with_room(programs, kernel).ok().map(|uboots| uboots[0].to_string())
+        });
+        crate::fuzz::check_text(&["[all]\n# kernel=x\n[pi3]\nkernel=b.bin\r\n kernel=a.bin\n"], named);
+    }
 }
