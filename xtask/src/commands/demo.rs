@@ -15,7 +15,7 @@ use crate::demo::{self, Staged, VirtualCard};
 use crate::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::flash::{self, Carried, Mode, Plan, Report};
 use crate::identity::Identity;
-use crate::image::{self, Contents, Depth, Image, Inspection, Source};
+use crate::image::{self, Budget, Contents, Depth, Image, Inspection, Source};
 use crate::receipt::{self, Flashed};
 use crate::setup::{self, Needs, Sudo};
 use crate::ui::{self, Bytes};
@@ -118,7 +118,7 @@ fn plan(card: &VirtualCard, image: Image, carried: Option<Carried>) -> Result<Pl
 fn inspect(card: &VirtualCard, size: u64) -> Result<Contents> {
     let path = card.path.display();
     let disk = File::open(&card.path).with_context(|| format!("opening {path}"))?;
-    let found = image::inspect(&disk, size).and_then(Inspection::bootable);
+    let found = image::inspect(&disk, size, &Budget::unattended()).and_then(Inspection::bootable);
     found.with_context(|| format!("inspecting {path}"))
 }
 

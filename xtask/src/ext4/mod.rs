@@ -14,6 +14,7 @@ mod script;
 
 use std::fs::File;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -21,6 +22,7 @@ use anyhow::{Context, Result};
 use crate::failure::Kind;
 use crate::flash::{Addition, Carried, Change};
 use crate::identity::{Belongings, PLACE};
+use crate::image::{self, Budget};
 use crate::process::Launcher;
 use crate::ui::{Event, Plain, Reporter};
 use look::View;
@@ -37,15 +39,21 @@ pub struct Placing<'a> {
     programs: Programs,
     card: File,
     reporter: &'a dyn Reporter,
+    stop: &'a AtomicBool,
     begun: OnceLock<Instant>,
 }
 
 impl<'a> Placing<'a> {
-    /// Prepares to put `carried` on the card that is open as `card`.
+    /// Prepares to put `carried` on the card that is open as `card`. `stop` ends the reading of it.
     ///
     /// # Errors
     /// Programs that are not there, and entries that these cannot be given, whoever let them come this far.
-    pub fn new(carried: &'a Carried, card: &File, reporter: &'a dyn Reporter) -> Result<Self> {
+    pub fn new(
+        carried: &'a Carried,
+        card: &File,
+        reporter: &'a dyn Reporter,
+        stop: &'a AtomicBool,
+    ) -> Result<Self> {
         check_entries(&carried.belongings.entries)?;
         let card = card.try_clone().context("opening the card a second time")?;
         Ok(Self {
@@ -53,6 +61,7 @@ impl<'a> Placing<'a> {
             programs: Programs::find(&Launcher::new("/"))?,
             card,
             reporter,
+            stop,
             begun: OnceLock::new(),
         })
     }
@@ -61,6 +70,26 @@ impl<'a> Placing<'a> {
     /// path by which it was opened.
     fn path(&self) -> String {
         memory::path(&self.card)
+    }
+
+    /// The card, opened once more: what is read comes from it and not from what somebody else has open.
+    fn open(&self) -> Result<File> {
+        File::open(self.path()).context("opening the card a second time")
+    }
+
+    /// What reading the file system may cost, with what is put there.
+    fn budget(&self) -> Budget<'a> {
+        Budget::new(self.stop).with(look::cost(&self.belongings().entries))
+    }
+
+    /// Fails where the file system on the card is not the one of the plan: all that computes with its numbers relies on
+    /// that.
+    fn check_root(&self, card: &File) -> Result<()> {
+        let found = image::root_on(card, &self.carried.root, &self.budget())?;
+        if found == self.carried.root {
+            return Ok(());
+        }
+        Err(wrong("the file system on the card is not the one of the image".to_owned()))
     }
 
     /// Says that the work begins.
@@ -93,7 +122,9 @@ impl Addition for Placing<'_> {
         self.begin();
         let (root, entries) = (&self.carried.root, &self.belongings().entries);
         let doing = || self.doing();
-        let there = View::open(&self.path(), root.start).with_context(doing)?;
+        let card = self.open()?;
+        self.check_root(&card).with_context(doing)?;
+        let there = View::open(&card, root, self.budget()).with_context(doing)?;
         let script = script::write(entries, |path| there.look(path)).with_context(doing)?;
         // Those that nobody was told of before.
         for replaced in script.replaced.iter().filter(|path| !self.carried.replaced.contains(path)) {
@@ -102,7 +133,7 @@ impl Addition for Placing<'_> {
         }
         let scratch = Scratch::copy(&self.programs, &self.path(), root).with_context(doing)?;
         let said = self.programs.debugfs(&script, &scratch.path()).with_context(doing)?;
-        View::open(&scratch.path(), 0)
+        View::open(scratch.file(), &scratch::place(root), self.budget())
             .and_then(|view| view.has(entries))
             .and_then(|()| self.programs.e2fsck(&scratch.path()))
             .with_context(|| format!("debugfs said: {said}"))
@@ -111,8 +142,10 @@ impl Addition for Placing<'_> {
     }
 
     fn prove(&self) -> Result<()> {
-        let start = self.carried.root.start;
-        let read = View::open(&self.path(), start).and_then(|view| view.has(&self.belongings().entries));
+        let (card, root) = (self.open()?, &self.carried.root);
+        let start = root.start;
+        let read = View::open(&card, root, self.budget());
+        let read = read.and_then(|view| view.has(&self.belongings().entries));
         let sound = read.and_then(|()| self.programs.e2fsck(&format!("{}?offset={start}", self.path())));
         sound.with_context(|| format!("reading back {}", self.belongings().words()))?;
         self.end();

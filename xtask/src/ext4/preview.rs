@@ -9,15 +9,19 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result};
 
 use super::look::{There, View};
-use super::memory;
 use super::script::clash;
+use super::{memory, scratch, wrong};
 use crate::failure::Kind;
 use crate::identity::{Entry, PLACE, What};
 use crate::image::content::read_piece;
-use crate::image::{Image, Root, le32};
+use crate::image::{Budget, Image, MEMORY, Root, Superblock};
+use crate::ui::Bytes;
 
 /// The superblock and the list of groups are in here, in bytes.
 const HEAD: usize = 1 << 20;
+
+/// What a block takes in memory at least, in bytes, however small it is.
+const PAGE: u64 = 4096;
 
 /// The files and links of `entries` that `image` has, relative to [`PLACE`]. This reads all of its file system.
 ///
@@ -26,7 +30,7 @@ const HEAD: usize = 1 << 20;
 /// unusual: what is replaced is then found on the card.
 pub fn replaced(image: &Image, root: &Root, entries: &[Entry]) -> Result<Vec<String>> {
     let file = metadata(image, root).context("looking at the files of the image")?;
-    let view = View::open(&memory::path(&file), 0)?;
+    let view = View::open(&file, &scratch::place(root), Budget::unattended())?;
     refuse(&What::Folder, PLACE, view.look(PLACE)?)?;
     let mut found = Vec::new();
     for entry in entries {
@@ -51,13 +55,18 @@ fn metadata(image: &Image, root: &Root) -> Result<File> {
     let mut stream = stream.take(root.size);
     let mut head = vec![0; HEAD.min(usize::try_from(root.size)?)];
     stream.read_exact(&mut head)?;
+    let (tables, mut block) = (inode_tables(&head, root.size)?, vec![0; usize::try_from(root.block)?]);
     let mut file = memory::file("preview")?;
     file.set_len(root.size)?;
     file.write_all(&head)?;
-    let (tables, mut block) = (inode_tables(&head, root.block), vec![0; usize::try_from(root.block)?]);
-    let mut at = head.len() as u64;
+    let (mut at, mut kept) = (head.len() as u64, head.len() as u64);
     while read_piece(&mut stream, &mut block).map_err(|(_, error)| error)? == block.len() {
-        if is_folder(&block) || tables.iter().any(|table| table.contains(&at)) {
+        let has_something = block.iter().any(|byte| *byte != 0);
+        if has_something && (is_folder(&block) || contains(&tables, at)) {
+            kept += root.block.max(PAGE);
+            if kept > MEMORY {
+                return Err(wrong(format!("its metadata takes more than {}", Bytes(MEMORY))));
+            }
             file.write_all_at(&block, at)?;
         }
         at += root.block;
@@ -65,22 +74,28 @@ fn metadata(image: &Image, root: &Root) -> Result<File> {
     Ok(file)
 }
 
-/// Where the tables of inodes are, in bytes, by the superblock and the list of groups in `head`.
-fn inode_tables(head: &[u8], block: u64) -> Vec<Range<u64>> {
-    let word = |at: usize| u64::from(head.get(at..).map_or(0, le32));
-    let half = |at: usize| word(at) & 0xffff;
-    let of = |field: usize| 1024 + field;
-    let wide = word(of(0x60)) & 0x80 != 0;
-    let (blocks, first, in_group) = (word(of(0x04)), word(of(0x14)), word(of(0x20)).max(1));
-    let size = (word(of(0x28)) * half(of(0x58))).div_ceil(block) * block;
-    let (step, list) = (if wide { half(of(0xfe)).max(32) } else { 32 }, (first + 1) * block);
-    let places = (0..blocks.saturating_sub(first).div_ceil(in_group)).filter_map(|group| {
-        let at = usize::try_from(list + group * step).ok()?;
-        let high = if wide && step >= 64 { word(at + 0x28) } else { 0 };
-        let start = (high << 32 | word(at + 0x08)) * block;
-        Some(start..start + size)
-    });
-    places.collect()
+/// Where the tables of inodes are, in bytes and in their order, by the superblock and the list of groups in `head`, of a
+/// file system of `size` bytes.
+fn inode_tables(head: &[u8], size: u64) -> Result<Vec<Range<u64>>> {
+    let superblock = Superblock::parse(head.get(1024..).unwrap_or_default(), size)?;
+    let (list, step) = ((superblock.first + 1) * superblock.block, superblock.descriptor);
+    let unusual = || wrong("its list of groups is too long to be looked at".to_owned());
+    let list = head.get(usize::try_from(list)?..).ok_or_else(unusual)?;
+    let groups = list.chunks_exact(usize::try_from(step)?).take(usize::try_from(superblock.groups())?);
+    if (groups.len() as u64) < superblock.groups() {
+        return Err(unusual());
+    }
+    let len = superblock.inode_table_blocks() * superblock.block;
+    let starts = groups.map(|group| Ok(superblock.inode_table(group)? * superblock.block));
+    let mut tables = starts.map(|start| start.map(|start| start..start + len)).collect::<Result<Vec<_>>>()?;
+    tables.sort_unstable_by_key(|table| table.start);
+    Ok(tables)
+}
+
+/// Whether one of `tables`, which are as long as each other and in their order, has the byte `at`.
+fn contains(tables: &[Range<u64>], at: u64) -> bool {
+    let behind = tables.partition_point(|table| table.start <= at);
+    behind.checked_sub(1).is_some_and(|last| tables[last].contains(&at))
 }
 
 /// Whether a folder begins with this block: by its entry for itself.
@@ -90,29 +105,31 @@ fn is_folder(block: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::image::ext4_tests::{debugfs, made};
 
-    /// A head with these words at their places.
-    fn head(words: &[(usize, u32)]) -> Vec<u8> {
-        let mut bytes = vec![0; 8192];
-        for (at, word) in words {
-            bytes[*at..at + 4].copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
-    }
+    use super::*;
 
     #[test]
     fn tables_of_inodes() {
-        let common = [(0x404, 40_000), (0x420, 32_768), (0x428, 8_000), (0x458, 256)];
-        let narrow = [&common[..], &[(4096 + 8, 50), (4096 + 32 + 8, 700)]].concat();
-        let size = 500 * 4096;
-        let starts = |starts: [u64; 2]| starts.map(|start| start * 4096..start * 4096 + size).to_vec();
-        assert_eq!(inode_tables(&head(&narrow), 4096), starts([50, 700]));
-        let wide =
-            [(0x460, 0x80), (0x4fc, 64 << 16), (4096 + 8, 50), (4096 + 64 + 8, 7), (4096 + 64 + 0x28, 1)];
-        let wide = [&common[..], &wide].concat();
-        assert_eq!(inode_tables(&head(&wide), 4096), starts([50, (1 << 32) + 7]));
-        assert_eq!(inode_tables(&[], 4096), []);
+        // What mke2fs says of its own work.
+        for features in ["64bit", "^64bit", "metadata_csum", "^metadata_csum,^flex_bg"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("fs");
+            std::fs::write(&path, made(&["-b", "1024", "-g", "1024", "-O", features], 8)).unwrap();
+            let said = debugfs(&["-R", "stats", path.to_str().unwrap()]);
+            let starts =
+                said.lines().filter_map(|line| line.split_once("inode table at ")?.1.split(' ').next());
+            let mut starts = starts.map(|start| start.parse::<u64>().unwrap() << 10).collect::<Vec<_>>();
+            starts.sort_unstable();
+            let head = std::fs::read(&path).unwrap();
+            let tables = inode_tables(&head[..HEAD], 8 << 20).unwrap();
+            assert_eq!(tables.iter().map(|table| table.start).collect::<Vec<_>>(), starts, "{features}");
+            assert_eq!(starts.len(), 8, "{features}");
+            let table = &tables[3];
+            assert!(contains(&tables, table.start) && contains(&tables, table.end - 1));
+            assert!(!contains(&tables, tables[0].start - 1) && !contains(&[], 0));
+        }
+        assert!(inode_tables(&[], 1 << 20).is_err());
     }
 
     #[test]

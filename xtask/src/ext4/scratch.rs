@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use anyhow::{Context, Result};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-use super::memory;
 use super::programs::Programs;
+use super::{memory, wrong};
 use crate::flash::Change;
-use crate::image::Root;
 use crate::image::content::ChunkHash;
+use crate::image::{MEMORY, Root};
+use crate::ui::Bytes;
 
 /// A file system without the content of its files, as a file in memory with holes.
 pub struct Scratch {
@@ -27,6 +28,11 @@ impl Scratch {
     pub fn copy(programs: &Programs, disk: &str, root: &Root) -> Result<Self> {
         let file = memory::file("metadata")?;
         programs.e2image(disk, root.start, &memory::path(&file))?;
+        let taken = file.metadata().context("looking at a file in memory")?.blocks() * 512;
+        if taken > MEMORY {
+            let text = format!("its metadata takes {}, more than {}", Bytes(taken), Bytes(MEMORY));
+            return Err(wrong(text));
+        }
         let mut before = HashMap::new();
         each_block(&file, root.block, |number, bytes| {
             before.insert(number, ChunkHash::of(bytes));
@@ -36,6 +42,10 @@ impl Scratch {
 
     pub fn path(&self) -> String {
         memory::path(&self.file)
+    }
+
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// The blocks that are others now, at their places on the disk. A block that was a hole and is zeros may be one
@@ -53,6 +63,11 @@ impl Scratch {
         })?;
         Ok(changes)
     }
+}
+
+/// The file system `root` in a file of its own.
+pub fn place(root: &Root) -> Root {
+    Root { start: 0, ..root.clone() }
 }
 
 /// Calls `each` with the number and the bytes of every block of `file` that is not in a hole.

@@ -2,19 +2,18 @@
 
 use std::fmt;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
-use ext4_view::Ext4;
 use serde::{Deserialize, Serialize};
 
+use super::budget::{Budget, Limited};
+use super::ext4::{Ext4, Inode};
 use super::extlinux;
 use super::fat::Fat;
-use super::kernel::Kernel;
+use super::kernel::{self, Kernel};
 use super::layout::{HEAD, Layout};
 use super::partition::Partition;
 use super::uboot::{self, UBoot};
-use super::window::ext4;
 use crate::failure::Kind;
 use crate::ui::Bytes;
 
@@ -71,16 +70,16 @@ const LARGEST_MENU: u64 = 1 << 20;
 ///
 /// # Errors
 /// Whatever keeps the card from booting, and a card that cannot be read.
-pub(super) fn contents(disk: &File, layout: &Layout) -> Result<Contents> {
+pub(super) fn contents(disk: &File, layout: &Layout, budget: &Budget) -> Result<Contents> {
     let bootable = layout.partitions.iter().find(|partition| partition.bootable);
     let bootable = bootable.ok_or_else(|| Kind::Verification.error("no partition is marked bootable"))?;
-    let volumes = layout.partitions.iter().filter_map(|partition| volume(disk, partition).transpose());
-    let volumes = volumes.collect::<Result<Vec<_>>>()?;
+    let volumes = volumes(disk, layout, budget)?;
     has_menu(&volumes, bootable.number)?;
     let doing = || format!("reading the file system on partition {}", bootable.number);
-    let root = ext4(disk.try_clone().with_context(doing)?, bootable.start).with_context(doing)?;
-    let boot = boot(&root).with_context(doing)?;
-    let uboots = uboots(disk, &volumes, &root, &boot)?;
+    let root = Ext4::open(disk, bootable.start, bootable.size, budget.clone()).with_context(doing)?;
+    let (boot, kernel) = boot(&root).with_context(doing)?;
+    let kernel = Program { path: &boot.kernel, inode: &kernel, root: &root };
+    let uboots = uboots(disk, &volumes, &kernel, budget)?;
     Ok(Contents { volumes, boot, uboots })
 }
 
@@ -90,11 +89,21 @@ pub(super) fn contents(disk: &File, layout: &Layout) -> Result<Contents> {
 /// A card that cannot be read.
 pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
     let size = disk.metadata().context("asking for the size of the card")?.len();
-    let layout = Layout::parse(&read(disk, 0, usize::try_from(HEAD.min(size))?)?, size)?;
-    let volumes = layout.partitions.iter().filter_map(|partition| volume(disk, partition).transpose());
-    let volumes = volumes.collect::<Result<Vec<_>>>()?;
+    let budget = Budget::unattended();
+    let layout = Layout::parse(&read(disk, 0, HEAD.min(size), &budget)?, size)?;
+    let volumes = volumes(disk, &layout, &budget)?;
     let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else { return Ok(None) };
-    Fat::open(disk, volume.partition.start)?.read(name)
+    fat(disk, volume, &budget)?.read(name)
+}
+
+fn fat<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'a>> {
+    Fat::open(Limited::new(disk, volume.partition.start, volume.partition.size, budget.clone()))
+}
+
+/// The partitions with a file system that is known here.
+fn volumes(disk: &File, layout: &Layout, budget: &Budget) -> Result<Vec<Volume>> {
+    let found = layout.partitions.iter().map(|partition| volume(disk, partition, budget));
+    found.filter_map(Result::transpose).collect()
 }
 
 /// Whether the partition with the number `bootable` can be one with a menu for U-Boot.
@@ -121,32 +130,46 @@ fn has_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
     Err(Kind::Verification.error(text))
 }
 
+/// The kernel that U-Boot starts.
+struct Program<'a> {
+    path: &'a str,
+    inode: &'a Inode,
+    root: &'a Ext4<'a>,
+}
+
 /// The U-Boots on the first FAT, which is the one that the firmware of a Pi reads.
-fn uboots(disk: &File, volumes: &[Volume], root: &Ext4, boot: &Boot) -> Result<Vec<UBoot>> {
+fn uboots<'a>(
+    disk: &'a File,
+    volumes: &[Volume],
+    kernel: &Program,
+    budget: &Budget<'a>,
+) -> Result<Vec<UBoot>> {
     let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else {
         return Ok(Vec::new());
     };
     let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
-    let firmware = Fat::open(disk, volume.partition.start).with_context(doing)?;
+    let firmware = fat(disk, volume, budget).with_context(doing)?;
     let programs = uboot::programs(&firmware).with_context(doing)?;
     if programs.is_empty() {
         return Ok(Vec::new());
     }
-    let file = root.open(boot.kernel.as_str()).map_err(anyhow::Error::new);
-    let kernel = file.and_then(Kernel::read).with_context(|| format!("reading {}", boot.kernel))?;
+    let begin = kernel.root.beginning(kernel.inode, kernel::INPUT);
+    let kernel = begin
+        .and_then(|begin| Kernel::read(&begin[..]))
+        .with_context(|| format!("reading {}", kernel.path))?;
     uboot::with_room(programs, kernel)
 }
 
-pub(super) fn read(disk: &File, start: u64, count: usize) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; count];
-    disk.read_exact_at(&mut bytes, start)
-        .with_context(|| format!("reading {count} bytes at byte {start}"))?;
+/// The `count` bytes of the card from byte `start` on.
+pub(super) fn read(disk: &File, start: u64, count: u64, budget: &Budget) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(count)?];
+    Limited::new(disk, start, count, budget.clone()).read(0, &mut bytes)?;
     Ok(bytes)
 }
 
 /// The file system on a partition, if it is one that a card of ours has.
-fn volume(disk: &File, partition: &Partition) -> Result<Option<Volume>> {
-    let found = label(&read(disk, partition.start, 2048.min(usize::try_from(partition.size)?))?);
+fn volume(disk: &File, partition: &Partition, budget: &Budget) -> Result<Option<Volume>> {
+    let found = label(&read(disk, partition.start, partition.size.min(2048), budget)?);
     let volume = |(filesystem, label): (&str, _)| Volume {
         partition: partition.clone(),
         filesystem: filesystem.to_owned(),
@@ -169,42 +192,52 @@ pub(super) fn label(head: &[u8]) -> Option<(&'static str, String)> {
     (text(82, 8) == "FAT32").then(|| (FAT32, text(71, 11)))
 }
 
-fn boot(root: &Ext4) -> Result<Boot> {
+/// What U-Boot starts, and the kernel of it.
+fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
     let config = menu(root).with_context(|| format!("reading {CONFIG}"))?;
     let entry = extlinux::default_entry(&config).ok_or_else(|| {
         Kind::Verification.error(format!("{CONFIG} has no default entry with LINUX, INITRD and init="))
     })?;
-    // NIXOS_SD becomes /nix: what is called /nix/store there is called /store here. Other images have it
-    // as their root.
-    let store = STORES.into_iter().find(|store| root.exists(*store).unwrap_or(false)).unwrap_or(STORES[0]);
+    let (store, paths) = store(root)?;
     let init = entry.init.strip_prefix("/nix/store").map(|rest| format!("{store}{rest}"));
     let init = init.unwrap_or_else(|| entry.init.clone());
-    root.symlink_metadata(init.as_str()).with_context(|| format!("looking for {}", entry.init))?;
-    Ok(Boot {
-        kernel: present(root, &entry.kernel)?,
-        initrd: present(root, &entry.initrd)?,
-        init: entry.init,
-        store_paths: root
-            .read_dir(store)
-            .with_context(|| format!("reading {store}"))?
-            .count()
-            .saturating_sub(2),
-    })
+    let found = root.find_itself(&init).and_then(|found| found.ok_or_else(absent));
+    found.with_context(|| format!("looking for {}", entry.init))?;
+    let ((kernel, path), (_, initrd)) = (present(root, &entry.kernel)?, present(root, &entry.initrd)?);
+    Ok((Boot { kernel: path, initrd, init: entry.init, store_paths: paths }, kernel))
 }
 
-/// The content of [`CONFIG`]. All of it goes to memory: a damaged size must not.
+/// Where the store is, and how many paths it has. `NIXOS_SD` becomes /nix: what is called /nix/store there is called
+/// /store here. Other images have it as their root.
+fn store(root: &Ext4) -> Result<(&'static str, usize)> {
+    for store in STORES {
+        let doing = || format!("reading {store}");
+        if let Some(found) = root.find(store).with_context(doing)? {
+            return Ok((store, root.count(&found).with_context(doing)?));
+        }
+    }
+    Err(absent()).with_context(|| format!("reading {}", STORES[0]))
+}
+
+/// The content of [`CONFIG`].
 fn menu(root: &Ext4) -> Result<String> {
-    if root.metadata(CONFIG)?.len() > LARGEST_MENU {
+    let found = root.find(CONFIG)?.ok_or_else(absent)?;
+    if found.size > LARGEST_MENU {
         return Err(Kind::Verification.error("it is larger than any menu"));
     }
-    Ok(root.read_to_string(CONFIG)?)
+    String::from_utf8(root.content(&found, LARGEST_MENU)?)
+        .map_err(|_| Kind::Verification.error("it is not plain text"))
 }
 
-/// The full path of a file that [`CONFIG`] names.
-fn present(root: &Ext4, named: &str) -> Result<String> {
+/// The file that [`CONFIG`] names, and its full path.
+fn present(root: &Ext4, named: &str) -> Result<(Inode, String)> {
     let path = if named.starts_with('/') { named.to_owned() } else { format!("/boot/extlinux/{named}") };
-    let found = root.canonicalize(path.as_str()).with_context(|| format!("looking for {path}"))?;
-    Ok(found.display().to_string())
+    let found = root.resolve(&path).and_then(|found| found.ok_or_else(absent));
+    found.with_context(|| format!("looking for {path}"))
+}
+
+fn absent() -> anyhow::Error {
+    Kind::Verification.error("file not found")
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! As much of FAT32 as it takes to read a file in the root folder: what the firmware of a Pi reads.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::collections::HashSet;
 
 use anyhow::{Context, Result};
 
+use super::budget::Limited;
 use super::partition::le32;
 use crate::failure::Kind;
 
@@ -17,11 +17,14 @@ const FOLDER: u32 = 65_536 * 32;
 /// No name is longer, in units of UTF-16 with those that fill its last part up.
 const LONGEST: usize = 20 * 13;
 
+/// No cluster is larger, in bytes.
+const CLUSTER: u64 = 256 << 10;
+
 /// One FAT32 file system on a disk.
 #[derive(Debug)]
 pub struct Fat<'a> {
-    disk: &'a File,
-    /// Where the table of clusters and the clusters begin, in bytes from the start of the disk.
+    part: Limited<'a>,
+    /// Where the table of clusters and the clusters begin, in bytes from its own beginning.
     table: u64,
     data: u64,
     /// In bytes.
@@ -38,24 +41,25 @@ struct Entry {
 }
 
 impl<'a> Fat<'a> {
-    /// The file system that begins at byte `start` of `disk`.
+    /// The file system that is this part of a disk.
     ///
     /// # Errors
     /// A first sector that is not one of FAT32.
-    pub fn open(disk: &'a File, start: u64) -> Result<Self> {
+    pub fn open(part: Limited<'a>) -> Result<Self> {
         let mut head = [0; 512];
-        disk.read_exact_at(&mut head, start).context("reading its first sector")?;
+        part.read(0, &mut head).context("reading its first sector")?;
         let (sector, cluster) = (u64::from(le16(&head[11..])), u64::from(head[13]));
         let (reserved, copies) = (u64::from(le16(&head[14..])), u64::from(head[16]));
-        if !matches!(sector, 512 | 1024 | 2048 | 4096)
-            || !cluster.is_power_of_two()
-            || &head[82..87] != b"FAT32"
-        {
+        let known = matches!(sector, 512 | 1024 | 2048 | 4096) && &head[82..87] == b"FAT32";
+        if !known || !cluster.is_power_of_two() || cluster * sector > CLUSTER {
             return Err(Kind::Verification.error("it is no FAT32"));
         }
-        let table = start + reserved * sector;
+        let table = reserved * sector;
         let data = table + copies * u64::from(le32(&head[36..])) * sector;
-        Ok(Self { disk, table, data, cluster: cluster * sector, root: le32(&head[44..]) })
+        if reserved == 0 || copies == 0 || data > part.size() {
+            return Err(Kind::Verification.error("its first sector is damaged"));
+        }
+        Ok(Self { part, table, data, cluster: cluster * sector, root: le32(&head[44..]) })
     }
 
     /// The content of the file `name` in the root folder; nothing where there is none. Case does not matter.
@@ -82,14 +86,17 @@ impl<'a> Fat<'a> {
 
     /// The clusters from `first` on, until the chain ends or `enough` bytes are there.
     fn chain(&self, first: u32, enough: u32) -> Result<Vec<u8>> {
-        let (mut bytes, mut next) = (Vec::new(), first);
+        let (mut bytes, mut next, mut met) = (Vec::new(), first, HashSet::new());
         // 0 and 1 are no clusters; the highest numbers end a chain.
         while (2..0x0fff_fff7).contains(&next) && bytes.len() < enough as usize {
+            if !met.insert(next) {
+                return Err(Kind::Verification.error("its clusters go in a circle"));
+            }
             let at = bytes.len();
             bytes.resize(at + usize::try_from(self.cluster)?, 0);
-            self.disk.read_exact_at(&mut bytes[at..], self.data + u64::from(next - 2) * self.cluster)?;
+            self.part.read(self.data + u64::from(next - 2) * self.cluster, &mut bytes[at..])?;
             let mut link = [0; 4];
-            self.disk.read_exact_at(&mut link, self.table + u64::from(next) * 4)?;
+            self.part.read(self.table + u64::from(next) * 4, &mut link)?;
             next = u32::from_le_bytes(link) & 0x0fff_ffff;
         }
         Ok(bytes)
@@ -138,7 +145,16 @@ fn le16(bytes: &[u8]) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    use super::super::budget::Budget;
     use super::*;
+
+    fn opened(disk: &File, start: u64) -> Result<Fat<'_>> {
+        let size = disk.metadata().unwrap().len() - start;
+        Fat::open(Limited::new(disk, start, size, Budget::unattended()))
+    }
 
     /// An entry of a folder: a short name of 11 bytes, its kind, the first cluster and the size.
     fn entry(name: &[u8; 11], kind: u8, first: u16, size: u32) -> Vec<u8> {
@@ -208,7 +224,7 @@ mod tests {
     #[test]
     fn files_of_the_root_folder() {
         let disk = disk();
-        let fat = Fat::open(&disk, 4096).unwrap();
+        let fat = opened(&disk, 4096).unwrap();
         let config = fat.read("config.txt").unwrap().unwrap();
         assert_eq!(config, [vec![1; 512], vec![2; 188]].concat());
         assert_eq!(fat.read("u-boot-pi3.bin").unwrap().unwrap(), b"abc");
@@ -220,18 +236,18 @@ mod tests {
     #[test]
     fn damage_is_named() {
         let disk = disk();
-        let fat = Fat::open(&disk, 4096).unwrap();
+        let fat = opened(&disk, 4096).unwrap();
         for (name, expected) in [
             ("loop", "reading loop: its clusters end before it does"),
             ("huge", "reading huge: it is larger than any firmware"),
         ] {
             assert_eq!(format!("{:#}", fat.read(name).unwrap_err()), expected);
         }
-        assert_eq!(Fat::open(&disk, 0).unwrap_err().to_string(), "it is no FAT32");
-        for (at, byte) in [(11, 1), (13, 0), (13, 3)] {
+        assert_eq!(opened(&disk, 0).unwrap_err().to_string(), "it is no FAT32");
+        for (at, byte) in [(11, 1), (12, 3), (13, 0), (13, 3)] {
             let disk = self::disk();
             disk.write_all_at(&[byte], 4096 + at).unwrap();
-            assert_eq!(Fat::open(&disk, 4096).unwrap_err().to_string(), "it is no FAT32", "{at}");
+            assert_eq!(opened(&disk, 4096).unwrap_err().to_string(), "it is no FAT32", "{at}");
         }
     }
 
@@ -240,9 +256,70 @@ mod tests {
         let disk = disk();
         disk.write_all_at(&part(1, "a").repeat(16), 4096 + 512 * 2).unwrap();
         disk.write_all_at(&2_u32.to_le_bytes(), 4096 + 512 + 8).unwrap();
-        assert_eq!(Fat::open(&disk, 4096).unwrap().read("config.txt").unwrap(), None);
+        let error = opened(&disk, 4096).unwrap().read("config.txt").unwrap_err();
+        assert_eq!(format!("{error:#}"), "reading its root folder: its clusters go in a circle");
         let full = part(1, "abcdefghijklm").repeat(1000);
         let found = entries(&[full, entry(b"SHORT      ", 0x20, 3, 1)].concat());
         assert_eq!(found[0].name, "abcdefghijklm".repeat(20));
+    }
+
+    /// As mkfs.vfat and mcopy make them.
+    fn real(names: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("fat");
+        File::create(&image).unwrap().set_len(34 << 20).unwrap();
+        let image = image.to_str().unwrap();
+        let launcher = crate::process::Launcher::new("/").with_path_front("/usr/sbin".as_ref());
+        launcher.read("mkfs.vfat", &["-F", "32", "-s", "1", "-n", "FIRMWARE", image]).unwrap();
+        for (name, content) in names {
+            let file = dir.path().join(name);
+            std::fs::write(&file, content).unwrap();
+            launcher.read("mcopy", &["-i", image, file.to_str().unwrap(), "::"]).unwrap();
+        }
+        std::fs::read(image).unwrap()
+    }
+
+    fn config() -> Vec<u8> {
+        (0..3000).map(|it| format!("kernel=k{it}\n")).collect::<String>().into_bytes()
+    }
+
+    /// All of the metadata is mutated; the tables are of one cluster each, and long.
+    #[test]
+    fn fuzz() {
+        let image = real(&[("config.txt", config()), ("a long name.bin", vec![7; 5000])]);
+        let (reserved, table) = (u64::from(le16(&image[14..])) * 512, u64::from(le32(&image[36..])) * 512);
+        let folder = reserved + 2 * table;
+        // The first sector, the beginning of the first table, and the root folder.
+        let parts = [(0, 512), (reserved, 256), (folder, 512)];
+        let disk = tempfile::tempfile().unwrap();
+        disk.write_all_at(&image, 0).unwrap();
+        let bytes = |(at, len): (u64, usize)| image[usize::try_from(at).unwrap()..][..len].to_vec();
+        let sample = parts.map(bytes).concat();
+        let parse = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            bytes.resize(sample.len(), 0);
+            let mut rest = &bytes[..];
+            for (at, len) in parts {
+                disk.write_all_at(rest.split_off(..len).unwrap(), at).unwrap();
+            }
+            let fat = opened(&disk, 0)?;
+            ["config.txt", "a long name.bin"]
+                .into_iter()
+                .map(|name| fat.read(name))
+                .collect::<Result<Vec<_>>>()
+        };
+        assert_eq!(parse(&sample).unwrap(), [Some(config()), Some(vec![7; 5000])]);
+        crate::fuzz::check(&[&sample], parse);
+    }
+
+    /// Each file is of the same clusters, and each is as large as one may be: the budget is one for all of them.
+    #[test]
+    fn thousands_of_large_files_that_share_their_clusters() {
+        let image = real(&[("config.txt", config()), ("k", vec![7; 20 << 20])]);
+        let disk = tempfile::tempfile().unwrap();
+        disk.write_all_at(&image, 0).unwrap();
+        let fat = opened(&disk, 0).unwrap();
+        let error = (0..3000).find_map(|_| fat.read("k").err()).unwrap();
+        assert!(format!("{error:#}").contains("reading it takes more than 1.0 GiB"), "{error:#}");
     }
 }

@@ -6,10 +6,11 @@ use std::fs::File;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::budget::Budget;
 use super::contents::{Contents, contents, label, read};
 use super::layout::{HEAD, Layout};
 use super::partition::Partition;
-use crate::failure::Kind;
+use crate::failure::{self, Kind};
 use crate::ui::Bytes;
 
 /// What was found on a card.
@@ -48,17 +49,18 @@ const BROKEN_OFF: &str = "its first MiB is blank, and there is something behind 
                           run it again";
 /// So many places are looked at to see whether a card is blank, and so many bytes at each.
 const PLACES: u64 = 64;
-const SAMPLE: usize = 4096;
+const SAMPLE: u64 = 4096;
 
 /// Reads the card `disk` of `size` bytes.
 ///
 /// # Errors
-/// A card whose beginning cannot be read. Everything else that is wrong is part of what is found.
-pub fn inspect(disk: &File, size: u64) -> Result<Inspection> {
-    let head = read(disk, 0, usize::try_from(HEAD.min(size))?)?;
+/// A card whose beginning cannot be read, and a request to stop. Everything else that is wrong is part of what is
+/// found.
+pub fn inspect(disk: &File, size: u64, budget: &Budget) -> Result<Inspection> {
+    let head = read(disk, 0, HEAD.min(size), budget)?;
     let no = |why: String| Inspection { layout: None, partitions: Vec::new(), verdict: Verdict::No { why } };
     if head.iter().all(|byte| *byte == 0) {
-        return Ok(no(if is_blank(disk, size) { BLANK } else { BROKEN_OFF }.to_owned()));
+        return Ok(no(if is_blank(disk, size, budget) { BLANK } else { BROKEN_OFF }.to_owned()));
     }
     if let Some((filesystem, label)) = known(&head) {
         return Ok(no(format!("it has no partition table, only one {}", named(&filesystem, &label))));
@@ -67,22 +69,23 @@ pub fn inspect(disk: &File, size: u64) -> Result<Inspection> {
         Ok(layout) => layout,
         Err(error) => return Ok(no(format!("{error:#}"))),
     };
-    let verdict = match contents(disk, &layout) {
+    let verdict = match contents(disk, &layout, budget) {
         Ok(contents) => Verdict::Yes { contents },
+        Err(error) if failure::kind(&error) == Kind::Interrupted => return Err(error),
         Err(error) => Verdict::No { why: format!("{error:#}") },
     };
-    let partitions = layout.partitions.iter().map(|partition| found(disk, partition)).collect();
+    let partitions = layout.partitions.iter().map(|partition| found(disk, partition, budget)).collect();
     Ok(Inspection { layout: Some(layout), partitions, verdict })
 }
 
 /// Whether all samples of a card whose first MiB is blank are so too: where an image begins, and all
 /// over it. What cannot be read is not.
-fn is_blank(disk: &File, size: u64) -> bool {
+fn is_blank(disk: &File, size: u64, budget: &Budget) -> bool {
     let steps = [HEAD, size / PLACES];
     let places = steps.into_iter().flat_map(|step| (1..=PLACES).map(move |index| index * step));
-    let room = size.saturating_sub(SAMPLE as u64);
+    let room = size.saturating_sub(SAMPLE);
     let mut places = places.map(|at| at.min(room));
-    places.all(|at| read(disk, at, SAMPLE.min(usize::try_from(size).unwrap_or(SAMPLE))).is_ok_and(zeros))
+    places.all(|at| read(disk, at, SAMPLE.min(size), budget).is_ok_and(zeros))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `is_ok_and`")]
@@ -90,9 +93,8 @@ fn zeros(bytes: Vec<u8>) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
-fn found(disk: &File, partition: &Partition) -> Found {
-    let head = usize::try_from(partition.size.min(2048)).ok();
-    let head = head.and_then(|count| read(disk, partition.start, count).ok());
+fn found(disk: &File, partition: &Partition, budget: &Budget) -> Found {
+    let head = read(disk, partition.start, partition.size.min(2048), budget).ok();
     let (filesystem, label) = head.and_then(|head| known(&head)).unzip();
     Found {
         partition: partition.clone(),
@@ -173,7 +175,7 @@ mod tests {
         for (at, piece) in pieces {
             disk.write_all_at(piece, *at).unwrap();
         }
-        inspect(&disk, SIZE).unwrap()
+        inspect(&disk, SIZE, &Budget::unattended()).unwrap()
     }
 
     #[track_caller]
@@ -183,7 +185,7 @@ mod tests {
         let shown = found.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(shown, partitions);
         let error = found.bootable().unwrap_err();
-        assert_eq!((error.to_string().as_str(), crate::failure::kind(&error)), (why, Kind::Verification));
+        assert_eq!((error.to_string().as_str(), failure::kind(&error)), (why, Kind::Verification));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::failure::Kind;
 const SIZE: usize = 64;
 
 /// How much of a kernel's file is read, in bytes. The first block of any compression is shorter.
-const INPUT: u64 = 1 << 20;
+pub const INPUT: u64 = 1 << 20;
 
 /// U-Boot moves a kernel to a multiple of this, in bytes.
 const ALIGN: u64 = 2 << 20;

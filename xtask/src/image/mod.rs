@@ -1,10 +1,12 @@
 //! SD images: finding the file in a build's output, and what it says about itself.
 
+mod budget;
 mod build;
 mod check;
 pub mod content;
 mod contents;
 pub mod digest;
+mod ext4;
 mod extlinux;
 mod fat;
 mod frames;
@@ -19,22 +21,23 @@ mod sidecar;
 mod source;
 mod uboot;
 mod unchanged;
-mod window;
 mod xz;
 
+pub use budget::{Budget, MEMORY};
 pub use build::build;
 pub use check::{Depth, Image, examine, examine_and_remember, examine_once};
 pub use contents::{Contents, firmware_file};
+#[cfg(test)]
+pub(crate) use ext4::tests as ext4_tests;
+pub use ext4::{Ext4, Superblock};
 pub use inspection::{Inspection, Verdict, inspect};
 pub use known::KnownImages;
 pub use layout::Layout;
 #[cfg(test)]
 pub(crate) use layout::tests::mbr;
-pub use partition::le32;
-pub use root::{Root, root};
+pub use root::{Root, root, root_on};
 pub use source::Source;
 pub use unchanged::Changed;
-pub use window::ext4;
 
 use std::path::{Path, PathBuf};
 

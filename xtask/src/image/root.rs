@@ -1,14 +1,16 @@
 //! The partition `NIXOS_SD` of an image, found out without unpacking the image: where it is, and what room it has.
 
+use std::fs::File;
 use std::io::Read;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Image;
+use super::budget::{Budget, Limited};
 use super::contents::label;
+use super::ext4::{SIZE, START, Superblock};
 use super::layout::HEAD;
-use super::partition::{Partition, le32};
 use crate::failure::Kind;
 
 /// What the partition is called that becomes /nix on the host.
@@ -45,85 +47,90 @@ pub fn root(image: &Image) -> Result<Root> {
         stream.by_ref().take(BEGIN as u64).read_to_end(&mut begin).with_context(doing)?;
         at = partition.start + begin.len() as u64;
         if label(&begin) == Some(("ext4", LABEL.to_owned())) {
-            return parse(partition, &begin[1024..]);
+            return parse(partition.start, partition.size, &begin[1024..]);
         }
     }
     let path = image.source.path.display();
     Err(Kind::Refused.error(format!("{path} has no partition {LABEL} with ext4")))
 }
 
-/// Reads the superblock of `partition`.
-fn parse(partition: &Partition, superblock: &[u8]) -> Result<Root> {
-    if partition.start < HEAD {
+/// The file system of [`Root::size`] bytes at byte [`Root::start`] of `disk`, as it is now.
+///
+/// # Errors
+/// What is no ext4 that files can be put into.
+pub fn root_on(disk: &File, root: &Root, budget: &Budget) -> Result<Root> {
+    let mut superblock = [0; SIZE];
+    Limited::new(disk, root.start, root.size, budget.clone()).read(START, &mut superblock)?;
+    parse(root.start, root.size, &superblock)
+}
+
+/// Reads the superblock of the partition of `size` bytes at byte `start`.
+fn parse(start: u64, size: u64, superblock: &[u8]) -> Result<Root> {
+    if start < HEAD {
         let text = format!("{LABEL} begins in the first MiB, which is written last");
         return Err(Kind::Refused.error(text));
     }
-    let word = |at: usize| superblock.get(at..).map_or(0, le32);
-    let wide = |low: usize, high: usize| {
-        // The upper halves have a meaning only with the feature 64bit.
-        let high = if word(0x60) & 0x80 == 0 { 0 } else { word(high) };
-        u64::from(high) << 32 | u64::from(word(low))
-    };
+    let found = Superblock::parse(superblock, size).map_err(|error| {
+        Kind::Refused.error(format!("{LABEL} is no ext4 that files can be put into: {error}"))
+    })?;
     // An image whose journal is not empty was not made to be written to a card.
-    if word(0x60) & 0x4 != 0 {
+    if found.dirty {
         return Err(Kind::Refused.error(format!("{LABEL} was not unmounted: its journal is not empty")));
     }
-    let block = 1024_u64.checked_shl(word(0x18)).filter(|block| *block <= 65536);
-    let block = block.ok_or_else(|| Kind::Refused.error(format!("the superblock of {LABEL} is damaged")))?;
-    Ok(Root {
-        start: partition.start,
-        size: partition.size,
-        block,
-        free_blocks: wide(0x0c, 0x158),
-        free_inodes: u64::from(word(0x10)),
-    })
+    let Superblock { block, free_blocks, free_inodes, .. } = found;
+    Ok(Root { start, size, block, free_blocks, free_inodes })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::layout::tests::mbr;
-    use super::super::partition::Type;
     use super::super::{Depth, Source, examine};
     use super::*;
     use crate::ui::Silent;
 
-    /// A superblock with these words at their places.
-    fn superblock(words: &[(usize, u32)]) -> Vec<u8> {
-        let mut bytes = vec![0; 1024];
-        for (at, word) in words {
-            bytes[*at..at + 4].copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
+    /// The beginning of a file system of 4 MiB, as mke2fs makes it.
+    fn real() -> Vec<u8> {
+        super::super::ext4::tests::made(&["-L", LABEL, "-b", "1024", "-O", "^metadata_csum,64bit"], 4)
     }
 
     fn parsed(start: u64, words: &[(usize, u32)]) -> Result<Root, String> {
-        let kind = Type::Mbr(0x83);
-        let partition = Partition { number: 2, kind, bootable: true, start, size: 1 << 30 };
-        parse(&partition, &superblock(words)).map_err(|error| error.to_string())
+        let mut bytes = real()[1024..2048].to_vec();
+        for (at, word) in words {
+            bytes[*at..at + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        parse(start, 4 << 20, &bytes).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_superblock() {
-        let words = [(0x0c, 70), (0x10, 80), (0x18, 2), (0x158, 1)];
-        let root = Root { start: HEAD, size: 1 << 30, block: 4096, free_blocks: 70, free_inodes: 80 };
-        assert_eq!(parsed(HEAD, &words), Ok(root.clone()));
-        let wide = [&words[..], &[(0x60, 0x80)]].concat();
-        assert_eq!(parsed(HEAD, &wide), Ok(Root { free_blocks: (1 << 32) + 70, ..root }));
+        let words = [(0x0c, 70), (0x10, 80)];
+        let root = Root { start: HEAD, size: 4 << 20, block: 1024, free_blocks: 70, free_inodes: 80 };
+        assert_eq!(parsed(HEAD, &words), Ok(root));
+        let damaged = |what| {
+            format!("NIXOS_SD is no ext4 that files can be put into: its superblock is damaged: {what}")
+        };
         for (start, words, expected) in [
-            (HEAD - 512, &words[..], "NIXOS_SD begins in the first MiB, which is written last"),
-            (HEAD, &[(0x60, 4)], "NIXOS_SD was not unmounted: its journal is not empty"),
-            (HEAD, &[(0x18, 7)], "the superblock of NIXOS_SD is damaged"),
-            (HEAD, &[(0x18, 99)], "the superblock of NIXOS_SD is damaged"),
+            (HEAD - 512, &words[..], "NIXOS_SD begins in the first MiB, which is written last".to_owned()),
+            (HEAD, &[(0x60, 0x2c6)], "NIXOS_SD was not unmounted: its journal is not empty".to_owned()),
+            (HEAD, &[(0x18, 7)], damaged("the size of its blocks")),
+            (HEAD, &[(0x18, 60)], damaged("the size of its blocks")),
+            (HEAD, &[(0x18, 0xffff_ffff)], damaged("the size of its blocks")),
+            (HEAD, &[(0x0c, u32::MAX), (0x158, u32::MAX)], damaged("the number of its free blocks")),
+            (HEAD, &[(0x10, 2000)], damaged("the number of its free inodes")),
+            (HEAD, &[(0x00, 0)], damaged("the number of its free inodes")),
+            (HEAD, &[(0x04, u32::MAX), (0x20, 0)], damaged("it is larger than its partition")),
+            (HEAD, &[(0x20, 0)], damaged("the number of blocks in a group")),
+            (HEAD, &[(0x150, u32::MAX)], damaged("it is larger than its partition")),
         ] {
-            assert_eq!(parsed(start, words), Err(expected.to_owned()));
+            assert_eq!(parsed(start, words), Err(expected));
         }
     }
 
     #[test]
     fn the_partition_in_an_image_that_is_packed() {
         let dir = tempfile::tempdir().unwrap();
-        let mut bytes = mbr(&[(0x83, true, 8192, 2048), (0x0b, false, 2048, 2048)]).to_vec();
-        bytes.resize(6 << 20, 0);
+        let mut bytes = mbr(&[(0x83, true, 8192, 8192), (0x0b, false, 2048, 2048)]).to_vec();
+        bytes.resize(8 << 20, 0);
         let found = |bytes: &[u8]| {
             let file = dir.path().join("x.img.zst");
             std::fs::write(&file, zstd::encode_all(bytes, 1).unwrap()).unwrap();
@@ -131,10 +138,11 @@ mod tests {
             root(&image).map_err(|error| error.to_string().replace(file.to_str().unwrap(), "FILE"))
         };
         assert_eq!(found(&bytes), Err("FILE has no partition NIXOS_SD with ext4".to_owned()));
-        let at = (4 << 20) + 1024;
-        bytes[at + 56..at + 58].copy_from_slice(&[0x53, 0xef]);
+        bytes[4 << 20..].copy_from_slice(&real());
+        let label = (4 << 20) + 1024 + 120;
+        bytes[label] = b'X';
         assert_eq!(found(&bytes), Err("FILE has no partition NIXOS_SD with ext4".to_owned()));
-        bytes[at + 120..at + 128].copy_from_slice(b"NIXOS_SD");
+        bytes[label] = b'N';
         assert_eq!(found(&bytes).map(|root| (root.start, root.block)), Ok((4 << 20, 1024)));
     }
 }

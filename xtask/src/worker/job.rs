@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::{Disk, Roots, open_exclusive, open_shared, unmount};
 use crate::ext4::Placing;
 use crate::flash::{self, Added, Addition, Comparison, Content, FileCard, Plan, Report};
-use crate::image::{self, Image, Inspection};
+use crate::image::{self, Budget, Image, Inspection};
 use crate::ui::Reporter;
 
 /// What a job does with the card.
@@ -108,7 +108,7 @@ impl Work for Plan {
         image.source.check()?;
         unmount(&roots, &self.disk, &self.unmount)?;
         let locked = open_exclusive(&roots, &self.disk)?;
-        let placing = |carried| Placing::new(carried, locked.file(), hands.reporter);
+        let placing = |carried| Placing::new(carried, locked.file(), hands.reporter, hands.cancel);
         let placing = self.carried.as_ref().map(placing).transpose()?;
         let addition = placing.as_ref().map(|placing| placing as &dyn Addition);
         let card = FileCard::locked(locked, self.disk.size)?;
@@ -172,7 +172,7 @@ impl Work for Inspecting {
     fn carry_out(&self, hands: &Hands) -> Result<Inspection> {
         let locked = open_shared(&Roots::default(), &self.disk)?;
         (hands.begun)();
-        image::inspect(locked.file(), self.disk.size)
+        image::inspect(locked.file(), self.disk.size, &Budget::new(hands.cancel))
     }
 }
 
