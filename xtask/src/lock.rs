@@ -1,16 +1,17 @@
 //! A lock between processes, so that two runs never work on the same folder.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::failure::Kind;
-use crate::interrupt;
 use crate::ui::{Event, Reporter};
+use crate::{interrupt, state};
 
 /// How often a lock is tried that another has.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -24,9 +25,9 @@ impl Lock {
     /// what that process is.
     ///
     /// # Errors
-    /// `Interrupted` where the user stops the waiting.
+    /// `Interrupted` where the user stops the waiting, and `Refused` for what is no lock of this user's.
     pub fn take(path: &Path, other: &str, reporter: &dyn Reporter) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+        let file = open(path)?;
         let (hold, mut said) = (interrupt::hold()?, false);
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -47,8 +48,29 @@ impl Lock {
     }
 }
 
+/// Opens the file at `path`, or makes it. What is in it stays.
+fn open(path: &Path) -> Result<File> {
+    state::check_folder(path.parent().unwrap_or(Path::new("/")))?;
+    // A pipe is not waited for.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+    let doing = || format!("opening the lock {}", path.display());
+    let file = match options.open(path) {
+        Err(_) if path.symlink_metadata().is_ok_and(|stat| !stat.is_file()) => None,
+        file => Some(file.with_context(doing)?),
+    };
+    let stat = file.as_ref().map(File::metadata).transpose().with_context(doing)?;
+    match file.zip(stat) {
+        Some((file, stat)) if stat.is_file() => state::check_file(path, &stat).map(|()| file),
+        _ => Err(state::unfit(path, "is not a regular file")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use std::sync::mpsc;
 
@@ -72,5 +94,38 @@ mod tests {
         assert!(!second.is_finished());
         drop(first);
         assert!(second.join().unwrap());
+    }
+
+    #[test]
+    fn what_is_no_lock_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, victim] = ["lock", "victim"].map(|name| dir.path().join(name));
+        let refuse = || {
+            let error = Lock::take(&path, "another run", &crate::ui::Silent).unwrap_err();
+            let text = format!("{} is not a regular file; move it away", path.display());
+            assert_eq!((error.to_string(), crate::failure::kind(&error)), (text, Kind::Refused));
+        };
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        refuse();
+        std::fs::remove_file(&path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
+        refuse();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        refuse();
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::hard_link(&victim, &path).unwrap();
+        drop(Lock::take(&path, "another run", &crate::ui::Silent).unwrap());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_lock_in_a_shared_folder_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();
+        let error = Lock::take(&dir.path().join("lock"), "another run", &crate::ui::Silent).unwrap_err();
+        assert!(error.to_string().contains("has mode 1777"), "{error}");
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
     }
 }

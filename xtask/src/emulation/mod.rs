@@ -36,7 +36,7 @@ fn ask_kernel(system: &str) -> Result<Kernel> {
     let Some(machine) = Machine::of(system) else { return Ok(Kernel::Unknown) };
     let table = Table::load(Path::new("/proc/sys/fs/binfmt_misc"));
     let head = machine.program();
-    if !probe::runs(machine, &std::env::temp_dir())? {
+    if !probe::runs(machine)? {
         return Ok(Kernel::Cannot(fault::diagnose(&table, &head, Path::exists)));
     }
     Ok(match table.taker(&head) {
@@ -48,7 +48,7 @@ fn ask_kernel(system: &str) -> Result<Kernel> {
 
 /// Whether programs of `system` run here: natively, or because the kernel hands them to an emulator.
 pub fn kernel_runs(system: &str) -> bool {
-    let tried = || Machine::of(system).map(|machine| probe::runs(machine, &std::env::temp_dir()));
+    let tried = || Machine::of(system).map(probe::runs);
     system == crate::nix::this_system() || matches!(tried(), Some(Ok(true)))
 }
 

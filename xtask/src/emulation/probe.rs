@@ -1,10 +1,13 @@
-//! The kernel decides: a tiny program for the other machine is written and run.
+//! The kernel decides: a tiny program for the other machine is made and run.
 
+use std::fs::Permissions;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
+use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
 
 use crate::process::Launcher;
 
@@ -119,33 +122,51 @@ impl Machine {
     }
 }
 
-/// Whether the kernel runs programs for `machine`. One is written to `dir` for a moment.
-pub fn runs(machine: &Machine, dir: &Path) -> Result<bool> {
-    static ASKED: AtomicU32 = AtomicU32::new(0);
-    let (process, asked) = (std::process::id(), ASKED.fetch_add(1, Ordering::Relaxed));
-    let written = dir.join(format!("xtask-probe-{process}-{asked}"));
-    let program = written.with_extension("run");
-    let ran = write_and_run(machine, &written, &program);
-    for file in [written, program] {
-        let _ = std::fs::remove_file(file);
+/// Whether the kernel runs programs for `machine`.
+pub fn runs(machine: &Machine) -> Result<bool> {
+    let program = machine.program();
+    let in_memory = in_memory(&program)
+        .is_ok_and(|file| exits_as_it_says(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd()))));
+    // Some machines let nobody run what is only in memory (`vm.memfd_noexec = 2`).
+    Ok(in_memory || in_a_folder(&program).context("running the emulation probe")?)
+}
+
+/// The program as a file without a name: nobody else can have made it before, and no mount option keeps it from running.
+/// Children inherit it, as an interpreter opens it by the same path.
+fn in_memory(program: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let make = |flags| rustix::fs::memfd_create("xtask-probe", flags);
+    // Kernels before 6.3 know of no such flag.
+    let file = match make(MemfdFlags::EXEC) {
+        Err(Errno::INVAL) => make(MemfdFlags::empty())?,
+        made => made?,
+    };
+    let mut left = program;
+    while !left.is_empty() {
+        left = &left[rustix::io::write(&file, left)?..];
     }
-    ran
+    Ok(file)
 }
 
 /// What runs is a copy that another process makes. The file itself may still be open for writing in a child that
 /// another thread has just started, and the kernel runs no such file.
-fn write_and_run(machine: &Machine, written: &Path, program: &Path) -> Result<bool> {
-    write(machine, written).with_context(|| format!("writing the emulation probe {}", written.display()))?;
-    let launcher = Launcher::new("/");
-    launcher.read("cp", &["-p".as_ref(), written.as_os_str(), program.as_os_str()])?;
-    // An error here is the kernel's "Exec format error" or an interpreter that is not there.
-    let ran = launcher.capture(&program.to_string_lossy(), &[""; 0]);
-    Ok(ran.is_ok_and(|output| output.code == EXIT_CODE))
+fn in_a_folder(program: &[u8]) -> Result<bool> {
+    let mut builder = tempfile::Builder::new();
+    let folder = builder.prefix("xtask-probe-").permissions(Permissions::from_mode(0o700)).tempdir()?;
+    let (written, copy) = (folder.path().join("written"), folder.path().join("run"));
+    write(program, &written)?;
+    Launcher::new("/").read("cp", &["-p".as_ref(), written.as_os_str(), copy.as_os_str()])?;
+    Ok(exits_as_it_says(&copy))
 }
 
-fn write(machine: &Machine, file: &Path) -> std::io::Result<()> {
-    std::fs::write(file, machine.program())?;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o700))
+/// An error of running is the kernel's "Exec format error" or an interpreter that is not there.
+fn exits_as_it_says(program: &Path) -> bool {
+    let ran = Launcher::new("/").capture(&program.to_string_lossy(), &[""; 0]);
+    ran.is_ok_and(|output| output.code == EXIT_CODE)
+}
+
+fn write(program: &[u8], file: &Path) -> std::io::Result<()> {
+    std::fs::write(file, program)?;
+    std::fs::set_permissions(file, Permissions::from_mode(0o700))
 }
 
 #[cfg(test)]
@@ -169,22 +190,22 @@ mod tests {
 
     #[test]
     fn this_machine_runs_its_own_programs() {
-        let dir = tempfile::tempdir().unwrap();
         let machine = Machine::of(&crate::nix::this_system()).expect("a machine of this system");
-        assert!(runs(machine, dir.path()).unwrap());
-        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+        assert!(runs(machine).unwrap());
+        assert!(in_a_folder(&machine.program()).unwrap());
+        assert!(!exits_as_it_says(Path::new("/proc/self/fd/0")));
     }
 
     #[test]
     fn many_ask_at_once() {
-        let dir = tempfile::tempdir().unwrap();
         let machine = Machine::of(&crate::nix::this_system()).expect("a machine of this system");
+        let program = machine.program();
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| (0..20).for_each(|_| assert!(runs(machine, dir.path()).unwrap())));
+                scope.spawn(|| (0..20).for_each(|_| assert!(runs(machine).unwrap())));
+                scope.spawn(|| (0..5).for_each(|_| assert!(in_a_folder(&program).unwrap())));
             }
         });
-        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
     }
 
     /// The emulator by itself, without the kernel's table: what is proved is the programs.
@@ -194,7 +215,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (machine, emulator) in MACHINES.iter().zip(["aarch64", "x86_64", "riscv64", "arm", "i386"]) {
             let file = dir.path().join(emulator);
-            write(machine, &file).unwrap();
+            write(&machine.program(), &file).unwrap();
             let output = Launcher::new("/").capture(&format!("qemu-{emulator}-static"), &[&file]).unwrap();
             assert_eq!(output.code, EXIT_CODE, "{emulator}: {output:?}");
         }

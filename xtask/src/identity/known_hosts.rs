@@ -10,6 +10,9 @@ use rustix::fs::{Access, FlockOperation, access, flock};
 use crate::failure::Kind;
 use crate::state;
 
+/// The most bytes that are read of it.
+const LARGEST: u64 = 16 << 20;
+
 /// The file, which need not be there.
 pub struct KnownHosts {
     pub path: PathBuf,
@@ -64,8 +67,9 @@ impl KnownHosts {
         if there.is_dir() { Ok(()) } else { Err(anyhow!("{} is no folder", there.display())) }
     }
 
-    /// Where it is itself: it may be a link.
+    /// Where it is itself: it may be a link, to what others cannot change either.
     fn real(&self) -> Result<PathBuf> {
+        state::check_folder(self.path.parent().unwrap_or(Path::new("/")))?;
         if !self.path.is_symlink() {
             return Ok(self.path.clone());
         }
@@ -74,12 +78,15 @@ impl KnownHosts {
 
     /// It may have lines of others that are no UTF-8.
     fn read(&self) -> Result<Vec<u8>> {
-        match self.path.metadata() {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            // A pipe would be waited for.
-            Ok(found) if !found.is_file() => Err(anyhow!("{} is no file", self.path.display())),
-            _ => fs::read(&self.path).with_context(|| format!("reading {}", self.path.display())),
-        }
+        let real = match self.real() {
+            Err(_) if self.leads_nowhere() => return Ok(Vec::new()),
+            real => real?,
+        };
+        Ok(state::read(&real, LARGEST)?.unwrap_or_default())
+    }
+
+    fn leads_nowhere(&self) -> bool {
+        self.path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }
 }
 
@@ -171,7 +178,10 @@ mod tests {
         };
         KnownHosts::of(&dir.path().join("not/there/yet")).check().unwrap();
         fs::create_dir_all(dir.path().join("folder/known_hosts")).unwrap();
-        refuses(KnownHosts::of(&dir.path().join("folder")), "DIR/folder/known_hosts is no file");
+        refuses(
+            KnownHosts::of(&dir.path().join("folder")),
+            "DIR/folder/known_hosts is not a regular file; move it away",
+        );
         fs::create_dir(dir.path().join("dangling")).unwrap();
         std::os::unix::fs::symlink("nowhere", dir.path().join("dangling/known_hosts")).unwrap();
         refuses(
@@ -179,6 +189,6 @@ mod tests {
             "following the link DIR/dangling/known_hosts: No such file or directory (os error 2)",
         );
         let _listens = std::os::unix::net::UnixListener::bind(dir.path().join("known_hosts")).unwrap();
-        refuses(KnownHosts::of(dir.path()), "DIR/known_hosts is no file");
+        refuses(KnownHosts::of(dir.path()), "DIR/known_hosts is not a regular file; move it away");
     }
 }

@@ -14,6 +14,8 @@ use crate::state;
 
 /// How many images are remembered.
 const MOST: usize = 64;
+/// The most bytes that are read of the notes. Each image has about 300.
+const LARGEST: u64 = 1 << 20;
 /// A file system tells changes apart by a clock that may tick only every 10 ms. What was changed this short
 /// a time before it was read may be changed once more without a trace.
 const SETTLED: Duration = Duration::from_millis(100);
@@ -113,13 +115,13 @@ impl KnownImages {
     }
 
     fn load(&self) -> Vec<Known> {
-        let text = std::fs::read(&self.file).unwrap_or_default();
+        let text = state::read(&self.file, LARGEST).ok().flatten().unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
     fn store(&self, all: &[Known]) -> Result<()> {
         state::private_folder(self.file.parent().context("a file is in a folder")?)?;
-        Ok(state::write(&self.file, &serde_json::to_vec(all)?)?)
+        state::write(&self.file, &serde_json::to_vec(all)?)
     }
 }
 
@@ -211,5 +213,38 @@ mod tests {
         assert_eq!(images.load().len(), MOST);
         assert_eq!(images.recall(&files[0], None), None);
         assert!(images.recall(&files[1], None).is_some());
+    }
+
+    #[test]
+    fn what_is_no_file_of_notes_is_none() {
+        let (dir, file) = settled();
+        let images = KnownImages::new(&dir.path().join("state"));
+        let keep = || images.keep(&file, found(&file, None), SystemTime::now());
+        keep();
+        assert_eq!(images.file.metadata().unwrap().mode() & 0o777, 0o600);
+        let notes = dir.path().join("elsewhere");
+        fs::rename(&images.file, &notes).unwrap();
+        std::os::unix::fs::symlink(&notes, &images.file).unwrap();
+        assert_eq!(images.recall(&file, None), None);
+        fs::remove_file(&images.file).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &images.file, 0o600.into()).unwrap();
+        assert_eq!(images.recall(&file, None), None);
+        fs::remove_file(&images.file).unwrap();
+        fs::File::create(&images.file).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(images.recall(&file, None), None);
+        // What is there makes room for notes.
+        keep();
+        assert!(images.recall(&file, None).is_some());
+    }
+
+    #[test]
+    fn fuzz() {
+        let (dir, file) = settled();
+        let images = KnownImages::new(&dir.path().join("state"));
+        images.keep(&file, found(&file, Some("aa")), SystemTime::now());
+        crate::fuzz::check(&[&fs::read(&images.file).unwrap()], |bytes| {
+            let known = serde_json::from_slice::<Vec<Known>>(bytes).unwrap_or_default();
+            known.iter().filter(|known| known.trace.is_settled(SystemTime::now())).count()
+        });
     }
 }

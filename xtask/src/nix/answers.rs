@@ -14,6 +14,8 @@ use crate::{percent, state};
 
 /// How many answers are kept.
 const MOST: usize = 64;
+/// The most bytes that are read of one.
+const LARGEST: u64 = 64 << 20;
 
 /// The answers in a folder of the project's state.
 pub struct Answers {
@@ -78,7 +80,7 @@ impl Answers {
 }
 
 fn recall(file: &Path) -> Option<Value> {
-    serde_json::from_slice(&fs::read(file).ok()?).ok()
+    serde_json::from_slice(&state::read(file, LARGEST).ok()??).ok()
 }
 
 /// Whether what `nix flake metadata --json` says names the content of the flake and of all its inputs: by Nix's own
@@ -162,5 +164,36 @@ mod tests {
         answers.keep(&file(MOST), &json!("new")).unwrap();
         assert_eq!((recall(&file(0)), recall(&file(1))), (None, Some(json!(1))));
         assert_eq!(recall(&file(MOST)), Some(json!("new")));
+    }
+
+    #[test]
+    fn what_is_no_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let (answers, elsewhere) = (Answers::new(dir.path()), dir.path().join("elsewhere"));
+        let file = answers.folder.join("a.json");
+        answers.keep(&file, &json!(1)).unwrap();
+        fs::rename(&file, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        assert_eq!(recall(&file), None);
+        fs::remove_file(&file).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &file, 0o600.into()).unwrap();
+        assert_eq!(recall(&file), None);
+        fs::remove_file(&file).unwrap();
+        fs::File::create(&file).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(recall(&file), None);
+        answers.keep(&file, &json!(2)).unwrap();
+        assert_eq!(recall(&file), Some(json!(2)));
+    }
+
+    #[test]
+    fn fuzz() {
+        let metadata = json!({
+            "fingerprint": "x", "locked": { "type": "git", "url": "file:///my%20pi", "narHash": "sha256-x" },
+            "locks": { "root": "root", "nodes": { "root": {}, "a": { "locked": { "narHash": "sha256-y" } } } },
+        });
+        crate::fuzz::check(&[metadata.to_string().as_bytes()], |bytes| {
+            let metadata = serde_json::from_slice(bytes).unwrap_or_default();
+            (is_fixed(&metadata), work_trees(&metadata).count())
+        });
     }
 }

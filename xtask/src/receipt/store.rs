@@ -15,9 +15,12 @@ pub fn write(folder: &Path, name: &str, receipt: &Receipt) -> Result<()> {
     let text = serde_json::to_string_pretty(receipt).with_context(doing)? + "\n";
     // Two flashes may end in the same second. The name of the later one is the greater one.
     let names = (1..).map(|count| if count == 1 { name.to_owned() } else { format!("{name}_{count}") });
-    let mut paths = names.map(|name| folder.join(format!("{name}.json")));
-    let path = paths.find(|path| !path.exists()).with_context(doing)?;
-    state::write(&path, text.as_bytes()).with_context(doing)
+    for path in names.map(|name| folder.join(format!("{name}.json"))) {
+        if state::write_new(&path, text.as_bytes()).with_context(doing)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// All receipts in `folder`, which need not be there. What is no receipt, or one of another version of this

@@ -80,3 +80,32 @@ fn settings_that_nix_will_not_tell_are_no_verdict() {
     let words = "nix --extra-experimental-features nix-command flakes config show --json failed with exit code 1: error: bad nix.conf";
     assert!(outcome.exits(3).contains(&format!("MISSING  aarch64-linux  {words}\n")), "{}", outcome.stdout);
 }
+
+/// The names that the probe of the kernel had once, for the processes that come next, made by another user.
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn nothing_is_run_that_another_user_prepared() {
+    use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+    let nix = able().install();
+    let (shared, theirs, ran) = (nix.path("shared"), nix.path("theirs"), nix.path("ran"));
+    for folder in [&shared, &theirs] {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let script = format!("#!/bin/sh\ntouch {}\nexit 42\n", ran.display());
+    let file = theirs.join("script");
+    std::fs::write(&file, &script).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o777)).unwrap();
+    chown(&file, Some(65_534), Some(65_534)).unwrap();
+    let own = std::process::id();
+    for (pid, ending) in (own..own + 3000).flat_map(|pid| [(pid, ""), (pid, ".run")]) {
+        let link = shared.join(format!("xtask-probe-{pid}-0{ending}"));
+        symlink(&file, &link).unwrap();
+        lchown(&link, Some(65_534), Some(65_534)).unwrap();
+    }
+    let before = shared.read_dir().unwrap().count();
+    nix.command(&["doctor"]).env("TMPDIR", &shared).output().expect("running the binary");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), script, "a file of another user was written to");
+    assert!(!ran.exists());
+    assert_eq!(shared.read_dir().unwrap().count(), before);
+}
