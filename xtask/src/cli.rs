@@ -232,9 +232,13 @@ pub struct Setup {
 #[derive(Debug, Args)]
 pub struct Test {
     /// Only these suites, without formatting and lints: unit, boot, build, cli, database, deploy, device, evaluation, flake,
-    /// image, nix (with database and image)
+    /// fuzz, image, nix (with database and image). fuzz runs the property tests of all parsers for minutes, and runs only
+    /// where it is named. A suite that is named and that this machine cannot run whole is a failure
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
+    /// For how many minutes the suite fuzz runs, all parsers together (default: 1)
+    #[arg(long, value_name = "N", value_parser = rounds)]
+    pub minutes: Option<NonZero<u32>>,
 }
 
 #[derive(Debug, Args)]

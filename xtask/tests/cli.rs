@@ -38,6 +38,8 @@ mod platforms;
 mod sd_image;
 #[path = "cli/status.rs"]
 mod status;
+#[path = "cli/suites.rs"]
+mod suites;
 mod support;
 #[path = "cli/terminal.rs"]
 mod terminal;

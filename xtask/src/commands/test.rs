@@ -1,37 +1,79 @@
-//! `test`: formatting, lints, and every suite that this machine can run.
+//! `test`: formatting, lints, every suite that this machine can run, and a table of what it cannot.
 
-use anyhow::Result;
+use std::num::NonZero;
+
+use anyhow::{Context as _, Result};
 
 use crate::cli::Test;
 use crate::context::Context;
 use crate::demo;
 use crate::failure::Kind;
 use crate::setup::{self, Needs, Sudo};
-use crate::suites::{self, Extent, Need, Sorted};
+use crate::suites::{self, Extent, Need, Suite};
+use crate::ui;
 
 /// What is checked before the suites, when none was named.
 const CHECKS: [&[&str]; 2] =
     [&["fmt", "--all", "--check"], &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]];
 
 pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
-    let suites = suites::select(&args.suites)?;
-    prepare(cx);
+    let (fuzz, suites) = suites::select(&args.suites)?.into_iter().partition::<Vec<_>, _>(|it| it.is_fuzz());
+    if fuzz.is_empty() && args.minutes.is_some() {
+        return Err(Kind::Usage.error("--minutes is for the suite fuzz; name it: `cargo xtask test fuzz`"));
+    }
+    let run = if suites.is_empty() { Ok(()) } else { run_suites(cx, args, suites) };
+    let fuzzed =
+        if fuzz.is_empty() { Ok(()) } else { run_fuzz(cx, args.minutes.unwrap_or(NonZero::<u32>::MIN)) };
+    run.and(fuzzed)
+}
+
+fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Result<()> {
+    if suites.iter().any(|suite| suite.is_helped_by_setup(cx)) {
+        prepare(cx);
+    }
     if suites.iter().any(|suite| suite.takes(Need::Programs)) {
         fetch_programs(cx);
     }
-    let Sorted { whole, partly } = suites::sort(cx, suites);
+    let sorted = suites::sort(cx, suites);
     if args.suites.is_empty() {
         CHECKS.iter().try_for_each(|check| cargo(cx, check))?;
     }
-    for (suite, missing) in &partly {
-        cx.warn(format!("NOT RUN: tests of the suite '{}': {missing}", suite.name));
+    let parts = sorted.partly.iter().map(|(suite, _)| *suite).collect::<Vec<_>>();
+    // What ran whole comes last, above the table.
+    let runs = [(&parts, Extent::WithoutNeeds), (&sorted.whole, Extent::Whole)];
+    let runs = runs.into_iter().filter(|(suites, _)| !suites.is_empty());
+    let results = runs.map(|(suites, extent)| cargo(cx, &suites::cargo_args(suites, extent)));
+    let result = results.collect::<Vec<_>>().into_iter().collect::<Result<()>>();
+    tell(cx, &suites::report(&cx.launcher, &sorted))?;
+    result.and_then(|()| if args.suites.is_empty() { Ok(()) } else { ran_whole(&sorted.partly) })
+}
+
+fn tell(cx: &Context, reports: &[suites::Report]) -> Result<()> {
+    if cx.json {
+        return ui::result(&serde_json::to_string(reports).context("writing the result as JSON")?);
     }
-    let parts = partly.iter().map(|(suite, _)| *suite).collect::<Vec<_>>();
-    // The suites that run whole come last, so that the last line is one of tests that ran.
-    let runs = [(parts, Extent::WithoutNeeds), (whole, Extent::Whole)];
-    let runs = runs.iter().filter(|(suites, _)| !suites.is_empty());
-    let results = runs.map(|(suites, extent)| cargo(cx, &suites::cargo_args(suites, *extent)));
-    results.collect::<Vec<_>>().into_iter().collect()
+    ui::result(&format!("\n{}", suites::table(reports)))
+}
+
+/// A suite that was asked for by name and cannot be run whole is a failure.
+fn ran_whole(partly: &[(&Suite, String)]) -> Result<()> {
+    if partly.is_empty() {
+        return Ok(());
+    }
+    let lines =
+        partly.iter().map(|(suite, why)| format!("the suite '{}' was not run whole: {why}", suite.name));
+    Err(Kind::Other.error(lines.collect::<Vec<_>>().join("\n")))
+}
+
+/// Runs the property tests for about so many minutes. Cargo shows the smallest input of each finding.
+fn run_fuzz(cx: &mut Context, minutes: NonZero<u32>) -> Result<()> {
+    let run = suites::fuzz::Run::gather(cx, minutes)?;
+    let (parsers, seconds) = (run.parsers, run.seconds);
+    cx.note(format!("fuzz: {parsers} parsers, {seconds} s for each"));
+    cx.launcher = cx.launcher.clone().with_env(suites::fuzz::SECONDS, seconds.to_string());
+    cargo(cx, &run.cargo_args())?;
+    cx.note(format!("fuzz: no finding in {parsers} parsers, {seconds} s for each"));
+    Ok(())
 }
 
 /// What cannot be set up is no reason to run nothing: the suites that miss it are named.
@@ -56,10 +98,11 @@ fn fetch_programs(cx: &mut Context) {
 }
 
 /// Runs cargo on the terminal. The Nix of the suites builds what they bring and asks no cache for it.
-fn cargo(cx: &Context, args: &[&str]) -> Result<()> {
+fn cargo<S: AsRef<str>>(cx: &Context, args: &[S]) -> Result<()> {
+    let args = args.iter().map(AsRef::as_ref).collect::<Vec<_>>();
     let words = args.join(" ");
     cx.note(format!("cargo {words}"));
-    match cx.launcher.clone().with_env("NIX_CONFIG", "substitute = false").interact("cargo", args)? {
+    match cx.launcher.clone().with_env("NIX_CONFIG", "substitute = false").interact("cargo", &args)? {
         0 => Ok(()),
         130 => Err(Kind::Interrupted.error(format!("cargo {words} was stopped"))),
         code => Err(Kind::Other.error(format!("cargo {words} ended with exit code {code}"))),

@@ -1,6 +1,8 @@
 //! The test suites of this repository, as data: what each is called and what it takes to run it.
 
+pub mod fuzz;
 mod need;
+mod report;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +11,7 @@ use anyhow::Result;
 use crate::context::Context;
 use crate::failure::Kind;
 pub use need::Need;
+pub use report::{Report, report, table};
 
 /// One test target of cargo.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +25,7 @@ pub struct Suite {
 }
 
 /// In the order in which cargo runs them.
-const ALL: [Suite; 11] = [
+const ALL: [Suite; 12] = [
     suite("unit", &["--lib"], &[Need::Emulators]),
     suite("boot", &["--test", "boot"], &[Need::Nix, Need::Emulation, Need::ImageTools, Need::Qemu]),
     suite("build", &["--test", "build"], &[Need::Nix, Need::Emulation, Need::ImageTools]),
@@ -43,12 +46,16 @@ const ALL: [Suite; 11] = [
     suite("device", &["--test", "device"], &[Need::Root, Need::LoopDevices, Need::Fuse, Need::Ext4Tools]),
     suite("evaluation", &["--test", "evaluation"], &[Need::Nix, Need::Inputs, Need::MountNamespaces]),
     suite("flake", &["--test", "flake"], &[Need::Nix]),
+    suite(FUZZ, &["--lib"], &[]),
     Suite {
         subject: Some("nix"),
         ..suite("image", &["--test", "image"], &[Need::Emulation, Need::ImageTools, Need::Programs])
     },
     suite("nix", &["--test", "nix"], &[Need::Nix]),
 ];
+
+/// The property tests of `unit`, run for minutes: only where it is named.
+const FUZZ: &str = "fuzz";
 
 const fn suite(name: &'static str, target: &'static [&'static str], needs: &'static [Need]) -> Suite {
     Suite { name, subject: None, target, needs }
@@ -63,15 +70,26 @@ impl Suite {
     pub fn takes(&self, need: Need) -> bool {
         self.needs.contains(&need)
     }
+
+    pub fn is_fuzz(&self) -> bool {
+        self.name == FUZZ
+    }
+
+    /// Whether `setup` can bring what this machine lacks for it.
+    pub fn is_helped_by_setup(&self, cx: &Context) -> bool {
+        let given = |need: &Need| need.comes_with_setup() || need.missing(cx).is_none();
+        self.needs.iter().any(|need| need.comes_with_setup()) && self.needs.iter().all(given)
+    }
 }
 
-/// The suites called `names`, or all of them where there is no name.
+/// The suites called `names`, or all of them but [`FUZZ`] where there is no name.
 pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|suite| suite.is_called(name))) {
         let known = ALL.map(|suite| suite.name).join(", ");
         return Err(Kind::Usage.error(format!("there is no suite '{unknown}'; there are {known}")));
     }
-    let wanted = |suite: &&Suite| names.is_empty() || names.iter().any(|name| suite.is_called(name));
+    let named = |suite: &Suite| names.iter().any(|name| suite.is_called(name));
+    let wanted = |suite: &&Suite| named(suite) || names.is_empty() && !suite.is_fuzz();
     Ok(ALL.iter().filter(wanted).collect())
 }
 
@@ -127,14 +145,15 @@ mod tests {
             let words = words.iter().map(ToString::to_string).collect::<Vec<_>>();
             select(&words).map(|suites| suites.iter().map(|suite| suite.name).collect::<Vec<_>>())
         };
-        assert_eq!(names(&[]).unwrap().len(), ALL.len());
+        assert_eq!(names(&[]).unwrap().len(), ALL.len() - 1);
+        assert_eq!(names(&["fuzz"]).unwrap(), ["fuzz"]);
         assert_eq!(names(&["cli", "unit"]).unwrap(), ["unit", "cli"]);
         assert_eq!(names(&["nix"]).unwrap(), ["database", "image", "nix"]);
         assert_eq!(names(&["image"]).unwrap(), ["image"]);
         let error = names(&["nixx"]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no suite 'nixx'; there are unit, boot, build, cli, database, deploy, device, evaluation, flake, image, nix"
+            "there is no suite 'nixx'; there are unit, boot, build, cli, database, deploy, device, evaluation, flake, fuzz, image, nix"
         );
     }
 

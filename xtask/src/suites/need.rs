@@ -37,8 +37,38 @@ pub enum Need {
 }
 
 impl Need {
-    /// Why this machine does not have it; nothing where it does.
+    /// Why this machine does not have it, and the remedy; nothing where it does.
     pub fn missing(self, cx: &Context) -> Option<String> {
+        self.lack(cx).map(|text| format!("{text}{}", self.remedy()))
+    }
+
+    /// Whether `setup` can put it in place.
+    pub fn comes_with_setup(self) -> bool {
+        !matches!(self, Self::Root | Self::LoopDevices | Self::Fuse | Self::MountNamespaces | Self::Inputs)
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Root => ": run this command as root",
+            Self::LoopDevices => ": load the kernel module loop",
+            Self::Fuse => ": load the kernel module fuse",
+            Self::MountNamespaces => ": allow user namespaces",
+            Self::Inputs => ": set the variables to folders with the sources",
+            Self::Programs => ": let this machine reach Debian's packages, and run this command again",
+            Self::ShownTools => ": install them elsewhere",
+            // The errors of these end in their own remedy.
+            Self::Nix | Self::Emulation => "",
+            Self::Ext4Tools
+            | Self::NetworkNamespaces
+            | Self::Emulators
+            | Self::DeployRs
+            | Self::ImageTools
+            | Self::Qemu
+            | Self::ImageReaders => ": install the programs",
+        }
+    }
+
+    fn lack(self, cx: &Context) -> Option<String> {
         match self {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
             Self::Ext4Tools => programs(cx, &["debugfs", "e2fsck", "e2image", "mke2fs", "ssh-keygen"]),
