@@ -20,6 +20,7 @@ mod flake;
 mod flash;
 #[cfg(test)]
 mod fuzz;
+mod git;
 mod identity;
 mod image;
 mod interrupt;

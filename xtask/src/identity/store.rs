@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use super::Folder;
 use crate::failure::Kind;
+use crate::git;
 use crate::process::Launcher;
 use crate::project;
 
@@ -53,10 +54,8 @@ fn real(path: &Path) -> PathBuf {
     whole.unwrap_or_else(|| path.to_owned())
 }
 
-fn is_ignored(launcher: &Launcher, git: &Path, keys: &Path) -> Result<bool> {
-    let args =
-        ["-C".as_ref(), git.as_os_str(), "check-ignore".as_ref(), "--quiet".as_ref(), keys.as_os_str()];
-    let output = launcher.capture("git", &args)?;
+fn is_ignored(launcher: &Launcher, repository: &Path, keys: &Path) -> Result<bool> {
+    let output = git::capture(launcher, repository, git::Command::CheckIgnore, &[keys.as_os_str()])?;
     match output.code {
         0 => Ok(true),
         1 => Ok(false),

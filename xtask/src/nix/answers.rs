@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::FEATURES;
 use crate::process::Launcher;
-use crate::{percent, state};
+use crate::{git, percent, state};
 
 /// How many answers are kept.
 const MOST: usize = 64;
@@ -105,9 +105,9 @@ fn work_trees(metadata: &Value) -> impl Iterator<Item = PathBuf> {
 /// Whether git tells of all changes in a work tree. Nix (2.34) takes its word, and yet reads the files that it was told
 /// to take for unchanged (`git update-index --assume-unchanged`), as is advised for secrets.
 fn shows_changes(launcher: &Launcher, folder: &Path) -> bool {
-    let listed = launcher.in_dir(folder).read("git", &["ls-files", "-v", "--recurse-submodules"]);
-    listed
-        .is_ok_and(|files| !files.lines().any(|line| line.starts_with(|tag: char| tag.is_ascii_lowercase())))
+    let unchanged = |line: &str| line.starts_with(|tag: char| tag.is_ascii_lowercase());
+    git::capture(launcher, folder, git::Command::ListFiles, &[])
+        .is_ok_and(|listed| listed.success() && !listed.stdout.lines().any(unchanged))
 }
 
 #[cfg(test)]

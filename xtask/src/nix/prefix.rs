@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use super::version;
+use crate::git;
 use crate::process::Launcher;
 
 /// The launcher for all further commands: unchanged where the machine's own Nix will do, otherwise
 /// with the tools of the project (its Nix and its deploy-rs) on `PATH` if they are installed.
 pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
+    let launcher = git::shield(launcher);
     let with_bin =
         if tools.join("bin").is_dir() { launcher.with_path_front(&tools.join("bin")) } else { launcher };
     let prefix = tools.join("nix");
