@@ -113,6 +113,15 @@ impl Command {
     pub fn is_worker(&self) -> bool {
         matches!(self, Self::WriteCard | Self::ReadCard)
     }
+
+    /// Whether the flake may set any option of ssh.
+    pub fn trusts_flake(&self) -> bool {
+        match self {
+            Self::Deploy(args) => args.trust.trust_flake,
+            Self::Status(args) => args.trust.trust_flake,
+            _ => false,
+        }
+    }
 }
 
 /// `--flake` where nothing reads it: it is not offered, and taken all the same, as before the name of the command.

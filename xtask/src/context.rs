@@ -9,6 +9,8 @@ use crate::ui::{Event, OfHost, Reporter};
 pub struct Context {
     /// The flake reference in Nix's form (`/path` or a URL).
     pub flake: String,
+    /// Whether the user trusts the flake with options of ssh that run programs on this machine.
+    pub trust_flake: bool,
     /// Output for programs instead of people.
     pub json: bool,
     pub launcher: Launcher,
@@ -21,6 +23,7 @@ impl Context {
     pub fn of_host(&self, host: &str) -> Self {
         Self {
             flake: self.flake.clone(),
+            trust_flake: self.trust_flake,
             json: self.json,
             launcher: self.launcher.clone(),
             reporter: Arc::new(OfHost { host: host.to_owned(), reporter: self.reporter.clone() }),

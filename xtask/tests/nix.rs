@@ -2,6 +2,8 @@
 
 #[path = "nix/fixture.rs"]
 mod fixture;
+#[path = "nix/hostile.rs"]
+mod hostile;
 mod support;
 
 use std::process::Stdio;

@@ -33,6 +33,8 @@ pub struct Deploy {
     /// decides: `a && b` for all of them
     #[arg(long, value_name = "COMMAND", value_parser = command)]
     pub health: Vec<String>,
+    #[command(flatten)]
+    pub trust: Trust,
     /// Arguments passed on to deploy-rs, such as --hostname 192.168.1.7
     #[arg(last = true, value_name = "DEPLOY ARGS")]
     pub deploy_args: Vec<String>,
@@ -50,6 +52,16 @@ pub struct Status {
     /// The hosts, as `cargo xtask hosts` lists them; all that can be deployed where none is named
     #[arg(value_name = "HOST", value_parser = host)]
     pub hosts: Vec<String>,
+    #[command(flatten)]
+    pub trust: Trust,
+}
+
+#[derive(Debug, Args)]
+pub struct Trust {
+    /// Take all options of ssh that the flake sets, also those that run programs on this machine; without it, a flake that
+    /// is no checkout of yours on this machine sets only options that run nothing
+    #[arg(long)]
+    pub trust_flake: bool,
 }
 
 /// No name at all comes of a variable of a script that was not set.

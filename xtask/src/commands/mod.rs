@@ -31,6 +31,7 @@ pub fn run(cli: Cli) -> Result<()> {
     let is_worker = cli.command.is_worker();
     let mut cx = Context {
         flake: project::flake_ref(cli.flake.as_deref()),
+        trust_flake: cli.command.trusts_flake(),
         json: cli.json,
         // The worker may be root: it starts none of these programs, not even to ask for their version.
         launcher: if is_worker { launcher } else { nix::prefix::activate(launcher, &project::tools_dir()) },

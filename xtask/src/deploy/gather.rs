@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::closure::{Closure, Diff};
 use super::host::{self, Activity, Line, Remote, State};
 use super::laps::Laps;
-use super::meant::{Nodes, Overrides, Target};
+use super::meant::{Nodes, Overrides, Target, Trust};
 use super::order::{Afterwards, Goal, Order};
 use super::plan::Plan;
 use super::turn::Turn;
@@ -66,7 +66,8 @@ pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &
     let answers = Answers::new(&project::state_dir());
     let nodes = Nodes::load(&cx.launcher, &answers, &cx.flake, host, options)?;
     let names = nodes.names.clone();
-    nodes.target(&cx.launcher, host, overrides)?.ok_or_else(|| unknown(cx, host, &names))
+    let trust = Trust::find(&cx.flake, cx.trust_flake);
+    nodes.target(&cx.launcher, host, overrides, &trust)?.ok_or_else(|| unknown(cx, host, &names))
 }
 
 /// The error for a host that the flake does not have. `--wait 5` makes one of the minutes.

@@ -100,7 +100,7 @@ impl Fixture {
         flake.into_iter().chain(words.iter().map(ToString::to_string)).collect()
     }
 
-    fn git(&self, words: &[&str]) {
+    pub fn git(&self, words: &[&str]) {
         let flake = self.path("flake").display().to_string();
         run("git", &[&["-C", &flake], words].concat());
     }
@@ -138,7 +138,7 @@ pub fn read_until(source: &mut impl BufRead, text: &str, deadline: Instant) -> S
 }
 
 #[expect(clippy::disallowed_methods, reason = "what a test sets up is not done through the tool")]
-fn run(program: &str, words: &[&str]) -> String {
+pub fn run(program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).output().expect(program);
     assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()

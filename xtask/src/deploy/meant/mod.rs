@@ -4,8 +4,11 @@ mod frozen;
 mod node;
 mod nodes;
 mod overrides;
+mod ssh_options;
 mod target;
+mod trust;
 
 pub use nodes::Nodes;
 pub use overrides::Overrides;
 pub use target::{Connection, Target};
+pub use trust::Trust;

@@ -4,8 +4,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Overrides;
-use super::{Connection, Target};
+use super::{Connection, Overrides, Target, Trust, trust};
 use crate::deploy::host::Pin;
 use crate::failure::Kind;
 use crate::identity;
@@ -40,29 +39,40 @@ impl Node {
     ///
     /// # Errors
     /// Refused where the node cannot be proved afterwards: without a profile `system` of root, or with
-    /// a path that is only known after the build. Refused without a hostname, which deploy-rs insists on.
+    /// a path that is only known after the build. Refused without a hostname, which deploy-rs insists on, and where ssh
+    /// would be told what must not be.
     pub fn target(
         self,
         launcher: &Launcher,
         host: &str,
         system: Option<StorePath>,
         over: &Overrides,
+        trust: &Trust,
     ) -> Result<Target> {
         if self.hostname.is_empty() {
             let text = format!("deploy.nodes.{host} has no `hostname`: it says where the host is reached");
             return Err(Kind::Refused.error(text));
         }
         let link = self.profile_link().map_err(|why| refuse(host, &why))?;
-        let path = self.path.as_deref().and_then(StorePath::containing);
+        let path =
+            self.path.as_deref().filter(|path| trust::is_store_path(path)).and_then(StorePath::containing);
         let path = path.ok_or_else(|| refuse(host, "its path is not known before it is built"))?;
+        if self.drv_path.as_deref().is_some_and(|path| !is_derivation(path)) {
+            return Err(refuse(host, "its drvPath is no derivation in the store"));
+        }
         let ssh_user = over.ssh_user.clone().or_else(|| self.ssh_user.clone());
         let ssh_user = ssh_user.map_or_else(|| own_user(launcher), Ok)?;
+        let hostname = over.hostname.as_ref().unwrap_or(&self.hostname);
+        trust::check_names(host, hostname, &ssh_user)?;
+        if over.ssh_opts.is_none() {
+            trust.check(host, &self.ssh_opts)?;
+        }
         let sudo = self.user.as_ref().filter(|user| **user != ssh_user);
         Ok(Target {
             host: host.to_owned(),
             sudo: sudo.map(|user| format!("{} {user}", self.sudo.as_deref().unwrap_or("sudo -u"))),
             connection: Connection {
-                destination: format!("{ssh_user}@{}", over.hostname.as_ref().unwrap_or(&self.hostname)),
+                destination: format!("{ssh_user}@{hostname}"),
                 options: over.ssh_opts.clone().unwrap_or(self.ssh_opts),
                 pin: identity::known(host)?.map(|file| Pin { file, alias: host.to_owned() }),
             },
@@ -99,6 +109,12 @@ impl Node {
             (None, other) => Err(format!("its user must be root and is {}", other.unwrap_or("not set"))),
         }
     }
+}
+
+fn is_derivation(path: &str) -> bool {
+    trust::is_store_path(path)
+        && StorePath::containing(path)
+            .is_some_and(|it| it.as_str() == path && path.strip_suffix(".drv").is_some())
 }
 
 fn refuse(host: &str, why: &str) -> anyhow::Error {

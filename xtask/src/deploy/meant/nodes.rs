@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::node::Node;
-use super::{Overrides, Target};
+use super::{Overrides, Target, Trust};
 use crate::nix::{self, Answers, StorePath};
 use crate::process::Launcher;
 
@@ -65,12 +65,18 @@ impl Nodes {
     ///
     /// # Errors
     /// Those of [`Node::target`].
-    pub fn target(self, launcher: &Launcher, host: &str, over: &Overrides) -> Result<Option<Target>> {
+    pub fn target(
+        self,
+        launcher: &Launcher,
+        host: &str,
+        over: &Overrides,
+        trust: &Trust,
+    ) -> Result<Option<Target>> {
         let Some(node) = self.node else { return Ok(None) };
         let unusable =
             |path: &str| format!("the toplevel of nixosConfigurations.{host} is no store path: {path}");
         let read = |path: String| StorePath::containing(&path).with_context(|| unusable(&path));
-        node.target(launcher, host, self.system.map(read).transpose()?, over).map(Some)
+        node.target(launcher, host, self.system.map(read).transpose()?, over, trust).map(Some)
     }
 }
 

@@ -1,0 +1,220 @@
+//! Which flakes may say anything to ssh: what some of its options name is run on this machine.
+
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::ssh_options;
+use crate::failure::Kind;
+use crate::{percent, project};
+
+/// How much of what a flake says about ssh is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It is a checkout of this user, or the user trusts it.
+    Full,
+    /// Only options that run nothing; and why.
+    Limited(String),
+}
+
+impl Trust {
+    /// The trust in `flake`; `given` says that the user trusts it.
+    pub fn find(flake: &str, given: bool) -> Self {
+        if given { Self::Full } else { why_foreign(flake).map_or(Self::Full, Self::Limited) }
+    }
+
+    /// Refuses options of ssh for `host` that might run a program here, unless the flake is trusted.
+    ///
+    /// # Errors
+    /// Of [`Kind::Refused`]; the text names the host and the option.
+    pub fn check(&self, host: &str, options: &[String]) -> Result<()> {
+        let Self::Limited(why) = self else { return Ok(()) };
+        let Some(option) = ssh_options::not_harmless(options) else { return Ok(()) };
+        Err(Kind::Refused.error(format!(
+            "the flake sets the option `{option}` of ssh for {host}, which can run programs on this machine, and {why}; \
+             read what the flake says, and then say --trust-flake"
+        )))
+    }
+}
+
+/// Why `flake` is not taken for a checkout of this user.
+fn why_foreign(flake: &str) -> Option<String> {
+    let place = place(flake).and_then(|place| place.canonicalize().ok()).filter(|place| place.is_dir());
+    let Some(place) = place else { return Some(format!("{flake} is no folder of this machine")) };
+    // Nix takes the nearest flake upwards.
+    let folders = place.ancestors().scan(false, |found, folder| {
+        let last = std::mem::replace(found, *found || folder.join("flake.nix").exists());
+        (!last).then_some(folder)
+    });
+    let paths = folders.flat_map(|folder| [folder.to_owned(), folder.join("flake.nix")]);
+    paths.filter_map(|path| Some((path.metadata().ok()?, path))).find_map(|(found, path)| {
+        (!is_own(&found))
+            .then(|| format!("{} belongs to another user, or others can write to it", path.display()))
+    })
+}
+
+/// The folder that `flake` names, where it names one: `/path`, `path:/path`, `git+file:///path`.
+fn place(flake: &str) -> Option<PathBuf> {
+    if flake.starts_with('/') {
+        return Some(project::flake_dir(flake));
+    }
+    let url = flake.strip_prefix("path:").or_else(|| flake.strip_prefix("git+file:"))?;
+    let url = url.strip_prefix("//").unwrap_or(url);
+    let (path, query) = url.split_once('?').unwrap_or((url, ""));
+    let path = PathBuf::from(OsString::from_vec(percent::decode(path.split('#').next()?)));
+    let query = query.split('#').next()?.split('&');
+    let below = query.filter_map(|word| word.strip_prefix("dir=")).next_back().map(percent::decode);
+    let whole = path.join(below.map(OsString::from_vec).unwrap_or_default());
+    path.is_absolute().then_some(whole)
+}
+
+/// Whether nobody but this user and root can have written it: by its owner, and as a folder that not everybody may write to.
+fn is_own(found: &Metadata) -> bool {
+    let own = rustix::process::geteuid();
+    // Under sudo the checkout is that of the user who called it.
+    let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| own.is_root());
+    let owner = found.uid();
+    let (sticky, all_write) = (found.mode() & 0o1000 != 0, found.mode() & 0o002 != 0);
+    (owner == 0 || owner == own.as_raw() || Some(owner) == caller) && (sticky || !all_write)
+}
+
+/// Refuses a host that cannot be meant: what ssh, Nix or a shell would take for something else than a name.
+///
+/// # Errors
+/// Of [`Kind::Refused`].
+pub fn check_names(host: &str, hostname: &str, user: &str) -> Result<()> {
+    let check = |what: &str, name: &str, special: &str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || special.contains(c);
+        if !name.is_empty() && !name.starts_with('-') && name.chars().all(known) {
+            return Ok(());
+        }
+        let text = format!(
+            "deploy.nodes.{host} has the {what} {name:?}: it may have letters, digits and `{special}`, and not begin with \
+             `-`; another address is given a name in ~/.ssh/config"
+        );
+        Err(Kind::Refused.error(text))
+    };
+    check("hostname", hostname, "._-:[]")?;
+    check("sshUser", user, "._-+@")
+}
+
+/// Whether `path` is a path of the store, or one below it, in characters that no program takes for anything else.
+pub fn is_store_path(path: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "+-._?=/".contains(c);
+    let up = Path::new(path).components().any(|part| part == std::path::Component::ParentDir);
+    !up && path.chars().all(plain) && crate::nix::StorePath::containing(path).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::*;
+    use crate::failure::kind;
+
+    #[test]
+    fn what_is_no_checkout_of_this_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().join("my flake");
+        fs::create_dir_all(own.join("nix")).unwrap();
+        fs::write(own.join("nix/flake.nix"), "").unwrap();
+        fs::write(own.join("flake.nix"), "").unwrap();
+        let name = own.display().to_string();
+        let url = percent::encode(name.as_bytes(), b"/");
+        for flake in [
+            name.clone(),
+            format!("path:{url}?dir=nix"),
+            format!("git+file://{url}?ref=main&dir=nix#x"),
+            format!("git+file:{url}"),
+        ] {
+            assert_eq!(Trust::find(&flake, false), Trust::Full, "{flake}");
+        }
+        let archive = own.join("a.tar.gz").display().to_string();
+        fs::write(&archive, "").unwrap();
+        let foreign =
+            ["github:owner/name", "nixpkgs", "git+ssh://git@host/repo", "https://host/a.tar.gz", &archive];
+        for flake in foreign.iter().map(ToString::to_string).chain([format!("file://{archive}")]) {
+            let why = format!("{flake} is no folder of this machine");
+            assert_eq!(
+                (Trust::find(&flake, false), Trust::find(&flake, true)),
+                (Trust::Limited(why), Trust::Full)
+            );
+        }
+    }
+
+    #[test]
+    fn what_others_could_have_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("a/b");
+        fs::create_dir_all(&below).unwrap();
+        let flake = dir.path().join("flake.nix");
+        fs::write(&flake, "").unwrap();
+        let trust = || Trust::find(&below.display().to_string(), false);
+        assert_eq!(trust(), Trust::Full);
+        fs::set_permissions(dir.path().join("a"), PermissionsExt::from_mode(0o777)).unwrap();
+        let why =
+            |path: &Path| format!("{} belongs to another user, or others can write to it", path.display());
+        assert_eq!(trust(), Trust::Limited(why(&dir.path().join("a"))));
+        fs::set_permissions(dir.path().join("a"), PermissionsExt::from_mode(0o755)).unwrap();
+        // Only root can give files away.
+        if rustix::process::geteuid().is_root() {
+            chown(&flake, Some(65534), None).unwrap();
+            assert_eq!(trust(), Trust::Limited(why(&flake)));
+        }
+    }
+
+    #[test]
+    fn the_host_and_the_option_are_named() {
+        let limited = Trust::Limited("it is foreign".into());
+        let options = ["-p".to_owned(), "22".to_owned(), "-oProxyCommand=touch".to_owned()];
+        let error = limited.check("stinky", &options).unwrap_err();
+        let expected = "the flake sets the option `-oProxyCommand=touch` of ssh for stinky, which can run programs on \
+                        this machine, and it is foreign; read what the flake says, and then say --trust-flake";
+        assert_eq!((kind(&error), error.to_string().as_str()), (Kind::Refused, expected));
+        assert!(
+            limited.check("stinky", &options[..2]).is_ok() && Trust::Full.check("stinky", &options).is_ok()
+        );
+    }
+
+    #[test]
+    fn names_that_cannot_be_meant() {
+        for (hostname, user, good) in [
+            ("stinky.lan", "root", true),
+            ("fe80::1", "pi", true),
+            ("[fe80::1]", "first.last@example.org", true),
+            ("-oProxyCommand=x", "root", false),
+            ("pi", "-oProxyCommand=x", false),
+            ("%h", "root", false),
+            ("pi?remote-program=x", "root", false),
+            ("pi/../x", "root", false),
+            ("a b", "root", false),
+            ("a\nb", "root", false),
+            ("$(x)", "root", false),
+            ("pi", "`x`", false),
+            ("pi", "", false),
+        ] {
+            let refused = check_names("stinky", hostname, user).map_err(|error| kind(&error));
+            assert_eq!(refused, if good { Ok(()) } else { Err(Kind::Refused) }, "{hostname} {user}");
+        }
+    }
+
+    #[test]
+    fn paths_of_the_store() {
+        let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-nixos-system-stinky-26.05";
+        for (text, expected) in [
+            (path.to_owned(), true),
+            (format!("{path}/sub"), true),
+            (format!("{path}/../../../etc"), false),
+            (format!("{path}' '"), false),
+            (format!("{path}/a\nb"), false),
+            ("--option".to_owned(), false),
+        ] {
+            assert_eq!(is_store_path(&text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Flakes of somebody who means harm.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use crate::fixture::{Fixture, FlakeFiles, builder, image, run, system};
+use crate::support::Outcome;
+
+/// A flake with the node `pi`, which nobody answers for, with these options of ssh, and with its image.
+fn flake(options: &str) -> String {
+    let profile = builder("profile", "echo >$out");
+    format!(
+        r#"{{ outputs = {{ self }}: {{
+          packages.{}.pi-sdImage = {};
+          deploy.nodes.pi = {{
+            hostname = "127.0.0.1"; sshUser = "root"; sshOpts = [ "-p" "1" {options} ];
+            profiles.system = {{ user = "root"; path = {profile}; }};
+          }};
+        }}; }}"#,
+        system(),
+        image("pi")
+    )
+}
+
+/// A program that leaves a file behind.
+fn canary(fixture: &Fixture) -> (String, PathBuf) {
+    let (program, file) = (fixture.path("home/program"), fixture.path("home/canary"));
+    fs::write(&program, format!("#!/bin/sh\necho \"$0 $@\" >>{}\n", file.display()))
+        .expect("writing a program");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("making it executable");
+    (program.display().to_string(), file)
+}
+
+/// All that git and ssh are asked on the way, without a card and without a host.
+fn try_everything(fixture: &Fixture) -> Vec<Outcome> {
+    let with_image = ["flash", "--image", "/nowhere.img", "/dev/nowhere"];
+    let commands: [&[&str]; 8] = [
+        &["hosts"],
+        &["doctor"],
+        &["identity", "make", "pi"],
+        &["identity", "show", "pi"],
+        &["sd-image", "pi"],
+        &with_image,
+        &["status"],
+        &["deploy", "pi", "--dry-run"],
+    ];
+    commands.iter().map(|words| fixture.run(words)).collect()
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn what_the_git_folder_of_a_flake_names_is_not_run() {
+    let mut fixture = Fixture::repository(&[
+        FlakeFiles::Tracked("flake.nix", &flake("")),
+        FlakeFiles::Tracked(".gitattributes", "* filter=evil diff=evil\n"),
+        FlakeFiles::Tracked(".gitignore", "state\n"),
+        FlakeFiles::Tracked("image.zst", "any"),
+    ]);
+    fixture.git(&["init", "--quiet", "../part"]);
+    fixture.git(&[
+        "-C",
+        "../part",
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a",
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "a",
+    ]);
+    let part = fixture.path("part").display().to_string();
+    fixture.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &part, "part"]);
+    let (program, canary) = canary(&fixture);
+    for repository in [".", "part"] {
+        for name in [
+            "core.fsmonitor",
+            "core.sshCommand",
+            "core.pager",
+            "core.editor",
+            "core.askPass",
+            "diff.external",
+        ] {
+            fixture.git(&["-C", repository, "config", name, &program]);
+        }
+        for name in ["filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "diff.evil.textconv"] {
+            fixture.git(&["-C", repository, "config", name, &program]);
+        }
+    }
+    for hooks in [".git/hooks", ".git/modules/part/hooks"] {
+        for hook in ["post-index-change", "post-checkout", "pre-commit", "reference-transaction"] {
+            fs::create_dir_all(fixture.path("flake").join(hooks)).expect("making a folder for hooks");
+            symlink(&program, fixture.path("flake").join(hooks).join(hook)).expect("placing a hook");
+        }
+    }
+    // Files that git would look into again.
+    fs::write(fixture.path("flake/.gitignore"), "state\n#\n").expect("changing a file");
+    let state = fixture.path("flake/state");
+    fixture.sandbox_mut().env("XTASK_STATE", state).env("GIT_EXTERNAL_DIFF", &program);
+    // The suites are children of the tool, which shields the git of its children by the environment.
+    fixture.sandbox_mut().env("GIT_CONFIG_COUNT", "0");
+    let _ = fs::remove_file(&canary);
+    let outcomes = try_everything(&fixture);
+    assert_eq!(fs::read_to_string(&canary).unwrap_or_default(), "", "{outcomes:?}");
+    outcomes[0].exits(0);
+    outcomes[2].exits(0);
+    outcomes[7].says("pi cannot be reached");
+    // What each of them would have met.
+    fixture.git(&["-c", "core.hooksPath=/dev/null", "ls-files", "-v"]);
+    assert!(canary.exists());
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn ssh_options_of_a_flake_that_is_no_checkout_run_nothing() {
+    let fixture = Fixture::empty();
+    let (program, canary) = canary(&fixture);
+    let option = format!("-oProxyCommand={program}");
+    fs::write(fixture.path("flake/flake.nix"), flake(&format!("\"{option}\""))).expect("writing the flake");
+    fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
+    let (archive, home) = (fixture.path("home/flake.tar.gz"), fixture.path(""));
+    let (archive, home) = (archive.display().to_string(), home.display().to_string());
+    run("tar", &["-C", &home, "-czf", &archive, "flake"]);
+    let foreign = format!("file://{archive}");
+    let refused = format!("the flake sets the option `{option}` of ssh for pi");
+    for words in [&["status"][..], &["status", "pi"], &["deploy", "pi", "--dry-run"], &["deploy", "pi"]] {
+        let outcome = fixture.sandbox().run(&[&["--flake", &foreign], words].concat());
+        outcome.says(&refused).says("--trust-flake").exits(3);
+        assert!(!canary.exists(), "{words:?}");
+    }
+    // Options that run nothing are taken from everybody, and so are those of the user.
+    let own = ["deploy", "pi", "--dry-run", "--", "--ssh-opts", "-p 1"];
+    fixture.sandbox().run(&[&["--flake", &foreign], &own[..]].concat()).says("pi cannot be reached");
+    assert!(!canary.exists());
+    for words in [&["status"][..], &["deploy", "pi", "--dry-run"]] {
+        fixture.sandbox().run(&[&["--flake", &foreign], words, &["--trust-flake"]].concat());
+        assert!(fs::remove_file(&canary).is_ok(), "{words:?}");
+    }
+    fixture.run(&["status"]);
+    assert!(canary.exists());
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn hostnames_that_cannot_be_meant_are_refused() {
+    let fixture = Fixture::empty();
+    let (program, canary) = canary(&fixture);
+    for (from, to, what) in [
+        ("127.0.0.1", format!("-oProxyCommand={program}"), "hostname"),
+        ("127.0.0.1", "pi?remote-program=x".to_owned(), "hostname"),
+        ("sshUser = \"root", format!("sshUser = \"-oProxyCommand={program}"), "sshUser"),
+    ] {
+        let text = flake("").replace(&format!("{from}\""), &format!("{to}\""));
+        fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
+        fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
+        for words in [&["status"][..], &["deploy", "pi", "--dry-run"]] {
+            fixture.run(words).says(&format!("deploy.nodes.pi has the {what} ")).exits(3);
+        }
+        assert!(!canary.exists());
+    }
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_output_that_leads_out_of_the_store_is_no_image() {
+    let fixture = Fixture::empty();
+    let secret = fixture.path("home/secret.img");
+    fs::write(&secret, "secret").expect("writing a secret");
+    let (home, secret) = (fixture.path("home"), secret.display().to_string());
+    let script = |script: &str| format!("mkdir -p $out; cd $out; {script}");
+    let images = [
+        ("file", script(&format!("mkdir sd-image; ln -s {secret} sd-image/a.img"))),
+        ("shadow", script("mkdir sd-image; ln -s /etc/shadow sd-image/a.img")),
+        ("folder", script(&format!("ln -s {} sd-image", home.display()))),
+        ("device", script("mkdir sd-image; ln -s /dev/zero sd-image/a.img")),
+    ];
+    let packages =
+        images.iter().map(|(host, script)| format!("{host}-sdImage = {};\n", builder(host, script)));
+    let packages = packages.collect::<String>();
+    let text = format!("{{ outputs = {{ self }}: {{ packages.{} = {{ {packages} }}; }}; }}", system());
+    fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
+    for (host, _) in &images {
+        let outcome = fixture.run(&["sd-image", host]);
+        assert_eq!(outcome.says("leads out of the store").exits(3), "", "{host}");
+    }
+}
