@@ -109,11 +109,6 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether this is the process that is started, elevated if need be, for a card.
-    pub fn is_worker(&self) -> bool {
-        matches!(self, Self::WriteCard | Self::ReadCard)
-    }
-
     /// Whether the flake may set any option of ssh.
     pub fn trusts_flake(&self) -> bool {
         match self {

@@ -21,6 +21,7 @@ mod flash;
 #[cfg(test)]
 mod fuzz;
 mod git;
+mod hardening;
 mod identity;
 mod image;
 mod interrupt;
@@ -59,15 +60,20 @@ pub fn misused(error: &clap::Error) -> ExitCode {
 /// Runs the command line and returns the exit code; an error has been printed once.
 pub fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
+    if let Err(error) = hardening::forbid_core_dumps() {
+        let code = failure::kind(&error).code();
+        ui::error(&error, code, json);
+        return code.into();
+    }
     // The worker tells its errors on stdout, to the tool that started it, which prints them.
-    let is_worker = cli.command.is_worker();
+    if let Some(code) = commands::worker(&cli.command) {
+        return code.into();
+    }
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = failure::kind(&error).code();
-            if !is_worker {
-                ui::error(&error, code, json);
-            }
+            ui::error(&error, code, json);
             code.into()
         }
     }

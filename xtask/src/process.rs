@@ -4,7 +4,9 @@
 //! whose output is followed line by line or whose terminal is the user's.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -14,11 +16,14 @@ use crate::interrupt;
 
 mod attend;
 mod background;
+mod delegate;
 mod follow;
+pub mod handover;
 mod measure;
 
 pub use attend::{End, Heard, Reply};
 pub use background::Background;
+pub use delegate::User;
 pub use measure::{Cost, Measured};
 
 /// How children are started: in which directory and with which changes to the environment.
@@ -26,6 +31,8 @@ pub use measure::{Cost, Measured};
 pub struct Launcher {
     dir: PathBuf,
     env: Vec<(OsString, OsString)>,
+    /// Children get nothing but `env`.
+    clean: bool,
 }
 
 /// What a finished child left behind.
@@ -65,7 +72,12 @@ impl From<std::process::Output> for Output {
 impl Launcher {
     /// Children run in `dir` with the environment of this process.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), env: Vec::new() }
+        Self { dir: dir.into(), env: Vec::new(), clean: false }
+    }
+
+    /// A launcher whose children get nothing of the environment of this process.
+    pub fn clean(dir: impl Into<PathBuf>) -> Self {
+        Self { clean: true, ..Self::new(dir) }
     }
 
     /// The same launcher with one more environment variable.
@@ -93,13 +105,13 @@ impl Launcher {
     /// The same launcher for another working directory.
     #[must_use]
     pub fn in_dir(&self, dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), env: self.env.clone() }
+        Self { dir: dir.into(), ..self.clone() }
     }
 
     /// The value a child will see for the variable `name`.
     pub fn env(&self, name: &str) -> Option<OsString> {
         let own = self.env.iter().find(|(key, _)| key == name);
-        own.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name))
+        own.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name).filter(|_| !self.clean))
     }
 
     /// Where `program` is found on the `PATH` of the children.
@@ -113,7 +125,9 @@ impl Launcher {
     pub fn capture<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<Output> {
         let shell = xshell::Shell::new().context("starting a command")?;
         shell.change_dir(&self.dir);
-        let command = xshell::cmd!(shell, "{program} {args...}").envs(self.env.iter().cloned());
+        let command = xshell::cmd!(shell, "{program} {args...}");
+        let command = if self.clean { command.env_clear() } else { command };
+        let command = command.envs(self.env.iter().cloned());
         let raw = command.quiet().ignore_status().output();
         raw.map(Output::from).with_context(|| format!("running {program}"))
     }
@@ -186,36 +200,39 @@ impl Launcher {
         measure::measure(&names.join(" into "), &command.stdin_null())
     }
 
-    /// Runs a command, hands it `input`, and keeps its stdin open: it is closed when this process is
-    /// asked to stop (ctrl-C, SIGTERM, SIGHUP) or dies, and the command is waited for all the same.
-    /// Each line of its stdout goes to `on_line`; its stderr is the terminal's.
+    /// Runs a command and hands it the line `input` with `files` over a socket on its stdin, which stays open: it ends
+    /// when this process is asked to stop (ctrl-C, SIGTERM, SIGHUP) or dies, and the command is waited for all
+    /// the same. Each line of its stdout goes to `on_line`; its stderr is the terminal's.
     pub fn converse<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
         input: &str,
+        files: &[BorrowedFd],
         mut on_line: impl FnMut(&str),
     ) -> Result<Ended> {
         let hold = interrupt::hold()?;
-        let (stdin, mut feed) = std::io::pipe().context("making a pipe")?;
+        let (stdin, feed) = UnixStream::pair().context("making a socket")?;
         let (lines, sink) = std::io::pipe().context("making a pipe")?;
         let command = self.duct(program, args).stdin_file(stdin).stdout_file(sink);
         let child = command.start().with_context(|| format!("running {program}"))?;
         drop(command);
-        // A child that has ended already says more by its exit code than this error would.
-        let _ = feed.write_all(input.as_bytes());
-        let mut feed = Some(feed);
-        let mut on_wait = |_: &[u8]| drop(feed.take_if(|_| hold.requested()));
-        let read = follow::for_each_line(&lines, &mut on_wait, &mut on_line);
-        let waited = child.into_output();
-        read.with_context(|| format!("reading the messages of {program}"))?;
-        let raw = waited.with_context(|| format!("waiting for {program}"))?;
+        let stop = || drop(hold.requested().then(|| feed.shutdown(Shutdown::Both)));
+        delegate::feeding(&feed, input, files, || {
+            follow::for_each_line(&lines, &mut |_: &[u8]| stop(), &mut on_line)
+                .and_then(|()| delegate::wait(&child, stop))
+        })
+        .with_context(|| format!("following {program}"))?;
+        let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
         Ok(Ended { code: Output::from(raw).code, stopped: hold.requested() })
     }
 
     fn duct<S: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, args: &[S]) -> duct::Expression {
         let args = args.iter().map(|arg| arg.as_ref().to_owned()).collect::<Vec<_>>();
         let command = duct::cmd(program.as_ref(), args).dir(&self.dir).unchecked();
+        if self.clean {
+            return command.full_env(self.env.iter().cloned());
+        }
         self.env.iter().fold(command, |command, (name, value)| command.env(name, value))
     }
 }
@@ -251,7 +268,7 @@ mod tests {
     fn a_conversation() {
         let mut lines = Vec::new();
         let keep = |line: &str| lines.push(line.to_owned());
-        let ended = Launcher::new("/").converse("head", &["-n1"], "hello\n", keep).unwrap();
+        let ended = Launcher::new("/").converse("head", &["-n1"], "hello", &[], keep).unwrap();
         assert_eq!((ended, lines), (Ended { code: 0, stopped: false }, vec!["hello".to_owned()]));
     }
 

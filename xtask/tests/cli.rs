@@ -18,8 +18,6 @@ mod deploy_several;
 mod deploy_stopped;
 #[path = "cli/doctor.rs"]
 mod doctor;
-#[path = "cli/elevation.rs"]
-mod elevation;
 #[path = "cli/fake_build.rs"]
 mod fake_build;
 #[path = "cli/fake_nix.rs"]

@@ -39,10 +39,14 @@ mod interrupt;
 mod killed;
 #[path = "device/medium.rs"]
 mod medium;
+#[path = "device/privileges.rs"]
+mod privileges;
 #[path = "device/reflash.rs"]
 mod reflash;
 #[path = "device/refusals.rs"]
 mod refusals;
+#[path = "device/rights.rs"]
+mod rights;
 #[path = "device/served.rs"]
 mod served;
 #[path = "device/stalls.rs"]
@@ -52,5 +56,7 @@ mod support;
 mod unfit;
 #[path = "device/unmounting.rs"]
 mod unmounting;
+#[path = "device/user.rs"]
+mod user;
 #[path = "device/waiting.rs"]
 mod waiting;

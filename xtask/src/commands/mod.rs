@@ -21,20 +21,31 @@ use anyhow::Result;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
+use crate::failure::Kind;
 use crate::process::Launcher;
 use crate::worker::{self, Access};
 use crate::{nix, project, ui};
 
+/// Runs the worker and returns its exit code, where that is what was asked for. It may be root: it looks at nothing that the
+/// environment names, and starts none of the programs that are found there.
+pub fn worker(command: &Command) -> Option<u8> {
+    let access = match command {
+        Command::WriteCard => Access::Write,
+        Command::ReadCard => Access::Read,
+        _ => return None,
+    };
+    // What can no longer be told changes nothing on the card: the worker goes on to a known end.
+    Some(worker::serve(access, |line| drop(ui::result(line))))
+}
+
 /// Makes the context and runs the command that was asked for.
 pub fn run(cli: Cli) -> Result<()> {
     let launcher = Launcher::new(project::root());
-    let is_worker = cli.command.is_worker();
     let mut cx = Context {
         flake: project::flake_ref(cli.flake.as_deref()),
         trust_flake: cli.command.trusts_flake(),
         json: cli.json,
-        // The worker may be root: it starts none of these programs, not even to ask for their version.
-        launcher: if is_worker { launcher } else { nix::prefix::activate(launcher, &project::tools_dir()) },
+        launcher: nix::prefix::activate(launcher, &project::tools_dir()),
         reporter: ui::reporter(cli.json),
     };
     match cli.command {
@@ -52,8 +63,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Setup(args) => setup::run(&mut cx, &args),
         Command::Test(args) => test::run(&mut cx, &args),
         Command::Card(args) => card::run(&cx, &args),
-        // What can no longer be told changes nothing on the card: the worker goes on to a known end.
-        Command::WriteCard => worker::serve(Access::Write, |line| drop(ui::result(line))),
-        Command::ReadCard => worker::serve(Access::Read, |line| drop(ui::result(line))),
+        // The worker has no context: see [`worker`].
+        Command::WriteCard | Command::ReadCard => Err(Kind::Usage.error("this is no command of its own")),
     }
 }

@@ -49,6 +49,14 @@ pub fn open_shared(roots: &Roots, disk: &Disk) -> Result<Locked> {
     open(roots, disk, Claim::Shared)
 }
 
+/// Takes over `file`, which another process has opened and locked by [`open_exclusive`] or [`open_shared`].
+pub fn adopt(roots: &Roots, disk: &Disk, file: File, exclusive: bool) -> Result<Locked> {
+    let claim = if exclusive { Claim::Exclusive } else { Claim::Shared };
+    let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone() };
+    locked.check()?;
+    Ok(locked)
+}
+
 fn open(roots: &Roots, disk: &Disk, claim: Claim) -> Result<Locked> {
     let exclusive = claim == Claim::Exclusive;
     let virtual_card = matches!(disk.kind, Kind::File { .. });
@@ -80,7 +88,7 @@ impl Locked {
 
     /// The disk that is open: everything is asked of the descriptor, or looked up by its device number,
     /// and nothing by its path.
-    fn now(&self) -> Result<Disk> {
+    pub fn now(&self) -> Result<Disk> {
         let path = self.disk.path.display();
         let doing = || format!("looking at {path}");
         let stat = self.file.metadata().with_context(doing)?;

@@ -31,7 +31,7 @@ pub use clash::clashes;
 pub use confirmation::Confirmation;
 pub use consent::Consent;
 pub use load::list;
-pub use lock::{Locked, open_exclusive, open_shared};
+pub use lock::{Locked, adopt, open_exclusive, open_shared};
 pub use loop_device::LoopDevice;
 pub use model::{Disk, Kind, Number, Partition, Role, Use};
 pub use refusal::refuse;

@@ -6,11 +6,11 @@ use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result};
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::{FdFlags, fcntl_setfd};
 
-/// An empty file in memory.
+/// An empty file in memory. Children inherit it: this process lets nobody look at its open files, not even them.
 pub fn file(name: &str) -> Result<File> {
-    let file = memfd_create(name, MemfdFlags::CLOEXEC);
-    Ok(file.context("making a file in memory")?.into())
+    Ok(memfd_create(name, MemfdFlags::empty()).context("making a file in memory")?.into())
 }
 
 /// A file in memory that holds `content`.
@@ -20,7 +20,14 @@ pub fn holding(name: &str, content: &[u8]) -> Result<File> {
     Ok(file)
 }
 
-/// The path by which a child of this process, as the same user, opens `file`.
+/// `file` once more, so that children inherit it.
+pub fn inherited(file: &File) -> std::io::Result<File> {
+    let file = file.try_clone()?;
+    fcntl_setfd(&file, FdFlags::empty())?;
+    Ok(file)
+}
+
+/// The path by which this process and its children open a `file` that they inherit.
 pub fn path(file: &File) -> String {
-    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }

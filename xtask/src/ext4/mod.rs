@@ -23,20 +23,19 @@ use crate::failure::Kind;
 use crate::flash::{Addition, Carried, Change};
 use crate::identity::{Belongings, PLACE};
 use crate::image::{self, Budget};
-use crate::process::Launcher;
 use crate::ui::{Event, Plain, Reporter};
 use look::View;
-use programs::Programs;
+use programs::Callable;
 use scratch::Scratch;
 
 pub use preview::replaced;
-pub use programs::check as check_programs;
+pub use programs::{Programs, check as check_programs};
 pub use script::check as check_entries;
 
 /// What is put on one card.
 pub struct Placing<'a> {
     carried: &'a Carried,
-    programs: Programs,
+    programs: Callable,
     card: File,
     reporter: &'a dyn Reporter,
     stop: &'a AtomicBool,
@@ -44,26 +43,21 @@ pub struct Placing<'a> {
 }
 
 impl<'a> Placing<'a> {
-    /// Prepares to put `carried` on the card that is open as `card`. `stop` ends the reading of it.
+    /// Prepares to put `carried` on the card that is open as `card`, which children open anew. `stop` ends the reading of it.
     ///
     /// # Errors
     /// Programs that are not there, and entries that these cannot be given, whoever let them come this far.
     pub fn new(
         carried: &'a Carried,
         card: &File,
+        programs: Programs,
         reporter: &'a dyn Reporter,
         stop: &'a AtomicBool,
     ) -> Result<Self> {
         check_entries(&carried.belongings.entries)?;
-        let card = card.try_clone().context("opening the card a second time")?;
-        Ok(Self {
-            carried,
-            programs: Programs::find(&Launcher::new("/"))?,
-            card,
-            reporter,
-            stop,
-            begun: OnceLock::new(),
-        })
+        let card = memory::inherited(card).context("opening the card a second time")?;
+        let programs = Callable::find(programs)?;
+        Ok(Self { carried, programs, card, reporter, stop, begun: OnceLock::new() })
     }
 
     /// The card for a child of this process. Its name says which open file is meant, whatever has become of the

@@ -8,15 +8,27 @@ use super::memory;
 use super::script::Script;
 use super::wrong;
 use crate::failure::Kind;
+use crate::hardening;
 use crate::process::{Launcher, Output};
 
 /// All that are called, and where Debian keeps them off the `PATH` of users.
 const NAMES: [&str; 3] = ["debugfs", "e2fsck", "e2image"];
 const ADMIN: [&str; 2] = ["/usr/sbin", "/sbin"];
 
-/// Where children find them.
-pub struct Programs {
+/// Which programs are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// Those on `PATH`, and in the folders of administrators.
+    Found,
+    /// Those in the places that only root can change, without the environment of this process.
+    Trusted,
+}
+
+/// How children are called.
+pub struct Callable {
     launcher: Launcher,
+    /// Where each of [`NAMES`] is.
+    paths: [PathBuf; 3],
 }
 
 /// Where the first of them is, if all of them are there.
@@ -24,25 +36,30 @@ pub struct Programs {
 /// # Errors
 /// Of [`Kind::Refused`], with the remedy.
 pub fn check(launcher: &Launcher) -> Result<PathBuf> {
-    let programs = Programs::find(launcher)?;
-    programs.launcher.which(NAMES[0]).context("looking for debugfs")
+    let [debugfs, ..] = Callable::on_path(launcher)?.paths;
+    Ok(debugfs)
 }
 
-impl Programs {
+impl Callable {
+    /// # Errors
+    /// Of [`Kind::Refused`], with the remedy.
+    pub fn find(programs: Programs) -> Result<Self> {
+        if programs == Programs::Found {
+            return Self::on_path(&Launcher::new("/"));
+        }
+        let launcher = Launcher::clean("/").with_env("LC_ALL", "C");
+        Ok(Self { launcher, paths: all(hardening::trusted_program, "in the folders of the system")? })
+    }
+
     /// On the `PATH` of `launcher`, and in the folders of administrators.
-    pub fn find(launcher: &Launcher) -> Result<Self> {
+    fn on_path(launcher: &Launcher) -> Result<Self> {
         let launcher = launcher.in_dir("/").with_env("LC_ALL", "C");
         let path = launcher.env("PATH").unwrap_or_default();
         let dirs = std::env::split_paths(&path).chain(ADMIN.map(Into::into));
         let path = std::env::join_paths(dirs).context("reading PATH")?;
         let launcher = launcher.with_env("PATH", path);
-        match NAMES.into_iter().find(|name| launcher.which(name).is_none()) {
-            None => Ok(Self { launcher }),
-            Some(name) => Err(Kind::Refused.error(format!(
-                "there is no {name} on PATH, which puts the identity on the card; install e2fsprogs (`cargo xtask \
-                 setup`), or say --identity none"
-            ))),
-        }
+        let paths = all(|name| launcher.which(name), "on PATH")?;
+        Ok(Self { launcher, paths })
     }
 
     /// Copies the metadata of the file system that begins at byte `start` of `disk` to their places in `file`.
@@ -75,6 +92,22 @@ impl Programs {
     }
 
     fn run(&self, name: &str, args: &[&str]) -> Result<Output> {
-        self.launcher.capture(name, args)
+        let path = NAMES.iter().zip(&self.paths).find_map(|(known, path)| (*known == name).then_some(path));
+        let path = path.with_context(|| format!("looking for {name}"))?;
+        self.launcher.capture(&path.display().to_string(), args)
     }
+}
+
+/// Where `find` finds each of [`NAMES`].
+fn all(find: impl Fn(&str) -> Option<PathBuf>, place: &str) -> Result<[PathBuf; 3]> {
+    let found = NAMES.map(|name| {
+        find(name).ok_or_else(|| {
+            Kind::Refused.error(format!(
+                "there is no {name} {place}, which puts the identity on the card; install e2fsprogs (`cargo xtask \
+                 setup`), or say --identity none"
+            ))
+        })
+    });
+    let [first, second, third] = found;
+    Ok([first?, second?, third?])
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-use super::programs::Programs;
+use super::programs::Callable;
 use super::{memory, wrong};
 use crate::flash::Change;
 use crate::image::content::ChunkHash;
@@ -25,7 +25,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// Copies the metadata of `root` on the `disk`.
-    pub fn copy(programs: &Programs, disk: &str, root: &Root) -> Result<Self> {
+    pub fn copy(programs: &Callable, disk: &str, root: &Root) -> Result<Self> {
         let file = memory::file("metadata")?;
         programs.e2image(disk, root.start, &memory::path(&file))?;
         let taken = file.metadata().context("looking at a file in memory")?.blocks() * 512;

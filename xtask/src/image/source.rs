@@ -124,14 +124,36 @@ impl Source {
         self.opened(Kind::Verification)
     }
 
+    /// The file, for a process that is to read it by [`Self::stream_of`].
+    ///
     /// # Errors
     /// Of [`Kind::Refused`] where the file was changed since it was told apart.
-    pub fn check(&self) -> Result<()> {
-        self.opened(Kind::Refused).map(drop)
+    pub fn handed_over(&self) -> Result<File> {
+        self.opened(Kind::Refused).map(Unchanged::into_file)
+    }
+
+    /// As [`Self::stream`], of the `file` that was opened before.
+    pub fn stream_of(&self, file: &File) -> Result<Box<dyn Read + Send>> {
+        self.decode(
+            self.named(
+                Kind::Verification,
+                file.try_clone().and_then(|file| Unchanged::of(file, self.stored)),
+            )?,
+        )
+    }
+
+    /// # Errors
+    /// Of [`Kind::Refused`] where `file` was changed since it was told apart.
+    pub fn check(&self, file: &File) -> Result<()> {
+        let file = file.try_clone().and_then(|file| Unchanged::of(file, self.stored));
+        self.named(Kind::Refused, file).map(drop)
     }
 
     fn opened(&self, changed: Kind) -> Result<Unchanged> {
-        let file = Unchanged::open(&self.path, self.stored);
+        self.named(changed, Unchanged::open(&self.path, self.stored))
+    }
+
+    fn named(&self, changed: Kind, file: Result<Unchanged, Error>) -> Result<Unchanged> {
         let named = |error| if Changed::is(&error) { changed.error(error) } else { error.into() };
         file.map_err(named).with_context(|| format!("opening the image {}", self.path.display()))
     }

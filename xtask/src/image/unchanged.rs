@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{Error, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ impl From<&Metadata> for Stamp {
 #[derive(Debug)]
 pub struct Unchanged {
     file: File,
+    /// How far it was read, in bytes. The position of the file itself may be shared.
+    at: u64,
     stamp: Stamp,
 }
 
@@ -38,8 +40,18 @@ impl Unchanged {
     /// # Errors
     /// What [`File::open`] says, and [`Changed`].
     pub fn open(path: &Path, stamp: Stamp) -> Result<Self, Error> {
-        let unchanged = Self { file: File::open(path)?, stamp };
+        Self::of(File::open(path)?, stamp)
+    }
+
+    /// # Errors
+    /// [`Changed`], and what cannot be looked at.
+    pub fn of(file: File, stamp: Stamp) -> Result<Self, Error> {
+        let unchanged = Self { file, at: 0, stamp };
         unchanged.check().map(|()| unchanged)
+    }
+
+    pub fn into_file(self) -> File {
+        self.file
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -50,7 +62,8 @@ impl Unchanged {
 
 impl Read for Unchanged {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        let count = self.file.read(buffer)?;
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
         if count == 0 {
             self.check()?;
         }

@@ -1,28 +1,34 @@
 //! Starting the worker, elevated where the card cannot be opened otherwise, and following it.
 
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use rustix::fs::Access as Mode;
 use serde_json::Value;
 
+use super::caller::as_own;
 use super::job::{Access, Work};
+use super::letter::{Handed, Letter};
 use super::serve::Message;
 use crate::context::Context;
 use crate::failure::Kind;
-use crate::process::Ended;
+use crate::process::{Ended, Launcher};
 use crate::ui::Event;
 
 /// The programs that can make the worker root, in the order in which they are tried.
 const ELEVATORS: [&str; 3] = ["sudo", "run0", "doas"];
 
-/// Has `work` done in a process of its own and returns the answer.
+/// Has `work` done in a process of its own and returns the answer. The image is opened by this process, and handed over.
 pub fn run<W: Work>(cx: &Context, work: &W) -> Result<W::Answer> {
-    let (program, args) = command(cx, work)?;
-    let input = serde_json::to_string(&work.clone().into()).context("writing the job as JSON")?;
-    let mut heard = Heard::default();
-    let ended = cx.launcher.converse(&program, &args, &format!("{input}\n"), |line| heard.line(cx, line))?;
+    let image = work.needs().image.map(|image| image.source.handed_over()).transpose()?;
+    let (launcher, program, args) = command(cx, work)?;
+    let handed = image.iter().map(|_| Handed::Image).collect();
+    let letter = Letter { handed, job: work.clone().into() };
+    let input = serde_json::to_string(&letter).context("writing the job as JSON")?;
+    let (mut heard, files) = (Heard::default(), image.iter().map(AsFd::as_fd).collect::<Vec<_>>());
+    let ended = launcher.converse(&program, &args, &input, &files, |line| heard.line(cx, line))?;
     let answer = heard.conclude::<W>(&program, ended)?;
     serde_json::from_value(answer).context("reading the answer of the worker")
 }
@@ -64,28 +70,36 @@ impl Access {
     }
 }
 
-/// What makes the worker root for the card at `path`.
+/// What makes the worker root for the card at `path`. It opens no plain files: for those nobody needs to be root.
 fn elevator(cx: &Context, path: &Path, access: Access) -> Result<&'static str> {
+    let (shown, [.., done]) = (path.display(), access.words());
+    if path.is_file() {
+        let text = format!(
+            "{shown} may not be {done} by this user, and root's rights are for cards alone; take a file of your own"
+        );
+        return Err(Kind::Permission.error(text));
+    }
     let found = ELEVATORS.into_iter().find(|name| cx.launcher.which(name).is_some());
     found.ok_or_else(|| {
-        let (path, tried, [.., done]) = (path.display(), ELEVATORS.join(", "), access.words());
+        let tried = ELEVATORS.join(", ");
         let text =
-            format!("{path} may not be {done} by this user, and there is none of {tried}; run as root");
+            format!("{shown} may not be {done} by this user, and there is none of {tried}; run as root");
         Kind::Permission.error(text)
     })
 }
 
-/// The command line of the worker for `work`.
-fn command<W: Work>(cx: &Context, work: &W) -> Result<(String, Vec<OsString>)> {
+/// The command line of the worker for `work`, and how it is started.
+fn command<W: Work>(cx: &Context, work: &W) -> Result<(Launcher, String, Vec<OsString>)> {
     let own = std::env::current_exe().context("finding this program")?;
-    let (path, name) = (&work.disk().path, W::ACCESS.command());
-    let is_root = || rustix::process::geteuid().is_root();
-    if W::ACCESS.is_granted(path) && (!work.needs_root() || is_root()) {
-        return Ok((own.display().to_string(), vec![name.into()]));
+    let (needs, name) = (work.needs(), W::ACCESS.command());
+    let (path, is_root) = (&needs.disk.path, rustix::process::geteuid().is_root());
+    if W::ACCESS.is_granted(path) && (needs.unmount.is_empty() || is_root) {
+        let launcher = if is_root { as_own(&cx.launcher) } else { cx.launcher.clone() };
+        return Ok((launcher, own.display().to_string(), vec![name.into()]));
     }
     let (elevator, [_, doing, _]) = (elevator(cx, path, W::ACCESS)?, W::ACCESS.words());
     cx.note(format!("{doing} needs root: {elevator} -- {} {name}", own.display()));
-    Ok((elevator.to_owned(), vec!["--".into(), own.into(), name.into()]))
+    Ok((cx.launcher.clone(), elevator.to_owned(), vec!["--".into(), own.into(), name.into()]))
 }
 
 /// What the worker has said so far.

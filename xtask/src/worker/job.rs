@@ -1,13 +1,17 @@
 //! The jobs of the worker. Each looks at the card again and refuses one that is not the card of the job.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{Disk, Roots, open_exclusive, open_shared, unmount};
-use crate::ext4::Placing;
+use super::claim::Claimed;
+use crate::disk::Disk;
+use crate::ext4::{Placing, Programs};
 use crate::flash::{self, Added, Addition, Comparison, Content, FileCard, Plan, Report};
 use crate::image::{self, Budget, Image, Inspection};
 use crate::ui::Reporter;
@@ -26,31 +30,61 @@ pub trait Work: Clone + Into<Job> + Serialize {
     /// What it means that the worker ended in the middle of it, as the end of a sentence.
     const CUT_SHORT: &'static str;
 
-    fn disk(&self) -> &Disk;
-    /// Whether it takes root though the user may open the card.
-    fn needs_root(&self) -> bool {
-        false
-    }
-    fn carry_out(&self, hands: &Hands) -> Result<Self::Answer>;
+    fn needs(&self) -> Needs<'_>;
+    /// Does it to the `card`, which is claimed.
+    fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<Self::Answer>;
+}
+
+/// What a job takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs<'a> {
+    pub disk: &'a Disk,
+    pub access: Access,
+    /// The image that is read for it.
+    pub image: Option<&'a Image>,
+    /// The places from which the card is unmounted first. Whoever may write a card may still not unmount it.
+    pub unmount: &'a [PathBuf],
 }
 
 /// What the worker has beside the job.
 pub struct Hands<'a> {
     pub reporter: &'a dyn Reporter,
     /// Says that the card is claimed, and that from here on it is read or written.
-    pub begun: &'a dyn Fn(),
+    pub begun: &'a (dyn Fn() + Sync),
     /// Set when the worker is to stop.
     pub cancel: &'a AtomicBool,
+    /// The image, as it was handed over.
+    pub image: Option<&'a File>,
+    /// The programs that change file systems.
+    pub programs: Programs,
+}
+
+impl Hands<'_> {
+    /// Opens the decompressed content of `image`.
+    fn stream(&self, image: &Image) -> Result<Box<dyn Read + Send>> {
+        image.source.stream_of(self.image.context("no image came with the job")?)
+    }
 }
 
 /// A job on its way to the worker.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "job", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Job {
     Flash(Plan),
     Compare(Comparing),
     Capacity(Capacity),
     Inspect(Inspecting),
+}
+
+impl Job {
+    pub fn needs(&self) -> Needs<'_> {
+        match self {
+            Self::Flash(plan) => plan.needs(),
+            Self::Compare(comparing) => comparing.needs(),
+            Self::Capacity(capacity) => capacity.needs(),
+            Self::Inspect(inspecting) => inspecting.needs(),
+        }
+    }
 }
 
 /// Comparing a card with an image, without writing anything.
@@ -94,26 +128,18 @@ impl Work for Plan {
     const ACCESS: Access = Access::Write;
     const CUT_SHORT: &'static str = "before the card was complete; run the same command again";
 
-    fn disk(&self) -> &Disk {
-        &self.disk
+    fn needs(&self) -> Needs<'_> {
+        Needs { disk: &self.disk, access: Self::ACCESS, image: Some(&self.image), unmount: &self.unmount }
     }
 
-    /// Whoever may write the card may still not unmount it.
-    fn needs_root(&self) -> bool {
-        !self.unmount.is_empty()
-    }
-
-    fn carry_out(&self, hands: &Hands) -> Result<Report> {
-        let (roots, image) = (Roots::default(), &self.image);
-        image.source.check()?;
-        unmount(&roots, &self.disk, &self.unmount)?;
-        let locked = open_exclusive(&roots, &self.disk)?;
-        let placing = |carried| Placing::new(carried, locked.file(), hands.reporter, hands.cancel);
+    fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<Report> {
+        let (image, Claimed { locked, view }) = (&self.image, card);
+        let placing = |carried| Placing::new(carried, &view, hands.programs, hands.reporter, hands.cancel);
         let placing = self.carried.as_ref().map(placing).transpose()?;
         let addition = placing.as_ref().map(|placing| placing as &dyn Addition);
         let card = FileCard::locked(locked, self.disk.size)?;
         (hands.begun)();
-        let content = Content { size: image.size, hash: image.hash, open: &|| image.source.stream() };
+        let content = Content { size: image.size, hash: image.hash, open: &|| hands.stream(image) };
         flash::write_image(&card, &content, addition, self.mode, hands.reporter, hands.cancel)
     }
 }
@@ -123,16 +149,20 @@ impl Work for Comparing {
     const ACCESS: Access = Access::Read;
     const CUT_SHORT: &'static str = "before the card was compared; run the same command again";
 
-    fn disk(&self) -> &Disk {
-        &self.disk
+    fn needs(&self) -> Needs<'_> {
+        let image = match &self.against {
+            Against::Image(image) => Some(image),
+            Against::Hash { .. } => None,
+        };
+        Needs { disk: &self.disk, access: Self::ACCESS, image, unmount: &[] }
     }
 
-    fn carry_out(&self, hands: &Hands) -> Result<Comparison> {
-        let card = FileCard::locked(open_shared(&Roots::default(), &self.disk)?, self.disk.size)?;
+    fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<Comparison> {
+        let card = FileCard::locked(card.locked, self.disk.size)?;
         (hands.begun)();
         match &self.against {
             Against::Image(image) => {
-                let content = Content { size: image.size, hash: image.hash, open: &|| image.source.stream() };
+                let content = Content { size: image.size, hash: image.hash, open: &|| hands.stream(image) };
                 flash::compare(&card, &content, self.added.as_ref(), hands.reporter, hands.cancel)
             }
             Against::Hash { size, hash } => {
@@ -149,12 +179,12 @@ impl Work for Capacity {
     const CUT_SHORT: &'static str =
         "before it had put back what was there: the card may hold stamps of 4 KiB in up to 110 places";
 
-    fn disk(&self) -> &Disk {
-        &self.disk
+    fn needs(&self) -> Needs<'_> {
+        Needs { disk: &self.disk, access: Self::ACCESS, image: None, unmount: &[] }
     }
 
-    fn carry_out(&self, hands: &Hands) -> Result<usize> {
-        let card = FileCard::locked(open_exclusive(&Roots::default(), &self.disk)?, self.disk.size)?;
+    fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<usize> {
+        let card = FileCard::locked(card.locked, self.disk.size)?;
         (hands.begun)();
         flash::check_capacity(&card, hands.reporter, hands.cancel)
     }
@@ -165,14 +195,13 @@ impl Work for Inspecting {
     const ACCESS: Access = Access::Read;
     const CUT_SHORT: &'static str = "before the card was inspected; run the same command again";
 
-    fn disk(&self) -> &Disk {
-        &self.disk
+    fn needs(&self) -> Needs<'_> {
+        Needs { disk: &self.disk, access: Self::ACCESS, image: None, unmount: &[] }
     }
 
-    fn carry_out(&self, hands: &Hands) -> Result<Inspection> {
-        let locked = open_shared(&Roots::default(), &self.disk)?;
+    fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<Inspection> {
         (hands.begun)();
-        image::inspect(locked.file(), self.disk.size, &Budget::new(hands.cancel))
+        image::inspect(card.locked.file(), self.disk.size, &Budget::new(hands.cancel))
     }
 }
 

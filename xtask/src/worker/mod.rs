@@ -1,9 +1,13 @@
 //! What touches a card is done by the worker: this same binary in a process of its own, elevated where the
 //! user may not open the card. It is handed a [`Job`] and answers.
 
+mod caller;
+mod claim;
 mod elevate;
 mod job;
+mod letter;
 mod serve;
+mod table;
 
 pub use elevate::{check_access, run};
 pub use job::{Access, Against, Capacity, Comparing, Inspecting};

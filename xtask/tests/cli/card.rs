@@ -1,10 +1,8 @@
 //! `card`: its words on cards that are plain files, so that this runs without privileges.
 
-use std::io::Write;
-use std::process::Stdio;
-
 use crate::fake_nix::{Answers, FLAKE, fails};
 use crate::flash::{building, card, image};
+use crate::support::worker::{letter, work};
 use crate::support::{Sandbox, content_hash};
 
 #[test]
@@ -132,16 +130,9 @@ fn the_reader_does_nothing_but_read() {
     for (command, code, text) in
         [("read-card", 2, "this worker only reads"), ("write-card", 0, r#"{"answer":"#)]
     {
-        let mut worker = sandbox.command(&[command]);
-        let mut worker =
-            worker.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("running the worker");
-        let job = serde_json::json!({ "job": "capacity", "disk": disk });
-        let mut stdin = worker.stdin.take().unwrap();
-        writeln!(stdin, "{job}").unwrap();
-        let output = std::io::read_to_string(worker.stdout.take().unwrap()).unwrap();
-        assert!(output.contains(text), "{command}: {output}");
-        assert_eq!(worker.wait().unwrap().code(), Some(code), "{command}: {output}");
-        drop(stdin);
+        let job = letter("capacity", &serde_json::json!({ "disk": disk }), false);
+        let outcome = work(sandbox.command(&[command]), job.to_string().as_bytes(), &[]);
+        assert!(outcome.exits(code).contains(text), "{command}: {outcome:?}");
     }
     assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 7));
 }

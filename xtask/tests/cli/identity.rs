@@ -90,7 +90,10 @@ fn a_known_hosts_that_cannot_be_written_is_refused_before_anything_is_built() {
     let device = card.to_str().unwrap();
     let args =
         ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
-    let text = format!("is not fit for it: {} is not a regular file", nix.path("state/identity/known_hosts").display());
+    let text = format!(
+        "is not fit for it: {} is not a regular file",
+        nix.path("state/identity/known_hosts").display()
+    );
     nix.run(&args).says(&text).exits(3);
     assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.calls("nix").is_empty());
 }

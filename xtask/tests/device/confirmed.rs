@@ -1,17 +1,17 @@
 //! The card that was confirmed is the card that is written: the writer, as root, is given the plan of a
 //! real run, after something has happened to the card.
 
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
 use crate::card::{Card, MIB};
-use crate::elevation::User;
 use crate::image::image;
 use crate::support::Outcome;
 use crate::support::loops::{Loop, Mounted, ext4};
+use crate::support::worker::{last, letter, work};
+use crate::user::User;
 
 /// What an ordinary user has confirmed.
 struct Confirmed {
@@ -20,36 +20,22 @@ struct Confirmed {
 }
 
 impl Confirmed {
-    /// A fake sudo keeps the plan that it is handed for the writer.
     fn new(card: &Loop, mib: usize) -> Self {
         let user = User::new();
-        let file = user.sandbox.path("calls/plan");
-        let keep = format!("read -r line; printf '%s' \"$line\" >'{}'; exit 1", file.display());
-        user.sandbox.fake("sudo", &keep);
-        user.flash_to(card.device(), &format!("{mib}MiB")).exits(6);
-        let plan = std::fs::read_to_string(file).expect("the plan on the stdin of sudo");
-        Self { user, plan: serde_json::from_str(&plan).expect("the plan as JSON") }
+        let plan = user.letter(card.device(), &format!("{mib}MiB"))["job"]["flash"].take();
+        Self { user, plan }
     }
 
-    /// Runs the writer, and keeps its stdin open as the tool does. What it says is a line of JSON each.
+    /// Runs the writer, as root. What it says is a line of JSON each.
     fn write(&self) -> Outcome {
-        let mut command = self.user.sandbox.command(&["write-card"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("running the writer");
-        let mut stdin = child.stdin.take().expect("stdin is a pipe");
-        writeln!(stdin, "{}", self.plan).expect("writing the plan");
-        let mut stdout = String::new();
-        child.stdout.take().expect("stdout is a pipe").read_to_string(&mut stdout).expect("listening");
-        drop(stdin);
-        let code = child.wait().expect("waiting for the writer").code();
-        Outcome { code: code.unwrap_or(-1), stdout, stderr: String::new() }
+        let line = letter("flash", &self.plan, true).to_string();
+        work(self.user.sandbox.command(&["write-card"]), line.as_bytes(), &[&self.user.image_file()])
     }
 
     #[track_caller]
     fn is_refused(&self, words: &str) {
         let outcome = self.write();
-        let last = outcome.stdout.lines().last().unwrap_or_default();
-        let told = serde_json::from_str::<Value>(last).expect("JSON");
+        let told = last(&outcome);
         assert!(told["message"].as_str().is_some_and(|text| text.contains(words)), "{words:?}: {told}");
         outcome.exits(3);
     }

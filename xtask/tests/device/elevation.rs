@@ -1,126 +1,9 @@
 //! A user who may not write the card: only the writer is elevated, by what the machine has for it.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::thread::JoinHandle;
-
 use crate::card::MIB;
-use crate::image::{garbage, image, pack};
-use crate::support::{Outcome, Sandbox, content_hash};
-
-/// An ordinary user with a card that only root may write.
-pub struct User {
-    pub sandbox: Sandbox,
-    card: PathBuf,
-    image: Vec<u8>,
-}
-
-impl User {
-    pub fn new() -> Self {
-        Self::with(image(6), 9)
-    }
-
-    /// A user with this image, and a card of `room` MiB.
-    pub fn with(image: Vec<u8>, room: usize) -> Self {
-        let sandbox = Sandbox::with_fakes_only();
-        let card = sandbox.path("virtual-card");
-        std::fs::write(&card, garbage(room * MIB)).expect("making a card");
-        set_mode(&card, 0o600);
-        pack(&sandbox.path("home"), "img.zst", &image);
-        // The binary may stand in a folder that the user cannot see. It is not copied by this process:
-        // a child of another test could inherit the open copy, and then the kernel would not run it.
-        run(&["cp", env!("CARGO_BIN_EXE_xtask"), sandbox.path("xtask").to_str().expect("a plain path")]);
-        set_mode(&sandbox.path(""), 0o755);
-        set_mode(&sandbox.path("calls"), 0o777);
-        std::fs::create_dir(sandbox.path("state")).expect("making a folder");
-        set_mode(&sandbox.path("state"), 0o777);
-        Self { sandbox, card, image }
-    }
-
-    /// Flashes the virtual card as the user `nobody`.
-    fn flash(&self) -> Outcome {
-        self.flash_to(self.card(), "9MiB")
-    }
-
-    /// The path of the virtual card.
-    pub fn card(&self) -> &str {
-        self.card.to_str().expect("a plain path")
-    }
-
-    /// Flashes `device`, which has `size`, as the user `nobody`.
-    pub fn flash_to(&self, device: &str, size: &str) -> Outcome {
-        self.flash_with(device, size, &[])
-    }
-
-    /// The same with more options.
-    pub fn flash_with(&self, device: &str, size: &str, more: &[&str]) -> Outcome {
-        let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
-        let file = file.to_str().expect("a plain path");
-        let args = ["flash", "--image", file, device, "--allow-virtual", "--yes", "--expect-size", size];
-        self.run(&[&args[..], more].concat())
-    }
-
-    /// Puts a sudo in place that hands the writer's streams on to a writer that runs as root, as the real one does.
-    /// Returns how that writer ends.
-    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
-    pub fn with_sudo(&self) -> JoinHandle<ExitStatus> {
-        let [down, up] = ["down", "up"].map(|name| self.sandbox.path("calls").join(name));
-        for fifo in [&down, &up] {
-            run(&["mkfifo", "--mode=666", fifo.to_str().expect("a plain path")]);
-        }
-        let (from, into) = (down.display(), up.display());
-        self.sandbox.fake("sudo", &format!("exec 3<&0\ncat <&3 >'{from}' &\nexec cat '{into}'"));
-        std::thread::spawn(move || {
-            let stdin = std::fs::File::open(down).expect("opening a FIFO");
-            let stdout = std::fs::OpenOptions::new().write(true).open(up).expect("opening a FIFO");
-            let mut writer = Command::new(env!("CARGO_BIN_EXE_xtask"));
-            writer.arg("write-card").stdin(stdin).stdout(stdout).status().expect("running the writer")
-        })
-    }
-
-    /// Runs the tool as the user `nobody`.
-    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
-    fn run(&self, args: &[&str]) -> Outcome {
-        let envs = self.sandbox.command(args);
-        let envs = envs.get_envs().filter_map(|(name, value)| Some((name, value?)));
-        let output = Command::new("/usr/bin/setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg(self.sandbox.path("xtask"))
-            .args(args)
-            .envs(envs)
-            // The checkout may be in a folder that this user cannot enter.
-            .current_dir(self.sandbox.path("home"))
-            .stdin(Stdio::null())
-            .output()
-            .expect("running the binary as another user");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let code = output.status.code().unwrap_or(-1);
-        Outcome { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
-    }
-
-    pub fn writer(&self) -> Vec<String> {
-        let own = self.sandbox.path("xtask").display().to_string();
-        vec!["--".to_owned(), own, "write-card".to_owned()]
-    }
-
-    #[track_caller]
-    fn card_is_unchanged(&self) {
-        assert!(std::fs::read(&self.card).expect("reading the card") == garbage(9 * MIB));
-    }
-}
-
-#[track_caller]
-#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
-fn run(words: &[&str]) {
-    let status = Command::new(words[0]).args(&words[1..]).status().expect(words[0]);
-    assert!(status.success(), "{words:?} failed");
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("setting a mode");
-}
+use crate::image::garbage;
+use crate::support::content_hash;
+use crate::user::{NOBODY, User, set_mode};
 
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
@@ -183,7 +66,7 @@ fn an_image_that_this_user_may_not_read() {
 fn reading_is_elevated_too_and_never_writes() {
     let user = User::new();
     user.sandbox.fake("sudo", "exit 1");
-    let card = user.card.to_str().expect("a plain path");
+    let card = user.card();
     let own = user.sandbox.path("xtask").display().to_string();
     let reader = ["--", own.as_str(), "read-card"];
     for args in
@@ -201,16 +84,80 @@ fn reading_is_elevated_too_and_never_writes() {
 }
 
 #[test]
-#[ignore = "needs root: run `cargo xtask test`"]
+#[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn the_elevated_writer_writes() {
     let user = User::new();
-    let writer = user.with_sudo();
+    let _rule = user.with_sudo();
     let hash = content_hash(&user.image);
     let outcome = user.flash();
     assert!(outcome.exits(0).ends_with(&format!("holds the image: 6.0 MiB read back, hash {hash}\n")));
-    assert!(writer.join().expect("no panic").success());
-    assert!(std::fs::read(&user.card).expect("reading the card").starts_with(&user.image));
+    user.card.holds(&user.image);
     // The receipt is the user's.
     let receipts = user.sandbox.path("state").join("receipts").metadata().expect("a folder of receipts");
-    assert_eq!(std::os::unix::fs::MetadataExt::uid(&receipts), 65534);
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&receipts), NOBODY);
+    let file = user.sandbox.path("home").join("nixos-sd-image.img.zst");
+    let file = file.to_str().expect("a plain path");
+    let outcome = user.run(&["card", "verify", "--image", file, user.card()]);
+    assert!(outcome.exits(0).contains("holds the image: 6.0 MiB compared"), "{outcome:?}");
+}
+
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn a_plain_file_of_somebody_else() {
+    let user = User::new();
+    user.sandbox.fake("sudo", "exit 99");
+    let card = user.sandbox.path("virtual-card");
+    std::fs::write(&card, garbage(9 * MIB)).expect("making a card");
+    set_mode(&card, 0o600);
+    let outcome = user.flash_to(card.to_str().expect("a plain path"), "9MiB");
+    outcome.says("may not be written by this user, and root's rights are for cards alone").exits(6);
+    assert!(user.sandbox.calls("sudo").is_empty());
+    assert!(std::fs::read(&card).expect("reading the card") == garbage(9 * MIB));
+}
+
+/// What is said, to the letter.
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn sudo_that_refuses() {
+    let user = User::new();
+    for (body, code, words) in [
+        (
+            "echo 'sudo: 3 incorrect password attempts' >&2; exit 1",
+            1,
+            "sudo: 3 incorrect password attempts\n",
+        ),
+        ("echo 'nobody is not in the sudoers file.' >&2; exit 1", 1, "nobody is not in the sudoers file.\n"),
+        ("exit 127", 127, ""),
+        // Its words on stdout are none of the writer's.
+        (
+            "echo 'We trust you have received the usual lecture'; exit 1",
+            1,
+            "  | We trust you have received the usual lecture\n",
+        ),
+    ] {
+        user.sandbox.fake("sudo", body);
+        let outcome = user.flash();
+        // How long the check took is not always the same; the second time there is none.
+        let said = &outcome.stderr[outcome.stderr.find("image   ").expect("a plan")..];
+        let (image, file) =
+            (user.sandbox.path("home").join("nixos-sd-image.img.zst"), user.card.device.file());
+        let (image, file, card, hash) =
+            (image.display(), file.display(), user.card(), content_hash(&user.image));
+        let (plan, _) = said.split_once("lost    ").expect("a plan");
+        assert!(
+            plan.starts_with(&format!("image   {image}\n        6.0 MiB (zstd), hash {hash}\n")),
+            "{plan}"
+        );
+        assert!(plan.ends_with(&format!("card    {card} (loop over {file}, 9.0 MiB)\n")), "{plan}");
+        let binary = user.sandbox.path("xtask");
+        let expected = format!(
+            "writing needs root: sudo -- {} write-card\n{words}error: sudo ended with exit code {code} before the \
+             writer began; nothing was written\n",
+            binary.display()
+        );
+        assert!(said.ends_with(&expected), "{body}: {said}");
+        outcome.exits(6);
+        user.card_is_unchanged();
+    }
+    assert!(user.sandbox.calls("sudo").iter().all(|call| *call == user.writer()));
 }

@@ -6,6 +6,7 @@
 pub mod image;
 pub mod loops;
 pub mod terminal;
+pub mod worker;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -45,6 +45,10 @@ impl Terminal {
         self.until(text).press(&format!("{answer}\n"))
     }
 
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     /// Presses keys.
     pub fn press(&mut self, keys: &str) -> &mut Self {
         self.screen.write_all(keys.as_bytes()).expect("typing");

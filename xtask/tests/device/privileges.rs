@@ -1,0 +1,178 @@
+//! What runs with whose rights, what it keeps to itself, and what the kernel is told in the end.
+
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::card::MIB;
+use crate::flash::flash;
+use crate::image::{garbage, pack};
+use crate::support::loops::Loop;
+use crate::support::terminal::Terminal;
+use crate::support::worker::{Worker, pair_of};
+use crate::user::{NOBODY, User, give, run};
+
+#[test]
+#[ignore = "needs root and sudo: run `cargo xtask test`"]
+fn a_worker_that_waits_for_its_job_ends_at_a_signal() {
+    let user = User::new();
+    let _rule = user.with_rule("");
+    for (signal, half) in [(Signal::TERM, false), (Signal::INT, true), (Signal::HUP, false)] {
+        let mut worker = Worker::start_as(NOBODY, user.worker("write-card"));
+        if half {
+            worker.socket.write_all(b"{\"half\": ").unwrap();
+        }
+        let pid = worker_below(worker.child.id(), 0);
+        std::thread::sleep(Duration::from_millis(200));
+        let begin = Instant::now();
+        kill_process(pid, signal).unwrap();
+        assert_ne!(worker.child.wait().unwrap().code(), Some(0));
+        assert!(begin.elapsed() < Duration::from_secs(2), "{signal:?}");
+    }
+}
+
+/// The worker of the user `uid` that process `id` has started, or one that it has started.
+#[track_caller]
+fn worker_below(id: u32, uid: u32) -> Pid {
+    let begin = Instant::now();
+    loop {
+        if let Some(pid) = find_below(id, uid) {
+            return pid;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(10), "there is no worker of user {uid}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn find_below(id: u32, uid: u32) -> Option<Pid> {
+    let line = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let is_of = |uid| status.contains(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n"));
+    if matches!(line.trim(), "xtask" | "exe") && is_of(uid) {
+        return Pid::from_raw(id.try_into().ok()?);
+    }
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+    children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .find_map(|child| find_below(child, uid))
+}
+
+/// Asserts that process `pid` leaves no core, that nobody but root looks into it, and that it gets no more rights.
+#[track_caller]
+fn keeps_its_secrets(pid: Pid) {
+    let process = format!("/proc/{}", pid.as_raw_nonzero());
+    let limits = std::fs::read_to_string(format!("{process}/limits")).expect("limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    // That is what the kernel does with a process that is not dumpable.
+    assert_eq!(std::fs::metadata(format!("{process}/environ")).expect("an environment").uid(), 0);
+}
+
+/// The worker's own line cannot be written, so it waits: what it is by then is looked at.
+#[test]
+#[ignore = "needs root and sudo: run `cargo xtask test`"]
+fn foreign_bytes_are_read_with_the_rights_of_the_caller() {
+    let user = User::new();
+    let plan = user.letter(user.card(), "9MiB");
+    let _rule = user.with_rule("");
+    let (mut reader, mut full) = std::io::pipe().unwrap();
+    let size = rustix::pipe::fcntl_setpipe_size(&full, 4096).unwrap();
+    full.write_all(&vec![b'\n'; size]).unwrap();
+    let mut command = user.worker("write-card");
+    command.stdout(full);
+    let mut worker = Worker::with(command, pair_of(NOBODY));
+    worker.hand_over(plan.to_string().as_bytes(), &[&user.image_file()]);
+    let (inner, outer) = (worker_below(worker.child.id(), NOBODY), worker_below(worker.child.id(), 0));
+    // It has the card when it says so, and then it waits. Before it runs its own program it is a copy of the other.
+    let (begin, path) = (Instant::now(), format!("/proc/{}", inner.as_raw_nonzero()));
+    let has_card = || {
+        let open = std::fs::read_dir(format!("{path}/fd")).into_iter().flatten().flatten();
+        let mut open = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        std::fs::read(format!("{path}/environ")).unwrap_or_default() == b"LC_ALL=C\0"
+            && open.any(|file| file == Path::new(user.card()))
+    };
+    while !has_card() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(10),
+            "it has no card, or the environment of the caller"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let status = std::fs::read_to_string(format!("{path}/status")).unwrap();
+    for line in [
+        "Gid:\t65534\t65534\t65534\t65534\n",
+        "Groups:\t \n",
+        "CapEff:\t0000000000000000\n",
+        "NoNewPrivs:\t1\n",
+    ] {
+        assert!(status.contains(line), "{line:?}: {status}");
+    }
+    for pid in [inner, outer] {
+        keeps_its_secrets(pid);
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero())).unwrap();
+        let data = limits.lines().find(|line| line.starts_with("Max data size")).unwrap();
+        assert!(data.split_whitespace().nth(3).unwrap().parse::<u64>().unwrap() <= 1 << 30, "{data}");
+    }
+    std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+    assert_eq!(worker.child.wait().unwrap().code(), Some(0));
+    user.card.holds(&user.image);
+}
+
+/// A core at the question of `flash` would hold the key.
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn no_core_at_the_question() {
+    let user = User::new();
+    user.sandbox.fake("sudo", "exit 1");
+    let file = pack(&user.sandbox.path("home"), "img", &user.image);
+    let command = user.command(&["flash", "--image", file.to_str().unwrap(), user.card(), "--allow-virtual"]);
+    let mut terminal = Terminal::run(command);
+    terminal.until("the name of the device");
+    keeps_its_secrets(terminal.pid());
+    terminal.press("no\n");
+    terminal.end();
+}
+
+/// The partitions of `card` as the kernel knows them: start and size in sectors.
+fn known(card: &Loop) -> Vec<(u64, u64)> {
+    let name = Path::new(card.device()).file_name().and_then(|name| name.to_str()).expect("a name");
+    let parts =
+        std::fs::read_dir(format!("/sys/block/{name}")).expect("a disk").flatten().map(|entry| entry.path());
+    let number = |path: &Path, file: &str| {
+        std::fs::read_to_string(path.join(file)).expect("a file").trim().parse::<u64>().expect("a number")
+    };
+    let parts = parts.filter(|path| path.join("partition").exists());
+    parts.map(|path| (number(&path, "start"), number(&path, "size"))).collect()
+}
+
+/// A partition that the kernel knows of the card as it was: sectors 2048 to 2147. Kernels without the parser for such
+/// tables read none of the new one.
+#[test]
+#[ignore = "needs root, loop devices and sudo: run `cargo xtask test`"]
+fn the_kernel_is_told_of_the_new_table() {
+    let user = User::new();
+    let _rule = user.with_sudo();
+    for options in [&["--partscan"][..], &[]] {
+        let card =
+            Loop::attach(9 * MIB as u64, options, |file| std::fs::write(file, garbage(9 * MIB)).unwrap());
+        give(&card.file());
+        let stale = |card: &Loop| known(card).contains(&(2048, 100));
+        let add = || {
+            run(&["addpart", card.device(), "1", "2048", "100"]);
+            assert!(stale(&card));
+        };
+        add();
+        user.flash_to(card.device(), "9MiB").exits(0);
+        assert!(!stale(&card), "{options:?}");
+        // By root itself, too.
+        let _ = known(&card).iter().map(|_| run(&["delpart", card.device(), "1"])).count();
+        add();
+        let file = user.sandbox.path("home/nixos-sd-image.img.zst");
+        flash(&user.sandbox, &file, card.device(), "9MiB", &[]).exits(0);
+        assert!(!stale(&card), "{options:?}");
+    }
+}

@@ -1,0 +1,182 @@
+//! An ordinary user with a card that only root may write, and what sudo lets them do.
+
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+use crate::card::Card;
+use crate::image::{image, pack};
+use crate::support::{Outcome, Sandbox};
+
+/// The user `nobody`, and their group.
+pub const NOBODY: u32 = 65534;
+
+/// An ordinary user with a card that only root may write: a loop device over a file of their own.
+pub struct User {
+    pub sandbox: Sandbox,
+    pub card: Card,
+    pub image: Vec<u8>,
+}
+
+impl User {
+    pub fn new() -> Self {
+        Self::with(image(6), 9)
+    }
+
+    /// A user with this image, and a card of `room` MiB.
+    pub fn with(image: Vec<u8>, room: usize) -> Self {
+        let (sandbox, card) = (Sandbox::with_fakes_only(), Card::new(room));
+        give(&card.device.file());
+        pack(&sandbox.path("home"), "img.zst", &image);
+        // The binary may stand in a folder that the user cannot see. It is not copied by this process:
+        // a child of another test could inherit the open copy, and then the kernel would not run it.
+        run(&["cp", env!("CARGO_BIN_EXE_xtask"), sandbox.path("xtask").to_str().expect("a plain path")]);
+        set_mode(&sandbox.path(""), 0o755);
+        set_mode(&sandbox.path("calls"), 0o777);
+        std::fs::create_dir(sandbox.path("state")).expect("making a folder");
+        give(&sandbox.path("state"));
+        Self { sandbox, card, image }
+    }
+
+    /// Flashes the virtual card as the user `nobody`.
+    pub fn flash(&self) -> Outcome {
+        self.flash_to(self.card(), "9MiB")
+    }
+
+    /// The path of the virtual card.
+    pub fn card(&self) -> &str {
+        self.card.device.device()
+    }
+
+    /// Flashes `device`, which has `size`, as the user `nobody`.
+    pub fn flash_to(&self, device: &str, size: &str) -> Outcome {
+        self.flash_with(device, size, &[])
+    }
+
+    /// The same with more options.
+    pub fn flash_with(&self, device: &str, size: &str, more: &[&str]) -> Outcome {
+        let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
+        let file = file.to_str().expect("a plain path");
+        let args = ["flash", "--image", file, device, "--allow-virtual", "--yes", "--expect-size", size];
+        self.run(&[&args[..], more].concat())
+    }
+
+    /// Lets the user run the worker as root by the real sudo, and nothing else, and puts sudo on `PATH`.
+    pub fn with_sudo(&self) -> Rule {
+        let sudo = self.sandbox.path("bin/sudo");
+        let _ = std::fs::remove_file(&sudo);
+        std::os::unix::fs::symlink("/usr/bin/sudo", sudo).expect("linking sudo");
+        self.with_rule("")
+    }
+
+    /// The rule alone, with more lines of sudoers.
+    pub fn with_rule(&self, lines: &str) -> Rule {
+        let binary = self.sandbox.path("xtask");
+        let words = ["read-card", "write-card"].map(|word| format!("{} {word}", binary.display()));
+        Rule::new(&format!("nobody ALL=(root) NOPASSWD: {}\n{lines}\n", words.join(", ")))
+    }
+
+    /// What the tool hands over to the writer for a flash of `device`, which has `size`.
+    pub fn letter(&self, device: &str, size: &str) -> Value {
+        let file = self.sandbox.path("calls/letter");
+        let keep = format!("read -r line; printf '%s' \"$line\" >'{}'; exit 1", file.display());
+        self.sandbox.fake("sudo", &keep);
+        self.flash_to(device, size).exits(6);
+        let letter = std::fs::read_to_string(file).expect("the letter on the stdin of sudo");
+        serde_json::from_str(&letter).expect("a letter as JSON")
+    }
+
+    /// The image, open as the tool hands it over.
+    pub fn image_file(&self) -> File {
+        File::open(self.sandbox.path("home/nixos-sd-image.img.zst")).expect("opening the image")
+    }
+
+    /// Runs the tool as the user `nobody`.
+    pub fn run(&self, args: &[&str]) -> Outcome {
+        let output = self.command(args).output().expect("running the binary as another user");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap_or(-1);
+        Outcome { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// The tool as the user `nobody`.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.as_nobody(&self.sandbox.path("xtask"));
+        command.args(args);
+        command
+    }
+
+    /// The worker as root, started by the real sudo for the user `nobody`.
+    pub fn worker(&self, name: &str) -> Command {
+        let mut command = self.as_nobody(Path::new("/usr/bin/sudo"));
+        command.arg("--non-interactive").arg("--").arg(self.sandbox.path("xtask")).arg(name);
+        command
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
+    fn as_nobody(&self, program: &Path) -> Command {
+        let envs = self.sandbox.command(&[]);
+        let envs = envs.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let mut command = Command::new("/usr/bin/setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(program)
+            .envs(envs)
+            // The checkout may be in a folder that this user cannot enter.
+            .current_dir(self.sandbox.path("home"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn writer(&self) -> Vec<String> {
+        let own = self.sandbox.path("xtask").display().to_string();
+        vec!["--".to_owned(), own, "write-card".to_owned()]
+    }
+
+    #[track_caller]
+    pub fn card_is_unchanged(&self) {
+        self.card.is_unchanged();
+    }
+}
+
+/// A file of sudoers that is gone when this is dropped.
+pub struct Rule(PathBuf);
+
+impl Rule {
+    fn new(text: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (id, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = PathBuf::from(format!("/etc/sudoers.d/xtask-test-{id}-{count}"));
+        std::fs::write(&path, text).expect("writing a rule for sudo");
+        set_mode(&path, 0o440);
+        run(&["/usr/sbin/visudo", "--check", "--quiet", "--file", path.to_str().expect("a plain path")]);
+        Self(path)
+    }
+}
+
+impl Drop for Rule {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Makes `path` the user's, who can get there.
+pub fn give(path: &Path) {
+    std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("giving a file away");
+    set_mode(path.parent().expect("a folder"), 0o755);
+}
+
+#[track_caller]
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+pub fn run(words: &[&str]) {
+    let status = Command::new(words[0]).args(&words[1..]).status().expect(words[0]);
+    assert!(status.success(), "{words:?} failed");
+}
+
+pub fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("setting a mode");
+}
