@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 /// Where programs are that root's rights, or secrets, may be given to. `/run/wrappers/bin` and
@@ -20,13 +21,14 @@ pub fn forbid_core_dumps() -> Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbidding cores")
 }
 
-/// This process and its children take no more than `bytes` of memory each, and get no more rights by a program that has
-/// some.
+/// This process and its children take no more than `bytes` of memory each, get no more rights by a program that has some, and
+/// make no file that others can read.
 pub fn confine(bytes: u64) -> Result<()> {
     let now = getrlimit(Resource::Data);
     let bytes = [now.current, now.maximum].into_iter().flatten().fold(bytes, u64::min);
     setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: now.maximum })
         .context("limiting the memory")?;
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     rustix::thread::set_no_new_privs(true).context("giving up rights")
 }
 

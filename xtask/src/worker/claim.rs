@@ -32,20 +32,8 @@ impl Claimed {
         Ok(Self { locked, view: view.context("opening the card a second time")? })
     }
 
-    /// For the `caller`. What the job says of the card counts for nothing: the kernel is asked, by the device number
-    /// before it is opened and by the descriptor afterwards.
-    pub fn open_for(caller: Caller, needs: &Needs) -> Result<Self> {
-        let (roots, said) = (Roots::default(), needs.disk);
-        let number = said.number.ok_or_else(|| {
-            Kind::Refused
-                .error(format!("{} is no block device; root opens nothing else", said.path.display()))
-        })?;
-        let now = Disk::by_number(&roots, number)?;
-        said.same_as(&now)?;
-        caller.may(needs.access, &now)?;
-        unmount(&roots, &now, needs.unmount)?;
-        let locked = claim(&roots, &now, needs.access)?;
-        caller.may(needs.access, &locked.now()?)?;
+    /// The card that root has claimed for the `caller`, so that they can read it by name.
+    pub fn lent_to(caller: Caller, locked: Locked) -> Result<Self> {
         let view = own_node(caller, locked.file())?;
         Ok(Self { locked, view })
     }
@@ -62,6 +50,22 @@ impl Claimed {
     pub fn release(self) -> File {
         self.view
     }
+}
+
+/// Claims the card for the `caller`. What the job says of it counts for nothing: the kernel is asked, by the device number
+/// before it is opened and by the descriptor afterwards.
+pub fn claim_for(caller: Caller, needs: &Needs) -> Result<Locked> {
+    let (roots, said) = (Roots::default(), needs.disk);
+    let number = said.number.ok_or_else(|| {
+        Kind::Refused.error(format!("{} is no block device; root opens nothing else", said.path.display()))
+    })?;
+    let now = Disk::by_number(&roots, number)?;
+    said.same_as(&now)?;
+    caller.may(needs.access, &now)?;
+    unmount(&roots, &now, needs.unmount)?;
+    let locked = claim(&roots, &now, needs.access)?;
+    caller.may(needs.access, &locked.now()?)?;
+    Ok(locked)
 }
 
 fn claim(roots: &Roots, disk: &Disk, access: Access) -> Result<Locked> {

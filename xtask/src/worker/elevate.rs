@@ -138,3 +138,33 @@ impl Heard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flash::{Comparison, Report};
+    use crate::image::Inspection;
+
+    #[test]
+    fn fuzz_what_the_worker_says() {
+        let lines = [
+            r#"{"begun":"/dev/mmcblk0"}"#,
+            r#"{"event":"phase","name":"write","total":8388608,"bytes":true}"#,
+            r#"{"event":"progress","done":1048576,"total":null,"detail":"4.0 MiB/s"}"#,
+            r#"{"event":"map","runs":[{"fate":"written","mib":6},{"fate":"skipped","mib":2}]}"#,
+            r#"{"event":"failed","code":4,"message":"verification failed"}"#,
+            r#"{"answer":{"added":false,"blank":false,"differences":[777],"equal":false,"hash":"b6e4708863cecd41d713ca7d4fd40ab461bfdceb2bb9c445de543d9536e3a390","map":[{"fate":"bad","mib":1}],"rates":{"read":371050465,"write":null},"seconds":0.5,"size":1048576,"unreadable":null}}"#,
+            r#"{"answer":{"layout":{"id":1,"partitions":[]},"partitions":[],"verdict":{"boots":"no","why":"it is blank"}}}"#,
+        ];
+        for line in lines {
+            assert!(serde_json::from_str::<Message>(line).is_ok(), "{line}");
+        }
+        crate::fuzz::check_text(&lines, |line| {
+            if let Ok(Message::Answer { answer }) = serde_json::from_str(line) {
+                drop(serde_json::from_value::<Comparison>(answer.clone()));
+                drop(serde_json::from_value::<Report>(answer.clone()));
+                drop(serde_json::from_value::<Inspection>(answer));
+            }
+        });
+    }
+}

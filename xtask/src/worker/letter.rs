@@ -93,9 +93,6 @@ impl Letter {
             };
             *place = Some(file);
         }
-        if let Some(image) = &image {
-            readable(image)?;
-        }
         match (card, view) {
             (Some(card), Some(view)) => Ok(Files { image, card: Some((card, view)) }),
             (None, None) => Ok(Files { image, card: None }),
@@ -105,7 +102,7 @@ impl Letter {
 }
 
 /// Fails where `image` is no regular file that is open for reading.
-fn readable(image: &File) -> Result<()> {
+pub fn readable(image: &File) -> Result<()> {
     let facts = image.metadata().context("looking at the image that was handed over")?;
     let flags = rustix::fs::fcntl_getfl(image).context("looking at the image that was handed over")?;
     let is_read = matches!(flags & OFlags::RWMODE, OFlags::RDONLY | OFlags::RDWR);

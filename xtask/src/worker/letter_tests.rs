@@ -140,7 +140,7 @@ fn files_and_what_they_are_for() {
     };
     let mut image = file();
     image.write_all(b"image").unwrap();
-    assert!(sorted(json!(["image"]), vec![image]).unwrap().image.is_some());
+    readable(&sorted(json!(["image"]), vec![image]).unwrap().image.unwrap()).unwrap();
     assert!(sorted(json!(["card", "view"]), vec![file(), file()]).unwrap().card.is_some());
     assert_eq!(sorted(json!(["card"]), vec![file()]).unwrap_err(), "a card comes in two files");
     assert_eq!(sorted(json!(["image"]), vec![]).unwrap_err(), "0 files came with the job, and not 1");
@@ -159,7 +159,8 @@ fn files_and_what_they_are_for() {
         [path_only, write_only, pipe, File::open(dir.path()).unwrap(), File::open("/dev/null").unwrap()]
     {
         let text = "the image that was handed over is no regular file that is open for reading";
-        assert_eq!(sorted(json!(["image"]), vec![file]).unwrap_err(), text);
+        let image = sorted(json!(["image"]), vec![file]).unwrap().image.unwrap();
+        assert_eq!(readable(&image).unwrap_err().to_string(), text);
     }
 }
 

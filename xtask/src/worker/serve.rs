@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::caller::Caller;
-use super::claim::Claimed;
+use super::claim::{Claimed, claim_for};
 use super::job::{Access, Hands, Job, Needs, Work};
-use super::letter::{Files, Handed, LONGEST, Letter};
+use super::letter::{Files, Handed, LONGEST, Letter, readable};
 use super::table;
 use crate::ext4::Programs;
 use crate::failure::{self, Kind};
@@ -77,27 +77,24 @@ impl<F: Fn(&str) + Send + Sync> Lines<F> {
         let (line, files) = handover::receive(stdin.as_fd(), LONGEST, PATIENCE)?;
         let letter = Letter::parse(&line)?;
         letter.is_for(access)?;
-        let needs = letter.job.needs();
-        hardening::confine(
-            MEMORY + needs.image.map_or(0, |image| image.source.window.clamp(MEMORY, WINDOW)),
-        )?;
+        let window = letter.job.needs().image.map_or(0, |image| image.source.window.clamp(MEMORY, WINDOW));
+        hardening::confine(MEMORY + window)?;
         let files = letter.sort(files)?;
-        if let (Some(image), Some(file)) = (needs.image, &files.image) {
-            image.source.check(file)?;
-        }
-        let cancel = watch()?;
         match caller {
-            Some(caller) => self.delegate(caller, letter, &files, &cancel),
-            None => self.carry_out(&letter.job, files, &cancel).map(|()| 0),
+            Some(caller) => self.delegate(caller, letter, &files),
+            None => self.carry_out(&letter.job, files).map(|()| 0),
         }
     }
 
-    /// Claims the card for `caller`, and has a child with their rights do the rest. Its exit code is that of this process.
-    fn delegate(&self, caller: Caller, mut letter: Letter, files: &Files, cancel: &AtomicBool) -> Result<u8> {
+    /// Claims the card for `caller`, and has a child with their rights do the rest. Its exit code is that of this process. The
+    /// image is not so much as looked at here: it may be on a file system of the caller's that does not answer.
+    fn delegate(&self, caller: Caller, mut letter: Letter, files: &Files) -> Result<u8> {
         if files.card.is_some() {
             return Err(Kind::Refused.error("a worker that is root opens the card itself"));
         }
-        let card = Claimed::open_for(caller, &letter.job.needs())?;
+        let locked = claim_for(caller, &letter.job.needs())?;
+        let cancel = watch()?;
+        let card = Claimed::lent_to(caller, locked)?;
         letter.handed.extend([Handed::Card, Handed::View]);
         let line = serde_json::to_string(&letter).context("writing the job as JSON")?;
         let handed = files.image.iter().chain([card.locked.file(), &card.view]).map(AsFd::as_fd);
@@ -110,7 +107,12 @@ impl<F: Fn(&str) + Send + Sync> Lines<F> {
         Ok(u8::try_from(code).unwrap_or(u8::MAX))
     }
 
-    fn carry_out(&self, job: &Job, files: Files, cancel: &AtomicBool) -> Result<()> {
+    fn carry_out(&self, job: &Job, files: Files) -> Result<()> {
+        if let (Some(image), Some(file)) = (job.needs().image, &files.image) {
+            readable(file)?;
+            image.source.check(file)?;
+        }
+        let cancel = &watch()?;
         match job {
             Job::Flash(plan) => self.answer(plan, files, cancel),
             Job::Compare(comparing) => self.answer(comparing, files, cancel),

@@ -227,3 +227,31 @@ fn the_job_of_somebody_else() {
     outcome.exits(3);
     user.card.is_unchanged();
 }
+
+/// A shell that sudo has started keeps the variables that name the one who has called it.
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn root_that_was_somebody_else_works_for_itself() {
+    let user = User::new();
+    let card = user.sandbox.path("virtual-card");
+    std::fs::write(&card, garbage(9 * MIB)).unwrap();
+    let mut command = user.sandbox.command(&["flash", "--image", "nixos-sd-image.img.zst"]);
+    command.args([card.to_str().unwrap(), "--allow-virtual", "--yes", "--expect-size", "9MiB"]);
+    command.current_dir(user.sandbox.path("home")).env("SUDO_UID", "65534").env("DOAS_USER", "nobody");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(std::fs::read(&card).unwrap().starts_with(&user.image));
+}
+
+#[test]
+#[ignore = "needs root, loop devices and sudo: run `cargo xtask test`"]
+fn a_card_that_is_mounted_is_unmounted_for_the_user() {
+    let user = User::new();
+    let _rule = user.with_sudo();
+    let card = Loop::attach(9 * MIB as u64, &[], ext4);
+    give(&card.file());
+    let mounted = Mounted::new(card.device());
+    user.flash_with(card.device(), "9MiB", &["--unmount"]).exits(0);
+    assert!(!mounted.at().join("lost+found").exists());
+    assert!(card.bytes().starts_with(&user.image));
+}
