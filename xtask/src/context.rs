@@ -21,12 +21,18 @@ impl Context {
     /// The same surroundings for one of several hosts: what is reported is reported of it.
     #[must_use]
     pub fn of_host(&self, host: &str) -> Self {
+        self.reporting_to(Arc::new(OfHost { host: host.to_owned(), reporter: self.reporter.clone() }))
+    }
+
+    /// The same surroundings with another renderer.
+    #[must_use]
+    pub fn reporting_to(&self, reporter: Arc<dyn Reporter>) -> Self {
         Self {
             flake: self.flake.clone(),
             trust_flake: self.trust_flake,
             json: self.json,
             launcher: self.launcher.clone(),
-            reporter: Arc::new(OfHost { host: host.to_owned(), reporter: self.reporter.clone() }),
+            reporter,
         }
     }
 

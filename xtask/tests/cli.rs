@@ -34,6 +34,8 @@ mod identity;
 mod platforms;
 #[path = "cli/sd_image.rs"]
 mod sd_image;
+#[path = "cli/state.rs"]
+mod state;
 #[path = "cli/status.rs"]
 mod status;
 #[path = "cli/suites.rs"]

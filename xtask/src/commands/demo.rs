@@ -40,9 +40,11 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let plan = plan(&card, image, carried)?;
     cx.note(plan.to_string());
     let hold = interrupt::hold()?;
-    let report = worker::run(cx, &plan)?;
-    packing.settle(cx)?;
-    receipt::keep(cx, Flashed::new(Some((HOST, &flake)), &plan, &report));
+    let begun = receipt::begin(cx, Some((HOST, &flake)), &plan);
+    let report = begun.watch(cx, |cx| worker::run(cx, &plan))?;
+    let settled = packing.settle(cx);
+    begun.keep(cx, Flashed::new(Some((HOST, &flake)), &plan, &report));
+    settled?;
     drop(hold);
     let contents = inspect(&card, report.size)?;
     card.unplug();

@@ -40,12 +40,14 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     refuse(&refusals(&disk, &request))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
     let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode, carried))?;
-    let earlier = receipt::of_card(cx, &plan.disk).map(|receipt| receipt.rates);
+    let earlier = receipt::rates_of(&plan.disk);
     // A card that is written and a key that is not settled must not come apart.
     let hold = interrupt::hold()?;
-    let report = write(cx, &plan)?.with_rates_of(earlier);
+    let source = host.map(|host| (host, cx.flake.as_str()));
+    let begun = receipt::begin(cx, source, &plan);
+    let report = begun.watch(cx, |cx| write(cx, &plan))?.with_rates_of(earlier);
     let settled = packing.settle(cx);
-    receipt::keep(cx, Flashed::new(host.map(|host| (host, cx.flake.as_str())), &plan, &report));
+    begun.keep(cx, Flashed::new(source, &plan, &report));
     drop(hold);
     let told = show(cx, &plan, &report);
     if !args.no_eject {

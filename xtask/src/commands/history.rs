@@ -6,21 +6,34 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::History;
 use crate::context::Context;
-use crate::receipt::{self, Receipt};
+use crate::receipt::{self, Moment, Receipt};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &History) -> Result<()> {
-    let mut receipts = receipt::all()?;
+    let mut receipts = receipt::all(cx)?;
     let known = receipts.iter().filter_map(Receipt::host).map(str::to_owned).collect::<BTreeSet<_>>();
     receipts.retain(|receipt| args.host.is_none() || receipt.host() == args.host.as_deref());
     receipts.reverse();
     if cx.json {
         return ui::result(&serde_json::to_string(&receipts).context("writing the receipts as JSON")?);
     }
+    warn_of_clock(cx, &receipts);
     if receipts.is_empty() {
         cx.note(none(args.host.as_deref(), known));
     }
     ui::result(&table(&receipts).to_string())
+}
+
+/// Receipts are in the order of what was done, also where the clock was wrong.
+fn warn_of_clock(cx: &Context, receipts: &[Receipt]) {
+    let now = Moment::now();
+    let count = receipts.iter().filter(|receipt| *receipt.when() > now).count();
+    if count > 0 {
+        let of = receipts.len();
+        cx.warn(format!(
+            "{count} of {of} receipts have a time that is yet to come: the clock was wrong then, or is now"
+        ));
+    }
 }
 
 /// What there is to say where there is no receipt of `host`; `known` are the hosts of which there are some.
@@ -51,6 +64,18 @@ fn cells(receipt: &Receipt) -> [String; 6] {
             "done".into(),
             time(it.seconds.total()),
             it.image.store_path.clone().unwrap_or_else(|| it.image.path.display().to_string()),
+        ],
+        Receipt::BrokenFlash(it) => [
+            it.when.to_string(),
+            receipt.word().into(),
+            it.host.clone().unwrap_or_else(|| "-".into()),
+            "broken off".into(),
+            "-".into(),
+            format!(
+                "{} ({})",
+                it.image.store_path.clone().unwrap_or_else(|| it.image.path.display().to_string()),
+                it.how_far()
+            ),
         ],
         Receipt::Deploy(it) => [
             it.when.to_string(),

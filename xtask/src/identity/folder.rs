@@ -35,6 +35,8 @@ const FILE: &str = "ssh_host_ed25519_key";
 /// Where a key waits that is to replace another, until a card has it. Of one that an earlier run left here nobody
 /// knows whether a card has it, so that it is never removed.
 const WAITING: &str = "ssh_host_ed25519_key.new";
+/// The most bytes that are read of a private key.
+const LARGEST: u64 = 64 << 10;
 /// Where a key is made.
 const PART: &str = "ssh_host_ed25519_key.part";
 
@@ -88,11 +90,13 @@ impl Folder {
 
     /// The key that the host has, if it has one.
     pub fn public(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
+        state::check_folder(&self.dir)?;
         self.has(FILE).then(|| self.derive(launcher, FILE)).transpose()
     }
 
     /// The key that an earlier run left waiting: a card may have it.
     pub fn waiting(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
+        state::check_folder(&self.dir)?;
         self.has(WAITING).then(|| self.derive(launcher, WAITING)).transpose()
     }
 
@@ -139,10 +143,12 @@ impl Folder {
         }
     }
 
+    /// The private key in `file`, which may be a link to what others cannot change either.
     fn read(&self, file: &str) -> Result<Secret> {
         let path = self.dir.join(file);
-        let read = fs::read(&path).with_context(|| format!("reading {}", path.display()));
-        read.map(Secret::new)
+        let real = path.canonicalize().with_context(|| format!("reading {}", path.display()))?;
+        let read = state::read(&real, LARGEST)?;
+        read.map(Secret::new).with_context(|| format!("{} is gone", path.display()))
     }
 
     /// Where a key waits, or would.
@@ -180,6 +186,7 @@ impl Folder {
         }
         is_private(&self.dir, "700")?;
         is_private(&path, "600")?;
+        self.read(file)?;
         require_keygen(launcher)?;
         let args = ["-y", "-P", "", "-f"].map(Into::into);
         let args = args.into_iter().chain([path.clone().into_os_string()]).collect::<Vec<_>>();

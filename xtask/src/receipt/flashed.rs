@@ -50,6 +50,9 @@ pub struct Own {
     pub added: Added,
 }
 
+/// The host whose image it is, and its flake; none for an image that was given as a file.
+pub type Source<'a> = Option<(&'a str, &'a str)>;
+
 /// Which image it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageId {
@@ -79,19 +82,17 @@ pub struct CardId {
 }
 
 impl Flashed {
-    /// The receipt of a flash that has just ended. `source` is the host and its flake.
-    pub fn new(source: Option<(&str, &str)>, plan: &Plan, report: &Report) -> Self {
-        let (path, Disk { kind, size, serial, diskseq, vendor, model, .. }) =
-            (&plan.image.source.path, plan.disk.clone());
-        let store_path = path.to_str().and_then(StorePath::containing).map(|path| path.to_string());
-        let layout = plan.image.layout.clone();
+    /// The receipt of a flash that has just ended.
+    pub fn new(source: Source<'_>, plan: &Plan, report: &Report) -> Self {
+        let (path, layout) = (plan.image.source.path.clone(), plan.image.layout.clone());
+        let store_path = store_path(&path);
         Self {
             when: Moment::now(),
             host: source.map(|(host, _)| host.to_owned()),
             flake: source.map(|(_, flake)| flake.to_owned()),
-            image: ImageId { path: path.clone(), store_path, size: report.size, hash: report.hash, layout },
+            image: ImageId { path, store_path, size: report.size, hash: report.hash, layout },
             own: Own::new(plan, report),
-            card: CardId { path: plan.disk.path.clone(), kind, size, serial, diskseq, vendor, model },
+            card: CardId::new(&plan.disk),
             mode: report.mode,
             seconds: report.seconds,
             rates: report.rates,
@@ -108,9 +109,19 @@ impl Flashed {
 
     /// The host, or the name of the image.
     pub fn about(&self) -> String {
-        let file = || self.image.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.host.clone().unwrap_or_else(file)
+        about(self.host.as_deref(), &self.image.path)
     }
+}
+
+/// `host`, or the name of the image at `path`.
+pub fn about(host: Option<&str>, path: &Path) -> String {
+    let file = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    host.map_or_else(file, str::to_owned)
+}
+
+/// The path in the Nix store that has `path`, if it lies there.
+pub fn store_path(path: &Path) -> Option<String> {
+    path.to_str().and_then(StorePath::containing).map(|path| path.to_string())
 }
 
 impl Own {
@@ -141,6 +152,11 @@ impl fmt::Display for Flashed {
 }
 
 impl CardId {
+    pub fn new(disk: &Disk) -> Self {
+        let Disk { path, kind, size, serial, diskseq, vendor, model, .. } = disk.clone();
+        Self { path, kind, size, serial, diskseq, vendor, model }
+    }
+
     /// Whether `disk` is this card: by its serial number, or by where it is where that says nothing. A card
     /// reader has the serial number of itself, so the size counts too.
     pub fn is(&self, disk: &Disk) -> bool {

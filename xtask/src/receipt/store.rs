@@ -1,41 +1,154 @@
-//! The folder of receipts.
+//! The folder of receipts. Their names begin with a sequence number: the clock may have been wrong.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 
 use super::Receipt;
+use crate::failure::Kind;
 use crate::state;
+use crate::ui::Bytes;
 
-/// Writes `receipt` to `NAME.json` in `folder`, which nobody else may read. It is there whole or not at all.
-pub fn write(folder: &Path, name: &str, receipt: &Receipt) -> Result<()> {
-    let doing = || format!("writing a receipt to {}", folder.display());
-    state::private_folder(folder).with_context(doing)?;
-    let text = serde_json::to_string_pretty(receipt).with_context(doing)? + "\n";
-    // Two flashes may end in the same second. The name of the later one is the greater one.
-    let names = (1..).map(|count| if count == 1 { name.to_owned() } else { format!("{name}_{count}") });
-    for path in names.map(|name| folder.join(format!("{name}.json"))) {
-        if state::write_new(&path, text.as_bytes()).with_context(doing)? {
-            break;
-        }
-    }
-    Ok(())
+/// The version of the format that is written, and the latest that is read. Receipts without one are of version 1.
+const VERSION: u32 = 1;
+/// The most bytes that one receipt may have.
+const LARGEST: u64 = 16 << 20;
+/// The most bytes that are read of all receipts in one run.
+const MOST: u64 = 256 << 20;
+/// How many digits a sequence number has at least: more than a year.
+const DIGITS: usize = 6;
+/// The most digits of one.
+const MOST_DIGITS: usize = 15;
+
+#[derive(Serialize)]
+struct Stored<'a> {
+    version: u32,
+    #[serde(flatten)]
+    receipt: &'a Receipt,
 }
 
-/// All receipts in `folder`, which need not be there. What is no receipt, or one of another version of this
-/// tool, is passed over.
-pub fn newest_first(folder: &Path) -> Result<Vec<Receipt>> {
+#[derive(Deserialize)]
+struct Version {
+    #[serde(default = "first")]
+    version: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// Writes `receipt` to a new file in `folder`, which nobody else may read, and returns where it is: there whole or not at
+/// all. Several processes may do that at once.
+pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
+    let doing = || format!("writing a receipt to {}", folder.display());
+    state::private_folder(folder).with_context(doing)?;
+    let (text, name) = (text(receipt).with_context(doing)?, receipt.name());
+    let last = names(folder).with_context(doing)?.into_iter().map(|(sequence, _)| sequence).max();
+    for sequence in last.unwrap_or(0) + 1.. {
+        let path = folder.join(format!("{sequence:0DIGITS$}-{name}.json"));
+        if state::write_new(&path, text.as_bytes()).with_context(doing)? {
+            return Ok(path);
+        }
+    }
+    Err(Kind::Other.error("there are too many receipts"))
+}
+
+/// Makes `path`, which [`write`] has made, hold `receipt`.
+pub fn replace(path: &Path, receipt: &Receipt) -> Result<()> {
+    let doing = || format!("writing the receipt {}", path.display());
+    state::write(path, text(receipt).with_context(doing)?.as_bytes()).with_context(doing)
+}
+
+fn text(receipt: &Receipt) -> Result<String> {
+    let text = serde_json::to_string_pretty(&Stored { version: VERSION, receipt })? + "\n";
+    if text.len() as u64 <= LARGEST {
+        return Ok(text);
+    }
+    Err(Kind::Other.error(format!("it is larger than {}", Bytes(LARGEST))))
+}
+
+/// The receipts in a folder, the newest first. Each is read when it is asked for.
+pub struct Receipts {
+    folder: PathBuf,
+    /// The oldest first.
+    names: Vec<(u64, String)>,
+    /// How many bytes may still be read.
+    left: u64,
+    unreadable: Vec<String>,
+}
+
+/// The receipts in `folder`, which need not be there.
+pub fn newest_first(folder: &Path) -> Result<Receipts> {
     let doing = || format!("reading the receipts in {}", folder.display());
+    state::check_folder(folder).with_context(doing)?;
+    let mut names = names(folder).with_context(doing)?;
+    names.sort_unstable();
+    Ok(Receipts { folder: folder.to_owned(), names, left: MOST, unreadable: Vec::new() })
+}
+
+impl Receipts {
+    /// What to tell of those that could not be read so far; nothing where there are none.
+    pub fn complaint(&self) -> Option<String> {
+        const NAMED: usize = 3;
+        let (count, folder) = (self.unreadable.len(), self.folder.display());
+        let noun = if count == 1 { "receipt" } else { "receipts" };
+        let mut named = self.unreadable.iter().take(NAMED).cloned().collect::<Vec<_>>();
+        named.extend((count > NAMED).then(|| format!("and {} more", count - NAMED)));
+        (count > 0).then(|| format!("{count} {noun} in {folder} could not be read: {}", named.join("; ")))
+    }
+
+    fn read(&mut self, name: &str) -> Result<Receipt> {
+        let path = self.folder.join(name);
+        let missing = || Kind::Other.error(format!("{} is gone", path.display()));
+        let bytes = state::read_unchecked(&path, LARGEST.min(self.left))?.ok_or_else(missing)?;
+        self.left -= bytes.len() as u64;
+        parse(&bytes).map_err(|why| state::unfit(&path, &why))
+    }
+}
+
+impl Iterator for Receipts {
+    type Item = Receipt;
+
+    fn next(&mut self) -> Option<Receipt> {
+        while let Some((_, name)) = self.names.pop() {
+            match self.read(&name) {
+                Ok(receipt) => return Some(receipt),
+                Err(error) => self.unreadable.push(format!("{error:#}")),
+            }
+        }
+        None
+    }
+}
+
+/// The receipt in `bytes`, or why there is none.
+pub(super) fn parse(bytes: &[u8]) -> Result<Receipt, String> {
+    match serde_json::from_slice::<Version>(bytes) {
+        Ok(Version { version }) if version > VERSION => {
+            Err(format!("is of version {version}, which a newer version of this tool has written"))
+        }
+        _ => serde_json::from_slice(bytes)
+            .map_err(|error| format!("is no receipt, or one of another version ({error})")),
+    }
+}
+
+/// The names of the receipts in `folder` with their sequence numbers, in no order.
+fn names(folder: &Path) -> Result<Vec<(u64, String)>> {
     let entries = match folder.read_dir() {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(doing)?,
+        entries => entries?,
     };
-    let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
-    let mut paths = paths.with_context(doing)?;
-    // Reading a pipe would wait for whoever writes to it.
-    paths.retain(|path| path.extension().is_some_and(|end| end == "json") && path.is_file());
-    paths.sort_unstable_by(|left, right| right.cmp(left));
-    let texts = paths.iter().filter_map(|path| std::fs::read(path).ok());
-    Ok(texts.filter_map(|text| serde_json::from_slice(&text).ok()).collect())
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let names = names.collect::<std::io::Result<Vec<_>>>()?;
+    let is_json = |name: &str| Path::new(name).extension().is_some_and(|ending| ending == "json");
+    let own = names.into_iter().filter(|name| is_json(name) && !name.starts_with('.'));
+    Ok(own.map(|name| (sequence(&name), name)).collect())
+}
+
+/// The sequence number at the beginning of `name`. Older receipts have none: they begin with the year.
+fn sequence(name: &str) -> u64 {
+    let digits = name.bytes().take_while(u8::is_ascii_digit).count();
+    let fits = (DIGITS..=MOST_DIGITS).contains(&digits) && name[digits..].starts_with('-');
+    if fits { name[..digits].parse().unwrap_or(0) } else { 0 }
 }

@@ -25,38 +25,186 @@ fn flash(dir: &Path) -> (Plan, Report) {
     (plan, serde_json::from_value(report).unwrap())
 }
 
+fn read(folder: &Path) -> (Vec<Receipt>, Option<String>) {
+    let mut receipts = store::newest_first(folder).unwrap();
+    (receipts.by_ref().collect(), receipts.complaint())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+    let mut names = names.collect::<Vec<_>>();
+    names.sort();
+    names
+}
+
+fn deploy(host: &str, when: &str) -> Receipt {
+    let json = serde_json::json!({"when": when, "host": host, "flake": "/src", "from": null, "to": "/nix/store/x-new",
+        "verdict": "rolled_back", "exit_code": 10, "seconds": [{"phase": "copy", "seconds": 1.5}]});
+    serde_json::from_value::<Deployed>(json).unwrap().into()
+}
+
 #[test]
 fn a_receipt_is_kept_and_found_again() {
     let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (plan, report) = flash(dir.path());
-    let flashed = Flashed::new(Some(("stinky", "/src/cluster")), &plan, &report);
+    let when = Moment::at(1_795_608_000);
+    let flashed = Flashed { when, ..Flashed::new(Some(("stinky", "/src/cluster")), &plan, &report) };
     assert_eq!((flashed.written, flashed.retries, flashed.about().as_str()), (1 << 20, 1, "stinky"));
     let folder = state.path().join("state/receipts");
-    assert_eq!(store::newest_first(&folder).unwrap(), []);
+    assert_eq!(read(&folder), (vec![], None));
     let old = Flashed { host: None, ..flashed.clone() };
     assert_eq!(old.about(), "an image.img");
-    for (name, flashed) in [("2026-01-01", &old), ("2026-01-02", &old), ("2026-01-02", &flashed)] {
-        store::write(&folder, name, &Receipt::Flash(flashed.clone().into())).unwrap();
+    for flashed in [&old, &old, &flashed] {
+        store::write(&folder, &flashed.clone().into()).unwrap();
     }
-    std::fs::write(folder.join("9.json"), "{}").unwrap();
-    rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("8.json"), 0o600.into()).unwrap();
-    let mut names = std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().file_name()).collect::<Vec<_>>();
-    names.sort();
-    assert_eq!(names, ["2026-01-01.json", "2026-01-02.json", "2026-01-02_2.json", "8.json", "9.json"]);
-    assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-    let found = store::newest_first(&folder).unwrap();
+    let expected = [
+        "000001-2026-11-25T120000Z-flash-an-image.img.json",
+        "000002-2026-11-25T120000Z-flash-an-image.img.json",
+        "000003-2026-11-25T120000Z-flash-stinky.json",
+    ];
+    assert_eq!(names(&folder), expected);
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&folder.join(expected[0]))), (0o700, 0o600));
+    let (found, complaint) = read(&folder);
     assert_eq!(found, [&flashed, &old, &old].map(|it| Receipt::Flash(it.clone().into())));
-    assert_eq!(last_of(found, &plan.disk), Some(flashed));
+    assert_eq!((last_of(found, &plan.disk).flashed, complaint), (Some(flashed), None));
+    let text = std::fs::read_to_string(folder.join(expected[0])).unwrap();
+    assert!(text.starts_with("{\n  \"version\": 1,\n  \"kind\": \"flash\",\n  \"when\":"), "{text}");
+}
+
+#[test]
+fn receipts_that_are_none_are_told() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = state.path();
+    store::write(folder, &deploy("stinky", "2026-11-25T12:00:00Z")).unwrap();
+    std::fs::write(folder.join("2.json"), "{}").unwrap();
+    std::fs::write(folder.join("3.json"), r#"{"version": 2, "kind": "flash"}"#).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("4.json"), 0o600.into()).unwrap();
+    std::fs::File::create(folder.join("5.json")).unwrap().set_len(1 << 40).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.join("6.json")).unwrap();
+    std::fs::write(folder.join(".7.json.x.part"), "{}").unwrap();
+    let (found, complaint) = read(folder);
+    assert_eq!(found.len(), 1);
+    let dir = folder.display();
+    let expected = format!(
+        "5 receipts in {dir} could not be read: {dir}/6.json is not a regular file; move it away; {dir}/5.json is larger \
+         than 16.0 MiB, the most that is read of it; move it away; {dir}/4.json is not a regular file; move it away; and 2 \
+         more"
+    );
+    assert_eq!(complaint, Some(expected));
+    for name in ["4", "5", "6"] {
+        std::fs::remove_file(folder.join(format!("{name}.json"))).unwrap();
+    }
+    let expected = format!(
+        "2 receipts in {dir} could not be read: {dir}/3.json is of version 2, which a newer version of this tool has \
+         written; move it away; {dir}/2.json is no receipt, or one of another version (missing field `kind` at line 1 \
+         column 2); move it away"
+    );
+    assert_eq!(read(folder).1, Some(expected));
+}
+
+/// A clock that was once in 2100, before there were sequence numbers and after.
+#[test]
+fn the_order_is_that_of_what_was_done() {
+    let state = tempfile::tempdir().unwrap();
+    let old = deploy("first", "2100-01-01T00:00:00Z");
+    let text = serde_json::to_string(&old).unwrap();
+    std::fs::write(state.path().join("2100-01-01T000000Z-deploy-first.json"), text).unwrap();
+    let times =
+        ["2026-01-01T00:00:00Z", "2100-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "1970-01-01T00:00:00Z"];
+    for (count, when) in times.iter().enumerate() {
+        store::write(state.path(), &deploy(&count.to_string(), when)).unwrap();
+    }
+    let hosts = read(state.path()).0.iter().map(|it| it.host().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(hosts, ["3", "2", "1", "0", "first"]);
+    // A number that nobody has counted to is none.
+    std::fs::write(state.path().join(format!("{}-x.json", u64::MAX)), "{}").unwrap();
+    let last = store::write(state.path(), &deploy("last", times[0])).unwrap();
+    assert!(last.file_name().unwrap().to_str().unwrap().starts_with("000005-2026"), "{}", last.display());
+}
+
+#[test]
+fn all_that_are_written_at_once_remain() {
+    let state = tempfile::tempdir().unwrap();
+    let receipt = deploy("stinky", "2026-11-25T12:00:00Z");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..8).for_each(|_| drop(store::write(state.path(), &receipt).unwrap())));
+        }
+    });
+    assert_eq!((read(state.path()).0.len(), names(state.path()).len()), (64, 64));
+}
+
+#[test]
+fn ten_thousand_receipts_are_read_in_a_moment() {
+    let state = tempfile::tempdir().unwrap();
+    let text = serde_json::to_string(&deploy("stinky", "2026-11-25T12:00:00Z")).unwrap();
+    for count in 1..=10_000 {
+        std::fs::write(state.path().join(format!("{count:06}-x.json")), &text).unwrap();
+    }
+    let begin = std::time::Instant::now();
+    assert_eq!(read(state.path()).0.len(), 10_000);
+    let whole = begin.elapsed();
+    assert!(whole.as_secs() < 5, "{whole:?}");
+    // The last one is found without the others.
+    let begin = std::time::Instant::now();
+    store::newest_first(state.path()).unwrap().next().unwrap();
+    assert!(begin.elapsed() < whole / 4, "{:?} of {whole:?}", begin.elapsed());
+}
+
+#[test]
+fn a_flash_that_was_broken_off_is_no_flash() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, report) = flash(dir.path());
+    let broken =
+        BrokenFlash { when: Moment::at(1_795_608_000), ..BrokenFlash::new(Some(("stinky", "/src")), &plan) };
+    let good = Flashed::new(None, &plan, &report);
+    let receipts = [Receipt::from(broken.clone()), good.clone().into(), broken.clone().into()];
+    let last = Last { flashed: Some(good.clone()), broken: Some(broken.clone()) };
+    assert_eq!(last_of(receipts.clone(), &plan.disk), last);
+    let last = Last { flashed: Some(good), broken: None };
+    assert_eq!(last_of(receipts.into_iter().skip(1), &plan.disk), last);
+    let text = serde_json::to_vec(&Receipt::from(broken.clone())).unwrap();
+    assert!(
+        String::from_utf8_lossy(&text).starts_with(r#"{"kind":"broken_flash","when":"2026-11-25T12:00:00Z""#)
+    );
+    assert_eq!(store::parse(&text), Ok(broken.clone().into()));
+    let begun = "flash of 2026-11-25 12:00 UTC with the image of stinky:";
+    assert_eq!(broken.to_string(), format!("{begun} not ended: it is still at work, or was killed"));
+    let end = broken::End { exit_code: 130, ..broken::End::default() };
+    let at = |end| BrokenFlash { end: Some(end), ..broken.clone() }.to_string();
+    assert_eq!(at(end.clone()), format!("{begun} broken off at its beginning, exit code 130"));
+    let end =
+        broken::End { doing: Some("write".into()), done: 1 << 20, total: Some(8 << 20), bytes: true, ..end };
+    assert_eq!(at(end), format!("{begun} broken off at write, 1.0 MiB of 8.0 MiB, exit code 130"));
+}
+
+#[test]
+fn fuzz() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, report) = flash(dir.path());
+    let source = Some(("stinky", "/src"));
+    let receipts = [
+        Flashed::new(source, &plan, &report).into(),
+        BrokenFlash { end: Some(broken::End::default()), ..BrokenFlash::new(source, &plan) }.into(),
+        deploy("stinky", "2026-11-25T12:00:00Z"),
+    ];
+    let samples = receipts.map(|receipt: Receipt| serde_json::to_vec(&receipt).unwrap());
+    crate::fuzz::check(&samples.each_ref().map(Vec::as_slice), |bytes| {
+        let receipt = store::parse(bytes).ok()?;
+        let name = receipt.name();
+        assert!(name.len() < 200 || receipt.when().in_name().len() > 20, "{name}");
+        let last = last_of([receipt.clone()], &plan.disk);
+        Some((receipt.to_string(), format!("{receipt:#}"), receipt.host().map(str::len), last))
+    });
 }
 
 #[test]
 fn a_receipt_of_a_deploy() {
     let state = tempfile::tempdir().unwrap();
-    let text = r#"{"kind":"deploy","when":"2026-11-25T12:00:00Z","host":"stinky","flake":"/src","from":null,
-        "to":"/nix/store/x-new","verdict":"rolled_back","exit_code":10,"seconds":[{"phase":"copy","seconds":1.5}]}"#;
-    let receipt: Receipt = serde_json::from_str(text).unwrap();
-    store::write(state.path(), "2026", &receipt).unwrap();
-    assert_eq!(store::newest_first(state.path()).unwrap(), std::slice::from_ref(&receipt));
+    let receipt = deploy("stinky", "2026-11-25T12:00:00Z");
+    store::write(state.path(), &receipt).unwrap();
+    assert_eq!(read(state.path()).0, std::slice::from_ref(&receipt));
     let Receipt::Deploy(deployed) = &receipt else { panic!("{receipt:?}") };
     assert_eq!(deployed.to_string(), "deployed 2026-11-25 12:00 UTC: rolled back, /nix/store/x-new");
     assert_eq!((receipt.host(), deployed.seconds.total()), (Some("stinky"), 1.5));
@@ -104,7 +252,7 @@ fn which_card_it_was() {
     let was = |disk: &Disk| {
         let plan = Plan { disk: disk.clone(), ..plan.clone() };
         let receipt = Receipt::Flash(Flashed::new(None, &plan, &report).into());
-        move |now: &Disk| last_of([receipt.clone()], now).is_some()
+        move |now: &Disk| last_of([receipt.clone()], now).flashed.is_some()
     };
     // A virtual card is its file, whatever loop device is over it.
     for now in [&file, &looped, &Disk { path: "/dev/loop8".into(), ..looped.clone() }] {

@@ -111,6 +111,39 @@ fn ctrl_c_while_writing_and_while_verifying() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn a_flash_that_is_broken_off_leaves_a_receipt() {
+    let mut run = Run::until(Fault::StallsWrite(PLACE));
+    kill_process_group(run.pid(), Signal::INT).unwrap();
+    assert_eq!(run.end().0, Some(130));
+    let history = || run.sandbox.run(&["history"]).exits(0).to_owned();
+    let told = history();
+    assert!(
+        told.contains("  flash  -     broken off  -  ") && told.contains("(broken off at write, "),
+        "{told}"
+    );
+    assert!(told.trim_end().ends_with(" of 8.0 MiB, exit code 130)"), "{told}");
+    // It is never taken for a flash that was done.
+    let words = format!("there is no receipt of this project for {}", run.card.path());
+    let verified = run.sandbox.run(&["card", "verify", run.card.path()]);
+    verified.says("warning: the last flash of 2").says("broken off at write").says(&words).exits(3);
+    run.again(&[]).exits(0);
+    let verified = run.sandbox.run(&["card", "verify", run.card.path()]);
+    assert!(verified.exits(0).contains(" holds the image: ") && !verified.stderr.contains("broken off"));
+    assert_eq!(history().lines().filter(|line| line.contains("  done  ")).count(), 1);
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
+fn a_tool_that_is_killed_leaves_a_receipt() {
+    let mut run = Run::until(Fault::StallsWrite(PLACE));
+    kill_process(run.pid(), Signal::KILL).unwrap();
+    run.end();
+    let told = run.sandbox.run(&["history"]);
+    assert!(told.exits(0).contains("(not ended: it is still at work, or was killed)"), "{}", told.stdout);
+}
+
+#[test]
+#[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn signals_to_the_tool_alone() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let mut run = Run::until(Fault::StallsWrite(PLACE));

@@ -1,0 +1,168 @@
+//! The tool's own files: what others cannot read, plant or swap, and the receipts among them.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::fake_nix::FLAKE;
+use crate::flash::{building, card, image};
+use crate::support::{Outcome, Sandbox};
+
+const MIB: usize = 1 << 20;
+const OTHER: u32 = 65_534;
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().expect("looking at a file").permissions().mode() & 0o777
+}
+
+/// The words of a flash of the image `a.img` in the home of `sandbox` onto the new card `name`.
+fn words(sandbox: &Sandbox, name: &str) -> Vec<String> {
+    let (file, card) = (sandbox.path("home").join("a.img"), sandbox.path(name));
+    fs::write(&file, image()).expect("writing an image");
+    fs::write(&card, vec![0xee; 4 * MIB]).expect("making a card");
+    let [file, card] = [file, card].map(|path| path.display().to_string());
+    ["flash", "--image", &file, &card, "--allow-virtual", "--yes", "--expect-size", "4MiB"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn run(sandbox: &Sandbox, args: &[String]) -> Outcome {
+    sandbox.run(&args.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn eight_flashes_at_once_leave_eight_receipts() {
+    let sandbox = Sandbox::new();
+    let all = (0..8).map(|number| words(&sandbox, &format!("card{number}"))).collect::<Vec<_>>();
+    std::thread::scope(|scope| {
+        let sandbox = &sandbox;
+        for args in &all {
+            scope.spawn(move || run(sandbox, args).exits(0).to_owned());
+        }
+    });
+    let receipts: Value = serde_json::from_str(sandbox.run(&["--json", "history"]).exits(0)).unwrap();
+    let mut cards =
+        receipts.as_array().unwrap().iter().map(|it| it["card"]["path"].to_string()).collect::<Vec<_>>();
+    cards.sort();
+    cards.dedup();
+    assert_eq!((cards.len(), receipts.as_array().unwrap().len()), (8, 8), "{receipts:#}");
+    assert_eq!(fs::read_dir(sandbox.path("state/receipts")).unwrap().count(), 8);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_by_all_who_look() {
+    let nix = building().0.install();
+    let receipts = nix.path("state/receipts");
+    run(&nix, &words(&nix, "card")).exits(0);
+    rustix::fs::mkfifoat(rustix::fs::CWD, receipts.join("9.json"), 0o600.into()).unwrap();
+    fs::File::create(receipts.join("8.json")).unwrap().set_len(1 << 40).unwrap();
+    let text = format!("warning: 2 receipts in {} could not be read: ", receipts.display());
+    let device = nix.path("card").display().to_string();
+    assert!(nix.run(&["history"]).says(&text).exits(0).contains("  flash  "));
+    nix.run(&["card", "verify", &device]).says(&text).exits(0);
+    nix.run(&["--flake", FLAKE, "status", "stinky"]).says(&text);
+    fs::write(receipts.join("999999-2100-01-01T000000Z-deploy-x.json"), r#"{"kind":"deploy","when":"2100-01-01T00:00:00Z",
+        "host":"x","flake":"/src","from":null,"to":"/nix/store/x","verdict":"done","exit_code":0,"seconds":[]}"#).unwrap();
+    nix.run(&["history"]).says(
+        "warning: 1 of 2 receipts have a time that is yet to come: the clock was wrong then, or is now",
+    );
+}
+
+/// `sh -c 'umask 000; …'`, as in some containers.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+fn a_umask_changes_nothing() {
+    let sandbox = Sandbox::new();
+    let tool = sandbox.command(&[]);
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "umask 000; exec \"$@\"", "sh"])
+        .arg(tool.get_program())
+        .args(words(&sandbox, "card"));
+    let env = tool.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    let output = command.envs(env.collect::<Vec<_>>()).output().expect("running the binary");
+    assert!(output.status.success(), "{output:?}");
+    let (state, mut left) = (sandbox.path("state"), vec![sandbox.path("state")]);
+    let mut files = 0;
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            assert_eq!(mode(&path), 0o700, "{}", path.display());
+            left.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+            files += 1;
+        }
+    }
+    assert!(files >= 1, "{}", state.display());
+}
+
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn nothing_of_another_user_is_taken() {
+    let nix = building().0.install();
+    let state = nix.path("state");
+    let keys = state.join("identity/stinky");
+    fs::create_dir_all(&keys).unwrap();
+    fs::create_dir_all(state.join("receipts")).unwrap();
+    let planted = "stinky ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw\n";
+    fs::write(state.join("identity/known_hosts"), planted).unwrap();
+    for path in [&state, &state.join("identity"), &keys] {
+        fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
+        chown(path, Some(OTHER), Some(OTHER)).unwrap();
+    }
+    let text = format!(
+        "{} belongs to user 65534, who could change what user 0 keeps there; use a folder of your own (XTASK_STATE names \
+         the state folder)",
+        state.display()
+    );
+    for args in [&["history"][..], &["identity", "make", "stinky"], &["identity", "show", "stinky"]] {
+        nix.run(args).says(&text).exits(3);
+    }
+    let device = card(&nix).display().to_string();
+    let options = ["--allow-virtual", "--yes", "--expect-size", "4MiB"];
+    let flash = |words: &[&str]| nix.run(&[&["--flake", FLAKE, "flash"], words, &options[..]].concat());
+    flash(&["stinky", &device]).says(&text).exits(3);
+    assert!(fs::read(&device).unwrap().iter().all(|byte| *byte == 0xee));
+    assert_eq!(fs::read_dir(&keys).unwrap().count(), 0);
+    // Without an identity nothing of it is needed but a place for the receipt.
+    let file = nix.path("home").join("a.img").display().to_string();
+    fs::write(&file, image()).unwrap();
+    let outcome = flash(&["--image", &file, &device]);
+    outcome.says("warning: there is no receipt of this flash: writing a receipt to ").says(&text).exits(0);
+}
+
+#[test]
+fn a_folder_that_others_can_write_to_is_refused() {
+    let sandbox = Sandbox::new();
+    let state = sandbox.path("state");
+    fs::create_dir(&state).unwrap();
+    fs::set_permissions(&state, Permissions::from_mode(0o777)).unwrap();
+    let text = format!("run `chmod go-w {0}`, or use a folder of your own", state.display());
+    for args in [&["history"][..], &["identity", "make", "pi"]] {
+        sandbox.run(args).says(&text).exits(3);
+    }
+    let away = sandbox.path("away");
+    fs::rename(&state, &away).unwrap();
+    symlink(&away, &state).unwrap();
+    sandbox.run(&["history"]).says(&format!("chmod go-w {}", away.display())).exits(3);
+    fs::set_permissions(&away, Permissions::from_mode(0o755)).unwrap();
+    sandbox.run(&["history"]).exits(0);
+}
+
+#[test]
+fn notes_that_are_none_are_no_reason_to_wait() {
+    let (answers, _out) = building();
+    let nix = answers.install();
+    fs::create_dir(nix.path("state")).unwrap();
+    let notes = nix.path("state/checked-images.json");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &notes, 0o600.into()).unwrap();
+    // What was written only just now is not noted.
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    let device = card(&nix).display().to_string();
+    let args =
+        ["--flake", FLAKE, "flash", "stinky", &device, "--identity", "none", "--allow-virtual", "--yes"];
+    nix.run(&[&args[..], &["--expect-size", "4MiB"]].concat()).exits(0);
+    assert!(notes.is_file() && mode(&notes) == 0o600);
+}
