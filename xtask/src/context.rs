@@ -1,5 +1,6 @@
 //! What every command is handed: where the flake is, how children run, who renders.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::process::Launcher;
@@ -38,6 +39,16 @@ impl Context {
 
     pub fn note(&self, text: impl Into<String>) {
         self.reporter.report(&Event::note(text));
+    }
+
+    /// Reports a plan, whose lines all begin at the left edge: [`ui::Plain`](crate::ui::Plain) keeps each foreign
+    /// value in its line.
+    pub fn plan(&self, plan: &impl Display) {
+        let text = plan.to_string();
+        if self.json {
+            return self.note(text);
+        }
+        text.lines().for_each(|line| self.note(line));
     }
 
     /// Does `work`, which has no progress to show, under the name `phase`.

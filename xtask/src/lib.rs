@@ -48,13 +48,24 @@ pub use process::Launcher;
 /// the help or the version that it asks for.
 pub fn misused(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
-    if !error.use_stderr() || !json {
+    if !error.use_stderr() {
         error.exit();
     }
     let text = error.render().to_string();
     let code = failure::Kind::Usage.code();
+    if !json {
+        ui::misused(&in_harmless_words().unwrap_or(text));
+        return code.into();
+    }
     ui::error(&failure::Kind::Usage.error(text.trim().trim_start_matches("error: ")), code, json);
     code.into()
+}
+
+/// What is wrong with the command line once its words hold nothing but what a terminal draws: the parser repeats them.
+fn in_harmless_words() -> Option<String> {
+    let words = std::env::args_os().map(|word| ui::Plain(word.to_string_lossy()).to_string());
+    let error = <Cli as clap::Parser>::try_parse_from(words).err()?;
+    error.use_stderr().then(|| error.render().to_string())
 }
 
 /// Runs the command line and returns the exit code; an error has been printed once.

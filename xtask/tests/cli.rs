@@ -18,6 +18,8 @@ mod deploy_several;
 mod deploy_stopped;
 #[path = "cli/doctor.rs"]
 mod doctor;
+#[path = "cli/escapes.rs"]
+mod escapes;
 #[path = "cli/fake_build.rs"]
 mod fake_build;
 #[path = "cli/fake_nix.rs"]

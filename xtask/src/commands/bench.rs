@@ -1,6 +1,6 @@
 //! `bench`: this tool measured against the programs that people use instead.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::bench::{self, Measurements, Plan};
 use crate::cli::{Bench, BenchAssemble, BenchDeploy, BenchFlash, Benchmark};
@@ -19,7 +19,7 @@ fn flash(cx: &Context, args: &BenchFlash) -> Result<()> {
     let mode = args.mode.map(|mode| mode.to_string());
     let plan = Plan { cases: bench::select(&args.only), rounds: args.rounds, mode };
     bench::require(cx, &plan.cases)?;
-    cx.note(plan.to_string());
+    cx.plan(&plan);
     let measured = plan.carry_out(cx)?;
     show(cx, &plan, &measured)
 }
@@ -30,18 +30,18 @@ fn show(cx: &Context, plan: &Plan, measured: &[Measurements]) -> Result<()> {
         let result = serde_json::json!({
             "rounds": plan.rounds, "not_run": plan.absent(cx), "rows": rows, "cases": measured
         });
-        return ui::result(&serde_json::to_string(&result).context("writing the figures as JSON")?);
+        return ui::json(&result);
     }
-    ui::result(&bench::table(&rows).to_string())
+    ui::table(&bench::table(&rows))
 }
 
 fn assemble(cx: &Context, args: &BenchAssemble) -> Result<()> {
     let found = bench::compare(cx, args.rounds)?;
     if cx.json {
         let result = serde_json::json!({ "rounds": args.rounds, "ratio": found.ratio(), "measured": found });
-        return ui::result(&serde_json::to_string(&result).context("writing the figures as JSON")?);
+        return ui::json(&result);
     }
-    ui::result(&found.table().to_string())?;
+    ui::table(&found.table())?;
     ui::result(&found.image())
 }
 
@@ -49,7 +49,7 @@ fn deploy(cx: &Context, args: &BenchDeploy) -> Result<()> {
     let rows = bench::deploys(cx, args.rounds)?;
     if cx.json {
         let result = serde_json::json!({ "rounds": args.rounds, "rows": rows });
-        return ui::result(&serde_json::to_string(&result).context("writing the figures as JSON")?);
+        return ui::json(&result);
     }
-    ui::result(&bench::table(&rows).to_string())
+    ui::table(&bench::table(&rows))
 }

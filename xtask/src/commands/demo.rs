@@ -38,7 +38,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let mut packing = Packing::begin(cx, &Packed::default(), Some(HOST))?;
     let carried = packing.pack(cx, &flake, &image)?;
     let plan = plan(&card, image, carried)?;
-    cx.note(plan.to_string());
+    cx.plan(&plan);
     let hold = interrupt::hold()?;
     let begun = receipt::begin(cx, Some((HOST, &flake)), &plan);
     let report = begun.watch(cx, |cx| worker::run(cx, &plan))?;
@@ -126,7 +126,7 @@ fn inspect(card: &VirtualCard, size: u64) -> Result<Contents> {
 
 fn show(cx: &Context, done: &Done) -> Result<()> {
     if cx.json {
-        return ui::result(&serde_json::to_string(done).context("writing the result as JSON")?);
+        return ui::json(done);
     }
     let Done { image, report, contents, .. } = done;
     let name = image.source.path.file_name().unwrap_or_default().display();
@@ -147,7 +147,9 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
     }
     ui::result(&format!("proved  {} read back, hash {}", Bytes(report.size), report.hash))?;
     if let Some(proven) = &done.booted {
-        ui::result(&format!("\n{}\n", boot::table(proven)))?;
+        ui::result("")?;
+        ui::table(&boot::table(proven))?;
+        ui::result("")?;
     }
     let Seconds { setup, build, boot, total } = done.seconds;
     let flash::Seconds { write, verify, .. } = report.seconds;

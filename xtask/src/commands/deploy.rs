@@ -58,7 +58,7 @@ fn one(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result
         return Err(error);
     }
     match carry_out(cx, order, plan)? {
-        Reached::Planned(plan) if cx.json => ui::result(&plan.json().to_string()),
+        Reached::Planned(plan) if cx.json => ui::json(&plan.json()),
         Reached::Planned(plan) => ui::result(&plan.summary()),
         Reached::Ended(outcome) => show(cx, &outcome),
     }
@@ -74,9 +74,9 @@ fn several(cx: &Context, order: &Order, version: nix::Version, hosts: Vec<String
         Ok(reached)
     })?;
     if cx.json {
-        ui::result(&members.iter().map(deploy::Member::json).collect::<Value>().to_string())?;
+        ui::json(&members.iter().map(deploy::Member::json).collect::<Value>())?;
     } else {
-        ui::result(&deploy::table(&members).to_string())?;
+        ui::table(&deploy::table(&members))?;
     }
     deploy::worst(&members).map_or(Ok(()), Err)
 }
@@ -100,7 +100,7 @@ fn carry_out(cx: &Context, order: &Order, mut plan: Plan) -> Result<Reached> {
 
 fn show(cx: &Context, outcome: &Outcome) -> Result<()> {
     remark(cx, outcome);
-    let told = if cx.json { ui::result(&outcome.json().to_string()) } else { Ok(()) };
+    let told = if cx.json { ui::json(&outcome.json()) } else { Ok(()) };
     match outcome.verdict.failure() {
         Some(kind) => Err(kind.error(outcome.summary())),
         None if cx.json => told,

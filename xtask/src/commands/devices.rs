@@ -1,6 +1,6 @@
 //! `devices`: the cards that are plugged in.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::Devices;
@@ -28,13 +28,13 @@ pub fn run(cx: &Context, args: &Devices) -> Result<()> {
     let mut listed = disks.map(|disk| judge(disk, &request)).collect::<Vec<_>>();
     listed.sort_by_key(|listed| !listed.accepted);
     if cx.json {
-        return ui::result(&serde_json::to_string(&listed).context("writing the disks as JSON")?);
+        return ui::json(&listed);
     }
     if listed.is_empty() {
         cx.note("there is no card; plug one in, or see all disks with `cargo xtask devices --all`");
         return Ok(());
     }
-    ui::result(&table(&listed).to_string())
+    ui::table(&table(&listed))
 }
 
 fn request(cx: &Context, roots: &Roots, args: &Devices) -> Request {

@@ -18,9 +18,9 @@ struct Finding {
 pub fn run(cx: &Context) -> Result<()> {
     let findings = gather(cx);
     if cx.json {
-        ui::result(&findings.iter().map(Finding::json).collect::<serde_json::Value>().to_string())?;
+        ui::json(&findings.iter().map(Finding::json).collect::<serde_json::Value>())?;
     } else {
-        ui::result(&table(&findings).to_string())?;
+        ui::table(&table(&findings))?;
     }
     match findings.iter().filter(|finding| finding.found.is_err()).count() {
         0 => Ok(()),

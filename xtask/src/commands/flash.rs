@@ -108,7 +108,7 @@ fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<
 /// `plan`, shown and agreed to. What has been mounted meanwhile, as desktops do with a card that was
 /// just inserted, is part of it.
 fn agreed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<Plan> {
-    cx.note(plan.to_string());
+    cx.plan(&plan);
     for warning in disk::clashes(&Roots::default(), &plan.disk) {
         cx.warn(warning);
     }
@@ -141,7 +141,7 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
         let (device, image) = (&plan.disk.path, &plan.image.source.path);
         let result =
             serde_json::json!({ "device": device, "image": image, "identity": identity, "report": report });
-        return ui::result(&result.to_string());
+        return ui::json(&result);
     }
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
     let own = plan.carried.as_ref().map(|carried| format!(" and {}", carried.belongings.words()));

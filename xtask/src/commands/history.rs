@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::cli::History;
 use crate::context::Context;
@@ -15,13 +15,13 @@ pub fn run(cx: &Context, args: &History) -> Result<()> {
     receipts.retain(|receipt| args.host.is_none() || receipt.host() == args.host.as_deref());
     receipts.reverse();
     if cx.json {
-        return ui::result(&serde_json::to_string(&receipts).context("writing the receipts as JSON")?);
+        return ui::json(&receipts);
     }
     warn_of_clock(cx, &receipts);
     if receipts.is_empty() {
         cx.note(none(args.host.as_deref(), known));
     }
-    ui::result(&table(&receipts).to_string())
+    ui::table(&table(&receipts))
 }
 
 /// Receipts are in the order of what was done, also where the clock was wrong.

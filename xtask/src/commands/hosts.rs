@@ -1,6 +1,6 @@
 //! `hosts`: what the flake offers.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::context::Context;
 use crate::flake::{Catalogue, Host};
@@ -14,12 +14,12 @@ pub fn run(cx: &Context) -> Result<()> {
         cx.warn(format!("the deploy nodes are left out: {error:#}"));
     }
     if cx.json {
-        return ui::result(&serde_json::to_string(&hosts).context("writing the hosts as JSON")?);
+        return ui::json(&hosts);
     }
     if hosts.is_empty() {
         cx.warn(format!("{} has no host with an image or a deploy node", cx.flake));
     }
-    ui::result(&table(&hosts).to_string())
+    ui::table(&table(&hosts))
 }
 
 fn table(hosts: &[&Host]) -> ui::Table {

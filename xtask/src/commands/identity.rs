@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::{Identity, IdentityCommand, IdentityOf};
@@ -63,7 +63,7 @@ struct Shown {
 
 fn show(cx: &Context, shown: &Shown) -> Result<()> {
     if cx.json {
-        return ui::result(&serde_json::to_string(shown).context("writing the result as JSON")?);
+        return ui::json(shown);
     }
     ui::result(&format!("key     {}", shown.fingerprint))?;
     ui::result(&format!("age     {}", shown.age))?;

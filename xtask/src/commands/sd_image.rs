@@ -21,7 +21,7 @@ fn show(cx: &Context, image: &Source, seconds: f64) -> Result<()> {
         let facts = serde_json::json!({
             "path": image.path, "size": image.size, "stored": image.stored.size, "seconds": seconds
         });
-        return ui::result(&facts.to_string());
+        return ui::json(&facts);
     }
     cx.note(format!("{image}, in {seconds:.1} s"));
     ui::result(&image.path.display().to_string())

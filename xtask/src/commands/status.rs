@@ -18,9 +18,9 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
         cx.warn(remark);
     }
     if cx.json {
-        ui::result(&statuses.iter().map(deploy::Status::json).collect::<Value>().to_string())?;
+        ui::json(&statuses.iter().map(deploy::Status::json).collect::<Value>())?;
     } else {
-        ui::result(&deploy::status_table(&statuses).to_string())?;
+        ui::table(&deploy::status_table(&statuses))?;
     }
     deploy::unseen(&statuses).map_or(Ok(()), Err)
 }

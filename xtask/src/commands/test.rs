@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::cli::Test;
 use crate::context::Context;
@@ -50,9 +50,10 @@ fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Res
 
 fn tell(cx: &Context, reports: &[suites::Report]) -> Result<()> {
     if cx.json {
-        return ui::result(&serde_json::to_string(reports).context("writing the result as JSON")?);
+        return ui::json(&reports);
     }
-    ui::result(&format!("\n{}", suites::table(reports)))
+    ui::result("")?;
+    ui::table(&suites::table(reports))
 }
 
 /// A suite that was asked for by name and cannot be run whole is a failure.

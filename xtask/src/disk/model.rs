@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ui::Bytes;
+use crate::ui::{Bytes, Plain};
 
 /// A whole disk, or a plain file that stands for a card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,13 +185,13 @@ impl Disk {
     pub fn title(&self) -> String {
         let words = [&self.vendor, &self.model].into_iter().flatten().map(String::as_str);
         let title = words.collect::<Vec<_>>().join(" ");
-        if title.is_empty() { "-".to_owned() } else { title }
+        if title.is_empty() { "-".to_owned() } else { Plain(title).to_string() }
     }
 
     /// Which disk it is, beside a label of 8 columns: where, what, how large, and what is known of it.
     pub fn summary(&self) -> String {
         let title = Some(self.title()).filter(|title| title != "-");
-        let serial = self.serial.as_ref().map(|serial| format!("serial number {serial}"));
+        let serial = self.serial.as_ref().map(|serial| format!("serial number {}", Plain(serial)));
         let known = title.into_iter().chain(serial).collect::<Vec<_>>().join(", ");
         let known = if known.is_empty() { known } else { format!("\n        {known}") };
         format!("{} ({}, {}){known}", self.path.display(), self.kind, Bytes(self.size))
@@ -207,8 +207,8 @@ impl Disk {
 impl fmt::Display for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.label, &self.fstype) {
-            (Some(label), Some(fstype)) => write!(f, "{label} ({fstype})"),
-            (Some(name), None) | (None, Some(name)) => f.write_str(name),
+            (Some(label), Some(fstype)) => write!(f, "{} ({})", Plain(label), Plain(fstype)),
+            (Some(name), None) | (None, Some(name)) => Plain(name).fmt(f),
             (None, None) => write!(f, "partition {} of {}", self.number, Bytes(self.size)),
         }
     }

@@ -75,17 +75,17 @@ impl fmt::Display for Carried {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { image, disk, .. } = self;
-        writeln!(f, "image   {}", image.source.path.display())?;
+        writeln!(f, "image   {}", Plain(image.source.path.display()))?;
         write!(f, "        {} ({})", Bytes(image.size), image.source.format)?;
         image.hash.map_or(Ok(()), |hash| write!(f, ", hash {hash}"))?;
         writeln!(f)?;
         for partition in &image.layout.partitions {
-            writeln!(f, "        {partition}")?;
+            writeln!(f, "        {}", Plain(partition))?;
         }
         self.carried.as_ref().map_or(Ok(()), |carried| carried.fmt(f))?;
         writeln!(f, "card    {}", disk.summary())?;
         for (device, at) in disk.plain_mounts() {
-            writeln!(f, "unmount {} (/dev/{device})", at.display())?;
+            writeln!(f, "unmount {} (/dev/{device})", Plain(at.display()))?;
         }
         if disk.partitions.is_empty() {
             return write!(f, "lost    everything on it");

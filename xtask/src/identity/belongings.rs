@@ -156,7 +156,7 @@ impl fmt::Display for Belongings {
                 Novelty::New => "new",
                 Novelty::Waiting => "new, made for a flash that did not end",
             };
-            writeln!(f, "identity {fingerprint} of {host} ({novelty})")?;
+            writeln!(f, "identity {fingerprint} of {} ({novelty})", Plain(host))?;
         }
         let mut name = "files";
         for entry in self.others().take(NAMED) {

@@ -112,8 +112,10 @@ fn privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<
         return Ok(by);
     }
     let lines = commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n");
-    let question = || format!("These commands need root and are run by sudo:\n{lines}\nGo on? [y/N]");
-    let ask = || Prompt { question: &question(), unanswered: "stopped; nothing was changed" }.confirm();
+    let ask = || {
+        cx.note(format!("These commands need root and are run by sudo:\n{lines}"));
+        Prompt { question: "Go on? [y/N]", unanswered: "stopped; nothing was changed" }.confirm()
+    };
     let agreed = match sudo {
         _ if by == Privilege::Nobody => false,
         Sudo::Agreed => true,

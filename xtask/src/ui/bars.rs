@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::board::Board;
+use super::escape;
 use super::event::{Event, Reporter};
 use super::layout::{self, Amount, Layout};
 use super::size::Bytes;
@@ -29,16 +30,20 @@ pub struct JsonLines;
 
 impl Reporter for JsonLines {
     fn report(&self, event: &Event) {
-        if let Ok(line) = serde_json::to_string(event) {
+        if let Some(line) = json_line(event) {
             say(&line);
         }
     }
 
     fn report_of(&self, host: &str, event: &Event) {
-        if let Ok(line) = serde_json::to_string(&Told { host, event }) {
+        if let Some(line) = json_line(&Told { host, event }) {
             say(&line);
         }
     }
+}
+
+pub(super) fn json_line(event: &impl Serialize) -> Option<String> {
+    serde_json::to_string(event).ok().map(|line| escape::json(&line))
 }
 
 /// An event with the host that it is about.
@@ -74,8 +79,8 @@ pub struct Bars {
 }
 
 /// A bar, as it was laid out for a terminal of `width` columns.
-struct Running {
-    bar: ProgressBar,
+pub(super) struct Running {
+    pub(super) bar: ProgressBar,
     name: String,
     amount: Amount,
     width: u16,
@@ -98,7 +103,7 @@ impl Reporter for Bars {
             Event::Progress { done, total, detail } => {
                 running.iter_mut().for_each(|it| it.advance(*done, *total, detail.as_deref()));
             }
-            Event::Step { text } => running.iter().for_each(|it| it.bar.set_message(text.clone())),
+            Event::Step { text } => running.iter().for_each(|it| it.step(text)),
             Event::Done { .. } | Event::Found { .. } | Event::Over | Event::Failed { .. } => {
                 if let Some(running) = running.take() {
                     running.bar.finish_and_clear();
@@ -116,13 +121,13 @@ impl Reporter for Bars {
 }
 
 impl Running {
-    fn new(name: &str, total: Option<u64>, bytes: bool) -> Self {
+    pub(super) fn new(name: &str, total: Option<u64>, bytes: bool) -> Self {
         let amount = match (bytes, total.is_some()) {
             (true, true) => Amount::Bytes,
             (true, false) => Amount::EndlessBytes,
             (false, _) => Amount::Steps,
         };
-        let (bar, name) = (ProgressBar::new(total.unwrap_or(0)), name.to_owned());
+        let (bar, name) = (ProgressBar::new(total.unwrap_or(0)), escape::line(name));
         let running = Self { bar, name, amount, width: layout::width() };
         running.lay_out();
         running.bar.enable_steady_tick(Duration::from_millis(120));
@@ -136,7 +141,11 @@ impl Running {
         self.bar.set_prefix(prefix);
     }
 
-    fn advance(&mut self, done: u64, total: Option<u64>, detail: Option<&str>) {
+    pub(super) fn step(&self, text: &str) {
+        self.bar.set_message(escape::line(text));
+    }
+
+    pub(super) fn advance(&mut self, done: u64, total: Option<u64>, detail: Option<&str>) {
         let width = layout::width();
         if width != self.width {
             self.width = width;
@@ -147,7 +156,7 @@ impl Running {
         }
         self.bar.set_position(done);
         if let Some(detail) = detail {
-            self.bar.set_message(detail.to_owned());
+            self.bar.set_message(escape::log(detail));
         }
     }
 }
@@ -167,24 +176,27 @@ fn above(running: Option<&Running>, line: &str) {
 }
 
 /// Each line of `text` with the host that it is about in front.
-fn prefixed(host: &str, text: &str) -> String {
-    text.lines().map(|line| format!("{host}: {}", line.trim_start())).collect::<Vec<_>>().join("\n")
+pub(super) fn prefixed(host: &str, text: &str) -> String {
+    let host = escape::line(host);
+    text.split('\n').map(|line| format!("{host}: {}", line.trim_start())).collect::<Vec<_>>().join("\n")
 }
 
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The plain line of an event; progress has none.
-fn line_of(event: &Event) -> Option<String> {
+/// The plain line of an event, escaped; progress has none.
+pub(super) fn line_of(event: &Event) -> Option<String> {
     match event {
-        Event::Note { text } => Some(text.clone()),
-        Event::Warning { text } => Some(format!("warning: {text}")),
-        Event::Log { text } => Some(format!("  | {text}")),
-        Event::Step { text } => Some(format!("{:>10}  {text}", "")),
-        Event::Found { name, text } => Some(format!("{name:>10}  {text}")),
+        Event::Note { text } => Some(escape::lines(text)),
+        Event::Warning { text } => Some(format!("warning: {}", escape::lines(text))),
+        Event::Log { text } => Some(format!("  | {}", escape::log(text))),
+        Event::Step { text } => Some(format!("{:>10}  {}", "", escape::line(text))),
+        Event::Found { name, text } => Some(format!("{:>10}  {}", escape::line(name), escape::line(text))),
         Event::Map { runs } => Some(format!("{:>10}  {}", "card", Strip(runs))),
-        Event::Done { name, amount, bytes, seconds } => Some(done_line(name, *amount, *bytes, *seconds)),
+        Event::Done { name, amount, bytes, seconds } => {
+            Some(done_line(&escape::line(name), *amount, *bytes, *seconds))
+        }
         Event::Phase { .. } | Event::Progress { .. } | Event::Over | Event::Failed { .. } => None,
     }
 }

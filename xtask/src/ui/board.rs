@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::escape;
 use super::event::Event;
 
 /// What a host is at, and for how long.
@@ -25,7 +26,7 @@ impl Board {
         match event {
             Event::Phase { name: text, .. } | Event::Step { text } | Event::Log { text } => {
                 let bar = lines.entry(host.to_owned()).or_insert_with(|| self.begin(host));
-                bar.set_message(text.clone());
+                bar.set_message(escape::log(text));
             }
             Event::Over => lines.remove(host).iter().for_each(ProgressBar::finish_and_clear),
             _ => {}
@@ -35,12 +36,17 @@ impl Board {
         }
     }
 
+    #[cfg(test)]
+    pub fn bars(&self) -> Vec<ProgressBar> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     fn begin(&self, host: &str) -> ProgressBar {
         let bar = self.screen.add(ProgressBar::new_spinner());
         bar.set_style(
             ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        bar.set_prefix(host.to_owned());
+        bar.set_prefix(escape::line(host));
         bar.enable_steady_tick(Duration::from_millis(120));
         bar
     }

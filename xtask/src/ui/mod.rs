@@ -2,19 +2,21 @@
 
 mod bars;
 mod board;
+mod escape;
 mod event;
 mod layout;
 mod phase;
-mod plain;
 mod prompt;
+#[cfg(test)]
+mod render_tests;
 mod size;
 mod strip;
 mod table;
 
 pub use bars::reporter;
+pub use escape::Plain;
 pub use event::{Event, OfHost, Reporter, Silent};
 pub use phase::Phase;
-pub use plain::Plain;
 pub use prompt::{Prompt, on_terminal};
 pub use size::{Bytes, parse_bytes};
 pub use strip::{Fate, Run};
@@ -23,13 +25,39 @@ pub use table::Table;
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 
-/// Writes one line of the result to stdout. A closed pipe (`| head`) ends the output quietly.
+/// Writes a part of the result to stdout, for people.
+pub fn result(text: &str) -> Result<()> {
+    write_result(&escape::lines(text))
+}
+
+/// Writes a table to stdout.
+pub fn table(table: &Table) -> Result<()> {
+    write_result(&table.to_string())
+}
+
+/// Writes text of the tool itself, which holds nothing foreign, to stdout as it is.
+pub fn own(text: &'static str) -> Result<()> {
+    write_result(text)
+}
+
+/// Writes the result as one line of JSON to stdout.
+pub fn json(value: &impl Serialize) -> Result<()> {
+    json_line(&serde_json::to_string(value).context("writing the result as JSON")?)
+}
+
+/// Writes a line that is JSON already.
+pub fn json_line(line: &str) -> Result<()> {
+    write_result(&escape::json(line))
+}
+
+/// Writes lines to stdout. A closed pipe (`| head`) ends the output quietly.
 ///
 /// # Errors
-/// Whatever else keeps the line from its reader, such as a full disk: a result that is lost is no success.
-pub fn result(line: &str) -> Result<()> {
-    match writeln!(std::io::stdout(), "{line}") {
+/// Whatever else keeps the lines from their reader, such as a full disk: a result that is lost is no success.
+fn write_result(lines: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{lines}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(error).context("writing the result to stdout")
         }
@@ -43,5 +71,15 @@ pub fn error(error: &anyhow::Error, code: u8, json: bool) {
     if json {
         return bars::JsonLines.report(&Event::Failed { code, message });
     }
-    let _ = writeln!(std::io::stderr(), "error: {message}");
+    let _ = writeln!(std::io::stderr(), "{}", error_line(&message));
+}
+
+fn error_line(message: &str) -> String {
+    format!("error: {}", escape::lines(message))
+}
+
+/// Reports what is wrong with the command line in the words of its parser, which has a layout of its own.
+pub fn misused(text: &str) {
+    let lines = text.trim_end().split('\n').map(escape::line).collect::<Vec<_>>();
+    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
 }

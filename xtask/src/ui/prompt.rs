@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::escape;
 use crate::failure::Kind;
 use crate::interrupt::{self, Hold};
 
@@ -16,6 +17,7 @@ pub fn on_terminal() -> bool {
 
 /// A question on the terminal. The text goes to stderr; stdout belongs to the result.
 pub struct Prompt<'a> {
+    /// One line; what should stand above it is reported before.
     pub question: &'a str,
     /// How things stand where the user stops the tool instead of answering.
     pub unanswered: &'a str,
@@ -29,7 +31,7 @@ impl Prompt<'_> {
     pub fn ask(&self) -> Result<String> {
         let hold = interrupt::hold()?;
         let mut stderr = std::io::stderr();
-        write!(stderr, "{} ", self.question)
+        write!(stderr, "{} ", self.shown())
             .and_then(|()| stderr.flush())
             .context("asking on the terminal")?;
         if !is_answered(&hold).context("waiting for the answer from the terminal")? {
@@ -43,6 +45,10 @@ impl Prompt<'_> {
             end_line(&mut stderr);
         }
         Ok(line.trim().to_owned())
+    }
+
+    pub(super) fn shown(&self) -> String {
+        escape::line(self.question)
     }
 
     /// Whether the answer is `y` or `yes`.

@@ -2,7 +2,14 @@
 
 use std::fmt;
 
-/// A table with a heading; render it with `Display`.
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::escape;
+
+/// How many columns a cell takes at most; what is longer ends in an ellipsis. `--json` has all of it.
+const WIDEST: usize = 400;
+
+/// A table with a heading; render it with `Display`. Each row is one line, whatever its cells hold.
 #[derive(Debug)]
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -10,26 +17,52 @@ pub struct Table {
 
 impl Table {
     pub fn new(heading: &[&str]) -> Self {
-        Self { rows: vec![heading.iter().map(ToString::to_string).collect()] }
+        let mut table = Self { rows: Vec::new() };
+        table.row(heading.iter().copied());
+        table
     }
 
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        self.rows.push(cells.into_iter().map(Into::into).collect());
+        self.rows.push(cells.into_iter().map(|cell| fit(&cell.into())).collect());
     }
 
-    fn width(&self, column: usize) -> usize {
-        self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    fn widths(&self) -> Vec<usize> {
+        let mut widths = Vec::new();
+        for row in &self.rows {
+            widths.resize(widths.len().max(row.len()), 0);
+            widths.iter_mut().zip(row).for_each(|(width, cell)| *width = (*width).max(cell.width()));
+        }
+        widths
     }
+}
+
+/// `cell` in one line of at most [`WIDEST`] columns.
+fn fit(cell: &str) -> String {
+    // Characters that stand on others have no width of their own.
+    let end = cell.char_indices().nth(WIDEST + 1).map_or(cell.len(), |(at, _)| at);
+    let shown = escape::line(&cell[..end]);
+    if end == cell.len() && shown.width() <= WIDEST {
+        return shown;
+    }
+    let mut columns = 0;
+    let fits = |c: &char| {
+        columns += c.width().unwrap_or_default();
+        columns < WIDEST
+    };
+    shown.chars().take_while(fits).chain(['…']).collect()
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths = self.widths();
         for (number, row) in self.rows.iter().enumerate() {
-            let cells =
-                row.iter().enumerate().map(|(column, cell)| format!("{cell:<0$}", self.width(column)));
-            let line = cells.collect::<Vec<_>>().join("  ");
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                line.push_str(cell);
+                line.extend(std::iter::repeat_n(' ', width - cell.width() + 2));
+            }
             let end = if number + 1 < self.rows.len() { "\n" } else { "" };
-            write!(f, "{}{end}", line.trim_end())?;
+            write!(f, "{}{end}", line.trim_end_matches(' '))?;
         }
         Ok(())
     }
@@ -37,12 +70,51 @@ impl fmt::Display for Table {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
     fn columns_line_up() {
         let mut table = Table::new(&["HOST", "IMAGE"]);
         table.row(["stinky", "yes"]);
-        assert_eq!(table.to_string(), "HOST    IMAGE\nstinky  yes");
+        table.row(["日本", "no"]);
+        table.row(["u\u{308}ber", "-"]);
+        assert_eq!(table.to_string(), "HOST    IMAGE\nstinky  yes\n日本    no\nu\u{308}ber    -");
+    }
+
+    #[test]
+    fn a_row_is_one_line() {
+        let mut table = Table::new(&["A", "B"]);
+        table.row(["x\nerror: y\u{1b}[2J", "z"]);
+        let row = "x\\u{a}error: y\\u{1b}[2J";
+        assert_eq!(table.to_string(), format!("A{:width$}B\n{row}  z", "", width = row.len() + 1));
+    }
+
+    #[test]
+    fn a_long_cell_is_cut() {
+        for cell in
+            ["x".repeat(70_000), "日".repeat(70_000), "\u{1b}".repeat(70_000), "u\u{308}".repeat(70_000)]
+        {
+            let mut table = Table::new(&["LONG", "B"]);
+            table.row([cell.as_str(), "y"]);
+            let text = table.to_string();
+            let row = text.lines().nth(1).unwrap();
+            assert!(row.width() <= WIDEST + 3 && row.ends_with('y') && row.contains('…'), "{row}");
+        }
+        let mut table = Table::new(&[]);
+        table.row(["x".repeat(WIDEST)]);
+        assert_eq!(table.to_string(), format!("\n{}", "x".repeat(WIDEST)));
+    }
+
+    #[test]
+    fn many_rows_take_no_time() {
+        let begin = Instant::now();
+        let mut table = Table::new(&["WHEN", "WHAT", "CONTENT"]);
+        for number in 0..10_000 {
+            table.row([number.to_string(), "deploy".into(), "/nix/store/x".repeat(8)]);
+        }
+        assert_eq!(table.to_string().lines().count(), 10_001);
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     }
 }

@@ -95,6 +95,7 @@ fn the_remedy_for_what_nix_says() {
     ] {
         let outcome = failing_with(text).install().run(&STINKY);
         assert_eq!(outcome.exits(1), "");
+        let text = text.replace('\n', "\n  ");
         assert_eq!(outcome.stderr, format!("error: nix failed on {}: {text}\n  {remedy}\n", installable()));
     }
 }

@@ -36,7 +36,7 @@ fn request(cx: &Context, args: &CardCheck) -> Result<Request> {
 fn show(cx: &Context, disk: &Disk, places: usize) -> Result<()> {
     if cx.json {
         let result = serde_json::json!({ "device": disk.path, "size": disk.size, "places": places });
-        return ui::result(&result.to_string());
+        return ui::json(&result);
     }
     let (path, size) = (disk.path.display(), Bytes(disk.size));
     ui::result(&format!("{path} holds what it says, {size}, as far as stamps at {places} places tell"))

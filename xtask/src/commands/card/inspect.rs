@@ -1,6 +1,6 @@
 //! `card inspect DEVICE`: what is on a card, whose image it is, and what would keep it from booting.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::CardInspect;
@@ -64,7 +64,7 @@ impl Origin {
 
 fn show(cx: &Context, found: &Found) -> Result<()> {
     if cx.json {
-        return ui::result(&serde_json::to_string(found).context("writing the result as JSON")?);
+        return ui::json(found);
     }
     let Found { disk, inspection, origin } = found;
     ui::result(&format!("card    {}", disk.summary()))?;

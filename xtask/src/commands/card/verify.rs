@@ -98,7 +98,7 @@ fn show(cx: &Context, disk: &Disk, comparison: &Comparison, own: Option<&Own>) -
     let path = disk.path.display();
     if cx.json {
         let result = serde_json::json!({ "device": disk.path, "comparison": comparison });
-        ui::result(&result.to_string())?;
+        ui::json(&result)?;
     }
     match comparison.fault() {
         Some((kind, fault)) => {
