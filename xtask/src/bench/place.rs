@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::context::Context;
 use crate::lock::Lock;
-use crate::project;
+use crate::{project, state};
 
 /// The folder, which is this run's for as long as this lives.
 pub struct Place {
@@ -20,7 +20,7 @@ impl Place {
     /// Takes the folder; while another benchmark has it, that is said and waited for.
     pub fn take(cx: &Context) -> Result<Self> {
         let dir = project::state_dir().join("bench");
-        fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        state::private_folder(&dir)?;
         let lock = Lock::take(&dir.join("bench.lock"), "another benchmark", cx.reporter.as_ref())?;
         Ok(Self { dir, lock })
     }
@@ -37,7 +37,7 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     pub fn new(path: PathBuf) -> Result<Self> {
         let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
+        state::private_folder(&path)?;
         Ok(Self(path))
     }
 

@@ -24,7 +24,7 @@ use crate::context::Context;
 use crate::failure::Kind;
 use crate::process::Launcher;
 use crate::worker::{self, Access};
-use crate::{nix, project, ui};
+use crate::{nix, project, state, ui};
 
 /// Runs the worker and returns its exit code, where that is what was asked for. It may be root: it looks at nothing that the
 /// environment names, and starts none of the programs that are found there.
@@ -48,6 +48,9 @@ pub fn run(cli: Cli) -> Result<()> {
         launcher: nix::prefix::activate(launcher, &project::tools_dir()),
         reporter: ui::reporter(cli.json),
     };
+    if let Err(error) = state::check_folder(&project::tools_dir()) {
+        cx.warn(format!("the tools that setup installed are not used: {error:#}"));
+    }
     match cli.command {
         Command::Bench(args) => bench::run(&cx, &args),
         Command::Demo(args) => demo::run(&mut cx, &args),

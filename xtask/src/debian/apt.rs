@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::failure::Kind;
+use crate::state;
 
 /// A package in the version the mirror has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +34,8 @@ pub fn prepare(dir: &Path, sources: &str) -> Result<()> {
         fs::create_dir_all(dir.join(part)).with_context(doing)?;
     }
     // An empty package database: nothing counts as installed, so the whole closure is listed.
-    fs::write(dir.join("status"), "").with_context(doing)?;
-    fs::write(dir.join("sources.d/mirror.sources"), sources).with_context(doing)
+    state::write(&dir.join("status"), b"").with_context(doing)?;
+    state::write(&dir.join("sources.d/mirror.sources"), sources.as_bytes()).with_context(doing)
 }
 
 /// The options that keep apt away from the system's own state. The machine's configuration (proxies)

@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::failure::Kind;
 use crate::lock::Lock;
 use crate::process::Launcher;
+use crate::state;
 use crate::ui::{Event, Reporter};
 
 /// One suite of the mirror for one architecture. A lock is held for as long as the value lives, so
@@ -47,6 +48,7 @@ impl<'a> Archive<'a> {
             return Err(Kind::Refused.error(text));
         }
         let dir = home.join(format!("{suite}-{arch}"));
+        state::private_folder(home)?;
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let lock = Lock::take(&home.join("lock"), "another run that fetches packages", cx.reporter.as_ref())?;
         apt::prepare(&dir, &sources::load(Path::new("/etc"))?.for_suite(suite))?;

@@ -11,6 +11,7 @@ use super::parts::{self, KERNEL, KERNEL_META, KERNEL_SUITE, Names, Part, TOOLS, 
 use crate::context::Context;
 use crate::debian::{Arch, Archive, Package};
 use crate::failure::Kind;
+use crate::state;
 
 /// What a folder was made of. It stands for a complete one.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,9 +22,12 @@ struct Manifest {
     packages: Vec<String>,
 }
 
+/// The most bytes that are read of it.
+const LARGEST: u64 = 1 << 20;
+
 /// Whether `dir` is complete and of the current list of parts.
 pub fn is_current(dir: &Path) -> bool {
-    let text = fs::read(dir.join("manifest.json")).unwrap_or_default();
+    let text = state::read(&dir.join("manifest.json"), LARGEST).ok().flatten().unwrap_or_default();
     serde_json::from_slice::<Manifest>(&text).is_ok_and(|manifest| manifest.parts == fingerprint())
 }
 

@@ -11,7 +11,7 @@ use super::fetch;
 use crate::context::Context;
 use crate::debian::Arch;
 use crate::lock::Lock;
-use crate::project;
+use crate::{project, state};
 
 /// Programs of one kind of machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Tools {
     pub fn stage(cx: &Context, arch: Arch) -> Result<Self> {
         let home = project::state_dir().join("tools");
         let dir = home.join(arch.name());
-        fs::create_dir_all(&home).with_context(|| format!("creating {}", home.display()))?;
+        state::private_folder(&home)?;
         let _lock =
             Lock::take(&home.join("stage.lock"), "another run that prepares the demo", cx.reporter.as_ref())?;
         if !fetch::is_current(&dir) {

@@ -38,3 +38,33 @@ fn who_may_change_the_key_is_alone() {
     let _alone = folder.lock(Choice::New).unwrap();
     assert_eq!(folder.lock(Choice::Keep).unwrap_err().to_string(), said);
 }
+
+#[test]
+fn a_key_that_is_no_file_of_this_user_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new("pi", Some(dir.path())).unwrap();
+    state::private_folder(folder.path()).unwrap();
+    let key = folder.path().join(FILE);
+    let refused = || {
+        let error = folder.public(&Launcher::new("/")).unwrap_err();
+        assert_eq!(crate::failure::kind(&error), Kind::Refused, "{error:#}");
+        error.to_string()
+    };
+    rustix::fs::mkfifoat(rustix::fs::CWD, &key, 0o600.into()).unwrap();
+    assert_eq!(refused(), format!("the host key {} is no file; move it away", key.display()));
+    fs::remove_file(&key).unwrap();
+    let sparse = File::create(&key).unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    sparse.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(
+        refused(),
+        format!("{} is larger than 64.0 KiB, the most that is read of it; move it away", key.display())
+    );
+    // Another one could be put in the place of what the link leads to.
+    let shared = dir.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::rename(&key, shared.join("key")).unwrap();
+    std::os::unix::fs::symlink(shared.join("key"), &key).unwrap();
+    assert!(refused().starts_with(&format!("{} has mode 0777", shared.display())));
+}

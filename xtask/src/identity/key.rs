@@ -91,4 +91,13 @@ mod tests {
         key.point = [2; 32];
         assert_eq!(key.age_recipient().unwrap_err().to_string(), "the key is no point of its curve");
     }
+
+    #[test]
+    fn fuzz() {
+        crate::fuzz::check_text(&[LINE, &format!("{LINE} pi\n")], |text| {
+            let key = PublicKey::parse(text).ok()?;
+            assert_eq!(PublicKey::parse(&key.line()).ok().as_ref(), Some(&key));
+            Some((key.fingerprint(), key.age_recipient().is_ok()))
+        });
+    }
 }

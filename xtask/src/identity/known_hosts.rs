@@ -191,4 +191,53 @@ mod tests {
         let _listens = std::os::unix::net::UnixListener::bind(dir.path().join("known_hosts")).unwrap();
         refuses(KnownHosts::of(dir.path()), "DIR/known_hosts is not a regular file; move it away");
     }
+
+    #[test]
+    fn what_waits_or_has_no_end_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = KnownHosts::of(dir.path());
+        let refuse = |why: &str| {
+            for error in [file.key_of("pi").unwrap_err(), file.set("pi", Some(KEY)).unwrap_err()] {
+                assert_eq!(crate::failure::kind(&error), Kind::Refused);
+                let expected = format!("{} {why}; move it away", dir.path().join("known_hosts").display());
+                assert_eq!(error.to_string(), expected);
+            }
+        };
+        rustix::fs::mkfifoat(rustix::fs::CWD, &file.path, 0o600.into()).unwrap();
+        refuse("is not a regular file");
+        fs::remove_file(&file.path).unwrap();
+        fs::File::create(&file.path).unwrap().set_len(1 << 40).unwrap();
+        refuse("is larger than 16.0 MiB, the most that is read of it");
+    }
+
+    #[test]
+    #[ignore = "needs root: run `cargo xtask test`"]
+    fn a_link_to_a_file_of_somebody_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, theirs) = (dir.path().join("identity"), dir.path().join("theirs"));
+        fs::create_dir(&own).unwrap();
+        fs::write(&theirs, format!("pi {KEY}\n")).unwrap();
+        std::os::unix::fs::symlink(&theirs, own.join("known_hosts")).unwrap();
+        assert!(KnownHosts::of(&own).key_of("pi").unwrap().is_some());
+        std::os::unix::fs::chown(&theirs, Some(65_534), None).unwrap();
+        let error = KnownHosts::of(&own).key_of("pi").unwrap_err();
+        let text = format!("{} belongs to user 65534", theirs.display());
+        assert!(error.to_string().starts_with(&text), "{error}");
+    }
+
+    #[test]
+    fn fuzz() {
+        let line =
+            "pi,alias ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw pi\n";
+        let hashed = "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg= ssh-rsa AAAAB3\n@revoked * ssh-rsa x\n";
+        crate::fuzz::check(&[line.as_bytes(), hashed.as_bytes()], |bytes| {
+            let new = replaced(bytes, "pi", Some(KEY));
+            let of = |text: &[u8]| {
+                text.split(|byte| *byte == b'\n').filter(|line| key(line, "pi").is_some()).count()
+            };
+            assert_eq!(of(&new), 1, "{}", new.escape_ascii());
+            assert_eq!(of(&replaced(bytes, "pi", None)), 0);
+            assert_eq!(replaced(&new, "pi", Some(KEY)), new);
+        });
+    }
 }

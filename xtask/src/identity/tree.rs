@@ -1,6 +1,6 @@
 //! The folder of `--files`: all that is in it, as it is to be on the card.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -9,11 +9,14 @@ use anyhow::{Context, Result};
 
 use super::belongings::{Entry, Owner, What};
 use super::secret::Secret;
+use crate::bounded::{self, Links};
 use crate::failure::Kind;
 use crate::ui::{Bytes, Plain};
 
 /// The most that all files may have together, in bytes: they are secrets and settings, no data.
 const MOST: u64 = 16 << 20;
+/// How many files, folders and links there may be.
+const MANY: usize = 10_000;
 
 /// Whose files they are on the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +73,7 @@ impl Reading {
         let stat = path.symlink_metadata().with_context(doing)?;
         let kind = stat.file_type();
         if kind.is_dir() {
-            self.push(name.clone(), &stat, What::Folder);
+            self.push(name.clone(), &stat, What::Folder)?;
             return self.folder(path, &name);
         }
         if kind.is_symlink() {
@@ -80,21 +83,20 @@ impl Reading {
             if target.split('/').any(|name| name.len() > NAME) {
                 return Err(refused(path, "points to a name of more than 255 bytes"));
             }
-            self.push(name, &stat, What::Link(target.to_owned()));
-            return Ok(());
+            return self.push(name, &stat, What::Link(target.to_owned()));
         }
         if !kind.is_file() {
             return Err(refused(path, "is neither a file nor a folder nor a link"));
         }
         let content = self.content(path)?;
-        self.push(name, &stat, What::File(Secret::new(content)));
-        Ok(())
+        self.push(name, &stat, What::File(Secret::new(content)))
     }
 
     /// What is in the file `path`, and not what its size was: it may grow meanwhile.
     fn content(&mut self, path: &Path) -> Result<Vec<u8>> {
         let doing = || format!("reading {}", path.display());
-        let (file, mut content) = (File::open(path).with_context(doing)?, Vec::new());
+        // What was a file a moment ago may be a pipe now, or a link.
+        let (file, mut content) = (bounded::open(path, Links::Refuse).with_context(doing)?, Vec::new());
         file.take(self.left + 1).read_to_end(&mut content).with_context(doing)?;
         let Some(left) = self.left.checked_sub(content.len() as u64) else {
             let text = format!("--files has more than {}; copy large files to the running host", Bytes(MOST));
@@ -104,13 +106,17 @@ impl Reading {
         Ok(content)
     }
 
-    fn push(&mut self, path: String, stat: &Metadata, what: What) {
+    fn push(&mut self, path: String, stat: &Metadata, what: What) -> Result<()> {
+        if self.entries.len() == MANY {
+            return Err(Kind::Refused.error(format!("--files has more than {MANY} files, folders and links")));
+        }
         let owner = match self.owners {
             Owners::Kept => Owner { user: stat.uid(), group: stat.gid() },
             Owners::Root => Owner::ROOT,
         };
         let mode = u16::try_from(stat.permissions().mode() & 0o7777).unwrap_or_default();
         self.entries.push(Entry { path, mode, owner, what });
+        Ok(())
     }
 }
 
@@ -197,9 +203,16 @@ mod tests {
         refuses(link, "--files: DIR/l points to what is not plain text");
         let link = |dir: &Path| symlink(format!("a/{}", "b".repeat(256)), dir.join("l")).unwrap();
         refuses(link, "--files: DIR/l points to a name of more than 255 bytes");
-        let large = |dir: &Path| File::create(dir.join("f")).unwrap().set_len(MOST + 1).unwrap();
+        let large = |dir: &Path| fs::File::create(dir.join("f")).unwrap().set_len(MOST + 1).unwrap();
         refuses(large, "--files has more than 16.0 MiB; copy large files to the running host");
         let error = read(Path::new("/dev/null"), Owners::Root).unwrap_err();
         assert_eq!(error.to_string(), "--files /dev/null is no folder");
+    }
+
+    #[test]
+    fn too_many_are_refused() {
+        let many =
+            |dir: &Path| (0..=MANY).for_each(|count| symlink("x", dir.join(count.to_string())).unwrap());
+        refuses(many, "--files has more than 10000 files, folders and links");
     }
 }

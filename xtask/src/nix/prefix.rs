@@ -3,13 +3,17 @@
 use std::path::Path;
 
 use super::version;
-use crate::git;
 use crate::process::Launcher;
+use crate::{git, state};
 
 /// The launcher for all further commands: unchanged where the machine's own Nix will do, otherwise
 /// with the tools of the project (its Nix and its deploy-rs) on `PATH` if they are installed.
 pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
     let launcher = git::shield(launcher);
+    // What others could have put there is not run.
+    if state::check_folder(tools).is_err() {
+        return launcher;
+    }
     let with_bin =
         if tools.join("bin").is_dir() { launcher.with_path_front(&tools.join("bin")) } else { launcher };
     let prefix = tools.join("nix");

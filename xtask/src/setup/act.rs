@@ -8,13 +8,14 @@ use super::nix;
 use super::plan::Step;
 use super::root::{Privilege, run_followed};
 use crate::context::Context;
-use crate::project;
 use crate::ui::Event;
+use crate::{project, state};
 
 /// The deploy-rs that the tool was written for; older ones break on Nix 2.33.
 const DEPLOY: [&str; 4] = ["deploy-rs", "--version", "1.0.0", "--locked"];
 
 pub fn carry_out(cx: &Context, step: &Step, by: Privilege) -> Result<()> {
+    state::check_folder(&project::tools_dir())?;
     match step {
         Step::InstallNix { suites } => nix::install(cx, suites, &project::tools_dir().join("nix")),
         Step::InstallDeploy => install_deploy(cx),

@@ -87,7 +87,7 @@ fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
     };
     Err(Kind::Refused.error(format!(
         "{} belongs to user {}, who could change what user {own} keeps there; use a folder of your own (XTASK_STATE \
-         names the state folder){sudo}",
+         names the state folder, XTASK_TOOLS that of the tools){sudo}",
         path.display(),
         stat.uid()
     )))
@@ -105,7 +105,7 @@ fn check_mode(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
 fn writable(path: &Path, stat: &Metadata) -> anyhow::Error {
     Kind::Refused.error(format!(
         "{0} has mode {1:04o}, so that others could change what is kept there; run `chmod go-w {0}`, or use a folder of \
-         your own (XTASK_STATE names the state folder)",
+         your own (XTASK_STATE names the state folder, XTASK_TOOLS that of the tools)",
         path.display(),
         stat.mode() & 0o7777
     ))
@@ -186,7 +186,7 @@ mod tests {
             let shown = path.strip_prefix(dir.path()).unwrap().display();
             let expected = format!(
                 "DIR/{shown} has mode {bits:04o}, so that others could change what is kept there; run `chmod go-w \
-                 DIR/{shown}`, or use a folder of your own (XTASK_STATE names the state folder)"
+                 DIR/{shown}`, or use a folder of your own (XTASK_STATE names the state folder, XTASK_TOOLS that of the tools)"
             );
             assert_eq!(said(dir.path(), "shared/state"), expected);
             mode(&path, 0o700);
@@ -222,7 +222,7 @@ mod tests {
         symlink("theirs", dir.path().join("link")).unwrap();
         chown(dir.path().join("theirs"), Some(OTHER), Some(OTHER)).unwrap();
         let text = "DIR/theirs belongs to user 65534, who could change what user 0 keeps there; use a folder of your own \
-                    (XTASK_STATE names the state folder)";
+                    (XTASK_STATE names the state folder, XTASK_TOOLS that of the tools)";
         for folder in ["theirs", "theirs/state", "link/state"] {
             assert_eq!(said(dir.path(), folder), text, "{folder}");
         }

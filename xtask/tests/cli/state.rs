@@ -114,7 +114,7 @@ fn nothing_of_another_user_is_taken() {
     }
     let text = format!(
         "{} belongs to user 65534, who could change what user 0 keeps there; use a folder of your own (XTASK_STATE names \
-         the state folder)",
+         the state folder, XTASK_TOOLS that of the tools)",
         state.display()
     );
     for args in [&["history"][..], &["identity", "make", "stinky"], &["identity", "show", "stinky"]] {
@@ -165,4 +165,22 @@ fn notes_that_are_none_are_no_reason_to_wait() {
         ["--flake", FLAKE, "flash", "stinky", &device, "--identity", "none", "--allow-virtual", "--yes"];
     nix.run(&[&args[..], &["--expect-size", "4MiB"]].concat()).exits(0);
     assert!(notes.is_file() && mode(&notes) == 0o600);
+}
+
+#[test]
+fn programs_that_others_could_have_put_there_are_not_run() {
+    let sandbox = Sandbox::with_fakes_only();
+    let (tools, ran) = (sandbox.path("tools"), sandbox.path("ran"));
+    fs::create_dir(tools.join("bin")).unwrap();
+    let nix = tools.join("bin/nix");
+    fs::write(&nix, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
+    fs::set_permissions(&nix, Permissions::from_mode(0o755)).unwrap();
+    sandbox.run(&["doctor"]);
+    assert!(ran.exists());
+    fs::remove_file(&ran).unwrap();
+    fs::set_permissions(&tools, Permissions::from_mode(0o777)).unwrap();
+    let text =
+        format!("warning: the tools that setup installed are not used: {} has mode 0777", tools.display());
+    sandbox.run(&["doctor"]).says(&text).exits(3);
+    assert!(!ran.exists());
 }
