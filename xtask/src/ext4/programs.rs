@@ -1,6 +1,6 @@
 //! The programs of e2fsprogs, as the worker calls them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -17,11 +17,12 @@ const ADMIN: [&str; 2] = ["/usr/sbin", "/sbin"];
 
 /// Which programs are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Programs {
+pub enum Programs<'a> {
     /// Those on `PATH`, and in the folders of administrators.
     Found,
-    /// Those in the places that only root can change, without the environment of this process.
-    Trusted,
+    /// Those in the places that only root can change, or else those in this folder of the user whose rights this process
+    /// has; without its environment.
+    Trusted(Option<&'a Path>),
 }
 
 /// How children are called.
@@ -44,11 +45,11 @@ impl Callable {
     /// # Errors
     /// Of [`Kind::Refused`], with the remedy.
     pub fn find(programs: Programs) -> Result<Self> {
-        if programs == Programs::Found {
-            return Self::on_path(&Launcher::new("/"));
-        }
+        let Programs::Trusted(own) = programs else { return Self::on_path(&Launcher::new("/")) };
         let launcher = Launcher::clean("/").with_env("LC_ALL", "C");
-        Ok(Self { launcher, paths: all(hardening::trusted_program, "in the folders of the system")? })
+        let of_user = |name: &str| own.map(|folder| folder.join(name)).filter(|path| path.is_file());
+        let find = |name: &str| hardening::trusted_program(name).or_else(|| of_user(name));
+        Ok(Self { launcher, paths: all(find, "in the folders of the system")? })
     }
 
     /// On the `PATH` of `launcher`, and in the folders of administrators.

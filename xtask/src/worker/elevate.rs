@@ -13,6 +13,7 @@ use super::job::{Access, Work};
 use super::letter::{Handed, Letter};
 use super::serve::Message;
 use crate::context::Context;
+use crate::ext4;
 use crate::failure::Kind;
 use crate::process::{Ended, Launcher};
 use crate::ui::Event;
@@ -25,7 +26,9 @@ pub fn run<W: Work>(cx: &Context, work: &W) -> Result<W::Answer> {
     let image = work.needs().image.map(|image| image.source.handed_over()).transpose()?;
     let (launcher, program, args) = command(cx, work)?;
     let handed = image.iter().map(|_| Handed::Image).collect();
-    let letter = Letter { handed, job: work.clone().into() };
+    let debugfs = ext4::check_programs(&cx.launcher).ok();
+    let programs = debugfs.and_then(|path| Some(path.parent()?.to_owned()));
+    let letter = Letter { handed, job: work.clone().into(), programs };
     let input = serde_json::to_string(&letter).context("writing the job as JSON")?;
     let (mut heard, files) = (Heard::default(), image.iter().map(AsFd::as_fd).collect::<Vec<_>>());
     let ended = launcher.converse(&program, &args, &input, &files, |line| heard.line(cx, line))?;

@@ -56,7 +56,7 @@ pub struct Hands<'a> {
     /// The image, as it was handed over.
     pub image: Option<&'a File>,
     /// The programs that change file systems.
-    pub programs: Programs,
+    pub programs: Programs<'a>,
 }
 
 impl Hands<'_> {

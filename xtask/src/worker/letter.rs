@@ -2,7 +2,7 @@
 //! checked it: its bounds are looked at here, once, before anything is done.
 
 use std::fs::File;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::fs::OFlags;
@@ -35,6 +35,9 @@ const HEAD: u64 = 1 << 20;
 pub struct Letter {
     pub handed: Vec<Handed>,
     pub job: Job,
+    /// Where the user has e2fsprogs. What runs with their rights takes them from there where the system has none.
+    #[serde(default)]
+    pub programs: Option<PathBuf>,
 }
 
 /// What an open file is for.
@@ -66,7 +69,10 @@ impl Letter {
         scan(line)?;
         let letter = serde_json::from_slice::<Self>(line);
         let letter = letter.map_err(|error| Kind::Usage.error(format!("reading the job: {error}")))?;
-        letter.job.check().map_err(|error| refused(format!("{error:#}")))?;
+        let is_absolute = letter.programs.as_ref().is_none_or(|path| path.is_absolute());
+        let checked =
+            letter.job.check().and_then(|()| ensure(is_absolute, "its programs are at no absolute path"));
+        checked.map_err(|error| refused(format!("{error:#}")))?;
         Ok(letter)
     }
 
@@ -147,7 +153,7 @@ impl Job {
         let (needs, size) = (self.needs(), self.needs().disk.size);
         ensure((1..=LARGEST).contains(&size), "its card has an impossible size")?;
         ensure(needs.unmount.len() <= MOUNTS, "it has too many places to unmount")?;
-        let is_absolute = |path: &std::path::PathBuf| path.is_absolute() && path.as_os_str().len() <= PATH;
+        let is_absolute = |path: &PathBuf| path.is_absolute() && path.as_os_str().len() <= PATH;
         ensure(needs.unmount.iter().all(is_absolute), "a place to unmount is no absolute path")?;
         match self {
             Self::Flash(plan) => plan_fits(plan),
@@ -193,7 +199,7 @@ fn entry_fits(entry: &Entry) -> Result<()> {
     let path = Path::new(&entry.path);
     let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
     // `Components` leaves out what does not matter to a file system here, and does to another one.
-    let same = path.components().collect::<std::path::PathBuf>().as_os_str() == path.as_os_str();
+    let same = path.components().collect::<PathBuf>().as_os_str() == path.as_os_str();
     let fits = plain && same && (1..=PATH).contains(&entry.path.len());
     ensure(fits, "the path of a file is not one below the folder that it is put into")?;
     ensure(entry.mode <= 0o7777, "the mode of a file is none")

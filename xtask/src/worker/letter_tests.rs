@@ -33,7 +33,7 @@ fn letters() -> Vec<Value> {
     });
     let hash = "0".repeat(64);
     vec![
-        json!({ "handed": ["image"], "job": { "flash": plan } }),
+        json!({ "handed": ["image"], "job": { "flash": plan }, "programs": "/usr/sbin" }),
         json!({ "handed": ["image"], "job": { "compare": { "disk": disk, "against": { "image": image } } } }),
         json!({ "handed": [], "job": { "compare": { "disk": disk, "against": { "hash": { "size": 4096, "hash": hash } } } } }),
         json!({ "handed": [], "job": { "capacity": { "disk": disk } } }),
@@ -109,6 +109,7 @@ fn what_is_out_of_bounds() {
     refuses(0, "/job/flash/unmount", json!(["x"]), "a place to unmount is no absolute path");
     let many = letters()[0]["job"]["flash"]["carried"]["belongings"]["entries"][0].clone();
     refuses(0, "/job/flash/carried/belongings/entries", json!(vec![many; 20_001]), "it has too many files");
+    refuses(0, "/programs", json!("bin"), "its programs are at no absolute path");
     let large = json!({ "file": "A".repeat(24 << 20) });
     refuses(0, "/job/flash/carried/belongings/entries/1/what", large, "its files are too large");
     let line = "/persist/a\\u{a}!b cannot be put on a card: it is not plain text";

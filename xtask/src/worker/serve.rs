@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -80,18 +80,18 @@ impl<F: Fn(&str) + Send + Sync> Lines<F> {
         let window = letter.job.needs().image.map_or(0, |image| image.source.window.clamp(MEMORY, WINDOW));
         hardening::confine(MEMORY + window)?;
         let files = letter.sort(files)?;
+        if files.card.is_some() && rustix::process::geteuid().is_root() {
+            return Err(Kind::Refused.error("a worker that is root opens the card itself"));
+        }
         match caller {
             Some(caller) => self.delegate(caller, letter, &files),
-            None => self.carry_out(&letter.job, files).map(|()| 0),
+            None => self.carry_out(&letter, files).map(|()| 0),
         }
     }
 
     /// Claims the card for `caller`, and has a child with their rights do the rest. Its exit code is that of this process. The
     /// image is not so much as looked at here: it may be on a file system of the caller's that does not answer.
     fn delegate(&self, caller: Caller, mut letter: Letter, files: &Files) -> Result<u8> {
-        if files.card.is_some() {
-            return Err(Kind::Refused.error("a worker that is root opens the card itself"));
-        }
         let locked = claim_for(caller, &letter.job.needs())?;
         let cancel = watch()?;
         let card = Claimed::lent_to(caller, locked)?;
@@ -107,25 +107,32 @@ impl<F: Fn(&str) + Send + Sync> Lines<F> {
         Ok(u8::try_from(code).unwrap_or(u8::MAX))
     }
 
-    fn carry_out(&self, job: &Job, files: Files) -> Result<()> {
+    fn carry_out(&self, letter: &Letter, files: Files) -> Result<()> {
+        let Letter { job, programs, .. } = letter;
         if let (Some(image), Some(file)) = (job.needs().image, &files.image) {
             readable(file)?;
             image.source.check(file)?;
         }
-        let cancel = &watch()?;
+        let (cancel, programs) = (&watch()?, programs.as_deref());
         match job {
-            Job::Flash(plan) => self.answer(plan, files, cancel),
-            Job::Compare(comparing) => self.answer(comparing, files, cancel),
-            Job::Capacity(capacity) => self.answer(capacity, files, cancel),
-            Job::Inspect(inspecting) => self.answer(inspecting, files, cancel),
+            Job::Flash(plan) => self.answer(plan, files, programs, cancel),
+            Job::Compare(comparing) => self.answer(comparing, files, programs, cancel),
+            Job::Capacity(capacity) => self.answer(capacity, files, programs, cancel),
+            Job::Inspect(inspecting) => self.answer(inspecting, files, programs, cancel),
         }
     }
 
-    fn answer<W: Work>(&self, work: &W, files: Files, cancel: &AtomicBool) -> Result<()> {
+    fn answer<W: Work>(
+        &self,
+        work: &W,
+        files: Files,
+        programs: Option<&Path>,
+        cancel: &AtomicBool,
+    ) -> Result<()> {
         let needs = work.needs();
         let begun = || self.message(&Message::Begun { begun: needs.disk.path.clone() });
         let (card, programs) = match files.card {
-            Some(card) => (Claimed::adopt(&needs, card)?, Programs::Trusted),
+            Some(card) => (Claimed::adopt(&needs, card)?, Programs::Trusted(programs)),
             None => (Claimed::open(&needs)?, Programs::Found),
         };
         // The process that has claimed the card tells the kernel.

@@ -13,7 +13,7 @@ use crate::host_image::host_image;
 use crate::image::{garbage, image};
 use crate::support::loops::{Loop, Mounted, Swap, ext4};
 use crate::support::worker::{last, letter, work, work_as};
-use crate::user::{NOBODY, User, give, set_mode};
+use crate::user::{NOBODY, User, give, run, set_mode};
 
 /// A file that only root may read and write.
 fn secret(user: &User, bytes: &[u8]) -> std::path::PathBuf {
@@ -166,6 +166,40 @@ fn programs_of_the_callers_path_do_not_run() {
     for name in ["debugfs", "e2fsck", "e2image", "losetup", "blockdev", "partx"] {
         assert!(user.sandbox.calls(name).is_empty(), "{name}");
     }
+}
+
+/// A machine without e2fsprogs, and a user who has them: they run with the rights of the user, and so no wrapper of root.
+#[test]
+#[ignore = "needs root, namespaces, e2fsprogs and sudo: run `cargo xtask test`"]
+fn programs_of_the_caller_run_as_the_caller_where_the_system_has_none() {
+    let user = User::with(host_image(4096, false), 48);
+    let _rule = user.with_sudo();
+    let names = ["debugfs", "e2fsck", "e2image"];
+    for name in names {
+        let own = user.sandbox.path("home").join(name);
+        run(&["cp", &format!("/usr/sbin/{name}"), own.to_str().unwrap()]);
+        user.sandbox.fake(
+            name,
+            &format!(
+                "id -u >>'{}/user'\nexec '{}' \"$@\"",
+                user.sandbox.path("calls").display(),
+                own.display()
+            ),
+        );
+    }
+    let keygen = std::fs::canonicalize("/usr/bin/ssh-keygen").unwrap();
+    std::os::unix::fs::symlink(keygen, user.sandbox.path("bin/ssh-keygen")).unwrap();
+    let hide =
+        "for name in debugfs e2fsck e2image; do mount --bind /dev/null /usr/sbin/$name; done; exec \"$@\"";
+    let outcome = user.flash_behind(
+        &["unshare", "--mount", "/bin/sh", "-c", hide, "sh"],
+        "48MiB",
+        &["--identity-of", "pi"],
+    );
+    assert!(outcome.exits(0).contains("holds the image and the identity of pi"), "{outcome:?}");
+    assert!(names.iter().all(|name| !user.sandbox.calls(name).is_empty()));
+    let users = std::fs::read_to_string(user.sandbox.path("calls/user")).unwrap();
+    assert!(users.lines().all(|line| line == NOBODY.to_string()), "{users}");
 }
 
 #[test]

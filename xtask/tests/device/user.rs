@@ -65,6 +65,28 @@ impl User {
         self.run(&[&args[..], more].concat())
     }
 
+    /// Flashes the card, which has `size`, in surroundings that `words` make: a command that runs another one.
+    #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+    pub fn flash_behind(&self, words: &[&str], size: &str, more: &[&str]) -> Outcome {
+        let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
+        let file = file.to_str().expect("a plain path");
+        let args = ["flash", "--image", file, self.card(), "--allow-virtual", "--yes", "--expect-size", size];
+        let inner = self.command(&[&args[..], more].concat());
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(inner.get_program()).args(inner.get_args());
+        command.envs(
+            inner
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .filter(|(name, _)| *name != "PATH"),
+        );
+        let path = inner.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path);
+        // `words` are found on the usual one.
+        let path = format!("{}:/usr/bin:/bin", path.expect("PATH").display());
+        command.env("PATH", path).current_dir(self.sandbox.path("home")).stdin(Stdio::null());
+        Outcome::of(&command.output().expect("running the binary as another user"))
+    }
+
     /// Lets the user run the worker as root by the real sudo, and nothing else, and puts sudo on `PATH`.
     pub fn with_sudo(&self) -> Rule {
         let sudo = self.sandbox.path("bin/sudo");
@@ -97,10 +119,7 @@ impl User {
 
     /// Runs the tool as the user `nobody`.
     pub fn run(&self, args: &[&str]) -> Outcome {
-        let output = self.command(args).output().expect("running the binary as another user");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let code = output.status.code().unwrap_or(-1);
-        Outcome { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        Outcome::of(&self.command(args).output().expect("running the binary as another user"))
     }
 
     /// The tool as the user `nobody`.

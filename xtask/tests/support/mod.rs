@@ -143,6 +143,12 @@ pub fn content_hash(content: &[u8]) -> String {
 }
 
 impl Outcome {
+    pub fn of(output: &std::process::Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap_or(-1);
+        Self { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
     /// Asserts the exit code and returns stdout; a mismatch shows everything that was said.
     #[track_caller]
     pub fn exits(&self, code: i32) -> &str {
