@@ -49,4 +49,12 @@ mod tests {
             assert_eq!(decode(text), expected.as_bytes(), "{text}");
         }
     }
+
+    #[test]
+    fn fuzz() {
+        crate::fuzz::check(&[b"a/b c", b"a%2Fb", "ö%c3%b6%".as_bytes()], |bytes| {
+            assert_eq!(decode(&encode(bytes, b"/")), bytes);
+            decode(&String::from_utf8_lossy(bytes))
+        });
+    }
 }

@@ -132,4 +132,13 @@ mod tests {
         assert!(text.starts_with(places), "{text}");
         assert!(text.ends_with(" -o APT::Architecture=arm64 -o APT::Architectures=arm64"), "{text}");
     }
+
+    #[test]
+    fn fuzz() {
+        let text = "Reading package lists...\n\
+            'http://mirror/pool/b/busybox-static_1.35.0-4%2bdeb12u1_arm64.deb' busybox-static_1%3a1.35.0-4+deb12u1_arm64.deb 822004 MD5Sum:0123\n";
+        crate::fuzz::check_text(&[text, "dlstatus:1:12.5:Retrieving file 1 of 2"], |text| {
+            (parse_uris(text).map(|found| found.len()).ok(), text.lines().filter_map(parse_percent).count())
+        });
+    }
 }

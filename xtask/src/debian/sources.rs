@@ -84,7 +84,7 @@ fn fields(stanza: &[&str]) -> Vec<(String, String)> {
     let mut fields = Vec::<(String, String)>::new();
     for line in stanza {
         match (line.starts_with([' ', '\t']), line.split_once(':'), fields.last_mut()) {
-            (true, _, Some((_, value))) => *value = format!("{value}\n{line}"),
+            (true, _, Some((_, value))) => value.extend(["\n", line]),
             (false, Some((name, value)), _) => fields.push((name.to_owned(), value.trim().to_owned())),
             _ => {}
         }
@@ -225,5 +225,33 @@ mod tests {
             "{}",
             source.for_suite("sid")
         );
+    }
+
+    #[test]
+    fn fuzz() {
+        let signed = "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: main\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQINBF==\n";
+        let line = "deb [signed-by=/usr/share/keyrings/a.gpg arch=amd64] http://mirror/debian bookworm main # why\ndeb-src http://m x\n";
+        crate::fuzz::check_text(&[DEB822, signed, line], |text| {
+            let found = parse_deb822(text)
+                .into_iter()
+                .chain(parse_one_line(text))
+                .filter(|it| it.is_distribution("bookworm"));
+            found.map(|source| source.for_suite("sid").len()).sum::<usize>()
+        });
+    }
+
+    #[test]
+    fn a_long_field_is_read_in_linear_time() {
+        let begin = std::time::Instant::now();
+        let text = format!("{DEB822}{}", " key\n".repeat(400_000));
+        assert_eq!(parse_deb822(&text).len(), 1);
+        assert!(begin.elapsed() < std::time::Duration::from_secs(10), "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn fuzz_os_release() {
+        let release =
+            "ID=debian\nVERSION_CODENAME=bookworm\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
+        crate::fuzz::check_text(&[release], |text| code_name(text).len());
     }
 }

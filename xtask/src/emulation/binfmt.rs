@@ -79,7 +79,8 @@ impl Entry {
 
     /// Whether the kernel takes a program that begins with `head` for one of this entry's.
     pub fn fits(&self, head: &[u8]) -> bool {
-        let Some(part) = head.get(self.offset..self.offset + self.magic.len()) else { return false };
+        let part = head.get(self.offset..).and_then(|rest| rest.get(..self.magic.len()));
+        let Some(part) = part else { return false };
         let masks = self.mask.iter().copied().chain(std::iter::repeat(0xff));
         part.iter().zip(&self.magic).zip(masks).all(|((byte, magic), mask)| (byte ^ magic) & mask == 0)
     }
@@ -156,5 +157,20 @@ mod tests {
         assert_eq!(names, ["new", "old", "oldest"]);
         std::fs::write(dir.path().join("status"), "disabled\n").unwrap();
         assert_eq!(Table::load(dir.path()), Table::SwitchedOff);
+    }
+
+    #[test]
+    fn an_offset_without_end_fits_nothing() {
+        assert!(!entry(usize::MAX, "b700", "ffff").fits(&program()));
+    }
+
+    #[test]
+    fn fuzz() {
+        let sample =
+            format!("enabled\ninterpreter /q\nflags: POF\noffset 18\nmagic {MAGIC}\nmask {DEBIAN}\n");
+        let head = program();
+        crate::fuzz::check_text(&[&sample], |text| {
+            Entry::parse("q", text).is_some_and(|entry| entry.fits(&head))
+        });
     }
 }

@@ -39,4 +39,12 @@ mod tests {
             assert_eq!(any_for(setting, "aarch64-linux", file), expected, "{setting}");
         }
     }
+
+    #[test]
+    fn fuzz() {
+        let sample = "# ssh://no aarch64-linux\nssh://a x86_64-linux ; ssh://pi x86_64-linux,aarch64-linux - 4\n@/etc/nix/machines";
+        crate::fuzz::check_text(&[sample], |text| {
+            any_for(text, "aarch64-linux", |_| Some(text.to_owned())) || builds_for(text, "aarch64-linux")
+        });
+    }
 }

@@ -208,4 +208,19 @@ mod tests {
         let found = catalogue.hosts().map(|host| host.image_installable("F", "s")).collect::<Vec<_>>();
         assert_eq!(found, [r#"F#packages.s."pi.example.org-sdImage""#]);
     }
+
+    #[test]
+    fn fuzz() {
+        let names = r#"{"aarch64-linux":["stinky-sdImage"],"x86_64-linux":["hello"]}"#;
+        crate::fuzz::check_text(&[names, r#"{"aarch64-linux":["a.b\"${x}-sdImage","-sdImage"]}"#], |text| {
+            let value = serde_json::from_str::<Value>(text).unwrap_or_default();
+            let packages = inventory::packages_from_names(&value);
+            let found = Catalogue::new("F", &packages, &inventory::strings(&value));
+            let installable = |host: &Host| {
+                host.image_system("x86_64-linux").map(|it| host.image_installable("F", it)).ok()
+            };
+            let told = found.hosts().filter_map(installable).collect::<String>();
+            (found.host("stinki").is_ok(), told)
+        });
+    }
 }

@@ -61,4 +61,15 @@ mod tests {
         assert_eq!(packages(&children(filtered)), None);
         assert_eq!(packages(&json!({})), None);
     }
+
+    #[test]
+    fn fuzz() {
+        let v1 = r#"{"packages":{"aarch64-linux":{"stinky-sdImage":{}},"x86_64-linux":{"hello":{"type":"derivation"}}}}"#;
+        let v2 = r#"{"version":2,"inventory":{"packages":{"output":{"children":{"aarch64-linux":{"children":{"stinky-sdImage":{}}}}}}}}"#;
+        let names = r#"{"aarch64-linux":["stinky-sdImage"],"x86_64-linux":["hello"]}"#;
+        crate::fuzz::check_text(&[v1, v2, names], |text| {
+            let value = serde_json::from_str::<Value>(text).unwrap_or_default();
+            (packages(&value), packages_from_names(&value), strings(&value))
+        });
+    }
 }

@@ -113,4 +113,10 @@ mod tests {
             assert!(parse_built(json).is_err(), "{json}");
         }
     }
+
+    #[test]
+    fn fuzz() {
+        let json = r#"[{"drvPath":"/nix/store/a-x.drv","outputs":{"out":"/nix/store/b-x"},"startTime":1}]"#;
+        crate::fuzz::check_text(&[json], |text| parse_built(text).is_ok());
+    }
 }

@@ -85,4 +85,14 @@ mod tests {
         let config = Config::parse(json).unwrap();
         assert!(config.hides("/usr/bin/qemu") && !config.hides("/run/binfmt/q") && !config.hides("/bin/sh"));
     }
+
+    #[test]
+    fn fuzz() {
+        let json = r#"{"system":{"value":"x86_64-linux"},"extra-platforms":{"value":["aarch64-linux"]},"builders":{"value":"@/etc/nix/machines"},
+            "sandbox":{"value":true},"sandbox-paths":{"value":["/bin/sh=/nix/store/b","/run/binfmt?"]}}"#;
+        crate::fuzz::check_text(&[json], |text| {
+            Config::parse(text)
+                .is_ok_and(|config| config.hides("/usr/bin/qemu") && config.promises("aarch64-linux"))
+        });
+    }
 }

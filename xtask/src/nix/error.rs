@@ -185,4 +185,16 @@ mod tests {
         assert!(error.ends_with("| p: Exec format error\n  this machine cannot run the programs of that system: `cargo xtask doctor` says why"));
         assert_eq!(build_failed("F", &[], &[]).to_string(), "nix failed on F: it said nothing");
     }
+
+    #[test]
+    fn fuzz() {
+        let trace = "warning: w\n\u{1b}[31;1merror:\u{1b}[0m\n  … while a\n  at /far.nix:1:1:\n  error: builder for '/nix/store/a.drv' failed";
+        crate::fuzz::check_text(
+            &[trace, "error: path '/x' is not part of a flake (neither it nor its parents)"],
+            |text| {
+                let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
+                (classify(text, "F").to_string(), build_failed("F", &lines, &lines).to_string())
+            },
+        );
+    }
 }

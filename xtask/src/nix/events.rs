@@ -104,7 +104,8 @@ impl Reader {
 
     fn progress(&mut self, raw: &Raw) -> Line {
         let counted = self.builds.update(raw) || self.fetches.update(raw);
-        let (done, total) = (self.builds.done + self.fetches.done, self.builds.total + self.fetches.total);
+        let done = self.builds.done.saturating_add(self.fetches.done);
+        let total = self.builds.total.saturating_add(self.fetches.total);
         if counted { Line::Count { done, total: total.max(done) } } else { Line::Other }
     }
 }
@@ -187,5 +188,43 @@ mod tests {
         }
         let odd = Line::Message { level: 3, text: "warning: odd".into() };
         assert_eq!(reader.read("warning: odd"), odd);
+    }
+
+    #[test]
+    fn counts_that_do_not_add_up() {
+        let mut reader = Reader::default();
+        let most = u64::MAX;
+        for line in [
+            r#"@nix {"action":"start","id":1,"type":104}"#.to_owned(),
+            r#"@nix {"action":"start","id":3,"type":103}"#.to_owned(),
+            format!(r#"@nix {{"action":"result","id":1,"type":105,"fields":[{most},{most},1,0]}}"#),
+        ] {
+            reader.read(&line);
+        }
+        let line = format!(r#"@nix {{"action":"result","id":3,"type":105,"fields":[{most},{most},1,0]}}"#);
+        assert_eq!(reader.read(&line), Line::Count { done: most, total: most });
+    }
+
+    #[test]
+    fn fuzz() {
+        let build = [
+            r#"@nix {"action":"start","id":1,"level":3,"type":104,"text":""}"#,
+            r#"@nix {"action":"start","id":3,"level":3,"type":103,"text":""}"#,
+            r#"@nix {"action":"start","id":2,"type":105,"fields":["/nix/store/abc-demo.drv","",1,1]}"#,
+            r#"@nix {"action":"result","id":2,"type":101,"fields":["\u001b[1mhello\u001b[0m"]}"#,
+            r#"@nix {"action":"result","id":1,"type":105,"fields":[1,3,1,0]}"#,
+            r#"@nix {"action":"result","id":3,"type":105,"fields":[5,9,1,0]}"#,
+            r#"@nix {"action":"msg","level":0,"msg":"error: builder for '/nix/store/abc-demo.drv' failed"}"#,
+            "warning: odd",
+        ];
+        crate::fuzz::check_text(&[&build.join("\n")], |text| {
+            let (mut reader, mut watch) =
+                (Reader::default(), super::super::watch::Watch::new(&crate::ui::Silent));
+            for line in text.lines() {
+                reader.read(line);
+                watch.line(line);
+            }
+            watch.into_error("F#x").to_string()
+        });
     }
 }

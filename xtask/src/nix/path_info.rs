@@ -52,4 +52,16 @@ mod tests {
             assert_eq!(parse(json), None, "{json}");
         }
     }
+
+    #[test]
+    fn fuzz() {
+        let name = "0123456789abcdfghijklmnpqrsvwxyz-a-1";
+        let path = format!("/nix/store/{name}");
+        let samples = [
+            format!(r#"[{{"path":"{path}","narSize":7,"valid":true}}]"#),
+            format!(r#"{{"{path}":{{"narSize":7}}}}"#),
+            format!(r#"{{"info":{{"{name}":{{"narSize":7}}}},"version":2}}"#),
+        ];
+        crate::fuzz::check_text(&samples.each_ref().map(String::as_str), parse);
+    }
 }

@@ -71,4 +71,16 @@ mod tests {
             assert_eq!(found.as_ref().map(StorePath::as_str), expected, "{text}");
         }
     }
+
+    #[test]
+    fn fuzz() {
+        let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-nixos-system-stinky-26.05/activate";
+        crate::fuzz::check_text(&[path], |text| {
+            let found = StorePath::containing(text);
+            // A name that is shown and handed to programs: nothing but the characters of a store path.
+            let plain = |c: char| c.is_ascii_alphanumeric() || "+-._?=/".contains(c);
+            assert!(found.as_ref().is_none_or(|path| path.as_str().chars().all(plain)), "{found:?}");
+            found.map(|path| path.name().len())
+        });
+    }
 }

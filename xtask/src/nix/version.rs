@@ -76,4 +76,11 @@ mod tests {
         assert!(!Version { major: 2, minor: 8 }.will_do());
         assert!(Version { major: 2, minor: 18 }.will_do());
     }
+
+    #[test]
+    fn fuzz() {
+        crate::fuzz::check_text(&["nix (Nix) 2.26.3", "nix (Determinate Nix 3.17.0) 2.33.3"], |text| {
+            Version::parse(text).is_some_and(Version::will_do)
+        });
+    }
 }

@@ -74,4 +74,10 @@ mod tests {
             assert_eq!(Distribution::parse(text).to_string(), expected, "{text:?}");
         }
     }
+
+    #[test]
+    fn fuzz() {
+        let text = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\nID_LIKE=\"ubuntu debian\"\n";
+        crate::fuzz::check_text(&[text], |text| Distribution::parse(text).suites_with_nix().len());
+    }
 }
