@@ -68,10 +68,10 @@ fn ran_whole(partly: &[(&Suite, String)]) -> Result<()> {
 
 /// Runs the property tests for about so many minutes. Cargo shows the smallest input of each finding.
 fn run_fuzz(cx: &mut Context, minutes: NonZero<u32>) -> Result<()> {
-    let run = suites::fuzz::Run::gather(cx, minutes)?;
+    let run = suites::property::Run::gather(cx, minutes)?;
     let (parsers, seconds) = (run.parsers, run.seconds);
     cx.note(format!("fuzz: {parsers} parsers, {seconds} s for each"));
-    cx.launcher = cx.launcher.clone().with_env(suites::fuzz::SECONDS, seconds.to_string());
+    cx.launcher = cx.launcher.clone().with_env(suites::property::SECONDS, seconds.to_string());
     cargo(cx, &run.cargo_args())?;
     cx.note(format!("fuzz: no finding in {parsers} parsers, {seconds} s for each"));
     Ok(())

@@ -1,7 +1,7 @@
 //! The test suites of this repository, as data: what each is called and what it takes to run it.
 
-pub mod fuzz;
 mod need;
+pub mod property;
 mod report;
 
 use std::collections::BTreeMap;
