@@ -109,6 +109,15 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether the flake of the user is evaluated, which may build parts of it.
+    pub fn evaluates(&self) -> bool {
+        match self {
+            Self::Deploy(_) | Self::Hosts | Self::SdImage(_) | Self::Status(_) => true,
+            Self::Flash(args) => args.image.is_none(),
+            _ => false,
+        }
+    }
+
     /// Whether the flake may set any option of ssh.
     pub fn trusts_flake(&self) -> bool {
         match self {

@@ -3,8 +3,11 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
+use anyhow::Result;
+
 use crate::process::Launcher;
 use crate::ui::{Event, OfHost, Reporter};
+use crate::{nix, project};
 
 /// The surroundings of a command, made once by `main`.
 pub struct Context {
@@ -35,6 +38,20 @@ impl Context {
             launcher: self.launcher.clone(),
             reporter,
         }
+    }
+
+    /// Keeps what Nix builds from the private keys of hosts, from here on.
+    ///
+    /// # Errors
+    /// Refused where that cannot be had.
+    pub fn shield(&mut self) -> Result<()> {
+        let keys = project::state_dir().join("identity");
+        let (launcher, warnings) = nix::shield(self.launcher.clone(), &keys)?;
+        self.launcher = launcher;
+        for warning in warnings {
+            self.warn(warning);
+        }
+        Ok(())
     }
 
     pub fn note(&self, text: impl Into<String>) {

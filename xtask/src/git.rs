@@ -193,7 +193,8 @@ mod tests {
         let whole = hostile.path("whole");
         let _ = hostile.canary();
         // What would happen otherwise.
-        launcher.in_dir(&whole).read("git", &["ls-files", "-v", "--recurse-submodules"]).unwrap();
+        let bare = launcher.in_dir(&whole).with_env("GIT_CONFIG_COUNT", "0");
+        bare.read("git", &["ls-files", "-v", "--recurse-submodules"]).unwrap();
         assert!(hostile.canary());
         let listed = capture(&launcher, &whole, Command::ListFiles, &[]).unwrap();
         assert_eq!(

@@ -110,8 +110,13 @@ fn a_failed_builder_shows_the_end_of_its_log() {
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn programs_that_this_machine_cannot_run() {
-    let script = r"printf '\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\377\000' >p; chmod +x p; ./p";
-    let fixture = Fixture::with_images(&[("alien", &builder("alien", script))]);
+    let script = r"printf '\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\377\000' >$out; chmod +x $out";
+    let alien = format!(
+        r#"derivation {{ name = "alien"; system = "{}"; builder = {}; }}"#,
+        system(),
+        builder("program", script)
+    );
+    let fixture = Fixture::with_images(&[("alien", &alien)]);
     let outcome = fixture.run(&["sd-image", "alien"]);
     outcome.says("Exec format error").says("`cargo xtask doctor` says why").exits(1);
     let far = builder("far", "true").replace(&system(), "riscv64-linux");
@@ -143,7 +148,8 @@ fn no_flake_and_no_images() {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn flakes_need_not_be_switched_on() {
     let mut fixture = Fixture::with_images(&[("good", &image("good"))]);
-    fixture.sandbox_mut().env("NIX_CONFIG", "experimental-features =");
+    // The Nix of `setup` gives each build a user of its own, which is a feature too.
+    fixture.sandbox_mut().env("NIX_CONFIG", "experimental-features = auto-allocate-uids");
     fixture.run(&["hosts"]).exits(0);
     fixture.run(&["sd-image", "good"]).exits(0);
 }

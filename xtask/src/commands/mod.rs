@@ -51,6 +51,9 @@ pub fn run(cli: Cli) -> Result<()> {
     if let Err(error) = state::check_folder(&project::tools_dir()) {
         cx.warn(format!("the tools that setup installed are not used: {error:#}"));
     }
+    if cli.command.evaluates() {
+        cx.shield()?;
+    }
     match cli.command {
         Command::Bench(args) => bench::run(&cx, &args),
         Command::Demo(args) => demo::run(&mut cx, &args),

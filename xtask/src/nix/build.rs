@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::FEATURES;
+use super::shield::refuse_weakening;
 use super::watch::Watch;
 use crate::failure::{self, Kind};
 use crate::process::Launcher;
@@ -51,6 +52,7 @@ fn run(
     extra: &[String],
     reporter: &dyn Reporter,
 ) -> Result<String> {
+    refuse_weakening(extra)?;
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, bytes: false });
     let mut attempt = attempt(launcher, installables, extra, reporter)?;

@@ -15,10 +15,13 @@ const NO_FLAKE: &str = "there is no flake there: name one with --flake";
 const PLATFORM: &str = "this machine cannot build for that system: `cargo xtask doctor` says why";
 const OFFERED: &str = "`cargo xtask hosts` lists what the flake offers";
 const FETCH: &str = "nix could not fetch something the flake needs: is the network there?";
+const SANDBOX: &str = "builds run in a sandbox, as they could read the private keys of hosts otherwise: allow user namespaces \
+    (sysctl user.max_user_namespaces, and kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or use a Nix whose \
+    daemon has build users";
 const DAEMON: &str = "nix-daemon does not answer: `systemctl start nix-daemon`";
 
 /// The first rule that fits is taken, so the more telling ones come first.
-const RULES: [Rule; 27] = [
+const RULES: [Rule; 29] = [
     rule(
         &["Exec format error"],
         "this machine cannot run the programs of that system: `cargo xtask doctor` says why",
@@ -59,6 +62,11 @@ const RULES: [Rule; 27] = [
     rule(&["does not provide attribute"], OFFERED),
     rule(&["does not have wanted outputs"], "the image's package needs an output 'out'"),
     rule(&["does not have output 'out'"], "the image's package needs an output 'out'"), // 2.34
+    rule(&["kernel namespaces that are required for sandboxing"], SANDBOX),
+    rule(
+        &["has '__noChroot' set"],
+        "a build outside the sandbox could read the private keys of hosts: take `__noChroot` out of the derivation",
+    ),
     rule(&["unable to download"], FETCH),
     rule(&["Could not resolve host"], FETCH),
     rule(&["cannot connect to socket"], DAEMON),

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::shield::refuse_weakening;
 use super::{FEATURES, error};
 use crate::failure::{self, Kind};
 use crate::percent;
@@ -21,6 +22,7 @@ pub fn flake_show(launcher: &Launcher, flake: &str) -> Result<Value> {
 /// What the function does not look at is not evaluated, so an attribute that throws does not matter.
 /// `options` go to Nix as they are.
 pub fn eval(launcher: &Launcher, flake: &str, attr: &str, apply: &str, options: &[String]) -> Result<Value> {
+    refuse_weakening(options)?;
     let installable = format!("{flake}#{attr}");
     let mut args = [&FEATURES[..], &["eval", "--json", &installable, "--apply", apply]].concat();
     args.extend(options.iter().map(String::as_str));

@@ -9,6 +9,7 @@ mod eval;
 mod events;
 mod path_info;
 pub mod prefix;
+mod shield;
 mod store_path;
 mod version;
 mod watch;
@@ -21,6 +22,7 @@ pub use error::is_missing_attribute;
 pub use error::strip_ansi;
 pub use eval::{eval, flake_show, path_flake, quote};
 pub use path_info::closure;
+pub use shield::shield;
 pub use store_path::StorePath;
 pub use version::{Version, require};
 

@@ -24,11 +24,15 @@ pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
 }
 
 /// The launcher with the Nix under `prefix` in front. `NIX_BIN_DIR` keeps its build hook from
-/// running another Nix, and the two configuration variables keep foreign settings out.
+/// running another Nix, and the two configuration variables keep foreign settings out. A list of features in the
+/// environment must not take away what its configuration needs.
 pub fn enter(launcher: Launcher, prefix: &Path) -> Launcher {
+    let own = launcher.env("NIX_CONFIG").unwrap_or_default();
+    let config = format!("{}\nextra-experimental-features = auto-allocate-uids", own.to_string_lossy());
     launcher
         .with_path_front(&prefix.join("bin"))
         .with_env("NIX_BIN_DIR", prefix.join("bin"))
         .with_env("NIX_CONF_DIR", prefix.join("etc"))
         .with_env("NIX_USER_CONF_FILES", "/dev/null")
+        .with_env("NIX_CONFIG", config.trim_start())
 }

@@ -18,6 +18,7 @@ pub fn carry_out(cx: &Context, step: &Step, by: Privilege) -> Result<()> {
     state::check_folder(&project::tools_dir())?;
     match step {
         Step::InstallNix { suites } => nix::install(cx, suites, &project::tools_dir().join("nix")),
+        Step::ConfigureNix => nix::configure(&project::tools_dir().join("nix")),
         Step::InstallDeploy => install_deploy(cx),
         Step::MakeStore { user } => as_root(cx, step, by, user),
         Step::Packages(_) | Step::MountBinfmt | Step::RegisterQemu | Step::Promise { .. } => {

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::Needs;
 use super::distribution::Distribution;
+use super::nix as own_nix;
 use super::tools::{Tool, needed_for};
 use crate::context::Context;
 use crate::emulation::{self, Verdict};
-use crate::nix;
 use crate::process::Launcher;
+use crate::{nix, project};
 
 /// Where binfmt entries are read and made.
 pub const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
@@ -27,6 +28,8 @@ pub struct Facts {
     pub user: String,
     /// There is a Nix that will do.
     pub nix: bool,
+    /// The Nix of the project's own has an older configuration.
+    pub outdated_settings: bool,
     pub store: Store,
     /// Programs for `aarch64-linux` run here, or another machine builds them.
     pub runs_aarch64: bool,
@@ -63,6 +66,7 @@ impl Facts {
             distribution: Distribution::load(Path::new("/etc")),
             user: user(launcher),
             nix: nix::require(launcher).is_ok(),
+            outdated_settings: own_nix::is_outdated(&project::tools_dir().join("nix")),
             store: store(Path::new("/nix")),
             runs_aarch64: matches!(verdict, Ok(Verdict::Remote)) || emulation::kernel_runs("aarch64-linux"),
             lacks_promise: Path::new(NIX_CONF).exists()

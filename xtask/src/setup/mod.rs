@@ -68,6 +68,7 @@ pub fn ensure(cx: &mut Context, needs: &[Needs], sudo: Sudo) -> Result<Report> {
     let steps = plan(&facts);
     carry_out(cx, &facts, &steps, sudo)?;
     prove(cx, needs)?;
+    cx.shield()?;
     let seconds = start.elapsed().as_secs_f64();
     cx.note(match steps.len() {
         0 => format!("setup: nothing to do ({seconds:.1} s)"),

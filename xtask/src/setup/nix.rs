@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::bounded::{self, Links};
 use crate::context::Context;
 use crate::debian::{Arch, Archive};
 use crate::failure::Kind;
 use crate::nix::prefix;
+use crate::state;
 
 /// Other names that `nix` answers to (`nix-store` and so on), as its package links them.
 const NAMES: [&str; 10] = [
@@ -26,14 +28,36 @@ const NAMES: [&str; 10] = [
     "nix-store",
 ];
 
-/// One user, and `aarch64-linux` promised. The sandbox takes more rights than a container may have, so it
-/// is left out. The binary cache stays that of Nix: a host's image is nearly all downloads.
+/// Builds run in a sandbox, and where root builds, each as a user of its own, for which the machine needs no accounts: they
+/// could read the private keys of hosts otherwise. `aarch64-linux` is promised. Nothing of this machine is in the sandbox:
+/// what Debian's Nix puts there is not where it looks. The binary cache stays that of Nix: a host's image is nearly all
+/// downloads.
 const CONF: &str = "\
+auto-allocate-uids = true
 build-users-group =
-experimental-features = nix-command flakes
+experimental-features = nix-command flakes auto-allocate-uids
 extra-platforms = aarch64-linux
-sandbox = false
+sandbox = true
+sandbox-fallback = false
+sandbox-paths =
 ";
+
+/// The configuration of the Nix under `prefix`.
+fn conf(prefix: &Path) -> PathBuf {
+    prefix.join("etc/nix.conf")
+}
+
+/// Whether there is a Nix under `prefix` with another configuration, as earlier versions of the tool wrote it.
+pub fn is_outdated(prefix: &Path) -> bool {
+    let known = || bounded::read(&conf(prefix), CONF.len() as u64, Links::Follow);
+    prefix.join("bin/nix").exists() && !known().is_ok_and(|text| text == CONF.as_bytes())
+}
+
+/// Writes the configuration of the Nix under `prefix`.
+pub fn configure(prefix: &Path) -> Result<()> {
+    let conf = conf(prefix);
+    state::write(&conf, CONF.as_bytes()).with_context(|| format!("writing {}", conf.display()))
+}
 
 /// Where Nix keeps what it knows of the store.
 const STATE: &str = "/nix/var/nix";
@@ -94,8 +118,7 @@ fn link(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
     for (name, target) in targets {
         symlink(target, &name).with_context(|| format!("linking {}", name.display()))?;
     }
-    let conf = etc.join("nix.conf");
-    fs::write(&conf, CONF).with_context(|| format!("writing {}", conf.display()))
+    configure(fresh)
 }
 
 fn text(path: &Path) -> Result<String> {
@@ -105,4 +128,28 @@ fn text(path: &Path) -> Result<String> {
 fn arch() -> Result<Arch> {
     let text = || format!("setup has no Nix for machines of the kind {}", std::env::consts::ARCH);
     Arch::here().ok_or_else(|| Kind::Refused.error(text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_was_set_up_before_gets_the_sandbox() {
+        let dir = tempfile::tempdir().unwrap();
+        let prefix = dir.path();
+        for folder in ["bin", "etc"] {
+            fs::create_dir(prefix.join(folder)).unwrap();
+        }
+        fs::write(conf(prefix), "build-users-group =\nsandbox = false\n").unwrap();
+        assert!(!is_outdated(prefix), "there is no Nix");
+        fs::write(prefix.join("bin/nix"), "").unwrap();
+        assert!(is_outdated(prefix));
+        configure(prefix).unwrap();
+        assert!(!is_outdated(prefix));
+        let text = fs::read_to_string(conf(prefix)).unwrap();
+        for line in ["sandbox = true", "sandbox-fallback = false", "auto-allocate-uids = true"] {
+            assert!(text.lines().any(|found| found == line), "{line}");
+        }
+    }
 }

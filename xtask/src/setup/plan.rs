@@ -24,6 +24,8 @@ pub enum Step {
     InstallNix {
         suites: &'static [&'static str],
     },
+    /// The configuration of that Nix.
+    ConfigureNix,
     InstallDeploy,
 }
 
@@ -48,6 +50,8 @@ pub fn plan(facts: &Facts) -> Vec<Step> {
             steps.push(Step::MakeStore { user: facts.user.clone() });
         }
         steps.push(Step::InstallNix { suites: facts.distribution.suites_with_nix() });
+    } else if facts.outdated_settings {
+        steps.push(Step::ConfigureNix);
     }
     if facts.lacks_deploy {
         steps.push(Step::InstallDeploy);
@@ -93,7 +97,7 @@ impl Step {
                 let restart = RootCommand::new(&["systemctl", "try-restart", "nix-daemon.service"]);
                 [line].into_iter().chain(systemd.then_some(restart)).collect()
             }
-            Self::InstallNix { .. } | Self::InstallDeploy => Vec::new(),
+            Self::InstallNix { .. } | Self::ConfigureNix | Self::InstallDeploy => Vec::new(),
         }
     }
 }
@@ -124,6 +128,7 @@ impl fmt::Display for Step {
             Self::Promise { .. } => write!(f, "tell nix in {NIX_CONF} that aarch64-linux runs here"),
             Self::MakeStore { user } => write!(f, "make the folder /nix for {user}"),
             Self::InstallNix { .. } => write!(f, "install a recent Nix for this project alone"),
+            Self::ConfigureNix => write!(f, "give builds of the project's Nix a sandbox"),
             Self::InstallDeploy => write!(f, "compile deploy-rs for this project alone (some minutes)"),
         }
     }
@@ -141,6 +146,7 @@ mod tests {
             distribution: Distribution::Debian,
             user: "pi".into(),
             nix: true,
+            outdated_settings: false,
             store: Store::Writable,
             runs_aarch64: true,
             lacks_promise: false,
@@ -164,6 +170,9 @@ mod tests {
         assert_eq!(shown(&ready()), none);
         let nix = "install a recent Nix for this project alone";
         assert_eq!(shown(&Facts { nix: false, ..ready() }), [nix]);
+        assert_eq!(shown(&Facts { nix: false, outdated_settings: true, ..ready() }), [nix]);
+        let settings = "give builds of the project's Nix a sandbox";
+        assert_eq!(shown(&Facts { outdated_settings: true, ..ready() }), [settings]);
         assert_eq!(
             shown(&Facts { nix: false, store: Store::Absent, patchelf: false, ..ready() }),
             ["install the packages patchelf", "make the folder /nix for pi", nix]

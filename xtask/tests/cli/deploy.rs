@@ -27,7 +27,8 @@ fn success() {
     let (format, to) = (["--log-format", "internal-json"], ["--to", "ssh://root@stinky.lan"]);
     let flags = ["--substitute-on-destination", "--no-check-sigs", PROFILE];
     let copy = [&["copy"][..], &format, &to, &flags].concat();
-    let asked = [vec!["--version".to_owned()], work(&eval), work(&build), work(&copy)];
+    let settings = work(&["config", "show", "--json"]);
+    let asked = [settings, vec!["--version".to_owned()], work(&eval), work(&build), work(&copy)];
     assert_eq!(scene.sandbox.calls("nix"), asked);
     let patience = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
     let frozen = scene.sandbox.path("state/deploy/stinky");

@@ -66,9 +66,14 @@ impl Deref for FakeNix {
 }
 
 impl FakeNix {
-    /// The calls of nix in alphabetical order, since some are made in parallel, without [`FEATURES`].
+    /// The calls of nix in alphabetical order, since some are made in parallel, without [`FEATURES`], and without the first
+    /// question, for the settings that decide whether builds could read keys.
     pub fn asked(&self) -> Vec<String> {
         let mut calls = self.calls("nix");
+        let settings = ["config", "show", "--json"].map(str::to_owned);
+        if calls.first().is_some_and(|call| call.ends_with(&settings)) {
+            calls.remove(0);
+        }
         for call in &mut calls {
             if call.as_slice() != ["--version"] {
                 assert_eq!(call.drain(..2).collect::<Vec<_>>(), FEATURES);

@@ -95,7 +95,7 @@ fn a_known_hosts_that_cannot_be_written_is_refused_before_anything_is_built() {
         nix.path("state/identity/known_hosts").display()
     );
     nix.run(&args).says(&text).exits(3);
-    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.calls("nix").is_empty());
+    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.asked().is_empty());
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn keys_that_nix_would_copy_are_refused_before_anything_is_built() {
     let flash = ["--flake", &flake, "flash", "stinky", device, "--allow-virtual", "--yes"];
     let args = [&flash[..], &["--expect-size", "4MiB", "--identity-dir", &keys]].concat();
     nix.run(&args).says(&format!("Nix copies {keys}/stinky to its store with the flake {flake}")).exits(3);
-    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.calls("nix").is_empty());
+    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.asked().is_empty());
 }
 
 #[test]

@@ -26,7 +26,11 @@ pub enum FlakeFiles<'a> {
 impl Fixture {
     /// A folder without a flake.
     pub fn empty() -> Self {
-        Self { sandbox: Sandbox::new() }
+        let fixture = Self { sandbox: Sandbox::new() };
+        // All that there is in the sandbox of a build.
+        fs::create_dir(fixture.path("flake/busybox")).expect("making a folder");
+        fs::copy(find("busybox"), fixture.path("flake/busybox/busybox")).expect("copying busybox");
+        fixture
     }
 
     /// A folder with this `flake.nix`.
@@ -106,6 +110,12 @@ impl Fixture {
     }
 }
 
+/// Where `program` is.
+fn find(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").expect("PATH is set");
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists()).expect(program)
+}
+
 /// The system of the machine that runs the tests.
 pub fn system() -> String {
     format!("{}-linux", std::env::consts::ARCH)
@@ -114,9 +124,9 @@ pub fn system() -> String {
 /// A derivation whose builder runs `script`. Its name is new each time, so that it is built anew.
 pub fn builder(name: &str, script: &str) -> String {
     let salt = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos();
-    let script = format!("export PATH=/bin:/usr/bin; {script}").replace('\\', r"\\").replace('"', "\\\"");
+    let script = script.replace('\\', r"\\").replace('"', "\\\"");
     format!(
-        r#"derivation {{ name = "nixos-sd-image-{name}-{salt}"; system = "{}"; builder = "/bin/sh"; args = [ "-c" "{script}" ]; }}"#,
+        r#"derivation {{ name = "nixos-sd-image-{name}-{salt}"; system = "{}"; builder = "${{./busybox}}/busybox"; args = [ "sh" "-c" "{script}" ]; }}"#,
         system()
     )
 }

@@ -57,6 +57,7 @@ fn what_the_git_folder_of_a_flake_names_is_not_run() {
         FlakeFiles::Tracked(".gitignore", "state\n"),
         FlakeFiles::Tracked("image.zst", "any"),
     ]);
+    fixture.git(&["add", "busybox"]);
     fixture.git(&["init", "--quiet", "../part"]);
     fixture.git(&[
         "-C",
@@ -108,7 +109,8 @@ fn what_the_git_folder_of_a_flake_names_is_not_run() {
     outcomes[2].exits(0);
     outcomes[7].says("pi cannot be reached");
     // What each of them would have met.
-    fixture.git(&["-c", "core.hooksPath=/dev/null", "ls-files", "-v"]);
+    let flake = fixture.path("flake").display().to_string();
+    run("env", &["-u", "GIT_CONFIG_COUNT", "git", "-C", &flake, "ls-files", "-v"]);
     assert!(canary.exists());
 }
 
@@ -185,4 +187,83 @@ fn an_output_that_leads_out_of_the_store_is_no_image() {
         let outcome = fixture.run(&["sd-image", host]);
         assert_eq!(outcome.says("leads out of the store").exits(3), "", "{host}");
     }
+}
+
+/// The key of a host, in the state folder, as it is after `identity make`.
+fn key(fixture: &Fixture) -> (PathBuf, String) {
+    fixture.run(&["identity", "make", "pi"]).exits(0);
+    let file = fixture.path("state/identity/pi/ssh_host_ed25519_key");
+    let secret = fs::read_to_string(&file).expect("the key");
+    let line = secret.lines().nth(1).expect("a key of several lines").to_owned();
+    (file, line)
+}
+
+/// A derivation that tries to read the file `key`, writes what it finds into an image, and says so.
+fn thief(name: &str, key: &str, more: &str) -> String {
+    let script = format!(
+        "mkdir -p $out/sd-image; cat {key} >$out/sd-image/a.img; cat {key}; ls -d {key} || echo it is not there; \
+         echo >>$out/sd-image/a.img"
+    );
+    builder(name, &script).replace("system =", &format!("{more} system ="))
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn no_build_reads_the_key_of_a_host() {
+    let mut fixture = Fixture::empty();
+    let (file, secret) = key(&fixture);
+    let file = file.display().to_string();
+    let fixed = r#"outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; outputHashMode = "recursive";"#;
+    let images = [
+        ("plain", ""),
+        ("fixed", fixed),
+        ("nochroot", "__noChroot = true;"),
+        ("both", &format!("__noChroot = true; {fixed}")),
+    ];
+    let packages =
+        images.iter().map(|(host, more)| format!("{host}-sdImage = {};\n", thief(host, &file, more)));
+    let packages = packages.collect::<String>();
+    // Built while the flake is evaluated.
+    let early =
+        format!("early-sdImage = import (toString {} + \"/sd-image/a.img\");\n", thief("early", &file, ""));
+    let settings = r#"nixConfig = { sandbox = false; sandbox-fallback = true; extra-sandbox-paths = [ "/" ];
+        allow-unsafe-native-code-during-evaluation = true; pure-eval = false; accept-flake-config = true; };"#;
+    let read = format!(
+        "read-sdImage = builtins.readFile \"{file}\"; exec-sdImage = builtins.exec [ \"cat\" \"{file}\" ];\n\
+         path-sdImage = builtins.path {{ path = \"{file}\"; }};\n\
+         fetch-sdImage = builtins.fetchTree {{ type = \"path\"; path = \"{file}\"; }};\n"
+    );
+    let text = format!(
+        "{{ {settings} outputs = {{ self }}: {{ packages.{} = {{ {packages} {early} {read} }}; }}; }}",
+        system()
+    );
+    fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
+    // What the user allowed once for another flake, and what is said in the environment.
+    let allowed = fixture.path("home/.local/share/nix");
+    fs::create_dir_all(&allowed).expect("making a folder");
+    let answers = r#"{ "sandbox": { "false": true }, "extra-sandbox-paths": { "/": true }, "pure-eval": { "false": true } }"#;
+    fs::write(allowed.join("trusted-settings.json"), answers).expect("writing answers");
+    for config in ["substitute = false", "sandbox = relaxed", "sandbox = false\naccept-flake-config = true"] {
+        fixture.sandbox_mut().env("NIX_CONFIG", format!("substitute = false\n{config}"));
+        for host in ["plain", "fixed", "nochroot", "both", "early", "read", "exec", "path", "fetch"] {
+            let outcome = fixture.run(&["sd-image", host]);
+            let said = format!("{config} {host}: {outcome:?}");
+            assert!(!outcome.stderr.contains(&secret) && !outcome.stdout.contains(&secret), "{said}");
+            if outcome.code == 0 {
+                let image = fs::read_to_string(outcome.stdout.trim_end()).expect("the image");
+                assert!(host == "plain" && image == "\n", "{said} {image}");
+            } else {
+                assert!(host != "plain", "{said}");
+            }
+        }
+        fixture.run(&["sd-image", "nochroot"]).says("could read the private keys of hosts").exits(1);
+    }
+    for words in [&["--no-sandbox"][..], &["--option", "sandbox", "false"], &["--accept-flake-config"]] {
+        let refused = fixture.run(&[&["sd-image", "plain", "--"], words].concat());
+        refused.says("is not passed on to nix: a build could read the private keys of hosts").exits(3);
+    }
+    // The sandbox shows what the configuration says.
+    fixture.sandbox_mut().env("NIX_CONFIG", "extra-sandbox-paths = /");
+    let outcome = fixture.run(&["sd-image", "plain"]);
+    outcome.says("the setting `sandbox-paths` of nix shows / to builds").exits(3);
 }
