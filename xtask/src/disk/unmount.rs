@@ -1,14 +1,16 @@
 //! Unmounting a card that a desktop has mounted: plainly, never lazily and never by force.
 
 use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statx};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
+use rustix::process::{chdir, fchdir};
 
 use super::mounts::{Mount, mounts};
 use super::refusals::quoted;
@@ -103,12 +105,24 @@ fn topmost_first(mut left: Vec<Mount>) -> Vec<Mount> {
     order
 }
 
+/// From within the folder that the mount stands in, which is reached without links: whoever owns a folder above may put a link to
+/// another mount there meanwhile. A folder with a mount on it cannot be replaced.
 fn detach(mount: &Mount) -> Result<(), Errno> {
-    if !is_visible(mount) {
+    let (Some(folder), Some(name)) = (mount.at.parent(), mount.at.file_name()) else {
+        return Err(Errno::BUSY);
+    };
+    fchdir(open(folder)?)?;
+    let done = detach_here(mount, Path::new(name));
+    chdir("/")?;
+    done
+}
+
+fn detach_here(mount: &Mount, name: &Path) -> Result<(), Errno> {
+    if !shows(name, mount) {
         return Err(Errno::BUSY);
     }
     loop {
-        match rustix::mount::unmount(&mount.at, UnmountFlags::NOFOLLOW) {
+        match rustix::mount::unmount(name, UnmountFlags::NOFOLLOW) {
             Err(Errno::INTR) => {}
             // Somebody else has unmounted it: that is as good.
             Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
@@ -117,11 +131,24 @@ fn detach(mount: &Mount) -> Result<(), Errno> {
     }
 }
 
+/// Opens a folder without following links. Kernels before 5.6 cannot, and follow them.
+fn open(folder: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match openat2(CWD, folder, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+        Err(Errno::NOSYS) => rustix::fs::open(folder, flags, Mode::empty()),
+        opened => opened,
+    }
+}
+
 /// Whether the place shows this mount, and not another that hides it and would be unmounted in its
 /// stead. Kernels before 5.8 do not tell.
 fn is_visible(mount: &Mount) -> bool {
+    shows(&mount.at, mount)
+}
+
+fn shows(place: &Path, mount: &Mount) -> bool {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    let Ok(found) = statx(CWD, &mount.at, flags, StatxFlags::MNT_ID) else { return true };
+    let Ok(found) = statx(CWD, place, flags, StatxFlags::MNT_ID) else { return true };
     found.stx_mask & StatxFlags::MNT_ID.bits() == 0 || found.stx_mnt_id == mount.id
 }
 
@@ -153,6 +180,20 @@ fn busy(roots: &Roots, at: &Path) -> String {
 mod tests {
     use super::super::fake::Machine;
     use super::*;
+
+    /// A mount in a folder of somebody who puts a link in its place at the last moment.
+    #[test]
+    fn links_on_the_way_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("real/card")).unwrap();
+        std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
+        let at = dir.path().join("link/card");
+        let id = statx(CWD, &at, AtFlags::empty(), StatxFlags::MNT_ID).unwrap().stx_mnt_id;
+        let number = super::super::Number { major: 8, minor: 17 };
+        let [fstype, source] = ["vfat", "/dev/sdb1"].map(str::to_owned);
+        let mount = Mount { id, parent: 1, number, at, fstype, source };
+        assert_eq!(detach(&mount), Err(Errno::LOOP));
+    }
 
     fn places(machine: &Machine, agreed: &[&str]) -> Result<Vec<String>, String> {
         let agreed = agreed.iter().map(PathBuf::from).collect::<Vec<_>>();
