@@ -99,7 +99,10 @@ impl User {
     pub fn with_rule(&self, lines: &str) -> Rule {
         let binary = self.sandbox.path("xtask");
         let words = ["read-card", "write-card"].map(|word| format!("{} {word}", binary.display()));
-        Rule::new(&format!("nobody ALL=(root) NOPASSWD: {}\n{lines}\n", words.join(", ")))
+        // A test that is killed leaves the rule behind.
+        let end = run(&["date", "--utc", "--date=+10 minutes", "+%Y%m%d%H%M%SZ"]);
+        let (end, words) = (end.trim(), words.join(", "));
+        Rule::new(&format!("nobody ALL=(root) NOTAFTER={end} NOPASSWD: {words}\n{lines}\n"))
     }
 
     /// What the tool hands over to the writer for a flash of `device`, which has `size`.
@@ -189,11 +192,13 @@ pub fn give(path: &Path) {
     set_mode(path.parent().expect("a folder"), 0o755);
 }
 
+/// Runs a program to its end, and returns its stdout.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
-pub fn run(words: &[&str]) {
-    let status = Command::new(words[0]).args(&words[1..]).status().expect(words[0]);
-    assert!(status.success(), "{words:?} failed");
+pub fn run(words: &[&str]) -> String {
+    let output = Command::new(words[0]).args(&words[1..]).output().expect(words[0]);
+    assert!(output.status.success(), "{words:?} failed: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 pub fn set_mode(path: &Path, mode: u32) {
