@@ -16,6 +16,7 @@ use crate::interrupt;
 
 mod attend;
 mod background;
+mod bounded;
 mod delegate;
 mod follow;
 pub mod handover;
@@ -23,6 +24,7 @@ mod measure;
 
 pub use attend::{End, Heard, Reply};
 pub use background::Background;
+pub use bounded::Bounds;
 pub use delegate::User;
 pub use measure::{Cost, Measured};
 

@@ -22,10 +22,10 @@ use anyhow::{Context, Result};
 use crate::failure::Kind;
 use crate::flash::{Addition, Carried, Change};
 use crate::identity::{Belongings, PLACE};
-use crate::image::{self, Budget};
+use crate::image::{self, Budget, MEMORY};
 use crate::ui::{Event, Plain, Reporter};
 use look::View;
-use programs::Callable;
+use programs::{Callable, Guard};
 use scratch::Scratch;
 
 pub use preview::replaced;
@@ -125,11 +125,14 @@ impl Addition for Placing<'_> {
             let text = format!("replaces {PLACE}/{} of the image", Plain(replaced));
             self.reporter.report(&Event::note(text));
         }
-        let scratch = Scratch::copy(&self.programs, &self.path(), root).with_context(doing)?;
-        let said = self.programs.debugfs(&script, &scratch.path()).with_context(doing)?;
+        let scratch = Scratch::copy(&self.programs, &self.path(), root, self.stop).with_context(doing)?;
+        // What is put there comes on top of what is there.
+        let most = MEMORY.saturating_add(look::cost(entries));
+        let guard = Guard { stop: self.stop, memory: Some((scratch.file(), most)) };
+        let said = self.programs.debugfs(&script, &scratch.path(), &guard).with_context(doing)?;
         View::open(scratch.file(), &scratch::place(root), self.budget())
             .and_then(|view| view.has(entries))
-            .and_then(|()| self.programs.e2fsck(&scratch.path()))
+            .and_then(|()| self.programs.e2fsck(&scratch.path(), self.stop))
             .with_context(|| format!("debugfs said: {said}"))
             .with_context(doing)?;
         scratch.changes(root).with_context(doing)
@@ -140,7 +143,8 @@ impl Addition for Placing<'_> {
         let start = root.start;
         let read = View::open(&card, root, self.budget());
         let read = read.and_then(|view| view.has(&self.belongings().entries));
-        let sound = read.and_then(|()| self.programs.e2fsck(&format!("{}?offset={start}", self.path())));
+        let sound =
+            read.and_then(|()| self.programs.e2fsck(&format!("{}?offset={start}", self.path()), self.stop));
         sound.with_context(|| format!("reading back {}", self.belongings().words()))?;
         self.end();
         Ok(())

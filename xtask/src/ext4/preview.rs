@@ -106,6 +106,7 @@ fn is_folder(block: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::image::ext4_tests::{debugfs, made};
+    use crate::image::{self, Layout, Source, mbr};
 
     use super::*;
 
@@ -142,5 +143,41 @@ mod tests {
             assert!(!is_folder(&other), "{at}");
         }
         assert!(!is_folder(b"short"));
+    }
+
+    /// Every block of 16 GiB begins as a folder does: some thousand times what is on the disk.
+    #[test]
+    fn an_image_of_nothing_but_folders() {
+        const GIB: u64 = 16;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.img.zst");
+        let mut head = mbr(&[(0x83, true, 2048, u32::try_from(GIB << 21).unwrap() - 2048)]).to_vec();
+        head.resize(1 << 20, 0);
+        let args = ["-L", "NIXOS_SD", "-b", "4096", "-O", "^has_journal,^metadata_csum", "-N", "4096"];
+        let path = dir.path().join("fs");
+        File::create(&path).unwrap().set_len((GIB << 30) - (1 << 20)).unwrap();
+        crate::process::Launcher::new("/")
+            .with_path_front("/usr/sbin".as_ref())
+            .read("mke2fs", &[&["-q", "-F", "-t", "ext4"], &args[..], &[path.to_str().unwrap()]].concat())
+            .unwrap();
+        let mut begin = vec![0; 1 << 20];
+        File::open(&path).unwrap().read_exact(&mut begin).unwrap();
+        let mut folder = vec![0; 128 << 10];
+        folder
+            .chunks_exact_mut(4096)
+            .for_each(|block| block[..9].copy_from_slice(&[2, 0, 0, 0, 12, 0, 1, 2, b'.']));
+        let mut encoder = zstd::Encoder::new(File::create(&file).unwrap(), 1).unwrap();
+        encoder.write_all(&head).unwrap();
+        encoder.write_all(&begin).unwrap();
+        for _ in 0..(1 << 30) / folder.len() {
+            encoder.write_all(&folder).unwrap();
+        }
+        encoder.finish().unwrap();
+        let source = Source::open(&file).unwrap();
+        let layout = Layout::parse(&head, GIB << 30).unwrap();
+        let image = Image { source, size: GIB << 30, hash: None, layout };
+        let root = image::root(&image).unwrap();
+        let error = replaced(&image, &root, &[]).unwrap_err();
+        assert!(format!("{error:#}").ends_with("its metadata takes more than 256.0 MiB"), "{error:#}");
     }
 }

@@ -1,6 +1,10 @@
 //! The programs of e2fsprogs, as the worker calls them.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -9,7 +13,8 @@ use super::script::Script;
 use super::wrong;
 use crate::failure::Kind;
 use crate::hardening;
-use crate::process::{Launcher, Output};
+use crate::process::{Bounds, Launcher, Output};
+use crate::ui::Bytes;
 
 /// All that are called, and where Debian keeps them off the `PATH` of users.
 const NAMES: [&str; 3] = ["debugfs", "e2fsck", "e2image"];
@@ -23,6 +28,32 @@ pub enum Programs<'a> {
     /// Those in the places that only root can change, or else those in this folder of the user whose rights this process
     /// has; without its environment.
     Trusted(Option<&'a Path>),
+}
+
+/// What one of them may say on its stdout and on its stderr, in bytes.
+const SAID: u64 = 1 << 20;
+/// How long it may take: a slow card and a large file system, and no more.
+const TIME: Duration = Duration::from_secs(900);
+
+/// What ends a child before its own end: its file system may be made to keep it busy for ever.
+pub struct Guard<'a> {
+    pub stop: &'a AtomicBool,
+    /// A file in memory that it writes to, and how much of it may be taken, in bytes.
+    pub memory: Option<(&'a File, u64)>,
+}
+
+impl Guard<'_> {
+    fn check(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Kind::Interrupted.error("stopped while a file system was worked on"));
+        }
+        let Some((file, most)) = self.memory else { return Ok(()) };
+        let taken = file.metadata().context("looking at a file in memory")?.blocks() * 512;
+        if taken <= most {
+            return Ok(());
+        }
+        Err(wrong(format!("its metadata takes {} of memory, more than {}", Bytes(taken), Bytes(most))))
+    }
 }
 
 /// How children are called.
@@ -64,8 +95,8 @@ impl Callable {
     }
 
     /// Copies the metadata of the file system that begins at byte `start` of `disk` to their places in `file`.
-    pub fn e2image(&self, disk: &str, start: u64, file: &str) -> Result<()> {
-        let output = self.run("e2image", &["-r", "-o", &start.to_string(), disk, file])?;
+    pub fn e2image(&self, disk: &str, start: u64, file: &str, guard: &Guard) -> Result<()> {
+        let output = self.run("e2image", &["-r", "-o", &start.to_string(), disk, file], guard)?;
         if output.success() {
             return Ok(());
         }
@@ -74,16 +105,16 @@ impl Callable {
 
     /// Carries out `script` on the file system in `file`, and returns what was said on stderr. That is no
     /// proof: debugfs goes on after an error and ends well.
-    pub fn debugfs(&self, script: &Script, file: &str) -> Result<String> {
+    pub fn debugfs(&self, script: &Script, file: &str, guard: &Guard) -> Result<String> {
         let commands = memory::holding("commands", script.commands.as_bytes())?;
-        let output = self.run("debugfs", &["-w", "-f", &memory::path(&commands), file])?;
+        let output = self.run("debugfs", &["-w", "-f", &memory::path(&commands), file], guard)?;
         Ok(output.stderr.trim().to_owned())
     }
 
     /// # Errors
     /// A file system with a fault.
-    pub fn e2fsck(&self, place: &str) -> Result<()> {
-        let output = self.run("e2fsck", &["-f", "-n", place])?;
+    pub fn e2fsck(&self, place: &str, stop: &AtomicBool) -> Result<()> {
+        let output = self.run("e2fsck", &["-f", "-n", place], &Guard { stop, memory: None })?;
         if output.success() {
             return Ok(());
         }
@@ -92,10 +123,13 @@ impl Callable {
         Err(wrong(format!("e2fsck ended with exit code {}: {said}", output.code)))
     }
 
-    fn run(&self, name: &str, args: &[&str]) -> Result<Output> {
+    fn run(&self, name: &str, args: &[&str], guard: &Guard) -> Result<Output> {
         let path = NAMES.iter().zip(&self.paths).find_map(|(known, path)| (*known == name).then_some(path));
         let path = path.with_context(|| format!("looking for {name}"))?;
-        self.launcher.capture(&path.display().to_string(), args)
+        let bounds = Bounds { said: SAID, time: TIME };
+        guard.check()?;
+        let output = self.launcher.bounded(&path.display().to_string(), args, bounds, &|| guard.check())?;
+        guard.check().map(|()| output)
     }
 }
 
