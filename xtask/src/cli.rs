@@ -163,6 +163,9 @@ pub struct Flash {
     /// Check the image once more, even if it was found whole before and nobody has touched it since
     #[arg(long)]
     pub check_image: bool,
+    /// Let decompressing the image take this much memory, such as 1GiB, where it says that it takes more than 256 MiB
+    #[arg(long, value_name = "SIZE", value_parser = crate::ui::parse_bytes)]
+    pub memory_limit: Option<u64>,
     /// Do not eject the card when it is written
     #[arg(long)]
     pub no_eject: bool,

@@ -43,6 +43,9 @@ pub struct CardVerify {
     /// Compare with this file: .img, .img.zst, .img.xz or .img.gz
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
+    /// Let decompressing the image take this much memory, such as 1GiB, where it says that it takes more than 256 MiB
+    #[arg(long, value_name = "SIZE", value_parser = crate::ui::parse_bytes)]
+    pub memory_limit: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::disk::{self, Disk, Kept, Mounted, Request, Roots, refusals, refuse};
 use crate::failure::{self, Kind};
 use crate::flash::{Plan, Report};
-use crate::image::{self, Image, KnownImages, Source};
+use crate::image::{self, Image, KnownImages, Limits, Source};
 use crate::receipt::{self, Flashed};
 use crate::ui::{self, Bytes, Event, Prompt};
 use crate::worker::{self, Access};
@@ -29,7 +29,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
         Some(host) => image::build(cx, host, &[])?,
         None => args.image.clone().unwrap_or_default(),
     };
-    let image = check(cx, args, &file)?;
+    let image = check(cx, args, &file, named.as_ref().map(|disk| disk.size))?;
     let carried = packing.pack(cx, &cx.flake, &image)?;
     let request = request(cx, args, Some(&file), Some(image.size))?;
     let disk = match named {
@@ -56,9 +56,11 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     settled.and(told)
 }
 
-/// What is in `file`, which is whole: nothing is written out of one that is not.
-fn check(cx: &Context, args: &Flash, file: &Path) -> Result<Image> {
+/// What is in `file`, which is whole: nothing is written out of one that is not. `card` is the size of the card, where
+/// that is known.
+fn check(cx: &Context, args: &Flash, file: &Path, card: Option<u64>) -> Result<Image> {
     let (known, source) = (KnownImages::new(&project::state_dir()), Source::open(file)?);
+    let source = source.within(Limits::new(args.memory_limit, card));
     let check = if args.check_image { image::examine_and_remember } else { image::examine_once };
     check(source, &known, cx.reporter.as_ref())
 }

@@ -14,8 +14,8 @@ use super::medium::{self, ROUNDS};
 use super::pipeline::{self, Chunk};
 use super::task::Task;
 use crate::failure::Kind;
-use crate::image::Changed;
 use crate::image::content::{self, ChunkHash};
+use crate::image::{Changed, Lack};
 use crate::ui::{Event, Fate, Phase};
 
 /// What is on the card, and what still has to go there.
@@ -208,6 +208,9 @@ pub(super) fn image_chunks(task: &Task) -> Result<impl FnMut(&mut Buffer) -> Res
 fn unreadable(at: u64, error: &std::io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(_) => Kind::Io.error(format!("reading the image at byte {at}: {error}")),
+        None if Lack::of(error).is_some() => {
+            Kind::Io.error(format!("reading the image at byte {at}: {error}"))
+        }
         None if Changed::is(error) => Kind::Verification.error(format!("reading the image: {error}")),
         None => Kind::Verification
             .error(format!("the image is damaged at byte {at}: {error}; build or download it again")),

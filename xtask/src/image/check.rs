@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::content::{self, CHUNK, ChunkHash, read_piece};
 use super::known::{Known, KnownImages, Trace};
 use super::layout::{HEAD, Layout};
-use super::partition::SECTOR;
+use super::limits::Lack;
+use super::partition::{Partition, SECTOR};
 use super::sidecar::{Hashing, Sidecar};
 use super::source::Source;
 use crate::failure::Kind;
@@ -44,8 +45,9 @@ pub enum Depth {
 /// Finds out what `source` is.
 ///
 /// # Errors
-/// A truncated or damaged file, bytes that are no disk image, and a request to stop.
+/// A truncated or damaged file, one that takes more than its limits, bytes that are no disk image, and a request to stop.
 pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<Image> {
+    source.check_limits()?;
     warn_of_window(&source, reporter);
     let sidecar = Sidecar::find(&source.path)?;
     match source.size {
@@ -63,6 +65,7 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
 /// # Errors
 /// As for [`examine`].
 pub fn examine_once(source: Source, known: &KnownImages, reporter: &dyn Reporter) -> Result<Image> {
+    source.check_limits()?;
     let sidecar = Sidecar::find(&source.path)?;
     let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.as_str());
     // What its structure tells is true in any case.
@@ -83,6 +86,7 @@ pub fn examine_once(source: Source, known: &KnownImages, reporter: &dyn Reporter
 /// # Errors
 /// As for [`examine`].
 pub fn examine_and_remember(source: Source, known: &KnownImages, reporter: &dyn Reporter) -> Result<Image> {
+    source.check_limits()?;
     warn_of_window(&source, reporter);
     let sidecar = Sidecar::find(&source.path)?;
     let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.clone());
@@ -117,7 +121,7 @@ fn compare(source: &Source, sidecar: Option<Sidecar>, reporter: &dyn Reporter) -
 fn from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Result<Image> {
     let mut head = Vec::new();
     let read = source.stream()?.take(HEAD).read_to_end(&mut head);
-    read.map_err(|error| Kind::Refused.error(error)).with_context(|| source.damaged())?;
+    read.map_err(|error| source.refusal(&error))?;
     let layout = understand(&head, size).with_context(|| no_image(&source))?;
     Ok(Image { source, size, hash, layout })
 }
@@ -161,31 +165,39 @@ fn understand(head: &[u8], size: u64) -> Result<Layout> {
 }
 
 /// The first [`HEAD`] bytes, the size in bytes and the hash of a stream.
+///
+/// # Errors
+/// Of [`Kind::Refused`] at once for one that begins with no table, or with one that is larger than it may be.
 fn read_through(
     source: &Source,
     file: impl Read + Send,
     phase: &mut Phase,
-    stopped: &dyn Fn() -> bool,
+    stopped: &(dyn Fn() -> bool + Sync),
 ) -> Result<(Vec<u8>, u64, blake3::Hash)> {
-    let mut stream = source.decode(file)?;
+    let mut stream = source.decode(Attended { file, stopped })?;
     let (mut hashes, mut buffer, mut head, mut size) = (Vec::new(), vec![0; CHUNK], Vec::new(), 0);
     loop {
+        let read = read_piece(&mut stream, &mut buffer);
         if stopped() {
             return Err(Kind::Interrupted.error("stopped while the image was checked; nothing was written"));
         }
         // What a decoder says about its input is a refusal: nothing has been written.
-        let len = read_piece(&mut stream, &mut buffer)
-            .map_err(|(done, error)| {
-                Kind::Refused.error(format!("after {} bytes: {error}", size + done as u64))
-            })
-            .with_context(|| source.damaged())?;
+        let len = read.map_err(|(done, error)| {
+            if Lack::of(&error).is_some() {
+                return source.refusal(&error);
+            }
+            let text = format!("after {} bytes: {error}", size + done as u64);
+            Kind::Refused.error(text).context(source.damaged())
+        })?;
         if size == 0 {
             head = buffer[..len].to_vec();
+            begins_well(source, &head)?;
         }
         if len > 0 {
             hashes.push(ChunkHash::of(&buffer[..len]));
         }
         size += len as u64;
+        source.limits.check_content(size)?;
         phase.advance(len);
         if len < CHUNK {
             return Ok((head, size, content::whole(&hashes)));
@@ -193,10 +205,34 @@ fn read_through(
     }
 }
 
+/// Looks at the table in `head`, which is all there is or the first of many pieces: a wrong one is not told after a
+/// hundred GiB.
+fn begins_well(source: &Source, head: &[u8]) -> Result<()> {
+    if head.len() < CHUNK {
+        return Ok(());
+    }
+    let layout = Layout::parse(head, source.size.unwrap_or(u64::MAX)).with_context(|| no_image(source))?;
+    let end = layout.partitions.iter().map(Partition::end).max();
+    source.limits.check_content(end.unwrap_or_default())
+}
+
+/// A file whose reading ends once somebody has asked for it, also where what is read gives nothing.
+struct Attended<'a, R> {
+    file: R,
+    stopped: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl<R: Read> Read for Attended<'_, R> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        if (self.stopped)() { Err(std::io::Error::other("stopped")) } else { self.file.read(bytes) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::content::tests::hash;
     use super::super::layout::tests::mbr;
+    use super::super::limits::Limits;
     use super::*;
     use crate::ui::Silent;
 
@@ -273,6 +309,69 @@ mod tests {
         let error = read_through(&source, file, &mut phase, &|| true).unwrap_err();
         assert_eq!(error.to_string(), "stopped while the image was checked; nothing was written");
         assert_eq!(crate::failure::kind(&error), Kind::Interrupted);
+    }
+
+    /// A zstd file of `first` and then of so many GiB of zeros, in 32 KiB for each.
+    fn bomb(first: &[u8], gib: usize) -> Vec<u8> {
+        let block = |kind: u32, size: usize| {
+            let header = u32::try_from(size).unwrap() << 3 | kind << 1;
+            header.to_le_bytes()[..3].to_vec()
+        };
+        let zeros = [block(1, 128 << 10), vec![0]].concat();
+        let begin = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &block(0, first.len()), first].concat();
+        [begin, zeros.repeat(gib << 13), vec![1, 0, 0]].concat()
+    }
+
+    fn refused(source: Source, expected: &str) {
+        let begin = std::time::Instant::now();
+        let error = examine(source, Depth::Whole, &Silent).unwrap_err();
+        assert!(format!("{error:#}").contains(expected), "{error:#}");
+        assert_eq!(crate::failure::kind(&error), Kind::Refused);
+        assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn what_the_first_mib_tells_is_said_before_all_is_decompressed() {
+        let (dir, table) = (tempfile::tempdir().unwrap(), mbr(&[(0x83, true, 2048, 2048)]));
+        let file = dir.path().join("x.img.zst");
+        let open = |bytes: Vec<u8>| {
+            std::fs::write(&file, bytes).unwrap();
+            Source::open(&file).unwrap()
+        };
+        let card = Limits::new(None, Some(64 << 20));
+        refused(open(bomb(&[0; 512], 100)), "is no disk image: it has no partition table");
+        let large = mbr(&[(0x83, true, 2048, 1 << 20)]);
+        refused(open(bomb(&large, 100)).within(card), "513.0 MiB (537919488 bytes) or more on 64.0 MiB");
+        refused(open(bomb(&table, 100)).within(card), "65.0 MiB (68157440 bytes) or more on 64.0 MiB");
+    }
+
+    #[test]
+    fn memory_that_may_not_be_taken() {
+        let (dir, long) = (tempfile::tempdir().unwrap(), [0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0]);
+        let file = dir.path().join("x.img.zst");
+        let good = zstd::encode_all(&image()[..], 1).unwrap();
+        let skippable = b"\x53\x2a\x4d\x18\x03\0\0\0abc";
+        for bytes in [[&long[..], &good].concat(), [&good[..], skippable, &long].concat()] {
+            std::fs::write(&file, bytes).unwrap();
+            let source = Source::open(&file).unwrap();
+            refused(source.clone(), "takes 2.0 GiB of memory, more than the 256.0 MiB that it may take");
+            let allowed = source.within(Limits::new(Some(2 << 30), None));
+            assert_eq!(examine(allowed, Depth::Whole, &Silent).unwrap().size, 2 << 20);
+        }
+    }
+
+    /// Also where the decoder gives nothing, and so is never done with a piece.
+    #[test]
+    fn a_request_to_stop_while_nothing_comes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let head = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x58];
+        std::fs::write(file.path(), [&head[..], &vec![0; 3 << 20], &[1, 0, 0]].concat()).unwrap();
+        let source = Source::open(file.path()).unwrap();
+        let (asked, mut phase) = (std::sync::atomic::AtomicU32::new(0), Phase::begin(&Silent, "check", None));
+        let stopped = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1;
+        let error = read_through(&source, source.file().unwrap(), &mut phase, &stopped).unwrap_err();
+        assert_eq!(crate::failure::kind(&error), Kind::Interrupted);
+        assert!(asked.into_inner() < 10);
     }
 
     #[test]

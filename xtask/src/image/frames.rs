@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::Result;
 
+use super::decode::{TOO_MANY, most_parts};
 use crate::failure::Kind;
 
 /// What the headers of all frames together say.
@@ -34,17 +35,19 @@ struct Header {
 /// Walks through `file`, which is `len` bytes long, to its very end.
 ///
 /// # Errors
-/// Of [`Kind::Refused`] for a file that is cut off, or that holds something else than frames.
+/// Of [`Kind::Refused`] for a file that is cut off, that holds something else than frames, or that has more of them than
+/// any program makes.
 pub fn walk(file: &File, len: u64) -> Result<Frames> {
     let mut frames = Frames { content: Some(0), window: 0 };
-    let mut at = 0;
+    let (mut file, mut at, mut left) = (Headers::new(file, len), 0, most_parts(len));
     while at < len {
-        let magic = read::<4>(file, at, len)?;
+        left = left.checked_sub(1).ok_or_else(|| Kind::Refused.error(TOO_MANY))?;
+        let magic = file.read::<4>(at)?;
         if magic[0] & 0xf0 == 0x50 && magic[1..] == [0x2a, 0x4d, 0x18] {
-            at += 8 + u64::from(u32::from_le_bytes(read(file, at + 4, len)?));
+            at += 8 + u64::from(u32::from_le_bytes(file.read(at + 4)?));
         } else if magic == MAGIC {
-            let header = Header::read(file, at + 4, len)?;
-            at = skip_blocks(file, at + 4 + header.len, len)? + if header.checksum { 4 } else { 0 };
+            let header = Header::read(&mut file, at + 4)?;
+            at = skip_blocks(&mut file, at + 4 + header.len)? + if header.checksum { 4 } else { 0 };
             frames.content = frames.content.zip(header.content).map(|(sum, own)| sum.saturating_add(own));
             frames.window = frames.window.max(header.window);
         } else {
@@ -54,11 +57,45 @@ pub fn walk(file: &File, len: u64) -> Result<Frames> {
     if at > len { Err(cut(len)) } else { Ok(frames) }
 }
 
+/// A file of which headers are read that may lie close together.
+struct Headers<'a> {
+    file: &'a File,
+    len: u64,
+    /// What was read last, and where that begins.
+    piece: Vec<u8>,
+    start: u64,
+}
+
+impl<'a> Headers<'a> {
+    /// How much is read at once, in bytes.
+    const PIECE: u64 = 4096;
+
+    fn new(file: &'a File, len: u64) -> Self {
+        Self { file, len, piece: Vec::new(), start: 0 }
+    }
+
+    fn read<const N: usize>(&mut self, at: u64) -> Result<[u8; N]> {
+        self.up_to(at, N)?.first_chunk().copied().ok_or_else(|| cut(self.len))
+    }
+
+    /// The `count` bytes from `at` on, or fewer where the file ends.
+    fn up_to(&mut self, at: u64, count: usize) -> Result<&[u8]> {
+        let end = at.saturating_add(count as u64).min(self.len);
+        if at < self.start || end > self.start + self.piece.len() as u64 {
+            self.piece.resize(usize::try_from(self.len.saturating_sub(at).min(Self::PIECE))?, 0);
+            self.file.read_exact_at(&mut self.piece, at)?;
+            self.start = at;
+        }
+        let from = usize::try_from(at - self.start)?;
+        Ok(self.piece.get(from..).map_or(&[], |rest| &rest[..rest.len().min(count)]))
+    }
+}
+
 impl Header {
-    fn read(file: &File, at: u64, len: u64) -> Result<Self> {
+    fn read(file: &mut Headers, at: u64) -> Result<Self> {
         let mut head = [0; HEADER];
-        let here = usize::try_from(len.saturating_sub(at)).unwrap_or(HEADER).min(HEADER);
-        file.read_exact_at(&mut head[..here], at)?;
+        let (here, len) = (file.up_to(at, HEADER)?.len(), file.len);
+        head[..here].copy_from_slice(file.up_to(at, HEADER)?);
         let descriptor = head[0];
         let single = descriptor & 0x20 != 0;
         let window_len = usize::from(!single);
@@ -97,9 +134,9 @@ fn window(descriptor: u8) -> u64 {
 }
 
 /// The end of the blocks that begin at `at` (section 3.1.1.2).
-fn skip_blocks(file: &File, mut at: u64, len: u64) -> Result<u64> {
+fn skip_blocks(file: &mut Headers, mut at: u64) -> Result<u64> {
     loop {
-        let [low, middle, high] = read::<3>(file, at, len)?;
+        let [low, middle, high] = file.read::<3>(at)?;
         let header = u32::from_le_bytes([low, middle, high, 0]);
         let size = match (header >> 1) & 3 {
             1 => 1,
@@ -111,15 +148,6 @@ fn skip_blocks(file: &File, mut at: u64, len: u64) -> Result<u64> {
             return Ok(at);
         }
     }
-}
-
-fn read<const N: usize>(file: &File, at: u64, len: u64) -> Result<[u8; N]> {
-    if at + N as u64 > len {
-        return Err(cut(len));
-    }
-    let mut bytes = [0; N];
-    file.read_exact_at(&mut bytes, at)?;
-    Ok(bytes)
 }
 
 fn cut(len: u64) -> anyhow::Error {
@@ -179,5 +207,39 @@ mod tests {
         }
         let error = walked(&[&whole, &b"garbage"[..]].concat()).unwrap_err();
         assert_eq!(error.to_string(), format!("what begins at byte {} is no zstd frame", whole.len()));
+    }
+
+    /// A frame of as many empty blocks, and as many empty frames.
+    #[test]
+    fn blocks_and_frames_without_content() {
+        let head = [&MAGIC[..], &[0, 0x58]].concat();
+        let blocks = [&head[..], &vec![0; 3 * 3_000_000], &[1, 0, 0]].concat();
+        let begin = std::time::Instant::now();
+        assert_eq!(walked(&blocks).unwrap(), Frames { content: None, window: 2 << 20 });
+        assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+        let frame = [&head[..], &[1, 0, 0]].concat();
+        assert_eq!(walked(&frame.repeat(60_000)).unwrap().content, None);
+        for part in [&frame[..], b"\x50\x2a\x4d\x18\0\0\0\0"] {
+            assert_eq!(walked(&part.repeat(100_000)).unwrap_err().to_string(), TOO_MANY);
+        }
+    }
+
+    #[test]
+    fn the_window_of_a_later_frame_counts() {
+        let skippable = b"\x53\x2a\x4d\x18\x03\0\0\0abc".to_vec();
+        // 2 GiB; and a content of 1 GiB in one piece, which is its window as well.
+        let long = [&MAGIC[..], &[0, 21 << 3, 1, 0, 0]].concat();
+        let single = [&MAGIC[..], &[0xa0, 0, 0, 0, 0x40, 1, 0, 0]].concat();
+        for (frame, window) in [(long, 2 << 30), (single, 1 << 30)] {
+            let file = [packed(9000, true, true), skippable.clone(), frame].concat();
+            assert_eq!(walked(&file).unwrap().window, window);
+        }
+    }
+
+    #[test]
+    fn fuzz() {
+        let skippable = b"\x53\x2a\x4d\x18\x03\0\0\0abc".to_vec();
+        let many = [packed(9000, true, true), skippable, packed(3 << 10, false, false)].concat();
+        crate::fuzz::check(&[&packed(300, true, true), &many], |bytes| walked(bytes).is_ok());
     }
 }

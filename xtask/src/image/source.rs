@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Error, ErrorKind, Read};
+use std::io::{Error, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::decode::{Gzip, Xz, Zstd};
 use super::frames;
+use super::limits::{Lack, Limits};
 use super::unchanged::{Changed, Stamp, Unchanged};
 use super::xz;
 use crate::failure::Kind;
@@ -51,9 +53,6 @@ impl fmt::Display for Format {
     }
 }
 
-/// The largest window of a zstd frame, as a power of two; memory is taken only as the frame needs it.
-const WINDOW_LOG: u32 = if usize::BITS < 64 { 30 } else { 31 };
-
 /// An image file that was opened once and told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -67,6 +66,8 @@ pub struct Source {
     pub size: Option<u64>,
     /// How far the decompression looks back, in bytes: so much memory it takes.
     pub window: u64,
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 impl Source {
@@ -94,7 +95,8 @@ impl Source {
         let (mut head, stored) = (Vec::new(), Stamp::from(&facts));
         file.by_ref().take(xz::HEADERS).read_to_end(&mut head).with_context(opening)?;
         let format = Format::sniff(&head);
-        let mut source = Self { path, format, stored, size: None, window: 0 };
+        let limits = Limits::default();
+        let mut source = Self { path, format, stored, size: None, window: 0, limits };
         match format {
             Format::Raw => source.size = Some(stored.size),
             Format::Zstd => {
@@ -105,6 +107,27 @@ impl Source {
             Format::Gzip => {}
         }
         Ok(source)
+    }
+
+    /// The same file with other limits.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// # Errors
+    /// Of [`Kind::Refused`] where its structure tells that it takes more than it may.
+    pub fn check_limits(&self) -> Result<()> {
+        let doing = || format!("the image {}", self.path.display());
+        self.limits.check_memory(self.window).with_context(doing)?;
+        self.limits.check_content(self.size.unwrap_or_default())
+    }
+
+    /// `error` of a decoder, before anything was written.
+    pub fn refusal(&self, error: &Error) -> anyhow::Error {
+        let (refusal, lack) = (Kind::Refused.error(error), Lack::of(error).is_some());
+        let path = self.path.display();
+        if lack { refusal.context(format!("the image {path}")) } else { refusal.context(self.damaged()) }
     }
 
     /// What is said of a file that cannot be decompressed.
@@ -161,16 +184,12 @@ impl Source {
     /// What [`Self::stream`] gives, out of the bytes of the `file`, which is read to its end.
     pub fn decode<'a>(&self, file: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
         let opening = || format!("opening the image {}", self.path.display());
+        let memory = self.limits.memory;
         Ok(match self.format {
             Format::Raw => Box::new(file),
-            Format::Zstd => {
-                let mut decoder = zstd::Decoder::new(file).with_context(opening)?;
-                // `zstd --long=31` and `--ultra` look back further than a decoder takes by itself.
-                decoder.window_log_max(WINDOW_LOG).with_context(opening)?;
-                Box::new(decoder)
-            }
-            Format::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(file)),
-            Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(file))),
+            Format::Zstd => Box::new(Zstd::new(file, memory).with_context(opening)?),
+            Format::Xz => Box::new(Xz::new(file, memory).with_context(opening)?),
+            Format::Gzip => Box::new(Gzip::new(file, self.stored.size)),
         })
     }
 }

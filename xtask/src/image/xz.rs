@@ -55,6 +55,11 @@ fn dictionary(bits: u8) -> Option<u64> {
     }
 }
 
+/// The largest dictionary with which a decoder takes no more than `memory` bytes.
+pub fn dictionary_within(memory: u64) -> u64 {
+    (0..=40).filter_map(dictionary).take_while(|size| *size <= memory).last().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -96,5 +101,12 @@ mod tests {
         }
         assert_eq!(dictionary(41), None);
         assert_eq!(window(&[0xff; 64]), None);
+    }
+
+    #[test]
+    fn fuzz() {
+        let file = packed(Filters::new().arm64().lzma2(&lzma2(64 << 20)));
+        crate::fuzz::check(&[&file], window);
+        assert_eq!(dictionary_within((3 << 29) + 70_000), 3 << 29);
     }
 }

@@ -77,7 +77,11 @@ impl<F: Fn(&str) + Send + Sync> Lines<F> {
         let (line, files) = handover::receive(stdin.as_fd(), LONGEST, PATIENCE)?;
         let letter = Letter::parse(&line)?;
         letter.is_for(access)?;
-        let window = letter.job.needs().image.map_or(0, |image| image.source.window.clamp(MEMORY, WINDOW));
+        let window = letter
+            .job
+            .needs()
+            .image
+            .map_or(0, |image| image.source.window.max(image.source.limits.memory).clamp(MEMORY, WINDOW));
         hardening::confine(MEMORY + window)?;
         let files = letter.sort(files)?;
         if files.card.is_some() && rustix::process::geteuid().is_root() {

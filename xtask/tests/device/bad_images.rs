@@ -177,6 +177,46 @@ impl Harm {
     }
 }
 
+/// Raw blocks of zstd with nothing in them, or gzip that comes to nothing: a decoder gives nothing for minutes.
+fn nothing(mib: usize) -> [(&'static str, Vec<u8>); 2] {
+    let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &vec![0; (3 * mib) << 20], &[1, 0, 0]].concat();
+    let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0, 0, 0, 0xff, 0xff].repeat(mib << 20)].concat();
+    [("x.img.zst", zstd), ("x.img.gz", gzip)]
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn millions_of_empty_blocks() {
+    let (sandbox, card) = (Sandbox::new(), Card::new(3));
+    for (name, bytes) in nothing(20) {
+        let (file, begin) = (sandbox.path("home").join(name), std::time::Instant::now());
+        std::fs::write(&file, bytes).unwrap();
+        flash(&sandbox, &file, card.device.device(), "3MiB", &[]).exits(3);
+        assert!(begin.elapsed().as_secs() < 15, "{name}: {:?}", begin.elapsed());
+        card.is_unchanged();
+    }
+}
+
+/// 100 GiB of zeros, in 3 MiB: what is in the first MiB of them is said at once.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_hundred_gib_without_a_table() {
+    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    // Blocks of 128 KiB of the same byte.
+    let zeros =
+        [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &[2, 0, 16, 0].repeat(100 << 13), &[1, 0, 0]].concat();
+    let (frame, table) = (crate::image::zstd_with(&image(6), |_| Ok(())), "it has no partition table");
+    for (bytes, text) in
+        [(zeros.clone(), table), ([frame, zeros].concat(), "bytes too many; use a larger card")]
+    {
+        let (file, begin) = (sandbox.path("home").join("x.img.zst"), std::time::Instant::now());
+        std::fs::write(&file, bytes).unwrap();
+        flash(&sandbox, &file, card.device.device(), "20MiB", &[]).says(text).exits(3);
+        assert!(begin.elapsed().as_secs() < 10, "{text}: {:?}", begin.elapsed());
+        card.is_unchanged();
+    }
+}
+
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn what_is_no_image_file() {

@@ -77,7 +77,7 @@ pub fn sized(bytes: &[u8]) -> Vec<u8> {
     zstd_with(bytes, |encoder| encoder.set_pledged_src_size(Some(bytes.len() as u64)))
 }
 
-fn xz(bytes: &[u8]) -> Vec<u8> {
+pub fn xz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = XzEncoder::new(Vec::new(), 0);
     encoder.write_all(bytes).expect("compressing");
     encoder.finish().expect("compressing")
@@ -87,4 +87,25 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).expect("compressing");
     encoder.finish().expect("compressing")
+}
+
+/// An xz stream with a dictionary of this size in its header.
+pub fn xz_that_looks_back(bytes: &[u8], dictionary: u32) -> Vec<u8> {
+    use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
+    let mut options = LzmaOptions::new_preset(0).expect("a preset");
+    // The encoder itself takes no more than this.
+    options.dict_size(1 << 20);
+    let stream = Stream::new_stream_encoder(Filters::new().lzma2(&options), Check::Crc64).expect("filters");
+    let mut encoder = XzEncoder::new_stream(Vec::new(), stream);
+    encoder.write_all(bytes).expect("compressing");
+    let mut file = encoder.finish().expect("compressing");
+    let bits = (0..40_u32).find(|bits| (2 | bits & 1) << (bits / 2 + 11) >= dictionary).expect("small");
+    let at = file.windows(2).position(|pair| pair == [0x21, 1]).expect("a filter") + 2;
+    file[at] = u8::try_from(bits).expect("small");
+    // The block header is sealed.
+    let end = 12 + usize::from(file[12]) * 4;
+    let mut crc = flate2::Crc::new();
+    crc.update(&file[12..end]);
+    file[end..end + 4].copy_from_slice(&crc.sum().to_le_bytes());
+    file
 }

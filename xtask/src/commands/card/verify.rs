@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::disk::Disk;
 use crate::failure::Kind;
 use crate::flash::Comparison;
-use crate::image::{self, Depth, Image, Source};
+use crate::image::{self, Depth, Image, Limits, Source};
 use crate::receipt::{self, Flashed, Own};
 use crate::ui::{self, Bytes};
 use crate::worker::{self, Against, Comparing};
@@ -24,10 +24,11 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     let disk = super::readable(cx, device)?;
     let receipt = receipt::of_card(cx, &disk);
     let own = receipt.as_ref().and_then(|receipt| receipt.own.clone());
+    let limits = Limits::new(args.memory_limit, None);
     let against = match what {
-        What::Host(host) => Against::Image(examine(cx, &image::build(cx, host, &[])?)?),
-        What::File(file) => Against::Image(examine(cx, file)?),
-        What::Receipt => of_receipt(cx, &disk, receipt)?,
+        What::Host(host) => Against::Image(examine(cx, &image::build(cx, host, &[])?, limits)?),
+        What::File(file) => Against::Image(examine(cx, file, limits)?),
+        What::Receipt => of_receipt(cx, &disk, receipt, limits)?,
     };
     fits(&disk, &against)?;
     for used in &disk.uses {
@@ -56,12 +57,12 @@ fn places(args: &CardVerify) -> Result<(What<'_>, &Path)> {
     }
 }
 
-fn examine(cx: &Context, file: &Path) -> Result<Image> {
-    image::examine(Source::open(file)?, Depth::Structure, cx.reporter.as_ref())
+fn examine(cx: &Context, file: &Path, limits: Limits) -> Result<Image> {
+    image::examine(Source::open(file)?.within(limits), Depth::Structure, cx.reporter.as_ref())
 }
 
 /// The image that the card was flashed with: the file where it is still there, its hash otherwise.
-fn of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>) -> Result<Against> {
+fn of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits: Limits) -> Result<Against> {
     let path = disk.path.display();
     let Some(receipt) = receipt else {
         let text = format!(
@@ -71,7 +72,7 @@ fn of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>) -> Result<Aga
     };
     cx.note(format!("{path} was {receipt}"));
     let Flashed { image: then, own, .. } = receipt;
-    match examine(cx, &then.path) {
+    match examine(cx, &then.path, limits) {
         Ok(now) if now.size == then.size && now.hash.is_none_or(|hash| hash == then.hash) => {
             Ok(Against::Image(Image { hash: Some(then.hash), ..now }))
         }
@@ -128,7 +129,7 @@ mod tests {
     fn what_is_compared_with_which_card() {
         let placed = |first: Option<&str>, second: Option<&str>, image: Option<&str>| {
             let [first, second] = [first, second].map(|word| word.map(str::to_owned));
-            let args = CardVerify { first, second, image: image.map(Into::into) };
+            let args = CardVerify { first, second, image: image.map(Into::into), memory_limit: None };
             places(&args).map(|(what, device)| format!("{what:?} {}", device.display()))
         };
         assert_eq!(placed(Some("/d"), None, None).unwrap(), "Receipt /d");
