@@ -169,7 +169,9 @@ fn the_kernel_is_told_of_the_new_table() {
         user.flash_to(card.device(), "9MiB").exits(0);
         assert!(!stale(&card), "{options:?}");
         // By root itself, too.
-        known(&card).iter().for_each(|_| drop(run(&["delpart", card.device(), "1"])));
+        if !known(&card).is_empty() {
+            run(&["delpart", card.device(), "1"]);
+        }
         add();
         let file = user.sandbox.path("home/nixos-sd-image.img.zst");
         flash(&user.sandbox, &file, card.device(), "9MiB", &[]).exits(0);
