@@ -98,7 +98,7 @@ fn describe(roots: &Roots, node: &Node, usage: &Usage) -> Disk {
         serial: serial(node),
         diskseq: node.number("diskseq"),
         partitions: partitions(roots, node),
-        uses: [usage.of(node), usage.of_siblings(roots, node)].concat(),
+        uses: [usage.of(node), usage.of_backing(roots, node)].concat(),
     }
 }
 

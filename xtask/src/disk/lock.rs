@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -27,6 +28,8 @@ pub struct Locked {
     roots: Roots,
     /// As it was confirmed.
     disk: Disk,
+    /// The kernel's count of events of devices when the disk was last checked; none before that.
+    events: Mutex<Option<u64>>,
 }
 
 /// What a disk is opened for.
@@ -52,7 +55,7 @@ pub fn open_shared(roots: &Roots, disk: &Disk) -> Result<Locked> {
 /// Takes over `file`, which another process has opened and locked by [`open_exclusive`] or [`open_shared`].
 pub fn adopt(roots: &Roots, disk: &Disk, file: File, exclusive: bool) -> Result<Locked> {
     let claim = if exclusive { Claim::Exclusive } else { Claim::Shared };
-    let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone() };
+    let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone(), events: Mutex::new(None) };
     locked.check()?;
     Ok(locked)
 }
@@ -65,7 +68,7 @@ fn open(roots: &Roots, disk: &Disk, claim: Claim) -> Result<Locked> {
     let opened = OpenOptions::new().read(true).write(exclusive).custom_flags(flags).open(&disk.path);
     let file = opened.map_err(|error| explain(roots, disk, claim, error))?;
     lock(&file, disk, claim)?;
-    let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone() };
+    let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone(), events: Mutex::new(None) };
     locked.check()?;
     Ok(locked)
 }
@@ -84,6 +87,18 @@ impl Locked {
             Claim::Exclusive => refuse(&unwritable(&now)),
             Claim::Shared => Ok(()),
         }
+    }
+
+    /// [`Self::check`], unless no device of the machine has come, gone or changed since the last time: a loop device that
+    /// is attached to the disk, and a disk that changes its size, are such an event.
+    pub fn check_events(&self) -> Result<()> {
+        let now = events(&self.roots);
+        let mut last = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.is_none() || now != *last {
+            self.check()?;
+            *last = now;
+        }
+        Ok(())
     }
 
     /// The disk that is open: everything is asked of the descriptor, or looked up by its device number,
@@ -107,6 +122,11 @@ impl Locked {
         let disk = Disk::by_number(&self.roots, Number::from_raw(stat.rdev())).map_err(gone)?;
         Ok(Disk { size, sector_size, ..disk })
     }
+}
+
+/// The number of events that the kernel has told userspace so far; none where it does not say.
+fn events(roots: &Roots) -> Option<u64> {
+    std::fs::read_to_string(roots.sys.join("kernel/uevent_seqnum")).ok()?.trim().parse().ok()
 }
 
 fn lock(file: &File, disk: &Disk, claim: Claim) -> Result<()> {

@@ -4,6 +4,7 @@
 //! travels to the elevated writer, which loads it again and compares.
 
 mod arrival;
+mod backing;
 mod clash;
 mod confirmation;
 mod consent;

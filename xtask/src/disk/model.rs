@@ -163,12 +163,28 @@ impl Use {
     }
 }
 
+impl Use {
+    /// The same as a use of `device`, which stands on the device that is used.
+    #[must_use]
+    pub fn below(self, device: &str) -> Self {
+        let through = [vec![self.device], self.through].concat();
+        Self { device: device.to_owned(), through, role: self.role }
+    }
+
+    /// The virtual device that stands on it, `loop3`, where nothing else is known of its use.
+    pub fn loop_device(&self) -> Option<&str> {
+        let top = self.through.last().filter(|_| self.role == Role::Held)?;
+        top.starts_with("loop").then_some(top)
+    }
+}
+
 impl fmt::Display for Use {
     /// `sda2 is mounted at / through dm-0 (cryptroot)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { device, through, role } = self;
         let chain = through.join(", ");
         match role {
+            Role::Held if self.loop_device().is_some() => write!(f, "{device} is behind {chain}"),
             Role::Held => write!(f, "{device} is part of {chain}"),
             Role::Mounted { at } => write!(f, "{device} is mounted at {}", at.display()),
             Role::Swap => write!(f, "{device} is used as swap"),

@@ -1,5 +1,6 @@
 //! Why a disk is not written: every reason at once, each with its culprit and its remedy.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::consent::{consent, unexpected};
@@ -86,6 +87,11 @@ fn freeing(disk: &Disk) -> String {
         _ => None,
     });
     let places = places.collect::<Vec<_>>().join(" ");
+    let loops = disk.uses.iter().filter_map(Use::loop_device).map(|name| format!("/dev/{name}"));
+    let loops = loops.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ");
+    if places.is_empty() && !loops.is_empty() {
+        return format!("detach it first: losetup --detach {loops}");
+    }
     match disk.uses.iter().all(Use::is_plain_mount) {
         true => format!("unmount it first: umount {places} (`flash` does it with --unmount)"),
         false if places.is_empty() => "take it out of there first".to_owned(),

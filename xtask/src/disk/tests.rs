@@ -254,7 +254,7 @@ fn a_file_behind_a_loop_device() {
     let backing = card.display().to_string();
     machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", &backing)]);
     let words = |machine: &Machine| Disk::load(&machine.roots(), &card).unwrap().uses[0].to_string();
-    assert_eq!(words(&machine), "card.img is part of loop3");
+    assert_eq!(words(&machine), "card.img is behind loop3");
     machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
     assert_eq!(words(&machine), "card.img is mounted at /mnt through loop3");
 }

@@ -4,6 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::backing::{Backing, backing, device_at};
 use super::mounts::{self, Mount};
 use super::sysfs::Node;
 use super::{Disk, Number, Role, Roots, Use};
@@ -14,12 +15,14 @@ const DEEPEST: usize = 16;
 /// All uses of all disks of the running system, gathered once.
 pub struct Usage {
     uses: Vec<(Node, Use)>,
+    /// The devices and files that are swapped to.
+    swaps: Vec<PathBuf>,
 }
 
 impl Usage {
     pub fn load(roots: &Roots) -> Self {
         let mounts = mounts::mounts(roots);
-        let mut usage = Self { uses: Vec::new() };
+        let mut usage = Self { uses: Vec::new(), swaps: Vec::new() };
         for mount in &mounts {
             let (nodes, role) = (devices(roots, mount), Role::Mounted { at: mount.at.clone() });
             let through = spread(mount, &nodes);
@@ -27,12 +30,29 @@ impl Usage {
                 usage.walk(roots, node, &role, &through);
             }
         }
-        for swap in mounts::swaps(roots) {
-            for node in swap_devices(roots, &swap) {
+        let swaps = mounts::swaps(roots);
+        for swap in &swaps {
+            for node in swap_devices(roots, swap) {
                 usage.walk(roots, &node, &Role::Swap, &[]);
             }
         }
+        usage.swaps = swaps;
+        usage.add_virtual(roots);
         usage
+    }
+
+    /// What a virtual device stands on is used even if nobody uses that device yet.
+    fn add_virtual(&mut self, roots: &Roots) {
+        for upper in all(roots) {
+            let through = [upper.title()];
+            for lower in behind(roots, &upper) {
+                let is_told =
+                    |(node, used): &(Node, Use)| *node == lower && used.through.first() == through.first();
+                if !self.uses.iter().any(is_told) {
+                    self.walk(roots, &lower, &Role::Held, &through);
+                }
+            }
+        }
     }
 
     /// The uses of the whole disk `disk` and its partitions; each is told once.
@@ -50,23 +70,37 @@ impl Usage {
         uses.into_iter().chain(held).collect()
     }
 
-    /// The uses of a plain file: those of the loop devices over it, and the loop devices themselves.
+    /// The uses of a plain file: those of the loop devices over it, the loop devices themselves, and swap.
     /// The kernel gives no exclusive claim to a file, so this is all that protects it.
     pub fn of_file(&self, roots: &Roots, path: &Path) -> Vec<Use> {
         let device = path.file_name().unwrap_or_default().to_string_lossy();
-        let over = |node: &Node| backing(node).is_some_and(|file| is_same_file(roots, &file, path));
-        all(roots).filter(over).flat_map(|node| self.through(&node, &device)).collect()
+        let swap = self.swaps.iter().find(|swap| is_same_file(roots, swap, path));
+        let swap = swap.map(|_| Use { device: device.to_string(), through: Vec::new(), role: Role::Swap });
+        let over =
+            |node: &Node| file_behind(roots, node).is_some_and(|file| is_same_file(roots, &file, path));
+        swap.into_iter()
+            .chain(all(roots).filter(over).flat_map(|node| self.through(&node, &device)))
+            .collect()
     }
 
-    /// The uses of `disk` through other loop devices over the same file: the exclusive claim that the
-    /// kernel gives is to one of them only.
-    pub fn of_siblings(&self, roots: &Roots, disk: &Node) -> Vec<Use> {
-        let Some(file) = backing(disk) else { return Vec::new() };
-        let over = |node: &Node| {
-            node != disk && backing(node).is_some_and(|other| is_same_file(roots, &other, &file))
-        };
-        let used = all(roots).filter(over).filter(|node| !self.of(node).is_empty());
-        used.flat_map(|node| self.through(&node, &disk.name())).collect()
+    /// The uses of what the virtual device `disk` stands on, other than `disk`: the exclusive claim that the kernel
+    /// gives is to one device only, and other devices may stand on the same.
+    pub fn of_backing(&self, roots: &Roots, disk: &Node) -> Vec<Use> {
+        let own = disk.title();
+        let by_others = |used: &Use| used.through.first() != Some(&own);
+        match backing(roots, disk) {
+            None => Vec::new(),
+            Some(Backing::File { path, .. }) => {
+                let uses = self.of_file(roots, &path).into_iter().filter(by_others);
+                uses.map(|used| Use { device: disk.name(), ..used }).collect()
+            }
+            Some(Backing::Device(lower)) => {
+                let lower = lower.disk();
+                let uses =
+                    [self.of(&lower), self.of_backing(roots, &lower)].concat().into_iter().filter(by_others);
+                uses.map(|used| used.below(&disk.name())).collect()
+            }
+        }
     }
 
     /// What `node` is used for, as uses of `device` below it.
@@ -109,9 +143,24 @@ fn spread(mount: &Mount, nodes: &[Node]) -> Vec<String> {
     if count > 1 { vec![format!("a {} of {count} devices", mount.fstype)] } else { Vec::new() }
 }
 
-/// The file behind a loop device.
-fn backing(node: &Node) -> Option<PathBuf> {
-    node.text("loop/backing_file").map(PathBuf::from)
+/// The file behind a virtual device, where it is not a block device.
+fn file_behind(roots: &Roots, node: &Node) -> Option<PathBuf> {
+    match backing(roots, node)? {
+        Backing::File { path, .. } => Some(path),
+        Backing::Device(_) => None,
+    }
+}
+
+/// The block devices on which the virtual device `disk` stands: those that carry its file, or its device.
+fn behind(roots: &Roots, disk: &Node) -> Vec<Node> {
+    match backing(roots, disk) {
+        None => Vec::new(),
+        Some(Backing::Device(device)) => vec![device],
+        Some(Backing::File { filesystem: Some(number), .. }) => {
+            Node::by_number(roots, number).into_iter().collect()
+        }
+        Some(Backing::File { path, .. }) => under(roots, &path),
+    }
 }
 
 /// Whether both are one file, which may have several names and be reached on several ways.
@@ -134,7 +183,7 @@ fn all(roots: &Roots) -> impl Iterator<Item = Node> {
 
 /// The names of the whole disks, and of all that is stacked on them, that carry the filesystem of `path`.
 pub fn carriers(roots: &Roots, path: &Path) -> Vec<String> {
-    let mut usage = Usage { uses: Vec::new() };
+    let mut usage = Usage { uses: Vec::new(), swaps: Vec::new() };
     for node in under(roots, path) {
         usage.walk(roots, &node, &Role::Held, &[]);
     }
@@ -158,11 +207,7 @@ fn innermost(roots: &Roots, path: &Path) -> Option<Mount> {
 /// What a device, or the disk of a partition, is made of.
 fn below(roots: &Roots, node: &Node) -> Vec<Node> {
     let disk = node.disk();
-    let mut below = disk.linked("slaves");
-    if let Some(file) = backing(&disk) {
-        below.extend(under(roots, &file));
-    }
-    below
+    [disk.linked("slaves"), behind(roots, &disk)].concat()
 }
 
 /// The block device of the filesystem on which `file` is stored.
@@ -207,5 +252,5 @@ fn btrfs_members(roots: &Roots, member: &Node) -> Option<Vec<Node>> {
 
 /// A swap partition, or the devices under a swap file.
 fn swap_devices(roots: &Roots, path: &Path) -> Vec<Node> {
-    Node::by_path(roots, path).map_or_else(|| under(roots, path), |node| vec![node])
+    device_at(roots, path).map_or_else(|| under(roots, path), |node| vec![node])
 }

@@ -14,7 +14,7 @@ use super::buffer::{Buffer, CHUNK};
 use super::card::Card;
 use super::medium::{Medium, Read};
 use super::pulse::{self, PATIENCE};
-use crate::failure::{self, Kind};
+use crate::failure::Kind;
 use crate::ui::{Bytes, Event, Reporter};
 
 /// The size of a stamp in bytes: a page, which every card writes at once.
@@ -59,7 +59,7 @@ fn checked(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool, back: 
         (Ok(()), restored) => restored?,
         (Err(error), restored) => {
             let state = restored.map_or_else(unrestored, |()| back.to_owned());
-            return Err(failure::kind(&error).error(format!("{error:#}{state}")));
+            return Err(medium.kind_of(&error).error(format!("{error:#}{state}")));
         }
     }
     let (count, seconds) = (places.len(), begin.elapsed().as_secs_f64());
@@ -178,6 +178,7 @@ fn places(size: u64) -> Vec<u64> {
 mod tests {
     use super::super::memory::{Fault, MemoryCard};
     use super::*;
+    use crate::failure;
     use crate::ui::Silent;
 
     const MIB: u64 = CHUNK as u64;

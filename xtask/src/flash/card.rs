@@ -21,8 +21,10 @@ pub trait Card: Sync {
     fn sync(&self) -> io::Result<()>;
     /// Makes the reads that follow come from the medium and not from a cache.
     fn forget(&self) -> io::Result<()>;
-    /// Fails where this is not the card any more that was confirmed.
+    /// Fails where this is not the card any more that was confirmed, or where it is in use meanwhile.
     fn check_identity(&self) -> anyhow::Result<()>;
+    /// The same, at next to no cost as long as nothing has changed on the machine.
+    fn check_events(&self) -> anyhow::Result<()>;
 }
 
 /// Through the page cache, so much is written between two syncs at most, in bytes: a cache full of dirty
@@ -92,6 +94,10 @@ impl Card for FileCard {
 
     fn check_identity(&self) -> anyhow::Result<()> {
         self.locked.as_ref().map_or(Ok(()), Locked::check)
+    }
+
+    fn check_events(&self) -> anyhow::Result<()> {
+        self.locked.as_ref().map_or(Ok(()), Locked::check_events)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -33,7 +33,8 @@ pub fn compare(
     cancel: &AtomicBool,
 ) -> Result<Comparison> {
     let medium = opened(card)?;
-    let task = Task { medium: &medium, content, mode: Mode::Delta, reporter, cancel };
+    let task =
+        Task { medium: &medium, content, mode: Mode::Delta, reporter, cancel, head_is_blank: false.into() };
     pulse::watched(&medium.pulse, reporter, PATIENCE, || {
         let comparing = Comparing { added, ..Comparing::default() };
         comparing.run(&task)

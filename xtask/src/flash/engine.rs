@@ -2,7 +2,7 @@
 //! sync, the body read back, what is added to it, and the head last. At every moment before the end the card has no partition table, so it
 //! cannot boot half an image.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -18,7 +18,7 @@ use super::pipeline::all_zero;
 use super::pulse::{self, PATIENCE};
 use super::report::{Report, Seconds};
 use super::task::{Content, Task};
-use crate::failure::{self, Kind};
+use crate::failure::Kind;
 use crate::ui::{Event, Fate, Reporter};
 
 /// Writes `content` to `card` and `addition` on top of it, and proves both.
@@ -38,8 +38,8 @@ pub fn write_image(
         return Err(Kind::Refused.error(text));
     }
     let medium = Medium::new(card);
-    let task = Task { medium: &medium, content, mode, reporter, cancel };
-    let work = || task.run(addition).map_err(|error| task.say_state(&error));
+    let task = Task { medium: &medium, content, mode, reporter, cancel, head_is_blank: false.into() };
+    let work = || task.run(addition).map_err(|error| task.say_state(error));
     pulse::watched(&medium.pulse, reporter, PATIENCE, work)
 }
 
@@ -78,7 +78,9 @@ impl Task<'_> {
 
     /// Removes the old partition table.
     fn blank_head(&self) -> Result<u32> {
-        self.medium.write_and_prove(&self.zeros()?, 0)
+        let retries = self.medium.write_and_prove(&self.zeros()?, 0)?;
+        self.head_is_blank.store(true, Ordering::Relaxed);
+        Ok(retries)
     }
 
     /// Removes the copy of the partition table that a GPT keeps in the last sectors. What the image itself
@@ -103,6 +105,7 @@ impl Task<'_> {
     fn write_head(&self, head: &[u8]) -> Result<u32> {
         self.may_go_on(0)?;
         self.medium.check_identity()?;
+        self.head_is_blank.store(false, Ordering::Relaxed);
         let (table, rest) = head.split_at(head.len().min(PAGE));
         let at = table.len() as u64;
         // The place is blank already, which is all that most images have there.
@@ -111,16 +114,19 @@ impl Task<'_> {
     }
 
     /// `error`, and what it means for the card: its head is blank, now or by a last attempt.
-    fn say_state(&self, error: &anyhow::Error) -> anyhow::Error {
-        let kind = failure::kind(error);
+    fn say_state(&self, error: anyhow::Error) -> anyhow::Error {
+        if !self.medium.is_changed() {
+            return error;
+        }
+        let kind = self.medium.kind_of(&error);
         // What is in the reader by now may be another card, which nobody has agreed to write to.
         let blanked = self.medium.check_identity().and_then(|()| self.blank_head());
-        let state = match (blanked, kind) {
-            (Ok(_), Kind::Verification) => "the first MiB of the card is blank, so it will not boot",
-            (Ok(_), _) => {
-                "the first MiB of the card is blank, so it will not boot; run the same command again"
+        let state = match kind {
+            _ if blanked.is_err() && !self.head_is_blank.load(Ordering::Relaxed) => {
+                "the first MiB of the card could not be blanked: do not boot from it"
             }
-            (Err(_), _) => "the first MiB of the card could not be blanked: do not boot from it",
+            Kind::Verification => "the first MiB of the card is blank, so it will not boot",
+            _ => "the first MiB of the card is blank, so it will not boot; run the same command again",
         };
         kind.error(format!("{error:#}; {state}"))
     }

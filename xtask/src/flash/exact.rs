@@ -120,6 +120,10 @@ impl Card for Mortal {
         Ok(())
     }
 
+    fn check_events(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.alive()?;
         let start = usize::try_from(offset).unwrap();

@@ -105,8 +105,6 @@ fn where_even_the_head_cannot_be_blanked_that_is_said() {
     for (fault, text) in [
         (Fault::WriteFails(7, Errno::PERM), "is its write-protect switch on?"),
         (Fault::SyncFails, "syncing the card"),
-        (Fault::Unplugged(4), "was it unplugged?"),
-        (Fault::Unplugged(20), "was it unplugged?"),
         (Fault::Lost(0), "the card does not hold what was written at byte 0"),
         (Fault::Flipped(9), "the card does not hold what was written at byte 0"),
     ] {
@@ -115,6 +113,34 @@ fn where_even_the_head_cannot_be_blanked_that_is_said() {
         assert!(said.contains(text), "{fault:?}: {said}");
         assert!(said.contains("could not be blanked: do not boot from it"), "{fault:?}: {said}");
     }
+}
+
+#[test]
+fn a_head_that_was_blanked_before_the_card_went_is_blank() {
+    for writes in [4, 20] {
+        let card = MemoryCard::new(8 * MIB, Fault::Unplugged(writes));
+        let said = flash(&card, &image(6 * MIB), Mode::Auto).unwrap_err().to_string();
+        assert!(said.ends_with("is blank, so it will not boot; run the same command again"), "{said}");
+        assert!(card.head_is_blank());
+    }
+}
+
+/// Exit code 3 means that nothing was written, whatever the check is that fails midway.
+#[test]
+fn nothing_is_refused_once_a_byte_was_written() {
+    let (image, mut stopped) = (image(2 * MIB), 0);
+    for events in 0..30 {
+        let card = MemoryCard::new(3 * MIB, Fault::TakenAfter(events));
+        let Err(error) = flash(&card, &image, Mode::Auto) else { continue };
+        let (said, unchanged) = (error.to_string(), card.content().iter().all(|byte| *byte == 0xee));
+        assert!(said.starts_with("the card is in use: loop9"), "{said}");
+        assert_eq!(kind(&error) == Kind::Refused, unchanged, "{events}: {said}");
+        assert_eq!(kind(&error) == Kind::Io, !unchanged, "{events}: {said}");
+        assert_eq!(card.written_in_use(), 0, "{events}");
+        assert!(unchanged || card.content()[..4096].iter().all(|byte| *byte == 0), "{events}: {said}");
+        stopped += 1;
+    }
+    assert!((10..30).contains(&stopped), "{stopped}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Whole transfers on a card: short ones are continued, failed ones say where, all are timed.
 
 use std::io::{Error, ErrorKind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use rustix::io::Errno;
@@ -8,7 +9,7 @@ use rustix::io::Errno;
 use super::buffer::Buffer;
 use super::card::Card;
 use super::pulse::{Access, Pulse};
-use crate::failure::Kind;
+use crate::failure::{self, Kind};
 
 /// How often what reads back wrong is written again.
 pub const ROUNDS: u32 = 3;
@@ -17,11 +18,26 @@ pub const ROUNDS: u32 = 3;
 pub struct Medium<'a> {
     card: &'a dyn Card,
     pub pulse: Pulse,
+    /// A write was tried, so the card may have changed.
+    written: AtomicBool,
 }
 
 impl<'a> Medium<'a> {
     pub fn new(card: &'a dyn Card) -> Self {
-        Self { card, pulse: Pulse::default() }
+        Self { card, pulse: Pulse::default(), written: AtomicBool::new(false) }
+    }
+
+    /// Whether the card may have been changed.
+    pub fn is_changed(&self) -> bool {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// The kind of `error`, which ends the work on this card: [`Kind::Refused`] means that nothing was written.
+    pub fn kind_of(&self, error: &anyhow::Error) -> Kind {
+        match failure::kind(error) {
+            Kind::Refused if self.is_changed() => Kind::Io,
+            kind => kind,
+        }
     }
 
     /// In bytes.
@@ -34,8 +50,10 @@ impl<'a> Medium<'a> {
         self.card.check_identity()
     }
 
-    /// Writes all of `bytes` at `offset`.
+    /// Writes all of `bytes` at `offset`, if nobody has begun to use the card meanwhile.
     pub fn write_all(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.card.check_events()?;
+        self.written.store(true, Ordering::Relaxed);
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;

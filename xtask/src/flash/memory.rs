@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::buffer::CHUNK;
 use super::card::Card;
+use crate::failure::Kind;
 
 /// What a card does wrong. Places are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +38,8 @@ pub enum Fault {
     SyncFails,
     /// Reads, writes and syncs all fail after so many writes.
     Unplugged(u32),
+    /// Somebody else uses the card after it was asked so many times whether anybody does.
+    TakenAfter(u32),
 }
 
 pub struct MemoryCard {
@@ -46,6 +49,8 @@ pub struct MemoryCard {
     writes: AtomicU32,
     faults: AtomicU32,
     written: AtomicU32,
+    asked: AtomicU32,
+    written_in_use: AtomicU32,
 }
 
 impl MemoryCard {
@@ -55,8 +60,8 @@ impl MemoryCard {
     }
 
     pub fn holding(bytes: Vec<u8>, fault: Fault) -> Self {
-        let [calls, writes, faults, written] = [0; 4].map(AtomicU32::new);
-        Self { bytes: Mutex::new(bytes), fault, calls, writes, faults, written }
+        let [calls, writes, faults, written, asked, written_in_use] = [0; 6].map(AtomicU32::new);
+        Self { bytes: Mutex::new(bytes), fault, calls, writes, faults, written, asked, written_in_use }
     }
 
     pub fn content(&self) -> Vec<u8> {
@@ -70,6 +75,15 @@ impl MemoryCard {
     /// How many MiB were written to it in all.
     pub fn mib_written(&self) -> u32 {
         self.written.load(Ordering::Relaxed) >> 20
+    }
+
+    /// How many bytes were written although somebody else uses it.
+    pub fn written_in_use(&self) -> u32 {
+        self.written_in_use.load(Ordering::Relaxed)
+    }
+
+    fn is_taken(&self) -> bool {
+        matches!(self.fault, Fault::TakenAfter(after) if self.asked.load(Ordering::Relaxed) >= after)
     }
 
     fn len_now(&self, wanted: usize) -> io::Result<usize> {
@@ -101,7 +115,13 @@ impl Card for MemoryCard {
     }
 
     fn check_identity(&self) -> Result<()> {
-        Ok(())
+        if self.is_taken() { Err(Kind::Refused.error("the card is in use: loop9")) } else { Ok(()) }
+    }
+
+    fn check_events(&self) -> Result<()> {
+        let checked = self.check_identity();
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        checked
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -124,6 +144,10 @@ impl Card for MemoryCard {
         self.writes.fetch_add(1, Ordering::Relaxed);
         let len = self.len_now(buffer.len())?;
         self.written.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);
+        // The write that was allowed last is the one that is asked about last.
+        if matches!(self.fault, Fault::TakenAfter(after) if self.asked.load(Ordering::Relaxed) > after) {
+            self.written_in_use.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);
+        }
         let here = offset..offset + len as u64;
         let mut bytes = buffer[..len].to_vec();
         let mut flip = |at: u64| bytes[usize::try_from(at - offset).unwrap()] ^= 4;

@@ -27,6 +27,8 @@ pub struct Task<'a> {
     pub mode: Mode,
     pub reporter: &'a dyn Reporter,
     pub cancel: &'a AtomicBool,
+    /// The first MiB of the card was blanked and read back, and nothing was written there since.
+    pub head_is_blank: AtomicBool,
 }
 
 impl Task<'_> {

@@ -111,8 +111,8 @@ fn a_card_that_is_pulled_out() {
             "reading the card at byte 5242880: No such device (os error 19) (was it unplugged?)",
         ),
     ] {
-        // It is blank all the same: that was the first thing that was done.
-        check(&MODES, 12, fault, 5, text, GONE);
+        // Nothing can be written any more, but blanking was the first thing that was done.
+        check(&MODES, 12, fault, 5, text, BLANK);
     }
 }
 
