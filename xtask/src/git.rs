@@ -1,12 +1,15 @@
 //! The one door to git. A repository may come from somebody else, and its `.git/config`, its hooks and its attributes name
 //! programs: none of them is run.
 
+mod folders;
+
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use anyhow::Result;
 
 use crate::process::{Launcher, Output};
+pub use folders::folders;
 
 /// A command of git that reads names alone. Those that compare contents (`status`, `diff`, `add`) are not among them: they
 /// run the filters of the repository, which no setting switches off.

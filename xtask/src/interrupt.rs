@@ -23,12 +23,21 @@ struct Signals {
 impl Signals {
     fn watch() -> std::io::Result<Self> {
         let (noted, fatal) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(&status, *signal)) {
             flag::register_conditional_default(signal, fatal.clone())?;
             flag::register(signal, noted.clone())?;
         }
         Ok(Self { noted, fatal, holds: AtomicUsize::new(0) })
     }
+}
+
+/// Whether this process was started with `signal` ignored, as `nohup` and shells without job control do: whoever wanted that
+/// still wants it. `status` is that of the process, as proc(5) has it.
+fn is_ignored(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Work is in hand: requests to stop are noted until this is dropped.
@@ -61,5 +70,20 @@ impl Drop for Hold {
         if self.0.holds.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.fatal.store(true, Ordering::SeqCst);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_that_are_ignored() {
+        let status =
+            "Name:\txtask\nSigBlk:\t0000000000000003\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
+        assert!(is_ignored(status, SIGHUP));
+        assert!(!is_ignored(status, SIGINT) && !is_ignored(status, SIGTERM));
+        assert!(!is_ignored("", SIGHUP) && !is_ignored("SigIgn:\tnone\n", SIGHUP));
+        crate::fuzz::check_text(&[status], |status| is_ignored(status, SIGTERM));
     }
 }

@@ -49,6 +49,8 @@ mod refusals;
 mod rights;
 #[path = "device/served.rs"]
 mod served;
+#[path = "device/stacked.rs"]
+mod stacked;
 #[path = "device/stalls.rs"]
 mod stalls;
 mod support;

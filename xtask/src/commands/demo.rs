@@ -112,8 +112,8 @@ fn plan(card: &VirtualCard, image: Image, carried: Option<Carried>) -> Result<Pl
     let disk = Disk::load(&Roots::default(), &card.path)?;
     let consent = Consent::Expected { size: Some(card_size(image.size)), serial: None };
     let (image_size, virtual_cards) = (Some(image.size), VirtualCards::Allowed);
-    let (mounted, kept) = (Mounted::Refused, Vec::new());
-    refuse(&refusals(&disk, &Request { image_size, virtual_cards, mounted, kept, consent }))?;
+    let (mounted, protected) = (Mounted::Refused, Vec::new());
+    refuse(&refusals(&disk, &Request { image_size, virtual_cards, mounted, protected, consent }))?;
     Ok(Plan::new(image, disk, Mode::default(), carried))
 }
 

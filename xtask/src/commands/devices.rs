@@ -3,10 +3,10 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use super::protected::{Named, protected};
 use crate::cli::Devices;
 use crate::context::Context;
-use crate::disk::{self, Consent, Disk, Kept, Kind, Mounted, Request, Roots, VirtualCards};
-use crate::project;
+use crate::disk::{self, Consent, Disk, Kind, Mounted, Request, Roots, VirtualCards};
 use crate::ui::{self, Bytes};
 
 /// A disk and what `flash` would say to it.
@@ -23,7 +23,7 @@ struct Listed {
 
 pub fn run(cx: &Context, args: &Devices) -> Result<()> {
     let roots = Roots::default();
-    let request = request(cx, &roots, args);
+    let request = request(cx, args);
     let disks = disk::list(&roots)?.into_iter().filter(|disk| args.all || is_card(disk, &request));
     let mut listed = disks.map(|disk| judge(disk, &request)).collect::<Vec<_>>();
     listed.sort_by_key(|listed| !listed.accepted);
@@ -37,11 +37,10 @@ pub fn run(cx: &Context, args: &Devices) -> Result<()> {
     ui::table(&table(&listed))
 }
 
-fn request(cx: &Context, roots: &Roots, args: &Devices) -> Request {
+fn request(cx: &Context, args: &Devices) -> Request {
     let virtual_cards = if args.allow_virtual { VirtualCards::Allowed } else { VirtualCards::Refused };
-    let kept = vec![Kept::find(roots, "the flake", &project::flake_dir(&cx.flake))];
-    let mounted = Mounted::Refused;
-    Request { image_size: None, virtual_cards, mounted, kept, consent: Consent::Typed }
+    let (mounted, protected) = (Mounted::Refused, protected(cx, Named::default()));
+    Request { image_size: None, virtual_cards, mounted, protected, consent: Consent::Typed }
 }
 
 /// Whether a disk is listed by default: it could be a card, even if it is refused now.

@@ -1,13 +1,14 @@
 //! `flash HOST [DEVICE]`: writes an image to a card, and proves that it is on it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
 use super::packing::Packing;
-use crate::cli::Flash;
+use super::protected::{Named, protected};
+use crate::cli::{Flash, Packed};
 use crate::context::Context;
-use crate::disk::{self, Disk, Kept, Mounted, Request, Roots, refusals, refuse};
+use crate::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::failure::{self, Kind};
 use crate::flash::{Plan, Report};
 use crate::image::{self, Image, KnownImages, Limits, Source};
@@ -97,14 +98,13 @@ fn look(cx: &Context, args: &Flash, device: &Path) -> Result<Disk> {
 }
 
 fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<u64>) -> Result<Request> {
-    let (roots, here) = (Roots::default(), std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")));
-    let flake = project::flake_dir(&cx.flake);
-    let kept = [("the image", image), ("the flake", Some(&flake)), ("the working directory", Some(&here))];
-    let kept = kept.into_iter().filter_map(|(what, path)| Some(Kept::find(&roots, what, path?))).collect();
+    let Packed { files, identity_dir, .. } = &args.packed;
+    let named = Named { image, files: files.as_deref(), identities: identity_dir.as_deref() };
+    let protected = protected(cx, named);
     let (virtual_cards, consent) = (args.agreement.virtual_cards(), args.agreement.consent()?);
     let may_ask = !args.agreement.yes && ui::on_terminal();
     let mounted = if args.unmount || may_ask { Mounted::Unmounted } else { Mounted::Refused };
-    Ok(Request { image_size, virtual_cards, mounted, kept, consent })
+    Ok(Request { image_size, virtual_cards, mounted, protected, consent })
 }
 
 /// `plan`, shown and agreed to. What has been mounted meanwhile, as desktops do with a card that was

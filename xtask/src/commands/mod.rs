@@ -12,6 +12,7 @@ mod history;
 mod hosts;
 mod identity;
 mod packing;
+mod protected;
 mod sd_image;
 mod setup;
 mod status;

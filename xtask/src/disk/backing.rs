@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::ioctl::{Getter, ioctl};
 
 use super::sysfs::Node;
-use super::{Number, Roots};
+use super::{Number, Roots, mounts};
 
 /// What is behind a virtual block device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub fn backing(roots: &Roots, node: &Node) -> Option<Backing> {
     let path =
         node.text("loop/backing_file").or_else(|| node.text("backing_dev").filter(|dev| dev != "none"))?;
     let path = PathBuf::from(path);
+    if mounts::may_hang(roots, &path) {
+        return Some(Backing::File { path, filesystem: None });
+    }
     if let Some(device) = device_at(roots, &path) {
         return Some(Backing::Device(device));
     }

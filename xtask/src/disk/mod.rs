@@ -17,6 +17,7 @@ mod loop_device;
 mod model;
 mod mounts;
 mod probe;
+mod protected;
 mod refusal;
 mod refusals;
 mod request;
@@ -35,9 +36,10 @@ pub use load::list;
 pub use lock::{Locked, adopt, open_exclusive, open_shared};
 pub use loop_device::LoopDevice;
 pub use model::{Disk, Kind, Number, Partition, Role, Use};
+pub use protected::{Extent, Protected};
 pub use refusal::refuse;
 pub use refusals::refusals;
-pub use request::{Kept, Mounted, Request, VirtualCards};
+pub use request::{Mounted, Request, VirtualCards};
 pub use roots::Roots;
 pub use unmount::unmount;
 
@@ -45,6 +47,8 @@ pub use unmount::unmount;
 mod consent_tests;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod stack_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

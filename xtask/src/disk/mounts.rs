@@ -1,6 +1,6 @@
 //! What is mounted and swapped to, as `/proc` tells it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Number, Roots};
 
@@ -20,6 +20,19 @@ pub struct Mount {
 /// Every mount of this process's namespace.
 pub fn mounts(roots: &Roots) -> Vec<Mount> {
     read(roots, "self/mountinfo").lines().filter_map(parse_mount).collect()
+}
+
+/// The innermost mount around `path`, by the names alone: nothing on it is asked.
+pub fn innermost(roots: &Roots, path: &Path) -> Option<Mount> {
+    let around = mounts(roots).into_iter().filter(|mount| path.starts_with(&mount.at));
+    around.max_by_key(|mount| mount.at.components().count())
+}
+
+/// Whether a question about `path` may be answered late or never: it is on a file system that a program or another
+/// machine serves. Such a one has no nodes of devices that the kernel heeds.
+pub fn may_hang(roots: &Roots, path: &Path) -> bool {
+    const SERVED: [&str; 8] = ["fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "virtiofs"];
+    innermost(roots, path).is_some_and(|mount| SERVED.iter().any(|served| mount.fstype.starts_with(served)))
 }
 
 /// The devices that are swapped to, `/dev/sda3`. Swap files are found by their mount.
@@ -77,6 +90,17 @@ mod tests {
         assert_eq!(mount.at, PathBuf::from("/run/media/me/MY CARD"));
         assert_eq!((mount.fstype.as_str(), mount.source.as_str()), ("vfat", "/dev/sdb1"));
         assert_eq!(parse_mount("no mount at all"), None);
+    }
+
+    #[test]
+    fn fuzz() {
+        let (mounts, swaps) =
+            (std::fs::read("/proc/self/mountinfo").unwrap(), std::fs::read("/proc/swaps").unwrap());
+        let some = "41 27 8:17 / /run/media/me/MY\\040CARD rw master:3 - vfat /dev/sdb1 rw\n";
+        let swap = "Filename\tType\n/swap\\040file file\t1\t0\t-3\n";
+        let parse = |text: &str| (text.lines().filter_map(parse_mount).count(), parse_swaps(text).len());
+        let texts = [&String::from_utf8_lossy(&mounts), some, &String::from_utf8_lossy(&swaps), swap];
+        crate::fuzz::check_text(&texts, parse);
     }
 
     #[test]

@@ -132,6 +132,21 @@ mod tests {
         assert_eq!((whole[0].number, whole[0].to_string().as_str()), (0, "PHOTOS (ext2)"));
         assert_eq!(partitions(Path::new("/no/such/card"), 7), []);
     }
+
+    #[test]
+    fn fuzz() {
+        let mut table = vec![0; 4096];
+        table[446..462].copy_from_slice(&[0x80, 0, 0, 0, 0x83, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0]);
+        table[510..512].copy_from_slice(&[0x55, 0xaa]);
+        let mut ext4 = vec![0; 2048];
+        ext4[1080..1082].copy_from_slice(&[0x53, 0xef]);
+        let file = tempfile::tempfile().unwrap();
+        crate::fuzz::check(&[&table, &ext4], |bytes| {
+            file.set_len(0).and_then(|()| file.write_all_at(bytes, 0)).unwrap();
+            (read_partitions(&file, bytes.len() as u64), read_filesystem(&file, u64::MAX - 100))
+        });
+    }
+
     #[test]
     fn a_disk_that_does_not_answer() {
         let dir = tempfile::tempdir().unwrap();

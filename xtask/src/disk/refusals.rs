@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::consent::{consent, unexpected};
 use super::refusal::{Refusal, refusal};
-use super::{Consent, Disk, Kept, Kind, Mounted, Request, Role, Use, VirtualCards};
+use super::{Consent, Disk, Kind, Mounted, Protected, Request, Role, Use, VirtualCards};
 use crate::ui::Bytes;
 
 /// Where to look for a card instead.
@@ -13,7 +13,7 @@ const CHOOSE: &str = "`cargo xtask devices` lists the cards";
 
 /// Everything that speaks against writing `disk`; empty when it may be written.
 pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
-    let checks = [kind, medium, system, busy, kept, size, sectors, read_only, consent];
+    let checks = [kind, medium, system, busy, protected, size, sectors, read_only, consent];
     checks.iter().filter_map(|check| check(disk, request)).collect()
 }
 
@@ -21,7 +21,7 @@ pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
 /// has claimed it.
 pub(super) fn unwritable(disk: &Disk) -> Vec<Refusal> {
     let (virtual_cards, mounted, consent) = (VirtualCards::Allowed, Mounted::Refused, Consent::Typed);
-    refusals(disk, &Request { image_size: None, virtual_cards, mounted, kept: Vec::new(), consent })
+    refusals(disk, &Request { image_size: None, virtual_cards, mounted, protected: Vec::new(), consent })
 }
 
 /// What `disk` is instead of the card that is waited for; none where it may be the one.
@@ -116,8 +116,8 @@ fn listed(uses: &[&Use]) -> Option<String> {
     }
 }
 
-fn kept(disk: &Disk, request: &Request) -> Option<Refusal> {
-    let Kept { what, path, .. } = request.kept.iter().find(|kept| kept.is_on(disk))?;
+fn protected(disk: &Disk, request: &Request) -> Option<Refusal> {
+    let Protected { what, path, .. } = request.protected.iter().find(|path| path.is_on(disk))?;
     let reason =
         format!("{what} {} is on {}, which is to be overwritten", path.display(), disk.path.display());
     Some(refusal(reason, "copy it to another disk first"))

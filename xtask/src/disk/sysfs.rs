@@ -72,12 +72,12 @@ impl Node {
 
     /// In bytes.
     pub fn size(&self) -> u64 {
-        self.number("size").unwrap_or_default() * SECTOR
+        self.number("size").unwrap_or_default().saturating_mul(SECTOR)
     }
 
     /// In bytes from the start of the disk, for a partition.
     pub fn start(&self) -> u64 {
-        self.number("start").unwrap_or_default() * SECTOR
+        self.number("start").unwrap_or_default().saturating_mul(SECTOR)
     }
 
     pub fn device_number(&self) -> Option<Number> {
@@ -122,5 +122,33 @@ impl Node {
             Some(own) => format!("{name} ({own})"),
             None => name,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_attributes() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Node { dir: dir.path().to_owned() };
+        crate::fuzz::check(
+            &[b"62500000\n", b"18446744073709551615", b"179:2\n", b"4294967295:4294967295"],
+            |bytes| {
+                for attribute in ["size", "start", "dev", "partition", "loop/backing_file"] {
+                    let file = dir.path().join(attribute);
+                    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                    std::fs::write(file, bytes).unwrap();
+                }
+                (
+                    node.size(),
+                    node.start(),
+                    node.device_number(),
+                    node.flag("partition"),
+                    node.text("loop/backing_file"),
+                )
+            },
+        );
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn request() -> Request {
         image_size: None,
         virtual_cards: VirtualCards::Refused,
         mounted: Mounted::Refused,
-        kept: Vec::new(),
+        protected: Vec::new(),
         consent: Consent::Typed,
     }
 }

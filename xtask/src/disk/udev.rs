@@ -1,6 +1,10 @@
 //! What udev has found on a disk or partition: readable by everybody, unlike the device itself.
 
 use super::{Number, Roots};
+use crate::bounded::{self, Links};
+
+/// The largest entry that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
 
 /// A filesystem as udev's database describes it; empty where there is no udev or no filesystem.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,7 +17,8 @@ pub struct Filesystem {
 /// Looks up the block device with this number.
 pub fn filesystem(roots: &Roots, number: Option<Number>) -> Filesystem {
     let file = |number| roots.run.join(format!("udev/data/b{number}"));
-    let text = number.and_then(|number| std::fs::read(file(number)).ok()).unwrap_or_default();
+    let text = number.and_then(|number| bounded::read(&file(number), LARGEST, Links::Follow).ok());
+    let text = text.unwrap_or_default();
     parse(&String::from_utf8_lossy(&text))
 }
 
@@ -37,10 +42,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_of_the_database() {
+    fn fuzz_an_entry_of_the_database() {
         let text = "S:disk/by-label/NIXOS_SD\nE:ID_FS_LABEL=NIXOS_SD\nE:ID_FS_LABEL_ENC=NIXOS_SD\nE:ID_FS_TYPE=ext4\n";
         let found = Filesystem { label: Some("NIXOS_SD".to_owned()), fstype: Some("ext4".to_owned()) };
         assert_eq!(parse(text), found);
         assert_eq!(parse("E:DEVTYPE=partition\n"), Filesystem::default());
+        crate::fuzz::check_text(&[text], parse);
     }
 }

@@ -171,7 +171,7 @@ pub fn is_same(left: &Path, right: &Path) -> bool {
 
 /// The same for the file behind any loop device: one of another filesystem, which may hang, is not asked.
 fn is_same_file(roots: &Roots, other: &Path, path: &Path) -> bool {
-    let filesystem = |path| innermost(roots, path).map(|mount| mount.number);
+    let filesystem = |path| mounts::innermost(roots, path).map(|mount| mount.number);
     other == path || filesystem(other) == filesystem(path) && is_same(other, path)
 }
 
@@ -190,18 +190,19 @@ pub fn carriers(roots: &Roots, path: &Path) -> Vec<String> {
     usage.uses.iter().map(|(node, _)| node.disk().name()).collect()
 }
 
+/// Where something is mounted below `path`.
+pub fn mounted_below(roots: &Roots, path: &Path) -> Vec<PathBuf> {
+    let places = mounts::mounts(roots).into_iter().map(|mount| mount.at);
+    places.filter(|at| at != path && at.starts_with(path)).collect()
+}
+
 /// The devices of the filesystem of `path`: by its device number, or by the innermost mount around
 /// it where that number is anonymous.
 fn under(roots: &Roots, path: &Path) -> Vec<Node> {
     if let Some(node) = behind_file(roots, path) {
         return vec![node];
     }
-    innermost(roots, path).map(|mount| devices(roots, &mount)).unwrap_or_default()
-}
-
-fn innermost(roots: &Roots, path: &Path) -> Option<Mount> {
-    let around = mounts::mounts(roots).into_iter().filter(|mount| path.starts_with(&mount.at));
-    around.max_by_key(|mount| mount.at.components().count())
+    mounts::innermost(roots, path).map(|mount| devices(roots, &mount)).unwrap_or_default()
 }
 
 /// What a device, or the disk of a partition, is made of.

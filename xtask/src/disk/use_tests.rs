@@ -95,13 +95,13 @@ fn what_is_stored_on_the_card() {
     machine.mount("8:17", "/media/me/CARD", "ext4", "/dev/sdb1");
     let stick = machine.disk("sdb");
     for what in ["the image", "the flake", "the working directory"] {
-        let path = |text: &str| Kept::find(&machine.roots(), what, text.as_ref());
-        let kept = vec![path("/media/me/other"), path("/media/me/CARD/work")];
+        let path = |text: &str| Protected::find(&machine.roots(), what, text.as_ref(), Extent::Itself);
+        let protected = vec![path("/media/me/other"), path("/media/me/CARD/work")];
         let words = format!(
             "{what} /media/me/CARD/work is on /dev/sdb, which is to be overwritten; \
              copy it to another disk first"
         );
-        check(&stick, &Request { kept, ..unmounted() }, &[&words]);
+        check(&stick, &Request { protected, ..unmounted() }, &[&words]);
     }
 }
 
@@ -110,12 +110,12 @@ fn a_file_with_two_names() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     let [card, name] = ["card.img", "name.img"].map(|name| dir.path().canonicalize().unwrap().join(name));
     std::fs::write(&card, "content").and_then(|()| std::fs::hard_link(&card, &name)).unwrap();
-    let kept = || vec![Kept::find(&machine.roots(), "the image", &name)];
+    let protected = vec![Protected::find(&machine.roots(), "the image", &name, Extent::Itself)];
     let words = |device: String| {
         let name = name.display();
         format!("the image {name} is on {device}, which is to be overwritten; copy it to another disk first")
     };
-    let request = Request { virtual_cards: VirtualCards::Allowed, kept: kept(), ..request() };
+    let request = Request { virtual_cards: VirtualCards::Allowed, protected, ..request() };
     let disk = Disk::load(&machine.roots(), &card).unwrap();
     check(&disk, &request, &[&words(card.display().to_string())]);
     machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", card.to_str().unwrap())]);

@@ -24,7 +24,7 @@ use crate::project;
 use known_hosts::KnownHosts;
 
 /// Where the project keeps what it knows of its hosts.
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     project::state_dir().join("identity")
 }
 

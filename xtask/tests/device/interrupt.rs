@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -36,12 +36,33 @@ impl Run {
     /// The same with an image file of this format.
     #[track_caller]
     fn with(format: &str, fault: Fault) -> Self {
+        Self::started(format, fault, |command| command)
+    }
+
+    /// A flash that was started with a signal ignored.
+    #[track_caller]
+    pub fn ignoring(signal: &str, fault: Fault) -> Self {
+        Self::started("img.zst", fault, |command| {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the suites use the machine's own tools as they are"
+            )]
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("trap '' {signal}; exec \"$0\" \"$@\"")]);
+            shell.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+            shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            shell
+        })
+    }
+
+    #[track_caller]
+    fn started(format: &str, fault: Fault, wrap: impl FnOnce(Command) -> Command) -> Self {
         let (card, sandbox, image) = (FaultyCard::new(12, fault), Sandbox::new(), image(8));
         let file = pack(&sandbox.path("home"), format, &image);
         let words = [file.to_str().expect("a plain path"), card.path()];
         let args =
             ["flash", "--image", words[0], words[1], "--allow-virtual", "--yes", "--expect-size", "12MiB"];
-        let mut command = sandbox.command(&args);
+        let mut command = wrap(sandbox.command(&args));
         // A group of its own, as a terminal gives one to each command.
         command.stderr(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().expect("running the binary");

@@ -1,13 +1,11 @@
 //! `card check DEVICE`: whether a card holds what it says, without changing what is on it.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
 use crate::cli::CardCheck;
+use crate::commands::protected::{Named, protected};
 use crate::context::Context;
-use crate::disk::{Disk, Kept, Mounted, Request, Roots, refusals, refuse};
-use crate::project;
+use crate::disk::{Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::ui::{self, Bytes};
 use crate::worker::{self, Access, Capacity};
 
@@ -25,12 +23,9 @@ pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
 
 /// The same as for a flash: for a moment the card is overwritten.
 fn request(cx: &Context, args: &CardCheck) -> Result<Request> {
-    let (roots, here) = (Roots::default(), std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")));
-    let flake = project::flake_dir(&cx.flake);
-    let kept = [("the flake", &flake), ("the working directory", &here)];
-    let kept = kept.map(|(what, path)| Kept::find(&roots, what, path)).into();
+    let protected = protected(cx, Named::default());
     let (virtual_cards, consent) = (args.agreement.virtual_cards(), args.agreement.consent()?);
-    Ok(Request { image_size: None, virtual_cards, mounted: Mounted::Refused, kept, consent })
+    Ok(Request { image_size: None, virtual_cards, mounted: Mounted::Refused, protected, consent })
 }
 
 fn show(cx: &Context, disk: &Disk, places: usize) -> Result<()> {
