@@ -222,11 +222,7 @@ mod tests {
 
     #[test]
     fn a_fuzz_run_finds_a_panic() {
-        let text = complaint(|bytes| {
-            let text = String::from_utf8_lossy(bytes);
-            let number = text.trim().strip_prefix("size=").and_then(|number| number.parse::<u8>().ok());
-            assert!(number.is_none_or(|number| number <= 10), "too large");
-        });
+        let text = complaint(|bytes| assert!(bytes.len() <= 8, "too large"));
         assert!(text.contains("panicked: too large"), "{text}");
     }
 

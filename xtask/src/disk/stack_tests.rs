@@ -48,7 +48,7 @@ fn two_loop_devices_over_one_partition() {
         machine.device(&format!("virtual/block/{name}"), number, &[("loop/backing_file", "/dev/sdb1")]);
     }
     machine.mount("7:4", "/mnt", "ext4", "/dev/loop4");
-    assert_eq!(machine.disk("loop3").uses[0].to_string(), "loop3 is mounted at /mnt through loop4");
+    assert_eq!(machine.disk("loop3").uses[0].to_string(), "loop3 is mounted at /mnt through sdb1, loop4");
 }
 
 /// Whatever writes back to the card, by the kernel's own word.

@@ -211,8 +211,11 @@ fn below(roots: &Roots, node: &Node) -> Vec<Node> {
     [disk.linked("slaves"), behind(roots, &disk)].concat()
 }
 
-/// The block device of the filesystem on which `file` is stored.
+/// The block device of the filesystem on which `file` is stored; none where asking might take for ever.
 fn behind_file(roots: &Roots, file: &Path) -> Option<Node> {
+    if mounts::may_hang(roots, file) {
+        return None;
+    }
     let number = Number::from_raw(file.metadata().ok()?.dev());
     Node::by_number(roots, number)
 }
