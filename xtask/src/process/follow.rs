@@ -66,16 +66,24 @@ pub fn ask_to_stop(child: &duct::Handle) {
     }
 }
 
+/// How many bytes of a line are kept. The rest of a longer line is read and dropped, or a child that never
+/// ends its line would fill the memory.
+const LONGEST_LINE: usize = 256 << 10;
+
+/// Stands at the end of a line that was cut.
+const CUT: &str = " [cut]";
+
 /// Hands each line of `source` to `on_line` until its end, and calls `on_wait` with what there is of the next
-/// line before each wait for more. Bytes that are no UTF-8 are replaced.
+/// line before each wait for more. Bytes that are no UTF-8 are replaced. A line longer than [`LONGEST_LINE`]
+/// is cut and ends in [`CUT`]; once it is cut, `on_wait` gets nothing of it.
 pub fn for_each_line(
     mut source: &PipeReader,
     on_wait: &mut impl FnMut(&[u8]),
     on_line: &mut impl FnMut(&str),
 ) -> std::io::Result<()> {
-    let (mut pending, mut chunk) = (Vec::new(), [0; 8192]);
+    let (mut line, mut chunk) = (Line::default(), [0; 8192]);
     loop {
-        on_wait(&pending);
+        on_wait(if line.cut { &[] } else { &line.begun });
         if !readable(source)? {
             continue;
         }
@@ -83,23 +91,46 @@ pub fn for_each_line(
         if count == 0 {
             break;
         }
-        pending.extend_from_slice(&chunk[..count]);
-        drain(&mut pending, on_line);
+        for part in chunk[..count].split_inclusive(|byte| *byte == b'\n') {
+            line.take(part, on_line);
+        }
     }
-    if !pending.is_empty() {
-        on_line(&String::from_utf8_lossy(&pending));
+    if !line.begun.is_empty() {
+        line.end(on_line);
     }
     Ok(())
 }
 
-/// Takes the whole lines out of `pending`.
-fn drain(pending: &mut Vec<u8>, on_line: &mut impl FnMut(&str)) {
-    let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') else { return };
-    let rest = pending.split_off(end + 1);
-    for line in pending[..end].split(|byte| *byte == b'\n') {
-        on_line(String::from_utf8_lossy(line).trim_end_matches('\r'));
+/// The line that is being read. Each byte is looked at once, however long the line is.
+#[derive(Default)]
+struct Line {
+    begun: Vec<u8>,
+    cut: bool,
+}
+
+impl Line {
+    /// Takes a part of one line, which may be its end.
+    fn take(&mut self, part: &[u8], on_line: &mut impl FnMut(&str)) {
+        let text = part.strip_suffix(b"\n").unwrap_or(part);
+        let kept = text.len().min(LONGEST_LINE - self.begun.len());
+        self.begun.extend_from_slice(&text[..kept]);
+        self.cut |= kept < text.len();
+        if text.len() < part.len() {
+            self.end(on_line);
+        }
     }
-    *pending = rest;
+
+    fn end(&mut self, on_line: &mut impl FnMut(&str)) {
+        let text = String::from_utf8_lossy(&self.begun);
+        let text = text.trim_end_matches('\r');
+        if self.cut {
+            on_line(&format!("{text}{CUT}"));
+        } else {
+            on_line(text);
+        }
+        self.begun.clear();
+        self.cut = false;
+    }
 }
 
 /// Whether there is something to read, or the end, within [`TICK`]. A signal ends the wait.
@@ -131,5 +162,23 @@ mod tests {
         writer.join().unwrap();
         assert_eq!(lines, ["one", "two", "", "\u{fffd}", "the end"]);
         assert!(waits > 0);
+    }
+
+    #[test]
+    fn a_line_without_an_end_costs_little() {
+        let (source, mut sink) = std::io::pipe().unwrap();
+        let writer = std::thread::spawn(move || {
+            for _ in 0..4096 {
+                sink.write_all(&[b'x'; 8192]).unwrap();
+            }
+            sink.write_all(b"\nnext\n").unwrap();
+        });
+        let (began, mut lines) = (Instant::now(), Vec::new());
+        for_each_line(&source, &mut |_| {}, &mut |line| lines.push(line.to_owned())).unwrap();
+        writer.join().unwrap();
+        assert_eq!(lines.len(), 2);
+        assert_eq!((lines[0].len(), lines[0].ends_with(CUT)), (LONGEST_LINE + CUT.len(), true));
+        assert_eq!(lines[1], "next");
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     }
 }

@@ -33,7 +33,7 @@ impl Disks {
     fn parse(answer: &str) -> Option<Self> {
         answer.trim_end().ends_with("@end").then_some(())?;
         let free = section(answer, "free").nth(1).and_then(|line| line.split_whitespace().nth(3));
-        let free = free.and_then(|blocks| blocks.parse::<u64>().ok()).map(|blocks| blocks * 1024);
+        let free = free.and_then(|blocks| blocks.parse::<u64>().ok()?.checked_mul(1024));
         let mut read_only = section(answer, "mounts").filter_map(read_only).collect::<Vec<_>>();
         read_only.sort_unstable();
         read_only.dedup();
@@ -70,5 +70,11 @@ mod tests {
         assert_eq!(Disks::parse(answer), Some(expected));
         assert_eq!(Disks::parse("@free\n@mounts\n@end"), Some(Disks::default()));
         assert_eq!(Disks::parse("@free\n"), None);
+    }
+
+    #[test]
+    fn a_size_beyond_all_numbers_is_unknown() {
+        let answer = format!("@free\nhead\n/dev/a 1 1 {} 1% /nix\n@mounts\n@end", u64::MAX);
+        assert_eq!(Disks::parse(&answer), Some(Disks::default()));
     }
 }
