@@ -3,10 +3,9 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
 
 use anyhow::{Context, Result};
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, chownat, mknodat, unlink};
+use rustix::fs::{CWD, FileType, Mode, OFlags, chmod, mknodat, unlink};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::caller::Caller;
@@ -32,9 +31,9 @@ impl Claimed {
         Ok(Self { locked, view: view.context("opening the card a second time")? })
     }
 
-    /// The card that root has claimed for the `caller`, so that they can read it by name.
-    pub fn lent_to(caller: Caller, locked: Locked) -> Result<Self> {
-        let view = own_node(caller, locked.file())?;
+    /// The card that root has claimed for a caller, so that they can read it by name.
+    pub fn lent(locked: Locked) -> Result<Self> {
+        let view = node_to_read(locked.file())?;
         Ok(Self { locked, view })
     }
 
@@ -75,25 +74,25 @@ fn claim(roots: &Roots, disk: &Disk, access: Access) -> Result<Locked> {
     }
 }
 
-/// The device of `card` once more, by a node that is the caller's, has no name, and may only be read: programs that run as
-/// the caller open it by `/proc/self/fd`. That of the system may be closed to them.
-fn own_node(caller: Caller, card: &File) -> Result<File> {
+/// The device of `card` once more, by a node that is root's, has no name, and may only be read: programs that run as the
+/// caller open it by `/proc/self/fd`. That of the system may be closed to them, and a node of their own they could make
+/// one that may be written.
+fn node_to_read(card: &File) -> Result<File> {
     let doing = "making a node for the card in /dev";
     let device = card.metadata().context(doing)?.rdev();
     let mut random = [0; 8];
     getrandom(&mut random, GetRandomFlags::empty()).context(doing)?;
     let path = format!("/dev/.xtask-{:016x}", u64::from_ne_bytes(random));
-    let path = Path::new(&path);
-    mknodat(CWD, path, FileType::BlockDevice, Mode::RUSR, device).context(doing)?;
-    let flags = OFlags::NOFOLLOW.bits().cast_signed();
-    let (user, group) = (Uid::from_raw(caller.0.user), Gid::from_raw(caller.0.group));
-    let owned = chownat(CWD, path, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW);
-    let opened = File::options().read(true).custom_flags(flags).open(path);
-    let removed = unlink(path);
-    owned.and(removed).context(doing)?;
-    let view = opened.context(doing)?;
-    if view.metadata().context(doing)?.rdev() == device {
-        return Ok(view);
+    // As long as it has a name, it is for nobody.
+    mknodat(CWD, &path, FileType::BlockDevice, Mode::empty(), device).context(doing)?;
+    let flags = (OFlags::PATH | OFlags::NOFOLLOW).bits().cast_signed();
+    let found = File::options().read(true).custom_flags(flags).open(&path);
+    unlink(&path).context(doing)?;
+    let found = found.context(doing)?;
+    if found.metadata().context(doing)?.rdev() != device {
+        return Err(Kind::Refused.error("another device has come in place of the card; start again"));
     }
-    Err(Kind::Refused.error("another device has come in place of the card; start again"))
+    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+    chmod(&path, Mode::RUSR | Mode::RGRP | Mode::ROTH).context(doing)?;
+    File::open(path).context(doing)
 }

@@ -98,7 +98,7 @@ impl<F: Fn(&str) + Send + Sync> Lines<F> {
     fn delegate(&self, caller: Caller, mut letter: Letter, files: &Files) -> Result<u8> {
         let locked = claim_for(caller, &letter.job.needs())?;
         let cancel = watch()?;
-        let card = Claimed::lent_to(caller, locked)?;
+        let card = Claimed::lent(locked)?;
         letter.handed.extend([Handed::Card, Handed::View]);
         let line = serde_json::to_string(&letter).context("writing the job as JSON")?;
         let handed = files.image.iter().chain([card.locked.file(), &card.view]).map(AsFd::as_fd);

@@ -1,18 +1,21 @@
 //! What runs with whose rights, what it keeps to itself, and what the kernel is told in the end.
 
-use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::fs::File;
+use std::io::{PipeReader, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 use crate::card::MIB;
 use crate::flash::flash;
 use crate::image::{garbage, pack};
 use crate::support::loops::Loop;
 use crate::support::terminal::Terminal;
-use crate::support::worker::{Worker, pair_of};
+use crate::support::worker::{Worker, letter, pair_of};
 use crate::user::{NOBODY, User, give, run};
 
 #[test]
@@ -72,28 +75,27 @@ fn keeps_its_secrets(pid: Pid) {
     assert_eq!(std::fs::metadata(format!("{process}/environ")).expect("an environment").uid(), 0);
 }
 
-/// The worker's own line cannot be written, so it waits: what it is by then is looked at.
-#[test]
-#[ignore = "needs root and sudo: run `cargo xtask test`"]
-fn foreign_bytes_are_read_with_the_rights_of_the_caller() {
-    let user = User::new();
-    let plan = user.letter(user.card(), "9MiB");
-    let _rule = user.with_rule("");
-    let (mut reader, mut full) = std::io::pipe().unwrap();
+/// The worker `name`, with a job, whose own lines cannot be written, so that it waits until the pipe is read.
+fn stuck(user: &User, name: &str, job: &Value, files: &[&File]) -> (PipeReader, Worker) {
+    let (reader, mut full) = std::io::pipe().unwrap();
     let size = rustix::pipe::fcntl_setpipe_size(&full, 4096).unwrap();
     full.write_all(&vec![b'\n'; size]).unwrap();
-    let mut command = user.worker("write-card");
+    let mut command = user.worker(name);
     command.stdout(full);
     let mut worker = Worker::with(command, pair_of(NOBODY));
-    worker.hand_over(plan.to_string().as_bytes(), &[&user.image_file()]);
-    let (inner, outer) = (worker_below(worker.child.id(), NOBODY), worker_below(worker.child.id(), 0));
-    // It has the card when it says so, and then it waits. Before it runs its own program it is a copy of the other.
-    let (begin, path) = (Instant::now(), format!("/proc/{}", inner.as_raw_nonzero()));
+    worker.hand_over(job.to_string().as_bytes(), files);
+    (reader, worker)
+}
+
+/// The folder in `/proc` of the process `pid`, once it has the card.
+#[track_caller]
+fn holder_of(pid: Pid, card: &str) -> String {
+    // Before it runs its own program it is a copy of the other.
+    let (begin, path) = (Instant::now(), format!("/proc/{}", pid.as_raw_nonzero()));
     let has_card = || {
-        let open = std::fs::read_dir(format!("{path}/fd")).into_iter().flatten().flatten();
-        let mut open = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        let mut open = open_in(&path).into_iter().filter_map(|entry| std::fs::read_link(entry).ok());
         std::fs::read(format!("{path}/environ")).unwrap_or_default() == b"LC_ALL=C\0"
-            && open.any(|file| file == Path::new(user.card()))
+            && open.any(|file| file == Path::new(card))
     };
     while !has_card() {
         assert!(
@@ -102,6 +104,58 @@ fn foreign_bytes_are_read_with_the_rights_of_the_caller() {
         );
         std::thread::sleep(Duration::from_millis(10));
     }
+    path
+}
+
+/// What a process has open, by its folder in `/proc`.
+fn open_in(process: &str) -> Vec<PathBuf> {
+    let open = std::fs::read_dir(format!("{process}/fd")).into_iter().flatten().flatten();
+    open.map(|entry| entry.path()).collect()
+}
+
+/// Whoever gets hold of the child that reads a card for them gets no way to write it.
+#[test]
+#[ignore = "needs root and sudo: run `cargo xtask test`"]
+fn what_reads_a_card_is_no_way_to_write_it() {
+    let user = User::new();
+    let disk = user.letter(user.card(), "9MiB")["job"]["flash"]["disk"].clone();
+    let _rule = user.with_rule("");
+    let job = letter("inspect", &json!({ "disk": disk }), false);
+    let (mut reader, mut worker) = stuck(&user, "read-card", &job, &[]);
+    let process = holder_of(worker_below(worker.child.id(), NOBODY), user.card());
+    let flags = rustix::fs::OFlags::PATH.bits().cast_signed();
+    let open = |path| File::options().read(true).custom_flags(flags).open(path).unwrap();
+    let files = open_in(&process).into_iter().map(open);
+    let cards = files.filter(|file| file.metadata().unwrap().file_type().is_block_device());
+    let cards = cards.collect::<Vec<_>>();
+    assert_eq!(cards.len(), 2);
+    let tries = move || {
+        let (uid, gid) = (rustix::process::Uid::from_raw(NOBODY), rustix::process::Gid::from_raw(NOBODY));
+        rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
+        rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+        for card in cards {
+            let path = format!("/proc/thread-self/fd/{}", card.as_raw_fd());
+            assert_eq!(rustix::fs::chmod(&path, 0o600.into()), Err(rustix::io::Errno::PERM));
+            let error = File::options().write(true).open(&path).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+        }
+    };
+    std::thread::spawn(tries).join().unwrap();
+    std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+    assert_eq!(worker.child.wait().unwrap().code(), Some(0));
+    user.card_is_unchanged();
+}
+
+/// The worker's own line cannot be written, so it waits: what it is by then is looked at.
+#[test]
+#[ignore = "needs root and sudo: run `cargo xtask test`"]
+fn foreign_bytes_are_read_with_the_rights_of_the_caller() {
+    let user = User::new();
+    let plan = user.letter(user.card(), "9MiB");
+    let _rule = user.with_rule("");
+    let (mut reader, mut worker) = stuck(&user, "write-card", &plan, &[&user.image_file()]);
+    let (inner, outer) = (worker_below(worker.child.id(), NOBODY), worker_below(worker.child.id(), 0));
+    let path = holder_of(inner, user.card());
     let status = std::fs::read_to_string(format!("{path}/status")).unwrap();
     for line in [
         "Gid:\t65534\t65534\t65534\t65534\n",
