@@ -55,7 +55,7 @@ impl Diff {
 
     fn add(&mut self, name: &str, from: Group, to: Group) {
         if from.versions != to.versions {
-            let grown = to.size.cast_signed() - from.size.cast_signed();
+            let grown = difference(to.size, from.size);
             self.packages.push(Package {
                 name: name.to_owned(),
                 from: from.versions,
@@ -69,7 +69,7 @@ impl Diff {
 
     /// By how many bytes the whole grew.
     pub fn grown(&self) -> i64 {
-        self.to_bytes.cast_signed() - self.from_bytes.cast_signed()
+        difference(self.to_bytes, self.from_bytes)
     }
 
     fn count(&self, of: impl Fn(&Package) -> bool) -> usize {
@@ -90,6 +90,12 @@ impl Diff {
     }
 }
 
+/// A host may answer any size: those above the largest `i64` count as that.
+fn difference(to: u64, from: u64) -> i64 {
+    let bounded = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    bounded(to) - bounded(from)
+}
+
 fn grouped(closure: &Closure) -> BTreeMap<&str, Group<'_>> {
     let mut groups = BTreeMap::<&str, Group>::new();
     for (path, size) in &closure.0 {
@@ -97,7 +103,7 @@ fn grouped(closure: &Closure) -> BTreeMap<&str, Group<'_>> {
         let group = groups.entry(name).or_default();
         group.versions.insert(version.to_owned());
         group.paths.insert(path.as_str());
-        group.size += size;
+        group.size = group.size.saturating_add(*size);
     }
     groups
 }

@@ -45,7 +45,7 @@ impl Closure {
 
     /// In bytes.
     pub fn size(&self) -> u64 {
-        self.0.iter().map(|(_, size)| size).sum()
+        self.0.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size))
     }
 }
 
@@ -67,5 +67,14 @@ mod tests {
         ] {
             assert_eq!(Closure::parse(&answer), expected, "{answer}");
         }
+    }
+
+    #[test]
+    fn sizes_beyond_all_bounds_do_not_overflow() {
+        let (a, b) = (store("a-1"), store("b-2"));
+        let answer = format!("@requisites\n{a}\n{b}\n@sizes\n{}\n{}\n@end\n", u64::MAX, u64::MAX);
+        let closure = Closure::parse(&answer).unwrap();
+        assert_eq!(closure.size(), u64::MAX);
+        assert_eq!(super::super::diff::Diff::new(&closure, &Closure::default()).grown(), -i64::MAX);
     }
 }
