@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use super::activation;
 use super::gather::obstacle;
-use super::host::{self, Line, Remote, State, probe, quoted};
+use super::host::{self, Line, Remote, State, Workdir, probe, probe_after};
 use super::meant::Target;
 use super::order::{Afterwards, Order};
 use super::outcome::Outcome;
@@ -34,35 +34,40 @@ pub fn act(cx: &Context, order: &Order, plan: Plan) -> Result<Outcome> {
 
 fn deploy(cx: &Context, order: &Order, mut plan: Plan) -> Result<Outcome> {
     let mut laps = std::mem::take(&mut plan.laps);
-    let frozen = plan.target.freeze(&project::state_dir())?;
+    let frozen = plan.target.freeze(&project::state_dir(), None)?;
     let args = activation::arguments(&plan.target, &frozen, order)?;
     let copied = laps.time("copy", || copy(cx, order, &mut plan));
     if let Err(error) = copied {
         plan.laps = laps;
         return not_copied(cx, plan, &error);
     }
-    make_ready(cx, &mut plan)?;
+    let workdir = make_ready(cx, &mut plan)?;
+    plan.target.freeze(&project::state_dir(), Some(&workdir.path))?;
     let (target, reporter) = (&plan.target, cx.reporter.as_ref());
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let ran = laps.time("activate", || activation::run(&cx.launcher, &args, reporter))?;
     if ran.interrupted() {
         reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));
     }
-    let after = laps.time("prove", || host::settle(target, reporter, || probe(&remote, target)))?;
+    let confirmed = ran.code == 0;
+    let ask = || probe_after(&remote, target, &workdir, confirmed);
+    let after = laps.time("prove", || host::settle(target, reporter, ask))?;
+    if !confirmed {
+        workdir.remove(&remote);
+    }
     let verdict = verdict::judge(target, plan.goal, &plan.before, &after, ran);
     plan.laps = laps;
     Ok(Outcome { verdict, after, deploy_rs: Some(ran), copy_failed: None, health: Vec::new(), plan })
 }
 
-/// Looks at the host once more, now that it has all that it needs, and clears what could deceive deploy-rs. What comes
-/// after that is asked on fresh connections.
-fn make_ready(cx: &Context, plan: &mut Plan) -> Result<()> {
+/// Looks at the host once more, now that it has all that it needs, and makes the folder in which deploy-rs works there.
+/// What comes after that is asked on fresh connections.
+fn make_ready(cx: &Context, plan: &mut Plan) -> Result<Workdir> {
     let line = plan.line.take();
     let (target, reporter) = (&plan.target, cx.reporter.as_ref());
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection).over(line.as_ref());
     let now = host::again(target, reporter, || probe(&remote, target))?;
     plan.before = still_as_it_was(target, &plan.before, now)?;
-    remove_leftovers(&remote, target, &plan.before)?;
     if plan.lacks_way_back() {
         // Without it the deploy is what it always was: one that cannot be undone.
         if let Err(error) = host::make_way_back(&remote, target) {
@@ -70,7 +75,7 @@ fn make_ready(cx: &Context, plan: &mut Plan) -> Result<()> {
         }
         plan.before = probe(&remote, target)?;
     }
-    Ok(())
+    Workdir::make(&remote, target, plan.before.sudo)
 }
 
 /// The state of the host once it has all that it needs, which may take a while: others may have been at it.
@@ -114,18 +119,6 @@ fn not_copied(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result<Outcome
     let after = host::again(target, cx.reporter.as_ref(), || probe(&remote, target)).with_context(lost)?;
     let copy_failed = Some(format!("{error:#}"));
     Ok(Outcome { verdict, after, deploy_rs: None, copy_failed, health: Vec::new(), plan })
-}
-
-/// Removes the canary and cancel files of deploys that ended before: deploy-rs would take them for
-/// those of this one, and believe what is not true. No activation is running on the host.
-fn remove_leftovers(remote: &Remote, target: &Target, before: &State) -> Result<()> {
-    if before.leftovers.is_empty() {
-        return Ok(());
-    }
-    let files = before.leftovers.iter().map(|file| quoted(file)).collect::<Vec<_>>().join(" ");
-    let sudo = target.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default();
-    let doing = || format!("removing what an earlier deploy left in {} on {}", target.temp_path, target.host);
-    remote.run(&format!("{sudo}rm -f -- {files}")).map(drop).with_context(doing)
 }
 
 /// Reboots a host that does not run yet what it boots, or whose kernel is another's, and proves it again.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::closure::{Closure, Diff};
-use super::host::{self, Activity, Line, Remote, State};
+use super::host::{self, Activity, LIST, Line, Question, Remote, State};
 use super::laps::Laps;
 use super::meant::{Nodes, Overrides, Target, Trust};
 use super::order::{Afterwards, Goal, Order};
@@ -103,10 +103,12 @@ fn look(cx: &Context, order: &Order, target: &Target) -> Result<(State, Option<C
     let (from, link) = (target.compared_link(), host::quoted(&target.link));
     let spared =
         format!("readlink -f {link} | grep -qxF {} || test ! -e {}", target.path, host::quoted(from));
-    let question = Closure::question(&spared, from) + &host::question(target);
     let ask = || {
-        let answer = remote.run(&question)?;
-        Ok((State::read(target, &answer)?, Closure::parse(&answer)))
+        let mut question = Question::new()?;
+        Closure::ask(&mut question, &spared, from);
+        host::ask(&mut question, target);
+        let answer = remote.ask(&question, LIST)?;
+        Ok((State::read(&answer), Closure::parse(&answer)))
     };
     match order.wait {
         Some(limit) => host::until_answered(target, limit, cx.reporter.as_ref(), ask),
@@ -136,13 +138,7 @@ fn busy(Target { host, .. }: &Target, state: &State) -> Option<String> {
 
 fn lacks_rights(target: &Target, state: &State) -> Option<String> {
     let host = &target.host;
-    let asks = state.sudo == Some(false);
-    if asks && target.interactive_sudo {
-        let files = state.leftovers.join(" ");
-        return (!files.is_empty()).then(|| {
-            format!("an earlier deploy left {files} on {host}, which deceive deploy-rs: remove them there with sudo")
-        });
-    }
+    let asks = state.sudo == Some(false) && !target.interactive_sudo;
     asks.then(|| {
         let user = target.connection.destination.split('@').next().unwrap_or_default();
         format!(

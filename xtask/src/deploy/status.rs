@@ -72,7 +72,7 @@ fn look(cx: &Context, host: &str) -> Result<Seen> {
     let target = evaluate(cx, &Overrides::default(), &[], host)?;
     let remote = Remote::new(&cx.launcher, host, &target.connection);
     let state = probe(&remote, &target)?;
-    let disks = Disks::read(&remote, host)?;
+    let disks = Disks::read(&remote)?;
     let behind = behind(cx, &remote, &target, &state);
     Ok(Seen { target, state, disks, behind })
 }

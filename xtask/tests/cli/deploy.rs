@@ -6,7 +6,7 @@ use crate::deploy_scene::*;
 
 #[test]
 fn success() {
-    let scene = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 0);
+    let scene = Scene::new(&answer(PROFILE, NEW, ""), ACTIVATING, 0);
     let outcome = scene.run(&["stinky", "--", "--debug-logs", "--", "-L"]);
     assert_eq!(outcome.exits(0), format!("stinky runs {NEW}\n"));
     let story = format!(
@@ -32,15 +32,17 @@ fn success() {
     assert_eq!(scene.sandbox.calls("nix"), asked);
     let patience = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
     let frozen = scene.sandbox.path("state/deploy/stinky");
-    assert_eq!(fs::read_to_string(frozen.join("deploy.json")).expect("the frozen node"), FROZEN);
+    let placed = FROZEN.replace("}}}", &format!(r#","tempPath":"{WORKDIR}"}}}}}}"#));
+    assert_eq!(fs::read_to_string(frozen.join("deploy.json")).expect("the frozen node"), placed);
     let node = format!(r#"path:{}#"stinky".system"#, frozen.display());
     let deploy = ["--skip-checks", "--ssh-opts", patience, &node, "--debug-logs", "--", "-L"];
     assert_eq!(scene.sandbox.calls("deploy"), [deploy]);
     let path = format!("ControlPath={}", scene.file("state/ssh/stinky"));
     let (fresh, shared) = (["ControlMaster=no", "ControlPath=none"], ["ControlMaster=no", path.as_str()]);
     let host = "root@stinky.lan";
-    let asked =
-        [ssh(fresh, host, &first_question()), ssh(shared, host, &probe()), ssh(fresh, host, &probe())];
+    let make = "mktemp -d /tmp/xtask-deploy.XXXXXXXXXX";
+    let before = [ssh(fresh, host, &first_question()), ssh(shared, host, &probe()), ssh(shared, host, make)];
+    let asked = [&before[..], &[ssh(fresh, host, &last_question())]].concat();
     assert_eq!(scene.asked(), asked);
     let mut line = ssh(["ControlMaster=yes", &path], host, "cat");
     let alone = ["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"].map(str::to_owned);
@@ -50,7 +52,7 @@ fn success() {
 
 #[test]
 fn rolled_back_although_deploy_rs_is_content() {
-    let scene = Scene::new(&answer(BEFORE, OLD, "", ""), ACTIVATING, 0);
+    let scene = Scene::new(&answer(BEFORE, OLD, ""), ACTIVATING, 0);
     let outcome = scene.run(&["--json", "stinky"]);
     outcome.says(&format!(
         "stinky went back to {OLD}: {NEW} was not taken, although deploy-rs reported success"
@@ -63,7 +65,7 @@ fn rolled_back_although_deploy_rs_is_content() {
 
 #[test]
 fn true_although_deploy_rs_is_not_content() {
-    let outcome = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 1).run(&["stinky"]);
+    let outcome = Scene::new(&answer(PROFILE, NEW, ""), ACTIVATING, 1).run(&["stinky"]);
     assert_eq!(outcome.exits(0), format!("stinky runs {NEW}\n"));
     outcome.says("deploy-rs failed with exit code 1, and yet it is true");
 }
@@ -72,9 +74,9 @@ fn true_although_deploy_rs_is_not_content() {
 fn other_ends() {
     let unit = "octoprint.service loaded failed failed OctoPrint";
     for (after, said, code, expected, words) in [
-        (answer(PROFILE, NEW, "", unit), ACTIVATING, 0, 11, "but units have failed: octoprint.service"),
-        (answer(BEFORE, OLD, "", ""), "build failed", 1, 1, "before it activated anything: stinky runs"),
-        (answer(PROFILE, OLD, "", ""), ACTIVATING, 1, 10, "does not run what was deployed: it runs"),
+        (answer(PROFILE, NEW, unit), ACTIVATING, 0, 11, "but units have failed: octoprint.service"),
+        (answer(BEFORE, OLD, ""), "build failed", 1, 1, "before it activated anything: stinky runs"),
+        (answer(PROFILE, OLD, ""), ACTIVATING, 1, 10, "does not run what was deployed: it runs"),
         ("@current".to_owned(), ACTIVATING, 0, 14, "stinky did not answer to the end"),
     ] {
         Scene::new(&after, said, code).run(&["stinky"]).says(words).exits(expected);
@@ -84,27 +86,30 @@ fn other_ends() {
 #[test]
 fn nothing_is_done_where_nothing_is_to_do() {
     let scene = Scene::new("", "", 0);
-    scene.write("before", &answer(PROFILE, NEW, "/tmp/deploy-rs-canary-x", ""));
+    scene.write("before", &answer(PROFILE, NEW, ""));
     assert_eq!(scene.run(&["stinky"]).exits(0), format!("stinky already runs {NEW}\n"));
     assert_eq!((scene.sandbox.calls("deploy").len(), scene.asked().len()), (0, 1));
 }
 
+/// What earlier deploys left in the shared folder, and what anybody may have put there, is of no interest.
 #[test]
-fn leftovers_are_removed_first() {
-    let scene = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 0);
+fn deploy_rs_works_in_a_folder_of_its_own() {
+    let scene = Scene::new(&answer(BEFORE, OLD, ""), ACTIVATING, 1);
     scene.write("nodes", &nodes("pi"));
-    scene.write("before", &answer(BEFORE, OLD, "/tmp/deploy-rs-canary-x\n/tmp/deploy-rs-cancel-y", ""));
-    scene.run(&["stinky"]).exits(0);
-    let remove = "sudo -u root rm -f -- /tmp/deploy-rs-canary-x /tmp/deploy-rs-cancel-y";
+    scene.write("before", &answer(BEFORE, OLD, "").replace("@end", "@sudo\nyes\n@end"));
+    scene.run(&["stinky"]).exits(10);
     let path = format!("ControlPath={}", scene.file("state/ssh/stinky"));
-    assert_eq!(scene.asked()[2], ssh(["ControlMaster=no", &path], "pi@stinky.lan", remove));
+    let make = "sudo -u root mktemp -d /tmp/xtask-deploy.XXXXXXXXXX";
+    assert_eq!(scene.asked()[2], ssh(["ControlMaster=no", &path], "pi@stinky.lan", make));
+    // It was not confirmed: what is in it goes with it, once nothing is at work any more.
+    let remove = format!("sudo -u root rm -rf -- {WORKDIR}");
+    assert_eq!(scene.asked()[4], ssh(["ControlMaster=no", "ControlPath=none"], "pi@stinky.lan", &remove));
 }
 
 #[test]
 fn another_deploy_is_not_disturbed() {
     let scene = Scene::new("", "", 0);
-    let busy =
-        answer(BEFORE, OLD, "/tmp/deploy-rs-canary-x", "").replace("@activation\n", "@activation\n7\n");
+    let busy = answer(BEFORE, OLD, "").replace("@activation\n", "@activation\n7\n");
     scene.write("before", &busy);
     scene.run(&["stinky"]).says("an activation is running on stinky").exits(3);
     assert_eq!((scene.sandbox.calls("deploy").len(), scene.asked().len()), (0, 1));
@@ -114,10 +119,10 @@ fn another_deploy_is_not_disturbed() {
 fn somebody_else_was_faster() {
     let scene = Scene::new("", "", 0);
     let other = "/nix/store/44444444444444444444444444444444-other";
-    scene.write("other", &answer(other, other, "", ""));
+    scene.write("other", &answer(other, other, ""));
     let (asked, other, before) = (scene.file("asked"), scene.file("other"), scene.file("before"));
     let answers = format!("if [ -e {asked} ]; then cat {other}; else touch {asked}; cat {before}; fi");
-    scene.sandbox.fake("ssh", &format!(r#"case "$*" in *@end) {answers};; esac"#));
+    scene.ssh(&answers, "");
     let outcome = scene.run(&["stinky"]);
     outcome.says(&format!("somebody else deployed to stinky meanwhile: it ran {OLD} and now runs")).exits(3);
     assert_eq!(scene.sandbox.calls("deploy").len(), 0);
@@ -175,7 +180,7 @@ fn a_flake_without_deploy_nodes() {
 /// Nix 2.18 does not give out all outputs at once.
 #[test]
 fn one_output_after_the_other() {
-    let scene = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 0);
+    let scene = Scene::new(&answer(PROFILE, NEW, ""), ACTIVATING, 0);
     let nodes = nodes("root");
     let (node, _) = nodes.split_once(r#","system""#).expect("the system comes last");
     scene.write("node", &format!("{node},\"system\":null}}"));
@@ -209,7 +214,7 @@ fn without_deploy_rs() {
 
 #[test]
 fn the_history_of_a_host_without_one() {
-    let scene = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 0);
+    let scene = Scene::new(&answer(PROFILE, NEW, ""), ACTIVATING, 0);
     let yet = |host: &str, others: &str| {
         format!(
             "there is no receipt of {host}: it was not flashed or deployed to from this checkout yet{others}\n"

@@ -22,7 +22,7 @@ impl Scene {
     pub fn new(after: &str, said: &str, code: i32) -> Self {
         let scene = Self { sandbox: Sandbox::with_fakes_only() };
         scene.write("nodes", &nodes("root"));
-        scene.write("before", &answer(BEFORE, OLD, "", ""));
+        scene.write("before", &answer(BEFORE, OLD, ""));
         scene.write("after", after);
         let (nodes, before, after) = (scene.file("nodes"), scene.file("before"), scene.file("after"));
         // The profile is not in the store of this machine, so it is built; nothing is known of closures.
@@ -33,9 +33,27 @@ impl Scene {
         let ran = scene.sandbox.path("calls").join("deploy");
         let ran = ran.display();
         let answers = format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi");
-        fakes.fake("ssh", &format!(r#"case "$*" in *@end) {answers};; esac"#));
+        scene.ssh(&answers, "");
+        let fakes = &scene.sandbox;
         fakes.fake("deploy", &format!("echo 'to stdout'; printf '%s\\n' '{said}' >&2; exit {code}"));
         scene
+    }
+
+    /// A host that answers questions with what `answers` prints, makes a folder for deploy-rs, and otherwise does `others`,
+    /// more branches of a `case`.
+    pub fn ssh(&self, answers: &str, others: &str) {
+        let say = r#"say() {
+            while IFS= read -r line; do
+                case $line in
+                    @*) printf '\000%s.%s\000' "$nonce" "${line#@}" ;;
+                    *) printf '%s\n' "$line" ;;
+                esac
+            done
+        }
+        nonce="$*"; nonce=${nonce##* }; nonce=${nonce%.end}"#;
+        let made = format!("*mktemp*) echo {WORKDIR};;");
+        let body = format!(r#"{say}; case "$*" in *.end) {{ {answers}; }} | say;; {made} {others} esac"#);
+        self.sandbox.fake("ssh", &body);
     }
 
     pub fn write(&self, name: &str, text: &str) {
@@ -49,9 +67,9 @@ impl Scene {
     /// How ssh was called to ask the host something: not for the line over which that goes, or whether it carries.
     pub fn asked(&self) -> Vec<Vec<String>> {
         let calls = self.sandbox.calls("ssh").into_iter();
-        calls
-            .filter(|call| call.last().is_some_and(|command| command != "cat" && command != "true"))
-            .collect()
+        let asked =
+            calls.filter(|call| call.last().is_some_and(|command| command != "cat" && command != "true"));
+        asked.map(|call| call.iter().map(|word| without_nonces(word)).collect()).collect()
     }
 
     pub fn run(&self, args: &[&str]) -> Outcome {
@@ -69,32 +87,68 @@ pub fn nodes(ssh_user: &str) -> String {
     )
 }
 
-/// What the host answers to the probe.
-pub fn answer(profile: &str, current: &str, leftovers: &str, failed: &str) -> String {
+/// What the host answers to the probe, with a line before each part that stands for its marker.
+pub fn answer(profile: &str, current: &str, failed: &str) -> String {
     format!(
-        "@current\n{current}\n@booted\n@profile\n{profile}\n@offered\n{NEW}/activate\n@boot\nid\n@pgrep\n/bin/pgrep\n\
-         @activation\n@leftovers\n{leftovers}\n@failed\n{failed}\n@way-back\n{LINK}/deploy-rs-activate\n@kernel\n@initrd\n@kernel-modules\n@end\n"
+        "@current\n{current}\n@booted\n@profile\n{profile}\n@offered\n{NEW}/activate\n@boot\nid\n@pgrep\n1\n\
+         @activation\n@failed\n{failed}\n@way-back\n{LINK}/deploy-rs-activate\n@kernel\n@initrd\n@kernel-modules\n@end\n"
     )
 }
 
-pub fn probe() -> String {
-    let boot = ["kernel", "initrd", "kernel-modules"].map(|name| {
-        format!(
-            "echo @{name}; readlink -f /run/booted-system/{name}; readlink -f /run/current-system/{name}; "
-        )
+/// `text` with a word in place of what is made anew for each question.
+fn without_nonces(text: &str) -> String {
+    let words = text.split(' ').map(|word| match word.split_once('.') {
+        Some((nonce, rest)) if nonce.len() == 32 && nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            format!("NONCE.{rest}")
+        }
+        _ => word.to_owned(),
     });
-    format!(
-        "echo @current; readlink -f /run/current-system; echo @booted; readlink -f /run/booted-system; \
-         echo @profile; readlink -f {LINK}; \
-         echo @offered; readlink -f {PROFILE}/activate; echo @boot; cat /proc/sys/kernel/random/boot_id; \
-         echo @pgrep; command -v pgrep; echo @activation; pgrep -f 'activate .*[-]-confirm-timeout'; \
-         echo @leftovers; find /tmp -maxdepth 1 -name 'deploy-rs-canary-*' -o -name 'deploy-rs-cancel-*'; \
-         echo @failed; systemctl --failed --no-legend --plain || echo @untold; echo @way-back; ls {LINK}/deploy-rs-activate; \
-         echo @switch; ls {LINK}/bin/switch-to-configuration; \
-         {}echo @end",
-        boot.concat()
-    )
+    words.collect::<Vec<_>>().join(" ")
 }
+
+fn command(parts: &[(&str, &str)]) -> String {
+    let marker = |name: &str| format!(r"printf '\000%s\000' NONCE.{name}");
+    let parts = parts.iter().map(|(name, command)| format!("{}; {command}; ", marker(name)));
+    format!("{}{}", parts.collect::<String>(), marker("end"))
+}
+
+fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
+    let links =
+        |name: &str| format!("readlink -f /run/booted-system/{name}; readlink -f /run/current-system/{name}");
+    let (profile, offered) = (format!("readlink -f {LINK}"), format!("readlink -f {PROFILE}/activate"));
+    let (way_back, switch) =
+        (format!("ls {LINK}/deploy-rs-activate"), format!("ls {LINK}/bin/switch-to-configuration"));
+    let [kernel, initrd, modules] = ["kernel", "initrd", "kernel-modules"].map(links);
+    let state = [
+        ("current", "readlink -f /run/current-system"),
+        ("booted", "readlink -f /run/booted-system"),
+        ("profile", &profile),
+        ("offered", &offered),
+        ("boot", "cat /proc/sys/kernel/random/boot_id"),
+        ("pgrep", "pgrep -U root -o ."),
+        ("activation", "pgrep -U root -f 'activate .*[-]-confirm-timeout'"),
+        ("failed", "systemctl --failed --no-legend --plain || echo untold"),
+        ("way-back", &way_back),
+        ("switch", &switch),
+        ("kernel", &kernel),
+        ("initrd", &initrd),
+        ("kernel-modules", &modules),
+    ];
+    command(&[before, &state, after].concat())
+}
+
+pub fn probe() -> String {
+    probe_with(&[], &[])
+}
+
+/// The question once deploy-rs has said that the deploy is confirmed.
+pub fn last_question() -> String {
+    let (list, remove) = (format!("ls -A {WORKDIR}"), format!("rmdir {WORKDIR}"));
+    probe_with(&[], &[("unconfirmed", &list), ("removed", &remove)])
+}
+
+/// The folder that the host makes for deploy-rs.
+pub const WORKDIR: &str = "/tmp/xtask-deploy.0123456789";
 
 /// `control` is how the connection is shared.
 pub fn ssh(control: [&str; 2], destination: &str, command: &str) -> Vec<String> {
@@ -106,11 +160,9 @@ pub fn ssh(control: [&str; 2], destination: &str, command: &str) -> Vec<String> 
 /// The first question, which asks for the closure of what is going to change too.
 pub fn first_question() -> String {
     let spared = format!("readlink -f {LINK} | grep -qxF {PROFILE} || test ! -e /run/current-system");
-    let query = "nix-store --query --requisites /run/current-system";
-    format!(
-        "echo @requisites; {spared} || {query}; echo @sizes; {spared} || {query} | xargs nix-store --query --size; {}",
-        probe()
-    )
+    let query = format!("{spared} || nix-store --query --requisites /run/current-system");
+    let sizes = format!("{query} | xargs nix-store --query --size");
+    probe_with(&[("requisites", &query), ("sizes", &sizes)], &[])
 }
 
 pub const ACTIVATING: &str = "[deploy] [INFO] Activating profile `system` for node `stinky`";

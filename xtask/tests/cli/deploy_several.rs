@@ -7,7 +7,7 @@ use crate::deploy_scene::{BEFORE, OLD, Scene, answer, nodes};
 /// A flake with the nodes `one` and `two`; `change` is what is changed of the second.
 fn scene(change: (&str, &str)) -> Scene {
     let scene = Scene::new("", "", 0);
-    scene.write("before", &answer(BEFORE, OLD, "", ""));
+    scene.write("before", &answer(BEFORE, OLD, ""));
     let node = |name: &str| {
         nodes("root").replace(r#"["other","stinky"]"#, r#"["one","two"]"#).replace("stinky.lan", name)
     };

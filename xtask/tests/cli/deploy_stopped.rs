@@ -78,20 +78,18 @@ fn between_two_questions() {
 #[test]
 fn while_its_health_is_checked() {
     for to in [To::Group, To::Tool] {
-        let scene = Scene::new(&answer(PROFILE, NEW, "", ""), ACTIVATING, 0);
-        scene.write("before", &answer(BEFORE, OLD, "", ""));
+        let scene = Scene::new(&answer(PROFILE, NEW, ""), ACTIVATING, 0);
+        scene.write("before", &answer(BEFORE, OLD, ""));
         let (ran, before, after) = (scene.file("calls/deploy"), scene.file("before"), scene.file("after"));
         let answers = format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi");
-        scene
-            .sandbox
-            .fake("ssh", &format!(r#"case "$*" in *@end) {answers};; *' true') ;; *) exec sleep 30;; esac"#));
+        scene.ssh(&answers, "*' true') ;; *' cat') ;; *) exec sleep 30;;");
         let args = ["deploy", "stinky", "--health", "curl x", "--health", "curl y"];
-        let outcome = stopped(&scene, &args, 4, to);
+        let outcome = stopped(&scene, &args, 5, to);
         outcome.says(&format!(
             "error: stinky runs {NEW}, but is not known to be healthy: the check was stopped\n"
         ));
         assert_eq!(outcome.exits(130), "");
-        assert_eq!((scene.asked().len(), scene.sandbox.calls("deploy").len()), (4, 1));
+        assert_eq!((scene.asked().len(), scene.sandbox.calls("deploy").len()), (5, 1));
         let history = scene.sandbox.run(&["history", "stinky"]);
         assert!(history.exits(0).contains("stinky  unchecked  "), "{}", history.stdout);
     }

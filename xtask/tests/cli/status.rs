@@ -11,7 +11,7 @@ const STATUS: [&str; 4] = ["--flake", "github:o/f", "status", "stinky"];
 /// A host that is as it is meant to be, and whose card was flashed from here.
 fn scene() -> Scene {
     let scene = Scene::new("", "", 0);
-    scene.write("before", &answer(PROFILE, NEW, "", ""));
+    scene.write("before", &answer(PROFILE, NEW, ""));
     scene
 }
 
@@ -67,7 +67,7 @@ fn whether_a_host_answers() {
 fn units_that_nobody_tells_of() {
     let scene = scene();
     assert_eq!(json(&scene, 0)["failed_units"], json!([]));
-    scene.write("before", &answer(PROFILE, NEW, "", "@untold"));
+    scene.write("before", &answer(PROFILE, NEW, "untold"));
     assert_eq!(json(&scene, 0)["failed_units"], json!(null));
     let table = scene.sandbox.run(&STATUS);
     let expected = "HOST    RUNS                 BOOTED  FAILED UNITS  FREE  LAST\n\

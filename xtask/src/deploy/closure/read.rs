@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::deploy::host::{Remote, quoted, section};
+use crate::deploy::host::{Answer, LIST, Question, Remote, quoted};
 use crate::nix::{self, StorePath};
 use crate::process::Launcher;
 
@@ -18,22 +18,24 @@ impl Closure {
 
     /// The closure of `path` on the host.
     pub fn on_host(remote: &Remote, path: &str) -> Result<Self> {
-        let answer = remote.run(&Self::question("false", path))?;
+        let mut question = Question::new()?;
+        Self::ask(&mut question, "false", path);
+        let answer = remote.ask(&question, LIST)?;
         Self::parse(&answer).with_context(|| format!("reading what {path} needs on the host"))
     }
 
-    /// The question for the closure of `path`, as commands that any login shell understands. It is not asked where the
-    /// command `spared` succeeds. `nix-store` answers, which every Nix has and which needs no setting.
-    pub fn question(spared: &str, path: &str) -> String {
+    /// Adds the parts about the closure of `path`, which are not answered where the command `spared` succeeds. `nix-store`
+    /// answers, which every Nix has and which needs no setting.
+    pub fn ask(question: &mut Question, spared: &str, path: &str) {
         let query = format!("nix-store --query --requisites {}", quoted(path));
-        let sizes = format!("{query} | xargs nix-store --query --size");
-        format!("echo @requisites; {spared} || {query}; echo @sizes; {spared} || {sizes}; ")
+        question.ask("requisites", &format!("{spared} || {query}"));
+        question.ask("sizes", &format!("{spared} || {query} | xargs nix-store --query --size"));
     }
 
     /// Reads the answer, which may be part of a longer one; `None` where there is none, or not all of it.
-    pub fn parse(answer: &str) -> Option<Self> {
-        let paths = section(answer, "requisites").map(StorePath::containing).collect::<Option<Vec<_>>>()?;
-        let sizes = section(answer, "sizes").map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
+    pub fn parse(answer: &Answer) -> Option<Self> {
+        let paths = answer.lines("requisites").map(StorePath::containing).collect::<Option<Vec<_>>>()?;
+        let sizes = answer.lines("sizes").map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
         let all = !paths.is_empty() && paths.len() == sizes.len();
         all.then(|| Self(paths.into_iter().zip(sizes).collect()))
     }
@@ -54,26 +56,35 @@ mod tests {
     use super::*;
     use crate::deploy::verdict::tests::store;
 
+    fn parse(paths: &str, sizes: &str) -> Option<Closure> {
+        Closure::parse(&Answer::of(&[("requisites", paths), ("sizes", sizes)]))
+    }
+
     #[test]
-    fn the_answer_of_a_host() {
+    fn fuzz_the_answer_of_a_host() {
         let (a, b) = (store("a-1"), store("b-2"));
         let closure = Closure(vec![(a.clone(), 12), (b.clone(), 30)]);
         assert_eq!(closure.size(), 42);
-        for (answer, expected) in [
-            (format!("@requisites\n{a}\n{b}\n@sizes\n12\n30\n@current\n{b}\n@end\n"), Some(closure)),
-            ("@requisites\n@sizes\n".to_owned(), None),
-            (format!("@requisites\n{a}\n{b}\n@sizes\n12\n"), None),
-            (format!("@requisites\n{a}\n"), None),
+        let both = format!("{a}\n{b}\n");
+        for (paths, sizes, expected) in [
+            (both.as_str(), "12\n30\n", Some(closure)),
+            ("", "", None),
+            (&both, "12\n", None),
+            (&both, "", None),
+            (&both, "12\n18446744073709551616\n", None),
         ] {
-            assert_eq!(Closure::parse(&answer), expected, "{answer}");
+            assert_eq!(parse(paths, sizes), expected, "{sizes}");
         }
+        crate::fuzz::check_text(&[&both, "12\n30\n"], |text| parse(text, text));
+        crate::fuzz::check_text(&["12\n30\n"], |text| {
+            parse(&both, text).map(|closure| super::super::Diff::new(&closure, &Closure::default()).summary())
+        });
     }
 
     #[test]
     fn sizes_beyond_all_bounds_do_not_overflow() {
         let (a, b) = (store("a-1"), store("b-2"));
-        let answer = format!("@requisites\n{a}\n{b}\n@sizes\n{}\n{}\n@end\n", u64::MAX, u64::MAX);
-        let closure = Closure::parse(&answer).unwrap();
+        let closure = parse(&format!("{a}\n{b}\n"), &format!("{0}\n{0}\n", u64::MAX)).unwrap();
         assert_eq!(closure.size(), u64::MAX);
         assert_eq!(super::super::diff::Diff::new(&closure, &Closure::default()).grown(), -i64::MAX);
     }

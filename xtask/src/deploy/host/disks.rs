@@ -3,9 +3,8 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::probe::section;
-use super::ssh::Remote;
-use crate::failure::Kind;
+use super::question::{Answer, Question};
+use super::ssh::{LOOK, Remote};
 
 /// File systems that nobody writes to in the first place.
 const IMAGES: [&str; 4] = ["squashfs", "erofs", "iso9660", "cramfs"];
@@ -23,21 +22,21 @@ pub struct Disks {
 }
 
 impl Disks {
-    pub fn read(remote: &Remote, host: &str) -> Result<Self> {
-        let answer =
-            remote.run("echo @free; df -Pk /nix; echo @mounts; cat /proc/self/mountinfo; echo @end")?;
-        let cut_off = || Kind::Undecided.error(format!("{host} did not answer to the end"));
-        Self::parse(&answer).ok_or_else(cut_off)
+    pub fn read(remote: &Remote) -> Result<Self> {
+        let mut question = Question::new()?;
+        question.ask("free", "df -Pk /nix");
+        question.ask("mounts", "cat /proc/self/mountinfo");
+        Ok(Self::parse(&remote.ask(&question, LOOK)?))
     }
 
-    fn parse(answer: &str) -> Option<Self> {
-        answer.trim_end().ends_with("@end").then_some(())?;
-        let free = section(answer, "free").nth(1).and_then(|line| line.split_whitespace().nth(3));
-        let free = free.and_then(|blocks| blocks.parse::<u64>().ok()?.checked_mul(1024));
-        let mut read_only = section(answer, "mounts").filter_map(read_only).collect::<Vec<_>>();
+    fn parse(answer: &Answer) -> Self {
+        let free = answer.lines("free").nth(1).and_then(|line| line.split_whitespace().nth(3));
+        let free =
+            free.and_then(|blocks| blocks.parse::<u64>().ok()).map(|blocks| blocks.saturating_mul(1024));
+        let mut read_only = answer.lines("mounts").filter_map(read_only).collect::<Vec<_>>();
         read_only.sort_unstable();
         read_only.dedup();
-        Some(Self { free, read_only })
+        Self { free, read_only }
     }
 }
 
@@ -55,26 +54,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_host_says() {
-        let answer = "@free\nFilesystem 1024-blocks Used Available Capacity Mounted on\n\
-            /dev/mmcblk0p2 30000 10000 20000 34% /nix\n@mounts\n\
-            22 1 179:2 / /nix rw,relatime shared:1 - ext4 /dev/mmcblk0p2 rw\n\
+    fn fuzz_what_a_host_says() {
+        let free = "Filesystem 1024-blocks Used Available Capacity Mounted on\n\
+            /dev/mmcblk0p2 30000 10000 20000 34% /nix\n";
+        let mounts = "22 1 179:2 / /nix rw,relatime shared:1 - ext4 /dev/mmcblk0p2 rw\n\
             23 22 179:2 /store /nix/store ro,relatime shared:1 - ext4 /dev/mmcblk0p2 rw\n\
             24 1 179:1 / /boot rw - vfat /dev/mmcblk0p1 ro,errors=remount-ro\n\
             25 1 179:1 / /mnt rw - vfat /dev/mmcblk0p1 ro,errors=remount-ro\n\
             26 1 7:0 / /snap ro - squashfs /dev/loop0 ro\n\
             27 1 0:1 / /sys ro - sysfs sysfs ro\n\
-            28 1 8:1 / /srv rw - ext4 /dev/sda1 rw,errors=remount-ro,emergency_ro\n@end\n";
+            28 1 8:1 / /srv rw - ext4 /dev/sda1 rw,errors=remount-ro,emergency_ro\n";
         let read_only = ["/dev/mmcblk0p1", "/dev/sda1"].map(str::to_owned).to_vec();
-        let expected = Disks { free: Some(20000 * 1024), read_only };
-        assert_eq!(Disks::parse(answer), Some(expected));
-        assert_eq!(Disks::parse("@free\n@mounts\n@end"), Some(Disks::default()));
-        assert_eq!(Disks::parse("@free\n"), None);
-    }
-
-    #[test]
-    fn a_size_beyond_all_numbers_is_unknown() {
-        let answer = format!("@free\nhead\n/dev/a 1 1 {} 1% /nix\n@mounts\n@end", u64::MAX);
-        assert_eq!(Disks::parse(&answer), Some(Disks::default()));
+        let parse =
+            |free: &str, mounts: &str| Disks::parse(&Answer::of(&[("free", free), ("mounts", mounts)]));
+        assert_eq!(parse(free, mounts), Disks { free: Some(20000 * 1024), read_only });
+        assert_eq!(parse("", ""), Disks::default());
+        let endless = free.replace("20000", "18446744073709551615");
+        assert_eq!(parse(&endless, "").free, Some(u64::MAX));
+        crate::fuzz::check_text(&[free, mounts], |text| parse(text, text));
     }
 }

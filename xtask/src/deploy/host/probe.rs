@@ -1,25 +1,28 @@
 //! What the host runs, read in one round trip.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 use serde::Serialize;
 
 use super::options::quoted;
-use super::ssh::Remote;
+use super::question::{Answer, Question};
+use super::ssh::{LOOK, Remote};
+use super::workdir::Workdir;
 use crate::deploy::meant::Target;
-use crate::failure::Kind;
 use crate::nix::StorePath;
 
-/// A command line that only an activation of deploy-rs has. The bracket keeps the pattern from
-/// matching the shell in which it stands.
+/// A command line that an activation of deploy-rs has. The bracket keeps the pattern from matching the shell in which it
+/// stands. Everybody can start a process with such a command line: only those of root and of the user who logs in count,
+/// by their real user, which `su` and `sudo` have only once they have let somebody in.
 const ACTIVATION: &str = "activate .*[-]-confirm-timeout";
 
 /// What the kernel keeps until the next boot, as links in a NixOS system.
 const BOOTED: [&str; 3] = ["kernel", "initrd", "kernel-modules"];
 
-/// Stands for the failed units where systemd does not tell them.
-const UNTOLD: &str = "@untold";
+/// Stands for the failed units where systemd does not tell them; the name of a unit has a dot.
+const UNTOLD: &str = "untold";
+
+/// The part with the files of a deploy that is not confirmed.
+const UNCONFIRMED: &str = "unconfirmed";
 
 /// What the host runs and has ready at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -48,9 +51,9 @@ pub struct State {
     pub sudo: Option<bool>,
     #[serde(skip)]
     pub activity: Activity,
-    /// Canary and cancel files of deploy-rs.
+    /// Whether a deploy waits to be confirmed in the folder that was made for it.
     #[serde(skip)]
-    pub leftovers: Vec<String>,
+    pub unconfirmed: bool,
 }
 
 /// Whether an activation of deploy-rs runs on the host.
@@ -65,41 +68,59 @@ pub enum Activity {
 
 /// Reads the state of `target` on a fresh connection.
 pub fn probe(remote: &Remote, target: &Target) -> Result<State> {
-    State::read(target, &remote.run(&question(target))?)
+    probe_with(remote, target, |_| {})
 }
 
-/// The one command: plain programs in a row, each behind a line that names what follows, understood
-/// by any login shell. A program that fails or is not there leaves its part empty.
-pub fn question(target: &Target) -> String {
-    let (link, offered) = (quoted(&target.link), format!("{}/activate", target.path));
-    let switch = quoted(&format!("{}/bin/switch-to-configuration", target.link));
-    let way_back = quoted(&format!("{}/deploy-rs-activate", target.link));
-    let sudo = target.sudo.as_deref().and_then(silent).map(|sudo| format!("{sudo} echo yes"));
-    let mut text = String::new();
+/// The same once deploy-rs has ended, which worked in `workdir`. Where it has said that the deploy is `confirmed`, nothing
+/// works there any more, and the folder is removed.
+pub fn probe_after(remote: &Remote, target: &Target, workdir: &Workdir, confirmed: bool) -> Result<State> {
+    probe_with(remote, target, |question| {
+        question.ask(UNCONFIRMED, &workdir.list());
+        if confirmed {
+            question.ask("removed", &workdir.remove_empty());
+        }
+    })
+}
+
+fn probe_with(remote: &Remote, target: &Target, more: impl FnOnce(&mut Question)) -> Result<State> {
+    let mut question = Question::new()?;
+    ask(&mut question, target);
+    more(&mut question);
+    Ok(State::read(&remote.ask(&question, LOOK)?))
+}
+
+/// Adds all parts of which the state of `target` is read.
+pub fn ask(question: &mut Question, target: &Target) {
+    let users = trusted_users(target);
+    let sudo = target.sudo.as_deref().and_then(silent);
     for (name, command) in [
-        ("current", "readlink -f /run/current-system"),
-        ("booted", "readlink -f /run/booted-system"),
-        ("profile", &format!("readlink -f {link}")),
-        ("offered", &format!("readlink -f {offered}")),
-        ("boot", "cat /proc/sys/kernel/random/boot_id"),
-        ("pgrep", "command -v pgrep"),
-        ("activation", &format!("pgrep -f '{ACTIVATION}'")),
-        ("leftovers", &find_leftovers(&target.temp_path)),
-        ("failed", &format!("systemctl --failed --no-legend --plain || echo {UNTOLD}")),
-        ("way-back", &format!("ls {way_back}")),
-        ("switch", &format!("ls {switch}")),
+        ("current", "readlink -f /run/current-system".to_owned()),
+        ("booted", "readlink -f /run/booted-system".to_owned()),
+        ("profile", format!("readlink -f {}", quoted(&target.link))),
+        ("offered", format!("readlink -f {}/activate", target.path)),
+        ("boot", "cat /proc/sys/kernel/random/boot_id".to_owned()),
+        // The oldest process of root: a `pgrep` that does not know the option says nothing.
+        ("pgrep", "pgrep -U root -o .".to_owned()),
+        ("activation", format!("pgrep -U {users} -f '{ACTIVATION}'")),
+        ("failed", format!("systemctl --failed --no-legend --plain || echo {UNTOLD}")),
+        ("way-back", format!("ls {}", quoted(&format!("{}/deploy-rs-activate", target.link)))),
+        ("switch", format!("ls {}", quoted(&format!("{}/bin/switch-to-configuration", target.link)))),
     ] {
-        let _ = write!(text, "echo @{name}; {command}; ");
+        question.ask(name, &command);
     }
     if let Some(sudo) = sudo {
-        let _ = write!(text, "echo @sudo; {sudo} || echo no; ");
+        question.ask("sudo", &format!("{sudo} echo yes || echo no"));
     }
     for name in BOOTED {
-        let _ = write!(text, "echo @{name}; ");
-        let _ =
-            write!(text, "readlink -f /run/booted-system/{name}; readlink -f /run/current-system/{name}; ");
+        let links = ["booted", "current"].map(|system| format!("readlink -f /run/{system}-system/{name}"));
+        question.ask(name, &links.join("; "));
     }
-    text + "echo @end"
+}
+
+/// The users whose processes can be an activation, as `pgrep` takes them.
+fn trusted_users(target: &Target) -> String {
+    let login = target.connection.destination.split_once('@').map(|(login, _)| login);
+    login.filter(|login| *login != "root").map_or("root".to_owned(), |login| quoted(&format!("root,{login}")))
 }
 
 /// The words in front of a command, so that they ask for no password; `None` for a program that is not known.
@@ -108,64 +129,41 @@ fn silent(sudo: &str) -> Option<String> {
     ["sudo", "doas"].contains(&program).then(|| format!("{program} -n {rest}"))
 }
 
-fn find_leftovers(temp_path: &str) -> String {
-    let temp_path = quoted(temp_path);
-    format!(r"find {temp_path} -maxdepth 1 -name 'deploy-rs-canary-*' -o -name 'deploy-rs-cancel-*'")
-}
-
 impl State {
     /// The units of which it is known that they have failed.
     pub fn failed(&self) -> &[String] {
         self.failed_units.as_deref().unwrap_or_default()
     }
 
-    /// Reads the answer to [`question`].
-    ///
-    /// # Errors
-    /// `Undecided` where it does not come to its end.
-    pub fn read(target: &Target, answer: &str) -> Result<Self> {
-        let cut_off = || Kind::Undecided.error(format!("{} did not answer to the end", target.host));
-        Self::parse(answer).ok_or_else(cut_off)
-    }
-
-    /// Reads the answer; `None` where it does not come to its end.
-    fn parse(answer: &str) -> Option<Self> {
-        answer.trim_end().ends_with("@end").then_some(())?;
-        let path = |name| StorePath::containing(section(answer, name).next()?);
-        let first = |name| section(answer, name).next();
-        let activity = match (first("pgrep"), first("activation")) {
+    /// Reads the parts of [`ask`].
+    pub fn read(answer: &Answer) -> Self {
+        let path = |name| StorePath::containing(answer.first(name)?);
+        let activity = match (answer.first("pgrep"), answer.first("activation")) {
             (None, _) => Activity::Unknown,
             (_, None) => Activity::Idle,
             _ => Activity::Running,
         };
-        Some(Self {
+        Self {
             current: path("current"),
             booted: path("booted"),
             profile: path("profile"),
-            way_back: first("way-back").is_some(),
-            switches: first("switch").is_some(),
-            sudo: first("sudo").map(|word| word == "yes"),
+            way_back: answer.first("way-back").is_some(),
+            switches: answer.first("switch").is_some(),
+            sudo: answer.first("sudo").map(|word| word == "yes"),
             offered: path("offered"),
-            boot_id: first("boot").unwrap_or_default().to_owned(),
+            boot_id: answer.first("boot").unwrap_or_default().to_owned(),
             activity,
-            leftovers: section(answer, "leftovers").map(str::to_owned).collect(),
+            unconfirmed: answer.first(UNCONFIRMED).is_some(),
             failed_units: failed_units(answer),
-            reboot_needed: BOOTED.iter().any(|name| differ(section(answer, name))),
-        })
+            reboot_needed: BOOTED.iter().any(|name| differ(answer.lines(name))),
+        }
     }
 }
 
-/// The lines between `@name` and the next `@`.
-pub fn section<'a>(answer: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
-    let lines = answer.lines().map(str::trim).filter(|line| !line.is_empty());
-    let from = lines.skip_while(move |line| line.strip_prefix('@') != Some(name)).skip(1);
-    from.take_while(|line| !line.starts_with('@'))
-}
-
-fn failed_units(answer: &str) -> Option<Vec<String>> {
-    let units = section(answer, "failed").filter_map(first_word).collect::<Vec<_>>();
-    let untold = answer.lines().any(|line| line.trim() == UNTOLD);
-    (!untold || !units.is_empty()).then_some(units)
+fn failed_units(answer: &Answer) -> Option<Vec<String>> {
+    let (told, untold) =
+        answer.lines("failed").filter_map(first_word).partition::<Vec<_>, _>(|word| word != UNTOLD);
+    (untold.is_empty() || !told.is_empty()).then_some(told)
 }
 
 fn first_word(line: &str) -> Option<String> {
@@ -174,7 +172,7 @@ fn first_word(line: &str) -> Option<String> {
 
 /// Whether two paths in the store were read, and are not the same.
 fn differ<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
-    let paths = lines.filter(|line| StorePath::containing(line).is_some()).collect::<Vec<_>>();
+    let paths = lines.filter(|line| StorePath::containing(line).is_some()).take(3).collect::<Vec<_>>();
     matches!(paths[..], [booted, current] if booted != current)
 }
 
@@ -189,12 +187,21 @@ mod tests {
     #[test]
     fn an_answer() {
         let (old, new) = (store("old"), store("new"));
-        let answer = format!(
-            "@current\n{new}\n@booted\n{old}\n@profile\n{old}\n@offered\n{new}/activate\n@boot\nid\n@pgrep\n/bin/pgrep\n\
-             @activation\n12\n@leftovers\n/tmp/deploy-rs-canary-x\n@failed\na.service loaded failed failed A\n\
-             @way-back\n/p/deploy-rs-activate\n@switch\n@sudo\nno\n@kernel\n{old}/bzImage\n{new}/bzImage\n@initrd\n{old}/i\n{old}/i\n@kernel-modules\n@end\n"
-        );
-        let state = State::parse(&answer).unwrap();
+        let state = State::read(&Answer::of(&[
+            ("current", &format!("{new}\n")),
+            ("booted", &format!("{old}\n")),
+            ("profile", &format!("{old}\n")),
+            ("offered", &format!("{new}/activate\n")),
+            ("boot", "id\n"),
+            ("pgrep", "1\n"),
+            ("activation", "12\n"),
+            (UNCONFIRMED, "deploy-rs-canary-x\n"),
+            ("failed", "a.service loaded failed failed A\n"),
+            ("way-back", "/p/deploy-rs-activate\n"),
+            ("sudo", "no\n"),
+            ("kernel", &format!("{old}/bzImage\n{new}/bzImage\n")),
+            ("initrd", &format!("{old}/i\n{old}/i\n")),
+        ]));
         let expected = State {
             current: StorePath::containing(&new),
             booted: StorePath::containing(&old),
@@ -205,19 +212,18 @@ mod tests {
             offered: StorePath::containing(&new),
             boot_id: "id".into(),
             activity: Activity::Running,
-            leftovers: vec!["/tmp/deploy-rs-canary-x".into()],
+            unconfirmed: true,
             failed_units: Some(vec!["a.service".into()]),
             reboot_needed: true,
         };
         assert_eq!(state, expected);
-        assert_eq!(State::parse(answer.strip_suffix("end\n").unwrap()), None);
     }
 
     #[test]
     fn a_host_without_anything() {
-        let answer = "@current\n/run/current-system\n@profile\n@offered\n@boot\n@pgrep\n@activation\n@leftovers\n\
-                      @failed\n@untold\n@kernel\n/run/booted-system/kernel\n/run/current-system/kernel\n@end";
-        assert_eq!(State::parse(answer), Some(State::default()));
+        let links = "/run/booted-system/kernel\n/run/current-system/kernel";
+        let answer = Answer::of(&[("current", "/run/current-system"), ("failed", UNTOLD), ("kernel", links)]);
+        assert_eq!(State::read(&answer), State::default());
     }
 
     #[test]
@@ -229,14 +235,20 @@ mod tests {
                 "a.service loaded failed failed A\nb.timer loaded failed failed B\n",
                 some(&["a.service", "b.timer"]),
             ),
-            ("@untold\n", None),
-            ("a.service loaded failed failed A\n@untold\n", some(&["a.service"])),
+            ("untold\n", None),
+            ("a.service loaded failed failed A\nuntold\n", some(&["a.service"])),
         ] {
-            assert_eq!(
-                failed_units(&format!("@leftovers\n@failed\n{said}@way-back\n@end\n")),
-                expected,
-                "{said}"
-            );
+            assert_eq!(failed_units(&Answer::of(&[("failed", said)])), expected, "{said}");
         }
+    }
+
+    #[test]
+    fn fuzz() {
+        let (old, new) = (store("old"), store("new"));
+        let links = format!("{old}/bzImage\n{new}/bzImage\n");
+        crate::fuzz::check_text(&[&links, "a.service loaded failed failed A\nuntold\n"], |text| {
+            let names = ["current", "boot", "failed", "kernel", "sudo", "pgrep"];
+            State::read(&Answer::of(&names.map(|name| (name, text))))
+        });
     }
 }

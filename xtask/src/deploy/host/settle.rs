@@ -87,7 +87,7 @@ impl Quiet {
     /// Without `pgrep` the canary tells, and the time for which nothing has changed.
     fn unchanged(&mut self, state: &State) -> bool {
         match &self.last {
-            Some((last, since)) if last == state => state.leftovers.is_empty() && since.elapsed() >= QUIET,
+            Some((last, since)) if last == state => !state.unconfirmed && since.elapsed() >= QUIET,
             _ => {
                 self.last = Some((state.clone(), Instant::now()));
                 false

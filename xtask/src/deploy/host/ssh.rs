@@ -1,17 +1,28 @@
 //! Connections to the host: fresh ones unless a line is shared, and no waiting for ever.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use anyhow::Result;
 use rustix::process::Signal;
 
 use super::line::Line;
 use super::options::{FRESH, UNATTENDED};
+use super::question::{Answer, Question};
 use super::reasons::failure;
 use crate::deploy::meant::Connection;
 use crate::failure::{Kind, kind};
 use crate::interrupt;
-use crate::process::{Launcher, Output};
+use crate::process::{Bounds, Launcher, Output};
+
+/// How long a host may take to say how it is.
+pub const LOOK: Duration = Duration::from_secs(60);
+/// How long a host may take to list its store paths with their sizes: a Pi reads them from its card.
+pub const LIST: Duration = Duration::from_secs(300);
+/// How long any other command may run.
+const WORK: Duration = Duration::from_secs(900);
+/// The most that a host may say to one question, in bytes: 50,000 store paths and their sizes.
+const MOST: u64 = 16 << 20;
 
 /// The exit code of ssh itself, as opposed to that of the command on the host.
 const SSH_FAILED: i32 = 255;
@@ -42,7 +53,21 @@ impl<'a> Remote<'a> {
     /// `HostKey`, `Permission` or `Unreachable` where there was no connection, `Undecided` where the
     /// command failed on the host.
     pub fn run(&self, command: &str) -> Result<String> {
-        let output = self.attempt(command)?;
+        self.run_within(command, WORK)
+    }
+
+    /// Asks `question`, which may take so much `time`.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and `Undecided` where the answer does not come to its end.
+    pub fn ask(&self, question: &Question, time: Duration) -> Result<Answer> {
+        let said = self.run_within(&question.command(), time)?;
+        let cut_off = || Kind::Undecided.error(format!("{} did not answer to the end", self.host));
+        question.answer(&said).ok_or_else(cut_off)
+    }
+
+    fn run_within(&self, command: &str, time: Duration) -> Result<String> {
+        let output = self.attempt_within(command, time)?;
         match output.code {
             0 => Ok(output.stdout),
             code => {
@@ -55,11 +80,17 @@ impl<'a> Remote<'a> {
     /// Like [`Self::run`], and that the command fails is no error. `Interrupted` where the user stops it; what is asked
     /// after that is to tell how things stand, and goes on unless ssh itself is stopped once more.
     pub fn attempt(&self, command: &str) -> Result<Output> {
+        self.attempt_within(command, WORK)
+    }
+
+    fn attempt_within(&self, command: &str, time: Duration) -> Result<Output> {
         let attended = std::io::stdin().is_terminal();
         let args = self.connection.arguments(self.first_options(attended), command);
         let hold = interrupt::hold()?;
-        let output =
-            if hold.requested() { self.launcher.capture("ssh", &args)? } else { self.stoppable(&args)? };
+        let again = hold.requested();
+        let ends = || if again || !hold.requested() { Ok(()) } else { Err(self.stopped()) };
+        let output = self.launcher.bounded("ssh", &args, Bounds { said: MOST, time }, &ends);
+        let output = output.map_err(|error| self.beyond_bounds(error))?;
         match output.code {
             _ if hold.requested() && was_stopped(&output) => Err(self.stopped()),
             SSH_FAILED => Err(failure(self.host, self.connection, &output.stderr)),
@@ -67,12 +98,13 @@ impl<'a> Remote<'a> {
         }
     }
 
-    fn stoppable(&self, args: &[String]) -> Result<Output> {
-        let mut stderr = String::new();
-        let ended = self.launcher.follow("ssh", args, |line| stderr.extend([line, "\n"]));
-        match ended {
-            Err(error) if kind(&error) == Kind::Interrupted => Err(self.stopped()),
-            ended => Ok(Output { stderr, ..ended? }),
+    /// The error for a host that has said more, or taken longer, than it may: nothing of it is believed.
+    fn beyond_bounds(&self, error: anyhow::Error) -> anyhow::Error {
+        match kind(&error) {
+            Kind::Verification => {
+                Kind::Undecided.error(format!("{} did not answer as it should: {error:#}", self.host))
+            }
+            _ => error,
         }
     }
 

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::Target;
 use crate::{nix, percent, state};
@@ -12,14 +13,32 @@ use crate::{nix, percent, state};
 const FLAKE: &str = "{ outputs = _: { deploy = builtins.fromJSON (builtins.readFile ./deploy.json); }; }\n";
 
 impl Target {
-    /// Writes the flake into the project's state folder `state` and returns the reference to it.
-    pub fn freeze(&self, state: &Path) -> Result<String> {
+    /// Writes the flake into the project's state folder `state` and returns the reference to it. On the host deploy-rs
+    /// works in the folder `workdir`, once that is known.
+    pub fn freeze(&self, state: &Path, workdir: Option<&str>) -> Result<String> {
         let folder = state.join("deploy").join(percent::encode(self.host.as_bytes(), b""));
         let doing = || format!("writing {}", folder.display());
         state::private_folder(&folder).with_context(doing)?;
-        for (name, text) in [("flake.nix", FLAKE), ("deploy.json", &self.frozen.to_string())] {
+        for (name, text) in [("flake.nix", FLAKE), ("deploy.json", &self.frozen_in(workdir).to_string())] {
             state::write(&folder.join(name), text.as_bytes()).with_context(doing)?;
         }
         Ok(nix::path_flake(&folder))
+    }
+
+    fn frozen_in(&self, workdir: Option<&str>) -> Value {
+        let mut frozen = self.frozen.clone();
+        let node = frozen
+            .get_mut("nodes")
+            .and_then(|nodes| nodes.get_mut(&self.host))
+            .and_then(Value::as_object_mut);
+        if let (Some(node), Some(workdir)) = (node, workdir) {
+            node.insert("tempPath".into(), workdir.into());
+            // That of a profile would win.
+            let profiles = node.get_mut("profiles").and_then(Value::as_object_mut).into_iter().flatten();
+            for profile in profiles.filter_map(|(_, profile)| profile.as_object_mut()) {
+                profile.remove("tempPath");
+            }
+        }
+        frozen
     }
 }
