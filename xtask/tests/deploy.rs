@@ -6,6 +6,8 @@ mod cuts;
 mod evaluated;
 #[path = "deploy/goals.rs"]
 mod goals;
+#[path = "deploy/hostile.rs"]
+mod hostile;
 #[path = "deploy/line.rs"]
 mod line;
 #[path = "deploy/machine.rs"]

@@ -1,0 +1,105 @@
+//! Hosts with hostile users, and hosts that are hostile themselves.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::machine::{self, Machine};
+use crate::scene::Scene;
+
+/// What a user without rights can put into the shared folder of a host, and how it can call a process of its own. HASH is
+/// that of the profile which is deployed next.
+const PREPARED: &str = r#"
+    cd /tmp
+    touch precious "deploy-rs-canary-a
+/tmp/precious" "deploy-rs-canary-b
+@failed
+evil.service loaded failed failed Evil
+@sudo
+no" "deploy-rs-canary- -rf *"
+    mkdir deploy-rs-canary-HASH deploy-rs-cancel-HASH
+    ln -s /etc/passwd deploy-rs-canary-link
+    i=0
+    while [ $i -lt 2000 ]; do
+      echo >"deploy-rs-canary-$i-$(printf %0200d $i)"
+      i=$((i + 1))
+    done
+    (exec -a "activate /nix/store/x --confirm-timeout 30" sleep 600 </dev/null >/dev/null 2>&1 &)
+"#;
+
+/// Replaces a program of the host by a script.
+fn replace(host: &Machine, program: &str, script: &str) {
+    let file = host.path("bin").join(program);
+    fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("replacing a program");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("making it executable");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn what_users_of_a_host_prepare_is_of_no_interest() {
+    let scene = Scene::new();
+    scene.means("one", ":");
+    scene.deploy(&[]).exits(0);
+    scene.means("two", ":");
+    let profile = format!("{}#deploy.nodes.target.profiles.system.path", scene.flake());
+    let path = machine::run("nix", &["eval", "--raw", &profile]);
+    let script = PREPARED.replace("HASH", &path["/nix/store/".len()..][..32]);
+    fs::write(scene.machine.path("prepare"), script).expect("writing what a user does");
+    scene.machine.inside("setpriv --reuid=65534 --regid=65534 --clear-groups bash /mnt/prepare");
+    let before = scene.machine.inside("ls -A /tmp | sort | sha256sum");
+    scene.deploy(&["--dry-run"]).exits(0);
+    scene.deploy(&[]).exits(0);
+    scene.runs("two");
+    // Nothing of it was removed, and deploy-rs left nothing.
+    assert_eq!(scene.machine.inside("ls -A /tmp | sort | sha256sum"), before);
+    let status = scene.run(&["--json", "status"]);
+    let status: serde_json::Value = serde_json::from_str(status.exits(0)).expect("JSON");
+    assert_eq!((&status[0]["current"], &status[0]["failed_units"]), (&true.into(), &serde_json::json!([])));
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_host_that_says_too_much_is_not_believed_and_holds_nobody_up() {
+    let scene = Scene::new();
+    scene.means("one", ":");
+    scene.deploy(&[]).exits(0);
+    let other = Machine::start();
+    scene.host("other", &other.address, &other.ssh_options(&other.known_hosts()), "one", ":");
+    replace(&other, "readlink", "exec yes 'without an end'");
+    let outcome = scene.run(&["--json", "status"]);
+    let status: serde_json::Value = serde_json::from_str(outcome.exits(14)).expect("JSON");
+    let of = |host: &str| status.as_array().unwrap().iter().find(|it| it["host"] == host).unwrap().clone();
+    assert_eq!((&of("target")["current"], &of("other")["exit_code"]), (&true.into(), &14.into()));
+    let error = of("other")["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("other did not answer as it should: ssh said more than 16.0 MiB"), "{error}");
+    scene.run(&["deploy", "other"]).says("ssh said more than 16.0 MiB").exits(14);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn numbers_without_end_are_taken_as_they_are() {
+    let scene = Scene::new();
+    scene.means("one", ":");
+    scene.deploy(&[]).exits(0);
+    scene.means("two", ":");
+    scene.deploy(&["--dry-run"]).exits(0);
+    let path = scene.machine.inside("readlink -f /run/current-system");
+    let requisites = format!("*--requisites*) printf '%s\\n' {path} {path}x;;");
+    let sizes = "*--size*) echo 18446744073709551615; echo 18446744073709551615;;";
+    replace(&scene.machine, "nix-store", &format!(r#"case "$*" in {requisites} {sizes} esac"#));
+    replace(&scene.machine, "df", "echo header; echo 'x 1 1 18446744073709551615 1% /nix'");
+    let outcome = scene.run(&["--json", "status"]);
+    let status: serde_json::Value = serde_json::from_str(outcome.exits(0)).expect("JSON");
+    assert_eq!((&status[0]["current"], &status[0]["free_bytes"]), (&false.into(), &u64::MAX.into()));
+    scene.run(&["status"]).exits(0);
+}
+
+/// A name that `mktemp` did not make could be that of any folder, which the tool would then remove.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn another_folder_than_that_which_was_asked_for_is_not_taken() {
+    let scene = Scene::new();
+    scene.means("one", ":");
+    replace(&scene.machine, "mktemp", "echo /mnt/home");
+    scene.deploy(&[]).says("making a folder for deploy-rs in /tmp on target").exits(14);
+    assert_eq!(scene.machine.inside("ls -d /mnt/home"), "/mnt/home");
+}
