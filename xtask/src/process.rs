@@ -1,13 +1,14 @@
 //! The one door to subprocesses: argument vectors only, never a shell string.
 //!
-//! xshell serves short commands whose output is wanted whole; duct serves commands that run long,
-//! whose output is followed line by line or whose terminal is the user's.
+//! xshell serves short commands of our own whose output is wanted whole; duct serves commands that say foreign things, that
+//! run long, whose output is followed line by line, or whose terminal is the user's.
 
 use std::ffi::{OsStr, OsString};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -27,6 +28,13 @@ pub use background::Background;
 pub use bounded::Bounds;
 pub use delegate::User;
 pub use measure::{Cost, Measured};
+
+/// What a short command may say and take.
+const SHORT: Bounds = Bounds { said: 64 << 20, time: Duration::from_secs(3600) };
+/// The most that is read of what a long command says on its stdout, in bytes: evaluations are large.
+const MOST: u64 = 256 << 20;
+/// The longest message of the worker, in bytes: what became of each MiB of a card of a TiB.
+const LONGEST_MESSAGE: usize = 64 << 20;
 
 /// How children are started: in which directory and with which changes to the environment.
 #[derive(Clone, Debug)]
@@ -122,21 +130,22 @@ impl Launcher {
         std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| is_executable(file))
     }
 
-    /// Runs a short command to its end. Its stdin is empty; stdout and stderr are returned whole.
-    /// An exit code other than 0 is no error here: the caller reads it.
+    /// Runs a short command to its end, within an hour and 64 MiB of output. Its stdin is empty; stdout and stderr are
+    /// returned whole. An exit code other than 0 is no error here: the caller reads it.
     pub fn capture<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<Output> {
+        self.bounded(program, args, SHORT, &|| Ok(()))
+    }
+
+    /// Runs a short command whose output is not foreign, and returns its stdout. Its stdin is empty. An exit code other
+    /// than 0 is an error that ends in the child's stderr.
+    pub fn read<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<String> {
         let shell = xshell::Shell::new().context("starting a command")?;
         shell.change_dir(&self.dir);
         let command = xshell::cmd!(shell, "{program} {args...}");
         let command = if self.clean { command.env_clear() } else { command };
         let command = command.envs(self.env.iter().cloned());
         let raw = command.quiet().ignore_status().output();
-        raw.map(Output::from).with_context(|| format!("running {program}"))
-    }
-
-    /// Like [`Self::capture`], and an exit code other than 0 is an error that ends in the child's stderr.
-    pub fn read<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<String> {
-        let output = self.capture(program, args)?;
+        let output = raw.map(Output::from).with_context(|| format!("running {program}"))?;
         if output.success() {
             return Ok(output.stdout);
         }
@@ -154,7 +163,15 @@ impl Launcher {
         args: &[S],
         on_line: impl FnMut(&str),
     ) -> Result<Output> {
-        follow::follow(program, &self.duct(program, args).stdin_null().stdout_capture(), on_line)
+        let (stdout, sink) = std::io::pipe().context("making a pipe")?;
+        let read = std::thread::spawn(move || crate::bounded::read_all(stdout, MOST));
+        let command = self.duct(program, args).stdin_null().stdout_file(sink);
+        let followed = follow::follow(program, &command, on_line);
+        // The writing end of the pipe is gone, so that the reader comes to the end.
+        drop(command);
+        let read = read.join().map_err(|_| anyhow::anyhow!("the thread that reads has panicked"))?;
+        let stdout = read.with_context(|| format!("reading what {program} says"))?;
+        Ok(Output { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..followed? })
     }
 
     /// Runs a long command all of whose output is story: each line of its stdout and its stderr goes
@@ -221,7 +238,7 @@ impl Launcher {
         drop(command);
         let stop = || drop(hold.requested().then(|| feed.shutdown(Shutdown::Both)));
         delegate::feeding(&feed, input, files, || {
-            follow::for_each_line(&lines, &mut |_: &[u8]| stop(), &mut on_line)
+            follow::for_each_line(&lines, LONGEST_MESSAGE, &mut |_: &[u8]| stop(), &mut on_line)
                 .and_then(|()| delegate::wait(&child, stop))
         })
         .with_context(|| format!("following {program}"))?;

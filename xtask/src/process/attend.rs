@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::follow::{PATIENCE, ask_to_stop, for_each_line};
+use super::follow::{LONGEST_LINE, PATIENCE, ask_to_stop, for_each_line};
 use super::{Launcher, Output};
 use crate::failure::Kind;
 use crate::interrupt;
@@ -66,7 +66,7 @@ impl Launcher {
             talk.end_where_due(&child, hold.requested(), ends);
         };
         let mut on_line = |line: &str| talk.borrow_mut().hear(Heard::Line(line));
-        let read = for_each_line(&lines, &mut on_wait, &mut on_line);
+        let read = for_each_line(&lines, LONGEST_LINE, &mut on_wait, &mut on_line);
         read.with_context(|| format!("reading the messages of {program}"))?;
         let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
         if hold.requested() {

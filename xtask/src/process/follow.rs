@@ -27,7 +27,7 @@ pub fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut
     // The expression holds the writing end of the pipe: it must be gone before the reader sees the end.
     let child = command.stderr_file(sink).start().with_context(|| format!("running {program}"))?;
     let mut stop = Stop::new(&child, &hold);
-    let read = for_each_line(&lines, &mut |_| stop.pass_on(), &mut on_line);
+    let read = for_each_line(&lines, LONGEST_LINE, &mut |_| stop.pass_on(), &mut on_line);
     read.with_context(|| format!("reading the messages of {program}"))?;
     let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
     if hold.requested() {
@@ -66,18 +66,19 @@ pub fn ask_to_stop(child: &duct::Handle) {
     }
 }
 
-/// How many bytes of a line are kept. The rest of a longer line is read and dropped, or a child that never
-/// ends its line would fill the memory.
-const LONGEST_LINE: usize = 256 << 10;
+/// How many bytes of a line are kept of what a child says. The rest of a longer line is read and dropped, or a child that
+/// never ends its line would fill the memory.
+pub const LONGEST_LINE: usize = 1 << 20;
 
 /// Stands at the end of a line that was cut.
 const CUT: &str = " [cut]";
 
 /// Hands each line of `source` to `on_line` until its end, and calls `on_wait` with what there is of the next
-/// line before each wait for more. Bytes that are no UTF-8 are replaced. A line longer than [`LONGEST_LINE`]
+/// line before each wait for more. Bytes that are no UTF-8 are replaced. A line of more than `longest` bytes
 /// is cut and ends in [`CUT`]; once it is cut, `on_wait` gets nothing of it.
 pub fn for_each_line(
     mut source: &PipeReader,
+    longest: usize,
     on_wait: &mut impl FnMut(&[u8]),
     on_line: &mut impl FnMut(&str),
 ) -> std::io::Result<()> {
@@ -92,7 +93,7 @@ pub fn for_each_line(
             break;
         }
         for part in chunk[..count].split_inclusive(|byte| *byte == b'\n') {
-            line.take(part, on_line);
+            line.take(part, longest, on_line);
         }
     }
     if !line.begun.is_empty() {
@@ -110,9 +111,9 @@ struct Line {
 
 impl Line {
     /// Takes a part of one line, which may be its end.
-    fn take(&mut self, part: &[u8], on_line: &mut impl FnMut(&str)) {
+    fn take(&mut self, part: &[u8], longest: usize, on_line: &mut impl FnMut(&str)) {
         let text = part.strip_suffix(b"\n").unwrap_or(part);
-        let kept = text.len().min(LONGEST_LINE - self.begun.len());
+        let kept = text.len().min(longest - self.begun.len());
         self.begun.extend_from_slice(&text[..kept]);
         self.cut |= kept < text.len();
         if text.len() < part.len() {
@@ -158,7 +159,8 @@ mod tests {
             }
         });
         let (mut lines, mut waits) = (Vec::new(), 0);
-        for_each_line(&source, &mut |_| waits += 1, &mut |line| lines.push(line.to_owned())).unwrap();
+        for_each_line(&source, LONGEST_LINE, &mut |_| waits += 1, &mut |line| lines.push(line.to_owned()))
+            .unwrap();
         writer.join().unwrap();
         assert_eq!(lines, ["one", "two", "", "\u{fffd}", "the end"]);
         assert!(waits > 0);
@@ -174,7 +176,7 @@ mod tests {
             sink.write_all(b"\nnext\n").unwrap();
         });
         let (began, mut lines) = (Instant::now(), Vec::new());
-        for_each_line(&source, &mut |_| {}, &mut |line| lines.push(line.to_owned())).unwrap();
+        for_each_line(&source, LONGEST_LINE, &mut |_| {}, &mut |line| lines.push(line.to_owned())).unwrap();
         writer.join().unwrap();
         assert_eq!(lines.len(), 2);
         assert_eq!((lines[0].len(), lines[0].ends_with(CUT)), (LONGEST_LINE + CUT.len(), true));

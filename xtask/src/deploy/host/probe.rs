@@ -51,9 +51,6 @@ pub struct State {
     pub sudo: Option<bool>,
     #[serde(skip)]
     pub activity: Activity,
-    /// Whether a deploy waits to be confirmed in the folder that was made for it.
-    #[serde(skip)]
-    pub unconfirmed: bool,
 }
 
 /// Whether an activation of deploy-rs runs on the host.
@@ -139,6 +136,7 @@ impl State {
     pub fn read(answer: &Answer) -> Self {
         let path = |name| StorePath::containing(answer.first(name)?);
         let activity = match (answer.first("pgrep"), answer.first("activation")) {
+            (None, _) if answer.first(UNCONFIRMED).is_some() => Activity::Running,
             (None, _) => Activity::Unknown,
             (_, None) => Activity::Idle,
             _ => Activity::Running,
@@ -153,7 +151,6 @@ impl State {
             offered: path("offered"),
             boot_id: answer.first("boot").unwrap_or_default().to_owned(),
             activity,
-            unconfirmed: answer.first(UNCONFIRMED).is_some(),
             failed_units: failed_units(answer),
             reboot_needed: BOOTED.iter().any(|name| differ(answer.lines(name))),
         }
@@ -195,7 +192,6 @@ mod tests {
             ("boot", "id\n"),
             ("pgrep", "1\n"),
             ("activation", "12\n"),
-            (UNCONFIRMED, "deploy-rs-canary-x\n"),
             ("failed", "a.service loaded failed failed A\n"),
             ("way-back", "/p/deploy-rs-activate\n"),
             ("sudo", "no\n"),
@@ -212,7 +208,6 @@ mod tests {
             offered: StorePath::containing(&new),
             boot_id: "id".into(),
             activity: Activity::Running,
-            unconfirmed: true,
             failed_units: Some(vec!["a.service".into()]),
             reboot_needed: true,
         };
@@ -224,6 +219,8 @@ mod tests {
         let links = "/run/booted-system/kernel\n/run/current-system/kernel";
         let answer = Answer::of(&[("current", "/run/current-system"), ("failed", UNTOLD), ("kernel", links)]);
         assert_eq!(State::read(&answer), State::default());
+        let waits = Answer::of(&[(UNCONFIRMED, "deploy-rs-canary-x\n")]);
+        assert_eq!(State::read(&waits).activity, Activity::Running);
     }
 
     #[test]

@@ -90,7 +90,9 @@ mod tests {
 
     fn question(commands: &[(&str, &str)]) -> Question {
         let mut question = Question::new().unwrap();
-        commands.iter().for_each(|(name, command)| question.ask(name, command));
+        for (name, command) in commands {
+            question.ask(name, command);
+        }
         question
     }
 

@@ -84,10 +84,10 @@ impl Quiet {
         }
     }
 
-    /// Without `pgrep` the canary tells, and the time for which nothing has changed.
+    /// Without `pgrep` the time tells for which nothing has changed.
     fn unchanged(&mut self, state: &State) -> bool {
         match &self.last {
-            Some((last, since)) if last == state => !state.unconfirmed && since.elapsed() >= QUIET,
+            Some((last, since)) if last == state => since.elapsed() >= QUIET,
             _ => {
                 self.last = Some((state.clone(), Instant::now()));
                 false
