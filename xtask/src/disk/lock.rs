@@ -14,11 +14,13 @@ use rustix::io::Errno;
 use super::refusal::refuse;
 use super::refusals::unwritable;
 use super::usage::Usage;
-use super::{Disk, Kind, Number, Partition, Roots};
+use super::{Disk, Kind, Number, Partition, Roots, users};
 use crate::failure::Kind as Failure;
 
 /// udev locks a disk while it probes it, for some milliseconds; who holds it longer means it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// For a program that has written the disk and is about to close it.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// A disk that is open and locked until this is dropped.
 #[derive(Debug)]
@@ -70,7 +72,28 @@ fn open(roots: &Roots, disk: &Disk, claim: Claim) -> Result<Locked> {
     lock(&file, disk, claim)?;
     let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone(), events: Mutex::new(None) };
     locked.check()?;
+    if exclusive {
+        nobody_writes(roots, disk)?;
+    }
     Ok(locked)
+}
+
+/// Fails where another process goes on having `disk` open for writing. One that has just written it may be about to end.
+fn nobody_writes(roots: &Roots, disk: &Disk) -> Result<()> {
+    let deadline = Instant::now() + MOMENT;
+    loop {
+        let writers = users::writers(roots, disk);
+        if writers.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let (path, writers) = (disk.path.display(), writers.join(", "));
+            return Err(
+                Failure::Refused.error(format!("{path} is open for writing in {writers}; end that first"))
+            );
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 impl Locked {

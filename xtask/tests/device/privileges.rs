@@ -77,9 +77,9 @@ fn keeps_its_secrets(pid: Pid) {
 
 /// The worker `name`, with a job, whose own lines cannot be written, so that it waits until the pipe is read.
 fn stuck(user: &User, name: &str, job: &Value, files: &[&File]) -> (PipeReader, Worker) {
-    let (reader, mut full) = std::io::pipe().unwrap();
-    let size = rustix::pipe::fcntl_setpipe_size(&full, 4096).unwrap();
-    full.write_all(&vec![b'\n'; size]).unwrap();
+    let (reader, mut full) = std::io::pipe().expect("making a pipe");
+    let size = rustix::pipe::fcntl_setpipe_size(&full, 4096).expect("a small pipe");
+    full.write_all(&vec![b'\n'; size]).expect("filling a pipe");
     let mut command = user.worker(name);
     command.stdout(full);
     let mut worker = Worker::with(command, pair_of(NOBODY));

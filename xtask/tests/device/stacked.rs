@@ -94,6 +94,39 @@ fn what_is_mounted_or_swapped_to_through_a_loop_device() {
     drop(swap);
 }
 
+/// The kernel lets those write that had the card open before somebody claimed it.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_program_that_has_the_card_open_for_writing() {
+    let card = Card::new(64);
+    let device = card.device.device().to_owned();
+    let writer = |path: &str, redirection: &str| shell(&format!("exec sleep 60 {redirection}'{path}'"));
+    let refuse = |path: &str| {
+        for redirection in ["3>", "3<>"] {
+            let mut child = writer(path, redirection);
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let words = format!("{device} is open for writing in sleep ({}); end that first", child.id());
+            refused(&card, &device, &words);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    };
+    refuse(&device);
+    run("addpart", &[&device, "1", "2048", "100"]);
+    refuse(&format!("{device}p1"));
+    run("delpart", &[&device, "1"]);
+    let mut reader = writer(&device, "3<");
+    // One that has written the card, and closes it in a moment, is waited for.
+    let script = format!("sleep 0.5 3<>'{device}'");
+    let mut last = shell(&script);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    flash(&device, &[]).exits(0);
+    for child in [&mut reader, &mut last] {
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+}
+
 /// A file system on another device whose journal is on the card: the kernel claims the card for it.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
@@ -201,6 +234,11 @@ fn signals_that_were_ignored_at_the_start() {
         assert_eq!(code, Some(0), "{name}: {said}");
         assert!(run.card.medium().starts_with(&run.image));
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the suites use the machine's own tools as they are")]
+fn shell(script: &str) -> std::process::Child {
+    Command::new("sh").args(["-c", script]).spawn().expect("running a shell")
 }
 
 #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own tools as they are")]
