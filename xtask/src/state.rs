@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 use crate::bounded::{self, Links};
 use crate::failure::Kind;
 
-pub use trust::{check_file, check_folder};
+pub use trust::{check_file, check_folder, others_write};
 
 /// Makes a folder that is for this user alone, where there is none.
 ///

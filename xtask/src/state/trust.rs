@@ -111,7 +111,8 @@ fn writable(path: &Path, stat: &Metadata) -> anyhow::Error {
     ))
 }
 
-fn others_write(path: &Path, stat: &Metadata) -> bool {
+/// Whether somebody else than the owner may write to the file or folder at `path`, which `stat` is about.
+pub fn others_write(path: &Path, stat: &Metadata) -> bool {
     let group = stat.mode() & 0o020 != 0;
     stat.mode() & 0o002 != 0 || group && (has_acl(path) || !is_own_group(stat.gid()))
 }

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::ssh_options;
 use crate::failure::Kind;
-use crate::{percent, project};
+use crate::{percent, project, state};
 
 /// How much of what a flake says about ssh is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,14 +45,16 @@ impl Trust {
 fn why_foreign(flake: &str) -> Option<String> {
     let place = place(flake).and_then(|place| place.canonicalize().ok()).filter(|place| place.is_dir());
     let Some(place) = place else { return Some(format!("{flake} is no folder of this machine")) };
-    // Nix takes the nearest flake upwards.
-    let folders = place.ancestors().scan(false, |found, folder| {
-        let last = std::mem::replace(found, *found || folder.join("flake.nix").exists());
-        (!last).then_some(folder)
+    // Nix takes the nearest flake upwards, and of a folder in a repository what git has of it.
+    let nearest = |name: &str| place.ancestors().position(|folder| folder.join(name).exists());
+    let (flake, git) = (nearest("flake.nix"), nearest(".git"));
+    let last = flake.max(git).unwrap_or(usize::MAX);
+    let folders = place.ancestors().take(last.saturating_add(1));
+    let paths = folders.flat_map(|folder| {
+        [folder.to_owned(), folder.join("flake.nix"), folder.join("flake.lock"), folder.join(".git")]
     });
-    let paths = folders.flat_map(|folder| [folder.to_owned(), folder.join("flake.nix")]);
     paths.filter_map(|path| Some((path.metadata().ok()?, path))).find_map(|(found, path)| {
-        (!is_own(&found))
+        (!is_own(&path, &found))
             .then(|| format!("{} belongs to another user, or others can write to it", path.display()))
     })
 }
@@ -72,14 +74,15 @@ fn place(flake: &str) -> Option<PathBuf> {
     path.is_absolute().then_some(whole)
 }
 
-/// Whether nobody but this user and root can have written it: by its owner, and as a folder that not everybody may write to.
-fn is_own(found: &Metadata) -> bool {
+/// Whether nobody but this user and root can have written it: by its owner, and as what nobody else may write to.
+fn is_own(path: &Path, found: &Metadata) -> bool {
     let own = rustix::process::geteuid();
     // Under sudo the checkout is that of the user who called it.
     let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| own.is_root());
     let owner = found.uid();
-    let (sticky, all_write) = (found.mode() & 0o1000 != 0, found.mode() & 0o002 != 0);
-    (owner == 0 || owner == own.as_raw() || Some(owner) == caller) && (sticky || !all_write)
+    let sticky = found.is_dir() && found.mode() & 0o1000 != 0;
+    (owner == 0 || owner == own.as_raw() || Some(owner) == caller)
+        && (sticky || !state::others_write(path, found))
 }
 
 /// Refuses a host that cannot be meant: what ssh, Nix or a shell would take for something else than a name.
@@ -161,6 +164,24 @@ mod tests {
             |path: &Path| format!("{} belongs to another user, or others can write to it", path.display());
         assert_eq!(trust(), Trust::Limited(why(&dir.path().join("a"))));
         fs::set_permissions(dir.path().join("a"), PermissionsExt::from_mode(0o755)).unwrap();
+        // A group with others in it, and a repository around the flake that says what Nix takes of it.
+        let team = if rustix::process::geteuid().is_root() { Some(65_533) } else { None };
+        if team.is_some() {
+            chown(&flake, None, team).unwrap();
+            fs::set_permissions(&flake, PermissionsExt::from_mode(0o664)).unwrap();
+            assert_eq!(trust(), Trust::Limited(why(&flake)));
+            fs::set_permissions(&flake, PermissionsExt::from_mode(0o644)).unwrap();
+            let place = dir.path().join("around/flake");
+            fs::create_dir_all(&place).unwrap();
+            fs::write(place.join("flake.nix"), "").unwrap();
+            let trust = || Trust::find(&place.display().to_string(), false);
+            assert_eq!(trust(), Trust::Full);
+            let git = dir.path().join("around/.git");
+            fs::create_dir(&git).unwrap();
+            assert_eq!(trust(), Trust::Full);
+            chown(&git, Some(65534), None).unwrap();
+            assert_eq!(trust(), Trust::Limited(why(&git)));
+        }
         // Only root can give files away.
         if rustix::process::geteuid().is_root() {
             chown(&flake, Some(65534), None).unwrap();
