@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -42,6 +42,29 @@ impl Lock {
             if !said {
                 reporter.report(&Event::note(format!("waiting for {other} to end")));
                 said = true;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Lock {
+    /// The same without a word, for work of a moment that must not be left out.
+    ///
+    /// # Errors
+    /// `Refused` where another process keeps it for longer than `patience`.
+    pub fn take_soon(path: &Path, patience: Duration) -> Result<Self> {
+        let (file, deadline) = (open(path)?, Instant::now() + patience);
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self(file)),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < deadline => {}
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                    let path = path.display();
+                    let text = format!("another process holds the lock {path}; see `fuser {path}`");
+                    return Err(Kind::Refused.error(text));
+                }
+                Err(error) => return Err(error).with_context(|| format!("locking {}", path.display())),
             }
             std::thread::sleep(PAUSE);
         }
@@ -94,6 +117,18 @@ mod tests {
         assert!(!second.is_finished());
         drop(first);
         assert!(second.join().unwrap());
+    }
+
+    #[test]
+    fn no_wait_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = Lock::take_soon(&path, Duration::ZERO).unwrap();
+        let error = Lock::take_soon(&path, PAUSE).unwrap_err();
+        assert_eq!(crate::failure::kind(&error), Kind::Refused);
+        assert!(error.to_string().starts_with("another process holds the lock "), "{error}");
+        drop(first);
+        drop(Lock::take_soon(&path, Duration::ZERO).unwrap());
     }
 
     #[test]

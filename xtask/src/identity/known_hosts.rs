@@ -1,17 +1,22 @@
 //! The project's `known_hosts`: a line for each host, under its name in the flake.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use rustix::fs::{Access, FlockOperation, access, flock};
+use rustix::fs::{Access, access};
 
 use crate::failure::Kind;
+use crate::lock::Lock;
 use crate::state;
 
 /// The most bytes that are read of it.
 const LARGEST: u64 = 16 << 20;
+/// What is locked while it is changed. Whoever may open a folder may lock it, and for as long as they like.
+const LOCK: &str = ".known_hosts.lock";
+/// How long another run may take to change it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The file, which need not be there.
 pub struct KnownHosts {
@@ -35,8 +40,7 @@ impl KnownHosts {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         state::private_folder(folder).with_context(doing)?;
         // Two flashes may end at once.
-        let lock = fs::File::open(folder).with_context(doing)?;
-        flock(&lock, FlockOperation::LockExclusive).with_context(doing)?;
+        let _lock = Lock::take_soon(&folder.join(LOCK), PATIENCE).with_context(doing)?;
         let old = self.read()?;
         let new = replaced(&old, host, key);
         if new == old {
@@ -114,6 +118,8 @@ fn replaced(text: &[u8], host: &str, key: Option<&str>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const KEY: &str = "ssh-ed25519 AAAAC3";
@@ -149,8 +155,23 @@ mod tests {
         assert!(file.set("pi", None).unwrap());
         assert_eq!(file.key_of("pi").unwrap(), None);
         let left = dir.path().join("identity").read_dir().unwrap().count();
-        assert_eq!(left, 1, "what was written on the way is gone");
+        assert_eq!(left, 2, "what was written on the way is gone, and the lock is there");
     }
+
+    /// As anybody can who may look into the folder.
+    #[test]
+    fn a_folder_that_somebody_has_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = fs::File::open(dir.path()).unwrap();
+        rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let file = KnownHosts::of(dir.path());
+        std::thread::spawn(move || tell.send(file.set("pi", Some(KEY)).unwrap()));
+        assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(true));
+        let lock = dir.path().join(LOCK).metadata().unwrap();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&lock.permissions()) & 0o777, 0o600);
+    }
+
     #[test]
     fn a_link_stays_one() {
         let dir = tempfile::tempdir().unwrap();
