@@ -64,7 +64,7 @@ fn a_host_that_says_too_much_is_not_believed_and_holds_nobody_up() {
     scene.deploy(&[]).exits(0);
     let other = Machine::start();
     scene.host("other", &other.address, &other.ssh_options(&other.known_hosts()), "one", ":");
-    replace(&other, "readlink", "exec yes 'without an end'");
+    replace(&other, "readlink", "yes 'without an end' | head -c 40000000");
     let outcome = scene.run(&["--json", "status"]);
     let status: serde_json::Value = serde_json::from_str(outcome.exits(14)).expect("JSON");
     let of = |host: &str| status.as_array().unwrap().iter().find(|it| it["host"] == host).unwrap().clone();
