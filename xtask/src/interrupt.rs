@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use anyhow::{Result, anyhow};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::failure::Kind;
@@ -30,6 +30,13 @@ impl Signals {
         }
         Ok(Self { noted, fatal, holds: AtomicUsize::new(0) })
     }
+}
+
+/// Sees to it that the kernel keeps the exit codes of children until they are asked for. A process that was started with
+/// SIGCHLD ignored never learns of them.
+pub fn keep_exit_codes() -> Result<()> {
+    let doing = "watching for the end of children";
+    flag::register(SIGCHLD, Arc::default()).map(drop).map_err(|error| anyhow!("{doing}: {error}"))
 }
 
 /// Whether this process was started with `signal` ignored, as `nohup` and shells without job control do: whoever wanted that

@@ -71,7 +71,7 @@ fn in_harmless_words() -> Option<String> {
 /// Runs the command line and returns the exit code; an error has been printed once.
 pub fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
-    if let Err(error) = hardening::forbid_core_dumps() {
+    if let Err(error) = hardening::forbid_core_dumps().and_then(|()| interrupt::keep_exit_codes()) {
         let code = failure::kind(&error).code();
         ui::error(&error, code, json);
         return code.into();

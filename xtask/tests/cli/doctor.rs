@@ -29,6 +29,25 @@ fn everything_is_there() {
     assert!(nix.asked().contains(&"config show --json".to_owned()));
 }
 
+/// A shell whose `trap '' CHLD` is inherited: the kernel forgets how children ended unless somebody wants to know.
+#[test]
+fn a_start_with_the_signal_of_children_ignored() {
+    let nix = able().install();
+    for program in ["ssh", "ssh-keygen", "deploy", "debugfs", "e2fsck", "e2image"] {
+        nix.fake(program, "exit 99");
+    }
+    let inner = nix.command(&["doctor"]);
+    #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own tools as they are")]
+    let mut shell = std::process::Command::new("/bin/bash");
+    shell.args(["-c", "trap '' CHLD; exec \"$0\" \"$@\""]).arg(inner.get_program()).args(inner.get_args());
+    shell.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(dir) = inner.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    let outcome = crate::support::Outcome::of(&shell.output().expect("running the binary"));
+    assert!(outcome.exits(0).contains("ok  nix            2.34\n"), "{outcome:?}");
+}
+
 #[test]
 fn an_older_nix_has_another_name_for_its_settings() {
     let nix = Answers { version: "nix (Nix) 2.18.9", ..able() }.install();
