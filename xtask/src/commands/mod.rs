@@ -36,7 +36,7 @@ pub fn worker(command: &Command) -> Option<u8> {
         _ => return None,
     };
     // What can no longer be told changes nothing on the card: the worker goes on to a known end.
-    Some(worker::serve(access, |line| drop(ui::result(line))))
+    Some(worker::serve(access, |line| drop(ui::json_line(line))))
 }
 
 /// Makes the context and runs the command that was asked for.

@@ -59,6 +59,21 @@ fn a_label_in_what_a_card_holds() {
     assert_eq!(told["disk"]["partitions"][0]["label"], std::str::from_utf8(LABEL).expect("text"), "{told}");
 }
 
+/// The reader's answer has them as JSON has them, or it would be none.
+#[test]
+fn marks_of_direction_in_what_a_card_holds() {
+    let nix = Answers::default().install();
+    let card = card(&nix);
+    let file = std::fs::File::options().write(true).open(&card).expect("opening the card");
+    let label = "a\u{202e}\u{200b}\u{9b}";
+    std::os::unix::fs::FileExt::write_all_at(&file, &[label.as_bytes(), &[0; 16]].concat()[..16], 1024 + 120)
+        .expect("writing the label");
+    let outcome = nix.run(&["card", "inspect", &card]);
+    is_harmless(&outcome.stdout);
+    assert!(outcome.stdout.contains("only one ext4 (a\\u{202e}\\u{200b}\\u{9b})"), "{outcome:?}");
+    outcome.exits(4);
+}
+
 #[test]
 fn a_planted_receipt() {
     let sandbox = Sandbox::new();
