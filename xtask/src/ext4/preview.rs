@@ -78,7 +78,7 @@ fn metadata(image: &Image, root: &Root) -> Result<File> {
 /// file system of `size` bytes.
 fn inode_tables(head: &[u8], size: u64) -> Result<Vec<Range<u64>>> {
     let superblock = Superblock::parse(head.get(1024..).unwrap_or_default(), size)?;
-    let (list, step) = ((superblock.first + 1) * superblock.block, superblock.descriptor);
+    let (list, step) = (superblock.list() * superblock.block, superblock.descriptor);
     let unusual = || wrong("its list of groups is too long to be looked at".to_owned());
     let list = head.get(usize::try_from(list)?..).ok_or_else(unusual)?;
     let groups = list.chunks_exact(usize::try_from(step)?).take(usize::try_from(superblock.groups())?);

@@ -65,6 +65,9 @@ const CONFIG: &str = "/boot/extlinux/extlinux.conf";
 /// No menu is larger, in bytes.
 const LARGEST_MENU: u64 = 1 << 20;
 
+/// No path in it is longer, in bytes.
+const LONGEST_PATH: usize = 4096;
+
 /// Reads the card (or the decompressed image) `disk` with this `layout`. A partition that U-Boot does not look
 /// at may hold anything.
 ///
@@ -199,11 +202,18 @@ fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
         Kind::Verification.error(format!("{CONFIG} has no default entry with LINUX, INITRD and init="))
     })?;
     let (store, paths) = store(root)?;
+    if entry.init.len() > LONGEST_PATH {
+        let text = format!("{CONFIG} names an init with a path of {} bytes", entry.init.len());
+        return Err(Kind::Verification.error(text));
+    }
     let init = entry.init.strip_prefix("/nix/store").map(|rest| format!("{store}{rest}"));
     let init = init.unwrap_or_else(|| entry.init.clone());
     let found = root.find_itself(&init).and_then(|found| found.ok_or_else(absent));
-    found.with_context(|| format!("looking for {}", entry.init))?;
+    // It may be a link, to where the running system has what it leads to.
+    let program = found.and_then(|found| if found.is_link() { Ok(()) } else { is_filled(&found) });
+    program.with_context(|| format!("looking for {}", entry.init))?;
     let ((kernel, path), (_, initrd)) = (present(root, &entry.kernel)?, present(root, &entry.initrd)?);
+    entry.tree.map_or(Ok(()), |tree| present(root, &tree).map(drop))?;
     Ok((Boot { kernel: path, initrd, init: entry.init, store_paths: paths }, kernel))
 }
 
@@ -222,6 +232,7 @@ fn store(root: &Ext4) -> Result<(&'static str, usize)> {
 /// The content of [`CONFIG`].
 fn menu(root: &Ext4) -> Result<String> {
     let found = root.find(CONFIG)?.ok_or_else(absent)?;
+    is_filled(&found)?;
     if found.size > LARGEST_MENU {
         return Err(Kind::Verification.error("it is larger than any menu"));
     }
@@ -231,9 +242,23 @@ fn menu(root: &Ext4) -> Result<String> {
 
 /// The file that [`CONFIG`] names, and its full path.
 fn present(root: &Ext4, named: &str) -> Result<(Inode, String)> {
+    if named.len() > LONGEST_PATH {
+        let text = format!("{CONFIG} names a file with a path of {} bytes", named.len());
+        return Err(Kind::Verification.error(text));
+    }
     let path = if named.starts_with('/') { named.to_owned() } else { format!("/boot/extlinux/{named}") };
     let found = root.resolve(&path).and_then(|found| found.ok_or_else(absent));
-    found.with_context(|| format!("looking for {path}"))
+    let filled = found.and_then(|found| is_filled(&found.0).map(|()| found));
+    filled.with_context(|| format!("looking for {path}"))
+}
+
+/// Fails where `inode` is no file, or an empty one: nothing starts from that.
+fn is_filled(inode: &Inode) -> Result<()> {
+    match (inode.is_file(), inode.size) {
+        (true, 1..) => Ok(()),
+        (true, _) => Err(Kind::Verification.error("it is empty")),
+        (false, _) => Err(Kind::Verification.error("it is no file")),
+    }
 }
 
 fn absent() -> anyhow::Error {
@@ -254,5 +279,64 @@ mod tests {
         head[1144..1152].copy_from_slice(b"NIXOS_SD");
         assert_eq!(label(&head), Some(("ext4", "NIXOS_SD".into())));
         assert_eq!(label(b"short"), None);
+    }
+
+    /// What U-Boot would start on a file system with a menu of these `lines` and with `change` in its files.
+    fn started(lines: &str, change: impl Fn(&std::path::Path)) -> Result<String, String> {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, content) in [
+            (
+                "boot/extlinux/extlinux.conf",
+                &*format!("LABEL a\nLINUX ../k\nINITRD ../i\nAPPEND init=/nix/store/s/init\n{lines}"),
+            ),
+            ("boot/k", "kernel"),
+            ("boot/i", "initrd"),
+            ("store/s/init", "init"),
+        ] {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        change(dir.path());
+        let bytes = super::super::ext4::tests::made(&["-d", dir.path().to_str().unwrap()], 8);
+        let disk = tempfile::tempfile().unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&disk, &bytes, 0).unwrap();
+        let root = Ext4::open(&disk, 0, bytes.len() as u64, Budget::unattended()).unwrap();
+        boot(&root).map(|(boot, _)| boot.kernel).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn nothing_starts_from_a_folder_or_an_empty_file() {
+        assert_eq!(started("", |_| ()), Ok("/boot/k".to_owned()));
+        for (lines, expected) in [
+            ("LINUX ../../store", "looking for /boot/extlinux/../../store: it is no file"),
+            ("INITRD ../../store", "looking for /boot/extlinux/../../store: it is no file"),
+            ("APPEND init=/nix/store/s", "looking for /nix/store/s: it is no file"),
+            ("LINUX ../absent", "looking for /boot/extlinux/../absent: file not found"),
+            ("FDT ../absent", "looking for /boot/extlinux/../absent: file not found"),
+            (&format!("LINUX {}", "x/".repeat(3000)), "extlinux.conf names a file with a path of 6000 bytes"),
+            (
+                &format!("APPEND init={}", "x/".repeat(3000)),
+                "extlinux.conf names an init with a path of 6000 bytes",
+            ),
+        ] {
+            let error = started(lines, |_| ()).unwrap_err();
+            assert!(error.contains(expected) && error.len() < 200, "{error}");
+        }
+        for file in ["boot/k", "boot/i", "store/s/init", "boot/extlinux/extlinux.conf"] {
+            let error = started("", |dir| std::fs::write(dir.join(file), "").unwrap()).unwrap_err();
+            assert!(error.ends_with(": it is empty"), "{error}");
+            let pipe = |dir: &std::path::Path| {
+                std::fs::remove_file(dir.join(file)).unwrap();
+                rustix::fs::mkfifoat(rustix::fs::CWD, dir.join(file), 0o600.into()).unwrap();
+            };
+            let error = started("", pipe).unwrap_err();
+            assert!(error.ends_with(": it is no file"), "{error}");
+        }
+        let link = |dir: &std::path::Path| {
+            std::fs::remove_file(dir.join("store/s/init")).unwrap();
+            std::os::unix::fs::symlink("/nix/store/x/init", dir.join("store/s/init")).unwrap();
+        };
+        assert_eq!(started("", link), Ok("/boot/k".to_owned()));
     }
 }

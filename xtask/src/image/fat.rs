@@ -1,5 +1,6 @@
 //! As much of FAT32 as it takes to read a file in the root folder: what the firmware of a Pi reads.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use anyhow::{Context, Result};
@@ -30,6 +31,8 @@ pub struct Fat<'a> {
     /// In bytes.
     cluster: u64,
     root: u32,
+    /// The files of the root folder, once they were read.
+    files: OnceCell<Vec<Entry>>,
 }
 
 /// A file in the root folder.
@@ -59,7 +62,14 @@ impl<'a> Fat<'a> {
         if reserved == 0 || copies == 0 || data > part.size() {
             return Err(Kind::Verification.error("its first sector is damaged"));
         }
-        Ok(Self { part, table, data, cluster: cluster * sector, root: le32(&head[44..]) })
+        Ok(Self {
+            part,
+            table,
+            data,
+            cluster: cluster * sector,
+            root: le32(&head[44..]),
+            files: OnceCell::new(),
+        })
     }
 
     /// The content of the file `name` in the root folder; nothing where there is none. Case does not matter.
@@ -67,12 +77,16 @@ impl<'a> Fat<'a> {
     /// # Errors
     /// A chain of clusters that ends too soon, and a file that is too large to be one of the firmware.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let folder = self.chain(self.root, FOLDER).context("reading its root folder")?;
-        let Some(entry) = entries(&folder).into_iter().find(|it| it.name.eq_ignore_ascii_case(name)) else {
+        self.read_within(name, LARGEST)
+    }
+
+    /// As [`Self::read`], of a file that has at most `most` bytes.
+    pub fn read_within(&self, name: &str, most: u32) -> Result<Option<Vec<u8>>> {
+        let Some(entry) = self.entries()?.iter().find(|it| it.name.eq_ignore_ascii_case(name)) else {
             return Ok(None);
         };
         let doing = || format!("reading {name}");
-        if entry.size > LARGEST {
+        if entry.size > most {
             return Err(Kind::Verification.error("it is larger than any firmware")).with_context(doing);
         }
         let mut bytes = self.chain(entry.first, entry.size).with_context(doing)?;
@@ -82,6 +96,15 @@ impl<'a> Fat<'a> {
         }
         bytes.truncate(size);
         Ok(Some(bytes))
+    }
+
+    /// The files of the root folder, which is read once.
+    fn entries(&self) -> Result<&[Entry]> {
+        if self.files.get().is_none() {
+            let folder = self.chain(self.root, FOLDER).context("reading its root folder")?;
+            let _ = self.files.set(entries(&folder));
+        }
+        Ok(self.files.get().map_or(&[], Vec::as_slice))
     }
 
     /// The clusters from `first` on, until the chain ends or `enough` bytes are there.
@@ -310,6 +333,28 @@ mod tests {
         };
         assert_eq!(parse(&sample).unwrap(), [Some(config()), Some(vec![7; 5000])]);
         crate::fuzz::check(&[&sample], parse);
+    }
+
+    #[test]
+    fn a_config_that_is_larger_than_any() {
+        let disk = disk();
+        let fat = opened(&disk, 4096).unwrap();
+        assert!(fat.read_within("config.txt", 700).unwrap().is_some());
+        let error = fat.read_within("config.txt", 699).unwrap_err();
+        assert_eq!(format!("{error:#}"), "reading config.txt: it is larger than any firmware");
+    }
+
+    /// It takes what one reading takes.
+    #[test]
+    fn a_large_folder_that_is_asked_for_many_files() {
+        let disk = disk();
+        let many = entry(b"CONFIG  TXT", 0x20, 3, 1).repeat(16);
+        disk.write_all_at(&many, 4096 + 512 * 2).unwrap();
+        let budget = Budget::unattended();
+        let fat = Fat::open(Limited::new(&disk, 4096, 512 * 9, budget.clone())).unwrap();
+        assert!(fat.read("absent").unwrap().is_none());
+        (0..1_000_000).for_each(|_| drop(fat.read("absent").unwrap()));
+        budget.spend((1 << 30) - 4096).unwrap();
     }
 
     /// Each file is of the same clusters, and each is as large as one may be: the budget is one for all of them.

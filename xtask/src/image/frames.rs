@@ -23,6 +23,10 @@ const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The longest header after the magic number: descriptor, window, dictionary and content size.
 const HEADER: usize = 14;
 
+/// What is said of a frame that names a dictionary.
+const DICTIONARY: &str =
+    "it was compressed with a dictionary (zstd -D), which a card has no place for; compress it without";
+
 /// The header of one frame.
 struct Header {
     /// In bytes, without the magic number.
@@ -108,6 +112,9 @@ impl Header {
         if here < from + content_len {
             return Err(cut(len));
         }
+        if head[1 + window_len..from].iter().any(|byte| *byte != 0) {
+            return Err(Kind::Refused.error(DICTIONARY));
+        }
         let content = content(&head[from..from + content_len]);
         let window = if single { content.unwrap_or_default() } else { window(head[1]) };
         let len = (from + content_len) as u64;
@@ -187,6 +194,16 @@ mod tests {
         assert_eq!(walked(&many).unwrap().content, Some(9000 + (1 << 20)));
         let one_silent = [packed(9000, true, true), packed(7, false, false)].concat();
         assert_eq!(walked(&one_silent).unwrap().content, None);
+    }
+
+    #[test]
+    fn a_frame_with_a_dictionary() {
+        for (flag, id) in [(1, &[7][..]), (2, &[0, 7]), (3, &[0, 0, 0, 7])] {
+            let frame = |id: &[u8]| [&MAGIC[..], &[flag, 0x58], id, &[1, 0, 0]].concat();
+            assert_eq!(walked(&frame(id)).unwrap_err().to_string(), DICTIONARY);
+            // None.
+            walked(&frame(&vec![0; id.len()])).unwrap();
+        }
     }
 
     #[test]

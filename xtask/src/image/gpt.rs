@@ -27,13 +27,18 @@ pub fn parse(head: &[u8]) -> Result<Vec<Partition>> {
     if crc32(unsealed) != le32(&header[16..]) {
         return Err(damaged());
     }
+    if le64(&header[24..]) != 1 || le64(&header[40..]) > le64(&header[48..]) {
+        return Err(
+            Kind::Refused.error("its GPT is damaged: it says that it is somewhere else, or has no room")
+        );
+    }
     let entries = entries(head, header)
         .ok_or_else(|| Kind::Refused.error("the entries of its GPT are not in its first MiB"))?;
     if crc32(entries.iter().copied()) != le32(&header[88..]) {
         return Err(damaged());
     }
     let size = le32(&header[84..]) as usize;
-    Ok(entries.chunks_exact(size).zip(1..).filter_map(|(entry, number)| parse_entry(entry, number)).collect())
+    entries.chunks_exact(size).zip(1..).filter_map(|(entry, number)| parse_entry(entry, number)).collect()
 }
 
 fn damaged() -> anyhow::Error {
@@ -49,16 +54,18 @@ fn entries<'a>(head: &'a [u8], header: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// An entry of the type 0 is not in use.
-fn parse_entry(entry: &[u8], number: u32) -> Option<Partition> {
+fn parse_entry(entry: &[u8], number: u32) -> Option<Result<Partition>> {
     let [first, last, attributes] = [32, 40, 48].map(|at| le64(&entry[at..]));
-    let (start, sectors) = (first.saturating_mul(SECTOR), last.saturating_sub(first).saturating_add(1));
-    (entry[..16] != [0; 16]).then(|| Partition {
+    let partition = |sectors: u64| Partition {
         number,
         kind: Type::Gpt(guid(entry)),
         bootable: attributes & BOOTABLE != 0,
-        start,
-        size: sectors.saturating_mul(SECTOR),
-    })
+        start: first.saturating_mul(SECTOR),
+        size: sectors.saturating_add(1).saturating_mul(SECTOR),
+    };
+    let backwards =
+        || Kind::Refused.error(format!("its GPT is damaged: partition {number} ends before it begins"));
+    (entry[..16] != [0; 16]).then(|| last.checked_sub(first).map(partition).ok_or_else(backwards))
 }
 
 /// The first three parts of a GUID are numbers, stored with their least byte first.
@@ -98,7 +105,7 @@ mod tests {
             }
         }
         head[512..520].copy_from_slice(b"EFI PART");
-        for (at, value) in [(12, 92), (72, 2), (80, 128), (84, 128)] {
+        for (at, value) in [(12, 92), (24, 1), (72, 2), (80, 128), (84, 128)] {
             put(&mut head, 512 + at, value);
         }
         seal(&mut head);
@@ -161,9 +168,22 @@ mod tests {
                 far,
             );
         }
+        // What U-Boot and Linux do not take either.
+        let elsewhere = "its GPT is damaged: it says that it is somewhere else, or has no room";
+        for (at, value) in [(24, 0), (24, 2), (28, 1), (40, 1)] {
+            check(
+                |head| {
+                    put(head, 512 + at, value);
+                    seal(head);
+                },
+                elsewhere,
+            );
+        }
         let of = |partitions: &[(u64, u64, u64)]| {
             Layout::parse(&gpt(partitions), 4 << 20).unwrap_err().to_string()
         };
+        let backwards = "its GPT is damaged: partition 2 ends before it begins";
+        assert_eq!(of(&[(2048, 4095, 0), (4096, 4094, 0)]), backwards);
         assert_eq!(of(&[]), "its partition table is empty");
         assert_eq!(of(&[(2048, 8192, 0)]), "partition 1 ends at byte 4194816, beyond its end at 4194304");
         assert!(of(&[(u64::MAX, u64::MAX, 0)]).contains("beyond its end at 4194304"));

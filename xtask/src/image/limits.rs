@@ -45,6 +45,23 @@ impl Limits {
     }
 
     /// # Errors
+    /// Of [`Kind::Refused`] for a compressed file of `stored` bytes that is larger than its content may be: most of it is
+    /// padding, which takes time to read and gives nothing.
+    pub fn check_stored(&self, stored: u64) -> Result<(), anyhow::Error> {
+        // What cannot be compressed becomes a little longer.
+        let most = self.content.saturating_add(self.content / 64).saturating_add(16 << 20);
+        if stored <= most {
+            return Ok(());
+        }
+        let (stored, content) = (Bytes(stored), Bytes(self.content));
+        let text = format!(
+            "it has {stored} compressed, more than the {content} that its content may have: most of it is padding, as no \
+             program makes it"
+        );
+        Err(Kind::Refused.error(text))
+    }
+
+    /// # Errors
     /// Of [`Kind::Refused`] for an image of `size` bytes that is too large.
     pub fn check_content(&self, size: u64) -> Result<(), anyhow::Error> {
         let Some(missing) = size.checked_sub(self.content).filter(|missing| *missing > 0) else {

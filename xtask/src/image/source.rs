@@ -120,6 +120,9 @@ impl Source {
     pub fn check_limits(&self) -> Result<()> {
         let doing = || format!("the image {}", self.path.display());
         self.limits.check_memory(self.window).with_context(doing)?;
+        if self.format != Format::Raw {
+            self.limits.check_stored(self.stored.size).with_context(doing)?;
+        }
         self.limits.check_content(self.size.unwrap_or_default())
     }
 
@@ -272,6 +275,28 @@ mod tests {
         encoder.window_log(28).unwrap();
         encoder.write_all(&[7; 1000]).unwrap();
         assert_eq!(read(&encoder.finish().unwrap()).unwrap(), (Format::Zstd, vec![7; 1000]));
+    }
+
+    /// Skippable frames of zstd, padding of xz, and members of gzip without content: reading them takes hours.
+    #[test]
+    fn a_file_of_padding() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("an image");
+        for format in [Format::Zstd, Format::Xz, Format::Gzip] {
+            let mut file = File::create(&path).unwrap();
+            let skippable = [&b"\x50\x2a\x4d\x18"[..], &(90_u32 << 20).to_le_bytes()].concat();
+            let begin = if format == Format::Zstd { skippable } else { packed(format, &[7; 512]) };
+            file.write_all(&begin).unwrap();
+            let len = if format == Format::Zstd { (90 << 20) + 8 } else { 90 << 20 };
+            file.set_len(len).unwrap();
+            let source = Source::open(&path).unwrap();
+            assert_eq!(source.format, format);
+            source.check_limits().unwrap();
+            let error = source.within(Limits::new(None, Some(64 << 20))).check_limits().unwrap_err();
+            let words = "it has 90.0 MiB compressed, more than the 64.0 MiB that its content may have";
+            assert!(format!("{error:#}").contains(words), "{error:#}");
+            assert_eq!(crate::failure::kind(&error), Kind::Refused);
+        }
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl fmt::Display for UBoot {
     }
 }
 
+/// No `config.txt` is larger, in bytes.
+const LARGEST_CONFIG: u32 = 1 << 20;
+/// No name of FAT is longer, in bytes.
+const LONGEST_NAME: usize = 3 * 255;
+
 /// A U-Boot as it is on FIRMWARE.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Program {
@@ -43,12 +48,19 @@ pub struct Program {
 /// # Errors
 /// A file that is named and not there.
 pub fn programs(firmware: &Fat) -> Result<Vec<Program>> {
-    let config = firmware.read("config.txt")?.unwrap_or_default();
+    let config = firmware.read_within("config.txt", LARGEST_CONFIG)?.unwrap_or_default();
     let mut found = Vec::new();
     for file in named(&String::from_utf8_lossy(&config)) {
+        if file.len() > LONGEST_NAME {
+            let text = format!("config.txt names a file with a name of {} bytes", file.len());
+            return Err(Kind::Verification.error(text));
+        }
         let bytes = firmware.read(&file)?.ok_or_else(|| {
             Kind::Verification.error(format!("config.txt names {file}, which is not there"))
         })?;
+        if bytes.is_empty() {
+            return Err(Kind::Verification.error(format!("config.txt names {file}, which is empty")));
+        }
         // What else may be named is a kernel, which needs no U-Boot.
         if let Some((kernel, tree)) = addresses(&bytes) {
             found.push(Program { file, kernel, tree });

@@ -93,7 +93,7 @@ impl<'a> Ext4<'a> {
     fn descriptor(&self, group: u32) -> Result<Vec<u8>> {
         let facts = &self.facts;
         let at = u64::from(group) * facts.descriptor;
-        let block = self.block(facts.first + 1 + at / facts.block)?;
+        let block = self.block(facts.list() + at / facts.block)?;
         let at = usize::try_from(at % facts.block)?;
         let bytes = block[at..at + usize::try_from(facts.descriptor)?].to_vec();
         let Some(seed) = facts.seed else { return Ok(bytes) };

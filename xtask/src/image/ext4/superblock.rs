@@ -17,7 +17,7 @@ pub struct Superblock {
     pub block: u64,
     /// All of them fit into the partition.
     pub blocks: u64,
-    /// The block with the superblock. The list of groups is behind it.
+    /// The first block of the first group.
     pub first: u64,
     pub inodes: u32,
     pub free_blocks: u64,
@@ -92,7 +92,8 @@ impl Superblock {
     fn check(&self, room: u64, clusters: bool) -> Result<()> {
         let end = self.blocks.checked_mul(self.block);
         check(end.is_some_and(|end| end <= room), "it is larger than its partition")?;
-        check(self.first == u64::from(self.block == 1024), "its first block")?;
+        // With clusters they are counted from the beginning of the file system, however small they are.
+        check(self.first == u64::from(self.block == 1024 && !clusters), "its first block")?;
         check(self.blocks > self.first + 1, "the number of its blocks")?;
         check(self.free_blocks <= self.blocks, "the number of its free blocks")?;
         check(self.free_inodes <= self.inodes.into(), "the number of its free inodes")?;
@@ -109,6 +110,11 @@ impl Superblock {
         check(fits(self.descriptor, if self.wide { 64 } else { 32 }), "the size of its descriptors")?;
         let list = self.groups().checked_mul(self.descriptor).map(|list| list.div_ceil(self.block));
         check(list.is_some_and(|list| list < self.blocks), "the number of its groups")
+    }
+
+    /// The first block of the list of groups: behind the superblock.
+    pub fn list(&self) -> u64 {
+        START / self.block + 1
     }
 
     pub fn groups(&self) -> u64 {

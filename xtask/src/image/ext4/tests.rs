@@ -151,6 +151,12 @@ fn what_another_implementation_reads() {
 
 /// debugfs writes a journal as a system does that was cut off.
 #[test]
+fn clusters_of_small_blocks() {
+    let bytes = populated(&["-b", "1024", "-O", "bigalloc"]);
+    assert_eq!(look_around(&disk(&bytes)).unwrap().len(), 7);
+}
+
+#[test]
 fn a_journal_that_is_not_empty() {
     for features in ["metadata_csum,64bit", "^metadata_csum,^64bit"] {
         let dir = tempfile::tempdir().unwrap();
