@@ -1,12 +1,12 @@
 //! What a virtual block device stands on: the file or the block device behind a loop device, and the block device to
 //! which a zram device writes back.
 
-use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::ioctl::{Getter, ioctl};
 
+use super::probe::answered;
 use super::sysfs::Node;
 use super::{Number, Roots, mounts};
 
@@ -14,12 +14,30 @@ use super::{Number, Roots, mounts};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backing {
     Device(Node),
-    /// A file, by its path as the process saw it that attached it.
     File {
+        /// As the process saw it that attached the file.
         path: PathBuf,
-        /// The device of its file system, where the kernel was asked: the path leads nowhere from here.
-        filesystem: Option<Number>,
+        /// The file itself, where the kernel was asked.
+        file: Option<FileId>,
+        /// Whether the path leads there from here. That of another mount namespace, or of a file that is gone or hidden by a
+        /// mount, may be that of something else.
+        found: bool,
     },
+}
+
+/// A file by the number of its file system and its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    pub filesystem: Number,
+    pub inode: u64,
+}
+
+impl FileId {
+    /// That of the file at `path`, whose file system must not be one that may hang.
+    pub fn of(path: &Path) -> Option<Self> {
+        let facts = path.metadata().ok()?;
+        Some(Self { filesystem: Number::from_raw(facts.dev()), inode: facts.ino() })
+    }
 }
 
 /// What is behind `node`; none for a device that has nothing behind it, or nothing attached.
@@ -28,20 +46,24 @@ pub fn backing(roots: &Roots, node: &Node) -> Option<Backing> {
         node.text("loop/backing_file").or_else(|| node.text("backing_dev").filter(|dev| dev != "none"))?;
     let path = PathBuf::from(path);
     if mounts::may_hang(roots, &path) {
-        return Some(Backing::File { path, filesystem: None });
+        return Some(Backing::File { path, file: None, found: true });
     }
-    if let Some(device) = device_at(roots, &path) {
-        return Some(Backing::Device(device));
+    let Some(status) = status(&roots.dev.join(node.device_path())) else {
+        return Some(by_path(roots, path));
+    };
+    if status.backing_device != 0 {
+        let device = Node::by_number(roots, Number::from_raw(status.backing_device));
+        return Some(device.map_or_else(|| by_path(roots, path), Backing::Device));
     }
-    if path.exists() {
-        return Some(Backing::File { path, filesystem: None });
-    }
-    // The file was removed, or is in another mount namespace. Its path may by now be that of something else.
-    let status = status(&roots.dev.join(node.device_path()));
-    let device =
-        status.as_ref().and_then(|status| Node::by_number(roots, Number::from_raw(status.backing_device)));
-    let filesystem = status.map(|status| Number::from_raw(status.filesystem));
-    Some(device.map_or(Backing::File { path, filesystem }, Backing::Device))
+    let file = FileId { filesystem: Number::from_raw(status.filesystem), inode: status.inode };
+    let found = FileId::of(&path) == Some(file);
+    Some(Backing::File { path, file: Some(file), found })
+}
+
+/// Where the kernel does not say more than the path.
+fn by_path(roots: &Roots, path: PathBuf) -> Backing {
+    let device = device_at(roots, &path);
+    device.map_or(Backing::File { path, file: None, found: true }, Backing::Device)
 }
 
 /// The block device whose node is at `path`, wherever the node is.
@@ -63,16 +85,18 @@ struct Status {
     rest: [u64; 26],
 }
 
-/// What the kernel knows of the loop device at `path`; none where this user may not ask, and for any other device.
+/// What the kernel knows of the loop device at `path`; none where this user may not ask, for any other device, and where the
+/// answer does not come: the kernel asks the file system.
 fn status(path: &Path) -> Option<Status> {
     const LOOP_GET_STATUS64: u32 = 0x4c05;
-    let file = File::open(path).ok()?;
     #[expect(
         unsafe_code,
         reason = "LOOP_GET_STATUS64 fills a structure of this size, in which any bits are valid"
     )]
-    let status = unsafe { ioctl(&file, Getter::<LOOP_GET_STATUS64, Status>::new()) };
-    status.ok()
+    answered(path, |file| {
+        let status = unsafe { ioctl(file, Getter::<LOOP_GET_STATUS64, Status>::new()) };
+        Ok(Some(status?))
+    })
 }
 
 #[cfg(test)]

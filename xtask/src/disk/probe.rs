@@ -32,7 +32,7 @@ pub fn partitions(path: &Path, size: u64) -> Vec<Partition> {
 }
 
 /// What `look` finds on the disk at `path`, which is opened by a thread of its own: it may wait for ever.
-fn answered<T>(path: &Path, look: impl FnOnce(&File) -> io::Result<T> + Send + 'static) -> T
+pub(super) fn answered<T>(path: &Path, look: impl FnOnce(&File) -> io::Result<T> + Send + 'static) -> T
 where
     T: Default + Send + 'static,
 {

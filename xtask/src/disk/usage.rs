@@ -4,7 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::backing::{Backing, backing, device_at};
+use super::backing::{Backing, FileId, backing, device_at};
 use super::mounts::{self, Mount};
 use super::sysfs::Node;
 use super::{Disk, Number, Role, Roots, Use};
@@ -73,11 +73,15 @@ impl Usage {
     /// The uses of a plain file: those of the loop devices over it, the loop devices themselves, and swap.
     /// The kernel gives no exclusive claim to a file, so this is all that protects it.
     pub fn of_file(&self, roots: &Roots, path: &Path) -> Vec<Use> {
+        self.of_file_known(roots, path, FileId::of(path))
+    }
+
+    /// The same of the file that the kernel knows as `id`.
+    fn of_file_known(&self, roots: &Roots, path: &Path, id: Option<FileId>) -> Vec<Use> {
         let device = path.file_name().unwrap_or_default().to_string_lossy();
         let swap = self.swaps.iter().find(|swap| is_same_file(roots, swap, path));
         let swap = swap.map(|_| Use { device: device.to_string(), through: Vec::new(), role: Role::Swap });
-        let over =
-            |node: &Node| file_behind(roots, node).is_some_and(|file| is_same_file(roots, &file, path));
+        let over = |node: &Node| is_behind(roots, node, path, id);
         swap.into_iter()
             .chain(all(roots).filter(over).flat_map(|node| self.through(&node, &device)))
             .collect()
@@ -90,8 +94,8 @@ impl Usage {
         let by_others = |used: &Use| used.through.first() != Some(&own);
         match backing(roots, disk) {
             None => Vec::new(),
-            Some(Backing::File { path, .. }) => {
-                let uses = self.of_file(roots, &path).into_iter().filter(by_others);
+            Some(Backing::File { path, file, .. }) => {
+                let uses = self.of_file_known(roots, &path, file).into_iter().filter(by_others);
                 uses.map(|used| Use { device: disk.name(), ..used }).collect()
             }
             Some(Backing::Device(lower)) => {
@@ -143,11 +147,13 @@ fn spread(mount: &Mount, nodes: &[Node]) -> Vec<String> {
     if count > 1 { vec![format!("a {} of {count} devices", mount.fstype)] } else { Vec::new() }
 }
 
-/// The file behind a virtual device, where it is not a block device.
-fn file_behind(roots: &Roots, node: &Node) -> Option<PathBuf> {
-    match backing(roots, node)? {
-        Backing::File { path, .. } => Some(path),
-        Backing::Device(_) => None,
+/// Whether the file behind the virtual device `node` is the one at `path`, which the kernel knows as `id`.
+fn is_behind(roots: &Roots, node: &Node, path: &Path, id: Option<FileId>) -> bool {
+    match backing(roots, node) {
+        Some(Backing::File { path: other, file, .. }) => {
+            file.is_some() && file == id || is_same_file(roots, &other, path)
+        }
+        _ => false,
     }
 }
 
@@ -156,8 +162,8 @@ fn behind(roots: &Roots, disk: &Node) -> Vec<Node> {
     match backing(roots, disk) {
         None => Vec::new(),
         Some(Backing::Device(device)) => vec![device],
-        Some(Backing::File { filesystem: Some(number), .. }) => {
-            Node::by_number(roots, number).into_iter().collect()
+        Some(Backing::File { file: Some(file), found: false, .. }) => {
+            Node::by_number(roots, file.filesystem).into_iter().collect()
         }
         Some(Backing::File { path, .. }) => under(roots, &path),
     }

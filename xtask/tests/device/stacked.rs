@@ -70,10 +70,39 @@ fn a_loop_device_over_a_node_that_was_removed() {
         .unwrap();
     let upper = Loop::over(&node, &[]);
     refused(&card, &device, &format!("{own} is behind {}", name(&upper)));
+    // The path may be that of something else by now, as in a container.
+    let shown = tempfile::tempdir().unwrap();
+    std::fs::write(shown.path().join("node"), "another").unwrap();
+    let hiding = Mounted::bound(shown.path(), dir.path());
+    refused(&card, &device, &format!("{own} is behind {}", name(&upper)));
+    drop(hiding);
     std::fs::remove_file(&node).unwrap();
     refused(&card, &device, &format!("{own} is behind {}", name(&upper)));
     run("losetup", &["--detach", upper.device()]);
     std::mem::forget(upper);
+}
+
+/// A file system on the card whose image is attached, while another file is shown at the path of that.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_loop_device_over_a_file_that_another_hides() {
+    let (dir, shown) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let [file, link] = ["card", "link"].map(|name| dir.path().join("real").join(name));
+    std::fs::create_dir(dir.path().join("real")).unwrap();
+    std::fs::create_dir(dir.path().join("seen")).unwrap();
+    let card = crate::image::garbage(64 * MIB);
+    std::fs::write(&file, &card).unwrap();
+    std::fs::hard_link(&file, &link).unwrap();
+    let seen = Mounted::bound(&dir.path().join("real"), &dir.path().join("seen"));
+    let upper = Loop::over(&seen.at().join("card"), &["--read-only"]);
+    std::fs::write(shown.path().join("card"), "another").unwrap();
+    let hiding = Mounted::bound(shown.path(), seen.at());
+    let words = format!("link is behind {}", name(&upper));
+    flash(link.to_str().unwrap(), &[]).says(&words).exits(3);
+    assert!(std::fs::read(&file).unwrap() == card);
+    drop(hiding);
+    drop(upper);
+    drop(seen);
 }
 
 #[test]
