@@ -96,7 +96,7 @@ impl Callable {
 
     /// Copies the metadata of the file system that begins at byte `start` of `disk` to their places in `file`.
     pub fn e2image(&self, disk: &str, start: u64, file: &str, guard: &Guard) -> Result<()> {
-        let output = self.run("e2image", &["-r", "-o", &start.to_string(), disk, file], guard)?;
+        let output = self.run("e2image", &["-r", "-o", &start.to_string(), disk, file], SAID, guard)?;
         if output.success() {
             return Ok(());
         }
@@ -107,14 +107,17 @@ impl Callable {
     /// proof: debugfs goes on after an error and ends well.
     pub fn debugfs(&self, script: &Script, file: &str, guard: &Guard) -> Result<String> {
         let commands = memory::holding("commands", script.commands.as_bytes())?;
-        let output = self.run("debugfs", &["-w", "-f", &memory::path(&commands), file], guard)?;
+        // It says each command again, and a word about it.
+        let said = SAID + 3 * script.commands.len() as u64;
+        let args = ["-w", "-f", &memory::path(&commands), file];
+        let output = self.run("debugfs", &args, said, guard)?;
         Ok(output.stderr.trim().to_owned())
     }
 
     /// # Errors
     /// A file system with a fault.
     pub fn e2fsck(&self, place: &str, stop: &AtomicBool) -> Result<()> {
-        let output = self.run("e2fsck", &["-f", "-n", place], &Guard { stop, memory: None })?;
+        let output = self.run("e2fsck", &["-f", "-n", place], SAID, &Guard { stop, memory: None })?;
         if output.success() {
             return Ok(());
         }
@@ -123,10 +126,10 @@ impl Callable {
         Err(wrong(format!("e2fsck ended with exit code {}: {said}", output.code)))
     }
 
-    fn run(&self, name: &str, args: &[&str], guard: &Guard) -> Result<Output> {
+    fn run(&self, name: &str, args: &[&str], said: u64, guard: &Guard) -> Result<Output> {
         let path = NAMES.iter().zip(&self.paths).find_map(|(known, path)| (*known == name).then_some(path));
         let path = path.with_context(|| format!("looking for {name}"))?;
-        let bounds = Bounds { said: SAID, time: TIME };
+        let bounds = Bounds { said, time: TIME };
         guard.check()?;
         let output = self.launcher.bounded(&path.display().to_string(), args, bounds, &|| guard.check())?;
         guard.check().map(|()| output)

@@ -9,11 +9,14 @@ use super::look::There;
 use super::{memory, wrong};
 use crate::failure::Kind;
 use crate::identity::{Entry, Owner, PLACE, Secret, What};
-use crate::ui::Plain;
+use crate::ui::{Bytes, Plain};
 
 /// The longest command, in bytes. debugfs reads them in pieces of 8192 bytes: the rest of a longer one would be
 /// a command of its own, and that may be one for a shell.
 const LONGEST: usize = 4000;
+
+/// The paths of all entries together, in bytes. Each is in a dozen commands.
+const PATHS: usize = 1 << 20;
 
 /// The longest path of what the content of a file is taken from.
 const CONTENT: &str = "/proc/4294967295/fd/4294967295";
@@ -27,11 +30,21 @@ pub struct Script {
     contents: Vec<File>,
 }
 
-/// Fails where a command for one of `entries` is none that debugfs can be given.
+/// Fails where a command for one of `entries` is none that debugfs can be given, and where they are too long together.
 ///
 /// # Errors
 /// Of [`Kind::Refused`], with the path.
 pub fn check(entries: &[Entry]) -> Result<()> {
+    let paths = entries.iter().map(|entry| entry.path.len()).sum::<usize>();
+    if paths > PATHS {
+        let text = format!(
+            "the paths of the files for the card have {} together, more than {}; put fewer files there, or in folders \
+             with shorter names, and copy the others to the running host",
+            Bytes(paths as u64),
+            Bytes(PATHS as u64)
+        );
+        return Err(Kind::Refused.error(text));
+    }
     entries.iter().try_for_each(|entry| {
         let path = format!("{PLACE}/{}", entry.path);
         let words = match &entry.what {
@@ -157,6 +170,10 @@ fn command(path: &str, words: &[&str]) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::super::programs::{Callable, Guard, Programs};
+    use super::check as check_entries;
     use super::*;
 
     fn entry(path: &str, what: What) -> Entry {
@@ -214,6 +231,29 @@ mod tests {
             &["l"],
         );
         check(&[entry("f", What::Folder)], &[ROOT, ("/persist/f", There::Folder)], &[], &[]);
+    }
+
+    /// As many files as there may be, with the longest paths: debugfs says more of them than any limit for a file system.
+    #[test]
+    fn thousands_of_files_with_long_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fs");
+        std::fs::write(&path, crate::image::ext4_tests::made(&["-N", "12000"], 40)).unwrap();
+        let folder = "x".repeat(90);
+        let mut entries = vec![entry(&folder, What::Folder)];
+        entries.extend((0..9_999).map(|number| entry(&format!("{folder}/{number}"), What::Link("a".into()))));
+        check_entries(&entries).unwrap();
+        let script = write(&entries, |_| Ok(There::Nothing)).unwrap();
+        let (programs, stop) = (Callable::find(Programs::Found).unwrap(), AtomicBool::new(false));
+        let guard = Guard { stop: &stop, memory: None };
+        let said = programs.debugfs(&script, path.to_str().unwrap(), &guard).unwrap();
+        assert!(!said.contains("Could not"), "{said}");
+        programs.e2fsck(path.to_str().unwrap(), &stop).unwrap();
+        // One that is deep has more in its paths than in its files.
+        let deep = (1..1_500).map(|depth| entry(&"d/".repeat(depth), What::Folder)).collect::<Vec<_>>();
+        let error = check_entries(&deep).unwrap_err();
+        assert_eq!(crate::failure::kind(&error), Kind::Refused);
+        assert!(error.to_string().contains("have 2.1 MiB together, more than 1.0 MiB"), "{error}");
     }
 
     #[test]
