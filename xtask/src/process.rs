@@ -164,7 +164,8 @@ impl Launcher {
         on_line: impl FnMut(&str),
     ) -> Result<Output> {
         let (stdout, sink) = std::io::pipe().context("making a pipe")?;
-        let read = std::thread::spawn(move || crate::bounded::read_all(stdout, MOST));
+        let reading = std::thread::Builder::new().spawn(move || crate::bounded::read_all(stdout, MOST));
+        let read = reading.with_context(|| format!("listening to {program}"))?;
         let command = self.duct(program, args).stdin_null().stdout_file(sink);
         let followed = follow::follow(program, &command, on_line);
         // The writing end of the pipe is gone, so that the reader comes to the end.

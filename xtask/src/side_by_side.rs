@@ -12,14 +12,18 @@ pub fn side_by_side<T: Send, R: Send>(
     let due = Mutex::new(items.into_iter().enumerate().collect::<VecDeque<_>>());
     let count = due.lock().unwrap_or_else(PoisonError::into_inner).len();
     let done = Mutex::new(Vec::with_capacity(count));
+    let take = || {
+        while let Some((at, item)) = next(&due) {
+            let result = work(item);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+        }
+    };
     std::thread::scope(|scope| {
-        for _ in 0..limit.min(count) {
-            scope.spawn(|| {
-                while let Some((at, item)) = next(&due) {
-                    let result = work(item);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-                }
-            });
+        let start = || std::thread::Builder::new().spawn_scoped(scope, take).is_ok();
+        let started = (0..limit.min(count)).filter(|_| start()).count();
+        // The machine may be short of threads.
+        if started == 0 && limit > 0 {
+            take();
         }
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -37,7 +37,8 @@ where
     T: Default + Send + 'static,
 {
     let (path, (said, heard)) = (path.to_owned(), channel());
-    std::thread::spawn(move || {
+    // Where there is no thread, nothing is found either.
+    let _ = std::thread::Builder::new().spawn(move || {
         // Nobody listens any more where it has taken too long.
         let _ = said.send(File::open(path).and_then(|disk| look(&disk)).unwrap_or_default());
     });

@@ -55,8 +55,11 @@ impl Catalogue {
     /// The deploy nodes are asked for while `packages` runs. They may be broken: images are not.
     fn gather(launcher: &Launcher, flake: &str, packages: impl FnOnce() -> Result<Packages>) -> Result<Self> {
         let (packages, nodes) = std::thread::scope(|scope| {
-            let asking = scope.spawn(|| nodes(launcher, flake));
-            (packages(), asking.join())
+            let asking = std::thread::Builder::new().spawn_scoped(scope, || nodes(launcher, flake));
+            let packages = packages();
+            let join = |asking: std::thread::ScopedJoinHandle<_>| asking.join();
+            // Where the machine is short of threads, one comes after the other.
+            (packages, asking.map_or_else(|_| Ok(nodes(launcher, flake)), join))
         });
         let packages = packages?;
         match nodes.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {

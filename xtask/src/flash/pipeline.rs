@@ -7,7 +7,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use super::buffer::Buffer;
 use crate::image::content::{CHUNK, ChunkHash};
@@ -42,7 +42,8 @@ pub fn run(
         back.send(Buffer::zeroed()?).map_err(|_| anyhow!("preparing buffers"))?;
     }
     std::thread::scope(|scope| {
-        let fetcher = scope.spawn(move || fill(fetch, &fetched, &empty));
+        let fetcher = std::thread::Builder::new().spawn_scoped(scope, move || fill(fetch, &fetched, &empty));
+        let fetcher = fetcher.context("starting a thread")?;
         let taken = drain(&chunks, &back, &mut take);
         // Both ends are closed, so that a thread that still waits sees that nobody listens.
         drop((chunks, back));

@@ -95,7 +95,8 @@ impl Sum {
 pub fn watched<T>(pulse: &Pulse, reporter: &dyn Reporter, patience: Duration, work: impl FnOnce() -> T) -> T {
     std::thread::scope(|scope| {
         let (running, ended) = channel::<()>();
-        scope.spawn(move || {
+        // The work is done also where nobody can watch it.
+        let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
             let mut told = None;
             while ended.recv_timeout(patience / 5) == Err(RecvTimeoutError::Timeout) {
                 tell(pulse, reporter, patience, &mut told);

@@ -61,6 +61,10 @@ pub fn feeding(
         // A child that has ended already says more by its exit code than this error would.
         let send = || drop(handover::send(feed, input, files));
         let sending = std::thread::Builder::new().spawn_scoped(scope, send).map(drop);
+        if sending.is_err() {
+            // The child is not to wait for what never comes.
+            let _ = feed.shutdown(Shutdown::Both);
+        }
         let done = work();
         let _ = feed.shutdown(Shutdown::Both);
         sending.and(done)

@@ -176,6 +176,27 @@ fn foreign_bytes_are_read_with_the_rights_of_the_caller() {
     user.card.holds(&user.image);
 }
 
+/// What a machine without a free process or thread makes of a flash is an error in words, or none.
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn too_few_processes_are_no_panic() {
+    let user = User::new();
+    let card = user.sandbox.path("state/virtual-card");
+    std::fs::write(&card, garbage(9 * MIB)).unwrap();
+    give(&card);
+    let file = user.sandbox.path("home/nixos-sd-image.img.zst");
+    let args = ["flash", "--image", file.to_str().unwrap(), card.to_str().unwrap(), "--allow-virtual"];
+    for count in 1..10 {
+        let mut command = user.command(&[]);
+        let limit = format!("--nproc={count}");
+        command.args(args).args(["--yes", "--expect-size", "9MiB"]);
+        let inner = std::mem::replace(&mut command, user.as_nobody(Path::new("/usr/bin/prlimit")));
+        command.arg(limit).args(inner.get_args().skip(3));
+        let outcome = crate::support::Outcome::of(&command.output().unwrap());
+        assert!(!outcome.stderr.contains("panicked") && outcome.code != 101, "{count}: {outcome:?}");
+    }
+}
+
 /// A core at the question of `flash` would hold the key.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]

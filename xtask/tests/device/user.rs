@@ -140,7 +140,7 @@ impl User {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
-    fn as_nobody(&self, program: &Path) -> Command {
+    pub fn as_nobody(&self, program: &Path) -> Command {
         let envs = self.sandbox.command(&[]);
         let envs = envs.get_envs().filter_map(|(name, value)| Some((name, value?)));
         let mut command = Command::new("/usr/bin/setpriv");
