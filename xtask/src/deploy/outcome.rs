@@ -33,7 +33,7 @@ impl Outcome {
     /// One line, or more where there is something to explain.
     pub fn summary(&self) -> String {
         let (host, runs) = (&self.plan.target.host, shown(self.running()));
-        let units = self.after.failed().join(", ");
+        let units = self.after.failed_in_words();
         match self.verdict {
             Verdict::Done => format!("{host} runs {runs}"),
             Verdict::AlreadyCurrent => format!("{host} already runs {runs}"),

@@ -112,7 +112,7 @@ impl Seen {
         match self.state.failed_units.as_deref() {
             None => "not known".into(),
             Some([]) => "-".into(),
-            Some(units) => units.join(" "),
+            Some(_) => self.state.failed_in_words(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What became of a deploy, judged by what the host runs and never by what deploy-rs said.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::host::State;
@@ -122,8 +124,8 @@ pub fn judge_booted(target: &Target, before: &State, after: &State) -> Verdict {
 
 /// What there is to say against a host that runs what is meant.
 fn quality(before: &State, after: &State) -> Option<Verdict> {
-    let known = |unit: &String| before.failed().contains(unit);
-    if after.failed().iter().any(|unit| !known(unit)) {
+    let known = before.failed().iter().collect::<BTreeSet<_>>();
+    if after.failed().iter().any(|unit| !known.contains(unit)) {
         Some(Verdict::UnitsFailed)
     } else if !after.failed().is_empty() {
         Some(Verdict::Degraded)
@@ -273,6 +275,16 @@ pub mod tests {
         ] {
             assert_eq!(quality(&before, &after), expected, "{after:?}");
         }
+    }
+
+    /// The comparison of each unit with each takes hours.
+    #[test]
+    fn many_units() {
+        let units = (0..300_000).map(|number| format!("{number}.service")).collect::<Vec<_>>();
+        let state = State { failed_units: Some(units), ..State::default() };
+        let begin = std::time::Instant::now();
+        assert_eq!(quality(&state, &state), Some(Verdict::Degraded));
+        assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
     }
 
     #[test]

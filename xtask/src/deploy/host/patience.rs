@@ -68,10 +68,15 @@ pub fn reboot(
         Err(error) if kind(&error) != Kind::Unreachable => return Err(error),
         _ => {}
     }
-    wait(target, BOOT, || {}, &ask, |state| state.boot_id != before.boot_id)?;
+    wait(target, BOOT, || {}, &ask, |state| has_rebooted(before, state))?;
     // The end of the boot, with all units that it starts.
     let _ = remote.attempt("systemctl is-system-running --wait");
     ask()
+}
+
+/// Whether `now` is after another boot. A host that is going down may no longer be able to say which boot it is in.
+fn has_rebooted(before: &State, now: &State) -> bool {
+    !now.boot_id.is_empty() && now.boot_id != before.boot_id
 }
 
 fn wait<T>(
@@ -117,6 +122,16 @@ mod tests {
     use crate::deploy::verdict::tests::{state, target};
     use crate::ui::Silent;
     use std::cell::Cell;
+
+    #[test]
+    fn another_boot() {
+        let boot = |id: &str| State { boot_id: id.into(), ..State::default() };
+        for (before, now, expected) in
+            [("a", "b", true), ("a", "a", false), ("a", "", false), ("", "b", true)]
+        {
+            assert_eq!(has_rebooted(&boot(before), &boot(now)), expected, "{before} {now}");
+        }
+    }
 
     #[test]
     fn a_host_is_waited_for() {

@@ -21,6 +21,12 @@ const BOOTED: [&str; 3] = ["kernel", "initrd", "kernel-modules"];
 /// Stands for the failed units where systemd does not tell them; the name of a unit has a dot.
 const UNTOLD: &str = "untold";
 
+/// How many failed units are read, and how long the name of one is (systemd allows no longer ones).
+const MOST_UNITS: usize = 4096;
+const LONGEST_UNIT: usize = 255;
+/// How many failed units are named to people; programs are told all that were read.
+const NAMED_UNITS: usize = 20;
+
 /// The part with the files of a deploy that is not confirmed.
 const UNCONFIRMED: &str = "unconfirmed";
 
@@ -132,6 +138,16 @@ impl State {
         self.failed_units.as_deref().unwrap_or_default()
     }
 
+    /// The failed units for people: the first of them by name, and how many more there are.
+    pub fn failed_in_words(&self) -> String {
+        let units = self.failed();
+        let named = units[..units.len().min(NAMED_UNITS)].join(", ");
+        match units.len().checked_sub(NAMED_UNITS) {
+            Some(more @ 1..) => format!("{named} and {more} more"),
+            _ => named,
+        }
+    }
+
     /// Reads the parts of [`ask`].
     pub fn read(answer: &Answer) -> Self {
         let path = |name| StorePath::containing(answer.first(name)?);
@@ -158,13 +174,16 @@ impl State {
 }
 
 fn failed_units(answer: &Answer) -> Option<Vec<String>> {
-    let (told, untold) =
-        answer.lines("failed").filter_map(first_word).partition::<Vec<_>, _>(|word| word != UNTOLD);
+    let (told, untold) = answer
+        .lines("failed")
+        .filter_map(first_word)
+        .take(MOST_UNITS)
+        .partition::<Vec<_>, _>(|word| word != UNTOLD);
     (untold.is_empty() || !told.is_empty()).then_some(told)
 }
 
 fn first_word(line: &str) -> Option<String> {
-    line.split_whitespace().next().map(str::to_owned)
+    line.split_whitespace().next().map(|word| word.chars().take(LONGEST_UNIT).collect())
 }
 
 /// Whether two paths in the store were read, and are not the same.
@@ -237,6 +256,15 @@ mod tests {
         ] {
             assert_eq!(failed_units(&Answer::of(&[("failed", said)])), expected, "{said}");
         }
+    }
+
+    #[test]
+    fn endless_units() {
+        let said = format!("{} loaded\n{}", "x".repeat(1 << 20), "a.service failed\n".repeat(100_000));
+        let state = State::read(&Answer::of(&[("failed", &said)]));
+        assert_eq!((state.failed().len(), state.failed()[0].len()), (MOST_UNITS, LONGEST_UNIT));
+        let words = state.failed_in_words();
+        assert!(words.len() < 1000 && words.ends_with("a.service and 4076 more"), "{words}");
     }
 
     #[test]

@@ -23,7 +23,8 @@ const GRACE: u64 = 30;
 /// `Unreachable` or `Undecided` where the host has not come to an end after its own timeouts, `Interrupted` where
 /// the user stops it twice.
 pub fn settle(target: &Target, reporter: &dyn Reporter, ask: impl Fn() -> Result<State>) -> Result<State> {
-    let limit = Duration::from_secs(target.confirm_timeout + target.activation_timeout + GRACE);
+    let timeouts = target.confirm_timeout.saturating_add(target.activation_timeout);
+    let limit = Duration::from_secs(timeouts.saturating_add(GRACE));
     let (begin, mut quiet) = (Instant::now(), Quiet::default());
     let (mut said, mut stopped) = (false, false);
     loop {
@@ -115,6 +116,8 @@ mod tests {
         let lost = || Err(Kind::Unreachable.error("gone"));
         let found = run(vec![Ok(running), lost(), Ok(idle.clone())]).unwrap();
         assert_eq!(found, idle);
+        let endless = Target { confirm_timeout: u64::MAX, ..target(None) };
+        assert_eq!(settle(&endless, &ui::Silent, || Ok(idle.clone())).unwrap(), idle);
         let stopped = || Err(Kind::Interrupted.error("stopped"));
         assert_eq!(run(vec![stopped(), Ok(idle.clone())]).unwrap(), idle);
         assert_eq!(kind(&run(vec![stopped(), stopped()]).unwrap_err()), Kind::Interrupted);
