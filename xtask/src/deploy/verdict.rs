@@ -275,16 +275,9 @@ pub mod tests {
         ] {
             assert_eq!(quality(&before, &after), expected, "{after:?}");
         }
-    }
-
-    /// The comparison of each unit with each takes hours.
-    #[test]
-    fn many_units() {
-        let units = (0..300_000).map(|number| format!("{number}.service")).collect::<Vec<_>>();
-        let state = State { failed_units: Some(units), ..State::default() };
-        let begin = std::time::Instant::now();
-        assert_eq!(quality(&state, &state), Some(Verdict::Degraded));
-        assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+        // To compare each unit with each would take hours.
+        let many = (0..300_000).map(|number| format!("{number} ")).collect::<String>();
+        assert_eq!(quality(&with(&many, false), &with(&many, false)), Some(Verdict::Degraded));
     }
 
     #[test]

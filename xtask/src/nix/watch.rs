@@ -8,6 +8,13 @@ use crate::ui::{Event, Reporter};
 
 /// How many lines of a failed builder's log are shown.
 const LOG_TAIL: usize = 20;
+/// How many bytes of a line of a log are kept, and of an error.
+const LONGEST_LINE: usize = 4096;
+const LONGEST_ERROR: usize = 64 << 10;
+/// How many errors are kept: the first says what is wrong. A builder can say as many as it likes in the words of Nix.
+const MOST_ERRORS: usize = 64;
+/// How many builds are kept in mind.
+const MOST_BUILDS: usize = 1024;
 
 /// Follows one run of `nix build`.
 pub struct Watch<'a> {
@@ -57,7 +64,9 @@ impl<'a> Watch<'a> {
                 (self.done, self.total) = (done, Some(total));
                 self.progress(None);
             }
-            Line::Message { level: 0, text } => self.errors.push(text),
+            Line::Message { level: 0, text } if self.errors.len() < MOST_ERRORS => {
+                self.errors.push(cut(text, LONGEST_ERROR));
+            }
             Line::Message { level: 1, text } => {
                 let text = text.strip_prefix("warning: ").unwrap_or(&text);
                 self.reporter.report(&Event::warning(text));
@@ -94,6 +103,9 @@ impl<'a> Watch<'a> {
         self.made += 1;
         self.last = Some(id);
         self.step(format!("building {}", short_name(&drv)));
+        if self.builds.len() >= MOST_BUILDS {
+            self.builds.clear();
+        }
         self.builds.insert(id, Build { drv, log: VecDeque::new() });
     }
 
@@ -104,7 +116,7 @@ impl<'a> Watch<'a> {
         if log.len() == LOG_TAIL {
             log.pop_front();
         }
-        log.push_back(text);
+        log.push_back(cut(text, LONGEST_LINE));
     }
 
     fn step(&self, text: String) {
@@ -114,6 +126,17 @@ impl<'a> Watch<'a> {
     fn progress(&self, detail: Option<String>) {
         self.reporter.report(&Event::Progress { done: self.done, total: self.total, detail });
     }
+}
+
+/// At most `longest` bytes of `text`.
+fn cut(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        let end = (0..=longest).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        text.shrink_to_fit();
+        text.push_str(" [cut]");
+    }
+    text
 }
 
 /// `/nix/store/HASH-name.drv` as `name`.
@@ -157,5 +180,24 @@ mod tests {
         let heard = heard.0.into_inner().unwrap();
         assert_eq!(heard.first(), Some(&Event::Step { text: "building bad".into() }));
         assert_eq!(heard.last(), Some(&Event::warning("Git tree is dirty")));
+    }
+
+    /// A builder can write events of Nix into its log.
+    #[test]
+    fn what_a_builder_says_without_end_is_not_kept() {
+        let mut watch = Watch::new(&crate::ui::Silent);
+        let long = "x".repeat(1 << 20);
+        for id in 0..300 {
+            watch.line(&format!(r#"@nix {{"action":"msg","level":0,"msg":"error: {long}"}}"#));
+            watch.line(&format!(r#"@nix {{"action":"result","id":{id},"type":101,"fields":["{long}"]}}"#));
+        }
+        for id in 0..3000 {
+            watch.line(&format!(
+                r#"@nix {{"action":"start","id":{id},"type":105,"fields":["/nix/store/a-x.drv"]}}"#
+            ));
+        }
+        let kept = watch.builds.values().flat_map(|build| &build.log).chain(&watch.errors).map(String::len);
+        assert!(kept.sum::<usize>() < 8 << 20);
+        assert!(watch.builds.len() <= MOST_BUILDS && watch.errors.len() <= MOST_ERRORS);
     }
 }

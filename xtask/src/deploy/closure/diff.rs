@@ -11,6 +11,8 @@ use crate::ui::Bytes;
 
 /// How many packages are named to people; programs are told all.
 const SHOWN: usize = 40;
+/// How many versions of a package are.
+const VERSIONS: usize = 8;
 
 /// What is in one closure and not, or otherwise, in the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -130,7 +132,11 @@ impl fmt::Display for Package {
     /// `+ curl 8.1`, `- curl 8.1`, `curl 8.1 -> 8.2`, with what that means in space.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let versions = |set: &BTreeSet<String>| {
-            let words = set.iter().map(|it| if it.is_empty() { "(none)" } else { it }).collect::<Vec<_>>();
+            let word = |it: &String| if it.is_empty() { "(none)".to_owned() } else { it.clone() };
+            let mut words = set.iter().take(VERSIONS).map(word).collect::<Vec<_>>();
+            words.extend(
+                set.len().checked_sub(VERSIONS).filter(|more| *more > 0).map(|more| format!("{more} more")),
+            );
             if words == ["(none)"] { String::new() } else { format!(" {}", words.join(", ")) }
         };
         let (name, from, to) = (&self.name, versions(&self.from), versions(&self.to));
@@ -186,6 +192,14 @@ mod tests {
             let text = Diff::new(&whole(&from), &whole(&to)).to_string();
             assert_eq!(text, format!("  diff  {expected}"));
         }
+    }
+
+    #[test]
+    fn many_versions_are_cut() {
+        let names = (10..60).map(|number| format!("p-{number}")).collect::<Vec<_>>();
+        let paths = names.iter().map(|name| ('a', name.as_str(), 1)).collect::<Vec<_>>();
+        let text = Diff::new(&Closure::default(), &closure(&paths)).to_string();
+        assert!(text.ends_with("+ p 10, 11, 12, 13, 14, 15, 16, 17, 42 more"), "{text}");
     }
 
     #[test]

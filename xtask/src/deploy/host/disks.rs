@@ -9,6 +9,9 @@ use super::ssh::{LOOK, Remote};
 /// File systems that nobody writes to in the first place.
 const IMAGES: [&str; 4] = ["squashfs", "erofs", "iso9660", "cramfs"];
 
+/// How many devices are told of.
+const MOST: usize = 64;
+
 /// How a file system says that it cannot be written to: by the second, ext4 of Linux 6.15 and newer does after an error.
 const READ_ONLY: [&str; 2] = ["ro", "emergency_ro"];
 
@@ -36,6 +39,7 @@ impl Disks {
         let mut read_only = answer.lines("mounts").filter_map(read_only).collect::<Vec<_>>();
         read_only.sort_unstable();
         read_only.dedup();
+        read_only.truncate(MOST);
         Self { free, read_only }
     }
 }
@@ -71,6 +75,9 @@ mod tests {
         assert_eq!(parse("", ""), Disks::default());
         let endless = free.replace("20000", "18446744073709551615");
         assert_eq!(parse(&endless, "").free, Some(u64::MAX));
+        let many =
+            (0..1000).map(|number| format!("1 1 8:1 / / rw - ext4 /dev/{number} ro\n")).collect::<String>();
+        assert_eq!(parse("", &many).read_only.len(), MOST);
         crate::fuzz::check_text(&[free, mounts], |text| parse(text, text));
     }
 }

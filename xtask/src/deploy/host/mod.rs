@@ -8,6 +8,7 @@ mod patience;
 mod probe;
 mod question;
 mod reasons;
+mod said;
 mod settle;
 mod ssh;
 mod way_back;

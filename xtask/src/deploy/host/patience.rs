@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::probe::State;
+use super::said::tail;
 use super::ssh::Remote;
 use crate::deploy::meant::Target;
 use crate::failure::{Kind, kind};
@@ -61,7 +62,7 @@ pub fn reboot(
     let sudo = target.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default();
     match remote.attempt(&format!("{sudo}systemctl reboot")) {
         Ok(output) if !output.success() => {
-            let text = format!("{host} refuses to reboot: {}", output.stderr.trim());
+            let text = format!("{host} refuses to reboot: {}", tail(&output.stderr));
             return Err(Kind::Undecided.error(text));
         }
         // The connection may end before the answer.

@@ -1,5 +1,6 @@
 //! Why there is no connection, by the words of ssh.
 
+use super::said::brief;
 use crate::deploy::meant::Connection;
 use crate::failure::Kind;
 
@@ -26,13 +27,13 @@ pub fn failure(host: &str, connection: &Connection, stderr: &str) -> anyhow::Err
 
 fn changed_key(host: &str, connection: &Connection, stderr: &str) -> String {
     let fingerprint = stderr.split_whitespace().find(|word| word.starts_with("SHA256:"));
-    let fingerprint = fingerprint.map_or("which ssh does not show", |word| word.trim_end_matches('.'));
+    let fingerprint = brief(fingerprint.map_or("which ssh does not show", |word| word.trim_end_matches('.')));
     let offending =
         stderr.lines().find(|line| line.starts_with("Offending")).unwrap_or("it is in known_hosts");
     format!(
         "{host} answers with a host key that is not the one known for it ({fingerprint})\n  {}\n  the known key: {}",
         remedies(host, connection),
-        offending.trim()
+        brief(offending.trim())
     )
 }
 
@@ -53,8 +54,8 @@ fn remedies(host: &str, Connection { destination, pin, .. }: &Connection) -> Str
     }
 }
 
-fn last_line(text: &str) -> &str {
-    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("ssh gives no reason")
+fn last_line(text: &str) -> String {
+    brief(text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("ssh gives no reason"))
 }
 
 #[cfg(test)]
@@ -88,6 +89,10 @@ mod tests {
             let error = failure("stinky", &known, stderr);
             assert_eq!(kind(&error), expected, "{stderr}");
             assert!(error.to_string().contains(words), "{error}");
+        }
+        for begin in ["", "REMOTE HOST IDENTIFICATION HAS CHANGED SHA256:", "Permission denied ("] {
+            let endless = format!("{begin}{0}\nOffending {0}\n{0}", "x".repeat(1 << 20));
+            assert!(failure("stinky", &known, &endless).to_string().len() < 4096, "{begin}");
         }
         let error = failure("stinky", &pin, changed).to_string();
         for words in

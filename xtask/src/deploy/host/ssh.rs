@@ -10,6 +10,7 @@ use super::line::Line;
 use super::options::{FRESH, UNATTENDED};
 use super::question::{Answer, Question};
 use super::reasons::failure;
+use super::said::tail;
 use crate::deploy::meant::Connection;
 use crate::failure::{Kind, kind};
 use crate::interrupt;
@@ -71,7 +72,7 @@ impl<'a> Remote<'a> {
         match output.code {
             0 => Ok(output.stdout),
             code => {
-                let said = output.stderr.trim();
+                let said = tail(&output.stderr);
                 Err(Kind::Undecided.error(format!("{} answered with exit code {code}: {said}", self.host)))
             }
         }

@@ -5,6 +5,7 @@ mod node;
 mod nodes;
 mod overrides;
 mod ssh_options;
+mod sudo;
 mod target;
 mod trust;
 

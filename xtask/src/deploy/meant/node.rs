@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Connection, Overrides, Target, Trust, trust};
+use super::{Connection, Overrides, Target, Trust, sudo, trust};
 use crate::deploy::host::Pin;
 use crate::failure::Kind;
 use crate::identity;
@@ -67,10 +67,10 @@ impl Node {
         if over.ssh_opts.is_none() {
             trust.check(host, &self.ssh_opts)?;
         }
-        let sudo = self.user.as_ref().filter(|user| **user != ssh_user);
+        let sudo = self.sudo_before_commands(host, &ssh_user)?;
         Ok(Target {
             host: host.to_owned(),
-            sudo: sudo.map(|user| format!("{} {user}", self.sudo.as_deref().unwrap_or("sudo -u"))),
+            sudo,
             connection: Connection {
                 destination: format!("{ssh_user}@{hostname}"),
                 options: over.ssh_opts.clone().unwrap_or(self.ssh_opts),
@@ -90,6 +90,14 @@ impl Node {
             link,
             path,
         })
+    }
+
+    /// The words in front of a command of the profile's user; `None` where it is `ssh_user` who runs it.
+    fn sudo_before_commands(&self, host: &str, ssh_user: &str) -> Result<Option<String>> {
+        let Some(user) = self.user.as_ref().filter(|user| *user != ssh_user) else { return Ok(None) };
+        let before = self.sudo.as_deref().unwrap_or("sudo -u");
+        sudo::check(host, before, user)?;
+        Ok(Some(format!("{before} {user}")))
     }
 
     /// The link on the host through which generations of the profile are reached.
