@@ -70,7 +70,8 @@ impl fmt::Display for Sidecar {
 /// The text of a file that need not be there.
 fn read(path: &Path) -> Result<Option<String>> {
     match bounded::read(path, LARGEST, Links::Follow) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        // Some programs begin a text with a mark of its encoding.
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').to_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge) => {
             let path = path.display();
@@ -83,9 +84,10 @@ fn read(path: &Path) -> Result<Option<String>> {
 
 /// The sum of the file `name` in a list.
 fn listed(text: &str, name: &str) -> Option<String> {
-    let named = text.lines().filter_map(parse);
-    let mut sums = named.filter(|(_, path)| path.rsplit('/').next() == Some(name)).map(|(sum, _)| sum);
-    sums.next()
+    let named = || text.lines().filter_map(parse);
+    // The file beside the list comes before one of the same name in another folder.
+    let own = named().find(|(_, path)| path.strip_prefix("./").unwrap_or(path) == name);
+    own.or_else(|| named().find(|(_, path)| path.rsplit('/').next() == Some(name))).map(|(sum, _)| sum)
 }
 
 /// The sum in a text that has only one: its image may have had another name, or none.
@@ -151,6 +153,22 @@ mod tests {
         }
         let found = Sidecar::find(&dir.path().join("a.img.zst"))?;
         Ok(found.map(|it| (it.path.file_name().unwrap().to_str().unwrap().to_owned(), it.sum)))
+    }
+
+    #[test]
+    fn a_list_with_a_mark_and_with_two_of_one_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (image, list) = (dir.path().join("x.img"), dir.path().join(LIST));
+        let [own, other] = ["1", "2"].map(|digit| digit.repeat(64));
+        for text in [
+            format!("\u{feff}{own}  x.img\n"),
+            format!("{other}  a/x.img\n{own}  x.img\n"),
+            format!("{other}  a/x.img\n{own}  ./x.img\n"),
+            format!("{own}  a/x.img\n"),
+        ] {
+            std::fs::write(&list, &text).unwrap();
+            assert_eq!(Sidecar::find(&image).unwrap().unwrap().sum, own, "{text}");
+        }
     }
 
     #[test]
