@@ -225,3 +225,21 @@ fn the_history_of_a_host_without_one() {
     assert_eq!(scene.sandbox.run(&["history", "stinky"]).stderr, "");
     assert_eq!(scene.sandbox.run(&["history", "x"]).stderr, yet("x", " (receipts: stinky)"));
 }
+
+#[test]
+fn what_a_flake_puts_before_commands_runs_nothing_else() {
+    for (field, value) in
+        [("user", "root; reboot;"), ("sudo", "sudo reboot -u"), ("sudo", "sudo -n; reboot; sudo -u")]
+    {
+        let scene = Scene::new("", "", 0);
+        let text = nodes("pi").replace("\"sudo\":null", "\"sudo\":\"sudo -u\"");
+        let text = text.replace("\"profilePath\":null", "\"profilePath\":\"/p\"");
+        let is = if field == "user" { "root" } else { "sudo -u" };
+        let text = text.replace(&format!("\"{field}\":\"{is}\""), &format!("\"{field}\":\"{value}\""));
+        assert!(text.contains(value));
+        scene.write("nodes", &text);
+        let outcome = scene.run(&["stinky", "--dry-run"]);
+        outcome.says("deploy.nodes.stinky would run its commands by").exits(3);
+        assert!(scene.asked().is_empty(), "{value}");
+    }
+}
