@@ -64,7 +64,8 @@ impl Added {
 pub fn add(task: &Task, body: &mut Body, addition: &dyn Addition) -> Result<(Added, u32)> {
     let (mut chunks, mut retries, mut hashes) = (Vec::new(), 0, body.hashes.clone());
     // Ctrl-C ends the programs that the changes come from, too: that is the reason then, and not what they say.
-    let stopped = |error| task.may_go_on(0).err().unwrap_or(error);
+    let stopped =
+        |error| task.may_begin("the identity and the files were on the card").err().unwrap_or(error);
     for (at, changes) in by_chunk(task, addition.changes().map_err(stopped)?)? {
         task.may_go_on(at)?;
         let index = usize::try_from(at / CHUNK as u64)?;

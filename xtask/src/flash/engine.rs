@@ -103,7 +103,7 @@ impl Task<'_> {
     /// The last thing that is written, its first page last of all: one write of a MiB may be cut in two when
     /// the power goes, and the partition table must not be there without the rest. From here on the card boots.
     fn write_head(&self, head: &[u8]) -> Result<u32> {
-        self.may_go_on(0)?;
+        self.may_begin("the first MiB was written")?;
         self.medium.check_identity()?;
         self.head_is_blank.store(false, Ordering::Relaxed);
         let (table, rest) = head.split_at(head.len().min(PAGE));

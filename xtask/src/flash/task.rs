@@ -40,6 +40,14 @@ impl Task<'_> {
         Ok(())
     }
 
+    /// Fails where a stop is requested `before` a step of the work.
+    pub fn may_begin(&self, before: &str) -> Result<()> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(Kind::Interrupted.error(format!("stopped before {before}")));
+        }
+        Ok(())
+    }
+
     /// The size of the chunk at byte `at` of the image, in bytes.
     pub fn len_at(&self, at: u64) -> usize {
         usize::try_from(self.content.size.saturating_sub(at)).unwrap_or(CHUNK).min(CHUNK)

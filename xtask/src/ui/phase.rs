@@ -14,6 +14,7 @@ pub struct Phase<'a> {
     start: Instant,
     last: Instant,
     done: u64,
+    ended: bool,
 }
 
 impl<'a> Phase<'a> {
@@ -21,7 +22,7 @@ impl<'a> Phase<'a> {
     pub fn begin(reporter: &'a dyn Reporter, name: &'static str, total: Option<u64>) -> Self {
         reporter.report(&Event::Phase { name: name.into(), total, bytes: true });
         let now = Instant::now();
-        Self { reporter, name, start: now, last: now, done: 0 }
+        Self { reporter, name, start: now, last: now, done: 0, ended: false }
     }
 
     /// `bytes` more have been moved.
@@ -34,7 +35,8 @@ impl<'a> Phase<'a> {
     }
 
     /// Ends the phase and returns how many seconds it took.
-    pub fn end(self) -> f64 {
+    pub fn end(mut self) -> f64 {
+        self.ended = true;
         let seconds = self.start.elapsed().as_secs_f64();
         self.reporter.report(&Event::Done {
             name: self.name.into(),
@@ -43,5 +45,14 @@ impl<'a> Phase<'a> {
             seconds,
         });
         seconds
+    }
+}
+
+impl Drop for Phase<'_> {
+    /// A phase that is broken off says how far it came.
+    fn drop(&mut self) {
+        if !self.ended && self.done > 0 {
+            self.reporter.report(&Event::Progress { done: self.done, total: None, detail: None });
+        }
     }
 }
