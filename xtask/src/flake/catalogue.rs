@@ -104,7 +104,7 @@ impl Catalogue {
         }
         let names = self.hosts.keys().map(String::as_str);
         let hint = suggest::nearest(name, names.clone()).map(|near| format!("; did you mean '{near}'?"));
-        let all = names.collect::<Vec<_>>().join(", ");
+        let all = listed(names);
         format!("{} has no host '{name}'{} (hosts: {all})", self.flake, hint.unwrap_or_default())
     }
 }
@@ -137,7 +137,19 @@ pub fn no_node(flake: &str, name: &str, nodes: &[String]) -> anyhow::Error {
     }
     let hint = suggest::nearest(name, nodes.iter().map(String::as_str));
     let hint = hint.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
-    Kind::Usage.error(format!("{flake} has no deploy node '{name}'{hint} (nodes: {})", nodes.join(", ")))
+    Kind::Usage.error(format!(
+        "{flake} has no deploy node '{name}'{hint} (nodes: {})",
+        listed(nodes.iter().map(String::as_str))
+    ))
+}
+
+/// The first of `names`, as many as somebody reads.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 40;
+    let names = names.collect::<Vec<_>>();
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 fn packages_by_name(launcher: &Launcher, flake: &str) -> Result<Packages> {
@@ -192,6 +204,13 @@ mod tests {
         assert_eq!(error, "F has no host 'stinkey'; did you mean 'stinky'? (hosts: server, stinky)");
         let error = catalogue().host("zebra").unwrap_err().to_string();
         assert_eq!(error, "F has no host 'zebra' (hosts: server, stinky)");
+    }
+
+    #[test]
+    fn a_long_list_of_names_is_cut() {
+        let nodes = (0..10_000).map(|number| format!("pi{number}")).collect::<Vec<_>>();
+        let error = no_node("F", "zebra", &nodes).to_string();
+        assert!(error.ends_with("pi39 and 9960 more)") && error.len() < 400, "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Questions about a flake, answered by evaluation.
 
+use std::collections::VecDeque;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -55,9 +56,27 @@ fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
 
 /// An evaluation takes long enough to be stopped by the user.
 fn ask(launcher: &Launcher, args: &[&str]) -> Result<Output> {
-    let mut lines = Vec::new();
-    let output = launcher.follow("nix", args, |line| lines.push(line.to_owned())).map_err(stopped)?;
-    Ok(Output { stderr: lines.join("\n"), ..output })
+    let mut said = Said::default();
+    let output = launcher.follow("nix", args, |line| said.add(line)).map_err(stopped)?;
+    Ok(Output { stderr: said.0.into_iter().collect::<Vec<_>>().join("\n"), ..output })
+}
+
+/// The last lines that Nix said: a flake can have it trace without end, and the error comes last.
+#[derive(Default)]
+struct Said(VecDeque<String>);
+
+impl Said {
+    /// How many lines are kept.
+    const LINES: usize = 1000;
+    /// How much of each is kept, in characters.
+    const LENGTH: usize = 4000;
+
+    fn add(&mut self, line: &str) {
+        if self.0.len() == Self::LINES {
+            self.0.pop_front();
+        }
+        self.0.push_back(line.chars().take(Self::LENGTH).collect());
+    }
 }
 
 fn stopped(error: anyhow::Error) -> anyhow::Error {
@@ -80,5 +99,15 @@ mod tests {
         {
             assert_eq!(quote(text), expected);
         }
+    }
+
+    #[test]
+    fn of_an_evaluation_without_end_the_last_lines_are_kept() {
+        let mut said = Said::default();
+        for number in 0..5000 {
+            said.add(&format!("{number} {}", "x".repeat(10_000)));
+        }
+        assert_eq!((said.0.len(), said.0[0].len()), (Said::LINES, Said::LENGTH));
+        assert!(said.0[Said::LINES - 1].starts_with("4999 "));
     }
 }
