@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use rustix::fs::OFlags;
 use serde_json::Value;
 
-use super::job::Access;
+use super::needs::Access;
 use crate::disk::{Disk, Kind as Card, Role, Use};
 use crate::failure::Kind;
 use crate::hardening::trusted_program;

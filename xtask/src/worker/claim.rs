@@ -9,7 +9,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, chmod, mknodat, unlink};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::caller::Caller;
-use super::job::{Access, Needs};
+use super::needs::{Access, Needs};
 use crate::disk::{Disk, Locked, Roots, adopt, open_exclusive, open_shared, unmount};
 use crate::failure::Kind;
 

@@ -9,8 +9,9 @@ use rustix::fs::Access as Mode;
 use serde_json::Value;
 
 use super::caller::as_own;
-use super::job::{Access, Work};
+use super::job::Work;
 use super::letter::{Handed, Letter};
+use super::needs::Access;
 use super::serve::Message;
 use crate::context::Context;
 use crate::ext4;

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
@@ -10,18 +9,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::claim::Claimed;
+use super::needs::{Access, Needs};
 use crate::disk::Disk;
 use crate::ext4::{Placing, Programs};
 use crate::flash::{self, Added, Addition, Comparison, Content, FileCard, Plan, Report};
 use crate::image::{self, Budget, Image, Inspection};
 use crate::ui::Reporter;
-
-/// What a job does with the card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    Read,
-    Write,
-}
 
 /// One job, and what it answers.
 pub trait Work: Clone + Into<Job> + Serialize {
@@ -33,17 +26,6 @@ pub trait Work: Clone + Into<Job> + Serialize {
     fn needs(&self) -> Needs<'_>;
     /// Does it to the `card`, which is claimed.
     fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<Self::Answer>;
-}
-
-/// What a job takes.
-#[derive(Clone, Copy, Debug)]
-pub struct Needs<'a> {
-    pub disk: &'a Disk,
-    pub access: Access,
-    /// The image that is read for it.
-    pub image: Option<&'a Image>,
-    /// The places from which the card is unmounted first. Whoever may write a card may still not unmount it.
-    pub unmount: &'a [PathBuf],
 }
 
 /// What the worker has beside the job.

@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::job::{Access, Against, Job};
+use super::job::{Against, Job};
+use super::needs::Access;
 use crate::failure::Kind;
 use crate::flash::{Carried, Plan};
 use crate::identity::{Entry, What};

@@ -6,9 +6,11 @@ mod claim;
 mod elevate;
 mod job;
 mod letter;
+mod needs;
 mod serve;
 mod table;
 
 pub use elevate::{check_access, run};
-pub use job::{Access, Against, Capacity, Comparing, Inspecting};
+pub use job::{Against, Capacity, Comparing, Inspecting};
+pub use needs::Access;
 pub use serve::serve;

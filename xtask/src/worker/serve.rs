@@ -21,8 +21,9 @@ use serde_json::Value;
 
 use super::caller::Caller;
 use super::claim::{Claimed, claim_for};
-use super::job::{Access, Hands, Job, Needs, Work};
+use super::job::{Hands, Job, Work};
 use super::letter::{Files, Handed, LONGEST, Letter, readable};
+use super::needs::{Access, Needs};
 use super::table;
 use crate::ext4::Programs;
 use crate::failure::{self, Kind};
