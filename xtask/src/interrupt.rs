@@ -23,13 +23,24 @@ struct Signals {
 impl Signals {
     fn watch() -> std::io::Result<Self> {
         let (noted, fatal) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(&status, *signal)) {
+        for signal in heeded() {
             flag::register_conditional_default(signal, fatal.clone())?;
             flag::register(signal, noted.clone())?;
         }
         Ok(Self { noted, fatal, holds: AtomicUsize::new(0) })
     }
+}
+
+/// The requests to stop that were not ignored at the start.
+fn heeded() -> impl Iterator<Item = i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    [SIGINT, SIGTERM, SIGHUP].into_iter().filter(move |signal| !is_ignored(&status, *signal))
+}
+
+/// Sets `flag` too, at once, when a request to stop comes.
+pub fn set_at_request(flag: &Arc<AtomicBool>) -> Result<()> {
+    let set = heeded().try_for_each(|signal| flag::register(signal, flag.clone()).map(drop));
+    set.map_err(|error| anyhow!("watching for Ctrl-C: {error}"))
 }
 
 /// Sees to it that the kernel keeps the exit codes of children until they are asked for. A process that was started with

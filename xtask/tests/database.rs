@@ -64,7 +64,10 @@ impl Image {
     fn make(registered: Registered) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let build = |name: &str| {
-            let words = ["--no-out-link", "--option", "substitute", "false", "-E", CLOSURE, "-A", name];
+            // The shell of the machine is in no sandbox, and users are given to builds in one only.
+            let settings =
+                ["substitute", "sandbox", "auto-allocate-uids"].map(|name| ["--option", name, "false"]);
+            let words = [&["--no-out-link"], settings.as_flattened(), &["-E", CLOSURE, "-A", name]].concat();
             says("nix-build", &words, &[]).trim().to_owned()
         };
         let (system, unused) = (build("system"), build("unused"));

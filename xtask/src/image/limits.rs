@@ -27,6 +27,9 @@ impl Default for Limits {
     }
 }
 
+/// A compressed file of so many bytes is read whatever its content may be.
+const READ_ANYHOW: u64 = 1 << 30;
+
 impl Limits {
     /// With what the user and the card say.
     pub fn new(memory: Option<u64>, card: Option<u64>) -> Self {
@@ -45,18 +48,20 @@ impl Limits {
     }
 
     /// # Errors
-    /// Of [`Kind::Refused`] for a compressed file of `stored` bytes that is larger than its content may be: most of it is
-    /// padding, which takes time to read and gives nothing.
+    /// Of [`Kind::Refused`] for a compressed file of `stored` bytes that is larger than its content may be: it does not fit,
+    /// or most of it is padding, which takes time to read and gives nothing. A file that is read in seconds is read, and
+    /// then the error says which.
     pub fn check_stored(&self, stored: u64) -> Result<(), anyhow::Error> {
         // What cannot be compressed becomes a little longer.
-        let most = self.content.saturating_add(self.content / 64).saturating_add(16 << 20);
+        let content = self.content.max(READ_ANYHOW);
+        let most = content.saturating_add(content / 64).saturating_add(16 << 20);
         if stored <= most {
             return Ok(());
         }
         let (stored, content) = (Bytes(stored), Bytes(self.content));
         let text = format!(
-            "it has {stored} compressed, more than the {content} that its content may have: most of it is padding, as no \
-             program makes it"
+            "it has {stored} compressed, more than the {content} that its content may have: use a larger card; or most of \
+             it is padding, as no program makes it"
         );
         Err(Kind::Refused.error(text))
     }

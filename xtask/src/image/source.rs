@@ -284,16 +284,16 @@ mod tests {
         let path = dir.path().join("an image");
         for format in [Format::Zstd, Format::Xz, Format::Gzip] {
             let mut file = File::create(&path).unwrap();
-            let skippable = [&b"\x50\x2a\x4d\x18"[..], &(90_u32 << 20).to_le_bytes()].concat();
+            let skippable = [&b"\x50\x2a\x4d\x18"[..], &(3_u32 << 30).to_le_bytes()].concat();
             let begin = if format == Format::Zstd { skippable } else { packed(format, &[7; 512]) };
             file.write_all(&begin).unwrap();
-            let len = if format == Format::Zstd { (90 << 20) + 8 } else { 90 << 20 };
+            let len = if format == Format::Zstd { (3 << 30) + 8 } else { 3 << 30 };
             file.set_len(len).unwrap();
             let source = Source::open(&path).unwrap();
             assert_eq!(source.format, format);
             source.check_limits().unwrap();
             let error = source.within(Limits::new(None, Some(64 << 20))).check_limits().unwrap_err();
-            let words = "it has 90.0 MiB compressed, more than the 64.0 MiB that its content may have";
+            let words = "it has 3.0 GiB compressed, more than the 64.0 MiB that its content may have";
             assert!(format!("{error:#}").contains(words), "{error:#}");
             assert_eq!(crate::failure::kind(&error), Kind::Refused);
         }

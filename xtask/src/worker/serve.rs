@@ -177,6 +177,7 @@ impl<F: Fn(&str) + Send + Sync> Reporter for Lines<F> {
 fn watch() -> Result<Arc<AtomicBool>> {
     let hold = interrupt::hold()?;
     let (cancel, stdin) = (Arc::new(AtomicBool::new(false)), std::io::stdin());
+    interrupt::set_at_request(&cancel)?;
     let flag = Arc::clone(&cancel);
     let mut source = File::from(stdin.as_fd().try_clone_to_owned().context("watching for the end of stdin")?);
     // Ends with the process.

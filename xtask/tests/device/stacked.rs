@@ -167,9 +167,9 @@ fn the_journal_of_another_file_system() {
         &["-q", "-t", "ext4", "-b", "4096", "-J", &format!("device={}", card.device()), other.device()],
     );
     let mounted = Mounted::new(other.device());
-    let before = card.bytes();
     flash(card.device(), &["--unmount"]).says(&format!("{} is in use", card.device())).exits(3);
-    assert!(card.bytes() == before, "the journal was changed");
+    // The kernel itself goes on writing to it; a flash would have blanked its superblock.
+    assert_eq!(card.bytes()[1080..1082], [0x53, 0xef]);
     drop(mounted);
 }
 

@@ -115,9 +115,8 @@ impl Sandbox {
     }
 
     /// The command that [`Self::run`] runs, for tests that talk to it or interrupt it.
-    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let mut command = start_of(env!("CARGO_BIN_EXE_xtask"));
         let mut path = self.path("bin").into_os_string();
         if let Some(rest) = std::env::var_os("PATH").filter(|_| !self.only_fakes) {
             path.push(":");
@@ -134,6 +133,21 @@ impl Sandbox {
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
+}
+
+/// A command of `program` that heeds Ctrl-C, also where the suite itself was started in the background, by `&` of a shell
+/// without job control: what is ignored at the start stays ignored.
+#[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
+fn start_of(program: &str) -> Command {
+    const INTERRUPT: u64 = 1 << (2 - 1);
+    let status = fs::read_to_string("/proc/self/status").expect("reading the state of this process");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a line SigIgn");
+    if u64::from_str_radix(mask.trim(), 16).expect("a mask") & INTERRUPT == 0 {
+        return Command::new(program);
+    }
+    let mut command = Command::new("/usr/bin/env");
+    command.args(["--default-signal=INT", program]);
+    command
 }
 
 /// The hash by which the tool names a content: BLAKE3 of the list of the XXH3-128 hashes of its pieces of 1 MiB.
