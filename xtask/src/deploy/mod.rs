@@ -1,7 +1,7 @@
 //! Deploying: deploy-rs does the work, and what the host runs afterwards is read back from it.
 //!
 //! The order is: the node of the flake, the turn at the host, its state, the build, the plan with what changes,
-//! the copy, the leftovers of earlier deploys removed, deploy-rs, the state of the host on a fresh connection once
+//! the copy, a folder on the host for deploy-rs, deploy-rs itself, the state of the host on a fresh connection once
 //! it has finished, and the verdict. **Invariant**: success is only ever concluded from states that were read on
 //! the host.
 

@@ -23,7 +23,7 @@ pub struct Target {
     pub connection: Connection,
     /// The words in front of a command that must run as the user of the profile, if ssh logs in as another.
     pub sudo: Option<String>,
-    /// Where deploy-rs keeps its canary and cancel files on the host.
+    /// Where the folder is made on the host in which deploy-rs works.
     pub temp_path: String,
     pub confirm_timeout: u64,
     pub activation_timeout: u64,
