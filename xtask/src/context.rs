@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::process::Launcher;
 use crate::ui::{Event, OfHost, Reporter};
-use crate::{nix, project};
+use crate::{identity, nix};
 
 /// The surroundings of a command, made once by `main`.
 pub struct Context {
@@ -45,11 +45,25 @@ impl Context {
     /// # Errors
     /// Refused where that cannot be had.
     pub fn shield(&mut self) -> Result<()> {
-        let keys = project::state_dir().join("identity");
-        let (launcher, warnings) = nix::shield(self.launcher.clone(), &keys)?;
+        let (launcher, warnings) = nix::shield(self.launcher.clone(), &identity::folder())?;
         self.launcher = launcher;
         for warning in warnings {
             self.warn(warning);
+        }
+        Ok(())
+    }
+
+    /// Keeps the private keys of hosts from the inputs of the flake: they are closed, which root can read all the same.
+    ///
+    /// # Errors
+    /// Refused for an input that names the keys.
+    pub fn close_keys(&mut self) -> Result<()> {
+        let keys = identity::folder();
+        let has_keys = identity::close_all(&keys)?;
+        if has_keys && rustix::process::geteuid().is_root() && self.launcher.which("nix").is_some() {
+            let lock = || nix::lock_without_keys(&self.launcher, &self.flake, &keys);
+            let locked = self.waiting("looking at the inputs of the flake", lock)?;
+            self.flake = locked.unwrap_or_else(|| std::mem::take(&mut self.flake));
         }
         Ok(())
     }

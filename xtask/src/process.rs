@@ -22,12 +22,14 @@ mod delegate;
 mod follow;
 pub mod handover;
 mod measure;
+mod rights;
 
 pub use attend::{End, Heard, Reply};
 pub use background::Background;
 pub use bounded::Bounds;
 pub use delegate::User;
 pub use measure::{Cost, Measured};
+pub use rights::as_mere_user;
 
 /// What a short command may say and take.
 const SHORT: Bounds = Bounds { said: 64 << 20, time: Duration::from_secs(3600) };

@@ -54,6 +54,7 @@ pub fn run(cli: Cli) -> Result<()> {
     }
     if cli.command.evaluates() {
         cx.shield()?;
+        cx.close_keys()?;
     }
     match cli.command {
         Command::Bench(args) => bench::run(&cx, &args),

@@ -35,8 +35,7 @@ impl Body {
     pub fn write(task: &Task) -> Result<Self> {
         let mut phase = Phase::begin(task.reporter, "write", Some(task.content.size));
         let mut looks = Looks::new(task.mode);
-        // Half a huge page less, for what is read less often than the others.
-        let (mut head, mut there) = (None, Buffer::small(CHUNK)?);
+        let (mut head, mut there) = (None, Buffer::zeroed()?);
         let (mut fates, mut hashes, mut unproved) = (Fates::default(), Vec::new(), BTreeSet::new());
         pipeline::run(image_chunks(task)?, |chunk| {
             task.may_go_on(chunk.at)?;

@@ -1,6 +1,7 @@
 //! Buffers that direct input and output accept: they begin at a page boundary.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use memmap2::{Advice, MmapMut};
@@ -15,52 +16,85 @@ pub const PAGE: usize = 4096;
 /// 256 small ones that takes as long as hashing what is in them; one huge page is worth the memory.
 const HUGE_PAGE: usize = 2 << 20;
 
+/// Parts of huge pages that are in no use, each of [`CHUNK`]. They stay this process's for the next buffers.
+static FREE: Mutex<Vec<&'static mut [u8]>> = Mutex::new(Vec::new());
+
 /// Bytes that begin at a page boundary, and how many of them are in use.
 pub struct Buffer {
-    storage: MmapMut,
-    start: usize,
+    storage: Storage,
     len: usize,
+}
+
+enum Storage {
+    /// Out of [`FREE`], where it goes back to.
+    Part(&'static mut [u8]),
+    Own(MmapMut),
 }
 
 impl Buffer {
     /// [`CHUNK`] zeros, all in use.
     pub fn zeroed() -> Result<Self> {
-        let buffer = Self::aligned(CHUNK, HUGE_PAGE)?;
-        // Where the kernel has none to give, small ones do.
-        let _ = buffer.storage.advise(Advice::HugePage);
-        Ok(buffer)
+        let part = part_of_huge_page()?;
+        part.fill(0);
+        Ok(Self { storage: Storage::Part(part), len: CHUNK })
     }
 
     /// A buffer that holds `len` bytes, all zeros and all in use.
     pub fn small(len: usize) -> Result<Self> {
-        Self::aligned(len, PAGE)
-    }
-
-    fn aligned(len: usize, unit: usize) -> Result<Self> {
-        let storage =
-            MmapMut::map_anon(len.next_multiple_of(unit) + unit).context("taking memory for a buffer")?;
-        let start = storage.as_ptr().align_offset(unit);
-        Ok(Self { storage, start, len })
+        let own = MmapMut::map_anon(len.next_multiple_of(PAGE)).context("taking memory for a buffer")?;
+        Ok(Self { storage: Storage::Own(own), len })
     }
 
     /// Sets how many bytes are in use.
     pub fn resize(&mut self, len: usize) {
-        assert!(self.start + len <= self.storage.len(), "a buffer does not grow");
+        assert!(len <= self.all().len(), "a buffer does not grow");
         self.len = len;
     }
+
+    fn all(&self) -> &[u8] {
+        match &self.storage {
+            Storage::Part(part) => part,
+            Storage::Own(own) => own,
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Storage::Part(part) = &mut self.storage {
+            FREE.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(part));
+        }
+    }
+}
+
+/// [`CHUNK`] bytes in one huge page.
+fn part_of_huge_page() -> Result<&'static mut [u8]> {
+    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    if free.is_empty() {
+        let room = MmapMut::map_anon(2 * HUGE_PAGE).context("taking memory for a buffer")?;
+        // Where the kernel has none to give, small ones do.
+        let _ = room.advise(Advice::HugePage);
+        let room = &mut Box::leak(Box::new(room))[..];
+        let start = room.as_ptr().align_offset(HUGE_PAGE);
+        free.extend(room[start..start + HUGE_PAGE].chunks_exact_mut(CHUNK));
+    }
+    free.pop().context("taking memory for a buffer")
 }
 
 impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.storage[self.start..self.start + self.len]
+        &self.all()[..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.storage[self.start..self.start + self.len]
+        match &mut self.storage {
+            Storage::Part(part) => &mut part[..self.len],
+            Storage::Own(own) => &mut own[..self.len],
+        }
     }
 }
 
@@ -73,7 +107,7 @@ mod tests {
         let small = Buffer::small(3).unwrap();
         assert_eq!((small.as_ptr() as usize % PAGE, small.len()), (0, 3));
         let mut buffer = Buffer::zeroed().unwrap();
-        assert_eq!((buffer.as_ptr() as usize % HUGE_PAGE, buffer.len()), (0, CHUNK));
+        assert_eq!((buffer.as_ptr() as usize % CHUNK, buffer.len()), (0, CHUNK));
         buffer.resize(512);
         buffer[511] = 1;
         assert_eq!(buffer.iter().map(|byte| usize::from(*byte)).sum::<usize>(), 1);

@@ -12,8 +12,7 @@ use anyhow::{Context, Result, anyhow};
 use super::buffer::Buffer;
 use crate::image::content::{CHUNK, ChunkHash};
 
-/// How many buffers go round, each a huge page of 2 MiB of which 1 MiB is used. More of them do not fit into a
-/// processor's caches, and a card is either slower than the decompression, and waited for anyhow, or faster.
+/// How many buffers go round, each of 1 MiB. More of them do not fit into a processor's caches, and a card is either slower than the decompression, and waited for anyhow, or faster.
 const BUFFERS: usize = 3;
 
 /// A piece of an image. All but the last one of an image are full.

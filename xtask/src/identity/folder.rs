@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::access::Readable;
 use super::belongings::{Identity, Novelty};
 use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
@@ -91,12 +92,14 @@ impl Folder {
     /// The key that the host has, if it has one.
     pub fn public(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
         state::check_folder(&self.dir)?;
+        let _readable = Readable::open(&self.dir)?;
         self.has(FILE).then(|| self.derive(launcher, FILE)).transpose()
     }
 
     /// The key that an earlier run left waiting: a card may have it.
     pub fn waiting(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
         state::check_folder(&self.dir)?;
+        let _readable = Readable::open(&self.dir)?;
         self.has(WAITING).then(|| self.derive(launcher, WAITING)).transpose()
     }
 
@@ -109,6 +112,7 @@ impl Folder {
             return Ok(None);
         }
         state::private_folder(&self.dir).with_context(|| format!("creating {}", self.dir.display()))?;
+        let _readable = Readable::open(&self.dir)?;
         let lock = self.lock(choice)?;
         let (file, novelty) = match choice {
             Choice::Keep if self.has(FILE) => (FILE, Novelty::Kept),
@@ -228,6 +232,7 @@ impl HostKey {
     /// `known_hosts` was changed for that.
     pub fn settle(&self) -> Result<bool> {
         if self.file == WAITING {
+            let _readable = Readable::open(&self.folder.dir)?;
             if self.folder.read(WAITING)? != self.private {
                 let place = self.folder.waiting_place();
                 let text = format!("{} is not the key any more that the card has", place.display());

@@ -2,6 +2,7 @@
 //! already knows it; and the files that are put there with it. Keys and the `known_hosts` of the project are in its
 //! state folder.
 
+mod access;
 mod belongings;
 mod folder;
 mod key;
@@ -10,6 +11,7 @@ mod secret;
 mod store;
 mod tree;
 
+pub use access::close_all;
 pub use belongings::{Belongings, Entry, Identity, Owner, PLACE, What};
 pub use folder::{Choice, Folder, HostKey, forget};
 pub use secret::Secret;

@@ -43,7 +43,7 @@ pub fn quote(text: &str) -> String {
 
 /// stdout is only read when the exit code is 0: nix prints truncated JSON before it fails. Where it only
 /// repeats a failure of an earlier evaluation, it is asked again without its memory.
-fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
+pub fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
     let mut output = ask(launcher, args)?;
     if !output.success() && error::is_cached_failure(&output.stderr) {
         output = ask(launcher, &[args, &["--no-eval-cache"]].concat())?;

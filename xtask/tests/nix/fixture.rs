@@ -153,3 +153,9 @@ pub fn run(program: &str, words: &[&str]) -> String {
     assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// Whether a file in the store has `text` in it.
+#[expect(clippy::disallowed_methods, reason = "what a test sets up is not done through the tool")]
+pub fn is_in_store(text: &str) -> bool {
+    Command::new("grep").args(["-rqsF", "--", text, "/nix/store"]).status().expect("grep").success()
+}

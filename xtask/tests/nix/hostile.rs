@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
-use crate::fixture::{Fixture, FlakeFiles, builder, image, run, system};
+use crate::fixture::{Fixture, FlakeFiles, builder, image, is_in_store, run, system};
 use crate::support::Outcome;
 
 /// A flake with the node `pi`, which nobody answers for, with these options of ssh, and with its image.
@@ -194,7 +194,8 @@ fn key(fixture: &Fixture) -> (PathBuf, String) {
     fixture.run(&["identity", "make", "pi"]).exits(0);
     let file = fixture.path("state/identity/pi/ssh_host_ed25519_key");
     let secret = fs::read_to_string(&file).expect("the key");
-    let line = secret.lines().nth(1).expect("a key of several lines").to_owned();
+    // The first lines are the same in all keys.
+    let line = secret.lines().nth(3).expect("a key of several lines").to_owned();
     (file, line)
 }
 
@@ -266,4 +267,86 @@ fn no_build_reads_the_key_of_a_host() {
     fixture.sandbox_mut().env("NIX_CONFIG", "extra-sandbox-paths = /");
     let outcome = fixture.run(&["sd-image", "plain"]);
     outcome.says("the setting `sandbox-paths` of nix shows / to builds").exits(3);
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn no_input_of_a_flake_copies_the_key_of_a_host() {
+    let fixture = Fixture::empty();
+    let (file, secret) = key(&fixture);
+    let folder = fixture.path("state/identity");
+    assert_eq!(folder.join("pi").metadata().expect("the folder").permissions().mode() & 0o777, 0);
+    let link = fixture.path("home/link");
+    symlink(fixture.path("state"), &link).expect("making a link");
+    let [file, folder] = [&file, &folder].map(|path| path.display().to_string());
+    let encoded = file.replace("identity", "%69dentity");
+    let references = [
+        format!("path:{folder}"),
+        format!("path:{folder}/pi"),
+        format!("path:{file}"),
+        format!("path:{}/identity", link.display()),
+        format!("path:{}", fixture.path("state").display()),
+        format!("path:/proc/self/root{folder}"),
+        format!("path:/proc/1/root{folder}"),
+        format!("file://{file}"),
+        format!("file+file://{encoded}"),
+        format!("tarball+file://{file}"),
+    ];
+    let (system, image) = (system(), image("pi"));
+    let archive = fixture.path("home/flake.tar.gz").display().to_string();
+    let home = fixture.path("").display().to_string();
+    for reference in &references {
+        let text = format!(
+            r#"{{ inputs.x = {{ url = "{reference}"; flake = false; }};
+                outputs = {{ self, x }}: {{ packages.{system}.pi-sdImage = {image}; }}; }}"#
+        );
+        fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
+        fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
+        run("tar", &["-C", &home, "-czf", &archive, "flake"]);
+        for command in [&["sd-image", "pi"][..], &["hosts"], &["status"], &["deploy", "pi", "--dry-run"]] {
+            let foreign = format!("file://{archive}");
+            let outcomes =
+                [fixture.run(command), fixture.sandbox().run(&[&["--flake", &foreign], command].concat())];
+            for outcome in outcomes {
+                assert_ne!(outcome.code, 0, "{reference} {command:?} {outcome:?}");
+            }
+        }
+        assert!(!is_in_store(&secret), "{reference}");
+    }
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_lock_that_names_the_key_of_a_host_is_refused() {
+    let fixture = Fixture::empty();
+    let (file, secret) = key(&fixture);
+    let text = format!(
+        r#"{{ inputs.x = {{ url = "path:{}"; flake = false; }};
+            outputs = {{ self, x }}: {{ packages.{}.pi-sdImage = {}; }}; }}"#,
+        file.display(),
+        system(),
+        image("pi")
+    );
+    fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
+    fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
+    // Nix takes what the lock says, and looks at the input when it is used.
+    let reference = serde_json::json!({ "type": "path", "path": file });
+    let mut locked = reference.clone();
+    locked["narHash"] = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into();
+    let lock = serde_json::json!({ "version": 7, "root": "root", "nodes": {
+        "root": { "inputs": { "x": "x" } },
+        "x": { "flake": false, "locked": locked, "original": reference }
+    } });
+    fs::write(fixture.path("flake/flake.lock"), lock.to_string()).expect("writing the lock");
+    for command in [&["sd-image", "pi"][..], &["hosts"]] {
+        let outcome = fixture.run(command);
+        assert_ne!(outcome.code, 0, "{command:?} {outcome:?}");
+        if rustix::process::geteuid().is_root() {
+            outcome
+                .says("the input `x` of the flake names ")
+                .says("take the input out of flake.nix")
+                .exits(3);
+        }
+    }
+    assert!(!is_in_store(&secret));
 }

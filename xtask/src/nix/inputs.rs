@@ -1,0 +1,160 @@
+//! The inputs of a flake. Nix copies a folder that an input names when it locks or uses the flake, and root may read all.
+//! (For others the keys are closed: `identity::access`.)
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::FEATURES;
+use super::eval::json;
+use crate::failure::Kind;
+use crate::percent;
+use crate::process::{Launcher, as_mere_user};
+
+/// Locks `flake` as root without the right to read the closed folders with keys in `keys`, and refuses inputs that cover
+/// `keys`. Returns the locked reference of a flake that is not on this machine, which stays what was looked at.
+///
+/// # Errors
+/// Of [`Kind::Refused`] for such an input; what Nix says where it cannot read something.
+pub fn lock_without_keys(launcher: &Launcher, flake: &str, keys: &Path) -> Result<Option<String>> {
+    let args = [&FEATURES[..], &["flake", "metadata", "--json", flake]].concat();
+    let metadata = as_mere_user(|| json(launcher, &args, flake))?;
+    let found = inputs(&metadata).find(|input| covers(&input.path, keys));
+    if let Some(Input { name, path }) = found {
+        return Err(Kind::Refused.error(format!(
+            "the input `{name}` of the flake names {}, and Nix would copy the private keys of hosts in {} to its store, where \
+             everybody can read them; take the input out of flake.nix and flake.lock",
+            path.display(),
+            keys.display()
+        )));
+    }
+    let is_remote = metadata["locked"]["rev"].is_string() && !is_local(&metadata["locked"]);
+    Ok(metadata["url"].as_str().filter(|_| is_remote).map(str::to_owned))
+}
+
+/// An input that names a place on this machine.
+#[derive(Debug, PartialEq, Eq)]
+struct Input {
+    name: String,
+    path: PathBuf,
+}
+
+/// Those in the lock of `metadata`, as `nix flake metadata --json` has it. A relative path stays within its flake.
+fn inputs(metadata: &Value) -> impl Iterator<Item = Input> + '_ {
+    let nodes = metadata["locks"]["nodes"].as_object().into_iter().flatten();
+    let references = nodes.flat_map(|(name, node)| ["locked", "original"].map(|part| (name, &node[part])));
+    references.filter_map(|(name, reference)| Some(Input { name: name.clone(), path: place(reference)? }))
+}
+
+/// The absolute path that the reference to an input names.
+fn place(reference: &Value) -> Option<PathBuf> {
+    let path = match reference["path"].as_str() {
+        Some(path) => PathBuf::from(path),
+        None => file(reference["url"].as_str()?)?,
+    };
+    path.is_absolute().then_some(path)
+}
+
+/// The path of a URL of a file, with or without a host, such as `file:///a`, `tarball+file:/a`.
+fn file(url: &str) -> Option<PathBuf> {
+    let (scheme, rest) = url.split_once(':')?;
+    let is_file = scheme.rsplit('+').next().is_some_and(|last| last.eq_ignore_ascii_case("file"));
+    let rest = rest.split(['?', '#']).next().filter(|_| is_file)?;
+    let path = match rest.strip_prefix("//") {
+        Some(authority) => &authority[authority.find('/')?..],
+        None => rest,
+    };
+    Some(PathBuf::from(OsStr::from_bytes(&percent::decode(path))))
+}
+
+fn is_local(reference: &Value) -> bool {
+    place(reference).is_some()
+}
+
+/// Whether `path` is `keys`, something in it, or a folder around it, by whatever way and mount it is reached.
+fn covers(path: &Path, keys: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let around = keys.ancestors().filter_map(inode).collect::<HashSet<_>>();
+    let (own, target) = (inode(keys), inode(&path));
+    target.is_some_and(|target| around.contains(&target))
+        || own.is_some() && path.ancestors().any(|folder| inode(folder) == own)
+}
+
+/// What the kernel knows the file by.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|stat| (stat.dev(), stat.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fuzz;
+
+    #[test]
+    fn places_of_inputs() {
+        for (reference, expected) in [
+            (json!({ "type": "path", "path": "/a/b" }), Some("/a/b")),
+            (json!({ "type": "path", "path": "./b" }), None),
+            (json!({ "type": "file", "url": "file:///a/%62" }), Some("/a/b")),
+            (json!({ "type": "tarball", "url": "file:///a?x=1" }), Some("/a")),
+            (json!({ "type": "tarball", "url": "tarball+FILE:///a" }), Some("/a")),
+            (json!({ "type": "file", "url": "file://localhost/a#x" }), Some("/a")),
+            (json!({ "type": "file", "url": "file:/a" }), Some("/a")),
+            (json!({ "type": "file", "url": "file://host" }), None),
+            (json!({ "type": "tarball", "url": "https://example.org/a" }), None),
+            (json!({ "type": "github", "owner": "a", "repo": "b" }), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(place(&reference), expected.map(PathBuf::from), "{reference}");
+        }
+    }
+
+    #[test]
+    fn inputs_of_a_lock() {
+        let metadata = json!({ "locks": { "nodes": {
+            "root": { "inputs": { "a": "a" } },
+            "a": { "locked": { "type": "path", "path": "/a" }, "original": { "type": "indirect", "id": "a" } },
+            "b": { "locked": { "type": "github" }, "original": { "type": "file", "url": "file:///b" } }
+        } } });
+        let input = |name: &str, path: &str| Input { name: name.into(), path: path.into() };
+        assert_eq!(inputs(&metadata).collect::<Vec<_>>(), [input("a", "/a"), input("b", "/b")]);
+        assert_eq!(inputs(&json!({})).count(), 0);
+    }
+
+    #[test]
+    fn what_covers_the_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir_all(at("state/identity/pi")).unwrap();
+        std::fs::create_dir_all(at("state/other")).unwrap();
+        std::os::unix::fs::symlink(at("state"), at("link")).unwrap();
+        let keys = at("state/identity");
+        for (path, expected) in [
+            ("state/identity", true),
+            ("state/identity/pi", true),
+            ("state/other/../identity/pi", true),
+            ("state", true),
+            ("link", true),
+            ("link/identity/pi", true),
+            ("", true),
+            ("state/other", false),
+            ("link/other", false),
+            ("nowhere", false),
+        ] {
+            assert_eq!(covers(&at(path), &keys), expected, "{path}");
+        }
+        assert!(covers(Path::new("/"), &keys) && covers(&Path::new("/proc/self/root").join(&keys), &keys));
+    }
+
+    #[test]
+    fn fuzz() {
+        fuzz::check_text(&["file:///a/%62?x=1", "tarball+file:/a", "path:/a"], |text| drop(file(text)));
+    }
+}
