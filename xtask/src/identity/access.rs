@@ -54,7 +54,9 @@ impl Drop for Readable {
 /// Of [`crate::failure::Kind::Refused`] where another run has one open for too long.
 pub fn close_all(identities: &Path) -> Result<bool> {
     let folders = fs::read_dir(identities).into_iter().flatten().flatten().map(|entry| entry.path());
-    let folders = folders.filter(|path| path.is_dir()).collect::<Vec<_>>();
+    // `known_hosts` is no folder, unless by mistake.
+    let of_host = |path: &PathBuf| path.is_dir() && !path.ends_with("known_hosts");
+    let folders = folders.filter(of_host).collect::<Vec<_>>();
     let open = |folder: &PathBuf| folder.metadata().is_ok_and(|stat| grants(&stat, 0o777) != NOTHING);
     if let Some(beside) = folders.iter().find(|folder| open(folder)).and_then(|folder| lock_beside(folder)) {
         let _alone = Lock::take_soon(&beside, PATIENCE)?;
