@@ -3,46 +3,23 @@
 //! Data flows one way through each command: gather, plan, show, act. Imports do too:
 //! `commands` use the domains, the domains use `nix`, `process` and `ui`.
 
-pub mod bench;
-pub mod boot;
-mod bounded;
+mod base;
+mod card;
 pub mod cli;
 mod commands;
-mod context;
-pub mod debian;
-mod demo;
 mod deploy;
-mod disk;
-mod emulation;
-mod ext4;
-pub mod failure;
-mod flake;
-mod flash;
-#[cfg(test)]
-mod fuzz;
-mod git;
-mod hardening;
+pub mod dev;
 mod identity;
-mod image;
-mod interrupt;
-pub mod lab;
-mod lock;
 mod nix;
-mod percent;
-mod process;
-mod project;
 mod receipt;
 mod setup;
-mod side_by_side;
-mod state;
-mod suites;
 mod ui;
-mod worker;
 
 use std::process::ExitCode;
 
+pub use base::process::Launcher;
+use base::{failure, hardening, interrupt};
 pub use cli::Cli;
-pub use process::Launcher;
 
 /// Tells what is wrong with the command line, as an event where `--json` is among its words; or prints
 /// the help or the version that it asks for.
@@ -63,7 +40,7 @@ pub fn misused(error: &clap::Error) -> ExitCode {
 
 /// What is wrong with the command line once its words hold nothing but what a terminal draws: the parser repeats them.
 fn in_harmless_words() -> Option<String> {
-    let words = std::env::args_os().map(|word| ui::Plain(word.to_string_lossy()).to_string());
+    let words = std::env::args_os().map(|word| base::Plain(word.to_string_lossy()).to_string());
     let error = <Cli as clap::Parser>::try_parse_from(words).err()?;
     error.use_stderr().then(|| error.render().to_string())
 }

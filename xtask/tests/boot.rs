@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 use support::Sandbox;
 use xtask::Launcher;
-use xtask::boot::{Machine, SECOND, Setup, boot};
+use xtask::dev::qemu::{Machine, SECOND, Setup, boot};
 
 /// All runs have one card, that of this checkout: each test has it for itself.
 static CARD: Mutex<()> = Mutex::new(());

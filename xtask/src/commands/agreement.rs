@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
+use crate::base::failure::Kind;
+use crate::card::disk::{Consent, Disk, VirtualCards};
 use crate::cli::Agreement;
-use crate::disk::{Consent, Disk, VirtualCards};
-use crate::failure::Kind;
 use crate::ui::{self, Prompt};
 
 impl Agreement {
@@ -15,7 +15,7 @@ impl Agreement {
     /// # Errors
     /// A size that is none.
     pub fn consent(&self) -> Result<Consent> {
-        let size = self.expect_size.as_deref().map(ui::parse_bytes).transpose()?;
+        let size = self.expect_size.as_deref().map(crate::base::parse_bytes).transpose()?;
         let expected = || Consent::Expected { size, serial: self.expect_serial.clone() };
         Ok(match (self.yes, ui::on_terminal()) {
             (true, _) => expected(),

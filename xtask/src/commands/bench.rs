@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use crate::bench::{self, Measurements, Plan};
+use crate::base::Context;
 use crate::cli::{Bench, BenchAssemble, BenchDeploy, BenchFlash, Benchmark};
-use crate::context::Context;
+use crate::dev::bench::{self, Measurements, Plan};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &Bench) -> Result<()> {

@@ -8,18 +8,22 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::packing::Packing;
-use crate::boot::{self, Proven};
+use crate::base::Bytes;
+use crate::base::Context;
+use crate::base::{interrupt, project};
+use crate::card::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
+use crate::card::flash::{self, Carried, Mode, Plan, Report};
+use crate::card::image::{self, Budget, Contents, Depth, Image, Inspection, Source};
+use crate::card::worker;
 use crate::cli::{Demo, Packed};
-use crate::context::Context;
-use crate::demo::{self, Staged, VirtualCard};
-use crate::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
-use crate::flash::{self, Carried, Mode, Plan, Report};
+use crate::dev::demo::{self, Staged, VirtualCard};
+use crate::dev::qemu::{self, Proven};
 use crate::identity::Identity;
-use crate::image::{self, Budget, Contents, Depth, Image, Inspection, Source};
+use crate::nix;
+use crate::nix::emulation;
 use crate::receipt::{self, Flashed};
 use crate::setup::{self, Needs, Sudo};
-use crate::ui::{self, Bytes};
-use crate::{emulation, interrupt, nix, project, worker};
+use crate::ui;
 
 /// The name of its one host.
 const HOST: &str = "demo";
@@ -51,7 +55,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let Plan { image, carried, .. } = plan;
     let identity = carried.and_then(|carried| carried.belongings.identity);
     let fingerprint = identity.as_ref().map_or("none", |identity| &identity.fingerprint);
-    let prove = |machine| boot::prove(cx, machine, &card.file, &staged.emulator(), fingerprint);
+    let prove = |machine| qemu::prove(cx, machine, &card.file, &staged.emulator(), fingerprint);
     let before_boot = start.elapsed().as_secs_f64();
     let booted = args.boot.map(prove).transpose()?;
     let total = start.elapsed().as_secs_f64();
@@ -148,7 +152,7 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
     ui::result(&format!("proved  {} read back, hash {}", Bytes(report.size), report.hash))?;
     if let Some(proven) = &done.booted {
         ui::result("")?;
-        ui::table(&boot::table(proven))?;
+        ui::table(&qemu::table(proven))?;
         ui::result("")?;
     }
     let Seconds { setup, build, boot, total } = done.seconds;

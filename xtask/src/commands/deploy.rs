@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::base::Context;
+use crate::base::failure::Kind;
 use crate::cli::Deploy;
-use crate::context::Context;
 use crate::deploy::{self, Afterwards, Goal, Order, Outcome, Overrides, Plan, Reached};
-use crate::failure::Kind;
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 

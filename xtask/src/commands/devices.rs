@@ -4,10 +4,11 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::protected::{Named, protected};
+use crate::base::Bytes;
+use crate::base::Context;
+use crate::card::disk::{self, Consent, Disk, Kind, Mounted, Request, Roots, VirtualCards};
 use crate::cli::Devices;
-use crate::context::Context;
-use crate::disk::{self, Consent, Disk, Kind, Mounted, Request, Roots, VirtualCards};
-use crate::ui::{self, Bytes};
+use crate::ui;
 
 /// A disk and what `flash` would say to it.
 #[derive(Serialize)]

@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 
-use crate::context::Context;
-use crate::failure::Kind;
-use crate::{emulation, ext4, nix, ui};
+use crate::base::Context;
+use crate::base::failure::Kind;
+use crate::card::ext4;
+use crate::nix::emulation;
+use crate::{nix, ui};
 
 /// What a Raspberry Pi is.
 const SYSTEM: &str = "aarch64-linux";

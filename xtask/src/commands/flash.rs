@@ -6,16 +6,17 @@ use anyhow::Result;
 
 use super::packing::Packing;
 use super::protected::{Named, protected};
+use crate::base::Context;
+use crate::base::failure::{self, Kind};
+use crate::base::{Bytes, Event};
+use crate::base::{interrupt, project};
+use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
+use crate::card::flash::{Plan, Report};
+use crate::card::image::{self, Image, KnownImages, Limits, Source};
+use crate::card::worker::{self, Access};
 use crate::cli::{Flash, Packed};
-use crate::context::Context;
-use crate::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
-use crate::failure::{self, Kind};
-use crate::flash::{Plan, Report};
-use crate::image::{self, Image, KnownImages, Limits, Source};
 use crate::receipt::{self, Flashed};
-use crate::ui::{self, Bytes, Event, Prompt};
-use crate::worker::{self, Access};
-use crate::{interrupt, project};
+use crate::ui::{self, Prompt};
 
 pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let (host, device) = places(args)?;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use crate::base::Context;
 use crate::cli::History;
-use crate::context::Context;
 use crate::receipt::{self, Moment, Receipt};
 use crate::ui;
 

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::context::Context;
-use crate::flake::{Catalogue, Host};
+use crate::base::Context;
+use crate::nix::flake::{Catalogue, Host};
 use crate::{nix, ui};
 
 pub fn run(cx: &Context) -> Result<()> {

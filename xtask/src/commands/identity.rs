@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::base::Context;
+use crate::base::failure::Kind;
 use crate::cli::{Identity, IdentityCommand, IdentityOf};
-use crate::context::Context;
-use crate::failure::Kind;
 use crate::identity::{self, Choice, Folder};
 use crate::ui;
 

@@ -20,12 +20,13 @@ mod test;
 
 use anyhow::Result;
 
+use crate::base::Context;
+use crate::base::failure::Kind;
+use crate::base::process::Launcher;
+use crate::base::{project, state};
+use crate::card::worker::{self, Access};
 use crate::cli::{Cli, Command};
-use crate::context::Context;
-use crate::failure::Kind;
-use crate::process::Launcher;
-use crate::worker::{self, Access};
-use crate::{nix, project, state, ui};
+use crate::{nix, ui};
 
 /// Runs the worker and returns its exit code, where that is what was asked for. It may be root: it looks at nothing that the
 /// environment names, and starts none of the programs that are found there.

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use crate::base::Context;
+use crate::base::failure::{self, Kind};
+use crate::card::ext4;
+use crate::card::flash::Carried;
+use crate::card::image::{self, Image};
 use crate::cli::Packed;
-use crate::context::Context;
-use crate::ext4;
-use crate::failure::{self, Kind};
-use crate::flash::Carried;
 use crate::identity::{self, Belongings, Choice, Entry, Folder, HostKey, Owners};
-use crate::image::{self, Image};
 
 /// What is asked for, before there is an image.
 pub struct Packing {

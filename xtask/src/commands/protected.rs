@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::context::Context;
-use crate::disk::{Extent, Protected, Roots};
-use crate::{git, identity, project};
+use crate::base::Context;
+use crate::base::{git, project};
+use crate::card::disk::{Extent, Protected, Roots};
+use crate::identity;
 
 /// The store of Nix, with the image and the tools.
 const STORE: &str = "/nix";

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::base::Context;
+use crate::card::image::{self, Source};
 use crate::cli::SdImage;
-use crate::context::Context;
-use crate::image::{self, Source};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &SdImage) -> Result<()> {

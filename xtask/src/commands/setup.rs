@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
+use crate::base::Context;
 use crate::cli::Setup;
-use crate::context::Context;
 use crate::setup::{self, Needs, Sudo};
 use crate::ui;
 

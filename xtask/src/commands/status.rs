@@ -3,8 +3,8 @@
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::base::Context;
 use crate::cli::Status;
-use crate::context::Context;
 use crate::deploy::{self, History};
 use crate::receipt::{self, Receipt};
 use crate::{nix, ui};

@@ -4,12 +4,12 @@ use std::num::NonZero;
 
 use anyhow::Result;
 
+use crate::base::Context;
+use crate::base::failure::Kind;
 use crate::cli::Test;
-use crate::context::Context;
-use crate::demo;
-use crate::failure::Kind;
+use crate::dev::demo;
+use crate::dev::suites::{self, Extent, Need, Suite};
 use crate::setup::{self, Needs, Sudo};
-use crate::suites::{self, Extent, Need, Suite};
 use crate::ui;
 
 /// What is checked before the suites, when none was named.

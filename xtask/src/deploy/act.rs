@@ -10,11 +10,11 @@ use super::order::{Afterwards, Order};
 use super::outcome::Outcome;
 use super::plan::{Plan, shown};
 use super::verdict::{self, Verdict};
-use crate::context::Context;
-use crate::failure::{Kind, kind};
+use crate::base::Context;
+use crate::base::Event;
+use crate::base::failure::{Kind, kind};
+use crate::base::project;
 use crate::nix::{self, Destination};
-use crate::project;
-use crate::ui::Event;
 
 /// Carries the plan out and returns what became of it.
 ///

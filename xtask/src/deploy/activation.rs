@@ -6,10 +6,10 @@ use super::host;
 use super::meant::Target;
 use super::order::{Goal, Order};
 use super::verdict::Ran;
-use crate::failure::{self, Kind};
+use crate::base::failure::{self, Kind};
+use crate::base::process::Launcher;
+use crate::base::{Event, Reporter};
 use crate::nix;
-use crate::process::Launcher;
-use crate::ui::{Event, Reporter};
 
 /// What deploy-rs logs when it turns to the host's system, after building and copying (1.0.0).
 const ACTIVATING: &str = "Activating profile `";

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::gather::Found;
 use super::meant::{Connection, Target};
 use super::order::Goal;
-use crate::failure::{Kind, kind};
+use crate::base::failure::{Kind, kind};
 
 /// Looks at the hosts that were found. A host that is broken in the flake is its own affair; one that the flake does not
 /// have is a slip of the user, who may have meant any.

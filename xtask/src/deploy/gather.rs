@@ -9,10 +9,12 @@ use super::meant::{Nodes, Overrides, Target, Trust};
 use super::order::{Afterwards, Goal, Order};
 use super::plan::Plan;
 use super::turn::Turn;
-use crate::context::Context;
-use crate::failure::{Kind, kind};
+use crate::base::Context;
+use crate::base::failure::{Kind, kind};
+use crate::base::{percent_encoding, project};
+use crate::nix;
 use crate::nix::Answers;
-use crate::{emulation, flake, nix, percent, project};
+use crate::nix::{emulation, flake};
 
 /// The turn at `host`, which a plan that is only shown does not need.
 pub fn take_turn(cx: &Context, order: &Order, host: &str) -> Result<Option<Turn>> {
@@ -57,7 +59,7 @@ pub fn gather(
 
 /// The line over which the host is asked until it is changed.
 fn line(cx: &Context, target: &Target) -> Option<Line> {
-    let name = percent::encode(target.host.as_bytes(), b"");
+    let name = percent_encoding::encode(target.host.as_bytes(), b"");
     Line::open(&cx.launcher, &target.connection, project::state_dir().join("ssh").join(name))
 }
 

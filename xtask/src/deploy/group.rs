@@ -11,12 +11,13 @@ use super::order::Order;
 use super::outcome::Outcome;
 use super::plan::Plan;
 use super::turn::Turn;
-use crate::context::Context;
-use crate::failure::{Kind, kind};
-use crate::flake::Catalogue;
+use crate::base::Context;
+use crate::base::Event;
+use crate::base::failure::{Kind, kind};
+use crate::base::parallel::side_by_side;
 use crate::nix;
-use crate::side_by_side::side_by_side;
-use crate::ui::{Event, Table};
+use crate::nix::flake::Catalogue;
+use crate::ui::Table;
 
 /// How many evaluations run at once: each takes a core, and a good part of a GiB.
 const EVALUATIONS: usize = 4;

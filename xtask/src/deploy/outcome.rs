@@ -6,7 +6,7 @@ use super::host::{Check, State};
 use super::meant::Target;
 use super::plan::{Plan, shown};
 use super::verdict::{self, Proof, Ran, Verdict};
-use crate::failure::Kind;
+use crate::base::failure::Kind;
 use crate::nix::StorePath;
 
 /// What became of it.

@@ -9,11 +9,12 @@ use super::host::{Disks, Remote, State, probe};
 use super::meant::{Overrides, Target};
 use super::order::Goal;
 use super::verdict;
-use crate::context::Context;
-use crate::failure::{Kind, kind};
-use crate::interrupt;
-use crate::side_by_side::side_by_side;
-use crate::ui::{Bytes, Table};
+use crate::base::Bytes;
+use crate::base::Context;
+use crate::base::failure::{Kind, kind};
+use crate::base::interrupt;
+use crate::base::parallel::side_by_side;
+use crate::ui::Table;
 
 /// How many hosts are looked at once; each of them evaluates its part of the flake.
 const AT_ONCE: usize = 16;

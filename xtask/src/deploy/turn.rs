@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::lock::Lock;
-use crate::ui::Reporter;
-use crate::{percent, project, state};
+use crate::base::Reporter;
+use crate::base::lock::Lock;
+use crate::base::{percent_encoding, project, state};
 
 /// The turn of this process at a host, until it is dropped or the process ends.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ impl Turn {
     pub fn take(host: &str, reporter: &dyn Reporter) -> Result<Self> {
         let folder = project::state_dir().join("locks");
         state::private_folder(&folder).with_context(|| format!("creating {}", folder.display()))?;
-        let path = folder.join(format!("deploy-{}", percent::encode(host.as_bytes(), b"")));
+        let path = folder.join(format!("deploy-{}", percent_encoding::encode(host.as_bytes(), b"")));
         Lock::take(&path, &format!("another deploy to {host}"), reporter).map(Self)
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::host::State;
 use super::meant::Target;
 use super::order::Goal;
-use crate::failure::Kind;
+use crate::base::failure::Kind;
 use crate::nix::StorePath;
 
 /// How deploy-rs ended.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use rustix::fs::Access;
 use rustix::process::geteuid;
 
-use crate::lock::Lock;
+use crate::base::lock::Lock;
 
 /// The lock that keeps other runs from closing a folder, beside it. No host has such a name.
 const LOCK: &str = ".access.lock";
@@ -27,7 +27,7 @@ impl Readable {
     /// Makes `folder` readable, if it is there. A folder that this user cannot change stays as it is.
     ///
     /// # Errors
-    /// Of [`crate::failure::Kind::Refused`] where another run has one of the folders beside it open for too long.
+    /// Of [`crate::base::failure::Kind::Refused`] where another run has one of the folders beside it open for too long.
     pub fn open(folder: &Path) -> Result<Self> {
         let Some(beside) = lock_beside(folder).filter(|_| folder.is_dir()) else { return Ok(Self(None)) };
         let lock = Lock::take_soon(&beside, PATIENCE)?;
@@ -51,7 +51,7 @@ impl Drop for Readable {
 /// Closes all folders in `identities`, which earlier runs may have left open. Returns whether there is one.
 ///
 /// # Errors
-/// Of [`crate::failure::Kind::Refused`] where another run has one open for too long.
+/// Of [`crate::base::failure::Kind::Refused`] where another run has one open for too long.
 pub fn close_all(identities: &Path) -> Result<bool> {
     let folders = fs::read_dir(identities).into_iter().flatten().flatten().map(|entry| entry.path());
     // `known_hosts` is no folder, unless by mistake.

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use sha2::{Digest, Sha256};
 
-use crate::failure::Kind;
+use crate::base::failure::Kind;
 
 const ALGORITHM: &str = "ssh-ed25519";
 
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn fuzz() {
-        crate::fuzz::check_text(&[LINE, &format!("{LINE} pi\n")], |text| {
+        crate::base::fuzz::check_text(&[LINE, &format!("{LINE} pi\n")], |text| {
             let key = PublicKey::parse(text).ok()?;
             assert_eq!(PublicKey::parse(&key.line()).ok().as_ref(), Some(&key));
             Some((key.fingerprint(), key.age_recipient().is_ok()))

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use rustix::fs::{Access, access};
 
-use crate::failure::Kind;
-use crate::lock::Lock;
-use crate::state;
+use crate::base::failure::Kind;
+use crate::base::lock::Lock;
+use crate::base::state;
 
 /// The most bytes that are read of it.
 const LARGEST: u64 = 16 << 20;
@@ -195,7 +195,7 @@ mod tests {
             let expected = format!(
                 "the known_hosts of the project, which is to know the card's key, is not fit for it: {text}"
             );
-            assert_eq!((said, crate::failure::kind(&error)), (expected, Kind::Refused));
+            assert_eq!((said, crate::base::failure::kind(&error)), (expected, Kind::Refused));
         };
         KnownHosts::of(&dir.path().join("not/there/yet")).check().unwrap();
         fs::create_dir_all(dir.path().join("folder/known_hosts")).unwrap();
@@ -219,7 +219,7 @@ mod tests {
         let file = KnownHosts::of(dir.path());
         let refuse = |why: &str| {
             for error in [file.key_of("pi").unwrap_err(), file.set("pi", Some(KEY)).unwrap_err()] {
-                assert_eq!(crate::failure::kind(&error), Kind::Refused);
+                assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
                 let expected = format!("{} {why}; move it away", dir.path().join("known_hosts").display());
                 assert_eq!(error.to_string(), expected);
             }
@@ -251,7 +251,7 @@ mod tests {
         let line =
             "pi,alias ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw pi\n";
         let hashed = "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg= ssh-rsa AAAAB3\n@revoked * ssh-rsa x\n";
-        crate::fuzz::check(&[line.as_bytes(), hashed.as_bytes()], |bytes| {
+        crate::base::fuzz::check(&[line.as_bytes(), hashed.as_bytes()], |bytes| {
             let new = replaced(bytes, "pi", Some(KEY));
             let of = |text: &[u8]| {
                 text.split(|byte| *byte == b'\n').filter(|line| key(line, "pi").is_some()).count()

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::project;
+use crate::base::project;
 use known_hosts::KnownHosts;
 
 /// Where the project keeps what it knows of its hosts.
@@ -48,7 +48,7 @@ pub fn known_hosts() -> PathBuf {
 /// Fails where the project's `known_hosts` cannot be read or written.
 ///
 /// # Errors
-/// Of [`crate::failure::Kind::Refused`].
+/// Of [`crate::base::failure::Kind::Refused`].
 pub fn check_known_hosts() -> Result<()> {
     KnownHosts::of(&folder()).check()
 }

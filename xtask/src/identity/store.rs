@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::Folder;
-use crate::failure::Kind;
-use crate::git;
-use crate::process::Launcher;
-use crate::project;
+use crate::base::failure::Kind;
+use crate::base::git;
+use crate::base::process::Launcher;
+use crate::base::project;
 
 /// Refuses a folder for keys that Nix copies with the `flake`.
 ///

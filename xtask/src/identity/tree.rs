@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 
 use super::belongings::{Entry, Owner, What};
 use super::secret::Secret;
-use crate::bounded::{self, Links};
-use crate::failure::Kind;
-use crate::ui::{Bytes, Plain};
+use crate::base::bounded::{self, Links};
+use crate::base::failure::Kind;
+use crate::base::{Bytes, Plain};
 
 /// The most that all files may have together, in bytes: they are secrets and settings, no data.
 const MOST: u64 = 16 << 20;
@@ -190,7 +190,7 @@ mod tests {
         prepare(dir.path());
         let error = read(dir.path(), Owners::Root).unwrap_err();
         let said = error.to_string().replace(&dir.path().display().to_string(), "DIR");
-        assert_eq!((said.as_str(), crate::failure::kind(&error)), (text, Kind::Refused));
+        assert_eq!((said.as_str(), crate::base::failure::kind(&error)), (text, Kind::Refused));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::FEATURES;
-use crate::process::Launcher;
-use crate::{git, percent, state};
+use crate::base::process::Launcher;
+use crate::base::{git, percent_encoding, state};
 
 /// How many answers are kept.
 const MOST: usize = 64;
@@ -98,7 +98,8 @@ fn work_trees(metadata: &Value) -> impl Iterator<Item = PathBuf> {
     let inputs = metadata["locks"]["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values());
     let open = inputs.map(|node| &node["locked"]).filter(|locked| !locked["rev"].is_string());
     let git = std::iter::once(&metadata["locked"]).chain(open).filter(|locked| locked["type"] == "git");
-    let folder = |locked: &Value| locked["url"].as_str()?.strip_prefix("file://").map(percent::decode);
+    let folder =
+        |locked: &Value| locked["url"].as_str()?.strip_prefix("file://").map(percent_encoding::decode);
     git.filter_map(folder).map(|bytes| PathBuf::from(OsString::from_vec(bytes)))
 }
 
@@ -191,7 +192,7 @@ mod tests {
             "fingerprint": "x", "locked": { "type": "git", "url": "file:///my%20pi", "narHash": "sha256-x" },
             "locks": { "root": "root", "nodes": { "root": {}, "a": { "locked": { "narHash": "sha256-y" } } } },
         });
-        crate::fuzz::check(&[metadata.to_string().as_bytes()], |bytes| {
+        crate::base::fuzz::check(&[metadata.to_string().as_bytes()], |bytes| {
             let metadata = serde_json::from_slice(bytes).unwrap_or_default();
             (is_fixed(&metadata), work_trees(&metadata).count())
         });

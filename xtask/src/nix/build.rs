@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::FEATURES;
 use super::shield::refuse_weakening;
 use super::watch::Watch;
-use crate::failure::{self, Kind};
-use crate::process::Launcher;
-use crate::ui::{Event, Reporter};
+use crate::base::failure::{self, Kind};
+use crate::base::process::Launcher;
+use crate::base::{Event, Reporter};
 
 /// A finished build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +119,6 @@ mod tests {
     #[test]
     fn fuzz() {
         let json = r#"[{"drvPath":"/nix/store/a-x.drv","outputs":{"out":"/nix/store/b-x"},"startTime":1}]"#;
-        crate::fuzz::check_text(&[json], |text| parse_built(text).is_ok());
+        crate::base::fuzz::check_text(&[json], |text| parse_built(text).is_ok());
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{FEATURES, System, Version};
-use crate::process::Launcher;
+use crate::base::process::Launcher;
 
 /// What `nix config show --json` says about platforms and builders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +90,7 @@ mod tests {
     fn fuzz() {
         let json = r#"{"system":{"value":"x86_64-linux"},"extra-platforms":{"value":["aarch64-linux"]},"builders":{"value":"@/etc/nix/machines"},
             "sandbox":{"value":true},"sandbox-paths":{"value":["/bin/sh=/nix/store/b","/run/binfmt?"]}}"#;
-        crate::fuzz::check_text(&[json], |text| {
+        crate::base::fuzz::check_text(&[json], |text| {
             Config::parse(text)
                 .is_ok_and(|config| config.hides("/usr/bin/qemu") && config.promises("aarch64-linux"))
         });

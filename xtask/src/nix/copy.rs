@@ -7,8 +7,8 @@ use anyhow::Result;
 use super::FEATURES;
 use super::store_path::StorePath;
 use super::watch::Watch;
-use crate::process::Launcher;
-use crate::ui::{Event, Reporter};
+use crate::base::process::Launcher;
+use crate::base::{Event, Reporter};
 
 /// Where a closure goes, and how.
 #[derive(Clone, Debug)]

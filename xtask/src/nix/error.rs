@@ -1,6 +1,6 @@
 //! Nix says every error with exit code 1: its text is classified here, in one table, and nowhere else.
 
-use crate::failure::Kind;
+use crate::base::failure::Kind;
 
 /// Patterns that all stand in the text of an error, and what the user is told. Seen with Nix 2.26.3
 /// and 2.34.8, unless another version is named.
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn fuzz() {
         let trace = "warning: w\n\u{1b}[31;1merror:\u{1b}[0m\n  … while a\n  at /far.nix:1:1:\n  error: builder for '/nix/store/a.drv' failed";
-        crate::fuzz::check_text(
+        crate::base::fuzz::check_text(
             &[trace, "error: path '/x' is not part of a flake (neither it nor its parents)"],
             |text| {
                 let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();

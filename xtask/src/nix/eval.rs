@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::shield::refuse_weakening;
 use super::{FEATURES, error};
-use crate::failure::{self, Kind};
-use crate::percent;
-use crate::process::{Launcher, Output};
+use crate::base::failure::{self, Kind};
+use crate::base::percent_encoding;
+use crate::base::process::{Launcher, Output};
 
 /// `nix flake show --json`: the raw inventory of the flake's outputs.
 pub fn flake_show(launcher: &Launcher, flake: &str) -> Result<Value> {
@@ -32,7 +32,7 @@ pub fn eval(launcher: &Launcher, flake: &str, attr: &str, apply: &str, options: 
 
 /// The reference to the flake in `folder`, taken as it is, with what git ignores.
 pub fn path_flake(folder: &Path) -> String {
-    format!("path:{}", percent::encode(folder.as_os_str().as_bytes(), b"/"))
+    format!("path:{}", percent_encoding::encode(folder.as_os_str().as_bytes(), b"/"))
 }
 
 /// `text` as a string of the Nix language.

@@ -217,9 +217,9 @@ mod tests {
             r#"@nix {"action":"msg","level":0,"msg":"error: builder for '/nix/store/abc-demo.drv' failed"}"#,
             "warning: odd",
         ];
-        crate::fuzz::check_text(&[&build.join("\n")], |text| {
+        crate::base::fuzz::check_text(&[&build.join("\n")], |text| {
             let (mut reader, mut watch) =
-                (Reader::default(), super::super::watch::Watch::new(&crate::ui::Silent));
+                (Reader::default(), super::super::watch::Watch::new(&crate::base::Silent));
             for line in text.lines() {
                 reader.read(line);
                 watch.line(line);

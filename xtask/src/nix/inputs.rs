@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use super::FEATURES;
 use super::eval::json;
-use crate::failure::Kind;
-use crate::percent;
-use crate::process::{Launcher, as_mere_user};
+use crate::base::failure::Kind;
+use crate::base::percent_encoding;
+use crate::base::process::{Launcher, as_mere_user};
 
 /// Locks `flake` as root without the right to read the closed folders with keys in `keys`, and refuses inputs that cover
 /// `keys`. Returns the locked reference of a flake that is not on this machine, which stays what was looked at.
@@ -69,7 +69,7 @@ fn file(url: &str) -> Option<PathBuf> {
         Some(authority) => &authority[authority.find('/')?..],
         None => rest,
     };
-    Some(PathBuf::from(OsStr::from_bytes(&percent::decode(path))))
+    Some(PathBuf::from(OsStr::from_bytes(&percent_encoding::decode(path))))
 }
 
 fn is_local(reference: &Value) -> bool {
@@ -95,7 +95,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fuzz;
+    use crate::base::fuzz;
 
     #[test]
     fn places_of_inputs() {

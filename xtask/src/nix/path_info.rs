@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::store_path::StorePath;
 use super::{FEATURES, error};
-use crate::process::Launcher;
+use crate::base::process::Launcher;
 
 /// All paths that `path` needs, itself among them, with their sizes in bytes.
 pub fn closure(launcher: &Launcher, path: &StorePath) -> Result<Vec<(StorePath, u64)>> {
@@ -62,6 +62,6 @@ mod tests {
             format!(r#"{{"{path}":{{"narSize":7}}}}"#),
             format!(r#"{{"info":{{"{name}":{{"narSize":7}}}},"version":2}}"#),
         ];
-        crate::fuzz::check_text(&samples.each_ref().map(String::as_str), parse);
+        crate::base::fuzz::check_text(&samples.each_ref().map(String::as_str), parse);
     }
 }

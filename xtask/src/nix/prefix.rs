@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::version;
-use crate::process::Launcher;
-use crate::{git, state};
+use crate::base::process::Launcher;
+use crate::base::{git, state};
 
 /// The launcher for all further commands: unchanged where the machine's own Nix will do, otherwise
 /// with the tools of the project (its Nix and its deploy-rs) on `PATH` if they are installed.

@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn fuzz() {
         let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-nixos-system-stinky-26.05/activate";
-        crate::fuzz::check_text(&[path], |text| {
+        crate::base::fuzz::check_text(&[path], |text| {
             let found = StorePath::containing(text);
             // A name that is shown and handed to programs: nothing but the characters of a store path.
             let plain = |c: char| c.is_ascii_alphanumeric() || "+-._?=/".contains(c);

@@ -4,8 +4,8 @@ use std::fmt;
 
 use anyhow::Result;
 
-use crate::failure::Kind;
-use crate::process::Launcher;
+use crate::base::failure::Kind;
+use crate::base::process::Launcher;
 
 /// The oldest Nix that the tool and deploy-rs 1.0 work with.
 pub const MINIMUM: Version = Version { major: 2, minor: 18 };
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn fuzz() {
-        crate::fuzz::check_text(&["nix (Nix) 2.26.3", "nix (Determinate Nix 3.17.0) 2.33.3"], |text| {
+        crate::base::fuzz::check_text(&["nix (Nix) 2.26.3", "nix (Determinate Nix 3.17.0) 2.33.3"], |text| {
             Version::parse(text).is_some_and(Version::will_do)
         });
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::error;
 use super::events::{Line, Reader};
-use crate::ui::{Event, Reporter};
+use crate::base::{Event, Reporter};
 
 /// How many lines of a failed builder's log are shown.
 const LOG_TAIL: usize = 20;
@@ -185,7 +185,7 @@ mod tests {
     /// A builder can write events of Nix into its log.
     #[test]
     fn what_a_builder_says_without_end_is_not_kept() {
-        let mut watch = Watch::new(&crate::ui::Silent);
+        let mut watch = Watch::new(&crate::base::Silent);
         let long = "x".repeat(1 << 20);
         for id in 0..300 {
             watch.line(&format!(r#"@nix {{"action":"msg","level":0,"msg":"error: {long}"}}"#));

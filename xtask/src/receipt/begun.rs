@@ -8,10 +8,10 @@ use anyhow::Result;
 use super::broken::{BrokenFlash, End};
 use super::flashed::Source;
 use super::{Flashed, Moment, Receipt, folder, store};
-use crate::context::Context;
-use crate::failure::{self, Kind};
-use crate::flash::Plan;
-use crate::ui::{Event, Reporter};
+use crate::base::Context;
+use crate::base::failure::{self, Kind};
+use crate::base::{Event, Reporter};
+use crate::card::flash::Plan;
 
 /// The receipt of a flash until its end is known.
 pub struct Begun {

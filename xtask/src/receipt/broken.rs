@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Moment;
 use super::flashed::{CardId, Source, store_path};
-use crate::flash::Plan;
-use crate::ui::Bytes;
+use crate::base::Bytes;
+use crate::card::flash::Plan;
 
 /// What was to be written to which card, and how far that went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

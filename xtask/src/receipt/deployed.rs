@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Moment;
+use crate::base::failure::{Kind, kind};
 use crate::deploy::{Laps, Outcome, Plan};
-use crate::failure::{Kind, kind};
 
 /// What was deployed to which host, and what became of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

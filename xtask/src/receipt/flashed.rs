@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Moment;
-use crate::disk::{Disk, Kind};
-use crate::flash::{Added, Mode, Plan, Rates, Report, Seconds};
+use crate::card::disk::{Disk, Kind};
+use crate::card::flash::{Added, Mode, Plan, Rates, Report, Seconds};
+use crate::card::image::Layout;
 use crate::identity::{Belongings, Identity};
-use crate::image::Layout;
 use crate::nix::StorePath;
 
 /// So many characters of a hash tell one image from another, for people.
@@ -62,7 +62,7 @@ pub struct ImageId {
     /// In bytes, decompressed.
     pub size: u64,
     /// The hash of its content, as read back from the card.
-    #[serde(with = "crate::image::digest")]
+    #[serde(with = "crate::card::image::digest")]
     pub hash: blake3::Hash,
     pub layout: Layout,
 }

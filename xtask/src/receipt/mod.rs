@@ -18,10 +18,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::context::Context;
-use crate::disk::Disk;
-use crate::flash::Rates;
-use crate::project;
+use crate::base::Context;
+use crate::base::project;
+use crate::card::disk::Disk;
+use crate::card::flash::Rates;
 
 /// One receipt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

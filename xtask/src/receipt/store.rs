@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
-use crate::failure::Kind;
-use crate::state;
-use crate::ui::Bytes;
+use crate::base::Bytes;
+use crate::base::failure::Kind;
+use crate::base::state;
 
 /// The version of the format that is written, and the latest that is read. Receipts without one are of version 1.
 const VERSION: u32 = 1;

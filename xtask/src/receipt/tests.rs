@@ -2,10 +2,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::*;
-use crate::disk::{Kind, Roots};
-use crate::flash::{Mode, Plan, Report};
-use crate::image::{self, Depth, Source};
-use crate::ui::Silent;
+use crate::base::Silent;
+use crate::card::disk::{Kind, Roots};
+use crate::card::flash::{Mode, Plan, Report};
+use crate::card::image::{self, Depth, Source};
 
 /// A plan and the report of a flash of an image onto a plain file, both in `dir`.
 fn flash(dir: &Path) -> (Plan, Report) {
@@ -190,7 +190,7 @@ fn fuzz() {
         deploy("stinky", "2026-11-25T12:00:00Z"),
     ];
     let samples = receipts.map(|receipt: Receipt| serde_json::to_vec(&receipt).unwrap());
-    crate::fuzz::check(&samples.each_ref().map(Vec::as_slice), |bytes| {
+    crate::base::fuzz::check(&samples.each_ref().map(Vec::as_slice), |bytes| {
         let receipt = store::parse(bytes).ok()?;
         let name = receipt.name();
         assert!(name.len() < 200 || receipt.when().in_name().len() > 20, "{name}");
@@ -210,9 +210,9 @@ fn a_receipt_of_a_deploy() {
     assert_eq!((receipt.host(), deployed.seconds.total()), (Some("stinky"), 1.5));
     // A deploy that lost its host is one of those that were done; one that was refused is not.
     for (kind, expected) in [
-        (crate::failure::Kind::Unreachable, Some(("unreachable", 12))),
-        (crate::failure::Kind::Undecided, Some(("undecided", 14))),
-        (crate::failure::Kind::Refused, None),
+        (crate::base::failure::Kind::Unreachable, Some(("unreachable", 12))),
+        (crate::base::failure::Kind::Undecided, Some(("undecided", 14))),
+        (crate::base::failure::Kind::Refused, None),
     ] {
         let ended = deployed.clone().ended(&Err(kind.error("no")));
         assert_eq!(ended.as_ref().map(|it| (it.verdict.as_str(), it.exit_code)), expected);

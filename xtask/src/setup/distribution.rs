@@ -78,6 +78,6 @@ mod tests {
     #[test]
     fn fuzz() {
         let text = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\nID_LIKE=\"ubuntu debian\"\n";
-        crate::fuzz::check_text(&[text], |text| Distribution::parse(text).suites_with_nix().len());
+        crate::base::fuzz::check_text(&[text], |text| Distribution::parse(text).suites_with_nix().len());
     }
 }

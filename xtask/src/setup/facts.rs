@@ -6,10 +6,11 @@ use super::Needs;
 use super::distribution::Distribution;
 use super::nix as own_nix;
 use super::tools::{Tool, needed_for};
-use crate::context::Context;
-use crate::emulation::{self, Verdict};
-use crate::process::Launcher;
-use crate::{nix, project};
+use crate::base::Context;
+use crate::base::process::Launcher;
+use crate::base::project;
+use crate::nix;
+use crate::nix::emulation::{self, Verdict};
 
 /// Where binfmt entries are read and made.
 pub const BINFMT: &str = "/proc/sys/fs/binfmt_misc";

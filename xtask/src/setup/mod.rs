@@ -4,6 +4,7 @@
 
 mod act;
 mod advice;
+pub mod debian;
 mod distribution;
 mod facts;
 mod nix;
@@ -16,11 +17,13 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::context::Context;
-use crate::failure::Kind;
-use crate::process::Launcher;
+use crate::base::Context;
+use crate::base::failure::Kind;
+use crate::base::process::Launcher;
+use crate::base::project;
+use crate::nix as tool;
+use crate::nix::emulation;
 use crate::ui::{self, Prompt};
-use crate::{emulation, nix as tool, project};
 
 use facts::Facts;
 use plan::{Step, plan};

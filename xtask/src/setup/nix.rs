@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::bounded::{self, Links};
-use crate::context::Context;
-use crate::debian::{Arch, Archive};
-use crate::failure::Kind;
+use crate::base::Context;
+use crate::base::bounded::{self, Links};
+use crate::base::failure::Kind;
+use crate::base::state;
 use crate::nix::prefix;
-use crate::state;
+use crate::setup::debian::{Arch, Archive};
 
 /// Other names that `nix` answers to (`nix-store` and so on), as its package links them.
 const NAMES: [&str; 10] = [

@@ -4,8 +4,8 @@ use std::fmt;
 
 use anyhow::Result;
 
-use crate::failure::Kind;
-use crate::process::Launcher;
+use crate::base::failure::Kind;
+use crate::base::process::Launcher;
 
 /// How root's rights can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

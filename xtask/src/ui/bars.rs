@@ -8,11 +8,11 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::board::Board;
-use super::escape;
-use super::event::{Event, Reporter};
 use super::layout::{self, Amount, Layout};
-use super::size::Bytes;
 use super::strip::Strip;
+use crate::base::Bytes;
+use crate::base::escape;
+use crate::base::{Event, Reporter};
 
 /// The reporter that fits: JSON where it was asked for, bars on a terminal, plain lines elsewhere.
 pub fn reporter(json: bool) -> Arc<dyn Reporter> {

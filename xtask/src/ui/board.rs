@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::escape;
-use super::event::Event;
+use crate::base::Event;
+use crate::base::escape;
 
 /// What a host is at, and for how long.
 const TEMPLATE: &str = "{prefix:>10} {spinner} {elapsed} {wide_msg}";

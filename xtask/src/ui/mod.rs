@@ -2,30 +2,23 @@
 
 mod bars;
 mod board;
-mod escape;
-mod event;
 mod layout;
-mod phase;
 mod prompt;
 #[cfg(test)]
 mod render_tests;
-mod size;
 mod strip;
 mod table;
 
 pub use bars::reporter;
-pub use escape::Plain;
-pub use event::{Event, OfHost, Reporter, Silent};
-pub use phase::Phase;
 pub use prompt::{Prompt, on_terminal};
-pub use size::{Bytes, parse_bytes};
-pub use strip::{Fate, Run};
 pub use table::Table;
 
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+
+use crate::base::{Event, Reporter, escape};
 
 /// Writes a part of the result to stdout, for people.
 pub fn result(text: &str) -> Result<()> {

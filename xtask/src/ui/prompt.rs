@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::escape;
-use crate::failure::Kind;
-use crate::interrupt::{self, Hold};
+use crate::base::escape;
+use crate::base::failure::Kind;
+use crate::base::interrupt::{self, Hold};
 
 /// Whether there is somebody to ask: both stdin and stderr are a terminal.
 pub fn on_terminal() -> bool {

@@ -1,9 +1,10 @@
 //! Whatever a text holds, and wherever it is shown: a terminal gets characters that it draws, in lines of the tool's own.
 
+use super::Table;
 use super::bars::{self, Running};
 use super::prompt::Prompt;
-use super::strip::{Fate, Run};
-use super::{Event, Table, escape};
+use crate::base::{ChunkRun, ChunkState};
+use crate::base::{Event, escape};
 
 const SAMPLES: [&str; 6] = [
     "\u{1b}[2J\u{1b}[H",
@@ -54,7 +55,7 @@ fn events(text: &str) -> Vec<Event> {
         Event::Done { name: name(), amount: 1, bytes: true, seconds: 1.0 },
         Event::Found { name: name(), text: text() },
         Event::Over,
-        Event::Map { runs: vec![Run { fate: Fate::Written, mib: 1 }] },
+        Event::Map { runs: vec![ChunkRun { state: ChunkState::Written, mib: 1 }] },
         Event::Failed { code: 1, message: text() },
     ];
     for event in &all {
@@ -69,7 +70,7 @@ fn events(text: &str) -> Vec<Event> {
 
 #[test]
 fn fuzz_lines_of_events() {
-    crate::fuzz::check_text(&SAMPLES, |text| {
+    crate::base::fuzz::check_text(&SAMPLES, |text| {
         // Each line of a text has the whole name in front.
         let host = text.chars().take(100).collect::<String>();
         for event in events(text) {
@@ -89,7 +90,7 @@ fn fuzz_lines_of_events() {
 
 #[test]
 fn fuzz_bars() {
-    crate::fuzz::check_text(&SAMPLES, |text| {
+    crate::base::fuzz::check_text(&SAMPLES, |text| {
         let mut running = Running::new(text, Some(1), false);
         is_drawn(&running.bar.prefix(), 1);
         running.advance(1, None, Some(text));
@@ -109,7 +110,7 @@ fn fuzz_bars() {
 
 #[test]
 fn fuzz_json_lines() {
-    crate::fuzz::check_text(&SAMPLES, |text| {
+    crate::base::fuzz::check_text(&SAMPLES, |text| {
         for event in events(text) {
             let shown = bars::json_line(&event).unwrap();
             is_drawn(&shown, 1);
@@ -120,7 +121,7 @@ fn fuzz_json_lines() {
 
 #[test]
 fn fuzz_table_cells() {
-    crate::fuzz::check_text(&SAMPLES, |text| {
+    crate::base::fuzz::check_text(&SAMPLES, |text| {
         let mut table = Table::new(&["A", text]);
         table.row([text, text]);
         table.row(["b", text, text]);
@@ -130,7 +131,7 @@ fn fuzz_table_cells() {
 
 #[test]
 fn fuzz_questions_and_errors() {
-    crate::fuzz::check_text(&SAMPLES, |text| {
+    crate::base::fuzz::check_text(&SAMPLES, |text| {
         is_drawn(&Prompt { question: text, unanswered: "" }.shown(), 1);
         let message = super::error_line(text);
         is_one_text(&message, &format!("error: {text}"));

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::sync::mpsc;
 
 use xtask::Launcher;
-use xtask::boot::{Machine, Setup, Step, boot};
+use xtask::dev::qemu::{Machine, Setup, Step, boot};
 
 use crate::support::Sandbox;
 use crate::{demo, emulator, says};

@@ -6,27 +6,28 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use xtask::{Launcher, lab};
+use xtask::Launcher;
+use xtask::dev::netns;
 
 /// A running host, and the folder that it sees as /mnt.
 pub struct Machine {
     /// Ends before its folder goes.
-    host: lab::Machine,
+    host: netns::Machine,
     _dir: tempfile::TempDir,
 }
 
 impl Machine {
-    /// See [`lab::Machine::start`].
+    /// See [`netns::Machine::start`].
     pub fn start() -> Self {
         let dir = folder();
-        let host = lab::Machine::start(&Launcher::new("/"), dir.path()).expect("starting a host");
+        let host = netns::Machine::start(&Launcher::new("/"), dir.path()).expect("starting a host");
         Self { host, _dir: dir }
     }
 
-    /// See [`lab::Machine::start_with_user`].
+    /// See [`netns::Machine::start_with_user`].
     pub fn start_with_user(rule: &str) -> Self {
         let dir = folder();
-        let host = lab::Machine::start_with_user(&Launcher::new("/"), dir.path(), rule);
+        let host = netns::Machine::start_with_user(&Launcher::new("/"), dir.path(), rule);
         Self { host: host.expect("starting a host"), _dir: dir }
     }
 
@@ -45,9 +46,9 @@ impl Machine {
 }
 
 impl Deref for Machine {
-    type Target = lab::Machine;
+    type Target = netns::Machine;
 
-    fn deref(&self) -> &lab::Machine {
+    fn deref(&self) -> &netns::Machine {
         &self.host
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use xtask::Launcher;
-use xtask::lab::Fleet;
+use xtask::dev::netns::Fleet;
 
 use crate::machine::{self, Machine};
 use crate::support::{Outcome, Sandbox};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use xtask::bench::Closure;
+use xtask::dev::bench::Closure;
 
 use crate::script::Call;
 use crate::support::image::Image;

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 
+use crate::base::Bytes;
+use crate::base::Context;
+use crate::card::disk::{Disk, Mounted, Request, Roots, refusals, refuse};
+use crate::card::worker::{self, Access, Capacity};
 use crate::cli::CardCheck;
 use crate::commands::protected::{Named, protected};
-use crate::context::Context;
-use crate::disk::{Disk, Mounted, Request, Roots, refusals, refuse};
-use crate::ui::{self, Bytes};
-use crate::worker::{self, Access, Capacity};
+use crate::ui;
 
 const MEANING: &str = "Stamps are written all over this card, and what was there is put back.";
 

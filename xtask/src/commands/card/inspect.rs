@@ -3,14 +3,14 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::base::Context;
+use crate::base::failure::Kind;
+use crate::card::disk::Disk;
+use crate::card::image::{Inspection, Verdict};
+use crate::card::worker::{self, Inspecting};
 use crate::cli::CardInspect;
-use crate::context::Context;
-use crate::disk::Disk;
-use crate::failure::Kind;
-use crate::image::{Inspection, Verdict};
 use crate::receipt::{self, Flashed};
 use crate::ui;
-use crate::worker::{self, Inspecting};
 
 pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
     let disk = super::readable(cx, &args.device)?;

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::base::Context;
+use crate::base::failure::Kind;
+use crate::card::disk::{Disk, Roots};
+use crate::card::worker::{self, Access};
 use crate::cli::{Card, CardCommand};
-use crate::context::Context;
-use crate::disk::{Disk, Roots};
-use crate::failure::Kind;
-use crate::worker::{self, Access};
 
 pub fn run(cx: &Context, args: &Card) -> Result<()> {
     match &args.what {

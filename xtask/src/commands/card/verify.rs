@@ -4,15 +4,16 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::base::Bytes;
+use crate::base::Context;
+use crate::base::failure::Kind;
+use crate::card::disk::Disk;
+use crate::card::flash::Comparison;
+use crate::card::image::{self, Depth, Image, Limits, Source};
+use crate::card::worker::{self, Against, Comparing};
 use crate::cli::CardVerify;
-use crate::context::Context;
-use crate::disk::Disk;
-use crate::failure::Kind;
-use crate::flash::Comparison;
-use crate::image::{self, Depth, Image, Limits, Source};
 use crate::receipt::{self, Flashed, Own};
-use crate::ui::{self, Bytes};
-use crate::worker::{self, Against, Comparing};
+use crate::ui;
 
 /// What is to be said of a difference: it need not be a fault.
 const BOOTED: &str = "; a card that has booted once differs, as its system writes to it";
@@ -139,7 +140,7 @@ mod tests {
             [(None, None, None), (None, None, Some("f")), (Some("h"), Some("/d"), Some("f"))]
         {
             let error = placed(first, second, image).unwrap_err();
-            assert_eq!(crate::failure::kind(&error), Kind::Usage);
+            assert_eq!(crate::base::failure::kind(&error), Kind::Usage);
         }
     }
 }

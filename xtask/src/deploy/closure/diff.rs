@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::name;
 use super::read::Closure;
-use crate::ui::Bytes;
+use crate::base::Bytes;
 
 /// How many packages are named to people; programs are told all.
 const SHOWN: usize = 40;

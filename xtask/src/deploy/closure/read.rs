@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, Result};
 
+use crate::base::process::Launcher;
 use crate::deploy::host::{Answer, LIST, Question, Remote, quoted};
 use crate::nix::{self, StorePath};
-use crate::process::Launcher;
 
 /// All store paths that something needs, with their sizes in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,8 +75,8 @@ mod tests {
         ] {
             assert_eq!(parse(paths, sizes), expected, "{sizes}");
         }
-        crate::fuzz::check_text(&[&both, "12\n30\n"], |text| parse(text, text));
-        crate::fuzz::check_text(&["12\n30\n"], |text| {
+        crate::base::fuzz::check_text(&[&both, "12\n30\n"], |text| parse(text, text));
+        crate::base::fuzz::check_text(&["12\n30\n"], |text| {
             parse(&both, text).map(|closure| super::super::Diff::new(&closure, &Closure::default()).summary())
         });
     }

@@ -78,6 +78,6 @@ mod tests {
         let many =
             (0..1000).map(|number| format!("1 1 8:1 / / rw - ext4 /dev/{number} ro\n")).collect::<String>();
         assert_eq!(parse("", &many).read_only.len(), MOST);
-        crate::fuzz::check_text(&[free, mounts], |text| parse(text, text));
+        crate::base::fuzz::check_text(&[free, mounts], |text| parse(text, text));
     }
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::options::UNATTENDED;
+use crate::base::process::{Background, Launcher};
+use crate::base::state;
 use crate::deploy::meant::Connection;
-use crate::process::{Background, Launcher};
-use crate::state;
 
 /// How long the path of a socket may be, with what ssh adds to it for a moment (`sockaddr_un` has 108 bytes).
 const LONGEST: usize = 90;

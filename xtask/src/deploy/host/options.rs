@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::base::failure::Kind;
 use crate::deploy::meant::Connection;
-use crate::failure::Kind;
 
 /// ssh takes the first value it is given for an option: these come before those of the node.
 pub const FRESH: [&str; 4] = ["-o", "ControlMaster=no", "-o", "ControlPath=none"];
@@ -86,7 +86,7 @@ pub fn quoted(word: &str) -> String {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::failure::kind;
+    use crate::base::failure::kind;
 
     pub fn connection(options: &[&str]) -> Connection {
         let options = options.iter().map(ToString::to_string).collect();

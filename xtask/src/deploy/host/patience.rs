@@ -7,10 +7,10 @@ use anyhow::Result;
 use super::probe::State;
 use super::said::tail;
 use super::ssh::Remote;
+use crate::base::failure::{Kind, kind};
+use crate::base::interrupt;
+use crate::base::{Event, Reporter};
 use crate::deploy::meant::Target;
-use crate::failure::{Kind, kind};
-use crate::interrupt;
-use crate::ui::{Event, Reporter};
 
 /// How often the host is asked.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -120,8 +120,8 @@ fn stopped(target: &Target) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Silent;
     use crate::deploy::verdict::tests::{state, target};
-    use crate::ui::Silent;
     use std::cell::Cell;
 
     #[test]

@@ -271,7 +271,7 @@ mod tests {
     fn fuzz() {
         let (old, new) = (store("old"), store("new"));
         let links = format!("{old}/bzImage\n{new}/bzImage\n");
-        crate::fuzz::check_text(&[&links, "a.service loaded failed failed A\nuntold\n"], |text| {
+        crate::base::fuzz::check_text(&[&links, "a.service loaded failed failed A\nuntold\n"], |text| {
             let names = ["current", "boot", "failed", "kernel", "sudo", "pgrep"];
             State::read(&Answer::of(&names.map(|name| (name, text))))
         });

@@ -86,7 +86,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::Launcher;
+    use crate::base::process::Launcher;
 
     fn question(commands: &[(&str, &str)]) -> Question {
         let mut question = Question::new().unwrap();
@@ -135,6 +135,6 @@ mod tests {
     #[test]
     fn fuzz() {
         let question = question(&[("one", "echo a"), ("two", "echo b")]);
-        crate::fuzz::check_text(&[&said(&question)], |said| question.answer(said));
+        crate::base::fuzz::check_text(&[&said(&question)], |said| question.answer(said));
     }
 }

@@ -1,8 +1,8 @@
 //! Why there is no connection, by the words of ssh.
 
 use super::said::brief;
+use crate::base::failure::Kind;
 use crate::deploy::meant::Connection;
-use crate::failure::Kind;
 
 /// Why ssh gave up, by its words (OpenSSH 8.4 to 10.0; ssh has one exit code for everything).
 pub fn failure(host: &str, connection: &Connection, stderr: &str) -> anyhow::Error {
@@ -62,7 +62,7 @@ fn last_line(text: &str) -> String {
 mod tests {
     use super::super::options::tests::{connection, pinned};
     use super::*;
-    use crate::failure::kind;
+    use crate::base::failure::kind;
 
     #[test]
     fn reasons() {

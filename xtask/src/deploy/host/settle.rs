@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::probe::{Activity, State};
+use crate::base::failure::{Kind, kind};
+use crate::base::{Event, Reporter};
 use crate::deploy::meant::Target;
-use crate::failure::{Kind, kind};
-use crate::ui::{Event, Reporter};
 
 /// How often the host is asked.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -117,7 +117,7 @@ mod tests {
         let found = run(vec![Ok(running), lost(), Ok(idle.clone())]).unwrap();
         assert_eq!(found, idle);
         let endless = Target { confirm_timeout: u64::MAX, ..target(None) };
-        assert_eq!(settle(&endless, &ui::Silent, || Ok(idle.clone())).unwrap(), idle);
+        assert_eq!(settle(&endless, &crate::base::Silent, || Ok(idle.clone())).unwrap(), idle);
         let stopped = || Err(Kind::Interrupted.error("stopped"));
         assert_eq!(run(vec![stopped(), Ok(idle.clone())]).unwrap(), idle);
         assert_eq!(kind(&run(vec![stopped(), stopped()]).unwrap_err()), Kind::Interrupted);

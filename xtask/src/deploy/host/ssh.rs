@@ -11,10 +11,10 @@ use super::options::{FRESH, UNATTENDED};
 use super::question::{Answer, Question};
 use super::reasons::failure;
 use super::said::tail;
+use crate::base::failure::{Kind, kind};
+use crate::base::interrupt;
+use crate::base::process::{Bounds, Launcher, Output};
 use crate::deploy::meant::Connection;
-use crate::failure::{Kind, kind};
-use crate::interrupt;
-use crate::process::{Bounds, Launcher, Output};
 
 /// How long a host may take to say how it is.
 pub const LOOK: Duration = Duration::from_secs(60);

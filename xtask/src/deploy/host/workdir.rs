@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 
 use super::options::quoted;
 use super::ssh::Remote;
+use crate::base::failure::Kind;
 use crate::deploy::meant::Target;
-use crate::failure::Kind;
 
 /// How its name begins; what follows cannot be foreseen.
 const NAME: &str = "xtask-deploy.";
@@ -80,6 +80,6 @@ mod tests {
         ] {
             assert_eq!(is_of(template, path), expected, "{path}");
         }
-        crate::fuzz::check_text(&["/tmp/xtask-deploy.a1B2c3D4e5"], |path| is_of(template, path));
+        crate::base::fuzz::check_text(&["/tmp/xtask-deploy.a1B2c3D4e5"], |path| is_of(template, path));
     }
 }

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::Target;
-use crate::{nix, percent, state};
+use crate::base::{percent_encoding, state};
+use crate::nix;
 
 /// The flake; what it says is beside it.
 const FLAKE: &str = "{ outputs = _: { deploy = builtins.fromJSON (builtins.readFile ./deploy.json); }; }\n";
@@ -16,7 +17,7 @@ impl Target {
     /// Writes the flake into the project's state folder `state` and returns the reference to it. On the host deploy-rs
     /// works in the folder `workdir`, once that is known.
     pub fn freeze(&self, state: &Path, workdir: Option<&str>) -> Result<String> {
-        let folder = state.join("deploy").join(percent::encode(self.host.as_bytes(), b""));
+        let folder = state.join("deploy").join(percent_encoding::encode(self.host.as_bytes(), b""));
         let doing = || format!("writing {}", folder.display());
         state::private_folder(&folder).with_context(doing)?;
         for (name, text) in [("flake.nix", FLAKE), ("deploy.json", &self.frozen_in(workdir).to_string())] {

@@ -5,11 +5,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Connection, Overrides, Target, Trust, sudo, trust};
+use crate::base::failure::Kind;
+use crate::base::process::Launcher;
 use crate::deploy::host::Pin;
-use crate::failure::Kind;
 use crate::identity;
 use crate::nix::StorePath;
-use crate::process::Launcher;
 
 /// A node as deploy-rs reads it, settings merged.
 #[derive(Debug, Default, Deserialize)]

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::node::Node;
 use super::{Overrides, Target, Trust};
+use crate::base::process::Launcher;
 use crate::nix::{self, Answers, StorePath};
-use crate::process::Launcher;
 
 /// The function that reads a node; see the file.
 const READ: &str = include_str!("node.nix");

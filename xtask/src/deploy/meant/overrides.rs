@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::failure::Kind;
+use crate::base::failure::Kind;
 
 /// Options of deploy-rs after which nothing could be proved, or that it does not honour (1.0.0).
 const REFUSED: [(&str, &str); 12] = [

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn fuzz() {
         let samples = ["-p 22 -oCompression=yes", "-oProxyCommand=x", "-i ~/.ssh/id -o Port=22"];
-        crate::fuzz::check_text(&samples, |text| {
+        crate::base::fuzz::check_text(&samples, |text| {
             let runs = |setting: &str| setting.to_ascii_lowercase().starts_with("proxycommand");
             let words = text.split_whitespace().collect::<Vec<_>>();
             let own = words.iter().filter_map(|word| word.strip_prefix("-o")).any(runs);

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::failure::Kind;
+use crate::base::failure::Kind;
 
 /// Refuses words in front of a command that would run something else than that command: `sudo` and `user` of a node are run
 /// on the host already where it is only looked at.
@@ -39,7 +39,7 @@ fn names_user_last(flags: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::kind;
+    use crate::base::failure::kind;
 
     #[test]
     fn what_stands_before_commands_of_another_user() {

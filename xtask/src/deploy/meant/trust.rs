@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::ssh_options;
-use crate::failure::Kind;
-use crate::{percent, project, state};
+use crate::base::failure::Kind;
+use crate::base::{percent_encoding, project, state};
 
 /// How much of what a flake says about ssh is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +67,9 @@ fn place(flake: &str) -> Option<PathBuf> {
     let url = flake.strip_prefix("path:").or_else(|| flake.strip_prefix("git+file:"))?;
     let url = url.strip_prefix("//").unwrap_or(url);
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
-    let path = PathBuf::from(OsString::from_vec(percent::decode(path.split('#').next()?)));
+    let path = PathBuf::from(OsString::from_vec(percent_encoding::decode(path.split('#').next()?)));
     let query = query.split('#').next()?.split('&');
-    let below = query.filter_map(|word| word.strip_prefix("dir=")).next_back().map(percent::decode);
+    let below = query.filter_map(|word| word.strip_prefix("dir=")).next_back().map(percent_encoding::decode);
     let whole = path.join(below.map(OsString::from_vec).unwrap_or_default());
     path.is_absolute().then_some(whole)
 }
@@ -118,7 +118,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::*;
-    use crate::failure::kind;
+    use crate::base::failure::kind;
 
     #[test]
     fn what_is_no_checkout_of_this_user() {
@@ -128,7 +128,7 @@ mod tests {
         fs::write(own.join("nix/flake.nix"), "").unwrap();
         fs::write(own.join("flake.nix"), "").unwrap();
         let name = own.display().to_string();
-        let url = percent::encode(name.as_bytes(), b"/");
+        let url = percent_encoding::encode(name.as_bytes(), b"/");
         for flake in [
             name.clone(),
             format!("path:{url}?dir=nix"),

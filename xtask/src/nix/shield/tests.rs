@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::failure::kind;
+use crate::base::failure::kind;
 
 fn settings(pairs: &[(&str, Value)]) -> Settings {
     Settings(pairs.iter().map(|(name, value)| ((*name).to_owned(), json!({ "value": value }))).collect())
@@ -101,7 +101,7 @@ fn answers_of_the_user() {
 #[test]
 fn fuzz() {
     let samples = [r#"{"extra-substituters":{"https://c":true},"sandbox":{"false":true}}"#];
-    crate::fuzz::check_text(&samples, |text| {
+    crate::base::fuzz::check_text(&samples, |text| {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let _ = harmful(&value);
         let settings = Settings(value);

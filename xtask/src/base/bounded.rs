@@ -1,0 +1,91 @@
+//! Reads files that somebody else may have made: regular files alone, and no more bytes than the caller allows.
+
+use std::fs::File;
+use std::io::{Error, ErrorKind, Read, Result};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use crate::base::Bytes;
+
+/// What to do with a symbolic link as the last part of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    Follow,
+    /// Fails with `ELOOP`.
+    Refuse,
+}
+
+/// Opens the regular file at `path` for reading. It never blocks: a pipe without a writer is an error.
+///
+/// # Errors
+/// Of [`ErrorKind::InvalidInput`] where `path` is not a regular file.
+pub fn open(path: &Path, links: Links) -> Result<File> {
+    let links = match links {
+        Links::Follow => OFlags::empty(),
+        Links::Refuse => OFlags::NOFOLLOW,
+    };
+    let flags = (OFlags::NONBLOCK | links).bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(Error::new(ErrorKind::InvalidInput, "not a regular file"))
+}
+
+/// Reads the regular file at `path`, which holds at most `limit` bytes.
+///
+/// # Errors
+/// As [`open`], and of [`ErrorKind::FileTooLarge`] for a larger file, of which no more than `limit` bytes are read.
+pub fn read(path: &Path, limit: u64, links: Links) -> Result<Vec<u8>> {
+    read_all(open(path, links)?, limit)
+}
+
+/// Reads `source` to its end, which comes after at most `limit` bytes.
+///
+/// # Errors
+/// Of [`ErrorKind::FileTooLarge`] where there are more.
+pub fn read_all(source: impl Read, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 <= limit {
+        return Ok(bytes);
+    }
+    let text = format!("larger than {}, the most that is read of it", Bytes(limit));
+    Err(Error::new(ErrorKind::FileTooLarge, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_regular_files_within_the_limit_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link, pipe] = ["file", "link", "pipe"].map(|name| dir.path().join(name));
+        std::fs::write(&file, "1234").unwrap();
+        symlink(&file, &link).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+        assert_eq!(read(&file, 4, Links::Refuse).unwrap(), b"1234");
+        assert_eq!(read(&link, 4, Links::Follow).unwrap(), b"1234");
+        let kind = |path, limit, links| read(path, limit, links).unwrap_err().kind();
+        assert_eq!(kind(&file, 3, Links::Follow), ErrorKind::FileTooLarge);
+        assert_eq!(kind(&pipe, 4, Links::Follow), ErrorKind::InvalidInput);
+        let refused = read(&link, 4, Links::Refuse).unwrap_err();
+        assert_eq!(rustix::io::Errno::from_io_error(&refused), Some(rustix::io::Errno::LOOP));
+        assert_eq!(kind(dir.path(), 4, Links::Follow), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_sparse_file_takes_no_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("sparse");
+        File::create(&file).unwrap().set_len(1 << 40).unwrap();
+        let spent = allocation_counter::measure(|| {
+            read(&file, 1 << 20, Links::Follow).unwrap_err();
+        });
+        assert!(spent.bytes_max < 4 << 20, "{spent:?}");
+    }
+}

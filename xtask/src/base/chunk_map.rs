@@ -1,0 +1,83 @@
+//! The chunk map of a card: the state of each MiB of the image on it.
+
+use serde::{Deserialize, Serialize};
+
+/// The size of a chunk in bytes.
+const CHUNK: u64 = 1 << 20;
+
+/// What was done for one chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChunkState {
+    /// All zeros, and the card held zeros: read, not written.
+    Skipped,
+    /// The card held it already: read, not written.
+    Unchanged,
+    /// Written and read back.
+    Written,
+    /// Written with the payload beside what the image has there, and read back.
+    Added,
+    /// The read-back differed; written again, and then right.
+    Healed,
+    /// The read-back still differs after all retries.
+    Bad,
+}
+
+/// Consecutive chunks in the same state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkRun {
+    #[serde(rename = "fate")]
+    pub state: ChunkState,
+    pub mib: u64,
+}
+
+/// The states of all chunks of an image, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChunkMap(Vec<ChunkState>);
+
+impl ChunkMap {
+    pub fn push(&mut self, state: ChunkState) {
+        self.0.push(state);
+    }
+
+    /// Sets the state of the chunk at byte `at`.
+    pub fn set(&mut self, at: u64, state: ChunkState) {
+        let index = usize::try_from(at / CHUNK).ok();
+        if let Some(known) = index.and_then(|index| self.0.get_mut(index)) {
+            *known = state;
+        }
+    }
+
+    pub fn runs(&self) -> Vec<ChunkRun> {
+        let runs = self.0.chunk_by(|left, right| left == right);
+        runs.map(|run| ChunkRun { state: run[0], mib: run.len() as u64 }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_in_the_same_state_are_one_run() {
+        let mut map = ChunkMap::default();
+        for state in [ChunkState::Written, ChunkState::Written, ChunkState::Skipped, ChunkState::Written] {
+            map.push(state);
+        }
+        map.set(CHUNK, ChunkState::Healed);
+        let runs = map.runs().into_iter().map(|run| (run.state, run.mib)).collect::<Vec<_>>();
+        let expected = [
+            (ChunkState::Written, 1),
+            (ChunkState::Healed, 1),
+            (ChunkState::Skipped, 1),
+            (ChunkState::Written, 1),
+        ];
+        assert_eq!(runs, expected);
+    }
+
+    #[test]
+    fn the_json_format() {
+        let run = ChunkRun { state: ChunkState::Healed, mib: 2 };
+        assert_eq!(serde_json::to_string(&run).unwrap(), r#"{"fate":"healed","mib":2}"#);
+    }
+}

@@ -1,0 +1,238 @@
+//! The one door to git. A repository may come from somebody else, and its `.git/config`, its hooks and its attributes name
+//! programs: none of them is run.
+
+mod folders;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::base::process::{Launcher, Output};
+pub use folders::folders;
+
+/// A command of git that reads names alone. Those that compare contents (`status`, `diff`, `add`) are not among them: they
+/// run the filters of the repository, which no setting switches off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Says whether the repository ignores a path.
+    CheckIgnore,
+    /// Lists the files of the index, those of submodules too, with a tag of their state.
+    ListFiles,
+}
+
+impl Command {
+    const fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::CheckIgnore => &["check-ignore", "--quiet", "--"],
+            Self::ListFiles => &["ls-files", "-v", "--recurse-submodules"],
+        }
+    }
+}
+
+/// Settings that win over those of the repository and of its submodules.
+const SETTINGS: [&str; 8] = [
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.pager=cat",
+    "core.sshCommand=false",
+    "credential.helper=",
+    "protocol.allow=never",
+    // A folder of the repository that looks like a repository is none.
+    "safe.bareRepository=explicit",
+    "submodule.recurse=false",
+];
+
+/// Nothing is fetched, locked or asked for. Objects that a partial clone lacks stay away: what fetches them is a program
+/// that the repository names.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("GIT_ALLOW_PROTOCOL", ""),
+    ("GIT_NO_LAZY_FETCH", "1"),
+    ("GIT_OPTIONAL_LOCKS", "0"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+];
+
+/// Variables that lead git to another repository than the one in the folder, as they are set while a hook runs.
+const LEADING_AWAY: [&str; 14] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_ATTR_SOURCE",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_DIR",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
+/// Runs `command` in the repository around `folder`.
+pub fn capture(launcher: &Launcher, folder: &Path, command: Command, paths: &[&OsStr]) -> Result<Output> {
+    let launcher =
+        ENVIRONMENT.iter().fold(launcher.in_dir(folder), |it, (name, value)| it.with_env(*name, *value));
+    let cleared = LEADING_AWAY.iter().filter(|name| launcher.env(name).is_some());
+    let mut words = cleared.flat_map(|name| ["-u", name]).map(OsString::from).collect::<Vec<_>>();
+    let program = if words.is_empty() { "git" } else { "env" };
+    words.extend((program == "env").then(|| "git".into()));
+    words.push("--no-pager".into());
+    words.extend(SETTINGS.iter().flat_map(|setting| ["-c", setting]).map(OsString::from));
+    words.extend(command.words().iter().map(OsString::from));
+    words.extend(paths.iter().map(|path| (*path).to_owned()));
+    launcher.capture(program, &words)
+}
+
+/// The settings for the git that Nix runs: versions before 2.20 ask git what has changed in a work tree.
+const INHERITED: [(&str, &str); 2] = [("core.fsmonitor", "false"), ("core.hooksPath", "/dev/null")];
+
+/// The launcher whose children start a git that runs no program for them which watches files, and no hook. The settings
+/// come behind those that the environment has already.
+pub fn shield(launcher: Launcher) -> Launcher {
+    let count =
+        launcher.env("GIT_CONFIG_COUNT").and_then(|count| count.to_str()?.parse().ok()).unwrap_or(0_usize);
+    let launcher = launcher.with_env("GIT_CONFIG_COUNT", (count + INHERITED.len()).to_string());
+    INHERITED.iter().enumerate().fold(launcher, |launcher, (index, (key, value))| {
+        let number = count + index;
+        let launcher = launcher.with_env(format!("GIT_CONFIG_KEY_{number}"), *key);
+        launcher.with_env(format!("GIT_CONFIG_VALUE_{number}"), *value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A repository with a submodule. Both name a program, wherever git takes one, that leaves a file behind.
+    struct Hostile {
+        dir: tempfile::TempDir,
+    }
+
+    /// What of a configuration is run.
+    const PROGRAMS: [&str; 11] = [
+        "core.alternateRefsCommand",
+        "core.askPass",
+        "core.editor",
+        "core.fsmonitor",
+        "core.gitProxy",
+        "core.pager",
+        "core.sshCommand",
+        "diff.external",
+        "diff.evil.textconv",
+        "filter.evil.clean",
+        "remote.origin.uploadpack",
+    ];
+
+    impl Hostile {
+        fn new() -> Self {
+            let hostile = Self { dir: tempfile::tempdir().unwrap() };
+            fs::write(
+                hostile.path("program"),
+                format!("#!/bin/sh\n: >{}\nexec cat\n", hostile.path("canary").display()),
+            )
+            .unwrap();
+            fs::set_permissions(hostile.path("program"), PermissionsExt::from_mode(0o755)).unwrap();
+            for name in ["part", "whole"] {
+                hostile.git(".", &["init", "--quiet", name]);
+                fs::write(hostile.path(name).join("a.txt"), "a").unwrap();
+                fs::write(hostile.path(name).join(".gitattributes"), "* filter=evil diff=evil\n").unwrap();
+                fs::write(hostile.path(name).join(".gitignore"), "keys\n").unwrap();
+                if name == "whole" {
+                    let part = hostile.path("part").display().to_string();
+                    hostile.git(
+                        name,
+                        &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &part, "part"],
+                    );
+                }
+                hostile.git(name, &["add", "."]);
+                hostile.git(name, &["commit", "--quiet", "-m", "a"]);
+            }
+            for repository in ["whole", "whole/part"] {
+                hostile.poison(repository);
+            }
+            hostile
+        }
+
+        fn poison(&self, repository: &str) {
+            let program = self.path("program").display().to_string();
+            for name in PROGRAMS {
+                self.git(repository, &["config", name, &program]);
+            }
+            // A missing object is fetched by the program that the remote names.
+            self.git(repository, &["config", "remote.origin.url", "/nowhere"]);
+            self.git(repository, &["config", "remote.origin.promisor", "true"]);
+            let hooks =
+                if repository == "whole" { "whole/.git/hooks" } else { "whole/.git/modules/part/hooks" };
+            fs::create_dir_all(self.path(hooks)).unwrap();
+            std::os::unix::fs::symlink(self.path("program"), self.path(hooks).join("post-index-change"))
+                .unwrap();
+            fs::write(self.path(repository).join("a.txt"), "b").unwrap();
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn git(&self, folder: &str, words: &[&str]) {
+            let who = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+            Launcher::new(self.path(folder)).read("git", &[&who, words].concat()).unwrap();
+        }
+
+        fn canary(&self) -> bool {
+            fs::remove_file(self.path("canary")).is_ok()
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_repository_names_is_run() {
+        let hostile = Hostile::new();
+        let launcher = Launcher::new("/");
+        let whole = hostile.path("whole");
+        let _ = hostile.canary();
+        // What would happen otherwise.
+        let bare = launcher.in_dir(&whole).with_env("GIT_CONFIG_COUNT", "0");
+        bare.read("git", &["ls-files", "-v", "--recurse-submodules"]).unwrap();
+        assert!(hostile.canary());
+        let listed = capture(&launcher, &whole, Command::ListFiles, &[]).unwrap();
+        assert_eq!(
+            listed.stdout,
+            "H .gitattributes\nH .gitignore\nH .gitmodules\nH a.txt\nH part/.gitattributes\nH part/.gitignore\nH part/a.txt\n"
+        );
+        for (path, code) in [("keys", 0), ("a.txt", 1), ("part/a.txt", 128)] {
+            let path = whole.join(path);
+            assert_eq!(
+                capture(&launcher, &whole, Command::CheckIgnore, &[path.as_os_str()]).unwrap().code,
+                code
+            );
+        }
+        assert!(!hostile.canary());
+    }
+
+    #[test]
+    fn git_stays_in_the_repository_of_the_folder() {
+        let hostile = Hostile::new();
+        let other = hostile.path("part/.git").display().to_string();
+        let launcher = Launcher::new("/").with_env("GIT_DIR", &other).with_env("GIT_INDEX_FILE", "/nowhere");
+        let listed = capture(&launcher, &hostile.path("whole"), Command::ListFiles, &[]).unwrap();
+        assert!(listed.stdout.contains("part/a.txt"), "{listed:?}");
+    }
+
+    #[test]
+    fn the_git_that_others_run() {
+        let hostile = Hostile::new();
+        let launcher = Launcher::new(hostile.path("whole"));
+        let own = launcher.with_env("GIT_CONFIG_COUNT", "1");
+        let own = own.with_env("GIT_CONFIG_KEY_0", "a.b").with_env("GIT_CONFIG_VALUE_0", "kept");
+        let shielded = shield(own);
+        let _ = hostile.canary();
+        shielded.read("git", &["ls-files", "-v", "--recurse-submodules"]).unwrap();
+        assert!(!hostile.canary());
+        assert_eq!(shielded.read("git", &["config", "a.b"]).unwrap(), "kept\n");
+    }
+}

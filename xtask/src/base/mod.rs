@@ -1,0 +1,28 @@
+//! What all domains build on: processes, files, locks, interrupts, errors, and the events that they report.
+
+pub mod bounded;
+mod chunk_map;
+pub mod context;
+pub mod escape;
+mod event;
+pub mod failure;
+#[cfg(test)]
+pub mod fuzz;
+pub mod git;
+pub mod hardening;
+pub mod interrupt;
+pub mod lock;
+pub mod parallel;
+pub mod percent_encoding;
+mod phase;
+pub mod process;
+pub mod project;
+mod size;
+pub mod state;
+
+pub use chunk_map::{ChunkMap, ChunkRun, ChunkState};
+pub use context::Context;
+pub use escape::Plain;
+pub use event::{Event, OfHost, Reporter, Silent};
+pub use phase::Phase;
+pub use size::{Bytes, parse_bytes};

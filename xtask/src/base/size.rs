@@ -1,0 +1,73 @@
+//! Sizes as people write them.
+
+use std::fmt;
+
+use anyhow::Result;
+
+use crate::base::failure::Kind;
+
+const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// A number of bytes, shown in the largest binary unit that fits: `640.0 MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    #[expect(clippy::cast_precision_loss, reason = "one decimal for people")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match UNITS.iter().find(|(_, unit)| self.0 >= *unit && *unit > 1) {
+            Some((name, unit)) => write!(f, "{:.1} {name}", self.0 as f64 / *unit as f64),
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}
+
+/// What may follow a number: the binary units that this tool shows, and the decimal ones of card makers.
+const SUFFIXES: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+
+/// Reads `640MiB`, `31 GiB`, `32GB`, `1000B` or a bare number of bytes.
+pub fn parse_bytes(text: &str) -> Result<u64> {
+    let wrong = || {
+        Kind::Usage.error(format!(
+            "'{text}' is not a size; write bytes, or a whole number with KiB, MiB, GiB, TiB, KB, MB, GB or TB"
+        ))
+    };
+    let suffix = SUFFIXES.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
+    let (number, unit) = suffix.unwrap_or((text, 1));
+    let number = number.trim_end();
+    let number = if number.starts_with('+') { "" } else { number };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_for_people() {
+        assert_eq!(Bytes(1536).to_string(), "1.5 KiB");
+        assert_eq!(Bytes(12).to_string(), "12 B");
+    }
+
+    #[test]
+    fn sizes_of_people() {
+        let good = [("640MiB", 640 << 20), ("31 GiB", 31 << 30), ("512KiB", 524_288), ("7", 7), ("9B", 9)];
+        for (text, bytes) in good.into_iter().chain([("32GB", 32_000_000_000), ("5KB", 5000)]) {
+            assert_eq!(parse_bytes(text).unwrap(), bytes, "{text}");
+        }
+        for text in ["", "MiB", "-1", "+1", "1.5GiB", "12mb", "99999999999GiB"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+}

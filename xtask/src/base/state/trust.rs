@@ -1,0 +1,259 @@
+//! Who can change what is at a path. The rule is that of ssh's `StrictModes`: a folder, and each folder and link on the
+//! way to it, belongs to this user or root, and nobody else can write to it.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rustix::process::{getegid, geteuid};
+
+use crate::base::bounded::{self, Links};
+use crate::base::failure::Kind;
+
+/// The most links that one path may lead over, as in the kernel.
+const LINKS: usize = 40;
+/// The bytes that are read of `/etc/passwd` and `/etc/group`.
+const ACCOUNTS: u64 = 4 << 20;
+/// Only the owner of a file can rename or remove it in such a folder.
+const STICKY: u32 = 0o1000;
+
+/// Fails where others could change what is in `folder`, as far as it is there, or put another one in its place.
+///
+/// # Errors
+/// Of [`Kind::Refused`], with the remedy.
+pub fn check_folder(folder: &Path) -> Result<()> {
+    let doing = || format!("looking at {}", folder.display());
+    let absolute = std::path::absolute(folder).with_context(doing)?;
+    let (mut at, mut links) = (PathBuf::from("/"), 0);
+    let mut rest = names(&absolute).collect::<VecDeque<_>>();
+    while let Some(name) = rest.pop_front() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(name);
+        let stat = match next.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            stat => stat.with_context(doing)?,
+        };
+        check_owner(&next, &stat, rest.is_empty())?;
+        if stat.is_symlink() {
+            links += 1;
+            let target = next.read_link().with_context(doing)?;
+            if links > LINKS {
+                return Err(super::unfit(folder, "leads over too many links"));
+            }
+            at = if target.is_absolute() { PathBuf::from("/") } else { at };
+            names(&target).rev().for_each(|name| rest.push_front(name));
+            continue;
+        }
+        check_mode(&next, &stat, rest.is_empty())?;
+        at = next;
+    }
+    Ok(())
+}
+
+/// Fails where others could have written the file at `path`, which `stat` is about.
+///
+/// # Errors
+/// Of [`Kind::Refused`], with the remedy.
+pub fn check_file(path: &Path, stat: &Metadata) -> Result<()> {
+    check_owner(path, stat, true)?;
+    if others_write(path, stat) { Err(writable(path, stat)) } else { Ok(()) }
+}
+
+/// `..` and names of `path`, in order.
+fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(_) | Component::ParentDir => Some(component.as_os_str().to_owned()),
+        _ => None,
+    })
+}
+
+/// `last` is whether it is the thing itself, and not a folder on the way to it.
+fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
+    let own = geteuid().as_raw();
+    if stat.uid() == own || stat.uid() == 0 || !last && is_unmapped_root(stat.uid()) {
+        return Ok(());
+    }
+    let sudo = if own == 0 && std::env::var_os("SUDO_UID").is_some() {
+        ", or run the tool without sudo: it asks for the rights that it needs"
+    } else {
+        ""
+    };
+    Err(Kind::Refused.error(format!(
+        "{} belongs to user {}, who could change what user {own} keeps there; use a folder of your own (XTASK_STATE \
+         names the state folder, XTASK_TOOLS that of the tools){sudo}",
+        path.display(),
+        stat.uid()
+    )))
+}
+
+/// Files may be made in a sticky folder by everybody: it is fit to hold the tool's folder, but not its files.
+fn check_mode(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
+    if !stat.is_dir() {
+        return Err(super::unfit(path, "is no folder"));
+    }
+    let sticky = stat.mode() & STICKY != 0;
+    if (last || !sticky) && others_write(path, stat) { Err(writable(path, stat)) } else { Ok(()) }
+}
+
+fn writable(path: &Path, stat: &Metadata) -> anyhow::Error {
+    Kind::Refused.error(format!(
+        "{0} has mode {1:04o}, so that others could change what is kept there; run `chmod go-w {0}`, or use a folder of \
+         your own (XTASK_STATE names the state folder, XTASK_TOOLS that of the tools)",
+        path.display(),
+        stat.mode() & 0o7777
+    ))
+}
+
+/// Whether somebody else than the owner may write to the file or folder at `path`, which `stat` is about.
+pub fn others_write(path: &Path, stat: &Metadata) -> bool {
+    let group = stat.mode() & 0o020 != 0;
+    stat.mode() & 0o002 != 0 || group && (has_acl(path) || !is_own_group(stat.gid()))
+}
+
+/// With an access control list, the bits of the group stand for all users and groups in it.
+fn has_acl(path: &Path) -> bool {
+    let read = rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut [0u8; 0]);
+    read.is_ok_and(|size| size > 0)
+}
+
+/// Whether `group` has this user alone. Distributions with such groups let their members write by default (umask 002).
+fn is_own_group(group: u32) -> bool {
+    if group == 0 {
+        return true;
+    }
+    let read = |file| bounded::read(Path::new(file), ACCOUNTS, Links::Follow).unwrap_or_default();
+    let [groups, users] =
+        ["/etc/group", "/etc/passwd"].map(|file| String::from_utf8_lossy(&read(file)).into_owned());
+    group == getegid().as_raw() && is_alone(&groups, &users, group, geteuid().as_raw())
+}
+
+/// Whether `user` alone is in `group`, by the texts of `/etc/group` and `/etc/passwd`.
+fn is_alone(groups: &str, users: &str, group: u32, user: u32) -> bool {
+    let field = |line: &'_ str, number: usize| line.split(':').nth(number).unwrap_or_default().to_owned();
+    let is = |line: &str, at: usize, id: u32| field(line, at).parse() == Ok(id);
+    let name = users.lines().find(|line| is(line, 2, user)).map(|line| field(line, 0));
+    let others = users.lines().any(|line| is(line, 3, group) && !is(line, 2, user));
+    let members = groups.lines().find(|line| is(line, 2, group)).map(|line| field(line, 3));
+    let own = |member: &str| member.is_empty() || Some(member) == name.as_deref();
+    !others && members.is_some_and(|members| members.split(',').all(own))
+}
+
+/// In a user namespace without root, the files of root belong to the user that stands for everybody outside.
+fn is_unmapped_root(user: u32) -> bool {
+    let read = |file| bounded::read(Path::new(file), ACCOUNTS, Links::Follow).unwrap_or_default();
+    let [map, overflow] = ["/proc/self/uid_map", "/proc/sys/kernel/overflowuid"]
+        .map(|file| String::from_utf8_lossy(&read(file)).into_owned());
+    let has_root = map.lines().any(|line| line.split_whitespace().next() == Some("0"));
+    !has_root && !map.is_empty() && overflow.trim().parse() == Ok(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+
+    const OTHER: u32 = 65_534;
+
+    /// What is said of `folder` in `dir`, which is called DIR.
+    fn said(dir: &Path, folder: &str) -> String {
+        let error = check_folder(&dir.join(folder)).unwrap_err();
+        assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+        error.to_string().replace(&dir.display().to_string(), "DIR")
+    }
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn folders_that_others_can_write_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("shared/state");
+        fs::create_dir_all(&state).unwrap();
+        check_folder(&state).unwrap();
+        check_folder(&state.join("not/there/yet")).unwrap();
+        for (path, bits) in [("shared", 0o777), ("shared/state", 0o1777), ("shared/state", 0o702)] {
+            let path = dir.path().join(path);
+            mode(&path, bits);
+            let shown = path.strip_prefix(dir.path()).unwrap().display();
+            let expected = format!(
+                "DIR/{shown} has mode {bits:04o}, so that others could change what is kept there; run `chmod go-w \
+                 DIR/{shown}`, or use a folder of your own (XTASK_STATE names the state folder, XTASK_TOOLS that of the tools)"
+            );
+            assert_eq!(said(dir.path(), "shared/state"), expected);
+            mode(&path, 0o700);
+        }
+        // As /tmp is.
+        mode(&dir.path().join("shared"), 0o1777);
+        check_folder(&state).unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(said(dir.path(), "file/state"), "DIR/file is no folder; move it away");
+    }
+
+    #[test]
+    fn links_lead_where_the_same_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["own", "open/state"] {
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        symlink("own/../own", dir.path().join("link")).unwrap();
+        symlink(dir.path().join("open/state"), dir.path().join("away")).unwrap();
+        symlink("round", dir.path().join("round")).unwrap();
+        check_folder(&dir.path().join("link/x")).unwrap();
+        check_folder(&dir.path().join("away")).unwrap();
+        mode(&dir.path().join("open"), 0o777);
+        assert!(said(dir.path(), "away").starts_with("DIR/open has mode 0777"));
+        assert_eq!(said(dir.path(), "round"), "DIR/round leads over too many links; move it away");
+    }
+
+    #[test]
+    #[ignore = "needs root: run `cargo xtask test`"]
+    fn what_belongs_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("theirs/state")).unwrap();
+        symlink("theirs", dir.path().join("link")).unwrap();
+        chown(dir.path().join("theirs"), Some(OTHER), Some(OTHER)).unwrap();
+        let text = "DIR/theirs belongs to user 65534, who could change what user 0 keeps there; use a folder of your own \
+                    (XTASK_STATE names the state folder, XTASK_TOOLS that of the tools)";
+        for folder in ["theirs", "theirs/state", "link/state"] {
+            assert_eq!(said(dir.path(), folder), text, "{folder}");
+        }
+        // In a sticky folder a link of somebody else's can lead anywhere.
+        std::os::unix::fs::lchown(dir.path().join("link"), Some(OTHER), Some(OTHER)).unwrap();
+        assert!(said(dir.path(), "link/state").starts_with("DIR/link belongs to user 65534"));
+    }
+
+    #[test]
+    fn who_is_alone_in_a_group() {
+        let users =
+            "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\nother:x:1001:1001::/:/bin/sh\n";
+        for (groups, users, expected) in [
+            ("me:x:1000:\n", users.to_owned(), true),
+            ("dev:x:50:other\nme:x:1000:me\n", users.to_owned(), true),
+            ("me:x:1000:me,other\n", users.to_owned(), false),
+            ("me:x:1000:\n", users.replace("1001:1001", "1001:1000"), false),
+            ("", users.to_owned(), false),
+            ("me:x:1000:\n", String::new(), true),
+        ] {
+            assert_eq!(is_alone(groups, &users, 1000, 1000), expected, "{groups}{users}");
+        }
+    }
+
+    #[test]
+    fn fuzz() {
+        let users = fs::read_to_string("/etc/passwd").unwrap();
+        crate::base::fuzz::check_text(&[&fs::read_to_string("/etc/group").unwrap()], |text| {
+            is_alone(text, &users, 0, 0)
+        });
+        crate::base::fuzz::check_text(&[&users], |text| is_alone("root:x:0:\n", text, 0, 0));
+    }
+}

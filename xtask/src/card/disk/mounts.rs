@@ -1,0 +1,119 @@
+//! What is mounted and swapped to, as `/proc` tells it.
+
+use std::path::{Path, PathBuf};
+
+use super::{Number, Roots};
+
+/// One line of mountinfo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Of this mount, and of the one it stands on.
+    pub id: u64,
+    pub parent: u64,
+    pub number: Number,
+    pub at: PathBuf,
+    pub fstype: String,
+    /// Where it was mounted from, `/dev/sda1`: for filesystems without a number of their own (btrfs, bcachefs).
+    pub source: String,
+}
+
+/// Every mount of this process's namespace.
+pub fn mounts(roots: &Roots) -> Vec<Mount> {
+    read(roots, "self/mountinfo").lines().filter_map(parse_mount).collect()
+}
+
+/// The innermost mount around `path`, by the names alone: nothing on it is asked.
+pub fn innermost(roots: &Roots, path: &Path) -> Option<Mount> {
+    let around = mounts(roots).into_iter().filter(|mount| path.starts_with(&mount.at));
+    around.max_by_key(|mount| mount.at.components().count())
+}
+
+/// Whether a question about `path` may be answered late or never: it is on a file system that a program or another
+/// machine serves. Such a one has no nodes of devices that the kernel heeds.
+pub fn may_hang(roots: &Roots, path: &Path) -> bool {
+    const SERVED: [&str; 8] = ["fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "virtiofs"];
+    innermost(roots, path).is_some_and(|mount| SERVED.iter().any(|served| mount.fstype.starts_with(served)))
+}
+
+/// The devices that are swapped to, `/dev/sda3`. Swap files are found by their mount.
+pub fn swaps(roots: &Roots) -> Vec<PathBuf> {
+    parse_swaps(&read(roots, "swaps"))
+}
+
+fn read(roots: &Roots, file: &str) -> String {
+    let bytes = std::fs::read(roots.proc.join(file)).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue` (proc(5)).
+fn parse_mount(line: &str) -> Option<Mount> {
+    let (place, origin) = line.split_once(" - ")?;
+    let (mut place, mut origin) = (place.split(' '), origin.split(' '));
+    let (id, parent) = (place.next()?.parse().ok()?, place.next()?.parse().ok()?);
+    let number = Number::parse(place.next()?)?;
+    let at = PathBuf::from(unescape(place.nth(1)?));
+    let fstype = origin.next()?.to_owned();
+    Some(Mount { id, parent, number, at, fstype, source: unescape(origin.next()?) })
+}
+
+fn parse_swaps(text: &str) -> Vec<PathBuf> {
+    let names = text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().next());
+    names.map(|name| PathBuf::from(unescape(name))).collect()
+}
+
+/// Undoes the kernel's escapes: a blank is `\040`.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend_from_slice(&part.as_bytes()[3..]);
+            }
+            None => bytes.extend([b"\\", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_mountinfo() {
+        let line = "41 27 8:17 / /run/media/me/MY\\040CARD rw master:3 - vfat /dev/sdb1 rw";
+        let mount = parse_mount(line).unwrap();
+        assert_eq!((mount.id, mount.parent), (41, 27));
+        assert_eq!(mount.number, Number { major: 8, minor: 17 });
+        assert_eq!(mount.at, PathBuf::from("/run/media/me/MY CARD"));
+        assert_eq!((mount.fstype.as_str(), mount.source.as_str()), ("vfat", "/dev/sdb1"));
+        assert_eq!(parse_mount("no mount at all"), None);
+    }
+
+    #[test]
+    fn fuzz() {
+        let (mounts, swaps) =
+            (std::fs::read("/proc/self/mountinfo").unwrap(), std::fs::read("/proc/swaps").unwrap());
+        let some = "41 27 8:17 / /run/media/me/MY\\040CARD rw master:3 - vfat /dev/sdb1 rw\n";
+        let swap = "Filename\tType\n/swap\\040file file\t1\t0\t-3\n";
+        let parse = |text: &str| (text.lines().filter_map(parse_mount).count(), parse_swaps(text).len());
+        let texts = [&String::from_utf8_lossy(&mounts), some, &String::from_utf8_lossy(&swaps), swap];
+        crate::base::fuzz::check_text(&texts, parse);
+    }
+
+    #[test]
+    fn swap_devices() {
+        let text = "Filename\tType\tSize\tUsed\tPriority\n/dev/sdb1 partition\t1\t0\t-2\n/swap\\040file file\t1\t0\t-3\n";
+        assert_eq!(parse_swaps(text), [PathBuf::from("/dev/sdb1"), PathBuf::from("/swap file")]);
+        assert!(parse_swaps("Filename\n").is_empty());
+    }
+
+    #[test]
+    fn escapes() {
+        for (text, plain) in [("a\\040b", "a b"), ("\\134", "\\"), ("a\\", "a\\"), ("\\9", "\\9")] {
+            assert_eq!(unescape(text), plain, "{text}");
+        }
+    }
+}

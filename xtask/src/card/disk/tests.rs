@@ -1,0 +1,293 @@
+//! Machines, and what is said about their disks: the exact words of every refusal.
+
+use std::path::Path;
+
+use super::fake::Machine;
+use super::*;
+
+const CHOOSE: &str = "`cargo xtask devices` lists the cards";
+
+pub(super) fn request() -> Request {
+    Request {
+        image_size: None,
+        virtual_cards: VirtualCards::Refused,
+        mounted: Mounted::Refused,
+        protected: Vec::new(),
+        consent: Consent::Typed,
+    }
+}
+
+#[track_caller]
+pub(super) fn check(disk: &Disk, request: &Request, words: &[&str]) {
+    let said = refusals(disk, request).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(said, words);
+}
+
+/// The words about `name` on the machine that `make` sets up; `@` stands for the hint to other cards.
+#[track_caller]
+fn refused(name: &str, make: impl for<'a> Fn(&'a Machine) -> &'a Machine, words: &[&str]) {
+    let machine = Machine::new();
+    make(&machine);
+    let words = words.iter().map(|line| line.replace('@', CHOOSE)).collect::<Vec<_>>();
+    let words = words.iter().map(String::as_str).collect::<Vec<_>>();
+    check(&machine.disk(name), &request(), &words);
+}
+
+#[test]
+fn a_card_and_a_stick_are_taken() {
+    let machine = Machine::new();
+    machine.with_card(&[]).with_stick();
+    for name in ["mmcblk0", "sdb"] {
+        check(&machine.disk(name), &request(), &[]);
+    }
+    let card = machine.disk("mmcblk0");
+    assert_eq!((card.kind, card.size, card.diskseq), (Kind::SdCard, 32_000_000_000, Some(7)));
+    assert_eq!((card.serial.as_deref(), card.model.as_deref()), (Some("1b534d45"), Some("EB1QT")));
+    assert_eq!(card.partitions[1].size, 31_457_280_000);
+    let stick = machine.disk("sdb");
+    assert_eq!((stick.title().as_str(), stick.serial.as_deref()), ("SanDisk Ultra Fit", Some("4C530001")));
+    assert_eq!(machine.names(), ["mmcblk0", "sdb"]);
+}
+
+#[test]
+fn a_partition_is_no_disk() {
+    let machine = Machine::new();
+    machine.with_card(&[]);
+    let error = Disk::by_number(&machine.roots(), Number { major: 179, minor: 2 }).unwrap_err();
+    let words = "/dev/mmcblk0p2 is a partition; an image needs the whole disk: /dev/mmcblk0";
+    assert_eq!(error.to_string(), words);
+}
+
+#[test]
+fn a_device_without_its_folder() {
+    let machine = Machine::new();
+    machine.with_card(&[]);
+    for (path, hint) in [
+        ("mmcblk0", "did you mean /dev/mmcblk0?"),
+        ("mmcblk1", "is the card plugged in? `cargo xtask devices` lists what is there"),
+        ("/no/such/mmcblk0", "is the card plugged in? `cargo xtask devices` lists what is there"),
+        ("", "is the card plugged in? `cargo xtask devices` lists what is there"),
+    ] {
+        let error = Disk::load(&machine.roots(), Path::new(path)).unwrap_err();
+        assert_eq!(error.to_string(), format!("there is no {path}; {hint}"));
+        assert_eq!(crate::base::failure::kind(&error), crate::base::failure::Kind::Refused);
+    }
+}
+
+#[test]
+fn what_is_no_card() {
+    let cases = [
+        ("pci/nvme/nvme0/nvme0n1", "an internal NVMe disk"),
+        ("platform/host2/session1/target2:0:0/block/sdc", "an internal iSCSI disk"),
+        ("pci/host4/target4:0:0/block/sdd", "an internal SCSI disk"),
+        ("virtual/block/ram0", "a RAM disk"),
+        ("platform/floppy.0/block/fd0", "a floppy drive"),
+        ("platform/flash/mtd/mtd0/mtdblock0", "raw flash of the machine"),
+        ("virtual/block/nbd1", "a network block device"),
+        ("virtual/block/zd16", "a ZFS volume"),
+        ("pci/ndbus0/region0/block/pmem0", "persistent memory"),
+        ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0boot1", "a boot or protected area of an eMMC"),
+        ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0rpmb", "a boot or protected area of an eMMC"),
+        ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0gp0", "a boot or protected area of an eMMC"),
+        ("pci/ata1/host0/block/sda", "an internal SATA disk"),
+        ("pci/virtio1/block/vda", "an internal virtio disk"),
+        ("virtual/block/zram0", "compressed memory"),
+        ("virtual/block/dm-3", "a device-mapper volume"),
+        ("virtual/block/md127", "a RAID array"),
+        ("pci/ata2/host1/block/sr0", "an optical drive"),
+        ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0boot0", "a boot or protected area of an eMMC"),
+        ("virtual/block/new0", "a device of an unknown kind"),
+    ];
+    for (place, what) in cases {
+        let name = place.rsplit_once('/').unwrap().1;
+        let words = format!("/dev/{name} is {what}, not a card; @");
+        refused(name, |machine| machine.device(place, "9:9", &[("removable", "1")]), &[&words]);
+    }
+    refused(
+        "nvme0c0n1",
+        |machine| machine.device("pci/nvme/nvme0/nvme0c0n1", "9:9", &[("hidden", "1")]),
+        &["/dev/nvme0c0n1 is a hidden path of another disk, not a card; @"],
+    );
+    // Whatever it says of itself, the memory on the board is told by its type.
+    refused(
+        "mmcblk0",
+        |machine| machine.with_card(&[("device/type", "MMC"), ("removable", "1")]),
+        &["/dev/mmcblk0 is an eMMC, memory of this machine and no card; @"],
+    );
+    refused(
+        "loop1",
+        |machine| machine.device("virtual/block/loop1", "7:1", &[]),
+        &["/dev/loop1 is a loop device, not a card; --allow-virtual takes it all the same"],
+    );
+}
+
+#[test]
+fn the_state_of_the_card() {
+    for attribute in ["ro", "force_ro"] {
+        refused(
+            "mmcblk0",
+            |machine| machine.with_card(&[(attribute, "1")]),
+            &[
+                "/dev/mmcblk0 is read-only; slide the write-protect switch at the side of the card or its adapter",
+            ],
+        );
+    }
+    refused(
+        "mmcblk0",
+        |machine| machine.with_card(&[("size", "0")]),
+        &["/dev/mmcblk0 has no medium in it; insert the card and try again"],
+    );
+    refused(
+        "mmcblk0",
+        |machine| machine.with_card(&[("queue/logical_block_size", "4096")]),
+        &[
+            "/dev/mmcblk0 has sectors of 4096 bytes, and the image is laid out for 512; use another card or reader",
+        ],
+    );
+}
+
+#[test]
+fn a_card_in_use() {
+    refused(
+        "mmcblk0",
+        |machine| machine.with_card(&[]).mount("179:2", "/media/me/MY\\040CARD", "ext4", "/dev/root"),
+        &["/dev/mmcblk0 is in use: mmcblk0p2 is mounted at /media/me/MY CARD; \
+           unmount it first: umount '/media/me/MY CARD' (`flash` does it with --unmount)"],
+    );
+    refused(
+        "sdb",
+        |machine| machine.with_stick().swap("/dev/sdb1"),
+        &["/dev/sdb is a disk of the running system: sdb1 is used as swap; @"],
+    );
+    refused(
+        "sdb",
+        |machine| {
+            let machine = machine.with_stick().device("virtual/block/md0", "9:0", &[("md/level", "raid1")]);
+            machine.stack("md0", "sdb1")
+        },
+        &["/dev/sdb is in use: sdb1 is part of md0 (raid1); take it out of there first"],
+    );
+    refused(
+        "mmcblk0",
+        |machine| machine.with_card(&[]).mount("179:1", "/boot/firmware", "vfat", "/dev/mmcblk0p1"),
+        &["/dev/mmcblk0 is a disk of the running system: mmcblk0p1 is mounted at /boot/firmware; @"],
+    );
+}
+
+#[test]
+fn a_name_that_begins_alike_is_another_device() {
+    let machine = Machine::new();
+    for (name, number) in [("loop1", "7:1"), ("loop10", "7:10")] {
+        machine.device(&format!("virtual/block/{name}"), number, &[]);
+    }
+    machine.mount("7:10", "/mnt", "ext4", "/dev/loop10");
+    assert_eq!(machine.disk("loop1").uses, []);
+    assert_eq!(machine.disk("loop10").uses[0].to_string(), "loop10 is mounted at /mnt");
+}
+
+#[test]
+fn the_system_below_encryption_and_volumes() {
+    let machine = Machine::new();
+    machine.with_sata();
+    for (number, name) in [("0", "cryptroot"), ("1", "vg-root"), ("2", "vg-swap")] {
+        let place = format!("virtual/block/dm-{number}");
+        machine.device(&place, &format!("253:{number}"), &[("dm/name", name)]);
+    }
+    machine.stack("dm-0", "sda2").stack("dm-1", "dm-0").stack("dm-2", "dm-0");
+    machine.mount("0:20", "/", "tmpfs", "none").mount("253:1", "/nix", "ext4", "/dev/mapper/vg-root");
+    machine.swap("/dev/dm-2");
+    let uses = machine.disk("sda").uses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        uses,
+        [
+            "sda2 is mounted at /nix through dm-0 (cryptroot), dm-1 (vg-root)",
+            "sda2 is used as swap through dm-0 (cryptroot), dm-2 (vg-swap)",
+        ]
+    );
+    assert!(machine.disk("sda").uses.iter().all(Use::is_system));
+}
+
+#[test]
+fn every_member_of_a_btrfs_is_in_use() {
+    let machine = Machine::new();
+    machine.with_sata().with_stick();
+    for member in ["sda1", "sdb1"] {
+        machine.file(&format!("sys/fs/btrfs/11-22/devices/{member}"), "");
+    }
+    machine.mount("0:31", "/home", "btrfs", "/dev/sda1");
+    for (disk, member) in [("sda", "sda1"), ("sdb", "sdb1")] {
+        let uses = machine.disk(disk).uses;
+        assert_eq!(uses[0].to_string(), format!("{member} is mounted at /home through a btrfs of 2 devices"));
+    }
+}
+
+#[test]
+fn what_is_on_a_card() {
+    let machine = Machine::new();
+    machine.with_card(&[]);
+    machine.file("run/udev/data/b179:1", "E:ID_FS_LABEL=FIRMWARE\nE:ID_FS_TYPE=vfat\n");
+    assert_eq!(machine.disk("mmcblk0").content(), "FIRMWARE (vfat), partition 2 of 29.3 GiB");
+}
+
+#[test]
+fn another_card_with_the_same_labels() {
+    let machine = Machine::new();
+    machine.with_card(&[]).with_stick();
+    let warned = |machine: &Machine| clashes(&machine.roots(), &machine.disk("sdb"));
+    machine.file("run/udev/data/b8:17", "E:ID_FS_LABEL=NIXOS_SD\n");
+    assert!(warned(&machine).is_empty(), "the card itself does not clash");
+    machine.file("run/udev/data/b179:2", "E:ID_FS_LABEL=NIXOS_SD\n");
+    let words =
+        "/dev/mmcblk0 is labelled NIXOS_SD too; unplug it before anything looks for a card by its label";
+    assert_eq!(warned(&machine), [words]);
+    machine.mount("179:2", "/nix", "ext4", "/dev/mmcblk0p2");
+    let words = "/dev/mmcblk0 is labelled NIXOS_SD too, and this machine runs from it; \
+        take the new card out before this machine boots again";
+    assert_eq!(warned(&machine), [words]);
+}
+
+#[test]
+fn a_file_behind_a_loop_device() {
+    let machine = Machine::new();
+    machine.file("card.img", "content");
+    let card = machine.roots().sys.with_file_name("card.img").canonicalize().unwrap();
+    let backing = card.display().to_string();
+    machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", &backing)]);
+    let words = |machine: &Machine| Disk::load(&machine.roots(), &card).unwrap().uses[0].to_string();
+    assert_eq!(words(&machine), "card.img is behind loop3");
+    machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
+    assert_eq!(words(&machine), "card.img is mounted at /mnt through loop3");
+}
+
+#[test]
+fn the_size_of_the_image() {
+    let machine = Machine::new();
+    let card = machine.with_card(&[]).disk("mmcblk0");
+    check(&card, &Request { image_size: Some(card.size), ..request() }, &[]);
+    check(
+        &card,
+        &Request { image_size: Some(card.size + 65536), ..request() },
+        &[
+            "the image is larger than /dev/mmcblk0: 29.8 GiB (32000065536 bytes) on 29.8 GiB (32000000000 bytes), \
+           65536 bytes too many; use a larger card",
+        ],
+    );
+}
+
+#[test]
+fn another_card_in_the_same_slot() {
+    let machine = Machine::new();
+    let card = machine.with_card(&[]).disk("mmcblk0");
+    assert!(card.same_as(&card).is_ok());
+    let other = |now: Disk| card.same_as(&now).unwrap_err().to_string();
+    assert_eq!(
+        other(Disk { diskseq: Some(8), ..card.clone() }),
+        "/dev/mmcblk0 is not the card that was confirmed: its count of media was 7 and is 8; start again"
+    );
+    assert_eq!(
+        other(Disk { size: 5, ..card.clone() }),
+        "/dev/mmcblk0 is not the card that was confirmed: its size was 32000000000 and is 5; start again"
+    );
+    let travelled = serde_json::from_str::<Disk>(&serde_json::to_string(&card).unwrap()).unwrap();
+    assert_eq!(travelled, card);
+}

@@ -1,0 +1,157 @@
+//! Putting files into the ext4 file system of a card that nothing has mounted, and nothing could: its partition table
+//! is still blank.
+//!
+//! The metadata is copied into memory by `e2image`, `debugfs` changes that copy, and what it has changed is
+//! what the engine writes. Then the files are read back through the file system of the card, by another
+//! implementation than the one that wrote them, and `e2fsck` looks at it.
+
+mod look;
+mod memory;
+mod preview;
+mod programs;
+mod scratch;
+mod script;
+
+use std::fs::File;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::base::failure::Kind;
+use crate::base::{Event, Plain, Reporter};
+use crate::card::flash::{Addition, Carried, Change};
+use crate::card::image::{self, Budget, MEMORY};
+use crate::identity::{Belongings, PLACE};
+use look::View;
+use programs::{Callable, Guard};
+use scratch::Scratch;
+
+pub use preview::replaced;
+pub use programs::{Programs, check as check_programs};
+pub use script::check as check_entries;
+
+/// What is put on one card.
+pub struct Placing<'a> {
+    carried: &'a Carried,
+    programs: Callable,
+    card: File,
+    reporter: &'a dyn Reporter,
+    stop: &'a AtomicBool,
+    begun: OnceLock<Instant>,
+}
+
+impl<'a> Placing<'a> {
+    /// Prepares to put `carried` on the card that is open as `card`, which children open anew. `stop` ends the reading of it.
+    ///
+    /// # Errors
+    /// Programs that are not there, and entries that these cannot be given, whoever let them come this far.
+    pub fn new(
+        carried: &'a Carried,
+        card: &File,
+        programs: Programs,
+        reporter: &'a dyn Reporter,
+        stop: &'a AtomicBool,
+    ) -> Result<Self> {
+        check_entries(&carried.belongings.entries)?;
+        let card = memory::inherited(card).context("opening the card a second time")?;
+        let programs = Callable::find(programs)?;
+        Ok(Self { carried, programs, card, reporter, stop, begun: OnceLock::new() })
+    }
+
+    /// The card for a child of this process. Its name says which open file is meant, whatever has become of the
+    /// path by which it was opened.
+    fn path(&self) -> String {
+        memory::path(&self.card)
+    }
+
+    /// The card, opened once more: what is read comes from it and not from what somebody else has open.
+    fn open(&self) -> Result<File> {
+        File::open(self.path()).context("opening the card a second time")
+    }
+
+    /// What reading the file system may cost, with what is put there.
+    fn budget(&self) -> Budget<'a> {
+        Budget::new(self.stop).with(look::cost(&self.belongings().entries))
+    }
+
+    /// Fails where the file system on the card is not the one of the plan: all that computes with its numbers relies on
+    /// that.
+    fn check_root(&self, card: &File) -> Result<()> {
+        let found = image::root_on(card, &self.carried.root, &self.budget())?;
+        if found == self.carried.root {
+            return Ok(());
+        }
+        Err(wrong("the file system on the card is not the one of the image".to_owned()))
+    }
+
+    /// Says that the work begins.
+    fn begin(&self) {
+        self.begun.get_or_init(Instant::now);
+        let name = self.belongings().name().to_owned();
+        self.reporter.report(&Event::Phase { name, total: None, bytes: false });
+    }
+
+    /// Says what the work has come to.
+    fn end(&self) {
+        let (belongings, seconds) =
+            (self.belongings(), self.begun.get_or_init(Instant::now).elapsed().as_secs_f64());
+        let text = format!("{}, read back and compared ({seconds:.1} s)", belongings.words());
+        self.reporter.report(&Event::Found { name: belongings.name().to_owned(), text });
+    }
+
+    fn belongings(&self) -> &Belongings {
+        &self.carried.belongings
+    }
+
+    /// What is said of an error, whatever it is.
+    fn doing(&self) -> String {
+        format!("putting {} on the card", self.belongings().words())
+    }
+}
+
+impl Addition for Placing<'_> {
+    fn changes(&self) -> Result<Vec<Change>> {
+        self.begin();
+        let (root, entries) = (&self.carried.root, &self.belongings().entries);
+        let doing = || self.doing();
+        let card = self.open()?;
+        self.check_root(&card).with_context(doing)?;
+        let there = View::open(&card, root, self.budget()).with_context(doing)?;
+        let script = script::write(entries, |path| there.look(path)).with_context(doing)?;
+        // Those that nobody was told of before.
+        for replaced in script.replaced.iter().filter(|path| !self.carried.replaced.contains(path)) {
+            let text = format!("replaces {PLACE}/{} of the image", Plain(replaced));
+            self.reporter.report(&Event::note(text));
+        }
+        let scratch = Scratch::copy(&self.programs, &self.path(), root, self.stop).with_context(doing)?;
+        // What is put there comes on top of what is there.
+        let most = MEMORY.saturating_add(look::cost(entries));
+        let guard = Guard { stop: self.stop, memory: Some((scratch.file(), most)) };
+        let said = self.programs.debugfs(&script, &scratch.path(), &guard).with_context(doing)?;
+        View::open(scratch.file(), &scratch::place(root), self.budget())
+            .and_then(|view| view.has(entries))
+            .and_then(|()| self.programs.e2fsck(&scratch.path(), self.stop))
+            .with_context(|| format!("debugfs said: {said}"))
+            .with_context(doing)?;
+        scratch.changes(root).with_context(doing)
+    }
+
+    fn prove(&self) -> Result<()> {
+        let (card, root) = (self.open()?, &self.carried.root);
+        let start = root.start;
+        let read = View::open(&card, root, self.budget());
+        let read = read.and_then(|view| view.has(&self.belongings().entries));
+        let sound =
+            read.and_then(|()| self.programs.e2fsck(&format!("{}?offset={start}", self.path()), self.stop));
+        sound.with_context(|| format!("reading back {}", self.belongings().words()))?;
+        self.end();
+        Ok(())
+    }
+}
+
+/// What is wrong with a card on which something is not as it was put there.
+fn wrong(text: String) -> anyhow::Error {
+    Kind::Verification.error(text)
+}

@@ -1,0 +1,176 @@
+//! Cards in memory that misbehave, for the tests of the engine.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Result;
+use rustix::io::Errno;
+
+use super::buffer::CHUNK;
+use super::card::Card;
+use crate::base::failure::Kind;
+
+/// What a card does wrong. Places are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    None,
+    /// Transfers move at most 1000 bytes, and every third call is interrupted by a signal.
+    Short,
+    /// The write that touches this byte fails with this error number.
+    WriteFails(u64, Errno),
+    /// The read that touches this byte fails.
+    ReadFails(u64),
+    /// So many reads of this byte fail; then it has been written to a better place.
+    ReadFailsTimes(u64, u32),
+    /// A write of this byte is acknowledged and lost.
+    Lost(u64),
+    /// The bit is flipped as it is written.
+    Flipped(u64),
+    /// The bit is flipped the first so many times.
+    FlippedTimes(u64, u32),
+    /// The bit is flipped, but not the first so many times.
+    FlippedAfter(u64, u32),
+    /// Addresses from here on wrap around to the beginning, as counterfeit cards do.
+    Wraps(u64),
+    /// What is written from here on is dropped.
+    Drops(u64),
+    SyncFails,
+    /// Reads, writes and syncs all fail after so many writes.
+    Unplugged(u32),
+    /// Somebody else uses the card after it was asked so many times whether anybody does.
+    TakenAfter(u32),
+}
+
+pub struct MemoryCard {
+    pub bytes: Mutex<Vec<u8>>,
+    fault: Fault,
+    calls: AtomicU32,
+    writes: AtomicU32,
+    faults: AtomicU32,
+    written: AtomicU32,
+    asked: AtomicU32,
+    written_in_use: AtomicU32,
+}
+
+impl MemoryCard {
+    /// A used card of `size` bytes.
+    pub fn new(size: u64, fault: Fault) -> Self {
+        Self::holding(vec![0xee; usize::try_from(size).unwrap()], fault)
+    }
+
+    pub fn holding(bytes: Vec<u8>, fault: Fault) -> Self {
+        let [calls, writes, faults, written, asked, written_in_use] = [0; 6].map(AtomicU32::new);
+        Self { bytes: Mutex::new(bytes), fault, calls, writes, faults, written, asked, written_in_use }
+    }
+
+    pub fn content(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap().clone()
+    }
+
+    pub fn head_is_blank(&self) -> bool {
+        self.bytes.lock().unwrap()[..CHUNK].iter().all(|byte| *byte == 0)
+    }
+
+    /// How many MiB were written to it in all.
+    pub fn mib_written(&self) -> u32 {
+        self.written.load(Ordering::Relaxed) >> 20
+    }
+
+    /// How many bytes were written although somebody else uses it.
+    pub fn written_in_use(&self) -> u32 {
+        self.written_in_use.load(Ordering::Relaxed)
+    }
+
+    fn is_taken(&self) -> bool {
+        matches!(self.fault, Fault::TakenAfter(after) if self.asked.load(Ordering::Relaxed) >= after)
+    }
+
+    fn len_now(&self, wanted: usize) -> io::Result<usize> {
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.fault {
+            Fault::Short if calls.is_multiple_of(3) => Err(io::ErrorKind::Interrupted.into()),
+            Fault::Short => Ok(wanted.min(1000)),
+            Fault::Unplugged(after) if self.writes.load(Ordering::Relaxed) > after => {
+                Err(Errno::NODEV.into())
+            }
+            _ => Ok(wanted),
+        }
+    }
+
+    /// Whether the fault shows itself, the first `times` times.
+    fn shows(&self, times: u32) -> bool {
+        self.faults.fetch_add(1, Ordering::Relaxed) < times
+    }
+
+    fn place(&self, offset: u64) -> usize {
+        let place = if let Fault::Wraps(at) = self.fault { offset % at } else { offset };
+        usize::try_from(place).unwrap()
+    }
+}
+
+impl Card for MemoryCard {
+    fn size(&self) -> u64 {
+        self.bytes.lock().unwrap().len() as u64
+    }
+
+    fn check_identity(&self) -> Result<()> {
+        if self.is_taken() { Err(Kind::Refused.error("the card is in use: loop9")) } else { Ok(()) }
+    }
+
+    fn check_events(&self) -> Result<()> {
+        let checked = self.check_identity();
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        checked
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let len = self.len_now(buffer.len())?;
+        let here = offset..offset + len as u64;
+        let fails = match self.fault {
+            Fault::ReadFails(at) => here.contains(&at),
+            Fault::ReadFailsTimes(at, times) => here.contains(&at) && self.shows(times),
+            _ => false,
+        };
+        if fails {
+            return Err(Errno::IO.into());
+        }
+        let start = self.place(offset);
+        buffer[..len].copy_from_slice(&self.bytes.lock().unwrap()[start..start + len]);
+        Ok(len)
+    }
+
+    fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        let len = self.len_now(buffer.len())?;
+        self.written.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);
+        // The write that was allowed last is the one that is asked about last.
+        if matches!(self.fault, Fault::TakenAfter(after) if self.asked.load(Ordering::Relaxed) > after) {
+            self.written_in_use.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);
+        }
+        let here = offset..offset + len as u64;
+        let mut bytes = buffer[..len].to_vec();
+        let mut flip = |at: u64| bytes[usize::try_from(at - offset).unwrap()] ^= 4;
+        match self.fault {
+            Fault::WriteFails(at, errno) if here.contains(&at) => return Err(errno.into()),
+            Fault::Lost(at) if here.contains(&at) => return Ok(len),
+            Fault::Drops(at) if offset >= at => return Ok(len),
+            Fault::Flipped(at) if here.contains(&at) => flip(at),
+            Fault::FlippedTimes(at, times) if here.contains(&at) && self.shows(times) => flip(at),
+            Fault::FlippedAfter(at, times) if here.contains(&at) && !self.shows(times) => flip(at),
+            _ => {}
+        }
+        let start = self.place(offset);
+        self.bytes.lock().unwrap()[start..start + len].copy_from_slice(&bytes);
+        Ok(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.len_now(0)?;
+        if self.fault == Fault::SyncFails { Err(Errno::IO.into()) } else { Ok(()) }
+    }
+
+    fn forget(&self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! What is going to happen to which card: shown before, and handed to the elevated writer.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::looks::Mode;
+use crate::base::failure::Kind;
+use crate::base::{Bytes, Plain};
+use crate::card::disk::Disk;
+use crate::card::image::{Image, Root};
+use crate::identity::{Belongings, PLACE};
+
+/// A flash that has passed every check. The writer looks at the card again and compares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub image: Image,
+    pub disk: Disk,
+    pub mode: Mode,
+    /// What is put on the card beside the image.
+    #[serde(default)]
+    pub carried: Option<Carried>,
+    /// The places from which the writer unmounts the card first; nothing else is unmounted.
+    #[serde(default)]
+    pub unmount: Vec<PathBuf>,
+}
+
+/// What is put on a card beside its image, and the file system that it goes into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    pub root: Root,
+    pub belongings: Belongings,
+    /// What the image has already of it, as far as that is known.
+    pub replaced: Vec<String>,
+}
+
+impl Carried {
+    /// # Errors
+    /// Of [`Kind::Refused`] where there is no room for it.
+    pub fn new(root: Root, belongings: Belongings) -> Result<Self> {
+        let (blocks, inodes) = belongings.room(root.block);
+        if blocks > root.free_blocks || inodes > root.free_inodes {
+            let (words, free) = (belongings.words(), Bytes(root.free_blocks * root.block));
+            let (takes, left) = (Bytes(blocks * root.block), root.free_inodes);
+            let text = format!(
+                "the image has no room for {words}: it takes up to {takes} and {inodes} inodes of NIXOS_SD, which has {free} \
+                 and {left} left"
+            );
+            return Err(Kind::Refused.error(text));
+        }
+        Ok(Self { root, belongings, replaced: Vec::new() })
+    }
+}
+
+impl Plan {
+    /// Unmounting what is mounted of `disk` is part of it.
+    pub fn new(image: Image, disk: Disk, mode: Mode, carried: Option<Carried>) -> Self {
+        let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
+        Self { image, disk, mode, carried, unmount }
+    }
+}
+
+impl fmt::Display for Carried {
+    /// Lines of a plan, each with its end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.belongings.fmt(f)?;
+        self.replaced
+            .iter()
+            .try_for_each(|path| writeln!(f, "        in place of {PLACE}/{} of the image", Plain(path)))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { image, disk, .. } = self;
+        writeln!(f, "image   {}", Plain(image.source.path.display()))?;
+        write!(f, "        {} ({})", Bytes(image.size), image.source.format)?;
+        image.hash.map_or(Ok(()), |hash| write!(f, ", hash {hash}"))?;
+        writeln!(f)?;
+        for partition in &image.layout.partitions {
+            writeln!(f, "        {}", Plain(partition))?;
+        }
+        self.carried.as_ref().map_or(Ok(()), |carried| carried.fmt(f))?;
+        writeln!(f, "card    {}", disk.summary())?;
+        for (device, at) in disk.plain_mounts() {
+            writeln!(f, "unmount {} (/dev/{device})", Plain(at.display()))?;
+        }
+        if disk.partitions.is_empty() {
+            return write!(f, "lost    everything on it");
+        }
+        write!(f, "lost    everything on it: {}", disk.content())
+    }
+}

@@ -1,0 +1,396 @@
+//! What an image is, found out before anything is written: whole, undamaged, and an image at all.
+
+use std::io::Read;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::content::{self, CHUNK, ChunkHash, read_piece};
+use super::known::{Known, KnownImages, Trace};
+use super::layout::{HEAD, Layout};
+use super::limits::Lack;
+use super::partition::{Partition, SECTOR};
+use super::sidecar::{Hashing, Sidecar};
+use super::source::Source;
+use crate::base::failure::Kind;
+use crate::base::interrupt;
+use crate::base::{Bytes, Event, Phase, Reporter};
+
+/// A frame that looks back further than this, in bytes, is told about: `zstd` itself stops here too.
+const LARGE_WINDOW: u64 = 128 << 20;
+
+/// What an image was found to be. It travels in the plan: what is written later must have this hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    pub source: Source,
+    /// The decompressed size in bytes, a multiple of the sector size.
+    pub size: u64,
+    /// The hash of the decompressed bytes, see [`super::content`], if they were all read.
+    #[serde(with = "super::digest::option")]
+    pub hash: Option<blake3::Hash>,
+    pub layout: Layout,
+}
+
+/// How much of an image is read before the card is touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// All of it, so that damage anywhere changes nothing.
+    Whole,
+    /// Its structure, where that tells that the file is whole and how large its content is (raw, and zstd
+    /// as `zstd FILE` makes it); all of it otherwise.
+    Structure,
+}
+
+/// Finds out what `source` is.
+///
+/// # Errors
+/// A truncated or damaged file, one that takes more than its limits, bytes that are no disk image, and a request to stop.
+pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<Image> {
+    source.check_limits()?;
+    warn_of_window(&source, reporter);
+    let sidecar = Sidecar::find(&source.path)?;
+    match source.size {
+        Some(size) if depth == Depth::Structure => {
+            compare(&source, sidecar, reporter)?;
+            from_head(source, size, None)
+        }
+        _ => check(source, sidecar, reporter),
+    }
+}
+
+/// As [`examine`] does to the [whole](Depth::Whole) of `source`, unless it was found to be whole before and
+/// nobody has touched it since.
+///
+/// # Errors
+/// As for [`examine`].
+pub fn examine_once(source: Source, known: &KnownImages, reporter: &dyn Reporter) -> Result<Image> {
+    source.check_limits()?;
+    let sidecar = Sidecar::find(&source.path)?;
+    let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.as_str());
+    // What its structure tells is true in any case.
+    let fits = |found: &Known| source.size.is_none_or(|size| size == found.size);
+    let Some(found) = known.recall(&source.path, sum).filter(fits) else {
+        return examine_and_remember(source, known, reporter);
+    };
+    warn_of_window(&source, reporter);
+    reporter.report(&Event::note("the image was checked before, and nobody has touched it since"));
+    if let Some(sidecar) = sidecar {
+        reporter.report(&Event::note(sidecar.to_string()));
+    }
+    from_head(source, found.size, Some(found.hash))
+}
+
+/// As [`examine`] does to the [whole](Depth::Whole) of `source`, and remembers what was found.
+///
+/// # Errors
+/// As for [`examine`].
+pub fn examine_and_remember(source: Source, known: &KnownImages, reporter: &dyn Reporter) -> Result<Image> {
+    source.check_limits()?;
+    warn_of_window(&source, reporter);
+    let sidecar = Sidecar::find(&source.path)?;
+    let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.clone());
+    let (trace, begin) = (Trace::of(&source.path)?, SystemTime::now());
+    let image = check(source, sidecar, reporter)?;
+    if let Some(hash) = image.hash {
+        known.keep(&image.source.path, Known { trace, size: image.size, hash, sum }, begin);
+    }
+    Ok(image)
+}
+
+fn warn_of_window(source: &Source, reporter: &dyn Reporter) {
+    if source.window > LARGE_WINDOW {
+        let (path, memory) = (source.path.display(), Bytes(source.window));
+        let text = format!("decompressing {path} takes {memory} of memory: it was made with a long window");
+        reporter.report(&Event::warning(text));
+    }
+}
+
+/// Compares the stored bytes of `source` with the checksum beside it, if there is one.
+fn compare(source: &Source, sidecar: Option<Sidecar>, reporter: &dyn Reporter) -> Result<()> {
+    let Some(sidecar) = sidecar else { return Ok(()) };
+    let mut file = Hashing::new(source.file()?);
+    std::io::copy(&mut file, &mut std::io::sink())
+        .with_context(|| format!("reading {}", source.path.display()))?;
+    sidecar.compare(&source.path, &file.finish())?;
+    reporter.report(&Event::note(sidecar.to_string()));
+    Ok(())
+}
+
+/// Decompresses only the head of `source`, which is known to be whole and to have `size` bytes.
+fn from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Result<Image> {
+    let mut head = Vec::new();
+    let read = source.stream()?.take(HEAD).read_to_end(&mut head);
+    read.map_err(|error| source.refusal(&error))?;
+    let layout = understand(&head, size).with_context(|| no_image(&source))?;
+    Ok(Image { source, size, hash, layout })
+}
+
+/// Reads all of `source`.
+///
+/// # Errors
+/// A truncated or damaged file, bytes that are no disk image or not those of the checksum beside it, and a
+/// request to stop.
+fn check(source: Source, sidecar: Option<Sidecar>, reporter: &dyn Reporter) -> Result<Image> {
+    let hold = interrupt::hold()?;
+    let stopped = || hold.requested();
+    let mut phase = Phase::begin(reporter, "check", source.size);
+    let (head, size, hash) = match &sidecar {
+        None => read_through(&source, source.file()?, &mut phase, &stopped)?,
+        Some(sidecar) => {
+            let mut file = Hashing::new(source.file()?);
+            let read = read_through(&source, &mut file, &mut phase, &stopped)?;
+            sidecar.compare(&source.path, &file.finish())?;
+            read
+        }
+    };
+    phase.end();
+    if let Some(sidecar) = sidecar {
+        reporter.report(&Event::note(sidecar.to_string()));
+    }
+    let layout = understand(&head, size).with_context(|| no_image(&source))?;
+    Ok(Image { source, size, hash: Some(hash), layout })
+}
+
+fn no_image(source: &Source) -> String {
+    format!("{} is no disk image", source.path.display())
+}
+
+fn understand(head: &[u8], size: u64) -> Result<Layout> {
+    if !size.is_multiple_of(SECTOR) {
+        return Err(Kind::Refused
+            .error(format!("its size, {size} bytes, is no whole number of {SECTOR}-byte sectors")));
+    }
+    Layout::parse(head, size)
+}
+
+/// The first [`HEAD`] bytes, the size in bytes and the hash of a stream.
+///
+/// # Errors
+/// Of [`Kind::Refused`] at once for one that begins with no table, or with one that is larger than it may be.
+fn read_through(
+    source: &Source,
+    file: impl Read + Send,
+    phase: &mut Phase,
+    stopped: &(dyn Fn() -> bool + Sync),
+) -> Result<(Vec<u8>, u64, blake3::Hash)> {
+    let mut stream = source.decode(Attended { file, stopped })?;
+    let (mut hashes, mut buffer, mut head, mut size) = (Vec::new(), vec![0; CHUNK], Vec::new(), 0);
+    loop {
+        let read = read_piece(&mut stream, &mut buffer);
+        if stopped() {
+            return Err(Kind::Interrupted.error("stopped while the image was checked; nothing was written"));
+        }
+        // What a decoder says about its input is a refusal: nothing has been written.
+        let len = read.map_err(|(done, error)| {
+            if Lack::of(&error).is_some() {
+                return source.refusal(&error);
+            }
+            let text = format!("after {} bytes: {error}", size + done as u64);
+            Kind::Refused.error(text).context(source.damaged())
+        })?;
+        if size == 0 {
+            head = buffer[..len].to_vec();
+            begins_well(source, &head)?;
+        }
+        if len > 0 {
+            hashes.push(ChunkHash::of(&buffer[..len]));
+        }
+        size += len as u64;
+        source.limits.check_content(size)?;
+        phase.advance(len);
+        if len < CHUNK {
+            return Ok((head, size, content::whole(&hashes)));
+        }
+    }
+}
+
+/// Looks at the table in `head`, which is all there is or the first of many pieces: a wrong one is not told after a
+/// hundred GiB.
+fn begins_well(source: &Source, head: &[u8]) -> Result<()> {
+    if head.len() < CHUNK {
+        return Ok(());
+    }
+    let layout = Layout::parse(head, source.size.unwrap_or(u64::MAX)).with_context(|| no_image(source))?;
+    let end = layout.partitions.iter().map(Partition::end).max();
+    source.limits.check_content(end.unwrap_or_default())
+}
+
+/// A file whose reading ends once somebody has asked for it, also where what is read gives nothing.
+struct Attended<'a, R> {
+    file: R,
+    stopped: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl<R: Read> Read for Attended<'_, R> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        if (self.stopped)() { Err(std::io::Error::other("stopped")) } else { self.file.read(bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::content::tests::hash;
+    use super::super::layout::tests::mbr;
+    use super::super::limits::Limits;
+    use super::*;
+    use crate::base::Silent;
+
+    fn checked(file: &[u8]) -> Result<Image> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.img.zst");
+        std::fs::write(&path, file).unwrap();
+        Source::open(&path).and_then(|source| examine(source, Depth::Whole, &Silent))
+    }
+
+    fn image() -> Vec<u8> {
+        let mut bytes = mbr(&[(0x83, true, 2048, 2048)]).to_vec();
+        bytes.resize(2 << 20, 7);
+        bytes
+    }
+
+    #[test]
+    fn a_good_image() {
+        let bytes = image();
+        for file in [bytes.clone(), zstd::encode_all(&bytes[..], 1).unwrap()] {
+            let image = checked(&file).unwrap();
+            assert_eq!((image.size, image.hash), (2 << 20, Some(hash(&bytes))));
+            assert_eq!(image.layout.partitions.len(), 1);
+        }
+    }
+
+    #[test]
+    fn the_structure_is_enough_where_it_tells_the_size() {
+        let (bytes, dir) = (image(), tempfile::tempdir().unwrap());
+        let sized = zstd::bulk::compress(&bytes, 1).unwrap();
+        let silent = zstd::encode_all(&bytes[..], 1).unwrap();
+        for (file, hash) in [(&bytes, None), (&sized, None), (&silent, Some(hash(&bytes)))] {
+            let path = dir.path().join("x");
+            std::fs::write(&path, file).unwrap();
+            let image = examine(Source::open(&path).unwrap(), Depth::Structure, &Silent).unwrap();
+            assert_eq!((image.size, image.hash), (2 << 20, hash));
+        }
+    }
+
+    #[test]
+    fn a_checksum_beside_the_image_is_of_the_stored_bytes() {
+        let (dir, bytes) = (tempfile::tempdir().unwrap(), image());
+        let (file, list) = (dir.path().join("x.img"), dir.path().join("SHA256SUMS"));
+        let packed = |level| zstd::encode_all(&bytes[..], level).unwrap();
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
+        std::io::Write::write_all(&mut xz, &bytes).unwrap();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gz, &bytes).unwrap();
+        for stored in [bytes.clone(), packed(1), xz.finish().unwrap(), gz.finish().unwrap()] {
+            std::fs::write(&file, &stored).unwrap();
+            let mut hasher = Hashing::new(&stored[..]);
+            std::io::copy(&mut hasher, &mut std::io::sink()).unwrap();
+            let sum = hasher.finish();
+            std::fs::write(&list, format!("{sum}  x.img\n")).unwrap();
+            assert_eq!(
+                examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap().hash,
+                Some(hash(&bytes))
+            );
+            std::fs::write(&list, format!("{}  x.img\n", "0".repeat(64))).unwrap();
+            let error = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap_err();
+            let words =
+                format!("its SHA-256 begins with {}, not 000000000000; download both again", &sum[..12]);
+            assert!(error.to_string().contains(&words), "{error}");
+            assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+        }
+    }
+
+    #[test]
+    fn a_request_to_stop() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), image()).unwrap();
+        let source = Source::open(file.path()).unwrap();
+        let (file, mut phase) = (source.file().unwrap(), Phase::begin(&Silent, "check", None));
+        let error = read_through(&source, file, &mut phase, &|| true).unwrap_err();
+        assert_eq!(error.to_string(), "stopped while the image was checked; nothing was written");
+        assert_eq!(crate::base::failure::kind(&error), Kind::Interrupted);
+    }
+
+    /// A zstd file of `first` and then of so many GiB of zeros, in 32 KiB for each.
+    fn bomb(first: &[u8], gib: usize) -> Vec<u8> {
+        let block = |kind: u32, size: usize| {
+            let header = u32::try_from(size).unwrap() << 3 | kind << 1;
+            header.to_le_bytes()[..3].to_vec()
+        };
+        let zeros = [block(1, 128 << 10), vec![0]].concat();
+        let begin = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &block(0, first.len()), first].concat();
+        [begin, zeros.repeat(gib << 13), vec![1, 0, 0]].concat()
+    }
+
+    fn refused(source: Source, expected: &str) {
+        let begin = std::time::Instant::now();
+        let error = examine(source, Depth::Whole, &Silent).unwrap_err();
+        assert!(format!("{error:#}").contains(expected), "{error:#}");
+        assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+        assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn what_the_first_mib_tells_is_said_before_all_is_decompressed() {
+        let (dir, table) = (tempfile::tempdir().unwrap(), mbr(&[(0x83, true, 2048, 2048)]));
+        let file = dir.path().join("x.img.zst");
+        let open = |bytes: Vec<u8>| {
+            std::fs::write(&file, bytes).unwrap();
+            Source::open(&file).unwrap()
+        };
+        let card = Limits::new(None, Some(64 << 20));
+        refused(open(bomb(&[0; 512], 100)), "is no disk image: it has no partition table");
+        let large = mbr(&[(0x83, true, 2048, 1 << 20)]);
+        refused(open(bomb(&large, 100)).within(card), "513.0 MiB (537919488 bytes) or more on 64.0 MiB");
+        refused(open(bomb(&table, 100)).within(card), "65.0 MiB (68157440 bytes) or more on 64.0 MiB");
+    }
+
+    #[test]
+    fn memory_that_may_not_be_taken() {
+        let (dir, long) = (tempfile::tempdir().unwrap(), [0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0]);
+        let file = dir.path().join("x.img.zst");
+        let good = zstd::encode_all(&image()[..], 1).unwrap();
+        let skippable = b"\x53\x2a\x4d\x18\x03\0\0\0abc";
+        for bytes in [[&long[..], &good].concat(), [&good[..], skippable, &long].concat()] {
+            std::fs::write(&file, bytes).unwrap();
+            let source = Source::open(&file).unwrap();
+            refused(source.clone(), "takes 2.0 GiB of memory, more than the 256.0 MiB that it may take");
+            let allowed = source.within(Limits::new(Some(2 << 30), None));
+            assert_eq!(examine(allowed, Depth::Whole, &Silent).unwrap().size, 2 << 20);
+        }
+    }
+
+    /// Also where the decoder gives nothing, and so is never done with a piece.
+    #[test]
+    fn a_request_to_stop_while_nothing_comes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let head = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x58];
+        std::fs::write(file.path(), [&head[..], &vec![0; 3 << 20], &[1, 0, 0]].concat()).unwrap();
+        let source = Source::open(file.path()).unwrap();
+        let (asked, mut phase) = (std::sync::atomic::AtomicU32::new(0), Phase::begin(&Silent, "check", None));
+        let stopped = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1;
+        let error = read_through(&source, source.file().unwrap(), &mut phase, &stopped).unwrap_err();
+        assert_eq!(crate::base::failure::kind(&error), Kind::Interrupted);
+        assert!(asked.into_inner() < 10);
+    }
+
+    #[test]
+    fn bad_images_are_refused_with_the_reason() {
+        let good = zstd::encode_all(&image()[..], 1).unwrap();
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.include_checksum(true).unwrap();
+        std::io::Write::write_all(&mut encoder, &image()).unwrap();
+        let mut wrong_checksum = encoder.finish().unwrap();
+        *wrong_checksum.last_mut().unwrap() ^= 1;
+        for (file, expected) in [
+            (&good[..good.len() - 1], "truncated or damaged"),
+            (&wrong_checksum, "doesn't match checksum"),
+            (b"only text", "is no disk image: its size, 9 bytes, is no whole number of 512-byte sectors"),
+            (&[0; 1024], "is no disk image: it has no partition table"),
+        ] {
+            let error = checked(file).unwrap_err();
+            assert!(format!("{error:#}").contains(expected), "{error:#}");
+            assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Decompression with an end: a limit of memory, and of parts without content.
+
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
+
+use liblzma::stream::{Action, CONCATENATED, Status, Stream};
+
+use super::limits::Lack;
+use super::xz::dictionary_within;
+
+/// What liblzma takes beside the dictionary, in bytes.
+const BESIDE: u64 = 1 << 20;
+/// The least power of two that may be a window for zstd, and the largest that it takes.
+const LOGS: std::ops::RangeInclusive<u32> = 10..=if usize::BITS < 64 { 30 } else { 31 };
+
+/// Reads zstd.
+pub struct Zstd<R: Read>(zstd::Decoder<'static, BufReader<R>>);
+
+impl<R: Read> Zstd<R> {
+    /// `memory` is the largest window.
+    pub fn new(file: R, memory: u64) -> Result<Self> {
+        let mut decoder = zstd::Decoder::new(file)?;
+        let log = memory.checked_next_power_of_two().map_or(u64::BITS, u64::trailing_zeros);
+        decoder.window_log_max(log.clamp(*LOGS.start(), *LOGS.end()))?;
+        Ok(Self(decoder))
+    }
+}
+
+impl<R: Read> Read for Zstd<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
+        self.0.read(bytes).map_err(|error| match error.get_ref() {
+            Some(reason) if reason.to_string().contains("not enough memory") => Lack::Memory.error(),
+            _ => error,
+        })
+    }
+}
+
+/// Reads xz.
+pub struct Xz<R> {
+    file: BufReader<R>,
+    stream: Stream,
+    memory: u64,
+    ended: bool,
+}
+
+impl<R: Read> Xz<R> {
+    /// `memory` is the largest dictionary.
+    pub fn new(file: R, memory: u64) -> Result<Self> {
+        let limit = memory.saturating_add(BESIDE);
+        let stream = Stream::new_stream_decoder(limit, CONCATENATED)?;
+        Ok(Self { file: BufReader::with_capacity(64 << 10, file), stream, memory, ended: false })
+    }
+
+    /// What a decoder says that has come to a block with a dictionary that is too large.
+    fn too_large(&mut self) -> Error {
+        // It tells how much memory it wants by not taking a limit that is lower.
+        let (mut low, mut high) = (self.memory, 1 << 40);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.stream.set_memlimit(middle).is_ok() { high = middle } else { low = middle + 1 }
+        }
+        Lack::Limit { wanted: dictionary_within(low), limit: self.memory }.error()
+    }
+}
+
+impl<R: Read> Read for Xz<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
+        while !self.ended && !bytes.is_empty() {
+            let input = self.file.fill_buf()?;
+            let (end, before) = (input.is_empty(), (self.stream.total_in(), self.stream.total_out()));
+            let action = if end { Action::Finish } else { Action::Run };
+            let status = self.stream.process(input, bytes, action);
+            let of = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
+            let (taken, given) =
+                (of(self.stream.total_in(), before.0), of(self.stream.total_out(), before.1));
+            self.file.consume(taken);
+            match status {
+                Err(liblzma::stream::Error::MemLimit) => return Err(self.too_large()),
+                Err(liblzma::stream::Error::Mem) => return Err(Lack::Memory.error()),
+                Err(error) => return Err(error.into()),
+                Ok(Status::StreamEnd) => self.ended = true,
+                Ok(_) if given == 0 && end => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(_) if given == 0 && taken == 0 => return Err(ErrorKind::InvalidData.into()),
+                Ok(_) => {}
+            }
+            if given > 0 {
+                return Ok(given);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Reads gzip, one member after the other.
+pub struct Gzip<R: Read> {
+    member: Option<flate2::bufread::GzDecoder<BufReader<R>>>,
+    /// How many more members there may be.
+    left: u64,
+}
+
+impl<R: Read> Gzip<R> {
+    /// The file has `len` bytes.
+    pub fn new(file: R, len: u64) -> Self {
+        let member = flate2::bufread::GzDecoder::new(BufReader::with_capacity(64 << 10, file));
+        Self { member: Some(member), left: most_parts(len) }
+    }
+}
+
+impl<R: Read> Read for Gzip<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
+        while let Some(member) = &mut self.member {
+            let given = member.read(bytes)?;
+            if given > 0 || bytes.is_empty() {
+                return Ok(given);
+            }
+            let mut file = self.member.take().map(flate2::bufread::GzDecoder::into_inner);
+            if let Some(mut file) = file.take_if(|file| file.fill_buf().is_ok_and(<[u8]>::is_empty)) {
+                // An error of the file comes here once more.
+                file.fill_buf()?;
+                return Ok(0);
+            }
+            self.left =
+                self.left.checked_sub(1).ok_or_else(|| Error::new(ErrorKind::InvalidData, TOO_MANY))?;
+            self.member = file.map(flate2::bufread::GzDecoder::new);
+        }
+        Ok(0)
+    }
+}
+
+/// What is said of a file with more parts than [`most_parts`].
+pub const TOO_MANY: &str = "it has millions of parts with next to nothing in them, as no program makes it";
+
+/// How many frames or members a file of `len` bytes may have. Each takes time to begin, however little is in it.
+pub fn most_parts(len: u64) -> u64 {
+    65_536 + len / 512
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use liblzma::stream::{Check, Filters, LzmaOptions};
+    use std::io::Write;
+
+    fn xz(dictionary: u32) -> Vec<u8> {
+        let mut options = LzmaOptions::new_preset(0).unwrap();
+        options.dict_size(dictionary);
+        let stream = Stream::new_stream_encoder(Filters::new().lzma2(&options), Check::Crc64).unwrap();
+        let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+        encoder.write_all(b"an image").unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// A stream of xz that says of itself that it looks back this far, by the bits that say so.
+    pub(super) fn claims(bits: u8) -> Vec<u8> {
+        let mut file = xz(1 << 20);
+        let at = file.windows(2).position(|pair| pair == [0x21, 1]).unwrap() + 2;
+        file[at] = bits;
+        let len = (usize::from(file[12]) + 1) * 4;
+        let mut crc = flate2::Crc::new();
+        crc.update(&file[12..12 + len - 4]);
+        file[12 + len - 4..12 + len].copy_from_slice(&crc.sum().to_le_bytes());
+        file
+    }
+
+    fn unpacked(file: &[u8], memory: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        Xz::new(file, memory)?.read_to_end(&mut bytes).map(|_| bytes)
+    }
+
+    #[test]
+    fn a_dictionary_that_is_too_large_is_refused_wherever_it_comes() {
+        let small = xz(1 << 20);
+        assert_eq!(unpacked(&[&small[..], &small].concat(), 1 << 20).unwrap(), b"an imagean image");
+        // 1.5 GiB and 4 GiB, in the first stream and in a later one.
+        for (bits, wanted) in [(37, 3 << 29), (40, u64::from(u32::MAX))] {
+            for file in [claims(bits), [&small[..], &claims(bits)].concat()] {
+                let mut error = None;
+                let memory = allocation_counter::measure(|| error = unpacked(&file, 256 << 20).err());
+                let expected = Lack::Limit { wanted, limit: 256 << 20 };
+                assert_eq!(error.as_ref().and_then(Lack::of), Some(expected), "{error:?}");
+                assert!(memory.bytes_max < 1 << 20);
+            }
+        }
+        assert_eq!(unpacked(&claims(37), 3 << 29).unwrap(), b"an image");
+    }
+
+    #[test]
+    fn gzip_members() {
+        let member = |bytes: &[u8]| {
+            let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gz.write_all(bytes).unwrap();
+            gz.finish().unwrap()
+        };
+        let unpacked = |file: &[u8]| {
+            let mut bytes = Vec::new();
+            Gzip::new(file, file.len() as u64).read_to_end(&mut bytes).map(|_| bytes)
+        };
+        let two = [member(b"one"), member(b""), member(b"two")].concat();
+        assert_eq!(unpacked(&two).unwrap(), b"onetwo");
+        assert!(unpacked(&[&two[..], b"garbage"].concat()).is_err());
+        assert!(unpacked(&two[..two.len() - 1]).is_err());
+        assert!(unpacked(b"").is_err());
+        assert_eq!(unpacked(&member(b"").repeat(1000)).unwrap(), b"");
+        assert_eq!(unpacked(&member(b"").repeat(100_000)).unwrap_err().to_string(), TOO_MANY);
+    }
+
+    /// Whatever is in a file, its decompression takes no more memory than it may.
+    #[test]
+    fn fuzz_decompression() {
+        let content = (0..3000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(&content).unwrap();
+        let (gz, zstd) = (gz.finish().unwrap(), zstd::encode_all(&content[..], 1).unwrap());
+        let xz = xz(1 << 20);
+        let read = |stream: &mut dyn Read| std::io::copy(&mut stream.take(64 << 20), &mut std::io::sink());
+        crate::base::fuzz::check(&[&gz, &gz.repeat(3)], |file| read(&mut Gzip::new(file, file.len() as u64)));
+        crate::base::fuzz::check(&[&zstd, &zstd.repeat(3)], |file| read(&mut Zstd::new(file, 64 << 20)?));
+        crate::base::fuzz::check(&[&xz, &xz.repeat(3)], |file| read(&mut Xz::new(file, 64 << 20)?));
+    }
+}

@@ -1,0 +1,262 @@
+//! The frames of a zstd file, walked from header to header without decompressing (RFC 8878, section 3.1):
+//! whether the file is whole, how large its content is, and how much memory it takes. What is inside the
+//! blocks is not looked at.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use anyhow::Result;
+
+use super::decode::{TOO_MANY, most_parts};
+use crate::base::failure::Kind;
+
+/// What the headers of all frames together say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frames {
+    /// The decompressed size in bytes; none where a frame does not tell its own.
+    pub content: Option<u64>,
+    /// The largest window in bytes: so much memory the decompression takes.
+    pub window: u64,
+}
+
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The longest header after the magic number: descriptor, window, dictionary and content size.
+const HEADER: usize = 14;
+
+/// What is said of a frame that names a dictionary.
+const DICTIONARY: &str =
+    "it was compressed with a dictionary (zstd -D), which a card has no place for; compress it without";
+
+/// The header of one frame.
+struct Header {
+    /// In bytes, without the magic number.
+    len: u64,
+    content: Option<u64>,
+    window: u64,
+    checksum: bool,
+}
+
+/// Walks through `file`, which is `len` bytes long, to its very end.
+///
+/// # Errors
+/// Of [`Kind::Refused`] for a file that is cut off, that holds something else than frames, or that has more of them than
+/// any program makes.
+pub fn walk(file: &File, len: u64) -> Result<Frames> {
+    let mut frames = Frames { content: Some(0), window: 0 };
+    let (mut file, mut at, mut left) = (Headers::new(file, len), 0, most_parts(len));
+    while at < len {
+        left = left.checked_sub(1).ok_or_else(|| Kind::Refused.error(TOO_MANY))?;
+        let magic = file.read::<4>(at)?;
+        if magic[0] & 0xf0 == 0x50 && magic[1..] == [0x2a, 0x4d, 0x18] {
+            at += 8 + u64::from(u32::from_le_bytes(file.read(at + 4)?));
+        } else if magic == MAGIC {
+            let header = Header::read(&mut file, at + 4)?;
+            at = skip_blocks(&mut file, at + 4 + header.len)? + if header.checksum { 4 } else { 0 };
+            frames.content = frames.content.zip(header.content).map(|(sum, own)| sum.saturating_add(own));
+            frames.window = frames.window.max(header.window);
+        } else {
+            return Err(Kind::Refused.error(format!("what begins at byte {at} is no zstd frame")));
+        }
+    }
+    if at > len { Err(cut(len)) } else { Ok(frames) }
+}
+
+/// A file of which headers are read that may lie close together.
+struct Headers<'a> {
+    file: &'a File,
+    len: u64,
+    /// What was read last, and where that begins.
+    piece: Vec<u8>,
+    start: u64,
+}
+
+impl<'a> Headers<'a> {
+    /// How much is read at once, in bytes.
+    const PIECE: u64 = 4096;
+
+    fn new(file: &'a File, len: u64) -> Self {
+        Self { file, len, piece: Vec::new(), start: 0 }
+    }
+
+    fn read<const N: usize>(&mut self, at: u64) -> Result<[u8; N]> {
+        self.up_to(at, N)?.first_chunk().copied().ok_or_else(|| cut(self.len))
+    }
+
+    /// The `count` bytes from `at` on, or fewer where the file ends.
+    fn up_to(&mut self, at: u64, count: usize) -> Result<&[u8]> {
+        let end = at.saturating_add(count as u64).min(self.len);
+        if at < self.start || end > self.start + self.piece.len() as u64 {
+            self.piece.resize(usize::try_from(self.len.saturating_sub(at).min(Self::PIECE))?, 0);
+            self.file.read_exact_at(&mut self.piece, at)?;
+            self.start = at;
+        }
+        let from = usize::try_from(at - self.start)?;
+        Ok(self.piece.get(from..).map_or(&[], |rest| &rest[..rest.len().min(count)]))
+    }
+}
+
+impl Header {
+    fn read(file: &mut Headers, at: u64) -> Result<Self> {
+        let mut head = [0; HEADER];
+        let (here, len) = (file.up_to(at, HEADER)?.len(), file.len);
+        head[..here].copy_from_slice(file.up_to(at, HEADER)?);
+        let descriptor = head[0];
+        let single = descriptor & 0x20 != 0;
+        let window_len = usize::from(!single);
+        let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+        let content_len = match descriptor >> 6 {
+            0 => usize::from(single),
+            flag => 1 << flag,
+        };
+        let from = 1 + window_len + dictionary;
+        if here < from + content_len {
+            return Err(cut(len));
+        }
+        if head[1 + window_len..from].iter().any(|byte| *byte != 0) {
+            return Err(Kind::Refused.error(DICTIONARY));
+        }
+        let content = content(&head[from..from + content_len]);
+        let window = if single { content.unwrap_or_default() } else { window(head[1]) };
+        let len = (from + content_len) as u64;
+        Ok(Self { len, content, window, checksum: descriptor & 4 != 0 })
+    }
+}
+
+/// The frame content size of 0, 1, 2, 4 or 8 bytes (section 3.1.1.1.4).
+fn content(field: &[u8]) -> Option<u64> {
+    let mut bytes = [0; 8];
+    bytes[..field.len()].copy_from_slice(field);
+    let value = u64::from_le_bytes(bytes);
+    match field.len() {
+        0 => None,
+        2 => Some(value + 256),
+        _ => Some(value),
+    }
+}
+
+/// The window size in bytes (section 3.1.1.1.2).
+fn window(descriptor: u8) -> u64 {
+    let base = 1 << (10 + (descriptor >> 3));
+    base + base / 8 * u64::from(descriptor & 7)
+}
+
+/// The end of the blocks that begin at `at` (section 3.1.1.2).
+fn skip_blocks(file: &mut Headers, mut at: u64) -> Result<u64> {
+    loop {
+        let [low, middle, high] = file.read::<3>(at)?;
+        let header = u32::from_le_bytes([low, middle, high, 0]);
+        let size = match (header >> 1) & 3 {
+            1 => 1,
+            3 => return Err(Kind::Refused.error(format!("the block at byte {at} is of no known type"))),
+            _ => u64::from(header >> 3),
+        };
+        at += 3 + size;
+        if header & 1 == 1 {
+            return Ok(at);
+        }
+    }
+}
+
+fn cut(len: u64) -> anyhow::Error {
+    Kind::Refused.error(format!("it ends at byte {len} in the middle of a frame"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn walked(bytes: &[u8]) -> Result<Frames> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        walk(&file, bytes.len() as u64)
+    }
+
+    fn packed(size: usize, known: bool, checksum: bool) -> Vec<u8> {
+        let content = (0..size).map(|at| u8::try_from(at * at % 251).unwrap()).collect::<Vec<_>>();
+        let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.include_checksum(checksum).unwrap();
+        encoder.set_pledged_src_size(known.then_some(size as u64)).unwrap();
+        encoder.write_all(&content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn sizes_of_all_frames_are_summed_up() {
+        for size in [0, 1, 255, 256, 300, 65_791, 65_792, 3 << 20] {
+            for checksum in [false, true] {
+                let frame = packed(size, true, checksum);
+                assert_eq!(walked(&frame).unwrap().content, Some(size as u64), "{size}");
+            }
+        }
+        let skippable = b"\x53\x2a\x4d\x18\x03\0\0\0abc".to_vec();
+        let many = [packed(9000, true, true), skippable, packed(1 << 20, true, false)].concat();
+        assert_eq!(walked(&many).unwrap().content, Some(9000 + (1 << 20)));
+        let one_silent = [packed(9000, true, true), packed(7, false, false)].concat();
+        assert_eq!(walked(&one_silent).unwrap().content, None);
+    }
+
+    #[test]
+    fn a_frame_with_a_dictionary() {
+        for (flag, id) in [(1, &[7][..]), (2, &[0, 7]), (3, &[0, 0, 0, 7])] {
+            let frame = |id: &[u8]| [&MAGIC[..], &[flag, 0x58], id, &[1, 0, 0]].concat();
+            assert_eq!(walked(&frame(id)).unwrap_err().to_string(), DICTIONARY);
+            // None.
+            walked(&frame(&vec![0; id.len()])).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_window_is_the_memory_it_takes() {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(27).unwrap();
+        encoder.write_all(&[0; 1000]).unwrap();
+        assert_eq!(walked(&encoder.finish().unwrap()).unwrap().window, 128 << 20);
+        assert_eq!(walked(&packed(300, true, false)).unwrap().window, 300);
+    }
+
+    #[test]
+    fn a_file_that_is_not_whole() {
+        let whole = packed(3 << 20, true, true);
+        for len in [3, 5, 9, 20, whole.len() / 2, whole.len() - 5, whole.len() - 1] {
+            let error = walked(&whole[..len]).unwrap_err();
+            assert_eq!(error.to_string(), format!("it ends at byte {len} in the middle of a frame"));
+        }
+        let error = walked(&[&whole, &b"garbage"[..]].concat()).unwrap_err();
+        assert_eq!(error.to_string(), format!("what begins at byte {} is no zstd frame", whole.len()));
+    }
+
+    /// A frame of as many empty blocks, and as many empty frames.
+    #[test]
+    fn blocks_and_frames_without_content() {
+        let head = [&MAGIC[..], &[0, 0x58]].concat();
+        let blocks = [&head[..], &vec![0; 3 * 3_000_000], &[1, 0, 0]].concat();
+        let begin = std::time::Instant::now();
+        assert_eq!(walked(&blocks).unwrap(), Frames { content: None, window: 2 << 20 });
+        assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+        let frame = [&head[..], &[1, 0, 0]].concat();
+        assert_eq!(walked(&frame.repeat(60_000)).unwrap().content, None);
+        for part in [&frame[..], b"\x50\x2a\x4d\x18\0\0\0\0"] {
+            assert_eq!(walked(&part.repeat(100_000)).unwrap_err().to_string(), TOO_MANY);
+        }
+    }
+
+    #[test]
+    fn the_window_of_a_later_frame_counts() {
+        let skippable = b"\x53\x2a\x4d\x18\x03\0\0\0abc".to_vec();
+        // 2 GiB; and a content of 1 GiB in one piece, which is its window as well.
+        let long = [&MAGIC[..], &[0, 21 << 3, 1, 0, 0]].concat();
+        let single = [&MAGIC[..], &[0xa0, 0, 0, 0, 0x40, 1, 0, 0]].concat();
+        for (frame, window) in [(long, 2 << 30), (single, 1 << 30)] {
+            let file = [packed(9000, true, true), skippable.clone(), frame].concat();
+            assert_eq!(walked(&file).unwrap().window, window);
+        }
+    }
+
+    #[test]
+    fn fuzz() {
+        let skippable = b"\x53\x2a\x4d\x18\x03\0\0\0abc".to_vec();
+        let many = [packed(9000, true, true), skippable, packed(3 << 10, false, false)].concat();
+        crate::base::fuzz::check(&[&packed(300, true, true), &many], |bytes| walked(bytes).is_ok());
+    }
+}

@@ -1,0 +1,110 @@
+//! The partition table of an image or a card: a master boot record, or the GPT that it stands for.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::gpt;
+use super::partition::{Partition, SECTOR, Type, le32};
+use crate::base::failure::Kind;
+
+/// How much of the beginning of a disk is needed to read its table, in bytes.
+pub const HEAD: u64 = 1 << 20;
+
+/// The type of the one entry by which a GPT is announced, and protected from those who do not know it.
+const PROTECTIVE: u8 = 0xee;
+
+/// What the table says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// The disk identifier; 0x2178694e on every NixOS SD image.
+    pub id: u32,
+    pub partitions: Vec<Partition>,
+}
+
+impl Layout {
+    /// Reads the first [`HEAD`] bytes of a disk of `size` bytes, or all of a smaller one.
+    ///
+    /// # Errors
+    /// No boot signature, no partition, a partition that ends beyond the disk, and a damaged GPT.
+    pub fn parse(head: &[u8], size: u64) -> Result<Self> {
+        let Some(sector) = head.first_chunk::<512>().filter(|sector| sector.ends_with(&[0x55, 0xaa])) else {
+            return Err(
+                Kind::Refused.error("it has no partition table (no 0x55AA at the end of the first sector)")
+            );
+        };
+        let entries = sector[446..510].chunks_exact(16).zip(1..);
+        let partitions = entries.filter_map(|(entry, number)| parse_entry(entry, number)).collect::<Vec<_>>();
+        let announced = partitions.iter().any(|partition| partition.kind == Type::Mbr(PROTECTIVE));
+        let partitions = if announced { gpt::parse(head)? } else { partitions };
+        if partitions.is_empty() {
+            return Err(Kind::Refused.error("its partition table is empty"));
+        }
+        if let Some(last) = partitions.iter().find(|partition| partition.end() > size) {
+            let end = last.end();
+            let text = format!("partition {} ends at byte {end}, beyond its end at {size}", last.number);
+            return Err(Kind::Refused.error(text));
+        }
+        Ok(Self { id: le32(&sector[440..]), partitions })
+    }
+}
+
+fn parse_entry(entry: &[u8], number: u32) -> Option<Partition> {
+    let (bootable, kind) = (entry[0] == 0x80, Type::Mbr(entry[4]));
+    let [start, size] = [8, 12].map(|at| u64::from(le32(&entry[at..])) * SECTOR);
+    (kind != Type::Mbr(0) && size != 0).then_some(Partition { number, kind, bootable, start, size })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A first sector with partitions of (type, bootable, first sector, sectors).
+    pub(crate) fn mbr(partitions: &[(u8, bool, u32, u32)]) -> [u8; 512] {
+        let mut sector = [0; 512];
+        sector[440..444].copy_from_slice(&0x2178_694e_u32.to_le_bytes());
+        for (entry, (kind, bootable, start, size)) in sector[446..510].chunks_exact_mut(16).zip(partitions) {
+            entry[0] = if *bootable { 0x80 } else { 0 };
+            entry[4] = *kind;
+            entry[8..12].copy_from_slice(&start.to_le_bytes());
+            entry[12..16].copy_from_slice(&size.to_le_bytes());
+        }
+        sector[510..].copy_from_slice(&[0x55, 0xaa]);
+        sector
+    }
+
+    #[test]
+    fn a_card() {
+        let sector = mbr(&[(0x0b, false, 16384, 262_144), (0x83, true, 278_528, 1_000_000)]);
+        let layout = Layout::parse(&sector, 1 << 30).unwrap();
+        assert_eq!(layout.id, 0x2178_694e);
+        let shown = layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(shown, ["1: FAT32, 128.0 MiB", "2: Linux, 488.3 MiB, bootable"]);
+    }
+
+    #[test]
+    fn what_is_no_image() {
+        let beyond = mbr(&[(0x83, true, 2048, 4096)]);
+        for (sector, expected) in [
+            (&[0; 512][..], "it has no partition table (no 0x55AA at the end of the first sector)"),
+            (b"short", "it has no partition table (no 0x55AA at the end of the first sector)"),
+            (&mbr(&[]), "its partition table is empty"),
+            (&beyond, "partition 1 ends at byte 3145728, beyond its end at 2097152"),
+        ] {
+            assert_eq!(Layout::parse(sector, 2 << 20).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn fuzz() {
+        let card = mbr(&[(0x0b, false, 16384, 262_144), (0x83, true, 278_528, 1_000_000)]);
+        let extended = mbr(&[(0x05, false, 0, u32::MAX), (0x83, true, u32::MAX, u32::MAX)]);
+        crate::base::fuzz::check(&[&card, &extended], |bytes| {
+            [0, 1 << 30, u64::MAX].map(|size| {
+                Layout::parse(bytes, size).map(|layout| {
+                    assert!(layout.partitions.iter().all(|partition| partition.end() <= size));
+                    layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>()
+                })
+            })
+        });
+    }
+}

@@ -1,0 +1,263 @@
+//! Images as they are flashed: 70 % filled, in runs, and versions of them with some blocks changed.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+
+use super::content::{BLOCK, Content, Dice};
+use crate::base::interrupt::Hold;
+
+/// The images that the cases ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Variant {
+    /// 512 MiB.
+    Base,
+    /// [`Self::Base`] with 10 % of its filled blocks changed, anywhere.
+    Tenth,
+    /// What the assembler makes of a closure of 400 MiB.
+    Host,
+    /// [`Self::Host`] after a small change of the configuration: a new unit, and another toplevel.
+    Next,
+    /// 2 GiB, for a fast device.
+    Large,
+}
+
+impl Variant {
+    /// A name for its file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Tenth => "tenth",
+            Self::Host => "host",
+            Self::Next => "next",
+            Self::Large => "large",
+        }
+    }
+
+    /// Whether the assembler makes it; all others are made up.
+    pub fn is_assembled(self) -> bool {
+        matches!(self, Self::Host | Self::Next)
+    }
+
+    /// The size in blocks.
+    fn blocks(self) -> usize {
+        match self {
+            Self::Base | Self::Tenth => 512,
+            // As the assembler rounds it.
+            Self::Host | Self::Next => 688,
+            Self::Large => 2048,
+        }
+    }
+
+    /// The size in bytes.
+    pub fn size(self) -> u64 {
+        (self.blocks() * BLOCK) as u64
+    }
+}
+
+/// An image whose blocks are made or read when they are asked for.
+#[derive(Clone)]
+pub enum Image {
+    /// Made up; a block without a version is all zeros.
+    Made { content: Rc<Content>, versions: Vec<Option<u8>> },
+    /// A file with an image as it is.
+    File { file: Rc<File>, blocks: usize },
+}
+
+impl Image {
+    /// A made-up image in one of its versions.
+    pub fn new(content: Rc<Content>, variant: Variant) -> Self {
+        let mut versions = filled(variant.blocks());
+        let full = (0..versions.len()).filter(|&number| versions[number].is_some()).collect::<Vec<_>>();
+        for place in changed(full.len(), variant) {
+            versions[full[place]] = Some(1);
+        }
+        Self::Made { content, versions }
+    }
+
+    /// The image in the file at `path`.
+    pub fn open(path: &Path) -> Result<Self> {
+        let doing = || format!("opening {}", path.display());
+        let file = File::open(path).with_context(doing)?;
+        let size = file.metadata().with_context(doing)?.len();
+        Ok(Self::File { file: Rc::new(file), blocks: usize::try_from(size)? / BLOCK })
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Made { versions, .. } => versions.len(),
+            Self::File { blocks, .. } => *blocks,
+        }
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        (self.count() * BLOCK) as u64
+    }
+
+    /// Its blocks in order; nothing for one that is all zeros.
+    pub fn blocks(&self) -> impl Iterator<Item = Result<Option<Vec<u8>>>> {
+        (0..self.count()).map(|number| self.block(number))
+    }
+
+    fn block(&self, number: usize) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Made { content, versions } => Ok(versions[number].map(|version| {
+                let mut block = content.block(number, version);
+                if number == 0 {
+                    block[..512].copy_from_slice(&boot_record(self.size()));
+                }
+                block
+            })),
+            Self::File { file, .. } => {
+                let mut block = vec![0; BLOCK];
+                file.read_exact_at(&mut block, (number * BLOCK) as u64).context("reading an image")?;
+                Ok(block.iter().any(|byte| *byte != 0).then_some(block))
+            }
+        }
+    }
+
+    /// Writes it to `path`, compressed as NixOS does it.
+    pub fn pack(&self, path: &Path, hold: &Hold) -> Result<()> {
+        let doing = || format!("writing {}", path.display());
+        let file = File::create(path).with_context(doing)?;
+        let mut packer = zstd::Encoder::new(file, 3).with_context(doing)?;
+        packer.include_checksum(true).with_context(doing)?;
+        packer.set_pledged_src_size(Some(self.size())).with_context(doing)?;
+        packer.multithread(2).with_context(doing)?;
+        for block in self.blocks() {
+            hold.check()?;
+            packer.write_all(&block?.unwrap_or_else(|| vec![0; BLOCK])).with_context(doing)?;
+        }
+        packer.finish().map(drop).with_context(doing)
+    }
+}
+
+/// Copies `from` into the new file `into`, with holes for blocks of zeros.
+pub fn copy_sparse(mut from: impl Read, into: &File) -> std::io::Result<()> {
+    let mut size = 0;
+    loop {
+        let mut block = Vec::with_capacity(BLOCK);
+        let count = from.by_ref().take(BLOCK as u64).read_to_end(&mut block)? as u64;
+        if block.iter().any(|byte| *byte != 0) {
+            into.write_all_at(&block, size)?;
+        }
+        size += count;
+        if count == 0 {
+            return into.set_len(size);
+        }
+    }
+}
+
+/// Which of `count` blocks are filled: 70 %, the first among them, in runs of a dozen with what follows.
+fn filled(count: usize) -> Vec<Option<u8>> {
+    let full = (count * 7 + 5) / 10;
+    let runs = (count / 12).max(1);
+    let mut dice = Dice::new(&format!("{count} blocks"));
+    let (full, empty) = (parts(full, runs, &mut dice), parts(count - full, runs, &mut dice));
+    let pairs = full.into_iter().zip(empty);
+    pairs.flat_map(|(full, empty)| [vec![Some(0); full], vec![None; empty]]).flatten().collect()
+}
+
+/// Cuts `total` into `count` parts, none of them empty.
+fn parts(total: usize, count: usize, dice: &mut Dice) -> Vec<usize> {
+    let cuts = distinct(count - 1, total - 1, dice).into_iter().map(|cut| cut + 1);
+    let places = [0].into_iter().chain(cuts).chain([total]).collect::<Vec<_>>();
+    places.windows(2).map(|ends| ends[1] - ends[0]).collect()
+}
+
+/// `count` different numbers below `limit`.
+fn distinct(count: usize, limit: usize, dice: &mut Dice) -> BTreeSet<usize> {
+    let mut chosen = BTreeSet::new();
+    while chosen.len() < count {
+        chosen.insert(dice.within(&(0..limit)));
+    }
+    chosen
+}
+
+/// Which of `count` filled blocks are another version in `variant`.
+fn changed(count: usize, variant: Variant) -> BTreeSet<usize> {
+    let mut dice = Dice::new(variant.name());
+    match variant {
+        Variant::Tenth => distinct((count + 5) / 10, count, &mut dice),
+        Variant::Base | Variant::Large | Variant::Host | Variant::Next => BTreeSet::new(),
+    }
+}
+
+/// The first sector of an image of `size` bytes: the two partitions of a NixOS SD image.
+fn boot_record(size: u64) -> [u8; 512] {
+    const MIB: u32 = 2048;
+    let sectors = u32::try_from(size / 512).unwrap_or(u32::MAX);
+    let mut sector = [0; 512];
+    sector[440..444].copy_from_slice(&0x2178_694e_u32.to_le_bytes());
+    let partitions = [(0, 0x0b, 8 * MIB, 32 * MIB), (0x80, 0x83, 40 * MIB, sectors - 40 * MIB)];
+    for (entry, (flag, kind, start, length)) in sector[446..].chunks_exact_mut(16).zip(partitions) {
+        (entry[0], entry[4]) = (flag, kind);
+        entry[8..12].copy_from_slice(&u32::to_le_bytes(start));
+        entry[12..].copy_from_slice(&u32::to_le_bytes(length));
+    }
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Silent;
+    use crate::card::image::{Depth, Source, examine};
+
+    fn image(variant: Variant) -> Image {
+        Image::new(Rc::new(Content::new()), variant)
+    }
+
+    #[test]
+    fn seventy_percent_are_filled_in_runs() {
+        for (count, full) in [(512, 358), (2048, 1434)] {
+            let blocks = filled(count);
+            assert_eq!((blocks.len(), blocks.iter().flatten().count()), (count, full));
+            assert!(blocks[0].is_some());
+            let runs = blocks.chunk_by(|a, b| a == b).count();
+            assert_eq!(runs, count / 12 * 2);
+        }
+    }
+
+    #[test]
+    fn some_blocks_differ() {
+        let (base, other) = (image(Variant::Base), image(Variant::Tenth));
+        let differ = |&number: &usize| base.block(number).unwrap() != other.block(number).unwrap();
+        assert_eq!((0..base.count()).filter(differ).count(), 36);
+    }
+
+    #[test]
+    fn a_file_is_an_image_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.img");
+        let bytes = [vec![7; BLOCK], vec![0; BLOCK], vec![9; BLOCK], vec![0; BLOCK]].concat();
+        copy_sparse(bytes.as_slice(), &File::create(&path).unwrap()).unwrap();
+        let image = Image::open(&path).unwrap();
+        assert_eq!(image.size(), bytes.len() as u64);
+        let blocks = image.blocks().map(|block| block.unwrap().unwrap_or_else(|| vec![0; BLOCK]));
+        assert!(blocks.flatten().eq(bytes));
+        assert_eq!(image.block(3).unwrap(), None);
+    }
+
+    #[test]
+    fn it_is_an_image_and_the_same_everywhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("base.img.zst");
+        image(Variant::Base).pack(&file, &crate::base::interrupt::hold().unwrap()).unwrap();
+        let checked = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
+        let stored = checked.source.stored.size;
+        assert_eq!((checked.size, checked.source.size), (512 << 20, Some(512 << 20)));
+        assert!((2..4).contains(&(358 * (BLOCK as u64) / stored)), "{stored}");
+        let hash = "cedcf9580daf07be12b1f791acc5eca330964865f5359a6db7f0d98a6ea10e0c";
+        assert_eq!(checked.hash.unwrap().to_hex().as_str(), hash);
+        let shown = checked.layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(shown, ["1: FAT32, 32.0 MiB", "2: Linux, 472.0 MiB, bootable"]);
+    }
+}

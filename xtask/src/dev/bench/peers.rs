@@ -1,0 +1,179 @@
+//! The programs that people write cards with, and how each is called.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use crate::base::process::Launcher;
+
+/// Commands, each of which reads what the one before it writes: program and arguments.
+pub type Pipeline = Vec<Vec<OsString>>;
+
+/// What is written where.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub image: PathBuf,
+    pub device: PathBuf,
+    /// The size of the device in bytes.
+    pub room: u64,
+}
+
+impl Job {
+    /// Where bmaptool's map of the image is.
+    pub fn map(&self) -> PathBuf {
+        self.image.with_extension("bmap")
+    }
+}
+
+/// Another program that does the work, or a part of it.
+#[derive(Debug)]
+pub struct Peer {
+    pub name: &'static str,
+    programs: &'static [&'static str],
+    /// How to get it.
+    source: &'static str,
+    /// Builds the command.
+    pub pipeline: fn(&Job) -> Pipeline,
+}
+
+pub static DD_FSYNC: Peer = Peer {
+    name: "dd fsync",
+    programs: &["zstd", "dd"],
+    source: "packages zstd and coreutils",
+    pipeline: |job| vec![unpack(job), words(&[&"dd", &to(job), &"bs=4M", &"conv=fsync"])],
+};
+
+pub static DD_DIRECT: Peer = Peer {
+    name: "dd direct",
+    programs: &["zstd", "dd"],
+    source: "packages zstd and coreutils",
+    // A pipe gives less than 4 MiB at a time, and pieces of any size cannot be written directly.
+    pipeline: |job| {
+        let flags: [&dyn AsRef<OsStr>; 4] = [&"bs=4M", &"iflag=fullblock", &"oflag=direct", &"conv=fsync"];
+        vec![unpack(job), [words(&[&"dd", &to(job)]), words(&flags)].concat()]
+    },
+};
+
+pub static BMAPTOOL: Peer = Peer {
+    name: "bmaptool",
+    programs: &["bmaptool"],
+    source: "package bmap-tools",
+    pipeline: |job| vec![words(&[&"bmaptool", &"copy", &"--bmap", &job.map(), &job.image, &job.device])],
+};
+
+pub static BMAPTOOL_NOBMAP: Peer = Peer {
+    name: "bmaptool --nobmap",
+    programs: &["bmaptool"],
+    source: "package bmap-tools",
+    pipeline: |job| vec![words(&[&"bmaptool", &"copy", &"--nobmap", &job.image, &job.device])],
+};
+
+pub static CALIGULA: Peer = Peer {
+    name: "caligula",
+    programs: &["caligula"],
+    source: "cargo install caligula",
+    pipeline: |job| {
+        let fixed = "burn --force --interactive never --root never --compression zst --hash skip -o";
+        let mut burn = vec!["caligula".into()];
+        burn.extend(fixed.split(' ').map(OsString::from));
+        burn.extend([job.device.clone().into(), job.image.clone().into()]);
+        vec![burn]
+    },
+};
+
+/// What every writer has to do first.
+pub static UNPACK: Peer =
+    Peer { name: "zstd -dc", programs: &["zstd"], source: "package zstd", pipeline: |job| vec![unpack(job)] };
+
+impl Peer {
+    /// What to say where it is not installed.
+    pub fn missing(&self, launcher: &Launcher) -> Option<String> {
+        let program = self.programs.iter().find(|program| launcher.which(program).is_none())?;
+        Some(format!("{}: there is no {program} on PATH ({})", self.name, self.source))
+    }
+
+    pub fn uses(&self, program: &str) -> bool {
+        self.programs.contains(&program)
+    }
+}
+
+fn unpack(job: &Job) -> Vec<OsString> {
+    words(&[&"zstd", &"-dc", &job.image])
+}
+
+/// `of=DEVICE`
+fn to(job: &Job) -> OsString {
+    let mut word = OsString::from("of=");
+    word.push(&job.device);
+    word
+}
+
+fn words(words: &[&dyn AsRef<OsStr>]) -> Vec<OsString> {
+    words.iter().map(|word| (*word).as_ref().to_owned()).collect()
+}
+
+/// The tool itself, as its users run it.
+pub fn tool(job: &Job, mode: Option<&str>) -> anyhow::Result<Pipeline> {
+    use anyhow::Context as _;
+    let own = std::env::current_exe().context("finding this program")?;
+    let room = job.room.to_string();
+    let mut flash = words(&[&own, &"flash", &"--image", &job.image, &job.device]);
+    flash.extend(words(&[&"--allow-virtual", &"--yes", &"--expect-size", &room, &"--no-eject", &"--json"]));
+    flash.extend(mode.into_iter().flat_map(|mode| words(&[&"--mode", &mode])));
+    Ok(vec![flash])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job() -> Job {
+        Job { image: "/i/a b.img.zst".into(), device: "/dev/loop7".into(), room: 4096 }
+    }
+
+    /// The pipeline in one line; the words of a command are separated by `_`.
+    fn shown(pipeline: &Pipeline) -> String {
+        let line = |words: &Vec<OsString>| words.join(OsStr::new("_")).into_string().unwrap();
+        pipeline.iter().map(line).collect::<Vec<_>>().join(" | ")
+    }
+
+    #[test]
+    fn every_word() {
+        let unpack = "zstd_-dc_/i/a b.img.zst";
+        for (peer, expected) in [
+            (&DD_FSYNC, format!("{unpack} | dd_of=/dev/loop7_bs=4M_conv=fsync")),
+            (
+                &DD_DIRECT,
+                format!("{unpack} | dd_of=/dev/loop7_bs=4M_iflag=fullblock_oflag=direct_conv=fsync"),
+            ),
+            (&BMAPTOOL, "bmaptool_copy_--bmap_/i/a b.img.bmap_/i/a b.img.zst_/dev/loop7".into()),
+            (&BMAPTOOL_NOBMAP, "bmaptool_copy_--nobmap_/i/a b.img.zst_/dev/loop7".into()),
+            (
+                &CALIGULA,
+                "caligula_burn_--force_--interactive_never_--root_never_--compression_zst_--hash_skip_\
+                 -o_/dev/loop7_/i/a b.img.zst"
+                    .into(),
+            ),
+            (&UNPACK, unpack.into()),
+        ] {
+            assert_eq!(shown(&(peer.pipeline)(&job())), expected, "{}", peer.name);
+        }
+    }
+
+    #[test]
+    fn the_tool_is_this_program() {
+        let own = std::env::current_exe().unwrap().display().to_string();
+        let words = format!(
+            "{own}_flash_--image_/i/a b.img.zst_/dev/loop7_--allow-virtual_--yes_--expect-size_4096_\
+             --no-eject_--json"
+        );
+        assert_eq!(shown(&tool(&job(), None).unwrap()), words);
+        assert_eq!(shown(&tool(&job(), Some("delta")).unwrap()), format!("{words}_--mode_delta"));
+    }
+
+    #[test]
+    fn a_peer_that_is_absent_says_how_to_get_it() {
+        let launcher = Launcher::new("/").with_env("PATH", "/no/such/folder");
+        let said = "caligula: there is no caligula on PATH (cargo install caligula)";
+        assert_eq!(CALIGULA.missing(&launcher).as_deref(), Some(said));
+    }
+}

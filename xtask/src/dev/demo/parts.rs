@@ -1,0 +1,250 @@
+//! Which files of which packages the demo image is made of, and where they go under `inputs/`.
+
+use crate::setup::debian::{Arch, Package};
+
+/// Files of one folder of one package.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// The name of the package; `linux-image` stands for the kernel, whose package carries its version.
+    pub package: &'static str,
+    /// Where the package has them, with the placeholders of [`Names`].
+    pub from: &'static str,
+    pub files: &'static [&'static str],
+    pub to: &'static str,
+}
+
+/// What differs between machines and versions in the names of files.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// `{release}`: that of the kernel, such as `6.1.0-50-arm64`.
+    pub release: &'a str,
+    /// `{triplet}` and `{loader}`.
+    pub arch: Arch,
+}
+
+impl Names<'_> {
+    fn fill(&self, text: &str) -> String {
+        let Self { release, arch } = self;
+        text.replace("{release}", release)
+            .replace("{triplet}", arch.triplet())
+            .replace("{loader}", arch.loader())
+    }
+}
+
+/// The suite with the kernel: U-Boot puts the device tree 36 MiB behind the kernel, and that of the next
+/// suite is larger.
+pub const KERNEL_SUITE: &str = "bookworm";
+
+/// The package that depends on the current kernel.
+pub const KERNEL_META: &str = "linux-image-arm64";
+
+pub const KERNEL: &[Part] = &[
+    kernel("boot", &["vmlinuz-{release}"], "kernel"),
+    kernel(
+        "usr/lib/linux-image-{release}/broadcom",
+        &[
+            "bcm2711-rpi-4-b.dtb",
+            "bcm2711-rpi-400.dtb",
+            "bcm2711-rpi-cm4-io.dtb",
+            "bcm2837-rpi-3-a-plus.dtb",
+            "bcm2837-rpi-3-b-plus.dtb",
+            "bcm2837-rpi-3-b.dtb",
+            "bcm2837-rpi-zero-2-w.dtb",
+        ],
+        "kernel/dtbs/broadcom",
+    ),
+    // What reaches the card on a Pi 3 and in QEMU's machine `virt`, and the network there; initrd.sh has their order.
+    kernel("lib/modules/{release}/kernel/crypto", &["crc32c_generic.ko"], "kernel/modules"),
+    kernel("lib/modules/{release}/kernel/drivers/block", &["virtio_blk.ko"], "kernel/modules"),
+    kernel("lib/modules/{release}/kernel/drivers/mmc/host", &["bcm2835.ko"], "kernel/modules"),
+    kernel(
+        "lib/modules/{release}/kernel/drivers/net",
+        &["net_failover.ko", "virtio_net.ko"],
+        "kernel/modules",
+    ),
+    kernel(
+        "lib/modules/{release}/kernel/drivers/virtio",
+        &["virtio_pci.ko", "virtio_pci_legacy_dev.ko", "virtio_pci_modern_dev.ko"],
+        "kernel/modules",
+    ),
+    kernel("lib/modules/{release}/kernel/drivers/watchdog", &["bcm2835_wdt.ko"], "kernel/modules"),
+    kernel("lib/modules/{release}/kernel/fs", &["mbcache.ko"], "kernel/modules"),
+    kernel("lib/modules/{release}/kernel/fs/ext4", &["ext4.ko"], "kernel/modules"),
+    kernel("lib/modules/{release}/kernel/fs/jbd2", &["jbd2.ko"], "kernel/modules"),
+    kernel("lib/modules/{release}/kernel/lib", &["crc16.ko"], "kernel/modules"),
+    kernel("lib/modules/{release}/kernel/net/core", &["failover.ko"], "kernel/modules"),
+];
+
+/// The suite with the programs: its mke2fs takes an archive.
+pub const TOOLS_SUITE: &str = "trixie";
+
+pub const TOOLS: &[Part] = &[
+    Part { package: "u-boot-rpi", from: "usr/lib/u-boot/rpi_arm64", files: &["u-boot.bin"], to: "u-boot" },
+    // Not on the card: what stands for a Pi's firmware in QEMU's machine `virt`.
+    Part {
+        package: "u-boot-qemu",
+        from: "usr/lib/u-boot/qemu_arm64",
+        files: &["u-boot.bin"],
+        to: "emulator",
+    },
+    // An ssh server for the host.
+    Part { package: "dropbear-bin", from: "usr/sbin", files: &["dropbear"], to: "ssh/bin" },
+    Part {
+        package: "dropbear-bin",
+        from: "usr/bin",
+        files: &["dropbearconvert", "dropbearkey"],
+        to: "ssh/bin",
+    },
+    ssh_lib("libc6", &["{loader}", "libc.so.6"]),
+    ssh_lib("libcrypt1", &["libcrypt.so.1"]),
+    ssh_lib("libgmp10", &["libgmp.so.10"]),
+    ssh_lib("libtomcrypt1", &["libtomcrypt.so.1"]),
+    ssh_lib("libtommath1", &["libtommath.so.1"]),
+    ssh_lib("zlib1g", &["libz.so.1"]),
+    bin("busybox-static", &["busybox"]),
+    bin("dash", &["dash"]),
+    bin("mtools", &["mtools"]),
+    bin("tar", &["tar"]),
+    bin("util-linux", &["partx"]),
+    bin("zstd", &["zstd"]),
+    sbin("dosfstools", &["mkfs.fat"]),
+    sbin("e2fsprogs", &["debugfs", "mke2fs", "resize2fs"]),
+    sbin("fdisk", &["sfdisk"]),
+    lib("libc6", &["{loader}", "libc.so.6", "libm.so.6"]),
+    Part {
+        package: "libc6",
+        from: "usr/lib/{triplet}/gconv",
+        files: &["IBM850.so", "gconv-modules"],
+        to: "lib/gconv",
+    },
+    Part {
+        package: "libc6",
+        from: "usr/lib/{triplet}/gconv/gconv-modules.d",
+        files: &["gconv-modules-extra.conf"],
+        to: "lib/gconv/gconv-modules.d",
+    },
+    lib("libacl1", &["libacl.so.1"]),
+    lib("libarchive13t64", &["libarchive.so.13"]),
+    lib("libblkid1", &["libblkid.so.1"]),
+    lib("libbz2-1.0", &["libbz2.so.1.0"]),
+    lib("libcom-err2", &["libcom_err.so.2"]),
+    lib("libext2fs2t64", &["libe2p.so.2", "libext2fs.so.2"]),
+    lib("libfdisk1", &["libfdisk.so.1"]),
+    lib("liblz4-1", &["liblz4.so.1"]),
+    lib("liblzma5", &["liblzma.so.5"]),
+    lib("libnettle8t64", &["libnettle.so.8"]),
+    lib("libpcre2-8-0", &["libpcre2-8.so.0"]),
+    lib("libreadline8t64", &["libreadline.so.8"]),
+    lib("libselinux1", &["libselinux.so.1"]),
+    lib("libsmartcols1", &["libsmartcols.so.1"]),
+    lib("libss2", &["libss.so.2"]),
+    lib("libtinfo6", &["libtinfo.so.6"]),
+    lib("libuuid1", &["libuuid.so.1"]),
+    lib("libxml2", &["libxml2.so.2"]),
+    lib("libxxhash0", &["libxxhash.so.0"]),
+    lib("libzstd1", &["libzstd.so.1"]),
+    lib("zlib1g", &["libz.so.1"]),
+];
+
+const fn bin(package: &'static str, files: &'static [&'static str]) -> Part {
+    Part { package, from: "usr/bin", files, to: "bin" }
+}
+
+const fn sbin(package: &'static str, files: &'static [&'static str]) -> Part {
+    Part { package, from: "usr/sbin", files, to: "bin" }
+}
+
+const fn lib(package: &'static str, files: &'static [&'static str]) -> Part {
+    Part { package, from: "usr/lib/{triplet}", files, to: "lib" }
+}
+
+const fn ssh_lib(package: &'static str, files: &'static [&'static str]) -> Part {
+    Part { package, from: "usr/lib/{triplet}", files, to: "ssh/lib" }
+}
+
+const fn kernel(from: &'static str, files: &'static [&'static str], to: &'static str) -> Part {
+    Part { package: "linux-image", from, files, to }
+}
+
+impl Part {
+    /// Whether the package `name` is the one this part is of.
+    pub fn is_of(&self, name: &str) -> bool {
+        name == self.package || (self.package == "linux-image" && release_of(name).is_some())
+    }
+
+    /// Whether this is a program that runs on the machine that builds, or of what such programs need.
+    pub fn is_tool(&self) -> bool {
+        self.to == "bin" || self.to.starts_with("lib")
+    }
+
+    /// The files as the package has them, with the names they get.
+    pub fn sources(&self, names: Names<'_>) -> impl Iterator<Item = (String, String)> {
+        let from = names.fill(self.from);
+        let files = self.files.iter().map(move |file| names.fill(file));
+        files.map(move |file| (format!("{from}/{file}"), file))
+    }
+
+    /// Patterns for unpacking the files. A library is a link to a longer name, which has to come with it.
+    pub fn patterns(&self, names: Names<'_>) -> impl Iterator<Item = String> {
+        let sources = self.sources(names).map(|(source, _)| source);
+        sources.map(|source| if source.contains(".so.") { format!("{source}*") } else { source })
+    }
+}
+
+/// The packages of `parts`, each once.
+pub fn package_names(parts: &[&Part]) -> Vec<&'static str> {
+    let mut names = parts.iter().map(|part| part.package).collect::<Vec<_>>();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The package with the kernel, and its release.
+pub fn kernel_among(packages: &[Package]) -> Option<(&Package, &str)> {
+    packages.iter().find_map(|package| Some((package, release_of(&package.name)?)))
+}
+
+/// `6.1.0-50-arm64` of `linux-image-6.1.0-50-arm64`; the package without a number is only a pointer.
+fn release_of(package: &str) -> Option<&str> {
+    package.strip_prefix("linux-image-").filter(|release| release.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str) -> Package {
+        Package { name: name.into(), version: "1".into(), file: String::new(), size: 0 }
+    }
+
+    #[test]
+    fn the_kernel_is_found_by_its_release() {
+        let packages = ["kmod", "linux-image-arm64", "linux-image-6.1.0-50-arm64"].map(package);
+        let (kernel, release) = kernel_among(&packages).unwrap();
+        assert_eq!((kernel, release), (&packages[2], "6.1.0-50-arm64"));
+        assert_eq!(kernel_among(&packages[..2]), None);
+        let sources = KERNEL[0].sources(Names { release, arch: Arch::Arm64 }).collect::<Vec<_>>();
+        assert_eq!(sources, [("boot/vmlinuz-6.1.0-50-arm64".into(), "vmlinuz-6.1.0-50-arm64".into())]);
+        assert!(KERNEL.iter().all(|part| part.is_of(&kernel.name) && !part.is_of(KERNEL_META)));
+    }
+
+    #[test]
+    fn a_link_comes_with_its_target() {
+        let lib = TOOLS.iter().find(|part| part.package == "libacl1").unwrap();
+        for (arch, expected) in [
+            (Arch::Arm64, "usr/lib/aarch64-linux-gnu/libacl.so.1*"),
+            (Arch::Amd64, "usr/lib/x86_64-linux-gnu/libacl.so.1*"),
+        ] {
+            assert_eq!(lib.patterns(Names { release: "", arch }).collect::<Vec<_>>(), [expected]);
+        }
+    }
+
+    #[test]
+    fn every_package_is_named_once() {
+        let mut names = package_names(&TOOLS.iter().collect::<Vec<_>>());
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

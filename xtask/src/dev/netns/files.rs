@@ -1,0 +1,76 @@
+//! What a host finds under /mnt: keys, the settings of sshd and Nix, and a home.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::base::process::Launcher;
+
+/// `secret`, as crypt(3) has it.
+const SECRET: &str =
+    "$6$xtask$IiSxD5/bdq7fkNwSo/y4kSNGsHqq/nVmim.yMe6Ot9sBrzxDoAW2nvn/627KKvJFCYP67JPeF8qsQQNfJJEsT/";
+
+/// The first process of a host; see the file.
+const INIT: &str = include_str!("fixture/init.sh");
+
+/// Nobody but root logs in, and `pi` where it may become root.
+const SHADOW: &str = "root:*:20000:0:99999:7:::\nsshd:*:20000:0:99999:7:::\npi:SECRET:20000:0:99999:7:::\n";
+
+const NIX: &str = "build-users-group =\ntrusted-users = root pi\nsubstituters =\nsandbox = false\n\
+                   experimental-features = nix-command flakes\n";
+
+/// No service manager runs there: this is the one program of a host that is not the real one. A reboot ends all
+/// connections; see init.sh.
+const SYSTEMCTL: &str = "#!/bin/sh\ncase \"$1\" in\n  reboot) pkill sshd ;;\n  is-system-running) echo running ;;\n  \
+                         *) cat /mnt/failed-units ;;\nesac\n";
+
+/// Makes the keys, and writes the files, in `dir`.
+pub fn write_all(launcher: &Launcher, dir: &Path) -> Result<()> {
+    for name in ["host_key", "client_key"] {
+        let file = dir.join(name).display().to_string();
+        launcher.read("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &file])?;
+    }
+    for name in ["home", "etc", "bin"] {
+        let folder = dir.join(name);
+        fs::create_dir(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    let path = launcher.env("PATH").unwrap_or_default();
+    let passwd = fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?;
+    for (name, text, mode) in [
+        ("sshd_config", sshd(&path.to_string_lossy()).as_str(), 0o644),
+        ("etc/nix.conf", NIX, 0o644),
+        ("shadow", &SHADOW.replace("SECRET", SECRET), 0o600),
+        ("passwd", &format!("{passwd}pi:x:4711:4711::/mnt/home:/bin/sh\n"), 0o644),
+        ("boot-id", "", 0o644),
+        ("hosts", "127.0.0.1 localhost target\n", 0o644),
+        ("bin/systemctl", SYSTEMCTL, 0o755),
+        ("failed-units", "", 0o644),
+        ("init", INIT, 0o755),
+    ] {
+        write(&dir.join(name), text, mode)?;
+    }
+    Ok(())
+}
+
+/// Lets the user `pi`, whose password is `secret`, become root as `rule` of sudo says.
+pub fn let_become_root(dir: &Path, rule: &str) -> Result<()> {
+    let text =
+        format!("Defaults !env_reset, !secure_path, !lecture\nroot ALL=(ALL) NOPASSWD: ALL\npi {rule}\n");
+    write(&dir.join("sudoers"), &text, 0o440)
+}
+
+fn write(file: &Path, text: &str, mode: u32) -> Result<()> {
+    let written =
+        fs::write(file, text).and_then(|()| fs::set_permissions(file, fs::Permissions::from_mode(mode)));
+    written.with_context(|| format!("writing {}", file.display()))
+}
+
+fn sshd(path: &str) -> String {
+    format!(
+        "Port 22\nHostKey /mnt/host_key\nAuthorizedKeysFile /mnt/client_key.pub\nStrictModes no\nUsePAM no\n\
+         PidFile none\nPermitRootLogin yes\n\
+         SetEnv PATH=/mnt/bin:{path} HOME=/mnt/home NIX_CONF_DIR=/mnt/etc NIX_USER_CONF_FILES=/dev/null\n"
+    )
+}

@@ -1,0 +1,177 @@
+//! The machines that a card is tried in, as data.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::base::failure::Kind;
+use crate::card::image;
+
+/// A machine that QEMU emulates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Machine {
+    /// QEMU's own: the card is behind virtio, the kernel is that of the card, U-Boot is Debian's for QEMU
+    Virt,
+    /// A Raspberry Pi 3: U-Boot, the device tree and the kernel are those of the card (slower)
+    Raspi3b,
+}
+
+/// The program that emulates them.
+pub const PROGRAM: &str = "qemu-system-aarch64";
+
+/// The device tree that the firmware of a Pi 3 would take from FIRMWARE.
+const TREE: &str = "bcm2837-rpi-3-b.dtb";
+
+/// A machine with a card in it.
+#[derive(Debug)]
+pub struct Setup {
+    pub machine: Machine,
+    /// The file that is the card; on `raspi3b` its size is a power of two.
+    card: PathBuf,
+    uboot: PathBuf,
+    tree: PathBuf,
+    /// Where this machine reaches the ssh server of the host.
+    ssh: Option<u16>,
+}
+
+impl Machine {
+    /// How long one boot may take: ten times as long as on a workstation that has nothing else to do.
+    pub fn limit(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Virt => 120,
+            Self::Raspi3b => 300,
+        })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Virt => "virt",
+            Self::Raspi3b => "raspi3b",
+        }
+    }
+}
+
+impl Setup {
+    /// Takes what the machine starts with from `card` and puts it beside that; a U-Boot for QEMU's own machine is
+    /// in the file `emulator`.
+    ///
+    /// # Errors
+    /// A card without the files that a Pi 3 starts with.
+    pub fn new(machine: Machine, card: &Path, emulator: &Path) -> Result<Self> {
+        let (mut uboot, tree) = (emulator.to_owned(), card.with_extension("dtb"));
+        if machine == Machine::Raspi3b {
+            uboot = card.with_extension("u-boot.bin");
+            let disk = File::open(card).with_context(|| format!("opening {}", card.display()))?;
+            for (name, to) in [("u-boot.bin", &uboot), (TREE, &tree)] {
+                fs::write(to, firmware(&disk, name)?).with_context(|| format!("writing {}", to.display()))?;
+            }
+        }
+        Ok(Self { machine, card: card.to_owned(), uboot, tree, ssh: None })
+    }
+
+    /// The same with a network, on which the host's ssh server is at `port` of 127.0.0.1 and nothing else can be
+    /// reached. Only [`Machine::Virt`] has a network card.
+    #[must_use]
+    pub fn with_ssh(self, port: u16) -> Self {
+        Self { ssh: Some(port), ..self }
+    }
+
+    /// The arguments of [`PROGRAM`]: the console is on stdin and stdout, and a reboot ends it.
+    pub fn args(&self) -> Vec<OsString> {
+        let drive = |kind: &str| {
+            let mut drive = OsString::from("file=");
+            // QEMU takes a comma in a name for the end of it.
+            drive.push(self.card.display().to_string().replace(',', ",,"));
+            drive.push(format!(",{kind},format=raw,cache=unsafe"));
+            drive
+        };
+        let own: Vec<OsString> = match self.machine {
+            Machine::Virt => {
+                let mut args = VIRT.map(OsString::from).to_vec();
+                args.extend(self.network().into_iter().map(OsString::from));
+                args.extend(["-bios".into(), self.uboot.clone().into(), "-drive".into()]);
+                args.extend([drive("if=none,id=card"), "-device".into(), "virtio-blk-pci,drive=card".into()]);
+                args
+            }
+            // The console is on the second serial port, as on a real one.
+            Machine::Raspi3b => vec![
+                "-M".into(),
+                "raspi3b".into(),
+                "-kernel".into(),
+                self.uboot.clone().into(),
+                "-dtb".into(),
+                self.tree.clone().into(),
+                "-drive".into(),
+                drive("if=sd"),
+                "-serial".into(),
+                "null".into(),
+            ],
+        };
+        own.into_iter().chain(COMMON.map(OsString::from)).collect()
+    }
+
+    /// Without a ROM: that of the network card is in another package.
+    fn network(&self) -> Vec<String> {
+        match self.ssh {
+            None => vec!["-nic".into(), "none".into()],
+            Some(port) => vec![
+                "-netdev".into(),
+                format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"),
+                "-device".into(),
+                "virtio-net-pci,netdev=net,romfile=".into(),
+            ],
+        }
+    }
+}
+
+const VIRT: [&str; 8] = ["-M", "virt,gic-version=3", "-cpu", "cortex-a53", "-smp", "2", "-m", "1G"];
+
+const COMMON: [&str; 7] = ["-serial", "stdio", "-display", "none", "-monitor", "none", "-no-reboot"];
+
+fn firmware(disk: &File, name: &str) -> Result<Vec<u8>> {
+    image::firmware_file(disk, name)?
+        .ok_or_else(|| Kind::Verification.error(format!("there is no {name} on the card's FIRMWARE")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(machine: Machine, ssh: Option<u16>) -> String {
+        let [card, uboot, tree] = ["/a,b.img", "/u.bin", "/t.dtb"].map(PathBuf::from);
+        let args = Setup { machine, card, uboot, tree, ssh }.args();
+        args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn argument_vectors() {
+        let virt = "-bios /u.bin -drive file=/a,,b.img,if=none,id=card,format=raw,cache=unsafe \
+                    -device virtio-blk-pci,drive=card";
+        let common = "-serial stdio -display none -monitor none -no-reboot";
+        assert_eq!(
+            args(Machine::Virt, None),
+            format!("-M virt,gic-version=3 -cpu cortex-a53 -smp 2 -m 1G -nic none {virt} {common}")
+        );
+        assert_eq!(
+            args(Machine::Virt, Some(2222)),
+            format!(
+                "-M virt,gic-version=3 -cpu cortex-a53 -smp 2 -m 1G -netdev \
+                 user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22 \
+                 -device virtio-net-pci,netdev=net,romfile= {virt} {common}"
+            )
+        );
+        assert_eq!(
+            args(Machine::Raspi3b, None),
+            format!(
+                "-M raspi3b -kernel /u.bin -dtb /t.dtb -drive file=/a,,b.img,if=sd,format=raw,cache=unsafe \
+                 -serial null {common}"
+            )
+        );
+    }
+}

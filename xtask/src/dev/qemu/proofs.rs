@@ -1,0 +1,183 @@
+//! What the demo's host says of itself: lines of the form `proof NAME KEY=VALUE ...`.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::base::failure::Kind;
+
+/// The values of one boot, by name and key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Proofs(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Proofs {
+    pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut proofs = Self::default();
+        for line in lines {
+            let Some((name, values)) = line.strip_prefix("proof ").and_then(|it| it.split_once(' ')) else {
+                continue;
+            };
+            let pairs = values.split_whitespace().filter_map(|word| word.split_once('='));
+            let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            proofs.0.entry(name.to_owned()).or_default().extend(pairs);
+        }
+        proofs
+    }
+
+    /// The value of `key` in the line `name`; `?` where there is none.
+    pub fn get(&self, name: &str, key: &str) -> &str {
+        self.0.get(name).and_then(|values| values.get(key)).map_or("?", String::as_str)
+    }
+
+    /// A size, which is told in KiB, in bytes.
+    pub fn bytes(&self, name: &str, key: &str) -> u64 {
+        let kib = self.get(name, key).strip_suffix('k').and_then(|kib| kib.parse::<u64>().ok());
+        kib.unwrap_or(0) << 10
+    }
+}
+
+/// Whether two boots of one card of `disk` bytes are those of a host that does what it should. Its ssh key has this
+/// `fingerprint`.
+///
+/// # Errors
+/// All that is not so, at once.
+pub fn judge(first: &Proofs, second: &Proofs, disk: u64, fingerprint: &str) -> Result<()> {
+    let boots = [(1, first), (2, second)];
+    let mut wrong = Vec::new();
+    for (number, proofs) in boots {
+        let identity = ("identity", "fingerprint", fingerprint);
+        wrong.extend(expected(number, proofs, first).into_iter().chain([identity]).filter_map(
+            |(name, key, value)| {
+                let found = proofs.get(name, key);
+                (found != value).then(|| format!("boot {number}: {name} {key} is {found}, not {value}"))
+            },
+        ));
+        wrong.extend(unfilled(proofs, disk).map(|text| format!("boot {number}: {text}")));
+    }
+    if first.bytes("partition", "before") >= first.bytes("partition", "now") {
+        wrong.push("boot 1: the partition has not grown".to_owned());
+    }
+    let (others, old) = (second.get("menu", "others"), first.get("generation", "system"));
+    if others.split(',').all(|system| system != old) {
+        wrong.push(format!("boot 2: the menu has no entry for {old} any more"));
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Kind::Verification.error(format!("the host does not do what it should:\n  {}", wrong.join("\n  "))))
+}
+
+/// What is to be read in a boot; the first one tells what the second must still have.
+fn expected<'a>(
+    number: u32,
+    own: &'a Proofs,
+    first: &'a Proofs,
+) -> Vec<(&'static str, &'static str, &'a str)> {
+    let fresh = number == 1;
+    let system = if fresh { own.get("generation", "system") } else { first.get("installed", "system") };
+    vec![
+        ("boot", "number", if fresh { "1" } else { "2" }),
+        ("root", "type", "tmpfs"),
+        ("root", "size", "2097152k"),
+        ("nix", "type", "ext4"),
+        ("nix", "label", "NIXOS_SD"),
+        ("persisted", "marker", if fresh { "absent" } else { "present" }),
+        ("memory", "marker", "absent"),
+        ("machine-id", "id", first.get("machine-id", "id")),
+        ("generation", "number", if fresh { "1" } else { "2" }),
+        ("generation", "system", system),
+        ("menu", "default", system),
+    ]
+}
+
+/// What is not filled to the end of a card of `disk` bytes: the card by the partition, or that by its files.
+fn unfilled(proofs: &Proofs, disk: u64) -> Option<String> {
+    let [own, end, size] = ["disk", "end", "now"].map(|key| proofs.bytes("partition", key));
+    let filesystem = proofs.bytes("filesystem", "size");
+    let aligned = 1 << 20;
+    if own != disk {
+        return Some(format!("the card has {own} bytes, not {disk}"));
+    }
+    if end + aligned <= disk {
+        return Some(format!("the partition ends at byte {end} of {disk}"));
+    }
+    (size.saturating_sub(filesystem) >= 4096)
+        .then(|| format!("the file system has {filesystem} of the {size} bytes of its partition"))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub const FIRST: &str = "proof boot number=1\nproof root type=tmpfs size=2097152k\n\
+        proof nix type=ext4 device=/dev/vda2 label=NIXOS_SD\n\
+        proof partition before=98304k now=212992k end=262144k disk=262144k milliseconds=780\n\
+        proof filesystem size=212992k\nproof persisted marker=absent\nproof memory marker=absent\n\
+        proof machine-id id=9de0\nproof identity fingerprint=SHA256:abc\nproof generation number=1 system=/nix/store/a\n\
+        proof menu default=/nix/store/a others=/nix/store/a,\ndemo: up, boot 1 of this card\n\
+        proof installed generation=2 system=/nix/store/b";
+    pub const SECOND: &str = "proof boot number=2\nproof root type=tmpfs size=2097152k\n\
+        proof nix type=ext4 device=/dev/vda2 label=NIXOS_SD\n\
+        proof partition before=212992k now=212992k end=262144k disk=262144k milliseconds=90\n\
+        proof filesystem size=212992k\nproof persisted marker=present\nproof memory marker=absent\n\
+        proof machine-id id=9de0\nproof identity fingerprint=SHA256:abc\nproof generation number=2 system=/nix/store/b\n\
+        proof menu default=/nix/store/b others=/nix/store/b,/nix/store/a,";
+    pub const DISK: u64 = 256 << 20;
+
+    /// The verdict when `from` is `to` in what both boots say.
+    fn judged(from: &str, to: &str) -> String {
+        let [first, second] =
+            [FIRST, SECOND].map(|text| Proofs::parse(text.replace(from, to).lines().map(str::trim)));
+        judge(&first, &second, DISK, "SHA256:abc").err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_good_host() {
+        assert_eq!(judged("", ""), "");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let intro = "the host does not do what it should:\n  ";
+        for (from, to, expected) in [
+            (
+                "size=2097152k",
+                "size=1048576k",
+                "boot 1: root size is 1048576k, not 2097152k\n  boot 2: root size is 1048576k, not 2097152k",
+            ),
+            ("marker=present", "marker=absent", "boot 2: persisted marker is absent, not present"),
+            (
+                "before=98304k now=212992k end=262144k",
+                "before=98304k now=98304k end=147456k",
+                "boot 1: the partition ends at byte 150994944 of 268435456\n  boot 1: the partition has not grown",
+            ),
+            (
+                "filesystem size=212992k",
+                "filesystem size=131072k",
+                "boot 1: the file system has 134217728 of the 218103808 bytes of its partition\n  \
+              boot 2: the file system has 134217728 of the 218103808 bytes of its partition",
+            ),
+            (
+                "others=/nix/store/b,/nix/store/a,",
+                "others=/nix/store/b,",
+                "boot 2: the menu has no entry for /nix/store/a any more",
+            ),
+            (
+                "number=2 system=/nix/store/b",
+                "number=1 system=/nix/store/a",
+                "boot 2: generation number is 1, not 2\n  boot 2: generation system is /nix/store/a, not /nix/store/b",
+            ),
+            (
+                "proof machine-id id=9de0\nproof identity fingerprint=SHA256:abc\nproof generation number=2",
+                "proof machine-id id=77\nproof identity fingerprint=SHA256:abc\nproof generation number=2",
+                "boot 2: machine-id id is 77, not 9de0",
+            ),
+        ] {
+            assert_eq!(judged(from, to), format!("{intro}{expected}"), "{from}");
+        }
+        let other = judged("SHA256:abc", "none");
+        assert!(other.contains("boot 2: identity fingerprint is none, not SHA256:abc"), "{other}");
+        assert!(judged("proof root", "root").contains("boot 1: root type is ?, not tmpfs"));
+    }
+}

@@ -1,0 +1,165 @@
+//! Two boots of one card, and what they prove.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::console::boot;
+use super::machine::{Machine, Setup};
+use super::proofs::{Proofs, judge};
+use super::script::{FIRST, SECOND, Step};
+use crate::base::Context;
+use crate::base::interrupt;
+use crate::base::{Bytes, Event};
+use crate::ui::Table;
+
+/// A host that was seen to boot, to keep what it should, and to start its next generation.
+#[derive(Debug, Serialize)]
+pub struct Proven {
+    pub machine: Machine,
+    pub boots: [Boot; 2],
+}
+
+/// One boot.
+#[derive(Debug, Serialize)]
+pub struct Boot {
+    /// Seconds until the host was up and had done what it was told.
+    pub up: f64,
+    /// Seconds until the emulator had ended.
+    pub seconds: f64,
+    /// The first address behind the kernel, as U-Boot says it; nothing where it has left the kernel in its place.
+    pub kernel_end: Option<u64>,
+    pub proofs: Proofs,
+}
+
+/// Boots the demo's `card` twice in `machine`. `emulator` is a U-Boot for QEMU's own machine; the host on the card has
+/// an ssh key with this `fingerprint`.
+///
+/// # Errors
+/// A boot that fails, and a host that does not do what it should: the message has all that is wrong.
+pub fn prove(
+    cx: &Context,
+    machine: Machine,
+    card: &Path,
+    emulator: &Path,
+    fingerprint: &str,
+) -> Result<Proven> {
+    let size = card.metadata().with_context(|| format!("looking at {}", card.display()))?.len();
+    let setup = Setup::new(machine, card, emulator)?;
+    // From before it is said that a boot begins: who stops it then finds the emulator gone.
+    let _hold = interrupt::hold()?;
+    let first = once(cx, &setup, 1, FIRST)?;
+    let second = once(cx, &setup, 2, SECOND)?;
+    judge(&first.proofs, &second.proofs, size, fingerprint)?;
+    Ok(Proven { machine, boots: [first, second] })
+}
+
+fn once(cx: &Context, setup: &Setup, number: u32, steps: &'static [Step]) -> Result<Boot> {
+    let (start, name) = (Instant::now(), format!("boot {number}"));
+    cx.reporter.report(&Event::Phase { name: name.clone(), total: None, bytes: false });
+    let booted = boot(&cx.launcher, setup, steps, |line| {
+        let detail = Some(line.to_owned()).filter(|line| !line.trim().is_empty());
+        cx.reporter.report(&Event::Progress { done: 0, total: None, detail });
+    });
+    if booted.is_err() {
+        cx.reporter.report(&Event::Over);
+    }
+    let booted = booted?;
+    let seconds = start.elapsed().as_secs_f64();
+    let text = format!("in {}, up after {:.1} s, done after {seconds:.1} s", setup.machine.name(), booted.up);
+    cx.reporter.report(&Event::Found { name, text });
+    let proofs = Proofs::parse(booted.lines.iter().map(String::as_str));
+    Ok(Boot { up: booted.up, seconds, kernel_end: booted.lines.iter().find_map(|it| kernel_end(it)), proofs })
+}
+
+/// What `line` says, if it is U-Boot's of moving the kernel.
+fn kernel_end(line: &str) -> Option<u64> {
+    let (_, end) = line.strip_prefix("Moving Image from ")?.split_once("end=0x")?;
+    u64::from_str_radix(end.trim(), 16).ok()
+}
+
+/// What was proven, for people.
+pub fn table(proven: &Proven) -> Table {
+    let machine = proven.machine.name();
+    let mut table = Table::new(&[machine, "BOOT 1", "BOOT 2"]);
+    for (title, cell) in ROWS {
+        let cells = proven.boots.each_ref().map(cell);
+        table.row(std::iter::once((*title).to_owned()).chain(cells));
+    }
+    table
+}
+
+type Cell = fn(&Boot) -> String;
+
+const ROWS: &[(&str, Cell)] = &[
+    ("up after", |boot| format!("{:.1} s", boot.up)),
+    ("/", |boot| {
+        format!("{}, {}", boot.proofs.get("root", "type"), Bytes(boot.proofs.bytes("root", "size")))
+    }),
+    ("/nix", |boot| ["label", "type", "device"].map(|key| boot.proofs.get("nix", key)).join(", ")),
+    ("partition", |boot| {
+        let [before, now] = ["before", "now"].map(|key| Bytes(boot.proofs.bytes("partition", key)));
+        if before == now { format!("{now}") } else { format!("{before}, grown to {now}") }
+    }),
+    ("file system", |boot| Bytes(boot.proofs.bytes("filesystem", "size")).to_string()),
+    ("growing took", |boot| format!("{} ms", boot.proofs.get("partition", "milliseconds"))),
+    ("a file in /nix/persist", |boot| was(boot, "persisted")),
+    ("a file in /", |boot| was(boot, "memory")),
+    ("machine-id", |boot| boot.proofs.get("machine-id", "id").chars().take(8).collect()),
+    ("ssh host key", |boot| boot.proofs.get("identity", "fingerprint").chars().take(15).collect()),
+    ("generation", |boot| boot.proofs.get("generation", "number").to_owned()),
+    ("entries in the menu", |boot| {
+        let others = boot.proofs.get("menu", "others").split_terminator(',').count();
+        format!("the default and {others}")
+    }),
+];
+
+fn was(boot: &Boot, name: &str) -> String {
+    match boot.proofs.get(name, "marker") {
+        "present" => "still there".to_owned(),
+        _ => "not there, made".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::proofs::tests as lines;
+    use super::*;
+
+    #[test]
+    fn where_u_boot_has_moved_the_kernel() {
+        let line = "Moving Image from 0x80000 to 0x200000, end=0x2210000";
+        assert_eq!(kernel_end(line), Some(0x221_0000));
+        assert_eq!(kernel_end("Starting kernel ..."), None);
+    }
+
+    #[test]
+    fn the_table() {
+        let boots = [(8.24, lines::FIRST), (7.0, lines::SECOND)].map(|(up, text)| Boot {
+            up,
+            seconds: up + 1.0,
+            kernel_end: None,
+            proofs: Proofs::parse(text.lines()),
+        });
+        let shown = table(&Proven { machine: Machine::Virt, boots }).to_string();
+        assert_eq!(
+            shown,
+            "\
+virt                    BOOT 1                        BOOT 2
+up after                8.2 s                         7.0 s
+/                       tmpfs, 2.0 GiB                tmpfs, 2.0 GiB
+/nix                    NIXOS_SD, ext4, /dev/vda2     NIXOS_SD, ext4, /dev/vda2
+partition               96.0 MiB, grown to 208.0 MiB  208.0 MiB
+file system             208.0 MiB                     208.0 MiB
+growing took            780 ms                        90 ms
+a file in /nix/persist  not there, made               still there
+a file in /             not there, made               not there, made
+machine-id              9de0                          9de0
+ssh host key            SHA256:abc                    SHA256:abc
+generation              1                             2
+entries in the menu     the default and 1             the default and 2"
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! What a suite takes beside cargo, and how a machine is asked for it.
+
+use std::path::Path;
+
+use crate::base::Context;
+use crate::base::process::Launcher;
+use crate::dev::demo;
+use crate::nix;
+use crate::nix::emulation;
+
+/// Something that not every machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    Root,
+    /// What reads and makes ext4 file systems without mounting them.
+    Ext4Tools,
+    LoopDevices,
+    /// For cards that fail on demand: they are served by the tests themselves.
+    Fuse,
+    NetworkNamespaces,
+    Nix,
+    Emulation,
+    /// The emulators of other machines too, as programs.
+    Emulators,
+    DeployRs,
+    /// A Nix and a deploy-rs where the target of a deploy sees them.
+    ShownTools,
+    ImageTools,
+    /// The assembler's programs out of Debian's packages: those of this machine and those of a Pi.
+    Programs,
+    /// The emulator of whole machines.
+    Qemu,
+    /// Another /nix than that of the machine, for one process.
+    MountNamespaces,
+    /// What reads the database of an image, and the image itself.
+    ImageReaders,
+    /// Source trees of nixpkgs and the flake's other inputs: too large to be fetched by a test.
+    Inputs,
+}
+
+impl Need {
+    /// Why this machine does not have it, and the remedy; nothing where it does.
+    pub fn missing(self, cx: &Context) -> Option<String> {
+        self.lack(cx).map(|text| format!("{text}{}", self.remedy()))
+    }
+
+    /// Whether `setup` can put it in place.
+    pub fn comes_with_setup(self) -> bool {
+        !matches!(self, Self::Root | Self::LoopDevices | Self::Fuse | Self::MountNamespaces | Self::Inputs)
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Root => ": run this command as root",
+            Self::LoopDevices => ": load the kernel module loop",
+            Self::Fuse => ": load the kernel module fuse",
+            Self::MountNamespaces => ": allow user namespaces",
+            Self::Inputs => ": set the variables to folders with the sources",
+            Self::Programs => ": let this machine reach Debian's packages, and run this command again",
+            Self::ShownTools => ": install them elsewhere",
+            // The errors of these end in their own remedy.
+            Self::Nix | Self::Emulation => "",
+            Self::Ext4Tools
+            | Self::NetworkNamespaces
+            | Self::Emulators
+            | Self::DeployRs
+            | Self::ImageTools
+            | Self::Qemu
+            | Self::ImageReaders => ": install the programs",
+        }
+    }
+
+    fn lack(self, cx: &Context) -> Option<String> {
+        match self {
+            Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
+            Self::Ext4Tools => programs(cx, &["debugfs", "e2fsck", "e2image", "mke2fs", "ssh-keygen"]),
+            Self::LoopDevices => absent(Path::new("/dev/loop-control"), "needs loop devices"),
+            Self::Fuse => absent(Path::new("/dev/fuse"), "needs FUSE"),
+            Self::NetworkNamespaces => programs(
+                cx,
+                &["ip", "unshare", "nsenter", "setpriv", "pgrep", "ssh", "sshd", "sudo", "busybox"],
+            ),
+            Self::Nix => nix::require(&cx.launcher).err().map(|error| format!("{error:#}")),
+            Self::Emulation => emulation(cx),
+            Self::Emulators => programs(cx, &["qemu-aarch64-static", "qemu-riscv64-static"]),
+            Self::DeployRs => programs(cx, &["deploy", "activate"]),
+            Self::ShownTools => hidden(&cx.launcher, &["nix-store", "activate"]),
+            Self::ImageTools => programs(
+                cx,
+                &["mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "zstd", "fakeroot", "faketime", "unshare"],
+            ),
+            Self::Programs => {
+                let handed = demo::PROGRAMS.iter().all(|(name, _)| cx.launcher.env(name).is_some());
+                (!handed).then(|| "needs the assembler's programs out of Debian's packages".into())
+            }
+            Self::Qemu => programs(cx, &["qemu-system-aarch64", "sfdisk", "debugfs", "dumpe2fs"]),
+            Self::ImageReaders => programs(cx, &["sqlite3", "debugfs"]),
+            Self::MountNamespaces => mount_namespaces(cx),
+            Self::Inputs => unset(&["XTASK_NIXPKGS", "XTASK_INPUTS"]),
+        }
+    }
+}
+
+fn unset(names: &[&str]) -> Option<String> {
+    let missing = names.iter().filter(|name| std::env::var_os(name).is_none()).copied().collect::<Vec<_>>();
+    (!missing.is_empty()).then(|| format!("needs source trees, named by {}", missing.join(" and ")))
+}
+
+fn absent(path: &Path, text: &str) -> Option<String> {
+    (!path.exists()).then(|| format!("{text} ({} is not there)", path.display()))
+}
+
+fn programs(cx: &Context, names: &[&str]) -> Option<String> {
+    // Debian keeps the tools of administrators off the PATH of users.
+    let sbin = |name: &str| ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(name).exists());
+    let missing = names.iter().filter(|name| cx.launcher.which(name).is_none() && !sbin(name));
+    let missing = missing.copied().collect::<Vec<_>>();
+    (!missing.is_empty()).then(|| format!("needs {}", missing.join(", ")))
+}
+
+/// The target of a deploy is this machine with folders of its own in place of these.
+const HIDDEN: [&str; 3] = ["/nix", "/run", "/tmp"];
+
+fn hidden(launcher: &Launcher, names: &[&str]) -> Option<String> {
+    let files = names.iter().filter_map(|name| launcher.which(name)?.canonicalize().ok());
+    let hidden = files.filter(|file| is_hidden(file)).map(|file| file.display().to_string());
+    let hidden = hidden.collect::<Vec<_>>();
+    let text = || format!("needs programs outside {}, not {}", HIDDEN.join(", "), hidden.join(", "));
+    (!hidden.is_empty()).then(text)
+}
+
+fn is_hidden(file: &Path) -> bool {
+    HIDDEN.iter().any(|dir| file.starts_with(dir))
+}
+
+fn mount_namespaces(cx: &Context) -> Option<String> {
+    let own = cx.launcher.read("unshare", &["--user", "--map-root-user", "--mount", "true"]);
+    own.err().map(|error| format!("needs mount namespaces of its own ({error:#})"))
+}
+
+fn emulation(cx: &Context) -> Option<String> {
+    let judged =
+        nix::require(&cx.launcher).and_then(|version| emulation::require(cx, version, "aarch64-linux"));
+    judged.err().map(|error| format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_target_does_not_see() {
+        for (file, expected) in [
+            ("/nix/store/x-nix/bin/nix", true),
+            ("/run/current-system/sw/bin/nix", true),
+            ("/tmp/home/bin/activate", true),
+            ("/home/me/.local/share/nixos-pi-xtask/bin/activate", false),
+            ("/nixos/bin/nix", false),
+        ] {
+            assert_eq!(is_hidden(Path::new(file)), expected, "{file}");
+        }
+    }
+}

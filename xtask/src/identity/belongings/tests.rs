@@ -1,0 +1,97 @@
+//! What is put on a card, and what is said of it.
+
+use super::*;
+
+const LINE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
+
+fn key() -> (Identity, PublicKey, Secret) {
+    let public = PublicKey::parse(LINE).unwrap();
+    let identity = Identity { host: "pi".into(), fingerprint: public.fingerprint(), novelty: Novelty::New };
+    (identity, public, Secret::new(b"private".to_vec()))
+}
+
+fn entry(path: &str, what: What) -> Entry {
+    Entry { path: path.into(), mode: 0o640, owner: Owner { user: 3, group: 4 }, what }
+}
+
+fn file(path: &str) -> Entry {
+    entry(path, What::File(Secret::new(b"12345".to_vec())))
+}
+
+#[test]
+fn what_is_put_where() {
+    let (identity, public, private) = key();
+    let files =
+        vec![file("wifi/home.conf"), entry("wifi", What::Folder), entry("z", What::Link("../a".into()))];
+    let all = Belongings::gather(Some((identity, &public, private)), Some(("/files".into(), files)));
+    let all = all.unwrap().unwrap();
+    let lines = all.entries.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        lines,
+        [
+            "etc/ (mode 0755)",
+            "etc/ssh/ (mode 0755)",
+            "etc/ssh/ssh_host_ed25519_key (7 B, mode 0600)",
+            "etc/ssh/ssh_host_ed25519_key.pub (84 B, mode 0644)",
+            "wifi/ (mode 0640, owner 3:4)",
+            "wifi/home.conf (5 B, mode 0640, owner 3:4)",
+            "z (link to ../a)",
+        ]
+    );
+    assert_eq!(all.words(), "the identity of pi and 2 files");
+    assert_eq!(
+        all.to_string(),
+        "identity SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY of pi (new)\n\
+         files   wifi/home.conf (5 B, mode 0640, owner 3:4)\n        z (link to ../a)\n"
+    );
+    assert!(!format!("{all:?}").contains("private"));
+}
+
+#[test]
+fn one_of_both_or_none() {
+    let (identity, public, private) = key();
+    let one = Belongings::gather(Some((identity, &public, private)), None).unwrap().unwrap();
+    assert_eq!(one.words(), "the identity of pi");
+    let files = (0..14).map(|number| file(&format!("{number:02}"))).collect();
+    let files = Belongings::gather(None, Some(("/files".into(), files))).unwrap().unwrap();
+    assert_eq!(
+        (files.words().as_str(), files.to_string().lines().last()),
+        ("14 files", Some("        and 2 more"))
+    );
+    assert_eq!(Belongings::gather(None, None).unwrap(), None);
+    assert_eq!(Belongings::gather(None, Some(("/files".into(), Vec::new()))).unwrap(), None);
+}
+
+#[test]
+fn one_key_is_enough() {
+    let (identity, public, private) = key();
+    let files = Some(("/files".into(), vec![file(KEY)]));
+    let error = Belongings::gather(Some((identity, &public, private)), files).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "--files has etc/ssh/ssh_host_ed25519_key, which is the identity; leave it out, or say --identity none"
+    );
+}
+#[test]
+fn only_a_folder_holds_the_key() {
+    for (own, text) in [
+        (file("etc"), "--files has etc, which is no folder, and etc/ssh is to be in it"),
+        (
+            entry("etc/ssh", What::Link("../else".into())),
+            "--files has etc/ssh, which is no folder, and etc/ssh/ssh_host_ed25519_key is to be in it",
+        ),
+    ] {
+        let (identity, public, private) = key();
+        let files = Some(("/files".into(), vec![own]));
+        let error = Belongings::gather(Some((identity, &public, private)), files).unwrap_err();
+        assert_eq!((error.to_string().as_str(), crate::base::failure::kind(&error)), (text, Kind::Refused));
+    }
+    let beside = vec![file("etc-"), file("etc/sshd"), entry("etc", What::Folder)];
+    assert!(Belongings::gather(None, Some(("/files".into(), beside))).is_ok());
+}
+
+#[test]
+fn a_name_is_shown_without_what_turns_the_line() {
+    let link = entry("a\u{202e}b", What::Link("c\u{2067}d".into()));
+    assert_eq!(link.to_string(), "a\\u{202e}b (link to c\\u{2067}d)");
+}

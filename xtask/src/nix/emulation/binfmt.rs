@@ -1,0 +1,176 @@
+//! The kernel's table of emulators, `binfmt_misc`: what its files say.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The table as it is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Table {
+    NotMounted,
+    /// The file `status` says `disabled`: no entry counts.
+    SwitchedOff,
+    /// All entries that go by magic bytes, the newest first: that is the order in which the kernel tries them.
+    Entries(Vec<Entry>),
+}
+
+/// One entry: programs whose first bytes fit are handed to the interpreter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    pub enabled: bool,
+    pub interpreter: PathBuf,
+    /// With the flag F the kernel opened the interpreter when the entry was made: it works in every
+    /// sandbox, and even where the file is gone.
+    pub fixed: bool,
+    offset: usize,
+    magic: Vec<u8>,
+    /// As long as the magic, or empty where every bit counts.
+    mask: Vec<u8>,
+}
+
+impl Table {
+    /// Reads the table mounted at `dir` (`/proc/sys/fs/binfmt_misc`).
+    pub fn load(dir: &Path) -> Self {
+        let status = std::fs::read_to_string(dir.join("status"));
+        match status.as_deref().map(str::trim) {
+            Err(_) => return Self::NotMounted,
+            Ok("disabled") => return Self::SwitchedOff,
+            Ok(_) => {}
+        }
+        let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let mut entries = files.filter_map(|file| load(&file.path())).collect::<Vec<_>>();
+        entries.sort_by_key(|(made, _)| std::cmp::Reverse(*made));
+        Self::Entries(entries.into_iter().map(|(_, entry)| entry).collect())
+    }
+}
+
+impl Table {
+    /// The entry that the kernel hands a program to that begins with `head`.
+    pub fn taker(&self, head: &[u8]) -> Option<&Entry> {
+        match self {
+            Self::Entries(entries) => entries.iter().find(|entry| entry.enabled && entry.fits(head)),
+            Self::NotMounted | Self::SwitchedOff => None,
+        }
+    }
+}
+
+/// One file of the table, and when the entry was made.
+fn load(file: &Path) -> Option<(SystemTime, Entry)> {
+    let made = file.metadata().and_then(|found| found.modified()).ok()?;
+    let name = file.file_name()?.to_str()?;
+    Some((made, Entry::parse(name, &std::fs::read_to_string(file).ok()?)?))
+}
+
+impl Entry {
+    /// Reads the text of an entry's file; nothing for one that goes by the ending of file names, and
+    /// for the files `register` and `status`.
+    pub fn parse(name: &str, text: &str) -> Option<Self> {
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        Some(Self {
+            name: name.to_owned(),
+            enabled: text.lines().next()? == "enabled",
+            interpreter: value("interpreter ")?.into(),
+            fixed: value("flags:").is_some_and(|flags| flags.contains('F')),
+            offset: value("offset ")?.parse().ok()?,
+            magic: bytes(value("magic ")?)?,
+            mask: value("mask ").map_or(Some(Vec::new()), bytes)?,
+        })
+    }
+
+    /// Whether the kernel takes a program that begins with `head` for one of this entry's.
+    pub fn fits(&self, head: &[u8]) -> bool {
+        let part = head.get(self.offset..).and_then(|rest| rest.get(..self.magic.len()));
+        let Some(part) = part else { return false };
+        let masks = self.mask.iter().copied().chain(std::iter::repeat(0xff));
+        part.iter().zip(&self.magic).zip(masks).all(|((byte, magic), mask)| (byte ^ magic) & mask == 0)
+    }
+}
+
+/// Reads pairs of hexadecimal digits.
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
+    pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::probe::Machine;
+    use super::*;
+
+    const MAGIC: &str = "7f454c460201010000000000000000000200b700";
+    const DEBIAN: &str = "ffffffffffffff00fffffffffffffffffeffffff";
+    const NIXOS: &str = "ffffffffffffff00ffffffffffff00fffeffffff";
+
+    fn program() -> Vec<u8> {
+        Machine::of("aarch64-linux").unwrap().program()
+    }
+
+    fn entry(offset: usize, magic: &str, mask: &str) -> Entry {
+        let text =
+            format!("enabled\ninterpreter /q\nflags: POF\noffset {offset}\nmagic {magic}\nmask {mask}\n");
+        Entry::parse("q", &text).unwrap()
+    }
+
+    #[test]
+    fn which_programs_an_entry_takes() {
+        for (offset, magic, mask, expected) in [
+            (0, MAGIC, DEBIAN, true),
+            (0, MAGIC, NIXOS, true),
+            (18, "b700", "ffff", true),
+            (0, "7f454c46", "00000000", true),
+            (0, &MAGIC.replace("b7", "f3"), DEBIAN, false),
+            (0, &MAGIC.replace("0201", "0101"), DEBIAN, false),
+            (100_000, "b700", "ffff", false),
+        ] {
+            assert_eq!(entry(offset, magic, mask).fits(&program()), expected, "{offset} {magic} {mask}");
+        }
+        let whole = Entry::parse("q", "enabled\ninterpreter /q\nflags: \noffset 0\nmagic 7f45\n").unwrap();
+        assert!(whole.fits(&program()) && !whole.fixed);
+    }
+
+    #[test]
+    fn what_is_no_entry() {
+        for text in [
+            "enabled\n",
+            "",
+            "enabled\ninterpreter /q\nflags: \nextension .py\n",
+            "enabled\ninterpreter /q\nflags: \noffset 0\nmagic zz\n",
+        ] {
+            assert_eq!(Entry::parse("q", text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_newest_comes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Table::load(dir.path()), Table::NotMounted);
+        std::fs::write(dir.path().join("status"), "enabled\n").unwrap();
+        for (age, name) in [(20, "old"), (10, "new"), (30, "oldest")] {
+            let file = dir.path().join(name);
+            std::fs::write(&file, format!("enabled\ninterpreter /{name}\nflags: F\noffset 0\nmagic 7f\n"))
+                .unwrap();
+            let made = SystemTime::now() - std::time::Duration::from_secs(age);
+            std::fs::File::open(&file).unwrap().set_modified(made).unwrap();
+        }
+        let Table::Entries(entries) = Table::load(dir.path()) else { panic!("not read") };
+        let names = entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names, ["new", "old", "oldest"]);
+        std::fs::write(dir.path().join("status"), "disabled\n").unwrap();
+        assert_eq!(Table::load(dir.path()), Table::SwitchedOff);
+    }
+
+    #[test]
+    fn an_offset_without_end_fits_nothing() {
+        assert!(!entry(usize::MAX, "b700", "ffff").fits(&program()));
+    }
+
+    #[test]
+    fn fuzz() {
+        let sample =
+            format!("enabled\ninterpreter /q\nflags: POF\noffset 18\nmagic {MAGIC}\nmask {DEBIAN}\n");
+        let head = program();
+        crate::base::fuzz::check_text(&[&sample], |text| {
+            Entry::parse("q", text).is_some_and(|entry| entry.fits(&head))
+        });
+    }
+}

@@ -1,0 +1,251 @@
+//! The hosts of a flake, found by a ladder that works with every Nix and survives broken siblings.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::inventory::{self, Packages};
+use super::suggest;
+use crate::base::failure::Kind;
+use crate::base::process::Launcher;
+use crate::nix;
+
+/// The suffix of the package that is a host's SD image.
+const IMAGE_SUFFIX: &str = "-sdImage";
+
+/// A host that has an image, a deploy node, or both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Host {
+    pub name: String,
+    /// The systems for which the flake has a package that assembles the image.
+    pub image_systems: Vec<String>,
+    /// Whether `deploy.nodes` has the host.
+    pub deploy_node: bool,
+}
+
+/// All hosts of a flake, by name.
+#[derive(Debug)]
+pub struct Catalogue {
+    flake: String,
+    hosts: BTreeMap<String, Host>,
+    /// Why the deploy nodes are not among the hosts, if they could not be listed.
+    pub unlisted_nodes: Option<anyhow::Error>,
+}
+
+impl Catalogue {
+    /// Asks Nix: the inventory of the flake first, names by evaluation where it leaves them out.
+    /// An error is that of the evaluation, which says more about a flake that is broken as a whole.
+    pub fn load(launcher: &Launcher, flake: &str) -> Result<Self> {
+        Self::gather(launcher, flake, || {
+            let show = nix::flake_show(launcher, flake).ok();
+            match show.as_ref().and_then(inventory::packages).filter(has_images) {
+                Some(packages) => Ok(packages),
+                None => packages_by_name(launcher, flake),
+            }
+        })
+    }
+
+    /// Asks Nix for names alone: no package is evaluated, so it takes a fraction of [`Self::load`].
+    pub fn names(launcher: &Launcher, flake: &str) -> Result<Self> {
+        Self::gather(launcher, flake, || packages_by_name(launcher, flake))
+    }
+
+    /// The deploy nodes are asked for while `packages` runs. They may be broken: images are not.
+    fn gather(launcher: &Launcher, flake: &str, packages: impl FnOnce() -> Result<Packages>) -> Result<Self> {
+        let (packages, nodes) = std::thread::scope(|scope| {
+            let asking = std::thread::Builder::new().spawn_scoped(scope, || nodes(launcher, flake));
+            let packages = packages();
+            let join = |asking: std::thread::ScopedJoinHandle<_>| asking.join();
+            // Where the machine is short of threads, one comes after the other.
+            (packages, asking.map_or_else(|_| Ok(nodes(launcher, flake)), join))
+        });
+        let packages = packages?;
+        match nodes.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+            Ok(nodes) => Ok(Self::new(flake, &packages, &nodes)),
+            Err(error) => Ok(Self { unlisted_nodes: Some(error), ..Self::new(flake, &packages, &[]) }),
+        }
+    }
+
+    fn new(flake: &str, packages: &Packages, nodes: &[String]) -> Self {
+        let mut hosts = BTreeMap::<String, Host>::new();
+        for (system, names) in packages {
+            let named = names.iter().filter_map(|name| name.strip_suffix(IMAGE_SUFFIX));
+            for name in named.filter(|name| !name.is_empty()) {
+                hosts.entry(name.to_owned()).or_default().image_systems.push(system.clone());
+            }
+        }
+        for name in nodes {
+            hosts.entry(name.clone()).or_default().deploy_node = true;
+        }
+        for (name, host) in &mut hosts {
+            host.name.clone_from(name);
+        }
+        Self { flake: flake.to_owned(), hosts, unlisted_nodes: None }
+    }
+
+    /// The hosts, by name.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.values()
+    }
+
+    /// The host called `name`; otherwise an error that lists the hosts there are.
+    pub fn host(&self, name: &str) -> Result<&Host> {
+        self.hosts.get(name).ok_or_else(|| Kind::Usage.error(self.unknown(name)))
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        if self.hosts.is_empty() {
+            return format!(
+                "{} has no hosts: it needs packages.<system>.<host>{IMAGE_SUFFIX} or deploy.nodes.<host>",
+                self.flake
+            );
+        }
+        let names = self.hosts.keys().map(String::as_str);
+        let hint = suggest::nearest(name, names.clone()).map(|near| format!("; did you mean '{near}'?"));
+        let all = listed(names);
+        format!("{} has no host '{name}'{} (hosts: {all})", self.flake, hint.unwrap_or_default())
+    }
+}
+
+impl Host {
+    /// The system whose package is built on a machine of system `here`: its own where the flake has
+    /// one, since that assembles without emulation, and otherwise `aarch64-linux`.
+    pub fn image_system(&self, here: &str) -> Result<&str> {
+        let has = |system: &str| self.image_systems.iter().find(|known| *known == system);
+        let any = || self.image_systems.first();
+        let none = || Kind::Usage.error(format!("host '{}' has no SD image, only a deploy node", self.name));
+        has(here).or_else(|| has("aarch64-linux")).or_else(any).map(String::as_str).ok_or_else(none)
+    }
+
+    /// The installable of the image. It is the whole attribute path: on a machine of another system
+    /// Nix does not find `packages.aarch64-linux.X` by the short name `X`.
+    pub fn image_installable(&self, flake: &str, system: &str) -> String {
+        let attribute = format!("{}{IMAGE_SUFFIX}", self.name);
+        // A dot separates the parts of the path, unless it stands in quotes.
+        let plain = attribute.chars().all(|c| c.is_ascii_alphanumeric() || "_-'".contains(c));
+        let attribute = if plain { attribute } else { format!("\"{attribute}\"") };
+        format!("{flake}#packages.{system}.{attribute}")
+    }
+}
+
+/// The error for a host without a deploy node, given the names of those that have one.
+pub fn no_node(flake: &str, name: &str, nodes: &[String]) -> anyhow::Error {
+    if nodes.is_empty() {
+        return Kind::Usage.error(format!("{flake} has no deploy nodes: it needs deploy.nodes.{name}"));
+    }
+    let hint = suggest::nearest(name, nodes.iter().map(String::as_str));
+    let hint = hint.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+    Kind::Usage.error(format!(
+        "{flake} has no deploy node '{name}'{hint} (nodes: {})",
+        listed(nodes.iter().map(String::as_str))
+    ))
+}
+
+/// The first of `names`, as many as somebody reads.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 40;
+    let names = names.collect::<Vec<_>>();
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+fn packages_by_name(launcher: &Launcher, flake: &str) -> Result<Packages> {
+    let apply = "builtins.mapAttrs (_: builtins.attrNames)";
+    let names = output(launcher, flake, "packages", apply)?;
+    Ok(names.as_ref().map(inventory::packages_from_names).unwrap_or_default())
+}
+
+fn nodes(launcher: &Launcher, flake: &str) -> Result<Vec<String>> {
+    let apply = "deploy: builtins.attrNames (deploy.nodes or { })";
+    let names = output(launcher, flake, "deploy", apply)?;
+    Ok(names.as_ref().map(inventory::strings).unwrap_or_default())
+}
+
+/// The output `name` of the flake, seen through `apply`; `None` where the flake has no such output.
+fn output(launcher: &Launcher, flake: &str, name: &str, apply: &str) -> Result<Option<Value>> {
+    match nix::eval(launcher, flake, name, apply, &[]) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if nix::is_missing_attribute(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn has_images(packages: &Packages) -> bool {
+    packages.values().flatten().any(|name| name.ends_with(IMAGE_SUFFIX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalogue() -> Catalogue {
+        let names = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let packages = Packages::from([
+            ("aarch64-linux".into(), names(&["stinky-sdImage", "hello"])),
+            ("x86_64-linux".into(), names(&["stinky-sdImage"])),
+        ]);
+        Catalogue::new("F", &packages, &names(&["server", "stinky"]))
+    }
+
+    #[test]
+    fn hosts_are_joined_from_images_and_nodes() {
+        let catalogue = catalogue();
+        let hosts =
+            catalogue.hosts().map(|host| (host.name.as_str(), host.image_systems.len(), host.deploy_node));
+        assert_eq!(hosts.collect::<Vec<_>>(), [("server", 0, true), ("stinky", 2, true)]);
+    }
+
+    #[test]
+    fn unknown_hosts_are_named_with_a_hint() {
+        let error = catalogue().host("stinkey").unwrap_err().to_string();
+        assert_eq!(error, "F has no host 'stinkey'; did you mean 'stinky'? (hosts: server, stinky)");
+        let error = catalogue().host("zebra").unwrap_err().to_string();
+        assert_eq!(error, "F has no host 'zebra' (hosts: server, stinky)");
+    }
+
+    #[test]
+    fn a_long_list_of_names_is_cut() {
+        let nodes = (0..10_000).map(|number| format!("pi{number}")).collect::<Vec<_>>();
+        let error = no_node("F", "zebra", &nodes).to_string();
+        assert!(error.ends_with("pi39 and 9960 more)") && error.len() < 400, "{error}");
+    }
+
+    #[test]
+    fn the_native_package_is_preferred() {
+        let catalogue = catalogue();
+        let stinky = catalogue.host("stinky").unwrap();
+        assert_eq!(stinky.image_system("x86_64-linux").unwrap(), "x86_64-linux");
+        assert_eq!(stinky.image_system("riscv64-linux").unwrap(), "aarch64-linux");
+        assert_eq!(stinky.image_installable("F", "aarch64-linux"), "F#packages.aarch64-linux.stinky-sdImage");
+        assert!(catalogue.host("server").unwrap().image_system("x86_64-linux").is_err());
+    }
+
+    #[test]
+    fn names_with_dots_are_quoted_and_empty_ones_are_no_hosts() {
+        let names = ["-sdImage".to_owned(), "pi.example.org-sdImage".to_owned()];
+        let catalogue = Catalogue::new("F", &Packages::from([("s".into(), names.to_vec())]), &[]);
+        let found = catalogue.hosts().map(|host| host.image_installable("F", "s")).collect::<Vec<_>>();
+        assert_eq!(found, [r#"F#packages.s."pi.example.org-sdImage""#]);
+    }
+
+    #[test]
+    fn fuzz() {
+        let names = r#"{"aarch64-linux":["stinky-sdImage"],"x86_64-linux":["hello"]}"#;
+        crate::base::fuzz::check_text(
+            &[names, r#"{"aarch64-linux":["a.b\"${x}-sdImage","-sdImage"]}"#],
+            |text| {
+                let value = serde_json::from_str::<Value>(text).unwrap_or_default();
+                let packages = inventory::packages_from_names(&value);
+                let found = Catalogue::new("F", &packages, &inventory::strings(&value));
+                let installable = |host: &Host| {
+                    host.image_system("x86_64-linux").map(|it| host.image_installable("F", it)).ok()
+                };
+                let told = found.hosts().filter_map(installable).collect::<String>();
+                (found.host("stinki").is_ok(), told)
+            },
+        );
+    }
+}

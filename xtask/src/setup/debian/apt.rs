@@ -1,0 +1,144 @@
+//! apt as a private tool: where it keeps its state, and the formats it speaks to programs.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::base::failure::Kind;
+use crate::base::state;
+
+/// A package in the version the mirror has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    pub name: String,
+    pub version: String,
+    /// The file name of the download, the epoch's colon written as `%3a`.
+    pub file: String,
+    /// The size of the download in bytes.
+    pub size: u64,
+}
+
+impl Package {
+    /// The package in the notation that pins the version.
+    pub fn exact(&self) -> String {
+        format!("{}={}", self.name, self.version)
+    }
+}
+
+/// Lays out the private state under `dir`, with `sources` (deb822) as the only source.
+pub fn prepare(dir: &Path, sources: &str) -> Result<()> {
+    let doing = || format!("preparing {}", dir.display());
+    for part in ["sources.d", "state/lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(dir.join(part)).with_context(doing)?;
+    }
+    // An empty package database: nothing counts as installed, so the whole closure is listed.
+    state::write(&dir.join("status"), b"").with_context(doing)?;
+    state::write(&dir.join("sources.d/mirror.sources"), sources.as_bytes()).with_context(doing)
+}
+
+/// The options that keep apt away from the system's own state. The machine's configuration (proxies)
+/// stays in force; its pinning does not. Progress goes to stderr as `dlstatus` lines.
+pub fn options(dir: &Path, arch: &str) -> Vec<OsString> {
+    let at = |key: &str, part: &str| {
+        let mut option = OsString::from(format!("{key}="));
+        option.push(dir.join(part));
+        option
+    };
+    let places = [
+        at("Dir::Etc::SourceParts", "sources.d"),
+        at("Dir::State", "state"),
+        at("Dir::State::Lists", "state/lists"),
+        at("Dir::State::Status", "status"),
+        at("Dir::Cache", "cache"),
+        at("Dir::Cache::Archives", "cache/archives"),
+    ];
+    let arch = [format!("APT::Architecture={arch}"), format!("APT::Architectures={arch}")];
+    let options = places.into_iter().chain(FIXED.map(OsString::from)).chain(arch.map(OsString::from));
+    ["-q".into(), "-q".into()].into_iter().chain(options.flat_map(|option| ["-o".into(), option])).collect()
+}
+
+const FIXED: [&str; 8] = [
+    "Dir::Etc::SourceList=/dev/null",
+    "Dir::Etc::Preferences=/dev/null",
+    "Dir::Etc::PreferencesParts=/dev/null",
+    "APT::Install-Recommends=false",
+    // The private folders may be closed to the user `_apt`.
+    "APT::Sandbox::User=root",
+    "APT::Status-Fd=2",
+    // Without this a mirror that does not answer is only a warning.
+    "APT::Update::Error-Mode=any",
+    "Acquire::Languages=none",
+];
+
+/// Reads what `apt-get --print-uris` says: lines of `'URI' FILE SIZE HASH`.
+pub fn parse_uris(text: &str) -> Result<Vec<Package>> {
+    let lines = text.lines().filter(|line| line.starts_with('\''));
+    lines
+        .map(|line| parse_uri(line).ok_or_else(|| Kind::Other.error(format!("reading apt's line {line:?}"))))
+        .collect()
+}
+
+fn parse_uri(line: &str) -> Option<Package> {
+    let mut words = line.rsplit_once('\'')?.1.split_whitespace();
+    let (file, size) = (words.next()?, words.next()?.parse().ok()?);
+    let mut parts = file.strip_suffix(".deb")?.splitn(3, '_');
+    let (name, version) = (parts.next()?.to_owned(), parts.next()?.replace("%3a", ":"));
+    parts.next()?;
+    Some(Package { name, version, file: file.to_owned(), size })
+}
+
+/// The percentage in a line of the form `dlstatus:COUNT:PERCENT:TEXT`.
+pub fn parse_percent(line: &str) -> Option<f64> {
+    line.strip_prefix("dlstatus:")?.split(':').nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris() {
+        let text = "Reading package lists...\n\
+            'http://mirror/pool/b/busybox-static_1.35.0-4%2bdeb12u1_arm64.deb' busybox-static_1%3a1.35.0-4+deb12u1_arm64.deb 822004 MD5Sum:0123\n";
+        let package = Package {
+            name: "busybox-static".into(),
+            version: "1:1.35.0-4+deb12u1".into(),
+            file: "busybox-static_1%3a1.35.0-4+deb12u1_arm64.deb".into(),
+            size: 822_004,
+        };
+        assert_eq!(package.exact(), "busybox-static=1:1.35.0-4+deb12u1");
+        assert_eq!(parse_uris(text).unwrap(), [package]);
+        assert_eq!(
+            parse_uris("'http://mirror/x' x").unwrap_err().to_string(),
+            r#"reading apt's line "'http://mirror/x' x""#
+        );
+    }
+
+    #[test]
+    fn percentages() {
+        assert_eq!(parse_percent("dlstatus:1:12.5:Retrieving file 1 of 8 (0s remaining)"), Some(12.5));
+        assert_eq!(parse_percent("pmstatus:dpkg:1:x"), None);
+        assert_eq!(parse_percent("E: no"), None);
+    }
+
+    #[test]
+    fn the_system_is_left_alone() {
+        let words = options(Path::new("/p"), "arm64");
+        let text = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        let places = "-q -q -o Dir::Etc::SourceParts=/p/sources.d -o Dir::State=/p/state -o Dir::State::Lists=/p/state/lists \
+            -o Dir::State::Status=/p/status -o Dir::Cache=/p/cache -o Dir::Cache::Archives=/p/cache/archives ";
+        assert!(text.starts_with(places), "{text}");
+        assert!(text.ends_with(" -o APT::Architecture=arm64 -o APT::Architectures=arm64"), "{text}");
+    }
+
+    #[test]
+    fn fuzz() {
+        let text = "Reading package lists...\n\
+            'http://mirror/pool/b/busybox-static_1.35.0-4%2bdeb12u1_arm64.deb' busybox-static_1%3a1.35.0-4+deb12u1_arm64.deb 822004 MD5Sum:0123\n";
+        crate::base::fuzz::check_text(&[text, "dlstatus:1:12.5:Retrieving file 1 of 2"], |text| {
+            (parse_uris(text).map(|found| found.len()).ok(), text.lines().filter_map(parse_percent).count())
+        });
+    }
+}

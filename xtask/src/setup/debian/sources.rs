@@ -1,0 +1,257 @@
+//! The machine's apt sources, in both formats, and the one among them that is its distribution.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::base::failure::Kind;
+
+/// One source: where packages are, and how their lists are signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    kinds: Vec<String>,
+    pub uris: Vec<String>,
+    suites: Vec<String>,
+    components: Vec<String>,
+    /// `Signed-By`, `Trusted` and the like as deb822 fields; the values may have several lines.
+    trust: Vec<(String, String)>,
+    ubuntu: bool,
+}
+
+/// The fields that decide whether apt believes a source. All others may not fit another suite.
+const TRUST: [&str; 6] =
+    ["Signed-By", "Trusted", "Check-Valid-Until", "Allow-Insecure", "Allow-Weak", "Check-Date"];
+
+/// Names of suites that move with the distribution, beside its code name.
+const MOVING: [&str; 5] = ["stable", "oldstable", "testing", "unstable", "sid"];
+
+/// The source of the distribution under `etc` (`/etc`).
+///
+/// # Errors
+/// Refused where none of the sources is the distribution's own.
+pub fn load(etc: &Path) -> Result<Source> {
+    let release = etc.join("os-release");
+    let release = fs::read_to_string(&release).with_context(|| format!("reading {}", release.display()))?;
+    let mut all = Vec::new();
+    for file in files(etc)? {
+        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        let deb822 = file.extension().is_some_and(|end| end == "sources");
+        all.extend(if deb822 { parse_deb822(&text) } else { parse_one_line(&text) });
+    }
+    let own = all.into_iter().find(|source| source.is_distribution(code_name(&release)));
+    let ubuntu = release.lines().any(|line| line == "ID=ubuntu");
+    own.map(|source| Source { ubuntu, ..source }).ok_or_else(|| {
+        let text = "choosing a mirror: no apt source in /etc/apt offers this distribution's component main; \
+            add one (see sources.list(5)) and run again";
+        Kind::Refused.error(text)
+    })
+}
+
+/// The files apt itself would read, in its order.
+fn files(etc: &Path) -> Result<Vec<PathBuf>> {
+    let (list, parts) = (etc.join("apt/sources.list"), etc.join("apt/sources.list.d"));
+    let mut found = Vec::new();
+    if parts.is_dir() {
+        let doing = || format!("reading {}", parts.display());
+        for entry in fs::read_dir(&parts).with_context(doing)? {
+            found.push(entry.with_context(doing)?.path());
+        }
+    }
+    found.retain(|file| file.extension().is_some_and(|end| end == "sources" || end == "list"));
+    found.sort();
+    Ok(list.is_file().then_some(list).into_iter().chain(found).collect())
+}
+
+/// `VERSION_CODENAME` of an os-release file; empty where it has none.
+fn code_name(release: &str) -> &str {
+    let value = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    value.unwrap_or_default().trim_matches('"')
+}
+
+/// Reads the format of `*.sources`: stanzas of fields, separated by empty lines.
+pub fn parse_deb822(text: &str) -> Vec<Source> {
+    let lines = text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>();
+    let stanzas = lines.split(|line| line.trim().is_empty()).filter(|stanza| !stanza.is_empty());
+    stanzas
+        .map(fields)
+        .filter(|fields| get(fields, "Enabled") != "no")
+        .map(|fields| Source::new(&fields))
+        .collect()
+}
+
+fn fields(stanza: &[&str]) -> Vec<(String, String)> {
+    let mut fields = Vec::<(String, String)>::new();
+    for line in stanza {
+        match (line.starts_with([' ', '\t']), line.split_once(':'), fields.last_mut()) {
+            (true, _, Some((_, value))) => value.extend(["\n", line]),
+            (false, Some((name, value)), _) => fields.push((name.to_owned(), value.trim().to_owned())),
+            _ => {}
+        }
+    }
+    fields
+}
+
+fn get<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
+    fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+}
+
+/// Reads the format of `*.list`: `deb [option=value …] uri suite component…`.
+pub fn parse_one_line(text: &str) -> Vec<Source> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.filter_map(one_line).map(|fields| Source::new(&fields)).collect()
+}
+
+fn one_line(line: &str) -> Option<Vec<(String, String)>> {
+    let (kind, rest) = line.split_once(char::is_whitespace)?;
+    let rest = rest.trim_start();
+    let bracketed = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (options, rest) = bracketed.unwrap_or(("", rest));
+    let mut words = rest.split_whitespace();
+    let (uri, suite) = (words.next()?, words.next()?);
+    let components = words.collect::<Vec<_>>().join(" ");
+    let named = [("Types", kind), ("URIs", uri), ("Suites", suite), ("Components", &components)];
+    let options = options.split_whitespace().filter_map(|option| option.split_once('='));
+    Some(named.into_iter().chain(options).map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+impl Source {
+    fn new(fields: &[(String, String)]) -> Self {
+        let words = |name| get(fields, name).split_whitespace().map(str::to_owned).collect();
+        let trust = TRUST.iter().map(|&name| (name.to_owned(), get(fields, name).to_owned()));
+        Self {
+            kinds: words("Types"),
+            uris: words("URIs"),
+            suites: words("Suites"),
+            components: words("Components"),
+            trust: trust.filter(|(_, value)| !value.is_empty()).collect(),
+            ubuntu: false,
+        }
+    }
+
+    fn is_distribution(&self, code_name: &str) -> bool {
+        let own = |suite: &String| suite == code_name || MOVING.contains(&suite.as_str());
+        let has = |list: &[String], word: &str| list.iter().any(|item| item == word);
+        let reachable = !self.uris.is_empty() && !self.uris.iter().any(|uri| uri.starts_with("cdrom:"));
+        has(&self.kinds, "deb") && has(&self.components, "main") && reachable && self.suites.iter().any(own)
+    }
+
+    /// The same mirror and trust for another `suite`, as a deb822 file: component main, and on Ubuntu
+    /// universe too, where most of what Debian has in main is found.
+    pub fn for_suite(&self, suite: &str) -> String {
+        let uris = self.uris.join(" ");
+        let components = if self.ubuntu { "main universe" } else { "main" };
+        let mut text = format!("Types: deb\nURIs: {uris}\nSuites: {suite}\nComponents: {components}\n");
+        for (name, value) in &self.trust {
+            text.extend([name, ": ", value, "\n"]);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEB822: &str = "# comment\nTypes: deb deb-src\nURIs: http://mirror/debian\n# inside\nSuites: bookworm bookworm-updates\n\
+        Components: main contrib\nArchitectures: amd64\nSigned-By: /usr/share/keyrings/a.gpg\n";
+
+    /// What is asked of the mirror for trixie when `/etc` has the given files; `None`: refused.
+    fn check(files: &[(&str, &str)], expected: Option<&str>) {
+        let etc = tempfile::tempdir().unwrap();
+        fs::create_dir_all(etc.path().join("apt/sources.list.d")).unwrap();
+        fs::write(etc.path().join("os-release"), "ID=debian\nVERSION_CODENAME=bookworm\n").unwrap();
+        for (name, text) in files {
+            fs::write(etc.path().join("apt").join(name), text).unwrap();
+        }
+        let found = load(etc.path()).ok().map(|source| source.for_suite("trixie"));
+        assert_eq!(found.as_deref(), expected, "{files:?}");
+    }
+
+    #[test]
+    fn the_distribution_is_found() {
+        let signed = "Types: deb\nURIs: http://mirror/debian\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/a.gpg\n";
+        let plain = "Types: deb\nURIs: http://mirror/debian\nSuites: trixie\nComponents: main\n";
+        check(&[("sources.list.d/debian.sources", DEB822)], Some(signed));
+        check(&[("sources.list", "deb http://mirror/debian bookworm main # why")], Some(plain));
+        check(&[("sources.list", "deb http://mirror/debian stable contrib main")], Some(plain));
+        let options =
+            "deb [ arch=amd64 signed-by=/usr/share/keyrings/a.gpg ] http://mirror/debian bookworm main";
+        check(&[("sources.list.d/x.list", options)], Some(signed));
+        let third_party = "deb https://packages.example tools-bookworm main\n";
+        check(
+            &[("sources.list.d/a.list", third_party), ("sources.list.d/debian.sources", DEB822)],
+            Some(signed),
+        );
+        let security = "deb http://mirror/debian-security bookworm-security main\n";
+        check(&[("sources.list", security), ("sources.list.d/debian.sources", DEB822)], Some(signed));
+        let disc = "deb cdrom:[Debian GNU/Linux 12]/ bookworm main\ndeb http://mirror/debian bookworm main\n";
+        check(&[("sources.list", disc)], Some(plain));
+    }
+
+    #[test]
+    fn ubuntu_has_most_in_universe() {
+        let etc = tempfile::tempdir().unwrap();
+        fs::create_dir_all(etc.path().join("apt")).unwrap();
+        fs::write(etc.path().join("os-release"), "ID=ubuntu\nVERSION_CODENAME=jammy\n").unwrap();
+        let list =
+            "deb http://mirror/ubuntu jammy main restricted\ndeb http://mirror/ubuntu jammy universe\n";
+        fs::write(etc.path().join("apt/sources.list"), list).unwrap();
+        let expected = "Types: deb\nURIs: http://mirror/ubuntu\nSuites: noble\nComponents: main universe\n";
+        assert_eq!(load(etc.path()).unwrap().for_suite("noble"), expected);
+    }
+
+    #[test]
+    fn what_is_not_the_distribution_is_refused() {
+        check(&[], None);
+        check(
+            &[(
+                "sources.list",
+                "#deb http://mirror/debian bookworm main\ndeb-src http://mirror/debian bookworm main",
+            )],
+            None,
+        );
+        check(&[("sources.list.d/debian.sources", &DEB822.replace("Types", "Enabled: no\nTypes"))], None);
+        check(&[("sources.list.d/debian.sources.bak", DEB822)], None);
+    }
+
+    #[test]
+    fn a_key_inside_the_file_is_kept() {
+        let key = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQINBF==\n -----END PGP PUBLIC KEY BLOCK-----";
+        let text = DEB822.replace("/usr/share/keyrings/a.gpg", &format!("\n {key}"));
+        let source = parse_deb822(&text).remove(0);
+        assert!(
+            source.for_suite("sid").ends_with(&format!("Signed-By: \n {key}\n")),
+            "{}",
+            source.for_suite("sid")
+        );
+    }
+
+    #[test]
+    fn fuzz() {
+        let signed = "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: main\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQINBF==\n";
+        let line = "deb [signed-by=/usr/share/keyrings/a.gpg arch=amd64] http://mirror/debian bookworm main # why\ndeb-src http://m x\n";
+        crate::base::fuzz::check_text(&[DEB822, signed, line], |text| {
+            let found = parse_deb822(text)
+                .into_iter()
+                .chain(parse_one_line(text))
+                .filter(|it| it.is_distribution("bookworm"));
+            found.map(|source| source.for_suite("sid").len()).sum::<usize>()
+        });
+    }
+
+    #[test]
+    fn a_long_field_is_read_in_linear_time() {
+        let begin = std::time::Instant::now();
+        let text = format!("{DEB822}{}", " key\n".repeat(400_000));
+        assert_eq!(parse_deb822(&text).len(), 1);
+        assert!(begin.elapsed() < std::time::Duration::from_secs(10), "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn fuzz_os_release() {
+        let release =
+            "ID=debian\nVERSION_CODENAME=bookworm\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
+        crate::base::fuzz::check_text(&[release], |text| code_name(text).len());
+    }
+}
