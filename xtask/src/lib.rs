@@ -29,13 +29,12 @@ pub fn misused(error: &clap::Error) -> ExitCode {
         error.exit();
     }
     let text = error.render().to_string();
-    let code = failure::Kind::Usage.code();
-    if !json {
-        ui::misused(&in_harmless_words().unwrap_or(text));
-        return code.into();
+    let text = text.trim().trim_start_matches("error: ");
+    if json {
+        return failed(&failure::Kind::Usage.error(text), json);
     }
-    ui::error(&failure::Kind::Usage.error(text.trim().trim_start_matches("error: ")), code, json);
-    code.into()
+    ui::misused(&in_harmless_words().unwrap_or(error.render().to_string()));
+    failure::Kind::Usage.code().into()
 }
 
 /// What is wrong with the command line once its words hold nothing but what a terminal draws: the parser repeats them.
@@ -49,9 +48,7 @@ fn in_harmless_words() -> Option<String> {
 pub fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
     if let Err(error) = hardening::forbid_core_dumps().and_then(|()| interrupt::keep_exit_codes()) {
-        let code = failure::kind(&error).code();
-        ui::error(&error, code, json);
-        return code.into();
+        return failed(&error, json);
     }
     // The worker tells its errors on stdout, to the tool that started it, which prints them.
     if let Some(code) = commands::worker(&cli.command) {
@@ -59,10 +56,12 @@ pub fn run(cli: Cli) -> ExitCode {
     }
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let code = failure::kind(&error).code();
-            ui::error(&error, code, json);
-            code.into()
-        }
+        Err(error) => failed(&error, json),
     }
+}
+
+/// Prints `error` and returns its exit code.
+fn failed(error: &anyhow::Error, json: bool) -> ExitCode {
+    ui::error(error, json);
+    failure::kind(error).code().into()
 }

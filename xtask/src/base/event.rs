@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::chunk_map::ChunkRun;
+use super::failure::{self, Kind};
 
 /// One thing that happened. Also the line format of `--json` and of the elevated writer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,7 +32,13 @@ pub enum Event {
     /// What became of each MiB of the image, in order.
     Map { runs: Vec<ChunkRun> },
     /// The work has ended in failure; the exit code says of which kind.
-    Failed { code: u8, message: String },
+    Failed {
+        code: u8,
+        message: String,
+        /// What to do about it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
 }
 
 impl Event {
@@ -41,6 +48,23 @@ impl Event {
 
     pub fn warning(text: impl Into<String>) -> Self {
         Self::Warning { text: text.into() }
+    }
+
+    /// The end of the work by `error`.
+    pub fn failed(error: &anyhow::Error) -> Self {
+        let hint = failure::hint(error).map(str::to_owned);
+        Self::Failed { code: failure::kind(error).code(), message: format!("{error:#}"), hint }
+    }
+
+    /// The error that [`Self::failed`] made this event of, if it did.
+    pub fn into_error(self) -> Result<anyhow::Error, Self> {
+        match self {
+            Self::Failed { code, message, hint: None } => Ok(Kind::of_code(code).error(message)),
+            Self::Failed { code, message, hint: Some(hint) } => {
+                Ok(Kind::of_code(code).error_with_hint(message, hint))
+            }
+            other => Err(other),
+        }
     }
 
     pub fn log(text: impl Into<String>) -> Self {
@@ -84,6 +108,27 @@ impl Reporter for Silent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_survives_as_an_event() {
+        for (error, line) in [
+            (crate::failure!(Io, "no"), r#"{"event":"failed","code":5,"message":"no"}"#),
+            (
+                crate::failure!(Refused, "no"; hint: "yes"),
+                r#"{"event":"failed","code":3,"message":"no","hint":"yes"}"#,
+            ),
+        ] {
+            let event = Event::failed(&error);
+            assert_eq!(serde_json::to_string(&event).unwrap(), line);
+            let same = serde_json::from_str::<Event>(line).unwrap().into_error().unwrap();
+            assert_eq!(
+                (failure::kind(&same), failure::hint(&same)),
+                (failure::kind(&error), failure::hint(&error))
+            );
+            assert_eq!(same.to_string(), error.to_string());
+        }
+        assert_eq!(Event::note("a").into_error().unwrap_err(), Event::note("a"));
+    }
 
     #[test]
     fn the_line_format() {

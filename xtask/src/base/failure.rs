@@ -4,50 +4,53 @@ use std::fmt;
 
 /// What kind of failure ended a command; each kind has an exit code of its own that scripts can rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Kind {
-    /// 1: something failed that has no code of its own.
-    Other,
-    /// 2: the command line itself is wrong.
-    Usage,
-    /// 3: a check refused the operation before anything was changed.
-    Refused,
-    /// 4: what was read back is not what was written.
-    Verification,
-    /// 5: a device or a file could not be read or written.
-    Io,
-    /// 6: the privilege that is needed could not be had.
-    Permission,
-    /// 10: the host does not run what was deployed: the activation failed or was rolled back.
-    RolledBack,
-    /// 11: the host runs what was deployed, but some of its units failed, or a command that was to succeed on it.
-    Degraded,
-    /// 12: the host could not be reached.
-    Unreachable,
-    /// 13: the host answered with a key that is not the one known for it.
-    HostKey,
-    /// 14: it could not be found out what the host runs.
-    Undecided,
-    /// 130: stopped by the user.
-    Interrupted,
+    /// Something failed that has no code of its own.
+    Other = 1,
+    /// The command line itself is wrong.
+    Usage = 2,
+    /// A check refused the operation before anything was changed.
+    Refused = 3,
+    /// What was read back is not what was written.
+    Verification = 4,
+    /// A device or a file could not be read or written.
+    Io = 5,
+    /// The privilege that is needed could not be had.
+    Permission = 6,
+    /// The host does not run what was deployed: the activation failed or was rolled back.
+    RolledBack = 10,
+    /// The host runs what was deployed, but some of its units failed, or a command that was to succeed on it.
+    Degraded = 11,
+    /// The host could not be reached.
+    Unreachable = 12,
+    /// The host answered with a key that is not the one known for it.
+    HostKey = 13,
+    /// It could not be found out what the host runs.
+    Undecided = 14,
+    /// Stopped by the user.
+    Interrupted = 130,
 }
 
 impl Kind {
+    const ALL: [Self; 12] = [
+        Self::Other,
+        Self::Usage,
+        Self::Refused,
+        Self::Verification,
+        Self::Io,
+        Self::Permission,
+        Self::RolledBack,
+        Self::Degraded,
+        Self::Unreachable,
+        Self::HostKey,
+        Self::Undecided,
+        Self::Interrupted,
+    ];
+
     /// The process exit code of this kind.
     pub fn code(self) -> u8 {
-        match self {
-            Self::Other => 1,
-            Self::Usage => 2,
-            Self::Refused => 3,
-            Self::Verification => 4,
-            Self::Io => 5,
-            Self::Permission => 6,
-            Self::RolledBack => 10,
-            Self::Degraded => 11,
-            Self::Unreachable => 12,
-            Self::HostKey => 13,
-            Self::Undecided => 14,
-            Self::Interrupted => 130,
-        }
+        self as u8
     }
 
     /// How bad it is for a host, to tell the worst of several: not to know is worse than to know, and a host that
@@ -76,33 +79,27 @@ impl Kind {
 
     /// The kind with this exit code, [`Self::Other`] for a code that is none of ours.
     pub fn of_code(code: u8) -> Self {
-        const ALL: [Kind; 11] = [
-            Kind::Usage,
-            Kind::Refused,
-            Kind::Verification,
-            Kind::Io,
-            Kind::Permission,
-            Kind::RolledBack,
-            Kind::Degraded,
-            Kind::Unreachable,
-            Kind::HostKey,
-            Kind::Undecided,
-            Kind::Interrupted,
-        ];
-        ALL.into_iter().find(|kind| kind.code() == code).unwrap_or(Self::Other)
+        Self::ALL.into_iter().find(|kind| kind.code() == code).unwrap_or(Self::Other)
     }
 
     /// An error of this kind with `message`, ready for `?`.
     pub fn error(self, message: impl fmt::Display) -> anyhow::Error {
-        Failure { kind: self, message: message.to_string() }.into()
+        Failure { kind: self, message: message.to_string(), hint: None }.into()
+    }
+
+    /// As [`Self::error`], with the remedy as `hint`.
+    pub fn error_with_hint(self, message: impl fmt::Display, hint: impl fmt::Display) -> anyhow::Error {
+        Failure { kind: self, message: message.to_string(), hint: Some(hint.to_string()) }.into()
     }
 }
 
-/// An error with a kind. It is made by [`Kind::error`] and may be wrapped in any number of contexts.
+/// An error with a kind, and the remedy for it. [`failure!`](crate::failure) and [`bail!`](crate::bail) make it; it may
+/// be wrapped in any number of contexts.
 #[derive(Debug)]
 pub struct Failure {
     kind: Kind,
     message: String,
+    hint: Option<String>,
 }
 
 impl fmt::Display for Failure {
@@ -112,6 +109,27 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// An `anyhow::Error` of a [`Kind`], with an optional hint that says what to do about it:
+/// `failure!(Refused, "{disk} is mounted"; hint: "run `umount {disk}`")`.
+#[macro_export]
+macro_rules! failure {
+    ($kind:ident, $message:literal $(, $value:expr)* $(,)?) => {
+        $crate::base::failure::Kind::$kind.error(format_args!($message $(, $value)*))
+    };
+    ($kind:ident, $message:literal $(, $value:expr)*; hint: $hint:literal $(, $part:expr)* $(,)?) => {
+        $crate::base::failure::Kind::$kind
+            .error_with_hint(format_args!($message $(, $value)*), format_args!($hint $(, $part)*))
+    };
+}
+
+/// Returns the error that [`failure!`](crate::failure) makes.
+#[macro_export]
+macro_rules! bail {
+    ($($error:tt)+) => {
+        return Err($crate::failure!($($error)+))
+    };
+}
 
 /// The kind of `error`: that of the outermost [`Failure`] in its chain, [`Kind::Io`] for a bare
 /// input/output error, and [`Kind::Other`] where there is neither.
@@ -123,6 +141,11 @@ pub fn kind(error: &anyhow::Error) -> Kind {
         None if io() => Kind::Io,
         None => Kind::Other,
     }
+}
+
+/// The remedy for `error`: the hint of the outermost [`Failure`] in its chain that has one.
+pub fn hint(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint.as_deref())
 }
 
 #[cfg(test)]
@@ -137,5 +160,24 @@ mod tests {
         assert_eq!(format!("{error:#}"), "outer: no");
         assert_eq!(kind(&anyhow::anyhow!("plain")), Kind::Other);
         assert_eq!(kind(&std::io::Error::other("disk").into()), Kind::Io);
+    }
+
+    #[test]
+    fn the_hint_stands_beside_the_message() {
+        let refuse = |disk: &str| -> anyhow::Result<()> {
+            bail!(Refused, "{disk} is mounted at {}", "/mnt"; hint: "run `umount {disk}`");
+        };
+        let error = refuse("sdb").context("outer").unwrap_err();
+        assert_eq!((kind(&error), hint(&error)), (Kind::Refused, Some("run `umount sdb`")));
+        assert_eq!(format!("{error:#}"), "outer: sdb is mounted at /mnt");
+        assert_eq!(hint(&crate::failure!(Io, "no")), None);
+    }
+
+    #[test]
+    fn codes() {
+        let codes = Kind::ALL.map(Kind::code);
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 130]);
+        assert_eq!(codes.map(Kind::of_code), Kind::ALL);
+        assert_eq!(Kind::of_code(77), Kind::Other);
     }
 }

@@ -10,8 +10,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::base::failure::Kind;
-use crate::base::{Event, Reporter};
-use crate::base::{interrupt, state};
+use crate::base::{Event, Reporter, interrupt, state};
 
 /// How often a lock is tried that another has.
 const PAUSE: Duration = Duration::from_millis(200);

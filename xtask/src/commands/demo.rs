@@ -8,9 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::packing::Packing;
-use crate::base::Bytes;
-use crate::base::Context;
-use crate::base::{interrupt, project};
+use crate::base::{Bytes, Context, interrupt, project};
 use crate::card::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::card::flash::{self, Carried, Mode, Plan, Report};
 use crate::card::image::{self, Budget, Contents, Depth, Image, Inspection, Source};

@@ -4,8 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::protected::{Named, protected};
-use crate::base::Bytes;
-use crate::base::Context;
+use crate::base::{Bytes, Context};
 use crate::card::disk::{self, Consent, Disk, Kind, Mounted, Request, Roots, VirtualCards};
 use crate::cli::Devices;
 use crate::ui;

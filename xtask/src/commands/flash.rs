@@ -6,10 +6,8 @@ use anyhow::Result;
 
 use super::packing::Packing;
 use super::protected::{Named, protected};
-use crate::base::Context;
 use crate::base::failure::{self, Kind};
-use crate::base::{Bytes, Event};
-use crate::base::{interrupt, project};
+use crate::base::{Bytes, Context, Event, interrupt, project};
 use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::flash::{Plan, Report};
 use crate::card::image::{self, Image, KnownImages, Limits, Source};

@@ -20,10 +20,9 @@ mod test;
 
 use anyhow::Result;
 
-use crate::base::Context;
 use crate::base::failure::Kind;
 use crate::base::process::Launcher;
-use crate::base::{project, state};
+use crate::base::{Context, project, state};
 use crate::card::worker::{self, Access};
 use crate::cli::{Cli, Command};
 use crate::{nix, ui};

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::Context;
-use crate::base::{git, project};
+use crate::base::{Context, git, project};
 use crate::card::disk::{Extent, Protected, Roots};
 use crate::identity;
 

@@ -10,10 +10,8 @@ use super::order::{Afterwards, Order};
 use super::outcome::Outcome;
 use super::plan::{Plan, shown};
 use super::verdict::{self, Verdict};
-use crate::base::Context;
-use crate::base::Event;
 use crate::base::failure::{Kind, kind};
-use crate::base::project;
+use crate::base::{Context, Event, project};
 use crate::nix::{self, Destination};
 
 /// Carries the plan out and returns what became of it.

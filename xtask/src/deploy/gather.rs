@@ -9,12 +9,10 @@ use super::meant::{Nodes, Overrides, Target, Trust};
 use super::order::{Afterwards, Goal, Order};
 use super::plan::Plan;
 use super::turn::Turn;
-use crate::base::Context;
 use crate::base::failure::{Kind, kind};
-use crate::base::{percent_encoding, project};
+use crate::base::{Context, percent_encoding, project};
 use crate::nix;
-use crate::nix::Answers;
-use crate::nix::{emulation, flake};
+use crate::nix::{Answers, emulation, flake};
 
 /// The turn at `host`, which a plan that is only shown does not need.
 pub fn take_turn(cx: &Context, order: &Order, host: &str) -> Result<Option<Turn>> {

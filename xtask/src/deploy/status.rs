@@ -9,11 +9,9 @@ use super::host::{Disks, Remote, State, probe};
 use super::meant::{Overrides, Target};
 use super::order::Goal;
 use super::verdict;
-use crate::base::Bytes;
-use crate::base::Context;
 use crate::base::failure::{Kind, kind};
-use crate::base::interrupt;
 use crate::base::parallel::side_by_side;
+use crate::base::{Bytes, Context, interrupt};
 use crate::ui::Table;
 
 /// How many hosts are looked at once; each of them evaluates its part of the flake.

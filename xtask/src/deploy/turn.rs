@@ -2,9 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::base::Reporter;
 use crate::base::lock::Lock;
-use crate::base::{percent_encoding, project, state};
+use crate::base::{Reporter, percent_encoding, project, state};
 
 /// The turn of this process at a host, until it is dropped or the process ends.
 #[derive(Debug)]

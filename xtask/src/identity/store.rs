@@ -6,9 +6,8 @@ use anyhow::{Context, Result};
 
 use super::Folder;
 use crate::base::failure::Kind;
-use crate::base::git;
 use crate::base::process::Launcher;
-use crate::base::project;
+use crate::base::{git, project};
 
 /// Refuses a folder for keys that Nix copies with the `flake`.
 ///

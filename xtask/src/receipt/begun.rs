@@ -8,9 +8,8 @@ use anyhow::Result;
 use super::broken::{BrokenFlash, End};
 use super::flashed::Source;
 use super::{Flashed, Moment, Receipt, folder, store};
-use crate::base::Context;
 use crate::base::failure::{self, Kind};
-use crate::base::{Event, Reporter};
+use crate::base::{Context, Event, Reporter};
 use crate::card::flash::Plan;
 
 /// The receipt of a flash until its end is known.

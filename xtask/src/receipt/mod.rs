@@ -18,8 +18,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::Context;
-use crate::base::project;
+use crate::base::{Context, project};
 use crate::card::disk::Disk;
 use crate::card::flash::Rates;
 

@@ -7,9 +7,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
-use crate::base::Bytes;
 use crate::base::failure::Kind;
-use crate::base::state;
+use crate::base::{Bytes, state};
 
 /// The version of the format that is written, and the latest that is read. Receipts without one are of version 1.
 const VERSION: u32 = 1;

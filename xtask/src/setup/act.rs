@@ -7,9 +7,7 @@ use anyhow::{Context as _, Result};
 use super::nix;
 use super::plan::Step;
 use super::root::{Privilege, run_followed};
-use crate::base::Context;
-use crate::base::Event;
-use crate::base::{project, state};
+use crate::base::{Context, Event, project, state};
 
 /// The deploy-rs that the tool was written for; older ones break on Nix 2.33.
 const DEPLOY: [&str; 4] = ["deploy-rs", "--version", "1.0.0", "--locked"];

@@ -6,9 +6,8 @@ use super::Needs;
 use super::distribution::Distribution;
 use super::nix as own_nix;
 use super::tools::{Tool, needed_for};
-use crate::base::Context;
 use crate::base::process::Launcher;
-use crate::base::project;
+use crate::base::{Context, project};
 use crate::nix;
 use crate::nix::emulation::{self, Verdict};
 

@@ -17,10 +17,9 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::base::Context;
 use crate::base::failure::Kind;
 use crate::base::process::Launcher;
-use crate::base::project;
+use crate::base::{Context, project};
 use crate::nix as tool;
 use crate::nix::emulation;
 use crate::ui::{self, Prompt};

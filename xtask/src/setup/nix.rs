@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::base::Context;
 use crate::base::bounded::{self, Links};
 use crate::base::failure::Kind;
-use crate::base::state;
+use crate::base::{Context, state};
 use crate::nix::prefix;
 use crate::setup::debian::{Arch, Archive};
 

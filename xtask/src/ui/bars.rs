@@ -10,9 +10,7 @@ use serde::Serialize;
 use super::board::Board;
 use super::layout::{self, Amount, Layout};
 use super::strip::Strip;
-use crate::base::Bytes;
-use crate::base::escape;
-use crate::base::{Event, Reporter};
+use crate::base::{Bytes, Event, Reporter, escape};
 
 /// The reporter that fits: JSON where it was asked for, bars on a terminal, plain lines elsewhere.
 pub fn reporter(json: bool) -> Arc<dyn Reporter> {

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::base::Event;
-use crate::base::escape;
+use crate::base::{Event, escape};
 
 /// What a host is at, and for how long.
 const TEMPLATE: &str = "{prefix:>10} {spinner} {elapsed} {wide_msg}";

@@ -18,7 +18,7 @@ use std::io::{ErrorKind, Write};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::base::{Event, Reporter, escape};
+use crate::base::{Event, Reporter, escape, failure};
 
 /// Writes a part of the result to stdout, for people.
 pub fn result(text: &str) -> Result<()> {
@@ -59,16 +59,16 @@ fn write_result(lines: &str) -> Result<()> {
 }
 
 /// Reports on stderr the error that ends the command: in words, or as an event for programs.
-pub fn error(error: &anyhow::Error, code: u8, json: bool) {
-    let message = format!("{error:#}");
+pub fn error(error: &anyhow::Error, json: bool) {
     if json {
-        return bars::JsonLines.report(&Event::Failed { code, message });
+        return bars::JsonLines.report(&Event::failed(error));
     }
-    let _ = writeln!(std::io::stderr(), "{}", error_line(&message));
+    let _ = writeln!(std::io::stderr(), "{}", error_lines(&format!("{error:#}"), failure::hint(error)));
 }
 
-fn error_line(message: &str) -> String {
-    format!("error: {}", escape::lines(message))
+fn error_lines(message: &str, hint: Option<&str>) -> String {
+    let hint = hint.map(|hint| format!("\nhint: {}", escape::lines(hint)));
+    format!("error: {}{}", escape::lines(message), hint.unwrap_or_default())
 }
 
 /// Reports what is wrong with the command line in the words of its parser, which has a layout of its own.

@@ -3,8 +3,7 @@
 use super::Table;
 use super::bars::{self, Running};
 use super::prompt::Prompt;
-use crate::base::{ChunkRun, ChunkState};
-use crate::base::{Event, escape};
+use crate::base::{ChunkRun, ChunkState, Event, escape};
 
 const SAMPLES: [&str; 6] = [
     "\u{1b}[2J\u{1b}[H",
@@ -56,7 +55,7 @@ fn events(text: &str) -> Vec<Event> {
         Event::Found { name: name(), text: text() },
         Event::Over,
         Event::Map { runs: vec![ChunkRun { state: ChunkState::Written, mib: 1 }] },
-        Event::Failed { code: 1, message: text() },
+        Event::Failed { code: 1, message: text(), hint: Some(text()) },
     ];
     for event in &all {
         match event {
@@ -133,8 +132,11 @@ fn fuzz_table_cells() {
 fn fuzz_questions_and_errors() {
     crate::base::fuzz::check_text(&SAMPLES, |text| {
         is_drawn(&Prompt { question: text, unanswered: "" }.shown(), 1);
-        let message = super::error_line(text);
+        let message = super::error_lines(text, None);
         is_one_text(&message, &format!("error: {text}"));
         assert!(message.starts_with("error: "));
+        // No word of a message passes for a hint.
+        let both = super::error_lines(text, Some(text));
+        assert_eq!(both.lines().filter(|line| line.starts_with("hint: ")).count(), 1, "{both}");
     });
 }

@@ -11,10 +11,9 @@ use anyhow::{Context, Result};
 use super::memory;
 use super::script::Script;
 use super::wrong;
-use crate::base::Bytes;
 use crate::base::failure::Kind;
-use crate::base::hardening;
 use crate::base::process::{Bounds, Launcher, Output};
+use crate::base::{Bytes, hardening};
 
 /// All that are called, and where Debian keeps them off the `PATH` of users.
 const NAMES: [&str; 3] = ["debugfs", "e2fsck", "e2image"];

@@ -128,8 +128,7 @@ pub(super) mod tests {
     use super::super::task::Content;
     use super::super::{compare, write_image};
     use super::*;
-    use crate::base::Silent;
-    use crate::base::failure;
+    use crate::base::{Silent, failure};
     use crate::card::image::content::tests::hash;
 
     /// An addition of these changes; `look` is what proves it.

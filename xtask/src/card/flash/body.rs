@@ -12,9 +12,8 @@ use super::looks::Looks;
 use super::medium::{self, ROUNDS};
 use super::pipeline::{self, Chunk};
 use super::task::Task;
-use crate::base::ChunkMap;
 use crate::base::failure::Kind;
-use crate::base::{ChunkState, Event, Phase};
+use crate::base::{ChunkMap, ChunkState, Event, Phase};
 use crate::card::image::content::{self, ChunkHash};
 use crate::card::image::{Changed, Lack};
 

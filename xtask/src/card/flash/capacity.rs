@@ -178,8 +178,7 @@ fn places(size: u64) -> Vec<u64> {
 mod tests {
     use super::super::memory::{Fault, MemoryCard};
     use super::*;
-    use crate::base::Silent;
-    use crate::base::failure;
+    use crate::base::{Silent, failure};
 
     const MIB: u64 = CHUNK as u64;
 

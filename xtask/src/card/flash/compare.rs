@@ -15,9 +15,8 @@ use super::medium::{Medium, Read};
 use super::pipeline::{self, Chunk, all_zero};
 use super::pulse::{self, PATIENCE};
 use super::task::{Content, Task};
-use crate::base::ChunkMap;
 use crate::base::failure::{self, Kind};
-use crate::base::{ChunkState, Event, Phase, Reporter};
+use crate::base::{ChunkMap, ChunkState, Event, Phase, Reporter};
 use crate::card::image::content::{self, ChunkHash};
 
 /// Compares what `card` begins with to `content`. Where that is the image that `added` was put on top of, the card is

@@ -14,8 +14,7 @@ use super::partition::{Partition, SECTOR};
 use super::sidecar::{Hashing, Sidecar};
 use super::source::Source;
 use crate::base::failure::Kind;
-use crate::base::interrupt;
-use crate::base::{Bytes, Event, Phase, Reporter};
+use crate::base::{Bytes, Event, Phase, Reporter, interrupt};
 
 /// A frame that looks back further than this, in bytes, is told about: `zstd` itself stops here too.
 const LARGE_WINDOW: u64 = 128 << 20;

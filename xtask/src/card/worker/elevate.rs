@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use rustix::fs::Access as Mode;
 use serde_json::Value;
 
@@ -13,10 +13,9 @@ use super::job::Work;
 use super::letter::{Handed, Letter};
 use super::needs::Access;
 use super::serve::Message;
-use crate::base::Context;
-use crate::base::Event;
 use crate::base::failure::Kind;
 use crate::base::process::{Ended, Launcher};
+use crate::base::{Context, Event};
 use crate::card::ext4;
 
 /// The programs that can make the worker root, in the order in which they are tried.
@@ -112,7 +111,7 @@ struct Heard {
     /// The worker has begun to read or write the card; before that, nothing is lost.
     begun: bool,
     answer: Option<Value>,
-    failed: Option<(u8, String)>,
+    failed: Option<Error>,
 }
 
 impl Heard {
@@ -120,8 +119,10 @@ impl Heard {
         match serde_json::from_str(line) {
             Ok(Message::Answer { answer }) => self.answer = Some(answer),
             Ok(Message::Begun { .. }) => self.begun = true,
-            Ok(Message::Event(Event::Failed { code, message })) => self.failed = Some((code, message)),
-            Ok(Message::Event(event)) => cx.reporter.report(&event),
+            Ok(Message::Event(event)) => match event.into_error() {
+                Ok(error) => self.failed = Some(error),
+                Err(event) => cx.reporter.report(&event),
+            },
             Err(_) => cx.reporter.report(&Event::log(line)),
         }
     }
@@ -129,7 +130,7 @@ impl Heard {
     fn conclude<W: Work>(self, program: &str, ended: Ended) -> Result<Value> {
         let (Ended { code, stopped }, [who, _, done]) = (ended, W::ACCESS.words());
         match (self.failed, self.answer) {
-            (Some((code, message)), _) => Err(Kind::of_code(code).error(message)),
+            (Some(error), _) => Err(error),
             (None, Some(answer)) if code == 0 => Ok(answer),
             _ if stopped && !self.begun => Err(Kind::Interrupted.error("stopped; nothing was written")),
             _ if !self.begun => {

@@ -27,8 +27,7 @@ use super::needs::{Access, Needs};
 use super::table;
 use crate::base::failure::{self, Kind};
 use crate::base::process::{Launcher, handover};
-use crate::base::{Event, Reporter};
-use crate::base::{hardening, interrupt};
+use crate::base::{Event, Reporter, hardening, interrupt};
 use crate::card::ext4::Programs;
 
 /// A job comes right after the start.
@@ -58,9 +57,8 @@ pub enum Message {
 pub fn serve(access: Access, say: impl Fn(&str) + Send + Sync) -> u8 {
     let lines = Lines { say };
     lines.serve(access).unwrap_or_else(|error| {
-        let code = failure::kind(&error).code();
-        lines.report(&Event::Failed { code, message: format!("{error:#}") });
-        code
+        lines.report(&Event::failed(&error));
+        failure::kind(&error).code()
     })
 }
 

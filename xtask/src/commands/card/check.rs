@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 
-use crate::base::Bytes;
-use crate::base::Context;
+use crate::base::{Bytes, Context};
 use crate::card::disk::{Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::worker::{self, Access, Capacity};
 use crate::cli::CardCheck;

@@ -4,9 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::base::Bytes;
-use crate::base::Context;
 use crate::base::failure::Kind;
+use crate::base::{Bytes, Context};
 use crate::card::disk::Disk;
 use crate::card::flash::Comparison;
 use crate::card::image::{self, Depth, Image, Limits, Source};

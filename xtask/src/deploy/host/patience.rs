@@ -8,8 +8,7 @@ use super::probe::State;
 use super::said::tail;
 use super::ssh::Remote;
 use crate::base::failure::{Kind, kind};
-use crate::base::interrupt;
-use crate::base::{Event, Reporter};
+use crate::base::{Event, Reporter, interrupt};
 use crate::deploy::meant::Target;
 
 /// How often the host is asked.

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::base::Context;
 use crate::base::failure::Kind;
 use crate::base::process::{Cost, Launcher};
-use crate::base::project;
+use crate::base::{Context, project};
 use crate::dev::demo::Tools;
 use crate::setup::debian::Arch;
 

@@ -11,11 +11,10 @@ use super::image::Image;
 use super::peers::{Job, Pipeline};
 use super::runs::{Measurements, TOOL};
 use super::sd::Card;
-use crate::base::Context;
 use crate::base::failure::{self, Kind};
 use crate::base::interrupt::Hold;
 use crate::base::process::Cost;
-use crate::base::{Bytes, Event, Silent};
+use crate::base::{Bytes, Context, Event, Silent};
 use crate::card::image::{self, KnownImages, Source};
 
 /// One who takes part.

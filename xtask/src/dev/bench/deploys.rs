@@ -8,9 +8,8 @@ use super::crew::Crew;
 use super::figures::{Quantity, Row};
 use super::place::{Place, Scratch};
 use super::runs::median;
-use crate::base::Context;
 use crate::base::failure::Kind;
-use crate::base::interrupt;
+use crate::base::{Context, interrupt};
 use crate::dev::suites::Need;
 
 /// How many hosts are deployed to at once.

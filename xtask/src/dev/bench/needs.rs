@@ -8,9 +8,8 @@ use super::assembly::native_tools;
 use super::cases::Case;
 use super::plan::room;
 use super::throttle::{BLKIO, unusable};
-use crate::base::Bytes;
-use crate::base::Context;
 use crate::base::failure::Kind;
+use crate::base::{Bytes, Context};
 
 /// What is always called: dd also tries how fast the card is.
 const PROGRAMS: [&str; 4] = ["blockdev", "dd", "losetup", "zstd"];

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::base::Context;
 use crate::base::lock::Lock;
-use crate::base::{project, state};
+use crate::base::{Context, project, state};
 
 /// The folder, which is this run's for as long as this lives.
 pub struct Place {

@@ -8,9 +8,8 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{self, KERNEL, KERNEL_META, KERNEL_SUITE, Names, Part, TOOLS, TOOLS_SUITE};
-use crate::base::Context;
 use crate::base::failure::Kind;
-use crate::base::state;
+use crate::base::{Context, state};
 use crate::setup::debian::{Arch, Archive, Package};
 
 /// What a folder was made of. It stands for a complete one.

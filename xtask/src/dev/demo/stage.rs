@@ -9,10 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::fetch;
-use crate::base::Context;
-use crate::base::Event;
 use crate::base::lock::Lock;
-use crate::base::{project, state};
+use crate::base::{Context, Event, project, state};
 use crate::nix;
 
 /// A flake that is ready to be built.

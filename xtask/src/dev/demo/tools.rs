@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::fetch;
-use crate::base::Context;
 use crate::base::lock::Lock;
-use crate::base::{project, state};
+use crate::base::{Context, project, state};
 use crate::setup::debian::Arch;
 
 /// Programs of one kind of machine.

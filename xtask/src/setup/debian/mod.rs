@@ -18,12 +18,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::base::Context;
 use crate::base::failure::Kind;
 use crate::base::lock::Lock;
 use crate::base::process::Launcher;
-use crate::base::state;
-use crate::base::{Event, Reporter};
+use crate::base::{Context, Event, Reporter, state};
 
 /// One suite of the mirror for one architecture. A lock is held for as long as the value lives, so
 /// that two runs of the tool never write the same lists.

@@ -10,8 +10,7 @@ use super::refusals::other_than_awaited;
 use super::sysfs::Node;
 use super::{Disk, Number, Request, Roots, udev};
 use crate::base::failure::Kind as Failure;
-use crate::base::interrupt;
-use crate::base::{Event, Reporter};
+use crate::base::{Event, Reporter, interrupt};
 
 const PAUSE: Duration = Duration::from_millis(200);
 
