@@ -4,4 +4,5 @@ pub mod disk;
 pub mod ext4;
 pub mod flash;
 pub mod image;
+pub mod inspect;
 pub mod worker;

@@ -7,11 +7,12 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::packing::Packing;
+use super::payload::Packing;
 use crate::base::{Bytes, Context, interrupt, project};
 use crate::card::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::card::flash::{self, Carried, Mode, Plan, Report};
-use crate::card::image::{self, Budget, Contents, Depth, Image, Inspection, Source};
+use crate::card::image::{self, Depth, Image, Source};
+use crate::card::inspect::{self, Budget, Contents, Inspection};
 use crate::card::worker;
 use crate::cli::{Demo, Packed};
 use crate::dev::demo::{self, Staged, VirtualCard};
@@ -122,7 +123,7 @@ fn plan(card: &VirtualCard, image: Image, carried: Option<Carried>) -> Result<Pl
 fn inspect(card: &VirtualCard, size: u64) -> Result<Contents> {
     let path = card.path.display();
     let disk = File::open(&card.path).with_context(|| format!("opening {path}"))?;
-    let found = image::inspect(&disk, size, &Budget::unattended()).and_then(Inspection::bootable);
+    let found = inspect::inspect(&disk, size, &Budget::unattended()).and_then(Inspection::bootable);
     found.with_context(|| format!("inspecting {path}"))
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::packing::Packing;
+use super::payload::Packing;
 use super::protected::{Named, protected};
 use crate::base::failure::{self, Kind};
 use crate::base::{Bytes, Context, Event, interrupt, project};

@@ -1,8 +1,8 @@
 //! One file a command: gather, plan, show, act. Commands never call commands.
 
-mod agreement;
 mod bench;
 mod card;
+mod confirm;
 mod demo;
 mod deploy;
 mod devices;
@@ -11,7 +11,7 @@ mod flash;
 mod history;
 mod hosts;
 mod identity;
-mod packing;
+mod payload;
 mod protected;
 mod sd_image;
 mod setup;
@@ -46,7 +46,7 @@ pub fn run(cli: Cli) -> Result<()> {
         flake: project::flake_ref(cli.flake.as_deref()),
         trust_flake: cli.command.trusts_flake(),
         json: cli.json,
-        launcher: nix::prefix::activate(launcher, &project::tools_dir()),
+        launcher: nix::private_nix::activate(launcher, &project::tools_dir()),
         reporter: ui::reporter(cli.json),
     };
     if let Err(error) = state::check_folder(&project::tools_dir()) {

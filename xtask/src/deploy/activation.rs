@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
+use super::desired::Target;
 use super::host;
-use super::meant::Target;
-use super::order::{Goal, Order};
+use super::options::{Goal, Order};
 use super::verdict::Ran;
 use crate::base::failure::{self, Kind};
 use crate::base::process::Launcher;
@@ -81,8 +81,8 @@ fn with_flakes(launcher: &Launcher) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deploy::meant::Overrides;
-    use crate::deploy::order::Afterwards;
+    use crate::deploy::desired::Overrides;
+    use crate::deploy::options::Afterwards;
     use crate::deploy::verdict::tests::target;
 
     fn order(goal: Goal, extra: &[String]) -> Order {

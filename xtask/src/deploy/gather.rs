@@ -3,12 +3,12 @@
 use anyhow::Result;
 
 use super::closure::{Closure, Diff};
+use super::desired::{Nodes, Overrides, Target, Trust};
 use super::host::{self, Activity, LIST, Line, Question, Remote, State};
-use super::laps::Laps;
-use super::meant::{Nodes, Overrides, Target, Trust};
-use super::order::{Afterwards, Goal, Order};
+use super::host_lock::Turn;
+use super::options::{Afterwards, Goal, Order};
 use super::plan::Plan;
-use super::turn::Turn;
+use super::timings::Laps;
 use crate::base::failure::{Kind, kind};
 use crate::base::{Context, percent_encoding, project};
 use crate::nix;

@@ -5,29 +5,29 @@
 //! it has finished, and the verdict. **Invariant**: success is only ever concluded from states that were read on
 //! the host.
 
-mod act;
 mod activation;
-mod clash;
+mod apply;
 mod closure;
+mod desired;
 mod gather;
-mod group;
 mod host;
-mod laps;
-mod meant;
-mod order;
+mod host_conflicts;
+mod host_lock;
+mod multi_host;
+mod options;
 mod outcome;
 mod plan;
 mod status;
-mod turn;
+mod timings;
 mod verdict;
 
-pub use act::act;
 pub use activation::require;
+pub use apply::act;
+pub use desired::Overrides;
 pub use gather::{build, compare, find, gather, take_turn};
-pub use group::{Member, Reached, deployable, each_once, table, together, worst};
-pub use laps::Laps;
-pub use meant::Overrides;
-pub use order::{Afterwards, Goal, Order};
+pub use multi_host::{Member, Reached, deployable, each_once, table, together, worst};
+pub use options::{Afterwards, Goal, Order};
 pub use outcome::Outcome;
 pub use plan::Plan;
 pub use status::{History, Status, status_table, statuses, unseen};
+pub use timings::Laps;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::desired::Target;
 use super::host::{Check, State};
-use super::meant::Target;
 use super::plan::{Plan, shown};
 use super::verdict::{self, Proof, Ran, Verdict};
 use crate::base::failure::Kind;

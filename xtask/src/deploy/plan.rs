@@ -5,11 +5,11 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::closure::{Closure, Diff};
+use super::desired::Target;
 use super::host::{Line, State};
-use super::laps::Laps;
-use super::meant::Target;
-use super::order::Goal;
-use super::turn::Turn;
+use super::host_lock::Turn;
+use super::options::Goal;
+use super::timings::Laps;
 use super::verdict::{self, Verdict};
 use crate::nix::StorePath;
 

@@ -4,10 +4,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::closure::{Closure, Diff};
+use super::desired::{Overrides, Target};
 use super::gather::evaluate;
 use super::host::{Disks, Remote, State, probe};
-use super::meant::{Overrides, Target};
-use super::order::Goal;
+use super::options::Goal;
 use super::verdict;
 use crate::base::failure::{Kind, kind};
 use crate::base::parallel::side_by_side;

@@ -3,20 +3,20 @@
 //! state folder.
 
 mod access;
-mod belongings;
+mod extra_files;
 mod folder;
 mod key;
 mod known_hosts;
+mod payload;
 mod secret;
-mod store;
-mod tree;
+mod store_guard;
 
 pub use access::close_all;
-pub use belongings::{Belongings, Entry, Identity, Owner, PLACE, What};
+pub use extra_files::{Owners, read as read_files};
 pub use folder::{Choice, Folder, HostKey, forget};
+pub use payload::{Belongings, Entry, Identity, Owner, PLACE, What};
 pub use secret::Secret;
-pub use store::{goes_to_stores, keep_out_of_stores};
-pub use tree::{Owners, read as read_files};
+pub use store_guard::{goes_to_stores, keep_out_of_stores};
 
 use std::path::PathBuf;
 

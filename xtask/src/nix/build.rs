@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::FEATURES;
+use super::build_monitor::Watch;
 use super::shield::refuse_weakening;
-use super::watch::Watch;
 use crate::base::failure::{self, Kind};
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};

@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::FEATURES;
+use super::build_monitor::Watch;
 use super::store_path::StorePath;
-use super::watch::Watch;
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
 

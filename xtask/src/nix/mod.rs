@@ -1,29 +1,29 @@
 //! Nix on the command line: every argument vector, its configuration, events and errors.
 
-mod answers;
 mod build;
+mod build_monitor;
 mod config;
 mod copy;
 pub mod emulation;
 mod error;
 mod eval;
+mod eval_cache;
 mod events;
 pub mod flake;
 mod inputs;
 mod path_info;
-pub mod prefix;
+pub mod private_nix;
 mod shield;
 mod store_path;
 mod version;
-mod watch;
 
-pub use answers::Answers;
 pub use build::{build, build_all};
 pub use config::Config;
 pub use copy::{Destination, copy};
 pub use error::is_missing_attribute;
 pub use error::strip_ansi;
 pub use eval::{eval, flake_show, path_flake, quote};
+pub use eval_cache::Answers;
 pub use inputs::lock_without_keys;
 pub use path_info::closure;
 pub use shield::shield;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Moment;
 use crate::card::disk::{Disk, Kind};
 use crate::card::flash::{Added, Mode, Plan, Rates, Report, Seconds};
-use crate::card::image::Layout;
+use crate::card::inspect::Layout;
 use crate::identity::{Belongings, Identity};
 use crate::nix::StorePath;
 

@@ -5,14 +5,14 @@ mod begun;
 mod broken;
 mod deployed;
 mod flashed;
-mod moment;
 mod store;
+mod timestamp;
 
 pub use begun::begin;
 pub use broken::BrokenFlash;
 pub use deployed::Deployed;
 pub use flashed::{Flashed, Own};
-pub use moment::Moment;
+pub use timestamp::Moment;
 
 use std::fmt;
 

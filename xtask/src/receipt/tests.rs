@@ -10,7 +10,7 @@ use crate::card::image::{self, Depth, Source};
 /// A plan and the report of a flash of an image onto a plain file, both in `dir`.
 fn flash(dir: &Path) -> (Plan, Report) {
     let (file, card) = (dir.join("an image.img"), dir.join("card"));
-    let mut bytes = image::mbr(&[(0x83, true, 2048, 2048)]).to_vec();
+    let mut bytes = crate::card::inspect::mbr(&[(0x83, true, 2048, 2048)]).to_vec();
     bytes.resize(2 << 20, 7);
     std::fs::write(&file, bytes).unwrap();
     std::fs::write(&card, vec![0; 4 << 20]).unwrap();

@@ -92,7 +92,7 @@ fn carry_out(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Res
         cx.note(format!("setup: {step}"));
         act::carry_out(cx, step, by)?;
     }
-    cx.launcher = tool::prefix::activate(Launcher::new(project::root()), &project::tools_dir());
+    cx.launcher = tool::private_nix::activate(Launcher::new(project::root()), &project::tools_dir());
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::base::bounded::{self, Links};
 use crate::base::failure::Kind;
 use crate::base::{Context, state};
-use crate::nix::prefix;
+use crate::nix::private_nix;
 use crate::setup::debian::{Arch, Archive};
 
 /// Other names that `nix` answers to (`nix-store` and so on), as its package links them.
@@ -88,7 +88,7 @@ fn settle(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
     fs::create_dir_all(STATE).with_context(|| format!("creating {STATE}"))?;
     let _ = fs::remove_dir_all(prefix);
     fs::rename(fresh, prefix).with_context(|| format!("moving {} to its place", fresh.display()))?;
-    let version = crate::nix::require(&prefix::enter(cx.launcher.clone(), prefix))?;
+    let version = crate::nix::require(&private_nix::enter(cx.launcher.clone(), prefix))?;
     cx.note(format!("setup: nix {version} in {}", prefix.display()));
     Ok(())
 }

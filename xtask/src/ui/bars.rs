@@ -7,8 +7,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
-use super::board::Board;
 use super::layout::{self, Amount, Layout};
+use super::multi_progress::Board;
 use super::strip::Strip;
 use crate::base::{Bytes, Event, Reporter, escape};
 

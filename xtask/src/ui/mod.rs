@@ -1,8 +1,8 @@
 //! Everything that reaches the user: events as bars, plain lines or JSON, tables, prompts, sizes.
 
 mod bars;
-mod board;
 mod layout;
+mod multi_progress;
 mod prompt;
 #[cfg(test)]
 mod render_tests;

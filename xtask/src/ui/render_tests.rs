@@ -96,7 +96,7 @@ fn fuzz_bars() {
         is_drawn(&running.bar.message(), 1);
         running.step(text);
         is_drawn(&running.bar.message(), 1);
-        let board = super::board::Board::default();
+        let board = super::multi_progress::Board::default();
         for event in events(text) {
             board.report(text, &event, None);
             for bar in board.bars() {

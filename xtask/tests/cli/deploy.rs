@@ -20,7 +20,7 @@ fn success() {
         let features = ["--extra-experimental-features", "nix-command flakes"];
         features.iter().chain(words).map(ToString::to_string).collect::<Vec<_>>()
     };
-    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/meant/node.nix"));
+    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/desired/node.nix"));
     let eval = ["eval", "--json", "github:o/f#.", "--apply", &read, "-L"];
     let profile = format!("{PROFILE}.drv^*");
     let build = ["build", "--json", "--no-link", "--log-format", "internal-json", &profile, "-L"];
@@ -193,7 +193,7 @@ fn one_output_after_the_other() {
         .sandbox
         .fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.18.1";; {answers} esac"#));
     assert_eq!(scene.run(&["stinky"]).exits(0), format!("stinky runs {NEW}\n"));
-    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/meant/node.nix"));
+    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/desired/node.nix"));
     let asked = scene.sandbox.calls("nix").into_iter().filter(|call| call.contains(&"eval".to_owned()));
     let asked = asked.map(|call| (call[4].clone(), call[6].clone())).collect::<Vec<_>>();
     let alone = "it: {read} { deploy.nodes.\"stinky\" = { }; nixosConfigurations = it; }";

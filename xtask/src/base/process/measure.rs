@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
 
 use super::Output;
-use super::follow::Stop;
+use super::stream::Stop;
 use crate::base::failure::Kind;
 use crate::base::interrupt;
 

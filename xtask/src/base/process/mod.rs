@@ -15,19 +15,19 @@ use anyhow::{Context, Result};
 use crate::base::failure::Kind;
 use crate::base::interrupt;
 
-mod attend;
 mod background;
 mod bounded;
 mod delegate;
-mod follow;
+mod expect;
 pub mod handover;
 mod measure;
 mod rights;
+mod stream;
 
-pub use attend::{End, Heard, Reply};
 pub use background::Background;
 pub use bounded::Bounds;
 pub use delegate::User;
+pub use expect::{End, Heard, Reply};
 pub use measure::{Cost, Measured};
 pub use rights::as_mere_user;
 
@@ -169,7 +169,7 @@ impl Launcher {
         let reading = std::thread::Builder::new().spawn(move || crate::base::bounded::read_all(stdout, MOST));
         let read = reading.with_context(|| format!("listening to {program}"))?;
         let command = self.duct(program, args).stdin_null().stdout_file(sink);
-        let followed = follow::follow(program, &command, on_line);
+        let followed = stream::follow(program, &command, on_line);
         // The writing end of the pipe is gone, so that the reader comes to the end.
         drop(command);
         let read = read.join().map_err(|_| anyhow::anyhow!("the thread that reads has panicked"))?;
@@ -187,7 +187,7 @@ impl Launcher {
         on_line: impl FnMut(&str),
     ) -> Result<i32> {
         let command = self.duct(program, args).stdin_null().stdout_to_stderr();
-        follow::follow(program, &command, on_line).map(|output| output.code)
+        stream::follow(program, &command, on_line).map(|output| output.code)
     }
 
     /// Runs a command on the user's own terminal: all three streams are inherited. Returns its exit code.
@@ -241,7 +241,7 @@ impl Launcher {
         drop(command);
         let stop = || drop(hold.requested().then(|| feed.shutdown(Shutdown::Both)));
         delegate::feeding(&feed, input, files, || {
-            follow::for_each_line(&lines, LONGEST_MESSAGE, &mut |_: &[u8]| stop(), &mut on_line)
+            stream::for_each_line(&lines, LONGEST_MESSAGE, &mut |_: &[u8]| stop(), &mut on_line)
                 .and_then(|()| delegate::wait(&child, stop))
         })
         .with_context(|| format!("following {program}"))?;

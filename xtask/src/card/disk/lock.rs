@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::refusal::refuse;
 use super::refusals::unwritable;
 use super::usage::Usage;
-use super::{Disk, Kind, Number, Partition, Roots, users};
+use super::{Disk, Kind, Number, Partition, Roots, open_files};
 use crate::base::failure::Kind as Failure;
 
 /// udev locks a disk while it probes it, for some milliseconds; who holds it longer means it.
@@ -82,7 +82,7 @@ fn open(roots: &Roots, disk: &Disk, claim: Claim) -> Result<Locked> {
 fn nobody_writes(roots: &Roots, disk: &Disk) -> Result<()> {
     let deadline = Instant::now() + MOMENT;
     loop {
-        let writers = users::writers(roots, disk);
+        let writers = open_files::writers(roots, disk);
         if writers.is_empty() {
             return Ok(());
         }

@@ -3,21 +3,21 @@
 //! [`Disk`] is what sysfs says about one whole disk (or a plain file that stands for a card). It
 //! travels to the elevated writer, which loads it again and compares.
 
-mod arrival;
 mod backing;
-mod clash;
-mod confirmation;
-mod consent;
+mod confirm;
+mod confirm_phrase;
 mod eject;
 mod identity;
 mod kind;
+mod label_conflict;
 mod load;
 mod lock;
 mod loop_device;
 mod model;
 mod mounts;
+mod open_files;
 mod probe;
-mod protected;
+mod protected_path;
 mod refusal;
 mod refusals;
 mod request;
@@ -26,25 +26,25 @@ mod sysfs;
 mod udev;
 mod unmount;
 mod usage;
-mod users;
+mod wait_for_card;
 
-pub use arrival::await_card;
-pub use clash::clashes;
-pub use confirmation::Confirmation;
-pub use consent::Consent;
+pub use confirm::Consent;
+pub use confirm_phrase::Confirmation;
+pub use label_conflict::clashes;
 pub use load::list;
 pub use lock::{Locked, adopt, open_exclusive, open_shared};
 pub use loop_device::LoopDevice;
 pub use model::{Disk, Kind, Number, Partition, Role, Use};
-pub use protected::{Extent, Protected};
+pub use protected_path::{Extent, Protected};
 pub use refusal::refuse;
 pub use refusals::refusals;
 pub use request::{Mounted, Request, VirtualCards};
 pub use roots::Roots;
 pub use unmount::unmount;
+pub use wait_for_card::await_card;
 
 #[cfg(test)]
-mod consent_tests;
+mod confirm_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::consent::{consent, unexpected};
+use super::confirm::{consent, unexpected};
 use super::refusal::{Refusal, refusal};
 use super::{Consent, Disk, Kind, Mounted, Protected, Request, Role, Use, VirtualCards};
 use crate::base::Bytes;

@@ -14,7 +14,7 @@ use rustix::process::{chdir, fchdir};
 
 use super::mounts::{Mount, mounts};
 use super::refusals::quoted;
-use super::{Disk, Role, Roots, Use, usage, users};
+use super::{Disk, Role, Roots, Use, open_files, usage};
 use crate::base::failure::Kind as Failure;
 
 /// After unmounting, for what lets go of the disk a little later.
@@ -169,7 +169,7 @@ fn explain(roots: &Roots, mount: &Mount, done: &[PathBuf], error: Errno) -> anyh
 }
 
 fn busy(roots: &Roots, at: &Path) -> String {
-    let users = users::below(roots, at);
+    let users = open_files::below(roots, at);
     match users.as_slice() {
         [] => format!("it is busy; `fuser -vm {}` says with what", quoted(at)),
         users => format!("it is busy with {}; end that first", users.join(", ")),

@@ -5,12 +5,12 @@
 //! what the engine writes. Then the files are read back through the file system of the card, by another
 //! implementation than the one that wrote them, and `e2fsck` looks at it.
 
-mod look;
-mod memory;
-mod preview;
+mod debugfs_script;
+mod memfd;
+mod metadata_copy;
 mod programs;
-mod scratch;
-mod script;
+mod reader;
+mod replaced_files;
 
 use std::fs::File;
 use std::sync::OnceLock;
@@ -22,15 +22,16 @@ use anyhow::{Context, Result};
 use crate::base::failure::Kind;
 use crate::base::{Event, Plain, Reporter};
 use crate::card::flash::{Addition, Carried, Change};
-use crate::card::image::{self, Budget, MEMORY};
+use crate::card::image::{self};
+use crate::card::inspect::{Budget, MEMORY};
 use crate::identity::{Belongings, PLACE};
-use look::View;
+use metadata_copy::Scratch;
 use programs::{Callable, Guard};
-use scratch::Scratch;
+use reader::View;
 
-pub use preview::replaced;
+pub use debugfs_script::check as check_entries;
 pub use programs::{Programs, check as check_programs};
-pub use script::check as check_entries;
+pub use replaced_files::replaced;
 
 /// What is put on one card.
 pub struct Placing<'a> {
@@ -55,7 +56,7 @@ impl<'a> Placing<'a> {
         stop: &'a AtomicBool,
     ) -> Result<Self> {
         check_entries(&carried.belongings.entries)?;
-        let card = memory::inherited(card).context("opening the card a second time")?;
+        let card = memfd::inherited(card).context("opening the card a second time")?;
         let programs = Callable::find(programs)?;
         Ok(Self { carried, programs, card, reporter, stop, begun: OnceLock::new() })
     }
@@ -63,7 +64,7 @@ impl<'a> Placing<'a> {
     /// The card for a child of this process. Its name says which open file is meant, whatever has become of the
     /// path by which it was opened.
     fn path(&self) -> String {
-        memory::path(&self.card)
+        memfd::path(&self.card)
     }
 
     /// The card, opened once more: what is read comes from it and not from what somebody else has open.
@@ -73,7 +74,7 @@ impl<'a> Placing<'a> {
 
     /// What reading the file system may cost, with what is put there.
     fn budget(&self) -> Budget<'a> {
-        Budget::new(self.stop).with(look::cost(&self.belongings().entries))
+        Budget::new(self.stop).with(reader::cost(&self.belongings().entries))
     }
 
     /// Fails where the file system on the card is not the one of the plan: all that computes with its numbers relies on
@@ -119,7 +120,7 @@ impl Addition for Placing<'_> {
         let card = self.open()?;
         self.check_root(&card).with_context(doing)?;
         let there = View::open(&card, root, self.budget()).with_context(doing)?;
-        let script = script::write(entries, |path| there.look(path)).with_context(doing)?;
+        let script = debugfs_script::write(entries, |path| there.look(path)).with_context(doing)?;
         // Those that nobody was told of before.
         for replaced in script.replaced.iter().filter(|path| !self.carried.replaced.contains(path)) {
             let text = format!("replaces {PLACE}/{} of the image", Plain(replaced));
@@ -127,10 +128,10 @@ impl Addition for Placing<'_> {
         }
         let scratch = Scratch::copy(&self.programs, &self.path(), root, self.stop).with_context(doing)?;
         // What is put there comes on top of what is there.
-        let most = MEMORY.saturating_add(look::cost(entries));
+        let most = MEMORY.saturating_add(reader::cost(entries));
         let guard = Guard { stop: self.stop, memory: Some((scratch.file(), most)) };
         let said = self.programs.debugfs(&script, &scratch.path(), &guard).with_context(doing)?;
-        View::open(scratch.file(), &scratch::place(root), self.budget())
+        View::open(scratch.file(), &metadata_copy::place(root), self.budget())
             .and_then(|view| view.has(entries))
             .and_then(|()| self.programs.e2fsck(&scratch.path(), self.stop))
             .with_context(|| format!("debugfs said: {said}"))

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::memory;
-use super::script::Script;
+use super::debugfs_script::Script;
+use super::memfd;
 use super::wrong;
 use crate::base::failure::Kind;
 use crate::base::process::{Bounds, Launcher, Output};
@@ -105,10 +105,10 @@ impl Callable {
     /// Carries out `script` on the file system in `file`, and returns what was said on stderr. That is no
     /// proof: debugfs goes on after an error and ends well.
     pub fn debugfs(&self, script: &Script, file: &str, guard: &Guard) -> Result<String> {
-        let commands = memory::holding("commands", script.commands.as_bytes())?;
+        let commands = memfd::holding("commands", script.commands.as_bytes())?;
         // It says each command again, and a word about it.
         let said = SAID + 3 * script.commands.len() as u64;
-        let args = ["-w", "-f", &memory::path(&commands), file];
+        let args = ["-w", "-f", &memfd::path(&commands), file];
         let output = self.run("debugfs", &args, said, guard)?;
         Ok(output.stderr.trim().to_owned())
     }

@@ -8,13 +8,13 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::buffer::{Buffer, CHUNK};
-use super::looks::Looks;
-use super::medium::{self, ROUNDS};
+use super::card_io::{self, ROUNDS};
+use super::delta::Looks;
 use super::pipeline::{self, Chunk};
 use super::task::Task;
 use crate::base::failure::Kind;
 use crate::base::{ChunkMap, ChunkState, Event, Phase};
-use crate::card::image::content::{self, ChunkHash};
+use crate::card::image::chunk_hash::{self, ChunkHash};
 use crate::card::image::{Changed, Lack};
 
 /// What is on the card, and what still has to go there.
@@ -79,7 +79,7 @@ impl Body {
 
     /// The hash of what is on the card together with the head.
     pub fn hash(&self, task: &Task) -> Result<blake3::Hash> {
-        let found = content::whole(&self.hashes);
+        let found = chunk_hash::whole(&self.hashes);
         if task.content.hash.is_some_and(|hash| hash != found) {
             let text = "the image is not what it was when it was checked; run the same command again, which checks it anew";
             return Err(Kind::Verification.error(text));
@@ -100,7 +100,7 @@ impl Body {
         let fetch = |buffer: &mut Buffer| {
             let Some(at) = places.next() else { return Ok(None) };
             buffer.resize(task.len_at(*at));
-            if let medium::Read::Unreadable(error) = task.medium.read_or_unreadable(buffer, *at)? {
+            if let card_io::Read::Unreadable(error) = task.medium.read_or_unreadable(buffer, *at)? {
                 unreadable_now().insert(*at, error);
             }
             Ok(Some(*at))
@@ -171,7 +171,7 @@ fn write_if_changed(task: &Task, chunk: &Chunk, looks: &mut Looks, there: &mut B
     if looks.pays(chunk.zeros) {
         there.resize(chunk.bytes.len());
         let read = task.medium.read_or_unreadable(there, chunk.at)?;
-        let same = matches!(read, medium::Read::Whole) && **there == *chunk.bytes;
+        let same = matches!(read, card_io::Read::Whole) && **there == *chunk.bytes;
         looks.learn(chunk.zeros, same);
         if same {
             return Ok(if chunk.zeros { ChunkState::Skipped } else { ChunkState::Unchanged });
@@ -185,7 +185,7 @@ fn write_if_changed(task: &Task, chunk: &Chunk, looks: &mut Looks, there: &mut B
 pub(super) fn image_chunks(task: &Task) -> Result<impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send> {
     let (mut stream, mut at, size) = ((task.content.open)()?, 0, task.content.size);
     Ok(move |buffer: &mut Buffer| {
-        let read = content::read_piece(&mut stream, buffer);
+        let read = chunk_hash::read_piece(&mut stream, buffer);
         let len = read.map_err(|(done, error)| unreadable(at + done as u64, &error))?;
         buffer.resize(len);
         let (from, end) = (at, at + len as u64);

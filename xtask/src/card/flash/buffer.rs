@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use memmap2::{Advice, MmapMut};
 
 // What is written at once is what is hashed at once: larger blocks gain nothing, smaller ones cost.
-pub use crate::card::image::content::CHUNK;
+pub use crate::card::image::chunk_hash::CHUNK;
 
 /// Direct access takes buffers that begin at a multiple of this, in bytes; a card writes so much at once.
 pub const PAGE: usize = 4096;

@@ -12,8 +12,8 @@ use anyhow::Result;
 
 use super::buffer::{Buffer, CHUNK};
 use super::card::Card;
-use super::medium::{Medium, Read};
-use super::pulse::{self, PATIENCE};
+use super::card_io::{Medium, Read};
+use super::io_monitor::{self, PATIENCE};
 use crate::base::failure::Kind;
 use crate::base::{Bytes, Event, Reporter};
 
@@ -43,7 +43,7 @@ pub fn check_alone(card: &dyn Card, reporter: &dyn Reporter, cancel: &AtomicBool
         let text = format!("a card of {} bytes is too small for this check", medium.size());
         return Err(Kind::Refused.error(text));
     }
-    pulse::watched(&medium.pulse, reporter, PATIENCE, || checked(&medium, reporter, cancel, BACK))
+    io_monitor::watched(&medium.pulse, reporter, PATIENCE, || checked(&medium, reporter, cancel, BACK))
 }
 
 fn checked(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool, back: &str) -> Result<usize> {
@@ -176,7 +176,7 @@ fn places(size: u64) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::{Fault, MemoryCard};
+    use super::super::fake_card::{Fault, MemoryCard};
     use super::*;
     use crate::base::{Silent, failure};
 

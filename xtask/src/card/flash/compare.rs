@@ -5,19 +5,19 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::addition::Added;
 use super::body::image_chunks;
 use super::buffer::{Buffer, CHUNK};
 use super::card::Card;
+use super::card_io::{Medium, Read};
 use super::comparison::Comparison;
-use super::looks::Mode;
-use super::medium::{Medium, Read};
+use super::delta::Mode;
+use super::io_monitor::{self, PATIENCE};
+use super::payload::Added;
 use super::pipeline::{self, Chunk, all_zero};
-use super::pulse::{self, PATIENCE};
 use super::task::{Content, Task};
 use crate::base::failure::{self, Kind};
 use crate::base::{ChunkMap, ChunkState, Event, Phase, Reporter};
-use crate::card::image::content::{self, ChunkHash};
+use crate::card::image::chunk_hash::{self, ChunkHash};
 
 /// Compares what `card` begins with to `content`. Where that is the image that `added` was put on top of, the card is
 /// to hold both.
@@ -34,7 +34,7 @@ pub fn compare(
     let medium = opened(card)?;
     let task =
         Task { medium: &medium, content, mode: Mode::Delta, reporter, cancel, head_is_blank: false.into() };
-    pulse::watched(&medium.pulse, reporter, PATIENCE, || {
+    io_monitor::watched(&medium.pulse, reporter, PATIENCE, || {
         let comparing = Comparing { added, ..Comparing::default() };
         comparing.run(&task)
     })
@@ -52,7 +52,7 @@ pub fn compare_hash(
     cancel: &AtomicBool,
 ) -> Result<Comparison> {
     let medium = opened(card)?;
-    pulse::watched(&medium.pulse, reporter, PATIENCE, || whole(&medium, size, hash, reporter, cancel))
+    io_monitor::watched(&medium.pulse, reporter, PATIENCE, || whole(&medium, size, hash, reporter, cancel))
 }
 
 /// The card without what was read from it before: it is asked itself.
@@ -89,7 +89,7 @@ impl Comparing<'_> {
             Ok(Some(chunk.bytes))
         })?;
         phase.end();
-        let hash = content::whole(&self.hashes);
+        let hash = chunk_hash::whole(&self.hashes);
         let added = self.added.is_some_and(|added| added.image == hash);
         if added {
             self.take_added();
@@ -179,7 +179,7 @@ fn whole(
         Ok(Some(chunk.bytes))
     })?;
     Ok(Comparison {
-        equal: content::whole(&hashes) == meant,
+        equal: chunk_hash::whole(&hashes) == meant,
         added: false,
         size,
         hash: meant,
@@ -208,8 +208,8 @@ fn unchanged(error: anyhow::Error) -> anyhow::Error {
 mod tests {
     use std::io::Cursor;
 
-    use super::super::faults::{MIB, image};
-    use super::super::memory::{Fault, MemoryCard};
+    use super::super::engine_fault_tests::{MIB, image};
+    use super::super::fake_card::{Fault, MemoryCard};
     use super::*;
     use crate::base::Silent;
 
@@ -269,7 +269,7 @@ mod tests {
             Some((Kind::Io, text)),
             &[(ChunkState::Unchanged, 1), (ChunkState::Bad, 1), (ChunkState::Unchanged, 2)],
         );
-        let small = super::super::faults::image(4096);
+        let small = super::super::engine_fault_tests::image(4096);
         check(&card(&small, &[], Fault::None), &small, None, &[(ChunkState::Unchanged, 1)]);
     }
 

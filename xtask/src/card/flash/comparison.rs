@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::buffer::CHUNK;
-use super::pulse::Rates;
+use super::io_monitor::Rates;
 use crate::base::ChunkRun;
 use crate::base::failure::Kind;
 

@@ -7,15 +7,15 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::addition::{self, Addition};
 use super::body::Body;
 use super::buffer::{Buffer, CHUNK, PAGE};
 use super::capacity;
 use super::card::Card;
-use super::looks::Mode;
-use super::medium::Medium;
+use super::card_io::Medium;
+use super::delta::Mode;
+use super::io_monitor::{self, PATIENCE};
+use super::payload::{self, Addition};
 use super::pipeline::all_zero;
-use super::pulse::{self, PATIENCE};
 use super::report::{Report, Seconds};
 use super::task::{Content, Task};
 use crate::base::failure::Kind;
@@ -40,7 +40,7 @@ pub fn write_image(
     let medium = Medium::new(card);
     let task = Task { medium: &medium, content, mode, reporter, cancel, head_is_blank: false.into() };
     let work = || task.run(addition).map_err(|error| task.say_state(error));
-    pulse::watched(&medium.pulse, reporter, PATIENCE, work)
+    io_monitor::watched(&medium.pulse, reporter, PATIENCE, work)
 }
 
 impl Task<'_> {
@@ -54,7 +54,7 @@ impl Task<'_> {
         retries += body.prove(self)?;
         let hash = body.hash(self)?;
         let adding = Instant::now();
-        let added = addition.map(|addition| addition::add(self, &mut body, addition)).transpose()?;
+        let added = addition.map(|addition| payload::add(self, &mut body, addition)).transpose()?;
         let (added, again) = added.unzip();
         retries += again.unwrap_or(0);
         let add = adding.elapsed().as_secs_f64();

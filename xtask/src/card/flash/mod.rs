@@ -3,36 +3,36 @@
 //! The command makes a [`Plan`]; the worker, a process of its own that is elevated if need be, runs the
 //! engine: [`write_image`].
 
-mod addition;
 mod body;
 mod buffer;
 mod capacity;
 mod card;
+mod card_io;
 mod compare;
 mod comparison;
+mod delta;
 mod engine;
 #[cfg(test)]
-mod exact;
+mod engine_fault_tests;
 #[cfg(test)]
-mod faults;
-mod looks;
-mod medium;
+mod engine_tests;
 #[cfg(test)]
-mod memory;
+mod fake_card;
+mod io_monitor;
+mod payload;
 mod pipeline;
 mod plan;
-mod pulse;
 mod report;
 mod task;
 
-pub use addition::{Added, Addition, Change};
 pub use capacity::check_alone as check_capacity;
 pub use card::FileCard;
 pub use compare::{compare, compare_hash};
 pub use comparison::Comparison;
+pub use delta::Mode;
 pub use engine::write_image;
-pub use looks::Mode;
+pub use io_monitor::Rates;
+pub use payload::{Added, Addition, Change};
 pub use plan::{Carried, Plan};
-pub use pulse::Rates;
 pub use report::{Report, Seconds};
 pub use task::Content;

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use anyhow::{Context, Result, anyhow};
 
 use super::buffer::Buffer;
-use crate::card::image::content::{CHUNK, ChunkHash};
+use crate::card::image::chunk_hash::{CHUNK, ChunkHash};
 
 /// How many buffers go round, each of 1 MiB. More of them do not fit into a processor's caches, and a card is either slower than the decompression, and waited for anyhow, or faster.
 const BUFFERS: usize = 3;

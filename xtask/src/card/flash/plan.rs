@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::looks::Mode;
+use super::delta::Mode;
 use crate::base::failure::Kind;
 use crate::base::{Bytes, Plain};
 use crate::card::disk::Disk;

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::addition::Added;
 use super::buffer::CHUNK;
-use super::looks::Mode;
-use super::pulse::Rates;
+use super::delta::Mode;
+use super::io_monitor::Rates;
+use super::payload::Added;
 use crate::base::{Bytes, ChunkRun, ChunkState};
 
 /// What was written, as read back from the card.
@@ -15,7 +15,7 @@ use crate::base::{Bytes, ChunkRun, ChunkState};
 pub struct Report {
     /// The size of the image in bytes.
     pub size: u64,
-    /// The hash of the image, which the card holds apart from what was added, see [`crate::card::image::content`].
+    /// The hash of the image, which the card holds apart from what was added, see [`crate::card::image::chunk_hash`].
     #[serde(with = "crate::card::image::digest")]
     pub hash: blake3::Hash,
     /// What was put on the card beside the image.

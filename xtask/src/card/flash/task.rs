@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 
 use super::buffer::CHUNK;
-use super::looks::Mode;
-use super::medium::Medium;
+use super::card_io::Medium;
+use super::delta::Mode;
 use crate::base::Reporter;
 use crate::base::failure::Kind;
 

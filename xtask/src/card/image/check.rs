@@ -6,15 +6,15 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::content::{self, CHUNK, ChunkHash, read_piece};
-use super::known::{Known, KnownImages, Trace};
-use super::layout::{HEAD, Layout};
+use super::check_cache::{Known, KnownImages, Trace};
+use super::checksums::{Hashing, Sidecar};
+use super::chunk_hash::{self, CHUNK, ChunkHash, read_piece};
 use super::limits::Lack;
-use super::partition::{Partition, SECTOR};
-use super::sidecar::{Hashing, Sidecar};
 use super::source::Source;
 use crate::base::failure::Kind;
 use crate::base::{Bytes, Event, Phase, Reporter, interrupt};
+use crate::card::inspect::{HEAD, Layout};
+use crate::card::inspect::{Partition, SECTOR};
 
 /// A frame that looks back further than this, in bytes, is told about: `zstd` itself stops here too.
 const LARGE_WINDOW: u64 = 128 << 20;
@@ -25,7 +25,7 @@ pub struct Image {
     pub source: Source,
     /// The decompressed size in bytes, a multiple of the sector size.
     pub size: u64,
-    /// The hash of the decompressed bytes, see [`super::content`], if they were all read.
+    /// The hash of the decompressed bytes, see [`super::chunk_hash`], if they were all read.
     #[serde(with = "super::digest::option")]
     pub hash: Option<blake3::Hash>,
     pub layout: Layout,
@@ -199,7 +199,7 @@ fn read_through(
         source.limits.check_content(size)?;
         phase.advance(len);
         if len < CHUNK {
-            return Ok((head, size, content::whole(&hashes)));
+            return Ok((head, size, chunk_hash::whole(&hashes)));
         }
     }
 }
@@ -229,11 +229,11 @@ impl<R: Read> Read for Attended<'_, R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::content::tests::hash;
-    use super::super::layout::tests::mbr;
+    use super::super::chunk_hash::tests::hash;
     use super::super::limits::Limits;
     use super::*;
     use crate::base::Silent;
+    use crate::card::inspect::mbr;
 
     fn checked(file: &[u8]) -> Result<Image> {
         let dir = tempfile::tempdir().unwrap();

@@ -5,9 +5,9 @@ use std::io::{Error, ErrorKind};
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::MEMORY;
 use crate::base::Bytes;
 use crate::base::failure::Kind;
+use crate::card::inspect::MEMORY;
 
 /// No image is larger, in bytes: a master boot record cannot say more.
 const CONTENT: u64 = 2 << 40;

@@ -148,7 +148,7 @@ impl Heard {
 mod tests {
     use super::*;
     use crate::card::flash::{Comparison, Report};
-    use crate::card::image::Inspection;
+    use crate::card::inspect::Inspection;
 
     #[test]
     fn fuzz_what_the_worker_says() {

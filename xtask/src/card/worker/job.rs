@@ -14,7 +14,8 @@ use crate::base::Reporter;
 use crate::card::disk::Disk;
 use crate::card::ext4::{Placing, Programs};
 use crate::card::flash::{self, Added, Addition, Comparison, Content, FileCard, Plan, Report};
-use crate::card::image::{self, Budget, Image, Inspection};
+use crate::card::image::Image;
+use crate::card::inspect::{self, Budget, Inspection};
 
 /// One job, and what it answers.
 pub trait Work: Clone + Into<Job> + Serialize {
@@ -183,7 +184,7 @@ impl Work for Inspecting {
 
     fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<Inspection> {
         (hands.begun)();
-        image::inspect(card.locked.file(), self.disk.size, &Budget::new(hands.cancel))
+        inspect::inspect(card.locked.file(), self.disk.size, &Budget::new(hands.cancel))
     }
 }
 

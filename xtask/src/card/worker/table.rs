@@ -12,7 +12,7 @@ use crate::base::hardening::trusted_program;
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
 use crate::card::disk::{Disk, Number, Roots};
-use crate::card::image::Layout;
+use crate::card::inspect::Layout;
 
 /// udev tells the kernel too, once the card is closed, and has it for itself then.
 const ATTEMPTS: u32 = 10;

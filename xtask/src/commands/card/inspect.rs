@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::base::Context;
 use crate::base::failure::Kind;
 use crate::card::disk::Disk;
-use crate::card::image::{Inspection, Verdict};
+use crate::card::inspect::{Inspection, Verdict};
 use crate::card::worker::{self, Inspecting};
 use crate::cli::CardInspect;
 use crate::receipt::{self, Flashed};

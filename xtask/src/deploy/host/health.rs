@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::said::tail;
+use super::excerpt::tail;
 use super::ssh::Remote;
 
 /// A command that was run on the host.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::base::failure::Kind;
-use crate::deploy::meant::Connection;
+use crate::deploy::desired::Connection;
 
 /// ssh takes the first value it is given for an option: these come before those of the node.
 pub const FRESH: [&str; 4] = ["-o", "ControlMaster=no", "-o", "ControlPath=none"];

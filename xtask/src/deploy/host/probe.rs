@@ -7,7 +7,7 @@ use super::options::quoted;
 use super::question::{Answer, Question};
 use super::ssh::{LOOK, Remote};
 use super::workdir::Workdir;
-use crate::deploy::meant::Target;
+use crate::deploy::desired::Target;
 use crate::nix::StorePath;
 
 /// A command line that an activation of deploy-rs has. The bracket keeps the pattern from matching the shell in which it

@@ -6,15 +6,15 @@ use std::time::Duration;
 use anyhow::Result;
 use rustix::process::Signal;
 
-use super::line::Line;
+use super::excerpt::tail;
 use super::options::{FRESH, UNATTENDED};
 use super::question::{Answer, Question};
-use super::reasons::failure;
-use super::said::tail;
+use super::ssh_errors::failure;
+use super::ssh_mux::Line;
 use crate::base::failure::{Kind, kind};
 use crate::base::interrupt;
 use crate::base::process::{Bounds, Launcher, Output};
-use crate::deploy::meant::Connection;
+use crate::deploy::desired::Connection;
 
 /// How long a host may take to say how it is.
 pub const LOOK: Duration = Duration::from_secs(60);

@@ -4,10 +4,10 @@ use std::num::NonZero;
 
 use anyhow::Result;
 
-use super::crew::Crew;
-use super::figures::{Quantity, Row};
-use super::place::{Place, Scratch};
-use super::runs::median;
+use super::hosts::Crew;
+use super::samples::median;
+use super::stats::{Quantity, Row};
+use super::workdir::{Place, Scratch};
 use crate::base::failure::Kind;
 use crate::base::{Context, interrupt};
 use crate::dev::suites::Need;
@@ -113,7 +113,7 @@ fn row(case: &'static Case, runs: &[Run]) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dev::bench::figures::table;
+    use crate::dev::bench::stats::table;
 
     #[test]
     fn medians_of_each_case() {

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::assembly::Assembly;
 use super::closure::Closure;
-use super::place::{Place, Scratch};
-use super::runs::median;
+use super::samples::median;
+use super::workdir::{Place, Scratch};
 use crate::base::failure::Kind;
 use crate::base::process::Cost;
 use crate::base::{Bytes, Context, interrupt};

@@ -6,30 +6,30 @@
 //! each host runs what it should.
 
 mod assembly;
+mod backing_store;
 mod cases;
 mod closure;
 mod content;
-mod contest;
-mod crew;
 mod deploys;
 mod emulation;
-mod figures;
+mod fixtures;
+mod hosts;
 mod image;
-mod memory;
-mod needs;
 mod peers;
-mod place;
 mod plan;
-mod runs;
-mod sd;
-mod shelf;
+mod preflight;
+mod runner;
+mod samples;
+mod stats;
 mod throttle;
+mod virtual_card;
+mod workdir;
 
 pub use cases::{names, select};
 pub use closure::Closure;
 pub use deploys::deploys;
 pub use emulation::{Comparison, compare};
-pub use figures::{rows, table};
-pub use needs::require;
 pub use plan::Plan;
-pub use runs::Measurements;
+pub use preflight::require;
+pub use samples::Measurements;
+pub use stats::{rows, table};

@@ -7,11 +7,11 @@ use std::num::NonZero;
 use anyhow::{Context as _, Result};
 
 use super::cases::Case;
-use super::contest::{Contender, Contest};
+use super::fixtures::Shelf;
 use super::peers::{Job, Peer, tool};
-use super::runs::{Measurements, TOOL};
-use super::sd::Card;
-use super::shelf::Shelf;
+use super::runner::{Contender, Contest};
+use super::samples::{Measurements, TOOL};
+use super::virtual_card::Card;
 use crate::base::Context;
 use crate::base::interrupt::{self, Hold};
 

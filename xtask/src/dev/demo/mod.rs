@@ -3,9 +3,9 @@
 mod card;
 mod fetch;
 mod parts;
-mod stage;
+mod staging;
 mod tools;
 
 pub use card::VirtualCard;
-pub use stage::{Staged, stage};
+pub use staging::{Staged, stage};
 pub use tools::{PROGRAMS, Tools, programs};

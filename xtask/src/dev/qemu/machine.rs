@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::base::failure::Kind;
-use crate::card::image;
+use crate::card::inspect;
 
 /// A machine that QEMU emulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -135,7 +135,7 @@ const VIRT: [&str; 8] = ["-M", "virt,gic-version=3", "-cpu", "cortex-a53", "-smp
 const COMMON: [&str; 7] = ["-serial", "stdio", "-display", "none", "-monitor", "none", "-no-reboot"];
 
 fn firmware(disk: &File, name: &str) -> Result<Vec<u8>> {
-    image::firmware_file(disk, name)?
+    inspect::firmware_file(disk, name)?
         .ok_or_else(|| Kind::Verification.error(format!("there is no {name} on the card's FIRMWARE")))
 }
 

@@ -1,8 +1,8 @@
 //! The test suites of this repository, as data: what each is called and what it takes to run it.
 
-mod need;
 pub mod property;
 mod report;
+mod requirements;
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use anyhow::Result;
 
 use crate::base::Context;
 use crate::base::failure::Kind;
-pub use need::Need;
 pub use report::{Report, report, table};
+pub use requirements::Need;
 
 /// One test target of cargo.
 #[derive(Debug, PartialEq, Eq)]

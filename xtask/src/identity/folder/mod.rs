@@ -11,9 +11,9 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::access::Readable;
-use super::belongings::{Identity, Novelty};
 use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
+use super::payload::{Identity, Novelty};
 use super::secret::Secret;
 use crate::base::failure::Kind;
 use crate::base::process::Launcher;

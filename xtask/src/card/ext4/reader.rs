@@ -1,0 +1,76 @@
+//! What a file system holds, read by the reader of images and not by the programs that write to it.
+
+use std::fs::File;
+
+use anyhow::{Context, Result};
+
+use super::wrong;
+use crate::card::image::Root;
+use crate::card::inspect::{Budget, Ext4};
+use crate::identity::{Entry, PLACE, What};
+
+/// What the way to one file may cost, in bytes.
+const WAY: u64 = 256 << 10;
+
+/// A file system that is looked at.
+pub struct View<'a>(Ext4<'a>);
+
+/// What is at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum There {
+    Nothing,
+    Folder,
+    Other,
+}
+
+impl<'a> View<'a> {
+    /// The file system `root` of a disk.
+    pub fn open(disk: &'a File, root: &Root, budget: Budget<'a>) -> Result<Self> {
+        Ext4::open(disk, root.start, root.size, budget).map(Self).context("reading its file system")
+    }
+
+    /// What is at `path` itself: a link is not followed.
+    pub fn look(&self, path: &str) -> Result<There> {
+        Ok(match self.0.find_itself(path).with_context(|| format!("looking at {path}"))? {
+            None => There::Nothing,
+            Some(found) if found.is_folder() => There::Folder,
+            Some(_) => There::Other,
+        })
+    }
+
+    /// Fails where one of `entries` is not as it should be.
+    pub fn has(&self, entries: &[Entry]) -> Result<()> {
+        entries.iter().try_for_each(|entry| self.has_one(entry))
+    }
+
+    fn has_one(&self, entry: &Entry) -> Result<()> {
+        let path = format!("{PLACE}/{}", entry.path);
+        let doing = || format!("reading {path}");
+        let absent = || wrong(format!("{path} is not there"));
+        let found = self.0.find_itself(&path).with_context(doing)?.ok_or_else(absent)?;
+        let owner = (found.user, found.group) == (entry.owner.user, entry.owner.group);
+        let mode = found.mode & 0o7777 == entry.mode;
+        let right = match &entry.what {
+            // Its mode may be that of the image.
+            What::Folder => found.is_folder(),
+            What::Link(target) => {
+                owner && found.is_link() && self.0.target(&found).with_context(doing)? == target.as_bytes()
+            }
+            What::File(content) => {
+                let size = content.reveal().len() as u64;
+                let same = owner && mode && found.is_file() && found.size == size;
+                same && self.0.content(&found, size).with_context(doing)? == content.reveal()
+            }
+        };
+        if right { Ok(()) } else { Err(wrong(format!("{path} is not as it was put there"))) }
+    }
+}
+
+/// What it may cost to read `entries` back: what they hold, and the way to each of them.
+pub fn cost(entries: &[Entry]) -> u64 {
+    let each = |entry: &Entry| match &entry.what {
+        What::File(content) => WAY + 2 * content.reveal().len() as u64,
+        What::Folder | What::Link(_) => WAY,
+    };
+    entries.iter().map(each).sum()
+}

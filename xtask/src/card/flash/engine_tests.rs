@@ -1,0 +1,210 @@
+//! The engine on honest cards: whatever they held and in whatever mode, they hold the image afterwards, and
+//! no more is written than needed. And on cards whose power goes at any moment: they never boot half an image.
+
+use std::io::{self, Cursor, Read};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use proptest::prelude::*;
+use rustix::io::Errno;
+
+use super::buffer::{CHUNK, PAGE};
+use super::card::Card;
+use super::delta::Mode;
+use super::engine::write_image;
+use super::engine_fault_tests::{MIB, MODES, flash, image};
+use super::fake_card::{Fault, MemoryCard};
+use super::payload::Addition;
+use super::payload::tests::{Fixed, changed, changes};
+use super::task::Content;
+use crate::base::{ChunkState, Silent};
+use crate::card::image::chunk_hash::tests::hash;
+
+#[test]
+fn honest_cards_hold_the_image_and_nothing_at_their_end() {
+    for (fault, size, room) in [
+        (Fault::None, 5 * MIB + 512, 9 * MIB),
+        (Fault::None, 3 * MIB, 3 * MIB),
+        (Fault::None, 3 * MIB - 512, 3 * MIB),
+        (Fault::None, 512, MIB),
+        (Fault::None, 512, 512),
+        (Fault::Short, 2 * MIB + 1024, 4 * MIB),
+    ] {
+        for mode in MODES {
+            let (card, image) = (MemoryCard::new(room, fault), image(size));
+            let report = flash(&card, &image, mode).unwrap();
+            assert_eq!((report.size, report.hash), (size, hash(&image)));
+            let bytes = card.content();
+            assert!(bytes.starts_with(&image), "{fault:?} {size} {room} {mode}");
+            let tail = image.len().max(bytes.len().saturating_sub(CHUNK));
+            assert!(bytes[tail..].iter().all(|byte| *byte == 0), "{fault:?} {size} {room} {mode}");
+            assert!(
+                bytes[image.len()..tail].iter().all(|byte| *byte == 0xee),
+                "{fault:?} {size} {room} {mode}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_what_differs_is_written() {
+    let mut image = image(30 * MIB);
+    image[10 * CHUNK..20 * CHUNK].fill(0);
+    let mut changed = image.clone();
+    changed[5 * CHUNK + 7] ^= 1;
+    changed[12 * CHUNK + 7] ^= 1;
+    let blank = vec![0; 40 * CHUNK];
+    let on_card = |bytes: &[u8]| [bytes, &blank[bytes.len()..]].concat();
+    // The head goes twice, blank and full, the end once, and the stamps come and go.
+    let fixed = 3;
+    for (before, mode, written) in [
+        (blank.clone(), Mode::Auto, 19),
+        (on_card(&image), Mode::Auto, 0),
+        (on_card(&image), Mode::Delta, 0),
+        (on_card(&image), Mode::Full, 29),
+        (on_card(&changed), Mode::Auto, 2),
+        (vec![0xee; 40 * CHUNK], Mode::Auto, 29),
+    ] {
+        let card = MemoryCard::holding(before, Fault::None);
+        let report = flash(&card, &image, mode).unwrap();
+        assert!(card.content().starts_with(&image), "{mode}");
+        assert_eq!(
+            (card.mib_written(), report.written() / MIB),
+            (fixed + written, u64::from(written) + 1),
+            "{mode}"
+        );
+    }
+    let card = MemoryCard::holding(blank, Fault::None);
+    let map = flash(&card, &image, Mode::Auto).unwrap().map;
+    let map = map.iter().map(|run| (run.state, run.mib)).collect::<Vec<_>>();
+    assert_eq!(map, [(ChunkState::Written, 10), (ChunkState::Skipped, 10), (ChunkState::Written, 10)]);
+}
+
+/// A card with a cache of its own: what was not synced is on it only in part when the power goes, which it
+/// does before the write number `dies`.
+struct Mortal {
+    kept: Mutex<Vec<u8>>,
+    cache: Mutex<Vec<(u64, Vec<u8>)>>,
+    dies: Mutex<u32>,
+}
+
+impl Mortal {
+    fn alive(&self) -> io::Result<()> {
+        if *self.dies.lock().unwrap() == 0 { Err(Errno::NODEV.into()) } else { Ok(()) }
+    }
+
+    /// What is on the card after the power went, if `survives` says of each page that was not synced
+    /// whether it is: a write may be cut anywhere.
+    fn after(&self, mut survives: impl FnMut() -> bool) -> Vec<u8> {
+        let mut bytes = self.kept.lock().unwrap().clone();
+        for (at, data) in self.cache.lock().unwrap().iter() {
+            let pages = data.chunks(PAGE).zip((*at..).step_by(PAGE)).filter(|_| survives());
+            pages.for_each(|(page, at)| put(&mut bytes, at, page));
+        }
+        bytes
+    }
+}
+
+fn put(bytes: &mut [u8], at: u64, data: &[u8]) {
+    let at = usize::try_from(at).unwrap();
+    bytes[at..at + data.len()].copy_from_slice(data);
+}
+
+impl Card for Mortal {
+    fn size(&self) -> u64 {
+        self.kept.lock().unwrap().len() as u64
+    }
+
+    fn check_identity(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn check_events(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.alive()?;
+        let start = usize::try_from(offset).unwrap();
+        buffer.copy_from_slice(&self.after(|| true)[start..start + buffer.len()]);
+        Ok(buffer.len())
+    }
+
+    fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        self.alive()?;
+        *self.dies.lock().unwrap() -= 1;
+        self.cache.lock().unwrap().push((offset, buffer.to_vec()));
+        Ok(buffer.len())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.alive()?;
+        *self.kept.lock().unwrap() = self.after(|| true);
+        self.cache.lock().unwrap().clear();
+        Ok(())
+    }
+
+    fn forget(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_image_on_any_card_that_is_large_enough(
+        sectors in 1..9000u64,
+        more in 0..5000u64,
+        short: bool,
+        mode in 0..3usize,
+        // What is on the card in each MiB: the image, zeros, or something else.
+        before in proptest::collection::vec(0..3u8, 8),
+        zeros in proptest::collection::vec(any::<bool>(), 5),
+    ) {
+        let mut image = image(sectors * 512);
+        image.chunks_mut(CHUNK).zip(zeros).filter(|(_, zero)| *zero).for_each(|(chunk, _)| chunk.fill(0));
+        let mut card = vec![0xee; usize::try_from((sectors + more) * 512).unwrap()];
+        for (index, (chunk, what)) in card.chunks_mut(CHUNK).zip(before).enumerate() {
+            let own = image.get(index * CHUNK..).unwrap_or_default();
+            let len = own.len().min(chunk.len());
+            match what {
+                0 => chunk[..len].copy_from_slice(&own[..len]),
+                1 => chunk.fill(0),
+                _ => {}
+            }
+        }
+        let card = MemoryCard::holding(card, if short { Fault::Short } else { Fault::None });
+        let report = flash(&card, &image, MODES[mode]).unwrap();
+        prop_assert!(card.content().starts_with(&image));
+        prop_assert_eq!(report.hash, hash(&image));
+    }
+
+    #[test]
+    fn when_the_power_goes_the_card_boots_the_image_or_nothing(
+        dies in 0..60u32, seed: u64, mode in 0..3usize, adds: bool,
+    ) {
+        let (image, old) = (image(6 * MIB), vec![0xee; 8 * CHUNK]);
+        let (kept, cache, dies) = (Mutex::new(old.clone()), Mutex::default(), Mutex::new(dies));
+        let card = Mortal { kept, cache, dies };
+        let open = || Ok(Box::new(Cursor::new(image.clone())) as Box<dyn Read + Send>);
+        let content = Content { size: 6 * MIB, hash: None, open: &open };
+        let added = Fixed { changes: if adds { changes() } else { Vec::new() }, look: &|| Ok(()) };
+        let done = write_image(&card, &content, adds.then_some(&added as &dyn Addition), MODES[mode], &Silent, &AtomicBool::new(false)).is_ok();
+        let mut coin = seed;
+        let after = card.after(|| {
+            coin = coin.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            coin & 1 == 1
+        });
+        // Where there is a table, there is everything; or nothing was written but zeros into the head.
+        let (table, whole) = (&after[..PAGE], after.starts_with(&changed(&image, &added.changes)));
+        let untouched = table == &old[..PAGE] && after[CHUNK..] == old[CHUNK..];
+        prop_assert!(whole || table.iter().all(|byte| *byte == 0) || untouched);
+        prop_assert!(whole || !done);
+        // The same command again, on the card as it is now, does the rest.
+        let card = MemoryCard::holding(after, Fault::None);
+        flash(&card, &image, Mode::Auto).unwrap();
+        prop_assert!(card.content().starts_with(&image));
+    }
+}

@@ -1,0 +1,148 @@
+//! The partition `NIXOS_SD` of an image, found out without unpacking the image: where it is, and what room it has.
+
+use std::fs::File;
+use std::io::Read;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::Image;
+use crate::base::failure::Kind;
+use crate::card::inspect::HEAD;
+use crate::card::inspect::ext4::{SIZE, START, Superblock};
+use crate::card::inspect::label;
+use crate::card::inspect::{Budget, Limited};
+
+/// What the partition is called that becomes /nix on the host.
+const LABEL: &str = "NIXOS_SD";
+
+/// How much of a partition is read to know its file system, in bytes: the superblock is the second KiB.
+const BEGIN: usize = 2048;
+
+/// An ext4 file system that files can be put into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// Where it begins, in bytes from the start of the disk, and its size in bytes.
+    pub start: u64,
+    pub size: u64,
+    /// The size of its blocks in bytes.
+    pub block: u64,
+    pub free_blocks: u64,
+    pub free_inodes: u64,
+}
+
+/// The `NIXOS_SD` of `image`.
+///
+/// # Errors
+/// Of [`Kind::Refused`] where there is none that files can be put into, and an image that cannot be read.
+pub fn root(image: &Image) -> Result<Root> {
+    let mut partitions = image.layout.partitions.iter().collect::<Vec<_>>();
+    partitions.sort_by_key(|partition| partition.start);
+    let (mut stream, mut at) = (image.source.stream()?, 0);
+    for partition in partitions {
+        let Some(ahead) = partition.start.checked_sub(at) else { continue };
+        let doing = || image.source.damaged();
+        std::io::copy(&mut stream.by_ref().take(ahead), &mut std::io::sink()).with_context(doing)?;
+        let mut begin = Vec::with_capacity(BEGIN);
+        stream.by_ref().take(BEGIN as u64).read_to_end(&mut begin).with_context(doing)?;
+        at = partition.start + begin.len() as u64;
+        if label(&begin) == Some(("ext4", LABEL.to_owned())) {
+            return parse(partition.start, partition.size, &begin[1024..]);
+        }
+    }
+    let path = image.source.path.display();
+    Err(Kind::Refused.error(format!("{path} has no partition {LABEL} with ext4")))
+}
+
+/// The file system of [`Root::size`] bytes at byte [`Root::start`] of `disk`, as it is now.
+///
+/// # Errors
+/// What is no ext4 that files can be put into.
+pub fn root_on(disk: &File, root: &Root, budget: &Budget) -> Result<Root> {
+    let mut superblock = [0; SIZE];
+    Limited::new(disk, root.start, root.size, budget.clone()).read(START, &mut superblock)?;
+    parse(root.start, root.size, &superblock)
+}
+
+/// Reads the superblock of the partition of `size` bytes at byte `start`.
+fn parse(start: u64, size: u64, superblock: &[u8]) -> Result<Root> {
+    if start < HEAD {
+        let text = format!("{LABEL} begins in the first MiB, which is written last");
+        return Err(Kind::Refused.error(text));
+    }
+    let found = Superblock::parse(superblock, size).map_err(|error| {
+        Kind::Refused.error(format!("{LABEL} is no ext4 that files can be put into: {error}"))
+    })?;
+    // An image whose journal is not empty was not made to be written to a card.
+    if found.dirty {
+        return Err(Kind::Refused.error(format!("{LABEL} was not unmounted: its journal is not empty")));
+    }
+    let Superblock { block, free_blocks, free_inodes, .. } = found;
+    Ok(Root { start, size, block, free_blocks, free_inodes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Depth, Source, examine};
+    use super::*;
+    use crate::base::Silent;
+    use crate::card::inspect::mbr;
+
+    /// The beginning of a file system of 4 MiB, as mke2fs makes it.
+    fn real() -> Vec<u8> {
+        crate::card::inspect::ext4::tests::made(&["-L", LABEL, "-b", "1024", "-O", "^metadata_csum,64bit"], 4)
+    }
+
+    fn parsed(start: u64, words: &[(usize, u32)]) -> Result<Root, String> {
+        let mut bytes = real()[1024..2048].to_vec();
+        for (at, word) in words {
+            bytes[*at..at + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        parse(start, 4 << 20, &bytes).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_superblock() {
+        let words = [(0x0c, 70), (0x10, 80)];
+        let root = Root { start: HEAD, size: 4 << 20, block: 1024, free_blocks: 70, free_inodes: 80 };
+        assert_eq!(parsed(HEAD, &words), Ok(root));
+        let damaged = |what| {
+            format!("NIXOS_SD is no ext4 that files can be put into: its superblock is damaged: {what}")
+        };
+        for (start, words, expected) in [
+            (HEAD - 512, &words[..], "NIXOS_SD begins in the first MiB, which is written last".to_owned()),
+            (HEAD, &[(0x60, 0x2c6)], "NIXOS_SD was not unmounted: its journal is not empty".to_owned()),
+            (HEAD, &[(0x18, 7)], damaged("the size of its blocks")),
+            (HEAD, &[(0x18, 60)], damaged("the size of its blocks")),
+            (HEAD, &[(0x18, 0xffff_ffff)], damaged("the size of its blocks")),
+            (HEAD, &[(0x0c, u32::MAX), (0x158, u32::MAX)], damaged("the number of its free blocks")),
+            (HEAD, &[(0x10, 2000)], damaged("the number of its free inodes")),
+            (HEAD, &[(0x00, 0)], damaged("the number of its free inodes")),
+            (HEAD, &[(0x04, u32::MAX), (0x20, 0)], damaged("it is larger than its partition")),
+            (HEAD, &[(0x20, 0)], damaged("the number of blocks in a group")),
+            (HEAD, &[(0x150, u32::MAX)], damaged("it is larger than its partition")),
+        ] {
+            assert_eq!(parsed(start, words), Err(expected));
+        }
+    }
+
+    #[test]
+    fn the_partition_in_an_image_that_is_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = mbr(&[(0x83, true, 8192, 8192), (0x0b, false, 2048, 2048)]).to_vec();
+        bytes.resize(8 << 20, 0);
+        let found = |bytes: &[u8]| {
+            let file = dir.path().join("x.img.zst");
+            std::fs::write(&file, zstd::encode_all(bytes, 1).unwrap()).unwrap();
+            let image = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
+            root(&image).map_err(|error| error.to_string().replace(file.to_str().unwrap(), "FILE"))
+        };
+        assert_eq!(found(&bytes), Err("FILE has no partition NIXOS_SD with ext4".to_owned()));
+        bytes[4 << 20..].copy_from_slice(&real());
+        let label = (4 << 20) + 1024 + 120;
+        bytes[label] = b'X';
+        assert_eq!(found(&bytes), Err("FILE has no partition NIXOS_SD with ext4".to_owned()));
+        bytes[label] = b'N';
+        assert_eq!(found(&bytes).map(|root| (root.start, root.block)), Ok((4 << 20, 1024)));
+    }
+}

@@ -1,0 +1,342 @@
+//! What is on a card, read from its own file systems: their labels, and what U-Boot will start with room for it.
+
+use std::fmt;
+use std::fs::File;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::budget::{Budget, Limited};
+use super::ext4::{Ext4, Inode};
+use super::extlinux;
+use super::fat::Fat;
+use super::kernel::{self, Kernel};
+use super::partition::Partition;
+use super::partition_table::{HEAD, Layout};
+use super::uboot::{self, UBoot};
+use crate::base::Bytes;
+use crate::base::failure::Kind;
+
+/// A card that can start a system from its bootable partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    pub volumes: Vec<Volume>,
+    pub boot: Boot,
+    /// What the firmware of a Pi hands over to, where FIRMWARE has it.
+    pub uboots: Vec<UBoot>,
+}
+
+/// A partition with the file system on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    pub partition: Partition,
+    pub filesystem: String,
+    pub label: String,
+}
+
+impl fmt::Display for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, filesystem, label } = self;
+        let boot = if partition.bootable { ", bootable" } else { "" };
+        write!(f, "{}: {label}, {filesystem}, {}{boot}", partition.number, Bytes(partition.size))
+    }
+}
+
+/// What U-Boot starts by itself. The files are there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boot {
+    pub kernel: String,
+    pub initrd: String,
+    /// The first program of the system, in /nix/store.
+    pub init: String,
+    /// How many store paths the card holds.
+    pub store_paths: usize,
+}
+
+const EXT4: &str = "ext4";
+const FAT32: &str = "FAT32";
+
+/// Where the Nix store is on the bootable partition.
+const STORES: [&str; 2] = ["/store", "/nix/store"];
+
+/// Where U-Boot looks on the bootable partition.
+const CONFIG: &str = "/boot/extlinux/extlinux.conf";
+
+/// No menu is larger, in bytes.
+const LARGEST_MENU: u64 = 1 << 20;
+
+/// No path in it is longer, in bytes.
+const LONGEST_PATH: usize = 4096;
+
+/// Reads the card (or the decompressed image) `disk` with this `layout`. A partition that U-Boot does not look
+/// at may hold anything.
+///
+/// # Errors
+/// Whatever keeps the card from booting, and a card that cannot be read.
+pub(super) fn contents(disk: &File, layout: &Layout, budget: &Budget) -> Result<Contents> {
+    let bootable = layout.partitions.iter().find(|partition| partition.bootable);
+    let bootable = bootable.ok_or_else(|| Kind::Verification.error("no partition is marked bootable"))?;
+    let volumes = volumes(disk, layout, budget)?;
+    has_menu(&volumes, bootable.number)?;
+    let doing = || format!("reading the file system on partition {}", bootable.number);
+    let root = Ext4::open(disk, bootable.start, bootable.size, budget.clone()).with_context(doing)?;
+    let (boot, kernel) = boot(&root).with_context(doing)?;
+    let kernel = Program { path: &boot.kernel, inode: &kernel, root: &root };
+    let uboots = uboots(disk, &volumes, &kernel, budget)?;
+    Ok(Contents { volumes, boot, uboots })
+}
+
+/// The file `name` on the FIRMWARE of a card; nothing where there is none.
+///
+/// # Errors
+/// A card that cannot be read.
+pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
+    let size = disk.metadata().context("asking for the size of the card")?.len();
+    let budget = Budget::unattended();
+    let layout = Layout::parse(&read(disk, 0, HEAD.min(size), &budget)?, size)?;
+    let volumes = volumes(disk, &layout, &budget)?;
+    let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else { return Ok(None) };
+    fat(disk, volume, &budget)?.read(name)
+}
+
+fn fat<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'a>> {
+    Fat::open(Limited::new(disk, volume.partition.start, volume.partition.size, budget.clone()))
+}
+
+/// The partitions with a file system that is known here.
+fn volumes(disk: &File, layout: &Layout, budget: &Budget) -> Result<Vec<Volume>> {
+    let found = layout.partitions.iter().map(|partition| volume(disk, partition, budget));
+    found.filter_map(Result::transpose).collect()
+}
+
+/// Whether the partition with the number `bootable` can be one with a menu for U-Boot.
+fn has_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
+    let marked = volumes.iter().find(|volume| volume.partition.number == bootable);
+    let Some(Volume { filesystem, label, .. }) = marked else {
+        let text = format!("partition {bootable} has neither FAT32 nor ext4 on it");
+        return Err(Kind::Verification.error(text));
+    };
+    if filesystem == EXT4 {
+        return Ok(());
+    }
+    let with_menu = volumes.iter().find(|volume| volume.filesystem == EXT4);
+    let remedy = with_menu.map(|Volume { partition, label, .. }| {
+        let number = partition.number;
+        format!(
+            "; mark partition {number} ({label}) with `sfdisk --activate`, giving it the disk and {number}"
+        )
+    });
+    let text = format!(
+        "partition {bootable} ({label}, {filesystem}) is marked bootable, so U-Boot looks for its menu there{}",
+        remedy.unwrap_or_default()
+    );
+    Err(Kind::Verification.error(text))
+}
+
+/// The kernel that U-Boot starts.
+struct Program<'a> {
+    path: &'a str,
+    inode: &'a Inode,
+    root: &'a Ext4<'a>,
+}
+
+/// The U-Boots on the first FAT, which is the one that the firmware of a Pi reads.
+fn uboots<'a>(
+    disk: &'a File,
+    volumes: &[Volume],
+    kernel: &Program,
+    budget: &Budget<'a>,
+) -> Result<Vec<UBoot>> {
+    let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else {
+        return Ok(Vec::new());
+    };
+    let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
+    let firmware = fat(disk, volume, budget).with_context(doing)?;
+    let programs = uboot::programs(&firmware).with_context(doing)?;
+    if programs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let begin = kernel.root.beginning(kernel.inode, kernel::INPUT);
+    let kernel = begin
+        .and_then(|begin| Kernel::read(&begin[..]))
+        .with_context(|| format!("reading {}", kernel.path))?;
+    uboot::with_room(programs, kernel)
+}
+
+/// The `count` bytes of the card from byte `start` on.
+pub(super) fn read(disk: &File, start: u64, count: u64, budget: &Budget) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(count)?];
+    Limited::new(disk, start, count, budget.clone()).read(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The file system on a partition, if it is one that a card of ours has.
+fn volume(disk: &File, partition: &Partition, budget: &Budget) -> Result<Option<Volume>> {
+    let found = label(&read(disk, partition.start, partition.size.min(2048), budget)?);
+    let volume = |(filesystem, label): (&str, _)| Volume {
+        partition: partition.clone(),
+        filesystem: filesystem.to_owned(),
+        label,
+    };
+    Ok(found.map(volume))
+}
+
+/// The kind and the label of the file system that begins with `head`, at least 2 KiB.
+pub fn label(head: &[u8]) -> Option<(&'static str, String)> {
+    let text = |at: usize, len: usize| {
+        let bytes = head.get(at..at + len).unwrap_or_default();
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        String::from_utf8_lossy(&bytes[..end]).trim_end().to_owned()
+    };
+    // The magic number and the label in the superblock, which begins at 1024.
+    if head.get(1024 + 56..1024 + 58) == Some(&[0x53, 0xef]) {
+        return Some((EXT4, text(1024 + 120, 16)));
+    }
+    (text(82, 8) == "FAT32").then(|| (FAT32, text(71, 11)))
+}
+
+/// What U-Boot starts, and the kernel of it.
+fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
+    let config = menu(root).with_context(|| format!("reading {CONFIG}"))?;
+    let entry = extlinux::default_entry(&config).ok_or_else(|| {
+        Kind::Verification.error(format!("{CONFIG} has no default entry with LINUX, INITRD and init="))
+    })?;
+    let (store, paths) = store(root)?;
+    if entry.init.len() > LONGEST_PATH {
+        let text = format!("{CONFIG} names an init with a path of {} bytes", entry.init.len());
+        return Err(Kind::Verification.error(text));
+    }
+    let init = entry.init.strip_prefix("/nix/store").map(|rest| format!("{store}{rest}"));
+    let init = init.unwrap_or_else(|| entry.init.clone());
+    let found = root.find_itself(&init).and_then(|found| found.ok_or_else(absent));
+    // It may be a link, to where the running system has what it leads to.
+    let program = found.and_then(|found| if found.is_link() { Ok(()) } else { is_filled(&found) });
+    program.with_context(|| format!("looking for {}", entry.init))?;
+    let ((kernel, path), (_, initrd)) = (present(root, &entry.kernel)?, present(root, &entry.initrd)?);
+    entry.tree.map_or(Ok(()), |tree| present(root, &tree).map(drop))?;
+    Ok((Boot { kernel: path, initrd, init: entry.init, store_paths: paths }, kernel))
+}
+
+/// Where the store is, and how many paths it has. `NIXOS_SD` becomes /nix: what is called /nix/store there is called
+/// /store here. Other images have it as their root.
+fn store(root: &Ext4) -> Result<(&'static str, usize)> {
+    for store in STORES {
+        let doing = || format!("reading {store}");
+        if let Some(found) = root.find(store).with_context(doing)? {
+            return Ok((store, root.count(&found).with_context(doing)?));
+        }
+    }
+    Err(absent()).with_context(|| format!("reading {}", STORES[0]))
+}
+
+/// The content of [`CONFIG`].
+fn menu(root: &Ext4) -> Result<String> {
+    let found = root.find(CONFIG)?.ok_or_else(absent)?;
+    is_filled(&found)?;
+    if found.size > LARGEST_MENU {
+        return Err(Kind::Verification.error("it is larger than any menu"));
+    }
+    String::from_utf8(root.content(&found, LARGEST_MENU)?)
+        .map_err(|_| Kind::Verification.error("it is not plain text"))
+}
+
+/// The file that [`CONFIG`] names, and its full path.
+fn present(root: &Ext4, named: &str) -> Result<(Inode, String)> {
+    if named.len() > LONGEST_PATH {
+        let text = format!("{CONFIG} names a file with a path of {} bytes", named.len());
+        return Err(Kind::Verification.error(text));
+    }
+    let path = if named.starts_with('/') { named.to_owned() } else { format!("/boot/extlinux/{named}") };
+    let found = root.resolve(&path).and_then(|found| found.ok_or_else(absent));
+    let filled = found.and_then(|found| is_filled(&found.0).map(|()| found));
+    filled.with_context(|| format!("looking for {path}"))
+}
+
+/// Fails where `inode` is no file, or an empty one: nothing starts from that.
+fn is_filled(inode: &Inode) -> Result<()> {
+    match (inode.is_file(), inode.size) {
+        (true, 1..) => Ok(()),
+        (true, _) => Err(Kind::Verification.error("it is empty")),
+        (false, _) => Err(Kind::Verification.error("it is no file")),
+    }
+}
+
+fn absent() -> anyhow::Error {
+    Kind::Verification.error("file not found")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels() {
+        let mut head = vec![0; 2048];
+        assert_eq!(label(&head), None);
+        head[71..90].copy_from_slice(b"FIRMWARE   FAT32   ");
+        assert_eq!(label(&head), Some(("FAT32", "FIRMWARE".into())));
+        head[1080..1082].copy_from_slice(&[0x53, 0xef]);
+        head[1144..1152].copy_from_slice(b"NIXOS_SD");
+        assert_eq!(label(&head), Some(("ext4", "NIXOS_SD".into())));
+        assert_eq!(label(b"short"), None);
+    }
+
+    /// What U-Boot would start on a file system with a menu of these `lines` and with `change` in its files.
+    fn started(lines: &str, change: impl Fn(&std::path::Path)) -> Result<String, String> {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, content) in [
+            (
+                "boot/extlinux/extlinux.conf",
+                &*format!("LABEL a\nLINUX ../k\nINITRD ../i\nAPPEND init=/nix/store/s/init\n{lines}"),
+            ),
+            ("boot/k", "kernel"),
+            ("boot/i", "initrd"),
+            ("store/s/init", "init"),
+        ] {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        change(dir.path());
+        let bytes = super::super::ext4::tests::made(&["-d", dir.path().to_str().unwrap()], 8);
+        let disk = tempfile::tempfile().unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&disk, &bytes, 0).unwrap();
+        let root = Ext4::open(&disk, 0, bytes.len() as u64, Budget::unattended()).unwrap();
+        boot(&root).map(|(boot, _)| boot.kernel).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn nothing_starts_from_a_folder_or_an_empty_file() {
+        assert_eq!(started("", |_| ()), Ok("/boot/k".to_owned()));
+        for (lines, expected) in [
+            ("LINUX ../../store", "looking for /boot/extlinux/../../store: it is no file"),
+            ("INITRD ../../store", "looking for /boot/extlinux/../../store: it is no file"),
+            ("APPEND init=/nix/store/s", "looking for /nix/store/s: it is no file"),
+            ("LINUX ../absent", "looking for /boot/extlinux/../absent: file not found"),
+            ("FDT ../absent", "looking for /boot/extlinux/../absent: file not found"),
+            (&format!("LINUX {}", "x/".repeat(3000)), "extlinux.conf names a file with a path of 6000 bytes"),
+            (
+                &format!("APPEND init={}", "x/".repeat(3000)),
+                "extlinux.conf names an init with a path of 6000 bytes",
+            ),
+        ] {
+            let error = started(lines, |_| ()).unwrap_err();
+            assert!(error.contains(expected) && error.len() < 200, "{error}");
+        }
+        for file in ["boot/k", "boot/i", "store/s/init", "boot/extlinux/extlinux.conf"] {
+            let error = started("", |dir| std::fs::write(dir.join(file), "").unwrap()).unwrap_err();
+            assert!(error.ends_with(": it is empty"), "{error}");
+            let pipe = |dir: &std::path::Path| {
+                std::fs::remove_file(dir.join(file)).unwrap();
+                rustix::fs::mkfifoat(rustix::fs::CWD, dir.join(file), 0o600.into()).unwrap();
+            };
+            let error = started("", pipe).unwrap_err();
+            assert!(error.ends_with(": it is no file"), "{error}");
+        }
+        let link = |dir: &std::path::Path| {
+            std::fs::remove_file(dir.join("store/s/init")).unwrap();
+            std::os::unix::fs::symlink("/nix/store/x/init", dir.join("store/s/init")).unwrap();
+        };
+        assert_eq!(started("", link), Ok("/boot/k".to_owned()));
+    }
+}

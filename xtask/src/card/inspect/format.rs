@@ -1,0 +1,41 @@
+//! How a file is compressed, by its first bytes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How an image file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    Raw,
+    Zstd,
+    Xz,
+    Gzip,
+}
+
+impl Format {
+    /// Told from the first bytes, never from the file's name.
+    pub fn sniff(head: &[u8]) -> Self {
+        // Skippable zstd frames (RFC 8878, section 3.1.2) may stand before the first real one.
+        let skippable = head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == [0x2a, 0x4d, 0x18];
+        match head {
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            _ if skippable => Self::Zstd,
+            _ => Self::Raw,
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Raw => "not compressed",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Gzip => "gzip",
+        })
+    }
+}

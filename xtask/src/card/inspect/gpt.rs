@@ -1,0 +1,211 @@
+//! The partition table of an image or a card: a GUID partition table (UEFI specification, chapter 5).
+
+use anyhow::Result;
+
+use super::partition::{Partition, SECTOR, Type, le32};
+use crate::base::failure::Kind;
+
+/// A disk's header is in its second sector, and says of itself that it is this long at least, in bytes.
+const HEADER: usize = 92;
+/// The shortest entry for a partition, in bytes.
+const ENTRY: usize = 128;
+/// The attribute "legacy BIOS bootable", by which U-Boot goes too.
+const BOOTABLE: u64 = 1 << 2;
+
+/// Reads the table in `head`, the first MiB of a disk or all of a smaller one.
+///
+/// # Errors
+/// No table, a damaged one, and one whose entries lie further back.
+pub fn parse(head: &[u8]) -> Result<Vec<Partition>> {
+    let sector = head.get(512..1024).filter(|sector| sector.starts_with(b"EFI PART"));
+    let sector =
+        sector.ok_or_else(|| Kind::Refused.error("its first sector announces a GPT that is not there"))?;
+    let len = le32(&sector[12..]) as usize;
+    let header = sector.get(..len).filter(|header| header.len() >= HEADER).ok_or_else(damaged)?;
+    // The checksum is made with zeros in its own place.
+    let unsealed = header.iter().enumerate().map(|(at, byte)| if (16..20).contains(&at) { 0 } else { *byte });
+    if crc32(unsealed) != le32(&header[16..]) {
+        return Err(damaged());
+    }
+    if le64(&header[24..]) != 1 || le64(&header[40..]) > le64(&header[48..]) {
+        return Err(
+            Kind::Refused.error("its GPT is damaged: it says that it is somewhere else, or has no room")
+        );
+    }
+    let entries = entries(head, header)
+        .ok_or_else(|| Kind::Refused.error("the entries of its GPT are not in its first MiB"))?;
+    if crc32(entries.iter().copied()) != le32(&header[88..]) {
+        return Err(damaged());
+    }
+    let size = le32(&header[84..]) as usize;
+    entries.chunks_exact(size).zip(1..).filter_map(|(entry, number)| parse_entry(entry, number)).collect()
+}
+
+fn damaged() -> anyhow::Error {
+    Kind::Refused.error("its GPT is damaged: a checksum is wrong")
+}
+
+/// The bytes of all entries, as far as they are in `head`; their size is sound.
+fn entries<'a>(head: &'a [u8], header: &[u8]) -> Option<&'a [u8]> {
+    let start = usize::try_from(le64(&header[72..]).checked_mul(SECTOR)?).ok()?;
+    let (count, size) = (le32(&header[80..]) as usize, le32(&header[84..]) as usize);
+    let end = start.checked_add(count.checked_mul(size)?)?;
+    head.get(start..end).filter(|_| size >= ENTRY)
+}
+
+/// An entry of the type 0 is not in use.
+fn parse_entry(entry: &[u8], number: u32) -> Option<Result<Partition>> {
+    let [first, last, attributes] = [32, 40, 48].map(|at| le64(&entry[at..]));
+    let partition = |sectors: u64| Partition {
+        number,
+        kind: Type::Gpt(guid(entry)),
+        bootable: attributes & BOOTABLE != 0,
+        start: first.saturating_mul(SECTOR),
+        size: sectors.saturating_add(1).saturating_mul(SECTOR),
+    };
+    let backwards =
+        || Kind::Refused.error(format!("its GPT is damaged: partition {number} ends before it begins"));
+    (entry[..16] != [0; 16]).then(|| last.checked_sub(first).map(partition).ok_or_else(backwards))
+}
+
+/// The first three parts of a GUID are numbers, stored with their least byte first.
+fn guid(bytes: &[u8]) -> String {
+    let order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+    let hex = order.map(|at| format!("{:02x}", bytes[at]));
+    [&hex[..4], &hex[4..6], &hex[6..8], &hex[8..10], &hex[10..]].map(<[String]>::concat).join("-")
+}
+
+fn le64(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// CRC-32 as in Ethernet and gzip, bit by bit: a table has 16 KiB at most.
+fn crc32(bytes: impl Iterator<Item = u8>) -> u32 {
+    let shift = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+    !bytes.fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(byte), shift))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::partition_table::Layout;
+    use super::super::partition_table::tests::mbr;
+    use super::*;
+
+    const EFI: [u8; 16] =
+        [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
+
+    /// The beginning of a disk with partitions of (first sector, last sector, attributes), all of the type EFI.
+    fn gpt(partitions: &[(u64, u64, u64)]) -> Vec<u8> {
+        let mut head = vec![0; 34 * 512];
+        head[..512].copy_from_slice(&mbr(&[(0xee, false, 1, u32::MAX)]));
+        for (entry, (first, last, attributes)) in head[1024..].chunks_exact_mut(128).zip(partitions) {
+            entry[..16].copy_from_slice(&EFI);
+            for (at, value) in [(32, first), (40, last), (48, attributes)] {
+                entry[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        head[512..520].copy_from_slice(b"EFI PART");
+        for (at, value) in [(12, 92), (24, 1), (72, 2), (80, 128), (84, 128)] {
+            put(&mut head, 512 + at, value);
+        }
+        seal(&mut head);
+        head
+    }
+
+    fn put(head: &mut [u8], at: usize, value: u32) {
+        head[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+
+    /// Makes both checksums right.
+    fn seal(head: &mut [u8]) {
+        let entries = crc32(head[1024..34 * 512].iter().copied());
+        put(head, 512 + 88, entries);
+        put(head, 512 + 16, 0);
+        let header = crc32(head[512..512 + 92].iter().copied());
+        put(head, 512 + 16, header);
+    }
+
+    #[test]
+    fn the_partitions_behind_a_protective_record() {
+        assert_eq!(crc32(b"123456789".iter().copied()), 0xcbf4_3926);
+        let layout = Layout::parse(&gpt(&[(2048, 4095, 0), (4096, 8191, 4)]), 8 << 20).unwrap();
+        let shown = layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(shown, ["1: EFI system, 1.0 MiB", "2: EFI system, 2.0 MiB, bootable"]);
+        assert_eq!((layout.partitions[1].start, layout.partitions[1].size), (2 << 20, 2 << 20));
+        let mut other = gpt(&[(2048, 4095, 0)]);
+        other[1024] ^= 1;
+        seal(&mut other);
+        let layout = Layout::parse(&other, 8 << 20).unwrap();
+        assert_eq!(layout.partitions[0].to_string(), "1: type c12a7329-f81f-11d2-ba4b-00a0c93ec93b, 1.0 MiB");
+    }
+
+    #[track_caller]
+    fn check(spoil: impl Fn(&mut Vec<u8>), expected: &str) {
+        let mut head = gpt(&[(2048, 4095, 0)]);
+        spoil(&mut head);
+        let error = Layout::parse(&head, 8 << 20).unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), crate::base::failure::kind(&error)),
+            (expected, Kind::Refused)
+        );
+    }
+
+    #[test]
+    fn what_is_no_such_table() {
+        let (absent, damaged) =
+            ("its first sector announces a GPT that is not there", "its GPT is damaged: a checksum is wrong");
+        let far = "the entries of its GPT are not in its first MiB";
+        check(|head| head[512] = 0, absent);
+        check(|head| head.truncate(512), absent);
+        check(|head| head[512 + 40] ^= 1, damaged);
+        check(|head| head[1024 + 40] ^= 1, damaged);
+        check(|head| put(head, 512 + 12, 91), damaged);
+        check(|head| put(head, 512 + 12, u32::MAX), damaged);
+        check(|head| head.truncate(33 * 512), far);
+        for (at, value) in [(72, u32::MAX), (76, u32::MAX), (80, u32::MAX), (84, 127), (84, u32::MAX)] {
+            check(
+                |head| {
+                    put(head, 512 + at, value);
+                    seal(head);
+                },
+                far,
+            );
+        }
+        // What U-Boot and Linux do not take either.
+        let elsewhere = "its GPT is damaged: it says that it is somewhere else, or has no room";
+        for (at, value) in [(24, 0), (24, 2), (28, 1), (40, 1)] {
+            check(
+                |head| {
+                    put(head, 512 + at, value);
+                    seal(head);
+                },
+                elsewhere,
+            );
+        }
+        let of = |partitions: &[(u64, u64, u64)]| {
+            Layout::parse(&gpt(partitions), 4 << 20).unwrap_err().to_string()
+        };
+        let backwards = "its GPT is damaged: partition 2 ends before it begins";
+        assert_eq!(of(&[(2048, 4095, 0), (4096, 4094, 0)]), backwards);
+        assert_eq!(of(&[]), "its partition table is empty");
+        assert_eq!(of(&[(2048, 8192, 0)]), "partition 1 ends at byte 4194816, beyond its end at 4194304");
+        assert!(of(&[(u64::MAX, u64::MAX, 0)]).contains("beyond its end at 4194304"));
+        assert!(of(&[(0, u64::MAX, 0)]).contains("beyond its end at 4194304"));
+    }
+
+    /// With checksums that are right, or nothing else would be met.
+    #[test]
+    fn fuzz() {
+        let head = gpt(&[(2048, 4095, 0), (4096, 8191, 4)]);
+        let sealed = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            if bytes.len() >= 34 * 512 {
+                seal(&mut bytes);
+            }
+            Layout::parse(&bytes, 8 << 20)
+        };
+        crate::base::fuzz::check(&[&head], |bytes| {
+            (Layout::parse(bytes, 8 << 20).is_ok(), sealed(bytes).is_ok())
+        });
+    }
+}

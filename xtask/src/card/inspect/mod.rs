@@ -1,0 +1,25 @@
+//! What is on a card or in an image: partition tables, file systems, and what a Pi boots from them. All of it is foreign
+//! and read within a [`Budget`].
+
+mod boot_files;
+mod budget;
+pub mod ext4;
+mod extlinux;
+mod fat;
+mod format;
+mod gpt;
+mod inspection;
+mod kernel;
+mod partition;
+mod partition_table;
+mod uboot;
+
+pub use boot_files::{Contents, firmware_file, label};
+pub use budget::{Budget, Limited, MEMORY};
+pub use ext4::{Ext4, Superblock};
+pub use format::Format;
+pub use inspection::{Inspection, Verdict, inspect};
+pub use partition::{Partition, SECTOR};
+#[cfg(test)]
+pub(crate) use partition_table::tests::mbr;
+pub use partition_table::{HEAD, Layout};

@@ -1,0 +1,15 @@
+//! What is meant: the node of the flake, joined with the command line.
+
+mod node;
+mod nodes;
+mod overrides;
+mod pinned_flake;
+mod ssh_options;
+mod sudo;
+mod target;
+mod trust;
+
+pub use nodes::Nodes;
+pub use overrides::Overrides;
+pub use target::{Connection, Target};
+pub use trust::Trust;

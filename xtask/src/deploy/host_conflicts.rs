@@ -1,0 +1,84 @@
+//! What keeps several hosts from being deployed to by one command. It is found before anything is built.
+
+use anyhow::Result;
+
+use super::desired::{Connection, Target};
+use super::gather::Found;
+use super::options::Goal;
+use crate::base::failure::{Kind, kind};
+
+/// Looks at the hosts that were found. A host that is broken in the flake is its own affair; one that the flake does not
+/// have is a slip of the user, who may have meant any.
+///
+/// # Errors
+/// Of `Usage` for a host that the flake does not have; refused where two of them are one machine, or where one asks for a password.
+pub fn check(goal: Goal, found: &[Result<Found>]) -> Result<()> {
+    let errors = found.iter().filter_map(|found| found.as_ref().err());
+    let unknown = errors.filter(|error| kind(error) == Kind::Usage).map(|error| format!("{error:#}"));
+    let unknown = unknown.collect::<Vec<_>>();
+    if !unknown.is_empty() {
+        return Err(Kind::Usage.error(format!("{}; nothing was deployed", unknown.join("\n  "))));
+    }
+    let targets = found.iter().flatten().map(|found| &found.target).collect::<Vec<_>>();
+    targets.iter().enumerate().try_for_each(|(at, target)| alone(target, &targets[..at]))?;
+    // Where nothing is changed, nobody is asked.
+    if goal == Goal::Show { Ok(()) } else { unattended(&targets) }
+}
+
+/// Refuses hosts that ask for passwords: several would ask on one terminal at once.
+fn unattended(targets: &[&Target]) -> Result<()> {
+    let asking = targets.iter().filter(|target| target.interactive_sudo).map(|target| target.host.as_str());
+    let asking = asking.collect::<Vec<_>>();
+    if asking.is_empty() {
+        return Ok(());
+    }
+    Err(Kind::Usage.error(format!(
+        "passwords for sudo are asked for one host at a time, and `interactiveSudo` is set for {}: name it alone; \
+         nothing was deployed",
+        asking.join(", ")
+    )))
+}
+
+/// Refuses a host that is the same machine as one of `others`: each would undo what the other did.
+fn alone(target: &Target, others: &[&Target]) -> Result<()> {
+    let Some(other) = others.iter().find(|other| machine(other) == machine(target)) else { return Ok(()) };
+    let (one, two, (address, _)) = (&other.host, &target.host, machine(target));
+    Err(Kind::Refused.error(format!(
+        "{one} and {two} lead to one machine, {address}, which cannot run both: deploy one of them; nothing was deployed"
+    )))
+}
+
+/// What tells one machine from another, whoever logs in: its address, and the options of ssh.
+fn machine(target: &Target) -> (String, &[String]) {
+    let Connection { destination, options, .. } = &target.connection;
+    let (_, address) = destination.rsplit_once('@').unwrap_or(("", destination));
+    (address.to_lowercase(), options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::verdict::tests::target;
+
+    #[test]
+    fn one_machine_by_two_names() {
+        let at = |host: &str, destination: &str, options: &str| {
+            let mut target = Target { host: host.into(), ..target(None) };
+            target.connection.destination = destination.into();
+            target.connection.options = options.split_whitespace().map(str::to_owned).collect();
+            target
+        };
+        let first = at("a", "root@pi.lan", "-p 22");
+        for (second, same) in [
+            (at("b", "root@pi.lan", "-p 22"), true),
+            (at("b", "pi@Pi.lan", "-p 22"), true),
+            (at("b", "root@pi.lan", "-p 2222"), false),
+            (at("b", "root@pi2.lan", "-p 22"), false),
+        ] {
+            let refused = alone(&second, &[&first]).map_err(|error| error.to_string());
+            let error = "a and b lead to one machine, pi.lan, which cannot run both: deploy one of them; nothing was \
+                         deployed";
+            assert_eq!(refused, if same { Err(error.to_owned()) } else { Ok(()) }, "{second:?}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! From runs to rows: ratios, and whether they are within what was set.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::cases::Bound;
+use super::peers::{DD_DIRECT, Peer};
+use super::samples::{Measurements, TOOL};
+use crate::base::Bytes;
+use crate::base::process::Cost;
+use crate::ui::Table;
+
+/// What a row compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// In seconds.
+    Time,
+    /// In seconds.
+    CpuTime,
+    /// In bytes.
+    Memory,
+}
+
+/// One line of the result: medians over all rounds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    pub case: &'static str,
+    pub quantity: Quantity,
+    pub against: &'static str,
+    pub tool: Option<f64>,
+    /// Nothing where the tool is measured by itself, or the peer did not run.
+    pub peer: Option<f64>,
+    pub ratio: Option<f64>,
+    /// What the ratio may be at most, or the memory; nothing where it is only for information.
+    pub at_most: Option<f64>,
+    /// Whether that was kept to, if anything was set and could be measured.
+    pub kept: Option<bool>,
+}
+
+/// The rows of one case: what it is bound to, and then its other peers.
+pub fn rows(measured: &Measurements) -> Vec<Row> {
+    let case = measured.case;
+    let is_bound = |name: &str| {
+        case.bounds.iter().any(|bound| matches!(bound, Bound::Time(peer, _) if peer.name == name))
+    };
+    let bound = case.bounds.iter().map(|bound| bound_row(measured, bound));
+    let others = case.peers.iter().filter(|peer| !is_bound(peer.name));
+    bound.chain(others.map(|peer| peer_row(measured, Quantity::Time, peer, None))).collect()
+}
+
+fn bound_row(measured: &Measurements, bound: &Bound) -> Row {
+    match *bound {
+        Bound::FullPass(limit) => {
+            let pass = measured.case.speed.map(|speed| speed.full_pass(measured.case.image.size()));
+            row(measured, Quantity::Time, ("full write and read-back", pass), Some(limit))
+        }
+        Bound::Time(peer, limit) => peer_row(measured, Quantity::Time, peer, Some(limit)),
+        Bound::Cpu(peer, limit) => peer_row(measured, Quantity::CpuTime, peer, limit),
+        Bound::PacedUnpacking(limit) => {
+            let unpacking = measured.median_of(DD_DIRECT.name, |cost| cost.first_cpu_seconds);
+            row(measured, Quantity::CpuTime, ("zstd -dc at that pace", unpacking), Some(limit))
+        }
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        Bound::Memory(limit) => row(measured, Quantity::Memory, ("-", None), Some(limit as f64)),
+    }
+}
+
+fn peer_row(measured: &Measurements, quantity: Quantity, peer: &Peer, at_most: Option<f64>) -> Row {
+    let figure = measured.median_of(peer.name, quantity.figure());
+    row(measured, quantity, (peer.name, figure), at_most)
+}
+
+fn row(
+    measured: &Measurements,
+    quantity: Quantity,
+    (against, peer): (&'static str, Option<f64>),
+    at_most: Option<f64>,
+) -> Row {
+    let tool = measured.median_of(TOOL, quantity.figure());
+    let ratio = tool.zip(peer).map(|(tool, peer)| tool / peer);
+    let value = if quantity == Quantity::Memory { tool } else { ratio };
+    let kept = value.zip(at_most).map(|(value, limit)| value <= limit);
+    Row { case: measured.case.name, quantity, against, tool, peer, ratio, at_most, kept }
+}
+
+impl Quantity {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    fn figure(self) -> fn(&Cost) -> f64 {
+        match self {
+            Self::Time => |cost| cost.seconds,
+            Self::CpuTime => |cost| cost.cpu_seconds,
+            Self::Memory => |cost| cost.peak_bytes as f64,
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of bytes")]
+    fn show(self, value: f64) -> String {
+        match self {
+            Self::Time | Self::CpuTime => format!("{value:.2} s"),
+            Self::Memory => Bytes(value as u64).to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Time => "time",
+            Self::CpuTime => "CPU time",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+/// All rows for people.
+pub fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new(&["CASE", "MEASURED", "AGAINST", "TOOL", "PEER", "RATIO", "AT MOST", "KEPT"]);
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    for row in rows {
+        let quantity = row.quantity;
+        let at_most = row.at_most.map(|limit| match quantity {
+            Quantity::Memory => quantity.show(limit),
+            Quantity::Time | Quantity::CpuTime => format!("{limit:.2}"),
+        });
+        table.row([
+            row.case.to_owned(),
+            quantity.to_string(),
+            row.against.to_owned(),
+            or_dash(row.tool.map(|value| quantity.show(value))),
+            or_dash(row.peer.map(|value| quantity.show(value))),
+            or_dash(row.ratio.map(|ratio| format!("{ratio:.2}"))),
+            or_dash(at_most),
+            or_dash(row.kept.map(|kept| if kept { "yes" } else { "no" }.to_owned())),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev::bench::cases::select;
+
+    fn cost(seconds: f64, cpu_seconds: f64, mib: u64) -> Cost {
+        Cost { seconds, cpu_seconds, first_cpu_seconds: cpu_seconds - 0.1, peak_bytes: mib << 20 }
+    }
+
+    /// Three rounds of the case `name`.
+    fn noted(name: &str) -> Measurements {
+        let mut runs = Measurements::new(select(&[name.to_owned()])[0]);
+        for seconds in [25.0, 24.0, 40.0] {
+            runs.note(TOOL, cost(seconds, 1.0, 41));
+            runs.note("dd fsync", cost(seconds - 5.0, 0.7, 9));
+            runs.note("dd direct", cost(seconds - 6.0, 0.9, 9));
+            runs.note("zstd -dc", cost(0.5, 0.5, 9));
+        }
+        runs
+    }
+
+    #[test]
+    fn a_case_in_rows() {
+        let expected = "\
+CASE   MEASURED  AGAINST                   TOOL      PEER     RATIO  AT MOST   KEPT
+first  time      full write and read-back  25.00 s   23.86 s  1.05   1.05      yes
+first  CPU time  zstd -dc at that pace     1.00 s    0.80 s   1.25   1.50      yes
+first  CPU time  zstd -dc                  1.00 s    0.50 s   2.00   -         -
+first  memory    -                         41.0 MiB  -        -      40.0 MiB  no
+first  time      dd fsync                  25.00 s   20.00 s  1.25   -         -
+first  time      dd direct                 25.00 s   19.00 s  1.32   -         -
+first  time      bmaptool                  25.00 s   -        -      -         -
+first  time      bmaptool --nobmap         25.00 s   -        -      -         -
+first  time      caligula                  25.00 s   -        -      -         -
+first  time      zstd -dc                  25.00 s   0.50 s   50.00  -         -";
+        assert_eq!(table(&rows(&noted("first"))).to_string(), expected);
+        let fast = table(&rows(&noted("fast"))).to_string();
+        let bound = "fast  CPU time  zstd -dc           1.00 s    0.50 s   2.00   1.50      no";
+        assert!(fast.lines().any(|line| line == bound), "{fast}");
+    }
+}
