@@ -2,7 +2,6 @@
 //! hosts that are added to it.
 //! It takes the source trees of the inputs, as the environment names them (see `evaluation/facts.nix`).
 
-#[path = "evaluation/menu.rs"]
 mod menu;
 
 use std::path::Path;
@@ -80,7 +79,7 @@ fn a_host_that_is_no_pi_is_in_the_same_registry() {
 /// What the file says of `stinky`, in the release of the nixpkgs that is evaluated.
 fn expected(facts: &Value) -> Value {
     let release = facts["release"].as_str().expect("a release");
-    let text = include_str!("evaluation/system.json").replace("-RELEASE-", &format!("-{release}-"));
+    let text = include_str!("system.json").replace("-RELEASE-", &format!("-{release}-"));
     serde_json::from_str(&text).expect("reading the file")
 }
 

@@ -2,6 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
-#[path = "build/demo.rs"]
 mod demo;
+#[path = "../support/mod.rs"]
 mod support;

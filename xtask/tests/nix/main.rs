@@ -1,9 +1,8 @@
 //! Real Nix on flakes made for the purpose: the suite takes the `nix` on `PATH`.
 
-#[path = "nix/fixture.rs"]
 mod fixture;
-#[path = "nix/hostile.rs"]
 mod hostile;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::process::Stdio;

@@ -1,49 +1,28 @@
 //! The real binary against fake programs: exact argument vectors, stdout, stderr and exit codes.
 
-#[path = "cli/bench.rs"]
 mod bench;
-#[path = "cli/build_errors.rs"]
 mod build_errors;
-#[path = "cli/card.rs"]
 mod card;
-#[path = "cli/deploy.rs"]
 mod deploy;
-#[path = "cli/deploy_args.rs"]
 mod deploy_args;
-#[path = "cli/deploy_scene.rs"]
 mod deploy_scene;
-#[path = "cli/deploy_several.rs"]
 mod deploy_several;
-#[path = "cli/deploy_stopped.rs"]
 mod deploy_stopped;
-#[path = "cli/doctor.rs"]
 mod doctor;
-#[path = "cli/escapes.rs"]
 mod escapes;
-#[path = "cli/fake_build.rs"]
 mod fake_build;
-#[path = "cli/fake_nix.rs"]
 mod fake_nix;
-#[path = "cli/flash.rs"]
 mod flash;
-#[path = "cli/help.rs"]
 mod help;
-#[path = "cli/hosts.rs"]
 mod hosts;
-#[path = "cli/identity.rs"]
 mod identity;
-#[path = "cli/platforms.rs"]
 mod platforms;
-#[path = "cli/sd_image.rs"]
 mod sd_image;
-#[path = "cli/state.rs"]
 mod state;
-#[path = "cli/status.rs"]
 mod status;
-#[path = "cli/suites.rs"]
 mod suites;
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "cli/terminal.rs"]
 mod terminal;
 
 use support::Sandbox;

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
-#[path = "boot/ssh.rs"]
 mod ssh;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};

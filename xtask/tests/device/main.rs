@@ -1,0 +1,35 @@
+//! The real binary on real block devices: loop devices over plain files and over a card that fails on
+//! demand, and the disk of the machine itself.
+
+mod bad_images;
+mod card;
+mod card_check;
+mod card_reading;
+mod confirmed;
+mod elevation;
+mod faults;
+mod faulty;
+mod flash;
+mod good_images;
+mod growth;
+mod host_image;
+mod identity;
+mod identity_faults;
+mod identity_refusals;
+mod image;
+mod interrupt;
+mod killed;
+mod medium;
+mod privileges;
+mod reflash;
+mod refusals;
+mod rights;
+mod served;
+mod stacked;
+mod stalls;
+#[path = "../support/mod.rs"]
+mod support;
+mod unfit;
+mod unmounting;
+mod user;
+mod waiting;
