@@ -133,11 +133,15 @@ fn hosts_that_do_not_answer() {
     for (said, expected, words) in [
         ("ssh: connect to host stinky.lan port 22: No route to host", 12, "stinky cannot be reached"),
         ("Host key verification failed.", 13, "the host key of stinky is not known here"),
-        ("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!", 13, "either its card was flashed again"),
+        (
+            "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @",
+            13,
+            "either its card was flashed again",
+        ),
         ("root@stinky.lan: Permission denied (publickey).", 6, "refuses the login"),
     ] {
         let scene = Scene::new("", "", 0);
-        scene.sandbox.fake("ssh", &format!("echo '{said}' >&2; exit 255"));
+        scene.sandbox.fake("ssh", &format!("echo '{said}' >>/dev/stdin; exit 255"));
         scene.run(&["stinky"]).says(words).exits(expected);
         assert_eq!(scene.sandbox.calls("deploy").len(), 0, "{said}");
     }

@@ -153,7 +153,12 @@ pub const WORKDIR: &str = "/tmp/xtask-deploy.0123456789";
 /// `control` is how the connection is shared.
 pub fn ssh(control: [&str; 2], destination: &str, command: &str) -> Vec<String> {
     let options = "-o BatchMode=yes -p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T --";
-    let words = ["-o", control[0], "-o", control[1]].into_iter().chain(options.split_whitespace());
+    // What only holds the line says nothing that is read.
+    let log: &[&str] = if command == "cat" { &[] } else { &["-n", "-E", "/dev/stdin"] };
+    let words = ["-o", control[0], "-o", control[1]]
+        .into_iter()
+        .chain(log.iter().copied())
+        .chain(options.split_whitespace());
     words.chain([destination, command]).map(str::to_owned).collect()
 }
 

@@ -49,7 +49,7 @@ fn whether_a_host_answers() {
         ("", Some(none), 2, "not known", json!(null)),
     ] {
         let scene = scene();
-        scene.sandbox.fake("ssh", &format!("echo '{said}' >&2; exit 255"));
+        scene.sandbox.fake("ssh", &format!("echo '{said}' >>/dev/stdin; exit 255"));
         if let Some(nodes) = nodes {
             scene.write("nodes", nodes);
         }

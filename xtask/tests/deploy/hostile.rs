@@ -103,3 +103,22 @@ fn another_folder_than_that_which_was_asked_for_is_not_taken() {
     scene.deploy(&[]).says("making a folder for deploy-rs in /tmp on target").exits(14);
     assert_eq!(scene.machine.inside("ls -d /mnt/home"), "/mnt/home");
 }
+
+/// A banner comes before the login, from whoever answers.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn words_of_a_host_are_not_taken_for_those_of_ssh() {
+    let scene = Scene::new();
+    scene.means("one", ":");
+    scene.deploy(&[]).exits(0);
+    let words =
+        "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.\n";
+    fs::write(scene.machine.path("banner"), words).expect("writing a banner");
+    scene.machine.inside("echo 'Banner /mnt/banner' >>/mnt/sshd_config; pkill -HUP -o sshd; sleep 1");
+    let sick = scene.deploy(&["--health", "echo 'Permission denied (' >&2; exit 255"]);
+    sick.says("ended with exit code 255").exits(11);
+    scene.deploy(&["--health", "echo sick >&2; pkill -9 sshd"]).says("cannot be reached").exits(12);
+    fs::write(scene.machine.path("client_key.pub"), "").expect("letting nobody in");
+    scene.machine.inside("until pgrep sshd; do sleep 0.1; done; sleep 1");
+    scene.run(&["status"]).says("refuses the login").exits(6);
+}

@@ -2,10 +2,11 @@
 //! that, or as soon as somebody asks for it.
 
 use std::ffi::OsStr;
-use std::io::{PipeReader, Read};
+use std::io::{PipeReader, PipeWriter, Read};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use duct::Expression;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -37,30 +38,71 @@ impl Launcher {
         bounds: Bounds,
         ends: &dyn Fn() -> Result<()>,
     ) -> Result<Output> {
-        let doing = "making a pipe";
-        let ((out, stdout), (err, stderr)) =
-            (std::io::pipe().context(doing)?, std::io::pipe().context(doing)?);
-        let command = self.duct(program, args).stdin_null().stdout_file(stdout).stderr_file(stderr);
-        let child = command.start().with_context(|| format!("running {program}"))?;
-        drop(command);
-        let heard = listen(program, [out, err], bounds, ends);
-        if heard.is_err() {
-            child.kill().with_context(|| format!("ending {program}"))?;
-        }
-        let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
-        let [stdout, stderr] = heard?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        Ok(Output { stdout, stderr, ..Output::from(raw) })
+        let command = self.duct(program, args).stdin_null();
+        let (code, [stdout, stderr]) = run(program, command, bounds, ends, |command, [stdout, stderr]| {
+            command.stdout_file(stdout).stderr_file(stderr)
+        })?;
+        Ok(Output { code, stdout, stderr })
+    }
+
+    /// The same for a program that keeps a log of its own in `/dev/stdin`, where nothing else can write: it is returned
+    /// beside the output. The program must not read its stdin.
+    ///
+    /// # Errors
+    /// As [`Self::bounded`]; the log is bounded as the others are.
+    pub fn bounded_with_log<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        args: &[S],
+        bounds: Bounds,
+        ends: &dyn Fn() -> Result<()>,
+    ) -> Result<(Output, String)> {
+        let command = self.duct(program, args);
+        let (code, [stdout, stderr, log]) =
+            run(program, command, bounds, ends, |command, [stdout, stderr, log]| {
+                command.stdout_file(stdout).stderr_file(stderr).stdin_file(log)
+            })?;
+        Ok((Output { code, stdout, stderr }, log))
     }
 }
 
-/// What comes out of both pipes until their ends.
-fn listen(
+/// Runs `command`, to which `connect` gives the writing ends of pipes. Returns its exit code and what came out of them.
+fn run<const COUNT: usize>(
     program: &str,
-    pipes: [PipeReader; 2],
+    command: Expression,
     bounds: Bounds,
     ends: &dyn Fn() -> Result<()>,
-) -> Result<[Vec<u8>; 2]> {
-    let (until, mut heard) = (Instant::now() + bounds.time, [Vec::new(), Vec::new()]);
+    connect: impl FnOnce(Expression, [PipeWriter; COUNT]) -> Expression,
+) -> Result<(i32, [String; COUNT])> {
+    let (sources, sinks) = pipes().context("making a pipe")?;
+    let command = connect(command, sinks);
+    let child = command.start().with_context(|| format!("running {program}"))?;
+    drop(command);
+    let heard = listen(program, sources, bounds, ends);
+    if heard.is_err() {
+        child.kill().with_context(|| format!("ending {program}"))?;
+    }
+    let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
+    let heard = heard?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok((Output::from(raw).code, heard))
+}
+
+/// The reading ends of pipes, and their writing ends.
+fn pipes<const COUNT: usize>() -> Result<([PipeReader; COUNT], [PipeWriter; COUNT])> {
+    let made = (0..COUNT).map(|_| std::io::pipe()).collect::<std::io::Result<Vec<_>>>()?;
+    let (sources, sinks): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    let odd = || anyhow::anyhow!("another number of pipes");
+    Ok((sources.try_into().map_err(|_| odd())?, sinks.try_into().map_err(|_| odd())?))
+}
+
+/// What comes out of the pipes until their ends.
+fn listen<const COUNT: usize>(
+    program: &str,
+    pipes: [PipeReader; COUNT],
+    bounds: Bounds,
+    ends: &dyn Fn() -> Result<()>,
+) -> Result<[Vec<u8>; COUNT]> {
+    let (until, mut heard) = (Instant::now() + bounds.time, [const { Vec::new() }; COUNT]);
     let (mut open, mut chunk) = (pipes.map(Some), vec![0; 64 << 10]);
     while open.iter().any(Option::is_some) {
         ends()?;
@@ -89,7 +131,7 @@ fn listen(
 }
 
 /// Waits until there is something to read, no longer than [`TICK`].
-fn wait(open: &[Option<PipeReader>; 2]) -> Result<(), Errno> {
+fn wait(open: &[Option<PipeReader>]) -> Result<(), Errno> {
     let tick = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
     let mut polled = open.iter().flatten().map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect::<Vec<_>>();
     match poll(&mut polled, Some(&tick)) {
@@ -109,14 +151,23 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { said: 1 << 20, time: Duration::from_secs(60) };
 
-    fn run(script: &str, bounds: Bounds, ends: &dyn Fn() -> Result<()>) -> Result<Output> {
+    fn run_script(script: &str, bounds: Bounds, ends: &dyn Fn() -> Result<()>) -> Result<Output> {
         Launcher::new("/").bounded("sh", &["-c", script], bounds, ends)
     }
 
     #[test]
     fn what_a_child_says_within_its_bounds() {
-        let output = run("echo out; echo err >&2; exit 3", BOUNDS, &|| Ok(())).unwrap();
+        let output = run_script("echo out; echo err >&2; exit 3", BOUNDS, &|| Ok(())).unwrap();
         assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (3, "out\n", "err\n"));
+    }
+
+    #[test]
+    fn a_log_beside_what_a_child_says() {
+        let script = "echo log >>/dev/stdin; echo out; echo err >&2; exit 3";
+        let launcher = Launcher::new("/");
+        let (output, log) = launcher.bounded_with_log("sh", &["-c", script], BOUNDS, &|| Ok(())).unwrap();
+        assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (3, "out\n", "err\n"));
+        assert_eq!(log, "log\n");
     }
 
     /// As e2image does on a file system that is made for it, and deaf to Ctrl-C.
@@ -133,7 +184,7 @@ mod tests {
             ("trap '' INT; exec sleep 60", late, "sh took more than 0 s and was ended"),
             ("trap '' INT; exec sleep 60", BOUNDS, "stopped"),
         ] {
-            assert_eq!(run(script, bounds, &stop).unwrap_err().to_string(), expected);
+            assert_eq!(run_script(script, bounds, &stop).unwrap_err().to_string(), expected);
         }
         assert!(begin.elapsed() < Duration::from_secs(10));
     }

@@ -24,7 +24,7 @@ pub fn check(remote: &Remote, commands: &[String]) -> Result<Vec<Check>> {
 }
 
 fn run(remote: &Remote, command: &str) -> Result<Check> {
-    let output = remote.attempt(command)?;
+    let output = remote.attempt_any(command)?;
     let said = [output.stdout.trim_end(), output.stderr.trim_end()].join("\n");
     Ok(Check { command: command.to_owned(), exit_code: output.code, output: tail(said.trim()) })
 }

@@ -15,6 +15,9 @@ pub const UNATTENDED: [&str; 2] = ["-o", "BatchMode=yes"];
 const PATIENCE: [&str; 6] =
     ["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"];
 
+/// ssh keeps its own words apart from those of the host, which come by stderr.
+pub const LOG: [&str; 3] = ["-n", "-E", "/dev/stdin"];
+
 /// The host's own key as this project knows it: no other is accepted, whatever the user's own files say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {

@@ -7,9 +7,9 @@ use anyhow::Result;
 use rustix::process::Signal;
 
 use super::excerpt::tail;
-use super::options::{FRESH, UNATTENDED};
+use super::options::{FRESH, LOG, UNATTENDED};
 use super::question::{Answer, Question};
-use super::ssh_errors::failure;
+use super::ssh_errors::{failure, lost};
 use super::ssh_mux::Line;
 use crate::base::failure::{Kind, kind};
 use crate::base::interrupt;
@@ -84,19 +84,43 @@ impl<'a> Remote<'a> {
         self.attempt_within(command, WORK)
     }
 
+    /// Like [`Self::attempt`] for a command of the user, which may end with the exit code that ssh has for itself.
+    pub fn attempt_any(&self, command: &str) -> Result<Output> {
+        match self.hear(command, WORK)? {
+            (output, log) if output.code == SSH_FAILED && !lost(&log, &output.stderr) => {
+                // ssh may have been told to be silent: a host that answers now has answered before.
+                self.run("true").map(|_| output)
+            }
+            heard => self.believed(heard),
+        }
+    }
+
     fn attempt_within(&self, command: &str, time: Duration) -> Result<Output> {
+        self.believed(self.hear(command, time)?)
+    }
+
+    /// What the host said, where there was a connection.
+    fn believed(&self, (output, log): (Output, String)) -> Result<Output> {
+        match output.code {
+            SSH_FAILED => Err(failure(self.host, self.connection, &log, &output.stderr)),
+            _ => Ok(output),
+        }
+    }
+
+    /// What the host says to `command`, and what ssh says of itself, where the host cannot put in a word: banners and
+    /// programs write to stderr.
+    fn hear(&self, command: &str, time: Duration) -> Result<(Output, String)> {
         let attended = std::io::stdin().is_terminal();
         let args = self.connection.arguments(self.first_options(attended), command);
         let hold = interrupt::hold()?;
         let again = hold.requested();
         let ends = || if again || !hold.requested() { Ok(()) } else { Err(self.stopped()) };
-        let output = self.launcher.bounded("ssh", &args, Bounds { said: MOST, time }, &ends);
-        let output = output.map_err(|error| self.beyond_bounds(error))?;
-        match output.code {
-            _ if hold.requested() && was_stopped(&output) => Err(self.stopped()),
-            SSH_FAILED => Err(failure(self.host, self.connection, &output.stderr)),
-            _ => Ok(output),
+        let heard = self.launcher.bounded_with_log("ssh", &args, Bounds { said: MOST, time }, &ends);
+        let (output, log) = heard.map_err(|error| self.beyond_bounds(error))?;
+        if hold.requested() && was_stopped(&output, &log) {
+            return Err(self.stopped());
         }
+        Ok((output, log))
     }
 
     /// The error for a host that has said more, or taken longer, than it may: nothing of it is believed.
@@ -116,15 +140,16 @@ impl<'a> Remote<'a> {
     fn first_options(&self, attended: bool) -> Vec<String> {
         let unattended: &[&str] = if attended { &[] } else { &UNATTENDED };
         let shared = self.line.map_or_else(|| FRESH.map(str::to_owned).to_vec(), Line::options);
-        shared.into_iter().chain(unattended.iter().map(ToString::to_string)).collect()
+        let own = LOG.iter().chain(unattended).map(ToString::to_string);
+        shared.into_iter().chain(own).collect()
     }
 }
 
 /// Whether ssh was ended by the signal of a terminal. Once it is connected it ends with its own exit code, without a word.
-fn was_stopped(output: &Output) -> bool {
+fn was_stopped(output: &Output, log: &str) -> bool {
     let signals = [Signal::HUP, Signal::INT, Signal::TERM];
     let by_signal = signals.iter().any(|signal| output.code == 128 + signal.as_raw());
-    by_signal || output.code == SSH_FAILED && output.stderr.trim().is_empty()
+    by_signal || output.code == SSH_FAILED && !lost(log, &output.stderr)
 }
 
 #[cfg(test)]
@@ -135,7 +160,7 @@ mod tests {
     #[test]
     fn the_node_decides_what_is_not_a_matter_of_truth() {
         let launcher = Launcher::new("/");
-        let fresh = "-o ControlMaster=no -o ControlPath=none";
+        let fresh = "-o ControlMaster=no -o ControlPath=none -n -E /dev/stdin";
         let rest = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T -- root@pi true";
         let pin = "-o UserKnownHostsFile=/s/known_hosts -o GlobalKnownHostsFile=/dev/null -o HostKeyAlias=stinky \
                    -o StrictHostKeyChecking=yes";
