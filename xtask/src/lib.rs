@@ -1,7 +1,8 @@
 //! `cargo xtask`: takes a Raspberry Pi from a NixOS flake to a running, proven machine.
 //!
-//! Data flows one way through each command: gather, plan, show, act. Imports do too:
-//! `commands` use the domains, the domains use `nix`, `process` and `ui`.
+//! Data flows one way through each command: gather, plan, show, act. Imports do too, from wing to wing:
+//! `commands`, then `card`, `deploy`, `receipt` and `setup`, then `identity` and `nix`, then `base`. `commands` alone import
+//! `ui`, and those for developers alone `dev`.
 
 mod base;
 mod card;
@@ -14,6 +15,8 @@ mod nix;
 mod receipt;
 mod setup;
 mod ui;
+#[cfg(test)]
+mod wings_tests;
 
 use std::process::ExitCode;
 

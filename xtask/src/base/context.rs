@@ -3,11 +3,8 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use anyhow::Result;
-
 use crate::base::process::Launcher;
 use crate::base::{Event, OfHost, Reporter};
-use crate::{identity, nix};
 
 /// The surroundings of a command, made once by `main`.
 pub struct Context {
@@ -38,34 +35,6 @@ impl Context {
             launcher: self.launcher.clone(),
             reporter,
         }
-    }
-
-    /// Keeps what Nix builds from the private keys of hosts, from here on.
-    ///
-    /// # Errors
-    /// Refused where that cannot be had.
-    pub fn shield(&mut self) -> Result<()> {
-        let (launcher, warnings) = nix::shield(self.launcher.clone(), &identity::folder())?;
-        self.launcher = launcher;
-        for warning in warnings {
-            self.warn(warning);
-        }
-        Ok(())
-    }
-
-    /// Keeps the private keys of hosts from the inputs of the flake: they are closed, which root can read all the same.
-    ///
-    /// # Errors
-    /// Refused for an input that names the keys.
-    pub fn close_keys(&mut self) -> Result<()> {
-        let keys = identity::folder();
-        let has_keys = identity::close_all(&keys)?;
-        if has_keys && rustix::process::geteuid().is_root() && self.launcher.which("nix").is_some() {
-            let lock = || nix::lock_without_keys(&self.launcher, &self.flake, &keys);
-            let locked = self.waiting("looking at the inputs of the flake", lock)?;
-            self.flake = locked.unwrap_or_else(|| std::mem::take(&mut self.flake));
-        }
-        Ok(())
     }
 
     pub fn note(&self, text: impl Into<String>) {

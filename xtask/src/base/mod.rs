@@ -19,6 +19,7 @@ pub mod process;
 pub mod project;
 mod size;
 pub mod state;
+mod table;
 
 pub use chunk_map::{ChunkMap, ChunkRun, ChunkState};
 pub use context::Context;
@@ -26,3 +27,4 @@ pub use escape::Plain;
 pub use event::{Event, OfHost, Reporter, Silent};
 pub use phase::Phase;
 pub use size::{Bytes, parse_bytes};
+pub use table::Table;

@@ -15,13 +15,14 @@ use crate::card::image::{self, Depth, Image, Source};
 use crate::card::inspect::{self, Budget, Contents, Inspection};
 use crate::card::worker;
 use crate::cli::{Demo, Packed};
+use crate::commands::sudo;
 use crate::dev::demo::{self, Staged, VirtualCard};
 use crate::dev::qemu::{self, Proven};
 use crate::identity::Identity;
 use crate::nix;
 use crate::nix::emulation;
 use crate::receipt::{self, Flashed};
-use crate::setup::{self, Needs, Sudo};
+use crate::setup::{self, Needs};
 use crate::ui;
 
 /// The name of its one host.
@@ -30,7 +31,7 @@ const HOST: &str = "demo";
 pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let start = Instant::now();
     let needs = [Needs::Build, Needs::Boot];
-    setup::ensure(cx, if args.boot.is_some() { &needs } else { &needs[..1] }, Sudo::Ask)?;
+    setup::ensure(cx, if args.boot.is_some() { &needs } else { &needs[..1] }, sudo::ASK)?;
     let setup_seconds = start.elapsed().as_secs_f64();
     let home = project::state_dir().join("demo");
     let (staged, file) = build(cx, &home)?;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::protected::{Named, protected};
-use crate::base::{Bytes, Context};
+use crate::base::{Bytes, Context, Table};
 use crate::card::disk::{self, Consent, Disk, Kind, Mounted, Request, Roots, VirtualCards};
 use crate::cli::Devices;
 use crate::ui;
@@ -56,8 +56,8 @@ fn judge(disk: Disk, request: &Request) -> Listed {
     Listed { accepted: refusals.is_empty(), disk, refusals, verdict }
 }
 
-fn table(listed: &[Listed]) -> ui::Table {
-    let mut table = ui::Table::new(&["DEVICE", "SIZE", "MODEL", "KIND", "HOLDS", "FLASH"]);
+fn table(listed: &[Listed]) -> Table {
+    let mut table = Table::new(&["DEVICE", "SIZE", "MODEL", "KIND", "HOLDS", "FLASH"]);
     for Listed { disk, verdict, .. } in listed {
         let (path, size) = (disk.path.display().to_string(), Bytes(disk.size).to_string());
         table.row([path, size, disk.title(), disk.kind.to_string(), disk.content(), verdict.clone()]);

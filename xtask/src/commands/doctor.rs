@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::base::Context;
 use crate::base::failure::Kind;
+use crate::base::{Context, Table};
 use crate::card::ext4;
 use crate::nix::emulation;
 use crate::{nix, ui};
@@ -59,8 +59,8 @@ fn debugfs(cx: &Context) -> Result<String, String> {
     Ok(path.display().to_string())
 }
 
-fn table(findings: &[Finding]) -> ui::Table {
-    let mut table = ui::Table::new(&["", "NEEDED", "FOUND"]);
+fn table(findings: &[Finding]) -> Table {
+    let mut table = Table::new(&["", "NEEDED", "FOUND"]);
     for Finding { name, found } in findings {
         let (mark, text) = match found {
             Ok(text) => ("ok", text),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use crate::base::Context;
+use crate::base::{Context, Table};
 use crate::cli::History;
 use crate::receipt::{self, Moment, Receipt};
 use crate::ui;
@@ -46,8 +46,8 @@ fn none(host: Option<&str>, known: BTreeSet<String>) -> String {
     format!("there is no receipt of {host}: it was not flashed or deployed to from this checkout yet{others}")
 }
 
-fn table(receipts: &[Receipt]) -> ui::Table {
-    let mut table = ui::Table::new(&["WHEN", "WHAT", "HOST", "VERDICT", "TIME", "CONTENT"]);
+fn table(receipts: &[Receipt]) -> Table {
+    let mut table = Table::new(&["WHEN", "WHAT", "HOST", "VERDICT", "TIME", "CONTENT"]);
     for receipt in receipts {
         table.row(cells(receipt));
     }

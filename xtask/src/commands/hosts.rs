@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::base::Context;
+use crate::base::{Context, Table};
 use crate::nix::flake::{Catalogue, Host};
 use crate::{nix, ui};
 
@@ -22,8 +22,8 @@ pub fn run(cx: &Context) -> Result<()> {
     ui::table(&table(&hosts))
 }
 
-fn table(hosts: &[&Host]) -> ui::Table {
-    let mut table = ui::Table::new(&["HOST", "SD IMAGE", "DEPLOY"]);
+fn table(hosts: &[&Host]) -> Table {
+    let mut table = Table::new(&["HOST", "SD IMAGE", "DEPLOY"]);
     for host in hosts {
         let image =
             if host.image_systems.is_empty() { "-".to_owned() } else { host.image_systems.join(", ") };

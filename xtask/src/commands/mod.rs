@@ -11,11 +11,13 @@ mod flash;
 mod history;
 mod hosts;
 mod identity;
+mod keys;
 mod payload;
 mod protected;
 mod sd_image;
 mod setup;
 mod status;
+mod sudo;
 mod test;
 
 use anyhow::Result;
@@ -53,8 +55,7 @@ pub fn run(cli: Cli) -> Result<()> {
         cx.warn(format!("the tools that setup installed are not used: {error:#}"));
     }
     if cli.command.evaluates() {
-        cx.shield()?;
-        cx.close_keys()?;
+        keys::protect(&mut cx)?;
     }
     match cli.command {
         Command::Bench(args) => bench::run(&cx, &args),

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::base::Context;
 use crate::cli::Setup;
+use crate::commands::sudo;
 use crate::setup::{self, Needs, Sudo};
 use crate::ui;
 
@@ -11,7 +12,7 @@ pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
     if let Some(configuration) = setup::configuration() {
         return if cx.json { ui::json(&shown(configuration)) } else { ui::own(configuration) };
     }
-    let sudo = if args.yes { Sudo::Agreed } else { Sudo::Ask };
+    let sudo = if args.yes { Sudo::Agreed } else { sudo::ASK };
     let report = setup::ensure(cx, &[Needs::Build, Needs::Deploy], sudo)?;
     if cx.json {
         return ui::json(&report);

@@ -7,9 +7,10 @@ use anyhow::Result;
 use crate::base::Context;
 use crate::base::failure::Kind;
 use crate::cli::Test;
+use crate::commands::sudo;
 use crate::dev::demo;
 use crate::dev::suites::{self, Extent, Need, Suite};
-use crate::setup::{self, Needs, Sudo};
+use crate::setup::{self, Needs};
 use crate::ui;
 
 /// What is checked before the suites, when none was named.
@@ -80,7 +81,7 @@ fn run_fuzz(cx: &mut Context, minutes: NonZero<u32>) -> Result<()> {
 /// What cannot be set up is no reason to run nothing: the suites that miss it are named.
 fn prepare(cx: &mut Context) {
     if let Err(error) =
-        setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Boot, Needs::Tests], Sudo::Ask)
+        setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Boot, Needs::Tests], sudo::ASK)
     {
         cx.warn(format!("{error:#}"));
     }

@@ -13,10 +13,9 @@ use super::outcome::Outcome;
 use super::plan::Plan;
 use crate::base::failure::{Kind, kind};
 use crate::base::parallel::side_by_side;
-use crate::base::{Context, Event};
+use crate::base::{Context, Event, Table};
 use crate::nix;
 use crate::nix::flake::Catalogue;
-use crate::ui::Table;
 
 /// How many evaluations run at once: each takes a core, and a good part of a GiB.
 const EVALUATIONS: usize = 4;

@@ -11,8 +11,7 @@ use super::options::Goal;
 use super::verdict;
 use crate::base::failure::{Kind, kind};
 use crate::base::parallel::side_by_side;
-use crate::base::{Bytes, Context, interrupt};
-use crate::ui::Table;
+use crate::base::{Bytes, Context, Table, interrupt};
 
 /// How many hosts are looked at once; each of them evaluates its part of the flake.
 const AT_ONCE: usize = 16;

@@ -20,9 +20,9 @@ use serde::Serialize;
 use crate::base::failure::Kind;
 use crate::base::process::Launcher;
 use crate::base::{Context, project};
+use crate::identity;
 use crate::nix as tool;
 use crate::nix::emulation;
-use crate::ui::{self, Prompt};
 
 use facts::Facts;
 use plan::{Step, plan};
@@ -42,9 +42,10 @@ pub enum Needs {
 }
 
 /// Whether a user who is not root has agreed to what is run by sudo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Sudo {
-    Ask,
+    /// Asks with this function, which is given the commands that need root.
+    Ask(fn(&Context, &str) -> Result<bool>),
     Agreed,
 }
 
@@ -70,7 +71,7 @@ pub fn ensure(cx: &mut Context, needs: &[Needs], sudo: Sudo) -> Result<Report> {
     let steps = plan(&facts);
     carry_out(cx, &facts, &steps, sudo)?;
     prove(cx, needs)?;
-    cx.shield()?;
+    tool::shield(cx, &identity::folder())?;
     let seconds = start.elapsed().as_secs_f64();
     cx.note(match steps.len() {
         0 => format!("setup: nothing to do ({seconds:.1} s)"),
@@ -115,14 +116,10 @@ fn privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<
         return Ok(by);
     }
     let lines = commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n");
-    let ask = || {
-        cx.note(format!("These commands need root and are run by sudo:\n{lines}"));
-        Prompt { question: "Go on? [y/N]", unanswered: "stopped; nothing was changed" }.confirm()
-    };
     let agreed = match sudo {
         _ if by == Privilege::Nobody => false,
         Sudo::Agreed => true,
-        Sudo::Ask => ui::on_terminal() && ask()?,
+        Sudo::Ask(ask) => ask(cx, &format!("These commands need root and are run by sudo:\n{lines}"))?,
     };
     if agreed {
         return Ok(by);

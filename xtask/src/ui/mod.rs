@@ -7,18 +7,16 @@ mod prompt;
 #[cfg(test)]
 mod render_tests;
 mod strip;
-mod table;
 
 pub use bars::reporter;
 pub use prompt::{Prompt, on_terminal};
-pub use table::Table;
 
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::base::{Event, Reporter, escape, failure};
+use crate::base::{Event, Reporter, Table, escape, failure};
 
 /// Writes a part of the result to stdout, for people.
 pub fn result(text: &str) -> Result<()> {

@@ -1,9 +1,8 @@
 //! Whatever a text holds, and wherever it is shown: a terminal gets characters that it draws, in lines of the tool's own.
 
-use super::Table;
 use super::bars::{self, Running};
 use super::prompt::Prompt;
-use crate::base::{ChunkRun, ChunkState, Event, escape};
+use crate::base::{ChunkRun, ChunkState, Event, Table, escape};
 
 const SAMPLES: [&str; 6] = [
     "\u{1b}[2J\u{1b}[H",

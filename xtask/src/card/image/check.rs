@@ -13,8 +13,7 @@ use super::limits::Lack;
 use super::source::Source;
 use crate::base::failure::Kind;
 use crate::base::{Bytes, Event, Phase, Reporter, interrupt};
-use crate::card::inspect::{HEAD, Layout};
-use crate::card::inspect::{Partition, SECTOR};
+use crate::card::inspect::{HEAD, Layout, Partition, SECTOR};
 
 /// A frame that looks back further than this, in bytes, is told about: `zstd` itself stops here too.
 const LARGE_WINDOW: u64 = 128 << 20;

@@ -8,10 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Image;
 use crate::base::failure::Kind;
-use crate::card::inspect::HEAD;
 use crate::card::inspect::ext4::{SIZE, START, Superblock};
-use crate::card::inspect::label;
-use crate::card::inspect::{Budget, Limited};
+use crate::card::inspect::{Budget, HEAD, Limited, label};
 
 /// What the partition is called that becomes /nix on the host.
 const LABEL: &str = "NIXOS_SD";

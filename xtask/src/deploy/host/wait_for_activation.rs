@@ -100,13 +100,13 @@ impl Quiet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Silent;
     use crate::deploy::verdict::tests::{state, target};
-    use crate::ui;
     use std::cell::RefCell;
 
     fn run(answers: Vec<Result<State>>) -> Result<State> {
         let answers = RefCell::new(answers.into_iter());
-        settle(&target(None), ui::reporter(true).as_ref(), || answers.borrow_mut().next().unwrap())
+        settle(&target(None), &Silent, || answers.borrow_mut().next().unwrap())
     }
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
         let found = run(vec![Ok(running), lost(), Ok(idle.clone())]).unwrap();
         assert_eq!(found, idle);
         let endless = Target { confirm_timeout: u64::MAX, ..target(None) };
-        assert_eq!(settle(&endless, &crate::base::Silent, || Ok(idle.clone())).unwrap(), idle);
+        assert_eq!(settle(&endless, &Silent, || Ok(idle.clone())).unwrap(), idle);
         let stopped = || Err(Kind::Interrupted.error("stopped"));
         assert_eq!(run(vec![stopped(), Ok(idle.clone())]).unwrap(), idle);
         assert_eq!(kind(&run(vec![stopped(), stopped()]).unwrap_err()), Kind::Interrupted);

@@ -13,10 +13,9 @@ use super::samples::median;
 use super::workdir::{Place, Scratch};
 use crate::base::failure::Kind;
 use crate::base::process::Cost;
-use crate::base::{Bytes, Context, interrupt};
+use crate::base::{Bytes, Context, Table, interrupt};
 use crate::dev::demo::Tools;
 use crate::setup::debian::Arch;
-use crate::ui::Table;
 
 /// How much is assembled, in MiB.
 const CONTENT_MIB: usize = 500;

@@ -7,9 +7,8 @@ use serde::Serialize;
 use super::cases::Bound;
 use super::peers::{DD_DIRECT, Peer};
 use super::samples::{Measurements, TOOL};
-use crate::base::Bytes;
 use crate::base::process::Cost;
-use crate::ui::Table;
+use crate::base::{Bytes, Table};
 
 /// What a row compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

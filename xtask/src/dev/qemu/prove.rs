@@ -10,8 +10,7 @@ use super::console::boot;
 use super::machine::{Machine, Setup};
 use super::proofs::{Proofs, judge};
 use super::script::{FIRST, SECOND, Step};
-use crate::base::{Bytes, Context, Event, interrupt};
-use crate::ui::Table;
+use crate::base::{Bytes, Context, Event, Table, interrupt};
 
 /// A host that was seen to boot, to keep what it should, and to start its next generation.
 #[derive(Debug, Serialize)]

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{Sorted, Suite};
+use crate::base::Table;
 use crate::base::process::Launcher;
-use crate::ui::Table;
 
 /// One suite, after the run. Also the JSON of `test`.
 #[derive(Debug, PartialEq, Eq, Serialize)]

@@ -9,6 +9,7 @@ use rustix::fs::Access;
 use serde_json::Value;
 
 use super::FEATURES;
+use crate::base::Context;
 use crate::base::bounded::{self, Links};
 use crate::base::failure::Kind;
 use crate::base::process::Launcher;
@@ -50,15 +51,23 @@ const WEAKENING: [&str; 11] = [
     "sandbox-paths",
 ];
 
-/// The launcher whose Nix keeps builds from the folder `keys`, whatever the configuration, the environment and the flake
-/// say; and what the user is told of it.
+/// Keeps builds from the folder `keys`, whatever the configuration, the environment and the flake say, and says what
+/// Nix therefore does not take over.
 ///
 /// # Errors
 /// Refused where the configuration shows the folder to builds in the sandbox.
-pub fn shield(launcher: Launcher, keys: &Path) -> Result<(Launcher, Vec<String>)> {
-    if launcher.which("nix").is_none() {
-        return Ok((launcher, Vec::new()));
+pub fn shield(cx: &mut Context, keys: &Path) -> Result<()> {
+    if cx.launcher.which("nix").is_some() {
+        let (launcher, warnings) = shielded(cx.launcher.clone(), keys)?;
+        cx.launcher = launcher;
+        for warning in warnings {
+            cx.warn(warning);
+        }
     }
+    Ok(())
+}
+
+fn shielded(launcher: Launcher, keys: &Path) -> Result<(Launcher, Vec<String>)> {
     let settings = Settings(ask(&launcher));
     let (mut lines, mut warnings) = (Vec::new(), Vec::new());
     if settings.is("accept-flake-config") {

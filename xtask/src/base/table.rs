@@ -4,7 +4,7 @@ use std::fmt;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::base::escape;
+use super::escape;
 
 /// How many columns a cell takes at most; what is longer ends in an ellipsis. `--json` has all of it.
 const WIDEST: usize = 400;
