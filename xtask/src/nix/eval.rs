@@ -41,6 +41,24 @@ pub fn quote(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
+/// `name` as one part of an attribute path behind the `#` of an installable: in quotes where it is more than a word, and
+/// with what Nix would take for the end of the path or of the installable as percent signs and numbers.
+///
+/// # Errors
+/// Of `Usage` for a name with a quotation mark, which Nix knows no way to write there.
+pub fn attribute(name: &str) -> Result<String> {
+    if name.contains('"') {
+        let text =
+            format!("Nix cannot be told to build `{name}`: an attribute with a quotation mark has no path");
+        return Err(Kind::Usage.error(text));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-'".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        return Ok(name.to_owned());
+    }
+    Ok(format!("\"{}\"", percent_encoding::encode(name.as_bytes(), b"")))
+}
+
 /// stdout is only read when the exit code is 0: nix prints truncated JSON before it fails. Where it only
 /// repeats a failure of an earlier evaluation, it is asked again without its memory.
 pub fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {

@@ -16,7 +16,7 @@ pub fn build(cx: &Context, host: &str, nix_args: &[String]) -> Result<PathBuf> {
     let host = catalogue.host(host)?;
     let system = host.image_system(&nix::this_system())?;
     emulation::require(cx, version, system)?;
-    let installable = host.image_installable(&cx.flake, system);
+    let installable = host.image_installable(&cx.flake, system)?;
     // Paths among the arguments are those of the user, who stands elsewhere than the repository.
     let here = std::env::current_dir().context("finding the working directory")?;
     let built = nix::build(&cx.launcher.in_dir(here), &installable, nix_args, cx.reporter.as_ref())?;

@@ -52,7 +52,8 @@ pub struct Target {
 impl Target {
     /// What is built: the profile, as it was evaluated.
     pub fn installable(&self, flake: &str) -> String {
-        let by_place = || format!("{flake}#deploy.nodes.{}.profiles.system.path", nix::quote(&self.host));
+        let name = || nix::attribute(&self.host).unwrap_or_else(|_| nix::quote(&self.host));
+        let by_place = || format!("{flake}#deploy.nodes.{}.profiles.system.path", name());
         self.derivation.as_ref().map_or_else(by_place, |derivation| format!("{derivation}^*"))
     }
 

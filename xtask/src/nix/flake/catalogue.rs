@@ -121,12 +121,12 @@ impl Host {
 
     /// The installable of the image. It is the whole attribute path: on a machine of another system
     /// Nix does not find `packages.aarch64-linux.X` by the short name `X`.
-    pub fn image_installable(&self, flake: &str, system: &str) -> String {
-        let attribute = format!("{}{IMAGE_SUFFIX}", self.name);
-        // A dot separates the parts of the path, unless it stands in quotes.
-        let plain = attribute.chars().all(|c| c.is_ascii_alphanumeric() || "_-'".contains(c));
-        let attribute = if plain { attribute } else { format!("\"{attribute}\"") };
-        format!("{flake}#packages.{system}.{attribute}")
+    ///
+    /// # Errors
+    /// Those of [`nix::attribute`].
+    pub fn image_installable(&self, flake: &str, system: &str) -> Result<String> {
+        let image = nix::attribute(&format!("{}{IMAGE_SUFFIX}", self.name))?;
+        Ok(format!("{flake}#packages.{}.{image}", nix::attribute(system)?))
     }
 }
 
@@ -180,6 +180,7 @@ fn has_images(packages: &Packages) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::kind;
 
     fn catalogue() -> Catalogue {
         let names = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -219,16 +220,30 @@ mod tests {
         let stinky = catalogue.host("stinky").unwrap();
         assert_eq!(stinky.image_system("x86_64-linux").unwrap(), "x86_64-linux");
         assert_eq!(stinky.image_system("riscv64-linux").unwrap(), "aarch64-linux");
-        assert_eq!(stinky.image_installable("F", "aarch64-linux"), "F#packages.aarch64-linux.stinky-sdImage");
+        let installable = stinky.image_installable("F", "aarch64-linux").unwrap();
+        assert_eq!(installable, "F#packages.aarch64-linux.stinky-sdImage");
         assert!(catalogue.host("server").unwrap().image_system("x86_64-linux").is_err());
     }
 
     #[test]
-    fn names_with_dots_are_quoted_and_empty_ones_are_no_hosts() {
-        let names = ["-sdImage".to_owned(), "pi.example.org-sdImage".to_owned()];
-        let catalogue = Catalogue::new("F", &Packages::from([("s".into(), names.to_vec())]), &[]);
-        let found = catalogue.hosts().map(|host| host.image_installable("F", "s")).collect::<Vec<_>>();
-        assert_eq!(found, [r#"F#packages.s."pi.example.org-sdImage""#]);
+    fn odd_names_are_quoted_and_empty_ones_are_no_hosts() {
+        let installable = |name: &str| {
+            let names = ["-sdImage".to_owned(), format!("{name}-sdImage")];
+            let catalogue = Catalogue::new("F", &Packages::from([("s.t".into(), names.to_vec())]), &[]);
+            assert_eq!(catalogue.hosts().count(), 1);
+            catalogue.host(name).and_then(|host| host.image_installable("F", "s.t"))
+        };
+        for (name, expected) in [
+            ("pi.example.org", "pi.example.org"),
+            ("a^b", "a%5Eb"),
+            ("%41", "%2541"),
+            ("new\nline", "new%0Aline"),
+            ("it is #1?", "it%20is%20%231%3F"),
+        ] {
+            let expected = format!(r#"F#packages."s.t"."{expected}-sdImage""#);
+            assert_eq!(installable(name).unwrap(), expected, "{name}");
+        }
+        assert_eq!(kind(&installable("a\"b").unwrap_err()), Kind::Usage);
     }
 
     #[test]
@@ -241,7 +256,8 @@ mod tests {
                 let packages = inventory::packages_from_names(&value);
                 let found = Catalogue::new("F", &packages, &inventory::strings(&value));
                 let installable = |host: &Host| {
-                    host.image_system("x86_64-linux").map(|it| host.image_installable("F", it)).ok()
+                    let system = host.image_system("x86_64-linux").ok()?;
+                    host.image_installable("F", system).ok()
                 };
                 let told = found.hosts().filter_map(installable).collect::<String>();
                 (found.host("stinki").is_ok(), told)
