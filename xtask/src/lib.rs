@@ -26,7 +26,7 @@ pub use cli::Cli;
 
 /// Tells what is wrong with the command line, as an event where `--json` is among its words; or prints
 /// the help or the version that it asks for.
-pub fn misused(error: &clap::Error) -> ExitCode {
+pub fn usage_error(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
     if !error.use_stderr() {
         error.exit();
@@ -34,10 +34,10 @@ pub fn misused(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let text = text.trim().trim_start_matches("error: ");
     if json {
-        return failed(&failure::Kind::Usage.error(text), json);
+        return failed(&failure::ExitKind::Usage.error(text), json);
     }
-    ui::misused(&in_harmless_words().unwrap_or(error.render().to_string()));
-    failure::Kind::Usage.code().into()
+    ui::usage_error(&in_harmless_words().unwrap_or(error.render().to_string()));
+    failure::ExitKind::Usage.code().into()
 }
 
 /// What is wrong with the command line once its words hold nothing but what a terminal draws: the parser repeats them.

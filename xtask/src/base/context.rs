@@ -55,7 +55,7 @@ impl Context {
     pub fn waiting<T>(&self, phase: &str, work: impl FnOnce() -> T) -> T {
         self.reporter.report(&Event::Phase { name: phase.into(), total: None, bytes: false });
         let done = work();
-        self.reporter.report(&Event::Over);
+        self.reporter.report(&Event::PhaseEnded);
         done
     }
 

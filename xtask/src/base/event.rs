@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::chunk_map::ChunkRun;
-use super::failure::{self, Kind};
+use super::failure::{self, ExitKind};
 
 /// One thing that happened. Also the line format of `--json` and of the elevated writer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,8 @@ pub enum Event {
     /// What was found out under this name; the current phase, if there is one, has ended.
     Found { name: String, text: String },
     /// The current phase has ended, and there is nothing to say about it.
-    Over,
+    #[serde(rename = "over")]
+    PhaseEnded,
     /// What became of each MiB of the image, in order.
     Map { runs: Vec<ChunkRun> },
     /// The work has ended in failure; the exit code says of which kind.
@@ -59,9 +60,9 @@ impl Event {
     /// The error that [`Self::failed`] made this event of, if it did.
     pub fn into_error(self) -> Result<anyhow::Error, Self> {
         match self {
-            Self::Failed { code, message, hint: None } => Ok(Kind::of_code(code).error(message)),
+            Self::Failed { code, message, hint: None } => Ok(ExitKind::of_code(code).error(message)),
             Self::Failed { code, message, hint: Some(hint) } => {
-                Ok(Kind::of_code(code).error_with_hint(message, hint))
+                Ok(ExitKind::of_code(code).error_with_hint(message, hint))
             }
             other => Err(other),
         }

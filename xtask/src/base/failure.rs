@@ -5,7 +5,7 @@ use std::fmt;
 /// What kind of failure ended a command; each kind has an exit code of its own that scripts can rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum ExitKind {
     /// Something failed that has no code of its own.
     Other = 1,
     /// The command line itself is wrong.
@@ -32,7 +32,7 @@ pub enum Kind {
     Interrupted = 130,
 }
 
-impl Kind {
+impl ExitKind {
     const ALL: [Self; 12] = [
         Self::Other,
         Self::Usage,
@@ -97,7 +97,7 @@ impl Kind {
 /// be wrapped in any number of contexts.
 #[derive(Debug)]
 pub struct Failure {
-    kind: Kind,
+    kind: ExitKind,
     message: String,
     hint: Option<String>,
 }
@@ -110,15 +110,15 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// An `anyhow::Error` of a [`Kind`], with an optional hint that says what to do about it:
+/// An `anyhow::Error` of a [`ExitKind`], with an optional hint that says what to do about it:
 /// `failure!(Refused, "{disk} is mounted"; hint: "run `umount {disk}`")`.
 #[macro_export]
 macro_rules! failure {
     ($kind:ident, $message:literal $(, $value:expr)* $(,)?) => {
-        $crate::base::failure::Kind::$kind.error(format_args!($message $(, $value)*))
+        $crate::base::failure::ExitKind::$kind.error(format_args!($message $(, $value)*))
     };
     ($kind:ident, $message:literal $(, $value:expr)*; hint: $hint:literal $(, $part:expr)* $(,)?) => {
-        $crate::base::failure::Kind::$kind
+        $crate::base::failure::ExitKind::$kind
             .error_with_hint(format_args!($message $(, $value)*), format_args!($hint $(, $part)*))
     };
 }
@@ -131,15 +131,15 @@ macro_rules! bail {
     };
 }
 
-/// The kind of `error`: that of the outermost [`Failure`] in its chain, [`Kind::Io`] for a bare
-/// input/output error, and [`Kind::Other`] where there is neither.
-pub fn kind(error: &anyhow::Error) -> Kind {
+/// The kind of `error`: that of the outermost [`Failure`] in its chain, [`ExitKind::Io`] for a bare
+/// input/output error, and [`ExitKind::Other`] where there is neither.
+pub fn kind(error: &anyhow::Error) -> ExitKind {
     let failure = error.chain().find_map(|cause| cause.downcast_ref::<Failure>());
     let io = || error.chain().any(<dyn std::error::Error>::is::<std::io::Error>);
     match failure {
         Some(failure) => failure.kind,
-        None if io() => Kind::Io,
-        None => Kind::Other,
+        None if io() => ExitKind::Io,
+        None => ExitKind::Other,
     }
 }
 
@@ -155,11 +155,11 @@ mod tests {
 
     #[test]
     fn the_kind_survives_contexts() {
-        let error = Err::<(), _>(Kind::Refused.error("no")).context("outer").unwrap_err();
-        assert_eq!(kind(&error), Kind::Refused);
+        let error = Err::<(), _>(ExitKind::Refused.error("no")).context("outer").unwrap_err();
+        assert_eq!(kind(&error), ExitKind::Refused);
         assert_eq!(format!("{error:#}"), "outer: no");
-        assert_eq!(kind(&anyhow::anyhow!("plain")), Kind::Other);
-        assert_eq!(kind(&std::io::Error::other("disk").into()), Kind::Io);
+        assert_eq!(kind(&anyhow::anyhow!("plain")), ExitKind::Other);
+        assert_eq!(kind(&std::io::Error::other("disk").into()), ExitKind::Io);
     }
 
     #[test]
@@ -168,16 +168,16 @@ mod tests {
             bail!(Refused, "{disk} is mounted at {}", "/mnt"; hint: "run `umount {disk}`");
         };
         let error = refuse("sdb").context("outer").unwrap_err();
-        assert_eq!((kind(&error), hint(&error)), (Kind::Refused, Some("run `umount sdb`")));
+        assert_eq!((kind(&error), hint(&error)), (ExitKind::Refused, Some("run `umount sdb`")));
         assert_eq!(format!("{error:#}"), "outer: sdb is mounted at /mnt");
         assert_eq!(hint(&crate::failure!(Io, "no")), None);
     }
 
     #[test]
     fn codes() {
-        let codes = Kind::ALL.map(Kind::code);
+        let codes = ExitKind::ALL.map(ExitKind::code);
         assert_eq!(codes, [1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 130]);
-        assert_eq!(codes.map(Kind::of_code), Kind::ALL);
-        assert_eq!(Kind::of_code(77), Kind::Other);
+        assert_eq!(codes.map(ExitKind::of_code), ExitKind::ALL);
+        assert_eq!(ExitKind::of_code(77), ExitKind::Other);
     }
 }

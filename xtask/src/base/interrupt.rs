@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 static SIGNALS: LazyLock<std::io::Result<Signals>> = LazyLock::new(Signals::watch);
 
@@ -59,31 +59,31 @@ fn is_ignored(status: &str, signal: i32) -> bool {
 }
 
 /// Work is in hand: requests to stop are noted until this is dropped.
-pub struct Hold(&'static Signals);
+pub struct SignalGuard(&'static Signals);
 
 /// Begins work that must not be cut off.
-pub fn hold() -> Result<Hold> {
+pub fn hold() -> Result<SignalGuard> {
     let signals = SIGNALS.as_ref().map_err(|error| anyhow!("watching for Ctrl-C: {error}"))?;
     if signals.holds.fetch_add(1, Ordering::SeqCst) == 0 {
         signals.fatal.store(false, Ordering::SeqCst);
     }
-    Ok(Hold(signals))
+    Ok(SignalGuard(signals))
 }
 
-impl Hold {
+impl SignalGuard {
     /// Whether the user has asked to stop.
     pub fn requested(&self) -> bool {
         self.0.noted.load(Ordering::SeqCst)
     }
 
     /// # Errors
-    /// Of [`Kind::Interrupted`] once the user has asked to stop.
+    /// Of [`ExitKind::Interrupted`] once the user has asked to stop.
     pub fn check(&self) -> Result<()> {
-        if self.requested() { Err(Kind::Interrupted.error("stopped")) } else { Ok(()) }
+        if self.requested() { Err(ExitKind::Interrupted.error("stopped")) } else { Ok(()) }
     }
 }
 
-impl Drop for Hold {
+impl Drop for SignalGuard {
     fn drop(&mut self) {
         if self.0.holds.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.fatal.store(true, Ordering::SeqCst);

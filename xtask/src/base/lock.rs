@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Event, Reporter, interrupt, state};
 
 /// How often a lock is tried that another has.
@@ -36,7 +36,7 @@ impl Lock {
             }
             if hold.requested() {
                 let text = format!("stopped while {other} was at work; nothing was changed");
-                return Err(Kind::Interrupted.error(text));
+                return Err(ExitKind::Interrupted.error(text));
             }
             if !said {
                 reporter.report(&Event::note(format!("waiting for {other} to end")));
@@ -61,7 +61,7 @@ impl Lock {
                 Err(Errno::WOULDBLOCK | Errno::INTR) => {
                     let path = path.display();
                     let text = format!("another process holds the lock {path}; see `fuser {path}`");
-                    return Err(Kind::Refused.error(text));
+                    return Err(ExitKind::Refused.error(text));
                 }
                 Err(error) => return Err(error).with_context(|| format!("locking {}", path.display())),
             }
@@ -124,7 +124,7 @@ mod tests {
         let path = dir.path().join("lock");
         let first = Lock::take_soon(&path, Duration::ZERO).unwrap();
         let error = Lock::take_soon(&path, PAUSE).unwrap_err();
-        assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
         assert!(error.to_string().starts_with("another process holds the lock "), "{error}");
         drop(first);
         drop(Lock::take_soon(&path, Duration::ZERO).unwrap());
@@ -137,7 +137,7 @@ mod tests {
         let refuse = || {
             let error = Lock::take(&path, "another run", &crate::base::Silent).unwrap_err();
             let text = format!("{} is not a regular file; move it away", path.display());
-            assert_eq!((error.to_string(), crate::base::failure::kind(&error)), (text, Kind::Refused));
+            assert_eq!((error.to_string(), crate::base::failure::kind(&error)), (text, ExitKind::Refused));
         };
         std::fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, &path).unwrap();

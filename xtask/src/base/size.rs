@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::Result;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
@@ -38,7 +38,7 @@ const SUFFIXES: [(&str, u64); 9] = [
 /// Reads `640MiB`, `31 GiB`, `32GB`, `1000B` or a bare number of bytes.
 pub fn parse_bytes(text: &str) -> Result<u64> {
     let wrong = || {
-        Kind::Usage.error(format!(
+        ExitKind::Usage.error(format!(
             "'{text}' is not a size; write bytes, or a whole number with KiB, MiB, GiB, TiB, KB, MB, GB or TB"
         ))
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Agreement;
+use super::ConfirmArgs;
 
 #[derive(Debug, Args)]
 pub struct Card {
@@ -53,5 +53,5 @@ pub struct CardCheck {
     /// The card, as `cargo xtask devices` lists it
     pub device: PathBuf,
     #[command(flatten)]
-    pub agreement: Agreement,
+    pub confirm: ConfirmArgs,
 }

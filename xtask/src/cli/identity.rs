@@ -30,7 +30,7 @@ pub struct IdentityOf {
 
 /// What a card gets beside its image.
 #[derive(Debug, Default, Args)]
-pub struct Packed {
+pub struct PayloadArgs {
     /// Which ssh host key the card gets, so that the first connection knows it already [default: keep, or none with
     /// --image]
     #[arg(long, value_enum)]

@@ -12,7 +12,7 @@ use clap::{Arg, Args, Parser, Subcommand};
 
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
 pub use deploy::{Deploy, History, Status};
-pub use identity::{Identity, IdentityCommand, IdentityOf, Packed};
+pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
 
 /// What follows the list of commands.
 const AFTER_HELP: &str = "\
@@ -151,9 +151,9 @@ pub struct Flash {
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
     #[command(flatten)]
-    pub agreement: Agreement,
+    pub confirm: ConfirmArgs,
     #[command(flatten)]
-    pub packed: Packed,
+    pub packed: PayloadArgs,
     /// Unmount the card without asking, if it is mounted
     #[arg(long)]
     pub unmount: bool,
@@ -202,7 +202,7 @@ pub struct BenchFlash {
 
 /// How somebody agrees that a card is written.
 #[derive(Debug, Args)]
-pub struct Agreement {
+pub struct ConfirmArgs {
     /// Do not ask for the name of the card; needs --expect-size or --expect-serial
     #[arg(long)]
     pub yes: bool,

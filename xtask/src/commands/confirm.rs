@@ -1,27 +1,27 @@
-//! How the commands that write to a card get agreement to it.
+//! How the commands that write to a card get confirm to it.
 
 use anyhow::Result;
 
-use crate::base::failure::Kind;
-use crate::card::disk::{Consent, Disk, VirtualCards};
-use crate::cli::Agreement;
+use crate::base::failure::ExitKind;
+use crate::card::disk::{Confirmation, Disk, VirtualCards};
+use crate::cli::ConfirmArgs;
 use crate::ui::{self, Prompt};
 
-impl Agreement {
+impl ConfirmArgs {
     pub fn virtual_cards(&self) -> VirtualCards {
         if self.allow_virtual { VirtualCards::Allowed } else { VirtualCards::Refused }
     }
 
     /// # Errors
     /// A size that is none.
-    pub fn consent(&self) -> Result<Consent> {
+    pub fn confirmation(&self) -> Result<Confirmation> {
         let size = self.expect_size.as_deref().map(crate::base::parse_bytes).transpose()?;
-        let expected = || Consent::Expected { size, serial: self.expect_serial.clone() };
+        let expected = || Confirmation::Expected { size, serial: self.expect_serial.clone() };
         Ok(match (self.yes, ui::on_terminal()) {
             (true, _) => expected(),
             (false, true) if size.is_some() || self.expect_serial.is_some() => expected(),
-            (false, true) => Consent::Typed,
-            (false, false) => Consent::Missing,
+            (false, true) => Confirmation::Typed,
+            (false, false) => Confirmation::Missing,
         })
     }
 
@@ -34,12 +34,12 @@ impl Agreement {
         if self.yes {
             return Ok(());
         }
-        let confirmation = disk.confirmation();
-        let question = format!("{meaning} Type {} to go on:", confirmation.question());
+        let confirm_phrase = disk.confirm_phrase();
+        let question = format!("{meaning} Type {} to go on:", confirm_phrase.question());
         let prompt = Prompt { question: &question, unanswered: "stopped; nothing was written" };
-        if confirmation.accepts(&prompt.ask()?) {
+        if confirm_phrase.accepts(&prompt.ask()?) {
             return Ok(());
         }
-        Err(Kind::Refused.error("not confirmed; nothing was written"))
+        Err(ExitKind::Refused.error("not confirmed; nothing was written"))
     }
 }

@@ -7,14 +7,14 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::payload::Packing;
+use super::payload::PayloadSetup;
 use crate::base::{Bytes, Context, interrupt, project};
-use crate::card::disk::{Consent, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
-use crate::card::flash::{self, Carried, Mode, Plan, Report};
+use crate::card::disk::{Confirmation, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
+use crate::card::flash::{self, Mode, PayloadPlan, Plan, Report};
 use crate::card::image::{self, Depth, Image, Source};
-use crate::card::inspect::{self, Budget, Contents, Inspection};
+use crate::card::inspect::{self, BootFiles, Budget, Inspection};
 use crate::card::worker;
-use crate::cli::{Demo, Packed};
+use crate::cli::{Demo, PayloadArgs};
 use crate::commands::sudo;
 use crate::dev::demo::{self, Staged, VirtualCard};
 use crate::dev::qemu::{self, Proven};
@@ -39,21 +39,21 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let image = image::examine(Source::open(&file)?, Depth::Whole, cx.reporter.as_ref())?;
     let mut card = VirtualCard::make(cx, &home, card_size(image.size))?;
     let flake = format!("path:{}", home.join("flake").display());
-    let mut packing = Packing::begin(cx, &Packed::default(), Some(HOST))?;
-    let carried = packing.pack(cx, &flake, &image)?;
+    let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(HOST))?;
+    let carried = payload_setup.pack(cx, &flake, &image)?;
     let plan = plan(&card, image, carried)?;
     cx.plan(&plan);
     let hold = interrupt::hold()?;
     let begun = receipt::begin(cx, Some((HOST, &flake)), &plan);
     let report = begun.watch(cx, |cx| worker::run(cx, &plan))?;
-    let settled = packing.settle(cx);
+    let settled = payload_setup.settle(cx);
     begun.keep(cx, Flashed::new(Some((HOST, &flake)), &plan, &report));
     settled?;
     drop(hold);
     let contents = inspect(&card, report.size)?;
     card.unplug();
     let Plan { image, carried, .. } = plan;
-    let identity = carried.and_then(|carried| carried.belongings.identity);
+    let identity = carried.and_then(|carried| carried.payload.identity);
     let fingerprint = identity.as_ref().map_or("none", |identity| &identity.fingerprint);
     let prove = |machine| qemu::prove(cx, machine, &card.file, &staged.emulator(), fingerprint);
     let before_boot = start.elapsed().as_secs_f64();
@@ -76,7 +76,7 @@ struct Done {
     report: Report,
     /// Who the host on the card is.
     identity: Option<Identity>,
-    contents: Contents,
+    contents: BootFiles,
     /// What the host on the card proved of itself, where it was booted; the card holds what became of it.
     booted: Option<Proven>,
     seconds: Seconds,
@@ -111,17 +111,17 @@ fn card_size(image: u64) -> u64 {
     (image + 1).next_power_of_two()
 }
 
-/// The same checks as for a real card, with the size as the consent.
-fn plan(card: &VirtualCard, image: Image, carried: Option<Carried>) -> Result<Plan> {
+/// The same checks as for a real card, with the size as the confirmation.
+fn plan(card: &VirtualCard, image: Image, carried: Option<PayloadPlan>) -> Result<Plan> {
     let disk = Disk::load(&Roots::default(), &card.path)?;
-    let consent = Consent::Expected { size: Some(card_size(image.size)), serial: None };
+    let confirmation = Confirmation::Expected { size: Some(card_size(image.size)), serial: None };
     let (image_size, virtual_cards) = (Some(image.size), VirtualCards::Allowed);
     let (mounted, protected) = (Mounted::Refused, Vec::new());
-    refuse(&refusals(&disk, &Request { image_size, virtual_cards, mounted, protected, consent }))?;
+    refuse(&refusals(&disk, &Request { image_size, virtual_cards, mounted, protected, confirmation }))?;
     Ok(Plan::new(image, disk, Mode::default(), carried))
 }
 
-fn inspect(card: &VirtualCard, size: u64) -> Result<Contents> {
+fn inspect(card: &VirtualCard, size: u64) -> Result<BootFiles> {
     let path = card.path.display();
     let disk = File::open(&card.path).with_context(|| format!("opening {path}"))?;
     let found = inspect::inspect(&disk, size, &Budget::unattended()).and_then(Inspection::bootable);

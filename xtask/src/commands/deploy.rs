@@ -6,9 +6,9 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::base::Context;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::cli::Deploy;
-use crate::deploy::{self, Afterwards, Goal, Order, Outcome, Overrides, Plan, Reached};
+use crate::deploy::{self, Afterwards, DeployOptions, Ending, Goal, Outcome, Overrides, Plan};
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 
@@ -20,19 +20,19 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     match &hosts[..] {
         [host] => one(cx, &order, version, host),
         _ if order.overrides.interactive_sudo == Some(true) => {
-            Err(Kind::Usage.error("passwords for sudo are asked for one host at a time: name one"))
+            Err(ExitKind::Usage.error("passwords for sudo are asked for one host at a time: name one"))
         }
         _ => several(cx, &order, version, hosts),
     }
 }
 
-fn order(args: &Deploy) -> Result<Order> {
+fn order(args: &Deploy) -> Result<DeployOptions> {
     let goal = match (args.dry_run, args.boot) {
         (true, _) => Goal::Show,
         (_, true) => Goal::Boot,
         _ => Goal::Switch,
     };
-    Ok(Order {
+    Ok(DeployOptions {
         goal,
         afterwards: if args.reboot { Afterwards::Reboot } else { Afterwards::Stay },
         wait: args.wait.map(|minutes| Duration::from_secs(minutes * 60)),
@@ -50,7 +50,7 @@ fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<String>> {
     Ok(deploy::each_once(&args.hosts))
 }
 
-fn one(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result<()> {
+fn one(cx: &Context, order: &DeployOptions, version: nix::Version, host: &str) -> Result<()> {
     let found = deploy::find(cx, order, host)?;
     let turn = deploy::take_turn(cx, order, host)?;
     let mut plan = deploy::gather(cx, order, version, found, turn)?;
@@ -58,16 +58,16 @@ fn one(cx: &Context, order: &Order, version: nix::Version, host: &str) -> Result
         return Err(error);
     }
     match carry_out(cx, order, plan)? {
-        Reached::Planned(plan) if cx.json => ui::json(&plan.json()),
-        Reached::Planned(plan) => ui::result(&plan.summary()),
-        Reached::Ended(outcome) => show(cx, &outcome),
+        Ending::Planned(plan) if cx.json => ui::json(&plan.json()),
+        Ending::Planned(plan) => ui::result(&plan.summary()),
+        Ending::Ended(outcome) => show(cx, &outcome),
     }
 }
 
-fn several(cx: &Context, order: &Order, version: nix::Version, hosts: Vec<String>) -> Result<()> {
+fn several(cx: &Context, order: &DeployOptions, version: nix::Version, hosts: Vec<String>) -> Result<()> {
     let members = deploy::together(cx, order, version, hosts, |own, plan| {
         let reached = carry_out(own, order, plan)?;
-        if let Reached::Ended(outcome) = &reached {
+        if let Ending::Ended(outcome) = &reached {
             remark(own, outcome);
             own.note(outcome.summary());
         }
@@ -82,20 +82,20 @@ fn several(cx: &Context, order: &Order, version: nix::Version, hosts: Vec<String
 }
 
 /// Shows the plan; carries it out, unless it is only to be shown, and keeps a receipt.
-fn carry_out(cx: &Context, order: &Order, mut plan: Plan) -> Result<Reached> {
+fn carry_out(cx: &Context, order: &DeployOptions, mut plan: Plan) -> Result<Ending> {
     if plan.already_done().is_none() {
         deploy::compare(cx, &mut plan)?;
         cx.note(plan.to_string());
     }
     if order.goal == Goal::Show {
-        return Ok(Reached::Planned(plan.into()));
+        return Ok(Ending::Planned(plan.into()));
     }
     let receipt = Deployed::begun(&cx.flake, &plan);
     let ended = deploy::act(cx, order, plan);
     if let Some(receipt) = receipt.ended(&ended) {
         receipt::keep(cx, receipt);
     }
-    Ok(Reached::Ended(ended?.into()))
+    Ok(Ending::Ended(ended?.into()))
 }
 
 fn show(cx: &Context, outcome: &Outcome) -> Result<()> {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::protected::{Named, protected};
 use crate::base::{Bytes, Context, Table};
-use crate::card::disk::{self, Consent, Disk, Kind, Mounted, Request, Roots, VirtualCards};
+use crate::card::disk::{self, Confirmation, Disk, Kind, Mounted, Request, Roots, VirtualCards};
 use crate::cli::Devices;
 use crate::ui;
 
@@ -40,7 +40,7 @@ pub fn run(cx: &Context, args: &Devices) -> Result<()> {
 fn request(cx: &Context, args: &Devices) -> Request {
     let virtual_cards = if args.allow_virtual { VirtualCards::Allowed } else { VirtualCards::Refused };
     let (mounted, protected) = (Mounted::Refused, protected(cx, Named::default()));
-    Request { image_size: None, virtual_cards, mounted, protected, consent: Consent::Typed }
+    Request { image_size: None, virtual_cards, mounted, protected, confirmation: Confirmation::Typed }
 }
 
 /// Whether a disk is listed by default: it could be a card, even if it is refused now.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Context, Table};
 use crate::card::ext4;
 use crate::nix::emulation;
@@ -26,7 +26,9 @@ pub fn run(cx: &Context) -> Result<()> {
     }
     match findings.iter().filter(|finding| finding.found.is_err()).count() {
         0 => Ok(()),
-        missing => Err(Kind::Refused.error(format!("{missing} of {} things are missing", findings.len()))),
+        missing => {
+            Err(ExitKind::Refused.error(format!("{missing} of {} things are missing", findings.len())))
+        }
     }
 }
 

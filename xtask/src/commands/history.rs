@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::base::{Context, Table};
 use crate::cli::History;
-use crate::receipt::{self, Moment, Receipt};
+use crate::receipt::{self, Receipt, Timestamp};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &History) -> Result<()> {
@@ -26,7 +26,7 @@ pub fn run(cx: &Context, args: &History) -> Result<()> {
 
 /// Receipts are in the order of what was done, also where the clock was wrong.
 fn warn_of_clock(cx: &Context, receipts: &[Receipt]) {
-    let now = Moment::now();
+    let now = Timestamp::now();
     let count = receipts.iter().filter(|receipt| *receipt.when() > now).count();
     if count > 0 {
         let of = receipts.len();

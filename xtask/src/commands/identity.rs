@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::base::Context;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::cli::{Identity, IdentityCommand, IdentityOf};
 use crate::identity::{self, Choice, Folder};
 use crate::ui;
@@ -40,7 +40,7 @@ fn no_key(of: &IdentityOf, folder: &Folder) -> anyhow::Error {
     let (host, dir) = (&of.host, folder.path().display());
     let elsewhere = of.identity_dir.as_ref().map(|dir| format!(" --identity-dir {}", dir.display()));
     let make = format!("cargo xtask identity make {host}{}", elsewhere.unwrap_or_default());
-    Kind::Refused
+    ExitKind::Refused
         .error(format!("{host} has no key in {dir}; its first flash makes one, and so does `{make}`"))
 }
 

@@ -22,7 +22,7 @@ mod test;
 
 use anyhow::Result;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 use crate::base::{Context, project, state};
 use crate::card::worker::{self, Access};
@@ -73,6 +73,6 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Test(args) => test::run(&mut cx, &args),
         Command::Card(args) => card::run(&cx, &args),
         // The worker has no context: see [`worker`].
-        Command::WriteCard | Command::ReadCard => Err(Kind::Usage.error("this is no command of its own")),
+        Command::WriteCard | Command::ReadCard => Err(ExitKind::Usage.error("this is no command of its own")),
     }
 }

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use crate::base::Context;
-use crate::base::failure::{self, Kind};
+use crate::base::failure::{self, ExitKind};
 use crate::card::ext4;
-use crate::card::flash::Carried;
+use crate::card::flash::PayloadPlan;
 use crate::card::image::{self, Image};
-use crate::cli::Packed;
-use crate::identity::{self, Belongings, Choice, Entry, Folder, HostKey, Owners};
+use crate::cli::PayloadArgs;
+use crate::identity::{self, Choice, Entry, Folder, HostKey, Owners, Payload};
 
 /// What is asked for, before there is an image.
-pub struct Packing {
+pub struct PayloadSetup {
     /// The host whose identity it is, and which.
     host: Option<(Folder, Choice)>,
     files: Option<(PathBuf, Vec<Entry>)>,
@@ -22,12 +22,12 @@ pub struct Packing {
     key: Option<HostKey>,
 }
 
-impl Packing {
+impl PayloadSetup {
     /// Reads the files. `host` is the one whose image it is.
     ///
     /// # Errors
     /// Whatever would keep it from the card, as far as it can be known by now.
-    pub fn begin(cx: &Context, args: &Packed, host: Option<&str>) -> Result<Self> {
+    pub fn begin(cx: &Context, args: &PayloadArgs, host: Option<&str>) -> Result<Self> {
         let of = args.identity_of.as_deref().or(host);
         let host = match (of, args.identity) {
             (Some(host), choice) => {
@@ -36,7 +36,7 @@ impl Packing {
             (None, None | Some(Choice::None)) => None,
             (None, Some(_)) => {
                 let text = "an image file does not say whose it is: name the host with --identity-of HOST";
-                return Err(Kind::Usage.error(text));
+                return Err(ExitKind::Usage.error(text));
             }
         };
         if host.is_some() {
@@ -51,11 +51,11 @@ impl Packing {
                 cx.note(format!("--files {} is empty: nothing of it is put on the card", dir.display()));
             }
         }
-        let packing = Self { host, files, key: None };
-        if packing.is_wanted() {
+        let payload_setup = Self { host, files, key: None };
+        if payload_setup.is_wanted() {
             ext4::check_programs(&cx.launcher)?;
         }
-        Ok(packing)
+        Ok(payload_setup)
     }
 
     fn is_wanted(&self) -> bool {
@@ -75,8 +75,8 @@ impl Packing {
     /// What goes into `image`, which is built from `flake`, on the card. A host without a key gets one here.
     ///
     /// # Errors
-    /// Of [`Kind::Refused`] for an image that has no place or no room for it.
-    pub fn pack(&mut self, cx: &Context, flake: &str, image: &Image) -> Result<Option<Carried>> {
+    /// Of [`ExitKind::Refused`] for an image that has no place or no room for it.
+    pub fn pack(&mut self, cx: &Context, flake: &str, image: &Image) -> Result<Option<PayloadPlan>> {
         if !self.is_wanted() {
             return Ok(None);
         }
@@ -87,9 +87,9 @@ impl Packing {
         self.key = self.host.as_ref().map(choose).transpose()?.flatten();
         self.warn_of_waiting(cx);
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
-        let belongings = Belongings::gather(key, self.files.take())?;
-        let mut carried = belongings.map(|belongings| Carried::new(root, belongings)).transpose()?;
-        if let Some(carried) = carried.as_mut().filter(|carried| carried.belongings.files.is_some()) {
+        let payload = Payload::gather(key, self.files.take())?;
+        let mut carried = payload.map(|payload| PayloadPlan::new(root, payload)).transpose()?;
+        if let Some(carried) = carried.as_mut().filter(|carried| carried.payload.files.is_some()) {
             look_for_replaced(cx, image, carried)?;
         }
         Ok(carried)
@@ -164,19 +164,19 @@ impl Packing {
 
 /// `error` of an image that has no place for what is packed, with the remedy.
 fn without_a_place(error: anyhow::Error) -> anyhow::Error {
-    if failure::kind(&error) != Kind::Refused {
+    if failure::kind(&error) != ExitKind::Refused {
         return error;
     }
-    Kind::Refused
+    ExitKind::Refused
         .error(format!("{error:#}; without one there is no place for an identity: say --identity none"))
 }
 
 /// Finds out what `image` has already. An image that does not tell has its files named when they are replaced.
-fn look_for_replaced(cx: &Context, image: &Image, carried: &mut Carried) -> Result<()> {
-    let entries = &carried.belongings.entries;
+fn look_for_replaced(cx: &Context, image: &Image, carried: &mut PayloadPlan) -> Result<()> {
+    let entries = &carried.payload.entries;
     let found = cx.waiting("files", || ext4::replaced(image, &carried.root, entries));
     carried.replaced = match found {
-        Err(error) if failure::kind(&error) == Kind::Refused => return Err(error),
+        Err(error) if failure::kind(&error) == ExitKind::Refused => return Err(error),
         found => found.unwrap_or_default(),
     };
     Ok(())

@@ -1,4 +1,4 @@
-//! How the commands that set up a machine get agreement to what sudo runs.
+//! How the commands that set up a machine get confirm to what sudo runs.
 
 use anyhow::Result;
 

@@ -5,11 +5,11 @@ use std::num::NonZero;
 use anyhow::Result;
 
 use crate::base::Context;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::cli::Test;
 use crate::commands::sudo;
 use crate::dev::demo;
-use crate::dev::suites::{self, Extent, Need, Suite};
+use crate::dev::suites::{self, Extent, Requirement, Suite};
 use crate::setup::{self, Needs};
 use crate::ui;
 
@@ -20,7 +20,9 @@ const CHECKS: [&[&str]; 2] =
 pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
     let (fuzz, suites) = suites::select(&args.suites)?.into_iter().partition::<Vec<_>, _>(|it| it.is_fuzz());
     if fuzz.is_empty() && args.minutes.is_some() {
-        return Err(Kind::Usage.error("--minutes is for the suite fuzz; name it: `cargo xtask test fuzz`"));
+        return Err(
+            ExitKind::Usage.error("--minutes is for the suite fuzz; name it: `cargo xtask test fuzz`")
+        );
     }
     let run = if suites.is_empty() { Ok(()) } else { run_suites(cx, args, suites) };
     let fuzzed =
@@ -32,7 +34,7 @@ fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Res
     if suites.iter().any(|suite| suite.is_helped_by_setup(cx)) {
         prepare(cx);
     }
-    if suites.iter().any(|suite| suite.takes(Need::Programs)) {
+    if suites.iter().any(|suite| suite.takes(Requirement::Programs)) {
         fetch_programs(cx);
     }
     let sorted = suites::sort(cx, suites);
@@ -64,7 +66,7 @@ fn ran_whole(partly: &[(&Suite, String)]) -> Result<()> {
     }
     let lines =
         partly.iter().map(|(suite, why)| format!("the suite '{}' was not run whole: {why}", suite.name));
-    Err(Kind::Other.error(lines.collect::<Vec<_>>().join("\n")))
+    Err(ExitKind::Other.error(lines.collect::<Vec<_>>().join("\n")))
 }
 
 /// Runs the property tests for about so many minutes. Cargo shows the smallest input of each finding.
@@ -106,7 +108,7 @@ fn cargo<S: AsRef<str>>(cx: &Context, args: &[S]) -> Result<()> {
     cx.note(format!("cargo {words}"));
     match cx.launcher.clone().with_env("NIX_CONFIG", "substitute = false").interact("cargo", &args)? {
         0 => Ok(()),
-        130 => Err(Kind::Interrupted.error(format!("cargo {words} was stopped"))),
-        code => Err(Kind::Other.error(format!("cargo {words} ended with exit code {code}"))),
+        130 => Err(ExitKind::Interrupted.error(format!("cargo {words} was stopped"))),
+        code => Err(ExitKind::Other.error(format!("cargo {words} ended with exit code {code}"))),
     }
 }

@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use super::desired::Target;
 use super::host;
-use super::options::{Goal, Order};
-use super::verdict::Ran;
-use crate::base::failure::{self, Kind};
+use super::options::{DeployOptions, Goal};
+use super::verdict::DeployExit;
+use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
 use crate::nix;
@@ -23,14 +23,15 @@ const NIX_CONFIG: &str = "extra-experimental-features = nix-command flakes";
 
 /// Refuses where there is no deploy-rs.
 pub fn require(launcher: &Launcher) -> Result<()> {
-    let missing = || Kind::Refused.error("there is no deploy-rs (`deploy`) on PATH: run `cargo xtask setup`");
+    let missing =
+        || ExitKind::Refused.error("there is no deploy-rs (`deploy`) on PATH: run `cargo xtask setup`");
     launcher.which("deploy").map(drop).ok_or_else(missing)
 }
 
 /// The arguments for deploy-rs. Checks of the flake are left out: they evaluate every other host, and
 /// what this host runs is proved afterwards. Words that the user passed on come last, so that they win.
 /// Their options of ssh are part of the connection already.
-pub fn arguments(target: &Target, flake: &str, order: &Order) -> Result<Vec<String>> {
+pub fn arguments(target: &Target, flake: &str, order: &DeployOptions) -> Result<Vec<String>> {
     let mut args = vec!["--skip-checks".to_owned()];
     args.extend((order.goal == Goal::Boot).then(|| "--boot".to_owned()));
     let options = host::whole(&target.host, &target.connection)?;
@@ -57,20 +58,20 @@ fn without_ssh_options(extra: &[String]) -> Vec<String> {
 
 /// Runs deploy-rs to its end, each of its lines a log event. Its exit code says little: see
 /// [`super::verdict`]. That the user stopped it is one more way to end: the host goes on by itself.
-pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Result<Ran> {
+pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Result<DeployExit> {
     let launcher = launcher.clone().with_env("NIX_CONFIG", with_flakes(launcher));
     let (mut activated, mut wants_reboot) = (false, false);
-    let ended = launcher.follow_all("deploy", args, |line| {
+    let ended = launcher.stream_all("deploy", args, |line| {
         let line = nix::strip_ansi(line);
         activated |= line.contains(ACTIVATING);
         wants_reboot |= line.contains(NEEDS_REBOOT);
         reporter.report(&Event::log(line));
     });
     let code = match ended {
-        Err(error) if failure::kind(&error) == Kind::Interrupted => Kind::Interrupted.code().into(),
+        Err(error) if failure::kind(&error) == ExitKind::Interrupted => ExitKind::Interrupted.code().into(),
         ended => ended?,
     };
-    Ok(Ran { code, activated, wants_reboot })
+    Ok(DeployExit { code, activated, wants_reboot })
 }
 
 fn with_flakes(launcher: &Launcher) -> String {
@@ -85,9 +86,9 @@ mod tests {
     use crate::deploy::options::Afterwards;
     use crate::deploy::verdict::tests::target;
 
-    fn order(goal: Goal, extra: &[String]) -> Order {
+    fn order(goal: Goal, extra: &[String]) -> DeployOptions {
         let (overrides, extra) = (Overrides::default(), extra.to_vec());
-        Order { goal, afterwards: Afterwards::Stay, wait: None, health: Vec::new(), overrides, extra }
+        DeployOptions { goal, afterwards: Afterwards::Stay, wait: None, health: Vec::new(), overrides, extra }
     }
 
     #[test]

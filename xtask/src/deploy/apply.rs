@@ -5,12 +5,12 @@ use anyhow::{Context as _, Result};
 use super::activation;
 use super::desired::Target;
 use super::gather::obstacle;
-use super::host::{self, Line, Remote, State, Workdir, probe, probe_after};
-use super::options::{Afterwards, Order};
+use super::host::{self, Remote, SshMux, State, Workdir, probe, probe_after};
+use super::options::{Afterwards, DeployOptions};
 use super::outcome::Outcome;
 use super::plan::{Plan, shown};
 use super::verdict::{self, Verdict};
-use crate::base::failure::{Kind, kind};
+use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, Event, project};
 use crate::nix::{self, Destination};
 
@@ -18,7 +18,7 @@ use crate::nix::{self, Destination};
 ///
 /// # Errors
 /// Where it cannot be found out what the host runs: `Unreachable`, `HostKey` or `Undecided`.
-pub fn act(cx: &Context, order: &Order, plan: Plan) -> Result<Outcome> {
+pub fn act(cx: &Context, order: &DeployOptions, plan: Plan) -> Result<Outcome> {
     let mut outcome = match plan.already_done() {
         Some(verdict) => Outcome::unchanged(plan, verdict),
         None => deploy(cx, order, plan)?,
@@ -30,31 +30,31 @@ pub fn act(cx: &Context, order: &Order, plan: Plan) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn deploy(cx: &Context, order: &Order, mut plan: Plan) -> Result<Outcome> {
-    let mut laps = std::mem::take(&mut plan.laps);
-    let frozen = plan.target.freeze(&project::state_dir(), None)?;
-    let args = activation::arguments(&plan.target, &frozen, order)?;
-    let copied = laps.time("copy", || copy(cx, order, &mut plan));
+fn deploy(cx: &Context, order: &DeployOptions, mut plan: Plan) -> Result<Outcome> {
+    let mut timings = std::mem::take(&mut plan.timings);
+    let pinned = plan.target.freeze(&project::state_dir(), None)?;
+    let args = activation::arguments(&plan.target, &pinned, order)?;
+    let copied = timings.time("copy", || copy(cx, order, &mut plan));
     if let Err(error) = copied {
-        plan.laps = laps;
+        plan.timings = timings;
         return not_copied(cx, plan, &error);
     }
     let workdir = make_ready(cx, &mut plan)?;
     plan.target.freeze(&project::state_dir(), Some(&workdir.path))?;
     let (target, reporter) = (&plan.target, cx.reporter.as_ref());
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let ran = laps.time("activate", || activation::run(&cx.launcher, &args, reporter))?;
+    let ran = timings.time("activate", || activation::run(&cx.launcher, &args, reporter))?;
     if ran.interrupted() {
         reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));
     }
     let confirmed = ran.code == 0;
     let ask = || probe_after(&remote, target, &workdir, confirmed);
-    let after = laps.time("prove", || host::settle(target, reporter, ask))?;
+    let after = timings.time("prove", || host::settle(target, reporter, ask))?;
     if !confirmed {
         workdir.remove(&remote);
     }
     let verdict = verdict::judge(target, plan.goal, &plan.before, &after, ran);
-    plan.laps = laps;
+    plan.timings = timings;
     Ok(Outcome { verdict, after, deploy_rs: Some(ran), copy_failed: None, health: Vec::new(), plan })
 }
 
@@ -79,19 +79,19 @@ fn make_ready(cx: &Context, plan: &mut Plan) -> Result<Workdir> {
 /// The state of the host once it has all that it needs, which may take a while: others may have been at it.
 fn still_as_it_was(target: &Target, before: &State, now: State) -> Result<State> {
     if let Some(why) = obstacle(target, &now) {
-        return Err(Kind::Refused.error(why));
+        return Err(ExitKind::Refused.error(why));
     }
     if verdict::same(before, &now) {
         return Ok(now);
     }
     let (host, was, is) = (&target.host, shown(before.current.as_ref()), shown(now.current.as_ref()));
-    Err(Kind::Refused.error(format!(
+    Err(ExitKind::Refused.error(format!(
         "somebody else deployed to {host} meanwhile: it ran {was} and now runs {is}; look at it, and again"
     )))
 }
 
 /// Copies the profile to the host. What the host builds itself is not copied.
-fn copy(cx: &Context, order: &Order, Plan { target, line, .. }: &mut Plan) -> Result<()> {
+fn copy(cx: &Context, order: &DeployOptions, Plan { target, line, .. }: &mut Plan) -> Result<()> {
     if !target.builds_here {
         return Ok(());
     }
@@ -101,14 +101,14 @@ fn copy(cx: &Context, order: &Order, Plan { target, line, .. }: &mut Plan) -> Re
     flags.extend((!target.fast_connection).then_some("--substitute-on-destination"));
     flags.extend((!order.overrides.checks_signatures).then_some("--no-check-sigs"));
     let ssh_options =
-        Some(host::words(&target.connection, line.as_ref().map(Line::options).unwrap_or_default()));
+        Some(host::words(&target.connection, line.as_ref().map(SshMux::options).unwrap_or_default()));
     let to = Destination { login: target.connection.destination.clone(), ssh_options, flags };
     nix::copy(&cx.launcher, &target.path, &to, cx.reporter.as_ref())
 }
 
 /// Nothing was activated; the host is asked all the same what it runs.
 fn not_copied(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result<Outcome> {
-    let verdict = if kind(error) == Kind::Interrupted { Verdict::Stopped } else { Verdict::NotCopied };
+    let verdict = if kind(error) == ExitKind::Interrupted { Verdict::Stopped } else { Verdict::NotCopied };
     let target = &plan.target;
     let lost = || {
         format!("{} was lost while all that it needs was copied to it; nothing was activated", target.host)
@@ -129,27 +129,27 @@ fn reboot(cx: &Context, outcome: &mut Outcome) -> Result<()> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let lost = || format!("{} was deployed and rebooted, and does not answer", target.host);
     let ask = || probe(&remote, target);
-    let mut laps = std::mem::take(&mut outcome.plan.laps);
-    let found = laps.time("reboot", || host::reboot(&remote, target, before, cx.reporter.as_ref(), ask));
+    let mut timings = std::mem::take(&mut outcome.plan.timings);
+    let found = timings.time("reboot", || host::reboot(&remote, target, before, cx.reporter.as_ref(), ask));
     let after = found.with_context(lost)?;
     outcome.verdict = verdict::judge_booted(target, &outcome.plan.before, &after);
-    outcome.plan.laps = laps;
+    outcome.plan.timings = timings;
     outcome.after = after;
     Ok(())
 }
 
 /// Runs what the user wants to succeed on the host, once it runs what is meant.
-fn check_health(cx: &Context, order: &Order, outcome: &mut Outcome) -> Result<()> {
+fn check_health(cx: &Context, order: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
     if order.health.is_empty() || outcome.verdict.failure().is_some() {
         return Ok(());
     }
     let target = &outcome.plan.target;
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let mut laps = std::mem::take(&mut outcome.plan.laps);
-    let checked = laps.time("health", || host::check(&remote, &order.health));
-    outcome.plan.laps = laps;
+    let mut timings = std::mem::take(&mut outcome.plan.timings);
+    let checked = timings.time("health", || host::check(&remote, &order.health));
+    outcome.plan.timings = timings;
     match checked {
-        Err(error) if kind(&error) == Kind::Interrupted => outcome.verdict = Verdict::Unchecked,
+        Err(error) if kind(&error) == ExitKind::Interrupted => outcome.verdict = Verdict::Unchecked,
         checked => outcome.health = checked?,
     }
     if outcome.health.iter().any(host::Check::failed) {

@@ -4,35 +4,35 @@ use anyhow::Result;
 
 use super::closure::{Closure, Diff};
 use super::desired::{Nodes, Overrides, Target, Trust};
-use super::host::{self, Activity, LIST, Line, Question, Remote, State};
-use super::host_lock::Turn;
-use super::options::{Afterwards, Goal, Order};
+use super::host::{self, Activity, LIST, Question, Remote, SshMux, State};
+use super::host_lock::HostLock;
+use super::options::{Afterwards, DeployOptions, Goal};
 use super::plan::Plan;
-use super::timings::Laps;
-use crate::base::failure::{Kind, kind};
+use super::timings::Timings;
+use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, percent_encoding, project};
 use crate::nix;
-use crate::nix::{Answers, emulation, flake};
+use crate::nix::{EvalCache, emulation, flake};
 
 /// The turn at `host`, which a plan that is only shown does not need.
-pub fn take_turn(cx: &Context, order: &Order, host: &str) -> Result<Option<Turn>> {
-    (order.goal != Goal::Show).then(|| Turn::take(host, cx.reporter.as_ref())).transpose()
+pub fn take_turn(cx: &Context, order: &DeployOptions, host: &str) -> Result<Option<HostLock>> {
+    (order.goal != Goal::Show).then(|| HostLock::take(host, cx.reporter.as_ref())).transpose()
 }
 
 /// What a host is meant to run, and how long it took to find out.
 pub struct Found {
     pub target: Target,
-    laps: Laps,
+    timings: Timings,
 }
 
 /// Finds out what `host` is meant to run.
 ///
 /// # Errors
 /// Of `Usage` where the flake has no such host; refused where it could not be proved afterwards.
-pub fn find(cx: &Context, order: &Order, host: &str) -> Result<Found> {
-    let mut laps = Laps::default();
-    let target = laps.time("evaluate", || evaluate(cx, &order.overrides, order.nix_args(), host))?;
-    Ok(Found { target, laps })
+pub fn find(cx: &Context, order: &DeployOptions, host: &str) -> Result<Found> {
+    let mut timings = Timings::default();
+    let target = timings.time("evaluate", || evaluate(cx, &order.overrides, order.nix_args(), host))?;
+    Ok(Found { target, timings })
 }
 
 /// Finds out what a host runs, in its turn.
@@ -41,29 +41,29 @@ pub fn find(cx: &Context, order: &Order, host: &str) -> Result<Found> {
 /// Refused where it can be told already that the deploy would not do; `Unreachable` and `HostKey`.
 pub fn gather(
     cx: &Context,
-    order: &Order,
+    order: &DeployOptions,
     version: nix::Version,
     found: Found,
-    turn: Option<Turn>,
+    turn: Option<HostLock>,
 ) -> Result<Plan> {
-    let Found { target, mut laps } = found;
+    let Found { target, mut timings } = found;
     can_build(cx, version, &target)?;
     warn_of_other_profiles(cx, &target);
     // The first question goes without it: whatever keeps ssh from connecting is told by an ssh that may ask the user.
     let line = if order.goal == Goal::Show { None } else { line(cx, &target) };
-    let (before, closure) = laps.time("look", || look(cx, order, &target))?;
-    check(order, Plan { target, goal: order.goal, before, closure, diff: None, laps, line, turn })
+    let (before, closure) = timings.time("look", || look(cx, order, &target))?;
+    check(order, Plan { target, goal: order.goal, before, closure, diff: None, timings, line, turn })
 }
 
 /// The line over which the host is asked until it is changed.
-fn line(cx: &Context, target: &Target) -> Option<Line> {
+fn line(cx: &Context, target: &Target) -> Option<SshMux> {
     let name = percent_encoding::encode(target.host.as_bytes(), b"");
-    Line::open(&cx.launcher, &target.connection, project::state_dir().join("ssh").join(name))
+    SshMux::open(&cx.launcher, &target.connection, project::state_dir().join("ssh").join(name))
 }
 
 /// What `host` is meant to run. `options` are for Nix.
 pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &str) -> Result<Target> {
-    let answers = Answers::new(&project::state_dir());
+    let answers = EvalCache::new(&project::state_dir());
     let nodes = Nodes::load(&cx.launcher, &answers, &cx.flake, host, options)?;
     let names = nodes.names.clone();
     let trust = Trust::find(&cx.flake, cx.trust_flake);
@@ -74,7 +74,9 @@ pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &
 fn unknown(cx: &Context, host: &str, names: &[String]) -> anyhow::Error {
     let error = flake::no_node(&cx.flake, host, names);
     match host.parse::<u64>() {
-        Ok(minutes) => Kind::Usage.error(format!("{error}; minutes to wait are written `--wait={minutes}`")),
+        Ok(minutes) => {
+            ExitKind::Usage.error(format!("{error}; minutes to wait are written `--wait={minutes}`"))
+        }
         Err(_) => error,
     }
 }
@@ -98,7 +100,7 @@ fn warn_of_other_profiles(cx: &Context, target: &Target) {
 
 /// Reads what the host runs now, with its closure where that is going to change; a host that is waited for may be off
 /// yet.
-fn look(cx: &Context, order: &Order, target: &Target) -> Result<(State, Option<Closure>)> {
+fn look(cx: &Context, order: &DeployOptions, target: &Target) -> Result<(State, Option<Closure>)> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let (from, link) = (target.compared_link(), host::quoted(&target.link));
     let spared =
@@ -117,11 +119,11 @@ fn look(cx: &Context, order: &Order, target: &Target) -> Result<(State, Option<C
 }
 
 /// Refuses where the host cannot be deployed to now. What already is as it should be takes no rights.
-fn check(order: &Order, plan: Plan) -> Result<Plan> {
+fn check(order: &DeployOptions, plan: Plan) -> Result<Plan> {
     let (target, state) = (&plan.target, &plan.before);
     let nothing_to_do = plan.already_done().is_some() && order.afterwards == Afterwards::Stay;
     match if nothing_to_do { busy(target, state) } else { obstacle(target, state) } {
-        Some(why) => Err(Kind::Refused.error(why)),
+        Some(why) => Err(ExitKind::Refused.error(why)),
         None => Ok(plan),
     }
 }
@@ -150,7 +152,7 @@ fn lacks_rights(target: &Target, state: &State) -> Option<String> {
 
 /// Builds the profiles that are not here yet, all in one run, and says for which plans that did not do. What the
 /// host builds itself is left to deploy-rs.
-pub fn build(cx: &Context, order: &Order, plans: &mut [&mut Plan]) -> Vec<Option<anyhow::Error>> {
+pub fn build(cx: &Context, order: &DeployOptions, plans: &mut [&mut Plan]) -> Vec<Option<anyhow::Error>> {
     let due = |plan: &&mut Plan| {
         plan.target.builds_here && plan.already_done().is_none() && !is_here(cx, &plan.target)
     };
@@ -159,11 +161,11 @@ pub fn build(cx: &Context, order: &Order, plans: &mut [&mut Plan]) -> Vec<Option
     if wanted.is_empty() {
         return plans.iter().map(|_| None).collect();
     }
-    let mut laps = Laps::default();
-    let built =
-        laps.time("build", || nix::build_all(&cx.launcher, &wanted, order.nix_args(), cx.reporter.as_ref()));
+    let mut timings = Timings::default();
+    let built = timings
+        .time("build", || nix::build_all(&cx.launcher, &wanted, order.nix_args(), cx.reporter.as_ref()));
     for plan in plans.iter_mut() {
-        plan.laps.0.extend(laps.0.iter().cloned());
+        plan.timings.0.extend(timings.0.iter().cloned());
     }
     let Err(error) = built else { return plans.iter().map(|_| None).collect() };
     let (kind, text) = (kind(&error), format!("{error:#}"));
@@ -189,8 +191,8 @@ pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     if !to.exists() {
         return Ok(());
     }
-    let mut laps = Laps::default();
-    let read = laps.time("compare", || {
+    let mut timings = Timings::default();
+    let read = timings.time("compare", || {
         let known = plan.closure.take().filter(|closure| closure.has(from));
         Ok((
             known.map_or_else(|| Closure::on_host(&remote, from.as_str()), Ok)?,
@@ -199,11 +201,11 @@ pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     });
     match read {
         Ok((from, to)) => plan.diff = Some(Diff::new(&from, &to)),
-        Err(error) if kind(&error) == Kind::Interrupted => return Err(error),
+        Err(error) if kind(&error) == ExitKind::Interrupted => return Err(error),
         Err(error) => {
             cx.warn(format!("what changes on {} is not known: {error:#}", plan.target.host));
         }
     }
-    plan.laps.0.extend(laps.0);
+    plan.timings.0.extend(timings.0);
     Ok(())
 }

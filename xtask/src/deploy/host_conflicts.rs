@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::desired::{Connection, Target};
 use super::gather::Found;
 use super::options::Goal;
-use crate::base::failure::{Kind, kind};
+use crate::base::failure::{ExitKind, kind};
 
 /// Looks at the hosts that were found. A host that is broken in the flake is its own affair; one that the flake does not
 /// have is a slip of the user, who may have meant any.
@@ -14,10 +14,10 @@ use crate::base::failure::{Kind, kind};
 /// Of `Usage` for a host that the flake does not have; refused where two of them are one machine, or where one asks for a password.
 pub fn check(goal: Goal, found: &[Result<Found>]) -> Result<()> {
     let errors = found.iter().filter_map(|found| found.as_ref().err());
-    let unknown = errors.filter(|error| kind(error) == Kind::Usage).map(|error| format!("{error:#}"));
+    let unknown = errors.filter(|error| kind(error) == ExitKind::Usage).map(|error| format!("{error:#}"));
     let unknown = unknown.collect::<Vec<_>>();
     if !unknown.is_empty() {
-        return Err(Kind::Usage.error(format!("{}; nothing was deployed", unknown.join("\n  "))));
+        return Err(ExitKind::Usage.error(format!("{}; nothing was deployed", unknown.join("\n  "))));
     }
     let targets = found.iter().flatten().map(|found| &found.target).collect::<Vec<_>>();
     targets.iter().enumerate().try_for_each(|(at, target)| alone(target, &targets[..at]))?;
@@ -32,7 +32,7 @@ fn unattended(targets: &[&Target]) -> Result<()> {
     if asking.is_empty() {
         return Ok(());
     }
-    Err(Kind::Usage.error(format!(
+    Err(ExitKind::Usage.error(format!(
         "passwords for sudo are asked for one host at a time, and `interactiveSudo` is set for {}: name it alone; \
          nothing was deployed",
         asking.join(", ")
@@ -43,7 +43,7 @@ fn unattended(targets: &[&Target]) -> Result<()> {
 fn alone(target: &Target, others: &[&Target]) -> Result<()> {
     let Some(other) = others.iter().find(|other| machine(other) == machine(target)) else { return Ok(()) };
     let (one, two, (address, _)) = (&other.host, &target.host, machine(target));
-    Err(Kind::Refused.error(format!(
+    Err(ExitKind::Refused.error(format!(
         "{one} and {two} lead to one machine, {address}, which cannot run both: deploy one of them; nothing was deployed"
     )))
 }

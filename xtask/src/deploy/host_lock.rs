@@ -7,9 +7,9 @@ use crate::base::{Reporter, percent_encoding, project, state};
 
 /// The turn of this process at a host, until it is dropped or the process ends.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "holds the lock")] Lock);
+pub struct HostLock(#[expect(dead_code, reason = "holds the lock")] Lock);
 
-impl Turn {
+impl HostLock {
     /// Takes the turn at `host`; while another deploy of this project has it, that is said and waited for.
     ///
     /// # Errors

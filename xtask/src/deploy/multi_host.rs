@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::gather::{Found, build, find, gather, take_turn};
 use super::host_conflicts;
-use super::host_lock::Turn;
-use super::options::Order;
+use super::host_lock::HostLock;
+use super::options::DeployOptions;
 use super::outcome::Outcome;
 use super::plan::Plan;
-use crate::base::failure::{Kind, kind};
+use crate::base::failure::{ExitKind, kind};
 use crate::base::parallel::side_by_side;
 use crate::base::{Context, Event, Table};
 use crate::nix;
@@ -23,7 +23,7 @@ const EVALUATIONS: usize = 4;
 const DEPLOYS: usize = 16;
 
 /// How far a deploy came.
-pub enum Reached {
+pub enum Ending {
     /// The plan was shown, as was asked for.
     Planned(Box<Plan>),
     Ended(Box<Outcome>),
@@ -32,7 +32,7 @@ pub enum Reached {
 /// One of several hosts, and how far it came.
 pub struct Member {
     pub host: String,
-    pub result: Result<Reached>,
+    pub result: Result<Ending>,
 }
 
 /// The names of all hosts that the flake can deploy.
@@ -42,7 +42,7 @@ pub fn deployable(cx: &Context) -> Result<Vec<String>> {
     let names = names.collect::<Vec<_>>();
     match catalogue.unlisted_nodes {
         Some(error) => Err(error),
-        None if names.is_empty() => Err(Kind::Usage.error(format!("{} has no deploy nodes", cx.flake))),
+        None if names.is_empty() => Err(ExitKind::Usage.error(format!("{} has no deploy nodes", cx.flake))),
         None => Ok(names),
     }
 }
@@ -60,10 +60,10 @@ pub fn each_once(hosts: &[String]) -> Vec<String> {
 /// Where the hosts do not go together: see [`host_conflicts::check`]. Nothing was built then.
 pub fn together(
     cx: &Context,
-    order: &Order,
+    order: &DeployOptions,
     version: nix::Version,
     hosts: Vec<String>,
-    finish: impl Fn(&Context, Plan) -> Result<Reached> + Sync,
+    finish: impl Fn(&Context, Plan) -> Result<Ending> + Sync,
 ) -> Result<Vec<Member>> {
     let found = side_by_side(EVALUATIONS, &hosts, |host| {
         let own = cx.of_host(host);
@@ -89,7 +89,11 @@ pub fn together(
 
 /// The turns at the hosts that were found. They are taken by name, one after the other: of two runs with several hosts
 /// in common, none can wait for the other while that waits for it.
-fn take_turns(cx: &Context, order: &Order, found: Vec<Result<Found>>) -> Vec<Result<(Found, Option<Turn>)>> {
+fn take_turns(
+    cx: &Context,
+    order: &DeployOptions,
+    found: Vec<Result<Found>>,
+) -> Vec<Result<(Found, Option<HostLock>)>> {
     let mut due = found.into_iter().enumerate().collect::<Vec<_>>();
     let name = |found: &Result<Found>| found.as_ref().ok().map(|found| found.target.host.clone());
     due.sort_by_key(|(_, found)| name(found));
@@ -101,11 +105,11 @@ fn take_turns(cx: &Context, order: &Order, found: Vec<Result<Found>>) -> Vec<Res
 
 /// The line of the host ends where its work does.
 fn over<T>(own: &Context, result: T) -> T {
-    own.reporter.report(&Event::Over);
+    own.reporter.report(&Event::PhaseEnded);
     result
 }
 
-fn built(cx: &Context, order: &Order, mut plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
+fn built(cx: &Context, order: &DeployOptions, mut plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
     let mut good = plans.iter_mut().filter_map(|plan| plan.as_mut().ok()).collect::<Vec<_>>();
     let mut errors = build(cx, order, &mut good).into_iter();
     let fate = |plan: Result<Plan>| match plan {
@@ -117,18 +121,18 @@ fn built(cx: &Context, order: &Order, mut plans: Vec<Result<Plan>>) -> Vec<Resul
 
 impl Member {
     /// The kind of failure; `None` where all is well.
-    pub fn failure(&self) -> Option<Kind> {
+    pub fn failure(&self) -> Option<ExitKind> {
         match &self.result {
-            Ok(Reached::Planned(_)) => None,
-            Ok(Reached::Ended(outcome)) => outcome.verdict.failure(),
+            Ok(Ending::Planned(_)) => None,
+            Ok(Ending::Ended(outcome)) => outcome.verdict.failure(),
             Err(error) => Some(kind(error)),
         }
     }
 
     pub fn json(&self) -> Value {
         match &self.result {
-            Ok(Reached::Planned(plan)) => plan.json(),
-            Ok(Reached::Ended(outcome)) => outcome.json(),
+            Ok(Ending::Planned(plan)) => plan.json(),
+            Ok(Ending::Ended(outcome)) => outcome.json(),
             Err(error) => json!({
                 "host": self.host, "verdict": null, "exit_code": kind(error).code(), "error": format!("{error:#}"),
             }),
@@ -138,9 +142,9 @@ impl Member {
     fn cells(&self) -> [String; 4] {
         let seconds = |seconds: f64| format!("{seconds:.1} s");
         let (verdict, runs, time) = match &self.result {
-            Ok(Reached::Planned(plan)) => ("planned".into(), plan.summary(), seconds(plan.laps.total())),
-            Ok(Reached::Ended(outcome)) => {
-                (outcome.words(), outcome.runs().to_owned(), seconds(outcome.plan.laps.total()))
+            Ok(Ending::Planned(plan)) => ("planned".into(), plan.summary(), seconds(plan.timings.total())),
+            Ok(Ending::Ended(outcome)) => {
+                (outcome.words(), outcome.runs().to_owned(), seconds(outcome.plan.timings.total()))
             }
             Err(error) => (kind(error).of_host().unwrap_or("failed").into(), "-".into(), "-".into()),
         };
@@ -175,17 +179,21 @@ mod tests {
 
     #[test]
     fn the_worst_of_several() {
-        let member = |host: &str, kind: Kind| Member { host: host.into(), result: Err(kind.error("no")) };
+        let member = |host: &str, kind: ExitKind| Member { host: host.into(), result: Err(kind.error("no")) };
         for (kinds, expected) in [
-            (vec![Kind::Degraded, Kind::RolledBack], Kind::RolledBack),
-            (vec![Kind::RolledBack, Kind::Unreachable, Kind::Other], Kind::Unreachable),
-            (vec![Kind::Undecided, Kind::Interrupted], Kind::Interrupted),
+            (vec![ExitKind::Degraded, ExitKind::RolledBack], ExitKind::RolledBack),
+            (vec![ExitKind::RolledBack, ExitKind::Unreachable, ExitKind::Other], ExitKind::Unreachable),
+            (vec![ExitKind::Undecided, ExitKind::Interrupted], ExitKind::Interrupted),
         ] {
             let members = kinds.iter().map(|kind| member("a", *kind)).collect::<Vec<_>>();
             assert_eq!(kind(&worst(&members).unwrap()), expected, "{kinds:?}");
         }
         assert!(worst(&[]).is_none());
-        let members = [member("a", Kind::Unreachable), member("b", Kind::HostKey), member("c", Kind::Other)];
+        let members = [
+            member("a", ExitKind::Unreachable),
+            member("b", ExitKind::HostKey),
+            member("c", ExitKind::Other),
+        ];
         let text = "3 of 3 hosts are not as they are meant to be: a, b, c";
         assert_eq!(worst(&members).unwrap().to_string(), text);
         let expected = "HOST  VERDICT           RUNS  TIME\na     unreachable       -     -\n\

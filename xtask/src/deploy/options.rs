@@ -25,7 +25,7 @@ pub enum Afterwards {
 
 /// The wishes of the user.
 #[derive(Debug)]
-pub struct Order {
+pub struct DeployOptions {
     pub goal: Goal,
     pub afterwards: Afterwards,
     /// How long a host is waited for that does not answer yet.
@@ -37,7 +37,7 @@ pub struct Order {
     pub extra: Vec<String>,
 }
 
-impl Order {
+impl DeployOptions {
     /// The arguments that are for nix.
     pub fn nix_args(&self) -> &[String] {
         let end = self.extra.iter().position(|word| word == "--").map(|at| at + 1);

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::desired::Target;
 use super::host::{Check, State};
 use super::plan::{Plan, shown};
-use super::verdict::{self, Proof, Ran, Verdict};
-use crate::base::failure::Kind;
+use super::verdict::{self, DeployExit, Proof, Verdict};
+use crate::base::failure::ExitKind;
 use crate::nix::StorePath;
 
 /// What became of it.
@@ -16,7 +16,7 @@ pub struct Outcome {
     pub after: State,
     pub verdict: Verdict,
     /// How deploy-rs ended; `None` where it did not run.
-    pub deploy_rs: Option<Ran>,
+    pub deploy_rs: Option<DeployExit>,
     /// What kept the host from getting all that it needs.
     pub copy_failed: Option<String>,
     /// The commands that were to succeed on the host.
@@ -105,7 +105,7 @@ impl Outcome {
             "proof": verdict::proof(target, self.plan.goal, &self.after),
             "diff": self.plan.diff,
             "health": self.health,
-            "seconds": self.plan.laps,
+            "seconds": self.plan.timings,
             "meant": { "system": verdict::meant(target, &self.after), "profile": target.path },
             "before": before,
             "after": self.after,
@@ -178,7 +178,7 @@ impl Outcome {
 
     /// The exit code of the tool that the verdict stands for.
     pub fn exit_code(&self) -> u8 {
-        self.verdict.failure().map_or(0, Kind::code)
+        self.verdict.failure().map_or(0, ExitKind::code)
     }
 
     fn running(&self) -> Option<&StorePath> {

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::closure::{Closure, Diff};
 use super::desired::Target;
-use super::host::{Line, State};
-use super::host_lock::Turn;
+use super::host::{SshMux, State};
+use super::host_lock::HostLock;
 use super::options::Goal;
-use super::timings::Laps;
+use super::timings::Timings;
 use super::verdict::{self, Verdict};
 use crate::nix::StorePath;
 
@@ -23,12 +23,12 @@ pub struct Plan {
     pub closure: Option<Closure>,
     /// `None` where it is not known, or there is nothing to compare with.
     pub diff: Option<Diff>,
-    pub laps: Laps,
+    pub timings: Timings,
     /// What is asked of the host before it is changed goes over this.
-    pub line: Option<Line>,
+    pub line: Option<SshMux>,
     /// Held until the plan was carried out; a plan that is only shown has none.
     #[expect(dead_code, reason = "holds the turn")]
-    pub turn: Option<Turn>,
+    pub turn: Option<HostLock>,
 }
 
 impl Plan {
@@ -56,7 +56,7 @@ impl Plan {
             "before": self.before,
             "diff": self.diff,
             "way_back": self.way_back(),
-            "seconds": self.laps,
+            "seconds": self.timings,
         })
     }
 

@@ -9,7 +9,7 @@ use super::gather::evaluate;
 use super::host::{Disks, Remote, State, probe};
 use super::options::Goal;
 use super::verdict;
-use crate::base::failure::{Kind, kind};
+use crate::base::failure::{ExitKind, kind};
 use crate::base::parallel::side_by_side;
 use crate::base::{Bytes, Context, Table, interrupt};
 
@@ -146,8 +146,8 @@ impl Status {
     /// Whether the host, or the sshd that keeps us out, answers; `None` where it was not asked.
     fn reachable(&self) -> Option<bool> {
         match self.seen.as_ref().map_err(kind) {
-            Ok(_) | Err(Kind::HostKey | Kind::Permission | Kind::Undecided) => Some(true),
-            Err(Kind::Unreachable) => Some(false),
+            Ok(_) | Err(ExitKind::HostKey | ExitKind::Permission | ExitKind::Undecided) => Some(true),
+            Err(ExitKind::Unreachable) => Some(false),
             Err(_) => None,
         }
     }
@@ -207,13 +207,13 @@ mod tests {
     #[test]
     fn who_answers() {
         for (failure, expected) in [
-            (Kind::Unreachable, json!(false)),
-            (Kind::HostKey, json!(true)),
-            (Kind::Permission, json!(true)),
-            (Kind::Undecided, json!(true)),
-            (Kind::Other, json!(null)),
-            (Kind::Usage, json!(null)),
-            (Kind::Refused, json!(null)),
+            (ExitKind::Unreachable, json!(false)),
+            (ExitKind::HostKey, json!(true)),
+            (ExitKind::Permission, json!(true)),
+            (ExitKind::Undecided, json!(true)),
+            (ExitKind::Other, json!(null)),
+            (ExitKind::Usage, json!(null)),
+            (ExitKind::Refused, json!(null)),
         ] {
             let status =
                 Status { host: "stinky".into(), seen: Err(failure.error("no")), history: History::default() };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One part, in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Lap {
+pub struct Timing {
     pub phase: String,
     pub seconds: f64,
 }
@@ -14,14 +14,14 @@ pub struct Lap {
 /// The parts in the order in which they ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Laps(pub Vec<Lap>);
+pub struct Timings(pub Vec<Timing>);
 
-impl Laps {
+impl Timings {
     /// Does `work` and notes how long it took.
     pub fn time<T>(&mut self, phase: &str, work: impl FnOnce() -> T) -> T {
         let begin = Instant::now();
         let done = work();
-        self.0.push(Lap { phase: phase.to_owned(), seconds: begin.elapsed().as_secs_f64() });
+        self.0.push(Timing { phase: phase.to_owned(), seconds: begin.elapsed().as_secs_f64() });
         done
     }
 

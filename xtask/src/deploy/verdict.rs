@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::desired::Target;
 use super::host::State;
 use super::options::Goal;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::nix::StorePath;
 
 /// How deploy-rs ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ran {
+pub struct DeployExit {
     pub code: i32,
     /// Whether it came to the point of activating anything on the host.
     pub activated: bool,
@@ -20,10 +20,10 @@ pub struct Ran {
     pub wants_reboot: bool,
 }
 
-impl Ran {
+impl DeployExit {
     /// Whether the user stopped it.
     pub fn interrupted(self) -> bool {
-        self.code == i32::from(Kind::Interrupted.code())
+        self.code == i32::from(ExitKind::Interrupted.code())
     }
 }
 
@@ -77,20 +77,20 @@ pub enum Proof {
 
 impl Verdict {
     /// The kind of failure that the verdict is; `None` where the host runs what is meant.
-    pub fn failure(self) -> Option<Kind> {
+    pub fn failure(self) -> Option<ExitKind> {
         match self {
             Self::Done | Self::AlreadyCurrent | Self::Ready | Self::RebootNeeded => None,
-            Self::UnitsFailed | Self::Degraded | Self::Unhealthy => Some(Kind::Degraded),
-            Self::RolledBack | Self::Mismatch => Some(Kind::RolledBack),
-            Self::NotActivated | Self::NotCopied => Some(Kind::Other),
-            Self::Stopped | Self::Unchecked => Some(Kind::Interrupted),
-            Self::Undecided => Some(Kind::Undecided),
+            Self::UnitsFailed | Self::Degraded | Self::Unhealthy => Some(ExitKind::Degraded),
+            Self::RolledBack | Self::Mismatch => Some(ExitKind::RolledBack),
+            Self::NotActivated | Self::NotCopied => Some(ExitKind::Other),
+            Self::Stopped | Self::Unchecked => Some(ExitKind::Interrupted),
+            Self::Undecided => Some(ExitKind::Undecided),
         }
     }
 }
 
 /// Judges the state `after` deploy-rs ran.
-pub fn judge(target: &Target, goal: Goal, before: &State, after: &State, ran: Ran) -> Verdict {
+pub fn judge(target: &Target, goal: Goal, before: &State, after: &State, ran: DeployExit) -> Verdict {
     let good = is_as_meant(target, goal, after);
     match (good, proof(target, goal, after)) {
         (true, Proof::Link) if ran.code != 0 => Verdict::Undecided,
@@ -194,7 +194,7 @@ pub mod tests {
             link: "/nix/var/nix/profiles/system".into(),
             path: store("profile"),
             derivation: None,
-            frozen: serde_json::Value::Null,
+            pinned: serde_json::Value::Null,
             system: system.map(store),
         }
     }
@@ -227,7 +227,7 @@ pub mod tests {
             (&plain, &link_old, &link_new, 0, true, Verdict::Done),
             (&plain, &link_old, &link_new, 1, true, Verdict::Undecided),
         ] {
-            let ran = Ran { code, activated, wants_reboot: false };
+            let ran = DeployExit { code, activated, wants_reboot: false };
             let found = judge(target, Goal::Switch, before, after, ran);
             assert_eq!(found, expected, "{after:?}, exit code {code}");
         }
@@ -244,7 +244,7 @@ pub mod tests {
             (&state("other", Some("old")), 0, Verdict::Mismatch),
             (&state("profile", Some("new")), 0, Verdict::Done),
         ] {
-            let ran = Ran { code, activated: true, wants_reboot: false };
+            let ran = DeployExit { code, activated: true, wants_reboot: false };
             assert_eq!(judge(&target, Goal::Boot, &old, after, ran), expected, "{after:?}");
         }
         let booted = |path: &str| State { booted: Some(store(path)), ..state("profile", Some("new")) };

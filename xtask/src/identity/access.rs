@@ -17,7 +17,7 @@ const LOCK: &str = ".access.lock";
 /// The mode of a folder at rest.
 const NOTHING: u32 = 0o000;
 /// How long another run may read or make keys.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A folder that is readable until this is dropped.
 #[derive(Debug)]
@@ -27,10 +27,10 @@ impl Readable {
     /// Makes `folder` readable, if it is there. A folder that this user cannot change stays as it is.
     ///
     /// # Errors
-    /// Of [`crate::base::failure::Kind::Refused`] where another run has one of the folders beside it open for too long.
+    /// Of [`crate::base::failure::ExitKind::Refused`] where another run has one of the folders beside it open for too long.
     pub fn open(folder: &Path) -> Result<Self> {
         let Some(beside) = lock_beside(folder).filter(|_| folder.is_dir()) else { return Ok(Self(None)) };
-        let lock = Lock::take_soon(&beside, PATIENCE)?;
+        let lock = Lock::take_soon(&beside, LOCK_TIMEOUT)?;
         let doing = || format!("opening {}", folder.display());
         let stat = folder.metadata().with_context(doing)?;
         if is_own(&stat) && grants(&stat, 0o777) == NOTHING {
@@ -51,7 +51,7 @@ impl Drop for Readable {
 /// Closes all folders in `identities`, which earlier runs may have left open. Returns whether there is one.
 ///
 /// # Errors
-/// Of [`crate::base::failure::Kind::Refused`] where another run has one open for too long.
+/// Of [`crate::base::failure::ExitKind::Refused`] where another run has one open for too long.
 pub fn close_all(identities: &Path) -> Result<bool> {
     let folders = fs::read_dir(identities).into_iter().flatten().flatten().map(|entry| entry.path());
     // `known_hosts` is no folder, unless by mistake.
@@ -59,7 +59,7 @@ pub fn close_all(identities: &Path) -> Result<bool> {
     let folders = folders.filter(of_host).collect::<Vec<_>>();
     let open = |folder: &PathBuf| folder.metadata().is_ok_and(|stat| grants(&stat, 0o777) != NOTHING);
     if let Some(beside) = folders.iter().find(|folder| open(folder)).and_then(|folder| lock_beside(folder)) {
-        let _alone = Lock::take_soon(&beside, PATIENCE)?;
+        let _alone = Lock::take_soon(&beside, LOCK_TIMEOUT)?;
         for folder in &folders {
             close(folder);
         }

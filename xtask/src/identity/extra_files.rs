@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::payload::{Entry, Owner, What};
 use super::secret::Secret;
 use crate::base::bounded::{self, Links};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Plain};
 
 /// The most that all files may have together, in bytes: they are secrets and settings, no data.
@@ -40,7 +40,7 @@ impl Owners {
 /// What is neither a file nor a folder nor a link, names that ext4's tools cannot be given, and too much of it.
 pub fn read(dir: &Path, owners: Owners) -> Result<Vec<Entry>> {
     if !dir.is_dir() {
-        return Err(Kind::Refused.error(format!("--files {} is no folder", dir.display())));
+        return Err(ExitKind::Refused.error(format!("--files {} is no folder", dir.display())));
     }
     let mut reading = Reading { owners, entries: Vec::new(), left: MOST };
     reading.folder(dir, "")?;
@@ -100,7 +100,7 @@ impl Reading {
         file.take(self.left + 1).read_to_end(&mut content).with_context(doing)?;
         let Some(left) = self.left.checked_sub(content.len() as u64) else {
             let text = format!("--files has more than {}; copy large files to the running host", Bytes(MOST));
-            return Err(Kind::Refused.error(text));
+            return Err(ExitKind::Refused.error(text));
         };
         self.left = left;
         Ok(content)
@@ -108,7 +108,9 @@ impl Reading {
 
     fn push(&mut self, path: String, stat: &Metadata, what: What) -> Result<()> {
         if self.entries.len() == MANY {
-            return Err(Kind::Refused.error(format!("--files has more than {MANY} files, folders and links")));
+            return Err(
+                ExitKind::Refused.error(format!("--files has more than {MANY} files, folders and links"))
+            );
         }
         let owner = match self.owners {
             Owners::Kept => Owner { user: stat.uid(), group: stat.gid() },
@@ -121,7 +123,7 @@ impl Reading {
 }
 
 fn refused(path: &Path, why: &str) -> anyhow::Error {
-    Kind::Refused.error(format!("--files: {} {why}", Plain(path.display())))
+    ExitKind::Refused.error(format!("--files: {} {why}", Plain(path.display())))
 }
 
 /// The longest name or target of a link, in bytes, that fits into a line of commands.
@@ -190,7 +192,7 @@ mod tests {
         prepare(dir.path());
         let error = read(dir.path(), Owners::Root).unwrap_err();
         let said = error.to_string().replace(&dir.path().display().to_string(), "DIR");
-        assert_eq!((said.as_str(), crate::base::failure::kind(&error)), (text, Kind::Refused));
+        assert_eq!((said.as_str(), crate::base::failure::kind(&error)), (text, ExitKind::Refused));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use sha2::{Digest, Sha256};
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 const ALGORITHM: &str = "ssh-ed25519";
 
@@ -21,7 +21,7 @@ impl PublicKey {
     /// Reads `ssh-ed25519 AAAA… comment`, as `.pub` files have it.
     ///
     /// # Errors
-    /// Of [`Kind::Refused`] where it is not that.
+    /// Of [`ExitKind::Refused`] where it is not that.
     pub fn parse(text: &str) -> Result<Self> {
         let mut words = text.split_whitespace();
         let blob = match (words.next(), words.next()) {
@@ -32,7 +32,7 @@ impl PublicKey {
         let point = blob.as_deref().and_then(|blob| blob.strip_prefix(&head[..])?.try_into().ok());
         match (blob, point) {
             (Some(blob), Some(point)) => Ok(Self { blob, point }),
-            _ => Err(Kind::Refused.error("it is no ed25519 key")),
+            _ => Err(ExitKind::Refused.error("it is no ed25519 key")),
         }
     }
 
@@ -53,7 +53,7 @@ impl PublicKey {
     /// Bytes that are no point of the curve.
     pub fn age_recipient(&self) -> Result<String> {
         let point = CompressedEdwardsY(self.point).decompress();
-        let point = point.ok_or_else(|| Kind::Refused.error("the key is no point of its curve"))?;
+        let point = point.ok_or_else(|| ExitKind::Refused.error("the key is no point of its curve"))?;
         let name = bech32::Hrp::parse("age").context("writing an age recipient")?;
         bech32::encode::<bech32::Bech32>(name, &point.to_montgomery().to_bytes())
             .context("writing an age recipient")

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use rustix::fs::{Access, access};
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::lock::Lock;
 use crate::base::state;
 
@@ -16,7 +16,7 @@ const LARGEST: u64 = 16 << 20;
 /// What is locked while it is changed. Whoever may open a folder may lock it, and for as long as they like.
 const LOCK: &str = ".known_hosts.lock";
 /// How long another run may take to change it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The file, which need not be there.
 pub struct KnownHosts {
@@ -40,7 +40,7 @@ impl KnownHosts {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         state::private_folder(folder).with_context(doing)?;
         // Two flashes may end at once.
-        let _lock = Lock::take_soon(&folder.join(LOCK), PATIENCE).with_context(doing)?;
+        let _lock = Lock::take_soon(&folder.join(LOCK), LOCK_TIMEOUT).with_context(doing)?;
         let old = self.read()?;
         let new = replaced(&old, host, key);
         if new == old {
@@ -53,12 +53,12 @@ impl KnownHosts {
     /// Fails where it cannot be read, or where [`KnownHosts::set`] could not write it.
     ///
     /// # Errors
-    /// Of [`Kind::Refused`].
+    /// Of [`ExitKind::Refused`].
     pub fn check(&self) -> Result<()> {
         let checked = self.read().and_then(|_| self.check_place());
         checked.map_err(|error| {
             let text = "the known_hosts of the project, which is to know the card's key, is not fit for it";
-            Kind::Refused.error(format!("{text}: {error:#}"))
+            ExitKind::Refused.error(format!("{text}: {error:#}"))
         })
     }
 
@@ -195,7 +195,7 @@ mod tests {
             let expected = format!(
                 "the known_hosts of the project, which is to know the card's key, is not fit for it: {text}"
             );
-            assert_eq!((said, crate::base::failure::kind(&error)), (expected, Kind::Refused));
+            assert_eq!((said, crate::base::failure::kind(&error)), (expected, ExitKind::Refused));
         };
         KnownHosts::of(&dir.path().join("not/there/yet")).check().unwrap();
         fs::create_dir_all(dir.path().join("folder/known_hosts")).unwrap();
@@ -219,7 +219,7 @@ mod tests {
         let file = KnownHosts::of(dir.path());
         let refuse = |why: &str| {
             for error in [file.key_of("pi").unwrap_err(), file.set("pi", Some(KEY)).unwrap_err()] {
-                assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+                assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
                 let expected = format!("{} {why}; move it away", dir.path().join("known_hosts").display());
                 assert_eq!(error.to_string(), expected);
             }

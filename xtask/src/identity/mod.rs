@@ -14,7 +14,7 @@ mod store_guard;
 pub use access::close_all;
 pub use extra_files::{Owners, read as read_files};
 pub use folder::{Choice, Folder, HostKey, forget};
-pub use payload::{Belongings, Entry, Identity, Owner, PLACE, What};
+pub use payload::{Entry, Identity, Owner, PLACE, Payload, What};
 pub use secret::Secret;
 pub use store_guard::{goes_to_stores, keep_out_of_stores};
 
@@ -48,7 +48,7 @@ pub fn known_hosts() -> PathBuf {
 /// Fails where the project's `known_hosts` cannot be read or written.
 ///
 /// # Errors
-/// Of [`crate::base::failure::Kind::Refused`].
+/// Of [`crate::base::failure::ExitKind::Refused`].
 pub fn check_known_hosts() -> Result<()> {
     KnownHosts::of(&folder()).check()
 }

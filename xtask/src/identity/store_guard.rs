@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::Folder;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 use crate::base::{git, project};
 
 /// Refuses a folder for keys that Nix copies with the `flake`.
 ///
 /// # Errors
-/// Of [`Kind::Refused`], with the remedy.
+/// Of [`ExitKind::Refused`], with the remedy.
 pub fn keep_out_of_stores(launcher: &Launcher, folder: &Folder, flake: &str) -> Result<()> {
     if !goes_to_stores(launcher, folder.path(), flake)? {
         return Ok(());
     }
     let (keys, dir) = (folder.path().display(), project::flake_dir(flake));
-    Err(Kind::Refused.error(format!(
+    Err(ExitKind::Refused.error(format!(
         "Nix copies {keys} to its store with the flake {}, where everybody could read the private key; let git ignore \
          it, or name another folder with --identity-dir",
         dir.display()
@@ -58,7 +58,11 @@ fn is_ignored(launcher: &Launcher, repository: &Path, keys: &Path) -> Result<boo
     match output.code {
         0 => Ok(true),
         1 => Ok(false),
-        _ => Err(Kind::Other.error(format!("asking git about {}: {}", keys.display(), output.stderr.trim()))),
+        _ => Err(ExitKind::Other.error(format!(
+            "asking git about {}: {}",
+            keys.display(),
+            output.stderr.trim()
+        ))),
     }
 }
 

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::FEATURES;
-use super::build_monitor::Watch;
+use super::build_monitor::BuildMonitor;
 use super::shield::refuse_weakening;
-use crate::base::failure::{self, Kind};
+use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
 
@@ -68,7 +68,7 @@ fn run(
 
 /// One run of `nix build`: what was seen, and what it printed if it succeeded.
 struct Attempt<'a> {
-    watch: Watch<'a>,
+    watch: BuildMonitor<'a>,
     json: Option<String>,
 }
 
@@ -81,14 +81,14 @@ fn attempt<'a>(
     let fixed = ["build", "--json", "--no-link", "--log-format", "internal-json"];
     let fixed = FEATURES.iter().chain(&fixed).map(ToString::to_string);
     let args = fixed.chain(installables.iter().chain(extra).cloned()).collect::<Vec<_>>();
-    let mut watch = Watch::new(reporter);
-    let output = launcher.follow("nix", &args, |line| watch.line(line)).map_err(stopped)?;
+    let mut watch = BuildMonitor::new(reporter);
+    let output = launcher.stream("nix", &args, |line| watch.line(line)).map_err(stopped)?;
     Ok(Attempt { watch, json: output.success().then_some(output.stdout) })
 }
 
 fn stopped(error: anyhow::Error) -> anyhow::Error {
     match failure::kind(&error) {
-        Kind::Interrupted => Kind::Interrupted.error(
+        ExitKind::Interrupted => ExitKind::Interrupted.error(
             "stopped before the build was complete\n  nothing is left behind but finished parts, which \
              the next run uses",
         ),

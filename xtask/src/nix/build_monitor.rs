@@ -17,7 +17,7 @@ const MOST_ERRORS: usize = 64;
 const MOST_BUILDS: usize = 1024;
 
 /// Follows one run of `nix build`.
-pub struct Watch<'a> {
+pub struct BuildMonitor<'a> {
     reporter: &'a dyn Reporter,
     reader: Reader,
     done: u64,
@@ -36,7 +36,7 @@ struct Build {
     log: VecDeque<String>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> BuildMonitor<'a> {
     pub fn new(reporter: &'a dyn Reporter) -> Self {
         Self {
             reporter,
@@ -152,9 +152,9 @@ mod tests {
     use std::sync::Mutex;
 
     #[derive(Default)]
-    struct Heard(Mutex<Vec<Event>>);
+    struct BuildOutput(Mutex<Vec<Event>>);
 
-    impl Reporter for Heard {
+    impl Reporter for BuildOutput {
         fn report(&self, event: &Event) {
             self.0.lock().unwrap().push(event.clone());
         }
@@ -162,8 +162,8 @@ mod tests {
 
     #[test]
     fn the_log_of_the_build_that_failed_is_shown() {
-        let heard = Heard::default();
-        let mut watch = Watch::new(&heard);
+        let heard = BuildOutput::default();
+        let mut watch = BuildMonitor::new(&heard);
         for line in [
             r#"{"action":"start","id":1,"type":105,"fields":["/nix/store/a-bad.drv","",1,1]}"#,
             r#"{"action":"start","id":2,"type":105,"fields":["/nix/store/b-good.drv","",1,1]}"#,
@@ -185,7 +185,7 @@ mod tests {
     /// A builder can write events of Nix into its log.
     #[test]
     fn what_a_builder_says_without_end_is_not_kept() {
-        let mut watch = Watch::new(&crate::base::Silent);
+        let mut watch = BuildMonitor::new(&crate::base::Silent);
         let long = "x".repeat(1 << 20);
         for id in 0..300 {
             watch.line(&format!(r#"@nix {{"action":"msg","level":0,"msg":"error: {long}"}}"#));

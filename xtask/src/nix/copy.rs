@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::FEATURES;
-use super::build_monitor::Watch;
+use super::build_monitor::BuildMonitor;
 use super::store_path::StorePath;
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
@@ -32,8 +32,8 @@ pub fn copy(launcher: &Launcher, path: &StorePath, to: &Destination, reporter: &
     let fixed = ["copy", "--log-format", "internal-json", "--to", &store];
     let args = [&FEATURES[..], &fixed, &to.flags, &[path.as_str()]].concat();
     let launcher = to.ssh_options.iter().fold(launcher.clone(), |it, text| it.with_env("NIX_SSHOPTS", text));
-    let mut watch = Watch::new(reporter);
-    let output = launcher.follow("nix", &args, |line| watch.line(line))?;
+    let mut watch = BuildMonitor::new(reporter);
+    let output = launcher.stream("nix", &args, |line| watch.line(line))?;
     if !output.success() {
         return Err(watch.into_error(path.as_str()));
     }

@@ -1,6 +1,6 @@
 //! Nix says every error with exit code 1: its text is classified here, in one table, and nowhere else.
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// Patterns that all stand in the text of an error, and what the user is told. Seen with Nix 2.26.3
 /// and 2.34.8, unless another version is named.
@@ -81,7 +81,7 @@ const fn rule(patterns: &'static [&'static str], remedy: &'static str) -> Rule {
 /// The error for a failed question to nix: its own words, and the remedy where one is known.
 pub fn classify(stderr: &str, flake: &str) -> anyhow::Error {
     let text = strip_ansi(stderr);
-    Kind::Other.error(format!("nix failed on {flake}: {}{}", essence(&text), remedy(&text)))
+    ExitKind::Other.error(format!("nix failed on {flake}: {}{}", essence(&text), remedy(&text)))
 }
 
 /// The error for a failed build. `messages` are the errors nix printed, without escape sequences;
@@ -96,7 +96,7 @@ pub fn build_failed(installable: &str, messages: &[String], log: &[String]) -> a
         text.extend(failed_derivation(&cause).map(|drv| format!("\n  all of it: nix log {drv}")));
     }
     text.push_str(&remedy(&[messages.join("\n"), log.join("\n")].join("\n")));
-    Kind::Other.error(text)
+    ExitKind::Other.error(text)
 }
 
 /// Whether nix only repeats that an evaluation has failed before.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::shield::refuse_weakening;
 use super::{FEATURES, error};
-use crate::base::failure::{self, Kind};
+use crate::base::failure::{self, ExitKind};
 use crate::base::percent_encoding;
 use crate::base::process::{Launcher, Output};
 
@@ -50,7 +50,7 @@ pub fn attribute(name: &str) -> Result<String> {
     if name.contains('"') {
         let text =
             format!("Nix cannot be told to build `{name}`: an attribute with a quotation mark has no path");
-        return Err(Kind::Usage.error(text));
+        return Err(ExitKind::Usage.error(text));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-'".contains(c);
     if !name.is_empty() && name.chars().all(plain) {
@@ -74,16 +74,16 @@ pub fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
 
 /// An evaluation takes long enough to be stopped by the user.
 fn ask(launcher: &Launcher, args: &[&str]) -> Result<Output> {
-    let mut said = Said::default();
-    let output = launcher.follow("nix", args, |line| said.add(line)).map_err(stopped)?;
+    let mut said = LastLines::default();
+    let output = launcher.stream("nix", args, |line| said.add(line)).map_err(stopped)?;
     Ok(Output { stderr: said.0.into_iter().collect::<Vec<_>>().join("\n"), ..output })
 }
 
 /// The last lines that Nix said: a flake can have it trace without end, and the error comes last.
 #[derive(Default)]
-struct Said(VecDeque<String>);
+struct LastLines(VecDeque<String>);
 
-impl Said {
+impl LastLines {
     /// How many lines are kept.
     const LINES: usize = 1000;
     /// How much of each is kept, in characters.
@@ -99,8 +99,8 @@ impl Said {
 
 fn stopped(error: anyhow::Error) -> anyhow::Error {
     match failure::kind(&error) {
-        Kind::Interrupted => {
-            Kind::Interrupted.error("stopped while the flake was evaluated; nothing was changed")
+        ExitKind::Interrupted => {
+            ExitKind::Interrupted.error("stopped while the flake was evaluated; nothing was changed")
         }
         _ => error,
     }
@@ -121,11 +121,11 @@ mod tests {
 
     #[test]
     fn of_an_evaluation_without_end_the_last_lines_are_kept() {
-        let mut said = Said::default();
+        let mut said = LastLines::default();
         for number in 0..5000 {
             said.add(&format!("{number} {}", "x".repeat(10_000)));
         }
-        assert_eq!((said.0.len(), said.0[0].len()), (Said::LINES, Said::LENGTH));
-        assert!(said.0[Said::LINES - 1].starts_with("4999 "));
+        assert_eq!((said.0.len(), said.0[0].len()), (LastLines::LINES, LastLines::LENGTH));
+        assert!(said.0[LastLines::LINES - 1].starts_with("4999 "));
     }
 }

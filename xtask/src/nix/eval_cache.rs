@@ -1,4 +1,4 @@
-//! Answers of earlier evaluations. Flakes are evaluated purely: as long as a flake is the same, so is the answer.
+//! EvalCache of earlier evaluations. Flakes are evaluated purely: as long as a flake is the same, so is the answer.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,11 +18,11 @@ const MOST: usize = 64;
 const LARGEST: u64 = 64 << 20;
 
 /// The answers in a folder of the project's state.
-pub struct Answers {
+pub struct EvalCache {
     folder: PathBuf,
 }
 
-impl Answers {
+impl EvalCache {
     pub fn new(state: &Path) -> Self {
         Self { folder: state.join("evaluations") }
     }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn the_oldest_answers_make_room() {
         let dir = tempfile::tempdir().unwrap();
-        let answers = Answers::new(dir.path());
+        let answers = EvalCache::new(dir.path());
         let file = |number: usize| answers.folder.join(format!("{number}.json"));
         for number in 0..MOST {
             answers.keep(&file(number), &json!(number)).unwrap();
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn what_is_no_answer() {
         let dir = tempfile::tempdir().unwrap();
-        let (answers, elsewhere) = (Answers::new(dir.path()), dir.path().join("elsewhere"));
+        let (answers, elsewhere) = (EvalCache::new(dir.path()), dir.path().join("elsewhere"));
         let file = answers.folder.join("a.json");
         answers.keep(&file, &json!(1)).unwrap();
         fs::rename(&file, &elsewhere).unwrap();

@@ -219,7 +219,7 @@ mod tests {
         ];
         crate::base::fuzz::check_text(&[&build.join("\n")], |text| {
             let (mut reader, mut watch) =
-                (Reader::default(), super::super::build_monitor::Watch::new(&crate::base::Silent));
+                (Reader::default(), super::super::build_monitor::BuildMonitor::new(&crate::base::Silent));
             for line in text.lines() {
                 reader.read(line);
                 watch.line(line);

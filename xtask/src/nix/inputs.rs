@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::FEATURES;
 use super::eval::json;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::percent_encoding;
 use crate::base::process::{Launcher, as_mere_user};
 
@@ -20,13 +20,13 @@ use crate::base::process::{Launcher, as_mere_user};
 /// `keys`. Returns the locked reference of a flake that is not on this machine, which stays what was looked at.
 ///
 /// # Errors
-/// Of [`Kind::Refused`] for such an input; what Nix says where it cannot read something.
+/// Of [`ExitKind::Refused`] for such an input; what Nix says where it cannot read something.
 pub fn lock_without_keys(launcher: &Launcher, flake: &str, keys: &Path) -> Result<Option<String>> {
     let args = [&FEATURES[..], &["flake", "metadata", "--json", flake]].concat();
     let metadata = as_mere_user(|| json(launcher, &args, flake))?;
     let found = inputs(&metadata).find(|input| covers(&input.path, keys));
     if let Some(Input { name, path }) = found {
-        return Err(Kind::Refused.error(format!(
+        return Err(ExitKind::Refused.error(format!(
             "the input `{name}` of the flake names {}, and Nix would copy the private keys of hosts in {} to its store, where \
              everybody can read them; take the input out of flake.nix and flake.lock",
             path.display(),

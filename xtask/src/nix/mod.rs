@@ -23,7 +23,7 @@ pub use copy::{Destination, copy};
 pub use error::is_missing_attribute;
 pub use error::strip_ansi;
 pub use eval::{attribute, eval, flake_show, path_flake, quote};
-pub use eval_cache::Answers;
+pub use eval_cache::EvalCache;
 pub use inputs::lock_without_keys;
 pub use path_info::closure;
 pub use shield::shield;

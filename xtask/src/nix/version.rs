@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::Result;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 
 /// The oldest Nix that the tool and deploy-rs 1.0 work with.
@@ -39,10 +39,10 @@ impl fmt::Display for Version {
 /// The version of the `nix` on the launcher's `PATH`.
 pub fn current(launcher: &Launcher) -> Result<Version> {
     if launcher.which("nix").is_none() {
-        return Err(Kind::Other.error("there is no nix on PATH: run `cargo xtask setup`"));
+        return Err(ExitKind::Other.error("there is no nix on PATH: run `cargo xtask setup`"));
     }
     let line = launcher.read("nix", &["--version"])?;
-    let unreadable = || Kind::Other.error(format!("`nix --version` prints no version: {}", line.trim()));
+    let unreadable = || ExitKind::Other.error(format!("`nix --version` prints no version: {}", line.trim()));
     Version::parse(line.trim()).ok_or_else(unreadable)
 }
 
@@ -53,7 +53,7 @@ pub fn require(launcher: &Launcher) -> Result<Version> {
         return Ok(found);
     }
     let message = format!("nix {found} is too old: {MINIMUM} or newer is needed; run `cargo xtask setup`");
-    Err(Kind::Other.error(message))
+    Err(ExitKind::Other.error(message))
 }
 
 #[cfg(test)]

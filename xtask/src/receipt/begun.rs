@@ -7,8 +7,8 @@ use anyhow::Result;
 
 use super::broken::{BrokenFlash, End};
 use super::flashed::Source;
-use super::{Flashed, Moment, Receipt, folder, store};
-use crate::base::failure::{self, Kind};
+use super::{Flashed, Receipt, Timestamp, folder, store};
+use crate::base::failure::{self, ExitKind};
 use crate::base::{Context, Event, Reporter};
 use crate::card::flash::Plan;
 
@@ -31,7 +31,7 @@ pub fn begin(cx: &Context, source: Source<'_>, plan: &Plan) -> Begun {
 impl Begun {
     /// Does `write`, which writes the card, and keeps how that was broken off, if it was.
     pub fn watch<T>(&self, cx: &Context, write: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
-        let watch = Arc::new(Watch { reporter: cx.reporter.clone(), end: Mutex::default() });
+        let watch = Arc::new(FlashWatch { reporter: cx.reporter.clone(), end: Mutex::default() });
         write(&cx.reporting_to(watch.clone())).inspect_err(|error| {
             let end = watch.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
             self.break_off(cx, end, error);
@@ -42,12 +42,15 @@ impl Begun {
         let Some(path) = &self.path else { return };
         let kind = failure::kind(error);
         // The worker refuses, and is stopped, without a trace on the card as long as no phase has begun.
-        let untouched = matches!(kind, Kind::Refused | Kind::Usage | Kind::Permission | Kind::Interrupted);
+        let untouched = matches!(
+            kind,
+            ExitKind::Refused | ExitKind::Usage | ExitKind::Permission | ExitKind::Interrupted
+        );
         let kept = if end.doing.is_none() && untouched {
             std::fs::remove_file(path).map_err(Into::into)
         } else {
             let end = Some(End { exit_code: kind.code(), error: format!("{error:#}"), ..end });
-            let receipt = BrokenFlash { when: Moment::now(), end, ..self.receipt.clone() };
+            let receipt = BrokenFlash { when: Timestamp::now(), end, ..self.receipt.clone() };
             store::replace(path, &receipt.into())
         };
         if let Err(error) = kept {
@@ -65,12 +68,12 @@ impl Begun {
 }
 
 /// Passes on what is reported, and remembers how far it is.
-struct Watch {
+struct FlashWatch {
     reporter: Arc<dyn Reporter>,
     end: Mutex<End>,
 }
 
-impl Reporter for Watch {
+impl Reporter for FlashWatch {
     fn report(&self, event: &Event) {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         match event {

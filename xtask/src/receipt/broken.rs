@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Moment;
+use super::Timestamp;
 use super::flashed::{CardId, Source, store_path};
 use crate::base::Bytes;
 use crate::card::flash::Plan;
@@ -14,10 +14,10 @@ use crate::card::flash::Plan;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenFlash {
     /// When it ended, or began where nobody could note its end.
-    pub when: Moment,
+    pub when: Timestamp,
     pub host: Option<String>,
     pub flake: Option<String>,
-    pub image: Meant,
+    pub image: PlannedFlash,
     pub card: CardId,
     /// How it ended; none where the tool itself was killed, or is still at work.
     pub end: Option<End>,
@@ -25,7 +25,7 @@ pub struct BrokenFlash {
 
 /// Which image was to be written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meant {
+pub struct PlannedFlash {
     pub path: PathBuf,
     /// Its path in the Nix store, if it lies there.
     pub store_path: Option<String>,
@@ -54,10 +54,10 @@ impl BrokenFlash {
         let (path, size) = (plan.image.source.path.clone(), plan.image.size);
         let hash = plan.image.hash.map(|hash| hash.to_hex().to_string());
         Self {
-            when: Moment::now(),
+            when: Timestamp::now(),
             host: source.map(|(host, _)| host.to_owned()),
             flake: source.map(|(_, flake)| flake.to_owned()),
-            image: Meant { store_path: store_path(&path), path, size, hash },
+            image: PlannedFlash { store_path: store_path(&path), path, size, hash },
             card: CardId::new(&plan.disk),
             end: None,
         }

@@ -4,15 +4,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Moment;
-use crate::base::failure::{Kind, kind};
-use crate::deploy::{Laps, Outcome, Plan};
+use super::Timestamp;
+use crate::base::failure::{ExitKind, kind};
+use crate::deploy::{Outcome, Plan, Timings};
 
 /// What was deployed to which host, and what became of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployed {
     /// When it ended.
-    pub when: Moment,
+    pub when: Timestamp,
     pub host: String,
     pub flake: String,
     /// The system that the host ran before.
@@ -22,7 +22,7 @@ pub struct Deployed {
     /// As `deploy --json` has it; `unreachable` or `undecided` where the host could not be asked in the end.
     pub verdict: String,
     pub exit_code: u8,
-    pub seconds: Laps,
+    pub seconds: Timings,
 }
 
 impl Deployed {
@@ -30,32 +30,32 @@ impl Deployed {
     pub fn begun(flake: &str, plan: &Plan) -> Self {
         let (target, before) = (&plan.target, &plan.before);
         Self {
-            when: Moment::now(),
+            when: Timestamp::now(),
             host: target.host.clone(),
             flake: flake.to_owned(),
             from: before.current.as_ref().or(before.profile.as_ref()).map(ToString::to_string),
             to: target.system.as_ref().unwrap_or(&target.path).to_string(),
             verdict: String::new(),
             exit_code: 0,
-            seconds: plan.laps.clone(),
+            seconds: plan.timings.clone(),
         }
     }
 
     /// The receipt of how it ended; `None` where it did not come as far as a verdict.
     pub fn ended(self, ended: &anyhow::Result<Outcome>) -> Option<Self> {
-        let when = Moment::now();
+        let when = Timestamp::now();
         match ended {
             Ok(outcome) => Some(Self {
                 when,
                 verdict: outcome.verdict_name(),
                 exit_code: outcome.exit_code(),
-                seconds: outcome.plan.laps.clone(),
+                seconds: outcome.plan.timings.clone(),
                 ..self
             }),
             Err(error) => {
                 let verdict = match kind(error) {
-                    Kind::Unreachable => "unreachable",
-                    Kind::Undecided => "undecided",
+                    ExitKind::Unreachable => "unreachable",
+                    ExitKind::Undecided => "undecided",
                     _ => return None,
                 };
                 Some(Self { when, verdict: verdict.into(), exit_code: kind(error).code(), ..self })

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Moment;
+use super::Timestamp;
 use crate::card::disk::{Disk, Kind};
 use crate::card::flash::{Added, Mode, Plan, Rates, Report, Seconds};
-use crate::card::inspect::Layout;
-use crate::identity::{Belongings, Identity};
+use crate::card::inspect::PartitionTable;
+use crate::identity::{Identity, Payload};
 use crate::nix::StorePath;
 
 /// So many characters of a hash tell one image from another, for people.
@@ -18,7 +18,7 @@ const SHORT: usize = 12;
 /// What was written to which card, and how that went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flashed {
-    pub when: Moment,
+    pub when: Timestamp,
     /// The host whose image it is; none for an image that was given as a file.
     pub host: Option<String>,
     /// The flake that has the host.
@@ -27,7 +27,7 @@ pub struct Flashed {
     pub card: CardId,
     /// What was put on the card beside the image.
     #[serde(default)]
-    pub own: Option<Own>,
+    pub own: Option<PayloadReceipt>,
     pub mode: Mode,
     pub seconds: Seconds,
     pub rates: Rates,
@@ -39,7 +39,7 @@ pub struct Flashed {
 
 /// What a card has beside its image. Of secrets, it has the names alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Own {
+pub struct PayloadReceipt {
     /// `the identity of stinky and 3 files`.
     pub words: String,
     pub identity: Option<Identity>,
@@ -64,7 +64,7 @@ pub struct ImageId {
     /// The hash of its content, as read back from the card.
     #[serde(with = "crate::card::image::digest")]
     pub hash: blake3::Hash,
-    pub layout: Layout,
+    pub layout: PartitionTable,
 }
 
 /// Which card it was.
@@ -87,11 +87,11 @@ impl Flashed {
         let (path, layout) = (plan.image.source.path.clone(), plan.image.layout.clone());
         let store_path = store_path(&path);
         Self {
-            when: Moment::now(),
+            when: Timestamp::now(),
             host: source.map(|(host, _)| host.to_owned()),
             flake: source.map(|(_, flake)| flake.to_owned()),
             image: ImageId { path, store_path, size: report.size, hash: report.hash, layout },
-            own: Own::new(plan, report),
+            own: PayloadReceipt::new(plan, report),
             card: CardId::new(&plan.disk),
             mode: report.mode,
             seconds: report.seconds,
@@ -124,11 +124,11 @@ pub fn store_path(path: &Path) -> Option<String> {
     path.to_str().and_then(StorePath::containing).map(|path| path.to_string())
 }
 
-impl Own {
+impl PayloadReceipt {
     fn new(plan: &Plan, report: &Report) -> Option<Self> {
-        let Belongings { identity, files, entries } = &plan.carried.as_ref()?.belongings;
+        let Payload { identity, files, entries } = &plan.carried.as_ref()?.payload;
         Some(Self {
-            words: plan.carried.as_ref()?.belongings.words(),
+            words: plan.carried.as_ref()?.payload.words(),
             identity: identity.clone(),
             files: files.clone(),
             paths: entries.iter().map(|entry| entry.path.clone()).collect(),

@@ -11,8 +11,8 @@ mod timestamp;
 pub use begun::begin;
 pub use broken::BrokenFlash;
 pub use deployed::Deployed;
-pub use flashed::{Flashed, Own};
-pub use timestamp::Moment;
+pub use flashed::{Flashed, PayloadReceipt};
+pub use timestamp::Timestamp;
 
 use std::fmt;
 
@@ -61,7 +61,7 @@ impl Receipt {
     }
 
     /// When it was, by the clock of that time.
-    pub fn when(&self) -> &Moment {
+    pub fn when(&self) -> &Timestamp {
         match self {
             Self::Flash(flashed) => &flashed.when,
             Self::BrokenFlash(broken) => &broken.when,

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Bytes, state};
 
 /// The version of the format that is written, and the latest that is read. Receipts without one are of version 1.
@@ -51,7 +51,7 @@ pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
             return Ok(path);
         }
     }
-    Err(Kind::Other.error("there are too many receipts"))
+    Err(ExitKind::Other.error("there are too many receipts"))
 }
 
 /// Makes `path`, which [`write`] has made, hold `receipt`.
@@ -65,7 +65,7 @@ fn text(receipt: &Receipt) -> Result<String> {
     if text.len() as u64 <= LARGEST {
         return Ok(text);
     }
-    Err(Kind::Other.error(format!("it is larger than {}", Bytes(LARGEST))))
+    Err(ExitKind::Other.error(format!("it is larger than {}", Bytes(LARGEST))))
 }
 
 /// The receipts in a folder, the newest first. Each is read when it is asked for.
@@ -100,7 +100,7 @@ impl Receipts {
 
     fn read(&mut self, name: &str) -> Result<Receipt> {
         let path = self.folder.join(name);
-        let missing = || Kind::Other.error(format!("{} is gone", path.display()));
+        let missing = || ExitKind::Other.error(format!("{} is gone", path.display()));
         let bytes = state::read_unchecked(&path, LARGEST.min(self.left))?.ok_or_else(missing)?;
         self.left -= bytes.len() as u64;
         parse(&bytes).map_err(|why| state::unfit(&path, &why))

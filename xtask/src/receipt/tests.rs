@@ -47,7 +47,7 @@ fn deploy(host: &str, when: &str) -> Receipt {
 fn a_receipt_is_kept_and_found_again() {
     let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (plan, report) = flash(dir.path());
-    let when = Moment::at(1_795_608_000);
+    let when = Timestamp::at(1_795_608_000);
     let flashed = Flashed { when, ..Flashed::new(Some(("stinky", "/src/cluster")), &plan, &report) };
     assert_eq!((flashed.written, flashed.retries, flashed.about().as_str()), (1 << 20, 1, "stinky"));
     let folder = state.path().join("state/receipts");
@@ -156,8 +156,10 @@ fn ten_thousand_receipts_are_read_in_a_moment() {
 fn a_flash_that_was_broken_off_is_no_flash() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
-    let broken =
-        BrokenFlash { when: Moment::at(1_795_608_000), ..BrokenFlash::new(Some(("stinky", "/src")), &plan) };
+    let broken = BrokenFlash {
+        when: Timestamp::at(1_795_608_000),
+        ..BrokenFlash::new(Some(("stinky", "/src")), &plan)
+    };
     let good = Flashed::new(None, &plan, &report);
     let receipts = [Receipt::from(broken.clone()), good.clone().into(), broken.clone().into()];
     let last = Last { flashed: Some(good.clone()), broken: Some(broken.clone()) };
@@ -210,9 +212,9 @@ fn a_receipt_of_a_deploy() {
     assert_eq!((receipt.host(), deployed.seconds.total()), (Some("stinky"), 1.5));
     // A deploy that lost its host is one of those that were done; one that was refused is not.
     for (kind, expected) in [
-        (crate::base::failure::Kind::Unreachable, Some(("unreachable", 12))),
-        (crate::base::failure::Kind::Undecided, Some(("undecided", 14))),
-        (crate::base::failure::Kind::Refused, None),
+        (crate::base::failure::ExitKind::Unreachable, Some(("unreachable", 12))),
+        (crate::base::failure::ExitKind::Undecided, Some(("undecided", 14))),
+        (crate::base::failure::ExitKind::Refused, None),
     ] {
         let ended = deployed.clone().ended(&Err(kind.error("no")));
         assert_eq!(ended.as_ref().map(|it| (it.verdict.as_str(), it.exit_code)), expected);
@@ -223,7 +225,7 @@ fn a_receipt_of_a_deploy() {
 fn names_of_files() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
-    let when = Moment::at(1_795_608_000);
+    let when = Timestamp::at(1_795_608_000);
     let flashed = |source| Flashed { when: when.clone(), ..Flashed::new(source, &plan, &report) };
     let deployed = |host: &str| {
         let json = serde_json::json!({"when": when, "host": host, "flake": "/src", "from": null, "to": "/nix/store/x",
@@ -275,7 +277,7 @@ fn which_card_it_was() {
 fn in_words() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
-    let when = Moment::at(1_795_608_000);
+    let when = Timestamp::at(1_795_608_000);
     let flashed = Flashed { when, ..Flashed::new(Some(("stinky", "/src")), &plan, &report) };
     let hash = report.hash;
     let words = format!("flashed 2026-11-25 12:00 UTC with the image of stinky, hash {hash}");

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 /// `2026-11-25T12:00:00Z`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Moment(String);
+pub struct Timestamp(String);
 
 const DAY: u64 = 24 * 60 * 60;
 
-impl Moment {
+impl Timestamp {
     pub fn now() -> Self {
         Self::at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
     }
@@ -30,7 +30,7 @@ impl Moment {
     }
 }
 
-impl fmt::Display for Moment {
+impl fmt::Display for Timestamp {
     /// To the minute: `2026-11-25 12:00 UTC`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.get(..10), self.0.get(11..16)) {
@@ -79,13 +79,13 @@ mod tests {
             (1_795_608_000, "2026-11-25T12:00:00Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
-            assert_eq!(Moment::at(seconds).0, expected);
+            assert_eq!(Timestamp::at(seconds).0, expected);
         }
-        let noon = Moment::at(1_795_608_000);
+        let noon = Timestamp::at(1_795_608_000);
         assert_eq!(
             (noon.to_string().as_str(), noon.in_name().as_str()),
             ("2026-11-25 12:00 UTC", "2026-11-25T120000Z")
         );
-        assert!(Moment::now() > noon || Moment::now() > Moment::at(1_700_000_000));
+        assert!(Timestamp::now() > noon || Timestamp::now() > Timestamp::at(1_700_000_000));
     }
 }

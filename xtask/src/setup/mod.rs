@@ -17,7 +17,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 use crate::base::{Context, project};
 use crate::identity;
@@ -85,7 +85,7 @@ fn carry_out(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Res
         return Ok(());
     }
     if let Some(advice) = advice::for_machine(facts, steps) {
-        return Err(Kind::Refused.error(advice));
+        return Err(ExitKind::Refused.error(advice));
     }
     show(cx, steps);
     let by = privilege(cx, facts, steps, sudo)?;
@@ -124,7 +124,7 @@ fn privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<
     if agreed {
         return Ok(by);
     }
-    Err(Kind::Permission.error(format!("run these as root, and then this command again:\n{lines}")))
+    Err(ExitKind::Permission.error(format!("run these as root, and then this command again:\n{lines}")))
 }
 
 /// Whether what was asked for is there now: asked of the machine, not of the steps.
@@ -136,5 +136,5 @@ fn prove(cx: &Context, needs: &[Needs]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Kind::Other.error(format!("setup has run, but there is still no {}", missing.join(", "))))
+    Err(ExitKind::Other.error(format!("setup has run, but there is still no {}", missing.join(", "))))
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::base::bounded::{self, Links};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Context, state};
 use crate::nix::private_nix;
 use crate::setup::debian::{Arch, Archive};
@@ -71,7 +71,7 @@ pub fn install(cx: &Context, suites: &[&str], prefix: &Path) -> Result<()> {
             Err(error) => errors.push(format!("{suite}: {error:#}")),
         }
     }
-    Err(Kind::Other.error(format!("no suite of the mirror has a recent nix-bin ({})", errors.join("; "))))
+    Err(ExitKind::Other.error(format!("no suite of the mirror has a recent nix-bin ({})", errors.join("; "))))
 }
 
 fn unpack(cx: &Context, suite: &str, fresh: &Path) -> Result<()> {
@@ -126,7 +126,7 @@ fn text(path: &Path) -> Result<String> {
 
 fn arch() -> Result<Arch> {
     let text = || format!("setup has no Nix for machines of the kind {}", std::env::consts::ARCH);
-    Arch::here().ok_or_else(|| Kind::Refused.error(text()))
+    Arch::here().ok_or_else(|| ExitKind::Refused.error(text()))
 }
 
 #[cfg(test)]

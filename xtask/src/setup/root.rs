@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::Result;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 
 /// How root's rights can be had.
@@ -67,7 +67,7 @@ pub fn run_followed(
     on_line: &mut dyn FnMut(&str),
 ) -> Result<()> {
     let mut said = Vec::new();
-    let code = launcher.follow_all(program, args, |line| {
+    let code = launcher.stream_all(program, args, |line| {
         on_line(line);
         said.push(line.to_owned());
     })?;
@@ -75,7 +75,7 @@ pub fn run_followed(
         return Ok(());
     }
     let why = said.split_off(said.len().saturating_sub(5)).join("; ");
-    Err(Kind::Other.error(format!("{program} failed with exit code {code}: {why}")))
+    Err(ExitKind::Other.error(format!("{program} failed with exit code {code}: {why}")))
 }
 
 impl fmt::Display for RootCommand {

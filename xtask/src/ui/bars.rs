@@ -102,7 +102,7 @@ impl Reporter for Bars {
                 running.iter_mut().for_each(|it| it.advance(*done, *total, detail.as_deref()));
             }
             Event::Step { text } => running.iter().for_each(|it| it.step(text)),
-            Event::Done { .. } | Event::Found { .. } | Event::Over | Event::Failed { .. } => {
+            Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed { .. } => {
                 if let Some(running) = running.take() {
                     running.bar.finish_and_clear();
                 }
@@ -195,7 +195,7 @@ pub(super) fn line_of(event: &Event) -> Option<String> {
         Event::Done { name, amount, bytes, seconds } => {
             Some(done_line(&escape::line(name), *amount, *bytes, *seconds))
         }
-        Event::Phase { .. } | Event::Progress { .. } | Event::Over | Event::Failed { .. } => None,
+        Event::Phase { .. } | Event::Progress { .. } | Event::PhaseEnded | Event::Failed { .. } => None,
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
     fn of_which_host() {
         let event = Event::note("a\n  b");
         assert_eq!(prefixed("pi", &line_of(&event).unwrap()), "pi: a\npi: b");
-        let told = serde_json::to_string(&Told { host: "pi", event: &Event::Over }).unwrap();
+        let told = serde_json::to_string(&Told { host: "pi", event: &Event::PhaseEnded }).unwrap();
         assert_eq!(told, r#"{"host":"pi","event":"over"}"#);
     }
 

@@ -70,7 +70,7 @@ fn error_lines(message: &str, hint: Option<&str>) -> String {
 }
 
 /// Reports what is wrong with the command line in the words of its parser, which has a layout of its own.
-pub fn misused(text: &str) {
+pub fn usage_error(text: &str) {
     let lines = text.trim_end().split('\n').map(escape::line).collect::<Vec<_>>();
     let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
 }

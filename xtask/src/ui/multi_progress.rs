@@ -27,7 +27,7 @@ impl Board {
                 let bar = lines.entry(host.to_owned()).or_insert_with(|| self.begin(host));
                 bar.set_message(escape::log(text));
             }
-            Event::Over => lines.remove(host).iter().for_each(ProgressBar::finish_and_clear),
+            Event::PhaseEnded => lines.remove(host).iter().for_each(ProgressBar::finish_and_clear),
             _ => {}
         }
         if let Some(line) = line {

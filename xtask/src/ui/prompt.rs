@@ -7,8 +7,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::base::escape;
-use crate::base::failure::Kind;
-use crate::base::interrupt::{self, Hold};
+use crate::base::failure::ExitKind;
+use crate::base::interrupt::{self, SignalGuard};
 
 /// Whether there is somebody to ask: both stdin and stderr are a terminal.
 pub fn on_terminal() -> bool {
@@ -27,7 +27,7 @@ impl Prompt<'_> {
     /// Asks once and returns the line without its end; an empty string at the end of the input.
     ///
     /// # Errors
-    /// Of [`Kind::Interrupted`] where the user presses Ctrl-C.
+    /// Of [`ExitKind::Interrupted`] where the user presses Ctrl-C.
     pub fn ask(&self) -> Result<String> {
         let hold = interrupt::hold()?;
         let mut stderr = std::io::stderr();
@@ -36,7 +36,7 @@ impl Prompt<'_> {
             .context("asking on the terminal")?;
         if !is_answered(&hold).context("waiting for the answer from the terminal")? {
             end_line(&mut stderr);
-            return Err(Kind::Interrupted.error(self.unanswered));
+            return Err(ExitKind::Interrupted.error(self.unanswered));
         }
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).context("reading the answer from the terminal")?;
@@ -64,7 +64,7 @@ fn end_line(stderr: &mut Stderr) {
 
 /// Waits until a line, or the end of the input, is there to be read (`true`), or a request to stop has come.
 /// A read would go on waiting after a signal, so it begins only when it cannot wait.
-fn is_answered(hold: &Hold) -> std::io::Result<bool> {
+fn is_answered(hold: &SignalGuard) -> std::io::Result<bool> {
     let stdin = std::io::stdin();
     // A signal that comes just before the wait does not end it.
     let tick = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };

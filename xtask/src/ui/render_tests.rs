@@ -52,7 +52,7 @@ fn events(text: &str) -> Vec<Event> {
         Event::Progress { done: 1, total: None, detail: Some(text()) },
         Event::Done { name: name(), amount: 1, bytes: true, seconds: 1.0 },
         Event::Found { name: name(), text: text() },
-        Event::Over,
+        Event::PhaseEnded,
         Event::Map { runs: vec![ChunkRun { state: ChunkState::Written, mib: 1 }] },
         Event::Failed { code: 1, message: text(), hint: Some(text()) },
     ];
@@ -60,7 +60,7 @@ fn events(text: &str) -> Vec<Event> {
         match event {
             Event::Note { .. } | Event::Warning { .. } | Event::Log { .. } | Event::Phase { .. } => {}
             Event::Step { .. } | Event::Progress { .. } | Event::Done { .. } | Event::Found { .. } => {}
-            Event::Over | Event::Map { .. } | Event::Failed { .. } => {}
+            Event::PhaseEnded | Event::Map { .. } | Event::Failed { .. } => {}
         }
     }
     all

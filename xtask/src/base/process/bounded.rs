@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::{Launcher, Output};
 use crate::base::Bytes;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// How often it is looked whether the child is to go on.
 const TICK: Duration = Duration::from_millis(50);
@@ -30,7 +30,7 @@ impl Launcher {
     /// when that is an error, which is returned.
     ///
     /// # Errors
-    /// Of [`Kind::Verification`] for a child that takes more than its bounds.
+    /// Of [`ExitKind::Verification`] for a child that takes more than its bounds.
     pub fn bounded<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -109,7 +109,7 @@ fn listen<const COUNT: usize>(
         if Instant::now() > until {
             let seconds = bounds.time.as_secs();
             return Err(
-                Kind::Verification.error(format!("{program} took more than {seconds} s and was ended"))
+                ExitKind::Verification.error(format!("{program} took more than {seconds} s and was ended"))
             );
         }
         wait(&open).with_context(|| format!("waiting for {program}"))?;
@@ -122,7 +122,7 @@ fn listen<const COUNT: usize>(
             if heard.len() as u64 > bounds.said {
                 let said = Bytes(bounds.said);
                 return Err(
-                    Kind::Verification.error(format!("{program} said more than {said} and was ended"))
+                    ExitKind::Verification.error(format!("{program} said more than {said} and was ended"))
                 );
             }
         }
@@ -176,7 +176,11 @@ mod tests {
         let begin = Instant::now();
         let late = Bounds { time: Duration::from_millis(200), ..BOUNDS };
         let stop = || {
-            if begin.elapsed().as_millis() > 500 { Err(Kind::Interrupted.error("stopped")) } else { Ok(()) }
+            if begin.elapsed().as_millis() > 500 {
+                Err(ExitKind::Interrupted.error("stopped"))
+            } else {
+                Ok(())
+            }
         };
         for (script, bounds, expected) in [
             ("trap '' INT; exec yes", BOUNDS, "sh said more than 1.0 MiB and was ended"),

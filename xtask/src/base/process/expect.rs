@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::stream::{LONGEST_LINE, PATIENCE, ask_to_stop, for_each_line};
+use super::stream::{LONGEST_LINE, STOP_INTERVAL, ask_to_stop, for_each_line};
 use super::{Launcher, Output};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::interrupt;
 
 /// Something that a child said on its stdout or its stderr.
@@ -44,8 +44,8 @@ pub enum End {
 impl Launcher {
     /// Runs a command for at most `limit`; all that it says goes to `listen`, whose replies go to its stdin.
     /// Where the user asks to stop, the command is asked too and waited for; the error is then of
-    /// [`Kind::Interrupted`].
-    pub fn attend<S: AsRef<OsStr>>(
+    /// [`ExitKind::Interrupted`].
+    pub fn converse<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
@@ -59,7 +59,7 @@ impl Launcher {
         let child = command.start().with_context(|| format!("running {program}"))?;
         drop(command);
         let ends = Instant::now() + limit;
-        let talk = RefCell::new(Talk { listen, feed, over: None, asked: None });
+        let talk = RefCell::new(Dialogue { listen, feed, over: None, asked: None });
         let mut on_wait = |begun: &[u8]| {
             let mut talk = talk.borrow_mut();
             talk.hear(Heard::Begun(&String::from_utf8_lossy(begun)));
@@ -70,13 +70,13 @@ impl Launcher {
         read.with_context(|| format!("reading the messages of {program}"))?;
         let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
         if hold.requested() {
-            return Err(Kind::Interrupted.error(format!("{program} was stopped")));
+            return Err(ExitKind::Interrupted.error(format!("{program} was stopped")));
         }
         Ok(talk.into_inner().over.unwrap_or(End::Own(Output::from(raw).code)))
     }
 }
 
-struct Talk<L> {
+struct Dialogue<L> {
     listen: L,
     feed: PipeWriter,
     /// Nothing more is listened to.
@@ -84,7 +84,7 @@ struct Talk<L> {
     asked: Option<Instant>,
 }
 
-impl<L: FnMut(Heard) -> Reply> Talk<L> {
+impl<L: FnMut(Heard) -> Reply> Dialogue<L> {
     fn hear(&mut self, heard: Heard) {
         if self.over.is_some() || heard == Heard::Begun("") {
             return;
@@ -102,7 +102,7 @@ impl<L: FnMut(Heard) -> Reply> Talk<L> {
             self.over = Some(End::Late);
         }
         let due = requested || self.over.is_some();
-        if due && self.asked.is_none_or(|at| at.elapsed() > PATIENCE) {
+        if due && self.asked.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
             ask_to_stop(child);
             self.asked = Some(Instant::now());
         }
@@ -116,7 +116,7 @@ mod tests {
     /// Runs a script, which hears `yes` where it says `?`.
     fn attended(script: &str, limit: Duration) -> (End, Vec<String>) {
         let mut heard = Vec::new();
-        let end = Launcher::new("/").attend("sh", &["-c", script], limit, |it| match it {
+        let end = Launcher::new("/").converse("sh", &["-c", script], limit, |it| match it {
             Heard::Begun("name? ") if heard.is_empty() => {
                 heard.push("asked".to_owned());
                 Reply::Say("yes\n")

@@ -17,7 +17,7 @@ use rustix::net::{
 };
 
 use crate::base::Bytes;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// So many files come with a line at most.
 pub const FILES: usize = 3;
@@ -48,7 +48,7 @@ pub fn check(socket: BorrowedFd) -> Result<()> {
     if is_stream {
         return Ok(());
     }
-    Err(Kind::Usage.error(
+    Err(ExitKind::Usage.error(
         "stdin is no socket: the tool itself starts this command, and hands it the job and the image over one; where \
          sudo puts a pipe in between, take `log_input` away for this command",
     ))
@@ -68,11 +68,11 @@ pub fn receive(socket: BorrowedFd, limit: usize, patience: Duration) -> Result<(
     let mut piece = vec![0; 64 << 10];
     while line.last() != Some(&b'\n') {
         if line.len() > limit {
-            return Err(Kind::Usage.error(format!("the job is larger than {}", Bytes(limit as u64))));
+            return Err(ExitKind::Usage.error(format!("the job is larger than {}", Bytes(limit as u64))));
         }
         wait(socket, ends, patience)?;
         match source.read(&mut piece).context("reading the job")? {
-            0 => return Err(Kind::Usage.error("the job ended before the end of its line")),
+            0 => return Err(ExitKind::Usage.error("the job ended before the end of its line")),
             count => append(&mut line, &piece[..count]),
         }
     }
@@ -101,10 +101,10 @@ fn first(socket: BorrowedFd) -> Result<(Vec<u8>, Vec<File>)> {
         }
     }
     if received.flags.contains(ReturnFlags::CTRUNC) || files.len() > FILES {
-        return Err(Kind::Usage.error("too many files came with the job"));
+        return Err(ExitKind::Usage.error("too many files came with the job"));
     }
     if received.bytes == 0 {
-        return Err(Kind::Usage.error("no job has come"));
+        return Err(ExitKind::Usage.error("no job has come"));
     }
     append(&mut line, &bytes[..received.bytes]);
     Ok((line, files))
@@ -117,7 +117,7 @@ fn wait(socket: BorrowedFd, ends: Instant, patience: Duration) -> Result<()> {
         let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
         match poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&left)) {
             Ok(0) => {
-                return Err(Kind::Usage.error(format!("no job has come within {} s", patience.as_secs())));
+                return Err(ExitKind::Usage.error(format!("no job has come within {} s", patience.as_secs())));
             }
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const TIMEOUT: Duration = Duration::from_secs(5);
 
     fn file(text: &str) -> File {
         let mut file = tempfile::tempfile().unwrap();
@@ -152,7 +152,7 @@ mod tests {
         let (one, other) = UnixStream::pair().unwrap();
         let (first, second, long) = (file("first"), file("second"), "x".repeat(3 << 20));
         let sender = std::thread::spawn(move || send(&one, &long, &[first.as_fd(), second.as_fd()]));
-        let (line, files) = receive(other.as_fd(), 4 << 20, PATIENCE).unwrap();
+        let (line, files) = receive(other.as_fd(), 4 << 20, TIMEOUT).unwrap();
         sender.join().unwrap().unwrap();
         assert_eq!(line.len(), 3 << 20);
         let texts = files.iter().map(|file| std::io::read_to_string(file).unwrap()).collect::<Vec<_>>();
@@ -169,7 +169,7 @@ mod tests {
             let error = receive(other.as_fd(), 9000, Duration::from_millis(200)).unwrap_err();
             assert_eq!(
                 (error.to_string().as_str(), crate::base::failure::kind(&error)),
-                (words, Kind::Usage)
+                (words, ExitKind::Usage)
             );
         };
         fails(&drop, "no job has come");
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_pipe_is_no_socket() {
         let (pipe, _feed) = std::io::pipe().unwrap();
-        let error = receive(pipe.as_fd(), 9, PATIENCE).unwrap_err().to_string();
+        let error = receive(pipe.as_fd(), 9, TIMEOUT).unwrap_err().to_string();
         assert!(error.starts_with("stdin is no socket: "), "{error}");
     }
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::Output;
 use super::stream::Stop;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::interrupt;
 
 /// How often memory is looked at. The kernel keeps each process's own peak between two looks.
@@ -56,7 +56,7 @@ pub fn measure(name: &str, command: &duct::Expression) -> Result<Measured> {
     let each = child.pids().into_iter().map(cpu_seconds).collect::<Result<Vec<_>>>();
     let raw = child.into_output().with_context(|| format!("waiting for {name}"))?;
     if hold.requested() {
-        return Err(Kind::Interrupted.error(format!("{name} was stopped")));
+        return Err(ExitKind::Interrupted.error(format!("{name} was stopped")));
     }
     let (peak_bytes, each) = (watched?, each.with_context(|| format!("measuring {name}"))?);
     let Output { code, stderr, .. } = Output::from(raw);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::interrupt;
 
 mod background;
@@ -153,13 +153,13 @@ impl Launcher {
         }
         let words = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect::<Vec<_>>().join(" ");
         let (code, stderr) = (output.code, output.stderr.trim());
-        Err(Kind::Other.error(format!("{program} {words} failed with exit code {code}: {stderr}")))
+        Err(ExitKind::Other.error(format!("{program} {words} failed with exit code {code}: {stderr}")))
     }
 
     /// Runs a long command. Its stdin is empty, each line of its stderr goes to `on_line` as it
     /// comes, and its stdout is returned. If the user asks to stop, the command is asked too, waited
-    /// for, and the error is of [`Kind::Interrupted`].
-    pub fn follow<S: AsRef<OsStr>>(
+    /// for, and the error is of [`ExitKind::Interrupted`].
+    pub fn stream<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
@@ -179,8 +179,8 @@ impl Launcher {
 
     /// Runs a long command all of whose output is story: each line of its stdout and its stderr goes
     /// to `on_line` as it comes. Its stdin is empty; what asks on the terminal itself, as ssh does,
-    /// still can. Returns the exit code. A request to stop is passed on as [`Self::follow`] does.
-    pub fn follow_all<S: AsRef<OsStr>>(
+    /// still can. Returns the exit code. A request to stop is passed on as [`Self::stream`] does.
+    pub fn stream_all<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
@@ -208,12 +208,12 @@ impl Launcher {
         }
         let (code, stderr) = (output.code, output.stderr.trim());
         let (first, second) = (first.0, second.0);
-        Err(Kind::Other.error(format!("{first} into {second} failed with exit code {code}: {stderr}")))
+        Err(ExitKind::Other.error(format!("{first} into {second} failed with exit code {code}: {stderr}")))
     }
 
     /// Runs a command, or several each of which reads what the one before it writes, and measures them.
     /// Stdin is empty, the last stdout goes nowhere, and stderr is returned. A request to stop is passed
-    /// on as [`Self::follow`] does.
+    /// on as [`Self::stream`] does.
     pub fn measure(&self, pipeline: &[Vec<OsString>]) -> Result<Measured> {
         let commands = pipeline.iter().filter_map(|words| words.split_first());
         let names = commands.clone().map(|(program, _)| program.to_string_lossy()).collect::<Vec<_>>();
@@ -225,7 +225,7 @@ impl Launcher {
     /// Runs a command and hands it the line `input` with `files` over a socket on its stdin, which stays open: it ends
     /// when this process is asked to stop (ctrl-C, SIGTERM, SIGHUP) or dies, and the command is waited for all
     /// the same. Each line of its stdout goes to `on_line`; its stderr is the terminal's.
-    pub fn converse<S: AsRef<OsStr>>(
+    pub fn exchange<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
@@ -272,7 +272,7 @@ mod tests {
         let launcher = Launcher::new("/").with_env("WORD", "replaced").with_env("WORD", "seen");
         let mut lines = Vec::new();
         let script = "echo one >&2; echo $WORD; echo two >&2; exit 3";
-        let output = launcher.follow("sh", &["-c", script], |line| lines.push(line.to_owned())).unwrap();
+        let output = launcher.stream("sh", &["-c", script], |line| lines.push(line.to_owned())).unwrap();
         assert_eq!((output.code, output.stdout.as_str()), (3, "seen\n"));
         assert_eq!(lines, ["one", "two"]);
     }
@@ -281,7 +281,7 @@ mod tests {
     fn both_streams_are_followed_in_order() {
         let mut lines = Vec::new();
         let script = "echo one; echo two >&2; echo three; exit 5";
-        let code = Launcher::new("/").follow_all("sh", &["-c", script], |line| lines.push(line.to_owned()));
+        let code = Launcher::new("/").stream_all("sh", &["-c", script], |line| lines.push(line.to_owned()));
         assert_eq!(code.unwrap(), 5);
         assert_eq!(lines, ["one", "two", "three"]);
     }
@@ -290,7 +290,7 @@ mod tests {
     fn a_conversation() {
         let mut lines = Vec::new();
         let keep = |line: &str| lines.push(line.to_owned());
-        let ended = Launcher::new("/").converse("head", &["-n1"], "hello", &[], keep).unwrap();
+        let ended = Launcher::new("/").exchange("head", &["-n1"], "hello", &[], keep).unwrap();
         assert_eq!((ended, lines), (Ended { code: 0, stopped: false }, vec!["hello".to_owned()]));
     }
 

@@ -9,18 +9,18 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Output;
-use crate::base::failure::Kind;
-use crate::base::interrupt::{self, Hold};
+use crate::base::failure::ExitKind;
+use crate::base::interrupt::{self, SignalGuard};
 
 /// How long a child that was asked to stop is waited for before it is asked again: Nix 2.34 misses an
 /// interrupt that comes just as it goes to sleep.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+pub const STOP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long nothing else is looked after while a child is silent.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Starts `command`, hands each line of its stderr to `on_line` and waits for its end. If the user asks
-/// to stop, the child is asked too and waited for; the error is then of [`Kind::Interrupted`].
+/// to stop, the child is asked too and waited for; the error is then of [`ExitKind::Interrupted`].
 pub fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut(&str)) -> Result<Output> {
     let hold = interrupt::hold()?;
     let (lines, sink) = std::io::pipe().context("making a pipe")?;
@@ -31,7 +31,7 @@ pub fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut
     read.with_context(|| format!("reading the messages of {program}"))?;
     let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
     if hold.requested() {
-        return Err(Kind::Interrupted.error(format!("{program} was stopped")));
+        return Err(ExitKind::Interrupted.error(format!("{program} was stopped")));
     }
     Ok(Output::from(raw))
 }
@@ -39,18 +39,18 @@ pub fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut
 /// The user's request to stop, on its way to a child.
 pub struct Stop<'a> {
     child: &'a duct::Handle,
-    hold: &'a Hold,
+    hold: &'a SignalGuard,
     asked: Option<Instant>,
 }
 
 impl<'a> Stop<'a> {
-    pub fn new(child: &'a duct::Handle, hold: &'a Hold) -> Self {
+    pub fn new(child: &'a duct::Handle, hold: &'a SignalGuard) -> Self {
         Self { child, hold, asked: None }
     }
 
     /// Asks the child to stop if the user did, and again when it takes no notice.
     pub fn pass_on(&mut self) {
-        if self.hold.requested() && self.asked.is_none_or(|at| at.elapsed() > PATIENCE) {
+        if self.hold.requested() && self.asked.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
             ask_to_stop(self.child);
             self.asked = Some(Instant::now());
         }

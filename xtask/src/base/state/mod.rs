@@ -13,14 +13,14 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::base::bounded::{self, Links};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 pub use trust::{check_file, check_folder, others_write};
 
 /// Makes a folder that is for this user alone, where there is none.
 ///
 /// # Errors
-/// Of [`Kind::Refused`] where others could change what is in it.
+/// Of [`ExitKind::Refused`] where others could change what is in it.
 pub fn private_folder(folder: &Path) -> Result<()> {
     check_folder(folder)?;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -64,7 +64,7 @@ fn part(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
 /// Reads the file at `path`, which holds at most `limit` bytes; `None` where there is none.
 ///
 /// # Errors
-/// Of [`Kind::Refused`] where others could have written it, and where it is no regular file or larger.
+/// Of [`ExitKind::Refused`] where others could have written it, and where it is no regular file or larger.
 pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     check_folder(parent(path))?;
     read_unchecked(path, limit)
@@ -95,7 +95,7 @@ fn open(path: &Path) -> Result<File> {
 
 /// The error of a file that cannot be one of the tool's.
 pub fn unfit(path: &Path, why: &str) -> anyhow::Error {
-    Kind::Refused.error(format!("{} {why}; move it away", path.display()))
+    ExitKind::Refused.error(format!("{} {why}; move it away", path.display()))
 }
 
 fn is_missing(error: &anyhow::Error) -> bool {
@@ -166,7 +166,7 @@ mod tests {
         let refused = |text: &str| {
             let error = read(&file, 10).unwrap_err();
             let said = (error.to_string(), crate::base::failure::kind(&error));
-            assert_eq!(said, (format!("{} {text}; move it away", file.display()), Kind::Refused));
+            assert_eq!(said, (format!("{} {text}; move it away", file.display()), ExitKind::Refused));
         };
         rustix::fs::mkfifoat(rustix::fs::CWD, &file, 0o600.into()).unwrap();
         refused("is not a regular file");

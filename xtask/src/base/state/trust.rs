@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use rustix::process::{getegid, geteuid};
 
 use crate::base::bounded::{self, Links};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// The most links that one path may lead over, as in the kernel.
 const LINKS: usize = 40;
@@ -24,7 +24,7 @@ const STICKY: u32 = 0o1000;
 /// Fails where others could change what is in `folder`, as far as it is there, or put another one in its place.
 ///
 /// # Errors
-/// Of [`Kind::Refused`], with the remedy.
+/// Of [`ExitKind::Refused`], with the remedy.
 pub fn check_folder(folder: &Path) -> Result<()> {
     let doing = || format!("looking at {}", folder.display());
     let absolute = std::path::absolute(folder).with_context(doing)?;
@@ -60,7 +60,7 @@ pub fn check_folder(folder: &Path) -> Result<()> {
 /// Fails where others could have written the file at `path`, which `stat` is about.
 ///
 /// # Errors
-/// Of [`Kind::Refused`], with the remedy.
+/// Of [`ExitKind::Refused`], with the remedy.
 pub fn check_file(path: &Path, stat: &Metadata) -> Result<()> {
     check_owner(path, stat, true)?;
     if others_write(path, stat) { Err(writable(path, stat)) } else { Ok(()) }
@@ -85,7 +85,7 @@ fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
     } else {
         ""
     };
-    Err(Kind::Refused.error(format!(
+    Err(ExitKind::Refused.error(format!(
         "{} belongs to user {}, who could change what user {own} keeps there; use a folder of your own (XTASK_STATE \
          names the state folder, XTASK_TOOLS that of the tools){sudo}",
         path.display(),
@@ -103,7 +103,7 @@ fn check_mode(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
 }
 
 fn writable(path: &Path, stat: &Metadata) -> anyhow::Error {
-    Kind::Refused.error(format!(
+    ExitKind::Refused.error(format!(
         "{0} has mode {1:04o}, so that others could change what is kept there; run `chmod go-w {0}`, or use a folder of \
          your own (XTASK_STATE names the state folder, XTASK_TOOLS that of the tools)",
         path.display(),
@@ -166,7 +166,7 @@ mod tests {
     /// What is said of `folder` in `dir`, which is called DIR.
     fn said(dir: &Path, folder: &str) -> String {
         let error = check_folder(&dir.join(folder)).unwrap_err();
-        assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
         error.to_string().replace(&dir.display().to_string(), "DIR")
     }
 

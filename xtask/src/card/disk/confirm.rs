@@ -1,12 +1,12 @@
 //! How the user agrees that a card is overwritten, and where that is not enough.
 
 use super::refusal::{Refusal, refusal};
-use super::{Confirmation, Disk, Request};
+use super::{ConfirmPhrase, Disk, Request};
 use crate::base::Bytes;
 
 /// How the user agrees.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Consent {
+pub enum Confirmation {
     /// Asked on the terminal once the plan is shown.
     Typed,
     /// Given beforehand, for the disk that is so described.
@@ -15,7 +15,7 @@ pub enum Consent {
     Missing,
 }
 
-impl Consent {
+impl Confirmation {
     /// Why no card at all can be agreed to: for one that has yet to come.
     pub fn lacking(&self) -> Option<Refusal> {
         let remedy = "say which card is meant: --yes with --expect-size SIZE or --expect-serial SERIAL";
@@ -30,19 +30,21 @@ impl Consent {
 }
 
 /// Why `disk` is not agreed to.
-pub fn consent(disk: &Disk, request: &Request) -> Option<Refusal> {
+pub fn confirmation(disk: &Disk, request: &Request) -> Option<Refusal> {
     let path = disk.path.display();
-    match &request.consent {
-        Consent::Typed => None,
-        Consent::Missing => Some(refusal(
+    match &request.confirmation {
+        Confirmation::Typed => None,
+        Confirmation::Missing => Some(refusal(
             format!("there is no terminal on which to confirm that {path} may be overwritten"),
             format!("confirm with --yes {}", described(disk)),
         )),
-        Consent::Expected { size: None, serial: None } => Some(refusal(
+        Confirmation::Expected { size: None, serial: None } => Some(refusal(
             "--yes alone does not say which card is meant",
             format!("add {} for {path}, if that is the one", described(disk)),
         )),
-        Consent::Expected { serial: None, .. } if matches!(disk.confirmation(), Confirmation::Serial(_)) => {
+        Confirmation::Expected { serial: None, .. }
+            if matches!(disk.confirm_phrase(), ConfirmPhrase::Serial(_)) =>
+        {
             Some(refusal(
                 format!(
                     "{path} is large for a card, {}, and its size alone does not name it",
@@ -51,13 +53,13 @@ pub fn consent(disk: &Disk, request: &Request) -> Option<Refusal> {
                 format!("add {}, if that is the one", described(disk)),
             ))
         }
-        Consent::Expected { .. } => unexpected(disk, request),
+        Confirmation::Expected { .. } => unexpected(disk, request),
     }
 }
 
 /// Where `disk` is not the one that was described beforehand.
 pub fn unexpected(disk: &Disk, request: &Request) -> Option<Refusal> {
-    let Consent::Expected { size, serial } = &request.consent else { return None };
+    let Confirmation::Expected { size, serial } = &request.confirmation else { return None };
     let path = disk.path.display();
     let remedy = "check that this is the card that is meant";
     if let Some(size) = size.filter(|size| *size != disk.size) {
@@ -74,8 +76,8 @@ pub fn unexpected(disk: &Disk, request: &Request) -> Option<Refusal> {
 
 /// The option that names exactly this disk. A suspiciously large one is named by its serial.
 fn described(disk: &Disk) -> String {
-    match disk.confirmation() {
-        Confirmation::Serial(serial) => format!("--expect-serial {serial}"),
+    match disk.confirm_phrase() {
+        ConfirmPhrase::Serial(serial) => format!("--expect-serial {serial}"),
         _ => format!("--expect-size {}", disk.size),
     }
 }

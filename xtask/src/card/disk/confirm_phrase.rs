@@ -7,7 +7,7 @@ const LARGE: u64 = 256 << 30;
 
 /// The text that confirms, chosen so that it cannot be typed by habit where the disk is unusual.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Confirmation {
+pub enum ConfirmPhrase {
     /// The name of the device, with or without `/dev/`.
     Name(String),
     /// For a disk that is large for a card.
@@ -17,16 +17,16 @@ pub enum Confirmation {
 }
 
 impl Disk {
-    pub fn confirmation(&self) -> Confirmation {
+    pub fn confirm_phrase(&self) -> ConfirmPhrase {
         match &self.serial {
-            _ if self.size <= LARGE => Confirmation::Name(self.name.clone()),
-            Some(serial) => Confirmation::Serial(serial.clone()),
-            None => Confirmation::Size(self.size),
+            _ if self.size <= LARGE => ConfirmPhrase::Name(self.name.clone()),
+            Some(serial) => ConfirmPhrase::Serial(serial.clone()),
+            None => ConfirmPhrase::Size(self.size),
         }
     }
 }
 
-impl Confirmation {
+impl ConfirmPhrase {
     /// What to ask for: `the name of the device (sdb)`.
     pub fn question(&self) -> String {
         match self {

@@ -1,18 +1,19 @@
 //! How a disk is confirmed: typed, or described beforehand.
 
-use super::fake::Machine;
+use super::fake::FakeMachine;
 use super::tests::{check, request};
 use super::*;
 
 #[test]
 fn consent_without_a_terminal() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");
-    let expected = |size, serial: Option<&str>| Consent::Expected { size, serial: serial.map(str::to_owned) };
+    let expected =
+        |size, serial: Option<&str>| Confirmation::Expected { size, serial: serial.map(str::to_owned) };
     let cases = [
         (expected(Some(32_000_000_000), Some("1b534d45")), None),
         (
-            Consent::Missing,
+            Confirmation::Missing,
             Some(
                 "there is no terminal on which to confirm that /dev/mmcblk0 may be overwritten; \
                   confirm with --yes --expect-size 32000000000",
@@ -40,13 +41,13 @@ fn consent_without_a_terminal() {
             ),
         ),
     ];
-    for (consent, words) in cases {
-        check(&card, &Request { consent, ..request() }, words.as_slice());
+    for (confirmation, words) in cases {
+        check(&card, &Request { confirmation, ..request() }, words.as_slice());
     }
     let large = Disk { size: 300 << 30, ..card };
     check(
         &large,
-        &Request { consent: expected(Some(300 << 30), None), ..request() },
+        &Request { confirmation: expected(Some(300 << 30), None), ..request() },
         &["/dev/mmcblk0 is large for a card, 300.0 GiB, and its size alone does not name it; \
            add --expect-serial 1b534d45, if that is the one"],
     );
@@ -54,12 +55,12 @@ fn consent_without_a_terminal() {
 
 #[test]
 fn what_is_typed_to_confirm() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");
-    let name = card.confirmation();
+    let name = card.confirm_phrase();
     assert!(name.accepts("mmcblk0") && name.accepts("/dev/mmcblk0 ") && !name.accepts("mmcblk1"));
     let large = Disk { size: 300 << 30, ..card };
-    assert_eq!(large.confirmation(), Confirmation::Serial("1b534d45".to_owned()));
+    assert_eq!(large.confirm_phrase(), ConfirmPhrase::Serial("1b534d45".to_owned()));
     let unnamed = Disk { serial: None, ..large };
-    assert!(unnamed.confirmation().accepts("322122547200") && !unnamed.confirmation().accepts("mmcblk0"));
+    assert!(unnamed.confirm_phrase().accepts("322122547200") && !unnamed.confirm_phrase().accepts("mmcblk0"));
 }

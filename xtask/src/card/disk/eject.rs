@@ -31,12 +31,12 @@ impl Disk {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::Machine;
+    use super::super::fake::FakeMachine;
     use super::*;
 
     #[test]
     fn a_card_is_let_go_of() {
-        let (machine, bin) = (Machine::new(), tempfile::tempdir().unwrap());
+        let (machine, bin) = (FakeMachine::new(), tempfile::tempdir().unwrap());
         machine.with_card(&[]).with_stick();
         let launcher = Launcher::new(bin.path()).with_env("PATH", bin.path());
         let said = |name| machine.disk(name).eject(&launcher).unwrap();

@@ -7,11 +7,11 @@ use std::path::Path;
 use super::{Disk, Number, Roots, list};
 
 /// What every tree of this module is made of is written under here.
-pub struct Machine {
+pub struct FakeMachine {
     dir: tempfile::TempDir,
 }
 
-impl Machine {
+impl FakeMachine {
     pub fn new() -> Self {
         let machine = Self { dir: tempfile::tempdir().unwrap() };
         for folder in ["sys/class/block", "sys/dev/block", "sys/block", "proc/self", "dev", "run/udev/data"] {

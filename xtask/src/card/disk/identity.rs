@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Disk, Kind};
-use crate::base::failure::Kind as Failure;
+use crate::base::failure::ExitKind as Failure;
 
 impl Disk {
     /// Fails where `now` is another card than this one, or another slot.

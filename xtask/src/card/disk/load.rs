@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::sysfs::Node;
 use super::usage::Usage;
 use super::{Disk, Kind, Number, Partition, Roots, kind, probe, udev};
-use crate::base::failure::Kind as Failure;
+use crate::base::failure::ExitKind as Failure;
 
 /// The logical sector size of disks that do not tell, and of plain files, in bytes.
 const SECTOR: u32 = 512;

@@ -15,10 +15,10 @@ use super::refusal::refuse;
 use super::refusals::unwritable;
 use super::usage::Usage;
 use super::{Disk, Kind, Number, Partition, Roots, open_files};
-use crate::base::failure::Kind as Failure;
+use crate::base::failure::ExitKind as Failure;
 
 /// udev locks a disk while it probes it, for some milliseconds; who holds it longer means it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a program that has written the disk and is about to close it.
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -158,7 +158,7 @@ fn lock(file: &File, disk: &Disk, claim: Claim) -> Result<()> {
         Claim::Exclusive => FlockOperation::NonBlockingLockExclusive,
         Claim::Shared => FlockOperation::NonBlockingLockShared,
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + OPEN_TIMEOUT;
     loop {
         match flock(file, operation) {
             Ok(()) => return Ok(()),
@@ -219,7 +219,7 @@ fn member(part: &Partition) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::Machine;
+    use super::super::fake::FakeMachine;
     use super::*;
 
     fn opened(disk: &Disk) -> (String, Failure) {
@@ -271,7 +271,7 @@ mod tests {
     /// The kernel gives no claim to a file.
     #[test]
     fn a_file_that_was_attached_and_mounted_after_all() {
-        let (machine, (_dir, disk)) = (Machine::new(), file());
+        let (machine, (_dir, disk)) = (FakeMachine::new(), file());
         let locked = open_exclusive(&machine.roots(), &disk).unwrap();
         machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", disk.path.to_str().unwrap())]);
         machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn who_has_it() {
-        let machine = Machine::new();
+        let machine = FakeMachine::new();
         let (roots, disk) = (machine.with_stick().roots(), machine.disk("sdb"));
         assert!(culprit(&roots, &disk).starts_with("a mount in a container or another namespace, "));
         machine.file("run/udev/data/b8:17", "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=tank\n");

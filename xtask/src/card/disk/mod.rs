@@ -28,8 +28,8 @@ mod unmount;
 mod usage;
 mod wait_for_card;
 
-pub use confirm::Consent;
-pub use confirm_phrase::Confirmation;
+pub use confirm::Confirmation;
+pub use confirm_phrase::ConfirmPhrase;
 pub use label_conflict::clashes;
 pub use load::list;
 pub use lock::{Locked, adopt, open_exclusive, open_shared};

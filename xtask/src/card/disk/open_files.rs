@@ -89,12 +89,12 @@ fn titled(roots: &Roots, id: u32) -> String {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::super::fake::Machine;
+    use super::super::fake::FakeMachine;
     use super::*;
 
     #[test]
     fn who_works_or_reads_there() {
-        let machine = Machine::new();
+        let machine = FakeMachine::new();
         let roots = machine.roots();
         for (id, name, link, to) in [
             ("20", "bash", "cwd", "/media/me/CARD"),
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn who_writes_there() {
-        let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
+        let (machine, dir) = (FakeMachine::new(), tempfile::tempdir().unwrap());
         let [card, other] = ["card", "other"].map(|name| dir.path().join(name));
         for file in [&card, &other] {
             std::fs::write(file, [0; 512]).unwrap();

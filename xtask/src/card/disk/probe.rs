@@ -18,7 +18,7 @@ const PROTECTIVE: u8 = 0xee;
 
 /// Of a disk that does not answer for so long nothing is found: one that hangs must not keep others from
 /// being written.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The file system that begins `start` bytes into the disk at `path`.
 pub fn filesystem(path: &Path, start: u64) -> Filesystem {
@@ -42,7 +42,7 @@ where
         // Nobody listens any more where it has taken too long.
         let _ = said.send(File::open(path).and_then(|disk| look(&disk)).unwrap_or_default());
     });
-    heard.recv_timeout(PATIENCE).unwrap_or_default()
+    heard.recv_timeout(PROBE_TIMEOUT).unwrap_or_default()
 }
 
 fn read_partitions(disk: &File, size: u64) -> io::Result<Vec<Partition>> {

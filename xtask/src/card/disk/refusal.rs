@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// One reason and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub fn refuse(refusals: &[Refusal]) -> anyhow::Result<()> {
     let lines = refusals.iter().map(ToString::to_string).collect::<Vec<_>>();
     match lines.as_slice() {
         [] => Ok(()),
-        [one] => Err(Kind::Refused.error(one)),
-        many => Err(Kind::Refused.error(format!("nothing was written:\n  - {}", many.join("\n  - ")))),
+        [one] => Err(ExitKind::Refused.error(one)),
+        many => Err(ExitKind::Refused.error(format!("nothing was written:\n  - {}", many.join("\n  - ")))),
     }
 }
 

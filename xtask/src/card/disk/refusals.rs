@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::confirm::{consent, unexpected};
+use super::confirm::{confirmation, unexpected};
 use super::refusal::{Refusal, refusal};
-use super::{Consent, Disk, Kind, Mounted, Protected, Request, Role, Use, VirtualCards};
+use super::{Confirmation, Disk, Kind, Mounted, Protected, Request, Role, Use, VirtualCards};
 use crate::base::Bytes;
 
 /// Where to look for a card instead.
@@ -13,15 +13,16 @@ const CHOOSE: &str = "`cargo xtask devices` lists the cards";
 
 /// Everything that speaks against writing `disk`; empty when it may be written.
 pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
-    let checks = [kind, medium, system, busy, protected, size, sectors, read_only, consent];
+    let checks = [kind, medium, system, busy, protected, size, sectors, read_only, confirmation];
     checks.iter().filter_map(|check| check(disk, request)).collect()
 }
 
 /// Everything that speaks against writing `disk`, whoever has agreed to what: what a writer looks at that
 /// has claimed it.
 pub(super) fn unwritable(disk: &Disk) -> Vec<Refusal> {
-    let (virtual_cards, mounted, consent) = (VirtualCards::Allowed, Mounted::Refused, Consent::Typed);
-    refusals(disk, &Request { image_size: None, virtual_cards, mounted, protected: Vec::new(), consent })
+    let (virtual_cards, mounted, confirmation) =
+        (VirtualCards::Allowed, Mounted::Refused, Confirmation::Typed);
+    refusals(disk, &Request { image_size: None, virtual_cards, mounted, protected: Vec::new(), confirmation })
 }
 
 /// What `disk` is instead of the card that is waited for; none where it may be the one.

@@ -1,6 +1,6 @@
 //! What is asked of a disk before it is written.
 
-use super::{Consent, Protected};
+use super::{Confirmation, Protected};
 
 /// What is asked of a disk.
 #[derive(Clone, Debug)]
@@ -11,7 +11,7 @@ pub struct Request {
     pub mounted: Mounted,
     /// What must survive: the image, the flake, the keys and more.
     pub protected: Vec<Protected>,
-    pub consent: Consent,
+    pub confirmation: Confirmation,
 }
 
 /// Whether loop devices and plain files may stand for a card.

@@ -1,6 +1,6 @@
 //! Cards that something else stands on, as the kernel shows it.
 
-use super::fake::Machine;
+use super::fake::FakeMachine;
 use super::tests::{check, request};
 use super::*;
 
@@ -11,7 +11,7 @@ fn unmounted() -> Request {
 /// The kernel tells no holder of a loop device's backing device, and claims nothing.
 #[test]
 fn a_loop_device_over_a_partition_or_another_loop_device() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_stick().device("virtual/block/loop3", "7:3", &[("loop/backing_file", "/dev/sdb1")]);
     check(
         &machine.disk("sdb"),
@@ -33,7 +33,7 @@ fn a_loop_device_over_a_partition_or_another_loop_device() {
 /// What is written to a loop device is written to the block device below it.
 #[test]
 fn a_loop_device_over_what_is_used_otherwise() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_stick().device("virtual/block/loop3", "7:3", &[("loop/backing_file", "/dev/sdb1")]);
     assert_eq!(machine.disk("loop3").uses, []);
     machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1");
@@ -42,7 +42,7 @@ fn a_loop_device_over_what_is_used_otherwise() {
 
 #[test]
 fn two_loop_devices_over_one_partition() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_stick();
     for (name, number) in [("loop3", "7:3"), ("loop4", "7:4")] {
         machine.device(&format!("virtual/block/{name}"), number, &[("loop/backing_file", "/dev/sdb1")]);
@@ -54,7 +54,7 @@ fn two_loop_devices_over_one_partition() {
 /// Whatever writes back to the card, by the kernel's own word.
 #[test]
 fn a_zram_device_that_writes_back_to_the_card() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_stick().device("virtual/block/zram0", "252:0", &[("backing_dev", "/dev/sdb1")]);
     machine.device("virtual/block/zram1", "252:1", &[("backing_dev", "none")]);
     assert_eq!(machine.disk("sdb").uses[0].to_string(), "sdb1 is part of zram0");
@@ -64,7 +64,7 @@ fn a_zram_device_that_writes_back_to_the_card() {
 
 #[test]
 fn a_file_that_is_swapped_to_is_no_card() {
-    let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
+    let (machine, dir) = (FakeMachine::new(), tempfile::tempdir().unwrap());
     let file = dir.path().canonicalize().unwrap().join("swapfile");
     std::fs::write(&file, "content").unwrap();
     machine.swap(file.to_str().unwrap());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::fake::Machine;
+use super::fake::FakeMachine;
 use super::*;
 
 const CHOOSE: &str = "`cargo xtask devices` lists the cards";
@@ -13,7 +13,7 @@ pub(super) fn request() -> Request {
         virtual_cards: VirtualCards::Refused,
         mounted: Mounted::Refused,
         protected: Vec::new(),
-        consent: Consent::Typed,
+        confirmation: Confirmation::Typed,
     }
 }
 
@@ -25,8 +25,8 @@ pub(super) fn check(disk: &Disk, request: &Request, words: &[&str]) {
 
 /// The words about `name` on the machine that `make` sets up; `@` stands for the hint to other cards.
 #[track_caller]
-fn refused(name: &str, make: impl for<'a> Fn(&'a Machine) -> &'a Machine, words: &[&str]) {
-    let machine = Machine::new();
+fn refused(name: &str, make: impl for<'a> Fn(&'a FakeMachine) -> &'a FakeMachine, words: &[&str]) {
+    let machine = FakeMachine::new();
     make(&machine);
     let words = words.iter().map(|line| line.replace('@', CHOOSE)).collect::<Vec<_>>();
     let words = words.iter().map(String::as_str).collect::<Vec<_>>();
@@ -35,7 +35,7 @@ fn refused(name: &str, make: impl for<'a> Fn(&'a Machine) -> &'a Machine, words:
 
 #[test]
 fn a_card_and_a_stick_are_taken() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_card(&[]).with_stick();
     for name in ["mmcblk0", "sdb"] {
         check(&machine.disk(name), &request(), &[]);
@@ -51,7 +51,7 @@ fn a_card_and_a_stick_are_taken() {
 
 #[test]
 fn a_partition_is_no_disk() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_card(&[]);
     let error = Disk::by_number(&machine.roots(), Number { major: 179, minor: 2 }).unwrap_err();
     let words = "/dev/mmcblk0p2 is a partition; an image needs the whole disk: /dev/mmcblk0";
@@ -60,7 +60,7 @@ fn a_partition_is_no_disk() {
 
 #[test]
 fn a_device_without_its_folder() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_card(&[]);
     for (path, hint) in [
         ("mmcblk0", "did you mean /dev/mmcblk0?"),
@@ -70,7 +70,7 @@ fn a_device_without_its_folder() {
     ] {
         let error = Disk::load(&machine.roots(), Path::new(path)).unwrap_err();
         assert_eq!(error.to_string(), format!("there is no {path}; {hint}"));
-        assert_eq!(crate::base::failure::kind(&error), crate::base::failure::Kind::Refused);
+        assert_eq!(crate::base::failure::kind(&error), crate::base::failure::ExitKind::Refused);
     }
 }
 
@@ -176,7 +176,7 @@ fn a_card_in_use() {
 
 #[test]
 fn a_name_that_begins_alike_is_another_device() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     for (name, number) in [("loop1", "7:1"), ("loop10", "7:10")] {
         machine.device(&format!("virtual/block/{name}"), number, &[]);
     }
@@ -187,7 +187,7 @@ fn a_name_that_begins_alike_is_another_device() {
 
 #[test]
 fn the_system_below_encryption_and_volumes() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_sata();
     for (number, name) in [("0", "cryptroot"), ("1", "vg-root"), ("2", "vg-swap")] {
         let place = format!("virtual/block/dm-{number}");
@@ -209,7 +209,7 @@ fn the_system_below_encryption_and_volumes() {
 
 #[test]
 fn every_member_of_a_btrfs_is_in_use() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_sata().with_stick();
     for member in ["sda1", "sdb1"] {
         machine.file(&format!("sys/fs/btrfs/11-22/devices/{member}"), "");
@@ -223,7 +223,7 @@ fn every_member_of_a_btrfs_is_in_use() {
 
 #[test]
 fn what_is_on_a_card() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_card(&[]);
     machine.file("run/udev/data/b179:1", "E:ID_FS_LABEL=FIRMWARE\nE:ID_FS_TYPE=vfat\n");
     assert_eq!(machine.disk("mmcblk0").content(), "FIRMWARE (vfat), partition 2 of 29.3 GiB");
@@ -231,9 +231,9 @@ fn what_is_on_a_card() {
 
 #[test]
 fn another_card_with_the_same_labels() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_card(&[]).with_stick();
-    let warned = |machine: &Machine| clashes(&machine.roots(), &machine.disk("sdb"));
+    let warned = |machine: &FakeMachine| clashes(&machine.roots(), &machine.disk("sdb"));
     machine.file("run/udev/data/b8:17", "E:ID_FS_LABEL=NIXOS_SD\n");
     assert!(warned(&machine).is_empty(), "the card itself does not clash");
     machine.file("run/udev/data/b179:2", "E:ID_FS_LABEL=NIXOS_SD\n");
@@ -248,12 +248,12 @@ fn another_card_with_the_same_labels() {
 
 #[test]
 fn a_file_behind_a_loop_device() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.file("card.img", "content");
     let card = machine.roots().sys.with_file_name("card.img").canonicalize().unwrap();
     let backing = card.display().to_string();
     machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", &backing)]);
-    let words = |machine: &Machine| Disk::load(&machine.roots(), &card).unwrap().uses[0].to_string();
+    let words = |machine: &FakeMachine| Disk::load(&machine.roots(), &card).unwrap().uses[0].to_string();
     assert_eq!(words(&machine), "card.img is behind loop3");
     machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
     assert_eq!(words(&machine), "card.img is mounted at /mnt through loop3");
@@ -261,7 +261,7 @@ fn a_file_behind_a_loop_device() {
 
 #[test]
 fn the_size_of_the_image() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");
     check(&card, &Request { image_size: Some(card.size), ..request() }, &[]);
     check(
@@ -276,7 +276,7 @@ fn the_size_of_the_image() {
 
 #[test]
 fn another_card_in_the_same_slot() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");
     assert!(card.same_as(&card).is_ok());
     let other = |now: Disk| card.same_as(&now).unwrap_err().to_string();

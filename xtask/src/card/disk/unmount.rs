@@ -15,10 +15,10 @@ use rustix::process::{chdir, fchdir};
 use super::mounts::{Mount, mounts};
 use super::refusals::quoted;
 use super::{Disk, Role, Roots, Use, open_files, usage};
-use crate::base::failure::Kind as Failure;
+use crate::base::failure::ExitKind as Failure;
 
 /// After unmounting, for what lets go of the disk a little later.
-const PATIENCE: Duration = Duration::from_secs(3);
+const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Use {
     /// Whether unmounting it sets the disk free and hurts nobody: a mount of the disk or a partition
@@ -62,7 +62,7 @@ pub fn unmount(roots: &Roots, disk: &Disk, agreed: &[PathBuf]) -> Result<()> {
 /// Whoever makes a mount namespace, as a build in a sandbox does, has copies of all mounts for some
 /// milliseconds. Where the disk stays claimed, the claim that follows says so.
 fn wait_for_copies(disk: &Disk) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + UNMOUNT_TIMEOUT;
     let is_claimed = || {
         let claim = (OFlags::EXCL | OFlags::CLOEXEC).bits().cast_signed();
         let opened = OpenOptions::new().read(true).custom_flags(claim).open(&disk.path);
@@ -178,7 +178,7 @@ fn busy(roots: &Roots, at: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::Machine;
+    use super::super::fake::FakeMachine;
     use super::*;
 
     /// A mount in a folder of somebody who puts a link in its place at the last moment.
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(detach(&mount), Err(Errno::LOOP));
     }
 
-    fn places(machine: &Machine, agreed: &[&str]) -> Result<Vec<String>, String> {
+    fn places(machine: &FakeMachine, agreed: &[&str]) -> Result<Vec<String>, String> {
         let agreed = agreed.iter().map(PathBuf::from).collect::<Vec<_>>();
         let order = planned(&machine.roots(), &machine.disk("sdb"), &agreed);
         let places = |order: Vec<Mount>| order.iter().map(|mount| mount.at.display().to_string()).collect();
@@ -203,8 +203,8 @@ mod tests {
     }
 
     /// A stick with two partitions, one mounted in the other, on itself, and by a second name.
-    fn mounted() -> Machine {
-        let machine = Machine::new();
+    fn mounted() -> FakeMachine {
+        let machine = FakeMachine::new();
         machine.with_stick().mount("0:20", "/", "tmpfs", "none");
         machine.mount("8:17", "/media/a", "ext4", "/dev/sdb1").mount(
             "8:16",
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn only_what_was_agreed_to() {
-        let refused = |machine: &Machine, why: &str| {
+        let refused = |machine: &FakeMachine, why: &str| {
             let words = places(machine, &["/media/a", "/media/a/b", "/mnt"]).unwrap_err();
             assert_eq!(words, format!("{why}; nothing was written"));
         };

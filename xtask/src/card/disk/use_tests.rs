@@ -1,6 +1,6 @@
 //! Cards that are in use: what unmounting would cure, and what must not be lost.
 
-use super::fake::Machine;
+use super::fake::FakeMachine;
 use super::tests::{check, request};
 use super::*;
 
@@ -10,7 +10,7 @@ fn unmounted() -> Request {
 
 #[test]
 fn what_is_only_mounted_is_no_hindrance_where_it_is_unmounted() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_stick().mount("8:17", "/media/me/A", "vfat", "/dev/sdb1");
     machine.mount("8:17", "/mnt", "vfat", "/dev/sdb1");
     let stick = machine.disk("sdb");
@@ -19,12 +19,12 @@ fn what_is_only_mounted_is_no_hindrance_where_it_is_unmounted() {
     assert_eq!(mounts.collect::<Vec<_>>(), ["sdb1 /media/me/A", "sdb1 /mnt"]);
 }
 
-type Make<'a> = &'a dyn Fn(&Machine);
+type Make<'a> = &'a dyn Fn(&FakeMachine);
 
 #[test]
 fn no_other_use_is_ended() {
-    let stick = |make: &dyn Fn(&Machine)| {
-        let machine = Machine::new();
+    let stick = |make: &dyn Fn(&FakeMachine)| {
+        let machine = FakeMachine::new();
         machine.with_sata().with_stick().device("virtual/block/dm-0", "253:0", &[("dm/name", "safe")]);
         make(&machine);
         machine.disk("sdb")
@@ -82,7 +82,7 @@ fn no_other_use_is_ended() {
 
 #[test]
 fn a_btrfs_of_one_device_is_only_mounted() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_stick().file("sys/fs/btrfs/11-22/devices/sdb1", "");
     machine.mount("0:31", "/mnt", "btrfs", "/dev/sdb1");
     check(&machine.disk("sdb"), &unmounted(), &[]);
@@ -90,7 +90,7 @@ fn a_btrfs_of_one_device_is_only_mounted() {
 
 #[test]
 fn what_is_stored_on_the_card() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_stick().mount("0:20", "/", "tmpfs", "none");
     machine.mount("8:17", "/media/me/CARD", "ext4", "/dev/sdb1");
     let stick = machine.disk("sdb");
@@ -107,7 +107,7 @@ fn what_is_stored_on_the_card() {
 
 #[test]
 fn a_file_with_two_names() {
-    let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
+    let (machine, dir) = (FakeMachine::new(), tempfile::tempdir().unwrap());
     let [card, name] = ["card.img", "name.img"].map(|name| dir.path().canonicalize().unwrap().join(name));
     std::fs::write(&card, "content").and_then(|()| std::fs::hard_link(&card, &name)).unwrap();
     let protected = vec![Protected::find(&machine.roots(), "the image", &name, Extent::Itself)];
@@ -129,7 +129,7 @@ fn a_file_with_two_names() {
 
 #[test]
 fn a_file_system_on_the_whole_disk_is_known_from_udev() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.device("pci/usb1/1-2/host7/block/sdd", "8:48", &[]);
     machine.file("run/udev/data/b8:48", "E:ID_FS_LABEL=PHOTOS\nE:ID_FS_TYPE=exfat\n");
     assert_eq!(machine.disk("sdd").content(), "PHOTOS (exfat)");
@@ -138,7 +138,7 @@ fn a_file_system_on_the_whole_disk_is_known_from_udev() {
 /// Root can be handed any job, so the writer looks for itself.
 #[test]
 fn what_is_not_written_whoever_has_agreed() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine.with_sata().with_stick().device("virtual/block/loop3", "7:3", &[]);
     let said = |name| refusals::unwritable(&machine.disk(name)).iter().map(|it| it.reason.clone()).collect();
     let none: Vec<String> = said("loop3");

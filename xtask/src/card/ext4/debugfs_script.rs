@@ -5,9 +5,9 @@ use std::fs::File;
 
 use anyhow::Result;
 
-use super::reader::There;
+use super::reader::CurrentFiles;
 use super::{memfd, wrong};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Plain};
 use crate::identity::{Entry, Owner, PLACE, Secret, What};
 
@@ -22,7 +22,7 @@ const PATHS: usize = 1 << 20;
 const CONTENT: &str = "/proc/4294967295/fd/4294967295";
 
 /// Commands, and what they take their content from.
-pub struct Script {
+pub struct DebugfsScript {
     pub commands: String,
     /// What the file system has already, relative to [`PLACE`].
     pub replaced: Vec<String>,
@@ -33,7 +33,7 @@ pub struct Script {
 /// Fails where a command for one of `entries` is none that debugfs can be given, and where they are too long together.
 ///
 /// # Errors
-/// Of [`Kind::Refused`], with the path.
+/// Of [`ExitKind::Refused`], with the path.
 pub fn check(entries: &[Entry]) -> Result<()> {
     let paths = entries.iter().map(|entry| entry.path.len()).sum::<usize>();
     if paths > PATHS {
@@ -43,7 +43,7 @@ pub fn check(entries: &[Entry]) -> Result<()> {
             Bytes(paths as u64),
             Bytes(PATHS as u64)
         );
-        return Err(Kind::Refused.error(text));
+        return Err(ExitKind::Refused.error(text));
     }
     entries.iter().try_for_each(|entry| {
         let path = format!("{PLACE}/{}", entry.path);
@@ -56,13 +56,13 @@ pub fn check(entries: &[Entry]) -> Result<()> {
 }
 
 /// Why `what` cannot come to `path`, where there is `found`: files are replaced, folders are not.
-pub fn clash(what: &What, path: &str, found: There) -> Option<String> {
+pub fn clash(what: &What, path: &str, found: CurrentFiles) -> Option<String> {
     let path = Plain(path);
     match (what, found) {
-        (What::Folder, There::Other) => {
+        (What::Folder, CurrentFiles::Other) => {
             Some(format!("{path} is to be a folder, and the image has something else there"))
         }
-        (What::File(_) | What::Link(_), There::Folder) => {
+        (What::File(_) | What::Link(_), CurrentFiles::Folder) => {
             Some(format!("{path} is a folder of the image, and is to be something else"))
         }
         _ => None,
@@ -70,9 +70,9 @@ pub fn clash(what: &What, path: &str, found: There) -> Option<String> {
 }
 
 /// The commands that put `entries` into a file system; `look` says what that has at a path.
-pub fn write(entries: &[Entry], look: impl Fn(&str) -> Result<There>) -> Result<Script> {
-    let mut script = Script { commands: String::new(), replaced: Vec::new(), contents: Vec::new() };
-    if look(PLACE)? == There::Nothing {
+pub fn write(entries: &[Entry], look: impl Fn(&str) -> Result<CurrentFiles>) -> Result<DebugfsScript> {
+    let mut script = DebugfsScript { commands: String::new(), replaced: Vec::new(), contents: Vec::new() };
+    if look(PLACE)? == CurrentFiles::Nothing {
         script.folder(PLACE, 0o755, Owner::ROOT)?;
     }
     for entry in entries {
@@ -83,18 +83,18 @@ pub fn write(entries: &[Entry], look: impl Fn(&str) -> Result<There>) -> Result<
     Ok(script)
 }
 
-impl Script {
+impl DebugfsScript {
     /// Adds what puts `entry` at `path`, where there is `found`.
-    fn entry(&mut self, entry: &Entry, path: &str, found: There) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, path: &str, found: CurrentFiles) -> Result<()> {
         if let Some(text) = clash(&entry.what, path, found) {
             return Err(wrong(text));
         }
-        if found == There::Other {
+        if found == CurrentFiles::Other {
             self.say(path, &["rm", path])?;
             self.replaced.push(entry.path.clone());
         }
         match &entry.what {
-            What::Folder if found == There::Folder => {}
+            What::Folder if found == CurrentFiles::Folder => {}
             What::Folder => self.folder(path, entry.mode, entry.owner)?,
             What::Link(target) => {
                 self.say(path, &["symlink", path, target])?;
@@ -157,12 +157,12 @@ fn command(path: &str, words: &[&str]) -> Result<String> {
             "{} cannot be put on a card: its path, with what it may link to, is too long; shorten its names",
             Plain(path)
         );
-        return Err(Kind::Refused.error(text));
+        return Err(ExitKind::Refused.error(text));
     }
     // The end of a line would begin another command.
     if line.chars().any(char::is_control) {
         return Err(
-            Kind::Refused.error(format!("{} cannot be put on a card: it is not plain text", Plain(path)))
+            ExitKind::Refused.error(format!("{} cannot be put on a card: it is not plain text", Plain(path)))
         );
     }
     Ok(line)
@@ -187,16 +187,16 @@ mod tests {
 
     /// The commands for `entries` in a file system that has `there`, without the paths of the contents.
     #[track_caller]
-    fn check(entries: &[Entry], there: &[(&str, There)], expected: &[&str], replaced: &[&str]) {
+    fn check(entries: &[Entry], there: &[(&str, CurrentFiles)], expected: &[&str], replaced: &[&str]) {
         let found = |path: &str| there.iter().find(|(known, _)| *known == path).map(|(_, found)| *found);
-        let script = write(entries, |path| Ok(found(path).unwrap_or(There::Nothing))).unwrap();
+        let script = write(entries, |path| Ok(found(path).unwrap_or(CurrentFiles::Nothing))).unwrap();
         let contents = script.contents.iter().map(memfd::path);
         let commands = contents.fold(script.commands, |text, path| text.replace(&path, "CONTENT"));
         assert_eq!(commands.lines().collect::<Vec<_>>(), expected);
         assert_eq!(script.replaced, replaced);
     }
 
-    const ROOT: (&str, There) = ("/persist", There::Folder);
+    const ROOT: (&str, CurrentFiles) = ("/persist", CurrentFiles::Folder);
 
     #[test]
     fn commands() {
@@ -221,7 +221,7 @@ mod tests {
         );
         check(
             &[entry("l", What::Link("../x y".into()))],
-            &[ROOT, ("/persist/l", There::Other)],
+            &[ROOT, ("/persist/l", CurrentFiles::Other)],
             &[
                 "rm /persist/l",
                 "symlink /persist/l \"../x y\"",
@@ -230,7 +230,7 @@ mod tests {
             ],
             &["l"],
         );
-        check(&[entry("f", What::Folder)], &[ROOT, ("/persist/f", There::Folder)], &[], &[]);
+        check(&[entry("f", What::Folder)], &[ROOT, ("/persist/f", CurrentFiles::Folder)], &[], &[]);
     }
 
     /// As many files as there may be, with the longest paths: debugfs says more of them than any limit for a file system.
@@ -243,7 +243,7 @@ mod tests {
         let mut entries = vec![entry(&folder, What::Folder)];
         entries.extend((0..9_999).map(|number| entry(&format!("{folder}/{number}"), What::Link("a".into()))));
         check_entries(&entries).unwrap();
-        let script = write(&entries, |_| Ok(There::Nothing)).unwrap();
+        let script = write(&entries, |_| Ok(CurrentFiles::Nothing)).unwrap();
         let (programs, stop) = (Callable::find(Programs::Found).unwrap(), AtomicBool::new(false));
         let guard = Guard { stop: &stop, memory: None };
         let said = programs.debugfs(&script, path.to_str().unwrap(), &guard).unwrap();
@@ -252,21 +252,25 @@ mod tests {
         // One that is deep has more in its paths than in its files.
         let deep = (1..1_500).map(|depth| entry(&"d/".repeat(depth), What::Folder)).collect::<Vec<_>>();
         let error = check_entries(&deep).unwrap_err();
-        assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
         assert!(error.to_string().contains("have 2.1 MiB together, more than 1.0 MiB"), "{error}");
     }
 
     #[test]
     fn a_folder_is_no_file() {
         for (entry, there, expected) in [
-            (file("x"), There::Folder, "/persist/x is a folder of the image, and is to be something else"),
+            (
+                file("x"),
+                CurrentFiles::Folder,
+                "/persist/x is a folder of the image, and is to be something else",
+            ),
             (
                 entry("x", What::Folder),
-                There::Other,
+                CurrentFiles::Other,
                 "/persist/x is to be a folder, and the image has something else there",
             ),
         ] {
-            let found = |path: &str| Ok(if path == PLACE { There::Folder } else { there });
+            let found = |path: &str| Ok(if path == PLACE { CurrentFiles::Folder } else { there });
             let error = write(&[entry], found).err().unwrap();
             assert_eq!(error.to_string(), expected);
         }
@@ -278,9 +282,9 @@ mod tests {
         let target = format!("{}!touch x", "f/".repeat(450));
         let refused = |entry: Entry, text: &str| {
             let path = format!("/persist/{}", entry.path);
-            let written = write(std::slice::from_ref(&entry), |_| Ok(There::Nothing)).err().unwrap();
+            let written = write(std::slice::from_ref(&entry), |_| Ok(CurrentFiles::Nothing)).err().unwrap();
             for error in [super::check(&[entry]).unwrap_err(), written] {
-                assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+                assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
                 assert_eq!(error.to_string(), text.replace("PATH", &path));
             }
         };
@@ -291,7 +295,7 @@ mod tests {
         refused(file("a\n!b"), "/persist/a\\u{a}!b cannot be put on a card: it is not plain text");
         let fits = [entry("l", What::Link(target)), file(&"\"".repeat(1900))];
         super::check(&fits).unwrap();
-        let script = write(&fits, |_| Ok(There::Other)).unwrap();
+        let script = write(&fits, |_| Ok(CurrentFiles::Other)).unwrap();
         assert!(script.commands.lines().all(|line| line.len() <= LONGEST && !line.starts_with('!')));
     }
 }

@@ -13,20 +13,20 @@ use rustix::io::Errno;
 use super::memfd;
 use super::programs::{Callable, Guard};
 use crate::card::flash::Change;
-use crate::card::image::Root;
+use crate::card::image::Ext4Region;
 use crate::card::image::chunk_hash::ChunkHash;
 use crate::card::inspect::MEMORY;
 
 /// A file system without the content of its files, as a file in memory with holes.
-pub struct Scratch {
+pub struct MetadataCopy {
     file: File,
     /// What its blocks were, by their number, where it was no hole.
     before: HashMap<u64, ChunkHash>,
 }
 
-impl Scratch {
+impl MetadataCopy {
     /// Copies the metadata of `root` on the `disk`. `stop` ends it.
-    pub fn copy(programs: &Callable, disk: &str, root: &Root, stop: &AtomicBool) -> Result<Self> {
+    pub fn copy(programs: &Callable, disk: &str, root: &Ext4Region, stop: &AtomicBool) -> Result<Self> {
         let file = memfd::file("metadata")?;
         let guard = Guard { stop, memory: Some((&file, MEMORY)) };
         programs.e2image(disk, root.start, &memfd::path(&file), &guard)?;
@@ -47,7 +47,7 @@ impl Scratch {
 
     /// The blocks that are others now, at their places on the disk. A block that was a hole and is zeros may be one
     /// that just shares a page of memory with another.
-    pub fn changes(&self, root: &Root) -> Result<Vec<Change>> {
+    pub fn changes(&self, root: &Ext4Region) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
         each_block(&self.file, root.block, |number, bytes| {
             let changed = match self.before.get(&number) {
@@ -63,8 +63,8 @@ impl Scratch {
 }
 
 /// The file system `root` in a file of its own.
-pub fn place(root: &Root) -> Root {
-    Root { start: 0, ..root.clone() }
+pub fn place(root: &Ext4Region) -> Ext4Region {
+    Ext4Region { start: 0, ..root.clone() }
 }
 
 /// Calls `each` with the number and the bytes of every block of `file` that is not in a hole.
@@ -120,8 +120,8 @@ mod tests {
             for (number, byte) in [(0, 1), (7, 9), (100, 0), (200, 5), (201, 0)] {
                 put(number, byte);
             }
-            let root = Root { start: 4096, size: 64 << 20, block, free_blocks: 0, free_inodes: 0 };
-            let changes = Scratch { file, before }.changes(&root).unwrap();
+            let root = Ext4Region { start: 4096, size: 64 << 20, block, free_blocks: 0, free_inodes: 0 };
+            let changes = MetadataCopy { file, before }.changes(&root).unwrap();
             let places = changes.iter().map(|change| (change.at, change.bytes[0])).collect::<Vec<_>>();
             assert_eq!(
                 places,
@@ -137,14 +137,15 @@ mod tests {
         bytes[2048 + 0x1c..2048 + 0x1e].copy_from_slice(&0xfbf6_u16.to_le_bytes());
         let disk = memfd::holding("card", &bytes).unwrap();
         let programs = Callable::find(Programs::Found).unwrap();
-        let root = Root { start: 0, size: 8 << 20, block: 1024, free_blocks: 0, free_inodes: 0 };
+        let root = Ext4Region { start: 0, size: 8 << 20, block: 1024, free_blocks: 0, free_inodes: 0 };
         let (begin, stop) = (Instant::now(), AtomicBool::new(false));
-        let copy =
-            |stop: &AtomicBool| Scratch::copy(&programs, &memfd::path(&disk), &root, stop).err().unwrap();
+        let copy = |stop: &AtomicBool| {
+            MetadataCopy::copy(&programs, &memfd::path(&disk), &root, stop).err().unwrap()
+        };
         let error = copy(&stop);
         assert!(error.to_string().ends_with("e2image said more than 1.0 MiB and was ended"), "{error:#}");
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(crate::base::failure::kind(&copy(&stop)), crate::base::failure::Kind::Interrupted);
+        assert_eq!(crate::base::failure::kind(&copy(&stop)), crate::base::failure::ExitKind::Interrupted);
         assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
     }
 }

@@ -19,13 +19,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Event, Plain, Reporter};
-use crate::card::flash::{Addition, Carried, Change};
+use crate::card::flash::{Change, PayloadPlan, PayloadWriter};
 use crate::card::image::{self};
 use crate::card::inspect::{Budget, MEMORY};
-use crate::identity::{Belongings, PLACE};
-use metadata_copy::Scratch;
+use crate::identity::{PLACE, Payload};
+use metadata_copy::MetadataCopy;
 use programs::{Callable, Guard};
 use reader::View;
 
@@ -34,8 +34,8 @@ pub use programs::{Programs, check as check_programs};
 pub use replaced_files::replaced;
 
 /// What is put on one card.
-pub struct Placing<'a> {
-    carried: &'a Carried,
+pub struct Ext4Payload<'a> {
+    carried: &'a PayloadPlan,
     programs: Callable,
     card: File,
     reporter: &'a dyn Reporter,
@@ -43,19 +43,19 @@ pub struct Placing<'a> {
     begun: OnceLock<Instant>,
 }
 
-impl<'a> Placing<'a> {
+impl<'a> Ext4Payload<'a> {
     /// Prepares to put `carried` on the card that is open as `card`, which children open anew. `stop` ends the reading of it.
     ///
     /// # Errors
     /// Programs that are not there, and entries that these cannot be given, whoever let them come this far.
     pub fn new(
-        carried: &'a Carried,
+        carried: &'a PayloadPlan,
         card: &File,
         programs: Programs,
         reporter: &'a dyn Reporter,
         stop: &'a AtomicBool,
     ) -> Result<Self> {
-        check_entries(&carried.belongings.entries)?;
+        check_entries(&carried.payload.entries)?;
         let card = memfd::inherited(card).context("opening the card a second time")?;
         let programs = Callable::find(programs)?;
         Ok(Self { carried, programs, card, reporter, stop, begun: OnceLock::new() })
@@ -74,7 +74,7 @@ impl<'a> Placing<'a> {
 
     /// What reading the file system may cost, with what is put there.
     fn budget(&self) -> Budget<'a> {
-        Budget::new(self.stop).with(reader::cost(&self.belongings().entries))
+        Budget::new(self.stop).with(reader::cost(&self.payload().entries))
     }
 
     /// Fails where the file system on the card is not the one of the plan: all that computes with its numbers relies on
@@ -90,32 +90,32 @@ impl<'a> Placing<'a> {
     /// Says that the work begins.
     fn begin(&self) {
         self.begun.get_or_init(Instant::now);
-        let name = self.belongings().name().to_owned();
+        let name = self.payload().name().to_owned();
         self.reporter.report(&Event::Phase { name, total: None, bytes: false });
     }
 
     /// Says what the work has come to.
     fn end(&self) {
-        let (belongings, seconds) =
-            (self.belongings(), self.begun.get_or_init(Instant::now).elapsed().as_secs_f64());
-        let text = format!("{}, read back and compared ({seconds:.1} s)", belongings.words());
-        self.reporter.report(&Event::Found { name: belongings.name().to_owned(), text });
+        let (payload, seconds) =
+            (self.payload(), self.begun.get_or_init(Instant::now).elapsed().as_secs_f64());
+        let text = format!("{}, read back and compared ({seconds:.1} s)", payload.words());
+        self.reporter.report(&Event::Found { name: payload.name().to_owned(), text });
     }
 
-    fn belongings(&self) -> &Belongings {
-        &self.carried.belongings
+    fn payload(&self) -> &Payload {
+        &self.carried.payload
     }
 
     /// What is said of an error, whatever it is.
     fn doing(&self) -> String {
-        format!("putting {} on the card", self.belongings().words())
+        format!("putting {} on the card", self.payload().words())
     }
 }
 
-impl Addition for Placing<'_> {
+impl PayloadWriter for Ext4Payload<'_> {
     fn changes(&self) -> Result<Vec<Change>> {
         self.begin();
-        let (root, entries) = (&self.carried.root, &self.belongings().entries);
+        let (root, entries) = (&self.carried.root, &self.payload().entries);
         let doing = || self.doing();
         let card = self.open()?;
         self.check_root(&card).with_context(doing)?;
@@ -126,7 +126,8 @@ impl Addition for Placing<'_> {
             let text = format!("replaces {PLACE}/{} of the image", Plain(replaced));
             self.reporter.report(&Event::note(text));
         }
-        let scratch = Scratch::copy(&self.programs, &self.path(), root, self.stop).with_context(doing)?;
+        let scratch =
+            MetadataCopy::copy(&self.programs, &self.path(), root, self.stop).with_context(doing)?;
         // What is put there comes on top of what is there.
         let most = MEMORY.saturating_add(reader::cost(entries));
         let guard = Guard { stop: self.stop, memory: Some((scratch.file(), most)) };
@@ -143,10 +144,10 @@ impl Addition for Placing<'_> {
         let (card, root) = (self.open()?, &self.carried.root);
         let start = root.start;
         let read = View::open(&card, root, self.budget());
-        let read = read.and_then(|view| view.has(&self.belongings().entries));
+        let read = read.and_then(|view| view.has(&self.payload().entries));
         let sound =
             read.and_then(|()| self.programs.e2fsck(&format!("{}?offset={start}", self.path()), self.stop));
-        sound.with_context(|| format!("reading back {}", self.belongings().words()))?;
+        sound.with_context(|| format!("reading back {}", self.payload().words()))?;
         self.end();
         Ok(())
     }
@@ -154,5 +155,5 @@ impl Addition for Placing<'_> {
 
 /// What is wrong with a card on which something is not as it was put there.
 fn wrong(text: String) -> anyhow::Error {
-    Kind::Verification.error(text)
+    ExitKind::Verification.error(text)
 }

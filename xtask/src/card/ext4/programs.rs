@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::debugfs_script::Script;
+use super::debugfs_script::DebugfsScript;
 use super::memfd;
 use super::wrong;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::{Bounds, Launcher, Output};
 use crate::base::{Bytes, hardening};
 
@@ -44,7 +44,7 @@ pub struct Guard<'a> {
 impl Guard<'_> {
     fn check(&self) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) {
-            return Err(Kind::Interrupted.error("stopped while a file system was worked on"));
+            return Err(ExitKind::Interrupted.error("stopped while a file system was worked on"));
         }
         let Some((file, most)) = self.memory else { return Ok(()) };
         let taken = file.metadata().context("looking at a file in memory")?.blocks() * 512;
@@ -65,7 +65,7 @@ pub struct Callable {
 /// Where the first of them is, if all of them are there.
 ///
 /// # Errors
-/// Of [`Kind::Refused`], with the remedy.
+/// Of [`ExitKind::Refused`], with the remedy.
 pub fn check(launcher: &Launcher) -> Result<PathBuf> {
     let [debugfs, ..] = Callable::on_path(launcher)?.paths;
     Ok(debugfs)
@@ -73,7 +73,7 @@ pub fn check(launcher: &Launcher) -> Result<PathBuf> {
 
 impl Callable {
     /// # Errors
-    /// Of [`Kind::Refused`], with the remedy.
+    /// Of [`ExitKind::Refused`], with the remedy.
     pub fn find(programs: Programs) -> Result<Self> {
         let Programs::Trusted(own) = programs else { return Self::on_path(&Launcher::new("/")) };
         let launcher = Launcher::clean("/").with_env("LC_ALL", "C");
@@ -104,7 +104,7 @@ impl Callable {
 
     /// Carries out `script` on the file system in `file`, and returns what was said on stderr. That is no
     /// proof: debugfs goes on after an error and ends well.
-    pub fn debugfs(&self, script: &Script, file: &str, guard: &Guard) -> Result<String> {
+    pub fn debugfs(&self, script: &DebugfsScript, file: &str, guard: &Guard) -> Result<String> {
         let commands = memfd::holding("commands", script.commands.as_bytes())?;
         // It says each command again, and a word about it.
         let said = SAID + 3 * script.commands.len() as u64;
@@ -139,7 +139,7 @@ impl Callable {
 fn all(find: impl Fn(&str) -> Option<PathBuf>, place: &str) -> Result<[PathBuf; 3]> {
     let found = NAMES.map(|name| {
         find(name).ok_or_else(|| {
-            Kind::Refused.error(format!(
+            ExitKind::Refused.error(format!(
                 "there is no {name} {place}, which puts the identity on the card; install e2fsprogs (`cargo xtask \
                  setup`), or say --identity none"
             ))

@@ -5,7 +5,7 @@ use std::fs::File;
 use anyhow::{Context, Result};
 
 use super::wrong;
-use crate::card::image::Root;
+use crate::card::image::Ext4Region;
 use crate::card::inspect::{Budget, Ext4};
 use crate::identity::{Entry, PLACE, What};
 
@@ -17,7 +17,7 @@ pub struct View<'a>(Ext4<'a>);
 
 /// What is at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum There {
+pub enum CurrentFiles {
     Nothing,
     Folder,
     Other,
@@ -25,16 +25,16 @@ pub enum There {
 
 impl<'a> View<'a> {
     /// The file system `root` of a disk.
-    pub fn open(disk: &'a File, root: &Root, budget: Budget<'a>) -> Result<Self> {
+    pub fn open(disk: &'a File, root: &Ext4Region, budget: Budget<'a>) -> Result<Self> {
         Ext4::open(disk, root.start, root.size, budget).map(Self).context("reading its file system")
     }
 
     /// What is at `path` itself: a link is not followed.
-    pub fn look(&self, path: &str) -> Result<There> {
+    pub fn look(&self, path: &str) -> Result<CurrentFiles> {
         Ok(match self.0.find_itself(path).with_context(|| format!("looking at {path}"))? {
-            None => There::Nothing,
-            Some(found) if found.is_folder() => There::Folder,
-            Some(_) => There::Other,
+            None => CurrentFiles::Nothing,
+            Some(found) if found.is_folder() => CurrentFiles::Folder,
+            Some(_) => CurrentFiles::Other,
         })
     }
 

@@ -9,12 +9,12 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result};
 
 use super::debugfs_script::clash;
-use super::reader::{There, View};
+use super::reader::{CurrentFiles, View};
 use super::{memfd, metadata_copy, wrong};
 use crate::base::Bytes;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::card::image::chunk_hash::read_piece;
-use crate::card::image::{Image, Root};
+use crate::card::image::{Ext4Region, Image};
 use crate::card::inspect::{Budget, MEMORY, Superblock};
 use crate::identity::{Entry, PLACE, What};
 
@@ -27,9 +27,9 @@ const PAGE: u64 = 4096;
 /// The files and links of `entries` that `image` has, relative to [`PLACE`]. This reads all of its file system.
 ///
 /// # Errors
-/// Of [`Kind::Refused`] for what has no place in the image. An image that cannot be read, and a file system that is too
+/// Of [`ExitKind::Refused`] for what has no place in the image. An image that cannot be read, and a file system that is too
 /// unusual: what is replaced is then found on the card.
-pub fn replaced(image: &Image, root: &Root, entries: &[Entry]) -> Result<Vec<String>> {
+pub fn replaced(image: &Image, root: &Ext4Region, entries: &[Entry]) -> Result<Vec<String>> {
     let file = metadata(image, root).context("looking at the files of the image")?;
     let view = View::open(&file, &metadata_copy::place(root), Budget::unattended())?;
     refuse(&What::Folder, PLACE, view.look(PLACE)?)?;
@@ -38,19 +38,19 @@ pub fn replaced(image: &Image, root: &Root, entries: &[Entry]) -> Result<Vec<Str
         let path = format!("{PLACE}/{}", entry.path);
         let there = view.look(&path)?;
         refuse(&entry.what, &path, there)?;
-        if there == There::Other {
+        if there == CurrentFiles::Other {
             found.push(entry.path.clone());
         }
     }
     Ok(found)
 }
 
-fn refuse(what: &What, path: &str, there: There) -> Result<()> {
-    clash(what, path, there).map_or(Ok(()), |text| Err(Kind::Refused.error(text)))
+fn refuse(what: &What, path: &str, there: CurrentFiles) -> Result<()> {
+    clash(what, path, there).map_or(Ok(()), |text| Err(ExitKind::Refused.error(text)))
 }
 
 /// A file in memory with the metadata of `root`, and with the folders that have one block.
-fn metadata(image: &Image, root: &Root) -> Result<File> {
+fn metadata(image: &Image, root: &Ext4Region) -> Result<File> {
     let mut stream = image.source.stream()?;
     std::io::copy(&mut stream.by_ref().take(root.start), &mut std::io::sink())?;
     let mut stream = stream.take(root.size);
@@ -108,7 +108,7 @@ fn is_folder(block: &[u8]) -> bool {
 mod tests {
     use crate::card::image::{self, Source};
     use crate::card::inspect::ext4::tests::{debugfs, made};
-    use crate::card::inspect::{Layout, mbr};
+    use crate::card::inspect::{PartitionTable, mbr};
 
     use super::*;
 
@@ -176,7 +176,7 @@ mod tests {
         }
         encoder.finish().unwrap();
         let source = Source::open(&file).unwrap();
-        let layout = Layout::parse(&head, GIB << 30).unwrap();
+        let layout = PartitionTable::parse(&head, GIB << 30).unwrap();
         let image = Image { source, size: GIB << 30, hash: None, layout };
         let root = image::root(&image).unwrap();
         let error = replaced(&image, &root, &[]).unwrap_err();

@@ -9,13 +9,13 @@ use anyhow::Result;
 
 use super::buffer::{Buffer, CHUNK};
 use super::card_io::{self, ROUNDS};
-use super::delta::Looks;
+use super::delta::DeltaPolicy;
 use super::pipeline::{self, Chunk};
 use super::task::Task;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{ChunkMap, ChunkState, Event, Phase};
 use crate::card::image::chunk_hash::{self, ChunkHash};
-use crate::card::image::{Changed, Lack};
+use crate::card::image::{Changed, OutOfMemory};
 
 /// What is on the card, and what still has to go there.
 pub struct Body {
@@ -24,7 +24,7 @@ pub struct Body {
     pub chunk_map: ChunkMap,
     pub hashes: Vec<ChunkHash>,
     /// The places of the chunks that were written and not read back yet, in bytes.
-    unproved: BTreeSet<u64>,
+    unverified: BTreeSet<u64>,
     pub write_seconds: f64,
     pub verify_seconds: f64,
 }
@@ -33,9 +33,9 @@ impl Body {
     /// Brings the body onto the card.
     pub fn write(task: &Task) -> Result<Self> {
         let mut phase = Phase::begin(task.reporter, "write", Some(task.content.size));
-        let mut looks = Looks::new(task.mode);
+        let mut policy = DeltaPolicy::new(task.mode);
         let (mut head, mut there) = (None, Buffer::zeroed()?);
-        let (mut chunk_map, mut hashes, mut unproved) = (ChunkMap::default(), Vec::new(), BTreeSet::new());
+        let (mut chunk_map, mut hashes, mut unverified) = (ChunkMap::default(), Vec::new(), BTreeSet::new());
         pipeline::run(image_chunks(task)?, |chunk| {
             task.may_go_on(chunk.at)?;
             phase.advance(chunk.bytes.len());
@@ -45,20 +45,20 @@ impl Body {
                 head = Some(chunk.bytes);
                 return Ok(None);
             }
-            let state = write_if_changed(task, &chunk, &mut looks, &mut there)?;
+            let state = write_if_changed(task, &chunk, &mut policy, &mut there)?;
             if state == ChunkState::Written {
-                unproved.insert(chunk.at);
+                unverified.insert(chunk.at);
             }
             chunk_map.push(state);
             Ok(Some(chunk.bytes))
         })?;
-        let head = head.ok_or_else(|| Kind::Verification.error("the image is empty"))?;
-        task.medium.settle()?;
-        Ok(Self { head, chunk_map, hashes, unproved, write_seconds: phase.end(), verify_seconds: 0.0 })
+        let head = head.ok_or_else(|| ExitKind::Verification.error("the image is empty"))?;
+        task.card_io.sync()?;
+        Ok(Self { head, chunk_map, hashes, unverified, write_seconds: phase.end(), verify_seconds: 0.0 })
     }
 
     /// Reads back what was written, and writes again what is wrong. Returns how often that was.
-    pub fn prove(&mut self, task: &Task) -> Result<u32> {
+    pub fn read_back_and_retry(&mut self, task: &Task) -> Result<u32> {
         let begin = Instant::now();
         let (mut retries, mut round) = (0, 0);
         let mut bad = self.read_back(task)?;
@@ -69,8 +69,8 @@ impl Body {
             round += 1;
             retries += u32::try_from(bad.places.len()).unwrap_or(u32::MAX);
             self.write_again(task, &bad.places)?;
-            self.unproved = std::mem::take(&mut bad.places);
-            self.unproved.iter().for_each(|at| self.chunk_map.set(*at, ChunkState::Healed));
+            self.unverified = std::mem::take(&mut bad.places);
+            self.unverified.iter().for_each(|at| self.chunk_map.set(*at, ChunkState::Healed));
             bad = self.read_back(task)?;
         }
         self.verify_seconds = begin.elapsed().as_secs_f64();
@@ -82,7 +82,7 @@ impl Body {
         let found = chunk_hash::whole(&self.hashes);
         if task.content.hash.is_some_and(|hash| hash != found) {
             let text = "the image is not what it was when it was checked; run the same command again, which checks it anew";
-            return Err(Kind::Verification.error(text));
+            return Err(ExitKind::Verification.error(text));
         }
         Ok(found)
     }
@@ -90,17 +90,17 @@ impl Body {
     /// The chunks that were written and do not read back as they should.
     fn read_back(&self, task: &Task) -> Result<Failed> {
         let mut failed = Failed::default();
-        if self.unproved.is_empty() {
+        if self.unverified.is_empty() {
             return Ok(failed);
         }
-        let total = self.unproved.iter().map(|at| task.len_at(*at) as u64).sum();
+        let total = self.unverified.iter().map(|at| task.len_at(*at) as u64).sum();
         let mut phase = Phase::begin(task.reporter, "verify", Some(total));
-        let (mut places, unreadable) = (self.unproved.iter(), Mutex::new(BTreeMap::new()));
+        let (mut places, unreadable) = (self.unverified.iter(), Mutex::new(BTreeMap::new()));
         let unreadable_now = || unreadable.lock().unwrap_or_else(PoisonError::into_inner);
         let fetch = |buffer: &mut Buffer| {
             let Some(at) = places.next() else { return Ok(None) };
             buffer.resize(task.len_at(*at));
-            if let card_io::Read::Unreadable(error) = task.medium.read_or_unreadable(buffer, *at)? {
+            if let card_io::Read::Unreadable(error) = task.card_io.read_or_unreadable(buffer, *at)? {
                 unreadable_now().insert(*at, error);
             }
             Ok(Some(*at))
@@ -128,13 +128,13 @@ impl Body {
             task.may_go_on(chunk.at)?;
             if places.contains(&chunk.at) {
                 if self.hash_at(chunk.at) != Some(&chunk.hash) {
-                    return Err(Kind::Verification.error("the image file changed in the meantime"));
+                    return Err(ExitKind::Verification.error("the image file changed in the meantime"));
                 }
-                task.medium.write_all(&chunk.bytes, chunk.at)?;
+                task.card_io.write_all(&chunk.bytes, chunk.at)?;
             }
             Ok(Some(chunk.bytes))
         })?;
-        task.medium.settle()
+        task.card_io.sync()
     }
 
     fn hash_at(&self, at: u64) -> Option<&ChunkHash> {
@@ -146,12 +146,12 @@ impl Body {
         bad.places.iter().for_each(|at| self.chunk_map.set(*at, ChunkState::Bad));
         task.reporter.report(&Event::Map { runs: self.chunk_map.runs() });
         if let Some(error) = &bad.unreadable {
-            return Kind::Io.error(format!("{error:#}, {ROUNDS} times after it was written again"));
+            return ExitKind::Io.error(format!("{error:#}, {ROUNDS} times after it was written again"));
         }
         let shown = bad.places.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
         let (count, all) = (bad.places.len(), self.hashes.len());
         let more = if count > 3 { " and more" } else { "" };
-        Kind::Verification.error(format!(
+        ExitKind::Verification.error(format!(
             "verification failed: {count} of {all} MiB read back wrong, at byte {shown}{more}, \
              {ROUNDS} times after being written again"
         ))
@@ -165,19 +165,24 @@ struct Failed {
     unreadable: Option<anyhow::Error>,
 }
 
-/// Looks whether the card holds the chunk where that pays, and writes it if it does not. `there` is room
+/// DeltaPolicy whether the card holds the chunk where that should_read_first, and writes it if it does not. `there` is room
 /// for what the card holds.
-fn write_if_changed(task: &Task, chunk: &Chunk, looks: &mut Looks, there: &mut Buffer) -> Result<ChunkState> {
-    if looks.pays(chunk.zeros) {
+fn write_if_changed(
+    task: &Task,
+    chunk: &Chunk,
+    policy: &mut DeltaPolicy,
+    there: &mut Buffer,
+) -> Result<ChunkState> {
+    if policy.should_read_first(chunk.zeros) {
         there.resize(chunk.bytes.len());
-        let read = task.medium.read_or_unreadable(there, chunk.at)?;
+        let read = task.card_io.read_or_unreadable(there, chunk.at)?;
         let same = matches!(read, card_io::Read::Whole) && **there == *chunk.bytes;
-        looks.learn(chunk.zeros, same);
+        policy.learn(chunk.zeros, same);
         if same {
             return Ok(if chunk.zeros { ChunkState::Skipped } else { ChunkState::Unchanged });
         }
     }
-    task.medium.write_all(&chunk.bytes, chunk.at)?;
+    task.card_io.write_all(&chunk.bytes, chunk.at)?;
     Ok(ChunkState::Written)
 }
 
@@ -191,13 +196,12 @@ pub(super) fn image_chunks(task: &Task) -> Result<impl FnMut(&mut Buffer) -> Res
         let (from, end) = (at, at + len as u64);
         at = end;
         if end > size {
-            return Err(
-                Kind::Verification.error(format!("the image is longer than the {size} bytes it promises"))
-            );
+            return Err(ExitKind::Verification
+                .error(format!("the image is longer than the {size} bytes it promises")));
         }
         if len == 0 && end < size {
             let text = format!("the image ends at byte {end} and not at {size}, as it promises");
-            return Err(Kind::Verification.error(text));
+            return Err(ExitKind::Verification.error(text));
         }
         Ok((len > 0).then_some(from))
     })
@@ -206,12 +210,12 @@ pub(super) fn image_chunks(task: &Task) -> Result<impl FnMut(&mut Buffer) -> Res
 /// An error of the system is one of the disk that the image is on; all others are what a decoder says.
 fn unreadable(at: u64, error: &std::io::Error) -> anyhow::Error {
     match error.raw_os_error() {
-        Some(_) => Kind::Io.error(format!("reading the image at byte {at}: {error}")),
-        None if Lack::of(error).is_some() => {
-            Kind::Io.error(format!("reading the image at byte {at}: {error}"))
+        Some(_) => ExitKind::Io.error(format!("reading the image at byte {at}: {error}")),
+        None if OutOfMemory::of(error).is_some() => {
+            ExitKind::Io.error(format!("reading the image at byte {at}: {error}"))
         }
-        None if Changed::is(error) => Kind::Verification.error(format!("reading the image: {error}")),
-        None => Kind::Verification
+        None if Changed::is(error) => ExitKind::Verification.error(format!("reading the image: {error}")),
+        None => ExitKind::Verification
             .error(format!("the image is damaged at byte {at}: {error}; build or download it again")),
     }
 }

@@ -3,7 +3,7 @@
 //! boot grows the file system over the whole card.
 //!
 //! A stamp that cannot be guessed is written to places all over the card, synced, and read back from the
-//! medium. That finds a suspect, it is no proof: a card can always lie in a way that nobody looked for.
+//! card_io. That finds a suspect, it is no proof: a card can always lie in a way that nobody looked for.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +12,9 @@ use anyhow::Result;
 
 use super::buffer::{Buffer, CHUNK};
 use super::card::Card;
-use super::card_io::{Medium, Read};
-use super::io_monitor::{self, PATIENCE};
-use crate::base::failure::Kind;
+use super::card_io::{CardIo, Read};
+use super::io_monitor::{self, STALL_TIMEOUT};
+use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Event, Reporter};
 
 /// The size of a stamp in bytes: a page, which every card writes at once.
@@ -31,35 +31,37 @@ const BACK: &str = "; what was there is back in its place";
 /// Stamps the card all over, and puts back what was there. Returns at how many places that was.
 ///
 /// # Errors
-/// Of [`Kind::Verification`] where stamps do not stay; otherwise what goes wrong, and the request to stop.
-pub fn check(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
-    checked(medium, reporter, cancel, "")
+/// Of [`ExitKind::Verification`] where stamps do not stay; otherwise what goes wrong, and the request to stop.
+pub fn check(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
+    checked(card_io, reporter, cancel, "")
 }
 
 /// The same for a card that is not written otherwise: the error says whether anything was changed.
 pub fn check_alone(card: &dyn Card, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
-    let medium = Medium::new(card);
-    if places(medium.size()).is_empty() {
-        let text = format!("a card of {} bytes is too small for this check", medium.size());
-        return Err(Kind::Refused.error(text));
+    let card_io = CardIo::new(card);
+    if places(card_io.size()).is_empty() {
+        let text = format!("a card of {} bytes is too small for this check", card_io.size());
+        return Err(ExitKind::Refused.error(text));
     }
-    io_monitor::watched(&medium.pulse, reporter, PATIENCE, || checked(&medium, reporter, cancel, BACK))
+    io_monitor::with_stall_watchdog(&card_io.monitor, reporter, STALL_TIMEOUT, || {
+        checked(&card_io, reporter, cancel, BACK)
+    })
 }
 
-fn checked(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool, back: &str) -> Result<usize> {
-    let places = places(medium.size());
+fn checked(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool, back: &str) -> Result<usize> {
+    let places = places(card_io.size());
     let total = Some(places.len() as u64);
     let begin = std::time::Instant::now();
     reporter.report(&Event::Phase { name: "capacity".into(), total, bytes: false });
-    let before = places.iter().map(|at| old(medium, *at)).collect::<Result<Vec<_>>>()?;
-    let stamped = stamp(medium, &places, cancel);
+    let before = places.iter().map(|at| old(card_io, *at)).collect::<Result<Vec<_>>>()?;
+    let stamped = stamp(card_io, &places, cancel);
     // Whatever became of the stamps, and before anything is said about it.
-    let restored = put_back(medium, &places, &before);
-    match (stamped.and_then(|lost| judge(medium.size(), lost, places.len())), restored) {
+    let restored = put_back(card_io, &places, &before);
+    match (stamped.and_then(|lost| judge(card_io.size(), lost, places.len())), restored) {
         (Ok(()), restored) => restored?,
         (Err(error), restored) => {
             let state = restored.map_or_else(unrestored, |()| back.to_owned());
-            return Err(medium.kind_of(&error).error(format!("{error:#}{state}")));
+            return Err(card_io.kind_of(&error).error(format!("{error:#}{state}")));
         }
     }
     let (count, seconds) = (places.len(), begin.elapsed().as_secs_f64());
@@ -72,22 +74,22 @@ fn checked(medium: &Medium, reporter: &dyn Reporter, cancel: &AtomicBool, back: 
 fn judge(size: u64, lost: Lost, all: usize) -> Result<()> {
     if let Some(error) = lost.unreadable {
         let text = "though it was just written, twice; the card is broken, or holds less than it says";
-        return Err(Kind::Io.error(format!("{error:#}, {text}")));
+        return Err(ExitKind::Io.error(format!("{error:#}, {text}")));
     }
     lost.places.first().map_or(Ok(()), |first| Err(suspect(size, *first, lost.places.len(), all)))
 }
 
 /// Writes what was there `before` at all places, also behind one that fails, and reads it back.
-fn put_back(medium: &Medium, places: &[u64], before: &[Buffer]) -> Result<()> {
+fn put_back(card_io: &CardIo, places: &[u64], before: &[Buffer]) -> Result<()> {
     // In reverse order: what was written last lies on top where places are the same.
-    let writes = places.iter().zip(before).rev().map(|(at, old)| medium.write_all(old, *at));
+    let writes = places.iter().zip(before).rev().map(|(at, old)| card_io.write_all(old, *at));
     let written = writes.fold(Ok(()), Result::and);
-    written.and(medium.settle())?;
+    written.and(card_io.sync())?;
     let mut block = Buffer::small(STAMP)?;
     for (at, old) in places.iter().zip(before) {
-        if matches!(medium.read_or_unreadable(&mut block, *at)?, Read::Unreadable(_)) || *block != **old {
+        if matches!(card_io.read_or_unreadable(&mut block, *at)?, Read::Unreadable(_)) || *block != **old {
             let text = format!("the card does not hold at byte {at} what it held before");
-            return Err(Kind::Verification.error(text));
+            return Err(ExitKind::Verification.error(text));
         }
     }
     Ok(())
@@ -106,24 +108,24 @@ struct Lost {
 }
 
 /// The places whose stamps did not stay, twice: a single write may be lost on an honest card.
-fn stamp(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Lost> {
-    let lost = stamp_once(medium, places, cancel)?;
-    if lost.places.is_empty() { Ok(lost) } else { stamp_once(medium, places, cancel) }
+fn stamp(card_io: &CardIo, places: &[u64], cancel: &AtomicBool) -> Result<Lost> {
+    let lost = stamp_once(card_io, places, cancel)?;
+    if lost.places.is_empty() { Ok(lost) } else { stamp_once(card_io, places, cancel) }
 }
 
-fn stamp_once(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Lost> {
+fn stamp_once(card_io: &CardIo, places: &[u64], cancel: &AtomicBool) -> Result<Lost> {
     let mut salt = [0; 32];
     rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
     for at in places {
         if cancel.load(Ordering::Relaxed) {
-            return Err(Kind::Interrupted.error("stopped while the card's capacity was checked"));
+            return Err(ExitKind::Interrupted.error("stopped while the card's capacity was checked"));
         }
-        medium.write_all(&stamp_for(&salt, *at)?, *at)?;
+        card_io.write_all(&stamp_for(&salt, *at)?, *at)?;
     }
-    medium.settle()?;
+    card_io.sync()?;
     let (mut lost, mut block) = (Lost::default(), Buffer::small(STAMP)?);
     for at in places {
-        let read = medium.read_or_unreadable(&mut block, *at)?;
+        let read = card_io.read_or_unreadable(&mut block, *at)?;
         if *block != *stamp_for(&salt, *at)? || matches!(read, Read::Unreadable(_)) {
             lost.places.push(*at);
         }
@@ -135,9 +137,9 @@ fn stamp_once(medium: &Medium, places: &[u64], cancel: &AtomicBool) -> Result<Lo
 }
 
 /// What the card holds at a place; zeros where it cannot read it.
-fn old(medium: &Medium, at: u64) -> Result<Buffer> {
+fn old(card_io: &CardIo, at: u64) -> Result<Buffer> {
     let mut block = Buffer::small(STAMP)?;
-    if let Read::Unreadable(_) = medium.read_or_unreadable(&mut block, at)? {
+    if let Read::Unreadable(_) = card_io.read_or_unreadable(&mut block, at)? {
         block.fill(0);
     }
     Ok(block)
@@ -150,7 +152,7 @@ fn stamp_for(salt: &[u8; 32], at: u64) -> Result<Buffer> {
 }
 
 fn suspect(size: u64, first: u64, wrong: usize, all: usize) -> anyhow::Error {
-    Kind::Verification.error(format!(
+    ExitKind::Verification.error(format!(
         "the card is suspect: it says that it holds {} ({size} bytes), and what is written at byte {first} does not \
          stay there ({wrong} of {all} places tried); counterfeit cards do that, use another one",
         Bytes(size)
@@ -176,16 +178,16 @@ fn places(size: u64) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake_card::{Fault, MemoryCard};
+    use super::super::fake_card::{FakeCard, Fault};
     use super::*;
     use crate::base::{Silent, failure};
 
     const MIB: u64 = CHUNK as u64;
 
     /// A card of 12 MiB with this fault, checked alone, and the error.
-    fn checked_alone(fault: Fault, stopped: bool) -> (MemoryCard, Option<(Kind, String)>) {
+    fn checked_alone(fault: Fault, stopped: bool) -> (FakeCard, Option<(ExitKind, String)>) {
         let bytes = (0..12 * MIB).map(|at| u8::try_from(at % 251).unwrap()).collect();
-        let card = MemoryCard::holding(bytes, fault);
+        let card = FakeCard::holding(bytes, fault);
         let done = check_alone(&card, &Silent, &AtomicBool::new(stopped));
         (card, done.err().map(|error| (failure::kind(&error), error.to_string())))
     }
@@ -195,12 +197,12 @@ mod tests {
         let before = checked_alone(Fault::None, false).0.content();
         let suspect = "use another one; what was there is back in its place";
         for (fault, stopped, kind, end) in [
-            (Fault::Wraps(4 * MIB), false, Kind::Verification, suspect),
-            (Fault::Drops(9 * MIB), false, Kind::Verification, suspect),
+            (Fault::Wraps(4 * MIB), false, ExitKind::Verification, suspect),
+            (Fault::Drops(9 * MIB), false, ExitKind::Verification, suspect),
             (
                 Fault::None,
                 true,
-                Kind::Interrupted,
+                ExitKind::Interrupted,
                 "stopped while the card's capacity was checked; what was there is back in its place",
             ),
         ] {
@@ -219,9 +221,9 @@ mod tests {
         let (card, error) = checked_alone(Fault::WriteFails(7 * MIB, rustix::io::Errno::IO), false);
         let failed = "writing the card at byte 7340032: Input/output error (os error 5)";
         let text = format!("{failed}; what was there could not be put back: {failed}");
-        assert_eq!(error, Some((Kind::Io, text)));
+        assert_eq!(error, Some((ExitKind::Io, text)));
         assert!(card.content() == before);
-        let error = check_alone(&MemoryCard::new(MIB, Fault::None), &Silent, &AtomicBool::new(false));
+        let error = check_alone(&FakeCard::new(MIB, Fault::None), &Silent, &AtomicBool::new(false));
         assert_eq!(error.unwrap_err().to_string(), "a card of 1048576 bytes is too small for this check");
     }
 

@@ -8,23 +8,23 @@ use rustix::io::Errno;
 
 use super::buffer::Buffer;
 use super::card::Card;
-use super::io_monitor::{Access, Pulse};
-use crate::base::failure::{self, Kind};
+use super::io_monitor::{Access, IoMonitor};
+use crate::base::failure::{self, ExitKind};
 
 /// How often what reads back wrong is written again.
 pub const ROUNDS: u32 = 3;
 
 /// A card, and how it answers.
-pub struct Medium<'a> {
+pub struct CardIo<'a> {
     card: &'a dyn Card,
-    pub pulse: Pulse,
+    pub monitor: IoMonitor,
     /// A write was tried, so the card may have changed.
     written: AtomicBool,
 }
 
-impl<'a> Medium<'a> {
+impl<'a> CardIo<'a> {
     pub fn new(card: &'a dyn Card) -> Self {
-        Self { card, pulse: Pulse::default(), written: AtomicBool::new(false) }
+        Self { card, monitor: IoMonitor::default(), written: AtomicBool::new(false) }
     }
 
     /// Whether the card may have been changed.
@@ -32,10 +32,10 @@ impl<'a> Medium<'a> {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// The kind of `error`, which ends the work on this card: [`Kind::Refused`] means that nothing was written.
-    pub fn kind_of(&self, error: &anyhow::Error) -> Kind {
+    /// The kind of `error`, which ends the work on this card: [`ExitKind::Refused`] means that nothing was written.
+    pub fn kind_of(&self, error: &anyhow::Error) -> ExitKind {
         match failure::kind(error) {
-            Kind::Refused if self.is_changed() => Kind::Io,
+            ExitKind::Refused if self.is_changed() => ExitKind::Io,
             kind => kind,
         }
     }
@@ -57,8 +57,8 @@ impl<'a> Medium<'a> {
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
-            match self.pulse.time(Access::Write, at, || self.card.write_at(&bytes[done..], at)) {
-                Ok(0) => return Err(Kind::Io.error(format!("the card takes no more bytes at byte {at}"))),
+            match self.monitor.time(Access::Write, at, || self.card.write_at(&bytes[done..], at)) {
+                Ok(0) => return Err(ExitKind::Io.error(format!("the card takes no more bytes at byte {at}"))),
                 Ok(n) => done += n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed("writing", at, &error)),
@@ -73,8 +73,8 @@ impl<'a> Medium<'a> {
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
-            match self.pulse.time(Access::Read, at, || self.card.read_at(&mut bytes[done..], at)) {
-                Ok(0) => return Err(Kind::Io.error(format!("the card ends at byte {at}"))),
+            match self.monitor.time(Access::Read, at, || self.card.read_at(&mut bytes[done..], at)) {
+                Ok(0) => return Err(ExitKind::Io.error(format!("the card ends at byte {at}"))),
                 Ok(n) => done += n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_of_the_place(&error) => {
@@ -86,33 +86,35 @@ impl<'a> Medium<'a> {
         Ok(Read::Whole)
     }
 
-    /// Waits until everything is on the medium and makes later reads come from there.
-    pub fn settle(&self) -> Result<()> {
-        while let Err(error) = self.pulse.time(Access::Sync, 0, || self.card.sync().map(|()| 0)) {
+    /// Waits until everything is on the card_io and makes later reads come from there.
+    pub fn sync(&self) -> Result<()> {
+        while let Err(error) = self.monitor.time(Access::Sync, 0, || self.card.sync().map(|()| 0)) {
             if error.kind() != ErrorKind::Interrupted {
-                return Err(Kind::Io.error(format!("syncing the card: {error}")));
+                return Err(ExitKind::Io.error(format!("syncing the card: {error}")));
             }
         }
-        self.card.forget().map_err(|error| Kind::Io.error(format!("dropping the cache of the card: {error}")))
+        self.card
+            .forget()
+            .map_err(|error| ExitKind::Io.error(format!("dropping the cache of the card: {error}")))
     }
 
-    /// Writes `bytes` at `offset` and reads them back from the medium; where they are wrong, they are
+    /// Writes `bytes` at `offset` and reads them back from the card_io; where they are wrong, they are
     /// written again. Returns how often that was.
     pub fn write_and_prove(&self, bytes: &[u8], offset: u64) -> Result<u32> {
         let mut back = Buffer::small(bytes.len())?;
         let mut read = Read::Whole;
         for round in 0..=ROUNDS {
             self.write_all(bytes, offset)?;
-            self.settle()?;
+            self.sync()?;
             read = self.read_or_unreadable(&mut back, offset)?;
             if matches!(read, Read::Whole) && *back == *bytes {
                 return Ok(round);
             }
         }
         if let Read::Unreadable(error) = read {
-            return Err(Kind::Io.error(format!("{error:#}, {ROUNDS} times after it was written again")));
+            return Err(ExitKind::Io.error(format!("{error:#}, {ROUNDS} times after it was written again")));
         }
-        Err(Kind::Verification.error(format!(
+        Err(ExitKind::Verification.error(format!(
             "verification failed: the card does not hold what was written at byte {offset}, \
              {ROUNDS} times after being written again"
         )))
@@ -126,7 +128,7 @@ pub enum Read {
     Unreadable(anyhow::Error),
 }
 
-/// Whether the card is there and only this place is bad. The kernel says `EIO`, `ENODATA` for a medium error
+/// Whether the card is there and only this place is bad. The kernel says `EIO`, `ENODATA` for a card_io error
 /// that the card tells of, and `EILSEQ` for bytes whose checksum is wrong.
 fn is_of_the_place(error: &Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::NODATA | Errno::ILSEQ))
@@ -139,5 +141,5 @@ fn failed(doing: &str, at: u64, error: &Error) -> anyhow::Error {
         Some(Errno::ROFS | Errno::PERM) => " (is its write-protect switch on?)",
         _ => "",
     };
-    Kind::Io.error(format!("{doing} the card at byte {at}: {error}{hint}"))
+    ExitKind::Io.error(format!("{doing} the card at byte {at}: {error}{hint}"))
 }

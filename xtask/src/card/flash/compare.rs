@@ -8,14 +8,14 @@ use anyhow::Result;
 use super::body::image_chunks;
 use super::buffer::{Buffer, CHUNK};
 use super::card::Card;
-use super::card_io::{Medium, Read};
+use super::card_io::{CardIo, Read};
 use super::comparison::Comparison;
 use super::delta::Mode;
-use super::io_monitor::{self, PATIENCE};
+use super::io_monitor::{self, STALL_TIMEOUT};
 use super::payload::Added;
 use super::pipeline::{self, Chunk, all_zero};
 use super::task::{Content, Task};
-use crate::base::failure::{self, Kind};
+use crate::base::failure::{self, ExitKind};
 use crate::base::{ChunkMap, ChunkState, Event, Phase, Reporter};
 use crate::card::image::chunk_hash::{self, ChunkHash};
 
@@ -31,10 +31,10 @@ pub fn compare(
     reporter: &dyn Reporter,
     cancel: &AtomicBool,
 ) -> Result<Comparison> {
-    let medium = opened(card)?;
+    let card_io = opened(card)?;
     let task =
-        Task { medium: &medium, content, mode: Mode::Delta, reporter, cancel, head_is_blank: false.into() };
-    io_monitor::watched(&medium.pulse, reporter, PATIENCE, || {
+        Task { card_io: &card_io, content, mode: Mode::Delta, reporter, cancel, head_is_blank: false.into() };
+    io_monitor::with_stall_watchdog(&card_io.monitor, reporter, STALL_TIMEOUT, || {
         let comparing = Comparing { added, ..Comparing::default() };
         comparing.run(&task)
     })
@@ -51,14 +51,16 @@ pub fn compare_hash(
     reporter: &dyn Reporter,
     cancel: &AtomicBool,
 ) -> Result<Comparison> {
-    let medium = opened(card)?;
-    io_monitor::watched(&medium.pulse, reporter, PATIENCE, || whole(&medium, size, hash, reporter, cancel))
+    let card_io = opened(card)?;
+    io_monitor::with_stall_watchdog(&card_io.monitor, reporter, STALL_TIMEOUT, || {
+        whole(&card_io, size, hash, reporter, cancel)
+    })
 }
 
 /// The card without what was read from it before: it is asked itself.
-fn opened(card: &dyn Card) -> Result<Medium<'_>> {
-    card.forget().map_err(|error| Kind::Io.error(format!("dropping the cache of the card: {error}")))?;
-    Ok(Medium::new(card))
+fn opened(card: &dyn Card) -> Result<CardIo<'_>> {
+    card.forget().map_err(|error| ExitKind::Io.error(format!("dropping the cache of the card: {error}")))?;
+    Ok(CardIo::new(card))
 }
 
 /// What was found so far.
@@ -84,7 +86,7 @@ impl Comparing<'_> {
         let fetch = move |buffer: &mut Buffer| chunks(buffer).map_err(refused);
         pipeline::run(fetch, |chunk| {
             task.may_go_on(chunk.at).map_err(unchanged)?;
-            self.take(task.medium, &chunk, &mut there)?;
+            self.take(task.card_io, &chunk, &mut there)?;
             phase.advance(chunk.bytes.len());
             Ok(Some(chunk.bytes))
         })?;
@@ -96,7 +98,9 @@ impl Comparing<'_> {
         }
         task.reporter.report(&Event::Map { runs: self.chunk_map.runs() });
         if task.content.hash.is_some_and(|known| known != hash) {
-            return Err(Kind::Refused.error("the image file is not the one that was looked at; start again"));
+            return Err(
+                ExitKind::Refused.error("the image file is not the one that was looked at; start again")
+            );
         }
         Ok(Comparison {
             equal: self.differences.is_empty() && self.unreadable.is_none(),
@@ -108,15 +112,15 @@ impl Comparing<'_> {
             unreadable: self.unreadable,
             map: self.chunk_map.runs(),
             seconds: begin.elapsed().as_secs_f64(),
-            rates: task.medium.pulse.rates(),
+            rates: task.card_io.monitor.rates(),
         })
     }
 
     /// Compares one chunk of the image. `there` is room for what the card holds.
-    fn take(&mut self, medium: &Medium, chunk: &Chunk, there: &mut Buffer) -> Result<()> {
+    fn take(&mut self, card_io: &CardIo, chunk: &Chunk, there: &mut Buffer) -> Result<()> {
         self.hashes.push(chunk.hash);
         there.resize(chunk.bytes.len());
-        let difference = match medium.read_or_unreadable(there, chunk.at)? {
+        let difference = match card_io.read_or_unreadable(there, chunk.at)? {
             Read::Whole if **there == *chunk.bytes => None,
             Read::Whole => there.iter().zip(&*chunk.bytes).position(|(is, meant)| is != meant),
             Read::Unreadable(error) => {
@@ -152,7 +156,7 @@ impl Comparing<'_> {
 
 /// Reads all of the card that the image would take.
 fn whole(
-    medium: &Medium,
+    card_io: &CardIo,
     size: u64,
     meant: blake3::Hash,
     reporter: &dyn Reporter,
@@ -164,14 +168,14 @@ fn whole(
         let (from, left) = (at, size - at);
         buffer.resize(usize::try_from(left.min(CHUNK as u64))?);
         at += buffer.len() as u64;
-        match medium.read_or_unreadable(buffer, from)? {
+        match card_io.read_or_unreadable(buffer, from)? {
             Read::Unreadable(error) => Err(error),
             Read::Whole => Ok((left > 0).then_some(from)),
         }
     };
     pipeline::run(fetch, |chunk| {
         if cancel.load(Ordering::Relaxed) {
-            return Err(unchanged(Kind::Interrupted.error(format!("stopped at byte {}", chunk.at))));
+            return Err(unchanged(ExitKind::Interrupted.error(format!("stopped at byte {}", chunk.at))));
         }
         hashes.push(chunk.hash);
         blank |= chunk.at == 0 && chunk.zeros;
@@ -188,13 +192,13 @@ fn whole(
         unreadable: None,
         map: Vec::new(),
         seconds: phase.end(),
-        rates: medium.pulse.rates(),
+        rates: card_io.monitor.rates(),
     })
 }
 
 fn refused(error: anyhow::Error) -> anyhow::Error {
     match failure::kind(&error) {
-        Kind::Verification => Kind::Refused.error(format!("{error:#}")),
+        ExitKind::Verification => ExitKind::Refused.error(format!("{error:#}")),
         _ => error,
     }
 }
@@ -209,11 +213,11 @@ mod tests {
     use std::io::Cursor;
 
     use super::super::engine_fault_tests::{MIB, image};
-    use super::super::fake_card::{Fault, MemoryCard};
+    use super::super::fake_card::{FakeCard, Fault};
     use super::*;
     use crate::base::Silent;
 
-    fn compared(card: &MemoryCard, image: &[u8], hash: Option<blake3::Hash>) -> Result<Comparison> {
+    fn compared(card: &FakeCard, image: &[u8], hash: Option<blake3::Hash>) -> Result<Comparison> {
         let open = || Ok(Box::new(Cursor::new(image.to_vec())) as Box<dyn std::io::Read + Send>);
         let content = Content { size: image.len() as u64, hash, open: &open };
         let before = card.content();
@@ -223,16 +227,16 @@ mod tests {
     }
 
     /// A card of 6 MiB that begins with `image`, where the bytes at `places` are others.
-    fn card(image: &[u8], places: &[usize], fault: Fault) -> MemoryCard {
+    fn card(image: &[u8], places: &[usize], fault: Fault) -> FakeCard {
         let mut bytes = [image, &vec![7; 6 * CHUNK - image.len()]].concat();
         for at in places {
             bytes[*at] ^= 1;
         }
-        MemoryCard::holding(bytes, fault)
+        FakeCard::holding(bytes, fault)
     }
 
     #[track_caller]
-    fn check(card: &MemoryCard, image: &[u8], fault: Option<(Kind, &str)>, map: &[(ChunkState, u64)]) {
+    fn check(card: &FakeCard, image: &[u8], fault: Option<(ExitKind, &str)>, map: &[(ChunkState, u64)]) {
         let found = compared(card, image, None).unwrap();
         let words = found.fault();
         assert_eq!(words.as_ref().map(|(kind, text)| (*kind, text.as_str())), fault);
@@ -254,19 +258,19 @@ mod tests {
         check(
             &card(&image, &[3 * CHUNK + 511], Fault::None),
             &image,
-            Some((Kind::Verification, text)),
+            Some((ExitKind::Verification, text)),
             &[(ChunkState::Unchanged, 3), (ChunkState::Bad, 1)],
         );
         let text = "does not hold the image: 4 of 4 MiB differ, at byte 5, 1048583, 2097152 and more";
         let places = [5, CHUNK + 7, CHUNK + 9, 2 * CHUNK, 3 * CHUNK];
-        let differs = Some((Kind::Verification, text));
+        let differs = Some((ExitKind::Verification, text));
         check(&card(&image, &places, Fault::None), &image, differs, &[(ChunkState::Bad, 4)]);
         let text =
             "could not be read everywhere: reading the card at byte 1048576: Input/output error (os error 5)";
         check(
             &card(&image, &[], Fault::ReadFails(MIB + 9)),
             &image,
-            Some((Kind::Io, text)),
+            Some((ExitKind::Io, text)),
             &[(ChunkState::Unchanged, 1), (ChunkState::Bad, 1), (ChunkState::Unchanged, 2)],
         );
         let small = super::super::engine_fault_tests::image(4096);
@@ -292,7 +296,7 @@ mod tests {
         let error = compared(&card(&image, &[], Fault::None), &image, Some(blake3::hash(b"x"))).unwrap_err();
         assert_eq!(
             (error.to_string().as_str(), failure::kind(&error)),
-            ("the image file is not the one that was looked at; start again", Kind::Refused)
+            ("the image file is not the one that was looked at; start again", ExitKind::Refused)
         );
     }
 }

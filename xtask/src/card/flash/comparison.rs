@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::buffer::CHUNK;
 use super::io_monitor::Rates;
 use crate::base::ChunkRun;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// What a card holds where an image should be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,9 +34,9 @@ pub struct Comparison {
 
 impl Comparison {
     /// The end of a sentence that begins with the card: what is wrong with it, and of which kind that is.
-    pub fn fault(&self) -> Option<(Kind, String)> {
+    pub fn fault(&self) -> Option<(ExitKind, String)> {
         if let Some(error) = &self.unreadable {
-            return Some((Kind::Io, format!("could not be read everywhere: {error}")));
+            return Some((ExitKind::Io, format!("could not be read everywhere: {error}")));
         }
         if self.equal {
             return None;
@@ -49,6 +49,6 @@ impl Comparison {
             let more = if count > 3 { " and more" } else { "" };
             format!("{count} of {all} MiB differ, at byte {shown}{more}")
         };
-        Some((Kind::Verification, format!("does not hold the image: {what}")))
+        Some((ExitKind::Verification, format!("does not hold the image: {what}")))
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a chunk is first read from the card: reading is fast and writing slow, so looking pays wherever
+//! Whether a chunk is first read from the card: reading is fast and writing slow, so looking should_read_first wherever
 //! a good part of the card holds already what belongs there.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Look where looking pays, told by samples of the card
+    /// Look where looking should_read_first, told by samples of the card
     #[default]
     Auto,
     /// Write everything, whatever the card holds
@@ -29,7 +29,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// So many looks in vain, one after the other, and the card is taken for one that holds something else.
+/// So many policy in vain, one after the other, and the card is taken for one that holds something else.
 const MISSES: u32 = 8;
 /// Then only one chunk in so many is looked at, to find the place from which on it holds the same again.
 /// That costs a card full of old data some 2 % of its time.
@@ -38,29 +38,29 @@ const SAMPLE: u32 = 16;
 /// Decides chunk by chunk. Zeros are counted for themselves: a card may be blank where it holds nothing
 /// of the image.
 #[derive(Debug, Default)]
-pub struct Looks {
+pub struct DeltaPolicy {
     mode: Mode,
-    zeros: Luck,
-    data: Luck,
+    zeros: MissCounter,
+    data: MissCounter,
 }
 
 /// How looking went of late.
 #[derive(Debug, Default)]
-struct Luck {
+struct MissCounter {
     misses: u32,
     unseen: u32,
 }
 
-impl Looks {
+impl DeltaPolicy {
     pub fn new(mode: Mode) -> Self {
         Self { mode, ..Self::default() }
     }
 
     /// Whether to read the next chunk, which is all `zeros` or not, before it is written.
-    pub fn pays(&mut self, zeros: bool) -> bool {
-        let luck = self.luck(zeros);
-        luck.unseen += 1;
-        let sampled = luck.misses < MISSES || luck.unseen >= SAMPLE;
+    pub fn should_read_first(&mut self, zeros: bool) -> bool {
+        let counter = self.counter(zeros);
+        counter.unseen += 1;
+        let sampled = counter.misses < MISSES || counter.unseen >= SAMPLE;
         match self.mode {
             Mode::Auto => sampled,
             Mode::Full => false,
@@ -70,12 +70,12 @@ impl Looks {
 
     /// The card was looked at, and held the `same` or not.
     pub fn learn(&mut self, zeros: bool, same: bool) {
-        let luck = self.luck(zeros);
-        luck.unseen = 0;
-        luck.misses = if same { 0 } else { luck.misses.saturating_add(1) };
+        let counter = self.counter(zeros);
+        counter.unseen = 0;
+        counter.misses = if same { 0 } else { counter.misses.saturating_add(1) };
     }
 
-    fn luck(&mut self, zeros: bool) -> &mut Luck {
+    fn counter(&mut self, zeros: bool) -> &mut MissCounter {
         if zeros { &mut self.zeros } else { &mut self.data }
     }
 }
@@ -86,13 +86,13 @@ mod tests {
 
     /// How many of the chunks are looked at, where `same` says which of them the card holds already.
     fn looked(mode: Mode, same: impl Fn(u32) -> bool) -> usize {
-        let mut looks = Looks::new(mode);
+        let mut policy = DeltaPolicy::new(mode);
         let look = |index: &u32| {
-            let pays = looks.pays(false);
-            if pays {
-                looks.learn(false, same(*index));
+            let should_read_first = policy.should_read_first(false);
+            if should_read_first {
+                policy.learn(false, same(*index));
             }
-            pays
+            should_read_first
         };
         (0..1000).filter(look).count()
     }
@@ -112,8 +112,8 @@ mod tests {
 
     #[test]
     fn zeros_are_counted_for_themselves() {
-        let mut looks = Looks::new(Mode::Auto);
-        (0..MISSES).for_each(|_| looks.learn(false, false));
-        assert!(looks.pays(true) && !looks.pays(false));
+        let mut policy = DeltaPolicy::new(Mode::Auto);
+        (0..MISSES).for_each(|_| policy.learn(false, false));
+        assert!(policy.should_read_first(true) && !policy.should_read_first(false));
     }
 }

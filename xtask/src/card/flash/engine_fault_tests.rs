@@ -10,10 +10,10 @@ use rustix::io::Errno;
 use super::buffer::CHUNK;
 use super::delta::Mode;
 use super::engine::write_image;
-use super::fake_card::{Fault, MemoryCard};
+use super::fake_card::{FakeCard, Fault};
 use super::report::Report;
 use super::task::Content;
-use crate::base::failure::{Kind, kind};
+use crate::base::failure::{ExitKind, kind};
 use crate::base::{ChunkState, Event, Reporter, Silent};
 use crate::card::image::chunk_hash::tests::hash;
 
@@ -24,13 +24,13 @@ pub fn image(size: u64) -> Vec<u8> {
     (0..size).map(|at| u8::try_from((at / 512 + at) % 251).unwrap()).collect()
 }
 
-pub fn flash(card: &MemoryCard, image: &[u8], mode: Mode) -> Result<Report> {
+pub fn flash(card: &FakeCard, image: &[u8], mode: Mode) -> Result<Report> {
     flash_stream(card, image, (image.len() as u64, Some(hash(image))), mode)
 }
 
 /// Flashes `stream`, which is said to have this size and hash.
 fn flash_stream(
-    card: &MemoryCard,
+    card: &FakeCard,
     stream: &[u8],
     (size, hash): (u64, Option<blake3::Hash>),
     mode: Mode,
@@ -43,31 +43,47 @@ fn flash_stream(
 fn every_fault_is_told_and_leaves_a_blank_head() {
     let (image, blank) = (image(7 * MIB), "the first MiB of the card is blank");
     for (fault, expected_kind, text) in [
-        (Fault::WriteFails(3 * MIB + 5, Errno::IO), Kind::Io, "writing the card at byte 3145728"),
-        (Fault::WriteFails(3 * MIB + 9000, Errno::NOSPC), Kind::Io, "it holds less than it says"),
+        (Fault::WriteFails(3 * MIB + 5, Errno::IO), ExitKind::Io, "writing the card at byte 3145728"),
+        (Fault::WriteFails(3 * MIB + 9000, Errno::NOSPC), ExitKind::Io, "it holds less than it says"),
         (
             Fault::ReadFails(4 * MIB + 5000),
-            Kind::Io,
+            ExitKind::Io,
             "reading the card at byte 4194304: Input/output error (os error 5), 3 times after it was written again",
         ),
         (
             Fault::Lost(2 * MIB + 5000),
-            Kind::Verification,
+            ExitKind::Verification,
             "1 of 7 MiB read back wrong, at byte 2097152, 3 times",
         ),
-        (Fault::Flipped(5 * MIB + 5000), Kind::Verification, "1 of 7 MiB read back wrong, at byte 5242880"),
         (
-            Fault::FlippedTimes(5 * MIB + 5000, 4),
-            Kind::Verification,
+            Fault::Flipped(5 * MIB + 5000),
+            ExitKind::Verification,
             "1 of 7 MiB read back wrong, at byte 5242880",
         ),
-        (Fault::Wraps(4 * MIB), Kind::Verification, "the card is suspect: it says that it holds 10.0 MiB"),
-        (Fault::Wraps(8 * MIB), Kind::Verification, "what is written at byte 1048576 does not stay there"),
-        (Fault::Drops(6 * MIB), Kind::Verification, "what is written at byte 6291456 does not stay there"),
-        (Fault::Drops(9 * MIB + 500_000), Kind::Verification, "(1 of 10 places tried)"),
+        (
+            Fault::FlippedTimes(5 * MIB + 5000, 4),
+            ExitKind::Verification,
+            "1 of 7 MiB read back wrong, at byte 5242880",
+        ),
+        (
+            Fault::Wraps(4 * MIB),
+            ExitKind::Verification,
+            "the card is suspect: it says that it holds 10.0 MiB",
+        ),
+        (
+            Fault::Wraps(8 * MIB),
+            ExitKind::Verification,
+            "what is written at byte 1048576 does not stay there",
+        ),
+        (
+            Fault::Drops(6 * MIB),
+            ExitKind::Verification,
+            "what is written at byte 6291456 does not stay there",
+        ),
+        (Fault::Drops(9 * MIB + 500_000), ExitKind::Verification, "(1 of 10 places tried)"),
     ] {
         for mode in MODES {
-            let card = MemoryCard::new(10 * MIB, fault);
+            let card = FakeCard::new(10 * MIB, fault);
             let error = flash(&card, &image, mode).unwrap_err();
             let said = error.to_string();
             assert!(said.contains(text) && said.contains(blank), "{fault:?} {mode}: {said}");
@@ -85,7 +101,7 @@ fn a_chunk_that_is_right_at_last_is_healed() {
         (Fault::FlippedTimes(5 * MIB + 5000, 3), 3),
         (Fault::ReadFailsTimes(5 * MIB + 5000, 2), 2),
     ] {
-        let card = MemoryCard::new(10 * MIB, fault);
+        let card = FakeCard::new(10 * MIB, fault);
         let report = flash(&card, &image, Mode::Full).unwrap();
         assert!(card.content().starts_with(&image), "{fault:?}");
         let healed = report.map.iter().find(|run| run.state == ChunkState::Healed).map(|run| run.mib);
@@ -95,7 +111,7 @@ fn a_chunk_that_is_right_at_last_is_healed() {
 
 #[test]
 fn a_place_that_cannot_be_read_is_written() {
-    let (image, card) = (image(7 * MIB), MemoryCard::new(10 * MIB, Fault::ReadFailsTimes(5 * MIB + 5000, 1)));
+    let (image, card) = (image(7 * MIB), FakeCard::new(10 * MIB, Fault::ReadFailsTimes(5 * MIB + 5000, 1)));
     let report = flash(&card, &image, Mode::Delta).unwrap();
     assert!(card.content().starts_with(&image) && report.retries == 0);
 }
@@ -108,7 +124,7 @@ fn where_even_the_head_cannot_be_blanked_that_is_said() {
         (Fault::Lost(0), "the card does not hold what was written at byte 0"),
         (Fault::Flipped(9), "the card does not hold what was written at byte 0"),
     ] {
-        let error = flash(&MemoryCard::new(8 * MIB, fault), &image(6 * MIB), Mode::Auto).unwrap_err();
+        let error = flash(&FakeCard::new(8 * MIB, fault), &image(6 * MIB), Mode::Auto).unwrap_err();
         let said = error.to_string();
         assert!(said.contains(text), "{fault:?}: {said}");
         assert!(said.contains("could not be blanked: do not boot from it"), "{fault:?}: {said}");
@@ -118,7 +134,7 @@ fn where_even_the_head_cannot_be_blanked_that_is_said() {
 #[test]
 fn a_head_that_was_blanked_before_the_card_went_is_blank() {
     for writes in [4, 20] {
-        let card = MemoryCard::new(8 * MIB, Fault::Unplugged(writes));
+        let card = FakeCard::new(8 * MIB, Fault::Unplugged(writes));
         let said = flash(&card, &image(6 * MIB), Mode::Auto).unwrap_err().to_string();
         assert!(said.ends_with("is blank, so it will not boot; run the same command again"), "{said}");
         assert!(card.head_is_blank());
@@ -130,12 +146,12 @@ fn a_head_that_was_blanked_before_the_card_went_is_blank() {
 fn nothing_is_refused_once_a_byte_was_written() {
     let (image, mut stopped) = (image(2 * MIB), 0);
     for events in 0..30 {
-        let card = MemoryCard::new(3 * MIB, Fault::TakenAfter(events));
+        let card = FakeCard::new(3 * MIB, Fault::TakenAfter(events));
         let Err(error) = flash(&card, &image, Mode::Auto) else { continue };
         let (said, unchanged) = (error.to_string(), card.content().iter().all(|byte| *byte == 0xee));
         assert!(said.starts_with("the card is in use: loop9"), "{said}");
-        assert_eq!(kind(&error) == Kind::Refused, unchanged, "{events}: {said}");
-        assert_eq!(kind(&error) == Kind::Io, !unchanged, "{events}: {said}");
+        assert_eq!(kind(&error) == ExitKind::Refused, unchanged, "{events}: {said}");
+        assert_eq!(kind(&error) == ExitKind::Io, !unchanged, "{events}: {said}");
         assert_eq!(card.written_in_use(), 0, "{events}");
         assert!(unchanged || card.content()[..4096].iter().all(|byte| *byte == 0), "{events}: {said}");
         stopped += 1;
@@ -158,17 +174,17 @@ fn an_image_that_is_not_what_it_promises() {
             "the image is not what it was when it was checked; run the same command again",
         ),
     ] {
-        let card = MemoryCard::new(8 * MIB, Fault::None);
+        let card = FakeCard::new(8 * MIB, Fault::None);
         let error = flash_stream(&card, stream, (size, hash), Mode::Auto).unwrap_err();
         assert!(error.to_string().contains(text), "{error}");
-        assert_eq!(kind(&error), Kind::Verification);
+        assert_eq!(kind(&error), ExitKind::Verification);
         assert!(card.head_is_blank());
     }
 }
 
 #[test]
 fn an_image_that_does_not_fit_changes_nothing() {
-    let card = MemoryCard::new(2 * MIB, Fault::None);
+    let card = FakeCard::new(2 * MIB, Fault::None);
     let error = flash(&card, &image(3 * MIB), Mode::Auto).unwrap_err();
     assert_eq!(error.to_string(), "the image has 3145728 bytes and the card only 2097152");
     assert!(card.content().iter().all(|byte| *byte == 0xee));
@@ -191,10 +207,10 @@ fn stopping_in_any_phase_leaves_a_blank_head() {
     let open = || Ok(Box::new(Cursor::new(image.clone())) as Box<dyn Read + Send>);
     let content = Content { size: 3 * MIB, hash: None, open: &open };
     for phase in ["capacity", "write", "verify"] {
-        let (card, cancel) = (MemoryCard::new(4 * MIB, Fault::None), AtomicBool::new(false));
+        let (card, cancel) = (FakeCard::new(4 * MIB, Fault::None), AtomicBool::new(false));
         let reporter = CancelAt(phase, &cancel);
         let error = write_image(&card, &content, None, Mode::Auto, &reporter, &cancel).unwrap_err();
-        assert_eq!(kind(&error), Kind::Interrupted, "{phase}");
+        assert_eq!(kind(&error), ExitKind::Interrupted, "{phase}");
         assert!(error.to_string().contains("will not boot; run the same command again"), "{error}");
         assert!(card.head_is_blank(), "{phase}");
         // The stamps of the capacity check are gone.

@@ -14,8 +14,8 @@ use super::card::Card;
 use super::delta::Mode;
 use super::engine::write_image;
 use super::engine_fault_tests::{MIB, MODES, flash, image};
-use super::fake_card::{Fault, MemoryCard};
-use super::payload::Addition;
+use super::fake_card::{FakeCard, Fault};
+use super::payload::PayloadWriter;
 use super::payload::tests::{Fixed, changed, changes};
 use super::task::Content;
 use crate::base::{ChunkState, Silent};
@@ -32,7 +32,7 @@ fn honest_cards_hold_the_image_and_nothing_at_their_end() {
         (Fault::Short, 2 * MIB + 1024, 4 * MIB),
     ] {
         for mode in MODES {
-            let (card, image) = (MemoryCard::new(room, fault), image(size));
+            let (card, image) = (FakeCard::new(room, fault), image(size));
             let report = flash(&card, &image, mode).unwrap();
             assert_eq!((report.size, report.hash), (size, hash(&image)));
             let bytes = card.content();
@@ -66,7 +66,7 @@ fn only_what_differs_is_written() {
         (on_card(&changed), Mode::Auto, 2),
         (vec![0xee; 40 * CHUNK], Mode::Auto, 29),
     ] {
-        let card = MemoryCard::holding(before, Fault::None);
+        let card = FakeCard::holding(before, Fault::None);
         let report = flash(&card, &image, mode).unwrap();
         assert!(card.content().starts_with(&image), "{mode}");
         assert_eq!(
@@ -75,7 +75,7 @@ fn only_what_differs_is_written() {
             "{mode}"
         );
     }
-    let card = MemoryCard::holding(blank, Fault::None);
+    let card = FakeCard::holding(blank, Fault::None);
     let map = flash(&card, &image, Mode::Auto).unwrap().map;
     let map = map.iter().map(|run| (run.state, run.mib)).collect::<Vec<_>>();
     assert_eq!(map, [(ChunkState::Written, 10), (ChunkState::Skipped, 10), (ChunkState::Written, 10)]);
@@ -83,13 +83,13 @@ fn only_what_differs_is_written() {
 
 /// A card with a cache of its own: what was not synced is on it only in part when the power goes, which it
 /// does before the write number `dies`.
-struct Mortal {
+struct DyingCard {
     kept: Mutex<Vec<u8>>,
     cache: Mutex<Vec<(u64, Vec<u8>)>>,
     dies: Mutex<u32>,
 }
 
-impl Mortal {
+impl DyingCard {
     fn alive(&self) -> io::Result<()> {
         if *self.dies.lock().unwrap() == 0 { Err(Errno::NODEV.into()) } else { Ok(()) }
     }
@@ -111,7 +111,7 @@ fn put(bytes: &mut [u8], at: u64, data: &[u8]) {
     bytes[at..at + data.len()].copy_from_slice(data);
 }
 
-impl Card for Mortal {
+impl Card for DyingCard {
     fn size(&self) -> u64 {
         self.kept.lock().unwrap().len() as u64
     }
@@ -175,7 +175,7 @@ proptest! {
                 _ => {}
             }
         }
-        let card = MemoryCard::holding(card, if short { Fault::Short } else { Fault::None });
+        let card = FakeCard::holding(card, if short { Fault::Short } else { Fault::None });
         let report = flash(&card, &image, MODES[mode]).unwrap();
         prop_assert!(card.content().starts_with(&image));
         prop_assert_eq!(report.hash, hash(&image));
@@ -187,11 +187,11 @@ proptest! {
     ) {
         let (image, old) = (image(6 * MIB), vec![0xee; 8 * CHUNK]);
         let (kept, cache, dies) = (Mutex::new(old.clone()), Mutex::default(), Mutex::new(dies));
-        let card = Mortal { kept, cache, dies };
+        let card = DyingCard { kept, cache, dies };
         let open = || Ok(Box::new(Cursor::new(image.clone())) as Box<dyn Read + Send>);
         let content = Content { size: 6 * MIB, hash: None, open: &open };
         let added = Fixed { changes: if adds { changes() } else { Vec::new() }, look: &|| Ok(()) };
-        let done = write_image(&card, &content, adds.then_some(&added as &dyn Addition), MODES[mode], &Silent, &AtomicBool::new(false)).is_ok();
+        let done = write_image(&card, &content, adds.then_some(&added as &dyn PayloadWriter), MODES[mode], &Silent, &AtomicBool::new(false)).is_ok();
         let mut coin = seed;
         let after = card.after(|| {
             coin = coin.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -203,7 +203,7 @@ proptest! {
         prop_assert!(whole || table.iter().all(|byte| *byte == 0) || untouched);
         prop_assert!(whole || !done);
         // The same command again, on the card as it is now, does the rest.
-        let card = MemoryCard::holding(after, Fault::None);
+        let card = FakeCard::holding(after, Fault::None);
         flash(&card, &image, Mode::Auto).unwrap();
         prop_assert!(card.content().starts_with(&image));
     }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::buffer::CHUNK;
 use super::card::Card;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// What a card does wrong. Places are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +42,7 @@ pub enum Fault {
     TakenAfter(u32),
 }
 
-pub struct MemoryCard {
+pub struct FakeCard {
     pub bytes: Mutex<Vec<u8>>,
     fault: Fault,
     calls: AtomicU32,
@@ -53,7 +53,7 @@ pub struct MemoryCard {
     written_in_use: AtomicU32,
 }
 
-impl MemoryCard {
+impl FakeCard {
     /// A used card of `size` bytes.
     pub fn new(size: u64, fault: Fault) -> Self {
         Self::holding(vec![0xee; usize::try_from(size).unwrap()], fault)
@@ -109,13 +109,13 @@ impl MemoryCard {
     }
 }
 
-impl Card for MemoryCard {
+impl Card for FakeCard {
     fn size(&self) -> u64 {
         self.bytes.lock().unwrap().len() as u64
     }
 
     fn check_identity(&self) -> Result<()> {
-        if self.is_taken() { Err(Kind::Refused.error("the card is in use: loop9")) } else { Ok(()) }
+        if self.is_taken() { Err(ExitKind::Refused.error("the card is in use: loop9")) } else { Ok(()) }
     }
 
     fn check_events(&self) -> Result<()> {

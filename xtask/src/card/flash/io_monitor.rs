@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{Event, Reporter};
 
 /// A card that does not answer for so long is told about. Cards pause for a second or two to tidy up.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is asked of a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +45,13 @@ struct Sum {
 
 /// The sums of all accesses, and the one that runs.
 #[derive(Default)]
-pub struct Pulse {
+pub struct IoMonitor {
     pending: Mutex<Option<Pending>>,
     reads: Sum,
     writes: Sum,
 }
 
-impl Pulse {
+impl IoMonitor {
     /// Makes one access, which tells how many bytes it moved.
     pub fn time(
         &self,
@@ -92,14 +92,19 @@ impl Sum {
 }
 
 /// Does `work`, and tells of each silence of the card that is longer than `patience`, as long as it lasts.
-pub fn watched<T>(pulse: &Pulse, reporter: &dyn Reporter, patience: Duration, work: impl FnOnce() -> T) -> T {
+pub fn with_stall_watchdog<T>(
+    monitor: &IoMonitor,
+    reporter: &dyn Reporter,
+    patience: Duration,
+    work: impl FnOnce() -> T,
+) -> T {
     std::thread::scope(|scope| {
         let (running, ended) = channel::<()>();
         // The work is done also where nobody can watch it.
         let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
             let mut told = None;
             while ended.recv_timeout(patience / 5) == Err(RecvTimeoutError::Timeout) {
-                tell(pulse, reporter, patience, &mut told);
+                tell(monitor, reporter, patience, &mut told);
             }
         });
         let done = work();
@@ -109,8 +114,13 @@ pub fn watched<T>(pulse: &Pulse, reporter: &dyn Reporter, patience: Duration, wo
 }
 
 /// Each silence is told again when it is twice as long as when it was last told.
-fn tell(pulse: &Pulse, reporter: &dyn Reporter, patience: Duration, told: &mut Option<(Instant, Duration)>) {
-    let Some(Pending { access, at, since }) = pulse.pending() else { return };
+fn tell(
+    monitor: &IoMonitor,
+    reporter: &dyn Reporter,
+    patience: Duration,
+    told: &mut Option<(Instant, Duration)>,
+) {
+    let Some(Pending { access, at, since }) = monitor.pending() else { return };
     let silent = since.elapsed();
     let due = told.filter(|(then, _)| *then == since).map_or(patience, |(_, lasted)| lasted * 2);
     if silent < due {
@@ -146,14 +156,14 @@ mod tests {
 
     #[test]
     fn a_silence_is_told_while_it_lasts() {
-        let (pulse, said) = (Pulse::default(), Said::default());
+        let (monitor, said) = (IoMonitor::default(), Said::default());
         let stall = |millis| {
             std::thread::sleep(Duration::from_millis(millis));
             Ok(7)
         };
-        watched(&pulse, &said, Duration::from_millis(50), || {
-            pulse.time(Access::Read, 3, || stall(1)).unwrap();
-            pulse.time(Access::Write, 512, || {
+        with_stall_watchdog(&monitor, &said, Duration::from_millis(50), || {
+            monitor.time(Access::Read, 3, || stall(1)).unwrap();
+            monitor.time(Access::Write, 512, || {
                 let moved = stall(400);
                 assert!(!said.0.lock().unwrap().is_empty(), "told before the card answers");
                 moved
@@ -167,15 +177,15 @@ mod tests {
 
     #[test]
     fn rates_are_of_what_was_moved() {
-        let pulse = Pulse::default();
-        assert_eq!(pulse.rates(), Rates::default());
+        let monitor = IoMonitor::default();
+        assert_eq!(monitor.rates(), Rates::default());
         let slow = || {
             std::thread::sleep(Duration::from_millis(20));
             Ok(1000)
         };
-        pulse.time(Access::Write, 0, slow).unwrap();
-        let rate = pulse.rates().write.unwrap();
+        monitor.time(Access::Write, 0, slow).unwrap();
+        let rate = monitor.rates().write.unwrap();
         assert!((5_000..=50_000).contains(&rate), "{rate}");
-        assert_eq!(pulse.rates().read, None);
+        assert_eq!(monitor.rates().read, None);
     }
 }

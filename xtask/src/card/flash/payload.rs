@@ -10,15 +10,15 @@ use super::buffer::{Buffer, CHUNK};
 use super::card_io;
 use super::task::Task;
 use crate::base::ChunkState;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::card::image::chunk_hash::{self, ChunkHash};
 
 /// What has to be put there, and how it is proved. The engine does the writing, as carefully as that of the image.
-pub trait Addition: Sync {
+pub trait PayloadWriter: Sync {
     /// What becomes other than the image has it, found out on the card, which holds all of the image but its first
     /// chunk. No change may touch that.
     fn changes(&self) -> Result<Vec<Change>>;
-    /// Reads back from the card whether what was added is there. All changes are on the medium, and no
+    /// Reads back from the card whether what was added is there. All changes are on the card_io, and no
     /// cache has them.
     fn prove(&self) -> Result<()>;
 }
@@ -41,12 +41,12 @@ pub struct Added {
     #[serde(with = "crate::card::image::digest")]
     pub hash: blake3::Hash,
     /// The chunks that are not those of the image, in order.
-    pub chunks: Vec<AddedChunk>,
+    pub chunks: Vec<PayloadChunk>,
 }
 
 /// A chunk that is not that of the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AddedChunk {
+pub struct PayloadChunk {
     /// In bytes from the start of the card.
     pub at: u64,
     pub hash: ChunkHash,
@@ -61,7 +61,7 @@ impl Added {
 
 /// Writes and proves `addition` on top of `body`. Returns what is on the card then, and how often something had
 /// to be written again.
-pub fn add(task: &Task, body: &mut Body, addition: &dyn Addition) -> Result<(Added, u32)> {
+pub fn add(task: &Task, body: &mut Body, addition: &dyn PayloadWriter) -> Result<(Added, u32)> {
     let (mut chunks, mut retries, mut hashes) = (Vec::new(), 0, body.hashes.clone());
     // Ctrl-C ends the programs that the changes come from, too: that is the reason then, and not what they say.
     let stopped =
@@ -74,10 +74,10 @@ pub fn add(task: &Task, body: &mut Body, addition: &dyn Addition) -> Result<(Add
             let from = usize::try_from(change.at - at)?;
             chunk[from..from + change.bytes.len()].copy_from_slice(&change.bytes);
         }
-        retries += task.medium.write_and_prove(&chunk, at)?;
+        retries += task.card_io.write_and_prove(&chunk, at)?;
         hashes[index] = ChunkHash::of(&chunk);
         body.chunk_map.set(at, ChunkState::Added);
-        chunks.push(AddedChunk { at, hash: hashes[index] });
+        chunks.push(PayloadChunk { at, hash: hashes[index] });
     }
     addition.prove().map_err(stopped)?;
     let [image, hash] = [&body.hashes, &hashes].map(|hashes| chunk_hash::whole(hashes));
@@ -93,7 +93,9 @@ fn by_chunk(task: &Task, changes: Vec<Change>) -> Result<BTreeMap<u64, Vec<Chang
             let begin = at / size * size;
             let room = usize::try_from(begin + size - at)?.min(rest.len());
             if begin == 0 || at + room as u64 > task.content.size {
-                return Err(Kind::Other.error(format!("byte {at} is no place for what is put on the card")));
+                return Err(
+                    ExitKind::Other.error(format!("byte {at} is no place for what is put on the card"))
+                );
             }
             let (now, later) = rest.split_at(room);
             chunks.entry(begin).or_default().push(Change { at, bytes: now.to_vec() });
@@ -107,13 +109,14 @@ fn by_chunk(task: &Task, changes: Vec<Change>) -> Result<BTreeMap<u64, Vec<Chang
 fn of_image(task: &Task, at: u64, hash: &ChunkHash) -> Result<Buffer> {
     let mut chunk = Buffer::zeroed()?;
     chunk.resize(task.len_at(at));
-    if let card_io::Read::Unreadable(error) = task.medium.read_or_unreadable(&mut chunk, at)? {
+    if let card_io::Read::Unreadable(error) = task.card_io.read_or_unreadable(&mut chunk, at)? {
         return Err(error);
     }
     if ChunkHash::of(&chunk) == *hash {
         return Ok(chunk);
     }
-    Err(Kind::Verification.error(format!("the card does not hold at byte {at} what was just proved there")))
+    Err(ExitKind::Verification
+        .error(format!("the card does not hold at byte {at} what was just proved there")))
 }
 
 #[cfg(test)]
@@ -123,7 +126,7 @@ pub(super) mod tests {
     use super::super::card::Card;
     use super::super::delta::Mode;
     use super::super::engine_fault_tests::{MIB, image};
-    use super::super::fake_card::{Fault, MemoryCard};
+    use super::super::fake_card::{FakeCard, Fault};
     use super::super::report::Report;
     use super::super::task::Content;
     use super::super::{compare, write_image};
@@ -137,7 +140,7 @@ pub(super) mod tests {
         pub look: &'a (dyn Fn() -> Result<()> + Sync),
     }
 
-    impl Addition for Fixed<'_> {
+    impl PayloadWriter for Fixed<'_> {
         fn changes(&self) -> Result<Vec<Change>> {
             Ok(self.changes.clone())
         }
@@ -169,7 +172,7 @@ pub(super) mod tests {
         write_image(card, &content, Some(addition), Mode::Auto, &Silent, cancel)
     }
 
-    fn compared(card: &MemoryCard, image: &[u8], added: &Added) -> (bool, Vec<u64>) {
+    fn compared(card: &FakeCard, image: &[u8], added: &Added) -> (bool, Vec<u64>) {
         let open = || Ok(Box::new(std::io::Cursor::new(image.to_vec())) as Box<dyn std::io::Read + Send>);
         let content = Content { size: image.len() as u64, hash: None, open: &open };
         let found = compare(card, &content, Some(added), &Silent, &AtomicBool::new(false)).unwrap();
@@ -179,7 +182,7 @@ pub(super) mod tests {
     #[test]
     fn the_card_holds_both_and_the_head_comes_last() {
         for fault in [Fault::None, Fault::FlippedTimes(4 * MIB + 5000, 2)] {
-            let (image, card) = (image(6 * MIB + 512), MemoryCard::new(9 * MIB, fault));
+            let (image, card) = (image(6 * MIB + 512), FakeCard::new(9 * MIB, fault));
             let look = || {
                 assert!(
                     card.head_is_blank()
@@ -205,7 +208,7 @@ pub(super) mod tests {
         let both = changed(&image, &changes());
         let chunks = [1, 2, 4].map(|mib| {
             let at = usize::try_from(mib * MIB).unwrap();
-            AddedChunk { at: mib * MIB, hash: ChunkHash::of(&both[at..at + CHUNK]) }
+            PayloadChunk { at: mib * MIB, hash: ChunkHash::of(&both[at..at + CHUNK]) }
         });
         let added = Added { image: hash(&image), hash: hash(&both), chunks: chunks.into() };
         let mut damaged = both.clone();
@@ -219,7 +222,7 @@ pub(super) mod tests {
             // It is another image that is asked for: what was added to the first one is nothing to it.
             (&other, &other, (false, vec![])),
         ] {
-            let found = compared(&MemoryCard::holding(holds.clone(), Fault::None), meant, &added);
+            let found = compared(&FakeCard::holding(holds.clone(), Fault::None), meant, &added);
             // Where the first difference is inside does not matter where it is judged by a hash.
             let whole = |places: Vec<u64>| places.iter().map(|at| at / MIB).collect::<Vec<_>>();
             assert_eq!((found.0, whole(found.1)), (expected.0, whole(expected.1)));
@@ -231,10 +234,10 @@ pub(super) mod tests {
         fault: Fault,
         changes: Vec<Change>,
         look: &(dyn Fn() -> Result<()> + Sync),
-        kind: Kind,
+        kind: ExitKind,
         text: &str,
     ) {
-        let (image, card) = (image(6 * MIB), MemoryCard::new(9 * MIB, fault));
+        let (image, card) = (image(6 * MIB), FakeCard::new(9 * MIB, fault));
         let error = flash(&card, &image, &Fixed { changes, look }, &AtomicBool::new(false)).unwrap_err();
         let said = error.to_string();
         assert!(said.contains(text) && said.contains("the first MiB of the card is blank"), "{said}");
@@ -245,29 +248,29 @@ pub(super) mod tests {
     #[test]
     fn what_goes_wrong_leaves_a_blank_head() {
         let fine = || Ok(());
-        let wrong = || Err(Kind::Verification.error("it is not there"));
-        fails(Fault::None, changes(), &wrong, Kind::Verification, "it is not there");
+        let wrong = || Err(ExitKind::Verification.error("it is not there"));
+        fails(Fault::None, changes(), &wrong, ExitKind::Verification, "it is not there");
         let place = "is no place for what is put on the card";
         for (at, len) in [(MIB - 1, 2), (6 * MIB - 1, 2), (7 * MIB, 1)] {
             let change = vec![Change { at, bytes: vec![1; len] }];
-            fails(Fault::None, change, &fine, Kind::Other, place);
+            fails(Fault::None, change, &fine, ExitKind::Other, place);
         }
         let text = "the card does not hold what was written at byte 4194304, 3 times";
         // The first write of the place is that of the image, which is read back right.
         let worn = Fault::FlippedAfter(4 * MIB + 5000, 1);
-        fails(worn, changes(), &fine, Kind::Verification, text);
+        fails(worn, changes(), &fine, ExitKind::Verification, text);
     }
 
     #[test]
     fn a_request_to_stop_is_the_reason_whatever_the_programs_say() {
         let (image, card, cancel) =
-            (image(6 * MIB), MemoryCard::new(9 * MIB, Fault::None), AtomicBool::new(false));
+            (image(6 * MIB), FakeCard::new(9 * MIB, Fault::None), AtomicBool::new(false));
         let look = || {
             cancel.store(true, Ordering::Relaxed);
-            Err(Kind::Other.error("a program ended with exit code 130"))
+            Err(ExitKind::Other.error("a program ended with exit code 130"))
         };
         let error = flash(&card, &image, &Fixed { changes: changes(), look: &look }, &cancel).unwrap_err();
-        assert_eq!(failure::kind(&error), Kind::Interrupted, "{error}");
+        assert_eq!(failure::kind(&error), ExitKind::Interrupted, "{error}");
         assert!(card.head_is_blank());
     }
 }

@@ -7,13 +7,13 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::delta::Mode;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Plain};
 use crate::card::disk::Disk;
-use crate::card::image::{Image, Root};
-use crate::identity::{Belongings, PLACE};
+use crate::card::image::{Ext4Region, Image};
+use crate::identity::{PLACE, Payload};
 
-/// A flash that has passed every check. The writer looks at the card again and compares.
+/// A flash that has passed every check. The writer policy at the card again and compares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub image: Image,
@@ -21,7 +21,7 @@ pub struct Plan {
     pub mode: Mode,
     /// What is put on the card beside the image.
     #[serde(default)]
-    pub carried: Option<Carried>,
+    pub carried: Option<PayloadPlan>,
     /// The places from which the writer unmounts the card first; nothing else is unmounted.
     #[serde(default)]
     pub unmount: Vec<PathBuf>,
@@ -29,43 +29,43 @@ pub struct Plan {
 
 /// What is put on a card beside its image, and the file system that it goes into.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Carried {
-    pub root: Root,
-    pub belongings: Belongings,
+pub struct PayloadPlan {
+    pub root: Ext4Region,
+    pub payload: Payload,
     /// What the image has already of it, as far as that is known.
     pub replaced: Vec<String>,
 }
 
-impl Carried {
+impl PayloadPlan {
     /// # Errors
-    /// Of [`Kind::Refused`] where there is no room for it.
-    pub fn new(root: Root, belongings: Belongings) -> Result<Self> {
-        let (blocks, inodes) = belongings.room(root.block);
+    /// Of [`ExitKind::Refused`] where there is no room for it.
+    pub fn new(root: Ext4Region, payload: Payload) -> Result<Self> {
+        let (blocks, inodes) = payload.room(root.block);
         if blocks > root.free_blocks || inodes > root.free_inodes {
-            let (words, free) = (belongings.words(), Bytes(root.free_blocks * root.block));
+            let (words, free) = (payload.words(), Bytes(root.free_blocks * root.block));
             let (takes, left) = (Bytes(blocks * root.block), root.free_inodes);
             let text = format!(
                 "the image has no room for {words}: it takes up to {takes} and {inodes} inodes of NIXOS_SD, which has {free} \
                  and {left} left"
             );
-            return Err(Kind::Refused.error(text));
+            return Err(ExitKind::Refused.error(text));
         }
-        Ok(Self { root, belongings, replaced: Vec::new() })
+        Ok(Self { root, payload, replaced: Vec::new() })
     }
 }
 
 impl Plan {
     /// Unmounting what is mounted of `disk` is part of it.
-    pub fn new(image: Image, disk: Disk, mode: Mode, carried: Option<Carried>) -> Self {
+    pub fn new(image: Image, disk: Disk, mode: Mode, carried: Option<PayloadPlan>) -> Self {
         let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
         Self { image, disk, mode, carried, unmount }
     }
 }
 
-impl fmt::Display for Carried {
+impl fmt::Display for PayloadPlan {
     /// Lines of a plan, each with its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.belongings.fmt(f)?;
+        self.payload.fmt(f)?;
         self.replaced
             .iter()
             .try_for_each(|path| writeln!(f, "        in place of {PLACE}/{} of the image", Plain(path)))

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 
 use super::buffer::CHUNK;
-use super::card_io::Medium;
+use super::card_io::CardIo;
 use super::delta::Mode;
 use crate::base::Reporter;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// An image that can be read more than once: what a card does not keep is written again.
 pub struct Content<'a> {
@@ -22,7 +22,7 @@ pub struct Content<'a> {
 
 /// What is to be done to which card, and who is told.
 pub struct Task<'a> {
-    pub medium: &'a Medium<'a>,
+    pub card_io: &'a CardIo<'a>,
     pub content: &'a Content<'a>,
     pub mode: Mode,
     pub reporter: &'a dyn Reporter,
@@ -35,7 +35,7 @@ impl Task<'_> {
     /// Fails where a stop is requested; `at` is how far the work has come, in bytes.
     pub fn may_go_on(&self, at: u64) -> Result<()> {
         if self.cancel.load(Ordering::Relaxed) {
-            return Err(Kind::Interrupted.error(format!("stopped at byte {at}")));
+            return Err(ExitKind::Interrupted.error(format!("stopped at byte {at}")));
         }
         Ok(())
     }
@@ -43,7 +43,7 @@ impl Task<'_> {
     /// Fails where a stop is requested `before` a step of the work.
     pub fn may_begin(&self, before: &str) -> Result<()> {
         if self.cancel.load(Ordering::Relaxed) {
-            return Err(Kind::Interrupted.error(format!("stopped before {before}")));
+            return Err(ExitKind::Interrupted.error(format!("stopped before {before}")));
         }
         Ok(())
     }

@@ -6,14 +6,14 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::check_cache::{Known, KnownImages, Trace};
+use super::check_cache::{CachedCheck, CheckCache, Trace};
 use super::checksums::{Hashing, Sidecar};
 use super::chunk_hash::{self, CHUNK, ChunkHash, read_piece};
-use super::limits::Lack;
+use super::limits::OutOfMemory;
 use super::source::Source;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Event, Phase, Reporter, interrupt};
-use crate::card::inspect::{HEAD, Layout, Partition, SECTOR};
+use crate::card::inspect::{HEAD, Partition, PartitionTable, SECTOR};
 
 /// A frame that looks back further than this, in bytes, is told about: `zstd` itself stops here too.
 const LARGE_WINDOW: u64 = 128 << 20;
@@ -27,7 +27,7 @@ pub struct Image {
     /// The hash of the decompressed bytes, see [`super::chunk_hash`], if they were all read.
     #[serde(with = "super::digest::option")]
     pub hash: Option<blake3::Hash>,
-    pub layout: Layout,
+    pub layout: PartitionTable,
 }
 
 /// How much of an image is read before the card is touched.
@@ -62,12 +62,12 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
 ///
 /// # Errors
 /// As for [`examine`].
-pub fn examine_once(source: Source, known: &KnownImages, reporter: &dyn Reporter) -> Result<Image> {
+pub fn examine_once(source: Source, known: &CheckCache, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
     let sidecar = Sidecar::find(&source.path)?;
     let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.as_str());
     // What its structure tells is true in any case.
-    let fits = |found: &Known| source.size.is_none_or(|size| size == found.size);
+    let fits = |found: &CachedCheck| source.size.is_none_or(|size| size == found.size);
     let Some(found) = known.recall(&source.path, sum).filter(fits) else {
         return examine_and_remember(source, known, reporter);
     };
@@ -83,7 +83,7 @@ pub fn examine_once(source: Source, known: &KnownImages, reporter: &dyn Reporter
 ///
 /// # Errors
 /// As for [`examine`].
-pub fn examine_and_remember(source: Source, known: &KnownImages, reporter: &dyn Reporter) -> Result<Image> {
+pub fn examine_and_remember(source: Source, known: &CheckCache, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
     warn_of_window(&source, reporter);
     let sidecar = Sidecar::find(&source.path)?;
@@ -91,7 +91,7 @@ pub fn examine_and_remember(source: Source, known: &KnownImages, reporter: &dyn 
     let (trace, begin) = (Trace::of(&source.path)?, SystemTime::now());
     let image = check(source, sidecar, reporter)?;
     if let Some(hash) = image.hash {
-        known.keep(&image.source.path, Known { trace, size: image.size, hash, sum }, begin);
+        known.keep(&image.source.path, CachedCheck { trace, size: image.size, hash, sum }, begin);
     }
     Ok(image)
 }
@@ -154,18 +154,18 @@ fn no_image(source: &Source) -> String {
     format!("{} is no disk image", source.path.display())
 }
 
-fn understand(head: &[u8], size: u64) -> Result<Layout> {
+fn understand(head: &[u8], size: u64) -> Result<PartitionTable> {
     if !size.is_multiple_of(SECTOR) {
-        return Err(Kind::Refused
+        return Err(ExitKind::Refused
             .error(format!("its size, {size} bytes, is no whole number of {SECTOR}-byte sectors")));
     }
-    Layout::parse(head, size)
+    PartitionTable::parse(head, size)
 }
 
 /// The first [`HEAD`] bytes, the size in bytes and the hash of a stream.
 ///
 /// # Errors
-/// Of [`Kind::Refused`] at once for one that begins with no table, or with one that is larger than it may be.
+/// Of [`ExitKind::Refused`] at once for one that begins with no table, or with one that is larger than it may be.
 fn read_through(
     source: &Source,
     file: impl Read + Send,
@@ -177,15 +177,17 @@ fn read_through(
     loop {
         let read = read_piece(&mut stream, &mut buffer);
         if stopped() {
-            return Err(Kind::Interrupted.error("stopped while the image was checked; nothing was written"));
+            return Err(
+                ExitKind::Interrupted.error("stopped while the image was checked; nothing was written")
+            );
         }
         // What a decoder says about its input is a refusal: nothing has been written.
         let len = read.map_err(|(done, error)| {
-            if Lack::of(&error).is_some() {
+            if OutOfMemory::of(&error).is_some() {
                 return source.refusal(&error);
             }
             let text = format!("after {} bytes: {error}", size + done as u64);
-            Kind::Refused.error(text).context(source.damaged())
+            ExitKind::Refused.error(text).context(source.damaged())
         })?;
         if size == 0 {
             head = buffer[..len].to_vec();
@@ -209,7 +211,8 @@ fn begins_well(source: &Source, head: &[u8]) -> Result<()> {
     if head.len() < CHUNK {
         return Ok(());
     }
-    let layout = Layout::parse(head, source.size.unwrap_or(u64::MAX)).with_context(|| no_image(source))?;
+    let layout =
+        PartitionTable::parse(head, source.size.unwrap_or(u64::MAX)).with_context(|| no_image(source))?;
     let end = layout.partitions.iter().map(Partition::end).max();
     source.limits.check_content(end.unwrap_or_default())
 }
@@ -294,7 +297,7 @@ mod tests {
             let words =
                 format!("its SHA-256 begins with {}, not 000000000000; download both again", &sum[..12]);
             assert!(error.to_string().contains(&words), "{error}");
-            assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+            assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
         }
     }
 
@@ -306,7 +309,7 @@ mod tests {
         let (file, mut phase) = (source.file().unwrap(), Phase::begin(&Silent, "check", None));
         let error = read_through(&source, file, &mut phase, &|| true).unwrap_err();
         assert_eq!(error.to_string(), "stopped while the image was checked; nothing was written");
-        assert_eq!(crate::base::failure::kind(&error), Kind::Interrupted);
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Interrupted);
     }
 
     /// A zstd file of `first` and then of so many GiB of zeros, in 32 KiB for each.
@@ -324,7 +327,7 @@ mod tests {
         let begin = std::time::Instant::now();
         let error = examine(source, Depth::Whole, &Silent).unwrap_err();
         assert!(format!("{error:#}").contains(expected), "{error:#}");
-        assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
         assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
     }
 
@@ -368,7 +371,7 @@ mod tests {
         let (asked, mut phase) = (std::sync::atomic::AtomicU32::new(0), Phase::begin(&Silent, "check", None));
         let stopped = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1;
         let error = read_through(&source, source.file().unwrap(), &mut phase, &stopped).unwrap_err();
-        assert_eq!(crate::base::failure::kind(&error), Kind::Interrupted);
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Interrupted);
         assert!(asked.into_inner() < 10);
     }
 
@@ -388,7 +391,7 @@ mod tests {
         ] {
             let error = checked(file).unwrap_err();
             assert!(format!("{error:#}").contains(expected), "{error:#}");
-            assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+            assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::fingerprint::Stamp;
+use super::fingerprint::Fingerprint;
 use crate::base::state;
 
 /// How many images are remembered.
@@ -21,7 +21,7 @@ const LARGEST: u64 = 1 << 20;
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// All images that are known, in a file in the project's state folder.
-pub struct KnownImages {
+pub struct CheckCache {
     file: PathBuf,
 }
 
@@ -33,12 +33,12 @@ pub struct Trace {
     inode: u64,
     /// The time of the last change of anything about it, in seconds since 1970 and nanoseconds.
     changed: (i64, i64),
-    stamp: Stamp,
+    stamp: Fingerprint,
 }
 
 /// An image that was read to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
+pub struct CachedCheck {
     /// As it was when reading the file began.
     pub trace: Trace,
     /// Of the decompressed content, in bytes.
@@ -69,17 +69,17 @@ impl Trace {
 impl From<&Metadata> for Trace {
     fn from(facts: &Metadata) -> Self {
         let changed = (facts.ctime(), facts.ctime_nsec());
-        Self { device: facts.dev(), inode: facts.ino(), changed, stamp: Stamp::from(facts) }
+        Self { device: facts.dev(), inode: facts.ino(), changed, stamp: Fingerprint::from(facts) }
     }
 }
 
-impl KnownImages {
+impl CheckCache {
     pub fn new(state: &Path) -> Self {
         Self { file: state.join("checked-images.json") }
     }
 
     /// What is known of the file at `path`, whose SHA-256 must be `sum` where one is given.
-    pub fn recall(&self, path: &Path, sum: Option<&str>) -> Option<Known> {
+    pub fn recall(&self, path: &Path, sum: Option<&str>) -> Option<CachedCheck> {
         let trace = Trace::of(path).ok()?;
         let known = self.load().into_iter().find(|known| known.trace == trace)?;
         (sum.is_none() || known.sum.as_deref() == sum).then_some(known)
@@ -87,7 +87,7 @@ impl KnownImages {
 
     /// Remembers what was found out about the file at `path` from `begin` on. Where that cannot be kept, the
     /// file is read again the next time.
-    pub fn keep(&self, path: &Path, found: Known, begin: SystemTime) {
+    pub fn keep(&self, path: &Path, found: CachedCheck, begin: SystemTime) {
         let untouched = Trace::of(path).is_ok_and(|after| after == found.trace);
         if !untouched || !found.trace.is_settled(begin) {
             return;
@@ -114,12 +114,12 @@ impl KnownImages {
         }
     }
 
-    fn load(&self) -> Vec<Known> {
+    fn load(&self) -> Vec<CachedCheck> {
         let text = state::read(&self.file, LARGEST).ok().flatten().unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    fn store(&self, all: &[Known]) -> Result<()> {
+    fn store(&self, all: &[CachedCheck]) -> Result<()> {
         state::private_folder(self.file.parent().context("a file is in a folder")?)?;
         state::write(&self.file, &serde_json::to_vec(all)?)
     }
@@ -141,15 +141,15 @@ mod tests {
         (dir, file)
     }
 
-    fn found(file: &Path, sum: Option<&str>) -> Known {
+    fn found(file: &Path, sum: Option<&str>) -> CachedCheck {
         let (trace, sum) = (Trace::of(file).unwrap(), sum.map(str::to_owned));
-        Known { trace, size: 1024, hash: blake3::hash(b"its content"), sum }
+        CachedCheck { trace, size: 1024, hash: blake3::hash(b"its content"), sum }
     }
 
     #[test]
     fn a_file_is_known_until_somebody_touches_it() {
         let (dir, file) = settled();
-        let images = KnownImages::new(&dir.path().join("state"));
+        let images = CheckCache::new(&dir.path().join("state"));
         assert_eq!(images.recall(&file, None), None);
         let known = found(&file, None);
         images.keep(&file, known.clone(), SystemTime::now());
@@ -158,14 +158,14 @@ mod tests {
         let times = fs::FileTimes::new().set_modified(file.metadata().unwrap().modified().unwrap());
         fs::write(&file, fs::read(&file).unwrap()).unwrap();
         fs::File::options().write(true).open(&file).unwrap().set_times(times).unwrap();
-        assert_eq!(Stamp::from(&file.metadata().unwrap()), known.trace.stamp);
+        assert_eq!(Fingerprint::from(&file.metadata().unwrap()), known.trace.stamp);
         assert_eq!(images.recall(&file, None), None);
     }
 
     #[test]
     fn what_changed_while_it_was_read_is_not_remembered() {
         let (dir, file) = settled();
-        let images = KnownImages::new(dir.path());
+        let images = CheckCache::new(dir.path());
         let before = found(&file, None);
         fs::write(&file, "another").unwrap();
         // Just written, it may be written once more in the same tick of the clock.
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn another_checksum_beside_it_is_compared() {
         let (dir, file) = settled();
-        let images = KnownImages::new(dir.path());
+        let images = CheckCache::new(dir.path());
         images.keep(&file, found(&file, None), SystemTime::now());
         assert_eq!(images.recall(&file, Some("aa")), None);
         images.keep(&file, found(&file, Some("aa")), SystemTime::now());
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn one_is_forgotten() {
         let (dir, file) = settled();
-        let images = KnownImages::new(&dir.path().join("state"));
+        let images = CheckCache::new(&dir.path().join("state"));
         let other = dir.path().join("y.img");
         fs::copy(&file, &other).unwrap();
         for file in [&file, &other] {
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn the_oldest_are_forgotten() {
         let (dir, file) = settled();
-        let images = KnownImages::new(&dir.path().join("state"));
+        let images = CheckCache::new(&dir.path().join("state"));
         let files = (0..=MOST).map(|n| dir.path().join(n.to_string())).collect::<Vec<_>>();
         for other in &files {
             fs::copy(&file, other).unwrap();
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn what_is_no_file_of_notes_is_none() {
         let (dir, file) = settled();
-        let images = KnownImages::new(&dir.path().join("state"));
+        let images = CheckCache::new(&dir.path().join("state"));
         let keep = || images.keep(&file, found(&file, None), SystemTime::now());
         keep();
         assert_eq!(images.file.metadata().unwrap().mode() & 0o777, 0o600);
@@ -240,10 +240,10 @@ mod tests {
     #[test]
     fn fuzz() {
         let (dir, file) = settled();
-        let images = KnownImages::new(&dir.path().join("state"));
+        let images = CheckCache::new(&dir.path().join("state"));
         images.keep(&file, found(&file, Some("aa")), SystemTime::now());
         crate::base::fuzz::check(&[&fs::read(&images.file).unwrap()], |bytes| {
-            let known = serde_json::from_slice::<Vec<Known>>(bytes).unwrap_or_default();
+            let known = serde_json::from_slice::<Vec<CachedCheck>>(bytes).unwrap_or_default();
             known.iter().filter(|known| known.trace.is_settled(SystemTime::now())).count()
         });
     }

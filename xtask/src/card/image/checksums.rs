@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::base::bounded::{self, Links};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// The list of all files of a folder.
 const LIST: &str = "SHA256SUMS";
@@ -37,7 +37,7 @@ impl Sidecar {
         if let Some(text) = read(&own)? {
             let sum = listed(&text, &name).or_else(|| only(&text)).ok_or_else(|| {
                 let path = own.display();
-                Kind::Refused
+                ExitKind::Refused
                     .error(format!("{path} holds no SHA-256 of {name}; download it again, or remove it"))
             })?;
             return Ok(Some(Self { path: own, sum }));
@@ -47,14 +47,14 @@ impl Sidecar {
     }
 
     /// # Errors
-    /// Of [`Kind::Refused`] where `found` is another sum than that for `image`.
+    /// Of [`ExitKind::Refused`] where `found` is another sum than that for `image`.
     pub fn compare(&self, image: &Path, found: &str) -> Result<()> {
         if self.sum == found {
             return Ok(());
         }
         let (image, path) = (image.display(), self.path.display());
         let [found, meant] = [found, &self.sum].map(|sum| &sum[..SHOWN]);
-        Err(Kind::Refused.error(format!(
+        Err(ExitKind::Refused.error(format!(
             "the image {image} is not the one that {path} is for: its SHA-256 begins with {found}, not {meant}; \
              download both again, or remove {path} if the image is meant to be another"
         )))
@@ -76,7 +76,7 @@ fn read(path: &Path) -> Result<Option<String>> {
         Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge) => {
             let path = path.display();
             let text = format!("{path} is {error}, though its name says that it holds a checksum; remove it");
-            Err(Kind::Refused.error(text))
+            Err(ExitKind::Refused.error(text))
         }
         Err(error) => Err(error).with_context(|| format!("reading the checksum {}", path.display())),
     }
@@ -204,7 +204,7 @@ mod tests {
             let error = beside(&[("a.img.zst.sha256", text)]).unwrap_err();
             let words = "a.img.zst.sha256 holds no SHA-256 of a.img.zst; download it again, or remove it";
             assert!(error.to_string().ends_with(words), "{error}");
-            assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+            assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
         }
     }
 
@@ -227,7 +227,7 @@ mod tests {
         std::fs::File::create(dir.path().join(LIST)).unwrap().set_len(1 << 40).unwrap();
         let error = Sidecar::find(&dir.path().join("a.img")).unwrap_err();
         assert!(error.to_string().contains("is larger than 4.0 MiB"), "{error}");
-        assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
     }
 
     #[test]

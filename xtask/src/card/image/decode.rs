@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
 
 use liblzma::stream::{Action, CONCATENATED, Status, Stream};
 
-use super::limits::Lack;
+use super::limits::OutOfMemory;
 use super::xz::dictionary_within;
 
 /// What liblzma takes beside the dictionary, in bytes.
@@ -28,7 +28,7 @@ impl<R: Read> Zstd<R> {
 impl<R: Read> Read for Zstd<R> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
         self.0.read(bytes).map_err(|error| match error.get_ref() {
-            Some(reason) if reason.to_string().contains("not enough memory") => Lack::Memory.error(),
+            Some(reason) if reason.to_string().contains("not enough memory") => OutOfMemory::Memory.error(),
             _ => error,
         })
     }
@@ -58,7 +58,7 @@ impl<R: Read> Xz<R> {
             let middle = low + (high - low) / 2;
             if self.stream.set_memlimit(middle).is_ok() { high = middle } else { low = middle + 1 }
         }
-        Lack::Limit { wanted: dictionary_within(low), limit: self.memory }.error()
+        OutOfMemory::Limit { wanted: dictionary_within(low), limit: self.memory }.error()
     }
 }
 
@@ -75,7 +75,7 @@ impl<R: Read> Read for Xz<R> {
             self.file.consume(taken);
             match status {
                 Err(liblzma::stream::Error::MemLimit) => return Err(self.too_large()),
-                Err(liblzma::stream::Error::Mem) => return Err(Lack::Memory.error()),
+                Err(liblzma::stream::Error::Mem) => return Err(OutOfMemory::Memory.error()),
                 Err(error) => return Err(error.into()),
                 Ok(Status::StreamEnd) => self.ended = true,
                 Ok(_) if given == 0 && end => return Err(ErrorKind::UnexpectedEof.into()),
@@ -175,8 +175,8 @@ mod tests {
             for file in [claims(bits), [&small[..], &claims(bits)].concat()] {
                 let mut error = None;
                 let memory = allocation_counter::measure(|| error = unpacked(&file, 256 << 20).err());
-                let expected = Lack::Limit { wanted, limit: 256 << 20 };
-                assert_eq!(error.as_ref().and_then(Lack::of), Some(expected), "{error:?}");
+                let expected = OutOfMemory::Limit { wanted, limit: 256 << 20 };
+                assert_eq!(error.as_ref().and_then(OutOfMemory::of), Some(expected), "{error:?}");
                 assert!(memory.bytes_max < 1 << 20);
             }
         }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Image;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::card::inspect::ext4::{SIZE, START, Superblock};
 use crate::card::inspect::{Budget, HEAD, Limited, label};
 
@@ -19,7 +19,7 @@ const BEGIN: usize = 2048;
 
 /// An ext4 file system that files can be put into.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Root {
+pub struct Ext4Region {
     /// Where it begins, in bytes from the start of the disk, and its size in bytes.
     pub start: u64,
     pub size: u64,
@@ -32,8 +32,8 @@ pub struct Root {
 /// The `NIXOS_SD` of `image`.
 ///
 /// # Errors
-/// Of [`Kind::Refused`] where there is none that files can be put into, and an image that cannot be read.
-pub fn root(image: &Image) -> Result<Root> {
+/// Of [`ExitKind::Refused`] where there is none that files can be put into, and an image that cannot be read.
+pub fn root(image: &Image) -> Result<Ext4Region> {
     let mut partitions = image.layout.partitions.iter().collect::<Vec<_>>();
     partitions.sort_by_key(|partition| partition.start);
     let (mut stream, mut at) = (image.source.stream()?, 0);
@@ -49,34 +49,34 @@ pub fn root(image: &Image) -> Result<Root> {
         }
     }
     let path = image.source.path.display();
-    Err(Kind::Refused.error(format!("{path} has no partition {LABEL} with ext4")))
+    Err(ExitKind::Refused.error(format!("{path} has no partition {LABEL} with ext4")))
 }
 
-/// The file system of [`Root::size`] bytes at byte [`Root::start`] of `disk`, as it is now.
+/// The file system of [`Ext4Region::size`] bytes at byte [`Ext4Region::start`] of `disk`, as it is now.
 ///
 /// # Errors
 /// What is no ext4 that files can be put into.
-pub fn root_on(disk: &File, root: &Root, budget: &Budget) -> Result<Root> {
+pub fn root_on(disk: &File, root: &Ext4Region, budget: &Budget) -> Result<Ext4Region> {
     let mut superblock = [0; SIZE];
     Limited::new(disk, root.start, root.size, budget.clone()).read(START, &mut superblock)?;
     parse(root.start, root.size, &superblock)
 }
 
 /// Reads the superblock of the partition of `size` bytes at byte `start`.
-fn parse(start: u64, size: u64, superblock: &[u8]) -> Result<Root> {
+fn parse(start: u64, size: u64, superblock: &[u8]) -> Result<Ext4Region> {
     if start < HEAD {
         let text = format!("{LABEL} begins in the first MiB, which is written last");
-        return Err(Kind::Refused.error(text));
+        return Err(ExitKind::Refused.error(text));
     }
     let found = Superblock::parse(superblock, size).map_err(|error| {
-        Kind::Refused.error(format!("{LABEL} is no ext4 that files can be put into: {error}"))
+        ExitKind::Refused.error(format!("{LABEL} is no ext4 that files can be put into: {error}"))
     })?;
     // An image whose journal is not empty was not made to be written to a card.
     if found.dirty {
-        return Err(Kind::Refused.error(format!("{LABEL} was not unmounted: its journal is not empty")));
+        return Err(ExitKind::Refused.error(format!("{LABEL} was not unmounted: its journal is not empty")));
     }
     let Superblock { block, free_blocks, free_inodes, .. } = found;
-    Ok(Root { start, size, block, free_blocks, free_inodes })
+    Ok(Ext4Region { start, size, block, free_blocks, free_inodes })
 }
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ mod tests {
         crate::card::inspect::ext4::tests::made(&["-L", LABEL, "-b", "1024", "-O", "^metadata_csum,64bit"], 4)
     }
 
-    fn parsed(start: u64, words: &[(usize, u32)]) -> Result<Root, String> {
+    fn parsed(start: u64, words: &[(usize, u32)]) -> Result<Ext4Region, String> {
         let mut bytes = real()[1024..2048].to_vec();
         for (at, word) in words {
             bytes[*at..at + 4].copy_from_slice(&word.to_le_bytes());
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_superblock() {
         let words = [(0x0c, 70), (0x10, 80)];
-        let root = Root { start: HEAD, size: 4 << 20, block: 1024, free_blocks: 70, free_inodes: 80 };
+        let root = Ext4Region { start: HEAD, size: 4 << 20, block: 1024, free_blocks: 70, free_inodes: 80 };
         assert_eq!(parsed(HEAD, &words), Ok(root));
         let damaged = |what| {
             format!("NIXOS_SD is no ext4 that files can be put into: its superblock is damaged: {what}")

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// The endings of image files, in the order in which one is preferred.
 const ENDINGS: [&str; 4] = [".img.zst", ".img.xz", ".img.gz", ".img"];
@@ -19,7 +19,7 @@ pub fn find(out: &Path) -> Result<PathBuf> {
     let dir = out.join("sd-image");
     if dir.symlink_metadata().is_err() {
         let text = format!("what was built is no SD image: there is no folder {}", dir.display());
-        return Err(Kind::Other.error(text));
+        return Err(ExitKind::Other.error(text));
     }
     let dir = within_store(out, &dir)?;
     let entries = dir.read_dir().with_context(|| format!("looking for an image in {}", dir.display()))?;
@@ -27,9 +27,9 @@ pub fn find(out: &Path) -> Result<PathBuf> {
     let mut images = files.filter(|file| is_image(file)).collect::<Vec<_>>();
     match (images.pop(), images.is_empty()) {
         (Some(image), true) => regular(within_store(out, &image)?),
-        (None, _) => Err(Kind::Other.error(format!("there is no image in {}", dir.display()))),
+        (None, _) => Err(ExitKind::Other.error(format!("there is no image in {}", dir.display()))),
         (Some(_), false) => {
-            Err(Kind::Other.error(format!("there is more than one image in {}", dir.display())))
+            Err(ExitKind::Other.error(format!("there is more than one image in {}", dir.display())))
         }
     }
 }
@@ -45,7 +45,7 @@ fn within_store(out: &Path, path: &Path) -> Result<PathBuf> {
             path.display(),
             place.display()
         );
-        Kind::Refused.error(text)
+        ExitKind::Refused.error(text)
     };
     match path.canonicalize() {
         Ok(place) if place != store && place.starts_with(&store) => Ok(place),
@@ -59,7 +59,7 @@ fn regular(image: PathBuf) -> Result<PathBuf> {
     if found.is_file() {
         return Ok(image);
     }
-    Err(Kind::Refused
+    Err(ExitKind::Refused
         .error(format!("what was built is no SD image: {} is not a regular file", image.display())))
 }
 

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 /// What a file is known by: whoever writes to it changes that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct Fingerprint {
     /// In bytes.
     pub size: u64,
     /// The time of the last change of its content, in seconds since 1970 and nanoseconds.
     modified: (i64, i64),
 }
 
-impl From<&Metadata> for Stamp {
+impl From<&Metadata> for Fingerprint {
     fn from(facts: &Metadata) -> Self {
         Self { size: facts.len(), modified: (facts.mtime(), facts.mtime_nsec()) }
     }
@@ -25,27 +25,27 @@ impl From<&Metadata> for Stamp {
 
 /// A file whose end is an error where it is not, or not any more, the one that has the stamp.
 #[derive(Debug)]
-pub struct Unchanged {
+pub struct UnchangedReader {
     file: File,
     /// How far it was read, in bytes. The position of the file itself may be shared.
     at: u64,
-    stamp: Stamp,
+    stamp: Fingerprint,
 }
 
 /// The reason of an error: the file is another one by now.
 #[derive(Debug)]
 pub struct Changed;
 
-impl Unchanged {
+impl UnchangedReader {
     /// # Errors
     /// What [`File::open`] says, and [`Changed`].
-    pub fn open(path: &Path, stamp: Stamp) -> Result<Self, Error> {
+    pub fn open(path: &Path, stamp: Fingerprint) -> Result<Self, Error> {
         Self::of(File::open(path)?, stamp)
     }
 
     /// # Errors
     /// [`Changed`], and what cannot be looked at.
-    pub fn of(file: File, stamp: Stamp) -> Result<Self, Error> {
+    pub fn of(file: File, stamp: Fingerprint) -> Result<Self, Error> {
         let unchanged = Self { file, at: 0, stamp };
         unchanged.check().map(|()| unchanged)
     }
@@ -55,12 +55,12 @@ impl Unchanged {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let now = Stamp::from(&self.file.metadata()?);
+        let now = Fingerprint::from(&self.file.metadata()?);
         if now == self.stamp { Ok(()) } else { Err(Error::other(Changed)) }
     }
 }
 
-impl Read for Unchanged {
+impl Read for UnchangedReader {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         let count = self.file.read_at(buffer, self.at)?;
         self.at += count as u64;
@@ -96,16 +96,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image");
         std::fs::write(&path, "first").unwrap();
-        let stamp = Stamp::from(&path.metadata().unwrap());
-        let read = |mut file: Unchanged| file.read_to_string(&mut String::new());
-        assert_eq!(read(Unchanged::open(&path, stamp).unwrap()).unwrap(), 5);
-        let open = Unchanged::open(&path, stamp).unwrap();
+        let stamp = Fingerprint::from(&path.metadata().unwrap());
+        let read = |mut file: UnchangedReader| file.read_to_string(&mut String::new());
+        assert_eq!(read(UnchangedReader::open(&path, stamp).unwrap()).unwrap(), 5);
+        let open = UnchangedReader::open(&path, stamp).unwrap();
         // The kernel's clock for files goes in steps of some milliseconds.
         std::thread::sleep(std::time::Duration::from_millis(30));
         File::options().write(true).open(&path).unwrap().write_all(b"later").unwrap();
         assert!(Changed::is(&read(open).unwrap_err()));
-        assert!(Changed::is(&Unchanged::open(&path, stamp).unwrap_err()));
+        assert!(Changed::is(&UnchangedReader::open(&path, stamp).unwrap_err()));
         std::fs::remove_file(&path).unwrap();
-        assert!(!Changed::is(&Unchanged::open(&path, stamp).unwrap_err()));
+        assert!(!Changed::is(&UnchangedReader::open(&path, stamp).unwrap_err()));
     }
 }

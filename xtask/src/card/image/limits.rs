@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
 use crate::base::Bytes;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::card::inspect::MEMORY;
 
 /// No image is larger, in bytes: a master boot record cannot say more.
@@ -39,16 +39,16 @@ impl Limits {
     }
 
     /// # Errors
-    /// Of [`Kind::Refused`] where decompressing takes more memory than it may.
+    /// Of [`ExitKind::Refused`] where decompressing takes more memory than it may.
     pub fn check_memory(&self, window: u64) -> Result<(), anyhow::Error> {
         if window <= self.memory {
             return Ok(());
         }
-        Err(Kind::Refused.error(Lack::Limit { wanted: window, limit: self.memory }))
+        Err(ExitKind::Refused.error(OutOfMemory::Limit { wanted: window, limit: self.memory }))
     }
 
     /// # Errors
-    /// Of [`Kind::Refused`] for a compressed file of `stored` bytes that is larger than its content may be: it does not fit,
+    /// Of [`ExitKind::Refused`] for a compressed file of `stored` bytes that is larger than its content may be: it does not fit,
     /// or most of it is padding, which takes time to read and gives nothing. A file that is read in seconds is read, and
     /// then the error says which.
     pub fn check_stored(&self, stored: u64) -> Result<(), anyhow::Error> {
@@ -63,11 +63,11 @@ impl Limits {
             "it has {stored} compressed, more than the {content} that its content may have: use a larger card; or most of \
              it is padding, as no program makes it"
         );
-        Err(Kind::Refused.error(text))
+        Err(ExitKind::Refused.error(text))
     }
 
     /// # Errors
-    /// Of [`Kind::Refused`] for an image of `size` bytes that is too large.
+    /// Of [`ExitKind::Refused`] for an image of `size` bytes that is too large.
     pub fn check_content(&self, size: u64) -> Result<(), anyhow::Error> {
         let Some(missing) = size.checked_sub(self.content).filter(|missing| *missing > 0) else {
             return Ok(());
@@ -81,20 +81,20 @@ impl Limits {
                 Bytes(holds)
             ),
         };
-        Err(Kind::Refused.error(text))
+        Err(ExitKind::Refused.error(text))
     }
 }
 
 /// The reason of an error: memory is lacking, and nothing is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lack {
+pub enum OutOfMemory {
     /// More is wanted than may be taken, in bytes.
     Limit { wanted: u64, limit: u64 },
     /// The machine has no more.
     Memory,
 }
 
-impl Lack {
+impl OutOfMemory {
     /// The reason of `error`, if it is one of these.
     pub fn of(error: &Error) -> Option<Self> {
         error.get_ref().and_then(|reason| reason.downcast_ref()).copied()
@@ -105,7 +105,7 @@ impl Lack {
     }
 }
 
-impl fmt::Display for Lack {
+impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Limit { wanted, limit } => {
@@ -125,7 +125,7 @@ impl fmt::Display for Lack {
     }
 }
 
-impl std::error::Error for Lack {}
+impl std::error::Error for OutOfMemory {}
 
 #[cfg(test)]
 mod tests {

@@ -10,12 +10,12 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::decode::{Gzip, Xz, Zstd};
-use super::fingerprint::{Changed, Stamp, Unchanged};
-use super::limits::{Lack, Limits};
+use super::fingerprint::{Changed, Fingerprint, UnchangedReader};
+use super::limits::{Limits, OutOfMemory};
 use super::xz;
 use super::zstd_frames;
 use crate::base::Bytes;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::card::inspect::Format;
 
 /// An image file that was opened once and told apart.
@@ -25,7 +25,7 @@ pub struct Source {
     pub path: PathBuf,
     pub format: Format,
     /// The size of the file itself, and when it was changed.
-    pub stored: Stamp,
+    pub stored: Fingerprint,
     /// The decompressed size in bytes, where the structure of the file tells it. Then the file is whole
     /// as well, though what is inside may be damaged.
     pub size: Option<u64>,
@@ -43,7 +43,9 @@ impl Source {
         let path = path.canonicalize().map_err(|error| closed(path, error)).with_context(opening)?;
         if path.to_str().is_none() {
             let path = path.display();
-            return Err(Kind::Refused.error(format!("the path of the image {path} is not UTF-8; rename it")));
+            return Err(
+                ExitKind::Refused.error(format!("the path of the image {path} is not UTF-8; rename it"))
+            );
         }
         // A pipe without a writer would be waited for without end.
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -52,12 +54,12 @@ impl Source {
         let facts = file.metadata().with_context(opening)?;
         if !facts.is_file() {
             let text = format!("{} is no file; an image file is needed", path.display());
-            return Err(Kind::Refused.error(text));
+            return Err(ExitKind::Refused.error(text));
         }
         if facts.len() == 0 {
-            return Err(Kind::Refused.error(format!("the image {} is empty", path.display())));
+            return Err(ExitKind::Refused.error(format!("the image {} is empty", path.display())));
         }
-        let (mut head, stored) = (Vec::new(), Stamp::from(&facts));
+        let (mut head, stored) = (Vec::new(), Fingerprint::from(&facts));
         file.by_ref().take(xz::HEADERS).read_to_end(&mut head).with_context(opening)?;
         let format = Format::sniff(&head);
         let limits = Limits::default();
@@ -81,7 +83,7 @@ impl Source {
     }
 
     /// # Errors
-    /// Of [`Kind::Refused`] where its structure tells that it takes more than it may.
+    /// Of [`ExitKind::Refused`] where its structure tells that it takes more than it may.
     pub fn check_limits(&self) -> Result<()> {
         let doing = || format!("the image {}", self.path.display());
         self.limits.check_memory(self.window).with_context(doing)?;
@@ -93,7 +95,7 @@ impl Source {
 
     /// `error` of a decoder, before anything was written.
     pub fn refusal(&self, error: &Error) -> anyhow::Error {
-        let (refusal, lack) = (Kind::Refused.error(error), Lack::of(error).is_some());
+        let (refusal, lack) = (ExitKind::Refused.error(error), OutOfMemory::of(error).is_some());
         let path = self.path.display();
         if lack { refusal.context(format!("the image {path}")) } else { refusal.context(self.damaged()) }
     }
@@ -110,41 +112,39 @@ impl Source {
     }
 
     /// The bytes of the file as it is stored. Where it was changed since it was opened first, that is an
-    /// error of [`Kind::Verification`]; where it is changed later, its end is one.
-    pub fn file(&self) -> Result<Unchanged> {
-        self.opened(Kind::Verification)
+    /// error of [`ExitKind::Verification`]; where it is changed later, its end is one.
+    pub fn file(&self) -> Result<UnchangedReader> {
+        self.opened(ExitKind::Verification)
     }
 
     /// The file, for a process that is to read it by [`Self::stream_of`].
     ///
     /// # Errors
-    /// Of [`Kind::Refused`] where the file was changed since it was told apart.
+    /// Of [`ExitKind::Refused`] where the file was changed since it was told apart.
     pub fn handed_over(&self) -> Result<File> {
-        self.opened(Kind::Refused).map(Unchanged::into_file)
+        self.opened(ExitKind::Refused).map(UnchangedReader::into_file)
     }
 
     /// As [`Self::stream`], of the `file` that was opened before.
     pub fn stream_of(&self, file: &File) -> Result<Box<dyn Read + Send>> {
-        self.decode(
-            self.named(
-                Kind::Verification,
-                file.try_clone().and_then(|file| Unchanged::of(file, self.stored)),
-            )?,
-        )
+        self.decode(self.named(
+            ExitKind::Verification,
+            file.try_clone().and_then(|file| UnchangedReader::of(file, self.stored)),
+        )?)
     }
 
     /// # Errors
-    /// Of [`Kind::Refused`] where `file` was changed since it was told apart.
+    /// Of [`ExitKind::Refused`] where `file` was changed since it was told apart.
     pub fn check(&self, file: &File) -> Result<()> {
-        let file = file.try_clone().and_then(|file| Unchanged::of(file, self.stored));
-        self.named(Kind::Refused, file).map(drop)
+        let file = file.try_clone().and_then(|file| UnchangedReader::of(file, self.stored));
+        self.named(ExitKind::Refused, file).map(drop)
     }
 
-    fn opened(&self, changed: Kind) -> Result<Unchanged> {
-        self.named(changed, Unchanged::open(&self.path, self.stored))
+    fn opened(&self, changed: ExitKind) -> Result<UnchangedReader> {
+        self.named(changed, UnchangedReader::open(&self.path, self.stored))
     }
 
-    fn named(&self, changed: Kind, file: Result<Unchanged, Error>) -> Result<Unchanged> {
+    fn named(&self, changed: ExitKind, file: Result<UnchangedReader, Error>) -> Result<UnchangedReader> {
         let named = |error| if Changed::is(&error) { changed.error(error) } else { error.into() };
         file.map_err(named).with_context(|| format!("opening the image {}", self.path.display()))
     }
@@ -177,15 +177,15 @@ impl fmt::Display for Source {
 /// The error for a file at `path` that cannot be opened.
 fn closed(path: &Path, error: Error) -> anyhow::Error {
     match error.kind() {
-        ErrorKind::NotFound if path == Path::new("-") => Kind::Refused
+        ErrorKind::NotFound if path == Path::new("-") => ExitKind::Refused
             .error("an image is read more than once, so it cannot come from stdin; save it to a file"),
         ErrorKind::NotFound => {
-            Kind::Refused.error("there is no such file; `cargo xtask sd-image HOST` builds an image")
+            ExitKind::Refused.error("there is no such file; `cargo xtask sd-image HOST` builds an image")
         }
-        ErrorKind::PermissionDenied => Kind::Permission.error(format!(
+        ErrorKind::PermissionDenied => ExitKind::Permission.error(format!(
             "{error}; make the file and the folders above it readable for this user, or copy it to a folder of your own"
         )),
-        _ => Kind::Io.error(error),
+        _ => ExitKind::Io.error(error),
     }
 }
 
@@ -260,7 +260,7 @@ mod tests {
             let error = source.within(Limits::new(None, Some(64 << 20))).check_limits().unwrap_err();
             let words = "it has 3.0 GiB compressed, more than the 64.0 MiB that its content may have";
             assert!(format!("{error:#}").contains(words), "{error:#}");
-            assert_eq!(crate::base::failure::kind(&error), Kind::Refused);
+            assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
         }
     }
 
@@ -307,7 +307,7 @@ mod tests {
         ] {
             let error = Source::open(path).unwrap_err();
             assert!(format!("{error:#}").contains(expected), "{error:#}");
-            assert_eq!(crate::base::failure::kind(&error), Kind::Refused, "{error:#}");
+            assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused, "{error:#}");
         }
     }
 
@@ -317,10 +317,10 @@ mod tests {
             (
                 ErrorKind::PermissionDenied,
                 "permission denied; make the file and the folders",
-                Kind::Permission,
+                ExitKind::Permission,
             ),
-            (ErrorKind::NotFound, "there is no such file", Kind::Refused),
-            (ErrorKind::TimedOut, "timed out", Kind::Io),
+            (ErrorKind::NotFound, "there is no such file", ExitKind::Refused),
+            (ErrorKind::TimedOut, "timed out", ExitKind::Io),
         ] {
             let error = closed(Path::new("a.img"), error.into());
             assert!(error.to_string().starts_with(words), "{error}");

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use anyhow::Result;
 
 use super::decode::{TOO_MANY, most_parts};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// What the headers of all frames together say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +39,13 @@ struct Header {
 /// Walks through `file`, which is `len` bytes long, to its very end.
 ///
 /// # Errors
-/// Of [`Kind::Refused`] for a file that is cut off, that holds something else than frames, or that has more of them than
+/// Of [`ExitKind::Refused`] for a file that is cut off, that holds something else than frames, or that has more of them than
 /// any program makes.
 pub fn walk(file: &File, len: u64) -> Result<Frames> {
     let mut frames = Frames { content: Some(0), window: 0 };
     let (mut file, mut at, mut left) = (Headers::new(file, len), 0, most_parts(len));
     while at < len {
-        left = left.checked_sub(1).ok_or_else(|| Kind::Refused.error(TOO_MANY))?;
+        left = left.checked_sub(1).ok_or_else(|| ExitKind::Refused.error(TOO_MANY))?;
         let magic = file.read::<4>(at)?;
         if magic[0] & 0xf0 == 0x50 && magic[1..] == [0x2a, 0x4d, 0x18] {
             at += 8 + u64::from(u32::from_le_bytes(file.read(at + 4)?));
@@ -55,7 +55,7 @@ pub fn walk(file: &File, len: u64) -> Result<Frames> {
             frames.content = frames.content.zip(header.content).map(|(sum, own)| sum.saturating_add(own));
             frames.window = frames.window.max(header.window);
         } else {
-            return Err(Kind::Refused.error(format!("what begins at byte {at} is no zstd frame")));
+            return Err(ExitKind::Refused.error(format!("what begins at byte {at} is no zstd frame")));
         }
     }
     if at > len { Err(cut(len)) } else { Ok(frames) }
@@ -113,7 +113,7 @@ impl Header {
             return Err(cut(len));
         }
         if head[1 + window_len..from].iter().any(|byte| *byte != 0) {
-            return Err(Kind::Refused.error(DICTIONARY));
+            return Err(ExitKind::Refused.error(DICTIONARY));
         }
         let content = content(&head[from..from + content_len]);
         let window = if single { content.unwrap_or_default() } else { window(head[1]) };
@@ -147,7 +147,7 @@ fn skip_blocks(file: &mut Headers, mut at: u64) -> Result<u64> {
         let header = u32::from_le_bytes([low, middle, high, 0]);
         let size = match (header >> 1) & 3 {
             1 => 1,
-            3 => return Err(Kind::Refused.error(format!("the block at byte {at} is of no known type"))),
+            3 => return Err(ExitKind::Refused.error(format!("the block at byte {at} is of no known type"))),
             _ => u64::from(header >> 3),
         };
         at += 3 + size;
@@ -158,7 +158,7 @@ fn skip_blocks(file: &mut Headers, mut at: u64) -> Result<u64> {
 }
 
 fn cut(len: u64) -> anyhow::Error {
-    Kind::Refused.error(format!("it ends at byte {len} in the middle of a frame"))
+    ExitKind::Refused.error(format!("it ends at byte {len} in the middle of a frame"))
 }
 
 #[cfg(test)]

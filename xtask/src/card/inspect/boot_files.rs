@@ -12,14 +12,14 @@ use super::extlinux;
 use super::fat::Fat;
 use super::kernel::{self, Kernel};
 use super::partition::Partition;
-use super::partition_table::{HEAD, Layout};
+use super::partition_table::{HEAD, PartitionTable};
 use super::uboot::{self, UBoot};
 use crate::base::Bytes;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// A card that can start a system from its bootable partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Contents {
+pub struct BootFiles {
     pub volumes: Vec<Volume>,
     pub boot: Boot,
     /// What the firmware of a Pi hands over to, where FIRMWARE has it.
@@ -73,9 +73,9 @@ const LONGEST_PATH: usize = 4096;
 ///
 /// # Errors
 /// Whatever keeps the card from booting, and a card that cannot be read.
-pub(super) fn contents(disk: &File, layout: &Layout, budget: &Budget) -> Result<Contents> {
+pub(super) fn contents(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<BootFiles> {
     let bootable = layout.partitions.iter().find(|partition| partition.bootable);
-    let bootable = bootable.ok_or_else(|| Kind::Verification.error("no partition is marked bootable"))?;
+    let bootable = bootable.ok_or_else(|| ExitKind::Verification.error("no partition is marked bootable"))?;
     let volumes = volumes(disk, layout, budget)?;
     has_menu(&volumes, bootable.number)?;
     let doing = || format!("reading the file system on partition {}", bootable.number);
@@ -83,7 +83,7 @@ pub(super) fn contents(disk: &File, layout: &Layout, budget: &Budget) -> Result<
     let (boot, kernel) = boot(&root).with_context(doing)?;
     let kernel = Program { path: &boot.kernel, inode: &kernel, root: &root };
     let uboots = uboots(disk, &volumes, &kernel, budget)?;
-    Ok(Contents { volumes, boot, uboots })
+    Ok(BootFiles { volumes, boot, uboots })
 }
 
 /// The file `name` on the FIRMWARE of a card; nothing where there is none.
@@ -93,7 +93,7 @@ pub(super) fn contents(disk: &File, layout: &Layout, budget: &Budget) -> Result<
 pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
     let size = disk.metadata().context("asking for the size of the card")?.len();
     let budget = Budget::unattended();
-    let layout = Layout::parse(&read(disk, 0, HEAD.min(size), &budget)?, size)?;
+    let layout = PartitionTable::parse(&read(disk, 0, HEAD.min(size), &budget)?, size)?;
     let volumes = volumes(disk, &layout, &budget)?;
     let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else { return Ok(None) };
     fat(disk, volume, &budget)?.read(name)
@@ -104,7 +104,7 @@ fn fat<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'
 }
 
 /// The partitions with a file system that is known here.
-fn volumes(disk: &File, layout: &Layout, budget: &Budget) -> Result<Vec<Volume>> {
+fn volumes(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<Vec<Volume>> {
     let found = layout.partitions.iter().map(|partition| volume(disk, partition, budget));
     found.filter_map(Result::transpose).collect()
 }
@@ -114,7 +114,7 @@ fn has_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
     let marked = volumes.iter().find(|volume| volume.partition.number == bootable);
     let Some(Volume { filesystem, label, .. }) = marked else {
         let text = format!("partition {bootable} has neither FAT32 nor ext4 on it");
-        return Err(Kind::Verification.error(text));
+        return Err(ExitKind::Verification.error(text));
     };
     if filesystem == EXT4 {
         return Ok(());
@@ -130,7 +130,7 @@ fn has_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
         "partition {bootable} ({label}, {filesystem}) is marked bootable, so U-Boot looks for its menu there{}",
         remedy.unwrap_or_default()
     );
-    Err(Kind::Verification.error(text))
+    Err(ExitKind::Verification.error(text))
 }
 
 /// The kernel that U-Boot starts.
@@ -199,12 +199,12 @@ pub fn label(head: &[u8]) -> Option<(&'static str, String)> {
 fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
     let config = menu(root).with_context(|| format!("reading {CONFIG}"))?;
     let entry = extlinux::default_entry(&config).ok_or_else(|| {
-        Kind::Verification.error(format!("{CONFIG} has no default entry with LINUX, INITRD and init="))
+        ExitKind::Verification.error(format!("{CONFIG} has no default entry with LINUX, INITRD and init="))
     })?;
     let (store, paths) = store(root)?;
     if entry.init.len() > LONGEST_PATH {
         let text = format!("{CONFIG} names an init with a path of {} bytes", entry.init.len());
-        return Err(Kind::Verification.error(text));
+        return Err(ExitKind::Verification.error(text));
     }
     let init = entry.init.strip_prefix("/nix/store").map(|rest| format!("{store}{rest}"));
     let init = init.unwrap_or_else(|| entry.init.clone());
@@ -234,17 +234,17 @@ fn menu(root: &Ext4) -> Result<String> {
     let found = root.find(CONFIG)?.ok_or_else(absent)?;
     is_filled(&found)?;
     if found.size > LARGEST_MENU {
-        return Err(Kind::Verification.error("it is larger than any menu"));
+        return Err(ExitKind::Verification.error("it is larger than any menu"));
     }
     String::from_utf8(root.content(&found, LARGEST_MENU)?)
-        .map_err(|_| Kind::Verification.error("it is not plain text"))
+        .map_err(|_| ExitKind::Verification.error("it is not plain text"))
 }
 
 /// The file that [`CONFIG`] names, and its full path.
 fn present(root: &Ext4, named: &str) -> Result<(Inode, String)> {
     if named.len() > LONGEST_PATH {
         let text = format!("{CONFIG} names a file with a path of {} bytes", named.len());
-        return Err(Kind::Verification.error(text));
+        return Err(ExitKind::Verification.error(text));
     }
     let path = if named.starts_with('/') { named.to_owned() } else { format!("/boot/extlinux/{named}") };
     let found = root.resolve(&path).and_then(|found| found.ok_or_else(absent));
@@ -256,13 +256,13 @@ fn present(root: &Ext4, named: &str) -> Result<(Inode, String)> {
 fn is_filled(inode: &Inode) -> Result<()> {
     match (inode.is_file(), inode.size) {
         (true, 1..) => Ok(()),
-        (true, _) => Err(Kind::Verification.error("it is empty")),
-        (false, _) => Err(Kind::Verification.error("it is no file")),
+        (true, _) => Err(ExitKind::Verification.error("it is empty")),
+        (false, _) => Err(ExitKind::Verification.error("it is no file")),
     }
 }
 
 fn absent() -> anyhow::Error {
-    Kind::Verification.error("file not found")
+    ExitKind::Verification.error("file not found")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::base::Bytes;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// The memory that one reader of foreign bytes may take at once, in bytes.
 pub const MEMORY: u64 = 256 << 20;
@@ -59,10 +59,10 @@ impl<'a> Budget<'a> {
     /// Takes `bytes` from the budget.
     ///
     /// # Errors
-    /// Of [`Kind::Verification`] where it is spent, and of [`Kind::Interrupted`] once it is to stop.
+    /// Of [`ExitKind::Verification`] where it is spent, and of [`ExitKind::Interrupted`] once it is to stop.
     pub fn spend(&self, bytes: u64) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) {
-            return Err(Kind::Interrupted.error("stopped while a file system was read"));
+            return Err(ExitKind::Interrupted.error("stopped while a file system was read"));
         }
         let left = self.left.get().checked_sub(bytes);
         let Some(left) = left.filter(|_| Instant::now() < self.until) else {
@@ -70,7 +70,7 @@ impl<'a> Budget<'a> {
             let text = format!(
                 "reading it takes more than {most}, or too long: it is damaged, or made to take long"
             );
-            return Err(Kind::Verification.error(text));
+            return Err(ExitKind::Verification.error(text));
         };
         self.left.set(left);
         Ok(())
@@ -106,7 +106,7 @@ impl<'a> Limited<'a> {
         self.budget.spend(count.max(1))?;
         if at.checked_add(count).is_none_or(|end| end > self.size) {
             let text = format!("something in it is said to be at byte {at}, beyond its end at {}", self.size);
-            return Err(Kind::Verification.error(text));
+            return Err(ExitKind::Verification.error(text));
         }
         let at = self.start.checked_add(at).context("its end is beyond all numbers")?;
         self.disk.read_exact_at(bytes, at).with_context(|| format!("reading {count} bytes at byte {at}"))
@@ -132,10 +132,10 @@ mod tests {
         budget.spend(BYTES - 4 * 512).unwrap();
         part.read(0, &mut bytes).unwrap();
         let error = part.read(0, &mut bytes).unwrap_err();
-        assert_eq!(crate::base::failure::kind(&error), Kind::Verification);
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Verification);
         assert!(error.to_string().starts_with("reading it takes more than 1.0 GiB, or too long"), "{error}");
         budget.with(512).spend(512).unwrap();
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(crate::base::failure::kind(&part.read(0, &mut bytes).unwrap_err()), Kind::Interrupted);
+        assert_eq!(crate::base::failure::kind(&part.read(0, &mut bytes).unwrap_err()), ExitKind::Interrupted);
     }
 }

@@ -2,7 +2,7 @@
 
 /// The entry that is started when nobody is at the keyboard. Paths are as the file has them, relative to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct BootEntry {
     pub kernel: String,
     pub initrd: String,
     /// The device tree, where the menu names a file of its own.
@@ -13,7 +13,7 @@ pub struct Entry {
 
 /// Reads the entry that `DEFAULT` or `ONTIMEOUT` names, or that says `MENU DEFAULT` of itself; the first one where none
 /// does. Of several, U-Boot takes the last, and so it does of several lines with one key.
-pub fn default_entry(text: &str) -> Option<Entry> {
+pub fn default_entry(text: &str) -> Option<BootEntry> {
     // To U-Boot it is a text of C.
     let text = text.split('\0').next()?;
     let lines = || text.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
@@ -37,7 +37,7 @@ pub fn default_entry(text: &str) -> Option<Entry> {
         return None;
     }
     let (kernel, tree) = (get(&["linux", "kernel"])?, get(&["fdt", "devicetree"]));
-    Some(Entry { kernel, initrd: get(&["initrd"])?, tree, init })
+    Some(BootEntry { kernel, initrd: get(&["initrd"])?, tree, init })
 }
 
 fn default_label<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn the_default_entry() {
         let entry = |kernel: &str, initrd: &str, init: &str| {
-            Some(Entry { kernel: kernel.into(), initrd: initrd.into(), tree: None, init: init.into() })
+            Some(BootEntry { kernel: kernel.into(), initrd: initrd.into(), tree: None, init: init.into() })
         };
         let nixos = entry("../nixos/k-Image", "../nixos/i-initrd", "/nix/store/s/init");
         assert_eq!(default_entry(TWO), nixos);

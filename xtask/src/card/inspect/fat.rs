@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::budget::Limited;
 use super::partition::le32;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// No file that is read here is larger, in bytes.
 const LARGEST: u32 = 64 << 20;
@@ -32,12 +32,12 @@ pub struct Fat<'a> {
     cluster: u64,
     root: u32,
     /// The files of the root folder, once they were read.
-    files: OnceCell<Vec<Entry>>,
+    files: OnceCell<Vec<DirEntry>>,
 }
 
 /// A file in the root folder.
 #[derive(Debug, PartialEq, Eq)]
-struct Entry {
+struct DirEntry {
     name: String,
     first: u32,
     size: u32,
@@ -55,12 +55,12 @@ impl<'a> Fat<'a> {
         let (reserved, copies) = (u64::from(le16(&head[14..])), u64::from(head[16]));
         let known = matches!(sector, 512 | 1024 | 2048 | 4096) && &head[82..87] == b"FAT32";
         if !known || !cluster.is_power_of_two() || cluster * sector > CLUSTER {
-            return Err(Kind::Verification.error("it is no FAT32"));
+            return Err(ExitKind::Verification.error("it is no FAT32"));
         }
         let table = reserved * sector;
         let data = table + copies * u64::from(le32(&head[36..])) * sector;
         if reserved == 0 || copies == 0 || data > part.size() {
-            return Err(Kind::Verification.error("its first sector is damaged"));
+            return Err(ExitKind::Verification.error("its first sector is damaged"));
         }
         Ok(Self {
             part,
@@ -87,19 +87,19 @@ impl<'a> Fat<'a> {
         };
         let doing = || format!("reading {name}");
         if entry.size > most {
-            return Err(Kind::Verification.error("it is larger than any firmware")).with_context(doing);
+            return Err(ExitKind::Verification.error("it is larger than any firmware")).with_context(doing);
         }
         let mut bytes = self.chain(entry.first, entry.size).with_context(doing)?;
         let size = entry.size as usize;
         if bytes.len() < size {
-            return Err(Kind::Verification.error("its clusters end before it does")).with_context(doing);
+            return Err(ExitKind::Verification.error("its clusters end before it does")).with_context(doing);
         }
         bytes.truncate(size);
         Ok(Some(bytes))
     }
 
     /// The files of the root folder, which is read once.
-    fn entries(&self) -> Result<&[Entry]> {
+    fn entries(&self) -> Result<&[DirEntry]> {
         if self.files.get().is_none() {
             let folder = self.chain(self.root, FOLDER).context("reading its root folder")?;
             let _ = self.files.set(entries(&folder));
@@ -113,7 +113,7 @@ impl<'a> Fat<'a> {
         // 0 and 1 are no clusters; the highest numbers end a chain.
         while (2..0x0fff_fff7).contains(&next) && bytes.len() < enough as usize {
             if !met.insert(next) {
-                return Err(Kind::Verification.error("its clusters go in a circle"));
+                return Err(ExitKind::Verification.error("its clusters go in a circle"));
             }
             let at = bytes.len();
             bytes.resize(at + usize::try_from(self.cluster)?, 0);
@@ -127,7 +127,7 @@ impl<'a> Fat<'a> {
 }
 
 /// Reads the entries of a folder. A long name stands in parts before its entry, the last part first.
-fn entries(folder: &[u8]) -> Vec<Entry> {
+fn entries(folder: &[u8]) -> Vec<DirEntry> {
     let (mut found, mut long) = (Vec::new(), Vec::<u16>::new());
     for entry in folder.chunks_exact(32).take_while(|entry| entry[0] != 0) {
         match (entry[0], entry[11]) {
@@ -144,7 +144,7 @@ fn entries(folder: &[u8]) -> Vec<Entry> {
                 let first = u32::from(le16(&entry[20..])) << 16 | u32::from(le16(&entry[26..]));
                 let long = std::mem::take(&mut long);
                 let name = if long.is_empty() { short_name(entry) } else { long_name(&long) };
-                found.push(Entry { name, first, size: le32(&entry[28..]) });
+                found.push(DirEntry { name, first, size: le32(&entry[28..]) });
             }
         }
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::partition::{Partition, SECTOR, Type, le32};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// A disk's header is in its second sector, and says of itself that it is this long at least, in bytes.
 const HEADER: usize = 92;
@@ -18,8 +18,8 @@ const BOOTABLE: u64 = 1 << 2;
 /// No table, a damaged one, and one whose entries lie further back.
 pub fn parse(head: &[u8]) -> Result<Vec<Partition>> {
     let sector = head.get(512..1024).filter(|sector| sector.starts_with(b"EFI PART"));
-    let sector =
-        sector.ok_or_else(|| Kind::Refused.error("its first sector announces a GPT that is not there"))?;
+    let sector = sector
+        .ok_or_else(|| ExitKind::Refused.error("its first sector announces a GPT that is not there"))?;
     let len = le32(&sector[12..]) as usize;
     let header = sector.get(..len).filter(|header| header.len() >= HEADER).ok_or_else(damaged)?;
     // The checksum is made with zeros in its own place.
@@ -29,11 +29,11 @@ pub fn parse(head: &[u8]) -> Result<Vec<Partition>> {
     }
     if le64(&header[24..]) != 1 || le64(&header[40..]) > le64(&header[48..]) {
         return Err(
-            Kind::Refused.error("its GPT is damaged: it says that it is somewhere else, or has no room")
+            ExitKind::Refused.error("its GPT is damaged: it says that it is somewhere else, or has no room")
         );
     }
     let entries = entries(head, header)
-        .ok_or_else(|| Kind::Refused.error("the entries of its GPT are not in its first MiB"))?;
+        .ok_or_else(|| ExitKind::Refused.error("the entries of its GPT are not in its first MiB"))?;
     if crc32(entries.iter().copied()) != le32(&header[88..]) {
         return Err(damaged());
     }
@@ -42,7 +42,7 @@ pub fn parse(head: &[u8]) -> Result<Vec<Partition>> {
 }
 
 fn damaged() -> anyhow::Error {
-    Kind::Refused.error("its GPT is damaged: a checksum is wrong")
+    ExitKind::Refused.error("its GPT is damaged: a checksum is wrong")
 }
 
 /// The bytes of all entries, as far as they are in `head`; their size is sound.
@@ -64,7 +64,7 @@ fn parse_entry(entry: &[u8], number: u32) -> Option<Result<Partition>> {
         size: sectors.saturating_add(1).saturating_mul(SECTOR),
     };
     let backwards =
-        || Kind::Refused.error(format!("its GPT is damaged: partition {number} ends before it begins"));
+        || ExitKind::Refused.error(format!("its GPT is damaged: partition {number} ends before it begins"));
     (entry[..16] != [0; 16]).then(|| last.checked_sub(first).map(partition).ok_or_else(backwards))
 }
 
@@ -87,7 +87,7 @@ fn crc32(bytes: impl Iterator<Item = u8>) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::partition_table::Layout;
+    use super::super::partition_table::PartitionTable;
     use super::super::partition_table::tests::mbr;
     use super::*;
 
@@ -128,14 +128,14 @@ mod tests {
     #[test]
     fn the_partitions_behind_a_protective_record() {
         assert_eq!(crc32(b"123456789".iter().copied()), 0xcbf4_3926);
-        let layout = Layout::parse(&gpt(&[(2048, 4095, 0), (4096, 8191, 4)]), 8 << 20).unwrap();
+        let layout = PartitionTable::parse(&gpt(&[(2048, 4095, 0), (4096, 8191, 4)]), 8 << 20).unwrap();
         let shown = layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(shown, ["1: EFI system, 1.0 MiB", "2: EFI system, 2.0 MiB, bootable"]);
         assert_eq!((layout.partitions[1].start, layout.partitions[1].size), (2 << 20, 2 << 20));
         let mut other = gpt(&[(2048, 4095, 0)]);
         other[1024] ^= 1;
         seal(&mut other);
-        let layout = Layout::parse(&other, 8 << 20).unwrap();
+        let layout = PartitionTable::parse(&other, 8 << 20).unwrap();
         assert_eq!(layout.partitions[0].to_string(), "1: type c12a7329-f81f-11d2-ba4b-00a0c93ec93b, 1.0 MiB");
     }
 
@@ -143,10 +143,10 @@ mod tests {
     fn check(spoil: impl Fn(&mut Vec<u8>), expected: &str) {
         let mut head = gpt(&[(2048, 4095, 0)]);
         spoil(&mut head);
-        let error = Layout::parse(&head, 8 << 20).unwrap_err();
+        let error = PartitionTable::parse(&head, 8 << 20).unwrap_err();
         assert_eq!(
             (error.to_string().as_str(), crate::base::failure::kind(&error)),
-            (expected, Kind::Refused)
+            (expected, ExitKind::Refused)
         );
     }
 
@@ -183,7 +183,7 @@ mod tests {
             );
         }
         let of = |partitions: &[(u64, u64, u64)]| {
-            Layout::parse(&gpt(partitions), 4 << 20).unwrap_err().to_string()
+            PartitionTable::parse(&gpt(partitions), 4 << 20).unwrap_err().to_string()
         };
         let backwards = "its GPT is damaged: partition 2 ends before it begins";
         assert_eq!(of(&[(2048, 4095, 0), (4096, 4094, 0)]), backwards);
@@ -202,10 +202,10 @@ mod tests {
             if bytes.len() >= 34 * 512 {
                 seal(&mut bytes);
             }
-            Layout::parse(&bytes, 8 << 20)
+            PartitionTable::parse(&bytes, 8 << 20)
         };
         crate::base::fuzz::check(&[&head], |bytes| {
-            (Layout::parse(bytes, 8 << 20).is_ok(), sealed(bytes).is_ok())
+            (PartitionTable::parse(bytes, 8 << 20).is_ok(), sealed(bytes).is_ok())
         });
     }
 }

@@ -6,26 +6,26 @@ use std::fs::File;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::boot_files::{Contents, contents, label, read};
+use super::boot_files::{BootFiles, contents, label, read};
 use super::budget::Budget;
 use super::partition::Partition;
-use super::partition_table::{HEAD, Layout};
+use super::partition_table::{HEAD, PartitionTable};
 use crate::base::Bytes;
-use crate::base::failure::{self, Kind};
+use crate::base::failure::{self, ExitKind};
 
 /// What was found on a card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspection {
     /// The partition table, where there is a sound one.
-    pub layout: Option<Layout>,
+    pub layout: Option<PartitionTable>,
     /// What is on its partitions, in their order.
-    pub partitions: Vec<Found>,
+    pub partitions: Vec<FoundPartition>,
     pub verdict: Verdict,
 }
 
 /// A partition, and the file system on it where it is one that is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
+pub struct FoundPartition {
     pub partition: Partition,
     pub filesystem: Option<String>,
     pub label: Option<String>,
@@ -36,7 +36,7 @@ pub struct Found {
 #[serde(tag = "boots", rename_all = "snake_case")]
 pub enum Verdict {
     Yes {
-        contents: Contents,
+        contents: BootFiles,
     },
     /// The first thing that keeps it from booting.
     No {
@@ -65,13 +65,13 @@ pub fn inspect(disk: &File, size: u64, budget: &Budget) -> Result<Inspection> {
     if let Some((filesystem, label)) = known(&head) {
         return Ok(no(format!("it has no partition table, only one {}", named(&filesystem, &label))));
     }
-    let layout = match Layout::parse(&head, size) {
+    let layout = match PartitionTable::parse(&head, size) {
         Ok(layout) => layout,
         Err(error) => return Ok(no(format!("{error:#}"))),
     };
     let verdict = match contents(disk, &layout, budget) {
         Ok(contents) => Verdict::Yes { contents },
-        Err(error) if failure::kind(&error) == Kind::Interrupted => return Err(error),
+        Err(error) if failure::kind(&error) == ExitKind::Interrupted => return Err(error),
         Err(error) => Verdict::No { why: format!("{error:#}") },
     };
     let partitions = layout.partitions.iter().map(|partition| found(disk, partition, budget)).collect();
@@ -93,10 +93,10 @@ fn zeros(bytes: Vec<u8>) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
-fn found(disk: &File, partition: &Partition, budget: &Budget) -> Found {
+fn found(disk: &File, partition: &Partition, budget: &Budget) -> FoundPartition {
     let head = read(disk, partition.start, partition.size.min(2048), budget).ok();
     let (filesystem, label) = head.and_then(|head| known(&head)).unzip();
-    Found {
+    FoundPartition {
         partition: partition.clone(),
         filesystem,
         label: label.filter(|label| !matches!(label.as_str(), "" | "NO NAME")),
@@ -126,17 +126,17 @@ impl Inspection {
     /// What a card holds that can start a system.
     ///
     /// # Errors
-    /// Of [`Kind::Verification`], with what keeps it from booting.
-    pub fn bootable(self) -> Result<Contents> {
+    /// Of [`ExitKind::Verification`], with what keeps it from booting.
+    pub fn bootable(self) -> Result<BootFiles> {
         match self.verdict {
             Verdict::Yes { contents } => Ok(contents),
-            Verdict::No { why } => Err(Kind::Verification.error(why)),
+            Verdict::No { why } => Err(ExitKind::Verification.error(why)),
         }
     }
 
     /// Whether the card has the partitions of an image with the layout `origin`, as they are or grown over the
     /// card by a first boot. Which of them is marked bootable does not matter.
-    pub fn is_of(&self, origin: &Layout) -> bool {
+    pub fn is_of(&self, origin: &PartitionTable) -> bool {
         let Some(layout) = &self.layout else { return false };
         let same = |(now, then): (&Partition, &Partition)| {
             (now.number, &now.kind, now.start) == (then.number, &then.kind, then.start)
@@ -148,7 +148,7 @@ impl Inspection {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for FoundPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { partition, filesystem, label } = self;
         let Some(filesystem) = filesystem else { return partition.fmt(f) };
@@ -185,7 +185,7 @@ mod tests {
         let shown = found.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(shown, partitions);
         let error = found.bootable().unwrap_err();
-        assert_eq!((error.to_string().as_str(), failure::kind(&error)), (why, Kind::Verification));
+        assert_eq!((error.to_string().as_str(), failure::kind(&error)), (why, ExitKind::Verification));
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn an_image_is_known_again_after_its_first_boot() {
         let image = [(0x0b, false, 2048, 2048), (0x83, true, 4096, 2048)];
-        let origin = Layout::parse(&mbr(&image), SIZE).unwrap();
+        let origin = PartitionTable::parse(&mbr(&image), SIZE).unwrap();
         let is_of = |second: (u8, bool, u32, u32)| card(&[(0, &mbr(&[image[0], second]))]).is_of(&origin);
         for second in [image[1], (0x83, true, 4096, 20480), (0x83, false, 4096, 2048)] {
             assert!(is_of(second), "{second:?}");

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::format::Format;
 use super::partition::le32;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// The size of the header in bytes.
 const SIZE: usize = 64;
@@ -46,7 +46,7 @@ impl Kernel {
             Format::Raw | Format::Xz => whole.take(SIZE as u64).read_to_end(&mut header),
         };
         read.context("reading its header")?;
-        Self::parse(&header).ok_or_else(|| Kind::Verification.error("it is no kernel for AArch64"))
+        Self::parse(&header).ok_or_else(|| ExitKind::Verification.error("it is no kernel for AArch64"))
     }
 
     fn parse(header: &[u8]) -> Option<Self> {

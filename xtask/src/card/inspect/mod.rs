@@ -14,7 +14,7 @@ mod partition;
 mod partition_table;
 mod uboot;
 
-pub use boot_files::{Contents, firmware_file, label};
+pub use boot_files::{BootFiles, firmware_file, label};
 pub use budget::{Budget, Limited, MEMORY};
 pub use ext4::{Ext4, Superblock};
 pub use format::Format;
@@ -22,4 +22,4 @@ pub use inspection::{Inspection, Verdict, inspect};
 pub use partition::{Partition, SECTOR};
 #[cfg(test)]
 pub(crate) use partition_table::tests::mbr;
-pub use partition_table::{HEAD, Layout};
+pub use partition_table::{HEAD, PartitionTable};

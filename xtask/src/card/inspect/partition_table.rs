@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gpt;
 use super::partition::{Partition, SECTOR, Type, le32};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// How much of the beginning of a disk is needed to read its table, in bytes.
 pub const HEAD: u64 = 1 << 20;
@@ -15,34 +15,33 @@ const PROTECTIVE: u8 = 0xee;
 
 /// What the table says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layout {
+pub struct PartitionTable {
     /// The disk identifier; 0x2178694e on every NixOS SD image.
     pub id: u32,
     pub partitions: Vec<Partition>,
 }
 
-impl Layout {
+impl PartitionTable {
     /// Reads the first [`HEAD`] bytes of a disk of `size` bytes, or all of a smaller one.
     ///
     /// # Errors
     /// No boot signature, no partition, a partition that ends beyond the disk, and a damaged GPT.
     pub fn parse(head: &[u8], size: u64) -> Result<Self> {
         let Some(sector) = head.first_chunk::<512>().filter(|sector| sector.ends_with(&[0x55, 0xaa])) else {
-            return Err(
-                Kind::Refused.error("it has no partition table (no 0x55AA at the end of the first sector)")
-            );
+            return Err(ExitKind::Refused
+                .error("it has no partition table (no 0x55AA at the end of the first sector)"));
         };
         let entries = sector[446..510].chunks_exact(16).zip(1..);
         let partitions = entries.filter_map(|(entry, number)| parse_entry(entry, number)).collect::<Vec<_>>();
         let announced = partitions.iter().any(|partition| partition.kind == Type::Mbr(PROTECTIVE));
         let partitions = if announced { gpt::parse(head)? } else { partitions };
         if partitions.is_empty() {
-            return Err(Kind::Refused.error("its partition table is empty"));
+            return Err(ExitKind::Refused.error("its partition table is empty"));
         }
         if let Some(last) = partitions.iter().find(|partition| partition.end() > size) {
             let end = last.end();
             let text = format!("partition {} ends at byte {end}, beyond its end at {size}", last.number);
-            return Err(Kind::Refused.error(text));
+            return Err(ExitKind::Refused.error(text));
         }
         Ok(Self { id: le32(&sector[440..]), partitions })
     }
@@ -75,7 +74,7 @@ pub(crate) mod tests {
     #[test]
     fn a_card() {
         let sector = mbr(&[(0x0b, false, 16384, 262_144), (0x83, true, 278_528, 1_000_000)]);
-        let layout = Layout::parse(&sector, 1 << 30).unwrap();
+        let layout = PartitionTable::parse(&sector, 1 << 30).unwrap();
         assert_eq!(layout.id, 0x2178_694e);
         let shown = layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(shown, ["1: FAT32, 128.0 MiB", "2: Linux, 488.3 MiB, bootable"]);
@@ -90,7 +89,7 @@ pub(crate) mod tests {
             (&mbr(&[]), "its partition table is empty"),
             (&beyond, "partition 1 ends at byte 3145728, beyond its end at 2097152"),
         ] {
-            assert_eq!(Layout::parse(sector, 2 << 20).unwrap_err().to_string(), expected);
+            assert_eq!(PartitionTable::parse(sector, 2 << 20).unwrap_err().to_string(), expected);
         }
     }
 
@@ -100,7 +99,7 @@ pub(crate) mod tests {
         let extended = mbr(&[(0x05, false, 0, u32::MAX), (0x83, true, u32::MAX, u32::MAX)]);
         crate::base::fuzz::check(&[&card, &extended], |bytes| {
             [0, 1 << 30, u64::MAX].map(|size| {
-                Layout::parse(bytes, size).map(|layout| {
+                PartitionTable::parse(bytes, size).map(|layout| {
                     assert!(layout.partitions.iter().all(|partition| partition.end() <= size));
                     layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>()
                 })

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::fat::Fat;
 use super::kernel::Kernel;
 use crate::base::Bytes;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// A U-Boot that the firmware of a Pi hands over to, with room for the card's kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,13 +53,13 @@ pub fn programs(firmware: &Fat) -> Result<Vec<Program>> {
     for file in named(&String::from_utf8_lossy(&config)) {
         if file.len() > LONGEST_NAME {
             let text = format!("config.txt names a file with a name of {} bytes", file.len());
-            return Err(Kind::Verification.error(text));
+            return Err(ExitKind::Verification.error(text));
         }
         let bytes = firmware.read(&file)?.ok_or_else(|| {
-            Kind::Verification.error(format!("config.txt names {file}, which is not there"))
+            ExitKind::Verification.error(format!("config.txt names {file}, which is not there"))
         })?;
         if bytes.is_empty() {
-            return Err(Kind::Verification.error(format!("config.txt names {file}, which is empty")));
+            return Err(ExitKind::Verification.error(format!("config.txt names {file}, which is empty")));
         }
         // What else may be named is a kernel, which needs no U-Boot.
         if let Some((kernel, tree)) = addresses(&bytes) {
@@ -90,7 +90,7 @@ fn has_room(uboot: &UBoot) -> Result<()> {
         "the kernel takes the memory up to {kernel_end:#x}, and {file} puts the device tree at {tree:#x}, which \
          the kernel would overwrite; take a smaller kernel or another U-Boot"
     );
-    Err(Kind::Verification.error(text))
+    Err(ExitKind::Verification.error(text))
 }
 
 /// The values of `kernel=` in a `config.txt`, each once.

@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use serde_json::Value;
 
 use super::needs::Access;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::hardening::trusted_program;
 use crate::base::process::{Launcher, User, handover};
 use crate::card::disk::{Disk, Kind as Card, Role, Use};
@@ -36,7 +36,7 @@ impl Caller {
     /// None where this process is not root, or root works for itself.
     ///
     /// # Errors
-    /// Of [`Kind::Refused`] where the one who has handed over the job by the `socket` is not the one who was given the
+    /// Of [`ExitKind::Refused`] where the one who has handed over the job by the `socket` is not the one who was given the
     /// rights. The kernel vouches for the first; of the second only the environment tells.
     pub fn find(socket: BorrowedFd) -> Result<Option<Self>> {
         if !rustix::process::geteuid().is_root() {
@@ -53,7 +53,7 @@ impl Caller {
     pub fn may(self, access: Access, disk: &Disk) -> Result<()> {
         let path = disk.path.display();
         let refused =
-            |why: String| Err(Kind::Refused.error(format!("{why}; root's rights are for cards alone")));
+            |why: String| Err(ExitKind::Refused.error(format!("{why}; root's rights are for cards alone")));
         match &disk.kind {
             Card::SdCard | Card::Usb => {}
             Card::Loop { backing: Some(file) } if self.owns(disk, file) => {}
@@ -92,12 +92,12 @@ fn decide(user: u32, said: impl Iterator<Item = String>, named: bool) -> Result<
             let text = format!(
                 "user {user} has handed over the job, and another one, {text}, asks for root's rights"
             );
-            return Err(Kind::Refused.error(text));
+            return Err(ExitKind::Refused.error(text));
         }
     }
     if named && user == 0 {
         return Err(
-            Kind::Refused.error("root has handed over the job, and another one asks for root's rights")
+            ExitKind::Refused.error("root has handed over the job, and another one asks for root's rights")
         );
     }
     Ok(user != 0)
@@ -145,12 +145,12 @@ mod tests {
             (1000, &["0"], false, Ok(true)),
             (1000, &["1000", "1000", "1000"], false, Ok(true)),
             // A daemon of root's at the other end of a socket, and another user's job.
-            (0, &["1000"], false, Err(Kind::Refused)),
-            (0, &["0"], true, Err(Kind::Refused)),
-            (1001, &["1000"], false, Err(Kind::Refused)),
-            (1000, &["1001", "1000"], true, Err(Kind::Refused)),
-            (1000, &["-1"], false, Err(Kind::Refused)),
-            (1000, &["root"], false, Err(Kind::Refused)),
+            (0, &["1000"], false, Err(ExitKind::Refused)),
+            (0, &["0"], true, Err(ExitKind::Refused)),
+            (1001, &["1000"], false, Err(ExitKind::Refused)),
+            (1000, &["1001", "1000"], true, Err(ExitKind::Refused)),
+            (1000, &["-1"], false, Err(ExitKind::Refused)),
+            (1000, &["root"], false, Err(ExitKind::Refused)),
         ] {
             assert_eq!(decided(user, said, named), expected, "{user} {said:?} {named}");
         }

@@ -10,7 +10,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::caller::Caller;
 use super::needs::{Access, Needs};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::card::disk::{Disk, Locked, Roots, adopt, open_exclusive, open_shared, unmount};
 
 /// A card that is open and locked.
@@ -56,7 +56,8 @@ impl Claimed {
 pub fn claim_for(caller: Caller, needs: &Needs) -> Result<Locked> {
     let (roots, said) = (Roots::default(), needs.disk);
     let number = said.number.ok_or_else(|| {
-        Kind::Refused.error(format!("{} is no block device; root opens nothing else", said.path.display()))
+        ExitKind::Refused
+            .error(format!("{} is no block device; root opens nothing else", said.path.display()))
     })?;
     let now = Disk::by_number(&roots, number)?;
     said.same_as(&now)?;
@@ -90,7 +91,7 @@ fn node_to_read(card: &File) -> Result<File> {
     unlink(&path).context(doing)?;
     let found = found.context(doing)?;
     if found.metadata().context(doing)?.rdev() != device {
-        return Err(Kind::Refused.error("another device has come in place of the card; start again"));
+        return Err(ExitKind::Refused.error("another device has come in place of the card; start again"));
     }
     let path = format!("/proc/self/fd/{}", found.as_raw_fd());
     chmod(&path, Mode::RUSR | Mode::RGRP | Mode::ROTH).context(doing)?;

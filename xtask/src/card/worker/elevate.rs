@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::caller::as_own;
 use super::job::Work;
-use super::letter::{Handed, Letter};
+use super::letter::{Handed, JobRequest};
 use super::needs::Access;
 use super::serve::Message;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::{Ended, Launcher};
 use crate::base::{Context, Event};
 use crate::card::ext4;
@@ -28,10 +28,10 @@ pub fn run<W: Work>(cx: &Context, work: &W) -> Result<W::Answer> {
     let handed = image.iter().map(|_| Handed::Image).collect();
     let debugfs = ext4::check_programs(&cx.launcher).ok();
     let programs = debugfs.and_then(|path| Some(path.parent()?.to_owned()));
-    let letter = Letter { handed, job: work.clone().into(), programs };
+    let letter = JobRequest { handed, job: work.clone().into(), programs };
     let input = serde_json::to_string(&letter).context("writing the job as JSON")?;
-    let (mut heard, files) = (Heard::default(), image.iter().map(AsFd::as_fd).collect::<Vec<_>>());
-    let ended = launcher.converse(&program, &args, &input, &files, |line| heard.line(cx, line))?;
+    let (mut heard, files) = (WorkerOutput::default(), image.iter().map(AsFd::as_fd).collect::<Vec<_>>());
+    let ended = launcher.exchange(&program, &args, &input, &files, |line| heard.line(cx, line))?;
     let answer = heard.conclude::<W>(&program, ended)?;
     serde_json::from_value(answer).context("reading the answer of the worker")
 }
@@ -39,7 +39,7 @@ pub fn run<W: Work>(cx: &Context, work: &W) -> Result<W::Answer> {
 /// Whether the card at `path` can be opened at all, so that nobody waits or confirms in vain.
 ///
 /// # Errors
-/// Of [`Kind::Permission`] where this user may not, and nothing can make the worker root.
+/// Of [`ExitKind::Permission`] where this user may not, and nothing can make the worker root.
 pub fn check_access(cx: &Context, path: &Path, access: Access) -> Result<()> {
     if access.is_granted(path) {
         return Ok(());
@@ -80,14 +80,14 @@ fn elevator(cx: &Context, path: &Path, access: Access) -> Result<&'static str> {
         let text = format!(
             "{shown} may not be {done} by this user, and root's rights are for cards alone; take a file of your own"
         );
-        return Err(Kind::Permission.error(text));
+        return Err(ExitKind::Permission.error(text));
     }
     let found = ELEVATORS.into_iter().find(|name| cx.launcher.which(name).is_some());
     found.ok_or_else(|| {
         let tried = ELEVATORS.join(", ");
         let text =
             format!("{shown} may not be {done} by this user, and there is none of {tried}; run as root");
-        Kind::Permission.error(text)
+        ExitKind::Permission.error(text)
     })
 }
 
@@ -107,14 +107,14 @@ fn command<W: Work>(cx: &Context, work: &W) -> Result<(Launcher, String, Vec<OsS
 
 /// What the worker has said so far.
 #[derive(Default)]
-struct Heard {
+struct WorkerOutput {
     /// The worker has begun to read or write the card; before that, nothing is lost.
     begun: bool,
     answer: Option<Value>,
     failed: Option<Error>,
 }
 
-impl Heard {
+impl WorkerOutput {
     fn line(&mut self, cx: &Context, line: &str) {
         match serde_json::from_str(line) {
             Ok(Message::Answer { answer }) => self.answer = Some(answer),
@@ -132,14 +132,14 @@ impl Heard {
         match (self.failed, self.answer) {
             (Some(error), _) => Err(error),
             (None, Some(answer)) if code == 0 => Ok(answer),
-            _ if stopped && !self.begun => Err(Kind::Interrupted.error("stopped; nothing was written")),
+            _ if stopped && !self.begun => Err(ExitKind::Interrupted.error("stopped; nothing was written")),
             _ if !self.begun => {
                 let text = format!(
                     "{program} ended with exit code {code} before the {who} began; nothing was {done}"
                 );
-                Err(Kind::Permission.error(text))
+                Err(ExitKind::Permission.error(text))
             }
-            _ => Err(Kind::Io.error(format!("the {who} ended with exit code {code} {}", W::CUT_SHORT))),
+            _ => Err(ExitKind::Io.error(format!("the {who} ended with exit code {code} {}", W::CUT_SHORT))),
         }
     }
 }

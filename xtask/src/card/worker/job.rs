@@ -12,8 +12,8 @@ use super::claim::Claimed;
 use super::needs::{Access, Needs};
 use crate::base::Reporter;
 use crate::card::disk::Disk;
-use crate::card::ext4::{Placing, Programs};
-use crate::card::flash::{self, Added, Addition, Comparison, Content, FileCard, Plan, Report};
+use crate::card::ext4::{Ext4Payload, Programs};
+use crate::card::flash::{self, Added, Comparison, Content, FileCard, PayloadWriter, Plan, Report};
 use crate::card::image::Image;
 use crate::card::inspect::{self, Budget, Inspection};
 
@@ -26,11 +26,11 @@ pub trait Work: Clone + Into<Job> + Serialize {
 
     fn needs(&self) -> Needs<'_>;
     /// Does it to the `card`, which is claimed.
-    fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<Self::Answer>;
+    fn carry_out(&self, card: Claimed, job_context: &JobContext) -> Result<Self::Answer>;
 }
 
 /// What the worker has beside the job.
-pub struct Hands<'a> {
+pub struct JobContext<'a> {
     pub reporter: &'a dyn Reporter,
     /// Says that the card is claimed, and that from here on it is read or written.
     pub begun: &'a (dyn Fn() + Sync),
@@ -42,7 +42,7 @@ pub struct Hands<'a> {
     pub programs: Programs<'a>,
 }
 
-impl Hands<'_> {
+impl JobContext<'_> {
     /// Opens the decompressed content of `image`.
     fn stream(&self, image: &Image) -> Result<Box<dyn Read + Send>> {
         image.source.stream_of(self.image.context("no image came with the job")?)
@@ -115,15 +115,17 @@ impl Work for Plan {
         Needs { disk: &self.disk, access: Self::ACCESS, image: Some(&self.image), unmount: &self.unmount }
     }
 
-    fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<Report> {
+    fn carry_out(&self, card: Claimed, job_context: &JobContext) -> Result<Report> {
         let (image, Claimed { locked, view }) = (&self.image, card);
-        let placing = |carried| Placing::new(carried, &view, hands.programs, hands.reporter, hands.cancel);
+        let placing = |carried| {
+            Ext4Payload::new(carried, &view, job_context.programs, job_context.reporter, job_context.cancel)
+        };
         let placing = self.carried.as_ref().map(placing).transpose()?;
-        let addition = placing.as_ref().map(|placing| placing as &dyn Addition);
+        let addition = placing.as_ref().map(|placing| placing as &dyn PayloadWriter);
         let card = FileCard::locked(locked, self.disk.size)?;
-        (hands.begun)();
-        let content = Content { size: image.size, hash: image.hash, open: &|| hands.stream(image) };
-        flash::write_image(&card, &content, addition, self.mode, hands.reporter, hands.cancel)
+        (job_context.begun)();
+        let content = Content { size: image.size, hash: image.hash, open: &|| job_context.stream(image) };
+        flash::write_image(&card, &content, addition, self.mode, job_context.reporter, job_context.cancel)
     }
 }
 
@@ -140,16 +142,17 @@ impl Work for Comparing {
         Needs { disk: &self.disk, access: Self::ACCESS, image, unmount: &[] }
     }
 
-    fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<Comparison> {
+    fn carry_out(&self, card: Claimed, job_context: &JobContext) -> Result<Comparison> {
         let card = FileCard::locked(card.locked, self.disk.size)?;
-        (hands.begun)();
+        (job_context.begun)();
         match &self.against {
             Against::Image(image) => {
-                let content = Content { size: image.size, hash: image.hash, open: &|| hands.stream(image) };
-                flash::compare(&card, &content, self.added.as_ref(), hands.reporter, hands.cancel)
+                let content =
+                    Content { size: image.size, hash: image.hash, open: &|| job_context.stream(image) };
+                flash::compare(&card, &content, self.added.as_ref(), job_context.reporter, job_context.cancel)
             }
             Against::Hash { size, hash } => {
-                flash::compare_hash(&card, *size, *hash, hands.reporter, hands.cancel)
+                flash::compare_hash(&card, *size, *hash, job_context.reporter, job_context.cancel)
             }
         }
     }
@@ -166,10 +169,10 @@ impl Work for Capacity {
         Needs { disk: &self.disk, access: Self::ACCESS, image: None, unmount: &[] }
     }
 
-    fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<usize> {
+    fn carry_out(&self, card: Claimed, job_context: &JobContext) -> Result<usize> {
         let card = FileCard::locked(card.locked, self.disk.size)?;
-        (hands.begun)();
-        flash::check_capacity(&card, hands.reporter, hands.cancel)
+        (job_context.begun)();
+        flash::check_capacity(&card, job_context.reporter, job_context.cancel)
     }
 }
 
@@ -182,9 +185,9 @@ impl Work for Inspecting {
         Needs { disk: &self.disk, access: Self::ACCESS, image: None, unmount: &[] }
     }
 
-    fn carry_out(&self, card: Claimed, hands: &Hands) -> Result<Inspection> {
-        (hands.begun)();
-        inspect::inspect(card.locked.file(), self.disk.size, &Budget::new(hands.cancel))
+    fn carry_out(&self, card: Claimed, job_context: &JobContext) -> Result<Inspection> {
+        (job_context.begun)();
+        inspect::inspect(card.locked.file(), self.disk.size, &Budget::new(job_context.cancel))
     }
 }
 

@@ -21,17 +21,17 @@ use serde_json::Value;
 
 use super::caller::Caller;
 use super::claim::{Claimed, claim_for};
-use super::job::{Hands, Job, Work};
-use super::letter::{Files, Handed, LONGEST, Letter, readable};
+use super::job::{Job, JobContext, Work};
+use super::letter::{Files, Handed, JobRequest, LONGEST, readable};
 use super::needs::{Access, Needs};
 use super::table;
-use crate::base::failure::{self, Kind};
+use crate::base::failure::{self, ExitKind};
 use crate::base::process::{Launcher, handover};
 use crate::base::{Event, Reporter, hardening, interrupt};
 use crate::card::ext4::Programs;
 
 /// A job comes right after the start.
-const PATIENCE: Duration = Duration::from_secs(30);
+const JOB_TIMEOUT: Duration = Duration::from_secs(30);
 /// So much memory the worker takes for all but the window of a decompressor, in bytes: three buffers, and a job with
 /// files.
 const MEMORY: u64 = 256 << 20;
@@ -73,8 +73,8 @@ impl<F: Fn(&str) + Send + Sync> Lines<F> {
         handover::check(stdin.as_fd())?;
         // Who has asked is known before anything that came is looked at.
         let caller = Caller::find(stdin.as_fd())?;
-        let (line, files) = handover::receive(stdin.as_fd(), LONGEST, PATIENCE)?;
-        let letter = Letter::parse(&line)?;
+        let (line, files) = handover::receive(stdin.as_fd(), LONGEST, JOB_TIMEOUT)?;
+        let letter = JobRequest::parse(&line)?;
         letter.is_for(access)?;
         let window = letter
             .job
@@ -84,7 +84,7 @@ impl<F: Fn(&str) + Send + Sync> Lines<F> {
         hardening::confine(MEMORY + window)?;
         let files = letter.sort(files)?;
         if files.card.is_some() && rustix::process::geteuid().is_root() {
-            return Err(Kind::Refused.error("a worker that is root opens the card itself"));
+            return Err(ExitKind::Refused.error("a worker that is root opens the card itself"));
         }
         match caller {
             Some(caller) => self.delegate(caller, letter, &files),
@@ -94,7 +94,7 @@ impl<F: Fn(&str) + Send + Sync> Lines<F> {
 
     /// Claims the card for `caller`, and has a child with their rights do the rest. Its exit code is that of this process. The
     /// image is not so much as looked at here: it may be on a file system of the caller's that does not answer.
-    fn delegate(&self, caller: Caller, mut letter: Letter, files: &Files) -> Result<u8> {
+    fn delegate(&self, caller: Caller, mut letter: JobRequest, files: &Files) -> Result<u8> {
         let locked = claim_for(caller, &letter.job.needs())?;
         let cancel = watch()?;
         let card = Claimed::lent(locked)?;
@@ -110,8 +110,8 @@ impl<F: Fn(&str) + Send + Sync> Lines<F> {
         Ok(u8::try_from(code).unwrap_or(u8::MAX))
     }
 
-    fn carry_out(&self, letter: &Letter, files: Files) -> Result<()> {
-        let Letter { job, programs, .. } = letter;
+    fn carry_out(&self, letter: &JobRequest, files: Files) -> Result<()> {
+        let JobRequest { job, programs, .. } = letter;
         if let (Some(image), Some(file)) = (job.needs().image, &files.image) {
             readable(file)?;
             image.source.check(file)?;
@@ -142,7 +142,8 @@ impl<F: Fn(&str) + Send + Sync> Lines<F> {
         let view = (programs == Programs::Found).then(|| card.view.try_clone());
         let view = view.transpose().context("opening the card a second time")?;
         let image = files.image.as_ref();
-        let done = work.carry_out(card, &Hands { reporter: self, begun: &begun, cancel, image, programs });
+        let done =
+            work.carry_out(card, &JobContext { reporter: self, begun: &begun, cancel, image, programs });
         if let Some(view) = view {
             self.announce(&needs, &view, done.is_ok());
         }

@@ -12,7 +12,7 @@ use crate::base::hardening::trusted_program;
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
 use crate::card::disk::{Disk, Number, Roots};
-use crate::card::inspect::Layout;
+use crate::card::inspect::PartitionTable;
 
 /// udev tells the kernel too, once the card is closed, and has it for itself then.
 const ATTEMPTS: u32 = 10;
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Has the kernel read the partition table of the card `view` anew, which nobody claims any more; `layout` is what is on it
 /// now. Where that fails, the partitions that the kernel still knows are removed.
-pub fn announce(view: &File, layout: Option<&Layout>, reporter: &dyn Reporter) {
+pub fn announce(view: &File, layout: Option<&PartitionTable>, reporter: &dyn Reporter) {
     let Some(number) = view.metadata().ok().filter(|facts| facts.file_type().is_block_device()) else {
         return;
     };
@@ -50,14 +50,14 @@ pub fn announce(view: &File, layout: Option<&Layout>, reporter: &dyn Reporter) {
 
 /// Whether the kernel should know other partitions of `disk` than it does. It has none of a loop device that was attached
 /// without them.
-fn is_behind(disk: &Disk, layout: Option<&Layout>) -> bool {
+fn is_behind(disk: &Disk, layout: Option<&PartitionTable>) -> bool {
     let meant = layout.map_or(0, |layout| layout.partitions.len());
     let known = disk.partitions.iter().filter(|part| part.name.is_some()).count();
     has_stale(disk, layout) || known < meant && !disk.kind.is_virtual()
 }
 
 /// Whether the kernel knows a partition that is none of `layout`.
-fn has_stale(disk: &Disk, layout: Option<&Layout>) -> bool {
+fn has_stale(disk: &Disk, layout: Option<&PartitionTable>) -> bool {
     let meant = layout.map(|layout| layout.partitions.as_slice()).unwrap_or_default();
     let mut known = disk.partitions.iter().filter(|part| part.name.is_some());
     known.any(|part| {

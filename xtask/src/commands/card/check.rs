@@ -16,7 +16,7 @@ pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
     refuse(&refusals(&disk, &request(cx, args)?))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
     cx.note(format!("card    {}", disk.summary()));
-    args.agreement.confirm(&disk, MEANING)?;
+    args.confirm.confirm(&disk, MEANING)?;
     let places = worker::run(cx, &Capacity { disk: disk.clone() })?;
     show(cx, &disk, places)
 }
@@ -24,8 +24,8 @@ pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
 /// The same as for a flash: for a moment the card is overwritten.
 fn request(cx: &Context, args: &CardCheck) -> Result<Request> {
     let protected = protected(cx, Named::default());
-    let (virtual_cards, consent) = (args.agreement.virtual_cards(), args.agreement.consent()?);
-    Ok(Request { image_size: None, virtual_cards, mounted: Mounted::Refused, protected, consent })
+    let (virtual_cards, confirmation) = (args.confirm.virtual_cards(), args.confirm.confirmation()?);
+    Ok(Request { image_size: None, virtual_cards, mounted: Mounted::Refused, protected, confirmation })
 }
 
 fn show(cx: &Context, disk: &Disk, places: usize) -> Result<()> {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::base::Context;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::card::disk::Disk;
 use crate::card::inspect::{Inspection, Verdict};
 use crate::card::worker::{self, Inspecting};
@@ -23,7 +23,7 @@ pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
         Verdict::Yes { .. } => Ok(()),
         Verdict::No { why } => {
             let path = found.disk.path.display();
-            Err(Kind::Verification.error(format!("{path} does not boot: {why}")))
+            Err(ExitKind::Verification.error(format!("{path} does not boot: {why}")))
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::base::Context;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::card::disk::{Disk, Roots};
 use crate::card::worker::{self, Access};
 use crate::cli::{Card, CardCommand};
@@ -27,7 +27,9 @@ fn readable(cx: &Context, device: &Path) -> Result<Disk> {
     let disk = Disk::load(&Roots::default(), device)?;
     if disk.size == 0 {
         let path = disk.path.display();
-        return Err(Kind::Refused.error(format!("there is nothing in {path}; insert the card and try again")));
+        return Err(
+            ExitKind::Refused.error(format!("there is nothing in {path}; insert the card and try again"))
+        );
     }
     worker::check_access(cx, &disk.path, Access::Read)?;
     Ok(disk)

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Context};
 use crate::card::disk::Disk;
 use crate::card::flash::Comparison;
 use crate::card::image::{self, Depth, Image, Limits, Source};
 use crate::card::worker::{self, Against, Comparing};
 use crate::cli::CardVerify;
-use crate::receipt::{self, Flashed, Own};
+use crate::receipt::{self, Flashed, PayloadReceipt};
 use crate::ui;
 
 /// What is to be said of a difference: it need not be a fault.
@@ -52,8 +52,10 @@ fn places(args: &CardVerify) -> Result<(What<'_>, &Path)> {
         (Some(device), None, Some(file)) => Ok((What::File(file), Path::new(device))),
         (Some(host), Some(device), None) => Ok((What::Host(host), Path::new(device))),
         (Some(device), None, None) => Ok((What::Receipt, Path::new(device))),
-        (_, Some(_), Some(_)) => Err(Kind::Usage.error("name either a host or --image FILE, and the device")),
-        _ => Err(Kind::Usage.error("name the device, and before it the host if the card has no receipt")),
+        (_, Some(_), Some(_)) => {
+            Err(ExitKind::Usage.error("name either a host or --image FILE, and the device"))
+        }
+        _ => Err(ExitKind::Usage.error("name the device, and before it the host if the card has no receipt")),
     }
 }
 
@@ -68,7 +70,7 @@ fn of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits: Limit
         let text = format!(
             "there is no receipt of this project for {path}; name the host, or --image FILE, to compare it with"
         );
-        return Err(Kind::Refused.error(text));
+        return Err(ExitKind::Refused.error(text));
     };
     cx.note(format!("{path} was {receipt}"));
     let Flashed { image: then, own, .. } = receipt;
@@ -91,11 +93,11 @@ fn fits(disk: &Disk, against: &Against) -> Result<()> {
         return Ok(());
     }
     let (path, holds) = (disk.path.display(), disk.size);
-    Err(Kind::Verification
+    Err(ExitKind::Verification
         .error(format!("{path} does not hold the image: that has {size} bytes, and the card {holds}")))
 }
 
-fn show(cx: &Context, disk: &Disk, comparison: &Comparison, own: Option<&Own>) -> Result<()> {
+fn show(cx: &Context, disk: &Disk, comparison: &Comparison, own: Option<&PayloadReceipt>) -> Result<()> {
     let path = disk.path.display();
     if cx.json {
         let result = serde_json::json!({ "device": disk.path, "comparison": comparison });
@@ -104,8 +106,8 @@ fn show(cx: &Context, disk: &Disk, comparison: &Comparison, own: Option<&Own>) -
     match comparison.fault() {
         Some((kind, fault)) => {
             let hint = match kind {
-                Kind::Verification if comparison.blank => UNFINISHED,
-                Kind::Verification => BOOTED,
+                ExitKind::Verification if comparison.blank => UNFINISHED,
+                ExitKind::Verification => BOOTED,
                 _ => "",
             };
             Err(kind.error(format!("{path} {fault}{hint}")))
@@ -139,7 +141,7 @@ mod tests {
             [(None, None, None), (None, None, Some("f")), (Some("h"), Some("/d"), Some("f"))]
         {
             let error = placed(first, second, image).unwrap_err();
-            assert_eq!(crate::base::failure::kind(&error), Kind::Usage);
+            assert_eq!(crate::base::failure::kind(&error), ExitKind::Usage);
         }
     }
 }

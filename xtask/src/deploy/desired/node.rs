@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Connection, Overrides, Target, Trust, sudo, trust};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 use crate::deploy::host::Pin;
 use crate::identity;
@@ -31,7 +31,7 @@ pub struct Node {
     interactive_sudo: Option<bool>,
     confirm_timeout: Option<u64>,
     activation_timeout: Option<u64>,
-    frozen: Value,
+    pinned: Value,
 }
 
 impl Node {
@@ -51,7 +51,7 @@ impl Node {
     ) -> Result<Target> {
         if self.hostname.is_empty() {
             let text = format!("deploy.nodes.{host} has no `hostname`: it says where the host is reached");
-            return Err(Kind::Refused.error(text));
+            return Err(ExitKind::Refused.error(text));
         }
         let link = self.profile_link().map_err(|why| refuse(host, &why))?;
         let path =
@@ -84,7 +84,7 @@ impl Node {
             builds_here: !(self.remote_build == Some(true) || over.remote_build),
             platform: self.platform,
             other_profiles: self.profiles.into_iter().filter(|name| name != "system").collect(),
-            frozen: self.frozen,
+            pinned: self.pinned,
             derivation: self.drv_path,
             system,
             link,
@@ -126,7 +126,7 @@ fn is_derivation(path: &str) -> bool {
 }
 
 fn refuse(host: &str, why: &str) -> anyhow::Error {
-    Kind::Refused
+    ExitKind::Refused
         .error(format!("deploy.nodes.{host} needs a profile 'system' that can be proved on the host: {why}"))
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::node::Node;
 use super::{Overrides, Target, Trust};
 use crate::base::process::Launcher;
-use crate::nix::{self, Answers, StorePath};
+use crate::nix::{self, EvalCache, StorePath};
 
 /// The function that reads a node; see the file.
 const READ: &str = include_str!("node.nix");
@@ -43,7 +43,7 @@ impl Nodes {
     /// are any, they may change what is meant, and it is always evaluated.
     pub fn load(
         launcher: &Launcher,
-        answers: &Answers,
+        answers: &EvalCache,
         flake: &str,
         host: &str,
         options: &[String],

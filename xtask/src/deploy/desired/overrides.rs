@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// Options of deploy-rs after which nothing could be proved, or that it does not honour (1.0.0).
 const REFUSED: [(&str, &str); 12] = [
@@ -47,7 +47,7 @@ impl Overrides {
             let (name, inline) =
                 word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
             if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-                return Err(Kind::Usage.error(format!("`deploy` does not pass on {name}: {why}")));
+                return Err(ExitKind::Usage.error(format!("`deploy` does not pass on {name}: {why}")));
             }
             let mut value = || inline.or_else(|| words.next());
             match name {

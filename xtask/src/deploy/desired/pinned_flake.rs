@@ -27,8 +27,8 @@ impl Target {
     }
 
     fn frozen_in(&self, workdir: Option<&str>) -> Value {
-        let mut frozen = self.frozen.clone();
-        let node = frozen
+        let mut pinned = self.pinned.clone();
+        let node = pinned
             .get_mut("nodes")
             .and_then(|nodes| nodes.get_mut(&self.host))
             .and_then(Value::as_object_mut);
@@ -40,6 +40,6 @@ impl Target {
                 profile.remove("tempPath");
             }
         }
-        frozen
+        pinned
     }
 }

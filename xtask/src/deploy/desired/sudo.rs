@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// Refuses words in front of a command that would run something else than that command: `sudo` and `user` of a node are run
 /// on the host already where it is only looked at.
 ///
 /// # Errors
-/// Of [`Kind::Refused`].
+/// Of [`ExitKind::Refused`].
 pub fn check(host: &str, sudo: &str, user: &str) -> Result<()> {
     let plain = |word: &str, special: &str| {
         word.chars().all(|c| c.is_ascii_alphanumeric() || special.contains(c)) && !word.is_empty()
@@ -19,7 +19,7 @@ pub fn check(host: &str, sudo: &str, user: &str) -> Result<()> {
     if known && words && !user.starts_with('-') && plain(user, "._-+@") {
         return Ok(());
     }
-    Err(Kind::Refused.error(format!(
+    Err(ExitKind::Refused.error(format!(
         "deploy.nodes.{host} would run its commands by {sudo:?} as {user:?}: the name of a user stands behind `sudo -u` or \
          `doas -u`, with no other option that takes a value"
     )))
@@ -66,7 +66,7 @@ mod tests {
             ("run0 >x", "root", false),
         ] {
             let refused = check("stinky", sudo, user).map_err(|error| kind(&error));
-            assert_eq!(refused, if good { Ok(()) } else { Err(Kind::Refused) }, "{sudo} {user}");
+            assert_eq!(refused, if good { Ok(()) } else { Err(ExitKind::Refused) }, "{sudo} {user}");
         }
     }
 }

@@ -44,7 +44,7 @@ pub struct Target {
     /// What the profile is built from: a `.drv` in the store.
     pub derivation: Option<String>,
     /// The output `deploy` of the flake with nothing in it but this profile; null where it is not known.
-    pub frozen: Value,
+    pub pinned: Value,
     /// The NixOS system that is meant, where the flake has one of the host's name.
     pub system: Option<StorePath>,
 }

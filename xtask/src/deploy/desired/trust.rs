@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::ssh_options;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{percent_encoding, project, state};
 
 /// How much of what a flake says about ssh is taken.
@@ -30,11 +30,11 @@ impl Trust {
     /// Refuses options of ssh for `host` that might run a program here, unless the flake is trusted.
     ///
     /// # Errors
-    /// Of [`Kind::Refused`]; the text names the host and the option.
+    /// Of [`ExitKind::Refused`]; the text names the host and the option.
     pub fn check(&self, host: &str, options: &[String]) -> Result<()> {
         let Self::Limited(why) = self else { return Ok(()) };
         let Some(option) = ssh_options::not_harmless(options) else { return Ok(()) };
-        Err(Kind::Refused.error(format!(
+        Err(ExitKind::Refused.error(format!(
             "the flake sets the option `{option}` of ssh for {host}, which can run programs on this machine, and {why}; \
              read what the flake says, and then say --trust-flake"
         )))
@@ -88,7 +88,7 @@ fn is_own(path: &Path, found: &Metadata) -> bool {
 /// Refuses a host that cannot be meant: what ssh, Nix or a shell would take for something else than a name.
 ///
 /// # Errors
-/// Of [`Kind::Refused`].
+/// Of [`ExitKind::Refused`].
 pub fn check_names(host: &str, hostname: &str, user: &str) -> Result<()> {
     let check = |what: &str, name: &str, special: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || special.contains(c);
@@ -99,7 +99,7 @@ pub fn check_names(host: &str, hostname: &str, user: &str) -> Result<()> {
             "deploy.nodes.{host} has the {what} {name:?}: it may have letters, digits and `{special}`, and not begin with \
              `-`; another address is given a name in ~/.ssh/config"
         );
-        Err(Kind::Refused.error(text))
+        Err(ExitKind::Refused.error(text))
     };
     check("hostname", hostname, "._-:[]")?;
     check("sshUser", user, "._-+@")
@@ -196,7 +196,7 @@ mod tests {
         let error = limited.check("stinky", &options).unwrap_err();
         let expected = "the flake sets the option `-oProxyCommand=touch` of ssh for stinky, which can run programs on \
                         this machine, and it is foreign; read what the flake says, and then say --trust-flake";
-        assert_eq!((kind(&error), error.to_string().as_str()), (Kind::Refused, expected));
+        assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Refused, expected));
         assert!(
             limited.check("stinky", &options[..2]).is_ok() && Trust::Full.check("stinky", &options).is_ok()
         );
@@ -220,7 +220,7 @@ mod tests {
             ("pi", "", false),
         ] {
             let refused = check_names("stinky", hostname, user).map_err(|error| kind(&error));
-            assert_eq!(refused, if good { Ok(()) } else { Err(Kind::Refused) }, "{hostname} {user}");
+            assert_eq!(refused, if good { Ok(()) } else { Err(ExitKind::Refused) }, "{hostname} {user}");
         }
     }
 

@@ -21,7 +21,7 @@ pub use probe::{Activity, State, ask, probe, probe_after};
 pub use question::{Answer, Question};
 pub use rollback_generation::make_way_back;
 pub use ssh::{LIST, Remote};
-pub use ssh_mux::Line;
+pub use ssh_mux::SshMux;
 pub use wait::{again, reboot, until_answered};
 pub use wait_for_activation::settle;
 pub use workdir::Workdir;

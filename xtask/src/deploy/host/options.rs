@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::deploy::desired::Connection;
 
 /// ssh takes the first value it is given for an option: these come before those of the node.
@@ -12,7 +12,7 @@ pub const FRESH: [&str; 4] = ["-o", "ControlMaster=no", "-o", "ControlPath=none"
 /// Without a terminal nobody can answer a question.
 pub const UNATTENDED: [&str; 2] = ["-o", "BatchMode=yes"];
 /// How long a dead link is waited for: these come behind the options of the node, which may differ.
-const PATIENCE: [&str; 6] =
+const TIMEOUTS: [&str; 6] =
     ["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"];
 
 /// ssh keeps its own words apart from those of the host, which come by stderr.
@@ -43,7 +43,7 @@ impl Connection {
     /// The options for every ssh: the pinned key, then what the node asks for, then patience.
     fn all_options(&self) -> Vec<String> {
         let pin = self.pin.as_ref().map(Pin::options).unwrap_or_default();
-        let patience = PATIENCE.map(str::to_owned);
+        let patience = TIMEOUTS.map(str::to_owned);
         pin.into_iter().chain(self.options.iter().cloned()).chain(patience).collect()
     }
 
@@ -69,7 +69,7 @@ pub fn whole(host: &str, connection: &Connection) -> Result<Option<String>> {
     let options = connection.all_options();
     match options.iter().find(|option| option.is_empty() || option.contains(' ')) {
         None => Ok(Some(options.join(" "))),
-        Some(option) if connection.pin.is_some() => Err(Kind::Refused.error(format!(
+        Some(option) if connection.pin.is_some() => Err(ExitKind::Refused.error(format!(
             "the key of {host} is pinned, and deploy-rs would split `{option}` at its spaces: put that option into \
              ~/.ssh/config, or name a state folder without spaces in XTASK_STATE"
         ))),
@@ -111,7 +111,7 @@ pub mod tests {
         let error = whole("h", &pinned(&["-o", "ProxyCommand=a b"])).unwrap_err();
         let expected = "the key of h is pinned, and deploy-rs would split `ProxyCommand=a b` at its spaces: put \
                         that option into ~/.ssh/config, or name a state folder without spaces in XTASK_STATE";
-        assert_eq!((kind(&error), error.to_string().as_str()), (Kind::Refused, expected));
+        assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Refused, expected));
     }
 
     #[test]

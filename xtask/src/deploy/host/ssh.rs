@@ -10,8 +10,8 @@ use super::excerpt::tail;
 use super::options::{FRESH, LOG, UNATTENDED};
 use super::question::{Answer, Question};
 use super::ssh_errors::{failure, lost};
-use super::ssh_mux::Line;
-use crate::base::failure::{Kind, kind};
+use super::ssh_mux::SshMux;
+use crate::base::failure::{ExitKind, kind};
 use crate::base::interrupt;
 use crate::base::process::{Bounds, Launcher, Output};
 use crate::deploy::desired::Connection;
@@ -33,7 +33,7 @@ pub struct Remote<'a> {
     launcher: &'a Launcher,
     host: &'a str,
     connection: &'a Connection,
-    line: Option<&'a Line>,
+    line: Option<&'a SshMux>,
 }
 
 impl<'a> Remote<'a> {
@@ -43,7 +43,7 @@ impl<'a> Remote<'a> {
 
     /// The same, and what is asked goes over `line`, if there is one.
     #[must_use]
-    pub fn over(self, line: Option<&'a Line>) -> Self {
+    pub fn over(self, line: Option<&'a SshMux>) -> Self {
         Self { line, ..self }
     }
 
@@ -63,7 +63,7 @@ impl<'a> Remote<'a> {
     /// As [`Self::run`], and `Undecided` where the answer does not come to its end.
     pub fn ask(&self, question: &Question, time: Duration) -> Result<Answer> {
         let said = self.run_within(&question.command(), time)?;
-        let cut_off = || Kind::Undecided.error(format!("{} did not answer to the end", self.host));
+        let cut_off = || ExitKind::Undecided.error(format!("{} did not answer to the end", self.host));
         question.answer(&said).ok_or_else(cut_off)
     }
 
@@ -73,7 +73,8 @@ impl<'a> Remote<'a> {
             0 => Ok(output.stdout),
             code => {
                 let said = tail(&output.stderr);
-                Err(Kind::Undecided.error(format!("{} answered with exit code {code}: {said}", self.host)))
+                Err(ExitKind::Undecided
+                    .error(format!("{} answered with exit code {code}: {said}", self.host)))
             }
         }
     }
@@ -126,20 +127,20 @@ impl<'a> Remote<'a> {
     /// The error for a host that has said more, or taken longer, than it may: nothing of it is believed.
     fn beyond_bounds(&self, error: anyhow::Error) -> anyhow::Error {
         match kind(&error) {
-            Kind::Verification => {
-                Kind::Undecided.error(format!("{} did not answer as it should: {error:#}", self.host))
+            ExitKind::Verification => {
+                ExitKind::Undecided.error(format!("{} did not answer as it should: {error:#}", self.host))
             }
             _ => error,
         }
     }
 
     fn stopped(&self) -> anyhow::Error {
-        Kind::Interrupted.error(format!("stopped while {} was asked", self.host))
+        ExitKind::Interrupted.error(format!("stopped while {} was asked", self.host))
     }
 
     fn first_options(&self, attended: bool) -> Vec<String> {
         let unattended: &[&str] = if attended { &[] } else { &UNATTENDED };
-        let shared = self.line.map_or_else(|| FRESH.map(str::to_owned).to_vec(), Line::options);
+        let shared = self.line.map_or_else(|| FRESH.map(str::to_owned).to_vec(), SshMux::options);
         let own = LOG.iter().chain(unattended).map(ToString::to_string);
         shared.into_iter().chain(own).collect()
     }

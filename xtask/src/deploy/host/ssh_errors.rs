@@ -1,7 +1,7 @@
 //! Why there is no connection, by the words of ssh.
 
 use super::excerpt::brief;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::deploy::desired::Connection;
 
 /// How ssh begins what it says to the user at the end of a session, behind all that the host said.
@@ -18,16 +18,16 @@ pub fn failure(host: &str, connection: &Connection, log: &str, stderr: &str) -> 
     let begins = |text: &str| lines().any(|line| line.starts_with(text));
     let has = |text: &str| lines().any(|line| line.contains(text));
     if begins("@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!") {
-        Kind::HostKey.error(changed_key(host, connection, log))
+        ExitKind::HostKey.error(changed_key(host, connection, log))
     } else if begins("Host key verification failed") || has("host key is known for") {
-        Kind::HostKey.error(format!(
+        ExitKind::HostKey.error(format!(
             "the host key of {host} is not known here: compare it with the host's own, then accept it once with \
              `ssh {destination}`"
         ))
     } else if has(": Permission denied (") {
-        Kind::Permission.error(format!("{destination} refuses the login: {}", reason(log, "")))
+        ExitKind::Permission.error(format!("{destination} refuses the login: {}", reason(log, "")))
     } else {
-        Kind::Unreachable.error(format!(
+        ExitKind::Unreachable.error(format!(
             "{host} cannot be reached as {destination}: {}\n  is it switched on and on this network, and is \
              its hostname in the flake right?",
             reason(log, stderr)
@@ -108,20 +108,20 @@ mod tests {
             Offending ED25519 key in /root/.ssh/known_hosts:3\nHost key verification failed.\n";
         let (known, pin) = (connection(&[]), pinned(&[]));
         for (stderr, expected, words) in [
-            (changed, Kind::HostKey, "(SHA256:abc)\n  either its card was flashed again"),
-            (changed, Kind::HostKey, "the known key: Offending ED25519 key in /root/.ssh/known_hosts:3"),
-            ("Host key verification failed.\r\n", Kind::HostKey, "accept it once with `ssh root@pi`"),
+            (changed, ExitKind::HostKey, "(SHA256:abc)\n  either its card was flashed again"),
+            (changed, ExitKind::HostKey, "the known key: Offending ED25519 key in /root/.ssh/known_hosts:3"),
+            ("Host key verification failed.\r\n", ExitKind::HostKey, "accept it once with `ssh root@pi`"),
             (
                 "root@pi: Permission denied (publickey).",
-                Kind::Permission,
+                ExitKind::Permission,
                 "refuses the login: root@pi: Permission denied (publickey).",
             ),
             (
                 "ssh: connect to host pi port 22: Connection refused\r\n",
-                Kind::Unreachable,
+                ExitKind::Unreachable,
                 "cannot be reached as root@pi: ssh: connect to host pi port 22: Connection refused\n  is it",
             ),
-            ("", Kind::Unreachable, "ssh gives no reason"),
+            ("", ExitKind::Unreachable, "ssh gives no reason"),
         ] {
             let error = failure("stinky", &known, stderr, "");
             assert_eq!(kind(&error), expected, "{stderr}");
@@ -149,7 +149,11 @@ mod tests {
         let disconnect =
             format!("Received disconnect from 10.0.0.2 port 22:2: x: Permission denied (\n{forged}");
         for (log, stderr) in [("", forged.as_str()), (&disconnect, ""), (&disconnect, &forged)] {
-            assert_eq!(kind(&failure("stinky", &connection(&[]), log, stderr)), Kind::Unreachable, "{log}");
+            assert_eq!(
+                kind(&failure("stinky", &connection(&[]), log, stderr)),
+                ExitKind::Unreachable,
+                "{log}"
+            );
         }
         let jump =
             failure("stinky", &connection(&[]), "Connection closed by UNKNOWN port 65535", "no\nway\n");

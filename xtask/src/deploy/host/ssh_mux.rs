@@ -19,13 +19,13 @@ const ALONE: [&str; 4] = ["-o", "ControlPersist=no", "-o", "ClearAllForwardings=
 
 /// A connection in the background, for as long as this lives.
 #[derive(Debug)]
-pub struct Line {
+pub struct SshMux {
     socket: PathBuf,
     /// Its stdin, which ends with this process, is that of a program on the host that ends with it.
     _master: Background,
 }
 
-impl Line {
+impl SshMux {
     /// Opens a line with a socket at `socket`. Nobody is asked for anything, and nothing is waited for:
     /// where it is not there yet, or never will be, ssh connects for itself.
     pub fn open(launcher: &Launcher, connection: &Connection, socket: PathBuf) -> Option<Self> {
@@ -52,7 +52,7 @@ impl Line {
         let mut alone = connection.clone();
         alone.options.extend(["-o", "ProxyCommand=false"].map(str::to_owned));
         let options = [self.options(), UNATTENDED.map(str::to_owned).to_vec()].concat();
-        Ok(launcher.follow("ssh", &alone.arguments(options, "true"), |_| {})?.success())
+        Ok(launcher.stream("ssh", &alone.arguments(options, "true"), |_| {})?.success())
     }
 
     /// The options with which ssh uses the line.
@@ -73,7 +73,7 @@ fn control(socket: &Path) -> String {
     format!("ControlPath={}", socket.display().to_string().replace('%', "%%"))
 }
 
-impl Drop for Line {
+impl Drop for SshMux {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.socket);
     }

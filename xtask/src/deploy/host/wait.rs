@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::excerpt::tail;
 use super::probe::State;
 use super::ssh::Remote;
-use crate::base::failure::{Kind, kind};
+use crate::base::failure::{ExitKind, kind};
 use crate::base::{Event, Reporter, interrupt};
 use crate::deploy::desired::Target;
 
@@ -62,10 +62,10 @@ pub fn reboot(
     match remote.attempt(&format!("{sudo}systemctl reboot")) {
         Ok(output) if !output.success() => {
             let text = format!("{host} refuses to reboot: {}", tail(&output.stderr));
-            return Err(Kind::Undecided.error(text));
+            return Err(ExitKind::Undecided.error(text));
         }
         // The connection may end before the answer.
-        Err(error) if kind(&error) != Kind::Unreachable => return Err(error),
+        Err(error) if kind(&error) != ExitKind::Unreachable => return Err(error),
         _ => {}
     }
     wait(target, BOOT, || {}, &ask, |state| has_rebooted(before, state))?;
@@ -90,9 +90,9 @@ fn wait<T>(
     loop {
         let late = match ask() {
             Ok(state) if enough(&state) => return Ok(state),
-            Ok(_) => Kind::Undecided.error(format!("{} has not rebooted", target.host)),
-            Err(error) if kind(&error) == Kind::Unreachable => error,
-            Err(error) if kind(&error) == Kind::Interrupted => return Err(stopped(target)),
+            Ok(_) => ExitKind::Undecided.error(format!("{} has not rebooted", target.host)),
+            Err(error) if kind(&error) == ExitKind::Unreachable => error,
+            Err(error) if kind(&error) == ExitKind::Interrupted => return Err(stopped(target)),
             Err(error) => return Err(error),
         };
         if hold.requested() {
@@ -113,7 +113,7 @@ fn wait<T>(
 }
 
 fn stopped(target: &Target) -> anyhow::Error {
-    Kind::Interrupted.error(format!("stopped while waiting for {}", target.host))
+    ExitKind::Interrupted.error(format!("stopped while waiting for {}", target.host))
 }
 
 #[cfg(test)]
@@ -138,11 +138,13 @@ mod tests {
         let asked = Cell::new(0);
         let ask = || {
             asked.set(asked.get() + 1);
-            if asked.get() < 2 { Err(Kind::Unreachable.error("gone")) } else { Ok(state("p", None)) }
+            if asked.get() < 2 { Err(ExitKind::Unreachable.error("gone")) } else { Ok(state("p", None)) }
         };
         let found = until_answered(&target(None), Duration::from_secs(60), &Silent, ask).unwrap();
         assert_eq!((found, asked.get()), (state("p", None), 2));
-        for (failure, expected) in [(Kind::Unreachable, Kind::Unreachable), (Kind::HostKey, Kind::HostKey)] {
+        for (failure, expected) in
+            [(ExitKind::Unreachable, ExitKind::Unreachable), (ExitKind::HostKey, ExitKind::HostKey)]
+        {
             let ask = || Err::<State, _>(failure.error("no"));
             let error = until_answered(&target(None), Duration::ZERO, &Silent, ask).unwrap_err();
             assert_eq!(kind(&error), expected);

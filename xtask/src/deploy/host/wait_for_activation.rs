@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::probe::{Activity, State};
-use crate::base::failure::{Kind, kind};
+use crate::base::failure::{ExitKind, kind};
 use crate::base::{Event, Reporter};
 use crate::deploy::desired::Target;
 
@@ -31,14 +31,14 @@ pub fn settle(target: &Target, reporter: &dyn Reporter, ask: impl Fn() -> Result
         let answer = ask();
         let pending = match answer {
             Ok(state) if quiet.has_ended(&state) => return Ok(state),
-            Ok(_) => Kind::Undecided.error(format!(
+            Ok(_) => ExitKind::Undecided.error(format!(
                 "{} was still activating after {} s: it is not known what it will run",
                 target.host,
                 limit.as_secs()
             )),
-            Err(error) if kind(&error) == Kind::Unreachable => error.context(lost(target)),
+            Err(error) if kind(&error) == ExitKind::Unreachable => error.context(lost(target)),
             // The host goes on by itself: what it comes to is worth the wait, unless the user insists.
-            Err(error) if kind(&error) == Kind::Interrupted && !std::mem::replace(&mut stopped, true) => {
+            Err(error) if kind(&error) == ExitKind::Interrupted && !std::mem::replace(&mut stopped, true) => {
                 reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));
                 continue;
             }
@@ -57,7 +57,7 @@ pub fn settle(target: &Target, reporter: &dyn Reporter, ask: impl Fn() -> Result
 
 fn waiting(target: &Target, pending: &anyhow::Error) -> String {
     match kind(pending) {
-        Kind::Unreachable => format!("waiting for {} to be reached again", target.host),
+        ExitKind::Unreachable => format!("waiting for {} to be reached again", target.host),
         _ => format!("waiting for {} to end the activation or its rollback", target.host),
     }
 }
@@ -113,15 +113,15 @@ mod tests {
     fn the_end_is_waited_for() {
         let idle = State { activity: Activity::Idle, ..state("before", Some("old")) };
         let running = State { activity: Activity::Running, ..state("profile", Some("new")) };
-        let lost = || Err(Kind::Unreachable.error("gone"));
+        let lost = || Err(ExitKind::Unreachable.error("gone"));
         let found = run(vec![Ok(running), lost(), Ok(idle.clone())]).unwrap();
         assert_eq!(found, idle);
         let endless = Target { confirm_timeout: u64::MAX, ..target(None) };
         assert_eq!(settle(&endless, &Silent, || Ok(idle.clone())).unwrap(), idle);
-        let stopped = || Err(Kind::Interrupted.error("stopped"));
+        let stopped = || Err(ExitKind::Interrupted.error("stopped"));
         assert_eq!(run(vec![stopped(), Ok(idle.clone())]).unwrap(), idle);
-        assert_eq!(kind(&run(vec![stopped(), stopped()]).unwrap_err()), Kind::Interrupted);
-        let error = run(vec![Err(Kind::HostKey.error("another"))]).unwrap_err();
-        assert_eq!(kind(&error), Kind::HostKey);
+        assert_eq!(kind(&run(vec![stopped(), stopped()]).unwrap_err()), ExitKind::Interrupted);
+        let error = run(vec![Err(ExitKind::HostKey.error("another"))]).unwrap_err();
+        assert_eq!(kind(&error), ExitKind::HostKey);
     }
 }

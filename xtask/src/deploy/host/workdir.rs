@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::options::quoted;
 use super::ssh::Remote;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::deploy::desired::Target;
 
 /// How its name begins; what follows cannot be foreseen.
@@ -34,7 +34,7 @@ impl Workdir {
         if is_of(&template, &path) {
             return Ok(Self { path, sudo });
         }
-        Err(Kind::Undecided.error("the host answers with something else")).with_context(doing)
+        Err(ExitKind::Undecided.error("the host answers with something else")).with_context(doing)
     }
 
     /// The command that lists what is in it: something, as long as a deploy waits to be confirmed.

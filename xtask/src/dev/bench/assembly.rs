@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::{Cost, Launcher};
 use crate::base::{Context, project};
 use crate::dev::demo::Tools;
@@ -39,7 +39,7 @@ impl Assembly<'_> {
         }
         let text =
             format!("the assembler failed with exit code {}: {}", measured.code, measured.stderr.trim());
-        Err(Kind::Other.error(text))
+        Err(ExitKind::Other.error(text))
     }
 
     fn launcher(&self, launcher: &Launcher) -> Launcher {
@@ -71,7 +71,7 @@ impl Assembly<'_> {
 /// being fetched.
 pub fn native_tools(cx: &Context) -> Result<Tools> {
     let text = || format!("there are no programs for the assembler on {}", std::env::consts::ARCH);
-    let arch = Arch::here().ok_or_else(|| Kind::Refused.error(text()))?;
+    let arch = Arch::here().ok_or_else(|| ExitKind::Refused.error(text()))?;
     Tools::stage(cx, arch)
 }
 

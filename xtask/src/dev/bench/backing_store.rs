@@ -15,12 +15,12 @@ use super::image::Image;
 const OLD_BLOCKS: usize = 16;
 
 /// A file without a name, which is gone with this process.
-pub struct Memory {
+pub struct BackingStore {
     file: File,
     size: u64,
 }
 
-impl Memory {
+impl BackingStore {
     /// All zeros. `size` is in bytes, a multiple of [`BLOCK`].
     pub fn new(size: u64) -> Result<Self> {
         let file = File::from(memfd_create("card", MemfdFlags::CLOEXEC).context("taking memory")?);
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn one_wrong_byte_is_seen() {
         let image = Image::new(Content::new().into(), Variant::Base);
-        let memory = Memory::new(image.size() + BLOCK as u64).unwrap();
+        let memory = BackingStore::new(image.size() + BLOCK as u64).unwrap();
         memory.fill().unwrap();
         assert_eq!(memory.difference(&image).unwrap(), Some(0));
         memory.hold(&image).unwrap();

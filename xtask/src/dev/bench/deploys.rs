@@ -4,13 +4,13 @@ use std::num::NonZero;
 
 use anyhow::Result;
 
-use super::hosts::Crew;
+use super::hosts::Hosts;
 use super::samples::median;
 use super::stats::{Quantity, Row};
-use super::workdir::{Place, Scratch};
-use crate::base::failure::Kind;
+use super::workdir::{Scratch, Workdir};
+use crate::base::failure::ExitKind;
 use crate::base::{Context, interrupt};
-use crate::dev::suites::Need;
+use crate::dev::suites::Requirement;
 
 /// How many hosts are deployed to at once.
 const SEVERAL: usize = 4;
@@ -19,7 +19,13 @@ const SEVERAL: usize = 4;
 /// this takes 4.2.
 const EVALUATION: u32 = 7000;
 
-const NEEDS: [Need; 5] = [Need::Root, Need::Nix, Need::DeployRs, Need::ShownTools, Need::NetworkNamespaces];
+const NEEDS: [Requirement; 5] = [
+    Requirement::Root,
+    Requirement::Nix,
+    Requirement::DeployRs,
+    Requirement::ShownTools,
+    Requirement::NetworkNamespaces,
+];
 
 /// Two things that are compared.
 #[derive(Debug, PartialEq)]
@@ -58,12 +64,12 @@ pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
     if !missing.is_empty() {
         let text =
             format!("measuring deploys {}; `cargo xtask test deploy` installs programs", missing.join("; "));
-        return Err(Kind::Refused.error(text));
+        return Err(ExitKind::Refused.error(text));
     }
     let hold = interrupt::hold()?;
-    let place = Place::take(cx)?;
+    let place = Workdir::take(cx)?;
     let scratch = Scratch::new(place.join("hosts"))?;
-    let crew = cx.waiting("start hosts", || Crew::start(&cx.launcher, scratch.path(), SEVERAL))?;
+    let crew = cx.waiting("start hosts", || Hosts::start(&cx.launcher, scratch.path(), SEVERAL))?;
     let mut runs = Vec::new();
     for round in 1..=rounds.get() {
         hold.check()?;
@@ -76,7 +82,7 @@ pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
     Ok(CASES.iter().map(|case| row(case, &runs)).collect())
 }
 
-fn one_round(crew: &Crew, round: u32) -> Result<Vec<Run>> {
+fn one_round(crew: &Hosts, round: u32) -> Result<Vec<Run>> {
     let [tools, bare] = ["tool", "bare"].map(|name| format!("{name}{round}"));
     crew.means(1, &tools, EVALUATION)?;
     let changed = crew.tool(1, &tools)?;

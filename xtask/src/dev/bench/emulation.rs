@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::assembly::Assembly;
 use super::closure::Closure;
 use super::samples::median;
-use super::workdir::{Place, Scratch};
-use crate::base::failure::Kind;
+use super::workdir::{Scratch, Workdir};
+use crate::base::failure::ExitKind;
 use crate::base::process::Cost;
 use crate::base::{Bytes, Context, Table, interrupt};
 use crate::dev::demo::Tools;
@@ -44,7 +44,7 @@ pub struct Comparison {
 pub fn compare(cx: &Context, rounds: NonZero<u32>) -> Result<Comparison> {
     let [native, emulated] = both_tools(cx)?;
     let hold = interrupt::hold()?;
-    let place = Place::take(cx)?;
+    let place = Workdir::take(cx)?;
     let scratch = Scratch::new(place.join("content"))?;
     cx.waiting("make the content", || fill(scratch.path(), &emulated))?;
     let mut found = Comparison { native: vec![], emulated: vec![], blake3: String::new(), stored: 0 };
@@ -66,7 +66,7 @@ fn both_tools(cx: &Context) -> Result<[Tools; 2]> {
             "nothing is emulated for AArch64 on {}: there is nothing to compare",
             std::env::consts::ARCH
         );
-        return Err(Kind::Refused.error(text));
+        return Err(ExitKind::Refused.error(text));
     }
     let [native, emulated] = [Tools::stage(cx, Arch::Amd64)?, Tools::stage(cx, Arch::Arm64)?];
     let program = emulated.program("dash");
@@ -76,7 +76,7 @@ fn both_tools(cx: &Context) -> Result<[Tools; 2]> {
     if !tried.success() {
         let text =
             "this machine does not run AArch64 programs; `cargo xtask setup` puts an emulator in place";
-        return Err(Kind::Refused.error(text));
+        return Err(ExitKind::Refused.error(text));
     }
     Ok([native, emulated])
 }
@@ -99,7 +99,7 @@ impl Comparison {
         let hash = blake3::hash(&bytes).to_hex().to_string();
         if !self.blake3.is_empty() && self.blake3 != hash {
             let text = "the emulated programs make another image than those of this machine";
-            return Err(Kind::Verification.error(text));
+            return Err(ExitKind::Verification.error(text));
         }
         (self.blake3, self.stored) = (hash, bytes.len() as u64);
         if name == "native" {

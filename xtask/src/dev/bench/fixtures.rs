@@ -13,24 +13,24 @@ use super::closure::Closure;
 use super::content::{BLOCK, Content};
 use super::image::{Image, Variant};
 use super::peers::Job;
-use super::workdir::{Place, Scratch};
+use super::workdir::{Scratch, Workdir};
 use crate::base::Context;
-use crate::base::failure::Kind;
-use crate::base::interrupt::Hold;
+use crate::base::failure::ExitKind;
+use crate::base::interrupt::SignalGuard;
 
 /// What has been made so far, and where.
-pub struct Shelf<'a> {
+pub struct Fixtures<'a> {
     cx: &'a Context,
-    hold: &'a Hold,
-    place: Place,
+    hold: &'a SignalGuard,
+    place: Workdir,
     content: Rc<Content>,
     packed: BTreeSet<Variant>,
     mapped: BTreeSet<Variant>,
 }
 
-impl<'a> Shelf<'a> {
-    pub fn new(cx: &'a Context, hold: &'a Hold) -> Result<Self> {
-        let (place, content) = (Place::take(cx)?, Rc::new(Content::new()));
+impl<'a> Fixtures<'a> {
+    pub fn new(cx: &'a Context, hold: &'a SignalGuard) -> Result<Self> {
+        let (place, content) = (Workdir::take(cx)?, Rc::new(Content::new()));
         Ok(Self { cx, hold, place, content, packed: BTreeSet::new(), mapped: BTreeSet::new() })
     }
 
@@ -85,7 +85,7 @@ impl<'a> Shelf<'a> {
             let found = Image::open(&self.raw(variant))?.size();
             if found != variant.size() {
                 let text = format!("{} has {found} bytes and not {}", out.display(), variant.size());
-                return Err(Kind::Other.error(text));
+                return Err(ExitKind::Other.error(text));
             }
             closure.reconfigure();
         }
@@ -111,7 +111,7 @@ impl<'a> Shelf<'a> {
     }
 }
 
-impl Drop for Shelf<'_> {
+impl Drop for Fixtures<'_> {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(self.state());
         for variant in self.packed.union(&self.mapped) {
@@ -123,7 +123,7 @@ impl Drop for Shelf<'_> {
 }
 
 /// Writes `image` to `path` as it is, with holes for its zeros.
-fn sparse(image: &Image, path: &Path, hold: &Hold) -> Result<()> {
+fn sparse(image: &Image, path: &Path, hold: &SignalGuard) -> Result<()> {
     let doing = || format!("writing {}", path.display());
     let file = File::create(path).with_context(doing)?;
     file.set_len(image.size()).with_context(doing)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 use crate::dev::netns::{Fleet, Machine};
 use crate::nix;
@@ -17,7 +17,7 @@ const ACTIVATION: &str = "sleep 3";
 const NIX_CONFIG: &str = "extra-experimental-features = nix-command flakes\nsubstitute = false";
 
 /// Hosts that are called `host0` and so on, and their flake.
-pub struct Crew {
+pub struct Hosts {
     hosts: Vec<Machine>,
     fleet: Fleet,
     /// The reference to the flake.
@@ -25,7 +25,7 @@ pub struct Crew {
     launcher: Launcher,
 }
 
-impl Crew {
+impl Hosts {
     /// Starts `count` hosts, whose files and whose flake are in `dir`.
     pub fn start(launcher: &Launcher, dir: &Path, count: usize) -> Result<Self> {
         let flake = dir.join("flake");
@@ -74,7 +74,7 @@ impl Crew {
             return Ok(measured.cost.seconds);
         }
         let text = format!("a deploy ended with exit code {}: {}", measured.code, measured.stderr.trim());
-        Err(Kind::Other.error(text))
+        Err(ExitKind::Other.error(text))
     }
 
     /// Reads without ssh what the hosts run.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use anyhow::{Context as _, Result};
 
 use super::content::{BLOCK, Content, Dice};
-use crate::base::interrupt::Hold;
+use crate::base::interrupt::SignalGuard;
 
 /// The images that the cases ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,7 +123,7 @@ impl Image {
     }
 
     /// Writes it to `path`, compressed as NixOS does it.
-    pub fn pack(&self, path: &Path, hold: &Hold) -> Result<()> {
+    pub fn pack(&self, path: &Path, hold: &SignalGuard) -> Result<()> {
         let doing = || format!("writing {}", path.display());
         let file = File::create(path).with_context(doing)?;
         let mut packer = zstd::Encoder::new(file, 3).with_context(doing)?;

@@ -7,13 +7,13 @@ use std::num::NonZero;
 use anyhow::{Context as _, Result};
 
 use super::cases::Case;
-use super::fixtures::Shelf;
+use super::fixtures::Fixtures;
 use super::peers::{Job, Peer, tool};
-use super::runner::{Contender, Contest};
+use super::runner::{Competitor, Runner};
 use super::samples::{Measurements, TOOL};
 use super::virtual_card::Card;
 use crate::base::Context;
-use crate::base::interrupt::{self, Hold};
+use crate::base::interrupt::{self, SignalGuard};
 
 /// What is going to be measured.
 pub struct Plan {
@@ -42,10 +42,10 @@ impl Plan {
     /// The tool failed, or a card did not hold the image after it; and a request to stop.
     pub fn carry_out(&self, cx: &Context) -> Result<Vec<Measurements>> {
         let hold = interrupt::hold()?;
-        let mut shelf = Shelf::new(cx, &hold)?;
+        let mut fixtures = Fixtures::new(cx, &hold)?;
         self.absent(cx).iter().for_each(|text| cx.warn(format!("NOT RUN: {text}")));
         let measured = self.cases.iter().map(|case| {
-            let measured = self.measure(cx, &hold, &mut shelf, case);
+            let measured = self.measure(cx, &hold, &mut fixtures, case);
             measured.with_context(|| format!("measuring the case '{}'", case.name))
         });
         measured.collect()
@@ -60,25 +60,26 @@ impl Plan {
     fn measure(
         &self,
         cx: &Context,
-        hold: &Hold,
-        shelf: &mut Shelf,
+        hold: &SignalGuard,
+        fixtures: &mut Fixtures,
         case: &'static Case,
     ) -> Result<Measurements> {
         let card = Card::make(cx, room(case), case.speed)?;
         if let Some(speed) = case.speed {
             card.try_speed(cx, speed)?;
         }
-        let job = Job { image: shelf.file(case.image)?, device: card.path().to_owned(), room: card.size() };
+        let job =
+            Job { image: fixtures.file(case.image)?, device: card.path().to_owned(), room: card.size() };
         let there = |peer: &&&Peer| peer.missing(&cx.launcher).is_none();
         let peers = case.peers.iter().filter(there).copied().collect::<Vec<_>>();
         if peers.iter().any(|peer| peer.uses("bmaptool")) {
-            shelf.map(case.image, &job)?;
+            fixtures.map(case.image, &job)?;
         }
-        let own = Contender { name: TOOL, pipeline: tool(&job, self.mode.as_deref())? };
-        let others = peers.iter().map(|peer| Contender { name: peer.name, pipeline: (peer.pipeline)(&job) });
-        let held = case.held().map(|variant| shelf.image(variant)).transpose()?;
-        let image = shelf.image(case.image)?;
-        let contest = Contest { cx, hold, case, card: &card, job: &job, held, image, state: shelf.state() };
+        let own = Competitor { name: TOOL, pipeline: tool(&job, self.mode.as_deref())? };
+        let others = peers.iter().map(|peer| Competitor { name: peer.name, pipeline: (peer.pipeline)(&job) });
+        let held = case.held().map(|variant| fixtures.image(variant)).transpose()?;
+        let image = fixtures.image(case.image)?;
+        let contest = Runner { cx, hold, case, card: &card, job: &job, held, image, state: fixtures.state() };
         contest.run(std::iter::once(own).chain(others).collect(), self.rounds)
     }
 }

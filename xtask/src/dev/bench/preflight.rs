@@ -8,24 +8,24 @@ use super::assembly::native_tools;
 use super::cases::Case;
 use super::plan::room;
 use super::throttle::{BLKIO, unusable};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Context};
 
 /// What is always called: dd also tries how fast the card is.
 const PROGRAMS: [&str; 4] = ["blockdev", "dd", "losetup", "zstd"];
 
 /// # Errors
-/// Of [`Kind::Permission`] for another user than root, and refused where something else is missing.
+/// Of [`ExitKind::Permission`] for another user than root, and refused where something else is missing.
 pub fn require(cx: &Context, cases: &[&Case]) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         let text = "measuring takes a loop device and the kernel's brake for it: run this as root";
-        return Err(Kind::Permission.error(text));
+        return Err(ExitKind::Permission.error(text));
     }
     let missing = missing(cx, cases);
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Kind::Refused.error(format!("measuring needs {}", missing.join("; and "))))
+    Err(ExitKind::Refused.error(format!("measuring needs {}", missing.join("; and "))))
 }
 
 fn missing(cx: &Context, cases: &[&Case]) -> Vec<String> {

@@ -11,22 +11,22 @@ use super::image::Image;
 use super::peers::{Job, Pipeline};
 use super::samples::{Measurements, TOOL};
 use super::virtual_card::Card;
-use crate::base::failure::{self, Kind};
-use crate::base::interrupt::Hold;
+use crate::base::failure::{self, ExitKind};
+use crate::base::interrupt::SignalGuard;
 use crate::base::process::Cost;
 use crate::base::{Bytes, Context, Event, Silent};
-use crate::card::image::{self, KnownImages, Source};
+use crate::card::image::{self, CheckCache, Source};
 
 /// One who takes part.
-pub struct Contender {
+pub struct Competitor {
     pub name: &'static str,
     pub pipeline: Pipeline,
 }
 
 /// All that the runs of one case share.
-pub struct Contest<'a> {
+pub struct Runner<'a> {
     pub cx: &'a Context,
-    pub hold: &'a Hold,
+    pub hold: &'a SignalGuard,
     pub case: &'static Case,
     pub card: &'a Card,
     pub job: &'a Job,
@@ -37,24 +37,24 @@ pub struct Contest<'a> {
     pub state: PathBuf,
 }
 
-impl Contest<'_> {
+impl Runner<'_> {
     /// Lets all `contenders` run in each of the `rounds`. A peer that fails is named and left out.
-    pub fn run(&self, mut contenders: Vec<Contender>, rounds: NonZero<u32>) -> Result<Measurements> {
+    pub fn run(&self, mut contenders: Vec<Competitor>, rounds: NonZero<u32>) -> Result<Measurements> {
         let mut measured = Measurements::new(self.case);
         for round in 1..=rounds.get() {
             let mut left = Vec::new();
-            for contender in contenders {
-                let place = format!("{} {round}/{rounds}: {}", self.case.name, contender.name);
-                match self.run_one(&contender) {
+            for competitor in contenders {
+                let place = format!("{} {round}/{rounds}: {}", self.case.name, competitor.name);
+                match self.run_one(&competitor) {
                     Ok(cost) => {
                         self.cx.note(format!("{place}: {}", shown(&cost)));
-                        measured.note(contender.name, cost);
-                        left.push(contender);
+                        measured.note(competitor.name, cost);
+                        left.push(competitor);
                     }
-                    Err(error) if is_final(&contender, &error) => return Err(error),
+                    Err(error) if is_final(&competitor, &error) => return Err(error),
                     Err(error) => {
                         self.cx.warn(format!("NOT RUN: {place}: {error:#}"));
-                        measured.forget(contender.name);
+                        measured.forget(competitor.name);
                     }
                 }
             }
@@ -63,18 +63,18 @@ impl Contest<'_> {
         Ok(measured)
     }
 
-    fn run_one(&self, contender: &Contender) -> Result<Cost> {
+    fn run_one(&self, competitor: &Competitor) -> Result<Cost> {
         self.hold.check()?;
         self.prepare()?;
         self.remind()?;
         let launcher = self.cx.launcher.clone().with_env("XTASK_STATE", &self.state);
-        let measured = launcher.measure(&contender.pipeline)?;
+        let measured = launcher.measure(&competitor.pipeline)?;
         if measured.code != 0 {
             let said = last_words(&measured.stderr);
-            let text = format!("{} failed with exit code {}: {said}", contender.name, measured.code);
-            return Err(Kind::of_code(measured.code.try_into().unwrap_or(1)).error(text));
+            let text = format!("{} failed with exit code {}: {said}", competitor.name, measured.code);
+            return Err(ExitKind::of_code(measured.code.try_into().unwrap_or(1)).error(text));
         }
-        if contender.name == TOOL {
+        if competitor.name == TOOL {
             let text = "the tool said that the card holds the image";
             self.card.prove(&self.image).context(text)?;
         }
@@ -83,7 +83,7 @@ impl Contest<'_> {
 
     /// Lets the tool have met the image file before, or not.
     fn remind(&self) -> Result<()> {
-        let known = KnownImages::new(&self.state);
+        let known = CheckCache::new(&self.state);
         match self.case.met {
             Met::Never => known.clear(),
             Met::Before => image::examine_once(Source::open(&self.job.image)?, &known, &Silent).map(drop),
@@ -107,8 +107,8 @@ impl Contest<'_> {
 }
 
 /// Whether nothing more is to be measured: the tool has failed, or the user wants to stop.
-fn is_final(contender: &Contender, error: &anyhow::Error) -> bool {
-    contender.name == TOOL || failure::kind(error) == Kind::Interrupted
+fn is_final(competitor: &Competitor, error: &anyhow::Error) -> bool {
+    competitor.name == TOOL || failure::kind(error) == ExitKind::Interrupted
 }
 
 /// The last line of `stderr`; of the tool, which tells events, what the last one says.

@@ -13,12 +13,12 @@ pub const TOOL: &str = "tool";
 pub struct Measurements {
     #[serde(flatten)]
     pub case: &'static Case,
-    runs: Vec<Runs>,
+    runs: Vec<Samples>,
 }
 
 /// The runs of one program, in the order of the rounds.
 #[derive(Debug, Serialize)]
-struct Runs {
+struct Samples {
     program: &'static str,
     costs: Vec<Cost>,
 }
@@ -31,7 +31,7 @@ impl Measurements {
     pub fn note(&mut self, program: &'static str, cost: Cost) {
         match self.runs.iter_mut().find(|runs| runs.program == program) {
             Some(runs) => runs.costs.push(cost),
-            None => self.runs.push(Runs { program, costs: vec![cost] }),
+            None => self.runs.push(Samples { program, costs: vec![cost] }),
         }
     }
 

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::backing_store::Memory;
+use super::backing_store::BackingStore;
 use super::image::Image;
 use super::throttle::{BLKIO, Speed, Throttle, UNLIMITED};
 use crate::base::Context;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::card::disk::LoopDevice;
 
 /// A device for as long as this lives. All of it, except the throttle, is gone even after a SIGKILL: the
@@ -18,13 +18,13 @@ pub struct Card {
     /// Dropped first: it needs the device.
     _throttle: Option<Throttle>,
     device: LoopDevice,
-    memory: Memory,
+    memory: BackingStore,
 }
 
 impl Card {
     /// A blank card of `size` bytes, a whole number of MiB.
     pub fn make(cx: &Context, size: u64, speed: Option<Speed>) -> Result<Self> {
-        let memory = Memory::new(size)?;
+        let memory = BackingStore::new(size)?;
         let device = LoopDevice::attach(&cx.launcher, &memory.path())?;
         let facts = device.metadata()?;
         // A fast one needs it too: the device may still be held back by somebody who was killed.
@@ -44,7 +44,7 @@ impl Card {
     }
 
     /// Brings the card into a state that `prepare` makes out of a blank one.
-    pub fn prepare(&self, cx: &Context, prepare: impl FnOnce(&Memory) -> Result<()>) -> Result<()> {
+    pub fn prepare(&self, cx: &Context, prepare: impl FnOnce(&BackingStore) -> Result<()>) -> Result<()> {
         // What a writer left in the cache of the device must not reach the memory later.
         self.flush(cx)?;
         self.memory.erase()?;
@@ -63,7 +63,7 @@ impl Card {
         let Some(offset) = self.memory.difference(image)? else { return Ok(()) };
         let place = self.path().display();
         let text = format!("{place} does not hold the image: the MiB at byte {offset} is another");
-        Err(Kind::Verification.error(text))
+        Err(ExitKind::Verification.error(text))
     }
 
     /// Measures how fast it is really, which takes a few seconds.
@@ -79,7 +79,7 @@ impl Card {
         if found.write > speed.write * 5 / 4 || found.read > speed.read * 5 / 4 {
             let (write, read) = (speed.write / MB, speed.read / MB);
             let text = format!("{text}, held back to {write} and {read} in vain: it is not like an SD card");
-            return Err(Kind::Refused.error(text));
+            return Err(ExitKind::Refused.error(text));
         }
         cx.note(text);
         Ok(())
@@ -95,7 +95,7 @@ fn rate(cx: &Context, words: &[String]) -> Result<u64> {
     let words = fixed.iter().chain(words).map(OsString::from).collect::<Vec<_>>();
     let measured = cx.launcher.measure(&[words])?;
     if measured.code != 0 {
-        return Err(Kind::Io.error(format!("trying the speed of the card: {}", measured.stderr.trim())));
+        return Err(ExitKind::Io.error(format!("trying the speed of the card: {}", measured.stderr.trim())));
     }
     #[expect(
         clippy::cast_precision_loss,

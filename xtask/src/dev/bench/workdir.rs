@@ -9,13 +9,13 @@ use crate::base::lock::Lock;
 use crate::base::{Context, project, state};
 
 /// The folder, which is this run's for as long as this lives.
-pub struct Place {
+pub struct Workdir {
     dir: PathBuf,
     #[expect(dead_code, reason = "holds the lock")]
     lock: Lock,
 }
 
-impl Place {
+impl Workdir {
     /// Takes the folder; while another benchmark has it, that is said and waited for.
     pub fn take(cx: &Context) -> Result<Self> {
         let dir = project::state_dir().join("bench");

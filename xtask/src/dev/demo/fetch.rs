@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{self, KERNEL, KERNEL_META, KERNEL_SUITE, Names, Part, TOOLS, TOOLS_SUITE};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Context, state};
 use crate::setup::debian::{Arch, Archive, Package};
 
@@ -88,7 +88,7 @@ impl<'a> Filling<'a> {
         let archive = Archive::open(self.cx, &self.home.join("apt"), KERNEL_SUITE, PI)?;
         let found = archive.resolve(&[KERNEL_META])?;
         let (kernel, release) = parts::kernel_among(&found).ok_or_else(|| {
-            Kind::Other.error(format!("{KERNEL_META} of {KERNEL_SUITE} depends on no kernel"))
+            ExitKind::Other.error(format!("{KERNEL_META} of {KERNEL_SUITE} depends on no kernel"))
         })?;
         let parts = KERNEL.iter().collect::<Vec<_>>();
         self.unpack(&archive, std::slice::from_ref(kernel), &parts, Names { release, arch: PI })?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::machine::{PROGRAM, Setup};
 use super::script::{Script, Step};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::{End, Heard, Launcher, Reply};
 
 /// How many of the last lines are shown of a boot that failed.
@@ -34,7 +34,7 @@ pub fn boot(
 ) -> Result<Booted> {
     let (start, limit) = (Instant::now(), setup.machine.limit());
     let (mut script, mut lines, mut up) = (Script::new(steps), Vec::new(), 0.0);
-    let end = launcher.attend(PROGRAM, &setup.args(), limit, |heard| {
+    let end = launcher.converse(PROGRAM, &setup.args(), limit, |heard| {
         if let Heard::Line(line) = heard {
             let line = plain(line);
             on_line(&line);
@@ -51,7 +51,7 @@ pub fn boot(
         Some(failure) => {
             let last = lines.split_off(lines.len().saturating_sub(SHOWN)).join("\n  | ");
             let machine = setup.machine.name();
-            Err(Kind::Verification.error(format!("booting in {machine}: {failure}\n  | {last}")))
+            Err(ExitKind::Verification.error(format!("booting in {machine}: {failure}\n  | {last}")))
         }
     }
 }

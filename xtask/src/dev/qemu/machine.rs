@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::card::inspect;
 
 /// A machine that QEMU emulates.
@@ -136,7 +136,7 @@ const COMMON: [&str; 7] = ["-serial", "stdio", "-display", "none", "-monitor", "
 
 fn firmware(disk: &File, name: &str) -> Result<Vec<u8>> {
     inspect::firmware_file(disk, name)?
-        .ok_or_else(|| Kind::Verification.error(format!("there is no {name} on the card's FIRMWARE")))
+        .ok_or_else(|| ExitKind::Verification.error(format!("there is no {name} on the card's FIRMWARE")))
 }
 
 #[cfg(test)]

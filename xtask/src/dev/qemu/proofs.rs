@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// The values of one boot, by name and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -65,7 +65,8 @@ pub fn judge(first: &Proofs, second: &Proofs, disk: u64, fingerprint: &str) -> R
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(Kind::Verification.error(format!("the host does not do what it should:\n  {}", wrong.join("\n  "))))
+    Err(ExitKind::Verification
+        .error(format!("the host does not do what it should:\n  {}", wrong.join("\n  "))))
 }
 
 /// What is to be read in a boot; the first one tells what the second must still have.

@@ -61,7 +61,7 @@ fn once(cx: &Context, setup: &Setup, number: u32, steps: &'static [Step]) -> Res
         cx.reporter.report(&Event::Progress { done: 0, total: None, detail });
     });
     if booted.is_err() {
-        cx.reporter.report(&Event::Over);
+        cx.reporter.report(&Event::PhaseEnded);
     }
     let booted = booted?;
     let seconds = start.elapsed().as_secs_f64();

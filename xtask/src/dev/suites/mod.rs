@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::base::Context;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 pub use report::{Report, report, table};
-pub use requirements::Need;
+pub use requirements::Requirement;
 
 /// One test target of cargo.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,43 +21,75 @@ pub struct Suite {
     subject: Option<&'static str>,
     /// The words that select it.
     target: &'static [&'static str],
-    needs: &'static [Need],
+    needs: &'static [Requirement],
 }
 
 /// In the order in which cargo runs them.
 const ALL: [Suite; 12] = [
-    suite("unit", &["--lib"], &[Need::Emulators]),
-    suite("boot", &["--test", "boot"], &[Need::Nix, Need::Emulation, Need::ImageTools, Need::Qemu]),
-    suite("build", &["--test", "build"], &[Need::Nix, Need::Emulation, Need::ImageTools]),
+    suite("unit", &["--lib"], &[Requirement::Emulators]),
+    suite(
+        "boot",
+        &["--test", "boot"],
+        &[Requirement::Nix, Requirement::Emulation, Requirement::ImageTools, Requirement::Qemu],
+    ),
+    suite(
+        "build",
+        &["--test", "build"],
+        &[Requirement::Nix, Requirement::Emulation, Requirement::ImageTools],
+    ),
     suite("cli", &["--test", "cli"], &[]),
     Suite {
         subject: Some("nix"),
         ..suite(
             "database",
             &["--test", "database"],
-            &[Need::Nix, Need::ShownTools, Need::ImageTools, Need::ImageReaders, Need::MountNamespaces],
+            &[
+                Requirement::Nix,
+                Requirement::ShownTools,
+                Requirement::ImageTools,
+                Requirement::ImageReaders,
+                Requirement::MountNamespaces,
+            ],
         )
     },
     suite(
         "deploy",
         &["--test", "deploy"],
-        &[Need::Root, Need::Nix, Need::DeployRs, Need::ShownTools, Need::NetworkNamespaces],
+        &[
+            Requirement::Root,
+            Requirement::Nix,
+            Requirement::DeployRs,
+            Requirement::ShownTools,
+            Requirement::NetworkNamespaces,
+        ],
     ),
-    suite("device", &["--test", "device"], &[Need::Root, Need::LoopDevices, Need::Fuse, Need::Ext4Tools]),
-    suite("evaluation", &["--test", "evaluation"], &[Need::Nix, Need::Inputs, Need::MountNamespaces]),
-    suite("flake", &["--test", "flake"], &[Need::Nix]),
+    suite(
+        "device",
+        &["--test", "device"],
+        &[Requirement::Root, Requirement::LoopDevices, Requirement::Fuse, Requirement::Ext4Tools],
+    ),
+    suite(
+        "evaluation",
+        &["--test", "evaluation"],
+        &[Requirement::Nix, Requirement::Inputs, Requirement::MountNamespaces],
+    ),
+    suite("flake", &["--test", "flake"], &[Requirement::Nix]),
     suite(FUZZ, &["--lib"], &[]),
     Suite {
         subject: Some("nix"),
-        ..suite("image", &["--test", "image"], &[Need::Emulation, Need::ImageTools, Need::Programs])
+        ..suite(
+            "image",
+            &["--test", "image"],
+            &[Requirement::Emulation, Requirement::ImageTools, Requirement::Programs],
+        )
     },
-    suite("nix", &["--test", "nix"], &[Need::Nix]),
+    suite("nix", &["--test", "nix"], &[Requirement::Nix]),
 ];
 
 /// The property tests of `unit`, run for minutes: only where it is named.
 const FUZZ: &str = "fuzz";
 
-const fn suite(name: &'static str, target: &'static [&'static str], needs: &'static [Need]) -> Suite {
+const fn suite(name: &'static str, target: &'static [&'static str], needs: &'static [Requirement]) -> Suite {
     Suite { name, subject: None, target, needs }
 }
 
@@ -67,7 +99,7 @@ impl Suite {
     }
 
     /// Whether it takes `need` to run it whole.
-    pub fn takes(&self, need: Need) -> bool {
+    pub fn takes(&self, need: Requirement) -> bool {
         self.needs.contains(&need)
     }
 
@@ -77,7 +109,7 @@ impl Suite {
 
     /// Whether `setup` can bring what this machine lacks for it.
     pub fn is_helped_by_setup(&self, cx: &Context) -> bool {
-        let given = |need: &Need| need.comes_with_setup() || need.missing(cx).is_none();
+        let given = |need: &Requirement| need.comes_with_setup() || need.missing(cx).is_none();
         self.needs.iter().any(|need| need.comes_with_setup()) && self.needs.iter().all(given)
     }
 }
@@ -86,7 +118,7 @@ impl Suite {
 pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|suite| suite.is_called(name))) {
         let known = ALL.map(|suite| suite.name).join(", ");
-        return Err(Kind::Usage.error(format!("there is no suite '{unknown}'; there are {known}")));
+        return Err(ExitKind::Usage.error(format!("there is no suite '{unknown}'; there are {known}")));
     }
     let named = |suite: &Suite| names.iter().any(|name| suite.is_called(name));
     let wanted = |suite: &&Suite| named(suite) || names.is_empty() && !suite.is_fuzz();

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::report;
 use crate::base::Context;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// How long each parser is tested, in seconds; `crate::base::fuzz` reads it.
 pub const SECONDS: &str = "XTASK_FUZZ_SECONDS";
@@ -30,7 +30,7 @@ impl Run {
         let list = cx.waiting("build", || cx.launcher.read("cargo", &args.concat()))?;
         let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
         match report::tests(&list).len() {
-            0 => Err(Kind::Other.error("cargo lists no test with `fuzz` in its name")),
+            0 => Err(ExitKind::Other.error("cargo lists no test with `fuzz` in its name")),
             parsers => Ok(Self::new(parsers, threads, minutes)),
         }
     }

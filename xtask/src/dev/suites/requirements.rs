@@ -10,7 +10,7 @@ use crate::nix::emulation;
 
 /// Something that not every machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Need {
+pub enum Requirement {
     Root,
     /// What reads and makes ext4 file systems without mounting them.
     Ext4Tools,
@@ -38,7 +38,7 @@ pub enum Need {
     Inputs,
 }
 
-impl Need {
+impl Requirement {
     /// Why this machine does not have it, and the remedy; nothing where it does.
     pub fn missing(self, cx: &Context) -> Option<String> {
         self.lack(cx).map(|text| format!("{text}{}", self.remedy()))

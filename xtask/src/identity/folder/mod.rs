@@ -13,9 +13,9 @@ use rustix::io::Errno;
 use super::access::Readable;
 use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
-use super::payload::{Identity, Novelty};
+use super::payload::{Identity, KeyOrigin};
 use super::secret::Secret;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 use crate::base::state;
 
@@ -73,7 +73,7 @@ impl Folder {
             || !host.chars().all(plain)
             || host == "known_hosts"
         {
-            return Err(Kind::Usage.error(format!("{host:?} is no name for a host with an identity")));
+            return Err(ExitKind::Usage.error(format!("{host:?} is no name for a host with an identity")));
         }
         let dir = dir.map_or_else(super::folder, Path::to_owned);
         // Children run in another folder than this process.
@@ -106,7 +106,7 @@ impl Folder {
     /// The key for a card. One that is to replace another only waits, until [`HostKey::settle`].
     ///
     /// # Errors
-    /// Of [`Kind::Refused`] while another run is about to change the key.
+    /// Of [`ExitKind::Refused`] while another run is about to change the key.
     pub fn choose(&self, launcher: &Launcher, choice: Choice) -> Result<Option<HostKey>> {
         if choice == Choice::None {
             return Ok(None);
@@ -115,12 +115,12 @@ impl Folder {
         let _readable = Readable::open(&self.dir)?;
         let lock = self.lock(choice)?;
         let (file, novelty) = match choice {
-            Choice::Keep if self.has(FILE) => (FILE, Novelty::Kept),
-            _ if self.has(WAITING) => (WAITING, Novelty::Waiting),
-            _ if self.has(FILE) => (WAITING, Novelty::New),
-            _ => (FILE, Novelty::New),
+            Choice::Keep if self.has(FILE) => (FILE, KeyOrigin::Kept),
+            _ if self.has(WAITING) => (WAITING, KeyOrigin::Waiting),
+            _ if self.has(FILE) => (WAITING, KeyOrigin::New),
+            _ => (FILE, KeyOrigin::New),
         };
-        if novelty == Novelty::New {
+        if novelty == KeyOrigin::New {
             self.make(launcher, file)?;
         }
         let public = self.derive(launcher, file)?;
@@ -138,7 +138,7 @@ impl Folder {
             _ => FlockOperation::NonBlockingLockExclusive,
         };
         match flock(&folder, how) {
-            Err(Errno::WOULDBLOCK) => Err(Kind::Refused.error(format!(
+            Err(Errno::WOULDBLOCK) => Err(ExitKind::Refused.error(format!(
                 "another run has the key of {} in hand ({}); wait for its end",
                 self.host,
                 self.dir.display()
@@ -180,13 +180,13 @@ impl Folder {
     /// The public half of the private key in `file`.
     ///
     /// # Errors
-    /// Of [`Kind::Refused`] for what ssh would refuse, and for what no host could use.
+    /// Of [`ExitKind::Refused`] for what ssh would refuse, and for what no host could use.
     fn derive(&self, launcher: &Launcher, file: &str) -> Result<PublicKey> {
         let path = self.dir.join(file);
         let shown = path.display();
         // A pipe would be waited for.
         if !path.is_file() {
-            return Err(Kind::Refused.error(format!("the host key {shown} is no file; move it away")));
+            return Err(ExitKind::Refused.error(format!("the host key {shown} is no file; move it away")));
         }
         is_private(&self.dir, "700")?;
         is_private(&path, "600")?;
@@ -202,7 +202,7 @@ impl Folder {
             }
             _ => "is no ed25519 key, or a damaged one",
         };
-        Err(Kind::Refused.error(format!(
+        Err(ExitKind::Refused.error(format!(
             "the host key {shown} {why}; move it away, and `cargo xtask identity make {}` makes another",
             self.host
         )))
@@ -225,7 +225,7 @@ impl Folder {
 impl HostKey {
     /// Whether it is one that an earlier run left waiting.
     pub fn has_waited(&self) -> bool {
-        self.identity.novelty == Novelty::Waiting
+        self.identity.novelty == KeyOrigin::Waiting
     }
 
     /// A card has the key: it is the one of the host from here on, and ssh is to know it. Returns whether
@@ -236,7 +236,7 @@ impl HostKey {
             if self.folder.read(WAITING)? != self.private {
                 let place = self.folder.waiting_place();
                 let text = format!("{} is not the key any more that the card has", place.display());
-                return Err(Kind::Other.error(text));
+                return Err(ExitKind::Other.error(text));
             }
             self.folder.rename(WAITING, FILE)?;
         }
@@ -263,7 +263,7 @@ fn is_private(path: &Path, fit: &str) -> Result<()> {
         return Ok(());
     }
     let text = format!("{0} has mode {mode:04o}; run `chmod {fit} {0}`", path.display());
-    Err(Kind::Refused.error(text))
+    Err(ExitKind::Refused.error(text))
 }
 
 fn require_keygen(launcher: &Launcher) -> Result<()> {
@@ -271,7 +271,7 @@ fn require_keygen(launcher: &Launcher) -> Result<()> {
         return Ok(());
     }
     let text = "there is no ssh-keygen on PATH; run `cargo xtask setup`, or say --identity none";
-    Err(Kind::Refused.error(text))
+    Err(ExitKind::Refused.error(text))
 }
 
 fn remove(file: &Path) -> Result<()> {

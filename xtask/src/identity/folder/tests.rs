@@ -12,7 +12,7 @@ fn nothing_but_its_own_key_is_settled() {
     }
     let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
     let public = PublicKey::parse(line).unwrap();
-    let identity = Identity { host: "pi".into(), fingerprint: public.fingerprint(), novelty: Novelty::New };
+    let identity = Identity { host: "pi".into(), fingerprint: public.fingerprint(), novelty: KeyOrigin::New };
     let (private, lock) = (Secret::new(b"own".to_vec()), folder.lock(Choice::New).unwrap());
     let key = HostKey { folder: folder.clone(), file: WAITING, identity, public, private, _lock: lock };
     let said = format!("{} is not the key any more that the card has", folder.waiting_place().display());
@@ -47,7 +47,7 @@ fn a_key_that_is_no_file_of_this_user_is_not_read() {
     let key = folder.path().join(FILE);
     let refused = || {
         let error = folder.public(&Launcher::new("/")).unwrap_err();
-        assert_eq!(crate::base::failure::kind(&error), Kind::Refused, "{error:#}");
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused, "{error:#}");
         error.to_string()
     };
     rustix::fs::mkfifoat(rustix::fs::CWD, &key, 0o600.into()).unwrap();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::PublicKey;
 use super::secret::Secret;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Plain};
 
 /// Where the host expects its key, relative to [`PLACE`].
@@ -20,7 +20,7 @@ pub const PLACE: &str = "/persist";
 
 /// All that is put on one card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Belongings {
+pub struct Payload {
     /// None where only files were asked for.
     pub identity: Option<Identity>,
     /// The folder that the other files are from.
@@ -35,13 +35,13 @@ pub struct Identity {
     pub host: String,
     /// `SHA256:…`.
     pub fingerprint: String,
-    pub novelty: Novelty,
+    pub novelty: KeyOrigin,
 }
 
 /// Whether a host has had its key before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Novelty {
+pub enum KeyOrigin {
     Kept,
     New,
     /// Made by an earlier run, of which nobody knows whether a card got it.
@@ -79,7 +79,7 @@ pub enum What {
     Link(String),
 }
 
-impl Belongings {
+impl Payload {
     /// The key of a host with the files of a folder, each if there is one; nothing where there is neither.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl Belongings {
                 "--files has {}, which is the identity; leave it out, or say --identity none",
                 twice.path
             );
-            return Err(Kind::Refused.error(text));
+            return Err(ExitKind::Refused.error(text));
         }
         if identity.is_none() && own.is_empty() {
             return Ok(None);
@@ -147,14 +147,14 @@ impl Belongings {
 /// So many files are named in a plan.
 const NAMED: usize = 12;
 
-impl fmt::Display for Belongings {
+impl fmt::Display for Payload {
     /// The lines of a plan, each with its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Identity { host, fingerprint, novelty }) = &self.identity {
             let novelty = match novelty {
-                Novelty::Kept => "kept",
-                Novelty::New => "new",
-                Novelty::Waiting => "new, made for a flash that did not end",
+                KeyOrigin::Kept => "kept",
+                KeyOrigin::New => "new",
+                KeyOrigin::Waiting => "new, made for a flash that did not end",
             };
             writeln!(f, "identity {fingerprint} of {} ({novelty})", Plain(host))?;
         }
@@ -221,7 +221,7 @@ fn only_folders_hold(entries: &[Entry]) -> Result<()> {
         if let Some(inner) = entries.iter().find(|inner| within(inner, outer)) {
             let (outer, inner) = (Plain(&outer.path), Plain(&inner.path));
             let text = format!("--files has {outer}, which is no folder, and {inner} is to be in it");
-            return Err(Kind::Refused.error(text));
+            return Err(ExitKind::Refused.error(text));
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ const LINE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2
 
 fn key() -> (Identity, PublicKey, Secret) {
     let public = PublicKey::parse(LINE).unwrap();
-    let identity = Identity { host: "pi".into(), fingerprint: public.fingerprint(), novelty: Novelty::New };
+    let identity = Identity { host: "pi".into(), fingerprint: public.fingerprint(), novelty: KeyOrigin::New };
     (identity, public, Secret::new(b"private".to_vec()))
 }
 
@@ -23,7 +23,7 @@ fn what_is_put_where() {
     let (identity, public, private) = key();
     let files =
         vec![file("wifi/home.conf"), entry("wifi", What::Folder), entry("z", What::Link("../a".into()))];
-    let all = Belongings::gather(Some((identity, &public, private)), Some(("/files".into(), files)));
+    let all = Payload::gather(Some((identity, &public, private)), Some(("/files".into(), files)));
     let all = all.unwrap().unwrap();
     let lines = all.entries.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(
@@ -50,23 +50,23 @@ fn what_is_put_where() {
 #[test]
 fn one_of_both_or_none() {
     let (identity, public, private) = key();
-    let one = Belongings::gather(Some((identity, &public, private)), None).unwrap().unwrap();
+    let one = Payload::gather(Some((identity, &public, private)), None).unwrap().unwrap();
     assert_eq!(one.words(), "the identity of pi");
     let files = (0..14).map(|number| file(&format!("{number:02}"))).collect();
-    let files = Belongings::gather(None, Some(("/files".into(), files))).unwrap().unwrap();
+    let files = Payload::gather(None, Some(("/files".into(), files))).unwrap().unwrap();
     assert_eq!(
         (files.words().as_str(), files.to_string().lines().last()),
         ("14 files", Some("        and 2 more"))
     );
-    assert_eq!(Belongings::gather(None, None).unwrap(), None);
-    assert_eq!(Belongings::gather(None, Some(("/files".into(), Vec::new()))).unwrap(), None);
+    assert_eq!(Payload::gather(None, None).unwrap(), None);
+    assert_eq!(Payload::gather(None, Some(("/files".into(), Vec::new()))).unwrap(), None);
 }
 
 #[test]
 fn one_key_is_enough() {
     let (identity, public, private) = key();
     let files = Some(("/files".into(), vec![file(KEY)]));
-    let error = Belongings::gather(Some((identity, &public, private)), files).unwrap_err();
+    let error = Payload::gather(Some((identity, &public, private)), files).unwrap_err();
     assert_eq!(
         error.to_string(),
         "--files has etc/ssh/ssh_host_ed25519_key, which is the identity; leave it out, or say --identity none"
@@ -83,11 +83,14 @@ fn only_a_folder_holds_the_key() {
     ] {
         let (identity, public, private) = key();
         let files = Some(("/files".into(), vec![own]));
-        let error = Belongings::gather(Some((identity, &public, private)), files).unwrap_err();
-        assert_eq!((error.to_string().as_str(), crate::base::failure::kind(&error)), (text, Kind::Refused));
+        let error = Payload::gather(Some((identity, &public, private)), files).unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), crate::base::failure::kind(&error)),
+            (text, ExitKind::Refused)
+        );
     }
     let beside = vec![file("etc-"), file("etc/sshd"), entry("etc", What::Folder)];
-    assert!(Belongings::gather(None, Some(("/files".into(), beside))).is_ok());
+    assert!(Payload::gather(None, Some(("/files".into(), beside))).is_ok());
 }
 
 #[test]

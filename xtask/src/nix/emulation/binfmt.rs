@@ -5,17 +5,17 @@ use std::time::SystemTime;
 
 /// The table as it is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Table {
+pub enum BinfmtTable {
     NotMounted,
     /// The file `status` says `disabled`: no entry counts.
     SwitchedOff,
     /// All entries that go by magic bytes, the newest first: that is the order in which the kernel tries them.
-    Entries(Vec<Entry>),
+    Entries(Vec<BinfmtEntry>),
 }
 
 /// One entry: programs whose first bytes fit are handed to the interpreter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct BinfmtEntry {
     pub name: String,
     pub enabled: bool,
     pub interpreter: PathBuf,
@@ -28,7 +28,7 @@ pub struct Entry {
     mask: Vec<u8>,
 }
 
-impl Table {
+impl BinfmtTable {
     /// Reads the table mounted at `dir` (`/proc/sys/fs/binfmt_misc`).
     pub fn load(dir: &Path) -> Self {
         let status = std::fs::read_to_string(dir.join("status"));
@@ -44,9 +44,9 @@ impl Table {
     }
 }
 
-impl Table {
+impl BinfmtTable {
     /// The entry that the kernel hands a program to that begins with `head`.
-    pub fn taker(&self, head: &[u8]) -> Option<&Entry> {
+    pub fn taker(&self, head: &[u8]) -> Option<&BinfmtEntry> {
         match self {
             Self::Entries(entries) => entries.iter().find(|entry| entry.enabled && entry.fits(head)),
             Self::NotMounted | Self::SwitchedOff => None,
@@ -55,13 +55,13 @@ impl Table {
 }
 
 /// One file of the table, and when the entry was made.
-fn load(file: &Path) -> Option<(SystemTime, Entry)> {
+fn load(file: &Path) -> Option<(SystemTime, BinfmtEntry)> {
     let made = file.metadata().and_then(|found| found.modified()).ok()?;
     let name = file.file_name()?.to_str()?;
-    Some((made, Entry::parse(name, &std::fs::read_to_string(file).ok()?)?))
+    Some((made, BinfmtEntry::parse(name, &std::fs::read_to_string(file).ok()?)?))
 }
 
-impl Entry {
+impl BinfmtEntry {
     /// Reads the text of an entry's file; nothing for one that goes by the ending of file names, and
     /// for the files `register` and `status`.
     pub fn parse(name: &str, text: &str) -> Option<Self> {
@@ -105,10 +105,10 @@ mod tests {
         Machine::of("aarch64-linux").unwrap().program()
     }
 
-    fn entry(offset: usize, magic: &str, mask: &str) -> Entry {
+    fn entry(offset: usize, magic: &str, mask: &str) -> BinfmtEntry {
         let text =
             format!("enabled\ninterpreter /q\nflags: POF\noffset {offset}\nmagic {magic}\nmask {mask}\n");
-        Entry::parse("q", &text).unwrap()
+        BinfmtEntry::parse("q", &text).unwrap()
     }
 
     #[test]
@@ -124,7 +124,8 @@ mod tests {
         ] {
             assert_eq!(entry(offset, magic, mask).fits(&program()), expected, "{offset} {magic} {mask}");
         }
-        let whole = Entry::parse("q", "enabled\ninterpreter /q\nflags: \noffset 0\nmagic 7f45\n").unwrap();
+        let whole =
+            BinfmtEntry::parse("q", "enabled\ninterpreter /q\nflags: \noffset 0\nmagic 7f45\n").unwrap();
         assert!(whole.fits(&program()) && !whole.fixed);
     }
 
@@ -136,14 +137,14 @@ mod tests {
             "enabled\ninterpreter /q\nflags: \nextension .py\n",
             "enabled\ninterpreter /q\nflags: \noffset 0\nmagic zz\n",
         ] {
-            assert_eq!(Entry::parse("q", text), None, "{text:?}");
+            assert_eq!(BinfmtEntry::parse("q", text), None, "{text:?}");
         }
     }
 
     #[test]
     fn the_newest_comes_first() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Table::load(dir.path()), Table::NotMounted);
+        assert_eq!(BinfmtTable::load(dir.path()), BinfmtTable::NotMounted);
         std::fs::write(dir.path().join("status"), "enabled\n").unwrap();
         for (age, name) in [(20, "old"), (10, "new"), (30, "oldest")] {
             let file = dir.path().join(name);
@@ -152,11 +153,11 @@ mod tests {
             let made = SystemTime::now() - std::time::Duration::from_secs(age);
             std::fs::File::open(&file).unwrap().set_modified(made).unwrap();
         }
-        let Table::Entries(entries) = Table::load(dir.path()) else { panic!("not read") };
+        let BinfmtTable::Entries(entries) = BinfmtTable::load(dir.path()) else { panic!("not read") };
         let names = entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>();
         assert_eq!(names, ["new", "old", "oldest"]);
         std::fs::write(dir.path().join("status"), "disabled\n").unwrap();
-        assert_eq!(Table::load(dir.path()), Table::SwitchedOff);
+        assert_eq!(BinfmtTable::load(dir.path()), BinfmtTable::SwitchedOff);
     }
 
     #[test]
@@ -170,7 +171,7 @@ mod tests {
             format!("enabled\ninterpreter /q\nflags: POF\noffset 18\nmagic {MAGIC}\nmask {DEBIAN}\n");
         let head = program();
         crate::base::fuzz::check_text(&[&sample], |text| {
-            Entry::parse("q", text).is_some_and(|entry| entry.fits(&head))
+            BinfmtEntry::parse("q", text).is_some_and(|entry| entry.fits(&head))
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::binfmt::{Entry, Table};
+use super::binfmt::{BinfmtEntry, BinfmtTable};
 
 /// What is wrong with the kernel's table of emulators.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,18 +30,18 @@ pub enum Fault {
 }
 
 /// Why a program that begins with `head` does not run. `exists` says whether an interpreter is there.
-pub fn diagnose(table: &Table, head: &[u8], exists: impl Fn(&Path) -> bool) -> Fault {
+pub fn diagnose(table: &BinfmtTable, head: &[u8], exists: impl Fn(&Path) -> bool) -> Fault {
     let entries = match table {
-        Table::NotMounted => return Fault::NotMounted,
-        Table::SwitchedOff => return Fault::SwitchedOff,
-        Table::Entries(entries) => entries,
+        BinfmtTable::NotMounted => return Fault::NotMounted,
+        BinfmtTable::SwitchedOff => return Fault::SwitchedOff,
+        BinfmtTable::Entries(entries) => entries,
     };
     let (on, off): (Vec<_>, Vec<_>) =
         entries.iter().filter(|entry| entry.fits(head)).partition(|entry| entry.enabled);
     let Some(first) = on.first() else {
         return off.first().map_or(Fault::NoEntry, |entry| Fault::Disabled(entry.name.clone()));
     };
-    let works = |entry: &Entry| entry.fixed || exists(&entry.interpreter);
+    let works = |entry: &BinfmtEntry| entry.fixed || exists(&entry.interpreter);
     let (entry, interpreter) = (first.name.clone(), first.interpreter.clone());
     match on.iter().find(|entry| works(entry)) {
         Some(good) if good.name == entry => Fault::Fails { entry, interpreter },
@@ -114,12 +114,12 @@ mod tests {
     use super::*;
 
     /// An entry for everything; its interpreter is `/NAME`, and there are those that begin with `good`.
-    fn entry(state: &str, name: &str, flags: &str) -> Entry {
+    fn entry(state: &str, name: &str, flags: &str) -> BinfmtEntry {
         let text = format!("{state}\ninterpreter /{name}\nflags: {flags}\noffset 0\nmagic 7f454c46\n");
-        Entry::parse(name, &text).unwrap()
+        BinfmtEntry::parse(name, &text).unwrap()
     }
 
-    fn check(table: &Table, expected: &Fault, text: &str) {
+    fn check(table: &BinfmtTable, expected: &Fault, text: &str) {
         let found = diagnose(table, b"\x7fELF\x02", |path| path.starts_with("/good"));
         assert_eq!(&found, expected, "{table:?}");
         let said = found.explain("aarch64-linux");
@@ -129,14 +129,14 @@ mod tests {
     #[test]
     fn faults() {
         let entries = |rows: &[(&str, &str, &str)]| {
-            Table::Entries(rows.iter().map(|(state, name, flags)| entry(state, name, flags)).collect())
+            BinfmtTable::Entries(rows.iter().map(|(state, name, flags)| entry(state, name, flags)).collect())
         };
         let gone = || Fault::Gone { entry: "bad".into(), interpreter: "/bad".into() };
         let fails = |name: &str| Fault::Fails { entry: name.into(), interpreter: format!("/{name}").into() };
         let shadowed = || Fault::Shadowed { by: "bad".into(), good: "good".into() };
-        check(&Table::NotMounted, &Fault::NotMounted, "not mounted; NixOS: `boot.binfmt");
+        check(&BinfmtTable::NotMounted, &Fault::NotMounted, "not mounted; NixOS: `boot.binfmt");
         let status = "`echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status`";
-        check(&Table::SwitchedOff, &Fault::SwitchedOff, status);
+        check(&BinfmtTable::SwitchedOff, &Fault::SwitchedOff, status);
         check(&entries(&[]), &Fault::NoEntry, "cargo xtask setup");
         let off = entries(&[("disabled", "good", "F")]);
         check(&off, &Fault::Disabled("good".into()), "`echo 1 | sudo tee /proc/sys/fs/binfmt_misc/good`");

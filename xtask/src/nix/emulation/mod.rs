@@ -14,11 +14,11 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::base::Context;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 use crate::nix::{Config, Version};
 
-use binfmt::Table;
+use binfmt::BinfmtTable;
 use probe::Machine;
 use verdict::Kernel;
 
@@ -34,7 +34,7 @@ pub fn judge(launcher: &Launcher, version: Version, system: &str) -> Result<Verd
 /// The kernel itself decides whether it runs programs of `system`; its table of emulators says why not.
 fn ask_kernel(system: &str) -> Result<Kernel> {
     let Some(machine) = Machine::of(system) else { return Ok(Kernel::Unknown) };
-    let table = Table::load(Path::new("/proc/sys/fs/binfmt_misc"));
+    let table = BinfmtTable::load(Path::new("/proc/sys/fs/binfmt_misc"));
     let head = machine.program();
     if !probe::runs(machine)? {
         return Ok(Kernel::Cannot(fault::diagnose(&table, &head, Path::exists)));
@@ -59,7 +59,7 @@ pub fn require(cx: &Context, version: Version, system: &str) -> Result<()> {
     match verdict {
         Verdict::Untested => cx.warn(format!("building for {system}: {words}")),
         able if able.can_build() => {}
-        _ => return Err(Kind::Refused.error(format!("this machine cannot build for {system}: {words}"))),
+        _ => return Err(ExitKind::Refused.error(format!("this machine cannot build for {system}: {words}"))),
     }
     Ok(())
 }

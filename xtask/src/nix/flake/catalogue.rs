@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::inventory::{self, Packages};
 use super::suggest;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 use crate::nix;
 
@@ -92,7 +92,7 @@ impl Catalogue {
 
     /// The host called `name`; otherwise an error that lists the hosts there are.
     pub fn host(&self, name: &str) -> Result<&Host> {
-        self.hosts.get(name).ok_or_else(|| Kind::Usage.error(self.unknown(name)))
+        self.hosts.get(name).ok_or_else(|| ExitKind::Usage.error(self.unknown(name)))
     }
 
     fn unknown(&self, name: &str) -> String {
@@ -115,7 +115,8 @@ impl Host {
     pub fn image_system(&self, here: &str) -> Result<&str> {
         let has = |system: &str| self.image_systems.iter().find(|known| *known == system);
         let any = || self.image_systems.first();
-        let none = || Kind::Usage.error(format!("host '{}' has no SD image, only a deploy node", self.name));
+        let none =
+            || ExitKind::Usage.error(format!("host '{}' has no SD image, only a deploy node", self.name));
         has(here).or_else(|| has("aarch64-linux")).or_else(any).map(String::as_str).ok_or_else(none)
     }
 
@@ -133,11 +134,11 @@ impl Host {
 /// The error for a host without a deploy node, given the names of those that have one.
 pub fn no_node(flake: &str, name: &str, nodes: &[String]) -> anyhow::Error {
     if nodes.is_empty() {
-        return Kind::Usage.error(format!("{flake} has no deploy nodes: it needs deploy.nodes.{name}"));
+        return ExitKind::Usage.error(format!("{flake} has no deploy nodes: it needs deploy.nodes.{name}"));
     }
     let hint = suggest::nearest(name, nodes.iter().map(String::as_str));
     let hint = hint.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
-    Kind::Usage.error(format!(
+    ExitKind::Usage.error(format!(
         "{flake} has no deploy node '{name}'{hint} (nodes: {})",
         listed(nodes.iter().map(String::as_str))
     ))
@@ -243,7 +244,7 @@ mod tests {
             let expected = format!(r#"F#packages."s.t"."{expected}-sdImage""#);
             assert_eq!(installable(name).unwrap(), expected, "{name}");
         }
-        assert_eq!(kind(&installable("a\"b").unwrap_err()), Kind::Usage);
+        assert_eq!(kind(&installable("a\"b").unwrap_err()), ExitKind::Usage);
     }
 
     #[test]

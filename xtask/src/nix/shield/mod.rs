@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::FEATURES;
 use crate::base::Context;
 use crate::base::bounded::{self, Links};
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 
 /// What Nix remembers of the settings of flakes that the user allowed; it takes them whatever its configuration says.
@@ -76,7 +76,7 @@ fn shielded(launcher: Launcher, keys: &Path) -> Result<(Launcher, Vec<String>)> 
             "`accept-flake-config` is not taken over: put the caches of a flake into nix.conf".to_owned(),
         );
     }
-    if settings.builds_as_this_user(Machine::look(&launcher)) {
+    if settings.builds_as_this_user(NixAccess::look(&launcher)) {
         settings.refuse_to_show(keys)?;
         lines.extend(["sandbox = true", "sandbox-fallback = false"].map(str::to_owned));
         lines.extend(settings.without_missing_paths());
@@ -92,7 +92,7 @@ fn shielded(launcher: Launcher, keys: &Path) -> Result<(Launcher, Vec<String>)> 
 /// Refuses arguments of the user that would let a build read the keys.
 ///
 /// # Errors
-/// Of [`Kind::Refused`].
+/// Of [`ExitKind::Refused`].
 pub fn refuse_weakening(arguments: &[String]) -> Result<()> {
     let name = |word: &str| {
         let bare = word.trim_start_matches("--");
@@ -107,7 +107,7 @@ pub fn refuse_weakening(arguments: &[String]) -> Result<()> {
             "`{word}` is not passed on to nix: a build could read the private keys of hosts; a Nix whose daemon has build \
              users takes it in its own nix.conf"
         );
-        Err(Kind::Refused.error(text))
+        Err(ExitKind::Refused.error(text))
     })
 }
 
@@ -120,7 +120,7 @@ fn ask(launcher: &Launcher) -> Value {
 
 /// What decides, beside the settings, who builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Machine {
+struct NixAccess {
     is_root: bool,
     /// Whether this user writes to the database of the store: Nix then builds by itself.
     writes: bool,
@@ -128,7 +128,7 @@ struct Machine {
     daemon: Option<bool>,
 }
 
-impl Machine {
+impl NixAccess {
     fn look(launcher: &Launcher) -> Self {
         let state =
             launcher.env("NIX_STATE_DIR").map_or_else(|| PathBuf::from("/nix/var/nix"), PathBuf::from);
@@ -156,7 +156,7 @@ impl Settings {
 
     /// Whether the builds of this Nix may run as the user to whom the keys belong. The daemon of root has build users.
     /// Users that Nix allocates (`auto-allocate-uids`) are there in the sandbox alone (2.26).
-    fn builds_as_this_user(&self, machine: Machine) -> bool {
+    fn builds_as_this_user(&self, machine: NixAccess) -> bool {
         let has_users = machine.is_root && !self.text("build-users-group").is_empty();
         let of_daemon = machine.daemon.unwrap_or(false) && !has_users;
         match self.text("store") {
@@ -174,7 +174,7 @@ impl Settings {
         let keys = real(keys);
         match self.sandbox_paths().find(|shown| keys.starts_with(real(Path::new(shown.source)))) {
             None => Ok(()),
-            Some(SandboxPath { source, .. }) => Err(Kind::Refused.error(format!(
+            Some(SandboxPath { source, .. }) => Err(ExitKind::Refused.error(format!(
                 "the setting `sandbox-paths` of nix shows {source} to builds, and with it the private keys of hosts in {}: \
                  take it out of nix.conf",
                 keys.display()

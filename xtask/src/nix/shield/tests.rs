@@ -10,11 +10,13 @@ fn settings(pairs: &[(&str, Value)]) -> Settings {
 #[test]
 fn who_builds() {
     let (alone, root) = (
-        Machine { is_root: false, writes: true, daemon: None },
-        Machine { is_root: true, writes: true, daemon: None },
+        NixAccess { is_root: false, writes: true, daemon: None },
+        NixAccess { is_root: true, writes: true, daemon: None },
     );
-    let (client, owner) =
-        (Machine { writes: false, daemon: Some(false), ..alone }, Machine { daemon: Some(true), ..alone });
+    let (client, owner) = (
+        NixAccess { writes: false, daemon: Some(false), ..alone },
+        NixAccess { daemon: Some(true), ..alone },
+    );
     let (group, uids) = (("build-users-group", json!("nixbld")), ("auto-allocate-uids", json!(true)));
     let store = |name: &str| ("store", json!(name));
     for (pairs, machine, expected) in [
@@ -45,9 +47,9 @@ fn the_sandbox_shows_no_keys() {
     for (paths, expected) in [
         (json!([]), Ok(())),
         (json!(["/bin/sh=/nix/store/b", "/run/binfmt?"]), Ok(())),
-        (json!(["/home?"]), Err(Kind::Refused)),
-        (json!(["/seen=/home/pi"]), Err(Kind::Refused)),
-        (json!({ "/seen": { "source": "/", "optional": false } }), Err(Kind::Refused)),
+        (json!(["/home?"]), Err(ExitKind::Refused)),
+        (json!(["/seen=/home/pi"]), Err(ExitKind::Refused)),
+        (json!({ "/seen": { "source": "/", "optional": false } }), Err(ExitKind::Refused)),
         (json!({ "/bin/sh": { "source": "/nix/store/b" } }), Ok(())),
     ] {
         let refused = settings(&[("sandbox-paths", paths.clone())]).refuse_to_show(keys);
@@ -105,7 +107,7 @@ fn fuzz() {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let _ = harmful(&value);
         let settings = Settings(value);
-        let machine = Machine { is_root: false, writes: false, daemon: None };
+        let machine = NixAccess { is_root: false, writes: false, daemon: None };
         let _ = (settings.builds_as_this_user(machine), settings.refuse_to_show(Path::new("/k")));
     });
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::state;
 
 /// A package in the version the mirror has.
@@ -76,7 +76,9 @@ const FIXED: [&str; 8] = [
 pub fn parse_uris(text: &str) -> Result<Vec<Package>> {
     let lines = text.lines().filter(|line| line.starts_with('\''));
     lines
-        .map(|line| parse_uri(line).ok_or_else(|| Kind::Other.error(format!("reading apt's line {line:?}"))))
+        .map(|line| {
+            parse_uri(line).ok_or_else(|| ExitKind::Other.error(format!("reading apt's line {line:?}")))
+        })
         .collect()
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::Package;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 
 /// A package file on this machine.
@@ -29,7 +29,7 @@ impl Deb {
             return Ok(Self { package: package.clone(), path });
         }
         let promised = package.size;
-        Err(Kind::Io.error(format!("{} has {found} bytes and should have {promised}", path.display())))
+        Err(ExitKind::Io.error(format!("{} has {found} bytes and should have {promised}", path.display())))
     }
 
     /// Unpacks all files into `root`, owned by the user who runs this.

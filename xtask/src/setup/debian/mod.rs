@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::base::lock::Lock;
 use crate::base::process::Launcher;
 use crate::base::{Context, Event, Reporter, state};
@@ -43,7 +43,7 @@ impl<'a> Archive<'a> {
         if cx.launcher.which("apt-get").is_none() {
             let text =
                 "fetching packages: this machine has no apt-get; Debian or Ubuntu is needed for this step";
-            return Err(Kind::Refused.error(text));
+            return Err(ExitKind::Refused.error(text));
         }
         let dir = home.join(format!("{suite}-{arch}"));
         state::private_folder(home)?;
@@ -97,7 +97,7 @@ impl<'a> Archive<'a> {
         let mut args = apt::options(&self.dir, self.arch.name());
         args.extend(words.iter().map(OsString::from));
         let mut said = Vec::new();
-        let output = launcher.follow("apt-get", &args, |line| match apt::parse_percent(line) {
+        let output = launcher.stream("apt-get", &args, |line| match apt::parse_percent(line) {
             Some(percent) => self.progress(percent, total),
             None if line.contains("status:") => {}
             None => said.push(line.to_owned()),
@@ -106,7 +106,8 @@ impl<'a> Archive<'a> {
             return Ok(output.stdout);
         }
         let said = said.join("; ");
-        Err(Kind::Other.error(format!("apt-get {} failed with exit code {}: {said}", words[0], output.code)))
+        Err(ExitKind::Other
+            .error(format!("apt-get {} failed with exit code {}: {said}", words[0], output.code)))
     }
 
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]

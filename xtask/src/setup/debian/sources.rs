@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 
 /// One source: where packages are, and how their lists are signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn load(etc: &Path) -> Result<Source> {
     own.map(|source| Source { ubuntu, ..source }).ok_or_else(|| {
         let text = "choosing a mirror: no apt source in /etc/apt offers this distribution's component main; \
             add one (see sources.list(5)) and run again";
-        Kind::Refused.error(text)
+        ExitKind::Refused.error(text)
     })
 }
 

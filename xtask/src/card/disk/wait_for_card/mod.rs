@@ -9,14 +9,14 @@ use super::load::present;
 use super::refusals::other_than_awaited;
 use super::sysfs::Node;
 use super::{Disk, Number, Request, Roots, udev};
-use crate::base::failure::Kind as Failure;
+use crate::base::failure::ExitKind as Failure;
 use crate::base::{Event, Reporter, interrupt};
 
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// So many looks, 5 s, are spent on a card whose partitions, or whose entry in udev's database, do not
 /// show: some kernels do not scan partition tables, and some udevs do not run.
-const PATIENCE: usize = 25;
+const MAX_SCANS: usize = 25;
 
 const PROMPT: &str = "insert the card (Ctrl-C stops); one that is in already is not taken: \
     pull it out and insert it again";
@@ -37,7 +37,7 @@ pub fn await_card(roots: &Roots, request: &Request, reporter: &dyn Reporter) -> 
             reporter.report(&Event::note(text));
         }
         if let Some(card) = card {
-            reporter.report(&Event::Over);
+            reporter.report(&Event::PhaseEnded);
             return Ok(card);
         }
         std::thread::sleep(PAUSE);
@@ -122,7 +122,7 @@ impl<'a> Arrivals<'a> {
             Some((last, looks)) if last.same_as(&card).is_ok() => (last == card, looks + 1),
             _ => (false, 1),
         };
-        if same && (looks > PATIENCE || is_complete(self.roots, &card)) {
+        if same && (looks > MAX_SCANS || is_complete(self.roots, &card)) {
             return Some(card);
         }
         self.coming = Some((card, looks));

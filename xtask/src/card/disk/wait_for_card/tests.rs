@@ -1,8 +1,8 @@
 //! Media that come and go on a fake machine.
 
-use super::super::fake::Machine;
+use super::super::fake::FakeMachine;
 use super::super::tests::request;
-use super::super::{Consent, VirtualCards};
+use super::super::{Confirmation, VirtualCards};
 use super::*;
 
 const CARD: &str = "platform/soc/fe340000.mmc/mmc_host/mmc0/mmc0:59b4/block/mmcblk0";
@@ -29,7 +29,7 @@ fn silent(arrivals: &mut Arrivals) {
 
 #[test]
 fn only_what_comes_after_the_prompt() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     let (roots, request) = (machine.with_sata().with_stick().roots(), request());
     let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
     silent(&mut arrivals);
@@ -47,7 +47,7 @@ fn a_card_that_is_put_into_a_reader_or_changed() {
         (&["", "", ""], ["800", "0", "800"], 2),
         (&["4", "4", "4"], ["800", "800", "900"], 9),
     ] {
-        let machine = Machine::new();
+        let machine = FakeMachine::new();
         machine.device(place, "8:48", &[("size", size[0]), ("diskseq", diskseq[0])]);
         let (roots, request) = (machine.roots(), request());
         let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
@@ -65,7 +65,7 @@ fn a_card_that_is_put_into_a_reader_or_changed() {
 
 #[test]
 fn a_card_that_is_pulled_out_and_inserted_again() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     let (roots, request) = (machine.device(CARD, "179:0", &[("device/type", "SD")]).roots(), request());
     let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
     machine.without("mmcblk0");
@@ -81,7 +81,7 @@ fn a_card_that_is_pulled_out_and_inserted_again() {
 
 #[test]
 fn what_is_no_card_is_named_once_and_passed_over() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     let (roots, request) = (machine.roots(), request());
     let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
     machine.with_sata().device("virtual/block/loop4", "7:4", &[]);
@@ -97,9 +97,9 @@ fn what_is_no_card_is_named_once_and_passed_over() {
 
 #[test]
 fn a_card_that_was_described_beforehand() {
-    let machine = Machine::new();
-    let consent = Consent::Expected { size: Some(512 * 1000), serial: None };
-    let request = Request { consent, virtual_cards: VirtualCards::Allowed, ..request() };
+    let machine = FakeMachine::new();
+    let confirmation = Confirmation::Expected { size: Some(512 * 1000), serial: None };
+    let request = Request { confirmation, virtual_cards: VirtualCards::Allowed, ..request() };
     let roots = machine.roots();
     let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
     machine.with_card(&[]);
@@ -111,7 +111,7 @@ fn a_card_that_was_described_beforehand() {
 
 #[test]
 fn a_card_that_is_too_small_for_the_image() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     let request = Request { image_size: Some(40_000_000_000), ..request() };
     let roots = machine.roots();
     let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
@@ -127,7 +127,7 @@ fn a_card_that_is_too_small_for_the_image() {
 
 #[test]
 fn between_two_nothing_is_chosen() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     let (roots, request) = (machine.roots(), request());
     let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
     machine.with_card(&[]);
@@ -141,7 +141,7 @@ fn between_two_nothing_is_chosen() {
 
 #[test]
 fn a_card_settles_first() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     let (roots, request) = (machine.file("run/udev/control", "").roots(), request());
     let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
     machine.device(CARD, "179:0", &[("device/type", "SD")]);
@@ -153,10 +153,10 @@ fn a_card_settles_first() {
 
 #[test]
 fn the_wait_for_udev_has_an_end() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     let (roots, request) = (machine.file("run/udev/control", "").roots(), request());
     let mut arrivals = Arrivals::begin(&roots, &request).unwrap();
     machine.device(CARD, "179:0", &[("device/type", "SD")]);
-    let looks = (1..=2 * PATIENCE).find(|_| look(&mut arrivals).0.is_some());
-    assert_eq!(looks, Some(PATIENCE + 1));
+    let looks = (1..=2 * MAX_SCANS).find(|_| look(&mut arrivals).0.is_some());
+    assert_eq!(looks, Some(MAX_SCANS + 1));
 }

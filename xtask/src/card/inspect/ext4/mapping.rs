@@ -18,13 +18,13 @@ const PIECE: u64 = 1 << 20;
 
 /// Blocks of a file that lie in a row.
 #[derive(Debug, PartialEq, Eq)]
-struct Run {
+struct ExtentRun {
     /// Nothing where the file has a hole.
     start: Option<u64>,
     blocks: u64,
 }
 
-const HOLE: Run = Run { start: None, blocks: 1 };
+const HOLE: ExtentRun = ExtentRun { start: None, blocks: 1 };
 
 impl Ext4<'_> {
     /// The content of the file `inode`, of which there are at most `limit` bytes.
@@ -46,7 +46,7 @@ impl Ext4<'_> {
         let (size, block) = (inode.size.min(limit), self.facts.block);
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < size {
-            let Run { start, blocks } = self.run(inode, bytes.len() as u64 / block)?;
+            let ExtentRun { start, blocks } = self.run(inode, bytes.len() as u64 / block)?;
             let (at, count) = (bytes.len(), (size - bytes.len() as u64).min(blocks * block).min(PIECE));
             bytes.resize(at + usize::try_from(count)?, 0);
             match start {
@@ -70,7 +70,7 @@ impl Ext4<'_> {
     }
 
     /// Where block `index` of `inode` and those behind it are. This costs something even where nothing is read.
-    fn run(&self, inode: &Inode, index: u64) -> Result<Run> {
+    fn run(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
         self.step()?;
         if inode.has_extents() { self.extent(inode, index) } else { self.mapped(inode, index) }
     }
@@ -80,7 +80,7 @@ impl Ext4<'_> {
         self.run(inode, index)?.start.ok_or_else(|| wrong("the journal has a hole"))
     }
 
-    fn extent(&self, inode: &Inode, index: u64) -> Result<Run> {
+    fn extent(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
         let mut node = inode.block.to_vec();
         let mut depth = header(&node)?.1.min(DEEPEST + 1);
         loop {
@@ -102,9 +102,9 @@ impl Ext4<'_> {
         }
     }
 
-    fn mapped(&self, inode: &Inode, index: u64) -> Result<Run> {
+    fn mapped(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
         let per_block = self.facts.block / 4;
-        let found = |number: u32| Run { start: (number != 0).then_some(number.into()), blocks: 1 };
+        let found = |number: u32| ExtentRun { start: (number != 0).then_some(number.into()), blocks: 1 };
         let slot =
             |table: &[u8], at: u64| usize::try_from(at * 4).map_or(0, |at| table.get(at..).map_or(0, le32));
         if index < 12 {
@@ -136,12 +136,12 @@ fn header(node: &[u8]) -> Result<(u16, u16)> {
     if magic == 0xf30a && fits { Ok((entries, depth)) } else { Err(wrong("a tree of extents is damaged")) }
 }
 
-fn leaf(entry: &[u8], index: u64) -> Run {
+fn leaf(entry: &[u8], index: u64) -> ExtentRun {
     let (first, len) = (u64::from(le32(entry)), le16(&entry[4..]));
     let start = u64::from(le16(&entry[6..])) << 32 | u64::from(le32(&entry[8..]));
     let ahead = index - first;
     match u64::from(len).checked_sub(ahead) {
-        Some(blocks) if blocks > 0 && len <= LONGEST => Run { start: Some(start + ahead), blocks },
+        Some(blocks) if blocks > 0 && len <= LONGEST => ExtentRun { start: Some(start + ahead), blocks },
         _ => HOLE,
     }
 }

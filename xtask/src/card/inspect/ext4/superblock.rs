@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::checksum::crc32c;
-use crate::base::failure::Kind;
+use crate::base::failure::ExitKind;
 use crate::card::inspect::partition::le32;
 
 /// Where it is in a file system, and its size, in bytes.
@@ -53,7 +53,7 @@ impl Superblock {
     /// Reads the superblock in `bytes`, of a file system in a partition of `room` bytes.
     ///
     /// # Errors
-    /// Of [`Kind::Verification`], with what is wrong.
+    /// Of [`ExitKind::Verification`], with what is wrong.
     pub fn parse(bytes: &[u8], room: u64) -> Result<Self> {
         let bytes = bytes.first_chunk::<SIZE>().ok_or_else(|| damaged("it is cut off"))?;
         let word = |at: usize| le32(&bytes[at..]);
@@ -145,7 +145,7 @@ fn features(incompatible: u32) -> Result<()> {
         return Ok(());
     }
     let text = format!("it has features that are not known here ({incompatible:#x})");
-    Err(Kind::Verification.error(text))
+    Err(ExitKind::Verification.error(text))
 }
 
 fn check(right: bool, what: &str) -> Result<()> {
@@ -157,5 +157,5 @@ fn damaged(what: &str) -> anyhow::Error {
 }
 
 pub fn wrong(text: &str) -> anyhow::Error {
-    Kind::Verification.error(text.to_owned())
+    ExitKind::Verification.error(text.to_owned())
 }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::job::{Against, Job};
 use super::needs::Access;
-use crate::base::failure::Kind;
-use crate::card::flash::{Carried, Plan};
-use crate::card::image::{Image, Root};
+use crate::base::failure::ExitKind;
+use crate::card::flash::{PayloadPlan, Plan};
+use crate::card::image::{Ext4Region, Image};
 use crate::identity::{Entry, What};
 
 /// The longest job, in bytes. `--files` takes 16 MiB, which are a third more as base64.
@@ -33,7 +33,7 @@ const HEAD: u64 = 1 << 20;
 
 /// A job, and the open files that come with it, in their order.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Letter {
+pub struct JobRequest {
     pub handed: Vec<Handed>,
     pub job: Job,
     /// Where the user has e2fsprogs. What runs with their rights takes them from there where the system has none.
@@ -61,15 +61,15 @@ pub struct Files {
     pub card: Option<(File, File)>,
 }
 
-impl Letter {
+impl JobRequest {
     /// Reads a line. What it asks for is within bounds.
     ///
     /// # Errors
-    /// Of [`Kind::Usage`] for what is no job, and of [`Kind::Refused`] for one that is not sound.
+    /// Of [`ExitKind::Usage`] for what is no job, and of [`ExitKind::Refused`] for one that is not sound.
     pub fn parse(line: &[u8]) -> Result<Self> {
         scan(line)?;
         let letter = serde_json::from_slice::<Self>(line);
-        let letter = letter.map_err(|error| Kind::Usage.error(format!("reading the job: {error}")))?;
+        let letter = letter.map_err(|error| ExitKind::Usage.error(format!("reading the job: {error}")))?;
         let is_absolute = letter.programs.as_ref().is_none_or(|path| path.is_absolute());
         let checked =
             letter.job.check().and_then(|()| ensure(is_absolute, "its programs are at no absolute path"));
@@ -80,7 +80,7 @@ impl Letter {
     /// Whether a worker with this access does such a job.
     pub fn is_for(&self, access: Access) -> Result<()> {
         if self.job.needs().access == Access::Write && access == Access::Read {
-            return Err(Kind::Usage.error("this worker only reads"));
+            return Err(ExitKind::Usage.error("this worker only reads"));
         }
         Ok(())
     }
@@ -89,7 +89,7 @@ impl Letter {
     pub fn sort(&self, files: Vec<File>) -> Result<Files> {
         if files.len() != self.handed.len() {
             let (came, meant) = (files.len(), self.handed.len());
-            return Err(Kind::Usage.error(format!("{came} files came with the job, and not {meant}")));
+            return Err(ExitKind::Usage.error(format!("{came} files came with the job, and not {meant}")));
         }
         let (mut image, mut card, mut view) = (None, None, None);
         for (handed, file) in self.handed.iter().zip(files) {
@@ -103,7 +103,7 @@ impl Letter {
         match (card, view) {
             (Some(card), Some(view)) => Ok(Files { image, card: Some((card, view)) }),
             (None, None) => Ok(Files { image, card: None }),
-            _ => Err(Kind::Usage.error("a card comes in two files")),
+            _ => Err(ExitKind::Usage.error("a card comes in two files")),
         }
     }
 }
@@ -116,7 +116,7 @@ pub fn readable(image: &File) -> Result<()> {
     if facts.is_file() && is_read && !flags.contains(OFlags::PATH) {
         return Ok(());
     }
-    Err(Kind::Refused.error("the image that was handed over is no regular file that is open for reading"))
+    Err(ExitKind::Refused.error("the image that was handed over is no regular file that is open for reading"))
 }
 
 /// Fails where `line` has more values, or deeper ones, than a job: reading them would take memory.
@@ -134,19 +134,19 @@ fn scan(line: &[u8]) -> Result<()> {
             _ => {}
         }
         if values > VALUES || depth > DEPTH {
-            return Err(Kind::Usage.error("reading the job: it has too many values, or too deep ones"));
+            return Err(ExitKind::Usage.error("reading the job: it has too many values, or too deep ones"));
         }
     }
     Ok(())
 }
 
 fn refused(why: impl std::fmt::Display) -> anyhow::Error {
-    Kind::Refused.error(format!("the job is refused: {why}"))
+    ExitKind::Refused.error(format!("the job is refused: {why}"))
 }
 
 /// Fails with `words` where it is not so.
 fn ensure(is_so: bool, words: &str) -> Result<()> {
-    if is_so { Ok(()) } else { Err(Kind::Refused.error(words)) }
+    if is_so { Ok(()) } else { Err(ExitKind::Refused.error(words)) }
 }
 
 impl Job {
@@ -171,9 +171,9 @@ impl Job {
 
 fn plan_fits(plan: &Plan) -> Result<()> {
     image_fits(&plan.image, plan.disk.size)?;
-    let Some(Carried { root, belongings, replaced }) = &plan.carried else { return Ok(()) };
+    let Some(PayloadPlan { root, payload, replaced }) = &plan.carried else { return Ok(()) };
     root_fits(root, plan.image.size)?;
-    let entries = &belongings.entries;
+    let entries = &payload.entries;
     ensure(entries.len() <= ENTRIES && replaced.len() <= ENTRIES, "it has too many files")?;
     let content = entries.iter().map(|entry| match &entry.what {
         What::File(content) => content.reveal().len(),
@@ -189,8 +189,8 @@ fn image_fits(image: &Image, card: u64) -> Result<()> {
     ensure((1..=LARGEST).contains(&image.source.stored.size), "its image file has an impossible size")
 }
 
-fn root_fits(root: &Root, image: u64) -> Result<()> {
-    let Root { start, size, block, .. } = *root;
+fn root_fits(root: &Ext4Region, image: u64) -> Result<()> {
+    let Ext4Region { start, size, block, .. } = *root;
     ensure(block.is_power_of_two() && (1024..=65536).contains(&block), "its file system has no such blocks")?;
     let end = start.checked_add(size).filter(|end| *end <= image && size >= block);
     ensure(start >= HEAD && start.is_multiple_of(512) && end.is_some(), "its file system is not in the image")

@@ -24,7 +24,7 @@ fn letters() -> Vec<Value> {
         "image": image, "disk": disk, "mode": "auto", "unmount": ["/media/me/FIRMWARE"],
         "carried": {
             "root": { "start": 4_194_304, "size": 4_194_304, "block": 4096, "free_blocks": 100, "free_inodes": 100 },
-            "belongings": {
+            "payload": {
                 "identity": { "host": "pi", "fingerprint": "SHA256:x", "novelty": "new" }, "files": null,
                 "entries": [entry("etc", json!("folder")), entry("etc/key", json!({ "file": "cHNr" })), entry("l", json!({ "link": "../x" }))],
             },
@@ -41,8 +41,8 @@ fn letters() -> Vec<Value> {
     ]
 }
 
-fn parsed(letter: &Value) -> Result<Letter> {
-    Letter::parse(letter.to_string().as_bytes())
+fn parsed(letter: &Value) -> Result<JobRequest> {
+    JobRequest::parse(letter.to_string().as_bytes())
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_sound_job_stays_what_it_is() {
         assert_eq!(read.is_for(Access::Read).is_ok(), !matches!(index, 0 | 3));
         read.is_for(Access::Write).unwrap();
         let again = serde_json::to_string(&read).unwrap();
-        assert_eq!(serde_json::to_string(&Letter::parse(again.as_bytes()).unwrap()).unwrap(), again);
+        assert_eq!(serde_json::to_string(&JobRequest::parse(again.as_bytes()).unwrap()).unwrap(), again);
     }
 }
 
@@ -63,7 +63,7 @@ fn refuses(index: usize, place: &str, value: Value, words: &str) {
     *letter.pointer_mut(place).unwrap_or_else(|| panic!("no {place}")) = value;
     let error = parsed(&letter).unwrap_err();
     assert_eq!(error.to_string(), format!("the job is refused: {words}"), "{place}");
-    assert_eq!(failure::kind(&error), Kind::Refused);
+    assert_eq!(failure::kind(&error), ExitKind::Refused);
 }
 
 #[test]
@@ -82,9 +82,9 @@ fn what_is_out_of_bounds() {
     }
     let path = "the path of a file is not one below the folder that it is put into";
     for bad in ["../x", "etc/../../x", "/etc/x", "", ".", "..", "etc//x", "./x", "etc/", "a/./b"] {
-        refuses(0, "/job/flash/carried/belongings/entries/1/path", json!(bad), path);
+        refuses(0, "/job/flash/carried/payload/entries/1/path", json!(bad), path);
     }
-    refuses(0, "/job/flash/carried/belongings/entries/0/mode", json!(0o10000), "the mode of a file is none");
+    refuses(0, "/job/flash/carried/payload/entries/0/mode", json!(0o10000), "the mode of a file is none");
     let image = "its image does not fit on the card";
     for size in [0, 67_108_865, u64::MAX] {
         refuses(0, "/job/flash/image/size", json!(size), image);
@@ -107,13 +107,13 @@ fn what_is_out_of_bounds() {
     }
     refuses(0, "/job/flash/unmount", json!(vec!["/x"; 300]), "it has too many places to unmount");
     refuses(0, "/job/flash/unmount", json!(["x"]), "a place to unmount is no absolute path");
-    let many = letters()[0]["job"]["flash"]["carried"]["belongings"]["entries"][0].clone();
-    refuses(0, "/job/flash/carried/belongings/entries", json!(vec![many; 20_001]), "it has too many files");
+    let many = letters()[0]["job"]["flash"]["carried"]["payload"]["entries"][0].clone();
+    refuses(0, "/job/flash/carried/payload/entries", json!(vec![many; 20_001]), "it has too many files");
     refuses(0, "/programs", json!("bin"), "its programs are at no absolute path");
     let large = json!({ "file": "A".repeat(24 << 20) });
-    refuses(0, "/job/flash/carried/belongings/entries/1/what", large, "its files are too large");
+    refuses(0, "/job/flash/carried/payload/entries/1/what", large, "its files are too large");
     let line = "/persist/a\\u{a}!b cannot be put on a card: it is not plain text";
-    refuses(0, "/job/flash/carried/belongings/entries/1/path", json!("a\n!b"), line);
+    refuses(0, "/job/flash/carried/payload/entries/1/path", json!("a\n!b"), line);
 }
 
 #[test]
@@ -123,11 +123,11 @@ fn what_is_no_job() {
     for line in
         ["", "{}", "null", "\0", "{\"job\": 1}", "{\"handed\":[],\"job\":{\"flash\":{}}}", &deep, &wide]
     {
-        let error = Letter::parse(line.as_bytes()).unwrap_err();
-        assert_eq!(failure::kind(&error), Kind::Usage, "{error:#}");
+        let error = JobRequest::parse(line.as_bytes()).unwrap_err();
+        assert_eq!(failure::kind(&error), ExitKind::Usage, "{error:#}");
         assert!(error.to_string().starts_with("reading the job: "), "{error:#}");
     }
-    let spent = allocation_counter::measure(|| drop(Letter::parse(wide.as_bytes())));
+    let spent = allocation_counter::measure(|| drop(JobRequest::parse(wide.as_bytes())));
     assert!(spent.bytes_max < 1 << 20, "{spent:?}");
 }
 
@@ -169,5 +169,5 @@ fn files_and_what_they_are_for() {
 fn fuzz() {
     let letters = letters().iter().map(ToString::to_string).collect::<Vec<_>>();
     let samples = letters.iter().map(String::as_bytes).collect::<Vec<_>>();
-    crate::base::fuzz::check(&samples, Letter::parse);
+    crate::base::fuzz::check(&samples, JobRequest::parse);
 }
