@@ -31,10 +31,10 @@ fn success() {
     let asked = [settings, vec!["--version".to_owned()], work(&eval), work(&build), work(&copy)];
     assert_eq!(scene.sandbox.calls("nix"), asked);
     let patience = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
-    let frozen = scene.sandbox.path("state/deploy/stinky");
+    let pinned = scene.sandbox.path("state/deploy/stinky");
     let placed = FROZEN.replace("}}}", &format!(r#","tempPath":"{WORKDIR}"}}}}}}"#));
-    assert_eq!(fs::read_to_string(frozen.join("deploy.json")).expect("the frozen node"), placed);
-    let node = format!(r#"path:{}#"stinky".system"#, frozen.display());
+    assert_eq!(fs::read_to_string(pinned.join("deploy.json")).expect("the pinned node"), placed);
+    let node = format!(r#"path:{}#"stinky".system"#, pinned.display());
     let deploy = ["--skip-checks", "--ssh-opts", patience, &node, "--debug-logs", "--", "-L"];
     assert_eq!(scene.sandbox.calls("deploy"), [deploy]);
     let path = format!("ControlPath={}", scene.file("state/ssh/stinky"));

@@ -81,7 +81,7 @@ impl Scene {
 pub fn nodes(ssh_user: &str) -> String {
     format!(
         r#"{{"names":["other","stinky"],"node":{{"hostname":"stinky.lan","profiles":["system"],
-            "path":"{PROFILE}","drvPath":"{PROFILE}.drv","platform":null,"frozen":{FROZEN},"profilePath":null,"sshOpts":["-p","2222"],
+            "path":"{PROFILE}","drvPath":"{PROFILE}.drv","platform":null,"pinned":{FROZEN},"profilePath":null,"sshOpts":["-p","2222"],
             "sshUser":"{ssh_user}","user":"root","sudo":null,"tempPath":null,"remoteBuild":null,
             "fastConnection":null,"interactiveSudo":null,"confirmTimeout":null,"activationTimeout":null}},"system":"{NEW}"}}"#
     )

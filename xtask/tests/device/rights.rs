@@ -217,7 +217,7 @@ fn jobs_that_are_none() {
     let root = json!({ "start": u64::MAX, "size": 4096, "block": 0, "free_blocks": 0, "free_inodes": 0 });
     let mut carried = plan.clone();
     carried["handed"] = json!([]);
-    carried["job"]["flash"]["carried"] = json!({ "root": root, "belongings": { "identity": null, "files": null, "entries": [] }, "replaced": [] });
+    carried["job"]["flash"]["carried"] = json!({ "root": root, "payload": { "identity": null, "files": null, "entries": [] }, "replaced": [] });
     assert_eq!(
         said(carried.to_string().as_bytes(), 3),
         "the job is refused: its file system has no such blocks"

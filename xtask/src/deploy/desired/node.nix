@@ -36,7 +36,7 @@ let
       confirmTimeout = one "confirmTimeout";
       activationTimeout = one "activationTimeout";
       # The output `deploy` with nothing in it but this profile, and nothing left to evaluate.
-      frozen =
+      pinned =
         if profile == null then
           null
         else

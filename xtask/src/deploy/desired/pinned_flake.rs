@@ -20,13 +20,13 @@ impl Target {
         let folder = state.join("deploy").join(percent_encoding::encode(self.host.as_bytes(), b""));
         let doing = || format!("writing {}", folder.display());
         state::private_folder(&folder).with_context(doing)?;
-        for (name, text) in [("flake.nix", FLAKE), ("deploy.json", &self.frozen_in(workdir).to_string())] {
+        for (name, text) in [("flake.nix", FLAKE), ("deploy.json", &self.pinned_in(workdir).to_string())] {
             state::write(&folder.join(name), text.as_bytes()).with_context(doing)?;
         }
         Ok(nix::path_flake(&folder))
     }
 
-    fn frozen_in(&self, workdir: Option<&str>) -> Value {
+    fn pinned_in(&self, workdir: Option<&str>) -> Value {
         let mut pinned = self.pinned.clone();
         let node = pinned
             .get_mut("nodes")
