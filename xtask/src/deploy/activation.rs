@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::desired::Target;
 use super::host;
 use super::options::{DeployOptions, Goal};
+use super::target::Target;
 use super::verdict::DeployExit;
 use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;

@@ -3,12 +3,12 @@
 use anyhow::{Context as _, Result};
 
 use super::activation;
-use super::desired::Target;
 use super::gather::obstacle;
 use super::host::{self, Remote, SshMux, State, Workdir, probe, probe_after};
 use super::options::{Afterwards, DeployOptions};
 use super::outcome::Outcome;
 use super::plan::{Plan, shown};
+use super::target::Target;
 use super::verdict::{self, Verdict};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, Event, project};

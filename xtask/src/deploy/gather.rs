@@ -3,11 +3,12 @@
 use anyhow::Result;
 
 use super::closure::{Closure, Diff};
-use super::desired::{Nodes, Overrides, Target, Trust};
+use super::desired::{Nodes, Overrides, Trust};
 use super::host::{self, Activity, LIST, Question, Remote, SshMux, State};
 use super::host_lock::HostLock;
 use super::options::{Afterwards, DeployOptions, Goal};
 use super::plan::Plan;
+use super::target::Target;
 use super::timings::Timings;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, percent_encoding, project};
@@ -186,7 +187,7 @@ fn is_here(cx: &Context, target: &Target) -> bool {
 pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     let remote = Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection);
     let remote = remote.over(plan.line.as_ref());
-    let Some(from) = plan.target.compared_with(&plan.before) else { return Ok(()) };
+    let Some(from) = plan.before.compared_with(&plan.target) else { return Ok(()) };
     let to = plan.target.content();
     if !to.exists() {
         return Ok(());

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::desired::{Connection, Target};
 use super::gather::Found;
 use super::options::Goal;
+use super::target::{Connection, Target};
 use crate::base::failure::{ExitKind, kind};
 
 /// Looks at the hosts that were found. A host that is broken in the flake is its own affair; one that the flake does not

@@ -18,6 +18,7 @@ mod options;
 mod outcome;
 mod plan;
 mod status;
+mod target;
 mod timings;
 mod verdict;
 

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::desired::Target;
 use super::host::{Check, State};
 use super::plan::{Plan, shown};
+use super::target::Target;
 use super::verdict::{self, DeployExit, Proof, Verdict};
 use crate::base::failure::ExitKind;
 use crate::nix::StorePath;

@@ -5,10 +5,10 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::closure::{Closure, Diff};
-use super::desired::Target;
 use super::host::{SshMux, State};
 use super::host_lock::HostLock;
 use super::options::Goal;
+use super::target::Target;
 use super::timings::Timings;
 use super::verdict::{self, Verdict};
 use crate::nix::StorePath;

@@ -4,10 +4,11 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::closure::{Closure, Diff};
-use super::desired::{Overrides, Target};
+use super::desired::Overrides;
 use super::gather::evaluate;
 use super::host::{Disks, Remote, State, probe};
 use super::options::Goal;
+use super::target::Target;
 use super::verdict;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::parallel::side_by_side;
@@ -79,7 +80,7 @@ fn behind(cx: &Context, remote: &Remote, target: &Target, state: &State) -> Behi
     if verdict::judge_before(target, Goal::Switch, state).is_some() {
         return Behind::Current;
     }
-    let from = target.compared_with(state).filter(|_| target.content().exists());
+    let from = state.compared_with(target).filter(|_| target.content().exists());
     let diff = from.map(|from| {
         let from = Closure::on_host(remote, from.as_str())?;
         Ok(Diff::new(&from, &Closure::here(&cx.launcher, target.content())?))

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::desired::Target;
 use super::host::State;
 use super::options::Goal;
+use super::target::Target;
 use crate::base::failure::ExitKind;
 use crate::nix::StorePath;
 
@@ -172,7 +172,7 @@ pub fn same(before: &State, after: &State) -> bool {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::deploy::desired::Connection;
+    use crate::deploy::target::Connection;
 
     pub fn store(name: &str) -> StorePath {
         StorePath::containing(&format!("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-{name}")).unwrap()

@@ -6,10 +6,8 @@ mod overrides;
 mod pinned_flake;
 mod ssh_options;
 mod sudo;
-mod target;
 mod trust;
 
 pub use nodes::Nodes;
 pub use overrides::Overrides;
-pub use target::{Connection, Target};
 pub use trust::Trust;

@@ -4,10 +4,11 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Connection, Overrides, Target, Trust, sudo, trust};
+use super::{Overrides, Trust, sudo, trust};
 use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
-use crate::deploy::host::Pin;
+use crate::deploy::target::Pin;
+use crate::deploy::target::{Connection, Target};
 use crate::identity;
 use crate::nix::StorePath;
 

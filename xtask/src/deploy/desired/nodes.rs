@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::node::Node;
-use super::{Overrides, Target, Trust};
+use super::{Overrides, Trust};
 use crate::base::process::Launcher;
+use crate::deploy::target::Target;
 use crate::nix::{self, EvalCache, StorePath};
 
 /// The function that reads a node; see the file.

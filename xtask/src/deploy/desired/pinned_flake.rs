@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::Target;
 use crate::base::{percent_encoding, state};
+use crate::deploy::target::Target;
 use crate::nix;
 
 /// The flake; what it says is beside it.

@@ -1,11 +1,9 @@
 //! The options of ssh: what this tool insists on, what the node asks for, and how they are handed on.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
 use crate::base::failure::ExitKind;
-use crate::deploy::desired::Connection;
+use crate::deploy::target::{Connection, Pin};
 
 /// ssh takes the first value it is given for an option: these come before those of the node.
 pub const FRESH: [&str; 4] = ["-o", "ControlMaster=no", "-o", "ControlPath=none"];
@@ -17,15 +15,6 @@ const TIMEOUTS: [&str; 6] =
 
 /// ssh keeps its own words apart from those of the host, which come by stderr.
 pub const LOG: [&str; 3] = ["-n", "-E", "/dev/stdin"];
-
-/// The host's own key as this project knows it: no other is accepted, whatever the user's own files say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pin {
-    /// The project's file of known hosts.
-    pub file: PathBuf,
-    /// The name of the host in that file, whatever its address is today.
-    pub alias: String,
-}
 
 impl Pin {
     fn options(&self) -> Vec<String> {

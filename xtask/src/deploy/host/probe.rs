@@ -7,7 +7,7 @@ use super::options::quoted;
 use super::question::{Answer, Question};
 use super::ssh::{LOOK, Remote};
 use super::workdir::Workdir;
-use crate::deploy::desired::Target;
+use crate::deploy::target::Target;
 use crate::nix::StorePath;
 
 /// A command line that an activation of deploy-rs has. The bracket keeps the pattern from matching the shell in which it
@@ -57,6 +57,14 @@ pub struct State {
     pub sudo: Option<bool>,
     #[serde(skip)]
     pub activity: Activity,
+}
+
+impl State {
+    /// What of the host is compared with [`Target::content`].
+    pub fn compared_with(&self, target: &Target) -> Option<&StorePath> {
+        let running = self.current.as_ref();
+        running.filter(|_| target.system.is_some()).or(self.profile.as_ref()).or(running)
+    }
 }
 
 /// Whether an activation of deploy-rs runs on the host.

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use super::options::quoted;
 use super::ssh::Remote;
-use crate::deploy::desired::Target;
+use crate::deploy::target::Target;
 
 /// See the file.
 const SCRIPT: &str = include_str!("rollback_generation.sh");

@@ -14,7 +14,7 @@ use super::ssh_mux::SshMux;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::interrupt;
 use crate::base::process::{Bounds, Launcher, Output};
-use crate::deploy::desired::Connection;
+use crate::deploy::target::Connection;
 
 /// How long a host may take to say how it is.
 pub const LOOK: Duration = Duration::from_secs(60);

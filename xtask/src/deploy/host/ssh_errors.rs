@@ -2,7 +2,7 @@
 
 use super::excerpt::brief;
 use crate::base::failure::ExitKind;
-use crate::deploy::desired::Connection;
+use crate::deploy::target::Connection;
 
 /// How ssh begins what it says to the user at the end of a session, behind all that the host said.
 const PARTING: [&str; 2] = ["Connection to ", "Read from remote host "];

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::options::UNATTENDED;
 use crate::base::process::{Background, Launcher};
 use crate::base::state;
-use crate::deploy::desired::Connection;
+use crate::deploy::target::Connection;
 
 /// How long the path of a socket may be, with what ssh adds to it for a moment (`sockaddr_un` has 108 bytes).
 const LONGEST: usize = 90;

@@ -9,7 +9,7 @@ use super::probe::State;
 use super::ssh::Remote;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Event, Reporter, interrupt};
-use crate::deploy::desired::Target;
+use crate::deploy::target::Target;
 
 /// How often the host is asked.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::probe::{Activity, State};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Event, Reporter};
-use crate::deploy::desired::Target;
+use crate::deploy::target::Target;
 
 /// How often the host is asked.
 const PAUSE: Duration = Duration::from_secs(1);

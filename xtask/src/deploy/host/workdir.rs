@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::options::quoted;
 use super::ssh::Remote;
 use crate::base::failure::ExitKind;
-use crate::deploy::desired::Target;
+use crate::deploy::target::Target;
 
 /// How its name begins; what follows cannot be foreseen.
 const NAME: &str = "xtask-deploy.";

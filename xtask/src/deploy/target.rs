@@ -1,8 +1,9 @@
 //! The host of a deploy, and what it is meant to run.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
-use crate::deploy::host::{Pin, State};
 use crate::nix::{self, StorePath};
 
 /// Where the host is reached.
@@ -14,6 +15,15 @@ pub struct Connection {
     pub options: Vec<String>,
     /// The host's key, where this project knows it.
     pub pin: Option<Pin>,
+}
+
+/// The host's own key as this project knows it: no other is accepted, whatever the user's own files say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// The project's file of known hosts.
+    pub file: PathBuf,
+    /// The name of the host in that file, whatever its address is today.
+    pub alias: String,
 }
 
 /// A host, how to reach it, and what it is meant to run. Times are in seconds.
@@ -60,12 +70,6 @@ impl Target {
     /// The link on the host to what is compared with [`Self::content`], as long as there is one.
     pub fn compared_link(&self) -> &str {
         if self.system.is_some() { "/run/current-system" } else { &self.link }
-    }
-
-    /// What of a host in `state` is compared with [`Self::content`].
-    pub fn compared_with<'a>(&self, state: &'a State) -> Option<&'a StorePath> {
-        let running = state.current.as_ref();
-        running.filter(|_| self.system.is_some()).or(state.profile.as_ref()).or(running)
     }
 
     /// What is compared with what the host runs: the system, or the profile where it wraps none.
