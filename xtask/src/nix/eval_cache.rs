@@ -1,4 +1,4 @@
-//! EvalCache of earlier evaluations. Flakes are evaluated purely: as long as a flake is the same, so is the answer.
+//! The answers of earlier evaluations. Flakes are evaluated purely: as long as a flake is the same, so is the answer.
 
 use std::ffi::OsString;
 use std::fs;

@@ -165,7 +165,7 @@ struct Failed {
     unreadable: Option<anyhow::Error>,
 }
 
-/// DeltaPolicy whether the card holds the chunk where that should_read_first, and writes it if it does not. `there` is room
+/// Reads first whether the card holds the chunk, where that pays, and writes it if it does not. `there` is room
 /// for what the card holds.
 fn write_if_changed(
     task: &Task,

@@ -3,7 +3,7 @@
 //! boot grows the file system over the whole card.
 //!
 //! A stamp that cannot be guessed is written to places all over the card, synced, and read back from the
-//! card_io. That finds a suspect, it is no proof: a card can always lie in a way that nobody looked for.
+//! card. That finds a suspect, it is no proof: a card can always lie in a way that nobody looked for.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -17,9 +17,9 @@ pub trait Card: Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// May write less than asked for.
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize>;
-    /// Returns when everything written is on the card_io.
+    /// Returns when everything written is on the card.
     fn sync(&self) -> io::Result<()>;
-    /// Makes the reads that follow come from the card_io and not from a cache.
+    /// Makes the reads that follow come from the card and not from a cache.
     fn forget(&self) -> io::Result<()>;
     /// Fails where this is not the card any more that was confirmed, or where it is in use meanwhile.
     fn check_identity(&self) -> anyhow::Result<()>;

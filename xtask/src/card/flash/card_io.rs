@@ -86,7 +86,7 @@ impl<'a> CardIo<'a> {
         Ok(Read::Whole)
     }
 
-    /// Waits until everything is on the card_io and makes later reads come from there.
+    /// Waits until everything is on the card and makes later reads come from there.
     pub fn sync(&self) -> Result<()> {
         while let Err(error) = self.monitor.time(Access::Sync, 0, || self.card.sync().map(|()| 0)) {
             if error.kind() != ErrorKind::Interrupted {
@@ -98,7 +98,7 @@ impl<'a> CardIo<'a> {
             .map_err(|error| ExitKind::Io.error(format!("dropping the cache of the card: {error}")))
     }
 
-    /// Writes `bytes` at `offset` and reads them back from the card_io; where they are wrong, they are
+    /// Writes `bytes` at `offset` and reads them back from the card; where they are wrong, they are
     /// written again. Returns how often that was.
     pub fn write_and_prove(&self, bytes: &[u8], offset: u64) -> Result<u32> {
         let mut back = Buffer::small(bytes.len())?;
@@ -128,7 +128,7 @@ pub enum Read {
     Unreadable(anyhow::Error),
 }
 
-/// Whether the card is there and only this place is bad. The kernel says `EIO`, `ENODATA` for a card_io error
+/// Whether the card is there and only this place is bad. The kernel says `EIO`, `ENODATA` for a medium error
 /// that the card tells of, and `EILSEQ` for bytes whose checksum is wrong.
 fn is_of_the_place(error: &Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::NODATA | Errno::ILSEQ))

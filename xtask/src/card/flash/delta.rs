@@ -1,4 +1,4 @@
-//! Whether a chunk is first read from the card: reading is fast and writing slow, so looking should_read_first wherever
+//! Whether a chunk is first read from the card: reading is fast and writing slow, so reading first pays wherever
 //! a good part of the card holds already what belongs there.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Look where looking should_read_first, told by samples of the card
+    /// Look where reading first pays, told by samples of the card
     #[default]
     Auto,
     /// Write everything, whatever the card holds
@@ -29,7 +29,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// So many policy in vain, one after the other, and the card is taken for one that holds something else.
+/// So many reads in vain, one after the other, and the card is taken for one that holds something else.
 const MISSES: u32 = 8;
 /// Then only one chunk in so many is looked at, to find the place from which on it holds the same again.
 /// That costs a card full of old data some 2 % of its time.

@@ -18,7 +18,7 @@ pub trait PayloadWriter: Sync {
     /// What becomes other than the image has it, found out on the card, which holds all of the image but its first
     /// chunk. No change may touch that.
     fn changes(&self) -> Result<Vec<Change>>;
-    /// Reads back from the card whether what was added is there. All changes are on the card_io, and no
+    /// Reads back from the card whether what was added is there. All changes are on the card, and no
     /// cache has them.
     fn prove(&self) -> Result<()>;
 }

@@ -13,7 +13,7 @@ use crate::card::disk::Disk;
 use crate::card::image::{Ext4Region, Image};
 use crate::identity::{PLACE, Payload};
 
-/// A flash that has passed every check. The writer policy at the card again and compares.
+/// A flash that has passed every check. The writer looks at the card again and compares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub image: Image,

@@ -18,7 +18,7 @@ const NIX_CONFIG: &str = "extra-experimental-features = nix-command flakes\nsubs
 
 /// Hosts that are called `host0` and so on, and their flake.
 pub struct Hosts {
-    hosts: Vec<Machine>,
+    machines: Vec<Machine>,
     fleet: Fleet,
     /// The reference to the flake.
     flake: String,
@@ -38,14 +38,14 @@ impl Hosts {
         let hosts = hosts.collect::<Result<Vec<_>>>()?;
         let state = dir.join("state");
         let launcher = launcher.clone().with_env("NIX_CONFIG", NIX_CONFIG).with_env("XTASK_STATE", state);
-        Ok(Self { hosts, fleet, flake: nix::path_flake(&flake), launcher })
+        Ok(Self { machines: hosts, fleet, flake: nix::path_flake(&flake), launcher })
     }
 
     /// The flake now means systems that are called `system` for the first `count` hosts, and takes `evaluation` to be
     /// evaluated.
     pub fn means(&self, count: usize, system: &str, evaluation: u32) -> Result<()> {
         self.fleet.say(|facts| facts["evaluation"] = evaluation.into())?;
-        for (number, host) in self.hosts.iter().enumerate().take(count) {
+        for (number, host) in self.machines.iter().enumerate().take(count) {
             let options = host.ssh_options(&host.known_hosts()?);
             self.fleet.host(&name(number), (&host.address, &options), (system, ACTIVATION))?;
         }
@@ -79,7 +79,7 @@ impl Hosts {
 
     /// Reads without ssh what the hosts run.
     fn prove(&self, count: usize, system: &str) -> Result<()> {
-        for (number, host) in self.hosts.iter().enumerate().take(count) {
+        for (number, host) in self.machines.iter().enumerate().take(count) {
             let runs = host.inside("readlink -f /run/current-system")?;
             ensure!(runs.ends_with(&format!("-{system}")), "{} runs {runs}, not {system}", name(number));
         }
