@@ -2,6 +2,7 @@
 //! where everybody can read it; what its user may not read, it cannot copy.
 
 use std::fs::{self, Metadata, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use anyhow::{Context, Result};
 use rustix::fs::Access;
 use rustix::process::geteuid;
 
+use super::folder::FILE;
 use crate::base::lock::Lock;
 
 /// The lock that keeps other runs from closing a folder, beside it. No host has such a name.
@@ -48,7 +50,8 @@ impl Drop for Readable {
     }
 }
 
-/// Closes all folders in `identities`, which earlier runs may have left open. Returns whether there is one.
+/// Closes all folders with keys in `identities`, which earlier runs may have left open. Returns whether it is
+/// there: it is since the first key, which may be in a folder that the user named.
 ///
 /// # Errors
 /// Of [`crate::base::failure::ExitKind::Refused`] where another run has one open for too long.
@@ -64,16 +67,23 @@ pub fn close_all(identities: &Path) -> Result<bool> {
             close(folder);
         }
     }
-    Ok(!folders.is_empty())
+    Ok(identities.is_dir())
 }
 
-/// Takes all permissions from `folder`. One that others may look into stays as it is: its keys are refused.
+/// Takes all permissions from `folder`, if there are keys in it: any other one was named by mistake, or by a link. One that
+/// others may look into stays as it is: its keys are refused.
 fn close(folder: &Path) {
     let closes = |stat: Metadata| is_own(&stat) && stat.is_dir() && grants(&stat, 0o077) == NOTHING;
-    if folder.metadata().is_ok_and(closes) {
+    if folder.metadata().is_ok_and(closes) && has_keys(folder) {
         // Where the file system knows no modes, the keys are refused when they are read.
         drop(fs::set_permissions(folder, Permissions::from_mode(NOTHING)));
     }
+}
+
+/// Whether something in `folder` is named as a key of a host is.
+fn has_keys(folder: &Path) -> bool {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.into_iter().any(|name| name.as_bytes().starts_with(FILE.as_bytes()))
 }
 
 /// The permissions among `bits` that the folder grants.
@@ -103,13 +113,19 @@ mod tests {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
+    /// A folder with a key.
+    fn make(folder: &Path, mode: u32) {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join(FILE), "").unwrap();
+        set_mode(folder, mode);
+    }
+
     #[test]
     fn readable_for_a_moment() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("pi");
         drop(Readable::open(&folder).unwrap());
-        fs::create_dir(&folder).unwrap();
-        set_mode(&folder, 0o700);
+        make(&folder, 0o700);
         for _ in 0..2 {
             let readable = Readable::open(&folder).unwrap();
             assert_eq!(mode(&folder), 0o700);
@@ -126,11 +142,10 @@ mod tests {
     fn what_an_earlier_run_left_open() {
         let dir = tempfile::tempdir().unwrap();
         assert!(!close_all(&dir.path().join("none")).unwrap());
-        assert!(!close_all(dir.path()).unwrap());
+        assert!(close_all(dir.path()).unwrap());
         let folders = ["a", "b", "c"].map(|host| dir.path().join(host));
         for (folder, before) in folders.iter().zip([0, 0o700, 0o500]) {
-            fs::create_dir(folder).unwrap();
-            set_mode(folder, before);
+            make(folder, before);
         }
         fs::write(dir.path().join("known_hosts"), "").unwrap();
         assert!(close_all(dir.path()).unwrap());
@@ -138,12 +153,32 @@ mod tests {
         assert_ne!(mode(&dir.path().join("known_hosts")), 0);
     }
 
+    /// `identity show NAME --identity-dir DIR` names any folder, and a link in a checkout that of the user.
+    #[test]
+    fn a_folder_without_keys_stays_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let [identities, home] = ["identity", "home"].map(|name| dir.path().join(name));
+        for folder in [&identities, &home] {
+            fs::create_dir(folder).unwrap();
+            set_mode(folder, 0o700);
+        }
+        fs::write(home.join("letter"), "").unwrap();
+        std::os::unix::fs::symlink(&home, identities.join("pi")).unwrap();
+        drop(Readable::open(&home).unwrap());
+        close_all(&identities).unwrap();
+        drop(Readable::open(&identities.join("pi")).unwrap());
+        assert_eq!(mode(&home), 0o700);
+        // Where the keys are is for the user to say.
+        fs::write(home.join(FILE), "").unwrap();
+        assert!(close_all(&identities).unwrap());
+        assert_eq!(mode(&home), 0);
+    }
+
     #[test]
     fn one_run_does_not_close_what_another_reads() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("pi");
-        fs::create_dir(&folder).unwrap();
-        set_mode(&folder, 0o700);
+        make(&folder, 0o700);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {

@@ -32,7 +32,7 @@ pub enum Choice {
 }
 
 /// The file of the private key; that of the public one ends in `.pub`.
-const FILE: &str = "ssh_host_ed25519_key";
+pub(super) const FILE: &str = "ssh_host_ed25519_key";
 /// Where a key waits that is to replace another, until a card has it. Of one that an earlier run left here nobody
 /// knows whether a card has it, so that it is never removed.
 const WAITING: &str = "ssh_host_ed25519_key.new";
