@@ -5,7 +5,7 @@ mod deploy;
 mod identity;
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, Args, Parser, Subcommand};
@@ -115,6 +115,14 @@ impl Command {
             Self::Deploy(_) | Self::Hosts | Self::SdImage(_) | Self::Status(_) => true,
             Self::Flash(args) => args.image.is_none(),
             _ => false,
+        }
+    }
+
+    /// Where keys of hosts are, if the user says so.
+    pub fn identity_dir(&self) -> Option<&Path> {
+        match self {
+            Self::Flash(args) => args.packed.identity_dir.as_deref(),
+            _ => None,
         }
     }
 

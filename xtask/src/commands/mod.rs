@@ -55,7 +55,7 @@ pub fn run(cli: Cli) -> Result<()> {
         cx.warn(format!("the tools that setup installed are not used: {error:#}"));
     }
     if cli.command.evaluates() {
-        keys::protect(&mut cx)?;
+        keys::protect(&mut cx, cli.command.identity_dir())?;
     }
     match cli.command {
         Command::Bench(args) => bench::run(&cx, &args),

@@ -6,12 +6,16 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::FEATURES;
 use super::build_monitor::BuildMonitor;
+use super::eval::json;
 use super::shield::refuse_weakening;
+use super::{FEATURES, path_info};
 use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
+
+/// What `nix build` takes and no other command of nix.
+const ONLY_OF_BUILDS: [&str; 3] = ["--no-link", "--print-out-paths", "--rebuild"];
 
 /// A finished build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,15 +59,28 @@ fn run(
     refuse_weakening(extra)?;
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, bytes: false });
-    let mut attempt = attempt(launcher, installables, extra, reporter)?;
+    let closed = launcher.keeps_keys().then(|| derivations(launcher, installables, extra)).transpose()?;
+    let due = closed.as_deref().unwrap_or(installables);
+    let mut attempt = attempt(launcher, due, extra, reporter)?;
     if attempt.watch.repeats_a_failure() {
         let again = [extra, &["--no-eval-cache".to_owned()]].concat();
-        attempt = self::attempt(launcher, installables, &again, reporter)?;
+        attempt = self::attempt(launcher, due, &again, reporter)?;
     }
     let Some(json) = attempt.json else { return Err(attempt.watch.into_error(&installables.join(" "))) };
     let (amount, seconds) = (attempt.watch.made(), started.elapsed().as_secs_f64());
     reporter.report(&Event::Done { name: "build".into(), amount, bytes: false, seconds });
     Ok(json)
+}
+
+/// What is to be built for `installables`, evaluated beforehand: a build has rights that an evaluation must not have.
+fn derivations(launcher: &Launcher, installables: &[String], extra: &[String]) -> Result<Vec<String>> {
+    let extra = extra.iter().map(String::as_str).filter(|word| !ONLY_OF_BUILDS.contains(word));
+    let fixed = FEATURES.into_iter().chain(["path-info", "--derivation", "--json"]);
+    let args = fixed.chain(installables.iter().map(String::as_str)).chain(extra).collect::<Vec<_>>();
+    let what = installables.join(" ");
+    let known = path_info::parse(&json(launcher, &args, &what)?);
+    let known = known.with_context(|| format!("reading what nix says about {what}"))?;
+    Ok(known.into_iter().map(|(path, _)| format!("{path}^*")).collect())
 }
 
 /// One run of `nix build`: what was seen, and what it printed if it succeeded.

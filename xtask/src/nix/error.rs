@@ -18,10 +18,12 @@ const FETCH: &str = "nix could not fetch something the flake needs: is the netwo
 const SANDBOX: &str = "builds run in a sandbox, as they could read the private keys of hosts otherwise: allow user namespaces \
     (sysctl user.max_user_namespaces, and kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or use a Nix whose \
     daemon has build users";
+const IMPORT: &str = "the flake has something built while it is evaluated, which for root could read the private keys of hosts: run \
+    the tool as another user";
 const DAEMON: &str = "nix-daemon does not answer: `systemctl start nix-daemon`";
 
 /// The first rule that fits is taken, so the more telling ones come first.
-const RULES: [Rule; 29] = [
+const RULES: [Rule; 30] = [
     rule(
         &["Exec format error"],
         "this machine cannot run the programs of that system: `cargo xtask doctor` says why",
@@ -67,6 +69,7 @@ const RULES: [Rule; 29] = [
         &["has '__noChroot' set"],
         "a build outside the sandbox could read the private keys of hosts: take `__noChroot` out of the derivation",
     ),
+    rule(&["'allow-import-from-derivation' is disabled"], IMPORT),
     rule(&["unable to download"], FETCH),
     rule(&["Could not resolve host"], FETCH),
     rule(&["cannot connect to socket"], DAEMON),

@@ -13,6 +13,9 @@ use crate::base::failure::{self, ExitKind};
 use crate::base::percent_encoding;
 use crate::base::process::{Launcher, Output};
 
+/// A build takes rights of root that an evaluation must not have where there are keys of hosts.
+const WITHOUT_BUILDS: [&str; 3] = ["--option", "allow-import-from-derivation", "false"];
+
 /// `nix flake show --json`: the raw inventory of the flake's outputs.
 pub fn flake_show(launcher: &Launcher, flake: &str) -> Result<Value> {
     let args = [&FEATURES[..], &["flake", "show", "--json", flake]].concat();
@@ -75,7 +78,10 @@ pub fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
 /// An evaluation takes long enough to be stopped by the user.
 fn ask(launcher: &Launcher, args: &[&str]) -> Result<Output> {
     let mut said = LastLines::default();
-    let output = launcher.stream("nix", args, |line| said.add(line)).map_err(stopped)?;
+    let alone: &[&str] = if launcher.keeps_keys() { &WITHOUT_BUILDS } else { &[] };
+    let args = [args, alone].concat();
+    let followed = launcher.closed(|| launcher.stream("nix", &args, |line| said.add(line)));
+    let output = followed.map_err(stopped)?;
     Ok(Output { stderr: said.0.into_iter().collect::<Vec<_>>().join("\n"), ..output })
 }
 

@@ -57,7 +57,7 @@ impl EvalCache {
     /// Where the answer is kept; `None` where nix does not tell this flake from others.
     fn file(&self, launcher: &Launcher, flake: &str, question: &str) -> Option<PathBuf> {
         let args = [&FEATURES[..], &["flake", "metadata", "--json", flake]].concat();
-        let metadata = launcher.read("nix", &args).ok()?;
+        let metadata = launcher.closed(|| launcher.read("nix", &args)).ok()?;
         let known = serde_json::from_str(&metadata).ok()?;
         (is_fixed(&known) && work_trees(&known).all(|folder| shows_changes(launcher, &folder)))
             .then_some(())?;

@@ -14,7 +14,7 @@ use super::FEATURES;
 use super::eval::json;
 use crate::base::failure::ExitKind;
 use crate::base::percent_encoding;
-use crate::base::process::{Launcher, as_mere_user};
+use crate::base::process::Launcher;
 
 /// Locks `flake` as root without the right to read the closed folders with keys in `keys`, and refuses inputs that cover
 /// `keys`. Returns the locked reference of a flake that is not on this machine, which stays what was looked at.
@@ -23,7 +23,7 @@ use crate::base::process::{Launcher, as_mere_user};
 /// Of [`ExitKind::Refused`] for such an input; what Nix says where it cannot read something.
 pub fn lock_without_keys(launcher: &Launcher, flake: &str, keys: &Path) -> Result<Option<String>> {
     let args = [&FEATURES[..], &["flake", "metadata", "--json", flake]].concat();
-    let metadata = as_mere_user(|| json(launcher, &args, flake))?;
+    let metadata = json(launcher, &args, flake)?;
     let found = inputs(&metadata).find(|input| covers(&input.path, keys));
     if let Some(Input { name, path }) = found {
         return Err(ExitKind::Refused.error(format!(

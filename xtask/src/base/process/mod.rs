@@ -29,7 +29,6 @@ pub use bounded::Bounds;
 pub use delegate::User;
 pub use expect::{End, Heard, Reply};
 pub use measure::{Cost, Measured};
-pub use rights::as_mere_user;
 
 /// What a short command may say and take.
 const SHORT: Bounds = Bounds { said: 64 << 20, time: Duration::from_secs(3600) };
@@ -45,6 +44,7 @@ pub struct Launcher {
     env: Vec<(OsString, OsString)>,
     /// Children get nothing but `env`.
     clean: bool,
+    keeps_keys: bool,
 }
 
 /// What a finished child left behind.
@@ -84,7 +84,7 @@ impl From<std::process::Output> for Output {
 impl Launcher {
     /// Children run in `dir` with the environment of this process.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), env: Vec::new(), clean: false }
+        Self { dir: dir.into(), env: Vec::new(), clean: false, keeps_keys: false }
     }
 
     /// A launcher whose children get nothing of the environment of this process.

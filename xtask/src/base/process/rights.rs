@@ -4,31 +4,51 @@ use std::io::Error;
 
 use anyhow::{Context, Result};
 use rustix::process::geteuid;
-use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
+use rustix::thread::{CapabilitySet, capabilities, remove_capability_from_bounding_set, set_capabilities};
+
+use super::Launcher;
 
 /// Each lets root read files and folders whatever their modes say.
-const OVERRIDES: [CapabilitySet; 2] = [CapabilitySet::DAC_OVERRIDE, CapabilitySet::DAC_READ_SEARCH];
+const OVERRIDES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::DAC_READ_SEARCH);
+
+impl Launcher {
+    /// The same launcher, whose [`Launcher::closed`] children cannot read what is closed, though they are root's.
+    #[must_use]
+    pub fn keeping_keys(self) -> Self {
+        Self { keeps_keys: geteuid().is_root(), ..self }
+    }
+
+    pub fn keeps_keys(&self) -> bool {
+        self.keeps_keys
+    }
+
+    /// Does `work`, whose children do what a flake says: they do not read the keys of hosts.
+    pub fn closed<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        if self.keeps_keys { as_mere_user(work) } else { work() }
+    }
+}
 
 /// Does `work`, whose children may read only what the modes of files let them, also those of root.
 ///
 /// # Errors
 /// Where root cannot give up rights.
-pub fn as_mere_user<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+fn as_mere_user<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     if !geteuid().is_root() {
         return work();
     }
     // Rights belong to a thread, and what this one gives up its children cannot get either.
     std::thread::scope(|scope| {
-        let run = || {
-            for right in OVERRIDES {
-                remove_capability_from_bounding_set(right)
-                    .map_err(Error::from)
-                    .context("giving up rights")?;
-            }
-            work()
-        };
+        let run = || give_up().map_err(Error::from).context("giving up rights").and_then(|()| work());
         scope.spawn(run).join().map_err(|_| anyhow::anyhow!("work without rights has panicked"))?
     })
+}
+
+/// A program of root's gets what it may inherit, whatever the bounding set says: some containers and services hand that on.
+fn give_up() -> rustix::io::Result<()> {
+    OVERRIDES.iter().try_for_each(remove_capability_from_bounding_set)?;
+    let mut rights = capabilities(None)?;
+    rights.inheritable.remove(OVERRIDES);
+    set_capabilities(None, rights)
 }
 
 #[cfg(test)]
@@ -37,7 +57,17 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::base::process::Launcher;
+
+    /// Does `work` in a thread of root's whose children inherit all rights.
+    fn heir<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+        let run = || {
+            let mut rights = capabilities(None).unwrap();
+            rights.inheritable = rights.permitted;
+            set_capabilities(None, rights).unwrap();
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(run).join().unwrap())
+    }
 
     #[test]
     fn what_is_closed_is_not_read() {
@@ -49,6 +79,8 @@ mod tests {
             std::fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
             let output = as_mere_user(|| launcher.capture("ls", &list)).unwrap();
             assert_eq!(output.code, code, "{mode:o} {output:?}");
+            let output = heir(|| as_mere_user(|| launcher.capture("ls", &list)).unwrap());
+            assert_eq!(output.code, code, "of an heir: {mode:o} {output:?}");
         }
         // The rights of this process are what they were.
         if geteuid().is_root() {
