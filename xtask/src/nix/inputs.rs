@@ -1,5 +1,5 @@
-//! The inputs of a flake. Nix copies a folder that an input names when it locks or uses the flake, and root may read all.
-//! (For others the keys are closed: `identity::access`.)
+//! The inputs of a flake. Nix copies a folder that an input names when it locks or uses the flake. The keys are closed to it
+//! ([`crate::identity`]), also where it is root ([`Launcher::keeping_keys`]); a lock that names them is told from others here.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -16,7 +16,7 @@ use crate::base::failure::ExitKind;
 use crate::base::percent_encoding;
 use crate::base::process::Launcher;
 
-/// Locks `flake` as root without the right to read the closed folders with keys in `keys`, and refuses inputs that cover
+/// Locks `flake` as root, and refuses inputs that cover
 /// `keys`. Returns the locked reference of a flake that is not on this machine, which stays what was looked at.
 ///
 /// # Errors
