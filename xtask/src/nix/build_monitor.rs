@@ -11,7 +11,7 @@ const LOG_TAIL: usize = 20;
 /// How many bytes of a line of a log are kept, and of an error.
 const LONGEST_LINE: usize = 4096;
 const LONGEST_ERROR: usize = 64 << 10;
-/// How many errors are kept: the first says what is wrong. A builder can say as many as it likes in the words of Nix.
+/// How many errors are kept: the first says what is wrong.
 const MOST_ERRORS: usize = 64;
 /// How many builds are kept in mind.
 const MOST_BUILDS: usize = 1024;
@@ -28,6 +28,8 @@ pub struct BuildMonitor<'a> {
     builds: HashMap<u64, Build>,
     last: Option<u64>,
     errors: Vec<String>,
+    /// What is said in the words of errors, by a builder, by a trace, or by Nix on behalf of its daemon.
+    worded: Vec<String>,
 }
 
 #[derive(Default)]
@@ -47,6 +49,7 @@ impl<'a> BuildMonitor<'a> {
             builds: HashMap::new(),
             last: None,
             errors: Vec::new(),
+            worded: Vec::new(),
         }
     }
 
@@ -64,9 +67,8 @@ impl<'a> BuildMonitor<'a> {
                 (self.done, self.total) = (done, Some(total));
                 self.progress(None);
             }
-            Line::Message { level: 0, text } if self.errors.len() < MOST_ERRORS => {
-                self.errors.push(cut(text, LONGEST_ERROR));
-            }
+            Line::Error(text) => keep(&mut self.errors, text),
+            Line::Message { level: 0, text } => keep(&mut self.worded, text),
             Line::Message { level: 1, text } => {
                 let text = text.strip_prefix("warning: ").unwrap_or(&text);
                 self.reporter.report(&Event::warning(text));
@@ -87,16 +89,30 @@ impl<'a> BuildMonitor<'a> {
 
     /// Whether the only thing that was said is that an earlier evaluation failed.
     pub fn repeats_a_failure(&self) -> bool {
-        self.errors.first().is_some_and(|text| error::is_cached_failure(text))
+        self.said().first().is_some_and(|text| error::is_cached_failure(text))
     }
 
     /// The error for a failed run, with the end of the log of the build that failed.
     pub fn into_error(self, installable: &str) -> anyhow::Error {
-        let drv = self.errors.first().and_then(|text| error::failed_derivation(text));
+        let said = self.said();
+        let drv = said.first().and_then(|text| error::failed_derivation(text));
         let failed = self.builds.values().find(|build| Some(build.drv.as_str()) == drv);
         let log = failed.or_else(|| self.builds.get(&self.last?)).map(|build| &build.log);
         let log = log.into_iter().flatten().cloned().collect::<Vec<_>>();
-        error::build_failed(installable, &self.errors, &log)
+        error::build_failed(installable, &said, &log)
+    }
+
+    /// The errors, the cause first. With a daemon the end of the run is known to be an error of Nix, and the cause that it
+    /// follows from is not.
+    fn said(&self) -> Vec<String> {
+        match self.errors.first() {
+            None => self.worded.clone(),
+            Some(first) if error::is_consequence(first) => {
+                let causes = self.worded.iter().filter(|text| error::failed_derivation(text).is_some());
+                causes.chain(&self.errors).cloned().collect()
+            }
+            Some(_) => self.errors.clone(),
+        }
     }
 
     fn building(&mut self, id: u64, drv: String) {
@@ -125,6 +141,13 @@ impl<'a> BuildMonitor<'a> {
 
     fn progress(&self, detail: Option<String>) {
         self.reporter.report(&Event::Progress { done: self.done, total: self.total, detail });
+    }
+}
+
+/// Adds `text`, unless there is enough.
+fn keep(errors: &mut Vec<String>, text: String) {
+    if errors.len() < MOST_ERRORS {
+        errors.push(cut(text, LONGEST_ERROR));
     }
 }
 
@@ -196,8 +219,30 @@ mod tests {
                 r#"@nix {{"action":"start","id":{id},"type":105,"fields":["/nix/store/a-x.drv"]}}"#
             ));
         }
-        let kept = watch.builds.values().flat_map(|build| &build.log).chain(&watch.errors).map(String::len);
+        let kept = watch.builds.values().flat_map(|build| &build.log).chain(&watch.worded).map(String::len);
         assert!(kept.sum::<usize>() < 8 << 20);
-        assert!(watch.builds.len() <= MOST_BUILDS && watch.errors.len() <= MOST_ERRORS);
+        assert!(watch.builds.len() <= MOST_BUILDS && watch.worded.len() <= MOST_ERRORS);
+    }
+
+    #[test]
+    fn what_a_builder_or_a_trace_words_is_no_cause() {
+        let forged =
+            r#"{"action":"msg","level":0,"msg":"error: builder for '/nix/store/x-forged.drv' failed"}"#;
+        let error =
+            |text: &str| format!(r#"{{"action":"msg","level":0,"msg":"error: {text}","raw_msg":"{text}"}}"#);
+        let cause = |lines: &[&str]| {
+            let mut watch = Watch::new(&crate::base::Silent);
+            for line in lines {
+                watch.line(&format!("@nix {line}"));
+            }
+            watch.into_error("F").to_string()
+        };
+        let real = error("builder for '/nix/store/a-real.drv' failed");
+        let flood = [vec![forged; 2 * MOST_ERRORS], vec![&real]].concat();
+        assert_eq!(cause(&flood), "nix failed on F: builder for '/nix/store/a-real.drv' failed");
+        // A daemon says what failed, and its client what follows.
+        let follows = error("1 dependencies of derivation '/nix/store/b-top.drv' failed to build");
+        assert!(cause(&[forged, &follows]).contains("x-forged.drv"));
+        assert!(cause(&[forged]).contains("x-forged.drv"));
     }
 }

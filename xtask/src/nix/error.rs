@@ -102,6 +102,11 @@ pub fn build_failed(installable: &str, messages: &[String], log: &[String]) -> a
     ExitKind::Other.error(text)
 }
 
+/// Whether nix only says what could not be built for want of something else (2.30 has other words than those before).
+pub fn is_consequence(text: &str) -> bool {
+    text.contains("dependencies of derivation") || text.contains("dependency failed")
+}
+
 /// Whether nix only repeats that an evaluation has failed before.
 pub fn is_cached_failure(text: &str) -> bool {
     text.contains("cached failure of attribute")

@@ -1,6 +1,7 @@
 //! The lines of `--log-format internal-json`: what a running build is doing.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::error::strip_ansi;
@@ -39,7 +40,9 @@ pub enum Line {
         done: u64,
         total: u64,
     },
-    /// A message; level 0 is an error, level 1 a warning.
+    /// An error that Nix met. Its log has a field for these that no message has which a builder or a trace words.
+    Error(String),
+    /// A message, whoever words it; level 0 is an error, level 1 a warning.
     Message {
         level: u64,
         text: String,
@@ -58,6 +61,8 @@ struct Raw {
     level: u64,
     #[serde(default)]
     msg: String,
+    #[serde(rename = "raw_msg")]
+    own: Option<IgnoredAny>,
     #[serde(default)]
     fields: Vec<Value>,
 }
@@ -97,6 +102,7 @@ impl Reader {
             ("start", code::FILE_TRANSFER) if !belongs_to_cache(&field()) => Line::Downloading(field()),
             ("result", code::BUILD_LOG_LINE) => Line::Log { id: raw.id, text: strip_ansi(&field()) },
             ("result", code::PROGRESS) => self.progress(raw),
+            ("msg", _) if raw.level == 0 && raw.own.is_some() => Line::Error(strip_ansi(&raw.msg)),
             ("msg", _) => Line::Message { level: raw.level, text: strip_ansi(&raw.msg) },
             _ => Line::Other,
         }
@@ -182,6 +188,10 @@ mod tests {
             (
                 r#"{"action":"msg","level":0,"msg":"error: boom"}"#,
                 Line::Message { level: 0, text: "error: boom".into() },
+            ),
+            (
+                r#"{"action":"msg","column":null,"level":0,"msg":"error: boom","raw_msg":"boom"}"#,
+                Line::Error("error: boom".into()),
             ),
         ] {
             assert_eq!(reader.read(&format!("@nix {line}")), expected, "{line}");
