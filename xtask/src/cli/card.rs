@@ -44,7 +44,7 @@ pub struct CardVerify {
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
     /// Let decompressing the image take this much memory, such as 1GiB, where it says that it takes more than 256 MiB
-    #[arg(long, value_name = "SIZE", value_parser = crate::base::parse_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = super::memory)]
     pub memory_limit: Option<u64>,
 }
 

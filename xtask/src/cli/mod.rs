@@ -141,6 +141,14 @@ fn no_flake() -> Arg {
     Arg::new("flake").long("flake").value_name("REF").global(true).hide(true)
 }
 
+/// A limit of memory; none at all would let nothing be decompressed.
+fn memory(text: &str) -> anyhow::Result<u64> {
+    match crate::base::parse_bytes(text)? {
+        0 => anyhow::bail!("with no memory nothing can be decompressed; leave it out for 256 MiB"),
+        size => Ok(size),
+    }
+}
+
 /// How often something is measured.
 fn rounds(text: &str) -> Result<NonZero<u32>, &'static str> {
     text.parse().map_err(|_| "it takes a whole number, 1 or more")
@@ -172,7 +180,7 @@ pub struct Flash {
     #[arg(long)]
     pub check_image: bool,
     /// Let decompressing the image take this much memory, such as 1GiB, where it says that it takes more than 256 MiB
-    #[arg(long, value_name = "SIZE", value_parser = crate::base::parse_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub memory_limit: Option<u64>,
     /// Do not eject the card when it is written
     #[arg(long)]

@@ -161,6 +161,12 @@ fn a_checksum_beside_the_image() {
         std::fs::remove_file(&beside).unwrap();
     }
     assert!(!run().stderr.contains("SHA-256"));
+    // A list that contradicts itself decides nothing, whichever of its lines comes first.
+    let (good, card_before) = (String::from_utf8(sha256sum(&file)).unwrap(), std::fs::read(&card).unwrap());
+    let list = format!("{good}{}", good.replace(&good[..64], &"0".repeat(64)));
+    std::fs::write(nix.path("home").join("SHA256SUMS"), list).unwrap();
+    run().says("error: there are two different SHA-256 for ").exits(3);
+    assert_eq!(std::fs::read(&card).unwrap(), card_before);
 }
 
 #[test]
@@ -177,6 +183,11 @@ fn odd_words() {
             "name the host, or --image FILE; then the device, or none for the card that is inserted next",
         ),
         (&["flash", "stinky", "/dev/sdx", "--image", "a.img"], "name either a host or --image FILE"),
+        (&["flash", "stinky", "--memory-limit", "0"], "with no memory nothing can be decompressed"),
+        (
+            &["card", "verify", "/dev/sdx", "--memory-limit", "0MiB"],
+            "with no memory nothing can be decompressed",
+        ),
     ] {
         nix.run(args).says(text).exits(2);
     }

@@ -1,5 +1,7 @@
 //! A checksum beside an image, as `sha256sum` writes it: the sum that its bytes must have.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -34,16 +36,41 @@ impl Sidecar {
         let name = image.file_name().unwrap_or_default().to_string_lossy();
         let (own, list) = (format!("{name}.sha256"), image.with_file_name(LIST));
         let own = image.with_file_name(own);
+        let mut found = Vec::new();
         if let Some(text) = read(&own)? {
-            let sum = listed(&text, &name).or_else(|| only(&text)).ok_or_else(|| {
+            let sums = listed(&text, &name);
+            let sums = if sums.is_empty() { only(&text).into_iter().collect() } else { sums };
+            if sums.is_empty() {
                 let path = own.display();
-                ExitKind::Refused
-                    .error(format!("{path} holds no SHA-256 of {name}; download it again, or remove it"))
-            })?;
-            return Ok(Some(Self { path: own, sum }));
+                let text = format!("{path} holds no SHA-256 of {name}; download it again, or remove it");
+                return Err(ExitKind::Refused.error(text));
+            }
+            found.extend(sums.into_iter().map(|sum| Self { path: own.clone(), sum }));
         }
-        let sum = read(&list)?.and_then(|text| listed(&text, &name));
-        Ok(sum.map(|sum| Self { path: list, sum }))
+        if let Some(text) = read(&list)? {
+            let sums = listed(&text, &name);
+            if sums.is_empty() && mentions(&text, &name) {
+                let path = list.display();
+                let text =
+                    format!("{path} names {name}, but without a SHA-256; download it again, or remove it");
+                return Err(ExitKind::Refused.error(text));
+            }
+            found.extend(sums.into_iter().map(|sum| Self { path: list.clone(), sum }));
+        }
+        Self::agreed(image, found)
+    }
+
+    /// The one sum that all of `found` are. Which of two is meant nobody can know, so neither is taken.
+    fn agreed(image: &Path, found: Vec<Self>) -> Result<Option<Self>> {
+        let mut found = found.into_iter();
+        let Some(first) = found.next() else { return Ok(None) };
+        let Some(other) = found.find(|other| other.sum != first.sum) else { return Ok(Some(first)) };
+        let (image, own, its) = (image.display(), first.path.display(), other.path.display());
+        let [one, two] = [&first.sum, &other.sum].map(|sum| &sum[..SHOWN]);
+        Err(ExitKind::Refused.error(format!(
+            "there are two different SHA-256 for {image}: one in {own} begins with {one}, one in {its} with {two}; \
+             remove the one that is not meant"
+        )))
     }
 
     /// # Errors
@@ -82,12 +109,30 @@ fn read(path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// The sum of the file `name` in a list.
-fn listed(text: &str, name: &str) -> Option<String> {
+/// The sums of the file `name` in a list: several where it contradicts itself.
+fn listed(text: &str, name: &str) -> Vec<String> {
     let named = || text.lines().filter_map(parse);
-    // The file beside the list comes before one of the same name in another folder.
-    let own = named().find(|(_, path)| path.strip_prefix("./").unwrap_or(path) == name);
-    own.or_else(|| named().find(|(_, path)| path.rsplit('/').next() == Some(name))).map(|(sum, _)| sum)
+    // The file beside the list comes before those of the same name in other folders.
+    let own = |path: &str| path.strip_prefix("./").unwrap_or(path) == name;
+    let sums = |is: &dyn Fn(&str) -> bool| {
+        let sums = named().filter(|(_, path)| is(path)).map(|(sum, _)| sum);
+        sums.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    let beside = sums(&own);
+    if beside.is_empty() { sums(&|path: &str| path.rsplit('/').next() == Some(name)) } else { beside }
+}
+
+/// Whether a line of a list is for the file `name`, though no sum was found in it: one that is cut off, or written
+/// otherwise, must not pass for none.
+fn mentions(text: &str, name: &str) -> bool {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let ends = [' ', '*', '/', '\t'];
+    let mut rests = lines.flat_map(|line| {
+        let bare = line.strip_suffix(name);
+        let tagged = line.split_once(')').and_then(|(before, _)| before.strip_suffix(name));
+        [bare, tagged]
+    });
+    rests.any(|rest| rest.is_some_and(|rest| rest.ends_with(ends) || rest.ends_with('(')))
 }
 
 /// The sum in a text that has only one: its image may have had another name, or none.
@@ -99,15 +144,16 @@ fn only(text: &str) -> Option<String> {
 
 /// A sum and the path it is for: `SUM  PATH`, `SUM *PATH` for a file read as binary, or
 /// `SHA256 (PATH) = SUM` as with `--tag`.
-fn parse(line: &str) -> Option<(String, &str)> {
+fn parse(line: &str) -> Option<(String, Cow<'_, str>)> {
     let line = line.trim_end_matches('\r');
     // sha256sum marks a name in which it has written some characters otherwise.
-    let line = line.strip_prefix('\\').unwrap_or(line);
-    if let Some((path, sum)) = line.strip_prefix("SHA256 (").and_then(|rest| rest.rsplit_once(") = ")) {
-        return Some((is_sum(sum)?, path));
-    }
-    let (sum, path) = line.split_once(' ')?;
-    Some((is_sum(sum)?, path.strip_prefix([' ', '*'])?))
+    let (line, escaped) = line.strip_prefix('\\').map_or((line, false), |line| (line, true));
+    let (sum, path) = match line.strip_prefix("SHA256 (").and_then(|rest| rest.rsplit_once(") = ")) {
+        Some((path, sum)) => (sum, path),
+        None => line.split_once(' ').and_then(|(sum, path)| Some((sum, path.strip_prefix([' ', '*'])?)))?,
+    };
+    let path = if escaped { Cow::from(path.replace("\\\\", "\\")) } else { path.into() };
+    Some((is_sum(sum)?, path))
 }
 
 fn is_sum(text: &str) -> Option<String> {
@@ -184,7 +230,10 @@ mod tests {
             (vec![(own, format!("\\{ABC}  a\\\\b.img.zst\n"))], Some(own)),
             (vec![(own, format!("{ABC}  nixos-before-it-was-renamed.img.zst\n\n"))], Some(own)),
             (vec![(own, format!("{other}  b.img\n{ABC}  a.img.zst\n"))], Some(own)),
-            (vec![(own, format!("{ABC}  a.img.zst\n")), (list, format!("{other}  a.img.zst\n"))], Some(own)),
+            (vec![(own, format!("{ABC}  a.img.zst\n")), (list, format!("{ABC}  a.img.zst\n"))], Some(own)),
+            (vec![(list, format!("{ABC}  a.img.zst\n").repeat(2))], Some(list)),
+            (vec![(list, format!("# a.img.zst: 5 bytes\n{other}  b.img\n"))], None),
+            (vec![(list, format!("SHA512 (a.img.zst) = 00\nSHA256 (a.img.zst) = {ABC}\n"))], Some(list)),
             (vec![(list, format!("{other}  b.img\n{ABC}  a.img.zst\n"))], Some(list)),
             (vec![(list, format!("{other}  b.img\n"))], None),
             (vec![(list, format!("{other}  not-a.img.zst\n"))], None),
@@ -195,6 +244,52 @@ mod tests {
             let found = beside(&files).unwrap();
             assert_eq!(found, expected.map(|name| (name.to_owned(), ABC.to_owned())), "{files:?}");
         }
+    }
+
+    #[test]
+    fn two_sums_for_one_image_are_none() {
+        let (own, list, other) = ("a.img.zst.sha256", LIST, "0".repeat(64));
+        let contradiction = format!("{ABC}  a.img.zst\n{other} *./a.img.zst\n");
+        for files in [
+            vec![(list, &contradiction)],
+            vec![(own, &contradiction)],
+            vec![(list, &format!("{ABC}  x/a.img.zst\n{other}  y/a.img.zst\n"))],
+            vec![(list, &format!("{other}  a.img.zst\nSHA256 (a.img.zst) = {ABC}\n"))],
+            vec![(own, &format!("{ABC}  a.img.zst\n")), (list, &format!("{other}  a.img.zst\n"))],
+        ] {
+            let files = files.iter().map(|(name, text)| (*name, text.as_str())).collect::<Vec<_>>();
+            let error = beside(&files).unwrap_err();
+            assert!(error.to_string().starts_with("there are two different SHA-256 for "), "{error}");
+            assert!(error.to_string().ends_with("; remove the one that is not meant"), "{error}");
+            assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
+        }
+    }
+
+    /// It was looked over in silence, as if nobody had given a sum.
+    #[test]
+    fn a_list_that_names_the_image_without_a_sum() {
+        let short = &ABC[1..];
+        for text in [
+            format!("{short}  a.img.zst\n"),
+            format!("{ABC}\ta.img.zst\n"),
+            format!("{ABC} a.img.zst\n"),
+            format!("SHA256(a.img.zst)= {ABC}\n"),
+            format!("SHA512 (a.img.zst) = {ABC}\n"),
+            format!("{short} *out/a.img.zst\r\n"),
+        ] {
+            let error = beside(&[(LIST, &text)]).unwrap_err();
+            let words = "SHA256SUMS names a.img.zst, but without a SHA-256; download it again, or remove it";
+            assert!(error.to_string().ends_with(words), "{error}");
+            assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
+        }
+    }
+
+    #[test]
+    fn names_that_are_written_otherwise() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(LIST), format!("\\{ABC}  a\\\\b.img\n")).unwrap();
+        let found = Sidecar::find(&dir.path().join("a\\b.img")).unwrap();
+        assert_eq!(found.unwrap().sum, ABC);
     }
 
     #[test]
@@ -233,7 +328,9 @@ mod tests {
     #[test]
     fn fuzz() {
         let own = format!("{ABC}  a.img.zst\nSHA256 (b.img) = {ABC}\n\\{ABC} *a\\\\b.img\n");
-        crate::base::fuzz::check_text(&[&own], |text| (listed(text, "a.img.zst"), only(text)));
+        crate::base::fuzz::check_text(&[&own], |text| {
+            (listed(text, "a.img.zst"), mentions(text, "a.img.zst"), only(text))
+        });
     }
 
     #[test]

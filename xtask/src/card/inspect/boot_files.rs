@@ -147,15 +147,12 @@ fn uboots<'a>(
     kernel: &Program,
     budget: &Budget<'a>,
 ) -> Result<Vec<UBoot>> {
-    let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else {
-        return Ok(Vec::new());
-    };
+    let volume = volumes.iter().find(|volume| volume.filesystem == FAT32).ok_or_else(|| {
+        ExitKind::Verification.error("there is no FAT32 on it, where the firmware of a Pi would be")
+    })?;
     let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
     let firmware = fat(disk, volume, budget).with_context(doing)?;
     let programs = uboot::programs(&firmware).with_context(doing)?;
-    if programs.is_empty() {
-        return Ok(Vec::new());
-    }
     let begin = kernel.root.beginning(kernel.inode, kernel::INPUT);
     let kernel = begin
         .and_then(|begin| Kernel::read(&begin[..]))

@@ -80,6 +80,11 @@ impl<'a> Fat<'a> {
         self.read_within(name, LARGEST)
     }
 
+    /// Whether there is a file `name` in the root folder.
+    pub fn has(&self, name: &str) -> Result<bool> {
+        Ok(self.entries()?.iter().any(|it| it.name.eq_ignore_ascii_case(name)))
+    }
+
     /// As [`Self::read`], of a file that has at most `most` bytes.
     pub fn read_within(&self, name: &str, most: u32) -> Result<Option<Vec<u8>>> {
         let Some(entry) = self.entries()?.iter().find(|it| it.name.eq_ignore_ascii_case(name)) else {
@@ -167,7 +172,7 @@ fn le16(bytes: &[u8]) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs::File;
     use std::os::unix::fs::FileExt;
 
@@ -287,7 +292,7 @@ mod tests {
     }
 
     /// As mkfs.vfat and mcopy make them.
-    fn real(names: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    pub fn real(names: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("fat");
         File::create(&image).unwrap().set_len(34 << 20).unwrap();

@@ -43,14 +43,27 @@ pub struct Program {
     tree: u64,
 }
 
+/// What the firmware of a Pi starts where `config.txt` names nothing, by the kind of the board.
+const UNNAMED: [&str; 5] = ["kernel_2712.img", "kernel8.img", "kernel7l.img", "kernel7.img", "kernel.img"];
+
 /// All that `config.txt` names, as its sections are for different boards.
 ///
 /// # Errors
-/// A file that is named and not there.
+/// A file that is named and not there, and a card on which the firmware finds nothing to start.
 pub fn programs(firmware: &Fat) -> Result<Vec<Program>> {
-    let config = firmware.read_within("config.txt", LARGEST_CONFIG)?.unwrap_or_default();
+    let config = firmware.read_within("config.txt", LARGEST_CONFIG)?;
+    let text = String::from_utf8_lossy(config.as_deref().unwrap_or_default());
+    let named = named(&text);
+    let unnamed = if named.is_empty() { unnamed(firmware)? } else { Vec::new() };
+    // What an included file names is not looked at.
+    if named.is_empty() && unnamed.is_empty() && !includes(&text) {
+        let config = if config.is_some() { "config.txt names no kernel" } else { "there is no config.txt" };
+        let text =
+            format!("{config}, and no kernel8.img is there either: the firmware of a Pi starts nothing");
+        return Err(ExitKind::Verification.error(text));
+    }
     let mut found = Vec::new();
-    for file in named(&String::from_utf8_lossy(&config)) {
+    for file in named.into_iter().chain(unnamed) {
         if file.len() > LONGEST_NAME {
             let text = format!("config.txt names a file with a name of {} bytes", file.len());
             return Err(ExitKind::Verification.error(text));
@@ -67,6 +80,21 @@ pub fn programs(firmware: &Fat) -> Result<Vec<Program>> {
         }
     }
     Ok(found)
+}
+
+/// Those of [`UNNAMED`] that are there.
+fn unnamed(firmware: &Fat) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for file in UNNAMED {
+        if firmware.has(file)? {
+            found.push(file.to_owned());
+        }
+    }
+    Ok(found)
+}
+
+fn includes(config: &str) -> bool {
+    config.lines().any(|line| line.trim_start().starts_with("include "))
 }
 
 /// What `programs` do with `kernel`.
@@ -115,6 +143,7 @@ fn setting(program: &[u8], name: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::{Budget, Limited};
     use super::*;
 
     const PROGRAM: &[u8] =
@@ -132,6 +161,28 @@ mod tests {
         let config = "[all]\n# kernel=x\n[pi3]\nkernel=b.bin\r\n[pi02]\nkernel=b.bin\n[pi4]\n kernel=a.bin\n";
         assert_eq!(named(config), ["a.bin", "b.bin"]);
         assert_eq!(named("arm_64bit=1\n"), [""; 0]);
+    }
+
+    /// What is found on a FIRMWARE with these files.
+    fn found(files: &[(&str, &[u8])]) -> Result<usize, String> {
+        let files = files.iter().map(|(name, bytes)| (*name, bytes.to_vec())).collect::<Vec<_>>();
+        let (disk, image) = (tempfile::tempfile().unwrap(), super::super::fat::tests::real(&files));
+        std::os::unix::fs::FileExt::write_all_at(&disk, &image, 0).unwrap();
+        let part = Limited::new(&disk, 0, image.len() as u64, Budget::unattended());
+        let found = programs(&Fat::open(part).unwrap());
+        found.map(|found| found.len()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_firmware_that_has_nothing_to_start() {
+        let nothing = "and no kernel8.img is there either: the firmware of a Pi starts nothing";
+        assert_eq!(found(&[]).unwrap_err(), format!("there is no config.txt, {nothing}"));
+        let silent = ("config.txt", &b"arm_64bit=1\n"[..]);
+        assert_eq!(found(&[silent]).unwrap_err(), format!("config.txt names no kernel, {nothing}"));
+        assert_eq!(found(&[silent, ("kernel8.img", PROGRAM)]), Ok(1));
+        assert_eq!(found(&[("kernel8.img", b"a kernel")]), Ok(0));
+        assert_eq!(found(&[("config.txt", b"include other.txt\n")]), Ok(0));
+        assert_eq!(found(&[("config.txt", b"kernel=u-boot.bin\n"), ("u-boot.bin", PROGRAM)]), Ok(1));
     }
 
     #[test]
