@@ -99,7 +99,7 @@ fn attempt<'a>(
     let fixed = FEATURES.iter().chain(&fixed).map(ToString::to_string);
     let args = fixed.chain(installables.iter().chain(extra).cloned()).collect::<Vec<_>>();
     let mut watch = BuildMonitor::new(reporter);
-    let output = launcher.stream("nix", &args, |line| watch.line(line)).map_err(stopped)?;
+    let output = launcher.stream_killable("nix", &args, |line| watch.line(line)).map_err(stopped)?;
     Ok(Attempt { watch, json: output.success().then_some(output.stdout) })
 }
 

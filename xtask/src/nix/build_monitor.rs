@@ -231,11 +231,11 @@ mod tests {
         let error =
             |text: &str| format!(r#"{{"action":"msg","level":0,"msg":"error: {text}","raw_msg":"{text}"}}"#);
         let cause = |lines: &[&str]| {
-            let mut watch = Watch::new(&crate::base::Silent);
+            let mut monitor = BuildMonitor::new(&crate::base::Silent);
             for line in lines {
-                watch.line(&format!("@nix {line}"));
+                monitor.line(&format!("@nix {line}"));
             }
-            watch.into_error("F").to_string()
+            monitor.into_error("F").to_string()
         };
         let real = error("builder for '/nix/store/a-real.drv' failed");
         let flood = [vec![forged; 2 * MOST_ERRORS], vec![&real]].concat();

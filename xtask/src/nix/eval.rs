@@ -80,7 +80,7 @@ fn ask(launcher: &Launcher, args: &[&str]) -> Result<Output> {
     let mut said = LastLines::default();
     let alone: &[&str] = if launcher.keeps_keys() { &WITHOUT_BUILDS } else { &[] };
     let args = [args, alone].concat();
-    let followed = launcher.closed(|| launcher.stream("nix", &args, |line| said.add(line)));
+    let followed = launcher.closed(|| launcher.stream_killable("nix", &args, |line| said.add(line)));
     let output = followed.map_err(stopped)?;
     Ok(Output { stderr: said.0.into_iter().collect::<Vec<_>>().join("\n"), ..output })
 }

@@ -20,12 +20,17 @@ enum To {
 
 /// Runs the tool, and asks it to stop once ssh was called `calls` times.
 fn stopped(scene: &Scene, args: &[&str], calls: usize, to: To) -> Outcome {
+    stopped_once(scene, args, || scene.asked().len() >= calls, to)
+}
+
+/// Runs the tool, and asks it to stop once it is `ready`.
+fn stopped_once(scene: &Scene, args: &[&str], ready: impl Fn() -> bool, to: To) -> Outcome {
     let mut command = scene.sandbox.command(&[&["--flake", "github:o/f"], args].concat());
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("running the binary");
     let begin = Instant::now();
-    while scene.asked().len() < calls {
-        assert!(begin.elapsed() < Duration::from_secs(20), "ssh was not called: {args:?}");
+    while !ready() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it did not come so far: {args:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
     let pid = Pid::from_child(&child);
@@ -61,6 +66,22 @@ fn while_a_host_does_not_answer() {
             assert_eq!((outcome.exits(130), outcome.stderr.as_str()), ("", words), "{args:?} {to:?} {ssh}");
             assert_eq!((scene.asked().len(), scene.sandbox.calls("deploy").len()), (1, 0));
         }
+    }
+}
+
+/// Nix looks for an interrupt between steps of an evaluation, and one step can take for ever.
+#[test]
+fn while_an_evaluation_takes_no_notice() {
+    for to in [To::Group, To::Tool] {
+        let scene = Scene::new("", "", 0);
+        let version = "*--version*) echo 'nix (Nix) 2.26.3'";
+        scene
+            .sandbox
+            .fake("nix", &format!("case $* in {version};; *eval*) trap '' INT; exec sleep 30;; esac"));
+        let evaluating = || scene.sandbox.calls("nix").iter().flatten().any(|word| word == "eval");
+        let outcome = stopped_once(&scene, &["deploy", "stinky"], evaluating, to);
+        let words = "error: stopped while the flake was evaluated; nothing was changed\n";
+        assert_eq!((outcome.exits(130), outcome.stderr.as_str()), ("", words), "{to:?}");
     }
 }
 

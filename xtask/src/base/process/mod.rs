@@ -24,6 +24,8 @@ mod measure;
 mod rights;
 mod stream;
 
+use stream::Deaf;
+
 pub use background::Background;
 pub use bounded::Bounds;
 pub use delegate::User;
@@ -165,11 +167,32 @@ impl Launcher {
         args: &[S],
         on_line: impl FnMut(&str),
     ) -> Result<Output> {
+        self.stream_deaf(program, args, Deaf::Asked, on_line)
+    }
+
+    /// The same for a command that loses nothing where it is cut off: it is killed where it takes no notice of a request
+    /// to stop for some seconds.
+    pub fn stream_killable<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        args: &[S],
+        on_line: impl FnMut(&str),
+    ) -> Result<Output> {
+        self.stream_deaf(program, args, Deaf::Killed, on_line)
+    }
+
+    fn stream_deaf<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        args: &[S],
+        deaf: Deaf,
+        on_line: impl FnMut(&str),
+    ) -> Result<Output> {
         let (stdout, sink) = std::io::pipe().context("making a pipe")?;
         let reading = std::thread::Builder::new().spawn(move || crate::base::bounded::read_all(stdout, MOST));
         let read = reading.with_context(|| format!("listening to {program}"))?;
         let command = self.duct(program, args).stdin_null().stdout_file(sink);
-        let followed = stream::follow(program, &command, on_line);
+        let followed = stream::follow(program, &command, deaf, on_line);
         // The writing end of the pipe is gone, so that the reader comes to the end.
         drop(command);
         let read = read.join().map_err(|_| anyhow::anyhow!("the thread that reads has panicked"))?;
@@ -187,7 +210,7 @@ impl Launcher {
         on_line: impl FnMut(&str),
     ) -> Result<i32> {
         let command = self.duct(program, args).stdin_null().stdout_to_stderr();
-        stream::follow(program, &command, on_line).map(|output| output.code)
+        stream::follow(program, &command, Deaf::Asked, on_line).map(|output| output.code)
     }
 
     /// Runs a command on the user's own terminal: all three streams are inherited. Returns its exit code.

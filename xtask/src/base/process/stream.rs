@@ -16,17 +16,26 @@ use crate::base::interrupt::{self, SignalGuard};
 /// interrupt that comes just as it goes to sleep.
 pub const STOP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a child that loses nothing by it is asked before it is killed: Nix looks for an interrupt between steps of an
+/// evaluation, and one step can take for ever.
+const KILL_AFTER: Duration = Duration::from_secs(5);
+
 /// How long nothing else is looked after while a child is silent.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Starts `command`, hands each line of its stderr to `on_line` and waits for its end. If the user asks
 /// to stop, the child is asked too and waited for; the error is then of [`ExitKind::Interrupted`].
-pub fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut(&str)) -> Result<Output> {
+pub fn follow(
+    program: &str,
+    command: &duct::Expression,
+    deaf: Deaf,
+    mut on_line: impl FnMut(&str),
+) -> Result<Output> {
     let hold = interrupt::hold()?;
     let (lines, sink) = std::io::pipe().context("making a pipe")?;
     // The expression holds the writing end of the pipe: it must be gone before the reader sees the end.
     let child = command.stderr_file(sink).start().with_context(|| format!("running {program}"))?;
-    let mut stop = Stop::new(&child, &hold);
+    let mut stop = Stop { deaf, ..Stop::new(&child, &hold) };
     let read = for_each_line(&lines, LONGEST_LINE, &mut |_| stop.pass_on(), &mut on_line);
     read.with_context(|| format!("reading the messages of {program}"))?;
     let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
@@ -36,22 +45,35 @@ pub fn follow(program: &str, command: &duct::Expression, mut on_line: impl FnMut
     Ok(Output::from(raw))
 }
 
+/// What becomes of a child that takes no notice of a request to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deaf {
+    /// It is asked until it ends: what it does must not be cut off.
+    Asked,
+    /// It is killed after [`KILL_AFTER`].
+    Killed,
+}
+
 /// The user's request to stop, on its way to a child.
 pub struct Stop<'a> {
     child: &'a duct::Handle,
     hold: &'a SignalGuard,
+    deaf: Deaf,
+    first: Option<Instant>,
     asked: Option<Instant>,
 }
 
 impl<'a> Stop<'a> {
     pub fn new(child: &'a duct::Handle, hold: &'a SignalGuard) -> Self {
-        Self { child, hold, asked: None }
+        Self { child, hold, deaf: Deaf::Asked, first: None, asked: None }
     }
 
     /// Asks the child to stop if the user did, and again when it takes no notice.
     pub fn pass_on(&mut self) {
         if self.hold.requested() && self.asked.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
-            ask_to_stop(self.child);
+            let first = *self.first.get_or_insert_with(Instant::now);
+            let killed = self.deaf == Deaf::Killed && first.elapsed() > KILL_AFTER;
+            send(self.child, if killed { Signal::KILL } else { Signal::INT });
             self.asked = Some(Instant::now());
         }
     }
@@ -59,10 +81,14 @@ impl<'a> Stop<'a> {
 
 /// Sends the interrupt of a terminal to `child`, which need not be in the terminal's process group.
 pub fn ask_to_stop(child: &duct::Handle) {
+    send(child, Signal::INT);
+}
+
+fn send(child: &duct::Handle, signal: Signal) {
     let pids = child.pids().into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?));
     for pid in pids {
         // It may have ended by itself in between.
-        let _ = kill_process(pid, Signal::INT);
+        let _ = kill_process(pid, signal);
     }
 }
 

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::options::UNATTENDED;
-use crate::base::process::{Background, Launcher};
-use crate::base::state;
+use super::ssh::LOOK;
+use crate::base::failure::{ExitKind, kind};
+use crate::base::process::{Background, Bounds, Launcher};
+use crate::base::{interrupt, state};
 use crate::deploy::target::Connection;
 
 /// How long the path of a socket may be, with what ssh adds to it for a moment (`sockaddr_un` has 108 bytes).
@@ -52,7 +54,13 @@ impl SshMux {
         let mut alone = connection.clone();
         alone.options.extend(["-o", "ProxyCommand=false"].map(str::to_owned));
         let options = [self.options(), UNATTENDED.map(str::to_owned).to_vec()].concat();
-        Ok(launcher.stream("ssh", &alone.arguments(options, "true"), |_| {})?.success())
+        let args = alone.arguments(options, "true");
+        let hold = interrupt::hold()?;
+        // A host that takes longer does not carry it either.
+        match launcher.bounded("ssh", &args, Bounds { said: 1 << 20, time: LOOK }, &|| hold.check()) {
+            Err(error) if kind(&error) == ExitKind::Verification => Ok(false),
+            output => Ok(output?.success()),
+        }
     }
 
     /// The options with which ssh uses the line.
