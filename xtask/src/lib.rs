@@ -4,7 +4,7 @@
 //! `commands`, then `card`, `deploy`, `receipt` and `setup`, then `identity` and `nix`, then `base`. `commands` alone import
 //! `ui`, and those for developers alone `dev`.
 
-mod base;
+pub mod base;
 mod card;
 pub mod cli;
 mod commands;

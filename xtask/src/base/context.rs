@@ -41,7 +41,7 @@ impl Context {
         self.reporter.report(&Event::note(text));
     }
 
-    /// Reports a plan, whose lines all begin at the left edge: [`crate::base::Plain`](crate::base::Plain) keeps each foreign
+    /// Reports a plan, whose lines all begin at the left edge: [`Plain`](crate::base::Plain) keeps each foreign
     /// value in its line.
     pub fn plan(&self, plan: &impl Display) {
         let text = plan.to_string();

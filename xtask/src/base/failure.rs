@@ -93,7 +93,7 @@ impl ExitKind {
     }
 }
 
-/// An error with a kind, and the remedy for it. [`failure!`](crate::failure) and [`bail!`](crate::bail) make it; it may
+/// An error with a kind, and the remedy for it. [`failure!`](crate::failure!) and [`bail!`](crate::bail!) make it; it may
 /// be wrapped in any number of contexts.
 #[derive(Debug)]
 pub struct Failure {
@@ -123,7 +123,7 @@ macro_rules! failure {
     };
 }
 
-/// Returns the error that [`failure!`](crate::failure) makes.
+/// Returns the error that [`failure!`](crate::failure!) makes.
 #[macro_export]
 macro_rules! bail {
     ($($error:tt)+) => {

@@ -54,7 +54,7 @@ pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
     Err(ExitKind::Other.error("there are too many receipts"))
 }
 
-/// Makes `path`, which [`write`] has made, hold `receipt`.
+/// Makes `path`, which [`write()`] has made, hold `receipt`.
 pub fn replace(path: &Path, receipt: &Receipt) -> Result<()> {
     let doing = || format!("writing the receipt {}", path.display());
     state::write(path, text(receipt).with_context(doing)?.as_bytes()).with_context(doing)

@@ -36,7 +36,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     sync(parent(path)).with_context(doing)
 }
 
-/// As [`write`], but what is at `path` already stays. Returns whether there was nothing.
+/// As [`write()`], but what is at `path` already stays. Returns whether there was nothing.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     let doing = || format!("writing {}", path.display());
     match part(path, bytes)?.persist_noclobber(path) {

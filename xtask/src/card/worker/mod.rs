@@ -1,5 +1,5 @@
 //! What touches a card is done by the worker: this same binary in a process of its own, elevated where the
-//! user may not open the card. It is handed a [`Job`] and answers.
+//! user may not open the card. It is handed a [`Job`](job::Job) and answers.
 
 mod caller;
 mod claim;

@@ -82,7 +82,7 @@ impl Setup {
         Self { ssh: Some(port), ..self }
     }
 
-    /// The arguments of [`PROGRAM`]: the console is on stdin and stdout, and a reboot ends it.
+    /// The arguments of `PROGRAM`: the console is on stdin and stdout, and a reboot ends it.
     pub fn args(&self) -> Vec<OsString> {
         let drive = |kind: &str| {
             let mut drive = OsString::from("file=");

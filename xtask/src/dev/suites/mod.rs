@@ -114,7 +114,7 @@ impl Suite {
     }
 }
 
-/// The suites called `names`, or all of them but [`FUZZ`] where there is no name.
+/// The suites called `names`, or all of them but `FUZZ` where there is no name.
 pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|suite| suite.is_called(name))) {
         let known = ALL.map(|suite| suite.name).join(", ");
