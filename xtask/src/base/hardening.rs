@@ -14,10 +14,11 @@ const PLACES: [&str; 6] =
     ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/run/wrappers/bin", "/run/current-system/sw/bin"];
 
 /// No core of this process or of its children is written, and no process of the same user can look into it: it may hold
-/// a private key. Where the kernel hands cores to a program, the first does not help, and where this process starts
-/// another one, the second does not.
+/// a private key. A child may be looked into, such as ssh-keygen. Where the kernel hands cores to a program, it takes no
+/// limit but one byte for a word.
 pub fn forbid_core_dumps() -> Result<()> {
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).context("forbidding cores")?;
+    let most = Some(getrlimit(Resource::Core).maximum.map_or(1, |most| most.min(1)));
+    setrlimit(Resource::Core, Rlimit { current: most, maximum: most }).context("forbidding cores")?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbidding cores")
 }
 

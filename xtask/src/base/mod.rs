@@ -12,6 +12,7 @@ pub mod git;
 pub mod hardening;
 pub mod interrupt;
 pub mod lock;
+pub mod memfd;
 pub mod parallel;
 pub mod percent_encoding;
 mod phase;

@@ -1,5 +1,5 @@
 //! The inputs of a flake. Nix copies a folder that an input names when it locks or uses the flake. The keys are closed to it
-//! ([`crate::identity`]), also where it is root ([`Launcher::keeping_keys`]); a lock that names them is told from others here.
+//! (by their modes), also where it is root ([`Launcher::keeping_keys`]); a lock that names them is told from others here.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;

@@ -70,7 +70,7 @@ fn keeps_its_secrets(pid: Pid) {
     let process = format!("/proc/{}", pid.as_raw_nonzero());
     let limits = std::fs::read_to_string(format!("{process}/limits")).expect("limits");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
-    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["1", "1"], "{core}");
     // That is what the kernel does with a process that is not dumpable.
     assert_eq!(std::fs::metadata(format!("{process}/environ")).expect("an environment").uid(), 0);
 }

@@ -6,8 +6,9 @@ use std::fs::File;
 use anyhow::Result;
 
 use super::reader::CurrentFiles;
-use super::{memfd, wrong};
+use super::wrong;
 use crate::base::failure::ExitKind;
+use crate::base::memfd;
 use crate::base::{Bytes, Plain};
 use crate::identity::{Entry, Owner, PLACE, Secret, What};
 

@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-use super::memfd;
 use super::programs::{Callable, Guard};
+use crate::base::memfd;
 use crate::card::flash::Change;
 use crate::card::image::Ext4Region;
 use crate::card::image::chunk_hash::ChunkHash;

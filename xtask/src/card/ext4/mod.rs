@@ -6,7 +6,6 @@
 //! implementation than the one that wrote them, and `e2fsck` looks at it.
 
 mod debugfs_script;
-mod memfd;
 mod metadata_copy;
 mod programs;
 mod reader;
@@ -20,6 +19,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::base::failure::ExitKind;
+use crate::base::memfd;
 use crate::base::{Event, Plain, Reporter};
 use crate::card::flash::{Change, PayloadPlan, PayloadWriter};
 use crate::card::image::{self};

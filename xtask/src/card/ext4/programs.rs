@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::debugfs_script::DebugfsScript;
-use super::memfd;
 use super::wrong;
 use crate::base::failure::ExitKind;
+use crate::base::memfd;
 use crate::base::process::{Bounds, Launcher, Output};
 use crate::base::{Bytes, hardening};
 

@@ -10,9 +10,10 @@ use anyhow::{Context, Result};
 
 use super::debugfs_script::clash;
 use super::reader::{CurrentFiles, View};
-use super::{memfd, metadata_copy, wrong};
+use super::{metadata_copy, wrong};
 use crate::base::Bytes;
 use crate::base::failure::ExitKind;
+use crate::base::memfd;
 use crate::card::image::chunk_hash::read_piece;
 use crate::card::image::{Ext4Region, Image};
 use crate::card::inspect::{Budget, MEMORY, Superblock};

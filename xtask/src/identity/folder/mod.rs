@@ -16,6 +16,7 @@ use super::known_hosts::KnownHosts;
 use super::payload::{Identity, KeyOrigin};
 use super::secret::Secret;
 use crate::base::failure::ExitKind;
+use crate::base::memfd;
 use crate::base::process::Launcher;
 use crate::base::state;
 
@@ -91,16 +92,21 @@ impl Folder {
 
     /// The key that the host has, if it has one.
     pub fn public(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
-        state::check_folder(&self.dir)?;
-        let _readable = Readable::open(&self.dir)?;
-        self.has(FILE).then(|| self.derive(launcher, FILE)).transpose()
+        self.public_in(launcher, FILE)
     }
 
     /// The key that an earlier run left waiting: a card may have it.
     pub fn waiting(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
+        self.public_in(launcher, WAITING)
+    }
+
+    /// The public half of the key in `file`, if there is one. The folder is open for no longer than it takes to read it.
+    fn public_in(&self, launcher: &Launcher, file: &str) -> Result<Option<PublicKey>> {
         state::check_folder(&self.dir)?;
-        let _readable = Readable::open(&self.dir)?;
-        self.has(WAITING).then(|| self.derive(launcher, WAITING)).transpose()
+        let readable = Readable::open(&self.dir)?;
+        let private = self.has(file).then(|| self.read_private(file)).transpose()?;
+        drop(readable);
+        private.map(|private| self.derive(launcher, file, &private)).transpose()
     }
 
     /// The key for a card. One that is to replace another only waits, until [`HostKey::settle`].
@@ -112,7 +118,7 @@ impl Folder {
             return Ok(None);
         }
         state::private_folder(&self.dir).with_context(|| format!("creating {}", self.dir.display()))?;
-        let _readable = Readable::open(&self.dir)?;
+        let readable = Readable::open(&self.dir)?;
         let lock = self.lock(choice)?;
         let (file, novelty) = match choice {
             Choice::Keep if self.has(FILE) => (FILE, KeyOrigin::Kept),
@@ -123,8 +129,9 @@ impl Folder {
         if novelty == KeyOrigin::New {
             self.make(launcher, file)?;
         }
-        let public = self.derive(launcher, file)?;
-        let private = self.read(file)?;
+        let private = self.read_private(file)?;
+        drop(readable);
+        let public = self.derive(launcher, file, &private)?;
         let identity = Identity { host: self.host.clone(), fingerprint: public.fingerprint(), novelty };
         Ok(Some(HostKey { folder: self.clone(), file, identity, public, private, _lock: lock }))
     }
@@ -177,24 +184,32 @@ impl Folder {
         self.rename(PART, file)
     }
 
-    /// The public half of the private key in `file`.
+    /// The private key in `file`.
     ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] for what ssh would refuse, and for what no host could use.
-    fn derive(&self, launcher: &Launcher, file: &str) -> Result<PublicKey> {
+    /// Of [`ExitKind::Refused`] for what ssh would refuse.
+    fn read_private(&self, file: &str) -> Result<Secret> {
         let path = self.dir.join(file);
-        let shown = path.display();
         // A pipe would be waited for.
         if !path.is_file() {
-            return Err(ExitKind::Refused.error(format!("the host key {shown} is no file; move it away")));
+            let text = format!("the host key {} is no file; move it away", path.display());
+            return Err(ExitKind::Refused.error(text));
         }
         is_private(&self.dir, "700")?;
         is_private(&path, "600")?;
-        self.read(file)?;
+        self.read(file)
+    }
+
+    /// The public half of the private key that was in `file`.
+    ///
+    /// # Errors
+    /// Of [`ExitKind::Refused`] for what no host could use.
+    fn derive(&self, launcher: &Launcher, file: &str, private: &Secret) -> Result<PublicKey> {
         require_keygen(launcher)?;
-        let args = ["-y", "-P", "", "-f"].map(Into::into);
-        let args = args.into_iter().chain([path.clone().into_os_string()]).collect::<Vec<_>>();
-        let output = launcher.capture("ssh-keygen", &args)?;
+        let copy = memfd::holding("key", private.reveal())?;
+        let output = launcher.capture("ssh-keygen", &["-y", "-P", "", "-f", &memfd::path(&copy)])?;
+        let shown = self.dir.join(file);
+        let shown = shown.display();
         let why = match PublicKey::parse(&output.stdout) {
             Ok(key) if output.success() => return Ok(key),
             _ if output.stderr.contains("passphrase") => {

@@ -68,3 +68,25 @@ fn a_key_that_is_no_file_of_this_user_is_not_read() {
     std::os::unix::fs::symlink(shared.join("key"), &key).unwrap();
     assert!(refused().starts_with(&format!("{} has mode 0777", shared.display())));
 }
+
+/// Whatever runs meanwhile, such as the Nix of another run, finds the folder closed.
+#[test]
+fn nothing_else_runs_while_the_folder_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new("pi", Some(&dir.path().join("keys"))).unwrap();
+    let made = folder.choose(&Launcher::new("/"), Choice::Keep).unwrap().unwrap();
+    let (keygen, seen) = (dir.path().join("ssh-keygen"), dir.path().join("seen"));
+    let script = format!(
+        "#!/bin/sh\nstat -c %a {} >>{}\nPATH=${{PATH#*:}} exec ssh-keygen \"$@\"\n",
+        folder.path().display(),
+        seen.display()
+    );
+    fs::write(&keygen, script).unwrap();
+    fs::set_permissions(&keygen, fs::Permissions::from_mode(0o755)).unwrap();
+    let launcher = Launcher::new("/").with_path_front(dir.path());
+    assert_eq!(folder.public(&launcher).unwrap().unwrap().line(), made.public.line());
+    drop(made);
+    let kept = folder.choose(&launcher, Choice::Keep).unwrap().unwrap();
+    assert_eq!(kept.identity.novelty, KeyOrigin::Kept);
+    assert_eq!(fs::read_to_string(&seen).unwrap(), "0\n0\n");
+}

@@ -1,8 +1,9 @@
 //! Files in memory: nothing of them is left when the process ends, however it does.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result};
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -13,10 +14,11 @@ pub fn file(name: &str) -> Result<File> {
     Ok(memfd_create(name, MemfdFlags::empty()).context("making a file in memory")?.into())
 }
 
-/// A file in memory that holds `content`.
+/// A file in memory that holds `content`, for this user alone: ssh asks for that.
 pub fn holding(name: &str, content: &[u8]) -> Result<File> {
     let mut file = file(name)?;
     file.write_all(content).context("writing a file in memory")?;
+    file.set_permissions(Permissions::from_mode(0o600)).context("closing a file in memory to others")?;
     Ok(file)
 }
 
