@@ -148,6 +148,19 @@ pub fn hint(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint.as_deref())
 }
 
+/// `error` and its hint as one text, `MESSAGE; HINT`: for table cells and messages about several errors.
+pub fn with_hint(error: &anyhow::Error) -> String {
+    match hint(error) {
+        Some(hint) => format!("{error:#}; {hint}"),
+        None => format!("{error:#}"),
+    }
+}
+
+/// Another error with the kind, the text and the hint of `error`.
+pub fn copy(error: &anyhow::Error) -> anyhow::Error {
+    Failure { kind: kind(error), message: format!("{error:#}"), hint: hint(error).map(str::to_owned) }.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +183,9 @@ mod tests {
         let error = refuse("sdb").context("outer").unwrap_err();
         assert_eq!((kind(&error), hint(&error)), (ExitKind::Refused, Some("run `umount sdb`")));
         assert_eq!(format!("{error:#}"), "outer: sdb is mounted at /mnt");
+        assert_eq!(with_hint(&error), "outer: sdb is mounted at /mnt; run `umount sdb`");
         assert_eq!(hint(&crate::failure!(Io, "no")), None);
+        assert_eq!(with_hint(&crate::failure!(Io, "no")), "no");
     }
 
     #[test]

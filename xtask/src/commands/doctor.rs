@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::base::failure::ExitKind;
+use crate::base::failure::{self, ExitKind};
 use crate::base::{Context, Table};
 use crate::card::ext4;
 use crate::nix::emulation;
@@ -35,13 +35,18 @@ pub fn run(cx: &Context) -> Result<()> {
 fn gather(cx: &Context) -> Vec<Finding> {
     let version = nix::require(&cx.launcher);
     let verdict = match &version {
-        Ok(version) => emulation::judge(&cx.launcher, *version, SYSTEM).map_err(|error| format!("{error:#}")),
+        Ok(version) => {
+            emulation::judge(&cx.launcher, *version, SYSTEM).map_err(|error| failure::with_hint(&error))
+        }
         Err(_) => Err("it takes nix to tell".to_owned()),
     };
     let able =
         verdict.and_then(|it| if it.can_build() { Ok(it.explain(SYSTEM)) } else { Err(it.explain(SYSTEM)) });
     vec![
-        Finding { name: "nix", found: version.map(|v| v.to_string()).map_err(|error| format!("{error:#}")) },
+        Finding {
+            name: "nix",
+            found: version.map(|v| v.to_string()).map_err(|error| failure::with_hint(&error)),
+        },
         Finding { name: SYSTEM, found: able },
         Finding { name: "debugfs", found: debugfs(cx) },
         Finding { name: "ssh-keygen", found: program(cx, "ssh-keygen", "run `cargo xtask setup`") },

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::base::{Context, Table};
+use crate::base::{Context, Table, failure};
 use crate::nix::flake::{Catalogue, Host};
 use crate::{nix, ui};
 
@@ -10,8 +10,8 @@ pub fn run(cx: &Context) -> Result<()> {
     nix::require(&cx.launcher)?;
     let catalogue = cx.waiting("evaluate", || Catalogue::load(&cx.launcher, &cx.flake))?;
     let hosts = catalogue.hosts().collect::<Vec<_>>();
-    if let Some(error) = &catalogue.unlisted_nodes {
-        cx.warn(format!("the deploy nodes are left out: {error:#}"));
+    if let Some(error) = &catalogue.nodes_error {
+        cx.warn(format!("the deploy nodes are left out: {}", failure::with_hint(error)));
     }
     if cx.json {
         return ui::json(&hosts);

@@ -10,7 +10,7 @@ use super::options::{Afterwards, DeployOptions, Goal};
 use super::plan::Plan;
 use super::target::Target;
 use super::timings::Timings;
-use crate::base::failure::{ExitKind, kind};
+use crate::base::failure::{self, ExitKind, kind};
 use crate::base::{Context, percent_encoding, project};
 use crate::nix;
 use crate::nix::{EvalCache, emulation, flake};
@@ -76,7 +76,7 @@ fn unknown(cx: &Context, host: &str, names: &[String]) -> anyhow::Error {
     let error = flake::no_node(&cx.flake, host, names);
     match host.parse::<u64>() {
         Ok(minutes) => {
-            ExitKind::Usage.error(format!("{error}; minutes to wait are written `--wait={minutes}`"))
+            crate::failure!(Usage, "{error}"; hint: "write the minutes to wait as `--wait={minutes}`")
         }
         Err(_) => error,
     }
@@ -169,10 +169,9 @@ pub fn build(cx: &Context, order: &DeployOptions, plans: &mut [&mut Plan]) -> Ve
         plan.timings.0.extend(timings.0.iter().cloned());
     }
     let Err(error) = built else { return plans.iter().map(|_| None).collect() };
-    let (kind, text) = (kind(&error), format!("{error:#}"));
     let lacks =
         |plan: &&mut Plan| wanted.contains(&plan.target.installable(&cx.flake)) && !plan.target.path.exists();
-    plans.iter().map(|plan| lacks(plan).then(|| kind.error(&text))).collect()
+    plans.iter().map(|plan| lacks(plan).then(|| failure::copy(&error))).collect()
 }
 
 /// Whether the profile is in the store of this machine, whole.

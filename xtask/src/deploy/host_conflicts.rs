@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::gather::Found;
 use super::options::Goal;
 use super::target::{Connection, Target};
-use crate::base::failure::{ExitKind, kind};
+use crate::base::failure::{ExitKind, hint, kind};
 
 /// Looks at the hosts that were found. A host that is broken in the flake is its own affair; one that the flake does not
 /// have is a slip of the user, who may have meant any.
@@ -14,15 +14,25 @@ use crate::base::failure::{ExitKind, kind};
 /// Of `Usage` for a host that the flake does not have; refused where two of them are one machine, or where one asks for a password.
 pub fn check(goal: Goal, found: &[Result<Found>]) -> Result<()> {
     let errors = found.iter().filter_map(|found| found.as_ref().err());
-    let unknown = errors.filter(|error| kind(error) == ExitKind::Usage).map(|error| format!("{error:#}"));
-    let unknown = unknown.collect::<Vec<_>>();
+    let unknown = errors.filter(|error| kind(error) == ExitKind::Usage).collect::<Vec<_>>();
     if !unknown.is_empty() {
-        return Err(ExitKind::Usage.error(format!("{}; nothing was deployed", unknown.join("\n  "))));
+        return Err(unknown_hosts(&unknown));
     }
     let targets = found.iter().flatten().map(|found| &found.target).collect::<Vec<_>>();
     targets.iter().enumerate().try_for_each(|(at, target)| alone(target, &targets[..at]))?;
     // Where nothing is changed, nobody is asked.
     if goal == Goal::Show { Ok(()) } else { unattended(&targets) }
+}
+
+/// One error for several hosts that the flake does not have, with all their hints.
+fn unknown_hosts(errors: &[&anyhow::Error]) -> anyhow::Error {
+    let messages = errors.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>();
+    let message = format!("{}; nothing was deployed", messages.join("\n  "));
+    let hints = errors.iter().filter_map(|error| hint(error)).collect::<Vec<_>>();
+    if hints.is_empty() {
+        return ExitKind::Usage.error(message);
+    }
+    ExitKind::Usage.error_with_hint(message, hints.join("\n  "))
 }
 
 /// Refuses hosts that ask for passwords: several would ask on one terminal at once.

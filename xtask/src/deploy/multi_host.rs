@@ -40,7 +40,7 @@ pub fn deployable(cx: &Context) -> Result<Vec<String>> {
     let catalogue = cx.waiting("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
     let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
     let names = names.collect::<Vec<_>>();
-    match catalogue.unlisted_nodes {
+    match catalogue.nodes_error {
         Some(error) => Err(error),
         None if names.is_empty() => Err(ExitKind::Usage.error(format!("{} has no deploy nodes", cx.flake))),
         None => Ok(names),

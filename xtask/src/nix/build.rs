@@ -1,4 +1,4 @@
-//! `nix build`, followed as it runs.
+//! `nix build`, reported as it runs.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -10,12 +10,13 @@ use super::build_monitor::BuildMonitor;
 use super::eval::json;
 use super::shield::refuse_weakening;
 use super::{FEATURES, path_info};
-use crate::base::failure::{self, ExitKind};
+use crate::base::failure::{ExitKind, kind};
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
+use crate::failure;
 
-/// What `nix build` takes and no other command of nix.
-const ONLY_OF_BUILDS: [&str; 3] = ["--no-link", "--print-out-paths", "--rebuild"];
+/// Flags that `nix build` accepts and `nix path-info` does not.
+const BUILD_ONLY_FLAGS: [&str; 3] = ["--no-link", "--print-out-paths", "--rebuild"];
 
 /// A finished build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +25,11 @@ pub struct Built {
     pub out: PathBuf,
 }
 
-/// Builds `installable` without a result link and reports what goes on. `extra` goes to Nix as it is.
-/// A failure ends with the last lines of the builder's log. Where Nix only repeats a failure of an
-/// earlier evaluation, it is asked again without its memory.
+/// Builds `installable` without a result link and reports the progress. Nix gets `extra` unchanged. Where Nix only
+/// repeats the failure of an earlier evaluation, the build is retried without the evaluation cache.
+///
+/// # Errors
+/// The cause that Nix names, with the end of the log of the builder that failed.
 pub fn build(
     launcher: &Launcher,
     installable: &str,
@@ -37,7 +40,7 @@ pub fn build(
     parse_built(&json).with_context(|| format!("building {installable}"))
 }
 
-/// Builds all `installables` in one run, and goes on where one of them fails; the error is that of the first.
+/// Builds all `installables` in one run of Nix, which continues where one of them fails; the error is that of the first.
 pub fn build_all(
     launcher: &Launcher,
     installables: &[String],
@@ -49,7 +52,7 @@ pub fn build_all(
     run(launcher, installables, &[more, extra].concat(), reporter).map(drop)
 }
 
-/// What `nix build --json` printed.
+/// Runs `nix build --json`, and returns what it printed.
 fn run(
     launcher: &Launcher,
     installables: &[String],
@@ -59,33 +62,37 @@ fn run(
     refuse_weakening(extra)?;
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, bytes: false });
-    let closed = launcher.keeps_keys().then(|| derivations(launcher, installables, extra)).transpose()?;
-    let due = closed.as_deref().unwrap_or(installables);
-    let mut attempt = attempt(launcher, due, extra, reporter)?;
-    if attempt.watch.repeats_a_failure() {
-        let again = [extra, &["--no-eval-cache".to_owned()]].concat();
-        attempt = self::attempt(launcher, due, &again, reporter)?;
+    let derivations =
+        launcher.keeps_keys().then(|| derivations(launcher, installables, extra)).transpose()?;
+    let targets = derivations.as_deref().unwrap_or(installables);
+    let mut attempt = attempt(launcher, targets, extra, reporter)?;
+    if attempt.monitor.repeats_a_failure() {
+        let uncached = [extra, &["--no-eval-cache".to_owned()]].concat();
+        attempt = self::attempt(launcher, targets, &uncached, reporter)?;
     }
-    let Some(json) = attempt.json else { return Err(attempt.watch.into_error(&installables.join(" "))) };
-    let (amount, seconds) = (attempt.watch.made(), started.elapsed().as_secs_f64());
+    let Some(json) = attempt.json else {
+        return Err(attempt.monitor.into_error(&installables.join(" ")));
+    };
+    let amount = attempt.monitor.made();
+    let seconds = started.elapsed().as_secs_f64();
     reporter.report(&Event::Done { name: "build".into(), amount, bytes: false, seconds });
     Ok(json)
 }
 
-/// What is to be built for `installables`, evaluated beforehand: a build has rights that an evaluation must not have.
+/// The derivations of `installables`, evaluated before the build: a build has rights that an evaluation must not have.
 fn derivations(launcher: &Launcher, installables: &[String], extra: &[String]) -> Result<Vec<String>> {
-    let extra = extra.iter().map(String::as_str).filter(|word| !ONLY_OF_BUILDS.contains(word));
+    let extra = extra.iter().map(String::as_str).filter(|word| !BUILD_ONLY_FLAGS.contains(word));
     let fixed = FEATURES.into_iter().chain(["path-info", "--derivation", "--json"]);
     let args = fixed.chain(installables.iter().map(String::as_str)).chain(extra).collect::<Vec<_>>();
-    let what = installables.join(" ");
-    let known = path_info::parse(&json(launcher, &args, &what)?);
-    let known = known.with_context(|| format!("reading what nix says about {what}"))?;
-    Ok(known.into_iter().map(|(path, _)| format!("{path}^*")).collect())
+    let names = installables.join(" ");
+    let paths = path_info::parse(&json(launcher, &args, &names)?);
+    let paths = paths.with_context(|| format!("reading the derivations of {names}"))?;
+    Ok(paths.into_iter().map(|(path, _)| format!("{path}^*")).collect())
 }
 
-/// One run of `nix build`: what was seen, and what it printed if it succeeded.
+/// One run of `nix build`; `json` is what it printed if it succeeded.
 struct Attempt<'a> {
-    watch: BuildMonitor<'a>,
+    monitor: BuildMonitor<'a>,
     json: Option<String>,
 }
 
@@ -98,16 +105,18 @@ fn attempt<'a>(
     let fixed = ["build", "--json", "--no-link", "--log-format", "internal-json"];
     let fixed = FEATURES.iter().chain(&fixed).map(ToString::to_string);
     let args = fixed.chain(installables.iter().chain(extra).cloned()).collect::<Vec<_>>();
-    let mut watch = BuildMonitor::new(reporter);
-    let output = launcher.stream_killable("nix", &args, |line| watch.line(line)).map_err(stopped)?;
-    Ok(Attempt { watch, json: output.success().then_some(output.stdout) })
+    let mut monitor = BuildMonitor::new(reporter);
+    let output =
+        launcher.stream_killable("nix", &args, |line| monitor.line(line)).map_err(explain_interrupt)?;
+    Ok(Attempt { monitor, json: output.success().then_some(output.stdout) })
 }
 
-fn stopped(error: anyhow::Error) -> anyhow::Error {
-    match failure::kind(&error) {
-        ExitKind::Interrupted => ExitKind::Interrupted.error(
-            "stopped before the build was complete\n  nothing is left behind but finished parts, which \
-             the next run uses",
+/// `error`; where the user stopped the build, what is left of it.
+fn explain_interrupt(error: anyhow::Error) -> anyhow::Error {
+    match kind(&error) {
+        ExitKind::Interrupted => failure!(
+            Interrupted, "stopped before the build was complete";
+            hint: "run the command again to continue: only finished parts are left, and the next run uses them"
         ),
         _ => error,
     }
@@ -115,8 +124,8 @@ fn stopped(error: anyhow::Error) -> anyhow::Error {
 
 /// Reads `nix build --json`: the output `out` of the first derivation.
 fn parse_built(json: &str) -> Result<Built> {
-    let built: Value = serde_json::from_str(json).context("reading what nix build printed")?;
-    let out = built[0]["outputs"]["out"].as_str().context("nix build names no output 'out'")?;
+    let built: Value = serde_json::from_str(json).context("reading the output of nix build")?;
+    let out = built[0]["outputs"]["out"].as_str().context("nix build printed no output 'out'")?;
     Ok(Built { out: out.into() })
 }
 
@@ -125,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_output_is_found() {
+    fn the_output_out_is_read() {
         let json = r#"[{"drvPath":"/nix/store/a-x.drv","outputs":{"out":"/nix/store/b-x"},"startTime":1}]"#;
         assert_eq!(parse_built(json).unwrap().out, PathBuf::from("/nix/store/b-x"));
         for json in ["", "[]", r#"[{"outputs":{"out":null}}]"#] {

@@ -1,4 +1,4 @@
-//! What a running `nix build` says, turned into events and into what an error message needs.
+//! Turns the log of a running `nix build` into events, and collects what an error message needs.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,28 +8,31 @@ use crate::base::{Event, Reporter};
 
 /// How many lines of a failed builder's log are shown.
 const LOG_TAIL: usize = 20;
-/// How many bytes of a line of a log are kept, and of an error.
-const LONGEST_LINE: usize = 4096;
-const LONGEST_ERROR: usize = 64 << 10;
-/// How many errors are kept: the first says what is wrong.
-const MOST_ERRORS: usize = 64;
-/// How many builds are kept in mind.
-const MOST_BUILDS: usize = 1024;
+/// The most bytes of a log line that are kept.
+const MAX_LINE: usize = 4096;
+/// The most bytes of an error that are kept.
+const MAX_ERROR: usize = 64 << 10;
+/// How many errors are kept: the first names the cause.
+const MAX_ERRORS: usize = 64;
+/// How many builds are kept with their logs.
+const MAX_BUILDS: usize = 1024;
 
-/// Follows one run of `nix build`.
+/// Monitors one run of `nix build` by its log.
 pub struct BuildMonitor<'a> {
     reporter: &'a dyn Reporter,
     reader: Reader,
     done: u64,
     total: Option<u64>,
-    /// How many store paths were built or fetched. The counts of Nix include those there already.
+    /// How many store paths were built or fetched. The counts of Nix include those that were there already.
     made: u64,
-    /// By the id under which Nix speaks of a build.
+    /// The builds by their activity id in the log of Nix.
     builds: HashMap<u64, Build>,
+    /// The build that was active last.
     last: Option<u64>,
+    /// Errors of Nix itself.
     errors: Vec<String>,
-    /// What is said in the words of errors, by a builder, by a trace, or by Nix on behalf of its daemon.
-    worded: Vec<String>,
+    /// Messages of level 0 from others: a builder, a trace, or Nix on behalf of its daemon.
+    unverified_errors: Vec<String>,
 }
 
 #[derive(Default)]
@@ -49,11 +52,11 @@ impl<'a> BuildMonitor<'a> {
             builds: HashMap::new(),
             last: None,
             errors: Vec::new(),
-            worded: Vec::new(),
+            unverified_errors: Vec::new(),
         }
     }
 
-    /// Takes in one line of Nix.
+    /// Processes one line of the log of Nix.
     pub fn line(&mut self, line: &str) {
         match self.reader.read(line) {
             Line::Building { id, drv } => self.building(id, drv),
@@ -67,8 +70,8 @@ impl<'a> BuildMonitor<'a> {
                 (self.done, self.total) = (done, Some(total));
                 self.progress(None);
             }
-            Line::Error(text) => keep(&mut self.errors, text),
-            Line::Message { level: 0, text } => keep(&mut self.worded, text),
+            Line::Error(text) => push_error(&mut self.errors, text),
+            Line::Message { level: 0, text } => push_error(&mut self.unverified_errors, text),
             Line::Message { level: 1, text } => {
                 let text = text.strip_prefix("warning: ").unwrap_or(&text);
                 self.reporter.report(&Event::warning(text));
@@ -82,33 +85,34 @@ impl<'a> BuildMonitor<'a> {
         self.made
     }
 
-    /// How many store paths were worked on, of those that Nix counts.
+    /// How many store paths Nix has finished, by its own count.
     pub fn done(&self) -> u64 {
         self.done
     }
 
-    /// Whether the only thing that was said is that an earlier evaluation failed.
+    /// Whether Nix only repeated the failure of an earlier evaluation.
     pub fn repeats_a_failure(&self) -> bool {
-        self.said().first().is_some_and(|text| error::is_cached_failure(text))
+        self.causes().first().is_some_and(|text| error::is_cached_failure(text))
     }
 
     /// The error for a failed run, with the end of the log of the build that failed.
     pub fn into_error(self, installable: &str) -> anyhow::Error {
-        let said = self.said();
-        let drv = said.first().and_then(|text| error::failed_derivation(text));
+        let causes = self.causes();
+        let drv = causes.first().and_then(|text| error::failed_derivation(text));
         let failed = self.builds.values().find(|build| Some(build.drv.as_str()) == drv);
         let log = failed.or_else(|| self.builds.get(&self.last?)).map(|build| &build.log);
         let log = log.into_iter().flatten().cloned().collect::<Vec<_>>();
-        error::build_failed(installable, &said, &log)
+        error::build_failed(installable, &causes, &log)
     }
 
-    /// The errors, the cause first. With a daemon the end of the run is known to be an error of Nix, and the cause that it
-    /// follows from is not.
-    fn said(&self) -> Vec<String> {
+    /// The errors, the cause first. With a daemon, only the last error of the run is marked as one of Nix: its cause is among
+    /// the unverified ones.
+    fn causes(&self) -> Vec<String> {
         match self.errors.first() {
-            None => self.worded.clone(),
+            None => self.unverified_errors.clone(),
             Some(first) if error::is_consequence(first) => {
-                let causes = self.worded.iter().filter(|text| error::failed_derivation(text).is_some());
+                let names_derivation = |text: &&String| error::failed_derivation(text).is_some();
+                let causes = self.unverified_errors.iter().filter(names_derivation);
                 causes.chain(&self.errors).cloned().collect()
             }
             Some(_) => self.errors.clone(),
@@ -119,7 +123,7 @@ impl<'a> BuildMonitor<'a> {
         self.made += 1;
         self.last = Some(id);
         self.step(format!("building {}", short_name(&drv)));
-        if self.builds.len() >= MOST_BUILDS {
+        if self.builds.len() >= MAX_BUILDS {
             self.builds.clear();
         }
         self.builds.insert(id, Build { drv, log: VecDeque::new() });
@@ -132,7 +136,7 @@ impl<'a> BuildMonitor<'a> {
         if log.len() == LOG_TAIL {
             log.pop_front();
         }
-        log.push_back(cut(text, LONGEST_LINE));
+        log.push_back(truncate(text, MAX_LINE));
     }
 
     fn step(&self, text: String) {
@@ -144,17 +148,17 @@ impl<'a> BuildMonitor<'a> {
     }
 }
 
-/// Adds `text`, unless there is enough.
-fn keep(errors: &mut Vec<String>, text: String) {
-    if errors.len() < MOST_ERRORS {
-        errors.push(cut(text, LONGEST_ERROR));
+/// Adds `text`, unless there are [`MAX_ERRORS`] already.
+fn push_error(errors: &mut Vec<String>, text: String) {
+    if errors.len() < MAX_ERRORS {
+        errors.push(truncate(text, MAX_ERROR));
     }
 }
 
-/// At most `longest` bytes of `text`.
-fn cut(mut text: String, longest: usize) -> String {
-    if text.len() > longest {
-        let end = (0..=longest).rev().find(|at| text.is_char_boundary(*at));
+/// The first `max` bytes of `text`, marked as cut if there are more.
+fn truncate(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|at| text.is_char_boundary(*at));
         text.truncate(end.unwrap_or_default());
         text.shrink_to_fit();
         text.push_str(" [cut]");
@@ -175,9 +179,9 @@ mod tests {
     use std::sync::Mutex;
 
     #[derive(Default)]
-    struct BuildOutput(Mutex<Vec<Event>>);
+    struct Recorder(Mutex<Vec<Event>>);
 
-    impl Reporter for BuildOutput {
+    impl Reporter for Recorder {
         fn report(&self, event: &Event) {
             self.0.lock().unwrap().push(event.clone());
         }
@@ -185,8 +189,8 @@ mod tests {
 
     #[test]
     fn the_log_of_the_build_that_failed_is_shown() {
-        let heard = BuildOutput::default();
-        let mut watch = BuildMonitor::new(&heard);
+        let recorder = Recorder::default();
+        let mut monitor = BuildMonitor::new(&recorder);
         for line in [
             r#"{"action":"start","id":1,"type":105,"fields":["/nix/store/a-bad.drv","",1,1]}"#,
             r#"{"action":"start","id":2,"type":105,"fields":["/nix/store/b-good.drv","",1,1]}"#,
@@ -195,37 +199,38 @@ mod tests {
             r#"{"action":"msg","level":1,"msg":"warning: Git tree is dirty"}"#,
             r#"{"action":"msg","level":0,"msg":"error: Cannot build '/nix/store/a-bad.drv'.\n"}"#,
         ] {
-            watch.line(&format!("@nix {line}"));
+            monitor.line(&format!("@nix {line}"));
         }
-        assert_eq!(watch.made(), 2);
-        let error = watch.into_error("F").to_string();
+        assert_eq!(monitor.made(), 2);
+        let error = monitor.into_error("F").to_string();
         assert!(error.contains("\n  | bad says\n") && !error.contains("good says"), "{error}");
-        let heard = heard.0.into_inner().unwrap();
-        assert_eq!(heard.first(), Some(&Event::Step { text: "building bad".into() }));
-        assert_eq!(heard.last(), Some(&Event::warning("Git tree is dirty")));
+        let events = recorder.0.into_inner().unwrap();
+        assert_eq!(events.first(), Some(&Event::Step { text: "building bad".into() }));
+        assert_eq!(events.last(), Some(&Event::warning("Git tree is dirty")));
     }
 
     /// A builder can write events of Nix into its log.
     #[test]
-    fn what_a_builder_says_without_end_is_not_kept() {
-        let mut watch = BuildMonitor::new(&crate::base::Silent);
+    fn endless_output_of_a_builder_is_not_kept() {
+        let mut monitor = BuildMonitor::new(&crate::base::Silent);
         let long = "x".repeat(1 << 20);
         for id in 0..300 {
-            watch.line(&format!(r#"@nix {{"action":"msg","level":0,"msg":"error: {long}"}}"#));
-            watch.line(&format!(r#"@nix {{"action":"result","id":{id},"type":101,"fields":["{long}"]}}"#));
+            monitor.line(&format!(r#"@nix {{"action":"msg","level":0,"msg":"error: {long}"}}"#));
+            monitor.line(&format!(r#"@nix {{"action":"result","id":{id},"type":101,"fields":["{long}"]}}"#));
         }
         for id in 0..3000 {
-            watch.line(&format!(
+            monitor.line(&format!(
                 r#"@nix {{"action":"start","id":{id},"type":105,"fields":["/nix/store/a-x.drv"]}}"#
             ));
         }
-        let kept = watch.builds.values().flat_map(|build| &build.log).chain(&watch.worded).map(String::len);
+        let logs = monitor.builds.values().flat_map(|build| &build.log);
+        let kept = logs.chain(&monitor.unverified_errors).map(String::len);
         assert!(kept.sum::<usize>() < 8 << 20);
-        assert!(watch.builds.len() <= MOST_BUILDS && watch.worded.len() <= MOST_ERRORS);
+        assert!(monitor.builds.len() <= MAX_BUILDS && monitor.unverified_errors.len() <= MAX_ERRORS);
     }
 
     #[test]
-    fn what_a_builder_or_a_trace_words_is_no_cause() {
+    fn an_error_forged_by_a_builder_or_a_trace_is_no_cause() {
         let forged =
             r#"{"action":"msg","level":0,"msg":"error: builder for '/nix/store/x-forged.drv' failed"}"#;
         let error =
@@ -238,9 +243,9 @@ mod tests {
             monitor.into_error("F").to_string()
         };
         let real = error("builder for '/nix/store/a-real.drv' failed");
-        let flood = [vec![forged; 2 * MOST_ERRORS], vec![&real]].concat();
+        let flood = [vec![forged; 2 * MAX_ERRORS], vec![&real]].concat();
         assert_eq!(cause(&flood), "nix failed on F: builder for '/nix/store/a-real.drv' failed");
-        // A daemon says what failed, and its client what follows.
+        // A daemon reports the cause, and its client the consequence.
         let follows = error("1 dependencies of derivation '/nix/store/b-top.drv' failed to build");
         assert!(cause(&[forged, &follows]).contains("x-forged.drv"));
         assert!(cause(&[forged]).contains("x-forged.drv"));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{FEATURES, System, Version};
 use crate::base::process::Launcher;
 
-/// What `nix config show --json` says about platforms and builders.
+/// The settings of `nix config show --json` on platforms, builders and the sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     pub system: System,
@@ -17,20 +17,20 @@ pub struct Config {
     pub builders: String,
     /// Whether builds run in a sandbox (`true` or `relaxed`).
     pub sandbox: bool,
-    /// Paths that builds in the sandbox see, by the names under which they see them.
+    /// The paths that builds in the sandbox see, as they appear there.
     pub sandbox_paths: Vec<String>,
 }
 
 impl Config {
-    /// Asks Nix. The command had another name before 2.20.
+    /// Reads the settings from Nix. The command had another name before 2.20.
     pub fn load(launcher: &Launcher, version: Version) -> Result<Self> {
         let renamed = Version { major: 2, minor: 20 };
-        let words: &[&str] = if version >= renamed { &["config", "show"] } else { &["show-config"] };
-        let args = [&FEATURES[..], words, &["--json"]].concat();
+        let command: &[&str] = if version >= renamed { &["config", "show"] } else { &["show-config"] };
+        let args = [&FEATURES[..], command, &["--json"]].concat();
         Self::parse(&launcher.read("nix", &args)?)
     }
 
-    /// Reads the JSON; a setting that is missing counts as empty.
+    /// Parses the JSON; a missing setting counts as empty.
     pub fn parse(json: &str) -> Result<Self> {
         let settings: Value = serde_json::from_str(json).context("reading the settings of nix")?;
         let value = |name: &str| settings[name]["value"].clone();
@@ -47,24 +47,24 @@ impl Config {
         })
     }
 
-    /// Whether builds cannot see `path`.
+    /// Whether the sandbox hides `path` from builds.
     pub fn hides(&self, path: &str) -> bool {
         self.sandbox && !self.sandbox_paths.iter().any(|seen| Path::new(path).starts_with(seen))
     }
 
-    /// Whether Nix would build for `system` on this machine. It is a promise: Nix does not look
-    /// whether the kernel can run such programs.
-    pub fn promises(&self, system: &str) -> bool {
+    /// Whether Nix would build for `system` on this machine. Nix does not check whether the kernel runs such programs.
+    pub fn accepts(&self, system: &str) -> bool {
         self.system == system || self.extra_platforms.iter().any(|platform| platform == system)
     }
 }
 
-/// The setting is a list of `PATH` or `SEEN=PATH`, or, in newer versions, an object with `SEEN` as its names.
+/// The paths in the sandbox. The setting is a list of `PATH` or `INSIDE=PATH`, in newer versions an object with the names
+/// `INSIDE`.
 fn paths(setting: &Value) -> Vec<String> {
     let list = setting.as_array().into_iter().flatten().filter_map(Value::as_str);
     let names = setting.as_object().into_iter().flat_map(serde_json::Map::keys).map(String::as_str);
-    let seen = list.chain(names).map(|path| path.split('=').next().unwrap_or_default());
-    seen.map(|path| path.trim_end_matches('?').to_owned()).collect()
+    let inside = list.chain(names).map(|path| path.split('=').next().unwrap_or_default());
+    inside.map(|path| path.trim_end_matches('?').to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -76,8 +76,8 @@ mod tests {
         let json = r#"{"system":{"value":"x86_64-linux"},"extra-platforms":{"value":["aarch64-linux"]},
             "builders":{"value":"@/etc/nix/machines"},"sandbox":{"value":"false"}}"#;
         let config = Config::parse(json).unwrap();
-        assert!(config.promises("aarch64-linux") && config.promises("x86_64-linux"));
-        assert!(!config.promises("riscv64-linux"));
+        assert!(config.accepts("aarch64-linux") && config.accepts("x86_64-linux"));
+        assert!(!config.accepts("riscv64-linux"));
         assert_eq!((config.builders.as_str(), config.sandbox), ("@/etc/nix/machines", false));
         assert!(Config::parse("{").is_err());
         let json =
@@ -92,7 +92,7 @@ mod tests {
             "sandbox":{"value":true},"sandbox-paths":{"value":["/bin/sh=/nix/store/b","/run/binfmt?"]}}"#;
         crate::base::fuzz::check_text(&[json], |text| {
             Config::parse(text)
-                .is_ok_and(|config| config.hides("/usr/bin/qemu") && config.promises("aarch64-linux"))
+                .is_ok_and(|config| config.hides("/usr/bin/qemu") && config.accepts("aarch64-linux"))
         });
     }
 }

@@ -1,33 +1,34 @@
-//! Nix says every error with exit code 1: its text is classified here, in one table, and nowhere else.
+//! Errors of Nix, with their hints. Nix exits with 1 for every error, so its text is classified: in one table, here.
 
-use crate::base::failure::ExitKind;
+use crate::failure;
 
-/// Patterns that all stand in the text of an error, and what the user is told. Seen with Nix 2.26.3
-/// and 2.34.8, unless another version is named.
+/// The hint for errors of Nix whose text contains all `patterns`. Seen with Nix 2.26.3 and 2.34.8, unless a comment
+/// names another version.
 struct Rule {
     patterns: &'static [&'static str],
-    remedy: &'static str,
+    hint: &'static str,
 }
 
-const TRACK: &str =
-    "nix sees only files that git tracks: `git add` the file; a folder that git ignores is named path:FOLDER";
-const NO_FLAKE: &str = "there is no flake there: name one with --flake";
-const PLATFORM: &str = "this machine cannot build for that system: `cargo xtask doctor` says why";
-const OFFERED: &str = "`cargo xtask hosts` lists what the flake offers";
-const FETCH: &str = "nix could not fetch something the flake needs: is the network there?";
-const SANDBOX: &str = "builds run in a sandbox, as they could read the private keys of hosts otherwise: allow user namespaces \
-    (sysctl user.max_user_namespaces, and kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or use a Nix whose \
-    daemon has build users";
-const IMPORT: &str = "the flake has something built while it is evaluated, which for root could read the private keys of hosts: run \
-    the tool as another user";
-const DAEMON: &str = "nix-daemon does not answer: `systemctl start nix-daemon`";
+const NO_FLAKE: &str = "name a folder with a flake.nix, or a URL, with --flake";
+const UNTRACKED: &str = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";
+const CANNOT_RUN: &str =
+    "run `cargo xtask doctor` to see why this machine cannot run programs of that system";
+const CANNOT_BUILD: &str = "run `cargo xtask doctor` to see why this machine cannot build for that system";
+const NO_ATTRIBUTE: &str = "run `cargo xtask hosts` to list what the flake offers";
+const NO_OUTPUT: &str = "give the image's package an output `out`";
+const NO_SANDBOX: &str = "allow user namespaces (sysctl user.max_user_namespaces, and \
+    kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or use a Nix whose daemon has build users: \
+    builds outside a sandbox could read the private keys of hosts";
+const NO_CHROOT: &str = "remove `__noChroot` from the derivation: a build outside the sandbox could read the private \
+    keys of hosts";
+const NO_IMPORT: &str = "run the tool as another user: the flake builds something during evaluation, and such a build of \
+    root could read the private keys of hosts";
+const NO_NETWORK: &str = "check the network: nix could not fetch something that the flake needs";
+const NO_DAEMON: &str = "start nix-daemon, which does not answer: `systemctl start nix-daemon`";
 
-/// The first rule that fits is taken, so the more telling ones come first.
+/// The first rule that fits counts, so the more specific ones come first.
 const RULES: [Rule; 30] = [
-    rule(
-        &["Exec format error"],
-        "this machine cannot run the programs of that system: `cargo xtask doctor` says why",
-    ),
+    rule(&["Exec format error"], CANNOT_RUN),
     rule(
         &["experimental Nix feature", "is disabled"],
         "add `experimental-features = nix-command flakes` to nix.conf",
@@ -37,82 +38,77 @@ const RULES: [Rule; 30] = [
     rule(&["unable to find a flake before"], NO_FLAKE),
     rule(&["cannot find flake 'flake:"], NO_FLAKE),
     rule(&["does not contain a '/flake.nix' file"], NO_FLAKE),
-    rule(&["is not tracked by Git"], TRACK), // from 2.29
-    rule(&["path '/nix/store/", "-source/", "' does not exist"], TRACK),
-    rule(&["getting status of '/nix/store/", "-source/", "No such file or directory"], TRACK), // 2.8
+    rule(&["is not tracked by Git"], UNTRACKED), // from 2.29
+    rule(&["path '/nix/store/", "-source/", "' does not exist"], UNTRACKED),
+    rule(&["getting status of '/nix/store/", "-source/", "No such file or directory"], UNTRACKED), // 2.8
     rule(&["getting status of", "No such file or directory"], NO_FLAKE),
-    rule(&["path '//", "' does not exist"], NO_FLAKE), // a folder named by path:
+    rule(&["path '//", "' does not exist"], NO_FLAKE), // a `path:` reference
     rule(
         &["is not owned by current user"],
-        "the repository belongs to another user: see git's `safe.directory`",
+        "add the repository to git's `safe.directory`: it belongs to another user",
     ),
-    rule(&["but I am a '"], PLATFORM), // to 2.29, and Lix
-    rule(&["required system or feature not available"], PLATFORM), // 2.30 to 2.33
-    rule(&["platform mismatch"], PLATFORM), // from 2.34
+    rule(&["but I am a '"], CANNOT_BUILD), // to 2.29, and Lix
+    rule(&["required system or feature not available"], CANNOT_BUILD), // 2.30 to 2.33
+    rule(&["platform mismatch"], CANNOT_BUILD), // from 2.34
     rule(
         &["Failed to find a machine for remote build!"],
-        "no remote builder takes this build: see `builders` in nix.conf and /etc/nix/machines",
+        "check `builders` in nix.conf and /etc/nix/machines: no remote builder takes this build",
     ),
     rule(
         &["cannot build on 'ssh"],
-        "the remote builder does not answer: try `nix store info --store` with its address",
+        "check the remote builder, which does not answer: `nix store info --store ADDRESS`",
     ),
     rule(
         &["cached failure of attribute"],
-        "an earlier failure was remembered: again with `-- --no-eval-cache`",
+        "retry with `-- --no-eval-cache`: nix repeats the failure of an earlier evaluation",
     ),
-    rule(&["does not provide attribute"], OFFERED),
-    rule(&["does not have wanted outputs"], "the image's package needs an output 'out'"),
-    rule(&["does not have output 'out'"], "the image's package needs an output 'out'"), // 2.34
-    rule(&["kernel namespaces that are required for sandboxing"], SANDBOX),
-    rule(
-        &["has '__noChroot' set"],
-        "a build outside the sandbox could read the private keys of hosts: take `__noChroot` out of the derivation",
-    ),
-    rule(&["'allow-import-from-derivation' is disabled"], IMPORT),
-    rule(&["unable to download"], FETCH),
-    rule(&["Could not resolve host"], FETCH),
-    rule(&["cannot connect to socket"], DAEMON),
-    rule(&["cannot connect to daemon"], DAEMON),
-    rule(&["No space left on device"], "the disk is full: `nix store gc` makes room in the Nix store"),
+    rule(&["does not provide attribute"], NO_ATTRIBUTE),
+    rule(&["does not have wanted outputs"], NO_OUTPUT),
+    rule(&["does not have output 'out'"], NO_OUTPUT), // 2.34
+    rule(&["kernel namespaces that are required for sandboxing"], NO_SANDBOX),
+    rule(&["has '__noChroot' set"], NO_CHROOT),
+    rule(&["'allow-import-from-derivation' is disabled"], NO_IMPORT),
+    rule(&["unable to download"], NO_NETWORK),
+    rule(&["Could not resolve host"], NO_NETWORK),
+    rule(&["cannot connect to socket"], NO_DAEMON),
+    rule(&["cannot connect to daemon"], NO_DAEMON),
+    rule(&["No space left on device"], "free space in the Nix store, as the disk is full: `nix store gc`"),
 ];
 
-const fn rule(patterns: &'static [&'static str], remedy: &'static str) -> Rule {
-    Rule { patterns, remedy }
+const fn rule(patterns: &'static [&'static str], hint: &'static str) -> Rule {
+    Rule { patterns, hint }
 }
 
-/// The error for a failed question to nix: its own words, and the remedy where one is known.
+/// The error for an evaluation of `flake` that failed with `stderr`, with a hint where a rule fits.
 pub fn classify(stderr: &str, flake: &str) -> anyhow::Error {
     let text = strip_ansi(stderr);
-    ExitKind::Other.error(format!("nix failed on {flake}: {}{}", essence(&text), remedy(&text)))
+    error_with_hint(&format!("nix failed on {flake}: {}", summarize(&text)), &text)
 }
 
-/// The error for a failed build. `messages` are the errors nix printed, without escape sequences;
-/// the first is the cause, those behind it only say what else could not be built for want of it.
-/// `log` are the last lines of the failed builder.
+/// The error for a failed build. `messages` are the errors that Nix printed, without escape sequences: the first is the
+/// cause, the others only list what could not be built because of it. `log` is the end of the failed builder's log.
 pub fn build_failed(installable: &str, messages: &[String], log: &[String]) -> anyhow::Error {
-    let cause = messages.first().map_or_else(|| "it said nothing".to_owned(), |text| essence(text));
-    let mut text = format!("nix failed on {installable}: {cause}");
+    let cause = messages.first().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
+    let mut message = format!("nix failed on {installable}: {cause}");
     if !log.is_empty() {
-        text.push_str("\n  the last lines of the builder's log:");
-        text.extend(log.iter().map(|line| format!("\n  | {line}")));
-        text.extend(failed_derivation(&cause).map(|drv| format!("\n  all of it: nix log {drv}")));
+        message.push_str("\n  last lines of the builder's log:");
+        message.extend(log.iter().map(|line| format!("\n  | {line}")));
+        message.extend(failed_derivation(&cause).map(|drv| format!("\n  full log: nix log {drv}")));
     }
-    text.push_str(&remedy(&[messages.join("\n"), log.join("\n")].join("\n")));
-    ExitKind::Other.error(text)
+    error_with_hint(&message, &[messages.join("\n"), log.join("\n")].join("\n"))
 }
 
-/// Whether nix only says what could not be built for want of something else (2.30 has other words than those before).
+/// Whether `text` only lists what could not be built because something else failed. The words changed with 2.30.
 pub fn is_consequence(text: &str) -> bool {
     text.contains("dependencies of derivation") || text.contains("dependency failed")
 }
 
-/// Whether nix only repeats that an evaluation has failed before.
+/// Whether Nix only repeats the failure of an earlier evaluation.
 pub fn is_cached_failure(text: &str) -> bool {
     text.contains("cached failure of attribute")
 }
 
-/// Whether the error is that the flake has no such attribute.
+/// Whether the flake lacks the attribute that was asked for.
 pub fn is_missing_attribute(error: &anyhow::Error) -> bool {
     error.to_string().contains("does not provide attribute")
 }
@@ -124,28 +120,32 @@ pub fn failed_derivation(message: &str) -> Option<&str> {
     path.strip_suffix(".drv").and(Some(path))
 }
 
-fn remedy(text: &str) -> String {
+/// The error `message`, with the hint of the first rule that fits `text`.
+fn error_with_hint(message: &str, text: &str) -> anyhow::Error {
     let fits = |rule: &&Rule| rule.patterns.iter().all(|pattern| text.contains(pattern));
-    RULES.iter().find(fits).map(|rule| format!("\n  {}", rule.remedy)).unwrap_or_default()
-}
-
-/// The part that says what is wrong: from the last line on that begins with `error: `, and of the trace
-/// before it only the place that is nearest to the error.
-fn essence(text: &str) -> String {
-    let text = text.trim();
-    let before = |at: usize| text[..at].trim_end_matches(' ');
-    let begins = |at: &usize| before(*at).is_empty() || before(*at).ends_with('\n');
-    let last = text.rmatch_indices("error: ").map(|(at, _)| at).find(begins);
-    let from = last.map_or(0, |at| at + "error: ".len());
-    let (trace, said) = (&text[..from], text[from..].trim());
-    let place = trace.lines().rev().find_map(|line| line.trim().strip_prefix("at "));
-    match place {
-        Some(place) => format!("{said}\n  at {}", place.trim_end_matches(':')),
-        None => said.to_owned(),
+    match RULES.iter().find(fits) {
+        Some(rule) => failure!(Other, "{message}"; hint: "{}", rule.hint),
+        None => failure!(Other, "{message}"),
     }
 }
 
-/// `text` without the escape sequences that colour it.
+/// What went wrong and where: `text` from its last line on that begins with `error: `, and of the trace before that line
+/// the position nearest to the error.
+fn summarize(text: &str) -> String {
+    let text = text.trim();
+    let before = |at: usize| text[..at].trim_end_matches(' ');
+    let begins_line = |at: &usize| before(*at).is_empty() || before(*at).ends_with('\n');
+    let last = text.rmatch_indices("error: ").map(|(at, _)| at).find(begins_line);
+    let from = last.map_or(0, |at| at + "error: ".len());
+    let (trace, error) = text.split_at(from);
+    let position = trace.lines().rev().find_map(|line| line.trim().strip_prefix("at "));
+    match position {
+        Some(position) => format!("{}\n  at {}", error.trim(), position.trim_end_matches(':')),
+        None => error.trim().to_owned(),
+    }
+}
+
+/// `text` without the ANSI escape sequences that colour it.
 pub fn strip_ansi(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars();
@@ -161,26 +161,32 @@ pub fn strip_ansi(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::hint;
 
     #[test]
-    fn the_remedy_follows_the_words() {
-        for (stderr, expected) in [
+    fn the_hint_follows_the_words() {
+        for (stderr, message, expected) in [
             (
                 "\u{1b}[31;1merror:\u{1b}[0m path '/x' is not part of a flake (neither it nor its parents)",
-                "path '/x' is not part of a flake (neither it nor its parents)\n  there is no flake there: name one with --flake",
+                "path '/x' is not part of a flake (neither it nor its parents)",
+                Some(NO_FLAKE),
             ),
             (
                 "warning: w\nerror:\n  … while a\n  at /far.nix:1:1:\n  … b\n  at /near.nix:2:2:\n  error: boom",
                 "boom\n  at /near.nix:2:2",
+                None,
             ),
             (
                 "error: cannot find flake 'flake:x' in the flake registries",
-                "cannot find flake 'flake:x' in the flake registries\n  there is no flake there: name one with --flake",
+                "cannot find flake 'flake:x' in the flake registries",
+                Some(NO_FLAKE),
             ),
-            ("error: cannot coerce a thing", "cannot coerce a thing"),
-            ("plain", "plain"),
+            ("error: cannot coerce a thing", "cannot coerce a thing", None),
+            ("plain", "plain", None),
         ] {
-            assert_eq!(classify(stderr, "F").to_string(), format!("nix failed on F: {expected}"));
+            let error = classify(stderr, "F");
+            assert_eq!(error.to_string(), format!("nix failed on F: {message}"));
+            assert_eq!(hint(&error), expected, "{stderr}");
         }
     }
 
@@ -192,14 +198,15 @@ mod tests {
         ];
         let error = build_failed("F#x", &messages.map(str::to_owned), &["one".into(), "two".into()]);
         let expected = "nix failed on F#x: builder for '/nix/store/a-dep.drv' failed with exit code 3
-  the last lines of the builder's log:
+  last lines of the builder's log:
   | one
   | two
-  all of it: nix log /nix/store/a-dep.drv";
+  full log: nix log /nix/store/a-dep.drv";
         assert_eq!(error.to_string(), expected);
-        let error = build_failed("F", &["error: x".into()], &["p: Exec format error".into()]).to_string();
-        assert!(error.ends_with("| p: Exec format error\n  this machine cannot run the programs of that system: `cargo xtask doctor` says why"));
-        assert_eq!(build_failed("F", &[], &[]).to_string(), "nix failed on F: it said nothing");
+        let error = build_failed("F", &["error: x".into()], &["p: Exec format error".into()]);
+        assert!(error.to_string().ends_with("| p: Exec format error"), "{error}");
+        assert_eq!(hint(&error), Some(CANNOT_RUN));
+        assert_eq!(build_failed("F", &[], &[]).to_string(), "nix failed on F: nix printed no error");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The answers of earlier evaluations. Flakes are evaluated purely: as long as a flake is the same, so is the answer.
+//! The cache of evaluations. Flakes are evaluated purely: as long as a flake is the same, so is the result.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,12 +12,12 @@ use super::FEATURES;
 use crate::base::process::Launcher;
 use crate::base::{git, percent_encoding, state};
 
-/// How many answers are kept.
-const MOST: usize = 64;
-/// The most bytes that are read of one.
-const LARGEST: u64 = 64 << 20;
+/// How many results are kept.
+const MAX_ENTRIES: usize = 64;
+/// The most bytes that are read of a result.
+const MAX_BYTES: u64 = 64 << 20;
 
-/// The answers in a folder of the project's state.
+/// The cache in the folder `evaluations` of the state folder.
 pub struct EvalCache {
     folder: PathBuf,
 }
@@ -27,84 +27,83 @@ impl EvalCache {
         Self { folder: state.join("evaluations") }
     }
 
-    /// The answer to `question` about `flake`: that of an earlier evaluation of the very same flake, if it `serves`,
-    /// or what `evaluate` returns.
-    pub fn recall_or(
+    /// The result of `expression` on `flake`: the cached one of the very same flake and Nix, if it is `valid`, otherwise
+    /// the one that `evaluate` returns.
+    pub fn get_or_evaluate(
         &self,
         launcher: &Launcher,
         flake: &str,
-        question: &str,
-        serves: impl Fn(&Value) -> bool,
+        expression: &str,
+        valid: impl Fn(&Value) -> bool,
         evaluate: impl FnOnce() -> Result<Value>,
     ) -> Result<Value> {
-        let question = format!("{}{question}", launcher.read("nix", &["--version"])?);
-        let file = self.file(launcher, flake, &question);
-        if let Some(answer) = file.as_deref().and_then(recall).filter(&serves) {
-            return Ok(answer);
+        let key = format!("{}{expression}", launcher.read("nix", &["--version"])?);
+        let file = self.file(launcher, flake, &key);
+        if let Some(result) = file.as_deref().and_then(load).filter(&valid) {
+            return Ok(result);
         }
-        let answer = evaluate()?;
-        // Somebody may have changed the flake meanwhile.
-        if let Some(file) = file
-            .filter(|_| serves(&answer))
-            .filter(|file| self.file(launcher, flake, &question).as_ref() == Some(file))
-        {
-            // Where it cannot be kept, it is evaluated again the next time.
-            let _ = self.keep(&file, &answer);
+        let result = evaluate()?;
+        // Somebody may have changed the flake during the evaluation.
+        let is_unchanged = |file: &PathBuf| self.file(launcher, flake, &key).as_ref() == Some(file);
+        if let Some(file) = file.filter(|_| valid(&result)).filter(is_unchanged) {
+            // A result that cannot be stored is evaluated again the next time.
+            let _ = self.store(&file, &result);
         }
-        Ok(answer)
+        Ok(result)
     }
 
-    /// Where the answer is kept; `None` where nix does not tell this flake from others.
-    fn file(&self, launcher: &Launcher, flake: &str, question: &str) -> Option<PathBuf> {
+    /// The file for the result of `key` on `flake`; `None` where Nix does not identify the content of the flake.
+    fn file(&self, launcher: &Launcher, flake: &str, key: &str) -> Option<PathBuf> {
         let args = [&FEATURES[..], &["flake", "metadata", "--json", flake]].concat();
         let metadata = launcher.closed(|| launcher.read("nix", &args)).ok()?;
-        let known = serde_json::from_str(&metadata).ok()?;
-        (is_fixed(&known) && work_trees(&known).all(|folder| shows_changes(launcher, &folder)))
-            .then_some(())?;
-        let name = blake3::hash(format!("{}:{question}{metadata}", question.len()).as_bytes());
-        Some(self.folder.join(format!("{}.json", name.to_hex())))
+        let parsed = serde_json::from_str(&metadata).ok()?;
+        let is_identified =
+            is_fixed(&parsed) && work_trees(&parsed).all(|folder| shows_changes(launcher, &folder));
+        let name = blake3::hash(format!("{}:{key}{metadata}", key.len()).as_bytes());
+        is_identified.then(|| self.folder.join(format!("{}.json", name.to_hex())))
     }
 
-    fn keep(&self, file: &Path, answer: &Value) -> Result<()> {
+    fn store(&self, file: &Path, result: &Value) -> Result<()> {
         state::private_folder(&self.folder)?;
-        state::write(file, answer.to_string().as_bytes())?;
-        let mut known = fs::read_dir(&self.folder)?
+        state::write(file, result.to_string().as_bytes())?;
+        let mut entries = fs::read_dir(&self.folder)?
             .flatten()
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
             .collect::<Vec<_>>();
-        known.sort_unstable();
-        let surplus = known.len().saturating_sub(MOST);
-        known[..surplus].iter().for_each(|(_, file)| drop(fs::remove_file(file)));
+        entries.sort_unstable();
+        let surplus = entries.len().saturating_sub(MAX_ENTRIES);
+        entries[..surplus].iter().for_each(|(_, file)| drop(fs::remove_file(file)));
         Ok(())
     }
 }
 
-fn recall(file: &Path) -> Option<Value> {
-    serde_json::from_slice(&state::read(file, LARGEST).ok()??).ok()
+fn load(file: &Path) -> Option<Value> {
+    serde_json::from_slice(&state::read(file, MAX_BYTES).ok()??).ok()
 }
 
-/// Whether what `nix flake metadata --json` says names the content of the flake and of all its inputs: by Nix's own
-/// fingerprint, which flakes in plain folders do not have, or by the hash of each.
+/// Whether the output of `nix flake metadata --json` identifies the content of the flake and of all its inputs: by Nix's
+/// own fingerprint, which flakes in plain folders lack, or by the hash of each.
 fn is_fixed(metadata: &Value) -> bool {
     let has_hash = |node: &Value| node["locked"]["narHash"].is_string();
-    let (nodes, root) = (metadata["locks"]["nodes"].as_object(), metadata["locks"]["root"].as_str());
+    let nodes = metadata["locks"]["nodes"].as_object();
+    let root = metadata["locks"]["root"].as_str();
     let mut inputs = nodes.into_iter().flatten().filter(|(name, _)| Some(name.as_str()) != root);
     metadata["fingerprint"].is_string()
         || has_hash(metadata) && nodes.is_some() && inputs.all(|(_, node)| has_hash(node))
 }
 
-/// The work trees of git that Nix reads: that of the flake, and those of inputs that no lock holds to a commit.
+/// The git work trees that Nix reads: that of the flake, and those of inputs that the lock pins to no commit.
 fn work_trees(metadata: &Value) -> impl Iterator<Item = PathBuf> {
     let inputs = metadata["locks"]["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values());
-    let open = inputs.map(|node| &node["locked"]).filter(|locked| !locked["rev"].is_string());
-    let git = std::iter::once(&metadata["locked"]).chain(open).filter(|locked| locked["type"] == "git");
+    let unpinned = inputs.map(|node| &node["locked"]).filter(|locked| !locked["rev"].is_string());
+    let git = std::iter::once(&metadata["locked"]).chain(unpinned).filter(|locked| locked["type"] == "git");
     let folder =
         |locked: &Value| locked["url"].as_str()?.strip_prefix("file://").map(percent_encoding::decode);
     git.filter_map(folder).map(|bytes| PathBuf::from(OsString::from_vec(bytes)))
 }
 
-/// Whether git tells of all changes in a work tree. Nix (2.34) takes its word, and yet reads the files that it was told
-/// to take for unchanged (`git update-index --assume-unchanged`), as is advised for secrets.
+/// Whether git shows all changes in a work tree. Nix (2.34) relies on git for them, yet also reads the files that git
+/// ignores changes of (`git update-index --assume-unchanged`, which is advised for secrets).
 fn shows_changes(launcher: &Launcher, folder: &Path) -> bool {
     let unchanged = |line: &str| line.starts_with(|tag: char| tag.is_ascii_lowercase());
     git::capture(launcher, folder, git::Command::ListFiles, &[])
@@ -118,8 +117,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flakes_that_are_told_from_others() {
-        let (hash, open) = (json!({ "narHash": "sha256-x" }), json!({ "type": "git" }));
+    fn flakes_whose_content_is_identified() {
+        let hash = json!({ "narHash": "sha256-x" });
+        let open = json!({ "type": "git" });
         let locks =
             |input: &Value| json!({ "root": "r", "nodes": { "r": {}, "nixpkgs": { "locked": input } } });
         for (metadata, expected) in [
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn work_trees_that_are_read() {
+    fn work_trees_of_a_flake_and_its_unpinned_inputs() {
         let git = |url: &str| json!({ "type": "git", "url": url });
         let mut locked = git("file:///locked");
         locked["rev"] = json!("a");
@@ -151,39 +151,40 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_answers_make_room() {
+    fn the_oldest_results_are_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let answers = EvalCache::new(dir.path());
-        let file = |number: usize| answers.folder.join(format!("{number}.json"));
-        for number in 0..MOST {
-            answers.keep(&file(number), &json!(number)).unwrap();
-            let age = std::time::Duration::from_secs((2 * MOST - number) as u64);
-            let kept = fs::File::open(file(number)).unwrap();
-            kept.set_modified(std::time::SystemTime::now() - age).unwrap();
+        let cache = EvalCache::new(dir.path());
+        let file = |number: usize| cache.folder.join(format!("{number}.json"));
+        for number in 0..MAX_ENTRIES {
+            cache.store(&file(number), &json!(number)).unwrap();
+            let age = std::time::Duration::from_secs((2 * MAX_ENTRIES - number) as u64);
+            let stored = fs::File::open(file(number)).unwrap();
+            stored.set_modified(std::time::SystemTime::now() - age).unwrap();
         }
-        assert_eq!(recall(&file(0)), Some(json!(0)));
-        answers.keep(&file(MOST), &json!("new")).unwrap();
-        assert_eq!((recall(&file(0)), recall(&file(1))), (None, Some(json!(1))));
-        assert_eq!(recall(&file(MOST)), Some(json!("new")));
+        assert_eq!(load(&file(0)), Some(json!(0)));
+        cache.store(&file(MAX_ENTRIES), &json!("new")).unwrap();
+        assert_eq!((load(&file(0)), load(&file(1))), (None, Some(json!(1))));
+        assert_eq!(load(&file(MAX_ENTRIES)), Some(json!("new")));
     }
 
     #[test]
-    fn what_is_no_answer() {
+    fn only_regular_files_of_reasonable_size_are_loaded() {
         let dir = tempfile::tempdir().unwrap();
-        let (answers, elsewhere) = (EvalCache::new(dir.path()), dir.path().join("elsewhere"));
-        let file = answers.folder.join("a.json");
-        answers.keep(&file, &json!(1)).unwrap();
+        let cache = EvalCache::new(dir.path());
+        let elsewhere = dir.path().join("elsewhere");
+        let file = cache.folder.join("a.json");
+        cache.store(&file, &json!(1)).unwrap();
         fs::rename(&file, &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
-        assert_eq!(recall(&file), None);
+        assert_eq!(load(&file), None);
         fs::remove_file(&file).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, &file, 0o600.into()).unwrap();
-        assert_eq!(recall(&file), None);
+        assert_eq!(load(&file), None);
         fs::remove_file(&file).unwrap();
         fs::File::create(&file).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(recall(&file), None);
-        answers.keep(&file, &json!(2)).unwrap();
-        assert_eq!(recall(&file), Some(json!(2)));
+        assert_eq!(load(&file), None);
+        cache.store(&file, &json!(2)).unwrap();
+        assert_eq!(load(&file), Some(json!(2)));
     }
 
     #[test]

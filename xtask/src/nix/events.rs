@@ -1,4 +1,4 @@
-//! The lines of `--log-format internal-json`: what a running build is doing.
+//! Parses the log of Nix in the format `internal-json`: one event a line.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::strip_ansi;
 
-/// Numbers of activities (`start`) and of results, as Nix's `logging.hh` has them.
+/// The numbers of activities (`start`) and of results, from Nix's `logging.hh`.
 mod code {
     pub const FILE_TRANSFER: u64 = 101;
     pub const COPY_PATHS: u64 = 103;
@@ -18,17 +18,17 @@ mod code {
     pub const PROGRESS: u64 = 105;
 }
 
-/// What one line says that is of interest here.
+/// A line of the log, as far as this tool uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// The build of the derivation `drv` begins; `id` is that of its log lines.
+    /// The build of the derivation `drv` begins; its log lines have the same `id`.
     Building {
         id: u64,
         drv: String,
     },
-    /// A store path is fetched from a cache.
+    /// Nix fetches a store path from a binary cache.
     Fetching(String),
-    /// A file is downloaded that is no part of a store path, such as the source of an input.
+    /// Nix downloads a file that is no part of a store path, such as the source of an input.
     Downloading(String),
     /// One line of a builder's log.
     Log {
@@ -40,9 +40,9 @@ pub enum Line {
         done: u64,
         total: u64,
     },
-    /// An error that Nix met. Its log has a field for these that no message has which a builder or a trace words.
+    /// An error of Nix itself: only these have the field `raw_msg`, which messages of a builder or of a trace lack.
     Error(String),
-    /// A message, whoever words it; level 0 is an error, level 1 a warning.
+    /// A message from anybody; level 0 is an error, level 1 a warning.
     Message {
         level: u64,
         text: String,
@@ -62,19 +62,19 @@ struct Raw {
     #[serde(default)]
     msg: String,
     #[serde(rename = "raw_msg")]
-    own: Option<IgnoredAny>,
+    bare_text: Option<IgnoredAny>,
     #[serde(default)]
     fields: Vec<Value>,
 }
 
-/// Reads lines in order; it remembers which activities count the builds and the fetches.
+/// Parses lines in order, and remembers which activities count the builds and the fetches.
 #[derive(Default)]
 pub struct Reader {
     builds: Counter,
     fetches: Counter,
 }
 
-/// The state of an activity that counts: its id, and what it said last.
+/// The activity that counts builds or fetches, and its last counts.
 #[derive(Default)]
 struct Counter {
     id: Option<u64>,
@@ -83,7 +83,7 @@ struct Counter {
 }
 
 impl Reader {
-    /// What `line` says. A line that is no event is a message of its own.
+    /// Parses `line`. A line that is no event becomes a message of level 3.
     pub fn read(&mut self, line: &str) -> Line {
         let raw = line.strip_prefix("@nix ").and_then(|json| serde_json::from_str::<Raw>(json).ok());
         match raw {
@@ -102,7 +102,7 @@ impl Reader {
             ("start", code::FILE_TRANSFER) if !belongs_to_cache(&field()) => Line::Downloading(field()),
             ("result", code::BUILD_LOG_LINE) => Line::Log { id: raw.id, text: strip_ansi(&field()) },
             ("result", code::PROGRESS) => self.progress(raw),
-            ("msg", _) if raw.level == 0 && raw.own.is_some() => Line::Error(strip_ansi(&raw.msg)),
+            ("msg", _) if raw.level == 0 && raw.bare_text.is_some() => Line::Error(strip_ansi(&raw.msg)),
             ("msg", _) => Line::Message { level: raw.level, text: strip_ansi(&raw.msg) },
             _ => Line::Other,
         }
@@ -122,9 +122,8 @@ impl Counter {
         Line::Other
     }
 
-    /// Takes in `[done, expected, running, failed]` and says whether it was meant for this counter.
-    /// Between two builds Nix 2.34 counts the next one twice, so `expected` is only taken while
-    /// something runs.
+    /// Updates the counts from the fields `[done, expected, running, failed]`; returns whether the event is of this counter.
+    /// Between two builds Nix 2.34 counts the next one twice, so `expected` counts only while something runs.
     fn update(&mut self, raw: &Raw) -> bool {
         let number = |at: usize| raw.fields.get(at).and_then(Value::as_u64).unwrap_or(0);
         if self.id != Some(raw.id) {
@@ -138,7 +137,7 @@ impl Counter {
     }
 }
 
-/// Whether `uri` is of a binary cache's own files, which [`Line::Fetching`] stands for.
+/// Whether `uri` is a file of a binary cache, whose download [`Line::Fetching`] already reports.
 fn belongs_to_cache(uri: &str) -> bool {
     uri.contains("/nar/") || uri.ends_with(".narinfo") || uri.ends_with("/nix-cache-info")
 }
@@ -228,13 +227,13 @@ mod tests {
             "warning: odd",
         ];
         crate::base::fuzz::check_text(&[&build.join("\n")], |text| {
-            let (mut reader, mut watch) =
-                (Reader::default(), super::super::build_monitor::BuildMonitor::new(&crate::base::Silent));
+            let mut reader = Reader::default();
+            let mut monitor = super::super::build_monitor::BuildMonitor::new(&crate::base::Silent);
             for line in text.lines() {
                 reader.read(line);
-                watch.line(line);
+                monitor.line(line);
             }
-            watch.into_error("F#x").to_string()
+            monitor.into_error("F#x").to_string()
         });
     }
 }

@@ -1,5 +1,6 @@
-//! The inputs of a flake. Nix copies a folder that an input names when it locks or uses the flake. The keys are closed to it
-//! (by their modes), also where it is root ([`Launcher::keeping_keys`]); a lock that names them is told from others here.
+//! Refuses flakes with inputs that name the private keys of hosts. Nix copies a folder that an input names to its store
+//! when it locks or uses the flake. The modes of the keys keep it from reading them, even as root
+//! ([`Launcher::keeping_keys`]); this module finds the input that names them.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -12,56 +13,60 @@ use serde_json::Value;
 
 use super::FEATURES;
 use super::eval::json;
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::percent_encoding;
 use crate::base::process::Launcher;
 
-/// Locks `flake` as root, and refuses inputs that cover
-/// `keys`. Returns the locked reference of a flake that is not on this machine, which stays what was looked at.
+/// Locks `flake` as root, and refuses inputs that name `keys`, a path in it or a folder around it. Returns the locked
+/// reference of a flake that is not on this machine: it always names the flake that was checked.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`] for such an input; what Nix says where it cannot read something.
+/// `Refused` for such an input; the error of Nix where it cannot read something.
 pub fn lock_without_keys(launcher: &Launcher, flake: &str, keys: &Path) -> Result<Option<String>> {
     let args = [&FEATURES[..], &["flake", "metadata", "--json", flake]].concat();
     let metadata = json(launcher, &args, flake)?;
     let found = inputs(&metadata).find(|input| covers(&input.path, keys));
     if let Some(Input { name, path }) = found {
-        return Err(ExitKind::Refused.error(format!(
-            "the input `{name}` of the flake names {}, and Nix would copy the private keys of hosts in {} to its store, where \
-             everybody can read them; take the input out of flake.nix and flake.lock",
+        bail!(
+            Refused,
+            "the input `{name}` of the flake names {}: nix would copy the private keys of hosts in {} to its store, where \
+             everybody can read them",
             path.display(),
-            keys.display()
-        )));
+            keys.display();
+            hint: "remove the input from flake.nix and flake.lock"
+        );
     }
     let is_remote = metadata["locked"]["rev"].is_string() && !is_local(&metadata["locked"]);
     Ok(metadata["url"].as_str().filter(|_| is_remote).map(str::to_owned))
 }
 
-/// An input that names a place on this machine.
+/// An input that names a path on this machine.
 #[derive(Debug, PartialEq, Eq)]
 struct Input {
     name: String,
     path: PathBuf,
 }
 
-/// Those in the lock of `metadata`, as `nix flake metadata --json` has it. A relative path stays within its flake.
+/// The inputs with absolute paths in the lock of `metadata`, the output of `nix flake metadata --json`. A relative path
+/// stays within its flake.
 fn inputs(metadata: &Value) -> impl Iterator<Item = Input> + '_ {
     let nodes = metadata["locks"]["nodes"].as_object().into_iter().flatten();
     let references = nodes.flat_map(|(name, node)| ["locked", "original"].map(|part| (name, &node[part])));
-    references.filter_map(|(name, reference)| Some(Input { name: name.clone(), path: place(reference)? }))
+    references
+        .filter_map(|(name, reference)| Some(Input { name: name.clone(), path: local_path(reference)? }))
 }
 
 /// The absolute path that the reference to an input names.
-fn place(reference: &Value) -> Option<PathBuf> {
+fn local_path(reference: &Value) -> Option<PathBuf> {
     let path = match reference["path"].as_str() {
         Some(path) => PathBuf::from(path),
-        None => file(reference["url"].as_str()?)?,
+        None => file_url_path(reference["url"].as_str()?)?,
     };
     path.is_absolute().then_some(path)
 }
 
-/// The path of a URL of a file, with or without a host, such as `file:///a`, `tarball+file:/a`.
-fn file(url: &str) -> Option<PathBuf> {
+/// The path in a URL of a file, with or without a host, such as `file:///a`, `tarball+file:/a`.
+fn file_url_path(url: &str) -> Option<PathBuf> {
     let (scheme, rest) = url.split_once(':')?;
     let is_file = scheme.rsplit('+').next().is_some_and(|last| last.eq_ignore_ascii_case("file"));
     let rest = rest.split(['?', '#']).next().filter(|_| is_file)?;
@@ -73,19 +78,20 @@ fn file(url: &str) -> Option<PathBuf> {
 }
 
 fn is_local(reference: &Value) -> bool {
-    place(reference).is_some()
+    local_path(reference).is_some()
 }
 
-/// Whether `path` is `keys`, something in it, or a folder around it, by whatever way and mount it is reached.
+/// Whether `path` is `keys`, something in it, or a folder around it, through any link and mount.
 fn covers(path: &Path, keys: &Path) -> bool {
     let Ok(path) = path.canonicalize() else { return false };
     let around = keys.ancestors().filter_map(inode).collect::<HashSet<_>>();
-    let (own, target) = (inode(keys), inode(&path));
+    let own = inode(keys);
+    let target = inode(&path);
     target.is_some_and(|target| around.contains(&target))
         || own.is_some() && path.ancestors().any(|folder| inode(folder) == own)
 }
 
-/// What the kernel knows the file by.
+/// The device and inode that identify the file.
 fn inode(path: &Path) -> Option<(u64, u64)> {
     path.metadata().ok().map(|stat| (stat.dev(), stat.ino()))
 }
@@ -98,7 +104,7 @@ mod tests {
     use crate::base::fuzz;
 
     #[test]
-    fn places_of_inputs() {
+    fn paths_of_references() {
         for (reference, expected) in [
             (json!({ "type": "path", "path": "/a/b" }), Some("/a/b")),
             (json!({ "type": "path", "path": "./b" }), None),
@@ -112,7 +118,7 @@ mod tests {
             (json!({ "type": "github", "owner": "a", "repo": "b" }), None),
             (json!(null), None),
         ] {
-            assert_eq!(place(&reference), expected.map(PathBuf::from), "{reference}");
+            assert_eq!(local_path(&reference), expected.map(PathBuf::from), "{reference}");
         }
     }
 
@@ -129,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_covers_the_keys() {
+    fn paths_that_cover_the_keys() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         std::fs::create_dir_all(at("state/identity/pi")).unwrap();
@@ -155,6 +161,8 @@ mod tests {
 
     #[test]
     fn fuzz() {
-        fuzz::check_text(&["file:///a/%62?x=1", "tarball+file:/a", "path:/a"], |text| drop(file(text)));
+        fuzz::check_text(&["file:///a/%62?x=1", "tarball+file:/a", "path:/a"], |text| {
+            drop(file_url_path(text));
+        });
     }
 }

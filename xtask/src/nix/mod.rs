@@ -1,4 +1,4 @@
-//! Nix on the command line: every argument vector, its configuration, events and errors.
+//! The interface to the `nix` command: its arguments, configuration, events and errors.
 
 mod build;
 mod build_monitor;
@@ -30,7 +30,7 @@ pub use shield::shield;
 pub use store_path::StorePath;
 pub use version::{Version, require};
 
-/// Switches on what flakes need, whatever the user's nix.conf says.
+/// Enables flakes, whatever the user's nix.conf says.
 pub(crate) const FEATURES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
 
 /// A Nix system double, such as `aarch64-linux`.

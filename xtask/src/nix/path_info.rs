@@ -1,4 +1,4 @@
-//! What the store knows of its paths.
+//! `nix path-info`: closures and their sizes.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -7,19 +7,19 @@ use super::store_path::StorePath;
 use super::{FEATURES, error};
 use crate::base::process::Launcher;
 
-/// All paths that `path` needs, itself among them, with their sizes in bytes.
+/// The closure of `path`: all store paths that it refers to and itself, with their sizes in bytes.
 pub fn closure(launcher: &Launcher, path: &StorePath) -> Result<Vec<(StorePath, u64)>> {
     let args = [&FEATURES[..], &["path-info", "--json", "--recursive", path.as_str()]].concat();
     let output = launcher.capture("nix", &args)?;
     if !output.success() {
         return Err(error::classify(&output.stderr, path.as_str()));
     }
-    let listed = serde_json::from_str(&output.stdout).ok();
-    listed.as_ref().and_then(parse).with_context(|| format!("reading what nix says about {path}"))
+    let json = serde_json::from_str(&output.stdout).ok();
+    json.as_ref().and_then(parse).with_context(|| format!("reading the closure of {path}"))
 }
 
-/// The three forms: a list (to 2.18), an object by path, and one by the names in the store behind `info`
-/// (from 2.33).
+/// Reads the store paths and their sizes from any of the three formats: a list (to 2.18), an object by path, and an object
+/// by name in the store, below `info` (from 2.33).
 pub fn parse(value: &Value) -> Option<Vec<(StorePath, u64)>> {
     if let Some(list) = value.as_array() {
         return list.iter().map(|info| entry(info["path"].as_str()?, info)).collect();
@@ -29,8 +29,8 @@ pub fn parse(value: &Value) -> Option<Vec<(StorePath, u64)>> {
 }
 
 fn entry(path: &str, info: &Value) -> Option<(StorePath, u64)> {
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("/nix/store/{path}") };
-    Some((StorePath::containing(&whole)?, info["narSize"].as_u64()?))
+    let full = if path.starts_with('/') { path.to_owned() } else { format!("/nix/store/{path}") };
+    Some((StorePath::containing(&full)?, info["narSize"].as_u64()?))
 }
 
 #[cfg(test)]
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_forms() {
+    fn the_three_formats() {
         let name = "0123456789abcdfghijklmnpqrsvwxyz-a-1";
         let path = format!("/nix/store/{name}");
         for json in [

@@ -1,4 +1,4 @@
-//! The Nix that `setup` installs for the project where the machine has none that will do.
+//! The Nix that `setup` installs for the project where the machine has none that is recent enough.
 
 use std::path::Path;
 
@@ -6,26 +6,28 @@ use super::version;
 use crate::base::process::Launcher;
 use crate::base::{git, state};
 
-/// The launcher for all further commands: unchanged where the machine's own Nix will do, otherwise
-/// with the tools of the project (its Nix and its deploy-rs) on `PATH` if they are installed.
+/// The launcher for all further commands. The project's programs, such as deploy-rs, are in front of `PATH` if they are
+/// installed; its Nix is where the machine has no Nix that is recent enough.
 pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
     let launcher = git::shield(launcher);
-    // What others could have put there is not run.
+    // Nothing runs from a folder that other users can write to.
     if state::check_folder(tools).is_err() {
         return launcher;
     }
     let with_bin =
         if tools.join("bin").is_dir() { launcher.with_path_front(&tools.join("bin")) } else { launcher };
     let prefix = tools.join("nix");
-    if !prefix.join("bin/nix").exists() || version::current(&with_bin).is_ok_and(version::Version::will_do) {
+    if !prefix.join("bin/nix").exists()
+        || version::current(&with_bin).is_ok_and(version::Version::is_supported)
+    {
         return with_bin;
     }
     enter(with_bin, &prefix)
 }
 
-/// The launcher with the Nix under `prefix` in front. `NIX_BIN_DIR` keeps its build hook from
-/// running another Nix, and the two configuration variables keep foreign settings out. A list of features in the
-/// environment must not take away what its configuration needs.
+/// The launcher with the Nix under `prefix` in front of `PATH`. `NIX_BIN_DIR` keeps its build hook from running another
+/// Nix; `NIX_CONF_DIR` and `NIX_USER_CONF_FILES` keep foreign settings out. `NIX_CONFIG` adds the feature that its
+/// configuration needs, which a list of features in the environment would otherwise remove.
 pub fn enter(launcher: Launcher, prefix: &Path) -> Launcher {
     let own = launcher.env("NIX_CONFIG").unwrap_or_default();
     let config = format!("{}\nextra-experimental-features = auto-allocate-uids", own.to_string_lossy());

@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 const STORE: &str = "/nix/store/";
 /// The length of the hash in front of a name.
-const HASH: usize = 32;
+const HASH_LENGTH: usize = 32;
 
-/// A store path as such, without anything below it: `/nix/store/HASH-NAME`.
+/// A store path without anything below it: `/nix/store/HASH-NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorePath(String);
 
 impl StorePath {
-    /// The store path that `text` is or lies in; `None` for anything else.
+    /// The store path that `text` is or lies in; `None` if there is none.
     pub fn containing(text: &str) -> Option<Self> {
         let name = text.strip_prefix(STORE)?.split('/').next()?;
-        let (hash, rest) = name.split_at_checked(HASH)?;
+        let (hash, rest) = name.split_at_checked(HASH_LENGTH)?;
         let in_hash = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(&byte);
         let valid = hash.bytes().all(in_hash) && rest.len() > 1 && rest.starts_with('-');
@@ -28,9 +28,9 @@ impl StorePath {
         &self.0
     }
 
-    /// What follows the hash.
+    /// The name after the hash.
     pub fn name(&self) -> &str {
-        &self.0[STORE.len() + HASH + 1..]
+        &self.0[STORE.len() + HASH_LENGTH + 1..]
     }
 
     /// Whether the path is in the store of this machine.
@@ -77,7 +77,7 @@ mod tests {
         let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-nixos-system-stinky-26.05/activate";
         crate::base::fuzz::check_text(&[path], |text| {
             let found = StorePath::containing(text);
-            // A name that is shown and handed to programs: nothing but the characters of a store path.
+            // The path is printed and passed to programs: it contains only the characters of a store path.
             let plain = |c: char| c.is_ascii_alphanumeric() || "+-._?=/".contains(c);
             assert!(found.as_ref().is_none_or(|path| path.as_str().chars().all(plain)), "{found:?}");
             found.map(|path| path.name().len())

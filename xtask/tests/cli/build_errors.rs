@@ -1,4 +1,4 @@
-//! `sd-image` where nix fails: its words, and the remedy.
+//! `sd-image` where nix fails: its error, and the hint.
 
 use crate::fake_build::{STINKY, event, giving, installable};
 use crate::fake_nix::Answers;
@@ -40,7 +40,7 @@ fn a_builder_that_failed() {
         let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<Vec<_>>().concat();
         let story = format!(
             "            building dep\n            building other\nerror: nix failed on {}: {cause}\n  \
-             the last lines of the builder's log:\n{tail}  all of it: nix log /nix/store/a-dep.drv\n",
+             last lines of the builder's log:\n{tail}  full log: nix log /nix/store/a-dep.drv\n",
             installable()
         );
         assert_eq!((outcome.exits(1), outcome.stderr.clone()), ("", story));
@@ -48,9 +48,9 @@ fn a_builder_that_failed() {
 }
 
 #[test]
-fn the_remedy_for_what_nix_says() {
-    let doctor = "this machine cannot build for that system: `cargo xtask doctor` says why";
-    for (text, remedy) in [
+fn the_hint_for_an_error_of_nix() {
+    let doctor = "run `cargo xtask doctor` to see why this machine cannot build for that system";
+    for (text, hint) in [
         // To 2.29 and Lix, 2.30 to 2.33, from 2.34.
         (
             "a 'aarch64-linux' with features {} is required to build '/nix/store/a.drv', but I am a 'x86_64-linux'",
@@ -66,48 +66,48 @@ fn the_remedy_for_what_nix_says() {
         ),
         (
             "builder for '/nix/store/a.drv' failed with exit code 1; last 1 log lines: executing '/nix/store/b': Exec format error",
-            "this machine cannot run the programs of that system: `cargo xtask doctor` says why",
+            "run `cargo xtask doctor` to see why this machine cannot run programs of that system",
         ),
         (
             "Failed to find a machine for remote build!\nderivation: a.drv",
-            "no remote builder takes this build: see `builders` in nix.conf and /etc/nix/machines",
+            "check `builders` in nix.conf and /etc/nix/machines: no remote builder takes this build",
         ),
         (
             "cannot build on 'ssh://pi': error: failed to start SSH connection to 'pi'",
-            "the remote builder does not answer: try `nix store info --store` with its address",
+            "check the remote builder, which does not answer: `nix store info --store ADDRESS`",
         ),
         (
             "flake 'github:o/f' does not provide attribute 'x'",
-            "`cargo xtask hosts` lists what the flake offers",
+            "run `cargo xtask hosts` to list what the flake offers",
         ),
         (
             "derivation '/nix/store/a.drv' does not have wanted outputs 'out'",
-            "the image's package needs an output 'out'",
+            "give the image's package an output `out`",
         ),
         (
             "derivation '/nix/store/a.drv' does not have output 'out'",
-            "the image's package needs an output 'out'",
+            "give the image's package an output `out`",
         ),
         (
             "writing to file: No space left on device",
-            "the disk is full: `nix store gc` makes room in the Nix store",
+            "free space in the Nix store, as the disk is full: `nix store gc`",
         ),
     ] {
         let outcome = failing_with(text).install().run(&STINKY);
         assert_eq!(outcome.exits(1), "");
         let text = text.replace('\n', "\n  ");
-        assert_eq!(outcome.stderr, format!("error: nix failed on {}: {text}\n  {remedy}\n", installable()));
+        assert_eq!(outcome.stderr, format!("error: nix failed on {}: {text}\nhint: {hint}\n", installable()));
     }
 }
 
 #[test]
-fn an_error_of_evaluation_names_the_place() {
+fn an_evaluation_error_names_the_position() {
     let trace = "\n … while a\n   at /nix/store/a-source/flake.nix:3:7:\n     3| x\n\n error: deep down";
     let outcome = failing_with(trace).install().run(&STINKY);
-    let says = "deep down\n  at /nix/store/a-source/flake.nix:3:7";
+    let message = "deep down\n  at /nix/store/a-source/flake.nix:3:7";
     assert_eq!(
         (outcome.exits(1), outcome.stderr.clone()),
-        ("", format!("error: nix failed on {}: {says}\n", installable()))
+        ("", format!("error: nix failed on {}: {message}\n", installable()))
     );
 }
 

@@ -157,7 +157,7 @@ fn refusals_before_anything_is_asked_of_the_host() {
             none,
             ["stinkey", "-d"],
             2,
-            "has no deploy node 'stinkey'; did you mean 'stinky'? (nodes: other, stinky)",
+            "has no deploy node 'stinkey' (nodes: other, stinky)\nhint: did you mean 'stinky'?",
         ),
         (bare.as_str(), ["stinky", "-d"], 3, "needs a profile 'system' that can be proved"),
         (nowhere.as_str(), ["stinky", "-d"], 3, "deploy.nodes.stinky has no `hostname`"),
@@ -178,7 +178,10 @@ fn a_flake_without_deploy_nodes() {
     scene.sandbox.fake("nix", &format!(r#"{version}; echo "{missing}" >&2; exit 1"#));
     let outcome = scene.run(&["stinky"]);
     assert_eq!(outcome.exits(2), "");
-    assert_eq!(outcome.stderr, "error: github:o/f has no deploy nodes: it needs deploy.nodes.stinky\n");
+    assert_eq!(
+        outcome.stderr,
+        "error: github:o/f has no deploy nodes\nhint: add deploy.nodes.stinky to the flake\n"
+    );
 }
 
 /// Nix 2.18 does not give out all outputs at once.

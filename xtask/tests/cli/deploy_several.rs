@@ -44,12 +44,12 @@ fn a_misspelt_host_stops_all() {
     for (args, error) in [
         (
             &["one", "twoo"][..],
-            format!("{unknown} 'twoo'; did you mean 'two'? (nodes: one, two); nothing was deployed"),
+            format!("{unknown} 'twoo' (nodes: one, two); nothing was deployed\nhint: did you mean 'two'?"),
         ),
         (
             &["one", "--wait", "5"],
             format!(
-                "{unknown} '5' (nodes: one, two); minutes to wait are written `--wait=5`; nothing was deployed"
+                "{unknown} '5' (nodes: one, two); nothing was deployed\nhint: write the minutes to wait as `--wait=5`"
             ),
         ),
         (
@@ -58,7 +58,7 @@ fn a_misspelt_host_stops_all() {
                 "{unknown} 'six' (nodes: one, two)\n  {unknown} 'ten' (nodes: one, two); nothing was deployed"
             ),
         ),
-        (&["5"], format!("{unknown} '5' (nodes: one, two); minutes to wait are written `--wait=5`")),
+        (&["5"], format!("{unknown} '5' (nodes: one, two)\nhint: write the minutes to wait as `--wait=5`")),
     ] {
         refused(&scene(("", "")), args, 2, &error);
     }

@@ -80,7 +80,7 @@ fn while_an_evaluation_takes_no_notice() {
             .fake("nix", &format!("case $* in {version};; *eval*) trap '' INT; exec sleep 30;; esac"));
         let evaluating = || scene.sandbox.calls("nix").iter().flatten().any(|word| word == "eval");
         let outcome = stopped_once(&scene, &["deploy", "stinky"], evaluating, to);
-        let words = "error: stopped while the flake was evaluated; nothing was changed\n";
+        let words = "error: stopped while nix evaluated the flake; nothing was changed\n";
         assert_eq!((outcome.exits(130), outcome.stderr.as_str()), ("", words), "{to:?}");
     }
 }

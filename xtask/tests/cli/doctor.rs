@@ -59,7 +59,7 @@ fn an_older_nix_has_another_name_for_its_settings() {
 fn what_is_missing_is_named_with_its_remedy() {
     let outcome = Sandbox::with_fakes_only().run(&["doctor"]);
     let expected = "         NEEDED         FOUND
-MISSING  nix            there is no nix on PATH: run `cargo xtask setup`
+MISSING  nix            no nix on PATH; run `cargo xtask setup`
 MISSING  aarch64-linux  it takes nix to tell
 MISSING  ssh-keygen     there is no ssh-keygen on PATH; run `cargo xtask setup`
 MISSING  ssh            there is no ssh on PATH; run `cargo xtask setup`

@@ -103,15 +103,15 @@ fn a_remembered_failure_is_asked_for_again() {
 
 #[test]
 fn a_flake_that_is_broken_as_a_whole() {
-    let track = "nix sees only files that git tracks: `git add` the file; a folder that git ignores is named path:FOLDER";
-    let no_flake = "there is no flake there: name one with --flake";
+    let untracked = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";
+    let no_flake = "name a folder with a flake.nix, or a URL, with --flake";
     let features = "add `experimental-features = nix-command flakes` to nix.conf";
-    let network = "nix could not fetch something the flake needs: is the network there?";
-    for (said, remedy) in [
+    let network = "check the network: nix could not fetch something that the flake needs";
+    for (message, hint) in [
         // 2.8, 2.26 and from 2.29 on.
-        ("getting status of '/nix/store/abc-source/a.nix': No such file or directory", track),
-        ("path '/nix/store/abc-source/a.nix' does not exist", track),
-        ("Path 'a.nix' in the repository \"/f\" is not tracked by Git.", track),
+        ("getting status of '/nix/store/abc-source/a.nix': No such file or directory", untracked),
+        ("path '/nix/store/abc-source/a.nix' does not exist", untracked),
+        ("Path 'a.nix' in the repository \"/f\" is not tracked by Git.", untracked),
         ("could not find a flake.nix file", no_flake),
         ("path '/f' is not part of a flake (neither it nor its parent directories contain)", no_flake),
         ("source tree referenced by 'path:/f' does not contain a '/flake.nix' file", no_flake),
@@ -133,33 +133,35 @@ fn a_flake_that_is_broken_as_a_whole() {
         ),
         (
             "opening Git repository \"/f\": repository path '/f' is not owned by current user",
-            "the repository belongs to another user: see git's `safe.directory`",
+            "add the repository to git's `safe.directory`: it belongs to another user",
         ),
         ("unable to download 'https://h/x': Could not resolve hostname", network),
         (
             "cannot connect to socket at '/nix/var/nix/daemon-socket/socket': Connection refused",
-            "nix-daemon does not answer: `systemctl start nix-daemon`",
+            "start nix-daemon, which does not answer: `systemctl start nix-daemon`",
         ),
     ] {
-        let error = fails(&format!("warning: w\n\u{1b}[31;1merror:\u{1b}[0m {said}"));
+        let error = fails(&format!("warning: w\n\u{1b}[31;1merror:\u{1b}[0m {message}"));
         let answers =
             Answers { show: error.clone(), packages: error.clone(), deploy: error, ..Answers::default() };
         let outcome = answers.install().run(&HOSTS);
         assert_eq!(outcome.exits(1), "");
-        assert_eq!(outcome.stderr, format!("error: nix failed on github:o/f: {said}\n  {remedy}\n"));
+        assert_eq!(outcome.stderr, format!("error: nix failed on github:o/f: {message}\nhint: {hint}\n"));
     }
 }
 
 #[test]
 fn nix_too_old() {
-    for (version, says) in [
-        ("nix (Nix) 2.8.0", "nix 2.8 is too old: 2.18 or newer is needed; run `cargo xtask setup`"),
-        ("nix (Nix) 2.3.16", "nix 2.3 is too old: 2.18 or newer is needed; run `cargo xtask setup`"),
-        ("nix", "`nix --version` prints no version: nix"),
+    let setup = "run `cargo xtask setup`";
+    for (version, message, hint) in [
+        ("nix (Nix) 2.8.0", "nix 2.8 is too old: 2.18 or newer is needed", setup),
+        ("nix (Nix) 2.3.16", "nix 2.3 is too old: 2.18 or newer is needed", setup),
+        ("nix", "`nix --version` prints no version: nix", "check which program `nix` is: `command -v nix`"),
     ] {
         let nix = Answers { version, ..Answers::default() }.install();
         let outcome = nix.run(&HOSTS);
-        assert_eq!((outcome.exits(1), outcome.stderr.clone()), ("", format!("error: {says}\n")));
+        let lines = format!("error: {message}\nhint: {hint}\n");
+        assert_eq!((outcome.exits(1), outcome.stderr.clone()), ("", lines));
         assert_eq!(nix.asked(), [VERSION]);
     }
 }
@@ -168,8 +170,8 @@ fn nix_too_old() {
 fn no_nix() {
     let outcome = Sandbox::with_fakes_only().run(&HOSTS);
     assert_eq!(outcome.exits(1), "");
-    assert_eq!(outcome.stderr, "error: there is no nix on PATH: run `cargo xtask setup`\n");
+    assert_eq!(outcome.stderr, "error: no nix on PATH\nhint: run `cargo xtask setup`\n");
     let outcome = Sandbox::with_fakes_only().run(&["--json", "hosts"]);
-    let event = r#"{"event":"failed","code":1,"message":"there is no nix on PATH: run `cargo xtask setup`"}"#;
+    let event = r#"{"event":"failed","code":1,"message":"no nix on PATH","hint":"run `cargo xtask setup`"}"#;
     assert_eq!((outcome.exits(1), outcome.stderr.clone()), ("", format!("{event}\n")));
 }

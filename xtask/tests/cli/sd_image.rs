@@ -51,19 +51,24 @@ fn json() {
 
 #[test]
 fn hosts_that_have_no_image() {
-    for (host, says) in [
-        ("stniky", "github:o/f has no host 'stniky'; did you mean 'stinky'? (hosts: server, stinky)"),
+    for (host, message) in [
+        ("stniky", "github:o/f has no host 'stniky' (hosts: server, stinky)\nhint: did you mean 'stinky'?"),
         ("octopus", "github:o/f has no host 'octopus' (hosts: server, stinky)"),
-        ("server", "host 'server' has no SD image, only a deploy node"),
+        (
+            "server",
+            "host 'server' has no SD image, only a deploy node\n\
+             hint: add packages.<system>.server-sdImage to the flake, or run `cargo xtask deploy server`",
+        ),
     ] {
         let nix = Answers { deploy: prints(r#"["server"]"#), ..Answers::default() }.install();
         let outcome = nix.run(&["--flake", FLAKE, "sd-image", host]);
-        assert_eq!((outcome.exits(2), outcome.stderr.clone()), ("", format!("error: {says}\n")));
+        assert_eq!((outcome.exits(2), outcome.stderr.clone()), ("", format!("error: {message}\n")));
     }
     let empty = Answers { packages: prints("{}"), deploy: prints("[]"), ..Answers::default() };
     let outcome = empty.install().run(&STINKY);
-    let says = "github:o/f has no hosts: it needs packages.<system>.<host>-sdImage or deploy.nodes.<host>";
-    assert_eq!((outcome.exits(2), outcome.stderr.clone()), ("", format!("error: {says}\n")));
+    let lines = "error: github:o/f has no hosts\n\
+                 hint: add packages.<system>.<host>-sdImage or deploy.nodes.<host> to the flake\n";
+    assert_eq!((outcome.exits(2), outcome.stderr.as_str()), ("", lines));
 }
 
 #[test]
@@ -99,7 +104,7 @@ fn an_output_without_its_image() {
     outcome.says("error: what was built is no SD image: there is no folder /nix/store/absent/sd-image");
     let none = prints(r#"[{"outputs":{"out":null}}]"#);
     let outcome = Answers { build: none, ..Answers::default() }.install().run(&STINKY);
-    outcome.says("nix build names no output 'out'").exits(1);
+    outcome.says("nix build printed no output 'out'").exits(1);
 }
 
 /// A nix that does what `answers` makes of an endless script is asked to stop, and the binary `says` so.
@@ -132,11 +137,11 @@ fn check_stop(answers: impl FnOnce(String) -> Answers, says: &str) {
 fn a_request_to_stop_is_passed_on_and_waited_for() {
     check_stop(
         |packages| Answers { packages, ..Answers::default() },
-        "error: stopped while the flake was evaluated; nothing was changed\n",
+        "error: stopped while nix evaluated the flake; nothing was changed\n",
     );
     check_stop(
         |build| Answers { build, ..Answers::default() },
-        "error: stopped before the build was complete\n  nothing is left behind but finished parts, which the \
-         next run uses\n",
+        "error: stopped before the build was complete\nhint: run the command again to continue: only finished parts \
+         are left, and the next run uses them\n",
     );
 }

@@ -147,7 +147,7 @@ fn a_host_that_the_flake_does_not_have() {
     let scene = Scene::new();
     scene.means("one", ":");
     let outcome = scene.run(&["deploy", "targte"]);
-    outcome.says("has no deploy node 'targte'; did you mean 'target'? (nodes: target)").exits(2);
+    outcome.says("has no deploy node 'targte' (nodes: target)\nhint: did you mean 'target'?").exits(2);
 }
 
 #[test]

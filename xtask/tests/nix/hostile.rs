@@ -399,7 +399,7 @@ fn a_lock_that_names_the_key_of_a_host_is_refused() {
         if rustix::process::geteuid().is_root() {
             outcome
                 .says("the input `x` of the flake names ")
-                .says("take the input out of flake.nix")
+                .says("\nhint: remove the input from flake.nix and flake.lock")
                 .exits(3);
         }
     }

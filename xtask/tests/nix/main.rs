@@ -78,17 +78,17 @@ fn an_error_in_the_evaluation_of_this_host() {
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_file_that_git_does_not_track() {
-    let remedy = "\n  nix sees only files that git tracks: `git add` the file; \
-                  a folder that git ignores is named path:FOLDER\n";
+    let hint = "\nhint: run `git add` on the file, as nix sees only what git tracks; \
+                name a folder that git ignores as path:FOLDER\n";
     let fixture = Fixture::repository(&[
         FlakeFiles::Tracked("flake.nix", "{ outputs = { self }: import ./outputs.nix; }"),
         FlakeFiles::Untracked("outputs.nix", "{ }"),
     ]);
     for words in [&["hosts"][..], &["sd-image", "good"]] {
-        fixture.run(words).says("outputs.nix").says(remedy).exits(1);
+        fixture.run(words).says("outputs.nix").says(hint).exits(1);
     }
     let fixture = Fixture::repository(&[FlakeFiles::Untracked("flake.nix", "{ outputs = _: { }; }")]);
-    fixture.run(&["hosts"]).says("flake.nix").says(remedy).exits(1);
+    fixture.run(&["hosts"]).says("flake.nix").says(hint).exits(1);
 }
 
 #[test]
@@ -99,10 +99,8 @@ fn a_failed_builder_shows_the_end_of_its_log() {
     let outcome = fixture.run(&["sd-image", "bad"]);
     assert_eq!(outcome.exits(1), "");
     let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<Vec<_>>().concat();
-    outcome
-        .says("failed with exit code 3")
-        .says(&format!("\n  the last lines of the builder's log:\n{tail}"));
-    outcome.says("\n  all of it: nix log /nix/store/");
+    outcome.says("failed with exit code 3").says(&format!("\n  last lines of the builder's log:\n{tail}"));
+    outcome.says("\n  full log: nix log /nix/store/");
     assert!(!outcome.stderr.contains("| line 10\n"));
 }
 
@@ -117,29 +115,32 @@ fn programs_that_this_machine_cannot_run() {
     );
     let fixture = Fixture::with_images(&[("alien", &alien)]);
     let outcome = fixture.run(&["sd-image", "alien"]);
-    outcome.says("Exec format error").says("`cargo xtask doctor` says why").exits(1);
+    outcome.says("Exec format error").says("\nhint: run `cargo xtask doctor` to see why").exits(1);
     let far = builder("far", "true").replace(&system(), "riscv64-linux");
     let fixture = Fixture::with_images(&[("far", &far)]);
     let outcome = fixture.run(&["sd-image", "far"]);
-    outcome.says("\n  this machine cannot build for that system: `cargo xtask doctor` says why\n").exits(1);
+    outcome
+        .says("\nhint: run `cargo xtask doctor` to see why this machine cannot build for that system\n")
+        .exits(1);
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn no_flake_and_no_images() {
     let fixture = Fixture::empty();
-    fixture.run(&["hosts"]).says("\n  there is no flake there: name one with --flake\n").exits(1);
+    let hint = "\nhint: name a folder with a flake.nix, or a URL, with --flake\n";
+    fixture.run(&["hosts"]).says(hint).exits(1);
     let nowhere = fixture.path("nowhere");
     let nowhere = nowhere.to_str().expect("a path of plain text");
     let outcome = fixture.sandbox().run(&["--flake", nowhere, "hosts"]);
-    outcome.says("\n  there is no flake there: name one with --flake\n").exits(1);
+    outcome.says(hint).exits(1);
     let fixture = Fixture::plain("{ outputs = { self }: { }; }");
     let outcome = fixture.run(&["hosts"]);
     assert_eq!(outcome.exits(0), "HOST  SD IMAGE  DEPLOY\n");
     outcome.says(" has no host with an image or a deploy node\n");
     fixture
         .run(&["sd-image", "good"])
-        .says(" has no hosts: it needs packages.<system>.<host>-sdImage")
+        .says(" has no hosts\nhint: add packages.<system>.<host>-sdImage")
         .exits(2);
 }
 

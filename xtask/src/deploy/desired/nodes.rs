@@ -55,7 +55,7 @@ impl Nodes {
             derivation.is_some_and(|path| Path::new(path).exists())
         };
         let answer = if options.is_empty() {
-            answers.recall_or(launcher, flake, &question.apply(), serves, || question.ask())
+            answers.get_or_evaluate(launcher, flake, &question.apply(), serves, || question.ask())
         } else {
             question.ask()
         };

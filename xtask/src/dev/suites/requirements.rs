@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::base::Context;
 use crate::base::process::Launcher;
+use crate::base::{Context, failure};
 use crate::dev::demo;
 use crate::nix;
 use crate::nix::emulation;
@@ -80,7 +80,7 @@ impl Requirement {
                 cx,
                 &["ip", "unshare", "nsenter", "setpriv", "pgrep", "ssh", "sshd", "sudo", "busybox"],
             ),
-            Self::Nix => nix::require(&cx.launcher).err().map(|error| format!("{error:#}")),
+            Self::Nix => nix::require(&cx.launcher).err().map(|error| failure::with_hint(&error)),
             Self::Emulation => emulation(cx),
             Self::Emulators => programs(cx, &["qemu-aarch64-static", "qemu-riscv64-static"]),
             Self::DeployRs => programs(cx, &["deploy", "activate"]),
@@ -141,7 +141,7 @@ fn mount_namespaces(cx: &Context) -> Option<String> {
 fn emulation(cx: &Context) -> Option<String> {
     let judged =
         nix::require(&cx.launcher).and_then(|version| emulation::require(cx, version, "aarch64-linux"));
-    judged.err().map(|error| format!("{error:#}"))
+    judged.err().map(|error| failure::with_hint(&error))
 }
 
 #[cfg(test)]

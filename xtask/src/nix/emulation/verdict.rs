@@ -48,7 +48,7 @@ impl Verdict {
 
 /// `remote`: a builder for `system` is configured.
 pub fn verdict(system: &str, config: &Config, kernel: Kernel, remote: bool) -> Verdict {
-    match (config.system == system, config.promises(system), kernel) {
+    match (config.system == system, config.accepts(system), kernel) {
         (true, ..) => Verdict::Native,
         (_, false, _) if remote => Verdict::Remote,
         (_, false, Kernel::Cannot(fault)) => Verdict::Impossible(fault),

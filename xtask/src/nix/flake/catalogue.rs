@@ -1,4 +1,4 @@
-//! The hosts of a flake, found by a ladder that works with every Nix and survives broken siblings.
+//! The hosts of a flake, listed with any version of Nix and in spite of broken siblings.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,8 @@ use serde_json::Value;
 
 use super::inventory::{self, Packages};
 use super::suggest;
-use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
-use crate::nix;
+use crate::{failure, nix};
 
 /// The suffix of the package that is a host's SD image.
 const IMAGE_SUFFIX: &str = "-sdImage";
@@ -19,7 +18,7 @@ const IMAGE_SUFFIX: &str = "-sdImage";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Host {
     pub name: String,
-    /// The systems for which the flake has a package that assembles the image.
+    /// The systems for which the flake has a package that builds the image.
     pub image_systems: Vec<String>,
     /// Whether `deploy.nodes` has the host.
     pub deploy_node: bool,
@@ -30,15 +29,17 @@ pub struct Host {
 pub struct Catalogue {
     flake: String,
     hosts: BTreeMap<String, Host>,
-    /// Why the deploy nodes are not among the hosts, if they could not be listed.
-    pub unlisted_nodes: Option<anyhow::Error>,
+    /// Why listing the deploy nodes failed, if it did; they are then not among the hosts.
+    pub nodes_error: Option<anyhow::Error>,
 }
 
 impl Catalogue {
-    /// Asks Nix: the inventory of the flake first, names by evaluation where it leaves them out.
-    /// An error is that of the evaluation, which says more about a flake that is broken as a whole.
+    /// Reads the inventory of the flake (`nix flake show`), and evaluates the names where the inventory leaves them out.
+    ///
+    /// # Errors
+    /// That of the evaluation, which names the cause where the whole flake is broken.
     pub fn load(launcher: &Launcher, flake: &str) -> Result<Self> {
-        Self::gather(launcher, flake, || {
+        Self::load_with(launcher, flake, || {
             let show = nix::flake_show(launcher, flake).ok();
             match show.as_ref().and_then(inventory::packages).filter(has_images) {
                 Some(packages) => Ok(packages),
@@ -47,24 +48,28 @@ impl Catalogue {
         })
     }
 
-    /// Asks Nix for names alone: no package is evaluated, so it takes a fraction of [`Self::load`].
+    /// Evaluates only names, no packages: this takes a fraction of the time of [`Self::load`].
     pub fn names(launcher: &Launcher, flake: &str) -> Result<Self> {
-        Self::gather(launcher, flake, || packages_by_name(launcher, flake))
+        Self::load_with(launcher, flake, || packages_by_name(launcher, flake))
     }
 
-    /// The deploy nodes are asked for while `packages` runs. They may be broken: images are not.
-    fn gather(launcher: &Launcher, flake: &str, packages: impl FnOnce() -> Result<Packages>) -> Result<Self> {
+    /// Evaluates the deploy nodes while `packages` runs. An error in the nodes does not keep the images from being listed.
+    fn load_with(
+        launcher: &Launcher,
+        flake: &str,
+        packages: impl FnOnce() -> Result<Packages>,
+    ) -> Result<Self> {
         let (packages, nodes) = std::thread::scope(|scope| {
-            let asking = std::thread::Builder::new().spawn_scoped(scope, || nodes(launcher, flake));
+            let spawned = std::thread::Builder::new().spawn_scoped(scope, || nodes(launcher, flake));
             let packages = packages();
-            let join = |asking: std::thread::ScopedJoinHandle<_>| asking.join();
-            // Where the machine is short of threads, one comes after the other.
-            (packages, asking.map_or_else(|_| Ok(nodes(launcher, flake)), join))
+            let join = |thread: std::thread::ScopedJoinHandle<_>| thread.join();
+            // Where no thread can be started, one evaluation follows the other.
+            (packages, spawned.map_or_else(|_| Ok(nodes(launcher, flake)), join))
         });
         let packages = packages?;
         match nodes.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
             Ok(nodes) => Ok(Self::new(flake, &packages, &nodes)),
-            Err(error) => Ok(Self { unlisted_nodes: Some(error), ..Self::new(flake, &packages, &[]) }),
+            Err(error) => Ok(Self { nodes_error: Some(error), ..Self::new(flake, &packages, &[]) }),
         }
     }
 
@@ -82,7 +87,7 @@ impl Catalogue {
         for (name, host) in &mut hosts {
             host.name.clone_from(name);
         }
-        Self { flake: flake.to_owned(), hosts, unlisted_nodes: None }
+        Self { flake: flake.to_owned(), hosts, nodes_error: None }
     }
 
     /// The hosts, by name.
@@ -90,38 +95,49 @@ impl Catalogue {
         self.hosts.values()
     }
 
-    /// The host called `name`; otherwise an error that lists the hosts there are.
+    /// The host `name`.
+    ///
+    /// # Errors
+    /// `Usage` where the flake does not have the host; the error lists those it has.
     pub fn host(&self, name: &str) -> Result<&Host> {
-        self.hosts.get(name).ok_or_else(|| ExitKind::Usage.error(self.unknown(name)))
+        self.hosts.get(name).ok_or_else(|| self.no_host(name))
     }
 
-    fn unknown(&self, name: &str) -> String {
+    fn no_host(&self, name: &str) -> anyhow::Error {
+        let flake = &self.flake;
         if self.hosts.is_empty() {
-            return format!(
-                "{} has no hosts: it needs packages.<system>.<host>{IMAGE_SUFFIX} or deploy.nodes.<host>",
-                self.flake
+            return failure!(
+                Usage, "{flake} has no hosts";
+                hint: "add packages.<system>.<host>{IMAGE_SUFFIX} or deploy.nodes.<host> to the flake"
             );
         }
         let names = self.hosts.keys().map(String::as_str);
-        let hint = suggest::nearest(name, names.clone()).map(|near| format!("; did you mean '{near}'?"));
-        let all = listed(names);
-        format!("{} has no host '{name}'{} (hosts: {all})", self.flake, hint.unwrap_or_default())
+        let message = format!("{flake} has no host '{name}' (hosts: {})", join_names(names.clone()));
+        unknown_name(&message, suggest::nearest(name, names))
     }
 }
 
 impl Host {
-    /// The system whose package is built on a machine of system `here`: its own where the flake has
-    /// one, since that assembles without emulation, and otherwise `aarch64-linux`.
+    /// The system whose image package is built on a machine of system `here`: `here` where the flake has a package for it,
+    /// since that needs no emulation, otherwise `aarch64-linux`, otherwise the first.
+    ///
+    /// # Errors
+    /// `Usage` where the host has no image.
     pub fn image_system(&self, here: &str) -> Result<&str> {
         let has = |system: &str| self.image_systems.iter().find(|known| *known == system);
         let any = || self.image_systems.first();
-        let none =
-            || ExitKind::Usage.error(format!("host '{}' has no SD image, only a deploy node", self.name));
+        let none = || {
+            failure!(
+                Usage, "host '{}' has no SD image, only a deploy node", self.name;
+                hint: "add packages.<system>.{}{IMAGE_SUFFIX} to the flake, or run `cargo xtask deploy {}`",
+                self.name, self.name
+            )
+        };
         has(here).or_else(|| has("aarch64-linux")).or_else(any).map(String::as_str).ok_or_else(none)
     }
 
-    /// The installable of the image. It is the whole attribute path: on a machine of another system
-    /// Nix does not find `packages.aarch64-linux.X` by the short name `X`.
+    /// The installable of the image, with the full attribute path: on a machine of another system Nix does not find
+    /// `packages.aarch64-linux.X` by the short name `X`.
     ///
     /// # Errors
     /// Those of [`nix::attribute`].
@@ -131,25 +147,30 @@ impl Host {
     }
 }
 
-/// The error for a host without a deploy node, given the names of those that have one.
+/// The error for a host without a deploy node; `nodes` are the names of the nodes there are.
 pub fn no_node(flake: &str, name: &str, nodes: &[String]) -> anyhow::Error {
     if nodes.is_empty() {
-        return ExitKind::Usage.error(format!("{flake} has no deploy nodes: it needs deploy.nodes.{name}"));
+        return failure!(Usage, "{flake} has no deploy nodes"; hint: "add deploy.nodes.{name} to the flake");
     }
-    let hint = suggest::nearest(name, nodes.iter().map(String::as_str));
-    let hint = hint.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
-    ExitKind::Usage.error(format!(
-        "{flake} has no deploy node '{name}'{hint} (nodes: {})",
-        listed(nodes.iter().map(String::as_str))
-    ))
+    let names = nodes.iter().map(String::as_str);
+    let message = format!("{flake} has no deploy node '{name}' (nodes: {})", join_names(names.clone()));
+    unknown_name(&message, suggest::nearest(name, names))
 }
 
-/// The first of `names`, as many as somebody reads.
-fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 40;
+/// The error `message` for an unknown name, with the name that is `nearest` to it as the hint.
+fn unknown_name(message: &str, nearest: Option<&str>) -> anyhow::Error {
+    match nearest {
+        Some(nearest) => failure!(Usage, "{message}"; hint: "did you mean '{nearest}'?"),
+        None => failure!(Usage, "{message}"),
+    }
+}
+
+/// The first `MAX_NAMES` of `names`, and how many more there are.
+fn join_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const MAX_NAMES: usize = 40;
     let names = names.collect::<Vec<_>>();
-    let more = names.len().saturating_sub(SHOWN);
-    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(MAX_NAMES);
+    let shown = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
@@ -165,7 +186,7 @@ fn nodes(launcher: &Launcher, flake: &str) -> Result<Vec<String>> {
     Ok(names.as_ref().map(inventory::strings).unwrap_or_default())
 }
 
-/// The output `name` of the flake, seen through `apply`; `None` where the flake has no such output.
+/// The function `apply` applied to the output `name` of the flake; `None` where the flake has no such output.
 fn output(launcher: &Launcher, flake: &str, name: &str, apply: &str) -> Result<Option<Value>> {
     match nix::eval(launcher, flake, name, apply, &[]) {
         Ok(value) => Ok(Some(value)),
@@ -181,7 +202,7 @@ fn has_images(packages: &Packages) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::failure::kind;
+    use crate::base::failure::{ExitKind, hint, kind, with_hint};
 
     fn catalogue() -> Catalogue {
         let names = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -201,11 +222,12 @@ mod tests {
     }
 
     #[test]
-    fn unknown_hosts_are_named_with_a_hint() {
-        let error = catalogue().host("stinkey").unwrap_err().to_string();
-        assert_eq!(error, "F has no host 'stinkey'; did you mean 'stinky'? (hosts: server, stinky)");
-        let error = catalogue().host("zebra").unwrap_err().to_string();
-        assert_eq!(error, "F has no host 'zebra' (hosts: server, stinky)");
+    fn unknown_hosts_get_the_nearest_name_as_a_hint() {
+        let error = catalogue().host("stinkey").unwrap_err();
+        assert_eq!(error.to_string(), "F has no host 'stinkey' (hosts: server, stinky)");
+        assert_eq!(hint(&error), Some("did you mean 'stinky'?"));
+        let error = catalogue().host("zebra").unwrap_err();
+        assert_eq!(with_hint(&error), "F has no host 'zebra' (hosts: server, stinky)");
     }
 
     #[test]
@@ -223,7 +245,11 @@ mod tests {
         assert_eq!(stinky.image_system("riscv64-linux").unwrap(), "aarch64-linux");
         let installable = stinky.image_installable("F", "aarch64-linux").unwrap();
         assert_eq!(installable, "F#packages.aarch64-linux.stinky-sdImage");
-        assert!(catalogue.host("server").unwrap().image_system("x86_64-linux").is_err());
+        let error = catalogue.host("server").unwrap().image_system("x86_64-linux").unwrap_err();
+        assert_eq!(
+            hint(&error),
+            Some("add packages.<system>.server-sdImage to the flake, or run `cargo xtask deploy server`")
+        );
     }
 
     #[test]
@@ -260,8 +286,8 @@ mod tests {
                     let system = host.image_system("x86_64-linux").ok()?;
                     host.image_installable("F", system).ok()
                 };
-                let told = found.hosts().filter_map(installable).collect::<String>();
-                (found.host("stinki").is_ok(), told)
+                let installables = found.hosts().filter_map(installable).collect::<String>();
+                (found.host("stinki").is_ok(), installables)
             },
         );
     }

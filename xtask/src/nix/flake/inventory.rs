@@ -1,24 +1,24 @@
-//! The two JSON forms of `nix flake show --json`, read by their keys alone.
+//! Reads package names from the two JSON formats of `nix flake show --json`.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Package names by system; `None` where the form at hand does not tell the names.
+/// Package names by system.
 pub type Packages = BTreeMap<String, Vec<String>>;
 
-/// The package names in `show`, or `None` if it leaves names out, so that another way must be taken.
+/// The package names in `show`, or `None` if it leaves names out.
 pub fn packages(show: &Value) -> Option<Packages> {
     if show["version"].as_u64() == Some(2) { packages_v2(show) } else { packages_v1(show) }
 }
 
-/// Version 1: `{"packages":{"aarch64-linux":{"stinky-sdImage":{}}}}`. Foreign systems keep their names.
+/// Version 1: `{"packages":{"aarch64-linux":{"stinky-sdImage":{}}}}`. It lists the names for foreign systems too.
 fn packages_v1(show: &Value) -> Option<Packages> {
     let systems = show["packages"].as_object()?;
     Some(systems.iter().map(|(system, names)| (system.clone(), keys(names))).collect())
 }
 
-/// Version 2 (Determinate Nix): a system that was filtered out has no names at all.
+/// Version 2 (Determinate Nix): it lists no names for a system that was filtered out.
 fn packages_v2(show: &Value) -> Option<Packages> {
     let systems = show["inventory"]["packages"]["output"]["children"].as_object()?;
     let named = |(system, node): (&String, &Value)| {
@@ -28,7 +28,7 @@ fn packages_v2(show: &Value) -> Option<Packages> {
     systems.iter().map(named).collect()
 }
 
-/// The answer of `mapAttrs (_: attrNames)`: `{"aarch64-linux":["stinky-sdImage"]}`.
+/// The result of `mapAttrs (_: attrNames)`: `{"aarch64-linux":["stinky-sdImage"]}`.
 pub fn packages_from_names(names: &Value) -> Packages {
     let systems = names.as_object().into_iter().flatten();
     systems.map(|(system, list)| (system.clone(), strings(list))).collect()

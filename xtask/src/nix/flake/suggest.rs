@@ -1,6 +1,6 @@
-//! "Did you mean": the nearest of a few names.
+//! "Did you mean": the nearest of several names.
 
-/// The name nearest to `given`, if it is near enough to be a slip of the finger.
+/// The name nearest to `given`, if it is near enough to be a typing error: a third of the letters may differ.
 pub fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let scored = names.map(|name| (distance(given, name), name));
     scored
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_recognised() {
+    fn typing_errors_are_recognised() {
         let names = ["stinky", "zippy"];
         for (given, expected) in [
             ("stinkey", Some("stinky")),
