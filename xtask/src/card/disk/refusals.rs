@@ -146,7 +146,7 @@ fn read_only(disk: &Disk, _: &Request) -> Option<Refusal> {
         return None;
     }
     let remedy = match disk.kind {
-        Kind::Loop { .. } => "attach it without losetup --read-only",
+        Kind::Loop { .. } => "attach it without losetup --read-only, or undo blockdev --setro with --setrw",
         Kind::File { .. } => "make it writable with chmod u+w",
         _ => "slide the write-protect switch at the side of the card or its adapter",
     };

@@ -76,6 +76,7 @@ const LONGEST_PATH: usize = 4096;
 pub(super) fn contents(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<BootFiles> {
     let bootable = layout.partitions.iter().find(|partition| partition.bootable);
     let bootable = bootable.ok_or_else(|| ExitKind::Verification.error("no partition is marked bootable"))?;
+    stands_alone(bootable, layout)?;
     let volumes = volumes(disk, layout, budget)?;
     has_menu(&volumes, bootable.number)?;
     let doing = || format!("reading the file system on partition {}", bootable.number);
@@ -84,6 +85,17 @@ pub(super) fn contents(disk: &File, layout: &PartitionTable, budget: &Budget) ->
     let kernel = Program { path: &boot.kernel, inode: &kernel, root: &root };
     let uboots = uboots(disk, &volumes, &kernel, budget)?;
     Ok(BootFiles { volumes, boot, uboots })
+}
+
+/// Fails where another partition shares a part of the card with `bootable`.
+fn stands_alone(bootable: &Partition, layout: &PartitionTable) -> Result<()> {
+    let mut others = layout.partitions.iter().filter(|other| other.number != bootable.number);
+    let Some(other) = others.find(|it| it.start < bootable.end() && bootable.start < it.end()) else {
+        return Ok(());
+    };
+    let (one, two) = (bootable.number, other.number);
+    let text = format!("partitions {one} and {two} overlap: what is written to one is in the other");
+    Err(ExitKind::Verification.error(text))
 }
 
 /// The file `name` on the FIRMWARE of a card; nothing where there is none.
@@ -195,9 +207,8 @@ pub fn label(head: &[u8]) -> Option<(&'static str, String)> {
 /// What U-Boot starts, and the kernel of it.
 fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
     let config = menu(root).with_context(|| format!("reading {CONFIG}"))?;
-    let entry = extlinux::default_entry(&config).ok_or_else(|| {
-        ExitKind::Verification.error(format!("{CONFIG} has no default entry with LINUX, INITRD and init="))
-    })?;
+    let entry = extlinux::default_entry(&config);
+    let entry = entry.map_err(|why| ExitKind::Verification.error(format!("{CONFIG} {why}")))?;
     let (store, paths) = store(root)?;
     if entry.init.len() > LONGEST_PATH {
         let text = format!("{CONFIG} names an init with a path of {} bytes", entry.init.len());
@@ -307,7 +318,7 @@ mod tests {
         assert_eq!(started("", |_| ()), Ok("/boot/k".to_owned()));
         for (lines, expected) in [
             ("LINUX ../../store", "looking for /boot/extlinux/../../store: it is no file"),
-            ("INITRD ../../store", "looking for /boot/extlinux/../../store: it is no file"),
+            ("FDT ../../store", "looking for /boot/extlinux/../../store: it is no file"),
             ("APPEND init=/nix/store/s", "looking for /nix/store/s: it is no file"),
             ("LINUX ../absent", "looking for /boot/extlinux/../absent: file not found"),
             ("FDT ../absent", "looking for /boot/extlinux/../absent: file not found"),

@@ -118,7 +118,11 @@ mod tests {
 
     /// Makes both checksums right.
     fn seal(head: &mut [u8]) {
-        let entries = crc32(head[1024..34 * 512].iter().copied());
+        seal_entries(head, 128);
+    }
+
+    fn seal_entries(head: &mut [u8], count: usize) {
+        let entries = crc32(head[1024..][..count * 128].iter().copied());
         put(head, 512 + 88, entries);
         put(head, 512 + 16, 0);
         let header = crc32(head[512..512 + 92].iter().copied());
@@ -191,6 +195,29 @@ mod tests {
         assert_eq!(of(&[(2048, 8192, 0)]), "partition 1 ends at byte 4194816, beyond its end at 4194304");
         assert!(of(&[(u64::MAX, u64::MAX, 0)]).contains("beyond its end at 4194304"));
         assert!(of(&[(0, u64::MAX, 0)]).contains("beyond its end at 4194304"));
+    }
+
+    /// Each is a line of the plan, and the first MiB has room for thousands.
+    #[test]
+    fn more_partitions_than_any_card_has() {
+        let parse = |count: u32| {
+            let mut head = gpt(&[]);
+            head.resize(1 << 20, 0);
+            for at in 0..u64::from(count) {
+                let entry = &mut head[1024 + usize::try_from(at).unwrap() * 128..][..128];
+                entry[..16].copy_from_slice(&EFI);
+                entry[32..40].copy_from_slice(&(2048 + at).to_le_bytes());
+                entry[40..48].copy_from_slice(&(2048 + at).to_le_bytes());
+            }
+            put(&mut head, 512 + 80, count);
+            seal_entries(&mut head, usize::try_from(count).unwrap());
+            PartitionTable::parse(&head, 8 << 20).map(|table| table.partitions.len())
+        };
+        assert_eq!(parse(128).unwrap(), 128);
+        for count in [129, 8000] {
+            let expected = format!("its partition table has {count} partitions, more than any card");
+            assert_eq!(parse(count).unwrap_err().to_string(), expected);
+        }
     }
 
     /// With checksums that are right, or nothing else would be met.

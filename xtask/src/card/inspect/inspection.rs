@@ -209,6 +209,9 @@ mod tests {
             "no partition is marked bootable",
             &["1: exFAT, 1.0 MiB", "2: PHOTOS, FAT32, 1.0 MiB"],
         );
+        let shared = mbr(&[(0x83, false, 2048, 2048), (0x83, true, 4095, 2048)]);
+        let text = "partitions 2 and 1 overlap: what is written to one is in the other";
+        check(&[(0, &shared)], text, &["1: Linux, 1.0 MiB", "2: Linux, 1.0 MiB, bootable"]);
         let raw = mbr(&[(0x83, true, 2048, 2048)]);
         let text = "partition 1 has neither FAT32 nor ext4 on it";
         check(&[(0, &raw)], text, &["1: Linux, 1.0 MiB, bootable"]);

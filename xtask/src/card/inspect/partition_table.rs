@@ -13,6 +13,9 @@ pub const HEAD: u64 = 1 << 20;
 /// The type of the one entry by which a GPT is announced, and protected from those who do not know it.
 const PROTECTIVE: u8 = 0xee;
 
+/// No card has more partitions: a GPT as it is made everywhere has room for these.
+const MOST: usize = 128;
+
 /// What the table says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionTable {
@@ -37,6 +40,10 @@ impl PartitionTable {
         let partitions = if announced { gpt::parse(head)? } else { partitions };
         if partitions.is_empty() {
             return Err(ExitKind::Refused.error("its partition table is empty"));
+        }
+        if partitions.len() > MOST {
+            let text = format!("its partition table has {} partitions, more than any card", partitions.len());
+            return Err(ExitKind::Refused.error(text));
         }
         if let Some(last) = partitions.iter().find(|partition| partition.end() > size) {
             let end = last.end();
