@@ -3,7 +3,9 @@
 use anyhow::Result;
 
 use super::gather::Found;
+use super::host::State;
 use super::options::Goal;
+use super::plan::Plan;
 use super::target::{Connection, Target};
 use crate::base::failure::{ExitKind, hint, kind};
 
@@ -58,6 +60,32 @@ fn alone(target: &Target, others: &[&Target]) -> Result<()> {
     )))
 }
 
+/// Refuses hosts that turn out to be one machine, whatever names and options lead there.
+pub fn keep_apart(plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
+    let identity = |plan: &Result<Plan>| plan.as_ref().ok().and_then(|plan| identity(&plan.before));
+    let all = plans.iter().map(identity).collect::<Vec<_>>();
+    let names = plans.iter().map(|plan| plan.as_ref().map_or("", |plan| &plan.target.host).to_owned());
+    let names = names.collect::<Vec<_>>();
+    let same =
+        |at: usize| (0..all.len()).find(|other| *other != at && all[at].is_some() && all[at] == all[*other]);
+    let fate = |(at, plan): (usize, Result<Plan>)| {
+        match same(at) {
+        Some(other) => Err(ExitKind::Refused.error(format!(
+            "{} and {} are one machine, which cannot run both: deploy one of them; nothing was deployed to it",
+            names[at], names[other]
+        ))),
+        None => plan,
+    }
+    };
+    plans.into_iter().enumerate().map(fate).collect()
+}
+
+/// What no two machines have in common, nor two containers; `None` where the host does not tell it.
+fn identity(state: &State) -> Option<(String, String)> {
+    let folder = state.folder.clone()?;
+    (!state.boot_id.is_empty()).then(|| (state.boot_id.clone(), folder))
+}
+
 /// What tells one machine from another, whoever logs in: its address, and the options of ssh.
 fn machine(target: &Target) -> (String, &[String]) {
     let Connection { destination, options, .. } = &target.connection;
@@ -69,6 +97,19 @@ fn machine(target: &Target) -> (String, &[String]) {
 mod tests {
     use super::*;
     use crate::deploy::verdict::tests::target;
+
+    #[test]
+    fn what_tells_machines_apart() {
+        let state = |boot: &str, folder: Option<&str>| State {
+            boot_id: boot.into(),
+            folder: folder.map(str::to_owned),
+            ..State::default()
+        };
+        let of = |boot: &str, folder: Option<&str>| identity(&state(boot, folder));
+        assert_eq!(of("a", Some("1:2")), of("a", Some("1:2")));
+        assert_ne!(of("a", Some("1:2")), of("a", Some("1:3")));
+        assert_eq!((of("a", None), of("", Some("1:2"))), (None, None));
+    }
 
     #[test]
     fn one_machine_by_two_names() {

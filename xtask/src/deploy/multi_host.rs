@@ -75,7 +75,7 @@ pub fn together(
         let own = cx.of_host(host);
         over(&own, turn.and_then(|(found, turn)| gather(&own, order, version, found, turn)))
     });
-    let plans = built(cx, order, plans);
+    let plans = built(cx, order, host_conflicts::keep_apart(plans));
     let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
     Ok(side_by_side(DEPLOYS, members, |(host, plan)| {
         let own = cx.of_host(&host);

@@ -125,6 +125,7 @@ fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
         ("profile", &profile),
         ("offered", &offered),
         ("boot", "cat /proc/sys/kernel/random/boot_id"),
+        ("folder", "stat -L -c %d:%i /nix/var/nix/profiles"),
         ("pgrep", "pgrep -U root -o ."),
         ("activation", "pgrep -U root -f 'activate .*[-]-confirm-timeout'"),
         ("failed", "systemctl --failed --no-legend --plain || echo untold"),

@@ -104,3 +104,17 @@ fn a_host_that_fails_does_not_stop_the_others() {
     let verdicts = verdicts.map(|it| (it["host"].as_str().unwrap(), it["exit_code"].as_u64().unwrap()));
     assert_eq!(verdicts.collect::<Vec<_>>(), [("host0", 0), ("host1", 10), ("nobody", 12), ("target", 0)]);
 }
+
+/// By other options of ssh, as by other names, nothing in the flake tells that it is one machine.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn one_machine_by_two_ways() {
+    let scene = Scene::new();
+    scene.means("one", ":");
+    scene.deploy(&[]).exits(0);
+    let options = [scene.machine.ssh_options(&scene.known_hosts), vec!["-4".to_owned()]].concat();
+    scene.means("two", ":");
+    scene.host("twin", &scene.machine.address, &options, "three", ":");
+    scene.run(&["deploy", "--all"]).says("target and twin are one machine").exits(3);
+    scene.runs("one");
+}

@@ -43,6 +43,10 @@ pub struct State {
     pub offered: Option<StorePath>,
     /// Changes with each boot.
     pub boot_id: String,
+    /// The device and the inode of the folder with the profile: together with the boot they tell one machine from another,
+    /// and containers on one kernel.
+    #[serde(skip)]
+    pub folder: Option<String>,
     /// The units that have failed; `None` where there is no systemd that tells.
     pub failed_units: Option<Vec<String>>,
     /// Whether the running kernel, its initrd or its modules are not those of the current system.
@@ -110,6 +114,7 @@ pub fn ask(question: &mut Question, target: &Target) {
         ("profile", format!("readlink -f {}", quoted(&target.link))),
         ("offered", format!("readlink -f {}/activate", target.path)),
         ("boot", "cat /proc/sys/kernel/random/boot_id".to_owned()),
+        ("folder", format!("stat -L -c %d:%i {}", quoted(folder(&target.link)))),
         // The oldest process of root: a `pgrep` that does not know the option says nothing.
         ("pgrep", "pgrep -U root -o .".to_owned()),
         ("activation", format!("pgrep -U {users} -f '{ACTIVATION}'")),
@@ -126,6 +131,11 @@ pub fn ask(question: &mut Question, target: &Target) {
         let links = ["booted", "current"].map(|system| format!("readlink -f /run/{system}-system/{name}"));
         question.ask(name, &links.join("; "));
     }
+}
+
+/// The folder in which `link` is.
+fn folder(link: &str) -> &str {
+    link.rsplit_once('/').map_or(".", |(folder, _)| folder)
 }
 
 /// The users whose processes can be an activation, as `pgrep` takes them.
@@ -174,6 +184,7 @@ impl State {
             sudo: answer.first("sudo").map(|word| word == "yes"),
             offered: path("offered"),
             boot_id: answer.first("boot").unwrap_or_default().to_owned(),
+            folder: answer.first("folder").map(str::to_owned),
             activity,
             failed_units: failed_units(answer),
             reboot_needed: BOOTED.iter().any(|name| differ(answer.lines(name))),
@@ -234,6 +245,7 @@ mod tests {
             sudo: Some(false),
             offered: StorePath::containing(&new),
             boot_id: "id".into(),
+            folder: None,
             activity: Activity::Running,
             failed_units: Some(vec!["a.service".into()]),
             reboot_needed: true,
