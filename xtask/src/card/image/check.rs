@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::check_cache::{CachedCheck, CheckCache, Trace};
 use super::checksums::{Hashing, Sidecar};
 use super::chunk_hash::{self, CHUNK, ChunkHash, read_piece};
+use super::fingerprint::Changed;
 use super::limits::OutOfMemory;
 use super::source::Source;
 use crate::base::failure::ExitKind;
@@ -183,7 +184,7 @@ fn read_through(
         }
         // What a decoder says about its input is a refusal: nothing has been written.
         let len = read.map_err(|(done, error)| {
-            if OutOfMemory::of(&error).is_some() {
+            if OutOfMemory::of(&error).is_some() || Changed::is(&error) {
                 return source.refusal(&error);
             }
             let text = format!("after {} bytes: {error}", size + done as u64);
@@ -310,6 +311,24 @@ mod tests {
         let error = read_through(&source, file, &mut phase, &|| true).unwrap_err();
         assert_eq!(error.to_string(), "stopped while the image was checked; nothing was written");
         assert_eq!(crate::base::failure::kind(&error), ExitKind::Interrupted);
+    }
+
+    /// It is not damaged: whoever is told so downloads it again for nothing.
+    #[test]
+    fn a_file_that_changes_while_it_is_checked() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for bytes in [image(), zstd::encode_all(&image()[..], 1).unwrap()] {
+            std::fs::write(file.path(), bytes).unwrap();
+            let source = Source::open(file.path()).unwrap();
+            let (reader, mut phase) = (source.file().unwrap(), Phase::begin(&Silent, "check", None));
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            let touched = std::fs::FileTimes::new().set_modified(SystemTime::now());
+            std::fs::File::options().write(true).open(file.path()).unwrap().set_times(touched).unwrap();
+            let error = read_through(&source, reader, &mut phase, &|| false).unwrap_err();
+            let expected = format!("the image {}: it was changed in the meantime", file.path().display());
+            assert!(format!("{error:#}").starts_with(&expected), "{error:#}");
+            assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
+        }
     }
 
     /// A zstd file of `first` and then of so many GiB of zeros, in 32 KiB for each.

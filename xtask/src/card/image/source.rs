@@ -93,11 +93,12 @@ impl Source {
         self.limits.check_content(self.size.unwrap_or_default())
     }
 
-    /// `error` of a decoder, before anything was written.
+    /// `error` of a decoder, before anything was written. A lack of memory, and a change of the file while it is read, say
+    /// nothing about what is in it.
     pub fn refusal(&self, error: &Error) -> anyhow::Error {
-        let (refusal, lack) = (ExitKind::Refused.error(error), OutOfMemory::of(error).is_some());
-        let path = self.path.display();
-        if lack { refusal.context(format!("the image {path}")) } else { refusal.context(self.damaged()) }
+        let whole = OutOfMemory::of(error).is_some() || Changed::is(error);
+        let (refusal, path) = (ExitKind::Refused.error(error), self.path.display());
+        if whole { refusal.context(format!("the image {path}")) } else { refusal.context(self.damaged()) }
     }
 
     /// What is said of a file that cannot be decompressed.
