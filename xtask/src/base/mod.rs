@@ -18,6 +18,7 @@ pub mod percent_encoding;
 mod phase;
 pub mod process;
 pub mod project;
+pub mod shell;
 mod size;
 pub mod state;
 mod table;

@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::target::Target;
 use super::timings::Timings;
 use crate::base::failure::{self, ExitKind, kind};
-use crate::base::{Context, percent_encoding, project};
+use crate::base::{Context, percent_encoding, project, shell};
 use crate::nix;
 use crate::nix::{EvalCache, emulation, flake};
 
@@ -103,9 +103,9 @@ fn warn_of_other_profiles(cx: &Context, target: &Target) {
 /// yet.
 fn look(cx: &Context, order: &DeployOptions, target: &Target) -> Result<(State, Option<Closure>)> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let (from, link) = (target.compared_link(), host::quoted(&target.link));
+    let (from, link) = (target.compared_link(), shell::quote(&target.link));
     let spared =
-        format!("readlink -f {link} | grep -qxF {} || test ! -e {}", target.path, host::quoted(from));
+        format!("readlink -f {link} | grep -qxF {} || test ! -e {}", target.path, shell::quote(from));
     let ask = || {
         let mut question = Question::new()?;
         Closure::ask(&mut question, &spared, from);

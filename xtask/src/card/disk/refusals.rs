@@ -1,12 +1,11 @@
 //! Why a disk is not written: every reason at once, each with its culprit and its remedy.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::confirm::{confirmation, unexpected};
 use super::refusal::{Refusal, refusal};
 use super::{Confirmation, Disk, Kind, Mounted, Protected, Request, Role, Use, VirtualCards};
-use crate::base::Bytes;
+use crate::base::{Bytes, shell};
 
 /// Where to look for a card instead.
 const CHOOSE: &str = "`cargo xtask devices` lists the cards";
@@ -84,7 +83,7 @@ fn busy(disk: &Disk, request: &Request) -> Option<Refusal> {
 /// What sets a disk free that is in use.
 fn freeing(disk: &Disk) -> String {
     let places = disk.uses.iter().filter_map(|used| match &used.role {
-        Role::Mounted { at } => Some(quoted(at)),
+        Role::Mounted { at } => Some(shell::quote(&at.to_string_lossy())),
         _ => None,
     });
     let places = places.collect::<Vec<_>>().join(" ");
@@ -98,13 +97,6 @@ fn freeing(disk: &Disk) -> String {
         false if places.is_empty() => "take it out of there first".to_owned(),
         false => format!("unmount it first: umount {places}"),
     }
-}
-
-/// A path as a shell takes it.
-pub(super) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+:@%".contains(c));
-    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// The first few uses in words; none where there is none.

@@ -13,9 +13,9 @@ use rustix::mount::UnmountFlags;
 use rustix::process::{chdir, fchdir};
 
 use super::mounts::{Mount, mounts};
-use super::refusals::quoted;
 use super::{Disk, Role, Roots, Use, open_files, usage};
 use crate::base::failure::ExitKind as Failure;
+use crate::base::shell;
 
 /// After unmounting, for what lets go of the disk a little later.
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -153,7 +153,7 @@ fn shows(place: &Path, mount: &Mount) -> bool {
 }
 
 fn explain(roots: &Roots, mount: &Mount, done: &[PathBuf], error: Errno) -> anyhow::Error {
-    let (at, place) = (mount.at.display(), quoted(&mount.at));
+    let (at, place) = (mount.at.display(), shell::quote(&mount.at.to_string_lossy()));
     let (kind, why) = match error {
         Errno::BUSY if !is_visible(mount) => {
             (Failure::Refused, "another mount hides it; unmount that first".to_owned())
@@ -171,7 +171,7 @@ fn explain(roots: &Roots, mount: &Mount, done: &[PathBuf], error: Errno) -> anyh
 fn busy(roots: &Roots, at: &Path) -> String {
     let users = open_files::below(roots, at);
     match users.as_slice() {
-        [] => format!("it is busy; `fuser -vm {}` says with what", quoted(at)),
+        [] => format!("it is busy; `fuser -vm {}` says with what", shell::quote(&at.to_string_lossy())),
         users => format!("it is busy with {}; end that first", users.join(", ")),
     }
 }

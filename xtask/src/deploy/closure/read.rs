@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result};
 
 use crate::base::process::Launcher;
-use crate::deploy::host::{Answer, LIST, Question, Remote, quoted};
+use crate::base::shell;
+use crate::deploy::host::{Answer, LIST, Question, Remote};
 use crate::nix::{self, StorePath};
 
 /// All store paths that something needs, with their sizes in bytes.
@@ -27,7 +28,7 @@ impl Closure {
     /// Adds the parts about the closure of `path`, which are not answered where the command `spared` succeeds. `nix-store`
     /// answers, which every Nix has and which needs no setting.
     pub fn ask(question: &mut Question, spared: &str, path: &str) {
-        let query = format!("nix-store --query --requisites {}", quoted(path));
+        let query = format!("nix-store --query --requisites {}", shell::quote(path));
         question.ask("requisites", &format!("{spared} || {query}"));
         question.ask("sizes", &format!("{spared} || {query} | xargs nix-store --query --size"));
     }

@@ -16,7 +16,7 @@ mod workdir;
 
 pub use disks::Disks;
 pub use health::{Check, check};
-pub use options::{quoted, whole, words};
+pub use options::{whole, words};
 pub use probe::{Activity, State, ask, probe, probe_after};
 pub use question::{Answer, Question};
 pub use rollback_generation::make_way_back;

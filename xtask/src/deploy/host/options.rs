@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::base::failure::ExitKind;
+use crate::base::shell;
 use crate::deploy::target::{Connection, Pin};
 
 /// ssh takes the first value it is given for an option: these come before those of the node.
@@ -46,7 +47,7 @@ impl Connection {
 /// The options in one line for Nix, which splits it as a shell does. Those in `first` win over all others.
 pub fn words(connection: &Connection, first: Vec<String>) -> String {
     let options = first.into_iter().chain(connection.all_options()).collect::<Vec<_>>();
-    options.iter().map(|option| quoted(option)).collect::<Vec<_>>().join(" ")
+    options.iter().map(|option| shell::quote(option)).collect::<Vec<_>>().join(" ")
 }
 
 /// The options in one line, as deploy-rs splits it at each space. `None` where one of them has a space
@@ -64,15 +65,6 @@ pub fn whole(host: &str, connection: &Connection) -> Result<Option<String>> {
         ))),
         Some(_) => Ok(None),
     }
-}
-
-/// `word` as one word of the command line of a POSIX shell or fish.
-pub fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -101,14 +93,5 @@ pub mod tests {
         let expected = "the key of h is pinned, and deploy-rs would split `ProxyCommand=a b` at its spaces: put \
                         that option into ~/.ssh/config, or name a state folder without spaces in XTASK_STATE";
         assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Refused, expected));
-    }
-
-    #[test]
-    fn words() {
-        for (word, expected) in
-            [("/tmp", "/tmp"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("a;b", "'a;b'")]
-        {
-            assert_eq!(quoted(word), expected);
-        }
     }
 }

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::options::quoted;
 use super::question::{Answer, Question};
 use super::ssh::{LOOK, Remote};
 use super::workdir::Workdir;
+use crate::base::shell;
 use crate::deploy::target::Target;
 use crate::nix::StorePath;
 
@@ -111,7 +111,7 @@ pub fn ask(question: &mut Question, target: &Target) {
     for (name, command) in [
         ("current", "readlink -f /run/current-system".to_owned()),
         ("booted", "readlink -f /run/booted-system".to_owned()),
-        ("profile", format!("readlink -f {}", quoted(&target.link))),
+        ("profile", format!("readlink -f {}", shell::quote(&target.link))),
         ("offered", format!("readlink -f {}/activate", target.path)),
         ("boot", "cat /proc/sys/kernel/random/boot_id".to_owned()),
         ("folder", format!("stat -L -c %d:%i {}", quoted(folder(&target.link)))),
@@ -119,8 +119,8 @@ pub fn ask(question: &mut Question, target: &Target) {
         ("pgrep", "pgrep -U root -o .".to_owned()),
         ("activation", format!("pgrep -U {users} -f '{ACTIVATION}'")),
         ("failed", format!("systemctl --failed --no-legend --plain || echo {UNTOLD}")),
-        ("way-back", format!("ls {}", quoted(&format!("{}/deploy-rs-activate", target.link)))),
-        ("switch", format!("ls {}", quoted(&format!("{}/bin/switch-to-configuration", target.link)))),
+        ("way-back", format!("ls {}", shell::quote(&format!("{}/deploy-rs-activate", target.link)))),
+        ("switch", format!("ls {}", shell::quote(&format!("{}/bin/switch-to-configuration", target.link)))),
     ] {
         question.ask(name, &command);
     }
@@ -141,7 +141,9 @@ fn folder(link: &str) -> &str {
 /// The users whose processes can be an activation, as `pgrep` takes them.
 fn trusted_users(target: &Target) -> String {
     let login = target.connection.destination.split_once('@').map(|(login, _)| login);
-    login.filter(|login| *login != "root").map_or("root".to_owned(), |login| quoted(&format!("root,{login}")))
+    login
+        .filter(|login| *login != "root")
+        .map_or("root".to_owned(), |login| shell::quote(&format!("root,{login}")))
 }
 
 /// The words in front of a command, so that they ask for no password; `None` for a program that is not known.

@@ -5,9 +5,9 @@
 
 use anyhow::{Context as _, Result};
 
-use super::options::quoted;
 use super::ssh::Remote;
 use crate::base::failure::ExitKind;
+use crate::base::shell;
 use crate::deploy::target::Target;
 
 /// How its name begins; what follows cannot be foreseen.
@@ -29,7 +29,7 @@ impl Workdir {
         let sudo = sudo.map(|sudo| format!("{sudo} ")).unwrap_or_default();
         let template = format!("{}/{NAME}XXXXXXXXXX", target.temp_path.trim_end_matches('/'));
         let doing = || format!("making a folder for deploy-rs in {} on {}", target.temp_path, target.host);
-        let said = remote.run(&format!("{sudo}mktemp -d {}", quoted(&template))).with_context(doing)?;
+        let said = remote.run(&format!("{sudo}mktemp -d {}", shell::quote(&template))).with_context(doing)?;
         let path = said.trim_end_matches('\n').to_owned();
         if is_of(&template, &path) {
             return Ok(Self { path, sudo });
@@ -39,17 +39,17 @@ impl Workdir {
 
     /// The command that lists what is in it: something, as long as a deploy waits to be confirmed.
     pub fn list(&self) -> String {
-        format!("{}ls -A {}", self.sudo, quoted(&self.path))
+        format!("{}ls -A {}", self.sudo, shell::quote(&self.path))
     }
 
     /// The command that removes it once it is empty.
     pub fn remove_empty(&self) -> String {
-        format!("{}rmdir {}", self.sudo, quoted(&self.path))
+        format!("{}rmdir {}", self.sudo, shell::quote(&self.path))
     }
 
     /// Removes it with what is in it. No deploy is at work any more. That this fails does no harm.
     pub fn remove(&self, remote: &Remote) {
-        let _ = remote.attempt(&format!("{}rm -rf -- {}", self.sudo, quoted(&self.path)));
+        let _ = remote.attempt(&format!("{}rm -rf -- {}", self.sudo, shell::quote(&self.path)));
     }
 }
 
