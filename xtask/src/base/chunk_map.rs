@@ -9,15 +9,15 @@ const CHUNK: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChunkState {
-    /// All zeros, and the card held zeros: read, not written.
+    /// All zeros, and the card already held zeros: read, not written.
     Skipped,
-    /// The card held it already: read, not written.
+    /// The card already held the chunk: read, not written.
     Unchanged,
     /// Written and read back.
     Written,
-    /// Written with the payload beside what the image has there, and read back.
+    /// Written with the payload merged into the chunk of the image, and read back.
     Added,
-    /// The read-back differed; written again, and then right.
+    /// The first read-back differed; written again, and verified.
     Healed,
     /// The read-back still differs after all retries.
     Bad,

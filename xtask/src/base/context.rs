@@ -1,31 +1,31 @@
-//! What every command is handed: where the flake is, how children run, who renders.
+//! The context of every command: the flake, the launcher of child processes and the reporter.
 
 use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::base::process::Launcher;
-use crate::base::{Event, OfHost, Reporter};
+use crate::base::{Event, HostReporter, Reporter};
 
-/// The surroundings of a command, made once by `main`.
+/// The context of a command, made once at its start.
 pub struct Context {
     /// The flake reference in Nix's form (`/path` or a URL).
     pub flake: String,
-    /// Whether the user trusts the flake with options of ssh that run programs on this machine.
+    /// Whether the user trusts the flake with ssh options that run programs on this machine.
     pub trust_flake: bool,
-    /// Output for programs instead of people.
+    /// Whether results and events are JSON (`--json`).
     pub json: bool,
     pub launcher: Launcher,
     pub reporter: Arc<dyn Reporter>,
 }
 
 impl Context {
-    /// The same surroundings for one of several hosts: what is reported is reported of it.
+    /// The same context for one of several hosts: its events name the host.
     #[must_use]
-    pub fn of_host(&self, host: &str) -> Self {
-        self.reporting_to(Arc::new(OfHost { host: host.to_owned(), reporter: self.reporter.clone() }))
+    pub fn for_host(&self, host: &str) -> Self {
+        self.reporting_to(Arc::new(HostReporter { host: host.to_owned(), reporter: self.reporter.clone() }))
     }
 
-    /// The same surroundings with another renderer.
+    /// The same context with another reporter.
     #[must_use]
     pub fn reporting_to(&self, reporter: Arc<dyn Reporter>) -> Self {
         Self {
@@ -41,8 +41,8 @@ impl Context {
         self.reporter.report(&Event::note(text));
     }
 
-    /// Reports a plan, whose lines all begin at the left edge: [`Plain`](crate::base::Plain) keeps each foreign
-    /// value in its line.
+    /// Reports a plan, whose lines all begin at the left edge: [`Plain`](crate::base::Plain) keeps each foreign value on
+    /// its line.
     pub fn plan(&self, plan: &impl Display) {
         let text = plan.to_string();
         if self.json {
@@ -51,8 +51,8 @@ impl Context {
         text.lines().for_each(|line| self.note(line));
     }
 
-    /// Does `work`, which has no progress to show, under the name `phase`.
-    pub fn waiting<T>(&self, phase: &str, work: impl FnOnce() -> T) -> T {
+    /// Runs `work`, which has no progress to report, as the phase `phase`.
+    pub fn in_phase<T>(&self, phase: &str, work: impl FnOnce() -> T) -> T {
         self.reporter.report(&Event::Phase { name: phase.into(), total: None, bytes: false });
         let done = work();
         self.reporter.report(&Event::PhaseEnded);

@@ -1,4 +1,4 @@
-//! What leaves report while they work. They never print; a [`Reporter`] renders.
+//! Events that domains report while they work. Domains never print; a [`Reporter`] renders.
 
 use std::sync::Arc;
 
@@ -7,36 +7,36 @@ use serde::{Deserialize, Serialize};
 use super::chunk_map::ChunkRun;
 use super::failure::{self, ExitKind};
 
-/// One thing that happened. Also the line format of `--json` and of the elevated writer.
+/// An event of a command. Also the line format of `--json` and of the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// A fact worth a line of its own.
+    /// A fact.
     Note { text: String },
-    /// Something the user should know although the work goes on.
+    /// A fact that the user should act on; the work continues.
     Warning { text: String },
-    /// One line of a child's own output.
+    /// One line of the output of a child process.
     Log { text: String },
-    /// A phase begins. `total` is in bytes for phases that move bytes, otherwise a count.
+    /// A phase begins. `total` is in bytes for phases that move bytes, else a count.
     Phase { name: String, total: Option<u64>, bytes: bool },
-    /// The current phase turns to another part of its work.
+    /// The current phase begins its next step.
     Step { text: String },
-    /// How far the current phase is; the detail, if any, is of interest for a moment only.
+    /// The progress of the current phase; `detail` is transient.
     Progress { done: u64, total: Option<u64>, detail: Option<String> },
     /// The current phase has ended after `seconds`.
     Done { name: String, amount: u64, bytes: bool, seconds: f64 },
-    /// What was found out under this name; the current phase, if there is one, has ended.
+    /// The result of the check `name`; the current phase, if there is one, has ended.
     Found { name: String, text: String },
-    /// The current phase has ended, and there is nothing to say about it.
+    /// The current phase has ended without a result.
     #[serde(rename = "over")]
     PhaseEnded,
-    /// What became of each MiB of the image, in order.
+    /// The chunk map of the card: the state of each MiB of the image, in order.
     Map { runs: Vec<ChunkRun> },
-    /// The work has ended in failure; the exit code says of which kind.
+    /// The work has failed; the exit code identifies the kind.
     Failed {
         code: u8,
         message: String,
-        /// What to do about it.
+        /// The remedy.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
@@ -51,18 +51,18 @@ impl Event {
         Self::Warning { text: text.into() }
     }
 
-    /// The end of the work by `error`.
+    /// The event of work that ends with `error`.
     pub fn failed(error: &anyhow::Error) -> Self {
         let hint = failure::hint(error).map(str::to_owned);
         Self::Failed { code: failure::kind(error).code(), message: format!("{error:#}"), hint }
     }
 
-    /// The error that [`Self::failed`] made this event of, if it did.
+    /// The error that [`Self::failed`] made this event of; any other event comes back as `Err`.
     pub fn into_error(self) -> Result<anyhow::Error, Self> {
         match self {
-            Self::Failed { code, message, hint: None } => Ok(ExitKind::of_code(code).error(message)),
+            Self::Failed { code, message, hint: None } => Ok(ExitKind::from_code(code).error(message)),
             Self::Failed { code, message, hint: Some(hint) } => {
-                Ok(ExitKind::of_code(code).error_with_hint(message, hint))
+                Ok(ExitKind::from_code(code).error_with_hint(message, hint))
             }
             other => Err(other),
         }
@@ -73,33 +73,33 @@ impl Event {
     }
 }
 
-/// Renders events. Shared between threads.
+/// Renders events. Threads share a reporter.
 pub trait Reporter: Send + Sync {
     fn report(&self, event: &Event);
 
-    /// Renders what happened with one of several hosts that are worked on side by side.
-    fn report_of(&self, _host: &str, event: &Event) {
+    /// Renders an event of `host`, one of several hosts that a command works on in parallel.
+    fn report_for(&self, _host: &str, event: &Event) {
         self.report(event);
     }
 }
 
-/// The part of a reporter that is for one of several hosts.
-pub struct OfHost {
+/// A reporter for one of several hosts: it adds the host to each event.
+pub struct HostReporter {
     pub host: String,
     pub reporter: Arc<dyn Reporter>,
 }
 
-impl Reporter for OfHost {
+impl Reporter for HostReporter {
     fn report(&self, event: &Event) {
-        self.reporter.report_of(&self.host, event);
+        self.reporter.report_for(&self.host, event);
     }
 
-    fn report_of(&self, host: &str, event: &Event) {
-        self.reporter.report_of(host, event);
+    fn report_for(&self, host: &str, event: &Event) {
+        self.reporter.report_for(host, event);
     }
 }
 
-/// Says nothing.
+/// A reporter that discards events.
 pub struct Silent;
 
 impl Reporter for Silent {

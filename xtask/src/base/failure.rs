@@ -12,28 +12,28 @@ pub enum ExitKind {
     Usage = 2,
     /// A check refused the operation before anything was changed.
     Refused = 3,
-    /// What was read back is not what was written.
+    /// Verification failed: the card reads back other bytes than were written.
     Verification = 4,
     /// A device or a file could not be read or written.
     Io = 5,
-    /// The privilege that is needed could not be had.
+    /// A privilege is missing and could not be obtained.
     Permission = 6,
-    /// The host does not run what was deployed: the activation failed or was rolled back.
+    /// The host does not run the deployed system: the activation failed or was rolled back.
     RolledBack = 10,
-    /// The host runs what was deployed, but some of its units failed, or a command that was to succeed on it.
+    /// The host runs the deployed system, but some of its units or a health check failed.
     Degraded = 11,
-    /// The host could not be reached.
+    /// The host is unreachable.
     Unreachable = 12,
-    /// The host answered with a key that is not the one known for it.
+    /// The host presented another host key than the known one.
     HostKey = 13,
-    /// It could not be found out what the host runs.
+    /// Which system the host runs could not be determined.
     Undecided = 14,
-    /// Stopped by the user.
+    /// The user interrupted the command.
     Interrupted = 130,
 }
 
 impl ExitKind {
-    const ALL: [Self; 12] = [
+    const ALL: &[Self] = &[
         Self::Other,
         Self::Usage,
         Self::Refused,
@@ -53,8 +53,8 @@ impl ExitKind {
         self as u8
     }
 
-    /// How bad it is for a host, to tell the worst of several: not to know is worse than to know, and a host that
-    /// runs what is meant is better than one that does not.
+    /// How severe the failure of a host is, to choose the worst of several hosts: an unknown system is worse than a known
+    /// one, and a host that runs the desired system is better than one that does not.
     pub fn severity(self) -> u8 {
         match self {
             Self::Degraded => Self::RolledBack.code(),
@@ -63,9 +63,8 @@ impl ExitKind {
         }
     }
 
-    /// What it is for a host, in a word or two for its row of a table; `None` where there is no more to say than that
-    /// it failed.
-    pub fn of_host(self) -> Option<&'static str> {
+    /// The label of this failure in a table of hosts; `None` where `failed` says it all.
+    pub fn host_label(self) -> Option<&'static str> {
         match self {
             Self::Unreachable => Some("unreachable"),
             Self::HostKey => Some("another host key"),
@@ -77,9 +76,9 @@ impl ExitKind {
         }
     }
 
-    /// The kind with this exit code, [`Self::Other`] for a code that is none of ours.
-    pub fn of_code(code: u8) -> Self {
-        Self::ALL.into_iter().find(|kind| kind.code() == code).unwrap_or(Self::Other)
+    /// The kind with this exit code, [`Self::Other`] for an unknown code.
+    pub fn from_code(code: u8) -> Self {
+        Self::ALL.iter().copied().find(|kind| kind.code() == code).unwrap_or(Self::Other)
     }
 
     /// An error of this kind with `message`, ready for `?`.
@@ -87,14 +86,19 @@ impl ExitKind {
         Failure { kind: self, message: message.to_string(), hint: None }.into()
     }
 
-    /// As [`Self::error`], with the remedy as `hint`.
+    /// Like [`Self::error`], with the remedy as `hint`.
     pub fn error_with_hint(self, message: impl fmt::Display, hint: impl fmt::Display) -> anyhow::Error {
         Failure { kind: self, message: message.to_string(), hint: Some(hint.to_string()) }.into()
     }
+
+    /// Like [`Self::error`], with the hint of `cause`: for a `message` that quotes `cause`.
+    pub fn error_with_hint_of(self, message: impl fmt::Display, cause: &anyhow::Error) -> anyhow::Error {
+        Failure { kind: self, message: message.to_string(), hint: hint(cause).map(str::to_owned) }.into()
+    }
 }
 
-/// An error with a kind, and the remedy for it. [`failure!`](crate::failure!) and [`bail!`](crate::bail!) make it; it may
-/// be wrapped in any number of contexts.
+/// An error with a kind and a hint. [`failure!`](crate::failure!) and [`bail!`](crate::bail!) make it; any number of
+/// contexts may wrap it.
 #[derive(Debug)]
 pub struct Failure {
     kind: ExitKind,
@@ -110,7 +114,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// An `anyhow::Error` of a [`ExitKind`], with an optional hint that says what to do about it:
+/// Makes an `anyhow::Error` of an [`ExitKind`], with the remedy as an optional hint:
 /// `failure!(Refused, "{disk} is mounted"; hint: "run `umount {disk}`")`.
 #[macro_export]
 macro_rules! failure {
@@ -131,19 +135,19 @@ macro_rules! bail {
     };
 }
 
-/// The kind of `error`: that of the outermost [`Failure`] in its chain, [`ExitKind::Io`] for a bare
-/// input/output error, and [`ExitKind::Other`] where there is neither.
+/// The kind of `error`: the kind of the outermost [`Failure`] in its chain, [`ExitKind::Io`] for a bare
+/// input/output error, else [`ExitKind::Other`].
 pub fn kind(error: &anyhow::Error) -> ExitKind {
     let failure = error.chain().find_map(|cause| cause.downcast_ref::<Failure>());
-    let io = || error.chain().any(<dyn std::error::Error>::is::<std::io::Error>);
+    let is_io = || error.chain().any(<dyn std::error::Error>::is::<std::io::Error>);
     match failure {
         Some(failure) => failure.kind,
-        None if io() => ExitKind::Io,
+        None if is_io() => ExitKind::Io,
         None => ExitKind::Other,
     }
 }
 
-/// The remedy for `error`: the hint of the outermost [`Failure`] in its chain that has one.
+/// The hint of `error`: the hint of the outermost [`Failure`] in its chain that has one.
 pub fn hint(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint.as_deref())
 }
@@ -186,13 +190,15 @@ mod tests {
         assert_eq!(with_hint(&error), "outer: sdb is mounted at /mnt; run `umount sdb`");
         assert_eq!(hint(&crate::failure!(Io, "no")), None);
         assert_eq!(with_hint(&crate::failure!(Io, "no")), "no");
+        let quoting = ExitKind::Io.error_with_hint_of(format_args!("no: {error:#}"), &error);
+        assert_eq!((kind(&quoting), hint(&quoting)), (ExitKind::Io, Some("run `umount sdb`")));
     }
 
     #[test]
     fn codes() {
-        let codes = ExitKind::ALL.map(ExitKind::code);
+        let codes = ExitKind::ALL.iter().map(|kind| kind.code()).collect::<Vec<_>>();
         assert_eq!(codes, [1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 130]);
-        assert_eq!(codes.map(ExitKind::of_code), ExitKind::ALL);
-        assert_eq!(ExitKind::of_code(77), ExitKind::Other);
+        assert!(codes.into_iter().map(ExitKind::from_code).eq(ExitKind::ALL.iter().copied()));
+        assert_eq!(ExitKind::from_code(77), ExitKind::Other);
     }
 }

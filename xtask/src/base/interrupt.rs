@@ -1,5 +1,5 @@
-//! Ctrl-C: while work is in hand, a request to stop is noted instead of ending the process, so that
-//! children end first and the user is told how things stand.
+//! Ctrl-C: while a [`SignalGuard`] lives, a stop request sets a flag instead of ending the process, so that children end
+//! first and the command reports the state of its work.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -13,58 +13,59 @@ use crate::base::failure::ExitKind;
 static SIGNALS: LazyLock<std::io::Result<Signals>> = LazyLock::new(Signals::watch);
 
 struct Signals {
-    /// A request to stop has come.
-    noted: Arc<AtomicBool>,
-    /// Nothing is in hand: a request ends the process, as it does without this module.
+    /// A stop request has arrived.
+    requested: Arc<AtomicBool>,
+    /// No guard lives: a request ends the process, as it does without this module.
     fatal: Arc<AtomicBool>,
-    holds: AtomicUsize,
+    guards: AtomicUsize,
 }
 
 impl Signals {
     fn watch() -> std::io::Result<Self> {
-        let (noted, fatal) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
-        for signal in heeded() {
+        let requested = Arc::new(AtomicBool::new(false));
+        let fatal = Arc::new(AtomicBool::new(true));
+        for signal in stop_signals() {
             flag::register_conditional_default(signal, fatal.clone())?;
-            flag::register(signal, noted.clone())?;
+            flag::register(signal, requested.clone())?;
         }
-        Ok(Self { noted, fatal, holds: AtomicUsize::new(0) })
+        Ok(Self { requested, fatal, guards: AtomicUsize::new(0) })
     }
 }
 
-/// The requests to stop that were not ignored at the start.
-fn heeded() -> impl Iterator<Item = i32> {
+/// The stop signals that this process does not ignore since its start.
+fn stop_signals() -> impl Iterator<Item = i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     [SIGINT, SIGTERM, SIGHUP].into_iter().filter(move |signal| !is_ignored(&status, *signal))
 }
 
-/// Sets `flag` too, at once, when a request to stop comes.
-pub fn set_at_request(flag: &Arc<AtomicBool>) -> Result<()> {
-    let set = heeded().try_for_each(|signal| flag::register(signal, flag.clone()).map(drop));
+/// Sets `flag` too as soon as a stop request arrives.
+pub fn set_on_request(flag: &Arc<AtomicBool>) -> Result<()> {
+    let set = stop_signals().try_for_each(|signal| flag::register(signal, flag.clone()).map(drop));
     set.map_err(|error| anyhow!("watching for Ctrl-C: {error}"))
 }
 
-/// Sees to it that the kernel keeps the exit codes of children until they are asked for. A process that was started with
-/// SIGCHLD ignored never learns of them.
+/// Makes the kernel keep the exit codes of children until this process waits for them. With SIGCHLD ignored, as the parent
+/// may have left it, the kernel drops them.
 pub fn keep_exit_codes() -> Result<()> {
     let doing = "watching for the end of children";
     flag::register(SIGCHLD, Arc::default()).map(drop).map_err(|error| anyhow!("{doing}: {error}"))
 }
 
-/// Whether this process was started with `signal` ignored, as `nohup` and shells without job control do: whoever wanted that
-/// still wants it. `status` is that of the process, as proc(5) has it.
+/// Whether this process was started with `signal` ignored, as `nohup` and shells without job control do; it stays ignored.
+/// `status` is the text of `/proc/self/status` (proc(5)).
 fn is_ignored(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
-/// Work is in hand: requests to stop are noted until this is dropped.
+/// While a guard lives, stop requests set a flag instead of ending the process.
 pub struct SignalGuard(&'static Signals);
 
-/// Begins work that must not be cut off.
-pub fn hold() -> Result<SignalGuard> {
+/// Makes a guard for work that must not be cut off.
+pub fn guard() -> Result<SignalGuard> {
     let signals = SIGNALS.as_ref().map_err(|error| anyhow!("watching for Ctrl-C: {error}"))?;
-    if signals.holds.fetch_add(1, Ordering::SeqCst) == 0 {
+    if signals.guards.fetch_add(1, Ordering::SeqCst) == 0 {
         signals.fatal.store(false, Ordering::SeqCst);
     }
     Ok(SignalGuard(signals))
@@ -73,11 +74,13 @@ pub fn hold() -> Result<SignalGuard> {
 impl SignalGuard {
     /// Whether the user has asked to stop.
     pub fn requested(&self) -> bool {
-        self.0.noted.load(Ordering::SeqCst)
+        self.0.requested.load(Ordering::SeqCst)
     }
 
+    /// Fails once the user has asked to stop.
+    ///
     /// # Errors
-    /// Of [`ExitKind::Interrupted`] once the user has asked to stop.
+    /// [`ExitKind::Interrupted`].
     pub fn check(&self) -> Result<()> {
         if self.requested() { Err(ExitKind::Interrupted.error("stopped")) } else { Ok(()) }
     }
@@ -85,7 +88,7 @@ impl SignalGuard {
 
 impl Drop for SignalGuard {
     fn drop(&mut self) {
-        if self.0.holds.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if self.0.guards.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.fatal.store(true, Ordering::SeqCst);
         }
     }

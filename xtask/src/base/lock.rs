@@ -27,7 +27,7 @@ impl Lock {
     /// `Interrupted` where the user stops the waiting, and `Refused` for what is no lock of this user's.
     pub fn take(path: &Path, other: &str, reporter: &dyn Reporter) -> Result<Self> {
         let file = open(path)?;
-        let (hold, mut said) = (interrupt::hold()?, false);
+        let (hold, mut said) = (interrupt::guard()?, false);
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self(file)),
@@ -52,7 +52,7 @@ impl Lock {
     ///
     /// # Errors
     /// `Refused` where another process keeps it for longer than `patience`.
-    pub fn take_soon(path: &Path, patience: Duration) -> Result<Self> {
+    pub fn take_within(path: &Path, patience: Duration) -> Result<Self> {
         let (file, deadline) = (open(path)?, Instant::now() + patience);
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -85,7 +85,7 @@ fn open(path: &Path) -> Result<File> {
     let stat = file.as_ref().map(File::metadata).transpose().with_context(doing)?;
     match file.zip(stat) {
         Some((file, stat)) if stat.is_file() => state::check_file(path, &stat).map(|()| file),
-        _ => Err(state::unfit(path, "is not a regular file")),
+        _ => Err(state::unusable(path, "is not a regular file")),
     }
 }
 
@@ -122,12 +122,12 @@ mod tests {
     fn no_wait_without_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let first = Lock::take_soon(&path, Duration::ZERO).unwrap();
-        let error = Lock::take_soon(&path, PAUSE).unwrap_err();
+        let first = Lock::take_within(&path, Duration::ZERO).unwrap();
+        let error = Lock::take_within(&path, PAUSE).unwrap_err();
         assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
         assert!(error.to_string().starts_with("another process holds the lock "), "{error}");
         drop(first);
-        drop(Lock::take_soon(&path, Duration::ZERO).unwrap());
+        drop(Lock::take_within(&path, Duration::ZERO).unwrap());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What all domains build on: processes, files, locks, interrupts, errors, and the events that they report.
+//! The base of all domains: processes, files, locks, interrupts, errors and events.
 
 pub mod bounded;
 mod chunk_map;
@@ -26,7 +26,7 @@ mod table;
 pub use chunk_map::{ChunkMap, ChunkRun, ChunkState};
 pub use context::Context;
 pub use escape::Plain;
-pub use event::{Event, OfHost, Reporter, Silent};
+pub use event::{Event, HostReporter, Reporter, Silent};
 pub use phase::Phase;
 pub use size::{Bytes, parse_bytes};
 pub use table::Table;

@@ -1,19 +1,20 @@
-//! Bytes written as in a URL.
+//! Percent encoding, as in URLs.
 
-/// `text` with every byte written as `%` and two digits that is neither plain nor in `kept`, so that no two texts
-/// look alike. A dot is plain behind something else: no text becomes the name of a folder above.
+/// Encodes every byte of `text` that is neither alphanumeric nor in `-_` or `kept` as `%` and two hexadecimal digits; no two
+/// texts have the same encoding. A leading dot is encoded too: no text becomes `.` or `..`.
 pub fn encode(text: &[u8], kept: &[u8]) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || kept.contains(&byte);
-    let written = |(at, &byte): (usize, &u8)| {
-        let plain = plain(byte) || byte == b'.' && at > 0;
-        if plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || kept.contains(&byte);
+    let encode_byte = |(at, &byte): (usize, &u8)| {
+        let as_it_is = is_safe(byte) || byte == b'.' && at > 0;
+        if as_it_is { char::from(byte).to_string() } else { format!("%{byte:02X}") }
     };
-    text.iter().enumerate().map(written).collect()
+    text.iter().enumerate().map(encode_byte).collect()
 }
 
-/// The bytes that [`encode`] wrote, or any other program. A `%` without two digits stands for itself.
+/// Decodes percent-encoded text, of [`encode`] or any other program. A `%` without two digits stands for itself.
 pub fn decode(text: &str) -> Vec<u8> {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
     while let Some((first, more)) = rest.split_first() {
         let digits = (*first == b'%').then(|| more.get(..2)).flatten();
         let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());

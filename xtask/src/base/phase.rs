@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::event::{Event, Reporter};
 
-/// How often progress is reported; more would only make work for whoever reads it.
+/// The interval between two progress events; more events would only cost their readers time.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Reports the beginning, the progress and the end of one phase.
+/// Reports the begin, the progress and the end of one phase.
 pub struct Phase<'a> {
     reporter: &'a dyn Reporter,
     name: &'static str,
@@ -18,14 +18,14 @@ pub struct Phase<'a> {
 }
 
 impl<'a> Phase<'a> {
-    /// Begins the phase `name`, which moves `total` bytes if that is known.
+    /// Begins the phase `name`, which moves `total` bytes; `None` where the total is unknown.
     pub fn begin(reporter: &'a dyn Reporter, name: &'static str, total: Option<u64>) -> Self {
         reporter.report(&Event::Phase { name: name.into(), total, bytes: true });
         let now = Instant::now();
         Self { reporter, name, start: now, last: now, done: 0, ended: false }
     }
 
-    /// `bytes` more have been moved.
+    /// Counts `bytes` more bytes as moved.
     pub fn advance(&mut self, bytes: usize) {
         self.done += bytes as u64;
         if self.last.elapsed() >= INTERVAL {
@@ -34,7 +34,7 @@ impl<'a> Phase<'a> {
         }
     }
 
-    /// Ends the phase and returns how many seconds it took.
+    /// Ends the phase and returns its duration in seconds.
     pub fn end(mut self) -> f64 {
         self.ended = true;
         let seconds = self.start.elapsed().as_secs_f64();
@@ -49,7 +49,7 @@ impl<'a> Phase<'a> {
 }
 
 impl Drop for Phase<'_> {
-    /// A phase that is broken off says how far it came.
+    /// Reports how far a phase got that ends early.
     fn drop(&mut self) {
         if !self.ended && self.done > 0 {
             self.reporter.report(&Event::Progress { done: self.done, total: None, detail: None });

@@ -43,7 +43,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let carried = payload_setup.pack(cx, &flake, &image)?;
     let plan = plan(&card, image, carried)?;
     cx.plan(&plan);
-    let hold = interrupt::hold()?;
+    let hold = interrupt::guard()?;
     let begun = receipt::begin(cx, Some((HOST, &flake)), &plan);
     let report = begun.watch(cx, |cx| worker::run(cx, &plan))?;
     let settled = payload_setup.settle(cx);

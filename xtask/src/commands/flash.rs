@@ -42,7 +42,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let plan = agreed(cx, args, &request, Plan::new(image, disk, args.mode, carried))?;
     let earlier = receipt::rates_of(&plan.disk);
     // A card that is written and a key that is not settled must not come apart.
-    let hold = interrupt::hold()?;
+    let hold = interrupt::guard()?;
     let source = host.map(|host| (host, cx.flake.as_str()));
     let begun = receipt::begin(cx, source, &plan);
     let report = begun.watch(cx, |cx| write(cx, &plan))?.with_rates_of(earlier);

@@ -8,7 +8,7 @@ use crate::{nix, ui};
 
 pub fn run(cx: &Context) -> Result<()> {
     nix::require(&cx.launcher)?;
-    let catalogue = cx.waiting("evaluate", || Catalogue::load(&cx.launcher, &cx.flake))?;
+    let catalogue = cx.in_phase("evaluate", || Catalogue::load(&cx.launcher, &cx.flake))?;
     let hosts = catalogue.hosts().collect::<Vec<_>>();
     if let Some(error) = &catalogue.nodes_error {
         cx.warn(format!("the deploy nodes are left out: {}", failure::with_hint(error)));

@@ -20,9 +20,9 @@ pub fn protect(cx: &mut Context, named: Option<&Path>) -> Result<()> {
     // All of them, whether or not one says so.
     let has_keys = all.collect::<Result<Vec<_>>>()?.contains(&true);
     if has_keys && rustix::process::geteuid().is_root() && cx.launcher.which("nix").is_some() {
-        cx.launcher = cx.launcher.clone().keeping_keys();
+        cx.launcher = cx.launcher.clone().protecting_keys();
         let lock = || nix::lock_without_keys(&cx.launcher, &cx.flake, &keys);
-        let locked = cx.waiting("looking at the inputs of the flake", lock)?;
+        let locked = cx.in_phase("looking at the inputs of the flake", lock)?;
         cx.flake = locked.unwrap_or_else(|| std::mem::take(&mut cx.flake));
     }
     Ok(())

@@ -174,7 +174,7 @@ fn without_a_place(error: anyhow::Error) -> anyhow::Error {
 /// Finds out what `image` has already. An image that does not tell has its files named when they are replaced.
 fn look_for_replaced(cx: &Context, image: &Image, carried: &mut PayloadPlan) -> Result<()> {
     let entries = &carried.payload.entries;
-    let found = cx.waiting("files", || ext4::replaced(image, &carried.root, entries));
+    let found = cx.in_phase("files", || ext4::replaced(image, &carried.root, entries));
     carried.replaced = match found {
         Err(error) if failure::kind(&error) == ExitKind::Refused => return Err(error),
         found => found.unwrap_or_default(),

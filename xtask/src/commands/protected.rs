@@ -34,7 +34,7 @@ pub fn protected(cx: &Context, named: Named) -> Vec<Protected> {
         ("the tools folder", Some(project::tools_dir()), Extent::Tree),
         ("the Nix store,", Some(PathBuf::from(STORE)), Extent::Tree),
     ];
-    let histories = git::folders(&flake)
+    let histories = git::repository_dirs(&flake)
         .into_iter()
         .map(|folder| ("the git history of the flake,", folder, Extent::Tree));
     let places =

@@ -13,7 +13,7 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     nix::require(&cx.launcher)?;
     let hosts = if args.hosts.is_empty() { deploy::deployable(cx)? } else { deploy::each_once(&args.hosts) };
     let receipts = receipt::all(cx)?;
-    let statuses = cx.waiting("look", || deploy::statuses(cx, hosts, |host| last(&receipts, host)))?;
+    let statuses = cx.in_phase("look", || deploy::statuses(cx, hosts, |host| last(&receipts, host)))?;
     for remark in statuses.iter().flat_map(deploy::Status::remarks) {
         cx.warn(remark);
     }

@@ -12,7 +12,7 @@ use super::options::DeployOptions;
 use super::outcome::Outcome;
 use super::plan::Plan;
 use crate::base::failure::{ExitKind, kind};
-use crate::base::parallel::side_by_side;
+use crate::base::parallel;
 use crate::base::{Context, Event, Table};
 use crate::nix;
 use crate::nix::flake::Catalogue;
@@ -37,7 +37,7 @@ pub struct Member {
 
 /// The names of all hosts that the flake can deploy.
 pub fn deployable(cx: &Context) -> Result<Vec<String>> {
-    let catalogue = cx.waiting("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
+    let catalogue = cx.in_phase("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
     let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
     let names = names.collect::<Vec<_>>();
     match catalogue.nodes_error {
@@ -65,20 +65,20 @@ pub fn together(
     hosts: Vec<String>,
     finish: impl Fn(&Context, Plan) -> Result<Ending> + Sync,
 ) -> Result<Vec<Member>> {
-    let found = side_by_side(EVALUATIONS, &hosts, |host| {
-        let own = cx.of_host(host);
+    let found = parallel::map(EVALUATIONS, &hosts, |host| {
+        let own = cx.for_host(host);
         over(&own, find(&own, order, host))
     });
     host_conflicts::check(order.goal, &found)?;
     let turns = take_turns(cx, order, found);
-    let plans = side_by_side(EVALUATIONS, hosts.iter().zip(turns), |(host, turn)| {
-        let own = cx.of_host(host);
+    let plans = parallel::map(EVALUATIONS, hosts.iter().zip(turns), |(host, turn)| {
+        let own = cx.for_host(host);
         over(&own, turn.and_then(|(found, turn)| gather(&own, order, version, found, turn)))
     });
     let plans = built(cx, order, host_conflicts::keep_apart(plans));
     let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
-    Ok(side_by_side(DEPLOYS, members, |(host, plan)| {
-        let own = cx.of_host(&host);
+    Ok(parallel::map(DEPLOYS, members, |(host, plan)| {
+        let own = cx.for_host(&host);
         let result = over(&own, plan.and_then(|plan| finish(&own, plan)));
         if let Err(error) = &result {
             own.warn(format!("{error:#}"));
@@ -146,7 +146,7 @@ impl Member {
             Ok(Ending::Ended(outcome)) => {
                 (outcome.words(), outcome.runs().to_owned(), seconds(outcome.plan.timings.total()))
             }
-            Err(error) => (kind(error).of_host().unwrap_or("failed").into(), "-".into(), "-".into()),
+            Err(error) => (kind(error).host_label().unwrap_or("failed").into(), "-".into(), "-".into()),
         };
         [self.host.clone(), verdict, runs, time]
     }

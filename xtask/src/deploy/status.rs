@@ -11,7 +11,7 @@ use super::options::Goal;
 use super::target::Target;
 use super::verdict;
 use crate::base::failure::{ExitKind, kind};
-use crate::base::parallel::side_by_side;
+use crate::base::parallel;
 use crate::base::{Bytes, Context, Table, interrupt};
 
 /// How many hosts are looked at once; each of them evaluates its part of the flake.
@@ -59,9 +59,9 @@ pub fn statuses(
     hosts: Vec<String>,
     history: impl Fn(&str) -> History + Sync,
 ) -> Result<Vec<Status>> {
-    let hold = interrupt::hold()?;
-    let statuses = side_by_side(AT_ONCE, hosts, |host| {
-        let own = cx.of_host(&host);
+    let hold = interrupt::guard()?;
+    let statuses = parallel::map(AT_ONCE, hosts, |host| {
+        let own = cx.for_host(&host);
         Status { seen: hold.check().and_then(|()| look(&own, &host)), history: history(&host), host }
     });
     hold.check().map(|()| statuses)
@@ -176,7 +176,7 @@ impl Status {
             }
             Err(error) => {
                 let [unknown, units, free] = ["-", "-", "-"].map(str::to_owned);
-                let why = kind(error).of_host().unwrap_or("not known");
+                let why = kind(error).host_label().unwrap_or("not known");
                 [self.host.clone(), why.into(), unknown, units, free, last]
             }
         }

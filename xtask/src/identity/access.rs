@@ -32,7 +32,7 @@ impl Readable {
     /// Of [`crate::base::failure::ExitKind::Refused`] where another run has one of the folders beside it open for too long.
     pub fn open(folder: &Path) -> Result<Self> {
         let Some(beside) = lock_beside(folder).filter(|_| folder.is_dir()) else { return Ok(Self(None)) };
-        let lock = Lock::take_soon(&beside, LOCK_TIMEOUT)?;
+        let lock = Lock::take_within(&beside, LOCK_TIMEOUT)?;
         let doing = || format!("opening {}", folder.display());
         let stat = folder.metadata().with_context(doing)?;
         if is_own(&stat) && grants(&stat, 0o777) == NOTHING {
@@ -62,7 +62,7 @@ pub fn close_all(identities: &Path) -> Result<bool> {
     let folders = folders.filter(of_host).collect::<Vec<_>>();
     let open = |folder: &PathBuf| folder.metadata().is_ok_and(|stat| grants(&stat, 0o777) != NOTHING);
     if let Some(beside) = folders.iter().find(|folder| open(folder)).and_then(|folder| lock_beside(folder)) {
-        let _alone = Lock::take_soon(&beside, LOCK_TIMEOUT)?;
+        let _alone = Lock::take_within(&beside, LOCK_TIMEOUT)?;
         for folder in &folders {
             close(folder);
         }

@@ -40,7 +40,7 @@ impl KnownHosts {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         state::private_folder(folder).with_context(doing)?;
         // Two flashes may end at once.
-        let _lock = Lock::take_soon(&folder.join(LOCK), LOCK_TIMEOUT).with_context(doing)?;
+        let _lock = Lock::take_within(&folder.join(LOCK), LOCK_TIMEOUT).with_context(doing)?;
         let old = self.read()?;
         let new = replaced(&old, host, key);
         if new == old {

@@ -63,7 +63,7 @@ fn run(
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, bytes: false });
     let derivations =
-        launcher.keeps_keys().then(|| derivations(launcher, installables, extra)).transpose()?;
+        launcher.protects_keys().then(|| derivations(launcher, installables, extra)).transpose()?;
     let targets = derivations.as_deref().unwrap_or(installables);
     let mut attempt = attempt(launcher, targets, extra, reporter)?;
     if attempt.monitor.repeats_a_failure() {

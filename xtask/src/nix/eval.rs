@@ -81,9 +81,10 @@ pub fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
 /// Runs `nix` so that the user can stop it, as an evaluation takes long.
 fn run(launcher: &Launcher, args: &[&str]) -> Result<Output> {
     let mut stderr = LastLines::default();
-    let forbid_builds: &[&str] = if launcher.keeps_keys() { &FORBID_BUILDS } else { &[] };
+    let forbid_builds: &[&str] = if launcher.protects_keys() { &FORBID_BUILDS } else { &[] };
     let args = [args, forbid_builds].concat();
-    let streamed = launcher.closed(|| launcher.stream_killable("nix", &args, |line| stderr.push(line)));
+    let streamed =
+        launcher.run_protected(|| launcher.stream_killable("nix", &args, |line| stderr.push(line)));
     let output = streamed.map_err(explain_interrupt)?;
     Ok(Output { stderr: stderr.0.into_iter().collect::<Vec<_>>().join("\n"), ..output })
 }

@@ -55,7 +55,7 @@ impl EvalCache {
     /// The file for the result of `key` on `flake`; `None` where Nix does not identify the content of the flake.
     fn file(&self, launcher: &Launcher, flake: &str, key: &str) -> Option<PathBuf> {
         let args = [&FEATURES[..], &["flake", "metadata", "--json", flake]].concat();
-        let metadata = launcher.closed(|| launcher.read("nix", &args)).ok()?;
+        let metadata = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
         let parsed = serde_json::from_str(&metadata).ok()?;
         let is_identified =
             is_fixed(&parsed) && work_trees(&parsed).all(|folder| shows_changes(launcher, &folder));

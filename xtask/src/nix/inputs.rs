@@ -1,6 +1,6 @@
 //! Refuses flakes with inputs that name the private keys of hosts. Nix copies a folder that an input names to its store
 //! when it locks or uses the flake. The modes of the keys keep it from reading them, even as root
-//! ([`Launcher::keeping_keys`]); this module finds the input that names them.
+//! ([`Launcher::protecting_keys`]); this module finds the input that names them.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;

@@ -9,7 +9,7 @@ use crate::base::{git, state};
 /// The launcher for all further commands. The project's programs, such as deploy-rs, are in front of `PATH` if they are
 /// installed; its Nix is where the machine has no Nix that is recent enough.
 pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
-    let launcher = git::shield(launcher);
+    let launcher = git::hardened(launcher);
     // Nothing runs from a folder that other users can write to.
     if state::check_folder(tools).is_err() {
         return launcher;

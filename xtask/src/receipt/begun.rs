@@ -87,7 +87,7 @@ impl Reporter for FlashWatch {
         self.reporter.report(event);
     }
 
-    fn report_of(&self, host: &str, event: &Event) {
-        self.reporter.report_of(host, event);
+    fn report_for(&self, host: &str, event: &Event) {
+        self.reporter.report_for(host, event);
     }
 }

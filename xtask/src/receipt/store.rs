@@ -103,7 +103,7 @@ impl Receipts {
         let missing = || ExitKind::Other.error(format!("{} is gone", path.display()));
         let bytes = state::read_unchecked(&path, LARGEST.min(self.left))?.ok_or_else(missing)?;
         self.left -= bytes.len() as u64;
-        parse(&bytes).map_err(|why| state::unfit(&path, &why))
+        parse(&bytes).map_err(|why| state::unusable(&path, &why))
     }
 }
 

@@ -33,7 +33,7 @@ impl Reporter for JsonLines {
         }
     }
 
-    fn report_of(&self, host: &str, event: &Event) {
+    fn report_for(&self, host: &str, event: &Event) {
         if let Some(line) = json_line(&Told { host, event }) {
             say(&line);
         }
@@ -62,7 +62,7 @@ impl Reporter for Plain {
         }
     }
 
-    fn report_of(&self, host: &str, event: &Event) {
+    fn report_for(&self, host: &str, event: &Event) {
         if let Some(text) = line_of(event) {
             say(&prefixed(host, &text));
         }
@@ -112,7 +112,7 @@ impl Reporter for Bars {
         }
     }
 
-    fn report_of(&self, host: &str, event: &Event) {
+    fn report_for(&self, host: &str, event: &Event) {
         let line = line_of(event).map(|text| prefixed(host, &text));
         self.board.report(host, event, line.as_deref());
     }

@@ -29,7 +29,7 @@ impl Prompt<'_> {
     /// # Errors
     /// Of [`ExitKind::Interrupted`] where the user presses Ctrl-C.
     pub fn ask(&self) -> Result<String> {
-        let hold = interrupt::hold()?;
+        let hold = interrupt::guard()?;
         let mut stderr = std::io::stderr();
         write!(stderr, "{} ", self.shown())
             .and_then(|()| stderr.flush())

@@ -1,7 +1,7 @@
-//! The one door to git. A repository may come from somebody else, and its `.git/config`, its hooks and its attributes name
-//! programs: none of them is run.
+//! The one door to git. A repository may be foreign, and its `.git/config`, hooks and attributes name programs: git runs
+//! none of them.
 
-mod folders;
+mod repository_dirs;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -9,20 +9,20 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::base::process::{Launcher, Output};
-pub use folders::folders;
+pub use repository_dirs::repository_dirs;
 
-/// A command of git that reads names alone. Those that compare contents (`status`, `diff`, `add`) are not among them: they
-/// run the filters of the repository, which no setting switches off.
+/// A git command that reads only names. Commands that compare contents (`status`, `diff`, `add`) are missing: they run the
+/// filters of the repository, and no setting disables those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Says whether the repository ignores a path.
+    /// Checks whether the repository ignores a path.
     CheckIgnore,
-    /// Lists the files of the index, those of submodules too, with a tag of their state.
+    /// Lists the files of the index and of submodules, each with a tag of its state.
     ListFiles,
 }
 
 impl Command {
-    const fn words(self) -> &'static [&'static str] {
+    const fn args(self) -> &'static [&'static str] {
         match self {
             Self::CheckIgnore => &["check-ignore", "--quiet", "--"],
             Self::ListFiles => &["ls-files", "-v", "--recurse-submodules"],
@@ -30,30 +30,30 @@ impl Command {
     }
 }
 
-/// Settings that win over those of the repository and of its submodules.
-const SETTINGS: [&str; 8] = [
+/// Settings that override the settings of the repository and of its submodules.
+const SETTINGS: &[&str] = &[
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
     "core.pager=cat",
     "core.sshCommand=false",
     "credential.helper=",
     "protocol.allow=never",
-    // A folder of the repository that looks like a repository is none.
+    // A folder inside the repository that looks like a bare repository is not used as one.
     "safe.bareRepository=explicit",
     "submodule.recurse=false",
 ];
 
-/// Nothing is fetched, locked or asked for. Objects that a partial clone lacks stay away: what fetches them is a program
-/// that the repository names.
-const ENVIRONMENT: [(&str, &str); 4] = [
+/// Variables with which git fetches, locks and prompts for nothing. Objects that a partial clone lacks stay missing: git
+/// would fetch them by a program that the repository names.
+const ENVIRONMENT: &[(&str, &str)] = &[
     ("GIT_ALLOW_PROTOCOL", ""),
     ("GIT_NO_LAZY_FETCH", "1"),
     ("GIT_OPTIONAL_LOCKS", "0"),
     ("GIT_TERMINAL_PROMPT", "0"),
 ];
 
-/// Variables that lead git to another repository than the one in the folder, as they are set while a hook runs.
-const LEADING_AWAY: [&str; 14] = [
+/// Variables that redirect git to another repository than the one in the folder; git sets them for hooks.
+const REDIRECTING: &[&str] = &[
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_ATTR_SOURCE",
     "GIT_COMMON_DIR",
@@ -74,23 +74,23 @@ const LEADING_AWAY: [&str; 14] = [
 pub fn capture(launcher: &Launcher, folder: &Path, command: Command, paths: &[&OsStr]) -> Result<Output> {
     let launcher =
         ENVIRONMENT.iter().fold(launcher.in_dir(folder), |it, (name, value)| it.with_env(*name, *value));
-    let cleared = LEADING_AWAY.iter().filter(|name| launcher.env(name).is_some());
+    let cleared = REDIRECTING.iter().filter(|name| launcher.env(name).is_some());
     let mut words = cleared.flat_map(|name| ["-u", name]).map(OsString::from).collect::<Vec<_>>();
     let program = if words.is_empty() { "git" } else { "env" };
     words.extend((program == "env").then(|| "git".into()));
     words.push("--no-pager".into());
     words.extend(SETTINGS.iter().flat_map(|setting| ["-c", setting]).map(OsString::from));
-    words.extend(command.words().iter().map(OsString::from));
+    words.extend(command.args().iter().map(OsString::from));
     words.extend(paths.iter().map(|path| (*path).to_owned()));
     launcher.capture(program, &words)
 }
 
-/// The settings for the git that Nix runs: versions before 2.20 ask git what has changed in a work tree.
-const INHERITED: [(&str, &str); 2] = [("core.fsmonitor", "false"), ("core.hooksPath", "/dev/null")];
+/// Settings for the git that Nix runs: Nix before 2.20 asks git for the changes of a work tree.
+const INHERITED: &[(&str, &str)] = &[("core.fsmonitor", "false"), ("core.hooksPath", "/dev/null")];
 
-/// The launcher whose children start a git that runs no program for them which watches files, and no hook. The settings
-/// come behind those that the environment has already.
-pub fn shield(launcher: Launcher) -> Launcher {
+/// A launcher under whose children git runs no hook and no file system monitor. The settings follow those that are already
+/// in the environment.
+pub fn hardened(launcher: Launcher) -> Launcher {
     let count =
         launcher.env("GIT_CONFIG_COUNT").and_then(|count| count.to_str()?.parse().ok()).unwrap_or(0_usize);
     let launcher = launcher.with_env("GIT_CONFIG_COUNT", (count + INHERITED.len()).to_string());
@@ -109,13 +109,13 @@ mod tests {
 
     use super::*;
 
-    /// A repository with a submodule. Both name a program, wherever git takes one, that leaves a file behind.
+    /// A repository with a submodule. Wherever git takes a program, both name one that leaves a canary file behind.
     struct Hostile {
         dir: tempfile::TempDir,
     }
 
-    /// What of a configuration is run.
-    const PROGRAMS: [&str; 11] = [
+    /// The settings that git takes a program from.
+    const PROGRAMS: &[&str] = &[
         "core.alternateRefsCommand",
         "core.askPass",
         "core.editor",
@@ -184,21 +184,22 @@ mod tests {
             Launcher::new(self.path(folder)).read("git", &[&who, words].concat()).unwrap();
         }
 
-        fn canary(&self) -> bool {
+        /// Whether a program ran since the last call.
+        fn take_canary(&self) -> bool {
             fs::remove_file(self.path("canary")).is_ok()
         }
     }
 
     #[test]
-    fn nothing_that_a_repository_names_is_run() {
+    fn git_runs_no_program_of_the_repository() {
         let hostile = Hostile::new();
         let launcher = Launcher::new("/");
         let whole = hostile.path("whole");
-        let _ = hostile.canary();
-        // What would happen otherwise.
-        let bare = launcher.in_dir(&whole).with_env("GIT_CONFIG_COUNT", "0");
-        bare.read("git", &["ls-files", "-v", "--recurse-submodules"]).unwrap();
-        assert!(hostile.canary());
+        let _ = hostile.take_canary();
+        // Without the settings the program runs.
+        let unprotected = launcher.in_dir(&whole).with_env("GIT_CONFIG_COUNT", "0");
+        unprotected.read("git", &["ls-files", "-v", "--recurse-submodules"]).unwrap();
+        assert!(hostile.take_canary());
         let listed = capture(&launcher, &whole, Command::ListFiles, &[]).unwrap();
         assert_eq!(
             listed.stdout,
@@ -211,7 +212,7 @@ mod tests {
                 code
             );
         }
-        assert!(!hostile.canary());
+        assert!(!hostile.take_canary());
     }
 
     #[test]
@@ -224,15 +225,15 @@ mod tests {
     }
 
     #[test]
-    fn the_git_that_others_run() {
+    fn git_under_other_programs_runs_no_hooks() {
         let hostile = Hostile::new();
         let launcher = Launcher::new(hostile.path("whole"));
         let own = launcher.with_env("GIT_CONFIG_COUNT", "1");
         let own = own.with_env("GIT_CONFIG_KEY_0", "a.b").with_env("GIT_CONFIG_VALUE_0", "kept");
-        let shielded = shield(own);
-        let _ = hostile.canary();
-        shielded.read("git", &["ls-files", "-v", "--recurse-submodules"]).unwrap();
-        assert!(!hostile.canary());
-        assert_eq!(shielded.read("git", &["config", "a.b"]).unwrap(), "kept\n");
+        let hardened = hardened(own);
+        let _ = hostile.take_canary();
+        hardened.read("git", &["ls-files", "-v", "--recurse-submodules"]).unwrap();
+        assert!(!hostile.take_canary());
+        assert_eq!(hardened.read("git", &["config", "a.b"]).unwrap(), "kept\n");
     }
 }

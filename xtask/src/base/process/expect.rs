@@ -52,7 +52,7 @@ impl Launcher {
         limit: Duration,
         listen: impl FnMut(Heard) -> Reply,
     ) -> Result<End> {
-        let hold = interrupt::hold()?;
+        let hold = interrupt::guard()?;
         let (stdin, feed) = std::io::pipe().context("making a pipe")?;
         let (lines, sink) = std::io::pipe().context("making a pipe")?;
         let command = self.duct(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(sink);

@@ -46,7 +46,7 @@ pub struct Measured {
 
 /// Runs `command`, whose parts are called `name` in errors, to its end.
 pub fn measure(name: &str, command: &duct::Expression) -> Result<Measured> {
-    let hold = interrupt::hold()?;
+    let hold = interrupt::guard()?;
     let start = Instant::now();
     let child = command.stdout_null().stderr_capture().start().with_context(|| format!("running {name}"))?;
     let mut stop = Stop::new(&child, &hold);

@@ -17,11 +17,11 @@ use crate::base::interrupt;
 
 mod background;
 mod bounded;
+mod capabilities;
 mod delegate;
 mod expect;
 pub mod handover;
 mod measure;
-mod rights;
 mod stream;
 
 use stream::Deaf;
@@ -46,7 +46,7 @@ pub struct Launcher {
     env: Vec<(OsString, OsString)>,
     /// Children get nothing but `env`.
     clean: bool,
-    keeps_keys: bool,
+    protects_keys: bool,
 }
 
 /// What a finished child left behind.
@@ -86,7 +86,7 @@ impl From<std::process::Output> for Output {
 impl Launcher {
     /// Children run in `dir` with the environment of this process.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), env: Vec::new(), clean: false, keeps_keys: false }
+        Self { dir: dir.into(), env: Vec::new(), clean: false, protects_keys: false }
     }
 
     /// A launcher whose children get nothing of the environment of this process.
@@ -256,7 +256,7 @@ impl Launcher {
         files: &[BorrowedFd],
         mut on_line: impl FnMut(&str),
     ) -> Result<Ended> {
-        let hold = interrupt::hold()?;
+        let hold = interrupt::guard()?;
         let (stdin, feed) = UnixStream::pair().context("making a socket")?;
         let (lines, sink) = std::io::pipe().context("making a pipe")?;
         let command = self.duct(program, args).stdin_file(stdin).stdout_file(sink);

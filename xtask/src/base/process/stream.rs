@@ -31,7 +31,7 @@ pub fn follow(
     deaf: Deaf,
     mut on_line: impl FnMut(&str),
 ) -> Result<Output> {
-    let hold = interrupt::hold()?;
+    let hold = interrupt::guard()?;
     let (lines, sink) = std::io::pipe().context("making a pipe")?;
     // The expression holds the writing end of the pipe: it must be gone before the reader sees the end.
     let child = command.stderr_file(sink).start().with_context(|| format!("running {program}"))?;

@@ -78,7 +78,7 @@ pub fn read_unchecked(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     };
     let bytes = bounded::read_all(file, limit);
     bytes.map(Some).map_err(|error| match error.kind() {
-        ErrorKind::FileTooLarge => unfit(path, &format!("is {error}")),
+        ErrorKind::FileTooLarge => unusable(path, &format!("is {error}")),
         _ => anyhow::Error::new(error).context(format!("reading {}", path.display())),
     })
 }
@@ -87,14 +87,14 @@ fn open(path: &Path) -> Result<File> {
     let file = bounded::open(path, Links::Refuse).map_err(|error| {
         let special = path.symlink_metadata().is_ok_and(|stat| !stat.is_file());
         let error = anyhow::Error::new(error).context(format!("reading {}", path.display()));
-        if special { unfit(path, "is not a regular file") } else { error }
+        if special { unusable(path, "is not a regular file") } else { error }
     })?;
     check_file(path, &file.metadata().with_context(|| format!("looking at {}", path.display()))?)?;
     Ok(file)
 }
 
 /// The error of a file that cannot be one of the tool's.
-pub fn unfit(path: &Path, why: &str) -> anyhow::Error {
+pub fn unusable(path: &Path, why: &str) -> anyhow::Error {
     ExitKind::Refused.error(format!("{} {why}; move it away", path.display()))
 }
 

@@ -45,7 +45,7 @@ pub fn check_folder(folder: &Path) -> Result<()> {
             links += 1;
             let target = next.read_link().with_context(doing)?;
             if links > LINKS {
-                return Err(super::unfit(folder, "leads over too many links"));
+                return Err(super::unusable(folder, "leads over too many links"));
             }
             at = if target.is_absolute() { PathBuf::from("/") } else { at };
             names(&target).rev().for_each(|name| rest.push_front(name));
@@ -96,7 +96,7 @@ fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
 /// Files may be made in a sticky folder by everybody: it is fit to hold the tool's folder, but not its files.
 fn check_mode(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
     if !stat.is_dir() {
-        return Err(super::unfit(path, "is no folder"));
+        return Err(super::unusable(path, "is no folder"));
     }
     let sticky = stat.mode() & STICKY != 0;
     if (last || !sticky) && others_write(path, stat) { Err(writable(path, stat)) } else { Ok(()) }

@@ -12,7 +12,7 @@ use crate::nix::flake::Catalogue;
 /// Builds the image of `host` and returns its file. `nix_args` go to `nix build` as they are.
 pub fn build(cx: &Context, host: &str, nix_args: &[String]) -> Result<PathBuf> {
     let version = nix::require(&cx.launcher)?;
-    let catalogue = cx.waiting("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
+    let catalogue = cx.in_phase("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
     let host = catalogue.host(host)?;
     let system = host.image_system(&nix::this_system())?;
     emulation::require(cx, version, system)?;

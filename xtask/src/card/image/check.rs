@@ -131,7 +131,7 @@ fn from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Result<Im
 /// A truncated or damaged file, bytes that are no disk image or not those of the checksum beside it, and a
 /// request to stop.
 fn check(source: Source, sidecar: Option<Sidecar>, reporter: &dyn Reporter) -> Result<Image> {
-    let hold = interrupt::hold()?;
+    let hold = interrupt::guard()?;
     let stopped = || hold.requested();
     let mut phase = Phase::begin(reporter, "check", source.size);
     let (head, size, hash) = match &sidecar {

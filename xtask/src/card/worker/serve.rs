@@ -174,9 +174,9 @@ impl<F: Fn(&str) + Send + Sync> Reporter for Lines<F> {
 
 /// A flag that is set when the worker is to stop: at the end of stdin, or by a signal. Until here signals end it.
 fn watch() -> Result<Arc<AtomicBool>> {
-    let hold = interrupt::hold()?;
+    let hold = interrupt::guard()?;
     let (cancel, stdin) = (Arc::new(AtomicBool::new(false)), std::io::stdin());
-    interrupt::set_at_request(&cancel)?;
+    interrupt::set_on_request(&cancel)?;
     let flag = Arc::clone(&cancel);
     let mut source = File::from(stdin.as_fd().try_clone_to_owned().context("watching for the end of stdin")?);
     // Ends with the process.

@@ -113,7 +113,7 @@ impl<'a> Remote<'a> {
     fn hear(&self, command: &str, time: Duration) -> Result<(Output, String)> {
         let attended = std::io::stdin().is_terminal();
         let args = self.connection.arguments(self.first_options(attended), command);
-        let hold = interrupt::hold()?;
+        let hold = interrupt::guard()?;
         let again = hold.requested();
         let ends = || if again || !hold.requested() { Ok(()) } else { Err(self.stopped()) };
         let heard = self.launcher.bounded_with_log("ssh", &args, Bounds { said: MOST, time }, &ends);

@@ -55,7 +55,7 @@ impl SshMux {
         alone.options.extend(["-o", "ProxyCommand=false"].map(str::to_owned));
         let options = [self.options(), UNATTENDED.map(str::to_owned).to_vec()].concat();
         let args = alone.arguments(options, "true");
-        let hold = interrupt::hold()?;
+        let hold = interrupt::guard()?;
         // A host that takes longer does not carry it either.
         match launcher.bounded("ssh", &args, Bounds { said: 1 << 20, time: LOOK }, &|| hold.check()) {
             Err(error) if kind(&error) == ExitKind::Verification => Ok(false),

@@ -86,7 +86,7 @@ fn wait<T>(
     ask: impl Fn() -> Result<T>,
     enough: impl Fn(&T) -> bool,
 ) -> Result<T> {
-    let (begin, hold, mut said) = (Instant::now(), interrupt::hold()?, false);
+    let (begin, hold, mut said) = (Instant::now(), interrupt::guard()?, false);
     loop {
         let late = match ask() {
             Ok(state) if enough(&state) => return Ok(state),

@@ -66,10 +66,10 @@ pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
             format!("measuring deploys {}; `cargo xtask test deploy` installs programs", missing.join("; "));
         return Err(ExitKind::Refused.error(text));
     }
-    let hold = interrupt::hold()?;
+    let hold = interrupt::guard()?;
     let place = Workdir::take(cx)?;
     let scratch = Scratch::new(place.join("hosts"))?;
-    let crew = cx.waiting("start hosts", || Hosts::start(&cx.launcher, scratch.path(), SEVERAL))?;
+    let crew = cx.in_phase("start hosts", || Hosts::start(&cx.launcher, scratch.path(), SEVERAL))?;
     let mut runs = Vec::new();
     for round in 1..=rounds.get() {
         hold.check()?;

@@ -43,10 +43,10 @@ pub struct Comparison {
 /// Refused where nothing is emulated, or nothing can be; and if the images differ.
 pub fn compare(cx: &Context, rounds: NonZero<u32>) -> Result<Comparison> {
     let [native, emulated] = both_tools(cx)?;
-    let hold = interrupt::hold()?;
+    let hold = interrupt::guard()?;
     let place = Workdir::take(cx)?;
     let scratch = Scratch::new(place.join("content"))?;
-    cx.waiting("make the content", || fill(scratch.path(), &emulated))?;
+    cx.in_phase("make the content", || fill(scratch.path(), &emulated))?;
     let mut found = Comparison { native: vec![], emulated: vec![], blake3: String::new(), stored: 0 };
     for round in 1..=rounds.get() {
         for (name, tools) in [("native", &native), ("emulated", &emulated)] {

@@ -60,7 +60,7 @@ impl<'a> Fixtures<'a> {
                 self.assemble()?;
             } else {
                 let image = self.image(variant)?;
-                self.cx.waiting("make the image", || image.pack(&file, self.hold))?;
+                self.cx.in_phase("make the image", || image.pack(&file, self.hold))?;
                 self.packed.insert(variant);
             }
         }
@@ -76,7 +76,7 @@ impl<'a> Fixtures<'a> {
         for variant in [Variant::Host, Variant::Next] {
             let out = self.raw(variant).with_extension("img.zst");
             self.packed.insert(variant);
-            self.cx.waiting("assemble the image", || {
+            self.cx.in_phase("assemble the image", || {
                 closure.write(scratch.path())?;
                 Assembly { tools: &tools, content: scratch.path(), out: &out, level: 3 }.run(self.cx)?;
                 self.hold.check()?;
@@ -98,7 +98,7 @@ impl<'a> Fixtures<'a> {
             return Ok(());
         }
         let (raw, image) = (self.raw(variant), self.image(variant)?);
-        let made = self.cx.waiting("map the image", || {
+        let made = self.cx.in_phase("map the image", || {
             sparse(&image, &raw, self.hold)?;
             let args = ["create".into(), "-o".into(), job.map().into_os_string(), raw.clone().into()];
             let made = self.cx.launcher.read("bmaptool", &args);

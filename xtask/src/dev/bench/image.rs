@@ -250,7 +250,7 @@ mod tests {
     fn it_is_an_image_and_the_same_everywhere() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("base.img.zst");
-        image(Variant::Base).pack(&file, &crate::base::interrupt::hold().unwrap()).unwrap();
+        image(Variant::Base).pack(&file, &crate::base::interrupt::guard().unwrap()).unwrap();
         let checked = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
         let stored = checked.source.stored.size;
         assert_eq!((checked.size, checked.source.size), (512 << 20, Some(512 << 20)));

@@ -72,7 +72,7 @@ impl Runner<'_> {
         if measured.code != 0 {
             let said = last_words(&measured.stderr);
             let text = format!("{} failed with exit code {}: {said}", competitor.name, measured.code);
-            return Err(ExitKind::of_code(measured.code.try_into().unwrap_or(1)).error(text));
+            return Err(ExitKind::from_code(measured.code.try_into().unwrap_or(1)).error(text));
         }
         if competitor.name == TOOL {
             let text = "the tool said that the card holds the image";

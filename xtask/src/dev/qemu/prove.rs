@@ -46,7 +46,7 @@ pub fn prove(
     let size = card.metadata().with_context(|| format!("looking at {}", card.display()))?.len();
     let setup = Setup::new(machine, card, emulator)?;
     // From before it is said that a boot begins: who stops it then finds the emulator gone.
-    let _hold = interrupt::hold()?;
+    let _hold = interrupt::guard()?;
     let first = once(cx, &setup, 1, FIRST)?;
     let second = once(cx, &setup, 2, SECOND)?;
     judge(&first.proofs, &second.proofs, size, fingerprint)?;

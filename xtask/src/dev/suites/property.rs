@@ -27,7 +27,7 @@ impl Run {
     pub fn gather(cx: &Context, minutes: NonZero<u32>) -> Result<Self> {
         let args =
             [&["test", "--workspace", "--lib", "fuzz", "--"], &SKIP[..], &["--list", "--format", "terse"]];
-        let list = cx.waiting("build", || cx.launcher.read("cargo", &args.concat()))?;
+        let list = cx.in_phase("build", || cx.launcher.read("cargo", &args.concat()))?;
         let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
         match report::tests(&list).len() {
             0 => Err(ExitKind::Other.error("cargo lists no test with `fuzz` in its name")),

@@ -27,7 +27,7 @@ const PROMPT: &str = "insert the card (Ctrl-C stops); one that is in already is 
 /// # Errors
 /// Two cards at once, between which nothing is chosen, and the request to stop.
 pub fn await_card(roots: &Roots, request: &Request, reporter: &dyn Reporter) -> Result<Disk> {
-    let hold = interrupt::hold()?;
+    let hold = interrupt::guard()?;
     let mut arrivals = Arrivals::begin(roots, request)?;
     reporter.report(&Event::note(PROMPT));
     reporter.report(&Event::Phase { name: "wait".into(), total: None, bytes: false });

@@ -1,15 +1,15 @@
-//! Where a repository keeps its history, found by reading files (gitrepository-layout(5)): nothing is run for it.
+//! The folders where a repository keeps its history (gitrepository-layout(5)), found by reading files, without running git.
 
 use std::path::{Path, PathBuf};
 
 use crate::base::bounded::{self, Links};
 
-/// The most that is read of a file which holds paths, in bytes.
-const LARGEST: u64 = 64 << 10;
+/// The largest size of a file with paths, in bytes.
+const MAX_FILE_SIZE: u64 = 64 << 10;
 
-/// The folders with the history of the repository around `folder`: its `.git`, that of the checkout which a worktree
-/// belongs to, and those whose objects it borrows. Empty where there is no repository.
-pub fn folders(folder: &Path) -> Vec<PathBuf> {
+/// The folders with the history of the repository around `folder`: its `.git`, the `.git` of the main checkout for a
+/// worktree, and the object folders that it borrows from (alternates). Empty where there is no repository.
+pub fn repository_dirs(folder: &Path) -> Vec<PathBuf> {
     let Some(own) = folder.ancestors().find_map(|above| git_dir(&above.join(".git"))) else {
         return Vec::new();
     };
@@ -19,18 +19,18 @@ pub fn folders(folder: &Path) -> Vec<PathBuf> {
     [own].into_iter().chain(common).chain(borrowed).collect()
 }
 
-/// The folder that is at `place`, or that the file at `place` names.
-fn git_dir(place: &Path) -> Option<PathBuf> {
-    if place.is_dir() {
-        return Some(place.to_owned());
+/// The folder at `path`, or the folder that the file at `path` names.
+fn git_dir(path: &Path) -> Option<PathBuf> {
+    if path.is_dir() {
+        return Some(path.to_owned());
     }
-    let path =
-        lines(place).find_map(|line| line.strip_prefix("gitdir:").map(|path| path.trim().to_owned()))?;
-    Some(place.parent()?.join(path))
+    let target =
+        lines(path).find_map(|line| line.strip_prefix("gitdir:").map(|dir| dir.trim().to_owned()))?;
+    Some(path.parent()?.join(target))
 }
 
 fn lines(file: &Path) -> impl Iterator<Item = String> {
-    let bytes = bounded::read(file, LARGEST, Links::Follow).unwrap_or_default();
+    let bytes = bounded::read(file, MAX_FILE_SIZE, Links::Follow).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
@@ -41,11 +41,11 @@ mod tests {
     use crate::base::process::Launcher;
 
     #[test]
-    fn folders_of_a_checkout_a_worktree_and_a_borrower() {
+    fn folders_of_a_checkout_a_worktree_and_a_shared_clone() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let git = |args: &[&str]| Launcher::new(&root).read("git", args).unwrap();
-        assert!(folders(&root).is_empty());
+        assert!(repository_dirs(&root).is_empty());
         git(&["init", "--quiet", "first"]);
         let author = ["-c", "user.name=a", "-c", "user.email=a@b.c"];
         git(&[&["-C", "first"], &author[..], &["commit", "--quiet", "--allow-empty", "-m", "a"]].concat());
@@ -53,7 +53,7 @@ mod tests {
         git(&["clone", "--quiet", "--shared", "first", "second"]);
         std::fs::create_dir(root.join("first/hosts")).unwrap();
         let found = |folder: &str| {
-            let folders = folders(&root.join(folder)).into_iter();
+            let folders = repository_dirs(&root.join(folder)).into_iter();
             folders.map(|folder| folder.canonicalize().unwrap().strip_prefix(&root).unwrap().to_owned())
         };
         assert!(found("first/hosts").eq([PathBuf::from("first/.git")]));

@@ -14,17 +14,17 @@ const OVERRIDES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet
 impl Launcher {
     /// The same launcher, whose [`Launcher::closed`] children cannot read what is closed, though they are root's.
     #[must_use]
-    pub fn keeping_keys(self) -> Self {
-        Self { keeps_keys: geteuid().is_root(), ..self }
+    pub fn protecting_keys(self) -> Self {
+        Self { protects_keys: geteuid().is_root(), ..self }
     }
 
-    pub fn keeps_keys(&self) -> bool {
-        self.keeps_keys
+    pub fn protects_keys(&self) -> bool {
+        self.protects_keys
     }
 
     /// Does `work`, whose children do what a flake says: they do not read the keys of hosts.
-    pub fn closed<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        if self.keeps_keys { as_mere_user(work) } else { work() }
+    pub fn run_protected<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        if self.protects_keys { as_mere_user(work) } else { work() }
     }
 }
 
