@@ -114,7 +114,7 @@ pub fn ask(question: &mut Question, target: &Target) {
         ("profile", format!("readlink -f {}", shell::quote(&target.link))),
         ("offered", format!("readlink -f {}/activate", target.path)),
         ("boot", "cat /proc/sys/kernel/random/boot_id".to_owned()),
-        ("folder", format!("stat -L -c %d:%i {}", quoted(folder(&target.link)))),
+        ("folder", format!("stat -L -c %d:%i {}", shell::quote(folder(&target.link)))),
         // The oldest process of root: a `pgrep` that does not know the option says nothing.
         ("pgrep", "pgrep -U root -o .".to_owned()),
         ("activation", format!("pgrep -U {users} -f '{ACTIVATION}'")),
