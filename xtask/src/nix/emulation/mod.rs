@@ -7,7 +7,7 @@ mod binfmt;
 mod builders;
 mod fault;
 mod probe;
-mod verdict;
+mod support;
 
 use std::path::Path;
 
@@ -20,15 +20,15 @@ use crate::nix::{Config, Version};
 
 use binfmt::BinfmtTable;
 use probe::Machine;
-use verdict::Kernel;
+use support::Kernel;
 
-pub use verdict::Verdict;
+pub use support::Verdict;
 
 /// What this machine can do for `system`.
 pub fn judge(launcher: &Launcher, version: Version, system: &str) -> Result<Verdict> {
     let config = Config::load(launcher, version)?;
     let remote = builders::any_for(&config.builders, system, |file| std::fs::read_to_string(file).ok());
-    Ok(verdict::verdict(system, &config, ask_kernel(system)?, remote))
+    Ok(support::verdict(system, &config, ask_kernel(system)?, remote))
 }
 
 /// The kernel itself decides whether it runs programs of `system`; its table of emulators says why not.
