@@ -34,14 +34,15 @@ pub fn run(cx: &Context) -> Result<()> {
 
 fn gather(cx: &Context) -> Vec<Finding> {
     let version = nix::require(&cx.launcher);
-    let verdict = match &version {
-        Ok(version) => {
-            emulation::judge(&cx.launcher, *version, SYSTEM).map_err(|error| failure::with_hint(&error))
-        }
-        Err(_) => Err("it takes nix to tell".to_owned()),
+    let support = match &version {
+        Ok(version) => emulation::build_support(&cx.launcher, *version, SYSTEM)
+            .map_err(|error| failure::with_hint(&error)),
+        Err(_) => Err("unknown without nix".to_owned()),
     };
-    let able =
-        verdict.and_then(|it| if it.can_build() { Ok(it.explain(SYSTEM)) } else { Err(it.explain(SYSTEM)) });
+    let able = support.and_then(|it| {
+        let text = it.explain_with_hint(SYSTEM);
+        if it.can_build() { Ok(text) } else { Err(text) }
+    });
     vec![
         Finding {
             name: "nix",

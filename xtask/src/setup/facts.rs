@@ -9,7 +9,7 @@ use super::tools::{Tool, needed_for};
 use crate::base::process::Launcher;
 use crate::base::{Context, project};
 use crate::nix;
-use crate::nix::emulation::{self, Verdict};
+use crate::nix::emulation::{self, BuildSupport};
 
 /// Where binfmt entries are read and made.
 pub const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
@@ -60,17 +60,18 @@ pub enum Store {
 impl Facts {
     pub fn gather(cx: &Context, needs: &[Needs]) -> Self {
         let launcher = &cx.launcher;
-        let verdict =
-            nix::require(launcher).and_then(|version| emulation::judge(launcher, version, "aarch64-linux"));
+        let verdict = nix::require(launcher)
+            .and_then(|version| emulation::build_support(launcher, version, "aarch64-linux"));
         Self {
             distribution: Distribution::load(Path::new("/etc")),
             user: user(launcher),
             nix: nix::require(launcher).is_ok(),
             outdated_settings: own_nix::is_outdated(&project::tools_dir().join("nix")),
             store: store(Path::new("/nix")),
-            runs_aarch64: matches!(verdict, Ok(Verdict::Remote)) || emulation::kernel_runs("aarch64-linux"),
+            runs_aarch64: matches!(verdict, Ok(BuildSupport::Remote))
+                || emulation::kernel_runs("aarch64-linux"),
             lacks_promise: Path::new(NIX_CONF).exists()
-                && matches!(verdict, Ok(Verdict::NotPromised | Verdict::Impossible(_))),
+                && matches!(verdict, Ok(BuildSupport::NotConfigured | BuildSupport::Impossible(_))),
             systemd: Path::new("/run/systemd/system").exists(),
             certificates: Path::new("/etc/ssl/certs/ca-certificates.crt").exists(),
             binfmt_mounted: Path::new(BINFMT).join("register").exists(),

@@ -60,7 +60,7 @@ fn what_is_missing_is_named_with_its_remedy() {
     let outcome = Sandbox::with_fakes_only().run(&["doctor"]);
     let expected = "         NEEDED         FOUND
 MISSING  nix            no nix on PATH; run `cargo xtask setup`
-MISSING  aarch64-linux  it takes nix to tell
+MISSING  aarch64-linux  unknown without nix
 MISSING  ssh-keygen     there is no ssh-keygen on PATH; run `cargo xtask setup`
 MISSING  ssh            there is no ssh on PATH; run `cargo xtask setup`
 MISSING  deploy-rs      there is no deploy on PATH; run `cargo xtask setup`

@@ -24,7 +24,7 @@ fn the_package_for_this_machine_is_preferred() {
 #[test]
 fn what_cannot_be_built_here_is_refused_before_the_build() {
     for (system, builders, words) in [
-        // Whether this machine runs such programs is its own matter; the remedy is for them.
+        // Whether the kernel runs such programs depends on the machine; the hint names the system in any case.
         ("riscv64-linux", "", "`boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];`"),
         ("riscv64-linux", "@/no/such/file", "`extra-platforms = riscv64-linux`"),
         ("s390x-linux", "", "add a machine that builds for s390x-linux to /etc/nix/machines\n"),
@@ -42,12 +42,12 @@ fn what_cannot_be_built_here_is_refused_before_the_build() {
 }
 
 #[test]
-fn a_promise_that_nobody_can_try_is_left_to_nix() {
+fn a_configured_system_without_a_probe_is_left_to_nix() {
     let (answers, _out) = only_for("s390x-linux", r#"["s390x-linux"]"#, "");
     let outcome = answers.install().run(&STINKY);
     outcome.exits(0);
     outcome.says(
-        "warning: building for s390x-linux: nix.conf promises it in extra-platforms; \
-         whether the kernel runs its programs is not known\n",
+        "warning: building for s390x-linux: nix.conf lists it in extra-platforms; \
+         whether the kernel runs its programs is unknown\n",
     );
 }

@@ -1,30 +1,30 @@
-//! The kernel's table of emulators, `binfmt_misc`: what its files say.
+//! Reads `binfmt_misc`, the kernel's table of interpreters for programs of other systems.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The table as it is mounted.
+/// The state of the mounted table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BinfmtTable {
     NotMounted,
-    /// The file `status` says `disabled`: no entry counts.
-    SwitchedOff,
-    /// All entries that go by magic bytes, the newest first: that is the order in which the kernel tries them.
+    /// The file `status` contains `disabled`: no entry counts.
+    Disabled,
+    /// All entries for magic bytes, the newest first: the kernel tries them in this order.
     Entries(Vec<BinfmtEntry>),
 }
 
-/// One entry: programs whose first bytes fit are handed to the interpreter.
+/// A binfmt entry: the kernel hands programs whose first bytes match to the interpreter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BinfmtEntry {
     pub name: String,
     pub enabled: bool,
     pub interpreter: PathBuf,
-    /// With the flag F the kernel opened the interpreter when the entry was made: it works in every
-    /// sandbox, and even where the file is gone.
+    /// The flag F: the kernel opened the interpreter when the entry was made, so it works in every sandbox, even after the
+    /// file was removed.
     pub fixed: bool,
     offset: usize,
     magic: Vec<u8>,
-    /// As long as the magic, or empty where every bit counts.
+    /// The mask, as long as the magic; empty where every bit counts.
     mask: Vec<u8>,
 }
 
@@ -34,36 +34,34 @@ impl BinfmtTable {
         let status = std::fs::read_to_string(dir.join("status"));
         match status.as_deref().map(str::trim) {
             Err(_) => return Self::NotMounted,
-            Ok("disabled") => return Self::SwitchedOff,
+            Ok("disabled") => return Self::Disabled,
             Ok(_) => {}
         }
         let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
         let mut entries = files.filter_map(|file| load(&file.path())).collect::<Vec<_>>();
-        entries.sort_by_key(|(made, _)| std::cmp::Reverse(*made));
+        entries.sort_by_key(|(created, _)| std::cmp::Reverse(*created));
         Self::Entries(entries.into_iter().map(|(_, entry)| entry).collect())
     }
-}
 
-impl BinfmtTable {
-    /// The entry that the kernel hands a program to that begins with `head`.
-    pub fn taker(&self, head: &[u8]) -> Option<&BinfmtEntry> {
+    /// The entry that the kernel uses for a program that begins with `head`.
+    pub fn matching_entry(&self, head: &[u8]) -> Option<&BinfmtEntry> {
         match self {
-            Self::Entries(entries) => entries.iter().find(|entry| entry.enabled && entry.fits(head)),
-            Self::NotMounted | Self::SwitchedOff => None,
+            Self::Entries(entries) => entries.iter().find(|entry| entry.enabled && entry.matches(head)),
+            Self::NotMounted | Self::Disabled => None,
         }
     }
 }
 
-/// One file of the table, and when the entry was made.
+/// The entry in `file`, and when it was made.
 fn load(file: &Path) -> Option<(SystemTime, BinfmtEntry)> {
-    let made = file.metadata().and_then(|found| found.modified()).ok()?;
+    let created = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
     let name = file.file_name()?.to_str()?;
-    Some((made, BinfmtEntry::parse(name, &std::fs::read_to_string(file).ok()?)?))
+    Some((created, BinfmtEntry::parse(name, &std::fs::read_to_string(file).ok()?)?))
 }
 
 impl BinfmtEntry {
-    /// Reads the text of an entry's file; nothing for one that goes by the ending of file names, and
-    /// for the files `register` and `status`.
+    /// Parses the text of an entry's file; `None` for an entry for file extensions, and for the files `register` and
+    /// `status`.
     pub fn parse(name: &str, text: &str) -> Option<Self> {
         let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
         Some(Self {
@@ -72,13 +70,13 @@ impl BinfmtEntry {
             interpreter: value("interpreter ")?.into(),
             fixed: value("flags:").is_some_and(|flags| flags.contains('F')),
             offset: value("offset ")?.parse().ok()?,
-            magic: bytes(value("magic ")?)?,
-            mask: value("mask ").map_or(Some(Vec::new()), bytes)?,
+            magic: parse_hex(value("magic ")?)?,
+            mask: value("mask ").map_or(Some(Vec::new()), parse_hex)?,
         })
     }
 
-    /// Whether the kernel takes a program that begins with `head` for one of this entry's.
-    pub fn fits(&self, head: &[u8]) -> bool {
+    /// Whether a program that begins with `head` matches this entry.
+    pub fn matches(&self, head: &[u8]) -> bool {
         let part = head.get(self.offset..).and_then(|rest| rest.get(..self.magic.len()));
         let Some(part) = part else { return false };
         let masks = self.mask.iter().copied().chain(std::iter::repeat(0xff));
@@ -86,15 +84,15 @@ impl BinfmtEntry {
     }
 }
 
-/// Reads pairs of hexadecimal digits.
-fn bytes(digits: &str) -> Option<Vec<u8>> {
+/// Parses pairs of hexadecimal digits.
+fn parse_hex(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
     pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::probe::Machine;
+    use super::super::probe::Architecture;
     use super::*;
 
     const MAGIC: &str = "7f454c460201010000000000000000000200b700";
@@ -102,7 +100,7 @@ mod tests {
     const NIXOS: &str = "ffffffffffffff00ffffffffffff00fffeffffff";
 
     fn program() -> Vec<u8> {
-        Machine::of("aarch64-linux").unwrap().program()
+        Architecture::of("aarch64-linux").unwrap().program()
     }
 
     fn entry(offset: usize, magic: &str, mask: &str) -> BinfmtEntry {
@@ -112,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn which_programs_an_entry_takes() {
+    fn programs_that_an_entry_matches() {
         for (offset, magic, mask, expected) in [
             (0, MAGIC, DEBIAN, true),
             (0, MAGIC, NIXOS, true),
@@ -122,15 +120,15 @@ mod tests {
             (0, &MAGIC.replace("0201", "0101"), DEBIAN, false),
             (100_000, "b700", "ffff", false),
         ] {
-            assert_eq!(entry(offset, magic, mask).fits(&program()), expected, "{offset} {magic} {mask}");
+            assert_eq!(entry(offset, magic, mask).matches(&program()), expected, "{offset} {magic} {mask}");
         }
         let whole =
             BinfmtEntry::parse("q", "enabled\ninterpreter /q\nflags: \noffset 0\nmagic 7f45\n").unwrap();
-        assert!(whole.fits(&program()) && !whole.fixed);
+        assert!(whole.matches(&program()) && !whole.fixed);
     }
 
     #[test]
-    fn what_is_no_entry() {
+    fn texts_that_are_no_entry() {
         for text in [
             "enabled\n",
             "",
@@ -157,12 +155,12 @@ mod tests {
         let names = entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>();
         assert_eq!(names, ["new", "old", "oldest"]);
         std::fs::write(dir.path().join("status"), "disabled\n").unwrap();
-        assert_eq!(BinfmtTable::load(dir.path()), BinfmtTable::SwitchedOff);
+        assert_eq!(BinfmtTable::load(dir.path()), BinfmtTable::Disabled);
     }
 
     #[test]
-    fn an_offset_without_end_fits_nothing() {
-        assert!(!entry(usize::MAX, "b700", "ffff").fits(&program()));
+    fn a_huge_offset_matches_nothing() {
+        assert!(!entry(usize::MAX, "b700", "ffff").matches(&program()));
     }
 
     #[test]
@@ -171,7 +169,7 @@ mod tests {
             format!("enabled\ninterpreter /q\nflags: POF\noffset 18\nmagic {MAGIC}\nmask {DEBIAN}\n");
         let head = program();
         crate::base::fuzz::check_text(&[&sample], |text| {
-            BinfmtEntry::parse("q", text).is_some_and(|entry| entry.fits(&head))
+            BinfmtEntry::parse("q", text).is_some_and(|entry| entry.matches(&head))
         });
     }
 }

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 
-/// So many files with builders are read; there is one, as a rule.
-const MOST_FILES: usize = 16;
+/// The most machines files that are read; usually there is one.
+const MAX_FILES: usize = 16;
 
-/// Whether any builder in `setting` builds for `system`. `read` gives the text of an `@FILE`, or
-/// nothing where there is none (the default names a file that need not exist).
+/// Whether any builder in `setting` builds for `system`. `read` returns the text of an `@FILE`, or `None` where it does not
+/// exist (the default setting names a file that may be missing).
 ///
 /// A line is `URI SYSTEMS …`, separated by newlines or `;`, with `-` for a default and `#` comments
 /// (Nix manual, "Remote Builds").
 pub fn any_for(setting: &str, system: &str, read: impl Fn(&str) -> Option<String>) -> bool {
     let lines = || setting.split([';', '\n']).map(str::trim);
     let files = lines().filter_map(|line| line.strip_prefix('@')).map(str::trim).collect::<BTreeSet<_>>();
-    let named = lines().filter(|line| !line.starts_with('@')).any(|line| builds_for(line, system));
-    let mut texts = files.into_iter().take(MOST_FILES).filter_map(read);
-    named || texts.any(|text| text.lines().any(|line| builds_for(line, system)))
+    let inline = lines().filter(|line| !line.starts_with('@')).any(|line| builds_for(line, system));
+    let mut texts = files.into_iter().take(MAX_FILES).filter_map(read);
+    inline || texts.any(|text| text.lines().any(|line| builds_for(line, system)))
 }
 
 fn builds_for(line: &str, system: &str) -> bool {
@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_named_often_is_read_once() {
-        let (setting, reads) = ("@/etc/nix/machines\n".repeat(1000), std::cell::Cell::new(0));
+        let setting = "@/etc/nix/machines\n".repeat(1000);
+        let reads = std::cell::Cell::new(0);
         let read = |_: &str| {
             reads.set(reads.get() + 1);
             None

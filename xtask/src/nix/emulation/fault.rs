@@ -1,110 +1,120 @@
-//! Why the kernel does not run the programs of another system, each reason with its remedy.
+//! Diagnoses why the kernel does not run the programs of another system, with the remedy for each case.
 
 use std::path::{Path, PathBuf};
 
 use super::binfmt::{BinfmtEntry, BinfmtTable};
 
-/// What is wrong with the kernel's table of emulators.
+/// Why `binfmt_misc` does not run the programs of a system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum BinfmtFault {
     NotMounted,
-    SwitchedOff,
+    /// All entries are disabled together.
+    Disabled,
     NoEntry,
-    /// There is an entry, and it is disabled.
-    Disabled(String),
-    /// The interpreter of the entry is not there.
-    Gone {
+    /// The entry of this name is disabled.
+    EntryDisabled(String),
+    /// The interpreter of the entry does not exist.
+    InterpreterMissing {
         entry: String,
         interpreter: PathBuf,
     },
-    /// The entry `by`, newer than the good entry `good`, names an interpreter that is not there.
+    /// The entry `by`, which is newer than the working entry `good`, names an interpreter that does not exist.
     Shadowed {
         by: String,
         good: String,
     },
-    /// There is an entry and its interpreter, which does not run the program all the same.
-    Fails {
+    /// The entry and its interpreter exist, but the interpreter does not run the program.
+    InterpreterFails {
         entry: String,
         interpreter: PathBuf,
     },
 }
 
-/// Why a program that begins with `head` does not run. `exists` says whether an interpreter is there.
-pub fn diagnose(table: &BinfmtTable, head: &[u8], exists: impl Fn(&Path) -> bool) -> Fault {
+/// Why a program that begins with `head` does not run. `exists` tells whether an interpreter exists.
+pub fn diagnose(table: &BinfmtTable, head: &[u8], exists: impl Fn(&Path) -> bool) -> BinfmtFault {
     let entries = match table {
-        BinfmtTable::NotMounted => return Fault::NotMounted,
-        BinfmtTable::SwitchedOff => return Fault::SwitchedOff,
+        BinfmtTable::NotMounted => return BinfmtFault::NotMounted,
+        BinfmtTable::Disabled => return BinfmtFault::Disabled,
         BinfmtTable::Entries(entries) => entries,
     };
-    let (on, off): (Vec<_>, Vec<_>) =
-        entries.iter().filter(|entry| entry.fits(head)).partition(|entry| entry.enabled);
-    let Some(first) = on.first() else {
-        return off.first().map_or(Fault::NoEntry, |entry| Fault::Disabled(entry.name.clone()));
+    let (enabled, disabled): (Vec<_>, Vec<_>) =
+        entries.iter().filter(|entry| entry.matches(head)).partition(|entry| entry.enabled);
+    let Some(first) = enabled.first() else {
+        return disabled
+            .first()
+            .map_or(BinfmtFault::NoEntry, |entry| BinfmtFault::EntryDisabled(entry.name.clone()));
     };
     let works = |entry: &BinfmtEntry| entry.fixed || exists(&entry.interpreter);
-    let (entry, interpreter) = (first.name.clone(), first.interpreter.clone());
-    match on.iter().find(|entry| works(entry)) {
-        Some(good) if good.name == entry => Fault::Fails { entry, interpreter },
-        Some(good) => Fault::Shadowed { by: entry, good: good.name.clone() },
-        None => Fault::Gone { entry, interpreter },
+    let entry = first.name.clone();
+    let interpreter = first.interpreter.clone();
+    match enabled.iter().find(|entry| works(entry)) {
+        Some(good) if good.name == entry => BinfmtFault::InterpreterFails { entry, interpreter },
+        Some(good) => BinfmtFault::Shadowed { by: entry, good: good.name.clone() },
+        None => BinfmtFault::InterpreterMissing { entry, interpreter },
     }
 }
 
-/// What makes the kernel run programs of `system`.
-fn register(system: &str) -> String {
-    if is_own(system) {
+/// How to make the kernel run programs of `system`.
+fn registration(system: &str) -> String {
+    if is_native_to_cpu(system) {
         return "start the kernel with `ia32_emulation=1`".to_owned();
     }
-    let debian = on_debian(system);
-    format!("NixOS: `boot.binfmt.emulatedSystems = [ \"{system}\" ];`, Debian or Ubuntu: `{debian}`")
+    let command = debian_command(system);
+    format!("NixOS: set `boot.binfmt.emulatedSystems = [ \"{system}\" ];`; Debian or Ubuntu: run `{command}`")
 }
 
-/// Whether the processor itself can run programs of `system`: there is no emulator for these.
-pub fn is_own(system: &str) -> bool {
+/// Whether the processor itself can run programs of `system`, so that NixOS has no emulator for it.
+pub fn is_native_to_cpu(system: &str) -> bool {
     system == "i686-linux" && cfg!(target_arch = "x86_64")
 }
 
-/// The command that makes an entry for `system` on Debian and Ubuntu.
-pub fn on_debian(system: &str) -> &'static str {
+/// The command that registers an emulator for `system` on Debian and Ubuntu.
+pub fn debian_command(system: &str) -> &'static str {
     match system {
         "aarch64-linux" => "cargo xtask setup",
         _ => "apt install qemu-user-static",
     }
 }
 
-/// What root types to write `word` into the file `name` of the table.
-fn tell(word: &str, name: &str) -> String {
+/// The command that writes `word` into the file `name` of `binfmt_misc`.
+fn write_command(word: &str, name: &str) -> String {
     format!("`echo {word} | sudo tee /proc/sys/fs/binfmt_misc/{name}`")
 }
 
-impl Fault {
-    /// What is wrong, and what makes programs of `system` run.
-    pub fn explain(&self, system: &str) -> String {
+impl BinfmtFault {
+    /// What is wrong with `binfmt_misc`.
+    pub fn explain(&self) -> String {
         match self {
-            Self::NotMounted => format!("binfmt_misc is not mounted; {}", register(system)),
-            Self::SwitchedOff => format!("binfmt_misc is switched off; {}", tell("1", "status")),
-            Self::NoEntry => format!("no entry of binfmt_misc is for it; {}", register(system)),
-            Self::Disabled(entry) => {
-                format!("the entry {entry} of binfmt_misc is disabled; {}", tell("1", entry))
+            Self::NotMounted => "binfmt_misc is not mounted".to_owned(),
+            Self::Disabled => "binfmt_misc is disabled".to_owned(),
+            Self::NoEntry => "binfmt_misc has no entry for it".to_owned(),
+            Self::EntryDisabled(entry) => format!("the binfmt_misc entry {entry} is disabled"),
+            Self::InterpreterMissing { entry, interpreter } => {
+                format!("the binfmt_misc entry {entry} names {}, which does not exist", interpreter.display())
             }
-            Self::Gone { entry, interpreter } => {
-                let (interpreter, remove) = (interpreter.display(), tell("-1", entry));
-                format!(
-                    "the entry {entry} of binfmt_misc names {interpreter}, which is not there; \
-                     remove it by {remove}, then make a new one: {}",
-                    register(system)
-                )
+            Self::Shadowed { by, good } => {
+                format!("the newer binfmt_misc entry {by}, whose emulator does not exist, shadows {good}")
             }
-            Self::Shadowed { by, good } => format!(
-                "the newer entry {by} of binfmt_misc, whose emulator is not there, hides {good}; \
-                 remove it by {}",
-                tell("-1", by)
-            ),
-            Self::Fails { entry, interpreter } => format!(
-                "the emulator {} of the binfmt_misc entry {entry} fails; \
-                 install it anew (NixOS: nixos-rebuild; Debian or Ubuntu: qemu-user-static)",
-                interpreter.display()
-            ),
+            Self::InterpreterFails { entry, interpreter } => {
+                format!("the emulator {} of the binfmt_misc entry {entry} fails", interpreter.display())
+            }
+        }
+    }
+
+    /// How to make the kernel run programs of `system`.
+    pub fn hint(&self, system: &str) -> String {
+        match self {
+            Self::NotMounted | Self::NoEntry => registration(system),
+            Self::Disabled => format!("run {}", write_command("1", "status")),
+            Self::EntryDisabled(entry) => format!("run {}", write_command("1", entry)),
+            Self::InterpreterMissing { entry, .. } => {
+                let remove = write_command("-1", entry);
+                format!("remove the entry with {remove}, then register a new one: {}", registration(system))
+            }
+            Self::Shadowed { by, .. } => format!("remove the entry {by} with {}", write_command("-1", by)),
+            Self::InterpreterFails { .. } => {
+                "reinstall the emulator (NixOS: nixos-rebuild; Debian or Ubuntu: qemu-user-static)".to_owned()
+            }
         }
     }
 }
@@ -113,17 +123,17 @@ impl Fault {
 mod tests {
     use super::*;
 
-    /// An entry for everything; its interpreter is `/NAME`, and there are those that begin with `good`.
+    /// An entry for all ELF files with the interpreter `/NAME`. Interpreters exist whose names begin with `good`.
     fn entry(state: &str, name: &str, flags: &str) -> BinfmtEntry {
         let text = format!("{state}\ninterpreter /{name}\nflags: {flags}\noffset 0\nmagic 7f454c46\n");
         BinfmtEntry::parse(name, &text).unwrap()
     }
 
-    fn check(table: &BinfmtTable, expected: &Fault, text: &str) {
+    fn check(table: &BinfmtTable, expected: &BinfmtFault, text: &str) {
         let found = diagnose(table, b"\x7fELF\x02", |path| path.starts_with("/good"));
         assert_eq!(&found, expected, "{table:?}");
-        let said = found.explain("aarch64-linux");
-        assert!(said.contains(text), "{said}");
+        let words = format!("{}; {}", found.explain(), found.hint("aarch64-linux"));
+        assert!(words.contains(text), "{words}");
     }
 
     #[test]
@@ -131,16 +141,23 @@ mod tests {
         let entries = |rows: &[(&str, &str, &str)]| {
             BinfmtTable::Entries(rows.iter().map(|(state, name, flags)| entry(state, name, flags)).collect())
         };
-        let gone = || Fault::Gone { entry: "bad".into(), interpreter: "/bad".into() };
-        let fails = |name: &str| Fault::Fails { entry: name.into(), interpreter: format!("/{name}").into() };
-        let shadowed = || Fault::Shadowed { by: "bad".into(), good: "good".into() };
-        check(&BinfmtTable::NotMounted, &Fault::NotMounted, "not mounted; NixOS: `boot.binfmt");
+        let missing = || BinfmtFault::InterpreterMissing { entry: "bad".into(), interpreter: "/bad".into() };
+        let fails = |name: &str| BinfmtFault::InterpreterFails {
+            entry: name.into(),
+            interpreter: format!("/{name}").into(),
+        };
+        let shadowed = || BinfmtFault::Shadowed { by: "bad".into(), good: "good".into() };
+        check(&BinfmtTable::NotMounted, &BinfmtFault::NotMounted, "not mounted; NixOS: set `boot.binfmt");
         let status = "`echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status`";
-        check(&BinfmtTable::SwitchedOff, &Fault::SwitchedOff, status);
-        check(&entries(&[]), &Fault::NoEntry, "cargo xtask setup");
+        check(&BinfmtTable::Disabled, &BinfmtFault::Disabled, status);
+        check(&entries(&[]), &BinfmtFault::NoEntry, "cargo xtask setup");
         let off = entries(&[("disabled", "good", "F")]);
-        check(&off, &Fault::Disabled("good".into()), "`echo 1 | sudo tee /proc/sys/fs/binfmt_misc/good`");
-        check(&entries(&[("enabled", "bad", "P")]), &gone(), "/bad, which is not there");
+        check(
+            &off,
+            &BinfmtFault::EntryDisabled("good".into()),
+            "`echo 1 | sudo tee /proc/sys/fs/binfmt_misc/good`",
+        );
+        check(&entries(&[("enabled", "bad", "P")]), &missing(), "/bad, which does not exist");
         let hidden = entries(&[("enabled", "bad", "P"), ("enabled", "good", "")]);
         check(&hidden, &shadowed(), "`echo -1 | sudo tee /proc/sys/fs/binfmt_misc/bad`");
         let off = entries(&[("disabled", "bad", "P"), ("enabled", "good", "")]);
@@ -149,17 +166,22 @@ mod tests {
     }
 
     #[test]
-    fn the_remedy_is_for_the_system_that_was_asked_for() {
-        let debian = "Debian or Ubuntu: `apt install qemu-user-static`";
+    fn the_hint_is_for_the_given_system() {
+        let debian = "Debian or Ubuntu: run `apt install qemu-user-static`";
         for (system, fault, expected) in [
-            ("aarch64-linux", Fault::NoEntry, "Debian or Ubuntu: `cargo xtask setup`"),
-            ("riscv64-linux", Fault::NoEntry, "boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];"),
-            ("riscv64-linux", Fault::NotMounted, debian),
-            ("armv7l-linux", Fault::Gone { entry: "arm".into(), interpreter: "/q".into() }, debian),
+            ("aarch64-linux", BinfmtFault::NoEntry, "Debian or Ubuntu: run `cargo xtask setup`"),
+            ("riscv64-linux", BinfmtFault::NoEntry, "boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];"),
+            ("riscv64-linux", BinfmtFault::NotMounted, debian),
+            (
+                "armv7l-linux",
+                BinfmtFault::InterpreterMissing { entry: "arm".into(), interpreter: "/q".into() },
+                debian,
+            ),
         ] {
-            let said = fault.explain(system);
-            assert!(said.contains(expected), "{said}");
-            assert_eq!(said.contains("aarch64"), system == "aarch64-linux", "{said}");
+            let hint = fault.hint(system);
+            assert!(hint.contains(expected), "{hint}");
+            assert_eq!(hint.contains("aarch64"), system == "aarch64-linux", "{hint}");
+            assert!(!fault.explain().contains("aarch64"), "{fault:?}");
         }
     }
 }

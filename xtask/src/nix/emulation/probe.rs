@@ -1,4 +1,4 @@
-//! The kernel decides: a tiny program for the other machine is made and run.
+//! Probes whether the kernel runs programs of another system, by running a tiny one.
 
 use std::fs::Permissions;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -11,33 +11,33 @@ use rustix::io::Errno;
 
 use crate::base::process::Launcher;
 
-/// A kind of machine, and how a program for it ends.
+/// A processor architecture, and the code of a program for it that exits with [`EXIT_CODE`].
 #[derive(Debug)]
-pub struct Machine {
-    /// The systems whose programs such a machine runs.
+pub struct Architecture {
+    /// The Nix systems of this architecture.
     systems: &'static [&'static str],
     class: Class,
-    /// The number of the machine in the header of ELF files.
+    /// `e_machine` in the header of ELF files.
     number: u16,
-    /// The flags of the machine's own in that header.
+    /// `e_flags` in that header.
     flags: u32,
     /// The instructions that call `exit(42)`.
     code: &'static [u8],
 }
 
-/// Whether the addresses in an ELF file have 32 or 64 bits.
+/// The ELF class: whether addresses have 32 or 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Elf32,
     Elf64,
 }
 
-/// Not 0, so that a shell that happens to accept the file cannot pass for an emulator.
+/// The exit code of the program. Not 0, so that a shell that happens to accept the file does not count as an emulator.
 const EXIT_CODE: i32 = 42;
 
-/// The machines that can be asked for.
-const MACHINES: [Machine; 5] = [
-    Machine {
+/// The architectures that can be probed.
+const ARCHITECTURES: [Architecture; 5] = [
+    Architecture {
         systems: &["aarch64-linux"],
         class: Class::Elf64,
         number: 0xb7,
@@ -45,7 +45,7 @@ const MACHINES: [Machine; 5] = [
         // mov x0, #42; mov x8, #93; svc #0
         code: &[0x40, 0x05, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 0x01, 0, 0, 0xd4],
     },
-    Machine {
+    Architecture {
         systems: &["x86_64-linux"],
         class: Class::Elf64,
         number: 0x3e,
@@ -53,7 +53,7 @@ const MACHINES: [Machine; 5] = [
         // mov edi, 42; mov eax, 60; syscall
         code: &[0xbf, 42, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05],
     },
-    Machine {
+    Architecture {
         systems: &["riscv64-linux"],
         class: Class::Elf64,
         number: 0xf3,
@@ -61,7 +61,7 @@ const MACHINES: [Machine; 5] = [
         // li a0, 42; li a7, 93; ecall
         code: &[0x13, 0x05, 0xa0, 0x02, 0x93, 0x08, 0xd0, 0x05, 0x73, 0, 0, 0],
     },
-    Machine {
+    Architecture {
         systems: &["armv5tel-linux", "armv6l-linux", "armv7l-linux"],
         class: Class::Elf32,
         number: 0x28,
@@ -70,7 +70,7 @@ const MACHINES: [Machine; 5] = [
         // mov r0, #42; mov r7, #1; svc #0
         code: &[42, 0, 0xa0, 0xe3, 0x01, 0x70, 0xa0, 0xe3, 0, 0, 0, 0xef],
     },
-    Machine {
+    Architecture {
         systems: &["i686-linux"],
         class: Class::Elf32,
         number: 0x03,
@@ -80,10 +80,10 @@ const MACHINES: [Machine; 5] = [
     },
 ];
 
-impl Machine {
-    /// The machine that `system` is; nothing for a system that cannot be asked for.
+impl Architecture {
+    /// The architecture of `system`; `None` for one that cannot be probed.
     pub fn of(system: &str) -> Option<&'static Self> {
-        MACHINES.iter().find(|machine| machine.systems.contains(&system))
+        ARCHITECTURES.iter().find(|architecture| architecture.systems.contains(&system))
     }
 
     /// A static ELF file that calls `exit(42)`: header, one loadable segment, three instructions.
@@ -99,7 +99,8 @@ impl Machine {
         let halves = |values: &[u16]| values.iter().flat_map(|half| half.to_le_bytes()).collect::<Vec<_>>();
         let start = u64::from(header + segment);
         let size = start + self.code.len() as u64;
-        let (loadable, read_and_execute) = (1u32.to_le_bytes(), 5u32.to_le_bytes());
+        let loadable = 1u32.to_le_bytes();
+        let read_and_execute = 5u32.to_le_bytes();
         // The 32-bit form of a segment has its flags near the end, the 64-bit form near the beginning.
         let (early, late) = match self.class {
             Class::Elf32 => (&[][..], &read_and_execute[..]),
@@ -122,23 +123,23 @@ impl Machine {
     }
 }
 
-/// Whether the kernel runs programs for `machine`.
-pub fn runs(machine: &Machine) -> Result<bool> {
-    let program = machine.program();
-    let in_memory = in_memory(&program)
-        .is_ok_and(|file| exits_as_it_says(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd()))));
-    // Some machines let nobody run what is only in memory (`vm.memfd_noexec = 2`).
-    Ok(in_memory || in_a_folder(&program).context("running the emulation probe")?)
+/// Whether the kernel runs programs for `architecture`.
+pub fn runs(architecture: &Architecture) -> Result<bool> {
+    let program = architecture.program();
+    let runs_from_memory = memory_file(&program)
+        .is_ok_and(|file| exits_as_expected(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd()))));
+    // Some machines forbid running files in memory (`vm.memfd_noexec = 2`).
+    Ok(runs_from_memory || runs_from_folder(&program).context("running the emulation probe")?)
 }
 
-/// The program as a file without a name: nobody else can have made it before, and no mount option keeps it from running.
-/// Children inherit it, as an interpreter opens it by the same path.
-fn in_memory(program: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let make = |flags| rustix::fs::memfd_create("xtask-probe", flags);
-    // Kernels before 6.3 know of no such flag.
-    let file = match make(MemfdFlags::EXEC) {
-        Err(Errno::INVAL) => make(MemfdFlags::empty())?,
-        made => made?,
+/// The program in a memfd: nobody else can have made it before, and no mount option keeps it from running. Children inherit
+/// the descriptor, as an interpreter opens the program by the same path.
+fn memory_file(program: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let create = |flags| rustix::fs::memfd_create("xtask-probe", flags);
+    // Kernels before 6.3 lack this flag.
+    let file = match create(MemfdFlags::EXEC) {
+        Err(Errno::INVAL) => create(MemfdFlags::empty())?,
+        created => created?,
     };
     let mut left = program;
     while !left.is_empty() {
@@ -147,21 +148,22 @@ fn in_memory(program: &[u8]) -> rustix::io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// What runs is a copy that another process makes. The file itself may still be open for writing in a child that
-/// another thread has just started, and the kernel runs no such file.
-fn in_a_folder(program: &[u8]) -> Result<bool> {
+/// Runs the program from a temporary folder: a copy of it that another process makes. The file itself may still be open
+/// for writing in a child that another thread has just started, and the kernel runs no file that is open for writing.
+fn runs_from_folder(program: &[u8]) -> Result<bool> {
     let mut builder = tempfile::Builder::new();
     let folder = builder.prefix("xtask-probe-").permissions(Permissions::from_mode(0o700)).tempdir()?;
-    let (written, copy) = (folder.path().join("written"), folder.path().join("run"));
+    let written = folder.path().join("written");
+    let copy = folder.path().join("run");
     write(program, &written)?;
     Launcher::new("/").read("cp", &["-p".as_ref(), written.as_os_str(), copy.as_os_str()])?;
-    Ok(exits_as_it_says(&copy))
+    Ok(exits_as_expected(&copy))
 }
 
-/// An error of running is the kernel's "Exec format error" or an interpreter that is not there.
-fn exits_as_it_says(program: &Path) -> bool {
-    let ran = Launcher::new("/").capture(&program.to_string_lossy(), &[""; 0]);
-    ran.is_ok_and(|output| output.code == EXIT_CODE)
+/// Runs `program`. It fails to start with the kernel's "Exec format error", or where its interpreter is missing.
+fn exits_as_expected(program: &Path) -> bool {
+    let output = Launcher::new("/").capture(&program.to_string_lossy(), &[""; 0]);
+    output.is_ok_and(|output| output.code == EXIT_CODE)
 }
 
 fn write(program: &[u8], file: &Path) -> std::io::Result<()> {
@@ -181,41 +183,45 @@ mod tests {
             ("armv7l-linux", 52 + 32 + 12, 1, 0x28),
             ("i686-linux", 52 + 32 + 12, 1, 0x03),
         ] {
-            let elf = Machine::of(system).unwrap().program();
+            let elf = Architecture::of(system).unwrap().program();
             assert_eq!((&elf[..4], elf[4], elf[18]), (&b"\x7fELF"[..], class, number), "{system}");
             assert_eq!(elf.len(), size, "{system}");
         }
-        assert!(Machine::of("s390x-linux").is_none() && Machine::of("aarch64-darwin").is_none());
+        assert!(Architecture::of("s390x-linux").is_none() && Architecture::of("aarch64-darwin").is_none());
     }
 
     #[test]
     fn this_machine_runs_its_own_programs() {
-        let machine = Machine::of(&crate::nix::this_system()).expect("a machine of this system");
-        assert!(runs(machine).unwrap());
-        assert!(in_a_folder(&machine.program()).unwrap());
-        assert!(!exits_as_it_says(Path::new("/proc/self/fd/0")));
+        let architecture =
+            Architecture::of(&crate::nix::this_system()).expect("an architecture of this system");
+        assert!(runs(architecture).unwrap());
+        assert!(runs_from_folder(&architecture.program()).unwrap());
+        assert!(!exits_as_expected(Path::new("/proc/self/fd/0")));
     }
 
     #[test]
-    fn many_ask_at_once() {
-        let machine = Machine::of(&crate::nix::this_system()).expect("a machine of this system");
-        let program = machine.program();
+    fn many_threads_probe_at_once() {
+        let architecture =
+            Architecture::of(&crate::nix::this_system()).expect("an architecture of this system");
+        let program = architecture.program();
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| (0..20).for_each(|_| assert!(runs(machine).unwrap())));
-                scope.spawn(|| (0..5).for_each(|_| assert!(in_a_folder(&program).unwrap())));
+                scope.spawn(|| (0..20).for_each(|_| assert!(runs(architecture).unwrap())));
+                scope.spawn(|| (0..5).for_each(|_| assert!(runs_from_folder(&program).unwrap())));
             }
         });
     }
 
-    /// The emulator by itself, without the kernel's table: what is proved is the programs.
+    /// Runs the emulators themselves, without `binfmt_misc`: this verifies the programs.
     #[test]
     #[ignore = "needs qemu-user-static: run `cargo xtask test`"]
-    fn every_program_ends_as_it_says() {
+    fn every_program_exits_as_expected() {
         let dir = tempfile::tempdir().unwrap();
-        for (machine, emulator) in MACHINES.iter().zip(["aarch64", "x86_64", "riscv64", "arm", "i386"]) {
+        for (architecture, emulator) in
+            ARCHITECTURES.iter().zip(["aarch64", "x86_64", "riscv64", "arm", "i386"])
+        {
             let file = dir.path().join(emulator);
-            write(&machine.program(), &file).unwrap();
+            write(&architecture.program(), &file).unwrap();
             let output = Launcher::new("/").capture(&format!("qemu-{emulator}-static"), &[&file]).unwrap();
             assert_eq!(output.code, EXIT_CODE, "{emulator}: {output:?}");
         }

@@ -1,106 +1,127 @@
-//! The verdicts worth telling apart, each with its remedy.
+//! Whether this machine builds for a system, with the remedy where it does not.
 
-use super::fault::{Fault, is_own, on_debian};
+use super::fault::{BinfmtFault, debian_command, is_native_to_cpu};
 use crate::nix::Config;
 
-/// Whether and how this machine builds for a system.
+/// Whether and how this machine builds for a system. Nix is configured for a system that `extra-platforms` lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum BuildSupport {
     Native,
     Emulated,
-    /// Nix was told, and the kernel runs it without an emulator that we know of, as one for `x86_64` runs
-    /// programs of i686.
-    Runs,
+    /// Nix is configured, and the kernel runs the programs without a known emulator: one for `x86_64`, for example, also
+    /// runs programs of i686.
+    RunByKernel,
     Remote,
-    /// Nix was told, and nobody knows whether the kernel can run it.
+    /// Nix is configured; there is no probe for the kernel.
     Untested,
-    /// The kernel can run it, but Nix was not told.
-    NotPromised,
-    /// Nix was told, and the kernel can run it, but not in the sandbox in which Nix builds: there this
-    /// interpreter is not to be found.
+    /// The kernel runs the programs, but Nix is not configured.
+    NotConfigured,
+    /// Nix is configured and the kernel runs the programs, but not in the sandbox of Nix, which lacks this interpreter.
     NotInSandbox(String),
-    /// Nix was told, but the kernel cannot run it.
-    NoEmulator(Fault),
-    /// Neither.
-    Impossible(Fault),
-    /// Nix was not told, and nobody knows whether the kernel can run it.
-    Unheard,
+    /// Nix is configured, but the kernel does not run the programs.
+    NoEmulator(BinfmtFault),
+    /// Nix is not configured, and the kernel does not run the programs.
+    Impossible(BinfmtFault),
+    /// Nix is not configured; there is no probe for the kernel.
+    Unknown,
 }
 
 /// What the kernel does with a program of the system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kernel {
-    /// It runs, and no entry of the table of emulators is for it.
+pub enum KernelSupport {
+    /// It runs the program, without an entry of `binfmt_misc`.
     Runs,
     Emulates,
-    /// As [`Self::Emulates`], but only where this interpreter can be found by its path.
+    /// As [`Self::Emulates`], but only where this interpreter exists at its path.
     EmulatesWith(String),
-    Cannot(Fault),
-    /// There is no program of that system to try.
+    Fails(BinfmtFault),
+    /// There is no probe for the system.
     Unknown,
 }
 
-impl Verdict {
+impl BuildSupport {
+    /// Combines the configuration of Nix with what the `kernel` does. `remote`: a builder for `system` is configured.
+    pub fn new(system: &str, config: &Config, kernel: KernelSupport, remote: bool) -> Self {
+        match (config.system == system, config.accepts(system), kernel) {
+            (true, ..) => Self::Native,
+            (_, false, _) if remote => Self::Remote,
+            (_, false, KernelSupport::Fails(fault)) => Self::Impossible(fault),
+            (_, true, KernelSupport::Fails(fault)) => Self::NoEmulator(fault),
+            (_, false, KernelSupport::Unknown) => Self::Unknown,
+            (_, true, KernelSupport::Unknown) => Self::Untested,
+            (_, false, _) => Self::NotConfigured,
+            (_, true, KernelSupport::EmulatesWith(path)) if config.hides(&path) => Self::NotInSandbox(path),
+            (_, true, KernelSupport::Runs) => Self::RunByKernel,
+            (_, true, _) => Self::Emulated,
+        }
+    }
+
     pub fn can_build(&self) -> bool {
-        matches!(self, Self::Native | Self::Emulated | Self::Runs | Self::Remote | Self::Untested)
+        matches!(self, Self::Native | Self::Emulated | Self::RunByKernel | Self::Remote | Self::Untested)
     }
-}
 
-/// `remote`: a builder for `system` is configured.
-pub fn verdict(system: &str, config: &Config, kernel: Kernel, remote: bool) -> Verdict {
-    match (config.system == system, config.accepts(system), kernel) {
-        (true, ..) => Verdict::Native,
-        (_, false, _) if remote => Verdict::Remote,
-        (_, false, Kernel::Cannot(fault)) => Verdict::Impossible(fault),
-        (_, true, Kernel::Cannot(fault)) => Verdict::NoEmulator(fault),
-        (_, false, Kernel::Unknown) => Verdict::Unheard,
-        (_, true, Kernel::Unknown) => Verdict::Untested,
-        (_, false, _) => Verdict::NotPromised,
-        (_, true, Kernel::EmulatesWith(path)) if config.hides(&path) => Verdict::NotInSandbox(path),
-        (_, true, Kernel::Runs) => Verdict::Runs,
-        (_, true, _) => Verdict::Emulated,
-    }
-}
-
-impl Verdict {
-    /// The verdict about `system` in words, with the remedy where it is a bad one.
-    pub fn explain(&self, system: &str) -> String {
+    /// How this machine builds for the system, or why it does not.
+    pub fn explain(&self) -> String {
         match self {
             Self::Native => "native".into(),
             Self::Emulated => "emulated by binfmt_misc".into(),
-            Self::Runs => "the kernel runs its programs".into(),
+            Self::RunByKernel => "the kernel runs its programs".into(),
             Self::Remote => "by a remote builder".into(),
             Self::Untested => {
-                "nix.conf promises it in extra-platforms; whether the kernel runs its programs is not known"
-                    .into()
+                "nix.conf lists it in extra-platforms; whether the kernel runs its programs is unknown".into()
             }
-            Self::NotPromised => format!(
-                "the kernel runs its programs, but nix was not told; \
-                 NixOS: `{} = [ \"{system}\" ];`, elsewhere: \
-                 add `extra-platforms = {system}` to nix.conf (and restart nix-daemon)",
-                if is_own(system) { "nix.settings.extra-platforms" } else { "boot.binfmt.emulatedSystems" }
-            ),
+            Self::NotConfigured => {
+                "the kernel runs its programs, but nix.conf does not list it in extra-platforms".into()
+            }
             Self::NotInSandbox(path) => format!(
                 "the kernel runs its programs, but not in the sandbox of nix, which lacks {path} (its \
-                 binfmt_misc entry is without the flag F); \
-                 NixOS: `boot.binfmt.preferStaticEmulators = true;`, \
-                 Debian or Ubuntu: remove that entry, and then `{}`",
-                on_debian(system)
+                 binfmt_misc entry is without the flag F)"
             ),
             Self::NoEmulator(fault) => format!(
-                "nix.conf promises it in extra-platforms, but the kernel cannot run its programs: {}",
-                fault.explain(system)
+                "nix.conf lists it in extra-platforms, but the kernel does not run its programs: {}",
+                fault.explain()
             ),
-            Self::Impossible(fault) => format!(
-                "there is no emulation and no remote builder: {}; \
-                 and nix.conf needs `extra-platforms = {system}`",
-                fault.explain(system)
-            ),
-            Self::Unheard => format!(
-                "nix.conf neither promises it in extra-platforms nor names a remote builder; \
-                 add a machine that builds for {system} to /etc/nix/machines"
-            ),
+            Self::Impossible(fault) => {
+                format!("there is no emulation and no remote builder: {}", fault.explain())
+            }
+            Self::Unknown => {
+                "nix.conf neither lists it in extra-platforms nor names a remote builder for it".into()
+            }
         }
+    }
+
+    /// How to make this machine build for `system`; `None` where it does.
+    pub fn hint(&self, system: &str) -> Option<String> {
+        match self {
+            Self::Native | Self::Emulated | Self::RunByKernel | Self::Remote | Self::Untested => None,
+            Self::NotConfigured => {
+                let setting = if is_native_to_cpu(system) {
+                    "nix.settings.extra-platforms"
+                } else {
+                    "boot.binfmt.emulatedSystems"
+                };
+                Some(format!(
+                    "NixOS: set `{setting} = [ \"{system}\" ];`; elsewhere: \
+                     add `extra-platforms = {system}` to nix.conf (and restart nix-daemon)"
+                ))
+            }
+            Self::NotInSandbox(_) => Some(format!(
+                "NixOS: set `boot.binfmt.preferStaticEmulators = true;`; \
+                 Debian or Ubuntu: remove that entry, then run `{}`",
+                debian_command(system)
+            )),
+            Self::NoEmulator(fault) => Some(fault.hint(system)),
+            Self::Impossible(fault) => {
+                Some(format!("{}; then add `extra-platforms = {system}` to nix.conf", fault.hint(system)))
+            }
+            Self::Unknown => Some(format!("add a machine that builds for {system} to /etc/nix/machines")),
+        }
+    }
+
+    /// The explanation and the hint for `system` as one text.
+    pub fn explain_with_hint(&self, system: &str) -> String {
+        let hint = self.hint(system).map(|hint| format!("; {hint}"));
+        format!("{}{}", self.explain(), hint.unwrap_or_default())
     }
 }
 
@@ -119,58 +140,73 @@ mod tests {
     }
 
     #[test]
-    fn every_verdict() {
-        let (told, untold) = (config(&["aarch64-linux"]), config(&[]));
-        let no_sandbox = Config { sandbox: false, ..told.clone() };
-        let cannot = || Kernel::Cannot(Fault::NoEntry);
-        let with = |path: &str| Kernel::EmulatesWith(path.into());
+    fn every_support() {
+        let configured = config(&["aarch64-linux"]);
+        let bare = config(&[]);
+        let no_sandbox = Config { sandbox: false, ..configured.clone() };
+        let fails = || KernelSupport::Fails(BinfmtFault::NoEntry);
+        let with = |path: &str| KernelSupport::EmulatesWith(path.into());
         for (config, kernel, remote, expected) in [
-            (&told, Kernel::Emulates, false, Verdict::Emulated),
-            (&told, Kernel::Runs, false, Verdict::Runs),
-            (&told, with("/run/binfmt/aarch64-linux"), false, Verdict::Emulated),
-            (&told, with("/run/binfmts"), false, Verdict::NotInSandbox("/run/binfmts".into())),
-            (&no_sandbox, with("/run/binfmts"), false, Verdict::Emulated),
-            (&told, cannot(), false, Verdict::NoEmulator(Fault::NoEntry)),
-            (&told, cannot(), true, Verdict::NoEmulator(Fault::NoEntry)), // Nix would build it here, and fail
-            (&untold, Kernel::Runs, false, Verdict::NotPromised),
-            (&untold, with("/usr/bin/qemu"), false, Verdict::NotPromised),
-            (&untold, Kernel::Runs, true, Verdict::Remote),
-            (&untold, cannot(), true, Verdict::Remote),
-            (&untold, cannot(), false, Verdict::Impossible(Fault::NoEntry)),
-            (&told, Kernel::Unknown, false, Verdict::Untested),
-            (&told, Kernel::Unknown, true, Verdict::Untested), // Nix would build it here
-            (&untold, Kernel::Unknown, true, Verdict::Remote),
-            (&untold, Kernel::Unknown, false, Verdict::Unheard),
+            (&configured, KernelSupport::Emulates, false, BuildSupport::Emulated),
+            (&configured, KernelSupport::Runs, false, BuildSupport::RunByKernel),
+            (&configured, with("/run/binfmt/aarch64-linux"), false, BuildSupport::Emulated),
+            (&configured, with("/run/binfmts"), false, BuildSupport::NotInSandbox("/run/binfmts".into())),
+            (&no_sandbox, with("/run/binfmts"), false, BuildSupport::Emulated),
+            (&configured, fails(), false, BuildSupport::NoEmulator(BinfmtFault::NoEntry)),
+            (&configured, fails(), true, BuildSupport::NoEmulator(BinfmtFault::NoEntry)), // Nix would build it here, and fail
+            (&bare, KernelSupport::Runs, false, BuildSupport::NotConfigured),
+            (&bare, with("/usr/bin/qemu"), false, BuildSupport::NotConfigured),
+            (&bare, KernelSupport::Runs, true, BuildSupport::Remote),
+            (&bare, fails(), true, BuildSupport::Remote),
+            (&bare, fails(), false, BuildSupport::Impossible(BinfmtFault::NoEntry)),
+            (&configured, KernelSupport::Unknown, false, BuildSupport::Untested),
+            (&configured, KernelSupport::Unknown, true, BuildSupport::Untested), // Nix would build it here
+            (&bare, KernelSupport::Unknown, true, BuildSupport::Remote),
+            (&bare, KernelSupport::Unknown, false, BuildSupport::Unknown),
         ] {
-            let found = verdict("aarch64-linux", config, kernel.clone(), remote);
+            let found = BuildSupport::new("aarch64-linux", config, kernel.clone(), remote);
             assert_eq!(found, expected, "{config:?} {kernel:?} {remote}");
         }
-        assert_eq!(verdict("x86_64-linux", &untold, cannot(), false), Verdict::Native);
+        assert_eq!(BuildSupport::new("x86_64-linux", &bare, fails(), false), BuildSupport::Native);
     }
 
     #[test]
-    fn every_remedy_is_for_the_system_that_was_asked_for() {
-        for (verdict, expected) in [
-            (Verdict::NotPromised, "add `extra-platforms = riscv64-linux` to nix.conf"),
-            (Verdict::NotPromised, "NixOS: `boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];`"),
+    fn every_hint_is_for_the_given_system() {
+        for (support, expected) in [
+            (BuildSupport::NotConfigured, "add `extra-platforms = riscv64-linux` to nix.conf"),
             (
-                Verdict::NotInSandbox("/q".into()),
-                "remove that entry, and then `apt install qemu-user-static`",
+                BuildSupport::NotConfigured,
+                "NixOS: set `boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];`",
             ),
-            (Verdict::NoEmulator(Fault::NoEntry), "Debian or Ubuntu: `apt install qemu-user-static`"),
-            (Verdict::Impossible(Fault::NoEntry), "and nix.conf needs `extra-platforms = riscv64-linux`"),
-            (Verdict::Unheard, "add a machine that builds for riscv64-linux to /etc/nix/machines"),
+            (
+                BuildSupport::NotInSandbox("/q".into()),
+                "remove that entry, then run `apt install qemu-user-static`",
+            ),
+            (
+                BuildSupport::NoEmulator(BinfmtFault::NoEntry),
+                "Debian or Ubuntu: run `apt install qemu-user-static`",
+            ),
+            (
+                BuildSupport::Impossible(BinfmtFault::NoEntry),
+                "then add `extra-platforms = riscv64-linux` to nix.conf",
+            ),
+            (BuildSupport::Unknown, "add a machine that builds for riscv64-linux to /etc/nix/machines"),
         ] {
-            let said = verdict.explain("riscv64-linux");
-            assert!(said.contains(expected) && !said.contains("aarch64"), "{said}");
-            assert!(!verdict.can_build());
+            let hint = support.hint("riscv64-linux").unwrap();
+            assert!(hint.contains(expected) && !hint.contains("aarch64"), "{hint}");
+            assert!(!support.can_build() && !support.explain().contains("aarch64"));
         }
-        let said = Verdict::NotInSandbox("/q".into()).explain("aarch64-linux");
-        assert!(said.ends_with("remove that entry, and then `cargo xtask setup`"), "{said}");
+        let hint = BuildSupport::NotInSandbox("/q".into()).hint("aarch64-linux").unwrap();
+        assert!(hint.ends_with("remove that entry, then run `cargo xtask setup`"), "{hint}");
         if cfg!(target_arch = "x86_64") {
-            let said = Verdict::NotPromised.explain("i686-linux");
-            assert!(said.contains("NixOS: `nix.settings.extra-platforms = [ \"i686-linux\" ];`"), "{said}");
+            let hint = BuildSupport::NotConfigured.hint("i686-linux").unwrap();
+            assert!(
+                hint.contains("NixOS: set `nix.settings.extra-platforms = [ \"i686-linux\" ];`"),
+                "{hint}"
+            );
         }
-        assert!(Verdict::Untested.can_build() && Verdict::Runs.can_build());
+        for support in [BuildSupport::Untested, BuildSupport::RunByKernel] {
+            assert!(support.can_build() && support.hint("riscv64-linux").is_none());
+        }
     }
 }

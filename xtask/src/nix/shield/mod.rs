@@ -1,5 +1,5 @@
-//! Builds must not read the private keys of hosts, which belong to the user of the tool: what they write is for everybody to
-//! read. Either they run as other users, or in a sandbox without exception.
+//! Keeps builds from reading the private keys of hosts. The keys belong to the user of the tool, and everybody can read what
+//! builds write. So builds either run as other users, or in a sandbox without exception.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,18 +9,18 @@ use rustix::fs::Access;
 use serde_json::Value;
 
 use super::FEATURES;
+use crate::bail;
 use crate::base::Context;
 use crate::base::bounded::{self, Links};
-use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
 
-/// What Nix remembers of the settings of flakes that the user allowed; it takes them whatever its configuration says.
-const ANSWERS: &str = "nix/trusted-settings.json";
+/// The file of flake settings that the user allowed earlier; Nix applies them whatever its configuration says.
+const TRUSTED_SETTINGS: &str = "nix/trusted-settings.json";
 
-/// No more is read of them.
-const LIMIT: u64 = 1 << 20;
+/// The most bytes that are read of it.
+const MAX_TRUSTED_SETTINGS: u64 = 1 << 20;
 
-/// Settings that a flake may bring, once the user has allowed it: where to fetch from, and how much at once.
+/// Settings that a flake may set once the user has allowed it: where to fetch from, and how much at once.
 const HARMLESS: [&str; 12] = [
     "connect-timeout",
     "cores",
@@ -36,7 +36,7 @@ const HARMLESS: [&str; 12] = [
     "trusted-substituters",
 ];
 
-/// What is not passed on to Nix: each lets a build out of the sandbox, or lets a flake say that it may get out.
+/// Settings that are not passed on to Nix: each lets a build out of the sandbox, or lets a flake do so.
 const WEAKENING: [&str; 11] = [
     "accept-flake-config",
     "allow-unsafe-native-code-during-evaluation",
@@ -51,11 +51,11 @@ const WEAKENING: [&str; 11] = [
     "sandbox-paths",
 ];
 
-/// Keeps builds from the folder `keys`, whatever the configuration, the environment and the flake say, and says what
-/// Nix therefore does not take over.
+/// Keeps builds from the folder `keys`, whatever the configuration, the environment and the flake say, and warns of
+/// settings that Nix therefore ignores.
 ///
 /// # Errors
-/// Refused where the configuration shows the folder to builds in the sandbox.
+/// `Refused` where the configuration shows the folder to builds in the sandbox.
 pub fn shield(cx: &mut Context, keys: &Path) -> Result<()> {
     if cx.launcher.which("nix").is_some() {
         let (launcher, warnings) = shielded(cx.launcher.clone(), keys)?;
@@ -68,68 +68,67 @@ pub fn shield(cx: &mut Context, keys: &Path) -> Result<()> {
 }
 
 fn shielded(launcher: Launcher, keys: &Path) -> Result<(Launcher, Vec<String>)> {
-    let settings = Settings(ask(&launcher));
-    let (mut lines, mut warnings) = (Vec::new(), Vec::new());
+    let settings = Settings(load_settings(&launcher));
+    let mut lines = Vec::new();
+    let mut warnings = Vec::new();
     if settings.is("accept-flake-config") {
         lines.push("accept-flake-config = false".to_owned());
-        warnings.push(
-            "`accept-flake-config` is not taken over: put the caches of a flake into nix.conf".to_owned(),
-        );
+        warnings.push("`accept-flake-config` is ignored: put the caches of a flake into nix.conf".to_owned());
     }
-    if settings.builds_as_this_user(NixAccess::look(&launcher)) {
-        settings.refuse_to_show(keys)?;
+    if settings.builds_as_this_user(NixAccess::of_this_user(&launcher)) {
+        settings.refuse_visible_keys(keys)?;
         lines.extend(["sandbox = true", "sandbox-fallback = false"].map(str::to_owned));
         lines.extend(settings.without_missing_paths());
     }
     let own = launcher.env("NIX_CONFIG").unwrap_or_default();
     let config = format!("{}\n{}", own.to_string_lossy(), lines.join("\n"));
     let launcher = if lines.is_empty() { launcher } else { launcher.with_env("NIX_CONFIG", config.trim()) };
-    let (launcher, hidden) = hide_answers(launcher);
-    warnings.extend(hidden);
+    let (launcher, warning) = hide_trusted_settings(launcher);
+    warnings.extend(warning);
     Ok((launcher, warnings))
 }
 
 /// Refuses arguments of the user that would let a build read the keys.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`].
+/// `Refused` for such an argument.
 pub fn refuse_weakening(arguments: &[String]) -> Result<()> {
-    let name = |word: &str| {
+    let weakens = |word: &str| {
         let bare = word.trim_start_matches("--");
         let bare = bare.strip_prefix("no-").or_else(|| bare.strip_prefix("extra-")).unwrap_or(bare);
         WEAKENING.contains(&bare)
     };
-    let behind_option = arguments.windows(2).filter(|pair| pair[0] == "--option").map(|pair| &pair[1]);
+    let options = arguments.windows(2).filter(|pair| pair[0] == "--option").map(|pair| &pair[1]);
     let flags = arguments.iter().filter(|word| word.starts_with("--"));
-    let found = flags.chain(behind_option).find(|word| name(word));
-    found.map_or(Ok(()), |word| {
-        let text = format!(
-            "`{word}` is not passed on to nix: a build could read the private keys of hosts; a Nix whose daemon has build \
-             users takes it in its own nix.conf"
+    if let Some(word) = flags.chain(options).find(|word| weakens(word)) {
+        bail!(
+            Refused, "`{word}` is not passed on to nix: a build could read the private keys of hosts";
+            hint: "leave it out, or put it into the nix.conf of a Nix whose daemon has build users"
         );
-        Err(ExitKind::Refused.error(text))
-    })
+    }
+    Ok(())
 }
 
-/// The command had another name before 2.20. What cannot be read counts as unset.
-fn ask(launcher: &Launcher) -> Value {
-    let ask = |words: &[&str]| launcher.read("nix", &[&FEATURES[..], words, &["--json"]].concat());
-    let answer = ask(&["config", "show"]).or_else(|_| ask(&["show-config"]));
-    answer.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+/// The settings of `nix config show --json`; before 2.20 the command had another name. Settings that cannot be read count
+/// as unset.
+fn load_settings(launcher: &Launcher) -> Value {
+    let load = |words: &[&str]| launcher.read("nix", &[&FEATURES[..], words, &["--json"]].concat());
+    let json = load(&["config", "show"]).or_else(|_| load(&["show-config"]));
+    json.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
-/// What decides, beside the settings, who builds.
+/// What decides, beside the settings, as which user Nix builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct NixAccess {
     is_root: bool,
-    /// Whether this user writes to the database of the store: Nix then builds by itself.
+    /// Whether this user can write the database of the store: Nix then builds by itself.
     writes: bool,
     /// Whether a daemon listens, and whether it is this user's own.
     daemon: Option<bool>,
 }
 
 impl NixAccess {
-    fn look(launcher: &Launcher) -> Self {
+    fn of_this_user(launcher: &Launcher) -> Self {
         let state =
             launcher.env("NIX_STATE_DIR").map_or_else(|| PathBuf::from("/nix/var/nix"), PathBuf::from);
         let uid = rustix::process::geteuid();
@@ -142,7 +141,7 @@ impl NixAccess {
     }
 }
 
-/// The settings as `nix config show --json` has them.
+/// The settings of Nix, as `nix config show --json` prints them.
 struct Settings(Value);
 
 impl Settings {
@@ -154,106 +153,106 @@ impl Settings {
         self.0[name]["value"] == true || self.text(name) == "true"
     }
 
-    /// Whether the builds of this Nix may run as the user to whom the keys belong. The daemon of root has build users.
-    /// Users that Nix allocates (`auto-allocate-uids`) are there in the sandbox alone (2.26).
-    fn builds_as_this_user(&self, machine: NixAccess) -> bool {
-        let has_users = machine.is_root && !self.text("build-users-group").is_empty();
-        let of_daemon = machine.daemon.unwrap_or(false) && !has_users;
+    /// Whether this Nix may build as the user who owns the keys. A daemon of root has build users. The users that Nix
+    /// allocates (`auto-allocate-uids`) exist only in the sandbox (2.26).
+    fn builds_as_this_user(&self, access: NixAccess) -> bool {
+        let has_build_users = access.is_root && !self.text("build-users-group").is_empty();
+        let by_own_daemon = access.daemon.unwrap_or(false) && !has_build_users;
         match self.text("store") {
-            "" | "auto" if machine.writes || machine.daemon.is_none() => !has_users,
-            "" | "auto" | "daemon" => of_daemon,
-            store if store.starts_with("unix:") => of_daemon,
-            store if store.starts_with("local") || store.starts_with('/') => !has_users,
+            "" | "auto" if access.writes || access.daemon.is_none() => !has_build_users,
+            "" | "auto" | "daemon" => by_own_daemon,
+            store if store.starts_with("unix:") => by_own_daemon,
+            store if store.starts_with("local") || store.starts_with('/') => !has_build_users,
             // Another machine builds.
             _ => false,
         }
     }
 
-    /// Refuses paths of the sandbox in which the folder `keys` lies.
-    fn refuse_to_show(&self, keys: &Path) -> Result<()> {
-        let keys = real(keys);
-        match self.sandbox_paths().find(|shown| keys.starts_with(real(Path::new(shown.source)))) {
-            None => Ok(()),
-            Some(SandboxPath { source, .. }) => Err(ExitKind::Refused.error(format!(
-                "the setting `sandbox-paths` of nix shows {source} to builds, and with it the private keys of hosts in {}: \
-                 take it out of nix.conf",
-                keys.display()
-            ))),
+    /// Refuses sandbox paths that contain the folder `keys`.
+    fn refuse_visible_keys(&self, keys: &Path) -> Result<()> {
+        let keys = resolve(keys);
+        let contains_keys = |path: &SandboxPath| keys.starts_with(resolve(Path::new(path.source)));
+        if let Some(SandboxPath { source, .. }) = self.sandbox_paths().find(contains_keys) {
+            bail!(
+                Refused,
+                "the setting `sandbox-paths` of nix shows {source} to builds, and with it the private keys of hosts in {}",
+                keys.display();
+                hint: "remove {source} from `sandbox-paths` in nix.conf"
+            );
         }
+        Ok(())
     }
 
-    /// The setting without the paths that are not there, with which no build begins: the Nix of Debian has one by default.
+    /// The line of `sandbox-paths` without paths that do not exist, if there are any. With such a path, no build starts,
+    /// and Debian's Nix has one by default.
     fn without_missing_paths(&self) -> Option<String> {
-        let is_there = |path: &SandboxPath| path.optional || Path::new(path.source).exists();
-        let words = self.sandbox_paths().filter(is_there).map(|SandboxPath { seen, source, optional }| {
-            format!("{seen}={source}{}", if optional { "?" } else { "" })
+        let exists = |path: &SandboxPath| path.optional || Path::new(path.source).exists();
+        let entries = self.sandbox_paths().filter(exists).map(|SandboxPath { inside, source, optional }| {
+            format!("{inside}={source}{}", if optional { "?" } else { "" })
         });
-        let words = words.collect::<Vec<_>>();
-        let line = format!("sandbox-paths = {}", words.join(" "));
-        (words.len() < self.sandbox_paths().count()).then_some(line)
+        let entries = entries.collect::<Vec<_>>();
+        let line = format!("sandbox-paths = {}", entries.join(" "));
+        (entries.len() < self.sandbox_paths().count()).then_some(line)
     }
 
-    /// A list of `SOURCE` or `SEEN=SOURCE`, each with a `?` behind it where it may be missing; in newer versions an object
-    /// with `SEEN` as its names.
+    /// The paths in the sandbox. The setting is a list of `SOURCE` or `INSIDE=SOURCE`, with a `?` behind those that may be
+    /// missing; in newer versions an object with the names `INSIDE`.
     fn sandbox_paths(&self) -> impl Iterator<Item = SandboxPath<'_>> {
         let setting = &self.0["sandbox-paths"]["value"];
         let list = setting.as_array().into_iter().flatten().filter_map(Value::as_str).map(|entry| {
             let path = entry.strip_suffix('?').unwrap_or(entry);
-            let (seen, source) = path.split_once('=').unwrap_or((path, path));
-            SandboxPath { seen, source, optional: path != entry }
+            let (inside, source) = path.split_once('=').unwrap_or((path, path));
+            SandboxPath { inside, source, optional: path != entry }
         });
-        let object = setting.as_object().into_iter().flatten().map(|(seen, of)| SandboxPath {
-            seen,
-            source: of["source"].as_str().or(of.as_str()).unwrap_or(seen),
-            optional: of["optional"] == true,
+        let object = setting.as_object().into_iter().flatten().map(|(inside, value)| SandboxPath {
+            inside,
+            source: value["source"].as_str().or(value.as_str()).unwrap_or(inside),
+            optional: value["optional"] == true,
         });
         list.chain(object)
     }
 }
 
-/// What builds in the sandbox see at `seen`.
+/// The path `source`, which builds in the sandbox see as `inside`.
 struct SandboxPath<'a> {
-    seen: &'a str,
+    inside: &'a str,
     source: &'a str,
     optional: bool,
 }
 
-fn real(path: &Path) -> PathBuf {
-    let there = path.ancestors().find_map(|there| Some((there, there.canonicalize().ok()?)));
-    let whole = there.and_then(|(there, real)| Some(real.join(path.strip_prefix(there).ok()?)));
-    whole.unwrap_or_else(|| path.to_owned())
+/// `path` without links; its end may not exist.
+fn resolve(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    let resolved = existing.and_then(|(part, real)| Some(real.join(path.strip_prefix(part).ok()?)));
+    resolved.unwrap_or_else(|| path.to_owned())
 }
 
-/// Keeps Nix from the answers of the user, where they allow a flake more than [`HARMLESS`] settings.
-fn hide_answers(launcher: Launcher) -> (Launcher, Option<String>) {
+/// Hides the user's trusted settings from Nix where they allow a flake more than [`HARMLESS`] ones; returns the warning.
+fn hide_trusted_settings(launcher: Launcher) -> (Launcher, Option<String>) {
     let folder = |name: &str| launcher.env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let data = folder("XDG_DATA_HOME").or_else(|| Some(folder("HOME")?.join(".local/share")));
-    let Some(file) = data.map(|data| data.join(ANSWERS)).filter(|file| file.exists()) else {
+    let Some(file) = data.map(|data| data.join(TRUSTED_SETTINGS)).filter(|file| file.exists()) else {
         return (launcher, None);
     };
-    let known = bounded::read(&file, LIMIT, Links::Follow).ok();
-    let harmful =
-        known.and_then(|text| serde_json::from_slice(&text).ok()).and_then(|answers| harmful(&answers));
-    // What cannot be read is not relied on.
-    let name = match harmful {
+    let text = bounded::read(&file, MAX_TRUSTED_SETTINGS, Links::Follow).ok();
+    let trusted = text.and_then(|text| serde_json::from_slice(&text).ok());
+    // A file that cannot be read counts as harmful.
+    let culprit = match trusted.and_then(|trusted| first_harmful(&trusted)) {
         Some(None) => return (launcher, None),
-        Some(Some(name)) => name,
-        None => "an unreadable one".to_owned(),
+        Some(Some(name)) => format!("a flake must not set `{name}`"),
+        None => "the file cannot be read".to_owned(),
     };
-    let text = format!(
-        "the settings of flakes that {} allows are not taken over, because of `{name}`: it is not for a flake to say",
-        file.display()
-    );
+    let warning = format!("the flake settings that {} allows are ignored: {culprit}", file.display());
     // Newer versions of Nix have a variable of their own.
-    (launcher.with_env("XDG_DATA_HOME", "/dev/null").with_env("NIX_DATA_HOME", "/dev/null"), Some(text))
+    (launcher.with_env("XDG_DATA_HOME", "/dev/null").with_env("NIX_DATA_HOME", "/dev/null"), Some(warning))
 }
 
-/// The first setting in `answers` that is allowed and not harmless; `None` where it is no list of answers.
+/// The first setting in `trusted` that is allowed and not harmless; `None` where `trusted` has another form.
 #[expect(clippy::option_option, reason = "unreadable, harmless, harmful")]
-fn harmful(answers: &Value) -> Option<Option<String>> {
+fn first_harmful(trusted: &Value) -> Option<Option<String>> {
     let allowed =
         |values: &Value| values.as_object().is_some_and(|values| values.values().any(|it| *it == true));
-    let mut names = answers.as_object()?.iter().filter(|(_, values)| allowed(values)).map(|(name, _)| name);
+    let mut names = trusted.as_object()?.iter().filter(|(_, values)| allowed(values)).map(|(name, _)| name);
     Some(names.find(|name| !HARMLESS.contains(&name.as_str())).cloned())
 }
 

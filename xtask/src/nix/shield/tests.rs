@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::base::failure::kind;
+use crate::base::failure::{ExitKind, kind};
 
 fn settings(pairs: &[(&str, Value)]) -> Settings {
     Settings(pairs.iter().map(|(name, value)| ((*name).to_owned(), json!({ "value": value }))).collect())
@@ -9,17 +9,14 @@ fn settings(pairs: &[(&str, Value)]) -> Settings {
 
 #[test]
 fn who_builds() {
-    let (alone, root) = (
-        NixAccess { is_root: false, writes: true, daemon: None },
-        NixAccess { is_root: true, writes: true, daemon: None },
-    );
-    let (client, owner) = (
-        NixAccess { writes: false, daemon: Some(false), ..alone },
-        NixAccess { daemon: Some(true), ..alone },
-    );
-    let (group, uids) = (("build-users-group", json!("nixbld")), ("auto-allocate-uids", json!(true)));
+    let alone = NixAccess { is_root: false, writes: true, daemon: None };
+    let root = NixAccess { is_root: true, writes: true, daemon: None };
+    let client = NixAccess { writes: false, daemon: Some(false), ..alone };
+    let owner = NixAccess { daemon: Some(true), ..alone };
+    let group = ("build-users-group", json!("nixbld"));
+    let uids = ("auto-allocate-uids", json!(true));
     let store = |name: &str| ("store", json!(name));
-    for (pairs, machine, expected) in [
+    for (pairs, access, expected) in [
         (&[][..], alone, true),
         (&[], root, true),
         (&[], client, false),
@@ -37,7 +34,7 @@ fn who_builds() {
         (&[store("/x")], client, true),
         (&[store("ssh-ng://host")], alone, false),
     ] {
-        assert_eq!(settings(pairs).builds_as_this_user(machine), expected, "{pairs:?} {machine:?}");
+        assert_eq!(settings(pairs).builds_as_this_user(access), expected, "{pairs:?} {access:?}");
     }
 }
 
@@ -52,13 +49,13 @@ fn the_sandbox_shows_no_keys() {
         (json!({ "/seen": { "source": "/", "optional": false } }), Err(ExitKind::Refused)),
         (json!({ "/bin/sh": { "source": "/nix/store/b" } }), Ok(())),
     ] {
-        let refused = settings(&[("sandbox-paths", paths.clone())]).refuse_to_show(keys);
+        let refused = settings(&[("sandbox-paths", paths.clone())]).refuse_visible_keys(keys);
         assert_eq!(refused.map_err(|error| kind(&error)), expected, "{paths}");
     }
 }
 
 #[test]
-fn paths_that_are_not_there_are_left_out() {
+fn sandbox_paths_that_do_not_exist_are_left_out() {
     for (paths, expected) in [
         (json!([]), None),
         (json!(["/bin/sh=/nowhere/sh"]), Some("sandbox-paths = ")),
@@ -71,8 +68,8 @@ fn paths_that_are_not_there_are_left_out() {
 }
 
 #[test]
-fn arguments_that_weaken() {
-    for (line, good) in [
+fn arguments_that_weaken_the_sandbox() {
+    for (line, accepted) in [
         ("--max-jobs 2 --option substitute false", true),
         ("--option sandbox-fallback true", false),
         ("--no-sandbox", false),
@@ -84,19 +81,19 @@ fn arguments_that_weaken() {
         ("-L --keep-going", true),
     ] {
         let words = line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(refuse_weakening(&words).is_ok(), good, "{line}");
+        assert_eq!(refuse_weakening(&words).is_ok(), accepted, "{line}");
     }
 }
 
 #[test]
-fn answers_of_the_user() {
-    for (answers, expected) in [
+fn trusted_settings_of_the_user() {
+    for (trusted, expected) in [
         (json!({}), Some(None)),
         (json!({ "extra-substituters": { "https://c": true }, "sandbox": { "false": false } }), Some(None)),
         (json!({ "sandbox": { "false": true } }), Some(Some("sandbox".to_owned()))),
         (json!([]), None),
     ] {
-        assert_eq!(harmful(&answers), expected, "{answers}");
+        assert_eq!(first_harmful(&trusted), expected, "{trusted}");
     }
 }
 
@@ -105,9 +102,9 @@ fn fuzz() {
     let samples = [r#"{"extra-substituters":{"https://c":true},"sandbox":{"false":true}}"#];
     crate::base::fuzz::check_text(&samples, |text| {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
-        let _ = harmful(&value);
+        let _ = first_harmful(&value);
         let settings = Settings(value);
-        let machine = NixAccess { is_root: false, writes: false, daemon: None };
-        let _ = (settings.builds_as_this_user(machine), settings.refuse_to_show(Path::new("/k")));
+        let access = NixAccess { is_root: false, writes: false, daemon: None };
+        let _ = (settings.builds_as_this_user(access), settings.refuse_visible_keys(Path::new("/k")));
     });
 }
