@@ -50,6 +50,7 @@ impl Answers {
             "case \"$*\" in\n --version) {version};;\n *' flake show '*) {show};;\n \
              *'#packages --apply '*) {packages};;\n *'#deploy --apply '*) {deploy};;\n \
              *' config show '*|*' show-config '*) {config};;\n *' build '*) {build};;\n \
+             *' flake metadata '*) echo '{{}}';;\n \
              *) echo \"unexpected: $*\" >&2; exit 99;;\nesac"
         );
         sandbox.fake("nix", &script);
@@ -66,14 +67,15 @@ impl Deref for FakeNix {
 }
 
 impl FakeNix {
-    /// The calls of nix in alphabetical order, since some are made in parallel, without [`FEATURES`], and without the first
-    /// question, for the settings that decide whether builds could read keys.
+    /// The calls of nix in alphabetical order, since some are made in parallel, without [`FEATURES`], and without those that
+    /// protect keys: the first one, for the settings of builds, and the one that locks the flake.
     pub fn asked(&self) -> Vec<String> {
         let mut calls = self.calls("nix");
         let settings = ["config", "show", "--json"].map(str::to_owned);
         if calls.first().is_some_and(|call| call.ends_with(&settings)) {
             calls.remove(0);
         }
+        calls.retain(|call| !call.contains(&"metadata".to_owned()));
         for call in &mut calls {
             if call.as_slice() != ["--version"] {
                 assert_eq!(call.drain(..2).collect::<Vec<_>>(), FEATURES);
