@@ -1,4 +1,4 @@
-//! Reads files that somebody else may have made: regular files alone, and no more bytes than the caller allows.
+//! Bounded reads of foreign files: only regular files, and at most as many bytes as the caller allows.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};
@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 
 use crate::base::Bytes;
 
-/// What to do with a symbolic link as the last part of a path.
+/// Whether a symbolic link as the last component of a path is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
     Follow,
@@ -17,16 +17,16 @@ pub enum Links {
     Refuse,
 }
 
-/// Opens the regular file at `path` for reading. It never blocks: a pipe without a writer is an error.
+/// Opens the regular file at `path` for reading, without blocking: a pipe without a writer is an error.
 ///
 /// # Errors
-/// Of [`ErrorKind::InvalidInput`] where `path` is not a regular file.
+/// [`ErrorKind::InvalidInput`] where `path` is not a regular file.
 pub fn open(path: &Path, links: Links) -> Result<File> {
-    let links = match links {
+    let link_flags = match links {
         Links::Follow => OFlags::empty(),
         Links::Refuse => OFlags::NOFOLLOW,
     };
-    let flags = (OFlags::NONBLOCK | links).bits().cast_signed();
+    let flags = (OFlags::NONBLOCK | link_flags).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() {
         return Ok(file);
@@ -34,18 +34,18 @@ pub fn open(path: &Path, links: Links) -> Result<File> {
     Err(Error::new(ErrorKind::InvalidInput, "not a regular file"))
 }
 
-/// Reads the regular file at `path`, which holds at most `limit` bytes.
+/// Reads the regular file at `path`, of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`open`], and of [`ErrorKind::FileTooLarge`] for a larger file, of which no more than `limit` bytes are read.
+/// As [`open`], and [`ErrorKind::FileTooLarge`] for a larger file, of which at most `limit` + 1 bytes are read.
 pub fn read(path: &Path, limit: u64, links: Links) -> Result<Vec<u8>> {
     read_all(open(path, links)?, limit)
 }
 
-/// Reads `source` to its end, which comes after at most `limit` bytes.
+/// Reads `source` to its end, at most `limit` bytes.
 ///
 /// # Errors
-/// Of [`ErrorKind::FileTooLarge`] where there are more.
+/// [`ErrorKind::FileTooLarge`] for a longer source.
 pub fn read_all(source: impl Read, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;

@@ -1,21 +1,21 @@
-//! Foreign text, made harmless: nothing in it moves the cursor, turns the direction of a line, hides, or begins a line
-//! that looks like one of the tool's own. Every text that `ui` writes passes through here, and nowhere else.
+//! Escaping of foreign text: nothing in it moves the cursor, changes the writing direction, hides, or begins a line that
+//! looks like a line of this tool. `ui` escapes every text here, and only here.
 
 use std::fmt::{self, Display, Write};
 
-/// Shows what it holds in one line, its invisible characters as `\u{202e}`. For values that become part of a text of
-/// several lines, such as a plan; a text of one line is escaped where it is rendered.
+/// Displays its value on one line, with invisible characters as `\u{202e}`. For values within a text of several lines, such
+/// as a plan; a text of one line is escaped where it is rendered.
 pub struct Plain<T>(pub T);
 
 impl<T: Display> Display for Plain<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaping(f), "{}", self.0)
+        write!(EscapingWriter(f), "{}", self.0)
     }
 }
 
-struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+struct EscapingWriter<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
-impl Write for Escaping<'_, '_> {
+impl Write for EscapingWriter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
         while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_invisible(*c)) {
@@ -26,13 +26,13 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// `text` in one line.
+/// `text` on one line, escaped.
 pub fn line(text: &str) -> String {
     Plain(text).to_string()
 }
 
-/// `text` with its line ends. All lines but the first are indented: only the tool itself begins a line at the left
-/// edge.
+/// `text` escaped, with its line ends. All lines but the first are indented: only the tool itself begins a line at the
+/// left edge.
 pub fn lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for (number, part) in text.trim_end_matches('\n').split('\n').enumerate() {
@@ -47,7 +47,7 @@ pub fn lines(text: &str) -> String {
     shown
 }
 
-/// A line of the output of a child in one line, without its colours.
+/// A line of the output of a child process on one line, without its colours.
 pub fn log(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.trim_end_matches(['\r', '\n']);
@@ -63,7 +63,7 @@ pub fn log(text: &str) -> String {
     line(&plain.replace('\t', "    "))
 }
 
-/// Serialized JSON with the invisible characters of its strings as `\u202e`; its values stay as they are.
+/// Serialized JSON with invisible characters in its strings as `\u202e`; the values stay the same.
 pub fn json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -79,8 +79,8 @@ pub fn json(text: &str) -> String {
     shown
 }
 
-/// Whether a terminal does something else with `c` than to draw it where it stands: control characters, marks of the
-/// direction of writing, and characters without width or looks, with which two names that differ look the same.
+/// Whether a terminal does anything else with `c` than draw it at its position: control characters, marks of the writing
+/// direction, and characters without width or shape, by which two different names look the same.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -89,7 +89,7 @@ fn is_invisible(c: char) -> bool {
             | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}'
             | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
-            // For private use: each terminal draws what it likes.
+                        // Private use: each terminal draws them differently.
             | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}')
 }
 
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown() {
+    fn invisible_characters_are_escaped() {
         for (text, shown) in [
             ("etc/wpa \"é\" 日", "etc/wpa \"é\" 日"),
             ("a\nb\u{1b}[2J", "a\\u{a}b\\u{1b}[2J"),

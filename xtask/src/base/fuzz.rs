@@ -1,7 +1,7 @@
-//! Property tests of parsers of foreign bytes. Each parser gets mutations of real samples and random bytes, and must
-//! end within its budget of time and memory, without a panic, whatever it is given.
+//! Property tests for parsers of foreign bytes. Each parser gets mutations of real samples and random bytes, and must
+//! end within a limit of time and memory, without a panic.
 //!
-//! A test of this kind has `fuzz` in its name or path: `cargo xtask test fuzz` runs them for longer.
+//! Such a test has `fuzz` in its name or path: `cargo xtask test fuzz` runs them for longer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -12,18 +12,18 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The memory that one parser may take at once, in bytes.
-const MEMORY: u64 = 256 << 20;
-/// The time of a processor that one parser may take for an input of a test. An input is small: what takes longer does
-/// work that does not depend on the size of the input.
-const TIME: Duration = Duration::from_secs(2);
-/// The number of inputs in a usual run.
+/// The largest memory of one parser at a time, in bytes.
+const MAX_MEMORY: u64 = 256 << 20;
+/// The largest CPU time of one parser for one input. An input is small: a parser that takes longer does work that does not
+/// depend on the size of the input.
+const MAX_CPU_TIME: Duration = Duration::from_secs(2);
+/// The number of inputs of one test run.
 const CASES: u32 = 512;
-/// For how many seconds each parser is tested in a longer run.
+/// The variable with the duration of a longer run per parser, in seconds.
 const SECONDS: &str = "XTASK_FUZZ_SECONDS";
 
-/// Numbers that parsers of sizes, counts and offsets trip over.
-const NUMBERS: [u64; 16] = [
+/// Edge cases for parsers of sizes, counts and offsets.
+const NUMBERS: &[u64] = &[
     0,
     1,
     2,
@@ -56,23 +56,23 @@ enum Change {
 
 fn change() -> impl Strategy<Value = Change> {
     let at = any::<Index>;
-    let number = prop_oneof![prop::sample::select(&NUMBERS[..]), any::<u64>()];
+    let number = prop_oneof![prop::sample::select(NUMBERS), any::<u64>()];
     let width = prop::sample::select(&[2usize, 4, 8][..]);
     prop_oneof![
         4 => (at(), any::<u8>()).prop_map(|(at, byte)| Change::Byte(at, byte)),
         4 => (at(), number, width, any::<bool>())
             .prop_map(|(at, number, width, big_endian)| Change::Number { at, number, width, big_endian }),
         1 => at().prop_map(Change::Cut),
-        2 => (at(), foreign()).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+                2 => (at(), fragment()).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
         1 => (at(), 1u16..512, any::<u8>()).prop_map(|(from, length, times)| Change::Repeat { from, length, times }),
         1 => (at(), 1u16..512).prop_map(|(from, length)| Change::Remove { from, length }),
         2 => (at(), at(), 1u16..512).prop_map(|(from, to, length)| Change::Copy { from, to, length }),
     ]
 }
 
-/// Short pieces that mean something to parsers of text and to terminals, or nothing at all.
-fn foreign() -> impl Strategy<Value = Vec<u8>> {
-    const PIECES: [&str; 24] = [
+/// Short fragments with a meaning to parsers of text or to terminals, or random bytes.
+fn fragment() -> impl Strategy<Value = Vec<u8>> {
+    const FRAGMENTS: &[&str] = &[
         "\n",
         "\0",
         "\r",
@@ -99,35 +99,35 @@ fn foreign() -> impl Strategy<Value = Vec<u8>> {
         "ü",
     ];
     prop_oneof![
-        prop::sample::select(&PIECES[..]).prop_map(|piece| piece.as_bytes().to_vec()),
+        prop::sample::select(FRAGMENTS).prop_map(|fragment| fragment.as_bytes().to_vec()),
         vec(any::<u8>(), 0..64),
     ]
 }
 
 impl Change {
     fn apply(&self, bytes: &mut Vec<u8>) {
-        let place = |at: &Index, bytes: &Vec<u8>| at.index(bytes.len() + 1);
+        let position = |at: &Index, bytes: &Vec<u8>| at.index(bytes.len() + 1);
         let slice = |from: &Index, length: u16, bytes: &Vec<u8>| {
-            let from = place(from, bytes);
+            let from = position(from, bytes);
             from..bytes.len().min(from + usize::from(length))
         };
         match self {
             Self::Byte(at, byte) => {
-                let at = place(at, bytes);
+                let at = position(at, bytes);
                 bytes.iter_mut().skip(at).take(1).for_each(|old| *old = *byte);
             }
             Self::Number { at, number, width, big_endian } => {
                 let new = if *big_endian { number.swap_bytes() >> (64 - 8 * width) } else { *number };
-                let at = place(at, bytes);
+                let at = position(at, bytes);
                 bytes
                     .iter_mut()
                     .skip(at)
                     .zip(&new.to_le_bytes()[..*width])
                     .for_each(|(old, new)| *old = *new);
             }
-            Self::Cut(at) => bytes.truncate(place(at, bytes)),
+            Self::Cut(at) => bytes.truncate(position(at, bytes)),
             Self::Insert(at, new) => {
-                let at = place(at, bytes);
+                let at = position(at, bytes);
                 bytes.splice(at..at, new.iter().copied());
             }
             Self::Repeat { from, length, times } => {
@@ -138,14 +138,14 @@ impl Change {
             Self::Remove { from, length } => drop(bytes.drain(slice(from, *length, bytes))),
             Self::Copy { from, to, length } => {
                 let part = bytes[slice(from, *length, bytes)].to_vec();
-                let to = place(to, bytes);
+                let to = position(to, bytes);
                 bytes.iter_mut().skip(to).zip(part).for_each(|(old, new)| *old = new);
             }
         }
     }
 }
 
-/// Mutations of `samples`, and random bytes.
+/// Generates mutations of `samples`, and random bytes.
 fn inputs(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let mutated = (prop::sample::select(samples), vec(change(), 0..8)).prop_map(|(mut bytes, changes)| {
         for change in changes {
@@ -156,37 +156,38 @@ fn inputs(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![7 => mutated, 1 => vec(any::<u8>(), 0..2048)]
 }
 
-/// Tests that `parse` ends within its budget and does not panic, whatever bytes it gets. `samples` are real inputs, from
-/// which mutations are made.
+/// Tests that `parse` ends within its limits and does not panic, whatever bytes it gets. `samples` are real inputs, which
+/// are mutated.
 ///
 /// # Panics
-/// With the smallest input that was found to break this.
+/// With the smallest failing input that was found.
 pub fn check<T>(samples: &[&[u8]], parse: impl Fn(&[u8]) -> T) {
     let inputs = inputs(samples.iter().map(|sample| sample.to_vec()).collect());
-    let until = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let duration = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).map(Duration::from_secs);
     let begin = Instant::now();
     loop {
         let config =
             Config { cases: CASES, failure_persistence: None, max_shrink_time: 20_000, ..Config::default() };
-        let result = TestRunner::new(config).run(&inputs, |input| judge(&input, &parse));
+        let result = TestRunner::new(config).run(&inputs, |input| check_one(&input, &parse));
         if let Err(error) = result {
             panic!("{error}");
         }
-        if until.is_none_or(|until| begin.elapsed() >= until) {
+        if duration.is_none_or(|duration| begin.elapsed() >= duration) {
             return;
         }
     }
 }
 
-/// [`check`] for a parser of text, which gets what is not UTF-8 with replacement characters.
+/// Like [`check`], for a parser of text: bytes that are not UTF-8 become replacement characters.
 pub fn check_text<T>(samples: &[&str], parse: impl Fn(&str) -> T) {
     let samples = samples.iter().map(|sample| sample.as_bytes()).collect::<Vec<_>>();
     check(&samples, |bytes| parse(&String::from_utf8_lossy(bytes)));
 }
 
-/// One input.
-fn judge<T>(input: &[u8], parse: &impl Fn(&[u8]) -> T) -> Result<(), TestCaseError> {
-    let (mut outcome, begin) = (Ok(()), cpu_time());
+/// Checks one input.
+fn check_one<T>(input: &[u8], parse: &impl Fn(&[u8]) -> T) -> Result<(), TestCaseError> {
+    let mut outcome = Ok(());
+    let begin = cpu_time();
     let memory = allocation_counter::measure(|| {
         outcome = catch_unwind(AssertUnwindSafe(|| drop(parse(input)))).map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
@@ -196,39 +197,38 @@ fn judge<T>(input: &[u8], parse: &impl Fn(&[u8]) -> T) -> Result<(), TestCaseErr
     let time = cpu_time().saturating_sub(begin);
     let show = || input.escape_ascii().to_string();
     outcome.map_err(|panic| TestCaseError::fail(format!("panicked: {panic}\n{}", show())))?;
-    if time > TIME {
+    if time > MAX_CPU_TIME {
         return Err(TestCaseError::fail(format!("took {time:?}\n{}", show())));
     }
-    if memory.bytes_max > MEMORY {
+    if memory.bytes_max > MAX_MEMORY {
         return Err(TestCaseError::fail(format!("took {} bytes of memory\n{}", memory.bytes_max, show())));
     }
     Ok(())
 }
 
-/// The time that this thread has had on a processor: unlike the clock on the wall, other work does not change it.
+/// The CPU time of this thread: unlike the wall clock, it does not depend on other work of the machine.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// The helper finds what it is for.
 mod tests {
     use super::*;
 
-    fn complaint(parse: impl Fn(&[u8])) -> String {
+    fn failure(parse: impl Fn(&[u8])) -> String {
         let error = catch_unwind(AssertUnwindSafe(|| check(&[b"size=10\n"], parse))).unwrap_err();
         error.downcast_ref::<String>().unwrap().clone()
     }
 
     #[test]
     fn a_fuzz_run_finds_a_panic() {
-        let text = complaint(|bytes| assert!(bytes.len() <= 8, "too large"));
+        let text = failure(|bytes| assert!(bytes.len() <= 8, "too large"));
         assert!(text.contains("panicked: too large"), "{text}");
     }
 
     #[test]
     fn a_fuzz_run_finds_too_much_memory() {
-        let text = complaint(|bytes| {
+        let text = failure(|bytes| {
             if bytes.len() > 8 {
                 drop(Vec::<u8>::with_capacity(300 << 20));
             }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_harmless_passes_a_fuzz_run() {
+    fn a_fuzz_run_passes_a_harmless_parser() {
         check(&[b"a"], <[u8]>::len);
         check_text(&["a"], str::len);
     }

@@ -1,4 +1,4 @@
-//! A lock between processes, so that two runs never work on the same folder.
+//! A lock between processes: two runs never work on the same folder at once.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,71 +9,72 @@ use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::{Event, Reporter, interrupt, state};
 
-/// How often a lock is tried that another has.
-const PAUSE: Duration = Duration::from_millis(200);
+/// The interval between two attempts to take a lock that another process holds.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Held until it is dropped, or until the process ends in whatever way.
+/// An exclusive lock, held until it is dropped or the process ends in any way.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "holds the lock")] File);
 
 impl Lock {
-    /// Takes the lock on `path`, which is created; while another process has it, that is said and waited for. `other` is
-    /// what that process is.
+    /// Takes the lock on the file `path`, which is created where it is missing. While another process holds the lock, this
+    /// one waits, and notes once that it waits for `other`.
     ///
     /// # Errors
-    /// `Interrupted` where the user stops the waiting, and `Refused` for what is no lock of this user's.
+    /// `Interrupted` where the user stops the wait, and `Refused` for a file that is not a lock of this user.
     pub fn take(path: &Path, other: &str, reporter: &dyn Reporter) -> Result<Self> {
         let file = open(path)?;
-        let (hold, mut said) = (interrupt::guard()?, false);
+        let signals = interrupt::guard()?;
+        let mut is_noted = false;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self(file)),
                 Err(Errno::WOULDBLOCK | Errno::INTR) => {}
                 Err(error) => return Err(error).with_context(|| format!("locking {}", path.display())),
             }
-            if hold.requested() {
-                let text = format!("stopped while {other} was at work; nothing was changed");
-                return Err(ExitKind::Interrupted.error(text));
+            if signals.requested() {
+                bail!(Interrupted, "stopped while waiting for {other}; nothing was changed");
             }
-            if !said {
+            if !is_noted {
                 reporter.report(&Event::note(format!("waiting for {other} to end")));
-                said = true;
+                is_noted = true;
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(RETRY_INTERVAL);
         }
     }
 }
 
 impl Lock {
-    /// The same without a word, for work of a moment that must not be left out.
+    /// Takes the lock like [`Self::take`] without a note: for short work that must not be skipped.
     ///
     /// # Errors
-    /// `Refused` where another process keeps it for longer than `patience`.
-    pub fn take_within(path: &Path, patience: Duration) -> Result<Self> {
-        let (file, deadline) = (open(path)?, Instant::now() + patience);
+    /// `Refused` where another process holds the lock for longer than `timeout`.
+    pub fn take_within(path: &Path, timeout: Duration) -> Result<Self> {
+        let file = open(path)?;
+        let deadline = Instant::now() + timeout;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self(file)),
                 Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < deadline => {}
                 Err(Errno::WOULDBLOCK | Errno::INTR) => {
                     let path = path.display();
-                    let text = format!("another process holds the lock {path}; see `fuser {path}`");
-                    return Err(ExitKind::Refused.error(text));
+                    bail!(Refused, "another process holds the lock {path}";
+                                              hint: "wait for it to end, or find it by `fuser {path}`");
                 }
                 Err(error) => return Err(error).with_context(|| format!("locking {}", path.display())),
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(RETRY_INTERVAL);
         }
     }
 }
 
-/// Opens the file at `path`, or makes it. What is in it stays.
+/// Opens the file at `path`, and creates it where it is missing. Its content stays.
 fn open(path: &Path) -> Result<File> {
     state::check_folder(path.parent().unwrap_or(Path::new("/")))?;
-    // A pipe is not waited for.
+    // Without NONBLOCK, opening a pipe would wait for its other end.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
@@ -94,12 +95,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::base::failure::ExitKind;
     use std::sync::mpsc;
 
-    /// Hands each event on, so that the test sees the moment of waiting.
-    struct Tell(mpsc::Sender<Event>);
+    /// Forwards each event, so that the test sees when the wait begins.
+    struct Forward(mpsc::Sender<Event>);
 
-    impl Reporter for Tell {
+    impl Reporter for Forward {
         fn report(&self, event: &Event) {
             self.0.send(event.clone()).unwrap();
         }
@@ -109,21 +111,21 @@ mod tests {
     fn the_second_waits_for_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let (tell, told) = mpsc::channel();
-        let first = Lock::take(&path, "another run", &Tell(tell.clone())).unwrap();
-        let second = std::thread::spawn(move || Lock::take(&path, "another run", &Tell(tell)).is_ok());
-        assert_eq!(told.recv().unwrap(), Event::note("waiting for another run to end"));
+        let (sender, events) = mpsc::channel();
+        let first = Lock::take(&path, "another run", &Forward(sender.clone())).unwrap();
+        let second = std::thread::spawn(move || Lock::take(&path, "another run", &Forward(sender)).is_ok());
+        assert_eq!(events.recv().unwrap(), Event::note("waiting for another run to end"));
         assert!(!second.is_finished());
         drop(first);
         assert!(second.join().unwrap());
     }
 
     #[test]
-    fn no_wait_without_end() {
+    fn a_wait_with_a_timeout_ends() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let first = Lock::take_within(&path, Duration::ZERO).unwrap();
-        let error = Lock::take_within(&path, PAUSE).unwrap_err();
+        let error = Lock::take_within(&path, RETRY_INTERVAL).unwrap_err();
         assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
         assert!(error.to_string().starts_with("another process holds the lock "), "{error}");
         drop(first);
@@ -131,12 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_lock_is_refused() {
+    fn a_file_that_is_not_a_lock_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let [path, victim] = ["lock", "victim"].map(|name| dir.path().join(name));
         let refuse = || {
             let error = Lock::take(&path, "another run", &crate::base::Silent).unwrap_err();
-            let text = format!("{} is not a regular file; move it away", path.display());
+            let text = format!("{} is not a regular file", path.display());
             assert_eq!((error.to_string(), crate::base::failure::kind(&error)), (text, ExitKind::Refused));
         };
         std::fs::write(&victim, "precious").unwrap();

@@ -1,11 +1,11 @@
-//! Where things are: the repository, its state folder, and the tools the project installed for itself.
+//! The folders of the project: the repository, its state folder, and the tools that `setup` installed.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// The repository, whose flake is used when no other is named: the one this tool was built from, or, where
-/// that is gone (a tool built by Nix), the nearest folder upwards from here with a `flake.nix`.
+/// The repository, whose flake is the default: the repository that this tool was built from, or, where it is gone (a tool
+/// built by Nix), the nearest folder with a `flake.nix` from the working directory upwards.
 pub fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
@@ -20,41 +20,43 @@ fn nearest(built_from: &Path, here: &Path) -> PathBuf {
     folders.find(|folder| folder.join("flake.nix").exists()).unwrap_or(here).to_owned()
 }
 
-/// State that belongs to this checkout and never to git: receipts, known hosts, staged builds.
-/// `XTASK_STATE` names another place.
+/// The state folder of this checkout, outside git: receipts, known hosts, staged builds. `XTASK_STATE` names another folder.
 pub fn state_dir() -> PathBuf {
-    let named = own("XTASK_STATE").and_then(|path| std::path::absolute(path).ok());
+    let named = env_path("XTASK_STATE").and_then(|path| std::path::absolute(path).ok());
     named.unwrap_or_else(|| root().join(".xtask"))
 }
 
-/// What `setup` installs for the user, shared by all checkouts. `XTASK_TOOLS` names another place.
+/// The folder where `setup` installs tools for the user, shared by all checkouts. `XTASK_TOOLS` names another folder.
 pub fn tools_dir() -> PathBuf {
-    let data = || own("XDG_DATA_HOME").or_else(|| own("HOME").map(|home| home.join(".local/share")));
-    own("XTASK_TOOLS").unwrap_or_else(|| data().unwrap_or_else(state_dir).join("nixos-pi-xtask"))
+    let data =
+        || env_path("XDG_DATA_HOME").or_else(|| env_path("HOME").map(|home| home.join(".local/share")));
+    env_path("XTASK_TOOLS").unwrap_or_else(|| data().unwrap_or_else(state_dir).join("nixos-pi-xtask"))
 }
 
-/// The path in an environment variable that is set.
-fn own(name: &str) -> Option<PathBuf> {
+/// The path in the environment variable `name`; `None` where it is unset or empty.
+fn env_path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// How a reference to a folder begins that is taken as it is, with what git ignores.
-const PATH: &str = "path:";
+/// The scheme of a flake reference to a folder with all its files, also those that git ignores.
+const PATH_SCHEME: &str = "path:";
 
-/// The flake reference in the form Nix wants: a path is made absolute, also behind `path:`, so that a
-/// child's directory does not matter; everything else is passed through.
+/// The flake reference in the form of Nix: a path becomes absolute, also after `path:`, so that it is valid in any working
+/// directory; other references stay as they are.
 pub fn flake_ref(given: Option<&str>) -> String {
     let Some(given) = given else { return root().display().to_string() };
-    let (scheme, place) = given.split_at(if given.starts_with(PATH) { PATH.len() } else { 0 });
-    let is_path =
-        !scheme.is_empty() || place.starts_with(['.', '/']) || Path::new(place).join("flake.nix").exists();
-    match std::path::absolute(OsStr::new(place)) {
+    let scheme_length = if given.starts_with(PATH_SCHEME) { PATH_SCHEME.len() } else { 0 };
+    let (scheme, location) = given.split_at(scheme_length);
+    let is_path = !scheme.is_empty()
+        || location.starts_with(['.', '/'])
+        || Path::new(location).join("flake.nix").exists();
+    match std::path::absolute(OsStr::new(location)) {
         Ok(path) if is_path => format!("{scheme}{}", path.display()),
         _ => given.to_owned(),
     }
 }
 
-/// The folder that a flake reference names, as far as it names one of this machine.
+/// The folder that a flake reference names; for the URL of a remote flake, a path that does not exist.
 pub fn flake_dir(flake: &str) -> PathBuf {
     let path = ["git+file://", "path:", "file://"].iter().find_map(|scheme| flake.strip_prefix(scheme));
     let path = path.unwrap_or(flake);
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_a_flake_is() {
+    fn folders_of_flake_references() {
         for (flake, dir) in [
             ("/src/cluster", "/src/cluster"),
             ("path:/src/cluster?dir=nix", "/src/cluster"),

@@ -1,14 +1,14 @@
-//! Sizes as people write them.
+//! Sizes in the notation of people.
 
 use std::fmt;
 
 use anyhow::Result;
 
-use crate::base::failure::ExitKind;
+use crate::failure;
 
-const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const UNITS: &[(&str, u64)] = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
-/// A number of bytes, shown in the largest binary unit that fits: `640.0 MiB`.
+/// A number of bytes, displayed in the largest binary unit that fits: `640.0 MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
@@ -22,8 +22,8 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// What may follow a number: the binary units that this tool shows, and the decimal ones of card makers.
-const SUFFIXES: [(&str, u64); 9] = [
+/// The units that may follow a number: the binary units that this tool prints, and the decimal units of card makers.
+const SUFFIXES: &[(&str, u64)] = &[
     ("TiB", 1 << 40),
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -35,19 +35,21 @@ const SUFFIXES: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// Reads `640MiB`, `31 GiB`, `32GB`, `1000B` or a bare number of bytes.
+/// Parses `640MiB`, `31 GiB`, `32GB`, `1000B` or a bare number of bytes.
 pub fn parse_bytes(text: &str) -> Result<u64> {
-    let wrong = || {
-        ExitKind::Usage.error(format!(
-            "'{text}' is not a size; write bytes, or a whole number with KiB, MiB, GiB, TiB, KB, MB, GB or TB"
-        ))
+    let invalid = || {
+        failure!(Usage, "'{text}' is not a size";
+                     hint: "write bytes, or a whole number with KiB, MiB, GiB, TiB, KB, MB, GB or TB")
     };
     let suffix = SUFFIXES.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
     let (number, unit) = suffix.unwrap_or((text, 1));
-    let number = number.trim_end();
-    let number = if number.starts_with('+') { "" } else { number };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(unit).ok_or_else(wrong)
+    let digits = number.trim_end();
+    // `parse` would accept a sign.
+    if digits.starts_with('+') {
+        return Err(invalid());
+    }
+    let count: u64 = digits.parse().map_err(|_| invalid())?;
+    count.checked_mul(unit).ok_or_else(invalid)
 }
 
 #[cfg(test)]

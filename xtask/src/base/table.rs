@@ -6,10 +6,10 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::escape;
 
-/// How many columns a cell takes at most; what is longer ends in an ellipsis. `--json` has all of it.
-const WIDEST: usize = 400;
+/// The maximum width of a cell, in columns; a longer text is cut and ends in an ellipsis. `--json` has the whole text.
+const MAX_WIDTH: usize = 400;
 
-/// A table with a heading; render it with `Display`. Each row is one line, whatever its cells hold.
+/// A table with a heading, rendered by `Display`. Each row is one line, whatever its cells hold.
 #[derive(Debug)]
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -36,18 +36,18 @@ impl Table {
     }
 }
 
-/// `cell` in one line of at most [`WIDEST`] columns.
+/// `cell` in one line of at most [`MAX_WIDTH`] columns.
 fn fit(cell: &str) -> String {
-    // Characters that stand on others have no width of their own.
-    let end = cell.char_indices().nth(WIDEST + 1).map_or(cell.len(), |(at, _)| at);
+    // Combining characters have no width.
+    let end = cell.char_indices().nth(MAX_WIDTH + 1).map_or(cell.len(), |(at, _)| at);
     let shown = escape::line(&cell[..end]);
-    if end == cell.len() && shown.width() <= WIDEST {
+    if end == cell.len() && shown.width() <= MAX_WIDTH {
         return shown;
     }
     let mut columns = 0;
     let fits = |c: &char| {
         columns += c.width().unwrap_or_default();
-        columns < WIDEST
+        columns < MAX_WIDTH
     };
     shown.chars().take_while(fits).chain(['…']).collect()
 }
@@ -100,11 +100,11 @@ mod tests {
             table.row([cell.as_str(), "y"]);
             let text = table.to_string();
             let row = text.lines().nth(1).unwrap();
-            assert!(row.width() <= WIDEST + 3 && row.ends_with('y') && row.contains('…'), "{row}");
+            assert!(row.width() <= MAX_WIDTH + 3 && row.ends_with('y') && row.contains('…'), "{row}");
         }
         let mut table = Table::new(&[]);
-        table.row(["x".repeat(WIDEST)]);
-        assert_eq!(table.to_string(), format!("\n{}", "x".repeat(WIDEST)));
+        table.row(["x".repeat(MAX_WIDTH)]);
+        assert_eq!(table.to_string(), format!("\n{}", "x".repeat(MAX_WIDTH)));
     }
 
     #[test]

@@ -63,7 +63,7 @@ fn program(cx: &Context, name: &str, remedy: &str) -> Result<String, String> {
 
 /// The three programs of its package put the identity of a host on its card. Debian keeps them off the `PATH` of users.
 fn debugfs(cx: &Context) -> Result<String, String> {
-    let path = ext4::check_programs(&cx.launcher).map_err(|error| format!("{error:#}"))?;
+    let path = ext4::check_programs(&cx.launcher).map_err(|error| failure::with_hint(&error))?;
     Ok(path.display().to_string())
 }
 

@@ -22,7 +22,7 @@ mod test;
 
 use anyhow::Result;
 
-use crate::base::failure::ExitKind;
+use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
 use crate::base::{Context, project, state};
 use crate::card::worker::{self, Access};
@@ -52,7 +52,7 @@ pub fn run(cli: Cli) -> Result<()> {
         reporter: ui::reporter(cli.json),
     };
     if let Err(error) = state::check_folder(&project::tools_dir()) {
-        cx.warn(format!("the tools that setup installed are not used: {error:#}"));
+        cx.warn(format!("the tools that setup installed are not used: {}", failure::with_hint(&error)));
     }
     if cli.command.evaluates() {
         keys::protect(&mut cx, cli.command.identity_dir())?;

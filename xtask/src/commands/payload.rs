@@ -110,7 +110,7 @@ impl PayloadSetup {
                 key.fingerprint(),
                 place.display()
             )),
-            Err(error) => cx.warn(format!("{error:#}")),
+            Err(error) => cx.warn(failure::with_hint(&error)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use anyhow::Result;
 
 use crate::base::Context;
-use crate::base::failure::ExitKind;
+use crate::base::failure::{self, ExitKind};
 use crate::cli::Test;
 use crate::commands::sudo;
 use crate::dev::demo;
@@ -85,7 +85,7 @@ fn prepare(cx: &mut Context) {
     if let Err(error) =
         setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Boot, Needs::Tests], sudo::ASK)
     {
-        cx.warn(format!("{error:#}"));
+        cx.warn(failure::with_hint(&error));
     }
 }
 
@@ -97,7 +97,7 @@ fn fetch_programs(cx: &mut Context) {
                 cx.launcher = cx.launcher.clone().with_env(name, dir);
             }
         }
-        Err(error) => cx.warn(format!("{error:#}")),
+        Err(error) => cx.warn(failure::with_hint(&error)),
     }
 }
 

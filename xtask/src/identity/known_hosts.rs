@@ -58,7 +58,7 @@ impl KnownHosts {
         let checked = self.read().and_then(|_| self.check_place());
         checked.map_err(|error| {
             let text = "the known_hosts of the project, which is to know the card's key, is not fit for it";
-            ExitKind::Refused.error(format!("{text}: {error:#}"))
+            ExitKind::Refused.error_with_hint_of(format_args!("{text}: {error:#}"), &error)
         })
     }
 
@@ -191,7 +191,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let refuses = |file: KnownHosts, text: &str| {
             let error = file.check().unwrap_err();
-            let said = format!("{error:#}").replace(&dir.path().display().to_string(), "DIR");
+            let said =
+                crate::base::failure::with_hint(&error).replace(&dir.path().display().to_string(), "DIR");
             let expected = format!(
                 "the known_hosts of the project, which is to know the card's key, is not fit for it: {text}"
             );
@@ -221,7 +222,7 @@ mod tests {
             for error in [file.key_of("pi").unwrap_err(), file.set("pi", Some(KEY)).unwrap_err()] {
                 assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
                 let expected = format!("{} {why}; move it away", dir.path().join("known_hosts").display());
-                assert_eq!(error.to_string(), expected);
+                assert_eq!(crate::base::failure::with_hint(&error), expected);
             }
         };
         rustix::fs::mkfifoat(rustix::fs::CWD, &file.path, 0o600.into()).unwrap();

@@ -23,8 +23,11 @@ pub struct Begun {
 pub fn begin(cx: &Context, source: Source<'_>, plan: &Plan) -> Begun {
     let receipt = BrokenFlash::new(source, plan);
     let written = store::write(&folder(), &receipt.clone().into());
-    let path =
-        written.inspect_err(|error| cx.warn(format!("there is no receipt of this flash: {error:#}"))).ok();
+    let path = written
+        .inspect_err(|error| {
+            cx.warn(format!("there is no receipt of this flash: {}", failure::with_hint(&error)))
+        })
+        .ok();
     Begun { receipt, path }
 }
 
@@ -54,7 +57,10 @@ impl Begun {
             store::replace(path, &receipt.into())
         };
         if let Err(error) = kept {
-            cx.warn(format!("the receipt of this flash does not say how it ended: {error:#}"));
+            cx.warn(format!(
+                "the receipt of this flash does not say how it ended: {}",
+                failure::with_hint(&error)
+            ));
         }
     }
 
@@ -62,7 +68,10 @@ impl Begun {
     pub fn keep(self, cx: &Context, flashed: Flashed) {
         let Some(path) = self.path else { return };
         if let Err(error) = store::replace(&path, &Receipt::from(flashed)) {
-            cx.warn(format!("the receipt of this flash does not say that it ended well: {error:#}"));
+            cx.warn(format!(
+                "the receipt of this flash does not say that it ended well: {}",
+                failure::with_hint(&error)
+            ));
         }
     }
 }

@@ -18,7 +18,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Context, project};
+use crate::base::{Context, failure, project};
 use crate::card::disk::Disk;
 use crate::card::flash::Rates;
 
@@ -104,7 +104,7 @@ impl From<Deployed> for Receipt {
 pub fn keep(cx: &Context, done: impl Into<Receipt>) {
     let receipt = done.into();
     if let Err(error) = store::write(&folder(), &receipt) {
-        cx.warn(format!("there is no receipt of this {}: {error:#}", receipt.word()));
+        cx.warn(format!("there is no receipt of this {}: {}", receipt.word(), failure::with_hint(&error)));
     }
 }
 
@@ -125,7 +125,7 @@ pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
         receipts.by_ref().for_each(drop);
         (last, receipts.complaint())
     });
-    let (last, complaint) = read.unwrap_or_else(|error| (Last::default(), Some(format!("{error:#}"))));
+    let (last, complaint) = read.unwrap_or_else(|error| (Last::default(), Some(failure::with_hint(&error))));
     let broken = last.broken.map(|broken| format!("the last {broken}"));
     complaint.into_iter().chain(broken).for_each(|text| cx.warn(text));
     last.flashed

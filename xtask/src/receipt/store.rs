@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
-use crate::base::failure::ExitKind;
+use crate::base::failure::{self, ExitKind};
 use crate::base::{Bytes, state};
 
 /// The version of the format that is written, and the latest that is read. Receipts without one are of version 1.
@@ -114,7 +114,7 @@ impl Iterator for Receipts {
         while let Some((_, name)) = self.names.pop() {
             match self.read(&name) {
                 Ok(receipt) => return Some(receipt),
-                Err(error) => self.unreadable.push(format!("{error:#}")),
+                Err(error) => self.unreadable.push(failure::with_hint(&error)),
             }
         }
         None

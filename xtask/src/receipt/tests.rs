@@ -212,9 +212,9 @@ fn a_receipt_of_a_deploy() {
     assert_eq!((receipt.host(), deployed.seconds.total()), (Some("stinky"), 1.5));
     // A deploy that lost its host is one of those that were done; one that was refused is not.
     for (kind, expected) in [
-        (crate::base::failure::ExitKind::Unreachable, Some(("unreachable", 12))),
-        (crate::base::failure::ExitKind::Undecided, Some(("undecided", 14))),
-        (crate::base::failure::ExitKind::Refused, None),
+        (failure::ExitKind::Unreachable, Some(("unreachable", 12))),
+        (failure::ExitKind::Undecided, Some(("undecided", 14))),
+        (failure::ExitKind::Refused, None),
     ] {
         let ended = deployed.clone().ended(&Err(kind.error("no")));
         assert_eq!(ended.as_ref().map(|it| (it.verdict.as_str(), it.exit_code)), expected);

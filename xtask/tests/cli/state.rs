@@ -112,11 +112,8 @@ fn nothing_of_another_user_is_taken() {
         fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
         chown(path, Some(OTHER), Some(OTHER)).unwrap();
     }
-    let text = format!(
-        "{} belongs to user 65534, who could change what user 0 keeps there; use a folder of your own (XTASK_STATE names \
-         the state folder, XTASK_TOOLS that of the tools)",
-        state.display()
-    );
+    let text =
+        format!("{} belongs to user 65534, who could change the files of user 0 there", state.display());
     for args in [&["history"][..], &["identity", "make", "stinky"], &["identity", "show", "stinky"]] {
         nix.run(args).says(&text).exits(3);
     }

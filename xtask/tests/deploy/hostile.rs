@@ -70,8 +70,8 @@ fn a_host_that_says_too_much_is_not_believed_and_holds_nobody_up() {
     let of = |host: &str| status.as_array().unwrap().iter().find(|it| it["host"] == host).unwrap().clone();
     assert_eq!((&of("target")["current"], &of("other")["exit_code"]), (&true.into(), &14.into()));
     let error = of("other")["error"].as_str().unwrap().to_owned();
-    assert!(error.contains("other did not answer as it should: ssh said more than 16.0 MiB"), "{error}");
-    scene.run(&["deploy", "other"]).says("ssh said more than 16.0 MiB").exits(14);
+    assert!(error.contains("other did not answer as it should: ssh wrote more than 16.0 MiB"), "{error}");
+    scene.run(&["deploy", "other"]).says("ssh wrote more than 16.0 MiB").exits(14);
 }
 
 #[test]

@@ -240,7 +240,7 @@ fn jobs_that_are_none() {
     child.stdin.take().unwrap().write_all(b"{}\n").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("stdin is no socket"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("stdin is not a socket"), "{output:?}");
     user.card.is_unchanged();
 }
 

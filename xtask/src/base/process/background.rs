@@ -1,4 +1,4 @@
-//! Children that run beside this process.
+//! Children in the background.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -8,17 +8,17 @@ use anyhow::{Context, Result};
 
 use super::Launcher;
 
-/// A child that is ended when this is dropped.
+/// A child that dropping this value kills.
 #[derive(Debug)]
 pub struct Background {
     child: duct::Handle,
-    /// Its stdin, which comes to its end when this process does, in whatever way.
+    /// The writing end of its stdin, which closes when this process ends in any way.
     _stdin: PipeWriter,
 }
 
 impl Launcher {
-    /// Starts a command that runs until what is returned is dropped. All that it says goes to `log`; its stdin is empty,
-    /// and ends with this process.
+    /// Starts a command that runs until the returned value is dropped. Its output goes to `log`; its stdin is empty and
+    /// closes when this process ends.
     pub fn start<S: AsRef<OsStr>>(&self, program: &str, args: &[S], log: File) -> Result<Background> {
         let (stdin, feed) = std::io::pipe().context("making a pipe")?;
         let command = self.duct(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(log);
@@ -28,7 +28,7 @@ impl Launcher {
 }
 
 impl Background {
-    /// The number of its process.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.pids().first().copied().unwrap_or_default()
     }
@@ -36,7 +36,7 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // It may have ended by itself. Without waiting it is there for a moment more, with what it holds.
+        // The child may have ended by itself. Without the wait it would still hold its resources for a moment.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_ends_with_its_owner() {
+    fn a_background_child_ends_when_it_is_dropped() {
         let log = tempfile::NamedTempFile::new().unwrap();
         let script = "echo here; echo there >&2; exec sleep 60";
         let child = Launcher::new("/").start("sh", &["-c", script], log.reopen().unwrap()).unwrap();

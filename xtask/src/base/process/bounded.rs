@@ -1,5 +1,5 @@
-//! A child that reads foreign bytes: what it says and how long it takes has a limit, and it is killed where it comes to
-//! that, or as soon as somebody asks for it.
+//! Children that process foreign bytes: their output and their time are limited. A child is killed at its limits, or as soon
+//! as the caller asks for it.
 
 use std::ffi::OsStr;
 use std::io::{PipeReader, PipeWriter, Read};
@@ -11,128 +11,124 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::{Launcher, Output};
+use crate::bail;
 use crate::base::Bytes;
-use crate::base::failure::ExitKind;
 
-/// How often it is looked whether the child is to go on.
-const TICK: Duration = Duration::from_millis(50);
+/// The interval between two checks whether the child may continue.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a child may take.
+/// The limits of a child.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// The most that it may say on its stdout, and on its stderr, in bytes.
-    pub said: u64,
+    /// The maximum output on each of its stdout and its stderr, in bytes.
+    pub output: u64,
     pub time: Duration,
 }
 
 impl Launcher {
-    /// Runs a command to its end, within `bounds`. Its stdin is empty. `ends` is asked every 50 ms; the child is killed
-    /// when that is an error, which is returned.
+    /// Runs a command within `bounds`. Its stdin is empty. `check` is called every 50 ms; its error kills the child and is
+    /// returned.
     ///
     /// # Errors
-    /// Of [`ExitKind::Verification`] for a child that takes more than its bounds.
+    /// [`ExitKind::Verification`] for a child that exceeds its bounds.
     pub fn bounded<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
         bounds: Bounds,
-        ends: &dyn Fn() -> Result<()>,
+        check: &dyn Fn() -> Result<()>,
     ) -> Result<Output> {
         let command = self.duct(program, args).stdin_null();
-        let (code, [stdout, stderr]) = run(program, command, bounds, ends, |command, [stdout, stderr]| {
+        let (code, [stdout, stderr]) = run(program, command, bounds, check, |command, [stdout, stderr]| {
             command.stdout_file(stdout).stderr_file(stderr)
         })?;
         Ok(Output { code, stdout, stderr })
     }
 
-    /// The same for a program that keeps a log of its own in `/dev/stdin`, where nothing else can write: it is returned
+    /// Like [`Self::bounded`], for a program that writes a log to `/dev/stdin`, where nothing else can write: returns the log
     /// beside the output. The program must not read its stdin.
     ///
     /// # Errors
-    /// As [`Self::bounded`]; the log is bounded as the others are.
+    /// As [`Self::bounded`]; the log has the limit of stdout and stderr.
     pub fn bounded_with_log<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
         bounds: Bounds,
-        ends: &dyn Fn() -> Result<()>,
+        check: &dyn Fn() -> Result<()>,
     ) -> Result<(Output, String)> {
         let command = self.duct(program, args);
         let (code, [stdout, stderr, log]) =
-            run(program, command, bounds, ends, |command, [stdout, stderr, log]| {
+            run(program, command, bounds, check, |command, [stdout, stderr, log]| {
                 command.stdout_file(stdout).stderr_file(stderr).stdin_file(log)
             })?;
         Ok((Output { code, stdout, stderr }, log))
     }
 }
 
-/// Runs `command`, to which `connect` gives the writing ends of pipes. Returns its exit code and what came out of them.
+/// Runs `command`, to which `connect` attaches the writing ends of pipes. Returns its exit code and the output of each pipe.
 fn run<const COUNT: usize>(
     program: &str,
     command: Expression,
     bounds: Bounds,
-    ends: &dyn Fn() -> Result<()>,
+    check: &dyn Fn() -> Result<()>,
     connect: impl FnOnce(Expression, [PipeWriter; COUNT]) -> Expression,
 ) -> Result<(i32, [String; COUNT])> {
     let (sources, sinks) = pipes().context("making a pipe")?;
-    let command = connect(command, sinks);
-    let child = command.start().with_context(|| format!("running {program}"))?;
-    drop(command);
-    let heard = listen(program, sources, bounds, ends);
-    if heard.is_err() {
-        child.kill().with_context(|| format!("ending {program}"))?;
+    let connected = connect(command, sinks);
+    let child = connected.start().with_context(|| format!("running {program}"))?;
+    drop(connected);
+    let outputs = read_to_ends(program, sources, bounds, check);
+    if outputs.is_err() {
+        child.kill().with_context(|| format!("killing {program}"))?;
     }
     let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
-    let heard = heard?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Ok((Output::from(raw).code, heard))
+    let texts = outputs?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok((Output::from(raw).code, texts))
 }
 
-/// The reading ends of pipes, and their writing ends.
+/// Makes pipes; returns their reading ends and their writing ends.
 fn pipes<const COUNT: usize>() -> Result<([PipeReader; COUNT], [PipeWriter; COUNT])> {
     let made = (0..COUNT).map(|_| std::io::pipe()).collect::<std::io::Result<Vec<_>>>()?;
     let (sources, sinks): (Vec<_>, Vec<_>) = made.into_iter().unzip();
-    let odd = || anyhow::anyhow!("another number of pipes");
-    Ok((sources.try_into().map_err(|_| odd())?, sinks.try_into().map_err(|_| odd())?))
+    let wrong_count = || anyhow::anyhow!("making another number of pipes");
+    Ok((sources.try_into().map_err(|_| wrong_count())?, sinks.try_into().map_err(|_| wrong_count())?))
 }
 
-/// What comes out of the pipes until their ends.
-fn listen<const COUNT: usize>(
+/// Reads the pipes to their ends.
+fn read_to_ends<const COUNT: usize>(
     program: &str,
     pipes: [PipeReader; COUNT],
     bounds: Bounds,
-    ends: &dyn Fn() -> Result<()>,
+    check: &dyn Fn() -> Result<()>,
 ) -> Result<[Vec<u8>; COUNT]> {
-    let (until, mut heard) = (Instant::now() + bounds.time, [const { Vec::new() }; COUNT]);
-    let (mut open, mut chunk) = (pipes.map(Some), vec![0; 64 << 10]);
+    let deadline = Instant::now() + bounds.time;
+    let mut outputs = [const { Vec::new() }; COUNT];
+    let mut open = pipes.map(Some);
+    let mut buffer = vec![0; 64 << 10];
     while open.iter().any(Option::is_some) {
-        ends()?;
-        if Instant::now() > until {
-            let seconds = bounds.time.as_secs();
-            return Err(
-                ExitKind::Verification.error(format!("{program} took more than {seconds} s and was ended"))
-            );
+        check()?;
+        if Instant::now() > deadline {
+            bail!(Verification, "{program} took more than {} s and was killed", bounds.time.as_secs());
         }
         wait(&open).with_context(|| format!("waiting for {program}"))?;
-        for (pipe, heard) in open.iter_mut().zip(&mut heard) {
+        for (pipe, output) in open.iter_mut().zip(&mut outputs) {
             let Some(mut source) = pipe.as_ref().filter(|source| is_ready(source)) else { continue };
-            match source.read(&mut chunk).with_context(|| format!("reading what {program} says"))? {
+            match source.read(&mut buffer).with_context(|| format!("reading the output of {program}"))? {
                 0 => *pipe = None,
-                count => heard.extend_from_slice(&chunk[..count]),
+                count => output.extend_from_slice(&buffer[..count]),
             }
-            if heard.len() as u64 > bounds.said {
-                let said = Bytes(bounds.said);
-                return Err(
-                    ExitKind::Verification.error(format!("{program} said more than {said} and was ended"))
-                );
+            if output.len() as u64 > bounds.output {
+                bail!(Verification, "{program} wrote more than {} and was killed", Bytes(bounds.output));
             }
         }
     }
-    Ok(heard)
+    Ok(outputs)
 }
 
-/// Waits until there is something to read, no longer than [`TICK`].
+/// Waits until a pipe is readable, at most for [`POLL_INTERVAL`].
 fn wait(open: &[Option<PipeReader>]) -> Result<(), Errno> {
-    let tick = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
+    let tick = Timespec { tv_sec: 0, tv_nsec: POLL_INTERVAL.subsec_nanos().into() };
     let mut polled = open.iter().flatten().map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect::<Vec<_>>();
     match poll(&mut polled, Some(&tick)) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -148,21 +144,22 @@ fn is_ready(pipe: &PipeReader) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::ExitKind;
 
-    const BOUNDS: Bounds = Bounds { said: 1 << 20, time: Duration::from_secs(60) };
+    const BOUNDS: Bounds = Bounds { output: 1 << 20, time: Duration::from_secs(60) };
 
-    fn run_script(script: &str, bounds: Bounds, ends: &dyn Fn() -> Result<()>) -> Result<Output> {
-        Launcher::new("/").bounded("sh", &["-c", script], bounds, ends)
+    fn run_script(script: &str, bounds: Bounds, check: &dyn Fn() -> Result<()>) -> Result<Output> {
+        Launcher::new("/").bounded("sh", &["-c", script], bounds, check)
     }
 
     #[test]
-    fn what_a_child_says_within_its_bounds() {
+    fn a_child_within_its_bounds() {
         let output = run_script("echo out; echo err >&2; exit 3", BOUNDS, &|| Ok(())).unwrap();
         assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (3, "out\n", "err\n"));
     }
 
     #[test]
-    fn a_log_beside_what_a_child_says() {
+    fn a_child_with_a_log() {
         let script = "echo log >>/dev/stdin; echo out; echo err >&2; exit 3";
         let launcher = Launcher::new("/");
         let (output, log) = launcher.bounded_with_log("sh", &["-c", script], BOUNDS, &|| Ok(())).unwrap();
@@ -170,9 +167,9 @@ mod tests {
         assert_eq!(log, "log\n");
     }
 
-    /// As e2image does on a file system that is made for it, and deaf to Ctrl-C.
+    /// e2image does so on a malicious file system. The child ignores Ctrl-C.
     #[test]
-    fn a_child_that_talks_or_waits_for_ever_is_killed() {
+    fn a_child_that_writes_or_waits_for_ever_is_killed() {
         let begin = Instant::now();
         let late = Bounds { time: Duration::from_millis(200), ..BOUNDS };
         let stop = || {
@@ -183,9 +180,9 @@ mod tests {
             }
         };
         for (script, bounds, expected) in [
-            ("trap '' INT; exec yes", BOUNDS, "sh said more than 1.0 MiB and was ended"),
-            ("trap '' INT; exec yes >&2", BOUNDS, "sh said more than 1.0 MiB and was ended"),
-            ("trap '' INT; exec sleep 60", late, "sh took more than 0 s and was ended"),
+            ("trap '' INT; exec yes", BOUNDS, "sh wrote more than 1.0 MiB and was killed"),
+            ("trap '' INT; exec yes >&2", BOUNDS, "sh wrote more than 1.0 MiB and was killed"),
+            ("trap '' INT; exec sleep 60", late, "sh took more than 0 s and was killed"),
             ("trap '' INT; exec sleep 60", BOUNDS, "stopped"),
         ] {
             assert_eq!(run_script(script, bounds, &stop).unwrap_err().to_string(), expected);

@@ -1,4 +1,4 @@
-//! Children of root without the rights that let it read what is closed.
+//! Runs children of root without the capabilities that override the modes of files.
 
 use std::io::Error;
 
@@ -8,11 +8,12 @@ use rustix::thread::{CapabilitySet, capabilities, remove_capability_from_boundin
 
 use super::Launcher;
 
-/// Each lets root read files and folders whatever their modes say.
+/// The capabilities by which root reads files and folders against their modes.
 const OVERRIDES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::DAC_READ_SEARCH);
 
 impl Launcher {
-    /// The same launcher, whose [`Launcher::closed`] children cannot read what is closed, though they are root's.
+    /// The same launcher; its [`Launcher::run_protected`] children cannot read files against their modes, although they run
+    /// as root.
     #[must_use]
     pub fn protecting_keys(self) -> Self {
         Self { protects_keys: geteuid().is_root(), ..self }
@@ -22,33 +23,35 @@ impl Launcher {
         self.protects_keys
     }
 
-    /// Does `work`, whose children do what a flake says: they do not read the keys of hosts.
+    /// Runs `work`, whose children run code of a flake: they cannot read the keys of hosts.
     pub fn run_protected<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        if self.protects_keys { as_mere_user(work) } else { work() }
+        if self.protects_keys { without_overrides(work) } else { work() }
     }
 }
 
-/// Does `work`, whose children may read only what the modes of files let them, also those of root.
+/// Runs `work`, whose children, also of root, read only what the modes of files allow.
 ///
 /// # Errors
-/// Where root cannot give up rights.
-fn as_mere_user<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+/// Where root cannot drop capabilities.
+fn without_overrides<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     if !geteuid().is_root() {
         return work();
     }
-    // Rights belong to a thread, and what this one gives up its children cannot get either.
+    // Capabilities belong to a thread, and its children cannot regain those that it drops.
     std::thread::scope(|scope| {
-        let run = || give_up().map_err(Error::from).context("giving up rights").and_then(|()| work());
-        scope.spawn(run).join().map_err(|_| anyhow::anyhow!("work without rights has panicked"))?
+        let dropped = || drop_overrides().map_err(Error::from).context("dropping capabilities");
+        let run = move || dropped().and_then(|()| work());
+        scope.spawn(run).join().map_err(|_| anyhow::anyhow!("the thread without capabilities panicked"))?
     })
 }
 
-/// A program of root's gets what it may inherit, whatever the bounding set says: some containers and services hand that on.
-fn give_up() -> rustix::io::Result<()> {
+/// Drops the overrides from the bounding set and from the inheritable set: a program of root gets its inheritable
+/// capabilities whatever the bounding set is, and some containers and services pass them on.
+fn drop_overrides() -> rustix::io::Result<()> {
     OVERRIDES.iter().try_for_each(remove_capability_from_bounding_set)?;
-    let mut rights = capabilities(None)?;
-    rights.inheritable.remove(OVERRIDES);
-    set_capabilities(None, rights)
+    let mut sets = capabilities(None)?;
+    sets.inheritable.remove(OVERRIDES);
+    set_capabilities(None, sets)
 }
 
 #[cfg(test)]
@@ -58,31 +61,32 @@ mod tests {
 
     use super::*;
 
-    /// Does `work` in a thread of root's whose children inherit all rights.
-    fn heir<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    /// Runs `work` in a thread whose children inherit all its capabilities.
+    fn inheriting<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         let run = || {
-            let mut rights = capabilities(None).unwrap();
-            rights.inheritable = rights.permitted;
-            set_capabilities(None, rights).unwrap();
+            let mut sets = capabilities(None).unwrap();
+            sets.inheritable = sets.permitted;
+            set_capabilities(None, sets).unwrap();
             work()
         };
         std::thread::scope(|scope| scope.spawn(run).join().unwrap())
     }
 
     #[test]
-    fn what_is_closed_is_not_read() {
+    fn modes_of_files_bind_root_too() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("file"), "text").unwrap();
-        let (launcher, folder) = (Launcher::new("/"), dir.path().display().to_string());
+        let launcher = Launcher::new("/");
+        let folder = dir.path().display().to_string();
         let list = [folder.as_str()];
         for (mode, code) in [(0o700, 0), (0, 2)] {
             std::fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
-            let output = as_mere_user(|| launcher.capture("ls", &list)).unwrap();
+            let output = without_overrides(|| launcher.capture("ls", &list)).unwrap();
             assert_eq!(output.code, code, "{mode:o} {output:?}");
-            let output = heir(|| as_mere_user(|| launcher.capture("ls", &list)).unwrap());
-            assert_eq!(output.code, code, "of an heir: {mode:o} {output:?}");
+            let output = inheriting(|| without_overrides(|| launcher.capture("ls", &list)).unwrap());
+            assert_eq!(output.code, code, "inheriting: {mode:o} {output:?}");
         }
-        // The rights of this process are what they were.
+        // This process keeps its capabilities.
         if geteuid().is_root() {
             assert_eq!(launcher.capture("ls", &list).unwrap().stdout, "file\n");
         }

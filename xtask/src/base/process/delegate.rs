@@ -1,4 +1,4 @@
-//! Part of the work of this process, done by a child that has fewer rights.
+//! Delegates work to a child with fewer privileges.
 
 use std::ffi::OsStr;
 use std::net::Shutdown;
@@ -11,10 +11,10 @@ use anyhow::{Context, Result};
 
 use super::{Launcher, Output, handover};
 
-/// How often it is looked whether the child has to stop.
-const TICK: Duration = Duration::from_millis(100);
+/// The interval between two checks whether the child has to stop.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Whom a child belongs to: a user and a group, and no other groups.
+/// The user and the group that a child runs as, without supplementary groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     pub user: u32,
@@ -22,9 +22,8 @@ pub struct User {
 }
 
 impl Launcher {
-    /// Runs a command as `user`, hands it the line `input` with `files` over a socket on its stdin, and returns its exit
-    /// code. Its stdout and stderr are those of this process. Once `stop` says so its stdin ends, and it is
-    /// waited for all the same.
+    /// Runs a command as `user`, sends it the line `input` with `files` over a socket on its stdin, and returns its exit
+    /// code. It inherits stdout and stderr. When `stop` returns true its stdin closes, and this process still waits for it.
     pub fn delegate<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -36,21 +35,21 @@ impl Launcher {
     ) -> Result<i32> {
         let (stdin, feed) = UnixStream::pair().context("making a socket")?;
         let command = self.duct(program, args).stdin_file(stdin).before_spawn(move |command| {
-            // The standard library leaves all other groups where it sets a user.
+            // The standard library drops the supplementary groups when it sets a user.
             command.gid(user.group).uid(user.user);
             Ok(())
         });
         let running = || format!("running {program}");
         let child = command.start().with_context(running)?;
         drop(command);
-        let look = || drop(stop().then(|| feed.shutdown(Shutdown::Both)));
-        feeding(&feed, input, files, || wait(&child, look)).with_context(running)?;
+        let check = || drop(stop().then(|| feed.shutdown(Shutdown::Both)));
+        feeding(&feed, input, files, || wait(&child, check)).with_context(running)?;
         Ok(Output::from(child.into_output().with_context(running)?).code)
     }
 }
 
-/// Does `work` while the child at the other end of `feed` is sent the line `input` with `files`: it may read them late,
-/// where a password is asked for first. Then its stdin ends.
+/// Runs `work` while another thread sends the line `input` with `files` to the child at the other end of `feed`: the child
+/// may read them late, where sudo asks for a password first. Then closes its stdin.
 pub fn feeding(
     feed: &UnixStream,
     input: &str,
@@ -58,11 +57,11 @@ pub fn feeding(
     work: impl FnOnce() -> std::io::Result<()>,
 ) -> std::io::Result<()> {
     std::thread::scope(|scope| {
-        // A child that has ended already says more by its exit code than this error would.
+        // Of a child that has already ended, the exit code is more informative than this error.
         let send = || drop(handover::send(feed, input, files));
         let sending = std::thread::Builder::new().spawn_scoped(scope, send).map(drop);
         if sending.is_err() {
-            // The child is not to wait for what never comes.
+            // The child must not wait for an input that is never sent.
             let _ = feed.shutdown(Shutdown::Both);
         }
         let done = work();
@@ -71,10 +70,10 @@ pub fn feeding(
     })
 }
 
-/// Waits until `child` ends, and calls `look` meanwhile.
-pub fn wait(child: &duct::Handle, look: impl Fn()) -> std::io::Result<()> {
-    while child.wait_timeout(TICK)?.is_none() {
-        look();
+/// Waits until `child` ends, and calls `check` repeatedly meanwhile.
+pub fn wait(child: &duct::Handle, check: impl Fn()) -> std::io::Result<()> {
+    while child.wait_timeout(POLL_INTERVAL)?.is_none() {
+        check();
     }
     Ok(())
 }

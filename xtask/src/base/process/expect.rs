@@ -1,4 +1,4 @@
-//! A child is listened to and answered, until it ends, is told to, or has had its time.
+//! Dialogues with a child, as of expect(1): text of the child is answered, until the child ends, is stopped or times out.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -7,104 +7,104 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::stream::{LONGEST_LINE, STOP_INTERVAL, ask_to_stop, for_each_line};
+use super::stream::{MAX_LINE, STOP_INTERVAL, for_each_line, interrupt_child};
 use super::{Launcher, Output};
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::interrupt;
 
-/// Something that a child said on its stdout or its stderr.
+/// Text of a child on its stdout or its stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard<'a> {
+pub enum Received<'a> {
     Line(&'a str),
-    /// What there is of a line that has not ended, such as a prompt. It may be heard again.
-    Begun(&'a str),
+    /// The beginning of a line that has not ended, such as a prompt. It may be received again.
+    Partial(&'a str),
 }
 
-/// What is done about it.
+/// The reaction to a received text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     Wait,
-    /// Goes to the stdin of the child as it is.
-    Say(&'static str),
-    /// The child is asked to stop, and nothing more is listened to.
+    /// Writes the text to the stdin of the child.
+    Send(&'static str),
+    /// Interrupts the child; its further output is ignored.
     Stop,
 }
 
-/// How a child ended that was listened to.
+/// How a dialogue ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// By itself, with this exit code.
-    Own(i32),
-    /// It was told to.
+pub enum DialogueEnd {
+    /// The child ended by itself, with this exit code.
+    Exited(i32),
+    /// A reply stopped the child.
     Stopped,
-    /// Its time was over.
-    Late,
+    /// The time limit was exceeded.
+    TimedOut,
 }
 
 impl Launcher {
-    /// Runs a command for at most `limit`; all that it says goes to `listen`, whose replies go to its stdin.
-    /// Where the user asks to stop, the command is asked too and waited for; the error is then of
-    /// [`ExitKind::Interrupted`].
+    /// Runs a command for at most `limit`. `reply` gets its output, and its replies go to the command's stdin. If the user
+    /// asks to stop, the command is interrupted too and waited for; the error is then [`ExitKind::Interrupted`].
     pub fn converse<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
         limit: Duration,
-        listen: impl FnMut(Heard) -> Reply,
-    ) -> Result<End> {
-        let hold = interrupt::guard()?;
+        reply: impl FnMut(Received) -> Reply,
+    ) -> Result<DialogueEnd> {
+        let signals = interrupt::guard()?;
         let (stdin, feed) = std::io::pipe().context("making a pipe")?;
         let (lines, sink) = std::io::pipe().context("making a pipe")?;
         let command = self.duct(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(sink);
         let child = command.start().with_context(|| format!("running {program}"))?;
         drop(command);
-        let ends = Instant::now() + limit;
-        let talk = RefCell::new(Dialogue { listen, feed, over: None, asked: None });
-        let mut on_wait = |begun: &[u8]| {
-            let mut talk = talk.borrow_mut();
-            talk.hear(Heard::Begun(&String::from_utf8_lossy(begun)));
-            talk.end_where_due(&child, hold.requested(), ends);
+        let deadline = Instant::now() + limit;
+        let dialogue = RefCell::new(Dialogue { reply, feed, end: None, interrupted: None });
+        let mut on_wait = |partial: &[u8]| {
+            let mut dialogue = dialogue.borrow_mut();
+            dialogue.receive(Received::Partial(&String::from_utf8_lossy(partial)));
+            dialogue.interrupt_if_due(&child, signals.requested(), deadline);
         };
-        let mut on_line = |line: &str| talk.borrow_mut().hear(Heard::Line(line));
-        let read = for_each_line(&lines, LONGEST_LINE, &mut on_wait, &mut on_line);
-        read.with_context(|| format!("reading the messages of {program}"))?;
+        let mut on_line = |line: &str| dialogue.borrow_mut().receive(Received::Line(line));
+        let read = for_each_line(&lines, MAX_LINE, &mut on_wait, &mut on_line);
+        read.with_context(|| format!("reading the output of {program}"))?;
         let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
-        if hold.requested() {
-            return Err(ExitKind::Interrupted.error(format!("{program} was stopped")));
+        if signals.requested() {
+            bail!(Interrupted, "{program} was stopped");
         }
-        Ok(talk.into_inner().over.unwrap_or(End::Own(Output::from(raw).code)))
+        Ok(dialogue.into_inner().end.unwrap_or(DialogueEnd::Exited(Output::from(raw).code)))
     }
 }
 
-struct Dialogue<L> {
-    listen: L,
+struct Dialogue<F> {
+    reply: F,
     feed: PipeWriter,
-    /// Nothing more is listened to.
-    over: Option<End>,
-    asked: Option<Instant>,
+    /// How the dialogue ended; further output is ignored.
+    end: Option<DialogueEnd>,
+    /// When the child was last interrupted.
+    interrupted: Option<Instant>,
 }
 
-impl<L: FnMut(Heard) -> Reply> Dialogue<L> {
-    fn hear(&mut self, heard: Heard) {
-        if self.over.is_some() || heard == Heard::Begun("") {
+impl<F: FnMut(Received) -> Reply> Dialogue<F> {
+    fn receive(&mut self, received: Received) {
+        if self.end.is_some() || received == Received::Partial("") {
             return;
         }
-        match (self.listen)(heard) {
+        match (self.reply)(received) {
             Reply::Wait => {}
-            // A child that has ended already says more by its exit code than this error would.
-            Reply::Say(text) => drop(self.feed.write_all(text.as_bytes())),
-            Reply::Stop => self.over = Some(End::Stopped),
+            // Of a child that has already ended, the exit code is more informative than this error.
+            Reply::Send(text) => drop(self.feed.write_all(text.as_bytes())),
+            Reply::Stop => self.end = Some(DialogueEnd::Stopped),
         }
     }
 
-    fn end_where_due(&mut self, child: &duct::Handle, requested: bool, ends: Instant) {
-        if self.over.is_none() && Instant::now() > ends {
-            self.over = Some(End::Late);
+    fn interrupt_if_due(&mut self, child: &duct::Handle, requested: bool, deadline: Instant) {
+        if self.end.is_none() && Instant::now() > deadline {
+            self.end = Some(DialogueEnd::TimedOut);
         }
-        let due = requested || self.over.is_some();
-        if due && self.asked.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
-            ask_to_stop(child);
-            self.asked = Some(Instant::now());
+        let is_due = requested || self.end.is_some();
+        if is_due && self.interrupted.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
+            interrupt_child(child);
+            self.interrupted = Some(Instant::now());
         }
     }
 }
@@ -113,34 +113,35 @@ impl<L: FnMut(Heard) -> Reply> Dialogue<L> {
 mod tests {
     use super::*;
 
-    /// Runs a script, which hears `yes` where it says `?`.
-    fn attended(script: &str, limit: Duration) -> (End, Vec<String>) {
-        let mut heard = Vec::new();
+    /// Runs a script; its prompt `name? ` is answered by `yes`, and its line `stop` stops it.
+    fn run_dialogue(script: &str, limit: Duration) -> (DialogueEnd, Vec<String>) {
+        let mut lines = Vec::new();
         let end = Launcher::new("/").converse("sh", &["-c", script], limit, |it| match it {
-            Heard::Begun("name? ") if heard.is_empty() => {
-                heard.push("asked".to_owned());
-                Reply::Say("yes\n")
+            Received::Partial("name? ") if lines.is_empty() => {
+                lines.push("asked".to_owned());
+                Reply::Send("yes\n")
             }
-            Heard::Begun(_) => Reply::Wait,
-            Heard::Line(line) => {
-                heard.push(line.to_owned());
+            Received::Partial(_) => Reply::Wait,
+            Received::Line(line) => {
+                lines.push(line.to_owned());
                 if line == "stop" { Reply::Stop } else { Reply::Wait }
             }
         });
-        (end.unwrap(), heard)
+        (end.unwrap(), lines)
     }
 
     #[test]
-    fn how_a_talk_ends() {
+    fn how_a_dialogue_ends() {
         let long = Duration::from_secs(60);
         let asks = "printf 'name? '; read -r word; echo; echo \"$word\" >&2; exit 3";
-        let (end, heard) = attended(asks, long);
+        let (end, lines) = run_dialogue(asks, long);
         assert_eq!(
-            (end, &heard[..]),
-            (End::Own(3), &["asked".into(), "name? ".into(), "yes".to_owned()][..])
+            (end, &lines[..]),
+            (DialogueEnd::Exited(3), &["asked".into(), "name? ".into(), "yes".to_owned()][..])
         );
-        let (end, heard) = attended("echo stop; exec sleep 60", long);
-        assert_eq!((end, &heard[..]), (End::Stopped, &["stop".to_owned()][..]));
-        assert_eq!(attended("exec sleep 60", Duration::from_millis(50)), (End::Late, vec![]));
+        let (end, lines) = run_dialogue("echo stop; exec sleep 60", long);
+        assert_eq!((end, &lines[..]), (DialogueEnd::Stopped, &["stop".to_owned()][..]));
+        let (end, lines) = run_dialogue("exec sleep 60", Duration::from_millis(50));
+        assert_eq!((end, lines), (DialogueEnd::TimedOut, vec![]));
     }
 }

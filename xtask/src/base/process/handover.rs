@@ -1,5 +1,5 @@
-//! A line of text together with open files, over a Unix socket: sudo, doas and run0 pass on nothing but stdin, stdout
-//! and stderr, and a socket carries files (`SCM_RIGHTS`) where a pipe does not.
+//! Sends a line of text with open files over a Unix socket: sudo, doas and run0 pass on only stdin, stdout and stderr, and
+//! a socket carries files (`SCM_RIGHTS`) where a pipe does not.
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
@@ -16,16 +16,16 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketType, recvmsg, sendmsg, sockopt,
 };
 
+use crate::bail;
 use crate::base::Bytes;
-use crate::base::failure::ExitKind;
 
-/// So many files come with a line at most.
-pub const FILES: usize = 3;
+/// The maximum number of files with a line.
+pub const MAX_FILES: usize = 3;
 
-/// Sends `line`, which has no line break, with `files`.
+/// Sends `line`, which must have no line break, with `files`.
 pub fn send(socket: &UnixStream, line: &str, files: &[BorrowedFd]) -> std::io::Result<()> {
     let text = format!("{line}\n");
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(files)) {
         return Err(std::io::Error::other("too many files"));
@@ -41,55 +41,55 @@ pub fn send(socket: &UnixStream, line: &str, files: &[BorrowedFd]) -> std::io::R
     socket.write_all(&text.as_bytes()[sent..])
 }
 
-/// Fails where `socket` is no Unix stream socket.
+/// Fails where `socket` is not a Unix stream socket.
 pub fn check(socket: BorrowedFd) -> Result<()> {
     let is_stream = sockopt::socket_domain(socket) == Ok(AddressFamily::UNIX)
         && sockopt::socket_type(socket) == Ok(SocketType::STREAM);
     if is_stream {
         return Ok(());
     }
-    Err(ExitKind::Usage.error(
-        "stdin is no socket: the tool itself starts this command, and hands it the job and the image over one; where \
-         sudo puts a pipe in between, take `log_input` away for this command",
-    ))
+    bail!(
+        Usage, "stdin is not a socket: the tool itself starts this command and sends it the job and the image";
+        hint: "if sudo puts a pipe in between, remove `log_input` for this command from its configuration"
+    )
 }
 
-/// Receives a line of at most `limit` bytes, without its end, and the files that came with its first byte.
+/// Receives a line of at most `limit` bytes, without its line end, and the files that came with its first byte.
 ///
 /// # Errors
-/// What is no line within `patience`, a longer one, and more than [`FILES`] files. What comes later than the first
-/// byte is read as bytes alone: the kernel closes files that are sent with it.
-pub fn receive(socket: BorrowedFd, limit: usize, patience: Duration) -> Result<(Vec<u8>, Vec<File>)> {
+/// `Usage` for no line within `timeout`, for a longer line, and for more than [`MAX_FILES`] files. Files that come after the
+/// first byte are not received: the kernel closes them.
+pub fn receive(socket: BorrowedFd, limit: usize, timeout: Duration) -> Result<(Vec<u8>, Vec<File>)> {
     check(socket)?;
-    let ends = Instant::now() + patience;
-    wait(socket, ends, patience)?;
-    let (mut line, files) = first(socket)?;
+    let deadline = Instant::now() + timeout;
+    wait(socket, deadline, timeout)?;
+    let (mut line, files) = receive_first(socket)?;
     let mut source = File::from(socket.try_clone_to_owned().context("reading the job")?);
-    let mut piece = vec![0; 64 << 10];
+    let mut buffer = vec![0; 64 << 10];
     while line.last() != Some(&b'\n') {
         if line.len() > limit {
-            return Err(ExitKind::Usage.error(format!("the job is larger than {}", Bytes(limit as u64))));
+            bail!(Usage, "the job is larger than {}", Bytes(limit as u64));
         }
-        wait(socket, ends, patience)?;
-        match source.read(&mut piece).context("reading the job")? {
-            0 => return Err(ExitKind::Usage.error("the job ended before the end of its line")),
-            count => append(&mut line, &piece[..count]),
+        wait(socket, deadline, timeout)?;
+        match source.read(&mut buffer).context("reading the job")? {
+            0 => bail!(Usage, "the job ended before the end of its line"),
+            count => append(&mut line, &buffer[..count]),
         }
     }
     line.pop();
     Ok((line, files))
 }
 
-/// Appends to `line` what there is of `piece` up to the end of the line. What is behind it is for nobody.
-fn append(line: &mut Vec<u8>, piece: &[u8]) {
-    let end = piece.iter().position(|byte| *byte == b'\n').map_or(piece.len(), |at| at + 1);
-    line.extend_from_slice(&piece[..end]);
+/// Appends `bytes` to `line` up to the end of the line, and drops the bytes after it.
+fn append(line: &mut Vec<u8>, bytes: &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+    line.extend_from_slice(&bytes[..end]);
 }
 
-/// The first bytes, and the files that come with them.
-fn first(socket: BorrowedFd) -> Result<(Vec<u8>, Vec<File>)> {
-    let (mut bytes, mut line) = ([0; 4096], Vec::new());
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
+/// Receives the first bytes and the files that come with them.
+fn receive_first(socket: BorrowedFd) -> Result<(Vec<u8>, Vec<File>)> {
+    let mut bytes = [0; 4096];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut pieces = [IoSliceMut::new(&mut bytes)];
     let received =
@@ -100,25 +100,24 @@ fn first(socket: BorrowedFd) -> Result<(Vec<u8>, Vec<File>)> {
             files.extend(received.map(File::from));
         }
     }
-    if received.flags.contains(ReturnFlags::CTRUNC) || files.len() > FILES {
-        return Err(ExitKind::Usage.error("too many files came with the job"));
+    if received.flags.contains(ReturnFlags::CTRUNC) || files.len() > MAX_FILES {
+        bail!(Usage, "too many files came with the job");
     }
     if received.bytes == 0 {
-        return Err(ExitKind::Usage.error("no job has come"));
+        bail!(Usage, "no job arrived");
     }
+    let mut line = Vec::new();
     append(&mut line, &bytes[..received.bytes]);
     Ok((line, files))
 }
 
-/// Waits until there is something to read, or the end. No handler of this program stands in the way of signals.
-fn wait(socket: BorrowedFd, ends: Instant, patience: Duration) -> Result<()> {
+/// Waits until `socket` is readable or at its end. Signals take effect: this program has no handler for them here.
+fn wait(socket: BorrowedFd, deadline: Instant, timeout: Duration) -> Result<()> {
     loop {
-        let left = ends.saturating_duration_since(Instant::now());
-        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&left)) {
-            Ok(0) => {
-                return Err(ExitKind::Usage.error(format!("no job has come within {} s", patience.as_secs())));
-            }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let limit = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&limit)) {
+            Ok(0) => bail!(Usage, "no job arrived within {} s", timeout.as_secs()),
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error).context("waiting for the job"),
@@ -126,9 +125,9 @@ fn wait(socket: BorrowedFd, ends: Instant, patience: Duration) -> Result<()> {
     }
 }
 
-/// The user and the group of the process that made `socket`, by number, as the kernel knows them.
+/// The user id and the group id of the process that made `socket`, as recorded by the kernel.
 pub fn peer(socket: BorrowedFd) -> Result<(u32, u32)> {
-    let peer = sockopt::socket_peercred(socket.as_fd()).context("looking who has handed over the job")?;
+    let peer = sockopt::socket_peercred(socket.as_fd()).context("identifying the sender of the job")?;
     Ok((peer.uid.as_raw(), peer.gid.as_raw()))
 }
 
@@ -137,6 +136,7 @@ mod tests {
     use std::io::Seek;
 
     use super::*;
+    use crate::base::failure::ExitKind;
 
     const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line() {
+    fn incomplete_jobs_are_refused() {
         let fails = |act: &dyn Fn(UnixStream), words: &str| {
             let (one, other) = UnixStream::pair().unwrap();
             act(one);
@@ -172,13 +172,13 @@ mod tests {
                 (words, ExitKind::Usage)
             );
         };
-        fails(&drop, "no job has come");
-        fails(&|one| std::mem::forget(one), "no job has come within 0 s");
+        fails(&drop, "no job arrived");
+        fails(&|one| std::mem::forget(one), "no job arrived within 0 s");
         fails(&|mut one| one.write_all(b"half").unwrap(), "the job ended before the end of its line");
         fails(&|mut one| one.write_all(&vec![b'x'; 20_000]).unwrap(), "the job is larger than 8.8 KiB");
-        let many = (0..=FILES).map(|_| file("")).collect::<Vec<_>>();
+        let many = (0..=MAX_FILES).map(|_| file("")).collect::<Vec<_>>();
         let send_many = |one: UnixStream| {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES + 1))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES + 1))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             let files = many.iter().map(AsFd::as_fd).collect::<Vec<_>>();
             assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
@@ -188,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_no_socket() {
+    fn a_pipe_is_not_a_socket() {
         let (pipe, _feed) = std::io::pipe().unwrap();
         let error = receive(pipe.as_fd(), 9, TIMEOUT).unwrap_err().to_string();
-        assert!(error.starts_with("stdin is no socket: "), "{error}");
+        assert!(error.starts_with("stdin is not a socket: "), "{error}");
     }
 }

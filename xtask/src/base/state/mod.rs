@@ -1,7 +1,7 @@
-//! Files that the tool makes and reads for itself: each is there whole or not at all, private, and in a folder that
-//! nobody but this user and root can change.
+//! The tool's own files: each is written atomically, is private, and lies in a folder that only this user and root can
+//! change.
 
-mod trust;
+mod permissions;
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Write};
@@ -13,33 +13,33 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::base::bounded::{self, Links};
-use crate::base::failure::ExitKind;
+use crate::failure;
 
-pub use trust::{check_file, check_folder, others_write};
+pub use permissions::{check_file, check_folder, others_write};
 
-/// Makes a folder that is for this user alone, where there is none.
+/// Creates a folder that only this user can access, where there is none.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`] where others could change what is in it.
+/// [`ExitKind::Refused`] where others could change its content.
 pub fn private_folder(folder: &Path) -> Result<()> {
     check_folder(folder)?;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("creating {}", folder.display()))?;
-    // Somebody may have been quicker.
+    // Another process may have created it first.
     check_folder(folder)
 }
 
-/// Makes `path` hold `bytes`, whole or not at all, whatever happens to the machine. Only this user can read it.
+/// Writes `bytes` to `path` atomically, also across a crash of the machine. Only this user can read the file.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let doing = || format!("writing {}", path.display());
-    part(path, bytes)?.persist(path).with_context(doing)?;
+    temporary(path, bytes)?.persist(path).with_context(doing)?;
     sync(parent(path)).with_context(doing)
 }
 
 /// As [`write()`], but what is at `path` already stays. Returns whether there was nothing.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     let doing = || format!("writing {}", path.display());
-    match part(path, bytes)?.persist_noclobber(path) {
+    match temporary(path, bytes)?.persist_noclobber(path) {
         Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => return Ok(false),
         written => drop(written.with_context(doing)?),
     }
@@ -47,8 +47,8 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     Ok(true)
 }
 
-/// A file with `bytes` beside `path`, with a name that nobody can know before. It is gone when it is dropped.
-fn part(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
+/// A temporary file with `bytes` beside `path`, with an unpredictable name. Dropping it removes it.
+fn temporary(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     let folder = parent(path);
     check_folder(folder)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -61,16 +61,16 @@ fn part(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     Ok(file)
 }
 
-/// Reads the file at `path`, which holds at most `limit` bytes; `None` where there is none.
+/// Reads the file at `path`, of at most `limit` bytes; `None` where there is none.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`] where others could have written it, and where it is no regular file or larger.
+/// [`ExitKind::Refused`] where others could have written the file, and where it is not a regular file or is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     check_folder(parent(path))?;
     read_unchecked(path, limit)
 }
 
-/// As [`read`], of a file in a folder that [`check_folder`] has accepted.
+/// Like [`read`], for a file in a folder that [`check_folder`] has accepted.
 pub fn read_unchecked(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     let file = match open(path) {
         Err(error) if is_missing(&error) => return Ok(None),
@@ -89,13 +89,16 @@ fn open(path: &Path) -> Result<File> {
         let error = anyhow::Error::new(error).context(format!("reading {}", path.display()));
         if special { unusable(path, "is not a regular file") } else { error }
     })?;
-    check_file(path, &file.metadata().with_context(|| format!("looking at {}", path.display()))?)?;
+    check_file(
+        path,
+        &file.metadata().with_context(|| format!("reading the metadata of {}", path.display()))?,
+    )?;
     Ok(file)
 }
 
-/// The error of a file that cannot be one of the tool's.
+/// The refusal of a file that cannot be one of the tool's own: `{path} {why}`.
 pub fn unusable(path: &Path, why: &str) -> anyhow::Error {
-    ExitKind::Refused.error(format!("{} {why}; move it away", path.display()))
+    failure!(Refused, "{} {why}", path.display(); hint: "move it away")
 }
 
 fn is_missing(error: &anyhow::Error) -> bool {
@@ -117,6 +120,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::base::failure::{ExitKind, hint, kind};
 
     fn names(dir: &Path) -> Vec<std::ffi::OsString> {
         let mut names = dir.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
@@ -125,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_or_not_at_all() {
+    fn files_are_written_atomically() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a");
         for text in ["one", "two"] {
@@ -151,7 +155,7 @@ mod tests {
         symlink(&victim, &file).unwrap();
         assert_eq!(
             read(&file, 100).unwrap_err().to_string(),
-            format!("{} is not a regular file; move it away", file.display())
+            format!("{} is not a regular file", file.display())
         );
         write(&file, b"new").unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
@@ -159,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_of_the_tool() {
+    fn files_that_are_not_the_tools_own_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a");
         assert_eq!(read(&file, 10).unwrap(), None);
         let refused = |text: &str| {
             let error = read(&file, 10).unwrap_err();
-            let said = (error.to_string(), crate::base::failure::kind(&error));
-            assert_eq!(said, (format!("{} {text}; move it away", file.display()), ExitKind::Refused));
+            assert_eq!(error.to_string(), format!("{} {text}", file.display()));
+            assert_eq!((kind(&error), hint(&error)), (ExitKind::Refused, Some("move it away")));
         };
         rustix::fs::mkfifoat(rustix::fs::CWD, &file, 0o600.into()).unwrap();
         refused("is not a regular file");

@@ -143,7 +143,7 @@ mod tests {
             MetadataCopy::copy(&programs, &memfd::path(&disk), &root, stop).err().unwrap()
         };
         let error = copy(&stop);
-        assert!(error.to_string().ends_with("e2image said more than 1.0 MiB and was ended"), "{error:#}");
+        assert!(error.to_string().ends_with("e2image wrote more than 1.0 MiB and was killed"), "{error:#}");
         stop.store(true, Ordering::Relaxed);
         assert_eq!(crate::base::failure::kind(&copy(&stop)), crate::base::failure::ExitKind::Interrupted);
         assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());

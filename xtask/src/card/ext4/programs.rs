@@ -128,7 +128,7 @@ impl Callable {
     fn run(&self, name: &str, args: &[&str], said: u64, guard: &Guard) -> Result<Output> {
         let path = NAMES.iter().zip(&self.paths).find_map(|(known, path)| (*known == name).then_some(path));
         let path = path.with_context(|| format!("looking for {name}"))?;
-        let bounds = Bounds { said, time: TIME };
+        let bounds = Bounds { output: said, time: TIME };
         guard.check()?;
         let output = self.launcher.bounded(&path.display().to_string(), args, bounds, &|| guard.check())?;
         guard.check().map(|()| output)

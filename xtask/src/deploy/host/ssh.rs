@@ -116,7 +116,7 @@ impl<'a> Remote<'a> {
         let hold = interrupt::guard()?;
         let again = hold.requested();
         let ends = || if again || !hold.requested() { Ok(()) } else { Err(self.stopped()) };
-        let heard = self.launcher.bounded_with_log("ssh", &args, Bounds { said: MOST, time }, &ends);
+        let heard = self.launcher.bounded_with_log("ssh", &args, Bounds { output: MOST, time }, &ends);
         let (output, log) = heard.map_err(|error| self.beyond_bounds(error))?;
         if hold.requested() && was_stopped(&output, &log) {
             return Err(self.stopped());

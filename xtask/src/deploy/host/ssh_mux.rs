@@ -57,7 +57,7 @@ impl SshMux {
         let args = alone.arguments(options, "true");
         let hold = interrupt::guard()?;
         // A host that takes longer does not carry it either.
-        match launcher.bounded("ssh", &args, Bounds { said: 1 << 20, time: LOOK }, &|| hold.check()) {
+        match launcher.bounded("ssh", &args, Bounds { output: 1 << 20, time: LOOK }, &|| hold.check()) {
             Err(error) if kind(&error) == ExitKind::Verification => Ok(false),
             output => Ok(output?.success()),
         }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::machine::{PROGRAM, Setup};
 use super::script::{Script, Step};
 use crate::base::failure::ExitKind;
-use crate::base::process::{End, Heard, Launcher, Reply};
+use crate::base::process::{DialogueEnd, Launcher, Received, Reply};
 
 /// How many of the last lines are shown of a boot that failed.
 const SHOWN: usize = 15;
@@ -35,13 +35,13 @@ pub fn boot(
     let (start, limit) = (Instant::now(), setup.machine.limit());
     let (mut script, mut lines, mut up) = (Script::new(steps), Vec::new(), 0.0);
     let end = launcher.converse(PROGRAM, &setup.args(), limit, |heard| {
-        if let Heard::Line(line) = heard {
+        if let Received::Line(line) = heard {
             let line = plain(line);
             on_line(&line);
             lines.push(line);
         }
         let reply = script.hear(heard);
-        if matches!(reply, Reply::Say(_)) {
+        if matches!(reply, Reply::Send(_)) {
             up = start.elapsed().as_secs_f64();
         }
         reply
@@ -57,17 +57,19 @@ pub fn boot(
 }
 
 /// What is wrong with a boot that ended like this.
-fn failure(script: &Script, end: End, limit: Duration) -> Option<String> {
+fn failure(script: &Script, end: DialogueEnd, limit: Duration) -> Option<String> {
     let awaited = script.awaits().map(|text| format!("before \"{text}\"")).unwrap_or_default();
     if let Some(fault) = &script.fault {
         return Some(format!("the console says \"{}\" {awaited}", plain(fault)));
     }
     match (script.awaits(), end) {
-        (None, End::Own(0)) => None,
-        (None, End::Late) => Some(format!("the host is still on after {} s", limit.as_secs())),
-        (Some(text), End::Late) => Some(format!("no \"{text}\" on the console after {} s", limit.as_secs())),
-        (_, End::Own(code)) => Some(format!("the emulator ended with exit code {code} {awaited}")),
-        (_, End::Stopped) => Some("it was stopped".to_owned()),
+        (None, DialogueEnd::Exited(0)) => None,
+        (None, DialogueEnd::TimedOut) => Some(format!("the host is still on after {} s", limit.as_secs())),
+        (Some(text), DialogueEnd::TimedOut) => {
+            Some(format!("no \"{text}\" on the console after {} s", limit.as_secs()))
+        }
+        (_, DialogueEnd::Exited(code)) => Some(format!("the emulator ended with exit code {code} {awaited}")),
+        (_, DialogueEnd::Stopped) => Some("it was stopped".to_owned()),
     }
 }
 
@@ -108,26 +110,30 @@ mod tests {
         let past = |lines: &[&str]| {
             let mut script = Script::new(SECOND);
             for line in lines {
-                script.hear(Heard::Line(line));
+                script.hear(Received::Line(line));
             }
             script
         };
         let up = ["** Booting 'mmc' with extlinux", "Starting kernel ...", "demo: up"];
-        assert_eq!(failure(&past(&up), End::Own(0), limit), None);
+        assert_eq!(failure(&past(&up), DialogueEnd::Exited(0), limit), None);
         for (lines, end, expected) in [
-            (&up[..], End::Late, "the host is still on after 300 s"),
-            (&up[..2], End::Late, "no \"demo: up\" on the console after 300 s"),
-            (&up[..1], End::Own(1), "the emulator ended with exit code 1 before \"Starting kernel\""),
+            (&up[..], DialogueEnd::TimedOut, "the host is still on after 300 s"),
+            (&up[..2], DialogueEnd::TimedOut, "no \"demo: up\" on the console after 300 s"),
+            (
+                &up[..1],
+                DialogueEnd::Exited(1),
+                "the emulator ended with exit code 1 before \"Starting kernel\"",
+            ),
             (
                 &["scanning", "(0 bootflows, 0 valid)"],
-                End::Stopped,
+                DialogueEnd::Stopped,
                 "the console says \"(0 bootflows, 0 valid)\" before \"with extlinux\"",
             ),
         ] {
             assert_eq!(failure(&past(lines), end, limit).as_deref(), Some(expected));
         }
         assert_eq!(
-            failure(&Script::new(FIRST), End::Own(0), limit).unwrap(),
+            failure(&Script::new(FIRST), DialogueEnd::Exited(0), limit).unwrap(),
             "the emulator ended with exit code 0 before \"with extlinux\""
         );
     }

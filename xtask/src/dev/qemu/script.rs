@@ -1,6 +1,6 @@
 //! What is expected on the console, in order, and what is typed there.
 
-use crate::base::process::{Heard, Reply};
+use crate::base::process::{Received, Reply};
 
 /// A line that has this in it is waited for; then this is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,16 +56,16 @@ impl Script {
         self.steps.get(self.done).map(|step| step.awaits)
     }
 
-    pub fn hear(&mut self, heard: Heard) -> Reply {
-        let (Heard::Line(text) | Heard::Begun(text)) = heard;
+    pub fn hear(&mut self, heard: Received) -> Reply {
+        let (Received::Line(text) | Received::Partial(text)) = heard;
         if FATAL.iter().any(|fatal| text.contains(fatal)) {
             self.fault = Some(text.trim().to_owned());
             return Reply::Stop;
         }
         match self.steps.get(self.done).filter(|step| text.contains(step.awaits)) {
-            Some(step) if matches!(heard, Heard::Line(_)) => {
+            Some(step) if matches!(heard, Received::Line(_)) => {
                 self.done += 1;
-                step.types.map_or(Reply::Wait, Reply::Say)
+                step.types.map_or(Reply::Wait, Reply::Send)
             }
             _ => Reply::Wait,
         }
@@ -84,14 +84,14 @@ mod tests {
             ("** Booting bootflow '<NULL>' with efi_mgr", Reply::Wait, Some(UBOOT)),
             ("** Booting bootflow 'virtio' with extlinux", Reply::Wait, Some("Starting kernel")),
             ("Starting kernel ...", Reply::Wait, Some("demo: up")),
-            ("demo: up, boot 1 of this card", Reply::Say("install-generation\n"), Some("proof installed")),
+            ("demo: up, boot 1 of this card", Reply::Send("install-generation\n"), Some("proof installed")),
             ("~ # install-generation", Reply::Wait, Some("proof installed")),
-            ("proof installed generation=2", Reply::Say("reboot\n"), None),
+            ("proof installed generation=2", Reply::Send("reboot\n"), None),
             ("reboot: Restarting system", Reply::Wait, None),
         ] {
             // It is only believed when it is whole.
-            assert_eq!(script.hear(Heard::Begun(line)), Reply::Wait, "{line}");
-            assert_eq!(script.hear(Heard::Line(line)), reply, "{line}");
+            assert_eq!(script.hear(Received::Partial(line)), Reply::Wait, "{line}");
+            assert_eq!(script.hear(Received::Line(line)), reply, "{line}");
             assert_eq!((script.awaits(), &script.fault), (next, &None), "{line}");
         }
     }
@@ -99,12 +99,12 @@ mod tests {
     #[test]
     fn what_ends_a_boot() {
         for heard in [
-            Heard::Line("(0 bootflows, 0 valid)"),
-            Heard::Line("No more bootdevs"),
-            Heard::Begun("U-Boot> "),
-            Heard::Line("ERROR: Did not find a cmdline Flattened Device Tree"),
-            Heard::Line("[    1.2] Kernel panic - not syncing: Attempted to kill init!"),
-            Heard::Line("demo: failed to grow the card:"),
+            Received::Line("(0 bootflows, 0 valid)"),
+            Received::Line("No more bootdevs"),
+            Received::Partial("U-Boot> "),
+            Received::Line("ERROR: Did not find a cmdline Flattened Device Tree"),
+            Received::Line("[    1.2] Kernel panic - not syncing: Attempted to kill init!"),
+            Received::Line("demo: failed to grow the card:"),
         ] {
             let mut script = Script::new(SECOND);
             assert_eq!(script.hear(heard), Reply::Stop, "{heard:?}");

@@ -1,5 +1,5 @@
-//! Who can change what is at a path. The rule is that of ssh's `StrictModes`: a folder, and each folder and link on the
-//! way to it, belongs to this user or root, and nobody else can write to it.
+//! Checks that only this user and root can change what is at a path. The rule is ssh's `StrictModes`: the folder, and each
+//! folder and link on the way to it, belongs to this user or root, and nobody else can write to it.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -12,21 +12,23 @@ use anyhow::{Context, Result};
 use rustix::process::{getegid, geteuid};
 
 use crate::base::bounded::{self, Links};
-use crate::base::failure::ExitKind;
+use crate::{bail, failure};
 
-/// The most links that one path may lead over, as in the kernel.
-const LINKS: usize = 40;
-/// The bytes that are read of `/etc/passwd` and `/etc/group`.
-const ACCOUNTS: u64 = 4 << 20;
-/// Only the owner of a file can rename or remove it in such a folder.
+/// The maximum number of links on one path, as in the kernel.
+const MAX_LINKS: usize = 40;
+/// The largest size of `/etc/passwd` and `/etc/group`, in bytes.
+const MAX_ACCOUNTS_SIZE: u64 = 4 << 20;
+/// The mode bit of a folder in which only the owner of a file can rename or remove it.
 const STICKY: u32 = 0o1000;
+/// The variables that name another folder, for hints.
+const FOLDER_VARIABLES: &str = "XTASK_STATE names the state folder, XTASK_TOOLS the folder of the tools";
 
-/// Fails where others could change what is in `folder`, as far as it is there, or put another one in its place.
+/// Fails where others could change the content of `folder`, as far as it exists, or replace the folder.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`], with the remedy.
+/// [`ExitKind::Refused`], with the remedy.
 pub fn check_folder(folder: &Path) -> Result<()> {
-    let doing = || format!("looking at {}", folder.display());
+    let doing = || format!("checking the owner and the mode of {}", folder.display());
     let absolute = std::path::absolute(folder).with_context(doing)?;
     let (mut at, mut links) = (PathBuf::from("/"), 0);
     let mut rest = names(&absolute).collect::<VecDeque<_>>();
@@ -44,7 +46,7 @@ pub fn check_folder(folder: &Path) -> Result<()> {
         if stat.is_symlink() {
             links += 1;
             let target = next.read_link().with_context(doing)?;
-            if links > LINKS {
+            if links > MAX_LINKS {
                 return Err(super::unusable(folder, "leads over too many links"));
             }
             at = if target.is_absolute() { PathBuf::from("/") } else { at };
@@ -57,16 +59,16 @@ pub fn check_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fails where others could have written the file at `path`, which `stat` is about.
+/// Fails where others could have written the file at `path` with the metadata `stat`.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`], with the remedy.
+/// [`ExitKind::Refused`], with the remedy.
 pub fn check_file(path: &Path, stat: &Metadata) -> Result<()> {
     check_owner(path, stat, true)?;
     if others_write(path, stat) { Err(writable(path, stat)) } else { Ok(()) }
 }
 
-/// `..` and names of `path`, in order.
+/// The names and `..` components of `path`, in order.
 fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     path.components().filter_map(|component| match component {
         Component::Normal(_) | Component::ParentDir => Some(component.as_os_str().to_owned()),
@@ -74,68 +76,69 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     })
 }
 
-/// `last` is whether it is the thing itself, and not a folder on the way to it.
+/// Fails where `path` belongs to another user. `last` is whether `path` is the checked path itself and not a folder on the
+/// way to it.
 fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
     let own = geteuid().as_raw();
     if stat.uid() == own || stat.uid() == 0 || !last && is_unmapped_root(stat.uid()) {
         return Ok(());
     }
-    let sudo = if own == 0 && std::env::var_os("SUDO_UID").is_some() {
-        ", or run the tool without sudo: it asks for the rights that it needs"
+    let without_sudo = if own == 0 && std::env::var_os("SUDO_UID").is_some() {
+        ", or run the tool without sudo: it asks for the privileges that it needs"
     } else {
         ""
     };
-    Err(ExitKind::Refused.error(format!(
-        "{} belongs to user {}, who could change what user {own} keeps there; use a folder of your own (XTASK_STATE \
-         names the state folder, XTASK_TOOLS that of the tools){sudo}",
-        path.display(),
-        stat.uid()
-    )))
+    bail!(
+        Refused, "{} belongs to user {}, who could change the files of user {own} there", path.display(), stat.uid();
+        hint: "use a folder of your own ({FOLDER_VARIABLES}){without_sudo}"
+    )
 }
 
-/// Files may be made in a sticky folder by everybody: it is fit to hold the tool's folder, but not its files.
+/// Fails where others can write to the folder `path`. Everybody can create files in a sticky folder such as `/tmp`: it may
+/// hold the tool's folder, but not its files.
 fn check_mode(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
     if !stat.is_dir() {
-        return Err(super::unusable(path, "is no folder"));
+        return Err(super::unusable(path, "is not a folder"));
     }
     let sticky = stat.mode() & STICKY != 0;
     if (last || !sticky) && others_write(path, stat) { Err(writable(path, stat)) } else { Ok(()) }
 }
 
 fn writable(path: &Path, stat: &Metadata) -> anyhow::Error {
-    ExitKind::Refused.error(format!(
-        "{0} has mode {1:04o}, so that others could change what is kept there; run `chmod go-w {0}`, or use a folder of \
-         your own (XTASK_STATE names the state folder, XTASK_TOOLS that of the tools)",
-        path.display(),
-        stat.mode() & 0o7777
-    ))
+    let mode = stat.mode() & 0o7777;
+    let shown = path.display();
+    failure!(
+        Refused, "{shown} has mode {mode:04o}: others can write to it";
+        hint: "run `chmod go-w {shown}`, or use a folder of your own ({FOLDER_VARIABLES})"
+    )
 }
 
-/// Whether somebody else than the owner may write to the file or folder at `path`, which `stat` is about.
+/// Whether anybody but the owner may write to the file or folder at `path` with the metadata `stat`.
 pub fn others_write(path: &Path, stat: &Metadata) -> bool {
     let group = stat.mode() & 0o020 != 0;
     stat.mode() & 0o002 != 0 || group && (has_acl(path) || !is_own_group(stat.gid()))
 }
 
-/// With an access control list, the bits of the group stand for all users and groups in it.
+/// Whether `path` has an access control list; the group bits then stand for all its users and groups.
 fn has_acl(path: &Path) -> bool {
     let read = rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut [0u8; 0]);
     read.is_ok_and(|size| size > 0)
 }
 
-/// Whether `group` has this user alone. Distributions with such groups let their members write by default (umask 002).
+/// Whether this user is the only member of `group`. Distributions with such groups let the group write by default
+/// (umask 002).
 fn is_own_group(group: u32) -> bool {
     if group == 0 {
         return true;
     }
-    let read = |file| bounded::read(Path::new(file), ACCOUNTS, Links::Follow).unwrap_or_default();
+    let read = |file| bounded::read(Path::new(file), MAX_ACCOUNTS_SIZE, Links::Follow).unwrap_or_default();
     let [groups, users] =
         ["/etc/group", "/etc/passwd"].map(|file| String::from_utf8_lossy(&read(file)).into_owned());
-    group == getegid().as_raw() && is_alone(&groups, &users, group, geteuid().as_raw())
+    group == getegid().as_raw() && is_only_member(&groups, &users, group, geteuid().as_raw())
 }
 
-/// Whether `user` alone is in `group`, by the texts of `/etc/group` and `/etc/passwd`.
-fn is_alone(groups: &str, users: &str, group: u32, user: u32) -> bool {
+/// Whether `user` is the only member of `group`, by the texts of `/etc/group` and `/etc/passwd`.
+fn is_only_member(groups: &str, users: &str, group: u32, user: u32) -> bool {
     let field = |line: &'_ str, number: usize| line.split(':').nth(number).unwrap_or_default().to_owned();
     let is = |line: &str, at: usize, id: u32| field(line, at).parse() == Ok(id);
     let name = users.lines().find(|line| is(line, 2, user)).map(|line| field(line, 0));
@@ -145,9 +148,9 @@ fn is_alone(groups: &str, users: &str, group: u32, user: u32) -> bool {
     !others && members.is_some_and(|members| members.split(',').all(own))
 }
 
-/// In a user namespace without root, the files of root belong to the user that stands for everybody outside.
+/// Whether `user` is the overflow user and stands for root: so it does in a user namespace that maps no root.
 fn is_unmapped_root(user: u32) -> bool {
-    let read = |file| bounded::read(Path::new(file), ACCOUNTS, Links::Follow).unwrap_or_default();
+    let read = |file| bounded::read(Path::new(file), MAX_ACCOUNTS_SIZE, Links::Follow).unwrap_or_default();
     let [map, overflow] = ["/proc/self/uid_map", "/proc/sys/kernel/overflowuid"]
         .map(|file| String::from_utf8_lossy(&read(file)).into_owned());
     let has_root = map.lines().any(|line| line.split_whitespace().next() == Some("0"));
@@ -160,14 +163,15 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     use super::*;
+    use crate::base::failure::{ExitKind, kind, with_hint};
 
     const OTHER: u32 = 65_534;
 
-    /// What is said of `folder` in `dir`, which is called DIR.
-    fn said(dir: &Path, folder: &str) -> String {
+    /// The refusal of `folder` in `dir` with its hint; `dir` is shown as DIR.
+    fn refusal(dir: &Path, folder: &str) -> String {
         let error = check_folder(&dir.join(folder)).unwrap_err();
-        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
-        error.to_string().replace(&dir.display().to_string(), "DIR")
+        assert_eq!(kind(&error), ExitKind::Refused);
+        with_hint(&error).replace(&dir.display().to_string(), "DIR")
     }
 
     fn mode(path: &Path, mode: u32) {
@@ -186,21 +190,21 @@ mod tests {
             mode(&path, bits);
             let shown = path.strip_prefix(dir.path()).unwrap().display();
             let expected = format!(
-                "DIR/{shown} has mode {bits:04o}, so that others could change what is kept there; run `chmod go-w \
-                 DIR/{shown}`, or use a folder of your own (XTASK_STATE names the state folder, XTASK_TOOLS that of the tools)"
+                "DIR/{shown} has mode {bits:04o}: others can write to it; run `chmod go-w DIR/{shown}`, or use a folder of \
+                                 your own ({FOLDER_VARIABLES})"
             );
-            assert_eq!(said(dir.path(), "shared/state"), expected);
+            assert_eq!(refusal(dir.path(), "shared/state"), expected);
             mode(&path, 0o700);
         }
         // As /tmp is.
         mode(&dir.path().join("shared"), 0o1777);
         check_folder(&state).unwrap();
         fs::write(dir.path().join("file"), "").unwrap();
-        assert_eq!(said(dir.path(), "file/state"), "DIR/file is no folder; move it away");
+        assert_eq!(refusal(dir.path(), "file/state"), "DIR/file is not a folder; move it away");
     }
 
     #[test]
-    fn links_lead_where_the_same_holds() {
+    fn targets_of_links_are_checked_too() {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["own", "open/state"] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
@@ -211,29 +215,31 @@ mod tests {
         check_folder(&dir.path().join("link/x")).unwrap();
         check_folder(&dir.path().join("away")).unwrap();
         mode(&dir.path().join("open"), 0o777);
-        assert!(said(dir.path(), "away").starts_with("DIR/open has mode 0777"));
-        assert_eq!(said(dir.path(), "round"), "DIR/round leads over too many links; move it away");
+        assert!(refusal(dir.path(), "away").starts_with("DIR/open has mode 0777"));
+        assert_eq!(refusal(dir.path(), "round"), "DIR/round leads over too many links; move it away");
     }
 
     #[test]
     #[ignore = "needs root: run `cargo xtask test`"]
-    fn what_belongs_to_others() {
+    fn folders_of_other_users_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("theirs/state")).unwrap();
         symlink("theirs", dir.path().join("link")).unwrap();
         chown(dir.path().join("theirs"), Some(OTHER), Some(OTHER)).unwrap();
-        let text = "DIR/theirs belongs to user 65534, who could change what user 0 keeps there; use a folder of your own \
-                    (XTASK_STATE names the state folder, XTASK_TOOLS that of the tools)";
+        let text = format!(
+            "DIR/theirs belongs to user 65534, who could change the files of user 0 there; use a folder of your own \
+                     ({FOLDER_VARIABLES})"
+        );
         for folder in ["theirs", "theirs/state", "link/state"] {
-            assert_eq!(said(dir.path(), folder), text, "{folder}");
+            assert_eq!(refusal(dir.path(), folder), text, "{folder}");
         }
-        // In a sticky folder a link of somebody else's can lead anywhere.
+        // In a sticky folder, the link of another user can lead anywhere.
         std::os::unix::fs::lchown(dir.path().join("link"), Some(OTHER), Some(OTHER)).unwrap();
-        assert!(said(dir.path(), "link/state").starts_with("DIR/link belongs to user 65534"));
+        assert!(refusal(dir.path(), "link/state").starts_with("DIR/link belongs to user 65534"));
     }
 
     #[test]
-    fn who_is_alone_in_a_group() {
+    fn the_only_member_of_a_group() {
         let users =
             "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\nother:x:1001:1001::/:/bin/sh\n";
         for (groups, users, expected) in [
@@ -244,7 +250,7 @@ mod tests {
             ("", users.to_owned(), false),
             ("me:x:1000:\n", String::new(), true),
         ] {
-            assert_eq!(is_alone(groups, &users, 1000, 1000), expected, "{groups}{users}");
+            assert_eq!(is_only_member(groups, &users, 1000, 1000), expected, "{groups}{users}");
         }
     }
 
@@ -252,8 +258,8 @@ mod tests {
     fn fuzz() {
         let users = fs::read_to_string("/etc/passwd").unwrap();
         crate::base::fuzz::check_text(&[&fs::read_to_string("/etc/group").unwrap()], |text| {
-            is_alone(text, &users, 0, 0)
+            is_only_member(text, &users, 0, 0)
         });
-        crate::base::fuzz::check_text(&[&users], |text| is_alone("root:x:0:\n", text, 0, 0));
+        crate::base::fuzz::check_text(&[&users], |text| is_only_member("root:x:0:\n", text, 0, 0));
     }
 }
