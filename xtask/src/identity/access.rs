@@ -1,5 +1,5 @@
-//! At rest, the folder with the keys of a host has mode 0000. Nix copies whatever an input of a flake names to its store,
-//! where everybody can read it; what its user may not read, it cannot copy.
+//! Closes the folder with the keys of a host: at rest it has mode 0000. Nix copies whatever an input of a flake names to its
+//! store, where everybody can read it; it cannot copy what its user may not read.
 
 use std::fs::{self, Metadata, Permissions};
 use std::os::unix::ffi::OsStrExt;
@@ -14,29 +14,29 @@ use rustix::process::geteuid;
 use super::folder::FILE;
 use crate::base::lock::Lock;
 
-/// The lock that keeps other runs from closing a folder, beside it. No host has such a name.
+/// The lock file beside the folders; while it is held, other runs close none of them. No host has this name.
 const LOCK: &str = ".access.lock";
-/// The mode of a folder at rest.
-const NOTHING: u32 = 0o000;
-/// How long another run may read or make keys.
+/// The mode of a closed folder.
+const CLOSED: u32 = 0o000;
+/// How long to wait for another run that reads or makes keys.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A folder that is readable until this is dropped.
+/// Keeps a folder readable until it is dropped.
 #[derive(Debug)]
 pub struct Readable(Option<(PathBuf, Lock)>);
 
 impl Readable {
-    /// Makes `folder` readable, if it is there. A folder that this user cannot change stays as it is.
+    /// Makes `folder` readable, if it exists. A folder that this user cannot change stays as it is.
     ///
     /// # Errors
-    /// Of [`crate::base::failure::ExitKind::Refused`] where another run has one of the folders beside it open for too long.
+    /// `Refused` where another run keeps one of the folders beside it open for longer than [`LOCK_TIMEOUT`].
     pub fn open(folder: &Path) -> Result<Self> {
-        let Some(beside) = lock_beside(folder).filter(|_| folder.is_dir()) else { return Ok(Self(None)) };
-        let lock = Lock::take_within(&beside, LOCK_TIMEOUT)?;
-        let doing = || format!("opening {}", folder.display());
-        let stat = folder.metadata().with_context(doing)?;
-        if is_own(&stat) && grants(&stat, 0o777) == NOTHING {
-            fs::set_permissions(folder, Permissions::from_mode(0o700)).with_context(doing)?;
+        let Some(lock_file) = lock_file(folder).filter(|_| folder.is_dir()) else { return Ok(Self(None)) };
+        let lock = Lock::take_within(&lock_file, LOCK_TIMEOUT)?;
+        let context = || format!("opening {}", folder.display());
+        let stat = folder.metadata().with_context(context)?;
+        if is_own(&stat) && mode_bits(&stat, 0o777) == CLOSED {
+            fs::set_permissions(folder, Permissions::from_mode(0o700)).with_context(context)?;
         }
         Ok(Self(Some((folder.to_owned(), lock))))
     }
@@ -50,19 +50,19 @@ impl Drop for Readable {
     }
 }
 
-/// Closes all folders with keys in `identities`, which earlier runs may have left open. Returns whether it is
-/// there: it is since the first key, which may be in a folder that the user named.
+/// Closes all folders with keys in `identities`, which earlier runs may have left open. Returns whether `identities`
+/// exists: it does since the first key, which may be in a folder that the user named.
 ///
 /// # Errors
-/// Of [`crate::base::failure::ExitKind::Refused`] where another run has one open for too long.
+/// `Refused` where another run keeps a folder open for longer than [`LOCK_TIMEOUT`].
 pub fn close_all(identities: &Path) -> Result<bool> {
     let folders = fs::read_dir(identities).into_iter().flatten().flatten().map(|entry| entry.path());
-    // `known_hosts` is no folder, unless by mistake.
-    let of_host = |path: &PathBuf| path.is_dir() && !path.ends_with("known_hosts");
-    let folders = folders.filter(of_host).collect::<Vec<_>>();
-    let open = |folder: &PathBuf| folder.metadata().is_ok_and(|stat| grants(&stat, 0o777) != NOTHING);
-    if let Some(beside) = folders.iter().find(|folder| open(folder)).and_then(|folder| lock_beside(folder)) {
-        let _alone = Lock::take_within(&beside, LOCK_TIMEOUT)?;
+    // `known_hosts` is only a folder by mistake.
+    let is_host = |path: &PathBuf| path.is_dir() && !path.ends_with("known_hosts");
+    let folders = folders.filter(is_host).collect::<Vec<_>>();
+    let is_open = |folder: &&PathBuf| folder.metadata().is_ok_and(|stat| mode_bits(&stat, 0o777) != CLOSED);
+    if let Some(lock_file) = folders.iter().find(is_open).and_then(|folder| lock_file(folder)) {
+        let _lock = Lock::take_within(&lock_file, LOCK_TIMEOUT)?;
         for folder in &folders {
             close(folder);
         }
@@ -70,33 +70,32 @@ pub fn close_all(identities: &Path) -> Result<bool> {
     Ok(identities.is_dir())
 }
 
-/// Takes all permissions from `folder`, if there are keys in it: any other one was named by mistake, or by a link. One that
-/// others may look into stays as it is: its keys are refused.
+/// Takes all permissions from `folder`, if it contains keys: a folder without keys was named by mistake, or by a link. A
+/// folder that others can read stays as it is: its keys are refused.
 fn close(folder: &Path) {
-    let closes = |stat: Metadata| is_own(&stat) && stat.is_dir() && grants(&stat, 0o077) == NOTHING;
-    if folder.metadata().is_ok_and(closes) && has_keys(folder) {
-        // Where the file system knows no modes, the keys are refused when they are read.
-        drop(fs::set_permissions(folder, Permissions::from_mode(NOTHING)));
+    let is_private = |stat: Metadata| is_own(&stat) && stat.is_dir() && mode_bits(&stat, 0o077) == 0;
+    if folder.metadata().is_ok_and(is_private) && has_keys(folder) {
+        // Where the file system has no modes, the keys are refused when they are read.
+        drop(fs::set_permissions(folder, Permissions::from_mode(CLOSED)));
     }
 }
 
-/// Whether something in `folder` is named as a key of a host is.
+/// Whether `folder` contains a file with the name of a host key.
 fn has_keys(folder: &Path) -> bool {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     names.into_iter().any(|name| name.as_bytes().starts_with(FILE.as_bytes()))
 }
 
-/// The permissions among `bits` that the folder grants.
-fn grants(stat: &Metadata, bits: u32) -> u32 {
-    stat.mode() & bits
+fn mode_bits(stat: &Metadata, mask: u32) -> u32 {
+    stat.mode() & mask
 }
 
 fn is_own(stat: &Metadata) -> bool {
     stat.uid() == geteuid().as_raw()
 }
 
-/// Where the lock of `folder` is, if this user can make it.
-fn lock_beside(folder: &Path) -> Option<PathBuf> {
+/// The lock file beside `folder`, if this user can create it.
+fn lock_file(folder: &Path) -> Option<PathBuf> {
     let parent = folder.parent()?;
     rustix::fs::access(parent, Access::WRITE_OK).is_ok().then(|| parent.join(LOCK))
 }
@@ -113,39 +112,39 @@ mod tests {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
-    /// A folder with a key.
-    fn make(folder: &Path, mode: u32) {
+    /// Creates `folder` with a key in it.
+    fn create(folder: &Path, mode: u32) {
         fs::create_dir(folder).unwrap();
         fs::write(folder.join(FILE), "").unwrap();
         set_mode(folder, mode);
     }
 
     #[test]
-    fn readable_for_a_moment() {
+    fn a_folder_is_readable_until_the_drop() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("pi");
         drop(Readable::open(&folder).unwrap());
-        make(&folder, 0o700);
+        create(&folder, 0o700);
         for _ in 0..2 {
             let readable = Readable::open(&folder).unwrap();
             assert_eq!(mode(&folder), 0o700);
             drop(readable);
             assert_eq!(mode(&folder), 0);
         }
-        // Whoever could read the keys has them already; that is told, and not covered up.
+        // Others could have read the keys already: this is reported, not hidden.
         set_mode(&folder, 0o750);
         drop(Readable::open(&folder).unwrap());
         assert_eq!(mode(&folder), 0o750);
     }
 
     #[test]
-    fn what_an_earlier_run_left_open() {
+    fn folders_that_an_earlier_run_left_open_are_closed() {
         let dir = tempfile::tempdir().unwrap();
         assert!(!close_all(&dir.path().join("none")).unwrap());
         assert!(close_all(dir.path()).unwrap());
         let folders = ["a", "b", "c"].map(|host| dir.path().join(host));
         for (folder, before) in folders.iter().zip([0, 0o700, 0o500]) {
-            make(folder, before);
+            create(folder, before);
         }
         fs::write(dir.path().join("known_hosts"), "").unwrap();
         assert!(close_all(dir.path()).unwrap());
@@ -153,7 +152,7 @@ mod tests {
         assert_ne!(mode(&dir.path().join("known_hosts")), 0);
     }
 
-    /// `identity show NAME --identity-dir DIR` names any folder, and a link in a checkout that of the user.
+    /// `identity show NAME --identity-dir DIR` can name any folder, and a link in a checkout can lead to one of the user.
     #[test]
     fn a_folder_without_keys_stays_open() {
         let dir = tempfile::tempdir().unwrap();
@@ -168,7 +167,7 @@ mod tests {
         close_all(&identities).unwrap();
         drop(Readable::open(&identities.join("pi")).unwrap());
         assert_eq!(mode(&home), 0o700);
-        // Where the keys are is for the user to say.
+        // The user decides where the keys are.
         fs::write(home.join(FILE), "").unwrap();
         assert!(close_all(&identities).unwrap());
         assert_eq!(mode(&home), 0);
@@ -178,7 +177,7 @@ mod tests {
     fn one_run_does_not_close_what_another_reads() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("pi");
-        make(&folder, 0o700);
+        create(&folder, 0o700);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {

@@ -1,4 +1,4 @@
-//! The folder of `--files`: all that is in it, as it is to be on the card.
+//! Reads the folder of `--files`: the files that the payload puts on the card.
 
 use std::fs::{self, Metadata};
 use std::io::Read;
@@ -10,107 +10,110 @@ use anyhow::{Context, Result};
 use super::payload::{Entry, Owner, What};
 use super::secret::Secret;
 use crate::base::bounded::{self, Links};
-use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Plain};
+use crate::{bail, failure};
 
-/// The most that all files may have together, in bytes: they are secrets and settings, no data.
-const MOST: u64 = 16 << 20;
-/// How many files, folders and links there may be.
-const MANY: usize = 10_000;
+/// The most bytes of all files together: they are secrets and settings, not data.
+const MAX_BYTES: u64 = 16 << 20;
+/// The most files, folders and links.
+const MAX_ENTRIES: usize = 10_000;
 
-/// Whose files they are on the card.
+/// Who owns the files on the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owners {
-    /// Those that they have here, by number.
+    /// The owners they have in the folder, by number.
     Kept,
-    /// All are root's: only root can have given files away.
+    /// Root owns all: only root can have changed the owner of files in the folder.
     Root,
 }
 
 impl Owners {
-    /// For the user of this process.
+    /// The choice for the user of this process.
     pub fn of_this_user() -> Self {
         if rustix::process::geteuid().is_root() { Self::Kept } else { Self::Root }
     }
 }
 
-/// Everything below `dir`.
+/// Reads everything below `dir`.
 ///
 /// # Errors
-/// What is neither a file nor a folder nor a link, names that ext4's tools cannot be given, and too much of it.
+/// `Refused` for entries other than files, folders and links, for names that ext4's tools cannot read, and for more than
+/// [`MAX_BYTES`] or [`MAX_ENTRIES`].
 pub fn read(dir: &Path, owners: Owners) -> Result<Vec<Entry>> {
     if !dir.is_dir() {
-        return Err(ExitKind::Refused.error(format!("--files {} is no folder", dir.display())));
+        bail!(Refused, "--files {} is not a folder", dir.display());
     }
-    let mut reading = Reading { owners, entries: Vec::new(), left: MOST };
-    reading.folder(dir, "")?;
-    Ok(reading.entries)
+    let mut reader = FolderReader { owners, entries: Vec::new(), bytes_left: MAX_BYTES };
+    reader.folder(dir, "")?;
+    Ok(reader.entries)
 }
 
-struct Reading {
+struct FolderReader {
     owners: Owners,
     entries: Vec<Entry>,
-    /// How many bytes may still come.
-    left: u64,
+    /// How many bytes the remaining files may have.
+    bytes_left: u64,
 }
 
-impl Reading {
-    /// Adds what is in `dir`, which is called `name` on the card.
-    fn folder(&mut self, dir: &Path, name: &str) -> Result<()> {
-        let doing = || format!("reading {}", dir.display());
-        for found in fs::read_dir(dir).with_context(doing)? {
-            let path = found.with_context(doing)?.path();
-            let own = path.file_name().and_then(|own| own.to_str()).filter(|own| is_plain(own));
-            let own = own.ok_or_else(|| refused(&path, "has a name that is not plain text"))?;
-            let name = if name.is_empty() { own.to_owned() } else { format!("{name}/{own}") };
-            self.entry(&path, name)?;
+impl FolderReader {
+    /// Adds everything in `dir`, whose path on the card is `prefix`.
+    fn folder(&mut self, dir: &Path, prefix: &str) -> Result<()> {
+        let context = || format!("reading {}", dir.display());
+        for found in fs::read_dir(dir).with_context(context)? {
+            let path = found.with_context(context)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_plain(name));
+            let name = name.ok_or_else(|| refused(&path, "has a name that is not plain text"))?;
+            let on_card = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+            self.entry(&path, on_card)?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, path: &Path, name: String) -> Result<()> {
-        let doing = || format!("reading {}", path.display());
-        let stat = path.symlink_metadata().with_context(doing)?;
+    /// Adds the file, folder or link `path`, whose path on the card is `on_card`.
+    fn entry(&mut self, path: &Path, on_card: String) -> Result<()> {
+        let context = || format!("reading {}", path.display());
+        let stat = path.symlink_metadata().with_context(context)?;
         let kind = stat.file_type();
         if kind.is_dir() {
-            self.push(name.clone(), &stat, What::Folder)?;
-            return self.folder(path, &name);
+            self.push(on_card.clone(), &stat, What::Folder)?;
+            return self.folder(path, &on_card);
         }
         if kind.is_symlink() {
-            let target = fs::read_link(path).with_context(doing)?;
+            let target = fs::read_link(path).with_context(context)?;
             let target = target.to_str().filter(|target| is_plain(target));
-            let target = target.ok_or_else(|| refused(path, "points to what is not plain text"))?;
-            if target.split('/').any(|name| name.len() > NAME) {
-                return Err(refused(path, "points to a name of more than 255 bytes"));
+            let target = target.ok_or_else(|| refused(path, "links to a path that is not plain text"))?;
+            if target.split('/').any(|name| name.len() > MAX_NAME) {
+                return Err(refused(path, "links to a name of more than 255 bytes"));
             }
-            return self.push(name, &stat, What::Link(target.to_owned()));
+            return self.push(on_card, &stat, What::Link(target.to_owned()));
         }
         if !kind.is_file() {
-            return Err(refused(path, "is neither a file nor a folder nor a link"));
+            return Err(refused(path, "is not a file, folder or link"));
         }
         let content = self.content(path)?;
-        self.push(name, &stat, What::File(Secret::new(content)))
+        self.push(on_card, &stat, What::File(Secret::new(content)))
     }
 
-    /// What is in the file `path`, and not what its size was: it may grow meanwhile.
+    /// The content of the file `path`. The bytes that are read count, not the size before: the file may grow.
     fn content(&mut self, path: &Path) -> Result<Vec<u8>> {
-        let doing = || format!("reading {}", path.display());
-        // What was a file a moment ago may be a pipe now, or a link.
-        let (file, mut content) = (bounded::open(path, Links::Refuse).with_context(doing)?, Vec::new());
-        file.take(self.left + 1).read_to_end(&mut content).with_context(doing)?;
-        let Some(left) = self.left.checked_sub(content.len() as u64) else {
-            let text = format!("--files has more than {}; copy large files to the running host", Bytes(MOST));
-            return Err(ExitKind::Refused.error(text));
+        let context = || format!("reading {}", path.display());
+        // The file may have been replaced by a pipe or a link.
+        let file = bounded::open(path, Links::Refuse).with_context(context)?;
+        let mut content = Vec::new();
+        file.take(self.bytes_left + 1).read_to_end(&mut content).with_context(context)?;
+        let Some(left) = self.bytes_left.checked_sub(content.len() as u64) else {
+            bail!(
+                Refused, "--files contains more than {}", Bytes(MAX_BYTES);
+                hint: "copy large files to the running host"
+            );
         };
-        self.left = left;
+        self.bytes_left = left;
         Ok(content)
     }
 
     fn push(&mut self, path: String, stat: &Metadata, what: What) -> Result<()> {
-        if self.entries.len() == MANY {
-            return Err(
-                ExitKind::Refused.error(format!("--files has more than {MANY} files, folders and links"))
-            );
+        if self.entries.len() == MAX_ENTRIES {
+            bail!(Refused, "--files contains more than {MAX_ENTRIES} files, folders and links");
         }
         let owner = match self.owners {
             Owners::Kept => Owner { user: stat.uid(), group: stat.gid() },
@@ -123,38 +126,39 @@ impl Reading {
 }
 
 fn refused(path: &Path, why: &str) -> anyhow::Error {
-    ExitKind::Refused.error(format!("--files: {} {why}", Plain(path.display())))
+    failure!(Refused, "--files: {} {why}", Plain(path.display()))
 }
 
-/// The longest name or target of a link, in bytes, that fits into a line of commands.
-const LONGEST: usize = 1000;
+/// The most bytes of a name, or of the target of a link, that fit into a command line of debugfs.
+const MAX_PATH: usize = 1000;
 
-/// The longest name that a file can have, in bytes.
-const NAME: usize = 255;
+/// The most bytes of a file name.
+const MAX_NAME: usize = 255;
 
-/// Whether ext4's tools can be given it in a line of commands.
+/// Whether `text` can be part of a command line of debugfs.
 fn is_plain(text: &str) -> bool {
-    !text.is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control)
+    !text.is_empty() && text.len() <= MAX_PATH && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::{ExitKind, kind, with_hint};
     use std::os::unix::fs::symlink;
 
-    fn mode(path: &Path, mode: u32) {
+    fn set_mode(path: &Path, mode: u32) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
     #[test]
-    fn a_tree() {
+    fn folders_files_and_links_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::create_dir_all(at("etc/wpa")).unwrap();
-        mode(&at("etc"), 0o755);
-        mode(&at("etc/wpa"), 0o2750);
+        set_mode(&at("etc"), 0o755);
+        set_mode(&at("etc/wpa"), 0o2750);
         fs::write(at("etc/wpa/home \"5\".conf"), "psk").unwrap();
-        mode(&at("etc/wpa/home \"5\".conf"), 0o440);
+        set_mode(&at("etc/wpa/home \"5\".conf"), 0o440);
         symlink("../nowhere", at("link")).unwrap();
         let mut found = read(dir.path(), Owners::Root).unwrap();
         found.sort_by(|left, right| left.path.cmp(&right.path));
@@ -173,16 +177,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_counts() {
-        // The size that the kernel tells of this one is 0.
+    fn the_bytes_that_are_read_count() {
+        // The kernel reports the size 0 for this file.
         let path = Path::new("/proc/version");
         let text = fs::read(path).unwrap();
         assert_eq!((path.metadata().unwrap().len(), text.is_empty()), (0, false));
         let most = text.len() as u64;
         for (left, expected) in [(most, Some(0)), (most + 5, Some(5)), (most - 1, None)] {
-            let mut reading = Reading { owners: Owners::Root, entries: Vec::new(), left };
-            let read = reading.content(path).map(|content| content == text);
-            assert_eq!(read.ok().map(|same| (same, reading.left)), expected.map(|left| (true, left)));
+            let mut reader = FolderReader { owners: Owners::Root, entries: Vec::new(), bytes_left: left };
+            let read = reader.content(path).map(|content| content == text);
+            assert_eq!(read.ok().map(|same| (same, reader.bytes_left)), expected.map(|left| (true, left)));
         }
     }
 
@@ -191,30 +195,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         prepare(dir.path());
         let error = read(dir.path(), Owners::Root).unwrap_err();
-        let said = error.to_string().replace(&dir.path().display().to_string(), "DIR");
-        assert_eq!((said.as_str(), crate::base::failure::kind(&error)), (text, ExitKind::Refused));
+        let message = with_hint(&error).replace(&dir.path().display().to_string(), "DIR");
+        assert_eq!((message.as_str(), kind(&error)), (text, ExitKind::Refused));
     }
 
     #[test]
-    fn what_is_refused() {
+    fn entries_that_are_refused() {
         let pipe = |dir: &Path| drop(std::os::unix::net::UnixListener::bind(dir.join("s")).unwrap());
-        refuses(pipe, "--files: DIR/s is neither a file nor a folder nor a link");
+        refuses(pipe, "--files: DIR/s is not a file, folder or link");
         let lines = |dir: &Path| fs::write(dir.join("a\nb"), "").unwrap();
         refuses(lines, "--files: DIR/a\\u{a}b has a name that is not plain text");
         let link = |dir: &Path| symlink("a\nb", dir.join("l")).unwrap();
-        refuses(link, "--files: DIR/l points to what is not plain text");
+        refuses(link, "--files: DIR/l links to a path that is not plain text");
         let link = |dir: &Path| symlink(format!("a/{}", "b".repeat(256)), dir.join("l")).unwrap();
-        refuses(link, "--files: DIR/l points to a name of more than 255 bytes");
-        let large = |dir: &Path| fs::File::create(dir.join("f")).unwrap().set_len(MOST + 1).unwrap();
-        refuses(large, "--files has more than 16.0 MiB; copy large files to the running host");
+        refuses(link, "--files: DIR/l links to a name of more than 255 bytes");
+        let large = |dir: &Path| fs::File::create(dir.join("f")).unwrap().set_len(MAX_BYTES + 1).unwrap();
+        refuses(large, "--files contains more than 16.0 MiB; copy large files to the running host");
         let error = read(Path::new("/dev/null"), Owners::Root).unwrap_err();
-        assert_eq!(error.to_string(), "--files /dev/null is no folder");
+        assert_eq!(error.to_string(), "--files /dev/null is not a folder");
     }
 
     #[test]
     fn too_many_are_refused() {
-        let many =
-            |dir: &Path| (0..=MANY).for_each(|count| symlink("x", dir.join(count.to_string())).unwrap());
-        refuses(many, "--files has more than 10000 files, folders and links");
+        let many = |dir: &Path| {
+            (0..=MAX_ENTRIES).for_each(|count| symlink("x", dir.join(count.to_string())).unwrap())
+        };
+        refuses(many, "--files contains more than 10000 files, folders and links");
     }
 }

@@ -1,4 +1,4 @@
-//! The public half of an ed25519 key: how ssh names it, and what it is for age.
+//! Public ed25519 keys: their form for ssh, their fingerprint, and their age recipient.
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
@@ -6,11 +6,11 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use sha2::{Digest, Sha256};
 
-use crate::base::failure::ExitKind;
+use crate::failure;
 
 const ALGORITHM: &str = "ssh-ed25519";
 
-/// The key as it travels in the protocol of ssh: the name of the algorithm and 32 bytes, each with its length.
+/// A public key; `blob` is its wire format (RFC 8709): the name of the algorithm and 32 bytes, each with its length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
     blob: Vec<u8>,
@@ -18,21 +18,21 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads `ssh-ed25519 AAAA… comment`, as `.pub` files have it.
+    /// Parses `ssh-ed25519 AAAA… comment`, the content of a `.pub` file.
     ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] where it is not that.
+    /// `Refused` for anything else.
     pub fn parse(text: &str) -> Result<Self> {
         let mut words = text.split_whitespace();
         let blob = match (words.next(), words.next()) {
             (Some(ALGORITHM), Some(key)) => STANDARD.decode(key).ok(),
             _ => None,
         };
-        let head = [&11_u32.to_be_bytes()[..], ALGORITHM.as_bytes(), &32_u32.to_be_bytes()].concat();
-        let point = blob.as_deref().and_then(|blob| blob.strip_prefix(&head[..])?.try_into().ok());
+        let prefix = [&11_u32.to_be_bytes()[..], ALGORITHM.as_bytes(), &32_u32.to_be_bytes()].concat();
+        let point = blob.as_deref().and_then(|blob| blob.strip_prefix(&prefix[..])?.try_into().ok());
         match (blob, point) {
             (Some(blob), Some(point)) => Ok(Self { blob, point }),
-            _ => Err(ExitKind::Refused.error("it is no ed25519 key")),
+            _ => Err(failure!(Refused, "not an ed25519 key")),
         }
     }
 
@@ -46,14 +46,13 @@ impl PublicKey {
         format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&self.blob)))
     }
 
-    /// `age1…`: what is encrypted to it can be read with the private half of this key, which sops-nix and
-    /// agenix do on the host.
+    /// The age recipient `age1…` of this key. The host decrypts with its private key, by sops-nix or agenix.
     ///
     /// # Errors
-    /// Bytes that are no point of the curve.
+    /// `Refused` for bytes that are not a point of the curve.
     pub fn age_recipient(&self) -> Result<String> {
         let point = CompressedEdwardsY(self.point).decompress();
-        let point = point.ok_or_else(|| ExitKind::Refused.error("the key is no point of its curve"))?;
+        let point = point.ok_or_else(|| failure!(Refused, "the key is not a point of its curve"))?;
         let name = bech32::Hrp::parse("age").context("writing an age recipient")?;
         bech32::encode::<bech32::Bech32>(name, &point.to_montgomery().to_bytes())
             .context("writing an age recipient")
@@ -64,15 +63,14 @@ impl PublicKey {
 mod tests {
     use super::*;
 
-    /// Made by `ssh-keygen -t ed25519 -C pi`. The fingerprint is what `ssh-keygen -l` says. The recipient was
-    /// computed from the private half, by way of X25519 in OpenSSL, and age has decrypted with that half what it had
-    /// encrypted to this.
+    /// Made by `ssh-keygen -t ed25519 -C pi`. `ssh-keygen -l` printed the fingerprint. The recipient was computed from the
+    /// private key with X25519 of OpenSSL; age has decrypted a text with that key that it had encrypted to the recipient.
     const LINE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
     const FINGERPRINT: &str = "SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY";
     const RECIPIENT: &str = "age1rudxc36n2yr4z8m7af0af92slf76ztc4fkv8wu2eak7plslasavq8az80z";
 
     #[test]
-    fn a_key_and_its_names() {
+    fn a_key_its_fingerprint_and_its_recipient() {
         for text in [LINE.to_owned(), format!("{LINE} pi\n"), format!("  {LINE}  a b\n")] {
             let key = PublicKey::parse(&text).unwrap();
             assert_eq!(key.line(), LINE);
@@ -82,14 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_key() {
+    fn texts_and_bytes_that_are_no_key() {
         let short = format!("{} pi", &LINE[..LINE.len() - 4]);
         for text in ["", "ssh-ed25519", "ssh-ed25519 ?", &LINE.replace("ed25519", "rsa"), &short] {
-            assert_eq!(PublicKey::parse(text).unwrap_err().to_string(), "it is no ed25519 key", "{text}");
+            assert_eq!(PublicKey::parse(text).unwrap_err().to_string(), "not an ed25519 key", "{text}");
         }
         let mut key = PublicKey::parse(LINE).unwrap();
         key.point = [2; 32];
-        assert_eq!(key.age_recipient().unwrap_err().to_string(), "the key is no point of its curve");
+        assert_eq!(key.age_recipient().unwrap_err().to_string(), "the key is not a point of its curve");
     }
 
     #[test]

@@ -1,78 +1,82 @@
-//! The project's `known_hosts`: a line for each host, under its name in the flake.
+//! The project's `known_hosts`: one line for each host, by its name in the flake.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use rustix::fs::{Access, access};
 
+use crate::bail;
 use crate::base::failure::ExitKind;
 use crate::base::lock::Lock;
 use crate::base::state;
 
-/// The most bytes that are read of it.
-const LARGEST: u64 = 16 << 20;
-/// What is locked while it is changed. Whoever may open a folder may lock it, and for as long as they like.
+/// The most bytes of the file that are read.
+const MAX_BYTES: u64 = 16 << 20;
+/// The lock file for changes. The folder itself is no lock: whoever can open it could lock it for any time.
 const LOCK: &str = ".known_hosts.lock";
-/// How long another run may take to change it.
+/// How long to wait for another run that changes the file.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The file, which need not be there.
+/// A `known_hosts` file, which may not exist.
 pub struct KnownHosts {
     pub path: PathBuf,
 }
 
 impl KnownHosts {
-    /// That in `folder`.
+    /// The file in `folder`.
     pub fn of(folder: &Path) -> Self {
         Self { path: folder.join("known_hosts") }
     }
 
-    /// The key of `host` as `ssh-ed25519 AAAA…`.
+    /// The key of `host`, such as `ssh-ed25519 AAAA…`.
     pub fn key_of(&self, host: &str) -> Result<Option<String>> {
         Ok(self.read()?.split(|byte| *byte == b'\n').find_map(|line| key(line, host)).map(str::to_owned))
     }
 
-    /// Makes `key` the only one of `host`, or leaves it none. Returns whether that changed something.
+    /// Sets the only key of `host` to `key`, or removes it. Returns whether the file changed.
     pub fn set(&self, host: &str, key: Option<&str>) -> Result<bool> {
-        let doing = || format!("writing {}", self.path.display());
+        let context = || format!("writing {}", self.path.display());
         let folder = self.path.parent().unwrap_or(Path::new("/"));
-        state::private_folder(folder).with_context(doing)?;
+        state::private_folder(folder).with_context(context)?;
         // Two flashes may end at once.
-        let _lock = Lock::take_within(&folder.join(LOCK), LOCK_TIMEOUT).with_context(doing)?;
+        let _lock = Lock::take_within(&folder.join(LOCK), LOCK_TIMEOUT).with_context(context)?;
         let old = self.read()?;
-        let new = replaced(&old, host, key);
+        let new = with_key(&old, host, key);
         if new == old {
             return Ok(false);
         }
-        state::write(&self.real()?, &new).with_context(doing)?;
+        state::write(&self.resolve()?, &new).with_context(context)?;
         Ok(true)
     }
 
-    /// Fails where it cannot be read, or where [`KnownHosts::set`] could not write it.
+    /// Checks that the file can be read, and that [`KnownHosts::set`] can write it.
     ///
     /// # Errors
-    /// Of [`ExitKind::Refused`].
+    /// `Refused` where it cannot.
     pub fn check(&self) -> Result<()> {
-        let checked = self.read().and_then(|_| self.check_place());
+        let checked = self.read().and_then(|_| self.check_writable());
         checked.map_err(|error| {
-            let text = "the known_hosts of the project, which is to know the card's key, is not fit for it";
-            ExitKind::Refused.error_with_hint_of(format_args!("{text}: {error:#}"), &error)
+            let message = format!("the project's known_hosts cannot record the card's key: {error:#}");
+            ExitKind::Refused.error_with_hint_of(message, &error)
         })
     }
 
-    /// Fails where no file can be made beside it.
-    fn check_place(&self) -> Result<()> {
-        let real = self.real()?;
-        let there = real.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-        let doing = || format!("writing to {}", there.display());
-        access(there, Access::WRITE_OK | Access::EXEC_OK).with_context(doing)?;
-        if there.is_dir() { Ok(()) } else { Err(anyhow!("{} is no folder", there.display())) }
+    /// Fails where no file can be created beside the file.
+    fn check_writable(&self) -> Result<()> {
+        let path = self.resolve()?;
+        let folder = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+        let context = || format!("writing to {}", folder.display());
+        access(folder, Access::WRITE_OK | Access::EXEC_OK).with_context(context)?;
+        if !folder.is_dir() {
+            bail!(Refused, "{} is not a folder", folder.display());
+        }
+        Ok(())
     }
 
-    /// Where it is itself: it may be a link, to what others cannot change either.
-    fn real(&self) -> Result<PathBuf> {
+    /// The path of the file, without a link. The file may be a link to one that others cannot change either.
+    fn resolve(&self) -> Result<PathBuf> {
         state::check_folder(self.path.parent().unwrap_or(Path::new("/")))?;
         if !self.path.is_symlink() {
             return Ok(self.path.clone());
@@ -80,28 +84,28 @@ impl KnownHosts {
         self.path.canonicalize().with_context(|| format!("following the link {}", self.path.display()))
     }
 
-    /// It may have lines of others that are no UTF-8.
+    /// The content, in bytes: lines that others wrote may not be UTF-8.
     fn read(&self) -> Result<Vec<u8>> {
-        let real = match self.real() {
-            Err(_) if self.leads_nowhere() => return Ok(Vec::new()),
-            real => real?,
+        let path = match self.resolve() {
+            Err(_) if self.is_missing() => return Ok(Vec::new()),
+            path => path?,
         };
-        Ok(state::read(&real, LARGEST)?.unwrap_or_default())
+        Ok(state::read(&path, MAX_BYTES)?.unwrap_or_default())
     }
 
-    fn leads_nowhere(&self) -> bool {
+    fn is_missing(&self) -> bool {
         self.path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }
 }
 
-/// The key in `line`, if it is one of `host`.
+/// The key in `line`, if the line is for `host`.
 fn key<'a>(line: &'a [u8], host: &str) -> Option<&'a str> {
     let (names, key) = std::str::from_utf8(line).ok()?.trim().split_once(char::is_whitespace)?;
     names.split(',').any(|name| name == host).then(|| key.trim())
 }
 
-/// `text` with `key` as the only one of `host`, where its first line was or at the end. Lines of others stay.
-fn replaced(text: &[u8], host: &str, key: Option<&str>) -> Vec<u8> {
+/// `text` with `key` as the only key of `host`: in place of its first line, or at the end. Lines of other hosts stay.
+fn with_key(text: &[u8], host: &str, key: Option<&str>) -> Vec<u8> {
     let mut own = key.map(|key| format!("{host} {key}\n"));
     let mut new = Vec::new();
     for line in text.split_inclusive(|byte| *byte == b'\n') {
@@ -121,6 +125,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::base::failure::{kind, with_hint};
 
     const KEY: &str = "ssh-ed25519 AAAAC3";
 
@@ -135,16 +140,16 @@ mod tests {
             ("# note\npi a b\npi,alias c d\nother e f", Some(KEY), format!("# note\n{line}other e f\n")),
             ("pi2 a b\n", Some(KEY), format!("pi2 a b\n{line}")),
         ] {
-            let new = replaced(text.as_bytes(), "pi", key);
+            let new = with_key(text.as_bytes(), "pi", key);
             assert_eq!(String::from_utf8(new).unwrap(), expected, "{text}");
         }
         let others = b"caf\xe9 a b\nsome\r\n";
-        let new = replaced(others, "pi", Some(KEY));
+        let new = with_key(others, "pi", Some(KEY));
         assert_eq!(new, [&others[..], line.as_bytes()].concat());
     }
 
     #[test]
-    fn what_is_known() {
+    fn a_key_is_set_read_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let file = KnownHosts::of(&dir.path().join("identity"));
         assert_eq!(file.key_of("pi").unwrap(), None);
@@ -155,27 +160,28 @@ mod tests {
         assert!(file.set("pi", None).unwrap());
         assert_eq!(file.key_of("pi").unwrap(), None);
         let left = dir.path().join("identity").read_dir().unwrap().count();
-        assert_eq!(left, 2, "what was written on the way is gone, and the lock is there");
+        assert_eq!(left, 2, "temporary files are gone, and the lock is there");
     }
 
-    /// As anybody can who may look into the folder.
+    /// Anybody who can open the folder can lock it.
     #[test]
-    fn a_folder_that_somebody_has_locked() {
+    fn a_lock_on_the_folder_does_not_block() {
         let dir = tempfile::tempdir().unwrap();
         let folder = fs::File::open(dir.path()).unwrap();
         rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).unwrap();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let file = KnownHosts::of(dir.path());
-        std::thread::spawn(move || tell.send(file.set("pi", Some(KEY)).unwrap()));
-        assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(true));
+        std::thread::spawn(move || sender.send(file.set("pi", Some(KEY)).unwrap()));
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(5)), Ok(true));
         let lock = dir.path().join(LOCK).metadata().unwrap();
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&lock.permissions()) & 0o777, 0o600);
     }
 
     #[test]
-    fn a_link_stays_one() {
+    fn a_link_stays_a_link() {
         let dir = tempfile::tempdir().unwrap();
-        let (own, elsewhere) = (dir.path().join("identity"), dir.path().join("elsewhere"));
+        let own = dir.path().join("identity");
+        let elsewhere = dir.path().join("elsewhere");
         fs::create_dir(&own).unwrap();
         fs::write(&elsewhere, "a b c\n").unwrap();
         std::os::unix::fs::symlink("../elsewhere", own.join("known_hosts")).unwrap();
@@ -187,16 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written() {
+    fn files_that_cannot_be_written_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let refuses = |file: KnownHosts, text: &str| {
             let error = file.check().unwrap_err();
-            let said =
-                crate::base::failure::with_hint(&error).replace(&dir.path().display().to_string(), "DIR");
-            let expected = format!(
-                "the known_hosts of the project, which is to know the card's key, is not fit for it: {text}"
-            );
-            assert_eq!((said, crate::base::failure::kind(&error)), (expected, ExitKind::Refused));
+            let message = with_hint(&error).replace(&dir.path().display().to_string(), "DIR");
+            let expected = format!("the project's known_hosts cannot record the card's key: {text}");
+            assert_eq!((message, kind(&error)), (expected, ExitKind::Refused));
         };
         KnownHosts::of(&dir.path().join("not/there/yet")).check().unwrap();
         fs::create_dir_all(dir.path().join("folder/known_hosts")).unwrap();
@@ -215,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_or_has_no_end_is_refused() {
+    fn a_pipe_or_an_endless_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let file = KnownHosts::of(dir.path());
         let refuse = |why: &str| {
             for error in [file.key_of("pi").unwrap_err(), file.set("pi", Some(KEY)).unwrap_err()] {
-                assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
+                assert_eq!(kind(&error), ExitKind::Refused);
                 let expected = format!("{} {why}; move it away", dir.path().join("known_hosts").display());
-                assert_eq!(crate::base::failure::with_hint(&error), expected);
+                assert_eq!(with_hint(&error), expected);
             }
         };
         rustix::fs::mkfifoat(rustix::fs::CWD, &file.path, 0o600.into()).unwrap();
@@ -236,7 +239,8 @@ mod tests {
     #[ignore = "needs root: run `cargo xtask test`"]
     fn a_link_to_a_file_of_somebody_else_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let (own, theirs) = (dir.path().join("identity"), dir.path().join("theirs"));
+        let own = dir.path().join("identity");
+        let theirs = dir.path().join("theirs");
         fs::create_dir(&own).unwrap();
         fs::write(&theirs, format!("pi {KEY}\n")).unwrap();
         std::os::unix::fs::symlink(&theirs, own.join("known_hosts")).unwrap();
@@ -253,13 +257,13 @@ mod tests {
             "pi,alias ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw pi\n";
         let hashed = "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg= ssh-rsa AAAAB3\n@revoked * ssh-rsa x\n";
         crate::base::fuzz::check(&[line.as_bytes(), hashed.as_bytes()], |bytes| {
-            let new = replaced(bytes, "pi", Some(KEY));
-            let of = |text: &[u8]| {
+            let new = with_key(bytes, "pi", Some(KEY));
+            let lines_of_pi = |text: &[u8]| {
                 text.split(|byte| *byte == b'\n').filter(|line| key(line, "pi").is_some()).count()
             };
-            assert_eq!(of(&new), 1, "{}", new.escape_ascii());
-            assert_eq!(of(&replaced(bytes, "pi", None)), 0);
-            assert_eq!(replaced(&new, "pi", Some(KEY)), new);
+            assert_eq!(lines_of_pi(&new), 1, "{}", new.escape_ascii());
+            assert_eq!(lines_of_pi(&with_key(bytes, "pi", None)), 0);
+            assert_eq!(with_key(&new, "pi", Some(KEY)), new);
         });
     }
 }

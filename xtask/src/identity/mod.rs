@@ -1,6 +1,5 @@
-//! Who a host is: its ssh host key, made on the workstation and put on the card, so that the first connection
-//! already knows it; and the files that are put there with it. Keys and the `known_hosts` of the project are in its
-//! state folder.
+//! The identity of a host: its ssh host key, made on the workstation and written to the card, so that the first connection
+//! already knows it; and the other files of the payload. Keys and the project's `known_hosts` are in its state folder.
 
 mod access;
 mod extra_files;
@@ -25,30 +24,30 @@ use anyhow::Result;
 use crate::base::project;
 use known_hosts::KnownHosts;
 
-/// Where the project keeps what it knows of its hosts.
+/// The folder of the project with the keys of its hosts and their `known_hosts`.
 pub fn folder() -> PathBuf {
     project::state_dir().join("identity")
 }
 
-/// The project's `known_hosts`, if it has a key for `host`: ssh takes it with `UserKnownHostsFile`, and with the
-/// name of the host as `HostKeyAlias`.
+/// The project's `known_hosts`, if it has a key for `host`: for ssh's option `UserKnownHostsFile`, with the name of the host
+/// as `HostKeyAlias`.
 ///
 /// # Errors
-/// A file that cannot be read.
+/// Where the file cannot be read.
 pub fn known(host: &str) -> Result<Option<PathBuf>> {
     let file = KnownHosts::of(&folder());
     Ok(file.key_of(host)?.map(|_| file.path))
 }
 
-/// Where the project's `known_hosts` is, or will be.
+/// The path of the project's `known_hosts`, which may not exist yet.
 pub fn known_hosts() -> PathBuf {
     KnownHosts::of(&folder()).path
 }
 
-/// Fails where the project's `known_hosts` cannot be read or written.
+/// Checks that the project's `known_hosts` can be read and written.
 ///
 /// # Errors
-/// Of [`crate::base::failure::ExitKind::Refused`].
+/// `Refused` where it cannot.
 pub fn check_known_hosts() -> Result<()> {
     KnownHosts::of(&folder()).check()
 }

@@ -1,4 +1,4 @@
-//! Bytes that are nobody's business: they are shown nowhere, and travel as base64.
+//! Secret bytes, redacted in `Debug` and serialized as base64.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The content of a private key, or of any other file that is put on a card.
+/// The content of a private key, or of another file of the payload.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 
@@ -35,7 +35,7 @@ impl Serialize for Secret {
 
 impl<'a> Deserialize<'a> for Secret {
     fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        // The error of the decoder would tell a byte of it.
+        // The error of the decoder would contain a byte of the secret.
         let bytes = STANDARD.decode(String::deserialize(deserializer)?);
         bytes.map(Self).map_err(|_| D::Error::custom("a secret is not base64"))
     }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_travels_and_is_not_shown() {
+    fn a_secret_is_serialized_but_not_shown() {
         let secret = Secret::new(b"\0key\xff".to_vec());
         assert_eq!(format!("{secret:?}"), "Secret(5 bytes)");
         let text = serde_json::to_string(&secret).unwrap();

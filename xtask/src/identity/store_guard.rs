@@ -1,41 +1,42 @@
-//! Private keys never get into a Nix store, where everybody can read them: a flake is copied there.
+//! Keeps private keys out of the Nix store, where everybody can read them: Nix copies the folder of a flake there.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::Folder;
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{git, project};
 
-/// Refuses a folder for keys that Nix copies with the `flake`.
+/// Refuses a folder of keys that Nix copies with the `flake`.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`], with the remedy.
+/// `Refused` for such a folder.
 pub fn keep_out_of_stores(launcher: &Launcher, folder: &Folder, flake: &str) -> Result<()> {
     if !goes_to_stores(launcher, folder.path(), flake)? {
         return Ok(());
     }
-    let (keys, dir) = (folder.path().display(), project::flake_dir(flake));
-    Err(ExitKind::Refused.error(format!(
-        "Nix copies {keys} to its store with the flake {}, where everybody could read the private key; let git ignore \
-         it, or name another folder with --identity-dir",
-        dir.display()
-    )))
+    bail!(
+        Refused,
+        "nix copies {} to its store with the flake {}, where everybody could read the private key",
+        folder.path().display(),
+        project::flake_dir(flake).display();
+        hint: "let git ignore the folder, or pass another folder as --identity-dir"
+    )
 }
 
 /// Whether Nix copies the folder `dir` with the `flake`.
 pub fn goes_to_stores(launcher: &Launcher, dir: &Path, flake: &str) -> Result<bool> {
-    let dir = real(&std::path::absolute(dir).with_context(|| format!("finding {}", dir.display()))?);
+    let dir = resolve(&std::path::absolute(dir).with_context(|| format!("finding {}", dir.display()))?);
     is_copied(flake, &dir, |git| is_ignored(launcher, git, &dir))
 }
 
-/// Whether Nix copies the folder `keys` with the `flake`; `is_ignored` says whether the git repository at that place
-/// ignores it.
+/// Whether Nix copies the folder `keys` with the `flake`; `is_ignored` asks the git repository at the given path whether it
+/// ignores the folder.
 fn is_copied(flake: &str, keys: &Path, is_ignored: impl FnOnce(&Path) -> Result<bool>) -> Result<bool> {
-    let dir = real(&project::flake_dir(flake));
-    // Of a place within git, Nix takes what git has.
+    let dir = resolve(&project::flake_dir(flake));
+    // Within a git repository, Nix copies the files that git lists.
     let git = dir.ancestors().find(|dir| dir.join(".git").exists());
     match git.filter(|_| !flake.starts_with("path:")) {
         Some(git) => Ok(keys.starts_with(git) && !is_ignored(git)?),
@@ -43,14 +44,14 @@ fn is_copied(flake: &str, keys: &Path, is_ignored: impl FnOnce(&Path) -> Result<
     }
 }
 
-/// `path` without links in what is there of it.
-fn real(path: &Path) -> PathBuf {
-    let there = path.ancestors().find_map(|there| Some((there, there.canonicalize().ok()?)));
-    let whole = there.and_then(|(there, real)| {
-        let rest = path.strip_prefix(there).ok()?;
+/// `path` without links; its end may not exist.
+fn resolve(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    let resolved = existing.and_then(|(part, real)| {
+        let rest = path.strip_prefix(part).ok()?;
         Some(real.components().chain(rest.components()).collect())
     });
-    whole.unwrap_or_else(|| path.to_owned())
+    resolved.unwrap_or_else(|| path.to_owned())
 }
 
 fn is_ignored(launcher: &Launcher, repository: &Path, keys: &Path) -> Result<bool> {
@@ -58,11 +59,7 @@ fn is_ignored(launcher: &Launcher, repository: &Path, keys: &Path) -> Result<boo
     match output.code {
         0 => Ok(true),
         1 => Ok(false),
-        _ => Err(ExitKind::Other.error(format!(
-            "asking git about {}: {}",
-            keys.display(),
-            output.stderr.trim()
-        ))),
+        _ => bail!(Other, "asking git whether it ignores {}: {}", keys.display(), output.stderr.trim()),
     }
 }
 
@@ -71,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nix_copies() {
+    fn folders_that_nix_copies() {
         let dir = tempfile::tempdir().unwrap();
         let [plain, repository] = ["plain", "repository"].map(|name| dir.path().join(name));
         std::fs::create_dir_all(repository.join("nix")).unwrap();
@@ -94,12 +91,12 @@ mod tests {
         check(&whole, &repository.join(".xtask/identity"), false);
         check(&whole, &repository.join("keys"), true);
         check(&format!("path:{whole}"), &repository.join(".xtask/identity"), true);
-        // The flake is a part of the repository, and all of that is copied.
+        // The flake is a folder of the repository, and Nix copies all of the repository.
         check(&format!("git+file://{whole}?dir=nix"), &repository.join("keys"), true);
         check(&repository.join("nix").display().to_string(), &repository.join("keys"), true);
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&plain, &link).unwrap();
-        check(&link.display().to_string(), &real(&plain.join("keys")), true);
+        check(&link.display().to_string(), &resolve(&plain.join("keys")), true);
         check("github:owner/name", &repository.join("keys"), false);
     }
 }
