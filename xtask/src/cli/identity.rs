@@ -34,7 +34,7 @@ pub struct PayloadArgs {
     /// Which ssh host key the card gets, so that the first connection knows it already [default: keep, or none with
     /// --image]
     #[arg(long, value_enum)]
-    pub identity: Option<crate::identity::Choice>,
+    pub identity: Option<crate::identity::KeyChoice>,
     /// With --image: the host whose identity it gets
     #[arg(long, value_name = "HOST", requires = "image")]
     pub identity_of: Option<String>,

@@ -147,7 +147,7 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
         return ui::json(&result);
     }
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
-    let own = plan.carried.as_ref().map(|carried| format!(" and {}", carried.payload.words()));
+    let own = plan.carried.as_ref().map(|carried| format!(" and {}", carried.payload.summary()));
     let (own, size, hash) = (own.unwrap_or_default(), Bytes(report.size), report.hash);
     ui::result(&format!("{path} holds the image{own}: {size} read back, hash {hash}"))
 }

@@ -8,20 +8,20 @@ use serde::Serialize;
 use crate::base::Context;
 use crate::base::failure::ExitKind;
 use crate::cli::{Identity, IdentityCommand, IdentityOf};
-use crate::identity::{self, Choice, Folder};
+use crate::identity::{self, KeyChoice, KeyFolder};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &Identity) -> Result<()> {
     let (IdentityCommand::Show(of) | IdentityCommand::Make(of)) = &args.what;
-    let folder = Folder::new(&of.host, of.identity_dir.as_deref())?;
+    let folder = KeyFolder::new(&of.host, of.identity_dir.as_deref())?;
     if matches!(args.what, IdentityCommand::Make(_)) {
         identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
-        folder.choose(&cx.launcher, Choice::Keep)?;
+        folder.choose(&cx.launcher, KeyChoice::Keep)?;
     }
     let key = folder.public(&cx.launcher)?.ok_or_else(|| no_key(of, &folder))?;
     let (fingerprint, age, public) = (key.fingerprint(), key.age_recipient()?, key.line());
     let known_hosts = identity::known(&of.host)?;
-    let waiting = folder.waiting(&cx.launcher)?.map(|key| key.fingerprint());
+    let waiting = folder.pending(&cx.launcher)?.map(|key| key.fingerprint());
     show(
         cx,
         &Shown {
@@ -36,7 +36,7 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
     )
 }
 
-fn no_key(of: &IdentityOf, folder: &Folder) -> anyhow::Error {
+fn no_key(of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
     let (host, dir) = (&of.host, folder.path().display());
     let elsewhere = of.identity_dir.as_ref().map(|dir| format!(" --identity-dir {}", dir.display()));
     let make = format!("cargo xtask identity make {host}{}", elsewhere.unwrap_or_default());

@@ -11,13 +11,13 @@ use crate::card::ext4;
 use crate::card::flash::PayloadPlan;
 use crate::card::image::{self, Image};
 use crate::cli::PayloadArgs;
-use crate::identity::{self, Choice, Entry, Folder, HostKey, Owners, Payload};
+use crate::identity::{self, HostKey, KeyChoice, KeyFolder, Owners, Payload, PayloadEntry};
 
 /// What is asked for, before there is an image.
 pub struct PayloadSetup {
     /// The host whose identity it is, and which.
-    host: Option<(Folder, Choice)>,
-    files: Option<(PathBuf, Vec<Entry>)>,
+    host: Option<(KeyFolder, KeyChoice)>,
+    files: Option<(PathBuf, Vec<PayloadEntry>)>,
     /// The key that is packed.
     key: Option<HostKey>,
 }
@@ -31,9 +31,9 @@ impl PayloadSetup {
         let of = args.identity_of.as_deref().or(host);
         let host = match (of, args.identity) {
             (Some(host), choice) => {
-                Some((Folder::new(host, args.identity_dir.as_deref())?, choice.unwrap_or_default()))
+                Some((KeyFolder::new(host, args.identity_dir.as_deref())?, choice.unwrap_or_default()))
             }
-            (None, None | Some(Choice::None)) => None,
+            (None, None | Some(KeyChoice::None)) => None,
             (None, Some(_)) => {
                 let text = "an image file does not say whose it is: name the host with --identity-of HOST";
                 return Err(ExitKind::Usage.error(text));
@@ -59,13 +59,13 @@ impl PayloadSetup {
     }
 
     fn is_wanted(&self) -> bool {
-        self.files.is_some() || self.host.as_ref().is_some_and(|(_, choice)| *choice != Choice::None)
+        self.files.is_some() || self.host.as_ref().is_some_and(|(_, choice)| *choice != KeyChoice::None)
     }
 
     /// Refuses a folder for the key that Nix would copy with the `flake`.
     pub fn keep_out_of_stores(&self, cx: &Context, flake: &str) -> Result<()> {
         match &self.host {
-            Some((folder, Choice::Keep | Choice::New)) => {
+            Some((folder, KeyChoice::Keep | KeyChoice::New)) => {
                 identity::keep_out_of_stores(&cx.launcher, folder, flake)
             }
             _ => Ok(()),
@@ -83,7 +83,7 @@ impl PayloadSetup {
         let root = image::root(image).map_err(without_a_place)?;
         self.keep_out_of_stores(cx, flake)?;
         self.warn_of_stores(cx, flake)?;
-        let choose = |(folder, choice): &(Folder, Choice)| folder.choose(&cx.launcher, *choice);
+        let choose = |(folder, choice): &(KeyFolder, KeyChoice)| folder.choose(&cx.launcher, *choice);
         self.key = self.host.as_ref().map(choose).transpose()?.flatten();
         self.warn_of_waiting(cx);
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
@@ -97,12 +97,12 @@ impl PayloadSetup {
 
     /// A key that is kept may be the wrong one, where a newer one waits.
     fn warn_of_waiting(&self, cx: &Context) {
-        let Some((folder, Choice::Keep)) = &self.host else { return };
-        if self.key.as_ref().is_none_or(HostKey::has_waited) {
+        let Some((folder, KeyChoice::Keep)) = &self.host else { return };
+        if self.key.as_ref().is_none_or(HostKey::was_pending) {
             return;
         }
-        let (host, place) = (folder.host(), folder.waiting_place());
-        match folder.waiting(&cx.launcher) {
+        let (host, place) = (folder.host(), folder.pending_path());
+        match folder.pending(&cx.launcher) {
             Ok(None) => {}
             Ok(Some(key)) => cx.warn(format!(
                 "a newer key of {host} waits, {}, which a flash that did not end may have put on a card: to take it, say \
@@ -129,7 +129,7 @@ impl PayloadSetup {
         match (&self.key, &self.host) {
             (Some(key), _) => {
                 let host = &key.identity.host;
-                let settled = key.settle().with_context(|| {
+                let settled = key.commit().with_context(|| {
                     let (line, file) = (key.public.line(), identity::known_hosts());
                     format!(
                         "the card is good, but its key is not known here: put `{host} {line}` into {}, as the only line of \
@@ -141,7 +141,7 @@ impl PayloadSetup {
                     cx.note(format!("known_hosts of the project has this key for {host} from now on"));
                 }
             }
-            (None, Some((folder, Choice::None))) => {
+            (None, Some((folder, KeyChoice::None))) => {
                 let host = folder.host();
                 let forgotten = identity::forget(host).with_context(|| {
                     let file = identity::known_hosts();

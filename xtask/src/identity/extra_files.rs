@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::payload::{Entry, Owner, What};
+use super::payload::{EntryKind, Owner, PayloadEntry};
 use super::secret::Secret;
 use crate::base::bounded::{self, Links};
 use crate::base::{Bytes, Plain};
@@ -39,7 +39,7 @@ impl Owners {
 /// # Errors
 /// `Refused` for entries other than files, folders and links, for names that ext4's tools cannot read, and for more than
 /// [`MAX_BYTES`] or [`MAX_ENTRIES`].
-pub fn read(dir: &Path, owners: Owners) -> Result<Vec<Entry>> {
+pub fn read(dir: &Path, owners: Owners) -> Result<Vec<PayloadEntry>> {
     if !dir.is_dir() {
         bail!(Refused, "--files {} is not a folder", dir.display());
     }
@@ -50,7 +50,7 @@ pub fn read(dir: &Path, owners: Owners) -> Result<Vec<Entry>> {
 
 struct FolderReader {
     owners: Owners,
-    entries: Vec<Entry>,
+    entries: Vec<PayloadEntry>,
     /// How many bytes the remaining files may have.
     bytes_left: u64,
 }
@@ -75,7 +75,7 @@ impl FolderReader {
         let stat = path.symlink_metadata().with_context(context)?;
         let kind = stat.file_type();
         if kind.is_dir() {
-            self.push(on_card.clone(), &stat, What::Folder)?;
+            self.push(on_card.clone(), &stat, EntryKind::Folder)?;
             return self.folder(path, &on_card);
         }
         if kind.is_symlink() {
@@ -85,13 +85,13 @@ impl FolderReader {
             if target.split('/').any(|name| name.len() > MAX_NAME) {
                 return Err(refused(path, "links to a name of more than 255 bytes"));
             }
-            return self.push(on_card, &stat, What::Link(target.to_owned()));
+            return self.push(on_card, &stat, EntryKind::Link(target.to_owned()));
         }
         if !kind.is_file() {
             return Err(refused(path, "is not a file, folder or link"));
         }
         let content = self.content(path)?;
-        self.push(on_card, &stat, What::File(Secret::new(content)))
+        self.push(on_card, &stat, EntryKind::File(Secret::new(content)))
     }
 
     /// The content of the file `path`. The bytes that are read count, not the size before: the file may grow.
@@ -111,7 +111,7 @@ impl FolderReader {
         Ok(content)
     }
 
-    fn push(&mut self, path: String, stat: &Metadata, what: What) -> Result<()> {
+    fn push(&mut self, path: String, stat: &Metadata, kind: EntryKind) -> Result<()> {
         if self.entries.len() == MAX_ENTRIES {
             bail!(Refused, "--files contains more than {MAX_ENTRIES} files, folders and links");
         }
@@ -120,7 +120,7 @@ impl FolderReader {
             Owners::Root => Owner::ROOT,
         };
         let mode = u16::try_from(stat.permissions().mode() & 0o7777).unwrap_or_default();
-        self.entries.push(Entry { path, mode, owner, what });
+        self.entries.push(PayloadEntry { path, mode, owner, kind });
         Ok(())
     }
 }
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn too_many_are_refused() {
         let many = |dir: &Path| {
-            (0..=MAX_ENTRIES).for_each(|count| symlink("x", dir.join(count.to_string())).unwrap())
+            (0..=MAX_ENTRIES).for_each(|count| symlink("x", dir.join(count.to_string())).unwrap());
         };
         refuses(many, "--files contains more than 10000 files, folders and links");
     }

@@ -12,8 +12,8 @@ mod store_guard;
 
 pub use access::close_all;
 pub use extra_files::{Owners, read as read_files};
-pub use folder::{Choice, Folder, HostKey, forget};
-pub use payload::{Entry, Identity, Owner, PLACE, Payload, What};
+pub use folder::{HostKey, KeyChoice, KeyFolder, forget};
+pub use payload::{EntryKind, Identity, Owner, PAYLOAD_ROOT, Payload, PayloadEntry};
 pub use secret::Secret;
 pub use store_guard::{goes_to_stores, keep_out_of_stores};
 

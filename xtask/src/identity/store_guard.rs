@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::Folder;
+use super::KeyFolder;
 use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{git, project};
@@ -13,7 +13,7 @@ use crate::base::{git, project};
 ///
 /// # Errors
 /// `Refused` for such a folder.
-pub fn keep_out_of_stores(launcher: &Launcher, folder: &Folder, flake: &str) -> Result<()> {
+pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &str) -> Result<()> {
     if !goes_to_stores(launcher, folder.path(), flake)? {
         return Ok(());
     }

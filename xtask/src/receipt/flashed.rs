@@ -128,7 +128,7 @@ impl PayloadReceipt {
     fn new(plan: &Plan, report: &Report) -> Option<Self> {
         let Payload { identity, files, entries } = &plan.carried.as_ref()?.payload;
         Some(Self {
-            words: plan.carried.as_ref()?.payload.words(),
+            words: plan.carried.as_ref()?.payload.summary(),
             identity: identity.clone(),
             files: files.clone(),
             paths: entries.iter().map(|entry| entry.path.clone()).collect(),

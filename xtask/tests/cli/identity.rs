@@ -93,7 +93,7 @@ fn a_known_hosts_that_cannot_be_written_is_refused_before_anything_is_built() {
     let args =
         ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
     let text = format!(
-        "is not fit for it: {} is not a regular file",
+        "cannot record the card's key: {} is not a regular file",
         nix.path("state/identity/known_hosts").display()
     );
     nix.run(&args).says(&text).exits(3);
@@ -109,7 +109,7 @@ fn keys_that_nix_would_copy_are_refused_before_anything_is_built() {
     let (device, flake) = (card.to_str().unwrap(), nix.path("flake").display().to_string());
     let flash = ["--flake", &flake, "flash", "stinky", device, "--allow-virtual", "--yes"];
     let args = [&flash[..], &["--expect-size", "4MiB", "--identity-dir", &keys]].concat();
-    nix.run(&args).says(&format!("Nix copies {keys}/stinky to its store with the flake {flake}")).exits(3);
+    nix.run(&args).says(&format!("nix copies {keys}/stinky to its store with the flake {flake}")).exits(3);
     assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.asked().is_empty());
 }
 
@@ -136,26 +136,34 @@ fn keys_that_cannot_be_used() {
     let sandbox = Sandbox::with_fakes_only();
     let flake = sandbox.path("flake").display().to_string();
     let make = |host: &str| sandbox.run(&["--flake", &flake, "identity", "make", host]);
-    make("pi")
-        .says("there is no ssh-keygen on PATH; run `cargo xtask setup`, or say --identity none")
-        .exits(3);
-    make("../pi").says("\"../pi\" is no name for a host with an identity").exits(2);
+    make("pi").says("no ssh-keygen on PATH\nhint: run `cargo xtask setup`, or pass --identity none").exits(3);
+    make("../pi").says("\"../pi\" cannot be the name of a host with a key").exits(2);
     keygen(&sandbox);
     make("pi").exits(0);
     let key = sandbox.path("state/identity/pi/ssh_host_ed25519_key");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let outcome = sandbox.run(&["identity", "show", "pi"]);
-    outcome.says(&format!("{0} has mode 0644; run `chmod 600 {0}`", key.display())).exits(3);
+    outcome
+        .says(&format!(
+            "{0} has mode 0644, so others can access it\nhint: run `chmod 600 {0}`",
+            key.display()
+        ))
+        .exits(3);
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let folder = key.parent().unwrap();
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o750)).unwrap();
     let outcome = sandbox.run(&["identity", "show", "pi"]);
-    outcome.says(&format!("{0} has mode 0750; run `chmod 700 {0}`", folder.display())).exits(3);
+    outcome
+        .says(&format!(
+            "{0} has mode 0750, so others can access it\nhint: run `chmod 700 {0}`",
+            folder.display()
+        ))
+        .exits(3);
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
     let refuses = |body: &str, why: &str| {
         sandbox.fake("ssh-keygen", body);
         let text = format!(
-            "error: the host key {} {why}; move it away, and `cargo xtask identity make pi` makes another\n",
+            "error: the host key {} {why}\nhint: move it away, then run `cargo xtask identity make pi` to make another\n",
             key.display()
         );
         let outcome = sandbox.run(&["identity", "show", "pi"]);
@@ -163,10 +171,10 @@ fn keys_that_cannot_be_used() {
     };
     let locked = "has a passphrase, which nobody could type on the host";
     refuses("echo 'incorrect passphrase supplied to decrypt private key' >&2; exit 255", locked);
-    let other = "is no ed25519 key, or a damaged one";
+    let other = "is not an ed25519 key, or is damaged";
     refuses("echo 'Load key: invalid format' >&2; exit 255", other);
     refuses("echo 'ssh-rsa AAAA'", other);
-    make("known_hosts").says("\"known_hosts\" is no name for a host with an identity").exits(2);
+    make("known_hosts").says("\"known_hosts\" cannot be the name of a host with a key").exits(2);
     std::fs::remove_file(&key).unwrap();
     let pipe = std::ffi::CString::new(key.to_str().unwrap()).unwrap();
     rustix::fs::mknodat(
@@ -177,12 +185,12 @@ fn keys_that_cannot_be_used() {
         0,
     )
     .unwrap();
-    let text = format!("error: the host key {} is no file; move it away\n", key.display());
+    let text = format!("error: the host key {} is not a file\nhint: move it away\n", key.display());
     assert_eq!(sandbox.run(&["identity", "show", "pi"]).stderr, text);
     // A folder of keys that Nix would copy with the flake.
     let keys = sandbox.path("flake/keys").display().to_string();
     let args = ["--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys];
-    sandbox.run(&args).says(&format!("Nix copies {keys}/pi to its store with the flake {flake}")).exits(3);
+    sandbox.run(&args).says(&format!("nix copies {keys}/pi to its store with the flake {flake}")).exits(3);
 }
 
 #[test]

@@ -49,8 +49,8 @@ fn images_without_a_place_or_without_room() {
 fn words_that_do_not_go_together() {
     let image = host_image(4096, false);
     refuses(&image, &["--identity", "new"], 2, "name the host with --identity-of HOST");
-    refuses(&image, &["--identity-of", "../pi"], 2, "\"../pi\" is no name for a host with an identity");
-    refuses(&image, &["--files", "/dev/null"], 3, "--files /dev/null is no folder");
+    refuses(&image, &["--identity-of", "../pi"], 2, "\"../pi\" cannot be the name of a host with a key");
+    refuses(&image, &["--files", "/dev/null"], 3, "--files /dev/null is not a folder");
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("etc/ssh")).unwrap();
     std::fs::write(dir.path().join("etc/ssh/ssh_host_ed25519_key"), "mine").unwrap();
@@ -59,7 +59,7 @@ fn words_that_do_not_go_together() {
         &image,
         &["--identity-of", "pi", "--files", files],
         3,
-        "--files has etc/ssh/ssh_host_ed25519_key, which is",
+        "--files contains etc/ssh/ssh_host_ed25519_key, which is",
     );
 }
 
@@ -76,7 +76,7 @@ fn refuses_files(image: &[u8], make: impl FnOnce(&Path), more: &[&str], text: &s
 fn files_where_there_are_folders_and_folders_where_there_are_files() {
     let (image, of_pi) = (host_image(4096, false), ["--identity-of", "pi"]);
     let file = |dir: &Path| std::fs::write(dir.join("etc"), "").unwrap();
-    let text = "error: --files has etc, which is no folder, and etc/ssh is to be in it";
+    let text = "error: --files contains etc, which is not a folder, but etc/ssh is within it";
     refuses_files(&image, file, &of_pi, text);
     refuses_files(
         &image,

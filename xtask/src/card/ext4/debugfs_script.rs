@@ -10,7 +10,7 @@ use super::wrong;
 use crate::base::failure::ExitKind;
 use crate::base::memfd;
 use crate::base::{Bytes, Plain};
-use crate::identity::{Entry, Owner, PLACE, Secret, What};
+use crate::identity::{EntryKind, Owner, PAYLOAD_ROOT, PayloadEntry, Secret};
 
 /// The longest command, in bytes. debugfs reads them in pieces of 8192 bytes: the rest of a longer one would be
 /// a command of its own, and that may be one for a shell.
@@ -25,7 +25,7 @@ const CONTENT: &str = "/proc/4294967295/fd/4294967295";
 /// Commands, and what they take their content from.
 pub struct DebugfsScript {
     pub commands: String,
-    /// What the file system has already, relative to [`PLACE`].
+    /// What the file system has already, relative to [`PAYLOAD_ROOT`].
     pub replaced: Vec<String>,
     /// The content of the files. It is there as long as this is.
     contents: Vec<File>,
@@ -35,7 +35,7 @@ pub struct DebugfsScript {
 ///
 /// # Errors
 /// Of [`ExitKind::Refused`], with the path.
-pub fn check(entries: &[Entry]) -> Result<()> {
+pub fn check(entries: &[PayloadEntry]) -> Result<()> {
     let paths = entries.iter().map(|entry| entry.path.len()).sum::<usize>();
     if paths > PATHS {
         let text = format!(
@@ -47,23 +47,23 @@ pub fn check(entries: &[Entry]) -> Result<()> {
         return Err(ExitKind::Refused.error(text));
     }
     entries.iter().try_for_each(|entry| {
-        let path = format!("{PLACE}/{}", entry.path);
-        let words = match &entry.what {
-            What::Link(target) => ["symlink", &path, target],
-            What::File(_) | What::Folder => ["write", CONTENT, &path],
+        let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
+        let words = match &entry.kind {
+            EntryKind::Link(target) => ["symlink", &path, target],
+            EntryKind::File(_) | EntryKind::Folder => ["write", CONTENT, &path],
         };
         command(&path, &words).map(|_| ())
     })
 }
 
 /// Why `what` cannot come to `path`, where there is `found`: files are replaced, folders are not.
-pub fn clash(what: &What, path: &str, found: CurrentFiles) -> Option<String> {
+pub fn clash(what: &EntryKind, path: &str, found: CurrentFiles) -> Option<String> {
     let path = Plain(path);
     match (what, found) {
-        (What::Folder, CurrentFiles::Other) => {
+        (EntryKind::Folder, CurrentFiles::Other) => {
             Some(format!("{path} is to be a folder, and the image has something else there"))
         }
-        (What::File(_) | What::Link(_), CurrentFiles::Folder) => {
+        (EntryKind::File(_) | EntryKind::Link(_), CurrentFiles::Folder) => {
             Some(format!("{path} is a folder of the image, and is to be something else"))
         }
         _ => None,
@@ -71,13 +71,13 @@ pub fn clash(what: &What, path: &str, found: CurrentFiles) -> Option<String> {
 }
 
 /// The commands that put `entries` into a file system; `look` says what that has at a path.
-pub fn write(entries: &[Entry], look: impl Fn(&str) -> Result<CurrentFiles>) -> Result<DebugfsScript> {
+pub fn write(entries: &[PayloadEntry], look: impl Fn(&str) -> Result<CurrentFiles>) -> Result<DebugfsScript> {
     let mut script = DebugfsScript { commands: String::new(), replaced: Vec::new(), contents: Vec::new() };
-    if look(PLACE)? == CurrentFiles::Nothing {
-        script.folder(PLACE, 0o755, Owner::ROOT)?;
+    if look(PAYLOAD_ROOT)? == CurrentFiles::Nothing {
+        script.folder(PAYLOAD_ROOT, 0o755, Owner::ROOT)?;
     }
     for entry in entries {
-        let path = format!("{PLACE}/{}", entry.path);
+        let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
         let found = look(&path)?;
         script.entry(entry, &path, found)?;
     }
@@ -86,22 +86,22 @@ pub fn write(entries: &[Entry], look: impl Fn(&str) -> Result<CurrentFiles>) -> 
 
 impl DebugfsScript {
     /// Adds what puts `entry` at `path`, where there is `found`.
-    fn entry(&mut self, entry: &Entry, path: &str, found: CurrentFiles) -> Result<()> {
-        if let Some(text) = clash(&entry.what, path, found) {
+    fn entry(&mut self, entry: &PayloadEntry, path: &str, found: CurrentFiles) -> Result<()> {
+        if let Some(text) = clash(&entry.kind, path, found) {
             return Err(wrong(text));
         }
         if found == CurrentFiles::Other {
             self.say(path, &["rm", path])?;
             self.replaced.push(entry.path.clone());
         }
-        match &entry.what {
-            What::Folder if found == CurrentFiles::Folder => {}
-            What::Folder => self.folder(path, entry.mode, entry.owner)?,
-            What::Link(target) => {
+        match &entry.kind {
+            EntryKind::Folder if found == CurrentFiles::Folder => {}
+            EntryKind::Folder => self.folder(path, entry.mode, entry.owner)?,
+            EntryKind::Link(target) => {
                 self.say(path, &["symlink", path, target])?;
                 self.owned(path, entry.owner)?;
             }
-            What::File(content) => self.file(path, content, entry.mode, entry.owner)?,
+            EntryKind::File(content) => self.file(path, content, entry.mode, entry.owner)?,
         }
         Ok(())
     }
@@ -177,18 +177,18 @@ mod tests {
     use super::check as check_entries;
     use super::*;
 
-    fn entry(path: &str, what: What) -> Entry {
-        Entry { path: path.into(), mode: 0o640, owner: Owner { user: 1000, group: 0x2_0003 }, what }
+    fn entry(path: &str, kind: EntryKind) -> PayloadEntry {
+        PayloadEntry { path: path.into(), mode: 0o640, owner: Owner { user: 1000, group: 0x2_0003 }, kind }
     }
 
-    fn file(path: &str) -> Entry {
-        let content = What::File(Secret::new(b"psk".to_vec()));
-        Entry { mode: 0o600, owner: Owner::ROOT, ..entry(path, content) }
+    fn file(path: &str) -> PayloadEntry {
+        let content = EntryKind::File(Secret::new(b"psk".to_vec()));
+        PayloadEntry { mode: 0o600, owner: Owner::ROOT, ..entry(path, content) }
     }
 
     /// The commands for `entries` in a file system that has `there`, without the paths of the contents.
     #[track_caller]
-    fn check(entries: &[Entry], there: &[(&str, CurrentFiles)], expected: &[&str], replaced: &[&str]) {
+    fn check(entries: &[PayloadEntry], there: &[(&str, CurrentFiles)], expected: &[&str], replaced: &[&str]) {
         let found = |path: &str| there.iter().find(|(known, _)| *known == path).map(|(_, found)| *found);
         let script = write(entries, |path| Ok(found(path).unwrap_or(CurrentFiles::Nothing))).unwrap();
         let contents = script.contents.iter().map(memfd::path);
@@ -205,7 +205,7 @@ mod tests {
             ["mkdir /persist", "sif /persist mode 040755", "sif /persist uid 0", "sif /persist gid 0"];
         check(&[], &[], &place, &[]);
         check(
-            &[entry("a b", What::Folder), file("a b/say \"x\"")],
+            &[entry("a b", EntryKind::Folder), file("a b/say \"x\"")],
             &[ROOT],
             &[
                 "mkdir \"/persist/a b\"",
@@ -221,7 +221,7 @@ mod tests {
             &[],
         );
         check(
-            &[entry("l", What::Link("../x y".into()))],
+            &[entry("l", EntryKind::Link("../x y".into()))],
             &[ROOT, ("/persist/l", CurrentFiles::Other)],
             &[
                 "rm /persist/l",
@@ -231,7 +231,7 @@ mod tests {
             ],
             &["l"],
         );
-        check(&[entry("f", What::Folder)], &[ROOT, ("/persist/f", CurrentFiles::Folder)], &[], &[]);
+        check(&[entry("f", EntryKind::Folder)], &[ROOT, ("/persist/f", CurrentFiles::Folder)], &[], &[]);
     }
 
     /// As many files as there may be, with the longest paths: debugfs says more of them than any limit for a file system.
@@ -241,8 +241,10 @@ mod tests {
         let path = dir.path().join("fs");
         std::fs::write(&path, crate::card::inspect::ext4::tests::made(&["-N", "12000"], 40)).unwrap();
         let folder = "x".repeat(90);
-        let mut entries = vec![entry(&folder, What::Folder)];
-        entries.extend((0..9_999).map(|number| entry(&format!("{folder}/{number}"), What::Link("a".into()))));
+        let mut entries = vec![entry(&folder, EntryKind::Folder)];
+        entries.extend(
+            (0..9_999).map(|number| entry(&format!("{folder}/{number}"), EntryKind::Link("a".into()))),
+        );
         check_entries(&entries).unwrap();
         let script = write(&entries, |_| Ok(CurrentFiles::Nothing)).unwrap();
         let (programs, stop) = (Callable::find(Programs::Found).unwrap(), AtomicBool::new(false));
@@ -251,7 +253,7 @@ mod tests {
         assert!(!said.contains("Could not"), "{said}");
         programs.e2fsck(path.to_str().unwrap(), &stop).unwrap();
         // One that is deep has more in its paths than in its files.
-        let deep = (1..1_500).map(|depth| entry(&"d/".repeat(depth), What::Folder)).collect::<Vec<_>>();
+        let deep = (1..1_500).map(|depth| entry(&"d/".repeat(depth), EntryKind::Folder)).collect::<Vec<_>>();
         let error = check_entries(&deep).unwrap_err();
         assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
         assert!(error.to_string().contains("have 2.1 MiB together, more than 1.0 MiB"), "{error}");
@@ -266,12 +268,12 @@ mod tests {
                 "/persist/x is a folder of the image, and is to be something else",
             ),
             (
-                entry("x", What::Folder),
+                entry("x", EntryKind::Folder),
                 CurrentFiles::Other,
                 "/persist/x is to be a folder, and the image has something else there",
             ),
         ] {
-            let found = |path: &str| Ok(if path == PLACE { CurrentFiles::Folder } else { there });
+            let found = |path: &str| Ok(if path == PAYLOAD_ROOT { CurrentFiles::Folder } else { there });
             let error = write(&[entry], found).err().unwrap();
             assert_eq!(error.to_string(), expected);
         }
@@ -281,7 +283,7 @@ mod tests {
     fn a_command_is_never_longer_than_what_is_read_at_once() {
         let deep = vec!["\"".repeat(250); 15].join("/");
         let target = format!("{}!touch x", "f/".repeat(450));
-        let refused = |entry: Entry, text: &str| {
+        let refused = |entry: PayloadEntry, text: &str| {
             let path = format!("/persist/{}", entry.path);
             let written = write(std::slice::from_ref(&entry), |_| Ok(CurrentFiles::Nothing)).err().unwrap();
             for error in [super::check(&[entry]).unwrap_err(), written] {
@@ -290,11 +292,11 @@ mod tests {
             }
         };
         let long = "PATH cannot be put on a card: its path, with what it may link to, is too long; shorten its names";
-        refused(entry(&format!("{deep}/l"), What::Link(target.clone())), long);
+        refused(entry(&format!("{deep}/l"), EntryKind::Link(target.clone())), long);
         refused(file(&deep), long);
-        refused(entry(&deep, What::Folder), long);
+        refused(entry(&deep, EntryKind::Folder), long);
         refused(file("a\n!b"), "/persist/a\\u{a}!b cannot be put on a card: it is not plain text");
-        let fits = [entry("l", What::Link(target)), file(&"\"".repeat(1900))];
+        let fits = [entry("l", EntryKind::Link(target)), file(&"\"".repeat(1900))];
         super::check(&fits).unwrap();
         let script = write(&fits, |_| Ok(CurrentFiles::Other)).unwrap();
         assert!(script.commands.lines().all(|line| line.len() <= LONGEST && !line.starts_with('!')));

@@ -24,7 +24,7 @@ use crate::base::{Event, Plain, Reporter};
 use crate::card::flash::{Change, PayloadPlan, PayloadWriter};
 use crate::card::image::{self};
 use crate::card::inspect::{Budget, MEMORY};
-use crate::identity::{PLACE, Payload};
+use crate::identity::{PAYLOAD_ROOT, Payload};
 use metadata_copy::MetadataCopy;
 use programs::{Callable, Guard};
 use reader::View;
@@ -98,7 +98,7 @@ impl<'a> Ext4Payload<'a> {
     fn end(&self) {
         let (payload, seconds) =
             (self.payload(), self.begun.get_or_init(Instant::now).elapsed().as_secs_f64());
-        let text = format!("{}, read back and compared ({seconds:.1} s)", payload.words());
+        let text = format!("{}, read back and compared ({seconds:.1} s)", payload.summary());
         self.reporter.report(&Event::Found { name: payload.name().to_owned(), text });
     }
 
@@ -108,7 +108,7 @@ impl<'a> Ext4Payload<'a> {
 
     /// What is said of an error, whatever it is.
     fn doing(&self) -> String {
-        format!("putting {} on the card", self.payload().words())
+        format!("putting {} on the card", self.payload().summary())
     }
 }
 
@@ -123,7 +123,7 @@ impl PayloadWriter for Ext4Payload<'_> {
         let script = debugfs_script::write(entries, |path| there.look(path)).with_context(doing)?;
         // Those that nobody was told of before.
         for replaced in script.replaced.iter().filter(|path| !self.carried.replaced.contains(path)) {
-            let text = format!("replaces {PLACE}/{} of the image", Plain(replaced));
+            let text = format!("replaces {PAYLOAD_ROOT}/{} of the image", Plain(replaced));
             self.reporter.report(&Event::note(text));
         }
         let scratch =
@@ -147,7 +147,7 @@ impl PayloadWriter for Ext4Payload<'_> {
         let read = read.and_then(|view| view.has(&self.payload().entries));
         let sound =
             read.and_then(|()| self.programs.e2fsck(&format!("{}?offset={start}", self.path()), self.stop));
-        sound.with_context(|| format!("reading back {}", self.payload().words()))?;
+        sound.with_context(|| format!("reading back {}", self.payload().summary()))?;
         self.end();
         Ok(())
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::wrong;
 use crate::card::image::Ext4Region;
 use crate::card::inspect::{Budget, Ext4};
-use crate::identity::{Entry, PLACE, What};
+use crate::identity::{EntryKind, PAYLOAD_ROOT, PayloadEntry};
 
 /// What the way to one file may cost, in bytes.
 const WAY: u64 = 256 << 10;
@@ -39,24 +39,24 @@ impl<'a> View<'a> {
     }
 
     /// Fails where one of `entries` is not as it should be.
-    pub fn has(&self, entries: &[Entry]) -> Result<()> {
+    pub fn has(&self, entries: &[PayloadEntry]) -> Result<()> {
         entries.iter().try_for_each(|entry| self.has_one(entry))
     }
 
-    fn has_one(&self, entry: &Entry) -> Result<()> {
-        let path = format!("{PLACE}/{}", entry.path);
+    fn has_one(&self, entry: &PayloadEntry) -> Result<()> {
+        let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
         let doing = || format!("reading {path}");
         let absent = || wrong(format!("{path} is not there"));
         let found = self.0.find_itself(&path).with_context(doing)?.ok_or_else(absent)?;
         let owner = (found.user, found.group) == (entry.owner.user, entry.owner.group);
         let mode = found.mode & 0o7777 == entry.mode;
-        let right = match &entry.what {
+        let right = match &entry.kind {
             // Its mode may be that of the image.
-            What::Folder => found.is_folder(),
-            What::Link(target) => {
+            EntryKind::Folder => found.is_folder(),
+            EntryKind::Link(target) => {
                 owner && found.is_link() && self.0.target(&found).with_context(doing)? == target.as_bytes()
             }
-            What::File(content) => {
+            EntryKind::File(content) => {
                 let size = content.reveal().len() as u64;
                 let same = owner && mode && found.is_file() && found.size == size;
                 same && self.0.content(&found, size).with_context(doing)? == content.reveal()
@@ -67,10 +67,10 @@ impl<'a> View<'a> {
 }
 
 /// What it may cost to read `entries` back: what they hold, and the way to each of them.
-pub fn cost(entries: &[Entry]) -> u64 {
-    let each = |entry: &Entry| match &entry.what {
-        What::File(content) => WAY + 2 * content.reveal().len() as u64,
-        What::Folder | What::Link(_) => WAY,
+pub fn cost(entries: &[PayloadEntry]) -> u64 {
+    let each = |entry: &PayloadEntry| match &entry.kind {
+        EntryKind::File(content) => WAY + 2 * content.reveal().len() as u64,
+        EntryKind::Folder | EntryKind::Link(_) => WAY,
     };
     entries.iter().map(each).sum()
 }

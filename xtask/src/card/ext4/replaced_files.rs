@@ -17,7 +17,7 @@ use crate::base::memfd;
 use crate::card::image::chunk_hash::read_piece;
 use crate::card::image::{Ext4Region, Image};
 use crate::card::inspect::{Budget, MEMORY, Superblock};
-use crate::identity::{Entry, PLACE, What};
+use crate::identity::{EntryKind, PAYLOAD_ROOT, PayloadEntry};
 
 /// The superblock and the list of groups are in here, in bytes.
 const HEAD: usize = 1 << 20;
@@ -25,20 +25,20 @@ const HEAD: usize = 1 << 20;
 /// What a block takes in memory at least, in bytes, however small it is.
 const PAGE: u64 = 4096;
 
-/// The files and links of `entries` that `image` has, relative to [`PLACE`]. This reads all of its file system.
+/// The files and links of `entries` that `image` has, relative to [`PAYLOAD_ROOT`]. This reads all of its file system.
 ///
 /// # Errors
 /// Of [`ExitKind::Refused`] for what has no place in the image. An image that cannot be read, and a file system that is too
 /// unusual: what is replaced is then found on the card.
-pub fn replaced(image: &Image, root: &Ext4Region, entries: &[Entry]) -> Result<Vec<String>> {
+pub fn replaced(image: &Image, root: &Ext4Region, entries: &[PayloadEntry]) -> Result<Vec<String>> {
     let file = metadata(image, root).context("looking at the files of the image")?;
     let view = View::open(&file, &metadata_copy::place(root), Budget::unattended())?;
-    refuse(&What::Folder, PLACE, view.look(PLACE)?)?;
+    refuse(&EntryKind::Folder, PAYLOAD_ROOT, view.look(PAYLOAD_ROOT)?)?;
     let mut found = Vec::new();
     for entry in entries {
-        let path = format!("{PLACE}/{}", entry.path);
+        let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
         let there = view.look(&path)?;
-        refuse(&entry.what, &path, there)?;
+        refuse(&entry.kind, &path, there)?;
         if there == CurrentFiles::Other {
             found.push(entry.path.clone());
         }
@@ -46,7 +46,7 @@ pub fn replaced(image: &Image, root: &Ext4Region, entries: &[Entry]) -> Result<V
     Ok(found)
 }
 
-fn refuse(what: &What, path: &str, there: CurrentFiles) -> Result<()> {
+fn refuse(what: &EntryKind, path: &str, there: CurrentFiles) -> Result<()> {
     clash(what, path, there).map_or(Ok(()), |text| Err(ExitKind::Refused.error(text)))
 }
 

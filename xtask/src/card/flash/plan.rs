@@ -11,7 +11,7 @@ use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Plain};
 use crate::card::disk::Disk;
 use crate::card::image::{Ext4Region, Image};
-use crate::identity::{PLACE, Payload};
+use crate::identity::{PAYLOAD_ROOT, Payload};
 
 /// A flash that has passed every check. The writer looks at the card again and compares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +40,9 @@ impl PayloadPlan {
     /// # Errors
     /// Of [`ExitKind::Refused`] where there is no room for it.
     pub fn new(root: Ext4Region, payload: Payload) -> Result<Self> {
-        let (blocks, inodes) = payload.room(root.block);
+        let (blocks, inodes) = payload.max_usage(root.block);
         if blocks > root.free_blocks || inodes > root.free_inodes {
-            let (words, free) = (payload.words(), Bytes(root.free_blocks * root.block));
+            let (words, free) = (payload.summary(), Bytes(root.free_blocks * root.block));
             let (takes, left) = (Bytes(blocks * root.block), root.free_inodes);
             let text = format!(
                 "the image has no room for {words}: it takes up to {takes} and {inodes} inodes of NIXOS_SD, which has {free} \
@@ -66,9 +66,9 @@ impl fmt::Display for PayloadPlan {
     /// Lines of a plan, each with its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.payload.fmt(f)?;
-        self.replaced
-            .iter()
-            .try_for_each(|path| writeln!(f, "        in place of {PLACE}/{} of the image", Plain(path)))
+        self.replaced.iter().try_for_each(|path| {
+            writeln!(f, "        in place of {PAYLOAD_ROOT}/{} of the image", Plain(path))
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where the keys of a host are on the workstation, and how they get there.
+//! The folder on the workstation with the keys of a host: making, choosing, reading and replacing them.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -15,58 +15,58 @@ use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
 use super::payload::{Identity, KeyOrigin};
 use super::secret::Secret;
-use crate::base::failure::ExitKind;
 use crate::base::memfd;
 use crate::base::process::Launcher;
 use crate::base::state;
+use crate::{bail, failure};
 
 /// Which key a card gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Choice {
-    /// The one that the host has had; its first one is made
+pub enum KeyChoice {
+    /// Keep the host's key, or make its first one
     #[default]
     Keep,
-    /// Another one: whoever knows the old one is warned by ssh
+    /// Make another key: ssh warns whoever knows the old one
     New,
-    /// None: the host makes its own when it boots first
+    /// Write no key: the host makes its own on the first boot
     None,
 }
 
-/// The file of the private key; that of the public one ends in `.pub`.
+/// The file of the private key; that of the public key ends in `.pub`.
 pub(super) const FILE: &str = "ssh_host_ed25519_key";
-/// Where a key waits that is to replace another, until a card has it. Of one that an earlier run left here nobody
-/// knows whether a card has it, so that it is never removed.
-const WAITING: &str = "ssh_host_ed25519_key.new";
-/// The most bytes that are read of a private key.
-const LARGEST: u64 = 64 << 10;
-/// Where a key is made.
+/// The file of a new key that replaces another one once a card has it. Whether a card has a key that an earlier run left
+/// here is unknown, so it is never removed.
+const PENDING: &str = "ssh_host_ed25519_key.new";
+/// The most bytes of a private key that are read.
+const MAX_KEY: u64 = 64 << 10;
+/// The file in which ssh-keygen makes a key.
 const PART: &str = "ssh_host_ed25519_key.part";
 
 /// The folder with the keys of one host.
 #[derive(Clone, Debug)]
-pub struct Folder {
+pub struct KeyFolder {
     host: String,
     dir: PathBuf,
 }
 
-/// A key that a card is to have.
+/// The key for a card.
 #[derive(Debug)]
 pub struct HostKey {
-    folder: Folder,
-    /// The name of its file in the folder.
+    folder: KeyFolder,
+    /// The name of the key's file in the folder.
     file: &'static str,
     pub identity: Identity,
     pub public: PublicKey,
     pub private: Secret,
-    /// Keeps other runs from the folder until the key is settled.
+    /// Keeps other runs from changing the folder until the key is committed.
     _lock: File,
 }
 
-impl Folder {
-    /// That of `host` in `dir`, or in the project's state folder.
+impl KeyFolder {
+    /// The folder of `host` in `dir`, or in the project's state folder.
     ///
     /// # Errors
-    /// A name that is none for a host.
+    /// `Usage` for a name that no host with a key can have.
     pub fn new(host: &str, dir: Option<&Path>) -> Result<Self> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if host.is_empty()
@@ -74,11 +74,15 @@ impl Folder {
             || !host.chars().all(plain)
             || host == "known_hosts"
         {
-            return Err(ExitKind::Usage.error(format!("{host:?} is no name for a host with an identity")));
+            bail!(
+                Usage, "{host:?} cannot be the name of a host with a key";
+                hint: "use ASCII letters, digits, `.`, `_` and `-`, with neither `.` nor `-` at the beginning; \
+                       `known_hosts` is reserved"
+            );
         }
-        let dir = dir.map_or_else(super::folder, Path::to_owned);
+        let parent = dir.map_or_else(super::folder, Path::to_owned);
         // Children run in another folder than this process.
-        let dir = std::path::absolute(&dir).with_context(|| format!("finding {}", dir.display()))?;
+        let dir = std::path::absolute(&parent).with_context(|| format!("finding {}", parent.display()))?;
         Ok(Self { host: host.to_owned(), dir: dir.join(host) })
     }
 
@@ -90,17 +94,17 @@ impl Folder {
         &self.host
     }
 
-    /// The key that the host has, if it has one.
+    /// The public key of the host, if it has one.
     pub fn public(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
         self.public_in(launcher, FILE)
     }
 
-    /// The key that an earlier run left waiting: a card may have it.
-    pub fn waiting(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
-        self.public_in(launcher, WAITING)
+    /// The public key that an earlier run left pending: a card may have it.
+    pub fn pending(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
+        self.public_in(launcher, PENDING)
     }
 
-    /// The public half of the key in `file`, if there is one. The folder is open for no longer than it takes to read it.
+    /// The public half of the key in `file`, if there is one. The folder is readable only while the key is read.
     fn public_in(&self, launcher: &Launcher, file: &str) -> Result<Option<PublicKey>> {
         state::check_folder(&self.dir)?;
         let readable = Readable::open(&self.dir)?;
@@ -109,69 +113,68 @@ impl Folder {
         private.map(|private| self.derive(launcher, file, &private)).transpose()
     }
 
-    /// The key for a card. One that is to replace another only waits, until [`HostKey::settle`].
+    /// The key for a card. A key that replaces another stays pending until [`HostKey::commit`].
     ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] while another run is about to change the key.
-    pub fn choose(&self, launcher: &Launcher, choice: Choice) -> Result<Option<HostKey>> {
-        if choice == Choice::None {
+    /// `Refused` while another run uses the key.
+    pub fn choose(&self, launcher: &Launcher, choice: KeyChoice) -> Result<Option<HostKey>> {
+        if choice == KeyChoice::None {
             return Ok(None);
         }
         state::private_folder(&self.dir).with_context(|| format!("creating {}", self.dir.display()))?;
         let readable = Readable::open(&self.dir)?;
         let lock = self.lock(choice)?;
-        let (file, novelty) = match choice {
-            Choice::Keep if self.has(FILE) => (FILE, KeyOrigin::Kept),
-            _ if self.has(WAITING) => (WAITING, KeyOrigin::Waiting),
-            _ if self.has(FILE) => (WAITING, KeyOrigin::New),
+        let (file, origin) = match choice {
+            KeyChoice::Keep if self.has(FILE) => (FILE, KeyOrigin::Kept),
+            _ if self.has(PENDING) => (PENDING, KeyOrigin::Pending),
+            _ if self.has(FILE) => (PENDING, KeyOrigin::New),
             _ => (FILE, KeyOrigin::New),
         };
-        if novelty == KeyOrigin::New {
+        if origin == KeyOrigin::New {
             self.make(launcher, file)?;
         }
         let private = self.read_private(file)?;
         drop(readable);
         let public = self.derive(launcher, file, &private)?;
-        let identity = Identity { host: self.host.clone(), fingerprint: public.fingerprint(), novelty };
+        let identity = Identity { host: self.host.clone(), fingerprint: public.fingerprint(), origin };
         Ok(Some(HostKey { folder: self.clone(), file, identity, public, private, _lock: lock }))
     }
 
-    /// Several cards may get the same key at once; who may change the key is alone.
-    fn lock(&self, choice: Choice) -> Result<File> {
-        let doing = || format!("locking {}", self.dir.display());
-        let folder = File::open(&self.dir).with_context(doing)?;
-        let how = match choice {
-            Choice::Keep if self.has(FILE) => FlockOperation::NonBlockingLockShared,
+    /// Locks the folder: shared for a key that stays, as several cards may get it at once; exclusive for a change.
+    fn lock(&self, choice: KeyChoice) -> Result<File> {
+        let context = || format!("locking {}", self.dir.display());
+        let folder = File::open(&self.dir).with_context(context)?;
+        let operation = match choice {
+            KeyChoice::Keep if self.has(FILE) => FlockOperation::NonBlockingLockShared,
             _ => FlockOperation::NonBlockingLockExclusive,
         };
-        match flock(&folder, how) {
-            Err(Errno::WOULDBLOCK) => Err(ExitKind::Refused.error(format!(
-                "another run has the key of {} in hand ({}); wait for its end",
-                self.host,
-                self.dir.display()
-            ))),
-            locked => locked.map(|()| folder).with_context(doing),
+        match flock(&folder, operation) {
+            Err(Errno::WOULDBLOCK) => bail!(
+                Refused, "another run is using the key of {} ({})", self.host, self.dir.display();
+                hint: "wait until it ends"
+            ),
+            locked => locked.map(|()| folder).with_context(context),
         }
     }
 
-    /// The private key in `file`, which may be a link to what others cannot change either.
+    /// The private key in `file`, which may be a link to a file that others cannot change either.
     fn read(&self, file: &str) -> Result<Secret> {
         let path = self.dir.join(file);
-        let real = path.canonicalize().with_context(|| format!("reading {}", path.display()))?;
-        let read = state::read(&real, LARGEST)?;
-        read.map(Secret::new).with_context(|| format!("{} is gone", path.display()))
+        let target = path.canonicalize().with_context(|| format!("reading {}", path.display()))?;
+        let content = state::read(&target, MAX_KEY)?;
+        content.map(Secret::new).with_context(|| format!("{} is gone", path.display()))
     }
 
-    /// Where a key waits, or would.
-    pub fn waiting_place(&self) -> PathBuf {
-        self.dir.join(WAITING)
+    /// The path of a pending key, which may not exist.
+    pub fn pending_path(&self) -> PathBuf {
+        self.dir.join(PENDING)
     }
 
     fn has(&self, file: &str) -> bool {
         self.dir.join(file).exists()
     }
 
-    /// Makes a pair of keys. It is moved to its place when it is whole.
+    /// Makes a pair of keys, and renames it to `file` once it is complete.
     fn make(&self, launcher: &Launcher, file: &str) -> Result<()> {
         let path = self.dir.join(PART);
         for stale in [path.clone(), public_of(&path)] {
@@ -187,40 +190,37 @@ impl Folder {
     /// The private key in `file`.
     ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] for what ssh would refuse.
+    /// `Refused` for a key that ssh would refuse.
     fn read_private(&self, file: &str) -> Result<Secret> {
         let path = self.dir.join(file);
-        // A pipe would be waited for.
+        // Opening a pipe would block.
         if !path.is_file() {
-            let text = format!("the host key {} is no file; move it away", path.display());
-            return Err(ExitKind::Refused.error(text));
+            bail!(Refused, "the host key {} is not a file", path.display(); hint: "move it away");
         }
-        is_private(&self.dir, "700")?;
-        is_private(&path, "600")?;
+        require_private(&self.dir, "700")?;
+        require_private(&path, "600")?;
         self.read(file)
     }
 
-    /// The public half of the private key that was in `file`.
+    /// The public half of `private`, which was read from `file`.
     ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] for what no host could use.
+    /// `Refused` for a key that no host could use.
     fn derive(&self, launcher: &Launcher, file: &str, private: &Secret) -> Result<PublicKey> {
         require_keygen(launcher)?;
         let copy = memfd::holding("key", private.reveal())?;
         let output = launcher.capture("ssh-keygen", &["-y", "-P", "", "-f", &memfd::path(&copy)])?;
-        let shown = self.dir.join(file);
-        let shown = shown.display();
         let why = match PublicKey::parse(&output.stdout) {
             Ok(key) if output.success() => return Ok(key),
             _ if output.stderr.contains("passphrase") => {
                 "has a passphrase, which nobody could type on the host"
             }
-            _ => "is no ed25519 key, or a damaged one",
+            _ => "is not an ed25519 key, or is damaged",
         };
-        Err(ExitKind::Refused.error(format!(
-            "the host key {shown} {why}; move it away, and `cargo xtask identity make {}` makes another",
-            self.host
-        )))
+        bail!(
+            Refused, "the host key {} {why}", self.dir.join(file).display();
+            hint: "move it away, then run `cargo xtask identity make {}` to make another", self.host
+        )
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -228,9 +228,11 @@ impl Folder {
         let public = (public_of(&from), public_of(&to));
         for (from, to) in [&public, &(from, to)] {
             match fs::rename(from, to) {
-                // A run that was cut off has moved it already. It only tells what the private half tells too.
+                // An interrupted run has moved the public key already. It follows from the private one.
                 Err(error) if error.kind() == ErrorKind::NotFound && *from == public.0 => {}
-                moved => moved.with_context(|| format!("moving {} to its place", from.display()))?,
+                renamed => {
+                    renamed.with_context(|| format!("renaming {} to {}", from.display(), to.display()))?;
+                }
             }
         }
         Ok(())
@@ -238,28 +240,27 @@ impl Folder {
 }
 
 impl HostKey {
-    /// Whether it is one that an earlier run left waiting.
-    pub fn has_waited(&self) -> bool {
-        self.identity.novelty == KeyOrigin::Waiting
+    /// Whether an earlier run left the key pending.
+    pub fn was_pending(&self) -> bool {
+        self.identity.origin == KeyOrigin::Pending
     }
 
-    /// A card has the key: it is the one of the host from here on, and ssh is to know it. Returns whether
-    /// `known_hosts` was changed for that.
-    pub fn settle(&self) -> Result<bool> {
-        if self.file == WAITING {
+    /// Makes the key the one of its host, after a card got it, and adds it to `known_hosts`. Returns whether `known_hosts`
+    /// changed.
+    pub fn commit(&self) -> Result<bool> {
+        if self.file == PENDING {
             let _readable = Readable::open(&self.folder.dir)?;
-            if self.folder.read(WAITING)? != self.private {
-                let place = self.folder.waiting_place();
-                let text = format!("{} is not the key any more that the card has", place.display());
-                return Err(ExitKind::Other.error(text));
+            if self.folder.read(PENDING)? != self.private {
+                let path = self.folder.pending_path();
+                bail!(Other, "{} was replaced: it is no longer the key on the card", path.display());
             }
-            self.folder.rename(WAITING, FILE)?;
+            self.folder.rename(PENDING, FILE)?;
         }
         KnownHosts::of(&super::folder()).set(&self.folder.host, Some(&self.public.line()))
     }
 }
 
-/// The host makes its own key: whatever was known of it is wrong. Returns whether there was something.
+/// Removes the key of `host` from `known_hosts`, as the host makes its own key. Returns whether there was a key.
 pub fn forget(host: &str) -> Result<bool> {
     KnownHosts::of(&super::folder()).set(host, None)
 }
@@ -270,23 +271,24 @@ fn public_of(private: &Path) -> PathBuf {
     name.into()
 }
 
-/// Refuses what others may look into, as ssh does.
-fn is_private(path: &Path, fit: &str) -> Result<()> {
-    let doing = || format!("looking at {}", path.display());
-    let mode = path.metadata().with_context(doing)?.permissions().mode() & 0o777;
-    if mode | 0o700 == 0o700 {
-        return Ok(());
+/// Refuses a file or folder that others can access, as ssh does; `private_mode` is the mode for the hint.
+fn require_private(path: &Path, private_mode: &str) -> Result<()> {
+    let context = || format!("reading the mode of {}", path.display());
+    let mode = path.metadata().with_context(context)?.permissions().mode() & 0o777;
+    if mode | 0o700 != 0o700 {
+        let path = path.display();
+        bail!(Refused, "{path} has mode {mode:04o}, so others can access it"; hint: "run `chmod {private_mode} {path}`");
     }
-    let text = format!("{0} has mode {mode:04o}; run `chmod {fit} {0}`", path.display());
-    Err(ExitKind::Refused.error(text))
+    Ok(())
 }
 
 fn require_keygen(launcher: &Launcher) -> Result<()> {
-    if launcher.which("ssh-keygen").is_some() {
-        return Ok(());
-    }
-    let text = "there is no ssh-keygen on PATH; run `cargo xtask setup`, or say --identity none";
-    Err(ExitKind::Refused.error(text))
+    launcher.which("ssh-keygen").map(drop).ok_or_else(|| {
+        failure!(
+            Refused, "no ssh-keygen on PATH";
+            hint: "run `cargo xtask setup`, or pass --identity none"
+        )
+    })
 }
 
 fn remove(file: &Path) -> Result<()> {

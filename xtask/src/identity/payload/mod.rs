@@ -1,4 +1,4 @@
-//! What belongs to one host alone and is put on its card beside the image.
+//! The payload: the host key and the files that one card gets beside the image.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,54 +9,57 @@ use serde::{Deserialize, Serialize};
 
 use super::key::PublicKey;
 use super::secret::Secret;
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::{Bytes, Plain};
 
-/// Where the host expects its key, relative to [`PLACE`].
+/// The path of the host key, relative to [`PAYLOAD_ROOT`].
 pub const KEY: &str = "etc/ssh/ssh_host_ed25519_key";
 
-/// The folder of `NIXOS_SD` that everything is put into. On the host that partition is /nix.
-pub const PLACE: &str = "/persist";
+/// The folder of `NIXOS_SD` that contains the payload. On the host that partition is mounted at /nix.
+pub const PAYLOAD_ROOT: &str = "/persist";
 
-/// All that is put on one card.
+/// The payload of one card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload {
-    /// None where only files were asked for.
+    /// `None` for a payload of files only.
     pub identity: Option<Identity>,
-    /// The folder that the other files are from.
+    /// The folder that the files come from.
     pub files: Option<PathBuf>,
-    /// Folders before what is in them.
-    pub entries: Vec<Entry>,
+    /// The entries, folders before their content.
+    pub entries: Vec<PayloadEntry>,
 }
 
-/// Who the host on the card is.
+/// A host and the fingerprint of its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub host: String,
     /// `SHA256:…`.
     pub fingerprint: String,
-    pub novelty: KeyOrigin,
+    #[serde(rename = "novelty")]
+    pub origin: KeyOrigin,
 }
 
-/// Whether a host has had its key before.
+/// Whether the host has had its key before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyOrigin {
     Kept,
     New,
-    /// Made by an earlier run, of which nobody knows whether a card got it.
-    Waiting,
+    /// An earlier run made the key; whether a card has it is unknown.
+    #[serde(rename = "waiting")]
+    Pending,
 }
 
-/// One file, folder or link.
+/// A file, folder or link of the payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Relative to [`PLACE`].
+pub struct PayloadEntry {
+    /// Relative to [`PAYLOAD_ROOT`].
     pub path: String,
-    /// The permissions, without the kind of file.
+    /// The permissions, without the file type.
     pub mode: u16,
     pub owner: Owner,
-    pub what: What,
+    #[serde(rename = "what")]
+    pub kind: EntryKind,
 }
 
 /// The numbers of a user and a group.
@@ -72,23 +75,23 @@ impl Owner {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
-    /// One that the image has stays as it is.
+pub enum EntryKind {
+    /// A folder that the image contains already stays as it is.
     Folder,
     File(Secret),
     Link(String),
 }
 
 impl Payload {
-    /// The key of a host with the files of a folder, each if there is one; nothing where there is neither.
+    /// The payload of a host key and the files of a folder, each if there is one; `None` where there is neither.
     ///
     /// # Errors
-    /// Files that have a host key of their own, or something else where a folder has to be.
+    /// `Refused` for files that contain another host key, or a file where the payload needs a folder.
     pub fn gather(
         key: Option<(Identity, &PublicKey, Secret)>,
-        files: Option<(PathBuf, Vec<Entry>)>,
+        files: Option<(PathBuf, Vec<PayloadEntry>)>,
     ) -> Result<Option<Self>> {
-        let (files, own) = files.map_or((None, Vec::new()), |(from, own)| (Some(from), own));
+        let (files, extra) = files.map_or((None, Vec::new()), |(from, extra)| (Some(from), extra));
         let (identity, keys) = match key {
             Some((identity, public, private)) => {
                 let keys = key_files(&identity, public, private);
@@ -96,46 +99,45 @@ impl Payload {
             }
             None => (None, Vec::new()),
         };
-        if let Some(twice) = own.iter().find(|entry| keys.iter().any(|key| key.path == entry.path)) {
-            let text = format!(
-                "--files has {}, which is the identity; leave it out, or say --identity none",
-                twice.path
+        if let Some(twice) = extra.iter().find(|entry| keys.iter().any(|key| key.path == entry.path)) {
+            bail!(
+                Refused, "--files contains {}, which is also the host key", twice.path;
+                hint: "remove it from --files, or pass --identity none"
             );
-            return Err(ExitKind::Refused.error(text));
         }
-        if identity.is_none() && own.is_empty() {
+        if identity.is_none() && extra.is_empty() {
             return Ok(None);
         }
-        let entries = with_folders(own.into_iter().chain(keys).collect());
-        only_folders_hold(&entries)?;
+        let entries = with_folders(extra.into_iter().chain(keys).collect());
+        refuse_nesting_in_files(&entries)?;
         Ok(Some(Self { identity, files, entries }))
     }
 
-    /// How many files and links there are beside the identity.
-    fn others(&self) -> impl Iterator<Item = &Entry> {
-        let own = |entry: &&Entry| self.identity.is_some() && entry.path.starts_with(KEY);
-        self.entries.iter().filter(move |entry| entry.what != What::Folder && !own(entry))
+    /// The files and links beside the host key.
+    fn extra_files(&self) -> impl Iterator<Item = &PayloadEntry> {
+        let is_key = |entry: &&PayloadEntry| self.identity.is_some() && entry.path.starts_with(KEY);
+        self.entries.iter().filter(move |entry| entry.kind != EntryKind::Folder && !is_key(entry))
     }
 
-    /// The most blocks of `block` bytes, and inodes, that it takes. What has no content may take a block all the same, for
-    /// a long link or the list of what is in a folder, and so may the folder it is in.
-    pub fn room(&self, block: u64) -> (u64, u64) {
-        let blocks = self.entries.iter().map(|entry| match &entry.what {
-            What::File(content) => (content.reveal().len() as u64).div_ceil(block) + 1,
-            What::Folder | What::Link(_) => 2,
+    /// The most blocks of `block` bytes, and the most inodes, that the payload needs. An entry without content may need a
+    /// block too, for a long link or the list of a folder, and so may the folder that contains it.
+    pub fn max_usage(&self, block: u64) -> (u64, u64) {
+        let blocks = self.entries.iter().map(|entry| match &entry.kind {
+            EntryKind::File(content) => (content.reveal().len() as u64).div_ceil(block) + 1,
+            EntryKind::Folder | EntryKind::Link(_) => 2,
         });
         (blocks.sum(), self.entries.len() as u64 + 1)
     }
 
-    /// What it is called in one word.
+    /// The payload in one word.
     pub fn name(&self) -> &'static str {
         if self.identity.is_some() { "identity" } else { "files" }
     }
 
-    /// `the identity of stinky and 3 files`.
-    pub fn words(&self) -> String {
+    /// The payload in a few words, such as `the identity of stinky and 3 files`.
+    pub fn summary(&self) -> String {
         let identity = self.identity.as_ref().map(|identity| format!("the identity of {}", identity.host));
-        let files = match self.others().count() {
+        let files = match self.extra_files().count() {
             0 => None,
             1 => Some("1 file".to_owned()),
             count => Some(format!("{count} files")),
@@ -144,54 +146,56 @@ impl Payload {
     }
 }
 
-/// So many files are named in a plan.
-const NAMED: usize = 12;
+/// The most files that a plan lists.
+const MAX_LISTED: usize = 12;
 
 impl fmt::Display for Payload {
-    /// The lines of a plan, each with its end.
+    /// Writes the lines of a plan, each with a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(Identity { host, fingerprint, novelty }) = &self.identity {
-            let novelty = match novelty {
+        if let Some(Identity { host, fingerprint, origin }) = &self.identity {
+            let origin = match origin {
                 KeyOrigin::Kept => "kept",
                 KeyOrigin::New => "new",
-                KeyOrigin::Waiting => "new, made for a flash that did not end",
+                KeyOrigin::Pending => "new, made for a flash that did not end",
             };
-            writeln!(f, "identity {fingerprint} of {} ({novelty})", Plain(host))?;
+            writeln!(f, "identity {fingerprint} of {} ({origin})", Plain(host))?;
         }
-        let mut name = "files";
-        for entry in self.others().take(NAMED) {
-            writeln!(f, "{name:8}{entry}")?;
-            name = "";
+        let mut label = "files";
+        for entry in self.extra_files().take(MAX_LISTED) {
+            writeln!(f, "{label:8}{entry}")?;
+            label = "";
         }
-        match self.others().count().saturating_sub(NAMED) {
+        match self.extra_files().count().saturating_sub(MAX_LISTED) {
             0 => Ok(()),
             more => writeln!(f, "        and {more} more"),
         }
     }
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for PayloadEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, mode, owner, what } = self;
+        let Self { path, mode, owner, kind } = self;
         let path = Plain(path);
-        let owned = match *owner {
+        let owner = match *owner {
             Owner::ROOT => String::new(),
             Owner { user, group } => format!(", owner {user}:{group}"),
         };
-        match what {
-            What::Folder => write!(f, "{path}/ (mode {mode:04o}{owned})"),
-            What::File(content) => {
+        match kind {
+            EntryKind::Folder => write!(f, "{path}/ (mode {mode:04o}{owner})"),
+            EntryKind::File(content) => {
                 let size = Bytes(content.reveal().len() as u64);
-                write!(f, "{path} ({size}, mode {mode:04o}{owned})")
+                write!(f, "{path} ({size}, mode {mode:04o}{owner})")
             }
-            What::Link(target) => write!(f, "{path} (link to {})", Plain(target)),
+            EntryKind::Link(target) => write!(f, "{path} (link to {})", Plain(target)),
         }
     }
 }
 
-fn key_files(identity: &Identity, public: &PublicKey, private: Secret) -> Vec<Entry> {
-    let file =
-        |path: String, mode, content| Entry { path, mode, owner: Owner::ROOT, what: What::File(content) };
+fn key_files(identity: &Identity, public: &PublicKey, private: Secret) -> Vec<PayloadEntry> {
+    let file = |path: String, mode, content| {
+        let kind = EntryKind::File(content);
+        PayloadEntry { path, mode, owner: Owner::ROOT, kind }
+    };
     let line = format!("{} {}\n", public.line(), identity.host);
     vec![
         file(KEY.to_owned(), 0o600, private),
@@ -199,29 +203,31 @@ fn key_files(identity: &Identity, public: &PublicKey, private: Secret) -> Vec<En
     ]
 }
 
-/// `entries` sorted, with the folders that hold them; those that nobody described are root's, for all to read.
-fn with_folders(mut entries: Vec<Entry>) -> Vec<Entry> {
-    let known = entries.iter().map(|entry| entry.path.clone()).collect::<BTreeSet<_>>();
-    let parents = known.iter().flat_map(|path| path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
-    let missing = parents.filter(|path| !known.contains(path)).collect::<BTreeSet<_>>();
-    let folder = |path| Entry { path, mode: 0o755, owner: Owner::ROOT, what: What::Folder };
+/// `entries` sorted, with the folders that contain them; root owns those that are not among `entries`, and all can read them.
+fn with_folders(mut entries: Vec<PayloadEntry>) -> Vec<PayloadEntry> {
+    let paths = entries.iter().map(|entry| entry.path.clone()).collect::<BTreeSet<_>>();
+    let parents = paths.iter().flat_map(|path| path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
+    let missing = parents.filter(|path| !paths.contains(path)).collect::<BTreeSet<_>>();
+    let folder = |path| PayloadEntry { path, mode: 0o755, owner: Owner::ROOT, kind: EntryKind::Folder };
     entries.extend(missing.into_iter().map(folder));
-    // Byte by byte a folder comes before what is in it.
+    // In the order of bytes, a folder comes before its content.
     entries.sort_by(|left, right| left.path.cmp(&right.path));
     entries
 }
 
-/// Refuses `entries` of which one is in another that is no folder.
-fn only_folders_hold(entries: &[Entry]) -> Result<()> {
-    let within = |inner: &Entry, outer: &Entry| {
+/// Refuses `entries` whose path leads through a file or a link.
+fn refuse_nesting_in_files(entries: &[PayloadEntry]) -> Result<()> {
+    let is_within = |inner: &PayloadEntry, outer: &PayloadEntry| {
         inner.path.strip_prefix(&outer.path).is_some_and(|rest| rest.starts_with('/'))
     };
-    // They are sorted, but not so that one comes right before what is in it.
-    for outer in entries.iter().filter(|entry| entry.what != What::Folder) {
-        if let Some(inner) = entries.iter().find(|inner| within(inner, outer)) {
-            let (outer, inner) = (Plain(&outer.path), Plain(&inner.path));
-            let text = format!("--files has {outer}, which is no folder, and {inner} is to be in it");
-            return Err(ExitKind::Refused.error(text));
+    // In sorted entries, others may stand between a path and the paths within it.
+    for outer in entries.iter().filter(|entry| entry.kind != EntryKind::Folder) {
+        if let Some(inner) = entries.iter().find(|inner| is_within(inner, outer)) {
+            bail!(
+                Refused, "--files contains {}, which is not a folder, but {} is within it",
+                Plain(&outer.path), Plain(&inner.path);
+                hint: "replace it by a folder, or remove it from --files"
+            );
         }
     }
     Ok(())

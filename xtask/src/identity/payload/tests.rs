@@ -1,28 +1,32 @@
-//! What is put on a card, and what is said of it.
+//! What the payload contains, and how a plan lists it.
 
 use super::*;
+use crate::base::failure::{ExitKind, kind, with_hint};
 
 const LINE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
 
 fn key() -> (Identity, PublicKey, Secret) {
     let public = PublicKey::parse(LINE).unwrap();
-    let identity = Identity { host: "pi".into(), fingerprint: public.fingerprint(), novelty: KeyOrigin::New };
+    let identity = Identity { host: "pi".into(), fingerprint: public.fingerprint(), origin: KeyOrigin::New };
     (identity, public, Secret::new(b"private".to_vec()))
 }
 
-fn entry(path: &str, what: What) -> Entry {
-    Entry { path: path.into(), mode: 0o640, owner: Owner { user: 3, group: 4 }, what }
+fn entry(path: &str, kind: EntryKind) -> PayloadEntry {
+    PayloadEntry { path: path.into(), mode: 0o640, owner: Owner { user: 3, group: 4 }, kind }
 }
 
-fn file(path: &str) -> Entry {
-    entry(path, What::File(Secret::new(b"12345".to_vec())))
+fn file(path: &str) -> PayloadEntry {
+    entry(path, EntryKind::File(Secret::new(b"12345".to_vec())))
 }
 
 #[test]
-fn what_is_put_where() {
+fn entries_and_plan_of_a_key_and_files() {
     let (identity, public, private) = key();
-    let files =
-        vec![file("wifi/home.conf"), entry("wifi", What::Folder), entry("z", What::Link("../a".into()))];
+    let files = vec![
+        file("wifi/home.conf"),
+        entry("wifi", EntryKind::Folder),
+        entry("z", EntryKind::Link("../a".into())),
+    ];
     let all = Payload::gather(Some((identity, &public, private)), Some(("/files".into(), files)));
     let all = all.unwrap().unwrap();
     let lines = all.entries.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -38,7 +42,7 @@ fn what_is_put_where() {
             "z (link to ../a)",
         ]
     );
-    assert_eq!(all.words(), "the identity of pi and 2 files");
+    assert_eq!(all.summary(), "the identity of pi and 2 files");
     assert_eq!(
         all.to_string(),
         "identity SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY of pi (new)\n\
@@ -51,11 +55,11 @@ fn what_is_put_where() {
 fn one_of_both_or_none() {
     let (identity, public, private) = key();
     let one = Payload::gather(Some((identity, &public, private)), None).unwrap().unwrap();
-    assert_eq!(one.words(), "the identity of pi");
+    assert_eq!(one.summary(), "the identity of pi");
     let files = (0..14).map(|number| file(&format!("{number:02}"))).collect();
     let files = Payload::gather(None, Some(("/files".into(), files))).unwrap().unwrap();
     assert_eq!(
-        (files.words().as_str(), files.to_string().lines().last()),
+        (files.summary().as_str(), files.to_string().lines().last()),
         ("14 files", Some("        and 2 more"))
     );
     assert_eq!(Payload::gather(None, None).unwrap(), None);
@@ -68,33 +72,32 @@ fn one_key_is_enough() {
     let files = Some(("/files".into(), vec![file(KEY)]));
     let error = Payload::gather(Some((identity, &public, private)), files).unwrap_err();
     assert_eq!(
-        error.to_string(),
-        "--files has etc/ssh/ssh_host_ed25519_key, which is the identity; leave it out, or say --identity none"
+        with_hint(&error),
+        "--files contains etc/ssh/ssh_host_ed25519_key, which is also the host key; \
+         remove it from --files, or pass --identity none"
     );
 }
+
 #[test]
-fn only_a_folder_holds_the_key() {
+fn only_a_folder_contains_the_key() {
     for (own, text) in [
-        (file("etc"), "--files has etc, which is no folder, and etc/ssh is to be in it"),
+        (file("etc"), "--files contains etc, which is not a folder, but etc/ssh is within it"),
         (
-            entry("etc/ssh", What::Link("../else".into())),
-            "--files has etc/ssh, which is no folder, and etc/ssh/ssh_host_ed25519_key is to be in it",
+            entry("etc/ssh", EntryKind::Link("../else".into())),
+            "--files contains etc/ssh, which is not a folder, but etc/ssh/ssh_host_ed25519_key is within it",
         ),
     ] {
         let (identity, public, private) = key();
         let files = Some(("/files".into(), vec![own]));
         let error = Payload::gather(Some((identity, &public, private)), files).unwrap_err();
-        assert_eq!(
-            (error.to_string().as_str(), crate::base::failure::kind(&error)),
-            (text, ExitKind::Refused)
-        );
+        assert_eq!((error.to_string().as_str(), kind(&error)), (text, ExitKind::Refused));
     }
-    let beside = vec![file("etc-"), file("etc/sshd"), entry("etc", What::Folder)];
+    let beside = vec![file("etc-"), file("etc/sshd"), entry("etc", EntryKind::Folder)];
     assert!(Payload::gather(None, Some(("/files".into(), beside))).is_ok());
 }
 
 #[test]
-fn a_name_is_shown_without_what_turns_the_line() {
-    let link = entry("a\u{202e}b", What::Link("c\u{2067}d".into()));
+fn a_name_is_shown_without_characters_that_reverse_the_text() {
+    let link = entry("a\u{202e}b", EntryKind::Link("c\u{2067}d".into()));
     assert_eq!(link.to_string(), "a\\u{202e}b (link to c\\u{2067}d)");
 }

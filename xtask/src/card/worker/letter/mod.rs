@@ -13,7 +13,7 @@ use super::needs::Access;
 use crate::base::failure::ExitKind;
 use crate::card::flash::{PayloadPlan, Plan};
 use crate::card::image::{Ext4Region, Image};
-use crate::identity::{Entry, What};
+use crate::identity::{EntryKind, PayloadEntry};
 
 /// The longest job, in bytes. `--files` takes 16 MiB, which are a third more as base64.
 pub const LONGEST: usize = 32 << 20;
@@ -175,9 +175,9 @@ fn plan_fits(plan: &Plan) -> Result<()> {
     root_fits(root, plan.image.size)?;
     let entries = &payload.entries;
     ensure(entries.len() <= ENTRIES && replaced.len() <= ENTRIES, "it has too many files")?;
-    let content = entries.iter().map(|entry| match &entry.what {
-        What::File(content) => content.reveal().len(),
-        What::Folder | What::Link(_) => 0,
+    let content = entries.iter().map(|entry| match &entry.kind {
+        EntryKind::File(content) => content.reveal().len(),
+        EntryKind::Folder | EntryKind::Link(_) => 0,
     });
     ensure(content.sum::<usize>() <= CONTENT, "its files are too large")?;
     entries.iter().try_for_each(entry_fits)?;
@@ -196,7 +196,7 @@ fn root_fits(root: &Ext4Region, image: u64) -> Result<()> {
     ensure(start >= HEAD && start.is_multiple_of(512) && end.is_some(), "its file system is not in the image")
 }
 
-fn entry_fits(entry: &Entry) -> Result<()> {
+fn entry_fits(entry: &PayloadEntry) -> Result<()> {
     let path = Path::new(&entry.path);
     let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
     // `Components` leaves out what does not matter to a file system here, and does to another one.
