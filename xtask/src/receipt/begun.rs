@@ -25,7 +25,7 @@ pub fn begin(cx: &Context, source: Source<'_>, plan: &Plan) -> Begun {
     let written = store::write(&folder(), &receipt.clone().into());
     let path = written
         .inspect_err(|error| {
-            cx.warn(format!("there is no receipt of this flash: {}", failure::with_hint(&error)))
+            cx.warn(format!("there is no receipt of this flash: {}", failure::with_hint(error)));
         })
         .ok();
     Begun { receipt, path }
