@@ -44,7 +44,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let plan = plan(&card, image, carried)?;
     cx.plan(&plan);
     let hold = interrupt::guard()?;
-    let begun = receipt::begin(cx, Some((HOST, &flake)), &plan);
+    let begun = receipt::begin_flash(cx, Some((HOST, &flake)), &plan);
     let report = begun.watch(cx, |cx| worker::run(cx, &plan))?;
     let settled = payload_setup.settle(cx);
     begun.keep(cx, Flashed::new(Some((HOST, &flake)), &plan, &report));

@@ -13,20 +13,20 @@ use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
-    let order = order(args)?;
+    let options = options(args)?;
     let version = nix::require(&cx.launcher)?;
-    deploy::require(&cx.launcher)?;
+    deploy::require_deploy_rs(&cx.launcher)?;
     let hosts = hosts(cx, args)?;
     match &hosts[..] {
-        [host] => one(cx, &order, version, host),
-        _ if order.overrides.interactive_sudo == Some(true) => {
+        [host] => one(cx, &options, version, host),
+        _ if options.overrides.interactive_sudo == Some(true) => {
             Err(ExitKind::Usage.error("passwords for sudo are asked for one host at a time: name one"))
         }
-        _ => several(cx, &order, version, hosts),
+        _ => several(cx, &options, version, hosts),
     }
 }
 
-fn order(args: &Deploy) -> Result<DeployOptions> {
+fn options(args: &Deploy) -> Result<DeployOptions> {
     let goal = match (args.dry_run, args.boot) {
         (true, _) => Goal::Show,
         (_, true) => Goal::Boot,
@@ -45,28 +45,28 @@ fn order(args: &Deploy) -> Result<DeployOptions> {
 /// The hosts that were named, each once, or all of the flake.
 fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<String>> {
     if args.all {
-        return deploy::deployable(cx);
+        return deploy::deployable_hosts(cx);
     }
-    Ok(deploy::each_once(&args.hosts))
+    Ok(deploy::deduplicate(&args.hosts))
 }
 
-fn one(cx: &Context, order: &DeployOptions, version: nix::Version, host: &str) -> Result<()> {
-    let found = deploy::find(cx, order, host)?;
-    let turn = deploy::take_turn(cx, order, host)?;
-    let mut plan = deploy::gather(cx, order, version, found, turn)?;
-    if let Some(error) = deploy::build(cx, order, &mut [&mut plan]).into_iter().flatten().next() {
+fn one(cx: &Context, options: &DeployOptions, version: nix::Version, host: &str) -> Result<()> {
+    let found = deploy::find_target(cx, options, host)?;
+    let lock = deploy::lock_host(cx, options, host)?;
+    let mut plan = deploy::gather(cx, options, version, found, lock)?;
+    if let Some(error) = deploy::build(cx, options, &mut [&mut plan]).into_iter().flatten().next() {
         return Err(error);
     }
-    match carry_out(cx, order, plan)? {
+    match carry_out(cx, options, plan)? {
         Ending::Planned(plan) if cx.json => ui::json(&plan.json()),
         Ending::Planned(plan) => ui::result(&plan.summary()),
         Ending::Ended(outcome) => show(cx, &outcome),
     }
 }
 
-fn several(cx: &Context, order: &DeployOptions, version: nix::Version, hosts: Vec<String>) -> Result<()> {
-    let members = deploy::together(cx, order, version, hosts, |own, plan| {
-        let reached = carry_out(own, order, plan)?;
+fn several(cx: &Context, options: &DeployOptions, version: nix::Version, hosts: Vec<String>) -> Result<()> {
+    let members = deploy::deploy_all(cx, options, version, hosts, |own, plan| {
+        let reached = carry_out(own, options, plan)?;
         if let Ending::Ended(outcome) = &reached {
             remark(own, outcome);
             own.note(outcome.summary());
@@ -76,24 +76,24 @@ fn several(cx: &Context, order: &DeployOptions, version: nix::Version, hosts: Ve
     if cx.json {
         ui::json(&members.iter().map(deploy::Member::json).collect::<Value>())?;
     } else {
-        ui::table(&deploy::table(&members))?;
+        ui::table(&deploy::verdict_table(&members))?;
     }
-    deploy::worst(&members).map_or(Ok(()), Err)
+    deploy::worst_failure(&members).map_or(Ok(()), Err)
 }
 
 /// Shows the plan; carries it out, unless it is only to be shown, and keeps a receipt.
-fn carry_out(cx: &Context, order: &DeployOptions, mut plan: Plan) -> Result<Ending> {
+fn carry_out(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Ending> {
     if plan.already_done().is_none() {
         deploy::compare(cx, &mut plan)?;
         cx.note(plan.to_string());
     }
-    if order.goal == Goal::Show {
+    if options.goal == Goal::Show {
         return Ok(Ending::Planned(plan.into()));
     }
-    let receipt = Deployed::begun(&cx.flake, &plan);
-    let ended = deploy::act(cx, order, plan);
-    if let Some(receipt) = receipt.ended(&ended) {
-        receipt::keep(cx, receipt);
+    let receipt = Deployed::begin(&cx.flake, &plan);
+    let ended = deploy::apply(cx, options, plan);
+    if let Some(receipt) = receipt.end(&ended) {
+        receipt::save(cx, receipt);
     }
     Ok(Ending::Ended(ended?.into()))
 }

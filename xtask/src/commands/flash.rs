@@ -44,7 +44,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     // A card that is written and a key that is not settled must not come apart.
     let hold = interrupt::guard()?;
     let source = host.map(|host| (host, cx.flake.as_str()));
-    let begun = receipt::begin(cx, source, &plan);
+    let begun = receipt::begin_flash(cx, source, &plan);
     let report = begun.watch(cx, |cx| write(cx, &plan))?.with_rates_of(earlier);
     let settled = payload_setup.settle(cx);
     begun.keep(cx, Flashed::new(source, &plan, &report));

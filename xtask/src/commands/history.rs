@@ -10,7 +10,7 @@ use crate::receipt::{self, Receipt, Timestamp};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &History) -> Result<()> {
-    let mut receipts = receipt::all(cx)?;
+    let mut receipts = receipt::read_all(cx)?;
     let known = receipts.iter().filter_map(Receipt::host).map(str::to_owned).collect::<BTreeSet<_>>();
     receipts.retain(|receipt| args.host.is_none() || receipt.host() == args.host.as_deref());
     receipts.reverse();
@@ -74,7 +74,7 @@ fn cells(receipt: &Receipt) -> [String; 6] {
             format!(
                 "{} ({})",
                 it.image.store_path.clone().unwrap_or_else(|| it.image.path.display().to_string()),
-                it.how_far()
+                it.progress()
             ),
         ],
         Receipt::Deploy(it) => [

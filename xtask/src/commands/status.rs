@@ -11,8 +11,9 @@ use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Status) -> Result<()> {
     nix::require(&cx.launcher)?;
-    let hosts = if args.hosts.is_empty() { deploy::deployable(cx)? } else { deploy::each_once(&args.hosts) };
-    let receipts = receipt::all(cx)?;
+    let hosts =
+        if args.hosts.is_empty() { deploy::deployable_hosts(cx)? } else { deploy::deduplicate(&args.hosts) };
+    let receipts = receipt::read_all(cx)?;
     let statuses = cx.in_phase("look", || deploy::statuses(cx, hosts, |host| last(&receipts, host)))?;
     for remark in statuses.iter().flat_map(deploy::Status::remarks) {
         cx.warn(remark);
@@ -22,7 +23,7 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     } else {
         ui::table(&deploy::status_table(&statuses))?;
     }
-    deploy::unseen(&statuses).map_or(Ok(()), Err)
+    deploy::unknown_hosts(&statuses).map_or(Ok(()), Err)
 }
 
 /// The last flash and the last deploy of `host`, the later one last; `receipts` are the newest first.

@@ -5,46 +5,66 @@ use anyhow::Result;
 use super::host;
 use super::options::{DeployOptions, Goal};
 use super::target::Target;
-use super::verdict::DeployExit;
 use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
 use crate::nix;
 
-/// What deploy-rs logs when it turns to the host's system, after building and copying (1.0.0).
+/// The log line of deploy-rs (1.0.0) that marks the begin of the activation, after building and copying.
 const ACTIVATING: &str = "Activating profile `";
 
-/// What switch-to-configuration says before it ends with 100: the running system cannot become this one. The exit
-/// code itself is lost where deploy-rs hears first from its waiter (1.0.0).
+/// What `switch-to-configuration` prints before it exits with 100: the running system cannot switch to the new one
+/// without a reboot. The exit code itself is lost if deploy-rs first hears from the process that waits for the
+/// activation (1.0.0).
 const NEEDS_REBOOT: &str = "until you reboot the system";
 
-/// Switches flakes on for the nix commands of deploy-rs, whatever the user's nix.conf says.
+/// Enables flakes for the nix commands of deploy-rs, whatever the user's nix.conf says.
 const NIX_CONFIG: &str = "extra-experimental-features = nix-command flakes";
 
-/// Refuses where there is no deploy-rs.
-pub fn require(launcher: &Launcher) -> Result<()> {
+/// How deploy-rs exited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeployExit {
+    pub code: i32,
+    /// Whether deploy-rs began an activation on the host.
+    pub activated: bool,
+    /// Whether the activation reported that only a reboot can switch to the system.
+    pub needs_reboot: bool,
+}
+
+impl DeployExit {
+    /// Whether the user stopped deploy-rs.
+    pub fn interrupted(self) -> bool {
+        self.code == i32::from(ExitKind::Interrupted.code())
+    }
+}
+
+/// Refuses if deploy-rs is not on `PATH`.
+pub fn require_deploy_rs(launcher: &Launcher) -> Result<()> {
     let missing =
-        || ExitKind::Refused.error("there is no deploy-rs (`deploy`) on PATH: run `cargo xtask setup`");
+        || crate::failure!(Refused, "no deploy-rs (`deploy`) on PATH"; hint: "run `cargo xtask setup`");
     launcher.which("deploy").map(drop).ok_or_else(missing)
 }
 
-/// The arguments for deploy-rs. Checks of the flake are left out: they evaluate every other host, and
-/// what this host runs is proved afterwards. Words that the user passed on come last, so that they win.
-/// Their options of ssh are part of the connection already.
-pub fn arguments(target: &Target, flake: &str, order: &DeployOptions) -> Result<Vec<String>> {
+/// The arguments for deploy-rs.
+///
+/// `--skip-checks`, because the checks of a flake evaluate every other host, and this tool verifies the host
+/// afterwards. Arguments of the user come last, so that they win. The user's `--ssh-opts` are already part of the
+/// connection.
+pub fn arguments(target: &Target, flake: &str, options: &DeployOptions) -> Result<Vec<String>> {
     let mut args = vec!["--skip-checks".to_owned()];
-    args.extend((order.goal == Goal::Boot).then(|| "--boot".to_owned()));
-    let options = host::whole(&target.host, &target.connection)?;
-    args.extend(options.iter().flat_map(|options| ["--ssh-opts".to_owned(), options.clone()]));
+    args.extend((options.goal == Goal::Boot).then(|| "--boot".to_owned()));
+    let ssh_options = host::deploy_rs_ssh_opts(&target.host, &target.connection)?;
+    args.extend(ssh_options.iter().flat_map(|line| ["--ssh-opts".to_owned(), line.clone()]));
     args.push(format!("{flake}#{}.system", nix::quote(&target.host)));
-    let extra = &order.extra;
-    args.extend(if options.is_some() { without_ssh_options(extra) } else { extra.clone() });
+    let extra = &options.extra;
+    args.extend(if ssh_options.is_some() { without_ssh_options(extra) } else { extra.clone() });
     Ok(args)
 }
 
-/// `extra` without the option that must not be there twice.
+/// `extra` without `--ssh-opts`, which deploy-rs accepts only once.
 fn without_ssh_options(extra: &[String]) -> Vec<String> {
-    let (mut kept, mut words) = (Vec::new(), extra.iter());
+    let mut kept = Vec::new();
+    let mut words = extra.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--" => return [&kept[..], &["--".to_owned()], words.as_slice()].concat(),
@@ -56,22 +76,25 @@ fn without_ssh_options(extra: &[String]) -> Vec<String> {
     kept
 }
 
-/// Runs deploy-rs to its end, each of its lines a log event. Its exit code says little: see
-/// [`super::verdict`]. That the user stopped it is one more way to end: the host goes on by itself.
+/// Runs deploy-rs until it exits, and reports each of its lines as a log event.
+///
+/// Its exit code decides little: see [`super::verdict`]. An interrupt by the user is an exit like others, because the
+/// host continues by itself.
 pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Result<DeployExit> {
     let launcher = launcher.clone().with_env("NIX_CONFIG", with_flakes(launcher));
-    let (mut activated, mut wants_reboot) = (false, false);
-    let ended = launcher.stream_all("deploy", args, |line| {
+    let mut activated = false;
+    let mut needs_reboot = false;
+    let exit = launcher.stream_all("deploy", args, |line| {
         let line = nix::strip_ansi(line);
         activated |= line.contains(ACTIVATING);
-        wants_reboot |= line.contains(NEEDS_REBOOT);
+        needs_reboot |= line.contains(NEEDS_REBOOT);
         reporter.report(&Event::log(line));
     });
-    let code = match ended {
+    let code = match exit {
         Err(error) if failure::kind(&error) == ExitKind::Interrupted => ExitKind::Interrupted.code().into(),
-        ended => ended?,
+        code => code?,
     };
-    Ok(DeployExit { code, activated, wants_reboot })
+    Ok(DeployExit { code, activated, needs_reboot })
 }
 
 fn with_flakes(launcher: &Launcher) -> String {
@@ -86,26 +109,27 @@ mod tests {
     use crate::deploy::options::Afterwards;
     use crate::deploy::verdict::tests::target;
 
-    fn order(goal: Goal, extra: &[String]) -> DeployOptions {
-        let (overrides, extra) = (Overrides::default(), extra.to_vec());
+    fn options(goal: Goal, extra: &[String]) -> DeployOptions {
+        let overrides = Overrides::default();
+        let extra = extra.to_vec();
         DeployOptions { goal, afterwards: Afterwards::Stay, wait: None, health: Vec::new(), overrides, extra }
     }
 
     #[test]
-    fn what_deploy_rs_is_asked() {
-        let patience = "-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
+    fn arguments_for_deploy_rs() {
+        let timeouts = "-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
         let extra = ["--debug-logs".to_owned(), "--".to_owned(), "-L".to_owned()];
         let expected =
-            ["--skip-checks", "--ssh-opts", patience, r#"F#"stinky".system"#, "--debug-logs", "--", "-L"];
-        let switch = order(Goal::Switch, &extra);
+            ["--skip-checks", "--ssh-opts", timeouts, r#"F#"stinky".system"#, "--debug-logs", "--", "-L"];
+        let switch = options(Goal::Switch, &extra);
         assert_eq!(arguments(&target(None), "F", &switch).unwrap(), expected);
         assert_eq!(switch.nix_args(), ["-L"]);
-        let next_boot = arguments(&target(None), "F", &order(Goal::Boot, &[])).unwrap();
+        let next_boot = arguments(&target(None), "F", &options(Goal::Boot, &[])).unwrap();
         assert_eq!(next_boot[..2], ["--skip-checks", "--boot"]);
     }
 
     #[test]
-    fn the_users_options_of_ssh_are_not_passed_on_twice() {
+    fn ssh_options_of_the_user_are_passed_once() {
         for (extra, expected) in [
             ("--ssh-opts=-p -d", "-d"),
             ("-d --ssh-opts -p --remote-build", "-d --remote-build"),
@@ -117,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_settings_of_the_user_stay() {
+    fn nix_settings_of_the_user_are_kept() {
         let launcher = Launcher::new("/").with_env("NIX_CONFIG", "cores = 1");
         assert_eq!(with_flakes(&launcher), format!("cores = 1\n{NIX_CONFIG}"));
         assert_eq!(with_flakes(&Launcher::new("/").with_env("NIX_CONFIG", "")), NIX_CONFIG);

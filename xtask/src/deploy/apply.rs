@@ -1,152 +1,161 @@
-//! A plan is carried out, and judged by what the host runs then.
+//! Applying a plan, and judging the host afterwards.
 
 use anyhow::{Context as _, Result};
 
 use super::activation;
-use super::gather::obstacle;
-use super::host::{self, Remote, SshMux, State, Workdir, probe, probe_after};
+use super::gather::check_deployable;
+use super::host::{self, Remote, SshMux, State, Workdir, probe, probe_after_deploy};
 use super::options::{Afterwards, DeployOptions};
 use super::outcome::Outcome;
-use super::plan::{Plan, shown};
+use super::plan::{Plan, path_text};
 use super::target::Target;
 use super::verdict::{self, Verdict};
-use crate::base::failure::{ExitKind, kind};
+use crate::bail;
+use crate::base::failure::{self, ExitKind, kind};
 use crate::base::{Context, Event, project};
 use crate::nix::{self, Destination};
 
-/// Carries the plan out and returns what became of it.
+/// Applies the plan and returns its outcome.
 ///
 /// # Errors
-/// Where it cannot be found out what the host runs: `Unreachable`, `HostKey` or `Undecided`.
-pub fn act(cx: &Context, order: &DeployOptions, plan: Plan) -> Result<Outcome> {
+/// `Unreachable`, `HostKey` or `Undecided` if it stays unknown what the host runs.
+pub fn apply(cx: &Context, options: &DeployOptions, plan: Plan) -> Result<Outcome> {
     let mut outcome = match plan.already_done() {
         Some(verdict) => Outcome::unchanged(plan, verdict),
-        None => deploy(cx, order, plan)?,
+        None => deploy(cx, options, plan)?,
     };
-    if order.afterwards == Afterwards::Reboot && outcome.verdict.failure().is_none() {
+    if options.afterwards == Afterwards::Reboot && outcome.verdict.failure().is_none() {
         reboot(cx, &mut outcome)?;
     }
-    check_health(cx, order, &mut outcome)?;
+    check_health(cx, options, &mut outcome)?;
     Ok(outcome)
 }
 
-fn deploy(cx: &Context, order: &DeployOptions, mut plan: Plan) -> Result<Outcome> {
+fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outcome> {
     let mut timings = std::mem::take(&mut plan.timings);
-    let pinned = plan.target.freeze(&project::state_dir(), None)?;
-    let args = activation::arguments(&plan.target, &pinned, order)?;
-    let copied = timings.time("copy", || copy(cx, order, &mut plan));
+    let flake = plan.target.write_pinned_flake(&project::state_dir(), None)?;
+    let args = activation::arguments(&plan.target, &flake, options)?;
+    let copied = timings.time("copy", || copy(cx, options, &mut plan));
     if let Err(error) = copied {
         plan.timings = timings;
-        return not_copied(cx, plan, &error);
+        return report_failed_copy(cx, plan, &error);
     }
-    let workdir = make_ready(cx, &mut plan)?;
-    plan.target.freeze(&project::state_dir(), Some(&workdir.path))?;
-    let (target, reporter) = (&plan.target, cx.reporter.as_ref());
+    let workdir = prepare_host(cx, &mut plan)?;
+    plan.target.write_pinned_flake(&project::state_dir(), Some(&workdir.path))?;
+    let target = &plan.target;
+    let reporter = cx.reporter.as_ref();
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let ran = timings.time("activate", || activation::run(&cx.launcher, &args, reporter))?;
-    if ran.interrupted() {
-        reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));
+    let exit = timings.time("activate", || activation::run(&cx.launcher, &args, reporter))?;
+    if exit.interrupted() {
+        reporter.report(&Event::note(format!("stopped; reading what {} runs", target.host)));
     }
-    let confirmed = ran.code == 0;
-    let ask = || probe_after(&remote, target, &workdir, confirmed);
-    let after = timings.time("prove", || host::settle(target, reporter, ask))?;
+    let confirmed = exit.code == 0;
+    let probe = || probe_after_deploy(&remote, target, &workdir, confirmed);
+    let after = timings.time("verify", || host::wait_for_activation(target, reporter, probe))?;
     if !confirmed {
         workdir.remove(&remote);
     }
-    let verdict = verdict::judge(target, plan.goal, &plan.before, &after, ran);
+    let verdict = verdict::judge(target, plan.goal, &plan.before, &after, exit);
     plan.timings = timings;
-    Ok(Outcome { verdict, after, deploy_rs: Some(ran), copy_failed: None, health: Vec::new(), plan })
+    Ok(Outcome { verdict, after, deploy_rs: Some(exit), copy_failed: None, health: Vec::new(), plan })
 }
 
-/// Looks at the host once more, now that it has all that it needs, and makes the folder in which deploy-rs works there.
-/// What comes after that is asked on fresh connections.
-fn make_ready(cx: &Context, plan: &mut Plan) -> Result<Workdir> {
-    let line = plan.line.take();
-    let (target, reporter) = (&plan.target, cx.reporter.as_ref());
-    let remote = Remote::new(&cx.launcher, &target.host, &target.connection).over(line.as_ref());
-    let now = host::again(target, reporter, || probe(&remote, target))?;
-    plan.before = still_as_it_was(target, &plan.before, now)?;
-    if plan.lacks_way_back() {
-        // Without it the deploy is what it always was: one that cannot be undone.
-        if let Err(error) = host::make_way_back(&remote, target) {
-            cx.warn(format!("{error:#}"));
+/// Probes the host once more after the copy, makes sure that it can roll back, and makes the folder for deploy-rs.
+///
+/// Ends the shared connection: all later commands use fresh ones.
+fn prepare_host(cx: &Context, plan: &mut Plan) -> Result<Workdir> {
+    let mux = plan.mux.take();
+    let target = &plan.target;
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection).with_mux(mux.as_ref());
+    let now = host::wait_for_reconnect(target, cx.reporter.as_ref(), || probe(&remote, target))?;
+    plan.before = check_unchanged(target, &plan.before, now)?;
+    if plan.needs_rollback_generation() {
+        // A failure is a warning: the deploy works without it, but cannot be rolled back.
+        if let Err(error) = host::add_rollback_generation(&remote, target) {
+            cx.warn(failure::with_hint(&error));
         }
         plan.before = probe(&remote, target)?;
     }
     Workdir::make(&remote, target, plan.before.sudo)
 }
 
-/// The state of the host once it has all that it needs, which may take a while: others may have been at it.
-fn still_as_it_was(target: &Target, before: &State, now: State) -> Result<State> {
-    if let Some(why) = obstacle(target, &now) {
-        return Err(ExitKind::Refused.error(why));
-    }
-    if verdict::same(before, &now) {
+/// Returns the state of the host after the copy, which may have taken long enough for another deploy.
+///
+/// # Errors
+/// `Refused` if the host cannot be deployed to any more, or runs something else than `before`.
+fn check_unchanged(target: &Target, before: &State, now: State) -> Result<State> {
+    check_deployable(target, &now)?;
+    if verdict::is_unchanged(before, &now) {
         return Ok(now);
     }
-    let (host, was, is) = (&target.host, shown(before.current.as_ref()), shown(now.current.as_ref()));
-    Err(ExitKind::Refused.error(format!(
-        "somebody else deployed to {host} meanwhile: it ran {was} and now runs {is}; look at it, and again"
-    )))
+    let was = path_text(before.current.as_ref());
+    let is = path_text(now.current.as_ref());
+    bail!(
+        Refused, "{} changed during this deploy: it ran {was} and now runs {is}", target.host;
+        hint: "check what {} runs, then deploy again", target.host
+    );
 }
 
-/// Copies the profile to the host. What the host builds itself is not copied.
-fn copy(cx: &Context, order: &DeployOptions, Plan { target, line, .. }: &mut Plan) -> Result<()> {
+/// Copies the profile to the host, unless the host builds it.
+fn copy(cx: &Context, options: &DeployOptions, Plan { target, mux, .. }: &mut Plan) -> Result<()> {
     if !target.builds_here {
         return Ok(());
     }
-    let carries = line.as_ref().map(|line| line.carries(&cx.launcher, &target.connection)).transpose()?;
-    line.take_if(|_| carries == Some(false));
+    if let Some(open) = mux
+        && !open.is_usable(&cx.launcher, &target.connection)?
+    {
+        *mux = None;
+    }
     let mut flags = Vec::new();
     flags.extend((!target.fast_connection).then_some("--substitute-on-destination"));
-    flags.extend((!order.overrides.checks_signatures).then_some("--no-check-sigs"));
+    flags.extend((!options.overrides.checks_signatures).then_some("--no-check-sigs"));
     let ssh_options =
-        Some(host::words(&target.connection, line.as_ref().map(SshMux::options).unwrap_or_default()));
+        Some(host::nix_ssh_opts(&target.connection, mux.as_ref().map(SshMux::options).unwrap_or_default()));
     let to = Destination { login: target.connection.destination.clone(), ssh_options, flags };
     nix::copy(&cx.launcher, &target.path, &to, cx.reporter.as_ref())
 }
 
-/// Nothing was activated; the host is asked all the same what it runs.
-fn not_copied(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result<Outcome> {
+/// The outcome of a copy that failed: nothing was activated, but the state of the host is read all the same.
+fn report_failed_copy(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result<Outcome> {
     let verdict = if kind(error) == ExitKind::Interrupted { Verdict::Stopped } else { Verdict::NotCopied };
     let target = &plan.target;
-    let lost = || {
-        format!("{} was lost while all that it needs was copied to it; nothing was activated", target.host)
-    };
+    let lost = || format!("probing {} after a failed copy; nothing was activated", target.host);
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let after = host::again(target, cx.reporter.as_ref(), || probe(&remote, target)).with_context(lost)?;
-    let copy_failed = Some(format!("{error:#}"));
+    let after = host::wait_for_reconnect(target, cx.reporter.as_ref(), || probe(&remote, target))
+        .with_context(lost)?;
+    let copy_failed = Some(failure::with_hint(error));
     Ok(Outcome { verdict, after, deploy_rs: None, copy_failed, health: Vec::new(), plan })
 }
 
-/// Reboots a host that does not run yet what it boots, or whose kernel is another's, and proves it again.
+/// Reboots a host whose booted system or kernel is not the current one, and judges it again.
 fn reboot(cx: &Context, outcome: &mut Outcome) -> Result<()> {
-    let (target, before) = (&outcome.plan.target, &outcome.after);
+    let target = &outcome.plan.target;
+    let before = &outcome.after;
     let pending = before.reboot_needed || before.booted != before.current;
     if outcome.verdict == Verdict::AlreadyCurrent && !pending {
         return Ok(());
     }
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let lost = || format!("{} was deployed and rebooted, and does not answer", target.host);
-    let ask = || probe(&remote, target);
+    let lost = || format!("rebooting {} after the deploy", target.host);
+    let probe = || probe(&remote, target);
     let mut timings = std::mem::take(&mut outcome.plan.timings);
-    let found = timings.time("reboot", || host::reboot(&remote, target, before, cx.reporter.as_ref(), ask));
-    let after = found.with_context(lost)?;
-    outcome.verdict = verdict::judge_booted(target, &outcome.plan.before, &after);
+    let state = timings.time("reboot", || host::reboot(&remote, target, before, cx.reporter.as_ref(), probe));
+    let after = state.with_context(lost)?;
+    outcome.verdict = verdict::judge_after_reboot(target, &outcome.plan.before, &after);
     outcome.plan.timings = timings;
     outcome.after = after;
     Ok(())
 }
 
-/// Runs what the user wants to succeed on the host, once it runs what is meant.
-fn check_health(cx: &Context, order: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
-    if order.health.is_empty() || outcome.verdict.failure().is_some() {
+/// Runs the user's health checks on a host that runs the desired system.
+fn check_health(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
+    if options.health.is_empty() || outcome.verdict.failure().is_some() {
         return Ok(());
     }
     let target = &outcome.plan.target;
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let mut timings = std::mem::take(&mut outcome.plan.timings);
-    let checked = timings.time("health", || host::check(&remote, &order.health));
+    let checked = timings.time("health", || host::run_checks(&remote, &options.health));
     outcome.plan.timings = timings;
     match checked {
         Err(error) if kind(&error) == ExitKind::Interrupted => outcome.verdict = Verdict::Unchecked,

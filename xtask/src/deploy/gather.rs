@@ -1,78 +1,80 @@
-//! From a name to a plan: nothing is changed on the host.
+//! Making the plan for a host. Nothing is changed on the host.
 
 use anyhow::Result;
 
 use super::closure::{Closure, Diff};
 use super::desired::{Nodes, Overrides, Trust};
-use super::host::{self, Activity, LIST, Question, Remote, SshMux, State};
+use super::host::{self, Activity, CLOSURE_TIMEOUT, Query, Remote, SshMux, State};
 use super::host_lock::HostLock;
 use super::options::{Afterwards, DeployOptions, Goal};
 use super::plan::Plan;
 use super::target::Target;
 use super::timings::Timings;
+use crate::bail;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::{Context, percent_encoding, project, shell};
 use crate::nix;
 use crate::nix::{EvalCache, emulation, flake};
 
-/// The turn at `host`, which a plan that is only shown does not need.
-pub fn take_turn(cx: &Context, order: &DeployOptions, host: &str) -> Result<Option<HostLock>> {
-    (order.goal != Goal::Show).then(|| HostLock::take(host, cx.reporter.as_ref())).transpose()
+/// Locks `host`, except for a plan that is only shown.
+pub fn lock_host(cx: &Context, options: &DeployOptions, host: &str) -> Result<Option<HostLock>> {
+    (options.goal != Goal::Show).then(|| HostLock::take(host, cx.reporter.as_ref())).transpose()
 }
 
-/// What a host is meant to run, and how long it took to find out.
-pub struct Found {
+/// The target of a deploy, and how long its evaluation took.
+pub struct FoundTarget {
     pub target: Target,
     timings: Timings,
 }
 
-/// Finds out what `host` is meant to run.
+/// Evaluates what `host` is to run.
 ///
 /// # Errors
-/// Of `Usage` where the flake has no such host; refused where it could not be proved afterwards.
-pub fn find(cx: &Context, order: &DeployOptions, host: &str) -> Result<Found> {
+/// `Usage` if the flake has no such host; `Refused` if the deploy could not be verified afterwards.
+pub fn find_target(cx: &Context, options: &DeployOptions, host: &str) -> Result<FoundTarget> {
     let mut timings = Timings::default();
-    let target = timings.time("evaluate", || evaluate(cx, &order.overrides, order.nix_args(), host))?;
-    Ok(Found { target, timings })
+    let target = timings.time("evaluate", || evaluate(cx, &options.overrides, options.nix_args(), host))?;
+    Ok(FoundTarget { target, timings })
 }
 
-/// Finds out what a host runs, in its turn.
+/// Reads what the host runs, and returns the plan.
 ///
 /// # Errors
-/// Refused where it can be told already that the deploy would not do; `Unreachable` and `HostKey`.
+/// `Refused` if the deploy cannot succeed: no way to build, a running activation, no rights on the host.
+/// `Unreachable` and `HostKey` as of ssh.
 pub fn gather(
     cx: &Context,
-    order: &DeployOptions,
+    options: &DeployOptions,
     version: nix::Version,
-    found: Found,
-    turn: Option<HostLock>,
+    found: FoundTarget,
+    lock: Option<HostLock>,
 ) -> Result<Plan> {
-    let Found { target, mut timings } = found;
+    let FoundTarget { target, mut timings } = found;
     can_build(cx, version, &target)?;
     warn_of_other_profiles(cx, &target);
-    // The first question goes without it: whatever keeps ssh from connecting is told by an ssh that may ask the user.
-    let line = if order.goal == Goal::Show { None } else { line(cx, &target) };
-    let (before, closure) = timings.time("look", || look(cx, order, &target))?;
-    check(order, Plan { target, goal: order.goal, before, closure, diff: None, timings, line, turn })
+    // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
+    let mux = if options.goal == Goal::Show { None } else { open_mux(cx, &target) };
+    let (before, closure) = timings.time("probe", || read_state(cx, options, &target))?;
+    check(options, Plan { target, goal: options.goal, before, closure, diff: None, timings, mux, lock })
 }
 
-/// The line over which the host is asked until it is changed.
-fn line(cx: &Context, target: &Target) -> Option<SshMux> {
+/// The ssh connection that all commands share until the host is changed.
+fn open_mux(cx: &Context, target: &Target) -> Option<SshMux> {
     let name = percent_encoding::encode(target.host.as_bytes(), b"");
     SshMux::open(&cx.launcher, &target.connection, project::state_dir().join("ssh").join(name))
 }
 
-/// What `host` is meant to run. `options` are for Nix.
+/// Evaluates what `host` is to run, with `options` for Nix.
 pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &str) -> Result<Target> {
-    let answers = EvalCache::new(&project::state_dir());
-    let nodes = Nodes::load(&cx.launcher, &answers, &cx.flake, host, options)?;
+    let cache = EvalCache::new(&project::state_dir());
+    let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, options)?;
     let names = nodes.names.clone();
     let trust = Trust::find(&cx.flake, cx.trust_flake);
-    nodes.target(&cx.launcher, host, overrides, &trust)?.ok_or_else(|| unknown(cx, host, &names))
+    nodes.target(&cx.launcher, host, overrides, &trust)?.ok_or_else(|| unknown_host(cx, host, &names))
 }
 
-/// The error for a host that the flake does not have. `--wait 5` makes one of the minutes.
-fn unknown(cx: &Context, host: &str, names: &[String]) -> anyhow::Error {
+/// The error for a host that the flake does not have. In `--wait 5` the number is taken for a host.
+fn unknown_host(cx: &Context, host: &str, names: &[String]) -> anyhow::Error {
     let error = flake::no_node(&cx.flake, host, names);
     match host.parse::<u64>() {
         Ok(minutes) => {
@@ -82,7 +84,7 @@ fn unknown(cx: &Context, host: &str, names: &[String]) -> anyhow::Error {
     }
 }
 
-/// Refuses before anything is built where this machine cannot build the profile.
+/// Refuses, before anything is built, if this machine cannot build the profile.
 fn can_build(cx: &Context, version: nix::Version, target: &Target) -> Result<()> {
     match &target.platform {
         Some(system) if target.builds_here && !target.path.exists() => {
@@ -95,67 +97,78 @@ fn can_build(cx: &Context, version: nix::Version, target: &Target) -> Result<()>
 fn warn_of_other_profiles(cx: &Context, target: &Target) {
     if !target.other_profiles.is_empty() {
         let names = target.other_profiles.join(", ");
-        cx.warn(format!("only the profile 'system' of {} is deployed and proved, not: {names}", target.host));
+        cx.warn(format!(
+            "only the profile 'system' of {} is deployed and verified, not: {names}",
+            target.host
+        ));
     }
 }
 
-/// Reads what the host runs now, with its closure where that is going to change; a host that is waited for may be off
-/// yet.
-fn look(cx: &Context, order: &DeployOptions, target: &Target) -> Result<(State, Option<Closure>)> {
+/// Reads the state of the host, and the closure of its system if that is going to change. With `--wait`, waits for a
+/// host that does not answer yet.
+fn read_state(cx: &Context, options: &DeployOptions, target: &Target) -> Result<(State, Option<Closure>)> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let (from, link) = (target.compared_link(), shell::quote(&target.link));
-    let spared =
+    let from = target.running_link();
+    let link = shell::quote(&target.link);
+    let skip_if =
         format!("readlink -f {link} | grep -qxF {} || test ! -e {}", target.path, shell::quote(from));
-    let ask = || {
-        let mut question = Question::new()?;
-        Closure::ask(&mut question, &spared, from);
-        host::ask(&mut question, target);
-        let answer = remote.ask(&question, LIST)?;
+    let probe = || {
+        let mut query = Query::new()?;
+        Closure::add_queries(&mut query, &skip_if, from);
+        host::add_queries(&mut query, target);
+        let answer = remote.query(&query, CLOSURE_TIMEOUT)?;
         Ok((State::read(&answer), Closure::parse(&answer)))
     };
-    match order.wait {
-        Some(limit) => host::until_answered(target, limit, cx.reporter.as_ref(), ask),
-        None => ask(),
+    match options.wait {
+        Some(limit) => host::wait_until_reachable(target, limit, cx.reporter.as_ref(), probe),
+        None => probe(),
     }
 }
 
-/// Refuses where the host cannot be deployed to now. What already is as it should be takes no rights.
-fn check(order: &DeployOptions, plan: Plan) -> Result<Plan> {
-    let (target, state) = (&plan.target, &plan.before);
-    let nothing_to_do = plan.already_done().is_some() && order.afterwards == Afterwards::Stay;
-    match if nothing_to_do { busy(target, state) } else { obstacle(target, state) } {
-        Some(why) => Err(ExitKind::Refused.error(why)),
-        None => Ok(plan),
+/// Refuses a host that cannot be deployed to now. A host that is current needs no sudo.
+fn check(options: &DeployOptions, plan: Plan) -> Result<Plan> {
+    let nothing_to_do = plan.already_done().is_some() && options.afterwards == Afterwards::Stay;
+    if nothing_to_do {
+        check_idle(&plan.target, &plan.before)?;
+    } else {
+        check_deployable(&plan.target, &plan.before)?;
     }
+    Ok(plan)
 }
 
-/// What keeps a host that answers from being deployed to.
-pub fn obstacle(target: &Target, state: &State) -> Option<String> {
-    busy(target, state).or_else(|| lacks_rights(target, state))
+/// Refuses a host on which another activation runs, or on which sudo asks for a password that nobody can enter.
+pub fn check_deployable(target: &Target, state: &State) -> Result<()> {
+    check_idle(target, state)?;
+    check_sudo(target, state)
 }
 
-fn busy(Target { host, .. }: &Target, state: &State) -> Option<String> {
-    let text = || format!("an activation is running on {host}: another deploy is at work; wait for it");
-    (state.activity == Activity::Running).then(text)
+fn check_idle(target: &Target, state: &State) -> Result<()> {
+    if state.activity == Activity::Running {
+        bail!(
+            Refused, "an activation is running on {}", target.host;
+            hint: "wait until the other deploy has finished"
+        );
+    }
+    Ok(())
 }
 
-fn lacks_rights(target: &Target, state: &State) -> Option<String> {
-    let host = &target.host;
-    let asks = state.sudo == Some(false) && !target.interactive_sudo;
-    asks.then(|| {
+fn check_sudo(target: &Target, state: &State) -> Result<()> {
+    if state.sudo == Some(false) && !target.interactive_sudo {
         let user = target.connection.destination.split('@').next().unwrap_or_default();
-        format!(
-            "{user} needs a password for sudo on {host}: set `security.sudo.wheelNeedsPassword = false` there, or \
-             let deploy-rs ask for it: `-- --interactive-sudo true`"
-        )
-    })
+        bail!(
+            Refused, "{user} needs a password for sudo on {}", target.host;
+            hint: "set `security.sudo.wheelNeedsPassword = false` there, or let deploy-rs ask for it: \
+                   `-- --interactive-sudo true`"
+        );
+    }
+    Ok(())
 }
 
-/// Builds the profiles that are not here yet, all in one run, and says for which plans that did not do. What the
-/// host builds itself is left to deploy-rs.
-pub fn build(cx: &Context, order: &DeployOptions, plans: &mut [&mut Plan]) -> Vec<Option<anyhow::Error>> {
+/// Builds all profiles that are not in the store yet in one run of Nix, and returns an error for each plan whose
+/// profile is still missing. deploy-rs handles profiles that the host builds.
+pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> Vec<Option<anyhow::Error>> {
     let due = |plan: &&mut Plan| {
-        plan.target.builds_here && plan.already_done().is_none() && !is_here(cx, &plan.target)
+        plan.target.builds_here && plan.already_done().is_none() && !is_built(cx, &plan.target)
     };
     let wanted = plans.iter().filter(|plan| due(plan)).map(|plan| plan.target.installable(&cx.flake));
     let wanted = wanted.collect::<Vec<_>>();
@@ -164,46 +177,50 @@ pub fn build(cx: &Context, order: &DeployOptions, plans: &mut [&mut Plan]) -> Ve
     }
     let mut timings = Timings::default();
     let built = timings
-        .time("build", || nix::build_all(&cx.launcher, &wanted, order.nix_args(), cx.reporter.as_ref()));
+        .time("build", || nix::build_all(&cx.launcher, &wanted, options.nix_args(), cx.reporter.as_ref()));
     for plan in plans.iter_mut() {
         plan.timings.0.extend(timings.0.iter().cloned());
     }
     let Err(error) = built else { return plans.iter().map(|_| None).collect() };
-    let lacks =
+    let is_missing =
         |plan: &&mut Plan| wanted.contains(&plan.target.installable(&cx.flake)) && !plan.target.path.exists();
-    plans.iter().map(|plan| lacks(plan).then(|| failure::copy(&error))).collect()
+    plans.iter().map(|plan| is_missing(plan).then(|| failure::copy(&error))).collect()
 }
 
-/// Whether the profile is in the store of this machine, whole.
-fn is_here(cx: &Context, target: &Target) -> bool {
+/// Whether the local store has the complete closure of the profile.
+fn is_built(cx: &Context, target: &Target) -> bool {
     target.path.exists() && nix::closure(&cx.launcher, &target.path).is_ok()
 }
 
-/// Finds out what the plan changes. That this fails is no reason not to deploy: it is a warning.
+/// Adds the diff of the closures to the plan. A failure is only a warning: the deploy does not depend on it.
 ///
 /// # Errors
-/// `Interrupted` where the user stops it.
+/// `Interrupted` if the user stops it.
 pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     let remote = Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection);
-    let remote = remote.over(plan.line.as_ref());
-    let Some(from) = plan.before.compared_with(&plan.target) else { return Ok(()) };
-    let to = plan.target.content();
+    let remote = remote.with_mux(plan.mux.as_ref());
+    let Some(from) = plan.before.running_path(&plan.target) else { return Ok(()) };
+    let to = plan.target.desired_path();
     if !to.exists() {
         return Ok(());
     }
     let mut timings = Timings::default();
     let read = timings.time("compare", || {
-        let known = plan.closure.take().filter(|closure| closure.has(from));
+        let known = plan.closure.take().filter(|closure| closure.contains(from));
         Ok((
-            known.map_or_else(|| Closure::on_host(&remote, from.as_str()), Ok)?,
-            Closure::here(&cx.launcher, to)?,
+            known.map_or_else(|| Closure::remote(&remote, from.as_str()), Ok)?,
+            Closure::local(&cx.launcher, to)?,
         ))
     });
     match read {
         Ok((from, to)) => plan.diff = Some(Diff::new(&from, &to)),
         Err(error) if kind(&error) == ExitKind::Interrupted => return Err(error),
         Err(error) => {
-            cx.warn(format!("what changes on {} is not known: {error:#}", plan.target.host));
+            cx.warn(format!(
+                "the changes on {} are unknown: {}",
+                plan.target.host,
+                failure::with_hint(&error)
+            ));
         }
     }
     plan.timings.0.extend(timings.0);

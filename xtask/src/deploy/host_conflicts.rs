@@ -1,32 +1,36 @@
-//! What keeps several hosts from being deployed to by one command. It is found before anything is built.
+//! Refusals of several hosts in one command, before anything is built.
 
 use anyhow::Result;
 
-use super::gather::Found;
+use super::gather::FoundTarget;
 use super::host::State;
 use super::options::Goal;
 use super::plan::Plan;
 use super::target::{Connection, Target};
 use crate::base::failure::{ExitKind, hint, kind};
+use crate::{bail, failure};
 
-/// Looks at the hosts that were found. A host that is broken in the flake is its own affair; one that the flake does not
-/// have is a slip of the user, who may have meant any.
+/// Checks that all hosts can be deployed to by one command.
+///
+/// The errors of a host that is broken in the flake stay with that host. A name that the flake does not have stops
+/// all hosts, because the user may have meant any of them.
 ///
 /// # Errors
-/// Of `Usage` for a host that the flake does not have; refused where two of them are one machine, or where one asks for a password.
-pub fn check(goal: Goal, found: &[Result<Found>]) -> Result<()> {
+/// `Usage` for a name that the flake does not have, and for a host that asks for a password; `Refused` if two hosts
+/// are the same machine.
+pub fn check(goal: Goal, found: &[Result<FoundTarget>]) -> Result<()> {
     let errors = found.iter().filter_map(|found| found.as_ref().err());
     let unknown = errors.filter(|error| kind(error) == ExitKind::Usage).collect::<Vec<_>>();
     if !unknown.is_empty() {
         return Err(unknown_hosts(&unknown));
     }
     let targets = found.iter().flatten().map(|found| &found.target).collect::<Vec<_>>();
-    targets.iter().enumerate().try_for_each(|(at, target)| alone(target, &targets[..at]))?;
-    // Where nothing is changed, nobody is asked.
-    if goal == Goal::Show { Ok(()) } else { unattended(&targets) }
+    targets.iter().enumerate().try_for_each(|(at, target)| check_distinct(target, &targets[..at]))?;
+    // A plan that is only shown needs no password.
+    if goal == Goal::Show { Ok(()) } else { refuse_password_prompts(&targets) }
 }
 
-/// One error for several hosts that the flake does not have, with all their hints.
+/// One error for all names that the flake does not have, with all their hints.
 fn unknown_hosts(errors: &[&anyhow::Error]) -> anyhow::Error {
     let messages = errors.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>();
     let message = format!("{}; nothing was deployed", messages.join("\n  "));
@@ -37,57 +41,59 @@ fn unknown_hosts(errors: &[&anyhow::Error]) -> anyhow::Error {
     ExitKind::Usage.error_with_hint(message, hints.join("\n  "))
 }
 
-/// Refuses hosts that ask for passwords: several would ask on one terminal at once.
-fn unattended(targets: &[&Target]) -> Result<()> {
-    let asking = targets.iter().filter(|target| target.interactive_sudo).map(|target| target.host.as_str());
-    let asking = asking.collect::<Vec<_>>();
-    if asking.is_empty() {
+/// Refuses hosts with `interactiveSudo`: several would ask on one terminal at once.
+fn refuse_password_prompts(targets: &[&Target]) -> Result<()> {
+    let interactive = targets.iter().filter(|target| target.interactive_sudo);
+    let names = interactive.map(|target| target.host.as_str()).collect::<Vec<_>>();
+    if names.is_empty() {
         return Ok(());
     }
-    Err(ExitKind::Usage.error(format!(
-        "passwords for sudo are asked for one host at a time, and `interactiveSudo` is set for {}: name it alone; \
-         nothing was deployed",
-        asking.join(", ")
-    )))
+    bail!(
+        Usage, "`interactiveSudo` is set for {}, and sudo can ask for only one host at a time; nothing was deployed",
+        names.join(", "); hint: "deploy to a host with `interactiveSudo` alone"
+    );
 }
 
-/// Refuses a host that is the same machine as one of `others`: each would undo what the other did.
-fn alone(target: &Target, others: &[&Target]) -> Result<()> {
-    let Some(other) = others.iter().find(|other| machine(other) == machine(target)) else { return Ok(()) };
-    let (one, two, (address, _)) = (&other.host, &target.host, machine(target));
-    Err(ExitKind::Refused.error(format!(
-        "{one} and {two} lead to one machine, {address}, which cannot run both: deploy one of them; nothing was deployed"
-    )))
+/// Refuses a host that is the same machine as one of `others`: each deploy would undo the other.
+fn check_distinct(target: &Target, others: &[&Target]) -> Result<()> {
+    let Some(other) = others.iter().find(|other| address_and_options(other) == address_and_options(target))
+    else {
+        return Ok(());
+    };
+    let (address, _) = address_and_options(target);
+    bail!(
+        Refused, "{} and {} are the same machine, {address}, which cannot run both; nothing was deployed",
+        other.host, target.host; hint: "deploy one of them"
+    );
 }
 
-/// Refuses hosts that turn out to be one machine, whatever names and options lead there.
-pub fn keep_apart(plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
-    let identity = |plan: &Result<Plan>| plan.as_ref().ok().and_then(|plan| identity(&plan.before));
+/// Refuses hosts that are the same machine by their state, whatever their names and ssh options.
+pub fn refuse_same_machine(plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
+    let identity = |plan: &Result<Plan>| plan.as_ref().ok().and_then(|plan| machine_identity(&plan.before));
     let all = plans.iter().map(identity).collect::<Vec<_>>();
     let names = plans.iter().map(|plan| plan.as_ref().map_or("", |plan| &plan.target.host).to_owned());
     let names = names.collect::<Vec<_>>();
     let same =
         |at: usize| (0..all.len()).find(|other| *other != at && all[at].is_some() && all[at] == all[*other]);
-    let fate = |(at, plan): (usize, Result<Plan>)| {
-        match same(at) {
-        Some(other) => Err(ExitKind::Refused.error(format!(
-            "{} and {} are one machine, which cannot run both: deploy one of them; nothing was deployed to it",
-            names[at], names[other]
-        ))),
+    let check = |(at, plan): (usize, Result<Plan>)| match same(at) {
+        Some(other) => Err(failure!(
+            Refused, "{} and {} are the same machine, which cannot run both; nothing was deployed to it",
+            names[at], names[other]; hint: "deploy one of them"
+        )),
         None => plan,
-    }
     };
-    plans.into_iter().enumerate().map(fate).collect()
+    plans.into_iter().enumerate().map(check).collect()
 }
 
-/// What no two machines have in common, nor two containers; `None` where the host does not tell it.
-fn identity(state: &State) -> Option<(String, String)> {
+/// The boot ID and the profile folder, which together differ between any two machines or containers; `None` if the
+/// host does not report them.
+fn machine_identity(state: &State) -> Option<(String, String)> {
     let folder = state.folder.clone()?;
     (!state.boot_id.is_empty()).then(|| (state.boot_id.clone(), folder))
 }
 
-/// What tells one machine from another, whoever logs in: its address, and the options of ssh.
-fn machine(target: &Target) -> (String, &[String]) {
+/// What identifies a machine, whoever logs in: its address and the ssh options.
+fn address_and_options(target: &Target) -> (String, &[String]) {
     let Connection { destination, options, .. } = &target.connection;
     let (_, address) = destination.rsplit_once('@').unwrap_or(("", destination));
     (address.to_lowercase(), options)
@@ -99,20 +105,20 @@ mod tests {
     use crate::deploy::verdict::tests::target;
 
     #[test]
-    fn what_tells_machines_apart() {
+    fn the_identity_of_a_machine() {
         let state = |boot: &str, folder: Option<&str>| State {
             boot_id: boot.into(),
             folder: folder.map(str::to_owned),
             ..State::default()
         };
-        let of = |boot: &str, folder: Option<&str>| identity(&state(boot, folder));
+        let of = |boot: &str, folder: Option<&str>| machine_identity(&state(boot, folder));
         assert_eq!(of("a", Some("1:2")), of("a", Some("1:2")));
         assert_ne!(of("a", Some("1:2")), of("a", Some("1:3")));
         assert_eq!((of("a", None), of("", Some("1:2"))), (None, None));
     }
 
     #[test]
-    fn one_machine_by_two_names() {
+    fn two_hosts_that_are_one_machine() {
         let at = |host: &str, destination: &str, options: &str| {
             let mut target = Target { host: host.into(), ..target(None) };
             target.connection.destination = destination.into();
@@ -126,9 +132,8 @@ mod tests {
             (at("b", "root@pi.lan", "-p 2222"), false),
             (at("b", "root@pi2.lan", "-p 22"), false),
         ] {
-            let refused = alone(&second, &[&first]).map_err(|error| error.to_string());
-            let error = "a and b lead to one machine, pi.lan, which cannot run both: deploy one of them; nothing was \
-                         deployed";
+            let refused = check_distinct(&second, &[&first]).map_err(|error| error.to_string());
+            let error = "a and b are the same machine, pi.lan, which cannot run both; nothing was deployed";
             assert_eq!(refused, if same { Err(error.to_owned()) } else { Ok(()) }, "{second:?}");
         }
     }

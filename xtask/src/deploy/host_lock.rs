@@ -1,19 +1,19 @@
-//! One deploy to a host at a time.
+//! A lock for each host: one deploy to a host at a time.
 
 use anyhow::{Context as _, Result};
 
 use crate::base::lock::Lock;
 use crate::base::{Reporter, percent_encoding, project, state};
 
-/// The turn of this process at a host, until it is dropped or the process ends.
+/// The lock of a host, held by this process until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct HostLock(#[expect(dead_code, reason = "holds the lock")] Lock);
 
 impl HostLock {
-    /// Takes the turn at `host`; while another deploy of this project has it, that is said and waited for.
+    /// Locks `host`. Reports and waits while another deploy of this project holds the lock.
     ///
     /// # Errors
-    /// `Interrupted` where the user stops the waiting.
+    /// `Interrupted` if the user stops the wait.
     pub fn take(host: &str, reporter: &dyn Reporter) -> Result<Self> {
         let folder = project::state_dir().join("locks");
         state::private_folder(&folder).with_context(|| format!("creating {}", folder.display()))?;

@@ -1,9 +1,10 @@
-//! Deploying: deploy-rs does the work, and what the host runs afterwards is read back from it.
+//! Deploying to hosts: deploy-rs activates, and this wing verifies what the host runs afterwards.
 //!
-//! The order is: the node of the flake, the turn at the host, its state, the build, the plan with what changes,
-//! the copy, a folder on the host for deploy-rs, deploy-rs itself, the state of the host on a fresh connection once
-//! it has finished, and the verdict. **Invariant**: success is only ever concluded from states that were read on
-//! the host.
+//!
+//! The steps of a deploy, in order: evaluate the node of the flake, lock the host, read its state, build, show the
+//! plan with its diff, copy the closure, make a folder for deploy-rs on the host, run deploy-rs, read the state of
+//! the host on a fresh connection once no activation runs there, and judge. **Invariant**: a success is concluded
+//! only from states that were read on the host.
 
 mod activation;
 mod apply;
@@ -22,13 +23,15 @@ mod target;
 mod timings;
 mod verdict;
 
-pub use activation::require;
-pub use apply::act;
+pub use activation::require_deploy_rs;
+pub use apply::apply;
 pub use desired::Overrides;
-pub use gather::{build, compare, find, gather, take_turn};
-pub use multi_host::{Ending, Member, deployable, each_once, table, together, worst};
+pub use gather::{build, compare, find_target, gather, lock_host};
+pub use multi_host::{
+    Ending, Member, deduplicate, deploy_all, deployable_hosts, verdict_table, worst_failure,
+};
 pub use options::{Afterwards, DeployOptions, Goal};
 pub use outcome::Outcome;
 pub use plan::Plan;
-pub use status::{History, Status, status_table, statuses, unseen};
+pub use status::{History, Status, status_table, statuses, unknown_hosts};
 pub use timings::Timings;

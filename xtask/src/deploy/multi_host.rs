@@ -1,42 +1,42 @@
-//! Several hosts at once: each goes its own way, and one that fails does not stop the others.
+//! Deploying to several hosts in parallel. A host that fails does not stop the others.
 
 use std::collections::BTreeSet;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::gather::{Found, build, find, gather, take_turn};
+use super::gather::{FoundTarget, build, find_target, gather, lock_host};
 use super::host_conflicts;
 use super::host_lock::HostLock;
 use super::options::DeployOptions;
 use super::outcome::Outcome;
 use super::plan::Plan;
-use crate::base::failure::{ExitKind, kind};
+use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
 use crate::base::{Context, Event, Table};
 use crate::nix;
 use crate::nix::flake::Catalogue;
 
-/// How many evaluations run at once: each takes a core, and a good part of a GiB.
-const EVALUATIONS: usize = 4;
-/// How many hosts are deployed to at once.
-const DEPLOYS: usize = 16;
+/// How many evaluations run in parallel: each takes a core and a good part of a GiB.
+const MAX_EVALUATIONS: usize = 4;
+/// How many hosts are deployed to in parallel.
+const MAX_DEPLOYS: usize = 16;
 
-/// How far a deploy came.
+/// How a deploy ended.
 pub enum Ending {
-    /// The plan was shown, as was asked for.
+    /// The plan was shown, as the user asked.
     Planned(Box<Plan>),
     Ended(Box<Outcome>),
 }
 
-/// One of several hosts, and how far it came.
+/// One of several hosts, and how its deploy ended.
 pub struct Member {
     pub host: String,
     pub result: Result<Ending>,
 }
 
-/// The names of all hosts that the flake can deploy.
-pub fn deployable(cx: &Context) -> Result<Vec<String>> {
+/// The names of all hosts of the flake that have a deploy node.
+pub fn deployable_hosts(cx: &Context) -> Result<Vec<String>> {
     let catalogue = cx.in_phase("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
     let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
     let names = names.collect::<Vec<_>>();
@@ -47,80 +47,80 @@ pub fn deployable(cx: &Context) -> Result<Vec<String>> {
     }
 }
 
-/// The hosts that were named, each where it was named first.
-pub fn each_once(hosts: &[String]) -> Vec<String> {
+/// `hosts` without duplicates, in the order of their first occurrence.
+pub fn deduplicate(hosts: &[String]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     hosts.iter().filter(|host| seen.insert(*host)).cloned().collect()
 }
 
-/// Takes all `hosts` to their plans, builds what they need in one run, and does `finish` with each of them, side by
-/// side. What fails for a host is said at once.
+/// Plans the deploys of all `hosts`, builds what they need in one run of Nix, and runs `finish` for each plan in
+/// parallel. The error of a host is reported at once.
 ///
 /// # Errors
-/// Where the hosts do not go together: see [`host_conflicts::check`]. Nothing was built then.
-pub fn together(
+/// Those of [`host_conflicts::check`]; nothing was built then.
+pub fn deploy_all(
     cx: &Context,
-    order: &DeployOptions,
+    options: &DeployOptions,
     version: nix::Version,
     hosts: Vec<String>,
     finish: impl Fn(&Context, Plan) -> Result<Ending> + Sync,
 ) -> Result<Vec<Member>> {
-    let found = parallel::map(EVALUATIONS, &hosts, |host| {
+    let found = parallel::map(MAX_EVALUATIONS, &hosts, |host| {
         let own = cx.for_host(host);
-        over(&own, find(&own, order, host))
+        end_phase(&own, find_target(&own, options, host))
     });
-    host_conflicts::check(order.goal, &found)?;
-    let turns = take_turns(cx, order, found);
-    let plans = parallel::map(EVALUATIONS, hosts.iter().zip(turns), |(host, turn)| {
+    host_conflicts::check(options.goal, &found)?;
+    let locked = lock_hosts(cx, options, found);
+    let plans = parallel::map(MAX_EVALUATIONS, hosts.iter().zip(locked), |(host, lock)| {
         let own = cx.for_host(host);
-        over(&own, turn.and_then(|(found, turn)| gather(&own, order, version, found, turn)))
+        end_phase(&own, lock.and_then(|(found, lock)| gather(&own, options, version, found, lock)))
     });
-    let plans = built(cx, order, host_conflicts::keep_apart(plans));
+    let plans = build_plans(cx, options, host_conflicts::refuse_same_machine(plans));
     let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
-    Ok(parallel::map(DEPLOYS, members, |(host, plan)| {
+    Ok(parallel::map(MAX_DEPLOYS, members, |(host, plan)| {
         let own = cx.for_host(&host);
-        let result = over(&own, plan.and_then(|plan| finish(&own, plan)));
+        let result = end_phase(&own, plan.and_then(|plan| finish(&own, plan)));
         if let Err(error) = &result {
-            own.warn(format!("{error:#}"));
+            own.warn(failure::with_hint(error));
         }
         Member { host, result }
     }))
 }
 
-/// The turns at the hosts that were found. They are taken by name, one after the other: of two runs with several hosts
-/// in common, none can wait for the other while that waits for it.
-fn take_turns(
+/// Locks the hosts that were found, one after the other in the order of their names, so that two runs with several
+/// hosts in common cannot deadlock. The result has the order of `found`.
+fn lock_hosts(
     cx: &Context,
-    order: &DeployOptions,
-    found: Vec<Result<Found>>,
-) -> Vec<Result<(Found, Option<HostLock>)>> {
+    options: &DeployOptions,
+    found: Vec<Result<FoundTarget>>,
+) -> Vec<Result<(FoundTarget, Option<HostLock>)>> {
     let mut due = found.into_iter().enumerate().collect::<Vec<_>>();
-    let name = |found: &Result<Found>| found.as_ref().ok().map(|found| found.target.host.clone());
+    let name = |found: &Result<FoundTarget>| found.as_ref().ok().map(|found| found.target.host.clone());
     due.sort_by_key(|(_, found)| name(found));
-    let take = |found: Found| take_turn(cx, order, &found.target.host).map(|turn| (found, turn));
+    let take = |found: FoundTarget| lock_host(cx, options, &found.target.host).map(|lock| (found, lock));
     let mut taken = due.into_iter().map(|(at, found)| (at, found.and_then(take))).collect::<Vec<_>>();
     taken.sort_unstable_by_key(|(at, _)| *at);
     taken.into_iter().map(|(_, taken)| taken).collect()
 }
 
-/// The line of the host ends where its work does.
-fn over<T>(own: &Context, result: T) -> T {
+/// Ends the progress line of the host with its work.
+fn end_phase<T>(own: &Context, result: T) -> T {
     own.reporter.report(&Event::PhaseEnded);
     result
 }
 
-fn built(cx: &Context, order: &DeployOptions, mut plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
+fn build_plans(cx: &Context, options: &DeployOptions, mut plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
     let mut good = plans.iter_mut().filter_map(|plan| plan.as_mut().ok()).collect::<Vec<_>>();
-    let mut errors = build(cx, order, &mut good).into_iter();
-    let fate = |plan: Result<Plan>| match plan {
+    let mut errors = build(cx, options, &mut good).into_iter();
+    let result = |plan: Result<Plan>| match plan {
         Ok(plan) => errors.next().flatten().map_or(Ok(plan), Err),
         failed => failed,
     };
-    plans.into_iter().map(fate).collect()
+    plans.into_iter().map(result).collect()
 }
 
 impl Member {
-    /// The kind of failure; `None` where all is well.
+    /// The kind of failure; `None` after a success.
     pub fn failure(&self) -> Option<ExitKind> {
         match &self.result {
             Ok(Ending::Planned(_)) => None,
@@ -133,10 +133,18 @@ impl Member {
         match &self.result {
             Ok(Ending::Planned(plan)) => plan.json(),
             Ok(Ending::Ended(outcome)) => outcome.json(),
-            Err(error) => json!({
-                "host": self.host, "verdict": null, "exit_code": kind(error).code(), "error": format!("{error:#}"),
-            }),
+            Err(error) => self.error_json(error),
         }
+    }
+
+    fn error_json(&self, error: &anyhow::Error) -> Value {
+        let mut value = json!({
+            "host": self.host, "verdict": null, "exit_code": kind(error).code(), "error": format!("{error:#}"),
+        });
+        if let Some(hint) = failure::hint(error) {
+            value["hint"] = hint.into();
+        }
+        value
     }
 
     fn cells(&self) -> [String; 4] {
@@ -152,8 +160,8 @@ impl Member {
     }
 }
 
-/// A row for each host.
-pub fn table(members: &[Member]) -> Table {
+/// A table with a row for each host.
+pub fn verdict_table(members: &[Member]) -> Table {
     let mut table = Table::new(&["HOST", "VERDICT", "RUNS", "TIME"]);
     for member in members {
         table.row(member.cells());
@@ -161,16 +169,12 @@ pub fn table(members: &[Member]) -> Table {
     table
 }
 
-/// The error of the worst of several hosts, which names all that failed; `None` where none did.
-pub fn worst(members: &[Member]) -> Option<anyhow::Error> {
+/// One error with the most severe kind of all hosts, which names all that failed; `None` if none did.
+pub fn worst_failure(members: &[Member]) -> Option<anyhow::Error> {
     let failed = members.iter().filter(|member| member.failure().is_some()).collect::<Vec<_>>();
     let kind = failed.iter().filter_map(|member| member.failure()).max_by_key(|kind| kind.severity())?;
     let names = failed.iter().map(|member| member.host.as_str()).collect::<Vec<_>>().join(", ");
-    Some(kind.error(format!(
-        "{} of {} hosts are not as they are meant to be: {names}",
-        failed.len(),
-        members.len()
-    )))
+    Some(kind.error(format!("{} of {} hosts failed: {names}", failed.len(), members.len())))
 }
 
 #[cfg(test)]
@@ -178,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_of_several() {
+    fn the_most_severe_failure_decides() {
         let member = |host: &str, kind: ExitKind| Member { host: host.into(), result: Err(kind.error("no")) };
         for (kinds, expected) in [
             (vec![ExitKind::Degraded, ExitKind::RolledBack], ExitKind::RolledBack),
@@ -186,18 +190,17 @@ mod tests {
             (vec![ExitKind::Undecided, ExitKind::Interrupted], ExitKind::Interrupted),
         ] {
             let members = kinds.iter().map(|kind| member("a", *kind)).collect::<Vec<_>>();
-            assert_eq!(kind(&worst(&members).unwrap()), expected, "{kinds:?}");
+            assert_eq!(kind(&worst_failure(&members).unwrap()), expected, "{kinds:?}");
         }
-        assert!(worst(&[]).is_none());
+        assert!(worst_failure(&[]).is_none());
         let members = [
             member("a", ExitKind::Unreachable),
             member("b", ExitKind::HostKey),
             member("c", ExitKind::Other),
         ];
-        let text = "3 of 3 hosts are not as they are meant to be: a, b, c";
-        assert_eq!(worst(&members).unwrap().to_string(), text);
+        assert_eq!(worst_failure(&members).unwrap().to_string(), "3 of 3 hosts failed: a, b, c");
         let expected = "HOST  VERDICT           RUNS  TIME\na     unreachable       -     -\n\
                         b     another host key  -     -\nc     failed            -     -";
-        assert_eq!(table(&members).to_string(), expected);
+        assert_eq!(verdict_table(&members).to_string(), expected);
     }
 }

@@ -1,81 +1,87 @@
-//! What became of a deploy, in words and as JSON.
+//! The outcome of a deploy, as text and as JSON.
 
 use serde_json::{Value, json};
 
+use super::activation::DeployExit;
 use super::host::{Check, State};
-use super::plan::{Plan, shown};
+use super::plan::{Plan, path_text};
 use super::target::Target;
-use super::verdict::{self, DeployExit, Proof, Verdict};
+use super::verdict::{self, Proof, Verdict};
 use crate::base::failure::ExitKind;
 use crate::nix::StorePath;
 
-/// What became of it.
+/// A finished deploy: its plan, the state of the host afterwards, and the verdict.
 #[derive(Debug)]
 pub struct Outcome {
     pub plan: Plan,
     pub after: State,
     pub verdict: Verdict,
-    /// How deploy-rs ended; `None` where it did not run.
+    /// How deploy-rs exited; `None` if it did not run.
     pub deploy_rs: Option<DeployExit>,
-    /// What kept the host from getting all that it needs.
+    /// The error of the copy, if the closure did not arrive completely.
     pub copy_failed: Option<String>,
-    /// The commands that were to succeed on the host.
+    /// The results of the health checks.
     pub health: Vec<Check>,
 }
 
 impl Outcome {
-    /// The outcome of a plan that needed nothing to be done.
+    /// The outcome of a plan for a host that is already current.
     pub fn unchanged(plan: Plan, verdict: Verdict) -> Self {
         let after = plan.before.clone();
         Self { after, verdict, deploy_rs: None, copy_failed: None, health: Vec::new(), plan }
     }
 
-    /// One line, or more where there is something to explain.
+    /// The result in one line, or more with an explanation.
     pub fn summary(&self) -> String {
-        let (host, runs) = (&self.plan.target.host, shown(self.running()));
-        let units = self.after.failed_in_words();
+        let host = &self.plan.target.host;
+        let runs = path_text(self.running());
+        let units = self.after.failed_units_text();
         match self.verdict {
             Verdict::Done => format!("{host} runs {runs}"),
             Verdict::AlreadyCurrent => format!("{host} already runs {runs}"),
-            Verdict::Ready => format!("{host} boots {} from its next boot on", self.meant()),
+            Verdict::Ready => format!("{host} boots {} from its next boot on", self.desired()),
             Verdict::RebootNeeded => {
                 format!("{host} runs {runs}, and needs a reboot: its kernel is not yet that of this system")
             }
             Verdict::UnitsFailed => format!("{host} runs {runs}, but units have failed: {units}"),
             Verdict::Degraded => {
-                format!(
-                    "{host} runs {runs}, but is degraded: units had failed before, and still are: {units}"
-                )
+                format!("{host} runs {runs}, but is degraded: units that failed before still are: {units}")
             }
-            Verdict::Unhealthy => format!("{host} runs {runs}, but is not healthy: {}", self.unhealthy()),
+            Verdict::Unhealthy => {
+                format!("{host} runs {runs}, but failed a health check: {}", self.failed_checks())
+            }
             Verdict::Unchecked => {
-                format!("{host} runs {runs}, but is not known to be healthy: the check was stopped")
+                format!("{host} runs {runs}, but its health is unknown: the health check was stopped")
             }
             Verdict::RolledBack => {
-                format!("{host} went back to {runs}: {} was not taken{}", self.meant(), self.contradiction())
+                format!(
+                    "{host} rolled back to {runs}: {} was not kept{}",
+                    self.desired(),
+                    self.contradiction()
+                )
             }
             Verdict::NotActivated => format!(
-                "deploy-rs failed with exit code {} before it activated anything: {host} runs {runs} as before",
+                "deploy-rs exited with {} before the activation: {host} runs {runs} as before",
                 self.code()
             ),
             Verdict::NotCopied => format!(
-                "not all that {host} needs could be copied to it, so nothing was activated and it runs {runs} as \
+                "the closure was not copied completely to {host}; nothing was activated, and it runs {runs} as \
                  before: {}",
                 self.copy_failed.as_deref().unwrap_or_default()
             ),
             Verdict::Stopped => {
-                format!("stopped before anything was activated: {host} runs {runs} as before")
+                format!("stopped before the activation: {host} runs {runs} as before")
             }
             Verdict::Mismatch => self.mismatch(),
             Verdict::Undecided => format!(
-                "the profile of {host} is {runs}, but deploy-rs failed with exit code {} and the host has no \
-                 /run/current-system to tell what it runs",
+                "the profile of {host} is {runs}, but deploy-rs exited with {}, and without /run/current-system it \
+                 is unknown what the host runs",
                 self.code()
             ),
         }
     }
 
-    /// What else is worth knowing, for the story.
+    /// Further facts for the user, reported on stderr.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = vec![self.proof()];
         let host = &self.plan.target.host;
@@ -83,15 +89,15 @@ impl Outcome {
             remarks.push(format!("{host} needs a reboot: its kernel is not yet that of the system it runs"));
         }
         if self.after.failed_units.is_none() {
-            remarks
-                .push(format!("whether units of {host} have failed is not known: no systemd answers there"));
+            remarks.push(format!("the failed units of {host} are unknown: no systemd answers there"));
         }
         if self.verdict.failure().is_none() && self.code() != 0 {
-            remarks.push(format!("deploy-rs failed with exit code {}, and yet it is true", self.code()));
+            let verb = if self.verdict == Verdict::Ready { "boots" } else { "runs" };
+            remarks.push(format!("deploy-rs exited with {}, but {host} {verb} the new system", self.code()));
         }
-        if self.verdict == Verdict::RolledBack && self.deploy_rs.is_some_and(|ran| ran.wants_reboot) {
-            let text = "the system can only be brought about by a reboot (exit code 100): again with `--boot --reboot`";
-            remarks.push(text.into());
+        if self.verdict == Verdict::RolledBack && self.deploy_rs.is_some_and(|exit| exit.needs_reboot) {
+            let remark = "only a reboot can activate the new system (exit code 100): deploy again with `--boot --reboot`";
+            remarks.push(remark.into());
         }
         remarks
     }
@@ -106,13 +112,14 @@ impl Outcome {
             "diff": self.plan.diff,
             "health": self.health,
             "seconds": self.plan.timings,
-            "meant": { "system": verdict::meant(target, &self.after), "profile": target.path },
+            "meant": { "system": verdict::desired_system(target, &self.after), "profile": target.path },
             "before": before,
             "after": self.after,
-            "deploy_rs_exit_code": self.deploy_rs.map(|ran| ran.code),
+            "deploy_rs_exit_code": self.deploy_rs.map(|exit| exit.code),
         })
     }
 
+    /// Which links were read on the host, and what each was compared with.
     fn proof(&self) -> String {
         let Target { host, link, .. } = &self.plan.target;
         match verdict::proof(&self.plan.target, self.plan.goal, &self.after) {
@@ -125,8 +132,8 @@ impl Outcome {
                  profile activates (the flake has no nixosConfigurations.{host})"
             ),
             Proof::Link => format!(
-                "read on {host}: {link}, against deploy.nodes.{host} (it has no /run/current-system, so whether \
-                 the activation did its work is deploy-rs's word)"
+                "read on {host}: {link}, against deploy.nodes.{host} (without /run/current-system, only deploy-rs \
+                 tells that the activation succeeded)"
             ),
             Proof::NextBoot => {
                 format!("read on {host}: {link}, against deploy.nodes.{host}: it is what boots")
@@ -134,49 +141,56 @@ impl Outcome {
         }
     }
 
+    /// The summary of [`Verdict::Mismatch`]; names the node if its profile wraps another system than the flake's.
     fn mismatch(&self) -> String {
         let Target { host, path, system, link, .. } = &self.plan.target;
-        let (runs, profile) = (shown(self.after.current.as_ref()), shown(self.after.profile.as_ref()));
-        let wrapped = self.after.offered.as_ref().filter(|offered| {
-            system.as_ref().is_some_and(|system| system != *offered)
+        let runs = path_text(self.after.current.as_ref());
+        let profile = path_text(self.after.profile.as_ref());
+        let wrapped = self.after.profile_system.as_ref().filter(|wrapped| {
+            system.as_ref().is_some_and(|system| system != *wrapped)
                 && self.after.profile.as_ref() == Some(path)
         });
-        let why = wrapped.map(|offered| {
-            format!("\n  deploy.nodes.{host} deploys {offered}, which is not nixosConfigurations.{host}")
+        let why = wrapped.map(|wrapped| {
+            format!("\n  deploy.nodes.{host} deploys {wrapped}, which is not nixosConfigurations.{host}")
         });
         format!(
-            "{host} does not run what was deployed: it runs {runs}, meant is {}; {link} is {profile}, meant is \
+            "{host} does not run what was deployed: it runs {runs}, expected {}; {link} is {profile}, expected \
              {path}{}",
-            self.meant(),
+            self.desired(),
             why.unwrap_or_default()
         )
     }
 
-    /// What there is to say where deploy-rs claims the opposite.
+    /// A clause for a rollback after which deploy-rs exited with 0.
     fn contradiction(&self) -> &'static str {
         if self.code() == 0 { ", although deploy-rs reported success" } else { "" }
     }
 
-    fn unhealthy(&self) -> String {
-        self.health.iter().filter(|check| check.failed()).map(Check::story).collect::<Vec<_>>().join("\n  ")
+    fn failed_checks(&self) -> String {
+        self.health
+            .iter()
+            .filter(|check| check.failed())
+            .map(Check::describe)
+            .collect::<Vec<_>>()
+            .join("\n  ")
     }
 
-    /// The verdict as programs are told it.
+    /// The verdict for programs, such as `rolled_back`.
     pub fn verdict_name(&self) -> String {
         json!(self.verdict).as_str().unwrap_or_default().to_owned()
     }
 
-    /// The verdict for people, in a word or two.
+    /// The verdict for people, such as `rolled back`.
     pub fn words(&self) -> String {
         self.verdict_name().replace('_', " ")
     }
 
-    /// What the host runs.
+    /// The store path that the host runs.
     pub fn runs(&self) -> &str {
-        shown(self.running())
+        path_text(self.running())
     }
 
-    /// The exit code of the tool that the verdict stands for.
+    /// The exit code that the verdict stands for.
     pub fn exit_code(&self) -> u8 {
         self.verdict.failure().map_or(0, ExitKind::code)
     }
@@ -185,11 +199,11 @@ impl Outcome {
         self.after.current.as_ref().or(self.after.profile.as_ref())
     }
 
-    fn meant(&self) -> &StorePath {
-        verdict::meant(&self.plan.target, &self.after).unwrap_or(&self.plan.target.path)
+    fn desired(&self) -> &StorePath {
+        verdict::desired_system(&self.plan.target, &self.after).unwrap_or(&self.plan.target.path)
     }
 
     fn code(&self) -> i32 {
-        self.deploy_rs.map_or(0, |ran| ran.code)
+        self.deploy_rs.map_or(0, |exit| exit.code)
     }
 }

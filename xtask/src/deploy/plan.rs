@@ -1,4 +1,4 @@
-//! What is going to be done to a host, shown before it is done.
+//! What a deploy is about to do to a host, shown before it is done.
 
 use std::fmt;
 
@@ -13,35 +13,36 @@ use super::timings::Timings;
 use super::verdict::{self, Verdict};
 use crate::nix::StorePath;
 
-/// A host, what it runs, and what it is meant to run.
+/// A host, its current state and its desired system.
 #[derive(Debug)]
 pub struct Plan {
     pub target: Target,
     pub goal: Goal,
     pub before: State,
-    /// What the host has of what is going to change, if it said so when it was looked at.
+    /// The current closure of the host, if the host listed it together with its state.
     pub closure: Option<Closure>,
-    /// `None` where it is not known, or there is nothing to compare with.
+    /// `None` if unknown, or if there is nothing to compare with.
     pub diff: Option<Diff>,
     pub timings: Timings,
-    /// What is asked of the host before it is changed goes over this.
-    pub line: Option<SshMux>,
-    /// Held until the plan was carried out; a plan that is only shown has none.
-    #[expect(dead_code, reason = "holds the turn")]
-    pub turn: Option<HostLock>,
+    /// The connection that commands share until the host is changed.
+    pub mux: Option<SshMux>,
+    /// Held until the plan is applied; `None` for a plan that is only shown.
+    #[expect(dead_code, reason = "holds the lock")]
+    pub lock: Option<HostLock>,
 }
 
 impl Plan {
-    /// The verdict where the host already is as it is meant to be, so that nothing needs to be done.
+    /// The verdict of a host that is already current, so that nothing needs to be done.
     pub fn already_done(&self) -> Option<Verdict> {
-        verdict::judge_before(&self.target, self.goal, &self.before)
+        verdict::judge_current(&self.target, self.goal, &self.before)
     }
 
-    /// What would be done, in one line.
+    /// One line that says what would be done.
     pub fn summary(&self) -> String {
-        let (host, to) = (&self.target.host, self.target.system.as_ref().unwrap_or(&self.target.path));
+        let host = &self.target.host;
+        let to = self.target.system.as_ref().unwrap_or(&self.target.path);
         match (self.already_done(), &self.diff) {
-            (Some(_), _) => format!("{host} already runs {to}: nothing would be done"),
+            (Some(_), _) => format!("{host} already runs {to}: nothing to do"),
             (None, Some(diff)) => format!("{host} would run {to}: {}", diff.summary()),
             (None, None) => format!("{host} would run {to}"),
         }
@@ -55,35 +56,36 @@ impl Plan {
             "meant": { "system": self.target.system, "profile": self.target.path },
             "before": self.before,
             "diff": self.diff,
-            "way_back": self.way_back(),
+            "way_back": self.rollback_note(),
             "seconds": self.timings,
         })
     }
 
-    /// What there is to say about going back, should the deploy fail.
-    fn way_back(&self) -> Option<&'static str> {
+    /// What the user should know about the rollback if the deploy fails; `None` if deploy-rs can roll back.
+    fn rollback_note(&self) -> Option<&'static str> {
         match &self.before {
-            State { way_back: true, .. } => None,
+            State { can_roll_back: true, .. } => None,
             State { profile: None, .. } => {
-                Some("it cannot roll back by itself: there is no generation to go back to")
+                Some("automatic rollback is not possible: there is no generation to roll back to")
             }
-            _ if self.lacks_way_back() => Some(
-                "deploy-rs could not go back to what was flashed: it is made a generation that it can go back to",
+            _ if self.needs_rollback_generation() => Some(
+                "deploy-rs cannot roll back to the flashed system: the tool first adds a generation with which it can",
             ),
-            _ => Some("it cannot roll back by itself: the generation it has was not made by deploy-rs"),
+            _ => Some("automatic rollback is not possible: the current generation was not made by deploy-rs"),
         }
     }
 
-    /// Whether the host has a system that deploy-rs does not know how to go back to, and that can be helped.
-    pub fn lacks_way_back(&self) -> bool {
-        !self.before.way_back && self.before.switches && !self.target.interactive_sudo
+    /// Whether deploy-rs cannot roll back to the current system, and the tool can add a generation that makes it
+    /// possible.
+    pub fn needs_rollback_generation(&self) -> bool {
+        !self.before.can_roll_back && self.before.is_nixos && !self.target.interactive_sudo
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Target { host, connection, system, path, .. } = &self.target;
-        let before = shown(self.before.current.as_ref().or(self.before.profile.as_ref()));
+        let before = path_text(self.before.current.as_ref().or(self.before.profile.as_ref()));
         let verb = match self.goal {
             Goal::Show => "would deploy",
             Goal::Switch => "deploy",
@@ -95,13 +97,14 @@ impl fmt::Display for Plan {
         if let Some(diff) = &self.diff {
             write!(f, "\n{diff}")?;
         }
-        match self.way_back() {
+        match self.rollback_note() {
             Some(note) => write!(f, "\n  note  {note}"),
             None => Ok(()),
         }
     }
 }
 
-pub fn shown(path: Option<&StorePath>) -> &str {
-    path.map_or("nothing that is in a store", StorePath::as_str)
+/// `path` for people.
+pub fn path_text(path: Option<&StorePath>) -> &str {
+    path.map_or("no store path", StorePath::as_str)
 }

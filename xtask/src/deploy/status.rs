@@ -1,4 +1,4 @@
-//! How hosts are now, without changing anything: what each runs, and how far that is from what it is meant to run.
+//! The state of hosts, without changing anything: what each runs, and how that differs from the flake.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -10,98 +10,102 @@ use super::host::{Disks, Remote, State, probe};
 use super::options::Goal;
 use super::target::Target;
 use super::verdict;
-use crate::base::failure::{ExitKind, kind};
+use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
 use crate::base::{Bytes, Context, Table, interrupt};
 
-/// How many hosts are looked at once; each of them evaluates its part of the flake.
-const AT_ONCE: usize = 16;
+/// How many hosts are queried in parallel; each evaluates its part of the flake.
+const MAX_HOSTS: usize = 16;
 
-/// One host.
+/// The status of one host.
 pub struct Status {
     pub host: String,
-    /// Why nothing is known of it, otherwise.
-    pub seen: Result<Seen>,
+    /// What was read of the host, or why nothing could be read.
+    pub observation: Result<Observation>,
     pub history: History,
 }
 
-/// What was done to a host from this checkout.
+/// The receipts of a host in this checkout.
 #[derive(Default)]
 pub struct History {
-    /// The last flash and the last deploy, in words.
+    /// The last flash and the last deploy, as text.
     pub words: Vec<String>,
-    /// The later of the two, as short as it is in a table.
+    /// The later of the two, short enough for a table.
     pub last: Option<String>,
 }
 
-/// What was seen of a host.
-pub struct Seen {
+/// What was read of a host.
+pub struct Observation {
     target: Target,
     state: State,
     disks: Disks,
-    behind: Behind,
+    drift: Drift,
 }
 
-/// How what a host runs relates to what the flake says.
-enum Behind {
+/// How what a host runs differs from the flake.
+enum Drift {
     Current,
-    /// It runs something else, by so much where the system that is meant is in the store of this machine.
-    Other(Option<Diff>),
+    /// The host runs something else; with the diff, if the desired system is in the local store.
+    Differs(Option<Diff>),
 }
 
-/// Looks at `hosts` side by side: those that cannot be reached cost one time-out together. `history` has what is
-/// known of a host from before.
+/// Reads the state of `hosts` in parallel, so that unreachable ones cost one time-out together. `history` returns the
+/// receipts of a host.
 ///
 /// # Errors
-/// `Interrupted` where the user stops it.
+/// `Interrupted` if the user stops it.
 pub fn statuses(
     cx: &Context,
     hosts: Vec<String>,
     history: impl Fn(&str) -> History + Sync,
 ) -> Result<Vec<Status>> {
     let hold = interrupt::guard()?;
-    let statuses = parallel::map(AT_ONCE, hosts, |host| {
+    let statuses = parallel::map(MAX_HOSTS, hosts, |host| {
         let own = cx.for_host(&host);
-        Status { seen: hold.check().and_then(|()| look(&own, &host)), history: history(&host), host }
+        Status {
+            observation: hold.check().and_then(|()| observe(&own, &host)),
+            history: history(&host),
+            host,
+        }
     });
     hold.check().map(|()| statuses)
 }
 
-fn look(cx: &Context, host: &str) -> Result<Seen> {
+fn observe(cx: &Context, host: &str) -> Result<Observation> {
     let target = evaluate(cx, &Overrides::default(), &[], host)?;
     let remote = Remote::new(&cx.launcher, host, &target.connection);
     let state = probe(&remote, &target)?;
     let disks = Disks::read(&remote)?;
-    let behind = behind(cx, &remote, &target, &state);
-    Ok(Seen { target, state, disks, behind })
+    let drift = drift(cx, &remote, &target, &state);
+    Ok(Observation { target, state, disks, drift })
 }
 
-fn behind(cx: &Context, remote: &Remote, target: &Target, state: &State) -> Behind {
-    if verdict::judge_before(target, Goal::Switch, state).is_some() {
-        return Behind::Current;
+fn drift(cx: &Context, remote: &Remote, target: &Target, state: &State) -> Drift {
+    if verdict::judge_current(target, Goal::Switch, state).is_some() {
+        return Drift::Current;
     }
-    let from = state.compared_with(target).filter(|_| target.content().exists());
+    let from = state.running_path(target).filter(|_| target.desired_path().exists());
     let diff = from.map(|from| {
-        let from = Closure::on_host(remote, from.as_str())?;
-        Ok(Diff::new(&from, &Closure::here(&cx.launcher, target.content())?))
+        let from = Closure::remote(remote, from.as_str())?;
+        Ok(Diff::new(&from, &Closure::local(&cx.launcher, target.desired_path())?))
     });
-    let known = |diff: Result<Diff>| diff.inspect_err(|error| cx.warn(format!("{error:#}"))).ok();
-    Behind::Other(diff.and_then(known))
+    let or_warn = |diff: Result<Diff>| diff.inspect_err(|error| cx.warn(failure::with_hint(error))).ok();
+    Drift::Differs(diff.and_then(or_warn))
 }
 
-impl Seen {
+impl Observation {
     fn runs(&self) -> String {
-        match &self.behind {
-            Behind::Current => "what the flake says".into(),
-            Behind::Other(Some(diff)) => format!("behind: {}", diff.summary()),
-            Behind::Other(None) => "something else".into(),
+        match &self.drift {
+            Drift::Current => "current".into(),
+            Drift::Differs(Some(diff)) => format!("behind: {}", diff.summary()),
+            Drift::Differs(None) => "another system".into(),
         }
     }
 
     fn booted(&self) -> &'static str {
         match &self.state {
             State { reboot_needed: true, .. } => "reboot pending",
-            State { booted, current, .. } if booted == current => "what it runs",
+            State { booted, current, .. } if booted == current => "current",
             State { booted: None, .. } => "-",
             _ => "an earlier system",
         }
@@ -109,16 +113,16 @@ impl Seen {
 
     fn units(&self) -> String {
         match self.state.failed_units.as_deref() {
-            None => "not known".into(),
+            None => "unknown".into(),
             Some([]) => "-".into(),
-            Some(_) => self.state.failed_in_words(),
+            Some(_) => self.state.failed_units_text(),
         }
     }
 
     fn json(&self) -> Value {
-        let diff = if let Behind::Other(diff) = &self.behind { diff.as_ref() } else { None };
+        let diff = if let Drift::Differs(diff) = &self.drift { diff.as_ref() } else { None };
         json!({
-            "current": matches!(self.behind, Behind::Current),
+            "current": matches!(self.drift, Drift::Current),
             "runs": self.state.current,
             "profile": self.state.profile,
             "meant": { "system": self.target.system, "profile": self.target.path },
@@ -134,34 +138,37 @@ impl Seen {
 
 impl Status {
     pub fn json(&self) -> Value {
-        let mut value = match &self.seen {
-            Ok(seen) => seen.json(),
+        let mut value = match &self.observation {
+            Ok(observation) => observation.json(),
             Err(error) => json!({ "error": format!("{error:#}"), "exit_code": kind(error).code() }),
         };
+        if let Some(hint) = self.observation.as_ref().err().and_then(failure::hint) {
+            value["hint"] = hint.into();
+        }
         value["host"] = self.host.clone().into();
         value["reachable"] = json!(self.reachable());
         value["history"] = json!(self.history.words);
         value
     }
 
-    /// Whether the host, or the sshd that keeps us out, answers; `None` where it was not asked.
+    /// Whether the host answers, or its sshd that refuses the login; `None` if it was not asked.
     fn reachable(&self) -> Option<bool> {
-        match self.seen.as_ref().map_err(kind) {
+        match self.observation.as_ref().map_err(kind) {
             Ok(_) | Err(ExitKind::HostKey | ExitKind::Permission | ExitKind::Undecided) => Some(true),
             Err(ExitKind::Unreachable) => Some(false),
             Err(_) => None,
         }
     }
 
-    /// What is worth a line of its own.
+    /// Warnings that get a line of their own.
     pub fn remarks(&self) -> Vec<String> {
         let host = &self.host;
-        match &self.seen {
-            Err(error) => vec![format!("{error:#}")],
-            Ok(seen) => {
-                let devices = seen.disks.read_only.iter();
+        match &self.observation {
+            Err(error) => vec![failure::with_hint(error)],
+            Ok(observation) => {
+                let devices = observation.disks.read_only.iter();
                 devices
-                    .map(|device| format!("{host} has {device} read-only: the kernel met errors on it"))
+                    .map(|device| format!("{host} has {device} read-only: the kernel found errors on it"))
                     .collect()
             }
         }
@@ -169,21 +176,29 @@ impl Status {
 
     fn cells(&self) -> [String; 6] {
         let last = self.history.last.clone().unwrap_or_else(|| "-".into());
-        match &self.seen {
-            Ok(seen) => {
-                let free = seen.disks.free.map_or_else(|| "-".into(), |bytes| Bytes(bytes).to_string());
-                [self.host.clone(), seen.runs(), seen.booted().into(), seen.units(), free, last]
+        match &self.observation {
+            Ok(observation) => {
+                let free =
+                    observation.disks.free.map_or_else(|| "-".into(), |bytes| Bytes(bytes).to_string());
+                [
+                    self.host.clone(),
+                    observation.runs(),
+                    observation.booted().into(),
+                    observation.units(),
+                    free,
+                    last,
+                ]
             }
             Err(error) => {
                 let [unknown, units, free] = ["-", "-", "-"].map(str::to_owned);
-                let why = kind(error).host_label().unwrap_or("not known");
+                let why = kind(error).host_label().unwrap_or("unknown");
                 [self.host.clone(), why.into(), unknown, units, free, last]
             }
         }
     }
 }
 
-/// A row for each host.
+/// A table with a row for each host.
 pub fn status_table(statuses: &[Status]) -> Table {
     let mut table = Table::new(&["HOST", "RUNS", "BOOTED", "FAILED UNITS", "FREE", "LAST"]);
     for status in statuses {
@@ -192,13 +207,18 @@ pub fn status_table(statuses: &[Status]) -> Table {
     table
 }
 
-/// The error for hosts of which nothing is known; `None` where there is none.
-pub fn unseen(statuses: &[Status]) -> Option<anyhow::Error> {
-    let errors = statuses.iter().filter_map(|status| Some((&status.host, status.seen.as_ref().err()?)));
+/// The error for hosts whose state could not be read, with the most severe kind; `None` if all could.
+pub fn unknown_hosts(statuses: &[Status]) -> Option<anyhow::Error> {
+    let errors =
+        statuses.iter().filter_map(|status| Some((&status.host, status.observation.as_ref().err()?)));
     let errors = errors.collect::<Vec<_>>();
     let worst = errors.iter().map(|(_, error)| kind(error)).max_by_key(|kind| kind.severity())?;
     let names = errors.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>().join(", ");
-    Some(worst.error(format!("{} of {} hosts could not be asked: {names}", errors.len(), statuses.len())))
+    Some(worst.error(format!(
+        "the state of {} of {} hosts is unknown: {names}",
+        errors.len(),
+        statuses.len()
+    )))
 }
 
 #[cfg(test)]
@@ -206,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_answers() {
+    fn which_errors_mean_that_the_host_answered() {
         for (failure, expected) in [
             (ExitKind::Unreachable, json!(false)),
             (ExitKind::HostKey, json!(true)),
@@ -216,8 +236,11 @@ mod tests {
             (ExitKind::Usage, json!(null)),
             (ExitKind::Refused, json!(null)),
         ] {
-            let status =
-                Status { host: "stinky".into(), seen: Err(failure.error("no")), history: History::default() };
+            let status = Status {
+                host: "stinky".into(),
+                observation: Err(failure.error("no")),
+                history: History::default(),
+            };
             let expected = json!({
                 "host": "stinky", "reachable": expected, "error": "no", "exit_code": failure.code(), "history": [],
             });

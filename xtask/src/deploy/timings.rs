@@ -1,32 +1,32 @@
-//! How long each part of a deploy took.
+//! How long each phase of a deploy took.
 
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-/// One part, in seconds.
+/// The duration of one phase, in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
     pub phase: String,
     pub seconds: f64,
 }
 
-/// The parts in the order in which they ended.
+/// The phases, in the order in which they ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timings(pub Vec<Timing>);
 
 impl Timings {
-    /// Does `work` and notes how long it took.
+    /// Runs `work` and records its duration as `phase`.
     pub fn time<T>(&mut self, phase: &str, work: impl FnOnce() -> T) -> T {
         let begin = Instant::now();
-        let done = work();
+        let result = work();
         self.0.push(Timing { phase: phase.to_owned(), seconds: begin.elapsed().as_secs_f64() });
-        done
+        result
     }
 
-    /// In seconds.
+    /// The sum of all phases, in seconds.
     pub fn total(&self) -> f64 {
-        self.0.iter().map(|lap| lap.seconds).sum()
+        self.0.iter().map(|timing| timing.seconds).sum()
     }
 }

@@ -1,82 +1,66 @@
-//! What became of a deploy, judged by what the host runs and never by what deploy-rs said.
+//! The verdict of a deploy, judged by what the host runs and never by what deploy-rs reports.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::activation::DeployExit;
 use super::host::State;
 use super::options::Goal;
 use super::target::Target;
 use crate::base::failure::ExitKind;
 use crate::nix::StorePath;
 
-/// How deploy-rs ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeployExit {
-    pub code: i32,
-    /// Whether it came to the point of activating anything on the host.
-    pub activated: bool,
-    /// Whether the activation said that only a reboot can bring the system about.
-    pub wants_reboot: bool,
-}
-
-impl DeployExit {
-    /// Whether the user stopped it.
-    pub fn interrupted(self) -> bool {
-        self.code == i32::from(ExitKind::Interrupted.code())
-    }
-}
-
-/// What is true on the host.
+/// What is true on the host after a deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It runs what is meant.
+    /// The host runs the desired system.
     Done,
-    /// It ran what is meant before anything was done.
+    /// The host already ran the desired system before the deploy.
     AlreadyCurrent,
-    /// It boots what is meant from its next boot on.
+    /// The host boots the desired system from its next boot on.
     Ready,
-    /// It runs what is meant, but its kernel is that of another system.
+    /// The host runs the desired system with the kernel of another one.
     RebootNeeded,
-    /// It runs what is meant, but units have failed.
+    /// The host runs the desired system, but units have failed.
     UnitsFailed,
-    /// It runs what is meant, and units that had failed before still are.
+    /// The host runs the desired system, and units that failed before are still failed.
     Degraded,
-    /// It runs what is meant, but a command that was to succeed on it did not.
+    /// The host runs the desired system, but a health check failed.
     Unhealthy,
-    /// It runs what is meant, but the user stopped the commands that were to tell whether it works.
+    /// The host runs the desired system, but the user stopped the health checks.
     Unchecked,
-    /// It runs what it ran before, after an activation.
+    /// The host runs what it ran before, after an activation.
     RolledBack,
-    /// It runs what it ran before: deploy-rs failed before it activated anything.
+    /// The host runs what it ran before: deploy-rs failed before the activation.
     NotActivated,
-    /// It runs what it ran before: not all arrived there.
+    /// The host runs what it ran before: the closure was not copied completely.
     NotCopied,
-    /// It runs what it ran before: deploy-rs was stopped before it activated anything.
+    /// The host runs what it ran before: the user stopped deploy-rs before the activation.
     Stopped,
-    /// It runs something else, or its profile and its running system disagree.
+    /// The host runs something else, or its profile and its running system differ.
     Mismatch,
-    /// The host has no `/run/current-system`, its profile is what is meant, and deploy-rs failed.
+    /// The host has no `/run/current-system`, its profile is the desired one, and deploy-rs failed.
     Undecided,
 }
 
-/// What the verdict stands on.
+/// What a verdict is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
-    /// The running system is the flake's `nixosConfigurations.HOST`, and the profile is the node's.
+    /// The running system is the flake's `nixosConfigurations.HOST`, and the profile is that of the node.
     System,
-    /// The flake has no such system: the running system is the one that the node's profile activates.
+    /// The flake has no system of that name: the running system is the one that the node's profile activates.
     Profile,
-    /// The host has no running system to compare: its profile is the node's, and deploy-rs agreed.
+    /// The host has no `/run/current-system`: its profile is that of the node, and deploy-rs succeeded.
     Link,
-    /// What the host runs does not matter: its profile is the node's, and is what it boots.
+    /// The running system does not count: the profile is that of the node, and the host boots it.
     NextBoot,
 }
 
 impl Verdict {
-    /// The kind of failure that the verdict is; `None` where the host runs what is meant.
+    /// The failure that the verdict stands for; `None` if the host runs, or boots, the desired system.
     pub fn failure(self) -> Option<ExitKind> {
         match self {
             Self::Done | Self::AlreadyCurrent | Self::Ready | Self::RebootNeeded => None,
@@ -89,41 +73,45 @@ impl Verdict {
     }
 }
 
-/// Judges the state `after` deploy-rs ran.
-pub fn judge(target: &Target, goal: Goal, before: &State, after: &State, ran: DeployExit) -> Verdict {
-    let good = is_as_meant(target, goal, after);
+/// Judges the state `after` deploy-rs exited.
+pub fn judge(target: &Target, goal: Goal, before: &State, after: &State, exit: DeployExit) -> Verdict {
+    let good = goal_is_reached(target, goal, after);
     match (good, proof(target, goal, after)) {
-        (true, Proof::Link) if ran.code != 0 => Verdict::Undecided,
-        (true, Proof::NextBoot) if !runs_what_is_meant(target, after) => Verdict::Ready,
-        (true, _) => quality(before, after).unwrap_or(Verdict::Done),
-        (false, _) if !same(before, after) => Verdict::Mismatch,
-        (false, _) if ran.activated => Verdict::RolledBack,
-        (false, _) if ran.interrupted() => Verdict::Stopped,
+        (true, Proof::Link) if exit.code != 0 => Verdict::Undecided,
+        (true, Proof::NextBoot) if !runs_desired_system(target, after) => Verdict::Ready,
+        (true, _) => partial_verdict(before, after).unwrap_or(Verdict::Done),
+        (false, _) if !is_unchanged(before, after) => Verdict::Mismatch,
+        (false, _) if exit.activated => Verdict::RolledBack,
+        (false, _) if exit.interrupted() => Verdict::Stopped,
         (false, _) => Verdict::NotActivated,
     }
 }
 
-/// Judges the state before anything is done: a verdict where nothing needs to be done.
-pub fn judge_before(target: &Target, goal: Goal, before: &State) -> Option<Verdict> {
-    if !is_as_meant(target, goal, before) {
+/// Judges the state before a deploy: a verdict if nothing needs to be done.
+pub fn judge_current(target: &Target, goal: Goal, before: &State) -> Option<Verdict> {
+    if !goal_is_reached(target, goal, before) {
         return None;
     }
-    let runs = runs_what_is_meant(target, before);
-    Some(if runs { quality(before, before).unwrap_or(Verdict::AlreadyCurrent) } else { Verdict::Ready })
+    let runs = runs_desired_system(target, before);
+    Some(if runs {
+        partial_verdict(before, before).unwrap_or(Verdict::AlreadyCurrent)
+    } else {
+        Verdict::Ready
+    })
 }
 
-/// Judges a host that has rebooted: what it booted counts too.
-pub fn judge_booted(target: &Target, before: &State, after: &State) -> Verdict {
+/// Judges a host after a reboot: the booted system must be the current one too.
+pub fn judge_after_reboot(target: &Target, before: &State, after: &State) -> Verdict {
     let booted = after.booted.is_none() || after.booted == after.current;
-    if runs_what_is_meant(target, after) && booted {
-        quality(before, after).unwrap_or(Verdict::Done)
+    if runs_desired_system(target, after) && booted {
+        partial_verdict(before, after).unwrap_or(Verdict::Done)
     } else {
         Verdict::Mismatch
     }
 }
 
-/// What there is to say against a host that runs what is meant.
-fn quality(before: &State, after: &State) -> Option<Verdict> {
+/// The verdict for what is wrong on a host that runs the desired system; `None` if nothing is.
+fn partial_verdict(before: &State, after: &State) -> Option<Verdict> {
     let known = before.failed().iter().collect::<BTreeSet<_>>();
     if after.failed().iter().any(|unit| !known.contains(unit)) {
         Some(Verdict::UnitsFailed)
@@ -134,27 +122,28 @@ fn quality(before: &State, after: &State) -> Option<Verdict> {
     }
 }
 
-/// Whether the goal is reached.
-fn is_as_meant(target: &Target, goal: Goal, state: &State) -> bool {
+/// Whether `state` reaches the goal.
+fn goal_is_reached(target: &Target, goal: Goal, state: &State) -> bool {
     match goal {
         Goal::Boot => state.profile.as_ref() == Some(&target.path),
-        Goal::Show | Goal::Switch => runs_what_is_meant(target, state),
+        Goal::Show | Goal::Switch => runs_desired_system(target, state),
     }
 }
 
-/// Whether the profile is what is meant, and the running system the one that comes with it.
-fn runs_what_is_meant(target: &Target, state: &State) -> bool {
+/// Whether the profile is the desired one, and the running system the one that belongs to it.
+fn runs_desired_system(target: &Target, state: &State) -> bool {
     let profile = state.profile.as_ref() == Some(&target.path);
     profile
         && (proof(target, Goal::Switch, state) == Proof::Link
-            || state.current.as_ref() == meant(target, state))
+            || state.current.as_ref() == desired_system(target, state))
 }
 
-/// The system that is to run on the host: that of the flake, or else the one the profile activates.
-pub fn meant<'a>(target: &'a Target, state: &'a State) -> Option<&'a StorePath> {
-    target.system.as_ref().or(state.offered.as_ref())
+/// The system that the host is to run: that of the flake, or else the one that the profile activates.
+pub fn desired_system<'a>(target: &'a Target, state: &'a State) -> Option<&'a StorePath> {
+    target.system.as_ref().or(state.profile_system.as_ref())
 }
 
+/// What a verdict on `state` is based on.
 pub fn proof(target: &Target, goal: Goal, state: &State) -> Proof {
     match (&target.system, &state.current) {
         _ if goal == Goal::Boot => Proof::NextBoot,
@@ -164,8 +153,8 @@ pub fn proof(target: &Target, goal: Goal, state: &State) -> Proof {
     }
 }
 
-/// Whether the host runs and boots the same.
-pub fn same(before: &State, after: &State) -> bool {
+/// Whether running system and profile are the same in both states.
+pub fn is_unchanged(before: &State, after: &State) -> bool {
     (&before.current, &before.profile) == (&after.current, &after.profile)
 }
 
@@ -200,16 +189,24 @@ pub mod tests {
     }
 
     pub fn state(profile: &str, current: Option<&str>) -> State {
-        let offered = Some(store("new"));
-        State { profile: Some(store(profile)), current: current.map(store), offered, ..State::default() }
+        let profile_system = Some(store("new"));
+        State {
+            profile: Some(store(profile)),
+            current: current.map(store),
+            profile_system,
+            ..State::default()
+        }
     }
 
     #[test]
     fn deploy_rs_is_not_believed() {
-        let (nixos, plain) = (target(Some("new")), target(None));
-        let (old, new) = (state("before", Some("old")), state("profile", Some("new")));
+        let nixos = target(Some("new"));
+        let plain = target(None);
+        let old = state("before", Some("old"));
+        let new = state("profile", Some("new"));
         let ill = State { failed_units: Some(vec!["a.service".into()]), ..new.clone() };
-        let (link_old, link_new) = (state("before", None), state("profile", None));
+        let link_old = state("before", None);
+        let link_new = state("profile", None);
         for (target, before, after, code, activated, expected) in [
             (&nixos, &old, &new, 0, true, Verdict::Done),
             (&nixos, &old, &new, 1, true, Verdict::Done),
@@ -227,8 +224,8 @@ pub mod tests {
             (&plain, &link_old, &link_new, 0, true, Verdict::Done),
             (&plain, &link_old, &link_new, 1, true, Verdict::Undecided),
         ] {
-            let ran = DeployExit { code, activated, wants_reboot: false };
-            let found = judge(target, Goal::Switch, before, after, ran);
+            let exit = DeployExit { code, activated, needs_reboot: false };
+            let found = judge(target, Goal::Switch, before, after, exit);
             assert_eq!(found, expected, "{after:?}, exit code {code}");
         }
     }
@@ -236,7 +233,8 @@ pub mod tests {
     #[test]
     fn the_next_boot() {
         let target = target(Some("new"));
-        let (old, set) = (state("before", Some("old")), state("profile", Some("old")));
+        let old = state("before", Some("old"));
+        let set = state("profile", Some("old"));
         for (after, code, expected) in [
             (&set, 0, Verdict::Ready),
             (&set, 1, Verdict::Ready),
@@ -244,8 +242,8 @@ pub mod tests {
             (&state("other", Some("old")), 0, Verdict::Mismatch),
             (&state("profile", Some("new")), 0, Verdict::Done),
         ] {
-            let ran = DeployExit { code, activated: true, wants_reboot: false };
-            assert_eq!(judge(&target, Goal::Boot, &old, after, ran), expected, "{after:?}");
+            let exit = DeployExit { code, activated: true, needs_reboot: false };
+            assert_eq!(judge(&target, Goal::Boot, &old, after, exit), expected, "{after:?}");
         }
         let booted = |path: &str| State { booted: Some(store(path)), ..state("profile", Some("new")) };
         for (after, expected) in [
@@ -253,12 +251,12 @@ pub mod tests {
             (booted("old"), Verdict::Mismatch),
             (set.clone(), Verdict::Mismatch),
         ] {
-            assert_eq!(judge_booted(&target, &set, &after), expected, "{after:?}");
+            assert_eq!(judge_after_reboot(&target, &set, &after), expected, "{after:?}");
         }
     }
 
     #[test]
-    fn what_there_is_to_say_against_it() {
+    fn failed_units_and_pending_reboots() {
         let with = |units: &str, reboot_needed: bool| State {
             failed_units: Some(units.split_whitespace().map(str::to_owned).collect()),
             reboot_needed,
@@ -273,15 +271,15 @@ pub mod tests {
             (State::default(), with("a", false), Some(Verdict::UnitsFailed)),
             (with("a", false), State::default(), None),
         ] {
-            assert_eq!(quality(&before, &after), expected, "{after:?}");
+            assert_eq!(partial_verdict(&before, &after), expected, "{after:?}");
         }
-        // To compare each unit with each would take hours.
+        // Comparing each unit with each would take hours.
         let many = (0..300_000).map(|number| format!("{number} ")).collect::<String>();
-        assert_eq!(quality(&with(&many, false), &with(&many, false)), Some(Verdict::Degraded));
+        assert_eq!(partial_verdict(&with(&many, false), &with(&many, false)), Some(Verdict::Degraded));
     }
 
     #[test]
-    fn nothing_to_do() {
+    fn a_current_host_needs_nothing() {
         let nixos = target(Some("new"));
         let ill = State { failed_units: Some(vec!["a.service".into()]), ..state("profile", Some("new")) };
         for (state, expected) in [
@@ -290,9 +288,9 @@ pub mod tests {
             (state("profile", Some("old")), None),
             (state("profile", None), None),
         ] {
-            assert_eq!(judge_before(&nixos, Goal::Switch, &state), expected, "{state:?}");
+            assert_eq!(judge_current(&nixos, Goal::Switch, &state), expected, "{state:?}");
         }
         let set = state("profile", Some("old"));
-        assert_eq!(judge_before(&nixos, Goal::Boot, &set), Some(Verdict::Ready));
+        assert_eq!(judge_current(&nixos, Goal::Boot, &set), Some(Verdict::Ready));
     }
 }

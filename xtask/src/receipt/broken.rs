@@ -64,7 +64,7 @@ impl BrokenFlash {
     }
 
     /// How far it went: `broken off while writing …`.
-    pub fn how_far(&self) -> String {
+    pub fn progress(&self) -> String {
         let Some(end) = &self.end else {
             return "not ended: it is still at work, or was killed".into();
         };
@@ -85,6 +85,6 @@ impl fmt::Display for BrokenFlash {
             Some(host) => format!("of {host}"),
             None => self.image.path.display().to_string(),
         };
-        write!(f, "flash of {} with the image {image}: {}", self.when, self.how_far())
+        write!(f, "flash of {} with the image {image}: {}", self.when, self.progress())
     }
 }

@@ -27,7 +27,7 @@ pub struct Deployed {
 
 impl Deployed {
     /// The receipt of a deploy that is about to begin.
-    pub fn begun(flake: &str, plan: &Plan) -> Self {
+    pub fn begin(flake: &str, plan: &Plan) -> Self {
         let (target, before) = (&plan.target, &plan.before);
         Self {
             when: Timestamp::now(),
@@ -42,7 +42,7 @@ impl Deployed {
     }
 
     /// The receipt of how it ended; `None` where it did not come as far as a verdict.
-    pub fn ended(self, ended: &anyhow::Result<Outcome>) -> Option<Self> {
+    pub fn end(self, ended: &anyhow::Result<Outcome>) -> Option<Self> {
         let when = Timestamp::now();
         match ended {
             Ok(outcome) => Some(Self {

@@ -13,7 +13,7 @@ use crate::identity::{Identity, Payload};
 use crate::nix::StorePath;
 
 /// So many characters of a hash tell one image from another, for people.
-const SHORT: usize = 12;
+const SHORT_HASH: usize = 12;
 
 /// What was written to which card, and how that went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,7 +146,7 @@ impl fmt::Display for Flashed {
             None => write!(f, "{}", self.image.path.display()),
         }?;
         let hash = self.image.hash.to_hex();
-        write!(f, ", hash {}", if f.alternate() { &hash[..SHORT] } else { &hash })?;
+        write!(f, ", hash {}", if f.alternate() { &hash[..SHORT_HASH] } else { &hash })?;
         self.own.as_ref().map_or(Ok(()), |own| write!(f, ", and {}", own.words))
     }
 }
@@ -162,7 +162,7 @@ impl CardId {
     pub fn is(&self, disk: &Disk) -> bool {
         let same = match (&self.serial, &disk.serial) {
             (Some(then), Some(now)) => then == now,
-            (None, None) => place(&self.kind, &self.path) == place(&disk.kind, &disk.path),
+            (None, None) => card_path(&self.kind, &self.path) == card_path(&disk.kind, &disk.path),
             _ => false,
         };
         same && self.size == disk.size
@@ -170,7 +170,7 @@ impl CardId {
 }
 
 /// The file behind a virtual card, which may have another loop device today; otherwise the device.
-fn place<'a>(kind: &'a Kind, path: &'a Path) -> &'a Path {
+fn card_path<'a>(kind: &'a Kind, path: &'a Path) -> &'a Path {
     match kind {
         Kind::Loop { backing: Some(file) } => file,
         _ => path,

@@ -1,17 +1,17 @@
 //! What this project has done, kept in its state folder: a JSON file for each, whose name sorts by the order of what was
 //! done and says what it is about. A receipt is no proof of what a card holds now; it says what to compare it with.
 
-mod begun;
 mod broken;
 mod deployed;
 mod flashed;
+mod running;
 mod store;
 mod timestamp;
 
-pub use begun::begin;
 pub use broken::BrokenFlash;
 pub use deployed::Deployed;
 pub use flashed::{Flashed, PayloadReceipt};
+pub use running::begin_flash;
 pub use timestamp::Timestamp;
 
 use std::fmt;
@@ -101,7 +101,7 @@ impl From<Deployed> for Receipt {
 }
 
 /// Keeps a receipt of what was done. Where that fails, the host is none the worse: it is a warning.
-pub fn keep(cx: &Context, done: impl Into<Receipt>) {
+pub fn save(cx: &Context, done: impl Into<Receipt>) {
     let receipt = done.into();
     if let Err(error) = store::write(&folder(), &receipt) {
         cx.warn(format!("there is no receipt of this {}: {}", receipt.word(), failure::with_hint(&error)));
@@ -109,10 +109,10 @@ pub fn keep(cx: &Context, done: impl Into<Receipt>) {
 }
 
 /// All receipts, the newest first. Those that cannot be read are a warning.
-pub fn all(cx: &Context) -> anyhow::Result<Vec<Receipt>> {
+pub fn read_all(cx: &Context) -> anyhow::Result<Vec<Receipt>> {
     let mut receipts = store::newest_first(&folder())?;
     let read = receipts.by_ref().collect();
-    receipts.complaint().into_iter().for_each(|text| cx.warn(text));
+    receipts.unreadable_warning().into_iter().for_each(|text| cx.warn(text));
     Ok(read)
 }
 
@@ -120,12 +120,13 @@ pub fn all(cx: &Context) -> anyhow::Result<Vec<Receipt>> {
 /// receipts that cannot be read; where there are none, nothing is known.
 pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
     let read = store::newest_first(&folder()).map(|mut receipts| {
-        let last = last_of(receipts.by_ref(), disk);
+        let last = last_flash_of(receipts.by_ref(), disk);
         // One that cannot be read may be the one that is looked for, whatever its name.
         receipts.by_ref().for_each(drop);
-        (last, receipts.complaint())
+        (last, receipts.unreadable_warning())
     });
-    let (last, complaint) = read.unwrap_or_else(|error| (Last::default(), Some(failure::with_hint(&error))));
+    let (last, complaint) =
+        read.unwrap_or_else(|error| (LastFlash::default(), Some(failure::with_hint(&error))));
     let broken = last.broken.map(|broken| format!("the last {broken}"));
     complaint.into_iter().chain(broken).for_each(|text| cx.warn(text));
     last.flashed
@@ -133,7 +134,7 @@ pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
 
 /// How fast the card `disk` was at its last flash that ended well, as far as that is known.
 pub fn rates_of(disk: &Disk) -> Option<Rates> {
-    last_of(store::newest_first(&folder()).ok()?, disk).flashed.map(|flashed| flashed.rates)
+    last_flash_of(store::newest_first(&folder()).ok()?, disk).flashed.map(|flashed| flashed.rates)
 }
 
 fn folder() -> std::path::PathBuf {
@@ -142,7 +143,7 @@ fn folder() -> std::path::PathBuf {
 
 /// What is known of the flashes of one card.
 #[derive(Debug, Default, PartialEq)]
-struct Last {
+struct LastFlash {
     /// The last one that ended well.
     flashed: Option<Flashed>,
     /// The last one after that, if it did not.
@@ -150,12 +151,12 @@ struct Last {
 }
 
 /// `receipts` are the newest first.
-fn last_of(receipts: impl IntoIterator<Item = Receipt>, disk: &Disk) -> Last {
-    let mut last = Last::default();
+fn last_flash_of(receipts: impl IntoIterator<Item = Receipt>, disk: &Disk) -> LastFlash {
+    let mut last = LastFlash::default();
     for receipt in receipts {
         match receipt {
             Receipt::Flash(flashed) if flashed.card.is(disk) => {
-                return Last { flashed: Some(*flashed), ..last };
+                return LastFlash { flashed: Some(*flashed), ..last };
             }
             Receipt::BrokenFlash(broken) if broken.card.is(disk) => {
                 last.broken.get_or_insert(*broken);

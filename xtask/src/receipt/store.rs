@@ -13,11 +13,11 @@ use crate::base::{Bytes, state};
 /// The version of the format that is written, and the latest that is read. Receipts without one are of version 1.
 const VERSION: u32 = 1;
 /// The most bytes that one receipt may have.
-const LARGEST: u64 = 16 << 20;
+const MAX_RECEIPT: u64 = 16 << 20;
 /// The most bytes that are read of all receipts in one run.
-const MOST: u64 = 256 << 20;
+const MAX_TOTAL: u64 = 256 << 20;
 /// How many digits a sequence number has at least: more than a year.
-const DIGITS: usize = 6;
+const MIN_DIGITS: usize = 6;
 /// The most digits of one.
 const MOST_DIGITS: usize = 15;
 
@@ -46,7 +46,7 @@ pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
     let (text, name) = (text(receipt).with_context(doing)?, receipt.name());
     let last = names(folder).with_context(doing)?.into_iter().map(|(sequence, _)| sequence).max();
     for sequence in last.unwrap_or(0) + 1.. {
-        let path = folder.join(format!("{sequence:0DIGITS$}-{name}.json"));
+        let path = folder.join(format!("{sequence:0MIN_DIGITS$}-{name}.json"));
         if state::write_new(&path, text.as_bytes()).with_context(doing)? {
             return Ok(path);
         }
@@ -62,10 +62,10 @@ pub fn replace(path: &Path, receipt: &Receipt) -> Result<()> {
 
 fn text(receipt: &Receipt) -> Result<String> {
     let text = serde_json::to_string_pretty(&Stored { version: VERSION, receipt })? + "\n";
-    if text.len() as u64 <= LARGEST {
+    if text.len() as u64 <= MAX_RECEIPT {
         return Ok(text);
     }
-    Err(ExitKind::Other.error(format!("it is larger than {}", Bytes(LARGEST))))
+    Err(ExitKind::Other.error(format!("it is larger than {}", Bytes(MAX_RECEIPT))))
 }
 
 /// The receipts in a folder, the newest first. Each is read when it is asked for.
@@ -84,12 +84,12 @@ pub fn newest_first(folder: &Path) -> Result<Receipts> {
     state::check_folder(folder).with_context(doing)?;
     let mut names = names(folder).with_context(doing)?;
     names.sort_unstable();
-    Ok(Receipts { folder: folder.to_owned(), names, left: MOST, unreadable: Vec::new() })
+    Ok(Receipts { folder: folder.to_owned(), names, left: MAX_TOTAL, unreadable: Vec::new() })
 }
 
 impl Receipts {
     /// What to tell of those that could not be read so far; nothing where there are none.
-    pub fn complaint(&self) -> Option<String> {
+    pub fn unreadable_warning(&self) -> Option<String> {
         const NAMED: usize = 3;
         let (count, folder) = (self.unreadable.len(), self.folder.display());
         let noun = if count == 1 { "receipt" } else { "receipts" };
@@ -101,7 +101,7 @@ impl Receipts {
     fn read(&mut self, name: &str) -> Result<Receipt> {
         let path = self.folder.join(name);
         let missing = || ExitKind::Other.error(format!("{} is gone", path.display()));
-        let bytes = state::read_unchecked(&path, LARGEST.min(self.left))?.ok_or_else(missing)?;
+        let bytes = state::read_unchecked(&path, MAX_RECEIPT.min(self.left))?.ok_or_else(missing)?;
         self.left -= bytes.len() as u64;
         parse(&bytes).map_err(|why| state::unusable(&path, &why))
     }
@@ -148,6 +148,6 @@ fn names(folder: &Path) -> Result<Vec<(u64, String)>> {
 /// The sequence number at the beginning of `name`. Older receipts have none: they begin with the year.
 fn sequence(name: &str) -> u64 {
     let digits = name.bytes().take_while(u8::is_ascii_digit).count();
-    let fits = (DIGITS..=MOST_DIGITS).contains(&digits) && name[digits..].starts_with('-');
+    let fits = (MIN_DIGITS..=MOST_DIGITS).contains(&digits) && name[digits..].starts_with('-');
     if fits { name[..digits].parse().unwrap_or(0) } else { 0 }
 }

@@ -27,7 +27,7 @@ fn flash(dir: &Path) -> (Plan, Report) {
 
 fn read(folder: &Path) -> (Vec<Receipt>, Option<String>) {
     let mut receipts = store::newest_first(folder).unwrap();
-    (receipts.by_ref().collect(), receipts.complaint())
+    (receipts.by_ref().collect(), receipts.unreadable_warning())
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -67,7 +67,7 @@ fn a_receipt_is_kept_and_found_again() {
     assert_eq!((mode(&folder), mode(&folder.join(expected[0]))), (0o700, 0o600));
     let (found, complaint) = read(&folder);
     assert_eq!(found, [&flashed, &old, &old].map(|it| Receipt::Flash(it.clone().into())));
-    assert_eq!((last_of(found, &plan.disk).flashed, complaint), (Some(flashed), None));
+    assert_eq!((last_flash_of(found, &plan.disk).flashed, complaint), (Some(flashed), None));
     let text = std::fs::read_to_string(folder.join(expected[0])).unwrap();
     assert!(text.starts_with("{\n  \"version\": 1,\n  \"kind\": \"flash\",\n  \"when\":"), "{text}");
 }
@@ -162,10 +162,10 @@ fn a_flash_that_was_broken_off_is_no_flash() {
     };
     let good = Flashed::new(None, &plan, &report);
     let receipts = [Receipt::from(broken.clone()), good.clone().into(), broken.clone().into()];
-    let last = Last { flashed: Some(good.clone()), broken: Some(broken.clone()) };
-    assert_eq!(last_of(receipts.clone(), &plan.disk), last);
-    let last = Last { flashed: Some(good), broken: None };
-    assert_eq!(last_of(receipts.into_iter().skip(1), &plan.disk), last);
+    let last = LastFlash { flashed: Some(good.clone()), broken: Some(broken.clone()) };
+    assert_eq!(last_flash_of(receipts.clone(), &plan.disk), last);
+    let last = LastFlash { flashed: Some(good), broken: None };
+    assert_eq!(last_flash_of(receipts.into_iter().skip(1), &plan.disk), last);
     let text = serde_json::to_vec(&Receipt::from(broken.clone())).unwrap();
     assert!(
         String::from_utf8_lossy(&text).starts_with(r#"{"kind":"broken_flash","when":"2026-11-25T12:00:00Z""#)
@@ -196,7 +196,7 @@ fn fuzz() {
         let receipt = store::parse(bytes).ok()?;
         let name = receipt.name();
         assert!(name.len() < 200 || receipt.when().in_name().len() > 20, "{name}");
-        let last = last_of([receipt.clone()], &plan.disk);
+        let last = last_flash_of([receipt.clone()], &plan.disk);
         Some((receipt.to_string(), format!("{receipt:#}"), receipt.host().map(str::len), last))
     });
 }
@@ -216,7 +216,7 @@ fn a_receipt_of_a_deploy() {
         (failure::ExitKind::Undecided, Some(("undecided", 14))),
         (failure::ExitKind::Refused, None),
     ] {
-        let ended = deployed.clone().ended(&Err(kind.error("no")));
+        let ended = deployed.clone().end(&Err(kind.error("no")));
         assert_eq!(ended.as_ref().map(|it| (it.verdict.as_str(), it.exit_code)), expected);
     }
 }
@@ -254,7 +254,7 @@ fn which_card_it_was() {
     let was = |disk: &Disk| {
         let plan = Plan { disk: disk.clone(), ..plan.clone() };
         let receipt = Receipt::Flash(Flashed::new(None, &plan, &report).into());
-        move |now: &Disk| last_of([receipt.clone()], now).flashed.is_some()
+        move |now: &Disk| last_flash_of([receipt.clone()], now).flashed.is_some()
     };
     // A virtual card is its file, whatever loop device is over it.
     for now in [&file, &looped, &Disk { path: "/dev/loop8".into(), ..looped.clone() }] {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(String);
 
-const DAY: u64 = 24 * 60 * 60;
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
 impl Timestamp {
     pub fn now() -> Self {
@@ -19,7 +19,7 @@ impl Timestamp {
 
     /// So many seconds after the beginning of 1970.
     pub fn at(seconds: u64) -> Self {
-        let ((year, month, day), second) = (date(seconds / DAY), seconds % DAY);
+        let ((year, month, day), second) = (date(seconds / SECONDS_PER_DAY), seconds % SECONDS_PER_DAY);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         Self(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
     }
@@ -43,11 +43,11 @@ impl fmt::Display for Timestamp {
 /// Year, month and day of the day so many days after the first one of 1970.
 fn date(mut days: u64) -> (u64, usize, u64) {
     let mut year = 1970;
-    while days >= length(year) {
-        days -= length(year);
+    while days >= days_in_year(year) {
+        days -= days_in_year(year);
         year += 1;
     }
-    let february = length(year) - 337;
+    let february = days_in_year(year) - 337;
     let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let mut month = 0;
     while days >= months[month] {
@@ -58,7 +58,7 @@ fn date(mut days: u64) -> (u64, usize, u64) {
 }
 
 /// The length of a year in days.
-fn length(year: u64) -> u64 {
+fn days_in_year(year: u64) -> u64 {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     if leap { 366 } else { 365 }
 }

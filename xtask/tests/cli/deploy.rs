@@ -51,11 +51,11 @@ fn success() {
 }
 
 #[test]
-fn rolled_back_although_deploy_rs_is_content() {
+fn rolled_back_although_deploy_rs_succeeded() {
     let scene = Scene::new(&answer(BEFORE, OLD, ""), ACTIVATING, 0);
     let outcome = scene.run(&["--json", "stinky"]);
     outcome.says(&format!(
-        "stinky went back to {OLD}: {NEW} was not taken, although deploy-rs reported success"
+        "stinky rolled back to {OLD}: {NEW} was not kept, although deploy-rs reported success"
     ));
     let json: serde_json::Value = serde_json::from_str(outcome.exits(10)).expect("JSON");
     assert_eq!(json["verdict"], "rolled_back");
@@ -64,10 +64,10 @@ fn rolled_back_although_deploy_rs_is_content() {
 }
 
 #[test]
-fn true_although_deploy_rs_is_not_content() {
+fn done_although_deploy_rs_failed() {
     let outcome = Scene::new(&answer(PROFILE, NEW, ""), ACTIVATING, 1).run(&["stinky"]);
     assert_eq!(outcome.exits(0), format!("stinky runs {NEW}\n"));
-    outcome.says("deploy-rs failed with exit code 1, and yet it is true");
+    outcome.says("deploy-rs exited with 1, but stinky runs the new system");
 }
 
 #[test]
@@ -75,9 +75,15 @@ fn other_ends() {
     let unit = "octoprint.service loaded failed failed OctoPrint";
     for (after, said, code, expected, words) in [
         (answer(PROFILE, NEW, unit), ACTIVATING, 0, 11, "but units have failed: octoprint.service"),
-        (answer(BEFORE, OLD, ""), "build failed", 1, 1, "before it activated anything: stinky runs"),
+        (
+            answer(BEFORE, OLD, ""),
+            "build failed",
+            1,
+            1,
+            "deploy-rs exited with 1 before the activation: stinky runs",
+        ),
         (answer(PROFILE, OLD, ""), ACTIVATING, 1, 10, "does not run what was deployed: it runs"),
-        ("@current".to_owned(), ACTIVATING, 0, 14, "stinky did not answer to the end"),
+        ("@current".to_owned(), ACTIVATING, 0, 14, "the answer of stinky is incomplete"),
     ] {
         Scene::new(&after, said, code).run(&["stinky"]).says(words).exits(expected);
     }
@@ -124,7 +130,7 @@ fn somebody_else_was_faster() {
     let answers = format!("if [ -e {asked} ]; then cat {other}; else touch {asked}; cat {before}; fi");
     scene.ssh(&answers, "");
     let outcome = scene.run(&["stinky"]);
-    outcome.says(&format!("somebody else deployed to stinky meanwhile: it ran {OLD} and now runs")).exits(3);
+    outcome.says(&format!("stinky changed during this deploy: it ran {OLD} and now runs")).exits(3);
     assert_eq!(scene.sandbox.calls("deploy").len(), 0);
 }
 
@@ -136,7 +142,7 @@ fn hosts_that_do_not_answer() {
         (
             "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @",
             13,
-            "either its card was flashed again",
+            "\nhint: if its card was flashed again",
         ),
         ("root@stinky.lan: Permission denied (publickey).", 6, "refuses the login"),
     ] {
@@ -159,9 +165,9 @@ fn refusals_before_anything_is_asked_of_the_host() {
             2,
             "has no deploy node 'stinkey' (nodes: other, stinky)\nhint: did you mean 'stinky'?",
         ),
-        (bare.as_str(), ["stinky", "-d"], 3, "needs a profile 'system' that can be proved"),
+        (bare.as_str(), ["stinky", "-d"], 3, "needs a profile 'system' that can be verified"),
         (nowhere.as_str(), ["stinky", "-d"], 3, "deploy.nodes.stinky has no `hostname`"),
-        ("{}", ["stinky", "--boot"], 2, "`deploy` does not pass on --boot"),
+        ("{}", ["stinky", "--boot"], 2, "--boot cannot be passed to deploy-rs"),
     ] {
         let scene = Scene::new("", "", 0);
         scene.write("nodes", nodes);
@@ -216,7 +222,8 @@ fn one_output_after_the_other() {
 fn without_deploy_rs() {
     let scene = Scene::new("", "", 0);
     fs::remove_file(scene.sandbox.path("bin").join("deploy")).expect("removing the fake");
-    scene.run(&["stinky"]).says("there is no deploy-rs (`deploy`) on PATH: run `cargo xtask setup`").exits(3);
+    let outcome = scene.run(&["stinky"]);
+    outcome.says("error: no deploy-rs (`deploy`) on PATH\nhint: run `cargo xtask setup`\n").exits(3);
 }
 
 #[test]

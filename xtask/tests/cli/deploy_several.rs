@@ -81,12 +81,13 @@ fn a_host_that_is_named_twice() {
     let rows = outcome.exits(12).lines().skip(1).map(|row| row.split(' ').next().unwrap_or_default());
     assert_eq!(rows.collect::<Vec<_>>(), ["two", "one"]);
     assert_eq!(scene.asked().len(), 2);
-    outcome.says("error: 2 of 2 hosts could not be asked: two, one\n");
+    outcome.says("error: the state of 2 of 2 hosts is unknown: two, one\n");
 }
 
 #[test]
 fn one_machine_by_two_names() {
-    let error = "one and two lead to one machine, one.lan, which cannot run both: deploy one of them; nothing was deployed";
+    let error = "one and two are the same machine, one.lan, which cannot run both; nothing was deployed\n\
+                 hint: deploy one of them";
     refused(&scene(("two.lan", "one.lan")), &["one", "two"], 3, error);
     let error = error.replace("one.lan", "10.0.0.5");
     refused(&scene(("", "")), &["one", "two", "--", "--hostname", "10.0.0.5"], 3, &error);
@@ -106,8 +107,8 @@ fn locks_of_hosts() {
 #[test]
 fn a_host_that_asks_for_a_password() {
     let asking = (r#""interactiveSudo":null"#, r#""interactiveSudo":true"#);
-    let error = "passwords for sudo are asked for one host at a time, and `interactiveSudo` is set for two: name it \
-                 alone; nothing was deployed";
+    let error = "`interactiveSudo` is set for two, and sudo can ask for only one host at a time; nothing was deployed\n\
+                 hint: deploy to a host with `interactiveSudo` alone";
     refused(&scene(asking), &["one", "two"], 2, error);
     // The command line decides, and nobody is asked for what is only shown.
     for args in [&["one", "two", "--dry-run"][..], &["one", "two", "--", "--interactive-sudo", "false"]] {

@@ -50,7 +50,7 @@ fn stopped_once(scene: &Scene, args: &[&str], ready: impl Fn() -> bool, to: To) 
 #[test]
 fn while_a_host_does_not_answer() {
     for (args, words) in [
-        (&["deploy", "stinky"][..], "error: stopped while stinky was asked\n"),
+        (&["deploy", "stinky"][..], "error: stopped while querying stinky\n"),
         (&["deploy", "stinky", "--wait"], "error: stopped while waiting for stinky\n"),
         (&["status", "stinky"], "error: stopped\n"),
     ] {
@@ -107,7 +107,7 @@ fn while_its_health_is_checked() {
         let args = ["deploy", "stinky", "--health", "curl x", "--health", "curl y"];
         let outcome = stopped(&scene, &args, 5, to);
         outcome.says(&format!(
-            "error: stinky runs {NEW}, but is not known to be healthy: the check was stopped\n"
+            "error: stinky runs {NEW}, but its health is unknown: the health check was stopped\n"
         ));
         assert_eq!(outcome.exits(130), "");
         assert_eq!((scene.asked().len(), scene.sandbox.calls("deploy").len()), (5, 1));

@@ -46,7 +46,7 @@ fn whether_a_host_answers() {
         ("ssh: connect to host stinky.lan port 22: No route to host", None, 12, "unreachable", json!(false)),
         ("Host key verification failed.", None, 13, "another host key", json!(true)),
         ("root@stinky.lan: Permission denied (publickey).", None, 6, "login refused", json!(true)),
-        ("", Some(none), 2, "not known", json!(null)),
+        ("", Some(none), 2, "unknown", json!(null)),
     ] {
         let scene = scene();
         scene.sandbox.fake("ssh", &format!("echo '{said}' >>/dev/stdin; exit 255"));
@@ -70,11 +70,11 @@ fn units_that_nobody_tells_of() {
     scene.write("before", &answer(PROFILE, NEW, "untold"));
     assert_eq!(json(&scene, 0)["failed_units"], json!(null));
     let table = scene.sandbox.run(&STATUS);
-    let expected = "HOST    RUNS                 BOOTED  FAILED UNITS  FREE  LAST\n\
-                    stinky  what the flake says  -       not known     -     -\n";
+    let expected = "HOST    RUNS     BOOTED  FAILED UNITS  FREE  LAST\n\
+                    stinky  current  -       unknown       -     -\n";
     assert_eq!(table.exits(0), expected);
     let deploy = scene.run(&["stinky"]);
-    deploy.says("whether units of stinky have failed is not known: no systemd answers there\n");
+    deploy.says("the failed units of stinky are unknown: no systemd answers there\n");
     assert_eq!(deploy.exits(0), format!("stinky already runs {NEW}\n"));
 }
 

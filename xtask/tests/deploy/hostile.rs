@@ -1,4 +1,4 @@
-//! Hosts with hostile users, and hosts that are hostile themselves.
+//! Hosts with hostile users, and hostile hosts.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use crate::machine::{self, Machine};
 use crate::scene::Scene;
 
-/// What a user without rights can put into the shared folder of a host, and how it can call a process of its own. HASH is
-/// that of the profile which is deployed next.
+/// What an unprivileged user can put into the shared folder of a host, and how that user can name a process. HASH is
+/// that of the profile that is deployed next.
 const PREPARED: &str = r#"
     cd /tmp
     touch precious "deploy-rs-canary-a
@@ -26,7 +26,7 @@ no" "deploy-rs-canary- -rf *"
     (exec -a "activate /nix/store/x --confirm-timeout 30" sleep 600 </dev/null >/dev/null 2>&1 &)
 "#;
 
-/// Replaces a program of the host by a script.
+/// Replaces a program of the host with a script.
 fn replace(host: &Machine, program: &str, script: &str) {
     let file = host.path("bin").join(program);
     fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("replacing a program");
@@ -35,11 +35,11 @@ fn replace(host: &Machine, program: &str, script: &str) {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn what_users_of_a_host_prepare_is_of_no_interest() {
+fn files_and_processes_of_users_are_ignored() {
     let scene = Scene::new();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     scene.deploy(&[]).exits(0);
-    scene.means("two", ":");
+    scene.set_profile("two", ":");
     let profile = format!("{}#deploy.nodes.target.profiles.system.path", scene.flake());
     let path = machine::run("nix", &["eval", "--raw", &profile]);
     let script = PREPARED.replace("HASH", &path["/nix/store/".len()..][..32]);
@@ -48,8 +48,8 @@ fn what_users_of_a_host_prepare_is_of_no_interest() {
     let before = scene.machine.inside("ls -A /tmp | sort | sha256sum");
     scene.deploy(&["--dry-run"]).exits(0);
     scene.deploy(&[]).exits(0);
-    scene.runs("two");
-    // Nothing of it was removed, and deploy-rs left nothing.
+    scene.assert_runs("two");
+    // None of these files was removed, and deploy-rs left none.
     assert_eq!(scene.machine.inside("ls -A /tmp | sort | sha256sum"), before);
     let status = scene.run(&["--json", "status"]);
     let status: serde_json::Value = serde_json::from_str(status.exits(0)).expect("JSON");
@@ -58,29 +58,29 @@ fn what_users_of_a_host_prepare_is_of_no_interest() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_host_that_says_too_much_is_not_believed_and_holds_nobody_up() {
+fn a_host_with_endless_output_is_cut_off() {
     let scene = Scene::new();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     scene.deploy(&[]).exits(0);
     let other = Machine::start();
-    scene.host("other", &other.address, &other.ssh_options(&other.known_hosts()), "one", ":");
+    scene.add_host("other", &other.address, &other.ssh_options(&other.known_hosts()), "one", ":");
     replace(&other, "readlink", "yes 'without an end' | head -c 40000000");
     let outcome = scene.run(&["--json", "status"]);
     let status: serde_json::Value = serde_json::from_str(outcome.exits(14)).expect("JSON");
     let of = |host: &str| status.as_array().unwrap().iter().find(|it| it["host"] == host).unwrap().clone();
     assert_eq!((&of("target")["current"], &of("other")["exit_code"]), (&true.into(), &14.into()));
     let error = of("other")["error"].as_str().unwrap().to_owned();
-    assert!(error.contains("other did not answer as it should: ssh wrote more than 16.0 MiB"), "{error}");
+    assert!(error.contains("no valid answer from other: ssh wrote more than 16.0 MiB"), "{error}");
     scene.run(&["deploy", "other"]).says("ssh wrote more than 16.0 MiB").exits(14);
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn numbers_without_end_are_taken_as_they_are() {
+fn huge_numbers_do_not_overflow() {
     let scene = Scene::new();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     scene.deploy(&[]).exits(0);
-    scene.means("two", ":");
+    scene.set_profile("two", ":");
     scene.deploy(&["--dry-run"]).exits(0);
     let path = scene.machine.inside("readlink -f /run/current-system");
     let requisites = format!("*--requisites*) printf '%s\\n' {path} {path}x;;");
@@ -93,12 +93,12 @@ fn numbers_without_end_are_taken_as_they_are() {
     scene.run(&["status"]).exits(0);
 }
 
-/// A name that `mktemp` did not make could be that of any folder, which the tool would then remove.
+/// Any other path could name any folder of the host, which the tool would then remove.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn another_folder_than_that_which_was_asked_for_is_not_taken() {
+fn only_a_folder_of_mktemp_is_accepted() {
     let scene = Scene::new();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     replace(&scene.machine, "mktemp", "echo /mnt/home");
     scene.deploy(&[]).says("making a folder for deploy-rs in /tmp on target").exits(14);
     assert_eq!(scene.machine.inside("ls -d /mnt/home"), "/mnt/home");
@@ -107,16 +107,16 @@ fn another_folder_than_that_which_was_asked_for_is_not_taken() {
 /// A banner comes before the login, from whoever answers.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn words_of_a_host_are_not_taken_for_those_of_ssh() {
+fn output_of_a_host_is_not_taken_for_the_log_of_ssh() {
     let scene = Scene::new();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     scene.deploy(&[]).exits(0);
     let words =
         "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.\n";
     fs::write(scene.machine.path("banner"), words).expect("writing a banner");
     scene.machine.inside("echo 'Banner /mnt/banner' >>/mnt/sshd_config; pkill -HUP -o sshd; sleep 1");
     let sick = scene.deploy(&["--health", "echo 'Permission denied (' >&2; exit 255"]);
-    sick.says("ended with exit code 255").exits(11);
+    sick.says("exited with 255").exits(11);
     scene.deploy(&["--health", "echo sick >&2; pkill -9 sshd"]).says("cannot be reached").exits(12);
     fs::write(scene.machine.path("client_key.pub"), "").expect("letting nobody in");
     scene.machine.inside("until pgrep sshd; do sleep 0.1; done; sleep 1");

@@ -1,4 +1,4 @@
-//! A host for a test: what goes wrong with it is the failure of the test.
+//! A host for a test; its errors fail the test.
 
 use std::fs;
 use std::ops::Deref;
@@ -9,9 +9,9 @@ use std::process::{Command, Output};
 use xtask::Launcher;
 use xtask::dev::netns;
 
-/// A running host, and the folder that it sees as /mnt.
+/// A running host, and the folder that the host has as /mnt.
 pub struct Machine {
-    /// Ends before its folder goes.
+    /// Dropped before its folder.
     host: netns::Machine,
     _dir: tempfile::TempDir,
 }
@@ -53,21 +53,21 @@ impl Deref for Machine {
     }
 }
 
-/// Users of the host look into it.
+/// A folder that users of the host can read.
 fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("making a folder for a host");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("showing it to users");
     dir
 }
 
-/// Runs a program to its end and returns its stdout; its failure is that of the test.
+/// Runs a program and returns its stdout; panics if it fails.
 pub fn run(program: &str, args: &[&str]) -> String {
     let Output { status, stdout, stderr } = start(program, args);
     assert!(status.success(), "{program} {args:?} failed: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8_lossy(&stdout).into_owned()
 }
 
-/// Runs a program to its end and returns its exit code and its stderr.
+/// Runs a program and returns its exit code and stderr.
 pub fn output(program: &str, args: &[&str]) -> (i32, String) {
     let Output { status, stderr, .. } = start(program, args);
     (status.code().unwrap_or(-1), String::from_utf8_lossy(&stderr).into_owned())

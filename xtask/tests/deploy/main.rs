@@ -1,16 +1,16 @@
-//! Real deploys: deploy-rs and Nix on this machine, and hosts with their own sshd and store.
+//! Deploys with the real deploy-rs and Nix, to hosts in namespaces with their own sshd and store.
 
-mod cuts;
-mod evaluated;
+mod evaluation;
 mod goals;
 mod hostile;
-mod line;
+mod interrupts;
+mod link_cuts;
 mod machine;
-mod many;
-mod proof;
 mod scene;
+mod several_hosts;
+mod ssh_mux;
 mod status;
-mod stopped;
 #[path = "../support/mod.rs"]
 mod support;
 mod users;
+mod verdicts;

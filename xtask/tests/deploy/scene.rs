@@ -1,4 +1,4 @@
-//! Hosts, and the flake that describes what they are to run.
+//! Hosts, and the flake that describes them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use xtask::dev::netns::Fleet;
 use crate::machine::{self, Machine};
 use crate::support::{Outcome, Sandbox};
 
-/// One host, which the flake calls `target`, and perhaps more that a test brings.
+/// One host, which the flake calls `target`, and further hosts that a test adds.
 pub struct Scene {
     pub sandbox: Sandbox,
     pub machine: Machine,
-    /// What ssh is to be told beside how it gets in.
+    /// Additional ssh options for `target`.
     pub options: Vec<String>,
     pub known_hosts: PathBuf,
     fleet: Fleet,
@@ -28,30 +28,30 @@ impl Scene {
         Self { options: Vec::new(), known_hosts: machine.known_hosts(), sandbox, machine, fleet }
     }
 
-    /// The flake now means a profile that is called `name` and does `activation` on the host.
-    pub fn means(&self, name: &str, activation: &str) {
-        self.means_at(&self.machine.address, name, activation);
+    /// Sets the profile of `target` to one that is called `name` and runs `activation`.
+    pub fn set_profile(&self, name: &str, activation: &str) {
+        self.set_profile_at(&self.machine.address, name, activation);
     }
 
-    pub fn means_at(&self, hostname: &str, name: &str, activation: &str) {
+    pub fn set_profile_at(&self, hostname: &str, name: &str, activation: &str) {
         let options = [self.machine.ssh_options(&self.known_hosts), self.options.clone()].concat();
-        self.host("target", hostname, &options, name, activation);
+        self.add_host("target", hostname, &options, name, activation);
     }
 
-    /// The flake has the host `host`, which is reached at `hostname` with these options of ssh.
-    pub fn host(&self, host: &str, hostname: &str, options: &[String], name: &str, activation: &str) {
+    /// Adds `host` to the flake, reached at `hostname` with these ssh options.
+    pub fn add_host(&self, host: &str, hostname: &str, options: &[String], name: &str, activation: &str) {
         let known = self.fleet.host(host, (hostname, options), (name, activation));
         known.expect("writing the flake");
     }
 
-    /// Changes what the flake says.
-    pub fn say(&self, change: impl FnOnce(&mut Value)) {
+    /// Changes the facts of the flake.
+    pub fn edit(&self, change: impl FnOnce(&mut Value)) {
         self.fleet.say(change).expect("writing the flake");
     }
 
-    /// The node's profile wraps the system `wraps`, and the flake's NixOS system of its name is `system`.
+    /// Makes the profile wrap the system `wraps`, and the flake's NixOS system of the same name `system`.
     pub fn is_nixos(&self, wraps: &str, system: &str) {
-        self.say(|facts| {
+        self.edit(|facts| {
             facts["hosts"]["target"]["wraps"] = wraps.into();
             facts["systems"] = json!({ "target": system });
         });
@@ -70,22 +70,22 @@ impl Scene {
         self.sandbox.path("flake").display().to_string()
     }
 
-    /// The name of what the host runs, read without the tool and without ssh.
+    /// Asserts the name of the system that the host runs, read without the tool and without ssh.
     #[track_caller]
-    pub fn runs(&self, name: &str) {
+    pub fn assert_runs(&self, name: &str) {
         for link in ["/run/current-system", "/nix/var/nix/profiles/system"] {
             let path = self.machine.inside(&format!("readlink -f {link}"));
             assert!(path.ends_with(&format!("-{name}")), "{link}: {path}, not {name}");
         }
     }
 
-    /// deploy-rs alone, as a user would run it: its exit code and everything it said.
+    /// Runs deploy-rs without the tool, as a user would; its exit code and its output.
     pub fn bare_deploy_rs(&self) -> (i32, String) {
         let target = format!("{}#target", self.flake());
         machine::output("deploy", &["--skip-checks", &target])
     }
 
-    /// Leaves the canary of an earlier deploy of the profile that the flake means on the host.
+    /// Leaves a canary on the host, as of an earlier deploy of the flake's current profile.
     pub fn leave_canary(&self) -> String {
         let profile = format!("{}#deploy.nodes.target.profiles.system.path", self.flake());
         let path = machine::run("nix", &["eval", "--raw", &profile]);
@@ -95,8 +95,8 @@ impl Scene {
         canary
     }
 
-    /// This project has flashed the host, and the key in `name` with it. Nobody else knows the host.
-    pub fn pins(&mut self, name: &str) {
+    /// Pins the key in `name`, as if this project had flashed the host with it. No other `known_hosts` has the host.
+    pub fn pin_key(&mut self, name: &str) {
         self.known_hosts = self.machine.path("nobody");
         fs::write(&self.known_hosts, "").expect("writing known_hosts");
         let key = fs::read_to_string(self.machine.path(name)).expect("reading a key");

@@ -14,18 +14,18 @@ fn json(scene: &Scene, args: &[&str], code: i32) -> Value {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn how_a_host_is() {
+fn the_status_of_a_host() {
     let scene = Scene::new();
-    scene.means("old-profile", ":");
+    scene.set_profile("old-profile", ":");
     scene.is_nixos("old", "old");
     scene.deploy(&["--reboot"]).exits(0);
     let table = scene.run(&["status"]);
     let line = table.exits(0).lines().nth(1).expect("a row").to_owned();
-    assert!(line.starts_with("target  what the flake says  what it runs  -  "), "{line}");
+    assert!(line.starts_with("target  current  current  -  "), "{line}");
     assert!(line.contains(" deployed 20") && line.ends_with("-old"), "{line}");
-    scene.means("new-profile", ":");
+    scene.set_profile("new-profile", ":");
     scene.is_nixos("new", "new");
-    scene.say(|facts| facts["kernel"] = "linux-6.2".into());
+    scene.edit(|facts| facts["kernel"] = "linux-6.2".into());
     assert_eq!(json(&scene, &["target"], 0)[0]["current"], false);
     scene.deploy(&["--dry-run"]).exits(0);
     let status = json(&scene, &[], 0);
@@ -39,12 +39,12 @@ fn how_a_host_is() {
     assert!(status["free_bytes"].as_u64().is_some_and(|free| free > 0), "{status}");
 }
 
-/// A card that is dying: the file system meets an error, and the kernel lets nobody write to it any more.
+/// A dying card: the file system meets an error, and the kernel makes it read-only.
 #[test]
 #[ignore = "needs root, network namespaces, loop devices, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_file_system_that_has_become_read_only() {
     let scene = Scene::new();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     scene.deploy(&[]).exits(0);
     // Detached by the kernel when the host and its mounts are gone.
     let device = scene.machine.inside(
@@ -59,8 +59,8 @@ fn a_file_system_that_has_become_read_only() {
     scene.machine.inside(&format!("echo x >/sys/fs/ext4/{name}/trigger_fs_error"));
     let status = json(&scene, &[], 0);
     assert!(read_only(&status), "{device}: {status}");
-    let said = format!("target has {device} read-only: the kernel met errors on it\n");
-    scene.run(&["status"]).says(&said).exits(0);
+    let warning = format!("target has {device} read-only: the kernel found errors on it\n");
+    scene.run(&["status"]).says(&warning).exits(0);
 }
 
 #[test]
@@ -68,12 +68,12 @@ fn a_file_system_that_has_become_read_only() {
 fn hosts_that_are_off_cost_one_time_out() {
     let mut scene = Scene::new();
     scene.options = ["-o", "ConnectTimeout=4"].map(str::to_owned).to_vec();
-    scene.means("one", ":");
-    // Nothing comes back from there: the host has lost the way.
+    scene.set_profile("one", ":");
+    // The host has no route, so that nothing answers.
     scene.machine.inside("ip route flush table main");
     let options = [scene.machine.ssh_options(&scene.known_hosts), scene.options.clone()].concat();
     for host in ["off1", "off2", "off3"] {
-        scene.host(host, &scene.machine.address, &options, "one", ":");
+        scene.add_host(host, &scene.machine.address, &options, "one", ":");
     }
     let begin = Instant::now();
     let status = json(&scene, &[], 12);

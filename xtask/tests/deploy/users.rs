@@ -8,18 +8,18 @@ use crate::machine::Machine;
 use crate::scene::Scene;
 use crate::support::terminal::Terminal;
 
-/// A host where `pi` logs in, and may become root as `rule` says.
+/// A host where ssh logs in as `pi`, who may become root as the sudoers `rule` says.
 fn scene(rule: &str) -> Scene {
     let mut scene = Scene::new();
     scene.machine = Machine::start_with_user(rule);
     scene.known_hosts = scene.machine.known_hosts();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     as_pi(&scene);
     scene
 }
 
 fn as_pi(scene: &Scene) {
-    scene.say(|facts: &mut Value| facts["hosts"]["target"]["node"]["sshUser"] = json!("pi"));
+    scene.edit(|facts: &mut Value| facts["hosts"]["target"]["node"]["sshUser"] = json!("pi"));
 }
 
 #[test]
@@ -27,12 +27,12 @@ fn as_pi(scene: &Scene) {
 fn a_user_who_becomes_root() {
     let scene = scene("ALL=(ALL) NOPASSWD: ALL");
     scene.deploy(&[]).says("deploy target as pi@10.").exits(0);
-    scene.runs("one");
-    scene.means("two", ":");
+    scene.assert_runs("one");
+    scene.set_profile("two", ":");
     as_pi(&scene);
     scene.leave_canary();
     scene.deploy(&["--reboot", "--health", "test $(id -un) = pi"]).exits(0);
-    scene.runs("two");
+    scene.assert_runs("two");
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_user_who_needs_a_password() {
     let scene = scene("ALL=(ALL) ALL");
     let refused = scene.deploy(&[]);
     refused
-        .says("pi needs a password for sudo on target: set `security.sudo.wheelNeedsPassword = false`")
+        .says("pi needs a password for sudo on target\nhint: set `security.sudo.wheelNeedsPassword = false`")
         .exits(3);
     let inner = scene.sandbox.command(&[
         "--flake",
@@ -56,14 +56,14 @@ fn a_user_who_needs_a_password() {
     terminal.answer("(sudo for ", "secret");
     let outcome = terminal.end();
     assert!(outcome.exits(0).starts_with("target runs /nix/store/"), "{}", outcome.stdout);
-    scene.runs("one");
-    // What is there already takes no rights; a reboot would.
+    scene.assert_runs("one");
+    // A host that is current needs no sudo; a reboot does.
     assert!(scene.deploy(&[]).exits(0).starts_with("target already runs "));
     scene.deploy(&["--reboot"]).says("pi needs a password for sudo on target").exits(3);
     assert!(!fs::read_to_string(scene.machine.path("log")).unwrap_or_default().contains("secret"));
 }
 
-/// The command with the terminal that it is given as its own: deploy-rs asks there.
+/// `inner` with the given terminal as its controlling one: deploy-rs asks there.
 #[expect(clippy::disallowed_methods, reason = "the suite starts the binary itself")]
 fn with_terminal(inner: &std::process::Command) -> std::process::Command {
     let mut outer = std::process::Command::new("setsid");

@@ -126,7 +126,7 @@ fn ssh_options_of_a_flake_that_is_no_checkout_run_nothing() {
     let (archive, home) = (archive.display().to_string(), home.display().to_string());
     run("tar", &["-C", &home, "-czf", &archive, "flake"]);
     let foreign = format!("file://{archive}");
-    let refused = format!("the flake sets the option `{option}` of ssh for pi");
+    let refused = format!("the flake sets the ssh option `{option}` for pi");
     for words in [&["status"][..], &["status", "pi"], &["deploy", "pi", "--dry-run"], &["deploy", "pi"]] {
         let outcome = fixture.sandbox().run(&[&["--flake", &foreign], words].concat());
         outcome.says(&refused).says("--trust-flake").exits(3);

@@ -1,4 +1,4 @@
-//! Two closures compared, package by package.
+//! The diff of two closures, by package.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,36 +9,36 @@ use super::name;
 use super::read::Closure;
 use crate::base::Bytes;
 
-/// How many packages are named to people; programs are told all.
-const SHOWN: usize = 40;
-/// How many versions of a package are.
-const VERSIONS: usize = 8;
+/// How many packages are shown to people; JSON has all.
+const MAX_SHOWN: usize = 40;
+/// How many versions of one package are shown to people.
+const MAX_VERSIONS: usize = 8;
 
-/// What is in one closure and not, or otherwise, in the other.
+/// The packages that differ between two closures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Diff {
     pub packages: Vec<Package>,
-    /// How many packages have the same versions, and yet other paths.
+    /// How many packages have the same versions but other paths.
     pub rebuilt: usize,
-    /// The sizes of both closures in bytes.
+    /// The sizes of both closures, in bytes.
     pub from_bytes: u64,
     pub to_bytes: u64,
 }
 
-/// A package whose versions differ. It is added where there is none before, removed where there is none after.
+/// A package whose versions differ. It was added if `from` is empty, and removed if `to` is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Package {
     pub name: String,
-    /// The versions in the closure before; an empty one for a path without a version.
+    /// The versions in the old closure; an empty string for a path without a version.
     pub from: BTreeSet<String>,
     pub to: BTreeSet<String>,
-    /// By how many bytes it grew.
+    /// The growth in bytes.
     pub grown: i64,
 }
 
-/// The paths of one name in one closure.
+/// The paths of one package in one closure.
 #[derive(Default)]
-struct Group<'a> {
+struct PackagePaths<'a> {
     versions: BTreeSet<String>,
     paths: BTreeSet<&'a str>,
     size: u64,
@@ -46,7 +46,8 @@ struct Group<'a> {
 
 impl Diff {
     pub fn new(from: &Closure, to: &Closure) -> Self {
-        let (mut before, mut after) = (grouped(from), grouped(to));
+        let mut before = by_package(from);
+        let mut after = by_package(to);
         let names = before.keys().chain(after.keys()).copied().collect::<BTreeSet<_>>();
         let mut diff = Self { from_bytes: from.size(), to_bytes: to.size(), ..Self::default() };
         for name in names {
@@ -55,7 +56,7 @@ impl Diff {
         diff
     }
 
-    fn add(&mut self, name: &str, from: Group, to: Group) {
+    fn add(&mut self, name: &str, from: PackagePaths, to: PackagePaths) {
         if from.versions != to.versions {
             let grown = difference(to.size, from.size);
             self.packages.push(Package {
@@ -69,7 +70,7 @@ impl Diff {
         }
     }
 
-    /// By how many bytes the whole grew.
+    /// The growth of the closure in bytes.
     pub fn grown(&self) -> i64 {
         difference(self.to_bytes, self.from_bytes)
     }
@@ -78,7 +79,7 @@ impl Diff {
         self.packages.iter().filter(|package| of(package)).count()
     }
 
-    /// In one line.
+    /// The diff in one line.
     pub fn summary(&self) -> String {
         let added = self.count(|it| it.from.is_empty());
         let removed = self.count(|it| it.to.is_empty());
@@ -92,14 +93,14 @@ impl Diff {
     }
 }
 
-/// A host may answer any size: those above the largest `i64` count as that.
+/// `to - from`. A host may report any size: sizes above `i64::MAX` count as that.
 fn difference(to: u64, from: u64) -> i64 {
     let bounded = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     bounded(to) - bounded(from)
 }
 
-fn grouped(closure: &Closure) -> BTreeMap<&str, Group<'_>> {
-    let mut groups = BTreeMap::<&str, Group>::new();
+fn by_package(closure: &Closure) -> BTreeMap<&str, PackagePaths<'_>> {
+    let mut groups = BTreeMap::<&str, PackagePaths>::new();
     for (path, size) in &closure.0 {
         let (name, version) = name::parse(path.name());
         let group = groups.entry(name).or_default();
@@ -118,10 +119,10 @@ fn mib(bytes: i64) -> f64 {
 impl fmt::Display for Diff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  diff  {}", self.summary())?;
-        for package in self.packages.iter().take(SHOWN) {
+        for package in self.packages.iter().take(MAX_SHOWN) {
             write!(f, "\n        {package}")?;
         }
-        match self.packages.len().checked_sub(SHOWN) {
+        match self.packages.len().checked_sub(MAX_SHOWN) {
             Some(more @ 1..) => write!(f, "\n        and {more} more"),
             _ => Ok(()),
         }
@@ -129,17 +130,22 @@ impl fmt::Display for Diff {
 }
 
 impl fmt::Display for Package {
-    /// `+ curl 8.1`, `- curl 8.1`, `curl 8.1 -> 8.2`, with what that means in space.
+    /// `+ curl 8.1`, `- curl 8.1` or `curl 8.1 -> 8.2`, with the growth.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let versions = |set: &BTreeSet<String>| {
             let word = |it: &String| if it.is_empty() { "(none)".to_owned() } else { it.clone() };
-            let mut words = set.iter().take(VERSIONS).map(word).collect::<Vec<_>>();
+            let mut words = set.iter().take(MAX_VERSIONS).map(word).collect::<Vec<_>>();
             words.extend(
-                set.len().checked_sub(VERSIONS).filter(|more| *more > 0).map(|more| format!("{more} more")),
+                set.len()
+                    .checked_sub(MAX_VERSIONS)
+                    .filter(|more| *more > 0)
+                    .map(|more| format!("{more} more")),
             );
             if words == ["(none)"] { String::new() } else { format!(" {}", words.join(", ")) }
         };
-        let (name, from, to) = (&self.name, versions(&self.from), versions(&self.to));
+        let name = &self.name;
+        let from = versions(&self.from);
+        let to = versions(&self.to);
         match (self.from.is_empty(), self.to.is_empty()) {
             (true, _) => write!(f, "+ {name}{to}"),
             (_, true) => write!(f, "- {name}{from}"),

@@ -1,4 +1,4 @@
-//! What a deploy changes: the packages of the closure that the host runs, against those of the one that is meant.
+//! The diff of a deploy: the packages of the running closure against those of the desired one.
 
 mod diff;
 mod name;

@@ -1,4 +1,4 @@
-//! The name and the version in the name of a store path.
+//! Package name and version of a store path.
 
 /// Outputs of a package that are store paths of their own: `openssl-3.0.15-bin` is openssl 3.0.15.
 const OUTPUTS: [&str; 15] = [
@@ -6,12 +6,13 @@ const OUTPUTS: [&str; 15] = [
     "terminfo", "tools",
 ];
 
-/// Splits as Nix's `parseDrvName` does: the version begins behind the first dash that no letter follows.
-/// What names an output at the end of a version is left out.
+/// Splits `name` as Nix's `parseDrvName` does: the version begins after the first dash that no letter follows. The
+/// name of an output at the end of the version is removed.
 pub fn parse(name: &str) -> (&str, &str) {
     let dashes = name.match_indices('-').map(|(at, _)| at);
-    let begins = |at: &usize| name.as_bytes().get(at + 1).is_some_and(|byte| !byte.is_ascii_alphabetic());
-    match dashes.into_iter().find(begins) {
+    let starts_version =
+        |at: &usize| name.as_bytes().get(at + 1).is_some_and(|byte| !byte.is_ascii_alphabetic());
+    match dashes.into_iter().find(starts_version) {
         Some(at) => (&name[..at], without_output(&name[at + 1..])),
         None => (name, ""),
     }

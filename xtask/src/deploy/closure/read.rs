@@ -1,52 +1,52 @@
-//! Closures: that of a path of this machine, and that of what the host runs.
+//! Closures of local store paths, and of what the host runs.
 
 use anyhow::{Context as _, Result};
 
 use crate::base::process::Launcher;
 use crate::base::shell;
-use crate::deploy::host::{Answer, LIST, Question, Remote};
+use crate::deploy::host::{Answer, CLOSURE_TIMEOUT, Query, Remote};
 use crate::nix::{self, StorePath};
 
-/// All store paths that something needs, with their sizes in bytes.
+/// The store paths of a closure, with their sizes in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closure(pub Vec<(StorePath, u64)>);
 
 impl Closure {
-    /// The closure of `path`, which is in the store of this machine.
-    pub fn here(launcher: &Launcher, path: &StorePath) -> Result<Self> {
+    /// The closure of `path`, which is in the local store.
+    pub fn local(launcher: &Launcher, path: &StorePath) -> Result<Self> {
         nix::closure(launcher, path).map(Self)
     }
 
     /// The closure of `path` on the host.
-    pub fn on_host(remote: &Remote, path: &str) -> Result<Self> {
-        let mut question = Question::new()?;
-        Self::ask(&mut question, "false", path);
-        let answer = remote.ask(&question, LIST)?;
-        Self::parse(&answer).with_context(|| format!("reading what {path} needs on the host"))
+    pub fn remote(host: &Remote, path: &str) -> Result<Self> {
+        let mut query = Query::new()?;
+        Self::add_queries(&mut query, "false", path);
+        let answer = host.query(&query, CLOSURE_TIMEOUT)?;
+        Self::parse(&answer).with_context(|| format!("reading the closure of {path} on the host"))
     }
 
-    /// Adds the parts about the closure of `path`, which are not answered where the command `spared` succeeds. `nix-store`
-    /// answers, which every Nix has and which needs no setting.
-    pub fn ask(question: &mut Question, spared: &str, path: &str) {
-        let query = format!("nix-store --query --requisites {}", shell::quote(path));
-        question.ask("requisites", &format!("{spared} || {query}"));
-        question.ask("sizes", &format!("{spared} || {query} | xargs nix-store --query --size"));
+    /// Adds the commands that list the closure of `path`, which are skipped if the command `skip_if` succeeds. They
+    /// use `nix-store`, which every Nix has and which needs no setting.
+    pub fn add_queries(query: &mut Query, skip_if: &str, path: &str) {
+        let requisites = format!("nix-store --query --requisites {}", shell::quote(path));
+        query.add("requisites", &format!("{skip_if} || {requisites}"));
+        query.add("sizes", &format!("{skip_if} || {requisites} | xargs nix-store --query --size"));
     }
 
-    /// Reads the answer, which may be part of a longer one; `None` where there is none, or not all of it.
+    /// Reads the closure from `answer`, which may have other parts too; `None` if it is missing or incomplete.
     pub fn parse(answer: &Answer) -> Option<Self> {
         let paths = answer.lines("requisites").map(StorePath::containing).collect::<Option<Vec<_>>>()?;
         let sizes = answer.lines("sizes").map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
-        let all = !paths.is_empty() && paths.len() == sizes.len();
-        all.then(|| Self(paths.into_iter().zip(sizes).collect()))
+        let complete = !paths.is_empty() && paths.len() == sizes.len();
+        complete.then(|| Self(paths.into_iter().zip(sizes).collect()))
     }
 
-    /// Whether `path` is in it.
-    pub fn has(&self, path: &StorePath) -> bool {
+    /// Whether `path` is in the closure.
+    pub fn contains(&self, path: &StorePath) -> bool {
         self.0.iter().any(|(known, _)| known == path)
     }
 
-    /// In bytes.
+    /// The size of the closure in bytes.
     pub fn size(&self) -> u64 {
         self.0.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size))
     }
@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn fuzz_the_answer_of_a_host() {
-        let (a, b) = (store("a-1"), store("b-2"));
+        let a = store("a-1");
+        let b = store("b-2");
         let closure = Closure(vec![(a.clone(), 12), (b.clone(), 30)]);
         assert_eq!(closure.size(), 42);
         let both = format!("{a}\n{b}\n");
@@ -83,8 +84,9 @@ mod tests {
     }
 
     #[test]
-    fn sizes_beyond_all_bounds_do_not_overflow() {
-        let (a, b) = (store("a-1"), store("b-2"));
+    fn huge_sizes_do_not_overflow() {
+        let a = store("a-1");
+        let b = store("b-2");
         let closure = parse(&format!("{a}\n{b}\n"), &format!("{0}\n{0}\n", u64::MAX)).unwrap();
         assert_eq!(closure.size(), u64::MAX);
         assert_eq!(super::super::diff::Diff::new(&closure, &Closure::default()).grown(), -i64::MAX);

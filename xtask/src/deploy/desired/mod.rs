@@ -1,4 +1,4 @@
-//! What is meant: the node of the flake, joined with the command line.
+//! The desired state: the node of the flake, combined with the command line.
 
 mod node;
 mod nodes;

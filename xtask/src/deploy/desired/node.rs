@@ -1,18 +1,16 @@
-//! What the flake says about a host: its node for deploy-rs.
+//! What the flake says about a host: its deploy-rs node.
 
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Overrides, Trust, sudo, trust};
-use crate::base::failure::ExitKind;
 use crate::base::process::Launcher;
-use crate::deploy::target::Pin;
-use crate::deploy::target::{Connection, Target};
-use crate::identity;
+use crate::deploy::target::{Connection, Pin, Target};
 use crate::nix::StorePath;
+use crate::{bail, failure, identity};
 
-/// A node as deploy-rs reads it, settings merged.
+/// A node with merged settings, as deploy-rs reads it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Node {
@@ -36,12 +34,12 @@ pub struct Node {
 }
 
 impl Node {
-    /// Joins the node with the command line and with the NixOS system of the same name.
+    /// Combines the node with the command line and with the NixOS system of the same name.
     ///
     /// # Errors
-    /// Refused where the node cannot be proved afterwards: without a profile `system` of root, or with
-    /// a path that is only known after the build. Refused without a hostname, which deploy-rs insists on, and where ssh
-    /// would be told what must not be.
+    /// `Refused` for a node that could not be verified afterwards: one without a profile `system` of root, or with a
+    /// path that is known only after the build. `Refused` also without a hostname, which deploy-rs requires, and for
+    /// unsafe values that would reach ssh.
     pub fn target(
         self,
         launcher: &Launcher,
@@ -51,15 +49,14 @@ impl Node {
         trust: &Trust,
     ) -> Result<Target> {
         if self.hostname.is_empty() {
-            let text = format!("deploy.nodes.{host} has no `hostname`: it says where the host is reached");
-            return Err(ExitKind::Refused.error(text));
+            bail!(Refused, "deploy.nodes.{host} has no `hostname`"; hint: "set it to the address of the host");
         }
-        let link = self.profile_link().map_err(|why| refuse(host, &why))?;
+        let link = self.profile_link().map_err(|why| unverifiable(host, &why))?;
         let path =
             self.path.as_deref().filter(|path| trust::is_store_path(path)).and_then(StorePath::containing);
-        let path = path.ok_or_else(|| refuse(host, "its path is not known before it is built"))?;
+        let path = path.ok_or_else(|| unverifiable(host, "its path is not known before it is built"))?;
         if self.drv_path.as_deref().is_some_and(|path| !is_derivation(path)) {
-            return Err(refuse(host, "its drvPath is no derivation in the store"));
+            return Err(unverifiable(host, "its drvPath is not a derivation in the store"));
         }
         let ssh_user = over.ssh_user.clone().or_else(|| self.ssh_user.clone());
         let ssh_user = ssh_user.map_or_else(|| own_user(launcher), Ok)?;
@@ -68,7 +65,7 @@ impl Node {
         if over.ssh_opts.is_none() {
             trust.check(host, &self.ssh_opts)?;
         }
-        let sudo = self.sudo_before_commands(host, &ssh_user)?;
+        let sudo = self.sudo_prefix(host, &ssh_user)?;
         Ok(Target {
             host: host.to_owned(),
             sudo,
@@ -93,15 +90,15 @@ impl Node {
         })
     }
 
-    /// The words in front of a command of the profile's user; `None` where it is `ssh_user` who runs it.
-    fn sudo_before_commands(&self, host: &str, ssh_user: &str) -> Result<Option<String>> {
+    /// The prefix of a command that must run as the profile's user; `None` if that is `ssh_user`.
+    fn sudo_prefix(&self, host: &str, ssh_user: &str) -> Result<Option<String>> {
         let Some(user) = self.user.as_ref().filter(|user| *user != ssh_user) else { return Ok(None) };
-        let before = self.sudo.as_deref().unwrap_or("sudo -u");
-        sudo::check(host, before, user)?;
-        Ok(Some(format!("{before} {user}")))
+        let sudo = self.sudo.as_deref().unwrap_or("sudo -u");
+        sudo::check(host, sudo, user)?;
+        Ok(Some(format!("{sudo} {user}")))
     }
 
-    /// The link on the host through which generations of the profile are reached.
+    /// The link on the host to the current generation of the profile, or why the profile cannot be verified.
     fn profile_link(&self) -> Result<String, String> {
         if !self.profiles.iter().any(|name| name == "system") {
             let others = self.profiles.join(", ");
@@ -126,12 +123,11 @@ fn is_derivation(path: &str) -> bool {
             .is_some_and(|it| it.as_str() == path && path.strip_suffix(".drv").is_some())
 }
 
-fn refuse(host: &str, why: &str) -> anyhow::Error {
-    ExitKind::Refused
-        .error(format!("deploy.nodes.{host} needs a profile 'system' that can be proved on the host: {why}"))
+fn unverifiable(host: &str, why: &str) -> anyhow::Error {
+    failure!(Refused, "deploy.nodes.{host} needs a profile 'system' that can be verified on the host: {why}")
 }
 
-/// deploy-rs logs in as the user it runs as where the node names none.
+/// The local user, as whom deploy-rs logs in if the node names no user.
 fn own_user(launcher: &Launcher) -> Result<String> {
     Ok(launcher.read("id", &["-un"])?.trim().to_owned())
 }

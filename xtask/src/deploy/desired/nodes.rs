@@ -1,4 +1,4 @@
-//! Evaluating what the flake says about its hosts.
+//! Evaluating the deploy nodes of a flake.
 
 use std::path::Path;
 
@@ -12,25 +12,26 @@ use crate::base::process::Launcher;
 use crate::deploy::target::Target;
 use crate::nix::{self, EvalCache, StorePath};
 
-/// The function that reads a node; see the file.
-const READ: &str = include_str!("node.nix");
+/// The Nix function that reads a node; see the file.
+const READ_NODE: &str = include_str!("node.nix");
 
-/// All outputs of a flake: what begins with a dot is not looked for under packages, and nothing is behind this one.
-const OUTPUTS: &str = ".";
+/// The attribute path of all outputs of a flake. Nix does not search packages for a path that begins with a dot, and
+/// this one has nothing after the dot.
+const ALL_OUTPUTS: &str = ".";
 
-/// What the flake says of its hosts.
+/// The deploy nodes of a flake, and one of them in full.
 #[derive(Debug, Default, Deserialize)]
 pub struct Nodes {
     /// The names of all nodes.
     pub names: Vec<String>,
-    /// The node that was asked for, if there is one.
+    /// The requested node; `None` if there is no such node.
     node: Option<Node>,
-    /// The toplevel of the NixOS system of its name, if there is one.
+    /// The toplevel of the NixOS system of the same name; `None` if there is none.
     system: Option<String>,
 }
 
-/// A question about one host of a flake.
-struct Question<'a> {
+/// An evaluation of one host of a flake.
+struct Evaluation<'a> {
     launcher: &'a Launcher,
     flake: &'a str,
     host: String,
@@ -39,30 +40,31 @@ struct Question<'a> {
 }
 
 impl Nodes {
-    /// Evaluates the nodes of `flake`, of which only that of `host` is looked into; or takes the answer from the last
-    /// time, where the flake is the same and what was to be built is still known. `options` are for Nix: where there
-    /// are any, they may change what is meant, and it is always evaluated.
+    /// Evaluates the nodes of `flake`, and only the node of `host` in full.
+    ///
+    /// Takes the answer from `cache` if the flake is unchanged and the derivation still exists. `options` are for
+    /// Nix: if there are any, they may change the result, and the flake is always evaluated.
     pub fn load(
         launcher: &Launcher,
-        answers: &EvalCache,
+        cache: &EvalCache,
         flake: &str,
         host: &str,
         options: &[String],
     ) -> Result<Self> {
-        let question = Question { launcher, flake, host: nix::quote(host), options };
-        let serves = |answer: &Value| {
+        let evaluation = Evaluation { launcher, flake, host: nix::quote(host), options };
+        let is_valid = |answer: &Value| {
             let derivation = answer["node"]["drvPath"].as_str();
             derivation.is_some_and(|path| Path::new(path).exists())
         };
         let answer = if options.is_empty() {
-            answers.get_or_evaluate(launcher, flake, &question.apply(), serves, || question.ask())
+            cache.get_or_evaluate(launcher, flake, &evaluation.apply(), is_valid, || evaluation.run())
         } else {
-            question.ask()
+            evaluation.run()
         };
         serde_json::from_value(answer?).with_context(|| format!("reading deploy.nodes of {flake}"))
     }
 
-    /// What `host` is meant to run, after the command line; `None` where the flake has no such node.
+    /// The target for `host`, with the command line applied; `None` if the flake has no such node.
     ///
     /// # Errors
     /// Those of [`Node::target`].
@@ -74,28 +76,28 @@ impl Nodes {
         trust: &Trust,
     ) -> Result<Option<Target>> {
         let Some(node) = self.node else { return Ok(None) };
-        let unusable =
-            |path: &str| format!("the toplevel of nixosConfigurations.{host} is no store path: {path}");
-        let read = |path: String| StorePath::containing(&path).with_context(|| unusable(&path));
-        node.target(launcher, host, self.system.map(read).transpose()?, over, trust).map(Some)
+        let invalid =
+            |path: &str| format!("the toplevel of nixosConfigurations.{host} is not a store path: {path}");
+        let parse = |path: String| StorePath::containing(&path).with_context(|| invalid(&path));
+        node.target(launcher, host, self.system.map(parse).transpose()?, over, trust).map(Some)
     }
 }
 
-impl Question<'_> {
+impl Evaluation<'_> {
     fn apply(&self) -> String {
-        format!("({READ}) {}", self.host)
+        format!("({READ_NODE}) {}", self.host)
     }
 
-    fn ask(&self) -> Result<Value> {
-        match self.eval(OUTPUTS, &self.apply()) {
-            // Nix 2.18 knows no such attribute path.
-            Err(error) if nix::is_missing_attribute(&error) => self.ask_twice(),
+    fn run(&self) -> Result<Value> {
+        match self.eval(ALL_OUTPUTS, &self.apply()) {
+            // Nix 2.18 does not know this attribute path.
+            Err(error) if nix::is_missing_attribute(&error) => self.run_twice(),
             answer => answer,
         }
     }
 
-    /// The node first and then its system, which evaluates most of it once more.
-    fn ask_twice(&self) -> Result<Value> {
+    /// Evaluates the node first and then its system, which evaluates most of the flake twice.
+    fn run_twice(&self) -> Result<Value> {
         let of = |output: &str, outputs: &str| {
             let apply = format!("it: {} {{ {outputs} }}", self.apply());
             match self.eval(output, &apply) {

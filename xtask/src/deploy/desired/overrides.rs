@@ -1,26 +1,33 @@
-//! Arguments passed on to deploy-rs: those that change which host is meant, and those that are refused.
+//! Arguments for deploy-rs: those that change the target, and those that are refused.
 
 use anyhow::Result;
 
-use crate::base::failure::ExitKind;
+use crate::bail;
 
-/// Options of deploy-rs after which nothing could be proved, or that it does not honour (1.0.0).
-const REFUSED: [(&str, &str); 12] = [
-    ("--dry-activate", "its exit code says nothing; `--dry-run` before the `--` shows what would change"),
-    ("--boot", "say it before the `--`, so that what is proved is the next boot"),
-    ("--targets", "name the hosts before the `--`"),
-    ("--test", "the host forgets it at the next boot"),
-    ("--interactive", "deploy-rs's question could not be answered; the plan is shown instead"),
-    ("-i", "deploy-rs's question could not be answered; the plan is shown instead"),
-    ("--profile-user", "set `user` in the flake: the profile of another user cannot be proved"),
-    ("--temp-path", "deploy-rs 1.0 ignores it; set `tempPath` in the flake"),
-    ("--sudo", "deploy-rs 1.0 ignores it; set `sudo` in the flake"),
-    ("--file", "the host comes from the flake"),
-    ("-f", "the host comes from the flake"),
-    ("--groups", "one host is deployed, whatever its groups"),
+/// Refused options of deploy-rs (1.0.0), each with the reason and the remedy: what it does could not be verified, or
+/// deploy-rs ignores it.
+const REFUSED: [(&str, &str, Option<&str>); 12] = [
+    (
+        "--dry-activate",
+        "its exit code is meaningless",
+        Some("`--dry-run` before the `--` shows what would change"),
+    ),
+    ("--boot", "the next boot would not be verified", Some("pass `--boot` before the `--`")),
+    ("--targets", "it selects hosts", Some("name the hosts before the `--`")),
+    ("--test", "the host forgets the system at the next boot", None),
+    ("--interactive", NO_QUESTIONS, None),
+    ("-i", NO_QUESTIONS, None),
+    ("--profile-user", "the profile of another user cannot be verified", Some("set `user` in the flake")),
+    ("--temp-path", "deploy-rs 1.0 ignores it", Some("set `tempPath` in the flake")),
+    ("--sudo", "deploy-rs 1.0 ignores it", Some("set `sudo` in the flake")),
+    ("--file", "the host comes from the flake", None),
+    ("-f", "the host comes from the flake", None),
+    ("--groups", "one host is deployed, whatever its groups", None),
 ];
 
-/// What the arguments say about the host.
+const NO_QUESTIONS: &str = "the question of deploy-rs could not be answered; the plan is shown instead";
+
+/// What the arguments change about the target.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     pub hostname: Option<String>,
@@ -31,24 +38,22 @@ pub struct Overrides {
     pub remote_build: bool,
     pub fast_connection: Option<bool>,
     pub interactive_sudo: Option<bool>,
-    /// Whether the signatures of store paths are checked where they are copied to.
+    /// Whether the receiving store checks the signatures of the copied paths.
     pub checks_signatures: bool,
 }
 
 impl Overrides {
-    /// Reads `args` up to a `--`, behind which everything is for nix.
+    /// Reads `args` up to a `--`; what follows it is for Nix.
     ///
     /// # Errors
-    /// A usage error for an option after which nothing could be proved.
+    /// `Usage` for a refused option.
     pub fn parse(args: &[String]) -> Result<Self> {
         let mut overrides = Self::default();
         let mut words = args.iter().map(String::as_str).take_while(|word| *word != "--");
         while let Some(word) = words.next() {
             let (name, inline) =
                 word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
-            if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-                return Err(ExitKind::Usage.error(format!("`deploy` does not pass on {name}: {why}")));
-            }
+            check_passable(name)?;
             let mut value = || inline.or_else(|| words.next());
             match name {
                 "--hostname" => overrides.hostname = value().map(str::to_owned),
@@ -71,7 +76,17 @@ impl Overrides {
     }
 }
 
-/// deploy-rs splits the options of ssh at each space.
+fn check_passable(name: &str) -> Result<()> {
+    match REFUSED.iter().find(|(refused, ..)| *refused == name) {
+        None => Ok(()),
+        Some((_, why, None)) => bail!(Usage, "{name} cannot be passed to deploy-rs: {why}"),
+        Some((_, why, Some(remedy))) => {
+            bail!(Usage, "{name} cannot be passed to deploy-rs: {why}"; hint: "{remedy}")
+        }
+    }
+}
+
+/// Splits `options` at each space, as deploy-rs does.
 fn split(options: &str) -> Vec<String> {
     options.split(' ').map(str::to_owned).collect()
 }
@@ -79,6 +94,7 @@ fn split(options: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::hint;
 
     fn parse(line: &str) -> Result<Overrides> {
         Overrides::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
@@ -100,12 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_proved() {
-        for (name, _) in REFUSED {
+    fn options_that_could_not_be_verified_are_refused() {
+        for (name, ..) in REFUSED {
             assert!(parse(&format!("-d {name}")).is_err(), "{name}");
         }
-        let error = parse("--targets").unwrap_err().to_string();
-        let expected = "`deploy` does not pass on --targets: name the hosts before the `--`";
-        assert_eq!(error, expected);
+        let error = parse("--targets").unwrap_err();
+        assert_eq!(error.to_string(), "--targets cannot be passed to deploy-rs: it selects hosts");
+        assert_eq!(hint(&error), Some("name the hosts before the `--`"));
     }
 }

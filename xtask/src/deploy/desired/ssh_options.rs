@@ -1,13 +1,13 @@
-//! The options of ssh that run nothing on this machine, read none of its files out and write none.
+//! Safe ssh options: those that run nothing on this machine, disclose none of its files and write none.
 
-/// Options without a value.
+/// Safe options without a value.
 const SWITCHES: [&str; 11] = ["-4", "-6", "-C", "-a", "-k", "-n", "-q", "-T", "-v", "-vv", "-x"];
 
-/// Options with a value, as the next word or in the same one.
+/// Safe options with a value, as the next word or in the same one.
 const VALUED: [&str; 3] = ["-p", "-l", "-i"];
 
-/// What may stand behind `-o`, in small letters: ssh does not tell them apart.
-const SETTINGS: [&str; 29] = [
+/// Safe settings for `-o`, in lower case: ssh ignores their case.
+const SAFE_SETTINGS: [&str; 29] = [
     "addressfamily",
     "batchmode",
     "ciphers",
@@ -39,9 +39,9 @@ const SETTINGS: [&str; 29] = [
     "user",
 ];
 
-/// These are harmless with this value alone: ssh writes keys of hosts to the file that they name, listens on it, or lets the
-/// host use the keys and the screen of this user.
-const FIXED: [(&str, &str); 7] = [
+/// Settings that are safe with this value only. With others, ssh writes host keys to the file that they name, listens
+/// on it, or lets the host use the keys and the screen of this user.
+const SAFE_VALUES: [(&str, &str); 7] = [
     ("clearallforwardings", "yes"),
     ("controlmaster", "no"),
     ("controlpath", "none"),
@@ -51,30 +51,30 @@ const FIXED: [(&str, &str); 7] = [
     ("userknownhostsfile", "/dev/null"),
 ];
 
-/// The first of `options` that is not known to be harmless, as the flake has it. Nix and deploy-rs split options at spaces,
-/// and ssh does not: what is harmless is so either way.
-pub fn not_harmless(options: &[String]) -> Option<&str> {
+/// The first of `options` that is not known to be safe, in the spelling of the flake. Nix and deploy-rs split options
+/// at spaces, and ssh does not: a safe option is safe in both readings.
+pub fn first_unsafe_option(options: &[String]) -> Option<&str> {
     let mut words = options.iter().flat_map(|option| option.split_whitespace());
     while let Some(word) = words.next() {
-        let harmless = match valued(word) {
-            Some((name, "")) => words.next().is_some_and(|value| is_harmless(name, value)),
-            Some((name, value)) => is_harmless(name, value),
+        let safe = match valued(word) {
+            Some((name, "")) => words.next().is_some_and(|value| is_safe(name, value)),
+            Some((name, value)) => is_safe(name, value),
             None => SWITCHES.contains(&word),
         };
-        if !harmless {
+        if !safe {
             return Some(word);
         }
     }
     None
 }
 
-/// `word` as an option with a value: its name, and what of the value stands in the same word.
+/// Splits `word`, if it is an option with a value, into its name and the part of the value in the same word.
 fn valued(word: &str) -> Option<(&str, &str)> {
     let (name, value) = word.split_at_checked(2)?;
     (name == "-o" || VALUED.contains(&name)).then_some((name, value))
 }
 
-fn is_harmless(option: &str, value: &str) -> bool {
+fn is_safe(option: &str, value: &str) -> bool {
     let (setting, value) = match option {
         "-o" => value.split_once('=').unwrap_or((value, "")),
         _ => ("", value),
@@ -82,8 +82,8 @@ fn is_harmless(option: &str, value: &str) -> bool {
     let setting = setting.to_ascii_lowercase();
     let plain = |c: char| c.is_ascii_alphanumeric() || "._:/@+,~^-".contains(c);
     let is_plain = !value.is_empty() && !value.starts_with('-') && value.chars().all(plain);
-    let known = option != "-o" || SETTINGS.contains(&setting.as_str());
-    is_plain && known || FIXED.contains(&(setting.as_str(), value))
+    let known = option != "-o" || SAFE_SETTINGS.contains(&setting.as_str());
+    is_plain && known || SAFE_VALUES.contains(&(setting.as_str(), value))
 }
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
 
     fn first(options: &[&str]) -> Option<String> {
         let options = options.iter().map(ToString::to_string).collect::<Vec<_>>();
-        not_harmless(&options).map(str::to_owned)
+        first_unsafe_option(&options).map(str::to_owned)
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
             let words = text.split_whitespace().collect::<Vec<_>>();
             let own = words.iter().filter_map(|word| word.strip_prefix("-o")).any(runs);
             let next = words.windows(2).any(|pair| pair[0] == "-o" && runs(pair[1]));
-            assert!(!own && !next || not_harmless(&[text.to_owned()]).is_some(), "{text}");
+            assert!(!own && !next || first_unsafe_option(&[text.to_owned()]).is_some(), "{text}");
         });
     }
 }

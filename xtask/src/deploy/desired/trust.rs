@@ -1,4 +1,4 @@
-//! Which flakes may say anything to ssh: what some of its options name is run on this machine.
+//! Trust in a flake: whether it may set ssh options that run programs on this machine.
 
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -9,47 +9,47 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::ssh_options;
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::{percent_encoding, project, state};
 
-/// How much of what a flake says about ssh is taken.
+/// Which ssh options of a flake are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// It is a checkout of this user, or the user trusts it.
+    /// All options: the flake is a checkout of this user, or the user trusts it.
     Full,
-    /// Only options that run nothing; and why.
+    /// Only safe options, with the reason.
     Limited(String),
 }
 
 impl Trust {
-    /// The trust in `flake`; `given` says that the user trusts it.
+    /// Determines the trust in `flake`; `given` is the user's `--trust-flake`.
     pub fn find(flake: &str, given: bool) -> Self {
-        if given { Self::Full } else { why_foreign(flake).map_or(Self::Full, Self::Limited) }
+        if given { Self::Full } else { untrusted_reason(flake).map_or(Self::Full, Self::Limited) }
     }
 
-    /// Refuses options of ssh for `host` that might run a program here, unless the flake is trusted.
+    /// Refuses ssh options for `host` that might run a program here, unless the flake is trusted.
     ///
     /// # Errors
-    /// Of [`ExitKind::Refused`]; the text names the host and the option.
+    /// `Refused`; the message names the host and the option.
     pub fn check(&self, host: &str, options: &[String]) -> Result<()> {
         let Self::Limited(why) = self else { return Ok(()) };
-        let Some(option) = ssh_options::not_harmless(options) else { return Ok(()) };
-        Err(ExitKind::Refused.error(format!(
-            "the flake sets the option `{option}` of ssh for {host}, which can run programs on this machine, and {why}; \
-             read what the flake says, and then say --trust-flake"
-        )))
+        let Some(option) = ssh_options::first_unsafe_option(options) else { return Ok(()) };
+        bail!(
+            Refused, "the flake sets the ssh option `{option}` for {host}, which can run programs on this machine, \
+                      and {why}";
+            hint: "read the flake, then pass --trust-flake"
+        );
     }
 }
 
-/// Why `flake` is not taken for a checkout of this user.
-fn why_foreign(flake: &str) -> Option<String> {
-    let place = place(flake).and_then(|place| place.canonicalize().ok()).filter(|place| place.is_dir());
-    let Some(place) = place else { return Some(format!("{flake} is no folder of this machine")) };
+/// Why `flake` is not a checkout of this user; `None` if it is.
+fn untrusted_reason(flake: &str) -> Option<String> {
+    let folder = flake_folder(flake).and_then(|path| path.canonicalize().ok()).filter(|path| path.is_dir());
+    let Some(folder) = folder else { return Some(format!("{flake} is not a folder of this machine")) };
     // Nix takes the nearest flake upwards, and of a folder in a repository what git has of it.
-    let nearest = |name: &str| place.ancestors().position(|folder| folder.join(name).exists());
-    let (flake, git) = (nearest("flake.nix"), nearest(".git"));
-    let last = flake.max(git).unwrap_or(usize::MAX);
-    let folders = place.ancestors().take(last.saturating_add(1));
+    let nearest = |name: &str| folder.ancestors().position(|above| above.join(name).exists());
+    let last = nearest("flake.nix").max(nearest(".git")).unwrap_or(usize::MAX);
+    let folders = folder.ancestors().take(last.saturating_add(1));
     let paths = folders.flat_map(|folder| {
         [folder.to_owned(), folder.join("flake.nix"), folder.join("flake.lock"), folder.join(".git")]
     });
@@ -59,8 +59,8 @@ fn why_foreign(flake: &str) -> Option<String> {
     })
 }
 
-/// The folder that `flake` names, where it names one: `/path`, `path:/path`, `git+file:///path`.
-fn place(flake: &str) -> Option<PathBuf> {
+/// The folder of the flake reference `flake`, if it names one: `/path`, `path:/path`, `git+file:///path`.
+fn flake_folder(flake: &str) -> Option<PathBuf> {
     if flake.starts_with('/') {
         return Some(project::flake_dir(flake));
     }
@@ -74,10 +74,10 @@ fn place(flake: &str) -> Option<PathBuf> {
     path.is_absolute().then_some(whole)
 }
 
-/// Whether nobody but this user and root can have written it: by its owner, and as what nobody else may write to.
+/// Whether only this user and root can have written the file: by its owner, and by who may write to it.
 fn is_own(path: &Path, found: &Metadata) -> bool {
     let own = rustix::process::geteuid();
-    // Under sudo the checkout is that of the user who called it.
+    // Under sudo the checkout belongs to the user who called sudo.
     let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| own.is_root());
     let owner = found.uid();
     let sticky = found.is_dir() && found.mode() & 0o1000 != 0;
@@ -85,27 +85,27 @@ fn is_own(path: &Path, found: &Metadata) -> bool {
         && (sticky || !state::others_write(path, found))
 }
 
-/// Refuses a host that cannot be meant: what ssh, Nix or a shell would take for something else than a name.
+/// Refuses a hostname or user that ssh, Nix or a shell would take for something else than a name.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`].
+/// `Refused`.
 pub fn check_names(host: &str, hostname: &str, user: &str) -> Result<()> {
     let check = |what: &str, name: &str, special: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || special.contains(c);
         if !name.is_empty() && !name.starts_with('-') && name.chars().all(known) {
             return Ok(());
         }
-        let text = format!(
-            "deploy.nodes.{host} has the {what} {name:?}: it may have letters, digits and `{special}`, and not begin with \
-             `-`; another address is given a name in ~/.ssh/config"
+        bail!(
+            Refused, "deploy.nodes.{host} has the {what} {name:?}, which may have only letters, digits and \
+                      `{special}`, and may not begin with `-`";
+            hint: "for another address, add a name to ~/.ssh/config"
         );
-        Err(ExitKind::Refused.error(text))
     };
     check("hostname", hostname, "._-:[]")?;
     check("sshUser", user, "._-+@")
 }
 
-/// Whether `path` is a path of the store, or one below it, in characters that no program takes for anything else.
+/// Whether `path` is a store path, or a path below one, in characters that no program takes for anything else.
 pub fn is_store_path(path: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "+-._?=/".contains(c);
     let up = Path::new(path).components().any(|part| part == std::path::Component::ParentDir);
@@ -118,10 +118,10 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::*;
-    use crate::base::failure::kind;
+    use crate::base::failure::{ExitKind, hint, kind};
 
     #[test]
-    fn what_is_no_checkout_of_this_user() {
+    fn flakes_that_are_no_checkout_of_this_user() {
         let dir = tempfile::tempdir().unwrap();
         let own = dir.path().join("my flake");
         fs::create_dir_all(own.join("nix")).unwrap();
@@ -142,7 +142,7 @@ mod tests {
         let foreign =
             ["github:owner/name", "nixpkgs", "git+ssh://git@host/repo", "https://host/a.tar.gz", &archive];
         for flake in foreign.iter().map(ToString::to_string).chain([format!("file://{archive}")]) {
-            let why = format!("{flake} is no folder of this machine");
+            let why = format!("{flake} is not a folder of this machine");
             assert_eq!(
                 (Trust::find(&flake, false), Trust::find(&flake, true)),
                 (Trust::Limited(why), Trust::Full)
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_have_written() {
+    fn checkouts_that_others_can_write_to() {
         let dir = tempfile::tempdir().unwrap();
         let below = dir.path().join("a/b");
         fs::create_dir_all(&below).unwrap();
@@ -164,17 +164,17 @@ mod tests {
             |path: &Path| format!("{} belongs to another user, or others can write to it", path.display());
         assert_eq!(trust(), Trust::Limited(why(&dir.path().join("a"))));
         fs::set_permissions(dir.path().join("a"), PermissionsExt::from_mode(0o755)).unwrap();
-        // A group with others in it, and a repository around the flake that says what Nix takes of it.
+        // A group with other members, and a repository around the flake that determines what Nix takes of it.
         let team = if rustix::process::geteuid().is_root() { Some(65_533) } else { None };
         if team.is_some() {
             chown(&flake, None, team).unwrap();
             fs::set_permissions(&flake, PermissionsExt::from_mode(0o664)).unwrap();
             assert_eq!(trust(), Trust::Limited(why(&flake)));
             fs::set_permissions(&flake, PermissionsExt::from_mode(0o644)).unwrap();
-            let place = dir.path().join("around/flake");
-            fs::create_dir_all(&place).unwrap();
-            fs::write(place.join("flake.nix"), "").unwrap();
-            let trust = || Trust::find(&place.display().to_string(), false);
+            let inner = dir.path().join("around/flake");
+            fs::create_dir_all(&inner).unwrap();
+            fs::write(inner.join("flake.nix"), "").unwrap();
+            let trust = || Trust::find(&inner.display().to_string(), false);
             assert_eq!(trust(), Trust::Full);
             let git = dir.path().join("around/.git");
             fs::create_dir(&git).unwrap();
@@ -194,16 +194,17 @@ mod tests {
         let limited = Trust::Limited("it is foreign".into());
         let options = ["-p".to_owned(), "22".to_owned(), "-oProxyCommand=touch".to_owned()];
         let error = limited.check("stinky", &options).unwrap_err();
-        let expected = "the flake sets the option `-oProxyCommand=touch` of ssh for stinky, which can run programs on \
-                        this machine, and it is foreign; read what the flake says, and then say --trust-flake";
+        let expected = "the flake sets the ssh option `-oProxyCommand=touch` for stinky, which can run programs on \
+                        this machine, and it is foreign";
         assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Refused, expected));
+        assert_eq!(hint(&error), Some("read the flake, then pass --trust-flake"));
         assert!(
             limited.check("stinky", &options[..2]).is_ok() && Trust::Full.check("stinky", &options).is_ok()
         );
     }
 
     #[test]
-    fn names_that_cannot_be_meant() {
+    fn hostnames_and_users_that_are_no_names() {
         for (hostname, user, good) in [
             ("stinky.lan", "root", true),
             ("fe80::1", "pi", true),

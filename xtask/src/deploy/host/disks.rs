@@ -1,35 +1,35 @@
-//! The file systems of the host: what is left, and what can no longer be written.
+//! The file systems of the host: free space, and read-only ones.
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::question::{Answer, Question};
-use super::ssh::{LOOK, Remote};
+use super::query::{Answer, Query};
+use super::ssh::{PROBE_TIMEOUT, Remote};
 
-/// File systems that nobody writes to in the first place.
-const IMAGES: [&str; 4] = ["squashfs", "erofs", "iso9660", "cramfs"];
+/// File systems that are read-only by design.
+const IMAGE_FILE_SYSTEMS: [&str; 4] = ["squashfs", "erofs", "iso9660", "cramfs"];
 
-/// How many devices are told of.
-const MOST: usize = 64;
+/// How many devices are reported at most.
+const MAX_DEVICES: usize = 64;
 
-/// How a file system says that it cannot be written to: by the second, ext4 of Linux 6.15 and newer does after an error.
-const READ_ONLY: [&str; 2] = ["ro", "emergency_ro"];
+/// Mount options of a read-only file system. ext4 of Linux 6.15 and newer has `emergency_ro` after an error.
+const READ_ONLY_OPTIONS: [&str; 2] = ["ro", "emergency_ro"];
 
-/// What is of interest about file systems.
+/// What is read of the host's file systems.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Disks {
     /// Free space for the Nix store, in bytes.
     pub free: Option<u64>,
-    /// Where file systems are mounted that were to be written to and cannot be: the kernel makes them so on errors.
+    /// Devices of writable file systems that the kernel has made read-only, as it does on errors.
     pub read_only: Vec<String>,
 }
 
 impl Disks {
     pub fn read(remote: &Remote) -> Result<Self> {
-        let mut question = Question::new()?;
-        question.ask("free", "df -Pk /nix");
-        question.ask("mounts", "cat /proc/self/mountinfo");
-        Ok(Self::parse(&remote.ask(&question, LOOK)?))
+        let mut query = Query::new()?;
+        query.add("free", "df -Pk /nix");
+        query.add("mounts", "cat /proc/self/mountinfo");
+        Ok(Self::parse(&remote.query(&query, PROBE_TIMEOUT)?))
     }
 
     fn parse(answer: &Answer) -> Self {
@@ -39,18 +39,19 @@ impl Disks {
         let mut read_only = answer.lines("mounts").filter_map(read_only).collect::<Vec<_>>();
         read_only.sort_unstable();
         read_only.dedup();
-        read_only.truncate(MOST);
+        read_only.truncate(MAX_DEVICES);
         Self { free, read_only }
     }
 }
 
-/// The device of a line of mountinfo, where the file system itself, and not only this view of it, is read-only:
-/// NixOS always shows /nix/store so.
+/// The device of a line of mountinfo whose file system itself is read-only, and not only this mount of it: NixOS
+/// always mounts /nix/store read-only.
 fn read_only(line: &str) -> Option<String> {
-    let (_, behind) = line.split_once(" - ")?;
-    let [kind, device, options] = behind.split_whitespace().collect::<Vec<_>>()[..] else { return None };
-    let real = device.starts_with("/dev/") && !IMAGES.contains(&kind);
-    (real && options.split(',').any(|option| READ_ONLY.contains(&option))).then(|| device.to_owned())
+    let (_, source) = line.split_once(" - ")?;
+    let [kind, device, options] = source.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+    let is_writable_kind = device.starts_with("/dev/") && !IMAGE_FILE_SYSTEMS.contains(&kind);
+    (is_writable_kind && options.split(',').any(|option| READ_ONLY_OPTIONS.contains(&option)))
+        .then(|| device.to_owned())
 }
 
 #[cfg(test)]
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fuzz_what_a_host_says() {
+    fn fuzz_the_answer_of_a_host() {
         let free = "Filesystem 1024-blocks Used Available Capacity Mounted on\n\
             /dev/mmcblk0p2 30000 10000 20000 34% /nix\n";
         let mounts = "22 1 179:2 / /nix rw,relatime shared:1 - ext4 /dev/mmcblk0p2 rw\n\
@@ -77,7 +78,7 @@ mod tests {
         assert_eq!(parse(&endless, "").free, Some(u64::MAX));
         let many =
             (0..1000).map(|number| format!("1 1 8:1 / / rw - ext4 /dev/{number} ro\n")).collect::<String>();
-        assert_eq!(parse("", &many).read_only.len(), MOST);
+        assert_eq!(parse("", &many).read_only.len(), MAX_DEVICES);
         crate::base::fuzz::check_text(&[free, mounts], |text| parse(text, text));
     }
 }

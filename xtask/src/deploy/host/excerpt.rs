@@ -1,20 +1,20 @@
-//! What a host or ssh said, in as many words as a person reads.
+//! Excerpts of output from hosts and ssh, short enough for people.
 
-/// How many lines are kept, the last ones.
-const LINES: usize = 20;
+/// How many lines are kept; the last ones.
+const MAX_LINES: usize = 20;
 /// How many characters of a line are kept.
-const LONGEST: usize = 500;
+const MAX_CHARS: usize = 500;
 
-/// The last lines of `text`, each of them cut.
+/// The last lines of `text`, each truncated.
 pub fn tail(text: &str) -> String {
     let lines = text.trim().lines().collect::<Vec<_>>();
-    let last = lines[lines.len().saturating_sub(LINES)..].iter();
-    last.map(|line| brief(line)).collect::<Vec<_>>().join("\n")
+    let last = lines[lines.len().saturating_sub(MAX_LINES)..].iter();
+    last.map(|line| truncated(line)).collect::<Vec<_>>().join("\n")
 }
 
-/// The begin of `line`.
-pub fn brief(line: &str) -> String {
-    match line.char_indices().nth(LONGEST) {
+/// The begin of `line`, with a mark if it was cut.
+pub fn truncated(line: &str) -> String {
+    match line.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{} [cut]", &line[..end]),
         None => line.to_owned(),
     }
@@ -25,11 +25,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_what_was_said() {
+    fn long_output_is_cut() {
         assert_eq!(tail("\n one\ntwo \n"), "one\ntwo");
         let long = (0..30).map(|number| format!("{number}\n")).collect::<String>();
         assert!(tail(&long).starts_with("10\n") && tail(&long).ends_with("\n29"));
         let endless = tail(&"é".repeat(1 << 20));
-        assert_eq!(endless, format!("{} [cut]", "é".repeat(LONGEST)));
+        assert_eq!(endless, format!("{} [cut]", "é".repeat(MAX_CHARS)));
     }
 }

@@ -1,4 +1,4 @@
-//! Commands that must succeed on the host once a deploy has.
+//! Health checks: commands that must succeed on the host after a deploy.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -6,27 +6,27 @@ use serde::Serialize;
 use super::excerpt::tail;
 use super::ssh::Remote;
 
-/// A command that was run on the host.
+/// A health check that was run on the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     pub command: String,
     pub exit_code: i32,
-    /// The last lines of what it said.
+    /// The last lines of its output.
     pub output: String,
 }
 
-/// Runs `commands` one after the other, all of them.
+/// Runs all `commands`, one after the other.
 ///
 /// # Errors
-/// `Interrupted` where the user stops it.
-pub fn check(remote: &Remote, commands: &[String]) -> Result<Vec<Check>> {
+/// `Interrupted` if the user stops it.
+pub fn run_checks(remote: &Remote, commands: &[String]) -> Result<Vec<Check>> {
     commands.iter().map(|command| run(remote, command)).collect()
 }
 
 fn run(remote: &Remote, command: &str) -> Result<Check> {
-    let output = remote.attempt_any(command)?;
-    let said = [output.stdout.trim_end(), output.stderr.trim_end()].join("\n");
-    Ok(Check { command: command.to_owned(), exit_code: output.code, output: tail(said.trim()) })
+    let output = remote.run_health_check(command)?;
+    let text = [output.stdout.trim_end(), output.stderr.trim_end()].join("\n");
+    Ok(Check { command: command.to_owned(), exit_code: output.code, output: tail(text.trim()) })
 }
 
 impl Check {
@@ -34,10 +34,10 @@ impl Check {
         self.exit_code != 0
     }
 
-    /// What it was and what it said, for people.
-    pub fn story(&self) -> String {
-        let said = self.output.lines().map(|line| format!("\n  | {line}")).collect::<String>();
-        format!("`{}` ended with exit code {}{said}", self.command, self.exit_code)
+    /// The command, its exit code and its output, for people.
+    pub fn describe(&self) -> String {
+        let output = self.output.lines().map(|line| format!("\n  | {line}")).collect::<String>();
+        format!("`{}` exited with {}{output}", self.command, self.exit_code)
     }
 }
 
@@ -46,8 +46,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_check_says() {
+    fn the_description_has_the_output() {
         let check = Check { command: "curl x".into(), exit_code: 7, output: "one\ntwo".into() };
-        assert_eq!(check.story(), "`curl x` ended with exit code 7\n  | one\n  | two");
+        assert_eq!(check.describe(), "`curl x` exited with 7\n  | one\n  | two");
     }
 }

@@ -1,11 +1,11 @@
-//! The host itself: how it is reached, what it runs, and waiting until it has come to an end.
+//! The host: connecting to it, reading its state, and waiting for it.
 
 mod disks;
 mod excerpt;
 mod health;
 mod options;
 mod probe;
-mod question;
+mod query;
 mod rollback_generation;
 mod ssh;
 mod ssh_errors;
@@ -15,13 +15,13 @@ mod wait_for_activation;
 mod workdir;
 
 pub use disks::Disks;
-pub use health::{Check, check};
-pub use options::{whole, words};
-pub use probe::{Activity, State, ask, probe, probe_after};
-pub use question::{Answer, Question};
-pub use rollback_generation::make_way_back;
-pub use ssh::{LIST, Remote};
+pub use health::{Check, run_checks};
+pub use options::{deploy_rs_ssh_opts, nix_ssh_opts};
+pub use probe::{Activity, State, add_queries, probe, probe_after_deploy};
+pub use query::{Answer, Query};
+pub use rollback_generation::add_rollback_generation;
+pub use ssh::{CLOSURE_TIMEOUT, Remote};
 pub use ssh_mux::SshMux;
-pub use wait::{again, reboot, until_answered};
-pub use wait_for_activation::settle;
+pub use wait::{reboot, wait_for_reconnect, wait_until_reachable};
+pub use wait_for_activation::wait_for_activation;
 pub use workdir::Workdir;

@@ -1,62 +1,68 @@
-//! What the host runs, read in one round trip.
+//! Probing the host: reading its state in one round trip.
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::question::{Answer, Question};
-use super::ssh::{LOOK, Remote};
+use super::query::{Answer, Query};
+use super::ssh::{PROBE_TIMEOUT, Remote};
 use super::workdir::Workdir;
 use crate::base::shell;
 use crate::deploy::target::Target;
 use crate::nix::StorePath;
 
-/// A command line that an activation of deploy-rs has. The bracket keeps the pattern from matching the shell in which it
-/// stands. Everybody can start a process with such a command line: only those of root and of the user who logs in count,
-/// by their real user, which `su` and `sudo` have only once they have let somebody in.
+/// The `pgrep` pattern for an activation of deploy-rs. The bracket keeps it from matching the shell that runs
+/// `pgrep`.
+///
+/// Everybody can start a process with such a command line, so only processes of root and of the login user count, by
+/// their real user, which `su` and `sudo` change only after they have authenticated somebody.
 const ACTIVATION: &str = "activate .*[-]-confirm-timeout";
 
-/// What the kernel keeps until the next boot, as links in a NixOS system.
+/// Links of a NixOS system to what the kernel keeps until the next boot.
 const BOOTED: [&str; 3] = ["kernel", "initrd", "kernel-modules"];
 
-/// Stands for the failed units where systemd does not tell them; the name of a unit has a dot.
-const UNTOLD: &str = "untold";
+/// The marker for failed units that systemd does not list; the name of a unit has a dot.
+const UNITS_UNKNOWN: &str = "untold";
 
-/// How many failed units are read, and how long the name of one is (systemd allows no longer ones).
-const MOST_UNITS: usize = 4096;
-const LONGEST_UNIT: usize = 255;
-/// How many failed units are named to people; programs are told all that were read.
-const NAMED_UNITS: usize = 20;
+/// How many failed units are read.
+const MAX_UNITS: usize = 4096;
+/// The longest name of a unit that systemd allows, in characters.
+const MAX_UNIT_NAME: usize = 255;
+/// How many failed units are shown to people; JSON has all that were read.
+const MAX_SHOWN_UNITS: usize = 20;
 
-/// The part with the files of a deploy that is not confirmed.
+/// The part of the answer that lists the files of an unconfirmed deploy.
 const UNCONFIRMED: &str = "unconfirmed";
 
-/// What the host runs and has ready at one moment.
+/// What the host runs, boots and has ready at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct State {
-    /// What `/run/current-system` leads to: the system that was activated last.
+    /// The target of `/run/current-system`: the system that was activated last.
     pub current: Option<StorePath>,
-    /// What `/run/booted-system` leads to: the system that the running kernel came with.
+    /// The target of `/run/booted-system`: the system of the running kernel.
     pub booted: Option<StorePath>,
     /// The current generation of the profile.
     pub profile: Option<StorePath>,
-    /// The system that the profile that is meant would activate, once it is on the host.
-    pub offered: Option<StorePath>,
-    /// Changes with each boot.
+    /// The system that the desired profile activates, once the host has that profile.
+    #[serde(rename = "offered")]
+    pub profile_system: Option<StorePath>,
+    /// The ID of the current boot.
     pub boot_id: String,
-    /// The device and the inode of the folder with the profile: together with the boot they tell one machine from another,
-    /// and containers on one kernel.
+    /// The device and the inode of the folder with the profile. Together with the boot ID they identify a machine or
+    /// a container: containers of one machine share the boot.
     #[serde(skip)]
     pub folder: Option<String>,
-    /// The units that have failed; `None` where there is no systemd that tells.
+    /// The failed units; `None` if no systemd answers.
     pub failed_units: Option<Vec<String>>,
-    /// Whether the running kernel, its initrd or its modules are not those of the current system.
+    /// Whether the running kernel, its initrd or its modules differ from those of the current system.
     pub reboot_needed: bool,
-    /// Whether deploy-rs can go back to the current generation of the profile: the one that was flashed lacks
-    /// what that takes.
-    pub way_back: bool,
+    /// Whether deploy-rs can roll back to the current generation of the profile. A flashed system lacks the program
+    /// for that.
+    #[serde(rename = "way_back")]
+    pub can_roll_back: bool,
     /// Whether the current generation is a NixOS system, which can be activated.
-    pub switches: bool,
-    /// Whether a command of the profile's user needs no password; `None` where none is run as another user.
+    #[serde(rename = "switches")]
+    pub is_nixos: bool,
+    /// Whether sudo to the profile's user needs no password; `None` if the login user is that user.
     #[serde(skip)]
     pub sudo: Option<bool>,
     #[serde(skip)]
@@ -64,8 +70,8 @@ pub struct State {
 }
 
 impl State {
-    /// What of the host is compared with [`Target::content`].
-    pub fn compared_with(&self, target: &Target) -> Option<&StorePath> {
+    /// The path on the host that is compared with [`Target::desired_path`].
+    pub fn running_path(&self, target: &Target) -> Option<&StorePath> {
         let running = self.current.as_ref();
         running.filter(|_| target.system.is_some()).or(self.profile.as_ref()).or(running)
     }
@@ -81,33 +87,39 @@ pub enum Activity {
     Unknown,
 }
 
-/// Reads the state of `target` on a fresh connection.
+/// Reads the state of `target`.
 pub fn probe(remote: &Remote, target: &Target) -> Result<State> {
     probe_with(remote, target, |_| {})
 }
 
-/// The same once deploy-rs has ended, which worked in `workdir`. Where it has said that the deploy is `confirmed`, nothing
-/// works there any more, and the folder is removed.
-pub fn probe_after(remote: &Remote, target: &Target, workdir: &Workdir, confirmed: bool) -> Result<State> {
-    probe_with(remote, target, |question| {
-        question.ask(UNCONFIRMED, &workdir.list());
+/// Reads the state of `target` after deploy-rs has exited, which worked in `workdir`. Removes that folder if
+/// deploy-rs `confirmed` the deploy, because nothing works there any more.
+pub fn probe_after_deploy(
+    remote: &Remote,
+    target: &Target,
+    workdir: &Workdir,
+    confirmed: bool,
+) -> Result<State> {
+    probe_with(remote, target, |query| {
+        query.add(UNCONFIRMED, &workdir.list());
         if confirmed {
-            question.ask("removed", &workdir.remove_empty());
+            query.add("removed", &workdir.remove_empty());
         }
     })
 }
 
-fn probe_with(remote: &Remote, target: &Target, more: impl FnOnce(&mut Question)) -> Result<State> {
-    let mut question = Question::new()?;
-    ask(&mut question, target);
-    more(&mut question);
-    Ok(State::read(&remote.ask(&question, LOOK)?))
+/// Reads the state, with the additional commands of `more`.
+fn probe_with(remote: &Remote, target: &Target, more: impl FnOnce(&mut Query)) -> Result<State> {
+    let mut query = Query::new()?;
+    add_queries(&mut query, target);
+    more(&mut query);
+    Ok(State::read(&remote.query(&query, PROBE_TIMEOUT)?))
 }
 
-/// Adds all parts of which the state of `target` is read.
-pub fn ask(question: &mut Question, target: &Target) {
-    let users = trusted_users(target);
-    let sudo = target.sudo.as_deref().and_then(silent);
+/// Adds all commands from whose output the state of `target` is read.
+pub fn add_queries(query: &mut Query, target: &Target) {
+    let users = activation_users(target);
+    let sudo = target.sudo.as_deref().and_then(without_prompt);
     for (name, command) in [
         ("current", "readlink -f /run/current-system".to_owned()),
         ("booted", "readlink -f /run/booted-system".to_owned()),
@@ -115,60 +127,60 @@ pub fn ask(question: &mut Question, target: &Target) {
         ("offered", format!("readlink -f {}/activate", target.path)),
         ("boot", "cat /proc/sys/kernel/random/boot_id".to_owned()),
         ("folder", format!("stat -L -c %d:%i {}", shell::quote(folder(&target.link)))),
-        // The oldest process of root: a `pgrep` that does not know the option says nothing.
+        // The oldest process of root. A `pgrep` without this option prints nothing.
         ("pgrep", "pgrep -U root -o .".to_owned()),
         ("activation", format!("pgrep -U {users} -f '{ACTIVATION}'")),
-        ("failed", format!("systemctl --failed --no-legend --plain || echo {UNTOLD}")),
+        ("failed", format!("systemctl --failed --no-legend --plain || echo {UNITS_UNKNOWN}")),
         ("way-back", format!("ls {}", shell::quote(&format!("{}/deploy-rs-activate", target.link)))),
         ("switch", format!("ls {}", shell::quote(&format!("{}/bin/switch-to-configuration", target.link)))),
     ] {
-        question.ask(name, &command);
+        query.add(name, &command);
     }
     if let Some(sudo) = sudo {
-        question.ask("sudo", &format!("{sudo} echo yes || echo no"));
+        query.add("sudo", &format!("{sudo} echo yes || echo no"));
     }
     for name in BOOTED {
         let links = ["booted", "current"].map(|system| format!("readlink -f /run/{system}-system/{name}"));
-        question.ask(name, &links.join("; "));
+        query.add(name, &links.join("; "));
     }
 }
 
-/// The folder in which `link` is.
+/// The parent folder of `link`.
 fn folder(link: &str) -> &str {
     link.rsplit_once('/').map_or(".", |(folder, _)| folder)
 }
 
-/// The users whose processes can be an activation, as `pgrep` takes them.
-fn trusted_users(target: &Target) -> String {
+/// The users whose processes can be an activation, in the form of `pgrep -U`.
+fn activation_users(target: &Target) -> String {
     let login = target.connection.destination.split_once('@').map(|(login, _)| login);
     login
         .filter(|login| *login != "root")
         .map_or("root".to_owned(), |login| shell::quote(&format!("root,{login}")))
 }
 
-/// The words in front of a command, so that they ask for no password; `None` for a program that is not known.
-fn silent(sudo: &str) -> Option<String> {
+/// The sudo prefix with an option that prevents a password prompt; `None` for an unknown program.
+fn without_prompt(sudo: &str) -> Option<String> {
     let (program, rest) = sudo.split_once(' ')?;
     ["sudo", "doas"].contains(&program).then(|| format!("{program} -n {rest}"))
 }
 
 impl State {
-    /// The units of which it is known that they have failed.
+    /// The units that are known to have failed.
     pub fn failed(&self) -> &[String] {
         self.failed_units.as_deref().unwrap_or_default()
     }
 
-    /// The failed units for people: the first of them by name, and how many more there are.
-    pub fn failed_in_words(&self) -> String {
+    /// The failed units for people: the first of them, and the number of the others.
+    pub fn failed_units_text(&self) -> String {
         let units = self.failed();
-        let named = units[..units.len().min(NAMED_UNITS)].join(", ");
-        match units.len().checked_sub(NAMED_UNITS) {
+        let named = units[..units.len().min(MAX_SHOWN_UNITS)].join(", ");
+        match units.len().checked_sub(MAX_SHOWN_UNITS) {
             Some(more @ 1..) => format!("{named} and {more} more"),
             _ => named,
         }
     }
 
-    /// Reads the parts of [`ask`].
+    /// Reads the parts of [`add_queries`].
     pub fn read(answer: &Answer) -> Self {
         let path = |name| StorePath::containing(answer.first(name)?);
         let activity = match (answer.first("pgrep"), answer.first("activation")) {
@@ -181,10 +193,10 @@ impl State {
             current: path("current"),
             booted: path("booted"),
             profile: path("profile"),
-            way_back: answer.first("way-back").is_some(),
-            switches: answer.first("switch").is_some(),
+            can_roll_back: answer.first("way-back").is_some(),
+            is_nixos: answer.first("switch").is_some(),
             sudo: answer.first("sudo").map(|word| word == "yes"),
-            offered: path("offered"),
+            profile_system: path("offered"),
             boot_id: answer.first("boot").unwrap_or_default().to_owned(),
             folder: answer.first("folder").map(str::to_owned),
             activity,
@@ -195,19 +207,19 @@ impl State {
 }
 
 fn failed_units(answer: &Answer) -> Option<Vec<String>> {
-    let (told, untold) = answer
+    let (units, markers) = answer
         .lines("failed")
         .filter_map(first_word)
-        .take(MOST_UNITS)
-        .partition::<Vec<_>, _>(|word| word != UNTOLD);
-    (untold.is_empty() || !told.is_empty()).then_some(told)
+        .take(MAX_UNITS)
+        .partition::<Vec<_>, _>(|word| word != UNITS_UNKNOWN);
+    (markers.is_empty() || !units.is_empty()).then_some(units)
 }
 
 fn first_word(line: &str) -> Option<String> {
-    line.split_whitespace().next().map(|word| word.chars().take(LONGEST_UNIT).collect())
+    line.split_whitespace().next().map(|word| word.chars().take(MAX_UNIT_NAME).collect())
 }
 
-/// Whether two paths in the store were read, and are not the same.
+/// Whether `lines` are two different store paths.
 fn differ<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
     let paths = lines.filter(|line| StorePath::containing(line).is_some()).take(3).collect::<Vec<_>>();
     matches!(paths[..], [booted, current] if booted != current)
@@ -222,8 +234,9 @@ mod tests {
     }
 
     #[test]
-    fn an_answer() {
-        let (old, new) = (store("old"), store("new"));
+    fn all_parts_of_an_answer_are_read() {
+        let old = store("old");
+        let new = store("new");
         let state = State::read(&Answer::of(&[
             ("current", &format!("{new}\n")),
             ("booted", &format!("{old}\n")),
@@ -242,10 +255,10 @@ mod tests {
             current: StorePath::containing(&new),
             booted: StorePath::containing(&old),
             profile: StorePath::containing(&old),
-            way_back: true,
-            switches: false,
+            can_roll_back: true,
+            is_nixos: false,
             sudo: Some(false),
-            offered: StorePath::containing(&new),
+            profile_system: StorePath::containing(&new),
             boot_id: "id".into(),
             folder: None,
             activity: Activity::Running,
@@ -256,18 +269,19 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_anything() {
+    fn a_host_without_nixos() {
         let links = "/run/booted-system/kernel\n/run/current-system/kernel";
-        let answer = Answer::of(&[("current", "/run/current-system"), ("failed", UNTOLD), ("kernel", links)]);
+        let answer =
+            Answer::of(&[("current", "/run/current-system"), ("failed", UNITS_UNKNOWN), ("kernel", links)]);
         assert_eq!(State::read(&answer), State::default());
         let waits = Answer::of(&[(UNCONFIRMED, "deploy-rs-canary-x\n")]);
         assert_eq!(State::read(&waits).activity, Activity::Running);
     }
 
     #[test]
-    fn units() {
+    fn failed_units_of_systemd() {
         let some = |units: &[&str]| Some(units.iter().map(ToString::to_string).collect::<Vec<_>>());
-        for (said, expected) in [
+        for (output, expected) in [
             ("", some(&[])),
             (
                 "a.service loaded failed failed A\nb.timer loaded failed failed B\n",
@@ -276,22 +290,23 @@ mod tests {
             ("untold\n", None),
             ("a.service loaded failed failed A\nuntold\n", some(&["a.service"])),
         ] {
-            assert_eq!(failed_units(&Answer::of(&[("failed", said)])), expected, "{said}");
+            assert_eq!(failed_units(&Answer::of(&[("failed", output)])), expected, "{output}");
         }
     }
 
     #[test]
-    fn endless_units() {
-        let said = format!("{} loaded\n{}", "x".repeat(1 << 20), "a.service failed\n".repeat(100_000));
-        let state = State::read(&Answer::of(&[("failed", &said)]));
-        assert_eq!((state.failed().len(), state.failed()[0].len()), (MOST_UNITS, LONGEST_UNIT));
-        let words = state.failed_in_words();
+    fn lists_of_units_are_cut() {
+        let output = format!("{} loaded\n{}", "x".repeat(1 << 20), "a.service failed\n".repeat(100_000));
+        let state = State::read(&Answer::of(&[("failed", &output)]));
+        assert_eq!((state.failed().len(), state.failed()[0].len()), (MAX_UNITS, MAX_UNIT_NAME));
+        let words = state.failed_units_text();
         assert!(words.len() < 1000 && words.ends_with("a.service and 4076 more"), "{words}");
     }
 
     #[test]
     fn fuzz() {
-        let (old, new) = (store("old"), store("new"));
+        let old = store("old");
+        let new = store("new");
         let links = format!("{old}/bzImage\n{new}/bzImage\n");
         crate::base::fuzz::check_text(&[&links, "a.service loaded failed failed A\nuntold\n"], |text| {
             let names = ["current", "boot", "failed", "kernel", "sudo", "pgrep"];

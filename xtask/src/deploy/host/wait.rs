@@ -1,4 +1,4 @@
-//! Waiting for a host: one that was just flashed, or one that reboots.
+//! Waiting for a host that was just flashed, or that reboots.
 
 use std::time::{Duration, Instant};
 
@@ -10,87 +10,94 @@ use super::ssh::Remote;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Event, Reporter, interrupt};
 use crate::deploy::target::Target;
+use crate::{bail, failure};
 
-/// How often the host is asked.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The pause between two attempts.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a link may be down.
-const AGAIN: Duration = Duration::from_secs(30);
-/// How long a host may take to come back.
-const BOOT: Duration = Duration::from_secs(600);
+const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a host may take to reboot.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Asks with `ask` until the host answers, for `limit` at most. It is said once what there is to do.
+/// Repeats `probe` until the host answers, for `limit` at most. Reports once what the user should do.
 ///
 /// # Errors
-/// `Unreachable` after `limit`, `Interrupted` where the user stops it, and every other error at once.
-pub fn until_answered<T>(
+/// `Unreachable` after `limit`, `Interrupted` if the user stops it; any other error at once.
+pub fn wait_until_reachable<T>(
     target: &Target,
     limit: Duration,
     reporter: &dyn Reporter,
-    ask: impl Fn() -> Result<T>,
+    probe: impl Fn() -> Result<T>,
 ) -> Result<T> {
-    let host = &target.host;
-    let text = format!(
-        "{host} does not answer yet: insert the card, power it on (waiting up to {} min; Ctrl-C stops)",
+    let note = format!(
+        "{} does not answer yet: insert the card and power it on (waiting up to {} min; Ctrl-C stops)",
+        target.host,
         limit.as_secs().div_ceil(60)
     );
-    wait(target, limit, || reporter.report(&Event::note(&text)), ask, |_| true)
+    poll(target, limit, || reporter.report(&Event::note(&note)), probe, |_| true)
 }
 
-/// Asks a host again that may have been lost for a moment, when nothing is at work on it.
+/// Repeats `probe` on a host that may be unreachable for a moment, while no activation runs there.
 ///
 /// # Errors
-/// `Unreachable` where it stays away.
-pub fn again(target: &Target, reporter: &dyn Reporter, ask: impl Fn() -> Result<State>) -> Result<State> {
-    let text = format!("waiting for {} to be reached again", target.host);
-    wait(target, AGAIN, || reporter.report(&Event::note(&text)), ask, |_| true)
+/// `Unreachable` if the host stays unreachable.
+pub fn wait_for_reconnect(
+    target: &Target,
+    reporter: &dyn Reporter,
+    probe: impl Fn() -> Result<State>,
+) -> Result<State> {
+    let note = format!("waiting for {} to be reachable again", target.host);
+    poll(target, RECONNECT_TIMEOUT, || reporter.report(&Event::note(&note)), probe, |_| true)
 }
 
-/// Reboots the host and asks it once it has come up again; `before` is its state till then.
+/// Reboots the host and returns its state after the boot; `before` is its state before.
 ///
 /// # Errors
-/// `Unreachable` where it does not come back within ten minutes.
+/// `Unreachable` or `Undecided` if it has not rebooted within ten minutes, `Undecided` if it refuses to reboot.
 pub fn reboot(
     remote: &Remote,
     target: &Target,
     before: &State,
     reporter: &dyn Reporter,
-    ask: impl Fn() -> Result<State>,
+    probe: impl Fn() -> Result<State>,
 ) -> Result<State> {
     let host = &target.host;
     reporter.report(&Event::note(format!("rebooting {host}")));
     let sudo = target.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default();
-    match remote.attempt(&format!("{sudo}systemctl reboot")) {
+    match remote.try_run(&format!("{sudo}systemctl reboot")) {
         Ok(output) if !output.success() => {
-            let text = format!("{host} refuses to reboot: {}", tail(&output.stderr));
-            return Err(ExitKind::Undecided.error(text));
+            bail!(Undecided, "{host} refuses to reboot: {}", tail(&output.stderr));
         }
-        // The connection may end before the answer.
+        // The connection may end before the answer arrives.
         Err(error) if kind(&error) != ExitKind::Unreachable => return Err(error),
         _ => {}
     }
-    wait(target, BOOT, || {}, &ask, |state| has_rebooted(before, state))?;
-    // The end of the boot, with all units that it starts.
-    let _ = remote.attempt("systemctl is-system-running --wait");
-    ask()
+    poll(target, BOOT_TIMEOUT, || {}, &probe, |state| has_rebooted(before, state))?;
+    // Waits for the end of the boot, with all units that it starts.
+    let _ = remote.try_run("systemctl is-system-running --wait");
+    probe()
 }
 
-/// Whether `now` is after another boot. A host that is going down may no longer be able to say which boot it is in.
+/// Whether `now` is in a later boot than `before`. A host that shuts down may no longer report its boot ID.
 fn has_rebooted(before: &State, now: &State) -> bool {
     !now.boot_id.is_empty() && now.boot_id != before.boot_id
 }
 
-fn wait<T>(
+/// Repeats `probe` until `is_ready`, for `limit` at most; calls `report` once before the first pause.
+fn poll<T>(
     target: &Target,
     limit: Duration,
-    say: impl Fn(),
-    ask: impl Fn() -> Result<T>,
-    enough: impl Fn(&T) -> bool,
+    report: impl Fn(),
+    probe: impl Fn() -> Result<T>,
+    is_ready: impl Fn(&T) -> bool,
 ) -> Result<T> {
-    let (begin, hold, mut said) = (Instant::now(), interrupt::guard()?, false);
+    let begin = Instant::now();
+    let hold = interrupt::guard()?;
+    let mut reported = false;
     loop {
-        let late = match ask() {
-            Ok(state) if enough(&state) => return Ok(state),
-            Ok(_) => ExitKind::Undecided.error(format!("{} has not rebooted", target.host)),
+        let late = match probe() {
+            Ok(state) if is_ready(&state) => return Ok(state),
+            Ok(_) => failure!(Undecided, "{} has not rebooted", target.host),
             Err(error) if kind(&error) == ExitKind::Unreachable => error,
             Err(error) if kind(&error) == ExitKind::Interrupted => return Err(stopped(target)),
             Err(error) => return Err(error),
@@ -99,13 +106,13 @@ fn wait<T>(
             return Err(stopped(target));
         }
         if begin.elapsed() > limit {
-            return Err(late.context(format!("after {} s", limit.as_secs())));
+            return Err(late.context(format!("waiting {} s for {}", limit.as_secs(), target.host)));
         }
-        if !said {
-            say();
-            said = true;
+        if !reported {
+            report();
+            reported = true;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(POLL_INTERVAL);
         if hold.requested() {
             return Err(stopped(target));
         }
@@ -113,7 +120,7 @@ fn wait<T>(
 }
 
 fn stopped(target: &Target) -> anyhow::Error {
-    ExitKind::Interrupted.error(format!("stopped while waiting for {}", target.host))
+    failure!(Interrupted, "stopped while waiting for {}", target.host)
 }
 
 #[cfg(test)]
@@ -124,7 +131,7 @@ mod tests {
     use std::cell::Cell;
 
     #[test]
-    fn another_boot() {
+    fn another_boot_id_is_a_reboot() {
         let boot = |id: &str| State { boot_id: id.into(), ..State::default() };
         for (before, now, expected) in
             [("a", "b", true), ("a", "a", false), ("a", "", false), ("", "b", true)]
@@ -134,19 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_waited_for() {
-        let asked = Cell::new(0);
-        let ask = || {
-            asked.set(asked.get() + 1);
-            if asked.get() < 2 { Err(ExitKind::Unreachable.error("gone")) } else { Ok(state("p", None)) }
+    fn an_unreachable_host_is_probed_again() {
+        let probes = Cell::new(0);
+        let probe = || {
+            probes.set(probes.get() + 1);
+            if probes.get() < 2 { Err(ExitKind::Unreachable.error("gone")) } else { Ok(state("p", None)) }
         };
-        let found = until_answered(&target(None), Duration::from_secs(60), &Silent, ask).unwrap();
-        assert_eq!((found, asked.get()), (state("p", None), 2));
+        let found = wait_until_reachable(&target(None), Duration::from_secs(60), &Silent, probe).unwrap();
+        assert_eq!((found, probes.get()), (state("p", None), 2));
         for (failure, expected) in
             [(ExitKind::Unreachable, ExitKind::Unreachable), (ExitKind::HostKey, ExitKind::HostKey)]
         {
-            let ask = || Err::<State, _>(failure.error("no"));
-            let error = until_answered(&target(None), Duration::ZERO, &Silent, ask).unwrap_err();
+            let probe = || Err::<State, _>(failure.error("no"));
+            let error = wait_until_reachable(&target(None), Duration::ZERO, &Silent, probe).unwrap_err();
             assert_eq!(kind(&error), expected);
         }
     }

@@ -1,4 +1,4 @@
-//! Waiting until the host has finished: deploy-rs ends before a rollback on the host does.
+//! Waiting for the end of an activation: deploy-rs exits before a rollback on the host ends.
 
 use std::time::{Duration, Instant};
 
@@ -8,38 +8,45 @@ use super::probe::{Activity, State};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Event, Reporter};
 use crate::deploy::target::Target;
+use crate::failure;
 
-/// How often the host is asked.
-const PAUSE: Duration = Duration::from_secs(1);
-/// How long a host without `pgrep` must stay as it is before that is taken for the end.
-const QUIET: Duration = Duration::from_secs(10);
-/// What is allowed beyond the host's own timeouts.
-const GRACE: u64 = 30;
+/// The pause between two probes.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the state of a host without `pgrep` must stay the same to count as final.
+const STABLE_TIME: Duration = Duration::from_secs(10);
+/// How long to wait beyond the host's own timeouts, in seconds.
+const GRACE_SECONDS: u64 = 30;
 
-/// Asks with `ask` until no activation runs on the host any more, and returns its last state. A host
-/// that cannot be reached for a while is asked again.
+/// Repeats `probe` until no activation runs on the host, and returns its last state. Retries while the host is
+/// unreachable.
 ///
 /// # Errors
-/// `Unreachable` or `Undecided` where the host has not come to an end after its own timeouts, `Interrupted` where
-/// the user stops it twice.
-pub fn settle(target: &Target, reporter: &dyn Reporter, ask: impl Fn() -> Result<State>) -> Result<State> {
+/// `Unreachable` or `Undecided` if the activation has not ended after the host's own timeouts, `Interrupted` if the
+/// user stops the wait twice.
+pub fn wait_for_activation(
+    target: &Target,
+    reporter: &dyn Reporter,
+    probe: impl Fn() -> Result<State>,
+) -> Result<State> {
     let timeouts = target.confirm_timeout.saturating_add(target.activation_timeout);
-    let limit = Duration::from_secs(timeouts.saturating_add(GRACE));
-    let (begin, mut quiet) = (Instant::now(), Quiet::default());
-    let (mut said, mut stopped) = (false, false);
+    let limit = Duration::from_secs(timeouts.saturating_add(GRACE_SECONDS));
+    let begin = Instant::now();
+    let mut stability = Stability::default();
+    let mut reported = false;
+    let mut stopped = false;
     loop {
-        let answer = ask();
-        let pending = match answer {
-            Ok(state) if quiet.has_ended(&state) => return Ok(state),
-            Ok(_) => ExitKind::Undecided.error(format!(
-                "{} was still activating after {} s: it is not known what it will run",
+        let pending = match probe() {
+            Ok(state) if stability.has_ended(&state) => return Ok(state),
+            Ok(_) => failure!(
+                Undecided,
+                "{} was still activating after {} s: what it will run is unknown",
                 target.host,
                 limit.as_secs()
-            )),
+            ),
             Err(error) if kind(&error) == ExitKind::Unreachable => error.context(lost(target)),
-            // The host goes on by itself: what it comes to is worth the wait, unless the user insists.
+            // The host continues by itself, so its final state is worth the wait, unless the user insists.
             Err(error) if kind(&error) == ExitKind::Interrupted && !std::mem::replace(&mut stopped, true) => {
-                reporter.report(&Event::note(format!("stopped; finding out what {} runs", target.host)));
+                reporter.report(&Event::note(format!("stopped; reading what {} runs", target.host)));
                 continue;
             }
             Err(error) => return Err(error),
@@ -47,36 +54,35 @@ pub fn settle(target: &Target, reporter: &dyn Reporter, ask: impl Fn() -> Result
         if begin.elapsed() > limit {
             return Err(pending);
         }
-        if !said && begin.elapsed() > PAUSE {
+        if !reported && begin.elapsed() > POLL_INTERVAL {
             reporter.report(&Event::note(waiting(target, &pending)));
-            said = true;
+            reported = true;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
 fn waiting(target: &Target, pending: &anyhow::Error) -> String {
     match kind(pending) {
-        ExitKind::Unreachable => format!("waiting for {} to be reached again", target.host),
-        _ => format!("waiting for {} to end the activation or its rollback", target.host),
+        ExitKind::Unreachable => format!("waiting for {} to be reachable again", target.host),
+        _ => format!("waiting for the activation on {}, or its rollback, to end", target.host),
     }
 }
 
 fn lost(target: &Target) -> String {
     format!(
-        "{} could not be reached again after the deploy, so it is not known what it runs; if it was not \
-         confirmed, it goes back to what it ran before within {} s",
+        "reading what {} runs after the deploy, which it rolls back within {} s unless the deploy was confirmed",
         target.host, target.confirm_timeout
     )
 }
 
-/// Watches states for the end of an activation.
+/// Detects the end of an activation from a series of states.
 #[derive(Default)]
-struct Quiet {
+struct Stability {
     last: Option<(State, Instant)>,
 }
 
-impl Quiet {
+impl Stability {
     fn has_ended(&mut self, state: &State) -> bool {
         match state.activity {
             Activity::Idle => true,
@@ -85,10 +91,10 @@ impl Quiet {
         }
     }
 
-    /// Without `pgrep` the time tells for which nothing has changed.
+    /// Whether the state has stayed the same for [`STABLE_TIME`]: the criterion without `pgrep`.
     fn unchanged(&mut self, state: &State) -> bool {
         match &self.last {
-            Some((last, since)) if last == state => since.elapsed() >= QUIET,
+            Some((last, since)) if last == state => since.elapsed() >= STABLE_TIME,
             _ => {
                 self.last = Some((state.clone(), Instant::now()));
                 false
@@ -106,18 +112,18 @@ mod tests {
 
     fn run(answers: Vec<Result<State>>) -> Result<State> {
         let answers = RefCell::new(answers.into_iter());
-        settle(&target(None), &Silent, || answers.borrow_mut().next().unwrap())
+        wait_for_activation(&target(None), &Silent, || answers.borrow_mut().next().unwrap())
     }
 
     #[test]
-    fn the_end_is_waited_for() {
+    fn probes_repeat_until_the_activation_ends() {
         let idle = State { activity: Activity::Idle, ..state("before", Some("old")) };
         let running = State { activity: Activity::Running, ..state("profile", Some("new")) };
         let lost = || Err(ExitKind::Unreachable.error("gone"));
         let found = run(vec![Ok(running), lost(), Ok(idle.clone())]).unwrap();
         assert_eq!(found, idle);
         let endless = Target { confirm_timeout: u64::MAX, ..target(None) };
-        assert_eq!(settle(&endless, &Silent, || Ok(idle.clone())).unwrap(), idle);
+        assert_eq!(wait_for_activation(&endless, &Silent, || Ok(idle.clone())).unwrap(), idle);
         let stopped = || Err(ExitKind::Interrupted.error("stopped"));
         assert_eq!(run(vec![stopped(), Ok(idle.clone())]).unwrap(), idle);
         assert_eq!(kind(&run(vec![stopped(), stopped()]).unwrap_err()), ExitKind::Interrupted);

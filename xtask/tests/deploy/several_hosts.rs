@@ -1,4 +1,4 @@
-//! Several deploys at once: to one host, and to several.
+//! Parallel deploys: to one host, and to several.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::support::terminal::Terminal;
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn two_deploys_to_one_host() {
     let scene = Scene::new();
-    scene.means("one", "touch /mnt/active; sleep 3");
+    scene.set_profile("one", "touch /mnt/active; sleep 3");
     std::thread::scope(|scope| {
         let first = scope.spawn(|| scene.deploy(&[]));
         let begin = Instant::now();
@@ -22,23 +22,23 @@ fn two_deploys_to_one_host() {
         let mut elsewhere = scene.sandbox.command(&["--flake", &scene.flake(), "deploy", "target"]);
         let elsewhere = elsewhere.env("XTASK_STATE", scene.sandbox.path("elsewhere")).output();
         let elsewhere = elsewhere.expect("running the binary");
-        let said = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
-        assert_eq!(elsewhere.status.code(), Some(3), "{said}");
-        assert!(said.contains("an activation is running on target"), "{said}");
+        let stderr = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
+        assert_eq!(elsewhere.status.code(), Some(3), "{stderr}");
+        assert!(stderr.contains("an activation is running on target"), "{stderr}");
         let second = scene.deploy(&[]);
         second.says("waiting for another deploy to target to end");
         assert!(second.exits(0).starts_with("target already runs "), "{}", second.stdout);
         first.join().expect("the first deploy").exits(0);
     });
-    scene.runs("one");
+    scene.assert_runs("one");
 }
 
-/// More hosts of the scene, called `host1` and so on.
+/// Adds hosts to the scene, called `host0` and so on.
 fn add_hosts(scene: &Scene, count: usize, activation: &str) -> Vec<Machine> {
     let machines = (0..count).map(|_| Machine::start()).collect::<Vec<_>>();
     for (number, machine) in machines.iter().enumerate() {
         let options = machine.ssh_options(&machine.known_hosts());
-        scene.host(
+        scene.add_host(
             &format!("host{number}"),
             &machine.address,
             &options,
@@ -49,7 +49,7 @@ fn add_hosts(scene: &Scene, count: usize, activation: &str) -> Vec<Machine> {
     machines
 }
 
-/// When the activation of a host began and ended, in seconds.
+/// When the activation of a host began and ended, in Unix seconds.
 fn times(machine: &Machine) -> (f64, f64) {
     let text = fs::read_to_string(machine.path("times")).expect("reading the times");
     let times = text.lines().map(|line| line.parse().expect("a time")).collect::<Vec<f64>>();
@@ -61,7 +61,7 @@ fn times(machine: &Machine) -> (f64, f64) {
 fn four_hosts_are_deployed_to_at_once() {
     let scene = Scene::new();
     let activation = "date +%s.%N >/mnt/times; sleep 3; date +%s.%N >>/mnt/times";
-    scene.means("alone", activation);
+    scene.set_profile("alone", activation);
     scene.deploy(&[]).exits(0);
     let machines = add_hosts(&scene, 4, activation);
     let outcome = scene.run(&["deploy", "host0", "host1", "host2", "host3", "host1"]);
@@ -82,22 +82,20 @@ fn four_hosts_are_deployed_to_at_once() {
 fn a_host_that_fails_does_not_stop_the_others() {
     let scene = Scene::new();
     let machines = add_hosts(&scene, 2, ":");
-    scene.means("good", ":");
+    scene.set_profile("good", ":");
     let mut terminal = Terminal::run(scene.sandbox.command(&["--flake", &scene.flake(), "deploy", "--all"]));
     terminal.until("host0: deploy host0 as root@").until("host1: | ");
     let shown = terminal.end();
     assert!(shown.exits(0).contains("\nhost1   done "), "{}\n{}", shown.stdout, shown.stderr);
-    scene.means("better", ":");
+    scene.set_profile("better", ":");
     let options = machines[1].ssh_options(&machines[1].known_hosts());
-    scene.host("host1", &machines[1].address, &options, "bad", "exit 4");
+    scene.add_host("host1", &machines[1].address, &options, "bad", "exit 4");
     let nowhere = [&options[..], &["-p".to_owned(), "1".to_owned()]].concat();
-    scene.host("nobody", "127.0.0.1", &nowhere, "never", ":");
+    scene.add_host("nobody", "127.0.0.1", &nowhere, "never", ":");
     let dry = scene.run(&["deploy", "--all", "--dry-run"]);
     assert!(dry.exits(12).contains("\nhost1   planned      host1 would run /nix/store/"), "{}", dry.stdout);
     let outcome = scene.run(&["--json", "deploy", "--all"]);
-    outcome
-        .says("2 of 4 hosts are not as they are meant to be: host1, nobody")
-        .says("nobody cannot be reached as root@127.0.0.1");
+    outcome.says("2 of 4 hosts failed: host1, nobody").says("nobody cannot be reached as root@127.0.0.1");
     outcome.says(r#"{"host":"host1","event":"log""#);
     let json: serde_json::Value = serde_json::from_str(outcome.exits(12)).expect("JSON");
     let verdicts = json.as_array().expect("an array").iter();
@@ -110,11 +108,11 @@ fn a_host_that_fails_does_not_stop_the_others() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn one_machine_by_two_ways() {
     let scene = Scene::new();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     scene.deploy(&[]).exits(0);
     let options = [scene.machine.ssh_options(&scene.known_hosts), vec!["-4".to_owned()]].concat();
-    scene.means("two", ":");
-    scene.host("twin", &scene.machine.address, &options, "three", ":");
-    scene.run(&["deploy", "--all"]).says("target and twin are one machine").exits(3);
-    scene.runs("one");
+    scene.set_profile("two", ":");
+    scene.add_host("twin", &scene.machine.address, &options, "three", ":");
+    scene.run(&["deploy", "--all"]).says("target and twin are the same machine").exits(3);
+    scene.assert_runs("one");
 }

@@ -13,14 +13,14 @@ use crate::base::{Context, Event, Reporter};
 use crate::card::flash::Plan;
 
 /// The receipt of a flash until its end is known.
-pub struct Begun {
+pub struct RunningFlash {
     receipt: BrokenFlash,
     /// None where it could not be written, which was said.
     path: Option<PathBuf>,
 }
 
 /// Keeps a receipt of a flash that is about to begin. Where that fails, the card is none the worse: it is a warning.
-pub fn begin(cx: &Context, source: Source<'_>, plan: &Plan) -> Begun {
+pub fn begin_flash(cx: &Context, source: Source<'_>, plan: &Plan) -> RunningFlash {
     let receipt = BrokenFlash::new(source, plan);
     let written = store::write(&folder(), &receipt.clone().into());
     let path = written
@@ -28,13 +28,13 @@ pub fn begin(cx: &Context, source: Source<'_>, plan: &Plan) -> Begun {
             cx.warn(format!("there is no receipt of this flash: {}", failure::with_hint(error)));
         })
         .ok();
-    Begun { receipt, path }
+    RunningFlash { receipt, path }
 }
 
-impl Begun {
+impl RunningFlash {
     /// Does `write`, which writes the card, and keeps how that was broken off, if it was.
     pub fn watch<T>(&self, cx: &Context, write: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
-        let watch = Arc::new(FlashWatch { reporter: cx.reporter.clone(), end: Mutex::default() });
+        let watch = Arc::new(ProgressRecorder { reporter: cx.reporter.clone(), end: Mutex::default() });
         write(&cx.reporting_to(watch.clone())).inspect_err(|error| {
             let end = watch.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
             self.break_off(cx, end, error);
@@ -77,12 +77,12 @@ impl Begun {
 }
 
 /// Passes on what is reported, and remembers how far it is.
-struct FlashWatch {
+struct ProgressRecorder {
     reporter: Arc<dyn Reporter>,
     end: Mutex<End>,
 }
 
-impl Reporter for FlashWatch {
+impl Reporter for ProgressRecorder {
     fn report(&self, event: &Event) {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         match event {

@@ -1,4 +1,4 @@
-//! Ctrl-C while a real ssh is at it.
+//! Ctrl-C while a real ssh runs.
 
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal};
 use crate::scene::Scene;
 use crate::support::Outcome;
 
-/// Runs the tool, and presses Ctrl-C once `ready`.
+/// Runs the tool, and presses Ctrl-C once it is `ready`.
 fn interrupted(scene: &Scene, args: &[&str], ready: impl Fn() -> bool) -> Outcome {
     let mut command = scene.sandbox.command(&[&["--flake", &scene.flake()], args].concat());
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -32,11 +32,11 @@ fn interrupted(scene: &Scene, args: &[&str], ready: impl Fn() -> bool) -> Outcom
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn while_its_health_is_checked() {
     let scene = Scene::new();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     let args = ["deploy", "target", "--health", "touch /mnt/asked; sleep 60"];
     let outcome = interrupted(&scene, &args, || scene.machine.path("asked").exists());
-    outcome.says("-one, but is not known to be healthy: the check was stopped\n").exits(130);
-    scene.runs("one");
+    outcome.says("-one, but its health is unknown: the health check was stopped\n").exits(130);
+    scene.assert_runs("one");
     assert!(scene.run(&["history", "target"]).exits(0).contains("target  unchecked  "));
 }
 
@@ -44,11 +44,11 @@ fn while_its_health_is_checked() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn while_a_host_does_not_answer() {
     let scene = Scene::new();
-    scene.means("one", ":");
-    // Nothing comes back from there: the host has lost the way.
+    scene.set_profile("one", ":");
+    // The host has no route, so that nothing answers.
     scene.machine.inside("ip route flush table main");
     for (args, words) in [
-        (&["deploy", "target"][..], "error: stopped while target was asked\n"),
+        (&["deploy", "target"][..], "error: stopped while querying target\n"),
         (&["deploy", "target", "--wait"], "error: stopped while waiting for target\n"),
         (&["status"], "error: stopped\n"),
     ] {

@@ -1,4 +1,4 @@
-//! What became of a deploy, whatever deploy-rs says.
+//! The verdict of a deploy, whatever deploy-rs reports.
 
 use std::fs;
 
@@ -9,57 +9,57 @@ use crate::scene::Scene;
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_deploy_and_the_same_again() {
     let scene = Scene::new();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     let first = scene.deploy(&[]);
     assert!(first.exits(0).starts_with("target runs /nix/store/"), "{}", first.stdout);
-    scene.runs("one");
+    scene.assert_runs("one");
     let again = scene.deploy(&[]);
     assert!(again.exits(0).starts_with("target already runs /nix/store/"), "{}", again.stdout);
-    let worked =
-        ["[deploy]", "     build  ", "      copy  "].iter().any(|words| again.stderr.contains(words));
-    assert!(!worked, "something was done: {}", again.stderr);
+    let work = ["[deploy]", "     build  ", "      copy  "];
+    let has_worked = work.iter().any(|words| again.stderr.contains(words));
+    assert!(!has_worked, "something was done: {}", again.stderr);
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_failing_activation_is_a_rollback() {
     let scene = Scene::new();
-    scene.means("good", ":");
+    scene.set_profile("good", ":");
     scene.deploy(&[]).exits(0);
-    scene.means("bad", "exit 4");
-    scene.deploy(&[]).says("target went back to /nix/store/").exits(10);
-    scene.runs("good");
+    scene.set_profile("bad", "exit 4");
+    scene.deploy(&[]).says("target rolled back to /nix/store/").exits(10);
+    scene.assert_runs("good");
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_activation_that_cuts_the_network_is_rolled_back() {
     let scene = Scene::new();
-    scene.means("good", "ip link set eth0 up");
+    scene.set_profile("good", "ip link set eth0 up");
     scene.deploy(&[]).exits(0);
-    scene.means("deaf", "ip link set eth0 down");
+    scene.set_profile("deaf", "ip link set eth0 down");
     let outcome = scene.deploy(&[]);
-    outcome.says("target went back to /nix/store/").exits(10);
-    scene.runs("good");
+    outcome.says("target rolled back to /nix/store/").exits(10);
+    scene.assert_runs("good");
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_stale_canary_deceives_deploy_rs_but_not_the_tool() {
     let scene = Scene::new();
-    scene.means("good", ":");
+    scene.set_profile("good", ":");
     scene.deploy(&[]).exits(0);
-    scene.means("bad", "sleep 1; exit 4");
+    scene.set_profile("bad", "sleep 1; exit 4");
     scene.leave_canary();
-    let (code, said) = scene.bare_deploy_rs();
-    assert_eq!(code, 0, "deploy-rs is not deceived any more: {said}");
-    assert!(said.contains("Deployment confirmed."), "{said}");
+    let (code, output) = scene.bare_deploy_rs();
+    assert_eq!(code, 0, "deploy-rs is not deceived any more: {output}");
+    assert!(output.contains("Deployment confirmed."), "{output}");
     scene.machine.wait_for_the_end_of_activations();
-    scene.runs("good");
+    scene.assert_runs("good");
     let canary = scene.leave_canary();
-    scene.deploy(&[]).says("target went back to /nix/store/").exits(10);
-    scene.runs("good");
-    // The tool has deploy-rs work elsewhere.
+    scene.deploy(&[]).says("target rolled back to /nix/store/").exits(10);
+    scene.assert_runs("good");
+    // The tool makes deploy-rs work in another folder.
     assert_eq!(scene.machine.inside(&format!("ls {canary}")), canary);
 }
 
@@ -67,37 +67,37 @@ fn a_stale_canary_deceives_deploy_rs_but_not_the_tool() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn failed_units_are_no_success() {
     let scene = Scene::new();
-    scene.means("ill", "echo 'octoprint.service loaded failed failed OctoPrint' >/mnt/failed-units");
+    scene.set_profile("ill", "echo 'octoprint.service loaded failed failed OctoPrint' >/mnt/failed-units");
     scene.deploy(&[]).says("but units have failed: octoprint.service").exits(11);
-    scene.runs("ill");
+    scene.assert_runs("ill");
     let again = scene.deploy(&[]);
-    again.says("but is degraded: units had failed before, and still are: octoprint.service").exits(11);
+    again.says("but is degraded: units that failed before still are: octoprint.service").exits(11);
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn units_that_nobody_tells_of() {
+fn failed_units_without_systemd() {
     let scene = Scene::new();
-    scene.means("one", ":");
-    // What answers then is the systemctl of this machine, which finds no systemd there, or no program at all.
+    scene.set_profile("one", ":");
+    // Then either the systemctl of this machine runs, which finds no systemd there, or none does.
     fs::remove_file(scene.machine.path("bin/systemctl")).expect("removing systemctl");
     let outcome = scene.deploy(&[]);
-    outcome.says("whether units of target have failed is not known: no systemd answers there\n").exits(0);
-    scene.runs("one");
+    outcome.says("the failed units of target are unknown: no systemd answers there\n").exits(0);
+    scene.assert_runs("one");
     let row = scene.run(&["status"]).exits(0).lines().nth(1).expect("a row").to_owned();
-    assert!(row.contains("  not known  "), "{row}");
+    assert!(row.contains("  unknown  "), "{row}");
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_build_that_fails_leaves_the_host_alone() {
     let scene = Scene::new();
-    scene.means("good", ":");
+    scene.set_profile("good", ":");
     scene.deploy(&[]).exits(0);
-    scene.means("broken", ":");
+    scene.set_profile("broken", ":");
     fs::write(scene.sandbox.path("flake/profile.sh"), "exit 3").expect("breaking the build");
     scene.deploy(&[]).says("nix failed on").exits(1);
-    scene.runs("good");
+    scene.assert_runs("good");
 }
 
 #[test]
@@ -105,11 +105,11 @@ fn a_build_that_fails_leaves_the_host_alone() {
 fn hosts_that_cannot_be_reached() {
     let mut scene = Scene::new();
     scene.options = ["-o", "ConnectTimeout=2"].map(str::to_owned).to_vec();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     scene.machine.inside("ip link set eth0 down");
     scene.deploy(&[]).says("target cannot be reached as root@10.").exits(12);
     scene.options = ["-p", "1"].map(str::to_owned).to_vec();
-    scene.means_at("127.0.0.1", "one", ":");
+    scene.set_profile_at("127.0.0.1", "one", ":");
     scene.deploy(&[]).says("target cannot be reached as root@127.0.0.1").exits(12);
 }
 
@@ -117,11 +117,12 @@ fn hosts_that_cannot_be_reached() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn another_host_key() {
     let mut scene = Scene::new();
-    let (address, key) = (&scene.machine.address, fs::read_to_string(scene.machine.path("client_key.pub")));
+    let address = &scene.machine.address;
+    let key = fs::read_to_string(scene.machine.path("client_key.pub"));
     scene.known_hosts = scene.machine.path("wrong_hosts");
     fs::write(&scene.known_hosts, format!("{address} {}", key.expect("reading a key"))).expect("writing");
-    scene.means("one", ":");
-    scene.deploy(&[]).says("either its card was flashed again with new keys").exits(13);
+    scene.set_profile("one", ":");
+    scene.deploy(&[]).says("\nhint: if its card was flashed again with new keys").exits(13);
     fs::write(&scene.known_hosts, "").expect("emptying known_hosts");
     scene.deploy(&[]).says("the host key of target is not known here").exits(13);
 }
@@ -130,22 +131,22 @@ fn another_host_key() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_key_that_the_project_knows() {
     let mut scene = Scene::new();
-    scene.pins("host_key.pub");
-    scene.means("one", ":");
+    scene.pin_key("host_key.pub");
+    scene.set_profile("one", ":");
     scene.deploy(&[]).exits(0);
-    scene.runs("one");
-    scene.pins("client_key.pub");
-    scene.means("two", ":");
+    scene.assert_runs("one");
+    scene.pin_key("client_key.pub");
+    scene.set_profile("two", ":");
     let outcome = scene.deploy(&[]);
-    outcome.says("either someone re-flashed it").says("or this is not your host").exits(13);
-    scene.runs("one");
+    outcome.says("\nhint: if someone flashed the card").says("if this is not your host").exits(13);
+    scene.assert_runs("one");
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_host_that_the_flake_does_not_have() {
     let scene = Scene::new();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     let outcome = scene.run(&["deploy", "targte"]);
     outcome.says("has no deploy node 'targte' (nodes: target)\nhint: did you mean 'target'?").exits(2);
 }
@@ -154,7 +155,7 @@ fn a_host_that_the_flake_does_not_have() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_running_system_is_that_of_the_flake() {
     let scene = Scene::new();
-    scene.means("profile", ":");
+    scene.set_profile("profile", ":");
     scene.is_nixos("nixos-one", "nixos-one");
     let outcome = scene.deploy(&[]);
     outcome.says("against nixosConfigurations.target, and").says("  to    /nix/store/");
@@ -169,19 +170,19 @@ fn the_running_system_is_that_of_the_flake() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_deploy_that_is_stopped_still_says_what_the_host_runs() {
     let scene = Scene::new();
-    scene.means("good", ":");
+    scene.set_profile("good", ":");
     scene.deploy(&[]).exits(0);
-    scene.means("slow", "sleep 3");
+    scene.set_profile("slow", "sleep 3");
     let flake = scene.flake();
     let outcome =
         scene.sandbox.interrupt_at(&["--flake", &flake, "deploy", "target"], "Activating profile `");
-    outcome.says("stopped; finding out what target runs").says("target went back to /nix/store/").exits(10);
-    scene.runs("good");
+    outcome.says("stopped; reading what target runs").says("target rolled back to /nix/store/").exits(10);
+    scene.assert_runs("good");
 }
 
-/// The host as it is after a flash: a NixOS system that deploy-rs knows nothing of.
+/// The host as it is after a flash: a NixOS system that deploy-rs does not know.
 fn flash(scene: &Scene, name: &str) {
-    scene.means("profile", ":");
+    scene.set_profile("profile", ":");
     scene.is_nixos(name, name);
     let toplevel = format!("{}#nixosConfigurations.target.config.system.build.toplevel", scene.flake());
     let path = machine::run("nix", &["build", "--no-link", "--print-out-paths", &toplevel]);
@@ -201,13 +202,13 @@ fn flash(scene: &Scene, name: &str) {
 fn the_first_deploy_after_a_flash_can_roll_back() {
     let scene = Scene::new();
     flash(&scene, "flashed");
-    scene.means("deaf-profile", "ip link set eth0 down");
+    scene.set_profile("deaf-profile", "ip link set eth0 down");
     scene.is_nixos("deaf", "deaf");
     let outcome = scene.deploy(&[]);
-    outcome.says("note  deploy-rs could not go back to what was flashed: it is made a generation");
-    outcome.says("target went back to /nix/store/").exits(10);
+    outcome.says("note  deploy-rs cannot roll back to the flashed system: the tool first adds a generation");
+    outcome.says("target rolled back to /nix/store/").exits(10);
     assert!(scene.machine.inside("readlink -f /run/current-system").ends_with("-flashed"));
-    scene.means("good-profile", ":");
+    scene.set_profile("good-profile", ":");
     scene.is_nixos("good", "good");
     let good = scene.deploy(&[]);
     assert!(good.exits(0).ends_with("-good\n") && !good.stderr.contains("note  "), "{}", good.stderr);

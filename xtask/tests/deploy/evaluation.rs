@@ -1,11 +1,11 @@
-//! What is evaluated, and how often: programs on PATH stand before the real ones, and call them.
+//! What is evaluated, and how often. Wrappers on `PATH` record the calls of the real programs.
 
 use std::fs;
 
 use crate::machine;
 use crate::scene::Scene;
 
-/// The program that the suite was given.
+/// The path of the real program.
 fn real(program: &str) -> String {
     let path = std::env::var_os("PATH").expect("PATH is set");
     let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists());
@@ -19,7 +19,7 @@ fn a_flake_is_evaluated_once() {
     scene.sandbox.fake("nix", &format!(r#"exec {} "$@""#, real("nix")));
     let flake = format!("{}#.", scene.flake());
     let evaluations = || scene.sandbox.calls("nix").iter().filter(|call| call.contains(&flake)).count();
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     for (args, expected) in [
         (&[][..], 1),
         (&[], 1),
@@ -30,21 +30,21 @@ fn a_flake_is_evaluated_once() {
         scene.deploy(args).exits(0);
         assert_eq!(evaluations(), expected, "{args:?}");
     }
-    scene.say(|facts| facts["edited"] = true.into());
+    scene.edit(|facts| facts["edited"] = true.into());
     assert!(scene.deploy(&[]).exits(0).starts_with("target already runs "));
     assert_eq!(evaluations(), 3);
-    let answers = fs::read_dir(scene.sandbox.path("state/evaluations")).expect("the answers");
-    assert_eq!(answers.count(), 2);
+    let entries = fs::read_dir(scene.sandbox.path("state/evaluations")).expect("the cache");
+    assert_eq!(entries.count(), 2);
 }
 
-/// Some keep their secrets out of git in that way, and Nix sees them all the same.
+/// Some users keep secrets out of git in that way, and Nix sees these files all the same.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn no_answer_is_kept_where_git_hides_changes() {
+fn nothing_is_cached_where_git_hides_changes() {
     let scene = Scene::new();
     scene.sandbox.fake("nix", &format!(r#"exec {} "$@""#, real("nix")));
     let flake = format!("{}#.", scene.flake());
-    scene.means("one", ":");
+    scene.set_profile("one", ":");
     let git = |words: &[&str]| machine::run("git", &[&["-C", &scene.flake()], words].concat());
     git(&["init", "--quiet"]);
     for (words, expected) in [
@@ -61,16 +61,16 @@ fn no_answer_is_kept_where_git_hides_changes() {
     }
 }
 
-/// Somebody edits the flake after the plan was shown, before deploy-rs begins.
+/// Somebody edits the flake after the plan was shown, before deploy-rs starts.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn what_was_shown_is_done() {
+fn deploy_rs_deploys_what_the_plan_showed() {
     let scene = Scene::new();
-    scene.means("two", ":");
+    scene.set_profile("two", ":");
     let edit = format!("sed -i s/two/three/ {}/facts.json", scene.flake());
     scene.sandbox.fake("deploy", &format!(r#"{edit}; exec {} "$@""#, real("deploy")));
     assert!(scene.deploy(&[]).exits(0).ends_with("-two\n"));
-    scene.runs("two");
+    scene.assert_runs("two");
     let facts = fs::read_to_string(scene.sandbox.path("flake/facts.json")).expect("the facts");
     assert!(facts.contains("three") && !facts.contains("two"), "{facts}");
 }

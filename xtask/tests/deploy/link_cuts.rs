@@ -1,5 +1,5 @@
-//! The link to the host is cut while it is deployed to: it ends on exactly the old system or the new one, the verdict
-//! says which, and the next run ends well.
+//! Cuts of the link to the host during a deploy: the host ends with exactly the old or the new system, the verdict
+//! says which, and the next deploy succeeds.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::scene::Scene;
 
-/// When the link is cut: this long after the tool has said this, in milliseconds, for so long.
+/// When the link is cut: `after` milliseconds after the tool printed `marker`, for `lasts` milliseconds.
 struct Cut {
-    said: &'static str,
+    marker: &'static str,
     after: u64,
     lasts: u64,
 }
@@ -17,12 +17,13 @@ struct Cut {
 const COPY: &str = r#""name":"copy""#;
 const SWITCH: &str = "Activating profile `";
 const CONFIRM: &str = "attempting to confirm activation";
-/// Shorter than the host waits for its confirmation, and longer.
+/// Shorter than the host waits for its confirmation, in milliseconds.
 const SHORT: u64 = 900;
+/// Longer than the host waits for its confirmation, in milliseconds.
 const LONG: u64 = 5500;
 
-const fn cut(said: &'static str, after: u64, lasts: u64) -> Cut {
-    Cut { said, after, lasts }
+const fn cut(marker: &'static str, after: u64, lasts: u64) -> Cut {
+    Cut { marker, after, lasts }
 }
 
 const CUTS: [[Cut; 6]; 4] = [
@@ -60,17 +61,17 @@ const CUTS: [[Cut; 6]; 4] = [
     ],
 ];
 
-/// A deploy during which the link is cut; its exit code and what it said.
+/// Deploys and cuts the link meanwhile; the exit code and the output of the tool.
 fn deploy_with(scene: &Scene, cut: &Cut) -> (i32, String) {
     let mut command = scene.sandbox.command(&["--json", "--flake", &scene.flake(), "deploy", "target"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("running the binary");
-    let mut said = String::new();
+    let mut output = String::new();
     std::thread::scope(|scope| {
         let mut due = true;
         for line in BufReader::new(child.stderr.take().expect("stderr is a pipe")).lines() {
             let line = line.expect("reading stderr");
-            if due && line.contains(cut.said) {
+            if due && line.contains(cut.marker) {
                 due = false;
                 scope.spawn(|| {
                     std::thread::sleep(Duration::from_millis(cut.after));
@@ -79,12 +80,12 @@ fn deploy_with(scene: &Scene, cut: &Cut) -> (i32, String) {
                     scene.machine.inside("ip link set eth0 up");
                 });
             }
-            said.extend([line.as_str(), "\n"]);
+            output.extend([line.as_str(), "\n"]);
         }
-        assert!(!due, "never said: {}\n{said}", cut.said);
+        assert!(!due, "never printed: {}\n{output}", cut.marker);
     });
-    child.stdout.take().expect("stdout is a pipe").read_to_string(&mut said).expect("reading stdout");
-    (child.wait().expect("waiting for the binary").code().unwrap_or(-1), said)
+    child.stdout.take().expect("stdout is a pipe").read_to_string(&mut output).expect("reading stdout");
+    (child.wait().expect("waiting for the binary").code().unwrap_or(-1), output)
 }
 
 fn survives(cuts: &[Cut]) {
@@ -92,30 +93,34 @@ fn survives(cuts: &[Cut]) {
     scene.options = ["-o", "ConnectTimeout=2", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"]
         .map(str::to_owned)
         .to_vec();
-    scene.means("old", ":");
+    scene.set_profile("old", ":");
     scene.deploy(&[]).exits(0);
     for (number, cut) in cuts.iter().enumerate() {
         let (old, new) = (format!("old{number}"), format!("new{number}"));
-        scene.means(&old, ":");
+        scene.set_profile(&old, ":");
         scene.deploy(&[]).exits(0);
-        scene.means(&new, "sleep 1");
-        let (code, said) = deploy_with(&scene, cut);
+        scene.set_profile(&new, "sleep 1");
+        let (code, output) = deploy_with(&scene, cut);
         scene.machine.wait_for_the_end_of_activations();
         let ends = ["/run/current-system", "/nix/var/nix/profiles/system"]
             .map(|link| scene.machine.inside(&format!("readlink -f {link}")));
         let name = match code {
             0 => &new,
             1 | 10 => &old,
-            _ => panic!("{} + {} ms: exit code {code}\n{said}", cut.said, cut.after),
+            _ => panic!("{} + {} ms: exit code {code}\n{output}", cut.marker, cut.after),
         };
         let as_said = ends.iter().all(|path| path.ends_with(&format!("-{name}")));
-        assert!(as_said, "{} + {} ms: exit code {code}, and it has {ends:?}\n{said}", cut.said, cut.after);
+        assert!(
+            as_said,
+            "{} + {} ms: exit code {code}, and it has {ends:?}\n{output}",
+            cut.marker, cut.after
+        );
         scene.deploy(&[]).exits(0);
-        scene.runs(&new);
+        scene.assert_runs(&new);
     }
 }
 
-/// Most of the time is spent waiting for hosts, so they are all at it at once.
+/// Most of the time is spent waiting for hosts, so all of them run in parallel.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn while_it_is_copied_switches_and_is_confirmed() {

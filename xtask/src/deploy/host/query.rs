@@ -1,0 +1,142 @@
+//! Queries: several commands in one ssh call, and their outputs.
+//!
+//!
+//! A marker between NUL bytes precedes the output of each command. No name of a file, a unit or a process contains a
+//! NUL byte, and each query has a nonce in its markers, so that nothing on the host can imitate one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+/// The name of the last marker. An answer without it is incomplete.
+const END: &str = "end";
+
+/// A command line of plain programs in a row, which any login shell understands. The part of a program that fails or
+/// does not exist stays empty.
+#[derive(Clone, Debug)]
+pub struct Query {
+    nonce: String,
+    text: String,
+}
+
+impl Query {
+    pub fn new() -> Result<Self> {
+        let mut bytes = [0; 16];
+        getrandom(&mut bytes, GetRandomFlags::empty()).context("making a nonce")?;
+        Ok(Self { nonce: format!("{:032x}", u128::from_ne_bytes(bytes)), text: String::new() })
+    }
+
+    /// Adds the part `name`, which is the output of `command`.
+    pub fn add(&mut self, name: &str, command: &str) {
+        let marker = self.marker(name);
+        let _ = write!(self.text, "{marker}; {command}; ");
+    }
+
+    /// The command line for the host.
+    pub fn command(&self) -> String {
+        format!("{}{}", self.text, self.marker(END))
+    }
+
+    fn marker(&self, name: &str) -> String {
+        format!(r"printf '\000%s\000' {}.{name}", self.nonce)
+    }
+
+    /// Splits `output` into its parts; `None` if it is incomplete.
+    pub fn parse(&self, output: &str) -> Option<Answer> {
+        let mut parts = BTreeMap::new();
+        let mut part = None;
+        for token in output.split('\0') {
+            match token.strip_prefix(&self.nonce).and_then(|rest| rest.strip_prefix('.')) {
+                Some(END) => return Some(Answer(parts)),
+                Some(name) => part = Some(name.to_owned()),
+                None => {
+                    if let Some(name) = &part {
+                        parts.entry(name.clone()).or_insert_with(String::new).push_str(token);
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The output of a query, by part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer(BTreeMap<String, String>);
+
+impl Answer {
+    /// The lines of a part, trimmed, without empty ones.
+    pub fn lines(&self, name: &str) -> impl Iterator<Item = &str> {
+        let text = self.0.get(name).map_or("", String::as_str);
+        text.lines().map(str::trim).filter(|line| !line.is_empty())
+    }
+
+    /// The first line of a part.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.lines(name).next()
+    }
+
+    /// An answer with the given parts.
+    #[cfg(test)]
+    pub fn of(parts: &[(&str, &str)]) -> Self {
+        Self(parts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::process::Launcher;
+
+    fn query(commands: &[(&str, &str)]) -> Query {
+        let mut query = Query::new().unwrap();
+        for (name, command) in commands {
+            query.add(name, command);
+        }
+        query
+    }
+
+    fn output(query: &Query) -> String {
+        Launcher::new("/").capture("sh", &["-c", &query.command()]).unwrap().stdout
+    }
+
+    #[test]
+    fn parts_of_an_answer() {
+        let query = query(&[("one", "echo a; echo ' b '"), ("two", "false"), ("three", "printf c")]);
+        let answer = query.parse(&format!("Welcome\n{}", output(&query))).unwrap();
+        assert!(answer.lines("one").eq(["a", "b"]));
+        assert_eq!(
+            (answer.first("two"), answer.first("three"), answer.first("four")),
+            (None, Some("c"), None)
+        );
+    }
+
+    #[test]
+    fn an_incomplete_answer_is_none() {
+        let query = query(&[("one", "echo a")]);
+        let output = output(&query);
+        assert!((0..output.len() - 1).all(|end| query.parse(&output[..end]).is_none()));
+    }
+
+    /// Names of files may contain anything but NUL, and the list of processes shows the nonce.
+    #[test]
+    fn no_file_name_can_imitate_a_marker() {
+        let nonce = Query::new().unwrap().nonce;
+        assert_ne!(nonce, Query::new().unwrap().nonce);
+        let mut query = query(&[]);
+        let names = format!("a\n@failed\nb\n{0}.two\n.{0}.end\n\\000{0}.two\\000", query.nonce);
+        query.add("one", &format!("printf %s '{names}'"));
+        query.add("two", "echo right");
+        let answer = query.parse(&output(&query)).unwrap();
+        assert!(answer.lines("two").eq(["right"]));
+        assert_eq!(answer.lines("one").count(), 6);
+    }
+
+    #[test]
+    fn fuzz() {
+        let query = query(&[("one", "echo a"), ("two", "echo b")]);
+        crate::base::fuzz::check_text(&[&output(&query)], |output| query.parse(output));
+    }
+}
