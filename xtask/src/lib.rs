@@ -1,8 +1,8 @@
-//! `cargo xtask`: takes a Raspberry Pi from a NixOS flake to a running, proven machine.
+//! `cargo xtask`: takes a Raspberry Pi from a NixOS flake to a running, verified host.
 //!
 //! Data flows one way through each command: gather, plan, show, act. Imports do too, from wing to wing:
-//! `commands`, then `card`, `deploy`, `receipt` and `setup`, then `identity` and `nix`, then `base`. `commands` alone import
-//! `ui`, and those for developers alone `dev`.
+//! `commands`, then `card`, `deploy`, `receipt` and `setup`, then `identity` and `nix`, then `base`. Only `commands` imports
+//! `ui`, and only the commands for development import `dev`.
 
 pub mod base;
 mod card;
@@ -24,8 +24,8 @@ pub use base::process::Launcher;
 use base::{failure, hardening, interrupt};
 pub use cli::Cli;
 
-/// Tells what is wrong with the command line, as an event where `--json` is among its words; or prints
-/// the help or the version that it asks for.
+/// Prints what is wrong with the command line, as an event if `--json` is among its words; or prints the requested help or
+/// version.
 pub fn usage_error(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
     if !error.use_stderr() {
@@ -36,24 +36,24 @@ pub fn usage_error(error: &clap::Error) -> ExitCode {
     if json {
         return failed(&failure::ExitKind::Usage.error(text), json);
     }
-    ui::usage_error(&in_harmless_words().unwrap_or(error.render().to_string()));
+    ui::usage_error(&escaped_usage_error().unwrap_or(error.render().to_string()));
     failure::ExitKind::Usage.code().into()
 }
 
-/// What is wrong with the command line once its words hold nothing but what a terminal draws: the parser repeats them.
-fn in_harmless_words() -> Option<String> {
+/// The error of the parser for the escaped words of the command line: the parser quotes them.
+fn escaped_usage_error() -> Option<String> {
     let words = std::env::args_os().map(|word| base::Plain(word.to_string_lossy()).to_string());
     let error = <Cli as clap::Parser>::try_parse_from(words).err()?;
     error.use_stderr().then(|| error.render().to_string())
 }
 
-/// Runs the command line and returns the exit code; an error has been printed once.
+/// Runs the command line, prints its error if there is one, and returns the exit code.
 pub fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
     if let Err(error) = hardening::forbid_core_dumps().and_then(|()| interrupt::keep_exit_codes()) {
         return failed(&error, json);
     }
-    // The worker tells its errors on stdout, to the tool that started it, which prints them.
+    // The worker reports its errors on stdout to the tool that started it, which prints them.
     if let Some(code) = commands::worker(&cli.command) {
         return code.into();
     }

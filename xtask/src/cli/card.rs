@@ -1,10 +1,13 @@
-//! `card`: looking at one.
+//! The command line of `card`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::ConfirmArgs;
+use super::flash::Target;
+use crate::bail;
 
 #[derive(Debug, Args)]
 pub struct Card {
@@ -14,21 +17,21 @@ pub struct Card {
 
 #[derive(Debug, Subcommand)]
 pub enum CardCommand {
-    /// Say what is on a card, whose image it is, and what would keep it from booting
-    #[command(arg = super::no_flake())]
+    /// Show what is on a card, which flash wrote it, and what keeps it from booting
+    #[command(arg = super::unread_flake())]
     Inspect(CardInspect),
-    /// Compare a card with an image without writing anything: that of a host, a file, or the one of its receipt
+    /// Compare a card with the image of a host, of a file or of its receipt, without writing anything
     #[command(
         override_usage = "cargo xtask card verify [OPTIONS] <DEVICE>\n       cargo xtask card verify [OPTIONS] <HOST> <DEVICE>\n       cargo xtask card verify [OPTIONS] --image <FILE> <DEVICE>"
     )]
     Verify(CardVerify),
-    /// Check that a card holds what it says: stamps are written all over it, and what was there is put back
+    /// Check the capacity of a card: write probes all over it, read them back, and restore the overwritten data
     Check(CardCheck),
 }
 
 #[derive(Debug, Args)]
 pub struct CardInspect {
-    /// The card, as `cargo xtask devices` lists it, or a file that stands for one
+    /// The card, as `cargo xtask devices` lists it, or a file with the content of one
     pub device: PathBuf,
 }
 
@@ -36,16 +39,35 @@ pub struct CardInspect {
 pub struct CardVerify {
     /// The host whose image is built and compared; none for the image of --image or of the receipt
     #[arg(value_name = "HOST")]
-    pub first: Option<String>,
-    /// The card, as `cargo xtask devices` lists it, or a file that stands for one
+    first: Option<String>,
+    /// The card, as `cargo xtask devices` lists it, or a file with the content of one
     #[arg(value_name = "DEVICE")]
-    pub second: Option<String>,
+    second: Option<String>,
     /// Compare with this file: .img, .img.zst, .img.xz or .img.gz
     #[arg(long, value_name = "FILE")]
-    pub image: Option<PathBuf>,
-    /// Let decompressing the image take this much memory, such as 1GiB, where it says that it takes more than 256 MiB
-    #[arg(long, value_name = "SIZE", value_parser = super::memory)]
+    image: Option<PathBuf>,
+    /// Allow decompression this much memory, such as 1GiB, where the image declares more than 256 MiB
+    #[arg(long, value_name = "SIZE", value_parser = super::memory_limit)]
     pub memory_limit: Option<u64>,
+}
+
+impl CardVerify {
+    /// What the card is compared with, `None` for the image of its receipt; and the card.
+    ///
+    /// # Errors
+    /// `Usage` for no device, and for a host together with an image.
+    pub fn target(&self) -> Result<(Option<Target<'_>>, &Path)> {
+        match (self.first.as_deref(), self.second.as_deref(), &self.image) {
+            (Some(device), None, Some(file)) => Ok((Some(Target::File(file)), Path::new(device))),
+            (Some(host), Some(device), None) => Ok((Some(Target::Host(host)), Path::new(device))),
+            (Some(device), None, None) => Ok((None, Path::new(device))),
+            (_, Some(_), Some(_)) => Err(super::flash::host_and_image()),
+            _ => bail!(
+                Usage, "no device is named";
+                hint: "name the device, and before it the host if the card has no receipt"
+            ),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -54,4 +76,27 @@ pub struct CardCheck {
     pub device: PathBuf,
     #[command(flatten)]
     pub confirm: ConfirmArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::failure::{ExitKind, kind};
+
+    #[test]
+    fn positional_arguments_of_verify() {
+        let parse = |first: Option<&str>, second: Option<&str>, image: Option<&str>| {
+            let [first, second] = [first, second].map(|word| word.map(str::to_owned));
+            let args = CardVerify { first, second, image: image.map(Into::into), memory_limit: None };
+            args.target().map(|(target, device)| format!("{target:?} {}", device.display()))
+        };
+        assert_eq!(parse(Some("/d"), None, None).unwrap(), "None /d");
+        assert_eq!(parse(Some("h"), Some("/d"), None).unwrap(), "Some(Host(\"h\")) /d");
+        assert_eq!(parse(Some("/d"), None, Some("f")).unwrap(), "Some(File(\"f\")) /d");
+        for (first, second, image) in
+            [(None, None, None), (None, None, Some("f")), (Some("h"), Some("/d"), Some("f"))]
+        {
+            assert_eq!(kind(&parse(first, second, image).unwrap_err()), ExitKind::Usage);
+        }
+    }
 }

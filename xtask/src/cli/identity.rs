@@ -1,4 +1,4 @@
-//! What the command line says about identities: of the command `identity`, and of `flash`.
+//! The command line of `identity`, and the payload options of `flash`.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ pub struct Identity {
 
 #[derive(Debug, Subcommand)]
 pub enum IdentityCommand {
-    /// Print the fingerprint of the key, and its age recipient, to which secrets for the host are encrypted
-    #[command(arg = super::no_flake())]
+    /// Show the fingerprint of the key, and its age recipient, to which secrets for the host are encrypted
+    #[command(arg = super::unread_flake())]
     Show(IdentityOf),
-    /// Make the key before the first flash does, where there is none, and show it
+    /// Make the key if there is none, before the first flash would, and show it
     Make(IdentityOf),
 }
 
@@ -23,25 +23,24 @@ pub enum IdentityCommand {
 pub struct IdentityOf {
     /// The host, as `cargo xtask hosts` lists it
     pub host: String,
-    /// Where the keys are, a folder for each host (default: .xtask/identity)
+    /// The folder of the keys, with a folder for each host (default: .xtask/identity)
     #[arg(long, value_name = "DIR")]
     pub identity_dir: Option<PathBuf>,
 }
 
-/// What a card gets beside its image.
+/// The payload of a card: what it gets beside its image.
 #[derive(Debug, Default, Args)]
 pub struct PayloadArgs {
-    /// Which ssh host key the card gets, so that the first connection knows it already [default: keep, or none with
-    /// --image]
+    /// The ssh host key of the card, which the first connection then already knows [default: keep, or none with --image]
     #[arg(long, value_enum)]
     pub identity: Option<crate::identity::KeyChoice>,
-    /// With --image: the host whose identity it gets
+    /// With --image: the host whose identity the card gets
     #[arg(long, value_name = "HOST", requires = "image")]
     pub identity_of: Option<String>,
-    /// Where the keys are, a folder for each host (default: .xtask/identity)
+    /// The folder of the keys, with a folder for each host (default: .xtask/identity)
     #[arg(long, value_name = "DIR")]
     pub identity_dir: Option<PathBuf>,
-    /// Put all that is in this folder into /persist of the card's `NIXOS_SD` too, with its modes: Wi-Fi secrets, age keys
+    /// Copy the content of this folder, with its modes, to /persist of the card's `NIXOS_SD`: Wi-Fi secrets, age keys
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
 }

@@ -2,33 +2,35 @@
 
 mod card;
 mod deploy;
+mod dev;
+mod flash;
 mod identity;
 
-use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Arg, Args, Parser, Subcommand};
 
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
 pub use deploy::{Deploy, History, Status};
+pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, Benchmark, Demo, Test};
+pub use flash::{ConfirmArgs, Flash, Target};
 pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
 
-/// What follows the list of commands.
+/// The text after the list of commands.
 const AFTER_HELP: &str = "\
 From a flake to a running host:
-  cargo xtask sd-image HOST        build the image, and see where it is
-  cargo xtask flash HOST DEVICE    build it, write it to a card, and read it back
-  cargo xtask deploy HOST          from then on, over ssh
-  cargo xtask status               what runs where
+  cargo xtask sd-image HOST        build the image and print its path
+  cargo xtask flash HOST DEVICE    build the image, write it to a card and verify the card
+  cargo xtask deploy HOST          update the running host over ssh
+  cargo xtask status               show what each host runs
 
-Exit codes: 0 done, 1 failed, 2 wrong command line or no such host, 3 refused before anything was changed, 4 read back \
-otherwise than written, 5 input or output, 6 no permission, 10 to 14 as docs/deploying.md says, 130 stopped by the user";
+Exit codes: 0 success, 1 failure, 2 usage or no such host, 3 refused before any change, 4 verification failed, \
+5 input/output error, 6 permission denied, 10 to 14 of hosts (docs/deploying.md), 130 interrupted";
 
-/// The heading of the options that all commands have, which follow those of their own.
+/// The heading of the options that all commands share.
 const GLOBAL: &str = "Global options";
 
-/// What follows the options of `flash`.
+/// The text after the options of `flash`.
 const FLASH_EXAMPLES: &str = "\
 Examples:
   cargo xtask flash stinky
@@ -36,7 +38,7 @@ Examples:
   cargo xtask flash --image nixos.img.zst /dev/sdb
   cargo xtask flash stinky /dev/sdb --yes --expect-serial 4C530001";
 
-/// Takes a Raspberry Pi from a NixOS flake to a running, proven machine.
+/// Take a Raspberry Pi from a NixOS flake to a running, verified host
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask",
@@ -60,56 +62,55 @@ pub struct Cli {
 pub enum Command {
     /// Build a host's SD image and print its path
     SdImage(SdImage),
-    /// Write an image to a card, and prove that it is on it
+    /// Write an image to a card and verify it
     #[command(
         override_usage = "cargo xtask flash [OPTIONS] <HOST> [DEVICE]\n       cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
         after_help = FLASH_EXAMPLES
     )]
     Flash(Flash),
-    /// Deploy a host over ssh with deploy-rs, and prove on the host that it took
+    /// Deploy hosts over ssh with deploy-rs, and verify on each host that it runs the new system
     #[command(
         override_usage = "cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]"
     )]
     Deploy(Deploy),
-    /// Say what runs where: how far each host is from the flake, and what is wrong with it
+    /// Show what each host runs, how it differs from the flake, and its faults
     Status(Status),
-    /// Say what was flashed and deployed from here, the newest last
-    #[command(arg = no_flake())]
+    /// List the flashes and deploys of this checkout, the newest last
+    #[command(arg = unread_flake())]
     History(History),
     /// List the hosts of the flake that have an SD image or a deploy node
     Hosts,
-    /// List the cards that are plugged in, and say whether `flash` would take them
+    /// List the inserted cards, and whether `flash` accepts them
     Devices(Devices),
-    /// Look at a card: what is on it, whether it still is what was written, whether it holds what it says
+    /// Inspect a card, verify it against an image, or check its capacity
     Card(Card),
-    /// Show or make the ssh host key that the cards of a host get
+    /// Show or make the ssh host key of a host, which its cards get
     Identity(Identity),
-    /// Say whether this machine can build images and deploy, and if not, what is missing
-    #[command(arg = no_flake())]
+    /// Check whether this machine can build images and deploy, and list what is missing
+    #[command(arg = unread_flake())]
     Doctor,
-    /// Put in place what this machine lacks for building, flashing and deploying
-    #[command(arg = no_flake())]
+    /// Install what this machine lacks for building, flashing and deploying
+    #[command(arg = unread_flake())]
     Setup(Setup),
-    /// Go the whole way without a Pi: build a small real image, and write it to a virtual card
-    #[command(arg = no_flake())]
+    /// Build a small real image and flash it to a virtual card: the whole way without a Pi
+    #[command(arg = unread_flake())]
     Demo(Demo),
     /// Run formatting, lints and all test suites that this machine can run
-    #[command(arg = no_flake())]
+    #[command(arg = unread_flake())]
     Test(Test),
-    /// Measure this tool against the programs that people use instead
-    #[command(arg = no_flake())]
+    /// Benchmark this tool against its alternatives
+    #[command(arg = unread_flake())]
     Bench(Bench),
-    /// The worker that is started for what needs the card itself, elevated if need be: a job on stdin,
-    /// events on stdout
+    /// Run the worker that writes cards, elevated where needed: it gets a job on stdin and reports events on stdout
     #[command(hide = true, name = crate::card::worker::Access::Write.command())]
     WriteCard,
-    /// The same, for jobs that only read
+    /// Run the worker for jobs that only read cards
     #[command(hide = true, name = crate::card::worker::Access::Read.command())]
     ReadCard,
 }
 
 impl Command {
-    /// Whether the flake of the user is evaluated, which may build parts of it.
+    /// Whether the command evaluates the flake of the user, which may build parts of it.
     pub fn evaluates(&self) -> bool {
         match self {
             Self::Deploy(_) | Self::Hosts | Self::SdImage(_) | Self::Status(_) => true,
@@ -118,15 +119,15 @@ impl Command {
         }
     }
 
-    /// Where keys of hosts are, if the user says so.
+    /// The folder with the keys of hosts that the user named, if any.
     pub fn identity_dir(&self) -> Option<&Path> {
         match self {
-            Self::Flash(args) => args.packed.identity_dir.as_deref(),
+            Self::Flash(args) => args.payload.identity_dir.as_deref(),
             _ => None,
         }
     }
 
-    /// Whether the flake may set any option of ssh.
+    /// Whether the flake may set any ssh option.
     pub fn trusts_flake(&self) -> bool {
         match self {
             Self::Deploy(args) => args.trust.trust_flake,
@@ -136,149 +137,33 @@ impl Command {
     }
 }
 
-/// `--flake` where nothing reads it: it is not offered, and taken all the same, as before the name of the command.
-fn no_flake() -> Arg {
+/// A hidden `--flake` for commands that read no flake: help does not list it, and the parser accepts it there as before the
+/// name of the command.
+fn unread_flake() -> Arg {
     Arg::new("flake").long("flake").value_name("REF").global(true).hide(true)
 }
 
-/// A limit of memory; none at all would let nothing be decompressed.
-fn memory(text: &str) -> anyhow::Result<u64> {
+/// Parses a memory limit above 0.
+fn memory_limit(text: &str) -> anyhow::Result<u64> {
     match crate::base::parse_bytes(text)? {
-        0 => anyhow::bail!("with no memory nothing can be decompressed; leave it out for 256 MiB"),
+        0 => anyhow::bail!("0 leaves no memory for decompression; omit the option for 256 MiB"),
         size => Ok(size),
     }
 }
 
-/// How often something is measured.
-fn rounds(text: &str) -> Result<NonZero<u32>, &'static str> {
-    text.parse().map_err(|_| "it takes a whole number, 1 or more")
-}
-
-#[derive(Debug, Args)]
-pub struct Flash {
-    /// The host whose image is built and written, as `cargo xtask hosts` lists it; none with --image
-    #[arg(value_name = "HOST")]
-    pub first: Option<String>,
-    /// The card, as `cargo xtask devices` lists it; all that is on it will be lost. Without it, the card
-    /// that is inserted next
-    #[arg(value_name = "DEVICE")]
-    pub second: Option<String>,
-    /// Write this file instead of a host's image: .img, .img.zst, .img.xz or .img.gz
-    #[arg(long, value_name = "FILE")]
-    pub image: Option<PathBuf>,
-    #[command(flatten)]
-    pub confirm: ConfirmArgs,
-    #[command(flatten)]
-    pub packed: PayloadArgs,
-    /// Unmount the card without asking, if it is mounted
-    #[arg(long)]
-    pub unmount: bool,
-    /// How the image gets onto the card; after each of them the card holds it exactly
-    #[arg(long, value_enum, default_value_t)]
-    pub mode: crate::card::flash::Mode,
-    /// Check the image once more, even if it was found whole before and nobody has touched it since
-    #[arg(long)]
-    pub check_image: bool,
-    /// Let decompressing the image take this much memory, such as 1GiB, where it says that it takes more than 256 MiB
-    #[arg(long, value_name = "SIZE", value_parser = memory)]
-    pub memory_limit: Option<u64>,
-    /// Do not eject the card when it is written
-    #[arg(long)]
-    pub no_eject: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Bench {
-    #[command(subcommand)]
-    pub what: Benchmark,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Benchmark {
-    /// Flash virtual cards, as slow as SD cards and as fast as memory, with every writer that is installed
-    Flash(BenchFlash),
-    /// Assemble an SD image with programs of this machine, and with those of a Pi, which are emulated
-    Assemble(BenchAssemble),
-    /// Deploy to hosts in namespaces of this machine, with proof and with deploy-rs alone
-    Deploy(BenchDeploy),
-}
-
-#[derive(Debug, Args)]
-pub struct BenchFlash {
-    /// How often each writer runs; the result is the median
-    #[arg(long, value_name = "N", default_value = "3", value_parser = rounds)]
-    pub rounds: NonZero<u32>,
-    /// Only this case; may be given several times
-    #[arg(long, value_name = "CASE", value_parser = PossibleValuesParser::new(crate::dev::bench::names()))]
-    pub only: Vec<String>,
-    /// How `flash` is to do it
-    #[arg(long, value_enum)]
-    pub mode: Option<crate::card::flash::Mode>,
-}
-
-/// How somebody agrees that a card is written.
-#[derive(Debug, Args)]
-pub struct ConfirmArgs {
-    /// Do not ask for the name of the card; needs --expect-size or --expect-serial
-    #[arg(long)]
-    pub yes: bool,
-    /// Refuse a card that has not exactly this size: bytes, or a whole number with KiB, MiB, GiB, TiB, KB, MB, GB or TB
-    #[arg(long, value_name = "SIZE")]
-    pub expect_size: Option<String>,
-    /// Refuse a card that has not this serial number
-    #[arg(long, value_name = "SERIAL")]
-    pub expect_serial: Option<String>,
-    /// Take a loop device or a plain file too, which are no cards
-    #[arg(long)]
-    pub allow_virtual: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct BenchAssemble {
-    /// How often each is done; the result is the median
-    #[arg(long, value_name = "N", default_value = "3", value_parser = rounds)]
-    pub rounds: NonZero<u32>,
-}
-
-#[derive(Debug, Args)]
-pub struct BenchDeploy {
-    /// How often each is done; the result is the median
-    #[arg(long, value_name = "N", default_value = "3", value_parser = rounds)]
-    pub rounds: NonZero<u32>,
-}
-
-#[derive(Debug, Args)]
-pub struct Demo {
-    /// Boot the card twice in QEMU too, and read on its console that the host does what it should
-    #[arg(long, value_enum, value_name = "MACHINE", num_args = 0..=1, default_missing_value = "virt")]
-    pub boot: Option<crate::dev::qemu::Machine>,
-}
-
 #[derive(Debug, Args)]
 pub struct Setup {
-    /// Do not ask before what needs root is run by sudo
+    /// Run commands by sudo without asking first
     #[arg(long)]
     pub yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Test {
-    /// Only these suites, without formatting and lints: unit, boot, build, cli, database, deploy, device, evaluation, flake,
-    /// fuzz, image, nix (with database and image). fuzz runs the property tests of all parsers for minutes, and runs only
-    /// where it is named. A suite that is named and that this machine cannot run whole is a failure
-    #[arg(value_name = "SUITE")]
-    pub suites: Vec<String>,
-    /// For how many minutes the suite fuzz runs, all parsers together (default: 1)
-    #[arg(long, value_name = "N", value_parser = rounds)]
-    pub minutes: Option<NonZero<u32>>,
 }
 
 #[derive(Debug, Args)]
 pub struct Devices {
-    /// List every disk, with the reason why it is no card
+    /// List every disk, with the reason why `flash` refuses it
     #[arg(long)]
     pub all: bool,
-    /// Count loop devices as cards
+    /// Also list loop devices
     #[arg(long)]
     pub allow_virtual: bool,
 }
@@ -287,7 +172,7 @@ pub struct Devices {
 pub struct SdImage {
     /// The host, as `cargo xtask hosts` lists it
     pub host: String,
-    /// Arguments passed on to `nix build`, such as --max-jobs 2
+    /// Arguments for `nix build`, such as --max-jobs 2
     #[arg(last = true, value_name = "NIX ARGS")]
     pub nix_args: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `bench`: this tool measured against the programs that people use instead.
+//! `bench`: benchmarks this tool against its alternatives.
 
 use anyhow::Result;
 
@@ -20,7 +20,7 @@ fn flash(cx: &Context, args: &BenchFlash) -> Result<()> {
     let plan = Plan { cases: bench::select(&args.only), rounds: args.rounds, mode };
     bench::require(cx, &plan.cases)?;
     cx.plan(&plan);
-    let measured = plan.carry_out(cx)?;
+    let measured = plan.run(cx)?;
     show(cx, &plan, &measured)
 }
 

@@ -1,8 +1,8 @@
-//! How the commands that write to a card get confirm to it.
+//! The confirmation of commands that write to a card.
 
 use anyhow::Result;
 
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::card::disk::{Confirmation, Disk, VirtualCards};
 use crate::cli::ConfirmArgs;
 use crate::ui::{self, Prompt};
@@ -12,8 +12,10 @@ impl ConfirmArgs {
         if self.allow_virtual { VirtualCards::Allowed } else { VirtualCards::Refused }
     }
 
+    /// The confirmation that the options and the terminal allow.
+    ///
     /// # Errors
-    /// A size that is none.
+    /// `Usage` for an invalid size.
     pub fn confirmation(&self) -> Result<Confirmation> {
         let size = self.expect_size.as_deref().map(crate::base::parse_bytes).transpose()?;
         let expected = || Confirmation::Expected { size, serial: self.expect_serial.clone() };
@@ -25,21 +27,21 @@ impl ConfirmArgs {
         })
     }
 
-    /// Asks for the text that confirms `disk`, unless that was agreed to beforehand. `meaning` is the
-    /// sentence that says what will happen to the card.
+    /// Asks for the phrase that confirms `disk`, unless `--yes` was given. `consequence` is the sentence that says what will
+    /// happen to the card.
     ///
     /// # Errors
-    /// Another answer, and Ctrl-C.
-    pub fn confirm(&self, disk: &Disk, meaning: &str) -> Result<()> {
+    /// `Refused` for another answer, and `Interrupted` for Ctrl-C.
+    pub fn confirm(&self, disk: &Disk, consequence: &str) -> Result<()> {
         if self.yes {
             return Ok(());
         }
         let confirm_phrase = disk.confirm_phrase();
-        let question = format!("{meaning} Type {} to go on:", confirm_phrase.question());
+        let question = format!("{consequence} Type {} to go on:", confirm_phrase.question());
         let prompt = Prompt { question: &question, unanswered: "stopped; nothing was written" };
         if confirm_phrase.accepts(&prompt.ask()?) {
             return Ok(());
         }
-        Err(ExitKind::Refused.error("not confirmed; nothing was written"))
+        bail!(Refused, "not confirmed; nothing was written")
     }
 }

@@ -1,4 +1,4 @@
-//! `demo`: the whole way on this machine, without a Pi and without a card.
+//! `demo`: builds an image, flashes a virtual card and boots it, on this machine alone.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -25,13 +25,13 @@ use crate::receipt::{self, Flashed};
 use crate::setup::{self, Needs};
 use crate::ui;
 
-/// The name of its one host.
+/// The host of the demo.
 const HOST: &str = "demo";
 
 pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let start = Instant::now();
-    let needs = [Needs::Build, Needs::Boot];
-    setup::ensure(cx, if args.boot.is_some() { &needs } else { &needs[..1] }, sudo::ASK)?;
+    let all = [Needs::Build, Needs::Boot];
+    setup::ensure(cx, if args.boot.is_some() { &all } else { &all[..1] }, sudo::ASK)?;
     let setup_seconds = start.elapsed().as_secs_f64();
     let home = project::state_dir().join("demo");
     let (staged, file) = build(cx, &home)?;
@@ -40,18 +40,18 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let mut card = VirtualCard::make(cx, &home, card_size(image.size))?;
     let flake = format!("path:{}", home.join("flake").display());
     let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(HOST))?;
-    let carried = payload_setup.pack(cx, &flake, &image)?;
+    let carried = payload_setup.plan(cx, &flake, &image)?;
     let plan = plan(&card, image, carried)?;
     cx.plan(&plan);
-    let hold = interrupt::guard()?;
+    let signals = interrupt::guard()?;
     let begun = receipt::begin_flash(cx, Some((HOST, &flake)), &plan);
     let report = begun.watch(cx, |cx| worker::run(cx, &plan))?;
-    let settled = payload_setup.settle(cx);
+    let settled = payload_setup.update_known_hosts(cx);
     begun.keep(cx, Flashed::new(Some((HOST, &flake)), &plan, &report));
     settled?;
-    drop(hold);
+    drop(signals);
     let contents = inspect(&card, report.size)?;
-    card.unplug();
+    card.detach();
     let Plan { image, carried, .. } = plan;
     let identity = carried.and_then(|carried| carried.payload.identity);
     let fingerprint = identity.as_ref().map_or("none", |identity| &identity.fingerprint);
@@ -65,33 +65,33 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     show(cx, &Done { image, card, file, report, identity, contents, booted, seconds })
 }
 
-/// What the demo has come to. Also its JSON.
+/// The result of the demo. Also its JSON.
 #[derive(Serialize)]
 struct Done {
     image: Image,
     /// The loop device that was the card, or the file itself.
     card: PathBuf,
-    /// The file that was the card and still holds what was written.
+    /// The file behind the card, which keeps its content.
     file: PathBuf,
     report: Report,
-    /// Who the host on the card is.
+    /// The identity of the host on the card.
     identity: Option<Identity>,
     contents: BootFiles,
-    /// What the host on the card proved of itself, where it was booted; the card holds what became of it.
+    /// The values of the booted host, where it was booted; the card keeps its changes.
     booted: Option<Proven>,
     seconds: Seconds,
 }
 
-/// How long the parts took that the report of the flash does not tell.
+/// The durations, in seconds, that the report of the flash does not have.
 #[derive(Serialize)]
 struct Seconds {
-    /// Putting in place what the machine lacked.
+    /// Setting up the machine.
     setup: f64,
     /// Fetching the packages and building the image.
     build: f64,
-    /// Booting the card in QEMU, where that was asked for.
+    /// Booting the card in QEMU, if requested.
     boot: Option<f64>,
-    /// From the first to the last.
+    /// The whole demo.
     total: f64,
 }
 
@@ -100,24 +100,29 @@ fn build(cx: &Context, home: &std::path::Path) -> Result<(Staged, PathBuf)> {
     let version = nix::require(&cx.launcher)?;
     emulation::require(cx, version, "aarch64-linux")?;
     let staged = demo::stage(cx, home)?;
-    // All inputs are here: a cache would only be asked in vain, and waited for where there is no network.
-    let alone = ["--option", "substitute", "false"].map(str::to_owned);
-    let built = nix::build(&cx.launcher, &staged.installable(), &alone, cx.reporter.as_ref())?;
+    // All inputs are local: a binary cache has none of the outputs, and without a network its queries would time out.
+    let offline = ["--option", "substitute", "false"].map(str::to_owned);
+    let built = nix::build(&cx.launcher, &staged.installable(), &offline, cx.reporter.as_ref())?;
     Ok((staged, image::find(&built.out)?))
 }
 
-/// The sizes of cards are powers of two here: emulators ask for that. There is room to grow.
+/// The size of the card for an image of `image` bytes: a power of two, as QEMU requires, with space for the partition to grow.
 fn card_size(image: u64) -> u64 {
     (image + 1).next_power_of_two()
 }
 
-/// The same checks as for a real card, with the size as the confirmation.
+/// Makes the plan by the checks for a real card, with its size as the confirmation.
 fn plan(card: &VirtualCard, image: Image, carried: Option<PayloadPlan>) -> Result<Plan> {
     let disk = Disk::load(&Roots::default(), &card.path)?;
     let confirmation = Confirmation::Expected { size: Some(card_size(image.size)), serial: None };
-    let (image_size, virtual_cards) = (Some(image.size), VirtualCards::Allowed);
-    let (mounted, protected) = (Mounted::Refused, Vec::new());
-    refuse(&refusals(&disk, &Request { image_size, virtual_cards, mounted, protected, confirmation }))?;
+    let request = Request {
+        image_size: Some(image.size),
+        virtual_cards: VirtualCards::Allowed,
+        mounted: Mounted::Refused,
+        protected: Vec::new(),
+        confirmation,
+    };
+    refuse(&refusals(&disk, &request))?;
     Ok(Plan::new(image, disk, Mode::default(), carried))
 }
 
@@ -149,7 +154,7 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
     if let Some(identity) = &done.identity {
         ui::result(&format!("host    {}, ssh key {}", identity.host, identity.fingerprint))?;
     }
-    ui::result(&format!("proved  {} read back, hash {}", Bytes(report.size), report.hash))?;
+    ui::result(&format!("verify  {} read back, hash {}", Bytes(report.size), report.hash))?;
     if let Some(proven) = &done.booted {
         ui::result("")?;
         ui::table(&qemu::table(proven))?;

@@ -1,12 +1,12 @@
-//! `deploy HOST…`: deploy-rs, and proof that it took.
+//! `deploy HOST…`: deploys by deploy-rs, and verifies that each host runs the new system.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::bail;
 use crate::base::Context;
-use crate::base::failure::ExitKind;
 use crate::cli::Deploy;
 use crate::deploy::{self, Afterwards, DeployOptions, Ending, Goal, Outcome, Overrides, Plan};
 use crate::receipt::{self, Deployed};
@@ -18,11 +18,11 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     deploy::require_deploy_rs(&cx.launcher)?;
     let hosts = hosts(cx, args)?;
     match &hosts[..] {
-        [host] => one(cx, &options, version, host),
+        [host] => deploy_one(cx, &options, version, host),
         _ if options.overrides.interactive_sudo == Some(true) => {
-            Err(ExitKind::Usage.error("passwords for sudo are asked for one host at a time: name one"))
+            bail!(Usage, "sudo asks for the password of only one host at a time"; hint: "name one host")
         }
-        _ => several(cx, &options, version, hosts),
+        _ => deploy_several(cx, &options, version, hosts),
     }
 }
 
@@ -42,7 +42,7 @@ fn options(args: &Deploy) -> Result<DeployOptions> {
     })
 }
 
-/// The hosts that were named, each once, or all of the flake.
+/// The named hosts, each once, or all hosts of the flake.
 fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<String>> {
     if args.all {
         return deploy::deployable_hosts(cx);
@@ -50,25 +50,30 @@ fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<String>> {
     Ok(deploy::deduplicate(&args.hosts))
 }
 
-fn one(cx: &Context, options: &DeployOptions, version: nix::Version, host: &str) -> Result<()> {
+fn deploy_one(cx: &Context, options: &DeployOptions, version: nix::Version, host: &str) -> Result<()> {
     let found = deploy::find_target(cx, options, host)?;
     let lock = deploy::lock_host(cx, options, host)?;
     let mut plan = deploy::gather(cx, options, version, found, lock)?;
     if let Some(error) = deploy::build(cx, options, &mut [&mut plan]).into_iter().flatten().next() {
         return Err(error);
     }
-    match carry_out(cx, options, plan)? {
+    match apply(cx, options, plan)? {
         Ending::Planned(plan) if cx.json => ui::json(&plan.json()),
         Ending::Planned(plan) => ui::result(&plan.summary()),
         Ending::Ended(outcome) => show(cx, &outcome),
     }
 }
 
-fn several(cx: &Context, options: &DeployOptions, version: nix::Version, hosts: Vec<String>) -> Result<()> {
+fn deploy_several(
+    cx: &Context,
+    options: &DeployOptions,
+    version: nix::Version,
+    hosts: Vec<String>,
+) -> Result<()> {
     let members = deploy::deploy_all(cx, options, version, hosts, |own, plan| {
-        let reached = carry_out(own, options, plan)?;
+        let reached = apply(own, options, plan)?;
         if let Ending::Ended(outcome) = &reached {
-            remark(own, outcome);
+            print_remarks(own, outcome);
             own.note(outcome.summary());
         }
         Ok(reached)
@@ -81,8 +86,8 @@ fn several(cx: &Context, options: &DeployOptions, version: nix::Version, hosts: 
     deploy::worst_failure(&members).map_or(Ok(()), Err)
 }
 
-/// Shows the plan; carries it out, unless it is only to be shown, and keeps a receipt.
-fn carry_out(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Ending> {
+/// Shows the plan; unless this is a dry run, applies it and keeps a receipt.
+fn apply(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Ending> {
     if plan.already_done().is_none() {
         deploy::compare(cx, &mut plan)?;
         cx.note(plan.to_string());
@@ -99,15 +104,15 @@ fn carry_out(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<En
 }
 
 fn show(cx: &Context, outcome: &Outcome) -> Result<()> {
-    remark(cx, outcome);
-    let told = if cx.json { ui::json(&outcome.json()) } else { Ok(()) };
+    print_remarks(cx, outcome);
+    let printed = if cx.json { ui::json(&outcome.json()) } else { Ok(()) };
     match outcome.verdict.failure() {
         Some(kind) => Err(kind.error(outcome.summary())),
-        None if cx.json => told,
+        None if cx.json => printed,
         None => ui::result(&outcome.summary()),
     }
 }
 
-fn remark(cx: &Context, outcome: &Outcome) {
+fn print_remarks(cx: &Context, outcome: &Outcome) {
     outcome.remarks().into_iter().for_each(|remark| cx.note(remark));
 }

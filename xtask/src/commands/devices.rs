@@ -1,22 +1,22 @@
-//! `devices`: the cards that are plugged in.
+//! `devices`: lists the inserted cards.
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::protected::{Named, protected};
+use super::protected::{NamedPaths, protected};
 use crate::base::{Bytes, Context, Table};
 use crate::card::disk::{self, Confirmation, Disk, Kind, Mounted, Request, Roots, VirtualCards};
 use crate::cli::Devices;
 use crate::ui;
 
-/// A disk and what `flash` would say to it.
+/// A disk, and whether `flash` accepts it. Also the JSON.
 #[derive(Serialize)]
 struct Listed {
     #[serde(flatten)]
     disk: Disk,
     accepted: bool,
     refusals: Vec<String>,
-    /// The first reason, without its remedy: enough to choose by. `flash` says all of them.
+    /// `yes`, or the first refusal without its remedy: enough to choose by. `flash` prints all refusals.
     #[serde(skip)]
     verdict: String,
 }
@@ -31,7 +31,7 @@ pub fn run(cx: &Context, args: &Devices) -> Result<()> {
         return ui::json(&listed);
     }
     if listed.is_empty() {
-        cx.note("there is no card; plug one in, or see all disks with `cargo xtask devices --all`");
+        cx.note("no card found; insert one, or list all disks with `cargo xtask devices --all`");
         return Ok(());
     }
     ui::table(&table(&listed))
@@ -39,11 +39,16 @@ pub fn run(cx: &Context, args: &Devices) -> Result<()> {
 
 fn request(cx: &Context, args: &Devices) -> Request {
     let virtual_cards = if args.allow_virtual { VirtualCards::Allowed } else { VirtualCards::Refused };
-    let (mounted, protected) = (Mounted::Refused, protected(cx, Named::default()));
-    Request { image_size: None, virtual_cards, mounted, protected, confirmation: Confirmation::Typed }
+    Request {
+        image_size: None,
+        virtual_cards,
+        mounted: Mounted::Refused,
+        protected: protected(cx, NamedPaths::default()),
+        confirmation: Confirmation::Typed,
+    }
 }
 
-/// Whether a disk is listed by default: it could be a card, even if it is refused now.
+/// Whether a disk is listed by default: its kind is that of a card, even if `flash` refuses it now.
 fn is_card(disk: &Disk, request: &Request) -> bool {
     let virtual_card = disk.kind.is_virtual() && request.virtual_cards == VirtualCards::Allowed;
     virtual_card || matches!(disk.kind, Kind::SdCard | Kind::Usb)
@@ -59,8 +64,14 @@ fn judge(disk: Disk, request: &Request) -> Listed {
 fn table(listed: &[Listed]) -> Table {
     let mut table = Table::new(&["DEVICE", "SIZE", "MODEL", "KIND", "HOLDS", "FLASH"]);
     for Listed { disk, verdict, .. } in listed {
-        let (path, size) = (disk.path.display().to_string(), Bytes(disk.size).to_string());
-        table.row([path, size, disk.title(), disk.kind.to_string(), disk.content(), verdict.clone()]);
+        table.row([
+            disk.path.display().to_string(),
+            Bytes(disk.size).to_string(),
+            disk.title(),
+            disk.kind.to_string(),
+            disk.content(),
+            verdict.clone(),
+        ]);
     }
     table
 }

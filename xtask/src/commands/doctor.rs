@@ -1,17 +1,17 @@
-//! `doctor`: can this machine do the work, and if not, what is the remedy.
+//! `doctor`: checks the requirements of this machine, and names the remedies.
 
 use anyhow::Result;
 
-use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, Table};
+use crate::bail;
+use crate::base::{Context, Table, failure};
 use crate::card::ext4;
 use crate::nix::emulation;
 use crate::{nix, ui};
 
-/// What a Raspberry Pi is.
+/// The system of a Raspberry Pi.
 const SYSTEM: &str = "aarch64-linux";
 
-/// One thing that was looked at: its name and what was found, or the remedy.
+/// A checked requirement: its name, and what was found or else the remedy.
 struct Finding {
     name: &'static str,
     found: Result<String, String>,
@@ -27,7 +27,7 @@ pub fn run(cx: &Context) -> Result<()> {
     match findings.iter().filter(|finding| finding.found.is_err()).count() {
         0 => Ok(()),
         missing => {
-            Err(ExitKind::Refused.error(format!("{missing} of {} things are missing", findings.len())))
+            bail!(Refused, "{missing} of {} requirements are missing", findings.len())
         }
     }
 }
@@ -61,7 +61,8 @@ fn program(cx: &Context, name: &str, remedy: &str) -> Result<String, String> {
     cx.launcher.which(name).map(|path| path.display().to_string()).ok_or_else(missing)
 }
 
-/// The three programs of its package put the identity of a host on its card. Debian keeps them off the `PATH` of users.
+/// The path of debugfs, if all three programs of e2fsprogs that write the payload of a card are there. Debian keeps them off
+/// the `PATH` of users.
 fn debugfs(cx: &Context) -> Result<String, String> {
     let path = ext4::check_programs(&cx.launcher).map_err(|error| failure::with_hint(&error))?;
     Ok(path.display().to_string())

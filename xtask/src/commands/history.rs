@@ -1,4 +1,4 @@
-//! `history [HOST]`: what was flashed and deployed from this checkout, by its receipts.
+//! `history [HOST]`: lists the flashes and deploys of this checkout by their receipts.
 
 use std::collections::BTreeSet;
 
@@ -19,30 +19,30 @@ pub fn run(cx: &Context, args: &History) -> Result<()> {
     }
     warn_of_clock(cx, &receipts);
     if receipts.is_empty() {
-        cx.note(none(args.host.as_deref(), known));
+        cx.note(no_receipt(args.host.as_deref(), known));
     }
     ui::table(&table(&receipts))
 }
 
-/// Receipts are in the order of what was done, also where the clock was wrong.
+/// Warns of receipts from the future. Receipts are in the order of their actions, also where the clock was wrong.
 fn warn_of_clock(cx: &Context, receipts: &[Receipt]) {
     let now = Timestamp::now();
     let count = receipts.iter().filter(|receipt| *receipt.when() > now).count();
     if count > 0 {
-        let of = receipts.len();
+        let total = receipts.len();
         cx.warn(format!(
-            "{count} of {of} receipts have a time that is yet to come: the clock was wrong then, or is now"
+            "{count} of {total} receipts are dated in the future: the clock was wrong then, or is wrong now"
         ));
     }
 }
 
-/// What there is to say where there is no receipt of `host`; `known` are the hosts of which there are some.
-fn none(host: Option<&str>, known: BTreeSet<String>) -> String {
+/// The note for a history without receipts of `host`; `known` are the hosts with receipts.
+fn no_receipt(host: Option<&str>, known: BTreeSet<String>) -> String {
     let Some(host) = host else {
         return "there is no receipt: nothing was flashed or deployed from this checkout yet".into();
     };
-    let known = known.into_iter().collect::<Vec<_>>().join(", ");
-    let others = if known.is_empty() { String::new() } else { format!(" (receipts: {known})") };
+    let hosts = known.into_iter().collect::<Vec<_>>().join(", ");
+    let others = if hosts.is_empty() { String::new() } else { format!(" (receipts: {hosts})") };
     format!("there is no receipt of {host}: it was not flashed or deployed to from this checkout yet{others}")
 }
 

@@ -1,4 +1,4 @@
-//! `hosts`: what the flake offers.
+//! `hosts`: lists the hosts of the flake.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! `identity`: the ssh host key that the cards of a host get.
+//! `identity`: shows or makes the ssh host key of a host.
 
 use std::path::PathBuf;
 
@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::base::Context;
-use crate::base::failure::ExitKind;
 use crate::cli::{Identity, IdentityCommand, IdentityOf};
+use crate::failure;
 use crate::identity::{self, KeyChoice, KeyFolder};
 use crate::ui;
 
@@ -19,32 +19,30 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
         folder.choose(&cx.launcher, KeyChoice::Keep)?;
     }
     let key = folder.public(&cx.launcher)?.ok_or_else(|| no_key(of, &folder))?;
-    let (fingerprint, age, public) = (key.fingerprint(), key.age_recipient()?, key.line());
-    let known_hosts = identity::known(&of.host)?;
-    let waiting = folder.pending(&cx.launcher)?.map(|key| key.fingerprint());
+    let pending = folder.pending(&cx.launcher)?;
     show(
         cx,
         &Shown {
             host: of.host.clone(),
-            fingerprint,
-            age,
-            public,
+            fingerprint: key.fingerprint(),
+            age: key.age_recipient()?,
+            public: key.line(),
             folder: folder.path().to_owned(),
-            known_hosts,
-            waiting,
+            known_hosts: identity::known(&of.host)?,
+            pending: pending.map(|key| key.fingerprint()),
         },
     )
 }
 
 fn no_key(of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
-    let (host, dir) = (&of.host, folder.path().display());
+    let host = &of.host;
+    let dir = folder.path().display();
     let elsewhere = of.identity_dir.as_ref().map(|dir| format!(" --identity-dir {}", dir.display()));
     let make = format!("cargo xtask identity make {host}{}", elsewhere.unwrap_or_default());
-    ExitKind::Refused
-        .error(format!("{host} has no key in {dir}; its first flash makes one, and so does `{make}`"))
+    failure!(Refused, "{host} has no key in {dir}"; hint: "flash the host, or run `{make}`")
 }
 
-/// What there is to know of an identity. Also its JSON.
+/// The facts about an identity. Also the JSON.
 #[derive(Serialize)]
 struct Shown {
     host: String,
@@ -55,10 +53,11 @@ struct Shown {
     /// `ssh-ed25519 AAAA…`.
     public: String,
     folder: PathBuf,
-    /// The file by which deploys know the host, if it has it.
+    /// The `known_hosts` by which deploys verify the host, if it has the key.
     known_hosts: Option<PathBuf>,
-    /// `SHA256:…` of a newer key, which a flash that did not end may have put on a card.
-    waiting: Option<String>,
+    /// `SHA256:…` of a pending key, which an unfinished flash may have put on a card.
+    #[serde(rename = "waiting")]
+    pending: Option<String>,
 }
 
 fn show(cx: &Context, shown: &Shown) -> Result<()> {
@@ -71,11 +70,9 @@ fn show(cx: &Context, shown: &Shown) -> Result<()> {
     ui::result(&format!("folder  {}", shown.folder.display()))?;
     match &shown.known_hosts {
         Some(file) => ui::result(&format!("known   {}", file.display())),
-        None => ui::result("known   not yet: the next flash of this host makes it so"),
+        None => ui::result("known   no: the next flash of this host adds it"),
     }?;
-    shown.waiting.iter().try_for_each(|waiting| {
-        ui::result(&format!(
-            "newer   {waiting} waits: a card may have it; flash with --identity new takes it"
-        ))
+    shown.pending.iter().try_for_each(|pending| {
+        ui::result(&format!("pending {pending}: a card may have it; `flash --identity new` uses it"))
     })
 }

@@ -1,4 +1,4 @@
-//! One file a command: gather, plan, show, act. Commands never call commands.
+//! The commands, one in each file: gather, plan, show, act. Commands never call commands.
 
 mod bench;
 mod card;
@@ -29,19 +29,19 @@ use crate::card::worker::{self, Access};
 use crate::cli::{Cli, Command};
 use crate::{nix, ui};
 
-/// Runs the worker and returns its exit code, where that is what was asked for. It may be root: it looks at nothing that the
-/// environment names, and starts none of the programs that are found there.
+/// Runs the worker and returns its exit code, if `command` is the worker. The worker may be root: it reads nothing that the
+/// environment names, and starts no program by `PATH`.
 pub fn worker(command: &Command) -> Option<u8> {
     let access = match command {
         Command::WriteCard => Access::Write,
         Command::ReadCard => Access::Read,
         _ => return None,
     };
-    // What can no longer be told changes nothing on the card: the worker goes on to a known end.
+    // A message that cannot be printed changes nothing on the card: the worker continues to a defined end.
     Some(worker::serve(access, |line| drop(ui::json_line(line))))
 }
 
-/// Makes the context and runs the command that was asked for.
+/// Makes the context and runs the command.
 pub fn run(cli: Cli) -> Result<()> {
     let launcher = Launcher::new(project::root());
     let mut cx = Context {
@@ -73,6 +73,6 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Test(args) => test::run(&mut cx, &args),
         Command::Card(args) => card::run(&cx, &args),
         // The worker has no context: see [`worker`].
-        Command::WriteCard | Command::ReadCard => Err(ExitKind::Usage.error("this is no command of its own")),
+        Command::WriteCard | Command::ReadCard => Err(ExitKind::Usage.error("this command is internal")),
     }
 }

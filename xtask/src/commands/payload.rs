@@ -1,10 +1,11 @@
-//! What a card gets beside its image: the identity of its host, and files. It is packed before the card is
-//! touched, and what it means for the workstation is settled when the card has it.
+//! The payload of a card: the identity of its host, and files. The payload is complete before the card is written;
+//! `known_hosts` of the workstation is updated afterwards.
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
+use crate::bail;
 use crate::base::Context;
 use crate::base::failure::{self, ExitKind};
 use crate::card::ext4;
@@ -13,20 +14,20 @@ use crate::card::image::{self, Image};
 use crate::cli::PayloadArgs;
 use crate::identity::{self, HostKey, KeyChoice, KeyFolder, Owners, Payload, PayloadEntry};
 
-/// What is asked for, before there is an image.
+/// The requested payload, before there is an image.
 pub struct PayloadSetup {
-    /// The host whose identity it is, and which.
+    /// The host whose identity the card gets, and which key.
     host: Option<(KeyFolder, KeyChoice)>,
     files: Option<(PathBuf, Vec<PayloadEntry>)>,
-    /// The key that is packed.
+    /// The key of the payload.
     key: Option<HostKey>,
 }
 
 impl PayloadSetup {
-    /// Reads the files. `host` is the one whose image it is.
+    /// Reads and checks the files. `host` is the host of the image.
     ///
     /// # Errors
-    /// Whatever would keep it from the card, as far as it can be known by now.
+    /// Everything that would keep the payload from the card, as far as it is known without the image.
     pub fn begin(cx: &Context, args: &PayloadArgs, host: Option<&str>) -> Result<Self> {
         let of = args.identity_of.as_deref().or(host);
         let host = match (of, args.identity) {
@@ -35,8 +36,7 @@ impl PayloadSetup {
             }
             (None, None | Some(KeyChoice::None)) => None,
             (None, Some(_)) => {
-                let text = "an image file does not say whose it is: name the host with --identity-of HOST";
-                return Err(ExitKind::Usage.error(text));
+                bail!(Usage, "an image file does not name its host"; hint: "name the host with --identity-of HOST");
             }
         };
         if host.is_some() {
@@ -48,21 +48,21 @@ impl PayloadSetup {
         if let Some((dir, entries)) = &files {
             ext4::check_entries(entries)?;
             if entries.is_empty() {
-                cx.note(format!("--files {} is empty: nothing of it is put on the card", dir.display()));
+                cx.note(format!("--files {} is empty: the card gets no files", dir.display()));
             }
         }
-        let payload_setup = Self { host, files, key: None };
-        if payload_setup.is_wanted() {
+        let setup = Self { host, files, key: None };
+        if setup.is_requested() {
             ext4::check_programs(&cx.launcher)?;
         }
-        Ok(payload_setup)
+        Ok(setup)
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_requested(&self) -> bool {
         self.files.is_some() || self.host.as_ref().is_some_and(|(_, choice)| *choice != KeyChoice::None)
     }
 
-    /// Refuses a folder for the key that Nix would copy with the `flake`.
+    /// Refuses a folder of keys that Nix would copy to its store with the `flake`.
     pub fn keep_out_of_stores(&self, cx: &Context, flake: &str) -> Result<()> {
         match &self.host {
             Some((folder, KeyChoice::Keep | KeyChoice::New)) => {
@@ -72,87 +72,89 @@ impl PayloadSetup {
         }
     }
 
-    /// What goes into `image`, which is built from `flake`, on the card. A host without a key gets one here.
+    /// The payload for `image`, which is built from `flake`. Makes a key for a host without one.
     ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] for an image that has no place or no room for it.
-    pub fn pack(&mut self, cx: &Context, flake: &str, image: &Image) -> Result<Option<PayloadPlan>> {
-        if !self.is_wanted() {
+    /// [`ExitKind::Refused`] for an image without a partition or without space for the payload.
+    pub fn plan(&mut self, cx: &Context, flake: &str, image: &Image) -> Result<Option<PayloadPlan>> {
+        if !self.is_requested() {
             return Ok(None);
         }
-        let root = image::root(image).map_err(without_a_place)?;
+        let root = image::root(image).map_err(no_root_partition)?;
         self.keep_out_of_stores(cx, flake)?;
         self.warn_of_stores(cx, flake)?;
         let choose = |(folder, choice): &(KeyFolder, KeyChoice)| folder.choose(&cx.launcher, *choice);
         self.key = self.host.as_ref().map(choose).transpose()?.flatten();
-        self.warn_of_waiting(cx);
+        self.warn_of_pending(cx);
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
         let payload = Payload::gather(key, self.files.take())?;
-        let mut carried = payload.map(|payload| PayloadPlan::new(root, payload)).transpose()?;
-        if let Some(carried) = carried.as_mut().filter(|carried| carried.payload.files.is_some()) {
-            look_for_replaced(cx, image, carried)?;
+        let mut plan = payload.map(|payload| PayloadPlan::new(root, payload)).transpose()?;
+        if let Some(plan) = plan.as_mut().filter(|plan| plan.payload.files.is_some()) {
+            find_replaced(cx, image, plan)?;
         }
-        Ok(carried)
+        Ok(plan)
     }
 
-    /// A key that is kept may be the wrong one, where a newer one waits.
-    fn warn_of_waiting(&self, cx: &Context) {
+    /// Warns of a pending key: the kept key may be outdated.
+    fn warn_of_pending(&self, cx: &Context) {
         let Some((folder, KeyChoice::Keep)) = &self.host else { return };
         if self.key.as_ref().is_none_or(HostKey::was_pending) {
             return;
         }
-        let (host, place) = (folder.host(), folder.pending_path());
+        let host = folder.host();
         match folder.pending(&cx.launcher) {
             Ok(None) => {}
             Ok(Some(key)) => cx.warn(format!(
-                "a newer key of {host} waits, {}, which a flash that did not end may have put on a card: to take it, say \
-                 --identity new; to give it up, remove {}",
+                                "a newer key of {host} is pending, {}: an unfinished flash may have put it on a card; pass --identity new to \
+                                 use it, or remove {} to drop it",
                 key.fingerprint(),
-                place.display()
+                                folder.pending_path().display()
             )),
             Err(error) => cx.warn(failure::with_hint(&error)),
         }
     }
 
-    /// What is put on the card need not be secret.
+    /// Warns where Nix copies the files to its store; they need not be secret.
     fn warn_of_stores(&self, cx: &Context, flake: &str) -> Result<()> {
         let Some((dir, _)) = &self.files else { return Ok(()) };
         if identity::goes_to_stores(&cx.launcher, dir, flake)? {
             let dir = dir.display();
-            cx.warn(format!("Nix copies {dir} to its store with the flake, where everybody can read it"));
+            cx.warn(format!("Nix copies {dir} with the flake to its store, where every user can read it"));
         }
         Ok(())
     }
 
-    /// The card is written: what it has is what ssh is to know.
-    pub fn settle(&self, cx: &Context) -> Result<()> {
+    /// Updates `known_hosts` of the project to the key on the written card.
+    pub fn update_known_hosts(&self, cx: &Context) -> Result<()> {
         match (&self.key, &self.host) {
             (Some(key), _) => {
                 let host = &key.identity.host;
-                let settled = key.commit().with_context(|| {
-                    let (line, file) = (key.public.line(), identity::known_hosts());
-                    format!(
-                        "the card is good, but its key is not known here: put `{host} {line}` into {}, as the only line of \
-                         {host}",
-                        file.display()
-                    )
+                let added = key.commit().map_err(|error| {
+                    let hint = format!(
+                        "put `{host} {}` into {} as the only line of {host}",
+                        key.public.line(),
+                        identity::known_hosts().display()
+                    );
+                    let text =
+                        format!("the card is verified, but its key was not added to known_hosts: {error:#}");
+                    failure::kind(&error).error_with_hint(text, hint)
                 });
-                if settled? {
-                    cx.note(format!("known_hosts of the project has this key for {host} from now on"));
+                if added? {
+                    cx.note(format!("added the key of {host} to known_hosts of the project"));
                 }
             }
             (None, Some((folder, KeyChoice::None))) => {
                 let host = folder.host();
-                let forgotten = identity::forget(host).with_context(|| {
-                    let file = identity::known_hosts();
-                    format!(
-                        "the card is good, but another key is known here: remove the line of {host} from {}",
-                        file.display()
-                    )
+                let removed = identity::forget(host).map_err(|error| {
+                    let hint =
+                        format!("remove the line of {host} from {}", identity::known_hosts().display());
+                    let text =
+                        format!("the card is verified, but known_hosts still has another key: {error:#}");
+                    failure::kind(&error).error_with_hint(text, hint)
                 });
-                if forgotten? {
+                if removed? {
                     cx.note(format!(
-                        "known_hosts of the project has no key for {host} any more: it makes its own"
+                        "removed the key of {host} from known_hosts of the project: the host makes its own"
                     ));
                 }
             }
@@ -162,20 +164,20 @@ impl PayloadSetup {
     }
 }
 
-/// `error` of an image that has no place for what is packed, with the remedy.
-fn without_a_place(error: anyhow::Error) -> anyhow::Error {
+/// `error` of an image without a partition for the payload, with the remedy.
+fn no_root_partition(error: anyhow::Error) -> anyhow::Error {
     if failure::kind(&error) != ExitKind::Refused {
         return error;
     }
-    ExitKind::Refused
-        .error(format!("{error:#}; without one there is no place for an identity: say --identity none"))
+    crate::failure!(Refused, "{error:#}"; hint: "pass --identity none: without this partition the card cannot hold an identity")
 }
 
-/// Finds out what `image` has already. An image that does not tell has its files named when they are replaced.
-fn look_for_replaced(cx: &Context, image: &Image, carried: &mut PayloadPlan) -> Result<()> {
-    let entries = &carried.payload.entries;
-    let found = cx.in_phase("files", || ext4::replaced(image, &carried.root, entries));
-    carried.replaced = match found {
+/// Finds the files of `image` that the payload replaces. Where that fails, the replaced files are listed when they are
+/// replaced.
+fn find_replaced(cx: &Context, image: &Image, plan: &mut PayloadPlan) -> Result<()> {
+    let entries = &plan.payload.entries;
+    let found = cx.in_phase("files", || ext4::replaced(image, &plan.root, entries));
+    plan.replaced = match found {
         Err(error) if failure::kind(&error) == ExitKind::Refused => return Err(error),
         found => found.unwrap_or_default(),
     };

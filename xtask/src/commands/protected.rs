@@ -1,4 +1,4 @@
-//! What a flash must not overwrite, beside the disks of the running system.
+//! The paths that a flash must not overwrite, beside the disks of the running system.
 
 use std::path::{Path, PathBuf};
 
@@ -6,24 +6,24 @@ use crate::base::{Context, git, project};
 use crate::card::disk::{Extent, Protected, Roots};
 use crate::identity;
 
-/// The store of Nix, with the image and the tools.
+/// The folder of the Nix store, with the image and the tools.
 const STORE: &str = "/nix";
 
-/// The paths of one flash that its user named.
+/// The paths that the user of a flash named.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Named<'a> {
+pub struct NamedPaths<'a> {
     pub image: Option<&'a Path>,
-    /// The folder whose content goes onto the card.
+    /// The folder of `--files`, whose content goes onto the card.
     pub files: Option<&'a Path>,
-    /// The folder with the keys of all hosts, where it is not that of the project.
+    /// The folder with the keys of all hosts, if it is not the project's.
     pub identities: Option<&'a Path>,
 }
 
-/// Everything that must survive. Each is looked for on the card, wherever a link to it leads.
-pub fn protected(cx: &Context, named: Named) -> Vec<Protected> {
+/// All protected paths, resolved through links.
+pub fn protected(cx: &Context, named: NamedPaths) -> Vec<Protected> {
     let flake = project::flake_dir(&cx.flake);
     let keys = named.identities.map_or_else(identity::folder, Path::to_owned);
-    let places = [
+    let paths = [
         ("the image", named.image.map(Path::to_owned), Extent::Itself),
         ("the flake", Some(flake.clone()), Extent::Itself),
         ("the working directory", std::env::current_dir().ok(), Extent::Itself),
@@ -37,8 +37,7 @@ pub fn protected(cx: &Context, named: Named) -> Vec<Protected> {
     let histories = git::repository_dirs(&flake)
         .into_iter()
         .map(|folder| ("the git history of the flake,", folder, Extent::Tree));
-    let places =
-        places.into_iter().filter_map(|(what, path, extent)| Some((what, path?, extent))).chain(histories);
+    let known = paths.into_iter().filter_map(|(what, path, extent)| Some((what, path?, extent)));
     let roots = Roots::default();
-    places.map(|(what, path, extent)| Protected::find(&roots, what, &path, extent)).collect()
+    known.chain(histories).map(|(what, path, extent)| Protected::find(&roots, what, &path, extent)).collect()
 }

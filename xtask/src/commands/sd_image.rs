@@ -1,4 +1,4 @@
-//! `sd-image HOST`: builds the image and prints its path.
+//! `sd-image HOST`: builds the image of a host and prints its path.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
     show(cx, &image, started.elapsed().as_secs_f64())
 }
 
-/// The result is the path alone, so that `$(cargo xtask sd-image HOST)` is it.
+/// Prints only the path, for `$(cargo xtask sd-image HOST)`.
 fn show(cx: &Context, image: &Source, seconds: f64) -> Result<()> {
     if cx.json {
         let facts = serde_json::json!({

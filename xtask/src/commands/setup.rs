@@ -1,4 +1,4 @@
-//! `setup`: puts in place what this machine lacks for building, flashing and deploying.
+//! `setup`: installs what this machine lacks for building, flashing and deploying.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use crate::ui;
 
 pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
     if let Some(configuration) = setup::configuration() {
-        return if cx.json { ui::json(&shown(configuration)) } else { ui::own(configuration) };
+        return if cx.json { ui::json(&as_json(configuration)) } else { ui::own(configuration) };
     }
     let sudo = if args.yes { Sudo::Agreed } else { sudo::ASK };
     let report = setup::ensure(cx, &[Needs::Build, Needs::Deploy], sudo)?;
@@ -20,17 +20,17 @@ pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
     Ok(())
 }
 
-/// What a NixOS machine is told, for programs.
-fn shown(configuration: &str) -> serde_json::Value {
+/// The JSON for a NixOS machine, which is configured instead.
+fn as_json(configuration: &str) -> serde_json::Value {
     serde_json::json!({ "configuration": configuration })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::as_json;
 
     #[test]
     fn a_configuration() {
-        assert_eq!(shown("a = \"b\";\n").to_string(), r#"{"configuration":"a = \"b\";\n"}"#);
+        assert_eq!(as_json("a = \"b\";\n").to_string(), r#"{"configuration":"a = \"b\";\n"}"#);
     }
 }

@@ -1,4 +1,4 @@
-//! `status [HOST…]`: what runs where, and how far that is from the flake.
+//! `status [HOST…]`: shows what each host runs, and how it differs from the flake.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -14,7 +14,7 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     let hosts =
         if args.hosts.is_empty() { deploy::deployable_hosts(cx)? } else { deploy::deduplicate(&args.hosts) };
     let receipts = receipt::read_all(cx)?;
-    let statuses = cx.in_phase("look", || deploy::statuses(cx, hosts, |host| last(&receipts, host)))?;
+    let statuses = cx.in_phase("query", || deploy::statuses(cx, hosts, |host| last(&receipts, host)))?;
     for remark in statuses.iter().flat_map(deploy::Status::remarks) {
         cx.warn(remark);
     }
@@ -26,7 +26,7 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     deploy::unknown_hosts(&statuses).map_or(Ok(()), Err)
 }
 
-/// The last flash and the last deploy of `host`, the later one last; `receipts` are the newest first.
+/// The last flash and the last deploy of `host`, in order of time; `receipts` are the newest first.
 fn last(receipts: &[Receipt], host: &str) -> History {
     let own = || receipts.iter().filter(|receipt| receipt.host() == Some(host)).enumerate();
     let flash = own().find(|(_, receipt)| matches!(receipt, Receipt::Flash(_)));

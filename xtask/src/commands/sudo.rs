@@ -1,4 +1,4 @@
-//! How the commands that set up a machine get confirm to what sudo runs.
+//! The confirmation of commands that run by sudo.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::base::Context;
 use crate::setup::Sudo;
 use crate::ui::{self, Prompt};
 
-/// Asks on the terminal; where there is none, nobody agrees.
+/// Asks on the terminal; without a terminal the answer is no.
 pub const ASK: Sudo = Sudo::Ask(ask);
 
 fn ask(cx: &Context, commands: &str) -> Result<bool> {
@@ -14,5 +14,5 @@ fn ask(cx: &Context, commands: &str) -> Result<bool> {
         return Ok(false);
     }
     cx.note(commands);
-    Prompt { question: "Go on? [y/N]", unanswered: "stopped; nothing was changed" }.confirm()
+    Prompt { question: "Continue? [y/N]", unanswered: "stopped; nothing was changed" }.confirm()
 }

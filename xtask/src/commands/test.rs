@@ -1,11 +1,11 @@
-//! `test`: formatting, lints, every suite that this machine can run, and a table of what it cannot.
+//! `test`: checks formatting and lints, runs every suite that this machine can run, and lists the others.
 
 use std::num::NonZero;
 
 use anyhow::Result;
 
-use crate::base::Context;
-use crate::base::failure::{self, ExitKind};
+use crate::bail;
+use crate::base::{Context, failure};
 use crate::cli::Test;
 use crate::commands::sudo;
 use crate::dev::demo;
@@ -13,16 +13,14 @@ use crate::dev::suites::{self, Extent, Requirement, Suite};
 use crate::setup::{self, Needs};
 use crate::ui;
 
-/// What is checked before the suites, when none was named.
-const CHECKS: [&[&str]; 2] =
-    [&["fmt", "--all", "--check"], &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]];
+/// The checks before the suites, run when no suite is named: arguments of cargo.
+const CHECKS: &[&[&str]] =
+    &[&["fmt", "--all", "--check"], &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]];
 
 pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
     let (fuzz, suites) = suites::select(&args.suites)?.into_iter().partition::<Vec<_>, _>(|it| it.is_fuzz());
     if fuzz.is_empty() && args.minutes.is_some() {
-        return Err(
-            ExitKind::Usage.error("--minutes is for the suite fuzz; name it: `cargo xtask test fuzz`")
-        );
+        bail!(Usage, "--minutes applies only to the suite fuzz"; hint: "name it: `cargo xtask test fuzz`");
     }
     let run = if suites.is_empty() { Ok(()) } else { run_suites(cx, args, suites) };
     let fuzzed =
@@ -42,16 +40,16 @@ fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Res
         CHECKS.iter().try_for_each(|check| cargo(cx, check))?;
     }
     let parts = sorted.partly.iter().map(|(suite, _)| *suite).collect::<Vec<_>>();
-    // What ran whole comes last, above the table.
+    // The whole suites run last: their output stays above the table.
     let runs = [(&parts, Extent::WithoutNeeds), (&sorted.whole, Extent::Whole)];
     let runs = runs.into_iter().filter(|(suites, _)| !suites.is_empty());
     let results = runs.map(|(suites, extent)| cargo(cx, &suites::cargo_args(suites, extent)));
     let result = results.collect::<Vec<_>>().into_iter().collect::<Result<()>>();
-    tell(cx, &suites::report(&cx.launcher, &sorted))?;
-    result.and_then(|()| if args.suites.is_empty() { Ok(()) } else { ran_whole(&sorted.partly) })
+    show(cx, &suites::report(&cx.launcher, &sorted))?;
+    result.and_then(|()| if args.suites.is_empty() { Ok(()) } else { require_whole(&sorted.partly) })
 }
 
-fn tell(cx: &Context, reports: &[suites::Report]) -> Result<()> {
+fn show(cx: &Context, reports: &[suites::Report]) -> Result<()> {
     if cx.json {
         return ui::json(&reports);
     }
@@ -59,20 +57,20 @@ fn tell(cx: &Context, reports: &[suites::Report]) -> Result<()> {
     ui::table(&suites::table(reports))
 }
 
-/// A suite that was asked for by name and cannot be run whole is a failure.
-fn ran_whole(partly: &[(&Suite, String)]) -> Result<()> {
+/// Fails for a named suite that this machine cannot run whole.
+fn require_whole(partly: &[(&Suite, String)]) -> Result<()> {
     if partly.is_empty() {
         return Ok(());
     }
     let lines =
         partly.iter().map(|(suite, why)| format!("the suite '{}' was not run whole: {why}", suite.name));
-    Err(ExitKind::Other.error(lines.collect::<Vec<_>>().join("\n")))
+    bail!(Other, "{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Runs the property tests for about so many minutes. Cargo shows the smallest input of each finding.
+/// Runs the property tests for about `minutes`. Cargo prints the smallest input of each finding.
 fn run_fuzz(cx: &mut Context, minutes: NonZero<u32>) -> Result<()> {
     let run = suites::property::Run::gather(cx, minutes)?;
-    let (parsers, seconds) = (run.parsers, run.seconds);
+    let suites::property::Run { parsers, seconds, .. } = run;
     cx.note(format!("fuzz: {parsers} parsers, {seconds} s for each"));
     cx.launcher = cx.launcher.clone().with_env(suites::property::SECONDS, seconds.to_string());
     cargo(cx, &run.cargo_args())?;
@@ -80,7 +78,7 @@ fn run_fuzz(cx: &mut Context, minutes: NonZero<u32>) -> Result<()> {
     Ok(())
 }
 
-/// What cannot be set up is no reason to run nothing: the suites that miss it are named.
+/// Installs requirements of the suites. A failed setup is only a warning: the table lists the suites that lack it.
 fn prepare(cx: &mut Context) {
     if let Err(error) =
         setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Boot, Needs::Tests], sudo::ASK)
@@ -89,7 +87,7 @@ fn prepare(cx: &mut Context) {
     }
 }
 
-/// Hands the suites the assembler's programs out of Debian's packages, which are fetched once.
+/// Passes the assembler's programs from Debian's packages, fetched once, to the suites.
 fn fetch_programs(cx: &mut Context) {
     match demo::programs(cx) {
         Ok(folders) => {
@@ -101,14 +99,14 @@ fn fetch_programs(cx: &mut Context) {
     }
 }
 
-/// Runs cargo on the terminal. The Nix of the suites builds what they bring and asks no cache for it.
+/// Runs cargo on the terminal. The Nix of the suites builds their derivations itself and queries no cache.
 fn cargo<S: AsRef<str>>(cx: &Context, args: &[S]) -> Result<()> {
     let args = args.iter().map(AsRef::as_ref).collect::<Vec<_>>();
     let words = args.join(" ");
     cx.note(format!("cargo {words}"));
     match cx.launcher.clone().with_env("NIX_CONFIG", "substitute = false").interact("cargo", &args)? {
         0 => Ok(()),
-        130 => Err(ExitKind::Interrupted.error(format!("cargo {words} was stopped"))),
-        code => Err(ExitKind::Other.error(format!("cargo {words} ended with exit code {code}"))),
+        130 => bail!(Interrupted, "cargo {words} was stopped"),
+        code => bail!(Other, "cargo {words} failed with exit code {code}"),
     }
 }

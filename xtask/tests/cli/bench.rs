@@ -9,11 +9,11 @@ fn odd_words() {
         (&["bench"][..], "Usage: cargo xtask bench [OPTIONS] <COMMAND>"),
         (
             &["bench", "flash", "--rounds", "0"],
-            "invalid value '0' for '--rounds <N>': it takes a whole number, 1 or more",
+            "invalid value '0' for '--rounds <N>': must be a whole number, 1 or more",
         ),
         (
             &["bench", "deploy", "--rounds", "x"],
-            "invalid value 'x' for '--rounds <N>': it takes a whole number, 1 or more",
+            "invalid value 'x' for '--rounds <N>': must be a whole number, 1 or more",
         ),
         (
             &["bench", "flash", "--only", "frist"],

@@ -9,7 +9,8 @@ use crate::support::{Sandbox, content_hash};
 fn what_it_takes() {
     let sandbox = Sandbox::new();
     let help = sandbox.run(&["card", "--help"]);
-    for command in ["inspect  Say what is on a card", "verify   Compare a card", "check    Check that a card"]
+    for command in
+        ["inspect  Show what is on a card", "verify   Compare a card", "check    Check the capacity"]
     {
         assert!(help.exits(0).contains(command), "{command}: {}", help.stdout);
     }
@@ -20,15 +21,15 @@ fn what_it_takes() {
     for (args, text) in [
         (
             &["card", "verify"][..],
-            "error: name the device, and before it the host if the card has no receipt\n",
+            "error: no device is named\nhint: name the device, and before it the host if the card has no receipt\n",
         ),
         (
             &["card", "verify", "--image", "a"],
-            "error: name the device, and before it the host if the card has no receipt\n",
+            "error: no device is named\nhint: name the device, and before it the host if the card has no receipt\n",
         ),
         (
             &["card", "verify", "h", "/d", "--image", "a"],
-            "error: name either a host or --image FILE, and the device\n",
+            "error: a host and --image exclude each other\nhint: name either the host or --image FILE, then the device\n",
         ),
     ] {
         let outcome = sandbox.run(args);
@@ -51,7 +52,7 @@ fn a_card_that_is_not_there() {
     }
     std::fs::write(sandbox.path("empty"), "").unwrap();
     let empty = sandbox.path("empty");
-    let words = format!("error: there is nothing in {}; insert the card and try again\n", empty.display());
+    let words = format!("error: there is no card in {}\nhint: insert the card and retry\n", empty.display());
     assert_eq!(sandbox.run(&["card", "inspect", empty.to_str().unwrap()]).stderr, words);
 }
 
@@ -63,8 +64,8 @@ fn a_host_is_verified_after_it_was_flashed() {
     let device = card.to_str().expect("a plain path");
     let verify = |words: &[&str]| nix.run(&[&["--flake", FLAKE, "card", "verify"], words].concat());
     let differs = format!(
-        "error: {device} does not hold the image: 2 of 2 MiB differ, at byte 0, 1048576; \
-         a card that has booted once differs, as its system writes to it\n"
+        "error: {device} does not hold the image: 2 of 2 MiB differ, at byte 0, 1048576\n\
+         hint: a card that has booted differs: its system writes to it\n"
     );
     verify(&["stinky", device]).says(&differs).exits(4);
     assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 0xee));
@@ -94,8 +95,8 @@ fn a_flash_that_was_not_finished() {
     std::fs::write(&card, [&vec![0; 1 << 20], &image()[1 << 20..]].concat()).unwrap();
     let [file, card] = [&file, &card].map(|path| path.to_str().expect("a plain path"));
     let words = format!(
-        "error: {card} does not hold the image: 1 of 2 MiB differ, at byte 450; its first MiB is blank, so no flash of \
-         it was finished: run it again\n"
+        "error: {card} does not hold the image: 1 of 2 MiB differ, at byte 450\n\
+         hint: the first MiB is blank: no flash of the card has finished; flash it again\n"
     );
     sandbox.run(&["card", "verify", "--image", file, card]).says(&words).exits(4);
 }

@@ -40,7 +40,7 @@ fn which_hosts() {
 
 #[test]
 fn commands_that_are_none() {
-    let words = "for '--health <COMMAND>': it must be a command for the host";
+    let words = "for '--health <COMMAND>': must be a command for the host";
     check(&[
         (&["deploy", "stinky", "--health", ""], words),
         (&["deploy", "stinky", "--health", "true", "--health= \t\n"], words),
@@ -49,7 +49,7 @@ fn commands_that_are_none() {
 
 #[test]
 fn hosts_without_a_name() {
-    let words = "it must be the name of a host";
+    let words = "must be the name of a host";
     check(&[
         (&["deploy", "stinky", ""], words),
         (&["status", ""], words),

@@ -116,7 +116,7 @@ fn a_host_that_asks_for_a_password() {
         scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
         scene.run(args).exits(12);
     }
-    let error = "passwords for sudo are asked for one host at a time: name one";
+    let error = "sudo asks for the password of only one host at a time\nhint: name one host";
     let refused_at_once = scene(("", "")).run(&["one", "two", "--", "--interactive-sudo", "true"]);
     assert_eq!(refused_at_once.exits(2), "");
     assert_eq!(refused_at_once.stderr, format!("error: {error}\n"));

@@ -70,7 +70,7 @@ MISSING  deploy-rs      there is no deploy on PATH; run `cargo xtask setup`
     assert_eq!(others.join("\n") + "\n", expected);
     let missing = 5 + own.iter().filter(|line| line.starts_with("MISSING")).count();
     assert_eq!(own.len(), 1);
-    assert_eq!(outcome.stderr, format!("error: {missing} of 6 things are missing\n"));
+    assert_eq!(outcome.stderr, format!("error: {missing} of 6 requirements are missing\n"));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn json_tells_the_same() {
     assert_eq!((&found[5]["name"], &found[5]["ok"]), (&"deploy-rs".into(), &false.into()));
     assert_eq!(
         outcome.stderr,
-        "{\"event\":\"failed\",\"code\":3,\"message\":\"1 of 6 things are missing\"}\n"
+        "{\"event\":\"failed\",\"code\":3,\"message\":\"1 of 6 requirements are missing\"}\n"
     );
 }
 

@@ -182,12 +182,9 @@ fn odd_words() {
             &["flash", "/dev/sdx"],
             "name the host, or --image FILE; then the device, or none for the card that is inserted next",
         ),
-        (&["flash", "stinky", "/dev/sdx", "--image", "a.img"], "name either a host or --image FILE"),
-        (&["flash", "stinky", "--memory-limit", "0"], "with no memory nothing can be decompressed"),
-        (
-            &["card", "verify", "/dev/sdx", "--memory-limit", "0MiB"],
-            "with no memory nothing can be decompressed",
-        ),
+        (&["flash", "stinky", "/dev/sdx", "--image", "a.img"], "a host and --image exclude each other"),
+        (&["flash", "stinky", "--memory-limit", "0"], "0 leaves no memory for decompression"),
+        (&["card", "verify", "/dev/sdx", "--memory-limit", "0MiB"], "0 leaves no memory for decompression"),
     ] {
         nix.run(args).says(text).exits(2);
     }

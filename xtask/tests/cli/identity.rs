@@ -26,13 +26,13 @@ fn a_key_is_made_once_and_shown() {
     let folder = sandbox.path("state/identity/pi");
     let refused = sandbox.run(&["identity", "show", "pi"]);
     let text = format!(
-        "error: pi has no key in {}; its first flash makes one, and so does `cargo xtask identity make pi`\n",
+        "error: pi has no key in {}\nhint: flash the host, or run `cargo xtask identity make pi`\n",
         folder.display()
     );
     assert_eq!((refused.exits(3), refused.stderr.as_str()), ("", text.as_str()));
     let shown = format!(
         "key     {FINGERPRINT}\nage     {AGE}\npublic  {PUBLIC}\nfolder  {}\n\
-         known   not yet: the next flash of this host makes it so\n",
+         known   no: the next flash of this host adds it\n",
         folder.display()
     );
     let flake = sandbox.path("flake").display().to_string();
@@ -69,9 +69,7 @@ fn json_and_another_folder() {
     let sandbox = Sandbox::with_fakes_only();
     keygen(&sandbox);
     let [flake, keys] = ["flake", "home/keys"].map(|name| sandbox.path(name).display().to_string());
-    let absent = format!(
-        "; its first flash makes one, and so does `cargo xtask identity make pi --identity-dir {keys}`"
-    );
+    let absent = format!("hint: flash the host, or run `cargo xtask identity make pi --identity-dir {keys}`");
     sandbox.run(&["identity", "show", "pi", "--identity-dir", &keys]).says(&absent).exits(3);
     let args = ["--json", "--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys];
     let shown: serde_json::Value = serde_json::from_str(sandbox.run(&args).exits(0)).unwrap();
@@ -123,8 +121,7 @@ fn a_newer_key_that_waits_is_named_and_stays() {
     let folder = sandbox.path("state/identity/pi");
     let waiting = folder.join("ssh_host_ed25519_key.new");
     std::fs::copy(folder.join("ssh_host_ed25519_key"), &waiting).unwrap();
-    let newer =
-        format!("newer   {FINGERPRINT} waits: a card may have it; flash with --identity new takes it\n");
+    let newer = format!("pending {FINGERPRINT}: a card may have it; `flash --identity new` uses it\n");
     for outcome in [make(), sandbox.run(&["identity", "show", "pi"])] {
         assert!(outcome.exits(0).ends_with(&newer), "{outcome:?}");
     }
@@ -203,7 +200,7 @@ fn an_image_without_a_place_for_an_identity_is_refused_and_no_key_is_made() {
     let args =
         ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
     let outcome = nix.run(&args);
-    outcome.says("has no partition NIXOS_SD with ext4; without one there is no place for an identity: say --identity none");
+    outcome.says("has no partition NIXOS_SD with ext4\nhint: pass --identity none: ");
     outcome.exits(3);
     assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.calls("ssh-keygen").is_empty());
 }

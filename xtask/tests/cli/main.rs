@@ -56,7 +56,7 @@ fn what_flash_takes() {
     ] {
         assert!(lines.iter().any(|line| line.contains(text)), "{text}: {lines:?}");
     }
-    let nothing = "error: name the host, or --image FILE; then the device, or none for the card that is inserted next\n";
+    let nothing = "error: neither a host nor an image is named\nhint: name the host, or --image FILE; then the device, or none for the card that is inserted next\n";
     for args in [&["flash"][..], &["flash", "--yes"], &["flash", "--yes", "/dev/sdx"]] {
         assert_eq!((sandbox.run(args).exits(2), sandbox.run(args).stderr.as_str()), ("", nothing));
     }
@@ -78,7 +78,7 @@ fn a_usage_error_is_an_event_where_json_is_asked_for() {
     assert_eq!((&event["event"], &event["code"]), (&"failed".into(), &2.into()));
     let message = event["message"].as_str().expect("a text");
     assert!(message.starts_with("unexpected argument '--no-such-option' found"), "{message}");
-    assert!(Sandbox::new().run(&["--json", "--help"]).exits(0).starts_with("Takes a Raspberry Pi"));
+    assert!(Sandbox::new().run(&["--json", "--help"]).exits(0).starts_with("Take a Raspberry Pi"));
 }
 
 #[test]

@@ -65,9 +65,8 @@ fn what_cannot_be_read_is_told_by_all_who_look() {
     nix.run(&["--flake", FLAKE, "status", "stinky"]).says(&text);
     fs::write(receipts.join("999999-2100-01-01T000000Z-deploy-x.json"), r#"{"kind":"deploy","when":"2100-01-01T00:00:00Z",
         "host":"x","flake":"/src","from":null,"to":"/nix/store/x","verdict":"done","exit_code":0,"seconds":[]}"#).unwrap();
-    nix.run(&["history"]).says(
-        "warning: 1 of 2 receipts have a time that is yet to come: the clock was wrong then, or is now",
-    );
+    nix.run(&["history"])
+        .says("warning: 1 of 2 receipts are dated in the future: the clock was wrong then, or is wrong now");
 }
 
 /// `sh -c 'umask 000; …'`, as in some containers.

@@ -43,7 +43,7 @@ fn a_suite_that_was_asked_for_and_cannot_be_run_fails() {
 fn a_suite_that_needs_nothing_passes() {
     let outcome = sandbox(CARGO).run(&["test", "cli"]);
     assert_eq!(outcome.exits(0), "\nSUITE  RUN  WHY NOT ALL OF IT\ncli    yes  -\n");
-    sandbox("exit 101").run(&["test", "cli"]).says("ended with exit code 101").exits(1);
+    sandbox("exit 101").run(&["test", "cli"]).says("failed with exit code 101").exits(1);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn property_tests_share_the_minutes_out() {
     self::sandbox(&finding).run(&["test", "fuzz"]).exits(1);
     self::sandbox(CARGO)
         .run(&["test", "cli", "--minutes", "1"])
-        .says("--minutes is for the suite fuzz")
+        .says("--minutes applies only to the suite fuzz")
         .exits(2);
     self::sandbox(CARGO).run(&["test", "fuzz", "--minutes", "0"]).exits(2);
 }

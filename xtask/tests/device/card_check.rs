@@ -27,11 +27,8 @@ fn an_honest_card_keeps_every_byte() {
     let card = Card::new(40);
     let outcome = check(card.device.device(), "40MiB");
     let said = outcome.exits(0);
-    let places = said.strip_prefix(&format!(
-        "{} holds what it says, 40.0 MiB, as far as stamps at ",
-        card.device.device()
-    ));
-    let places = places.and_then(|rest| rest.strip_suffix(" places tell\n")).expect(said);
+    let places = said.strip_prefix(&format!("{}: capacity ok: 40.0 MiB, ", card.device.device()));
+    let places = places.and_then(|rest| rest.strip_suffix(" probes read back\n")).expect(said);
     assert!((30..=110).contains(&places.parse::<u32>().unwrap()), "{said}");
     card.is_unchanged();
     let args = [&["--json"][..], &agreed(card.device.device(), "40MiB")].concat();
@@ -76,7 +73,7 @@ fn nothing_is_written_without_agreement() {
     ] {
         Sandbox::new().run(&[&["card", "check", device], options].concat()).says(text).exits(3);
     }
-    let question = "Stamps are written all over this card, and what was there is put back. Type the name of the device (";
+    let question = "Capacity probes overwrite blocks all over this card and restore them afterwards. Type the name of the device (";
     let sandbox = Sandbox::new();
     let mut terminal = Terminal::run(sandbox.command(&["card", "check", device, "--allow-virtual"]));
     terminal.until(question).answer(" to go on:", "no");
@@ -85,7 +82,7 @@ fn nothing_is_written_without_agreement() {
     let mut terminal = Terminal::run(sandbox.command(&["card", "check", device, "--allow-virtual"]));
     terminal.answer(" to go on:", device);
     let outcome = terminal.end();
-    assert!(outcome.exits(0).contains("holds what it says, 12.0 MiB"));
+    assert!(outcome.exits(0).contains("capacity ok: 12.0 MiB"));
     card.is_unchanged();
 }
 

@@ -16,7 +16,7 @@ use crate::support::loops::{Loop, ext4};
 use crate::support::{Sandbox, content_hash};
 
 const PLACE: usize = 5 * MIB + 77 * 512;
-const BOOTED: &str = "; a card that has booted once differs, as its system writes to it\n";
+const BOOTED: &str = "\nhint: a card that has booted differs: its system writes to it\n";
 
 /// A card with an image on it, flashed in its own sandbox.
 struct Flashed {
@@ -98,7 +98,8 @@ fn without_the_image_its_hash_is_compared() {
     let it = Flashed::new();
     std::fs::remove_file(&it.file).unwrap();
     let outcome = it.verify(&[]);
-    outcome.says(&format!("{} is gone or another one by now; what is compared is the hash\n", it.file()));
+    outcome
+        .says(&format!("{} is missing or has changed: comparing with the hash of the receipt\n", it.file()));
     assert_eq!(outcome.exits(0), it.holds());
     it.flip(PLACE);
     let error = format!(
@@ -196,7 +197,7 @@ fn cards_that_are_none_of_ours() {
         assert_eq!(lines, [format!("boots   not: {why}"), NO_RECEIPT.to_owned()]);
         assert_eq!(error, format!("error: {device} does not boot: {why}\n"));
         let words =
-            format!("there is no receipt of this project for {device}; name the host, or --image FILE");
+            format!("there is no receipt of this project for {device}\nhint: name the host or --image FILE");
         Sandbox::new().run(&["card", "verify", device]).says(&words).exits(3);
     }
 }
@@ -220,7 +221,7 @@ fn a_card_and_what_became_of_it() {
     File::options().write(true).open(card.path()).and_then(|disk| disk.write_all_at(&head, 0)).unwrap();
     let (lines, _) = inspected(&sandbox, card.path());
     assert!(
-        lines[0] == broken && lines[1].ends_with(&format!("{image}; it holds something else by now")),
+        lines[0] == broken && lines[1].ends_with(&format!("{image}; the card holds something else now")),
         "{lines:?}"
     );
     let result = sandbox.run(&["card", "inspect", "--json", card.path()]);

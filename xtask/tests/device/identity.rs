@@ -114,7 +114,7 @@ fn the_plan_the_result_and_the_receipt_name_it() {
     let fingerprint = says("ssh-keygen", &["-l", "-f", public.to_str().unwrap()]);
     let fingerprint = fingerprint.split_whitespace().nth(1).unwrap();
     outcome.says(&format!("identity {fingerprint} of pi (new)\ncard    {device}"));
-    outcome.says("known_hosts of the project has this key for pi from now on");
+    outcome.says("added the key of pi to known_hosts of the project");
     assert!(
         outcome.exits(0).starts_with(&format!("{device} holds the image and the identity of pi: 40.0 MiB"))
     );
@@ -191,7 +191,7 @@ fn a_card_is_flashed_again() {
     assert_eq!(names, 2, "nothing waits any more");
 
     let outcome = run(&["--identity", "none"]);
-    outcome.says("known_hosts of the project has no key for pi any more: it makes its own");
+    outcome.says("removed the key of pi from known_hosts of the project: the host makes its own");
     assert!(outcome.exits(0).contains(" holds the image: 40.0 MiB read back"));
     assert_eq!(known(), "");
     card.holds(&image);
@@ -216,7 +216,7 @@ fn a_key_that_waits_is_never_lost() {
     std::fs::remove_file(format!("{waiting_path}.pub")).unwrap();
     let newer = std::fs::read_to_string(&waiting).unwrap();
     let kept = run(&[]);
-    kept.says("warning: a newer key of pi waits, SHA256:");
+    kept.says("warning: a newer key of pi is pending, SHA256:");
     kept.says(&format!("to take it, say --identity new; to give it up, remove {waiting_path}")).exits(0);
     assert_eq!(
         (private_key(&sandbox, "pi"), std::fs::read_to_string(&waiting).unwrap()),

@@ -28,7 +28,7 @@ fn refuses(image: &[u8], more: &[&str], code: i32, text: &str) {
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn images_without_a_place_or_without_room() {
     let of_pi = ["--identity-of", "pi"];
-    let text = "has no partition NIXOS_SD with ext4; without one there is no place for an identity: say --identity none";
+    let text = "has no partition NIXOS_SD with ext4\nhint: pass --identity none: ";
     refuses(&image(40), &of_pi, 3, text);
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("large"), garbage(2 << 20)).unwrap();

@@ -1,4 +1,4 @@
-//! `card check DEVICE`: whether a card holds what it says, without changing what is on it.
+//! `card check DEVICE`: checks the capacity of a card and keeps its data.
 
 use anyhow::Result;
 
@@ -6,33 +6,40 @@ use crate::base::{Bytes, Context};
 use crate::card::disk::{Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::worker::{self, Access, Capacity};
 use crate::cli::CardCheck;
-use crate::commands::protected::{Named, protected};
+use crate::commands::protected::{NamedPaths, protected};
 use crate::ui;
 
-const MEANING: &str = "Stamps are written all over this card, and what was there is put back.";
+const CONSEQUENCE: &str = "Capacity probes overwrite blocks all over this card and restore them afterwards.";
 
 pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
     let disk = Disk::load(&Roots::default(), &args.device)?;
     refuse(&refusals(&disk, &request(cx, args)?))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
     cx.note(format!("card    {}", disk.summary()));
-    args.confirm.confirm(&disk, MEANING)?;
-    let places = worker::run(cx, &Capacity { disk: disk.clone() })?;
-    show(cx, &disk, places)
+    args.confirm.confirm(&disk, CONSEQUENCE)?;
+    let probes = worker::run(cx, &Capacity { disk: disk.clone() })?;
+    show(cx, &disk, probes)
 }
 
-/// The same as for a flash: for a moment the card is overwritten.
+/// The same request as for a flash: the probes overwrite the card for a moment.
 fn request(cx: &Context, args: &CardCheck) -> Result<Request> {
-    let protected = protected(cx, Named::default());
-    let (virtual_cards, confirmation) = (args.confirm.virtual_cards(), args.confirm.confirmation()?);
-    Ok(Request { image_size: None, virtual_cards, mounted: Mounted::Refused, protected, confirmation })
+    Ok(Request {
+        image_size: None,
+        virtual_cards: args.confirm.virtual_cards(),
+        mounted: Mounted::Refused,
+        protected: protected(cx, NamedPaths::default()),
+        confirmation: args.confirm.confirmation()?,
+    })
 }
 
-fn show(cx: &Context, disk: &Disk, places: usize) -> Result<()> {
+fn show(cx: &Context, disk: &Disk, probes: usize) -> Result<()> {
     if cx.json {
-        let result = serde_json::json!({ "device": disk.path, "size": disk.size, "places": places });
+        let result = serde_json::json!({ "device": disk.path, "size": disk.size, "places": probes });
         return ui::json(&result);
     }
-    let (path, size) = (disk.path.display(), Bytes(disk.size));
-    ui::result(&format!("{path} holds what it says, {size}, as far as stamps at {places} places tell"))
+    ui::result(&format!(
+        "{}: capacity ok: {}, {probes} probes read back",
+        disk.path.display(),
+        Bytes(disk.size)
+    ))
 }

@@ -1,10 +1,10 @@
-//! `card inspect DEVICE`: what is on a card, whose image it is, and what would keep it from booting.
+//! `card inspect DEVICE`: shows what is on a card, which flash wrote it, and what keeps it from booting.
 
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::bail;
 use crate::base::Context;
-use crate::base::failure::ExitKind;
 use crate::card::disk::Disk;
 use crate::card::inspect::{Inspection, Verdict};
 use crate::card::worker::{self, Inspecting};
@@ -13,7 +13,7 @@ use crate::receipt::{self, Flashed};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
-    let disk = super::readable(cx, &args.device)?;
+    let disk = super::load_readable(cx, &args.device)?;
     let inspection = worker::run(cx, &Inspecting { disk: disk.clone() })?;
     let last = receipt::of_card(cx, &disk);
     let origin = Origin::find(last, &inspection);
@@ -22,13 +22,12 @@ pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
     match &found.inspection.verdict {
         Verdict::Yes { .. } => Ok(()),
         Verdict::No { why } => {
-            let path = found.disk.path.display();
-            Err(ExitKind::Verification.error(format!("{path} does not boot: {why}")))
+            bail!(Verification, "{} does not boot: {why}", found.disk.path.display())
         }
     }
 }
 
-/// All that is known about a card. Also the JSON.
+/// The facts about a card. Also the JSON.
 #[derive(Serialize)]
 struct Found {
     disk: Disk,
@@ -37,15 +36,15 @@ struct Found {
     origin: Origin,
 }
 
-/// What the receipts tell about a card.
+/// The origin of a card's content, by the receipts.
 #[derive(Serialize)]
 #[serde(tag = "known", rename_all = "snake_case")]
 enum Origin {
-    /// It was flashed here, and has the partitions of that image.
+    /// A flash of this project wrote the card, and it still has the partitions of that image.
     Flashed {
         receipt: Box<Flashed>,
     },
-    /// It was flashed here once, and holds something else now.
+    /// A flash of this project wrote the card once, and it holds something else now.
     Overwritten {
         receipt: Box<Flashed>,
     },
@@ -89,7 +88,7 @@ impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Flashed { receipt } => write!(f, "{receipt}"),
-            Self::Overwritten { receipt } => write!(f, "{receipt}; it holds something else by now"),
+            Self::Overwritten { receipt } => write!(f, "{receipt}; the card holds something else now"),
             Self::Nothing => f.write_str("no receipt of this project for this card"),
         }
     }

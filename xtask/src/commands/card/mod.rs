@@ -1,4 +1,4 @@
-//! `card`: what is on a card, whether it still is what was written, and whether it holds what it says.
+//! `card`: inspects a card, verifies it against an image, and checks its capacity.
 
 mod check;
 mod inspect;
@@ -8,8 +8,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::bail;
 use crate::base::Context;
-use crate::base::failure::ExitKind;
 use crate::card::disk::{Disk, Roots};
 use crate::card::worker::{self, Access};
 use crate::cli::{Card, CardCommand};
@@ -22,14 +22,11 @@ pub fn run(cx: &Context, args: &Card) -> Result<()> {
     }
 }
 
-/// The card at `device`, which can be read. No card is refused for that.
-fn readable(cx: &Context, device: &Path) -> Result<Disk> {
+/// The card at `device`, for reading. No disk is refused for that.
+fn load_readable(cx: &Context, device: &Path) -> Result<Disk> {
     let disk = Disk::load(&Roots::default(), device)?;
     if disk.size == 0 {
-        let path = disk.path.display();
-        return Err(
-            ExitKind::Refused.error(format!("there is nothing in {path}; insert the card and try again"))
-        );
+        bail!(Refused, "there is no card in {}", disk.path.display(); hint: "insert the card and retry");
     }
     worker::check_access(cx, &disk.path, Access::Read)?;
     Ok(disk)

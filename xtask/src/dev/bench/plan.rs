@@ -40,7 +40,7 @@ impl Plan {
     ///
     /// # Errors
     /// The tool failed, or a card did not hold the image after it; and a request to stop.
-    pub fn carry_out(&self, cx: &Context) -> Result<Vec<Measurements>> {
+    pub fn run(&self, cx: &Context) -> Result<Vec<Measurements>> {
         let hold = interrupt::guard()?;
         let mut fixtures = Fixtures::new(cx, &hold)?;
         self.absent(cx).iter().for_each(|text| cx.warn(format!("NOT RUN: {text}")));

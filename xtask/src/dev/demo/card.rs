@@ -1,4 +1,4 @@
-//! A card that is none: a file, on a loop device where this machine has them.
+//! A virtual card: a file, behind a loop device where this machine has them.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -11,10 +11,10 @@ use crate::base::Context;
 use crate::base::lock::Lock;
 use crate::card::disk::LoopDevice;
 
-/// A virtual card for as long as this lives; the file stays.
+/// A virtual card. Dropping it detaches the loop device; the file stays.
 #[derive(Debug)]
 pub struct VirtualCard {
-    /// What to write to: the loop device, or the file.
+    /// The path to write to: the loop device, or the file.
     pub path: PathBuf,
     pub file: PathBuf,
     device: Option<LoopDevice>,
@@ -22,7 +22,7 @@ pub struct VirtualCard {
 }
 
 impl VirtualCard {
-    /// Makes an empty card of `size` bytes under `home`. Two runs take turns.
+    /// Makes an empty card of `size` bytes under `home`. Waits for another run that uses it.
     pub fn make(cx: &Context, home: &Path, size: u64) -> Result<Self> {
         let lock = Lock::take(&home.join("card.lock"), "another demo", cx.reporter.as_ref())?;
         let file = home.join("card.img");
@@ -31,26 +31,26 @@ impl VirtualCard {
         let (path, device) = match LoopDevice::attach(&cx.launcher, &file) {
             Ok(device) => (device.path.clone(), Some(device)),
             Err(error) => {
-                cx.note(format!("a plain file stands for the card, for want of a loop device: {error:#}"));
+                cx.note(format!("the card is a plain file: no loop device: {error:#}"));
                 (file.clone(), None)
             }
         };
         Ok(Self { path, file, device, _lock: lock })
     }
 
-    /// Lets go of the loop device, which sees nothing of what others write to the file. The file stays reserved.
-    pub fn unplug(&mut self) {
+    /// Detaches the loop device, which would not see writes to the file. The file stays locked.
+    pub fn detach(&mut self) {
         self.device = None;
     }
 }
 
-/// Makes `file` new, so that whoever still looks at the last card through a loop device keeps that one.
+/// Creates `file` as a new file, so that a process that has the last card open through a loop device keeps that one.
 fn make(file: &Path, size: u64) -> std::io::Result<()> {
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // The card will have a private key.
+    // The card will hold a private key.
     File::options().write(true).create_new(true).mode(0o600).open(file)?.set_len(size)
 }
 

@@ -1,0 +1,73 @@
+//! The command line of the commands for development: `bench`, `demo` and `test`.
+
+use std::num::NonZero;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    pub what: Benchmark,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Benchmark {
+    /// Flash virtual cards, as slow as SD cards and as fast as memory, with every installed writer
+    Flash(BenchFlash),
+    /// Assemble an SD image with native programs, and with those of a Pi under emulation
+    Assemble(BenchAssemble),
+    /// Deploy to hosts in namespaces of this machine, with this tool and with deploy-rs alone
+    Deploy(BenchDeploy),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchFlash {
+    /// How often each writer runs; the result is the median
+    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
+    pub rounds: NonZero<u32>,
+    /// Run only this case; may be given several times
+    #[arg(long, value_name = "CASE", value_parser = PossibleValuesParser::new(crate::dev::bench::names()))]
+    pub only: Vec<String>,
+    /// The mode of `flash`
+    #[arg(long, value_enum)]
+    pub mode: Option<crate::card::flash::Mode>,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchAssemble {
+    /// How often each variant runs; the result is the median
+    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
+    pub rounds: NonZero<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchDeploy {
+    /// How often each variant runs; the result is the median
+    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
+    pub rounds: NonZero<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Also boot the card twice in QEMU, and verify the host by its console
+    #[arg(long, value_enum, value_name = "MACHINE", num_args = 0..=1, default_missing_value = "virt")]
+    pub boot: Option<crate::dev::qemu::Machine>,
+}
+
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Run only these suites, without formatting and lints: unit, boot, build, cli, database, deploy, device, evaluation,
+    /// flake, fuzz, image, nix (with database and image). fuzz runs the property tests of all parsers for minutes, and only
+    /// if it is named. A named suite that this machine cannot run whole is a failure
+    #[arg(value_name = "SUITE")]
+    pub suites: Vec<String>,
+    /// The duration of the suite fuzz in minutes, for all parsers together (default: 1)
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub minutes: Option<NonZero<u32>>,
+}
+
+/// Parses a whole number, 1 or more.
+fn positive(text: &str) -> Result<NonZero<u32>, &'static str> {
+    text.parse().map_err(|_| "must be a whole number, 1 or more")
+}

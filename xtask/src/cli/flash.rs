@@ -1,0 +1,106 @@
+//! The command line of `flash`, and the confirmation of commands that write to a card.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+
+use super::PayloadArgs;
+use crate::{bail, failure};
+
+/// The image that a command writes or compares: of a host, or in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// The image is built for this host.
+    Host(&'a str),
+    File(&'a Path),
+}
+
+impl<'a> Target<'a> {
+    pub fn host(self) -> Option<&'a str> {
+        match self {
+            Self::Host(host) => Some(host),
+            Self::File(_) => None,
+        }
+    }
+
+    pub fn file(self) -> Option<&'a Path> {
+        match self {
+            Self::Host(_) => None,
+            Self::File(file) => Some(file),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Flash {
+    /// The host whose image is built and written, as `cargo xtask hosts` lists it; none with --image
+    #[arg(value_name = "HOST")]
+    first: Option<String>,
+    /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, the card that is inserted next
+    #[arg(value_name = "DEVICE")]
+    second: Option<String>,
+    /// Write this file instead of a host's image: .img, .img.zst, .img.xz or .img.gz
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
+    #[command(flatten)]
+    pub payload: PayloadArgs,
+    /// Unmount the card without asking, if it is mounted
+    #[arg(long)]
+    pub unmount: bool,
+    /// How the image is written; in each mode the card holds exactly the image afterwards
+    #[arg(long, value_enum, default_value_t)]
+    pub mode: crate::card::flash::Mode,
+    /// Check the image again, even if an earlier check passed and the file has not changed since
+    #[arg(long)]
+    pub check_image: bool,
+    /// Allow decompression this much memory, such as 1GiB, where the image declares more than 256 MiB
+    #[arg(long, value_name = "SIZE", value_parser = super::memory_limit)]
+    pub memory_limit: Option<u64>,
+    /// Do not eject the card after the flash
+    #[arg(long)]
+    pub no_eject: bool,
+}
+
+impl Flash {
+    /// The image to write, and the card; `None` for the card that is inserted next.
+    ///
+    /// # Errors
+    /// `Usage` for neither a host nor an image, and for both.
+    pub fn target(&self) -> Result<(Target<'_>, Option<&Path>)> {
+        match (self.first.as_deref(), self.second.as_deref(), &self.image) {
+            (device, None, Some(file)) => Ok((Target::File(file), device.map(Path::new))),
+            (Some(host), None, None) if !host.contains('/') => Ok((Target::Host(host), None)),
+            (Some(host), Some(device), None) => Ok((Target::Host(host), Some(Path::new(device)))),
+            (_, Some(_), Some(_)) => Err(host_and_image()),
+            _ => bail!(
+                Usage, "neither a host nor an image is named";
+                hint: "name the host, or --image FILE; then the device, or none for the card that is inserted next"
+            ),
+        }
+    }
+}
+
+/// The error of a command line with both a host and an image.
+pub(super) fn host_and_image() -> anyhow::Error {
+    failure!(Usage, "a host and --image exclude each other"; hint: "name either the host or --image FILE, then the device")
+}
+
+/// How the user confirms that a card is overwritten.
+#[derive(Debug, Args)]
+pub struct ConfirmArgs {
+    /// Do not ask for the name of the card; needs --expect-size or --expect-serial
+    #[arg(long)]
+    pub yes: bool,
+    /// Refuse a card of another size: bytes, or a whole number with KiB, MiB, GiB, TiB, KB, MB, GB or TB
+    #[arg(long, value_name = "SIZE")]
+    pub expect_size: Option<String>,
+    /// Refuse a card with another serial number
+    #[arg(long, value_name = "SERIAL")]
+    pub expect_serial: Option<String>,
+    /// Also accept loop devices and plain files
+    #[arg(long)]
+    pub allow_virtual: bool,
+}
