@@ -22,7 +22,7 @@ use crate::identity::Identity;
 use crate::nix;
 use crate::nix::emulation;
 use crate::receipt::{self, Flashed};
-use crate::setup::{self, Needs};
+use crate::setup::{self, Purpose};
 use crate::ui;
 
 /// The host of the demo.
@@ -30,7 +30,7 @@ const HOST: &str = "demo";
 
 pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let start = Instant::now();
-    let all = [Needs::Build, Needs::Boot];
+    let all = [Purpose::Build, Purpose::Boot];
     setup::ensure(cx, if args.boot.is_some() { &all } else { &all[..1] }, sudo::ASK)?;
     let setup_seconds = start.elapsed().as_secs_f64();
     let home = project::state_dir().join("demo");

@@ -5,15 +5,15 @@ use anyhow::Result;
 use crate::base::Context;
 use crate::cli::Setup;
 use crate::commands::sudo;
-use crate::setup::{self, Needs, Sudo};
+use crate::setup::{self, Purpose, Sudo};
 use crate::ui;
 
 pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
     if let Some(configuration) = setup::configuration() {
         return if cx.json { ui::json(&as_json(configuration)) } else { ui::own(configuration) };
     }
-    let sudo = if args.yes { Sudo::Agreed } else { sudo::ASK };
-    let report = setup::ensure(cx, &[Needs::Build, Needs::Deploy], sudo)?;
+    let sudo = if args.yes { Sudo::Confirmed } else { sudo::ASK };
+    let report = setup::ensure(cx, &[Purpose::Build, Purpose::Deploy], sudo)?;
     if cx.json {
         return ui::json(&report);
     }

@@ -10,7 +10,7 @@ use crate::cli::Test;
 use crate::commands::sudo;
 use crate::dev::demo;
 use crate::dev::suites::{self, Extent, Requirement, Suite};
-use crate::setup::{self, Needs};
+use crate::setup::{self, Purpose};
 use crate::ui;
 
 /// The checks before the suites, run when no suite is named: arguments of cargo.
@@ -81,7 +81,7 @@ fn run_fuzz(cx: &mut Context, minutes: NonZero<u32>) -> Result<()> {
 /// Installs requirements of the suites. A failed setup is only a warning: the table lists the suites that lack it.
 fn prepare(cx: &mut Context) {
     if let Err(error) =
-        setup::ensure(cx, &[Needs::Build, Needs::Deploy, Needs::Boot, Needs::Tests], sudo::ASK)
+        setup::ensure(cx, &[Purpose::Build, Purpose::Deploy, Purpose::Boot, Purpose::Tests], sudo::ASK)
     {
         cx.warn(failure::with_hint(&error));
     }

@@ -1,4 +1,4 @@
-//! Carrying out the steps.
+//! Runs the steps of the plan.
 
 use std::time::Instant;
 
@@ -6,40 +6,41 @@ use anyhow::{Context as _, Result};
 
 use super::nix;
 use super::plan::Step;
-use super::root::{Privilege, run_followed};
+use super::root::{Privilege, run_streaming};
 use crate::base::{Context, Event, project, state};
 
-/// The deploy-rs that the tool was written for; older ones break on Nix 2.33.
-const DEPLOY: [&str; 4] = ["deploy-rs", "--version", "1.0.0", "--locked"];
+/// The version of deploy-rs that this tool supports; older ones fail with Nix 2.33.
+const DEPLOY_RS: [&str; 4] = ["deploy-rs", "--version", "1.0.0", "--locked"];
 
-pub fn carry_out(cx: &Context, step: &Step, by: Privilege) -> Result<()> {
+/// Runs `step`, with `privilege` for the commands that need root.
+pub fn run(cx: &Context, step: &Step, privilege: Privilege) -> Result<()> {
     state::check_folder(&project::tools_dir())?;
     match step {
         Step::InstallNix { suites } => nix::install(cx, suites, &project::tools_dir().join("nix")),
         Step::ConfigureNix => nix::configure(&project::tools_dir().join("nix")),
-        Step::InstallDeploy => install_deploy(cx),
-        Step::MakeStore { user } => as_root(cx, step, by, user),
-        Step::Packages(_) | Step::MountBinfmt | Step::RegisterQemu | Step::Promise { .. } => {
-            as_root(cx, step, by, "")
+        Step::InstallDeployRs => install_deploy_rs(cx),
+        Step::CreateStore { user } => as_root(cx, step, privilege, user),
+        Step::Packages(_) | Step::MountBinfmt | Step::RegisterQemu | Step::AddExtraPlatform { .. } => {
+            as_root(cx, step, privilege, "")
         }
     }
 }
 
-fn as_root(cx: &Context, step: &Step, by: Privilege, user: &str) -> Result<()> {
-    step.as_root(user).iter().try_for_each(|command| {
-        followed(cx, &command.to_string(), |on_line| command.run(&cx.launcher, by, on_line))
+fn as_root(cx: &Context, step: &Step, privilege: Privilege, user: &str) -> Result<()> {
+    step.root_commands(user).iter().try_for_each(|command| {
+        in_phase(cx, &command.to_string(), |on_line| command.run(&cx.launcher, privilege, on_line))
     })
 }
 
-fn install_deploy(cx: &Context) -> Result<()> {
+fn install_deploy_rs(cx: &Context) -> Result<()> {
     let root = project::tools_dir().display().to_string();
-    let args = [&["install"], &DEPLOY[..], &["--root", &root]].concat();
+    let args = [&["install"], &DEPLOY_RS[..], &["--root", &root]].concat();
     let args = args.into_iter().map(str::to_owned).collect::<Vec<_>>();
-    followed(cx, "cargo install deploy-rs", |on_line| run_followed(&cx.launcher, "cargo", &args, on_line))
+    in_phase(cx, "cargo install deploy-rs", |on_line| run_streaming(&cx.launcher, "cargo", &args, on_line))
 }
 
-/// Runs `work` as a phase whose detail is the line it said last.
-fn followed(cx: &Context, name: &str, work: impl FnOnce(&mut dyn FnMut(&str)) -> Result<()>) -> Result<()> {
+/// Runs `work` as a phase that shows the last line of its output.
+fn in_phase(cx: &Context, name: &str, work: impl FnOnce(&mut dyn FnMut(&str)) -> Result<()>) -> Result<()> {
     let start = Instant::now();
     cx.reporter.report(&Event::Phase { name: "setup".into(), total: None, bytes: false });
     work(&mut |line| {

@@ -1,50 +1,63 @@
-//! What to do by hand on a system that `setup` does not change.
+//! Refuses to change systems that `setup` does not support, with the manual steps as the hint.
+
+use anyhow::Result;
 
 use super::distribution::Distribution;
 use super::facts::{Facts, Store};
 use super::plan::Step;
+use crate::bail;
 
-/// The advice for this machine, or nothing where the steps can be carried out.
-pub fn for_machine(facts: &Facts, steps: &[Step]) -> Option<String> {
-    for_system(&facts.distribution, steps)
-        .or_else(|| (!facts.nix && facts.store == Store::Foreign).then(|| FOREIGN.to_owned()))
+/// Checks that `setup` can run `steps` on this machine.
+///
+/// # Errors
+/// `Refused` for another distribution than Debian and Ubuntu, and for a Nix store of another user: `setup` never takes a
+/// store away from its owner.
+pub fn check_machine(facts: &Facts, steps: &[Step]) -> Result<()> {
+    check_distribution(&facts.distribution, steps)?;
+    if !facts.nix && facts.store == Store::Foreign {
+        bail!(
+            Refused, "/nix belongs to another user, and its Nix is too old or not on PATH";
+            hint: "update that Nix to 2.18 or newer, or run this as the user who owns /nix"
+        );
+    }
+    Ok(())
 }
 
-/// A store is never taken away from whoever it belongs to.
-const FOREIGN: &str = "/nix belongs to another user, and the Nix that it came with is too old or not on PATH; \
-    update that Nix to 2.18 or newer, or run this as the user who owns /nix";
-
-fn for_system(distribution: &Distribution, steps: &[Step]) -> Option<String> {
+fn check_distribution(distribution: &Distribution, steps: &[Step]) -> Result<()> {
     match distribution {
-        Distribution::Debian | Distribution::Ubuntu => None,
-        Distribution::NixOs => Some(NIXOS.to_owned()),
+        Distribution::Debian | Distribution::Ubuntu => Ok(()),
+        Distribution::NixOs => bail!(Refused, "setup does not change a NixOS machine"; hint: "{NIXOS}"),
         Distribution::Other(name) => {
             let lines = steps.iter().map(|step| format!("  - {step}")).collect::<Vec<_>>().join("\n");
-            Some(format!(
-                "setup knows Debian, Ubuntu and NixOS, and this is {name}; still to be done by hand:\n{lines}"
-            ))
+            bail!(
+                Refused, "setup supports Debian, Ubuntu and NixOS, but this is {name}";
+                hint: "do these steps by hand:\n{lines}"
+            )
         }
     }
 }
 
-/// What belongs into the configuration of a NixOS machine.
-pub const NIXOS: &str = "a NixOS machine is set up by its own configuration; add to it\n\n  \
+/// What to add to the configuration of a NixOS machine.
+pub const NIXOS: &str = "add to the configuration of this NixOS machine\n\n  \
     boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];\n  \
     nix.settings.experimental-features = [ \"nix-command\" \"flakes\" ];\n\n\
-    switch to it with nixos-rebuild, and work in the shell that has the other programs:\n\n  nix develop";
+    switch to it with nixos-rebuild, and work in the shell with the other programs:\n\n  nix develop";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::{hint, with_hint};
 
     #[test]
-    fn who_is_told_what() {
-        let told = |distribution| for_system(&distribution, &[Step::MountBinfmt]).unwrap_or_default();
-        assert_eq!((told(Distribution::Debian), told(Distribution::Ubuntu)), Default::default());
-        assert!(told(Distribution::NixOs).contains("boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];"));
-        assert!(told(Distribution::NixOs).ends_with("nix develop"));
-        let fedora = "setup knows Debian, Ubuntu and NixOS, and this is Fedora; still to be done by hand:\n  \
+    fn unsupported_systems_are_refused_with_the_manual_steps() {
+        let check = |distribution| check_distribution(&distribution, &[Step::MountBinfmt]);
+        assert!(check(Distribution::Debian).is_ok() && check(Distribution::Ubuntu).is_ok());
+        let error = check(Distribution::NixOs).unwrap_err();
+        let advice = hint(&error).unwrap();
+        assert!(advice.contains("boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];"));
+        assert!(advice.ends_with("nix develop"));
+        let fedora = "setup supports Debian, Ubuntu and NixOS, but this is Fedora; do these steps by hand:\n  \
             - mount binfmt_misc at /proc/sys/fs/binfmt_misc";
-        assert_eq!(told(Distribution::Other("Fedora".into())), fedora);
+        assert_eq!(with_hint(&check(Distribution::Other("Fedora".into())).unwrap_err()), fedora);
     }
 }

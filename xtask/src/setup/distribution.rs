@@ -1,16 +1,16 @@
-//! Which system this machine runs, as far as `setup` must know.
+//! The distribution of this machine, as far as `setup` depends on it.
 
 use std::fmt;
 use std::path::Path;
 
-/// What `setup` can do differs between these.
+/// The distributions that `setup` treats differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Distribution {
-    /// Configured by its owner's flake: advice only.
+    /// Its owner's flake configures the machine: advice only.
     NixOs,
     Debian,
     Ubuntu,
-    /// Everything else, by the name it gives itself: advice only.
+    /// Any other, by the name in its os-release: advice only.
     Other(String),
 }
 
@@ -20,7 +20,7 @@ impl Distribution {
         Self::parse(&std::fs::read_to_string(etc.join("os-release")).unwrap_or_default())
     }
 
-    /// Reads the text of an os-release file (`NAME=value`, the value quoted or not).
+    /// Parses an os-release file (`NAME=value`, the value quoted or not).
     pub fn parse(text: &str) -> Self {
         let value = |name: &str| {
             let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -36,7 +36,7 @@ impl Distribution {
         }
     }
 
-    /// The suites that have a recent Nix, in the order in which they are tried.
+    /// The suites with a recent Nix, in the order in which `setup` tries them.
     pub fn suites_with_nix(&self) -> &'static [&'static str] {
         match self {
             Self::Debian => &["trixie", "forky"],

@@ -1,20 +1,20 @@
-//! What this machine is and has.
+//! Gathers the facts about this machine that the plan depends on.
 
 use std::path::Path;
 
-use super::Needs;
+use super::Purpose;
 use super::distribution::Distribution;
-use super::nix as own_nix;
-use super::tools::{Tool, needed_for};
+use super::nix as private_nix;
+use super::tools::{Tool, required_tools};
 use crate::base::process::Launcher;
 use crate::base::{Context, project};
 use crate::nix;
 use crate::nix::emulation::{self, BuildSupport};
 
-/// Where binfmt entries are read and made.
+/// The mount point of `binfmt_misc`.
 pub const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
-/// The entry that Debian's qemu-user-static brings.
-pub const ENTRY: &str = "/usr/lib/binfmt.d/qemu-aarch64.conf";
+/// The binfmt entry in Debian's package qemu-user-static.
+pub const QEMU_ENTRY: &str = "/usr/lib/binfmt.d/qemu-aarch64.conf";
 
 /// The settings of the machine's own Nix.
 pub const NIX_CONF: &str = "/etc/nix/nix.conf";
@@ -26,82 +26,84 @@ pub struct Facts {
     pub distribution: Distribution,
     /// The name of the user who runs the tool.
     pub user: String,
-    /// There is a Nix that will do.
+    /// Whether a supported Nix is on `PATH`.
     pub nix: bool,
-    /// The Nix of the project's own has an older configuration.
+    /// Whether the project's private Nix has a configuration of an earlier version of this tool.
     pub outdated_settings: bool,
     pub store: Store,
-    /// Programs for `aarch64-linux` run here, or another machine builds them.
+    /// Whether programs for `aarch64-linux` run here, or another machine builds them.
     pub runs_aarch64: bool,
-    /// The machine's own Nix was not told that they do, and this is the file to tell it in.
-    pub lacks_promise: bool,
+    /// Whether the machine's own Nix has a [`NIX_CONF`] that does not list `aarch64-linux` in `extra-platforms`.
+    pub lacks_extra_platform: bool,
     pub systemd: bool,
-    /// The authorities that a download over https is checked against are there.
+    /// Whether the certificate authorities for downloads over https are installed.
     pub certificates: bool,
     pub binfmt_mounted: bool,
-    /// The entry that registers qemu is installed.
-    pub entry: bool,
+    /// Whether [`QEMU_ENTRY`] is installed.
+    pub qemu_entry: bool,
     pub patchelf: bool,
-    /// deploy-rs is wanted and not there.
-    pub lacks_deploy: bool,
-    /// The programs that are wanted and not there.
-    pub lacks: Vec<Tool>,
+    /// Whether deploy-rs is required and missing.
+    pub lacks_deploy_rs: bool,
+    /// The required programs that are missing.
+    pub missing_tools: Vec<Tool>,
 }
 
-/// The folder of the Nix store, as the user who runs the tool finds it.
+/// The folder `/nix`, as the user who runs the tool finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
     Absent,
     Writable,
-    /// It belongs to somebody else: a daemon, or another user.
+    /// It belongs to a daemon or another user.
     Foreign,
 }
 
 impl Facts {
-    pub fn gather(cx: &Context, needs: &[Needs]) -> Self {
+    pub fn gather(cx: &Context, purposes: &[Purpose]) -> Self {
         let launcher = &cx.launcher;
-        let verdict = nix::require(launcher)
+        let support = nix::require(launcher)
             .and_then(|version| emulation::build_support(launcher, version, "aarch64-linux"));
         Self {
             distribution: Distribution::load(Path::new("/etc")),
             user: user(launcher),
             nix: nix::require(launcher).is_ok(),
-            outdated_settings: own_nix::is_outdated(&project::tools_dir().join("nix")),
+            outdated_settings: private_nix::is_outdated(&project::tools_dir().join("nix")),
             store: store(Path::new("/nix")),
-            runs_aarch64: matches!(verdict, Ok(BuildSupport::Remote))
+            runs_aarch64: matches!(support, Ok(BuildSupport::Remote))
                 || emulation::kernel_runs("aarch64-linux"),
-            lacks_promise: Path::new(NIX_CONF).exists()
-                && matches!(verdict, Ok(BuildSupport::NotConfigured | BuildSupport::Impossible(_))),
+            lacks_extra_platform: Path::new(NIX_CONF).exists()
+                && matches!(support, Ok(BuildSupport::NotConfigured | BuildSupport::Impossible(_))),
             systemd: Path::new("/run/systemd/system").exists(),
             certificates: Path::new("/etc/ssl/certs/ca-certificates.crt").exists(),
             binfmt_mounted: Path::new(BINFMT).join("register").exists(),
-            entry: Path::new(ENTRY).exists(),
-            patchelf: is_there(launcher, "patchelf"),
-            lacks_deploy: wants_deploy(needs)
-                && !(is_there(launcher, "deploy") && is_there(launcher, "activate")),
-            lacks: needed_for(needs).filter(|tool| !is_there(launcher, tool.program)).collect(),
+            qemu_entry: Path::new(QEMU_ENTRY).exists(),
+            patchelf: has_program(launcher, "patchelf"),
+            lacks_deploy_rs: requires_deploy_rs(purposes)
+                && !(has_program(launcher, "deploy") && has_program(launcher, "activate")),
+            missing_tools: required_tools(purposes)
+                .filter(|tool| !has_program(launcher, tool.program))
+                .collect(),
         }
     }
 
-    /// What is wanted for `needs` and is there.
-    pub fn there(&self, needs: &[Needs]) -> Vec<&'static str> {
+    /// The names of what `purposes` require and the machine has.
+    pub fn present(&self, purposes: &[Purpose]) -> Vec<&'static str> {
         let main = [
             ("nix", self.nix),
-            ("aarch64-linux", self.runs_aarch64 && !self.lacks_promise),
-            ("deploy-rs", wants_deploy(needs) && !self.lacks_deploy),
+            ("aarch64-linux", self.runs_aarch64 && !self.lacks_extra_platform),
+            ("deploy-rs", requires_deploy_rs(purposes) && !self.lacks_deploy_rs),
         ];
-        let tools = needed_for(needs).map(|tool| (tool.program, !self.lacks.contains(&tool)));
-        main.into_iter().chain(tools).filter(|(_, there)| *there).map(|(name, _)| name).collect()
+        let is_missing = |tool: &Tool| self.missing_tools.contains(tool);
+        let tools = required_tools(purposes).map(|tool| (tool.program, !is_missing(&tool)));
+        main.into_iter().chain(tools).filter(|(_, present)| *present).map(|(name, _)| name).collect()
     }
 }
 
-/// Whether deploy-rs is wanted.
-fn wants_deploy(needs: &[Needs]) -> bool {
-    needs.iter().any(|need| matches!(need, Needs::Deploy | Needs::Tests))
+fn requires_deploy_rs(purposes: &[Purpose]) -> bool {
+    purposes.iter().any(|purpose| matches!(purpose, Purpose::Deploy | Purpose::Tests))
 }
 
-/// Whether `program` is on `PATH`, or where Debian keeps the programs of administrators.
-pub fn is_there(launcher: &Launcher, program: &str) -> bool {
+/// Whether `program` is on `PATH`, or in the folders of Debian for administrators.
+pub fn has_program(launcher: &Launcher, program: &str) -> bool {
     let sbin = ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(program).exists());
     sbin || launcher.which(program).is_some()
 }

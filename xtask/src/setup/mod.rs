@@ -1,6 +1,6 @@
-//! Putting in place what this machine lacks: facts, a plan that is shown, and its steps.
+//! Installs what this machine lacks: gathers facts, shows a plan, and runs its steps.
 //!
-//! Debian and Ubuntu are set up; NixOS is configured by its owner's flake and gets advice only.
+//! `setup` changes Debian and Ubuntu; for NixOS, which its owner's flake configures, it only gives advice.
 
 mod act;
 mod advice;
@@ -17,20 +17,20 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{Context, project};
 use crate::identity;
-use crate::nix as tool;
+use crate::nix as nix_command;
 use crate::nix::emulation;
 
 use facts::Facts;
 use plan::{Step, plan};
 use root::Privilege;
 
-/// What the machine is to be able to do.
+/// What to set the machine up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
+pub enum Purpose {
     /// Building and flashing images.
     Build,
     /// Deploying to hosts.
@@ -41,66 +41,65 @@ pub enum Needs {
     Tests,
 }
 
-/// Whether a user who is not root has agreed to what is run by sudo.
+/// Whether a user who is not root has confirmed the commands that run by sudo.
 #[derive(Clone, Copy)]
 pub enum Sudo {
-    /// Asks with this function, which is given the commands that need root.
+    /// Asks with this function, which gets the commands that need root.
     Ask(fn(&Context, &str) -> Result<bool>),
-    Agreed,
+    Confirmed,
 }
 
-/// What has become of it. Also the JSON of `setup`.
+/// The result of a setup. Also the JSON of `setup`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// What is needed and was there before.
-    pub there: Vec<&'static str>,
-    /// The steps that were carried out, in words.
+    /// What is required and was there before.
+    #[serde(rename = "there")]
+    pub present: Vec<&'static str>,
+    /// The steps that were run, in words.
     pub done: Vec<String>,
-    /// How long all of it took.
+    /// The duration of the setup.
     pub seconds: f64,
 }
 
-/// Puts in place what is missing for `needs`, and makes the context use it.
+/// Installs what is missing for `purposes`, and makes the context use it.
 ///
 /// # Errors
-/// A step that failed, rights that could not be had, and a system that `setup` cannot change: the
-/// message says what to do by hand.
-pub fn ensure(cx: &mut Context, needs: &[Needs], sudo: Sudo) -> Result<Report> {
+/// Where a step fails, a privilege is missing, or `setup` does not support the system; the hint names the manual steps.
+pub fn ensure(cx: &mut Context, purposes: &[Purpose], sudo: Sudo) -> Result<Report> {
     let start = Instant::now();
-    let facts = Facts::gather(cx, needs);
+    let facts = Facts::gather(cx, purposes);
     let steps = plan(&facts);
-    carry_out(cx, &facts, &steps, sudo)?;
-    prove(cx, needs)?;
-    tool::shield(cx, &identity::folder())?;
+    run_steps(cx, &facts, &steps, sudo)?;
+    verify(cx, purposes)?;
+    nix_command::shield(cx, &identity::folder())?;
     let seconds = start.elapsed().as_secs_f64();
     cx.note(match steps.len() {
         0 => format!("setup: nothing to do ({seconds:.1} s)"),
         _ => format!("setup: done in {seconds:.1} s"),
     });
-    Ok(Report { there: facts.there(needs), done: steps.iter().map(Step::to_string).collect(), seconds })
+    let done = steps.iter().map(Step::to_string).collect();
+    Ok(Report { present: facts.present(purposes), done, seconds })
 }
 
-fn carry_out(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<()> {
+fn run_steps(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<()> {
     if steps.is_empty() {
         return Ok(());
     }
-    if let Some(advice) = advice::for_machine(facts, steps) {
-        return Err(ExitKind::Refused.error(advice));
-    }
+    advice::check_machine(facts, steps)?;
     show(cx, steps);
-    let by = privilege(cx, facts, steps, sudo)?;
+    let privilege = confirm_privilege(cx, facts, steps, sudo)?;
     for step in steps {
         cx.note(format!("setup: {step}"));
-        act::carry_out(cx, step, by)?;
+        act::run(cx, step, privilege)?;
     }
-    cx.launcher = tool::private_nix::activate(Launcher::new(project::root()), &project::tools_dir());
+    cx.launcher = nix_command::private_nix::activate(Launcher::new(project::root()), &project::tools_dir());
     Ok(())
 }
 
-/// The configuration that this machine needs, where it is a NixOS machine.
+/// What to add to the configuration of this machine, if it runs NixOS.
 pub fn configuration() -> Option<&'static str> {
-    let here = distribution::Distribution::load(std::path::Path::new("/etc"));
-    (here == distribution::Distribution::NixOs).then_some(advice::NIXOS)
+    let distribution = distribution::Distribution::load(std::path::Path::new("/etc"));
+    (distribution == distribution::Distribution::NixOs).then_some(advice::NIXOS)
 }
 
 fn show(cx: &Context, steps: &[Step]) {
@@ -108,33 +107,40 @@ fn show(cx: &Context, steps: &[Step]) {
     cx.note(format!("setup: steps to do: {}\n{}", steps.len(), lines.join("\n")));
 }
 
-/// Asks before anything is done as root for a user who is not root.
-fn privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<Privilege> {
-    let commands = steps.iter().flat_map(|step| step.as_root(&facts.user)).collect::<Vec<_>>();
-    let by = Privilege::gather(&cx.launcher);
-    if commands.is_empty() || by == Privilege::Root {
-        return Ok(by);
+/// How to run the root commands of `steps`; a user who is not root has to confirm them first.
+///
+/// # Errors
+/// `Permission` where there is no sudo, or the user does not confirm.
+fn confirm_privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<Privilege> {
+    let commands = steps.iter().flat_map(|step| step.root_commands(&facts.user)).collect::<Vec<_>>();
+    let privilege = Privilege::detect(&cx.launcher);
+    if commands.is_empty() || privilege == Privilege::Root {
+        return Ok(privilege);
     }
     let lines = commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n");
-    let agreed = match sudo {
-        _ if by == Privilege::Nobody => false,
-        Sudo::Agreed => true,
-        Sudo::Ask(ask) => ask(cx, &format!("These commands need root and are run by sudo:\n{lines}"))?,
+    let confirmed = match sudo {
+        _ if privilege == Privilege::Unavailable => false,
+        Sudo::Confirmed => true,
+        Sudo::Ask(ask) => ask(cx, &format!("These commands need root and run by sudo:\n{lines}"))?,
     };
-    if agreed {
-        return Ok(by);
+    if confirmed {
+        return Ok(privilege);
     }
-    Err(ExitKind::Permission.error(format!("run these as root, and then this command again:\n{lines}")))
+    bail!(
+        Permission, "setup needs root, and nobody has confirmed that it runs sudo";
+        hint: "run these commands as root, then this command again:\n{lines}"
+    )
 }
 
-/// Whether what was asked for is there now: asked of the machine, not of the steps.
-fn prove(cx: &Context, needs: &[Needs]) -> Result<()> {
-    let version = tool::require(&cx.launcher)?;
+/// Verifies that the machine now has what `purposes` require, whatever the steps reported.
+fn verify(cx: &Context, purposes: &[Purpose]) -> Result<()> {
+    let version = nix_command::require(&cx.launcher)?;
     emulation::require(cx, version, "aarch64-linux")?;
-    let missing = tools::needed_for(needs).filter(|tool| !facts::is_there(&cx.launcher, tool.program));
-    let missing = missing.map(|tool| tool.program).collect::<Vec<_>>();
-    if missing.is_empty() {
-        return Ok(());
+    let is_missing = |tool: &tools::Tool| !facts::has_program(&cx.launcher, tool.program);
+    let missing = tools::required_tools(purposes).filter(is_missing).map(|tool| tool.program);
+    let missing = missing.collect::<Vec<_>>();
+    if !missing.is_empty() {
+        bail!(Other, "these programs are missing after setup: {}", missing.join(", "));
     }
-    Err(ExitKind::Other.error(format!("setup has run, but there is still no {}", missing.join(", "))))
+    Ok(())
 }

@@ -1,5 +1,5 @@
-//! A recent Nix out of a newer suite of the machine's own distribution, in a folder of the project's: the
-//! system keeps its own.
+//! Installs a private Nix into a folder of the project, from a newer suite of the machine's distribution. The system keeps
+//! its own Nix.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::base::bounded::{self, Links};
-use crate::base::failure::ExitKind;
+use crate::base::failure::with_hint;
 use crate::base::{Context, state};
 use crate::nix::private_nix;
 use crate::setup::debian::{Arch, Archive};
+use crate::{bail, failure};
 
-/// Other names that `nix` answers to (`nix-store` and so on), as its package links them.
-const NAMES: [&str; 10] = [
+/// The other commands of the program `nix`, which are links to it in its package.
+const COMMANDS: [&str; 10] = [
     "nix-build",
     "nix-channel",
     "nix-collect-garbage",
@@ -27,10 +28,10 @@ const NAMES: [&str; 10] = [
     "nix-store",
 ];
 
-/// Builds run in a sandbox, and where root builds, each as a user of its own, for which the machine needs no accounts: they
-/// could read the private keys of hosts otherwise. `aarch64-linux` is promised. Nothing of this machine is in the sandbox:
-/// what Debian's Nix puts there is not where it looks. The binary cache stays that of Nix: a host's image is nearly all
-/// downloads.
+/// The configuration of the private Nix. Builds run in a sandbox, since they could read the private keys of hosts
+/// otherwise; builds of root each run as a user of their own, for which the machine needs no accounts. `extra-platforms`
+/// lists `aarch64-linux`. The sandbox contains nothing of this machine: the paths that Debian's Nix sets do not exist in
+/// this folder. The binary cache stays that of Nix, as nearly all of a host's image is downloaded.
 const CONF: &str = "\
 auto-allocate-uids = true
 build-users-group =
@@ -46,10 +47,10 @@ fn conf(prefix: &Path) -> PathBuf {
     prefix.join("etc/nix.conf")
 }
 
-/// Whether there is a Nix under `prefix` with another configuration, as earlier versions of the tool wrote it.
+/// Whether the Nix under `prefix` has another configuration, such as one of an earlier version of this tool.
 pub fn is_outdated(prefix: &Path) -> bool {
-    let known = || bounded::read(&conf(prefix), CONF.len() as u64, Links::Follow);
-    prefix.join("bin/nix").exists() && !known().is_ok_and(|text| text == CONF.as_bytes())
+    let current = || bounded::read(&conf(prefix), CONF.len() as u64, Links::Follow);
+    prefix.join("bin/nix").exists() && !current().is_ok_and(|text| text == CONF.as_bytes())
 }
 
 /// Writes the configuration of the Nix under `prefix`.
@@ -58,20 +59,20 @@ pub fn configure(prefix: &Path) -> Result<()> {
     state::write(&conf, CONF.as_bytes()).with_context(|| format!("writing {}", conf.display()))
 }
 
-/// Where Nix keeps what it knows of the store.
-const STATE: &str = "/nix/var/nix";
+/// The folder of Nix's database of the store.
+const NIX_STATE: &str = "/nix/var/nix";
 
-/// Installs Nix into `prefix` out of the first of `suites` that the mirror has.
+/// Installs Nix into `prefix`, from the first of `suites` that the mirror has.
 pub fn install(cx: &Context, suites: &[&str], prefix: &Path) -> Result<()> {
     let fresh = prefix.with_extension("new");
     let mut errors = Vec::new();
     for suite in suites {
         match unpack(cx, suite, &fresh) {
-            Ok(()) => return settle(cx, &fresh, prefix),
-            Err(error) => errors.push(format!("{suite}: {error:#}")),
+            Ok(()) => return replace(cx, &fresh, prefix),
+            Err(error) => errors.push(format!("{suite}: {}", with_hint(&error))),
         }
     }
-    Err(ExitKind::Other.error(format!("no suite of the mirror has a recent nix-bin ({})", errors.join("; "))))
+    bail!(Other, "no suite of the mirror has a recent nix-bin ({})", errors.join("; "))
 }
 
 fn unpack(cx: &Context, suite: &str, fresh: &Path) -> Result<()> {
@@ -81,52 +82,55 @@ fn unpack(cx: &Context, suite: &str, fresh: &Path) -> Result<()> {
     Archive::open(cx, &home, suite, arch()?)?.install(&["nix-bin"], fresh)
 }
 
-/// Makes the unpacked packages a Nix that works from `prefix`, tries it, and only then keeps it.
-fn settle(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
+/// Makes the unpacked packages a Nix that works from `prefix`, replaces the old `prefix` with it, and runs it once.
+fn replace(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
     link(cx, fresh, prefix)?;
-    // Without this folder Nix takes /nix for absent, and makes a user who is not root another store.
-    fs::create_dir_all(STATE).with_context(|| format!("creating {STATE}"))?;
+    // Without this folder Nix takes /nix for absent, and uses another store for a user who is not root.
+    fs::create_dir_all(NIX_STATE).with_context(|| format!("creating {NIX_STATE}"))?;
     let _ = fs::remove_dir_all(prefix);
-    fs::rename(fresh, prefix).with_context(|| format!("moving {} to its place", fresh.display()))?;
+    let context = || format!("renaming {} to {}", fresh.display(), prefix.display());
+    fs::rename(fresh, prefix).with_context(context)?;
     let version = crate::nix::require(&private_nix::enter(cx.launcher.clone(), prefix))?;
     cx.note(format!("setup: nix {version} in {}", prefix.display()));
     Ok(())
 }
 
+/// Makes the `nix` in `fresh` load its libraries from `prefix`, and links its commands.
 fn link(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
     let arch = arch()?;
-    let (bin, etc) = (fresh.join("bin"), fresh.join("etc"));
-    // Debian's base folders are links (`bin` to `usr/bin`) in suites whose packages still ship them.
+    let bin = fresh.join("bin");
+    let etc = fresh.join("etc");
+    // In suites whose packages contain Debian's base folders, these are links (`bin` to `usr/bin`).
     for dir in [&bin, &etc] {
         fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
     }
     let program = fresh.join("usr/bin/nix");
     let libraries = prefix.join("usr/lib").join(arch.triplet());
     let loader = libraries.join(arch.loader());
-    let words = [
+    let args = [
         "--force-rpath",
         "--set-rpath",
-        &text(&libraries)?,
+        &utf8(&libraries)?,
         "--set-interpreter",
-        &text(&loader)?,
-        &text(&program)?,
+        &utf8(&loader)?,
+        &utf8(&program)?,
     ];
-    cx.launcher.read("patchelf", &words).context("making nix find its own libraries")?;
+    cx.launcher.read("patchelf", &args).context("setting the library path of nix")?;
     let targets =
-        NAMES.iter().map(|name| (bin.join(name), "nix")).chain([(bin.join("nix"), "../usr/bin/nix")]);
+        COMMANDS.iter().map(|name| (bin.join(name), "nix")).chain([(bin.join("nix"), "../usr/bin/nix")]);
     for (name, target) in targets {
         symlink(target, &name).with_context(|| format!("linking {}", name.display()))?;
     }
     configure(fresh)
 }
 
-fn text(path: &Path) -> Result<String> {
-    path.to_str().map(str::to_owned).with_context(|| format!("{} is no UTF-8", path.display()))
+fn utf8(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
 fn arch() -> Result<Arch> {
-    let text = || format!("setup has no Nix for machines of the kind {}", std::env::consts::ARCH);
-    Arch::here().ok_or_else(|| ExitKind::Refused.error(text()))
+    let unsupported = || failure!(Refused, "setup has no Nix for {} machines", std::env::consts::ARCH);
+    Arch::of_this_machine().ok_or_else(unsupported)
 }
 
 #[cfg(test)]

@@ -1,37 +1,39 @@
-//! What only root can do: who runs the tool, and the commands as values, so that they can be shown.
+//! Commands that need root: as values, so that they can be shown, and the way to run them.
 
 use std::fmt;
 
 use anyhow::Result;
 
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::process::Launcher;
+use crate::base::shell;
 
-/// How root's rights can be had.
+/// How this user can run commands as root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
     Root,
-    /// sudo, without a password.
+    /// By sudo, without a password.
     Sudo,
-    /// sudo, which asks for a password on the terminal.
-    SudoAsks,
-    Nobody,
+    /// By sudo, which asks for a password on the terminal.
+    SudoWithPassword,
+    /// There is no sudo.
+    Unavailable,
 }
 
 impl Privilege {
-    pub fn gather(launcher: &Launcher) -> Self {
+    pub fn detect(launcher: &Launcher) -> Self {
         if rustix::process::geteuid().is_root() {
             return Self::Root;
         }
         match launcher.capture("sudo", &["-n", "true"]) {
             Ok(output) if output.success() => Self::Sudo,
-            Ok(_) => Self::SudoAsks,
-            Err(_) => Self::Nobody,
+            Ok(_) => Self::SudoWithPassword,
+            Err(_) => Self::Unavailable,
         }
     }
 }
 
-/// A command that only root may run.
+/// A command that needs root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootCommand(pub Vec<String>);
 
@@ -46,45 +48,46 @@ impl RootCommand {
         sudo.into_iter().chain(self.0.iter().cloned()).collect()
     }
 
-    /// Runs the command to its end; each line it says goes to `on_line`.
+    /// Runs the command to its end, and passes each line of its output to `on_line`.
     ///
     /// # Errors
-    /// An exit code other than 0, with the last lines that were said.
-    pub fn run(&self, launcher: &Launcher, by: Privilege, on_line: &mut dyn FnMut(&str)) -> Result<()> {
-        let argv = self.argv(by);
-        run_followed(launcher, &argv[0], &argv[1..], on_line)
+    /// Those of [`run_streaming`].
+    pub fn run(
+        &self,
+        launcher: &Launcher,
+        privilege: Privilege,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        let argv = self.argv(privilege);
+        run_streaming(launcher, &argv[0], &argv[1..], on_line)
     }
 }
 
-/// Runs a command all of whose output is story.
+/// Runs a command, and passes each line of its stdout and stderr to `on_line`.
 ///
 /// # Errors
-/// An exit code other than 0, with the last lines that were said.
-pub fn run_followed(
+/// An exit code other than 0, with the last five lines of the output.
+pub fn run_streaming(
     launcher: &Launcher,
     program: &str,
     args: &[String],
     on_line: &mut dyn FnMut(&str),
 ) -> Result<()> {
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     let code = launcher.stream_all(program, args, |line| {
         on_line(line);
-        said.push(line.to_owned());
+        lines.push(line.to_owned());
     })?;
     if code == 0 {
         return Ok(());
     }
-    let why = said.split_off(said.len().saturating_sub(5)).join("; ");
-    Err(ExitKind::Other.error(format!("{program} failed with exit code {code}: {why}")))
+    let last_lines = lines.split_off(lines.len().saturating_sub(5)).join("; ");
+    bail!(Other, "{program} failed with exit code {code}: {last_lines}")
 }
 
 impl fmt::Display for RootCommand {
-    /// As it would be typed; words that a shell would change are quoted.
+    /// Writes the command line for a shell.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@".contains(c);
-        let quoted = |word: &String| {
-            if word.chars().all(plain) { word.clone() } else { format!("'{word}'") }
-        };
-        f.write_str(&self.0.iter().map(quoted).collect::<Vec<_>>().join(" "))
+        f.write_str(&self.0.iter().map(|word| shell::quote(word)).collect::<Vec<_>>().join(" "))
     }
 }

@@ -1,46 +1,46 @@
-//! The programs that the tool and its tests call, and the Debian packages they come in.
+//! The programs that the tool and its tests run, and the Debian packages that contain them.
 
-use super::Needs;
+use super::Purpose;
 
-/// A program that must be on `PATH`, and the package that brings it.
+/// A program that must be on `PATH`, and the package that contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tool {
     pub program: &'static str,
     pub package: &'static str,
-    needs: Needs,
+    purpose: Purpose,
 }
 
-/// The programs for any of `needs`.
-pub fn needed_for(needs: &[Needs]) -> impl Iterator<Item = Tool> {
-    let rows = TABLE.iter().map(|&(program, package, needs)| Tool { program, package, needs });
-    rows.filter(|tool| needs.contains(&tool.needs))
+/// The programs that any of `purposes` requires.
+pub fn required_tools(purposes: &[Purpose]) -> impl Iterator<Item = Tool> {
+    let rows = TOOLS.iter().map(|&(program, package, purpose)| Tool { program, package, purpose });
+    rows.filter(|tool| purposes.contains(&tool.purpose))
 }
 
-const TABLE: [(&str, &str, Needs); 25] = [
-    ("git", "git", Needs::Build),
-    // What puts the identity of a host on its card.
-    ("debugfs", "e2fsprogs", Needs::Build),
-    ("e2fsck", "e2fsprogs", Needs::Build),
-    ("e2image", "e2fsprogs", Needs::Build),
-    ("ssh-keygen", "openssh-client", Needs::Build),
-    ("ssh", "openssh-client", Needs::Deploy),
-    ("qemu-system-aarch64", "qemu-system-arm", Needs::Boot),
-    ("busybox", "busybox-static", Needs::Tests),
-    ("cpio", "cpio", Needs::Tests),
-    ("faketime", "faketime", Needs::Tests),
-    ("fakeroot", "fakeroot", Needs::Tests),
-    ("ip", "iproute2", Needs::Tests),
-    ("losetup", "mount", Needs::Tests),
-    ("mcopy", "mtools", Needs::Tests),
-    ("mke2fs", "e2fsprogs", Needs::Tests),
-    ("mkfs.vfat", "dosfstools", Needs::Tests),
-    ("pgrep", "procps", Needs::Tests),
-    ("sfdisk", "fdisk", Needs::Tests),
-    ("sqlite3", "sqlite3", Needs::Tests),
-    ("ssh-keyscan", "openssh-client", Needs::Tests),
-    ("sshd", "openssh-server", Needs::Tests),
-    ("sudo", "sudo", Needs::Tests),
-    ("unshare", "util-linux", Needs::Tests),
-    ("xz", "xz-utils", Needs::Tests),
-    ("zstd", "zstd", Needs::Tests),
+const TOOLS: [(&str, &str, Purpose); 25] = [
+    ("git", "git", Purpose::Build),
+    // These write the payload to the card.
+    ("debugfs", "e2fsprogs", Purpose::Build),
+    ("e2fsck", "e2fsprogs", Purpose::Build),
+    ("e2image", "e2fsprogs", Purpose::Build),
+    ("ssh-keygen", "openssh-client", Purpose::Build),
+    ("ssh", "openssh-client", Purpose::Deploy),
+    ("qemu-system-aarch64", "qemu-system-arm", Purpose::Boot),
+    ("busybox", "busybox-static", Purpose::Tests),
+    ("cpio", "cpio", Purpose::Tests),
+    ("faketime", "faketime", Purpose::Tests),
+    ("fakeroot", "fakeroot", Purpose::Tests),
+    ("ip", "iproute2", Purpose::Tests),
+    ("losetup", "mount", Purpose::Tests),
+    ("mcopy", "mtools", Purpose::Tests),
+    ("mke2fs", "e2fsprogs", Purpose::Tests),
+    ("mkfs.vfat", "dosfstools", Purpose::Tests),
+    ("pgrep", "procps", Purpose::Tests),
+    ("sfdisk", "fdisk", Purpose::Tests),
+    ("sqlite3", "sqlite3", Purpose::Tests),
+    ("ssh-keyscan", "openssh-client", Purpose::Tests),
+    ("sshd", "openssh-server", Purpose::Tests),
+    ("sudo", "sudo", Purpose::Tests),
+    ("unshare", "util-linux", Purpose::Tests),
+    ("xz", "xz-utils", Purpose::Tests),
+    ("zstd", "zstd", Purpose::Tests),
 ];

@@ -71,7 +71,7 @@ impl Assembly<'_> {
 /// being fetched.
 pub fn native_tools(cx: &Context) -> Result<Tools> {
     let text = || format!("there are no programs for the assembler on {}", std::env::consts::ARCH);
-    let arch = Arch::here().ok_or_else(|| ExitKind::Refused.error(text()))?;
+    let arch = Arch::of_this_machine().ok_or_else(|| ExitKind::Refused.error(text()))?;
     Tools::stage(cx, arch)
 }
 

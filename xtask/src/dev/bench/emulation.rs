@@ -61,7 +61,7 @@ pub fn compare(cx: &Context, rounds: NonZero<u32>) -> Result<Comparison> {
 }
 
 fn both_tools(cx: &Context) -> Result<[Tools; 2]> {
-    if Arch::here() != Some(Arch::Amd64) {
+    if Arch::of_this_machine() != Some(Arch::Amd64) {
         let text = format!(
             "nothing is emulated for AArch64 on {}: there is nothing to compare",
             std::env::consts::ARCH

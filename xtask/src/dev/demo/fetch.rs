@@ -126,7 +126,7 @@ impl<'a> Filling<'a> {
 
     /// Says what is in the folder and moves it to its place.
     fn end<'p>(self, packages: impl IntoIterator<Item = &'p Package>) -> Result<()> {
-        let packages = packages.into_iter().map(Package::exact).collect();
+        let packages = packages.into_iter().map(Package::pinned).collect();
         let manifest = Manifest { parts: fingerprint(), packages };
         write(&self.fresh.join("manifest.json"), &serde_json::to_string_pretty(&manifest)?)?;
         remove(&self.work)?;

@@ -1,4 +1,4 @@
-//! apt as a private tool: where it keeps its state, and the formats it speaks to programs.
+//! Runs apt on a private state: its folders and options, and the formats of its output.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::base::failure::ExitKind;
 use crate::base::state;
+use crate::failure;
 
-/// A package in the version the mirror has.
+/// A package in the version of the mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     pub name: String,
@@ -21,25 +21,25 @@ pub struct Package {
 }
 
 impl Package {
-    /// The package in the notation that pins the version.
-    pub fn exact(&self) -> String {
+    /// The package with its version, as apt-get takes it.
+    pub fn pinned(&self) -> String {
         format!("{}={}", self.name, self.version)
     }
 }
 
-/// Lays out the private state under `dir`, with `sources` (deb822) as the only source.
+/// Creates the private state under `dir`, with `sources` (deb822) as the only source.
 pub fn prepare(dir: &Path, sources: &str) -> Result<()> {
-    let doing = || format!("preparing {}", dir.display());
+    let context = || format!("preparing {}", dir.display());
     for part in ["sources.d", "state/lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(dir.join(part)).with_context(doing)?;
+        fs::create_dir_all(dir.join(part)).with_context(context)?;
     }
-    // An empty package database: nothing counts as installed, so the whole closure is listed.
-    state::write(&dir.join("status"), b"").with_context(doing)?;
-    state::write(&dir.join("sources.d/mirror.sources"), sources.as_bytes()).with_context(doing)
+    // An empty package database: no package counts as installed, so apt lists all dependencies.
+    state::write(&dir.join("status"), b"").with_context(context)?;
+    state::write(&dir.join("sources.d/mirror.sources"), sources.as_bytes()).with_context(context)
 }
 
-/// The options that keep apt away from the system's own state. The machine's configuration (proxies)
-/// stays in force; its pinning does not. Progress goes to stderr as `dlstatus` lines.
+/// The options that keep apt away from the system's own state. The machine's configuration (proxies) applies, its pinning
+/// does not. Progress goes to stderr as `dlstatus` lines.
 pub fn options(dir: &Path, arch: &str) -> Vec<OsString> {
     let at = |key: &str, part: &str| {
         let mut option = OsString::from(format!("{key}="));
@@ -64,29 +64,29 @@ const FIXED: [&str; 8] = [
     "Dir::Etc::Preferences=/dev/null",
     "Dir::Etc::PreferencesParts=/dev/null",
     "APT::Install-Recommends=false",
-    // The private folders may be closed to the user `_apt`.
+    // The user `_apt` may have no access to the private folders.
     "APT::Sandbox::User=root",
     "APT::Status-Fd=2",
-    // Without this a mirror that does not answer is only a warning.
+    // Otherwise a mirror that does not answer is only a warning.
     "APT::Update::Error-Mode=any",
     "Acquire::Languages=none",
 ];
 
-/// Reads what `apt-get --print-uris` says: lines of `'URI' FILE SIZE HASH`.
+/// Parses the output of `apt-get --print-uris`: lines of `'URI' FILE SIZE HASH`.
 pub fn parse_uris(text: &str) -> Result<Vec<Package>> {
     let lines = text.lines().filter(|line| line.starts_with('\''));
     lines
-        .map(|line| {
-            parse_uri(line).ok_or_else(|| ExitKind::Other.error(format!("reading apt's line {line:?}")))
-        })
+        .map(|line| parse_uri(line).ok_or_else(|| failure!(Other, "apt printed an unexpected line {line:?}")))
         .collect()
 }
 
 fn parse_uri(line: &str) -> Option<Package> {
     let mut words = line.rsplit_once('\'')?.1.split_whitespace();
-    let (file, size) = (words.next()?, words.next()?.parse().ok()?);
+    let file = words.next()?;
+    let size = words.next()?.parse().ok()?;
     let mut parts = file.strip_suffix(".deb")?.splitn(3, '_');
-    let (name, version) = (parts.next()?.to_owned(), parts.next()?.replace("%3a", ":"));
+    let name = parts.next()?.to_owned();
+    let version = parts.next()?.replace("%3a", ":");
     parts.next()?;
     Some(Package { name, version, file: file.to_owned(), size })
 }
@@ -110,11 +110,11 @@ mod tests {
             file: "busybox-static_1%3a1.35.0-4+deb12u1_arm64.deb".into(),
             size: 822_004,
         };
-        assert_eq!(package.exact(), "busybox-static=1:1.35.0-4+deb12u1");
+        assert_eq!(package.pinned(), "busybox-static=1:1.35.0-4+deb12u1");
         assert_eq!(parse_uris(text).unwrap(), [package]);
         assert_eq!(
             parse_uris("'http://mirror/x' x").unwrap_err().to_string(),
-            r#"reading apt's line "'http://mirror/x' x""#
+            r#"apt printed an unexpected line "'http://mirror/x' x""#
         );
     }
 

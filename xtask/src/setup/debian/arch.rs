@@ -1,8 +1,8 @@
-//! The kinds of machines that packages are fetched for.
+//! The architectures that packages are downloaded for.
 
 use std::fmt;
 
-/// How Debian and its packages name a kind of machine.
+/// An architecture of Debian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
     Amd64,
@@ -10,8 +10,8 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// That of this machine, if it is one of them.
-    pub fn here() -> Option<Self> {
+    /// The architecture of this machine; `None` for any other.
+    pub fn of_this_machine() -> Option<Self> {
         match std::env::consts::ARCH {
             "x86_64" => Some(Self::Amd64),
             "aarch64" => Some(Self::Arm64),
@@ -19,7 +19,7 @@ impl Arch {
         }
     }
 
-    /// As apt has it.
+    /// The name in apt.
     pub fn name(self) -> &'static str {
         match self {
             Self::Amd64 => "amd64",
@@ -35,7 +35,7 @@ impl Arch {
         }
     }
 
-    /// The program that loads the libraries of another.
+    /// The file name of the dynamic loader.
     pub fn loader(self) -> &'static str {
         match self {
             Self::Amd64 => "ld-linux-x86-64.so.2",

@@ -1,4 +1,4 @@
-//! One downloaded package.
+//! Downloaded packages: checking their size and unpacking them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::Package;
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::process::Launcher;
 
-/// A package file on this machine.
+/// A downloaded package file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deb {
     pub package: Package,
@@ -21,18 +21,18 @@ impl Deb {
     /// The file that apt has downloaded for `package` into `dir`.
     ///
     /// # Errors
-    /// If there is none, or it is not of the size the lists promise.
+    /// `Io` where the file is missing, or has another size than in the package lists.
     pub(super) fn new(package: &Package, dir: &Path) -> Result<Self> {
         let path = dir.join(&package.file);
-        let found = fs::metadata(&path).with_context(|| format!("looking for {}", path.display()))?.len();
-        if found == package.size {
-            return Ok(Self { package: package.clone(), path });
+        let found = fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?.len();
+        let expected = package.size;
+        if found != expected {
+            bail!(Io, "{} has {found} bytes instead of {expected}", path.display());
         }
-        let promised = package.size;
-        Err(ExitKind::Io.error(format!("{} has {found} bytes and should have {promised}", path.display())))
+        Ok(Self { package: package.clone(), path })
     }
 
-    /// Unpacks all files into `root`, owned by the user who runs this.
+    /// Unpacks all files into `root`, owned by the user of this process.
     pub fn unpack(&self, launcher: &Launcher, root: &Path) -> Result<()> {
         self.tar(launcher, root, &[])
     }
@@ -40,7 +40,7 @@ impl Deb {
     /// Unpacks the files that match `patterns` (`usr/sbin/mke2fs`, `boot/vmlinuz-*`; `*` matches `/` too).
     ///
     /// # Errors
-    /// If a pattern matches nothing.
+    /// Where a pattern matches no file.
     pub fn unpack_only(&self, launcher: &Launcher, root: &Path, patterns: &[String]) -> Result<()> {
         let members = patterns.iter().map(|pattern| format!("./{pattern}").into()).collect::<Vec<_>>();
         self.tar(launcher, root, &members)
@@ -48,13 +48,13 @@ impl Deb {
 
     fn tar(&self, launcher: &Launcher, root: &Path, members: &[OsString]) -> Result<()> {
         fs::create_dir_all(root).with_context(|| format!("creating {}", root.display()))?;
-        let from = ["--fsys-tarfile".into(), self.path.clone().into_os_string()];
-        let mut into =
+        let dpkg_args = ["--fsys-tarfile".into(), self.path.clone().into_os_string()];
+        let mut tar_args =
             ["--extract", "--no-same-owner", "--wildcards", "--directory"].map(OsString::from).to_vec();
-        into.push(root.into());
-        into.extend_from_slice(members);
+        tar_args.push(root.into());
+        tar_args.extend_from_slice(members);
         launcher
-            .pipe(("dpkg-deb", &from), ("tar", &into))
+            .pipe(("dpkg-deb", &dpkg_args), ("tar", &tar_args))
             .with_context(|| format!("unpacking {} into {}", self.path.display(), root.display()))
     }
 }
@@ -63,8 +63,8 @@ impl Deb {
 mod tests {
     use super::*;
 
-    /// A package built here: `DEBIAN/control` and three files.
-    fn built(dir: &Path) -> Deb {
+    /// Builds a package with three files.
+    fn build_deb(dir: &Path) -> Deb {
         let tree = dir.join("tree");
         for (file, text) in [
             ("DEBIAN/control", "Package: t\nVersion: 1\nArchitecture: all\nMaintainer: t\nDescription: t\n"),
@@ -85,7 +85,8 @@ mod tests {
 
     fn check(patterns: &[&str], expected: &[&str]) {
         let dir = tempfile::tempdir().unwrap();
-        let (deb, root) = (built(dir.path()), dir.path().join("root"));
+        let deb = build_deb(dir.path());
+        let root = dir.path().join("root");
         let patterns = patterns.iter().map(|&pattern| pattern.to_owned()).collect::<Vec<_>>();
         if patterns.is_empty() {
             deb.unpack(&Launcher::new("/"), &root).unwrap();
@@ -105,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_an_error() {
+    fn a_missing_file_or_another_size_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        let deb = built(dir.path());
+        let deb = build_deb(dir.path());
         let error =
             deb.unpack_only(&Launcher::new("/"), &dir.path().join("r"), &["etc/*".into()]).unwrap_err();
         assert!(format!("{error:#}").contains("./etc/*: Not found in archive"), "{error:#}");
         let short = Package { size: 1, ..deb.package };
         let error = Deb::new(&short, dir.path()).unwrap_err();
-        assert!(error.to_string().ends_with("bytes and should have 1"), "{error}");
+        assert!(error.to_string().ends_with("bytes instead of 1"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
-//! Packages out of the machine's own Debian mirror, for any suite and architecture, without root and
-//! without touching the system: private lists, an empty package database, files unpacked anywhere.
+//! Downloads and unpacks Debian packages from the machine's own mirror, for any suite and architecture. This needs no root
+//! and leaves the system alone: it uses private lists and an empty package database, and unpacks into any folder.
 //!
-//! The mirror and the key that signs it come from the machine's apt sources, never from a constant.
+//! The mirror and its signing key come from the machine's apt sources, never from a constant.
 
 mod apt;
 mod arch;
@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::lock::Lock;
 use crate::base::process::Launcher;
 use crate::base::{Context, Event, Reporter, state};
 
-/// One suite of the mirror for one architecture. A lock is held for as long as the value lives, so
-/// that two runs of the tool never write the same lists.
+/// One suite of the mirror for one architecture. The value holds a lock, so that two runs of the tool never write the same
+/// lists.
 pub struct Archive<'a> {
     launcher: &'a Launcher,
     reporter: &'a dyn Reporter,
@@ -35,36 +35,38 @@ pub struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// Prepares the private apt state under `home`, for instance of `bookworm`. Nothing is downloaded yet.
+    /// Prepares the private apt state of `suite`, such as `bookworm`, under `home`. This downloads nothing.
     ///
     /// # Errors
-    /// Refused where the machine has no apt or no source that names a Debian-like mirror.
+    /// `Refused` where the machine has no apt, or no apt source of its distribution.
     pub fn open(cx: &'a Context, home: &Path, suite: &str, arch: Arch) -> Result<Self> {
         if cx.launcher.which("apt-get").is_none() {
-            let text =
-                "fetching packages: this machine has no apt-get; Debian or Ubuntu is needed for this step";
-            return Err(ExitKind::Refused.error(text));
+            bail!(
+                Refused, "no apt-get on PATH, which downloads packages of {suite}";
+                hint: "run this on Debian or Ubuntu"
+            );
         }
         let dir = home.join(format!("{suite}-{arch}"));
         state::private_folder(home)?;
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-        let lock = Lock::take(&home.join("lock"), "another run that fetches packages", cx.reporter.as_ref())?;
+        let lock =
+            Lock::take(&home.join("lock"), "another run that downloads packages", cx.reporter.as_ref())?;
         apt::prepare(&dir, &sources::load(Path::new("/etc"))?.for_suite(suite))?;
         let suite = suite.to_owned();
         Ok(Self { launcher: &cx.launcher, reporter: cx.reporter.as_ref(), suite, arch, dir, _lock: lock })
     }
 
-    /// Brings the package lists up to date and returns `packages` with everything they depend on.
+    /// Updates the package lists, and returns `packages` with all their dependencies.
     pub fn resolve(&self, packages: &[&str]) -> Result<Vec<Package>> {
-        let doing = || format!("reading the package lists of {} for {}", self.suite, self.arch);
-        self.apt(self.launcher, &["update"], 0).with_context(doing)?;
-        let mut words = vec!["install", "--print-uris", "--yes"];
-        words.extend(packages);
-        let listed = self.apt(self.launcher, &words, 0);
-        apt::parse_uris(&listed.with_context(|| format!("resolving {}", packages.join(" ")))?)
+        let context = || format!("updating the package lists of {} for {}", self.suite, self.arch);
+        self.apt(self.launcher, &["update"], 0).with_context(context)?;
+        let mut args = vec!["install", "--print-uris", "--yes"];
+        args.extend(packages);
+        let uris = self.apt(self.launcher, &args, 0);
+        apt::parse_uris(&uris.with_context(|| format!("resolving {}", packages.join(" ")))?)
     }
 
-    /// Downloads `packages` into the folder `into` and checks them against the signed lists.
+    /// Downloads `packages` into the folder `into`, and verifies them with the signed lists.
     pub fn download(&self, packages: &[Package], into: &Path) -> Result<Vec<Deb>> {
         fs::create_dir_all(into).with_context(|| format!("creating {}", into.display()))?;
         let total = packages.iter().map(|package| package.size).sum();
@@ -73,16 +75,15 @@ impl<'a> Archive<'a> {
         let phase = format!("download {count} {noun} of {} for {}", self.suite, self.arch);
         self.reporter.report(&Event::Phase { name: phase.clone(), total: Some(total), bytes: true });
         let start = std::time::Instant::now();
-        let exact = packages.iter().map(Package::exact).collect::<Vec<_>>();
-        let words = std::iter::once("download").chain(exact.iter().map(String::as_str)).collect::<Vec<_>>();
-        self.apt(&self.launcher.in_dir(into), &words, total).context("downloading packages")?;
+        let pinned = packages.iter().map(Package::pinned).collect::<Vec<_>>();
+        let args = std::iter::once("download").chain(pinned.iter().map(String::as_str)).collect::<Vec<_>>();
+        self.apt(&self.launcher.in_dir(into), &args, total).context("downloading packages")?;
         let seconds = start.elapsed().as_secs_f64();
         self.reporter.report(&Event::Done { name: phase, amount: total, bytes: true, seconds });
-        let found = packages.iter().map(|package| Deb::new(package, into));
-        found.collect()
+        packages.iter().map(|package| Deb::new(package, into)).collect()
     }
 
-    /// Downloads `packages` with everything they depend on and unpacks all of it into `root`.
+    /// Downloads `packages` with all their dependencies, and unpacks them into `root`.
     pub fn install(&self, packages: &[&str], root: &Path) -> Result<()> {
         let debs = self.dir.join("debs");
         for deb in self.download(&self.resolve(packages)?, &debs)? {
@@ -91,23 +92,22 @@ impl<'a> Archive<'a> {
         fs::remove_dir_all(&debs).with_context(|| format!("removing {}", debs.display()))
     }
 
-    /// Runs `apt-get` on the private state and returns its stdout. `total` bytes are what the
-    /// percentages that it reports stand for.
-    fn apt(&self, launcher: &Launcher, words: &[&str], total: u64) -> Result<String> {
+    /// Runs `apt-get` on the private state, and returns its stdout. `total` is the number of bytes at 100 percent of the
+    /// progress that it reports.
+    fn apt(&self, launcher: &Launcher, command: &[&str], total: u64) -> Result<String> {
         let mut args = apt::options(&self.dir, self.arch.name());
-        args.extend(words.iter().map(OsString::from));
-        let mut said = Vec::new();
+        args.extend(command.iter().map(OsString::from));
+        let mut errors = Vec::new();
         let output = launcher.stream("apt-get", &args, |line| match apt::parse_percent(line) {
             Some(percent) => self.progress(percent, total),
             None if line.contains("status:") => {}
-            None => said.push(line.to_owned()),
+            None => errors.push(line.to_owned()),
         })?;
-        if output.success() {
-            return Ok(output.stdout);
+        if !output.success() {
+            let errors = errors.join("; ");
+            bail!(Other, "apt-get {} failed with exit code {}: {errors}", command[0], output.code);
         }
-        let said = said.join("; ");
-        Err(ExitKind::Other
-            .error(format!("apt-get {} failed with exit code {}: {said}", words[0], output.code)))
+        Ok(output.stdout)
     }
 
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]

@@ -1,61 +1,63 @@
-//! The machine's apt sources, in both formats, and the one among them that is its distribution.
+//! Reads the machine's apt sources, in both formats, and finds that of its distribution.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::base::failure::ExitKind;
+use crate::failure;
 
-/// One source: where packages are, and how their lists are signed.
+/// An apt source: the addresses of packages, and how their lists are signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     kinds: Vec<String>,
     pub uris: Vec<String>,
     suites: Vec<String>,
     components: Vec<String>,
-    /// `Signed-By`, `Trusted` and the like as deb822 fields; the values may have several lines.
+    /// The [`TRUST_FIELDS`] with their values, which may have several lines.
     trust: Vec<(String, String)>,
-    ubuntu: bool,
+    is_ubuntu: bool,
 }
 
-/// The fields that decide whether apt believes a source. All others may not fit another suite.
-const TRUST: [&str; 6] =
+/// The fields that decide whether apt trusts a source. Other fields may not suit another suite.
+const TRUST_FIELDS: [&str; 6] =
     ["Signed-By", "Trusted", "Check-Valid-Until", "Allow-Insecure", "Allow-Weak", "Check-Date"];
 
-/// Names of suites that move with the distribution, beside its code name.
-const MOVING: [&str; 5] = ["stable", "oldstable", "testing", "unstable", "sid"];
+/// The names of suites that follow the releases of the distribution, beside its code name.
+const ROLLING_SUITES: [&str; 5] = ["stable", "oldstable", "testing", "unstable", "sid"];
 
-/// The source of the distribution under `etc` (`/etc`).
+/// The source of the distribution, from the files under `etc` (`/etc`).
 ///
 /// # Errors
-/// Refused where none of the sources is the distribution's own.
+/// `Refused` where no source is that of the distribution.
 pub fn load(etc: &Path) -> Result<Source> {
-    let release = etc.join("os-release");
-    let release = fs::read_to_string(&release).with_context(|| format!("reading {}", release.display()))?;
-    let mut all = Vec::new();
+    let path = etc.join("os-release");
+    let release = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let mut sources = Vec::new();
     for file in files(etc)? {
         let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-        let deb822 = file.extension().is_some_and(|end| end == "sources");
-        all.extend(if deb822 { parse_deb822(&text) } else { parse_one_line(&text) });
+        let is_deb822 = file.extension().is_some_and(|end| end == "sources");
+        sources.extend(if is_deb822 { parse_deb822(&text) } else { parse_one_line(&text) });
     }
-    let own = all.into_iter().find(|source| source.is_distribution(code_name(&release)));
-    let ubuntu = release.lines().any(|line| line == "ID=ubuntu");
-    own.map(|source| Source { ubuntu, ..source }).ok_or_else(|| {
-        let text = "choosing a mirror: no apt source in /etc/apt offers this distribution's component main; \
-            add one (see sources.list(5)) and run again";
-        ExitKind::Refused.error(text)
+    let source = sources.into_iter().find(|source| source.is_of_distribution(code_name(&release)));
+    let is_ubuntu = release.lines().any(|line| line == "ID=ubuntu");
+    source.map(|source| Source { is_ubuntu, ..source }).ok_or_else(|| {
+        failure!(
+            Refused, "no apt source in /etc/apt has the component main of this distribution";
+            hint: "add one (see sources.list(5)), then run this command again"
+        )
     })
 }
 
-/// The files apt itself would read, in its order.
+/// The files that apt itself reads, in its order.
 fn files(etc: &Path) -> Result<Vec<PathBuf>> {
-    let (list, parts) = (etc.join("apt/sources.list"), etc.join("apt/sources.list.d"));
+    let list = etc.join("apt/sources.list");
+    let parts = etc.join("apt/sources.list.d");
     let mut found = Vec::new();
     if parts.is_dir() {
-        let doing = || format!("reading {}", parts.display());
-        for entry in fs::read_dir(&parts).with_context(doing)? {
-            found.push(entry.with_context(doing)?.path());
+        let context = || format!("reading {}", parts.display());
+        for entry in fs::read_dir(&parts).with_context(context)? {
+            found.push(entry.with_context(context)?.path());
         }
     }
     found.retain(|file| file.extension().is_some_and(|end| end == "sources" || end == "list"));
@@ -63,13 +65,13 @@ fn files(etc: &Path) -> Result<Vec<PathBuf>> {
     Ok(list.is_file().then_some(list).into_iter().chain(found).collect())
 }
 
-/// `VERSION_CODENAME` of an os-release file; empty where it has none.
+/// `VERSION_CODENAME` in the text of an os-release file; empty where it is missing.
 fn code_name(release: &str) -> &str {
     let value = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
     value.unwrap_or_default().trim_matches('"')
 }
 
-/// Reads the format of `*.sources`: stanzas of fields, separated by empty lines.
+/// Parses the format of `*.sources`: stanzas of fields, separated by empty lines.
 pub fn parse_deb822(text: &str) -> Vec<Source> {
     let lines = text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>();
     let stanzas = lines.split(|line| line.trim().is_empty()).filter(|stanza| !stanza.is_empty());
@@ -96,7 +98,7 @@ fn get<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
 }
 
-/// Reads the format of `*.list`: `deb [option=value …] uri suite component…`.
+/// Parses the format of `*.list`: `deb [option=value …] uri suite component…`.
 pub fn parse_one_line(text: &str) -> Vec<Source> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines.filter_map(one_line).map(|fields| Source::new(&fields)).collect()
@@ -108,7 +110,8 @@ fn one_line(line: &str) -> Option<Vec<(String, String)>> {
     let bracketed = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let (options, rest) = bracketed.unwrap_or(("", rest));
     let mut words = rest.split_whitespace();
-    let (uri, suite) = (words.next()?, words.next()?);
+    let uri = words.next()?;
+    let suite = words.next()?;
     let components = words.collect::<Vec<_>>().join(" ");
     let named = [("Types", kind), ("URIs", uri), ("Suites", suite), ("Components", &components)];
     let options = options.split_whitespace().filter_map(|option| option.split_once('='));
@@ -118,29 +121,33 @@ fn one_line(line: &str) -> Option<Vec<(String, String)>> {
 impl Source {
     fn new(fields: &[(String, String)]) -> Self {
         let words = |name| get(fields, name).split_whitespace().map(str::to_owned).collect();
-        let trust = TRUST.iter().map(|&name| (name.to_owned(), get(fields, name).to_owned()));
+        let trust = TRUST_FIELDS.iter().map(|&name| (name.to_owned(), get(fields, name).to_owned()));
         Self {
             kinds: words("Types"),
             uris: words("URIs"),
             suites: words("Suites"),
             components: words("Components"),
             trust: trust.filter(|(_, value)| !value.is_empty()).collect(),
-            ubuntu: false,
+            is_ubuntu: false,
         }
     }
 
-    fn is_distribution(&self, code_name: &str) -> bool {
-        let own = |suite: &String| suite == code_name || MOVING.contains(&suite.as_str());
+    /// Whether packages of the distribution's component main can be downloaded from this source.
+    fn is_of_distribution(&self, code_name: &str) -> bool {
+        let is_own = |suite: &String| suite == code_name || ROLLING_SUITES.contains(&suite.as_str());
         let has = |list: &[String], word: &str| list.iter().any(|item| item == word);
         let reachable = !self.uris.is_empty() && !self.uris.iter().any(|uri| uri.starts_with("cdrom:"));
-        has(&self.kinds, "deb") && has(&self.components, "main") && reachable && self.suites.iter().any(own)
+        has(&self.kinds, "deb")
+            && has(&self.components, "main")
+            && reachable
+            && self.suites.iter().any(is_own)
     }
 
-    /// The same mirror and trust for another `suite`, as a deb822 file: component main, and on Ubuntu
-    /// universe too, where most of what Debian has in main is found.
+    /// A deb822 file for `suite` with the mirror and trust of this source: for the component main, and on Ubuntu also
+    /// universe, which contains most packages that Debian has in main.
     pub fn for_suite(&self, suite: &str) -> String {
         let uris = self.uris.join(" ");
-        let components = if self.ubuntu { "main universe" } else { "main" };
+        let components = if self.is_ubuntu { "main universe" } else { "main" };
         let mut text = format!("Types: deb\nURIs: {uris}\nSuites: {suite}\nComponents: {components}\n");
         for (name, value) in &self.trust {
             text.extend([name, ": ", value, "\n"]);
@@ -156,7 +163,7 @@ mod tests {
     const DEB822: &str = "# comment\nTypes: deb deb-src\nURIs: http://mirror/debian\n# inside\nSuites: bookworm bookworm-updates\n\
         Components: main contrib\nArchitectures: amd64\nSigned-By: /usr/share/keyrings/a.gpg\n";
 
-    /// What is asked of the mirror for trixie when `/etc` has the given files; `None`: refused.
+    /// Asserts the source for trixie where `/etc/apt` has the given `files`; `None`: refused.
     fn check(files: &[(&str, &str)], expected: Option<&str>) {
         let etc = tempfile::tempdir().unwrap();
         fs::create_dir_all(etc.path().join("apt/sources.list.d")).unwrap();
@@ -190,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn ubuntu_has_most_in_universe() {
+    fn ubuntu_gets_the_component_universe() {
         let etc = tempfile::tempdir().unwrap();
         fs::create_dir_all(etc.path().join("apt")).unwrap();
         fs::write(etc.path().join("os-release"), "ID=ubuntu\nVERSION_CODENAME=jammy\n").unwrap();
@@ -202,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_distribution_is_refused() {
+    fn sources_of_others_are_refused() {
         check(&[], None);
         check(
             &[(
@@ -235,7 +242,7 @@ mod tests {
             let found = parse_deb822(text)
                 .into_iter()
                 .chain(parse_one_line(text))
-                .filter(|it| it.is_distribution("bookworm"));
+                .filter(|it| it.is_of_distribution("bookworm"));
             found.map(|source| source.for_suite("sid").len()).sum::<usize>()
         });
     }
