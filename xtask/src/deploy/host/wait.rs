@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::excerpt::tail;
-use super::probe::State;
 use super::ssh::Remote;
+use super::state::State;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Event, Reporter, interrupt};
 use crate::deploy::target::Target;

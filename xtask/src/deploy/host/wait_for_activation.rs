@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::probe::{Activity, State};
+use super::state::{Activity, State};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Event, Reporter};
 use crate::deploy::target::Target;

@@ -1,0 +1,226 @@
+//! The state of a host, read from the answer of a probe.
+
+use serde::Serialize;
+
+use super::query::Answer;
+use crate::deploy::target::Target;
+use crate::nix::StorePath;
+
+/// Links of a NixOS system to what the kernel keeps until the next boot.
+pub(super) const BOOTED: [&str; 3] = ["kernel", "initrd", "kernel-modules"];
+
+/// The marker for failed units that systemd does not list; the name of a unit has a dot.
+pub(super) const UNITS_UNKNOWN: &str = "untold";
+
+/// How many failed units are read.
+const MAX_UNITS: usize = 4096;
+/// The longest name of a unit that systemd allows, in characters.
+const MAX_UNIT_NAME: usize = 255;
+/// How many failed units are shown to people; JSON has all that were read.
+const MAX_SHOWN_UNITS: usize = 20;
+
+/// The part of the answer that lists the files of an unconfirmed deploy.
+pub(super) const UNCONFIRMED: &str = "unconfirmed";
+
+/// What the host runs, boots and has ready at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// The target of `/run/current-system`: the system that was activated last.
+    pub current: Option<StorePath>,
+    /// The target of `/run/booted-system`: the system of the running kernel.
+    pub booted: Option<StorePath>,
+    /// The current generation of the profile.
+    pub profile: Option<StorePath>,
+    /// The system that the desired profile activates, once the host has that profile.
+    #[serde(rename = "offered")]
+    pub profile_system: Option<StorePath>,
+    /// The ID of the current boot.
+    pub boot_id: String,
+    /// The device and the inode of the folder with the profile. Together with the boot ID they identify a machine or
+    /// a container: containers of one machine share the boot.
+    #[serde(skip)]
+    pub folder: Option<String>,
+    /// The failed units; `None` if no systemd answers.
+    pub failed_units: Option<Vec<String>>,
+    /// Whether the running kernel, its initrd or its modules differ from those of the current system.
+    pub reboot_needed: bool,
+    /// Whether deploy-rs can roll back to the current generation of the profile. A flashed system lacks the program
+    /// for that.
+    #[serde(rename = "way_back")]
+    pub can_roll_back: bool,
+    /// Whether the current generation is a NixOS system, which can be activated.
+    #[serde(rename = "switches")]
+    pub is_nixos: bool,
+    /// Whether sudo to the profile's user needs no password; `None` if the login user is that user.
+    #[serde(skip)]
+    pub sudo: Option<bool>,
+    #[serde(skip)]
+    pub activity: Activity,
+}
+
+/// Whether an activation of deploy-rs runs on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activity {
+    Idle,
+    Running,
+    /// The host has no `pgrep`.
+    #[default]
+    Unknown,
+}
+
+impl State {
+    /// The path on the host that is compared with [`Target::desired_path`].
+    pub fn running_path(&self, target: &Target) -> Option<&StorePath> {
+        let running = self.current.as_ref();
+        running.filter(|_| target.system.is_some()).or(self.profile.as_ref()).or(running)
+    }
+
+    /// The units that are known to have failed.
+    pub fn failed(&self) -> &[String] {
+        self.failed_units.as_deref().unwrap_or_default()
+    }
+
+    /// The failed units for people: the first of them, and the number of the others.
+    pub fn failed_units_text(&self) -> String {
+        let units = self.failed();
+        let named = units[..units.len().min(MAX_SHOWN_UNITS)].join(", ");
+        match units.len().checked_sub(MAX_SHOWN_UNITS) {
+            Some(more @ 1..) => format!("{named} and {more} more"),
+            _ => named,
+        }
+    }
+
+    /// Reads the parts of [`super::add_queries`].
+    pub fn read(answer: &Answer) -> Self {
+        let path = |name| StorePath::containing(answer.first(name)?);
+        let activity = match (answer.first("pgrep"), answer.first("activation")) {
+            (None, _) if answer.first(UNCONFIRMED).is_some() => Activity::Running,
+            (None, _) => Activity::Unknown,
+            (_, None) => Activity::Idle,
+            _ => Activity::Running,
+        };
+        Self {
+            current: path("current"),
+            booted: path("booted"),
+            profile: path("profile"),
+            can_roll_back: answer.first("way-back").is_some(),
+            is_nixos: answer.first("switch").is_some(),
+            sudo: answer.first("sudo").map(|word| word == "yes"),
+            profile_system: path("offered"),
+            boot_id: answer.first("boot").unwrap_or_default().to_owned(),
+            folder: answer.first("folder").map(str::to_owned),
+            activity,
+            failed_units: failed_units(answer),
+            reboot_needed: BOOTED.iter().any(|name| differ(answer.lines(name))),
+        }
+    }
+}
+
+fn failed_units(answer: &Answer) -> Option<Vec<String>> {
+    let (units, markers) = answer
+        .lines("failed")
+        .filter_map(first_word)
+        .take(MAX_UNITS)
+        .partition::<Vec<_>, _>(|word| word != UNITS_UNKNOWN);
+    (markers.is_empty() || !units.is_empty()).then_some(units)
+}
+
+fn first_word(line: &str) -> Option<String> {
+    line.split_whitespace().next().map(|word| word.chars().take(MAX_UNIT_NAME).collect())
+}
+
+/// Whether `lines` are two different store paths.
+fn differ<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
+    let paths = lines.filter(|line| StorePath::containing(line).is_some()).take(3).collect::<Vec<_>>();
+    matches!(paths[..], [booted, current] if booted != current)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(name: &str) -> String {
+        format!("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-{name}")
+    }
+
+    #[test]
+    fn all_parts_of_an_answer_are_read() {
+        let old = store("old");
+        let new = store("new");
+        let state = State::read(&Answer::of(&[
+            ("current", &format!("{new}\n")),
+            ("booted", &format!("{old}\n")),
+            ("profile", &format!("{old}\n")),
+            ("offered", &format!("{new}/activate\n")),
+            ("boot", "id\n"),
+            ("pgrep", "1\n"),
+            ("activation", "12\n"),
+            ("failed", "a.service loaded failed failed A\n"),
+            ("way-back", "/p/deploy-rs-activate\n"),
+            ("sudo", "no\n"),
+            ("kernel", &format!("{old}/bzImage\n{new}/bzImage\n")),
+            ("initrd", &format!("{old}/i\n{old}/i\n")),
+        ]));
+        let expected = State {
+            current: StorePath::containing(&new),
+            booted: StorePath::containing(&old),
+            profile: StorePath::containing(&old),
+            can_roll_back: true,
+            is_nixos: false,
+            sudo: Some(false),
+            profile_system: StorePath::containing(&new),
+            boot_id: "id".into(),
+            folder: None,
+            activity: Activity::Running,
+            failed_units: Some(vec!["a.service".into()]),
+            reboot_needed: true,
+        };
+        assert_eq!(state, expected);
+    }
+
+    #[test]
+    fn a_host_without_nixos() {
+        let links = "/run/booted-system/kernel\n/run/current-system/kernel";
+        let answer =
+            Answer::of(&[("current", "/run/current-system"), ("failed", UNITS_UNKNOWN), ("kernel", links)]);
+        assert_eq!(State::read(&answer), State::default());
+        let waits = Answer::of(&[(UNCONFIRMED, "deploy-rs-canary-x\n")]);
+        assert_eq!(State::read(&waits).activity, Activity::Running);
+    }
+
+    #[test]
+    fn failed_units_of_systemd() {
+        let some = |units: &[&str]| Some(units.iter().map(ToString::to_string).collect::<Vec<_>>());
+        for (output, expected) in [
+            ("", some(&[])),
+            (
+                "a.service loaded failed failed A\nb.timer loaded failed failed B\n",
+                some(&["a.service", "b.timer"]),
+            ),
+            ("untold\n", None),
+            ("a.service loaded failed failed A\nuntold\n", some(&["a.service"])),
+        ] {
+            assert_eq!(failed_units(&Answer::of(&[("failed", output)])), expected, "{output}");
+        }
+    }
+
+    #[test]
+    fn lists_of_units_are_cut() {
+        let output = format!("{} loaded\n{}", "x".repeat(1 << 20), "a.service failed\n".repeat(100_000));
+        let state = State::read(&Answer::of(&[("failed", &output)]));
+        assert_eq!((state.failed().len(), state.failed()[0].len()), (MAX_UNITS, MAX_UNIT_NAME));
+        let words = state.failed_units_text();
+        assert!(words.len() < 1000 && words.ends_with("a.service and 4076 more"), "{words}");
+    }
+
+    #[test]
+    fn fuzz() {
+        let old = store("old");
+        let new = store("new");
+        let links = format!("{old}/bzImage\n{new}/bzImage\n");
+        crate::base::fuzz::check_text(&[&links, "a.service loaded failed failed A\nuntold\n"], |text| {
+            let names = ["current", "boot", "failed", "kernel", "sudo", "pgrep"];
+            State::read(&Answer::of(&names.map(|name| (name, text))))
+        });
+    }
+}
