@@ -44,10 +44,10 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let plan = plan(&card, image, carried)?;
     cx.plan(&plan);
     let signals = interrupt::guard()?;
-    let begun = receipt::begin_flash(cx, Some((HOST, &flake)), &plan);
-    let report = begun.watch(cx, |cx| worker::run(cx, &plan))?;
+    let receipt = receipt::begin_flash(cx, Some((HOST, &flake)), &plan);
+    let report = receipt.record(cx, |cx| worker::run(cx, &plan))?;
     let settled = payload_setup.update_known_hosts(cx);
-    begun.keep(cx, Flashed::new(Some((HOST, &flake)), &plan, &report));
+    receipt.complete(cx, Flashed::new(Some((HOST, &flake)), &plan, &report));
     settled?;
     drop(signals);
     let contents = inspect(&card, report.size)?;

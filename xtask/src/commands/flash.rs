@@ -46,10 +46,10 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     // Ctrl-C must not come between the written card and its key in known_hosts.
     let signals = interrupt::guard()?;
     let source = host.map(|host| (host, cx.flake.as_str()));
-    let begun = receipt::begin_flash(cx, source, &plan);
-    let report = begun.watch(cx, |cx| write(cx, &plan))?.with_rates_of(earlier);
+    let receipt = receipt::begin_flash(cx, source, &plan);
+    let report = receipt.record(cx, |cx| write(cx, &plan))?.with_rates_of(earlier);
     let known_hosts_updated = payload_setup.update_known_hosts(cx);
-    begun.keep(cx, Flashed::new(source, &plan, &report));
+    receipt.complete(cx, Flashed::new(source, &plan, &report));
     drop(signals);
     let printed = show(cx, &plan, &report);
     if !args.no_eject {

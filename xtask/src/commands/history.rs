@@ -60,7 +60,7 @@ fn cells(receipt: &Receipt) -> [String; 6] {
         Receipt::Flash(it) => [
             it.when.to_string(),
             receipt.word().into(),
-            it.about_host().unwrap_or("-").to_owned(),
+            it.card_host().unwrap_or("-").to_owned(),
             "done".into(),
             time(it.seconds.total()),
             it.image.store_path.clone().unwrap_or_else(|| it.image.path.display().to_string()),

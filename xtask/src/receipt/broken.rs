@@ -1,4 +1,4 @@
-//! The receipt of a flash that was begun and did not end well, or has not ended yet.
+//! The receipt of a flash that failed, or has not ended yet.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,37 +10,37 @@ use super::flashed::{CardId, Source, store_path};
 use crate::base::Bytes;
 use crate::card::flash::Plan;
 
-/// What was to be written to which card, and how far that went.
+/// A flash without success: the image, the card, and how far it went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenFlash {
-    /// When it ended, or began where nobody could note its end.
+    /// When it ended, or began if its end was not recorded.
     pub when: Timestamp,
     pub host: Option<String>,
     pub flake: Option<String>,
     pub image: PlannedFlash,
     pub card: CardId,
-    /// How it ended; none where the tool itself was killed, or is still at work.
+    /// How it ended; `None` if the tool was killed, or is still running.
     pub end: Option<End>,
 }
 
-/// Which image was to be written.
+/// The image that was to be written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedFlash {
     pub path: PathBuf,
-    /// Its path in the Nix store, if it lies there.
+    /// The store path that contains the image, if it is in the Nix store.
     pub store_path: Option<String>,
-    /// In bytes, decompressed.
+    /// The decompressed size in bytes.
     pub size: u64,
-    /// The hash of its content, if it was known before.
+    /// The hash of the decompressed image, if it was known before.
     pub hash: Option<String>,
 }
 
-/// How a flash ended that was broken off.
+/// How a flash failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// What was being done: `capacity`, `write`, `verify` and so on; none before that.
+    /// The phase in which it failed: `capacity`, `write`, `verify` and so on; `None` before the first one.
     pub doing: Option<String>,
-    /// How far that was, of `total`: bytes where `bytes` says so.
+    /// The progress of that phase, out of `total`; in bytes if `bytes` is set.
     pub done: u64,
     pub total: Option<u64>,
     pub bytes: bool,
@@ -51,7 +51,8 @@ pub struct End {
 impl BrokenFlash {
     /// The receipt of a flash that is about to begin.
     pub fn new(source: Source<'_>, plan: &Plan) -> Self {
-        let (path, size) = (plan.image.source.path.clone(), plan.image.size);
+        let path = plan.image.source.path.clone();
+        let size = plan.image.size;
         let hash = plan.image.hash.map(|hash| hash.to_hex().to_string());
         Self {
             when: Timestamp::now(),
@@ -63,16 +64,16 @@ impl BrokenFlash {
         }
     }
 
-    /// How far it went: `broken off while writing …`.
+    /// How far the flash went: `broken off at write, 1.0 MiB of 8.0 MiB, exit code 130`.
     pub fn progress(&self) -> String {
         let Some(end) = &self.end else {
-            return "not ended: it is still at work, or was killed".into();
+            return "not finished: it is still running, or was killed".into();
         };
         let amount = |count| if end.bytes { Bytes(count).to_string() } else { count.to_string() };
         let of = end.total.map(|total| format!(" of {}", amount(total))).unwrap_or_default();
         let at = match &end.doing {
             Some(doing) => format!("at {doing}, {}{of}", amount(end.done)),
-            None => "at its beginning".into(),
+            None => "before its first phase".into(),
         };
         format!("broken off {at}, exit code {}", end.exit_code)
     }

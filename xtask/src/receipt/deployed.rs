@@ -8,18 +8,19 @@ use super::Timestamp;
 use crate::base::failure::{ExitKind, kind};
 use crate::deploy::{Outcome, Plan, Timings};
 
-/// What was deployed to which host, and what became of it.
+/// A deploy: the host, its systems before and after, and the verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployed {
-    /// When it ended.
+    /// When the deploy ended.
     pub when: Timestamp,
     pub host: String,
     pub flake: String,
     /// The system that the host ran before.
     pub from: Option<String>,
-    /// The system, or the profile where it wraps none, that was meant.
+    /// The desired system, or the desired profile if the flake has no system.
     pub to: String,
-    /// As `deploy --json` has it; `unreachable` or `undecided` where the host could not be asked in the end.
+    /// The verdict, as in `deploy --json`; `unreachable` or `undecided` if the state of the host could not be read at
+    /// the end.
     pub verdict: String,
     pub exit_code: u8,
     pub seconds: Timings,
@@ -28,7 +29,8 @@ pub struct Deployed {
 impl Deployed {
     /// The receipt of a deploy that is about to begin.
     pub fn begin(flake: &str, plan: &Plan) -> Self {
-        let (target, before) = (&plan.target, &plan.before);
+        let target = &plan.target;
+        let before = &plan.before;
         Self {
             when: Timestamp::now(),
             host: target.host.clone(),
@@ -41,10 +43,10 @@ impl Deployed {
         }
     }
 
-    /// The receipt of how it ended; `None` where it did not come as far as a verdict.
-    pub fn end(self, ended: &anyhow::Result<Outcome>) -> Option<Self> {
+    /// The receipt with the result of the deploy; `None` if it ended without a verdict.
+    pub fn end(self, result: &anyhow::Result<Outcome>) -> Option<Self> {
         let when = Timestamp::now();
-        match ended {
+        match result {
             Ok(outcome) => Some(Self {
                 when,
                 verdict: outcome.verdict_name(),

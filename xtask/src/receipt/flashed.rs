@@ -1,4 +1,4 @@
-//! The receipt of a flash.
+//! The receipt of a successful flash.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,48 +12,48 @@ use crate::card::inspect::PartitionTable;
 use crate::identity::{Identity, Payload};
 use crate::nix::StorePath;
 
-/// So many characters of a hash tell one image from another, for people.
+/// How many characters of a hash are shown to people: enough to tell images apart.
 const SHORT_HASH: usize = 12;
 
-/// What was written to which card, and how that went.
+/// A successful flash: the image, the card and the measurements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flashed {
     pub when: Timestamp,
-    /// The host whose image it is; none for an image that was given as a file.
+    /// The host of the image; `None` for an image that was given as a file.
     pub host: Option<String>,
-    /// The flake that has the host.
+    /// The flake of the host.
     pub flake: Option<String>,
     pub image: ImageId,
     pub card: CardId,
-    /// What was put on the card beside the image.
-    #[serde(default)]
-    pub own: Option<PayloadReceipt>,
+    /// The payload that was written beside the image.
+    #[serde(default, rename = "own")]
+    pub payload: Option<PayloadReceipt>,
     pub mode: Mode,
     pub seconds: Seconds,
     pub rates: Rates,
-    /// How often a MiB had to be written again.
+    /// How many chunks had to be written again.
     pub retries: u32,
-    /// How many bytes of the image had to be written.
+    /// How many bytes of the image were written.
     pub written: u64,
 }
 
-/// What a card has beside its image. Of secrets, it has the names alone.
+/// The payload of a card; of secrets, only the names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadReceipt {
-    /// `the identity of stinky and 3 files`.
+    /// A description: `the identity of stinky and 3 files`.
     pub words: String,
     pub identity: Option<Identity>,
-    /// The folder that the other files are from.
+    /// The folder of the other files.
     pub files: Option<PathBuf>,
-    /// All files, folders and links, as they are called below /persist.
+    /// The paths of all files, folders and links below /persist.
     pub paths: Vec<String>,
     pub added: Added,
 }
 
-/// The host whose image it is, and its flake; none for an image that was given as a file.
+/// The host of an image and its flake; `None` for an image that was given as a file.
 pub type Source<'a> = Option<(&'a str, &'a str)>;
 
-/// Which image it was.
+/// The image of a flash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageId {
     pub path: PathBuf,
@@ -61,13 +61,13 @@ pub struct ImageId {
     pub store_path: Option<String>,
     /// In bytes, decompressed.
     pub size: u64,
-    /// The hash of its content, as read back from the card.
+    /// The hash of the decompressed image, as read back from the card.
     #[serde(with = "crate::card::image::digest")]
     pub hash: blake3::Hash,
     pub layout: PartitionTable,
 }
 
-/// Which card it was.
+/// The card of a flash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardId {
     pub path: PathBuf,
@@ -82,16 +82,17 @@ pub struct CardId {
 }
 
 impl Flashed {
-    /// The receipt of a flash that has just ended.
+    /// The receipt of a flash that has just succeeded.
     pub fn new(source: Source<'_>, plan: &Plan, report: &Report) -> Self {
-        let (path, layout) = (plan.image.source.path.clone(), plan.image.layout.clone());
+        let path = plan.image.source.path.clone();
+        let layout = plan.image.layout.clone();
         let store_path = store_path(&path);
         Self {
             when: Timestamp::now(),
             host: source.map(|(host, _)| host.to_owned()),
             flake: source.map(|(_, flake)| flake.to_owned()),
             image: ImageId { path, store_path, size: report.size, hash: report.hash, layout },
-            own: PayloadReceipt::new(plan, report),
+            payload: PayloadReceipt::new(plan, report),
             card: CardId::new(&plan.disk),
             mode: report.mode,
             seconds: report.seconds,
@@ -101,25 +102,25 @@ impl Flashed {
         }
     }
 
-    /// The host whose card it is, by its image or by its identity.
-    pub fn about_host(&self) -> Option<&str> {
-        let identity = self.own.as_ref().and_then(|own| own.identity.as_ref());
+    /// The host of the card, by its image or by its identity.
+    pub fn card_host(&self) -> Option<&str> {
+        let identity = self.payload.as_ref().and_then(|payload| payload.identity.as_ref());
         self.host.as_deref().or(identity.map(|identity| identity.host.as_str()))
     }
 
-    /// The host, or the name of the image.
-    pub fn about(&self) -> String {
-        about(self.host.as_deref(), &self.image.path)
+    /// The host, or the file name of the image.
+    pub fn subject(&self) -> String {
+        subject(self.host.as_deref(), &self.image.path)
     }
 }
 
-/// `host`, or the name of the image at `path`.
-pub fn about(host: Option<&str>, path: &Path) -> String {
+/// `host`, or the file name of the image at `path`.
+pub fn subject(host: Option<&str>, path: &Path) -> String {
     let file = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     host.map_or_else(file, str::to_owned)
 }
 
-/// The path in the Nix store that has `path`, if it lies there.
+/// The store path that contains `path`, if it is in the Nix store.
 pub fn store_path(path: &Path) -> Option<String> {
     path.to_str().and_then(StorePath::containing).map(|path| path.to_string())
 }
@@ -147,7 +148,7 @@ impl fmt::Display for Flashed {
         }?;
         let hash = self.image.hash.to_hex();
         write!(f, ", hash {}", if f.alternate() { &hash[..SHORT_HASH] } else { &hash })?;
-        self.own.as_ref().map_or(Ok(()), |own| write!(f, ", and {}", own.words))
+        self.payload.as_ref().map_or(Ok(()), |payload| write!(f, ", and {}", payload.words))
     }
 }
 
@@ -169,7 +170,8 @@ impl CardId {
     }
 }
 
-/// The file behind a virtual card, which may have another loop device today; otherwise the device.
+/// What identifies a card without a serial number: the file behind a virtual card, which may have another loop device
+/// today, or else the device.
 fn card_path<'a>(kind: &'a Kind, path: &'a Path) -> &'a Path {
     match kind {
         Kind::Loop { backing: Some(file) } => file,

@@ -1,5 +1,8 @@
-//! What this project has done, kept in its state folder: a JSON file for each, whose name sorts by the order of what was
-//! done and says what it is about. A receipt is no proof of what a card holds now; it says what to compare it with.
+//! Receipts of flashes and deploys: JSON files in the state folder.
+//!
+//!
+//! The name of a file sorts by the order of the operations and names the subject. A receipt is no proof of what a
+//! card holds now; it says what to compare the card with.
 
 mod broken;
 mod deployed;
@@ -22,12 +25,12 @@ use crate::base::{Context, failure, project};
 use crate::card::disk::Disk;
 use crate::card::flash::Rates;
 
-/// One receipt.
+/// A receipt of any kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Receipt {
     Flash(Box<Flashed>),
-    /// One that did not end well: the card holds no image.
+    /// A flash that did not succeed: the card holds no image.
     BrokenFlash(Box<BrokenFlash>),
     Deploy(Deployed),
 }
@@ -43,16 +46,16 @@ impl fmt::Display for Receipt {
 }
 
 impl Receipt {
-    /// The host that it is about: of an image that was given as a file, the one whose identity the card got, if any.
+    /// The host of the receipt. For an image that was given as a file, the host whose identity the card got, if any.
     pub fn host(&self) -> Option<&str> {
         match self {
-            Self::Flash(flashed) => flashed.about_host(),
+            Self::Flash(flashed) => flashed.card_host(),
             Self::BrokenFlash(broken) => broken.host.as_deref(),
             Self::Deploy(deployed) => Some(&deployed.host),
         }
     }
 
-    /// What was done, as one word.
+    /// The operation, in one word.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Flash(_) | Self::BrokenFlash(_) => "flash",
@@ -60,7 +63,7 @@ impl Receipt {
         }
     }
 
-    /// When it was, by the clock of that time.
+    /// When the operation ended, by the clock of that time.
     pub fn when(&self) -> &Timestamp {
         match self {
             Self::Flash(flashed) => &flashed.when,
@@ -69,16 +72,16 @@ impl Receipt {
         }
     }
 
-    /// What its file is named, behind the sequence number: when it was, what was done, and to what.
+    /// The name of the file after the sequence number: time, operation and subject.
     fn name(&self) -> String {
-        let about = match self {
-            Self::Flash(flashed) => flashed.about(),
-            Self::BrokenFlash(broken) => flashed::about(broken.host.as_deref(), &broken.image.path),
+        let subject = match self {
+            Self::Flash(flashed) => flashed.subject(),
+            Self::BrokenFlash(broken) => flashed::subject(broken.host.as_deref(), &broken.image.path),
             Self::Deploy(deployed) => deployed.host.clone(),
         };
         let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-        let about = about.chars().map(plain).take(80).collect::<String>();
-        format!("{}-{}-{about}", self.when().in_name(), self.word())
+        let plain_subject = subject.chars().map(plain).take(80).collect::<String>();
+        format!("{}-{}-{plain_subject}", self.when().in_name(), self.word())
     }
 }
 
@@ -100,28 +103,28 @@ impl From<Deployed> for Receipt {
     }
 }
 
-/// Keeps a receipt of what was done. Where that fails, the host is none the worse: it is a warning.
-pub fn save(cx: &Context, done: impl Into<Receipt>) {
-    let receipt = done.into();
+/// Saves a receipt. A failure is a warning, because it does not harm the host.
+pub fn save(cx: &Context, receipt: impl Into<Receipt>) {
+    let receipt = receipt.into();
     if let Err(error) = store::write(&folder(), &receipt) {
-        cx.warn(format!("there is no receipt of this {}: {}", receipt.word(), failure::with_hint(&error)));
+        cx.warn(format!("no receipt of this {} was written: {}", receipt.word(), failure::with_hint(&error)));
     }
 }
 
-/// All receipts, the newest first. Those that cannot be read are a warning.
+/// Reads all receipts, the newest first. Unreadable ones are a warning.
 pub fn read_all(cx: &Context) -> anyhow::Result<Vec<Receipt>> {
     let mut receipts = store::newest_first(&folder())?;
-    let read = receipts.by_ref().collect();
+    let all = receipts.by_ref().collect();
     receipts.unreadable_warning().into_iter().for_each(|text| cx.warn(text));
-    Ok(read)
+    Ok(all)
 }
 
-/// The receipt of the last flash of the card `disk` that ended well. A later one that did not is a warning, and so are
-/// receipts that cannot be read; where there are none, nothing is known.
+/// The receipt of the last successful flash of the card `disk`; `None` if there is none. A later failed flash is a
+/// warning, and so are unreadable receipts.
 pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
     let read = store::newest_first(&folder()).map(|mut receipts| {
         let last = last_flash_of(receipts.by_ref(), disk);
-        // One that cannot be read may be the one that is looked for, whatever its name.
+        // Any receipt that is unreadable may be the one of this card, so all are read.
         receipts.by_ref().for_each(drop);
         (last, receipts.unreadable_warning())
     });
@@ -132,7 +135,7 @@ pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
     last.flashed
 }
 
-/// How fast the card `disk` was at its last flash that ended well, as far as that is known.
+/// The rates of the last successful flash of the card `disk`; `None` if unknown.
 pub fn rates_of(disk: &Disk) -> Option<Rates> {
     last_flash_of(store::newest_first(&folder()).ok()?, disk).flashed.map(|flashed| flashed.rates)
 }
@@ -141,16 +144,16 @@ fn folder() -> std::path::PathBuf {
     project::state_dir().join("receipts")
 }
 
-/// What is known of the flashes of one card.
+/// The last flashes of one card.
 #[derive(Debug, Default, PartialEq)]
 struct LastFlash {
-    /// The last one that ended well.
+    /// The last successful flash.
     flashed: Option<Flashed>,
-    /// The last one after that, if it did not.
+    /// The last failed flash after that.
     broken: Option<BrokenFlash>,
 }
 
-/// `receipts` are the newest first.
+/// The last flashes of `disk` among `receipts`, which are sorted, the newest first.
 fn last_flash_of(receipts: impl IntoIterator<Item = Receipt>, disk: &Disk) -> LastFlash {
     let mut last = LastFlash::default();
     for receipt in receipts {

@@ -1,4 +1,5 @@
-//! A flash in hand. Its receipt is there before the card is touched, so that nothing that ends it leaves none.
+//! The receipt of a running flash. It is written before the card is touched, so that every flash leaves one, however
+//! it ends.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,71 +13,66 @@ use crate::base::failure::{self, ExitKind};
 use crate::base::{Context, Event, Reporter};
 use crate::card::flash::Plan;
 
-/// The receipt of a flash until its end is known.
+/// The receipt of a flash that has not ended yet.
 pub struct RunningFlash {
     receipt: BrokenFlash,
-    /// None where it could not be written, which was said.
+    /// `None` if the receipt could not be written, which was reported.
     path: Option<PathBuf>,
 }
 
-/// Keeps a receipt of a flash that is about to begin. Where that fails, the card is none the worse: it is a warning.
+/// Writes the receipt of a flash that is about to begin. A failure is a warning, because it does not harm the card.
 pub fn begin_flash(cx: &Context, source: Source<'_>, plan: &Plan) -> RunningFlash {
     let receipt = BrokenFlash::new(source, plan);
     let written = store::write(&folder(), &receipt.clone().into());
     let path = written
         .inspect_err(|error| {
-            cx.warn(format!("there is no receipt of this flash: {}", failure::with_hint(error)));
+            cx.warn(format!("no receipt of this flash was written: {}", failure::with_hint(error)));
         })
         .ok();
     RunningFlash { receipt, path }
 }
 
 impl RunningFlash {
-    /// Does `write`, which writes the card, and keeps how that was broken off, if it was.
-    pub fn watch<T>(&self, cx: &Context, write: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
-        let watch = Arc::new(ProgressRecorder { reporter: cx.reporter.clone(), end: Mutex::default() });
-        write(&cx.reporting_to(watch.clone())).inspect_err(|error| {
-            let end = watch.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            self.break_off(cx, end, error);
+    /// Runs `write`, which writes the card, and records in the receipt how it failed, if it does.
+    pub fn record<T>(&self, cx: &Context, write: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
+        let recorder = Arc::new(ProgressRecorder { reporter: cx.reporter.clone(), end: Mutex::default() });
+        write(&cx.reporting_to(recorder.clone())).inspect_err(|error| {
+            let end = recorder.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            self.record_failure(cx, end, error);
         })
     }
 
-    fn break_off(&self, cx: &Context, end: End, error: &anyhow::Error) {
+    /// Records the failure of the flash, or removes the receipt of a flash that has not touched the card.
+    fn record_failure(&self, cx: &Context, end: End, error: &anyhow::Error) {
         let Some(path) = &self.path else { return };
         let kind = failure::kind(error);
-        // The worker refuses, and is stopped, without a trace on the card as long as no phase has begun.
+        // Before the first phase, a refused or stopped worker has not changed the card.
         let untouched = matches!(
             kind,
             ExitKind::Refused | ExitKind::Usage | ExitKind::Permission | ExitKind::Interrupted
         );
-        let kept = if end.doing.is_none() && untouched {
+        let result = if end.doing.is_none() && untouched {
             std::fs::remove_file(path).map_err(Into::into)
         } else {
-            let end = Some(End { exit_code: kind.code(), error: format!("{error:#}"), ..end });
+            let end = Some(End { exit_code: kind.code(), error: failure::with_hint(error), ..end });
             let receipt = BrokenFlash { when: Timestamp::now(), end, ..self.receipt.clone() };
             store::replace(path, &receipt.into())
         };
-        if let Err(error) = kept {
-            cx.warn(format!(
-                "the receipt of this flash does not say how it ended: {}",
-                failure::with_hint(&error)
-            ));
+        if let Err(error) = result {
+            cx.warn(format!("the receipt of this flash lacks its failure: {}", failure::with_hint(&error)));
         }
     }
 
-    /// The flash has ended well.
-    pub fn keep(self, cx: &Context, flashed: Flashed) {
+    /// Replaces the receipt by that of a successful flash.
+    pub fn complete(self, cx: &Context, flashed: Flashed) {
         let Some(path) = self.path else { return };
         if let Err(error) = store::replace(&path, &Receipt::from(flashed)) {
-            cx.warn(format!(
-                "the receipt of this flash does not say that it ended well: {}",
-                failure::with_hint(&error)
-            ));
+            cx.warn(format!("the receipt of this flash lacks its success: {}", failure::with_hint(&error)));
         }
     }
 }
 
-/// Passes on what is reported, and remembers how far it is.
+/// A reporter that forwards all events and records the progress.
 struct ProgressRecorder {
     reporter: Arc<dyn Reporter>,
     end: Mutex<End>,

@@ -1,4 +1,4 @@
-//! The folder of receipts. Their names begin with a sequence number: the clock may have been wrong.
+//! The folder of receipts. File names begin with a sequence number, because the clock may have been wrong.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,17 @@ use super::Receipt;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Bytes, state};
 
-/// The version of the format that is written, and the latest that is read. Receipts without one are of version 1.
+/// The version of the format: the one that is written, and the latest that is read. Receipts without a version have
+/// version 1.
 const VERSION: u32 = 1;
-/// The most bytes that one receipt may have.
+/// The largest receipt, in bytes.
 const MAX_RECEIPT: u64 = 16 << 20;
-/// The most bytes that are read of all receipts in one run.
+/// How many bytes of all receipts are read in one run.
 const MAX_TOTAL: u64 = 256 << 20;
-/// How many digits a sequence number has at least: more than a year.
+/// The fewest digits of a sequence number: more than a year has.
 const MIN_DIGITS: usize = 6;
-/// The most digits of one.
-const MOST_DIGITS: usize = 15;
+/// The most digits of a sequence number.
+const MAX_DIGITS: usize = 15;
 
 #[derive(Serialize)]
 struct Stored<'a> {
@@ -38,12 +39,13 @@ fn first() -> u32 {
     1
 }
 
-/// Writes `receipt` to a new file in `folder`, which nobody else may read, and returns where it is: there whole or not at
-/// all. Several processes may do that at once.
+/// Writes `receipt` atomically to a new file in `folder`, which only this user can read, and returns its path.
+/// Several processes may write at once.
 pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
     let doing = || format!("writing a receipt to {}", folder.display());
     state::private_folder(folder).with_context(doing)?;
-    let (text, name) = (text(receipt).with_context(doing)?, receipt.name());
+    let text = text(receipt).with_context(doing)?;
+    let name = receipt.name();
     let last = names(folder).with_context(doing)?.into_iter().map(|(sequence, _)| sequence).max();
     for sequence in last.unwrap_or(0) + 1.. {
         let path = folder.join(format!("{sequence:0MIN_DIGITS$}-{name}.json"));
@@ -54,7 +56,7 @@ pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
     Err(ExitKind::Other.error("there are too many receipts"))
 }
 
-/// Makes `path`, which [`write()`] has made, hold `receipt`.
+/// Replaces the receipt at `path`, which [`write()`] has created.
 pub fn replace(path: &Path, receipt: &Receipt) -> Result<()> {
     let doing = || format!("writing the receipt {}", path.display());
     state::write(path, text(receipt).with_context(doing)?.as_bytes()).with_context(doing)
@@ -68,17 +70,17 @@ fn text(receipt: &Receipt) -> Result<String> {
     Err(ExitKind::Other.error(format!("it is larger than {}", Bytes(MAX_RECEIPT))))
 }
 
-/// The receipts in a folder, the newest first. Each is read when it is asked for.
+/// The receipts of a folder, the newest first, each read on demand.
 pub struct Receipts {
     folder: PathBuf,
-    /// The oldest first.
+    /// Sequence numbers and file names, the oldest first.
     names: Vec<(u64, String)>,
     /// How many bytes may still be read.
     left: u64,
     unreadable: Vec<String>,
 }
 
-/// The receipts in `folder`, which need not be there.
+/// The receipts in `folder`, which may be missing.
 pub fn newest_first(folder: &Path) -> Result<Receipts> {
     let doing = || format!("reading the receipts in {}", folder.display());
     state::check_folder(folder).with_context(doing)?;
@@ -88,10 +90,11 @@ pub fn newest_first(folder: &Path) -> Result<Receipts> {
 }
 
 impl Receipts {
-    /// What to tell of those that could not be read so far; nothing where there are none.
+    /// The warning about the receipts that could not be read so far; `None` if all could.
     pub fn unreadable_warning(&self) -> Option<String> {
         const NAMED: usize = 3;
-        let (count, folder) = (self.unreadable.len(), self.folder.display());
+        let count = self.unreadable.len();
+        let folder = self.folder.display();
         let noun = if count == 1 { "receipt" } else { "receipts" };
         let mut named = self.unreadable.iter().take(NAMED).cloned().collect::<Vec<_>>();
         named.extend((count > NAMED).then(|| format!("and {} more", count - NAMED)));
@@ -125,14 +128,14 @@ impl Iterator for Receipts {
 pub(super) fn parse(bytes: &[u8]) -> Result<Receipt, String> {
     match serde_json::from_slice::<Version>(bytes) {
         Ok(Version { version }) if version > VERSION => {
-            Err(format!("is of version {version}, which a newer version of this tool has written"))
+            Err(format!("has version {version}, written by a newer version of this tool"))
         }
         _ => serde_json::from_slice(bytes)
-            .map_err(|error| format!("is no receipt, or one of another version ({error})")),
+            .map_err(|error| format!("is not a receipt, or has another version ({error})")),
     }
 }
 
-/// The names of the receipts in `folder` with their sequence numbers, in no order.
+/// The file names of the receipts in `folder` with their sequence numbers, unsorted.
 fn names(folder: &Path) -> Result<Vec<(u64, String)>> {
     let entries = match folder.read_dir() {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -145,9 +148,9 @@ fn names(folder: &Path) -> Result<Vec<(u64, String)>> {
     Ok(own.map(|name| (sequence(&name), name)).collect())
 }
 
-/// The sequence number at the beginning of `name`. Older receipts have none: they begin with the year.
+/// The sequence number at the begin of `name`; 0 for older receipts, whose names begin with the year.
 fn sequence(name: &str) -> u64 {
     let digits = name.bytes().take_while(u8::is_ascii_digit).count();
-    let fits = (MIN_DIGITS..=MOST_DIGITS).contains(&digits) && name[digits..].starts_with('-');
+    let fits = (MIN_DIGITS..=MAX_DIGITS).contains(&digits) && name[digits..].starts_with('-');
     if fits { name[..digits].parse().unwrap_or(0) } else { 0 }
 }

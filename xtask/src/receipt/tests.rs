@@ -9,7 +9,8 @@ use crate::card::image::{self, Depth, Source};
 
 /// A plan and the report of a flash of an image onto a plain file, both in `dir`.
 fn flash(dir: &Path) -> (Plan, Report) {
-    let (file, card) = (dir.join("an image.img"), dir.join("card"));
+    let file = dir.join("an image.img");
+    let card = dir.join("card");
     let mut bytes = crate::card::inspect::mbr(&[(0x83, true, 2048, 2048)]).to_vec();
     bytes.resize(2 << 20, 7);
     std::fs::write(&file, bytes).unwrap();
@@ -45,15 +46,16 @@ fn deploy(host: &str, when: &str) -> Receipt {
 
 #[test]
 fn a_receipt_is_kept_and_found_again() {
-    let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let state = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
     let when = Timestamp::at(1_795_608_000);
     let flashed = Flashed { when, ..Flashed::new(Some(("stinky", "/src/cluster")), &plan, &report) };
-    assert_eq!((flashed.written, flashed.retries, flashed.about().as_str()), (1 << 20, 1, "stinky"));
+    assert_eq!((flashed.written, flashed.retries, flashed.subject().as_str()), (1 << 20, 1, "stinky"));
     let folder = state.path().join("state/receipts");
     assert_eq!(read(&folder), (vec![], None));
     let old = Flashed { host: None, ..flashed.clone() };
-    assert_eq!(old.about(), "an image.img");
+    assert_eq!(old.subject(), "an image.img");
     for flashed in [&old, &old, &flashed] {
         store::write(&folder, &flashed.clone().into()).unwrap();
     }
@@ -73,7 +75,7 @@ fn a_receipt_is_kept_and_found_again() {
 }
 
 #[test]
-fn receipts_that_are_none_are_told() {
+fn unreadable_receipts_are_reported() {
     let state = tempfile::tempdir().unwrap();
     let folder = state.path();
     store::write(folder, &deploy("stinky", "2026-11-25T12:00:00Z")).unwrap();
@@ -96,16 +98,16 @@ fn receipts_that_are_none_are_told() {
         std::fs::remove_file(folder.join(format!("{name}.json"))).unwrap();
     }
     let expected = format!(
-        "2 receipts in {dir} could not be read: {dir}/3.json is of version 2, which a newer version of this tool has \
-         written; move it away; {dir}/2.json is no receipt, or one of another version (missing field `kind` at line 1 \
+        "2 receipts in {dir} could not be read: {dir}/3.json has version 2, written by a newer version of this tool; \
+         move it away; {dir}/2.json is not a receipt, or has another version (missing field `kind` at line 1 \
          column 2); move it away"
     );
     assert_eq!(read(folder).1, Some(expected));
 }
 
-/// A clock that was once in 2100, before there were sequence numbers and after.
+/// The clock was once in 2100, before there were sequence numbers and after.
 #[test]
-fn the_order_is_that_of_what_was_done() {
+fn receipts_have_the_order_of_the_operations() {
     let state = tempfile::tempdir().unwrap();
     let old = deploy("first", "2100-01-01T00:00:00Z");
     let text = serde_json::to_string(&old).unwrap();
@@ -117,14 +119,14 @@ fn the_order_is_that_of_what_was_done() {
     }
     let hosts = read(state.path()).0.iter().map(|it| it.host().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(hosts, ["3", "2", "1", "0", "first"]);
-    // A number that nobody has counted to is none.
+    // A number with too many digits is no sequence number.
     std::fs::write(state.path().join(format!("{}-x.json", u64::MAX)), "{}").unwrap();
     let last = store::write(state.path(), &deploy("last", times[0])).unwrap();
     assert!(last.file_name().unwrap().to_str().unwrap().starts_with("000005-2026"), "{}", last.display());
 }
 
 #[test]
-fn all_that_are_written_at_once_remain() {
+fn parallel_writers_lose_no_receipt() {
     let state = tempfile::tempdir().unwrap();
     let receipt = deploy("stinky", "2026-11-25T12:00:00Z");
     std::thread::scope(|scope| {
@@ -146,14 +148,14 @@ fn ten_thousand_receipts_are_read_in_a_moment() {
     assert_eq!(read(state.path()).0.len(), 10_000);
     let whole = begin.elapsed();
     assert!(whole.as_secs() < 5, "{whole:?}");
-    // The last one is found without the others.
+    // The newest one is found without reading the others.
     let begin = std::time::Instant::now();
     store::newest_first(state.path()).unwrap().next().unwrap();
     assert!(begin.elapsed() < whole / 4, "{:?} of {whole:?}", begin.elapsed());
 }
 
 #[test]
-fn a_flash_that_was_broken_off_is_no_flash() {
+fn a_failed_flash_is_not_the_last_flash() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
     let broken = BrokenFlash {
@@ -171,14 +173,14 @@ fn a_flash_that_was_broken_off_is_no_flash() {
         String::from_utf8_lossy(&text).starts_with(r#"{"kind":"broken_flash","when":"2026-11-25T12:00:00Z""#)
     );
     assert_eq!(store::parse(&text), Ok(broken.clone().into()));
-    let begun = "flash of 2026-11-25 12:00 UTC with the image of stinky:";
-    assert_eq!(broken.to_string(), format!("{begun} not ended: it is still at work, or was killed"));
+    let prefix = "flash of 2026-11-25 12:00 UTC with the image of stinky:";
+    assert_eq!(broken.to_string(), format!("{prefix} not finished: it is still running, or was killed"));
     let end = broken::End { exit_code: 130, ..broken::End::default() };
     let at = |end| BrokenFlash { end: Some(end), ..broken.clone() }.to_string();
-    assert_eq!(at(end.clone()), format!("{begun} broken off at its beginning, exit code 130"));
+    assert_eq!(at(end.clone()), format!("{prefix} broken off before its first phase, exit code 130"));
     let end =
         broken::End { doing: Some("write".into()), done: 1 << 20, total: Some(8 << 20), bytes: true, ..end };
-    assert_eq!(at(end), format!("{begun} broken off at write, 1.0 MiB of 8.0 MiB, exit code 130"));
+    assert_eq!(at(end), format!("{prefix} broken off at write, 1.0 MiB of 8.0 MiB, exit code 130"));
 }
 
 #[test]
@@ -210,7 +212,7 @@ fn a_receipt_of_a_deploy() {
     let Receipt::Deploy(deployed) = &receipt else { panic!("{receipt:?}") };
     assert_eq!(deployed.to_string(), "deployed 2026-11-25 12:00 UTC: rolled back, /nix/store/x-new");
     assert_eq!((receipt.host(), deployed.seconds.total()), (Some("stinky"), 1.5));
-    // A deploy that lost its host is one of those that were done; one that was refused is not.
+    // A deploy that lost its host leaves a receipt; one that was refused does not.
     for (kind, expected) in [
         (failure::ExitKind::Unreachable, Some(("unreachable", 12))),
         (failure::ExitKind::Undecided, Some(("undecided", 14))),
@@ -222,7 +224,7 @@ fn a_receipt_of_a_deploy() {
 }
 
 #[test]
-fn names_of_files() {
+fn file_names() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
     let when = Timestamp::at(1_795_608_000);
@@ -244,7 +246,7 @@ fn names_of_files() {
 }
 
 #[test]
-fn which_card_it_was() {
+fn the_same_card_is_recognized() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
     let file = plan.disk.clone();
@@ -256,7 +258,7 @@ fn which_card_it_was() {
         let receipt = Receipt::Flash(Flashed::new(None, &plan, &report).into());
         move |now: &Disk| last_flash_of([receipt.clone()], now).flashed.is_some()
     };
-    // A virtual card is its file, whatever loop device is over it.
+    // A virtual card is identified by its file, whatever loop device it has.
     for now in [&file, &looped, &Disk { path: "/dev/loop8".into(), ..looped.clone() }] {
         assert!(was(&file)(now) && was(&looped)(now), "{now:?}");
     }
@@ -265,7 +267,7 @@ fn which_card_it_was() {
     {
         assert!(!was(&file)(now), "{now:?}");
     }
-    // A card with a serial number is known in another reader; another card in the same one is not.
+    // A card with a serial number is recognized in another reader; another card in the same one is not.
     assert!(was(&reader)(&Disk { path: "/dev/sdc".into(), diskseq: Some(9), ..reader.clone() }));
     for now in [Disk { serial: Some("2".into()), ..reader.clone() }, Disk { serial: None, ..reader.clone() }]
     {
@@ -274,7 +276,7 @@ fn which_card_it_was() {
 }
 
 #[test]
-fn in_words() {
+fn receipts_as_text() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
     let when = Timestamp::at(1_795_608_000);

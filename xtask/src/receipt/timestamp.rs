@@ -1,11 +1,11 @@
-//! A moment in UTC, as RFC 3339 has it.
+//! A time in UTC, in the format of RFC 3339.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// `2026-11-25T12:00:00Z`.
+/// A time such as `2026-11-25T12:00:00Z`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(String);
@@ -17,14 +17,16 @@ impl Timestamp {
         Self::at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
     }
 
-    /// So many seconds after the beginning of 1970.
+    /// The time `seconds` after the beginning of 1970.
     pub fn at(seconds: u64) -> Self {
-        let ((year, month, day), second) = (date(seconds / SECONDS_PER_DAY), seconds % SECONDS_PER_DAY);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let (year, month, day) = date(seconds / SECONDS_PER_DAY);
+        let hour = seconds % SECONDS_PER_DAY / 3600;
+        let minute = seconds / 60 % 60;
+        let second = seconds % 60;
         Self(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
     }
 
-    /// The form for the name of a file: `2026-11-25T120000Z`.
+    /// The form for file names: `2026-11-25T120000Z`.
     pub fn in_name(&self) -> String {
         self.0.replace(':', "")
     }
@@ -40,7 +42,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day of the day so many days after the first one of 1970.
+/// Year, month and day of the date `days` after the first day of 1970.
 fn date(mut days: u64) -> (u64, usize, u64) {
     let mut year = 1970;
     while days >= days_in_year(year) {
@@ -57,7 +59,7 @@ fn date(mut days: u64) -> (u64, usize, u64) {
     (year, month + 1, days + 1)
 }
 
-/// The length of a year in days.
+/// The number of days in `year`.
 fn days_in_year(year: u64) -> u64 {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     if leap { 366 } else { 365 }
@@ -68,8 +70,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments() {
-        // As `date --utc --date=@N` has them.
+    fn times_as_of_date() {
+        // The output of `date --utc --date=@N`.
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_399, "2000-02-28T23:59:59Z"),

@@ -126,7 +126,7 @@ fn nothing_of_another_user_is_taken() {
     let file = nix.path("home").join("a.img").display().to_string();
     fs::write(&file, image()).unwrap();
     let outcome = flash(&["--image", &file, &device]);
-    outcome.says("warning: there is no receipt of this flash: writing a receipt to ").says(&text).exits(0);
+    outcome.says("warning: no receipt of this flash was written: writing a receipt to ").says(&text).exits(0);
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn a_tool_that_is_killed_leaves_a_receipt() {
     kill_process(run.pid(), Signal::KILL).unwrap();
     run.end();
     let told = run.sandbox.run(&["history"]);
-    assert!(told.exits(0).contains("(not ended: it is still at work, or was killed)"), "{}", told.stdout);
+    assert!(told.exits(0).contains("(not finished: it is still running, or was killed)"), "{}", told.stdout);
 }
 
 #[test]

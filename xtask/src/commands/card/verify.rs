@@ -24,7 +24,7 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     let (target, device) = args.target()?;
     let disk = super::load_readable(cx, device)?;
     let receipt = receipt::of_card(cx, &disk);
-    let own = receipt.as_ref().and_then(|receipt| receipt.own.clone());
+    let own = receipt.as_ref().and_then(|receipt| receipt.payload.clone());
     let limits = Limits::new(args.memory_limit, None);
     let against = match target {
         Some(Target::Host(host)) => Against::Image(examine(cx, &image::build(cx, host, &[])?, limits)?),
@@ -52,7 +52,7 @@ fn image_of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits:
                       hint: "name the host or --image FILE to compare with");
     };
     cx.note(format!("{path} was {receipt}"));
-    let Flashed { image: then, own, .. } = receipt;
+    let Flashed { image: then, payload, .. } = receipt;
     match examine(cx, &then.path, limits) {
         Ok(now) if now.size == then.size && now.hash.is_none_or(|hash| hash == then.hash) => {
             Ok(Against::Image(Image { hash: Some(then.hash), ..now }))
@@ -60,7 +60,7 @@ fn image_of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits:
         _ => {
             let file = then.path.display();
             cx.note(format!("{file} is missing or has changed: comparing with the hash of the receipt"));
-            let hash = own.map_or(then.hash, |own| own.added.hash);
+            let hash = payload.map_or(then.hash, |payload| payload.added.hash);
             Ok(Against::Hash { size: then.size, hash })
         }
     }
