@@ -16,7 +16,8 @@ pub enum ChunkState {
     /// Written and read back.
     Written,
     /// Written with the payload merged into the chunk of the image, and read back.
-    Added,
+    #[serde(rename = "added")]
+    Payload,
     /// The first read-back differed; written again, and verified.
     Healed,
     /// The read-back still differs after all retries.

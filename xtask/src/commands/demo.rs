@@ -40,8 +40,8 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let mut card = VirtualCard::make(cx, &home, card_size(image.size))?;
     let flake = format!("path:{}", home.join("flake").display());
     let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(HOST))?;
-    let carried = payload_setup.plan(cx, &flake, &image)?;
-    let plan = plan(&card, image, carried)?;
+    let payload = payload_setup.plan(cx, &flake, &image)?;
+    let plan = plan(&card, image, payload)?;
     cx.plan(&plan);
     let signals = interrupt::guard()?;
     let receipt = receipt::begin_flash(cx, Some((HOST, &flake)), &plan);
@@ -52,8 +52,8 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     drop(signals);
     let contents = inspect(&card, report.size)?;
     card.detach();
-    let Plan { image, carried, .. } = plan;
-    let identity = carried.and_then(|carried| carried.payload.identity);
+    let Plan { image, payload, .. } = plan;
+    let identity = payload.and_then(|payload| payload.content.identity);
     let fingerprint = identity.as_ref().map_or("none", |identity| &identity.fingerprint);
     let prove = |machine| qemu::prove(cx, machine, &card.file, &staged.emulator(), fingerprint);
     let before_boot = start.elapsed().as_secs_f64();
@@ -112,7 +112,7 @@ fn card_size(image: u64) -> u64 {
 }
 
 /// Makes the plan by the checks for a real card, with its size as the confirmation.
-fn plan(card: &VirtualCard, image: Image, carried: Option<PayloadPlan>) -> Result<Plan> {
+fn plan(card: &VirtualCard, image: Image, payload: Option<PayloadPlan>) -> Result<Plan> {
     let disk = Disk::load(&Roots::default(), &card.path)?;
     let confirmation = Confirmation::Expected { size: Some(card_size(image.size)), serial: None };
     let request = Request {
@@ -123,7 +123,7 @@ fn plan(card: &VirtualCard, image: Image, carried: Option<PayloadPlan>) -> Resul
         confirmation,
     };
     refuse(&refusals(&disk, &request))?;
-    Ok(Plan::new(image, disk, Mode::default(), carried))
+    Ok(Plan::new(image, disk, Mode::default(), payload))
 }
 
 fn inspect(card: &VirtualCard, size: u64) -> Result<BootFiles> {

@@ -32,7 +32,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
         Target::File(file) => file.to_owned(),
     };
     let image = check(cx, args, &file, named.as_ref().map(|disk| disk.size))?;
-    let carried = payload_setup.plan(cx, &cx.flake, &image)?;
+    let payload = payload_setup.plan(cx, &cx.flake, &image)?;
     let request = request(cx, args, Some(&file), Some(image.size))?;
     let disk = match named {
         Some(disk) => disk,
@@ -41,7 +41,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     };
     refuse(&refusals(&disk, &request))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
-    let plan = confirmed(cx, args, &request, Plan::new(image, disk, args.mode, carried))?;
+    let plan = confirmed(cx, args, &request, Plan::new(image, disk, args.mode, payload))?;
     let earlier = receipt::rates_of(&plan.disk);
     // Ctrl-C must not come between the written card and its key in known_hosts.
     let signals = interrupt::guard()?;
@@ -108,7 +108,7 @@ fn confirmed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Resul
     let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
     plan.disk.same_as(&disk)?;
     refuse(&refusals(&disk, request))?;
-    let plan = Plan::new(plan.image, disk, plan.mode, plan.carried);
+    let plan = Plan::new(plan.image, disk, plan.mode, plan.payload);
     confirm_unmounting(args, &plan)?;
     Ok(plan)
 }
@@ -129,14 +129,14 @@ fn confirm_unmounting(args: &Flash, plan: &Plan) -> Result<()> {
 fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
     let path = plan.disk.path.display();
     if cx.json {
-        let identity = plan.carried.as_ref().and_then(|carried| carried.payload.identity.as_ref());
+        let identity = plan.payload.as_ref().and_then(|payload| payload.content.identity.as_ref());
         let result = serde_json::json!({
             "device": plan.disk.path, "image": plan.image.source.path, "identity": identity, "report": report
         });
         return ui::json(&result);
     }
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
-    let payload = plan.carried.as_ref().map(|carried| format!(" and {}", carried.payload.summary()));
+    let payload = plan.payload.as_ref().map(|payload| format!(" and {}", payload.content.summary()));
     let payload = payload.unwrap_or_default();
     let size = Bytes(report.size);
     ui::result(&format!("{path} holds the image{payload}: {size} read back, hash {}", report.hash))

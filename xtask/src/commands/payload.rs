@@ -80,7 +80,7 @@ impl PayloadSetup {
         if !self.is_requested() {
             return Ok(None);
         }
-        let root = image::root(image).map_err(no_root_partition)?;
+        let region = image::root(image).map_err(no_root_partition)?;
         self.keep_out_of_stores(cx, flake)?;
         self.warn_of_stores(cx, flake)?;
         let choose = |(folder, choice): &(KeyFolder, KeyChoice)| folder.choose(&cx.launcher, *choice);
@@ -88,8 +88,8 @@ impl PayloadSetup {
         self.warn_of_pending(cx);
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
         let payload = Payload::gather(key, self.files.take())?;
-        let mut plan = payload.map(|payload| PayloadPlan::new(root, payload)).transpose()?;
-        if let Some(plan) = plan.as_mut().filter(|plan| plan.payload.files.is_some()) {
+        let mut plan = payload.map(|content| PayloadPlan::new(region, content)).transpose()?;
+        if let Some(plan) = plan.as_mut().filter(|plan| plan.content.files.is_some()) {
             find_replaced(cx, image, plan)?;
         }
         Ok(plan)
@@ -175,8 +175,8 @@ fn no_root_partition(error: anyhow::Error) -> anyhow::Error {
 /// Finds the files of `image` that the payload replaces. Where that fails, the replaced files are listed when they are
 /// replaced.
 fn find_replaced(cx: &Context, image: &Image, plan: &mut PayloadPlan) -> Result<()> {
-    let entries = &plan.payload.entries;
-    let found = cx.in_phase("files", || ext4::replaced(image, &plan.root, entries));
+    let entries = &plan.content.entries;
+    let found = cx.in_phase("files", || ext4::replaced(image, &plan.region, entries));
     plan.replaced = match found {
         Err(error) if failure::kind(&error) == ExitKind::Refused => return Err(error),
         found => found.unwrap_or_default(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 use crate::card::disk::{Disk, Kind};
-use crate::card::flash::{Added, Mode, Plan, Rates, Report, Seconds};
+use crate::card::flash::{Mode, Plan, Rates, Report, Seconds, WrittenPayload};
 use crate::card::inspect::PartitionTable;
 use crate::identity::{Identity, Payload};
 use crate::nix::StorePath;
@@ -47,7 +47,7 @@ pub struct PayloadReceipt {
     pub files: Option<PathBuf>,
     /// The paths of all files, folders and links below /persist.
     pub paths: Vec<String>,
-    pub added: Added,
+    pub added: WrittenPayload,
 }
 
 /// The host of an image and its flake; `None` for an image that was given as a file.
@@ -127,13 +127,13 @@ pub fn store_path(path: &Path) -> Option<String> {
 
 impl PayloadReceipt {
     fn new(plan: &Plan, report: &Report) -> Option<Self> {
-        let Payload { identity, files, entries } = &plan.carried.as_ref()?.payload;
+        let Payload { identity, files, entries } = &plan.payload.as_ref()?.content;
         Some(Self {
-            words: plan.carried.as_ref()?.payload.summary(),
+            words: plan.payload.as_ref()?.content.summary(),
             identity: identity.clone(),
             files: files.clone(),
             paths: entries.iter().map(|entry| entry.path.clone()).collect(),
-            added: report.added.clone()?,
+            added: report.payload.clone()?,
         })
     }
 }

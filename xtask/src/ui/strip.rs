@@ -15,7 +15,7 @@ fn symbol(state: ChunkState) -> char {
         ChunkState::Skipped => '·',
         ChunkState::Unchanged => '░',
         ChunkState::Written => '█',
-        ChunkState::Added => '▓',
+        ChunkState::Payload => '▓',
         ChunkState::Healed => '+',
         ChunkState::Bad => '!',
     }
@@ -26,7 +26,7 @@ fn word(state: ChunkState) -> &'static str {
         ChunkState::Skipped => "zeros already",
         ChunkState::Unchanged => "unchanged",
         ChunkState::Written => "written",
-        ChunkState::Added => "of the host itself",
+        ChunkState::Payload => "of the host itself",
         ChunkState::Healed => "written again",
         ChunkState::Bad => "wrong",
     }

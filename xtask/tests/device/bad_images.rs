@@ -73,10 +73,12 @@ fn an_image_that_rots_is_met_while_the_card_is_written() {
             let outcome = flash(&[]);
             let outcome = outcome.says("the image was checked before, and nobody has touched it since");
             let told = outcome.stderr.split_once("error: the image is damaged at byte ").expect("a place").1;
-            let place = told.split_once(": Restored data doesn't match checksum; ").expect(told).0;
+            let place =
+                told.split_once(": Restored data doesn't match checksum; the first MiB").expect(told).0;
             assert_eq!(place.parse::<usize>().unwrap() / MIB, mib, "{harm:?}: {place}");
-            outcome
-                .says("build or download it again; the first MiB of the card is blank, so it will not boot");
+            outcome.says(
+                "the first MiB of the card is blank, so it will not boot\nhint: build or download the image",
+            );
             outcome.exits(4);
             let blank = card.device.bytes();
             assert!(is_blank(&blank[..MIB]), "{mode} {harm:?}");
@@ -101,7 +103,10 @@ fn a_wrong_note_about_an_image() {
     let hash = content_hash(&image(6));
     assert!(text.contains(&hash), "{text}");
     std::fs::write(&notes, text.replace(&hash, &content_hash(&image(5)))).expect("a wrong hash");
-    flash().says("the image is not what it was when it was checked; run the same command again").exits(4);
+    flash()
+        .says("the image has changed since it was checked")
+        .says("hint: run the same command again")
+        .exits(4);
     assert!(is_blank(&card.device.bytes()[..MIB]));
     flash().says("check  6.0 MiB").exits(0);
     card.holds(&image(6));

@@ -40,13 +40,19 @@ fn an_honest_card_keeps_every_byte() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn counterfeit_cards_are_suspect_and_get_back_what_they_held() {
+fn counterfeit_cards_are_suspect_and_are_restored() {
     for fault in [Fault::Wraps(8 * MIB), Fault::Wraps(4 * MIB), Fault::Drops(8 * MIB), Fault::Drops(11 * MIB)]
     {
         let card = FaultyCard::new(12, fault);
         let outcome = check(card.path(), "12MiB");
-        outcome.says("error: the card is suspect: it says that it holds 12.0 MiB (12582912 bytes), and what");
-        outcome.says("use another one; what was there is back in its place\n").exits(4);
+        outcome.says(
+            "error: the card is suspect: it claims 12.0 MiB (12582912 bytes), but does not keep what is",
+        );
+        outcome
+            .says(
+                " probes failed); the card holds again what it held before\nhint: counterfeit cards do this",
+            )
+            .exits(4);
         assert!(card.medium() == garbage(12 * MIB), "{fault:?}");
     }
 }
@@ -86,7 +92,7 @@ fn nothing_is_written_without_agreement() {
     card.is_unchanged();
 }
 
-/// A check that hangs where it writes the stamp at 5 MiB.
+/// A check that hangs where it writes the probe at 5 MiB.
 fn hanging() -> (FaultyCard, Child) {
     let card = FaultyCard::new(12, Fault::StallsWrite(5 * MIB));
     let sandbox = Sandbox::new();
@@ -105,19 +111,19 @@ fn end(card: &FaultyCard, child: Child) -> (Option<i32>, String) {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn ctrl_c_puts_back_what_was_there() {
+fn ctrl_c_restores_the_card() {
     let (card, child) = hanging();
-    assert!(card.medium() != garbage(12 * MIB), "no stamp was written yet");
+    assert!(card.medium() != garbage(12 * MIB), "no probe was written yet");
     kill_process_group(Pid::from_child(&child), Signal::INT).unwrap();
     let (code, said) = end(&card, child);
-    let text = "error: stopped while the card's capacity was checked; what was there is back in its place\n";
+    let text = "error: stopped during the capacity check; the card holds again what it held before\n";
     assert!(code == Some(130) && said.ends_with(text), "{code:?}: {said}");
-    assert!(card.medium() == garbage(12 * MIB), "stamps were left on the card");
+    assert!(card.medium() == garbage(12 * MIB), "probes were left on the card");
 }
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_worker_that_was_killed_is_told_as_such() {
+fn a_worker_that_was_killed_is_reported() {
     let (card, child) = hanging();
     let id = child.id();
     let children =
@@ -125,7 +131,7 @@ fn a_worker_that_was_killed_is_told_as_such() {
     let worker = Pid::from_raw(children.trim().parse().expect("one child")).expect("a process");
     kill_process(worker, Signal::KILL).unwrap();
     let (code, said) = end(&card, child);
-    let text =
-        "before it had put back what was there: the card may hold stamps of 4 KiB in up to 110 places\n";
+    let text = "before it had restored the card: up to 110 blocks of 4 KiB may hold capacity probes\n\
+                hint: flash the card before you use it\n";
     assert!(code == Some(5) && said.ends_with(text), "{code:?}: {said}");
 }

@@ -1,4 +1,4 @@
-//! A user who may not write the card: only the writer is elevated, by what the machine has for it.
+//! A user who may not write the card: only the worker is elevated, by a program of the machine.
 
 use crate::card::MIB;
 use crate::image::garbage;
@@ -18,7 +18,9 @@ fn the_first_program_that_is_there_is_asked() {
         let outcome = user.flash();
         outcome.says(&format!("writing needs root: {asked} {}", user.writer().join(" ")));
         outcome.says("a password is required");
-        outcome.says(&format!("{asked} ended with exit code 1 before the writer began; nothing was written"));
+        outcome
+            .says(&format!("{asked} ended with exit code 1 before the worker began; nothing was written\n"));
+        outcome.says(&format!("hint: allow {asked} to run the worker, or run the command as root\n"));
         outcome.exits(6);
         assert_eq!(user.sandbox.calls(asked), [user.writer()]);
         user.card_is_unchanged();
@@ -30,7 +32,9 @@ fn the_first_program_that_is_there_is_asked() {
 fn without_any_of_them_it_says_what_to_do() {
     let user = User::new();
     let outcome = user.flash();
-    outcome.says("may not be written by this user, and there is none of sudo, run0, doas; run as root");
+    let none =
+        format!("error: this user may not write {}, and none of sudo, run0, doas is on PATH\n", user.card());
+    outcome.says(&none).says("hint: run the command as root\n");
     // Nobody reads an image, or confirms, in vain.
     assert!(!outcome.stderr.contains("check"), "{}", outcome.stderr);
     outcome.exits(6);
@@ -74,12 +78,13 @@ fn reading_is_elevated_too_and_never_writes() {
     {
         let outcome = user.run(args);
         outcome.says(&format!("reading needs root: sudo {}\n", reader.join(" ")));
-        outcome.says("sudo ended with exit code 1 before the reader began; nothing was read").exits(6);
+        outcome.says("sudo ended with exit code 1 before the worker began; nothing was read\n").exits(6);
     }
     assert_eq!(user.sandbox.calls("sudo"), [reader, reader]);
     std::fs::remove_file(user.sandbox.path("bin").join("sudo")).expect("removing a fake");
     let outcome = user.run(&["card", "inspect", card]);
-    outcome.says("may not be read by this user, and there is none of sudo, run0, doas; run as root").exits(6);
+    let none = format!("error: this user may not read {card}, and none of sudo, run0, doas is on PATH\n");
+    outcome.says(&none).says("hint: run the command as root\n").exits(6);
     user.card_is_unchanged();
 }
 
@@ -110,12 +115,15 @@ fn a_plain_file_of_somebody_else() {
     std::fs::write(&card, garbage(9 * MIB)).expect("making a card");
     set_mode(&card, 0o600);
     let outcome = user.flash_to(card.to_str().expect("a plain path"), "9MiB");
-    outcome.says("may not be written by this user, and root's rights are for cards alone").exits(6);
+    outcome
+        .says("error: this user may not write ")
+        .says(", and root opens only cards for other users\n")
+        .exits(6);
     assert!(user.sandbox.calls("sudo").is_empty());
     assert!(std::fs::read(&card).expect("reading the card") == garbage(9 * MIB));
 }
 
-/// What is said, to the letter.
+/// The exact messages.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
 fn sudo_that_refuses() {
@@ -128,7 +136,7 @@ fn sudo_that_refuses() {
         ),
         ("echo 'nobody is not in the sudoers file.' >&2; exit 1", 1, "nobody is not in the sudoers file.\n"),
         ("exit 127", 127, ""),
-        // Its words on stdout are none of the writer's.
+        // Its stdout is not that of the worker.
         (
             "echo 'We trust you have received the usual lecture'; exit 1",
             1,
@@ -152,7 +160,7 @@ fn sudo_that_refuses() {
         let binary = user.sandbox.path("xtask");
         let expected = format!(
             "writing needs root: sudo -- {} write-card\n{words}error: sudo ended with exit code {code} before the \
-             writer began; nothing was written\n",
+             worker began; nothing was written\nhint: allow sudo to run the worker, or run the command as root\n",
             binary.display()
         );
         assert!(said.ends_with(&expected), "{body}: {said}");

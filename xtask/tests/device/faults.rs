@@ -1,5 +1,5 @@
-//! Cards that fail: each fault ends in an error that says what and where, and in a card that does not
-//! boot. When the card is mended, the same command does all of it.
+//! Cards that fail: each fault ends in an error that names the fault and the byte, and in a card that does not boot.
+//! When the card is mended, the same command completes the flash.
 
 use fuser::Errno;
 
@@ -10,15 +10,15 @@ use crate::image::{image, pack};
 use crate::medium::{ALWAYS, Fault};
 use crate::support::Sandbox;
 
-/// A place in the sixth MiB of the image, where the capacity check does not come.
+/// A position in the sixth MiB of the image, without a capacity probe.
 pub const PLACE: usize = 5 * MIB + 77 * 512;
 
 const MODES: [&str; 3] = ["auto", "full", "delta"];
 const BLANK: &str = "the first MiB of the card is blank, so it will not boot";
 const GONE: &str = "the first MiB of the card could not be blanked: do not boot from it";
 
-/// Flashes 8 MiB to a card of `mib` MiB with this fault, in each of the modes: it exits with `code`, says `text`
-/// and in what `state` the card is, and its head is blank. Mended, the card takes the image.
+/// Flashes 8 MiB to a card of `mib` MiB with this fault, in each of the modes. The flash exits with `code`, prints `text`
+/// and the `state` of the card, and leaves the head blank. Mended, the card takes the image.
 #[track_caller]
 fn check(modes: &[&str], mib: usize, fault: Fault, code: i32, text: &str, state: &str) {
     let (sandbox, image, size) = (Sandbox::new(), image(8), format!("{mib}MiB"));
@@ -36,25 +36,26 @@ fn check(modes: &[&str], mib: usize, fault: Fault, code: i32, text: &str, state:
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn places_that_cannot_be_written_or_read() {
+fn sectors_that_cannot_be_written_or_read() {
     for (fault, text) in [
         (Fault::WriteFails(PLACE, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
         (
             Fault::WriteFails(PLACE, Errno::ENOSPC),
-            "writing the card at byte 5242880: No space left on device (os error 28) (it holds less than it says)",
+            "writing the card at byte 5242880: No space left on device (os error 28); the first MiB of the card is \
+             blank, so it will not boot\nhint: the card holds less than it claims",
         ),
         (
             Fault::ReadFails(PLACE, Errno::EIO),
-            "reading the card at byte 5242880: Input/output error (os error 5), 3 times after it was written again",
+            "reading the card at byte 5242880: Input/output error (os error 5), after 3 retries",
         ),
         (
             Fault::ReadFails(PLACE, Errno::ENODATA),
-            "reading the card at byte 5242880: No data available (os error 61), 3 times after it was written again",
+            "reading the card at byte 5242880: No data available (os error 61), after 3 retries",
         ),
-        // A place that the capacity check comes to.
+        // The position of a capacity probe.
         (
             Fault::ReadFails(5 * MIB, Errno::EIO),
-            "reading the card at byte 5242880: Input/output error (os error 5), though it was just written, twice",
+            "reading the card at byte 5242880: Input/output error (os error 5), though the card was written there twice",
         ),
     ] {
         check(&MODES, 12, fault, 5, text, BLANK);
@@ -64,13 +65,12 @@ fn places_that_cannot_be_written_or_read() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn writes_that_do_not_stay() {
-    let wrong =
-        "verification failed: 1 of 8 MiB read back wrong, at byte 5242880, 3 times after being written again";
+    let wrong = "verification failed: 1 of 8 MiB differ from the image, at byte 5242880, after 3 retries";
     for fault in [Fault::Lost(PLACE, ALWAYS), Fault::Flipped(PLACE, ALWAYS), Fault::Flipped(PLACE, 4)] {
         check(&MODES, 12, fault, 4, wrong, BLANK);
     }
-    // The last MiB of the card, where a GPT has its copy.
-    let tail = "the card does not hold what was written at byte 11534336, 3 times after being written again";
+    // The last MiB of the card, where a GPT has its backup.
+    let tail = "the card does not hold the bytes written at byte 11534336, after 3 retries";
     check(&MODES, 12, Fault::Flipped(11 * MIB + 9000, ALWAYS), 4, tail, BLANK);
 }
 
@@ -79,8 +79,7 @@ fn writes_that_do_not_stay() {
 fn counterfeit_cards() {
     let half = MIB / 2;
     for (mib, fault, size, place) in [
-        // Within the image and beyond it, at whole MiB and between them. The place is that of the first stamp
-        // that is lost.
+        // Within the image and beyond it, at whole MiB and between them; with the MiB of the first failed probe.
         (12, Fault::Wraps(4 * MIB), "12.0 MiB (12582912 bytes)", 1),
         (12, Fault::Wraps(4 * MIB + half), "12.0 MiB (12582912 bytes)", 1),
         (12, Fault::Wraps(10 * MIB), "12.0 MiB (12582912 bytes)", 1),
@@ -91,7 +90,7 @@ fn counterfeit_cards() {
         (96, Fault::Drops(80 * MIB), "96.0 MiB (100663296 bytes)", 95),
     ] {
         let text = format!(
-            "the card is suspect: it says that it holds {size}, and what is written at byte {} does not stay there",
+            "the card is suspect: it claims {size}, but does not keep what is written at byte {}",
             place * MIB
         );
         check(&["auto"], mib, fault, 4, &text, BLANK);
@@ -108,10 +107,11 @@ fn a_card_that_is_pulled_out() {
         (Fault::UnpluggedReading(PLACE, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
         (
             Fault::UnpluggedReading(PLACE, Errno::ENODEV),
-            "reading the card at byte 5242880: No such device (os error 19) (was it unplugged?)",
+            "reading the card at byte 5242880: No such device (os error 19); the first MiB of the card is blank, so it \
+             will not boot\nhint: check whether the card was unplugged; then run the same command again",
         ),
     ] {
-        // Nothing can be written any more, but blanking was the first thing that was done.
+        // Nothing can be written any more, but the head was blanked first.
         check(&MODES, 12, fault, 5, text, BLANK);
     }
 }
@@ -122,16 +122,13 @@ fn a_head_that_does_not_stay() {
     let (sandbox, card) = (Sandbox::new(), FaultyCard::new(12, Fault::Lost(3 * 512, ALWAYS)));
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));
     let outcome = flash(&sandbox, &file, card.path(), "12MiB", &[]);
-    outcome
-        .says("the card does not hold what was written at byte 0, 3 times after being written again")
-        .says(GONE)
-        .exits(4);
+    outcome.says("the card does not hold the bytes written at byte 0, after 3 retries").says(GONE).exits(4);
     // Nothing else was done to a card that cannot be made safe.
     assert!(card.medium()[MIB..] == crate::image::garbage(12 * MIB)[MIB..]);
 }
 
-/// Flashes to a card whose fault passes: the card holds the image, with so many `retries`, and `fate` is
-/// what became of the MiB with the fault.
+/// Flashes to a card whose fault passes: the card holds the image after this number of `retries`, and `fate` is the
+/// state of the MiB with the fault.
 #[track_caller]
 fn passes(fault: Fault, mode: &str, retries: u32, (mib, fate): (usize, &str)) {
     let (sandbox, image) = (Sandbox::new(), image(8));
@@ -152,7 +149,7 @@ fn faults_that_pass_are_healed() {
             (Fault::Flipped(PLACE, 1), 1, (5, "healed")),
             (Fault::Flipped(PLACE, 3), 3, (5, "healed")),
             (Fault::Lost(PLACE, 1), 1, (5, "healed")),
-            // The head when it is blanked, the end of the card, and a stamp of the capacity check.
+            // The head when it is blanked, the end of the card, and a capacity probe.
             (Fault::Flipped(900, 1), 1, (0, "written")),
             (Fault::Lost(11 * MIB + 9000, 1), 1, (7, "written")),
             (Fault::Lost(5 * MIB, 1), 0, (5, "written")),

@@ -82,7 +82,7 @@ fn the_plan_tells_what_is_written_and_what_is_lost() {
     }
     let phases = [
         "check  12.0 MiB in",
-        "capacity  what is written stays, at 20 places all over the card",
+        "capacity  ok: 20 probes read back",
         "write  12.0 MiB in",
         // The head is written last, and read back by itself.
         "verify  11.0 MiB in",

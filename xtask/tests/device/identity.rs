@@ -80,11 +80,12 @@ fn a_card_gets_its_key_and_files_and_is_else_the_image() {
         let more = [&OF_PI[..], &["--files", files, "--mode", mode, "--json"]].concat();
         let outcome = flash(&sandbox, &file, device, "48MiB", &more);
         let places = added(outcome.exits(0));
-        // Both were told before anything was asked.
+        // The plan names both, and so no note does.
         for path in ["etc/old.conf", "link"] {
-            outcome.says(&format!("in place of /persist/{path} of the image"));
+            outcome.says(&format!("        replaces /persist/{path} of the image\n"));
         }
-        assert!(!outcome.stderr.contains("replaces /persist"), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains("\nreplaces /persist"), "{}", outcome.stderr);
+        assert_eq!(outcome.stderr.matches("replaces /persist").count(), 2, "{}", outcome.stderr);
 
         is_sound(device);
         let bytes = card.device.bytes();

@@ -86,23 +86,17 @@ fn a_card_that_fails() {
         (
             Fault::ReadFails(place, Errno::EIO),
             5,
-            format!(
-                "reading the card at byte {at}: Input/output error (os error 5), 3 times after it was written again"
-            ),
+            format!("reading the card at byte {at}: Input/output error (os error 5), after 3 retries"),
         ),
         (
             Fault::Flipped(place, ALWAYS),
             4,
-            format!(
-                "the card does not hold what was written at byte {at}, 3 times after being written again"
-            ),
+            format!("the card does not hold the bytes written at byte {at}, after 3 retries"),
         ),
         (
             Fault::Lost(place, ALWAYS),
             4,
-            format!(
-                "the card does not hold what was written at byte {at}, 3 times after being written again"
-            ),
+            format!("the card does not hold the bytes written at byte {at}, after 3 retries"),
         ),
     ] {
         let card = ready.card(fault);
@@ -151,7 +145,7 @@ fn a_writer_that_is_killed_or_stopped_between_the_body_and_the_head() {
     let card = ready.card(Fault::StallsWrite(ready.place()));
     let (code, said) = stopped(&ready, &card, |_, writer| kill_process(writer, Signal::KILL).unwrap());
     assert_eq!(code, Some(5), "{said}");
-    assert!(said.contains("before the card was complete; run the same command again"), "{said}");
+    assert!(said.contains("before the card was complete\nhint: run the same command again"), "{said}");
     std::thread::sleep(std::time::Duration::from_millis(500));
     ready.is_blank_and_can_be_repeated(&card);
 

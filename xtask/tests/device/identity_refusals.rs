@@ -37,7 +37,7 @@ fn images_without_a_place_or_without_room() {
         &host_image(4096, true),
         &files,
         3,
-        "the image has no room for 1 file: it takes up to 2.0 MiB and ",
+        "the image has no room for 1 file: it needs up to 2.0 MiB and ",
     );
     let mut other = host_image(4096, false);
     other[(1 << 20) + 1024 + 120] = b'X';
@@ -82,19 +82,18 @@ fn files_where_there_are_folders_and_folders_where_there_are_files() {
         &image,
         file,
         &[],
-        "error: /persist/etc is a folder of the image, and is to be something else",
+        "error: /persist/etc is a folder in the image, which a file or a link cannot replace\nhint: rename it",
     );
     let link = |dir: &Path| symlink("nowhere", dir.join("etc")).unwrap();
     refuses_files(
         &image,
         link,
         &[],
-        "error: /persist/etc is a folder of the image, and is to be something else",
+        "error: /persist/etc is a folder in the image, which a file or a link cannot replace\nhint: rename it",
     );
     for name in ["link", "etc/old.conf"] {
         let folder = |dir: &Path| std::fs::create_dir_all(dir.join(name)).unwrap();
-        let text =
-            format!("error: /persist/{name} is to be a folder, and the image has something else there");
+        let text = format!("error: /persist/{name} must be a folder, but is a file or a link in the image");
         refuses_files(&image, folder, &of_pi, &text);
         let within = |dir: &Path| {
             folder(dir);
@@ -116,7 +115,7 @@ fn paths_that_are_too_long_for_a_command() {
             dir = rustix::fs::openat(&dir, &name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap();
         }
     };
-    let text = "cannot be put on a card: its path, with what it may link to, is too long; shorten its names";
+    let text = "cannot be written to a card: its path, with the target of a link, is too long\nhint: shorten the names";
     refuses_files(&host_image(4096, false), deep, &[], text);
 }
 
@@ -155,9 +154,10 @@ fn programs_that_are_not_there() {
     ];
     for program in ["debugfs", "e2image", "e2fsck"] {
         let outcome = without(&sandbox, program, &[&args[..], &["--identity-of", "pi"]].concat());
-        let text =
-            format!("there is no {program} on PATH, which puts the identity on the card; install e2fsprogs");
-        outcome.says(&text).exits(3);
+        let text = format!(
+            "error: {program}, which writes the host key and the files to the card, is not on PATH\n"
+        );
+        outcome.says(&text).says("hint: install e2fsprogs with `cargo xtask setup`").exits(3);
     }
     card.is_unchanged();
     without(&sandbox, "debugfs", &args).exits(0);

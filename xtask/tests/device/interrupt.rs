@@ -124,7 +124,7 @@ fn ctrl_c_while_writing_and_while_verifying() {
         let (code, said) = run.end();
         assert_eq!(code, Some(130), "{fault:?}: {said}");
         assert!(said.contains("error: stopped at byte "), "{fault:?}: {said}");
-        assert!(said.contains("will not boot; run the same command again"), "{fault:?}: {said}");
+        assert!(said.contains("will not boot\nhint: run the same command again"), "{fault:?}: {said}");
         assert_eq!(said.matches("error: ").count(), 1, "{said}");
         run.is_blank_and_can_be_repeated();
     }
@@ -220,7 +220,10 @@ fn a_writer_that_was_killed() {
         kill_process(run.writer(), Signal::KILL).unwrap();
         let (code, said) = run.end();
         assert_eq!(code, Some(5), "{place}: {said}");
-        assert!(said.contains("before the card was complete; run the same command again"), "{place}: {said}");
+        assert!(
+            said.contains("before the card was complete\nhint: run the same command again"),
+            "{place}: {said}"
+        );
         run.wait_until_nobody_writes();
         run.is_blank_and_can_be_repeated();
     }

@@ -53,7 +53,7 @@ fn a_file_of_root_is_neither_read_nor_written() {
     let _rule = user.with_rule("");
     let path = secret(&user, &garbage(9 * MIB));
     let disk = disk(&user, &path);
-    let words = "is no block device; root opens nothing else";
+    let words = "is not a block device; root opens nothing else";
     let hash = json!({ "size": 4096, "hash": "0".repeat(64) });
     for against in [json!({ "hash": hash }), json!({ "image": plan["job"]["flash"]["image"] })] {
         let has_image = against.get("image").is_some();
@@ -146,7 +146,7 @@ fn disks_of_the_system_and_of_others_are_not_read() {
     let internal = disks.iter().filter(|disk| disk["kind"]["type"] == "internal");
     for disk in internal {
         let path = disk["path"].as_str().expect("a path");
-        reads(Path::new(path), "root's rights are for cards alone");
+        reads(Path::new(path), "root opens only cards for other users");
     }
 }
 
@@ -214,20 +214,21 @@ fn jobs_that_are_none() {
         assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
         last(&outcome)["message"].as_str().expect("a message").to_owned()
     };
-    let root = json!({ "start": u64::MAX, "size": 4096, "block": 0, "free_blocks": 0, "free_inodes": 0 });
-    let mut carried = plan.clone();
-    carried["handed"] = json!([]);
-    carried["job"]["flash"]["carried"] = json!({ "root": root, "payload": { "identity": null, "files": null, "entries": [] }, "replaced": [] });
+    let region = json!({ "start": u64::MAX, "size": 4096, "block": 0, "free_blocks": 0, "free_inodes": 0 });
+    let content = json!({ "identity": null, "files": null, "entries": [] });
+    let mut with_payload = plan.clone();
+    with_payload["handed"] = json!([]);
+    with_payload["job"]["flash"]["payload"] = json!({ "region": region, "content": content, "replaced": [] });
     assert_eq!(
-        said(carried.to_string().as_bytes(), 3),
-        "the job is refused: its file system has no such blocks"
+        said(with_payload.to_string().as_bytes(), 3),
+        "the job is refused: its file system has an impossible block size"
     );
-    carried["job"]["flash"]["carried"]["root"]["block"] = json!(4096);
+    with_payload["job"]["flash"]["payload"]["region"]["block"] = json!(4096);
     let text = "the job is refused: its file system is not in the image";
-    assert_eq!(said(carried.to_string().as_bytes(), 3), text);
+    assert_eq!(said(with_payload.to_string().as_bytes(), 3), text);
     assert_eq!(
         said("[".repeat(1 << 20).as_bytes(), 2),
-        "reading the job: it has too many values, or too deep ones"
+        "reading the job: it has too many values, or nests them too deep"
     );
     assert_eq!(said(&vec![b'x'; 40 << 20], 2), "the job is larger than 32.0 MiB");
     let card = json!({ "handed": ["card", "view"], "job": plan["job"] });
@@ -254,10 +255,7 @@ fn the_job_of_somebody_else() {
     // The socket is root's, and it is nobody who asks for rights.
     let outcome = work(user.worker("write-card"), plan.as_bytes(), &[&user.image_file()]);
     let told = last(&outcome);
-    assert_eq!(
-        told["message"],
-        "user 0 has handed over the job, and another one, 65534, asks for root's rights"
-    );
+    assert_eq!(told["message"], "user 0 sent the job, but user 65534 asked for root's rights");
     outcome.exits(3);
     user.card.is_unchanged();
 }

@@ -54,7 +54,7 @@ fn ctrl_c_in_a_silence() {
         std::thread::sleep(Duration::from_millis(300));
         let (code, said) = run.end();
         assert_eq!(code, Some(130), "{fault:?}: {said}");
-        assert!(said.contains("will not boot; run the same command again"), "{fault:?}: {said}");
+        assert!(said.contains("will not boot\nhint: run the same command again"), "{fault:?}: {said}");
         run.is_blank_and_can_be_repeated();
     });
 }

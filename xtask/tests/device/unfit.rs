@@ -42,9 +42,9 @@ fn a_card_whose_switch_is_on() {
     assert!(card.bytes().starts_with(&image));
 }
 
-/// The card is a sparse file of 12 MiB in a filesystem of 8 MiB: it takes the stamps of the capacity check
-/// and is full in the middle of the image. Its loop device passes a write off as whole of which only a part
-/// finds room, as a stamp was there before; that the rest is missing is only seen when it is read back.
+/// The card is a sparse file of 12 MiB in a file system of 8 MiB: it takes the capacity probes, and is full in the middle
+/// of the image. Its loop device reports a write as complete of which only a part finds room, where a probe was before;
+/// only verifying finds that the rest is missing.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_fills_up() {
@@ -55,13 +55,12 @@ fn a_card_that_fills_up() {
     std::fs::File::create(&medium).unwrap().set_len(12 << 20).unwrap();
     let card = Loop::over(&medium, &[]);
     let outcome = flash(&sandbox, &file, card.device(), "12MiB", &[]);
-    // Where it is full depends on what the filesystem needs for itself.
-    let told = outcome.stderr.split_once(" of 10 MiB read back wrong, at byte ").expect("a place").1;
-    let place = told.split_once(", ").expect("several places").0;
-    assert!((6..10).contains(&(place.parse::<usize>().unwrap() / MIB)), "{place}");
-    outcome
-        .says("3 times after being written again; the first MiB of the card is blank, so it will not boot")
-        .exits(4);
+    // Where the card is full depends on what the file system needs for itself.
+    let (_, rest) =
+        outcome.stderr.split_once(" of 10 MiB differ from the image, at byte ").expect("a position");
+    let (position, _) = rest.split_once(", ").expect("several positions");
+    assert!((6..10).contains(&(position.parse::<usize>().unwrap() / MIB)), "{position}");
+    outcome.says("after 3 retries; the first MiB of the card is blank, so it will not boot").exits(4);
     assert!(is_blank(&card.bytes()[..MIB]));
     memory.remount("size=20m");
     flash(&sandbox, &file, card.device(), "12MiB", &[]).exits(0);
@@ -69,7 +68,7 @@ fn a_card_that_fills_up() {
     drop(card);
 }
 
-/// A file over FUSE says to its user how little it takes, a loop device over it deals with that by itself.
+/// A file over FUSE reports short writes to its user; a loop device over the file completes them itself.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn writes_that_are_cut_short() {

@@ -1,148 +1,145 @@
-//! The commands for debugfs that put files into a file system.
+//! The script for debugfs that writes a payload into a file system.
 
 use std::fmt::Write as _;
 use std::fs::File;
 
 use anyhow::Result;
 
-use super::reader::CurrentFiles;
-use super::wrong;
+use super::reader::PathState;
+use crate::bail;
 use crate::base::failure::ExitKind;
-use crate::base::memfd;
-use crate::base::{Bytes, Plain};
+use crate::base::{Bytes, Plain, memfd};
 use crate::identity::{EntryKind, Owner, PAYLOAD_ROOT, PayloadEntry, Secret};
 
-/// The longest command, in bytes. debugfs reads them in pieces of 8192 bytes: the rest of a longer one would be
-/// a command of its own, and that may be one for a shell.
-const LONGEST: usize = 4000;
+/// The longest command, in bytes. debugfs reads its script in pieces of 8192 bytes: it would run the rest of a longer
+/// command as a command of its own, possibly one for a shell.
+const MAX_COMMAND: usize = 4000;
 
-/// The paths of all entries together, in bytes. Each is in a dozen commands.
-const PATHS: usize = 1 << 20;
+/// The longest paths of all entries together, in bytes: each path is in a dozen commands.
+const MAX_PATHS: usize = 1 << 20;
 
-/// The longest path of what the content of a file is taken from.
-const CONTENT: &str = "/proc/4294967295/fd/4294967295";
+/// The longest path of a memfd with the content of a file.
+const LONGEST_CONTENT_PATH: &str = "/proc/4294967295/fd/4294967295";
 
-/// Commands, and what they take their content from.
+/// The commands, and the files that they read.
 pub struct DebugfsScript {
     pub commands: String,
-    /// What the file system has already, relative to [`PAYLOAD_ROOT`].
+    /// The paths that the script replaces in the file system, relative to [`PAYLOAD_ROOT`].
     pub replaced: Vec<String>,
-    /// The content of the files. It is there as long as this is.
+    /// The memfds with the content of the files, which must outlive debugfs.
     contents: Vec<File>,
 }
 
-/// Fails where a command for one of `entries` is none that debugfs can be given, and where they are too long together.
+/// Fails where a command for one of `entries` is impossible, and where their paths are too long together.
 ///
 /// # Errors
 /// Of [`ExitKind::Refused`], with the path.
 pub fn check(entries: &[PayloadEntry]) -> Result<()> {
     let paths = entries.iter().map(|entry| entry.path.len()).sum::<usize>();
-    if paths > PATHS {
-        let text = format!(
-            "the paths of the files for the card have {} together, more than {}; put fewer files there, or in folders \
-             with shorter names, and copy the others to the running host",
-            Bytes(paths as u64),
-            Bytes(PATHS as u64)
+    if paths > MAX_PATHS {
+        bail!(
+            Refused, "the paths of the files for the card have {} together, more than {}",
+            Bytes(paths as u64), Bytes(MAX_PATHS as u64);
+            hint: "give fewer files with --files, or shorten the names of their folders, and copy the others to the \
+                   running host"
         );
-        return Err(ExitKind::Refused.error(text));
     }
     entries.iter().try_for_each(|entry| {
         let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
         let words = match &entry.kind {
             EntryKind::Link(target) => ["symlink", &path, target],
-            EntryKind::File(_) | EntryKind::Folder => ["write", CONTENT, &path],
+            EntryKind::File(_) | EntryKind::Folder => ["write", LONGEST_CONTENT_PATH, &path],
         };
         command(&path, &words).map(|_| ())
     })
 }
 
-/// Why `what` cannot come to `path`, where there is `found`: files are replaced, folders are not.
-pub fn clash(what: &EntryKind, path: &str, found: CurrentFiles) -> Option<String> {
+/// Fails with an error of `kind` where `what` cannot be written to `path` because of its `state`: files and links are
+/// replaced, folders are not.
+pub fn check_type(kind: ExitKind, what: &EntryKind, path: &str, state: PathState) -> Result<()> {
     let path = Plain(path);
-    match (what, found) {
-        (EntryKind::Folder, CurrentFiles::Other) => {
-            Some(format!("{path} is to be a folder, and the image has something else there"))
+    let message = match (what, state) {
+        (EntryKind::Folder, PathState::Other) => {
+            format!("{path} must be a folder, but is a file or a link in the image")
         }
-        (EntryKind::File(_) | EntryKind::Link(_), CurrentFiles::Folder) => {
-            Some(format!("{path} is a folder of the image, and is to be something else"))
+        (EntryKind::File(_) | EntryKind::Link(_), PathState::Folder) => {
+            format!("{path} is a folder in the image, which a file or a link cannot replace")
         }
-        _ => None,
-    }
+        _ => return Ok(()),
+    };
+    Err(kind.error_with_hint(message, "rename it in the folder of --files, or build an image without it"))
 }
 
-/// The commands that put `entries` into a file system; `look` says what that has at a path.
-pub fn write(entries: &[PayloadEntry], look: impl Fn(&str) -> Result<CurrentFiles>) -> Result<DebugfsScript> {
+/// The script that writes `entries` into a file system; `state` returns what the file system has at a path.
+pub fn write(entries: &[PayloadEntry], state: impl Fn(&str) -> Result<PathState>) -> Result<DebugfsScript> {
     let mut script = DebugfsScript { commands: String::new(), replaced: Vec::new(), contents: Vec::new() };
-    if look(PAYLOAD_ROOT)? == CurrentFiles::Nothing {
-        script.folder(PAYLOAD_ROOT, 0o755, Owner::ROOT)?;
+    if state(PAYLOAD_ROOT)? == PathState::Missing {
+        script.make_folder(PAYLOAD_ROOT, 0o755, Owner::ROOT)?;
     }
     for entry in entries {
         let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
-        let found = look(&path)?;
-        script.entry(entry, &path, found)?;
+        script.write_entry(entry, &path, state(&path)?)?;
     }
     Ok(script)
 }
 
 impl DebugfsScript {
-    /// Adds what puts `entry` at `path`, where there is `found`.
-    fn entry(&mut self, entry: &PayloadEntry, path: &str, found: CurrentFiles) -> Result<()> {
-        if let Some(text) = clash(&entry.kind, path, found) {
-            return Err(wrong(text));
-        }
-        if found == CurrentFiles::Other {
-            self.say(path, &["rm", path])?;
+    /// Adds the commands that write `entry` to `path`, where the file system has `state`.
+    fn write_entry(&mut self, entry: &PayloadEntry, path: &str, state: PathState) -> Result<()> {
+        check_type(ExitKind::Verification, &entry.kind, path, state)?;
+        if state == PathState::Other {
+            self.push(path, &["rm", path])?;
             self.replaced.push(entry.path.clone());
         }
         match &entry.kind {
-            EntryKind::Folder if found == CurrentFiles::Folder => {}
-            EntryKind::Folder => self.folder(path, entry.mode, entry.owner)?,
+            EntryKind::Folder if state == PathState::Folder => {}
+            EntryKind::Folder => self.make_folder(path, entry.mode, entry.owner)?,
             EntryKind::Link(target) => {
-                self.say(path, &["symlink", path, target])?;
-                self.owned(path, entry.owner)?;
+                self.push(path, &["symlink", path, target])?;
+                self.set_owner(path, entry.owner)?;
             }
-            EntryKind::File(content) => self.file(path, content, entry.mode, entry.owner)?,
+            EntryKind::File(content) => self.write_file(path, content, entry.mode, entry.owner)?,
         }
         Ok(())
     }
 
-    fn file(&mut self, path: &str, content: &Secret, mode: u16, owner: Owner) -> Result<()> {
+    fn write_file(&mut self, path: &str, content: &Secret, mode: u16, owner: Owner) -> Result<()> {
         let file = memfd::holding("content", content.reveal())?;
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        // It is only in its own folder that debugfs makes a file.
-        self.say(path, &["cd", folder])?;
-        self.say(path, &["write", &memfd::path(&file), name])?;
-        self.attributes(path, 0o100_000 | u32::from(mode), owner)?;
+        // debugfs creates files only in its working directory.
+        self.push(path, &["cd", folder])?;
+        self.push(path, &["write", &memfd::path(&file), name])?;
+        self.set_mode_and_owner(path, 0o100_000 | u32::from(mode), owner)?;
         self.contents.push(file);
         Ok(())
     }
 
-    fn folder(&mut self, path: &str, mode: u16, owner: Owner) -> Result<()> {
-        self.say(path, &["mkdir", path])?;
-        self.attributes(path, 0o040_000 | u32::from(mode), owner)
+    fn make_folder(&mut self, path: &str, mode: u16, owner: Owner) -> Result<()> {
+        self.push(path, &["mkdir", path])?;
+        self.set_mode_and_owner(path, 0o040_000 | u32::from(mode), owner)
     }
 
-    /// `mode` is with the kind of file, in the form of `stat`.
-    fn attributes(&mut self, path: &str, mode: u32, owner: Owner) -> Result<()> {
-        self.say(path, &["sif", path, "mode", &format!("0{mode:o}")])?;
-        self.owned(path, owner)
+    /// Sets the inode's `mode`, which includes the file type, as in `stat`, and its owner.
+    fn set_mode_and_owner(&mut self, path: &str, mode: u32, owner: Owner) -> Result<()> {
+        self.push(path, &["sif", path, "mode", &format!("0{mode:o}")])?;
+        self.set_owner(path, owner)
     }
 
-    fn owned(&mut self, path: &str, owner: Owner) -> Result<()> {
+    fn set_owner(&mut self, path: &str, owner: Owner) -> Result<()> {
         [("uid", owner.user), ("gid", owner.group)]
             .into_iter()
-            .try_for_each(|(field, number)| self.say(path, &["sif", path, field, &number.to_string()]))
+            .try_for_each(|(field, number)| self.push(path, &["sif", path, field, &number.to_string()]))
     }
 
-    /// Adds the command of `words` for `path`.
-    fn say(&mut self, path: &str, words: &[&str]) -> Result<()> {
+    /// Appends the command of `words` for `path`.
+    fn push(&mut self, path: &str, words: &[&str]) -> Result<()> {
         let line = command(path, words)?;
         let _ = writeln!(self.commands, "{line}");
         Ok(())
     }
 }
 
-/// The command of these words for `path`, quoted as debugfs takes them.
+/// The command of `words` for `path`, with the quoting of debugfs.
 fn command(path: &str, words: &[&str]) -> Result<String> {
     let quoted = words.iter().map(|word| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
@@ -153,17 +150,17 @@ fn command(path: &str, words: &[&str]) -> Result<String> {
         }
     });
     let line = quoted.collect::<Vec<_>>().join(" ");
-    if line.len() > LONGEST {
-        let text = format!(
-            "{} cannot be put on a card: its path, with what it may link to, is too long; shorten its names",
-            Plain(path)
+    if line.len() > MAX_COMMAND {
+        bail!(
+            Refused, "{} cannot be written to a card: its path, with the target of a link, is too long", Plain(path);
+            hint: "shorten the names in its path"
         );
-        return Err(ExitKind::Refused.error(text));
     }
-    // The end of a line would begin another command.
+    // A line end would begin another command.
     if line.chars().any(char::is_control) {
-        return Err(
-            ExitKind::Refused.error(format!("{} cannot be put on a card: it is not plain text", Plain(path)))
+        bail!(
+            Refused, "{} cannot be written to a card: its path contains control characters", Plain(path);
+            hint: "rename it, or leave it out of the folder of --files"
         );
     }
     Ok(line)
@@ -173,7 +170,7 @@ fn command(path: &str, words: &[&str]) -> Result<String> {
 mod tests {
     use std::sync::atomic::AtomicBool;
 
-    use super::super::programs::{Callable, Guard, Programs};
+    use super::super::programs::{E2fsprogs, Limits, ProgramSource};
     use super::check as check_entries;
     use super::*;
 
@@ -186,21 +183,21 @@ mod tests {
         PayloadEntry { mode: 0o600, owner: Owner::ROOT, ..entry(path, content) }
     }
 
-    /// The commands for `entries` in a file system that has `there`, without the paths of the contents.
+    /// Asserts the commands for `entries` in a file system that has `existing`; CONTENT stands for the paths of contents.
     #[track_caller]
-    fn check(entries: &[PayloadEntry], there: &[(&str, CurrentFiles)], expected: &[&str], replaced: &[&str]) {
-        let found = |path: &str| there.iter().find(|(known, _)| *known == path).map(|(_, found)| *found);
-        let script = write(entries, |path| Ok(found(path).unwrap_or(CurrentFiles::Nothing))).unwrap();
+    fn check(entries: &[PayloadEntry], existing: &[(&str, PathState)], expected: &[&str], replaced: &[&str]) {
+        let state = |path: &str| existing.iter().find(|(known, _)| *known == path).map(|(_, state)| *state);
+        let script = write(entries, |path| Ok(state(path).unwrap_or(PathState::Missing))).unwrap();
         let contents = script.contents.iter().map(memfd::path);
         let commands = contents.fold(script.commands, |text, path| text.replace(&path, "CONTENT"));
         assert_eq!(commands.lines().collect::<Vec<_>>(), expected);
         assert_eq!(script.replaced, replaced);
     }
 
-    const ROOT: (&str, CurrentFiles) = ("/persist", CurrentFiles::Folder);
+    const ROOT: (&str, PathState) = ("/persist", PathState::Folder);
 
     #[test]
-    fn commands() {
+    fn commands_are_quoted_and_set_mode_and_owner() {
         let place =
             ["mkdir /persist", "sif /persist mode 040755", "sif /persist uid 0", "sif /persist gid 0"];
         check(&[], &[], &place, &[]);
@@ -222,7 +219,7 @@ mod tests {
         );
         check(
             &[entry("l", EntryKind::Link("../x y".into()))],
-            &[ROOT, ("/persist/l", CurrentFiles::Other)],
+            &[ROOT, ("/persist/l", PathState::Other)],
             &[
                 "rm /persist/l",
                 "symlink /persist/l \"../x y\"",
@@ -231,10 +228,10 @@ mod tests {
             ],
             &["l"],
         );
-        check(&[entry("f", EntryKind::Folder)], &[ROOT, ("/persist/f", CurrentFiles::Folder)], &[], &[]);
+        check(&[entry("f", EntryKind::Folder)], &[ROOT, ("/persist/f", PathState::Folder)], &[], &[]);
     }
 
-    /// As many files as there may be, with the longest paths: debugfs says more of them than any limit for a file system.
+    /// The largest number of files, with the longest paths: debugfs prints more than [`OUTPUT_LIMIT`] allows for others.
     #[test]
     fn thousands_of_files_with_long_paths() {
         let dir = tempfile::tempdir().unwrap();
@@ -246,13 +243,14 @@ mod tests {
             (0..9_999).map(|number| entry(&format!("{folder}/{number}"), EntryKind::Link("a".into()))),
         );
         check_entries(&entries).unwrap();
-        let script = write(&entries, |_| Ok(CurrentFiles::Nothing)).unwrap();
-        let (programs, stop) = (Callable::find(Programs::Found).unwrap(), AtomicBool::new(false));
-        let guard = Guard { stop: &stop, memory: None };
-        let said = programs.debugfs(&script, path.to_str().unwrap(), &guard).unwrap();
-        assert!(!said.contains("Could not"), "{said}");
-        programs.e2fsck(path.to_str().unwrap(), &stop).unwrap();
-        // One that is deep has more in its paths than in its files.
+        let script = write(&entries, |_| Ok(PathState::Missing)).unwrap();
+        let programs = E2fsprogs::find(ProgramSource::OnPath).unwrap();
+        let cancel = AtomicBool::new(false);
+        let limits = Limits { cancel: &cancel, memory: None };
+        let stderr = programs.debugfs(&script, path.to_str().unwrap(), &limits).unwrap();
+        assert!(!stderr.contains("Could not"), "{stderr}");
+        programs.e2fsck(path.to_str().unwrap(), &cancel).unwrap();
+        // A deep tree has more bytes in its paths than in its files.
         let deep = (1..1_500).map(|depth| entry(&"d/".repeat(depth), EntryKind::Folder)).collect::<Vec<_>>();
         let error = check_entries(&deep).unwrap_err();
         assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
@@ -261,44 +259,48 @@ mod tests {
 
     #[test]
     fn a_folder_is_no_file() {
-        for (entry, there, expected) in [
+        for (entry, existing, expected) in [
             (
                 file("x"),
-                CurrentFiles::Folder,
-                "/persist/x is a folder of the image, and is to be something else",
+                PathState::Folder,
+                "/persist/x is a folder in the image, which a file or a link cannot replace",
             ),
             (
                 entry("x", EntryKind::Folder),
-                CurrentFiles::Other,
-                "/persist/x is to be a folder, and the image has something else there",
+                PathState::Other,
+                "/persist/x must be a folder, but is a file or a link in the image",
             ),
         ] {
-            let found = |path: &str| Ok(if path == PAYLOAD_ROOT { CurrentFiles::Folder } else { there });
-            let error = write(&[entry], found).err().unwrap();
+            let state = |path: &str| Ok(if path == PAYLOAD_ROOT { PathState::Folder } else { existing });
+            let error = write(&[entry], state).err().unwrap();
             assert_eq!(error.to_string(), expected);
         }
     }
-    /// debugfs would take the rest of such a line for a command of its own.
+
+    /// debugfs would run the rest of a longer line as a command of its own.
     #[test]
-    fn a_command_is_never_longer_than_what_is_read_at_once() {
+    fn a_command_is_never_longer_than_debugfs_reads_at_once() {
         let deep = vec!["\"".repeat(250); 15].join("/");
         let target = format!("{}!touch x", "f/".repeat(450));
         let refused = |entry: PayloadEntry, text: &str| {
             let path = format!("/persist/{}", entry.path);
-            let written = write(std::slice::from_ref(&entry), |_| Ok(CurrentFiles::Nothing)).err().unwrap();
+            let written = write(std::slice::from_ref(&entry), |_| Ok(PathState::Missing)).err().unwrap();
             for error in [super::check(&[entry]).unwrap_err(), written] {
                 assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
                 assert_eq!(error.to_string(), text.replace("PATH", &path));
             }
         };
-        let long = "PATH cannot be put on a card: its path, with what it may link to, is too long; shorten its names";
+        let long = "PATH cannot be written to a card: its path, with the target of a link, is too long";
         refused(entry(&format!("{deep}/l"), EntryKind::Link(target.clone())), long);
         refused(file(&deep), long);
         refused(entry(&deep, EntryKind::Folder), long);
-        refused(file("a\n!b"), "/persist/a\\u{a}!b cannot be put on a card: it is not plain text");
+        refused(
+            file("a\n!b"),
+            "/persist/a\\u{a}!b cannot be written to a card: its path contains control characters",
+        );
         let fits = [entry("l", EntryKind::Link(target)), file(&"\"".repeat(1900))];
         super::check(&fits).unwrap();
-        let script = write(&fits, |_| Ok(CurrentFiles::Other)).unwrap();
-        assert!(script.commands.lines().all(|line| line.len() <= LONGEST && !line.starts_with('!')));
+        let script = write(&fits, |_| Ok(PathState::Other)).unwrap();
+        assert!(script.commands.lines().all(|line| line.len() <= MAX_COMMAND && !line.starts_with('!')));
     }
 }

@@ -1,4 +1,4 @@
-//! The metadata of a file system in memory, for debugfs to change; and what has changed.
+//! A copy of a file system's metadata in memory, which debugfs changes, and the changes it made.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,28 +10,28 @@ use anyhow::{Context, Result};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-use super::programs::{Callable, Guard};
+use super::programs::{E2fsprogs, Limits};
 use crate::base::memfd;
 use crate::card::flash::Change;
 use crate::card::image::Ext4Region;
 use crate::card::image::chunk_hash::ChunkHash;
 use crate::card::inspect::MEMORY;
 
-/// A file system without the content of its files, as a file in memory with holes.
+/// A file system without the content of its files, as a sparse file in memory.
 pub struct MetadataCopy {
     file: File,
-    /// What its blocks were, by their number, where it was no hole.
+    /// The hashes of the blocks before debugfs ran, by block number; without the holes.
     before: HashMap<u64, ChunkHash>,
 }
 
 impl MetadataCopy {
-    /// Copies the metadata of `root` on the `disk`. `stop` ends it.
-    pub fn copy(programs: &Callable, disk: &str, root: &Ext4Region, stop: &AtomicBool) -> Result<Self> {
+    /// Copies the metadata of `region` on the `disk`, until `cancel` is set.
+    pub fn copy(programs: &E2fsprogs, disk: &str, region: &Ext4Region, cancel: &AtomicBool) -> Result<Self> {
         let file = memfd::file("metadata")?;
-        let guard = Guard { stop, memory: Some((&file, MEMORY)) };
-        programs.e2image(disk, root.start, &memfd::path(&file), &guard)?;
+        let limits = Limits { cancel, memory: Some((&file, MEMORY)) };
+        programs.e2image(disk, region.start, &memfd::path(&file), &limits)?;
         let mut before = HashMap::new();
-        each_block(&file, root.block, |number, bytes| {
+        each_block(&file, region.block, |number, bytes| {
             before.insert(number, ChunkHash::of(bytes));
         })?;
         Ok(Self { file, before })
@@ -45,29 +45,30 @@ impl MetadataCopy {
         &self.file
     }
 
-    /// The blocks that are others now, at their places on the disk. A block that was a hole and is zeros may be one
-    /// that just shares a page of memory with another.
-    pub fn changes(&self, root: &Ext4Region) -> Result<Vec<Change>> {
+    /// The blocks that have changed, at their positions on the disk. A hole that now is a block of zeros is no change:
+    /// it may only share a page of memory with a changed block.
+    pub fn changes(&self, region: &Ext4Region) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
-        each_block(&self.file, root.block, |number, bytes| {
+        each_block(&self.file, region.block, |number, bytes| {
             let changed = match self.before.get(&number) {
                 Some(before) => *before != ChunkHash::of(bytes),
                 None => bytes.iter().any(|byte| *byte != 0),
             };
             if changed {
-                changes.push(Change { at: root.start + number * root.block, bytes: bytes.to_vec() });
+                changes.push(Change { at: region.start + number * region.block, bytes: bytes.to_vec() });
             }
         })?;
         Ok(changes)
     }
 }
 
-/// The file system `root` in a file of its own.
-pub fn place(root: &Ext4Region) -> Ext4Region {
-    Ext4Region { start: 0, ..root.clone() }
+/// The file system `region` where it begins at byte 0 of a file.
+pub fn at_start(region: &Ext4Region) -> Ext4Region {
+    Ext4Region { start: 0, ..region.clone() }
 }
 
-/// Calls `each` with the number and the bytes of every block of `file` that is not in a hole.
+/// Calls `each` with the number and the bytes of every block of `file` that is not a hole; `block` is the block size in
+/// bytes.
 fn each_block(file: &File, block: u64, mut each: impl FnMut(u64, &[u8])) -> Result<()> {
     let doing = "reading a file in memory";
     let mut bytes = vec![0; usize::try_from(block)?];
@@ -78,7 +79,7 @@ fn each_block(file: &File, block: u64, mut each: impl FnMut(u64, &[u8])) -> Resu
             data => data.context(doing)? / block * block,
         };
         let end = seek(file, SeekFrom::Hole(data)).context(doing)?;
-        // A block may be larger than a page, so that the hole begins inside.
+        // A block may be larger than a page, so a hole may begin inside a block.
         at = end.next_multiple_of(block).max(at + 1);
         for start in (data..end).step_by(bytes.len()) {
             match file.read_exact_at(&mut bytes, start) {
@@ -96,11 +97,11 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::card::ext4::Programs;
+    use crate::card::ext4::ProgramSource;
     use crate::card::inspect::ext4::tests::made;
 
     #[test]
-    fn blocks_that_are_others() {
+    fn changed_blocks_are_found() {
         for block in [1024_u64, 4096, 16384] {
             let file = memfd::file("test").unwrap();
             file.set_len(64 << 20).unwrap();
@@ -116,12 +117,12 @@ mod tests {
             let keep = |number, bytes: &[u8]| before.extend([(number, ChunkHash::of(bytes))]);
             each_block(&file, block, keep).unwrap();
             assert!([0, 7, 100, last].iter().all(|number| before.contains_key(number)), "{block}");
-            // The same again, something else, zeros, what was a hole, and zeros that were a hole.
+            // The same bytes, other bytes, zeros, bytes in a hole, and zeros in a hole.
             for (number, byte) in [(0, 1), (7, 9), (100, 0), (200, 5), (201, 0)] {
                 put(number, byte);
             }
-            let root = Ext4Region { start: 4096, size: 64 << 20, block, free_blocks: 0, free_inodes: 0 };
-            let changes = MetadataCopy { file, before }.changes(&root).unwrap();
+            let region = Ext4Region { start: 4096, size: 64 << 20, block, free_blocks: 0, free_inodes: 0 };
+            let changes = MetadataCopy { file, before }.changes(&region).unwrap();
             let places = changes.iter().map(|change| (change.at, change.bytes[0])).collect::<Vec<_>>();
             assert_eq!(
                 places,
@@ -130,22 +131,23 @@ mod tests {
         }
     }
 
-    /// e2image prints without end: the last inodes of the first group are said to be many more than it has.
+    /// e2image prints without end, because the first group claims many more unused inodes than it has.
     #[test]
-    fn a_file_system_that_keeps_e2image_busy() {
+    fn a_file_system_that_keeps_e2image_busy_fails() {
         let mut bytes = made(&["-b", "1024", "-O", "^metadata_csum,uninit_bg"], 8);
         bytes[2048 + 0x1c..2048 + 0x1e].copy_from_slice(&0xfbf6_u16.to_le_bytes());
         let disk = memfd::holding("card", &bytes).unwrap();
-        let programs = Callable::find(Programs::Found).unwrap();
-        let root = Ext4Region { start: 0, size: 8 << 20, block: 1024, free_blocks: 0, free_inodes: 0 };
-        let (begin, stop) = (Instant::now(), AtomicBool::new(false));
-        let copy = |stop: &AtomicBool| {
-            MetadataCopy::copy(&programs, &memfd::path(&disk), &root, stop).err().unwrap()
+        let programs = E2fsprogs::find(ProgramSource::OnPath).unwrap();
+        let region = Ext4Region { start: 0, size: 8 << 20, block: 1024, free_blocks: 0, free_inodes: 0 };
+        let begin = Instant::now();
+        let cancel = AtomicBool::new(false);
+        let copy = |cancel: &AtomicBool| {
+            MetadataCopy::copy(&programs, &memfd::path(&disk), &region, cancel).err().unwrap()
         };
-        let error = copy(&stop);
+        let error = copy(&cancel);
         assert!(error.to_string().ends_with("e2image wrote more than 1.0 MiB and was killed"), "{error:#}");
-        stop.store(true, Ordering::Relaxed);
-        assert_eq!(crate::base::failure::kind(&copy(&stop)), crate::base::failure::ExitKind::Interrupted);
+        cancel.store(true, Ordering::Relaxed);
+        assert_eq!(crate::base::failure::kind(&copy(&cancel)), crate::base::failure::ExitKind::Interrupted);
         assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
     }
 }

@@ -1,9 +1,9 @@
-//! Putting files into the ext4 file system of a card that nothing has mounted, and nothing could: its partition table
-//! is still blank.
+//! Writing a payload into the ext4 file system of a card. Nothing can have mounted the file system, because the
+//! partition table of the card is still blank.
 //!
-//! The metadata is copied into memory by `e2image`, `debugfs` changes that copy, and what it has changed is
-//! what the engine writes. Then the files are read back through the file system of the card, by another
-//! implementation than the one that wrote them, and `e2fsck` looks at it.
+//! `e2image` copies the metadata into memory, `debugfs` changes the copy, and the engine writes the changed blocks. Then
+//! the project's own ext4 reader, which shares no code with `debugfs`, reads the files back from the card and compares
+//! them, and `e2fsck` checks the file system.
 
 mod debugfs_script;
 mod metadata_copy;
@@ -26,134 +26,136 @@ use crate::card::image::{self};
 use crate::card::inspect::{Budget, MEMORY};
 use crate::identity::{PAYLOAD_ROOT, Payload};
 use metadata_copy::MetadataCopy;
-use programs::{Callable, Guard};
-use reader::View;
+use programs::{E2fsprogs, Limits};
+use reader::Ext4Reader;
 
 pub use debugfs_script::check as check_entries;
-pub use programs::{Programs, check as check_programs};
+pub use programs::{ProgramSource, check as check_programs};
 pub use replaced_files::replaced;
 
-/// What is put on one card.
+/// Writes a payload to one card.
 pub struct Ext4Payload<'a> {
-    carried: &'a PayloadPlan,
-    programs: Callable,
+    plan: &'a PayloadPlan,
+    programs: E2fsprogs,
     card: File,
     reporter: &'a dyn Reporter,
-    stop: &'a AtomicBool,
+    cancel: &'a AtomicBool,
     begun: OnceLock<Instant>,
 }
 
 impl<'a> Ext4Payload<'a> {
-    /// Prepares to put `carried` on the card that is open as `card`, which children open anew. `stop` ends the reading of it.
+    /// Prepares to write the payload of `plan` to the `card`, which children open anew. `cancel` ends its programs and
+    /// its reading.
     ///
     /// # Errors
-    /// Programs that are not there, and entries that these cannot be given, whoever let them come this far.
+    /// A missing program, and an entry that debugfs cannot write, whoever has checked the plan before.
     pub fn new(
-        carried: &'a PayloadPlan,
+        plan: &'a PayloadPlan,
         card: &File,
-        programs: Programs,
+        programs: ProgramSource,
         reporter: &'a dyn Reporter,
-        stop: &'a AtomicBool,
+        cancel: &'a AtomicBool,
     ) -> Result<Self> {
-        check_entries(&carried.payload.entries)?;
+        check_entries(&plan.content.entries)?;
         let card = memfd::inherited(card).context("opening the card a second time")?;
-        let programs = Callable::find(programs)?;
-        Ok(Self { carried, programs, card, reporter, stop, begun: OnceLock::new() })
+        let programs = E2fsprogs::find(programs)?;
+        Ok(Self { plan, programs, card, reporter, cancel, begun: OnceLock::new() })
     }
 
-    /// The card for a child of this process. Its name says which open file is meant, whatever has become of the
-    /// path by which it was opened.
+    /// The path by which a child opens the card. It names the open descriptor, whatever the path by which the card was
+    /// opened now names.
     fn path(&self) -> String {
         memfd::path(&self.card)
     }
 
-    /// The card, opened once more: what is read comes from it and not from what somebody else has open.
+    /// Opens the card anew, with a file position and flags of its own.
     fn open(&self) -> Result<File> {
         File::open(self.path()).context("opening the card a second time")
     }
 
-    /// What reading the file system may cost, with what is put there.
+    /// How much may be read from the file system, including the payload.
     fn budget(&self) -> Budget<'a> {
-        Budget::new(self.stop).with(reader::cost(&self.payload().entries))
+        Budget::new(self.cancel).with(reader::read_budget(&self.payload().entries))
     }
 
-    /// Fails where the file system on the card is not the one of the plan: all that computes with its numbers relies on
-    /// that.
-    fn check_root(&self, card: &File) -> Result<()> {
-        let found = image::root_on(card, &self.carried.root, &self.budget())?;
-        if found == self.carried.root {
+    /// Fails where the file system on the card is not the one of the plan, whose numbers all later steps use.
+    fn check_region(&self, card: &File) -> Result<()> {
+        let found = image::root_on(card, &self.plan.region, &self.budget())?;
+        if found == self.plan.region {
             return Ok(());
         }
-        Err(wrong("the file system on the card is not the one of the image".to_owned()))
+        Err(verification_error("the file system on the card is not the one of the image".to_owned()))
     }
 
-    /// Says that the work begins.
+    /// Reports the begin of the phase.
     fn begin(&self) {
         self.begun.get_or_init(Instant::now);
         let name = self.payload().name().to_owned();
         self.reporter.report(&Event::Phase { name, total: None, bytes: false });
     }
 
-    /// Says what the work has come to.
+    /// Reports the end of the phase, and the payload.
     fn end(&self) {
-        let (payload, seconds) =
-            (self.payload(), self.begun.get_or_init(Instant::now).elapsed().as_secs_f64());
+        let payload = self.payload();
+        let seconds = self.begun.get_or_init(Instant::now).elapsed().as_secs_f64();
         let text = format!("{}, read back and compared ({seconds:.1} s)", payload.summary());
         self.reporter.report(&Event::Found { name: payload.name().to_owned(), text });
     }
 
     fn payload(&self) -> &Payload {
-        &self.carried.payload
+        &self.plan.content
     }
 
-    /// What is said of an error, whatever it is.
-    fn doing(&self) -> String {
-        format!("putting {} on the card", self.payload().summary())
+    /// Reports the files of the image that the payload replaces, apart from those that the plan showed.
+    fn report_replaced(&self, replaced: &[String]) {
+        for path in replaced.iter().filter(|path| !self.plan.replaced.contains(path)) {
+            let text = format!("replaces {PAYLOAD_ROOT}/{} of the image", Plain(path));
+            self.reporter.report(&Event::note(text));
+        }
+    }
+
+    /// Changes a copy of the file system in memory, verifies it, and returns the changes.
+    fn changes_of_copy(&self) -> Result<Vec<Change>> {
+        let region = &self.plan.region;
+        let entries = &self.payload().entries;
+        let card = self.open()?;
+        self.check_region(&card)?;
+        let before = Ext4Reader::open(&card, region, self.budget())?;
+        let script = debugfs_script::write(entries, |path| before.state(path))?;
+        self.report_replaced(&script.replaced);
+        let copy = MetadataCopy::copy(&self.programs, &self.path(), region, self.cancel)?;
+        // The copy grows by the payload.
+        let max_memory = MEMORY.saturating_add(reader::read_budget(entries));
+        let limits = Limits { cancel: self.cancel, memory: Some((copy.file(), max_memory)) };
+        let stderr = self.programs.debugfs(&script, &copy.path(), &limits)?;
+        Ext4Reader::open(copy.file(), &metadata_copy::at_start(region), self.budget())
+            .and_then(|after| after.verify(entries))
+            .and_then(|()| self.programs.e2fsck(&copy.path(), self.cancel))
+            .with_context(|| format!("debugfs printed: {stderr}"))?;
+        copy.changes(region)
     }
 }
 
 impl PayloadWriter for Ext4Payload<'_> {
     fn changes(&self) -> Result<Vec<Change>> {
         self.begin();
-        let (root, entries) = (&self.carried.root, &self.payload().entries);
-        let doing = || self.doing();
-        let card = self.open()?;
-        self.check_root(&card).with_context(doing)?;
-        let there = View::open(&card, root, self.budget()).with_context(doing)?;
-        let script = debugfs_script::write(entries, |path| there.look(path)).with_context(doing)?;
-        // Those that nobody was told of before.
-        for replaced in script.replaced.iter().filter(|path| !self.carried.replaced.contains(path)) {
-            let text = format!("replaces {PAYLOAD_ROOT}/{} of the image", Plain(replaced));
-            self.reporter.report(&Event::note(text));
-        }
-        let scratch =
-            MetadataCopy::copy(&self.programs, &self.path(), root, self.stop).with_context(doing)?;
-        // What is put there comes on top of what is there.
-        let most = MEMORY.saturating_add(reader::cost(entries));
-        let guard = Guard { stop: self.stop, memory: Some((scratch.file(), most)) };
-        let said = self.programs.debugfs(&script, &scratch.path(), &guard).with_context(doing)?;
-        View::open(scratch.file(), &metadata_copy::place(root), self.budget())
-            .and_then(|view| view.has(entries))
-            .and_then(|()| self.programs.e2fsck(&scratch.path(), self.stop))
-            .with_context(|| format!("debugfs said: {said}"))
-            .with_context(doing)?;
-        scratch.changes(root).with_context(doing)
+        self.changes_of_copy().with_context(|| format!("writing {} to the card", self.payload().summary()))
     }
 
-    fn prove(&self) -> Result<()> {
-        let (card, root) = (self.open()?, &self.carried.root);
-        let start = root.start;
-        let read = View::open(&card, root, self.budget());
-        let read = read.and_then(|view| view.has(&self.payload().entries));
-        let sound =
-            read.and_then(|()| self.programs.e2fsck(&format!("{}?offset={start}", self.path()), self.stop));
-        sound.with_context(|| format!("reading back {}", self.payload().summary()))?;
+    fn verify(&self) -> Result<()> {
+        let card = self.open()?;
+        let region = &self.plan.region;
+        let file_system = format!("{}?offset={}", self.path(), region.start);
+        Ext4Reader::open(&card, region, self.budget())
+            .and_then(|reader| reader.verify(&self.payload().entries))
+            .and_then(|()| self.programs.e2fsck(&file_system, self.cancel))
+            .with_context(|| format!("verifying {}", self.payload().summary()))?;
         self.end();
         Ok(())
     }
 }
 
-/// What is wrong with a card on which something is not as it was put there.
-fn wrong(text: String) -> anyhow::Error {
+/// The error for a card that does not hold what was written to it.
+fn verification_error(text: String) -> anyhow::Error {
     ExitKind::Verification.error(text)
 }

@@ -1,76 +1,77 @@
-//! What a file system holds, read by the reader of images and not by the programs that write to it.
+//! Reading a file system with the project's own reader, independent of the programs that write to it.
 
 use std::fs::File;
 
 use anyhow::{Context, Result};
 
-use super::wrong;
+use super::verification_error;
 use crate::card::image::Ext4Region;
 use crate::card::inspect::{Budget, Ext4};
 use crate::identity::{EntryKind, PAYLOAD_ROOT, PayloadEntry};
 
-/// What the way to one file may cost, in bytes.
-const WAY: u64 = 256 << 10;
+/// How much may be read to find one file, in bytes.
+const LOOKUP_BUDGET: u64 = 256 << 10;
 
-/// A file system that is looked at.
-pub struct View<'a>(Ext4<'a>);
+/// A file system that is read.
+pub struct Ext4Reader<'a>(Ext4<'a>);
 
-/// What is at a place.
+/// What a file system has at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CurrentFiles {
-    Nothing,
+pub enum PathState {
+    Missing,
     Folder,
     Other,
 }
 
-impl<'a> View<'a> {
-    /// The file system `root` of a disk.
-    pub fn open(disk: &'a File, root: &Ext4Region, budget: Budget<'a>) -> Result<Self> {
-        Ext4::open(disk, root.start, root.size, budget).map(Self).context("reading its file system")
+impl<'a> Ext4Reader<'a> {
+    /// Opens the file system `region` of a disk.
+    pub fn open(disk: &'a File, region: &Ext4Region, budget: Budget<'a>) -> Result<Self> {
+        Ext4::open(disk, region.start, region.size, budget).map(Self).context("reading its file system")
     }
 
-    /// What is at `path` itself: a link is not followed.
-    pub fn look(&self, path: &str) -> Result<CurrentFiles> {
-        Ok(match self.0.find_itself(path).with_context(|| format!("looking at {path}"))? {
-            None => CurrentFiles::Nothing,
-            Some(found) if found.is_folder() => CurrentFiles::Folder,
-            Some(_) => CurrentFiles::Other,
+    /// What the file system has at `path`; links are not followed.
+    pub fn state(&self, path: &str) -> Result<PathState> {
+        Ok(match self.0.find_itself(path).with_context(|| format!("looking up {path}"))? {
+            None => PathState::Missing,
+            Some(found) if found.is_folder() => PathState::Folder,
+            Some(_) => PathState::Other,
         })
     }
 
-    /// Fails where one of `entries` is not as it should be.
-    pub fn has(&self, entries: &[PayloadEntry]) -> Result<()> {
-        entries.iter().try_for_each(|entry| self.has_one(entry))
+    /// Fails where one of `entries` is missing, or differs from what the file system has.
+    pub fn verify(&self, entries: &[PayloadEntry]) -> Result<()> {
+        entries.iter().try_for_each(|entry| self.verify_entry(entry))
     }
 
-    fn has_one(&self, entry: &PayloadEntry) -> Result<()> {
+    fn verify_entry(&self, entry: &PayloadEntry) -> Result<()> {
         let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
         let doing = || format!("reading {path}");
-        let absent = || wrong(format!("{path} is not there"));
-        let found = self.0.find_itself(&path).with_context(doing)?.ok_or_else(absent)?;
-        let owner = (found.user, found.group) == (entry.owner.user, entry.owner.group);
-        let mode = found.mode & 0o7777 == entry.mode;
-        let right = match &entry.kind {
-            // Its mode may be that of the image.
+        let missing = || verification_error(format!("{path} is missing"));
+        let found = self.0.find_itself(&path).with_context(doing)?.ok_or_else(missing)?;
+        let same_owner = (found.user, found.group) == (entry.owner.user, entry.owner.group);
+        let same_mode = found.mode & 0o7777 == entry.mode;
+        let same = match &entry.kind {
+            // A folder of the image keeps its mode.
             EntryKind::Folder => found.is_folder(),
             EntryKind::Link(target) => {
-                owner && found.is_link() && self.0.target(&found).with_context(doing)? == target.as_bytes()
+                let is_own_link = same_owner && found.is_link();
+                is_own_link && self.0.target(&found).with_context(doing)? == target.as_bytes()
             }
             EntryKind::File(content) => {
                 let size = content.reveal().len() as u64;
-                let same = owner && mode && found.is_file() && found.size == size;
-                same && self.0.content(&found, size).with_context(doing)? == content.reveal()
+                let same_inode = same_owner && same_mode && found.is_file() && found.size == size;
+                same_inode && self.0.content(&found, size).with_context(doing)? == content.reveal()
             }
         };
-        if right { Ok(()) } else { Err(wrong(format!("{path} is not as it was put there"))) }
+        if same { Ok(()) } else { Err(verification_error(format!("{path} differs from what was written"))) }
     }
 }
 
-/// What it may cost to read `entries` back: what they hold, and the way to each of them.
-pub fn cost(entries: &[PayloadEntry]) -> u64 {
-    let each = |entry: &PayloadEntry| match &entry.kind {
-        EntryKind::File(content) => WAY + 2 * content.reveal().len() as u64,
-        EntryKind::Folder | EntryKind::Link(_) => WAY,
+/// How much may be read to verify `entries`, in bytes: their content, and the lookup of each.
+pub fn read_budget(entries: &[PayloadEntry]) -> u64 {
+    let of_entry = |entry: &PayloadEntry| match &entry.kind {
+        EntryKind::File(content) => LOOKUP_BUDGET + 2 * content.reveal().len() as u64,
+        EntryKind::Folder | EntryKind::Link(_) => LOOKUP_BUDGET,
     };
-    entries.iter().map(each).sum()
+    entries.iter().map(of_entry).sum()
 }

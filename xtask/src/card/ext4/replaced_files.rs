@@ -1,4 +1,4 @@
-//! What an image has already of what is to be put on its card, found out without unpacking it: of the stream only the
+//! The files of a payload that the image already has, found without unpacking the image: of its stream, only the
 //! metadata and the folders are kept.
 
 use std::fs::File;
@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
 
-use super::debugfs_script::clash;
-use super::reader::{CurrentFiles, View};
-use super::{metadata_copy, wrong};
+use super::debugfs_script::check_type;
+use super::metadata_copy;
+use super::reader::{Ext4Reader, PathState};
 use crate::base::Bytes;
 use crate::base::failure::ExitKind;
 use crate::base::memfd;
@@ -18,74 +18,75 @@ use crate::card::image::chunk_hash::read_piece;
 use crate::card::image::{Ext4Region, Image};
 use crate::card::inspect::{Budget, MEMORY, Superblock};
 use crate::identity::{EntryKind, PAYLOAD_ROOT, PayloadEntry};
+use crate::{bail, failure};
 
-/// The superblock and the list of groups are in here, in bytes.
+/// How much of a file system is read for its superblock and its group descriptors, in bytes.
 const HEAD: usize = 1 << 20;
 
-/// What a block takes in memory at least, in bytes, however small it is.
+/// The least memory that a block takes, in bytes, however small it is.
 const PAGE: u64 = 4096;
 
-/// The files and links of `entries` that `image` has, relative to [`PAYLOAD_ROOT`]. This reads all of its file system.
+/// The files and links of `entries` that `image` has, relative to [`PAYLOAD_ROOT`]. Reads the whole file system `region`.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`] for what has no place in the image. An image that cannot be read, and a file system that is too
-/// unusual: what is replaced is then found on the card.
-pub fn replaced(image: &Image, root: &Ext4Region, entries: &[PayloadEntry]) -> Result<Vec<String>> {
-    let file = metadata(image, root).context("looking at the files of the image")?;
-    let view = View::open(&file, &metadata_copy::place(root), Budget::unattended())?;
-    refuse(&EntryKind::Folder, PAYLOAD_ROOT, view.look(PAYLOAD_ROOT)?)?;
-    let mut found = Vec::new();
+/// Of [`ExitKind::Refused`] for an entry that conflicts with the image. Otherwise where the image cannot be read, or its
+/// file system is too unusual: then the worker finds the replaced files on the card.
+pub fn replaced(image: &Image, region: &Ext4Region, entries: &[PayloadEntry]) -> Result<Vec<String>> {
+    let file = metadata(image, region).context("listing the files of the image")?;
+    let reader = Ext4Reader::open(&file, &metadata_copy::at_start(region), Budget::unattended())?;
+    check_type(ExitKind::Refused, &EntryKind::Folder, PAYLOAD_ROOT, reader.state(PAYLOAD_ROOT)?)?;
+    let mut replaced = Vec::new();
     for entry in entries {
         let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
-        let there = view.look(&path)?;
-        refuse(&entry.kind, &path, there)?;
-        if there == CurrentFiles::Other {
-            found.push(entry.path.clone());
+        let state = reader.state(&path)?;
+        check_type(ExitKind::Refused, &entry.kind, &path, state)?;
+        if state == PathState::Other {
+            replaced.push(entry.path.clone());
         }
     }
-    Ok(found)
+    Ok(replaced)
 }
 
-fn refuse(what: &EntryKind, path: &str, there: CurrentFiles) -> Result<()> {
-    clash(what, path, there).map_or(Ok(()), |text| Err(ExitKind::Refused.error(text)))
-}
-
-/// A file in memory with the metadata of `root`, and with the folders that have one block.
-fn metadata(image: &Image, root: &Ext4Region) -> Result<File> {
-    let mut stream = image.source.stream()?;
-    std::io::copy(&mut stream.by_ref().take(root.start), &mut std::io::sink())?;
-    let mut stream = stream.take(root.size);
-    let mut head = vec![0; HEAD.min(usize::try_from(root.size)?)];
+/// Copies the metadata of `region`, and the folders that have one block, to a file in memory.
+fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
+    let mut image_stream = image.source.stream()?;
+    std::io::copy(&mut image_stream.by_ref().take(region.start), &mut std::io::sink())?;
+    let mut stream = image_stream.take(region.size);
+    let mut head = vec![0; HEAD.min(usize::try_from(region.size)?)];
     stream.read_exact(&mut head)?;
-    let (tables, mut block) = (inode_tables(&head, root.size)?, vec![0; usize::try_from(root.block)?]);
-    let mut file = memfd::file("preview")?;
-    file.set_len(root.size)?;
+    let tables = inode_tables(&head, region.size)?;
+    let mut block = vec![0; usize::try_from(region.block)?];
+    let mut file = memfd::file("metadata of the image")?;
+    file.set_len(region.size)?;
     file.write_all(&head)?;
-    let (mut at, mut kept) = (head.len() as u64, head.len() as u64);
+    let mut at = head.len() as u64;
+    let mut kept = head.len() as u64;
     while read_piece(&mut stream, &mut block).map_err(|(_, error)| error)? == block.len() {
-        let has_something = block.iter().any(|byte| *byte != 0);
-        if has_something && (is_folder(&block) || contains(&tables, at)) {
-            kept += root.block.max(PAGE);
+        let is_blank = block.iter().all(|byte| *byte == 0);
+        if !is_blank && (is_folder(&block) || contains(&tables, at)) {
+            kept += region.block.max(PAGE);
             if kept > MEMORY {
-                return Err(wrong(format!("its metadata takes more than {}", Bytes(MEMORY))));
+                bail!(Verification, "its metadata takes more than {}", Bytes(MEMORY));
             }
             file.write_all_at(&block, at)?;
         }
-        at += root.block;
+        at += region.block;
     }
     Ok(file)
 }
 
-/// Where the tables of inodes are, in bytes and in their order, by the superblock and the list of groups in `head`, of a
-/// file system of `size` bytes.
+/// The ranges of the inode tables in bytes, in ascending order, of a file system of `size` bytes: from the superblock and
+/// the group descriptors in `head`.
 fn inode_tables(head: &[u8], size: u64) -> Result<Vec<Range<u64>>> {
     let superblock = Superblock::parse(head.get(1024..).unwrap_or_default(), size)?;
-    let (list, step) = (superblock.list() * superblock.block, superblock.descriptor);
-    let unusual = || wrong("its list of groups is too long to be looked at".to_owned());
-    let list = head.get(usize::try_from(list)?..).ok_or_else(unusual)?;
-    let groups = list.chunks_exact(usize::try_from(step)?).take(usize::try_from(superblock.groups())?);
+    let list_start = superblock.list() * superblock.block;
+    let too_long =
+        || failure!(Verification, "its group descriptors are not all in its first {}", Bytes(HEAD as u64));
+    let list = head.get(usize::try_from(list_start)?..).ok_or_else(too_long)?;
+    let descriptors = list.chunks_exact(usize::try_from(superblock.descriptor)?);
+    let groups = descriptors.take(usize::try_from(superblock.groups())?);
     if (groups.len() as u64) < superblock.groups() {
-        return Err(unusual());
+        return Err(too_long());
     }
     let len = superblock.inode_table_blocks() * superblock.block;
     let starts = groups.map(|group| Ok(superblock.inode_table(group)? * superblock.block));
@@ -94,13 +95,13 @@ fn inode_tables(head: &[u8], size: u64) -> Result<Vec<Range<u64>>> {
     Ok(tables)
 }
 
-/// Whether one of `tables`, which are as long as each other and in their order, has the byte `at`.
+/// Whether one of `tables` contains the byte `at`. The tables have the same length and are in ascending order.
 fn contains(tables: &[Range<u64>], at: u64) -> bool {
-    let behind = tables.partition_point(|table| table.start <= at);
-    behind.checked_sub(1).is_some_and(|last| tables[last].contains(&at))
+    let next = tables.partition_point(|table| table.start <= at);
+    next.checked_sub(1).is_some_and(|last| tables[last].contains(&at))
 }
 
-/// Whether a folder begins with this block: by its entry for itself.
+/// Whether this is the first block of a folder: whether it begins with the entry `.`.
 fn is_folder(block: &[u8]) -> bool {
     block.get(4..9) == Some(&[12, 0, 1, 2, b'.']) && block[..4] != [0; 4]
 }
@@ -114,16 +115,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_of_inodes() {
-        // What mke2fs says of its own work.
+    fn inode_tables_are_those_that_debugfs_lists() {
         for features in ["64bit", "^64bit", "metadata_csum", "^metadata_csum,^flex_bg"] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("fs");
             std::fs::write(&path, made(&["-b", "1024", "-g", "1024", "-O", features], 8)).unwrap();
-            let said = debugfs(&["-R", "stats", path.to_str().unwrap()]);
-            let starts =
-                said.lines().filter_map(|line| line.split_once("inode table at ")?.1.split(' ').next());
-            let mut starts = starts.map(|start| start.parse::<u64>().unwrap() << 10).collect::<Vec<_>>();
+            let stats = debugfs(&["-R", "stats", path.to_str().unwrap()]);
+            let blocks =
+                stats.lines().filter_map(|line| line.split_once("inode table at ")?.1.split(' ').next());
+            let mut starts = blocks.map(|block| block.parse::<u64>().unwrap() << 10).collect::<Vec<_>>();
             starts.sort_unstable();
             let head = std::fs::read(&path).unwrap();
             let tables = inode_tables(&head[..HEAD], 8 << 20).unwrap();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_folders() {
+    fn blocks_of_folders_begin_with_an_entry_for_the_folder() {
         let block = [2, 0, 0, 0, 12, 0, 1, 2, b'.', 0, 0, 0];
         assert!(is_folder(&block));
         for (at, byte) in [(0, 0), (4, 16), (6, 2), (8, b'x')] {
@@ -148,9 +148,9 @@ mod tests {
         assert!(!is_folder(b"short"));
     }
 
-    /// Every block of 16 GiB begins as a folder does: some thousand times what is on the disk.
+    /// Every block of 16 GiB begins as a folder does: some thousand times the size of the compressed image.
     #[test]
-    fn an_image_of_nothing_but_folders() {
+    fn the_memory_for_an_image_of_folders_is_limited() {
         const GIB: u64 = 16;
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.img.zst");
@@ -179,8 +179,8 @@ mod tests {
         let source = Source::open(&file).unwrap();
         let layout = PartitionTable::parse(&head, GIB << 30).unwrap();
         let image = Image { source, size: GIB << 30, hash: None, layout };
-        let root = image::root(&image).unwrap();
-        let error = replaced(&image, &root, &[]).unwrap_err();
+        let region = image::root(&image).unwrap();
+        let error = replaced(&image, &region, &[]).unwrap_err();
         assert!(format!("{error:#}").ends_with("its metadata takes more than 256.0 MiB"), "{error:#}");
     }
 }

@@ -1,5 +1,5 @@
-//! Everything but the first chunk: written where the card does not hold it yet, read back, and written
-//! again where it was not kept.
+//! The body of an image, which is all but the first chunk: written where the card does not hold it yet, verified, and
+//! written again where verification fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -8,36 +8,41 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::buffer::{Buffer, CHUNK};
-use super::card_io::{self, ROUNDS};
+use super::card_io::{self, BROKEN_CARD, MAX_RETRIES};
 use super::delta::DeltaPolicy;
 use super::pipeline::{self, Chunk};
-use super::task::Task;
-use crate::base::failure::ExitKind;
+
+use super::flash_job::FlashJob;
 use crate::base::{ChunkMap, ChunkState, Event, Phase};
 use crate::card::image::chunk_hash::{self, ChunkHash};
 use crate::card::image::{Changed, OutOfMemory};
+use crate::{bail, failure};
 
-/// What is on the card, and what still has to go there.
+/// The body on the card, with the head that is still to be written.
 pub struct Body {
     /// The first chunk of the image, which is written last.
     pub head: Buffer,
     pub chunk_map: ChunkMap,
+    /// The hashes of all chunks of the image, in order, with that of the head.
     pub hashes: Vec<ChunkHash>,
-    /// The places of the chunks that were written and not read back yet, in bytes.
+    /// The positions of the chunks that were written and not verified yet, in bytes.
     unverified: BTreeSet<u64>,
     pub write_seconds: f64,
     pub verify_seconds: f64,
 }
 
 impl Body {
-    /// Brings the body onto the card.
-    pub fn write(task: &Task) -> Result<Self> {
-        let mut phase = Phase::begin(task.reporter, "write", Some(task.content.size));
-        let mut policy = DeltaPolicy::new(task.mode);
-        let (mut head, mut there) = (None, Buffer::zeroed()?);
-        let (mut chunk_map, mut hashes, mut unverified) = (ChunkMap::default(), Vec::new(), BTreeSet::new());
-        pipeline::run(image_chunks(task)?, |chunk| {
-            task.may_go_on(chunk.at)?;
+    /// Writes the body, and skips the chunks that the card already holds.
+    pub fn write(job: &FlashJob) -> Result<Self> {
+        let mut phase = Phase::begin(job.reporter, "write", Some(job.content.size));
+        let mut policy = DeltaPolicy::new(job.mode);
+        let mut head = None;
+        let mut on_card = Buffer::zeroed()?;
+        let mut chunk_map = ChunkMap::default();
+        let mut hashes = Vec::new();
+        let mut unverified = BTreeSet::new();
+        pipeline::run(image_chunks(job)?, |chunk| {
+            job.check_cancel_at(chunk.at)?;
             phase.advance(chunk.bytes.len());
             hashes.push(chunk.hash);
             if chunk.at == 0 {
@@ -45,177 +50,194 @@ impl Body {
                 head = Some(chunk.bytes);
                 return Ok(None);
             }
-            let state = write_if_changed(task, &chunk, &mut policy, &mut there)?;
+            let state = write_if_changed(job, &chunk, &mut policy, &mut on_card)?;
             if state == ChunkState::Written {
                 unverified.insert(chunk.at);
             }
             chunk_map.push(state);
             Ok(Some(chunk.bytes))
         })?;
-        let head = head.ok_or_else(|| ExitKind::Verification.error("the image is empty"))?;
-        task.card_io.sync()?;
+        let head = head.ok_or_else(|| failure!(Verification, "the image is empty"; hint: "{OTHER_IMAGE}"))?;
+        job.card_io.sync()?;
         Ok(Self { head, chunk_map, hashes, unverified, write_seconds: phase.end(), verify_seconds: 0.0 })
     }
 
-    /// Reads back what was written, and writes again what is wrong. Returns how often that was.
-    pub fn read_back_and_retry(&mut self, task: &Task) -> Result<u32> {
+    /// Verifies the chunks that were written, and writes bad ones again. Returns the number of retries.
+    pub fn verify_and_retry(&mut self, job: &FlashJob) -> Result<u32> {
         let begin = Instant::now();
-        let (mut retries, mut round) = (0, 0);
-        let mut bad = self.read_back(task)?;
-        while !bad.places.is_empty() {
-            if round == ROUNDS {
-                return Err(self.give_up(task, &bad));
+        let mut retries = 0;
+        let mut round = 0;
+        let mut bad = self.verify(job)?;
+        while !bad.positions.is_empty() {
+            if round == MAX_RETRIES {
+                return Err(self.give_up(job, &bad));
             }
             round += 1;
-            retries += u32::try_from(bad.places.len()).unwrap_or(u32::MAX);
-            self.write_again(task, &bad.places)?;
-            self.unverified = std::mem::take(&mut bad.places);
+            retries += u32::try_from(bad.positions.len()).unwrap_or(u32::MAX);
+            self.write_again(job, &bad.positions)?;
+            self.unverified = std::mem::take(&mut bad.positions);
             self.unverified.iter().for_each(|at| self.chunk_map.set(*at, ChunkState::Healed));
-            bad = self.read_back(task)?;
+            bad = self.verify(job)?;
         }
         self.verify_seconds = begin.elapsed().as_secs_f64();
         Ok(retries)
     }
 
-    /// The hash of what is on the card together with the head.
-    pub fn hash(&self, task: &Task) -> Result<blake3::Hash> {
+    /// The hash of the image as it was written: the body on the card, and the head.
+    pub fn hash(&self, job: &FlashJob) -> Result<blake3::Hash> {
         let found = chunk_hash::whole(&self.hashes);
-        if task.content.hash.is_some_and(|hash| hash != found) {
-            let text = "the image is not what it was when it was checked; run the same command again, which checks it anew";
-            return Err(ExitKind::Verification.error(text));
+        if job.content.hash.is_some_and(|hash| hash != found) {
+            bail!(
+                Verification, "the image has changed since it was checked";
+                hint: "run the same command again, which checks the image anew"
+            );
         }
         Ok(found)
     }
 
-    /// The chunks that were written and do not read back as they should.
-    fn read_back(&self, task: &Task) -> Result<Failed> {
-        let mut failed = Failed::default();
+    /// Reads the written chunks back, and returns those that differ from the image.
+    fn verify(&self, job: &FlashJob) -> Result<BadChunks> {
+        let mut bad = BadChunks::default();
         if self.unverified.is_empty() {
-            return Ok(failed);
+            return Ok(bad);
         }
-        let total = self.unverified.iter().map(|at| task.len_at(*at) as u64).sum();
-        let mut phase = Phase::begin(task.reporter, "verify", Some(total));
-        let (mut places, unreadable) = (self.unverified.iter(), Mutex::new(BTreeMap::new()));
-        let unreadable_now = || unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = self.unverified.iter().map(|at| job.len_at(*at) as u64).sum();
+        let mut phase = Phase::begin(job.reporter, "verify", Some(total));
+        let mut positions = self.unverified.iter();
+        let read_errors = Mutex::new(BTreeMap::new());
+        let lock_errors = || read_errors.lock().unwrap_or_else(PoisonError::into_inner);
         let fetch = |buffer: &mut Buffer| {
-            let Some(at) = places.next() else { return Ok(None) };
-            buffer.resize(task.len_at(*at));
-            if let card_io::Read::Unreadable(error) = task.card_io.read_or_unreadable(buffer, *at)? {
-                unreadable_now().insert(*at, error);
+            let Some(at) = positions.next() else { return Ok(None) };
+            buffer.resize(job.len_at(*at));
+            if let card_io::Read::Unreadable(error) = job.card_io.read_or_unreadable(buffer, *at)? {
+                lock_errors().insert(*at, error);
             }
             Ok(Some(*at))
         };
         pipeline::run(fetch, |chunk| {
-            task.may_go_on(chunk.at)?;
-            if self.hash_at(chunk.at) != Some(&chunk.hash) || unreadable_now().contains_key(&chunk.at) {
-                failed.places.insert(chunk.at);
+            job.check_cancel_at(chunk.at)?;
+            if self.hash_at(chunk.at) != Some(&chunk.hash) || lock_errors().contains_key(&chunk.at) {
+                bad.positions.insert(chunk.at);
             }
-            phase.advance(task.len_at(chunk.at));
+            phase.advance(job.len_at(chunk.at));
             Ok(Some(chunk.bytes))
         })?;
         phase.end();
-        failed.unreadable = unreadable_now().pop_first().map(|(_, error)| error);
-        Ok(failed)
+        bad.read_error = lock_errors().pop_first().map(|(_, error)| error);
+        Ok(bad)
     }
 
-    /// Writes the chunks at these places once more, out of the image.
-    fn write_again(&self, task: &Task, places: &BTreeSet<u64>) -> Result<()> {
-        let count = places.len();
-        let first = places.first().copied().unwrap_or_default();
-        let text = format!("{count} MiB read back wrong, the first at byte {first}; writing again");
-        task.reporter.report(&Event::warning(text));
-        pipeline::run(image_chunks(task)?, |chunk| {
-            task.may_go_on(chunk.at)?;
-            if places.contains(&chunk.at) {
+    /// Writes the chunks at `positions` again, out of the image.
+    fn write_again(&self, job: &FlashJob, positions: &BTreeSet<u64>) -> Result<()> {
+        let count = positions.len();
+        let first = positions.first().copied().unwrap_or_default();
+        let text = format!("{count} MiB failed verification, the first at byte {first}; writing them again");
+        job.reporter.report(&Event::warning(text));
+        pipeline::run(image_chunks(job)?, |chunk| {
+            job.check_cancel_at(chunk.at)?;
+            if positions.contains(&chunk.at) {
                 if self.hash_at(chunk.at) != Some(&chunk.hash) {
-                    return Err(ExitKind::Verification.error("the image file changed in the meantime"));
+                    bail!(
+                        Verification, "the image file changed while it was written";
+                        hint: "{STABLE_IMAGE}"
+                    );
                 }
-                task.card_io.write_all(&chunk.bytes, chunk.at)?;
+                job.card_io.write_all(&chunk.bytes, chunk.at)?;
             }
             Ok(Some(chunk.bytes))
         })?;
-        task.card_io.sync()
+        job.card_io.sync()
     }
 
     fn hash_at(&self, at: u64) -> Option<&ChunkHash> {
         self.hashes.get(usize::try_from(at / CHUNK as u64).ok()?)
     }
 
-    /// The error for chunks that stay wrong, after the picture of where they are.
-    fn give_up(&mut self, task: &Task, bad: &Failed) -> anyhow::Error {
-        bad.places.iter().for_each(|at| self.chunk_map.set(*at, ChunkState::Bad));
-        task.reporter.report(&Event::Map { runs: self.chunk_map.runs() });
-        if let Some(error) = &bad.unreadable {
-            return ExitKind::Io.error(format!("{error:#}, {ROUNDS} times after it was written again"));
+    /// Reports the chunk map, and returns the error for chunks that stay bad after all retries.
+    fn give_up(&mut self, job: &FlashJob, bad: &BadChunks) -> anyhow::Error {
+        bad.positions.iter().for_each(|at| self.chunk_map.set(*at, ChunkState::Bad));
+        job.reporter.report(&Event::Map { runs: self.chunk_map.runs() });
+        if let Some(error) = &bad.read_error {
+            return card_io::unreadable_after_retries(error);
         }
-        let shown = bad.places.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
-        let (count, all) = (bad.places.len(), self.hashes.len());
+        let shown = bad.positions.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let count = bad.positions.len();
         let more = if count > 3 { " and more" } else { "" };
-        ExitKind::Verification.error(format!(
-            "verification failed: {count} of {all} MiB read back wrong, at byte {shown}{more}, \
-             {ROUNDS} times after being written again"
-        ))
+        failure!(
+            Verification,
+            "verification failed: {count} of {} MiB differ from the image, at byte {shown}{more}, after {MAX_RETRIES} retries",
+            self.hashes.len();
+            hint: "{BROKEN_CARD}"
+        )
     }
 }
 
-/// Chunks that are not as they should be, and what the card said where it could not read one.
+/// Chunks that failed verification.
 #[derive(Default)]
-struct Failed {
-    places: BTreeSet<u64>,
-    unreadable: Option<anyhow::Error>,
+struct BadChunks {
+    /// In bytes.
+    positions: BTreeSet<u64>,
+    /// The first read error of the card, if it could not read one of them.
+    read_error: Option<anyhow::Error>,
 }
 
-/// Reads first whether the card holds the chunk, where that pays, and writes it if it does not. `there` is room
-/// for what the card holds.
+/// Writes `chunk` unless the card holds it already; the `policy` decides whether the card is read first. `on_card` is
+/// the buffer for that read.
 fn write_if_changed(
-    task: &Task,
+    job: &FlashJob,
     chunk: &Chunk,
     policy: &mut DeltaPolicy,
-    there: &mut Buffer,
+    on_card: &mut Buffer,
 ) -> Result<ChunkState> {
     if policy.should_read_first(chunk.zeros) {
-        there.resize(chunk.bytes.len());
-        let read = task.card_io.read_or_unreadable(there, chunk.at)?;
-        let same = matches!(read, card_io::Read::Whole) && **there == *chunk.bytes;
-        policy.learn(chunk.zeros, same);
+        on_card.resize(chunk.bytes.len());
+        let read = job.card_io.read_or_unreadable(on_card, chunk.at)?;
+        let same = matches!(read, card_io::Read::Complete) && **on_card == *chunk.bytes;
+        policy.record(chunk.zeros, same);
         if same {
             return Ok(if chunk.zeros { ChunkState::Skipped } else { ChunkState::Unchanged });
         }
     }
-    task.card_io.write_all(&chunk.bytes, chunk.at)?;
+    job.card_io.write_all(&chunk.bytes, chunk.at)?;
     Ok(ChunkState::Written)
 }
 
-/// Reads the image chunk by chunk, for [`pipeline::run`]; it must have exactly the size that is known.
-pub(super) fn image_chunks(task: &Task) -> Result<impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send> {
-    let (mut stream, mut at, size) = ((task.content.open)()?, 0, task.content.size);
+/// The remedy for an image file that somebody writes to.
+const STABLE_IMAGE: &str = "run the same command again once nothing writes to the image";
+
+/// The remedy for an image that is not what its file claims.
+const OTHER_IMAGE: &str = "build or download the image again";
+
+/// Reads the image chunk by chunk, for [`pipeline::run`], and fails where its size is not the known one.
+pub(super) fn image_chunks(job: &FlashJob) -> Result<impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send> {
+    let mut stream = (job.content.open)()?;
+    let size = job.content.size;
+    let mut next = 0;
     Ok(move |buffer: &mut Buffer| {
+        let at = next;
         let read = chunk_hash::read_piece(&mut stream, buffer);
-        let len = read.map_err(|(done, error)| unreadable(at + done as u64, &error))?;
+        let len = read.map_err(|(done, error)| image_error(at + done as u64, &error))?;
         buffer.resize(len);
-        let (from, end) = (at, at + len as u64);
-        at = end;
-        if end > size {
-            return Err(ExitKind::Verification
-                .error(format!("the image is longer than the {size} bytes it promises")));
+        next = at + len as u64;
+        if next > size {
+            bail!(Verification, "the image is longer than the {size} bytes it claims"; hint: "{OTHER_IMAGE}");
         }
-        if len == 0 && end < size {
-            let text = format!("the image ends at byte {end} and not at {size}, as it promises");
-            return Err(ExitKind::Verification.error(text));
+        if len == 0 && at < size {
+            bail!(Verification, "the image ends at byte {at}, but claims {size} bytes"; hint: "{OTHER_IMAGE}");
         }
-        Ok((len > 0).then_some(from))
+        Ok((len > 0).then_some(at))
     })
 }
 
-/// An error of the system is one of the disk that the image is on; all others are what a decoder says.
-fn unreadable(at: u64, error: &std::io::Error) -> anyhow::Error {
+/// The error for an image that cannot be read at byte `at`. A system error comes from the disk that the image is on,
+/// any other from the decoder.
+fn image_error(at: u64, error: &std::io::Error) -> anyhow::Error {
     match error.raw_os_error() {
-        Some(_) => ExitKind::Io.error(format!("reading the image at byte {at}: {error}")),
-        None if OutOfMemory::of(error).is_some() => {
-            ExitKind::Io.error(format!("reading the image at byte {at}: {error}"))
+        Some(_) => failure!(Io, "reading the image at byte {at}: {error}"),
+        None if OutOfMemory::of(error).is_some() => failure!(Io, "reading the image at byte {at}: {error}"),
+        None if Changed::is(error) => {
+            failure!(Verification, "reading the image: {error}"; hint: "{STABLE_IMAGE}")
         }
-        None if Changed::is(error) => ExitKind::Verification.error(format!("reading the image: {error}")),
-        None => ExitKind::Verification
-            .error(format!("the image is damaged at byte {at}: {error}; build or download it again")),
+        None => failure!(Verification, "the image is damaged at byte {at}: {error}"; hint: "{OTHER_IMAGE}"),
     }
 }

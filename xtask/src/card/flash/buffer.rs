@@ -1,4 +1,4 @@
-//! Buffers that direct input and output accept: they begin at a page boundary.
+//! Page-aligned buffers, as direct I/O requires.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
@@ -6,46 +6,49 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 use memmap2::{Advice, MmapMut};
 
-// What is written at once is what is hashed at once: larger blocks gain nothing, smaller ones cost.
+// One chunk is both the unit of hashing and of writing: larger writes are no faster, smaller ones are slower.
 pub use crate::card::image::chunk_hash::CHUNK;
 
-/// Direct access takes buffers that begin at a multiple of this, in bytes; a card writes so much at once.
+/// The alignment that direct I/O requires of a buffer, and the size that a card writes in one piece, in bytes.
 pub const PAGE: usize = 4096;
 
-/// The size of a huge page on x86-64 and `AArch64`, in bytes. Direct access pins every page of its buffer, and for
-/// 256 small ones that takes as long as hashing what is in them; one huge page is worth the memory.
+/// The size of a huge page on x86-64 and `AArch64`, in bytes. Direct I/O pins every page of its buffer: pinning 256
+/// small pages takes as long as hashing their content, so one huge page is worth its memory.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Parts of huge pages that are in no use, each of [`CHUNK`]. They stay this process's for the next buffers.
+/// The context of an allocation that fails.
+const ALLOCATING: &str = "allocating a buffer";
+
+/// The free list: unused parts of huge pages, of [`CHUNK`] bytes each. The process keeps them for later buffers.
 static FREE: Mutex<Vec<&'static mut [u8]>> = Mutex::new(Vec::new());
 
-/// Bytes that begin at a page boundary, and how many of them are in use.
+/// Page-aligned bytes, of which the first `len` are in use.
 pub struct Buffer {
     storage: Storage,
     len: usize,
 }
 
 enum Storage {
-    /// Out of [`FREE`], where it goes back to.
-    Part(&'static mut [u8]),
-    Own(MmapMut),
+    /// Taken from [`FREE`], and given back when the buffer is dropped.
+    Pooled(&'static mut [u8]),
+    Mapped(MmapMut),
 }
 
 impl Buffer {
-    /// [`CHUNK`] zeros, all in use.
+    /// A buffer of [`CHUNK`] zeros, all in use.
     pub fn zeroed() -> Result<Self> {
         let part = part_of_huge_page()?;
         part.fill(0);
-        Ok(Self { storage: Storage::Part(part), len: CHUNK })
+        Ok(Self { storage: Storage::Pooled(part), len: CHUNK })
     }
 
-    /// A buffer that holds `len` bytes, all zeros and all in use.
+    /// A buffer of `len` zeros, all in use.
     pub fn small(len: usize) -> Result<Self> {
-        let own = MmapMut::map_anon(len.next_multiple_of(PAGE)).context("taking memory for a buffer")?;
-        Ok(Self { storage: Storage::Own(own), len })
+        let mapped = MmapMut::map_anon(len.next_multiple_of(PAGE)).context(ALLOCATING)?;
+        Ok(Self { storage: Storage::Mapped(mapped), len })
     }
 
-    /// Sets how many bytes are in use.
+    /// Sets how many bytes are in use, up to the capacity.
     pub fn resize(&mut self, len: usize) {
         assert!(len <= self.all().len(), "a buffer does not grow");
         self.len = len;
@@ -53,32 +56,32 @@ impl Buffer {
 
     fn all(&self) -> &[u8] {
         match &self.storage {
-            Storage::Part(part) => part,
-            Storage::Own(own) => own,
+            Storage::Pooled(part) => part,
+            Storage::Mapped(mapped) => mapped,
         }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Storage::Part(part) = &mut self.storage {
+        if let Storage::Pooled(part) = &mut self.storage {
             FREE.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(part));
         }
     }
 }
 
-/// [`CHUNK`] bytes in one huge page.
+/// [`CHUNK`] bytes that lie in one huge page.
 fn part_of_huge_page() -> Result<&'static mut [u8]> {
     let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
     if free.is_empty() {
-        let room = MmapMut::map_anon(2 * HUGE_PAGE).context("taking memory for a buffer")?;
-        // Where the kernel has none to give, small ones do.
-        let _ = room.advise(Advice::HugePage);
-        let room = &mut Box::leak(Box::new(room))[..];
-        let start = room.as_ptr().align_offset(HUGE_PAGE);
-        free.extend(room[start..start + HUGE_PAGE].chunks_exact_mut(CHUNK));
+        let mapping = MmapMut::map_anon(2 * HUGE_PAGE).context(ALLOCATING)?;
+        // Where the kernel has no huge page to give, small ones serve.
+        let _ = mapping.advise(Advice::HugePage);
+        let bytes = &mut Box::leak(Box::new(mapping))[..];
+        let start = bytes.as_ptr().align_offset(HUGE_PAGE);
+        free.extend(bytes[start..start + HUGE_PAGE].chunks_exact_mut(CHUNK));
     }
-    free.pop().context("taking memory for a buffer")
+    free.pop().context(ALLOCATING)
 }
 
 impl Deref for Buffer {
@@ -92,8 +95,8 @@ impl Deref for Buffer {
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         match &mut self.storage {
-            Storage::Part(part) => &mut part[..self.len],
-            Storage::Own(own) => &mut own[..self.len],
+            Storage::Pooled(part) => &mut part[..self.len],
+            Storage::Mapped(mapped) => &mut mapped[..self.len],
         }
     }
 }
@@ -103,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aligned() {
+    fn buffers_are_page_aligned_and_resizable() {
         let small = Buffer::small(3).unwrap();
         assert_eq!((small.as_ptr() as usize % PAGE, small.len()), (0, 3));
         let mut buffer = Buffer::zeroed().unwrap();

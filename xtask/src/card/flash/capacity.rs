@@ -1,9 +1,9 @@
-//! Whether a card is as large as it says. Counterfeit cards claim more than they hold: what is written
-//! beyond their end is dropped, or lands at another place. It matters beyond the image too, since the first
+//! The capacity check: whether a card holds as much as it claims. Counterfeit cards claim more: they drop what is
+//! written beyond their real end, or write it elsewhere. The capacity behind the image matters too, because the first
 //! boot grows the file system over the whole card.
 //!
-//! A stamp that cannot be guessed is written to places all over the card, synced, and read back from the
-//! card. That finds a suspect, it is no proof: a card can always lie in a way that nobody looked for.
+//! The check writes probes with unpredictable content all over the card, syncs, and reads them back. It finds suspect
+//! cards but proves none genuine: a card can always cheat in a way that no check expects.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,179 +12,187 @@ use anyhow::Result;
 
 use super::buffer::{Buffer, CHUNK};
 use super::card::Card;
-use super::card_io::{CardIo, Read};
+use super::card_io::{BROKEN_CARD, CardIo, Read};
 use super::io_monitor::{self, STALL_TIMEOUT};
-use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Event, Reporter};
+use crate::{bail, failure};
 
-/// The size of a stamp in bytes: a page, which every card writes at once.
-const STAMP: usize = 4096;
-/// How finely places are spread over the card at least: its size over this.
-const FINENESS: u64 = 1024;
-/// So many places side by side, and so many steps of that width: their differences are all multiples of
-/// the finest step, so that a card that wraps at one of them puts two stamps on the same place.
+/// The size of a capacity probe in bytes: a page, which every card writes in one piece.
+const PROBE_SIZE: usize = 4096;
+/// The finest step between probes is at least the size of the card divided by this.
+const MAX_STEPS: u64 = 1024;
+/// The length of two rows of probes: the first with one finest step between probes, the second with this many. Their
+/// differences cover all multiples of the finest step, so a card that wraps at one of them puts two probes on one place.
 const STEPS: u64 = 32;
 
-/// What is added to the error of a check that has left no trace.
-const BACK: &str = "; what was there is back in its place";
+/// The note of an error that left the card as it was.
+const RESTORED: &str = "; the card holds again what it held before";
 
-/// Stamps the card all over, and puts back what was there. Returns at how many places that was.
+/// Writes capacity probes all over the card, checks them, and restores what the card held. Returns the number of probes.
 ///
 /// # Errors
-/// Of [`ExitKind::Verification`] where stamps do not stay; otherwise what goes wrong, and the request to stop.
+/// Of [`ExitKind::Verification`] where the card does not keep probes; otherwise any failure, and the request to stop.
 pub fn check(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
-    checked(card_io, reporter, cancel, "")
+    run(card_io, reporter, cancel, "")
 }
 
-/// The same for a card that is not written otherwise: the error says whether anything was changed.
+/// As [`check`], for a command that writes nothing else: errors say whether the card was restored.
 pub fn check_alone(card: &dyn Card, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
     let card_io = CardIo::new(card);
-    if places(card_io.size()).is_empty() {
-        let text = format!("a card of {} bytes is too small for this check", card_io.size());
-        return Err(ExitKind::Refused.error(text));
+    if positions(card_io.size()).is_empty() {
+        bail!(Refused, "a card of {} bytes is too small for the capacity check", card_io.size());
     }
     io_monitor::with_stall_watchdog(&card_io.monitor, reporter, STALL_TIMEOUT, || {
-        checked(&card_io, reporter, cancel, BACK)
+        run(&card_io, reporter, cancel, RESTORED)
     })
 }
 
-fn checked(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool, back: &str) -> Result<usize> {
-    let places = places(card_io.size());
-    let total = Some(places.len() as u64);
+/// The check. `restored_note` is added to errors after which the card holds again what it held.
+fn run(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool, restored_note: &str) -> Result<usize> {
+    let positions = positions(card_io.size());
+    let count = positions.len();
     let begin = std::time::Instant::now();
-    reporter.report(&Event::Phase { name: "capacity".into(), total, bytes: false });
-    let before = places.iter().map(|at| old(card_io, *at)).collect::<Result<Vec<_>>>()?;
-    let stamped = stamp(card_io, &places, cancel);
-    // Whatever became of the stamps, and before anything is said about it.
-    let restored = put_back(card_io, &places, &before);
-    match (stamped.and_then(|lost| judge(card_io.size(), lost, places.len())), restored) {
+    reporter.report(&Event::Phase { name: "capacity".into(), total: Some(count as u64), bytes: false });
+    let before = positions.iter().map(|at| read_or_zeros(card_io, *at)).collect::<Result<Vec<_>>>()?;
+    let probed = write_and_check_probes(card_io, &positions, cancel);
+    // Restores first, whatever became of the probes.
+    let restored = restore(card_io, &positions, &before);
+    match (probed.and_then(|failed| judge(card_io.size(), failed, count)), restored) {
         (Ok(()), restored) => restored?,
         (Err(error), restored) => {
-            let state = restored.map_or_else(unrestored, |()| back.to_owned());
-            return Err(card_io.kind_of(&error).error(format!("{error:#}{state}")));
+            let note = restored.map_or_else(not_restored, |()| restored_note.to_owned());
+            return Err(card_io.kind_of(&error).error_with_hint_of(format_args!("{error:#}{note}"), &error));
         }
     }
-    let (count, seconds) = (places.len(), begin.elapsed().as_secs_f64());
-    let text = format!("what is written stays, at {count} places all over the card ({seconds:.1} s)");
+    let text = format!("ok: {count} probes read back ({:.1} s)", begin.elapsed().as_secs_f64());
     reporter.report(&Event::Found { name: "capacity".into(), text });
     Ok(count)
 }
 
-/// The error for a card on which stamps were lost, if any were.
-fn judge(size: u64, lost: Lost, all: usize) -> Result<()> {
-    if let Some(error) = lost.unreadable {
-        let text = "though it was just written, twice; the card is broken, or holds less than it says";
-        return Err(ExitKind::Io.error(format!("{error:#}, {text}")));
+/// The error for a card that did not keep `all` probes, if any `failed`.
+fn judge(size: u64, failed: FailedProbes, all: usize) -> Result<()> {
+    if let Some(error) = failed.read_error {
+        bail!(
+            Io, "{error:#}, though the card was written there twice";
+            hint: "the card is broken, or holds less than it claims: use another one"
+        );
     }
-    lost.places.first().map_or(Ok(()), |first| Err(suspect(size, *first, lost.places.len(), all)))
+    let count = failed.positions.len();
+    failed.positions.first().map_or(Ok(()), |first| Err(counterfeit_error(size, *first, count, all)))
 }
 
-/// Writes what was there `before` at all places, also behind one that fails, and reads it back.
-fn put_back(card_io: &CardIo, places: &[u64], before: &[Buffer]) -> Result<()> {
-    // In reverse order: what was written last lies on top where places are the same.
-    let writes = places.iter().zip(before).rev().map(|(at, old)| card_io.write_all(old, *at));
+/// Writes back what the card held `before` at all positions, even where one of them fails, and verifies it.
+fn restore(card_io: &CardIo, positions: &[u64], before: &[Buffer]) -> Result<()> {
+    // In reverse order: where positions share a place on the card, the lowest one is written last.
+    let writes = positions.iter().zip(before).rev().map(|(at, old)| card_io.write_all(old, *at));
     let written = writes.fold(Ok(()), Result::and);
     written.and(card_io.sync())?;
-    let mut block = Buffer::small(STAMP)?;
-    for (at, old) in places.iter().zip(before) {
+    let mut block = Buffer::small(PROBE_SIZE)?;
+    for (at, old) in positions.iter().zip(before) {
         if matches!(card_io.read_or_unreadable(&mut block, *at)?, Read::Unreadable(_)) || *block != **old {
-            let text = format!("the card does not hold at byte {at} what it held before");
-            return Err(ExitKind::Verification.error(text));
+            bail!(Verification, "the card does not hold at byte {at} what it held before"; hint: "{BROKEN_CARD}");
         }
     }
     Ok(())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_or_else`")]
-fn unrestored(error: anyhow::Error) -> String {
-    format!("; what was there could not be put back: {error:#}")
+fn not_restored(error: anyhow::Error) -> String {
+    format!("; restoring what the card held failed: {error:#}")
 }
 
-/// Places whose stamps did not stay, and what the card said where it could not read one.
+/// Probes that the card did not keep.
 #[derive(Default)]
-struct Lost {
-    places: Vec<u64>,
-    unreadable: Option<anyhow::Error>,
+struct FailedProbes {
+    /// In bytes.
+    positions: Vec<u64>,
+    /// The first read error of the card, if it could not read one of them.
+    read_error: Option<anyhow::Error>,
 }
 
-/// The places whose stamps did not stay, twice: a single write may be lost on an honest card.
-fn stamp(card_io: &CardIo, places: &[u64], cancel: &AtomicBool) -> Result<Lost> {
-    let lost = stamp_once(card_io, places, cancel)?;
-    if lost.places.is_empty() { Ok(lost) } else { stamp_once(card_io, places, cancel) }
+/// Writes probes and returns those that failed, after a second attempt: a genuine card may lose a single write.
+fn write_and_check_probes(card_io: &CardIo, positions: &[u64], cancel: &AtomicBool) -> Result<FailedProbes> {
+    let failed = probe_once(card_io, positions, cancel)?;
+    if failed.positions.is_empty() { Ok(failed) } else { probe_once(card_io, positions, cancel) }
 }
 
-fn stamp_once(card_io: &CardIo, places: &[u64], cancel: &AtomicBool) -> Result<Lost> {
+fn probe_once(card_io: &CardIo, positions: &[u64], cancel: &AtomicBool) -> Result<FailedProbes> {
     let mut salt = [0; 32];
     rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
-    for at in places {
+    for at in positions {
         if cancel.load(Ordering::Relaxed) {
-            return Err(ExitKind::Interrupted.error("stopped while the card's capacity was checked"));
+            bail!(Interrupted, "stopped during the capacity check");
         }
-        card_io.write_all(&stamp_for(&salt, *at)?, *at)?;
+        card_io.write_all(&probe_for(&salt, *at)?, *at)?;
     }
     card_io.sync()?;
-    let (mut lost, mut block) = (Lost::default(), Buffer::small(STAMP)?);
-    for at in places {
+    let mut failed = FailedProbes::default();
+    let mut block = Buffer::small(PROBE_SIZE)?;
+    for at in positions {
         let read = card_io.read_or_unreadable(&mut block, *at)?;
-        if *block != *stamp_for(&salt, *at)? || matches!(read, Read::Unreadable(_)) {
-            lost.places.push(*at);
+        if *block != *probe_for(&salt, *at)? || matches!(read, Read::Unreadable(_)) {
+            failed.positions.push(*at);
         }
         if let Read::Unreadable(error) = read {
-            lost.unreadable.get_or_insert(error);
+            failed.read_error.get_or_insert(error);
         }
     }
-    Ok(lost)
+    Ok(failed)
 }
 
-/// What the card holds at a place; zeros where it cannot read it.
-fn old(card_io: &CardIo, at: u64) -> Result<Buffer> {
-    let mut block = Buffer::small(STAMP)?;
+/// What the card holds at byte `at`; zeros where it cannot be read.
+fn read_or_zeros(card_io: &CardIo, at: u64) -> Result<Buffer> {
+    let mut block = Buffer::small(PROBE_SIZE)?;
     if let Read::Unreadable(_) = card_io.read_or_unreadable(&mut block, at)? {
         block.fill(0);
     }
     Ok(block)
 }
 
-fn stamp_for(salt: &[u8; 32], at: u64) -> Result<Buffer> {
-    let mut stamp = Buffer::small(STAMP)?;
-    blake3::Hasher::new_keyed(salt).update(&at.to_le_bytes()).finalize_xof().fill(&mut stamp);
-    Ok(stamp)
+/// The probe for byte `at`: unpredictable without `salt`, and different for each position.
+fn probe_for(salt: &[u8; 32], at: u64) -> Result<Buffer> {
+    let mut probe = Buffer::small(PROBE_SIZE)?;
+    blake3::Hasher::new_keyed(salt).update(&at.to_le_bytes()).finalize_xof().fill(&mut probe);
+    Ok(probe)
 }
 
-fn suspect(size: u64, first: u64, wrong: usize, all: usize) -> anyhow::Error {
-    ExitKind::Verification.error(format!(
-        "the card is suspect: it says that it holds {} ({size} bytes), and what is written at byte {first} does not \
-         stay there ({wrong} of {all} places tried); counterfeit cards do that, use another one",
-        Bytes(size)
-    ))
+fn counterfeit_error(size: u64, first: u64, failed: usize, all: usize) -> anyhow::Error {
+    failure!(
+        Verification,
+        "the card is suspect: it claims {} ({size} bytes), but does not keep what is written at byte {first} \
+         ({failed} of {all} probes failed)",
+        Bytes(size);
+        hint: "counterfeit cards do this: use another one"
+    )
 }
 
-/// Where to stamp a card of `size` bytes, in ascending order: at the powers of two and three times those,
-/// at the steps whose differences cover all multiples of the finest one, and at its very end. All of it is
-/// moved up by one MiB: the head of a card that is being flashed stays blank.
-fn places(size: u64) -> Vec<u64> {
+/// The positions of the probes on a card of `size` bytes, in ascending order: the powers of two and three times those,
+/// the steps whose differences cover all multiples of the finest one, and the end of the card. All positions are moved
+/// up by 1 MiB, because the head of a card stays blank during a flash.
+fn positions(size: u64) -> Vec<u64> {
     let chunk = CHUNK as u64;
-    let room = (size / chunk).saturating_sub(1);
-    let finest = room.div_ceil(FINENESS).max(1).next_power_of_two();
+    let chunks = (size / chunk).saturating_sub(1);
+    let finest = chunks.div_ceil(MAX_STEPS).max(1).next_power_of_two();
     let powers = (0..48).flat_map(|power| [1 << power, 3 << power]);
     let steps = (0..STEPS).flat_map(|step| [step * finest, step * finest * STEPS]);
-    let indices = powers.chain(steps).chain(room.checked_sub(1)).filter(|index| *index < room);
-    let mut places = indices.map(|index| (index + 1) * chunk).collect::<BTreeSet<_>>();
-    if room > 0 {
-        places.insert((size - STAMP as u64) / 512 * 512);
+    let indices = powers.chain(steps).chain(chunks.checked_sub(1)).filter(|index| *index < chunks);
+    let mut positions = indices.map(|index| (index + 1) * chunk).collect::<BTreeSet<_>>();
+    if chunks > 0 {
+        positions.insert((size - PROBE_SIZE as u64) / 512 * 512);
     }
-    places.into_iter().collect()
+    positions.into_iter().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fake_card::{FakeCard, Fault};
     use super::*;
-    use crate::base::{Silent, failure};
+    use crate::base::Silent;
+    use crate::base::failure::ExitKind;
 
     const MIB: u64 = CHUNK as u64;
 
-    /// A card of 12 MiB with this fault, checked alone, and the error.
+    /// The card of 12 MiB with this fault after a check, and the kind and the text of the error.
     fn checked_alone(fault: Fault, stopped: bool) -> (FakeCard, Option<(ExitKind, String)>) {
         let bytes = (0..12 * MIB).map(|at| u8::try_from(at % 251).unwrap()).collect();
         let card = FakeCard::holding(bytes, fault);
@@ -193,9 +201,9 @@ mod tests {
     }
 
     #[test]
-    fn whatever_happens_what_was_there_is_back() {
+    fn the_card_is_restored_whatever_fails() {
         let before = checked_alone(Fault::None, false).0.content();
-        let suspect = "use another one; what was there is back in its place";
+        let suspect = "probes failed); the card holds again what it held before";
         for (fault, stopped, kind, end) in [
             (Fault::Wraps(4 * MIB), false, ExitKind::Verification, suspect),
             (Fault::Drops(9 * MIB), false, ExitKind::Verification, suspect),
@@ -203,7 +211,7 @@ mod tests {
                 Fault::None,
                 true,
                 ExitKind::Interrupted,
-                "stopped while the card's capacity was checked; what was there is back in its place",
+                "stopped during the capacity check; the card holds again what it held before",
             ),
         ] {
             let (card, error) = checked_alone(fault, stopped);
@@ -216,53 +224,56 @@ mod tests {
     }
 
     #[test]
-    fn one_place_that_fails_does_not_keep_the_others_from_being_restored() {
+    fn a_position_that_fails_does_not_keep_the_others_from_being_restored() {
         let before = checked_alone(Fault::None, false).0.content();
         let (card, error) = checked_alone(Fault::WriteFails(7 * MIB, rustix::io::Errno::IO), false);
         let failed = "writing the card at byte 7340032: Input/output error (os error 5)";
-        let text = format!("{failed}; what was there could not be put back: {failed}");
+        let text = format!("{failed}; restoring what the card held failed: {failed}");
         assert_eq!(error, Some((ExitKind::Io, text)));
         assert!(card.content() == before);
         let error = check_alone(&FakeCard::new(MIB, Fault::None), &Silent, &AtomicBool::new(false));
-        assert_eq!(error.unwrap_err().to_string(), "a card of 1048576 bytes is too small for this check");
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "a card of 1048576 bytes is too small for the capacity check"
+        );
     }
 
-    /// Whether two stamps share a place on a card of `size` that wraps at `at`.
-    fn seen(size: u64, at: u64) -> bool {
-        let places = places(size);
-        let real = places.iter().map(|place| place % at).collect::<BTreeSet<_>>();
-        real.len() < places.len()
+    /// Whether two probes share a position on a card of `size` that wraps at `at`.
+    fn is_wrap_found(size: u64, at: u64) -> bool {
+        let positions = positions(size);
+        let real = positions.iter().map(|position| position % at).collect::<BTreeSet<_>>();
+        real.len() < positions.len()
     }
 
     #[test]
-    fn a_card_of_any_size_is_stamped_to_its_end() {
+    fn a_card_of_any_size_is_probed_to_its_end() {
         for size in [512, MIB, 2 * MIB - 512] {
-            assert_eq!(places(size), [0; 0], "{size}");
+            assert_eq!(positions(size), [0; 0], "{size}");
         }
         for size in [2 * MIB, 3 * MIB + 512, 64 * MIB, 640 * MIB, 31_914_983_424, 512_110_190_592, 2 << 40] {
-            let places = places(size);
-            assert!(places.len() <= 110 && places.is_sorted(), "{size}: {}", places.len());
-            assert!(places[0] == MIB && *places.last().unwrap() + 4608 > size, "{size}");
+            let positions = positions(size);
+            assert!(positions.len() <= 110 && positions.is_sorted(), "{size}: {}", positions.len());
+            assert!(positions[0] == MIB && *positions.last().unwrap() + 4608 > size, "{size}");
         }
     }
 
     #[test]
-    fn every_wrap_of_a_small_card_is_seen() {
+    fn every_wrap_of_a_small_card_is_found() {
         for size in [8 * MIB, 100 * MIB, 1024 * MIB] {
             for at in 1..size / MIB - 1 {
-                assert!(seen(size, at * MIB), "{size} {at}");
+                assert!(is_wrap_found(size, at * MIB), "{size} {at}");
             }
         }
     }
 
     #[test]
-    fn wraps_of_a_large_card_are_seen() {
+    fn wraps_of_a_large_card_are_found() {
         let size = 31_914_983_424;
         for at in [1 << 30, 2 << 30, 3 << 30, 4 << 30, 7 << 30, 8 << 30, 16 << 30, 24 << 30, 500 * 32 * MIB] {
-            assert!(seen(size, at), "{at}");
+            assert!(is_wrap_found(size, at), "{at}");
         }
         // Erase blocks are of 4 MiB and more, and capacities are multiples of many of them.
-        let wraps = (1..size / (32 * MIB)).filter(|at| !seen(size, at * 32 * MIB)).count();
+        let wraps = (1..size / (32 * MIB)).filter(|at| !is_wrap_found(size, at * 32 * MIB)).count();
         assert!(wraps < 30, "{wraps} of {}", size / (32 * MIB));
     }
 }

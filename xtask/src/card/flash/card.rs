@@ -1,4 +1,4 @@
-//! What the engine writes to: a real card, or one in memory that a test makes fail.
+//! The card as the engine sees it: a real block device, or a fake in memory that a test makes fail.
 
 use std::fs::File;
 use std::io;
@@ -13,32 +13,33 @@ use crate::card::disk::Locked;
 /// A block device as the engine sees it. Offsets and sizes are in bytes.
 pub trait Card: Sync {
     fn size(&self) -> u64;
-    /// May read less than asked for; 0 at the end.
+    /// Reads up to `buffer.len()` bytes; 0 at the end of the card.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// May write less than asked for.
+    /// Writes up to `buffer.len()` bytes.
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize>;
     /// Returns when everything written is on the card.
     fn sync(&self) -> io::Result<()>;
-    /// Makes the reads that follow come from the card and not from a cache.
-    fn forget(&self) -> io::Result<()>;
-    /// Fails where this is not the card any more that was confirmed, or where it is in use meanwhile.
+    /// Drops cached pages, so that later reads come from the card.
+    fn drop_cache(&self) -> io::Result<()>;
+    /// Fails where this is no longer the card that was confirmed, or where somebody has begun to use it.
     fn check_identity(&self) -> anyhow::Result<()>;
-    /// The same, at next to no cost as long as nothing has changed on the machine.
+    /// As [`Self::check_identity`], but nearly free while the kernel has counted no device event.
     fn check_events(&self) -> anyhow::Result<()>;
 }
 
-/// Through the page cache, so much is written between two syncs at most, in bytes: a cache full of dirty
-/// pages stalls everything, and what went into it is no progress.
-const UNSYNCED: u64 = 16 << 20;
+/// How much is written through the page cache between two syncs, in bytes. A cache full of dirty pages stalls the
+/// whole machine, and bytes that are only in the cache are no progress.
+const MAX_UNSYNCED: u64 = 16 << 20;
 
-/// An open block device or plain file, written past the page cache where the kernel lets us.
+/// An open block device or plain file, written by direct I/O where the kernel allows it.
 pub struct FileCard {
     file: File,
     size: u64,
+    /// Whether `file` is open for direct I/O.
     direct: AtomicBool,
-    /// How much of what was written may still be in the page cache, in bytes.
+    /// How many written bytes may still be in the page cache.
     unsynced: AtomicU64,
-    /// The claim on it, if it is written.
+    /// The claim on the disk, for a card that is written.
     locked: Option<Locked>,
 }
 
@@ -49,25 +50,26 @@ impl FileCard {
         Self { file, size, direct, unsynced: AtomicU64::new(0), locked: None }
     }
 
-    /// Takes over a disk of `size` bytes that was claimed; the claim ends when this is dropped.
+    /// Takes over a claimed disk of `size` bytes; dropping the card releases the claim.
     pub fn locked(locked: Locked, size: u64) -> anyhow::Result<Self> {
         let file = locked.file().try_clone().context("opening the card a second time")?;
         Ok(Self { locked: Some(locked), ..Self::new(file, size) })
     }
 
-    /// Without direct access, keeps the page cache from filling up.
-    fn written(&self, bytes: usize) -> io::Result<()> {
+    /// Counts `bytes` as written. Without direct I/O, syncs before the page cache fills up.
+    fn limit_unsynced(&self, bytes: usize) -> io::Result<()> {
         let unsynced = self.unsynced.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
-        if self.direct.load(Ordering::Relaxed) || unsynced < UNSYNCED {
+        if self.direct.load(Ordering::Relaxed) || unsynced < MAX_UNSYNCED {
             return Ok(());
         }
         self.unsynced.store(0, Ordering::Relaxed);
         self.file.sync_data()
     }
 
-    /// Some file systems take `O_DIRECT` and refuse the transfer, or ask for a larger alignment: the
-    /// page cache serves those, and [`Card::forget`] empties it before anything is read back.
-    fn or_buffered(&self, transfer: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
+    /// Does `transfer`, and repeats it through the page cache where direct I/O refuses it. Some file systems accept
+    /// `O_DIRECT` but refuse the transfer, or require a larger alignment. [`Card::drop_cache`] empties the cache before
+    /// anything is read back.
+    fn with_buffered_fallback(&self, transfer: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
         match transfer() {
             Err(error)
                 if error.kind() == io::ErrorKind::InvalidInput && self.direct.load(Ordering::Relaxed) =>
@@ -83,8 +85,8 @@ impl FileCard {
 
 fn set_direct(file: &File, on: bool) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(file)?;
-    let flags = if on { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
-    Ok(rustix::fs::fcntl_setfl(file, flags)?)
+    let wanted = if on { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
+    Ok(rustix::fs::fcntl_setfl(file, wanted)?)
 }
 
 impl Card for FileCard {
@@ -102,12 +104,12 @@ impl Card for FileCard {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let buffer = std::cell::RefCell::new(buffer);
-        self.or_buffered(|| FileExt::read_at(&self.file, &mut buffer.borrow_mut(), offset))
+        self.with_buffered_fallback(|| FileExt::read_at(&self.file, &mut buffer.borrow_mut(), offset))
     }
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
-        let written = self.or_buffered(|| FileExt::write_at(&self.file, buffer, offset))?;
-        self.written(written)?;
+        let written = self.with_buffered_fallback(|| FileExt::write_at(&self.file, buffer, offset))?;
+        self.limit_unsynced(written)?;
         Ok(written)
     }
 
@@ -115,8 +117,8 @@ impl Card for FileCard {
         self.file.sync_all()
     }
 
-    fn forget(&self) -> io::Result<()> {
-        // Only clean pages are dropped, so this comes after a sync. With O_DIRECT it costs nothing.
+    fn drop_cache(&self) -> io::Result<()> {
+        // The kernel drops only clean pages, so callers sync first. With O_DIRECT this costs nothing.
         Ok(rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed)?)
     }
 }
@@ -130,10 +132,10 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(8192).unwrap();
         let card = FileCard::new(file, 8192);
-        // Not aligned: the fallback has to serve it.
+        // Not aligned: the buffered fallback has to serve it.
         assert_eq!(card.write_at(b"some bytes", 100).unwrap(), 10);
         card.sync().unwrap();
-        card.forget().unwrap();
+        card.drop_cache().unwrap();
         let mut back = [0; 12];
         assert_eq!(card.read_at(&mut back, 99).unwrap(), 12);
         assert_eq!(&back, b"\0some bytes\0");

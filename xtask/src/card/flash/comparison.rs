@@ -1,4 +1,4 @@
-//! What a comparison of a card with an image has come to.
+//! The result of comparing a card with an image.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,33 +7,33 @@ use super::io_monitor::Rates;
 use crate::base::ChunkRun;
 use crate::base::failure::ExitKind;
 
-/// What a card holds where an image should be.
+/// How the first bytes of a card compare with an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     pub equal: bool,
-    /// Whether it was to be the image with what was added to it.
-    #[serde(default)]
-    pub added: bool,
+    /// Whether the card was expected to hold the payload beside the image.
+    #[serde(default, rename = "added")]
+    pub with_payload: bool,
     /// The size of the image in bytes.
     pub size: u64,
     /// The hash of the image.
     #[serde(with = "crate::card::image::digest")]
     pub hash: blake3::Hash,
-    /// Where each MiB that differs does so first, in bytes. None are known where the image was not there.
+    /// The first differing byte of each MiB that differs. Empty where only the hash of the image was known.
     pub differences: Vec<u64>,
     /// Whether the first MiB of the card is blank, as a flash leaves it until all else is written.
     #[serde(default)]
     pub blank: bool,
-    /// What the card said where it could not be read, the first time.
+    /// The first read error of the card.
     pub unreadable: Option<String>,
-    /// What was found of each MiB of the image, in order.
+    /// The state of each MiB of the image, in order.
     pub map: Vec<ChunkRun>,
     pub seconds: f64,
     pub rates: Rates,
 }
 
 impl Comparison {
-    /// The end of a sentence that begins with the card: what is wrong with it, and of which kind that is.
+    /// What is wrong with the card, as a predicate whose subject is the card, and its exit kind.
     pub fn fault(&self) -> Option<(ExitKind, String)> {
         if let Some(error) = &self.unreadable {
             return Some((ExitKind::Io, format!("could not be read everywhere: {error}")));
@@ -41,9 +41,10 @@ impl Comparison {
         if self.equal {
             return None;
         }
-        let (count, all) = (self.differences.len(), self.size.div_ceil(CHUNK as u64));
+        let count = self.differences.len();
+        let all = self.size.div_ceil(CHUNK as u64);
         let what = if count == 0 {
-            "the hash of what it holds is another one".to_owned()
+            "the hashes differ".to_owned()
         } else {
             let shown = self.differences.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
             let more = if count > 3 { " and more" } else { "" };

@@ -1,16 +1,16 @@
-//! Whether a chunk is first read from the card: reading is fast and writing slow, so reading first pays wherever
-//! a good part of the card holds already what belongs there.
+//! The delta policy: whether a chunk is read from the card before it is written. Reading is fast and writing slow, so
+//! reading first pays wherever a good part of the card already holds the image.
 
 use std::fmt;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// How the image gets onto the card. After each of them the card holds it exactly.
+/// How the image gets onto the card. After each mode the card holds exactly the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Look where reading first pays, told by samples of the card
+    /// Read before writing where samples suggest the data is already there
     #[default]
     Auto,
     /// Write everything, whatever the card holds
@@ -29,14 +29,14 @@ impl fmt::Display for Mode {
     }
 }
 
-/// So many reads in vain, one after the other, and the card is taken for one that holds something else.
-const MISSES: u32 = 8;
-/// Then only one chunk in so many is looked at, to find the place from which on it holds the same again.
-/// That costs a card full of old data some 2 % of its time.
-const SAMPLE: u32 = 16;
+/// After this many consecutive misses, the policy assumes that the card holds other data.
+const MAX_MISSES: u32 = 8;
+/// After [`MAX_MISSES`], one chunk in this many is still read first, to find where the card holds the image again.
+/// On a card full of other data, these reads take about 2 % of the time.
+const SAMPLE_INTERVAL: u32 = 16;
 
-/// Decides chunk by chunk. Zeros are counted for themselves: a card may be blank where it holds nothing
-/// of the image.
+/// Decides chunk by chunk whether to read first. Chunks of zeros have a counter of their own, because a card that
+/// holds nothing of the image may still be blank.
 #[derive(Debug, Default)]
 pub struct DeltaPolicy {
     mode: Mode,
@@ -44,11 +44,13 @@ pub struct DeltaPolicy {
     data: MissCounter,
 }
 
-/// How looking went of late.
+/// The outcome of the latest reads.
 #[derive(Debug, Default)]
 struct MissCounter {
+    /// How many reads in a row found other data.
     misses: u32,
-    unseen: u32,
+    /// How many chunks have passed since the latest read.
+    since_read: u32,
 }
 
 impl DeltaPolicy {
@@ -56,11 +58,11 @@ impl DeltaPolicy {
         Self { mode, ..Self::default() }
     }
 
-    /// Whether to read the next chunk, which is all `zeros` or not, before it is written.
+    /// Whether to read the next chunk before writing it; `zeros` says whether the chunk is all zeros.
     pub fn should_read_first(&mut self, zeros: bool) -> bool {
         let counter = self.counter(zeros);
-        counter.unseen += 1;
-        let sampled = counter.misses < MISSES || counter.unseen >= SAMPLE;
+        counter.since_read += 1;
+        let sampled = counter.misses < MAX_MISSES || counter.since_read >= SAMPLE_INTERVAL;
         match self.mode {
             Mode::Auto => sampled,
             Mode::Full => false,
@@ -68,10 +70,10 @@ impl DeltaPolicy {
         }
     }
 
-    /// The card was looked at, and held the `same` or not.
-    pub fn learn(&mut self, zeros: bool, same: bool) {
+    /// Records the outcome of a read: whether the card held the `same` chunk.
+    pub fn record(&mut self, zeros: bool, same: bool) {
         let counter = self.counter(zeros);
-        counter.unseen = 0;
+        counter.since_read = 0;
         counter.misses = if same { 0 } else { counter.misses.saturating_add(1) };
     }
 
@@ -84,36 +86,36 @@ impl DeltaPolicy {
 mod tests {
     use super::*;
 
-    /// How many of the chunks are looked at, where `same` says which of them the card holds already.
-    fn looked(mode: Mode, same: impl Fn(u32) -> bool) -> usize {
+    /// How many of 1000 chunks are read first, where `same` says which of them the card already holds.
+    fn reads(mode: Mode, same: impl Fn(u32) -> bool) -> usize {
         let mut policy = DeltaPolicy::new(mode);
-        let look = |index: &u32| {
+        let read = |index: &u32| {
             let should_read_first = policy.should_read_first(false);
             if should_read_first {
-                policy.learn(false, same(*index));
+                policy.record(false, same(*index));
             }
             should_read_first
         };
-        (0..1000).filter(look).count()
+        (0..1000).filter(read).count()
     }
 
     #[test]
-    fn looking_follows_what_the_card_holds() {
-        assert_eq!(looked(Mode::Full, |_| true), 0);
-        assert_eq!(looked(Mode::Delta, |_| false), 1000);
-        assert_eq!(looked(Mode::Auto, |_| true), 1000);
-        assert_eq!(looked(Mode::Auto, |_| false), 8 + 992 / 16);
-        assert_eq!(looked(Mode::Auto, |index| index % 4 != 0), 1000);
-        // A flash that was broken off at 500, and a card whose second half is as it should be.
-        assert_eq!(looked(Mode::Auto, |index| index < 500), 508 + 492 / 16);
-        let late = looked(Mode::Auto, |index| index >= 500);
-        assert!((500..=550).contains(&late), "{late}");
+    fn reads_follow_what_the_card_holds() {
+        assert_eq!(reads(Mode::Full, |_| true), 0);
+        assert_eq!(reads(Mode::Delta, |_| false), 1000);
+        assert_eq!(reads(Mode::Auto, |_| true), 1000);
+        assert_eq!(reads(Mode::Auto, |_| false), 8 + 992 / 16);
+        assert_eq!(reads(Mode::Auto, |index| index % 4 != 0), 1000);
+        // A flash that was interrupted at chunk 500, and a card whose second half holds the image.
+        assert_eq!(reads(Mode::Auto, |index| index < 500), 508 + 492 / 16);
+        let second_half = reads(Mode::Auto, |index| index >= 500);
+        assert!((500..=550).contains(&second_half), "{second_half}");
     }
 
     #[test]
-    fn zeros_are_counted_for_themselves() {
+    fn zeros_have_a_miss_counter_of_their_own() {
         let mut policy = DeltaPolicy::new(Mode::Auto);
-        (0..MISSES).for_each(|_| policy.learn(false, false));
+        (0..MAX_MISSES).for_each(|_| policy.record(false, false));
         assert!(policy.should_read_first(true) && !policy.should_read_first(false));
     }
 }

@@ -1,5 +1,5 @@
-//! The engine on honest cards: whatever they held and in whatever mode, they hold the image afterwards, and
-//! no more is written than needed. And on cards whose power goes at any moment: they never boot half an image.
+//! The engine on genuine cards: whatever they held and in whatever mode, they hold the image afterwards, and no more is
+//! written than needed. On cards that lose power at any moment: they never boot half an image.
 
 use std::io::{self, Cursor, Read};
 use std::sync::Mutex;
@@ -15,15 +15,15 @@ use super::delta::Mode;
 use super::engine::write_image;
 use super::engine_fault_tests::{MIB, MODES, flash, image};
 use super::fake_card::{FakeCard, Fault};
+use super::flash_job::ImageContent;
 use super::payload::PayloadWriter;
-use super::payload::tests::{Fixed, changed, changes};
-use super::task::Content;
+use super::payload::tests::{FixedPayload, changed, changes};
 use crate::base::{ChunkState, Silent};
 use crate::card::image::chunk_hash::tests::hash;
 
 #[test]
-fn honest_cards_hold_the_image_and_nothing_at_their_end() {
-    for (fault, size, room) in [
+fn genuine_cards_hold_the_image_and_zeros_at_their_end() {
+    for (fault, size, card_size) in [
         (Fault::None, 5 * MIB + 512, 9 * MIB),
         (Fault::None, 3 * MIB, 3 * MIB),
         (Fault::None, 3 * MIB - 512, 3 * MIB),
@@ -32,16 +32,17 @@ fn honest_cards_hold_the_image_and_nothing_at_their_end() {
         (Fault::Short, 2 * MIB + 1024, 4 * MIB),
     ] {
         for mode in MODES {
-            let (card, image) = (FakeCard::new(room, fault), image(size));
+            let card = FakeCard::new(card_size, fault);
+            let image = image(size);
             let report = flash(&card, &image, mode).unwrap();
             assert_eq!((report.size, report.hash), (size, hash(&image)));
             let bytes = card.content();
-            assert!(bytes.starts_with(&image), "{fault:?} {size} {room} {mode}");
+            assert!(bytes.starts_with(&image), "{fault:?} {size} {card_size} {mode}");
             let tail = image.len().max(bytes.len().saturating_sub(CHUNK));
-            assert!(bytes[tail..].iter().all(|byte| *byte == 0), "{fault:?} {size} {room} {mode}");
+            assert!(bytes[tail..].iter().all(|byte| *byte == 0), "{fault:?} {size} {card_size} {mode}");
             assert!(
                 bytes[image.len()..tail].iter().all(|byte| *byte == 0xee),
-                "{fault:?} {size} {room} {mode}"
+                "{fault:?} {size} {card_size} {mode}"
             );
         }
     }
@@ -56,7 +57,7 @@ fn only_what_differs_is_written() {
     changed[12 * CHUNK + 7] ^= 1;
     let blank = vec![0; 40 * CHUNK];
     let on_card = |bytes: &[u8]| [bytes, &blank[bytes.len()..]].concat();
-    // The head goes twice, blank and full, the end once, and the stamps come and go.
+    // Every flash writes the head twice, blank and full, the end once, and the probes of the capacity check.
     let fixed = 3;
     for (before, mode, written) in [
         (blank.clone(), Mode::Auto, 19),
@@ -76,28 +77,28 @@ fn only_what_differs_is_written() {
         );
     }
     let card = FakeCard::holding(blank, Fault::None);
-    let map = flash(&card, &image, Mode::Auto).unwrap().map;
-    let map = map.iter().map(|run| (run.state, run.mib)).collect::<Vec<_>>();
+    let report = flash(&card, &image, Mode::Auto).unwrap();
+    let map = report.map.iter().map(|run| (run.state, run.mib)).collect::<Vec<_>>();
     assert_eq!(map, [(ChunkState::Written, 10), (ChunkState::Skipped, 10), (ChunkState::Written, 10)]);
 }
 
-/// A card with a cache of its own: what was not synced is on it only in part when the power goes, which it
-/// does before the write number `dies`.
+/// A card with a write cache that loses power after `writes_left` writes: then it holds only a part of the writes that
+/// were not synced.
 struct DyingCard {
-    kept: Mutex<Vec<u8>>,
+    synced: Mutex<Vec<u8>>,
     cache: Mutex<Vec<(u64, Vec<u8>)>>,
-    dies: Mutex<u32>,
+    writes_left: Mutex<u32>,
 }
 
 impl DyingCard {
-    fn alive(&self) -> io::Result<()> {
-        if *self.dies.lock().unwrap() == 0 { Err(Errno::NODEV.into()) } else { Ok(()) }
+    fn check_power(&self) -> io::Result<()> {
+        if *self.writes_left.lock().unwrap() == 0 { Err(Errno::NODEV.into()) } else { Ok(()) }
     }
 
-    /// What is on the card after the power went, if `survives` says of each page that was not synced
-    /// whether it is: a write may be cut anywhere.
-    fn after(&self, mut survives: impl FnMut() -> bool) -> Vec<u8> {
-        let mut bytes = self.kept.lock().unwrap().clone();
+    /// The content of the card after the power cut. `survives` decides for each page that was not synced whether the
+    /// card holds it: a write may be split anywhere.
+    fn after_power_cut(&self, mut survives: impl FnMut() -> bool) -> Vec<u8> {
+        let mut bytes = self.synced.lock().unwrap().clone();
         for (at, data) in self.cache.lock().unwrap().iter() {
             let pages = data.chunks(PAGE).zip((*at..).step_by(PAGE)).filter(|_| survives());
             pages.for_each(|(page, at)| put(&mut bytes, at, page));
@@ -113,7 +114,7 @@ fn put(bytes: &mut [u8], at: u64, data: &[u8]) {
 
 impl Card for DyingCard {
     fn size(&self) -> u64 {
-        self.kept.lock().unwrap().len() as u64
+        self.synced.lock().unwrap().len() as u64
     }
 
     fn check_identity(&self) -> Result<()> {
@@ -125,27 +126,27 @@ impl Card for DyingCard {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.alive()?;
+        self.check_power()?;
         let start = usize::try_from(offset).unwrap();
-        buffer.copy_from_slice(&self.after(|| true)[start..start + buffer.len()]);
+        buffer.copy_from_slice(&self.after_power_cut(|| true)[start..start + buffer.len()]);
         Ok(buffer.len())
     }
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
-        self.alive()?;
-        *self.dies.lock().unwrap() -= 1;
+        self.check_power()?;
+        *self.writes_left.lock().unwrap() -= 1;
         self.cache.lock().unwrap().push((offset, buffer.to_vec()));
         Ok(buffer.len())
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.alive()?;
-        *self.kept.lock().unwrap() = self.after(|| true);
+        self.check_power()?;
+        *self.synced.lock().unwrap() = self.after_power_cut(|| true);
         self.cache.lock().unwrap().clear();
         Ok(())
     }
 
-    fn forget(&self) -> io::Result<()> {
+    fn drop_cache(&self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -154,18 +155,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn any_image_on_any_card_that_is_large_enough(
+    fn any_image_is_written_to_any_card_that_is_large_enough(
         sectors in 1..9000u64,
-        more in 0..5000u64,
+        free_sectors in 0..5000u64,
         short: bool,
         mode in 0..3usize,
-        // What is on the card in each MiB: the image, zeros, or something else.
+        // What the card holds in each MiB: the image, zeros, or something else.
         before in proptest::collection::vec(0..3u8, 8),
         zeros in proptest::collection::vec(any::<bool>(), 5),
     ) {
         let mut image = image(sectors * 512);
         image.chunks_mut(CHUNK).zip(zeros).filter(|(_, zero)| *zero).for_each(|(chunk, _)| chunk.fill(0));
-        let mut card = vec![0xee; usize::try_from((sectors + more) * 512).unwrap()];
+        let mut card = vec![0xee; usize::try_from((sectors + free_sectors) * 512).unwrap()];
         for (index, (chunk, what)) in card.chunks_mut(CHUNK).zip(before).enumerate() {
             let own = image.get(index * CHUNK..).unwrap_or_default();
             let len = own.len().min(chunk.len());
@@ -182,27 +183,35 @@ proptest! {
     }
 
     #[test]
-    fn when_the_power_goes_the_card_boots_the_image_or_nothing(
-        dies in 0..60u32, seed: u64, mode in 0..3usize, adds: bool,
+    fn after_a_power_cut_the_card_boots_the_image_or_nothing(
+        writes_left in 0..60u32, seed: u64, mode in 0..3usize, with_payload: bool,
     ) {
-        let (image, old) = (image(6 * MIB), vec![0xee; 8 * CHUNK]);
-        let (kept, cache, dies) = (Mutex::new(old.clone()), Mutex::default(), Mutex::new(dies));
-        let card = DyingCard { kept, cache, dies };
+        let image = image(6 * MIB);
+        let old = vec![0xee; 8 * CHUNK];
+        let card = DyingCard {
+            synced: Mutex::new(old.clone()),
+            cache: Mutex::default(),
+            writes_left: Mutex::new(writes_left),
+        };
         let open = || Ok(Box::new(Cursor::new(image.clone())) as Box<dyn Read + Send>);
-        let content = Content { size: 6 * MIB, hash: None, open: &open };
-        let added = Fixed { changes: if adds { changes() } else { Vec::new() }, look: &|| Ok(()) };
-        let done = write_image(&card, &content, adds.then_some(&added as &dyn PayloadWriter), MODES[mode], &Silent, &AtomicBool::new(false)).is_ok();
+        let content = ImageContent { size: 6 * MIB, hash: None, open: &open };
+        let changes = if with_payload { changes() } else { Vec::new() };
+        let fixed = FixedPayload { changes, verify: &|| Ok(()) };
+        let payload = with_payload.then_some(&fixed as &dyn PayloadWriter);
+        let cancel = AtomicBool::new(false);
+        let done = write_image(&card, &content, payload, MODES[mode], &Silent, &cancel).is_ok();
         let mut coin = seed;
-        let after = card.after(|| {
+        let after = card.after_power_cut(|| {
             coin = coin.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             coin & 1 == 1
         });
-        // Where there is a table, there is everything; or nothing was written but zeros into the head.
-        let (table, whole) = (&after[..PAGE], after.starts_with(&changed(&image, &added.changes)));
+        // A card with a partition table holds everything; otherwise at most zeros were written, into the head.
+        let table = &after[..PAGE];
+        let whole = after.starts_with(&changed(&image, &fixed.changes));
         let untouched = table == &old[..PAGE] && after[CHUNK..] == old[CHUNK..];
         prop_assert!(whole || table.iter().all(|byte| *byte == 0) || untouched);
         prop_assert!(whole || !done);
-        // The same command again, on the card as it is now, does the rest.
+        // The same command again, on the card as it is now, completes it.
         let card = FakeCard::holding(after, Fault::None);
         flash(&card, &image, Mode::Auto).unwrap();
         prop_assert!(card.content().starts_with(&image));

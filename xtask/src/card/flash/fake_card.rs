@@ -11,7 +11,7 @@ use super::buffer::CHUNK;
 use super::card::Card;
 use crate::base::failure::ExitKind;
 
-/// What a card does wrong. Places are in bytes.
+/// How a card misbehaves. Positions are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
     None,
@@ -21,24 +21,24 @@ pub enum Fault {
     WriteFails(u64, Errno),
     /// The read that touches this byte fails.
     ReadFails(u64),
-    /// So many reads of this byte fail; then it has been written to a better place.
+    /// This many reads of this byte fail; then the card has remapped it.
     ReadFailsTimes(u64, u32),
     /// A write of this byte is acknowledged and lost.
     Lost(u64),
-    /// The bit is flipped as it is written.
+    /// Every write of this byte flips a bit of it.
     Flipped(u64),
-    /// The bit is flipped the first so many times.
+    /// This many writes of this byte flip a bit of it; later ones do not.
     FlippedTimes(u64, u32),
-    /// The bit is flipped, but not the first so many times.
+    /// This many writes of this byte are right; later ones flip a bit of it.
     FlippedAfter(u64, u32),
     /// Addresses from here on wrap around to the beginning, as counterfeit cards do.
     Wraps(u64),
-    /// What is written from here on is dropped.
+    /// Writes from here on are acknowledged and dropped.
     Drops(u64),
     SyncFails,
-    /// Reads, writes and syncs all fail after so many writes.
+    /// Reads, writes and syncs all fail after this many writes.
     Unplugged(u32),
-    /// Somebody else uses the card after it was asked so many times whether anybody does.
+    /// Somebody else uses the card after this many checks for device events.
     TakenAfter(u32),
 }
 
@@ -48,8 +48,8 @@ pub struct FakeCard {
     calls: AtomicU32,
     writes: AtomicU32,
     faults: AtomicU32,
-    written: AtomicU32,
-    asked: AtomicU32,
+    bytes_written: AtomicU32,
+    event_checks: AtomicU32,
     written_in_use: AtomicU32,
 }
 
@@ -60,8 +60,9 @@ impl FakeCard {
     }
 
     pub fn holding(bytes: Vec<u8>, fault: Fault) -> Self {
-        let [calls, writes, faults, written, asked, written_in_use] = [0; 6].map(AtomicU32::new);
-        Self { bytes: Mutex::new(bytes), fault, calls, writes, faults, written, asked, written_in_use }
+        let [calls, writes, faults, bytes_written, event_checks, written_in_use] = [0; 6].map(AtomicU32::new);
+        let bytes = Mutex::new(bytes);
+        Self { bytes, fault, calls, writes, faults, bytes_written, event_checks, written_in_use }
     }
 
     pub fn content(&self) -> Vec<u8> {
@@ -72,21 +73,22 @@ impl FakeCard {
         self.bytes.lock().unwrap()[..CHUNK].iter().all(|byte| *byte == 0)
     }
 
-    /// How many MiB were written to it in all.
+    /// How many MiB were written to the card in all.
     pub fn mib_written(&self) -> u32 {
-        self.written.load(Ordering::Relaxed) >> 20
+        self.bytes_written.load(Ordering::Relaxed) >> 20
     }
 
-    /// How many bytes were written although somebody else uses it.
+    /// How many bytes were written while somebody else used the card.
     pub fn written_in_use(&self) -> u32 {
         self.written_in_use.load(Ordering::Relaxed)
     }
 
     fn is_taken(&self) -> bool {
-        matches!(self.fault, Fault::TakenAfter(after) if self.asked.load(Ordering::Relaxed) >= after)
+        matches!(self.fault, Fault::TakenAfter(after) if self.event_checks.load(Ordering::Relaxed) >= after)
     }
 
-    fn len_now(&self, wanted: usize) -> io::Result<usize> {
+    /// How many of `wanted` bytes the next transfer moves.
+    fn transfer_len(&self, wanted: usize) -> io::Result<usize> {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         match self.fault {
             Fault::Short if calls.is_multiple_of(3) => Err(io::ErrorKind::Interrupted.into()),
@@ -98,14 +100,15 @@ impl FakeCard {
         }
     }
 
-    /// Whether the fault shows itself, the first `times` times.
-    fn shows(&self, times: u32) -> bool {
+    /// Counts a call, and returns whether it is one of the first `times`.
+    fn is_among_first(&self, times: u32) -> bool {
         self.faults.fetch_add(1, Ordering::Relaxed) < times
     }
 
-    fn place(&self, offset: u64) -> usize {
-        let place = if let Fault::Wraps(at) = self.fault { offset % at } else { offset };
-        usize::try_from(place).unwrap()
+    /// Where the card really has the byte at `offset`.
+    fn real_offset(&self, offset: u64) -> usize {
+        let real = if let Fault::Wraps(at) = self.fault { offset % at } else { offset };
+        usize::try_from(real).unwrap()
     }
 }
 
@@ -120,32 +123,33 @@ impl Card for FakeCard {
 
     fn check_events(&self) -> Result<()> {
         let checked = self.check_identity();
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.event_checks.fetch_add(1, Ordering::Relaxed);
         checked
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let len = self.len_now(buffer.len())?;
+        let len = self.transfer_len(buffer.len())?;
         let here = offset..offset + len as u64;
         let fails = match self.fault {
             Fault::ReadFails(at) => here.contains(&at),
-            Fault::ReadFailsTimes(at, times) => here.contains(&at) && self.shows(times),
+            Fault::ReadFailsTimes(at, times) => here.contains(&at) && self.is_among_first(times),
             _ => false,
         };
         if fails {
             return Err(Errno::IO.into());
         }
-        let start = self.place(offset);
+        let start = self.real_offset(offset);
         buffer[..len].copy_from_slice(&self.bytes.lock().unwrap()[start..start + len]);
         Ok(len)
     }
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
         self.writes.fetch_add(1, Ordering::Relaxed);
-        let len = self.len_now(buffer.len())?;
-        self.written.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);
-        // The write that was allowed last is the one that is asked about last.
-        if matches!(self.fault, Fault::TakenAfter(after) if self.asked.load(Ordering::Relaxed) > after) {
+        let len = self.transfer_len(buffer.len())?;
+        self.bytes_written.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);
+        // The latest check belongs to this write: it was allowed unless the count is beyond the fault.
+        if matches!(self.fault, Fault::TakenAfter(after) if self.event_checks.load(Ordering::Relaxed) > after)
+        {
             self.written_in_use.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);
         }
         let here = offset..offset + len as u64;
@@ -156,21 +160,21 @@ impl Card for FakeCard {
             Fault::Lost(at) if here.contains(&at) => return Ok(len),
             Fault::Drops(at) if offset >= at => return Ok(len),
             Fault::Flipped(at) if here.contains(&at) => flip(at),
-            Fault::FlippedTimes(at, times) if here.contains(&at) && self.shows(times) => flip(at),
-            Fault::FlippedAfter(at, times) if here.contains(&at) && !self.shows(times) => flip(at),
+            Fault::FlippedTimes(at, times) if here.contains(&at) && self.is_among_first(times) => flip(at),
+            Fault::FlippedAfter(at, times) if here.contains(&at) && !self.is_among_first(times) => flip(at),
             _ => {}
         }
-        let start = self.place(offset);
+        let start = self.real_offset(offset);
         self.bytes.lock().unwrap()[start..start + len].copy_from_slice(&bytes);
         Ok(len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.len_now(0)?;
+        self.transfer_len(0)?;
         if self.fault == Fault::SyncFails { Err(Errno::IO.into()) } else { Ok(()) }
     }
 
-    fn forget(&self) -> io::Result<()> {
+    fn drop_cache(&self) -> io::Result<()> {
         Ok(())
     }
 }

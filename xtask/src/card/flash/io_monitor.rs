@@ -1,4 +1,4 @@
-//! How a card answers: how fast it reads and writes, and whether it has fallen silent.
+//! Monitoring of a card: its read and write rates, and stalls.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,40 +10,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Event, Reporter};
 
-/// A card that does not answer for so long is told about. Cards pause for a second or two to tidy up.
+/// How long an operation may take before the watchdog warns of a stall. Healthy cards pause for a second or two for
+/// garbage collection.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is asked of a card.
+/// An operation on a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum Operation {
     Read,
     Write,
     Sync,
 }
 
-/// Bytes per second, as far as the card was used that way.
+/// The measured rates of a card in bytes per second; `None` where it was not read or written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rates {
     pub read: Option<u64>,
-    /// With the syncs.
+    /// Including the syncs.
     pub write: Option<u64>,
 }
 
-/// A request that the card has not answered yet.
+/// An operation that the card has not answered yet.
 #[derive(Clone, Copy)]
 struct Pending {
-    access: Access,
+    operation: Operation,
     at: u64,
     since: Instant,
 }
 
+/// What all reads, or all writes, moved and took.
 #[derive(Default)]
 struct Sum {
     bytes: AtomicU64,
     nanos: AtomicU64,
 }
 
-/// The sums of all accesses, and the one that runs.
+/// The sums of all operations, and the pending one.
 #[derive(Default)]
 pub struct IoMonitor {
     pending: Mutex<Option<Pending>>,
@@ -52,18 +54,18 @@ pub struct IoMonitor {
 }
 
 impl IoMonitor {
-    /// Makes one access, which tells how many bytes it moved.
+    /// Times one operation on byte `at`; `work` returns how many bytes it moved.
     pub fn time(
         &self,
-        access: Access,
+        operation: Operation,
         at: u64,
         work: impl FnOnce() -> io::Result<usize>,
     ) -> io::Result<usize> {
         let since = Instant::now();
-        self.set(Some(Pending { access, at, since }));
+        self.set(Some(Pending { operation, at, since }));
         let moved = work();
         self.set(None);
-        let sum = if access == Access::Read { &self.reads } else { &self.writes };
+        let sum = if operation == Operation::Read { &self.reads } else { &self.writes };
         let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         sum.nanos.fetch_add(nanos, Ordering::Relaxed);
         sum.bytes.fetch_add(moved.as_ref().map_or(0, |bytes| *bytes as u64), Ordering::Relaxed);
@@ -85,26 +87,27 @@ impl IoMonitor {
 
 impl Sum {
     fn rate(&self) -> Option<u64> {
-        let (bytes, nanos) = (self.bytes.load(Ordering::Relaxed), self.nanos.load(Ordering::Relaxed));
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let nanos = self.nanos.load(Ordering::Relaxed);
         let rate = u128::from(bytes) * 1_000_000_000 / u128::from(nanos.max(1));
         u64::try_from(rate).ok().filter(|rate| *rate > 0)
     }
 }
 
-/// Does `work`, and tells of each silence of the card that is longer than `patience`, as long as it lasts.
+/// Does `work`, and warns while an operation of the card takes longer than `timeout`.
 pub fn with_stall_watchdog<T>(
     monitor: &IoMonitor,
     reporter: &dyn Reporter,
-    patience: Duration,
+    timeout: Duration,
     work: impl FnOnce() -> T,
 ) -> T {
     std::thread::scope(|scope| {
         let (running, ended) = channel::<()>();
-        // The work is done also where nobody can watch it.
+        // Where no thread can be started, the work goes on without a watchdog.
         let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
-            let mut told = None;
-            while ended.recv_timeout(patience / 5) == Err(RecvTimeoutError::Timeout) {
-                tell(monitor, reporter, patience, &mut told);
+            let mut warned = None;
+            while ended.recv_timeout(timeout / 5) == Err(RecvTimeoutError::Timeout) {
+                warn_of_stall(monitor, reporter, timeout, &mut warned);
             }
         });
         let done = work();
@@ -113,28 +116,29 @@ pub fn with_stall_watchdog<T>(
     })
 }
 
-/// Each silence is told again when it is twice as long as when it was last told.
-fn tell(
+/// Warns where the pending operation takes longer than `timeout`, and again each time that it has taken twice as long
+/// as at the last warning, `warned`: the begin of the operation, and its duration then.
+fn warn_of_stall(
     monitor: &IoMonitor,
     reporter: &dyn Reporter,
-    patience: Duration,
-    told: &mut Option<(Instant, Duration)>,
+    timeout: Duration,
+    warned: &mut Option<(Instant, Duration)>,
 ) {
-    let Some(Pending { access, at, since }) = monitor.pending() else { return };
-    let silent = since.elapsed();
-    let due = told.filter(|(then, _)| *then == since).map_or(patience, |(_, lasted)| lasted * 2);
-    if silent < due {
+    let Some(Pending { operation, at, since }) = monitor.pending() else { return };
+    let elapsed = since.elapsed();
+    let due = warned.filter(|(begin, _)| *begin == since).map_or(timeout, |(_, last)| last * 2);
+    if elapsed < due {
         return;
     }
-    *told = Some((since, silent));
-    let doing = match access {
-        Access::Read => format!("to a read at byte {at}"),
-        Access::Write => format!("to a write at byte {at}"),
-        Access::Sync => "to a sync".to_owned(),
+    *warned = Some((since, elapsed));
+    let request = match operation {
+        Operation::Read => format!("to a read at byte {at}"),
+        Operation::Write => format!("to a write at byte {at}"),
+        Operation::Sync => "to a sync".to_owned(),
     };
-    let seconds = silent.as_secs_f64();
+    let seconds = elapsed.as_secs_f64();
     let text = format!(
-        "the card has not answered {doing} for {seconds:.0} s; waiting (pulling it out ends the wait)"
+        "the card has not answered {request} for {seconds:.0} s; still waiting (pull the card out to end the wait)"
     );
     reporter.report(&Event::warning(text));
 }
@@ -144,9 +148,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Said(Mutex<Vec<String>>);
+    struct Warnings(Mutex<Vec<String>>);
 
-    impl Reporter for Said {
+    impl Reporter for Warnings {
         fn report(&self, event: &Event) {
             if let Event::Warning { text } = event {
                 self.0.lock().unwrap().push(text.clone());
@@ -155,35 +159,39 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_is_told_while_it_lasts() {
-        let (monitor, said) = (IoMonitor::default(), Said::default());
+    fn a_stall_is_reported_while_it_lasts() {
+        let monitor = IoMonitor::default();
+        let warnings = Warnings::default();
         let stall = |millis| {
             std::thread::sleep(Duration::from_millis(millis));
             Ok(7)
         };
-        with_stall_watchdog(&monitor, &said, Duration::from_millis(50), || {
-            monitor.time(Access::Read, 3, || stall(1)).unwrap();
-            monitor.time(Access::Write, 512, || {
+        with_stall_watchdog(&monitor, &warnings, Duration::from_millis(50), || {
+            monitor.time(Operation::Read, 3, || stall(1)).unwrap();
+            monitor.time(Operation::Write, 512, || {
                 let moved = stall(400);
-                assert!(!said.0.lock().unwrap().is_empty(), "told before the card answers");
+                assert!(!warnings.0.lock().unwrap().is_empty(), "warned before the card answers");
                 moved
             })
         })
         .unwrap();
-        let said = said.0.into_inner().unwrap();
-        assert!(said[0].starts_with("the card has not answered to a write at byte 512 for 0 s"), "{said:?}");
-        assert!((2..=4).contains(&said.len()), "{said:?}");
+        let texts = warnings.0.into_inner().unwrap();
+        assert!(
+            texts[0].starts_with("the card has not answered to a write at byte 512 for 0 s"),
+            "{texts:?}"
+        );
+        assert!((2..=4).contains(&texts.len()), "{texts:?}");
     }
 
     #[test]
-    fn rates_are_of_what_was_moved() {
+    fn rates_are_those_of_the_bytes_that_were_moved() {
         let monitor = IoMonitor::default();
         assert_eq!(monitor.rates(), Rates::default());
         let slow = || {
             std::thread::sleep(Duration::from_millis(20));
             Ok(1000)
         };
-        monitor.time(Access::Write, 0, slow).unwrap();
+        monitor.time(Operation::Write, 0, slow).unwrap();
         let rate = monitor.rates().write.unwrap();
         assert!((5_000..=50_000).contains(&rate), "{rate}");
         assert_eq!(monitor.rates().read, None);

@@ -1,4 +1,4 @@
-//! Writing a card so that nothing is lost and nothing is left to chance.
+//! Writing an image to a card, so that the card afterwards holds the image or refuses to boot.
 //!
 //! The command makes a [`Plan`]; the worker, a process of its own that is elevated if need be, runs the
 //! engine: [`write_image`].
@@ -9,6 +9,8 @@ mod capacity;
 mod card;
 mod card_io;
 mod compare;
+#[cfg(test)]
+mod compare_tests;
 mod comparison;
 mod delta;
 mod engine;
@@ -18,12 +20,12 @@ mod engine_fault_tests;
 mod engine_tests;
 #[cfg(test)]
 mod fake_card;
+mod flash_job;
 mod io_monitor;
 mod payload;
 mod pipeline;
 mod plan;
 mod report;
-mod task;
 
 pub use capacity::check_alone as check_capacity;
 pub use card::FileCard;
@@ -31,8 +33,8 @@ pub use compare::{compare, compare_hash};
 pub use comparison::Comparison;
 pub use delta::Mode;
 pub use engine::write_image;
+pub use flash_job::ImageContent;
 pub use io_monitor::Rates;
-pub use payload::{Added, Change, PayloadWriter};
+pub use payload::{Change, PayloadWriter, WrittenPayload};
 pub use plan::{PayloadPlan, Plan};
 pub use report::{Report, Seconds};
-pub use task::Content;

@@ -1,4 +1,4 @@
-//! What is put on a card beside its image, once that is there and proved and before the card can boot.
+//! The payload of a card: written beside the image after the body is verified, and before the card can boot.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::body::Body;
 use super::buffer::{Buffer, CHUNK};
-use super::card_io;
-use super::task::Task;
+use super::card_io::{self, BROKEN_CARD};
+use super::flash_job::FlashJob;
+use crate::bail;
 use crate::base::ChunkState;
-use crate::base::failure::ExitKind;
 use crate::card::image::chunk_hash::{self, ChunkHash};
 
-/// What has to be put there, and how it is proved. The engine does the writing, as carefully as that of the image.
+/// Makes the changes of a payload and verifies them. The engine writes the changes, as carefully as it writes the image.
 pub trait PayloadWriter: Sync {
-    /// What becomes other than the image has it, found out on the card, which holds all of the image but its first
-    /// chunk. No change may touch that.
+    /// The changes to the image, computed from the card, which holds all of the image but the head. No change may
+    /// touch the head.
     fn changes(&self) -> Result<Vec<Change>>;
-    /// Reads back from the card whether what was added is there. All changes are on the card, and no
-    /// cache has them.
-    fn prove(&self) -> Result<()>;
+    /// Reads the payload back from the card and compares it. All changes are on the card, and no cache holds them.
+    fn verify(&self) -> Result<()>;
 }
 
-/// Bytes for a place of the card.
+/// Bytes to be written at a position of the card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// In bytes from the start of the card.
@@ -31,20 +30,20 @@ pub struct Change {
     pub bytes: Vec<u8>,
 }
 
-/// What a card holds beside its image, as read back from it.
+/// The payload on a card, as read back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Added {
-    /// The hash of the image that it was put on top of.
+pub struct WrittenPayload {
+    /// The hash of the image that the payload was written on top of.
     #[serde(with = "crate::card::image::digest")]
     pub image: blake3::Hash,
-    /// The hash of the card's first bytes, as many as the image has.
+    /// The hash of the image with the payload: of the card's first bytes, as many as the image has.
     #[serde(with = "crate::card::image::digest")]
     pub hash: blake3::Hash,
-    /// The chunks that are not those of the image, in order.
+    /// The chunks that differ from the image, in order.
     pub chunks: Vec<PayloadChunk>,
 }
 
-/// A chunk that is not that of the image.
+/// A chunk that differs from the image because of the payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadChunk {
     /// In bytes from the start of the card.
@@ -52,71 +51,75 @@ pub struct PayloadChunk {
     pub hash: ChunkHash,
 }
 
-impl Added {
-    /// The hash of the chunk at byte `at`, if it is none of the image.
-    pub fn at(&self, at: u64) -> Option<ChunkHash> {
+impl WrittenPayload {
+    /// The hash of the chunk at byte `at`, if the payload changed it.
+    pub fn hash_at(&self, at: u64) -> Option<ChunkHash> {
         self.chunks.iter().find(|chunk| chunk.at == at).map(|chunk| chunk.hash)
     }
 }
 
-/// Writes and proves `addition` on top of `body`. Returns what is on the card then, and how often something had
-/// to be written again.
-pub fn add(task: &Task, body: &mut Body, addition: &dyn PayloadWriter) -> Result<(Added, u32)> {
-    let (mut chunks, mut retries, mut hashes) = (Vec::new(), 0, body.hashes.clone());
-    // Ctrl-C ends the programs that the changes come from, too: that is the reason then, and not what they say.
-    let stopped =
-        |error| task.may_begin("the identity and the files were on the card").err().unwrap_or(error);
-    for (at, changes) in by_chunk(task, addition.changes().map_err(stopped)?)? {
-        task.may_go_on(at)?;
+/// Writes the changes of `payload` on top of `body`, and verifies them. Returns the payload on the card and the number
+/// of retries.
+pub fn write(job: &FlashJob, body: &mut Body, payload: &dyn PayloadWriter) -> Result<(WrittenPayload, u32)> {
+    let mut chunks = Vec::new();
+    let mut retries = 0;
+    let mut hashes = body.hashes.clone();
+    // Ctrl-C also ends the programs that make the changes: then the stop is the cause, and not their failure.
+    let stop_first =
+        |error| job.check_cancel_before("the identity and the files were on the card").err().unwrap_or(error);
+    for (at, changes) in by_chunk(job, payload.changes().map_err(stop_first)?)? {
+        job.check_cancel_at(at)?;
         let index = usize::try_from(at / CHUNK as u64)?;
-        let mut chunk = of_image(task, at, &hashes[index])?;
+        let mut chunk = read_image_chunk(job, at, &hashes[index])?;
         for change in &changes {
             let from = usize::try_from(change.at - at)?;
             chunk[from..from + change.bytes.len()].copy_from_slice(&change.bytes);
         }
-        retries += task.card_io.write_and_prove(&chunk, at)?;
+        retries += job.card_io.write_and_verify(&chunk, at)?;
         hashes[index] = ChunkHash::of(&chunk);
-        body.chunk_map.set(at, ChunkState::Added);
+        body.chunk_map.set(at, ChunkState::Payload);
         chunks.push(PayloadChunk { at, hash: hashes[index] });
     }
-    addition.prove().map_err(stopped)?;
+    payload.verify().map_err(stop_first)?;
     let [image, hash] = [&body.hashes, &hashes].map(|hashes| chunk_hash::whole(hashes));
-    Ok((Added { image, hash, chunks }, retries))
+    Ok((WrittenPayload { image, hash, chunks }, retries))
 }
 
-/// The changes to each chunk, none of which goes beyond it.
-fn by_chunk(task: &Task, changes: Vec<Change>) -> Result<BTreeMap<u64, Vec<Change>>> {
-    let (mut chunks, size) = (BTreeMap::<u64, Vec<Change>>::new(), CHUNK as u64);
+/// The `changes` by the position of their chunk. A change that crosses the border of a chunk is split.
+fn by_chunk(job: &FlashJob, changes: Vec<Change>) -> Result<BTreeMap<u64, Vec<Change>>> {
+    let mut chunks = BTreeMap::<u64, Vec<Change>>::new();
+    let size = CHUNK as u64;
     for Change { mut at, bytes } in changes {
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let begin = at / size * size;
-            let room = usize::try_from(begin + size - at)?.min(rest.len());
-            if begin == 0 || at + room as u64 > task.content.size {
-                return Err(
-                    ExitKind::Other.error(format!("byte {at} is no place for what is put on the card"))
-                );
+            let len = usize::try_from(begin + size - at)?.min(rest.len());
+            if begin == 0 || at + len as u64 > job.content.size {
+                bail!(Other, "the payload may not change byte {at}, which is outside the body of the image");
             }
-            let (now, later) = rest.split_at(room);
-            chunks.entry(begin).or_default().push(Change { at, bytes: now.to_vec() });
-            (at, rest) = (at + room as u64, later);
+            let (part, remaining) = rest.split_at(len);
+            chunks.entry(begin).or_default().push(Change { at, bytes: part.to_vec() });
+            at += len as u64;
+            rest = remaining;
         }
     }
     Ok(chunks)
 }
 
-/// The chunk at `at`, read from the card, which must still have it as the image does.
-fn of_image(task: &Task, at: u64, hash: &ChunkHash) -> Result<Buffer> {
+/// The chunk at byte `at`, read from the card, which must hold it as the image does: `hash` is that of the image.
+fn read_image_chunk(job: &FlashJob, at: u64, hash: &ChunkHash) -> Result<Buffer> {
     let mut chunk = Buffer::zeroed()?;
-    chunk.resize(task.len_at(at));
-    if let card_io::Read::Unreadable(error) = task.card_io.read_or_unreadable(&mut chunk, at)? {
+    chunk.resize(job.len_at(at));
+    if let card_io::Read::Unreadable(error) = job.card_io.read_or_unreadable(&mut chunk, at)? {
         return Err(error);
     }
     if ChunkHash::of(&chunk) == *hash {
         return Ok(chunk);
     }
-    Err(ExitKind::Verification
-        .error(format!("the card does not hold at byte {at} what was just proved there")))
+    bail!(
+        Verification, "the card does not hold at byte {at} what was verified there before";
+        hint: "{BROKEN_CARD}"
+    )
 }
 
 #[cfg(test)]
@@ -127,30 +130,31 @@ pub(super) mod tests {
     use super::super::delta::Mode;
     use super::super::engine_fault_tests::{MIB, image};
     use super::super::fake_card::{FakeCard, Fault};
+    use super::super::flash_job::ImageContent;
     use super::super::report::Report;
-    use super::super::task::Content;
     use super::super::{compare, write_image};
     use super::*;
+    use crate::base::failure::ExitKind;
     use crate::base::{Silent, failure};
     use crate::card::image::chunk_hash::tests::hash;
 
-    /// An addition of these changes; `look` is what proves it.
-    pub struct Fixed<'a> {
+    /// A payload of fixed changes.
+    pub struct FixedPayload<'a> {
         pub changes: Vec<Change>,
-        pub look: &'a (dyn Fn() -> Result<()> + Sync),
+        pub verify: &'a (dyn Fn() -> Result<()> + Sync),
     }
 
-    impl PayloadWriter for Fixed<'_> {
+    impl PayloadWriter for FixedPayload<'_> {
         fn changes(&self) -> Result<Vec<Change>> {
             Ok(self.changes.clone())
         }
 
-        fn prove(&self) -> Result<()> {
-            (self.look)()
+        fn verify(&self) -> Result<()> {
+            (self.verify)()
         }
     }
 
-    /// Two that touch three chunks, one by way of its border.
+    /// Two changes that touch three chunks; the first crosses the border of two.
     pub fn changes() -> Vec<Change> {
         let change = |at, len| Change { at, bytes: vec![0xad; len] };
         vec![change(2 * MIB - 100, 200), change(4 * MIB + 4096, 4096)]
@@ -166,66 +170,68 @@ pub(super) mod tests {
         bytes
     }
 
-    fn flash(card: &dyn Card, image: &[u8], addition: &Fixed, cancel: &AtomicBool) -> Result<Report> {
+    fn flash(card: &dyn Card, image: &[u8], payload: &FixedPayload, cancel: &AtomicBool) -> Result<Report> {
         let open = || Ok(Box::new(std::io::Cursor::new(image.to_vec())) as Box<dyn std::io::Read + Send>);
-        let content = Content { size: image.len() as u64, hash: None, open: &open };
-        write_image(card, &content, Some(addition), Mode::Auto, &Silent, cancel)
+        let content = ImageContent { size: image.len() as u64, hash: None, open: &open };
+        write_image(card, &content, Some(payload), Mode::Auto, &Silent, cancel)
     }
 
-    fn compared(card: &FakeCard, image: &[u8], added: &Added) -> (bool, Vec<u64>) {
+    fn compared(card: &FakeCard, image: &[u8], payload: &WrittenPayload) -> (bool, Vec<u64>) {
         let open = || Ok(Box::new(std::io::Cursor::new(image.to_vec())) as Box<dyn std::io::Read + Send>);
-        let content = Content { size: image.len() as u64, hash: None, open: &open };
-        let found = compare(card, &content, Some(added), &Silent, &AtomicBool::new(false)).unwrap();
-        (found.added, found.differences)
+        let content = ImageContent { size: image.len() as u64, hash: None, open: &open };
+        let found = compare(card, &content, Some(payload), &Silent, &AtomicBool::new(false)).unwrap();
+        (found.with_payload, found.differences)
     }
 
     #[test]
     fn the_card_holds_both_and_the_head_comes_last() {
         for fault in [Fault::None, Fault::FlippedTimes(4 * MIB + 5000, 2)] {
-            let (image, card) = (image(6 * MIB + 512), FakeCard::new(9 * MIB, fault));
-            let look = || {
+            let image = image(6 * MIB + 512);
+            let card = FakeCard::new(9 * MIB, fault);
+            let verify = || {
                 assert!(
                     card.head_is_blank()
                         && card.content()[CHUNK..].starts_with(&changed(&image, &changes())[CHUNK..])
                 );
                 Ok(())
             };
-            let addition = Fixed { changes: changes(), look: &look };
-            let report = flash(&card, &image, &addition, &AtomicBool::new(false)).unwrap();
+            let payload = FixedPayload { changes: changes(), verify: &verify };
+            let report = flash(&card, &image, &payload, &AtomicBool::new(false)).unwrap();
             let both = changed(&image, &changes());
             assert!(card.content().starts_with(&both), "{fault:?}");
-            let added = report.added.unwrap();
-            assert_eq!((report.hash, added.image, added.hash), (hash(&image), hash(&image), hash(&both)));
-            assert_eq!(added.chunks.iter().map(|chunk| chunk.at / MIB).collect::<Vec<_>>(), [1, 2, 4]);
-            assert!(report.map.iter().any(|run| run.state == ChunkState::Added));
-            assert_eq!(compared(&card, &image, &added), (true, Vec::new()), "{fault:?}");
+            let written = report.payload.unwrap();
+            assert_eq!((report.hash, written.image, written.hash), (hash(&image), hash(&image), hash(&both)));
+            assert_eq!(written.chunks.iter().map(|chunk| chunk.at / MIB).collect::<Vec<_>>(), [1, 2, 4]);
+            assert!(report.map.iter().any(|run| run.state == ChunkState::Payload));
+            assert_eq!(compared(&card, &image, &written), (true, Vec::new()), "{fault:?}");
         }
     }
 
     #[test]
-    fn what_is_compared_with_an_image_and_what_was_added_to_it() {
-        let (image, other) = (image(6 * MIB), vec![3; 6 * CHUNK]);
+    fn a_comparison_expects_the_payload_only_on_its_own_image() {
+        let image = image(6 * MIB);
+        let other = vec![3; 6 * CHUNK];
         let both = changed(&image, &changes());
         let chunks = [1, 2, 4].map(|mib| {
             let at = usize::try_from(mib * MIB).unwrap();
             PayloadChunk { at: mib * MIB, hash: ChunkHash::of(&both[at..at + CHUNK]) }
         });
-        let added = Added { image: hash(&image), hash: hash(&both), chunks: chunks.into() };
+        let payload = WrittenPayload { image: hash(&image), hash: hash(&both), chunks: chunks.into() };
         let mut damaged = both.clone();
         damaged[5 * CHUNK + 1] ^= 1;
         damaged[2 * CHUNK + 9000] ^= 1;
-        for (holds, meant, expected) in [
+        for (on_card, asked_for, expected) in [
             (&both, &image, (true, vec![])),
             (&damaged, &image, (true, vec![2 * MIB, 5 * MIB + 1])),
-            // Somebody has written the image alone.
+            // Somebody has written the image without the payload.
             (&image, &image, (true, vec![MIB, 2 * MIB, 4 * MIB])),
-            // It is another image that is asked for: what was added to the first one is nothing to it.
+            // The payload belongs to the first image, and another one is asked for.
             (&other, &other, (false, vec![])),
         ] {
-            let found = compared(&FakeCard::holding(holds.clone(), Fault::None), meant, &added);
-            // Where the first difference is inside does not matter where it is judged by a hash.
-            let whole = |places: Vec<u64>| places.iter().map(|at| at / MIB).collect::<Vec<_>>();
-            assert_eq!((found.0, whole(found.1)), (expected.0, whole(expected.1)));
+            let found = compared(&FakeCard::holding(on_card.clone(), Fault::None), asked_for, &payload);
+            // A chunk of the payload is judged by its hash, which does not tell the first differing byte.
+            let in_mib = |bytes: Vec<u64>| bytes.iter().map(|at| at / MIB).collect::<Vec<_>>();
+            assert_eq!((found.0, in_mib(found.1)), (expected.0, in_mib(expected.1)));
         }
     }
 
@@ -233,43 +239,50 @@ pub(super) mod tests {
     fn fails(
         fault: Fault,
         changes: Vec<Change>,
-        look: &(dyn Fn() -> Result<()> + Sync),
+        verify: &(dyn Fn() -> Result<()> + Sync),
         kind: ExitKind,
         text: &str,
     ) {
-        let (image, card) = (image(6 * MIB), FakeCard::new(9 * MIB, fault));
-        let error = flash(&card, &image, &Fixed { changes, look }, &AtomicBool::new(false)).unwrap_err();
-        let said = error.to_string();
-        assert!(said.contains(text) && said.contains("the first MiB of the card is blank"), "{said}");
-        assert_eq!(failure::kind(&error), kind, "{said}");
+        let image = image(6 * MIB);
+        let card = FakeCard::new(9 * MIB, fault);
+        let payload = FixedPayload { changes, verify };
+        let error = flash(&card, &image, &payload, &AtomicBool::new(false)).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains(text) && message.contains("the first MiB of the card is blank"),
+            "{message}"
+        );
+        assert_eq!(failure::kind(&error), kind, "{message}");
         assert!(card.head_is_blank());
     }
 
     #[test]
-    fn what_goes_wrong_leaves_a_blank_head() {
-        let fine = || Ok(());
-        let wrong = || Err(ExitKind::Verification.error("it is not there"));
-        fails(Fault::None, changes(), &wrong, ExitKind::Verification, "it is not there");
-        let place = "is no place for what is put on the card";
+    fn a_payload_that_fails_leaves_a_blank_head() {
+        let succeed = || Ok(());
+        let fail = || Err(ExitKind::Verification.error("it is missing"));
+        fails(Fault::None, changes(), &fail, ExitKind::Verification, "it is missing");
+        let outside = "which is outside the body of the image";
         for (at, len) in [(MIB - 1, 2), (6 * MIB - 1, 2), (7 * MIB, 1)] {
             let change = vec![Change { at, bytes: vec![1; len] }];
-            fails(Fault::None, change, &fine, ExitKind::Other, place);
+            fails(Fault::None, change, &succeed, ExitKind::Other, outside);
         }
-        let text = "the card does not hold what was written at byte 4194304, 3 times";
-        // The first write of the place is that of the image, which is read back right.
+        let text = "the card does not hold the bytes written at byte 4194304, after 3 retries";
+        // The first write there is that of the image, which verifies.
         let worn = Fault::FlippedAfter(4 * MIB + 5000, 1);
-        fails(worn, changes(), &fine, ExitKind::Verification, text);
+        fails(worn, changes(), &succeed, ExitKind::Verification, text);
     }
 
     #[test]
-    fn a_request_to_stop_is_the_reason_whatever_the_programs_say() {
-        let (image, card, cancel) =
-            (image(6 * MIB), FakeCard::new(9 * MIB, Fault::None), AtomicBool::new(false));
-        let look = || {
+    fn a_request_to_stop_is_the_cause_whatever_the_programs_report() {
+        let image = image(6 * MIB);
+        let card = FakeCard::new(9 * MIB, Fault::None);
+        let cancel = AtomicBool::new(false);
+        let verify = || {
             cancel.store(true, Ordering::Relaxed);
             Err(ExitKind::Other.error("a program ended with exit code 130"))
         };
-        let error = flash(&card, &image, &Fixed { changes: changes(), look: &look }, &cancel).unwrap_err();
+        let payload = FixedPayload { changes: changes(), verify: &verify };
+        let error = flash(&card, &image, &payload, &cancel).unwrap_err();
         assert_eq!(failure::kind(&error), ExitKind::Interrupted, "{error}");
         assert!(card.head_is_blank());
     }

@@ -1,4 +1,4 @@
-//! What is going to happen to which card: shown before, and handed to the elevated writer.
+//! The plan of a flash: shown to the user, confirmed, and handed to the worker.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,68 +7,75 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::delta::Mode;
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::{Bytes, Plain};
 use crate::card::disk::Disk;
 use crate::card::image::{Ext4Region, Image};
 use crate::identity::{PAYLOAD_ROOT, Payload};
 
-/// A flash that has passed every check. The writer looks at the card again and compares.
+/// A flash that has passed every check. The worker examines the card again and compares it with the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub image: Image,
     pub disk: Disk,
     pub mode: Mode,
-    /// What is put on the card beside the image.
+    /// The host key and the files that the card gets beside the image.
     #[serde(default)]
-    pub carried: Option<PayloadPlan>,
-    /// The places from which the writer unmounts the card first; nothing else is unmounted.
+    pub payload: Option<PayloadPlan>,
+    /// The mount points from which the worker unmounts the card first; it unmounts nothing else.
     #[serde(default)]
     pub unmount: Vec<PathBuf>,
 }
 
-/// What is put on a card beside its image, and the file system that it goes into.
+/// The payload of a card, and the file system that it goes into.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadPlan {
-    pub root: Ext4Region,
-    pub payload: Payload,
-    /// What the image has already of it, as far as that is known.
+    /// Where `NIXOS_SD` is in the image.
+    pub region: Ext4Region,
+    pub content: Payload,
+    /// The paths of the payload that the image also has, as far as they are known.
     pub replaced: Vec<String>,
 }
 
 impl PayloadPlan {
+    /// Plans `content` for the file system `region`.
+    ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] where there is no room for it.
-    pub fn new(root: Ext4Region, payload: Payload) -> Result<Self> {
-        let (blocks, inodes) = payload.max_usage(root.block);
-        if blocks > root.free_blocks || inodes > root.free_inodes {
-            let (words, free) = (payload.summary(), Bytes(root.free_blocks * root.block));
-            let (takes, left) = (Bytes(blocks * root.block), root.free_inodes);
-            let text = format!(
-                "the image has no room for {words}: it takes up to {takes} and {inodes} inodes of NIXOS_SD, which has {free} \
-                 and {left} left"
+    /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) where the file system has too few free blocks
+    /// or inodes.
+    pub fn new(region: Ext4Region, content: Payload) -> Result<Self> {
+        let (blocks, inodes) = content.max_usage(region.block);
+        if blocks > region.free_blocks || inodes > region.free_inodes {
+            let needed = Bytes(blocks * region.block);
+            let free = Bytes(region.free_blocks * region.block);
+            bail!(
+                Refused,
+                "the image has no room for {}: it needs up to {needed} and {inodes} inodes of NIXOS_SD, which has \
+                 {free} and {} free",
+                content.summary(),
+                region.free_inodes;
+                hint: "give fewer or smaller files with --files, or build an image with a larger NIXOS_SD"
             );
-            return Err(ExitKind::Refused.error(text));
         }
-        Ok(Self { root, payload, replaced: Vec::new() })
+        Ok(Self { region, content, replaced: Vec::new() })
     }
 }
 
 impl Plan {
-    /// Unmounting what is mounted of `disk` is part of it.
-    pub fn new(image: Image, disk: Disk, mode: Mode, carried: Option<PayloadPlan>) -> Self {
+    /// Plans to write `image` to `disk`, and to unmount whatever is mounted of `disk` first.
+    pub fn new(image: Image, disk: Disk, mode: Mode, payload: Option<PayloadPlan>) -> Self {
         let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
-        Self { image, disk, mode, carried, unmount }
+        Self { image, disk, mode, payload, unmount }
     }
 }
 
 impl fmt::Display for PayloadPlan {
-    /// Lines of a plan, each with its end.
+    /// Lines of a plan, each with its line end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.payload.fmt(f)?;
-        self.replaced.iter().try_for_each(|path| {
-            writeln!(f, "        in place of {PAYLOAD_ROOT}/{} of the image", Plain(path))
-        })
+        self.content.fmt(f)?;
+        self.replaced
+            .iter()
+            .try_for_each(|path| writeln!(f, "        replaces {PAYLOAD_ROOT}/{} of the image", Plain(path)))
     }
 }
 
@@ -82,7 +89,7 @@ impl fmt::Display for Plan {
         for partition in &image.layout.partitions {
             writeln!(f, "        {}", Plain(partition))?;
         }
-        self.carried.as_ref().map_or(Ok(()), |carried| carried.fmt(f))?;
+        self.payload.as_ref().map_or(Ok(()), |payload| payload.fmt(f))?;
         writeln!(f, "card    {}", disk.summary())?;
         for (device, at) in disk.plain_mounts() {
             writeln!(f, "unmount {} (/dev/{device})", Plain(at.display()))?;

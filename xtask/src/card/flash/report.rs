@@ -1,4 +1,4 @@
-//! What a flash has come to, as read back from the card.
+//! The result of a flash, as read back from the card.
 
 use std::fmt;
 
@@ -7,72 +7,71 @@ use serde::{Deserialize, Serialize};
 use super::buffer::CHUNK;
 use super::delta::Mode;
 use super::io_monitor::Rates;
-use super::payload::Added;
+use super::payload::WrittenPayload;
 use crate::base::{Bytes, ChunkRun, ChunkState};
 
-/// What was written, as read back from the card.
+/// What a flash wrote, as read back from the card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The size of the image in bytes.
     pub size: u64,
-    /// The hash of the image, which the card holds apart from what was added, see [`crate::card::image::chunk_hash`].
+    /// The hash of the image, which the card holds apart from the payload, see [`crate::card::image::chunk_hash`].
     #[serde(with = "crate::card::image::digest")]
     pub hash: blake3::Hash,
-    /// What was put on the card beside the image.
-    #[serde(default)]
-    pub added: Option<Added>,
+    /// The payload that the card got beside the image.
+    #[serde(default, rename = "added")]
+    pub payload: Option<WrittenPayload>,
     pub mode: Mode,
-    /// What became of each MiB of the image, in order.
+    /// The state of each MiB of the image, in order.
     pub map: Vec<ChunkRun>,
-    /// How often chunks were written again that had read back wrong.
+    /// How often a chunk failed verification and was written again.
     pub retries: u32,
     pub seconds: Seconds,
     pub rates: Rates,
 }
 
-/// So much has to be written before the rate of it means something, in bytes.
-const ENOUGH: u64 = 32 << 20;
+/// How much has to be written before the write rate is meaningful, in bytes.
+const MIN_RATE_SAMPLE: u64 = 32 << 20;
 
-/// How long the parts took, in seconds.
+/// How long the phases of a flash took, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
     /// Blanking the ends and checking the capacity.
     pub capacity: f64,
-    /// Reading what was there, and writing, with the sync.
+    /// Reading before writing, writing, and the sync.
     pub write: f64,
-    /// Reading back, and writing again what was wrong.
+    /// Verifying, with the retries.
     pub verify: f64,
-    /// Putting beside the image what belongs to the host.
-    #[serde(default)]
-    pub add: f64,
+    /// Writing and verifying the payload.
+    #[serde(default, rename = "add")]
+    pub payload: f64,
 }
 
 impl Seconds {
     pub fn total(&self) -> f64 {
-        self.capacity + self.write + self.verify + self.add
+        self.capacity + self.write + self.verify + self.payload
     }
 }
 
 impl Report {
-    /// How many bytes had to be written.
+    /// How many bytes of the image the flash wrote.
     pub fn written(&self) -> u64 {
         let writes = |run: &&ChunkRun| !matches!(run.state, ChunkState::Skipped | ChunkState::Unchanged);
         let chunks = self.map.iter().filter(writes).map(|run| run.mib).sum::<u64>();
         (chunks * CHUNK as u64).min(self.size)
     }
 
-    /// The report with the write rate that `earlier` flashes of the same card have shown, where this one wrote
-    /// too little to tell: the first bytes end up in a card's own memory, and say nothing.
+    /// The report with the write rate of `earlier` flashes of the same card, where this flash wrote too little for a
+    /// rate of its own: a card keeps the first bytes in its own memory, which is faster.
     #[must_use]
     pub fn with_rates_of(mut self, earlier: Option<Rates>) -> Self {
-        if self.written() < ENOUGH {
+        if self.written() < MIN_RATE_SAMPLE {
             self.rates.write = earlier.and_then(|rates| rates.write);
         }
         self
     }
 
-    /// How long it would take to write all of the image and to read it back, in seconds, at the rates
-    /// that this card has shown.
+    /// How long writing and verifying the whole image would take, in seconds, at the measured rates of this card.
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
     fn full_seconds(&self) -> Option<f64> {
         let (read, write) = (self.rates.read?, self.rates.write?);
@@ -81,17 +80,18 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// `51.0 MiB of 512.0 MiB written in 8.4 s, 2.8 times as fast as writing it all`.
+    /// `51.0 MiB of 512.0 MiB written in 8.4 s, 2.8 times as fast as a full write`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.seconds.total();
         write!(f, "{} of {} written in {seconds:.1} s", Bytes(self.written()), Bytes(self.size))?;
         let gain = self.full_seconds().map_or(1.0, |full| full / seconds.max(0.001));
         if self.written() < self.size && gain >= 1.05 {
-            write!(f, ", {gain:.1} times as fast as writing it all")?;
+            write!(f, ", {gain:.1} times as fast as a full write")?;
         }
-        if self.retries > 0 {
-            let (count, chunks) = (self.retries, if self.retries == 1 { "MiB" } else { "times a MiB" });
-            write!(f, "; {count} {chunks} had to be written again")?;
+        match self.retries {
+            0 => {}
+            1 => f.write_str("; 1 retry of 1 MiB")?,
+            retries => write!(f, "; {retries} retries of 1 MiB each")?,
         }
         Ok(())
     }
@@ -106,23 +106,39 @@ mod tests {
             ChunkRun { state: ChunkState::Written, mib: written },
             ChunkRun { state: ChunkState::Unchanged, mib: 400 - written },
         ];
-        let seconds = Seconds { capacity: 0.5, write: 4.0, verify: 0.5, add: 0.0 };
-        let (size, hash) = (400 << 20, blake3::hash(b""));
-        Report { size, hash, added: None, mode: Mode::Auto, map, retries: 0, seconds, rates }
+        let seconds = Seconds { capacity: 0.5, write: 4.0, verify: 0.5, payload: 0.0 };
+        let hash = blake3::hash(b"");
+        Report { size: 400 << 20, hash, payload: None, mode: Mode::Auto, map, retries: 0, seconds, rates }
     }
 
     #[test]
-    fn the_gain_is_told_where_the_card_is_known() {
+    fn the_gain_is_shown_where_the_rates_of_the_card_are_known() {
         let rates = |write| Rates { read: Some(100 << 20), write };
-        let (fast, slow) = (rates(Some(900 << 20)), rates(Some(25 << 20)));
-        let told = "of 400.0 MiB written in 5.0 s";
+        let fast = rates(Some(900 << 20));
+        let slow = rates(Some(25 << 20));
+        let common = "of 400.0 MiB written in 5.0 s";
         for (written, own, earlier, expected) in [
-            (100, slow, None, format!("100.0 MiB {told}, 4.0 times as fast as writing it all")),
-            (1, fast, None, format!("1.0 MiB {told}")),
-            (1, fast, Some(slow), format!("1.0 MiB {told}, 4.0 times as fast as writing it all")),
-            (400, slow, None, format!("400.0 MiB {told}")),
+            (100, slow, None, format!("100.0 MiB {common}, 4.0 times as fast as a full write")),
+            (1, fast, None, format!("1.0 MiB {common}")),
+            (1, fast, Some(slow), format!("1.0 MiB {common}, 4.0 times as fast as a full write")),
+            (400, slow, None, format!("400.0 MiB {common}")),
         ] {
             assert_eq!(report(written, own).with_rates_of(earlier).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn retries_are_counted_in_the_summary() {
+        for (retries, expected) in [(1, "; 1 retry of 1 MiB"), (3, "; 3 retries of 1 MiB each")] {
+            let report = Report { retries, ..report(400, Rates::default()) };
+            assert_eq!(report.to_string(), format!("400.0 MiB of 400.0 MiB written in 5.0 s{expected}"));
+        }
+    }
+
+    /// Scripts and older receipts read these names.
+    #[test]
+    fn the_field_names_of_the_json_stay() {
+        let report = serde_json::to_value(report(1, Rates::default())).unwrap();
+        assert!(report.get("added").is_some() && report["seconds"].get("add").is_some(), "{report}");
     }
 }

@@ -1,5 +1,5 @@
-//! Whom an elevated worker works for, and which disks it opens for them: a rule that lets somebody run it as root lets
-//! them read, or write, cards.
+//! The caller of an elevated worker, and the disks that it opens for them. A sudo rule that lets a user run the worker
+//! as root lets them read or write cards, and nothing else.
 
 use std::env;
 use std::fs::File;
@@ -12,108 +12,117 @@ use rustix::fs::OFlags;
 use serde_json::Value;
 
 use super::needs::Access;
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::hardening::trusted_program;
 use crate::base::process::{Launcher, User, handover};
 use crate::card::disk::{Disk, Kind as Card, Role, Use};
 
-/// In which sudo and run0 (the first), and pkexec name the number of the user who has called them.
-const NUMBERS: [&str; 2] = ["SUDO_UID", "PKEXEC_UID"];
-/// In which doas names that user.
-const NAME: &str = "DOAS_USER";
+/// The environment variables in which sudo and run0 (the first), and pkexec (the second) name the user id of the caller.
+const UID_VARIABLES: [&str; 2] = ["SUDO_UID", "PKEXEC_UID"];
+/// The environment variable in which doas names the caller.
+const USER_VARIABLE: &str = "DOAS_USER";
 
-/// Sets what says that nobody else has asked for rights. For a worker of root's own, whoever has become root before.
+/// Sets the variables so that they name root as the caller: for a worker that root starts for itself, whoever became
+/// root before.
 pub fn as_own(launcher: &Launcher) -> Launcher {
-    let launcher = NUMBERS.into_iter().fold(launcher.clone(), |launcher, name| launcher.with_env(name, "0"));
-    launcher.with_env(NAME, "root")
+    let with_uids =
+        UID_VARIABLES.into_iter().fold(launcher.clone(), |launcher, name| launcher.with_env(name, "0"));
+    with_uids.with_env(USER_VARIABLE, "root")
 }
 
-/// Somebody who is not root, for whom this process is.
+/// The user, who is not root, for whom this root process works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller(pub User);
 
 impl Caller {
-    /// None where this process is not root, or root works for itself.
+    /// Finds the caller; `None` where this process is not root, or root works for itself.
     ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] where the one who has handed over the job by the `socket` is not the one who was given the
-    /// rights. The kernel vouches for the first; of the second only the environment tells.
+    /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) where the sender of the job on the other end of
+    /// `socket` is not the user who was elevated. The kernel vouches for the sender; only the environment names the
+    /// elevated user.
     pub fn find(socket: BorrowedFd) -> Result<Option<Self>> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
         let (user, group) = handover::peer(socket)?;
-        let said = NUMBERS.iter().filter_map(env::var_os).map(|text| text.to_string_lossy().into_owned());
-        let own = rustix::process::getuid().as_raw().to_string();
-        let named = env::var_os(NAME).is_some_and(|name| !name.is_empty() && name != "root");
-        decide(user, said.chain([own]), named).map(|elevated| elevated.then_some(Self(User { user, group })))
+        let named_uids =
+            UID_VARIABLES.iter().filter_map(env::var_os).map(|text| text.to_string_lossy().into_owned());
+        let own_uid = rustix::process::getuid().as_raw().to_string();
+        let names_other = env::var_os(USER_VARIABLE).is_some_and(|name| !name.is_empty() && name != "root");
+        let is_for_caller = is_for_sender(user, named_uids.chain([own_uid]), names_other)?;
+        Ok(is_for_caller.then_some(Self(User { user, group })))
     }
 
-    /// Fails where `disk`, as the kernel describes it, is none that is opened for this user.
-    pub fn may(self, access: Access, disk: &Disk) -> Result<()> {
+    /// Fails where root may not open `disk`, as the kernel describes it, for this user.
+    pub fn authorize(self, access: Access, disk: &Disk) -> Result<()> {
         let path = disk.path.display();
-        let refused =
-            |why: String| Err(ExitKind::Refused.error(format!("{why}; root's rights are for cards alone")));
         match &disk.kind {
             Card::SdCard | Card::Usb => {}
             Card::Loop { backing: Some(file) } if self.owns(disk, file) => {}
-            Card::Loop { .. } => {
-                return refused(format!("the file behind {path} does not belong to who has asked for it"));
-            }
-            other => return refused(format!("{path} is no card ({other})")),
+            Card::Loop { .. } => bail!(
+                Refused, "the file behind {path} does not belong to the user who asked for it; {CARDS_ONLY}";
+                hint: "use a loop device over a file of your own"
+            ),
+            other => bail!(Refused, "{path} is not a card ({other}); {CARDS_ONLY}"),
         }
         let is_in_use = |used: &&Use| used.is_system() || used.role == Role::Held;
         match disk.uses.iter().find(is_in_use) {
-            Some(used) if access == Access::Read => refused(format!("{path} is in use: {used}")),
-            // What is written is not used in any way, which is looked at where it is claimed.
+            Some(used) if access == Access::Read => bail!(Refused, "{path} is in use: {used}; {CARDS_ONLY}"),
+            // A card that is written may have no use at all, which claiming it checks.
             _ => Ok(()),
         }
     }
 
-    /// Whether `file` is the one behind the loop device `disk`, and this user's. The kernel tells the name that the file
-    /// once had, where another one may be by now, and by `losetup` its number.
+    /// Whether `file` is the one behind the loop device `disk` and belongs to this user. sysfs names only the path that
+    /// the file once had, where another file may be by now; `losetup` names its inode and device.
     fn owns(self, disk: &Disk, file: &Path) -> bool {
         let flags = (OFlags::PATH | OFlags::NOFOLLOW).bits().cast_signed();
-        let facts =
+        let metadata =
             File::options().read(true).custom_flags(flags).open(file).and_then(|file| file.metadata());
-        let number = || backing_number(&disk.path);
-        facts.is_ok_and(|facts| {
-            let own = facts.is_file() && facts.uid() == self.0.user;
-            own && number().is_ok_and(|number| number == (facts.ino(), facts.dev()))
+        metadata.is_ok_and(|metadata| {
+            let is_own = metadata.is_file() && metadata.uid() == self.0.user;
+            is_own && backing_file_id(&disk.path).is_ok_and(|id| id == (metadata.ino(), metadata.dev()))
         })
     }
 }
 
-/// Whether this process, which is root, works for the user who has handed over the job. Those who are `said` to have
-/// asked for rights must be the same, or root; `named` is whether one of those was named otherwise.
-fn decide(user: u32, said: impl Iterator<Item = String>, named: bool) -> Result<bool> {
-    for text in said.filter(|text| text != "0" && !text.is_empty()) {
-        if text.parse() != Ok(user) {
-            let text = format!(
-                "user {user} has handed over the job, and another one, {text}, asks for root's rights"
+/// The reason of [`Caller::authorize`] for every refusal.
+const CARDS_ONLY: &str = "root opens only cards for other users";
+
+/// Whether this root process works for the `sender` of the job, and not for root itself. Every user id that the
+/// environment names as elevated must be that of the sender, or root; `names_other` is whether a variable names somebody
+/// other than root by name.
+fn is_for_sender(sender: u32, named_uids: impl Iterator<Item = String>, names_other: bool) -> Result<bool> {
+    for uid in named_uids.filter(|uid| uid != "0" && !uid.is_empty()) {
+        if uid.parse() != Ok(sender) {
+            bail!(
+                Refused, "user {sender} sent the job, but user {uid} asked for root's rights";
+                hint: "start the tool as the user who asks for root's rights"
             );
-            return Err(ExitKind::Refused.error(text));
         }
     }
-    if named && user == 0 {
-        return Err(
-            ExitKind::Refused.error("root has handed over the job, and another one asks for root's rights")
+    if names_other && sender == 0 {
+        bail!(
+            Refused, "root sent the job, but another user asked for root's rights";
+            hint: "start the tool as the user who asks for root's rights"
         );
     }
-    Ok(user != 0)
+    Ok(sender != 0)
 }
 
 /// The inode and the device of the file behind the loop device at `path`.
-fn backing_number(path: &Path) -> Result<(u64, u64)> {
-    let losetup = trusted_program("losetup").context("there is no losetup")?;
-    let args = ["--list", "--json", "--output", "BACK-INO,BACK-MAJ:MIN"].map(AsRef::as_ref);
-    let args = [&args[..], &[path.as_os_str()]].concat();
+fn backing_file_id(path: &Path) -> Result<(u64, u64)> {
+    let losetup = trusted_program("losetup").context("finding losetup")?;
+    let options = ["--list", "--json", "--output", "BACK-INO,BACK-MAJ:MIN"].map(AsRef::as_ref);
+    let args = [&options[..], &[path.as_os_str()]].concat();
     let text = Launcher::clean("/").read(&losetup.display().to_string(), &args)?;
-    numbers(&text).with_context(|| format!("reading what losetup says of {}", path.display()))
+    parse_losetup(&text).with_context(|| format!("reading the output of losetup for {}", path.display()))
 }
 
-/// Reads `{"loopdevices": [{"back-ino": 1234, "back-maj:min": "254:0"}]}`, where a number may be text, with blanks.
-fn numbers(text: &str) -> Option<(u64, u64)> {
+/// Reads inode and device from `{"loopdevices": [{"back-ino": 1234, "back-maj:min": "254:0"}]}`. A number may also be a
+/// string, with blanks.
+fn parse_losetup(text: &str) -> Option<(u64, u64)> {
     let listed = serde_json::from_str::<Value>(text).ok()?;
     let [device] = listed["loopdevices"].as_array()?.as_slice() else { return None };
     let field = |name: &str| match &device[name] {
@@ -121,30 +130,32 @@ fn numbers(text: &str) -> Option<(u64, u64)> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
-    let (inode, number) = (field("back-ino")?, field("back-maj:min")?);
+    let inode = field("back-ino")?;
+    let number = field("back-maj:min")?;
     let (major, minor) = number.split_once(':')?;
-    let number = rustix::fs::makedev(major.trim().parse().ok()?, minor.trim().parse().ok()?);
-    Some((inode.parse().ok()?, number))
+    let device = rustix::fs::makedev(major.trim().parse().ok()?, minor.trim().parse().ok()?);
+    Some((inode.parse().ok()?, device))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::ExitKind;
 
     #[test]
-    fn whom_it_works_for() {
-        let decided = |user, said: &[&str], named| {
-            decide(user, said.iter().map(|text| (*text).to_owned()), named)
+    fn root_works_for_the_sender_or_for_itself() {
+        let decide = |sender, named_uids: &[&str], names_other| {
+            is_for_sender(sender, named_uids.iter().map(|text| (*text).to_owned()), names_other)
                 .map_err(|error| crate::base::failure::kind(&error))
         };
-        for (user, said, named, expected) in [
+        for (sender, named_uids, names_other, expected) in [
             (0, &["0"][..], false, Ok(false)),
             (0, &["", "0"], false, Ok(false)),
             (1000, &["1000", "0"], false, Ok(true)),
             (1000, &["0"], true, Ok(true)),
             (1000, &["0"], false, Ok(true)),
             (1000, &["1000", "1000", "1000"], false, Ok(true)),
-            // A daemon of root's at the other end of a socket, and another user's job.
+            // A daemon of root sends the job of another user.
             (0, &["1000"], false, Err(ExitKind::Refused)),
             (0, &["0"], true, Err(ExitKind::Refused)),
             (1001, &["1000"], false, Err(ExitKind::Refused)),
@@ -152,24 +163,28 @@ mod tests {
             (1000, &["-1"], false, Err(ExitKind::Refused)),
             (1000, &["root"], false, Err(ExitKind::Refused)),
         ] {
-            assert_eq!(decided(user, said, named), expected, "{user} {said:?} {named}");
+            assert_eq!(
+                decide(sender, named_uids, names_other),
+                expected,
+                "{sender} {named_uids:?} {names_other}"
+            );
         }
     }
 
     #[test]
-    fn what_losetup_says() {
-        let said = |device: &str| numbers(&format!(r#"{{"loopdevices": [{device}]}}"#));
+    fn output_of_losetup() {
+        let parse = |device: &str| parse_losetup(&format!(r#"{{"loopdevices": [{device}]}}"#));
         let number = Some((1234, rustix::fs::makedev(254, 1)));
-        assert_eq!(said(r#"{"back-ino":1234, "back-maj:min":"  254:1  "}"#), number);
-        assert_eq!(said(r#"{"back-ino":"1234", "back-maj:min":"254:  1"}"#), number);
+        assert_eq!(parse(r#"{"back-ino":1234, "back-maj:min":"  254:1  "}"#), number);
+        assert_eq!(parse(r#"{"back-ino":"1234", "back-maj:min":"254:  1"}"#), number);
         for text in [
             "",
             "{}",
             r#"{"back-ino":null, "back-maj:min":"254:1"}"#,
             r#"{"back-ino":1, "back-maj:min":"x"}"#,
         ] {
-            assert_eq!(said(text), None, "{text}");
+            assert_eq!(parse(text), None, "{text}");
         }
-        assert_eq!(numbers("no JSON"), None);
+        assert_eq!(parse_losetup("no JSON"), None);
     }
 }

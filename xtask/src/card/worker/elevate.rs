@@ -1,4 +1,4 @@
-//! Starting the worker, elevated where the card cannot be opened otherwise, and following it.
+//! Starting the worker, elevated where the user may not open the card, and reading its output.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -9,37 +9,38 @@ use rustix::fs::Access as Mode;
 use serde_json::Value;
 
 use super::caller::as_own;
-use super::job::Work;
-use super::letter::{Handed, JobRequest};
+use super::job::WorkerJob;
 use super::needs::Access;
+use super::request::{FileRole, JobRequest};
 use super::serve::Message;
-use crate::base::failure::ExitKind;
 use crate::base::process::{Ended, Launcher};
 use crate::base::{Context, Event};
 use crate::card::ext4;
+use crate::{bail, failure};
 
-/// The programs that can make the worker root, in the order in which they are tried.
+/// The programs that can elevate the worker, in the order in which they are tried.
 const ELEVATORS: [&str; 3] = ["sudo", "run0", "doas"];
 
-/// Has `work` done in a process of its own and returns the answer. The image is opened by this process, and handed over.
-pub fn run<W: Work>(cx: &Context, work: &W) -> Result<W::Answer> {
-    let image = work.needs().image.map(|image| image.source.handed_over()).transpose()?;
-    let (launcher, program, args) = command(cx, work)?;
-    let handed = image.iter().map(|_| Handed::Image).collect();
+/// Runs `job` in a worker and returns the answer. This process opens the image and passes it to the worker.
+pub fn run<W: WorkerJob>(cx: &Context, job: &W) -> Result<W::Answer> {
+    let image = job.needs().image.map(|image| image.source.handed_over()).transpose()?;
+    let (launcher, program, args) = command(cx, job)?;
+    let file_roles = image.iter().map(|_| FileRole::Image).collect();
     let debugfs = ext4::check_programs(&cx.launcher).ok();
     let programs = debugfs.and_then(|path| Some(path.parent()?.to_owned()));
-    let letter = JobRequest { handed, job: work.clone().into(), programs };
-    let input = serde_json::to_string(&letter).context("writing the job as JSON")?;
-    let (mut heard, files) = (WorkerOutput::default(), image.iter().map(AsFd::as_fd).collect::<Vec<_>>());
-    let ended = launcher.exchange(&program, &args, &input, &files, |line| heard.line(cx, line))?;
-    let answer = heard.conclude::<W>(&program, ended)?;
+    let request = JobRequest { file_roles, job: job.clone().into(), programs };
+    let input = serde_json::to_string(&request).context("writing the job as JSON")?;
+    let files = image.iter().map(AsFd::as_fd).collect::<Vec<_>>();
+    let mut output = WorkerOutput::default();
+    let ended = launcher.exchange(&program, &args, &input, &files, |line| output.read_line(cx, line))?;
+    let answer = output.into_answer::<W>(&program, ended)?;
     serde_json::from_value(answer).context("reading the answer of the worker")
 }
 
-/// Whether the card at `path` can be opened at all, so that nobody waits or confirms in vain.
+/// Checks whether a worker could open the card at `path`, so that nobody waits or confirms in vain.
 ///
 /// # Errors
-/// Of [`ExitKind::Permission`] where this user may not, and nothing can make the worker root.
+/// Of [`ExitKind::Permission`](crate::base::failure::ExitKind::Permission) where this user may not, and no program can elevate the worker.
 pub fn check_access(cx: &Context, path: &Path, access: Access) -> Result<()> {
     if access.is_granted(path) {
         return Ok(());
@@ -48,7 +49,7 @@ pub fn check_access(cx: &Context, path: &Path, access: Access) -> Result<()> {
 }
 
 impl Access {
-    /// The hidden command of this binary that is the worker. It does nothing but what its name says.
+    /// The hidden command of this binary that is the worker. The one for reading never writes.
     pub fn command(self) -> &'static str {
         match self {
             Self::Read => "read-card",
@@ -64,82 +65,106 @@ impl Access {
         rustix::fs::access(path, mode).is_ok()
     }
 
-    /// The words for who does it, the doing, and what it was done to.
-    fn words(self) -> [&'static str; 3] {
+    /// The verb for this access, as in "this user may not write the card".
+    fn verb(self) -> &'static str {
         match self {
-            Self::Read => ["reader", "reading", "read"],
-            Self::Write => ["writer", "writing", "written"],
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+
+    /// The gerund for this access, as in "writing needs root".
+    fn gerund(self) -> &'static str {
+        match self {
+            Self::Read => "reading",
+            Self::Write => "writing",
+        }
+    }
+
+    /// The participle for this access, as in "nothing was written".
+    fn participle(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "written",
         }
     }
 }
 
-/// What makes the worker root for the card at `path`. It opens no plain files: for those nobody needs to be root.
+/// The program that elevates the worker for the card at `path`. An elevated worker opens no plain files: nobody needs to
+/// be root for those.
 fn elevator(cx: &Context, path: &Path, access: Access) -> Result<&'static str> {
-    let (shown, [.., done]) = (path.display(), access.words());
+    let shown = path.display();
+    let verb = access.verb();
     if path.is_file() {
-        let text = format!(
-            "{shown} may not be {done} by this user, and root's rights are for cards alone; take a file of your own"
+        bail!(
+            Permission, "this user may not {verb} {shown}, and root opens only cards for other users";
+            hint: "use a file of your own"
         );
-        return Err(ExitKind::Permission.error(text));
     }
     let found = ELEVATORS.into_iter().find(|name| cx.launcher.which(name).is_some());
     found.ok_or_else(|| {
-        let tried = ELEVATORS.join(", ");
-        let text =
-            format!("{shown} may not be {done} by this user, and there is none of {tried}; run as root");
-        ExitKind::Permission.error(text)
+        failure!(
+            Permission, "this user may not {verb} {shown}, and none of {} is on PATH", ELEVATORS.join(", ");
+            hint: "run the command as root"
+        )
     })
 }
 
-/// The command line of the worker for `work`, and how it is started.
-fn command<W: Work>(cx: &Context, work: &W) -> Result<(Launcher, String, Vec<OsString>)> {
+/// The launcher and the command line of the worker for `job`.
+fn command<W: WorkerJob>(cx: &Context, job: &W) -> Result<(Launcher, String, Vec<OsString>)> {
     let own = std::env::current_exe().context("finding this program")?;
-    let (needs, name) = (work.needs(), W::ACCESS.command());
-    let (path, is_root) = (&needs.disk.path, rustix::process::geteuid().is_root());
+    let needs = job.needs();
+    let name = W::ACCESS.command();
+    let path = &needs.disk.path;
+    let is_root = rustix::process::geteuid().is_root();
     if W::ACCESS.is_granted(path) && (needs.unmount.is_empty() || is_root) {
         let launcher = if is_root { as_own(&cx.launcher) } else { cx.launcher.clone() };
         return Ok((launcher, own.display().to_string(), vec![name.into()]));
     }
-    let (elevator, [_, doing, _]) = (elevator(cx, path, W::ACCESS)?, W::ACCESS.words());
-    cx.note(format!("{doing} needs root: {elevator} -- {} {name}", own.display()));
+    let elevator = elevator(cx, path, W::ACCESS)?;
+    cx.note(format!("{} needs root: {elevator} -- {} {name}", W::ACCESS.gerund(), own.display()));
     Ok((cx.launcher.clone(), elevator.to_owned(), vec!["--".into(), own.into(), name.into()]))
 }
 
-/// What the worker has said so far.
+/// What the worker has written to its stdout so far.
 #[derive(Default)]
 struct WorkerOutput {
-    /// The worker has begun to read or write the card; before that, nothing is lost.
+    /// Whether the worker has begun to read or write the card; before that, the card is unchanged.
     begun: bool,
     answer: Option<Value>,
-    failed: Option<Error>,
+    error: Option<Error>,
 }
 
 impl WorkerOutput {
-    fn line(&mut self, cx: &Context, line: &str) {
+    /// Reads one line: keeps the answer or the error, and reports events. Other lines are logged.
+    fn read_line(&mut self, cx: &Context, line: &str) {
         match serde_json::from_str(line) {
             Ok(Message::Answer { answer }) => self.answer = Some(answer),
             Ok(Message::Begun { .. }) => self.begun = true,
             Ok(Message::Event(event)) => match event.into_error() {
-                Ok(error) => self.failed = Some(error),
+                Ok(error) => self.error = Some(error),
                 Err(event) => cx.reporter.report(&event),
             },
             Err(_) => cx.reporter.report(&Event::log(line)),
         }
     }
 
-    fn conclude<W: Work>(self, program: &str, ended: Ended) -> Result<Value> {
-        let (Ended { code, stopped }, [who, _, done]) = (ended, W::ACCESS.words());
-        match (self.failed, self.answer) {
+    /// The answer of the worker, after `program` has `ended`.
+    fn into_answer<W: WorkerJob>(self, program: &str, ended: Ended) -> Result<Value> {
+        let Ended { code, stopped } = ended;
+        match (self.error, self.answer) {
             (Some(error), _) => Err(error),
             (None, Some(answer)) if code == 0 => Ok(answer),
-            _ if stopped && !self.begun => Err(ExitKind::Interrupted.error("stopped; nothing was written")),
-            _ if !self.begun => {
-                let text = format!(
-                    "{program} ended with exit code {code} before the {who} began; nothing was {done}"
-                );
-                Err(ExitKind::Permission.error(text))
-            }
-            _ => Err(ExitKind::Io.error(format!("the {who} ended with exit code {code} {}", W::CUT_SHORT))),
+            _ if stopped && !self.begun => bail!(Interrupted, "stopped; nothing was written"),
+            _ if !self.begun => bail!(
+                Permission, "{program} ended with exit code {code} before the worker began; nothing was {}",
+                W::ACCESS.participle();
+                hint: "allow {program} to run the worker, or run the command as root"
+            ),
+            _ => bail!(
+                Io, "the worker ended with exit code {code} {}", W::UNFINISHED;
+                hint: "{}", W::UNFINISHED_HINT
+            ),
         }
     }
 }
@@ -151,7 +176,7 @@ mod tests {
     use crate::card::inspect::Inspection;
 
     #[test]
-    fn fuzz_what_the_worker_says() {
+    fn fuzz_the_output_of_the_worker() {
         let lines = [
             r#"{"begun":"/dev/mmcblk0"}"#,
             r#"{"event":"phase","name":"write","total":8388608,"bytes":true}"#,

@@ -1,4 +1,4 @@
-//! The jobs of the worker. Each looks at the card again and refuses one that is not the card of the job.
+//! The jobs of the worker. Each examines the card again, and refuses a card that is not the one of the job.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,38 +8,43 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::claim::Claimed;
+use super::claim::ClaimedCard;
 use super::needs::{Access, Needs};
 use crate::base::Reporter;
 use crate::card::disk::Disk;
-use crate::card::ext4::{Ext4Payload, Programs};
-use crate::card::flash::{self, Added, Comparison, Content, FileCard, PayloadWriter, Plan, Report};
+use crate::card::ext4::{Ext4Payload, ProgramSource};
+use crate::card::flash::{
+    self, Comparison, FileCard, ImageContent, PayloadWriter, Plan, Report, WrittenPayload,
+};
 use crate::card::image::Image;
 use crate::card::inspect::{self, Budget, Inspection};
 
-/// One job, and what it answers.
-pub trait Work: Clone + Into<Job> + Serialize {
+/// A kind of job, and its answer.
+pub trait WorkerJob: Clone + Into<Job> + Serialize {
     type Answer: Serialize + DeserializeOwned;
     const ACCESS: Access;
-    /// What it means that the worker ended in the middle of it, as the end of a sentence.
-    const CUT_SHORT: &'static str;
+    /// What the job has not done where the worker ends midway: the end of a sentence that begins "the worker ended
+    /// with exit code 1".
+    const UNFINISHED: &'static str;
+    /// The remedy for that.
+    const UNFINISHED_HINT: &'static str = "run the same command again";
 
     fn needs(&self) -> Needs<'_>;
-    /// Does it to the `card`, which is claimed.
-    fn carry_out(&self, card: Claimed, job_context: &JobContext) -> Result<Self::Answer>;
+    /// Runs the job on the claimed `card`.
+    fn run(&self, card: ClaimedCard, cx: &JobContext) -> Result<Self::Answer>;
 }
 
-/// What the worker has beside the job.
+/// What the worker gives to every job.
 pub struct JobContext<'a> {
     pub reporter: &'a dyn Reporter,
-    /// Says that the card is claimed, and that from here on it is read or written.
+    /// Reports that the card is claimed, and will be read or written from now on.
     pub begun: &'a (dyn Fn() + Sync),
-    /// Set when the worker is to stop.
+    /// Set when the worker is asked to stop.
     pub cancel: &'a AtomicBool,
-    /// The image, as it was handed over.
+    /// The image that came with the job, open for reading.
     pub image: Option<&'a File>,
-    /// The programs that change file systems.
-    pub programs: Programs<'a>,
+    /// Where to find the programs that change file systems.
+    pub programs: ProgramSource<'a>,
 }
 
 impl JobContext<'_> {
@@ -49,14 +54,14 @@ impl JobContext<'_> {
     }
 }
 
-/// A job on its way to the worker.
+/// Any job, as the worker receives it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {
     Flash(Plan),
-    Compare(Comparing),
-    Capacity(Capacity),
-    Inspect(Inspecting),
+    Compare(CompareJob),
+    Capacity(CapacityJob),
+    Inspect(InspectJob),
 }
 
 impl Job {
@@ -70,14 +75,14 @@ impl Job {
     }
 }
 
-/// Comparing a card with an image, without writing anything.
+/// Compares a card with an image, without writing anything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Comparing {
+pub struct CompareJob {
     pub disk: Disk,
     pub against: Against,
-    /// What was put on the card beside the image, as far as a receipt tells.
-    #[serde(default)]
-    pub added: Option<Added>,
+    /// The payload that the card got beside the image, if a receipt records one.
+    #[serde(default, rename = "added")]
+    pub payload: Option<WrittenPayload>,
 }
 
 /// What a card is compared with.
@@ -85,7 +90,7 @@ pub struct Comparing {
 #[serde(rename_all = "snake_case")]
 pub enum Against {
     Image(Image),
-    /// The image is gone, and this is known of it.
+    /// The size and the hash of an image whose file is gone.
     Hash {
         /// In bytes.
         size: u64,
@@ -94,45 +99,44 @@ pub enum Against {
     },
 }
 
-/// The check of the card's capacity alone.
+/// Checks the capacity of a card, and nothing else.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Capacity {
+pub struct CapacityJob {
     pub disk: Disk,
 }
 
-/// Reading what is on a card.
+/// Reads what is on a card.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Inspecting {
+pub struct InspectJob {
     pub disk: Disk,
 }
 
-impl Work for Plan {
+impl WorkerJob for Plan {
     type Answer = Report;
     const ACCESS: Access = Access::Write;
-    const CUT_SHORT: &'static str = "before the card was complete; run the same command again";
+    const UNFINISHED: &'static str = "before the card was complete";
 
     fn needs(&self) -> Needs<'_> {
         Needs { disk: &self.disk, access: Self::ACCESS, image: Some(&self.image), unmount: &self.unmount }
     }
 
-    fn carry_out(&self, card: Claimed, job_context: &JobContext) -> Result<Report> {
-        let (image, Claimed { locked, view }) = (&self.image, card);
-        let placing = |carried| {
-            Ext4Payload::new(carried, &view, job_context.programs, job_context.reporter, job_context.cancel)
-        };
-        let placing = self.carried.as_ref().map(placing).transpose()?;
-        let addition = placing.as_ref().map(|placing| placing as &dyn PayloadWriter);
+    fn run(&self, card: ClaimedCard, cx: &JobContext) -> Result<Report> {
+        let image = &self.image;
+        let ClaimedCard { locked, view } = card;
+        let ext4_payload = |plan| Ext4Payload::new(plan, &view, cx.programs, cx.reporter, cx.cancel);
+        let payload = self.payload.as_ref().map(ext4_payload).transpose()?;
+        let payload_writer = payload.as_ref().map(|payload| payload as &dyn PayloadWriter);
         let card = FileCard::locked(locked, self.disk.size)?;
-        (job_context.begun)();
-        let content = Content { size: image.size, hash: image.hash, open: &|| job_context.stream(image) };
-        flash::write_image(&card, &content, addition, self.mode, job_context.reporter, job_context.cancel)
+        (cx.begun)();
+        let content = ImageContent { size: image.size, hash: image.hash, open: &|| cx.stream(image) };
+        flash::write_image(&card, &content, payload_writer, self.mode, cx.reporter, cx.cancel)
     }
 }
 
-impl Work for Comparing {
+impl WorkerJob for CompareJob {
     type Answer = Comparison;
     const ACCESS: Access = Access::Read;
-    const CUT_SHORT: &'static str = "before the card was compared; run the same command again";
+    const UNFINISHED: &'static str = "before the card was compared";
 
     fn needs(&self) -> Needs<'_> {
         let image = match &self.against {
@@ -142,52 +146,50 @@ impl Work for Comparing {
         Needs { disk: &self.disk, access: Self::ACCESS, image, unmount: &[] }
     }
 
-    fn carry_out(&self, card: Claimed, job_context: &JobContext) -> Result<Comparison> {
+    fn run(&self, card: ClaimedCard, cx: &JobContext) -> Result<Comparison> {
         let card = FileCard::locked(card.locked, self.disk.size)?;
-        (job_context.begun)();
+        (cx.begun)();
         match &self.against {
             Against::Image(image) => {
-                let content =
-                    Content { size: image.size, hash: image.hash, open: &|| job_context.stream(image) };
-                flash::compare(&card, &content, self.added.as_ref(), job_context.reporter, job_context.cancel)
+                let content = ImageContent { size: image.size, hash: image.hash, open: &|| cx.stream(image) };
+                flash::compare(&card, &content, self.payload.as_ref(), cx.reporter, cx.cancel)
             }
-            Against::Hash { size, hash } => {
-                flash::compare_hash(&card, *size, *hash, job_context.reporter, job_context.cancel)
-            }
+            Against::Hash { size, hash } => flash::compare_hash(&card, *size, *hash, cx.reporter, cx.cancel),
         }
     }
 }
 
-impl Work for Capacity {
-    /// At how many places the card was tried.
+impl WorkerJob for CapacityJob {
+    /// The number of capacity probes.
     type Answer = usize;
     const ACCESS: Access = Access::Write;
-    const CUT_SHORT: &'static str =
-        "before it had put back what was there: the card may hold stamps of 4 KiB in up to 110 places";
+    const UNFINISHED: &'static str =
+        "before it had restored the card: up to 110 blocks of 4 KiB may hold capacity probes";
+    const UNFINISHED_HINT: &'static str = "flash the card before you use it";
 
     fn needs(&self) -> Needs<'_> {
         Needs { disk: &self.disk, access: Self::ACCESS, image: None, unmount: &[] }
     }
 
-    fn carry_out(&self, card: Claimed, job_context: &JobContext) -> Result<usize> {
+    fn run(&self, card: ClaimedCard, cx: &JobContext) -> Result<usize> {
         let card = FileCard::locked(card.locked, self.disk.size)?;
-        (job_context.begun)();
-        flash::check_capacity(&card, job_context.reporter, job_context.cancel)
+        (cx.begun)();
+        flash::check_capacity(&card, cx.reporter, cx.cancel)
     }
 }
 
-impl Work for Inspecting {
+impl WorkerJob for InspectJob {
     type Answer = Inspection;
     const ACCESS: Access = Access::Read;
-    const CUT_SHORT: &'static str = "before the card was inspected; run the same command again";
+    const UNFINISHED: &'static str = "before the card was inspected";
 
     fn needs(&self) -> Needs<'_> {
         Needs { disk: &self.disk, access: Self::ACCESS, image: None, unmount: &[] }
     }
 
-    fn carry_out(&self, card: Claimed, job_context: &JobContext) -> Result<Inspection> {
-        (job_context.begun)();
-        inspect::inspect(card.locked.file(), self.disk.size, &Budget::new(job_context.cancel))
+    fn run(&self, card: ClaimedCard, cx: &JobContext) -> Result<Inspection> {
+        (cx.begun)();
+        inspect::inspect(card.locked.file(), self.disk.size, &Budget::new(cx.cancel))
     }
 }
 
@@ -197,20 +199,20 @@ impl From<Plan> for Job {
     }
 }
 
-impl From<Comparing> for Job {
-    fn from(comparing: Comparing) -> Self {
+impl From<CompareJob> for Job {
+    fn from(comparing: CompareJob) -> Self {
         Self::Compare(comparing)
     }
 }
 
-impl From<Capacity> for Job {
-    fn from(capacity: Capacity) -> Self {
+impl From<CapacityJob> for Job {
+    fn from(capacity: CapacityJob) -> Self {
         Self::Capacity(capacity)
     }
 }
 
-impl From<Inspecting> for Job {
-    fn from(inspecting: Inspecting) -> Self {
+impl From<InspectJob> for Job {
+    fn from(inspecting: InspectJob) -> Self {
         Self::Inspect(inspecting)
     }
 }

@@ -1,16 +1,16 @@
-//! What touches a card is done by the worker: this same binary in a process of its own, elevated where the
-//! user may not open the card. It is handed a [`Job`](job::Job) and answers.
+//! The worker: this same binary in a process of its own, the only one that touches cards. It is elevated where the user
+//! may not open the card. It receives a [`Job`](job::Job) and sends back the answer.
 
 mod caller;
 mod claim;
 mod elevate;
 mod job;
-mod letter;
 mod needs;
+mod request;
+mod rescan;
 mod serve;
-mod table;
 
 pub use elevate::{check_access, run};
-pub use job::{Against, Capacity, Comparing, Inspecting};
+pub use job::{Against, CapacityJob, CompareJob, InspectJob};
 pub use needs::Access;
 pub use serve::serve;

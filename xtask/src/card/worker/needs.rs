@@ -1,4 +1,4 @@
-//! What a job takes before it can be done.
+//! What a job needs before it can run.
 
 use std::path::PathBuf;
 
@@ -12,13 +12,14 @@ pub enum Access {
     Write,
 }
 
-/// What a job takes.
+/// The card that a job works on, and what the job does with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Needs<'a> {
     pub disk: &'a Disk,
     pub access: Access,
-    /// The image that is read for it.
+    /// The image that the job reads.
     pub image: Option<&'a Image>,
-    /// The places from which the card is unmounted first. Whoever may write a card may still not unmount it.
+    /// The mount points from which the card is unmounted first. A user who may write the card may still lack the right
+    /// to unmount it.
     pub unmount: &'a [PathBuf],
 }

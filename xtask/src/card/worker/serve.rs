@@ -1,9 +1,9 @@
-//! The worker: the only part that runs elevated. It is handed the job over the socket that is its stdin, does it, and
-//! speaks JSON lines on its stdout. The end of its stdin means that whoever started it has gone or wants it to stop;
-//! unlike a signal, that also reaches it through sudo.
+//! The worker: the only part that runs elevated. It receives the job over the socket that is its stdin, runs it, and
+//! writes JSON lines to its stdout. When its stdin ends, the process that started it has ended or asks it to stop;
+//! unlike a signal, this also reaches the worker through sudo.
 //!
-//! Where it is root for somebody else, it only opens and claims the card. All that reads an image or a card is done by
-//! a child that has the rights of that user.
+//! Where the worker is root for a caller, it only opens and claims the card. A child with the rights of the caller does
+//! all reading of images and cards.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,180 +20,185 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::caller::Caller;
-use super::claim::{Claimed, claim_for};
-use super::job::{Job, JobContext, Work};
-use super::letter::{Files, Handed, JobRequest, LONGEST, readable};
+use super::claim::{ClaimedCard, claim_for_caller};
+use super::job::{Job, JobContext, WorkerJob};
 use super::needs::{Access, Needs};
-use super::table;
-use crate::base::failure::{self, ExitKind};
+use super::request::{FileRole, Files, JobRequest, MAX_REQUEST, check_readable};
+use super::rescan::rescan_partitions;
+use crate::bail;
+use crate::base::failure;
 use crate::base::process::{Launcher, handover};
 use crate::base::{Event, Reporter, hardening, interrupt};
-use crate::card::ext4::Programs;
+use crate::card::ext4::ProgramSource;
 
-/// A job comes right after the start.
+/// How long the worker waits for its job, which comes right after the start.
 const JOB_TIMEOUT: Duration = Duration::from_secs(30);
-/// So much memory the worker takes for all but the window of a decompressor, in bytes: three buffers, and a job with
-/// files.
-const MEMORY: u64 = 256 << 20;
-/// The largest window, in bytes: what an image says of its own is no reason to take more.
-const WINDOW: u64 = 4 << 30;
+/// The memory limit of the worker without the window of a decompressor, in bytes: three buffers, and a job with files.
+const BASE_MEMORY: u64 = 256 << 20;
+/// The largest window of a decompressor, in bytes, whatever size an image claims to need.
+const MAX_WINDOW: u64 = 4 << 30;
 
-/// One line that the worker says.
+/// One line of the worker's stdout.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Message {
     Answer {
         answer: Value,
     },
-    /// The card of this path is claimed, and from here on it is read or written.
+    /// The card at this path is claimed, and will be read or written from now on.
     Begun {
         begun: PathBuf,
     },
     Event(Event),
 }
 
-/// Does the job that comes over stdin, as far as `access` goes, and returns the exit code. `say` is called with each
+/// Runs the job that comes over stdin, if `access` allows it, and returns the exit code. Calls `write_line` with each
 /// line for stdout.
-pub fn serve(access: Access, say: impl Fn(&str) + Send + Sync) -> u8 {
-    let lines = Lines { say };
-    lines.serve(access).unwrap_or_else(|error| {
-        lines.report(&Event::failed(&error));
+pub fn serve(access: Access, write_line: impl Fn(&str) + Send + Sync) -> u8 {
+    let worker = Worker { write_line };
+    worker.serve(access).unwrap_or_else(|error| {
+        worker.report(&Event::failed(&error));
         failure::kind(&error).code()
     })
 }
 
-struct Lines<F> {
-    say: F,
+struct Worker<F> {
+    write_line: F,
 }
 
-impl<F: Fn(&str) + Send + Sync> Lines<F> {
+impl<F: Fn(&str) + Send + Sync> Worker<F> {
     fn serve(&self, access: Access) -> Result<u8> {
         std::env::set_current_dir("/").context("leaving the working directory")?;
         let stdin = std::io::stdin();
         handover::check(stdin.as_fd())?;
-        // Who has asked is known before anything that came is looked at.
+        // The caller is known before anything from them is parsed.
         let caller = Caller::find(stdin.as_fd())?;
-        let (line, files) = handover::receive(stdin.as_fd(), LONGEST, JOB_TIMEOUT)?;
-        let letter = JobRequest::parse(&line)?;
-        letter.is_for(access)?;
-        let window = letter
-            .job
-            .needs()
-            .image
-            .map_or(0, |image| image.source.window.max(image.source.limits.memory).clamp(MEMORY, WINDOW));
-        hardening::confine(MEMORY + window)?;
-        let files = letter.sort(files)?;
+        let (line, received) = handover::receive(stdin.as_fd(), MAX_REQUEST, JOB_TIMEOUT)?;
+        let request = JobRequest::parse(&line)?;
+        request.check_access(access)?;
+        let window = request.job.needs().image.map_or(0, |image| {
+            image.source.window.max(image.source.limits.memory).clamp(BASE_MEMORY, MAX_WINDOW)
+        });
+        hardening::confine(BASE_MEMORY + window)?;
+        let files = request.assign(received)?;
         if files.card.is_some() && rustix::process::geteuid().is_root() {
-            return Err(ExitKind::Refused.error("a worker that is root opens the card itself"));
+            bail!(Refused, "a worker that is root opens the card itself");
         }
         match caller {
-            Some(caller) => self.delegate(caller, letter, &files),
-            None => self.carry_out(&letter, files).map(|()| 0),
+            Some(caller) => self.delegate(caller, request, &files),
+            None => self.dispatch(&request, files).map(|()| 0),
         }
     }
 
-    /// Claims the card for `caller`, and has a child with their rights do the rest. Its exit code is that of this process. The
-    /// image is not so much as looked at here: it may be on a file system of the caller's that does not answer.
-    fn delegate(&self, caller: Caller, mut letter: JobRequest, files: &Files) -> Result<u8> {
-        let locked = claim_for(caller, &letter.job.needs())?;
-        let cancel = watch()?;
-        let card = Claimed::lent(locked)?;
-        letter.handed.extend([Handed::Card, Handed::View]);
-        let line = serde_json::to_string(&letter).context("writing the job as JSON")?;
-        let handed = files.image.iter().chain([card.locked.file(), &card.view]).map(AsFd::as_fd);
-        let (handed, needs) = (handed.collect::<Vec<_>>(), letter.job.needs());
-        let (program, command) = ("/proc/self/exe", needs.access.command());
-        let stop = || cancel.load(Ordering::Relaxed);
+    /// Claims the card for `caller`, and runs the job in a child with their rights. Returns the exit code of the child.
+    /// This process does not touch the image: it may be on a file system of the caller's that does not answer.
+    fn delegate(&self, caller: Caller, mut request: JobRequest, files: &Files) -> Result<u8> {
+        let locked = claim_for_caller(caller, &request.job.needs())?;
+        let cancel = watch_for_stop()?;
+        let card = ClaimedCard::for_caller(locked)?;
+        request.file_roles.extend([FileRole::Card, FileRole::View]);
+        let line = serde_json::to_string(&request).context("writing the job as JSON")?;
+        let all_files = files.image.iter().chain([card.locked.file(), &card.view]);
+        let descriptors = all_files.map(AsFd::as_fd).collect::<Vec<_>>();
+        let needs = request.job.needs();
+        let command = needs.access.command();
+        let is_stopped = || cancel.load(Ordering::Relaxed);
         let launcher = Launcher::clean("/").with_env("LC_ALL", "C");
-        let code = launcher.delegate(program, &[command], caller.0, &line, &handed, stop)?;
-        self.announce(&needs, &card.release(), code == 0);
+        let code =
+            launcher.delegate("/proc/self/exe", &[command], caller.0, &line, &descriptors, is_stopped)?;
+        self.rescan(&needs, &card.release(), code == 0);
         Ok(u8::try_from(code).unwrap_or(u8::MAX))
     }
 
-    fn carry_out(&self, letter: &JobRequest, files: Files) -> Result<()> {
-        let JobRequest { job, programs, .. } = letter;
+    /// Runs the job in this process, with its own rights.
+    fn dispatch(&self, request: &JobRequest, files: Files) -> Result<()> {
+        let JobRequest { job, programs, .. } = request;
         if let (Some(image), Some(file)) = (job.needs().image, &files.image) {
-            readable(file)?;
+            check_readable(file)?;
             image.source.check(file)?;
         }
-        let (cancel, programs) = (&watch()?, programs.as_deref());
+        let cancel = &watch_for_stop()?;
+        let programs = programs.as_deref();
         match job {
-            Job::Flash(plan) => self.answer(plan, files, programs, cancel),
-            Job::Compare(comparing) => self.answer(comparing, files, programs, cancel),
-            Job::Capacity(capacity) => self.answer(capacity, files, programs, cancel),
-            Job::Inspect(inspecting) => self.answer(inspecting, files, programs, cancel),
+            Job::Flash(plan) => self.run(plan, files, programs, cancel),
+            Job::Compare(compare) => self.run(compare, files, programs, cancel),
+            Job::Capacity(capacity) => self.run(capacity, files, programs, cancel),
+            Job::Inspect(inspect) => self.run(inspect, files, programs, cancel),
         }
     }
 
-    fn answer<W: Work>(
+    /// Claims the card, runs `job` on it, and writes the answer.
+    fn run<W: WorkerJob>(
         &self,
-        work: &W,
+        job: &W,
         files: Files,
         programs: Option<&Path>,
         cancel: &AtomicBool,
     ) -> Result<()> {
-        let needs = work.needs();
+        let needs = job.needs();
         let begun = || self.message(&Message::Begun { begun: needs.disk.path.clone() });
         let (card, programs) = match files.card {
-            Some(card) => (Claimed::adopt(&needs, card)?, Programs::Trusted(programs)),
-            None => (Claimed::open(&needs)?, Programs::Found),
+            Some(card) => (ClaimedCard::adopt(&needs, card)?, ProgramSource::Trusted(programs)),
+            None => (ClaimedCard::open(&needs)?, ProgramSource::OnPath),
         };
-        // The process that has claimed the card tells the kernel.
-        let view = (programs == Programs::Found).then(|| card.view.try_clone());
-        let view = view.transpose().context("opening the card a second time")?;
+        // Only the process that claimed the card makes the kernel reread the partition table.
+        let own_view = (programs == ProgramSource::OnPath).then(|| card.view.try_clone());
+        let view = own_view.transpose().context("opening the card a second time")?;
         let image = files.image.as_ref();
-        let done =
-            work.carry_out(card, &JobContext { reporter: self, begun: &begun, cancel, image, programs });
+        let result = job.run(card, &JobContext { reporter: self, begun: &begun, cancel, image, programs });
         if let Some(view) = view {
-            self.announce(&needs, &view, done.is_ok());
+            self.rescan(&needs, &view, result.is_ok());
         }
-        let answer = serde_json::to_value(done?).context("writing the answer as JSON")?;
+        let answer = serde_json::to_value(result?).context("writing the answer as JSON")?;
         self.message(&Message::Answer { answer });
         Ok(())
     }
 
-    /// Tells the kernel what is on a card that was flashed, `whole` or not; `view` is the card, which nobody claims any more.
-    fn announce(&self, needs: &Needs, view: &File, whole: bool) {
+    /// Makes the kernel reread the partition table of a card that was flashed; `complete` is whether the card holds the
+    /// image. `view` is the card, which nobody claims any more.
+    fn rescan(&self, needs: &Needs, view: &File, complete: bool) {
         if let (Access::Write, Some(image)) = (needs.access, needs.image) {
-            table::announce(view, whole.then_some(&image.layout), self);
+            rescan_partitions(view, complete.then_some(&image.layout), self);
         }
     }
 
     fn message(&self, message: &Message) {
         if let Ok(line) = serde_json::to_string(message) {
-            (self.say)(&line);
+            (self.write_line)(&line);
         }
     }
 }
 
-impl<F: Fn(&str) + Send + Sync> Reporter for Lines<F> {
+impl<F: Fn(&str) + Send + Sync> Reporter for Worker<F> {
     fn report(&self, event: &Event) {
         self.message(&Message::Event(event.clone()));
     }
 }
 
-/// A flag that is set when the worker is to stop: at the end of stdin, or by a signal. Until here signals end it.
-fn watch() -> Result<Arc<AtomicBool>> {
+/// A flag that is set when the worker must stop: at the end of stdin, or by a signal. Before this call, signals end the
+/// worker at once.
+fn watch_for_stop() -> Result<Arc<AtomicBool>> {
     let hold = interrupt::guard()?;
-    let (cancel, stdin) = (Arc::new(AtomicBool::new(false)), std::io::stdin());
+    let cancel = Arc::new(AtomicBool::new(false));
+    let stdin = std::io::stdin();
     interrupt::set_on_request(&cancel)?;
     let flag = Arc::clone(&cancel);
     let mut source = File::from(stdin.as_fd().try_clone_to_owned().context("watching for the end of stdin")?);
-    // Ends with the process.
+    // The thread ends with the process.
     let watch = move || {
-        while !hold.requested() && goes_on(&mut source) {}
+        while !hold.requested() && is_open(&mut source) {}
         flag.store(true, Ordering::Relaxed);
-        // Signals are noted to the end.
+        // Signals stay held until the process ends.
         std::mem::forget(hold);
     };
     std::thread::Builder::new().spawn(watch).context("watching for the end of stdin")?;
     Ok(cancel)
 }
 
-/// Waits for a moment, and says whether `source` has not come to its end. What still comes is for nobody.
-fn goes_on(source: &mut File) -> bool {
-    let moment = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-    match poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&moment)) {
+/// Waits up to 100 ms, and returns whether `source` has not ended. Discards what still comes.
+fn is_open(source: &mut File) -> bool {
+    let timeout = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    match poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&timeout)) {
         Ok(0) | Err(Errno::INTR) => true,
         Ok(_) => source.read(&mut [0; 4096]).is_ok_and(|count| count > 0),
         Err(_) => false,

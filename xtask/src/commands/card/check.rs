@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::base::{Bytes, Context};
 use crate::card::disk::{Disk, Mounted, Request, Roots, refusals, refuse};
-use crate::card::worker::{self, Access, Capacity};
+use crate::card::worker::{self, Access, CapacityJob};
 use crate::cli::CardCheck;
 use crate::commands::protected::{NamedPaths, protected};
 use crate::ui;
@@ -17,7 +17,7 @@ pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
     worker::check_access(cx, &disk.path, Access::Write)?;
     cx.note(format!("card    {}", disk.summary()));
     args.confirm.confirm(&disk, CONSEQUENCE)?;
-    let probes = worker::run(cx, &Capacity { disk: disk.clone() })?;
+    let probes = worker::run(cx, &CapacityJob { disk: disk.clone() })?;
     show(cx, &disk, probes)
 }
 

@@ -7,14 +7,14 @@ use crate::bail;
 use crate::base::Context;
 use crate::card::disk::Disk;
 use crate::card::inspect::{Inspection, Verdict};
-use crate::card::worker::{self, Inspecting};
+use crate::card::worker::{self, InspectJob};
 use crate::cli::CardInspect;
 use crate::receipt::{self, Flashed};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
     let disk = super::load_readable(cx, &args.device)?;
-    let inspection = worker::run(cx, &Inspecting { disk: disk.clone() })?;
+    let inspection = worker::run(cx, &InspectJob { disk: disk.clone() })?;
     let last = receipt::of_card(cx, &disk);
     let origin = Origin::find(last, &inspection);
     let found = Found { disk, inspection, origin };

@@ -10,7 +10,7 @@ use crate::base::{Bytes, Context};
 use crate::card::disk::Disk;
 use crate::card::flash::Comparison;
 use crate::card::image::{self, Depth, Image, Limits, Source};
-use crate::card::worker::{self, Against, Comparing};
+use crate::card::worker::{self, Against, CompareJob};
 use crate::cli::{CardVerify, Target};
 use crate::receipt::{self, Flashed, PayloadReceipt};
 use crate::ui;
@@ -35,8 +35,8 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     for used in &disk.uses {
         cx.warn(format!("{used}: writes during the comparison count as differences"));
     }
-    let added = own.as_ref().map(|own| own.added.clone());
-    let comparison = worker::run(cx, &Comparing { disk: disk.clone(), against, added })?;
+    let payload = own.as_ref().map(|own| own.added.clone());
+    let comparison = worker::run(cx, &CompareJob { disk: disk.clone(), against, payload })?;
     show(cx, &disk, &comparison, own.as_ref())
 }
 
@@ -99,7 +99,7 @@ fn show(cx: &Context, disk: &Disk, comparison: &Comparison, own: Option<&Payload
             let size = Bytes(comparison.size);
             let hash = comparison.hash;
             // A hash of the whole card is the hash of the image with its payload.
-            let own = own.filter(|own| comparison.added || hash == own.added.hash);
+            let own = own.filter(|own| comparison.with_payload || hash == own.added.hash);
             let own = own.map(|own| format!(" and {}", own.words)).unwrap_or_default();
             ui::result(&format!("{path} holds the image{own}: {size} compared, hash {hash}"))
         }

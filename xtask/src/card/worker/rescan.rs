@@ -1,0 +1,75 @@
+//! After a flash, the kernel reads the new partition table, so that nobody mounts a partition of the old one.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::io::{FdFlags, fcntl_setfd};
+
+use crate::base::hardening::trusted_program;
+use crate::base::process::Launcher;
+use crate::base::{Event, Reporter};
+use crate::card::disk::{Disk, Number, Roots};
+use crate::card::inspect::PartitionTable;
+
+/// How often the rescan is tried: udev does the same once the card is closed, and holds the card meanwhile.
+const ATTEMPTS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Makes the kernel reread the partition table of the card `view`, which nobody claims any more; `layout` is the table
+/// on the card. Where that fails, removes the old partitions that the kernel still knows.
+pub fn rescan_partitions(view: &File, layout: Option<&PartitionTable>, reporter: &dyn Reporter) {
+    let Some(metadata) = view.metadata().ok().filter(|metadata| metadata.file_type().is_block_device())
+    else {
+        return;
+    };
+    let roots = Roots::default();
+    let number = Number::from_raw(metadata.rdev());
+    // The child opens the card by this path, so it must inherit the descriptor.
+    let _ = fcntl_setfd(view, FdFlags::empty());
+    let card = format!("/proc/self/fd/{}", view.as_raw_fd());
+    for _ in 0..ATTEMPTS {
+        if succeeds("blockdev", &["--rereadpt", &card]) {
+            return;
+        }
+        match Disk::by_number(&roots, number) {
+            Ok(disk) if is_outdated(&disk, layout) => sleep(PAUSE),
+            _ => return,
+        }
+    }
+    let Ok(disk) = Disk::by_number(&roots, number) else { return };
+    let path = disk.path.display().to_string();
+    // Without the old partitions, nobody can mount one by mistake.
+    if has_stale_partition(&disk, layout) && !succeeds("partx", &["--delete", &path]) {
+        reporter.report(&Event::warning(format!(
+            "the kernel keeps the old partitions of {path}; pull the card out and insert it again before you mount any \
+             of them"
+        )));
+    }
+}
+
+/// Whether the partitions of `disk` that the kernel knows are not those of `layout`. The kernel knows none of a loop
+/// device that was attached without partitions.
+fn is_outdated(disk: &Disk, layout: Option<&PartitionTable>) -> bool {
+    let expected = layout.map_or(0, |layout| layout.partitions.len());
+    let known = disk.partitions.iter().filter(|part| part.name.is_some()).count();
+    has_stale_partition(disk, layout) || known < expected && !disk.kind.is_virtual()
+}
+
+/// Whether the kernel knows a partition of `disk` that is not in `layout`.
+fn has_stale_partition(disk: &Disk, layout: Option<&PartitionTable>) -> bool {
+    let expected = layout.map(|layout| layout.partitions.as_slice()).unwrap_or_default();
+    let mut known = disk.partitions.iter().filter(|part| part.name.is_some());
+    known.any(|part| {
+        !expected.iter().any(|own| (own.number, own.start, own.size) == (part.number, part.start, part.size))
+    })
+}
+
+fn succeeds(name: &str, args: &[&str]) -> bool {
+    let program = trusted_program(name).map(|program| program.display().to_string());
+    program.is_some_and(|program| {
+        Launcher::clean("/").capture(&program, args).is_ok_and(|output| output.success())
+    })
+}
