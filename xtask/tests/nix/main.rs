@@ -2,6 +2,7 @@
 
 mod fixture;
 mod hostile;
+mod keys;
 #[path = "../support/mod.rs"]
 mod support;
 

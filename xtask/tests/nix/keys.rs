@@ -1,0 +1,224 @@
+//! Flakes that try to copy the private keys of hosts to the store.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::fixture::{Fixture, builder, image, is_in_store, run, system};
+
+/// The key of a host, in the state folder, as it is after `identity make`.
+fn key(fixture: &Fixture) -> (PathBuf, String) {
+    fixture.run(&["identity", "make", "pi"]).exits(0);
+    let file = fixture.path("state/identity/pi/ssh_host_ed25519_key");
+    let secret = fs::read_to_string(&file).expect("the key");
+    // The first lines are the same in all keys.
+    let line = secret.lines().nth(3).expect("a key of several lines").to_owned();
+    (file, line)
+}
+
+/// A derivation that tries to read the file `key`, writes what it finds into an image, and says so.
+fn thief(name: &str, key: &str, more: &str) -> String {
+    let script = format!(
+        "mkdir -p $out/sd-image; cat {key} >$out/sd-image/a.img; cat {key}; ls -d {key} || echo it is not there; \
+         echo >>$out/sd-image/a.img"
+    );
+    builder(name, &script).replace("system =", &format!("{more} system ="))
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn no_build_reads_the_key_of_a_host() {
+    let mut fixture = Fixture::empty();
+    let (file, secret) = key(&fixture);
+    let file = file.display().to_string();
+    let fixed = r#"outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; outputHashMode = "recursive";"#;
+    let images = [
+        ("plain", ""),
+        ("fixed", fixed),
+        ("nochroot", "__noChroot = true;"),
+        ("both", &format!("__noChroot = true; {fixed}")),
+    ];
+    let packages =
+        images.iter().map(|(host, more)| format!("{host}-sdImage = {};\n", thief(host, &file, more)));
+    let packages = packages.collect::<String>();
+    // Built while the flake is evaluated.
+    let early =
+        format!("early-sdImage = import (toString {} + \"/sd-image/a.img\");\n", thief("early", &file, ""));
+    let settings = r#"nixConfig = { sandbox = false; sandbox-fallback = true; extra-sandbox-paths = [ "/" ];
+        allow-unsafe-native-code-during-evaluation = true; pure-eval = false; accept-flake-config = true; };"#;
+    let read = format!(
+        "read-sdImage = builtins.readFile \"{file}\"; exec-sdImage = builtins.exec [ \"cat\" \"{file}\" ];\n\
+         path-sdImage = builtins.path {{ path = \"{file}\"; }};\n\
+         fetch-sdImage = builtins.fetchTree {{ type = \"path\"; path = \"{file}\"; }};\n"
+    );
+    let text = format!(
+        "{{ {settings} outputs = {{ self }}: {{ packages.{} = {{ {packages} {early} {read} }}; }}; }}",
+        system()
+    );
+    fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
+    // What the user allowed once for another flake, and what is said in the environment.
+    let allowed = fixture.path("home/.local/share/nix");
+    fs::create_dir_all(&allowed).expect("making a folder");
+    let answers = r#"{ "sandbox": { "false": true }, "extra-sandbox-paths": { "/": true }, "pure-eval": { "false": true } }"#;
+    fs::write(allowed.join("trusted-settings.json"), answers).expect("writing answers");
+    for config in ["substitute = false", "sandbox = relaxed", "sandbox = false\naccept-flake-config = true"] {
+        fixture.sandbox_mut().env("NIX_CONFIG", format!("substitute = false\n{config}"));
+        for host in ["plain", "fixed", "nochroot", "both", "early", "read", "exec", "path", "fetch"] {
+            let outcome = fixture.run(&["sd-image", host]);
+            let said = format!("{config} {host}: {outcome:?}");
+            assert!(!outcome.stderr.contains(&secret) && !outcome.stdout.contains(&secret), "{said}");
+            if outcome.code == 0 {
+                let image = fs::read_to_string(outcome.stdout.trim_end()).expect("the image");
+                assert!(host == "plain" && image == "\n", "{said} {image}");
+            } else {
+                assert!(host != "plain", "{said}");
+            }
+        }
+        fixture.run(&["sd-image", "nochroot"]).says("could read the private keys of hosts").exits(1);
+    }
+    for words in [&["--no-sandbox"][..], &["--option", "sandbox", "false"], &["--accept-flake-config"]] {
+        let refused = fixture.run(&[&["sd-image", "plain", "--"], words].concat());
+        refused.says("is not passed on to nix: a build could read the private keys of hosts").exits(3);
+    }
+    // The sandbox shows what the configuration says.
+    fixture.sandbox_mut().env("NIX_CONFIG", "extra-sandbox-paths = /");
+    let outcome = fixture.run(&["sd-image", "plain"]);
+    outcome.says("the setting `sandbox-paths` of nix shows / to builds").exits(3);
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn no_input_of_a_flake_copies_the_key_of_a_host() {
+    let fixture = Fixture::empty();
+    let (file, secret) = key(&fixture);
+    let folder = fixture.path("state/identity");
+    assert_eq!(folder.join("pi").metadata().expect("the folder").permissions().mode() & 0o777, 0);
+    let link = fixture.path("home/link");
+    symlink(fixture.path("state"), &link).expect("making a link");
+    let [file, folder] = [&file, &folder].map(|path| path.display().to_string());
+    let encoded = file.replace("identity", "%69dentity");
+    let references = [
+        format!("path:{folder}"),
+        format!("path:{folder}/pi"),
+        format!("path:{file}"),
+        format!("path:{}/identity", link.display()),
+        format!("path:{}", fixture.path("state").display()),
+        format!("path:/proc/self/root{folder}"),
+        format!("path:/proc/1/root{folder}"),
+        format!("file://{file}"),
+        format!("file+file://{encoded}"),
+        format!("tarball+file://{file}"),
+    ];
+    let (system, image) = (system(), image("pi"));
+    let archive = fixture.path("home/flake.tar.gz").display().to_string();
+    let home = fixture.path("").display().to_string();
+    for reference in &references {
+        let text = format!(
+            r#"{{ inputs.x = {{ url = "{reference}"; flake = false; }};
+                outputs = {{ self, x }}: {{ packages.{system}.pi-sdImage = {image}; }}; }}"#
+        );
+        fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
+        fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
+        run("tar", &["-C", &home, "-czf", &archive, "flake"]);
+        for command in [&["sd-image", "pi"][..], &["hosts"], &["status"], &["deploy", "pi", "--dry-run"]] {
+            let foreign = format!("file://{archive}");
+            let outcomes =
+                [fixture.run(command), fixture.sandbox().run(&[&["--flake", &foreign], command].concat())];
+            for outcome in outcomes {
+                assert_ne!(outcome.code, 0, "{reference} {command:?} {outcome:?}");
+            }
+        }
+        assert!(!is_in_store(&secret), "{reference}");
+    }
+}
+
+/// Nix takes what has a hash from anywhere, also while it evaluates purely, and compares it when it is in the store.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn no_evaluation_copies_the_key_of_a_host() {
+    let fixture = Fixture::empty();
+    let (file, secret) = key(&fixture);
+    let (folder, file) =
+        (fixture.path("state/identity/pi").display().to_string(), file.display().to_string());
+    let hash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let fetched = [
+        format!(r#"fetchTree {{ type = "path"; path = "{folder}"; narHash = "{hash}"; }}"#),
+        format!(r#"fetchTree {{ type = "file"; url = "file://{file}"; narHash = "{hash}"; }}"#),
+        format!(r#"getFlake "path:{folder}?narHash={hash}""#),
+        format!(r#"fetchurl {{ url = "file://{file}"; sha256 = "{hash}"; }}"#),
+    ];
+    let (system, good) = (system(), image("good"));
+    fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
+    for fetched in &fetched {
+        let text = format!(
+            r#"{{ outputs = {{ self }}: let x = builtins.{fetched}; in {{
+                packages.{system} = {{ pi-sdImage = derivation {{ name = "a"; system = "{system}"; builder = x; }}; good-sdImage = {good}; }};
+                deploy = builtins.seq "${{x}}" {{ }}; }}; }}"#
+        );
+        fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
+        for command in [&["sd-image", "pi"][..], &["hosts"], &["deploy", "pi", "--dry-run"]] {
+            let outcome = fixture.run(command);
+            assert!(!is_in_store(&secret), "{fetched} {command:?} {outcome:?}");
+        }
+        fixture.run(&["sd-image", "good"]).exits(0);
+    }
+}
+
+/// A flake with an input that names `path`. Nix takes what its lock says, and looks at the input when it is used.
+fn lock_with(fixture: &Fixture, path: &Path) {
+    let text = format!(
+        r#"{{ inputs.x = {{ url = "path:{}"; flake = false; }};
+            outputs = {{ self, x }}: {{ packages.{}.pi-sdImage = {} ; }}; }}"#,
+        path.display(),
+        system(),
+        image("pi").replace("system =", "inherit x; system =")
+    );
+    fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
+    fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
+    let reference = serde_json::json!({ "type": "path", "path": path });
+    let mut locked = reference.clone();
+    locked["narHash"] = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into();
+    let lock = serde_json::json!({ "version": 7, "root": "root", "nodes": {
+        "root": { "inputs": { "x": "x" } },
+        "x": { "flake": false, "locked": locked, "original": reference }
+    } });
+    fs::write(fixture.path("flake/flake.lock"), lock.to_string()).expect("writing the lock");
+}
+
+/// The lock is looked at, and a path in it says little: the evaluation that follows it has no right to read the keys.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_lock_that_leads_to_the_key_of_a_host_by_another_way() {
+    let fixture = Fixture::empty();
+    let (file, secret) = key(&fixture);
+    let (folder, aside) = (file.parent().expect("a folder"), fixture.path("home/aside"));
+    fs::create_dir(&aside).expect("making a folder");
+    fs::rename(folder, aside.join("pi")).expect("moving the keys aside");
+    symlink(aside.join("pi"), folder).expect("making a link");
+    for path in [&aside, &aside.join("pi")] {
+        lock_with(&fixture, path);
+        for command in [&["sd-image", "pi"][..], &["hosts"], &["status"]] {
+            let outcome = fixture.run(command);
+            assert!(!is_in_store(&secret), "{command:?} {outcome:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_lock_that_names_the_key_of_a_host_is_refused() {
+    let fixture = Fixture::empty();
+    let (file, secret) = key(&fixture);
+    lock_with(&fixture, &file);
+    for command in [&["sd-image", "pi"][..], &["hosts"]] {
+        let outcome = fixture.run(command);
+        assert_ne!(outcome.code, 0, "{command:?} {outcome:?}");
+        if rustix::process::geteuid().is_root() {
+            outcome
+                .says("the input `x` of the flake names ")
+                .says("\nhint: remove the input from flake.nix and flake.lock")
+                .exits(3);
+        }
+    }
+    assert!(!is_in_store(&secret));
+}
