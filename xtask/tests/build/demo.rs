@@ -1,4 +1,4 @@
-//! The whole way: a real image built by Nix under `AArch64` emulation and written to a virtual card.
+//! End to end: a real image, built by Nix under `AArch64` emulation and written to a virtual card.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -11,14 +11,14 @@ use serde_json::Value;
 use crate::support::image::{Image, says};
 use crate::support::{Sandbox, content_hash};
 
-/// All runs have one card, that of this checkout: each test has it for itself.
+/// Serializes the tests: all runs use one card, that of this checkout.
 static CARD: Mutex<()> = Mutex::new(());
 
-fn alone() -> MutexGuard<'static, ()> {
+fn lock_card() -> MutexGuard<'static, ()> {
     CARD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where the runs keep what they have fetched: it is not fetched anew by each.
+/// The state folder of all runs, so that each download happens once.
 const STATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.xtask");
 
 fn sandbox() -> Sandbox {
@@ -53,10 +53,11 @@ fn hash_of(file: &Path, size: u64) -> String {
 
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
-fn the_main_job_end_to_end() {
-    let _alone = alone();
+fn the_demo_builds_flashes_and_verifies() {
+    let _lock = lock_card();
     let result = demo();
-    let (file, size) = (Path::new(text(&result, "/file")), result["report"]["size"].as_u64().unwrap());
+    let file = Path::new(text(&result, "/file"));
+    let size = result["report"]["size"].as_u64().unwrap();
     assert_eq!(hash_of(file, size), text(&result, "/report/added/hash"));
     assert_eq!(text(&result, "/image/hash"), text(&result, "/report/hash"));
     assert_eq!(says("losetup", &["-j", file.to_str().unwrap()]), "", "the loop device is still there");
@@ -71,7 +72,7 @@ fn the_main_job_end_to_end() {
     assert!(name.starts_with("nixos-sd-image-demo-") && name.ends_with("-aarch64-linux.img.zst"), "{name}");
     let image = Image::unpack(packed, dir.path(), 40);
     image.is_sound();
-    has_what_a_pi_starts(&image, text(&result, "/contents/boot/init"));
+    assert_bootable(&image, text(&result, "/contents/boot/init"));
 
     let again = demo();
     assert_eq!(text(&again, "/image/source/path"), packed.to_str().unwrap());
@@ -80,7 +81,8 @@ fn the_main_job_end_to_end() {
     assert!(seconds < 30.0, "the second run took {seconds} s");
 }
 
-fn has_what_a_pi_starts(image: &Image, init: &str) {
+/// Asserts that `image` contains the files that a Pi boots, with `init` as the first program.
+fn assert_bootable(image: &Image, init: &str) {
     assert_eq!(image.names("/"), ["boot", "lost+found", "persist", "store", "var"]);
     let config = image.text("/boot/extlinux/extlinux.conf");
     assert!(config.contains(&format!("APPEND init={init} ")), "{config}");
@@ -96,8 +98,8 @@ fn has_what_a_pi_starts(image: &Image, init: &str) {
 
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
-fn a_second_build_has_the_same_bytes() {
-    let _alone = alone();
+fn a_rebuild_has_the_same_bytes() {
+    let _lock = lock_card();
     demo();
     let flake = Path::new(STATE).join("demo/flake").canonicalize().unwrap();
     let image = format!("path:{}#packages.aarch64-linux.demo-sdImage", flake.display());
@@ -108,7 +110,7 @@ fn a_second_build_has_the_same_bytes() {
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
 fn a_plain_file_stands_in_for_a_loop_device() {
-    let _alone = alone();
+    let _lock = lock_card();
     let sandbox = sandbox();
     sandbox.fake("losetup", "echo 'cannot find an unused loop device' >&2; exit 1");
     let result = result_of(&sandbox);
@@ -118,8 +120,8 @@ fn a_plain_file_stands_in_for_a_loop_device() {
 
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
-fn ctrl_c_leaves_no_loop_device_and_no_half_image() {
-    let _alone = alone();
+fn ctrl_c_leaves_no_loop_device_and_a_blank_head() {
+    let _lock = lock_card();
     let result = demo();
     let file = Path::new(text(&result, "/file"));
     let mut run = sandbox().command(&["demo", "--json"]).stderr(Stdio::piped()).spawn().unwrap();
@@ -127,30 +129,30 @@ fn ctrl_c_leaves_no_loop_device_and_no_half_image() {
     assert!(lines.any(|line| line.contains(r#""event":"phase","name":"write""#)));
     let id = rustix::process::Pid::from_child(&run);
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
-    let said = lines.collect::<Vec<_>>().join("\n");
-    assert_eq!(run.wait().unwrap().code(), Some(130), "{said}");
-    assert!(said.contains("the first MiB of the card is blank"), "{said}");
+    let rest = lines.collect::<Vec<_>>().join("\n");
+    assert_eq!(run.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("the first MiB of the card is blank"), "{rest}");
     assert_eq!(says("losetup", &["-j", file.to_str().unwrap()]), "");
     let mut head = vec![1; 1 << 20];
     fs::File::open(file).unwrap().read_exact(&mut head).unwrap();
     assert!(head.iter().all(|&byte| byte == 0), "the head is not blank");
 }
 
-/// What `card inspect` says about `card`, and with which exit code.
-fn inspected(card: &Path) -> (i32, String) {
+/// Runs `card inspect` on `card`: its exit code and stdout.
+fn inspect(card: &Path) -> (i32, String) {
     let outcome = sandbox().run(&["card", "inspect", card.to_str().unwrap()]);
     (outcome.code, outcome.stdout)
 }
 
-/// Changes a copy of a card, and tells what then keeps it from booting.
+/// Overwrites `copy` with `bytes` at `at`, and returns why `card inspect` then says that it does not boot. Restores `copy`.
 #[track_caller]
-fn spoiled(copy: &Path, at: u64, bytes: &[u8]) -> String {
+fn why_not_bootable_with(copy: &Path, at: u64, bytes: &[u8]) -> String {
     use std::os::unix::fs::FileExt;
     let disk = fs::File::options().read(true).write(true).open(copy).unwrap();
     let mut before = vec![0; bytes.len()];
     disk.read_exact_at(&mut before, at).unwrap();
     disk.write_all_at(bytes, at).unwrap();
-    let (code, text) = inspected(copy);
+    let (code, text) = inspect(copy);
     disk.write_all_at(&before, at).unwrap();
     assert_eq!(code, 4, "{text}");
     text.lines().find_map(|line| line.strip_prefix("boots   not: ")).expect(&text).to_owned()
@@ -159,42 +161,44 @@ fn spoiled(copy: &Path, at: u64, bytes: &[u8]) -> String {
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
 fn a_card_is_inspected() {
-    let _alone = alone();
+    let _lock = lock_card();
     let result = demo();
-    let (file, hash) = (Path::new(text(&result, "/file")), text(&result, "/report/hash"));
-    let (code, said) = inspected(file);
-    assert_eq!(code, 0, "{said}");
-    let lines = said.lines().collect::<Vec<_>>();
-    let (kernel, init) = (text(&result, "/contents/boot/kernel"), text(&result, "/contents/boot/init"));
-    assert!(lines[1].starts_with("holds   1: FIRMWARE, FAT32, "), "{said}");
+    let file = Path::new(text(&result, "/file"));
+    let hash = text(&result, "/report/hash");
+    let (code, report) = inspect(file);
+    assert_eq!(code, 0, "{report}");
+    let lines = report.lines().collect::<Vec<_>>();
+    let kernel = text(&result, "/contents/boot/kernel");
+    let init = text(&result, "/contents/boot/init");
+    assert!(lines[1].starts_with("holds   1: FIRMWARE, FAT32, "), "{report}");
     assert!(
         lines[2].starts_with("        2: NIXOS_SD, ext4, ") && lines[2].ends_with(", bootable"),
-        "{said}"
+        "{report}"
     );
     assert_eq!(lines[3], format!("boots   {kernel}, then {init}"));
     let origin = lines.last().unwrap();
-    assert!(origin.starts_with("origin  flashed 2"), "{said}");
+    assert!(origin.starts_with("origin  flashed 2"), "{report}");
     assert!(
         origin.ends_with(&format!(" UTC with the image of demo, hash {hash}, and the identity of demo")),
-        "{said}"
+        "{report}"
     );
 
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("copy.img");
     says("cp", &[file.to_str().unwrap(), copy.to_str().unwrap()]);
-    let (code, said) = inspected(&copy);
-    assert_eq!((code, said.lines().last()), (0, Some("origin  no receipt of this project for this card")));
-    assert_eq!(spoiled(&copy, 462, &[0]), "no partition is marked bootable");
-    // The entries of the table, with the flag on the first of them.
+    let (code, report) = inspect(&copy);
+    assert_eq!((code, report.lines().last()), (0, Some("origin  no receipt of this project for this card")));
+    assert_eq!(why_not_bootable_with(&copy, 462, &[0]), "no partition is marked bootable");
+    // The partition table with the flag `bootable` on the first partition.
     let mut table = fs::read(&copy).unwrap()[446..478].to_vec();
     (table[0], table[16]) = (0x80, 0);
-    let why = spoiled(&copy, 446, &table);
+    let why = why_not_bootable_with(&copy, 446, &table);
     assert!(why.starts_with("partition 1 (FIRMWARE, FAT32) is marked bootable"), "{why}");
-    let why = spoiled(&copy, 0, &vec![0; 1 << 20]);
+    let why = why_not_bootable_with(&copy, 0, &vec![0; 1 << 20]);
     assert!(why.ends_with("a flash was broken off here; run it again"), "{why}");
     let root =
         format!("{}?offset={}", copy.display(), result["contents"]["volumes"][1]["partition"]["start"]);
     says("debugfs", &["-w", "-R", &format!("rm {kernel}"), &root]);
-    let (code, said) = inspected(&copy);
-    assert!(code == 4 && said.contains("linux-Image: file not found"), "{said}");
+    let (code, report) = inspect(&copy);
+    assert!(code == 4 && report.contains("linux-Image: file not found"), "{report}");
 }

@@ -1,6 +1,6 @@
-//! SD images for real: a whole image built by Nix under emulation.
+//! A real SD image, built by Nix under emulation.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+#![allow(clippy::unwrap_used, reason = "helpers of a suite panic like its tests")]
 
 mod demo;
 #[path = "../support/mod.rs"]

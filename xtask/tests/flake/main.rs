@@ -1,4 +1,4 @@
-//! This repository's flake without the network: the lock file, and the registry of hosts.
+//! This repository's flake, tested without network: its lock file and the registry of hosts.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,7 @@ fn the_lock_satisfies_the_flake() {
     }
 }
 
-/// The modules of the host called `name`, as `nix/hosts.nix` puts them together.
+/// The modules that `nix/hosts.nix` combines for the host `name`.
 fn modules(name: &str, system: &str, admin: &str) -> Value {
     json!([
         "hosts/common",
@@ -29,18 +29,18 @@ fn modules(name: &str, system: &str, admin: &str) -> Value {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn a_host_is_a_line_of_facts_and_a_folder() {
+fn a_host_is_an_entry_of_the_registry_and_a_folder() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flake/registry.nix");
     let found = nix(&["eval", "--json", "--impure", "--file", file.to_str().expect("a path in UTF-8")]);
     let stinky = modules("stinky", "aarch64-linux", "ppetru");
     assert_eq!(found["hosts"], json!({ "stinky": stinky }));
-    assert_eq!(found["there"], json!({ "stinky": true }));
+    assert_eq!(found["has_folder"], json!({ "stinky": true }));
     assert_eq!(found["facts"], json!({ "stinky": ["address", "admin", "system"] }));
     let second = modules("second", "aarch64-linux", "somebody");
     assert_eq!(found["added"], json!({ "stinky": stinky, "second": second }));
 }
 
-/// A copy is asked, since the repository of a checkout may have uncommitted files that Nix warns of.
+/// The metadata of a copy of the flake: Nix would warn of uncommitted files in the checkout.
 fn metadata() -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let copy = tempfile::tempdir().expect("making a folder");
@@ -52,12 +52,12 @@ fn metadata() -> Value {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the suite runs Nix itself")]
-fn nix(words: &[&str]) -> Value {
+fn nix(args: &[&str]) -> Value {
     let output = Command::new("nix")
         .args(["--extra-experimental-features", "nix-command flakes"])
-        .args(words)
+        .args(args)
         .output()
         .expect("running nix");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("reading what nix said")
+    serde_json::from_slice(&output.stdout).expect("reading the output of nix")
 }

@@ -1,5 +1,5 @@
-# The registry of hosts as far as it goes without nixpkgs: which modules and facts each host is made of. Of the
-# library there is as much as nix/hosts.nix takes, and a host is its list of modules.
+# The registry of hosts without nixpkgs: the modules and facts of each host. `lib` contains only the functions that
+# nix/hosts.nix uses, and a host is the list of its modules.
 let
   lib = rec {
     inherit (builtins) mapAttrs;
@@ -18,7 +18,7 @@ let
   };
 
   root = toString ../../..;
-  # Paths below the repository, and what is said by a host's facts.
+  # A module as text: a path relative to the repository, or the attributes that the facts of a host set.
   show =
     module:
     if builtins.isAttrs module then
@@ -34,7 +34,7 @@ let
 in
 {
   hosts = shown { };
-  there = builtins.mapAttrs (
+  has_folder = builtins.mapAttrs (
     name: _: builtins.pathExists (../../../hosts + "/${name}/default.nix")
   ) registry;
   facts = builtins.mapAttrs (_: builtins.attrNames) registry;

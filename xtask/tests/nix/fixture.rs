@@ -1,4 +1,4 @@
-//! Flakes in folders of their own, on which the tool and the real Nix work.
+//! Flakes in temporary folders, for the tool and the real Nix.
 
 use std::fs;
 use std::io::BufRead;
@@ -9,10 +9,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::support::{Outcome, Sandbox};
 
-/// What is in every image.
+/// The content of every image.
 pub const IMAGE: &[u8] = &[0x5a; 100_000];
 
-/// A flake and the sandbox it lies in.
+/// A sandbox with a flake.
 pub struct Fixture {
     sandbox: Sandbox,
 }
@@ -27,7 +27,7 @@ impl Fixture {
     /// A folder without a flake.
     pub fn empty() -> Self {
         let fixture = Self { sandbox: Sandbox::new() };
-        // All that there is in the sandbox of a build.
+        // The sandbox of a build contains no other program.
         fs::create_dir(fixture.path("flake/busybox")).expect("making a folder");
         fs::copy(find("busybox"), fixture.path("flake/busybox/busybox")).expect("copying busybox");
         fixture
@@ -42,7 +42,7 @@ impl Fixture {
         fixture
     }
 
-    /// A flake with images of this machine's system, each a host and an expression.
+    /// A flake with images for this machine's system; each is a host and the Nix expression of its image.
     pub fn with_images(images: &[(&str, &str)]) -> Self {
         let packages = images.iter().map(|(host, image)| format!("{host}-sdImage = {image};\n"));
         let packages = packages.collect::<String>();
@@ -79,14 +79,14 @@ impl Fixture {
     }
 
     /// Runs the tool on the flake.
-    pub fn run(&self, words: &[&str]) -> Outcome {
-        self.sandbox.run(&self.words(words).iter().map(String::as_str).collect::<Vec<_>>())
+    pub fn run(&self, args: &[&str]) -> Outcome {
+        self.sandbox.run(&self.with_flake(args).iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// The tool on the flake, in a process group of its own, as a terminal would have it.
-    pub fn command(&self, words: &[&str]) -> Command {
-        let words = self.words(words);
-        let mut command = self.sandbox.command(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    /// The command that runs the tool on the flake, in a process group of its own, as a terminal does.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let args = self.with_flake(args);
+        let mut command = self.sandbox.command(&args.iter().map(String::as_str).collect::<Vec<_>>());
         command.process_group(0);
         command
     }
@@ -99,18 +99,19 @@ impl Fixture {
         run("nix", &[&features[..], &["eval", "--raw", &out]].concat()).into()
     }
 
-    fn words(&self, words: &[&str]) -> Vec<String> {
+    fn with_flake(&self, args: &[&str]) -> Vec<String> {
         let flake = ["--flake".to_owned(), self.path("flake").display().to_string()];
-        flake.into_iter().chain(words.iter().map(ToString::to_string)).collect()
+        flake.into_iter().chain(args.iter().map(ToString::to_string)).collect()
     }
 
-    pub fn git(&self, words: &[&str]) {
+    /// Runs git in the folder of the flake.
+    pub fn git(&self, args: &[&str]) {
         let flake = self.path("flake").display().to_string();
-        run("git", &[&["-C", &flake], words].concat());
+        run("git", &[&["-C", &flake], args].concat());
     }
 }
 
-/// Where `program` is.
+/// The path of `program`.
 fn find(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").expect("PATH is set");
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists()).expect(program)
@@ -121,7 +122,7 @@ pub fn system() -> String {
     format!("{}-linux", std::env::consts::ARCH)
 }
 
-/// A derivation whose builder runs `script`. Its name is new each time, so that it is built anew.
+/// A derivation whose builder runs `script`. Each has a new name, so that Nix builds it every time.
 pub fn builder(name: &str, script: &str) -> String {
     let salt = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos();
     let script = script.replace('\\', r"\\").replace('"', "\\\"");
@@ -131,7 +132,7 @@ pub fn builder(name: &str, script: &str) -> String {
     )
 }
 
-/// A derivation that makes an image of `host` out of [`IMAGE`].
+/// A derivation that makes an image of `host` from [`IMAGE`].
 pub fn image(host: &str) -> String {
     let file = format!("$out/sd-image/nixos-sd-image-{host}.img.zst");
     builder(host, &format!("mkdir -p $out/sd-image; cp ${{./image.zst}} {file}"))
@@ -141,21 +142,22 @@ pub fn image(host: &str) -> String {
 pub fn read_until(source: &mut impl BufRead, text: &str, deadline: Instant) -> String {
     let mut seen = String::new();
     while !seen.contains(text) {
-        assert!(Instant::now() < deadline, "{text} is not said in time: {seen}");
-        assert!(source.read_line(&mut seen).expect("reading the story") > 0, "{text} is not said: {seen}");
+        assert!(Instant::now() < deadline, "no {text} in time: {seen}");
+        assert!(source.read_line(&mut seen).expect("reading the output") > 0, "no {text}: {seen}");
     }
     seen
 }
 
-#[expect(clippy::disallowed_methods, reason = "what a test sets up is not done through the tool")]
-pub fn run(program: &str, words: &[&str]) -> String {
-    let output = Command::new(program).args(words).output().expect(program);
-    assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+/// Runs `program` and returns its stdout.
+#[expect(clippy::disallowed_methods, reason = "a test sets things up without the tool")]
+pub fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().expect(program);
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Whether a file in the store has `text` in it.
-#[expect(clippy::disallowed_methods, reason = "what a test sets up is not done through the tool")]
+/// Whether a file in the store contains `text`.
+#[expect(clippy::disallowed_methods, reason = "a test sets things up without the tool")]
 pub fn is_in_store(text: &str) -> bool {
     Command::new("grep").args(["-rqsF", "--", text, "/nix/store"]).status().expect("grep").success()
 }

@@ -1,4 +1,4 @@
-//! Flakes of somebody who means harm.
+//! Malicious flakes: none of their programs runs.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::fixture::{Fixture, FlakeFiles, builder, image, run, system};
 use crate::support::Outcome;
 
-/// A flake with the node `pi`, which nobody answers for, with these options of ssh, and with its image.
+/// A flake with an image and a node of `pi`, a host that does not answer, with these ssh options.
 fn flake(options: &str) -> String {
     let profile = builder("profile", "echo >$out");
     format!(
@@ -23,16 +23,17 @@ fn flake(options: &str) -> String {
     )
 }
 
-/// A program that leaves a file behind.
+/// A program that writes a file when it runs: the paths of both.
 fn canary(fixture: &Fixture) -> (String, PathBuf) {
-    let (program, file) = (fixture.path("home/program"), fixture.path("home/canary"));
+    let program = fixture.path("home/program");
+    let file = fixture.path("home/canary");
     fs::write(&program, format!("#!/bin/sh\necho \"$0 $@\" >>{}\n", file.display()))
         .expect("writing a program");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("making it executable");
     (program.display().to_string(), file)
 }
 
-/// All that git and ssh are asked on the way, without a card and without a host.
+/// Runs all commands that run git or ssh, without a card and without a host.
 fn try_everything(fixture: &Fixture) -> Vec<Outcome> {
     let with_image = ["flash", "--image", "/nowhere.img", "/dev/nowhere"];
     let commands: [&[&str]; 8] = [
@@ -45,7 +46,7 @@ fn try_everything(fixture: &Fixture) -> Vec<Outcome> {
         &["status"],
         &["deploy", "pi", "--dry-run"],
     ];
-    commands.iter().map(|words| fixture.run(words)).collect()
+    commands.iter().map(|args| fixture.run(args)).collect()
 }
 
 #[test]
@@ -96,11 +97,11 @@ fn what_the_git_folder_of_a_flake_names_is_not_run() {
             symlink(&program, fixture.path("flake").join(hooks).join(hook)).expect("placing a hook");
         }
     }
-    // Files that git would look into again.
+    // git has to read a changed file again.
     fs::write(fixture.path("flake/.gitignore"), "state\n#\n").expect("changing a file");
     let state = fixture.path("flake/state");
     fixture.sandbox_mut().env("XTASK_STATE", state).env("GIT_EXTERNAL_DIFF", &program);
-    // The suites are children of the tool, which shields the git of its children by the environment.
+    // The tool runs the suites, and shields the git of its children by this variable.
     fixture.sandbox_mut().env("GIT_CONFIG_COUNT", "0");
     let _ = fs::remove_file(&canary);
     let outcomes = try_everything(&fixture);
@@ -108,7 +109,7 @@ fn what_the_git_folder_of_a_flake_names_is_not_run() {
     outcomes[0].exits(0);
     outcomes[2].exits(0);
     outcomes[7].says("pi cannot be reached");
-    // What each of them would have met.
+    // Without the shield, git runs the program.
     let flake = fixture.path("flake").display().to_string();
     run("env", &["-u", "GIT_CONFIG_COUNT", "git", "-C", &flake, "ls-files", "-v"]);
     assert!(canary.exists());
@@ -122,8 +123,8 @@ fn ssh_options_of_a_flake_that_is_no_checkout_run_nothing() {
     let option = format!("-oProxyCommand={program}");
     fs::write(fixture.path("flake/flake.nix"), flake(&format!("\"{option}\""))).expect("writing the flake");
     fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
-    let (archive, home) = (fixture.path("home/flake.tar.gz"), fixture.path(""));
-    let (archive, home) = (archive.display().to_string(), home.display().to_string());
+    let archive = fixture.path("home/flake.tar.gz").display().to_string();
+    let home = fixture.path("").display().to_string();
     run("tar", &["-C", &home, "-czf", &archive, "flake"]);
     let foreign = format!("file://{archive}");
     let refused = format!("the flake sets the ssh option `{option}` for pi");
@@ -132,7 +133,7 @@ fn ssh_options_of_a_flake_that_is_no_checkout_run_nothing() {
         outcome.says(&refused).says("--trust-flake").exits(3);
         assert!(!canary.exists(), "{words:?}");
     }
-    // Options that run nothing are taken from everybody, and so are those of the user.
+    // Options that run nothing are accepted from every flake, and so are those of the user.
     let own = ["deploy", "pi", "--dry-run", "--", "--ssh-opts", "-p 1"];
     fixture.sandbox().run(&[&["--flake", &foreign], &own[..]].concat()).says("pi cannot be reached");
     assert!(!canary.exists());

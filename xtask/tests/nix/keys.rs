@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::fixture::{Fixture, builder, image, is_in_store, run, system};
 
-/// The key of a host, in the state folder, as it is after `identity make`.
+/// Makes the key of a host with `identity make`: the path of its file, and a line of it.
 fn key(fixture: &Fixture) -> (PathBuf, String) {
     fixture.run(&["identity", "make", "pi"]).exits(0);
     let file = fixture.path("state/identity/pi/ssh_host_ed25519_key");
     let secret = fs::read_to_string(&file).expect("the key");
-    // The first lines are the same in all keys.
+    // The first lines are the same for all keys.
     let line = secret.lines().nth(3).expect("a key of several lines").to_owned();
     (file, line)
 }
 
-/// A derivation that tries to read the file `key`, writes what it finds into an image, and says so.
+/// A derivation that tries to read the file `key`, and writes it to an image and to its log.
 fn thief(name: &str, key: &str, more: &str) -> String {
     let script = format!(
         "mkdir -p $out/sd-image; cat {key} >$out/sd-image/a.img; cat {key}; ls -d {key} || echo it is not there; \
@@ -41,7 +41,7 @@ fn no_build_reads_the_key_of_a_host() {
     let packages =
         images.iter().map(|(host, more)| format!("{host}-sdImage = {};\n", thief(host, &file, more)));
     let packages = packages.collect::<String>();
-    // Built while the flake is evaluated.
+    // Nix builds this during the evaluation.
     let early =
         format!("early-sdImage = import (toString {} + \"/sd-image/a.img\");\n", thief("early", &file, ""));
     let settings = r#"nixConfig = { sandbox = false; sandbox-fallback = true; extra-sandbox-paths = [ "/" ];
@@ -56,22 +56,22 @@ fn no_build_reads_the_key_of_a_host() {
         system()
     );
     fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
-    // What the user allowed once for another flake, and what is said in the environment.
+    // Settings that the user allowed earlier for another flake, and settings of the environment.
     let allowed = fixture.path("home/.local/share/nix");
     fs::create_dir_all(&allowed).expect("making a folder");
-    let answers = r#"{ "sandbox": { "false": true }, "extra-sandbox-paths": { "/": true }, "pure-eval": { "false": true } }"#;
-    fs::write(allowed.join("trusted-settings.json"), answers).expect("writing answers");
+    let trusted = r#"{ "sandbox": { "false": true }, "extra-sandbox-paths": { "/": true }, "pure-eval": { "false": true } }"#;
+    fs::write(allowed.join("trusted-settings.json"), trusted).expect("writing the settings");
     for config in ["substitute = false", "sandbox = relaxed", "sandbox = false\naccept-flake-config = true"] {
         fixture.sandbox_mut().env("NIX_CONFIG", format!("substitute = false\n{config}"));
         for host in ["plain", "fixed", "nochroot", "both", "early", "read", "exec", "path", "fetch"] {
             let outcome = fixture.run(&["sd-image", host]);
-            let said = format!("{config} {host}: {outcome:?}");
-            assert!(!outcome.stderr.contains(&secret) && !outcome.stdout.contains(&secret), "{said}");
+            let case = format!("{config} {host}: {outcome:?}");
+            assert!(!outcome.stderr.contains(&secret) && !outcome.stdout.contains(&secret), "{case}");
             if outcome.code == 0 {
                 let image = fs::read_to_string(outcome.stdout.trim_end()).expect("the image");
-                assert!(host == "plain" && image == "\n", "{said} {image}");
+                assert!(host == "plain" && image == "\n", "{case} {image}");
             } else {
-                assert!(host != "plain", "{said}");
+                assert!(host != "plain", "{case}");
             }
         }
         fixture.run(&["sd-image", "nochroot"]).says("could read the private keys of hosts").exits(1);
@@ -80,7 +80,7 @@ fn no_build_reads_the_key_of_a_host() {
         let refused = fixture.run(&[&["sd-image", "plain", "--"], words].concat());
         refused.says("is not passed on to nix: a build could read the private keys of hosts").exits(3);
     }
-    // The sandbox shows what the configuration says.
+    // The configuration shows the keys to the sandbox.
     fixture.sandbox_mut().env("NIX_CONFIG", "extra-sandbox-paths = /");
     let outcome = fixture.run(&["sd-image", "plain"]);
     outcome.says("the setting `sandbox-paths` of nix shows / to builds").exits(3);
@@ -132,7 +132,7 @@ fn no_input_of_a_flake_copies_the_key_of_a_host() {
     }
 }
 
-/// Nix takes what has a hash from anywhere, also while it evaluates purely, and compares it when it is in the store.
+/// Even in a pure evaluation, Nix fetches whatever has a hash, and compares the hash once the content is in the store.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn no_evaluation_copies_the_key_of_a_host() {
@@ -164,7 +164,7 @@ fn no_evaluation_copies_the_key_of_a_host() {
     }
 }
 
-/// A flake with an input that names `path`. Nix takes what its lock says, and looks at the input when it is used.
+/// Writes a flake whose lock has an input with `path`. Nix trusts the lock, and reads the input only when it is used.
 fn lock_with(fixture: &Fixture, path: &Path) {
     let text = format!(
         r#"{{ inputs.x = {{ url = "path:{}"; flake = false; }};
@@ -185,7 +185,7 @@ fn lock_with(fixture: &Fixture, path: &Path) {
     fs::write(fixture.path("flake/flake.lock"), lock.to_string()).expect("writing the lock");
 }
 
-/// The lock is looked at, and a path in it says little: the evaluation that follows it has no right to read the keys.
+/// The check of the lock cannot find all ways to a key: here the evaluation, which has no right to read it, fails.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_lock_that_leads_to_the_key_of_a_host_by_another_way() {

@@ -1,4 +1,4 @@
-//! Real Nix on flakes made for the purpose: the suite takes the `nix` on `PATH`.
+//! Real Nix on flakes made for the tests: the suite uses the `nix` on `PATH`.
 
 mod fixture;
 mod hostile;
@@ -38,7 +38,7 @@ fn hosts_of_a_flake_with_broken_siblings() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn an_image_is_built_although_a_sibling_throws() {
+fn an_image_is_built_in_spite_of_a_sibling_that_throws() {
     let fixture =
         Fixture::with_images(&[("good", &image("good")), ("broken", r#"throw "broken on purpose""#)]);
     let outcome = fixture.run(&["sd-image", "good"]);
@@ -68,7 +68,7 @@ fn nix_arguments_are_passed_on() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn an_error_in_the_evaluation_of_this_host() {
+fn an_evaluation_error_is_shown_without_the_trace() {
     let fixture = Fixture::with_images(&[("broken", r#"{ type = throw "broken on purpose"; }"#)]);
     let outcome = fixture.run(&["sd-image", "broken"]);
     assert_eq!(outcome.exits(1), "");
@@ -78,7 +78,7 @@ fn an_error_in_the_evaluation_of_this_host() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn a_file_that_git_does_not_track() {
+fn an_untracked_file_is_reported_with_a_hint() {
     let hint = "\nhint: run `git add` on the file, as nix sees only what git tracks; \
                 name a folder that git ignores as path:FOLDER\n";
     let fixture = Fixture::repository(&[
@@ -107,7 +107,7 @@ fn a_failed_builder_shows_the_end_of_its_log() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn programs_that_this_machine_cannot_run() {
+fn programs_and_systems_that_this_machine_does_not_run() {
     let script = r"printf '\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\377\000' >$out; chmod +x $out";
     let alien = format!(
         r#"derivation {{ name = "alien"; system = "{}"; builder = {}; }}"#,
@@ -147,9 +147,9 @@ fn no_flake_and_no_images() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn flakes_need_not_be_switched_on() {
+fn flakes_need_not_be_enabled() {
     let mut fixture = Fixture::with_images(&[("good", &image("good"))]);
-    // The Nix of `setup` gives each build a user of its own, which is a feature too.
+    // The Nix of `setup` needs this feature: it gives each build a user of its own.
     fixture.sandbox_mut().env("NIX_CONFIG", "experimental-features = auto-allocate-uids");
     fixture.run(&["hosts"]).exits(0);
     fixture.run(&["sd-image", "good"]).exits(0);
@@ -157,7 +157,7 @@ fn flakes_need_not_be_switched_on() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn a_build_that_is_stopped_leaves_nothing() {
+fn an_interrupted_build_leaves_nothing() {
     let script = "echo begun; i=0; while [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; echo done >$out";
     let fixture = Fixture::with_images(&[("slow", &builder("slow", script))]);
     let out = fixture.evaluate("slow");
@@ -168,10 +168,10 @@ fn a_build_that_is_stopped_leaves_nothing() {
         .spawn();
     let mut child = child.expect("starting the binary");
     let pid = rustix::process::Pid::from_child(&child);
-    let mut story = std::io::BufReader::new(child.stderr.take().expect("a pipe"));
-    let seen = fixture::read_until(&mut story, "\"begun\"", Instant::now() + Duration::from_secs(60));
+    let mut stderr = std::io::BufReader::new(child.stderr.take().expect("a pipe"));
+    let seen = fixture::read_until(&mut stderr, "\"begun\"", Instant::now() + Duration::from_secs(60));
     rustix::process::kill_process_group(pid, rustix::process::Signal::INT).expect("ctrl-C");
-    let seen = seen + &std::io::read_to_string(story).expect("reading the rest");
+    let seen = seen + &std::io::read_to_string(stderr).expect("reading the rest");
     let output = child.wait_with_output().expect("waiting for the binary");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(130), &b""[..]), "{seen}");
     assert!(
