@@ -12,6 +12,7 @@ use rustix::fs::Access;
 use rustix::process::geteuid;
 
 use super::folder::FILE;
+use crate::bail;
 use crate::base::lock::Lock;
 
 /// The lock file beside the folders; while it is held, other runs close none of them. No host has this name.
@@ -78,6 +79,20 @@ fn close(folder: &Path) {
         // Where the file system has no modes, the keys are refused when they are read.
         drop(fs::set_permissions(folder, Permissions::from_mode(CLOSED)));
     }
+}
+
+/// Refuses a file or folder that others can access, as ssh does; `private_mode` is the mode for the hint.
+///
+/// # Errors
+/// `Refused` where others can access it.
+pub fn require_private(path: &Path, private_mode: &str) -> Result<()> {
+    let context = || format!("reading the mode of {}", path.display());
+    let mode = path.metadata().with_context(context)?.permissions().mode() & 0o777;
+    if mode | 0o700 != 0o700 {
+        let path = path.display();
+        bail!(Refused, "{path} has mode {mode:04o}, so others can access it"; hint: "run `chmod {private_mode} {path}`");
+    }
+    Ok(())
 }
 
 /// Whether `folder` contains a file with the name of a host key.

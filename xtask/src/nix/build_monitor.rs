@@ -67,7 +67,8 @@ impl<'a> BuildMonitor<'a> {
             Line::Downloading(uri) => self.step(format!("downloading {uri}")),
             Line::Log { id, text } => self.log(id, text),
             Line::Count { done, total } if (done, Some(total)) != (self.done, self.total) => {
-                (self.done, self.total) = (done, Some(total));
+                self.done = done;
+                self.total = Some(total);
                 self.progress(None);
             }
             Line::Error(text) => push_error(&mut self.errors, text),

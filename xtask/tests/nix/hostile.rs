@@ -169,9 +169,10 @@ fn hostnames_that_cannot_be_meant_are_refused() {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_output_that_leads_out_of_the_store_is_no_image() {
     let fixture = Fixture::empty();
-    let secret = fixture.path("home/secret.img");
-    fs::write(&secret, "secret").expect("writing a secret");
-    let (home, secret) = (fixture.path("home"), secret.display().to_string());
+    let secret_file = fixture.path("home/secret.img");
+    fs::write(&secret_file, "secret").expect("writing a secret");
+    let secret = secret_file.display().to_string();
+    let home = fixture.path("home");
     let script = |script: &str| format!("mkdir -p $out; cd $out; {script}");
     let images = [
         ("file", script(&format!("mkdir sd-image; ln -s {secret} sd-image/a.img"))),

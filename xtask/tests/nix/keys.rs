@@ -109,7 +109,8 @@ fn no_input_of_a_flake_copies_the_key_of_a_host() {
         format!("file+file://{encoded}"),
         format!("tarball+file://{file}"),
     ];
-    let (system, image) = (system(), image("pi"));
+    let image = image("pi");
+    let system = system();
     let archive = fixture.path("home/flake.tar.gz").display().to_string();
     let home = fixture.path("").display().to_string();
     for reference in &references {
@@ -147,7 +148,8 @@ fn no_evaluation_copies_the_key_of_a_host() {
         format!(r#"getFlake "path:{folder}?narHash={hash}""#),
         format!(r#"fetchurl {{ url = "file://{file}"; sha256 = "{hash}"; }}"#),
     ];
-    let (system, good) = (system(), image("good"));
+    let system = system();
+    let good = image("good");
     fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
     for fetched in &fetched {
         let text = format!(
@@ -191,7 +193,8 @@ fn lock_with(fixture: &Fixture, path: &Path) {
 fn a_lock_that_leads_to_the_key_of_a_host_by_another_way() {
     let fixture = Fixture::empty();
     let (file, secret) = key(&fixture);
-    let (folder, aside) = (file.parent().expect("a folder"), fixture.path("home/aside"));
+    let folder = file.parent().expect("a folder");
+    let aside = fixture.path("home/aside");
     fs::create_dir(&aside).expect("making a folder");
     fs::rename(folder, aside.join("pi")).expect("moving the keys aside");
     symlink(aside.join("pi"), folder).expect("making a link");

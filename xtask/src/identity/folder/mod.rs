@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -10,7 +9,7 @@ use clap::ValueEnum;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::access::Readable;
+use super::access::{Readable, require_private};
 use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
 use super::payload::{Identity, KeyOrigin};
@@ -269,17 +268,6 @@ fn public_of(private: &Path) -> PathBuf {
     let mut name = private.as_os_str().to_owned();
     name.push(".pub");
     name.into()
-}
-
-/// Refuses a file or folder that others can access, as ssh does; `private_mode` is the mode for the hint.
-fn require_private(path: &Path, private_mode: &str) -> Result<()> {
-    let context = || format!("reading the mode of {}", path.display());
-    let mode = path.metadata().with_context(context)?.permissions().mode() & 0o777;
-    if mode | 0o700 != 0o700 {
-        let path = path.display();
-        bail!(Refused, "{path} has mode {mode:04o}, so others can access it"; hint: "run `chmod {private_mode} {path}`");
-    }
-    Ok(())
 }
 
 fn require_keygen(launcher: &Launcher) -> Result<()> {

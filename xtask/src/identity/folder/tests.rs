@@ -1,5 +1,7 @@
 //! Locks on the keys of a host, and keys that are refused.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 use crate::base::failure::{ExitKind, kind, with_hint};
 
