@@ -1,6 +1,5 @@
 //! Deploying to hosts: deploy-rs activates, and this wing verifies what the host runs afterwards.
 //!
-//!
 //! The steps of a deploy, in order: evaluate the node of the flake, lock the host, read its state, build, show the
 //! plan with its diff, copy the closure, make a folder for deploy-rs on the host, run deploy-rs, read the state of
 //! the host on a fresh connection once no activation runs there, and judge. **Invariant**: a success is concluded

@@ -42,7 +42,9 @@ pub fn deployable_hosts(cx: &Context) -> Result<Vec<String>> {
     let names = names.collect::<Vec<_>>();
     match catalogue.nodes_error {
         Some(error) => Err(error),
-        None if names.is_empty() => Err(ExitKind::Usage.error(format!("{} has no deploy nodes", cx.flake))),
+        None if names.is_empty() => Err(crate::failure!(
+            Usage, "{} has no deploy nodes", cx.flake; hint: "add `deploy.nodes.HOST` to the flake"
+        )),
         None => Ok(names),
     }
 }
@@ -66,22 +68,22 @@ pub fn deploy_all(
     finish: impl Fn(&Context, Plan) -> Result<Ending> + Sync,
 ) -> Result<Vec<Member>> {
     let found = parallel::map(MAX_EVALUATIONS, &hosts, |host| {
-        let own = cx.for_host(host);
-        end_phase(&own, find_target(&own, options, host))
+        let host_cx = cx.for_host(host);
+        end_phase(&host_cx, find_target(&host_cx, options, host))
     });
     host_conflicts::check(options.goal, &found)?;
     let locked = lock_hosts(cx, options, found);
     let plans = parallel::map(MAX_EVALUATIONS, hosts.iter().zip(locked), |(host, lock)| {
-        let own = cx.for_host(host);
-        end_phase(&own, lock.and_then(|(found, lock)| gather(&own, options, version, found, lock)))
+        let host_cx = cx.for_host(host);
+        end_phase(&host_cx, lock.and_then(|(found, lock)| gather(&host_cx, options, version, found, lock)))
     });
     let plans = build_plans(cx, options, host_conflicts::refuse_same_machine(plans));
     let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
     Ok(parallel::map(MAX_DEPLOYS, members, |(host, plan)| {
-        let own = cx.for_host(&host);
-        let result = end_phase(&own, plan.and_then(|plan| finish(&own, plan)));
+        let host_cx = cx.for_host(&host);
+        let result = end_phase(&host_cx, plan.and_then(|plan| finish(&host_cx, plan)));
         if let Err(error) = &result {
-            own.warn(failure::with_hint(error));
+            host_cx.warn(failure::with_hint(error));
         }
         Member { host, result }
     }))
@@ -104,11 +106,12 @@ fn lock_hosts(
 }
 
 /// Ends the progress line of the host with its work.
-fn end_phase<T>(own: &Context, result: T) -> T {
-    own.reporter.report(&Event::PhaseEnded);
+fn end_phase<T>(host_cx: &Context, result: T) -> T {
+    host_cx.reporter.report(&Event::PhaseEnded);
     result
 }
 
+/// Builds the profiles of `plans`, and replaces each plan whose profile is missing by the error.
 fn build_plans(cx: &Context, options: &DeployOptions, mut plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
     let mut good = plans.iter_mut().filter_map(|plan| plan.as_mut().ok()).collect::<Vec<_>>();
     let mut errors = build(cx, options, &mut good).into_iter();
@@ -137,6 +140,7 @@ impl Member {
         }
     }
 
+    /// The JSON of a host whose deploy ended without a verdict.
     fn error_json(&self, error: &anyhow::Error) -> Value {
         let mut value = json!({
             "host": self.host, "verdict": null, "exit_code": kind(error).code(), "error": format!("{error:#}"),

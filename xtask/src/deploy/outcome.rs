@@ -53,13 +53,24 @@ impl Outcome {
             Verdict::Unchecked => {
                 format!("{host} runs {runs}, but its health is unknown: the health check was stopped")
             }
-            Verdict::RolledBack => {
-                format!(
-                    "{host} rolled back to {runs}: {} was not kept{}",
-                    self.desired(),
-                    self.contradiction()
-                )
+            Verdict::RolledBack | Verdict::NotActivated | Verdict::NotCopied | Verdict::Stopped => {
+                self.unchanged_summary()
             }
+
+            Verdict::Mismatch => self.mismatch(),
+            Verdict::Undecided => format!(
+                "the profile of {host} is {runs}, but deploy-rs exited with {}, and without /run/current-system it \
+                 is unknown what the host runs",
+                self.code()
+            ),
+        }
+    }
+
+    /// The summary for a host that runs what it ran before.
+    fn unchanged_summary(&self) -> String {
+        let host = &self.plan.target.host;
+        let runs = path_text(self.running());
+        match self.verdict {
             Verdict::NotActivated => format!(
                 "deploy-rs exited with {} before the activation: {host} runs {runs} as before",
                 self.code()
@@ -69,14 +80,11 @@ impl Outcome {
                  before: {}",
                 self.copy_failed.as_deref().unwrap_or_default()
             ),
-            Verdict::Stopped => {
-                format!("stopped before the activation: {host} runs {runs} as before")
-            }
-            Verdict::Mismatch => self.mismatch(),
-            Verdict::Undecided => format!(
-                "the profile of {host} is {runs}, but deploy-rs exited with {}, and without /run/current-system it \
-                 is unknown what the host runs",
-                self.code()
+            Verdict::Stopped => format!("stopped before the activation: {host} runs {runs} as before"),
+            _ => format!(
+                "{host} rolled back to {runs}: {} was not kept{}",
+                self.desired(),
+                self.contradiction()
             ),
         }
     }

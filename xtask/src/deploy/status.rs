@@ -59,16 +59,16 @@ pub fn statuses(
     hosts: Vec<String>,
     history: impl Fn(&str) -> History + Sync,
 ) -> Result<Vec<Status>> {
-    let hold = interrupt::guard()?;
+    let signals = interrupt::guard()?;
     let statuses = parallel::map(MAX_HOSTS, hosts, |host| {
-        let own = cx.for_host(&host);
+        let host_cx = cx.for_host(&host);
         Status {
-            observation: hold.check().and_then(|()| observe(&own, &host)),
+            observation: signals.check().and_then(|()| observe(&host_cx, &host)),
             history: history(&host),
             host,
         }
     });
-    hold.check().map(|()| statuses)
+    signals.check().map(|()| statuses)
 }
 
 fn observe(cx: &Context, host: &str) -> Result<Observation> {

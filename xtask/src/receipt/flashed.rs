@@ -158,8 +158,8 @@ impl CardId {
         Self { path, kind, size, serial, diskseq, vendor, model }
     }
 
-    /// Whether `disk` is this card: by its serial number, or by where it is where that says nothing. A card
-    /// reader has the serial number of itself, so the size counts too.
+    /// Whether `disk` is this card: by the serial number, or by the device if neither has one. The size counts too,
+    /// because a card reader reports its own serial number.
     pub fn is(&self, disk: &Disk) -> bool {
         let same = match (&self.serial, &disk.serial) {
             (Some(then), Some(now)) => then == now,

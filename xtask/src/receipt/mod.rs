@@ -1,6 +1,5 @@
 //! Receipts of flashes and deploys: JSON files in the state folder.
 //!
-//!
 //! The name of a file sorts by the order of the operations and names the subject. A receipt is no proof of what a
 //! card holds now; it says what to compare the card with.
 

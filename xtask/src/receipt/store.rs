@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
-use crate::base::failure::{self, ExitKind};
+use crate::base::failure;
 use crate::base::{Bytes, state};
 
 /// The version of the format: the one that is written, and the latest that is read. Receipts without a version have
@@ -53,7 +53,7 @@ pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
             return Ok(path);
         }
     }
-    Err(ExitKind::Other.error("there are too many receipts"))
+    Err(crate::failure!(Other, "too many receipts in {}", folder.display()))
 }
 
 /// Replaces the receipt at `path`, which [`write()`] has created.
@@ -67,7 +67,7 @@ fn text(receipt: &Receipt) -> Result<String> {
     if text.len() as u64 <= MAX_RECEIPT {
         return Ok(text);
     }
-    Err(ExitKind::Other.error(format!("it is larger than {}", Bytes(MAX_RECEIPT))))
+    Err(crate::failure!(Other, "the receipt is larger than {}", Bytes(MAX_RECEIPT)))
 }
 
 /// The receipts of a folder, the newest first, each read on demand.
@@ -103,7 +103,7 @@ impl Receipts {
 
     fn read(&mut self, name: &str) -> Result<Receipt> {
         let path = self.folder.join(name);
-        let missing = || ExitKind::Other.error(format!("{} is gone", path.display()));
+        let missing = || crate::failure!(Other, "{} has disappeared", path.display());
         let bytes = state::read_unchecked(&path, MAX_RECEIPT.min(self.left))?.ok_or_else(missing)?;
         self.left -= bytes.len() as u64;
         parse(&bytes).map_err(|why| state::unusable(&path, &why))

@@ -1,6 +1,6 @@
-# What deploy-rs will do for a host, with its settings merged as it merges them: profile over node over
-# deploy, and the options of ssh added up. `node` is null where there is no such node. `system` is the NixOS
-# system of the same name, if the flake has one.
+# The deploy-rs node of a host, with its settings merged as deploy-rs merges them: profile over node over
+# deploy, and the ssh options concatenated. `node` is null if there is no such node. `system` is the toplevel of
+# the NixOS system of the same name, or null.
 host: outputs:
 let
   deploy = outputs.deploy or { };

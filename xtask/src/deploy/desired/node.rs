@@ -52,12 +52,7 @@ impl Node {
             bail!(Refused, "deploy.nodes.{host} has no `hostname`"; hint: "set it to the address of the host");
         }
         let link = self.profile_link().map_err(|why| unverifiable(host, &why))?;
-        let path =
-            self.path.as_deref().filter(|path| trust::is_store_path(path)).and_then(StorePath::containing);
-        let path = path.ok_or_else(|| unverifiable(host, "its path is not known before it is built"))?;
-        if self.drv_path.as_deref().is_some_and(|path| !is_derivation(path)) {
-            return Err(unverifiable(host, "its drvPath is not a derivation in the store"));
-        }
+        let path = self.profile_path().map_err(|why| unverifiable(host, why))?;
         let ssh_user = over.ssh_user.clone().or_else(|| self.ssh_user.clone());
         let ssh_user = ssh_user.map_or_else(|| own_user(launcher), Ok)?;
         let hostname = over.hostname.as_ref().unwrap_or(&self.hostname);
@@ -88,6 +83,15 @@ impl Node {
             link,
             path,
         })
+    }
+
+    /// The store path of the profile, or why the profile cannot be verified.
+    fn profile_path(&self) -> Result<StorePath, &'static str> {
+        if self.drv_path.as_deref().is_some_and(|path| !is_derivation(path)) {
+            return Err("its drvPath is not a derivation in the store");
+        }
+        let path = self.path.as_deref().filter(|path| trust::is_store_path(path));
+        path.and_then(StorePath::containing).ok_or("its path is not known before it is built")
     }
 
     /// The prefix of a command that must run as the profile's user; `None` if that is `ssh_user`.

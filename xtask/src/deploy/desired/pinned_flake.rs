@@ -1,6 +1,5 @@
 //! The pinned flake, which deploy-rs is given: the node as this tool evaluated it.
 //!
-//!
 //! deploy-rs has little to evaluate, and deploys what the plan showed even if the flake changes meanwhile.
 
 use std::path::Path;

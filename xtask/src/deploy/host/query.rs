@@ -1,6 +1,5 @@
 //! Queries: several commands in one ssh call, and their outputs.
 //!
-//!
 //! A marker between NUL bytes precedes the output of each command. No name of a file, a unit or a process contains a
 //! NUL byte, and each query has a nonce in its markers, so that nothing on the host can imitate one.
 

@@ -1,6 +1,5 @@
-# Makes the current generation of the profile $1 one that deploy-rs can go back to: the same system, and the program
-# that deploy-rs calls for it. What is flashed lacks that program. The generation before it is kept, and with it the
-# system.
+# Adds a generation to the profile $1 that deploy-rs can roll back to: the current system, and the program that
+# deploy-rs calls for a rollback, which a flashed system lacks. The previous generation, and so the system, is kept.
 set -eu
 system=$(readlink -f "$1")
 dir=$(mktemp -d)

@@ -116,12 +116,12 @@ impl<'a> Remote<'a> {
     fn run_ssh(&self, command: &str, time: Duration) -> Result<(Output, String)> {
         let interactive = std::io::stdin().is_terminal();
         let args = self.connection.arguments(self.first_options(interactive), command);
-        let hold = interrupt::guard()?;
-        let interrupted_before = hold.requested();
-        let check = || if interrupted_before || !hold.requested() { Ok(()) } else { Err(self.stopped()) };
+        let signals = interrupt::guard()?;
+        let interrupted_before = signals.requested();
+        let check = || if interrupted_before || !signals.requested() { Ok(()) } else { Err(self.stopped()) };
         let reply = self.launcher.bounded_with_log("ssh", &args, Bounds { output: MAX_OUTPUT, time }, &check);
         let (output, log) = reply.map_err(|error| self.limit_error(error))?;
-        if hold.requested() && was_stopped(&output, &log) {
+        if signals.requested() && was_stopped(&output, &log) {
             return Err(self.stopped());
         }
         Ok((output, log))

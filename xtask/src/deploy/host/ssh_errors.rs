@@ -114,7 +114,7 @@ mod tests {
             The fingerprint for the ED25519 key sent by the remote host is\nSHA256:abc.\n\
             Offending ED25519 key in /root/.ssh/known_hosts:3\nHost key verification failed.\n";
         let known = connection(&[]);
-        let pin = pinned(&[]);
+
         for (log, expected, words) in [
             (changed, ExitKind::HostKey, "(SHA256:abc)\n  the known key: "),
             (
@@ -147,7 +147,12 @@ mod tests {
             let error = connection_error("stinky", &known, &endless, &endless);
             assert!(with_hint(&error).len() < 4096, "{begin}");
         }
-        let error = connection_error("stinky", &pin, changed, "");
+    }
+
+    #[test]
+    fn a_changed_key_of_a_pinned_host() {
+        let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n";
+        let error = connection_error("stinky", &pinned(&[]), changed, "");
         let remedy = hint(&error).unwrap();
         for words in
             ["if someone flashed the card", "if this is not your host, another machine answers at pi"]

@@ -60,10 +60,10 @@ impl SshMux {
         alone.options.extend(["-o", "ProxyCommand=false"].map(str::to_owned));
         let options = [self.options(), BATCH_MODE.map(str::to_owned).to_vec()].concat();
         let args = alone.arguments(options, "true");
-        let hold = interrupt::guard()?;
+        let signals = interrupt::guard()?;
         // A host that takes longer has no usable connection either.
         match launcher
-            .bounded("ssh", &args, Bounds { output: 1 << 20, time: PROBE_TIMEOUT }, &|| hold.check())
+            .bounded("ssh", &args, Bounds { output: 1 << 20, time: PROBE_TIMEOUT }, &|| signals.check())
         {
             Err(error) if kind(&error) == ExitKind::Verification => Ok(false),
             output => Ok(output?.success()),

@@ -92,7 +92,7 @@ fn poll<T>(
     is_ready: impl Fn(&T) -> bool,
 ) -> Result<T> {
     let begin = Instant::now();
-    let hold = interrupt::guard()?;
+    let signals = interrupt::guard()?;
     let mut reported = false;
     loop {
         let late = match probe() {
@@ -102,7 +102,7 @@ fn poll<T>(
             Err(error) if kind(&error) == ExitKind::Interrupted => return Err(stopped(target)),
             Err(error) => return Err(error),
         };
-        if hold.requested() {
+        if signals.requested() {
             return Err(stopped(target));
         }
         if begin.elapsed() > limit {
@@ -113,7 +113,7 @@ fn poll<T>(
             reported = true;
         }
         std::thread::sleep(POLL_INTERVAL);
-        if hold.requested() {
+        if signals.requested() {
             return Err(stopped(target));
         }
     }

@@ -1,6 +1,5 @@
 //! The folder on the host in which deploy-rs keeps its canary and cancel files: a new one for each deploy.
 //!
-//!
 //! In the shared folder for temporary files, their names would be predictable: any user could block a deploy, and
 //! files of an earlier deploy would deceive deploy-rs.
 
