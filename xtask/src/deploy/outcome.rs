@@ -56,7 +56,6 @@ impl Outcome {
             Verdict::RolledBack | Verdict::NotActivated | Verdict::NotCopied | Verdict::Stopped => {
                 self.unchanged_summary()
             }
-
             Verdict::Mismatch => self.mismatch(),
             Verdict::Undecided => format!(
                 "the profile of {host} is {runs}, but deploy-rs exited with {}, and without /run/current-system it \

@@ -127,10 +127,10 @@ pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
         receipts.by_ref().for_each(drop);
         (last, receipts.unreadable_warning())
     });
-    let (last, complaint) =
+    let (last, warning) =
         read.unwrap_or_else(|error| (LastFlash::default(), Some(failure::with_hint(&error))));
     let broken = last.broken.map(|broken| format!("the last {broken}"));
-    complaint.into_iter().chain(broken).for_each(|text| cx.warn(text));
+    warning.into_iter().chain(broken).for_each(|text| cx.warn(text));
     last.flashed
 }
 

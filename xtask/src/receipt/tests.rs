@@ -16,7 +16,8 @@ fn flash(dir: &Path) -> (Plan, Report) {
     std::fs::write(&file, bytes).unwrap();
     std::fs::write(&card, vec![0; 4 << 20]).unwrap();
     let image = image::examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
-    let (size, hash) = (image.size, image.hash.unwrap());
+    let size = image.size;
+    let hash = image.hash.unwrap();
     let plan = Plan::new(image, Disk::load(&Roots::default(), &card).unwrap(), Mode::Auto, None);
     let report = serde_json::json!({
         "size": size, "hash": hash.to_hex().as_str(), "mode": "auto", "retries": 1,
@@ -67,9 +68,9 @@ fn a_receipt_is_kept_and_found_again() {
     assert_eq!(names(&folder), expected);
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&folder), mode(&folder.join(expected[0]))), (0o700, 0o600));
-    let (found, complaint) = read(&folder);
+    let (found, warning) = read(&folder);
     assert_eq!(found, [&flashed, &old, &old].map(|it| Receipt::Flash(it.clone().into())));
-    assert_eq!((last_flash_of(found, &plan.disk).flashed, complaint), (Some(flashed), None));
+    assert_eq!((last_flash_of(found, &plan.disk).flashed, warning), (Some(flashed), None));
     let text = std::fs::read_to_string(folder.join(expected[0])).unwrap();
     assert!(text.starts_with("{\n  \"version\": 1,\n  \"kind\": \"flash\",\n  \"when\":"), "{text}");
 }
@@ -85,7 +86,7 @@ fn unreadable_receipts_are_reported() {
     std::fs::File::create(folder.join("5.json")).unwrap().set_len(1 << 40).unwrap();
     std::os::unix::fs::symlink("/dev/zero", folder.join("6.json")).unwrap();
     std::fs::write(folder.join(".7.json.x.part"), "{}").unwrap();
-    let (found, complaint) = read(folder);
+    let (found, warning) = read(folder);
     assert_eq!(found.len(), 1);
     let dir = folder.display();
     let expected = format!(
@@ -93,7 +94,7 @@ fn unreadable_receipts_are_reported() {
          than 16.0 MiB, the most that is read of it; move it away; {dir}/4.json is not a regular file; move it away; and 2 \
          more"
     );
-    assert_eq!(complaint, Some(expected));
+    assert_eq!(warning, Some(expected));
     for name in ["4", "5", "6"] {
         std::fs::remove_file(folder.join(format!("{name}.json"))).unwrap();
     }

@@ -96,7 +96,8 @@ fn survives(cuts: &[Cut]) {
     scene.set_profile("old", ":");
     scene.deploy(&[]).exits(0);
     for (number, cut) in cuts.iter().enumerate() {
-        let (old, new) = (format!("old{number}"), format!("new{number}"));
+        let old = format!("old{number}");
+        let new = format!("new{number}");
         scene.set_profile(&old, ":");
         scene.deploy(&[]).exits(0);
         scene.set_profile(&new, "sleep 1");
@@ -109,9 +110,9 @@ fn survives(cuts: &[Cut]) {
             1 | 10 => &old,
             _ => panic!("{} + {} ms: exit code {code}\n{output}", cut.marker, cut.after),
         };
-        let as_said = ends.iter().all(|path| path.ends_with(&format!("-{name}")));
+        let is_as_reported = ends.iter().all(|path| path.ends_with(&format!("-{name}")));
         assert!(
-            as_said,
+            is_as_reported,
             "{} + {} ms: exit code {code}, and it has {ends:?}\n{output}",
             cut.marker, cut.after
         );
