@@ -92,7 +92,7 @@ fn a_file_of_root_is_no_image() {
     work_as(NOBODY, user.worker("write-card"), flash.to_string().as_bytes(), &[&user.image_file()]).exits(0);
     user.card.holds(&user.image);
     // Opened without the right to read it, or no file at all.
-    let text = "no regular file that is open for reading";
+    let text = "is not a regular file open for reading";
     let writable =
         File::options().append(true).open(user.sandbox.path("home/nixos-sd-image.img.zst")).unwrap();
     for file in [writable, File::open("/").unwrap(), File::open("/dev/zero").unwrap()] {
@@ -121,7 +121,7 @@ fn disks_of_the_system_and_of_others_are_not_read() {
     };
     // A loop device over a file of root's, also where a file of the user's has its name by now.
     let other = Loop::new(9 * MIB as u64);
-    let whose = "does not belong to who has asked for it";
+    let whose = "does not belong to the user who asked for it";
     reads(Path::new(other.device()), whose);
     let aside = other.file().with_extension("aside");
     std::fs::rename(other.file(), &aside).unwrap();
