@@ -2,7 +2,7 @@
 
 use crate::fake_nix::{Answers, FLAKE, fails};
 use crate::flash::{building, card, image};
-use crate::support::worker::{letter, work};
+use crate::support::worker::{request, work};
 use crate::support::{Sandbox, content_hash};
 
 #[test]
@@ -131,7 +131,7 @@ fn the_reader_does_nothing_but_read() {
     for (command, code, text) in
         [("read-card", 2, "this worker only reads"), ("write-card", 0, r#"{"answer":"#)]
     {
-        let job = letter("capacity", &serde_json::json!({ "disk": disk }), false);
+        let job = request("capacity", &serde_json::json!({ "disk": disk }), false);
         let outcome = work(sandbox.command(&[command]), job.to_string().as_bytes(), &[]);
         assert!(outcome.exits(code).contains(text), "{command}: {outcome:?}");
     }

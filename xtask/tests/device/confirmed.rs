@@ -1,5 +1,5 @@
-//! The card that was confirmed is the card that is written: the writer, as root, is given the plan of a
-//! real run, after something has happened to the card.
+//! The card that was confirmed is the card that is written: the worker, as root, gets the plan of a real run after
+//! something has happened to the card.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::card::{Card, MIB};
 use crate::image::image;
 use crate::support::Outcome;
 use crate::support::loops::{Loop, Mounted, ext4};
-use crate::support::worker::{last, letter, work};
+use crate::support::worker::{last, request, work};
 use crate::user::User;
 
 /// What an ordinary user has confirmed.
@@ -22,13 +22,13 @@ struct Confirmed {
 impl Confirmed {
     fn new(card: &Loop, mib: usize) -> Self {
         let user = User::new();
-        let plan = user.letter(card.device(), &format!("{mib}MiB"))["job"]["flash"].take();
+        let plan = user.request(card.device(), &format!("{mib}MiB"))["job"]["flash"].take();
         Self { user, plan }
     }
 
-    /// Runs the writer, as root. What it says is a line of JSON each.
+    /// Runs the worker as root. Each line of its stdout is JSON.
     fn write(&self) -> Outcome {
-        let line = letter("flash", &self.plan, true).to_string();
+        let line = request("flash", &self.plan, true).to_string();
         work(self.user.sandbox.command(&["write-card"]), line.as_bytes(), &[&self.user.image_file()])
     }
 

@@ -16,13 +16,13 @@ fn the_first_program_that_is_there_is_asked() {
             user.sandbox.fake(program, "echo 'a password is required' >&2; exit 1");
         }
         let outcome = user.flash();
-        outcome.says(&format!("writing needs root: {asked} {}", user.writer().join(" ")));
+        outcome.says(&format!("writing needs root: {asked} {}", user.worker_args().join(" ")));
         outcome.says("a password is required");
         outcome
             .says(&format!("{asked} ended with exit code 1 before the worker began; nothing was written\n"));
         outcome.says(&format!("hint: allow {asked} to run the worker, or run the command as root\n"));
         outcome.exits(6);
-        assert_eq!(user.sandbox.calls(asked), [user.writer()]);
+        assert_eq!(user.sandbox.calls(asked), [user.worker_args()]);
         user.card_is_unchanged();
     }
 }
@@ -90,7 +90,7 @@ fn reading_is_elevated_too_and_never_writes() {
 
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
-fn the_elevated_writer_writes() {
+fn the_elevated_worker_writes() {
     let user = User::new();
     let _rule = user.with_sudo();
     let hash = content_hash(&user.image);
@@ -167,5 +167,5 @@ fn sudo_that_refuses() {
         outcome.exits(6);
         user.card_is_unchanged();
     }
-    assert!(user.sandbox.calls("sudo").iter().all(|call| *call == user.writer()));
+    assert!(user.sandbox.calls("sudo").iter().all(|call| *call == user.worker_args()));
 }

@@ -1,5 +1,5 @@
 //! A card that fails on demand: a file served over FUSE out of this process, and a loop device over it
-//! that goes past the page cache. What the writer meets is a real block device with real errors.
+//! that goes past the page cache. What the worker meets is a real block device with real errors.
 
 use std::sync::Arc;
 

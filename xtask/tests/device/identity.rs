@@ -254,7 +254,7 @@ fn a_plain_file_and_another_folder_for_keys() {
 
 #[test]
 #[ignore = "needs root and e2fsprogs: run `cargo xtask test`"]
-fn the_elevated_writer_is_handed_the_key() {
+fn the_elevated_worker_gets_the_key() {
     let user = User::with(host_image(4096, false), ROOM);
     let keygen = std::fs::canonicalize("/usr/bin/ssh-keygen").unwrap();
     symlink(keygen, user.sandbox.path("bin/ssh-keygen")).unwrap();

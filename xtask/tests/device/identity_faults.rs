@@ -1,5 +1,5 @@
-//! The card fails, or the writer ends, while the identity is put on a card that holds the image already: it does not
-//! boot, and the same command does the rest.
+//! The card fails, or the worker ends, while the host key is written to a card that already holds the image: the card
+//! does not boot, and the same command completes the flash.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -16,11 +16,11 @@ use crate::faulty::FaultyCard;
 use crate::flash::{flash, report};
 use crate::host_image::{ROOM, added, debugfs, differs_only_in, host_image, is_sound, private_key};
 use crate::image::{garbage, pack};
-use crate::interrupt::{wait_until_nobody_writes, writer_of};
+use crate::interrupt::{wait_until_nobody_writes, worker_of};
 use crate::medium::{ALWAYS, Fault};
 use crate::support::{Outcome, Sandbox};
 
-/// An image, a card that holds it, and where the identity goes.
+/// An image, the content of a card that holds it, and the chunks that the host key changes.
 struct Ready {
     sandbox: Sandbox,
     image: Vec<u8>,
@@ -40,7 +40,7 @@ impl Ready {
         Self { sandbox, image, before, places }
     }
 
-    /// A place that is only written for the identity, behind the stamp of the capacity check.
+    /// A position that is written only for the host key, behind the capacity probe of its MiB.
     fn place(&self) -> usize {
         self.places[0] * MIB + 77 * 512
     }
@@ -54,7 +54,7 @@ impl Ready {
         flash(&self.sandbox, &file, card.path(), "48MiB", &["--identity-of", "pi", "--json"])
     }
 
-    /// Asserts that the card does not boot, and that the same command then does all of it.
+    /// Asserts that the card does not boot, and that the same command then completes the flash.
     #[track_caller]
     fn is_blank_and_can_be_repeated(&self, card: &FaultyCard) {
         assert!(is_blank(&card.medium()[..MIB]));
@@ -118,7 +118,7 @@ fn a_fault_that_passes_is_healed() {
     }
 }
 
-/// Stopped by `stop` while the writer hangs at the place. Returns the exit code and what was said.
+/// Runs a flash that `stop` stops while the worker hangs at the position. Returns the exit code and stderr.
 fn stopped(ready: &Ready, card: &FaultyCard, stop: impl FnOnce(Pid, Pid)) -> (Option<i32>, String) {
     let file = ready.sandbox.path("home").join("nixos-sd-image.img.zst");
     let words = [file.to_str().unwrap(), card.path()];
@@ -129,7 +129,7 @@ fn stopped(ready: &Ready, card: &FaultyCard, stop: impl FnOnce(Pid, Pid)) -> (Op
     let mut tool = command.spawn().unwrap();
     let mut stderr = BufReader::new(tool.stderr.take().unwrap());
     card.wait_for_stall();
-    stop(Pid::from_child(&tool), writer_of(&tool).unwrap());
+    stop(Pid::from_child(&tool), worker_of(&tool).unwrap());
     card.release();
     let mut said = String::new();
     while stderr.read_line(&mut said).unwrap() > 0 {}
@@ -139,11 +139,11 @@ fn stopped(ready: &Ready, card: &FaultyCard, stop: impl FnOnce(Pid, Pid)) -> (Op
 
 #[test]
 #[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn a_writer_that_is_killed_or_stopped_between_the_body_and_the_head() {
+fn a_worker_that_is_killed_or_stopped_between_the_body_and_the_head() {
     let ready = Ready::new();
     let key = private_key(&ready.sandbox, "pi");
     let card = ready.card(Fault::StallsWrite(ready.place()));
-    let (code, said) = stopped(&ready, &card, |_, writer| kill_process(writer, Signal::KILL).unwrap());
+    let (code, said) = stopped(&ready, &card, |_, worker| kill_process(worker, Signal::KILL).unwrap());
     assert_eq!(code, Some(5), "{said}");
     assert!(said.contains("before the card was complete\nhint: run the same command again"), "{said}");
     std::thread::sleep(std::time::Duration::from_millis(500));
@@ -174,10 +174,10 @@ fn a_new_key_replaces_the_old_one_only_when_a_card_has_it() {
     assert!(private_key(&ready.sandbox, "pi") != key && known() != line);
 }
 
-/// As by a power cut, at moments all over the work: there is a partition table only where there is everything.
+/// Kills the worker at moments all over its work, like a power cut: only a complete card has a partition table.
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn a_writer_that_is_killed_at_any_moment() {
+fn a_worker_that_is_killed_at_any_moment() {
     let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
     let device = card.device.device();
@@ -190,9 +190,9 @@ fn a_writer_that_is_killed_at_any_moment() {
     for step in 0..steps {
         let mut tool = sandbox.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(whole * step / steps);
-        let killed = writer_of(&tool).is_some_and(|writer| kill_process(writer, Signal::KILL).is_ok());
+        let killed = worker_of(&tool).is_some_and(|worker| kill_process(worker, Signal::KILL).is_ok());
         let ended = tool.wait().unwrap();
-        // What it has left to the kernel is over when another may claim the card.
+        // The kernel's pending writes are done when another process may claim the card.
         wait_until_nobody_writes(device);
         let is_blank = is_blank(&card.device.bytes()[..4096]);
         blank += u32::from(is_blank);
@@ -204,7 +204,7 @@ fn a_writer_that_is_killed_at_any_moment() {
     assert!(is_whole(&sandbox, device));
 }
 
-/// Whether the card is what one that was flashed to the end is: sound, with the key of the host.
+/// Whether the card is completely flashed: its file system is sound, and has the key of the host.
 fn is_whole(sandbox: &Sandbox, device: &str) -> bool {
     is_sound(device);
     debugfs(device, "cat /persist/etc/ssh/ssh_host_ed25519_key") == private_key(sandbox, "pi")

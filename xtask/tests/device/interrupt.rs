@@ -1,4 +1,4 @@
-//! Stopped in mid-work: the card hangs at a known place, the tool is told to stop, the card goes on.
+//! Stopping a flash midway: the card hangs at a known position, the tool is asked to stop, the card goes on.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -15,7 +15,7 @@ use crate::image::{garbage, image, pack};
 use crate::medium::Fault;
 use crate::support::{Outcome, Sandbox};
 
-/// In a MiB, behind the stamp that the check of the capacity writes.
+/// A position in a MiB, behind the capacity probe.
 const PAGE: usize = 4096;
 
 /// A flash of 8 MiB that hangs where its card stalls.
@@ -33,7 +33,7 @@ impl Run {
         Self::with("img.zst", fault)
     }
 
-    /// The same with an image file of this format.
+    /// A flash with an image file of this format, until the card stalls.
     #[track_caller]
     fn with(format: &str, fault: Fault) -> Self {
         Self::started(format, fault, |command| command)
@@ -71,7 +71,7 @@ impl Run {
         Self { card, sandbox, child, stderr, image }
     }
 
-    /// The next line of stderr that has `text` in it, while the card stalls.
+    /// Reads stderr up to the next line that contains `text`, while the card stalls.
     #[track_caller]
     pub fn said_until(&mut self, text: &str) -> String {
         let mut said = String::new();
@@ -92,7 +92,7 @@ impl Run {
         Pid::from_child(&self.child)
     }
 
-    /// Lets the card go on, and returns the exit code and what was said.
+    /// Lets the card go on, and returns the exit code and stderr.
     pub fn end(&mut self) -> (Option<i32>, String) {
         self.card.release();
         let mut said = String::new();
@@ -100,13 +100,13 @@ impl Run {
         (self.child.wait().expect("waiting for the binary").code(), said)
     }
 
-    /// The same command once more, with more options.
+    /// Runs the same command again, with these options added.
     pub fn again(&self, options: &[&str]) -> Outcome {
         let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
         flash(&self.sandbox, &file, self.card.path(), "12MiB", options)
     }
 
-    /// Asserts that the card does not boot, and that the same command then does all of it.
+    /// Asserts that the card does not boot, and that the same command then completes the flash.
     #[track_caller]
     pub fn is_blank_and_can_be_repeated(&self) {
         assert!(is_blank(&self.card.medium()[..MIB]));
@@ -169,7 +169,7 @@ fn signals_to_the_tool_alone() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let mut run = Run::until(Fault::StallsWrite(PLACE));
         kill_process(run.pid(), signal).unwrap();
-        // The tool tells the writer, which then is still waiting for the card.
+        // The tool passes the signal on to the worker, which still waits for the card.
         std::thread::sleep(Duration::from_millis(300));
         let (code, said) = run.end();
         assert_eq!(code, Some(130), "{signal:?}: {said}");
@@ -180,7 +180,7 @@ fn signals_to_the_tool_alone() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn the_writer_stops_when_the_tool_was_killed() {
+fn the_worker_stops_when_the_tool_was_killed() {
     let mut run = Run::until(Fault::StallsWrite(PLACE));
     kill_process(run.pid(), Signal::KILL).unwrap();
     assert_eq!(run.child.wait().unwrap().code(), None);
@@ -188,11 +188,11 @@ fn the_writer_stops_when_the_tool_was_killed() {
     run.card.release();
     run.wait_until_nobody_writes();
     let medium = run.card.medium();
-    assert!(medium[7 * MIB..8 * MIB] == garbage(12 * MIB)[7 * MIB..8 * MIB], "the writer went on");
+    assert!(medium[7 * MIB..8 * MIB] == garbage(12 * MIB)[7 * MIB..8 * MIB], "the worker went on");
     run.is_blank_and_can_be_repeated();
 }
 
-/// Before the image is read for the card, and in the middle of that.
+/// The image is replaced before the worker opens it, and while the worker reads it.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn an_image_that_is_replaced_under_way() {
@@ -213,11 +213,11 @@ fn an_image_that_is_replaced_under_way() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_writer_that_was_killed() {
-    // The second one at the very first write, before there is any progress to tell of.
+fn a_worker_that_was_killed() {
+    // The second one at the very first write, before the first progress event.
     for place in [PLACE, 0] {
         let mut run = Run::until(Fault::StallsWrite(place));
-        kill_process(run.writer(), Signal::KILL).unwrap();
+        kill_process(run.worker(), Signal::KILL).unwrap();
         let (code, said) = run.end();
         assert_eq!(code, Some(5), "{place}: {said}");
         assert!(
@@ -229,39 +229,39 @@ fn a_writer_that_was_killed() {
     }
 }
 
-/// The writer that the tool has started, if it has.
-pub fn writer_of(tool: &Child) -> Option<Pid> {
+/// The worker that the tool has started, if any.
+pub fn worker_of(tool: &Child) -> Option<Pid> {
     let id = tool.id();
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
-    let is_writer = |child: &&str| {
+    let is_worker = |child: &&str| {
         let line = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
         line.split(|byte| *byte == 0).any(|word| word == b"write-card")
     };
-    let child = children.split_whitespace().find(is_writer)?;
+    let child = children.split_whitespace().find(is_worker)?;
     Pid::from_raw(child.parse().ok()?)
 }
 
 impl Run {
     #[track_caller]
-    pub fn writer(&self) -> Pid {
-        writer_of(&self.child).expect("a writer")
+    pub fn worker(&self) -> Pid {
+        worker_of(&self.child).expect("a worker")
     }
 
-    /// The writer holds the card for itself as long as it lives.
+    /// Waits until the worker, which claims the card as long as it lives, has ended.
     #[track_caller]
     pub fn wait_until_nobody_writes(&self) {
         wait_until_nobody_writes(self.card.path());
     }
 }
 
-/// Waits until the writer of the card at `path` has let go of it.
+/// Waits until no worker claims the card at `path`.
 #[track_caller]
 pub fn wait_until_nobody_writes(path: &str) {
     use std::os::unix::fs::OpenOptionsExt;
     let exclusive = rustix::fs::OFlags::EXCL.bits().cast_signed();
     let begin = Instant::now();
     while std::fs::OpenOptions::new().read(true).custom_flags(exclusive).open(path).is_err() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "the writer is still there");
+        assert!(begin.elapsed() < Duration::from_secs(20), "the worker is still there");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

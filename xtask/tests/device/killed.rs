@@ -1,5 +1,5 @@
-//! The writer is killed at a hundred points of its work, as by a power cut: the card boots nothing in
-//! between, and the same command then does all of it.
+//! The worker is killed at a hundred points of its work, like a power cut: the card never boots half an image, and the
+//! same command then completes the flash.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::card::{MIB, is_blank};
 use crate::image::{garbage, image, pack};
-use crate::interrupt::writer_of;
+use crate::interrupt::worker_of;
 use crate::support::Sandbox;
 use crate::support::loops::Loop;
 
@@ -19,7 +19,7 @@ const SIZE: usize = 24;
 const ROOM: usize = 32;
 const KILLS: usize = 100;
 const PHASES: [&str; 5] = ["begin", "capacity", "write", "verify", "head"];
-/// So many kills in a row, and then a flash that is left alone.
+/// The number of kills in a row before a flash that is not killed.
 const CHAIN: usize = 5;
 /// The first page, with the partition table or the header of a GPT. Without it nothing boots.
 const TABLE: usize = 4096;
@@ -41,7 +41,7 @@ impl Dice {
     }
 }
 
-/// When a writer is killed: in which mode, and after how many bytes that it has read and written.
+/// When a worker is killed: the mode, and the number of bytes that it has read and written by then.
 struct Moment {
     mode: &'static str,
     limit: u64,
@@ -50,8 +50,8 @@ struct Moment {
 impl Moment {
     const NEVER: Self = Self { mode: "auto", limit: u64::MAX };
 
-    /// Anywhere in the work, and more often at its ends, where the head is blanked and written. `whole` is
-    /// how much a flash in mode `full` moves, whatever the card holds.
+    /// A moment anywhere in the work, more often at its ends, where the head is blanked and written. `whole` is how many
+    /// bytes a flash in mode `full` moves, whatever the card holds.
     fn roll(dice: &mut Dice, whole: u64) -> Self {
         let end = 3 << 20;
         let mode = *dice.pick(&["auto", "full", "delta"]);
@@ -63,13 +63,13 @@ impl Moment {
     }
 }
 
-/// How a flash ended that was killed, or was too fast for that.
+/// How a flash ended whose worker was killed, unless it had ended before.
 struct End {
     code: Option<i32>,
-    /// The phase that was the last one to begin.
+    /// The phase that began last.
     phase: String,
     said: String,
-    /// How many bytes the writer had moved when it was last looked at.
+    /// How many bytes the worker had moved at the last measurement.
     moved: u64,
 }
 
@@ -92,7 +92,7 @@ impl Bench {
         Self { card: Loop::over(&file, &[]), sandbox, image, _memory: memory }
     }
 
-    /// Puts something else on the card: noise, zeros and parts of the image, behind a head of noise.
+    /// Overwrites the card with noise, zeros and parts of the image, behind a head of noise.
     fn refill(&self, dice: &mut Dice) {
         let mut bytes = garbage(ROOM * MIB);
         for mib in 1..SIZE {
@@ -109,7 +109,7 @@ impl Bench {
             .expect("refilling");
     }
 
-    /// A flash whose writer is killed at that moment.
+    /// Runs a flash whose worker is killed at that moment.
     fn flash(&self, moment: &Moment) -> End {
         let file = self.sandbox.path("home").join("nixos-sd-image.sized.zst");
         let words = [file.to_str().expect("a plain path"), self.card.device()];
@@ -126,16 +126,16 @@ impl Bench {
     }
 }
 
-/// Kills the writer of `tool` when it has moved `limit` bytes. Returns how many it had moved.
+/// Kills the worker of `tool` once it has moved `limit` bytes. Returns how many it had moved.
 fn kill_at(tool: &mut Child, limit: u64) -> u64 {
     let mut moved = 0;
     while tool.try_wait().expect("looking after the binary").is_none() {
-        let Some(writer) = writer_of(tool) else { continue };
-        while let Some(now) = moved_by(writer) {
+        let Some(worker) = worker_of(tool) else { continue };
+        while let Some(now) = moved_by(worker) {
             moved = now;
             if moved >= limit {
-                // It may be at its end by itself.
-                let _ = kill_process(writer, Signal::KILL);
+                // The worker may just have ended by itself.
+                let _ = kill_process(worker, Signal::KILL);
                 return moved;
             }
         }
@@ -163,7 +163,7 @@ fn last_phase(said: &str) -> String {
     names.next_back().unwrap_or_else(|| "begin".to_owned())
 }
 
-/// Asserts what is true of a card after a flash that may have been killed, which held `before`.
+/// Asserts that a card that held `before` is safe after a flash whose worker may have been killed.
 #[track_caller]
 fn check(bench: &Bench, before: &[u8], end: &End, place: &str) {
     let after = bench.card.bytes();
@@ -202,7 +202,7 @@ fn killed_at_random_points() {
         let place = format!("XTASK_SEED={seed}, kill {kills} in mode {mode} at {limit} bytes: {}", end.said);
         check(&bench, &before, &end, &place);
         if end.code == Some(0) {
-            // It was at its end before that moment.
+            // The flash ended before that moment.
             continue;
         }
         kills += 1;

@@ -1,4 +1,4 @@
-//! What is behind a card that fails on demand: bytes, and a fault that shows itself at one place.
+//! The medium of a card that fails on demand: bytes, and a fault at one position.
 
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use fuser::Errno;
 
-/// What a card does wrong. Places are in bytes, numbers of times for faults that pass.
+/// How a card misbehaves. Positions are in bytes; faults that pass have a number of times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
     WriteFails(usize, Errno),
-    /// The place cannot be read once it is written.
+    /// The position cannot be read once it is written.
     ReadFails(usize, Errno),
-    /// The place cannot be read until it is written.
+    /// The position cannot be read until it is written.
     OldReadFails(usize, Errno),
-    /// The write is acknowledged and does not happen.
+    /// The write is acknowledged and lost.
     Lost(usize, u32),
     Flipped(usize, u32),
-    /// Of a write of this place only the first half is taken, and so it is said.
+    /// Only the first half of a write of this position is written, and the short count is reported.
     Short(usize),
-    /// Addresses from here on begin anew, as on counterfeit cards.
+    /// Addresses from here on wrap around to the beginning, as on counterfeit cards.
     Wraps(usize),
-    /// What is written from here on is acknowledged and dropped, as on other counterfeit cards.
+    /// Writes from here on are acknowledged and dropped, as on other counterfeit cards.
     Drops(usize),
-    /// All fails from the first write of this place on.
+    /// Everything fails from the first write of this position on.
     Unplugged(usize, Errno),
-    /// All fails from the first read of this place on that follows the write.
+    /// Everything fails from the first read of this position after its write on.
     UnpluggedReading(usize, Errno),
-    /// The write of this place, or the first read of it that follows, waits for [`Medium::release`].
+    /// The write of this position, or the first read after it, waits for [`Medium::release`].
     StallsWrite(usize),
     StallsRead(usize),
 }
@@ -35,7 +35,7 @@ pub enum Fault {
 pub const ALWAYS: u32 = u32::MAX;
 
 impl Fault {
-    /// The place, for the faults that have one.
+    /// The position of the fault, if it has one.
     fn place(self) -> usize {
         match self {
             Self::WriteFails(at, _)
@@ -57,9 +57,9 @@ impl Fault {
 struct State {
     bytes: Vec<u8>,
     fault: Option<Fault>,
-    /// The place of the fault was written.
+    /// Whether the position of the fault was written.
     written: bool,
-    /// How often the fault has shown itself.
+    /// How often the fault has occurred.
     shown: u32,
     unplugged: Option<Errno>,
     stalled: bool,
@@ -89,12 +89,12 @@ impl Medium {
         self.lock().bytes.len()
     }
 
-    /// How often the fault has shown itself, of those that are counted.
+    /// How often the fault has occurred, of those that are counted.
     pub fn shown(&self) -> u32 {
         self.lock().shown
     }
 
-    /// Makes it a good card again.
+    /// Repairs the medium.
     pub fn mend(&self) {
         let mut state = self.lock();
         (state.fault, state.unplugged) = (None, None);
@@ -116,7 +116,7 @@ impl Medium {
         assert!(!waited.expect("no panic").1.timed_out(), "the place of the stall was never reached");
     }
 
-    /// Waits as long as the fault is to stall.
+    /// Waits until the stall of the fault ends.
     fn stall<'a>(&'a self, mut state: MutexGuard<'a, State>, fault: Fault) -> MutexGuard<'a, State> {
         state.stalled = true;
         self.changed.notify_all();
@@ -139,7 +139,7 @@ impl Medium {
         Ok(places.map(|place| &state.bytes[place]).collect::<Vec<_>>().concat())
     }
 
-    /// Returns how many bytes were taken.
+    /// Returns how many bytes were written.
     pub fn write(&self, here: Range<usize>, data: &[u8]) -> Result<usize, Errno> {
         let (mut state, mut data) = (self.lock(), data.to_vec());
         if let Some(fault) = state.fault_in(&here) {
@@ -180,18 +180,18 @@ impl State {
         self.unplugged.map_or(Ok(()), Err)
     }
 
-    /// The fault, if its place is in `here`.
+    /// The fault, if its position is in `here`.
     fn fault_in(&self, here: &Range<usize>) -> Option<Fault> {
         self.fault.filter(|fault| here.contains(&fault.place()))
     }
 
-    /// Whether the fault shows itself, the first `times` times.
+    /// Whether the fault occurs: only the first `times` times.
     fn shows(&mut self, times: u32) -> bool {
         self.shown = self.shown.saturating_add(1);
         self.shown <= times
     }
 
-    /// Where on the medium the bytes of these addresses are, in order.
+    /// The positions on the medium of the bytes at these addresses, in order.
     fn places(&self, here: Range<usize>) -> Vec<Range<usize>> {
         let period = if let Some(Fault::Wraps(at)) = self.fault { at } else { self.bytes.len() };
         let (mut places, mut at) = (Vec::new(), here.start);

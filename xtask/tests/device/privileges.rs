@@ -15,7 +15,7 @@ use crate::flash::flash;
 use crate::image::{garbage, pack};
 use crate::support::loops::Loop;
 use crate::support::terminal::Terminal;
-use crate::support::worker::{Worker, letter, pair_of};
+use crate::support::worker::{Worker, pair_of, request};
 use crate::user::{NOBODY, User, give, run};
 
 #[test]
@@ -118,9 +118,9 @@ fn open_in(process: &str) -> Vec<PathBuf> {
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn what_reads_a_card_is_no_way_to_write_it() {
     let user = User::new();
-    let disk = user.letter(user.card(), "9MiB")["job"]["flash"]["disk"].clone();
+    let disk = user.request(user.card(), "9MiB")["job"]["flash"]["disk"].clone();
     let _rule = user.with_rule("");
-    let job = letter("inspect", &json!({ "disk": disk }), false);
+    let job = request("inspect", &json!({ "disk": disk }), false);
     let (mut reader, mut worker) = stuck(&user, "read-card", &job, &[]);
     let process = holder_of(worker_below(worker.child.id(), NOBODY), user.card());
     let flags = rustix::fs::OFlags::PATH.bits().cast_signed();
@@ -151,7 +151,7 @@ fn what_reads_a_card_is_no_way_to_write_it() {
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn foreign_bytes_are_read_with_the_rights_of_the_caller() {
     let user = User::new();
-    let plan = user.letter(user.card(), "9MiB");
+    let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
     let (mut reader, mut worker) = stuck(&user, "write-card", &plan, &[&user.image_file()]);
     let (inner, outer) = (worker_below(worker.child.id(), NOBODY), worker_below(worker.child.id(), 0));

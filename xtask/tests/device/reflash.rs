@@ -1,5 +1,5 @@
-//! Cards that hold the image already, or most of it: only what differs is written, as the report and the
-//! kernel's own count say.
+//! Cards that already hold the image, or most of it: only the chunks that differ are written, by the report and by the
+//! kernel's own count.
 
 use rustix::process::{Signal, kill_process};
 
@@ -15,11 +15,11 @@ use crate::support::Sandbox;
 const SIZE: usize = 24;
 const ROOM: usize = 32;
 
-/// What is written anyhow, in bytes, at most: the head twice, the end, and each stamp twice.
+/// The most that every flash writes, in bytes: the head twice, the end, and each capacity probe twice.
 const FIXED: u64 = (3 << 20) + 2 * 110 * 4096;
 
-/// Flashes the image of [`SIZE`] MiB in this mode to a card that begins with `before`: so many MiB are
-/// written, and the head.
+/// Flashes the image of [`SIZE`] MiB in this mode to a card that begins with `before`, and asserts how many MiB are
+/// written beside the head.
 #[track_caller]
 fn check(mode: &str, before: &[u8], written: &[usize]) {
     let (sandbox, image) = (Sandbox::new(), image(SIZE));
@@ -58,13 +58,13 @@ fn only_what_differs_is_written() {
     }
 }
 
-/// The chunks that were written before the end came are read, and the others are written.
+/// After an interrupted flash, the written chunks are only read, and the others are written.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_flash_that_was_killed_is_taken_up_where_it_was() {
     for mode in ["auto", "full", "delta"] {
         let mut run = Run::until(Fault::StallsWrite(PLACE));
-        kill_process(run.writer(), Signal::KILL).unwrap();
+        kill_process(run.worker(), Signal::KILL).unwrap();
         run.end();
         run.wait_until_nobody_writes();
         // What was killed is over when the write that hung is, and that one may be whole.

@@ -12,7 +12,7 @@ use crate::card::MIB;
 use crate::host_image::host_image;
 use crate::image::{garbage, image};
 use crate::support::loops::{Loop, Mounted, Swap, ext4};
-use crate::support::worker::{last, letter, work, work_as};
+use crate::support::worker::{last, request, work, work_as};
 use crate::user::{NOBODY, User, give, run, set_mode};
 
 /// A file that only root may read and write.
@@ -35,10 +35,10 @@ fn disk(user: &User, path: &Path) -> Value {
     serde_json::from_str::<Value>(&outcome.stdout).expect("JSON")["disk"].take()
 }
 
-/// Asserts that the worker `name` refuses `letter`, and tells nothing but that.
+/// Asserts that the worker `name` refuses `request`, and tells nothing but that.
 #[track_caller]
-fn refuses(user: &User, name: &str, letter: &Value, files: &[&File], words: &str) {
-    let outcome = work_as(NOBODY, user.worker(name), letter.to_string().as_bytes(), files);
+fn refuses(user: &User, name: &str, request: &Value, files: &[&File], words: &str) {
+    let outcome = work_as(NOBODY, user.worker(name), request.to_string().as_bytes(), files);
     let told = last(&outcome);
     assert!(told["message"].as_str().is_some_and(|text| text.contains(words)), "{words:?}: {outcome:?}");
     assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
@@ -49,7 +49,7 @@ fn refuses(user: &User, name: &str, letter: &Value, files: &[&File], words: &str
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn a_file_of_root_is_neither_read_nor_written() {
     let user = User::new();
-    let plan = user.letter(user.card(), "9MiB");
+    let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
     let path = secret(&user, &garbage(9 * MIB));
     let disk = disk(&user, &path);
@@ -57,20 +57,26 @@ fn a_file_of_root_is_neither_read_nor_written() {
     let hash = json!({ "size": 4096, "hash": "0".repeat(64) });
     for against in [json!({ "hash": hash }), json!({ "image": plan["job"]["flash"]["image"] })] {
         let has_image = against.get("image").is_some();
-        let job = letter("compare", &json!({ "disk": disk, "against": against }), has_image);
+        let job = request("compare", &json!({ "disk": disk, "against": against }), has_image);
         let image = user.image_file();
         let files = [&image];
         refuses(&user, "read-card", &job, &files[..usize::from(has_image)], words);
     }
-    refuses(&user, "read-card", &letter("inspect", &json!({ "disk": disk }), false), &[], words);
-    refuses(&user, "write-card", &letter("capacity", &json!({ "disk": disk }), false), &[], words);
+    refuses(&user, "read-card", &request("inspect", &json!({ "disk": disk }), false), &[], words);
+    refuses(&user, "write-card", &request("capacity", &json!({ "disk": disk }), false), &[], words);
     let mut flash = plan.clone();
     flash["job"]["flash"]["disk"] = disk.clone();
     refuses(&user, "write-card", &flash, &[&user.image_file()], words);
     // A job that lies about what it is: the path of a file with the number of a card.
     let mut lie = disk.clone();
     lie["number"] = plan["job"]["flash"]["disk"]["number"].clone();
-    refuses(&user, "write-card", &letter("capacity", &json!({ "disk": lie }), false), &[], "is not the card");
+    refuses(
+        &user,
+        "write-card",
+        &request("capacity", &json!({ "disk": lie }), false),
+        &[],
+        "is not the card",
+    );
     assert!(std::fs::read(&path).unwrap() == garbage(9 * MIB));
 }
 
@@ -79,7 +85,7 @@ fn a_file_of_root_is_neither_read_nor_written() {
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn a_file_of_root_is_no_image() {
     let user = User::new();
-    let plan = user.letter(user.card(), "9MiB");
+    let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
     let path = secret(&user, &image(6));
     let mut flash = plan.clone();
@@ -108,7 +114,7 @@ fn disks_of_the_system_and_of_others_are_not_read() {
     let reads = |path: &Path, words: &str| {
         let disk = disk(&user, path);
         let hash = json!({ "size": 512, "hash": "0".repeat(64) });
-        let job = letter("compare", &json!({ "disk": disk, "against": { "hash": hash } }), false);
+        let job = request("compare", &json!({ "disk": disk, "against": { "hash": hash } }), false);
         refuses(&user, "read-card", &job, &[], words);
         // What the job says of the disk counts for nothing.
         let mut lie = job.clone();
@@ -117,7 +123,7 @@ fn disks_of_the_system_and_of_others_are_not_read() {
         let outcome = work_as(NOBODY, user.worker("read-card"), lie.to_string().as_bytes(), &[]);
         assert!(!outcome.stdout.contains("begun"), "{outcome:?}");
         outcome.exits(3);
-        refuses(&user, "write-card", &letter("capacity", &json!({ "disk": disk }), false), &[], words);
+        refuses(&user, "write-card", &request("capacity", &json!({ "disk": disk }), false), &[], words);
     };
     // A loop device over a file of root's, also where a file of the user's has its name by now.
     let other = Loop::new(9 * MIB as u64);
@@ -206,7 +212,7 @@ fn programs_of_the_caller_run_as_the_caller_where_the_system_has_none() {
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn jobs_that_are_none() {
     let user = User::new();
-    let plan = user.letter(user.card(), "9MiB");
+    let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
     let said = |line: &[u8], code| {
         let outcome = work_as(NOBODY, user.worker("write-card"), line, &[]);
@@ -250,7 +256,7 @@ fn jobs_that_are_none() {
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn the_job_of_somebody_else() {
     let user = User::new();
-    let plan = user.letter(user.card(), "9MiB").to_string();
+    let plan = user.request(user.card(), "9MiB").to_string();
     let _rule = user.with_rule("");
     // The socket is root's, and it is nobody who asks for rights.
     let outcome = work(user.worker("write-card"), plan.as_bytes(), &[&user.image_file()]);

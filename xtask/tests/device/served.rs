@@ -1,4 +1,4 @@
-//! The filesystem over which a medium is served: a folder with one file, `card`.
+//! The FUSE file system that serves a fake medium: a folder with one file, `card`.
 
 use std::ffi::OsStr;
 use std::ops::Range;
@@ -16,9 +16,9 @@ use crate::medium::Medium;
 
 pub struct Served(pub Arc<Medium>);
 
-/// The place of the one file.
+/// The inode of the only file.
 const FILE: INodeNo = INodeNo(2);
-/// Nothing about the file is remembered by the kernel.
+/// How long the kernel caches attributes of the file: not at all.
 const AT_ONCE: Duration = Duration::ZERO;
 
 impl Served {

@@ -1,4 +1,4 @@
-//! Cards that fall silent: that is told while it lasts, and nothing is lost by it.
+//! Cards that stall: the tool warns while the stall lasts, and nothing is lost.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,12 @@ use crate::interrupt::Run;
 use crate::medium::Fault;
 use crate::support::Sandbox;
 
-/// How long a card is silent, and how soon that is told, at the latest.
-const SILENCE: Duration = Duration::from_secs(20);
-const TOLD: Duration = Duration::from_secs(8);
+/// How long a card stalls.
+const STALL: Duration = Duration::from_secs(20);
+/// When the first warning comes at the latest.
+const WARNING_DEADLINE: Duration = Duration::from_secs(8);
 
-/// Does the same with a card that hangs in a write and with one that hangs in a read, at once: both take
-/// their time.
+/// Runs the test with a card that hangs in a write and with one that hangs in a read, side by side to save time.
 fn in_a_write_and_in_a_read(test: impl Fn(Fault, &str) + Sync) {
     std::thread::scope(|scope| {
         scope.spawn(|| test(Fault::StallsWrite(PLACE), "a write"));
@@ -27,17 +27,17 @@ fn in_a_write_and_in_a_read(test: impl Fn(Fault, &str) + Sync) {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_silence_is_told_while_it_lasts_and_then_the_work_goes_on() {
-    in_a_write_and_in_a_read(|fault, access| {
+fn a_stall_is_reported_while_it_lasts_and_then_the_flash_goes_on() {
+    in_a_write_and_in_a_read(|fault, operation| {
         let mut run = Run::until(fault);
         let begin = Instant::now();
-        let words = format!("warning: the card has not answered to {access} at byte 5242880 for ");
-        run.said_until(&words);
-        assert!(begin.elapsed() < TOLD, "{fault:?}: told after {:?}", begin.elapsed());
-        // It is told again when it lasts.
-        let said = run.said_until(&words);
-        assert!(said.ends_with(" s; waiting (pulling it out ends the wait)\n"), "{said}");
-        std::thread::sleep(SILENCE.saturating_sub(begin.elapsed()));
+        let warning = format!("warning: the card has not answered to {operation} at byte 5242880 for ");
+        run.said_until(&warning);
+        assert!(begin.elapsed() < WARNING_DEADLINE, "{fault:?}: warned after {:?}", begin.elapsed());
+        // The warning is repeated while the stall lasts.
+        let said = run.said_until(&warning);
+        assert!(said.ends_with(" s; still waiting (pull the card out to end the wait)\n"), "{said}");
+        std::thread::sleep(STALL.saturating_sub(begin.elapsed()));
         let (code, said) = run.end();
         assert_eq!(code, Some(0), "{fault:?}: {said}");
         assert!(run.card.medium().starts_with(&run.image), "{fault:?}");
@@ -46,10 +46,10 @@ fn a_silence_is_told_while_it_lasts_and_then_the_work_goes_on() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn ctrl_c_in_a_silence() {
-    in_a_write_and_in_a_read(|fault, access| {
+fn ctrl_c_during_a_stall() {
+    in_a_write_and_in_a_read(|fault, operation| {
         let mut run = Run::until(fault);
-        run.said_until(&format!("warning: the card has not answered to {access} "));
+        run.said_until(&format!("warning: the card has not answered to {operation} "));
         kill_process_group(run.pid(), Signal::INT).unwrap();
         std::thread::sleep(Duration::from_millis(300));
         let (code, said) = run.end();
@@ -59,7 +59,7 @@ fn ctrl_c_in_a_silence() {
     });
 }
 
-/// Another disk is asked for its labels only, and not waited for.
+/// The tool only asks another disk for its labels, and does not wait for it.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_card_that_hangs_does_not_keep_another_from_being_written() {

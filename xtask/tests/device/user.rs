@@ -105,14 +105,14 @@ impl User {
         Rule::new(&format!("nobody ALL=(root) NOTAFTER={end} NOPASSWD: {words}\n{lines}\n"))
     }
 
-    /// What the tool hands over to the writer for a flash of `device`, which has `size`.
-    pub fn letter(&self, device: &str, size: &str) -> Value {
-        let file = self.sandbox.path("calls/letter");
+    /// What the tool hands over to the worker for a flash of `device`, which has `size`.
+    pub fn request(&self, device: &str, size: &str) -> Value {
+        let file = self.sandbox.path("calls/request");
         let keep = format!("read -r line; printf '%s' \"$line\" >'{}'; exit 1", file.display());
         self.sandbox.fake("sudo", &keep);
         self.flash_to(device, size).exits(6);
-        let letter = std::fs::read_to_string(file).expect("the letter on the stdin of sudo");
-        serde_json::from_str(&letter).expect("a letter as JSON")
+        let request = std::fs::read_to_string(file).expect("the request on the stdin of sudo");
+        serde_json::from_str(&request).expect("a request as JSON")
     }
 
     /// The image, open as the tool hands it over.
@@ -154,7 +154,7 @@ impl User {
         command
     }
 
-    pub fn writer(&self) -> Vec<String> {
+    pub fn worker_args(&self) -> Vec<String> {
         let own = self.sandbox.path("xtask").display().to_string();
         vec!["--".to_owned(), own, "write-card".to_owned()]
     }

@@ -87,8 +87,8 @@ pub fn pair_of(user: u32) -> (UnixStream, UnixStream) {
     std::thread::spawn(make).join().expect("no panic")
 }
 
-/// The letter with `job`, of the kind `name`, that comes with an image or without.
-pub fn letter(name: &str, job: &Value, has_image: bool) -> Value {
+/// The request with `job`, of the kind `name`, that comes with an image or without.
+pub fn request(name: &str, job: &Value, has_image: bool) -> Value {
     let handed = if has_image { json!(["image"]) } else { json!([]) };
     json!({ "handed": handed, "job": { name: job } })
 }
