@@ -82,9 +82,9 @@ fn a_card_gets_its_key_and_files_and_is_else_the_image() {
         let places = added(outcome.exits(0));
         // The plan names both, and so no note does.
         for path in ["etc/old.conf", "link"] {
-            outcome.says(&format!("        replaces /persist/{path} of the image\n"));
+            outcome.says(&format!("        replaces /persist/{path} of the image"));
         }
-        assert!(!outcome.stderr.contains("\nreplaces /persist"), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains("\"replaces /persist"), "{}", outcome.stderr);
         assert_eq!(outcome.stderr.matches("replaces /persist").count(), 2, "{}", outcome.stderr);
 
         is_sound(device);
@@ -150,7 +150,7 @@ fn verify_knows_the_image_and_what_was_put_on_it() {
     assert!(verify(&["--image", path]).exits(0).starts_with(&holds));
     let away = sandbox.path("home/away");
     std::fs::rename(&file, &away).unwrap();
-    verify(&[]).says("what is compared is the hash");
+    verify(&[]).says("comparing with the hash of the receipt");
     assert!(verify(&[]).exits(0).starts_with(&holds));
     std::fs::rename(&away, &file).unwrap();
     // Somebody changes what was put there.
@@ -218,7 +218,7 @@ fn a_key_that_waits_is_never_lost() {
     let newer = std::fs::read_to_string(&waiting).unwrap();
     let kept = run(&[]);
     kept.says("warning: a newer key of pi is pending, SHA256:");
-    kept.says(&format!("to take it, say --identity new; to give it up, remove {waiting_path}")).exits(0);
+    kept.says(&format!("pass --identity new to use it, or remove {waiting_path} to drop it")).exits(0);
     assert_eq!(
         (private_key(&sandbox, "pi"), std::fs::read_to_string(&waiting).unwrap()),
         (old, newer.clone())
@@ -248,7 +248,7 @@ fn a_plain_file_and_another_folder_for_keys() {
     let flake = format!("path:{}", sandbox.path("home").display());
     let outcome =
         flash(&sandbox, &file, &card, "48MiB", &["--flake", &flake, "--files", files.to_str().unwrap()]);
-    outcome.says(&format!("Nix copies {} to its store with the flake", files.display()));
+    outcome.says(&format!("Nix copies {} with the flake to its store", files.display()));
     assert!(outcome.exits(0).contains(" holds the image and 7 files: 40.0 MiB read back"));
 }
 
