@@ -32,7 +32,7 @@ fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Res
     if suites.iter().any(|suite| suite.is_helped_by_setup(cx)) {
         prepare(cx);
     }
-    if suites.iter().any(|suite| suite.takes(Requirement::Programs)) {
+    if suites.iter().any(|suite| suite.needs(Requirement::Programs)) {
         fetch_programs(cx);
     }
     let sorted = suites::sort(cx, suites);
@@ -41,7 +41,7 @@ fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Res
     }
     let parts = sorted.partly.iter().map(|(suite, _)| *suite).collect::<Vec<_>>();
     // The whole suites run last: their output stays above the table.
-    let runs = [(&parts, Extent::WithoutNeeds), (&sorted.whole, Extent::Whole)];
+    let runs = [(&parts, Extent::WithoutRequirements), (&sorted.whole, Extent::Whole)];
     let runs = runs.into_iter().filter(|(suites, _)| !suites.is_empty());
     let results = runs.map(|(suites, extent)| cargo(cx, &suites::cargo_args(suites, extent)));
     let result = results.collect::<Vec<_>>().into_iter().collect::<Result<()>>();

@@ -1,4 +1,4 @@
-//! What only the development of the tool needs. Nothing but the commands for it imports this.
+//! Code for the development of the tool. Only the commands for development import it.
 
 pub mod bench;
 pub mod demo;

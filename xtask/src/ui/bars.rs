@@ -1,4 +1,4 @@
-//! The three renderings of events: bars on a terminal, plain lines elsewhere, JSON lines for programs.
+//! The three reporters: progress bars on a terminal, plain lines elsewhere, JSON lines for programs.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,35 +7,35 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
+use super::chunk_strip::ChunkStrip;
 use super::layout::{self, Amount, Layout};
-use super::multi_progress::Board;
-use super::strip::Strip;
+use super::multi_progress::HostProgress;
 use crate::base::{Bytes, Event, Reporter, escape};
 
-/// The reporter that fits: JSON where it was asked for, bars on a terminal, plain lines elsewhere.
+/// The reporter for this run: JSON with `--json`, bars on a terminal, plain lines elsewhere.
 pub fn reporter(json: bool) -> Arc<dyn Reporter> {
     if json {
         Arc::new(JsonLines)
     } else if std::io::stderr().is_terminal() {
         Arc::new(Bars::default())
     } else {
-        Arc::new(Plain)
+        Arc::new(PlainLines)
     }
 }
 
-/// One JSON object a line, on stderr: stdout belongs to the result.
+/// Prints each event as a line of JSON on stderr: stdout is for the result.
 pub struct JsonLines;
 
 impl Reporter for JsonLines {
     fn report(&self, event: &Event) {
         if let Some(line) = json_line(event) {
-            say(&line);
+            print_line(&line);
         }
     }
 
     fn report_for(&self, host: &str, event: &Event) {
-        if let Some(line) = json_line(&Told { host, event }) {
-            say(&line);
+        if let Some(line) = json_line(&HostEvent { host, event }) {
+            print_line(&line);
         }
     }
 }
@@ -44,40 +44,40 @@ pub(super) fn json_line(event: &impl Serialize) -> Option<String> {
     serde_json::to_string(event).ok().map(|line| escape::json(&line))
 }
 
-/// An event with the host that it is about.
+/// An event of one of several hosts.
 #[derive(Serialize)]
-struct Told<'a> {
+struct HostEvent<'a> {
     host: &'a str,
     #[serde(flatten)]
     event: &'a Event,
 }
 
-/// A line a fact, without progress: for logs and pipes.
-pub struct Plain;
+/// Prints events as plain lines, without progress: for logs and pipes.
+pub struct PlainLines;
 
-impl Reporter for Plain {
+impl Reporter for PlainLines {
     fn report(&self, event: &Event) {
         if let Some(line) = line_of(event) {
-            say(&line);
+            print_line(&line);
         }
     }
 
     fn report_for(&self, host: &str, event: &Event) {
         if let Some(text) = line_of(event) {
-            say(&prefixed(host, &text));
+            print_line(&prefixed(host, &text));
         }
     }
 }
 
-/// A bar for the running phase; everything else scrolls above it.
+/// Shows a bar for the running phase; other events scroll above it.
 #[derive(Default)]
 pub struct Bars {
-    running: Mutex<Option<Running>>,
-    board: Board,
+    running: Mutex<Option<PhaseBar>>,
+    hosts: HostProgress,
 }
 
-/// A bar, as it was laid out for a terminal of `width` columns.
-pub(super) struct Running {
+/// The bar of the running phase, laid out for a terminal of `width` columns.
+pub(super) struct PhaseBar {
     pub(super) bar: ProgressBar,
     name: String,
     amount: Amount,
@@ -85,7 +85,7 @@ pub(super) struct Running {
 }
 
 impl Drop for Bars {
-    /// A phase that an error broke off leaves no bar behind: the error that follows says how far it came.
+    /// Clears the bar of a phase that an error ended.
     fn drop(&mut self) {
         if let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             running.bar.finish_and_clear();
@@ -97,7 +97,7 @@ impl Reporter for Bars {
     fn report(&self, event: &Event) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Phase { name, total, bytes } => *running = Some(Running::new(name, *total, *bytes)),
+            Event::Phase { name, total, bytes } => *running = Some(PhaseBar::new(name, *total, *bytes)),
             Event::Progress { done, total, detail } => {
                 running.iter_mut().for_each(|it| it.advance(*done, *total, detail.as_deref()));
             }
@@ -106,7 +106,7 @@ impl Reporter for Bars {
                 if let Some(running) = running.take() {
                     running.bar.finish_and_clear();
                 }
-                line_of(event).iter().map(String::as_str).for_each(say);
+                line_of(event).iter().map(String::as_str).for_each(print_line);
             }
             _ => line_of(event).iter().for_each(|line| above(running.as_ref(), line)),
         }
@@ -114,15 +114,15 @@ impl Reporter for Bars {
 
     fn report_for(&self, host: &str, event: &Event) {
         let line = line_of(event).map(|text| prefixed(host, &text));
-        self.board.report(host, event, line.as_deref());
+        self.hosts.report(host, event, line.as_deref());
     }
 }
 
-impl Running {
+impl PhaseBar {
     pub(super) fn new(name: &str, total: Option<u64>, bytes: bool) -> Self {
         let amount = match (bytes, total.is_some()) {
             (true, true) => Amount::Bytes,
-            (true, false) => Amount::EndlessBytes,
+            (true, false) => Amount::BytesOfUnknownTotal,
             (false, _) => Amount::Steps,
         };
         let (bar, name) = (ProgressBar::new(total.unwrap_or(0)), escape::line(name));
@@ -159,31 +159,32 @@ impl Running {
     }
 }
 
-/// `done/total `, or nothing as long as the total is not known.
+/// Writes `done/total `, or nothing while the total is unknown.
 fn count(state: &ProgressState, text: &mut dyn std::fmt::Write) {
     if let Some(total) = state.len().filter(|total| *total > 0) {
         let _ = write!(text, "{}/{total} ", state.pos());
     }
 }
 
-fn above(running: Option<&Running>, line: &str) {
+fn above(running: Option<&PhaseBar>, line: &str) {
     match running {
-        Some(running) => running.bar.suspend(|| say(line)),
-        None => say(line),
+        Some(running) => running.bar.suspend(|| print_line(line)),
+        None => print_line(line),
     }
 }
 
-/// Each line of `text` with the host that it is about in front.
+/// `text` with the name of the host before each line.
 pub(super) fn prefixed(host: &str, text: &str) -> String {
     let host = escape::line(host);
     text.split('\n').map(|line| format!("{host}: {}", line.trim_start())).collect::<Vec<_>>().join("\n")
 }
 
-fn say(line: &str) {
+/// Prints `line` on stderr. A closed stderr is not an error.
+fn print_line(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The plain line of an event, escaped; progress has none.
+/// The plain line of an event, escaped; `None` for progress.
 pub(super) fn line_of(event: &Event) -> Option<String> {
     match event {
         Event::Note { text } => Some(escape::lines(text)),
@@ -191,7 +192,7 @@ pub(super) fn line_of(event: &Event) -> Option<String> {
         Event::Log { text } => Some(format!("  | {}", escape::log(text))),
         Event::Step { text } => Some(format!("{:>10}  {}", "", escape::line(text))),
         Event::Found { name, text } => Some(format!("{:>10}  {}", escape::line(name), escape::line(text))),
-        Event::Map { runs } => Some(format!("{:>10}  {}", "card", Strip(runs))),
+        Event::Map { runs } => Some(format!("{:>10}  {}", "card", ChunkStrip(runs))),
         Event::Done { name, amount, bytes, seconds } => {
             Some(done_line(&escape::line(name), *amount, *bytes, *seconds))
         }
@@ -221,11 +222,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_which_host() {
+    fn lines_and_events_name_their_host() {
         let event = Event::note("a\n  b");
         assert_eq!(prefixed("pi", &line_of(&event).unwrap()), "pi: a\npi: b");
-        let told = serde_json::to_string(&Told { host: "pi", event: &Event::PhaseEnded }).unwrap();
-        assert_eq!(told, r#"{"host":"pi","event":"over"}"#);
+        let line = serde_json::to_string(&HostEvent { host: "pi", event: &Event::PhaseEnded }).unwrap();
+        assert_eq!(line, r#"{"host":"pi","event":"over"}"#);
     }
 
     #[test]

@@ -1,28 +1,28 @@
-//! How a progress bar is laid out, so that it stays on one line of the terminal, however narrow.
+//! The layout of a progress bar: it stays on one line of the terminal, however narrow.
 
-/// What a phase counts.
+/// The unit of the progress of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
-    /// Bytes, and it is known how many there are.
+    /// Bytes of a known total.
     Bytes,
-    /// Bytes up to an end that nobody knows.
-    EndlessBytes,
+    /// Bytes of an unknown total.
+    BytesOfUnknownTotal,
     Steps,
 }
 
-/// Where the width of the terminal cannot be told, in columns.
-const USUAL: u16 = 80;
+/// The width of a terminal that does not report its width, in columns.
+const DEFAULT_WIDTH: u16 = 80;
 
 /// The width of the terminal behind stderr, in columns.
 pub fn width() -> u16 {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
-    size.map(|size| size.ws_col).ok().filter(|columns| *columns > 0).unwrap_or(USUAL)
+    size.map(|size| size.ws_col).ok().filter(|columns| *columns > 0).unwrap_or(DEFAULT_WIDTH)
 }
 
-/// The columns that names of phases are lined up in.
-const NAME: usize = 10;
+/// The width of the column of phase names.
+const NAME_WIDTH: usize = 10;
 
-/// A line of `indicatif`.
+/// The prefix and the template of an `indicatif` bar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub prefix: String,
@@ -30,12 +30,12 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The line of the phase `name` on a terminal of `width` columns. First the bar is shortened, then
-    /// parts are left out, the most telling ones last.
+    /// The layout for the phase `name` on a terminal of `width` columns. With less width, first the bar gets shorter, then
+    /// parts are left out, the most informative ones last.
     pub fn new(name: &str, amount: Amount, width: u16) -> Self {
         let width = usize::from(width);
-        // A long name leaves less for the rest.
-        let room = width.saturating_sub(name.chars().count().saturating_sub(NAME));
+        // A long name leaves less width for the rest.
+        let room = width.saturating_sub(name.chars().count().saturating_sub(NAME_WIDTH));
         let rest = match (amount, room) {
             (Amount::Bytes, 70..) => {
                 let bar = (room - 60).min(30);
@@ -45,16 +45,16 @@ impl Layout {
             }
             (Amount::Bytes, 59..) => "{bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left {wide_msg}",
             (Amount::Bytes, 46..) => "{bytes}/{total_bytes} {eta} left {wide_msg}",
-            (Amount::EndlessBytes, 40..) => "{spinner} {bytes} {binary_bytes_per_sec} {wide_msg}",
+            (Amount::BytesOfUnknownTotal, 40..) => "{spinner} {bytes} {binary_bytes_per_sec} {wide_msg}",
             (Amount::Steps, 30..) => "{spinner} {count}{elapsed} {wide_msg}",
             (Amount::Bytes, _) => return Self::narrow(name, width, "{percent}% {eta} left"),
-            (Amount::EndlessBytes, _) => return Self::narrow(name, width, "{spinner} {bytes}"),
+            (Amount::BytesOfUnknownTotal, _) => return Self::narrow(name, width, "{spinner} {bytes}"),
             (Amount::Steps, _) => return Self::narrow(name, width, "{spinner} {elapsed}"),
         };
-        Self { prefix: name.to_owned(), template: format!("{{prefix:>{NAME}}} {rest}") }
+        Self { prefix: name.to_owned(), template: format!("{{prefix:>{NAME_WIDTH}}} {rest}") }
     }
 
-    /// The name as far as there is room beside `rest`, which has 14 columns at most.
+    /// The layout with the name cut to the width beside `rest`, which has at most 14 columns.
     fn narrow(name: &str, width: usize, rest: &str) -> Self {
         let prefix = name.chars().take(width.saturating_sub(15)).collect();
         Self { prefix, template: format!("{{prefix}} {rest}") }
@@ -65,7 +65,7 @@ impl Layout {
 mod tests {
     use super::*;
 
-    /// The length of the line with the longest words that there are in practice.
+    /// The length of the line with the longest values in practice.
     fn longest(layout: &Layout) -> usize {
         let mut line = layout.template.clone();
         for (key, words) in [
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn no_bar_is_longer_than_its_line() {
-        for amount in [Amount::Bytes, Amount::EndlessBytes, Amount::Steps] {
+        for amount in [Amount::Bytes, Amount::BytesOfUnknownTotal, Amount::Steps] {
             for name in ["check", "download 14 packages of bookworm for arm64"] {
                 for width in 20..200 {
                     let layout = Layout::new(name, amount, width);

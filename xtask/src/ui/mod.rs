@@ -1,12 +1,12 @@
-//! Everything that reaches the user: events as bars, plain lines or JSON, tables, prompts, sizes.
+//! The user interface: events as progress bars, plain lines or JSON; tables; prompts.
 
 mod bars;
+mod chunk_strip;
 mod layout;
 mod multi_progress;
 mod prompt;
 #[cfg(test)]
 mod render_tests;
-mod strip;
 
 pub use bars::reporter;
 pub use prompt::{Prompt, on_terminal};
@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::base::{Event, Reporter, Table, escape, failure};
 
-/// Writes a part of the result to stdout, for people.
+/// Writes a line of the result to stdout, for people.
 pub fn result(text: &str) -> Result<()> {
     write_result(&escape::lines(text))
 }
@@ -28,7 +28,7 @@ pub fn table(table: &Table) -> Result<()> {
     write_result(&table.to_string())
 }
 
-/// Writes text of the tool itself, which holds nothing foreign, to stdout as it is.
+/// Writes text of the tool itself to stdout, without escaping.
 pub fn own(text: &'static str) -> Result<()> {
     write_result(text)
 }
@@ -38,15 +38,15 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     json_line(&serde_json::to_string(value).context("writing the result as JSON")?)
 }
 
-/// Writes a line that is JSON already.
+/// Writes a line of serialized JSON to stdout.
 pub fn json_line(line: &str) -> Result<()> {
     write_result(&escape::json(line))
 }
 
-/// Writes lines to stdout. A closed pipe (`| head`) ends the output quietly.
+/// Writes lines to stdout. A closed pipe (`| head`) is not an error.
 ///
 /// # Errors
-/// Whatever else keeps the lines from their reader, such as a full disk: a result that is lost is no success.
+/// Any other write error, such as a full disk: a lost result is a failure.
 fn write_result(lines: &str) -> Result<()> {
     match writeln!(std::io::stdout(), "{lines}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -56,7 +56,7 @@ fn write_result(lines: &str) -> Result<()> {
     }
 }
 
-/// Reports on stderr the error that ends the command: in words, or as an event for programs.
+/// Prints the error of the command on stderr: with its hint for people, as an event with `--json`.
 pub fn error(error: &anyhow::Error, json: bool) {
     if json {
         return bars::JsonLines.report(&Event::failed(error));
@@ -69,7 +69,7 @@ fn error_lines(message: &str, hint: Option<&str>) -> String {
     format!("error: {}{}", escape::lines(message), hint.unwrap_or_default())
 }
 
-/// Reports what is wrong with the command line in the words of its parser, which has a layout of its own.
+/// Prints an error of the command line in the layout of the parser.
 pub fn usage_error(text: &str) {
     let lines = text.trim_end().split('\n').map(escape::line).collect::<Vec<_>>();
     let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));

@@ -1,4 +1,4 @@
-//! A line for each of several hosts that are worked on side by side.
+//! Progress of several hosts in parallel: a line for each host.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,18 +8,18 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::base::{Event, escape};
 
-/// What a host is at, and for how long.
+/// The line of a host: its name, the elapsed time, and its current step.
 const TEMPLATE: &str = "{prefix:>10} {spinner} {elapsed} {wide_msg}";
 
-/// The lines below everything that scrolls.
+/// The lines of all hosts, below the scrolling output.
 #[derive(Default)]
-pub struct Board {
-    screen: MultiProgress,
+pub struct HostProgress {
+    display: MultiProgress,
     lines: Mutex<BTreeMap<String, ProgressBar>>,
 }
 
-impl Board {
-    /// Takes in what happened with `host`; `line` is what is said about it for good.
+impl HostProgress {
+    /// Shows an event of `host`; `line`, if there is one, scrolls above the lines of the hosts.
     pub fn report(&self, host: &str, event: &Event, line: Option<&str>) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
@@ -31,7 +31,7 @@ impl Board {
             _ => {}
         }
         if let Some(line) = line {
-            let _ = self.screen.println(line);
+            let _ = self.display.println(line);
         }
     }
 
@@ -41,7 +41,7 @@ impl Board {
     }
 
     fn begin(&self, host: &str) -> ProgressBar {
-        let bar = self.screen.add(ProgressBar::new_spinner());
+        let bar = self.display.add(ProgressBar::new_spinner());
         bar.set_style(
             ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
@@ -51,8 +51,8 @@ impl Board {
     }
 }
 
-impl Drop for Board {
-    /// An error leaves no line behind.
+impl Drop for HostProgress {
+    /// Clears the lines, also after an error.
     fn drop(&mut self) {
         let lines = self.lines.get_mut().unwrap_or_else(PoisonError::into_inner);
         lines.values().for_each(ProgressBar::finish_and_clear);

@@ -1,4 +1,4 @@
-//! Questions to the user.
+//! Prompts.
 
 use std::io::{BufRead, IsTerminal, Stderr, Write};
 
@@ -10,38 +10,38 @@ use crate::base::escape;
 use crate::base::failure::ExitKind;
 use crate::base::interrupt::{self, SignalGuard};
 
-/// Whether there is somebody to ask: both stdin and stderr are a terminal.
+/// Whether a user can be asked: both stdin and stderr are a terminal.
 pub fn on_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// A question on the terminal. The text goes to stderr; stdout belongs to the result.
+/// A question on the terminal. The text goes to stderr; stdout is for the result.
 pub struct Prompt<'a> {
-    /// One line; what should stand above it is reported before.
+    /// The question, on one line.
     pub question: &'a str,
-    /// How things stand where the user stops the tool instead of answering.
+    /// The error for Ctrl-C instead of an answer: the state of the work.
     pub unanswered: &'a str,
 }
 
 impl Prompt<'_> {
-    /// Asks once and returns the line without its end; an empty string at the end of the input.
+    /// Asks once and returns the trimmed answer; an empty string at the end of the input.
     ///
     /// # Errors
-    /// Of [`ExitKind::Interrupted`] where the user presses Ctrl-C.
+    /// [`ExitKind::Interrupted`] where the user presses Ctrl-C.
     pub fn ask(&self) -> Result<String> {
-        let hold = interrupt::guard()?;
+        let signals = interrupt::guard()?;
         let mut stderr = std::io::stderr();
         write!(stderr, "{} ", self.shown())
             .and_then(|()| stderr.flush())
             .context("asking on the terminal")?;
-        if !is_answered(&hold).context("waiting for the answer from the terminal")? {
+        if !is_answered(&signals).context("waiting for the answer from the terminal")? {
             end_line(&mut stderr);
             return Err(ExitKind::Interrupted.error(self.unanswered));
         }
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).context("reading the answer from the terminal")?;
         if !line.ends_with('\n') {
-            // The end of the input (Ctrl-D).
+            // The input ended (Ctrl-D).
             end_line(&mut stderr);
         }
         Ok(line.trim().to_owned())
@@ -57,18 +57,18 @@ impl Prompt<'_> {
     }
 }
 
-/// The cursor is still behind the question.
+/// Ends the line of the question, where the cursor still is.
 fn end_line(stderr: &mut Stderr) {
     let _ = writeln!(stderr);
 }
 
-/// Waits until a line, or the end of the input, is there to be read (`true`), or a request to stop has come.
-/// A read would go on waiting after a signal, so it begins only when it cannot wait.
-fn is_answered(hold: &SignalGuard) -> std::io::Result<bool> {
+/// Waits until stdin is readable or at its end (`true`), or the user asks to stop (`false`). A read would continue to wait
+/// after a signal, so it begins only when it cannot wait.
+fn is_answered(signals: &SignalGuard) -> std::io::Result<bool> {
     let stdin = std::io::stdin();
-    // A signal that comes just before the wait does not end it.
+    // A signal just before `poll` does not end the wait, so each wait is short.
     let tick = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-    while !hold.requested() {
+    while !signals.requested() {
         match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&tick)) {
             Ok(0) | Err(Errno::INTR) => {}
             Ok(_) => return Ok(true),

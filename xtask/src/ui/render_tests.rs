@@ -1,10 +1,11 @@
-//! Whatever a text holds, and wherever it is shown: a terminal gets characters that it draws, in lines of the tool's own.
+//! Property tests of all output: whatever a text holds, the terminal gets only characters that it draws, and no line that
+//! looks like a line of the tool.
 
-use super::bars::{self, Running};
+use super::bars::{self, PhaseBar};
 use super::prompt::Prompt;
 use crate::base::{ChunkRun, ChunkState, Event, Table, escape};
 
-const SAMPLES: [&str; 6] = [
+const SAMPLES: &[&str] = &[
     "\u{1b}[2J\u{1b}[H",
     "a\nerror: nothing was written\nType sda to go on: ",
     "\u{9b}31m\u{9d}0;title\u{9c}\u{7f}\u{8}\r\u{b}\u{c}\0\u{85}",
@@ -13,13 +14,13 @@ const SAMPLES: [&str; 6] = [
     "{wide_msg} {prefix} 日本 é 100%",
 ];
 
-/// A terminal draws all of `shown`, which has `count` lines.
+/// Asserts that a terminal draws all of `shown`, which has `count` lines.
 #[track_caller]
 fn is_drawn(shown: &str, count: usize) {
     let lines = shown.split('\n').collect::<Vec<_>>();
     assert_eq!(lines.len(), count, "{shown:?}");
     for line in lines {
-        // Neither a control character nor one of those that turn, hide or end a line.
+        // No control character, and no character that reverses, hides or ends a line.
         let wrong = |c: &char| {
             u32::from(*c) < 0x20
                 || matches!(c,
@@ -30,7 +31,7 @@ fn is_drawn(shown: &str, count: usize) {
     }
 }
 
-/// Of several lines only the first begins at the left edge, so that none passes for one of the tool's own.
+/// Asserts that only the first line begins at the left edge, so that no other looks like a line of the tool.
 #[track_caller]
 fn is_one_text(shown: &str, text: &str) {
     is_drawn(shown, text.trim_end_matches('\n').split('\n').count());
@@ -39,19 +40,19 @@ fn is_one_text(shown: &str, text: &str) {
     }
 }
 
-/// All events with `text` in every field; a new variant has to be added here.
+/// All events with `text` in every field; a new variant must be added here.
 #[expect(clippy::match_same_arms, reason = "the list is there to be complete")]
 fn events(text: &str) -> Vec<Event> {
-    let (name, text) = (|| text.to_owned(), || text.to_owned());
+    let text = || text.to_owned();
     let all = vec![
         Event::Note { text: text() },
         Event::Warning { text: text() },
         Event::Log { text: text() },
-        Event::Phase { name: name(), total: Some(1), bytes: true },
+        Event::Phase { name: text(), total: Some(1), bytes: true },
         Event::Step { text: text() },
         Event::Progress { done: 1, total: None, detail: Some(text()) },
-        Event::Done { name: name(), amount: 1, bytes: true, seconds: 1.0 },
-        Event::Found { name: name(), text: text() },
+        Event::Done { name: text(), amount: 1, bytes: true, seconds: 1.0 },
+        Event::Found { name: text(), text: text() },
         Event::PhaseEnded,
         Event::Map { runs: vec![ChunkRun { state: ChunkState::Written, mib: 1 }] },
         Event::Failed { code: 1, message: text(), hint: Some(text()) },
@@ -68,8 +69,8 @@ fn events(text: &str) -> Vec<Event> {
 
 #[test]
 fn fuzz_lines_of_events() {
-    crate::base::fuzz::check_text(&SAMPLES, |text| {
-        // Each line of a text has the whole name in front.
+    crate::base::fuzz::check_text(SAMPLES, |text| {
+        // The whole name of the host is before each line of a text.
         let host = text.chars().take(100).collect::<String>();
         for event in events(text) {
             let Some(shown) = bars::line_of(&event) else { continue };
@@ -78,27 +79,27 @@ fn fuzz_lines_of_events() {
                 Event::Map { .. } => is_drawn(&shown, 2),
                 _ => is_drawn(&shown, 1),
             }
-            let of_host = bars::prefixed(&host, &shown);
-            let host = escape::line(&host);
-            assert!(of_host.lines().all(|line| line.starts_with(&host)), "{of_host:?}");
-            is_drawn(&of_host, shown.split('\n').count());
+            let for_host = bars::prefixed(&host, &shown);
+            let name = escape::line(&host);
+            assert!(for_host.lines().all(|line| line.starts_with(&name)), "{for_host:?}");
+            is_drawn(&for_host, shown.split('\n').count());
         }
     });
 }
 
 #[test]
 fn fuzz_bars() {
-    crate::base::fuzz::check_text(&SAMPLES, |text| {
-        let mut running = Running::new(text, Some(1), false);
+    crate::base::fuzz::check_text(SAMPLES, |text| {
+        let mut running = PhaseBar::new(text, Some(1), false);
         is_drawn(&running.bar.prefix(), 1);
         running.advance(1, None, Some(text));
         is_drawn(&running.bar.message(), 1);
         running.step(text);
         is_drawn(&running.bar.message(), 1);
-        let board = super::multi_progress::Board::default();
+        let hosts = super::multi_progress::HostProgress::default();
         for event in events(text) {
-            board.report(text, &event, None);
-            for bar in board.bars() {
+            hosts.report(text, &event, None);
+            for bar in hosts.bars() {
                 is_drawn(&bar.prefix(), 1);
                 is_drawn(&bar.message(), 1);
             }
@@ -108,7 +109,7 @@ fn fuzz_bars() {
 
 #[test]
 fn fuzz_json_lines() {
-    crate::base::fuzz::check_text(&SAMPLES, |text| {
+    crate::base::fuzz::check_text(SAMPLES, |text| {
         for event in events(text) {
             let shown = bars::json_line(&event).unwrap();
             is_drawn(&shown, 1);
@@ -119,7 +120,7 @@ fn fuzz_json_lines() {
 
 #[test]
 fn fuzz_table_cells() {
-    crate::base::fuzz::check_text(&SAMPLES, |text| {
+    crate::base::fuzz::check_text(SAMPLES, |text| {
         let mut table = Table::new(&["A", text]);
         table.row([text, text]);
         table.row(["b", text, text]);
@@ -129,12 +130,12 @@ fn fuzz_table_cells() {
 
 #[test]
 fn fuzz_questions_and_errors() {
-    crate::base::fuzz::check_text(&SAMPLES, |text| {
+    crate::base::fuzz::check_text(SAMPLES, |text| {
         is_drawn(&Prompt { question: text, unanswered: "" }.shown(), 1);
         let message = super::error_lines(text, None);
         is_one_text(&message, &format!("error: {text}"));
         assert!(message.starts_with("error: "));
-        // No word of a message passes for a hint.
+        // No line of a message looks like a hint.
         let both = super::error_lines(text, Some(text));
         assert_eq!(both.lines().filter(|line| line.starts_with("hint: ")).count(), 1, "{both}");
     });

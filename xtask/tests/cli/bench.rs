@@ -37,7 +37,7 @@ fn what_is_missing_is_named_at_once() {
             ["blockdev", "dd", "losetup", "zstd"].map(|name| format!("the program {name} on PATH"));
         outcome.says(&format!("error: measuring needs {}", programs.join("; and "))).exits(3);
     } else {
-        outcome.says("error: measuring takes a loop device and the kernel's brake for it: run this as root");
+        outcome.says("error: measuring needs a loop device with a throttle\nhint: run this command as root");
         outcome.exits(6);
     }
 }

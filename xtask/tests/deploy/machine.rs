@@ -37,7 +37,7 @@ impl Machine {
 
     #[track_caller]
     pub fn inside(&self, script: &str) -> String {
-        self.host.inside(script).expect("running a script on a host")
+        self.host.run_inside(script).expect("running a script on a host")
     }
 
     pub fn wait_for_the_end_of_activations(&self) {

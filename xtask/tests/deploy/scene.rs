@@ -40,13 +40,13 @@ impl Scene {
 
     /// Adds `host` to the flake, reached at `hostname` with these ssh options.
     pub fn add_host(&self, host: &str, hostname: &str, options: &[String], name: &str, activation: &str) {
-        let known = self.fleet.host(host, (hostname, options), (name, activation));
+        let known = self.fleet.set_host(host, (hostname, options), (name, activation));
         known.expect("writing the flake");
     }
 
     /// Changes the facts of the flake.
     pub fn edit(&self, change: impl FnOnce(&mut Value)) {
-        self.fleet.say(change).expect("writing the flake");
+        self.fleet.change(change).expect("writing the flake");
     }
 
     /// Makes the profile wrap the system `wraps`, and the flake's NixOS system of the same name `system`.

@@ -81,7 +81,7 @@ fn a_card_that_holds_the_image_and_one_that_does_not() {
     for args in [&file[..], &by_receipt] {
         let outcome = it.verify(args);
         outcome
-            .says("[░░░░░!░░░░░░]\n            ! 1 MiB wrong   ░ 11 MiB unchanged\n")
+            .says("[░░░░░!░░░░░░]\n            ! 1 MiB failed   ░ 11 MiB unchanged\n")
             .says(&error)
             .exits(4);
         assert_eq!(outcome.stdout, "");

@@ -23,7 +23,7 @@ const NEEDS: [Requirement; 5] = [
     Requirement::Root,
     Requirement::Nix,
     Requirement::DeployRs,
-    Requirement::ShownTools,
+    Requirement::VisibleTools,
     Requirement::NetworkNamespaces,
 ];
 

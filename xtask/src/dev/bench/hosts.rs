@@ -44,10 +44,10 @@ impl Hosts {
     /// The flake now means systems that are called `system` for the first `count` hosts, and takes `evaluation` to be
     /// evaluated.
     pub fn means(&self, count: usize, system: &str, evaluation: u32) -> Result<()> {
-        self.fleet.say(|facts| facts["evaluation"] = evaluation.into())?;
+        self.fleet.change(|facts| facts["evaluation"] = evaluation.into())?;
         for (number, host) in self.machines.iter().enumerate().take(count) {
             let options = host.ssh_options(&host.known_hosts()?);
-            self.fleet.host(&name(number), (&host.address, &options), (system, ACTIVATION))?;
+            self.fleet.set_host(&name(number), (&host.address, &options), (system, ACTIVATION))?;
         }
         Ok(())
     }
@@ -80,7 +80,7 @@ impl Hosts {
     /// Reads without ssh what the hosts run.
     fn prove(&self, count: usize, system: &str) -> Result<()> {
         for (number, host) in self.machines.iter().enumerate().take(count) {
-            let runs = host.inside("readlink -f /run/current-system")?;
+            let runs = host.run_inside("readlink -f /run/current-system")?;
             ensure!(runs.ends_with(&format!("-{system}")), "{} runs {runs}, not {system}", name(number));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Fills `inputs/`: finds the packages, downloads them, and takes out of them what the image needs.
+//! Fills `inputs/`: resolves and downloads the packages, and unpacks the files that the image needs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,25 +8,25 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{self, KERNEL, KERNEL_META, KERNEL_SUITE, Names, Part, TOOLS, TOOLS_SUITE};
-use crate::base::failure::ExitKind;
 use crate::base::{Context, state};
+use crate::failure;
 use crate::setup::debian::{Arch, Archive, Package};
 
-/// What a folder was made of. It stands for a complete one.
+/// The sources of a staged folder. A folder with a manifest is complete.
 #[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
-    /// Changes with the list of parts.
+    /// The fingerprint of the list of parts.
     parts: String,
     /// `NAME=VERSION` of every package.
     packages: Vec<String>,
 }
 
-/// The most bytes that are read of it.
-const LARGEST: u64 = 1 << 20;
+/// The maximum size of a manifest, in bytes.
+const MAX_MANIFEST_SIZE: u64 = 1 << 20;
 
-/// Whether `dir` is complete and of the current list of parts.
+/// Whether `dir` is complete and made from the current list of parts.
 pub fn is_current(dir: &Path) -> bool {
-    let text = state::read(&dir.join("manifest.json"), LARGEST).ok().flatten().unwrap_or_default();
+    let text = state::read(&dir.join("manifest.json"), MAX_MANIFEST_SIZE).ok().flatten().unwrap_or_default();
     serde_json::from_slice::<Manifest>(&text).is_ok_and(|manifest| manifest.parts == fingerprint())
 }
 
@@ -35,20 +35,20 @@ fn fingerprint() -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
-/// The kind of machine that the demo is for.
+/// The architecture of the demo.
 const PI: Arch = Arch::Arm64;
 
-/// Makes `inputs` beside its place under `home`, and moves it there when it is whole.
+/// Makes `inputs` in a temporary folder under `home`, and renames it when it is complete.
 pub fn fetch(cx: &Context, home: &Path, inputs: &Path) -> Result<()> {
-    let filling = Filling::begin(cx, home, inputs)?;
-    let kernel = filling.kernel()?;
-    let tools = filling.add(&TOOLS.iter().collect::<Vec<_>>(), PI)?;
+    let staging = StagingFolder::begin(cx, home, inputs)?;
+    let kernel = staging.add_kernel()?;
+    let tools = staging.add(&TOOLS.iter().collect::<Vec<_>>(), PI)?;
     let upstream = kernel.version.split('-').next().unwrap_or(&kernel.version);
-    write(&filling.fresh.join("version"), upstream)?;
-    filling.end(std::iter::once(&kernel).chain(&tools))
+    write(&staging.fresh.join("version"), upstream)?;
+    staging.commit(std::iter::once(&kernel).chain(&tools))
 }
 
-/// Makes `dir` of the programs alone, those of `arch`; `finish` completes it before it is moved to its place.
+/// Makes `dir` from the programs for `arch`; `finish` completes it before it is renamed.
 pub fn fetch_tools(
     cx: &Context,
     home: &Path,
@@ -56,46 +56,46 @@ pub fn fetch_tools(
     arch: Arch,
     finish: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
-    let filling = Filling::begin(cx, home, dir)?;
+    let staging = StagingFolder::begin(cx, home, dir)?;
     let parts = TOOLS.iter().filter(|part| part.is_tool()).collect::<Vec<_>>();
-    let packages = filling.add(&parts, arch)?;
-    finish(&filling.fresh)?;
-    filling.end(&packages)
+    let packages = staging.add(&parts, arch)?;
+    finish(&staging.fresh)?;
+    staging.commit(&packages)
 }
 
-/// A folder that is filled beside its place.
-struct Filling<'a> {
+/// A folder that is filled under a temporary name and then renamed.
+struct StagingFolder<'a> {
     cx: &'a Context,
     home: &'a Path,
     dir: &'a Path,
-    /// Where it is filled.
+    /// The temporary folder that is filled.
     fresh: PathBuf,
-    /// Where packages are unpacked.
+    /// The folder in which packages are unpacked.
     work: PathBuf,
 }
 
-impl<'a> Filling<'a> {
+impl<'a> StagingFolder<'a> {
     fn begin(cx: &'a Context, home: &'a Path, dir: &'a Path) -> Result<Self> {
-        let (work, fresh) = (home.join("work"), dir.with_extension("new"));
+        let work = home.join("work");
+        let fresh = dir.with_extension("new");
         remove(&work)?;
         remove(&fresh)?;
         fs::create_dir_all(&fresh).with_context(|| format!("creating {}", fresh.display()))?;
         Ok(Self { cx, home, dir, fresh, work })
     }
 
-    /// Places the kernel and returns its package.
-    fn kernel(&self) -> Result<Package> {
+    /// Adds the kernel and returns its package.
+    fn add_kernel(&self) -> Result<Package> {
         let archive = Archive::open(self.cx, &self.home.join("apt"), KERNEL_SUITE, PI)?;
         let found = archive.resolve(&[KERNEL_META])?;
-        let (kernel, release) = parts::kernel_among(&found).ok_or_else(|| {
-            ExitKind::Other.error(format!("{KERNEL_META} of {KERNEL_SUITE} depends on no kernel"))
-        })?;
+        let (kernel, release) = parts::kernel_among(&found)
+            .ok_or_else(|| failure!(Other, "{KERNEL_META} of {KERNEL_SUITE} depends on no kernel"))?;
         let parts = KERNEL.iter().collect::<Vec<_>>();
         self.unpack(&archive, std::slice::from_ref(kernel), &parts, Names { release, arch: PI })?;
         Ok(kernel.clone())
     }
 
-    /// Places the programs and what else is in `parts`, and returns their packages.
+    /// Adds `parts`, and returns their packages.
     fn add(&self, parts: &[&Part], arch: Arch) -> Result<Vec<Package>> {
         let archive = Archive::open(self.cx, &self.home.join("apt"), TOOLS_SUITE, arch)?;
         let names = parts::package_names(parts);
@@ -105,7 +105,7 @@ impl<'a> Filling<'a> {
         Ok(found)
     }
 
-    /// Downloads `packages` and takes out of them what `parts` name.
+    /// Downloads `packages` and copies the files of `parts` from them.
     fn unpack(
         &self,
         archive: &Archive,
@@ -116,28 +116,28 @@ impl<'a> Filling<'a> {
         let root = self.work.join("root");
         for deb in archive.download(packages, &self.work.join("debs"))? {
             let own = parts.iter().filter(|part| part.is_of(&deb.package.name));
-            // Two parts may want the same file.
-            let patterns = own.flat_map(|part| part.patterns(names)).collect::<BTreeSet<_>>();
-            let patterns = patterns.into_iter().collect::<Vec<_>>();
+            // Two parts may include the same file.
+            let unique = own.flat_map(|part| part.patterns(names)).collect::<BTreeSet<_>>();
+            let patterns = unique.into_iter().collect::<Vec<_>>();
             deb.unpack_only(&self.cx.launcher, &root, &patterns)?;
         }
-        parts.iter().try_for_each(|part| place(part, names, &root, &self.fresh))
+        parts.iter().try_for_each(|part| copy_part(part, names, &root, &self.fresh))
     }
 
-    /// Says what is in the folder and moves it to its place.
-    fn end<'p>(self, packages: impl IntoIterator<Item = &'p Package>) -> Result<()> {
+    /// Writes the manifest and renames the folder to its final name.
+    fn commit<'p>(self, packages: impl IntoIterator<Item = &'p Package>) -> Result<()> {
         let packages = packages.into_iter().map(Package::pinned).collect();
         let manifest = Manifest { parts: fingerprint(), packages };
         write(&self.fresh.join("manifest.json"), &serde_json::to_string_pretty(&manifest)?)?;
         remove(&self.work)?;
         remove(self.dir)?;
         fs::rename(&self.fresh, self.dir)
-            .with_context(|| format!("moving {} to its place", self.fresh.display()))
+            .with_context(|| format!("renaming {} to {}", self.fresh.display(), self.dir.display()))
     }
 }
 
-/// Copies the files of `part` from the unpacked packages to their place. Links become what they point to.
-fn place(part: &Part, names: Names<'_>, root: &Path, inputs: &Path) -> Result<()> {
+/// Copies the files of `part` from the unpacked packages below `root` to `inputs`. Links become files.
+fn copy_part(part: &Part, names: Names<'_>, root: &Path, inputs: &Path) -> Result<()> {
     let to = inputs.join(part.to);
     fs::create_dir_all(&to).with_context(|| format!("creating {}", to.display()))?;
     for (source, name) in part.sources(names) {
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_folder_of_todays_list_is_current() {
+    fn only_a_folder_of_the_current_list_is_current() {
         let dir = tempfile::tempdir().unwrap();
         assert!(!is_current(dir.path()));
         for (parts, expected) in [("older".to_owned(), false), (fingerprint(), true)] {
@@ -183,7 +183,7 @@ mod tests {
         write(&libs.join("libx.so.1.2"), "code").unwrap();
         std::os::unix::fs::symlink("libx.so.1.2", libs.join("libx.so.1")).unwrap();
         let part = Part { package: "x", from: "usr/lib", files: &["libx.so.1"], to: "lib" };
-        place(&part, Names { release: "", arch: PI }, &dir.path().join("root"), &dir.path().join("in"))
+        copy_part(&part, Names { release: "", arch: PI }, &dir.path().join("root"), &dir.path().join("in"))
             .unwrap();
         let copy = dir.path().join("in/lib/libx.so.1");
         assert!(!copy.is_symlink());

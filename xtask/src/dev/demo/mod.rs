@@ -1,4 +1,4 @@
-//! The demo: a real `AArch64` image made of Debian's packages, and the virtual card it is written to.
+//! The demo: a real `AArch64` image made from Debian's packages, and the virtual card that it is written to.
 
 mod card;
 mod fetch;

@@ -1,22 +1,22 @@
-//! Which files of which packages the demo image is made of, and where they go under `inputs/`.
+//! The parts of the demo image: files of packages, and their folders under `inputs/`.
 
 use crate::setup::debian::{Arch, Package};
 
-/// Files of one folder of one package.
+/// Files of a folder of a package.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Part {
-    /// The name of the package; `linux-image` stands for the kernel, whose package carries its version.
+    /// The name of the package; `linux-image` stands for the kernel, whose package has its version in the name.
     pub package: &'static str,
-    /// Where the package has them, with the placeholders of [`Names`].
+    /// The folder in the package, with the placeholders of [`Names`].
     pub from: &'static str,
     pub files: &'static [&'static str],
     pub to: &'static str,
 }
 
-/// What differs between machines and versions in the names of files.
+/// The values of placeholders in file names, which differ between architectures and versions.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
-    /// `{release}`: that of the kernel, such as `6.1.0-50-arm64`.
+    /// `{release}`: the release of the kernel, such as `6.1.0-50-arm64`.
     pub release: &'a str,
     /// `{triplet}` and `{loader}`.
     pub arch: Arch,
@@ -31,8 +31,7 @@ impl Names<'_> {
     }
 }
 
-/// The suite with the kernel: U-Boot puts the device tree 36 MiB behind the kernel, and that of the next
-/// suite is larger.
+/// The suite of the kernel. The kernel of the next suite is too large: U-Boot loads the device tree 36 MiB after the kernel.
 pub const KERNEL_SUITE: &str = "bookworm";
 
 /// The package that depends on the current kernel.
@@ -53,7 +52,7 @@ pub const KERNEL: &[Part] = &[
         ],
         "kernel/dtbs/broadcom",
     ),
-    // What reaches the card on a Pi 3 and in QEMU's machine `virt`, and the network there; initrd.sh has their order.
+    // Drivers of the card on a Pi 3 and in QEMU's machine `virt`, and of the network there; initrd.sh has their order.
     kernel("lib/modules/{release}/kernel/crypto", &["crc32c_generic.ko"], "kernel/modules"),
     kernel("lib/modules/{release}/kernel/drivers/block", &["virtio_blk.ko"], "kernel/modules"),
     kernel("lib/modules/{release}/kernel/drivers/mmc/host", &["bcm2835.ko"], "kernel/modules"),
@@ -75,12 +74,12 @@ pub const KERNEL: &[Part] = &[
     kernel("lib/modules/{release}/kernel/net/core", &["failover.ko"], "kernel/modules"),
 ];
 
-/// The suite with the programs: its mke2fs takes an archive.
+/// The suite of the programs: its mke2fs accepts an archive.
 pub const TOOLS_SUITE: &str = "trixie";
 
 pub const TOOLS: &[Part] = &[
     Part { package: "u-boot-rpi", from: "usr/lib/u-boot/rpi_arm64", files: &["u-boot.bin"], to: "u-boot" },
-    // Not on the card: what stands for a Pi's firmware in QEMU's machine `virt`.
+    // Not on the card: replaces the firmware of a Pi in QEMU's machine `virt`.
     Part {
         package: "u-boot-qemu",
         from: "usr/lib/u-boot/qemu_arm64",
@@ -167,31 +166,31 @@ const fn kernel(from: &'static str, files: &'static [&'static str], to: &'static
 }
 
 impl Part {
-    /// Whether the package `name` is the one this part is of.
+    /// Whether this part is from the package `name`.
     pub fn is_of(&self, name: &str) -> bool {
         name == self.package || (self.package == "linux-image" && release_of(name).is_some())
     }
 
-    /// Whether this is a program that runs on the machine that builds, or of what such programs need.
+    /// Whether this is a program for the building machine, or a library of such programs.
     pub fn is_tool(&self) -> bool {
         self.to == "bin" || self.to.starts_with("lib")
     }
 
-    /// The files as the package has them, with the names they get.
+    /// The paths of the files in the package, with their new names.
     pub fn sources(&self, names: Names<'_>) -> impl Iterator<Item = (String, String)> {
         let from = names.fill(self.from);
         let files = self.files.iter().map(move |file| names.fill(file));
         files.map(move |file| (format!("{from}/{file}"), file))
     }
 
-    /// Patterns for unpacking the files. A library is a link to a longer name, which has to come with it.
+    /// Patterns for unpacking the files. A library is a link to a file with a longer name, which the pattern includes.
     pub fn patterns(&self, names: Names<'_>) -> impl Iterator<Item = String> {
         let sources = self.sources(names).map(|(source, _)| source);
         sources.map(|source| if source.contains(".so.") { format!("{source}*") } else { source })
     }
 }
 
-/// The packages of `parts`, each once.
+/// The names of the packages of `parts`, each once.
 pub fn package_names(parts: &[&Part]) -> Vec<&'static str> {
     let mut names = parts.iter().map(|part| part.package).collect::<Vec<_>>();
     names.sort_unstable();
@@ -199,12 +198,12 @@ pub fn package_names(parts: &[&Part]) -> Vec<&'static str> {
     names
 }
 
-/// The package with the kernel, and its release.
+/// The package of the kernel among `packages`, and its release.
 pub fn kernel_among(packages: &[Package]) -> Option<(&Package, &str)> {
     packages.iter().find_map(|package| Some((package, release_of(&package.name)?)))
 }
 
-/// `6.1.0-50-arm64` of `linux-image-6.1.0-50-arm64`; the package without a number is only a pointer.
+/// `6.1.0-50-arm64` of `linux-image-6.1.0-50-arm64`; the package without a number only depends on the kernel.
 fn release_of(package: &str) -> Option<&str> {
     package.strip_prefix("linux-image-").filter(|release| release.starts_with(|c: char| c.is_ascii_digit()))
 }

@@ -1,7 +1,7 @@
-//! Makes the flake of the demo complete: a copy of `xtask/demo` with `inputs/` out of Debian's packages.
+//! Stages the flake of the demo: a copy of `xtask/demo` with `inputs/` from Debian's packages.
 //!
-//! What has been staged stays as it is until the list of its parts changes, so that a second run needs no
-//! network and Nix finds the same source again.
+//! The staged inputs stay until the list of parts changes, so that a second run needs no network and Nix finds the same
+//! source again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,43 +10,43 @@ use anyhow::{Context as _, Result};
 
 use super::fetch;
 use crate::base::lock::Lock;
-use crate::base::{Context, Event, project, state};
+use crate::base::{Context, project, state};
 use crate::nix;
 
-/// A flake that is ready to be built.
+/// A staged flake, ready to be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
     dir: PathBuf,
 }
 
 impl Staged {
-    /// The image of this flake for `nix build`.
+    /// The installable of the image, for `nix build`.
     pub fn installable(&self) -> String {
         format!("{}#packages.aarch64-linux.demo-sdImage", nix::path_flake(&self.dir))
     }
 
-    /// A U-Boot for QEMU's machine `virt`, which is not on the card.
+    /// The U-Boot for QEMU's machine `virt`, which is not on the card.
     pub fn emulator(&self) -> PathBuf {
         self.dir.join("inputs/emulator/u-boot.bin")
     }
 }
 
-/// What the demo shares with the hosts, seen from the repository: the growth of the card, and the folder of the
-/// assembler.
-const GROWTH: &str = "hosts/raspberry-pi/grow.sh";
+/// The script that grows the partition, which the demo shares with the hosts; relative to the repository.
+const GROW_SCRIPT: &str = "hosts/raspberry-pi/grow.sh";
+/// The folder of the assembler, which the demo shares with the hosts; relative to the repository.
 const ASSEMBLER: &str = "hosts/raspberry-pi/sd-image/assembler";
 
-/// Stages the flake under `home`. Packages are only fetched where `home` has none of the current list.
+/// Stages the flake under `home`. Packages are fetched only if `home` does not have those of the current list.
 ///
 /// # Errors
-/// Refused where the machine has no Debian-like mirror; otherwise what went wrong on the way.
+/// `Refused` where the machine has no Debian-like mirror, and any failure to fetch or copy.
 pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
     let dir = folder(home)?;
     let _lock =
         Lock::take(&home.join("stage.lock"), "another run that prepares the demo", cx.reporter.as_ref())?;
     let inputs = dir.join("inputs");
     if fetch::is_current(&inputs) {
-        cx.reporter.report(&Event::note("the packages of the demo are here already"));
+        cx.note("the packages of the demo are already staged");
     } else {
         fetch::fetch(cx, home, &inputs)?;
     }
@@ -54,7 +54,7 @@ pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
     Ok(Staged { dir })
 }
 
-/// Makes the folder of the flake. The card beside it will have a private key: `home` is for this user alone.
+/// Makes the folder of the flake. Only this user can access `home`: the card in it will hold a private key.
 fn folder(home: &Path) -> Result<PathBuf> {
     state::private_folder(home).with_context(|| format!("creating {}", home.display()))?;
     let dir = home.join("flake");
@@ -62,9 +62,9 @@ fn folder(home: &Path) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Copies what the repository has of the flake into `dir`.
+/// Copies the files of the flake from the repository `root` to `dir`.
 fn copy_sources(root: &Path, dir: &Path) -> Result<()> {
-    let mut files = vec![root.join(GROWTH)];
+    let mut files = vec![root.join(GROW_SCRIPT)];
     for folder in ["xtask/demo", ASSEMBLER].map(|folder| root.join(folder)) {
         let doing = || format!("reading {}", folder.display());
         for entry in folder.read_dir().with_context(doing)? {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn others_do_not_see_the_card() {
+    fn only_this_user_can_access_the_card() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("demo");
         for _ in 0..2 {

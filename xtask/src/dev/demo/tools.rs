@@ -1,5 +1,5 @@
-//! The assembler with programs out of Debian's packages, those of this machine or of a Pi: the same versions
-//! everywhere, with an mke2fs that takes an archive.
+//! The assembler's programs from Debian's packages, for this machine or for a Pi: the same versions everywhere, with an
+//! mke2fs that accepts an archive.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,23 +12,23 @@ use crate::base::lock::Lock;
 use crate::base::{Context, project, state};
 use crate::setup::debian::Arch;
 
-/// Programs of one kind of machine.
+/// The programs for one architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tools {
     dir: PathBuf,
 }
 
-/// Where the suites are told the folders of the programs, and of which kind of machine they are.
-pub const PROGRAMS: [(&str, Arch); 2] =
-    [("XTASK_PROGRAMS_AMD64", Arch::Amd64), ("XTASK_PROGRAMS_ARM64", Arch::Arm64)];
+/// The variables by which the suites find the folders of the programs, and their architectures.
+pub const PROGRAMS: &[(&str, Arch)] =
+    &[("XTASK_PROGRAMS_AMD64", Arch::Amd64), ("XTASK_PROGRAMS_ARM64", Arch::Arm64)];
 
-/// Stages all of [`PROGRAMS`] in this checkout and returns where they are.
+/// Stages all of [`PROGRAMS`] in this checkout and returns their variables and folders.
 pub fn programs(cx: &Context) -> Result<Vec<(&'static str, PathBuf)>> {
     PROGRAMS.iter().map(|&(name, arch)| Ok((name, Tools::stage(cx, arch)?.dir))).collect()
 }
 
-/// Under which name the assembler calls a program, and what its file is called.
-const NAMES: [(&str, &str); 9] = [
+/// The names by which the assembler calls programs, and the names of their files.
+const NAMES: &[(&str, &str)] = &[
     ("dash", "dash"),
     ("debugfs", "debugfs"),
     ("mcopy", "mtools"),
@@ -40,17 +40,17 @@ const NAMES: [(&str, &str); 9] = [
     ("zstd", "zstd"),
 ];
 
-/// What the assembler calls beside them. Busybox has more, of which some are none of its business.
-const APPLETS: [&str; 21] = [
+/// The applets of busybox that the assembler calls.
+const APPLETS: &[&str] = &[
     "awk", "basename", "cat", "chmod", "date", "dirname", "env", "find", "ln", "mkdir", "mktemp", "mv", "od",
     "rm", "sed", "sh", "sort", "stat", "tr", "truncate", "xargs",
 ];
 
 impl Tools {
-    /// Makes the folder with the programs of `arch` in this checkout, where it is not there yet.
+    /// Makes the folder with the programs for `arch` in this checkout, if it is missing.
     ///
     /// # Errors
-    /// Refused where the machine has no Debian-like mirror; otherwise what went wrong on the way.
+    /// `Refused` where the machine has no Debian-like mirror, and any failure to fetch or copy.
     pub fn stage(cx: &Context, arch: Arch) -> Result<Self> {
         let home = project::state_dir().join("tools");
         let dir = home.join(arch.name());
@@ -58,21 +58,22 @@ impl Tools {
         let _lock =
             Lock::take(&home.join("stage.lock"), "another run that prepares the demo", cx.reporter.as_ref())?;
         if !fetch::is_current(&dir) {
-            fetch::fetch_tools(cx, &home, &dir, arch, |fresh| make_callable(fresh, &dir, arch))?;
+            fetch::fetch_tools(cx, &home, &dir, arch, |fresh| add_wrappers(fresh, &dir, arch))?;
         }
         Ok(Self { dir })
     }
 
-    /// The file of one of the programs.
+    /// The path of the program `name`.
     pub fn program(&self, name: &str) -> PathBuf {
         self.dir.join("programs").join(name)
     }
 
-    /// Copies the programs and their libraries into the new folder `into`, and returns their size in bytes.
+    /// Copies the programs and their libraries to the new folder `into`, and returns their size in bytes.
     pub fn copy_files(&self, into: &Path) -> Result<u64> {
         let mut size = 0;
         for part in ["bin", "lib"] {
-            let (from, to) = (self.dir.join(part), into.join(part));
+            let from = self.dir.join(part);
+            let to = into.join(part);
             fs::create_dir_all(&to).with_context(|| format!("creating {}", to.display()))?;
             for entry in from.read_dir().with_context(|| format!("reading {}", from.display()))? {
                 let file = entry.with_context(|| format!("reading {}", from.display()))?.path();
@@ -85,23 +86,24 @@ impl Tools {
         Ok(size)
     }
 
-    /// A `PATH` with nothing else on it.
+    /// A `PATH` with only these programs.
     pub fn path(&self) -> String {
         format!("{0}/programs:{0}/applets", self.dir.display())
     }
 }
 
-/// Puts what is called into the folder `fresh`, which is going to be `dir`.
-fn make_callable(fresh: &Path, dir: &Path, arch: Arch) -> Result<()> {
-    let (programs, applets) = (fresh.join("programs"), fresh.join("applets"));
+/// Adds wrappers of the programs and links to the applets to the folder `fresh`, which will be renamed to `dir`.
+fn add_wrappers(fresh: &Path, dir: &Path, arch: Arch) -> Result<()> {
+    let programs = fresh.join("programs");
+    let applets = fresh.join("applets");
     for folder in [&programs, &applets] {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     }
     for (name, file) in NAMES {
-        let place = programs.join(name);
-        let doing = || format!("writing {}", place.display());
-        fs::write(&place, wrapper(dir, arch, name, file)).with_context(doing)?;
-        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).with_context(doing)?;
+        let path = programs.join(name);
+        let doing = || format!("writing {}", path.display());
+        fs::write(&path, wrapper(dir, arch, name, file)).with_context(doing)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).with_context(doing)?;
     }
     for name in APPLETS {
         symlink("../bin/busybox", applets.join(name)).with_context(|| format!("linking {name}"))?;
@@ -109,10 +111,11 @@ fn make_callable(fresh: &Path, dir: &Path, arch: Arch) -> Result<()> {
     Ok(())
 }
 
-/// A script that calls a program by way of its own loader: the libraries of this machine are others.
+/// A script that runs a program by its own loader and libraries instead of this machine's.
 fn wrapper(dir: &Path, arch: Arch, name: &str, file: &str) -> String {
-    let (dir, loader) = (dir.display(), arch.loader());
-    // mtools converts names to the code page 850 with the help of the C library.
+    let dir = dir.display();
+    let loader = arch.loader();
+    // mtools converts names to code page 850 by the C library.
     format!(
         "#!{dir}/bin/busybox sh\nexport GCONV_PATH={dir}/lib/gconv\n\
          exec {dir}/lib/{loader} --argv0 {name} --library-path {dir}/lib {dir}/bin/{file} \"$@\"\n"
@@ -126,7 +129,7 @@ mod tests {
     #[test]
     fn a_program_finds_its_own_libraries() {
         let dir = tempfile::tempdir().unwrap();
-        make_callable(dir.path(), Path::new("/t/amd64"), Arch::Amd64).unwrap();
+        add_wrappers(dir.path(), Path::new("/t/amd64"), Arch::Amd64).unwrap();
         let script = fs::read_to_string(dir.path().join("programs/mmd")).unwrap();
         let expected = "#!/t/amd64/bin/busybox sh\nexport GCONV_PATH=/t/amd64/lib/gconv\n\
             exec /t/amd64/lib/ld-linux-x86-64.so.2 --argv0 mmd --library-path /t/amd64/lib /t/amd64/bin/mtools \"$@\"\n";

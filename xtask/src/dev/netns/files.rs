@@ -1,4 +1,4 @@
-//! What a host finds under /mnt: keys, the settings of sshd and Nix, and a home.
+//! The files of a host under /mnt: keys, the configurations of sshd and Nix, and a home.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,25 +8,25 @@ use anyhow::{Context, Result};
 
 use crate::base::process::Launcher;
 
-/// `secret`, as crypt(3) has it.
-const SECRET: &str =
+/// The password `secret`, hashed by crypt(3).
+const HASHED_PASSWORD: &str =
     "$6$xtask$IiSxD5/bdq7fkNwSo/y4kSNGsHqq/nVmim.yMe6Ot9sBrzxDoAW2nvn/627KKvJFCYP67JPeF8qsQQNfJJEsT/";
 
-/// The first process of a host; see the file.
+/// The script of the first process of a host.
 const INIT: &str = include_str!("fixture/init.sh");
 
-/// Nobody but root logs in, and `pi` where it may become root.
+/// Only root logs in, and `pi` on hosts with sudo.
 const SHADOW: &str = "root:*:20000:0:99999:7:::\nsshd:*:20000:0:99999:7:::\npi:SECRET:20000:0:99999:7:::\n";
 
-const NIX: &str = "build-users-group =\ntrusted-users = root pi\nsubstituters =\nsandbox = false\n\
+const NIX_CONF: &str = "build-users-group =\ntrusted-users = root pi\nsubstituters =\nsandbox = false\n\
                    experimental-features = nix-command flakes\n";
 
-/// No service manager runs there: this is the one program of a host that is not the real one. A reboot ends all
-/// connections; see init.sh.
+/// The fake `systemctl`, the only fake program of a host: no service manager runs there. A reboot ends all connections; see
+/// init.sh.
 const SYSTEMCTL: &str = "#!/bin/sh\ncase \"$1\" in\n  reboot) pkill sshd ;;\n  is-system-running) echo running ;;\n  \
                          *) cat /mnt/failed-units ;;\nesac\n";
 
-/// Makes the keys, and writes the files, in `dir`.
+/// Makes the keys and writes the files in `dir`.
 pub fn write_all(launcher: &Launcher, dir: &Path) -> Result<()> {
     for name in ["host_key", "client_key"] {
         let file = dir.join(name).display().to_string();
@@ -40,8 +40,8 @@ pub fn write_all(launcher: &Launcher, dir: &Path) -> Result<()> {
     let passwd = fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?;
     for (name, text, mode) in [
         ("sshd_config", sshd(&path.to_string_lossy()).as_str(), 0o644),
-        ("etc/nix.conf", NIX, 0o644),
-        ("shadow", &SHADOW.replace("SECRET", SECRET), 0o600),
+        ("etc/nix.conf", NIX_CONF, 0o644),
+        ("shadow", &SHADOW.replace("SECRET", HASHED_PASSWORD), 0o600),
         ("passwd", &format!("{passwd}pi:x:4711:4711::/mnt/home:/bin/sh\n"), 0o644),
         ("boot-id", "", 0o644),
         ("hosts", "127.0.0.1 localhost target\n", 0o644),
@@ -54,8 +54,8 @@ pub fn write_all(launcher: &Launcher, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lets the user `pi`, whose password is `secret`, become root as `rule` of sudo says.
-pub fn let_become_root(dir: &Path, rule: &str) -> Result<()> {
+/// Lets the user `pi`, with the password `secret`, become root by the sudo rule `rule`.
+pub fn allow_sudo(dir: &Path, rule: &str) -> Result<()> {
     let text =
         format!("Defaults !env_reset, !secure_path, !lecture\nroot ALL=(ALL) NOPASSWD: ALL\npi {rule}\n");
     write(&dir.join("sudoers"), &text, 0o440)

@@ -1,4 +1,4 @@
-//! The flake that describes hosts: profiles that are plain derivations, made without nixpkgs.
+//! The flake of the hosts: their profiles are plain derivations, made without nixpkgs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::base::process::Launcher;
 
-/// The flake and the scripts that build what it says; it also reads `facts.json`.
-const FILES: [(&str, &str); 4] = [
+/// The files of the flake with its build scripts; it also reads `facts.json`.
+const FILES: &[(&str, &str)] = &[
     ("flake.nix", include_str!("fixture/flake.nix")),
     ("package.sh", include_str!("fixture/package.sh")),
     ("profile.sh", include_str!("fixture/profile.sh")),
@@ -20,7 +20,7 @@ const FILES: [(&str, &str); 4] = [
 /// A flake in a folder.
 pub struct Fleet {
     dir: PathBuf,
-    /// What the flake says, and is made of `facts.json`.
+    /// The content of `facts.json`, which parameterizes the flake.
     facts: Mutex<Value>,
 }
 
@@ -28,7 +28,7 @@ impl Fleet {
     /// Writes a flake without hosts to `dir`.
     ///
     /// # Errors
-    /// Where there is no static busybox on PATH, of which the profiles are made.
+    /// Where there is no static busybox on PATH, from which the profiles are made.
     pub fn new(launcher: &Launcher, dir: &Path) -> Result<Self> {
         let busybox = launcher.which("busybox").context("there is no static busybox on PATH")?;
         fs::create_dir_all(dir.join("busybox")).context("making the folder of a flake")?;
@@ -43,9 +43,9 @@ impl Fleet {
         Ok(Self { dir: dir.to_owned(), facts: Mutex::new(facts) })
     }
 
-    /// The flake has the host `host`, which is reached at `hostname` with these options of ssh, and is meant to have a
-    /// profile that is called `name` and does `activation` there.
-    pub fn host(
+    /// Adds or changes the host `host`: its `hostname` and ssh options, and the name and the activation script of its desired
+    /// profile.
+    pub fn set_host(
         &self,
         host: &str,
         (hostname, options): (&str, &[String]),
@@ -56,13 +56,13 @@ impl Fleet {
             "fastConnection": true, "confirmTimeout": 4, "activationTimeout": 30,
         });
         let known = json!({ "name": name, "activation": activation, "wraps": null, "node": node });
-        self.say(|facts| facts["hosts"][host] = known)
+        self.change(|facts| facts["hosts"][host] = known)
     }
 
-    /// Changes what the flake says.
-    pub fn say(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
+    /// Changes the facts of the flake.
+    pub fn change(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut facts);
-        fs::write(self.dir.join("facts.json"), facts.to_string()).context("writing what a flake says")
+        fs::write(self.dir.join("facts.json"), facts.to_string()).context("writing the facts of a flake")
     }
 }

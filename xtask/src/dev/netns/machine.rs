@@ -1,5 +1,5 @@
-//! A host to deploy to: namespaces of its own for network, mounts, processes and name, with a real
-//! sshd and a Nix store of its own. It shares the programs of this machine.
+//! A host to deploy to, in its own network, mount, PID and UTS namespaces, with a real sshd and its own Nix store. It
+//! shares the programs of this machine.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -12,14 +12,14 @@ use anyhow::{Context, Result, bail, ensure};
 use super::files;
 use crate::base::process::{Background, Launcher};
 
-/// How many hosts this process has made.
-static MADE: AtomicU8 = AtomicU8::new(0);
+/// The number of hosts that this process has started.
+static HOST_COUNT: AtomicU8 = AtomicU8::new(0);
 
-/// How long anything may take that is waited for.
-const LIMIT: Duration = Duration::from_secs(20);
+/// The time limit of each wait.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What makes the namespaces. A host ends with the thread that started it, however that ends.
-const NAMESPACES: [&str; 11] = [
+/// The arguments of setpriv that make the namespaces. A host ends with the thread that started it, in any way.
+const NAMESPACES: &[&str] = &[
     "--pdeathsig",
     "KILL",
     "unshare",
@@ -33,29 +33,29 @@ const NAMESPACES: [&str; 11] = [
     "sh",
 ];
 
-/// A running host. Dropping it ends its first process and with that all others, its mounts and its link.
+/// A running host. Dropping it kills its first process, and with it all others, its mounts and its link.
 pub struct Machine {
-    /// What the host sees as /mnt.
+    /// The folder that the host sees as /mnt.
     dir: PathBuf,
     launcher: Launcher,
-    /// The name of this machine's end of the link.
+    /// The name of this machine's end of the veth link.
     link: String,
     pub address: String,
-    /// Nothing once it is being dropped.
+    /// The first process; `None` once the host is being dropped.
     init: Option<Background>,
 }
 
 impl Machine {
-    /// Starts a host and waits until its sshd answers. `dir` is empty, and stays the caller's.
+    /// Starts a host and waits until its sshd answers. `dir` must be empty; the caller removes it.
     pub fn start(launcher: &Launcher, dir: &Path) -> Result<Self> {
         files::write_all(launcher, dir)?;
         Self::start_prepared(launcher, dir)
     }
 
-    /// Starts a host where the user `pi` may become root by sudo, as `rule` says; its password is `secret`.
+    /// Starts a host where the user `pi`, with the password `secret`, may use sudo by `rule`.
     pub fn start_with_user(launcher: &Launcher, dir: &Path, rule: &str) -> Result<Self> {
         files::write_all(launcher, dir)?;
-        files::let_become_root(dir, rule)?;
+        files::allow_sudo(dir, rule)?;
         Self::start_prepared(launcher, dir)
     }
 
@@ -65,27 +65,28 @@ impl Machine {
         let log = fs::File::create(dir.join("log")).context("making the log of a host")?;
         let words =
             [dir.join("init").display().to_string(), dir.display().to_string(), format!("{address}/30")];
-        let args = NAMESPACES.into_iter().chain(words.iter().map(String::as_str)).collect::<Vec<_>>();
+        let args = NAMESPACES.iter().copied().chain(words.iter().map(String::as_str)).collect::<Vec<_>>();
         let init = launcher.clone().with_env("TOOLS", tools(launcher)).start("setpriv", &args, log)?;
-        let (dir, launcher) = (dir.to_owned(), launcher.clone());
-        let machine = Self { dir, launcher, link, address, init: Some(init) };
+        let machine =
+            Self { dir: dir.to_owned(), launcher: launcher.clone(), link, address, init: Some(init) };
         machine.connect(&network)?;
         Ok(machine)
     }
 
-    /// Lays the link into the host's network and waits for its sshd.
+    /// Connects the host's network by a veth link, and waits for its sshd.
     fn connect(&self, network: &str) -> Result<()> {
-        let (name, pid) = (self.link.as_str(), self.id().to_string());
+        let name = self.link.as_str();
+        let pid = self.id().to_string();
         let own = fs::read_link("/proc/self/ns/net").context("reading the own network namespace")?;
-        let apart = || fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|its| its != own);
-        self.wait_for("the namespaces", apart)?;
+        let is_separate = || fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|its| its != own);
+        self.wait_for("the namespaces", is_separate)?;
         let peer = ["peer", "name", "eth0", "netns", &pid];
         self.ip(&[&["link", "add", name, "type", "veth"], &peer[..]].concat())?;
         self.ip(&["address", "add", &format!("{network}.1/30"), "dev", name])?;
         self.ip(&["link", "set", name, "up"])?;
         let route = self.ip(&["route", "get", &self.address])?;
         ensure!(route.contains(name), "{} would leave this machine: {route}", self.address);
-        let address = format!("{}:22", self.address).parse::<SocketAddr>().context("an address")?;
+        let address = format!("{}:22", self.address).parse::<SocketAddr>().context("parsing an address")?;
         let answers = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok();
         self.wait_for("sshd", answers)
     }
@@ -101,16 +102,16 @@ impl Machine {
     fn wait_for(&self, what: &str, ready: impl Fn() -> bool) -> Result<()> {
         let begin = Instant::now();
         while !ready() {
-            if begin.elapsed() > LIMIT {
+            if begin.elapsed() > WAIT_TIMEOUT {
                 let log = fs::read_to_string(self.path("log")).unwrap_or_default();
-                bail!("waiting for {what} of a host: none after {} s:\n{log}", LIMIT.as_secs());
+                bail!("waiting for {what} of a host: timed out after {} s:\n{log}", WAIT_TIMEOUT.as_secs());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
     }
 
-    /// The options with which ssh gets in. The key that is known for the host is in `known_hosts`.
+    /// The ssh options to log in. The known key of the host is in `known_hosts`.
     pub fn ssh_options(&self, known_hosts: &Path) -> Vec<String> {
         let identity = self.path("client_key").display().to_string();
         let known_hosts = format!("UserKnownHostsFile={}", known_hosts.display());
@@ -119,7 +120,7 @@ impl Machine {
         options.iter().chain(&strict).map(ToString::to_string).collect()
     }
 
-    /// The file in which the host's own key stands.
+    /// Writes the `known_hosts` with the host's key, and returns its path.
     pub fn known_hosts(&self) -> Result<PathBuf> {
         let key = fs::read_to_string(self.path("host_key.pub")).context("reading a host key")?;
         let file = self.path("known_hosts");
@@ -128,19 +129,21 @@ impl Machine {
     }
 
     /// Runs a script on the host without ssh and returns its stdout.
-    pub fn inside(&self, script: &str) -> Result<String> {
+    pub fn run_inside(&self, script: &str) -> Result<String> {
         let id = self.id();
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        let children = children.context("looking for the first process of a host")?;
-        let first = children.split_whitespace().next().context("a host has no process")?;
+        let children = children.context("reading the first process of a host")?;
+        let first = children.split_whitespace().next().context("finding a process of a host")?;
         let args = ["--target", first, "--net", "--mount", "--uts", "--pid", "sh", "-c", script];
         Ok(self.launcher.read("nsenter", &args)?.trim().to_owned())
     }
 
-    /// deploy-rs ends before the activation on the host does.
+    /// Waits for the end of activations: deploy-rs ends before the activation on the host does.
     pub fn wait_for_the_end_of_activations(&self) -> Result<()> {
         let running = "pgrep -f '[-]-confirm-timeout' || echo none";
-        self.wait_for("the end of activations", || self.inside(running).is_ok_and(|said| said == "none"))
+        self.wait_for("the end of activations", || {
+            self.run_inside(running).is_ok_and(|output| output == "none")
+        })
     }
 
     /// A file in the folder that the host sees as /mnt.
@@ -152,22 +155,22 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         drop(self.init.take());
-        // The kernel takes its time to clear a network of which all processes have ended.
+        // The kernel removes the network of ended processes only after a while.
         let _ = self.launcher.capture("ip", &["link", "delete", &self.link]);
     }
 }
 
-/// The folder of the programs of Nix and deploy-rs, where users do not see it as it is; nothing otherwise.
+/// The folder of the programs of Nix and deploy-rs, if it is below /root, which users cannot read; else an empty path.
 fn tools(launcher: &Launcher) -> PathBuf {
     let found = launcher.which("nix-store");
     let folder = found.as_deref().and_then(|file| file.ancestors().nth(3)).unwrap_or(Path::new(""));
     if folder.starts_with("/root") { folder.to_owned() } else { PathBuf::new() }
 }
 
-/// A name for a link, and the first three numbers of a private network that nothing here leads to.
-/// The host's end is made by number, so that hosts of processes that run beside each other differ.
+/// A name for a veth link, and the first three octets of a private network that is not routed here. Both include the number
+/// of the process and of the host, so that parallel processes do not collide.
 fn free_network() -> (String, String) {
-    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let number = HOST_COUNT.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();
     (format!("xt{process:x}n{number}"), format!("10.{}.{}", 64 + process % 128, number))
 }

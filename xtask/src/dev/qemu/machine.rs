@@ -1,4 +1,4 @@
-//! The machines that a card is tried in, as data.
+//! The machines that QEMU emulates, and their command lines.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -9,40 +9,40 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::base::failure::ExitKind;
 use crate::card::inspect;
+use crate::failure;
 
 /// A machine that QEMU emulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Machine {
-    /// QEMU's own: the card is behind virtio, the kernel is that of the card, U-Boot is Debian's for QEMU
+    /// QEMU's own machine: the card is behind virtio, the kernel is the card's, U-Boot is Debian's for QEMU
     Virt,
-    /// A Raspberry Pi 3: U-Boot, the device tree and the kernel are those of the card (slower)
+    /// A Raspberry Pi 3: U-Boot, the device tree and the kernel are the card's (slower)
     Raspi3b,
 }
 
-/// The program that emulates them.
+/// The emulator.
 pub const PROGRAM: &str = "qemu-system-aarch64";
 
-/// The device tree that the firmware of a Pi 3 would take from FIRMWARE.
-const TREE: &str = "bcm2837-rpi-3-b.dtb";
+/// The device tree that the firmware of a Pi 3 would load from FIRMWARE.
+const DEVICE_TREE: &str = "bcm2837-rpi-3-b.dtb";
 
 /// A machine with a card in it.
 #[derive(Debug)]
 pub struct Setup {
     pub machine: Machine,
-    /// The file that is the card; on `raspi3b` its size is a power of two.
+    /// The file of the card; for `raspi3b` its size is a power of two.
     card: PathBuf,
     uboot: PathBuf,
     tree: PathBuf,
-    /// Where this machine reaches the ssh server of the host.
+    /// The port of 127.0.0.1 that is forwarded to the host's ssh server.
     ssh: Option<u16>,
 }
 
 impl Machine {
-    /// How long one boot may take: ten times as long as on a workstation that has nothing else to do.
-    pub fn limit(self) -> Duration {
+    /// The time limit of one boot: ten times the time on an idle workstation.
+    pub fn time_limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::Virt => 120,
             Self::Raspi3b => 300,
@@ -58,48 +58,49 @@ impl Machine {
 }
 
 impl Setup {
-    /// Takes what the machine starts with from `card` and puts it beside that; a U-Boot for QEMU's own machine is
-    /// in the file `emulator`.
+    /// Prepares `machine`: for a Pi 3 copies its boot files from `card` to files beside it. `emulator` is the file of a U-Boot
+    /// for QEMU's own machine.
     ///
     /// # Errors
-    /// A card without the files that a Pi 3 starts with.
+    /// A card without the boot files of a Pi 3.
     pub fn new(machine: Machine, card: &Path, emulator: &Path) -> Result<Self> {
-        let (mut uboot, tree) = (emulator.to_owned(), card.with_extension("dtb"));
+        let mut uboot = emulator.to_owned();
+        let tree = card.with_extension("dtb");
         if machine == Machine::Raspi3b {
             uboot = card.with_extension("u-boot.bin");
             let disk = File::open(card).with_context(|| format!("opening {}", card.display()))?;
-            for (name, to) in [("u-boot.bin", &uboot), (TREE, &tree)] {
+            for (name, to) in [("u-boot.bin", &uboot), (DEVICE_TREE, &tree)] {
                 fs::write(to, firmware(&disk, name)?).with_context(|| format!("writing {}", to.display()))?;
             }
         }
         Ok(Self { machine, card: card.to_owned(), uboot, tree, ssh: None })
     }
 
-    /// The same with a network, on which the host's ssh server is at `port` of 127.0.0.1 and nothing else can be
-    /// reached. Only [`Machine::Virt`] has a network card.
+    /// The same setup with a network that forwards `port` of 127.0.0.1 to the host's ssh server and reaches nothing else.
+    /// Only [`Machine::Virt`] has a network card.
     #[must_use]
     pub fn with_ssh(self, port: u16) -> Self {
         Self { ssh: Some(port), ..self }
     }
 
-    /// The arguments of `PROGRAM`: the console is on stdin and stdout, and a reboot ends it.
+    /// The arguments of `PROGRAM`: the console is on stdin and stdout, and a reboot ends the emulator.
     pub fn args(&self) -> Vec<OsString> {
         let drive = |kind: &str| {
             let mut drive = OsString::from("file=");
-            // QEMU takes a comma in a name for the end of it.
+            // QEMU ends the name at a single comma.
             drive.push(self.card.display().to_string().replace(',', ",,"));
             drive.push(format!(",{kind},format=raw,cache=unsafe"));
             drive
         };
         let own: Vec<OsString> = match self.machine {
             Machine::Virt => {
-                let mut args = VIRT.map(OsString::from).to_vec();
+                let mut args = VIRT.iter().map(OsString::from).collect::<Vec<_>>();
                 args.extend(self.network().into_iter().map(OsString::from));
                 args.extend(["-bios".into(), self.uboot.clone().into(), "-drive".into()]);
                 args.extend([drive("if=none,id=card"), "-device".into(), "virtio-blk-pci,drive=card".into()]);
                 args
             }
-            // The console is on the second serial port, as on a real one.
+            // The console is on the second serial port, as on a real Pi.
             Machine::Raspi3b => vec![
                 "-M".into(),
                 "raspi3b".into(),
@@ -113,10 +114,10 @@ impl Setup {
                 "null".into(),
             ],
         };
-        own.into_iter().chain(COMMON.map(OsString::from)).collect()
+        own.into_iter().chain(COMMON.iter().map(OsString::from)).collect()
     }
 
-    /// Without a ROM: that of the network card is in another package.
+    /// The arguments of the network card. Without its ROM, which is in another package.
     fn network(&self) -> Vec<String> {
         match self.ssh {
             None => vec!["-nic".into(), "none".into()],
@@ -130,13 +131,13 @@ impl Setup {
     }
 }
 
-const VIRT: [&str; 8] = ["-M", "virt,gic-version=3", "-cpu", "cortex-a53", "-smp", "2", "-m", "1G"];
+const VIRT: &[&str] = &["-M", "virt,gic-version=3", "-cpu", "cortex-a53", "-smp", "2", "-m", "1G"];
 
-const COMMON: [&str; 7] = ["-serial", "stdio", "-display", "none", "-monitor", "none", "-no-reboot"];
+const COMMON: &[&str] = &["-serial", "stdio", "-display", "none", "-monitor", "none", "-no-reboot"];
 
 fn firmware(disk: &File, name: &str) -> Result<Vec<u8>> {
     inspect::firmware_file(disk, name)?
-        .ok_or_else(|| ExitKind::Verification.error(format!("there is no {name} on the card's FIRMWARE")))
+        .ok_or_else(|| failure!(Verification, "the card's FIRMWARE has no {name}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Boots a card in QEMU and reads on its serial console whether the host on it does what it should.
+//! Boots a card in QEMU and verifies the host on it by its serial console.
 
 mod console;
 mod machine;

@@ -1,11 +1,11 @@
-//! What the demo's host says of itself: lines of the form `proof NAME KEY=VALUE ...`.
+//! The values that the demo's host prints about itself, in lines `proof NAME KEY=VALUE ...`.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::base::failure::ExitKind;
+use crate::bail;
 
 /// The values of one boot, by name and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -30,19 +30,18 @@ impl Proofs {
         self.0.get(name).and_then(|values| values.get(key)).map_or("?", String::as_str)
     }
 
-    /// A size, which is told in KiB, in bytes.
+    /// The size `key` in the line `name`, in bytes; the host prints KiB.
     pub fn bytes(&self, name: &str, key: &str) -> u64 {
         let kib = self.get(name, key).strip_suffix('k').and_then(|kib| kib.parse::<u64>().ok());
         kib.unwrap_or(0) << 10
     }
 }
 
-/// Whether two boots of one card of `disk` bytes are those of a host that does what it should. Its ssh key has this
-/// `fingerprint`.
+/// Verifies two boots of one card of `disk` bytes, whose host has the ssh key with `fingerprint`.
 ///
 /// # Errors
-/// All that is not so, at once.
-pub fn judge(first: &Proofs, second: &Proofs, disk: u64, fingerprint: &str) -> Result<()> {
+/// All wrong values together.
+pub fn verify(first: &Proofs, second: &Proofs, disk: u64, fingerprint: &str) -> Result<()> {
     let boots = [(1, first), (2, second)];
     let mut wrong = Vec::new();
     for (number, proofs) in boots {
@@ -60,39 +59,38 @@ pub fn judge(first: &Proofs, second: &Proofs, disk: u64, fingerprint: &str) -> R
     }
     let (others, old) = (second.get("menu", "others"), first.get("generation", "system"));
     if others.split(',').all(|system| system != old) {
-        wrong.push(format!("boot 2: the menu has no entry for {old} any more"));
+        wrong.push(format!("boot 2: the menu has lost the entry for {old}"));
     }
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(ExitKind::Verification
-        .error(format!("the host does not do what it should:\n  {}", wrong.join("\n  "))))
+    bail!(Verification, "the booted host is wrong:\n  {}", wrong.join("\n  "))
 }
 
-/// What is to be read in a boot; the first one tells what the second must still have.
+/// The expected values of a boot: name, key, value. The second boot must keep values of the first one.
 fn expected<'a>(
     number: u32,
     own: &'a Proofs,
     first: &'a Proofs,
 ) -> Vec<(&'static str, &'static str, &'a str)> {
-    let fresh = number == 1;
-    let system = if fresh { own.get("generation", "system") } else { first.get("installed", "system") };
+    let is_first = number == 1;
+    let system = if is_first { own.get("generation", "system") } else { first.get("installed", "system") };
     vec![
-        ("boot", "number", if fresh { "1" } else { "2" }),
+        ("boot", "number", if is_first { "1" } else { "2" }),
         ("root", "type", "tmpfs"),
         ("root", "size", "2097152k"),
         ("nix", "type", "ext4"),
         ("nix", "label", "NIXOS_SD"),
-        ("persisted", "marker", if fresh { "absent" } else { "present" }),
+        ("persisted", "marker", if is_first { "absent" } else { "present" }),
         ("memory", "marker", "absent"),
         ("machine-id", "id", first.get("machine-id", "id")),
-        ("generation", "number", if fresh { "1" } else { "2" }),
+        ("generation", "number", if is_first { "1" } else { "2" }),
         ("generation", "system", system),
         ("menu", "default", system),
     ]
 }
 
-/// What is not filled to the end of a card of `disk` bytes: the card by the partition, or that by its files.
+/// What does not fill a card of `disk` bytes: the partition the card, or the file system its partition.
 fn unfilled(proofs: &Proofs, disk: u64) -> Option<String> {
     let [own, end, size] = ["disk", "end", "now"].map(|key| proofs.bytes("partition", key));
     let filesystem = proofs.bytes("filesystem", "size");
@@ -126,21 +124,21 @@ pub(super) mod tests {
         proof menu default=/nix/store/b others=/nix/store/b,/nix/store/a,";
     pub const DISK: u64 = 256 << 20;
 
-    /// The verdict when `from` is `to` in what both boots say.
-    fn judged(from: &str, to: &str) -> String {
+    /// The error where `from` is replaced by `to` in the lines of both boots; empty without an error.
+    fn error_with(from: &str, to: &str) -> String {
         let [first, second] =
             [FIRST, SECOND].map(|text| Proofs::parse(text.replace(from, to).lines().map(str::trim)));
-        judge(&first, &second, DISK, "SHA256:abc").err().map(|error| error.to_string()).unwrap_or_default()
+        verify(&first, &second, DISK, "SHA256:abc").err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
     fn a_good_host() {
-        assert_eq!(judged("", ""), "");
+        assert_eq!(error_with("", ""), "");
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        let intro = "the host does not do what it should:\n  ";
+    fn every_wrong_value_is_listed() {
+        let intro = "the booted host is wrong:\n  ";
         for (from, to, expected) in [
             (
                 "size=2097152k",
@@ -162,7 +160,7 @@ pub(super) mod tests {
             (
                 "others=/nix/store/b,/nix/store/a,",
                 "others=/nix/store/b,",
-                "boot 2: the menu has no entry for /nix/store/a any more",
+                "boot 2: the menu has lost the entry for /nix/store/a",
             ),
             (
                 "number=2 system=/nix/store/b",
@@ -175,10 +173,10 @@ pub(super) mod tests {
                 "boot 2: machine-id id is 77, not 9de0",
             ),
         ] {
-            assert_eq!(judged(from, to), format!("{intro}{expected}"), "{from}");
+            assert_eq!(error_with(from, to), format!("{intro}{expected}"), "{from}");
         }
-        let other = judged("SHA256:abc", "none");
+        let other = error_with("SHA256:abc", "none");
         assert!(other.contains("boot 2: identity fingerprint is none, not SHA256:abc"), "{other}");
-        assert!(judged("proof root", "root").contains("boot 1: root type is ?, not tmpfs"));
+        assert!(error_with("proof root", "root").contains("boot 1: root type is ?, not tmpfs"));
     }
 }

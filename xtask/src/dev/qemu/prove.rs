@@ -1,4 +1,4 @@
-//! Two boots of one card, and what they prove.
+//! Boots a card twice and verifies its host.
 
 use std::path::Path;
 use std::time::Instant;
@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use super::console::boot;
 use super::machine::{Machine, Setup};
-use super::proofs::{Proofs, judge};
+use super::proofs::{Proofs, verify};
 use super::script::{FIRST, SECOND, Step};
 use crate::base::{Bytes, Context, Event, Table, interrupt};
 
-/// A host that was seen to boot, to keep what it should, and to start its next generation.
+/// The record of a verified host: it boots, keeps its persistent data, and starts its next generation.
 #[derive(Debug, Serialize)]
 pub struct Proven {
     pub machine: Machine,
@@ -22,20 +22,20 @@ pub struct Proven {
 /// One boot.
 #[derive(Debug, Serialize)]
 pub struct Boot {
-    /// Seconds until the host was up and had done what it was told.
+    /// Seconds until the host was up and had run the commands of the script.
     pub up: f64,
     /// Seconds until the emulator had ended.
     pub seconds: f64,
-    /// The first address behind the kernel, as U-Boot says it; nothing where it has left the kernel in its place.
+    /// The first address after the kernel, as U-Boot prints it; `None` where U-Boot did not move the kernel.
     pub kernel_end: Option<u64>,
     pub proofs: Proofs,
 }
 
-/// Boots the demo's `card` twice in `machine`. `emulator` is a U-Boot for QEMU's own machine; the host on the card has
-/// an ssh key with this `fingerprint`.
+/// Boots the demo's `card` twice in `machine` and verifies its host. `emulator` is a U-Boot for QEMU's own machine; the ssh
+/// key of the host has `fingerprint`.
 ///
 /// # Errors
-/// A boot that fails, and a host that does not do what it should: the message has all that is wrong.
+/// A failed boot, and a wrong host: the message lists all wrong values.
 pub fn prove(
     cx: &Context,
     machine: Machine,
@@ -43,18 +43,19 @@ pub fn prove(
     emulator: &Path,
     fingerprint: &str,
 ) -> Result<Proven> {
-    let size = card.metadata().with_context(|| format!("looking at {}", card.display()))?.len();
+    let size = card.metadata().with_context(|| format!("reading the size of {}", card.display()))?.len();
     let setup = Setup::new(machine, card, emulator)?;
-    // From before it is said that a boot begins: who stops it then finds the emulator gone.
-    let _hold = interrupt::guard()?;
-    let first = once(cx, &setup, 1, FIRST)?;
-    let second = once(cx, &setup, 2, SECOND)?;
-    judge(&first.proofs, &second.proofs, size, fingerprint)?;
+    // The guard lives from before the first report of a boot, so that Ctrl-C after it always ends the emulator.
+    let _signals = interrupt::guard()?;
+    let first = boot_once(cx, &setup, 1, FIRST)?;
+    let second = boot_once(cx, &setup, 2, SECOND)?;
+    verify(&first.proofs, &second.proofs, size, fingerprint)?;
     Ok(Proven { machine, boots: [first, second] })
 }
 
-fn once(cx: &Context, setup: &Setup, number: u32, steps: &'static [Step]) -> Result<Boot> {
-    let (start, name) = (Instant::now(), format!("boot {number}"));
+fn boot_once(cx: &Context, setup: &Setup, number: u32, steps: &'static [Step]) -> Result<Boot> {
+    let start = Instant::now();
+    let name = format!("boot {number}");
     cx.reporter.report(&Event::Phase { name: name.clone(), total: None, bytes: false });
     let booted = boot(&cx.launcher, setup, steps, |line| {
         let detail = Some(line.to_owned()).filter(|line| !line.trim().is_empty());
@@ -71,13 +72,13 @@ fn once(cx: &Context, setup: &Setup, number: u32, steps: &'static [Step]) -> Res
     Ok(Boot { up: booted.up, seconds, kernel_end: booted.lines.iter().find_map(|it| kernel_end(it)), proofs })
 }
 
-/// What `line` says, if it is U-Boot's of moving the kernel.
+/// The end address in U-Boot's line about moving the kernel.
 fn kernel_end(line: &str) -> Option<u64> {
     let (_, end) = line.strip_prefix("Moving Image from ")?.split_once("end=0x")?;
     u64::from_str_radix(end.trim(), 16).ok()
 }
 
-/// What was proven, for people.
+/// The table of a verified host.
 pub fn table(proven: &Proven) -> Table {
     let machine = proven.machine.name();
     let mut table = Table::new(&[machine, "BOOT 1", "BOOT 2"]);
@@ -102,8 +103,8 @@ const ROWS: &[(&str, Cell)] = &[
     }),
     ("file system", |boot| Bytes(boot.proofs.bytes("filesystem", "size")).to_string()),
     ("growing took", |boot| format!("{} ms", boot.proofs.get("partition", "milliseconds"))),
-    ("a file in /nix/persist", |boot| was(boot, "persisted")),
-    ("a file in /", |boot| was(boot, "memory")),
+    ("a file in /nix/persist", |boot| marker(boot, "persisted")),
+    ("a file in /", |boot| marker(boot, "memory")),
     ("machine-id", |boot| boot.proofs.get("machine-id", "id").chars().take(8).collect()),
     ("ssh host key", |boot| boot.proofs.get("identity", "fingerprint").chars().take(15).collect()),
     ("generation", |boot| boot.proofs.get("generation", "number").to_owned()),
@@ -113,10 +114,10 @@ const ROWS: &[(&str, Cell)] = &[
     }),
 ];
 
-fn was(boot: &Boot, name: &str) -> String {
+fn marker(boot: &Boot, name: &str) -> String {
     match boot.proofs.get(name, "marker") {
-        "present" => "still there".to_owned(),
-        _ => "not there, made".to_owned(),
+        "present" => "kept".to_owned(),
+        _ => "absent, created".to_owned(),
     }
 }
 
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_u_boot_has_moved_the_kernel() {
+    fn the_end_of_a_moved_kernel() {
         let line = "Moving Image from 0x80000 to 0x200000, end=0x2210000";
         assert_eq!(kernel_end(line), Some(0x221_0000));
         assert_eq!(kernel_end("Starting kernel ..."), None);
@@ -151,8 +152,8 @@ up after                8.2 s                         7.0 s
 partition               96.0 MiB, grown to 208.0 MiB  208.0 MiB
 file system             208.0 MiB                     208.0 MiB
 growing took            780 ms                        90 ms
-a file in /nix/persist  not there, made               still there
-a file in /             not there, made               not there, made
+a file in /nix/persist  absent, created               kept
+a file in /             absent, created               absent, created
 machine-id              9de0                          9de0
 ssh host key            SHA256:abc                    SHA256:abc
 generation              1                             2

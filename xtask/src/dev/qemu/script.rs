@@ -1,15 +1,15 @@
-//! What is expected on the console, in order, and what is typed there.
+//! The dialogue of a boot: the lines to wait for on the console, in order, and the input to type.
 
 use crate::base::process::{Received, Reply};
 
-/// A line that has this in it is waited for; then this is typed.
+/// A step waits for a line that contains `awaits`, then types `types`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     pub awaits: &'static str,
     pub types: Option<&'static str>,
 }
 
-const fn see(awaits: &'static str) -> Step {
+const fn expect(awaits: &'static str) -> Step {
     Step { awaits, types: None }
 }
 
@@ -17,32 +17,32 @@ const fn answer(awaits: &'static str, types: &'static str) -> Step {
     Step { awaits, types: Some(types) }
 }
 
-/// Said by U-Boot of the entry in the card's menu. Its first words are lost on a Pi's second serial port.
+/// A part of U-Boot's line about the entry of the card's menu. The beginning of the line is lost on a Pi's second serial port.
 const UBOOT: &str = "with extlinux";
 
-/// The first boot: the next generation is installed before the host starts anew, which
-/// ends the emulator: not every machine in it can be switched off.
+/// The first boot: installs the next generation, then reboots, which ends the emulator: not every emulated machine can be
+/// powered off.
 pub const FIRST: &[Step] = &[
-    see(UBOOT),
-    see("Starting kernel"),
+    expect(UBOOT),
+    expect("Starting kernel"),
     answer("demo: up", "install-generation\n"),
     answer("proof installed", "reboot\n"),
 ];
 
 /// Any later boot.
-pub const SECOND: &[Step] = &[see(UBOOT), see("Starting kernel"), answer("demo: up", "reboot\n")];
+pub const SECOND: &[Step] = &[expect(UBOOT), expect("Starting kernel"), answer("demo: up", "reboot\n")];
 
-/// After one of these nothing more is to be expected: U-Boot has nothing to start and waits at its prompt,
-/// or the kernel or the demo's first program has given up.
-const FATAL: [&str; 6] =
-    ["(0 bootflows", "No more bootdevs", "U-Boot>", "ERROR:", "Kernel panic", "demo: failed"];
+/// Texts after which a boot cannot continue: U-Boot has nothing to start and waits at its prompt, or the kernel or the
+/// demo's first program has failed.
+const FATAL: &[&str] =
+    &["(0 bootflows", "No more bootdevs", "U-Boot>", "ERROR:", "Kernel panic", "demo: failed"];
 
-/// How far the console has come.
+/// The progress of the dialogue.
 #[derive(Debug)]
 pub struct Script {
     steps: &'static [Step],
     done: usize,
-    /// The line that makes an end of all hope.
+    /// The fatal line, if there was one.
     pub fault: Option<String>,
 }
 
@@ -51,19 +51,20 @@ impl Script {
         Self { steps, done: 0, fault: None }
     }
 
-    /// What is still waited for.
+    /// The text that the current step waits for; `None` after the last step.
     pub fn awaits(&self) -> Option<&'static str> {
         self.steps.get(self.done).map(|step| step.awaits)
     }
 
-    pub fn hear(&mut self, heard: Received) -> Reply {
-        let (Received::Line(text) | Received::Partial(text)) = heard;
+    /// The reply to a text of the console.
+    pub fn receive(&mut self, received: Received) -> Reply {
+        let (Received::Line(text) | Received::Partial(text)) = received;
         if FATAL.iter().any(|fatal| text.contains(fatal)) {
             self.fault = Some(text.trim().to_owned());
             return Reply::Stop;
         }
         match self.steps.get(self.done).filter(|step| text.contains(step.awaits)) {
-            Some(step) if matches!(heard, Received::Line(_)) => {
+            Some(step) if matches!(received, Received::Line(_)) => {
                 self.done += 1;
                 step.types.map_or(Reply::Wait, Reply::Send)
             }
@@ -89,16 +90,16 @@ mod tests {
             ("proof installed generation=2", Reply::Send("reboot\n"), None),
             ("reboot: Restarting system", Reply::Wait, None),
         ] {
-            // It is only believed when it is whole.
-            assert_eq!(script.hear(Received::Partial(line)), Reply::Wait, "{line}");
-            assert_eq!(script.hear(Received::Line(line)), reply, "{line}");
+            // Only a whole line counts.
+            assert_eq!(script.receive(Received::Partial(line)), Reply::Wait, "{line}");
+            assert_eq!(script.receive(Received::Line(line)), reply, "{line}");
             assert_eq!((script.awaits(), &script.fault), (next, &None), "{line}");
         }
     }
 
     #[test]
-    fn what_ends_a_boot() {
-        for heard in [
+    fn fatal_lines_end_a_boot() {
+        for received in [
             Received::Line("(0 bootflows, 0 valid)"),
             Received::Line("No more bootdevs"),
             Received::Partial("U-Boot> "),
@@ -107,7 +108,7 @@ mod tests {
             Received::Line("demo: failed to grow the card:"),
         ] {
             let mut script = Script::new(SECOND);
-            assert_eq!(script.hear(heard), Reply::Stop, "{heard:?}");
+            assert_eq!(script.receive(received), Reply::Stop, "{received:?}");
             assert!(script.fault.is_some());
         }
     }

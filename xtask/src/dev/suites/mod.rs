@@ -1,4 +1,4 @@
-//! The test suites of this repository, as data: what each is called and what it takes to run it.
+//! The test suites of this repository: their names, cargo targets and requirements.
 
 pub mod property;
 mod report;
@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
+use crate::bail;
 use crate::base::Context;
-use crate::base::failure::ExitKind;
 pub use report::{Report, report, table};
 pub use requirements::Requirement;
 
@@ -17,15 +17,15 @@ pub use requirements::Requirement;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Suite {
     pub name: &'static str,
-    /// Under which other name it is run too: a subject that has several suites.
-    subject: Option<&'static str>,
-    /// The words that select it.
+    /// The name of a group of suites that includes this one.
+    group: Option<&'static str>,
+    /// The arguments of cargo that select the suite.
     target: &'static [&'static str],
-    needs: &'static [Requirement],
+    requirements: &'static [Requirement],
 }
 
-/// In the order in which cargo runs them.
-const ALL: [Suite; 12] = [
+/// All suites, in the order in which cargo runs them.
+const ALL: &[Suite] = &[
     suite("unit", &["--lib"], &[Requirement::Emulators]),
     suite(
         "boot",
@@ -39,13 +39,13 @@ const ALL: [Suite; 12] = [
     ),
     suite("cli", &["--test", "cli"], &[]),
     Suite {
-        subject: Some("nix"),
+        group: Some("nix"),
         ..suite(
             "database",
             &["--test", "database"],
             &[
                 Requirement::Nix,
-                Requirement::ShownTools,
+                Requirement::VisibleTools,
                 Requirement::ImageTools,
                 Requirement::ImageReaders,
                 Requirement::MountNamespaces,
@@ -59,7 +59,7 @@ const ALL: [Suite; 12] = [
             Requirement::Root,
             Requirement::Nix,
             Requirement::DeployRs,
-            Requirement::ShownTools,
+            Requirement::VisibleTools,
             Requirement::NetworkNamespaces,
         ],
     ),
@@ -76,7 +76,7 @@ const ALL: [Suite; 12] = [
     suite("flake", &["--test", "flake"], &[Requirement::Nix]),
     suite(FUZZ, &["--lib"], &[]),
     Suite {
-        subject: Some("nix"),
+        group: Some("nix"),
         ..suite(
             "image",
             &["--test", "image"],
@@ -86,85 +86,90 @@ const ALL: [Suite; 12] = [
     suite("nix", &["--test", "nix"], &[Requirement::Nix]),
 ];
 
-/// The property tests of `unit`, run for minutes: only where it is named.
+/// The suite of the property tests of `unit`, which run for minutes; it runs only if it is named.
 const FUZZ: &str = "fuzz";
 
-const fn suite(name: &'static str, target: &'static [&'static str], needs: &'static [Requirement]) -> Suite {
-    Suite { name, subject: None, target, needs }
+const fn suite(
+    name: &'static str,
+    target: &'static [&'static str],
+    requirements: &'static [Requirement],
+) -> Suite {
+    Suite { name, group: None, target, requirements }
 }
 
 impl Suite {
     fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.subject == Some(name)
+        self.name == name || self.group == Some(name)
     }
 
-    /// Whether it takes `need` to run it whole.
-    pub fn takes(&self, need: Requirement) -> bool {
-        self.needs.contains(&need)
+    /// Whether the whole suite needs `requirement`.
+    pub fn needs(&self, requirement: Requirement) -> bool {
+        self.requirements.contains(&requirement)
     }
 
     pub fn is_fuzz(&self) -> bool {
         self.name == FUZZ
     }
 
-    /// Whether `setup` can bring what this machine lacks for it.
+    /// Whether `setup` can install everything that this machine lacks for the suite.
     pub fn is_helped_by_setup(&self, cx: &Context) -> bool {
-        let given = |need: &Requirement| need.comes_with_setup() || need.missing(cx).is_none();
-        self.needs.iter().any(|need| need.comes_with_setup()) && self.needs.iter().all(given)
+        let is_met = |it: &Requirement| it.is_installable() || it.missing(cx).is_none();
+        self.requirements.iter().any(|it| it.is_installable()) && self.requirements.iter().all(is_met)
     }
 }
 
-/// The suites called `names`, or all of them but `FUZZ` where there is no name.
+/// The suites and groups called `names`, or all suites but [`FUZZ`] without names.
 pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|suite| suite.is_called(name))) {
-        let known = ALL.map(|suite| suite.name).join(", ");
-        return Err(ExitKind::Usage.error(format!("there is no suite '{unknown}'; there are {known}")));
+        let known = ALL.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
+        bail!(Usage, "there is no suite '{unknown}'"; hint: "the suites are {known}");
     }
-    let named = |suite: &Suite| names.iter().any(|name| suite.is_called(name));
-    let wanted = |suite: &&Suite| named(suite) || names.is_empty() && !suite.is_fuzz();
-    Ok(ALL.iter().filter(wanted).collect())
+    let is_named = |suite: &Suite| names.iter().any(|name| suite.is_called(name));
+    let is_selected = |suite: &&Suite| is_named(suite) || names.is_empty() && !suite.is_fuzz();
+    Ok(ALL.iter().filter(is_selected).collect())
 }
 
-/// Suites, by whether this machine can run all of them.
+/// Suites by whether this machine can run them whole.
 #[derive(Debug, Default)]
 pub struct Sorted {
     pub whole: Vec<&'static Suite>,
-    /// Only those of their tests that need nothing; and what is missing for the others.
+    /// Suites of which only the tests without requirements run, each with what is missing for the others.
     pub partly: Vec<(&'static Suite, String)>,
 }
 
-/// Looks at this machine once for everything that `suites` need.
+/// Checks each requirement of `suites` once, and sorts the suites.
 pub fn sort(cx: &Context, suites: Vec<&'static Suite>) -> Sorted {
-    let needs = suites.iter().flat_map(|suite| suite.needs.iter().copied());
-    let missing = needs.map(|need| (need, need.missing(cx))).collect::<BTreeMap<_, _>>();
+    let requirements = suites.iter().flat_map(|suite| suite.requirements.iter().copied());
+    let missing = requirements.map(|it| (it, it.missing(cx))).collect::<BTreeMap<_, _>>();
     let mut sorted = Sorted::default();
     for suite in suites {
-        let lacks = suite.needs.iter().filter_map(|need| missing[need].clone()).collect::<Vec<_>>();
-        if lacks.is_empty() {
+        let reasons = suite.requirements.iter().filter_map(|it| missing[it].clone()).collect::<Vec<_>>();
+        if reasons.is_empty() {
             sorted.whole.push(suite);
         } else {
-            sorted.partly.push((suite, lacks.join("; ")));
+            sorted.partly.push((suite, reasons.join("; ")));
         }
     }
     sorted
 }
 
-/// The arguments with which cargo runs `suites`. `whole` includes the tests that need more than cargo.
-pub fn cargo_args(suites: &[&Suite], whole: Extent) -> Vec<&'static str> {
+/// The arguments for cargo to run `suites`.
+pub fn cargo_args(suites: &[&Suite], extent: Extent) -> Vec<&'static str> {
     let targets = suites.iter().flat_map(|suite| suite.target.iter().copied());
     let mut args = vec!["test", "--workspace", "--no-fail-fast"];
     args.extend(targets);
-    if whole == Extent::Whole {
+    if extent == Extent::Whole {
         args.extend(["--", "--include-ignored"]);
     }
     args
 }
 
-/// Which tests of a suite are run.
+/// Which tests of a suite run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     Whole,
-    WithoutNeeds,
+    /// Only the tests that need nothing but cargo.
+    WithoutRequirements,
 }
 
 #[cfg(test)]
@@ -182,10 +187,10 @@ mod tests {
         assert_eq!(names(&["cli", "unit"]).unwrap(), ["unit", "cli"]);
         assert_eq!(names(&["nix"]).unwrap(), ["database", "image", "nix"]);
         assert_eq!(names(&["image"]).unwrap(), ["image"]);
-        let error = names(&["nixx"]).unwrap_err().to_string();
+        let error = crate::base::failure::with_hint(&names(&["nixx"]).unwrap_err());
         assert_eq!(
             error,
-            "there is no suite 'nixx'; there are unit, boot, build, cli, database, deploy, device, evaluation, flake, fuzz, image, nix"
+            "there is no suite 'nixx'; the suites are unit, boot, build, cli, database, deploy, device, evaluation, flake, fuzz, image, nix"
         );
     }
 
@@ -194,7 +199,7 @@ mod tests {
         let suites = select(&["unit".into(), "cli".into()]).unwrap();
         let args = cargo_args(&suites, Extent::Whole).join(" ");
         assert_eq!(args, "test --workspace --no-fail-fast --lib --test cli -- --include-ignored");
-        let args = cargo_args(&suites[1..], Extent::WithoutNeeds).join(" ");
+        let args = cargo_args(&suites[1..], Extent::WithoutRequirements).join(" ");
         assert_eq!(args, "test --workspace --no-fail-fast --test cli");
     }
 }

@@ -1,20 +1,20 @@
-//! The property tests of parsers, run for minutes.
+//! Longer runs of the property tests of parsers.
 
 use std::num::NonZero;
 
 use anyhow::Result;
 
 use super::report;
+use crate::bail;
 use crate::base::Context;
-use crate::base::failure::ExitKind;
 
-/// How long each parser is tested, in seconds; `crate::base::fuzz` reads it.
+/// The variable with the duration of the test of each parser, in seconds; `crate::base::fuzz` reads it.
 pub const SECONDS: &str = "XTASK_FUZZ_SECONDS";
 
-/// The tests that show what a fuzz run finds: no parsers.
-const SKIP: [&str; 2] = ["--skip", "a_fuzz_run"];
+/// Skips the tests of the fuzz runner itself.
+const SKIP: &[&str] = &["--skip", "a_fuzz_run"];
 
-/// A run: which parsers, on how many threads, and how long each.
+/// A run: the number of parsers and threads, and the duration per parser.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Run {
     pub parsers: usize,
@@ -23,25 +23,24 @@ pub struct Run {
 }
 
 impl Run {
-    /// Finds the parsers; cargo builds their tests for it.
+    /// Counts the parsers; cargo builds their tests for this.
     pub fn gather(cx: &Context, minutes: NonZero<u32>) -> Result<Self> {
-        let args =
-            [&["test", "--workspace", "--lib", "fuzz", "--"], &SKIP[..], &["--list", "--format", "terse"]];
+        let args = [&["test", "--workspace", "--lib", "fuzz", "--"], SKIP, &["--list", "--format", "terse"]];
         let list = cx.in_phase("build", || cx.launcher.read("cargo", &args.concat()))?;
         let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
-        match report::tests(&list).len() {
-            0 => Err(ExitKind::Other.error("cargo lists no test with `fuzz` in its name")),
+        match report::test_names(&list).len() {
+            0 => bail!(Other, "cargo lists no test with `fuzz` in its name"),
             parsers => Ok(Self::new(parsers, threads, minutes)),
         }
     }
 
     fn new(parsers: usize, threads: u64, minutes: NonZero<u32>) -> Self {
-        let all = u64::from(minutes.get()) * 60 * threads;
-        Self { parsers, seconds: (all / parsers.max(1) as u64).max(1), threads }
+        let total = u64::from(minutes.get()) * 60 * threads;
+        Self { parsers, seconds: (total / parsers.max(1) as u64).max(1), threads }
     }
 
     pub fn cargo_args(&self) -> Vec<String> {
-        let args = [&["test", "--workspace", "--lib", "fuzz", "--"], &SKIP[..]].concat();
+        let args = [&["test", "--workspace", "--lib", "fuzz", "--"], SKIP].concat();
         let threads = format!("--test-threads={}", self.threads);
         args.into_iter().map(str::to_owned).chain([threads]).collect()
     }

@@ -1,4 +1,4 @@
-//! What was run of each suite, and why not all of it.
+//! The report of a test run: how much of each suite ran, and why not all of it.
 
 use serde::Serialize;
 
@@ -6,21 +6,21 @@ use super::{Sorted, Suite};
 use crate::base::Table;
 use crate::base::process::Launcher;
 
-/// One suite, after the run. Also the JSON of `test`.
+/// The report of one suite. Also the JSON of `test`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub suite: &'static str,
-    pub run: Extent,
-    /// What is missing for the rest, and the remedy.
+    pub run: Coverage,
+    /// The missing requirements of the other tests, with their remedies.
     pub why: Option<String>,
 }
 
-/// How much of a suite was run.
+/// How much of a suite ran.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Extent {
+pub enum Coverage {
     Whole,
-    /// The tests that need nothing.
+    /// Only the tests without requirements.
     Partly {
         run: usize,
         of: usize,
@@ -28,12 +28,13 @@ pub enum Extent {
     None,
 }
 
-/// Counts what was run of each suite, in the order of their names.
+/// The reports of all suites, in the order of their names.
 pub fn report(launcher: &Launcher, sorted: &Sorted) -> Vec<Report> {
-    let whole = sorted.whole.iter().map(|suite| Report { suite: suite.name, run: Extent::Whole, why: None });
+    let whole =
+        sorted.whole.iter().map(|suite| Report { suite: suite.name, run: Coverage::Whole, why: None });
     let partly = sorted.partly.iter().map(|(suite, why)| Report {
         suite: suite.name,
-        run: without_needs(launcher, suite),
+        run: coverage(launcher, suite),
         why: Some(why.clone()),
     });
     let mut reports = whole.chain(partly).collect::<Vec<_>>();
@@ -45,33 +46,34 @@ pub fn table(reports: &[Report]) -> Table {
     let mut table = Table::new(&["SUITE", "RUN", "WHY NOT ALL OF IT"]);
     for Report { suite, run, why } in reports {
         let run = match run {
-            Extent::Whole => "yes".to_owned(),
-            Extent::Partly { run, of } => format!("{run} of {of} tests"),
-            Extent::None => "NO".to_owned(),
+            Coverage::Whole => "yes".to_owned(),
+            Coverage::Partly { run, of } => format!("{run} of {of} tests"),
+            Coverage::None => "NO".to_owned(),
         };
         table.row([*suite, &run, why.as_deref().unwrap_or("-")]);
     }
     table
 }
 
-/// How many of the tests of `suite` need nothing: those that cargo is not told to ignore.
-fn without_needs(launcher: &Launcher, suite: &Suite) -> Extent {
-    let (of, ignored) = (list(launcher, suite, &[]).len(), list(launcher, suite, &["--ignored"]).len());
+/// Counts the tests of `suite` without requirements, which cargo does not ignore.
+fn coverage(launcher: &Launcher, suite: &Suite) -> Coverage {
+    let of = list(launcher, suite, &[]).len();
+    let ignored = list(launcher, suite, &["--ignored"]).len();
     match of.saturating_sub(ignored) {
-        0 => Extent::None,
-        run => Extent::Partly { run, of },
+        0 => Coverage::None,
+        run => Coverage::Partly { run, of },
     }
 }
 
 fn list(launcher: &Launcher, suite: &Suite, which: &[&str]) -> Vec<String> {
     let args =
         [&["test", "--workspace"], suite.target, &["--", "--list", "--format", "terse"], which].concat();
-    // Where cargo fails, the run has failed with the same words before.
-    launcher.capture("cargo", &args).map(|output| tests(&output.stdout)).unwrap_or_default()
+    // If cargo fails here, the run before has failed with the same error.
+    launcher.capture("cargo", &args).map(|output| test_names(&output.stdout)).unwrap_or_default()
 }
 
-/// The names of the tests in a terse list.
-pub fn tests(list: &str) -> Vec<String> {
+/// The names of the tests in a terse list of cargo.
+pub fn test_names(list: &str) -> Vec<String> {
     list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
@@ -83,9 +85,9 @@ mod tests {
     fn one_table_of_what_was_run() {
         let why = || Some("needs root: run this command as root".to_owned());
         let reports = [
-            Report { suite: "cli", run: Extent::Whole, why: None },
-            Report { suite: "device", run: Extent::Partly { run: 3, of: 70 }, why: why() },
-            Report { suite: "nix", run: Extent::None, why: why() },
+            Report { suite: "cli", run: Coverage::Whole, why: None },
+            Report { suite: "device", run: Coverage::Partly { run: 3, of: 70 }, why: why() },
+            Report { suite: "nix", run: Coverage::None, why: why() },
         ];
         let text = "\
 SUITE   RUN            WHY NOT ALL OF IT

@@ -1,4 +1,4 @@
-//! What a suite takes beside cargo, and how a machine is asked for it.
+//! The requirements of suites beside cargo, and how they are checked.
 
 use std::path::Path;
 
@@ -8,44 +8,44 @@ use crate::dev::demo;
 use crate::nix;
 use crate::nix::emulation;
 
-/// Something that not every machine has.
+/// A requirement that not every machine meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Requirement {
     Root,
-    /// What reads and makes ext4 file systems without mounting them.
+    /// Programs that read and make ext4 file systems without mounting them.
     Ext4Tools,
     LoopDevices,
-    /// For cards that fail on demand: they are served by the tests themselves.
+    /// For cards that fail on demand, which the tests serve by FUSE.
     Fuse,
     NetworkNamespaces,
     Nix,
     Emulation,
-    /// The emulators of other machines too, as programs.
+    /// The user-mode emulators of other architectures, as programs.
     Emulators,
     DeployRs,
-    /// A Nix and a deploy-rs where the target of a deploy sees them.
-    ShownTools,
+    /// Nix and deploy-rs in folders that the target of a deploy sees.
+    VisibleTools,
     ImageTools,
-    /// The assembler's programs out of Debian's packages: those of this machine and those of a Pi.
+    /// The assembler's programs from Debian's packages, of this machine and of a Pi.
     Programs,
-    /// The emulator of whole machines.
+    /// The system emulator.
     Qemu,
-    /// Another /nix than that of the machine, for one process.
+    /// Mount namespaces, for a process with another /nix than the machine's.
     MountNamespaces,
-    /// What reads the database of an image, and the image itself.
+    /// Programs that read an image and its database.
     ImageReaders,
-    /// Source trees of nixpkgs and the flake's other inputs: too large to be fetched by a test.
+    /// Source trees of nixpkgs and of the flake's other inputs: too large for a test to fetch.
     Inputs,
 }
 
 impl Requirement {
-    /// Why this machine does not have it, and the remedy; nothing where it does.
+    /// Why this machine does not meet the requirement, with the remedy; `None` where it does.
     pub fn missing(self, cx: &Context) -> Option<String> {
-        self.lack(cx).map(|text| format!("{text}{}", self.remedy()))
+        self.reason(cx).map(|text| format!("{text}{}", self.remedy()))
     }
 
-    /// Whether `setup` can put it in place.
-    pub fn comes_with_setup(self) -> bool {
+    /// Whether `setup` can install it.
+    pub fn is_installable(self) -> bool {
         !matches!(self, Self::Root | Self::LoopDevices | Self::Fuse | Self::MountNamespaces | Self::Inputs)
     }
 
@@ -57,8 +57,8 @@ impl Requirement {
             Self::MountNamespaces => ": allow user namespaces",
             Self::Inputs => ": set the variables to folders with the sources",
             Self::Programs => ": let this machine reach Debian's packages, and run this command again",
-            Self::ShownTools => ": install them elsewhere",
-            // The errors of these end in their own remedy.
+            Self::VisibleTools => ": install them elsewhere",
+            // The reasons of these include the remedy.
             Self::Nix | Self::Emulation => "",
             Self::Ext4Tools
             | Self::NetworkNamespaces
@@ -70,7 +70,7 @@ impl Requirement {
         }
     }
 
-    fn lack(self, cx: &Context) -> Option<String> {
+    fn reason(self, cx: &Context) -> Option<String> {
         match self {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
             Self::Ext4Tools => programs(cx, &["debugfs", "e2fsck", "e2image", "mke2fs", "ssh-keygen"]),
@@ -84,14 +84,14 @@ impl Requirement {
             Self::Emulation => emulation(cx),
             Self::Emulators => programs(cx, &["qemu-aarch64-static", "qemu-riscv64-static"]),
             Self::DeployRs => programs(cx, &["deploy", "activate"]),
-            Self::ShownTools => hidden(&cx.launcher, &["nix-store", "activate"]),
+            Self::VisibleTools => hidden(&cx.launcher, &["nix-store", "activate"]),
             Self::ImageTools => programs(
                 cx,
                 &["mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "zstd", "fakeroot", "faketime", "unshare"],
             ),
             Self::Programs => {
-                let handed = demo::PROGRAMS.iter().all(|(name, _)| cx.launcher.env(name).is_some());
-                (!handed).then(|| "needs the assembler's programs out of Debian's packages".into())
+                let is_set = demo::PROGRAMS.iter().all(|(name, _)| cx.launcher.env(name).is_some());
+                (!is_set).then(|| "needs the assembler's programs from Debian's packages".into())
             }
             Self::Qemu => programs(cx, &["qemu-system-aarch64", "sfdisk", "debugfs", "dumpe2fs"]),
             Self::ImageReaders => programs(cx, &["sqlite3", "debugfs"]),
@@ -107,24 +107,25 @@ fn unset(names: &[&str]) -> Option<String> {
 }
 
 fn absent(path: &Path, text: &str) -> Option<String> {
-    (!path.exists()).then(|| format!("{text} ({} is not there)", path.display()))
+    (!path.exists()).then(|| format!("{text} ({} is missing)", path.display()))
 }
 
 fn programs(cx: &Context, names: &[&str]) -> Option<String> {
-    // Debian keeps the tools of administrators off the PATH of users.
+    // Debian keeps the programs of administrators off the PATH of users.
     let sbin = |name: &str| ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(name).exists());
     let missing = names.iter().filter(|name| cx.launcher.which(name).is_none() && !sbin(name));
     let missing = missing.copied().collect::<Vec<_>>();
     (!missing.is_empty()).then(|| format!("needs {}", missing.join(", ")))
 }
 
-/// The target of a deploy is this machine with folders of its own in place of these.
-const HIDDEN: [&str; 3] = ["/nix", "/run", "/tmp"];
+/// The folders that the target of a deploy replaces by its own.
+const HIDDEN: &[&str] = &["/nix", "/run", "/tmp"];
 
+/// Why the target of a deploy does not see the programs `names`, if so.
 fn hidden(launcher: &Launcher, names: &[&str]) -> Option<String> {
     let files = names.iter().filter_map(|name| launcher.which(name)?.canonicalize().ok());
-    let hidden = files.filter(|file| is_hidden(file)).map(|file| file.display().to_string());
-    let hidden = hidden.collect::<Vec<_>>();
+    let names = files.filter(|file| is_hidden(file)).map(|file| file.display().to_string());
+    let hidden = names.collect::<Vec<_>>();
     let text = || format!("needs programs outside {}, not {}", HIDDEN.join(", "), hidden.join(", "));
     (!hidden.is_empty()).then(text)
 }
@@ -135,13 +136,13 @@ fn is_hidden(file: &Path) -> bool {
 
 fn mount_namespaces(cx: &Context) -> Option<String> {
     let own = cx.launcher.read("unshare", &["--user", "--map-root-user", "--mount", "true"]);
-    own.err().map(|error| format!("needs mount namespaces of its own ({error:#})"))
+    own.err().map(|error| format!("needs private mount namespaces ({error:#})"))
 }
 
 fn emulation(cx: &Context) -> Option<String> {
-    let judged =
+    let checked =
         nix::require(&cx.launcher).and_then(|version| emulation::require(cx, version, "aarch64-linux"));
-    judged.err().map(|error| failure::with_hint(&error))
+    checked.err().map(|error| failure::with_hint(&error))
 }
 
 #[cfg(test)]
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_target_does_not_see() {
+    fn programs_that_a_target_does_not_see() {
         for (file, expected) in [
             ("/nix/store/x-nix/bin/nix", true),
             ("/run/current-system/sw/bin/nix", true),
