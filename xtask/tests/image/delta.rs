@@ -36,7 +36,7 @@ fn chunks(packed: &Path) -> Vec<Option<blake3::Hash>> {
 #[ignore = "needs Debian's programs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn a_small_change_alters_few_chunks() {
     let dir = tempfile::tempdir().unwrap();
-    let before = Closure::of(700);
+    let before = Closure::with_size(700);
     let packed = assemble(&before, dir.path());
     let first = chunks(&packed);
     let image = Image::unpack(&packed, dir.path(), 40);

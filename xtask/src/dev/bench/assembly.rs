@@ -1,17 +1,17 @@
-//! Running the assembler with programs out of Debian's packages.
+//! Runs the assembler with programs from Debian's packages.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::base::failure::ExitKind;
 use crate::base::process::{Cost, Launcher};
 use crate::base::{Context, project};
 use crate::dev::demo::Tools;
 use crate::setup::debian::Arch;
+use crate::{bail, failure};
 
-/// The script, seen from the repository.
+/// The script, relative to the repository.
 const SCRIPT: &str = "hosts/raspberry-pi/sd-image/assembler/assemble.sh";
 
 /// The size of FIRMWARE in MiB.
@@ -20,16 +20,16 @@ const FIRMWARE_MIB: u64 = 40;
 /// One run of the assembler.
 pub struct Assembly<'a> {
     pub tools: &'a Tools,
-    /// A folder with `root`, `firmware` and the file `paths`. Working files go there too.
+    /// A folder with `root`, `firmware` and the file `paths`; also the folder of temporary files.
     pub content: &'a Path,
     /// The image to make.
     pub out: &'a Path,
-    /// How hard it is compressed.
+    /// The compression level of zstd.
     pub level: u8,
 }
 
 impl Assembly<'_> {
-    /// Makes the image, and says what it cost.
+    /// Makes the image and returns its cost.
     pub fn run(&self, cx: &Context) -> Result<Cost> {
         let script = project::root().join(SCRIPT);
         let command = [self.tools.program("dash").into(), script.into_os_string()];
@@ -37,9 +37,7 @@ impl Assembly<'_> {
         if measured.code == 0 {
             return Ok(measured.cost);
         }
-        let text =
-            format!("the assembler failed with exit code {}: {}", measured.code, measured.stderr.trim());
-        Err(ExitKind::Other.error(text))
+        bail!(Other, "the assembler failed with exit code {}: {}", measured.code, measured.stderr.trim())
     }
 
     fn launcher(&self, launcher: &Launcher) -> Launcher {
@@ -64,22 +62,21 @@ impl Assembly<'_> {
     }
 }
 
-/// The programs for the machine that this is.
+/// The programs for this machine.
 ///
 /// # Errors
-/// Refused on another kind of machine than those that programs are there for; otherwise what kept them from
-/// being fetched.
+/// `Refused` on an architecture without programs, and any failure to fetch them.
 pub fn native_tools(cx: &Context) -> Result<Tools> {
-    let text = || format!("there are no programs for the assembler on {}", std::env::consts::ARCH);
-    let arch = Arch::of_this_machine().ok_or_else(|| ExitKind::Refused.error(text()))?;
+    let arch = Arch::of_this_machine()
+        .ok_or_else(|| failure!(Refused, "the assembler has no programs for {}", std::env::consts::ARCH))?;
     Tools::stage(cx, arch)
 }
 
-/// Decompresses `packed` beside itself, with holes for its zeros, and returns the file.
-pub fn unpack(packed: &Path) -> Result<PathBuf> {
-    let path = packed.with_extension("");
-    let doing = || format!("decompressing {}", packed.display());
-    let from = zstd::Decoder::new(File::open(packed).with_context(doing)?).with_context(doing)?;
+/// Decompresses `compressed` to a sparse file beside it, and returns the path.
+pub fn decompress(compressed: &Path) -> Result<PathBuf> {
+    let path = compressed.with_extension("");
+    let doing = || format!("decompressing {}", compressed.display());
+    let from = zstd::Decoder::new(File::open(compressed).with_context(doing)?).with_context(doing)?;
     let into = File::create(&path).with_context(doing)?;
     super::image::copy_sparse(from, &into).with_context(doing)?;
     Ok(path)

@@ -1,4 +1,4 @@
-//! What is behind a virtual card: memory that is prepared and looked at beside the device, at full speed.
+//! The backing store of a virtual card: memory that is prepared and compared beside the device, at full speed.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -8,27 +8,28 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 
-use super::content::{BLOCK, Dice};
+use super::content::{BLOCK, Random};
 use super::image::Image;
 
-/// How many blocks of old data there are before they are repeated.
+/// The number of different blocks of old data, which repeat.
 const OLD_BLOCKS: usize = 16;
 
-/// A file without a name, which is gone with this process.
+/// An anonymous memory file, which disappears with this process.
 pub struct BackingStore {
     file: File,
     size: u64,
 }
 
 impl BackingStore {
-    /// All zeros. `size` is in bytes, a multiple of [`BLOCK`].
+    /// Makes a store of zeros. `size` is in bytes, a multiple of [`BLOCK`].
     pub fn new(size: u64) -> Result<Self> {
-        let file = File::from(memfd_create("card", MemfdFlags::CLOEXEC).context("taking memory")?);
-        file.set_len(size).context("taking memory")?;
+        let file =
+            File::from(memfd_create("card", MemfdFlags::CLOEXEC).context("allocating the virtual card")?);
+        file.set_len(size).context("allocating the virtual card")?;
         Ok(Self { file, size })
     }
 
-    /// Under which other programs can open it.
+    /// The path by which other programs can open the store.
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()).into()
     }
@@ -37,28 +38,29 @@ impl BackingStore {
         self.size
     }
 
-    /// Makes all of it zeros again.
+    /// Resets the store to zeros.
     pub fn erase(&self) -> Result<()> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         fallocate(&self.file, flags, 0, self.size).context("erasing the virtual card")
     }
 
-    /// Fills it with data that is in no image.
+    /// Fills the store with data that is in no image.
     pub fn fill(&self) -> Result<()> {
-        let old = Dice::new("old data").bytes(OLD_BLOCKS * BLOCK);
-        old.chunks(BLOCK).cycle().zip(self.offsets()).try_for_each(|(block, at)| self.put(block, at))
+        let old = Random::new("old data").bytes(OLD_BLOCKS * BLOCK);
+        old.chunks(BLOCK).cycle().zip(self.offsets()).try_for_each(|(block, at)| self.write(block, at))
     }
 
-    /// Puts `image` at its beginning.
-    pub fn hold(&self, image: &Image) -> Result<()> {
+    /// Writes `image` to the beginning of the store.
+    pub fn write_image(&self, image: &Image) -> Result<()> {
         let zeros = vec![0; BLOCK];
         let mut blocks = image.blocks().zip(self.offsets());
-        blocks.try_for_each(|(block, at)| self.put(block?.as_ref().unwrap_or(&zeros), at))
+        blocks.try_for_each(|(block, at)| self.write(block?.as_ref().unwrap_or(&zeros), at))
     }
 
-    /// The first block that is not that of `image`, in bytes from the beginning.
+    /// The offset of the first block that differs from `image`, in bytes.
     pub fn difference(&self, image: &Image) -> Result<Option<u64>> {
-        let (zeros, mut found) = (vec![0; BLOCK], vec![0; BLOCK]);
+        let zeros = vec![0; BLOCK];
+        let mut found = vec![0; BLOCK];
         for (block, at) in image.blocks().zip(self.offsets()) {
             self.file.read_exact_at(&mut found, at).context("reading the virtual card")?;
             if found != *block?.as_ref().unwrap_or(&zeros) {
@@ -72,7 +74,7 @@ impl BackingStore {
         (0..self.size).step_by(BLOCK)
     }
 
-    fn put(&self, block: &[u8], at: u64) -> Result<()> {
+    fn write(&self, block: &[u8], at: u64) -> Result<()> {
         self.file.write_all_at(block, at).context("preparing the virtual card")
     }
 }
@@ -84,17 +86,17 @@ mod tests {
     use crate::dev::bench::image::Variant;
 
     #[test]
-    fn one_wrong_byte_is_seen() {
+    fn one_wrong_byte_is_found() {
         let image = Image::new(Content::new().into(), Variant::Base);
         let memory = BackingStore::new(image.size() + BLOCK as u64).unwrap();
         memory.fill().unwrap();
         assert_eq!(memory.difference(&image).unwrap(), Some(0));
-        memory.hold(&image).unwrap();
+        memory.write_image(&image).unwrap();
         assert_eq!(memory.difference(&image).unwrap(), None);
         for at in [511 << 20, 300 << 20] {
             let mut byte = [0];
             memory.file.read_exact_at(&mut byte, at + 77).unwrap();
-            memory.put(&[byte[0] ^ 1], at + 77).unwrap();
+            memory.write(&[byte[0] ^ 1], at + 77).unwrap();
             assert_eq!(memory.difference(&image).unwrap(), Some(at));
         }
         memory.erase().unwrap();

@@ -1,4 +1,4 @@
-//! What is measured, as data: the card, what is on it, what is written, and what that may cost.
+//! The cases of `bench flash`: the card, its content before, the written image, and the limits of the cost.
 
 use serde::Serialize;
 
@@ -6,72 +6,74 @@ use super::image::Variant;
 use super::peers::{BMAPTOOL, BMAPTOOL_NOBMAP, CALIGULA, DD_DIRECT, DD_FSYNC, Peer, UNPACK};
 use super::throttle::{SD, Speed};
 
-/// What the card holds when a writer begins.
+/// The content of the card before a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Before {
-    /// Zeros, as a new card does.
+    /// Zeros, as on a new card.
     Blank,
-    /// Data that has nothing to do with the image, everywhere.
+    /// Data unrelated to the image, everywhere.
     OldData,
-    /// Old data, and this image over it.
-    Holds(Variant),
+    /// This image, with old data after it.
+    Image(Variant),
 }
 
-/// Whether the tool has met the image file before. If not, it checks all of it before it touches the card.
+/// Whether the check cache of the tool has the image. If not, the tool checks the whole image before it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Met {
-    Never,
-    Before,
+pub enum ImageCheck {
+    #[serde(rename = "never")]
+    NotCached,
+    #[serde(rename = "before")]
+    Cached,
 }
 
-/// What the tool may cost at most, as a multiple of something, or in bytes.
+/// A limit of the cost of the tool: a multiple of another cost, or a number of bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum Bound {
-    /// Its time, of that of a card's full write and full read-back: the limit of all who do both.
+    /// The time, as a multiple of a full write and full read-back of the card: the minimum for every writer that does both.
     FullPass(f64),
-    /// Its time, of that of a peer.
+    /// The time, as a multiple of a peer's.
     Time(&'static Peer, f64),
-    /// Its processor time, of that of a peer; only shown where nothing is set.
+    /// The CPU time, as a multiple of a peer's; without a limit only for information.
     Cpu(&'static Peer, Option<f64>),
-    /// Its processor time, of that of `zstd -dc` at the pace of the same card, as `dd` takes it. With pauses
-    /// decompression costs up to twice what it costs without, as caches go cold.
+    /// The CPU time, as a multiple of the CPU time of `zstd -dc` at the speed of the same card, piped into `dd`. With pauses
+    /// decompression costs up to twice as much as without, because caches go cold.
     PacedUnpacking(f64),
-    /// Its memory, in bytes.
+    /// The peak memory, in bytes.
     Memory(u64),
 }
 
-/// One situation.
+/// A case: one situation in which the tool and its peers run.
 #[derive(Debug, Serialize)]
 pub struct Case {
     pub name: &'static str,
     pub about: &'static str,
-    /// Nothing for a device that is as fast as memory.
+    /// The speed of the device; `None` for a device as fast as memory.
     pub speed: Option<Speed>,
     #[serde(skip)]
     pub before: Before,
     #[serde(skip)]
     pub image: Variant,
-    pub met: Met,
+    #[serde(rename = "met")]
+    pub image_check: ImageCheck,
     #[serde(skip)]
     pub peers: &'static [&'static Peer],
     #[serde(skip)]
     pub bounds: &'static [Bound],
 }
 
-/// Everybody. Where the tool is only compared with dd, the others would tell nothing new.
+/// All peers. Cases that only compare with dd would learn nothing new from the others.
 const ALL_PEERS: &[&Peer] = &[&DD_FSYNC, &DD_DIRECT, &BMAPTOOL, &BMAPTOOL_NOBMAP, &CALIGULA, &UNPACK];
 
 const MEMORY: Bound = Bound::Memory(40 << 20);
 
-static CASES: [Case; 6] = [
+static CASES: &[Case] = &[
     Case {
         name: "first",
         about: "first flash, SD-like card full of old data",
         speed: Some(SD),
         before: Before::OldData,
         image: Variant::Base,
-        met: Met::Before,
+        image_check: ImageCheck::Cached,
         peers: ALL_PEERS,
         bounds: &[Bound::FullPass(1.05), Bound::PacedUnpacking(1.5), Bound::Cpu(&UNPACK, None), MEMORY],
     },
@@ -81,7 +83,7 @@ static CASES: [Case; 6] = [
         speed: Some(SD),
         before: Before::Blank,
         image: Variant::Base,
-        met: Met::Never,
+        image_check: ImageCheck::NotCached,
         peers: &[&DD_FSYNC],
         bounds: &[Bound::Time(&DD_FSYNC, 1.00), MEMORY],
     },
@@ -89,9 +91,9 @@ static CASES: [Case; 6] = [
         name: "again",
         about: "re-flash of the same image, SD-like card",
         speed: Some(SD),
-        before: Before::Holds(Variant::Base),
+        before: Before::Image(Variant::Base),
         image: Variant::Base,
-        met: Met::Before,
+        image_check: ImageCheck::Cached,
         peers: &[&DD_FSYNC],
         bounds: &[Bound::Time(&DD_FSYNC, 0.36), MEMORY],
     },
@@ -99,9 +101,9 @@ static CASES: [Case; 6] = [
         name: "tenth",
         about: "re-flash with 10 % of the filled blocks changed, SD-like card",
         speed: Some(SD),
-        before: Before::Holds(Variant::Base),
+        before: Before::Image(Variant::Base),
         image: Variant::Tenth,
-        met: Met::Never,
+        image_check: ImageCheck::NotCached,
         peers: &[&DD_FSYNC],
         bounds: &[Bound::Time(&DD_FSYNC, 0.50), MEMORY],
     },
@@ -109,9 +111,9 @@ static CASES: [Case; 6] = [
         name: "next",
         about: "re-flash of a host's next image, with a new unit and another toplevel, SD-like card",
         speed: Some(SD),
-        before: Before::Holds(Variant::Host),
+        before: Before::Image(Variant::Host),
         image: Variant::Next,
-        met: Met::Never,
+        image_check: ImageCheck::NotCached,
         peers: &[&DD_FSYNC],
         bounds: &[Bound::Time(&DD_FSYNC, 0.40), MEMORY],
     },
@@ -121,7 +123,7 @@ static CASES: [Case; 6] = [
         speed: None,
         before: Before::OldData,
         image: Variant::Large,
-        met: Met::Before,
+        image_check: ImageCheck::Cached,
         peers: ALL_PEERS,
         bounds: &[
             Bound::Time(&DD_FSYNC, 0.60),
@@ -133,29 +135,29 @@ static CASES: [Case; 6] = [
 ];
 
 impl Case {
-    /// The image that the card holds before.
-    pub fn held(&self) -> Option<Variant> {
+    /// The image on the card before a run.
+    pub fn image_before(&self) -> Option<Variant> {
         match self.before {
-            Before::Holds(variant) => Some(variant),
+            Before::Image(variant) => Some(variant),
             Before::Blank | Before::OldData => None,
         }
     }
 
-    /// Whether the assembler makes what it is about.
+    /// Whether the assembler makes the image.
     pub fn is_assembled(&self) -> bool {
         self.image.is_assembled()
     }
 }
 
 /// The names of all cases.
-pub fn names() -> [&'static str; CASES.len()] {
-    CASES.each_ref().map(|case| case.name)
+pub fn names() -> Vec<&'static str> {
+    CASES.iter().map(|case| case.name).collect()
 }
 
-/// The cases called `names`, in their own order; all of them where there is no name.
+/// The cases called `names`, in the order of their definition; all cases without names.
 pub fn select(names: &[String]) -> Vec<&'static Case> {
-    let wanted = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name);
-    CASES.iter().filter(wanted).collect()
+    let is_selected = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name);
+    CASES.iter().filter(is_selected).collect()
 }
 
 #[cfg(test)]
@@ -174,12 +176,12 @@ mod tests {
 
     #[test]
     fn every_bound_has_its_peer() {
-        for case in &CASES {
-            let measured = |peer: &Peer| case.peers.iter().any(|known| known.name == peer.name);
+        for case in CASES {
+            let has = |peer: &Peer| case.peers.iter().any(|known| known.name == peer.name);
             for bound in case.bounds {
                 match bound {
-                    Bound::Time(peer, _) | Bound::Cpu(peer, _) => assert!(measured(peer), "{}", case.name),
-                    Bound::PacedUnpacking(_) => assert!(measured(&DD_DIRECT), "{}", case.name),
+                    Bound::Time(peer, _) | Bound::Cpu(peer, _) => assert!(has(peer), "{}", case.name),
+                    Bound::PacedUnpacking(_) => assert!(has(&DD_DIRECT), "{}", case.name),
                     Bound::FullPass(_) => assert!(case.speed.is_some(), "{}", case.name),
                     Bound::Memory(_) => {}
                 }

@@ -1,4 +1,4 @@
-//! A closure as large and as uneven as that of a small host, made up, and new versions of it.
+//! A synthetic closure with the size and the size distribution of a small host's, and new versions of it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +12,8 @@ use super::content::Content;
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// Names of store paths without their hashes, and what is behind them. The content of a path follows from its
-/// name alone, so that a path with another hash has the same.
+/// Store paths by their names without hashes. The content of a path depends only on its name, so that a path with another
+/// hash has the same content.
 #[derive(Clone)]
 pub struct Closure {
     content: Rc<Content>,
@@ -23,19 +23,19 @@ pub struct Closure {
 /// One store path.
 #[derive(Clone, Copy)]
 struct Item {
-    /// In bytes, of all files together.
+    /// The size of all files together, in bytes.
     size: usize,
     files: usize,
-    /// Changes the hash in the name of the path, and nothing else.
+    /// Determines the hash in the name of the path.
     version: usize,
 }
 
-/// The large ones: a name, its share of the whole in percent, and how many files it has.
-const LARGE: [(&str, usize, usize); 3] =
-    [("linux-6.12.30-modules", 18, 900), ("glibc-2.40", 14, 60), ("python3-3.13", 36, 2_000)];
+/// The large paths: name, share of the closure in percent, number of files.
+const LARGE: &[(&str, usize, usize)] =
+    &[("linux-6.12.30-modules", 18, 900), ("glibc-2.40", 14, 60), ("python3-3.13", 36, 2_000)];
 
-/// What the configuration of a host makes: sizes in bytes, and how many files there are.
-const OF_THE_HOST: [(&str, usize, usize); 4] = [
+/// The paths of the configuration of a host: name, size in bytes, number of files.
+const CONFIGURATION: &[(&str, usize, usize)] = &[
     ("initrd-linux-6.12.30", 24 * MIB, 1),
     ("etc", 40 * KIB, 60),
     ("system-path", 300 * KIB, 400),
@@ -43,48 +43,48 @@ const OF_THE_HOST: [(&str, usize, usize); 4] = [
 ];
 
 impl Closure {
-    /// About `mib` MiB.
-    pub fn of(mib: usize) -> Self {
+    /// A closure of about `mib` MiB.
+    pub fn with_size(mib: usize) -> Self {
         let mut closure = Self { content: Rc::new(Content::new()), items: BTreeMap::new() };
-        for (name, share, files) in LARGE {
+        for &(name, share, files) in LARGE {
             closure.add(name, mib * MIB / 100 * share, files);
         }
-        for (name, size, files) in OF_THE_HOST {
+        for &(name, size, files) in CONFIGURATION {
             closure.add(name, size, files);
         }
-        // A library is one MiB on average.
+        // The average library has 1 MiB.
         for number in 0..mib * 27 / 100 {
-            // Few are large and many small: those below 1 MiB are 6 to 7 % of all.
-            let dice = *blake3::hash(&number.to_le_bytes()).as_bytes();
-            let size = ((4 * MIB) >> (dice[0] % 8)) + number * 99;
-            closure.add(&format!("{:02x}{:02x}lib-1.{number}", dice[1], dice[2]), size, 1 + number % 40);
-            let tool = format!("{:02x}{:02x}tool-2.{number}", dice[5], dice[6]);
-            closure.add(&tool, ((256 * KIB) >> (dice[7] % 5)) + number * 9, 1 + number % 9);
-            let unit = format!("unit-{:02x}{:02x}{number}.service", dice[3], dice[4]);
+            // Few paths are large and many small: paths below 1 MiB are 6 to 7 % of the size.
+            let random = *blake3::hash(&number.to_le_bytes()).as_bytes();
+            let size = ((4 * MIB) >> (random[0] % 8)) + number * 99;
+            closure.add(&format!("{:02x}{:02x}lib-1.{number}", random[1], random[2]), size, 1 + number % 40);
+            let tool = format!("{:02x}{:02x}tool-2.{number}", random[5], random[6]);
+            closure.add(&tool, ((256 * KIB) >> (random[7] % 5)) + number * 9, 1 + number % 9);
+            let unit = format!("unit-{:02x}{:02x}{number}.service", random[3], random[4]);
             closure.add(&unit, 300 + number * 9, 1);
         }
         closure
     }
 
-    /// Adds a store path, or puts another in its place. `size` is in bytes.
+    /// Adds a store path, or replaces it by its next version. `size` is in bytes.
     pub fn add(&mut self, name: &str, size: usize, files: usize) {
         let version = self.items.get(name).map_or(0, |item| item.version + 1);
         self.items.insert(name.to_owned(), Item { size, files, version });
     }
 
-    /// Gives the path called `name` another hash, and `more` bytes.
+    /// Replaces the path `name` by its next version with `more` bytes.
     pub fn grow(&mut self, name: &str, more: usize) {
         let Some(Item { size, files, .. }) = self.items.get(name).copied() else { return };
         self.add(name, size + more, files);
     }
 
-    /// The next configuration: a new unit, and with it another toplevel.
+    /// Changes to the next configuration: a new unit, and thus another toplevel.
     pub fn reconfigure(&mut self) {
         self.add("unit-new.service", 800, 1);
-        OF_THE_HOST[1..].iter().for_each(|(name, ..)| self.grow(name, 60));
+        CONFIGURATION[1..].iter().for_each(|(name, ..)| self.grow(name, 60));
     }
 
-    /// Whether the path called `name` is smaller than 700 KiB, so that it is small also with 300 kB more.
+    /// Whether the path `name` is smaller than 700 KiB, so that it stays below 1 MiB with 300 kB more.
     pub fn is_small(&self, name: &str) -> bool {
         self.items.get(name).is_some_and(|item| item.size < 700 * KIB)
     }
@@ -94,56 +94,61 @@ impl Closure {
         self.items.values().map(|item| item.size).sum()
     }
 
-    /// Writes it below `dir`, as the assembler takes it: `store`, `paths`, `root`, `firmware`. What is there of
-    /// an earlier version stays.
+    /// Writes the closure to `dir` in the form for the assembler: `store`, `paths`, `root`, `firmware`. Existing paths of an
+    /// earlier version stay.
     pub fn write(&self, dir: &Path) -> Result<()> {
         let mut paths = String::new();
         for (name, item) in &self.items {
-            let path = dir.join("store").join(base(name, item.version));
+            let path = dir.join("store").join(base_name(name, item.version));
             if !path.exists() {
                 self.write_item(name, *item, &path)?;
             }
             paths.extend([&path.display().to_string(), "\n"]);
         }
-        put(&dir.join("paths"), paths.as_bytes())?;
+        write_file(&dir.join("paths"), paths.as_bytes())?;
         self.write_root(dir)
     }
 
     fn write_item(&self, name: &str, item: Item, path: &Path) -> Result<()> {
         let folders = ["bin", "lib", "share/doc", "share/man/man1"];
         for number in 0..item.files {
-            // The first files of a path are larger than the last.
+            // The first files of a path are larger than the last ones.
             let share = item.size * 2 * (item.files - number) / (item.files * (item.files + 1));
             let bytes = self.content.bytes(&format!("{name} {number}"), share.max(1));
-            put(&path.join(folders[number % folders.len()]).join(format!("file-{number}")), &bytes)?;
+            write_file(&path.join(folders[number % folders.len()]).join(format!("file-{number}")), &bytes)?;
         }
         Ok(())
     }
 
-    /// What an image has beside the store. The database knows each path, in the order of their hashes.
+    /// Writes the files of an image outside the store. The database has an entry for each path, in the order of their hashes.
     fn write_root(&self, dir: &Path) -> Result<()> {
-        let (root, content) = (dir.join("root"), &self.content);
+        let root = dir.join("root");
+        let content = &self.content;
         let boot = root.join("boot/nixos");
-        put(&boot.join(base("linux-6.12.30-Image", 0)), &content.bytes("kernel", 36 * MIB))?;
-        put(&boot.join(base("initrd-linux-6.12.30-initrd", 0)), &content.bytes("initrd", 24 * MIB))?;
-        put(&dir.join("firmware/config.txt"), b"arm_64bit=1\n")?;
-        let mut bases = self.items.iter().map(|(name, item)| base(name, item.version)).collect::<Vec<_>>();
+        write_file(&boot.join(base_name("linux-6.12.30-Image", 0)), &content.bytes("kernel", 36 * MIB))?;
+        write_file(
+            &boot.join(base_name("initrd-linux-6.12.30-initrd", 0)),
+            &content.bytes("initrd", 24 * MIB),
+        )?;
+        write_file(&dir.join("firmware/config.txt"), b"arm_64bit=1\n")?;
+        let mut bases =
+            self.items.iter().map(|(name, item)| base_name(name, item.version)).collect::<Vec<_>>();
         bases.sort();
         let conf = format!("DEFAULT nixos\nAPPEND init=/nix/store/{}/init\n", bases[0]);
-        put(&root.join("boot/extlinux/extlinux.conf"), conf.as_bytes())?;
+        write_file(&root.join("boot/extlinux/extlinux.conf"), conf.as_bytes())?;
         let database = bases.iter().flat_map(|base| content.bytes(base, KIB)).collect::<Vec<_>>();
-        put(&root.join("var/nix/db/db.sqlite"), &database)
+        write_file(&root.join("var/nix/db/db.sqlite"), &database)
     }
 }
 
-/// The store path of `name` in its version `version`.
-fn base(name: &str, version: usize) -> String {
+/// The base name of the store path `name` in its version `version`.
+fn base_name(name: &str, version: usize) -> String {
     let hash = blake3::hash(format!("{name} {version}").as_bytes()).to_hex();
     format!("{}-{name}", &hash.as_str()[..32])
 }
 
-/// Writes a file and the folders on the way to it.
-fn put(file: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes a file and creates its folders.
+fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
     let doing = || format!("writing {}", file.display());
     fs::create_dir_all(file.parent().unwrap_or(file)).with_context(doing)?;
     fs::write(file, bytes).with_context(doing)
@@ -155,21 +160,21 @@ mod tests {
 
     #[test]
     fn most_of_a_closure_is_in_few_paths() {
-        let closure = Closure::of(700);
+        let closure = Closure::with_size(700);
         assert!((680..=760).contains(&(closure.size() / MIB)), "{}", closure.size());
         let small = closure.items.values().map(|item| item.size).filter(|size| *size < MIB).sum::<usize>();
         assert!((60..=70).contains(&(small * 1000 / closure.size())), "{small} of {}", closure.size());
     }
 
     #[test]
-    fn another_version_is_at_another_place_with_the_same_content() {
+    fn another_version_has_another_path_and_the_same_content() {
         let dir = tempfile::tempdir().unwrap();
         let mut closure = Closure { content: Rc::new(Content::new()), items: BTreeMap::new() };
         closure.add("a-1", 10_000, 2);
         closure.write(dir.path()).unwrap();
         closure.grow("a-1", 0);
         closure.write(dir.path()).unwrap();
-        let [one, two] = [0, 1].map(|version| dir.path().join("store").join(base("a-1", version)));
+        let [one, two] = [0, 1].map(|version| dir.path().join("store").join(base_name("a-1", version)));
         for file in ["bin/file-0", "lib/file-1"] {
             assert_eq!(fs::read(one.join(file)).unwrap(), fs::read(two.join(file)).unwrap());
         }

@@ -1,26 +1,26 @@
-//! Bytes that compress and decompress like the programs and texts of a system, the same on every machine.
+//! Synthetic content that compresses like the programs and texts of a system, the same on every machine.
 
 use std::ops::Range;
 
-/// The size in bytes of the blocks in which an image is filled, left out and changed.
+/// The size of the blocks that are filled, left empty or changed in an image, in bytes.
 pub const BLOCK: usize = 1 << 20;
 
-/// A block is put together from pieces of the pool.
+/// A block consists of pieces of the pool.
 const PIECES: usize = 16;
 const PIECE: usize = BLOCK / PIECES;
 
-/// The pool is walked through in strides, and a piece lies anywhere in its stride: so the same bytes come
-/// back only after 16 blocks, beyond the window of `zstd -3`, which would find them otherwise.
+/// A piece lies anywhere in its stride of the pool, and consecutive pieces are in consecutive strides: the same bytes repeat
+/// only after 16 blocks, outside the window of `zstd -3`.
 const STRIDE: usize = 2 * PIECE;
 const STRIDES: usize = 16 * PIECES;
 
-/// Phrases begin in the first 64 KiB of the vocabulary.
+/// The size of the vocabulary: phrases begin in its first 64 KiB.
 const VOCABULARY: usize = (1 << 16) + 64;
 
-/// Numbers that look like chance and are the same for the same seed.
-pub struct Dice(blake3::OutputReader);
+/// A deterministic random number generator: the same numbers for the same seed.
+pub struct Random(blake3::OutputReader);
 
-impl Dice {
+impl Random {
     pub fn new(seed: &str) -> Self {
         Self(blake3::Hasher::new_derive_key("xtask bench").update(seed.as_bytes()).finalize_xof())
     }
@@ -39,31 +39,31 @@ impl Dice {
     }
 }
 
-/// What blocks are made of.
+/// The pool from which blocks are made.
 pub struct Content {
     pool: Vec<u8>,
 }
 
 impl Content {
     pub fn new() -> Self {
-        let mut dice = Dice::new("pool");
-        let vocabulary = dice.bytes(VOCABULARY).into_iter().map(common).collect::<Vec<_>>();
+        let mut random = Random::new("pool");
+        let vocabulary = random.bytes(VOCABULARY).into_iter().map(skewed).collect::<Vec<_>>();
         let size = STRIDE * STRIDES;
         let mut pool = Vec::with_capacity(size + 64);
         while pool.len() < size {
-            dice.bytes(1 << 16).chunks_exact(8).for_each(|chance| add_phrase(&mut pool, &vocabulary, chance));
+            random.bytes(1 << 16).chunks_exact(8).for_each(|bytes| add_phrase(&mut pool, &vocabulary, bytes));
         }
         Self { pool }
     }
 
-    /// `size` bytes that are the same for the same `seed`.
+    /// `size` bytes, the same for the same `seed`.
     pub fn bytes(&self, seed: &str, size: usize) -> Vec<u8> {
-        let number = Dice::new(seed).within(&(0..1 << 20));
+        let number = Random::new(seed).within(&(0..1 << 20));
         let mut bytes = Vec::with_capacity(size);
         for (number, start) in (number..).zip((0..size).step_by(BLOCK)) {
             let rest = size - start;
             if rest < PIECE {
-                // A whole block for each small file would take its time.
+                // Making a whole block for each small file would be slow.
                 let place = number * 4099 % (STRIDES * STRIDE - PIECE);
                 bytes.extend_from_slice(&self.pool[place..place + rest]);
             } else {
@@ -73,9 +73,9 @@ impl Content {
         bytes
     }
 
-    /// The bytes of block `number` of an image in this version of it.
+    /// The bytes of block `number` of an image in version `version`.
     pub fn block(&self, number: usize, version: u8) -> Vec<u8> {
-        let places = Dice::new(&format!("block {number}.{version}")).bytes(2 * PIECES);
+        let places = Random::new(&format!("block {number}.{version}")).bytes(2 * PIECES);
         let pieces = places.chunks_exact(2).enumerate().flat_map(|(piece, place)| {
             let place = usize::from(u16::from_le_bytes([place[0], place[1]])) % (STRIDE - PIECE);
             let start = (number * PIECES + piece) % STRIDES * STRIDE + place;
@@ -85,18 +85,18 @@ impl Content {
     }
 }
 
-/// A phrase that has been seen before, the common ones more often, and a few bytes behind it.
-fn add_phrase(pool: &mut Vec<u8>, vocabulary: &[u8], chance: &[u8]) {
+/// Appends a phrase of the vocabulary, the common ones more often, and a few random bytes. `random` are 8 bytes.
+fn add_phrase(pool: &mut Vec<u8>, vocabulary: &[u8], random: &[u8]) {
     let word = |low: u8, high: u8| usize::from(u16::from_le_bytes([low, high]));
-    let start = word(chance[0], chance[1]) * usize::from(chance[2]) / 256;
-    let length = 11 + usize::from(chance[3] & 15);
+    let start = word(random[0], random[1]) * usize::from(random[2]) / 256;
+    let length = 11 + usize::from(random[3] & 15);
     pool.extend_from_slice(&vocabulary[start..start + length]);
-    let behind = 4 + usize::from(chance[3] >> 6);
-    pool.extend(chance[4..behind].iter().copied().map(common));
+    let behind = 4 + usize::from(random[3] >> 6);
+    pool.extend(random[4..behind].iter().copied().map(skewed));
 }
 
-/// Makes some byte values more common than others, as they are in programs and texts.
-fn common(byte: u8) -> u8 {
+/// Maps a random byte so that some values are more common than others, as in programs and texts.
+fn skewed(byte: u8) -> u8 {
     let byte = u16::from(byte);
     ((byte * byte) >> 8).to_le_bytes()[0]
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_compresses_like_a_system() {
+    fn content_compresses_like_a_system() {
         let content = Content::new();
         let bytes = (0..24).flat_map(|number| content.block(number, 0)).collect::<Vec<_>>();
         let packed = zstd::bulk::compress(&bytes, 3).unwrap();

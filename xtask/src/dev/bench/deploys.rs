@@ -1,4 +1,4 @@
-//! `deploy` against deploy-rs alone, and several hosts against one.
+//! `bench deploy`: `deploy` against deploy-rs alone, and several hosts against one.
 
 use std::num::NonZero;
 
@@ -7,19 +7,18 @@ use anyhow::Result;
 use super::hosts::Hosts;
 use super::samples::median;
 use super::stats::{Quantity, Row};
-use super::workdir::{Scratch, Workdir};
-use crate::base::failure::ExitKind;
+use super::workdir::{TemporaryFolder, Workdir};
+use crate::bail;
 use crate::base::{Context, interrupt};
 use crate::dev::suites::Requirement;
 
-/// How many hosts are deployed to at once.
+/// The number of hosts that are deployed at once.
 const SEVERAL: usize = 4;
 
-/// How much there is to evaluate in the flake: as long as `stinky` takes, which is 4.4 s of a processor's time where
-/// this takes 4.2.
+/// The amount of evaluation in the flake: it takes as long as `stinky`, 4.2 s of CPU time where `stinky` takes 4.4 s.
 const EVALUATION: u32 = 7000;
 
-const NEEDS: [Requirement; 5] = [
+const REQUIREMENTS: &[Requirement] = &[
     Requirement::Root,
     Requirement::Nix,
     Requirement::DeployRs,
@@ -27,53 +26,51 @@ const NEEDS: [Requirement; 5] = [
     Requirement::NetworkNamespaces,
 ];
 
-/// Two things that are compared.
+/// A comparison of two deploys.
 #[derive(Debug, PartialEq)]
 struct Case {
     name: &'static str,
     against: &'static str,
-    /// How many times as long as the other the first may take.
+    /// The limit of the ratio of the first time to the second.
     at_most: Option<f64>,
 }
 
 /// The host gets another system.
 const CHANGED: Case = Case { name: "changed", against: "deploy-rs", at_most: Some(1.15) };
-/// It runs what it is meant to run, and nothing was edited since.
+/// The host is current, and the flake has not changed.
 const UNCHANGED: Case = Case { name: "unchanged", against: "deploy-rs", at_most: Some(0.3) };
-/// It runs what it is meant to run; something else in the flake was edited.
+/// The host is current, and something else in the flake has changed.
 const EDITED: Case = Case { name: "edited", against: "deploy-rs", at_most: None };
-/// The host gets another system, and next to nothing is evaluated: what is left is what the proof costs.
+/// The host gets another system, with almost no evaluation: the difference is the cost of the verification.
 const BARE: Case = Case { name: "no evaluation", against: "deploy-rs", at_most: None };
-/// [`SEVERAL`] hosts get other systems. Little is evaluated here: that takes as many cores as hosts.
+/// [`SEVERAL`] hosts get other systems, with almost no evaluation, which would need a core for each host.
 const HOSTS: Case = Case { name: "four hosts", against: "one host", at_most: Some(1.5) };
 
-const CASES: [&Case; 5] = [&CHANGED, &UNCHANGED, &EDITED, &BARE, &HOSTS];
+const CASES: &[&Case] = &[&CHANGED, &UNCHANGED, &EDITED, &BARE, &HOSTS];
 
-/// How long the two of a case took in one round, in seconds.
+/// The two times of a case in one round, in seconds.
 struct Run {
     case: &'static Case,
     times: [f64; 2],
 }
 
-/// Deploys in each of the `rounds` with the tool and with deploy-rs alone.
+/// Deploys in each of the `rounds` by the tool and by deploy-rs alone.
 ///
 /// # Errors
-/// Refused where something is missing. Where a deploy failed, or a host did not run what it should; and a request to stop.
+/// `Refused` for a missing requirement; a failed deploy; a host that does not run the deployed system; and Ctrl-C.
 pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
-    let missing = NEEDS.iter().filter_map(|need| need.missing(cx)).collect::<Vec<_>>();
+    let missing = REQUIREMENTS.iter().filter_map(|it| it.missing(cx)).collect::<Vec<_>>();
     if !missing.is_empty() {
-        let text =
-            format!("measuring deploys {}; `cargo xtask test deploy` installs programs", missing.join("; "));
-        return Err(ExitKind::Refused.error(text));
+        bail!(Refused, "measuring deploys {}", missing.join("; "); hint: "`cargo xtask test deploy` installs programs");
     }
-    let hold = interrupt::guard()?;
-    let place = Workdir::take(cx)?;
-    let scratch = Scratch::new(place.join("hosts"))?;
-    let crew = cx.in_phase("start hosts", || Hosts::start(&cx.launcher, scratch.path(), SEVERAL))?;
+    let signals = interrupt::guard()?;
+    let workdir = Workdir::take(cx)?;
+    let folder = TemporaryFolder::new(workdir.join("hosts"))?;
+    let hosts = cx.in_phase("start hosts", || Hosts::start(&cx.launcher, folder.path(), SEVERAL))?;
     let mut runs = Vec::new();
     for round in 1..=rounds.get() {
-        hold.check()?;
-        for run in one_round(&crew, round)? {
+        signals.check()?;
+        for run in one_round(&hosts, round)? {
             let Run { case, times: [first, second] } = &run;
             cx.note(format!("{} {round}/{rounds}: {first:.2} s, {} {second:.2} s", case.name, case.against));
             runs.push(run);
@@ -82,34 +79,35 @@ pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
     Ok(CASES.iter().map(|case| row(case, &runs)).collect())
 }
 
-fn one_round(crew: &Hosts, round: u32) -> Result<Vec<Run>> {
+fn one_round(hosts: &Hosts, round: u32) -> Result<Vec<Run>> {
     let [tools, bare] = ["tool", "bare"].map(|name| format!("{name}{round}"));
-    crew.means(1, &tools, EVALUATION)?;
-    let changed = crew.tool(1, &tools)?;
-    crew.means(1, &bare, EVALUATION)?;
-    let changed = [changed, crew.deploy_rs(&bare)?];
-    let again = crew.deploy_rs(&bare)?;
-    // The tool meets this flake for the first time, and then for the second.
-    let edited = [crew.tool(1, &bare)?, again];
-    let unchanged = [crew.tool(1, &bare)?, again];
+    hosts.set_system(1, &tools, EVALUATION)?;
+    let changed = hosts.deploy_by_tool(1, &tools)?;
+    hosts.set_system(1, &bare, EVALUATION)?;
+    let changed = [changed, hosts.deploy_by_deploy_rs(&bare)?];
+    let again = hosts.deploy_by_deploy_rs(&bare)?;
+    // The evaluation cache of the tool does not have this flake the first time, and has it the second time.
+    let edited = [hosts.deploy_by_tool(1, &bare)?, again];
+    let unchanged = [hosts.deploy_by_tool(1, &bare)?, again];
     let [one, alone, all] = ["one", "alone", "all"].map(|name| format!("{name}{round}"));
-    crew.means(1, &one, 0)?;
-    let one = crew.tool(1, &one)?;
-    crew.means(1, &alone, 0)?;
-    let bare = [one, crew.deploy_rs(&alone)?];
-    crew.means(SEVERAL, &all, 0)?;
-    let hosts = [crew.tool(SEVERAL, &all)?, one];
-    let times = [changed, unchanged, edited, bare, hosts];
-    Ok(CASES.into_iter().zip(times).map(|(case, times)| Run { case, times }).collect())
+    hosts.set_system(1, &one, 0)?;
+    let one = hosts.deploy_by_tool(1, &one)?;
+    hosts.set_system(1, &alone, 0)?;
+    let bare = [one, hosts.deploy_by_deploy_rs(&alone)?];
+    hosts.set_system(SEVERAL, &all, 0)?;
+    let several = [hosts.deploy_by_tool(SEVERAL, &all)?, one];
+    let times = [changed, unchanged, edited, bare, several];
+    Ok(CASES.iter().copied().zip(times).map(|(case, times)| Run { case, times }).collect())
 }
 
-/// The medians of a case.
+/// The row of a case, with the medians of its times.
 fn row(case: &'static Case, runs: &[Run]) -> Row {
-    let of = |place: usize| {
+    let median_of = |index: usize| {
         let own = runs.iter().filter(|run| run.case == case);
-        median(own.map(|run| run.times[place]).collect())
+        median(own.map(|run| run.times[index]).collect())
     };
-    let (tool, peer) = (of(0), of(1));
+    let tool = median_of(0);
+    let peer = median_of(1);
     let ratio = tool.zip(peer).map(|(tool, peer)| tool / peer);
     let kept = ratio.zip(case.at_most).map(|(ratio, limit)| ratio <= limit);
     let Case { name, against, at_most } = *case;
@@ -137,6 +135,9 @@ unchanged      time      deploy-rs  3.00 s  9.00 s  0.33   0.30     no
 edited         time      deploy-rs  -       -       -      -        -
 no evaluation  time      deploy-rs  -       -       -      -        -
 four hosts     time      one host   -       -       -      1.50     -";
-        assert_eq!(table(&CASES.map(|case| row(case, &runs))).to_string(), expected);
+        assert_eq!(
+            table(&CASES.iter().map(|case| row(case, &runs)).collect::<Vec<_>>()).to_string(),
+            expected
+        );
     }
 }

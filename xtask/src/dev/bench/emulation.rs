@@ -1,4 +1,4 @@
-//! The assembler with programs of this machine against the same with those of a Pi, which are emulated.
+//! `bench assemble`: the assembler with native programs against the assembler with emulated programs of a Pi.
 
 use std::fs;
 use std::num::NonZero;
@@ -10,51 +10,51 @@ use serde::Serialize;
 use super::assembly::Assembly;
 use super::closure::Closure;
 use super::samples::median;
-use super::workdir::{Scratch, Workdir};
-use crate::base::failure::ExitKind;
+use super::workdir::{TemporaryFolder, Workdir};
+use crate::bail;
 use crate::base::process::Cost;
 use crate::base::{Bytes, Context, Table, interrupt};
 use crate::dev::demo::Tools;
 use crate::setup::debian::Arch;
 
-/// How much is assembled, in MiB.
+/// The size of the assembled content, in MiB.
 const CONTENT_MIB: usize = 500;
 
-/// How hard the image is compressed: as the demo does it. Harder, emulation takes a quarter of an hour.
+/// The compression level, the same as in the demo. At a higher level, emulation takes a quarter of an hour.
 const LEVEL: u8 = 3;
 
-/// How many times as long the emulated one should take at least.
+/// The least expected ratio of the emulated to the native time.
 const AT_LEAST: f64 = 5.0;
 
-/// What was measured.
+/// The measured costs.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
     native: Vec<Cost>,
     emulated: Vec<Cost>,
-    /// That of the image, which is the same from both.
+    /// The hash of the image, which is the same for both.
     blake3: String,
-    /// The size of its file in bytes.
+    /// The size of the compressed image, in bytes.
     stored: u64,
 }
 
-/// Assembles the same content with both kinds of programs in each of the `rounds`.
+/// Assembles the same content with native and with emulated programs in each of the `rounds`.
 ///
 /// # Errors
-/// Refused where nothing is emulated, or nothing can be; and if the images differ.
+/// `Refused` on machines that emulate nothing or cannot emulate, and `Verification` for images that differ.
 pub fn compare(cx: &Context, rounds: NonZero<u32>) -> Result<Comparison> {
     let [native, emulated] = both_tools(cx)?;
-    let hold = interrupt::guard()?;
-    let place = Workdir::take(cx)?;
-    let scratch = Scratch::new(place.join("content"))?;
-    cx.in_phase("make the content", || fill(scratch.path(), &emulated))?;
+    let signals = interrupt::guard()?;
+    let workdir = Workdir::take(cx)?;
+    let folder = TemporaryFolder::new(workdir.join("content"))?;
+    cx.in_phase("make the content", || write_content(folder.path(), &emulated))?;
     let mut found = Comparison { native: vec![], emulated: vec![], blake3: String::new(), stored: 0 };
     for round in 1..=rounds.get() {
         for (name, tools) in [("native", &native), ("emulated", &emulated)] {
-            hold.check()?;
-            let out = scratch.path().join("out.img.zst");
-            let cost = Assembly { tools, content: scratch.path(), out: &out, level: LEVEL }.run(cx)?;
+            signals.check()?;
+            let out = folder.path().join("out.img.zst");
+            let cost = Assembly { tools, content: folder.path(), out: &out, level: LEVEL }.run(cx)?;
             cx.note(format!("{name} {round}/{rounds}: {:.2} s, CPU {:.2} s", cost.seconds, cost.cpu_seconds));
-            found.note(name, cost, &out)?;
+            found.add(name, cost, &out)?;
         }
     }
     Ok(found)
@@ -62,46 +62,43 @@ pub fn compare(cx: &Context, rounds: NonZero<u32>) -> Result<Comparison> {
 
 fn both_tools(cx: &Context) -> Result<[Tools; 2]> {
     if Arch::of_this_machine() != Some(Arch::Amd64) {
-        let text = format!(
-            "nothing is emulated for AArch64 on {}: there is nothing to compare",
+        bail!(
+            Refused,
+            "the comparison needs an x86-64 machine, which emulates AArch64; this is {}",
             std::env::consts::ARCH
         );
-        return Err(ExitKind::Refused.error(text));
     }
     let [native, emulated] = [Tools::stage(cx, Arch::Amd64)?, Tools::stage(cx, Arch::Arm64)?];
     let program = emulated.program("dash");
     let words = [program.as_os_str(), "-c".as_ref(), "true".as_ref()];
-    // By way of `env`: a program that the kernel cannot run is an exit code then.
-    let tried = cx.launcher.capture("env", &words)?;
-    if !tried.success() {
-        let text =
-            "this machine does not run AArch64 programs; `cargo xtask setup` puts an emulator in place";
-        return Err(ExitKind::Refused.error(text));
+    // With `env`, a program that the kernel cannot run is an exit code.
+    if !cx.launcher.capture("env", &words)?.success() {
+        bail!(Refused, "this machine does not run AArch64 programs"; hint: "run `cargo xtask setup`");
     }
     Ok([native, emulated])
 }
 
-/// The programs of the demo, and as much more as makes [`CONTENT_MIB`].
-fn fill(dir: &Path, programs: &Tools) -> Result<()> {
+/// Writes the content to `dir`: the programs of the demo, and a synthetic closure up to [`CONTENT_MIB`].
+fn write_content(dir: &Path, programs: &Tools) -> Result<()> {
     let store = dir.join("store").join(format!("{}-demo-programs-1", "0".repeat(32)));
     let size = programs.copy_files(&store)?;
     let rest = CONTENT_MIB - usize::try_from(size >> 20)?;
-    Closure::of(rest).write(dir)?;
+    Closure::with_size(rest).write(dir)?;
     let paths = dir.join("paths");
-    let text = fs::read_to_string(&paths).with_context(|| format!("reading {}", paths.display()))?;
-    let text = format!("{text}{}\n", store.display());
-    fs::write(&paths, text).with_context(|| format!("writing {}", paths.display()))
+    let list = fs::read_to_string(&paths).with_context(|| format!("reading {}", paths.display()))?;
+    fs::write(&paths, format!("{list}{}\n", store.display()))
+        .with_context(|| format!("writing {}", paths.display()))
 }
 
 impl Comparison {
-    fn note(&mut self, name: &str, cost: Cost, out: &PathBuf) -> Result<()> {
+    fn add(&mut self, name: &str, cost: Cost, out: &PathBuf) -> Result<()> {
         let bytes = fs::read(out).with_context(|| format!("reading {}", out.display()))?;
         let hash = blake3::hash(&bytes).to_hex().to_string();
         if !self.blake3.is_empty() && self.blake3 != hash {
-            let text = "the emulated programs make another image than those of this machine";
-            return Err(ExitKind::Verification.error(text));
+            bail!(Verification, "the emulated and the native programs make different images");
         }
-        (self.blake3, self.stored) = (hash, bytes.len() as u64);
+        self.blake3 = hash;
+        self.stored = bytes.len() as u64;
         if name == "native" {
             self.native.push(cost);
         } else {
@@ -110,19 +107,19 @@ impl Comparison {
         Ok(())
     }
 
-    /// The medians of a figure, and how many times that of the other the emulated one is.
+    /// The native and the emulated median of a figure, and their ratio.
     fn medians(&self, figure: fn(&Cost) -> f64) -> [f64; 3] {
         let [native, emulated] = [&self.native, &self.emulated]
             .map(|costs| median(costs.iter().map(figure).collect()).unwrap_or(f64::NAN));
         [native, emulated, emulated / native]
     }
 
-    /// How many times as long the emulated one takes.
+    /// The ratio of the emulated to the native time.
     pub fn ratio(&self) -> f64 {
         self.medians(|cost| cost.seconds)[2]
     }
 
-    /// For people.
+    /// The table of the comparison.
     pub fn table(&self) -> Table {
         let mut table = Table::new(&["MEASURED", "NATIVE", "EMULATED", "RATIO", "AT LEAST", "KEPT"]);
         let mut row = |name: &str, [native, emulated, ratio]: [f64; 3], at_least: &str, kept: &str| {
@@ -135,7 +132,7 @@ impl Comparison {
         table
     }
 
-    /// What both have made.
+    /// The line about the image that both made.
     pub fn image(&self) -> String {
         format!("the same image from both: {}, blake3 {}", Bytes(self.stored), self.blake3)
     }

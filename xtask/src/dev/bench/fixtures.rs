@@ -1,4 +1,4 @@
-//! The image files of a run: each is made when it is first needed, and all are gone at the end.
+//! The image files of a run: made on first use, and removed at the end.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -8,35 +8,41 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 
-use super::assembly::{Assembly, native_tools, unpack};
+use super::assembly::{Assembly, decompress, native_tools};
 use super::closure::Closure;
 use super::content::{BLOCK, Content};
 use super::image::{Image, Variant};
 use super::peers::Job;
-use super::workdir::{Scratch, Workdir};
+use super::workdir::{TemporaryFolder, Workdir};
+use crate::bail;
 use crate::base::Context;
-use crate::base::failure::ExitKind;
 use crate::base::interrupt::SignalGuard;
 
-/// What has been made so far, and where.
+/// The files made so far.
 pub struct Fixtures<'a> {
     cx: &'a Context,
-    hold: &'a SignalGuard,
-    place: Workdir,
+    signals: &'a SignalGuard,
+    workdir: Workdir,
     content: Rc<Content>,
-    packed: BTreeSet<Variant>,
+    compressed: BTreeSet<Variant>,
     mapped: BTreeSet<Variant>,
 }
 
 impl<'a> Fixtures<'a> {
-    pub fn new(cx: &'a Context, hold: &'a SignalGuard) -> Result<Self> {
-        let (place, content) = (Workdir::take(cx)?, Rc::new(Content::new()));
-        Ok(Self { cx, hold, place, content, packed: BTreeSet::new(), mapped: BTreeSet::new() })
+    pub fn new(cx: &'a Context, signals: &'a SignalGuard) -> Result<Self> {
+        Ok(Self {
+            cx,
+            signals,
+            workdir: Workdir::take(cx)?,
+            content: Rc::new(Content::new()),
+            compressed: BTreeSet::new(),
+            mapped: BTreeSet::new(),
+        })
     }
 
-    /// The state folder of the runs: receipts of cards that are gone are of no use to anybody.
+    /// The state folder of the runs, apart from the user's: their receipts are of cards that no longer exist.
     pub fn state(&self) -> PathBuf {
-        self.place.join("state")
+        self.workdir.join("state")
     }
 
     pub fn image(&mut self, variant: Variant) -> Result<Image> {
@@ -47,65 +53,64 @@ impl<'a> Fixtures<'a> {
         Image::open(&self.raw(variant))
     }
 
-    /// The file of an image as it is.
+    /// The uncompressed file of an image.
     fn raw(&self, variant: Variant) -> PathBuf {
-        self.place.join(format!("{}.img", variant.name()))
+        self.workdir.join(format!("{}.img", variant.name()))
     }
 
     /// The compressed file of an image.
     pub fn file(&mut self, variant: Variant) -> Result<PathBuf> {
-        let file = self.place.join(format!("{}.img.zst", variant.name()));
-        if !self.packed.contains(&variant) {
+        let file = self.workdir.join(format!("{}.img.zst", variant.name()));
+        if !self.compressed.contains(&variant) {
             if variant.is_assembled() {
                 self.assemble()?;
             } else {
                 let image = self.image(variant)?;
-                self.cx.in_phase("make the image", || image.pack(&file, self.hold))?;
-                self.packed.insert(variant);
+                self.cx.in_phase("make the image", || image.compress(&file, self.signals))?;
+                self.compressed.insert(variant);
             }
         }
         Ok(file)
     }
 
-    /// Assembles a host's image and the next one, as they are built: the folder of the first becomes that of
-    /// the second.
+    /// Assembles the image of a host and its next one. The second closure is written over the first, as paths stay.
     fn assemble(&mut self) -> Result<()> {
         let tools = native_tools(self.cx)?;
-        let scratch = Scratch::new(self.place.join("content"))?;
-        let mut closure = Closure::of(400);
+        let folder = TemporaryFolder::new(self.workdir.join("content"))?;
+        let mut closure = Closure::with_size(400);
         for variant in [Variant::Host, Variant::Next] {
             let out = self.raw(variant).with_extension("img.zst");
-            self.packed.insert(variant);
+            self.compressed.insert(variant);
             self.cx.in_phase("assemble the image", || {
-                closure.write(scratch.path())?;
-                Assembly { tools: &tools, content: scratch.path(), out: &out, level: 3 }.run(self.cx)?;
-                self.hold.check()?;
-                unpack(&out)
+                closure.write(folder.path())?;
+                Assembly { tools: &tools, content: folder.path(), out: &out, level: 3 }.run(self.cx)?;
+                self.signals.check()?;
+                decompress(&out)
             })?;
             let found = Image::open(&self.raw(variant))?.size();
             if found != variant.size() {
-                let text = format!("{} has {found} bytes and not {}", out.display(), variant.size());
-                return Err(ExitKind::Other.error(text));
+                bail!(Other, "{} has {found} bytes, not {}", out.display(), variant.size());
             }
             closure.reconfigure();
         }
         Ok(())
     }
 
-    /// Makes the map that bmaptool reads beside the file of `job`.
+    /// Makes the block map of bmaptool beside the file of `job`.
     pub fn map(&mut self, variant: Variant, job: &Job) -> Result<()> {
         if !self.mapped.insert(variant) {
             return Ok(());
         }
-        let (raw, image) = (self.raw(variant), self.image(variant)?);
+        let raw = self.raw(variant);
+        let image = self.image(variant)?;
         let made = self.cx.in_phase("map the image", || {
-            sparse(&image, &raw, self.hold)?;
+            write_sparse(&image, &raw, self.signals)?;
             let args = ["create".into(), "-o".into(), job.map().into_os_string(), raw.clone().into()];
             let made = self.cx.launcher.read("bmaptool", &args);
-            // Ctrl-C ends it too, and what it says then explains nothing.
-            self.hold.check().and(made)
+            // Ctrl-C ends bmaptool too, and its error would hide the interrupt.
+            self.signals.check().and(made)
         });
-        // It is there for the map alone.
+        // The raw file is only for the map.
         let _ = fs::remove_file(&raw);
         made.map(drop)
     }
@@ -114,21 +119,21 @@ impl<'a> Fixtures<'a> {
 impl Drop for Fixtures<'_> {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(self.state());
-        for variant in self.packed.union(&self.mapped) {
+        for variant in self.compressed.union(&self.mapped) {
             for ending in ["img.zst", "img.bmap", "img"] {
-                let _ = fs::remove_file(self.place.join(format!("{}.{ending}", variant.name())));
+                let _ = fs::remove_file(self.workdir.join(format!("{}.{ending}", variant.name())));
             }
         }
     }
 }
 
-/// Writes `image` to `path` as it is, with holes for its zeros.
-fn sparse(image: &Image, path: &Path, hold: &SignalGuard) -> Result<()> {
+/// Writes `image` uncompressed to the sparse file `path`.
+fn write_sparse(image: &Image, path: &Path, signals: &SignalGuard) -> Result<()> {
     let doing = || format!("writing {}", path.display());
     let file = File::create(path).with_context(doing)?;
     file.set_len(image.size()).with_context(doing)?;
     for (block, offset) in image.blocks().zip((0..).step_by(BLOCK)) {
-        hold.check()?;
+        signals.check()?;
         block?.map_or(Ok(()), |block| file.write_all_at(&block, offset)).with_context(doing)?;
     }
     Ok(())

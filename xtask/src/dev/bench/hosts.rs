@@ -1,22 +1,22 @@
-//! The hosts that are deployed to for measuring, and the two ways to do it.
+//! The hosts of `bench deploy`, and the two ways to deploy to them.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::base::failure::ExitKind;
+use crate::bail;
 use crate::base::process::Launcher;
 use crate::dev::netns::{Fleet, Machine};
 use crate::nix;
 
-/// What an activation does. It stands for a small one of NixOS on a Pi, which was not measured.
+/// The activation script. Its time stands for a small NixOS activation on a Pi, which was not measured.
 const ACTIVATION: &str = "sleep 3";
 
-/// For both: what is built is made here, and no cache is asked for it.
+/// The Nix settings of both: everything is built here, without a binary cache.
 const NIX_CONFIG: &str = "extra-experimental-features = nix-command flakes\nsubstitute = false";
 
-/// Hosts that are called `host0` and so on, and their flake.
+/// The hosts `host0`, `host1` and so on, and their flake.
 pub struct Hosts {
     machines: Vec<Machine>,
     fleet: Fleet,
@@ -26,7 +26,7 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Starts `count` hosts, whose files and whose flake are in `dir`.
+    /// Starts `count` hosts, with their files and their flake in `dir`.
     pub fn start(launcher: &Launcher, dir: &Path, count: usize) -> Result<Self> {
         let flake = dir.join("flake");
         let fleet = Fleet::new(launcher, &flake)?;
@@ -41,9 +41,8 @@ impl Hosts {
         Ok(Self { machines: hosts, fleet, flake: nix::path_flake(&flake), launcher })
     }
 
-    /// The flake now means systems that are called `system` for the first `count` hosts, and takes `evaluation` to be
-    /// evaluated.
-    pub fn means(&self, count: usize, system: &str, evaluation: u32) -> Result<()> {
+    /// Sets `system` as the desired system of the first `count` hosts, with `evaluation` as the amount of evaluation.
+    pub fn set_system(&self, count: usize, system: &str, evaluation: u32) -> Result<()> {
         self.fleet.change(|facts| facts["evaluation"] = evaluation.into())?;
         for (number, host) in self.machines.iter().enumerate().take(count) {
             let options = host.ssh_options(&host.known_hosts()?);
@@ -52,20 +51,20 @@ impl Hosts {
         Ok(())
     }
 
-    /// Deploys to the first `count` hosts with the tool; they run `system` then. Returns how long it took, in seconds.
-    pub fn tool(&self, count: usize, system: &str) -> Result<f64> {
-        let own = std::env::current_exe().context("looking for the tool itself")?;
+    /// Deploys `system` to the first `count` hosts by the tool, and verifies it. Returns the time in seconds.
+    pub fn deploy_by_tool(&self, count: usize, system: &str) -> Result<f64> {
+        let own = std::env::current_exe().context("finding the tool itself")?;
         let words = ["--flake", &self.flake, "deploy"].into_iter().map(OsString::from);
         let hosts = (0..count).map(|number| name(number).into());
         let seconds = self.run(std::iter::once(own.into()).chain(words).chain(hosts).collect())?;
-        self.prove(count, system).map(|()| seconds)
+        self.verify(count, system).map(|()| seconds)
     }
 
-    /// Deploys to the first host with deploy-rs alone; it runs `system` then. Returns how long it took, in seconds.
-    pub fn deploy_rs(&self, system: &str) -> Result<f64> {
+    /// Deploys `system` to the first host by deploy-rs alone, and verifies it. Returns the time in seconds.
+    pub fn deploy_by_deploy_rs(&self, system: &str) -> Result<f64> {
         let node = format!("{}#{}", self.flake, name(0));
         let seconds = self.run(["deploy", "--skip-checks", &node].map(OsString::from).to_vec())?;
-        self.prove(1, system).map(|()| seconds)
+        self.verify(1, system).map(|()| seconds)
     }
 
     fn run(&self, words: Vec<OsString>) -> Result<f64> {
@@ -73,12 +72,11 @@ impl Hosts {
         if measured.code == 0 {
             return Ok(measured.cost.seconds);
         }
-        let text = format!("a deploy ended with exit code {}: {}", measured.code, measured.stderr.trim());
-        Err(ExitKind::Other.error(text))
+        bail!(Other, "a deploy failed with exit code {}: {}", measured.code, measured.stderr.trim())
     }
 
-    /// Reads without ssh what the hosts run.
-    fn prove(&self, count: usize, system: &str) -> Result<()> {
+    /// Verifies, without ssh, that the first `count` hosts run `system`.
+    fn verify(&self, count: usize, system: &str) -> Result<()> {
         for (number, host) in self.machines.iter().enumerate().take(count) {
             let runs = host.run_inside("readlink -f /run/current-system")?;
             ensure!(runs.ends_with(&format!("-{system}")), "{} runs {runs}, not {system}", name(number));

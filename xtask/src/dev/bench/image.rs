@@ -1,4 +1,4 @@
-//! Images as they are flashed: 70 % filled, in runs, and versions of them with some blocks changed.
+//! The images of the cases: synthetic ones, filled by 70 % in runs, with variants in which some blocks differ; and files.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -9,26 +9,26 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 
-use super::content::{BLOCK, Content, Dice};
+use super::content::{BLOCK, Content, Random};
 use crate::base::interrupt::SignalGuard;
 
-/// The images that the cases ask for.
+/// The images of the cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Variant {
-    /// 512 MiB.
+    /// A synthetic image of 512 MiB.
     Base,
-    /// [`Self::Base`] with 10 % of its filled blocks changed, anywhere.
+    /// [`Self::Base`] with 10 % of its filled blocks changed, at random places.
     Tenth,
-    /// What the assembler makes of a closure of 400 MiB.
+    /// The assembled image of a closure of 400 MiB.
     Host,
     /// [`Self::Host`] after a small change of the configuration: a new unit, and another toplevel.
     Next,
-    /// 2 GiB, for a fast device.
+    /// A synthetic image of 2 GiB, for a fast device.
     Large,
 }
 
 impl Variant {
-    /// A name for its file.
+    /// The name of its file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Base => "base",
@@ -39,7 +39,7 @@ impl Variant {
         }
     }
 
-    /// Whether the assembler makes it; all others are made up.
+    /// Whether the assembler makes the image; all others are synthetic.
     pub fn is_assembled(self) -> bool {
         matches!(self, Self::Host | Self::Next)
     }
@@ -60,24 +60,24 @@ impl Variant {
     }
 }
 
-/// An image whose blocks are made or read when they are asked for.
+/// An image whose blocks are made or read on demand.
 #[derive(Clone)]
 pub enum Image {
-    /// Made up; a block without a version is all zeros.
-    Made { content: Rc<Content>, versions: Vec<Option<u8>> },
-    /// A file with an image as it is.
+    /// A synthetic image; a block without a version is all zeros.
+    Synthetic { content: Rc<Content>, versions: Vec<Option<u8>> },
+    /// An uncompressed image file.
     File { file: Rc<File>, blocks: usize },
 }
 
 impl Image {
-    /// A made-up image in one of its versions.
+    /// A synthetic image.
     pub fn new(content: Rc<Content>, variant: Variant) -> Self {
         let mut versions = filled(variant.blocks());
         let full = (0..versions.len()).filter(|&number| versions[number].is_some()).collect::<Vec<_>>();
         for place in changed(full.len(), variant) {
             versions[full[place]] = Some(1);
         }
-        Self::Made { content, versions }
+        Self::Synthetic { content, versions }
     }
 
     /// The image in the file at `path`.
@@ -90,7 +90,7 @@ impl Image {
 
     fn count(&self) -> usize {
         match self {
-            Self::Made { versions, .. } => versions.len(),
+            Self::Synthetic { versions, .. } => versions.len(),
             Self::File { blocks, .. } => *blocks,
         }
     }
@@ -100,14 +100,14 @@ impl Image {
         (self.count() * BLOCK) as u64
     }
 
-    /// Its blocks in order; nothing for one that is all zeros.
+    /// The blocks in order; `None` for a block of zeros.
     pub fn blocks(&self) -> impl Iterator<Item = Result<Option<Vec<u8>>>> {
         (0..self.count()).map(|number| self.block(number))
     }
 
     fn block(&self, number: usize) -> Result<Option<Vec<u8>>> {
         match self {
-            Self::Made { content, versions } => Ok(versions[number].map(|version| {
+            Self::Synthetic { content, versions } => Ok(versions[number].map(|version| {
                 let mut block = content.block(number, version);
                 if number == 0 {
                     block[..512].copy_from_slice(&boot_record(self.size()));
@@ -122,23 +122,23 @@ impl Image {
         }
     }
 
-    /// Writes it to `path`, compressed as NixOS does it.
-    pub fn pack(&self, path: &Path, hold: &SignalGuard) -> Result<()> {
+    /// Writes the image to `path`, compressed as by NixOS.
+    pub fn compress(&self, path: &Path, signals: &SignalGuard) -> Result<()> {
         let doing = || format!("writing {}", path.display());
         let file = File::create(path).with_context(doing)?;
-        let mut packer = zstd::Encoder::new(file, 3).with_context(doing)?;
-        packer.include_checksum(true).with_context(doing)?;
-        packer.set_pledged_src_size(Some(self.size())).with_context(doing)?;
-        packer.multithread(2).with_context(doing)?;
+        let mut encoder = zstd::Encoder::new(file, 3).with_context(doing)?;
+        encoder.include_checksum(true).with_context(doing)?;
+        encoder.set_pledged_src_size(Some(self.size())).with_context(doing)?;
+        encoder.multithread(2).with_context(doing)?;
         for block in self.blocks() {
-            hold.check()?;
-            packer.write_all(&block?.unwrap_or_else(|| vec![0; BLOCK])).with_context(doing)?;
+            signals.check()?;
+            encoder.write_all(&block?.unwrap_or_else(|| vec![0; BLOCK])).with_context(doing)?;
         }
-        packer.finish().map(drop).with_context(doing)
+        encoder.finish().map(drop).with_context(doing)
     }
 }
 
-/// Copies `from` into the new file `into`, with holes for blocks of zeros.
+/// Copies `from` to the new file `into`, sparse where blocks are zeros.
 pub fn copy_sparse(mut from: impl Read, into: &File) -> std::io::Result<()> {
     let mut size = 0;
     loop {
@@ -154,37 +154,39 @@ pub fn copy_sparse(mut from: impl Read, into: &File) -> std::io::Result<()> {
     }
 }
 
-/// Which of `count` blocks are filled: 70 %, the first among them, in runs of a dozen with what follows.
+/// The version of each of `count` blocks: 70 % are filled, among them the first, in runs; a run and the empty blocks after it
+/// are a dozen blocks on average.
 fn filled(count: usize) -> Vec<Option<u8>> {
     let full = (count * 7 + 5) / 10;
     let runs = (count / 12).max(1);
-    let mut dice = Dice::new(&format!("{count} blocks"));
-    let (full, empty) = (parts(full, runs, &mut dice), parts(count - full, runs, &mut dice));
-    let pairs = full.into_iter().zip(empty);
+    let mut random = Random::new(&format!("{count} blocks"));
+    let full_runs = parts(full, runs, &mut random);
+    let empty_runs = parts(count - full, runs, &mut random);
+    let pairs = full_runs.into_iter().zip(empty_runs);
     pairs.flat_map(|(full, empty)| [vec![Some(0); full], vec![None; empty]]).flatten().collect()
 }
 
-/// Cuts `total` into `count` parts, none of them empty.
-fn parts(total: usize, count: usize, dice: &mut Dice) -> Vec<usize> {
-    let cuts = distinct(count - 1, total - 1, dice).into_iter().map(|cut| cut + 1);
+/// Splits `total` into `count` non-empty parts.
+fn parts(total: usize, count: usize, random: &mut Random) -> Vec<usize> {
+    let cuts = distinct(count - 1, total - 1, random).into_iter().map(|cut| cut + 1);
     let places = [0].into_iter().chain(cuts).chain([total]).collect::<Vec<_>>();
     places.windows(2).map(|ends| ends[1] - ends[0]).collect()
 }
 
 /// `count` different numbers below `limit`.
-fn distinct(count: usize, limit: usize, dice: &mut Dice) -> BTreeSet<usize> {
+fn distinct(count: usize, limit: usize, random: &mut Random) -> BTreeSet<usize> {
     let mut chosen = BTreeSet::new();
     while chosen.len() < count {
-        chosen.insert(dice.within(&(0..limit)));
+        chosen.insert(random.within(&(0..limit)));
     }
     chosen
 }
 
-/// Which of `count` filled blocks are another version in `variant`.
+/// The filled blocks, of `count`, that have another version in `variant`.
 fn changed(count: usize, variant: Variant) -> BTreeSet<usize> {
-    let mut dice = Dice::new(variant.name());
+    let mut random = Random::new(variant.name());
     match variant {
-        Variant::Tenth => distinct((count + 5) / 10, count, &mut dice),
+        Variant::Tenth => distinct((count + 5) / 10, count, &mut random),
         Variant::Base | Variant::Large | Variant::Host | Variant::Next => BTreeSet::new(),
     }
 }
@@ -197,7 +199,8 @@ fn boot_record(size: u64) -> [u8; 512] {
     sector[440..444].copy_from_slice(&0x2178_694e_u32.to_le_bytes());
     let partitions = [(0, 0x0b, 8 * MIB, 32 * MIB), (0x80, 0x83, 40 * MIB, sectors - 40 * MIB)];
     for (entry, (flag, kind, start, length)) in sector[446..].chunks_exact_mut(16).zip(partitions) {
-        (entry[0], entry[4]) = (flag, kind);
+        entry[0] = flag;
+        entry[4] = kind;
         entry[8..12].copy_from_slice(&u32::to_le_bytes(start));
         entry[12..].copy_from_slice(&u32::to_le_bytes(length));
     }
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn some_blocks_differ() {
+    fn a_tenth_of_the_blocks_differs() {
         let (base, other) = (image(Variant::Base), image(Variant::Tenth));
         let differ = |&number: &usize| base.block(number).unwrap() != other.block(number).unwrap();
         assert_eq!((0..base.count()).filter(differ).count(), 36);
@@ -247,10 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn it_is_an_image_and_the_same_everywhere() {
+    fn the_synthetic_image_is_valid_and_the_same_everywhere() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("base.img.zst");
-        image(Variant::Base).pack(&file, &crate::base::interrupt::guard().unwrap()).unwrap();
+        image(Variant::Base).compress(&file, &crate::base::interrupt::guard().unwrap()).unwrap();
         let checked = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
         let stored = checked.source.stored.size;
         assert_eq!((checked.size, checked.source.size), (512 << 20, Some(512 << 20)));

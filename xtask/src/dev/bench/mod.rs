@@ -1,9 +1,8 @@
-//! Measuring `flash` against the programs that people use instead, on a device that is as slow as a card; the
-//! assembling of an image with programs of this machine against emulated ones; and `deploy` against deploy-rs alone.
+//! Benchmarks: `flash` against its alternatives on a device as slow as a card; the assembly of an image with native against
+//! emulated programs; and `deploy` against deploy-rs alone.
 //!
-//! It measures and proves nothing by its speed: the numbers are for people, and only ratios within one run
-//! count. What it does insist on is that the card holds the image after each run of the tool, and that
-//! each host runs what it should.
+//! Benchmarks pass at any speed: the numbers are for people, and only ratios within one run are meaningful. They fail where
+//! the card does not hold the image after a run of the tool, or a host does not run the deployed system.
 
 mod assembly;
 mod backing_store;

@@ -1,14 +1,14 @@
-//! The programs that people write cards with, and how each is called.
+//! The peers: other programs that write cards, with their command lines.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::base::process::Launcher;
 
-/// Commands, each of which reads what the one before it writes: program and arguments.
+/// A pipeline of commands, each with its program and arguments.
 pub type Pipeline = Vec<Vec<OsString>>;
 
-/// What is written where.
+/// The image file and the device of a run.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub image: PathBuf,
@@ -18,18 +18,18 @@ pub struct Job {
 }
 
 impl Job {
-    /// Where bmaptool's map of the image is.
+    /// The path of bmaptool's map of the image.
     pub fn map(&self) -> PathBuf {
         self.image.with_extension("bmap")
     }
 }
 
-/// Another program that does the work, or a part of it.
+/// Another program that does the work of `flash` or a part of it.
 #[derive(Debug)]
 pub struct Peer {
     pub name: &'static str,
     programs: &'static [&'static str],
-    /// How to get it.
+    /// The package or command that installs it.
     source: &'static str,
     /// Builds the command.
     pub pipeline: fn(&Job) -> Pipeline,
@@ -46,7 +46,7 @@ pub static DD_DIRECT: Peer = Peer {
     name: "dd direct",
     programs: &["zstd", "dd"],
     source: "packages zstd and coreutils",
-    // A pipe gives less than 4 MiB at a time, and pieces of any size cannot be written directly.
+    // A read from a pipe returns less than 4 MiB, and direct I/O needs whole blocks.
     pipeline: |job| {
         let flags: [&dyn AsRef<OsStr>; 4] = [&"bs=4M", &"iflag=fullblock", &"oflag=direct", &"conv=fsync"];
         vec![unpack(job), [words(&[&"dd", &to(job)]), words(&flags)].concat()]
@@ -80,12 +80,12 @@ pub static CALIGULA: Peer = Peer {
     },
 };
 
-/// What every writer has to do first.
+/// The decompression, a part of the work of every writer.
 pub static UNPACK: Peer =
     Peer { name: "zstd -dc", programs: &["zstd"], source: "package zstd", pipeline: |job| vec![unpack(job)] };
 
 impl Peer {
-    /// What to say where it is not installed.
+    /// Why the peer cannot run on this machine, and how to install it; `None` where it can.
     pub fn missing(&self, launcher: &Launcher) -> Option<String> {
         let program = self.programs.iter().find(|program| launcher.which(program).is_none())?;
         Some(format!("{}: there is no {program} on PATH ({})", self.name, self.source))
@@ -100,7 +100,7 @@ fn unpack(job: &Job) -> Vec<OsString> {
     words(&[&"zstd", &"-dc", &job.image])
 }
 
-/// `of=DEVICE`
+/// The argument `of=DEVICE` of dd.
 fn to(job: &Job) -> OsString {
     let mut word = OsString::from("of=");
     word.push(&job.device);
@@ -111,7 +111,7 @@ fn words(words: &[&dyn AsRef<OsStr>]) -> Vec<OsString> {
     words.iter().map(|word| (*word).as_ref().to_owned()).collect()
 }
 
-/// The tool itself, as its users run it.
+/// The command line of the tool itself.
 pub fn tool(job: &Job, mode: Option<&str>) -> anyhow::Result<Pipeline> {
     use anyhow::Context as _;
     let own = std::env::current_exe().context("finding this program")?;

@@ -1,4 +1,4 @@
-//! What it takes to measure, looked at before anything begins.
+//! The preflight check of `bench flash`: its requirements.
 
 use std::path::Path;
 
@@ -6,38 +6,41 @@ use anyhow::Result;
 
 use super::assembly::native_tools;
 use super::cases::Case;
-use super::plan::room;
-use super::throttle::{BLKIO, unusable};
-use crate::base::failure::ExitKind;
-use crate::base::{Bytes, Context};
+use super::plan::card_size;
+use super::throttle::{self, BLKIO};
+use crate::bail;
+use crate::base::{Bytes, Context, failure};
 
-/// What is always called: dd also tries how fast the card is.
-const PROGRAMS: [&str; 4] = ["blockdev", "dd", "losetup", "zstd"];
+/// The programs that every run needs; dd also measures the speed of the card.
+const PROGRAMS: &[&str] = &["blockdev", "dd", "losetup", "zstd"];
 
+/// Checks the requirements of `cases`.
+///
 /// # Errors
-/// Of [`ExitKind::Permission`] for another user than root, and refused where something else is missing.
+/// `Permission` for another user than root, and `Refused` for any other missing requirement.
 pub fn require(cx: &Context, cases: &[&Case]) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
-        let text = "measuring takes a loop device and the kernel's brake for it: run this as root";
-        return Err(ExitKind::Permission.error(text));
+        bail!(Permission, "measuring needs a loop device with a throttle"; hint: "run this command as root");
     }
     let missing = missing(cx, cases);
     if missing.is_empty() {
         return Ok(());
     }
-    Err(ExitKind::Refused.error(format!("measuring needs {}", missing.join("; and "))))
+    bail!(Refused, "measuring needs {}", missing.join("; and "))
 }
 
 fn missing(cx: &Context, cases: &[&Case]) -> Vec<String> {
-    let absent = PROGRAMS.into_iter().filter(|program| cx.launcher.which(program).is_none());
+    let absent = PROGRAMS.iter().filter(|program| cx.launcher.which(program).is_none());
     let mut missing = absent.map(|program| format!("the program {program} on PATH")).collect::<Vec<_>>();
     if cases.iter().any(|case| case.speed.is_some()) {
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        missing.extend(unusable(Path::new(BLKIO), &own));
+        missing.extend(throttle::missing(Path::new(BLKIO), &own));
     }
     if cases.iter().any(|case| case.is_assembled()) {
-        let tools = native_tools(cx).err();
-        missing.extend(tools.map(|error| format!("the programs of the assembler ({error:#})")));
+        let error = native_tools(cx).err();
+        missing.extend(
+            error.map(|error| format!("the programs of the assembler ({})", failure::with_hint(&error))),
+        );
     }
     for path in ["/dev/loop-control", "/proc/thread-self/children"] {
         if !Path::new(path).exists() {
@@ -45,15 +48,15 @@ fn missing(cx: &Context, cases: &[&Case]) -> Vec<String> {
         }
     }
     let free = available(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
-    // The card itself, and as much again as a writer may have in flight.
-    let wanted = cases.iter().map(|case| room(case)).max().unwrap_or(0) + (512 << 20);
-    if free < wanted {
-        missing.push(format!("{} of free memory, and there are {}", Bytes(wanted), Bytes(free)));
+    // The card itself, and memory for the data that a writer has in flight.
+    let required = cases.iter().map(|case| card_size(case)).max().unwrap_or(0) + (512 << 20);
+    if free < required {
+        missing.push(format!("{} of free memory, not {}", Bytes(required), Bytes(free)));
     }
     missing
 }
 
-/// The line `MemAvailable:   1234 kB` of `/proc/meminfo`, in bytes.
+/// The value of the line `MemAvailable:   1234 kB` of `/proc/meminfo`, in bytes.
 fn available(meminfo: &str) -> u64 {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
     line.trim().strip_suffix(" kB").and_then(|text| text.parse().ok()).map_or(0, |kib: u64| kib * 1024)

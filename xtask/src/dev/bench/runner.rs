@@ -1,4 +1,4 @@
-//! The rounds of one case: in each the tool and its peers in turn, each on a card that was prepared anew.
+//! Runs the rounds of one case: in each round the tool and its peers in turn, each on a freshly prepared card.
 
 use std::fs::File;
 use std::num::NonZero;
@@ -6,98 +6,100 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use super::cases::{Before, Case, Met};
+use super::cases::{Before, Case, ImageCheck};
 use super::image::Image;
 use super::peers::{Job, Pipeline};
 use super::samples::{Measurements, TOOL};
-use super::virtual_card::Card;
+use super::virtual_card::BenchCard;
 use crate::base::failure::{self, ExitKind};
 use crate::base::interrupt::SignalGuard;
 use crate::base::process::Cost;
 use crate::base::{Bytes, Context, Event, Silent};
 use crate::card::image::{self, CheckCache, Source};
 
-/// One who takes part.
+/// A competitor: the tool or a peer, with its command line.
 pub struct Competitor {
     pub name: &'static str,
     pub pipeline: Pipeline,
 }
 
-/// All that the runs of one case share.
+/// The shared values of all runs of one case.
 pub struct Runner<'a> {
     pub cx: &'a Context,
-    pub hold: &'a SignalGuard,
+    pub signals: &'a SignalGuard,
     pub case: &'static Case,
-    pub card: &'a Card,
+    pub card: &'a BenchCard,
     pub job: &'a Job,
-    /// What the card holds before, if that is an image, and afterwards.
-    pub held: Option<Image>,
+    /// The image on the card before each run, if there is one.
+    pub before: Option<Image>,
+    /// The image to write.
     pub image: Image,
-    /// Where the tool keeps its receipts meanwhile.
+    /// The state folder of the tool during the runs.
     pub state: PathBuf,
 }
 
 impl Runner<'_> {
-    /// Lets all `contenders` run in each of the `rounds`. A peer that fails is named and left out.
-    pub fn run(&self, mut contenders: Vec<Competitor>, rounds: NonZero<u32>) -> Result<Measurements> {
+    /// Runs all `competitors` in each of the `rounds`. A peer that fails is left out with a warning.
+    pub fn run(&self, mut competitors: Vec<Competitor>, rounds: NonZero<u32>) -> Result<Measurements> {
         let mut measured = Measurements::new(self.case);
         for round in 1..=rounds.get() {
-            let mut left = Vec::new();
-            for competitor in contenders {
-                let place = format!("{} {round}/{rounds}: {}", self.case.name, competitor.name);
+            let mut remaining = Vec::new();
+            for competitor in competitors {
+                let label = format!("{} {round}/{rounds}: {}", self.case.name, competitor.name);
                 match self.run_one(&competitor) {
                     Ok(cost) => {
-                        self.cx.note(format!("{place}: {}", shown(&cost)));
-                        measured.note(competitor.name, cost);
-                        left.push(competitor);
+                        self.cx.note(format!("{label}: {}", describe(&cost)));
+                        measured.add(competitor.name, cost);
+                        remaining.push(competitor);
                     }
                     Err(error) if is_final(&competitor, &error) => return Err(error),
                     Err(error) => {
-                        self.cx.warn(format!("NOT RUN: {place}: {error:#}"));
-                        measured.forget(competitor.name);
+                        self.cx.warn(format!("NOT RUN: {label}: {error:#}"));
+                        measured.remove(competitor.name);
                     }
                 }
             }
-            contenders = left;
+            competitors = remaining;
         }
         Ok(measured)
     }
 
     fn run_one(&self, competitor: &Competitor) -> Result<Cost> {
-        self.hold.check()?;
+        self.signals.check()?;
         self.prepare()?;
-        self.remind()?;
+        self.prepare_check_cache()?;
         let launcher = self.cx.launcher.clone().with_env("XTASK_STATE", &self.state);
         let measured = launcher.measure(&competitor.pipeline)?;
         if measured.code != 0 {
-            let said = last_words(&measured.stderr);
-            let text = format!("{} failed with exit code {}: {said}", competitor.name, measured.code);
+            let reason = last_error(&measured.stderr);
+            let text = format!("{} failed with exit code {}: {reason}", competitor.name, measured.code);
             return Err(ExitKind::from_code(measured.code.try_into().unwrap_or(1)).error(text));
         }
         if competitor.name == TOOL {
-            let text = "the tool said that the card holds the image";
-            self.card.prove(&self.image).context(text)?;
+            self.card.verify(&self.image).context("verifying the card after the tool reported success")?;
         }
         Ok(measured.cost)
     }
 
-    /// Lets the tool have met the image file before, or not.
-    fn remind(&self) -> Result<()> {
-        let known = CheckCache::new(&self.state);
-        match self.case.met {
-            Met::Never => known.clear(),
-            Met::Before => image::examine_once(Source::open(&self.job.image)?, &known, &Silent).map(drop),
+    /// Adds the image to the check cache of the tool, or clears the cache, as the case demands.
+    fn prepare_check_cache(&self) -> Result<()> {
+        let cache = CheckCache::new(&self.state);
+        match self.case.image_check {
+            ImageCheck::NotCached => cache.clear(),
+            ImageCheck::Cached => {
+                image::examine_once(Source::open(&self.job.image)?, &cache, &Silent).map(drop)
+            }
         }
     }
 
-    /// Brings the card into the state that the case is about, and the image file into memory.
+    /// Prepares the card for the case, and reads the image file into the page cache.
     fn prepare(&self) -> Result<()> {
         self.card.prepare(self.cx, |memory| match self.case.before {
             Before::Blank => Ok(()),
             Before::OldData => memory.fill(),
-            Before::Holds(_) => {
+            Before::Image(_) => {
                 memory.fill()?;
-                self.held.iter().try_for_each(|image| memory.hold(image))
+                self.before.iter().try_for_each(|image| memory.write_image(image))
             }
         })?;
         let doing = || format!("reading {}", self.job.image.display());
@@ -106,13 +108,13 @@ impl Runner<'_> {
     }
 }
 
-/// Whether nothing more is to be measured: the tool has failed, or the user wants to stop.
+/// Whether `error` ends the measuring: the tool has failed, or the user asked to stop.
 fn is_final(competitor: &Competitor, error: &anyhow::Error) -> bool {
     competitor.name == TOOL || failure::kind(error) == ExitKind::Interrupted
 }
 
-/// The last line of `stderr`; of the tool, which tells events, what the last one says.
-fn last_words(stderr: &str) -> String {
+/// The last line of `stderr`; for the tool, which reports events, the message of its last event.
+fn last_error(stderr: &str) -> String {
     let line = stderr.trim().lines().next_back().unwrap_or_default();
     match serde_json::from_str(line) {
         Ok(Event::Failed { message, .. }) => message,
@@ -120,7 +122,8 @@ fn last_words(stderr: &str) -> String {
     }
 }
 
-fn shown(cost: &Cost) -> String {
+/// The cost for people.
+fn describe(cost: &Cost) -> String {
     let Cost { seconds, cpu_seconds, peak_bytes, .. } = cost;
     format!("{seconds:.2} s, CPU {cpu_seconds:.2} s, memory {}", Bytes(*peak_bytes))
 }
@@ -136,7 +139,7 @@ mod tests {
             ("dd: one\ndd: two\n", "dd: two"),
             ("{\"event\":\"over\"}\n{\"event\":\"failed\",\"code\":5,\"message\":\"no card\"}\n", "no card"),
         ] {
-            assert_eq!(last_words(stderr), expected);
+            assert_eq!(last_error(stderr), expected);
         }
     }
 }

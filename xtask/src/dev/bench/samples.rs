@@ -1,14 +1,14 @@
-//! What the runs of one case have cost.
+//! The measured costs of the runs of one case.
 
 use serde::Serialize;
 
 use super::cases::Case;
 use crate::base::process::Cost;
 
-/// What the tool is called among its peers.
+/// The name of the tool among its peers.
 pub const TOOL: &str = "tool";
 
-/// The runs of one case.
+/// The measurements of one case.
 #[derive(Debug, Serialize)]
 pub struct Measurements {
     #[serde(flatten)]
@@ -28,28 +28,29 @@ impl Measurements {
         Self { case, runs: Vec::new() }
     }
 
-    pub fn note(&mut self, program: &'static str, cost: Cost) {
+    pub fn add(&mut self, program: &'static str, cost: Cost) {
         match self.runs.iter_mut().find(|runs| runs.program == program) {
             Some(runs) => runs.costs.push(cost),
             None => self.runs.push(Samples { program, costs: vec![cost] }),
         }
     }
 
-    pub fn forget(&mut self, program: &str) {
+    pub fn remove(&mut self, program: &str) {
         self.runs.retain(|runs| runs.program != program);
     }
 
-    /// The median of a figure of `program` over all rounds; nothing where it did not run.
+    /// The median of a figure of `program` over all rounds; `None` where it did not run.
     pub fn median_of(&self, program: &str, figure: fn(&Cost) -> f64) -> Option<f64> {
         let runs = self.runs.iter().find(|runs| runs.program == program)?;
         median(runs.costs.iter().map(figure).collect())
     }
 }
 
-/// The middle one of `values`, or the mean of the two in the middle; nothing of nothing.
+/// The median of `values`: the middle one, or the mean of the two in the middle; `None` without values.
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    let (low, high) = (values.get(values.len().checked_sub(1)? / 2)?, values.get(values.len() / 2)?);
+    let low = values.get(values.len().checked_sub(1)? / 2)?;
+    let high = values.get(values.len() / 2)?;
     Some(f64::midpoint(*low, *high))
 }
 
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle() {
+    fn medians() {
         for (values, expected) in [
             (vec![], None),
             (vec![3.0], Some(3.0)),

@@ -1,4 +1,4 @@
-//! From runs to rows: ratios, and whether they are within what was set.
+//! The rows of the result: medians, ratios, and whether they are within their limits.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::samples::{Measurements, TOOL};
 use crate::base::process::Cost;
 use crate::base::{Bytes, Table};
 
-/// What a row compares.
+/// The quantity that a row compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
@@ -29,16 +29,16 @@ pub struct Row {
     pub quantity: Quantity,
     pub against: &'static str,
     pub tool: Option<f64>,
-    /// Nothing where the tool is measured by itself, or the peer did not run.
+    /// `None` where the tool is measured by itself, or the peer did not run.
     pub peer: Option<f64>,
     pub ratio: Option<f64>,
-    /// What the ratio may be at most, or the memory; nothing where it is only for information.
+    /// The limit of the ratio, or of the memory in bytes; `None` where the row is only for information.
     pub at_most: Option<f64>,
-    /// Whether that was kept to, if anything was set and could be measured.
+    /// Whether the limit was kept, if there is one and both values were measured.
     pub kept: Option<bool>,
 }
 
-/// The rows of one case: what it is bound to, and then its other peers.
+/// The rows of one case: its bounds, then its other peers.
 pub fn rows(measured: &Measurements) -> Vec<Row> {
     let case = measured.case;
     let is_bound = |name: &str| {
@@ -113,7 +113,7 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// All rows for people.
+/// The table of all rows.
 pub fn table(rows: &[Row]) -> Table {
     let mut table = Table::new(&["CASE", "MEASURED", "AGAINST", "TOOL", "PEER", "RATIO", "AT MOST", "KEPT"]);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
@@ -146,14 +146,14 @@ mod tests {
         Cost { seconds, cpu_seconds, first_cpu_seconds: cpu_seconds - 0.1, peak_bytes: mib << 20 }
     }
 
-    /// Three rounds of the case `name`.
-    fn noted(name: &str) -> Measurements {
+    /// The measurements of three rounds of the case `name`.
+    fn measurements(name: &str) -> Measurements {
         let mut runs = Measurements::new(select(&[name.to_owned()])[0]);
         for seconds in [25.0, 24.0, 40.0] {
-            runs.note(TOOL, cost(seconds, 1.0, 41));
-            runs.note("dd fsync", cost(seconds - 5.0, 0.7, 9));
-            runs.note("dd direct", cost(seconds - 6.0, 0.9, 9));
-            runs.note("zstd -dc", cost(0.5, 0.5, 9));
+            runs.add(TOOL, cost(seconds, 1.0, 41));
+            runs.add("dd fsync", cost(seconds - 5.0, 0.7, 9));
+            runs.add("dd direct", cost(seconds - 6.0, 0.9, 9));
+            runs.add("zstd -dc", cost(0.5, 0.5, 9));
         }
         runs
     }
@@ -172,8 +172,8 @@ first  time      bmaptool                  25.00 s   -        -      -         -
 first  time      bmaptool --nobmap         25.00 s   -        -      -         -
 first  time      caligula                  25.00 s   -        -      -         -
 first  time      zstd -dc                  25.00 s   0.50 s   50.00  -         -";
-        assert_eq!(table(&rows(&noted("first"))).to_string(), expected);
-        let fast = table(&rows(&noted("fast"))).to_string();
+        assert_eq!(table(&rows(&measurements("first"))).to_string(), expected);
+        let fast = table(&rows(&measurements("fast"))).to_string();
         let bound = "fast  CPU time  zstd -dc           1.00 s    0.50 s   2.00   1.50      no";
         assert!(fast.lines().any(|line| line == bound), "{fast}");
     }

@@ -1,4 +1,4 @@
-//! The block layer's brake: how many bytes a second a device may take and give.
+//! The I/O throttle of the block layer: the bytes per second that a device may write and read.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-/// How fast a device is, in bytes per second.
+/// The speed of a device, in bytes per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Speed {
     pub write: u64,
@@ -17,32 +17,32 @@ pub struct Speed {
 /// An ordinary SD card in an ordinary reader.
 pub const SD: Speed = Speed { write: 30_000_000, read: 90_000_000 };
 
-/// As fast as it can be; 0 is the kernel's word for that.
+/// No limit, for which the kernel uses 0.
 pub const UNLIMITED: Speed = Speed { write: 0, read: 0 };
 
 impl Speed {
-    /// How many seconds it takes to write `size` bytes and to read them back.
+    /// The seconds to write `size` bytes and to read them back.
     #[expect(clippy::cast_precision_loss, reason = "sizes and rates are far below 2^53")]
     pub fn full_pass(self, size: u64) -> f64 {
         size as f64 / self.write as f64 + size as f64 / self.read as f64
     }
 }
 
-/// Where the settings of the root group are. Those of the other groups let buffered writes pass: the kernel
-/// carries them out as nobody's.
+/// The folder of the root group's settings. The settings of other groups do not limit buffered writes: the kernel accounts
+/// them to the root group.
 pub const BLKIO: &str = "/sys/fs/cgroup/blkio";
 
-/// A device that is held back until this is dropped.
+/// Throttles a device until it is dropped.
 pub struct Throttle {
     dir: PathBuf,
     device: String,
 }
 
 impl Throttle {
-    /// Holds back the block device with these `facts` to `speed`.
-    pub fn set(dir: &Path, facts: &Metadata, speed: Speed) -> Result<Self> {
-        let (major, minor) = (rustix::fs::major(facts.rdev()), rustix::fs::minor(facts.rdev()));
-        let throttle = Self { dir: dir.to_owned(), device: format!("{major}:{minor}") };
+    /// Throttles the block device with the metadata `stat` to `speed`.
+    pub fn set(dir: &Path, stat: &Metadata, speed: Speed) -> Result<Self> {
+        let device = format!("{}:{}", rustix::fs::major(stat.rdev()), rustix::fs::minor(stat.rdev()));
+        let throttle = Self { dir: dir.to_owned(), device };
         throttle.apply(speed)?;
         Ok(throttle)
     }
@@ -59,17 +59,17 @@ impl Throttle {
 
 impl Drop for Throttle {
     fn drop(&mut self) {
-        // Without this the next user of the device would be slow and not know why.
+        // Else the device would stay slow for its next user.
         let _ = self.apply(UNLIMITED);
     }
 }
 
-/// What keeps a process in the cgroups `own` (the text of `/proc/self/cgroup`) from using the brake in `dir`.
-pub fn unusable(dir: &Path, own: &str) -> Option<String> {
+/// What a process in the cgroups `own` (the text of `/proc/self/cgroup`) lacks to use the throttle in `dir`; `None` if nothing.
+pub fn missing(dir: &Path, own: &str) -> Option<String> {
     let control = dir.join("blkio.throttle.write_bps_device");
     if !control.exists() {
         let text = "a kernel with the cgroup v1 controller blkio, mounted";
-        return Some(format!("{text} ({} is not there)", control.display()));
+        return Some(format!("{text} ({} is missing)", control.display()));
     }
     let groups = own.lines().filter_map(|line| line.split_once(":blkio:"));
     let inside = groups.map(|(_, group)| group).find(|group| *group != "/")?;
@@ -83,12 +83,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_of_a_card() {
+    fn the_time_of_a_full_pass() {
         assert_eq!(format!("{:.1}", SD.full_pass(512 << 20)), "23.9");
     }
 
     #[test]
-    fn what_is_set_is_taken_back() {
+    fn dropping_the_throttle_removes_the_limit() {
         let dir = tempfile::tempdir().unwrap();
         let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
         let files = ["blkio.throttle.write_bps_device", "blkio.throttle.read_bps_device"];
@@ -99,19 +99,19 @@ mod tests {
     }
 
     #[test]
-    fn where_it_cannot_be_used() {
+    fn what_the_throttle_needs() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().display();
         let absent = format!(
             "a kernel with the cgroup v1 controller blkio, mounted \
-             ({path}/blkio.throttle.write_bps_device is not there)"
+             ({path}/blkio.throttle.write_bps_device is missing)"
         );
-        assert_eq!(unusable(dir.path(), "7:blkio:/\n"), Some(absent));
+        assert_eq!(missing(dir.path(), "7:blkio:/\n"), Some(absent));
         fs::write(dir.path().join("blkio.throttle.write_bps_device"), "").unwrap();
-        assert_eq!(unusable(dir.path(), "8:pids:/user\n7:blkio:/\n"), None);
+        assert_eq!(missing(dir.path(), "8:pids:/user\n7:blkio:/\n"), None);
         let elsewhere = format!(
             "to run in the root group of blkio, not in /user (in the shell: echo $$ > {path}/cgroup.procs)"
         );
-        assert_eq!(unusable(dir.path(), "7:blkio:/user\n"), Some(elsewhere));
+        assert_eq!(missing(dir.path(), "7:blkio:/user\n"), Some(elsewhere));
     }
 }

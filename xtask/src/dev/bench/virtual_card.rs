@@ -1,4 +1,4 @@
-//! A virtual card: memory behind a loop device, held back to the speed of an SD card where that is asked for.
+//! A virtual card: memory behind a loop device, throttled to the speed of an SD card on request.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,33 +8,33 @@ use anyhow::Result;
 use super::backing_store::BackingStore;
 use super::image::Image;
 use super::throttle::{BLKIO, Speed, Throttle, UNLIMITED};
+use crate::bail;
 use crate::base::Context;
-use crate::base::failure::ExitKind;
 use crate::card::disk::LoopDevice;
 
-/// A device for as long as this lives. All of it, except the throttle, is gone even after a SIGKILL: the
-/// memory has no name, and the kernel detaches the device.
-pub struct Card {
+/// A virtual card until it is dropped. Everything but the throttle disappears even after SIGKILL: the memory is anonymous, and
+/// the kernel detaches the device.
+pub struct BenchCard {
     /// Dropped first: it needs the device.
     _throttle: Option<Throttle>,
     device: LoopDevice,
     memory: BackingStore,
 }
 
-impl Card {
-    /// A blank card of `size` bytes, a whole number of MiB.
+impl BenchCard {
+    /// Makes a blank card of `size` bytes, a whole number of MiB.
     pub fn make(cx: &Context, size: u64, speed: Option<Speed>) -> Result<Self> {
         let memory = BackingStore::new(size)?;
         let device = LoopDevice::attach(&cx.launcher, &memory.path())?;
-        let facts = device.metadata()?;
-        // A fast one needs it too: the device may still be held back by somebody who was killed.
-        let wanted = speed.is_some() || Path::new(BLKIO).exists();
-        let speed = speed.unwrap_or(UNLIMITED);
-        let throttle = wanted.then(|| Throttle::set(Path::new(BLKIO), &facts, speed)).transpose()?;
+        let stat = device.metadata()?;
+        // A fast card sets the limit too: the throttle of a killed process may still be in place.
+        let is_throttled = speed.is_some() || Path::new(BLKIO).exists();
+        let limit = speed.unwrap_or(UNLIMITED);
+        let throttle = is_throttled.then(|| Throttle::set(Path::new(BLKIO), &stat, limit)).transpose()?;
         Ok(Self { _throttle: throttle, device, memory })
     }
 
-    /// `/dev/loop3`.
+    /// The path of the device, such as `/dev/loop3`.
     pub fn path(&self) -> &Path {
         &self.device.path
     }
@@ -43,43 +43,49 @@ impl Card {
         self.memory.size()
     }
 
-    /// Brings the card into a state that `prepare` makes out of a blank one.
+    /// Erases the card, and prepares its content by `prepare`.
     pub fn prepare(&self, cx: &Context, prepare: impl FnOnce(&BackingStore) -> Result<()>) -> Result<()> {
-        // What a writer left in the cache of the device must not reach the memory later.
+        // Cached writes of an earlier run must not reach the memory later.
         self.flush(cx)?;
         self.memory.erase()?;
         prepare(&self.memory)?;
         self.flush(cx)
     }
 
-    /// Makes the device forget what it has cached of an earlier content.
+    /// Flushes the buffers of the device.
     fn flush(&self, cx: &Context) -> Result<()> {
         let args = ["--flushbufs".into(), self.path().as_os_str().to_owned()];
         cx.launcher.read("blockdev", &args).map(drop)
     }
 
-    /// Proves that `image` is on it. What a writer has not synced is in the cache of the device, and not here.
-    pub fn prove(&self, image: &Image) -> Result<()> {
+    /// Verifies that the card holds `image`. Writes that were not synced are still in the cache of the device and count as
+    /// missing.
+    pub fn verify(&self, image: &Image) -> Result<()> {
         let Some(offset) = self.memory.difference(image)? else { return Ok(()) };
-        let place = self.path().display();
-        let text = format!("{place} does not hold the image: the MiB at byte {offset} is another");
-        Err(ExitKind::Verification.error(text))
+        bail!(
+            Verification,
+            "{} does not hold the image: the MiB at byte {offset} differs",
+            self.path().display()
+        )
     }
 
-    /// Measures how fast it is really, which takes a few seconds.
+    /// Measures the real speed of the card, which takes a few seconds.
     ///
     /// # Errors
-    /// Refused where it is faster than it should be: nothing measured on it would mean anything.
-    pub fn try_speed(&self, cx: &Context, speed: Speed) -> Result<()> {
+    /// `Refused` where the card is faster than `speed`: measurements on it would be meaningless.
+    pub fn check_speed(&self, cx: &Context, speed: Speed) -> Result<()> {
         let device = self.path().display();
         let write = ["if=/dev/zero".to_owned(), format!("of={device}"), "oflag=direct".into()];
         let read = [format!("if={device}"), "of=/dev/null".to_owned(), "iflag=direct".into()];
         let found = Speed { write: rate(cx, &write)?, read: rate(cx, &read)? };
         let text = format!("{device} writes {} and reads {} MB/s", found.write / MB, found.read / MB);
         if found.write > speed.write * 5 / 4 || found.read > speed.read * 5 / 4 {
-            let (write, read) = (speed.write / MB, speed.read / MB);
-            let text = format!("{text}, held back to {write} and {read} in vain: it is not like an SD card");
-            return Err(ExitKind::Refused.error(text));
+            bail!(
+                Refused,
+                "{text}, although throttled to {} and {}: not the speed of an SD card",
+                speed.write / MB,
+                speed.read / MB
+            );
         }
         cx.note(text);
         Ok(())
@@ -88,14 +94,14 @@ impl Card {
 
 const MB: u64 = 1_000_000;
 
-/// How many bytes per second dd moves with these words.
+/// The bytes per second that dd moves with the arguments `words`.
 fn rate(cx: &Context, words: &[String]) -> Result<u64> {
     const MIB: u64 = 64;
     let fixed = ["dd".to_owned(), "bs=1M".into(), format!("count={MIB}")];
-    let words = fixed.iter().chain(words).map(OsString::from).collect::<Vec<_>>();
-    let measured = cx.launcher.measure(&[words])?;
+    let command = fixed.iter().chain(words).map(OsString::from).collect::<Vec<_>>();
+    let measured = cx.launcher.measure(&[command])?;
     if measured.code != 0 {
-        return Err(ExitKind::Io.error(format!("trying the speed of the card: {}", measured.stderr.trim())));
+        bail!(Io, "measuring the speed of the card: {}", measured.stderr.trim());
     }
     #[expect(
         clippy::cast_precision_loss,

@@ -1,4 +1,4 @@
-//! Where measuring works: a folder of the project's own, in which two runs take turns.
+//! The working folder of benchmarks, which one run uses at a time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::base::lock::Lock;
 use crate::base::{Context, project, state};
 
-/// The folder, which is this run's for as long as this lives.
+/// The working folder, locked until this is dropped.
 pub struct Workdir {
     dir: PathBuf,
     #[expect(dead_code, reason = "holds the lock")]
@@ -16,7 +16,7 @@ pub struct Workdir {
 }
 
 impl Workdir {
-    /// Takes the folder; while another benchmark has it, that is said and waited for.
+    /// Locks the folder; waits while another benchmark uses it.
     pub fn take(cx: &Context) -> Result<Self> {
         let dir = project::state_dir().join("bench");
         state::private_folder(&dir)?;
@@ -24,16 +24,16 @@ impl Workdir {
         Ok(Self { dir, lock })
     }
 
-    /// What is called `name` in it.
+    /// The path of `name` in the folder.
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.join(name)
     }
 }
 
-/// A folder that is made anew and is gone at the end.
-pub struct Scratch(PathBuf);
+/// A new temporary folder, removed when this is dropped.
+pub struct TemporaryFolder(PathBuf);
 
-impl Scratch {
+impl TemporaryFolder {
     pub fn new(path: PathBuf) -> Result<Self> {
         let _ = fs::remove_dir_all(&path);
         state::private_folder(&path)?;
@@ -45,7 +45,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
