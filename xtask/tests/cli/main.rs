@@ -37,7 +37,7 @@ fn the_help_names_every_suite() {
     let sandbox = Sandbox::new();
     let wrong = sandbox.run(&["test", "no-such-suite"]);
     wrong.exits(2);
-    let known = wrong.stderr.trim().split_once("there are ").expect("a list of suites").1;
+    let known = wrong.stderr.trim().split_once("hint: the suites are ").expect("a list of suites").1;
     let help = sandbox.run(&["test", "--help"]);
     let words = help.exits(0).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains(&format!("without formatting and lints: {known} ")), "{words}");
