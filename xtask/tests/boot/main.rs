@@ -146,7 +146,7 @@ fn the_bootable_flag_on_the_wrong_partition() {
     for (machine, said) in [(Machine::Virt, "No more bootdevs"), (Machine::Raspi3b, "U-Boot>")] {
         let setup = Setup::new(machine, &card, &uboot).unwrap();
         let error = boot(&Launcher::new("/"), &setup, SECOND, |_| ()).unwrap_err().to_string();
-        let expected = format!("booting in {}: the console says \"{said}\" before", machine.name());
+        let expected = format!("booting in {}: the console printed \"{said}\" before", machine.name());
         assert!(error.starts_with(&expected), "{error}");
     }
 }
