@@ -1,4 +1,4 @@
-//! What runs with whose rights, what it keeps to itself, and what the kernel is told in the end.
+//! Which process runs with whose rights, how processes protect their secrets, and the rescan of partitions at the end.
 
 use std::fs::File;
 use std::io::{PipeReader, Write};
@@ -64,18 +64,18 @@ fn find_below(id: u32, uid: u32) -> Option<Pid> {
         .find_map(|child| find_below(child, uid))
 }
 
-/// Asserts that process `pid` leaves no core, that nobody but root looks into it, and that it gets no more rights.
+/// Asserts that process `pid` leaves no core, and that nobody but root may read its memory.
 #[track_caller]
 fn keeps_its_secrets(pid: Pid) {
     let process = format!("/proc/{}", pid.as_raw_nonzero());
     let limits = std::fs::read_to_string(format!("{process}/limits")).expect("limits");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["1", "1"], "{core}");
-    // That is what the kernel does with a process that is not dumpable.
+    // The kernel gives the files of a process that is not dumpable to root.
     assert_eq!(std::fs::metadata(format!("{process}/environ")).expect("an environment").uid(), 0);
 }
 
-/// The worker `name`, with a job, whose own lines cannot be written, so that it waits until the pipe is read.
+/// The worker `name` with a job and a full stdout pipe, so that it waits until the pipe is read.
 fn stuck(user: &User, name: &str, job: &Value, files: &[&File]) -> (PipeReader, Worker) {
     let (reader, mut full) = std::io::pipe().expect("making a pipe");
     let size = rustix::pipe::fcntl_setpipe_size(&full, 4096).expect("a small pipe");
@@ -87,7 +87,7 @@ fn stuck(user: &User, name: &str, job: &Value, files: &[&File]) -> (PipeReader, 
     (reader, worker)
 }
 
-/// The folder in `/proc` of the process `pid`, once it has the card.
+/// The folder in `/proc` of the process `pid`, once the process has opened the card.
 #[track_caller]
 fn holder_of(pid: Pid, card: &str) -> String {
     // Before it runs its own program it is a copy of the other.
@@ -107,13 +107,13 @@ fn holder_of(pid: Pid, card: &str) -> String {
     path
 }
 
-/// What a process has open, by its folder in `/proc`.
+/// The open files of a process, by its folder in `/proc`.
 fn open_in(process: &str) -> Vec<PathBuf> {
     let open = std::fs::read_dir(format!("{process}/fd")).into_iter().flatten().flatten();
     open.map(|entry| entry.path()).collect()
 }
 
-/// Whoever gets hold of the child that reads a card for them gets no way to write it.
+/// A user who takes over the child that reads a card for them cannot write the card through it.
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn what_reads_a_card_is_no_way_to_write_it() {
@@ -146,7 +146,7 @@ fn what_reads_a_card_is_no_way_to_write_it() {
     user.card_is_unchanged();
 }
 
-/// The worker's own line cannot be written, so it waits: what it is by then is looked at.
+/// The worker waits on a full stdout pipe while the test reads its rights.
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn foreign_bytes_are_read_with_the_rights_of_the_caller() {
@@ -176,7 +176,7 @@ fn foreign_bytes_are_read_with_the_rights_of_the_caller() {
     user.card.holds(&user.image);
 }
 
-/// What a machine without a free process or thread makes of a flash is an error in words, or none.
+/// On a machine without a free process or thread, a flash ends in an error message, or succeeds.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
 fn too_few_processes_are_no_panic() {
@@ -212,7 +212,7 @@ fn no_core_at_the_question() {
     terminal.end();
 }
 
-/// The partitions of `card` as the kernel knows them: start and size in sectors.
+/// The partitions of `card` that the kernel knows: start and size in sectors.
 fn known(card: &Loop) -> Vec<(u64, u64)> {
     let name = Path::new(card.device()).file_name().and_then(|name| name.to_str()).expect("a name");
     let parts =
@@ -224,11 +224,11 @@ fn known(card: &Loop) -> Vec<(u64, u64)> {
     parts.map(|path| (number(&path, "start"), number(&path, "size"))).collect()
 }
 
-/// A partition that the kernel knows of the card as it was: sectors 2048 to 2147. Kernels without the parser for such
-/// tables read none of the new one.
+/// Before the flash, the kernel knows an old partition of the card, sectors 2048 to 2147. A kernel without a parser for
+/// such tables does not read the new table.
 #[test]
 #[ignore = "needs root, loop devices and sudo: run `cargo xtask test`"]
-fn the_kernel_is_told_of_the_new_table() {
+fn the_kernel_rereads_the_partition_table() {
     let user = User::new();
     let _rule = user.with_sudo();
     for options in [&["--partscan"][..], &[]] {

@@ -1,5 +1,4 @@
-//! What a rule of sudo for the worker grants, looked at by somebody who may run it with whatever job: cards are read and
-//! written, and nothing else.
+//! What a sudo rule for the worker grants to a user who may send it any job: reading and writing cards, and nothing else.
 
 use std::fs::File;
 use std::io::Write;
@@ -23,7 +22,7 @@ fn secret(user: &User, bytes: &[u8]) -> std::path::PathBuf {
     path
 }
 
-/// What the tool knows of the disk at `path`, as root.
+/// The facts about the disk at `path`, as the tool gathers them as root.
 fn disk(user: &User, path: &Path) -> Value {
     let path = path.to_str().expect("a plain path");
     if path.starts_with("/dev/") {
@@ -35,7 +34,7 @@ fn disk(user: &User, path: &Path) -> Value {
     serde_json::from_str::<Value>(&outcome.stdout).expect("JSON")["disk"].take()
 }
 
-/// Asserts that the worker `name` refuses `request`, and tells nothing but that.
+/// Asserts that the worker `name` refuses `request`, and prints nothing but the refusal.
 #[track_caller]
 fn refuses(user: &User, name: &str, request: &Value, files: &[&File], words: &str) {
     let outcome = work_as(NOBODY, user.worker(name), request.to_string().as_bytes(), files);
@@ -80,7 +79,7 @@ fn a_file_of_root_is_neither_read_nor_written() {
     assert!(std::fs::read(&path).unwrap() == garbage(9 * MIB));
 }
 
-/// The bytes of the image are those of the descriptor, whatever its path says.
+/// The worker reads the image from the descriptor, whatever the path in the job names.
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn a_file_of_root_is_no_image() {
@@ -174,7 +173,7 @@ fn programs_of_the_callers_path_do_not_run() {
     }
 }
 
-/// A machine without e2fsprogs, and a user who has them: they run with the rights of the user, and so no wrapper of root.
+/// A machine without e2fsprogs, and a user who has them: the programs run with the rights of the user.
 #[test]
 #[ignore = "needs root, namespaces, e2fsprogs and sudo: run `cargo xtask test`"]
 fn programs_of_the_caller_run_as_the_caller_where_the_system_has_none() {
@@ -210,7 +209,7 @@ fn programs_of_the_caller_run_as_the_caller_where_the_system_has_none() {
 
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
-fn jobs_that_are_none() {
+fn requests_that_are_no_jobs_are_refused() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
@@ -251,7 +250,7 @@ fn jobs_that_are_none() {
     user.card.is_unchanged();
 }
 
-/// What the job says is not what is done: a user who has no rule gets nothing.
+/// A job counts only for its sender: a user who has no sudo rule gets nothing.
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn the_job_of_somebody_else() {
@@ -266,7 +265,7 @@ fn the_job_of_somebody_else() {
     user.card.is_unchanged();
 }
 
-/// A shell that sudo has started keeps the variables that name the one who has called it.
+/// A shell that sudo has started keeps the variables that name the caller.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
 fn root_that_was_somebody_else_works_for_itself() {

@@ -57,7 +57,7 @@ impl User {
         self.flash_with(device, size, &[])
     }
 
-    /// The same with more options.
+    /// Flashes `device` with these options added.
     pub fn flash_with(&self, device: &str, size: &str, more: &[&str]) -> Outcome {
         let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
         let file = file.to_str().expect("a plain path");
@@ -65,7 +65,7 @@ impl User {
         self.run(&[&args[..], more].concat())
     }
 
-    /// Flashes the card, which has `size`, in surroundings that `words` make: a command that runs another one.
+    /// Flashes the card, which has `size`, behind `words`: a command that runs another one.
     #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
     pub fn flash_behind(&self, words: &[&str], size: &str, more: &[&str]) -> Outcome {
         let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
@@ -105,7 +105,7 @@ impl User {
         Rule::new(&format!("nobody ALL=(root) NOTAFTER={end} NOPASSWD: {words}\n{lines}\n"))
     }
 
-    /// What the tool hands over to the worker for a flash of `device`, which has `size`.
+    /// The request that the tool sends to the worker for a flash of `device`, which has `size`.
     pub fn request(&self, device: &str, size: &str) -> Value {
         let file = self.sandbox.path("calls/request");
         let keep = format!("read -r line; printf '%s' \"$line\" >'{}'; exit 1", file.display());
@@ -115,7 +115,7 @@ impl User {
         serde_json::from_str(&request).expect("a request as JSON")
     }
 
-    /// The image, open as the tool hands it over.
+    /// The image, open as the tool passes it to the worker.
     pub fn image_file(&self) -> File {
         File::open(self.sandbox.path("home/nixos-sd-image.img.zst")).expect("opening the image")
     }
@@ -165,7 +165,7 @@ impl User {
     }
 }
 
-/// A file of sudoers that is gone when this is dropped.
+/// A sudoers file, removed on drop.
 pub struct Rule(PathBuf);
 
 impl Rule {
@@ -186,7 +186,7 @@ impl Drop for Rule {
     }
 }
 
-/// Makes `path` the user's, who can get there.
+/// Gives `path` to the user, and makes its folder accessible.
 pub fn give(path: &Path) {
     std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("giving a file away");
     set_mode(path.parent().expect("a folder"), 0o755);

@@ -74,7 +74,8 @@ impl Report {
     /// How long writing and verifying the whole image would take, in seconds, at the measured rates of this card.
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
     fn full_seconds(&self) -> Option<f64> {
-        let (read, write) = (self.rates.read?, self.rates.write?);
+        let read = self.rates.read?;
+        let write = self.rates.write?;
         Some(self.size as f64 / read as f64 + self.size as f64 / write as f64)
     }
 }

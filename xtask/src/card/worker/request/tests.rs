@@ -67,7 +67,7 @@ fn refuses(index: usize, pointer: &str, value: Value, problem: &str) {
 }
 
 #[test]
-fn requests_out_of_bounds_are_refused() {
+fn payloads_out_of_bounds_are_refused() {
     let region = "/job/flash/payload/region";
     let file_system = "its file system is not in the image";
     let blocks = "its file system has an impossible block size";
@@ -86,6 +86,16 @@ fn requests_out_of_bounds_are_refused() {
     }
     let mode = "/job/flash/payload/content/entries/0/mode";
     refuses(0, mode, json!(0o10000), "a file has an impossible mode");
+    let many = requests()[0]["job"]["flash"]["payload"]["content"]["entries"][0].clone();
+    refuses(0, "/job/flash/payload/content/entries", json!(vec![many; 20_001]), "it has too many files");
+    let large = json!({ "file": "A".repeat(24 << 20) });
+    refuses(0, "/job/flash/payload/content/entries/1/what", large, "its files are too large");
+    let line = "/persist/a\\u{a}!b cannot be written to a card: its path contains control characters";
+    refuses(0, "/job/flash/payload/content/entries/1/path", json!("a\n!b"), line);
+}
+
+#[test]
+fn disks_and_images_out_of_bounds_are_refused() {
     let image = "its image does not fit on the card";
     for size in [0, 67_108_865, u64::MAX] {
         refuses(0, "/job/flash/image/size", json!(size), image);
@@ -108,13 +118,7 @@ fn requests_out_of_bounds_are_refused() {
     }
     refuses(0, "/job/flash/unmount", json!(vec!["/x"; 300]), "it has too many mount points to unmount");
     refuses(0, "/job/flash/unmount", json!(["x"]), "a mount point to unmount is not an absolute path");
-    let many = requests()[0]["job"]["flash"]["payload"]["content"]["entries"][0].clone();
-    refuses(0, "/job/flash/payload/content/entries", json!(vec![many; 20_001]), "it has too many files");
     refuses(0, "/programs", json!("bin"), "the path of its programs is not absolute");
-    let large = json!({ "file": "A".repeat(24 << 20) });
-    refuses(0, "/job/flash/payload/content/entries/1/what", large, "its files are too large");
-    let line = "/persist/a\\u{a}!b cannot be written to a card: its path contains control characters";
-    refuses(0, "/job/flash/payload/content/entries/1/path", json!("a\n!b"), line);
 }
 
 #[test]
