@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::protected::{NamedPaths, protected};
 use crate::base::{Bytes, Context, Table};
-use crate::card::disk::{self, Confirmation, Disk, Kind, Mounted, Request, Roots, VirtualCards};
+use crate::card::disk::{self, Confirmation, Disk, DiskKind, Mounted, Request, Roots, VirtualCards};
 use crate::cli::Devices;
 use crate::ui;
 
@@ -51,7 +51,7 @@ fn request(cx: &Context, args: &Devices) -> Request {
 /// Whether a disk is listed by default: its kind is that of a card, even if `flash` refuses it now.
 fn is_card(disk: &Disk, request: &Request) -> bool {
     let virtual_card = disk.kind.is_virtual() && request.virtual_cards == VirtualCards::Allowed;
-    virtual_card || matches!(disk.kind, Kind::SdCard | Kind::Usb)
+    virtual_card || matches!(disk.kind, DiskKind::SdCard | DiskKind::Usb)
 }
 
 fn judge(disk: Disk, request: &Request) -> Listed {

@@ -23,7 +23,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     // The card is checked first: a refusal comes before a build of minutes.
     let named = device.map(|device| load_writable(cx, args, device)).transpose()?;
     if named.is_none() {
-        refuse(args.confirm.confirmation()?.lacking().as_slice())?;
+        refuse(args.confirm.confirmation()?.refusal().as_slice())?;
     }
     let mut payload_setup = PayloadSetup::begin(cx, &args.payload, host)?;
     payload_setup.keep_out_of_stores(cx, &cx.flake)?;
@@ -101,7 +101,7 @@ fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<
 /// just inserted.
 fn confirmed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<Plan> {
     cx.plan(&plan);
-    for warning in disk::clashes(&Roots::default(), &plan.disk) {
+    for warning in disk::label_conflicts(&Roots::default(), &plan.disk) {
         cx.warn(warning);
     }
     args.confirm.confirm(&plan.disk, "Everything on this card will be lost.")?;

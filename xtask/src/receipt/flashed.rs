@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use crate::card::disk::{Disk, Kind};
+use crate::card::disk::{Disk, DiskKind};
 use crate::card::flash::{Mode, Plan, Rates, Report, Seconds, WrittenPayload};
 use crate::card::inspect::PartitionTable;
 use crate::identity::{Identity, Payload};
@@ -71,7 +71,7 @@ pub struct ImageId {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardId {
     pub path: PathBuf,
-    pub kind: Kind,
+    pub kind: DiskKind,
     /// In bytes.
     pub size: u64,
     /// The serial number, or the CID of an SD card.
@@ -172,9 +172,9 @@ impl CardId {
 
 /// What identifies a card without a serial number: the file behind a virtual card, which may have another loop device
 /// today, or else the device.
-fn card_path<'a>(kind: &'a Kind, path: &'a Path) -> &'a Path {
+fn card_path<'a>(kind: &'a DiskKind, path: &'a Path) -> &'a Path {
     match kind {
-        Kind::Loop { backing: Some(file) } => file,
+        DiskKind::Loop { backing: Some(file) } => file,
         _ => path,
     }
 }

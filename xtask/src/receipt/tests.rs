@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::*;
 use crate::base::Silent;
-use crate::card::disk::{Kind, Roots};
+use crate::card::disk::{DiskKind, Roots};
 use crate::card::flash::{Mode, Plan, Report};
 use crate::card::image::{self, Depth, Source};
 
@@ -251,9 +251,10 @@ fn the_same_card_is_recognized() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
     let file = plan.disk.clone();
-    let over = Kind::Loop { backing: Some(file.path.clone()) };
+    let over = DiskKind::Loop { backing: Some(file.path.clone()) };
     let looped = Disk { path: "/dev/loop7".into(), kind: over, ..file.clone() };
-    let reader = Disk { path: "/dev/sdb".into(), kind: Kind::Usb, serial: Some("1".into()), ..file.clone() };
+    let reader =
+        Disk { path: "/dev/sdb".into(), kind: DiskKind::Usb, serial: Some("1".into()), ..file.clone() };
     let was = |disk: &Disk| {
         let plan = Plan { disk: disk.clone(), ..plan.clone() };
         let receipt = Receipt::Flash(Flashed::new(None, &plan, &report).into());

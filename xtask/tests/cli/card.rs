@@ -48,7 +48,7 @@ fn a_card_that_is_not_there() {
         &["card", "verify", "/dev/none"],
         &["card", "check", "/dev/none"],
     ] {
-        sandbox.run(args).says("error: there is no /dev/none; is the card plugged in?").exits(3);
+        sandbox.run(args).says("error: there is no /dev/none\nhint: is the card plugged in?").exits(3);
     }
     std::fs::write(sandbox.path("empty"), "").unwrap();
     let empty = sandbox.path("empty");

@@ -83,7 +83,7 @@ fn a_wrong_card_is_told_before_the_build() {
     let (answers, _out) = building();
     let nix = answers.install();
     let (outcome, card) = flash(&nix, "stinky", "5MiB");
-    outcome.says("holds 4194304 bytes, not the 5242880 that are expected").exits(3);
+    outcome.says("has 4194304 bytes, but 5242880 are expected").exits(3);
     assert!(is_all(&card, 0xee) && !was_built(&nix));
 }
 
@@ -117,8 +117,8 @@ fn without_a_device_the_card_is_waited_for_after_the_build() {
 fn without_a_device_the_card_is_described_before_the_build() {
     let (answers, _out) = building();
     let nix = answers.install();
-    nix.run(&["flash", "stinky"]).says("there is no terminal on which to confirm the card").exits(3);
-    nix.run(&["flash", "stinky", "--yes"]).says("--yes alone does not say which card is meant").exits(3);
+    nix.run(&["flash", "stinky"]).says("there is no terminal to confirm the card on").exits(3);
+    nix.run(&["flash", "stinky", "--yes"]).says("--yes alone does not identify the card").exits(3);
     assert!(!was_built(&nix));
 }
 

@@ -66,7 +66,7 @@ fn what_flash_takes() {
         ["flash", "--image", "a.img", "/dev/no-card", "--yes"],
         ["flash", "/dev/no-card", "--yes", "--image", "a.img"],
     ] {
-        sandbox.run(&args).says("error: there is no /dev/no-card; ").exits(3);
+        sandbox.run(&args).says("error: there is no /dev/no-card\nhint: ").exits(3);
     }
 }
 

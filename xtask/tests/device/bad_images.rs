@@ -242,7 +242,7 @@ fn an_image_larger_than_the_card() {
     let (sandbox, card) = (Sandbox::new(), Card::new(3));
     let file = pack(&sandbox.path("home"), "img.zst", &image(6));
     let outcome = flash(&sandbox, &file, card.device.device(), "3MiB", &[]);
-    outcome.says("the image is larger than").says("3145728 bytes too many; use a larger card").exits(3);
+    outcome.says("the image is larger than").says("3145728 bytes too few\nhint: use a larger card").exits(3);
     card.is_unchanged();
 }
 
@@ -256,7 +256,7 @@ fn a_card_in_use() {
     std::fs::write(mounted.at().join("kept"), "dear").unwrap();
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
     let place = mounted.at().display();
-    outcome.says(&format!("is mounted at {place}; unmount it first: umount {place}")).exits(3);
+    outcome.says(&format!("is mounted at {place}\nhint: run `umount {place}`")).exits(3);
     assert_eq!(std::fs::read_to_string(mounted.at().join("kept")).unwrap(), "dear");
     drop(mounted);
     flash(&sandbox, &file, card.device.device(), "20MiB", &[]).exits(0);
@@ -283,7 +283,7 @@ fn every_reason_is_told_at_once() {
     let file = pack(&sandbox.path("home"), "img", &image(6));
     let (file, device) = (file.to_str().unwrap(), card.device.device());
     let outcome = sandbox.run(&["flash", "--image", file, device, "--yes"]);
-    outcome.says("is a loop device").says("--yes alone does not say").exits(3);
+    outcome.says("is a loop device").says("--yes alone does not identify the card").exits(3);
     card.is_unchanged();
 }
 
@@ -294,6 +294,6 @@ fn the_file_behind_the_card_is_not_its_image() {
     let file = pack(&sandbox.path("home"), "img", &bytes);
     let device = Loop::over(&file, &[]);
     let outcome = flash(&sandbox, &file, device.device(), "6MiB", &[]);
-    outcome.says("which is to be overwritten; copy it to another disk first").exits(3);
+    outcome.says("which would be overwritten\nhint: copy it to another disk first").exits(3);
     assert!(std::fs::read(&file).unwrap() == bytes);
 }

@@ -65,16 +65,16 @@ fn nothing_is_written_without_agreement() {
     for (options, text) in [
         (
             &["--yes", "--expect-size", "12MiB"][..],
-            "is a loop device, not a card; --allow-virtual takes it all the same",
+            "is a loop device, not a card\nhint: pass --allow-virtual to accept it",
         ),
-        (&["--allow-virtual"], "there is no terminal on which to confirm that "),
+        (&["--allow-virtual"], "there is no terminal to confirm on that "),
         (
             &["--allow-virtual", "--yes"],
-            "--yes alone does not say which card is meant; add --expect-size 12582912",
+            "--yes alone does not identify the card\nhint: add --expect-size 12582912",
         ),
         (
             &["--allow-virtual", "--yes", "--expect-size", "13MiB"],
-            "holds 12582912 bytes, not the 13631488 that are expected",
+            "has 12582912 bytes, but 13631488 are expected",
         ),
     ] {
         Sandbox::new().run(&[&["card", "check", device], options].concat()).says(text).exits(3);

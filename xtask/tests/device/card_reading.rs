@@ -252,7 +252,7 @@ fn a_card_that_is_being_written_is_not_read() {
     rustix::fs::flock(&writer, FlockOperation::NonBlockingLockExclusive).unwrap();
     for command in ["inspect", "verify"] {
         let outcome = it.sandbox.run(&["card", command, it.device()]);
-        outcome.says(&format!("error: another program holds the lock of {}; ", it.device())).exits(3);
+        outcome.says(&format!("error: another program holds the lock of {}\nhint: ", it.device())).exits(3);
     }
 }
 

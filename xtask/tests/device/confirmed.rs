@@ -35,8 +35,10 @@ impl Confirmed {
     #[track_caller]
     fn is_refused(&self, words: &str) {
         let outcome = self.write();
-        let told = last(&outcome);
-        assert!(told["message"].as_str().is_some_and(|text| text.contains(words)), "{words:?}: {told}");
+        let event = last(&outcome);
+        let text = |field: &str| event[field].as_str().unwrap_or_default();
+        let error = format!("{}; {}", text("message"), text("hint"));
+        assert!(error.contains(words), "{words:?}: {event}");
         outcome.exits(3);
     }
 }
@@ -60,7 +62,7 @@ fn another_medium_in_the_same_drive() {
     let now = confirmed.plan["disk"]["diskseq"].as_u64().expect("Linux 5.15 or later");
     confirmed.plan["disk"]["diskseq"] = json!(now - 1);
     confirmed.is_refused(&format!(
-        "{} is not the card that was confirmed: its count of media was {} and is {now}; start again",
+        "{} is not the card that was confirmed: its media count was {} and is {now}; run the command again",
         card.device.device(),
         now - 1
     ));
@@ -98,7 +100,7 @@ fn a_card_that_was_mounted_after_all() {
     let mut confirmed = Confirmed::new(&card, 64);
     let mounted = Mounted::new(card.device());
     let at = mounted.at().display();
-    confirmed.is_refused(&format!("is mounted at {at}; end that first"));
+    confirmed.is_refused(&format!("is mounted at {at}; end this use first"));
     confirmed.plan["unmount"] = json!(["/somewhere/else"]);
     confirmed.is_refused(&format!("{} has been mounted at {at} since it was confirmed", card.device()));
     assert!(mounted.at().join("lost+found").is_dir());

@@ -51,7 +51,7 @@ fn system_disk() -> PathBuf {
 #[test]
 fn an_absent_device_is_not_created() {
     let path = "/dev/no-such-card";
-    refused(path, &VIRTUAL, "there is no /dev/no-such-card; is the card plugged in?");
+    refused(path, &VIRTUAL, "there is no /dev/no-such-card\nhint: is the card plugged in?");
     assert!(!Path::new(path).exists());
 }
 
@@ -94,12 +94,12 @@ fn a_loop_device_is_taken_for_a_card_only_on_request() {
     refused(
         card.device(),
         &["--yes", "--expect-size", "64MiB"],
-        "is a loop device, not a card; --allow-virtual",
+        "is a loop device, not a card\nhint: pass --allow-virtual",
     );
-    refused(card.device(), &["--allow-virtual", "--yes"], "--yes alone does not say which card is meant");
-    refused(card.device(), &["--allow-virtual"], "there is no terminal on which to confirm");
+    refused(card.device(), &["--allow-virtual", "--yes"], "--yes alone does not identify the card");
+    refused(card.device(), &["--allow-virtual"], "there is no terminal to confirm on");
     let other = ["--allow-virtual", "--yes", "--expect-size", "65MiB"];
-    refused(card.device(), &other, "holds 67108864 bytes, not the 68157440 that are expected");
+    refused(card.device(), &other, "has 67108864 bytes, but 68157440 are expected");
     assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));
 }
 
@@ -120,7 +120,7 @@ fn a_mounted_card() {
     std::fs::write(mounted.at().join("photo"), "precious").unwrap();
     let (device, at) = (card.device(), mounted.at().display());
     let name = device.strip_prefix("/dev/").unwrap();
-    let words = format!("{device} is in use: {name} is mounted at {at}; unmount it first: umount {at}");
+    let words = format!("{device} is in use: {name} is mounted at {at}\nhint: run `umount {at}`");
     refused(device, &VIRTUAL, &words);
     refused(card.file().to_str().unwrap(), &VIRTUAL, &format!("is mounted at {at} through {name}"));
     assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
@@ -185,7 +185,7 @@ fn an_image_on_the_card_itself() {
     let backing = card.file();
     let backing = backing.to_str().unwrap();
     let args = [&["flash", "--image", backing, card.device()], &VIRTUAL[..]].concat();
-    let words = format!("the image {backing} is on {}, which is to be overwritten", card.device());
+    let words = format!("the image {backing} is on {}, which would be overwritten", card.device());
     sandbox.run(&args).says(&words).exits(3);
 }
 
@@ -193,14 +193,14 @@ fn an_image_on_the_card_itself() {
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_read_only_card() {
     let card = Loop::attach(64 * MIB, &["--read-only"], |_| ());
-    refused(card.device(), &VIRTUAL, "is read-only; attach it without losetup --read-only");
+    refused(card.device(), &VIRTUAL, "is read-only\nhint: attach it without `losetup --read-only`");
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_with_large_sectors() {
     let card = Loop::attach(64 * MIB, &["--sector-size", "4096"], |_| ());
-    refused(card.device(), &VIRTUAL, "has sectors of 4096 bytes, and the image is laid out for 512");
+    refused(card.device(), &VIRTUAL, "has sectors of 4096 bytes, but the image is laid out for 512");
 }
 
 #[test]
@@ -231,7 +231,6 @@ fn devices_lists_virtual_cards_on_request() {
     assert_eq!(disk["kind"]["backing"], card.file().to_str().unwrap());
     let disk = listed(&["devices", "--json", "--all"]).unwrap();
     assert_eq!(disk["accepted"], false);
-    let words =
-        format!("{} is a loop device, not a card; --allow-virtual takes it all the same", card.device());
+    let words = format!("{} is a loop device, not a card; pass --allow-virtual to accept it", card.device());
     assert_eq!(disk["refusals"], serde_json::json!([words]));
 }

@@ -42,7 +42,7 @@ fn a_loop_device_over_the_card() {
     let (device, own) = (card.device.device().to_owned(), name(&card.device).to_owned());
     let upper = Loop::over(Path::new(&device), &["--offset", "1048576", "--read-only"]);
     let words = format!(
-        "{device} is in use: {own} is behind {0}; detach it first: losetup --detach /dev/{0}",
+        "{device} is in use: {own} is behind {0}\nhint: run `losetup --detach /dev/{0}`",
         name(&upper)
     );
     refused(&card, &device, &words);
@@ -134,7 +134,10 @@ fn a_program_that_has_the_card_open_for_writing() {
         for redirection in ["3>", "3<>"] {
             let mut child = writer(path, redirection);
             std::thread::sleep(std::time::Duration::from_millis(200));
-            let words = format!("{device} is open for writing in sleep ({}); end that first", child.id());
+            let words = format!(
+                "{device} is open for writing in sleep ({0})\nhint: end sleep ({0}) first",
+                child.id()
+            );
             refused(&card, &device, &words);
             child.kill().unwrap();
             child.wait().unwrap();
@@ -190,7 +193,7 @@ fn what_must_survive() {
         link.to_str().unwrap().to_owned()
     };
     let words = |what: &str, path: &Path| {
-        format!("{what} {} is on {}, which is to be overwritten", path.display(), card.device())
+        format!("{what} {} is on {}, which would be overwritten", path.display(), card.device())
     };
     let (files, keys, state, tools) = (on_card("files"), on_card("keys"), on_card("state"), on_card("tools"));
     let sandbox = Sandbox::new();

@@ -34,7 +34,7 @@ fn a_card_whose_switch_is_on() {
     std::fs::write(&medium, garbage(9 * MIB)).unwrap();
     let card = Loop::over(&medium, &["--read-only"]);
     let outcome = flash(&sandbox, &file, card.device(), "9MiB", &[]);
-    outcome.says(&format!("{} is read-only; ", card.device())).exits(3);
+    outcome.says(&format!("{} is read-only\nhint: ", card.device())).exits(3);
     assert!(std::fs::read(&medium).unwrap() == garbage(9 * MIB));
     drop(card);
     let card = Loop::over(&medium, &[]);

@@ -36,7 +36,7 @@ fn only_with_the_flag() {
     let card = card();
     let mounted = Mounted::new(card.device());
     let at = mounted.at().display();
-    flash(&card, &[]).says(&format!("umount {at} (`flash` does it with --unmount)")).exits(3);
+    flash(&card, &[]).says(&format!("hint: run `umount {at}`, or pass --unmount to `flash`")).exits(3);
     assert!(is_mounted(mounted.at()));
     let outcome = flash(&card, &["--unmount"]);
     outcome.says(&format!("unmount {at} ({})", card.device())).exits(0);
@@ -72,7 +72,7 @@ fn not_while_it_is_busy() {
     let open = std::fs::File::open(&photo).unwrap();
     let outcome = flash(&card, &["--unmount"]);
     outcome.says(&format!("{} could not be unmounted: it is busy with ", mounted.at().display()));
-    outcome.says(&format!("({}); end that first; nothing was written", std::process::id()));
+    outcome.says(&format!("({}); nothing was written\nhint: end ", std::process::id()));
     outcome.exits(3);
     assert_eq!(std::fs::read_to_string(&photo).unwrap(), "precious");
     drop(open);
@@ -89,7 +89,7 @@ fn not_with_another_mount_on_top_of_it() {
     let other = self::card();
     let upper = Mounted::at_folder(other.device(), &inside);
     let words = format!(
-        "{} is mounted at {}, on top of {}, and has to be unmounted first; nothing was written",
+        "{} is mounted at {}, on top of {}; nothing was written\nhint: run `umount ",
         other.device(),
         inside.display(),
         card.device()

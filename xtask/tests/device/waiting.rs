@@ -12,7 +12,7 @@ use crate::image::{image, pack};
 use crate::support::terminal::Terminal;
 use crate::support::{Outcome, Sandbox, content_hash};
 
-const PROMPT: &str = "insert the card (Ctrl-C stops); one that is in already is not taken";
+const PROMPT: &str = "insert the card (Ctrl-C stops); a card that is already in is ignored";
 
 /// `flash --image FILE` for a card of `mib` MiB.
 fn command(sandbox: &Sandbox, mib: usize, more: &[&str]) -> Command {
@@ -80,7 +80,7 @@ fn another_card_than_the_expected_one_is_passed_over() {
     let mut run = Waiting::begin(&sandbox, 22);
     let other = Card::new(23);
     run.until(&format!(
-        "{} holds {} bytes, not the {} that are expected; still waiting",
+        "{} has {} bytes, but {} are expected; still waiting",
         other.device.device(),
         23 * MIB,
         22 * MIB
@@ -130,13 +130,13 @@ fn a_card_that_nobody_described() {
     let sandbox = Sandbox::new();
     let file = pack(&sandbox.path("home"), "img", &image(6));
     let file = file.to_str().unwrap();
-    let remedy = "say which card is meant: --yes with --expect-size SIZE or --expect-serial SERIAL";
+    let hint = "pass --yes with --expect-size SIZE or --expect-serial SERIAL";
     for (more, words) in [
-        (&[][..], "there is no terminal on which to confirm the card; "),
-        (&["--yes"], "--yes alone does not say which card is meant; "),
+        (&[][..], "there is no terminal to confirm the card on"),
+        (&["--yes"], "--yes alone does not identify the card"),
     ] {
         let outcome = sandbox.run(&[&["flash", "--image", file][..], more].concat());
-        assert_eq!(outcome.stderr, format!("error: {words}{remedy}\n"));
+        assert_eq!(outcome.stderr, format!("error: {words}\nhint: {hint}\n"));
         outcome.exits(3);
     }
 }

@@ -1,4 +1,4 @@
-//! What a virtual block device stands on: the file or the block device behind a loop device, and the block device to
+//! The backing of a virtual block device: the file or the block device behind a loop device, and the block device to
 //! which a zram device writes back.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -6,42 +6,42 @@ use std::path::{Path, PathBuf};
 
 use rustix::ioctl::{Getter, ioctl};
 
-use super::probe::answered;
-use super::sysfs::Node;
-use super::{Number, Roots, mounts};
+use super::probe::with_timeout;
+use super::sysfs::BlockDevice;
+use super::{DeviceNumber, Roots, mounts};
 
-/// What is behind a virtual block device.
+/// The file or device behind a virtual block device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backing {
-    Device(Node),
+    Device(BlockDevice),
     File {
-        /// As the process saw it that attached the file.
+        /// The path by which the file was attached, in the mount namespace of that process.
         path: PathBuf,
-        /// The file itself, where the kernel was asked.
+        /// The file by its numbers, where the kernel could be asked.
         file: Option<FileId>,
-        /// Whether the path leads there from here. That of another mount namespace, or of a file that is gone or hidden by a
-        /// mount, may be that of something else.
+        /// Whether `path` leads to `file` from here. A path of another mount namespace, and the path of a file that is gone
+        /// or hidden by a mount, may lead to something else.
         found: bool,
     },
 }
 
-/// A file by the number of its file system and its own.
+/// A file, identified by the device number of its file system and its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileId {
-    pub filesystem: Number,
+    pub filesystem: DeviceNumber,
     pub inode: u64,
 }
 
 impl FileId {
-    /// That of the file at `path`, whose file system must not be one that may hang.
+    /// The id of the file at `path`, on a file system that cannot hang.
     pub fn of(path: &Path) -> Option<Self> {
         let facts = path.metadata().ok()?;
-        Some(Self { filesystem: Number::from_raw(facts.dev()), inode: facts.ino() })
+        Some(Self { filesystem: DeviceNumber::from_raw(facts.dev()), inode: facts.ino() })
     }
 }
 
-/// What is behind `node`; none for a device that has nothing behind it, or nothing attached.
-pub fn backing(roots: &Roots, node: &Node) -> Option<Backing> {
+/// The backing of `node`; `None` for a device that is not virtual or has nothing attached.
+pub fn backing(roots: &Roots, node: &BlockDevice) -> Option<Backing> {
     let path =
         node.text("loop/backing_file").or_else(|| node.text("backing_dev").filter(|dev| dev != "none"))?;
     let path = PathBuf::from(path);
@@ -52,48 +52,48 @@ pub fn backing(roots: &Roots, node: &Node) -> Option<Backing> {
         return Some(by_path(roots, path));
     };
     if status.backing_device != 0 {
-        let device = Node::by_number(roots, Number::from_raw(status.backing_device));
+        let device = BlockDevice::by_number(roots, DeviceNumber::from_raw(status.backing_device));
         return Some(device.map_or_else(|| by_path(roots, path), Backing::Device));
     }
-    let file = FileId { filesystem: Number::from_raw(status.filesystem), inode: status.inode };
+    let file = FileId { filesystem: DeviceNumber::from_raw(status.filesystem), inode: status.inode };
     let found = FileId::of(&path) == Some(file);
     Some(Backing::File { path, file: Some(file), found })
 }
 
-/// Where the kernel does not say more than the path.
+/// The backing by its `path`, where the kernel gives nothing else.
 fn by_path(roots: &Roots, path: PathBuf) -> Backing {
     let device = device_at(roots, &path);
     device.map_or(Backing::File { path, file: None, found: true }, Backing::Device)
 }
 
-/// The block device whose node is at `path`, wherever the node is.
-pub fn device_at(roots: &Roots, path: &Path) -> Option<Node> {
-    Node::by_path(roots, path).or_else(|| {
+/// The block device whose device node is at `path`, in `/dev` or elsewhere.
+pub fn device_at(roots: &Roots, path: &Path) -> Option<BlockDevice> {
+    BlockDevice::by_path(roots, path).or_else(|| {
         let facts = path.metadata().ok().filter(|facts| facts.file_type().is_block_device())?;
-        Node::by_number(roots, Number::from_raw(facts.rdev()))
+        BlockDevice::by_number(roots, DeviceNumber::from_raw(facts.rdev()))
     })
 }
 
 /// The beginning of the kernel's `struct loop_info64` (`linux/loop.h`), and room for the rest of its 232 bytes.
 #[repr(C)]
 struct Status {
-    /// Of the file system that the file is on.
+    /// The device number of the file system on which the file is.
     filesystem: u64,
     inode: u64,
-    /// Of the file itself, where that is a block device; otherwise 0.
+    /// The device number of the file where it is a block device; otherwise 0.
     backing_device: u64,
     rest: [u64; 26],
 }
 
-/// What the kernel knows of the loop device at `path`; none where this user may not ask, for any other device, and where the
-/// answer does not come: the kernel asks the file system.
+/// The status of the loop device at `path`; `None` where this user may not ask for it, for any other device, and where the
+/// kernel does not answer in time: it asks the file system.
 fn status(path: &Path) -> Option<Status> {
     const LOOP_GET_STATUS64: u32 = 0x4c05;
     #[expect(
         unsafe_code,
         reason = "LOOP_GET_STATUS64 fills a structure of this size, in which any bits are valid"
     )]
-    answered(path, |file| {
+    with_timeout(path, |file| {
         let status = unsafe { ioctl(file, Getter::<LOOP_GET_STATUS64, Status>::new()) };
         Ok(Some(status?))
     })
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_fills_so_many_bytes() {
+    fn the_status_has_the_size_of_loop_info64() {
         // Five numbers of 64 bits, four of 32, two names of 64 bytes, a key of 32, two numbers of 64.
         assert_eq!(size_of::<Status>(), 5 * 8 + 4 * 4 + 2 * 64 + 32 + 2 * 8);
     }

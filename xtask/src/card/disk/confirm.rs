@@ -1,81 +1,78 @@
-//! How the user agrees that a card is overwritten, and where that is not enough.
+//! The confirmation that a card may be overwritten, and the reasons why a confirmation does not suffice.
 
 use super::refusal::{Refusal, refusal};
 use super::{ConfirmPhrase, Disk, Request};
 use crate::base::Bytes;
 
-/// How the user agrees.
+/// How the user confirms that a card may be overwritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Confirmation {
-    /// Asked on the terminal once the plan is shown.
+    /// The user types it on the terminal after the plan is shown.
     Typed,
-    /// Given beforehand, for the disk that is so described.
+    /// The command line gives it for the disk of this size in bytes and this serial number.
     Expected { size: Option<u64>, serial: Option<String> },
-    /// There is no terminal and nothing was given beforehand.
+    /// There is no terminal, and the command line gives none.
     Missing,
 }
 
 impl Confirmation {
-    /// Why no card at all can be agreed to: for one that has yet to come.
-    pub fn lacking(&self) -> Option<Refusal> {
-        let remedy = "say which card is meant: --yes with --expect-size SIZE or --expect-serial SERIAL";
+    /// Why this can confirm no card at all: checked before a card that is not yet inserted is waited for.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let hint = "pass --yes with --expect-size SIZE or --expect-serial SERIAL";
         match self {
-            Self::Missing => Some(refusal("there is no terminal on which to confirm the card", remedy)),
+            Self::Missing => Some(refusal("there is no terminal to confirm the card on", hint)),
             Self::Expected { size: None, serial: None } => {
-                Some(refusal("--yes alone does not say which card is meant", remedy))
+                Some(refusal("--yes alone does not identify the card", hint))
             }
             _ => None,
         }
     }
 }
 
-/// Why `disk` is not agreed to.
-pub fn confirmation(disk: &Disk, request: &Request) -> Option<Refusal> {
+/// Why the confirmation of `request` does not confirm `disk`.
+pub fn unconfirmed(disk: &Disk, request: &Request) -> Option<Refusal> {
     let path = disk.path.display();
     match &request.confirmation {
         Confirmation::Typed => None,
         Confirmation::Missing => Some(refusal(
-            format!("there is no terminal on which to confirm that {path} may be overwritten"),
-            format!("confirm with --yes {}", described(disk)),
+            format!("there is no terminal to confirm on that {path} may be overwritten"),
+            format!("pass --yes {}", expect_option(disk)),
         )),
         Confirmation::Expected { size: None, serial: None } => Some(refusal(
-            "--yes alone does not say which card is meant",
-            format!("add {} for {path}, if that is the one", described(disk)),
+            "--yes alone does not identify the card",
+            format!("add {} if {path} is the right card", expect_option(disk)),
         )),
         Confirmation::Expected { serial: None, .. }
             if matches!(disk.confirm_phrase(), ConfirmPhrase::Serial(_)) =>
         {
             Some(refusal(
                 format!(
-                    "{path} is large for a card, {}, and its size alone does not name it",
+                    "{path} is large for a card ({}): its size alone does not identify it",
                     Bytes(disk.size)
                 ),
-                format!("add {}, if that is the one", described(disk)),
+                format!("add {} if {path} is the right card", expect_option(disk)),
             ))
         }
-        Confirmation::Expected { .. } => unexpected(disk, request),
+        Confirmation::Expected { .. } => expectation_mismatch(disk, request),
     }
 }
 
-/// Where `disk` is not the one that was described beforehand.
-pub fn unexpected(disk: &Disk, request: &Request) -> Option<Refusal> {
+/// How `disk` differs from the size and the serial number that the command line expects.
+pub fn expectation_mismatch(disk: &Disk, request: &Request) -> Option<Refusal> {
     let Confirmation::Expected { size, serial } = &request.confirmation else { return None };
     let path = disk.path.display();
-    let remedy = "check that this is the card that is meant";
+    let hint = format!("check that {path} is the right card");
     if let Some(size) = size.filter(|size| *size != disk.size) {
         let found = disk.size;
-        return Some(refusal(
-            format!("{path} holds {found} bytes, not the {size} that are expected"),
-            remedy,
-        ));
+        return Some(refusal(format!("{path} has {found} bytes, but {size} are expected"), hint));
     }
     let serial = serial.as_deref().filter(|serial| disk.serial.as_deref() != Some(serial))?;
     let found = disk.serial.as_deref().unwrap_or("none");
-    Some(refusal(format!("the serial number of {path} is {found}, not {serial} as is expected"), remedy))
+    Some(refusal(format!("the serial number of {path} is {found}, but {serial} is expected"), hint))
 }
 
-/// The option that names exactly this disk. A suspiciously large one is named by its serial.
-fn described(disk: &Disk) -> String {
+/// The option that identifies `disk`: by its size, and a disk that is large for a card by its serial number.
+fn expect_option(disk: &Disk) -> String {
     match disk.confirm_phrase() {
         ConfirmPhrase::Serial(serial) => format!("--expect-serial {serial}"),
         _ => format!("--expect-size {}", disk.size),

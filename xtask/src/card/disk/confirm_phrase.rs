@@ -1,25 +1,26 @@
-//! What the user types to confirm that a disk may be overwritten.
+//! The phrase that the user types to confirm that a disk may be overwritten.
 
 use super::Disk;
 
-/// No card is larger so far as this tool presumes; in bytes. A card sold with 256 GB is smaller.
-const LARGE: u64 = 256 << 30;
+/// The largest size of an ordinary card, in bytes. A card that is sold as 256 GB is smaller.
+const LARGEST_USUAL_CARD: u64 = 256 << 30;
 
-/// The text that confirms, chosen so that it cannot be typed by habit where the disk is unusual.
+/// The phrase that confirms a disk. The phrase for an unusual disk cannot be typed by habit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfirmPhrase {
     /// The name of the device, with or without `/dev/`.
     Name(String),
-    /// For a disk that is large for a card.
+    /// The serial number, for a disk that is large for a card.
     Serial(String),
-    /// For a large disk without a serial number: its size in bytes.
+    /// The size in bytes, for a large disk without a serial number.
     Size(u64),
 }
 
 impl Disk {
+    /// The phrase that confirms this disk.
     pub fn confirm_phrase(&self) -> ConfirmPhrase {
         match &self.serial {
-            _ if self.size <= LARGE => ConfirmPhrase::Name(self.name.clone()),
+            _ if self.size <= LARGEST_USUAL_CARD => ConfirmPhrase::Name(self.name.clone()),
             Some(serial) => ConfirmPhrase::Serial(serial.clone()),
             None => ConfirmPhrase::Size(self.size),
         }
@@ -27,7 +28,7 @@ impl Disk {
 }
 
 impl ConfirmPhrase {
-    /// What to ask for: `the name of the device (sdb)`.
+    /// The phrase in words, to ask for it: `the name of the device (sdb)`.
     pub fn question(&self) -> String {
         match self {
             Self::Name(name) => format!("the name of the device ({name})"),
@@ -36,6 +37,7 @@ impl ConfirmPhrase {
         }
     }
 
+    /// Whether `answer` is the phrase.
     pub fn accepts(&self, answer: &str) -> bool {
         let answer = answer.trim();
         match self {

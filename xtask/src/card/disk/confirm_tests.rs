@@ -1,11 +1,11 @@
-//! How a disk is confirmed: typed, or described beforehand.
+//! Confirming a disk: on the terminal, or by options of the command line.
 
 use super::fake::FakeMachine;
 use super::tests::{check, request};
 use super::*;
 
 #[test]
-fn consent_without_a_terminal() {
+fn confirmation_without_a_terminal() {
     let machine = FakeMachine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");
     let expected =
@@ -15,29 +15,29 @@ fn consent_without_a_terminal() {
         (
             Confirmation::Missing,
             Some(
-                "there is no terminal on which to confirm that /dev/mmcblk0 may be overwritten; \
-                  confirm with --yes --expect-size 32000000000",
+                "there is no terminal to confirm on that /dev/mmcblk0 may be overwritten; \
+                  pass --yes --expect-size 32000000000",
             ),
         ),
         (
             expected(None, None),
             Some(
-                "--yes alone does not say which card is meant; \
-                  add --expect-size 32000000000 for /dev/mmcblk0, if that is the one",
+                "--yes alone does not identify the card; \
+                  add --expect-size 32000000000 if /dev/mmcblk0 is the right card",
             ),
         ),
         (
             expected(Some(7), None),
             Some(
-                "/dev/mmcblk0 holds 32000000000 bytes, not the 7 that are expected; \
-                  check that this is the card that is meant",
+                "/dev/mmcblk0 has 32000000000 bytes, but 7 are expected; \
+                  check that /dev/mmcblk0 is the right card",
             ),
         ),
         (
             expected(None, Some("x")),
             Some(
-                "the serial number of /dev/mmcblk0 is 1b534d45, not x as is expected; \
-                  check that this is the card that is meant",
+                "the serial number of /dev/mmcblk0 is 1b534d45, but x is expected; \
+                  check that /dev/mmcblk0 is the right card",
             ),
         ),
     ];
@@ -48,13 +48,13 @@ fn consent_without_a_terminal() {
     check(
         &large,
         &Request { confirmation: expected(Some(300 << 30), None), ..request() },
-        &["/dev/mmcblk0 is large for a card, 300.0 GiB, and its size alone does not name it; \
-           add --expect-serial 1b534d45, if that is the one"],
+        &["/dev/mmcblk0 is large for a card (300.0 GiB): its size alone does not identify it; \
+           add --expect-serial 1b534d45 if /dev/mmcblk0 is the right card"],
     );
 }
 
 #[test]
-fn what_is_typed_to_confirm() {
+fn confirm_phrases() {
     let machine = FakeMachine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");
     let name = card.confirm_phrase();

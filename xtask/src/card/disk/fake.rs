@@ -1,12 +1,12 @@
-//! A machine for tests: trees as the kernel and udev make them, in a temporary folder.
+//! A fake machine for tests: the files of sysfs, procfs, /dev and udev in a temporary folder.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::{Disk, Number, Roots, list};
+use super::{DeviceNumber, Disk, Roots, list};
 
-/// What every tree of this module is made of is written under here.
+/// A machine whose `sys`, `proc`, `dev` and `run` are folders of a temporary folder.
 pub struct FakeMachine {
     dir: tempfile::TempDir,
 }
@@ -25,7 +25,7 @@ impl FakeMachine {
         Roots { sys, proc, dev, run }
     }
 
-    /// Writes a file of a tree, `sys/...`, with its folders.
+    /// Writes the file `path`, `sys/...`, and makes its folders.
     pub fn file(&self, path: &str, text: &str) -> &Self {
         let path = self.dir.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -33,10 +33,11 @@ impl FakeMachine {
         self
     }
 
-    /// Adds the block device at `place` below `/sys/devices` with some of its attributes. Its size is
-    /// 32 GB unless said otherwise.
+    /// Adds the block device at `place` below `/sys/devices` with `attributes`. Its size is 32 GB unless `attributes` have
+    /// another.
     pub fn device(&self, place: &str, number: &str, attributes: &[(&str, &str)]) -> &Self {
-        let (sys, name) = (self.dir.path().join("sys"), Path::new(place).file_name().unwrap());
+        let sys = self.dir.path().join("sys");
+        let name = Path::new(place).file_name().unwrap();
         let dir = sys.join("devices").join(place);
         for (attribute, text) in [("dev", number), ("size", "62500000")].iter().chain(attributes) {
             self.file(&format!("sys/devices/{place}/{attribute}"), &format!("{text}\n"));
@@ -49,7 +50,7 @@ impl FakeMachine {
         self.file(&format!("dev/{}", name.to_str().unwrap()), "")
     }
 
-    /// Puts the device `upper` on top of the device `lower`.
+    /// Stacks the device `upper` on the device `lower`.
     pub fn stack(&self, upper: &str, lower: &str) -> &Self {
         let class = self.dir.path().join("sys/class/block");
         for (at, folder, to) in [(upper, "slaves", lower), (lower, "holders", upper)] {
@@ -60,11 +61,12 @@ impl FakeMachine {
         self
     }
 
-    /// Mounts `number` (or `source` where the number is anonymous) at `at`.
+    /// Mounts the device `number`, or `source` where the number is anonymous, at `at`.
     pub fn mount(&self, number: &str, at: &str, fstype: &str, source: &str) -> &Self {
         let file = self.dir.path().join("proc/self/mountinfo");
         let before = fs::read_to_string(&file).unwrap_or_default();
-        let (id, parent) = (before.lines().count() + 2, topmost_around(&before, at));
+        let id = before.lines().count() + 2;
+        let parent = topmost_around(&before, at);
         let line = format!("{id} {parent} {number} / {at} rw shared:1 - {fstype} {source} rw\n");
         fs::write(file, before + &line).unwrap();
         self
@@ -77,15 +79,15 @@ impl FakeMachine {
     pub fn disk(&self, name: &str) -> Disk {
         let number =
             fs::read_to_string(self.dir.path().join("sys/class/block").join(name).join("dev")).unwrap();
-        Disk::by_number(&self.roots(), Number::parse(&number).unwrap()).unwrap()
+        Disk::by_number(&self.roots(), DeviceNumber::parse(&number).unwrap()).unwrap()
     }
 
     pub fn names(&self) -> Vec<String> {
         list(&self.roots()).unwrap().into_iter().map(|disk| disk.name).collect()
     }
 
-    /// Takes the block device `name` away.
-    pub fn without(&self, name: &str) -> &Self {
+    /// Removes the block device `name`.
+    pub fn remove(&self, name: &str) -> &Self {
         let class = self.dir.path().join("sys/class/block").join(name);
         let number = fs::read_to_string(class.join("dev")).unwrap();
         fs::remove_dir_all(class.canonicalize().unwrap()).unwrap();
@@ -96,7 +98,7 @@ impl FakeMachine {
         self
     }
 
-    /// An SD card with two partitions in the slot of the machine.
+    /// Adds an SD card with two partitions in the card slot.
     pub fn with_card(&self, attributes: &[(&str, &str)]) -> &Self {
         let own =
             [("device/type", "SD"), ("device/cid", "1b534d45"), ("device/name", "EB1QT"), ("diskseq", "7")];
@@ -109,7 +111,7 @@ impl FakeMachine {
         self
     }
 
-    /// A stick behind USB whose reader says that it is not removable, with one partition.
+    /// Adds a USB stick with one partition, whose `removable` is 0.
     pub fn with_stick(&self) -> &Self {
         let usb = "pci0000:00/0000:00:14.0/usb1/1-3";
         self.file(&format!("sys/devices/{usb}/idVendor"), "0781\n");
@@ -120,7 +122,7 @@ impl FakeMachine {
         self.device(&format!("{place}/sdb1"), "8:17", &[("partition", "1")])
     }
 
-    /// A SATA disk with three partitions.
+    /// Adds a SATA disk with three partitions.
     pub fn with_sata(&self) -> &Self {
         let place = "pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sda";
         self.device(place, "8:0", &[]);
@@ -131,7 +133,7 @@ impl FakeMachine {
     }
 }
 
-/// The mount that a new one at `at` stands on, as the kernel sees it: the last of the innermost.
+/// The id of the mount that a new mount at `at` stands on, as in the kernel: the last one of the innermost.
 fn topmost_around(mountinfo: &str, at: &str) -> String {
     let around = mountinfo.lines().filter_map(|line| {
         let words = line.split(' ').collect::<Vec<_>>();

@@ -1,13 +1,13 @@
-//! What a disk is, told by its name, its place on the buses and what the card says of itself.
-//! `removable` is not asked: USB readers report 0.
+//! The kind of a disk, by its name, the buses of its device path and the type that a card reports.
+//! `removable` is not read: USB readers report 0.
 
 use std::path::{Component, Path, PathBuf};
 
-use super::Kind;
-use super::sysfs::Node;
+use super::DiskKind;
+use super::sysfs::BlockDevice;
 
-/// Devices that are no card whatever they hold, by the start of their names.
-const OTHER: [(&str, &str); 10] = [
+/// The devices that are never a card, by the prefix of their names.
+const OTHER_BY_NAME: [(&str, &str); 10] = [
     ("dm-", "a device-mapper volume"),
     ("fd", "a floppy drive"),
     ("md", "a RAID array"),
@@ -20,8 +20,8 @@ const OTHER: [(&str, &str); 10] = [
     ("zram", "compressed memory"),
 ];
 
-/// The buses of internal disks: how their component of the device path begins, and what people call them.
-const INTERNAL: [(&str, &str); 5] = [
+/// The buses of internal disks: the prefix of the component in the device path, and the name for messages.
+const INTERNAL_BUSES: [(&str, &str); 5] = [
     ("nvme", "NVMe disk"),
     ("ata", "SATA disk"),
     ("virtio", "virtio disk"),
@@ -30,49 +30,50 @@ const INTERNAL: [(&str, &str); 5] = [
 ];
 
 /// The kind of the whole disk `node`.
-pub fn kind(node: &Node) -> Kind {
+pub fn disk_kind(node: &BlockDevice) -> DiskKind {
     let name = node.name();
-    let other = |why: &str| Kind::Other { why: why.to_owned() };
-    if begins(&name, "loop") {
-        return Kind::Loop { backing: node.text("loop/backing_file").map(PathBuf::from) };
+    let other = |why: &str| DiskKind::Other { why: why.to_owned() };
+    if is_numbered(&name, "loop") {
+        return DiskKind::Loop { backing: node.text("loop/backing_file").map(PathBuf::from) };
     }
-    if let Some((_, why)) = OTHER.iter().find(|(prefix, _)| begins(&name, prefix)) {
+    if let Some((_, why)) = OTHER_BY_NAME.iter().find(|(prefix, _)| is_numbered(&name, prefix)) {
         return other(why);
     }
     if name.starts_with("mmcblk") {
-        return mmc(node, &name);
+        return mmc_kind(node, &name);
     }
     if node.flag("hidden") {
         return other("a hidden path of another disk");
     }
-    on_bus(node.dir()).unwrap_or_else(|| other("a device of an unknown kind"))
+    kind_by_bus(node.dir()).unwrap_or_else(|| other("a device of an unknown kind"))
 }
 
-fn mmc(node: &Node, name: &str) -> Kind {
+fn mmc_kind(node: &BlockDevice, name: &str) -> DiskKind {
     if name.contains("boot") || name.contains("rpmb") || name.contains("gp") {
-        return Kind::Other { why: "a boot or protected area of an eMMC".to_owned() };
+        return DiskKind::Other { why: "a boot or protected area of an eMMC".to_owned() };
     }
     match node.text("device/type").as_deref() {
-        Some("SD") => Kind::SdCard,
-        _ => Kind::SolderedEmmc,
+        Some("SD") => DiskKind::SdCard,
+        _ => DiskKind::SolderedEmmc,
     }
 }
 
-fn on_bus(dir: &Path) -> Option<Kind> {
+/// The kind of the disk with the device path `dir`, by the bus that it is on.
+fn kind_by_bus(dir: &Path) -> Option<DiskKind> {
     let parts = dir.components().filter_map(|part| match part {
         Component::Normal(part) => part.to_str(),
         _ => None,
     });
     let parts = parts.collect::<Vec<_>>();
-    if parts.iter().any(|part| begins(part, "usb")) {
-        return Some(Kind::Usb);
+    let is_on = |prefix: &str| parts.iter().any(|part| is_numbered(part, prefix));
+    if is_on("usb") {
+        return Some(DiskKind::Usb);
     }
-    let known = |prefix: &str| parts.iter().any(|part| begins(part, prefix));
-    let bus = INTERNAL.iter().find(|(prefix, _)| known(prefix))?;
-    Some(Kind::Internal { bus: bus.1.to_owned() })
+    let (_, bus) = INTERNAL_BUSES.iter().find(|(prefix, _)| is_on(prefix))?;
+    Some(DiskKind::Internal { bus: (*bus).to_owned() })
 }
 
-/// Whether `name` is `prefix` and a number: `loop10` begins with `loop`, `sram` does not with `ram`.
-fn begins(name: &str, prefix: &str) -> bool {
+/// Whether a digit follows `prefix` in `name`: true for `loop` in `loop10`, false for `sr` in `sram`.
+fn is_numbered(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }

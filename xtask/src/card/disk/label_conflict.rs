@@ -1,26 +1,25 @@
-//! Two attached disks with the same labels: every NixOS SD image has the same, and `/dev/disk/by-label`
-//! then names either.
+//! Label conflicts: every NixOS SD image has the same labels, and with two such disks attached, a link in
+//! `/dev/disk/by-label` leads to either.
 
 use super::{Disk, Roots, Use, list};
 
 /// The labels by which a NixOS SD image finds its own partitions.
 const LABELS: [&str; 2] = ["NIXOS_SD", "FIRMWARE"];
 
-/// A warning for each other disk that has such a label too, be it a card or what this machine runs from.
-/// A machine whose disks cannot be listed has none: that is told elsewhere.
-pub fn clashes(roots: &Roots, disk: &Disk) -> Vec<String> {
+/// A warning for each other disk that has one of [`LABELS`], be it a card or the disk that this machine runs from.
+/// No warning where the disks cannot be listed: other checks report that.
+pub fn label_conflicts(roots: &Roots, disk: &Disk) -> Vec<String> {
     let others = list(roots).unwrap_or_default().into_iter().filter(|other| other.number != disk.number);
-    others.filter_map(|other| clash(&other)).collect()
+    others.filter_map(|other| label_conflict(&other)).collect()
 }
 
-fn clash(other: &Disk) -> Option<String> {
+fn label_conflict(other: &Disk) -> Option<String> {
     let labels = other.partitions.iter().filter_map(|part| part.label.as_deref());
-    let same = labels.filter(|label| LABELS.contains(label)).collect::<Vec<_>>();
-    let (same, path) = (same.join(" and "), other.path.display());
+    let same = labels.filter(|label| LABELS.contains(label)).collect::<Vec<_>>().join(" and ");
     let advice = if other.uses.iter().any(Use::is_system) {
-        ", and this machine runs from it; take the new card out before this machine boots again"
+        ", and this machine runs from it: remove the new card before this machine boots again"
     } else {
-        "; unplug it before anything looks for a card by its label"
+        ": unplug it before a program finds a card by its label"
     };
-    (!same.is_empty()).then(|| format!("{path} is labelled {same} too{advice}"))
+    (!same.is_empty()).then(|| format!("{} has the label {same} too{advice}", other.path.display()))
 }

@@ -6,26 +6,28 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::sysfs::Node;
+use super::sysfs::BlockDevice;
 use super::usage::Usage;
-use super::{Disk, Kind, Number, Partition, Roots, kind, probe, udev};
-use crate::base::failure::ExitKind as Failure;
+use super::{DeviceNumber, Disk, DiskKind, Partition, Roots, kind, probe, udev};
+use crate::{bail, failure};
 
-/// The logical sector size of disks that do not tell, and of plain files, in bytes.
-const SECTOR: u32 = 512;
+/// The logical sector size of plain files, and of disks without this attribute in sysfs, in bytes.
+const DEFAULT_SECTOR: u32 = 512;
 
 impl Disk {
     /// The disk at `path`: a device node, a link to one (`/dev/disk/by-id/...`) or a plain file.
-    /// Fails where it is absent, no disk (a folder, a character device) or only a part of one.
+    ///
+    /// # Errors
+    /// Nothing at `path`, something else than a disk (a folder, a character device), or a partition.
     pub fn load(roots: &Roots, path: &Path) -> Result<Self> {
         let shown = path.display();
         let found = path.canonicalize().and_then(|real| Ok((real.metadata()?, real)));
         let (stat, real) = found.map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::Refused.error(absent(roots, path)),
-            _ => anyhow::Error::new(error).context(format!("looking at {shown}")),
+            std::io::ErrorKind::NotFound => missing(roots, path),
+            _ => anyhow::Error::new(error).context(format!("inspecting {shown}")),
         })?;
         if stat.is_file() {
-            return Ok(file(roots, &real, &stat));
+            return Ok(describe_file(roots, &real, &stat));
         }
         if !stat.file_type().is_block_device() {
             let what = match stat.file_type() {
@@ -33,78 +35,92 @@ impl Disk {
                 kind if kind.is_char_device() => "a character device",
                 _ => "a pipe or a socket",
             };
-            return Err(Failure::Refused
-                .error(format!("{shown} is {what}, not a disk; `cargo xtask devices` lists the disks")));
+            bail!(Refused, "{shown} is {what}, not a disk"; hint: "run `cargo xtask devices` to list the disks");
         }
-        Self::by_number(roots, Number::from_raw(stat.rdev())).with_context(|| format!("looking at {shown}"))
+        Self::by_number(roots, DeviceNumber::from_raw(stat.rdev()))
+            .with_context(|| format!("inspecting {shown}"))
     }
 
     /// The disk with this device number.
-    pub fn by_number(roots: &Roots, number: Number) -> Result<Self> {
-        let missing = || Failure::Io.error(format!("there is no block device {number} in sysfs"));
-        let node = Node::by_number(roots, number).ok_or_else(missing)?;
-        whole(&node)?;
-        Ok(describe(roots, &node, &Usage::load(roots)))
+    pub fn by_number(roots: &Roots, number: DeviceNumber) -> Result<Self> {
+        let missing = || failure!(Io, "there is no block device {number} in sysfs");
+        let device = BlockDevice::by_number(roots, number).ok_or_else(missing)?;
+        refuse_partition(&device)?;
+        Ok(describe(roots, &device, &Usage::load(roots)))
     }
 }
 
-/// What to say where there is nothing at `path`, which may lack its `/dev/`.
-fn absent(roots: &Roots, path: &Path) -> String {
-    let (shown, below) = (path.display(), Path::new("/dev").join(path));
-    if path.is_relative() && below.file_name() == path.file_name() && Node::by_path(roots, &below).is_some() {
-        return format!("there is no {shown}; did you mean {}?", below.display());
+/// The error for a `path` with nothing there, which may lack its `/dev/`.
+fn missing(roots: &Roots, path: &Path) -> anyhow::Error {
+    let shown = path.display();
+    let below = Path::new("/dev").join(path);
+    let is_name = path.is_relative() && below.file_name() == path.file_name();
+    if is_name && BlockDevice::by_path(roots, &below).is_some() {
+        return failure!(Refused, "there is no {shown}"; hint: "did you mean {}?", below.display());
     }
-    format!("there is no {shown}; is the card plugged in? `cargo xtask devices` lists what is there")
+    failure!(
+        Refused,
+        "there is no {shown}";
+        hint: "is the card plugged in? `cargo xtask devices` lists the cards"
+    )
 }
 
-/// Every disk of the machine, by name; drives without a medium and unused loop devices are left out.
+/// Every disk of the machine, by name, without drives that have no medium and without unused loop devices.
 pub fn list(roots: &Roots) -> Result<Vec<Disk>> {
-    let (nodes, usage) = (present(roots)?, Usage::load(roots));
-    Ok(nodes.iter().map(|node| describe(roots, node, &usage)).collect())
+    let devices = present(roots)?;
+    let usage = Usage::load(roots);
+    Ok(devices.iter().map(|device| describe(roots, device, &usage)).collect())
 }
 
-/// The same in sysfs alone, at no cost.
-pub(super) fn present(roots: &Roots) -> Result<Vec<Node>> {
+/// The block devices of the disks that [`list`] returns, read from sysfs alone: this is cheap.
+pub(super) fn present(roots: &Roots) -> Result<Vec<BlockDevice>> {
     let folder = roots.sys.join("block");
-    let entries = folder.read_dir().with_context(|| format!("looking for disks in {}", folder.display()))?;
+    let entries = folder.read_dir().with_context(|| format!("listing disks in {}", folder.display()))?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut nodes = names.filter_map(|name| Node::by_name(roots, &name)).collect::<Vec<_>>();
-    nodes.retain(|node| node.size() > 0);
-    nodes.sort_by_key(Node::name);
-    Ok(nodes)
+    let mut devices = names.filter_map(|name| BlockDevice::by_name(roots, &name)).collect::<Vec<_>>();
+    devices.retain(|device| device.size() > 0);
+    devices.sort_by_key(BlockDevice::name);
+    Ok(devices)
 }
 
-fn whole(node: &Node) -> Result<()> {
-    if !node.is_partition() {
-        return Ok(());
+fn refuse_partition(device: &BlockDevice) -> Result<()> {
+    if device.is_partition() {
+        let part = device.path();
+        let disk = device.disk().path();
+        bail!(
+            Refused,
+            "{} is a partition, not a whole disk",
+            part.display();
+            hint: "name the whole disk: {}",
+            disk.display()
+        );
     }
-    let (part, disk) = (node.path(), node.disk().path());
-    let (part, disk) = (part.display(), disk.display());
-    Err(Failure::Refused.error(format!("{part} is a partition; an image needs the whole disk: {disk}")))
+    Ok(())
 }
 
-fn describe(roots: &Roots, node: &Node, usage: &Usage) -> Disk {
-    let sector_size = node.number("queue/logical_block_size").and_then(|size| u32::try_from(size).ok());
+/// What sysfs, udev and the disk itself contain about the whole disk `device`.
+fn describe(roots: &Roots, device: &BlockDevice, usage: &Usage) -> Disk {
+    let sector_size = device.number("queue/logical_block_size").and_then(|size| u32::try_from(size).ok());
     Disk {
-        name: node.name(),
-        path: node.path(),
-        number: node.device_number(),
-        size: node.size(),
-        sector_size: sector_size.unwrap_or(SECTOR),
-        read_only: node.flag("ro") || node.flag("force_ro"),
-        kind: kind::kind(node),
-        vendor: node.text("device/vendor").filter(|vendor| !vendor.starts_with("0x")),
-        model: node.text("device/model").or_else(|| node.text("device/name")),
-        serial: serial(node),
-        diskseq: node.number("diskseq"),
-        partitions: partitions(roots, node),
-        uses: [usage.of(node), usage.of_backing(roots, node)].concat(),
+        name: device.name(),
+        path: device.path(),
+        number: device.device_number(),
+        size: device.size(),
+        sector_size: sector_size.unwrap_or(DEFAULT_SECTOR),
+        read_only: device.flag("ro") || device.flag("force_ro"),
+        kind: kind::disk_kind(device),
+        vendor: device.text("device/vendor").filter(|vendor| !vendor.starts_with("0x")),
+        model: device.text("device/model").or_else(|| device.text("device/name")),
+        serial: serial(device),
+        diskseq: device.number("diskseq"),
+        partitions: partitions(roots, device),
+        uses: [usage.of(device), usage.of_backing(roots, device)].concat(),
     }
 }
 
-/// The partitions as the kernel knows them, and where it knows none, what udev says of the whole disk,
-/// or what the disk itself says.
-fn partitions(roots: &Roots, disk: &Node) -> Vec<Partition> {
+/// The partitions that the kernel knows. Where it knows none: the file system that udev found on the whole disk, else
+/// the partitions that the disk itself has.
+fn partitions(roots: &Roots, disk: &BlockDevice) -> Vec<Partition> {
     let known = disk.partitions();
     if known.is_empty() && disk.size() > 0 {
         let udev::Filesystem { label, fstype } = udev::filesystem(roots, disk.device_number());
@@ -116,45 +132,46 @@ fn partitions(roots: &Roots, disk: &Node) -> Vec<Partition> {
     known.iter().map(|part| partition(roots, part)).collect()
 }
 
-fn partition(roots: &Roots, node: &Node) -> Partition {
-    let found = udev::filesystem(roots, node.device_number());
-    let probed = || probe::filesystem(&roots.dev.join(node.device_path()), 0);
+fn partition(roots: &Roots, device: &BlockDevice) -> Partition {
+    let found = udev::filesystem(roots, device.device_number());
+    let probed = || probe::filesystem(&roots.dev.join(device.device_path()), 0);
     let udev::Filesystem { label, fstype } =
         if found == udev::Filesystem::default() { probed() } else { found };
-    let number = node.number("partition").and_then(|number| u32::try_from(number).ok());
+    let number = device.number("partition").and_then(|number| u32::try_from(number).ok());
     Partition {
-        name: Some(node.name()),
+        name: Some(device.name()),
         number: number.unwrap_or_default(),
-        start: node.start(),
-        size: node.size(),
+        start: device.start(),
+        size: device.size(),
         label,
         fstype,
     }
 }
 
-/// An SD card's CID, a disk's serial number, or that of the USB device around it.
-fn serial(node: &Node) -> Option<String> {
-    let own = ["device/cid", "device/serial", "serial"].iter().find_map(|name| node.text(name));
-    own.or_else(|| usb_serial(node))
+/// The CID of an SD card, the serial number of a disk, or that of the USB device that the disk belongs to.
+fn serial(device: &BlockDevice) -> Option<String> {
+    let own = ["device/cid", "device/serial", "serial"].iter().find_map(|name| device.text(name));
+    own.or_else(|| usb_serial(device))
 }
 
-/// The serial number of the nearest device upwards that has one together with a USB vendor.
-fn usb_serial(node: &Node) -> Option<String> {
-    let device = node.dir().ancestors().find(|dir| dir.join("idVendor").exists())?;
-    let text = std::fs::read_to_string(device.join("serial")).ok()?;
+/// The serial number of the nearest ancestor of `device` that is a USB device.
+fn usb_serial(device: &BlockDevice) -> Option<String> {
+    let usb = device.dir().ancestors().find(|dir| dir.join("idVendor").exists())?;
+    let text = std::fs::read_to_string(usb.join("serial")).ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-fn file(roots: &Roots, path: &Path, stat: &Metadata) -> Disk {
+/// The virtual card that is the plain file `path`.
+fn describe_file(roots: &Roots, path: &Path, stat: &Metadata) -> Disk {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Disk {
         name,
         path: path.to_owned(),
         number: None,
         size: stat.len(),
-        sector_size: SECTOR,
+        sector_size: DEFAULT_SECTOR,
         read_only: stat.permissions().readonly(),
-        kind: Kind::File { device: stat.dev(), inode: stat.ino() },
+        kind: DiskKind::File { device: stat.dev(), inode: stat.ino() },
         vendor: None,
         model: None,
         serial: None,

@@ -1,7 +1,7 @@
-//! What is plugged in, what it is used for, and why a disk is refused.
+//! The disks of this machine: their properties, their uses, and the reasons to refuse one.
 //!
-//! [`Disk`] is what sysfs says about one whole disk (or a plain file that stands for a card). It
-//! travels to the elevated writer, which loads it again and compares.
+//! [`Disk`] describes one whole disk by sysfs, or a plain file that is a virtual card. It is sent to the elevated worker,
+//! which loads the disk again and compares.
 
 mod backing;
 mod confirm;
@@ -30,11 +30,11 @@ mod wait_for_card;
 
 pub use confirm::Confirmation;
 pub use confirm_phrase::ConfirmPhrase;
-pub use label_conflict::clashes;
+pub use label_conflict::label_conflicts;
 pub use load::list;
 pub use lock::{Locked, adopt, open_exclusive, open_shared};
 pub use loop_device::LoopDevice;
-pub use model::{Disk, Kind, Number, Partition, Role, Use};
+pub use model::{DeviceNumber, Disk, DiskKind, Partition, Role, Use};
 pub use protected_path::{Extent, Protected};
 pub use refusal::refuse;
 pub use refusals::refusals;

@@ -1,4 +1,4 @@
-//! The facts about a disk.
+//! [`Disk`] and the types of its properties.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Bytes, Plain};
 
-/// A whole disk, or a plain file that stands for a card.
+/// A whole disk, or a plain file that is a virtual card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
     /// The kernel's name, `mmcblk0`; for a plain file its file name.
@@ -15,31 +15,31 @@ pub struct Disk {
     /// The device node, `/dev/mmcblk0`; for a plain file its absolute path.
     pub path: PathBuf,
     /// The device number; a plain file has none.
-    pub number: Option<Number>,
-    /// In bytes; 0 means that there is no medium in the drive.
+    pub number: Option<DeviceNumber>,
+    /// In bytes; 0 where the drive has no medium.
     pub size: u64,
     /// The logical sector size, in bytes.
     pub sector_size: u32,
     pub read_only: bool,
-    pub kind: Kind,
+    pub kind: DiskKind,
     pub vendor: Option<String>,
     pub model: Option<String>,
     /// The serial number; for an SD card its CID, which is unique where the short serial is not.
     pub serial: Option<String>,
-    /// The kernel's count of media: another card in the same slot has another number (Linux 5.15).
+    /// The kernel's count of media: another card in the same slot has another number (since Linux 5.15).
     pub diskseq: Option<u64>,
     pub partitions: Vec<Partition>,
-    /// Everything that uses the disk or a part of it now.
+    /// Everything that now uses the disk or a part of it.
     pub uses: Vec<Use>,
 }
 
-/// What a disk is, as far as it matters for a card.
+/// The kind of a disk, which decides whether it can be a card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Kind {
-    /// In a card slot of the machine.
+pub enum DiskKind {
+    /// An SD card in a card slot of the machine.
     SdCard,
-    /// A stick, a disk or a card reader behind USB. Readers often say `removable` 0.
+    /// A stick, a disk or a card reader behind USB. The `removable` of readers is often 0.
     Usb,
     /// Flash memory that belongs to the machine.
     SolderedEmmc,
@@ -50,21 +50,21 @@ pub enum Kind {
     Loop {
         backing: Option<PathBuf>,
     },
-    /// A plain file as a virtual card, known by where it is stored.
+    /// A plain file as a virtual card, identified by its file system and inode.
     File {
         device: u64,
         inode: u64,
     },
-    /// No disk that could be a card; `why` continues "it is ...".
+    /// A disk that cannot be a card; `why` continues "it is ...".
     Other {
         why: String,
     },
 }
 
-/// A part of a disk.
+/// A partition, or the file system of a disk without a partition table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
-    /// The kernel's name, `mmcblk0p1`; none where the kernel has not scanned the partition table.
+    /// The kernel's name, `mmcblk0p1`; `None` where the kernel has not scanned the partition table.
     pub name: Option<String>,
     /// 0 for a file system on the whole disk.
     pub number: u32,
@@ -72,18 +72,18 @@ pub struct Partition {
     pub start: u64,
     /// In bytes.
     pub size: u64,
-    /// The label of its filesystem.
+    /// The label of the file system.
     pub label: Option<String>,
-    /// The type of its filesystem in udev's words, `vfat`.
+    /// The type of the file system by udev's names, `vfat`.
     pub fstype: Option<String>,
 }
 
-/// One reason why the disk is busy.
+/// One use of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Use {
     /// The disk or partition that is used, `sda2`.
     pub device: String,
-    /// What lies between it and its use, from the disk outwards: `dm-0 (cryptroot)`.
+    /// The devices between `device` and its use, from the disk upwards: `dm-0 (cryptroot)`.
     pub through: Vec<String>,
     pub role: Role,
 }
@@ -96,18 +96,18 @@ pub enum Role {
         at: PathBuf,
     },
     Swap,
-    /// Part of something that is neither mounted nor swapped to: an array, a volume group, a pool.
+    /// A part of an array, a volume group or a pool that is neither mounted nor used as swap.
     Held,
 }
 
-/// A device number.
+/// The number of a device, from its driver (major) and within that (minor).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Number {
+pub struct DeviceNumber {
     pub major: u32,
     pub minor: u32,
 }
 
-impl Number {
+impl DeviceNumber {
     /// From the form of `stat(2)`.
     pub fn from_raw(raw: u64) -> Self {
         Self { major: rustix::fs::major(raw), minor: rustix::fs::minor(raw) }
@@ -120,20 +120,20 @@ impl Number {
     }
 }
 
-impl fmt::Display for Number {
+impl fmt::Display for DeviceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.major, self.minor)
     }
 }
 
-impl Kind {
-    /// A loop device or a plain file: only for tests and demonstrations.
+impl DiskKind {
+    /// Whether this is a virtual card, a loop device or a plain file: only for tests and demonstrations.
     pub fn is_virtual(&self) -> bool {
         matches!(self, Self::Loop { .. } | Self::File { .. })
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for DiskKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SdCard => f.write_str("SD card"),
@@ -148,33 +148,33 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The places of the running system. A card is mounted elsewhere: in `/media`, `/run/media` or `/mnt`.
-const SYSTEM: [&str; 12] =
+/// The folders of the running system. A card is mounted elsewhere: in `/media`, `/run/media` or `/mnt`.
+const SYSTEM_FOLDERS: [&str; 12] =
     ["/boot", "/efi", "/etc", "/gnu", "/home", "/nix", "/opt", "/persist", "/root", "/srv", "/usr", "/var"];
 
 impl Use {
-    /// Whether the running system would suffer, and not just somebody looking at a card.
+    /// Whether the running system needs the disk for this use.
     pub fn is_system(&self) -> bool {
         match &self.role {
             Role::Swap => true,
             Role::Held => false,
-            Role::Mounted { at } => at == Path::new("/") || SYSTEM.iter().any(|place| at.starts_with(place)),
+            Role::Mounted { at } => {
+                at == Path::new("/") || SYSTEM_FOLDERS.iter().any(|folder| at.starts_with(folder))
+            }
         }
     }
-}
 
-impl Use {
-    /// The same as a use of `device`, which stands on the device that is used.
+    /// This use of a lower device as a use of `device`, which is stacked on the lower device.
     #[must_use]
-    pub fn below(self, device: &str) -> Self {
+    pub fn of_stacked(self, device: &str) -> Self {
         let through = [vec![self.device], self.through].concat();
         Self { device: device.to_owned(), through, role: self.role }
     }
 
-    /// The virtual device that stands on it, `loop3`, where nothing else is known of its use.
+    /// The loop device on top of `device`, `loop3`, where no other use of the loop device is known.
     pub fn loop_device(&self) -> Option<&str> {
-        let top = self.through.last().filter(|_| self.role == Role::Held)?;
-        top.starts_with("loop").then_some(top)
+        let topmost = self.through.last().filter(|_| self.role == Role::Held)?;
+        topmost.starts_with("loop").then_some(topmost)
     }
 }
 
@@ -197,23 +197,24 @@ impl fmt::Display for Use {
 }
 
 impl Disk {
-    /// Vendor and model, as far as they are known.
+    /// The vendor and the model, as far as they are known; else `-`.
     pub fn title(&self) -> String {
         let words = [&self.vendor, &self.model].into_iter().flatten().map(String::as_str);
         let title = words.collect::<Vec<_>>().join(" ");
         if title.is_empty() { "-".to_owned() } else { Plain(title).to_string() }
     }
 
-    /// Which disk it is, beside a label of 8 columns: where, what, how large, and what is known of it.
+    /// The path, kind and size of the disk, and a second line with its title and serial number, to stand beside a label of
+    /// 8 columns.
     pub fn summary(&self) -> String {
         let title = Some(self.title()).filter(|title| title != "-");
         let serial = self.serial.as_ref().map(|serial| format!("serial number {}", Plain(serial)));
-        let known = title.into_iter().chain(serial).collect::<Vec<_>>().join(", ");
-        let known = if known.is_empty() { known } else { format!("\n        {known}") };
-        format!("{} ({}, {}){known}", self.path.display(), self.kind, Bytes(self.size))
+        let names = title.into_iter().chain(serial).collect::<Vec<_>>().join(", ");
+        let second_line = if names.is_empty() { names } else { format!("\n        {names}") };
+        format!("{} ({}, {}){second_line}", self.path.display(), self.kind, Bytes(self.size))
     }
 
-    /// What would be lost, in one line: `FIRMWARE (vfat), NIXOS_SD (ext4)`.
+    /// The partitions of the disk in one line: `FIRMWARE (vfat), NIXOS_SD (ext4)`.
     pub fn content(&self) -> String {
         let parts = self.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
         if parts.is_empty() { "nothing that is known".to_owned() } else { parts.join(", ") }

@@ -1,41 +1,42 @@
-//! What is mounted and swapped to, as `/proc` tells it.
+//! The mounts and swap devices, read from `/proc`.
 
 use std::path::{Path, PathBuf};
 
-use super::{Number, Roots};
+use super::{DeviceNumber, Roots};
 
-/// One line of mountinfo.
+/// One mount, by its line in mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Of this mount, and of the one it stands on.
     pub id: u64,
+    /// The `id` of the mount that this one stands on.
     pub parent: u64,
-    pub number: Number,
+    pub number: DeviceNumber,
     pub at: PathBuf,
     pub fstype: String,
-    /// Where it was mounted from, `/dev/sda1`: for filesystems without a number of their own (btrfs, bcachefs).
+    /// The source of the mount, `/dev/sda1`: identifies file systems without a device number of their own (btrfs,
+    /// bcachefs).
     pub source: String,
 }
 
-/// Every mount of this process's namespace.
+/// Every mount in the namespace of this process.
 pub fn mounts(roots: &Roots) -> Vec<Mount> {
     read(roots, "self/mountinfo").lines().filter_map(parse_mount).collect()
 }
 
-/// The innermost mount around `path`, by the names alone: nothing on it is asked.
+/// The innermost mount around `path`, by the names alone, without a question to the file system.
 pub fn innermost(roots: &Roots, path: &Path) -> Option<Mount> {
     let around = mounts(roots).into_iter().filter(|mount| path.starts_with(&mount.at));
     around.max_by_key(|mount| mount.at.components().count())
 }
 
-/// Whether a question about `path` may be answered late or never: it is on a file system that a program or another
-/// machine serves. Such a one has no nodes of devices that the kernel heeds.
+/// Whether a system call for `path` may hang: a program or another machine serves the file system. The kernel heeds no
+/// device nodes on such a file system.
 pub fn may_hang(roots: &Roots, path: &Path) -> bool {
     const SERVED: [&str; 8] = ["fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "virtiofs"];
     innermost(roots, path).is_some_and(|mount| SERVED.iter().any(|served| mount.fstype.starts_with(served)))
 }
 
-/// The devices that are swapped to, `/dev/sda3`. Swap files are found by their mount.
+/// The devices and files that are used as swap, `/dev/sda3`. The disk of a swap file is found by its mount.
 pub fn swaps(roots: &Roots) -> Vec<PathBuf> {
     parse_swaps(&read(roots, "swaps"))
 }
@@ -45,15 +46,17 @@ fn read(roots: &Roots, file: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue` (proc(5)).
+/// Parses a line of mountinfo, `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue` (proc(5)).
 fn parse_mount(line: &str) -> Option<Mount> {
-    let (place, origin) = line.split_once(" - ")?;
-    let (mut place, mut origin) = (place.split(' '), origin.split(' '));
-    let (id, parent) = (place.next()?.parse().ok()?, place.next()?.parse().ok()?);
-    let number = Number::parse(place.next()?)?;
-    let at = PathBuf::from(unescape(place.nth(1)?));
-    let fstype = origin.next()?.to_owned();
-    Some(Mount { id, parent, number, at, fstype, source: unescape(origin.next()?) })
+    let (before, after) = line.split_once(" - ")?;
+    let mut before = before.split(' ');
+    let mut after = after.split(' ');
+    let id = before.next()?.parse().ok()?;
+    let parent = before.next()?.parse().ok()?;
+    let number = DeviceNumber::parse(before.next()?)?;
+    let at = PathBuf::from(unescape(before.nth(1)?));
+    let fstype = after.next()?.to_owned();
+    Some(Mount { id, parent, number, at, fstype, source: unescape(after.next()?) })
 }
 
 fn parse_swaps(text: &str) -> Vec<PathBuf> {
@@ -61,7 +64,7 @@ fn parse_swaps(text: &str) -> Vec<PathBuf> {
     names.map(|name| PathBuf::from(unescape(name))).collect()
 }
 
-/// Undoes the kernel's escapes: a blank is `\040`.
+/// Decodes the kernel's escapes: a blank is `\040`.
 fn unescape(text: &str) -> String {
     let mut parts = text.split('\\');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -86,7 +89,7 @@ mod tests {
         let line = "41 27 8:17 / /run/media/me/MY\\040CARD rw master:3 - vfat /dev/sdb1 rw";
         let mount = parse_mount(line).unwrap();
         assert_eq!((mount.id, mount.parent), (41, 27));
-        assert_eq!(mount.number, Number { major: 8, minor: 17 });
+        assert_eq!(mount.number, DeviceNumber { major: 8, minor: 17 });
         assert_eq!(mount.at, PathBuf::from("/run/media/me/MY CARD"));
         assert_eq!((mount.fstype.as_str(), mount.source.as_str()), ("vfat", "/dev/sdb1"));
         assert_eq!(parse_mount("no mount at all"), None);
@@ -94,8 +97,8 @@ mod tests {
 
     #[test]
     fn fuzz() {
-        let (mounts, swaps) =
-            (std::fs::read("/proc/self/mountinfo").unwrap(), std::fs::read("/proc/swaps").unwrap());
+        let mounts = std::fs::read("/proc/self/mountinfo").unwrap();
+        let swaps = std::fs::read("/proc/swaps").unwrap();
         let some = "41 27 8:17 / /run/media/me/MY\\040CARD rw master:3 - vfat /dev/sdb1 rw\n";
         let swap = "Filename\tType\n/swap\\040file file\t1\t0\t-3\n";
         let parse = |text: &str| (text.lines().filter_map(parse_mount).count(), parse_swaps(text).len());

@@ -1,58 +1,58 @@
-//! Which processes keep a mounted filesystem busy, or have a disk open for writing, as far as this user may see.
+//! The processes that keep a mounted file system busy or have a disk open for writing, as far as this user may see.
 
 use std::fs::read_link;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, OFlags, Statx, StatxFlags, statx};
 
-use super::sysfs::Node;
-use super::{Disk, Kind, Number, Roots};
+use super::sysfs::BlockDevice;
+use super::{DeviceNumber, Disk, DiskKind, Roots};
 
-/// More are not told.
-const MANY: usize = 5;
+/// The number of processes that a message lists at most.
+const MAX_LISTED: usize = 5;
 
-/// The processes with a file open in `place` or below, or that work there: `bash (1234)`. Only names
-/// are looked at, so a filesystem that hangs does no harm.
-pub fn below(roots: &Roots, place: &Path) -> Vec<String> {
-    those(roots, |process| uses(process, place))
+/// The processes with an open file or their working directory in `folder` or below: `bash (1234)`. Reads only the names
+/// of the files, so that a file system that hangs does no harm.
+pub fn users(roots: &Roots, folder: &Path) -> Vec<String> {
+    processes(roots, |process| uses(process, folder))
 }
 
-/// The processes other than this one that have `disk` or a partition of it open for writing: the kernel lets them write also
-/// while somebody else claims it.
+/// The processes other than this one that have `disk` or a partition of it open for writing: the kernel lets them write
+/// even while another process claims the disk exclusively.
 pub fn writers(roots: &Roots, disk: &Disk) -> Vec<String> {
-    let parts = disk.number.and_then(|number| Node::by_number(roots, number));
-    let parts = parts.iter().flat_map(Node::partitions).filter_map(|part| part.device_number());
+    let device = disk.number.and_then(|number| BlockDevice::by_number(roots, number));
+    let parts = device.iter().flat_map(BlockDevice::partitions).filter_map(|part| part.device_number());
     let numbers = parts.chain(disk.number).collect::<Vec<_>>();
     let is_disk = |facts: &Statx| {
-        let number = Number { major: facts.stx_rdev_major, minor: facts.stx_rdev_minor };
-        let home = rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor);
+        let number = DeviceNumber { major: facts.stx_rdev_major, minor: facts.stx_rdev_minor };
+        let filesystem = rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor);
         match (FileType::from_raw_mode(facts.stx_mode.into()), &disk.kind) {
             (FileType::BlockDevice, _) => numbers.contains(&number),
-            (_, Kind::File { device, inode }) => (*device, *inode) == (home, facts.stx_ino),
+            (_, DiskKind::File { device, inode }) => (*device, *inode) == (filesystem, facts.stx_ino),
             _ => false,
         }
     };
     let own = read_link(roots.proc.join("self")).ok();
     let is_own = |process: &Path| own.as_deref() == process.file_name().map(Path::new);
-    those(roots, |process| !is_own(process) && writes(process, &is_disk))
+    processes(roots, |process| !is_own(process) && writes(process, &is_disk))
 }
 
-/// The first processes of which `holds` is true, given their folders in `/proc`.
-fn those(roots: &Roots, holds: impl Fn(&Path) -> bool) -> Vec<String> {
-    let folders = roots.proc.read_dir().into_iter().flatten();
-    let folders = folders.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut processes = folders.filter_map(|name| name.parse::<u32>().ok()).collect::<Vec<_>>();
-    processes.sort_unstable();
-    let using = processes.into_iter().filter(|id| holds(&roots.proc.join(id.to_string())));
-    using.map(|id| titled(roots, id)).take(MANY).collect()
+/// The first [`MAX_LISTED`] processes for which `predicate` is true, given their folders in `/proc`.
+fn processes(roots: &Roots, predicate: impl Fn(&Path) -> bool) -> Vec<String> {
+    let entries = roots.proc.read_dir().into_iter().flatten();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut ids = names.filter_map(|name| name.parse::<u32>().ok()).collect::<Vec<_>>();
+    ids.sort_unstable();
+    let found = ids.into_iter().filter(|id| predicate(&roots.proc.join(id.to_string())));
+    found.map(|id| title(roots, id)).take(MAX_LISTED).collect()
 }
 
-/// Whether a process has something open for writing of which `is_disk` is true.
+/// Whether `process` has a file open for writing for which `is_disk` is true.
 fn writes(process: &Path, is_disk: &impl Fn(&Statx) -> bool) -> bool {
     let open = process.join("fd").read_dir().into_iter().flatten();
     let mut names = open.filter_map(|entry| Some(entry.ok()?.file_name()));
     names.any(|name| {
-        // A file system that does not answer is not asked: what the kernel knows is enough.
+        // What the kernel has cached suffices: a question to a file system that does not answer would hang.
         let facts = statx(
             CWD,
             process.join("fd").join(&name),
@@ -63,24 +63,24 @@ fn writes(process: &Path, is_disk: &impl Fn(&Statx) -> bool) -> bool {
     })
 }
 
-/// By the flags of an open file, `flags:\t0100002` (proc(5)).
+/// Whether the flags in the fdinfo file `info` are those of a file open for writing: `flags:\t0100002` (proc(5)).
 fn is_for_writing(info: &Path) -> bool {
     let text = std::fs::read_to_string(info).unwrap_or_default();
-    let flags =
-        text.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
-    let flags = flags.map_or(OFlags::empty(), OFlags::from_bits_retain);
+    let bits = text.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+    let flags = bits.map_or(OFlags::empty(), OFlags::from_bits_retain);
     let writes = matches!(flags & OFlags::RWMODE, OFlags::WRONLY | OFlags::RDWR);
     writes && !flags.contains(OFlags::PATH)
 }
 
-fn uses(process: &Path, place: &Path) -> bool {
+fn uses(process: &Path, folder: &Path) -> bool {
     let own = ["cwd", "root", "exe"].map(|link| process.join(link));
     let open = process.join("fd").read_dir().into_iter().flatten();
     let links = own.into_iter().chain(open.filter_map(|entry| Some(entry.ok()?.path())));
-    links.filter_map(|link| read_link(link).ok()).any(|target: PathBuf| target.starts_with(place))
+    links.filter_map(|link| read_link(link).ok()).any(|target: PathBuf| target.starts_with(folder))
 }
 
-fn titled(roots: &Roots, id: u32) -> String {
+/// The name and the id of a process: `bash (1234)`.
+fn title(roots: &Roots, id: u32) -> String {
     let name = std::fs::read_to_string(roots.proc.join(id.to_string()).join("comm"));
     format!("{} ({id})", name.as_deref().map_or("a process", str::trim))
 }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_works_or_reads_there() {
+    fn processes_in_a_folder_are_its_users() {
         let machine = FakeMachine::new();
         let roots = machine.roots();
         for (id, name, link, to) in [
@@ -105,12 +105,13 @@ mod tests {
             machine.file(&format!("proc/{id}/fd/info"), "");
             symlink(to, roots.proc.join(id).join(link)).unwrap();
         }
-        assert_eq!(below(&roots, Path::new("/media/me/CARD")), ["vlc (3)", "bash (20)"]);
+        assert_eq!(users(&roots, Path::new("/media/me/CARD")), ["vlc (3)", "bash (20)"]);
     }
 
     #[test]
-    fn who_writes_there() {
-        let (machine, dir) = (FakeMachine::new(), tempfile::tempdir().unwrap());
+    fn processes_with_the_disk_open_for_writing_are_its_writers() {
+        let machine = FakeMachine::new();
+        let dir = tempfile::tempdir().unwrap();
         let [card, other] = ["card", "other"].map(|name| dir.path().join(name));
         for file in [&card, &other] {
             std::fs::write(file, [0; 512]).unwrap();

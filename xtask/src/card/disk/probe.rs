@@ -1,5 +1,5 @@
-//! What stands on a disk, read from the disk itself: for machines without udev, kernels that do not
-//! scan partition tables, and plain files. Needs the right to read it; without that nothing is found.
+//! The partitions and file systems of a disk, read from the disk itself: for machines without udev, kernels that do not
+//! scan partition tables, and plain files. Finds nothing on a disk that this user may not read.
 
 use std::fs::File;
 use std::io;
@@ -11,38 +11,39 @@ use std::time::Duration;
 use super::Partition;
 use super::udev::Filesystem;
 
-/// An MBR counts in these units, in bytes.
+/// The unit of sizes and offsets in an MBR, in bytes.
 const SECTOR: u64 = 512;
-/// The type byte of the one entry by which a GPT disk protects itself.
+/// The type byte of the protective entry in the MBR of a GPT disk.
 const PROTECTIVE: u8 = 0xee;
 
-/// Of a disk that does not answer for so long nothing is found: one that hangs must not keep others from
-/// being written.
+/// After this time without an answer nothing is found: a disk that hangs must not prevent the writing of others.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The file system that begins `start` bytes into the disk at `path`.
 pub fn filesystem(path: &Path, start: u64) -> Filesystem {
-    answered(path, move |disk| read_filesystem(disk, start))
+    with_timeout(path, move |disk| read_filesystem(disk, start))
 }
 
 /// The partitions of the disk at `path`, of `size` bytes, by its own table. A disk without a table
-/// that holds one file system counts as one partition with the number 0.
+/// that has one file system counts as one partition with the number 0.
 pub fn partitions(path: &Path, size: u64) -> Vec<Partition> {
-    answered(path, move |disk| read_partitions(disk, size))
+    with_timeout(path, move |disk| read_partitions(disk, size))
 }
 
-/// What `look` finds on the disk at `path`, which is opened by a thread of its own: it may wait for ever.
-pub(super) fn answered<T>(path: &Path, look: impl FnOnce(&File) -> io::Result<T> + Send + 'static) -> T
+/// What `probe` finds on the disk at `path` within [`PROBE_TIMEOUT`], else the default. A thread of its own opens the
+/// disk, as it may wait for ever.
+pub(super) fn with_timeout<T>(path: &Path, probe: impl FnOnce(&File) -> io::Result<T> + Send + 'static) -> T
 where
     T: Default + Send + 'static,
 {
-    let (path, (said, heard)) = (path.to_owned(), channel());
-    // Where there is no thread, nothing is found either.
+    let path = path.to_owned();
+    let (sender, receiver) = channel();
+    // Where no thread can be started, the receiver finds its channel closed.
     let _ = std::thread::Builder::new().spawn(move || {
-        // Nobody listens any more where it has taken too long.
-        let _ = said.send(File::open(path).and_then(|disk| look(&disk)).unwrap_or_default());
+        // After the timeout there is no receiver.
+        let _ = sender.send(File::open(path).and_then(|disk| probe(&disk)).unwrap_or_default());
     });
-    heard.recv_timeout(PROBE_TIMEOUT).unwrap_or_default()
+    receiver.recv_timeout(PROBE_TIMEOUT).unwrap_or_default()
 }
 
 fn read_partitions(disk: &File, size: u64) -> io::Result<Vec<Partition>> {
@@ -60,14 +61,15 @@ fn read_partitions(disk: &File, size: u64) -> io::Result<Vec<Partition>> {
         return Ok(Vec::new());
     }
     let entries = sector[446..510].chunks_exact(16).zip(1..).filter(|(entry, _)| entry[4] != 0);
-    let places = entries.filter(|(entry, _)| entry[4] != PROTECTIVE).map(|(entry, number)| {
-        let (start, size) = (u64::from(le32(&entry[8..])) * SECTOR, u64::from(le32(&entry[12..])) * SECTOR);
+    let parts = entries.filter(|(entry, _)| entry[4] != PROTECTIVE).map(|(entry, number)| {
+        let start = u64::from(le32(&entry[8..])) * SECTOR;
+        let size = u64::from(le32(&entry[12..])) * SECTOR;
         part(number, start, size, read_filesystem(disk, start).unwrap_or_default())
     });
-    Ok(places.collect())
+    Ok(parts.collect())
 }
 
-/// ext2 to 4 by the magic number of its superblock, FAT by the type in its boot sector.
+/// The file system at byte `start`: ext2 to ext4 by the magic number of its superblock, FAT by the type in its boot sector.
 fn read_filesystem(disk: &File, start: u64) -> io::Result<Filesystem> {
     let mut head = [0; 2048];
     disk.read_exact_at(&mut head, start)?;
@@ -77,7 +79,7 @@ fn read_filesystem(disk: &File, start: u64) -> io::Result<Filesystem> {
         Filesystem { label, fstype: Some(fstype.to_owned()) }
     };
     Ok(if head[1080..1082] == [0x53, 0xef] {
-        found(ext(&head[1024..]), &head[1024 + 120..1024 + 136])
+        found(ext_version(&head[1024..]), &head[1024 + 120..1024 + 136])
     } else if &head[82..87] == b"FAT32" {
         found("vfat", &head[71..82])
     } else if &head[54..58] == b"FAT1" {
@@ -87,8 +89,8 @@ fn read_filesystem(disk: &File, start: u64) -> io::Result<Filesystem> {
     })
 }
 
-/// ext4 has extents (incompatible feature 0x40), ext3 a journal (compatible feature 0x4).
-fn ext(superblock: &[u8]) -> &'static str {
+/// The version of ext: ext4 has extents (incompatible feature 0x40), ext3 a journal (compatible feature 0x4).
+fn ext_version(superblock: &[u8]) -> &'static str {
     match (le32(&superblock[96..]) & 0x40 != 0, le32(&superblock[92..]) & 0x4 != 0) {
         (true, _) => "ext4",
         (false, true) => "ext3",

@@ -1,32 +1,34 @@
-//! A reason why a disk is not written, and what to do about it.
+//! A reason to refuse a disk, with its hint.
 
 use std::fmt;
 
-use crate::base::failure::ExitKind;
+use crate::bail;
 
-/// One reason and what to do about it.
+/// One reason to refuse a disk, with the remedy as hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub reason: String,
-    pub remedy: String,
+    pub hint: String,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.reason, self.remedy)
+        write!(f, "{}; {}", self.reason, self.hint)
     }
 }
 
-/// The refusals as one error, for a command that wants to go on only without any.
+/// Fails with all `refusals` as one error, if there are any.
 pub fn refuse(refusals: &[Refusal]) -> anyhow::Result<()> {
-    let lines = refusals.iter().map(ToString::to_string).collect::<Vec<_>>();
-    match lines.as_slice() {
+    match refusals {
         [] => Ok(()),
-        [one] => Err(ExitKind::Refused.error(one)),
-        many => Err(ExitKind::Refused.error(format!("nothing was written:\n  - {}", many.join("\n  - ")))),
+        [Refusal { reason, hint }] => bail!(Refused, "{reason}"; hint: "{hint}"),
+        several => {
+            let lines = several.iter().map(|refusal| format!("\n  - {refusal}")).collect::<String>();
+            bail!(Refused, "refused for {} reasons:{lines}", several.len())
+        }
     }
 }
 
-pub(super) fn refusal(reason: impl Into<String>, remedy: impl Into<String>) -> Refusal {
-    Refusal { reason: reason.into(), remedy: remedy.into() }
+pub(super) fn refusal(reason: impl Into<String>, hint: impl Into<String>) -> Refusal {
+    Refusal { reason: reason.into(), hint: hint.into() }
 }

@@ -1,64 +1,70 @@
-//! Why a disk is not written: every reason at once, each with its culprit and its remedy.
+//! The checks that refuse a disk before it is written. Each refusal names its culprit and has a hint.
 
 use std::collections::BTreeSet;
 
-use super::confirm::{confirmation, unexpected};
+use super::confirm::{expectation_mismatch, unconfirmed};
 use super::refusal::{Refusal, refusal};
-use super::{Confirmation, Disk, Kind, Mounted, Protected, Request, Role, Use, VirtualCards};
+use super::{Confirmation, Disk, DiskKind, Mounted, Protected, Request, Role, Use, VirtualCards};
 use crate::base::{Bytes, shell};
 
-/// Where to look for a card instead.
-const CHOOSE: &str = "`cargo xtask devices` lists the cards";
+/// The hint for a device that can never be a card.
+const LIST_CARDS: &str = "run `cargo xtask devices` to list the cards";
 
-/// Everything that speaks against writing `disk`; empty when it may be written.
+/// Every reason to refuse `disk`; empty where it may be written.
 pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
-    let checks = [kind, medium, system, busy, protected, size, sectors, read_only, confirmation];
+    let checks = [not_a_card, no_medium, system, busy, protected, too_small, sectors, read_only, unconfirmed];
     checks.iter().filter_map(|check| check(disk, request)).collect()
 }
 
-/// Everything that speaks against writing `disk`, whoever has agreed to what: what a writer looks at that
-/// has claimed it.
+/// Every reason to refuse `disk` whatever was confirmed: the check of a worker that has claimed the disk.
 pub(super) fn unwritable(disk: &Disk) -> Vec<Refusal> {
-    let (virtual_cards, mounted, confirmation) =
-        (VirtualCards::Allowed, Mounted::Refused, Confirmation::Typed);
-    refusals(disk, &Request { image_size: None, virtual_cards, mounted, protected: Vec::new(), confirmation })
+    let request = Request {
+        image_size: None,
+        virtual_cards: VirtualCards::Allowed,
+        mounted: Mounted::Refused,
+        protected: Vec::new(),
+        confirmation: Confirmation::Typed,
+    };
+    refusals(disk, &request)
 }
 
-/// What `disk` is instead of the card that is waited for; none where it may be the one.
-pub(super) fn other_than_awaited(disk: &Disk, request: &Request) -> Option<Refusal> {
-    kind(disk, request).or_else(|| unexpected(disk, request)).or_else(|| size(disk, request))
+/// Why `disk` cannot be the card that is waited for; `None` where it may be.
+pub(super) fn not_awaited(disk: &Disk, request: &Request) -> Option<Refusal> {
+    not_a_card(disk, request)
+        .or_else(|| expectation_mismatch(disk, request))
+        .or_else(|| too_small(disk, request))
 }
 
-fn kind(disk: &Disk, request: &Request) -> Option<Refusal> {
+fn not_a_card(disk: &Disk, request: &Request) -> Option<Refusal> {
     let path = disk.path.display();
     match &disk.kind {
-        Kind::SdCard | Kind::Usb => None,
+        DiskKind::SdCard | DiskKind::Usb => None,
         kind if kind.is_virtual() && request.virtual_cards == VirtualCards::Allowed => None,
-        Kind::Loop { .. } => Some(refusal(
-            format!("{path} is a loop device, not a card"),
-            "--allow-virtual takes it all the same",
-        )),
-        Kind::File { .. } => Some(refusal(
-            format!("{path} is a plain file, not a card"),
-            "--allow-virtual takes it all the same",
-        )),
-        Kind::SolderedEmmc => {
-            Some(refusal(format!("{path} is an eMMC, memory of this machine and no card"), CHOOSE))
+        DiskKind::Loop { .. } => {
+            Some(refusal(format!("{path} is a loop device, not a card"), "pass --allow-virtual to accept it"))
         }
-        Kind::Internal { bus } => Some(refusal(format!("{path} is an internal {bus}, not a card"), CHOOSE)),
-        Kind::Other { why } => Some(refusal(format!("{path} is {why}, not a card"), CHOOSE)),
+        DiskKind::File { .. } => {
+            Some(refusal(format!("{path} is a plain file, not a card"), "pass --allow-virtual to accept it"))
+        }
+        DiskKind::SolderedEmmc => {
+            Some(refusal(format!("{path} is an eMMC of this machine, not a card"), LIST_CARDS))
+        }
+        DiskKind::Internal { bus } => {
+            Some(refusal(format!("{path} is an internal {bus}, not a card"), LIST_CARDS))
+        }
+        DiskKind::Other { why } => Some(refusal(format!("{path} is {why}, not a card"), LIST_CARDS)),
     }
 }
 
-fn medium(disk: &Disk, _: &Request) -> Option<Refusal> {
+fn no_medium(disk: &Disk, _: &Request) -> Option<Refusal> {
     let path = disk.path.display();
     match &disk.kind {
         _ if disk.size > 0 => None,
-        Kind::File { .. } => {
-            Some(refusal(format!("{path} is empty"), "give it the size of a card: truncate --size 4G FILE"))
+        DiskKind::File { .. } => {
+            Some(refusal(format!("{path} is empty"), "give it the size of a card: `truncate --size 4G FILE`"))
         }
-        Kind::Loop { .. } => {
-            Some(refusal(format!("{path} has no file behind it"), "attach one with losetup"))
+        DiskKind::Loop { .. } => {
+            Some(refusal(format!("{path} has no file behind it"), "attach a file with `losetup`"))
         }
         _ => Some(refusal(format!("{path} has no medium in it"), "insert the card and try again")),
     }
@@ -66,41 +72,42 @@ fn medium(disk: &Disk, _: &Request) -> Option<Refusal> {
 
 fn system(disk: &Disk, _: &Request) -> Option<Refusal> {
     let uses = disk.uses.iter().filter(|used| used.is_system()).collect::<Vec<_>>();
-    let why = listed(&uses)?;
-    Some(refusal(format!("{} is a disk of the running system: {why}", disk.path.display()), CHOOSE))
+    let why = list(&uses)?;
+    Some(refusal(format!("{} is a disk of the running system: {why}", disk.path.display()), LIST_CARDS))
 }
 
 fn busy(disk: &Disk, request: &Request) -> Option<Refusal> {
-    let to_be_freed = request.mounted == Mounted::Unmounted && disk.uses.iter().all(Use::is_plain_mount);
-    if to_be_freed || disk.uses.iter().any(Use::is_system) {
+    let will_be_unmounted =
+        request.mounted == Mounted::Unmounted && disk.uses.iter().all(Use::is_plain_mount);
+    if will_be_unmounted || disk.uses.iter().any(Use::is_system) {
         return None;
     }
     let uses = disk.uses.iter().collect::<Vec<_>>();
-    let why = listed(&uses)?;
-    Some(refusal(format!("{} is in use: {why}", disk.path.display()), freeing(disk)))
+    let why = list(&uses)?;
+    Some(refusal(format!("{} is in use: {why}", disk.path.display()), release_hint(disk)))
 }
 
-/// What sets a disk free that is in use.
-fn freeing(disk: &Disk) -> String {
-    let places = disk.uses.iter().filter_map(|used| match &used.role {
+/// The hint that releases a disk that is in use.
+fn release_hint(disk: &Disk) -> String {
+    let mount_points = disk.uses.iter().filter_map(|used| match &used.role {
         Role::Mounted { at } => Some(shell::quote(&at.to_string_lossy())),
         _ => None,
     });
-    let places = places.collect::<Vec<_>>().join(" ");
+    let mount_points = mount_points.collect::<Vec<_>>().join(" ");
     let loops = disk.uses.iter().filter_map(Use::loop_device).map(|name| format!("/dev/{name}"));
     let loops = loops.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ");
-    if places.is_empty() && !loops.is_empty() {
-        return format!("detach it first: losetup --detach {loops}");
+    if mount_points.is_empty() && !loops.is_empty() {
+        return format!("run `losetup --detach {loops}`");
     }
     match disk.uses.iter().all(Use::is_plain_mount) {
-        true => format!("unmount it first: umount {places} (`flash` does it with --unmount)"),
-        false if places.is_empty() => "take it out of there first".to_owned(),
-        false => format!("unmount it first: umount {places}"),
+        true => format!("run `umount {mount_points}`, or pass --unmount to `flash`"),
+        false if mount_points.is_empty() => "remove it from there first".to_owned(),
+        false => format!("run `umount {mount_points}`"),
     }
 }
 
-/// The first few uses in words; none where there is none.
-fn listed(uses: &[&Use]) -> Option<String> {
+/// The first three uses and the number of the others; `None` where there are no uses.
+fn list(uses: &[&Use]) -> Option<String> {
     let shown = uses.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match uses.len() {
         0 => None,
@@ -112,35 +119,44 @@ fn listed(uses: &[&Use]) -> Option<String> {
 fn protected(disk: &Disk, request: &Request) -> Option<Refusal> {
     let Protected { what, path, .. } = request.protected.iter().find(|path| path.is_on(disk))?;
     let reason =
-        format!("{what} {} is on {}, which is to be overwritten", path.display(), disk.path.display());
+        format!("{what} {} is on {}, which would be overwritten", path.display(), disk.path.display());
     Some(refusal(reason, "copy it to another disk first"))
 }
 
-fn size(disk: &Disk, request: &Request) -> Option<Refusal> {
+fn too_small(disk: &Disk, request: &Request) -> Option<Refusal> {
     let needed = request.image_size.filter(|needed| *needed > disk.size && disk.size > 0)?;
-    let (path, holds, missing) = (disk.path.display(), disk.size, needed - disk.size);
+    let available = disk.size;
     let reason = format!(
-        "the image is larger than {path}: {} ({needed} bytes) on {} ({holds} bytes), {missing} bytes too many",
+        "the image is larger than {}: it has {} ({needed} bytes), the card {} ({available} bytes), {} bytes too few",
+        disk.path.display(),
         Bytes(needed),
-        Bytes(holds)
+        Bytes(available),
+        needed - available
     );
     Some(refusal(reason, "use a larger card"))
 }
 
 fn sectors(disk: &Disk, _: &Request) -> Option<Refusal> {
-    let (path, found) = (disk.path.display(), disk.sector_size);
-    let reason = || format!("{path} has sectors of {found} bytes, and the image is laid out for 512");
-    if found == 512 { None } else { Some(refusal(reason(), "use another card or reader")) }
+    if disk.sector_size == 512 {
+        return None;
+    }
+    let path = disk.path.display();
+    let reason =
+        format!("{path} has sectors of {} bytes, but the image is laid out for 512", disk.sector_size);
+    Some(refusal(reason, "use another card or reader"))
 }
 
 fn read_only(disk: &Disk, _: &Request) -> Option<Refusal> {
     if !disk.read_only {
         return None;
     }
-    let remedy = match disk.kind {
-        Kind::Loop { .. } => "attach it without losetup --read-only, or undo blockdev --setro with --setrw",
-        Kind::File { .. } => "make it writable with chmod u+w",
-        _ => "slide the write-protect switch at the side of the card or its adapter",
+    let path = disk.path.display();
+    let hint = match disk.kind {
+        DiskKind::Loop { .. } => {
+            format!("attach it without `losetup --read-only`, or run `blockdev --setrw {path}`")
+        }
+        DiskKind::File { .. } => format!("run `chmod u+w {path}`"),
+        _ => "slide the write-protect switch on the side of the card or its adapter".to_owned(),
     };
-    Some(refusal(format!("{} is read-only", disk.path.display()), remedy))
+    Some(refusal(format!("{path} is read-only"), hint))
 }

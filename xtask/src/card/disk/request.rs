@@ -1,30 +1,30 @@
-//! What is asked of a disk before it is written.
+//! The requirements that a disk is checked against before it is written.
 
 use super::{Confirmation, Protected};
 
-/// What is asked of a disk.
+/// The requirements for a disk that is to be written.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The size of the image when decompressed, in bytes; none where its header does not tell.
+    /// The decompressed size of the image in bytes; `None` where it is not known yet.
     pub image_size: Option<u64>,
     pub virtual_cards: VirtualCards,
     pub mounted: Mounted,
-    /// What must survive: the image, the flake, the keys and more.
+    /// The paths that must not be overwritten: the image, the flake, the keys and more.
     pub protected: Vec<Protected>,
     pub confirmation: Confirmation,
 }
 
-/// Whether loop devices and plain files may stand for a card.
+/// Whether loop devices and plain files are accepted as virtual cards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VirtualCards {
     Refused,
     Allowed,
 }
 
-/// What becomes of a card that is mounted, and nothing else but mounted.
+/// The handling of a card whose only uses are plain mounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mounted {
     Refused,
-    /// It is unmounted: after a question, or because that was said beforehand.
+    /// The card is unmounted: after a question, or because of `--unmount`.
     Unmounted,
 }

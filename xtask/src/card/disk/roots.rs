@@ -1,14 +1,14 @@
-//! Where the kernel's and udev's view of the disks is read: parameters, so that tests bring their own trees.
+//! The root folders of sysfs, procfs, the device nodes and udev: parameters, so that tests can use their own.
 
 use std::path::PathBuf;
 
-/// The folders that are read. [`Default`] is those of the running system.
+/// The folders in which the kernel and udev describe the disks. [`Default`] has those of the running system.
 #[derive(Clone, Debug)]
 pub struct Roots {
     pub sys: PathBuf,
     pub proc: PathBuf,
     pub dev: PathBuf,
-    /// udev keeps its findings in `udev/data` below it.
+    /// The folder with the database of udev in `udev/data`.
     pub run: PathBuf,
 }
 

@@ -1,6 +1,7 @@
-//! Cards that something else stands on, as the kernel shows it.
+//! Cards with other devices stacked on them, as the kernel shows them.
 
 use super::fake::FakeMachine;
+use super::refusal::Refusal;
 use super::tests::{check, request};
 use super::*;
 
@@ -8,7 +9,7 @@ fn unmounted() -> Request {
     Request { mounted: Mounted::Unmounted, ..request() }
 }
 
-/// The kernel tells no holder of a loop device's backing device, and claims nothing.
+/// The kernel lists no holder for the backing device of a loop device, and claims nothing.
 #[test]
 fn a_loop_device_over_a_partition_or_another_loop_device() {
     let machine = FakeMachine::new();
@@ -16,23 +17,24 @@ fn a_loop_device_over_a_partition_or_another_loop_device() {
     check(
         &machine.disk("sdb"),
         &unmounted(),
-        &["/dev/sdb is in use: sdb1 is behind loop3; detach it first: losetup --detach /dev/loop3"],
+        &["/dev/sdb is in use: sdb1 is behind loop3; run `losetup --detach /dev/loop3`"],
     );
     machine.device("virtual/block/loop4", "7:4", &[("loop/backing_file", "/dev/loop3")]);
     machine.mount("7:4", "/mnt", "ext4", "/dev/loop4");
     check(
         &machine.disk("sdb"),
         &unmounted(),
-        &["/dev/sdb is in use: sdb1 is mounted at /mnt through loop3, loop4; unmount it first: umount /mnt"],
+        &["/dev/sdb is in use: sdb1 is mounted at /mnt through loop3, loop4; run `umount /mnt`"],
     );
     let image = Protected::find(&machine.roots(), "the image", "/mnt/image".as_ref(), Extent::Itself);
-    let said = refusals(&machine.disk("sdb"), &Request { protected: vec![image], ..unmounted() });
-    assert!(said.iter().any(|it| it.reason.starts_with("the image /mnt/image is on /dev/sdb")), "{said:?}");
+    let refusals = refusals(&machine.disk("sdb"), &Request { protected: vec![image], ..unmounted() });
+    let is_image = |refusal: &Refusal| refusal.reason.starts_with("the image /mnt/image is on /dev/sdb");
+    assert!(refusals.iter().any(is_image), "{refusals:?}");
 }
 
-/// What is written to a loop device is written to the block device below it.
+/// A write to a loop device is a write to the block device below.
 #[test]
-fn a_loop_device_over_what_is_used_otherwise() {
+fn a_loop_device_over_a_mounted_partition() {
     let machine = FakeMachine::new();
     machine.with_stick().device("virtual/block/loop3", "7:3", &[("loop/backing_file", "/dev/sdb1")]);
     assert_eq!(machine.disk("loop3").uses, []);
@@ -51,7 +53,7 @@ fn two_loop_devices_over_one_partition() {
     assert_eq!(machine.disk("loop3").uses[0].to_string(), "loop3 is mounted at /mnt through sdb1, loop4");
 }
 
-/// Whatever writes back to the card, by the kernel's own word.
+/// sysfs names the device to which a zram device writes back.
 #[test]
 fn a_zram_device_that_writes_back_to_the_card() {
     let machine = FakeMachine::new();
@@ -63,8 +65,9 @@ fn a_zram_device_that_writes_back_to_the_card() {
 }
 
 #[test]
-fn a_file_that_is_swapped_to_is_no_card() {
-    let (machine, dir) = (FakeMachine::new(), tempfile::tempdir().unwrap());
+fn a_swap_file_is_in_use() {
+    let machine = FakeMachine::new();
+    let dir = tempfile::tempdir().unwrap();
     let file = dir.path().canonicalize().unwrap().join("swapfile");
     std::fs::write(&file, "content").unwrap();
     machine.swap(file.to_str().unwrap());

@@ -1,33 +1,32 @@
-//! One block device in sysfs.
+//! Block devices in sysfs.
 
 use std::path::{Path, PathBuf};
 
-use super::{Number, Roots};
+use super::{DeviceNumber, Roots};
 
-/// sysfs counts sizes and offsets in these units, whatever the sector size of the disk is.
+/// The unit of sizes and offsets in sysfs in bytes, whatever the sector size of the disk is.
 const SECTOR: u64 = 512;
 
-/// The folder of a disk, a partition or a stacked device in sysfs, all links resolved.
+/// A disk, a partition or a stacked device, by its folder in sysfs with all links resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
+pub struct BlockDevice {
     dir: PathBuf,
 }
 
-impl Node {
-    /// The block device with the kernel's name `name`.
+impl BlockDevice {
+    /// The block device that the kernel calls `name`.
     pub fn by_name(roots: &Roots, name: &str) -> Option<Self> {
         let dir = roots.sys.join("class/block").join(name);
         dir.canonicalize().ok().map(|dir| Self { dir })
     }
 
     /// The block device with this number.
-    pub fn by_number(roots: &Roots, number: Number) -> Option<Self> {
+    pub fn by_number(roots: &Roots, number: DeviceNumber) -> Option<Self> {
         let dir = roots.sys.join("dev/block").join(number.to_string());
         dir.canonicalize().ok().map(|dir| Self { dir })
     }
 
-    /// The block device behind a path of the running system, `/dev/mapper/root`. Links are followed
-    /// below the root of the device nodes.
+    /// The block device at `path` in `/dev`, `/dev/mapper/root`. Links are followed below `roots.dev`.
     pub fn by_path(roots: &Roots, path: &Path) -> Option<Self> {
         let below = roots.dev.canonicalize().ok()?;
         let path = roots.dev.join(path.strip_prefix("/dev").ok()?).canonicalize().ok()?;
@@ -44,17 +43,17 @@ impl Node {
         self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// The path of the device node.
+    /// The path of the device node, `/dev/sdb1`.
     pub fn path(&self) -> PathBuf {
         Path::new("/dev").join(self.device_path())
     }
 
-    /// The same below `/dev`: sysfs has `!` where the path has `/`.
+    /// The path of the device node below `/dev`: sysfs has `!` where the path has `/`.
     pub fn device_path(&self) -> String {
         self.name().replace('!', "/")
     }
 
-    /// An attribute without the blanks around it; none where it is absent or empty.
+    /// The text of `attribute` without the blanks around it; `None` where it is absent or empty.
     pub fn text(&self, attribute: &str) -> Option<String> {
         let text = std::fs::read(self.dir.join(attribute)).ok()?;
         let text = String::from_utf8_lossy(&text).trim().to_owned();
@@ -65,30 +64,30 @@ impl Node {
         self.text(attribute)?.parse().ok()
     }
 
-    /// Whether an attribute is there and not 0.
+    /// Whether `attribute` exists and is not 0.
     pub fn flag(&self, attribute: &str) -> bool {
         self.number(attribute).is_some_and(|value| value != 0)
     }
 
-    /// In bytes.
+    /// The size in bytes.
     pub fn size(&self) -> u64 {
         self.number("size").unwrap_or_default().saturating_mul(SECTOR)
     }
 
-    /// In bytes from the start of the disk, for a partition.
+    /// The start of a partition, in bytes from the start of the disk.
     pub fn start(&self) -> u64 {
         self.number("start").unwrap_or_default().saturating_mul(SECTOR)
     }
 
-    pub fn device_number(&self) -> Option<Number> {
-        Number::parse(&self.text("dev")?)
+    pub fn device_number(&self) -> Option<DeviceNumber> {
+        DeviceNumber::parse(&self.text("dev")?)
     }
 
     pub fn is_partition(&self) -> bool {
         self.dir.join("partition").exists()
     }
 
-    /// The whole disk: itself, or the disk of which it is a partition.
+    /// The whole disk: this device itself, or the disk of this partition.
     pub fn disk(&self) -> Self {
         match self.dir.parent().filter(|_| self.is_partition()) {
             Some(dir) => Self { dir: dir.to_owned() },
@@ -96,18 +95,18 @@ impl Node {
         }
     }
 
-    /// The partitions that the kernel knows, by number.
+    /// The partitions that the kernel knows, sorted by number.
     pub fn partitions(&self) -> Vec<Self> {
         let mut parts = self.children(".").filter(Self::is_partition).collect::<Vec<_>>();
         parts.sort_by_key(|part| part.number("partition"));
         parts
     }
 
-    /// The devices in `slaves` (below this one) or `holders` (on top of it), by name.
+    /// The devices in the folder `slaves` (below this one) or `holders` (on top of it), sorted by name.
     pub fn linked(&self, folder: &str) -> Vec<Self> {
-        let mut nodes = self.children(folder).collect::<Vec<_>>();
-        nodes.sort_by_key(Self::name);
-        nodes
+        let mut devices = self.children(folder).collect::<Vec<_>>();
+        devices.sort_by_key(Self::name);
+        devices
     }
 
     fn children(&self, folder: &str) -> impl Iterator<Item = Self> {
@@ -115,7 +114,7 @@ impl Node {
         entries.filter_map(|entry| entry.ok()?.path().canonicalize().ok()).map(|dir| Self { dir })
     }
 
-    /// How people know it: a device-mapper volume has a name of its own, an array its level.
+    /// The name for messages: the kernel's name, with the name of a device-mapper volume or the level of an array.
     pub fn title(&self) -> String {
         let name = self.name();
         match self.text("dm/name").or_else(|| self.text("md/level")) {
@@ -132,7 +131,7 @@ mod tests {
     #[test]
     fn fuzz_attributes() {
         let dir = tempfile::tempdir().unwrap();
-        let node = Node { dir: dir.path().to_owned() };
+        let node = BlockDevice { dir: dir.path().to_owned() };
         crate::base::fuzz::check(
             &[b"62500000\n", b"18446744073709551615", b"179:2\n", b"4294967295:4294967295"],
             |bytes| {

@@ -1,11 +1,12 @@
-//! Machines, and what is said about their disks: the exact words of every refusal.
+//! The exact message of every refusal, on fake machines.
 
 use std::path::Path;
 
 use super::fake::FakeMachine;
 use super::*;
+use crate::base::failure::with_hint;
 
-const CHOOSE: &str = "`cargo xtask devices` lists the cards";
+const LIST_CARDS: &str = "run `cargo xtask devices` to list the cards";
 
 pub(super) fn request() -> Request {
     Request {
@@ -19,29 +20,29 @@ pub(super) fn request() -> Request {
 
 #[track_caller]
 pub(super) fn check(disk: &Disk, request: &Request, words: &[&str]) {
-    let said = refusals(disk, request).iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(said, words);
+    let refusals = refusals(disk, request).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(refusals, words);
 }
 
-/// The words about `name` on the machine that `make` sets up; `@` stands for the hint to other cards.
+/// Checks the refusals of the disk `name` on the machine that `make` sets up; `@` stands for [`LIST_CARDS`].
 #[track_caller]
 fn refused(name: &str, make: impl for<'a> Fn(&'a FakeMachine) -> &'a FakeMachine, words: &[&str]) {
     let machine = FakeMachine::new();
     make(&machine);
-    let words = words.iter().map(|line| line.replace('@', CHOOSE)).collect::<Vec<_>>();
+    let words = words.iter().map(|line| line.replace('@', LIST_CARDS)).collect::<Vec<_>>();
     let words = words.iter().map(String::as_str).collect::<Vec<_>>();
     check(&machine.disk(name), &request(), &words);
 }
 
 #[test]
-fn a_card_and_a_stick_are_taken() {
+fn a_card_and_a_stick_are_accepted() {
     let machine = FakeMachine::new();
     machine.with_card(&[]).with_stick();
     for name in ["mmcblk0", "sdb"] {
         check(&machine.disk(name), &request(), &[]);
     }
     let card = machine.disk("mmcblk0");
-    assert_eq!((card.kind, card.size, card.diskseq), (Kind::SdCard, 32_000_000_000, Some(7)));
+    assert_eq!((card.kind, card.size, card.diskseq), (DiskKind::SdCard, 32_000_000_000, Some(7)));
     assert_eq!((card.serial.as_deref(), card.model.as_deref()), (Some("1b534d45"), Some("EB1QT")));
     assert_eq!(card.partitions[1].size, 31_457_280_000);
     let stick = machine.disk("sdb");
@@ -53,9 +54,9 @@ fn a_card_and_a_stick_are_taken() {
 fn a_partition_is_no_disk() {
     let machine = FakeMachine::new();
     machine.with_card(&[]);
-    let error = Disk::by_number(&machine.roots(), Number { major: 179, minor: 2 }).unwrap_err();
-    let words = "/dev/mmcblk0p2 is a partition; an image needs the whole disk: /dev/mmcblk0";
-    assert_eq!(error.to_string(), words);
+    let error = Disk::by_number(&machine.roots(), DeviceNumber { major: 179, minor: 2 }).unwrap_err();
+    let words = "/dev/mmcblk0p2 is a partition, not a whole disk; name the whole disk: /dev/mmcblk0";
+    assert_eq!(with_hint(&error), words);
 }
 
 #[test]
@@ -64,18 +65,18 @@ fn a_device_without_its_folder() {
     machine.with_card(&[]);
     for (path, hint) in [
         ("mmcblk0", "did you mean /dev/mmcblk0?"),
-        ("mmcblk1", "is the card plugged in? `cargo xtask devices` lists what is there"),
-        ("/no/such/mmcblk0", "is the card plugged in? `cargo xtask devices` lists what is there"),
-        ("", "is the card plugged in? `cargo xtask devices` lists what is there"),
+        ("mmcblk1", "is the card plugged in? `cargo xtask devices` lists the cards"),
+        ("/no/such/mmcblk0", "is the card plugged in? `cargo xtask devices` lists the cards"),
+        ("", "is the card plugged in? `cargo xtask devices` lists the cards"),
     ] {
         let error = Disk::load(&machine.roots(), Path::new(path)).unwrap_err();
-        assert_eq!(error.to_string(), format!("there is no {path}; {hint}"));
+        assert_eq!(with_hint(&error), format!("there is no {path}; {hint}"));
         assert_eq!(crate::base::failure::kind(&error), crate::base::failure::ExitKind::Refused);
     }
 }
 
 #[test]
-fn what_is_no_card() {
+fn other_devices_are_no_cards() {
     let cases = [
         ("pci/nvme/nvme0/nvme0n1", "an internal NVMe disk"),
         ("platform/host2/session1/target2:0:0/block/sdc", "an internal iSCSI disk"),
@@ -108,16 +109,16 @@ fn what_is_no_card() {
         |machine| machine.device("pci/nvme/nvme0/nvme0c0n1", "9:9", &[("hidden", "1")]),
         &["/dev/nvme0c0n1 is a hidden path of another disk, not a card; @"],
     );
-    // Whatever it says of itself, the memory on the board is told by its type.
+    // An eMMC is recognized by its type, even if it is removable.
     refused(
         "mmcblk0",
         |machine| machine.with_card(&[("device/type", "MMC"), ("removable", "1")]),
-        &["/dev/mmcblk0 is an eMMC, memory of this machine and no card; @"],
+        &["/dev/mmcblk0 is an eMMC of this machine, not a card; @"],
     );
     refused(
         "loop1",
         |machine| machine.device("virtual/block/loop1", "7:1", &[]),
-        &["/dev/loop1 is a loop device, not a card; --allow-virtual takes it all the same"],
+        &["/dev/loop1 is a loop device, not a card; pass --allow-virtual to accept it"],
     );
 }
 
@@ -128,7 +129,7 @@ fn the_state_of_the_card() {
             "mmcblk0",
             |machine| machine.with_card(&[(attribute, "1")]),
             &[
-                "/dev/mmcblk0 is read-only; slide the write-protect switch at the side of the card or its adapter",
+                "/dev/mmcblk0 is read-only; slide the write-protect switch on the side of the card or its adapter",
             ],
         );
     }
@@ -141,7 +142,7 @@ fn the_state_of_the_card() {
         "mmcblk0",
         |machine| machine.with_card(&[("queue/logical_block_size", "4096")]),
         &[
-            "/dev/mmcblk0 has sectors of 4096 bytes, and the image is laid out for 512; use another card or reader",
+            "/dev/mmcblk0 has sectors of 4096 bytes, but the image is laid out for 512; use another card or reader",
         ],
     );
 }
@@ -152,7 +153,7 @@ fn a_card_in_use() {
         "mmcblk0",
         |machine| machine.with_card(&[]).mount("179:2", "/media/me/MY\\040CARD", "ext4", "/dev/root"),
         &["/dev/mmcblk0 is in use: mmcblk0p2 is mounted at /media/me/MY CARD; \
-           unmount it first: umount '/media/me/MY CARD' (`flash` does it with --unmount)"],
+           run `umount '/media/me/MY CARD'`, or pass --unmount to `flash`"],
     );
     refused(
         "sdb",
@@ -165,7 +166,7 @@ fn a_card_in_use() {
             let machine = machine.with_stick().device("virtual/block/md0", "9:0", &[("md/level", "raid1")]);
             machine.stack("md0", "sdb1")
         },
-        &["/dev/sdb is in use: sdb1 is part of md0 (raid1); take it out of there first"],
+        &["/dev/sdb is in use: sdb1 is part of md0 (raid1); remove it from there first"],
     );
     refused(
         "mmcblk0",
@@ -233,16 +234,16 @@ fn what_is_on_a_card() {
 fn another_card_with_the_same_labels() {
     let machine = FakeMachine::new();
     machine.with_card(&[]).with_stick();
-    let warned = |machine: &FakeMachine| clashes(&machine.roots(), &machine.disk("sdb"));
+    let warned = |machine: &FakeMachine| label_conflicts(&machine.roots(), &machine.disk("sdb"));
     machine.file("run/udev/data/b8:17", "E:ID_FS_LABEL=NIXOS_SD\n");
-    assert!(warned(&machine).is_empty(), "the card itself does not clash");
+    assert!(warned(&machine).is_empty(), "the card itself is no conflict");
     machine.file("run/udev/data/b179:2", "E:ID_FS_LABEL=NIXOS_SD\n");
     let words =
-        "/dev/mmcblk0 is labelled NIXOS_SD too; unplug it before anything looks for a card by its label";
+        "/dev/mmcblk0 has the label NIXOS_SD too: unplug it before a program finds a card by its label";
     assert_eq!(warned(&machine), [words]);
     machine.mount("179:2", "/nix", "ext4", "/dev/mmcblk0p2");
-    let words = "/dev/mmcblk0 is labelled NIXOS_SD too, and this machine runs from it; \
-        take the new card out before this machine boots again";
+    let words = "/dev/mmcblk0 has the label NIXOS_SD too, and this machine runs from it: \
+        remove the new card before this machine boots again";
     assert_eq!(warned(&machine), [words]);
 }
 
@@ -267,10 +268,8 @@ fn the_size_of_the_image() {
     check(
         &card,
         &Request { image_size: Some(card.size + 65536), ..request() },
-        &[
-            "the image is larger than /dev/mmcblk0: 29.8 GiB (32000065536 bytes) on 29.8 GiB (32000000000 bytes), \
-           65536 bytes too many; use a larger card",
-        ],
+        &["the image is larger than /dev/mmcblk0: it has 29.8 GiB (32000065536 bytes), \
+             the card 29.8 GiB (32000000000 bytes), 65536 bytes too few; use a larger card"],
     );
 }
 
@@ -282,11 +281,11 @@ fn another_card_in_the_same_slot() {
     let other = |now: Disk| card.same_as(&now).unwrap_err().to_string();
     assert_eq!(
         other(Disk { diskseq: Some(8), ..card.clone() }),
-        "/dev/mmcblk0 is not the card that was confirmed: its count of media was 7 and is 8; start again"
+        "/dev/mmcblk0 is not the card that was confirmed: its media count was 7 and is 8"
     );
     assert_eq!(
         other(Disk { size: 5, ..card.clone() }),
-        "/dev/mmcblk0 is not the card that was confirmed: its size was 32000000000 and is 5; start again"
+        "/dev/mmcblk0 is not the card that was confirmed: its size was 32000000000 and is 5"
     );
     let travelled = serde_json::from_str::<Disk>(&serde_json::to_string(&card).unwrap()).unwrap();
     assert_eq!(travelled, card);

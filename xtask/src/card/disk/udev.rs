@@ -1,12 +1,12 @@
-//! What udev has found on a disk or partition: readable by everybody, unlike the device itself.
+//! The database of udev with the file systems of disks and partitions: readable by every user, unlike the devices.
 
-use super::{Number, Roots};
+use super::{DeviceNumber, Roots};
 use crate::base::bounded::{self, Links};
 
-/// The largest entry that is read, in bytes.
-const LARGEST: u64 = 1 << 20;
+/// The size of the largest entry that is read, in bytes.
+const MAX_ENTRY: u64 = 1 << 20;
 
-/// A filesystem as udev's database describes it; empty where there is no udev or no filesystem.
+/// A file system as the database describes it; empty where there is no udev or no file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filesystem {
     pub label: Option<String>,
@@ -14,16 +14,15 @@ pub struct Filesystem {
     pub fstype: Option<String>,
 }
 
-/// Looks up the block device with this number.
-pub fn filesystem(roots: &Roots, number: Option<Number>) -> Filesystem {
+/// The file system on the block device with this number.
+pub fn filesystem(roots: &Roots, number: Option<DeviceNumber>) -> Filesystem {
     let file = |number| roots.run.join(format!("udev/data/b{number}"));
-    let text = number.and_then(|number| bounded::read(&file(number), LARGEST, Links::Follow).ok());
-    let text = text.unwrap_or_default();
-    parse(&String::from_utf8_lossy(&text))
+    let text = number.and_then(|number| bounded::read(&file(number), MAX_ENTRY, Links::Follow).ok());
+    parse(&String::from_utf8_lossy(&text.unwrap_or_default()))
 }
 
-/// Whether udev has looked at the block device with this number; true where there is no udev.
-pub fn has_looked(roots: &Roots, number: Option<Number>) -> bool {
+/// Whether udev has processed the block device with this number; true where there is no udev.
+pub fn has_processed(roots: &Roots, number: Option<DeviceNumber>) -> bool {
     let entry = |number| roots.run.join(format!("udev/data/b{number}")).exists();
     !roots.run.join("udev/control").exists() || number.is_none_or(entry)
 }

@@ -1,4 +1,4 @@
-//! Unmounting a card that a desktop has mounted: plainly, never lazily and never by force.
+//! Unmounting a card that a desktop has mounted: never lazily and never by force.
 
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
@@ -14,22 +14,23 @@ use rustix::process::{chdir, fchdir};
 
 use super::mounts::{Mount, mounts};
 use super::{Disk, Role, Roots, Use, open_files, usage};
-use crate::base::failure::ExitKind as Failure;
+use crate::bail;
+use crate::base::failure::ExitKind;
 use crate::base::shell;
 
-/// After unmounting, for what lets go of the disk a little later.
+/// How long the copies of a mount in other mount namespaces are waited for after unmounting.
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Use {
-    /// Whether unmounting it sets the disk free and hurts nobody: a mount of the disk or a partition
-    /// itself, outside the running system.
+    /// Whether unmounting releases the disk without harm: a mount of the disk or a partition itself, outside the folders
+    /// of the running system.
     pub fn is_plain_mount(&self) -> bool {
         matches!(self.role, Role::Mounted { .. }) && self.through.is_empty() && !self.is_system()
     }
 }
 
 impl Disk {
-    /// Its plain mounts, each as the partition (or the disk) and the place.
+    /// The plain mounts, each as the partition (or the disk) and the mount point.
     pub fn plain_mounts(&self) -> impl Iterator<Item = (&str, &Path)> {
         let plain = self.uses.iter().filter(|used| used.is_plain_mount());
         plain.filter_map(|used| match &used.role {
@@ -39,28 +40,28 @@ impl Disk {
     }
 }
 
-/// Unmounts `disk` from the places that were `agreed` to, the topmost first. The disk must be the one
-/// that was confirmed; where it is used in any other way by now, nothing is unmounted at all.
+/// Unmounts `disk` from the `confirmed` mount points, the topmost mount first.
 ///
 /// # Errors
-/// Besides that, a place that is busy, which is final, and one that this user may not unmount.
-pub fn unmount(roots: &Roots, disk: &Disk, agreed: &[PathBuf]) -> Result<()> {
-    if agreed.is_empty() {
+/// Another disk than the one that was confirmed, and a disk that is used in any other way by now: then nothing is
+/// unmounted. A mount point that is busy, which is not retried, or that this user may not unmount.
+pub fn unmount(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<()> {
+    if confirmed.is_empty() {
         return Ok(());
     }
     let now = Disk::load(roots, &disk.path)?;
     disk.same_as(&now)?;
-    let mut done = Vec::new();
-    for mount in planned(roots, &now, agreed)? {
-        detach(&mount).map_err(|error| explain(roots, &mount, &done, error))?;
-        done.push(mount.at);
+    let mut unmounted = Vec::new();
+    for mount in unmount_order(roots, &now, confirmed)? {
+        unmount_one(&mount).map_err(|error| unmount_error(roots, &mount, &unmounted, error))?;
+        unmounted.push(mount.at);
     }
     wait_for_copies(disk);
     Ok(())
 }
 
-/// Whoever makes a mount namespace, as a build in a sandbox does, has copies of all mounts for some
-/// milliseconds. Where the disk stays claimed, the claim that follows says so.
+/// Waits until the disk can be claimed: a process that makes a mount namespace, such as a build in a sandbox, has copies
+/// of all mounts for some milliseconds. Where the disk stays claimed, the exclusive claim that follows fails.
 fn wait_for_copies(disk: &Disk) {
     let deadline = Instant::now() + UNMOUNT_TIMEOUT;
     let is_claimed = || {
@@ -73,30 +74,32 @@ fn wait_for_copies(disk: &Disk) {
     }
 }
 
-/// The mounts of `disk` in the order in which they can go.
-fn planned(roots: &Roots, disk: &Disk, agreed: &[PathBuf]) -> Result<Vec<Mount>> {
-    let refused = |why: String| Err(Failure::Refused.error(format!("{why}; nothing was written")));
+/// The mounts of `disk` in the order in which they can be unmounted.
+fn unmount_order(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<Vec<Mount>> {
     let path = disk.path.display();
     if let Some(used) = disk.uses.iter().find(|used| !used.is_plain_mount()) {
-        return refused(format!("{path} is in use: {used}"));
+        bail!(Refused, "{path} is in use: {used}; nothing was written");
     }
     let own = usage::mounts_of(roots, disk);
-    if let Some(new) = own.iter().find(|mount| !agreed.contains(&mount.at)) {
+    if let Some(new) = own.iter().find(|mount| !confirmed.contains(&mount.at)) {
         let at = new.at.display();
-        return refused(format!("{path} has been mounted at {at} since it was confirmed"));
+        bail!(Refused, "{path} has been mounted at {at} since it was confirmed; nothing was written");
     }
-    let below = |other: &Mount| own.iter().any(|mount| mount.id == other.parent);
-    let foreign = mounts(roots).into_iter().find(|other| below(other) && !own.contains(other));
+    let is_on_top = |other: &Mount| own.iter().any(|mount| mount.id == other.parent);
+    let foreign = mounts(roots).into_iter().find(|other| is_on_top(other) && !own.contains(other));
     if let Some(Mount { source, at, .. }) = foreign {
-        let at = at.display();
-        return refused(format!(
-            "{source} is mounted at {at}, on top of {path}, and has to be unmounted first"
-        ));
+        let mount_point = shell::quote(&at.to_string_lossy());
+        bail!(
+            Refused,
+            "{source} is mounted at {}, on top of {path}; nothing was written",
+            at.display();
+            hint: "run `umount {mount_point}`"
+        );
     }
     Ok(topmost_first(own))
 }
 
-/// In mountinfo a mount names the one it stands on.
+/// Sorts the mounts so that each is unmounted before the mount that it stands on, its `parent`.
 fn topmost_first(mut left: Vec<Mount>) -> Vec<Mount> {
     let mut order = Vec::new();
     while let Some(free) = left.iter().rposition(|mount| left.iter().all(|other| other.parent != mount.id)) {
@@ -105,34 +108,35 @@ fn topmost_first(mut left: Vec<Mount>) -> Vec<Mount> {
     order
 }
 
-/// From within the folder that the mount stands in, which is reached without links: whoever owns a folder above may put a link to
-/// another mount there meanwhile. A folder with a mount on it cannot be replaced.
-fn detach(mount: &Mount) -> Result<(), Errno> {
+/// Unmounts `mount` from within the folder of the mount point, which is opened without following links: the owner of a
+/// folder above may meanwhile put a link to another mount there. A folder with a mount on it cannot be replaced.
+fn unmount_one(mount: &Mount) -> Result<(), Errno> {
     let (Some(folder), Some(name)) = (mount.at.parent(), mount.at.file_name()) else {
         return Err(Errno::BUSY);
     };
-    fchdir(open(folder)?)?;
-    let done = detach_here(mount, Path::new(name));
+    fchdir(open_without_links(folder)?)?;
+    let result = unmount_here(mount, Path::new(name));
     chdir("/")?;
-    done
+    result
 }
 
-fn detach_here(mount: &Mount, name: &Path) -> Result<(), Errno> {
-    if !shows(name, mount) {
+/// Unmounts `mount` from `name` in the working directory.
+fn unmount_here(mount: &Mount, name: &Path) -> Result<(), Errno> {
+    if !is_visible(mount, name) {
         return Err(Errno::BUSY);
     }
     loop {
         match rustix::mount::unmount(name, UnmountFlags::NOFOLLOW) {
             Err(Errno::INTR) => {}
-            // Somebody else has unmounted it: that is as good.
+            // Another process has unmounted it.
             Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
-            done => return done,
+            result => return result,
         }
     }
 }
 
-/// Opens a folder without following links. Kernels before 5.6 cannot, and follow them.
-fn open(folder: &Path) -> Result<OwnedFd, Errno> {
+/// Opens a folder without following links. Kernels before 5.6 have no such call: there links are followed.
+fn open_without_links(folder: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match openat2(CWD, folder, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
         Err(Errno::NOSYS) => rustix::fs::open(folder, flags, Mode::empty()),
@@ -140,40 +144,47 @@ fn open(folder: &Path) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Whether the place shows this mount, and not another that hides it and would be unmounted in its
-/// stead. Kernels before 5.8 do not tell.
-fn is_visible(mount: &Mount) -> bool {
-    shows(&mount.at, mount)
-}
-
-fn shows(place: &Path, mount: &Mount) -> bool {
+/// Whether `mount` is the visible mount at `path`: a mount that hides `mount` would be unmounted instead. Always true for
+/// kernels before 5.8, which do not report the mount.
+fn is_visible(mount: &Mount, path: &Path) -> bool {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    let Ok(found) = statx(CWD, place, flags, StatxFlags::MNT_ID) else { return true };
+    let Ok(found) = statx(CWD, path, flags, StatxFlags::MNT_ID) else { return true };
     found.stx_mask & StatxFlags::MNT_ID.bits() == 0 || found.stx_mnt_id == mount.id
 }
 
-fn explain(roots: &Roots, mount: &Mount, done: &[PathBuf], error: Errno) -> anyhow::Error {
-    let (at, place) = (mount.at.display(), shell::quote(&mount.at.to_string_lossy()));
-    let (kind, why) = match error {
-        Errno::BUSY if !is_visible(mount) => {
-            (Failure::Refused, "another mount hides it; unmount that first".to_owned())
+/// The error of unmounting `mount` after the mount points `unmounted`.
+fn unmount_error(roots: &Roots, mount: &Mount, unmounted: &[PathBuf], error: Errno) -> anyhow::Error {
+    let mount_point = shell::quote(&mount.at.to_string_lossy());
+    let (kind, why, hint) = match error {
+        Errno::BUSY if !is_visible(mount, &mount.at) => (
+            ExitKind::Refused,
+            "another mount hides it".to_owned(),
+            "unmount the other mount first".to_owned(),
+        ),
+        Errno::BUSY => {
+            let (why, hint) = busy(roots, &mount.at);
+            (ExitKind::Refused, why, hint)
         }
-        Errno::BUSY => (Failure::Refused, busy(roots, &mount.at)),
         Errno::PERM | Errno::ACCESS => {
-            (Failure::Permission, format!("it takes root; unmount it yourself: umount {place}"))
+            let why = "this user has no permission to unmount it".to_owned();
+            (ExitKind::Permission, why, format!("run `umount {mount_point}` as root"))
         }
-        other => (Failure::Io, other.to_string()),
+        other => (ExitKind::Io, other.to_string(), format!("run `umount {mount_point}`")),
     };
-    let before = done.iter().map(|at| format!("; {} is unmounted", at.display())).collect::<String>();
-    kind.error(format!("{at} could not be unmounted: {why}; nothing was written{before}"))
+    let before = unmounted.iter().map(|at| format!("; {} is unmounted", at.display())).collect::<String>();
+    let at = mount.at.display();
+    let message = format_args!("{at} could not be unmounted: {why}; nothing was written{before}");
+    kind.error_with_hint(message, hint)
 }
 
-fn busy(roots: &Roots, at: &Path) -> String {
-    let users = open_files::below(roots, at);
-    match users.as_slice() {
-        [] => format!("it is busy; `fuser -vm {}` says with what", shell::quote(&at.to_string_lossy())),
-        users => format!("it is busy with {}; end that first", users.join(", ")),
+/// Why the mount at `at` is busy, and the hint for it.
+fn busy(roots: &Roots, at: &Path) -> (String, String) {
+    let users = open_files::users(roots, at).join(", ");
+    if users.is_empty() {
+        let hint = format!("run `fuser -vm {}` to list its users", shell::quote(&at.to_string_lossy()));
+        return ("it is busy".to_owned(), hint);
     }
+    (format!("it is busy with {users}"), format!("end {users} first"))
 }
 
 #[cfg(test)]
@@ -181,7 +192,7 @@ mod tests {
     use super::super::fake::FakeMachine;
     use super::*;
 
-    /// A mount in a folder of somebody who puts a link in its place at the last moment.
+    /// The owner of a folder above replaces it by a link at the last moment.
     #[test]
     fn links_on_the_way_are_not_followed() {
         let dir = tempfile::tempdir().unwrap();
@@ -189,17 +200,17 @@ mod tests {
         std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
         let at = dir.path().join("link/card");
         let id = statx(CWD, &at, AtFlags::empty(), StatxFlags::MNT_ID).unwrap().stx_mnt_id;
-        let number = super::super::Number { major: 8, minor: 17 };
+        let number = super::super::DeviceNumber { major: 8, minor: 17 };
         let [fstype, source] = ["vfat", "/dev/sdb1"].map(str::to_owned);
         let mount = Mount { id, parent: 1, number, at, fstype, source };
-        assert_eq!(detach(&mount), Err(Errno::LOOP));
+        assert_eq!(unmount_one(&mount), Err(Errno::LOOP));
     }
 
-    fn places(machine: &FakeMachine, agreed: &[&str]) -> Result<Vec<String>, String> {
-        let agreed = agreed.iter().map(PathBuf::from).collect::<Vec<_>>();
-        let order = planned(&machine.roots(), &machine.disk("sdb"), &agreed);
-        let places = |order: Vec<Mount>| order.iter().map(|mount| mount.at.display().to_string()).collect();
-        order.map(places).map_err(|error| error.to_string())
+    fn order(machine: &FakeMachine, confirmed: &[&str]) -> Result<Vec<String>, String> {
+        let confirmed = confirmed.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let order = unmount_order(&machine.roots(), &machine.disk("sdb"), &confirmed);
+        let paths = |order: Vec<Mount>| order.iter().map(|mount| mount.at.display().to_string()).collect();
+        order.map(paths).map_err(|error| crate::base::failure::with_hint(&error))
     }
 
     /// A stick with two partitions, one mounted in the other, on itself, and by a second name.
@@ -218,30 +229,33 @@ mod tests {
 
     #[test]
     fn the_topmost_goes_first() {
-        let order = places(&mounted(), &["/media/a", "/media/a/b", "/mnt"]).unwrap();
+        let order = order(&mounted(), &["/media/a", "/media/a/b", "/mnt"]).unwrap();
         assert_eq!(order, ["/mnt", "/media/a", "/media/a/b", "/media/a"]);
     }
 
     #[test]
-    fn only_what_was_agreed_to() {
+    fn only_confirmed_mounts_are_unmounted() {
         let refused = |machine: &FakeMachine, why: &str| {
-            let words = places(machine, &["/media/a", "/media/a/b", "/mnt"]).unwrap_err();
-            assert_eq!(words, format!("{why}; nothing was written"));
+            let words = order(machine, &["/media/a", "/media/a/b", "/mnt"]).unwrap_err();
+            assert_eq!(words, why);
         };
         let machine = mounted();
         machine.mount("8:17", "/srv/x", "ext4", "/dev/sdb1");
-        refused(&machine, "/dev/sdb is in use: sdb1 is mounted at /srv/x");
+        refused(&machine, "/dev/sdb is in use: sdb1 is mounted at /srv/x; nothing was written");
         let machine = mounted();
         machine.mount("8:17", "/media/new", "ext4", "/dev/sdb1");
-        refused(&machine, "/dev/sdb has been mounted at /media/new since it was confirmed");
+        refused(
+            &machine,
+            "/dev/sdb has been mounted at /media/new since it was confirmed; nothing was written",
+        );
         let machine = mounted();
         machine.mount("0:50", "/mnt/scratch", "tmpfs", "scratch");
         refused(
             &machine,
-            "scratch is mounted at /mnt/scratch, on top of /dev/sdb, and has to be unmounted first",
+            "scratch is mounted at /mnt/scratch, on top of /dev/sdb; nothing was written; run `umount /mnt/scratch`",
         );
         let machine = mounted();
         machine.swap("/dev/sdb1");
-        refused(&machine, "/dev/sdb is in use: sdb1 is used as swap");
+        refused(&machine, "/dev/sdb is in use: sdb1 is used as swap; nothing was written");
     }
 }

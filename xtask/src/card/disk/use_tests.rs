@@ -1,4 +1,4 @@
-//! Cards that are in use: what unmounting would cure, and what must not be lost.
+//! Cards that are in use: those that unmounting releases, and those with protected paths.
 
 use super::fake::FakeMachine;
 use super::tests::{check, request};
@@ -9,7 +9,7 @@ fn unmounted() -> Request {
 }
 
 #[test]
-fn what_is_only_mounted_is_no_hindrance_where_it_is_unmounted() {
+fn a_card_that_is_only_mounted_is_accepted_with_unmounting() {
     let machine = FakeMachine::new();
     machine.with_stick().mount("8:17", "/media/me/A", "vfat", "/dev/sdb1");
     machine.mount("8:17", "/mnt", "vfat", "/dev/sdb1");
@@ -22,7 +22,7 @@ fn what_is_only_mounted_is_no_hindrance_where_it_is_unmounted() {
 type Make<'a> = &'a dyn Fn(&FakeMachine);
 
 #[test]
-fn no_other_use_is_ended() {
+fn unmounting_does_not_end_other_uses() {
     let stick = |make: &dyn Fn(&FakeMachine)| {
         let machine = FakeMachine::new();
         machine.with_sata().with_stick().device("virtual/block/dm-0", "253:0", &[("dm/name", "safe")]);
@@ -35,34 +35,34 @@ fn no_other_use_is_ended() {
                 machine.mount("8:17", "/home", "ext4", "/dev/sdb1");
             },
             "/dev/sdb is a disk of the running system: sdb1 is mounted at /home; \
-             `cargo xtask devices` lists the cards",
+             run `cargo xtask devices` to list the cards",
         ),
         (
             &|machine| {
                 machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").swap("/dev/sdb1");
             },
             "/dev/sdb is a disk of the running system: sdb1 is used as swap; \
-             `cargo xtask devices` lists the cards",
+             run `cargo xtask devices` to list the cards",
         ),
         (
             &|machine| {
                 machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").swap("/mnt/swapfile");
             },
             "/dev/sdb is a disk of the running system: sdb1 is used as swap; \
-             `cargo xtask devices` lists the cards",
+             run `cargo xtask devices` to list the cards",
         ),
         (
             &|machine| {
                 machine.stack("dm-0", "sdb1");
             },
-            "/dev/sdb is in use: sdb1 is part of dm-0 (safe); take it out of there first",
+            "/dev/sdb is in use: sdb1 is part of dm-0 (safe); remove it from there first",
         ),
         (
             &|machine| {
                 machine.stack("dm-0", "sdb1").mount("253:0", "/mnt", "ext4", "/dev/mapper/safe");
             },
             "/dev/sdb is in use: sdb1 is mounted at /mnt through dm-0 (safe); \
-             unmount it first: umount /mnt",
+             run `umount /mnt`",
         ),
         (
             &|machine| {
@@ -72,7 +72,7 @@ fn no_other_use_is_ended() {
                 machine.mount("0:31", "/mnt", "btrfs", "/dev/sda1");
             },
             "/dev/sdb is in use: sdb1 is mounted at /mnt through a btrfs of 2 devices; \
-             unmount it first: umount /mnt",
+             run `umount /mnt`",
         ),
     ];
     for (make, words) in cases {
@@ -89,7 +89,7 @@ fn a_btrfs_of_one_device_is_only_mounted() {
 }
 
 #[test]
-fn what_is_stored_on_the_card() {
+fn a_card_with_a_protected_path_is_refused() {
     let machine = FakeMachine::new();
     machine.with_stick().mount("0:20", "/", "tmpfs", "none");
     machine.mount("8:17", "/media/me/CARD", "ext4", "/dev/sdb1");
@@ -98,7 +98,7 @@ fn what_is_stored_on_the_card() {
         let path = |text: &str| Protected::find(&machine.roots(), what, text.as_ref(), Extent::Itself);
         let protected = vec![path("/media/me/other"), path("/media/me/CARD/work")];
         let words = format!(
-            "{what} /media/me/CARD/work is on /dev/sdb, which is to be overwritten; \
+            "{what} /media/me/CARD/work is on /dev/sdb, which would be overwritten; \
              copy it to another disk first"
         );
         check(&stick, &Request { protected, ..unmounted() }, &[&words]);
@@ -107,13 +107,14 @@ fn what_is_stored_on_the_card() {
 
 #[test]
 fn a_file_with_two_names() {
-    let (machine, dir) = (FakeMachine::new(), tempfile::tempdir().unwrap());
+    let machine = FakeMachine::new();
+    let dir = tempfile::tempdir().unwrap();
     let [card, name] = ["card.img", "name.img"].map(|name| dir.path().canonicalize().unwrap().join(name));
     std::fs::write(&card, "content").and_then(|()| std::fs::hard_link(&card, &name)).unwrap();
     let protected = vec![Protected::find(&machine.roots(), "the image", &name, Extent::Itself)];
     let words = |device: String| {
         let name = name.display();
-        format!("the image {name} is on {device}, which is to be overwritten; copy it to another disk first")
+        format!("the image {name} is on {device}, which would be overwritten; copy it to another disk first")
     };
     let request = Request { virtual_cards: VirtualCards::Allowed, protected, ..request() };
     let disk = Disk::load(&machine.roots(), &card).unwrap();
@@ -135,15 +136,16 @@ fn a_file_system_on_the_whole_disk_is_known_from_udev() {
     assert_eq!(machine.disk("sdd").content(), "PHOTOS (exfat)");
 }
 
-/// Root can be handed any job, so the writer looks for itself.
+/// Anybody may send a job to a worker, so the worker checks the disk itself.
 #[test]
-fn what_is_not_written_whoever_has_agreed() {
+fn a_worker_refuses_a_disk_whatever_was_confirmed() {
     let machine = FakeMachine::new();
     machine.with_sata().with_stick().device("virtual/block/loop3", "7:3", &[]);
-    let said = |name| refusals::unwritable(&machine.disk(name)).iter().map(|it| it.reason.clone()).collect();
-    let none: Vec<String> = said("loop3");
-    assert_eq!((none, said("sdb")), (vec![], vec![]));
-    assert_eq!(said("sda"), ["/dev/sda is an internal SATA disk, not a card"]);
+    let reasons = |name| -> Vec<String> {
+        refusals::unwritable(&machine.disk(name)).into_iter().map(|refusal| refusal.reason).collect()
+    };
+    assert!(reasons("loop3").is_empty() && reasons("sdb").is_empty());
+    assert_eq!(reasons("sda"), ["/dev/sda is an internal SATA disk, not a card"]);
     machine.mount("8:17", "/media/me/A", "vfat", "/dev/sdb1");
-    assert_eq!(said("sdb"), ["/dev/sdb is in use: sdb1 is mounted at /media/me/A"]);
+    assert_eq!(reasons("sdb"), ["/dev/sdb is in use: sdb1 is mounted at /media/me/A"]);
 }

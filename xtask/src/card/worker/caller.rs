@@ -15,7 +15,7 @@ use super::needs::Access;
 use crate::bail;
 use crate::base::hardening::trusted_program;
 use crate::base::process::{Launcher, User, handover};
-use crate::card::disk::{Disk, Kind as Card, Role, Use};
+use crate::card::disk::{Disk, DiskKind as Card, Role, Use};
 
 /// The environment variables in which sudo and run0 (the first), and pkexec (the second) name the user id of the caller.
 const UID_VARIABLES: [&str; 2] = ["SUDO_UID", "PKEXEC_UID"];

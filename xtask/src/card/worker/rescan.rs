@@ -11,7 +11,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use crate::base::hardening::trusted_program;
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
-use crate::card::disk::{Disk, Number, Roots};
+use crate::card::disk::{DeviceNumber, Disk, Roots};
 use crate::card::inspect::PartitionTable;
 
 /// How often the rescan is tried: udev does the same once the card is closed, and holds the card meanwhile.
@@ -26,7 +26,7 @@ pub fn rescan_partitions(view: &File, layout: Option<&PartitionTable>, reporter:
         return;
     };
     let roots = Roots::default();
-    let number = Number::from_raw(metadata.rdev());
+    let number = DeviceNumber::from_raw(metadata.rdev());
     // The child opens the card by this path, so it must inherit the descriptor.
     let _ = fcntl_setfd(view, FdFlags::empty());
     let card = format!("/proc/self/fd/{}", view.as_raw_fd());

@@ -1,150 +1,153 @@
-//! Waiting for a card: only a medium that was not there before is a candidate, so that whatever is
-//! plugged in already is safe whatever it is called.
+//! Waiting for a card: only a medium that is inserted after the prompt is a candidate, so that every medium that was
+//! there before is safe, whatever its name.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::load::present;
-use super::refusals::other_than_awaited;
-use super::sysfs::Node;
-use super::{Disk, Number, Request, Roots, udev};
-use crate::base::failure::ExitKind as Failure;
+use super::refusals::not_awaited;
+use super::sysfs::BlockDevice;
+use super::{DeviceNumber, Disk, Request, Roots, udev};
+use crate::bail;
 use crate::base::{Event, Reporter, interrupt};
 
-const PAUSE: Duration = Duration::from_millis(200);
+const SCAN_INTERVAL: Duration = Duration::from_millis(200);
 
-/// So many looks, 5 s, are spent on a card whose partitions, or whose entry in udev's database, do not
-/// show: some kernels do not scan partition tables, and some udevs do not run.
+/// The number of scans, 5 s, that wait for the partitions of a card and its entry in udev's database: some kernels do not
+/// scan partition tables, and some udevs do not run.
 const MAX_SCANS: usize = 25;
 
-const PROMPT: &str = "insert the card (Ctrl-C stops); one that is in already is not taken: \
-    pull it out and insert it again";
+const PROMPT: &str = "insert the card (Ctrl-C stops); a card that is already in is ignored: \
+    remove it and insert it again";
 
-/// Waits until a card has come that may be the one of `request`, and says meanwhile what has come
-/// instead. The other checks of `request` are left to the caller.
+/// Waits until a card is inserted that may be the card of `request`, and reports each other medium that is inserted
+/// meanwhile. The caller makes the other checks of `request`.
 ///
 /// # Errors
-/// Two cards at once, between which nothing is chosen, and the request to stop.
+/// Two cards at once, and the request to stop.
 pub fn await_card(roots: &Roots, request: &Request, reporter: &dyn Reporter) -> Result<Disk> {
     let hold = interrupt::guard()?;
-    let mut arrivals = Arrivals::begin(roots, request)?;
+    let mut scanner = Scanner::begin(roots, request)?;
     reporter.report(&Event::note(PROMPT));
     reporter.report(&Event::Phase { name: "wait".into(), total: None, bytes: false });
     while !hold.requested() {
-        let Look { passed_over, card } = arrivals.look()?;
-        for text in passed_over {
+        let Scan { ignored, card } = scanner.scan()?;
+        for text in ignored {
             reporter.report(&Event::note(text));
         }
         if let Some(card) = card {
             reporter.report(&Event::PhaseEnded);
             return Ok(card);
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(SCAN_INTERVAL);
     }
-    Err(Failure::Interrupted.error("stopped; nothing was written"))
+    bail!(Interrupted, "stopped; nothing was written")
 }
 
-/// One medium in one drive. The kernel counts media, so another card in the same reader is another
-/// one; where it does not (before 5.15), the empty reader in between is seen.
+/// One medium in one drive. The kernel counts media in `diskseq`, so that another card in the same reader is another
+/// medium. Kernels before 5.15 do not count: there a scan sees the empty reader between two cards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Medium {
     name: String,
-    number: Option<Number>,
+    number: Option<DeviceNumber>,
     diskseq: Option<u64>,
 }
 
 impl Medium {
-    fn of(node: &Node) -> Self {
-        Self { name: node.name(), number: node.device_number(), diskseq: node.number("diskseq") }
+    fn of(device: &BlockDevice) -> Self {
+        Self { name: device.name(), number: device.device_number(), diskseq: device.number("diskseq") }
     }
 }
 
-/// What has come since the beginning.
-struct Arrivals<'a> {
+/// Scans for media that were inserted after [`Self::begin`].
+struct Scanner<'a> {
     roots: &'a Roots,
     request: &'a Request,
-    /// What was there at the beginning and has been there ever since.
+    /// The media that have been there since the beginning.
     before: Vec<Medium>,
-    /// What was passed over, with the words for it.
-    told: Vec<(Medium, String)>,
-    /// The card that is settling, and how often it was looked at.
-    coming: Option<(Disk, usize)>,
+    /// The ignored media, each with its note.
+    ignored: Vec<(Medium, String)>,
+    /// The card that the kernel and udev still process, and the number of scans that have seen it.
+    pending: Option<(Disk, usize)>,
 }
 
-/// What one look at the machine has brought.
+/// The result of one scan.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Look {
-    /// In words: what came and is no candidate. Each is told once.
-    passed_over: Vec<String>,
+struct Scan {
+    /// Notes on new media that are no candidates, one for each medium in its first scan.
+    ignored: Vec<String>,
     card: Option<Disk>,
 }
 
-impl<'a> Arrivals<'a> {
+impl<'a> Scanner<'a> {
     fn begin(roots: &'a Roots, request: &'a Request) -> Result<Self> {
         let before = present(roots)?.iter().map(Medium::of).collect();
-        Ok(Self { roots, request, before, told: Vec::new(), coming: None })
+        Ok(Self { roots, request, before, ignored: Vec::new(), pending: None })
     }
 
-    fn look(&mut self) -> Result<Look> {
+    fn scan(&mut self) -> Result<Scan> {
         let now = present(self.roots)?.iter().map(Medium::of).collect::<Vec<_>>();
         self.before.retain(|medium| now.contains(medium));
-        let mut look = Look::default();
+        let mut scan = Scan::default();
         let mut cards = Vec::new();
         for medium in now.into_iter().filter(|medium| !self.before.contains(medium)).collect::<Vec<_>>() {
-            // It may be gone again.
+            // The medium may be gone again.
             let Some(disk) = medium.number.and_then(|number| Disk::by_number(self.roots, number).ok()) else {
                 continue;
             };
-            match other_than_awaited(&disk, self.request) {
-                Some(refusal) => look.passed_over.extend(self.pass_over(medium, &refusal.reason)),
+            match not_awaited(&disk, self.request) {
+                Some(refusal) => scan.ignored.extend(self.ignore(medium, &refusal.reason)),
                 None => cards.push(disk),
             }
         }
-        look.card = self.settled(one_of(cards)?);
-        Ok(look)
+        scan.card = self.ready(at_most_one(cards)?);
+        Ok(scan)
     }
 
-    fn pass_over(&mut self, medium: Medium, reason: &str) -> Option<String> {
-        let told = (medium, format!("{reason}; still waiting"));
-        if self.told.contains(&told) {
+    /// The note on an ignored medium; `None` where it was reported already.
+    fn ignore(&mut self, medium: Medium, reason: &str) -> Option<String> {
+        let note = format!("{reason}; still waiting");
+        let ignored = (medium, note.clone());
+        if self.ignored.contains(&ignored) {
             return None;
         }
-        self.told.push(told.clone());
-        Some(told.1)
+        self.ignored.push(ignored);
+        Some(note)
     }
 
-    /// `card`, once it looks the same twice and everything that is expected of it shows.
-    fn settled(&mut self, card: Option<Disk>) -> Option<Disk> {
-        let before = self.coming.take();
+    /// `card`, once two scans in a row have found it unchanged and it is complete, or after [`MAX_SCANS`].
+    fn ready(&mut self, card: Option<Disk>) -> Option<Disk> {
+        let pending = self.pending.take();
         let card = card?;
-        let (same, looks) = match before {
-            Some((last, looks)) if last.same_as(&card).is_ok() => (last == card, looks + 1),
+        let (unchanged, scans) = match pending {
+            Some((last, scans)) if last.same_as(&card).is_ok() => (last == card, scans + 1),
             _ => (false, 1),
         };
-        if same && (looks > MAX_SCANS || is_complete(self.roots, &card)) {
+        if unchanged && (scans > MAX_SCANS || is_complete(self.roots, &card)) {
             return Some(card);
         }
-        self.coming = Some((card, looks));
+        self.pending = Some((card, scans));
         None
     }
 }
 
-/// The kernel has scanned the partition table, and udev has looked.
+/// Whether the kernel has scanned the partition table of `card` and udev has processed the card.
 fn is_complete(roots: &Roots, card: &Disk) -> bool {
     let scanned = card.partitions.iter().all(|part| part.name.is_some() || part.number == 0);
     // Virtual cards are mostly attached without their partitions.
-    (scanned || card.kind.is_virtual()) && udev::has_looked(roots, card.number)
+    (scanned || card.kind.is_virtual()) && udev::has_processed(roots, card.number)
 }
 
-fn one_of(mut cards: Vec<Disk>) -> Result<Option<Disk>> {
+fn at_most_one(mut cards: Vec<Disk>) -> Result<Option<Disk>> {
     let [first, second, ..] = cards.as_slice() else { return Ok(cards.pop()) };
-    let (first, second) = (first.path.display(), second.path.display());
-    let text = format!(
-        "{first} and {second} have come at once, and only you know which one is meant; \
-         nothing was written; leave the other one out, or name the device"
-    );
-    Err(Failure::Refused.error(text))
+    bail!(
+        Refused,
+        "{} and {} were inserted at the same time; nothing was written",
+        first.path.display(),
+        second.path.display();
+        hint: "insert only one, or name the device"
+    )
 }
 
 #[cfg(test)]

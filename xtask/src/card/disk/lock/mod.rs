@@ -1,0 +1,184 @@
+//! Opening and locking a disk. For writing: with the kernel's exclusive claim against mounts and swap, and a lock that
+//! keeps udev and automounters away. For reading: with a lock that is shared with other readers.
+
+mod busy;
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+
+use super::refusal::refuse;
+use super::refusals::unwritable;
+use super::usage::Usage;
+use super::{DeviceNumber, Disk, DiskKind, Roots, open_files};
+use crate::{bail, failure};
+
+/// How long another lock of the disk is waited for: udev locks a disk for some milliseconds while it probes the disk.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long another writer of the disk is waited for: it may be about to close the disk.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A disk that is open and locked until this is dropped.
+#[derive(Debug)]
+pub struct Locked {
+    file: File,
+    claim: Claim,
+    roots: Roots,
+    /// The disk as it was confirmed.
+    disk: Disk,
+    /// The kernel's count of device events at the last check of the disk; `None` before the first.
+    events: Mutex<Option<u64>>,
+}
+
+/// The access for which a disk is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// Reading and writing, while no other process uses the disk.
+    Exclusive,
+    /// Reading, also while the disk is mounted, but not while a worker writes it.
+    Shared,
+}
+
+/// Opens and locks `disk` for writing. Creates no file, and fails where the opened disk is not the one that was confirmed.
+/// `EBUSY` is not retried; its error names the user of the disk.
+pub fn open_exclusive(roots: &Roots, disk: &Disk) -> Result<Locked> {
+    open(roots, disk, Claim::Exclusive)
+}
+
+/// Opens and locks `disk` for reading. Fails where the opened disk is not the one that was inspected.
+pub fn open_shared(roots: &Roots, disk: &Disk) -> Result<Locked> {
+    open(roots, disk, Claim::Shared)
+}
+
+/// Takes over `file`, which another process has opened and locked with [`open_exclusive`] or [`open_shared`].
+pub fn adopt(roots: &Roots, disk: &Disk, file: File, exclusive: bool) -> Result<Locked> {
+    let claim = if exclusive { Claim::Exclusive } else { Claim::Shared };
+    let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone(), events: Mutex::new(None) };
+    locked.check()?;
+    Ok(locked)
+}
+
+fn open(roots: &Roots, disk: &Disk, claim: Claim) -> Result<Locked> {
+    let exclusive = claim == Claim::Exclusive;
+    let is_file = matches!(disk.kind, DiskKind::File { .. });
+    let claim_flag = if exclusive && !is_file { OFlags::EXCL } else { OFlags::empty() };
+    let flags = (claim_flag | OFlags::CLOEXEC).bits().cast_signed();
+    let opened = OpenOptions::new().read(true).write(exclusive).custom_flags(flags).open(&disk.path);
+    let file = opened.map_err(|error| busy::open_error(roots, disk, claim, error))?;
+    lock(&file, disk, claim)?;
+    let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone(), events: Mutex::new(None) };
+    locked.check()?;
+    if exclusive {
+        wait_for_writers(roots, disk)?;
+    }
+    Ok(locked)
+}
+
+/// Waits until no other process has `disk` open for writing, and fails after [`WRITER_TIMEOUT`].
+fn wait_for_writers(roots: &Roots, disk: &Disk) -> Result<()> {
+    let deadline = Instant::now() + WRITER_TIMEOUT;
+    loop {
+        let writers = open_files::writers(roots, disk);
+        if writers.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let path = disk.path.display();
+            let writers = writers.join(", ");
+            bail!(Refused, "{path} is open for writing in {writers}"; hint: "end {writers} first");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+impl Locked {
+    /// The open disk.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Fails where the open disk is not, or no longer, the disk that was confirmed, or is open for writing and must not be
+    /// written, whatever the caller has checked before. Called again before each write that matters.
+    pub fn check(&self) -> Result<()> {
+        let now = self.now()?;
+        self.disk.same_as(&now)?;
+        match self.claim {
+            Claim::Exclusive => refuse(&unwritable(&now)),
+            Claim::Shared => Ok(()),
+        }
+    }
+
+    /// Calls [`Self::check`] if any device of the machine was added, removed or changed since the last call. The attaching
+    /// of a loop device to the disk and a change of the disk's size are such events.
+    pub fn check_events(&self) -> Result<()> {
+        let now = device_events(&self.roots);
+        let mut last = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.is_none() || now != *last {
+            self.check()?;
+            *last = now;
+        }
+        Ok(())
+    }
+
+    /// The open disk as it is now, found by the descriptor and its device number, never by its path.
+    pub fn now(&self) -> Result<Disk> {
+        let path = self.disk.path.display();
+        let doing = || format!("inspecting {path}");
+        let stat = self.file.metadata().with_context(doing)?;
+        let size = (&self.file).seek(SeekFrom::End(0)).with_context(doing)?;
+        if stat.is_file() {
+            let kind = DiskKind::File { device: stat.dev(), inode: stat.ino() };
+            let read_only = stat.permissions().readonly();
+            let uses = Usage::load(&self.roots).of_file(&self.roots, &self.disk.path);
+            return Ok(Disk { size, kind, number: None, read_only, uses, ..self.disk.clone() });
+        }
+        if !stat.file_type().is_block_device() {
+            bail!(Refused, "{path} is no longer a disk"; hint: "run the command again");
+        }
+        let sector_size = rustix::fs::ioctl_blksszget(&self.file).with_context(doing)?;
+        let gone = |_| failure!(Io, "{path} is gone"; hint: "was it unplugged? insert the card again");
+        let disk = Disk::by_number(&self.roots, DeviceNumber::from_raw(stat.rdev())).map_err(gone)?;
+        Ok(Disk { size, sector_size, ..disk })
+    }
+}
+
+/// The number of device events that the kernel has sent so far; `None` where sysfs does not have it.
+fn device_events(roots: &Roots) -> Option<u64> {
+    std::fs::read_to_string(roots.sys.join("kernel/uevent_seqnum")).ok()?.trim().parse().ok()
+}
+
+/// Locks `file` within [`LOCK_TIMEOUT`].
+fn lock(file: &File, disk: &Disk, claim: Claim) -> Result<()> {
+    let path = disk.path.display();
+    let operation = match claim {
+        Claim::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        Claim::Shared => FlockOperation::NonBlockingLockShared,
+    };
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match flock(file, operation) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(Errno::WOULDBLOCK) => {
+                bail!(
+                    Refused,
+                    "another program holds the lock of {path}";
+                    hint: "wait until it ends; `fuser {path}` shows it"
+                );
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error).with_context(|| format!("locking {path}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

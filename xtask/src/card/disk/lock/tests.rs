@@ -1,0 +1,95 @@
+//! Opening and locking disks, on virtual cards and on a fake machine.
+
+use super::super::fake::FakeMachine;
+use super::busy::busy;
+use super::*;
+use crate::base::failure::{ExitKind, kind, with_hint};
+
+fn open_error(disk: &Disk) -> (String, ExitKind) {
+    let error = open_exclusive(&Roots::default(), disk).unwrap_err();
+    (with_hint(&error), kind(&error))
+}
+
+/// A virtual card of 1 MiB.
+fn file() -> (tempfile::TempDir, Disk) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap().join("card");
+    File::create(&path).unwrap().set_len(1 << 20).unwrap();
+    let disk = Disk::load(&Roots::default(), &path).unwrap();
+    (dir, disk)
+}
+
+#[test]
+fn no_file_is_created_and_a_character_device_is_no_disk() {
+    let (_dir, disk) = file();
+    std::fs::remove_file(&disk.path).unwrap();
+    let words = format!("{} is gone; insert the card again", disk.path.display());
+    assert_eq!(open_error(&disk), (words, ExitKind::Io));
+    assert!(!disk.path.exists());
+    let null = Disk { path: "/dev/null".into(), ..disk };
+    assert_eq!(
+        open_error(&null),
+        ("/dev/null is no longer a disk; run the command again".to_owned(), ExitKind::Refused)
+    );
+}
+
+#[test]
+fn a_file_is_known_by_its_descriptor() {
+    let (_dir, disk) = file();
+    let locked = open_exclusive(&Roots::default(), &disk).unwrap();
+    locked.check().unwrap();
+    // Another file under the same name does not matter; another size of this one does.
+    std::fs::remove_file(&disk.path).unwrap();
+    File::create(&disk.path).unwrap();
+    locked.check().unwrap();
+    assert!(open_error(&disk).0.contains("is not the card that was confirmed"));
+    locked.file().set_len(512).unwrap();
+    let words = format!(
+        "{} is not the card that was confirmed: its size was 1048576 and is 512; run the command again",
+        disk.path.display()
+    );
+    assert_eq!(with_hint(&locked.check().unwrap_err()), words);
+}
+
+/// The kernel has no exclusive claim for a file.
+#[test]
+fn a_file_that_was_attached_and_mounted_after_all() {
+    let machine = FakeMachine::new();
+    let (_dir, disk) = file();
+    let locked = open_exclusive(&machine.roots(), &disk).unwrap();
+    machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", disk.path.to_str().unwrap())]);
+    machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
+    let words = format!(
+        "{} is in use: card is mounted at /mnt through loop3; run `umount /mnt`",
+        disk.path.display()
+    );
+    assert_eq!(with_hint(&locked.check().unwrap_err()), words);
+    drop(locked);
+    assert_eq!(with_hint(&open_exclusive(&machine.roots(), &disk).unwrap_err()), words);
+}
+
+#[test]
+fn readers_share_a_card_and_writers_do_not() {
+    let (_dir, disk) = file();
+    std::fs::set_permissions(&disk.path, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+    let disk = Disk { read_only: true, ..disk };
+    let one = open_shared(&Roots::default(), &disk).unwrap();
+    let other = open_shared(&Roots::default(), &disk).unwrap();
+    one.check().and_then(|()| other.check()).unwrap();
+    let writer = flock(other.file(), FlockOperation::NonBlockingLockExclusive);
+    assert_eq!(writer, Err(Errno::WOULDBLOCK));
+}
+
+#[test]
+fn the_error_of_a_busy_disk_names_its_user() {
+    let machine = FakeMachine::new();
+    let roots = machine.with_stick().roots();
+    let disk = machine.disk("sdb");
+    let error = || with_hint(&busy(&roots, &disk));
+    assert!(error().starts_with("/dev/sdb is in use: a mount in a container or another namespace, "));
+    machine.file("run/udev/data/b8:17", "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=tank\n");
+    let words = "/dev/sdb is in use: it is part of a zfs called tank; remove it from there first";
+    assert_eq!(error(), words);
+    machine.mount("8:17", "/media/me/CARD", "vfat", "/dev/sdb1");
+    assert_eq!(error(), "/dev/sdb is in use: sdb1 is mounted at /media/me/CARD; end this use first");
+}
