@@ -1,0 +1,182 @@
+//! Checking whole, damaged, changing and hostile image files.
+
+use super::super::chunk_hash::tests::hash;
+use super::super::limits::Limits;
+use super::*;
+use crate::base::Silent;
+use crate::card::inspect::mbr;
+
+fn checked(file: &[u8]) -> Result<Image> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.img.zst");
+    std::fs::write(&path, file).unwrap();
+    Source::open(&path).and_then(|source| examine(source, Depth::Whole, &Silent))
+}
+
+fn image() -> Vec<u8> {
+    let mut bytes = mbr(&[(0x83, true, 2048, 2048)]).to_vec();
+    bytes.resize(2 << 20, 7);
+    bytes
+}
+
+#[test]
+fn a_good_image() {
+    let bytes = image();
+    for file in [bytes.clone(), zstd::encode_all(&bytes[..], 1).unwrap()] {
+        let image = checked(&file).unwrap();
+        assert_eq!((image.size, image.hash), (2 << 20, Some(hash(&bytes))));
+        assert_eq!(image.layout.partitions.len(), 1);
+    }
+}
+
+#[test]
+fn the_structure_is_enough_where_it_tells_the_size() {
+    let (bytes, dir) = (image(), tempfile::tempdir().unwrap());
+    let sized = zstd::bulk::compress(&bytes, 1).unwrap();
+    let silent = zstd::encode_all(&bytes[..], 1).unwrap();
+    for (file, hash) in [(&bytes, None), (&sized, None), (&silent, Some(hash(&bytes)))] {
+        let path = dir.path().join("x");
+        std::fs::write(&path, file).unwrap();
+        let image = examine(Source::open(&path).unwrap(), Depth::Structure, &Silent).unwrap();
+        assert_eq!((image.size, image.hash), (2 << 20, hash));
+    }
+}
+
+#[test]
+fn a_checksum_beside_the_image_is_of_the_stored_bytes() {
+    let (dir, bytes) = (tempfile::tempdir().unwrap(), image());
+    let (file, list) = (dir.path().join("x.img"), dir.path().join("SHA256SUMS"));
+    let packed = |level| zstd::encode_all(&bytes[..], level).unwrap();
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
+    std::io::Write::write_all(&mut xz, &bytes).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gz, &bytes).unwrap();
+    for stored in [bytes.clone(), packed(1), xz.finish().unwrap(), gz.finish().unwrap()] {
+        std::fs::write(&file, &stored).unwrap();
+        let mut hasher = Hashing::new(&stored[..]);
+        std::io::copy(&mut hasher, &mut std::io::sink()).unwrap();
+        let sum = hasher.finish();
+        std::fs::write(&list, format!("{sum}  x.img\n")).unwrap();
+        assert_eq!(
+            examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap().hash,
+            Some(hash(&bytes))
+        );
+        std::fs::write(&list, format!("{}  x.img\n", "0".repeat(64))).unwrap();
+        let error = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap_err();
+        let words = format!("its SHA-256 begins with {}, not 000000000000; download both again", &sum[..12]);
+        assert!(error.to_string().contains(&words), "{error}");
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
+    }
+}
+
+#[test]
+fn a_request_to_stop() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), image()).unwrap();
+    let source = Source::open(file.path()).unwrap();
+    let (file, mut phase) = (source.file().unwrap(), Phase::begin(&Silent, "check", None));
+    let error = read_through(&source, file, &mut phase, &|| true).unwrap_err();
+    assert_eq!(error.to_string(), "stopped while the image was checked; nothing was written");
+    assert_eq!(crate::base::failure::kind(&error), ExitKind::Interrupted);
+}
+
+/// It is not damaged: whoever is told so downloads it again for nothing.
+#[test]
+fn a_file_that_changes_while_it_is_checked() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for bytes in [image(), zstd::encode_all(&image()[..], 1).unwrap()] {
+        std::fs::write(file.path(), bytes).unwrap();
+        let source = Source::open(file.path()).unwrap();
+        let (reader, mut phase) = (source.file().unwrap(), Phase::begin(&Silent, "check", None));
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let touched = std::fs::FileTimes::new().set_modified(SystemTime::now());
+        std::fs::File::options().write(true).open(file.path()).unwrap().set_times(touched).unwrap();
+        let error = read_through(&source, reader, &mut phase, &|| false).unwrap_err();
+        let expected = format!("the image {}: it was changed in the meantime", file.path().display());
+        assert!(format!("{error:#}").starts_with(&expected), "{error:#}");
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
+    }
+}
+
+/// A zstd file of `first` and then of so many GiB of zeros, in 32 KiB for each.
+fn bomb(first: &[u8], gib: usize) -> Vec<u8> {
+    let block = |kind: u32, size: usize| {
+        let header = u32::try_from(size).unwrap() << 3 | kind << 1;
+        header.to_le_bytes()[..3].to_vec()
+    };
+    let zeros = [block(1, 128 << 10), vec![0]].concat();
+    let begin = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &block(0, first.len()), first].concat();
+    [begin, zeros.repeat(gib << 13), vec![1, 0, 0]].concat()
+}
+
+fn refused(source: Source, expected: &str) {
+    let begin = std::time::Instant::now();
+    let error = examine(source, Depth::Whole, &Silent).unwrap_err();
+    assert!(format!("{error:#}").contains(expected), "{error:#}");
+    assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
+    assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn what_the_first_mib_tells_is_said_before_all_is_decompressed() {
+    let (dir, table) = (tempfile::tempdir().unwrap(), mbr(&[(0x83, true, 2048, 2048)]));
+    let file = dir.path().join("x.img.zst");
+    let open = |bytes: Vec<u8>| {
+        std::fs::write(&file, bytes).unwrap();
+        Source::open(&file).unwrap()
+    };
+    let card = Limits::new(None, Some(64 << 20));
+    refused(open(bomb(&[0; 512], 100)), "is no disk image: it has no partition table");
+    let large = mbr(&[(0x83, true, 2048, 1 << 20)]);
+    refused(open(bomb(&large, 100)).within(card), "513.0 MiB (537919488 bytes) or more on 64.0 MiB");
+    refused(open(bomb(&table, 100)).within(card), "65.0 MiB (68157440 bytes) or more on 64.0 MiB");
+}
+
+#[test]
+fn memory_that_may_not_be_taken() {
+    let (dir, long) = (tempfile::tempdir().unwrap(), [0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0]);
+    let file = dir.path().join("x.img.zst");
+    let good = zstd::encode_all(&image()[..], 1).unwrap();
+    let skippable = b"\x53\x2a\x4d\x18\x03\0\0\0abc";
+    for bytes in [[&long[..], &good].concat(), [&good[..], skippable, &long].concat()] {
+        std::fs::write(&file, bytes).unwrap();
+        let source = Source::open(&file).unwrap();
+        refused(source.clone(), "takes 2.0 GiB of memory, more than the 256.0 MiB that it may take");
+        let allowed = source.within(Limits::new(Some(2 << 30), None));
+        assert_eq!(examine(allowed, Depth::Whole, &Silent).unwrap().size, 2 << 20);
+    }
+}
+
+/// Also where the decoder gives nothing, and so is never done with a piece.
+#[test]
+fn a_request_to_stop_while_nothing_comes() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let head = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x58];
+    std::fs::write(file.path(), [&head[..], &vec![0; 3 << 20], &[1, 0, 0]].concat()).unwrap();
+    let source = Source::open(file.path()).unwrap();
+    let (asked, mut phase) = (std::sync::atomic::AtomicU32::new(0), Phase::begin(&Silent, "check", None));
+    let stopped = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1;
+    let error = read_through(&source, source.file().unwrap(), &mut phase, &stopped).unwrap_err();
+    assert_eq!(crate::base::failure::kind(&error), ExitKind::Interrupted);
+    assert!(asked.into_inner() < 10);
+}
+
+#[test]
+fn bad_images_are_refused_with_the_reason() {
+    let good = zstd::encode_all(&image()[..], 1).unwrap();
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.include_checksum(true).unwrap();
+    std::io::Write::write_all(&mut encoder, &image()).unwrap();
+    let mut wrong_checksum = encoder.finish().unwrap();
+    *wrong_checksum.last_mut().unwrap() ^= 1;
+    for (file, expected) in [
+        (&good[..good.len() - 1], "truncated or damaged"),
+        (&wrong_checksum, "doesn't match checksum"),
+        (b"only text", "is no disk image: its size, 9 bytes, is no whole number of 512-byte sectors"),
+        (&[0; 1024], "is no disk image: it has no partition table"),
+    ] {
+        let error = checked(file).unwrap_err();
+        assert!(format!("{error:#}").contains(expected), "{error:#}");
+        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
+    }
+}

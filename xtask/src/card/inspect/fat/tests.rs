@@ -1,0 +1,192 @@
+//! Reading FAT file systems, good and hostile ones.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use super::super::budget::Budget;
+use super::*;
+
+fn opened(disk: &File, start: u64) -> Result<Fat<'_>> {
+    let size = disk.metadata().unwrap().len() - start;
+    Fat::open(Limited::new(disk, start, size, Budget::unattended()))
+}
+
+/// An entry of a folder: a short name of 11 bytes, its kind, the first cluster and the size.
+fn entry(name: &[u8; 11], kind: u8, first: u16, size: u32) -> Vec<u8> {
+    let mut entry = vec![0; 32];
+    entry[..11].copy_from_slice(name);
+    entry[11] = kind;
+    entry[26..28].copy_from_slice(&first.to_le_bytes());
+    entry[28..].copy_from_slice(&size.to_le_bytes());
+    entry
+}
+
+fn part(number: u8, text: &str) -> Vec<u8> {
+    let units = text.encode_utf16().chain([0]).chain(std::iter::repeat(0xffff));
+    let bytes = units.take(13).flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let mut entry = entry(b"           ", 0x0f, 0, 0);
+    entry[0] = number;
+    entry[1..11].copy_from_slice(&bytes[..10]);
+    entry[14..26].copy_from_slice(&bytes[10..22]);
+    entry[28..].copy_from_slice(&bytes[22..]);
+    entry
+}
+
+fn folder() -> Vec<u8> {
+    let deleted = entry(b"\xe5LD     TXT", 0x20, 9, 9);
+    let parts = [
+        entry(b"FIRMWARE   ", 0x08, 0, 0),
+        entry(b"CONFIG  TXT", 0x20, 3, 700),
+        entry(b"OVERLAYS   ", 0x10, 4, 0),
+        deleted,
+        part(0x42, "n"),
+        part(1, "u-boot-pi3.bi"),
+        entry(b"U-BOOT~1BIN", 0x20, 5, 3),
+        entry(b"LOOP       ", 0x20, 7, 4_000),
+        entry(b"HUGE       ", 0x20, 3, u32::MAX),
+        vec![0; 32],
+        entry(b"BEHIND     ", 0x20, 5, 3),
+    ];
+    parts.concat()
+}
+
+/// Sectors of 512 bytes: the first, a table in the second, clusters from the third on.
+fn disk() -> File {
+    let file = tempfile::tempfile().unwrap();
+    let mut head = [0; 512];
+    head[11..17].copy_from_slice(&[0, 2, 1, 1, 0, 1]);
+    head[36] = 1;
+    head[44] = 2;
+    head[82..90].copy_from_slice(b"FAT32   ");
+    // The root folder is one cluster, CONFIG.TXT the clusters 3 and 6, and LOOP ends too soon.
+    let table = [0, 0, 0x0fff_ffff, 6, 0, 0x0fff_fff8, 0x0fff_ffff, 0x0fff_ffff];
+    let table = table.iter().flat_map(|link: &u32| link.to_le_bytes()).collect::<Vec<_>>();
+    for (sector, bytes) in
+        [(0, &head[..]), (1, &table), (2, &folder()), (3, &[1; 512]), (5, b"abc"), (6, &[2; 512]), (7, &[0])]
+    {
+        file.write_all_at(bytes, 4096 + 512 * sector).unwrap();
+    }
+    file.set_len(4096 + 512 * 9).unwrap();
+    file
+}
+
+#[test]
+fn files_of_the_root_folder() {
+    let disk = disk();
+    let fat = opened(&disk, 4096).unwrap();
+    let config = fat.read("config.txt").unwrap().unwrap();
+    assert_eq!(config, [vec![1; 512], vec![2; 188]].concat());
+    assert_eq!(fat.read("u-boot-pi3.bin").unwrap().unwrap(), b"abc");
+    for absent in ["old.txt", "overlays", "firmware", "behind", "u-boot~1.bin"] {
+        assert_eq!(fat.read(absent).unwrap(), None, "{absent}");
+    }
+}
+
+#[test]
+fn damage_is_named() {
+    let disk = disk();
+    let fat = opened(&disk, 4096).unwrap();
+    for (name, expected) in [
+        ("loop", "reading loop: its clusters end before it does"),
+        ("huge", "reading huge: it is larger than any firmware"),
+    ] {
+        assert_eq!(format!("{:#}", fat.read(name).unwrap_err()), expected);
+    }
+    assert_eq!(opened(&disk, 0).unwrap_err().to_string(), "it is no FAT32");
+    for (at, byte) in [(11, 1), (12, 3), (13, 0), (13, 3)] {
+        let disk = self::disk();
+        disk.write_all_at(&[byte], 4096 + at).unwrap();
+        assert_eq!(opened(&disk, 4096).unwrap_err().to_string(), "it is no FAT32", "{at}");
+    }
+}
+
+#[test]
+fn a_folder_of_long_names_that_goes_in_a_circle() {
+    let disk = disk();
+    disk.write_all_at(&part(1, "a").repeat(16), 4096 + 512 * 2).unwrap();
+    disk.write_all_at(&2_u32.to_le_bytes(), 4096 + 512 + 8).unwrap();
+    let error = opened(&disk, 4096).unwrap().read("config.txt").unwrap_err();
+    assert_eq!(format!("{error:#}"), "reading its root folder: its clusters go in a circle");
+    let full = part(1, "abcdefghijklm").repeat(1000);
+    let found = entries(&[full, entry(b"SHORT      ", 0x20, 3, 1)].concat());
+    assert_eq!(found[0].name, "abcdefghijklm".repeat(20));
+}
+
+/// As mkfs.vfat and mcopy make them.
+pub fn real(names: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("fat");
+    File::create(&image).unwrap().set_len(34 << 20).unwrap();
+    let image = image.to_str().unwrap();
+    let launcher = crate::base::process::Launcher::new("/").with_path_front("/usr/sbin".as_ref());
+    launcher.read("mkfs.vfat", &["-F", "32", "-s", "1", "-n", "FIRMWARE", image]).unwrap();
+    for (name, content) in names {
+        let file = dir.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        launcher.read("mcopy", &["-i", image, file.to_str().unwrap(), "::"]).unwrap();
+    }
+    std::fs::read(image).unwrap()
+}
+
+fn config() -> Vec<u8> {
+    (0..3000).map(|it| format!("kernel=k{it}\n")).collect::<String>().into_bytes()
+}
+
+/// All of the metadata is mutated; the tables are of one cluster each, and long.
+#[test]
+fn fuzz() {
+    let image = real(&[("config.txt", config()), ("a long name.bin", vec![7; 5000])]);
+    let (reserved, table) = (u64::from(le16(&image[14..])) * 512, u64::from(le32(&image[36..])) * 512);
+    let folder = reserved + 2 * table;
+    // The first sector, the beginning of the first table, and the root folder.
+    let parts = [(0, 512), (reserved, 256), (folder, 512)];
+    let disk = tempfile::tempfile().unwrap();
+    disk.write_all_at(&image, 0).unwrap();
+    let bytes = |(at, len): (u64, usize)| image[usize::try_from(at).unwrap()..][..len].to_vec();
+    let sample = parts.map(bytes).concat();
+    let parse = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        bytes.resize(sample.len(), 0);
+        let mut rest = &bytes[..];
+        for (at, len) in parts {
+            disk.write_all_at(rest.split_off(..len).unwrap(), at).unwrap();
+        }
+        let fat = opened(&disk, 0)?;
+        ["config.txt", "a long name.bin"].into_iter().map(|name| fat.read(name)).collect::<Result<Vec<_>>>()
+    };
+    assert_eq!(parse(&sample).unwrap(), [Some(config()), Some(vec![7; 5000])]);
+    crate::base::fuzz::check(&[&sample], parse);
+}
+
+#[test]
+fn a_config_that_is_larger_than_any() {
+    let disk = disk();
+    let fat = opened(&disk, 4096).unwrap();
+    assert!(fat.read_within("config.txt", 700).unwrap().is_some());
+    let error = fat.read_within("config.txt", 699).unwrap_err();
+    assert_eq!(format!("{error:#}"), "reading config.txt: it is larger than any firmware");
+}
+
+/// It takes what one reading takes.
+#[test]
+fn a_large_folder_that_is_asked_for_many_files() {
+    let disk = disk();
+    let many = entry(b"CONFIG  TXT", 0x20, 3, 1).repeat(16);
+    disk.write_all_at(&many, 4096 + 512 * 2).unwrap();
+    let budget = Budget::unattended();
+    let fat = Fat::open(Limited::new(&disk, 4096, 512 * 9, budget.clone())).unwrap();
+    assert!(fat.read("absent").unwrap().is_none());
+    (0..1_000_000).for_each(|_| drop(fat.read("absent").unwrap()));
+    budget.spend((1 << 30) - 4096).unwrap();
+}
+
+/// Each file is of the same clusters, and each is as large as one may be: the budget is one for all of them.
+#[test]
+fn thousands_of_large_files_that_share_their_clusters() {
+    let image = real(&[("config.txt", config()), ("k", vec![7; 20 << 20])]);
+    let disk = tempfile::tempfile().unwrap();
+    disk.write_all_at(&image, 0).unwrap();
+    let fat = opened(&disk, 0).unwrap();
+    let error = (0..3000).find_map(|_| fat.read("k").err()).unwrap();
+    assert!(format!("{error:#}").contains("reading it takes more than 1.0 GiB"), "{error:#}");
+}
