@@ -212,7 +212,7 @@ fn a_hundred_gib_without_a_table() {
         [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &[2, 0, 16, 0].repeat(100 << 13), &[1, 0, 0]].concat();
     let (frame, table) = (crate::image::zstd_with(&image(6), |_| Ok(())), "it has no partition table");
     for (bytes, text) in
-        [(zeros.clone(), table), ([frame, zeros].concat(), "bytes too many; use a larger card")]
+        [(zeros.clone(), table), ([frame, zeros].concat(), "bytes too few\nhint: use a larger card")]
     {
         let (file, begin) = (sandbox.path("home").join("x.img.zst"), std::time::Instant::now());
         std::fs::write(&file, bytes).unwrap();

@@ -95,8 +95,8 @@ fn a_window_that_takes_more_memory_than_may_be_taken() {
         std::fs::write(&file, packed).unwrap();
         let flash = |options: &[&str]| flash(&sandbox, &file, card.device.device(), "8MiB", options);
         let outcome = flash(&[]);
-        outcome.says(&format!("decompressing it takes {wanted} of memory, more than the 256.0 MiB"));
-        outcome.says(&format!("say --memory-limit {limit}\n")).exits(3);
+        outcome.says(&format!("decompressing it takes {wanted} of memory, more than the limit of 256.0 MiB"));
+        outcome.says(&format!("pass --memory-limit {limit}\n")).exits(3);
         assert!(!outcome.stderr.contains("damaged"), "{}", outcome.stderr);
         card.is_unchanged();
         flash(&["--memory-limit", limit]).exits(0);
@@ -105,7 +105,7 @@ fn a_window_that_takes_more_memory_than_may_be_taken() {
             let args = ["card", "verify", "--image", file.to_str().unwrap(), card.device.device()];
             sandbox.run(&[&args, options].concat())
         };
-        verify(&[]).says(&format!("say --memory-limit {limit}\n")).exits(3);
+        verify(&[]).says(&format!("pass --memory-limit {limit}\n")).exits(3);
         verify(&["--memory-limit", limit]).exits(0);
     }
 }

@@ -60,7 +60,7 @@ fn an_absent_device_is_not_created() {
 fn a_device_whose_folder_is_forgotten() {
     let card = Loop::new(1 << 20);
     let name = card.device().strip_prefix("/dev/").unwrap();
-    refused(name, &VIRTUAL, &format!("there is no {name}; did you mean {}?", card.device()));
+    refused(name, &VIRTUAL, &format!("there is no {name}\nhint: did you mean {}?", card.device()));
 }
 
 #[test]
@@ -83,7 +83,11 @@ fn a_plain_file_is_taken_for_a_card_only_on_request() {
     let card = sandbox.path("virtual-card");
     std::fs::File::create(&card).unwrap().set_len(4 * MIB).unwrap();
     let path = card.to_str().unwrap();
-    refused(path, &["--yes", "--expect-size", "4MiB"], "is a plain file, not a card; --allow-virtual");
+    refused(
+        path,
+        &["--yes", "--expect-size", "4MiB"],
+        "is a plain file, not a card\nhint: pass --allow-virtual",
+    );
     assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 0));
 }
 

@@ -20,7 +20,7 @@ fn cards_that_are_too_small() {
             let size = (image.len() - missing).to_string();
             let outcome = flash(&sandbox, &file, card.device.device(), &size, &[]);
             outcome.says("the image is larger than ");
-            outcome.says(&format!(", {missing} bytes too many; use a larger card")).exits(3);
+            outcome.says(&format!(", {missing} bytes too few\nhint: use a larger card")).exits(3);
             card.is_unchanged();
         }
     }
