@@ -149,7 +149,7 @@ fn a_checksum_beside_the_image() {
         let outcome = run();
         let (found, meant) = (String::from_utf8_lossy(&good[..12]), &bad[..12]);
         outcome.says(&format!(
-            "error: the image {} is not the one that {} is for: its SHA-256 begins with {found}, not {meant}; ",
+            "error: the image {} does not match {}: its SHA-256 begins with {found}, not {meant}\nhint: ",
             words[0],
             beside.display()
         ));

@@ -101,7 +101,7 @@ fn an_output_without_its_image() {
     }
     let absent = prints(r#"[{"outputs":{"out":"/nix/store/absent"}}]"#);
     let outcome = Answers { build: absent, ..Answers::default() }.install().run(&STINKY);
-    outcome.says("error: what was built is no SD image: there is no folder /nix/store/absent/sd-image");
+    outcome.says("error: the build made no SD image: there is no folder /nix/store/absent/sd-image");
     let none = prints(r#"[{"outputs":{"out":null}}]"#);
     let outcome = Answers { build: none, ..Answers::default() }.install().run(&STINKY);
     outcome.says("nix build printed no output 'out'").exits(1);

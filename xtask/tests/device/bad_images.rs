@@ -71,7 +71,7 @@ fn an_image_that_rots_is_met_while_the_card_is_written() {
             flash(&[]).says("check  ").exits(0);
             disk.rots(&packed, harm);
             let outcome = flash(&[]);
-            let outcome = outcome.says("the image was checked before, and nobody has touched it since");
+            let outcome = outcome.says("the image was checked before, and the file has not changed since");
             let told = outcome.stderr.split_once("error: the image is damaged at byte ").expect("a place").1;
             let place =
                 told.split_once(": Restored data doesn't match checksum; the first MiB").expect(told).0;
@@ -228,7 +228,7 @@ fn what_is_no_image_file() {
     let (sandbox, card) = (Sandbox::new(), Card::new(3));
     let dir = sandbox.path("home");
     flash(&sandbox, &dir, card.device.device(), "3MiB", &[])
-        .says("is no file; an image file is needed")
+        .says("is not a regular file\nhint: name an image file")
         .exits(3);
     let absent = dir.join("absent.img");
     let outcome = flash(&sandbox, &absent, card.device.device(), "3MiB", &[]);

@@ -50,7 +50,7 @@ fn an_image_that_this_user_may_not_read() {
     set_mode(&image, 0o600);
     let outcome = user.flash();
     outcome.says("opening the image ").says(
-        "Permission denied (os error 13); make the file and the folders above it readable for this user",
+        "Permission denied (os error 13)\nhint: make the file and the folders above it readable for this user",
     );
     outcome.exits(6);
     assert!(user.sandbox.calls("sudo").is_empty());
@@ -62,7 +62,7 @@ fn an_image_that_this_user_may_not_read() {
     std::fs::rename(&image, closed.join("image")).unwrap();
     set_mode(&closed.join("image"), 0o644);
     std::os::unix::fs::symlink(closed.join("image"), &image).unwrap();
-    user.flash().says("Permission denied (os error 13); make the file and the folders").exits(6);
+    user.flash().says("Permission denied (os error 13)\nhint: make the file and the folders").exits(6);
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn frames_of_every_kind() {
         outcome.says("check  24.0 MiB");
         let warning = memory.map(|memory| {
             format!(
-                "warning: decompressing {} takes {memory} of memory: it was made with a long window\n",
+                "warning: decompressing {} takes {memory} of memory: it was compressed with a long window\n",
                 file.display()
             )
         });

@@ -205,7 +205,7 @@ fn an_image_that_is_replaced_under_way() {
             let (code, said) = run.end();
             assert_eq!(code, Some(4), "{format} {place}: {said}");
             assert!(said.contains(&format!("error: {doing}")), "{said}");
-            assert!(said.contains(": it was changed in the meantime; start again once it"), "{said}");
+            assert!(said.contains(": the file has changed since it was opened"), "{said}");
             assert!(is_blank(&run.card.medium()[..MIB]));
         }
     }

@@ -18,7 +18,7 @@ pub enum Backing {
         /// The path by which the file was attached, in the mount namespace of that process.
         path: PathBuf,
         /// The file by its numbers, where the kernel could be asked.
-        file: Option<FileId>,
+        file: Option<InodeId>,
         /// Whether `path` leads to `file` from here. A path of another mount namespace, and the path of a file that is gone
         /// or hidden by a mount, may lead to something else.
         found: bool,
@@ -27,12 +27,12 @@ pub enum Backing {
 
 /// A file, identified by the device number of its file system and its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileId {
+pub struct InodeId {
     pub filesystem: DeviceNumber,
     pub inode: u64,
 }
 
-impl FileId {
+impl InodeId {
     /// The id of the file at `path`, on a file system that cannot hang.
     pub fn of(path: &Path) -> Option<Self> {
         let facts = path.metadata().ok()?;
@@ -55,8 +55,8 @@ pub fn backing(roots: &Roots, node: &BlockDevice) -> Option<Backing> {
         let device = BlockDevice::by_number(roots, DeviceNumber::from_raw(status.backing_device));
         return Some(device.map_or_else(|| by_path(roots, path), Backing::Device));
     }
-    let file = FileId { filesystem: DeviceNumber::from_raw(status.filesystem), inode: status.inode };
-    let found = FileId::of(&path) == Some(file);
+    let file = InodeId { filesystem: DeviceNumber::from_raw(status.filesystem), inode: status.inode };
+    let found = InodeId::of(&path) == Some(file);
     Some(Backing::File { path, file: Some(file), found })
 }
 

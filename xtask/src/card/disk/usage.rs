@@ -4,7 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::backing::{Backing, FileId, backing, device_at};
+use super::backing::{Backing, InodeId, backing, device_at};
 use super::mounts::{self, Mount};
 use super::sysfs::BlockDevice;
 use super::{DeviceNumber, Disk, Role, Roots, Use};
@@ -75,11 +75,11 @@ impl Usage {
     /// The uses of a plain file: those of the loop devices over the file, the loop devices themselves, and swap.
     /// The kernel has no exclusive claim for a file, so this is all that protects it.
     pub fn of_file(&self, roots: &Roots, path: &Path) -> Vec<Use> {
-        self.of_file_with_id(roots, path, FileId::of(path))
+        self.of_file_with_id(roots, path, InodeId::of(path))
     }
 
     /// The uses of the plain file `path`, which the kernel identifies by `id`.
-    fn of_file_with_id(&self, roots: &Roots, path: &Path, id: Option<FileId>) -> Vec<Use> {
+    fn of_file_with_id(&self, roots: &Roots, path: &Path, id: Option<InodeId>) -> Vec<Use> {
         let device = path.file_name().unwrap_or_default().to_string_lossy();
         let swap = self.swaps.iter().find(|swap| is_same_file(roots, swap, path));
         let swap = swap.map(|_| Use { device: device.to_string(), through: Vec::new(), role: Role::Swap });
@@ -150,7 +150,7 @@ fn through_pool(mount: &Mount, nodes: &[BlockDevice]) -> Vec<String> {
 }
 
 /// Whether the file behind the virtual device `node` is the file `path`, which the kernel identifies by `id`.
-fn is_behind(roots: &Roots, node: &BlockDevice, path: &Path, id: Option<FileId>) -> bool {
+fn is_behind(roots: &Roots, node: &BlockDevice, path: &Path, id: Option<InodeId>) -> bool {
     match backing(roots, node) {
         Some(Backing::File { path: other, file, .. }) => {
             file.is_some() && file == id || is_same_file(roots, &other, path)

@@ -14,7 +14,7 @@ use super::reader::{Ext4Reader, PathState};
 use crate::base::Bytes;
 use crate::base::failure::ExitKind;
 use crate::base::memfd;
-use crate::card::image::chunk_hash::read_piece;
+use crate::card::image::chunk_hash::read_chunk;
 use crate::card::image::{Ext4Region, Image};
 use crate::card::inspect::{Budget, MEMORY, Superblock};
 use crate::identity::{EntryKind, PAYLOAD_ROOT, PayloadEntry};
@@ -61,7 +61,7 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
     file.write_all(&head)?;
     let mut at = head.len() as u64;
     let mut kept = head.len() as u64;
-    while read_piece(&mut stream, &mut block).map_err(|(_, error)| error)? == block.len() {
+    while read_chunk(&mut stream, &mut block).map_err(|(_, error)| error)? == block.len() {
         let is_blank = block.iter().all(|byte| *byte == 0);
         if !is_blank && (is_folder(&block) || contains(&tables, at)) {
             kept += region.block.max(PAGE);

@@ -215,7 +215,7 @@ pub(super) fn image_chunks(job: &FlashJob) -> Result<impl FnMut(&mut Buffer) -> 
     let mut next = 0;
     Ok(move |buffer: &mut Buffer| {
         let at = next;
-        let read = chunk_hash::read_piece(&mut stream, buffer);
+        let read = chunk_hash::read_chunk(&mut stream, buffer);
         let len = read.map_err(|(done, error)| image_error(at + done as u64, &error))?;
         buffer.resize(len);
         next = at + len as u64;
@@ -234,7 +234,9 @@ pub(super) fn image_chunks(job: &FlashJob) -> Result<impl FnMut(&mut Buffer) -> 
 fn image_error(at: u64, error: &std::io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(_) => failure!(Io, "reading the image at byte {at}: {error}"),
-        None if OutOfMemory::of(error).is_some() => failure!(Io, "reading the image at byte {at}: {error}"),
+        None if let Some(reason) = OutOfMemory::of(error) => {
+            failure!(Io, "reading the image at byte {at}: {error}"; hint: "{}", reason.hint())
+        }
         None if Changed::is(error) => {
             failure!(Verification, "reading the image: {error}"; hint: "{STABLE_IMAGE}")
         }

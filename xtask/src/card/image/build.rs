@@ -1,4 +1,4 @@
-//! From the name of a host to its image file.
+//! Building the image of a host.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::nix;
 use crate::nix::emulation;
 use crate::nix::flake::Catalogue;
 
-/// Builds the image of `host` and returns its file. `nix_args` go to `nix build` as they are.
+/// Builds the image of `host` and returns its file. `nix_args` are passed on to `nix build`.
 pub fn build(cx: &Context, host: &str, nix_args: &[String]) -> Result<PathBuf> {
     let version = nix::require(&cx.launcher)?;
     let catalogue = cx.in_phase("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
@@ -17,7 +17,7 @@ pub fn build(cx: &Context, host: &str, nix_args: &[String]) -> Result<PathBuf> {
     let system = host.image_system(&nix::this_system())?;
     emulation::require(cx, version, system)?;
     let installable = host.image_installable(&cx.flake, system)?;
-    // Paths among the arguments are those of the user, who stands elsewhere than the repository.
+    // Paths among the arguments are relative to the working directory of the user, not to the repository.
     let here = std::env::current_dir().context("finding the working directory")?;
     let built = nix::build(&cx.launcher.in_dir(here), &installable, nix_args, cx.reporter.as_ref())?;
     super::find(&built.out)

@@ -1,5 +1,5 @@
-//! Which image files were found whole, so that none is decompressed twice only to be looked at: as long as
-//! nobody has touched a file, what was found out about it stays true.
+//! The check cache: the results of earlier checks of image files. The result for a file is valid as long as the file has not
+//! changed, so that no file is decompressed twice only to be checked.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -12,99 +12,106 @@ use serde::{Deserialize, Serialize};
 use super::fingerprint::Fingerprint;
 use crate::base::state;
 
-/// How many images are remembered.
-const MOST: usize = 64;
-/// The most bytes that are read of the notes. Each image has about 300.
-const LARGEST: u64 = 1 << 20;
-/// A file system tells changes apart by a clock that may tick only every 10 ms. What was changed this short
-/// a time before it was read may be changed once more without a trace.
-const SETTLED: Duration = Duration::from_millis(100);
+/// The largest number of images in the cache.
+const MAX_IMAGES: usize = 64;
+/// The size of the largest cache file that is read, in bytes. Each image takes about 300.
+const MAX_CACHE_FILE: u64 = 1 << 20;
+/// The clock of a file system may tick only every 10 ms. A file that was changed this short a time before it was read may
+/// be changed again with the same timestamps.
+const SETTLE_TIME: Duration = Duration::from_millis(100);
 
-/// All images that are known, in a file in the project's state folder.
+/// The check cache, in a file of the state folder.
 pub struct CheckCache {
     file: PathBuf,
 }
 
-/// What the file system tells about a file. Its clock of changes cannot be set by programs, unlike that of
-/// its content, so whoever replaces or writes the file changes this.
+/// The identity of a file and of its content. Programs cannot set the time of the last change, unlike that of the
+/// content, so that every write to the file and every replacement changes this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trace {
+pub struct FileId {
     device: u64,
     inode: u64,
-    /// The time of the last change of anything about it, in seconds since 1970 and nanoseconds.
+    /// The time of the last change of the file or its metadata, in seconds since 1970 and nanoseconds.
     changed: (i64, i64),
-    stamp: Fingerprint,
+    #[serde(rename = "stamp")]
+    fingerprint: Fingerprint,
 }
 
-/// An image that was read to its end.
+/// The result of a check that has read the whole image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedCheck {
-    /// As it was when reading the file began.
-    pub trace: Trace,
-    /// Of the decompressed content, in bytes.
+    /// The id of the file when the check began.
+    #[serde(rename = "trace")]
+    pub file_id: FileId,
+    /// The size of the decompressed content, in bytes.
     pub size: u64,
-    /// Of the decompressed content, see [`super::chunk_hash`].
+    /// The hash of the decompressed content, see [`super::chunk_hash`].
     #[serde(with = "super::digest")]
     pub hash: blake3::Hash,
-    /// The SHA-256 of the file as it is stored, if it was compared.
+    /// The SHA-256 of the stored file, if it was compared.
     pub sum: Option<String>,
 }
 
-impl Trace {
+impl FileId {
+    /// The id of the file at `path`.
     pub fn of(path: &Path) -> Result<Self> {
-        let facts = path.metadata().with_context(|| format!("looking at {}", path.display()))?;
-        Ok(Self::from(&facts))
+        let metadata =
+            path.metadata().with_context(|| format!("reading the metadata of {}", path.display()))?;
+        Ok(Self::from(&metadata))
     }
 
-    /// Whether a change after `moment` would show.
+    /// Whether a change after `moment` would give another id.
     fn is_settled(&self, moment: SystemTime) -> bool {
         let (seconds, nanos) = self.changed;
-        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
-        let changed = since
+        let since_1970 = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
+        let changed = since_1970
             .and_then(|(seconds, nanos)| SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)));
-        changed.is_some_and(|changed| moment.duration_since(changed).is_ok_and(|age| age >= SETTLED))
+        changed.is_some_and(|changed| moment.duration_since(changed).is_ok_and(|age| age >= SETTLE_TIME))
     }
 }
 
-impl From<&Metadata> for Trace {
-    fn from(facts: &Metadata) -> Self {
-        let changed = (facts.ctime(), facts.ctime_nsec());
-        Self { device: facts.dev(), inode: facts.ino(), changed, stamp: Fingerprint::from(facts) }
+impl From<&Metadata> for FileId {
+    fn from(metadata: &Metadata) -> Self {
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        let fingerprint = Fingerprint::from(metadata);
+        Self { device: metadata.dev(), inode: metadata.ino(), changed, fingerprint }
     }
 }
 
 impl CheckCache {
+    /// The cache in the folder `state`.
     pub fn new(state: &Path) -> Self {
         Self { file: state.join("checked-images.json") }
     }
 
-    /// What is known of the file at `path`, whose SHA-256 must be `sum` where one is given.
+    /// The cached check of the file at `path`, whose SHA-256 must be `sum` where one is given.
     pub fn recall(&self, path: &Path, sum: Option<&str>) -> Option<CachedCheck> {
-        let trace = Trace::of(path).ok()?;
-        let known = self.load().into_iter().find(|known| known.trace == trace)?;
-        (sum.is_none() || known.sum.as_deref() == sum).then_some(known)
+        let file_id = FileId::of(path).ok()?;
+        let cached = self.load().into_iter().find(|cached| cached.file_id == file_id)?;
+        (sum.is_none() || cached.sum.as_deref() == sum).then_some(cached)
     }
 
-    /// Remembers what was found out about the file at `path` from `begin` on. Where that cannot be kept, the
-    /// file is read again the next time.
+    /// Keeps the result `found` of the check of the file at `path` that started at `begin`. Where the result cannot be
+    /// kept, the next check reads the file again.
     pub fn keep(&self, path: &Path, found: CachedCheck, begin: SystemTime) {
-        let untouched = Trace::of(path).is_ok_and(|after| after == found.trace);
-        if !untouched || !found.trace.is_settled(begin) {
+        let unchanged = FileId::of(path).is_ok_and(|after| after == found.file_id);
+        if !unchanged || !found.file_id.is_settled(begin) {
             return;
         }
-        let others = self.load().into_iter().filter(|other| other.trace != found.trace).collect::<Vec<_>>();
-        let all = std::iter::once(found).chain(others).take(MOST).collect::<Vec<_>>();
+        let others =
+            self.load().into_iter().filter(|other| other.file_id != found.file_id).collect::<Vec<_>>();
+        let all = std::iter::once(found).chain(others).take(MAX_IMAGES).collect::<Vec<_>>();
         let _ = self.store(&all);
     }
 
-    /// Forgets the file at `path`, so that it is read again the next time.
+    /// Removes the file at `path`, so that the next check reads it again.
     pub fn forget(&self, path: &Path) {
-        let Ok(trace) = Trace::of(path) else { return };
-        let others = self.load().into_iter().filter(|other| other.trace != trace).collect::<Vec<_>>();
+        let Ok(file_id) = FileId::of(path) else { return };
+        let others = self.load().into_iter().filter(|other| other.file_id != file_id).collect::<Vec<_>>();
         let _ = self.store(&others);
     }
 
-    /// Forgets all files.
+    /// Removes all files.
     pub fn clear(&self) -> Result<()> {
         match std::fs::remove_file(&self.file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -115,7 +122,7 @@ impl CheckCache {
     }
 
     fn load(&self) -> Vec<CachedCheck> {
-        let text = state::read(&self.file, LARGEST).ok().flatten().unwrap_or_default();
+        let text = state::read(&self.file, MAX_CACHE_FILE).ok().flatten().unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
@@ -132,43 +139,44 @@ mod tests {
 
     use super::*;
 
-    /// A folder with a file that has been there for a while.
+    /// A folder with a file that is older than [`SETTLE_TIME`].
     fn settled() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.img");
         fs::write(&file, "an image").unwrap();
-        sleep(SETTLED);
+        sleep(SETTLE_TIME);
         (dir, file)
     }
 
     fn found(file: &Path, sum: Option<&str>) -> CachedCheck {
-        let (trace, sum) = (Trace::of(file).unwrap(), sum.map(str::to_owned));
-        CachedCheck { trace, size: 1024, hash: blake3::hash(b"its content"), sum }
+        let file_id = FileId::of(file).unwrap();
+        let sum = sum.map(str::to_owned);
+        CachedCheck { file_id, size: 1024, hash: blake3::hash(b"its content"), sum }
     }
 
     #[test]
-    fn a_file_is_known_until_somebody_touches_it() {
+    fn a_check_is_cached_until_the_file_changes() {
         let (dir, file) = settled();
         let images = CheckCache::new(&dir.path().join("state"));
         assert_eq!(images.recall(&file, None), None);
         let known = found(&file, None);
         images.keep(&file, known.clone(), SystemTime::now());
         assert_eq!(images.recall(&file, None), Some(known.clone()));
-        // The same bytes, and the time of the content put back: it was touched all the same.
+        // The same bytes, with the old time of the content: the file was written all the same.
         let times = fs::FileTimes::new().set_modified(file.metadata().unwrap().modified().unwrap());
         fs::write(&file, fs::read(&file).unwrap()).unwrap();
         fs::File::options().write(true).open(&file).unwrap().set_times(times).unwrap();
-        assert_eq!(Fingerprint::from(&file.metadata().unwrap()), known.trace.stamp);
+        assert_eq!(Fingerprint::from(&file.metadata().unwrap()), known.file_id.fingerprint);
         assert_eq!(images.recall(&file, None), None);
     }
 
     #[test]
-    fn what_changed_while_it_was_read_is_not_remembered() {
+    fn the_check_of_a_file_that_changes_meanwhile_is_not_cached() {
         let (dir, file) = settled();
         let images = CheckCache::new(dir.path());
         let before = found(&file, None);
         fs::write(&file, "another").unwrap();
-        // Just written, it may be written once more in the same tick of the clock.
+        // A file that was just written may be written again in the same tick of the clock.
         for known in [before, found(&file, None)] {
             images.keep(&file, known, SystemTime::now());
             assert_eq!(images.recall(&file, None), None);
@@ -194,7 +202,7 @@ mod tests {
         let other = dir.path().join("y.img");
         fs::copy(&file, &other).unwrap();
         for file in [&file, &other] {
-            images.keep(file, found(file, None), SystemTime::now() + SETTLED);
+            images.keep(file, found(file, None), SystemTime::now() + SETTLE_TIME);
         }
         images.forget(&file);
         assert_eq!(images.recall(&file, None), None);
@@ -205,26 +213,26 @@ mod tests {
     fn the_oldest_are_forgotten() {
         let (dir, file) = settled();
         let images = CheckCache::new(&dir.path().join("state"));
-        let files = (0..=MOST).map(|n| dir.path().join(n.to_string())).collect::<Vec<_>>();
+        let files = (0..=MAX_IMAGES).map(|n| dir.path().join(n.to_string())).collect::<Vec<_>>();
         for other in &files {
             fs::copy(&file, other).unwrap();
-            images.keep(other, found(other, None), SystemTime::now() + SETTLED);
+            images.keep(other, found(other, None), SystemTime::now() + SETTLE_TIME);
         }
-        assert_eq!(images.load().len(), MOST);
+        assert_eq!(images.load().len(), MAX_IMAGES);
         assert_eq!(images.recall(&files[0], None), None);
         assert!(images.recall(&files[1], None).is_some());
     }
 
     #[test]
-    fn what_is_no_file_of_notes_is_none() {
+    fn a_cache_that_is_no_regular_file_is_ignored_and_replaced() {
         let (dir, file) = settled();
         let images = CheckCache::new(&dir.path().join("state"));
         let keep = || images.keep(&file, found(&file, None), SystemTime::now());
         keep();
         assert_eq!(images.file.metadata().unwrap().mode() & 0o777, 0o600);
-        let notes = dir.path().join("elsewhere");
-        fs::rename(&images.file, &notes).unwrap();
-        std::os::unix::fs::symlink(&notes, &images.file).unwrap();
+        let moved = dir.path().join("elsewhere");
+        fs::rename(&images.file, &moved).unwrap();
+        std::os::unix::fs::symlink(&moved, &images.file).unwrap();
         assert_eq!(images.recall(&file, None), None);
         fs::remove_file(&images.file).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, &images.file, 0o600.into()).unwrap();
@@ -232,7 +240,7 @@ mod tests {
         fs::remove_file(&images.file).unwrap();
         fs::File::create(&images.file).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(images.recall(&file, None), None);
-        // What is there makes room for notes.
+        // The large file is replaced.
         keep();
         assert!(images.recall(&file, None).is_some());
     }
@@ -244,7 +252,7 @@ mod tests {
         images.keep(&file, found(&file, Some("aa")), SystemTime::now());
         crate::base::fuzz::check(&[&fs::read(&images.file).unwrap()], |bytes| {
             let known = serde_json::from_slice::<Vec<CachedCheck>>(bytes).unwrap_or_default();
-            known.iter().filter(|known| known.trace.is_settled(SystemTime::now())).count()
+            known.iter().filter(|known| known.file_id.is_settled(SystemTime::now())).count()
         });
     }
 }

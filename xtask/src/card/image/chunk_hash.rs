@@ -1,29 +1,29 @@
-//! The content of an image, hashed MiB by MiB: the same hashes compare a piece of the card with its piece
-//! of the image, and name the whole.
+//! The hashes of the chunks of an image, by which chunks on the card are verified, and the hash of the whole content.
 //!
-//! A piece is hashed with XXH3-128. It is asked whether a card kept what was written, not whether somebody
-//! has forged it, and this hash costs a tenth of what the decompression does, where BLAKE3 costs a quarter.
-//! The hash of the whole is the BLAKE3 hash of the list of theirs, each as 16 bytes, the highest first.
+//! A chunk is hashed with XXH3-128: the question is whether a card has kept the bytes, not whether the bytes are forged.
+//! XXH3-128 takes a tenth of the time of the decompression, BLAKE3 a quarter. The hash of the whole is the BLAKE3 hash of
+//! the list of the chunk hashes, each as 16 bytes in big-endian order.
 
 use std::io::{ErrorKind, Read};
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The size of a piece in bytes; the last one may be smaller.
+/// The size of a chunk in bytes; the last one may be smaller.
 pub const CHUNK: usize = 1 << 20;
 
-/// The XXH3-128 hash of one piece.
+/// The XXH3-128 hash of one chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkHash([u8; 16]);
 
 impl ChunkHash {
+    /// The hash of the chunk `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(xxhash_rust::xxh3::xxh3_128(bytes).to_be_bytes())
     }
 }
 
-/// In JSON as hexadecimal text.
+/// Serializes the hash as hexadecimal text.
 impl Serialize for ChunkHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{:032x}", u128::from_be_bytes(self.0)))
@@ -37,14 +37,15 @@ impl<'a> Deserialize<'a> for ChunkHash {
     }
 }
 
-/// The hash of the content that has these pieces.
+/// The hash of the content of these chunks.
 pub fn whole(chunks: &[ChunkHash]) -> blake3::Hash {
     let list = chunks.iter().flat_map(|chunk| chunk.0).collect::<Vec<_>>();
     blake3::hash(&list)
 }
 
-/// Fills `bytes` as far as `stream` goes and returns how far that is. An error comes with how far it was.
-pub fn read_piece(stream: &mut impl Read, bytes: &mut [u8]) -> Result<usize, (usize, std::io::Error)> {
+/// Fills `bytes` from `stream` and returns the number of bytes, which is less only at the end of the stream. An error comes
+/// with the number of bytes read before.
+pub fn read_chunk(stream: &mut impl Read, bytes: &mut [u8]) -> Result<usize, (usize, std::io::Error)> {
     let mut done = 0;
     while done < bytes.len() {
         match stream.read(&mut bytes[done..]) {
@@ -68,18 +69,18 @@ pub(crate) mod tests {
     #[test]
     fn the_hash_is_that_of_the_list() {
         let [first, second] = [7, 8].map(|byte| vec![byte; CHUNK]);
-        // XXH3-128 as `xxhsum -H2` has it, of nothing.
+        // The XXH3-128 of no bytes, as `xxhsum -H2` prints it.
         assert_eq!(ChunkHash::of(b"").0, 0x99aa_06d3_0147_98d8_6001_c324_468d_497f_u128.to_be_bytes());
         let list = [ChunkHash::of(&first).0, ChunkHash::of(&second).0].concat();
         assert_eq!(hash(&[first, second].concat()), blake3::hash(&list));
     }
 
     #[test]
-    fn pieces_of_a_stream_that_gives_little_at_a_time() {
+    fn chunks_of_a_stream_with_short_reads() {
         let mut stream = (&[1; 3][..]).chain(&[2; 3][..]);
-        let mut piece = [0; 4];
-        assert_eq!((read_piece(&mut stream, &mut piece).unwrap(), piece), (4, [1, 1, 1, 2]));
-        assert_eq!(read_piece(&mut stream, &mut piece).unwrap(), 2);
-        assert_eq!(read_piece(&mut stream, &mut piece).unwrap(), 0);
+        let mut chunk = [0; 4];
+        assert_eq!((read_chunk(&mut stream, &mut chunk).unwrap(), chunk), (4, [1, 1, 1, 2]));
+        assert_eq!(read_chunk(&mut stream, &mut chunk).unwrap(), 2);
+        assert_eq!(read_chunk(&mut stream, &mut chunk).unwrap(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Decompression with an end: a limit of memory, and of parts without content.
+//! Decompression with limits: of the memory, and of the number of parts without content.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
 
@@ -7,20 +7,22 @@ use liblzma::stream::{Action, CONCATENATED, Status, Stream};
 use super::limits::OutOfMemory;
 use super::xz::dictionary_within;
 
-/// What liblzma takes beside the dictionary, in bytes.
-const BESIDE: u64 = 1 << 20;
-/// The least power of two that may be a window for zstd, and the largest that it takes.
-const LOGS: std::ops::RangeInclusive<u32> = 10..=if usize::BITS < 64 { 30 } else { 31 };
+/// The hint for a file that is truncated or damaged.
+pub const DOWNLOAD_AGAIN: &str = "build or download it again";
+/// The memory that liblzma takes besides the dictionary, in bytes.
+const LZMA_OVERHEAD: u64 = 1 << 20;
+/// The range of window sizes of zstd, as powers of two.
+const WINDOW_LOGS: std::ops::RangeInclusive<u32> = 10..=if usize::BITS < 64 { 30 } else { 31 };
 
-/// Reads zstd.
+/// A decoder of zstd.
 pub struct Zstd<R: Read>(zstd::Decoder<'static, BufReader<R>>);
 
 impl<R: Read> Zstd<R> {
-    /// `memory` is the largest window.
+    /// Decodes `file`; `memory` is the largest window in bytes.
     pub fn new(file: R, memory: u64) -> Result<Self> {
         let mut decoder = zstd::Decoder::new(file)?;
         let log = memory.checked_next_power_of_two().map_or(u64::BITS, u64::trailing_zeros);
-        decoder.window_log_max(log.clamp(*LOGS.start(), *LOGS.end()))?;
+        decoder.window_log_max(log.clamp(*WINDOW_LOGS.start(), *WINDOW_LOGS.end()))?;
         Ok(Self(decoder))
     }
 }
@@ -34,7 +36,7 @@ impl<R: Read> Read for Zstd<R> {
     }
 }
 
-/// Reads xz.
+/// A decoder of xz.
 pub struct Xz<R> {
     file: BufReader<R>,
     stream: Stream,
@@ -43,17 +45,18 @@ pub struct Xz<R> {
 }
 
 impl<R: Read> Xz<R> {
-    /// `memory` is the largest dictionary.
+    /// Decodes `file`; `memory` is the largest dictionary in bytes.
     pub fn new(file: R, memory: u64) -> Result<Self> {
-        let limit = memory.saturating_add(BESIDE);
+        let limit = memory.saturating_add(LZMA_OVERHEAD);
         let stream = Stream::new_stream_decoder(limit, CONCATENATED)?;
         Ok(Self { file: BufReader::with_capacity(64 << 10, file), stream, memory, ended: false })
     }
 
-    /// What a decoder says that has come to a block with a dictionary that is too large.
+    /// The error for a block whose dictionary is too large.
     fn too_large(&mut self) -> Error {
-        // It tells how much memory it wants by not taking a limit that is lower.
-        let (mut low, mut high) = (self.memory, 1 << 40);
+        // The decoder rejects every limit below the memory that it needs: a binary search finds that memory.
+        let mut low = self.memory;
+        let mut high = 1 << 40;
         while low < high {
             let middle = low + (high - low) / 2;
             if self.stream.set_memlimit(middle).is_ok() { high = middle } else { low = middle + 1 }
@@ -66,71 +69,72 @@ impl<R: Read> Read for Xz<R> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
         while !self.ended && !bytes.is_empty() {
             let input = self.file.fill_buf()?;
-            let (end, before) = (input.is_empty(), (self.stream.total_in(), self.stream.total_out()));
-            let action = if end { Action::Finish } else { Action::Run };
+            let at_end = input.is_empty();
+            let (in_before, out_before) = (self.stream.total_in(), self.stream.total_out());
+            let action = if at_end { Action::Finish } else { Action::Run };
             let status = self.stream.process(input, bytes, action);
-            let of = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
-            let (taken, given) =
-                (of(self.stream.total_in(), before.0), of(self.stream.total_out(), before.1));
-            self.file.consume(taken);
+            let since = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
+            let consumed = since(self.stream.total_in(), in_before);
+            let produced = since(self.stream.total_out(), out_before);
+            self.file.consume(consumed);
             match status {
                 Err(liblzma::stream::Error::MemLimit) => return Err(self.too_large()),
                 Err(liblzma::stream::Error::Mem) => return Err(OutOfMemory::Memory.error()),
                 Err(error) => return Err(error.into()),
                 Ok(Status::StreamEnd) => self.ended = true,
-                Ok(_) if given == 0 && end => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(_) if given == 0 && taken == 0 => return Err(ErrorKind::InvalidData.into()),
+                Ok(_) if produced == 0 && at_end => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(_) if produced == 0 && consumed == 0 => return Err(ErrorKind::InvalidData.into()),
                 Ok(_) => {}
             }
-            if given > 0 {
-                return Ok(given);
+            if produced > 0 {
+                return Ok(produced);
             }
         }
         Ok(0)
     }
 }
 
-/// Reads gzip, one member after the other.
+/// A decoder of gzip, one member after the other.
 pub struct Gzip<R: Read> {
     member: Option<flate2::bufread::GzDecoder<BufReader<R>>>,
-    /// How many more members there may be.
+    /// The number of further members that are allowed.
     left: u64,
 }
 
 impl<R: Read> Gzip<R> {
-    /// The file has `len` bytes.
+    /// Decodes `file`, which has `len` bytes.
     pub fn new(file: R, len: u64) -> Self {
         let member = flate2::bufread::GzDecoder::new(BufReader::with_capacity(64 << 10, file));
-        Self { member: Some(member), left: most_parts(len) }
+        Self { member: Some(member), left: max_parts(len) }
     }
 }
 
 impl<R: Read> Read for Gzip<R> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
         while let Some(member) = &mut self.member {
-            let given = member.read(bytes)?;
-            if given > 0 || bytes.is_empty() {
-                return Ok(given);
+            let produced = member.read(bytes)?;
+            if produced > 0 || bytes.is_empty() {
+                return Ok(produced);
             }
             let mut file = self.member.take().map(flate2::bufread::GzDecoder::into_inner);
             if let Some(mut file) = file.take_if(|file| file.fill_buf().is_ok_and(<[u8]>::is_empty)) {
-                // An error of the file comes here once more.
+                // This returns an error of the file once more.
                 file.fill_buf()?;
                 return Ok(0);
             }
             self.left =
-                self.left.checked_sub(1).ok_or_else(|| Error::new(ErrorKind::InvalidData, TOO_MANY))?;
+                self.left.checked_sub(1).ok_or_else(|| Error::new(ErrorKind::InvalidData, TOO_MANY_PARTS))?;
             self.member = file.map(flate2::bufread::GzDecoder::new);
         }
         Ok(0)
     }
 }
 
-/// What is said of a file with more parts than [`most_parts`].
-pub const TOO_MANY: &str = "it has millions of parts with next to nothing in them, as no program makes it";
+/// The message for a file with more parts than [`max_parts`].
+pub const TOO_MANY_PARTS: &str = "it has millions of parts that are almost empty, as no program makes it";
 
-/// How many frames or members a file of `len` bytes may have. Each takes time to begin, however little is in it.
-pub fn most_parts(len: u64) -> u64 {
+/// The largest number of frames or members in a file of `len` bytes. Each part takes time, even an empty one.
+pub fn max_parts(len: u64) -> u64 {
     65_536 + len / 512
 }
 
@@ -149,8 +153,8 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// A stream of xz that says of itself that it looks back this far, by the bits that say so.
-    pub(super) fn claims(bits: u8) -> Vec<u8> {
+    /// An xz stream whose header has these bits for the size of its dictionary.
+    pub(super) fn with_dictionary_bits(bits: u8) -> Vec<u8> {
         let mut file = xz(1 << 20);
         let at = file.windows(2).position(|pair| pair == [0x21, 1]).unwrap() + 2;
         file[at] = bits;
@@ -172,7 +176,8 @@ mod tests {
         assert_eq!(unpacked(&[&small[..], &small].concat(), 1 << 20).unwrap(), b"an imagean image");
         // 1.5 GiB and 4 GiB, in the first stream and in a later one.
         for (bits, wanted) in [(37, 3 << 29), (40, u64::from(u32::MAX))] {
-            for file in [claims(bits), [&small[..], &claims(bits)].concat()] {
+            let large = with_dictionary_bits(bits);
+            for file in [large.clone(), [&small[..], &large].concat()] {
                 let mut error = None;
                 let memory = allocation_counter::measure(|| error = unpacked(&file, 256 << 20).err());
                 let expected = OutOfMemory::Limit { wanted, limit: 256 << 20 };
@@ -180,7 +185,7 @@ mod tests {
                 assert!(memory.bytes_max < 1 << 20);
             }
         }
-        assert_eq!(unpacked(&claims(37), 3 << 29).unwrap(), b"an image");
+        assert_eq!(unpacked(&with_dictionary_bits(37), 3 << 29).unwrap(), b"an image");
     }
 
     #[test]
@@ -200,10 +205,10 @@ mod tests {
         assert!(unpacked(&two[..two.len() - 1]).is_err());
         assert!(unpacked(b"").is_err());
         assert_eq!(unpacked(&member(b"").repeat(1000)).unwrap(), b"");
-        assert_eq!(unpacked(&member(b"").repeat(100_000)).unwrap_err().to_string(), TOO_MANY);
+        assert_eq!(unpacked(&member(b"").repeat(100_000)).unwrap_err().to_string(), TOO_MANY_PARTS);
     }
 
-    /// Whatever is in a file, its decompression takes no more memory than it may.
+    /// The decompression of any file stays within its memory limit.
     #[test]
     fn fuzz_decompression() {
         let content = (0..3000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();

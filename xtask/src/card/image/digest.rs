@@ -1,4 +1,4 @@
-//! BLAKE3 hashes in JSON: as hexadecimal text, for `#[serde(with = …)]`.
+//! BLAKE3 hashes as hexadecimal text in JSON, for `#[serde(with = …)]`.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
@@ -15,11 +15,11 @@ fn parse<E: Error>(text: &str) -> Result<blake3::Hash, E> {
     blake3::Hash::from_hex(text).map_err(E::custom)
 }
 
-/// The same for a hash that may be absent.
+/// Optional BLAKE3 hashes as hexadecimal text, for `#[serde(with = …)]`.
 pub mod option {
     use super::{Deserialize, Deserializer, Serializer, parse};
 
-    #[expect(clippy::ref_option, reason = "the form that serde asks for")]
+    #[expect(clippy::ref_option, reason = "serde requires this signature")]
     pub fn serialize<S: Serializer>(hash: &Option<blake3::Hash>, serializer: S) -> Result<S::Ok, S::Error> {
         match hash {
             Some(hash) => serializer.serialize_some(hash.to_hex().as_str()),

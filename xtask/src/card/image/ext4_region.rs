@@ -1,4 +1,4 @@
-//! The partition `NIXOS_SD` of an image, found out without unpacking the image: where it is, and what room it has.
+//! The partition `NIXOS_SD` of an image, its position and its free space, read without unpacking the image to disk.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,36 +7,39 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Image;
+use crate::bail;
 use crate::base::failure::ExitKind;
 use crate::card::inspect::ext4::{SIZE, START, Superblock};
 use crate::card::inspect::{Budget, HEAD, Limited, label};
 
-/// What the partition is called that becomes /nix on the host.
+/// The label of the partition that becomes /nix on the host.
 const LABEL: &str = "NIXOS_SD";
 
-/// How much of a partition is read to know its file system, in bytes: the superblock is the second KiB.
+/// The number of bytes that are read to detect the file system of a partition: the superblock is the second KiB.
 const BEGIN: usize = 2048;
 
-/// An ext4 file system that files can be put into.
+/// An ext4 file system that files can be written to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ext4Region {
-    /// Where it begins, in bytes from the start of the disk, and its size in bytes.
+    /// The start, in bytes from the start of the disk.
     pub start: u64,
+    /// The size in bytes.
     pub size: u64,
-    /// The size of its blocks in bytes.
+    /// The size of a block in bytes.
     pub block: u64,
     pub free_blocks: u64,
     pub free_inodes: u64,
 }
 
-/// The `NIXOS_SD` of `image`.
+/// The partition `NIXOS_SD` of `image`.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`] where there is none that files can be put into, and an image that cannot be read.
+/// [`ExitKind::Refused`] where there is none that files can be written to, and an image that cannot be read.
 pub fn root(image: &Image) -> Result<Ext4Region> {
     let mut partitions = image.layout.partitions.iter().collect::<Vec<_>>();
     partitions.sort_by_key(|partition| partition.start);
-    let (mut stream, mut at) = (image.source.stream()?, 0);
+    let mut stream = image.source.stream()?;
+    let mut at = 0;
     for partition in partitions {
         let Some(ahead) = partition.start.checked_sub(at) else { continue };
         let doing = || image.source.damaged();
@@ -48,32 +51,33 @@ pub fn root(image: &Image) -> Result<Ext4Region> {
             return parse(partition.start, partition.size, &begin[1024..]);
         }
     }
-    let path = image.source.path.display();
-    Err(ExitKind::Refused.error(format!("{path} has no partition {LABEL} with ext4")))
+    bail!(Refused, "{} has no partition {LABEL} with ext4", image.source.path.display())
 }
 
 /// The file system of [`Ext4Region::size`] bytes at byte [`Ext4Region::start`] of `disk`, as it is now.
 ///
 /// # Errors
-/// What is no ext4 that files can be put into.
+/// A file system that is no ext4 that files can be written to.
 pub fn root_on(disk: &File, root: &Ext4Region, budget: &Budget) -> Result<Ext4Region> {
     let mut superblock = [0; SIZE];
     Limited::new(disk, root.start, root.size, budget.clone()).read(START, &mut superblock)?;
     parse(root.start, root.size, &superblock)
 }
 
-/// Reads the superblock of the partition of `size` bytes at byte `start`.
+/// Parses the superblock of the partition of `size` bytes at byte `start`.
 fn parse(start: u64, size: u64, superblock: &[u8]) -> Result<Ext4Region> {
     if start < HEAD {
-        let text = format!("{LABEL} begins in the first MiB, which is written last");
-        return Err(ExitKind::Refused.error(text));
+        bail!(Refused, "{LABEL} begins in the first MiB, which is written last");
     }
     let found = Superblock::parse(superblock, size).map_err(|error| {
-        ExitKind::Refused.error(format!("{LABEL} is no ext4 that files can be put into: {error}"))
+        ExitKind::Refused.error_with_hint_of(
+            format_args!("{LABEL} is no ext4 that files can be written to: {error}"),
+            &error,
+        )
     })?;
     // An image whose journal is not empty was not made to be written to a card.
     if found.dirty {
-        return Err(ExitKind::Refused.error(format!("{LABEL} was not unmounted: its journal is not empty")));
+        bail!(Refused, "{LABEL} was not unmounted: its journal is not empty");
     }
     let Superblock { block, free_blocks, free_inodes, .. } = found;
     Ok(Ext4Region { start, size, block, free_blocks, free_inodes })
@@ -105,7 +109,7 @@ mod tests {
         let root = Ext4Region { start: HEAD, size: 4 << 20, block: 1024, free_blocks: 70, free_inodes: 80 };
         assert_eq!(parsed(HEAD, &words), Ok(root));
         let damaged = |what| {
-            format!("NIXOS_SD is no ext4 that files can be put into: its superblock is damaged: {what}")
+            format!("NIXOS_SD is no ext4 that files can be written to: its superblock is damaged: {what}")
         };
         for (start, words, expected) in [
             (HEAD - 512, &words[..], "NIXOS_SD begins in the first MiB, which is written last".to_owned()),
@@ -125,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_partition_in_an_image_that_is_packed() {
+    fn the_partition_in_a_compressed_image() {
         let dir = tempfile::tempdir().unwrap();
         let mut bytes = mbr(&[(0x83, true, 8192, 8192), (0x0b, false, 2048, 2048)]).to_vec();
         bytes.resize(8 << 20, 0);

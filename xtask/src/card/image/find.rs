@@ -1,40 +1,38 @@
-//! Finding the image in a build's output.
+//! Finding the image in the output of a build.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::bail;
 use crate::base::failure::ExitKind;
 
 /// The endings of image files, in the order in which one is preferred.
 const ENDINGS: [&str; 4] = [".img.zst", ".img.xz", ".img.gz", ".img"];
 
-/// The image in a build's output, `$out/sd-image/*.img[.zst|.xz|.gz]`; there must be exactly one. It may be a link to
-/// another place in the store, and nowhere else.
+/// The image in the output of a build, `$out/sd-image/*.img[.zst|.xz|.gz]`. It may be a link to another path in the store,
+/// and to nothing outside.
 ///
 /// # Errors
-/// Refused where the output leads out of the store, as a builder may make it lead to any file of this machine, or where the
-/// image is not a regular file.
+/// No image, or more than one. [`ExitKind::Refused`] where the output leads out of the store, as a builder can make a link
+/// to any file of this machine, or where the image is not a regular file.
 pub fn find(out: &Path) -> Result<PathBuf> {
     let dir = out.join("sd-image");
     if dir.symlink_metadata().is_err() {
-        let text = format!("what was built is no SD image: there is no folder {}", dir.display());
-        return Err(ExitKind::Other.error(text));
+        bail!(Other, "the build made no SD image: there is no folder {}", dir.display());
     }
     let dir = within_store(out, &dir)?;
-    let entries = dir.read_dir().with_context(|| format!("looking for an image in {}", dir.display()))?;
+    let entries = dir.read_dir().with_context(|| format!("listing the images in {}", dir.display()))?;
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let mut images = files.filter(|file| is_image(file)).collect::<Vec<_>>();
     match (images.pop(), images.is_empty()) {
         (Some(image), true) => regular(within_store(out, &image)?),
-        (None, _) => Err(ExitKind::Other.error(format!("there is no image in {}", dir.display()))),
-        (Some(_), false) => {
-            Err(ExitKind::Other.error(format!("there is more than one image in {}", dir.display())))
-        }
+        (None, _) => bail!(Other, "there is no image in {}", dir.display()),
+        (Some(_), false) => bail!(Other, "there is more than one image in {}", dir.display()),
     }
 }
 
-/// `path` without links.
+/// `path` without links; an error where it leads out of the store that contains `out`.
 fn within_store(out: &Path, path: &Path) -> Result<PathBuf> {
     let store =
         out.parent().unwrap_or(out).canonicalize().with_context(|| format!("finding {}", out.display()))?;
@@ -55,12 +53,12 @@ fn within_store(out: &Path, path: &Path) -> Result<PathBuf> {
 }
 
 fn regular(image: PathBuf) -> Result<PathBuf> {
-    let found = image.symlink_metadata().with_context(|| format!("looking at {}", image.display()))?;
-    if found.is_file() {
+    let metadata =
+        image.symlink_metadata().with_context(|| format!("reading the metadata of {}", image.display()))?;
+    if metadata.is_file() {
         return Ok(image);
     }
-    Err(ExitKind::Refused
-        .error(format!("what was built is no SD image: {} is not a regular file", image.display())))
+    bail!(Refused, "the build made no SD image: {} is not a regular file", image.display())
 }
 
 fn is_image(file: &Path) -> bool {
@@ -79,7 +77,7 @@ mod tests {
         let store = tempfile::tempdir().unwrap();
         let out = store.path().join("hash-image");
         std::fs::create_dir(&out).unwrap();
-        assert!(find(&out).unwrap_err().to_string().starts_with("what was built is no SD image"));
+        assert!(find(&out).unwrap_err().to_string().starts_with("the build made no SD image"));
         let dir = out.join("sd-image");
         std::fs::create_dir(&dir).unwrap();
         std::fs::write(dir.join("notes.txt"), "").unwrap();

@@ -1,4 +1,4 @@
-//! A file that must stay as it was: an image is looked at, agreed to, and read again by the writer.
+//! A file that must not change: an image is checked, shown in the plan, and read again by the worker.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -8,10 +8,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// What a file is known by: whoever writes to it changes that.
+/// The size and the time of a file, which change with every write to the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
     /// The time of the last change of its content, in seconds since 1970 and nanoseconds.
     modified: (i64, i64),
@@ -23,40 +23,45 @@ impl From<&Metadata> for Fingerprint {
     }
 }
 
-/// A file whose end is an error where it is not, or not any more, the one that has the stamp.
+/// A reader of a file that fails at the end of the file if the fingerprint of the file has changed.
 #[derive(Debug)]
 pub struct UnchangedReader {
     file: File,
-    /// How far it was read, in bytes. The position of the file itself may be shared.
+    /// The number of bytes read so far. The position of the file itself may be shared with other processes.
     at: u64,
-    stamp: Fingerprint,
+    fingerprint: Fingerprint,
 }
 
-/// The reason of an error: the file is another one by now.
+/// The reason of an error: the file has changed.
 #[derive(Debug)]
 pub struct Changed;
 
 impl UnchangedReader {
+    /// Opens the file at `path`.
+    ///
     /// # Errors
-    /// What [`File::open`] says, and [`Changed`].
-    pub fn open(path: &Path, stamp: Fingerprint) -> Result<Self, Error> {
-        Self::of(File::open(path)?, stamp)
+    /// Those of [`File::open`], and [`Changed`].
+    pub fn open(path: &Path, fingerprint: Fingerprint) -> Result<Self, Error> {
+        Self::of(File::open(path)?, fingerprint)
     }
 
+    /// Reads the open `file` from its start.
+    ///
     /// # Errors
-    /// [`Changed`], and what cannot be looked at.
-    pub fn of(file: File, stamp: Fingerprint) -> Result<Self, Error> {
-        let unchanged = Self { file, at: 0, stamp };
-        unchanged.check().map(|()| unchanged)
+    /// [`Changed`], and a file without readable metadata.
+    pub fn of(file: File, fingerprint: Fingerprint) -> Result<Self, Error> {
+        let reader = Self { file, at: 0, fingerprint };
+        reader.check().map(|()| reader)
     }
 
+    /// The file itself.
     pub fn into_file(self) -> File {
         self.file
     }
 
     fn check(&self) -> Result<(), Error> {
         let now = Fingerprint::from(&self.file.metadata()?);
-        if now == self.stamp { Ok(()) } else { Err(Error::other(Changed)) }
+        if now == self.fingerprint { Ok(()) } else { Err(Error::other(Changed)) }
     }
 }
 
@@ -72,6 +77,10 @@ impl Read for UnchangedReader {
 }
 
 impl Changed {
+    /// The remedy.
+    pub const HINT: &str = "run the command again once the file no longer changes";
+
+    /// Whether this is the reason of `error`.
     pub fn is(error: &Error) -> bool {
         error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
     }
@@ -79,7 +88,7 @@ impl Changed {
 
 impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it was changed in the meantime; start again once it stays as it is")
+        f.write_str("the file has changed since it was opened")
     }
 }
 
@@ -92,20 +101,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_written_to() {
+    fn a_file_that_is_written_to_has_changed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image");
         std::fs::write(&path, "first").unwrap();
-        let stamp = Fingerprint::from(&path.metadata().unwrap());
+        let fingerprint = Fingerprint::from(&path.metadata().unwrap());
         let read = |mut file: UnchangedReader| file.read_to_string(&mut String::new());
-        assert_eq!(read(UnchangedReader::open(&path, stamp).unwrap()).unwrap(), 5);
-        let open = UnchangedReader::open(&path, stamp).unwrap();
+        assert_eq!(read(UnchangedReader::open(&path, fingerprint).unwrap()).unwrap(), 5);
+        let open = UnchangedReader::open(&path, fingerprint).unwrap();
         // The kernel's clock for files goes in steps of some milliseconds.
         std::thread::sleep(std::time::Duration::from_millis(30));
         File::options().write(true).open(&path).unwrap().write_all(b"later").unwrap();
         assert!(Changed::is(&read(open).unwrap_err()));
-        assert!(Changed::is(&UnchangedReader::open(&path, stamp).unwrap_err()));
+        assert!(Changed::is(&UnchangedReader::open(&path, fingerprint).unwrap_err()));
         std::fs::remove_file(&path).unwrap();
-        assert!(!Changed::is(&UnchangedReader::open(&path, stamp).unwrap_err()));
+        assert!(!Changed::is(&UnchangedReader::open(&path, fingerprint).unwrap_err()));
     }
 }

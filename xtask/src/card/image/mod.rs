@@ -1,4 +1,4 @@
-//! SD images: building them, finding the file in a build's output, checking it, and reading it as a stream.
+//! SD images: building an image, finding the file in the output of a build, checking it, and reading it as a stream.
 
 mod build;
 mod check;

@@ -1,15 +1,15 @@
-//! How much memory an xz file takes to decompress, read off its first block header (the .xz file format,
-//! version 1.2.0, sections 2.1.1, 3.1 and 5.3.1).
+//! The memory that the decompression of an xz file takes, read from its first block header (the .xz file format, version
+//! 1.2.0, sections 2.1.1, 3.1 and 5.3.1).
 
-/// The stream header before the first block, in bytes.
+/// The length of the stream header before the first block, in bytes.
 const STREAM_HEADER: usize = 12;
-/// How many bytes the headers of a file have at most; more than any other format needs to be told by.
+/// The maximal length of the headers of a file in bytes; more than the detection of any other format needs.
 pub const HEADERS: u64 = STREAM_HEADER as u64 + 1024;
-/// The number of the filter that looks back, the last one of a block.
+/// The id of the filter with a dictionary, the last filter of a block.
 const LZMA2: u64 = 0x21;
 
-/// How far back the first block of the file that begins with `head` looks, in bytes; nothing where that cannot
-/// be told.
+/// The dictionary size in bytes of the first block of the file that begins with `head`; `None` where the header cannot be
+/// parsed.
 pub fn window(head: &[u8]) -> Option<u64> {
     let mut header = head.get(STREAM_HEADER + 1..)?;
     let flags = take(&mut header, 1)?[0];
@@ -19,7 +19,8 @@ pub fn window(head: &[u8]) -> Option<u64> {
         }
     }
     for _ in 0..=flags & 3 {
-        let (id, len) = (number(&mut header)?, number(&mut header)?);
+        let id = number(&mut header)?;
+        let len = number(&mut header)?;
         let properties = take(&mut header, usize::try_from(len).ok()?)?;
         if id == LZMA2 {
             return dictionary(*properties.first()?);
@@ -34,7 +35,7 @@ fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-/// A number in pieces of seven bits, the lowest first (section 1.2).
+/// Reads a number that is encoded in groups of seven bits, the lowest first (section 1.2).
 fn number(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..63).step_by(7) {
@@ -47,6 +48,7 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// The dictionary size in bytes that `bits` encode.
 fn dictionary(bits: u8) -> Option<u64> {
     match bits {
         0..40 => Some((2 | u64::from(bits & 1)) << (bits / 2 + 11)),
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_first_block_looks_back() {
+    fn the_window_is_the_dictionary_of_the_first_block() {
         for size in [4 << 10, 1 << 20, 3 << 20, 64 << 20, 192 << 20] {
             let file = packed(Filters::new().lzma2(&lzma2(size)));
             assert_eq!(window(&file), Some(size.into()), "{size}");
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_block() {
+    fn a_truncated_header_has_no_window() {
         let file = packed(Filters::new().lzma2(&lzma2(1 << 20)));
         for len in 0..17 {
             assert_eq!(window(&file[..len]), None, "{len} bytes");

@@ -1,51 +1,48 @@
-//! The frames of a zstd file, walked from header to header without decompressing (RFC 8878, section 3.1):
-//! whether the file is whole, how large its content is, and how much memory it takes. What is inside the
-//! blocks is not looked at.
+//! The frames of a zstd file, read from header to header without decompressing (RFC 8878, section 3.1): whether the file is
+//! truncated, the size of its content, and the memory of its decompression. The content of the blocks is not checked.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use anyhow::Result;
 
-use super::decode::{TOO_MANY, most_parts};
-use crate::base::failure::ExitKind;
+use super::decode::{DOWNLOAD_AGAIN, TOO_MANY_PARTS, max_parts};
+use crate::{bail, failure};
 
-/// What the headers of all frames together say.
+/// The sums of the headers of all frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frames {
-    /// The decompressed size in bytes; none where a frame does not tell its own.
+    /// The decompressed size in bytes; `None` where a frame does not have its size.
     pub content: Option<u64>,
-    /// The largest window in bytes: so much memory the decompression takes.
+    /// The largest window in bytes, which is the memory that the decompression takes.
     pub window: u64,
 }
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// The longest header after the magic number: descriptor, window, dictionary and content size.
-const HEADER: usize = 14;
-
-/// What is said of a frame that names a dictionary.
-const DICTIONARY: &str =
-    "it was compressed with a dictionary (zstd -D), which a card has no place for; compress it without";
+/// The length of the longest header after the magic number: descriptor, window, dictionary and content size.
+const MAX_HEADER: usize = 14;
 
 /// The header of one frame.
 struct Header {
-    /// In bytes, without the magic number.
+    /// The length in bytes, without the magic number.
     len: u64,
     content: Option<u64>,
     window: u64,
     checksum: bool,
 }
 
-/// Walks through `file`, which is `len` bytes long, to its very end.
+/// Reads the headers of `file`, which is `len` bytes long, to its end.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`] for a file that is cut off, that holds something else than frames, or that has more of them than
-/// any program makes.
+/// [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) for a file that is truncated, has something else than
+/// frames, or has more frames than any program makes.
 pub fn walk(file: &File, len: u64) -> Result<Frames> {
     let mut frames = Frames { content: Some(0), window: 0 };
-    let (mut file, mut at, mut left) = (Headers::new(file, len), 0, most_parts(len));
+    let mut file = Headers::new(file, len);
+    let mut at = 0;
+    let mut left = max_parts(len);
     while at < len {
-        left = left.checked_sub(1).ok_or_else(|| ExitKind::Refused.error(TOO_MANY))?;
+        left = left.checked_sub(1).ok_or_else(|| failure!(Refused, "{TOO_MANY_PARTS}"))?;
         let magic = file.read::<4>(at)?;
         if magic[0] & 0xf0 == 0x50 && magic[1..] == [0x2a, 0x4d, 0x18] {
             at += 8 + u64::from(u32::from_le_bytes(file.read(at + 4)?));
@@ -55,51 +52,53 @@ pub fn walk(file: &File, len: u64) -> Result<Frames> {
             frames.content = frames.content.zip(header.content).map(|(sum, own)| sum.saturating_add(own));
             frames.window = frames.window.max(header.window);
         } else {
-            return Err(ExitKind::Refused.error(format!("what begins at byte {at} is no zstd frame")));
+            bail!(Refused, "there is no zstd frame at byte {at}"; hint: "{DOWNLOAD_AGAIN}");
         }
     }
-    if at > len { Err(cut(len)) } else { Ok(frames) }
+    if at > len { Err(truncated(len)) } else { Ok(frames) }
 }
 
-/// A file of which headers are read that may lie close together.
+/// A buffered reader of the headers in a file, which may lie close together.
 struct Headers<'a> {
     file: &'a File,
     len: u64,
-    /// What was read last, and where that begins.
-    piece: Vec<u8>,
+    /// The bytes that were read last, and their offset in the file.
+    buffer: Vec<u8>,
     start: u64,
 }
 
 impl<'a> Headers<'a> {
-    /// How much is read at once, in bytes.
-    const PIECE: u64 = 4096;
+    /// The number of bytes that are read at once.
+    const BUFFER: u64 = 4096;
 
     fn new(file: &'a File, len: u64) -> Self {
-        Self { file, len, piece: Vec::new(), start: 0 }
+        Self { file, len, buffer: Vec::new(), start: 0 }
     }
 
     fn read<const N: usize>(&mut self, at: u64) -> Result<[u8; N]> {
-        self.up_to(at, N)?.first_chunk().copied().ok_or_else(|| cut(self.len))
+        self.up_to(at, N)?.first_chunk().copied().ok_or_else(|| truncated(self.len))
     }
 
     /// The `count` bytes from `at` on, or fewer where the file ends.
     fn up_to(&mut self, at: u64, count: usize) -> Result<&[u8]> {
         let end = at.saturating_add(count as u64).min(self.len);
-        if at < self.start || end > self.start + self.piece.len() as u64 {
-            self.piece.resize(usize::try_from(self.len.saturating_sub(at).min(Self::PIECE))?, 0);
-            self.file.read_exact_at(&mut self.piece, at)?;
+        if at < self.start || end > self.start + self.buffer.len() as u64 {
+            self.buffer.resize(usize::try_from(self.len.saturating_sub(at).min(Self::BUFFER))?, 0);
+            self.file.read_exact_at(&mut self.buffer, at)?;
             self.start = at;
         }
         let from = usize::try_from(at - self.start)?;
-        Ok(self.piece.get(from..).map_or(&[], |rest| &rest[..rest.len().min(count)]))
+        Ok(self.buffer.get(from..).map_or(&[], |rest| &rest[..rest.len().min(count)]))
     }
 }
 
 impl Header {
     fn read(file: &mut Headers, at: u64) -> Result<Self> {
-        let mut head = [0; HEADER];
-        let (here, len) = (file.up_to(at, HEADER)?.len(), file.len);
-        head[..here].copy_from_slice(file.up_to(at, HEADER)?);
+        let file_len = file.len;
+        let bytes = file.up_to(at, MAX_HEADER)?;
+        let available = bytes.len();
+        let mut head = [0; MAX_HEADER];
+        head[..available].copy_from_slice(bytes);
         let descriptor = head[0];
         let single = descriptor & 0x20 != 0;
         let window_len = usize::from(!single);
@@ -109,11 +108,15 @@ impl Header {
             flag => 1 << flag,
         };
         let from = 1 + window_len + dictionary;
-        if here < from + content_len {
-            return Err(cut(len));
+        if available < from + content_len {
+            return Err(truncated(file_len));
         }
         if head[1 + window_len..from].iter().any(|byte| *byte != 0) {
-            return Err(ExitKind::Refused.error(DICTIONARY));
+            bail!(
+                Refused,
+                "it was compressed with a dictionary (zstd -D), which is not supported";
+                hint: "compress it without a dictionary"
+            );
         }
         let content = content(&head[from..from + content_len]);
         let window = if single { content.unwrap_or_default() } else { window(head[1]) };
@@ -147,7 +150,7 @@ fn skip_blocks(file: &mut Headers, mut at: u64) -> Result<u64> {
         let header = u32::from_le_bytes([low, middle, high, 0]);
         let size = match (header >> 1) & 3 {
             1 => 1,
-            3 => return Err(ExitKind::Refused.error(format!("the block at byte {at} is of no known type"))),
+            3 => bail!(Refused, "the block at byte {at} is of no known type"; hint: "{DOWNLOAD_AGAIN}"),
             _ => u64::from(header >> 3),
         };
         at += 3 + size;
@@ -157,13 +160,14 @@ fn skip_blocks(file: &mut Headers, mut at: u64) -> Result<u64> {
     }
 }
 
-fn cut(len: u64) -> anyhow::Error {
-    ExitKind::Refused.error(format!("it ends at byte {len} in the middle of a frame"))
+fn truncated(len: u64) -> anyhow::Error {
+    failure!(Refused, "it ends at byte {len} in the middle of a frame"; hint: "{DOWNLOAD_AGAIN}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::with_hint;
     use std::io::Write;
 
     fn walked(bytes: &[u8]) -> Result<Frames> {
@@ -200,8 +204,10 @@ mod tests {
     fn a_frame_with_a_dictionary() {
         for (flag, id) in [(1, &[7][..]), (2, &[0, 7]), (3, &[0, 0, 0, 7])] {
             let frame = |id: &[u8]| [&MAGIC[..], &[flag, 0x58], id, &[1, 0, 0]].concat();
-            assert_eq!(walked(&frame(id)).unwrap_err().to_string(), DICTIONARY);
-            // None.
+            let words = "it was compressed with a dictionary (zstd -D), which is not supported; \
+                compress it without a dictionary";
+            assert_eq!(with_hint(&walked(&frame(id)).unwrap_err()), words);
+            // The id 0 means no dictionary.
             walked(&frame(&vec![0; id.len()])).unwrap();
         }
     }
@@ -223,10 +229,10 @@ mod tests {
             assert_eq!(error.to_string(), format!("it ends at byte {len} in the middle of a frame"));
         }
         let error = walked(&[&whole, &b"garbage"[..]].concat()).unwrap_err();
-        assert_eq!(error.to_string(), format!("what begins at byte {} is no zstd frame", whole.len()));
+        assert_eq!(error.to_string(), format!("there is no zstd frame at byte {}", whole.len()));
     }
 
-    /// A frame of as many empty blocks, and as many empty frames.
+    /// A frame of many empty blocks, and many empty frames.
     #[test]
     fn blocks_and_frames_without_content() {
         let head = [&MAGIC[..], &[0, 0x58]].concat();
@@ -237,7 +243,7 @@ mod tests {
         let frame = [&head[..], &[1, 0, 0]].concat();
         assert_eq!(walked(&frame.repeat(60_000)).unwrap().content, None);
         for part in [&frame[..], b"\x50\x2a\x4d\x18\0\0\0\0"] {
-            assert_eq!(walked(&part.repeat(100_000)).unwrap_err().to_string(), TOO_MANY);
+            assert_eq!(walked(&part.repeat(100_000)).unwrap_err().to_string(), TOO_MANY_PARTS);
         }
     }
 

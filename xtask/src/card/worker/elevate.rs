@@ -23,7 +23,7 @@ const ELEVATORS: [&str; 3] = ["sudo", "run0", "doas"];
 
 /// Runs `job` in a worker and returns the answer. This process opens the image and passes it to the worker.
 pub fn run<W: WorkerJob>(cx: &Context, job: &W) -> Result<W::Answer> {
-    let image = job.needs().image.map(|image| image.source.handed_over()).transpose()?;
+    let image = job.needs().image.map(|image| image.source.file_for_worker()).transpose()?;
     let (launcher, program, args) = command(cx, job)?;
     let file_roles = image.iter().map(|_| FileRole::Image).collect();
     let debugfs = ext4::check_programs(&cx.launcher).ok();

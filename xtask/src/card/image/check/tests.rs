@@ -30,7 +30,7 @@ fn a_good_image() {
 }
 
 #[test]
-fn the_structure_is_enough_where_it_tells_the_size() {
+fn the_structure_is_enough_where_it_has_the_size() {
     let (bytes, dir) = (image(), tempfile::tempdir().unwrap());
     let sized = zstd::bulk::compress(&bytes, 1).unwrap();
     let silent = zstd::encode_all(&bytes[..], 1).unwrap();
@@ -53,7 +53,7 @@ fn a_checksum_beside_the_image_is_of_the_stored_bytes() {
     std::io::Write::write_all(&mut gz, &bytes).unwrap();
     for stored in [bytes.clone(), packed(1), xz.finish().unwrap(), gz.finish().unwrap()] {
         std::fs::write(&file, &stored).unwrap();
-        let mut hasher = Hashing::new(&stored[..]);
+        let mut hasher = HashingReader::new(&stored[..]);
         std::io::copy(&mut hasher, &mut std::io::sink()).unwrap();
         let sum = hasher.finish();
         std::fs::write(&list, format!("{sum}  x.img\n")).unwrap();
@@ -64,7 +64,7 @@ fn a_checksum_beside_the_image_is_of_the_stored_bytes() {
         std::fs::write(&list, format!("{}  x.img\n", "0".repeat(64))).unwrap();
         let error = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap_err();
         let words = format!("its SHA-256 begins with {}, not 000000000000; download both again", &sum[..12]);
-        assert!(error.to_string().contains(&words), "{error}");
+        assert!(crate::base::failure::with_hint(&error).contains(&words), "{error}");
         assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
     }
 }
@@ -80,7 +80,7 @@ fn a_request_to_stop() {
     assert_eq!(crate::base::failure::kind(&error), ExitKind::Interrupted);
 }
 
-/// It is not damaged: whoever is told so downloads it again for nothing.
+/// The file is not damaged: a message to download it again would be wrong.
 #[test]
 fn a_file_that_changes_while_it_is_checked() {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -92,13 +92,14 @@ fn a_file_that_changes_while_it_is_checked() {
         let touched = std::fs::FileTimes::new().set_modified(SystemTime::now());
         std::fs::File::options().write(true).open(file.path()).unwrap().set_times(touched).unwrap();
         let error = read_through(&source, reader, &mut phase, &|| false).unwrap_err();
-        let expected = format!("the image {}: it was changed in the meantime", file.path().display());
+        let expected =
+            format!("the image {}: the file has changed since it was opened", file.path().display());
         assert!(format!("{error:#}").starts_with(&expected), "{error:#}");
         assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
     }
 }
 
-/// A zstd file of `first` and then of so many GiB of zeros, in 32 KiB for each.
+/// A zstd file of `first` and `gib` GiB of zeros, which take 32 KiB for each GiB.
 fn bomb(first: &[u8], gib: usize) -> Vec<u8> {
     let block = |kind: u32, size: usize| {
         let header = u32::try_from(size).unwrap() << 3 | kind << 1;
@@ -118,7 +119,7 @@ fn refused(source: Source, expected: &str) {
 }
 
 #[test]
-fn what_the_first_mib_tells_is_said_before_all_is_decompressed() {
+fn errors_of_the_first_mib_come_before_all_is_decompressed() {
     let (dir, table) = (tempfile::tempdir().unwrap(), mbr(&[(0x83, true, 2048, 2048)]));
     let file = dir.path().join("x.img.zst");
     let open = |bytes: Vec<u8>| {
@@ -128,12 +129,12 @@ fn what_the_first_mib_tells_is_said_before_all_is_decompressed() {
     let card = Limits::new(None, Some(64 << 20));
     refused(open(bomb(&[0; 512], 100)), "is no disk image: it has no partition table");
     let large = mbr(&[(0x83, true, 2048, 1 << 20)]);
-    refused(open(bomb(&large, 100)).within(card), "513.0 MiB (537919488 bytes) or more on 64.0 MiB");
-    refused(open(bomb(&table, 100)).within(card), "65.0 MiB (68157440 bytes) or more on 64.0 MiB");
+    refused(open(bomb(&large, 100)).within(card), "513.0 MiB (537919488 bytes) or more, the card 64.0 MiB");
+    refused(open(bomb(&table, 100)).within(card), "65.0 MiB (68157440 bytes) or more, the card 64.0 MiB");
 }
 
 #[test]
-fn memory_that_may_not_be_taken() {
+fn decompression_beyond_the_memory_limit_is_refused() {
     let (dir, long) = (tempfile::tempdir().unwrap(), [0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0]);
     let file = dir.path().join("x.img.zst");
     let good = zstd::encode_all(&image()[..], 1).unwrap();
@@ -141,15 +142,15 @@ fn memory_that_may_not_be_taken() {
     for bytes in [[&long[..], &good].concat(), [&good[..], skippable, &long].concat()] {
         std::fs::write(&file, bytes).unwrap();
         let source = Source::open(&file).unwrap();
-        refused(source.clone(), "takes 2.0 GiB of memory, more than the 256.0 MiB that it may take");
+        refused(source.clone(), "takes 2.0 GiB of memory, more than the limit of 256.0 MiB");
         let allowed = source.within(Limits::new(Some(2 << 30), None));
         assert_eq!(examine(allowed, Depth::Whole, &Silent).unwrap().size, 2 << 20);
     }
 }
 
-/// Also where the decoder gives nothing, and so is never done with a piece.
+/// A request to stop ends the check even where the decoder produces nothing, and so never completes a chunk.
 #[test]
-fn a_request_to_stop_while_nothing_comes() {
+fn a_request_to_stop_while_the_decoder_produces_nothing() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let head = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x58];
     std::fs::write(file.path(), [&head[..], &vec![0; 3 << 20], &[1, 0, 0]].concat()).unwrap();
@@ -172,7 +173,7 @@ fn bad_images_are_refused_with_the_reason() {
     for (file, expected) in [
         (&good[..good.len() - 1], "truncated or damaged"),
         (&wrong_checksum, "doesn't match checksum"),
-        (b"only text", "is no disk image: its size, 9 bytes, is no whole number of 512-byte sectors"),
+        (b"only text", "is no disk image: its size, 9 bytes, is not a multiple of 512-byte sectors"),
         (&[0; 1024], "is no disk image: it has no partition table"),
     ] {
         let error = checked(file).unwrap_err();

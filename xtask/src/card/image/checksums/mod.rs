@@ -1,4 +1,4 @@
-//! A checksum beside an image, as `sha256sum` writes it: the sum that its bytes must have.
+//! Checksum files beside an image, in the formats of `sha256sum`.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use crate::bail;
 use crate::base::bounded::{self, Links};
-use crate::base::failure::ExitKind;
 
-/// The list of all files of a folder.
+/// The name of the checksum list of all files in a folder.
 const LIST: &str = "SHA256SUMS";
-/// The largest list that is read, in bytes: 40,000 files.
-const LARGEST: u64 = 4 << 20;
-/// How much of a sum is shown: enough to compare by eye, in hexadecimal digits.
+/// The size of the largest list that is read, in bytes: 40,000 files.
+const MAX_LIST: u64 = 4 << 20;
+/// The number of hexadecimal digits of a sum in messages: enough to compare by eye.
 const SHOWN: usize = 12;
 
-/// What the file beside an image says about it.
+/// The checksum of an image, with the file that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sidecar {
     pub path: PathBuf,
@@ -28,22 +28,21 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Looks for `IMAGE.sha256`, and then for a `SHA256SUMS` that names the image.
+    /// Reads the checksum of `image` from `IMAGE.sha256` and from a `SHA256SUMS` that lists the image.
     ///
     /// # Errors
     /// A file that cannot be read, and an `IMAGE.sha256` without a sum for the image.
     pub fn find(image: &Path) -> Result<Option<Self>> {
         let name = image.file_name().unwrap_or_default().to_string_lossy();
-        let (own, list) = (format!("{name}.sha256"), image.with_file_name(LIST));
-        let own = image.with_file_name(own);
+        let own = image.with_file_name(format!("{name}.sha256"));
+        let list = image.with_file_name(LIST);
         let mut found = Vec::new();
         if let Some(text) = read(&own)? {
             let sums = listed(&text, &name);
             let sums = if sums.is_empty() { only(&text).into_iter().collect() } else { sums };
             if sums.is_empty() {
                 let path = own.display();
-                let text = format!("{path} holds no SHA-256 of {name}; download it again, or remove it");
-                return Err(ExitKind::Refused.error(text));
+                bail!(Refused, "{path} has no SHA-256 of {name}"; hint: "download {path} again, or remove it");
             }
             found.extend(sums.into_iter().map(|sum| Self { path: own.clone(), sum }));
         }
@@ -51,40 +50,49 @@ impl Sidecar {
             let sums = listed(&text, &name);
             if sums.is_empty() && mentions(&text, &name) {
                 let path = list.display();
-                let text =
-                    format!("{path} names {name}, but without a SHA-256; download it again, or remove it");
-                return Err(ExitKind::Refused.error(text));
+                bail!(
+                    Refused,
+                    "{path} lists {name} without a SHA-256";
+                    hint: "download {path} again, or remove it"
+                );
             }
             found.extend(sums.into_iter().map(|sum| Self { path: list.clone(), sum }));
         }
-        Self::agreed(image, found)
+        Self::only_one(image, found)
     }
 
-    /// The one sum that all of `found` are. Which of two is meant nobody can know, so neither is taken.
-    fn agreed(image: &Path, found: Vec<Self>) -> Result<Option<Self>> {
+    /// The only sum in `found`. Of two different sums neither is trusted.
+    fn only_one(image: &Path, found: Vec<Self>) -> Result<Option<Self>> {
         let mut found = found.into_iter();
         let Some(first) = found.next() else { return Ok(None) };
         let Some(other) = found.find(|other| other.sum != first.sum) else { return Ok(Some(first)) };
-        let (image, own, its) = (image.display(), first.path.display(), other.path.display());
         let [one, two] = [&first.sum, &other.sum].map(|sum| &sum[..SHOWN]);
-        Err(ExitKind::Refused.error(format!(
-            "there are two different SHA-256 for {image}: one in {own} begins with {one}, one in {its} with {two}; \
-             remove the one that is not meant"
-        )))
+        bail!(
+            Refused,
+            "there are two different SHA-256 for {}: one in {} begins with {one}, one in {} with {two}",
+            image.display(),
+            first.path.display(),
+            other.path.display();
+            hint: "remove the wrong one"
+        )
     }
 
+    /// Compares the sum with `found`, the sum of the stored `image`.
+    ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] where `found` is another sum than that for `image`.
+    /// [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) for a different sum.
     pub fn compare(&self, image: &Path, found: &str) -> Result<()> {
         if self.sum == found {
             return Ok(());
         }
-        let (image, path) = (image.display(), self.path.display());
-        let [found, meant] = [found, &self.sum].map(|sum| &sum[..SHOWN]);
-        Err(ExitKind::Refused.error(format!(
-            "the image {image} is not the one that {path} is for: its SHA-256 begins with {found}, not {meant}; \
-             download both again, or remove {path} if the image is meant to be another"
-        )))
+        let path = self.path.display();
+        let [found, expected] = [found, &self.sum].map(|sum| &sum[..SHOWN]);
+        bail!(
+            Refused,
+            "the image {} does not match {path}: its SHA-256 begins with {found}, not {expected}",
+            image.display();
+            hint: "download both again, or remove {path} if it is for another image"
+        )
     }
 }
 
@@ -94,25 +102,24 @@ impl fmt::Display for Sidecar {
     }
 }
 
-/// The text of a file that need not be there.
+/// The text of the file at `path`; `None` where there is none.
 fn read(path: &Path) -> Result<Option<String>> {
-    match bounded::read(path, LARGEST, Links::Follow) {
-        // Some programs begin a text with a mark of its encoding.
+    match bounded::read(path, MAX_LIST, Links::Follow) {
+        // Some programs begin a text with a byte order mark.
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').to_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge) => {
             let path = path.display();
-            let text = format!("{path} is {error}, though its name says that it holds a checksum; remove it");
-            Err(ExitKind::Refused.error(text))
+            bail!(Refused, "{path} has the name of a checksum file, but is {error}"; hint: "remove {path}")
         }
         Err(error) => Err(error).with_context(|| format!("reading the checksum {}", path.display())),
     }
 }
 
-/// The sums of the file `name` in a list: several where it contradicts itself.
+/// The sums of the file `name` in a list: several where the list contradicts itself.
 fn listed(text: &str, name: &str) -> Vec<String> {
     let named = || text.lines().filter_map(parse);
-    // The file beside the list comes before those of the same name in other folders.
+    // A file beside the list has precedence over files of the same name in other folders.
     let own = |path: &str| path.strip_prefix("./").unwrap_or(path) == name;
     let sums = |is: &dyn Fn(&str) -> bool| {
         let sums = named().filter(|(_, path)| is(path)).map(|(sum, _)| sum);
@@ -122,8 +129,8 @@ fn listed(text: &str, name: &str) -> Vec<String> {
     if beside.is_empty() { sums(&|path: &str| path.rsplit('/').next() == Some(name)) } else { beside }
 }
 
-/// Whether a line of a list is for the file `name`, though no sum was found in it: one that is cut off, or written
-/// otherwise, must not pass for none.
+/// Whether a line of a list is for the file `name`, with or without a sum: a truncated line, or a line in another format,
+/// must not count as no line.
 fn mentions(text: &str, name: &str) -> bool {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let ends = [' ', '*', '/', '\t'];
@@ -135,18 +142,18 @@ fn mentions(text: &str, name: &str) -> bool {
     rests.any(|rest| rest.is_some_and(|rest| rest.ends_with(ends) || rest.ends_with('(')))
 }
 
-/// The sum in a text that has only one: its image may have had another name, or none.
+/// The sum in a text of one line, whose image may have had another name, or none.
 fn only(text: &str) -> Option<String> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let line = lines.next().filter(|_| lines.next().is_none())?;
     parse(line).map(|(sum, _)| sum).or_else(|| is_sum(line.trim()))
 }
 
-/// A sum and the path it is for: `SUM  PATH`, `SUM *PATH` for a file read as binary, or
-/// `SHA256 (PATH) = SUM` as with `--tag`.
+/// Parses a line into the sum and the path: `SUM  PATH`, `SUM *PATH` for a file read as binary, or `SHA256 (PATH) = SUM`
+/// as with `--tag`.
 fn parse(line: &str) -> Option<(String, Cow<'_, str>)> {
     let line = line.trim_end_matches('\r');
-    // sha256sum marks a name in which it has written some characters otherwise.
+    // sha256sum marks a name with escaped characters by a backslash.
     let (line, escaped) = line.strip_prefix('\\').map_or((line, false), |line| (line, true));
     let (sum, path) = match line.strip_prefix("SHA256 (").and_then(|rest| rest.rsplit_once(") = ")) {
         Some((path, sum)) => (sum, path),
@@ -160,24 +167,25 @@ fn is_sum(text: &str) -> Option<String> {
     (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| text.to_ascii_lowercase())
 }
 
-/// A reader that hashes what passes through it.
-pub struct Hashing<R> {
+/// A reader that hashes the bytes that are read.
+pub struct HashingReader<R> {
     inner: R,
     hasher: Sha256,
 }
 
-impl<R> Hashing<R> {
+impl<R> HashingReader<R> {
+    /// A reader of `inner`.
     pub fn new(inner: R) -> Self {
         Self { inner, hasher: Sha256::new() }
     }
 
-    /// The SHA-256 of all that has passed, in lower-case hexadecimal digits.
+    /// The SHA-256 of all bytes that were read, in lower-case hexadecimal digits.
     pub fn finish(self) -> String {
         self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-impl<R: Read> Read for Hashing<R> {
+impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..count]);

@@ -1,4 +1,4 @@
-//! Image files as streams of the bytes that belong on the card, whatever they are compressed with.
+//! Image files as streams of their decompressed bytes, for every compression format.
 
 use std::fmt;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::decode::{Gzip, Xz, Zstd};
+use super::decode::{DOWNLOAD_AGAIN, Gzip, Xz, Zstd};
 use super::fingerprint::{Changed, Fingerprint, UnchangedReader};
 use super::limits::{Limits, OutOfMemory};
 use super::xz;
@@ -17,49 +17,49 @@ use super::zstd_frames;
 use crate::base::Bytes;
 use crate::base::failure::ExitKind;
 use crate::card::inspect::Format;
+use crate::{bail, failure};
 
-/// An image file that was opened once and told apart.
+/// An image file whose format was detected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The file, as an absolute path.
     pub path: PathBuf,
     pub format: Format,
-    /// The size of the file itself, and when it was changed.
+    /// The size and the time of the stored file.
     pub stored: Fingerprint,
-    /// The decompressed size in bytes, where the structure of the file tells it. Then the file is whole
-    /// as well, though what is inside may be damaged.
+    /// The decompressed size in bytes, where the structure of the file has it. Then the file is not truncated, though its
+    /// content may be damaged.
     pub size: Option<u64>,
-    /// How far the decompression looks back, in bytes: so much memory it takes.
+    /// The window of the decompression in bytes, which is the memory that it takes.
     pub window: u64,
     #[serde(default)]
     pub limits: Limits,
 }
 
 impl Source {
+    /// Opens the file at `path` and detects its format.
+    ///
     /// # Errors
-    /// A file that is missing, empty, no regular file, or a zstd file that is not whole.
+    /// A file that is missing, empty or no regular file, and a truncated zstd file.
     pub fn open(path: &Path) -> Result<Self> {
         let opening = || format!("opening the image {}", path.display());
-        let path = path.canonicalize().map_err(|error| closed(path, error)).with_context(opening)?;
+        let path = path.canonicalize().map_err(|error| open_error(path, error)).with_context(opening)?;
         if path.to_str().is_none() {
-            let path = path.display();
-            return Err(
-                ExitKind::Refused.error(format!("the path of the image {path} is not UTF-8; rename it"))
-            );
+            bail!(Refused, "the path of the image {} is not UTF-8", path.display(); hint: "rename the file");
         }
-        // A pipe without a writer would be waited for without end.
+        // The opening of a pipe without a writer would block for ever.
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let file = File::options().read(true).custom_flags(nonblocking).open(&path);
-        let mut file = file.map_err(|error| closed(&path, error)).with_context(opening)?;
-        let facts = file.metadata().with_context(opening)?;
-        if !facts.is_file() {
-            let text = format!("{} is no file; an image file is needed", path.display());
-            return Err(ExitKind::Refused.error(text));
+        let mut file = file.map_err(|error| open_error(&path, error)).with_context(opening)?;
+        let metadata = file.metadata().with_context(opening)?;
+        if !metadata.is_file() {
+            bail!(Refused, "{} is not a regular file", path.display(); hint: "name an image file");
         }
-        if facts.len() == 0 {
-            return Err(ExitKind::Refused.error(format!("the image {} is empty", path.display())));
+        if metadata.len() == 0 {
+            bail!(Refused, "the image {} is empty", path.display(); hint: "{DOWNLOAD_AGAIN}");
         }
-        let (mut head, stored) = (Vec::new(), Fingerprint::from(&facts));
+        let stored = Fingerprint::from(&metadata);
+        let mut head = Vec::new();
         file.by_ref().take(xz::HEADERS).read_to_end(&mut head).with_context(opening)?;
         let format = Format::sniff(&head);
         let limits = Limits::default();
@@ -68,7 +68,8 @@ impl Source {
             Format::Raw => source.size = Some(stored.size),
             Format::Zstd => {
                 let frames = zstd_frames::walk(&file, stored.size).with_context(|| source.damaged())?;
-                (source.size, source.window) = (frames.content, frames.window);
+                source.size = frames.content;
+                source.window = frames.window;
             }
             Format::Xz => source.window = xz::window(&head).unwrap_or_default(),
             Format::Gzip => {}
@@ -82,8 +83,10 @@ impl Source {
         Self { limits, ..self }
     }
 
+    /// Checks the limits as far as the structure of the file shows the memory and the size.
+    ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] where its structure tells that it takes more than it may.
+    /// [`ExitKind::Refused`] where a limit is exceeded.
     pub fn check_limits(&self) -> Result<()> {
         let doing = || format!("the image {}", self.path.display());
         self.limits.check_memory(self.window).with_context(doing)?;
@@ -93,64 +96,76 @@ impl Source {
         self.limits.check_content(self.size.unwrap_or_default())
     }
 
-    /// `error` of a decoder, before anything was written. A lack of memory, and a change of the file while it is read, say
-    /// nothing about what is in it.
+    /// The refusal for the `error` of a decoder, before anything was written. After a lack of memory, or a change of the
+    /// file while it was read, the image may be whole.
     pub fn refusal(&self, error: &Error) -> anyhow::Error {
-        let whole = OutOfMemory::of(error).is_some() || Changed::is(error);
-        let (refusal, path) = (ExitKind::Refused.error(error), self.path.display());
-        if whole { refusal.context(format!("the image {path}")) } else { refusal.context(self.damaged()) }
+        let image = || format!("the image {}", self.path.display());
+        match OutOfMemory::of(error) {
+            Some(reason) => reason.refusal().context(image()),
+            None if Changed::is(error) => {
+                ExitKind::Refused.error_with_hint(error, Changed::HINT).context(image())
+            }
+            None => ExitKind::Refused.error_with_hint(error, DOWNLOAD_AGAIN).context(self.damaged()),
+        }
     }
 
-    /// What is said of a file that cannot be decompressed.
+    /// The context of the errors of a file that cannot be decompressed.
     pub fn damaged(&self) -> String {
-        let (path, format) = (self.path.display(), self.format);
-        format!("the image {path} ({format}) is truncated or damaged; build or download it again")
+        format!("the image {} ({}) is truncated or damaged", self.path.display(), self.format)
     }
 
-    /// The decompressed stream. A damaged or truncated file ends it in an error, never in silence.
+    /// The decompressed stream. For a damaged or truncated file, it ends with an error.
     pub fn stream(&self) -> Result<Box<dyn Read + Send>> {
         self.decode(self.file()?)
     }
 
-    /// The bytes of the file as it is stored. Where it was changed since it was opened first, that is an
-    /// error of [`ExitKind::Verification`]; where it is changed later, its end is one.
+    /// The stored bytes of the file. A file that has changed since [`Self::open`] is an error of
+    /// [`ExitKind::Verification`]; a later change is an error at the end of the file.
     pub fn file(&self) -> Result<UnchangedReader> {
-        self.opened(ExitKind::Verification)
+        self.reopen(ExitKind::Verification)
     }
 
-    /// The file, for a process that is to read it by [`Self::stream_of`].
+    /// The open file, for another process that reads it with [`Self::stream_of`].
     ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] where the file was changed since it was told apart.
-    pub fn handed_over(&self) -> Result<File> {
-        self.opened(ExitKind::Refused).map(UnchangedReader::into_file)
+    /// [`ExitKind::Refused`] where the file has changed since [`Self::open`].
+    pub fn file_for_worker(&self) -> Result<File> {
+        self.reopen(ExitKind::Refused).map(UnchangedReader::into_file)
     }
 
-    /// As [`Self::stream`], of the `file` that was opened before.
+    /// [`Self::stream`] of the `file` that was opened before.
     pub fn stream_of(&self, file: &File) -> Result<Box<dyn Read + Send>> {
-        self.decode(self.named(
-            ExitKind::Verification,
-            file.try_clone().and_then(|file| UnchangedReader::of(file, self.stored)),
-        )?)
+        let reader = file.try_clone().and_then(|file| UnchangedReader::of(file, self.stored));
+        self.decode(self.with_kind(ExitKind::Verification, reader)?)
     }
 
+    /// Checks that `file` is still the file that [`Self::open`] has opened.
+    ///
     /// # Errors
-    /// Of [`ExitKind::Refused`] where `file` was changed since it was told apart.
+    /// [`ExitKind::Refused`] where `file` has changed.
     pub fn check(&self, file: &File) -> Result<()> {
-        let file = file.try_clone().and_then(|file| UnchangedReader::of(file, self.stored));
-        self.named(ExitKind::Refused, file).map(drop)
+        let reader = file.try_clone().and_then(|file| UnchangedReader::of(file, self.stored));
+        self.with_kind(ExitKind::Refused, reader).map(drop)
     }
 
-    fn opened(&self, changed: ExitKind) -> Result<UnchangedReader> {
-        self.named(changed, UnchangedReader::open(&self.path, self.stored))
+    /// Opens the file again; a change of the file is an error of the kind `changed`.
+    fn reopen(&self, changed: ExitKind) -> Result<UnchangedReader> {
+        self.with_kind(changed, UnchangedReader::open(&self.path, self.stored))
     }
 
-    fn named(&self, changed: ExitKind, file: Result<UnchangedReader, Error>) -> Result<UnchangedReader> {
-        let named = |error| if Changed::is(&error) { changed.error(error) } else { error.into() };
-        file.map_err(named).with_context(|| format!("opening the image {}", self.path.display()))
+    /// `reader`, with the kind `changed` for the error [`Changed`], and with a context for every error.
+    fn with_kind(
+        &self,
+        changed: ExitKind,
+        reader: Result<UnchangedReader, Error>,
+    ) -> Result<UnchangedReader> {
+        let with_kind = |error| {
+            if Changed::is(&error) { changed.error_with_hint(error, Changed::HINT) } else { error.into() }
+        };
+        reader.map_err(with_kind).with_context(|| format!("opening the image {}", self.path.display()))
     }
 
-    /// What [`Self::stream`] gives, out of the bytes of the `file`, which is read to its end.
+    /// The decompressed stream of the stored bytes in `file`, which is read to its end.
     pub fn decode<'a>(&self, file: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
         let opening = || format!("opening the image {}", self.path.display());
         let memory = self.limits.memory;
@@ -176,16 +191,23 @@ impl fmt::Display for Source {
 }
 
 /// The error for a file at `path` that cannot be opened.
-fn closed(path: &Path, error: Error) -> anyhow::Error {
+fn open_error(path: &Path, error: Error) -> anyhow::Error {
     match error.kind() {
-        ErrorKind::NotFound if path == Path::new("-") => ExitKind::Refused
-            .error("an image is read more than once, so it cannot come from stdin; save it to a file"),
-        ErrorKind::NotFound => {
-            ExitKind::Refused.error("there is no such file; `cargo xtask sd-image HOST` builds an image")
-        }
-        ErrorKind::PermissionDenied => ExitKind::Permission.error(format!(
-            "{error}; make the file and the folders above it readable for this user, or copy it to a folder of your own"
-        )),
+        ErrorKind::NotFound if path == Path::new("-") => failure!(
+            Refused,
+            "an image is read more than once, so it cannot come from stdin";
+            hint: "save it to a file"
+        ),
+        ErrorKind::NotFound => failure!(
+            Refused,
+            "there is no such file";
+            hint: "run `cargo xtask sd-image HOST` to build an image"
+        ),
+        ErrorKind::PermissionDenied => failure!(
+            Permission,
+            "{error}";
+            hint: "make the file and the folders above it readable for this user, or copy it to a folder of your own"
+        ),
         _ => ExitKind::Io.error(error),
     }
 }

@@ -1,6 +1,7 @@
 //! Opening and decompressing image files of every format.
 
 use super::*;
+use crate::base::failure::{kind, with_hint};
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -69,19 +70,21 @@ fn a_file_of_padding() {
         let error = source.within(Limits::new(None, Some(64 << 20))).check_limits().unwrap_err();
         let words = "it has 3.0 GiB compressed, more than the 64.0 MiB that its content may have";
         assert!(format!("{error:#}").contains(words), "{error:#}");
-        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
+        assert_eq!(kind(&error), ExitKind::Refused);
     }
 }
 
 #[test]
-fn sizes_that_the_structure_tells() {
-    let (dir, bytes) = (tempfile::tempdir().unwrap(), [1; 3000]);
+fn sizes_from_the_structure_of_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = [1; 3000];
     let path = dir.path().join("an image");
     let framed = zstd::bulk::compress(&bytes, 1).unwrap();
-    let (raw, gzip) = (packed(Format::Raw, &bytes), packed(Format::Gzip, &bytes));
-    for (file, promised) in [(raw, Some(3000)), (framed, Some(3000)), (gzip, None)] {
+    let raw = packed(Format::Raw, &bytes);
+    let gzip = packed(Format::Gzip, &bytes);
+    for (file, size) in [(raw, Some(3000)), (framed, Some(3000)), (gzip, None)] {
         std::fs::write(&path, file).unwrap();
-        assert_eq!(Source::open(&path).unwrap().size, promised);
+        assert_eq!(Source::open(&path).unwrap().size, size);
     }
 }
 
@@ -99,27 +102,31 @@ fn damage_is_an_error() {
 }
 
 #[test]
-fn what_is_no_image_file_is_told_at_once() {
+fn other_things_than_image_files_are_refused_on_opening() {
     let dir = tempfile::tempdir().unwrap();
-    let (fifo, named) = (dir.path().join("fifo"), dir.path().join(OsStr::from_bytes(b"\xff.img")));
+    let fifo = dir.path().join("fifo");
+    let named = dir.path().join(OsStr::from_bytes(b"\xff.img"));
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, 0o600.into()).unwrap();
     std::fs::write(&named, "x").unwrap();
     for (path, expected) in [
-        (Path::new("/"), "/ is no file; an image file is needed"),
-        (&fifo, "is no file; an image file is needed"),
-        (&named, "is not UTF-8; rename it"),
+        (Path::new("/"), "/ is not a regular file; name an image file"),
+        (&fifo, "is not a regular file; name an image file"),
+        (&named, "is not UTF-8; rename the file"),
         (Path::new("-"), "cannot come from stdin; save it to a file"),
-        (&dir.path().join("absent"), "there is no such file; `cargo xtask sd-image HOST` builds an image"),
+        (
+            &dir.path().join("absent"),
+            "there is no such file; run `cargo xtask sd-image HOST` to build an image",
+        ),
     ] {
         let error = Source::open(path).unwrap_err();
-        assert!(format!("{error:#}").contains(expected), "{error:#}");
-        assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused, "{error:#}");
+        assert!(with_hint(&error).contains(expected), "{}", with_hint(&error));
+        assert_eq!(kind(&error), ExitKind::Refused, "{error:#}");
     }
 }
 
 #[test]
-fn why_a_file_cannot_be_opened() {
-    for (error, words, kind) in [
+fn errors_of_opening_have_kinds_and_hints() {
+    for (error, words, expected_kind) in [
         (
             ErrorKind::PermissionDenied,
             "permission denied; make the file and the folders",
@@ -128,8 +135,8 @@ fn why_a_file_cannot_be_opened() {
         (ErrorKind::NotFound, "there is no such file", ExitKind::Refused),
         (ErrorKind::TimedOut, "timed out", ExitKind::Io),
     ] {
-        let error = closed(Path::new("a.img"), error.into());
-        assert!(error.to_string().starts_with(words), "{error}");
-        assert_eq!(crate::base::failure::kind(&error), kind, "{error}");
+        let error = open_error(Path::new("a.img"), error.into());
+        assert!(with_hint(&error).starts_with(words), "{}", with_hint(&error));
+        assert_eq!(kind(&error), expected_kind, "{error}");
     }
 }
