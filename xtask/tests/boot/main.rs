@@ -1,4 +1,4 @@
-//! The demo's card, flashed by the tool itself, booted in QEMU for real.
+//! Boots the demo's card, flashed by the tool itself, in QEMU.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -15,10 +15,10 @@ use support::Sandbox;
 use xtask::Launcher;
 use xtask::dev::qemu::{Machine, SECOND, Setup, boot};
 
-/// All runs have one card, that of this checkout: each test has it for itself.
+/// All runs share the card of this checkout; each test locks it.
 static CARD: Mutex<()> = Mutex::new(());
 
-/// Where the runs keep what they have fetched: it is not fetched anew by each.
+/// The state folder of all runs, so that packages are fetched only once.
 const STATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.xtask");
 
 /// The exit code and the result of `cargo xtask ARGS --json`.
@@ -28,32 +28,32 @@ fn xtask(args: &[&str]) -> (i32, Value) {
     (outcome.code, result.unwrap_or_else(|error| panic!("{error} in {outcome:?}")))
 }
 
-/// The result of `cargo xtask demo ARGS`, and a copy of the card that it left.
+/// The result of `cargo xtask demo ARGS`, and a copy of its card.
 #[track_caller]
 fn demo(args: &[&str], dir: &Path) -> (Value, PathBuf) {
     let _alone = CARD.lock().unwrap_or_else(PoisonError::into_inner);
     let (code, result) = xtask(&[&["demo"], args].concat());
     assert_eq!(code, 0, "{result}");
     let copy = dir.join("card.img");
-    says("cp", &["--sparse=always", result["file"].as_str().unwrap(), copy.to_str().unwrap()]);
+    read("cp", &["--sparse=always", result["file"].as_str().unwrap(), copy.to_str().unwrap()]);
     (result, copy)
 }
 
-/// What `program` says on stdout; an exit code other than 0 fails the test.
+/// The stdout of `program`; an exit code other than 0 fails the test.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
-fn says(program: &str, args: &[&str]) -> String {
+fn read(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap();
     assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The root file system of `card` in the notation of e2fsprogs: it begins at 48 MiB.
+/// The root file system of `card`, which begins at 48 MiB, in the notation of e2fsprogs.
 fn root(card: &Path) -> String {
     format!("{}?offset={}", card.display(), 48 << 20)
 }
 
-/// The U-Boot for QEMU's own machine, which the demo has fetched.
+/// The U-Boot for QEMU's own machine, fetched by the demo.
 fn emulator() -> PathBuf {
     Path::new(STATE).join("demo/flake/inputs/emulator/u-boot.bin")
 }
@@ -63,7 +63,7 @@ fn proof<'a>(result: &'a Value, boot: usize, name: &str, key: &str) -> &'a str {
     value.as_str().unwrap_or_else(|| panic!("no {name} {key} of boot {boot} in {result}"))
 }
 
-/// Boots the card twice by the tool, and looks at what is on it afterwards with other programs.
+/// Boots the card twice by the tool, and checks its content afterwards with other programs.
 fn boots_twice(machine: &str) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let (result, card) = demo(&["--boot", machine], dir.path());
@@ -80,28 +80,28 @@ fn boots_twice(machine: &str) -> Value {
     assert_eq!([0, 1].map(|boot| proof(&result, boot, "persisted", "marker")), ["absent", "present"]);
 
     // The partition ends with the card, and the file system with the partition.
-    let table: Value = serde_json::from_str(&says("sfdisk", &["-J", card.to_str().unwrap()])).unwrap();
+    let table: Value = serde_json::from_str(&read("sfdisk", &["-J", card.to_str().unwrap()])).unwrap();
     let partition = &table["partitiontable"]["partitions"][1];
     let sectors = ["start", "size"].map(|key| partition[key].as_u64().unwrap());
     assert_eq!((sectors[0] + sectors[1]) * 512, size);
     assert_eq!(partition["bootable"], true);
-    let header = says("dumpe2fs", &["-h", &root(&card)]);
+    let header = read("dumpe2fs", &["-h", &root(&card)]);
     let blocks = header.lines().find_map(|line| line.strip_prefix("Block count:")).unwrap();
     assert_eq!(blocks.trim().parse::<u64>().unwrap() * 8, sectors[1]);
     assert!(header.contains("Filesystem state:         clean"), "{header}");
-    says("e2fsck", &["-f", "-n", &root(&card)]);
+    read("e2fsck", &["-f", "-n", &root(&card)]);
 
-    // Who the host is was known before it booted.
+    // The identity of the host was known before it booted.
     let fingerprint = result["identity"]["fingerprint"].as_str().unwrap();
     assert!(fingerprint.starts_with("SHA256:"), "{fingerprint}");
     assert_eq!([0, 1].map(|boot| proof(&result, boot, "identity", "fingerprint")), [fingerprint; 2]);
 
-    // What the first boot has left, and which generation the second one took.
-    let id = says("debugfs", &["-R", "cat /persist/etc/machine-id", &root(&card)]);
+    // The persistent data of the first boot, and the generation of the second one.
+    let id = read("debugfs", &["-R", "cat /persist/etc/machine-id", &root(&card)]);
     assert_eq!(id.trim(), proof(&result, 1, "machine-id", "id"));
     let (old, new) = (proof(&result, 0, "generation", "system"), proof(&result, 1, "generation", "system"));
     assert_ne!(old, new);
-    let menu = says("debugfs", &["-R", "cat /boot/extlinux/extlinux.conf", &root(&card)]);
+    let menu = read("debugfs", &["-R", "cat /boot/extlinux/extlinux.conf", &root(&card)]);
     let started = menu.lines().filter_map(|line| line.split_once("init=")?.1.split_once("/init "));
     let started = started.map(|(system, _)| system).collect::<Vec<_>>();
     assert_eq!(started, [new, new, old], "{menu}");
@@ -122,7 +122,7 @@ fn a_card_boots_grows_keeps_and_starts_its_next_generation() {
 fn the_same_on_a_raspberry_pi_3_with_the_u_boot_of_the_card() {
     let result = boots_twice("raspi3b");
     assert_eq!(proof(&result, 0, "nix", "device"), "/dev/mmcblk0p2");
-    // What is computed of the card is what its U-Boot does.
+    // The computed end of the kernel is the one of U-Boot.
     let computed = &result["contents"]["uboots"][0];
     assert_eq!(computed["file"], "u-boot.bin");
     assert!(computed["kernel_end"].is_u64());
@@ -134,7 +134,7 @@ fn the_same_on_a_raspberry_pi_3_with_the_u_boot_of_the_card() {
 fn the_bootable_flag_on_the_wrong_partition() {
     let dir = tempfile::tempdir().unwrap();
     let (_, card) = demo(&[], dir.path());
-    says("sfdisk", &["--quiet", "--activate", card.to_str().unwrap(), "1"]);
+    read("sfdisk", &["--quiet", "--activate", card.to_str().unwrap(), "1"]);
     let (code, inspected) = xtask(&["card", "inspect", card.to_str().unwrap()]);
     assert_eq!(code, 4);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! A host that is known before it has booted first: its key and that of its user come with the card.
+//! Logs in to a host by ssh on its first boot: its host key and the user's key come with the card.
 
 use std::fs;
 use std::net::TcpListener;
@@ -11,23 +11,23 @@ use xtask::Launcher;
 use xtask::dev::qemu::{Machine, Setup, Step, boot};
 
 use crate::support::Sandbox;
-use crate::{demo, emulator, says};
+use crate::{demo, emulator, read};
 
-/// The host is left as soon as it was seen that somebody was there by ssh.
-const LEFT: &[Step] = &[
+/// The steps of a boot that ends after an ssh login.
+const UNTIL_LOGIN: &[Step] = &[
     Step { awaits: "Starting kernel", types: None },
     Step { awaits: "demo: up", types: None },
     Step { awaits: "somebody was here", types: Some("reboot\n") },
 ];
 
-/// A key pair of ssh in `dir`; returns the private one.
+/// Makes an ssh key pair in `dir` and returns the private key.
 fn key(dir: &Path, name: &str) -> PathBuf {
     let file = dir.join(name);
-    says("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", file.to_str().unwrap()]);
+    read("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", file.to_str().unwrap()]);
     file
 }
 
-/// A folder for `--files` by which the owner of the key `user` may log in as root.
+/// Makes a folder for `--files` that lets the owner of the key `user` log in as root.
 fn files(dir: &Path, user: &Path) -> PathBuf {
     let ssh = dir.join("files/root/.ssh");
     fs::create_dir_all(&ssh).unwrap();
@@ -39,7 +39,7 @@ fn files(dir: &Path, user: &Path) -> PathBuf {
     dir.join("files")
 }
 
-/// Runs `command` on the host at `port`, which must have the key that `known` has for `pi`.
+/// Runs `command` on the host at `port`, whose host key must be that of `pi` in `known`.
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn ssh(port: u16, user: &Path, known: &Path, command: &str) -> Output {
     let mut ssh = Command::new("ssh");
@@ -82,7 +82,7 @@ fn a_host_is_known_on_the_first_attempt_and_no_other_is_taken_for_it() {
     let (up, is_up) = mpsc::channel();
     std::thread::scope(|scope| {
         let host = scope.spawn(move || {
-            boot(&Launcher::new("/"), &setup, LEFT, |line| {
+            boot(&Launcher::new("/"), &setup, UNTIL_LOGIN, |line| {
                 if line.starts_with("demo: up") {
                     let _ = up.send(());
                 }

@@ -1,4 +1,4 @@
-//! An image, taken apart by the tools of its file systems and not by our own code.
+//! Reads an image by the tools of its file systems instead of our own code.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -17,7 +17,7 @@ pub fn run<S: AsRef<OsStr>>(program: &str, args: &[S], env: &[(&str, &str)]) -> 
     command.unwrap_or_else(|error| panic!("running {program}: {error}"))
 }
 
-/// What `program` says on stdout; an exit code other than 0 fails the test with what it said on stderr.
+/// The stdout of `program`; an exit code other than 0 fails the test with its stderr.
 #[track_caller]
 pub fn says<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let output = run(program, args, &[("LC_ALL", "C"), ("TZ", "UTC0"), ("MTOOLS_SKIP_CHECK", "1")]);
@@ -33,7 +33,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Decompresses `packed` into `dir`. `firmware_mib` is the size its FIRMWARE should have.
+    /// Decompresses `packed` to `dir`. `firmware_mib` is the expected size of FIRMWARE in MiB.
     #[track_caller]
     pub fn unpack(packed: &Path, dir: &Path, firmware_mib: u64) -> Self {
         let path = dir.join("unpacked.img");
@@ -84,7 +84,7 @@ impl Image {
         format!("{}?offset={}", self.path.display(), self.root_offset())
     }
 
-    /// The partition FIRMWARE in a file of its own: its checker knows no offsets.
+    /// Copies the partition FIRMWARE to a file: its checker supports no offsets.
     fn firmware_file(&self) -> PathBuf {
         let file = self.path.with_extension("firmware");
         let bytes = std::fs::read(&self.path).unwrap();
@@ -93,7 +93,7 @@ impl Image {
         file
     }
 
-    /// What debugfs says to `request` about the root file system.
+    /// The output of debugfs for `request` on the root file system.
     #[track_caller]
     pub fn debugfs(&self, request: &str) -> String {
         says("debugfs", &["-R", request, &self.root()])
@@ -127,7 +127,7 @@ impl Image {
         self.debugfs(&format!("cat {file}"))
     }
 
-    /// What `mdir` says about a file of FIRMWARE: its date is in the form `2023-11-14  22:13`.
+    /// The output of `mdir` for a file of FIRMWARE, with its date in the form `2023-11-14  22:13`.
     #[track_caller]
     pub fn firmware_entry(&self, file: &str) -> String {
         says("mdir", &["-i", &format!("{}@@8M", self.path.display()), &format!("::{file}")])

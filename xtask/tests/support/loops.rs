@@ -1,4 +1,4 @@
-//! Real loop devices and mounts, gone when a test ends.
+//! Real loop devices and mounts, removed when a test ends.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -28,7 +28,7 @@ impl Loop {
         Self { device: losetup(options, &path), file: path, _dir: Some(dir) }
     }
 
-    /// A loop device over a file that is there.
+    /// A loop device over an existing file.
     pub fn over(file: &Path, options: &[&str]) -> Self {
         Self { device: losetup(options, file), file: file.to_owned(), _dir: None }
     }
@@ -59,7 +59,7 @@ impl Loop {
         sectors.expect("a number of sectors") * 512
     }
 
-    /// What the device holds now, past the page cache.
+    /// The current content of the device, read without the page cache.
     pub fn bytes(&self) -> Vec<u8> {
         run("blockdev", &[OsStr::new("--flushbufs"), self.device.as_os_str()]);
         std::fs::read(&self.device).expect("reading the card")
@@ -78,7 +78,7 @@ impl Drop for Loop {
     }
 }
 
-/// Another program may take the free device between losetup's look and its claim, so it is asked again.
+/// Retries losetup: another program may take the free device between its search and its claim.
 fn losetup(options: &[&str], file: &Path) -> PathBuf {
     let fixed = ["--find", "--show"].iter().chain(options).map(OsStr::new);
     let args = fixed.chain([file.as_os_str()]).collect::<Vec<_>>();
@@ -100,7 +100,7 @@ impl Mounted {
         Self { at: dir.path().to_owned(), _dir: Some(dir) }
     }
 
-    /// The same at a folder that is there.
+    /// Like [`Self::new`], at an existing folder.
     pub fn at_folder(device: &str, at: &Path) -> Self {
         mount(&[OsStr::new(device)], at);
         Self { at: at.to_owned(), _dir: None }

@@ -1,5 +1,5 @@
-//! What the suites share: a sandbox in which the real binary runs, with fake programs on `PATH`
-//! where a test asks for them, and what it said.
+//! Shared by the suites: a sandbox that runs the real binary, with fake programs on `PATH` where a test needs them, and the
+//! outcome of a run.
 
 #![allow(dead_code, reason = "each suite is its own crate and uses its own part of this module")]
 
@@ -24,7 +24,7 @@ pub struct Sandbox {
     only_fakes: bool,
 }
 
-/// What the binary left behind.
+/// The outcome of a run of the binary.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The exit code; -1 for a run ended by a signal.
@@ -34,7 +34,7 @@ pub struct Outcome {
 }
 
 impl Sandbox {
-    /// The programs of the machine are on `PATH`, behind the fakes.
+    /// Makes a sandbox whose `PATH` has the fakes before the programs of the machine.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("making a folder for the test");
         for part in ["bin", "calls", "home", "tools", "flake"] {
@@ -43,7 +43,7 @@ impl Sandbox {
         Self { dir, env: Vec::new(), only_fakes: false }
     }
 
-    /// Only the fakes are on `PATH`, and the few programs that they are written with.
+    /// Makes a sandbox whose `PATH` has only the fakes and the few programs that they use.
     pub fn with_fakes_only() -> Self {
         let sandbox = Self { only_fakes: true, ..Self::new() };
         let path = std::env::var_os("PATH").expect("PATH is set");
@@ -65,8 +65,8 @@ impl Sandbox {
         self
     }
 
-    /// Puts the fake `program` on `PATH`: it writes its arguments down for [`Self::calls`] and goes on
-    /// with `body`, a shell script. The arguments are written at once: fakes run in parallel.
+    /// Puts the fake `program` on `PATH`: it records its arguments for [`Self::calls`], then runs `body`, a shell script. It
+    /// writes all arguments at once: fakes run in parallel.
     pub fn fake(&self, program: &str, body: &str) -> &Self {
         let log = self.path("calls").join(program);
         let log = log.display();
@@ -114,7 +114,7 @@ impl Sandbox {
         Outcome { code: output.status.code().unwrap_or(-1), stdout, stderr }
     }
 
-    /// The command that [`Self::run`] runs, for tests that talk to it or interrupt it.
+    /// The command that [`Self::run`] runs, for tests with a dialogue or an interrupt.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = start_of(env!("CARGO_BIN_EXE_xtask"));
         let mut path = self.path("bin").into_os_string();
@@ -163,7 +163,7 @@ impl Outcome {
         Self { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// Asserts the exit code and returns stdout; a mismatch shows everything that was said.
+    /// Asserts the exit code and returns stdout; a mismatch prints all output.
     #[track_caller]
     pub fn exits(&self, code: i32) -> &str {
         assert_eq!(self.code, code, "\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);

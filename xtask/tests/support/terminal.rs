@@ -1,4 +1,4 @@
-//! The tool on a terminal, with somebody who answers.
+//! Runs the tool on a terminal and answers its questions.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use super::Outcome;
 pub struct Terminal {
     child: Child,
     screen: File,
-    said: String,
+    output: String,
 }
 
 impl Terminal {
@@ -27,14 +27,14 @@ impl Terminal {
         let child = command.stdin(inner).stderr(twin).stdout(Stdio::piped()).spawn();
         // The command holds its ends of the terminal until it is dropped.
         drop(command);
-        Self { child: child.expect("running the binary"), screen: File::from(screen), said: String::new() }
+        Self { child: child.expect("running the binary"), screen: File::from(screen), output: String::new() }
     }
 
     /// Waits until `text` is on the screen.
     #[track_caller]
     pub fn until(&mut self, text: &str) -> &mut Self {
-        while !self.said.contains(text) {
-            assert!(self.hear(), "not said: {text:?}\n{}", self.said);
+        while !self.output.contains(text) {
+            assert!(self.read_screen(), "not printed: {text:?}\n{}", self.output);
         }
         self
     }
@@ -49,31 +49,31 @@ impl Terminal {
         Pid::from_child(&self.child)
     }
 
-    /// Presses keys.
+    /// Types keys.
     pub fn press(&mut self, keys: &str) -> &mut Self {
         self.screen.write_all(keys.as_bytes()).expect("typing");
         self
     }
 
-    /// Sends a signal to the tool alone.
+    /// Sends a signal to the tool only.
     pub fn signal(&mut self, signal: Signal) -> &mut Self {
         kill_process(Pid::from_child(&self.child), signal).expect("sending a signal");
         self
     }
 
-    /// The end, and everything that was on the screen.
+    /// Waits for the end of the tool, and returns everything that was on the screen.
     pub fn end(mut self) -> Outcome {
-        while self.hear() {}
+        while self.read_screen() {}
         let output = self.child.wait_with_output().expect("waiting for the binary");
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        Outcome { code: output.status.code().unwrap_or(-1), stdout, stderr: self.said }
+        Outcome { code: output.status.code().unwrap_or(-1), stdout, stderr: self.output }
     }
 
-    /// False at the end, which Linux tells by an error.
-    fn hear(&mut self) -> bool {
+    /// Reads from the terminal. False at its end, which Linux reports as an error.
+    fn read_screen(&mut self) -> bool {
         let mut bytes = [0; 4096];
         let Ok(count @ 1..) = self.screen.read(&mut bytes) else { return false };
-        self.said.push_str(&String::from_utf8_lossy(&bytes[..count]).replace('\r', ""));
+        self.output.push_str(&String::from_utf8_lossy(&bytes[..count]).replace('\r', ""));
         true
     }
 }

@@ -1,4 +1,4 @@
-//! The worker, talked to as the tool does it: a line and open files over the socket that is its stdin.
+//! Starts the worker as the tool does, and sends it a line and open files over the socket on its stdin.
 
 use std::fs::File;
 use std::io::{IoSlice, Read, Write};
@@ -14,32 +14,32 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 
-/// A worker that runs.
+/// A running worker.
 pub struct Worker {
     pub child: Child,
     pub socket: UnixStream,
 }
 
 impl Worker {
-    /// Starts `command`, a worker or what starts one.
+    /// Starts `command`, which is a worker or starts one.
     pub fn start(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self::with(command, UnixStream::pair().expect("making a socket"))
     }
 
-    /// The same for the user `user`, who makes the socket.
+    /// Like [`Self::start`], with a socket made by the user `user`.
     pub fn start_as(user: u32, mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self::with(command, pair_of(user))
     }
 
-    /// With this pair of sockets, and the other streams of `command`.
+    /// Starts `command` with this pair of sockets; its other streams stay as they are.
     pub fn with(mut command: Command, (socket, stdin): (UnixStream, UnixStream)) -> Self {
         command.stdin(std::os::fd::OwnedFd::from(stdin));
         Self { child: command.spawn().expect("running the worker"), socket }
     }
 
-    /// Hands over `line` with `files`.
+    /// Sends `line` with `files`.
     pub fn hand_over(&mut self, line: &[u8], files: &[&File]) {
         let files = files.iter().map(AsFd::as_fd).collect::<Vec<_>>();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
@@ -47,36 +47,36 @@ impl Worker {
         assert!(files.is_empty() || control.push(SendAncillaryMessage::ScmRights(&files)));
         let text = [line, b"\n"].concat();
         let sent = sendmsg(&self.socket, &[IoSlice::new(&text)], &mut control, SendFlags::NOSIGNAL);
-        // A worker that wants no more of it says more by its words.
+        // If the worker stops reading, its output explains why.
         let _ = sent.map(|count| self.socket.write_all(&text[count..]));
     }
 
-    /// Waits for the end, with the stdin open as the tool keeps it.
+    /// Waits for the end of the worker; stdin stays open, as by the tool.
     pub fn end(mut self) -> Outcome {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        self.child.stdout.take().expect("a pipe").read_to_string(&mut stdout).expect("listening");
-        self.child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("listening");
+        let mut stdout = String::new();
+        let mut stderr = String::new();
+        self.child.stdout.take().expect("a pipe").read_to_string(&mut stdout).expect("reading stdout");
+        self.child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("reading stderr");
         let code = self.child.wait().expect("waiting for the worker").code();
         Outcome { code: code.unwrap_or(-1), stdout, stderr }
     }
 }
 
-/// What the worker does with a job and files, from its start to its end.
+/// Runs a worker with the job `line` and `files` to its end.
 pub fn work(command: Command, line: &[u8], files: &[&File]) -> Outcome {
     let mut worker = Worker::start(command);
     worker.hand_over(line, files);
     worker.end()
 }
 
-/// The same for the user `user`.
+/// Like [`work`], with a socket made by the user `user`.
 pub fn work_as(user: u32, command: Command, line: &[u8], files: &[&File]) -> Outcome {
     let mut worker = Worker::start_as(user, command);
     worker.hand_over(line, files);
     worker.end()
 }
 
-/// A pair of sockets that the user `user` has made. Only root can do that for another one: it is a thread that becomes
-/// that user, and ends.
+/// A pair of sockets made by the user `user`. Only root can make one for another user: a thread becomes that user, and ends.
 pub fn pair_of(user: u32) -> (UnixStream, UnixStream) {
     let make = move || {
         let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
@@ -87,13 +87,13 @@ pub fn pair_of(user: u32) -> (UnixStream, UnixStream) {
     std::thread::spawn(make).join().expect("no panic")
 }
 
-/// The request with `job`, of the kind `name`, that comes with an image or without.
+/// The request for `job` of the kind `name`, with or without an image.
 pub fn request(name: &str, job: &Value, has_image: bool) -> Value {
     let handed = if has_image { json!(["image"]) } else { json!([]) };
     json!({ "handed": handed, "job": { name: job } })
 }
 
-/// What the worker said last: why it failed, or what it answers.
+/// The last message of the worker: its error or its answer.
 pub fn last(outcome: &Outcome) -> Value {
     let line = outcome.stdout.lines().last().unwrap_or_default();
     serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {outcome:?}"))
