@@ -1,4 +1,4 @@
-//! `bench`: what is refused before anything is measured.
+//! `bench`: refusals before the measurements.
 
 use crate::support::Sandbox;
 

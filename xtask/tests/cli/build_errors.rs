@@ -3,7 +3,7 @@
 use crate::fake_build::{STINKY, event, giving, installable};
 use crate::fake_nix::Answers;
 
-/// A build that says `events` and fails.
+/// A build that reports `events` and fails.
 fn failing(events: &[&str]) -> Answers {
     let said = events.iter().map(|json| event(json)).collect::<String>();
     Answers { build: format!("{said}exit 1"), ..Answers::default() }

@@ -1,4 +1,4 @@
-//! `deploy`: what nix, ssh and deploy-rs are asked, and what is made of their answers.
+//! `deploy`: the calls of nix, ssh and deploy-rs, and the results by their answers.
 
 use std::fs;
 

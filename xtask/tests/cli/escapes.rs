@@ -1,4 +1,4 @@
-//! What is written on a card, in a receipt or on the command line does nothing to the terminal.
+//! Text on a card, in a receipt or on the command line does not control the terminal.
 
 use crate::fake_nix::{Answers, FakeNix};
 use crate::flash::{building, image};
@@ -7,7 +7,7 @@ use crate::support::terminal::Terminal;
 
 const MIB: usize = 1 << 20;
 
-/// Wipes the screen, and goes on with a line that looks like one of a plan.
+/// Clears the screen and continues with a line that looks like a line of a plan.
 const LABEL: &[u8] = b"\x1b[2J\nlost  no";
 const SHOWN: &str = "\\u{1b}[2J\\u{a}lost  no (ext4)";
 

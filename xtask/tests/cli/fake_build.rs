@@ -1,4 +1,4 @@
-//! Builds of the fake nix: what it says on the way, and what it leaves.
+//! Builds of the fake nix: their log and their output.
 
 use tempfile::TempDir;
 

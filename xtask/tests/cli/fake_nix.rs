@@ -105,7 +105,7 @@ pub fn prints(text: &str) -> String {
     format!("printf '%s\\n' {}", quoted(text))
 }
 
-/// Says `text` on stderr and fails as nix does.
+/// Prints `text` on stderr and fails as nix does.
 pub fn fails(text: &str) -> String {
     format!("printf '%s\\n' {} >&2; exit 1", quoted(text))
 }

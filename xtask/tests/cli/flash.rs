@@ -122,7 +122,7 @@ fn without_a_device_the_card_is_described_before_the_build() {
     assert!(!was_built(&nix));
 }
 
-/// What the real sha256sum says about `file`, in its folder.
+/// The output of the real sha256sum for `file`, in its folder.
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn sha256sum(file: &Path) -> Vec<u8> {
     let (folder, name) = (file.parent().expect("a folder"), file.file_name().expect("a name"));

@@ -1,4 +1,4 @@
-//! `hosts` on what each Nix says about a flake.
+//! `hosts`: the output for the answers of different versions of Nix.
 
 use crate::fake_nix::{Answers, FLAKE, fails, prints, system};
 use crate::support::Sandbox;

@@ -1,4 +1,4 @@
-//! `sd-image`: which host is built, what is printed, and what is left when it is stopped.
+//! `sd-image`: the built host, the output, and the state after an interrupt.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! `status`: what is made of the answers of hosts, and of there being none.
+//! `status`: the output for the answers of hosts, and for hosts without an answer.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `flash` on a terminal: the question, and what is typed or pressed there.
+//! `flash` on a terminal: the questions, the answers and the keys.
 
 use rustix::process::Signal;
 

@@ -1,6 +1,5 @@
-//! This repository's flake evaluated for real: the host `stinky`, its images, its deploy node, the checks, and
-//! hosts that are added to it.
-//! It takes the source trees of the inputs, as the environment names them (see `evaluation/facts.nix`).
+//! Evaluates this repository's flake: the host `stinky`, its images, its deploy node, the checks, and hosts that are added to
+//! it. Needs the source trees of the inputs, which the environment names (see `evaluation/facts.nix`).
 
 mod menu;
 
