@@ -1,5 +1,5 @@
-//! A card that fails on demand: a file served over FUSE out of this process, and a loop device over it
-//! that goes past the page cache. What the worker meets is a real block device with real errors.
+//! A card that fails on demand: a file that this process serves over FUSE, and a loop device over it with direct I/O.
+//! The worker meets a real block device with real errors.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use crate::medium::{Fault, Medium};
 use crate::served::Served;
 use crate::support::loops::Loop;
 
-/// The card; it ends with the loop device and the mount when this is dropped.
+/// The card. Dropping it detaches the loop device and unmounts the file.
 pub struct FaultyCard {
-    /// The first to go: the loop device is not detached while a request hangs.
+    /// Dropped first, because the loop device cannot be detached while a request hangs.
     _release: Release,
     _device: Option<Loop>,
     path: String,
@@ -22,7 +22,7 @@ pub struct FaultyCard {
     _dir: tempfile::TempDir,
 }
 
-/// Nobody may wait for a card whose test has ended.
+/// Ends a stall on drop, so that no request hangs after the test has ended.
 struct Release(Arc<Medium>);
 
 impl Drop for Release {
@@ -55,7 +55,7 @@ impl FaultyCard {
         Self { path: device.device().to_owned(), _device: Some(device), ..card }
     }
 
-    /// The file alone: what is said of it reaches its user as it is.
+    /// The file alone, without a loop device: its user gets the results of the file unchanged.
     #[track_caller]
     pub fn file(mib: usize, fault: Fault) -> Self {
         Self::file_of(garbage(mib * MIB), fault)
@@ -86,17 +86,17 @@ impl FaultyCard {
         self.medium.release();
     }
 
-    /// Makes it a good card again.
+    /// Repairs the card.
     pub fn mend(&self) {
         self.medium.mend();
     }
 
-    /// How often the fault has shown itself, of those that are counted.
+    /// How often the fault has occurred, for the faults that are counted.
     pub fn shown(&self) -> u32 {
         self.medium.shown()
     }
 
-    /// What is on the medium, without asking the kernel.
+    /// The bytes of the medium, read without the kernel.
     pub fn medium(&self) -> Vec<u8> {
         self.medium.bytes()
     }

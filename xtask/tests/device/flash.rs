@@ -16,15 +16,15 @@ pub fn flash(sandbox: &Sandbox, file: &Path, device: &str, size: &str, more: &[&
     sandbox.run(&[&args[..], more].concat())
 }
 
-/// What a flash with `--json` says of a card that holds the image.
+/// The report of a flash with `--json`.
 #[derive(Debug)]
 pub struct Report {
     pub retries: u32,
-    /// What became of each MiB of the image.
+    /// The state of each MiB of the image.
     pub fates: Vec<String>,
 }
 
-/// The report of a flash that went well.
+/// The report of a flash that succeeded.
 #[track_caller]
 pub fn report(outcome: &Outcome) -> Report {
     let result = serde_json::from_str::<Value>(outcome.exits(0)).expect("JSON");

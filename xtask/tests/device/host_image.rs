@@ -1,4 +1,4 @@
-//! Images with a real `NIXOS_SD`, and what other programs than the tool say of a card.
+//! Images with a real `NIXOS_SD`, and checks of a card by other programs than the tool.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub fn host_image(block: usize, full: bool) -> Vec<u8> {
     std::fs::read(&file).expect("reading an image")
 }
 
-/// What debugfs says to `request` about the card.
+/// The output of debugfs for `request` on the card.
 #[track_caller]
 pub fn debugfs(card: &str, request: &str) -> String {
     says("/usr/sbin/debugfs", &["-R", request, &format!("{card}?offset={START}")])
@@ -57,13 +57,13 @@ pub fn listing(card: &str, folder: &str) -> Vec<String> {
     lines
 }
 
-/// Fails where the file system on the card has a fault.
+/// Asserts that the file system on the card is sound.
 #[track_caller]
 pub fn is_sound(card: &str) {
     says("/usr/sbin/e2fsck", &["-f", "-n", &format!("{card}?offset={START}")]);
 }
 
-/// The places, in MiB, where a flash with `--json` says that it put something beside the image.
+/// The chunks, in MiB, that the payload changed, by the output of a flash with `--json`.
 #[track_caller]
 pub fn added(result: &str) -> Vec<usize> {
     let result = serde_json::from_str::<Value>(result).expect("JSON");
@@ -72,7 +72,7 @@ pub fn added(result: &str) -> Vec<usize> {
     places.map(|at| at / MIB).collect()
 }
 
-/// Asserts that the card is the image but in `added`, and that it is another one in each of these.
+/// Asserts that the card differs from the image in each chunk of `added`, and in no other.
 #[track_caller]
 pub fn differs_only_in(card: &[u8], image: &[u8], added: &[usize]) {
     let differs = |mib: &usize| {
@@ -89,7 +89,7 @@ pub fn private_key(sandbox: &Sandbox, host: &str) -> String {
     std::fs::read_to_string(file).expect("reading a key")
 }
 
-/// Asserts that no file below `dir` has a line of `key` in it, but that of the key itself.
+/// Asserts that no file below `dir` contains a line of `key`, apart from the file of the key itself.
 #[track_caller]
 pub fn has_no_trace(dir: &Path, key: &str) {
     for entry in dir.read_dir().expect("reading a folder") {
@@ -103,7 +103,7 @@ pub fn has_no_trace(dir: &Path, key: &str) {
     }
 }
 
-/// Asserts that `text` has no line of the private `key`.
+/// Asserts that `text` contains no line of the private `key`.
 #[track_caller]
 pub fn is_no_trace(text: &str, key: &str, what: &str) {
     let secret =

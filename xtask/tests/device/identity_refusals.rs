@@ -14,7 +14,7 @@ use crate::host_image::{ROOM, host_image};
 use crate::image::{garbage, image, pack};
 use crate::support::{Outcome, Sandbox};
 
-/// Flashes `image` with `more`: it is refused with `text`, and neither the card nor the keys are changed.
+/// Asserts that a flash of `image` with `more` is refused with `text`, and changes neither the card nor the keys.
 #[track_caller]
 fn refuses(image: &[u8], more: &[&str], code: i32, text: &str) {
     let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
@@ -103,7 +103,7 @@ fn files_where_there_are_folders_and_folders_where_there_are_files() {
     }
 }
 
-/// debugfs would take the end of such a path for a command of its own.
+/// debugfs would run the end of such a path as a command of its own.
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn paths_that_are_too_long_for_a_command() {
@@ -119,7 +119,7 @@ fn paths_that_are_too_long_for_a_command() {
     refuses_files(&host_image(4096, false), deep, &[], text);
 }
 
-/// Runs the tool where this program of Debian's is not.
+/// Runs the tool on a machine without this program of Debian.
 #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
 fn without(sandbox: &Sandbox, program: &str, args: &[&str]) -> Outcome {
     let hide = format!("mount --bind /dev/null /usr/sbin/{program} && exec \"$@\"");
