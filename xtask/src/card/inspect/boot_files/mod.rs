@@ -1,4 +1,5 @@
-//! What is on a card, read from its own file systems: their labels, and what U-Boot will start with room for it.
+//! The boot files of a card, read from its file systems: their labels, and the files that U-Boot starts, with the memory
+//! for them.
 
 use std::fmt;
 use std::fs::File;
@@ -22,7 +23,7 @@ use crate::base::failure::ExitKind;
 pub struct BootFiles {
     pub volumes: Vec<Volume>,
     pub boot: Boot,
-    /// What the firmware of a Pi hands over to, where FIRMWARE has it.
+    /// The U-Boot programs that the firmware of a Pi starts, as far as FIRMWARE has them.
     pub uboots: Vec<UBoot>,
 }
 
@@ -42,37 +43,37 @@ impl fmt::Display for Volume {
     }
 }
 
-/// What U-Boot starts by itself. The files are there.
+/// The files that U-Boot starts by default. All of them exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot {
     pub kernel: String,
     pub initrd: String,
     /// The first program of the system, in /nix/store.
     pub init: String,
-    /// How many store paths the card holds.
+    /// The number of store paths on the card.
     pub store_paths: usize,
 }
 
 const EXT4: &str = "ext4";
 const FAT32: &str = "FAT32";
 
-/// Where the Nix store is on the bootable partition.
+/// The folders of the bootable partition that may be the Nix store.
 const STORES: [&str; 2] = ["/store", "/nix/store"];
 
-/// Where U-Boot looks on the bootable partition.
+/// The menu that U-Boot reads on the bootable partition.
 const CONFIG: &str = "/boot/extlinux/extlinux.conf";
 
-/// No menu is larger, in bytes.
+/// The size of the largest menu, in bytes.
 const LARGEST_MENU: u64 = 1 << 20;
 
-/// No path in it is longer, in bytes.
+/// The length of the longest path in a menu, in bytes.
 const LONGEST_PATH: usize = 4096;
 
-/// Reads the card (or the decompressed image) `disk` with this `layout`. A partition that U-Boot does not look
-/// at may hold anything.
+/// Reads the boot files of the card (or the decompressed image) `disk` with this `layout`. Partitions that U-Boot does not
+/// read may have any content.
 ///
 /// # Errors
-/// Whatever keeps the card from booting, and a card that cannot be read.
+/// Every fault that prevents the card from booting, and a card that cannot be read.
 pub(super) fn contents(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<BootFiles> {
     let bootable = layout.partitions.iter().find(|partition| partition.bootable);
     let bootable = bootable.ok_or_else(|| ExitKind::Verification.error("no partition is marked bootable"))?;
@@ -87,7 +88,7 @@ pub(super) fn contents(disk: &File, layout: &PartitionTable, budget: &Budget) ->
     Ok(BootFiles { volumes, boot, uboots })
 }
 
-/// Fails where another partition shares a part of the card with `bootable`.
+/// Fails where another partition overlaps `bootable`.
 fn stands_alone(bootable: &Partition, layout: &PartitionTable) -> Result<()> {
     let mut others = layout.partitions.iter().filter(|other| other.number != bootable.number);
     let Some(other) = others.find(|it| it.start < bootable.end() && bootable.start < it.end()) else {
@@ -98,7 +99,7 @@ fn stands_alone(bootable: &Partition, layout: &PartitionTable) -> Result<()> {
     Err(ExitKind::Verification.error(text))
 }
 
-/// The file `name` on the FIRMWARE of a card; nothing where there is none.
+/// The content of the file `name` on the FIRMWARE of a card; `None` where there is no such file.
 ///
 /// # Errors
 /// A card that cannot be read.
@@ -115,13 +116,13 @@ fn fat<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'
     Fat::open(Limited::new(disk, volume.partition.start, volume.partition.size, budget.clone()))
 }
 
-/// The partitions with a file system that is known here.
+/// The partitions with ext4 or FAT32.
 fn volumes(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<Vec<Volume>> {
     let found = layout.partitions.iter().map(|partition| volume(disk, partition, budget));
     found.filter_map(Result::transpose).collect()
 }
 
-/// Whether the partition with the number `bootable` can be one with a menu for U-Boot.
+/// Fails where the partition with the number `bootable` cannot have a menu for U-Boot.
 fn has_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
     let marked = volumes.iter().find(|volume| volume.partition.number == bootable);
     let Some(Volume { filesystem, label, .. }) = marked else {
@@ -152,7 +153,7 @@ struct Program<'a> {
     root: &'a Ext4<'a>,
 }
 
-/// The U-Boots on the first FAT, which is the one that the firmware of a Pi reads.
+/// The U-Boot programs on the first FAT32, which is the partition that the firmware of a Pi reads.
 fn uboots<'a>(
     disk: &'a File,
     volumes: &[Volume],
@@ -172,14 +173,14 @@ fn uboots<'a>(
     uboot::with_room(programs, kernel)
 }
 
-/// The `count` bytes of the card from byte `start` on.
+/// Reads `count` bytes of the card from byte `start` on.
 pub(super) fn read(disk: &File, start: u64, count: u64, budget: &Budget) -> Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(count)?];
     Limited::new(disk, start, count, budget.clone()).read(0, &mut bytes)?;
     Ok(bytes)
 }
 
-/// The file system on a partition, if it is one that a card of ours has.
+/// The file system on a partition, if it is ext4 or FAT32.
 fn volume(disk: &File, partition: &Partition, budget: &Budget) -> Result<Option<Volume>> {
     let found = label(&read(disk, partition.start, partition.size.min(2048), budget)?);
     let volume = |(filesystem, label): (&str, _)| Volume {
@@ -204,7 +205,7 @@ pub fn label(head: &[u8]) -> Option<(&'static str, String)> {
     (text(82, 8) == "FAT32").then(|| (FAT32, text(71, 11)))
 }
 
-/// What U-Boot starts, and the kernel of it.
+/// The files that U-Boot starts, and the inode of the kernel.
 fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
     let config = menu(root).with_context(|| format!("reading {CONFIG}"))?;
     let entry = extlinux::default_entry(&config);
@@ -217,7 +218,7 @@ fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
     let init = entry.init.strip_prefix("/nix/store").map(|rest| format!("{store}{rest}"));
     let init = init.unwrap_or_else(|| entry.init.clone());
     let found = root.find_itself(&init).and_then(|found| found.ok_or_else(absent));
-    // It may be a link, to where the running system has what it leads to.
+    // The init may be a link into the store of the running system.
     let program = found.and_then(|found| if found.is_link() { Ok(()) } else { is_filled(&found) });
     program.with_context(|| format!("looking for {}", entry.init))?;
     let ((kernel, path), (_, initrd)) = (present(root, &entry.kernel)?, present(root, &entry.initrd)?);
@@ -225,8 +226,8 @@ fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
     Ok((Boot { kernel: path, initrd, init: entry.init, store_paths: paths }, kernel))
 }
 
-/// Where the store is, and how many paths it has. `NIXOS_SD` becomes /nix: what is called /nix/store there is called
-/// /store here. Other images have it as their root.
+/// The folder of the store, and the number of its paths. `NIXOS_SD` is mounted at /nix on the host, so that its /store is
+/// /nix/store there. In other images the partition is the root, with the store in /nix/store.
 fn store(root: &Ext4) -> Result<(&'static str, usize)> {
     for store in STORES {
         let doing = || format!("reading {store}");
@@ -248,7 +249,7 @@ fn menu(root: &Ext4) -> Result<String> {
         .map_err(|_| ExitKind::Verification.error("it is not plain text"))
 }
 
-/// The file that [`CONFIG`] names, and its full path.
+/// The inode of the file that [`CONFIG`] names, and its full path.
 fn present(root: &Ext4, named: &str) -> Result<(Inode, String)> {
     if named.len() > LONGEST_PATH {
         let text = format!("{CONFIG} names a file with a path of {} bytes", named.len());
@@ -260,7 +261,7 @@ fn present(root: &Ext4, named: &str) -> Result<(Inode, String)> {
     filled.with_context(|| format!("looking for {path}"))
 }
 
-/// Fails where `inode` is no file, or an empty one: nothing starts from that.
+/// Fails where `inode` is no file, or an empty one, which cannot be started.
 fn is_filled(inode: &Inode) -> Result<()> {
     match (inode.is_file(), inode.size) {
         (true, 1..) => Ok(()),

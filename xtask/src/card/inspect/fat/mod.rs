@@ -1,4 +1,4 @@
-//! As much of FAT32 as it takes to read a file in the root folder: what the firmware of a Pi reads.
+//! A reader of files in the root folder of FAT32, which is what the firmware of a Pi reads.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -9,29 +9,31 @@ use super::budget::Limited;
 use super::partition::le32;
 use crate::base::failure::ExitKind;
 
-/// No file that is read here is larger, in bytes.
-const LARGEST: u32 = 64 << 20;
+/// The size of the largest file that is read, in bytes.
+const MAX_FILE: u32 = 64 << 20;
 
-/// No folder has more entries, in bytes.
-const FOLDER: u32 = 65_536 * 32;
+/// The size of the largest folder, in bytes: 65,536 entries.
+const MAX_FOLDER: u32 = 65_536 * 32;
 
-/// No name is longer, in units of UTF-16 with those that fill its last part up.
-const LONGEST: usize = 20 * 13;
+/// The length of the longest name in UTF-16 units, with the padding of its last part.
+const MAX_NAME: usize = 20 * 13;
 
-/// No cluster is larger, in bytes.
-const CLUSTER: u64 = 256 << 10;
+/// The size of the largest cluster, in bytes.
+const MAX_CLUSTER: u64 = 256 << 10;
 
 /// One FAT32 file system on a disk.
 #[derive(Debug)]
 pub struct Fat<'a> {
     part: Limited<'a>,
-    /// Where the table of clusters and the clusters begin, in bytes from its own beginning.
+    /// The offset of the file allocation table, in bytes from the start of the partition.
     table: u64,
+    /// The offset of the first cluster, in bytes from the start of the partition.
     data: u64,
-    /// In bytes.
+    /// The size of a cluster in bytes.
     cluster: u64,
+    /// The first cluster of the root folder.
     root: u32,
-    /// The files of the root folder, once they were read.
+    /// The files of the root folder, read at the first use.
     files: OnceCell<Vec<DirEntry>>,
 }
 
@@ -44,17 +46,19 @@ struct DirEntry {
 }
 
 impl<'a> Fat<'a> {
-    /// The file system that is this part of a disk.
+    /// Opens the file system on the partition `part`.
     ///
     /// # Errors
-    /// A first sector that is not one of FAT32.
+    /// A first sector that is not of FAT32, or is damaged.
     pub fn open(part: Limited<'a>) -> Result<Self> {
         let mut head = [0; 512];
         part.read(0, &mut head).context("reading its first sector")?;
-        let (sector, cluster) = (u64::from(le16(&head[11..])), u64::from(head[13]));
-        let (reserved, copies) = (u64::from(le16(&head[14..])), u64::from(head[16]));
+        let sector = u64::from(le16(&head[11..]));
+        let cluster = u64::from(head[13]);
+        let reserved = u64::from(le16(&head[14..]));
+        let copies = u64::from(head[16]);
         let known = matches!(sector, 512 | 1024 | 2048 | 4096) && &head[82..87] == b"FAT32";
-        if !known || !cluster.is_power_of_two() || cluster * sector > CLUSTER {
+        if !known || !cluster.is_power_of_two() || cluster * sector > MAX_CLUSTER {
             return Err(ExitKind::Verification.error("it is no FAT32"));
         }
         let table = reserved * sector;
@@ -72,12 +76,12 @@ impl<'a> Fat<'a> {
         })
     }
 
-    /// The content of the file `name` in the root folder; nothing where there is none. Case does not matter.
+    /// The content of the file `name` in the root folder, whose case does not matter; `None` where there is no such file.
     ///
     /// # Errors
     /// A chain of clusters that ends too soon, and a file that is too large to be one of the firmware.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.read_within(name, LARGEST)
+        self.read_within(name, MAX_FILE)
     }
 
     /// Whether there is a file `name` in the root folder.
@@ -85,7 +89,7 @@ impl<'a> Fat<'a> {
         Ok(self.entries()?.iter().any(|it| it.name.eq_ignore_ascii_case(name)))
     }
 
-    /// As [`Self::read`], of a file that has at most `most` bytes.
+    /// Like [`Self::read`], for a file of at most `most` bytes.
     pub fn read_within(&self, name: &str, most: u32) -> Result<Option<Vec<u8>>> {
         let Some(entry) = self.entries()?.iter().find(|it| it.name.eq_ignore_ascii_case(name)) else {
             return Ok(None);
@@ -103,21 +107,23 @@ impl<'a> Fat<'a> {
         Ok(Some(bytes))
     }
 
-    /// The files of the root folder, which is read once.
+    /// The files of the root folder, which is read at the first call.
     fn entries(&self) -> Result<&[DirEntry]> {
         if self.files.get().is_none() {
-            let folder = self.chain(self.root, FOLDER).context("reading its root folder")?;
+            let folder = self.chain(self.root, MAX_FOLDER).context("reading its root folder")?;
             let _ = self.files.set(entries(&folder));
         }
         Ok(self.files.get().map_or(&[], Vec::as_slice))
     }
 
-    /// The clusters from `first` on, until the chain ends or `enough` bytes are there.
+    /// The content of the clusters from `first` on, until the chain ends or `enough` bytes are read.
     fn chain(&self, first: u32, enough: u32) -> Result<Vec<u8>> {
-        let (mut bytes, mut next, mut met) = (Vec::new(), first, HashSet::new());
-        // 0 and 1 are no clusters; the highest numbers end a chain.
+        let mut bytes = Vec::new();
+        let mut next = first;
+        let mut visited = HashSet::new();
+        // The numbers 0 and 1 are no clusters; the highest numbers end a chain.
         while (2..0x0fff_fff7).contains(&next) && bytes.len() < enough as usize {
-            if !met.insert(next) {
+            if !visited.insert(next) {
                 return Err(ExitKind::Verification.error("its clusters go in a circle"));
             }
             let at = bytes.len();
@@ -131,19 +137,20 @@ impl<'a> Fat<'a> {
     }
 }
 
-/// Reads the entries of a folder. A long name stands in parts before its entry, the last part first.
+/// Parses the entries of a folder. The parts of a long name precede the entry of the file, the last part first.
 fn entries(folder: &[u8]) -> Vec<DirEntry> {
-    let (mut found, mut long) = (Vec::new(), Vec::<u16>::new());
+    let mut found = Vec::new();
+    let mut long = Vec::<u16>::new();
     for entry in folder.chunks_exact(32).take_while(|entry| entry[0] != 0) {
         match (entry[0], entry[11]) {
             (0xe5, _) => long.clear(),
             (_, 0x0f) => {
                 let part = [&entry[1..11], &entry[14..26], &entry[28..32]].concat();
                 long.splice(0..0, part.chunks_exact(2).map(le16));
-                // The remains of a damaged folder may go on for ever.
-                long.truncate(LONGEST);
+                // A damaged folder may have any number of parts.
+                long.truncate(MAX_NAME);
             }
-            // Folders and the label.
+            // A folder or the label.
             (_, kind) if kind & 0x18 != 0 => long.clear(),
             _ => {
                 let first = u32::from(le16(&entry[20..])) << 16 | u32::from(le16(&entry[26..]));
