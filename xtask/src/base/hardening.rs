@@ -15,10 +15,10 @@ const TRUSTED_DIRS: &[&str] =
 
 /// Forbids core dumps of this process and its children, and access to its memory by other processes of the same user: it may
 /// hold a private key. The memory of children, such as ssh-keygen, stays accessible. The limit is 1 byte: a kernel that pipes
-/// cores to a program honours no other limit.
+/// cores to a program honours no other limit. Where the limit is 0 already, as below sudo, only root can raise it.
 pub fn forbid_core_dumps() -> Result<()> {
-    let most = Some(getrlimit(Resource::Core).maximum.map_or(1, |most| most.min(1)));
-    setrlimit(Resource::Core, Rlimit { current: most, maximum: most }).context("forbidding cores")?;
+    let limit = |bytes| setrlimit(Resource::Core, Rlimit { current: Some(bytes), maximum: Some(bytes) });
+    limit(1).or_else(|_| limit(0)).context("forbidding cores")?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbidding cores")
 }
 
@@ -33,7 +33,7 @@ pub fn confine(bytes: u64) -> Result<()> {
     rustix::thread::set_no_new_privs(true).context("giving up privileges")
 }
 
-/// The program `name` in one of [`TRUSTED_DIRS`], where only root can change it; `PATH` is ignored.
+/// The program `name` in one of `TRUSTED_DIRS`, where only root can change it; `PATH` is ignored.
 pub fn trusted_program(name: &str) -> Option<PathBuf> {
     let files = TRUSTED_DIRS.iter().filter_map(|dir| Path::new(dir).join(name).canonicalize().ok());
     files.into_iter().find(|file| only_root_can_change(file))

@@ -14,8 +14,11 @@ use crate::setup::{self, Purpose};
 use crate::ui;
 
 /// The checks before the suites, run when no suite is named: arguments of cargo.
-const CHECKS: &[&[&str]] =
-    &[&["fmt", "--all", "--check"], &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]];
+const CHECKS: &[&[&str]] = &[
+    &["fmt", "--all", "--check"],
+    &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"],
+    &["doc", "--workspace", "--no-deps", "--document-private-items"],
+];
 
 pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
     let (fuzz, suites) = suites::select(&args.suites)?.into_iter().partition::<Vec<_>, _>(|it| it.is_fuzz());

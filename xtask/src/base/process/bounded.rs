@@ -30,7 +30,7 @@ impl Launcher {
     /// returned.
     ///
     /// # Errors
-    /// [`ExitKind::Verification`] for a child that exceeds its bounds.
+    /// `ExitKind::Verification` for a child that exceeds its bounds.
     pub fn bounded<S: AsRef<OsStr>>(
         &self,
         program: &str,

@@ -43,7 +43,7 @@ pub enum DialogueEnd {
 
 impl Launcher {
     /// Runs a command for at most `limit`. `reply` gets its output, and its replies go to the command's stdin. If the user
-    /// asks to stop, the command is interrupted too and waited for; the error is then [`ExitKind::Interrupted`].
+    /// asks to stop, the command is interrupted too and waited for; the error is then `ExitKind::Interrupted`.
     pub fn converse<S: AsRef<OsStr>>(
         &self,
         program: &str,

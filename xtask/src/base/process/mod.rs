@@ -159,7 +159,7 @@ impl Launcher {
     }
 
     /// Runs a long command and returns its stdout. Its stdin is empty; `on_line` gets each line of its stderr at once. If the
-    /// user asks to stop, the command is interrupted too and waited for, and the error is [`ExitKind::Interrupted`].
+    /// user asks to stop, the command is interrupted too and waited for, and the error is `ExitKind::Interrupted`.
     pub fn stream<S: AsRef<OsStr>>(
         &self,
         program: &str,

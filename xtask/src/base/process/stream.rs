@@ -23,7 +23,7 @@ const KILL_AFTER: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Starts `command`, passes each line of its stderr to `on_line` and waits for its end. If the user asks to stop, the child
-/// is interrupted too and waited for; the error is then [`ExitKind::Interrupted`].
+/// is interrupted too and waited for; the error is then `ExitKind::Interrupted`.
 pub fn follow(
     program: &str,
     command: &duct::Expression,

@@ -20,7 +20,7 @@ pub use permissions::{check_file, check_folder, others_write};
 /// Creates a folder that only this user can access, where there is none.
 ///
 /// # Errors
-/// [`ExitKind::Refused`] where others could change its content.
+/// `ExitKind::Refused` where others could change its content.
 pub fn private_folder(folder: &Path) -> Result<()> {
     check_folder(folder)?;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -64,7 +64,7 @@ fn temporary(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
 /// Reads the file at `path`, of at most `limit` bytes; `None` where there is none.
 ///
 /// # Errors
-/// [`ExitKind::Refused`] where others could have written the file, and where it is not a regular file or is larger.
+/// `ExitKind::Refused` where others could have written the file, and where it is not a regular file or is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     check_folder(parent(path))?;
     read_unchecked(path, limit)

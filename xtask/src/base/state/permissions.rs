@@ -26,7 +26,7 @@ const FOLDER_VARIABLES: &str = "XTASK_STATE names the state folder, XTASK_TOOLS 
 /// Fails where others could change the content of `folder`, as far as it exists, or replace the folder.
 ///
 /// # Errors
-/// [`ExitKind::Refused`], with the remedy.
+/// `ExitKind::Refused`, with the remedy.
 pub fn check_folder(folder: &Path) -> Result<()> {
     let doing = || format!("checking the owner and the mode of {}", folder.display());
     let absolute = std::path::absolute(folder).with_context(doing)?;
@@ -62,7 +62,7 @@ pub fn check_folder(folder: &Path) -> Result<()> {
 /// Fails where others could have written the file at `path` with the metadata `stat`.
 ///
 /// # Errors
-/// [`ExitKind::Refused`], with the remedy.
+/// `ExitKind::Refused`, with the remedy.
 pub fn check_file(path: &Path, stat: &Metadata) -> Result<()> {
     check_owner(path, stat, true)?;
     if others_write(path, stat) { Err(writable(path, stat)) } else { Ok(()) }

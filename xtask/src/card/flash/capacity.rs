@@ -31,7 +31,7 @@ const RESTORED: &str = "; the card holds again what it held before";
 /// Writes capacity probes all over the card, checks them, and restores what the card held. Returns the number of probes.
 ///
 /// # Errors
-/// Of [`ExitKind::Verification`] where the card does not keep probes; otherwise any failure, and the request to stop.
+/// Of `ExitKind::Verification` where the card does not keep probes; otherwise any failure, and the request to stop.
 pub fn check(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
     run(card_io, reporter, cancel, "")
 }

@@ -118,7 +118,7 @@ impl Suite {
     }
 }
 
-/// The suites and groups called `names`, or all suites but [`FUZZ`] without names.
+/// The suites and groups called `names`, or all suites but `FUZZ` without names.
 pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|suite| suite.is_called(name))) {
         let known = ALL.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
