@@ -62,8 +62,10 @@ fn run(
     refuse_weakening(extra)?;
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, bytes: false });
-    let derivations =
-        launcher.protects_keys().then(|| derivations(launcher, installables, extra)).transpose()?;
+    // A derivation in the store is evaluated already.
+    let is_evaluated = installables.iter().all(|it| it.starts_with("/nix/store/"));
+    let evaluates_apart = launcher.protects_keys() && !is_evaluated;
+    let derivations = evaluates_apart.then(|| derivations(launcher, installables, extra)).transpose()?;
     let targets = derivations.as_deref().unwrap_or(installables);
     let mut attempt = attempt(launcher, targets, extra, reporter)?;
     if attempt.monitor.repeats_a_failure() {
