@@ -85,3 +85,37 @@ fn what_is_found() {
         assert_eq!(wrong_imports(name, text), expected, "{name} {text}");
     }
 }
+
+/// The tests that SECURITY.md names, such as `card::inspect::fat::tests::fuzz`.
+fn named_tests(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| name.contains("::") && !name.ends_with("::") && !name.contains(' '))
+}
+
+#[test]
+fn the_tests_that_security_md_names_exist() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    sources(&package.join("src"), &mut files);
+    sources(&package.join("tests"), &mut files);
+    let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect::<String>();
+    let security = std::fs::read_to_string(package.join("../SECURITY.md")).unwrap();
+    let exists = |name: &str| match name.strip_suffix("::*") {
+        Some(module) => {
+            let path = module.trim_end_matches("::tests").replace("::", "/");
+            ["src", "tests"].iter().any(|root| {
+                let path = package.join(root).join(&path);
+                path.exists() || path.with_extension("rs").exists()
+            })
+        }
+        None => {
+            let test = name.rsplit("::").next().unwrap();
+            let end = if test.ends_with('*') { "" } else { "(" };
+            texts.contains(&format!("fn {}{end}", test.trim_end_matches('*')))
+        }
+    };
+    assert!(named_tests(&security).count() > 50);
+    assert_eq!(named_tests(&security).filter(|name| !exists(name)).collect::<Vec<_>>(), [""; 0]);
+}
