@@ -9,6 +9,7 @@ rustPlatform.buildRustPackage {
     fileset = lib.fileset.unions [
       ../Cargo.lock
       ../Cargo.toml
+      ../SECURITY.md
       ../hosts/raspberry-pi/grow.sh
       ../hosts/raspberry-pi/sd-image/assembler
       ../xtask
