@@ -1,15 +1,17 @@
 //! The context of every command: the flake, the launcher of child processes and the reporter.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::process::Launcher;
-use crate::base::{Event, HostReporter, Reporter};
+use crate::base::{Event, FlakeRef, HostReporter, Reporter};
 
 /// The context of a command, made once at its start.
 pub struct Context {
-    /// The flake reference in Nix's form (`/path` or a URL).
-    pub flake: String,
+    pub flake: FlakeRef,
+    /// The state folder of the flake.
+    pub state: PathBuf,
     /// Whether the user trusts the flake with ssh options that run programs on this machine.
     pub trust_flake: bool,
     /// Whether results and events are JSON (`--json`).
@@ -30,6 +32,7 @@ impl Context {
     pub fn reporting_to(&self, reporter: Arc<dyn Reporter>) -> Self {
         Self {
             flake: self.flake.clone(),
+            state: self.state.clone(),
             trust_flake: self.trust_flake,
             json: self.json,
             launcher: self.launcher.clone(),

@@ -6,6 +6,7 @@ pub mod context;
 pub mod escape;
 mod event;
 pub mod failure;
+mod flake_ref;
 #[cfg(test)]
 pub mod fuzz;
 pub mod git;
@@ -27,6 +28,7 @@ pub use chunk_map::{ChunkMap, ChunkRun, ChunkState};
 pub use context::Context;
 pub use escape::Plain;
 pub use event::{Event, HostReporter, Reporter, Silent};
+pub use flake_ref::{CopiedFiles, FlakeRef};
 pub use phase::Phase;
 pub use size::{Bytes, parse_bytes};
 pub use table::Table;

@@ -1,36 +1,64 @@
-//! The folders of the project: the repository, its state folder, and the tools that `setup` installed.
+//! The folders of a project: its flake, its state folder, and the tools that `setup` installed.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
-/// The repository, whose flake is the default: the repository that this tool was built from, or, where it is gone (a tool
-/// built by Nix), the nearest folder with a `flake.nix` from the working directory upwards.
-pub fn root() -> &'static Path {
-    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
-        let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
-        let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-        nearest(built_from, &here)
-    });
-    &ROOT
+use anyhow::{Context, Result};
+use rustix::fs::{Access, access};
+
+use super::flake_ref::FlakeRef;
+use super::percent_encoding;
+
+/// The name of the state folder in the folder of a flake.
+const STATE: &str = ".xtask";
+/// The name of the tool's folders among those of other programs.
+const PROGRAM: &str = "nixos-pi-xtask";
+/// Where Nix keeps flakes that it fetched, and nobody writes.
+const STORE: &str = "/nix/store";
+
+/// The flake to work on: `given`, else that of `XTASK_FLAKE`, else the one in the working directory or the nearest folder
+/// above.
+///
+/// # Errors
+/// `Usage` for a text that is no flake reference. That the flake exists is checked by [`FlakeRef::check`].
+pub fn flake(given: Option<&str>) -> Result<FlakeRef> {
+    let named = std::env::var("XTASK_FLAKE").ok().filter(|value| !value.is_empty());
+    match (given, named) {
+        (Some(given), _) => FlakeRef::parse(given),
+        (None, Some(named)) => FlakeRef::parse(&named).context("reading XTASK_FLAKE"),
+        (None, None) => {
+            let here = std::env::current_dir().context("finding the working directory")?;
+            let nearest = here.ancestors().find(|folder| folder.join("flake.nix").exists());
+            Ok(FlakeRef::of_folder(nearest.unwrap_or(&here)))
+        }
+    }
 }
 
-fn nearest(built_from: &Path, here: &Path) -> PathBuf {
-    let mut folders = std::iter::once(built_from).chain(here.ancestors());
-    folders.find(|folder| folder.join("flake.nix").exists()).unwrap_or(here).to_owned()
-}
-
-/// The state folder of this checkout, outside git: receipts, known hosts, staged builds. `XTASK_STATE` names another folder.
-pub fn state_dir() -> PathBuf {
+/// The state folder of `flake`, outside git: receipts, host keys, known hosts. `XTASK_STATE` names another folder. The folder
+/// is beside `flake.nix`; for a flake that is not in a folder of this user, it is among the states of the user's programs.
+pub fn state_dir(flake: &FlakeRef) -> PathBuf {
     let named = env_path("XTASK_STATE").and_then(|path| std::path::absolute(path).ok());
-    named.unwrap_or_else(|| root().join(".xtask"))
+    let beside = || flake.folder().filter(|folder| holds_state(folder)).map(|folder| folder.join(STATE));
+    named.or_else(beside).unwrap_or_else(|| {
+        let states = user_folder("XDG_STATE_HOME", ".local/state").join(PROGRAM);
+        states.join(percent_encoding::encode(flake.place().as_bytes(), b""))
+    })
 }
 
-/// The folder where `setup` installs tools for the user, shared by all checkouts. `XTASK_TOOLS` names another folder.
+/// Whether the state folder of the flake in `folder` can be in that folder.
+fn holds_state(folder: &Path) -> bool {
+    let is_flake = folder.join("flake.nix").exists() && !folder.starts_with(STORE);
+    is_flake && (folder.join(STATE).is_dir() || access(folder, Access::WRITE_OK).is_ok())
+}
+
+/// The folder where `setup` installs tools for the user, shared by all flakes. `XTASK_TOOLS` names another folder.
 pub fn tools_dir() -> PathBuf {
-    let data =
-        || env_path("XDG_DATA_HOME").or_else(|| env_path("HOME").map(|home| home.join(".local/share")));
-    env_path("XTASK_TOOLS").unwrap_or_else(|| data().unwrap_or_else(state_dir).join("nixos-pi-xtask"))
+    env_path("XTASK_TOOLS").unwrap_or_else(|| user_folder("XDG_DATA_HOME", ".local/share").join(PROGRAM))
+}
+
+/// The folder of the user that `variable` names, or `default` in the home folder. Without a home folder: that of root.
+fn user_folder(variable: &str, default: &str) -> PathBuf {
+    let home = || env_path("HOME").unwrap_or_else(|| PathBuf::from("/root"));
+    env_path(variable).unwrap_or_else(|| home().join(default))
 }
 
 /// The path in the environment variable `name`; `None` where it is unset or empty.
@@ -38,69 +66,16 @@ fn env_path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// The scheme of a flake reference to a folder with all its files, also those that git ignores.
-const PATH_SCHEME: &str = "path:";
-
-/// The flake reference in the form of Nix: a path becomes absolute, also after `path:`, so that it is valid in any working
-/// directory; other references stay as they are.
-pub fn flake_ref(given: Option<&str>) -> String {
-    let Some(given) = given else { return root().display().to_string() };
-    let scheme_length = if given.starts_with(PATH_SCHEME) { PATH_SCHEME.len() } else { 0 };
-    let (scheme, location) = given.split_at(scheme_length);
-    let is_path = !scheme.is_empty()
-        || location.starts_with(['.', '/'])
-        || Path::new(location).join("flake.nix").exists();
-    match std::path::absolute(OsStr::new(location)) {
-        Ok(path) if is_path => format!("{scheme}{}", path.display()),
-        _ => given.to_owned(),
-    }
-}
-
-/// The folder that a flake reference names; for the URL of a remote flake, a path that does not exist.
-pub fn flake_dir(flake: &str) -> PathBuf {
-    let path = ["git+file://", "path:", "file://"].iter().find_map(|scheme| flake.strip_prefix(scheme));
-    let path = path.unwrap_or(flake);
-    PathBuf::from(path.split_once(['?', '#']).map_or(path, |(path, _)| path))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn folders_of_flake_references() {
-        for (flake, dir) in [
-            ("/src/cluster", "/src/cluster"),
-            ("path:/src/cluster?dir=nix", "/src/cluster"),
-            ("git+file:///src/cluster?ref=main#x", "/src/cluster"),
-            ("github:owner/cluster", "github:owner/cluster"),
-        ] {
-            assert_eq!(flake_dir(flake), Path::new(dir), "{flake}");
-        }
-    }
-
-    #[test]
-    fn a_tool_without_its_repository_works_on_the_one_around_it() {
+    fn state_is_beside_a_flake_that_the_user_can_write() {
         let dir = tempfile::tempdir().unwrap();
-        let here = dir.path().join("hosts/pi");
-        std::fs::create_dir_all(&here).unwrap();
-        let gone = Path::new("/no/such/build/folder");
-        assert_eq!(nearest(gone, &here), here);
+        assert!(!holds_state(dir.path()), "there is no flake");
         std::fs::write(dir.path().join("flake.nix"), "").unwrap();
-        assert_eq!(nearest(gone, &here), dir.path());
-        assert_eq!(nearest(root(), &here), root());
-    }
-
-    #[test]
-    fn flake_references() {
-        assert_eq!(flake_ref(None), root().display().to_string());
-        assert_eq!(flake_ref(Some("/etc/nixos")), "/etc/nixos");
-        assert_eq!(flake_ref(Some("github:owner/name")), "github:owner/name");
-        let here = std::env::current_dir().unwrap();
-        let here = here.display();
-        assert_eq!(flake_ref(Some("./flake")), format!("{here}/flake"));
-        assert_eq!(flake_ref(Some("path:flake?narHash=x")), format!("path:{here}/flake?narHash=x"));
-        assert_eq!(flake_ref(Some("path:.")), format!("path:{here}"));
-        assert_eq!(flake_ref(Some("path:/f")), "path:/f");
+        assert!(holds_state(dir.path()));
+        assert!(!holds_state(Path::new(STORE)));
     }
 }

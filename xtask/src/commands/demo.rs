@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::payload::PayloadSetup;
-use crate::base::{Bytes, Context, interrupt, project};
+use crate::base::{Bytes, Context, FlakeRef, interrupt};
 use crate::card::disk::{Confirmation, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::card::flash::{self, Mode, PayloadPlan, Plan, Report};
 use crate::card::image::{self, Depth, Image, Source};
@@ -33,12 +33,12 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let all = [Purpose::Build, Purpose::Boot];
     setup::ensure(cx, if args.boot.is_some() { &all } else { &all[..1] }, sudo::ASK)?;
     let setup_seconds = start.elapsed().as_secs_f64();
-    let home = project::state_dir().join("demo");
+    let home = cx.state.join("demo");
     let (staged, file) = build(cx, &home)?;
     let build_seconds = start.elapsed().as_secs_f64() - setup_seconds;
     let image = image::examine(Source::open(&file)?, Depth::Whole, cx.reporter.as_ref())?;
     let mut card = VirtualCard::make(cx, &home, card_size(image.size))?;
-    let flake = format!("path:{}", home.join("flake").display());
+    let flake = FlakeRef::with_all_files(&home.join("flake"));
     let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(HOST))?;
     let payload = payload_setup.plan(cx, &flake, &image)?;
     let plan = plan(&card, image, payload)?;
@@ -102,7 +102,7 @@ fn build(cx: &Context, home: &std::path::Path) -> Result<(Staged, PathBuf)> {
     let staged = demo::stage(cx, home)?;
     // All inputs are local: a binary cache has none of the outputs, and without a network its queries would time out.
     let offline = ["--option", "substitute", "false"].map(str::to_owned);
-    let built = nix::build(&cx.launcher, &staged.installable(), &offline, cx.reporter.as_ref())?;
+    let built = nix::build(&cx.launcher, &staged.installable()?, &offline, cx.reporter.as_ref())?;
     Ok((staged, image::find(&built.out)?))
 }
 

@@ -8,7 +8,7 @@ use super::payload::PayloadSetup;
 use super::protected::{NamedPaths, protected};
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Bytes, Context, Event, interrupt, project};
+use crate::base::{Bytes, Context, Event, interrupt};
 use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::flash::{Plan, Report};
 use crate::card::image::{self, CheckCache, Image, Limits, Source};
@@ -42,10 +42,10 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     refuse(&refusals(&disk, &request))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
     let plan = confirmed(cx, args, &request, Plan::new(image, disk, args.mode, payload))?;
-    let earlier = receipt::rates_of(&plan.disk);
+    let earlier = receipt::rates_of(cx, &plan.disk);
     // Ctrl-C must not come between the written card and its key in known_hosts.
     let signals = interrupt::guard()?;
-    let source = host.map(|host| (host, cx.flake.as_str()));
+    let source = host.map(|host| (host, &cx.flake));
     let receipt = receipt::begin_flash(cx, source, &plan);
     let report = receipt.record(cx, |cx| write(cx, &plan))?.with_rates_of(earlier);
     let known_hosts_updated = payload_setup.update_known_hosts(cx);
@@ -60,7 +60,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
 
 /// The image in `file`, checked: a damaged image is never written. `card` is the size of the card in bytes, if known.
 fn check(cx: &Context, args: &Flash, file: &Path, card: Option<u64>) -> Result<Image> {
-    let cache = CheckCache::new(&project::state_dir());
+    let cache = CheckCache::new(&cx.state);
     let source = Source::open(file)?.within(Limits::new(args.memory_limit, card));
     let check = if args.check_image { image::examine_and_remember } else { image::examine_once };
     check(source, &cache, cx.reporter.as_ref())
@@ -70,7 +70,7 @@ fn check(cx: &Context, args: &Flash, file: &Path, card: Option<u64>) -> Result<I
 fn write(cx: &Context, plan: &Plan) -> Result<Report> {
     worker::run(cx, plan).inspect_err(|error| {
         if failure::kind(error) == ExitKind::Verification {
-            CheckCache::new(&project::state_dir()).forget(&plan.image.source.path);
+            CheckCache::new(&cx.state).forget(&plan.image.source.path);
         }
     })
 }

@@ -13,7 +13,7 @@ use crate::ui;
 
 pub fn run(cx: &Context, args: &Identity) -> Result<()> {
     let (IdentityCommand::Show(of) | IdentityCommand::Make(of)) = &args.what;
-    let folder = KeyFolder::new(&of.host, of.identity_dir.as_deref())?;
+    let folder = KeyFolder::new(&cx.state, &of.host, of.identity_dir.as_deref())?;
     if matches!(args.what, IdentityCommand::Make(_)) {
         identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
         folder.choose(&cx.launcher, KeyChoice::Keep)?;
@@ -28,7 +28,7 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
             age: key.age_recipient()?,
             public: key.line(),
             folder: folder.path().to_owned(),
-            known_hosts: identity::known(&of.host)?,
+            known_hosts: identity::known(&cx.state, &of.host)?,
             pending: pending.map(|key| key.fingerprint()),
         },
     )

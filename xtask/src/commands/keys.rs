@@ -15,7 +15,7 @@ use crate::{identity, nix};
 /// # Errors
 /// `Refused` where the protection is impossible, and for a flake input that names the keys.
 pub fn protect(cx: &mut Context, named: Option<&Path>) -> Result<()> {
-    let keys = identity::folder();
+    let keys = identity::folder(&cx.state);
     nix::shield(cx, &keys)?;
     let all = iter::once(keys.as_path()).chain(named).map(identity::close_all);
     // All folders are closed, also after the first one with keys.
@@ -24,7 +24,9 @@ pub fn protect(cx: &mut Context, named: Option<&Path>) -> Result<()> {
         cx.launcher = cx.launcher.clone().protecting_keys();
         let lock = || nix::lock_without_keys(&cx.launcher, &cx.flake, &keys);
         let locked = cx.in_phase("inputs", lock)?;
-        cx.flake = locked.unwrap_or_else(|| std::mem::take(&mut cx.flake));
+        if let Some(locked) = locked {
+            cx.flake = locked;
+        }
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ mod status;
 mod sudo;
 mod test;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
@@ -43,18 +43,21 @@ pub fn worker(command: &Command) -> Option<u8> {
 
 /// Makes the context and runs the command.
 pub fn run(cli: Cli) -> Result<()> {
-    let launcher = Launcher::new(project::root());
+    let flake = project::flake(cli.flake.as_deref())?;
+    let here = std::env::current_dir().context("finding the working directory")?;
     let mut cx = Context {
-        flake: project::flake_ref(cli.flake.as_deref()),
+        state: project::state_dir(&flake),
+        flake,
         trust_flake: cli.command.trusts_flake(),
         json: cli.json,
-        launcher: nix::private_nix::activate(launcher, &project::tools_dir()),
+        launcher: nix::private_nix::activate(Launcher::new(here), &project::tools_dir()),
         reporter: ui::reporter(cli.json),
     };
     if let Err(error) = state::check_folder(&project::tools_dir()) {
         cx.warn(format!("the tools that setup installed are not used: {}", failure::with_hint(&error)));
     }
     if cli.command.evaluates() {
+        cx.flake.check()?;
         keys::protect(&mut cx, cli.command.identity_dir())?;
     }
     match cli.command {

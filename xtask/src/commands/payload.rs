@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::bail;
-use crate::base::Context;
 use crate::base::failure::{self, ExitKind};
+use crate::base::{Context, FlakeRef};
 use crate::card::ext4;
 use crate::card::flash::PayloadPlan;
 use crate::card::image::{self, Image};
@@ -31,16 +31,17 @@ impl PayloadSetup {
     pub fn begin(cx: &Context, args: &PayloadArgs, host: Option<&str>) -> Result<Self> {
         let of = args.identity_of.as_deref().or(host);
         let host = match (of, args.identity) {
-            (Some(host), choice) => {
-                Some((KeyFolder::new(host, args.identity_dir.as_deref())?, choice.unwrap_or_default()))
-            }
+            (Some(host), choice) => Some((
+                KeyFolder::new(&cx.state, host, args.identity_dir.as_deref())?,
+                choice.unwrap_or_default(),
+            )),
             (None, None | Some(KeyChoice::None)) => None,
             (None, Some(_)) => {
                 bail!(Usage, "an image file does not name its host"; hint: "name the host with --identity-of HOST");
             }
         };
         if host.is_some() {
-            identity::check_known_hosts()?;
+            identity::check_known_hosts(&cx.state)?;
         }
         let read =
             |dir: &PathBuf| identity::read_files(dir, Owners::of_this_user()).map(|read| (dir.clone(), read));
@@ -63,7 +64,7 @@ impl PayloadSetup {
     }
 
     /// Refuses a folder of keys that Nix would copy to its store with the `flake`.
-    pub fn keep_out_of_stores(&self, cx: &Context, flake: &str) -> Result<()> {
+    pub fn keep_out_of_stores(&self, cx: &Context, flake: &FlakeRef) -> Result<()> {
         match &self.host {
             Some((folder, KeyChoice::Keep | KeyChoice::New)) => {
                 identity::keep_out_of_stores(&cx.launcher, folder, flake)
@@ -76,7 +77,7 @@ impl PayloadSetup {
     ///
     /// # Errors
     /// [`ExitKind::Refused`] for an image without a partition or without space for the payload.
-    pub fn plan(&mut self, cx: &Context, flake: &str, image: &Image) -> Result<Option<PayloadPlan>> {
+    pub fn plan(&mut self, cx: &Context, flake: &FlakeRef, image: &Image) -> Result<Option<PayloadPlan>> {
         if !self.is_requested() {
             return Ok(None);
         }
@@ -115,7 +116,7 @@ impl PayloadSetup {
     }
 
     /// Warns where Nix copies the files to its store; they need not be secret.
-    fn warn_of_stores(&self, cx: &Context, flake: &str) -> Result<()> {
+    fn warn_of_stores(&self, cx: &Context, flake: &FlakeRef) -> Result<()> {
         let Some((dir, _)) = &self.files else { return Ok(()) };
         if identity::goes_to_stores(&cx.launcher, dir, flake)? {
             let dir = dir.display();
@@ -133,7 +134,7 @@ impl PayloadSetup {
                     let hint = format!(
                         "put `{host} {}` into {} as the only line of {host}",
                         key.public.line(),
-                        identity::known_hosts().display()
+                        key.folder().known_hosts().display()
                     );
                     let text =
                         format!("the card is verified, but its key was not added to known_hosts: {error:#}");
@@ -145,9 +146,8 @@ impl PayloadSetup {
             }
             (None, Some((folder, KeyChoice::None))) => {
                 let host = folder.host();
-                let removed = identity::forget(host).map_err(|error| {
-                    let hint =
-                        format!("remove the line of {host} from {}", identity::known_hosts().display());
+                let removed = folder.forget().map_err(|error| {
+                    let hint = format!("remove the line of {host} from {}", folder.known_hosts().display());
                     let text =
                         format!("the card is verified, but known_hosts still has another key: {error:#}");
                     failure::kind(&error).error_with_hint(text, hint)

@@ -21,21 +21,22 @@ pub struct NamedPaths<'a> {
 
 /// All protected paths, resolved through links.
 pub fn protected(cx: &Context, named: NamedPaths) -> Vec<Protected> {
-    let flake = project::flake_dir(&cx.flake);
-    let keys = named.identities.map_or_else(identity::folder, Path::to_owned);
+    let flake = cx.flake.folder();
+    let keys = named.identities.map_or_else(|| identity::folder(&cx.state), Path::to_owned);
     let paths = [
         ("the image", named.image.map(Path::to_owned), Extent::Itself),
-        ("the flake", Some(flake.clone()), Extent::Itself),
+        ("the flake", flake.map(Path::to_owned), Extent::Itself),
         ("the working directory", std::env::current_dir().ok(), Extent::Itself),
         ("the folder of --files,", named.files.map(Path::to_owned), Extent::Tree),
         ("the folder with the keys of hosts,", Some(keys), Extent::Tree),
-        ("the state folder", Some(project::state_dir()), Extent::Tree),
+        ("the state folder", Some(cx.state.clone()), Extent::Tree),
         ("this program,", std::env::current_exe().ok(), Extent::Itself),
         ("the tools folder", Some(project::tools_dir()), Extent::Tree),
         ("the Nix store,", Some(PathBuf::from(STORE)), Extent::Tree),
     ];
-    let histories = git::repository_dirs(&flake)
+    let histories = flake
         .into_iter()
+        .flat_map(git::repository_dirs)
         .map(|folder| ("the git history of the flake,", folder, Extent::Tree));
     let known = paths.into_iter().filter_map(|(what, path, extent)| Some((what, path?, extent)));
     let roots = Roots::default();

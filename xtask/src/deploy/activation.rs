@@ -7,7 +7,7 @@ use super::options::{DeployOptions, Goal};
 use super::target::Target;
 use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
-use crate::base::{Event, Reporter};
+use crate::base::{Event, FlakeRef, Reporter};
 use crate::nix;
 
 /// The log line of deploy-rs (1.0.0) that marks the begin of the activation, after building and copying.
@@ -50,7 +50,7 @@ pub fn require_deploy_rs(launcher: &Launcher) -> Result<()> {
 /// `--skip-checks`, because the checks of a flake evaluate every other host, and this tool verifies the host
 /// afterwards. Arguments of the user come last, so that they win. The user's `--ssh-opts` are already part of the
 /// connection.
-pub fn arguments(target: &Target, flake: &str, options: &DeployOptions) -> Result<Vec<String>> {
+pub fn arguments(target: &Target, flake: &FlakeRef, options: &DeployOptions) -> Result<Vec<String>> {
     let mut args = vec!["--skip-checks".to_owned()];
     args.extend((options.goal == Goal::Boot).then(|| "--boot".to_owned()));
     let ssh_options = host::deploy_rs_ssh_opts(&target.host, &target.connection)?;
@@ -122,9 +122,9 @@ mod tests {
         let expected =
             ["--skip-checks", "--ssh-opts", timeouts, r#"F#"stinky".system"#, "--debug-logs", "--", "-L"];
         let switch = options(Goal::Switch, &extra);
-        assert_eq!(arguments(&target(None), "F", &switch).unwrap(), expected);
+        assert_eq!(arguments(&target(None), &FlakeRef::of_url("F"), &switch).unwrap(), expected);
         assert_eq!(switch.nix_args(), ["-L"]);
-        let next_boot = arguments(&target(None), "F", &options(Goal::Boot, &[])).unwrap();
+        let next_boot = arguments(&target(None), &FlakeRef::of_url("F"), &options(Goal::Boot, &[])).unwrap();
         assert_eq!(next_boot[..2], ["--skip-checks", "--boot"]);
     }
 

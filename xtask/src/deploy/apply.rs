@@ -12,7 +12,7 @@ use super::target::Target;
 use super::verdict::{self, Verdict};
 use crate::bail;
 use crate::base::failure::{self, ExitKind, kind};
-use crate::base::{Context, Event, project};
+use crate::base::{Context, Event};
 use crate::nix::{self, Destination};
 
 /// Applies the plan and returns its outcome.
@@ -33,7 +33,7 @@ pub fn apply(cx: &Context, options: &DeployOptions, plan: Plan) -> Result<Outcom
 
 fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outcome> {
     let mut timings = std::mem::take(&mut plan.timings);
-    let flake = plan.target.write_pinned_flake(&project::state_dir(), None)?;
+    let flake = plan.target.write_pinned_flake(&cx.state, None)?;
     let args = activation::arguments(&plan.target, &flake, options)?;
     let copied = timings.time("copy", || copy(cx, options, &mut plan));
     if let Err(error) = copied {
@@ -41,7 +41,7 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
         return report_failed_copy(cx, plan, &error);
     }
     let workdir = prepare_host(cx, &mut plan)?;
-    plan.target.write_pinned_flake(&project::state_dir(), Some(&workdir.path))?;
+    plan.target.write_pinned_flake(&cx.state, Some(&workdir.path))?;
     let target = &plan.target;
     let reporter = cx.reporter.as_ref();
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);

@@ -12,13 +12,13 @@ use super::target::Target;
 use super::timings::Timings;
 use crate::bail;
 use crate::base::failure::{self, ExitKind, kind};
-use crate::base::{Context, percent_encoding, project, shell};
+use crate::base::{Context, percent_encoding, shell};
 use crate::nix;
 use crate::nix::{EvalCache, emulation, flake};
 
 /// Locks `host`, except for a plan that is only shown.
 pub fn lock_host(cx: &Context, options: &DeployOptions, host: &str) -> Result<Option<HostLock>> {
-    (options.goal != Goal::Show).then(|| HostLock::take(host, cx.reporter.as_ref())).transpose()
+    (options.goal != Goal::Show).then(|| HostLock::take(cx, host)).transpose()
 }
 
 /// The target of a deploy, and how long its evaluation took.
@@ -61,16 +61,16 @@ pub fn gather(
 /// The ssh connection that all commands share until the host is changed.
 fn open_mux(cx: &Context, target: &Target) -> Option<SshMux> {
     let name = percent_encoding::encode(target.host.as_bytes(), b"");
-    SshMux::open(&cx.launcher, &target.connection, project::state_dir().join("ssh").join(name))
+    SshMux::open(&cx.launcher, &target.connection, cx.state.join("ssh").join(name))
 }
 
 /// Evaluates what `host` is to run, with `options` for Nix.
 pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &str) -> Result<Target> {
-    let cache = EvalCache::new(&project::state_dir());
+    let cache = EvalCache::new(&cx.state);
     let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, options)?;
     let names = nodes.names.clone();
     let trust = Trust::find(&cx.flake, cx.trust_flake);
-    nodes.target(&cx.launcher, host, overrides, &trust)?.ok_or_else(|| unknown_host(cx, host, &names))
+    nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| unknown_host(cx, host, &names))
 }
 
 /// The error for a host that the flake does not have. In `--wait 5` the number is taken for a host.
@@ -170,7 +170,9 @@ pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> 
     let due = |plan: &&mut Plan| {
         plan.target.builds_here && plan.already_done().is_none() && !is_built(cx, &plan.target)
     };
-    let wanted = plans.iter().filter(|plan| due(plan)).map(|plan| plan.target.installable(&cx.flake));
+    // deploy-rs reports a profile that no installable can name.
+    let installable = |plan: &&mut Plan| plan.target.installable(&cx.flake).ok();
+    let wanted = plans.iter().filter(|plan| due(plan)).filter_map(installable);
     let wanted = wanted.collect::<Vec<_>>();
     if wanted.is_empty() {
         return plans.iter().map(|_| None).collect();
@@ -182,8 +184,9 @@ pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> 
         plan.timings.0.extend(timings.0.iter().cloned());
     }
     let Err(error) = built else { return plans.iter().map(|_| None).collect() };
-    let is_missing =
-        |plan: &&mut Plan| wanted.contains(&plan.target.installable(&cx.flake)) && !plan.target.path.exists();
+    let is_missing = |plan: &&mut Plan| {
+        installable(plan).is_some_and(|it| wanted.contains(&it)) && !plan.target.path.exists()
+    };
     plans.iter().map(|plan| is_missing(plan).then(|| failure::copy(&error))).collect()
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::base::lock::Lock;
-use crate::base::{Reporter, percent_encoding, project, state};
+use crate::base::{Context, percent_encoding, state};
 
 /// The lock of a host, held by this process until it is dropped or the process ends.
 #[derive(Debug)]
@@ -14,10 +14,10 @@ impl HostLock {
     ///
     /// # Errors
     /// `Interrupted` if the user stops the wait.
-    pub fn take(host: &str, reporter: &dyn Reporter) -> Result<Self> {
-        let folder = project::state_dir().join("locks");
+    pub fn take(cx: &Context, host: &str) -> Result<Self> {
+        let folder = cx.state.join("locks");
         state::private_folder(&folder).with_context(|| format!("creating {}", folder.display()))?;
         let path = folder.join(format!("deploy-{}", percent_encoding::encode(host.as_bytes(), b"")));
-        Lock::take(&path, &format!("another deploy to {host}"), reporter).map(Self)
+        Lock::take(&path, &format!("another deploy to {host}"), cx.reporter.as_ref()).map(Self)
     }
 }

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use serde_json::Value;
 
-use crate::nix::{self, StorePath};
+use crate::base::FlakeRef;
+use crate::nix::{Installable, StorePath};
 
 /// How ssh reaches the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,10 +63,15 @@ pub struct Target {
 
 impl Target {
     /// The installable of the profile, as it was evaluated.
-    pub fn installable(&self, flake: &str) -> String {
-        let name = || nix::attribute(&self.host).unwrap_or_else(|_| nix::quote(&self.host));
-        let by_attribute = || format!("{flake}#deploy.nodes.{}.profiles.system.path", name());
-        self.derivation.as_ref().map_or_else(by_attribute, |derivation| format!("{derivation}^*"))
+    ///
+    /// # Errors
+    /// Those of [`Installable::attribute`].
+    pub fn installable(&self, flake: &FlakeRef) -> Result<Installable> {
+        let path = ["deploy", "nodes", &self.host, "profiles", "system", "path"];
+        match &self.derivation {
+            Some(derivation) => Ok(Installable::derivation(derivation)),
+            None => Installable::attribute(flake, &path),
+        }
     }
 
     /// The link on the host whose target is compared with [`Self::desired_path`].

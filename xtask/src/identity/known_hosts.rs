@@ -20,6 +20,7 @@ const LOCK: &str = ".known_hosts.lock";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A `known_hosts` file, which may not exist.
+#[derive(Clone, Debug)]
 pub struct KnownHosts {
     pub path: PathBuf,
 }

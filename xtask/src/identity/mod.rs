@@ -12,21 +12,20 @@ mod store_guard;
 
 pub use access::close_all;
 pub use extra_files::{Owners, read as read_files};
-pub use folder::{HostKey, KeyChoice, KeyFolder, forget};
+pub use folder::{HostKey, KeyChoice, KeyFolder};
 pub use payload::{EntryKind, Identity, Owner, PAYLOAD_ROOT, Payload, PayloadEntry};
 pub use secret::Secret;
 pub use store_guard::{goes_to_stores, keep_out_of_stores};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::base::project;
 use known_hosts::KnownHosts;
 
-/// The folder of the project with the keys of its hosts and their `known_hosts`.
-pub fn folder() -> PathBuf {
-    project::state_dir().join("identity")
+/// The folder with the keys of a project's hosts and their `known_hosts`, in the state folder `state`.
+pub fn folder(state: &Path) -> PathBuf {
+    state.join("identity")
 }
 
 /// The project's `known_hosts`, if it has a key for `host`: for ssh's option `UserKnownHostsFile`, with the name of the host
@@ -34,20 +33,15 @@ pub fn folder() -> PathBuf {
 ///
 /// # Errors
 /// Where the file cannot be read.
-pub fn known(host: &str) -> Result<Option<PathBuf>> {
-    let file = KnownHosts::of(&folder());
+pub fn known(state: &Path, host: &str) -> Result<Option<PathBuf>> {
+    let file = KnownHosts::of(&folder(state));
     Ok(file.key_of(host)?.map(|_| file.path))
-}
-
-/// The path of the project's `known_hosts`, which may not exist yet.
-pub fn known_hosts() -> PathBuf {
-    KnownHosts::of(&folder()).path
 }
 
 /// Checks that the project's `known_hosts` can be read and written.
 ///
 /// # Errors
 /// `Refused` where it cannot.
-pub fn check_known_hosts() -> Result<()> {
-    KnownHosts::of(&folder()).check()
+pub fn check_known_hosts(state: &Path) -> Result<()> {
+    KnownHosts::of(&folder(state)).check()
 }

@@ -7,41 +7,38 @@ use anyhow::{Context, Result};
 use super::KeyFolder;
 use crate::bail;
 use crate::base::process::Launcher;
-use crate::base::{git, project};
+use crate::base::{CopiedFiles, FlakeRef, git};
 
 /// Refuses a folder of keys that Nix copies with the `flake`.
 ///
 /// # Errors
 /// `Refused` for such a folder.
-pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &str) -> Result<()> {
+pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &FlakeRef) -> Result<()> {
     if !goes_to_stores(launcher, folder.path(), flake)? {
         return Ok(());
     }
     bail!(
         Refused,
-        "nix copies {} to its store with the flake {}, where everybody could read the private key",
-        folder.path().display(),
-        project::flake_dir(flake).display();
+        "nix copies {} to its store with the flake {flake}, where everybody could read the private key",
+        folder.path().display();
         hint: "let git ignore the folder, or pass another folder as --identity-dir"
     )
 }
 
 /// Whether Nix copies the folder `dir` with the `flake`.
-pub fn goes_to_stores(launcher: &Launcher, dir: &Path, flake: &str) -> Result<bool> {
+pub fn goes_to_stores(launcher: &Launcher, dir: &Path, flake: &FlakeRef) -> Result<bool> {
     let dir = resolve(&std::path::absolute(dir).with_context(|| format!("finding {}", dir.display()))?);
     is_copied(flake, &dir, |git| is_ignored(launcher, git, &dir))
 }
 
 /// Whether Nix copies the folder `keys` with the `flake`; `is_ignored` asks the git repository at the given path whether it
 /// ignores the folder.
-fn is_copied(flake: &str, keys: &Path, is_ignored: impl FnOnce(&Path) -> Result<bool>) -> Result<bool> {
-    let dir = resolve(&project::flake_dir(flake));
-    // Within a git repository, Nix copies the files that git lists.
-    let git = dir.ancestors().find(|dir| dir.join(".git").exists());
-    match git.filter(|_| !flake.starts_with("path:")) {
-        Some(git) => Ok(keys.starts_with(git) && !is_ignored(git)?),
-        None => Ok(keys.starts_with(&dir)),
-    }
+fn is_copied(flake: &FlakeRef, keys: &Path, is_ignored: impl FnOnce(&Path) -> Result<bool>) -> Result<bool> {
+    Ok(match flake.copied_files() {
+        None => false,
+        Some(CopiedFiles::All(folder)) => keys.starts_with(folder),
+        Some(CopiedFiles::Listed(repository)) => keys.starts_with(&repository) && !is_ignored(&repository)?,
+    })
 }
 
 /// `path` without links; its end may not exist.
@@ -79,7 +76,12 @@ mod tests {
                 assert_eq!(git, repository);
                 Ok(keys.starts_with(repository.join(".xtask")))
             };
-            assert_eq!(is_copied(flake, keys, ignored).unwrap(), copied, "{flake} {}", keys.display());
+            assert_eq!(
+                is_copied(&FlakeRef::parse(flake).unwrap(), keys, ignored).unwrap(),
+                copied,
+                "{flake} {}",
+                keys.display()
+            );
         };
         for flake in [&plain, &repository, &repository.join("nix")].map(|dir| dir.display().to_string()) {
             check(&flake, &dir.path().join("elsewhere"), false);

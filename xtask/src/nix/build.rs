@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::build_monitor::BuildMonitor;
 use super::eval::json;
+use super::installable::Installable;
 use super::shield::refuse_weakening;
 use super::{FEATURES, path_info};
 use crate::base::failure::{ExitKind, kind};
@@ -32,18 +33,18 @@ pub struct Built {
 /// The cause that Nix names, with the end of the log of the builder that failed.
 pub fn build(
     launcher: &Launcher,
-    installable: &str,
+    installable: &Installable,
     extra: &[String],
     reporter: &dyn Reporter,
 ) -> Result<Built> {
-    let json = run(launcher, &[installable.to_owned()], extra, reporter)?;
+    let json = run(launcher, std::slice::from_ref(installable), extra, reporter)?;
     parse_built(&json).with_context(|| format!("building {installable}"))
 }
 
 /// Builds all `installables` in one run of Nix, which continues where one of them fails; the error is that of the first.
 pub fn build_all(
     launcher: &Launcher,
-    installables: &[String],
+    installables: &[Installable],
     extra: &[String],
     reporter: &dyn Reporter,
 ) -> Result<()> {
@@ -55,7 +56,7 @@ pub fn build_all(
 /// Runs `nix build --json`, and returns what it printed.
 fn run(
     launcher: &Launcher,
-    installables: &[String],
+    installables: &[Installable],
     extra: &[String],
     reporter: &dyn Reporter,
 ) -> Result<String> {
@@ -63,7 +64,7 @@ fn run(
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, bytes: false });
     // A derivation in the store is evaluated already.
-    let is_evaluated = installables.iter().all(|it| it.starts_with("/nix/store/"));
+    let is_evaluated = installables.iter().all(Installable::is_evaluated);
     let evaluates_apart = launcher.protects_keys() && !is_evaluated;
     let derivations = evaluates_apart.then(|| derivations(launcher, installables, extra)).transpose()?;
     let targets = derivations.as_deref().unwrap_or(installables);
@@ -73,7 +74,7 @@ fn run(
         attempt = self::attempt(launcher, targets, &uncached, reporter)?;
     }
     let Some(json) = attempt.json else {
-        return Err(attempt.monitor.into_error(&installables.join(" ")));
+        return Err(attempt.monitor.into_error(&names(installables)));
     };
     let amount = attempt.monitor.made();
     let seconds = started.elapsed().as_secs_f64();
@@ -82,14 +83,23 @@ fn run(
 }
 
 /// The derivations of `installables`, evaluated before the build: a build has rights that an evaluation must not have.
-fn derivations(launcher: &Launcher, installables: &[String], extra: &[String]) -> Result<Vec<String>> {
+fn derivations(
+    launcher: &Launcher,
+    installables: &[Installable],
+    extra: &[String],
+) -> Result<Vec<Installable>> {
     let extra = extra.iter().map(String::as_str).filter(|word| !BUILD_ONLY_FLAGS.contains(word));
     let fixed = FEATURES.into_iter().chain(["path-info", "--derivation", "--json"]);
-    let args = fixed.chain(installables.iter().map(String::as_str)).chain(extra).collect::<Vec<_>>();
-    let names = installables.join(" ");
+    let args = fixed.chain(installables.iter().map(Installable::as_str)).chain(extra).collect::<Vec<_>>();
+    let names = names(installables);
     let paths = path_info::parse(&json(launcher, &args, &names)?);
     let paths = paths.with_context(|| format!("reading the derivations of {names}"))?;
-    Ok(paths.into_iter().map(|(path, _)| format!("{path}^*")).collect())
+    Ok(paths.into_iter().map(|(path, _)| Installable::derivation(path)).collect())
+}
+
+/// All `installables` in one line, for messages.
+fn names(installables: &[Installable]) -> String {
+    installables.iter().map(Installable::as_str).collect::<Vec<_>>().join(" ")
 }
 
 /// One run of `nix build`; `json` is what it printed if it succeeded.
@@ -100,13 +110,16 @@ struct Attempt<'a> {
 
 fn attempt<'a>(
     launcher: &Launcher,
-    installables: &[String],
+    installables: &[Installable],
     extra: &[String],
     reporter: &'a dyn Reporter,
 ) -> Result<Attempt<'a>> {
     let fixed = ["build", "--json", "--no-link", "--log-format", "internal-json"];
     let fixed = FEATURES.iter().chain(&fixed).map(ToString::to_string);
-    let args = fixed.chain(installables.iter().chain(extra).cloned()).collect::<Vec<_>>();
+    let args = fixed
+        .chain(installables.iter().map(Installable::to_string))
+        .chain(extra.iter().cloned())
+        .collect::<Vec<_>>();
     let mut monitor = BuildMonitor::new(reporter);
     let output =
         launcher.stream_killable("nix", &args, |line| monitor.line(line)).map_err(explain_interrupt)?;

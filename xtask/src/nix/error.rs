@@ -1,5 +1,7 @@
 //! Errors of Nix, with their hints. Nix exits with 1 for every error, so its text is classified: in one table, here.
 
+use std::fmt::Display;
+
 use crate::failure;
 
 /// The hint for errors of Nix whose text contains all `patterns`. Seen with Nix 2.26.3 and 2.34.8, unless a comment
@@ -79,10 +81,10 @@ const fn rule(patterns: &'static [&'static str], hint: &'static str) -> Rule {
     Rule { patterns, hint }
 }
 
-/// The error for an evaluation of `flake` that failed with `stderr`, with a hint where a rule fits.
-pub fn classify(stderr: &str, flake: &str) -> anyhow::Error {
+/// The error for an evaluation of `subject` that failed with `stderr`, with a hint where a rule fits.
+pub fn classify(stderr: &str, subject: &dyn Display) -> anyhow::Error {
     let text = strip_ansi(stderr);
-    error_with_hint(&format!("nix failed on {flake}: {}", summarize(&text)), &text)
+    error_with_hint(&format!("nix failed on {subject}: {}", summarize(&text)), &text)
 }
 
 /// The error for a failed build. `messages` are the errors that Nix printed, without escape sequences: the first is the
@@ -184,7 +186,7 @@ mod tests {
             ("error: cannot coerce a thing", "cannot coerce a thing", None),
             ("plain", "plain", None),
         ] {
-            let error = classify(stderr, "F");
+            let error = classify(stderr, &"F");
             assert_eq!(error.to_string(), format!("nix failed on F: {message}"));
             assert_eq!(hint(&error), expected, "{stderr}");
         }
@@ -216,7 +218,7 @@ mod tests {
             &[trace, "error: path '/x' is not part of a flake (neither it nor its parents)"],
             |text| {
                 let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
-                (classify(text, "F").to_string(), build_failed("F", &lines, &lines).to_string())
+                (classify(text, &"F").to_string(), build_failed("F", &lines, &lines).to_string())
             },
         );
     }

@@ -1,41 +1,41 @@
 //! Evaluates flakes: `nix eval` and `nix flake show`.
 
 use std::collections::VecDeque;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::fmt::Display;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::shield::refuse_weakening;
 use super::{FEATURES, error};
+use crate::base::FlakeRef;
 use crate::base::failure::{ExitKind, kind};
-use crate::base::percent_encoding;
 use crate::base::process::{Launcher, Output};
-use crate::{bail, failure};
+use crate::failure;
 
 /// Forbids builds during an evaluation by root: they need rights that it must not have where there are keys of hosts.
 const FORBID_BUILDS: [&str; 3] = ["--option", "allow-import-from-derivation", "false"];
 
 /// The inventory of the flake's outputs, as `nix flake show --json` prints it.
-pub fn flake_show(launcher: &Launcher, flake: &str) -> Result<Value> {
-    let args = [&FEATURES[..], &["flake", "show", "--json", flake]].concat();
+pub fn flake_show(launcher: &Launcher, flake: &FlakeRef) -> Result<Value> {
+    let args = [&FEATURES[..], &["flake", "show", "--json", flake.as_str()]].concat();
     json(launcher, &args, flake)
 }
 
 /// The Nix function `apply`, such as `builtins.attrNames`, applied to the attribute `attr`. Nix evaluates only what the
 /// function uses, so attributes beside it may throw. Nix gets `options` unchanged.
-pub fn eval(launcher: &Launcher, flake: &str, attr: &str, apply: &str, options: &[String]) -> Result<Value> {
+pub fn eval(
+    launcher: &Launcher,
+    flake: &FlakeRef,
+    attr: &str,
+    apply: &str,
+    options: &[String],
+) -> Result<Value> {
     refuse_weakening(options)?;
-    let installable = format!("{flake}#{attr}");
-    let mut args = [&FEATURES[..], &["eval", "--json", &installable, "--apply", apply]].concat();
+    let attribute = format!("{flake}#{attr}");
+    let mut args = [&FEATURES[..], &["eval", "--json", &attribute, "--apply", apply]].concat();
     args.extend(options.iter().map(String::as_str));
     json(launcher, &args, flake)
-}
-
-/// The reference `path:` to the flake in `folder`, which includes the files that git ignores.
-pub fn path_flake(folder: &Path) -> String {
-    format!("path:{}", percent_encoding::encode(folder.as_os_str().as_bytes(), b"/"))
 }
 
 /// `text` as a string literal of the Nix language.
@@ -44,38 +44,19 @@ pub fn quote(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// `name` as one part of the attribute path in an installable: quoted where it is more than a word, with the characters
-/// that would end the path or the installable percent-encoded.
-///
-/// # Errors
-/// `Usage` for a name with a quotation mark, which Nix accepts in no encoding there.
-pub fn attribute(name: &str) -> Result<String> {
-    if name.contains('"') {
-        bail!(
-            Usage, "nix cannot build `{name}`: no installable can name an attribute with a quotation mark";
-            hint: "rename the attribute in the flake"
-        );
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-'".contains(c);
-    if !name.is_empty() && name.chars().all(plain) {
-        return Ok(name.to_owned());
-    }
-    Ok(format!("\"{}\"", percent_encoding::encode(name.as_bytes(), b"")))
-}
-
-/// Runs `nix` with `args` and parses its output; errors name `flake`. Where Nix only repeats the failure of an earlier
+/// Runs `nix` with `args` and parses its output; errors name `subject`. Where Nix only repeats the failure of an earlier
 /// evaluation, the command is retried without the evaluation cache.
 ///
 /// stdout counts only with the exit code 0: Nix prints truncated JSON before it fails.
-pub fn json(launcher: &Launcher, args: &[&str], flake: &str) -> Result<Value> {
+pub fn json(launcher: &Launcher, args: &[&str], subject: &dyn Display) -> Result<Value> {
     let mut output = run(launcher, args)?;
     if !output.success() && error::is_cached_failure(&output.stderr) {
         output = run(launcher, &[args, &["--no-eval-cache"]].concat())?;
     }
     if !output.success() {
-        return Err(error::classify(&output.stderr, flake));
+        return Err(error::classify(&output.stderr, subject));
     }
-    serde_json::from_str(&output.stdout).with_context(|| format!("reading the evaluation of {flake}"))
+    serde_json::from_str(&output.stdout).with_context(|| format!("reading the evaluation of {subject}"))
 }
 
 /// Runs `nix` so that the user can stop it, as an evaluation takes long.

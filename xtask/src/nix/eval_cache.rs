@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::FEATURES;
 use crate::base::process::Launcher;
-use crate::base::{git, percent_encoding, state};
+use crate::base::{FlakeRef, git, percent_encoding, state};
 
 /// How many results are kept.
 const MAX_ENTRIES: usize = 64;
@@ -32,7 +32,7 @@ impl EvalCache {
     pub fn get_or_evaluate(
         &self,
         launcher: &Launcher,
-        flake: &str,
+        flake: &FlakeRef,
         expression: &str,
         valid: impl Fn(&Value) -> bool,
         evaluate: impl FnOnce() -> Result<Value>,
@@ -53,8 +53,8 @@ impl EvalCache {
     }
 
     /// The file for the result of `key` on `flake`; `None` where Nix does not identify the content of the flake.
-    fn file(&self, launcher: &Launcher, flake: &str, key: &str) -> Option<PathBuf> {
-        let args = [&FEATURES[..], &["flake", "metadata", "--json", flake]].concat();
+    fn file(&self, launcher: &Launcher, flake: &FlakeRef, key: &str) -> Option<PathBuf> {
+        let args = [&FEATURES[..], &["flake", "metadata", "--json", flake.as_str()]].concat();
         let metadata = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
         let parsed = serde_json::from_str(&metadata).ok()?;
         let is_identified =

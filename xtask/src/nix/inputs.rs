@@ -14,16 +14,16 @@ use serde_json::Value;
 use super::FEATURES;
 use super::eval::json;
 use crate::bail;
-use crate::base::percent_encoding;
 use crate::base::process::Launcher;
+use crate::base::{FlakeRef, percent_encoding};
 
 /// Locks `flake` as root, and refuses inputs that name `keys`, a path in it or a folder around it. Returns the locked
 /// reference of a flake that is not on this machine: it always names the flake that was checked.
 ///
 /// # Errors
 /// `Refused` for such an input; the error of Nix where it cannot read something.
-pub fn lock_without_keys(launcher: &Launcher, flake: &str, keys: &Path) -> Result<Option<String>> {
-    let args = [&FEATURES[..], &["flake", "metadata", "--json", flake]].concat();
+pub fn lock_without_keys(launcher: &Launcher, flake: &FlakeRef, keys: &Path) -> Result<Option<FlakeRef>> {
+    let args = [&FEATURES[..], &["flake", "metadata", "--json", flake.as_str()]].concat();
     let metadata = json(launcher, &args, flake)?;
     let found = inputs(&metadata).find(|input| covers(&input.path, keys));
     if let Some(Input { name, path }) = found {
@@ -37,7 +37,7 @@ pub fn lock_without_keys(launcher: &Launcher, flake: &str, keys: &Path) -> Resul
         );
     }
     let is_remote = metadata["locked"]["rev"].is_string() && !is_local(&metadata["locked"]);
-    Ok(metadata["url"].as_str().filter(|_| is_remote).map(str::to_owned))
+    Ok(metadata["url"].as_str().filter(|_| is_remote).map(FlakeRef::of_url))
 }
 
 /// An input that names a path on this machine.

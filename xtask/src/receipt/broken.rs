@@ -57,7 +57,7 @@ impl BrokenFlash {
         Self {
             when: Timestamp::now(),
             host: source.map(|(host, _)| host.to_owned()),
-            flake: source.map(|(_, flake)| flake.to_owned()),
+            flake: source.map(|(_, flake)| flake.to_string()),
             image: PlannedFlash { store_path: store_path(&path), path, size, hash },
             card: CardId::new(&plan.disk),
             end: None,

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
+use crate::base::FlakeRef;
 use crate::base::failure::{ExitKind, kind};
 use crate::deploy::{Outcome, Plan, Timings};
 
@@ -28,13 +29,13 @@ pub struct Deployed {
 
 impl Deployed {
     /// The receipt of a deploy that is about to begin.
-    pub fn begin(flake: &str, plan: &Plan) -> Self {
+    pub fn begin(flake: &FlakeRef, plan: &Plan) -> Self {
         let target = &plan.target;
         let before = &plan.before;
         Self {
             when: Timestamp::now(),
             host: target.host.clone(),
-            flake: flake.to_owned(),
+            flake: flake.to_string(),
             from: before.current.as_ref().or(before.profile.as_ref()).map(ToString::to_string),
             to: target.system.as_ref().unwrap_or(&target.path).to_string(),
             verdict: String::new(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
+use crate::base::FlakeRef;
 use crate::card::disk::{Disk, DiskKind};
 use crate::card::flash::{Mode, Plan, Rates, Report, Seconds, WrittenPayload};
 use crate::card::inspect::PartitionTable;
@@ -51,7 +52,7 @@ pub struct PayloadReceipt {
 }
 
 /// The host of an image and its flake; `None` for an image that was given as a file.
-pub type Source<'a> = Option<(&'a str, &'a str)>;
+pub type Source<'a> = Option<(&'a str, &'a FlakeRef)>;
 
 /// The image of a flash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +91,7 @@ impl Flashed {
         Self {
             when: Timestamp::now(),
             host: source.map(|(host, _)| host.to_owned()),
-            flake: source.map(|(_, flake)| flake.to_owned()),
+            flake: source.map(|(_, flake)| flake.to_string()),
             image: ImageId { path, store_path, size: report.size, hash: report.hash, layout },
             payload: PayloadReceipt::new(plan, report),
             card: CardId::new(&plan.disk),

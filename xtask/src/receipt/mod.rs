@@ -20,7 +20,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Context, failure, project};
+use crate::base::{Context, failure};
 use crate::card::disk::Disk;
 use crate::card::flash::Rates;
 
@@ -105,14 +105,14 @@ impl From<Deployed> for Receipt {
 /// Saves a receipt. A failure is a warning, because it does not harm the host.
 pub fn save(cx: &Context, receipt: impl Into<Receipt>) {
     let receipt = receipt.into();
-    if let Err(error) = store::write(&folder(), &receipt) {
+    if let Err(error) = store::write(&folder(cx), &receipt) {
         cx.warn(format!("no receipt of this {} was written: {}", receipt.word(), failure::with_hint(&error)));
     }
 }
 
 /// Reads all receipts, the newest first. Unreadable ones are a warning.
 pub fn read_all(cx: &Context) -> anyhow::Result<Vec<Receipt>> {
-    let mut receipts = store::newest_first(&folder())?;
+    let mut receipts = store::newest_first(&folder(cx))?;
     let all = receipts.by_ref().collect();
     receipts.unreadable_warning().into_iter().for_each(|text| cx.warn(text));
     Ok(all)
@@ -121,7 +121,7 @@ pub fn read_all(cx: &Context) -> anyhow::Result<Vec<Receipt>> {
 /// The receipt of the last successful flash of the card `disk`; `None` if there is none. A later failed flash is a
 /// warning, and so are unreadable receipts.
 pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
-    let read = store::newest_first(&folder()).map(|mut receipts| {
+    let read = store::newest_first(&folder(cx)).map(|mut receipts| {
         let last = last_flash_of(receipts.by_ref(), disk);
         // Any receipt that is unreadable may be the one of this card, so all are read.
         receipts.by_ref().for_each(drop);
@@ -135,12 +135,12 @@ pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
 }
 
 /// The rates of the last successful flash of the card `disk`; `None` if unknown.
-pub fn rates_of(disk: &Disk) -> Option<Rates> {
-    last_flash_of(store::newest_first(&folder()).ok()?, disk).flashed.map(|flashed| flashed.rates)
+pub fn rates_of(cx: &Context, disk: &Disk) -> Option<Rates> {
+    last_flash_of(store::newest_first(&folder(cx)).ok()?, disk).flashed.map(|flashed| flashed.rates)
 }
 
-fn folder() -> std::path::PathBuf {
-    project::state_dir().join("receipts")
+fn folder(cx: &Context) -> std::path::PathBuf {
+    cx.state.join("receipts")
 }
 
 /// The last flashes of one card.

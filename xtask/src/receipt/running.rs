@@ -23,7 +23,7 @@ pub struct RunningFlash {
 /// Writes the receipt of a flash that is about to begin. A failure is a warning, because it does not harm the card.
 pub fn begin_flash(cx: &Context, source: Source<'_>, plan: &Plan) -> RunningFlash {
     let receipt = BrokenFlash::new(source, plan);
-    let written = store::write(&folder(), &receipt.clone().into());
+    let written = store::write(&folder(cx), &receipt.clone().into());
     let path = written
         .inspect_err(|error| {
             cx.warn(format!("no receipt of this flash was written: {}", failure::with_hint(error)));

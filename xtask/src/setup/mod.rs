@@ -18,7 +18,6 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::bail;
-use crate::base::process::Launcher;
 use crate::base::{Context, project};
 use crate::identity;
 use crate::nix as nix_command;
@@ -71,7 +70,7 @@ pub fn ensure(cx: &mut Context, purposes: &[Purpose], sudo: Sudo) -> Result<Repo
     let steps = plan(&facts);
     run_steps(cx, &facts, &steps, sudo)?;
     verify(cx, purposes)?;
-    nix_command::shield(cx, &identity::folder())?;
+    nix_command::shield(cx, &identity::folder(&cx.state))?;
     let seconds = start.elapsed().as_secs_f64();
     cx.note(match steps.len() {
         0 => format!("setup: nothing to do ({seconds:.1} s)"),
@@ -92,7 +91,7 @@ fn run_steps(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Res
         cx.note(format!("setup: {step}"));
         act::run(cx, step, privilege)?;
     }
-    cx.launcher = nix_command::private_nix::activate(Launcher::new(project::root()), &project::tools_dir());
+    cx.launcher = nix_command::private_nix::activate(cx.launcher.clone(), &project::tools_dir());
     Ok(())
 }
 

@@ -104,6 +104,8 @@ fn keys_that_nix_would_copy_are_refused_before_anything_is_built() {
     let nix = answers.install();
     keygen(&nix);
     let (card, keys) = (card(&nix), nix.path("flake/keys").display().to_string());
+    std::fs::create_dir_all(nix.path("flake")).unwrap();
+    std::fs::write(nix.path("flake/flake.nix"), "").unwrap();
     let (device, flake) = (card.to_str().unwrap(), nix.path("flake").display().to_string());
     let flash = ["--flake", &flake, "flash", "stinky", device, "--allow-virtual", "--yes"];
     let args = [&flash[..], &["--expect-size", "4MiB", "--identity-dir", &keys]].concat();

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Overrides, Trust, sudo, trust};
+use crate::base::Context;
 use crate::base::process::Launcher;
 use crate::deploy::target::{Connection, Pin, Target};
 use crate::nix::StorePath;
@@ -42,7 +43,7 @@ impl Node {
     /// unsafe values that would reach ssh.
     pub fn target(
         self,
-        launcher: &Launcher,
+        cx: &Context,
         host: &str,
         system: Option<StorePath>,
         over: &Overrides,
@@ -54,7 +55,7 @@ impl Node {
         let link = self.profile_link().map_err(|why| unverifiable(host, &why))?;
         let path = self.profile_path().map_err(|why| unverifiable(host, why))?;
         let ssh_user = over.ssh_user.clone().or_else(|| self.ssh_user.clone());
-        let ssh_user = ssh_user.map_or_else(|| own_user(launcher), Ok)?;
+        let ssh_user = ssh_user.map_or_else(|| own_user(&cx.launcher), Ok)?;
         let hostname = over.hostname.as_ref().unwrap_or(&self.hostname);
         trust::check_names(host, hostname, &ssh_user)?;
         if over.ssh_opts.is_none() {
@@ -67,7 +68,7 @@ impl Node {
             connection: Connection {
                 destination: format!("{ssh_user}@{hostname}"),
                 options: over.ssh_opts.clone().unwrap_or(self.ssh_opts),
-                pin: identity::known(host)?.map(|file| Pin { file, alias: host.to_owned() }),
+                pin: identity::known(&cx.state, host)?.map(|file| Pin { file, alias: host.to_owned() }),
             },
             temp_path: self.temp_path.unwrap_or_else(|| "/tmp".into()),
             confirm_timeout: over.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),

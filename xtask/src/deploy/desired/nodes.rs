@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::node::Node;
 use super::{Overrides, Trust};
 use crate::base::process::Launcher;
+use crate::base::{Context as CommandContext, FlakeRef};
 use crate::deploy::target::Target;
 use crate::nix::{self, EvalCache, StorePath};
 
@@ -33,7 +34,7 @@ pub struct Nodes {
 /// An evaluation of one host of a flake.
 struct Evaluation<'a> {
     launcher: &'a Launcher,
-    flake: &'a str,
+    flake: &'a FlakeRef,
     host: String,
     /// Options for Nix.
     options: &'a [String],
@@ -47,7 +48,7 @@ impl Nodes {
     pub fn load(
         launcher: &Launcher,
         cache: &EvalCache,
-        flake: &str,
+        flake: &FlakeRef,
         host: &str,
         options: &[String],
     ) -> Result<Self> {
@@ -70,7 +71,7 @@ impl Nodes {
     /// Those of [`Node::target`].
     pub fn target(
         self,
-        launcher: &Launcher,
+        cx: &CommandContext,
         host: &str,
         over: &Overrides,
         trust: &Trust,
@@ -79,7 +80,7 @@ impl Nodes {
         let invalid =
             |path: &str| format!("the toplevel of nixosConfigurations.{host} is not a store path: {path}");
         let parse = |path: String| StorePath::containing(&path).with_context(|| invalid(&path));
-        node.target(launcher, host, self.system.map(parse).transpose()?, over, trust).map(Some)
+        node.target(cx, host, self.system.map(parse).transpose()?, over, trust).map(Some)
     }
 }
 

@@ -7,9 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::base::{percent_encoding, state};
+use crate::base::{FlakeRef, percent_encoding, state};
 use crate::deploy::target::Target;
-use crate::nix;
 
 /// The text of the pinned flake; its data are beside it, in `deploy.json`.
 const FLAKE: &str = "{ outputs = _: { deploy = builtins.fromJSON (builtins.readFile ./deploy.json); }; }\n";
@@ -17,14 +16,14 @@ const FLAKE: &str = "{ outputs = _: { deploy = builtins.fromJSON (builtins.readF
 impl Target {
     /// Writes the pinned flake into the state folder `state` and returns its flake reference. `workdir` is the folder
     /// in which deploy-rs works on the host, once it is known.
-    pub fn write_pinned_flake(&self, state: &Path, workdir: Option<&str>) -> Result<String> {
+    pub fn write_pinned_flake(&self, state: &Path, workdir: Option<&str>) -> Result<FlakeRef> {
         let folder = state.join("deploy").join(percent_encoding::encode(self.host.as_bytes(), b""));
         let doing = || format!("writing {}", folder.display());
         state::private_folder(&folder).with_context(doing)?;
         for (name, text) in [("flake.nix", FLAKE), ("deploy.json", &self.pinned_json(workdir).to_string())] {
             state::write(&folder.join(name), text.as_bytes()).with_context(doing)?;
         }
-        Ok(nix::path_flake(&folder))
+        Ok(FlakeRef::with_all_files(&folder))
     }
 
     fn pinned_json(&self, workdir: Option<&str>) -> Value {

@@ -1,16 +1,14 @@
 //! Trust in a flake: whether it may set ssh options that run programs on this machine.
 
-use std::ffi::OsString;
 use std::fs::Metadata;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
 use super::ssh_options;
 use crate::bail;
-use crate::base::{percent_encoding, project, state};
+use crate::base::{FlakeRef, state};
 
 /// Which ssh options of a flake are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +21,7 @@ pub enum Trust {
 
 impl Trust {
     /// Determines the trust in `flake`; `given` is the user's `--trust-flake`.
-    pub fn find(flake: &str, given: bool) -> Self {
+    pub fn find(flake: &FlakeRef, given: bool) -> Self {
         if given { Self::Full } else { untrusted_reason(flake).map_or(Self::Full, Self::Limited) }
     }
 
@@ -43,8 +41,8 @@ impl Trust {
 }
 
 /// Why `flake` is not a checkout of this user; `None` if it is.
-fn untrusted_reason(flake: &str) -> Option<String> {
-    let folder = flake_folder(flake).and_then(|path| path.canonicalize().ok()).filter(|path| path.is_dir());
+fn untrusted_reason(flake: &FlakeRef) -> Option<String> {
+    let folder = flake.folder().and_then(|path| path.canonicalize().ok()).filter(|path| path.is_dir());
     let Some(folder) = folder else { return Some(format!("{flake} is not a folder of this machine")) };
     // Nix takes the nearest flake upwards, and of a folder in a repository what git has of it.
     let nearest = |name: &str| folder.ancestors().position(|above| above.join(name).exists());
@@ -57,21 +55,6 @@ fn untrusted_reason(flake: &str) -> Option<String> {
         (!is_own(&path, &found))
             .then(|| format!("{} belongs to another user, or others can write to it", path.display()))
     })
-}
-
-/// The folder of the flake reference `flake`, if it names one: `/path`, `path:/path`, `git+file:///path`.
-fn flake_folder(flake: &str) -> Option<PathBuf> {
-    if flake.starts_with('/') {
-        return Some(project::flake_dir(flake));
-    }
-    let url = flake.strip_prefix("path:").or_else(|| flake.strip_prefix("git+file:"))?;
-    let url = url.strip_prefix("//").unwrap_or(url);
-    let (path, query) = url.split_once('?').unwrap_or((url, ""));
-    let path = PathBuf::from(OsString::from_vec(percent_encoding::decode(path.split('#').next()?)));
-    let query = query.split('#').next()?.split('&');
-    let below = query.filter_map(|word| word.strip_prefix("dir=")).next_back().map(percent_encoding::decode);
-    let whole = path.join(below.map(OsString::from_vec).unwrap_or_default());
-    path.is_absolute().then_some(whole)
 }
 
 /// Whether only this user and root can have written the file: by its owner, and by who may write to it.
@@ -119,6 +102,7 @@ mod tests {
 
     use super::*;
     use crate::base::failure::{ExitKind, hint, kind};
+    use crate::base::percent_encoding;
 
     #[test]
     fn flakes_that_are_no_checkout_of_this_user() {
@@ -132,10 +116,10 @@ mod tests {
         for flake in [
             name.clone(),
             format!("path:{url}?dir=nix"),
-            format!("git+file://{url}?ref=main&dir=nix#x"),
+            format!("git+file://{url}?ref=main&dir=nix"),
             format!("git+file:{url}"),
         ] {
-            assert_eq!(Trust::find(&flake, false), Trust::Full, "{flake}");
+            assert_eq!(Trust::find(&FlakeRef::parse(&flake).unwrap(), false), Trust::Full, "{flake}");
         }
         let archive = own.join("a.tar.gz").display().to_string();
         fs::write(&archive, "").unwrap();
@@ -144,7 +128,10 @@ mod tests {
         for flake in foreign.iter().map(ToString::to_string).chain([format!("file://{archive}")]) {
             let why = format!("{flake} is not a folder of this machine");
             assert_eq!(
-                (Trust::find(&flake, false), Trust::find(&flake, true)),
+                (
+                    Trust::find(&FlakeRef::parse(&flake).unwrap(), false),
+                    Trust::find(&FlakeRef::parse(&flake).unwrap(), true)
+                ),
                 (Trust::Limited(why), Trust::Full)
             );
         }
@@ -157,13 +144,13 @@ mod tests {
         fs::create_dir_all(&below).unwrap();
         let flake = dir.path().join("flake.nix");
         fs::write(&flake, "").unwrap();
-        let trust = || Trust::find(&below.display().to_string(), false);
+        let trust = || Trust::find(&FlakeRef::of_folder(&below), false);
         assert_eq!(trust(), Trust::Full);
-        fs::set_permissions(dir.path().join("a"), PermissionsExt::from_mode(0o777)).unwrap();
+        fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let why =
             |path: &Path| format!("{} belongs to another user, or others can write to it", path.display());
-        assert_eq!(trust(), Trust::Limited(why(&dir.path().join("a"))));
-        fs::set_permissions(dir.path().join("a"), PermissionsExt::from_mode(0o755)).unwrap();
+        assert_eq!(trust(), Trust::Limited(why(dir.path())));
+        fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         // A group with other members, and a repository around the flake that determines what Nix takes of it.
         let team = if rustix::process::geteuid().is_root() { Some(65_533) } else { None };
         if team.is_some() {
@@ -174,7 +161,7 @@ mod tests {
             let inner = dir.path().join("around/flake");
             fs::create_dir_all(&inner).unwrap();
             fs::write(inner.join("flake.nix"), "").unwrap();
-            let trust = || Trust::find(&inner.display().to_string(), false);
+            let trust = || Trust::find(&FlakeRef::of_folder(&inner), false);
             assert_eq!(trust(), Trust::Full);
             let git = dir.path().join("around/.git");
             fs::create_dir(&git).unwrap();

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::base::Context;
 use crate::base::process::{Cost, Launcher};
-use crate::base::{Context, project};
 use crate::dev::demo::Tools;
 use crate::setup::debian::Arch;
 use crate::{bail, failure};
@@ -31,7 +31,7 @@ pub struct Assembly<'a> {
 impl Assembly<'_> {
     /// Makes the image and returns its cost.
     pub fn run(&self, cx: &Context) -> Result<Cost> {
-        let script = project::root().join(SCRIPT);
+        let script = crate::dev::checkout().join(SCRIPT);
         let command = [self.tools.program("dash").into(), script.into_os_string()];
         let measured = self.launcher(&cx.launcher).measure(&[command.to_vec()])?;
         if measured.code == 0 {

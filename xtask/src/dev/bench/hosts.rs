@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::bail;
+use crate::base::FlakeRef;
 use crate::base::process::Launcher;
 use crate::dev::netns::{Fleet, Machine};
-use crate::nix;
 
 /// The activation script. Its time stands for a small NixOS activation on a Pi, which was not measured.
 const ACTIVATION: &str = "sleep 3";
@@ -21,7 +21,7 @@ pub struct Hosts {
     machines: Vec<Machine>,
     fleet: Fleet,
     /// The reference to the flake.
-    flake: String,
+    flake: FlakeRef,
     launcher: Launcher,
 }
 
@@ -38,7 +38,7 @@ impl Hosts {
         let hosts = hosts.collect::<Result<Vec<_>>>()?;
         let state = dir.join("state");
         let launcher = launcher.clone().with_env("NIX_CONFIG", NIX_CONFIG).with_env("XTASK_STATE", state);
-        Ok(Self { machines: hosts, fleet, flake: nix::path_flake(&flake), launcher })
+        Ok(Self { machines: hosts, fleet, flake: FlakeRef::with_all_files(&flake), launcher })
     }
 
     /// Sets `system` as the desired system of the first `count` hosts, with `evaluation` as the amount of evaluation.
@@ -54,7 +54,7 @@ impl Hosts {
     /// Deploys `system` to the first `count` hosts by the tool, and verifies it. Returns the time in seconds.
     pub fn deploy_by_tool(&self, count: usize, system: &str) -> Result<f64> {
         let own = std::env::current_exe().context("finding the tool itself")?;
-        let words = ["--flake", &self.flake, "deploy"].into_iter().map(OsString::from);
+        let words = ["--flake", self.flake.as_str(), "deploy"].into_iter().map(OsString::from);
         let hosts = (0..count).map(|number| name(number).into());
         let seconds = self.run(std::iter::once(own.into()).chain(words).chain(hosts).collect())?;
         self.verify(count, system).map(|()| seconds)

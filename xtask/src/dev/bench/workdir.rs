@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::base::lock::Lock;
-use crate::base::{Context, project, state};
+use crate::base::{Context, state};
 
 /// The working folder, locked until this is dropped.
 pub struct Workdir {
@@ -18,7 +18,7 @@ pub struct Workdir {
 impl Workdir {
     /// Locks the folder; waits while another benchmark uses it.
     pub fn take(cx: &Context) -> Result<Self> {
-        let dir = project::state_dir().join("bench");
+        let dir = cx.state.join("bench");
         state::private_folder(&dir)?;
         let lock = Lock::take(&dir.join("bench.lock"), "another benchmark", cx.reporter.as_ref())?;
         Ok(Self { dir, lock })

@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 
 use super::fetch;
 use crate::base::lock::Lock;
-use crate::base::{Context, project, state};
-use crate::nix;
+use crate::base::{Context, FlakeRef, state};
+use crate::nix::Installable;
 
 /// A staged flake, ready to be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,9 @@ pub struct Staged {
 
 impl Staged {
     /// The installable of the image, for `nix build`.
-    pub fn installable(&self) -> String {
-        format!("{}#packages.aarch64-linux.demo-sdImage", nix::path_flake(&self.dir))
+    pub fn installable(&self) -> Result<Installable> {
+        let flake = FlakeRef::with_all_files(&self.dir);
+        Installable::attribute(&flake, &["packages", "aarch64-linux", "demo-sdImage"])
     }
 
     /// The U-Boot for QEMU's machine `virt`, which is not on the card.
@@ -50,7 +51,7 @@ pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
     } else {
         fetch::fetch(cx, home, &inputs)?;
     }
-    copy_sources(project::root(), &dir)?;
+    copy_sources(crate::dev::checkout(), &dir)?;
     Ok(Staged { dir })
 }
 
@@ -86,7 +87,7 @@ mod tests {
     #[test]
     fn the_flake_is_copied_whole() {
         let dir = tempfile::tempdir().unwrap();
-        copy_sources(project::root(), dir.path()).unwrap();
+        copy_sources(crate::dev::checkout(), dir.path()).unwrap();
         for file in
             ["flake.nix", "build.sh", "assemble.sh", "order.sh", "grow.sh", "system.sh", "boot-menu.sh"]
         {
@@ -110,6 +111,9 @@ mod tests {
     #[test]
     fn the_installable_is_a_path() {
         let staged = Staged { dir: "/s/flake".into() };
-        assert_eq!(staged.installable(), "path:/s/flake#packages.aarch64-linux.demo-sdImage");
+        assert_eq!(
+            staged.installable().unwrap().as_str(),
+            "path:/s/flake#packages.aarch64-linux.demo-sdImage"
+        );
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::fetch;
 use crate::base::lock::Lock;
-use crate::base::{Context, project, state};
+use crate::base::{Context, state};
 use crate::setup::debian::Arch;
 
 /// The programs for one architecture.
@@ -52,7 +52,7 @@ impl Tools {
     /// # Errors
     /// `Refused` where the machine has no Debian-like mirror, and any failure to fetch or copy.
     pub fn stage(cx: &Context, arch: Arch) -> Result<Self> {
-        let home = project::state_dir().join("tools");
+        let home = cx.state.join("tools");
         let dir = home.join(arch.name());
         state::private_folder(&home)?;
         let _lock =

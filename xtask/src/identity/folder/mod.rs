@@ -46,6 +46,8 @@ const PART: &str = "ssh_host_ed25519_key.part";
 pub struct KeyFolder {
     host: String,
     dir: PathBuf,
+    /// The file of the project that gets the key of a written card.
+    known_hosts: KnownHosts,
 }
 
 /// The key for a card.
@@ -62,11 +64,11 @@ pub struct HostKey {
 }
 
 impl KeyFolder {
-    /// The folder of `host` in `dir`, or in the project's state folder.
+    /// The folder of `host` in `dir`, or in the state folder `state` of the project.
     ///
     /// # Errors
     /// `Usage` for a name that no host with a key can have.
-    pub fn new(host: &str, dir: Option<&Path>) -> Result<Self> {
+    pub fn new(state: &Path, host: &str, dir: Option<&Path>) -> Result<Self> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if host.is_empty()
             || host.starts_with(['.', '-'])
@@ -79,10 +81,10 @@ impl KeyFolder {
                        `known_hosts` is reserved"
             );
         }
-        let parent = dir.map_or_else(super::folder, Path::to_owned);
-        // Children run in another folder than this process.
-        let dir = std::path::absolute(&parent).with_context(|| format!("finding {}", parent.display()))?;
-        Ok(Self { host: host.to_owned(), dir: dir.join(host) })
+        let project = super::folder(state);
+        let parent = dir.unwrap_or(&project);
+        let dir = std::path::absolute(parent).with_context(|| format!("finding {}", parent.display()))?;
+        Ok(Self { host: host.to_owned(), dir: dir.join(host), known_hosts: KnownHosts::of(&project) })
     }
 
     pub fn path(&self) -> &Path {
@@ -91,6 +93,16 @@ impl KeyFolder {
 
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The `known_hosts` of the project, which may not exist yet.
+    pub fn known_hosts(&self) -> &Path {
+        &self.known_hosts.path
+    }
+
+    /// Removes the key of the host from `known_hosts`, as the host makes its own key. Returns whether there was a key.
+    pub fn forget(&self) -> Result<bool> {
+        self.known_hosts.set(&self.host, None)
     }
 
     /// The public key of the host, if it has one.
@@ -239,6 +251,10 @@ impl KeyFolder {
 }
 
 impl HostKey {
+    pub fn folder(&self) -> &KeyFolder {
+        &self.folder
+    }
+
     /// Whether an earlier run left the key pending.
     pub fn was_pending(&self) -> bool {
         self.identity.origin == KeyOrigin::Pending
@@ -255,13 +271,8 @@ impl HostKey {
             }
             self.folder.rename(PENDING, FILE)?;
         }
-        KnownHosts::of(&super::folder()).set(&self.folder.host, Some(&self.public.line()))
+        self.folder.known_hosts.set(&self.folder.host, Some(&self.public.line()))
     }
-}
-
-/// Removes the key of `host` from `known_hosts`, as the host makes its own key. Returns whether there was a key.
-pub fn forget(host: &str) -> Result<bool> {
-    KnownHosts::of(&super::folder()).set(host, None)
 }
 
 fn public_of(private: &Path) -> PathBuf {

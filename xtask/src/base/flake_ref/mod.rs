@@ -1,0 +1,156 @@
+//! Flake references, in a form that Nix accepts in any working directory.
+
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::{self, Display};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::{Serialize, Serializer};
+
+use crate::bail;
+use crate::base::percent_encoding;
+
+/// A reference to a flake: a folder of this machine, or a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlakeRef {
+    /// What Nix gets.
+    reference: String,
+    /// The folder that the reference names; `None` for a URL of another machine, an archive or a name of a registry.
+    local: Option<LocalFlake>,
+}
+
+/// A flake in a folder of this machine. Paths are absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LocalFlake {
+    /// The folder that the reference names. Nix takes it whole, or the git repository around it.
+    tree: PathBuf,
+    /// The folder of `flake.nix`: `tree`, or a folder in it (`?dir=`), or the next folder above with a `flake.nix`.
+    folder: PathBuf,
+    /// Whether Nix takes all files of `tree`, also those that git ignores (`path:`).
+    all_files: bool,
+}
+
+/// The files that Nix copies to its store with a flake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopiedFiles {
+    /// All files of the folder.
+    All(PathBuf),
+    /// The files that git lists in this repository.
+    Listed(PathBuf),
+}
+
+impl FlakeRef {
+    /// The flake in `folder`, whose path is absolute.
+    pub fn of_folder(folder: &Path) -> Self {
+        let (tree, folder) = (folder.to_owned(), flake_folder(folder));
+        Self {
+            reference: folder_reference(&folder, ""),
+            local: Some(LocalFlake { tree, folder, all_files: false }),
+        }
+    }
+
+    /// The flake in `folder` with all its files, also those that git ignores.
+    pub fn with_all_files(folder: &Path) -> Self {
+        let local = LocalFlake { tree: folder.to_owned(), folder: folder.to_owned(), all_files: true };
+        Self { reference: format!("path:{}", encode(folder)), local: Some(local) }
+    }
+
+    /// The flake `url` of another machine, as Nix itself prints it.
+    pub fn of_url(url: impl Into<String>) -> Self {
+        Self { reference: url.into(), local: None }
+    }
+
+    /// What Nix gets.
+    pub fn as_str(&self) -> &str {
+        &self.reference
+    }
+
+    /// Where the flake is, without the version of it: what is kept for one version is for all.
+    pub fn place(&self) -> &str {
+        let place = self.reference.split('?').next().unwrap_or_default();
+        let is_forge = ["github:", "gitlab:", "sourcehut:"].iter().any(|scheme| place.starts_with(scheme));
+        // The third part of a reference to a forge is a branch or a commit.
+        let end = place.match_indices('/').nth(1).map(|(at, _)| at).filter(|_| is_forge);
+        &place[..end.unwrap_or(place.len())]
+    }
+
+    /// The folder of `flake.nix`, if it is on this machine.
+    pub fn folder(&self) -> Option<&Path> {
+        self.local.as_ref().map(|local| local.folder.as_path())
+    }
+
+    /// Which files Nix copies to its store; `None` for a flake of another machine.
+    pub fn copied_files(&self) -> Option<CopiedFiles> {
+        let local = self.local.as_ref()?;
+        let tree = local.tree.canonicalize().unwrap_or_else(|_| local.tree.clone());
+        let repository = tree.ancestors().find(|folder| folder.join(".git").exists());
+        Some(match repository.filter(|_| !local.all_files) {
+            Some(repository) => CopiedFiles::Listed(repository.to_owned()),
+            None => CopiedFiles::All(tree),
+        })
+    }
+
+    /// Checks that a folder of this machine has a flake.
+    ///
+    /// # Errors
+    /// `Usage` where it has none.
+    pub fn check(&self) -> Result<()> {
+        let Some(local) = self.local.as_ref().filter(|local| !local.folder.join("flake.nix").exists()) else {
+            return Ok(());
+        };
+        let folder = local.folder.display();
+        if local.folder.exists() {
+            bail!(
+                Usage, "no flake in {folder}: there is no flake.nix";
+                hint: "run the command in the folder of your flake, or pass it as --flake FOLDER or --flake URL"
+            );
+        }
+        bail!(Usage, "no flake in {folder}: there is no such folder"; hint: "pass the folder of your flake as --flake FOLDER")
+    }
+}
+
+impl Display for FlakeRef {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.reference)
+    }
+}
+
+impl Serialize for FlakeRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.reference)
+    }
+}
+
+/// The folder from `start` upwards that has a `flake.nix`, or `start` where none has. As Nix does, the search ends at the
+/// root of a git repository.
+fn flake_folder(start: &Path) -> PathBuf {
+    let end = start.ancestors().position(|folder| folder.join(".git").exists()).unwrap_or(usize::MAX);
+    let mut folders = start.ancestors().take(end.saturating_add(1));
+    folders.find(|folder| folder.join("flake.nix").exists()).unwrap_or(start).to_owned()
+}
+
+/// The reference to the flake in `folder`, as a path where Nix reads it as one, else as a URL. `query` begins with `?`, or is
+/// empty.
+fn folder_reference(folder: &Path, query: &str) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@=,".contains(byte);
+    if folder.as_os_str().as_bytes().iter().all(is_plain) {
+        return format!("{}{query}", folder.display());
+    }
+    let Some(repository) = folder.ancestors().find(|above| above.join(".git").exists()) else {
+        return format!("path:{}{query}", encode(folder));
+    };
+    let below = folder.strip_prefix(repository).unwrap_or(Path::new(""));
+    let dir = if below.as_os_str().is_empty() { String::new() } else { format!("dir={}", encode(below)) };
+    let parts = [query.trim_start_matches('?'), &dir];
+    let query = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("&");
+    let separator = if query.is_empty() { "" } else { "?" };
+    format!("git+file://{}{separator}{query}", encode(repository))
+}
+
+fn encode(path: &Path) -> String {
+    percent_encoding::encode(path.as_os_str().as_bytes(), b"/")
+}

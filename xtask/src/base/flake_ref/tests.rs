@@ -1,0 +1,160 @@
+use std::fs;
+
+use super::*;
+use crate::base::failure::{ExitKind, hint, kind};
+
+fn parse(text: &str) -> FlakeRef {
+    FlakeRef::parse(text).unwrap_or_else(|error| panic!("{text}: {error:#}"))
+}
+
+/// A folder with a flake in `name`, in a git repository where `git` is set.
+fn flake(root: &Path, name: &str, git: bool) -> PathBuf {
+    let folder = root.join(name);
+    fs::create_dir_all(folder.join("nix/deep")).unwrap();
+    fs::write(folder.join("flake.nix"), "").unwrap();
+    if git {
+        fs::create_dir(folder.join(".git")).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn references_to_folders() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let plain = flake(root, "cluster", false);
+    let text = plain.display().to_string();
+    for (given, reference, folder) in [
+        (text.clone(), text.clone(), plain.clone()),
+        (format!("{text}/nix/deep"), text.clone(), plain.clone()),
+        (format!("{text}?dir=nix"), format!("{text}?dir=nix"), plain.join("nix")),
+        (format!("path:{text}"), format!("path:{text}"), plain.clone()),
+        (format!("path:{text}?dir=nix"), format!("path:{text}?dir=nix"), plain.join("nix")),
+        (
+            format!("git+file://{text}?ref=main&dir=nix"),
+            format!("git+file://{text}?ref=main&dir=nix"),
+            plain.join("nix"),
+        ),
+        (format!("git+file:{text}"), format!("git+file://{text}"), plain.clone()),
+        (format!("{text}/nix/.."), text.clone(), plain.clone()),
+    ] {
+        let parsed = parse(&given);
+        assert_eq!(
+            (parsed.as_str(), parsed.folder()),
+            (reference.as_str(), Some(folder.as_path())),
+            "{given}"
+        );
+    }
+}
+
+#[test]
+fn names_that_nix_takes_for_something_else_are_encoded() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let base = root.display();
+    for (name, encoded) in
+        [("a b", "a%20b"), ("a#b", "a%23b"), ("a?b", "a%3Fb"), ("zürich", "z%C3%BCrich"), ("100%", "100%25")]
+    {
+        let plain = flake(root, &format!("plain {name}"), false);
+        let given = plain.display().to_string();
+        assert_eq!(parse(&given).as_str(), format!("path:{base}/plain%20{encoded}"));
+        assert_eq!(parse(&format!("path:{given}")).as_str(), format!("path:{base}/plain%20{encoded}"));
+        let repository = flake(root, &format!("git {name}"), true);
+        let given = repository.display().to_string();
+        assert_eq!(parse(&given).as_str(), format!("git+file://{base}/git%20{encoded}"));
+        assert_eq!(
+            parse(&format!("git+file:{given}")).as_str(),
+            format!("git+file://{base}/git%20{encoded}")
+        );
+        let inner = flake(&repository, "inner", false);
+        let reference = parse(&inner.join("nix").display().to_string());
+        assert_eq!(reference.as_str(), format!("git+file://{base}/git%20{encoded}?dir=inner"));
+        assert_eq!(reference.folder(), Some(inner.as_path()));
+    }
+}
+
+#[test]
+fn references_to_other_places_stay_as_they_are() {
+    for text in [
+        "github:owner/name",
+        "nixpkgs",
+        "cluster/main",
+        "git+ssh://git@host/repo?ref=main",
+        "https://host/a.tar.gz",
+    ] {
+        let parsed = parse(text);
+        assert_eq!((parsed.as_str(), parsed.folder()), (text, None));
+        parsed.check().unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("a.tar.gz").display().to_string();
+    fs::write(&archive, "").unwrap();
+    assert_eq!(parse(&archive).folder(), None);
+}
+
+#[test]
+fn texts_that_are_no_references() {
+    for (text, expected) in [
+        ("", "the flake reference is empty"),
+        (".#stinky", "--flake takes a flake, and `#stinky` names an attribute of one"),
+        ("github:o/f#x", "--flake takes a flake, and `#x` names an attribute of one"),
+        ("a b", "a b is neither a folder nor a flake reference"),
+        ("-x", "-x is neither a folder nor a flake reference"),
+    ] {
+        let error = FlakeRef::parse(text).unwrap_err();
+        assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Usage, expected), "{text}");
+        assert!(hint(&error).is_some_and(|hint| hint.contains("--flake")), "{text}");
+    }
+}
+
+#[test]
+fn a_folder_without_a_flake_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().display().to_string();
+    for (folder, expected) in [
+        (text.clone(), format!("no flake in {text}: there is no flake.nix")),
+        (format!("{text}/none"), format!("no flake in {text}/none: there is no such folder")),
+    ] {
+        let error = parse(&folder).check().unwrap_err();
+        assert_eq!((kind(&error), error.to_string()), (ExitKind::Usage, expected));
+    }
+    let found = flake(dir.path(), "found", false);
+    parse(&found.display().to_string()).check().unwrap();
+}
+
+#[test]
+fn files_that_nix_copies() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let plain = flake(&root, "plain", false);
+    let repository = flake(&root, "repository", true);
+    let of = |text: String| parse(&text).copied_files();
+    assert_eq!(of(plain.display().to_string()), Some(CopiedFiles::All(plain.clone())));
+    let listed = Some(CopiedFiles::Listed(repository.clone()));
+    assert_eq!(of(repository.join("nix").display().to_string()), listed);
+    assert_eq!(of(format!("git+file://{}?dir=nix", repository.display())), listed);
+    assert_eq!(of(format!("path:{}", repository.display())), Some(CopiedFiles::All(repository)));
+    assert_eq!(of("github:owner/name".into()), None);
+    let link = root.join("link");
+    std::os::unix::fs::symlink(&plain, &link).unwrap();
+    assert_eq!(of(link.display().to_string()), Some(CopiedFiles::All(plain)));
+}
+
+#[test]
+fn places_without_versions() {
+    for (text, place) in [
+        ("github:owner/name/main?dir=pi", "github:owner/name"),
+        ("github:owner/name", "github:owner/name"),
+        ("git+ssh://git@host/a/b/c?ref=main", "git+ssh://git@host/a/b/c"),
+        ("cluster/main", "cluster/main"),
+    ] {
+        assert_eq!(parse(text).place(), place);
+    }
+}
+
+#[test]
+fn fuzz() {
+    crate::base::fuzz::check_text(&["path:/a b?dir=c", "git+file:.?x#y", "./a%20b"], |text| {
+        FlakeRef::parse(text).is_ok_and(|flake| flake.check().is_ok())
+    });
+}

@@ -1,0 +1,95 @@
+//! What `nix build` takes: an attribute of a flake, or a derivation.
+
+use std::fmt::{self, Display};
+
+use anyhow::Result;
+
+use crate::bail;
+use crate::base::{FlakeRef, percent_encoding};
+
+/// A derivation for `nix build`, by its attribute in a flake or by its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installable(String);
+
+impl Installable {
+    /// The attribute of `flake` at `path`, from its top. On a machine of another system Nix does not find
+    /// `packages.aarch64-linux.X` by the short name `X`.
+    ///
+    /// # Errors
+    /// `Usage` for a name that no installable can have.
+    pub fn attribute(flake: &FlakeRef, path: &[&str]) -> Result<Self> {
+        let names = path.iter().map(|name| attribute_name(name)).collect::<Result<Vec<_>>>()?;
+        Ok(Self(format!("{flake}#{}", names.join("."))))
+    }
+
+    /// All outputs of the derivation at `path` in the store.
+    pub fn derivation(path: impl Display) -> Self {
+        Self(format!("{path}^*"))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the derivation is in the store: Nix builds it without an evaluation.
+    pub fn is_evaluated(&self) -> bool {
+        self.0.starts_with("/nix/store/")
+    }
+}
+
+impl Display for Installable {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `name` as one part of the attribute path in an installable: quoted where it is more than a word, with the characters
+/// that would end the path or the installable percent-encoded.
+///
+/// # Errors
+/// `Usage` for a name with a quotation mark, which Nix accepts in no encoding there.
+fn attribute_name(name: &str) -> Result<String> {
+    if name.contains('"') {
+        bail!(
+            Usage, "nix cannot build `{name}`: no installable can name an attribute with a quotation mark";
+            hint: "rename the attribute in the flake"
+        );
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-'".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        return Ok(name.to_owned());
+    }
+    Ok(format!("\"{}\"", percent_encoding::encode(name.as_bytes(), b"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::failure::{ExitKind, kind};
+
+    #[test]
+    fn odd_names_are_quoted() {
+        let flake = FlakeRef::of_url("github:o/f");
+        let installable = |name: &str| Installable::attribute(&flake, &["packages", "s.t", name]);
+        for (name, expected) in [
+            ("pi_1-sdImage", "pi_1-sdImage"),
+            ("pi.example.org", "\"pi.example.org\""),
+            ("a^b", "\"a%5Eb\""),
+            ("%41", "\"%2541\""),
+            ("new\nline", "\"new%0Aline\""),
+            ("it is #1?", "\"it%20is%20%231%3F\""),
+            ("", "\"\""),
+        ] {
+            let expected = format!("github:o/f#packages.\"s.t\".{expected}");
+            assert_eq!(installable(name).unwrap().as_str(), expected, "{name}");
+        }
+        assert_eq!(kind(&installable("a\"b").unwrap_err()), ExitKind::Usage);
+    }
+
+    #[test]
+    fn derivations_are_evaluated() {
+        let derivation = Installable::derivation("/nix/store/a-x.drv");
+        assert_eq!(derivation.as_str(), "/nix/store/a-x.drv^*");
+        assert!(derivation.is_evaluated());
+    }
+}
