@@ -10,6 +10,8 @@ pub mod cli;
 mod commands;
 mod deploy;
 pub mod dev;
+#[cfg(test)]
+mod docs_tests;
 mod identity;
 mod nix;
 mod receipt;

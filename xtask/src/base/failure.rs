@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// What the exit code 0 means.
+pub const SUCCESS: &str = "success";
+
 /// What kind of failure ended a command; each kind has an exit code of its own that scripts can rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -33,7 +36,8 @@ pub enum ExitKind {
 }
 
 impl ExitKind {
-    const ALL: &[Self] = &[
+    /// All kinds, by their codes.
+    pub const ALL: &[Self] = &[
         Self::Other,
         Self::Usage,
         Self::Refused,
@@ -51,6 +55,24 @@ impl ExitKind {
     /// The process exit code of this kind.
     pub fn code(self) -> u8 {
         self as u8
+    }
+
+    /// What the exit code of this kind means. The help lists it, and the documents have the same words.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Other => "failure without a code of its own",
+            Self::Usage => "wrong command line, or no such host",
+            Self::Refused => "refused before any change",
+            Self::Verification => "verification failed",
+            Self::Io => "input/output error",
+            Self::Permission => "permission denied",
+            Self::RolledBack => "the host does not run the new system",
+            Self::Degraded => "the host runs the new system, but a unit or a health check failed",
+            Self::Unreachable => "the host is unreachable",
+            Self::HostKey => "the host key is unknown, or not the known one",
+            Self::Undecided => "the system of the host is unknown",
+            Self::Interrupted => "interrupted by the user",
+        }
     }
 
     /// How severe the failure of a host is, to choose the worst of several hosts: an unknown system is worse than a known

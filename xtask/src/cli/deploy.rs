@@ -18,7 +18,7 @@ pub struct Deploy {
     /// Build the system and show the changes, without changing the host
     #[arg(long, conflicts_with_all = ["boot", "reboot", "health"])]
     pub dry_run: bool,
-    /// Make it the boot default without activating it now
+    /// Make the new system the boot default without activating it now
     #[arg(long)]
     pub boot: bool,
     /// Reboot the host afterwards, and verify that it booted the new system; a host that already runs it is not rebooted

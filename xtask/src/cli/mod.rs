@@ -6,6 +6,7 @@ mod dev;
 mod flash;
 mod identity;
 
+use std::iter;
 use std::path::Path;
 
 use clap::{Arg, Args, Parser, Subcommand};
@@ -16,16 +17,23 @@ pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, Benchmark, Demo, Te
 pub use flash::{ConfirmArgs, Flash, Target};
 pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
 
-/// The text after the list of commands.
-const AFTER_HELP: &str = "\
+use crate::base::failure::{ExitKind, SUCCESS};
+
+/// The usual way of a host, shown after the list of commands.
+const USUAL_WAY: &str = "\
 From a flake to a running host:
   cargo xtask sd-image HOST        build the image and print its path
   cargo xtask flash HOST DEVICE    build the image, write it to a card and verify the card
   cargo xtask deploy HOST          update the running host over ssh
-  cargo xtask status               show what each host runs
+  cargo xtask status               show what each host runs";
 
-Exit codes: 0 success, 1 failure, 2 usage or no such host, 3 refused before any change, 4 verification failed, \
-5 input/output error, 6 permission denied, 10 to 14 of hosts (docs/deploying.md), 130 interrupted";
+/// The text after the list of commands: the usual way of a host, and the exit codes.
+fn after_help() -> String {
+    let failures = ExitKind::ALL.iter().map(|kind| (kind.code(), kind.meaning()));
+    let codes = iter::once((0, SUCCESS)).chain(failures);
+    let lines = codes.map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect::<Vec<_>>();
+    format!("{USUAL_WAY}\n\nExit codes (docs/flashing.md, docs/deploying.md):\n{}", lines.join("\n"))
+}
 
 /// The heading of the options that all commands share.
 const GLOBAL: &str = "Global options";
@@ -45,7 +53,7 @@ Examples:
     bin_name = "cargo xtask",
     version,
     disable_help_subcommand = true,
-    after_help = AFTER_HELP
+    after_help = after_help()
 )]
 pub struct Cli {
     /// The flake to work on, a folder or a reference such as github:owner/name (default: this repository)
