@@ -37,7 +37,7 @@ const ENV: [(&str, &str); 4] =
 /// What `program` says on stdout; an exit code other than 0 fails the test.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
-fn says(program: &str, args: &[&str], env: &[(&str, &str)]) -> String {
+fn stdout_of(program: &str, args: &[&str], env: &[(&str, &str)]) -> String {
     let mut command = Command::new(program);
     let output = command.args(args).envs(ENV).envs(env.iter().copied()).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -68,10 +68,10 @@ impl Image {
             let settings =
                 ["substitute", "sandbox", "auto-allocate-uids"].map(|name| ["--option", name, "false"]);
             let words = [&["--no-out-link"], settings.as_flattened(), &["-E", CLOSURE, "-A", name]].concat();
-            says("nix-build", &words, &[]).trim().to_owned()
+            stdout_of("nix-build", &words, &[]).trim().to_owned()
         };
         let (system, unused) = (build("system"), build("unused"));
-        let needed = lines(&says("nix-store", &["--query", "--requisites", &system], &[]));
+        let needed = lines(&stdout_of("nix-store", &["--query", "--requisites", &system], &[]));
         let image = Self { dir, system, unused, needed };
         image.assemble(registered);
         image.unpack();
@@ -97,7 +97,7 @@ impl Image {
         let all = self.all();
         let dump = || {
             let words = ["--dump-db"].into_iter().chain(all.iter().map(String::as_str)).collect::<Vec<_>>();
-            says("nix-store", &words, &[])
+            stdout_of("nix-store", &words, &[])
         };
         let registration = if registered == Registered::All { dump() } else { String::new() };
         fs::write(self.path("registration"), registration).unwrap();
@@ -121,17 +121,17 @@ impl Image {
         ];
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/sd-image");
         for script in ["prepare.sh", "assembler/assemble.sh"] {
-            says("sh", &[scripts.join(script).to_str().unwrap()], &env);
+            stdout_of("sh", &[scripts.join(script).to_str().unwrap()], &env);
         }
     }
 
     /// Takes `NIXOS_SD` out of the image, into `nix`.
     fn unpack(&self) {
         let (packed, disk) = (self.text("x.img.zst"), self.text("x.img"));
-        says("zstd", &["-q", "-d", "-o", &disk, &packed], &[]);
+        stdout_of("zstd", &["-q", "-d", "-o", &disk, &packed], &[]);
         fs::create_dir(self.path("nix")).unwrap();
         let request = format!("rdump / {}", self.text("nix"));
-        says("debugfs", &["-R", &request, &format!("{disk}?offset={}", 48 << 20)], &[]);
+        stdout_of("debugfs", &["-R", &request, &format!("{disk}?offset={}", 48 << 20)], &[]);
     }
 
     /// Runs a script where the folder `nix` is /nix, as on the host.
@@ -139,7 +139,7 @@ impl Image {
     fn on_the_host(&self, script: &str) -> String {
         let script = format!("set -e; mount --bind \"$0\" /nix; {script}");
         let words = ["--user", "--map-root-user", "--mount", "sh", "-c", &script];
-        says("unshare", &[&words[..], &[&self.text("nix")]].concat(), &[("HOME", &self.text("home"))])
+        stdout_of("unshare", &[&words[..], &[&self.text("nix")]].concat(), &[("HOME", &self.text("home"))])
     }
 
     fn in_store(&self) -> Vec<String> {
@@ -163,10 +163,10 @@ enum Registered {
 fn the_database_knows_every_store_path() {
     let image = Image::make(Registered::All);
     let database = image.text("nix/var/nix/db/db.sqlite");
-    let known = says("sqlite3", &[&database, "SELECT path FROM ValidPaths"], &[]);
+    let known = stdout_of("sqlite3", &[&database, "SELECT path FROM ValidPaths"], &[]);
     assert_eq!(lines(&known), image.all());
     assert_eq!(image.in_store(), image.all());
-    let times = says("sqlite3", &[&database, "SELECT DISTINCT registrationTime FROM ValidPaths"], &[]);
+    let times = stdout_of("sqlite3", &[&database, "SELECT DISTINCT registrationTime FROM ValidPaths"], &[]);
     assert_eq!(times, "1\n");
     image.on_the_host("nix-store --verify --check-contents 2>&1");
     let profile = image.on_the_host("nix-store --query --requisites /nix/var/nix/profiles/system");

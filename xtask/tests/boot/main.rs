@@ -157,7 +157,7 @@ fn ctrl_c_ends_the_emulator() {
     let _alone = CARD.lock().unwrap_or_else(PoisonError::into_inner);
     let mut sandbox = Sandbox::new();
     sandbox.env("XTASK_STATE", STATE);
-    let outcome = sandbox.interrupt_at(&["demo", "--boot", "--json"], r#""name":"boot 1""#);
+    let outcome = sandbox.xtask(&["demo", "--boot", "--json"]).interrupt_at(r#""name":"boot 1""#);
     assert_eq!(outcome.code, 130, "{outcome:?}");
-    outcome.says("qemu-system-aarch64 was stopped");
+    outcome.assert_stderr_contains("qemu-system-aarch64 was stopped");
 }

@@ -70,7 +70,7 @@ fn a_host_is_known_on_the_first_attempt_and_no_other_is_taken_for_it() {
     let [card_path, files] = [&card, &files].map(|path| path.to_str().unwrap());
     let flash = ["flash", "--image", image, card_path, "--identity-of", "pi", "--files", files];
     let agreed = ["--allow-virtual", "--yes", "--expect-size", "256MiB"];
-    sandbox.run(&[&flash[..], &agreed].concat()).exits(0);
+    sandbox.run(&[&flash[..], &agreed].concat()).assert_code(0);
 
     let known = sandbox.path("state/identity/known_hosts");
     let other = dir.path().join("other_hosts");

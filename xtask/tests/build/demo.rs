@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-use crate::support::image::{Image, says};
+use crate::support::image::{Image, stdout_of};
 use crate::support::{Sandbox, content_hash};
 
 /// Serializes the tests: all runs use one card, that of this checkout.
@@ -36,7 +36,7 @@ fn demo() -> Value {
 #[track_caller]
 fn result_of(sandbox: &Sandbox) -> Value {
     let outcome = sandbox.run(&["demo", "--json"]);
-    let text = outcome.exits(0);
+    let text = &outcome.assert_code(0).stdout;
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
 }
 
@@ -60,7 +60,7 @@ fn the_demo_builds_flashes_and_verifies() {
     let size = result["report"]["size"].as_u64().unwrap();
     assert_eq!(hash_of(file, size), text(&result, "/report/added/hash"));
     assert_eq!(text(&result, "/image/hash"), text(&result, "/report/hash"));
-    assert_eq!(says("losetup", &["-j", file.to_str().unwrap()]), "", "the loop device is still there");
+    assert_eq!(stdout_of("losetup", &["-j", file.to_str().unwrap()]), "", "the loop device is still there");
     assert_eq!(text(&result, "/contents/volumes/0/label"), "FIRMWARE");
     assert_eq!(text(&result, "/contents/volumes/1/label"), "NIXOS_SD");
     assert_eq!(result["contents"]["boot"]["store_paths"], 4);
@@ -70,8 +70,8 @@ fn the_demo_builds_flashes_and_verifies() {
     let packed = Path::new(text(&result, "/image/source/path"));
     let name = packed.file_name().unwrap().to_str().unwrap();
     assert!(name.starts_with("nixos-sd-image-demo-") && name.ends_with("-aarch64-linux.img.zst"), "{name}");
-    let image = Image::unpack(packed, dir.path(), 40);
-    image.is_sound();
+    let image = Image::decompress(packed, dir.path(), 40);
+    image.assert_sound();
     assert_bootable(&image, text(&result, "/contents/boot/init"));
 
     let again = demo();
@@ -83,14 +83,14 @@ fn the_demo_builds_flashes_and_verifies() {
 
 /// Asserts that `image` contains the files that a Pi boots, with `init` as the first program.
 fn assert_bootable(image: &Image, init: &str) {
-    assert_eq!(image.names("/"), ["boot", "lost+found", "persist", "store", "var"]);
+    assert_eq!(image.sorted_names("/"), ["boot", "lost+found", "persist", "store", "var"]);
     let config = image.text("/boot/extlinux/extlinux.conf");
     assert!(config.contains(&format!("APPEND init={init} ")), "{config}");
     let script = image.text(init.strip_prefix("/nix").unwrap());
     let shell = script.lines().next().unwrap().strip_prefix("#!/nix").unwrap();
     let busybox = image.debugfs(&format!("stat {}/busybox", shell.rsplit_once('/').unwrap().0));
     assert!(busybox.contains("Mode:  0555") || busybox.contains("Mode:  0755"), "{busybox}");
-    let firmware = image.firmware_names();
+    let firmware = image.firmware_paths();
     for file in ["config.txt", "u-boot.bin", "bcm2711-rpi-4-b.dtb", "bcm2837-rpi-3-b.dtb"] {
         assert!(firmware.iter().any(|name| name == file), "{file} in {firmware:?}");
     }
@@ -104,7 +104,7 @@ fn a_rebuild_has_the_same_bytes() {
     let flake = Path::new(STATE).join("demo/flake").canonicalize().unwrap();
     let image = format!("path:{}#packages.aarch64-linux.demo-sdImage", flake.display());
     let features = ["--extra-experimental-features", "nix-command flakes"];
-    says("nix", &[&features[..], &["build", "--no-link", "--rebuild", &image]].concat());
+    stdout_of("nix", &[&features[..], &["build", "--no-link", "--rebuild", &image]].concat());
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn ctrl_c_leaves_no_loop_device_and_a_blank_head() {
     let rest = lines.collect::<Vec<_>>().join("\n");
     assert_eq!(run.wait().unwrap().code(), Some(130), "{rest}");
     assert!(rest.contains("the first MiB of the card is blank"), "{rest}");
-    assert_eq!(says("losetup", &["-j", file.to_str().unwrap()]), "");
+    assert_eq!(stdout_of("losetup", &["-j", file.to_str().unwrap()]), "");
     let mut head = vec![1; 1 << 20];
     fs::File::open(file).unwrap().read_exact(&mut head).unwrap();
     assert!(head.iter().all(|&byte| byte == 0), "the head is not blank");
@@ -185,7 +185,7 @@ fn a_card_is_inspected() {
 
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("copy.img");
-    says("cp", &[file.to_str().unwrap(), copy.to_str().unwrap()]);
+    stdout_of("cp", &[file.to_str().unwrap(), copy.to_str().unwrap()]);
     let (code, report) = inspect(&copy);
     assert_eq!((code, report.lines().last()), (0, Some("origin  no receipt of this project for this card")));
     assert_eq!(why_not_bootable_with(&copy, 462, &[0]), "no partition is marked bootable");
@@ -198,7 +198,7 @@ fn a_card_is_inspected() {
     assert!(why.ends_with("a flash was broken off here; run it again"), "{why}");
     let root =
         format!("{}?offset={}", copy.display(), result["contents"]["volumes"][1]["partition"]["start"]);
-    says("debugfs", &["-w", "-R", &format!("rm {kernel}"), &root]);
+    stdout_of("debugfs", &["-w", "-R", &format!("rm {kernel}"), &root]);
     let (code, report) = inspect(&copy);
     assert!(code == 4 && report.contains("linux-Image: file not found"), "{report}");
 }

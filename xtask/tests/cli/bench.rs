@@ -25,7 +25,7 @@ fn odd_words() {
             "invalid value 'dleta' for '--mode <MODE>'\n  [possible values: auto, full, delta]",
         ),
     ] {
-        sandbox.run(args).says(text).exits(2);
+        sandbox.run(args).assert_stderr_contains(text).assert_code(2);
     }
 }
 
@@ -35,10 +35,14 @@ fn what_is_missing_is_named_at_once() {
     if rustix::process::geteuid().is_root() {
         let programs =
             ["blockdev", "dd", "losetup", "zstd"].map(|name| format!("the program {name} on PATH"));
-        outcome.says(&format!("error: measuring needs {}", programs.join("; and "))).exits(3);
+        outcome
+            .assert_stderr_contains(format!("error: measuring needs {}", programs.join("; and ")))
+            .assert_code(3);
     } else {
-        outcome.says("error: measuring needs a loop device with a throttle\nhint: run this command as root");
-        outcome.exits(6);
+        outcome.assert_stderr_contains(
+            "error: measuring needs a loop device with a throttle\nhint: run this command as root",
+        );
+        outcome.assert_code(6);
     }
 }
 
@@ -46,6 +50,9 @@ fn what_is_missing_is_named_at_once() {
 fn deploys_take_programs_too() {
     let outcome = Sandbox::with_fakes_only().run(&["bench", "deploy"]);
     let root = if rustix::process::geteuid().is_root() { "" } else { "needs root; " };
-    outcome.says(&format!("error: measuring deploys {root}no nix on PATH"));
-    outcome.says("needs deploy, activate").says("`cargo xtask test deploy` installs programs").exits(3);
+    outcome.assert_stderr_contains(format!("error: measuring deploys {root}no nix on PATH"));
+    outcome
+        .assert_stderr_contains("needs deploy, activate")
+        .assert_stderr_contains("`cargo xtask test deploy` installs programs")
+        .assert_code(3);
 }

@@ -43,7 +43,7 @@ fn a_builder_that_failed() {
              last lines of the builder's log:\n{tail}  full log: nix log /nix/store/a-dep.drv\n",
             installable()
         );
-        assert_eq!((outcome.exits(1), outcome.stderr.clone()), ("", story));
+        outcome.assert_code(1).assert_stdout("").assert_stderr(story);
     }
 }
 
@@ -94,7 +94,7 @@ fn the_hint_for_an_error_of_nix() {
         ),
     ] {
         let outcome = failing_with(text).install().run(&STINKY);
-        assert_eq!(outcome.exits(1), "");
+        outcome.assert_code(1).assert_stdout("");
         let text = text.replace('\n', "\n  ");
         assert_eq!(outcome.stderr, format!("error: nix failed on {}: {text}\nhint: {hint}\n", installable()));
     }
@@ -105,10 +105,10 @@ fn an_evaluation_error_names_the_position() {
     let trace = "\n … while a\n   at /nix/store/a-source/flake.nix:3:7:\n     3| x\n\n error: deep down";
     let outcome = failing_with(trace).install().run(&STINKY);
     let message = "deep down\n  at /nix/store/a-source/flake.nix:3:7";
-    assert_eq!(
-        (outcome.exits(1), outcome.stderr.clone()),
-        ("", format!("error: nix failed on {}: {message}\n", installable()))
-    );
+    outcome
+        .assert_code(1)
+        .assert_stdout("")
+        .assert_stderr(format!("error: nix failed on {}: {message}\n", installable()));
 }
 
 #[test]
@@ -118,6 +118,6 @@ fn a_remembered_failure_is_evaluated_again() {
     let build =
         format!("case \"$*\" in *' -v --no-eval-cache') {};; *) {remembered} exit 1;; esac", answers.build);
     let nix = Answers { build, ..answers }.install();
-    nix.run(&[&STINKY[..], &["--", "-v"]].concat()).exits(0);
+    nix.run(&[&STINKY[..], &["--", "-v"]].concat()).assert_code(0);
     assert_eq!(nix.asked().iter().filter(|call| call.starts_with("build")).count(), 2);
 }

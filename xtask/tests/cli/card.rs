@@ -2,7 +2,7 @@
 
 use crate::fake_nix::{Answers, FLAKE, fails};
 use crate::flash::{building, card, image};
-use crate::support::worker::{request, work};
+use crate::support::worker::{request, run_job};
 use crate::support::{Sandbox, content_hash};
 
 #[test]
@@ -12,12 +12,12 @@ fn what_it_takes() {
     for command in
         ["inspect  Show what is on a card", "verify   Compare a card", "check    Check the capacity"]
     {
-        assert!(help.exits(0).contains(command), "{command}: {}", help.stdout);
+        assert!(help.assert_code(0).stdout.contains(command), "{command}: {}", help.stdout);
     }
     let help = sandbox.run(&["card", "verify", "--help"]);
     let usage = "Usage: cargo xtask card verify [OPTIONS] <DEVICE>\n       cargo xtask card verify [OPTIONS] <HOST> <DEVICE>\n       \
                  cargo xtask card verify [OPTIONS] --image <FILE> <DEVICE>\n";
-    assert!(help.exits(0).contains(usage), "{}", help.stdout);
+    assert!(help.assert_code(0).stdout.contains(usage), "{}", help.stdout);
     for (args, text) in [
         (
             &["card", "verify"][..],
@@ -33,10 +33,10 @@ fn what_it_takes() {
         ),
     ] {
         let outcome = sandbox.run(args);
-        assert_eq!((outcome.exits(2), outcome.stderr.as_str()), ("", text));
+        outcome.assert_code(2).assert_stdout("").assert_stderr(text);
     }
     for args in [&["card"][..], &["card", "inspect"], &["card", "check"], &["card", "copy", "/d"]] {
-        assert_eq!(sandbox.run(args).exits(2), "", "{args:?}");
+        sandbox.run(args).assert_code(2).assert_stdout("");
     }
 }
 
@@ -48,7 +48,10 @@ fn a_card_that_is_not_there() {
         &["card", "verify", "/dev/none"],
         &["card", "check", "/dev/none"],
     ] {
-        sandbox.run(args).says("error: there is no /dev/none\nhint: is the card plugged in?").exits(3);
+        sandbox
+            .run(args)
+            .assert_stderr_contains("error: there is no /dev/none\nhint: is the card plugged in?")
+            .assert_code(3);
     }
     std::fs::write(sandbox.path("empty"), "").unwrap();
     let empty = sandbox.path("empty");
@@ -67,14 +70,14 @@ fn a_host_is_verified_after_it_was_flashed() {
         "error: {device} does not hold the image: 2 of 2 MiB differ, at byte 0, 1048576\n\
          hint: a card that has booted differs: its system writes to it\n"
     );
-    verify(&["stinky", device]).says(&differs).exits(4);
+    verify(&["stinky", device]).assert_stderr_contains(&differs).assert_code(4);
     assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 0xee));
     let options = ["--identity", "none", "--allow-virtual", "--yes", "--expect-size", "4MiB"];
-    nix.run(&[&["--flake", FLAKE, "flash", "stinky", device], &options[..]].concat()).exits(0);
+    nix.run(&[&["--flake", FLAKE, "flash", "stinky", device], &options[..]].concat()).assert_code(0);
     let hash = content_hash(&image());
     let holds = format!("{device} holds the image: 2.0 MiB compared, hash {hash}\n");
     for words in [&["stinky", device][..], &[device]] {
-        assert_eq!(verify(words).exits(0), holds);
+        verify(words).assert_code(0).assert_stdout(&holds);
     }
     let origin = format!(" UTC with the image of stinky, hash {hash}\n");
     let said = nix.run(&["card", "inspect", device]).stdout;
@@ -98,13 +101,15 @@ fn a_flash_that_was_not_finished() {
         "error: {card} does not hold the image: 1 of 2 MiB differ, at byte 450\n\
          hint: the first MiB is blank: no flash of the card has finished; flash it again\n"
     );
-    sandbox.run(&["card", "verify", "--image", file, card]).says(&words).exits(4);
+    sandbox.run(&["card", "verify", "--image", file, card]).assert_stderr_contains(&words).assert_code(4);
 }
 
 #[test]
 fn a_wrong_card_is_told_before_the_build() {
     let nix = Answers { build: fails("no build was expected"), ..Answers::default() }.install();
-    nix.run(&["card", "verify", "stinky", "/dev/none"]).says("there is no /dev/none").exits(3);
+    nix.run(&["card", "verify", "stinky", "/dev/none"])
+        .assert_stderr_contains("there is no /dev/none")
+        .assert_code(3);
     assert!(!nix.asked().iter().any(|call| call.starts_with("build ")));
 }
 
@@ -118,7 +123,7 @@ fn a_damaged_image_says_nothing_about_the_card() {
     std::fs::write(&file, packed).unwrap();
     std::fs::write(&card, image()).unwrap();
     let [file, card] = [&file, &card].map(|path| path.to_str().expect("a plain path"));
-    sandbox.run(&["card", "verify", "--image", file, card]).exits(3);
+    sandbox.run(&["card", "verify", "--image", file, card]).assert_code(3);
 }
 
 #[test]
@@ -127,13 +132,14 @@ fn the_reader_does_nothing_but_read() {
     let card = sandbox.path("card");
     std::fs::write(&card, vec![7; 4 << 20]).unwrap();
     let listed = sandbox.run(&["card", "inspect", "--json", card.to_str().unwrap()]);
-    let disk = serde_json::from_str::<serde_json::Value>(listed.exits(4)).unwrap()["disk"].clone();
+    let disk =
+        serde_json::from_str::<serde_json::Value>(&listed.assert_code(4).stdout).unwrap()["disk"].clone();
     for (command, code, text) in
         [("read-card", 2, "this worker only reads"), ("write-card", 0, r#"{"answer":"#)]
     {
         let job = request("capacity", &serde_json::json!({ "disk": disk }), false);
-        let outcome = work(sandbox.command(&[command]), job.to_string().as_bytes(), &[]);
-        assert!(outcome.exits(code).contains(text), "{command}: {outcome:?}");
+        let outcome = run_job(sandbox.command(&[command]), job.to_string().as_bytes(), &[]);
+        assert!(outcome.assert_code(code).stdout.contains(text), "{command}: {outcome:?}");
     }
     assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 7));
 }

@@ -8,7 +8,7 @@ use crate::deploy_scene::*;
 fn success() {
     let scene = Scene::new(&answer(PROFILE, NEW, ""), ACTIVATING, 0);
     let outcome = scene.run(&["stinky", "--", "--debug-logs", "--", "-L"]);
-    assert_eq!(outcome.exits(0), format!("stinky runs {NEW}\n"));
+    outcome.assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
     let story = format!(
         "     build  nothing to do\ndeploy stinky as root@stinky.lan\n  from  {OLD}\n  to    {NEW}\n\
          \x20     copy  nothing to do\n  | to stdout\n  | {ACTIVATING}\n\
@@ -43,7 +43,7 @@ fn success() {
     let make = "mktemp -d /tmp/xtask-deploy.XXXXXXXXXX";
     let before = [ssh(fresh, host, &first_question()), ssh(shared, host, &probe()), ssh(shared, host, make)];
     let asked = [&before[..], &[ssh(fresh, host, &last_question())]].concat();
-    assert_eq!(scene.asked(), asked);
+    assert_eq!(scene.ssh_calls(), asked);
     let mut line = ssh(["ControlMaster=yes", &path], host, "cat");
     let alone = ["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"].map(str::to_owned);
     line.splice(4..4, alone);
@@ -54,10 +54,10 @@ fn success() {
 fn rolled_back_although_deploy_rs_succeeded() {
     let scene = Scene::new(&answer(BEFORE, OLD, ""), ACTIVATING, 0);
     let outcome = scene.run(&["--json", "stinky"]);
-    outcome.says(&format!(
+    outcome.assert_stderr_contains(format!(
         "stinky rolled back to {OLD}: {NEW} was not kept, although deploy-rs reported success"
     ));
-    let json: serde_json::Value = serde_json::from_str(outcome.exits(10)).expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(&outcome.assert_code(10).stdout).expect("JSON");
     assert_eq!(json["verdict"], "rolled_back");
     assert_eq!((&json["meant"]["system"], &json["after"]["current"]), (&NEW.into(), &OLD.into()));
     assert_eq!(json["deploy_rs_exit_code"], 0);
@@ -66,8 +66,8 @@ fn rolled_back_although_deploy_rs_succeeded() {
 #[test]
 fn done_although_deploy_rs_failed() {
     let outcome = Scene::new(&answer(PROFILE, NEW, ""), ACTIVATING, 1).run(&["stinky"]);
-    assert_eq!(outcome.exits(0), format!("stinky runs {NEW}\n"));
-    outcome.says("deploy-rs exited with 1, but stinky runs the new system");
+    outcome.assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
+    outcome.assert_stderr_contains("deploy-rs exited with 1, but stinky runs the new system");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn other_ends() {
         (answer(PROFILE, OLD, ""), ACTIVATING, 1, 10, "does not run what was deployed: it runs"),
         ("@current".to_owned(), ACTIVATING, 0, 14, "the answer of stinky is incomplete"),
     ] {
-        Scene::new(&after, said, code).run(&["stinky"]).says(words).exits(expected);
+        Scene::new(&after, said, code).run(&["stinky"]).assert_stderr_contains(words).assert_code(expected);
     }
 }
 
@@ -93,8 +93,8 @@ fn other_ends() {
 fn nothing_is_done_where_nothing_is_to_do() {
     let scene = Scene::new("", "", 0);
     scene.write("before", &answer(PROFILE, NEW, ""));
-    assert_eq!(scene.run(&["stinky"]).exits(0), format!("stinky already runs {NEW}\n"));
-    assert_eq!((scene.sandbox.calls("deploy").len(), scene.asked().len()), (0, 1));
+    scene.run(&["stinky"]).assert_code(0).assert_stdout(format!("stinky already runs {NEW}\n"));
+    assert_eq!((scene.sandbox.calls("deploy").len(), scene.ssh_calls().len()), (0, 1));
 }
 
 /// What earlier deploys left in the shared folder, and what anybody may have put there, is of no interest.
@@ -103,13 +103,13 @@ fn deploy_rs_works_in_a_folder_of_its_own() {
     let scene = Scene::new(&answer(BEFORE, OLD, ""), ACTIVATING, 1);
     scene.write("nodes", &nodes("pi"));
     scene.write("before", &answer(BEFORE, OLD, "").replace("@end", "@sudo\nyes\n@end"));
-    scene.run(&["stinky"]).exits(10);
+    scene.run(&["stinky"]).assert_code(10);
     let path = format!("ControlPath={}", scene.file("state/ssh/stinky"));
     let make = "sudo -u root mktemp -d /tmp/xtask-deploy.XXXXXXXXXX";
-    assert_eq!(scene.asked()[2], ssh(["ControlMaster=no", &path], "pi@stinky.lan", make));
+    assert_eq!(scene.ssh_calls()[2], ssh(["ControlMaster=no", &path], "pi@stinky.lan", make));
     // It was not confirmed: what is in it goes with it, once nothing is at work any more.
     let remove = format!("sudo -u root rm -rf -- {WORKDIR}");
-    assert_eq!(scene.asked()[4], ssh(["ControlMaster=no", "ControlPath=none"], "pi@stinky.lan", &remove));
+    assert_eq!(scene.ssh_calls()[4], ssh(["ControlMaster=no", "ControlPath=none"], "pi@stinky.lan", &remove));
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn another_deploy_is_not_disturbed() {
     let scene = Scene::new("", "", 0);
     let busy = answer(BEFORE, OLD, "").replace("@activation\n", "@activation\n7\n");
     scene.write("before", &busy);
-    scene.run(&["stinky"]).says("an activation is running on stinky").exits(3);
-    assert_eq!((scene.sandbox.calls("deploy").len(), scene.asked().len()), (0, 1));
+    scene.run(&["stinky"]).assert_stderr_contains("an activation is running on stinky").assert_code(3);
+    assert_eq!((scene.sandbox.calls("deploy").len(), scene.ssh_calls().len()), (0, 1));
 }
 
 #[test]
@@ -130,7 +130,9 @@ fn somebody_else_was_faster() {
     let answers = format!("if [ -e {asked} ]; then cat {other}; else touch {asked}; cat {before}; fi");
     scene.ssh(&answers, "");
     let outcome = scene.run(&["stinky"]);
-    outcome.says(&format!("stinky changed during this deploy: it ran {OLD} and now runs")).exits(3);
+    outcome
+        .assert_stderr_contains(format!("stinky changed during this deploy: it ran {OLD} and now runs"))
+        .assert_code(3);
     assert_eq!(scene.sandbox.calls("deploy").len(), 0);
 }
 
@@ -148,7 +150,7 @@ fn hosts_that_do_not_answer() {
     ] {
         let scene = Scene::new("", "", 0);
         scene.sandbox.fake("ssh", &format!("echo '{said}' >>/dev/stdin; exit 255"));
-        scene.run(&["stinky"]).says(words).exits(expected);
+        scene.run(&["stinky"]).assert_stderr_contains(words).assert_code(expected);
         assert_eq!(scene.sandbox.calls("deploy").len(), 0, "{said}");
     }
 }
@@ -171,8 +173,8 @@ fn refusals_before_anything_is_asked_of_the_host() {
     ] {
         let scene = Scene::new("", "", 0);
         scene.write("nodes", nodes);
-        scene.run(&[args[0], "--", args[1]]).says(words).exits(code);
-        assert_eq!((scene.sandbox.calls("deploy").len(), scene.asked().len()), (0, 0));
+        scene.run(&[args[0], "--", args[1]]).assert_stderr_contains(words).assert_code(code);
+        assert_eq!((scene.sandbox.calls("deploy").len(), scene.ssh_calls().len()), (0, 0));
     }
 }
 
@@ -183,7 +185,7 @@ fn a_flake_without_deploy_nodes() {
     let version = r#"[ "$*" = --version ] && echo "nix (Nix) 2.26.3" && exit"#;
     scene.sandbox.fake("nix", &format!(r#"{version}; echo "{missing}" >&2; exit 1"#));
     let outcome = scene.run(&["stinky"]);
-    assert_eq!(outcome.exits(2), "");
+    outcome.assert_code(2).assert_stdout("");
     assert_eq!(
         outcome.stderr,
         "error: github:o/f has no deploy nodes\nhint: add deploy.nodes.stinky to the flake\n"
@@ -205,7 +207,7 @@ fn one_output_after_the_other() {
     scene
         .sandbox
         .fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.18.1";; {answers} esac"#));
-    assert_eq!(scene.run(&["stinky"]).exits(0), format!("stinky runs {NEW}\n"));
+    scene.run(&["stinky"]).assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
     let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/desired/node.nix"));
     let asked = scene.sandbox.calls("nix").into_iter().filter(|call| call.contains(&"eval".to_owned()));
     let asked = asked.map(|call| (call[4].clone(), call[6].clone())).collect::<Vec<_>>();
@@ -223,7 +225,9 @@ fn without_deploy_rs() {
     let scene = Scene::new("", "", 0);
     fs::remove_file(scene.sandbox.path("bin").join("deploy")).expect("removing the fake");
     let outcome = scene.run(&["stinky"]);
-    outcome.says("error: no deploy-rs (`deploy`) on PATH\nhint: run `cargo xtask setup`\n").exits(3);
+    outcome
+        .assert_stderr_contains("error: no deploy-rs (`deploy`) on PATH\nhint: run `cargo xtask setup`\n")
+        .assert_code(3);
 }
 
 #[test]
@@ -235,7 +239,7 @@ fn the_history_of_a_host_without_one() {
         )
     };
     assert_eq!(scene.sandbox.run(&["history", "stinky"]).stderr, yet("stinky", ""));
-    scene.run(&["stinky"]).exits(0);
+    scene.run(&["stinky"]).assert_code(0);
     assert_eq!(scene.sandbox.run(&["history", "stinky"]).stderr, "");
     assert_eq!(scene.sandbox.run(&["history", "x"]).stderr, yet("x", " (receipts: stinky)"));
 }
@@ -253,7 +257,7 @@ fn what_a_flake_puts_before_commands_runs_nothing_else() {
         assert!(text.contains(value));
         scene.write("nodes", &text);
         let outcome = scene.run(&["stinky", "--dry-run"]);
-        outcome.says("deploy.nodes.stinky would run its commands by").exits(3);
-        assert!(scene.asked().is_empty(), "{value}");
+        outcome.assert_stderr_contains("deploy.nodes.stinky would run its commands by").assert_code(3);
+        assert!(scene.ssh_calls().is_empty(), "{value}");
     }
 }

@@ -5,7 +5,7 @@ use crate::support::Sandbox;
 fn check(lines: &[(&[&str], &str)]) {
     for (args, words) in lines {
         let sandbox = Sandbox::with_fakes_only();
-        assert_eq!(sandbox.run(args).says(words).exits(2), "", "{args:?}");
+        sandbox.run(args).assert_stderr_contains(words).assert_code(2).assert_stdout("");
     }
 }
 
@@ -19,7 +19,10 @@ fn how_long_a_host_is_waited_for() {
     ]);
     // One that is allowed goes on to what this machine lacks.
     for allowed in ["--wait", "--wait=1", "--wait=10080"] {
-        Sandbox::with_fakes_only().run(&["deploy", "stinky", allowed]).says("no nix on PATH").exits(1);
+        Sandbox::with_fakes_only()
+            .run(&["deploy", "stinky", allowed])
+            .assert_stderr_contains("no nix on PATH")
+            .assert_code(1);
     }
 }
 

@@ -64,12 +64,12 @@ impl Scene {
         self.sandbox.path(name).display().to_string()
     }
 
-    /// How ssh was called to ask the host something: not for the line over which that goes, or whether it carries.
-    pub fn asked(&self) -> Vec<Vec<String>> {
+    /// The calls of ssh that query the host, without those that open or check the shared connection.
+    pub fn ssh_calls(&self) -> Vec<Vec<String>> {
         let calls = self.sandbox.calls("ssh").into_iter();
-        let asked =
+        let queries =
             calls.filter(|call| call.last().is_some_and(|command| command != "cat" && command != "true"));
-        asked.map(|call| call.iter().map(|word| without_nonces(word)).collect()).collect()
+        queries.map(|call| call.iter().map(|word| without_nonces(word)).collect()).collect()
     }
 
     pub fn run(&self, args: &[&str]) -> Outcome {

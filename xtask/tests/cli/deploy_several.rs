@@ -24,7 +24,7 @@ fn scene(change: (&str, &str)) -> Scene {
 /// Nothing was built, no host was asked, no lock was made, and `error` is all that is said.
 fn refused(scene: &Scene, args: &[&str], code: i32, error: &str) {
     let outcome = scene.run(args);
-    assert_eq!((outcome.exits(code), outcome.stderr.as_str()), ("", format!("error: {error}\n").as_str()));
+    outcome.assert_code(code).assert_stdout("").assert_stderr(format!("error: {error}\n"));
     assert!(!scene.sandbox.calls("nix").iter().any(|call| call.contains(&"build".to_owned())), "{args:?}");
     assert_eq!((scene.sandbox.calls("ssh").len(), scene.sandbox.calls("deploy").len()), (0, 0), "{args:?}");
     assert_eq!(locks(scene), [""; 0], "{args:?}");
@@ -69,8 +69,8 @@ fn a_misspelt_host_stops_all() {
 fn a_broken_host_does_not_stop_the_others() {
     let scene = scene((r#"["system"]"#, r#"["home"]"#));
     let outcome = scene.run(&["one", "two", "--dry-run"]);
-    outcome.says("two: warning: deploy.nodes.two needs a profile 'system'");
-    assert!(outcome.exits(3).contains("\none   planned  "), "{}", outcome.stdout);
+    outcome.assert_stderr_contains("two: warning: deploy.nodes.two needs a profile 'system'");
+    assert!(outcome.assert_code(3).stdout.contains("\none   planned  "), "{}", outcome.stdout);
 }
 
 #[test]
@@ -78,10 +78,11 @@ fn a_host_that_is_named_twice() {
     let scene = scene(("", ""));
     scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
     let outcome = scene.sandbox.run(&["--flake", "github:o/f", "status", "two", "one", "two"]);
-    let rows = outcome.exits(12).lines().skip(1).map(|row| row.split(' ').next().unwrap_or_default());
+    let rows =
+        outcome.assert_code(12).stdout.lines().skip(1).map(|row| row.split(' ').next().unwrap_or_default());
     assert_eq!(rows.collect::<Vec<_>>(), ["two", "one"]);
-    assert_eq!(scene.asked().len(), 2);
-    outcome.says("error: the state of 2 of 2 hosts is unknown: two, one\n");
+    assert_eq!(scene.ssh_calls().len(), 2);
+    outcome.assert_stderr_contains("error: the state of 2 of 2 hosts is unknown: two, one\n");
 }
 
 #[test]
@@ -98,9 +99,9 @@ fn one_machine_by_two_names() {
 fn locks_of_hosts() {
     let scene = scene(("", ""));
     scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
-    scene.run(&["one", "two"]).exits(12);
+    scene.run(&["one", "two"]).assert_code(12);
     assert_eq!(locks(&scene), ["deploy-one", "deploy-two"]);
-    scene.run(&["on"]).says("did you mean 'one'?").exits(2);
+    scene.run(&["on"]).assert_stderr_contains("did you mean 'one'?").assert_code(2);
     assert_eq!(locks(&scene), ["deploy-one", "deploy-two"]);
 }
 
@@ -114,10 +115,10 @@ fn a_host_that_asks_for_a_password() {
     for args in [&["one", "two", "--dry-run"][..], &["one", "two", "--", "--interactive-sudo", "false"]] {
         let scene = scene(asking);
         scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
-        scene.run(args).exits(12);
+        scene.run(args).assert_code(12);
     }
     let error = "sudo asks for the password of only one host at a time\nhint: name one host";
     let refused_at_once = scene(("", "")).run(&["one", "two", "--", "--interactive-sudo", "true"]);
-    assert_eq!(refused_at_once.exits(2), "");
+    refused_at_once.assert_code(2).assert_stdout("");
     assert_eq!(refused_at_once.stderr, format!("error: {error}\n"));
 }

@@ -25,7 +25,7 @@ fn everything_is_there() {
          ok  debugfs        {bin}/debugfs\nok  ssh-keygen     {bin}/ssh-keygen\n\
          ok  ssh            {bin}/ssh\nok  deploy-rs      {bin}/deploy\n"
     );
-    assert_eq!((outcome.exits(0), outcome.stderr.as_str()), (expected.as_str(), ""));
+    outcome.assert_code(0).assert_stdout(expected).assert_stderr("");
     assert!(nix.asked().contains(&"config show --json".to_owned()));
 }
 
@@ -36,16 +36,9 @@ fn a_start_with_the_signal_of_children_ignored() {
     for program in ["ssh", "ssh-keygen", "deploy", "debugfs", "e2fsck", "e2image"] {
         nix.fake(program, "exit 99");
     }
-    let inner = nix.command(&["doctor"]);
-    #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own tools as they are")]
-    let mut shell = std::process::Command::new("/bin/bash");
-    shell.args(["-c", "trap '' CHLD; exec \"$0\" \"$@\""]).arg(inner.get_program()).args(inner.get_args());
-    shell.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    if let Some(dir) = inner.get_current_dir() {
-        shell.current_dir(dir);
-    }
-    let outcome = crate::support::Outcome::of(&shell.output().expect("running the binary"));
-    assert!(outcome.exits(0).contains("ok  nix            2.34\n"), "{outcome:?}");
+    let shell = ["/bin/bash", "-c", "trap '' CHLD; exec \"$0\" \"$@\""];
+    let outcome = nix.xtask(&["doctor"]).wrapped_in(&shell).run();
+    assert!(outcome.assert_code(0).stdout.contains("ok  nix            2.34\n"), "{outcome:?}");
 }
 
 #[test]
@@ -66,7 +59,8 @@ MISSING  ssh            there is no ssh on PATH; run `cargo xtask setup`
 MISSING  deploy-rs      there is no deploy on PATH; run `cargo xtask setup`
 ";
     // The programs of ext4 are found off the PATH too, where Debian has them: the suite `device` hides those.
-    let (own, others) = outcome.exits(3).lines().partition::<Vec<_>, _>(|line| line.contains("  debugfs  "));
+    let (own, others) =
+        outcome.assert_code(3).stdout.lines().partition::<Vec<_>, _>(|line| line.contains("  debugfs  "));
     assert_eq!(others.join("\n") + "\n", expected);
     let missing = 5 + own.iter().filter(|line| line.starts_with("MISSING")).count();
     assert_eq!(own.len(), 1);
@@ -80,7 +74,7 @@ fn json_tells_the_same() {
         nix.fake(program, "exit 99");
     }
     let outcome = nix.run(&["--json", "doctor"]);
-    let found: serde_json::Value = serde_json::from_str(outcome.exits(3)).expect("JSON");
+    let found: serde_json::Value = serde_json::from_str(&outcome.assert_code(3).stdout).expect("JSON");
     assert_eq!(
         found[1],
         serde_json::json!({"name": "aarch64-linux", "ok": true, "text": "by a remote builder"})
@@ -97,7 +91,11 @@ fn settings_that_nix_will_not_tell_are_no_verdict() {
     let nix = Answers { config: fails("error: bad nix.conf"), ..Answers::default() }.install();
     let outcome = nix.run(&["doctor"]);
     let words = "nix --extra-experimental-features nix-command flakes config show --json failed with exit code 1: error: bad nix.conf";
-    assert!(outcome.exits(3).contains(&format!("MISSING  aarch64-linux  {words}\n")), "{}", outcome.stdout);
+    assert!(
+        outcome.assert_code(3).stdout.contains(&format!("MISSING  aarch64-linux  {words}\n")),
+        "{}",
+        outcome.stdout
+    );
 }
 
 /// The names that the probe of the kernel had once, for the processes that come next, made by another user.
@@ -123,7 +121,7 @@ fn nothing_is_run_that_another_user_prepared() {
         lchown(&link, Some(65_534), Some(65_534)).unwrap();
     }
     let before = shared.read_dir().unwrap().count();
-    nix.command(&["doctor"]).env("TMPDIR", &shared).output().expect("running the binary");
+    nix.xtask(&["doctor"]).env("TMPDIR", &shared).run();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), script, "a file of another user was written to");
     assert!(!ran.exists());
     assert_eq!(shared.read_dir().unwrap().count(), before);

@@ -3,7 +3,6 @@
 use crate::fake_nix::{Answers, FakeNix};
 use crate::flash::{building, image};
 use crate::support::Sandbox;
-use crate::support::terminal::Terminal;
 
 const MIB: usize = 1 << 20;
 
@@ -37,13 +36,13 @@ fn a_label_at_the_question_of_flash() {
     let (card, file) = (card(&nix), nix.path("home").join("a\u{202e}\nerror: forged.img"));
     std::fs::write(&file, image()).expect("writing an image");
     let file = file.to_str().expect("a plain path");
-    let mut terminal = Terminal::run(nix.command(&["flash", "--image", file, &card, "--allow-virtual"]));
+    let mut terminal = nix.xtask(&["flash", "--image", file, &card, "--allow-virtual"]).on_terminal();
     terminal.answer("Type the name of the device (virtual-card) to go on: ", "no");
-    let outcome = terminal.end();
+    let outcome = terminal.finish();
     is_harmless(&outcome.stderr);
     assert!(outcome.stderr.contains(&format!("\nlost    everything on it: {SHOWN}\n")), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("a\\u{202e}\\u{a}error: forged.img\n"), "{}", outcome.stderr);
-    outcome.exits(3);
+    outcome.assert_code(3);
 }
 
 #[test]
@@ -71,7 +70,7 @@ fn marks_of_direction_in_what_a_card_holds() {
     let outcome = nix.run(&["card", "inspect", &card]);
     is_harmless(&outcome.stdout);
     assert!(outcome.stdout.contains("only one ext4 (a\\u{202e}\\u{200b}\\u{9b})"), "{outcome:?}");
-    outcome.exits(4);
+    outcome.assert_code(4);
 }
 
 #[test]
@@ -86,7 +85,7 @@ fn a_planted_receipt() {
     });
     std::fs::write(folder.join("2026.json"), receipt.to_string()).expect("writing a receipt");
     let outcome = sandbox.run(&["history"]);
-    assert_eq!(outcome.exits(0).lines().count(), 2, "{}", outcome.stdout);
+    assert_eq!(outcome.assert_code(0).stdout.lines().count(), 2, "{}", outcome.stdout);
     is_harmless(&outcome.stdout);
     let shown = "pi\\u{1b}[2J\\u{a}error: forged\\u{9b}\\u{202e}xxx";
     assert!(outcome.stdout.contains(shown), "{}", outcome.stdout);
@@ -94,7 +93,7 @@ fn a_planted_receipt() {
     let outcome = sandbox.run(&["history", "nobody"]);
     is_harmless(&outcome.stderr);
     let json = sandbox.run(&["history", "--json"]);
-    is_harmless(json.exits(0));
+    is_harmless(&json.assert_code(0).stdout);
     let told: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
     assert_eq!(told[0]["host"], host.as_str());
 }
@@ -103,10 +102,10 @@ fn a_planted_receipt() {
 fn a_word_of_the_command_line() {
     let word = "--x\u{1b}[2J\nerror: forged\u{202e}";
     let outcome = Sandbox::new().run(&["hosts", word]);
-    assert_eq!(outcome.exits(2), "");
+    outcome.assert_code(2).assert_stdout("");
     is_harmless(&outcome.stderr);
-    outcome.says("unexpected argument '--x\\u{1b}[2J\\u{a}error: forged\\u{202e}' found");
+    outcome.assert_stderr_contains("unexpected argument '--x\\u{1b}[2J\\u{a}error: forged\\u{202e}' found");
     let outcome = Sandbox::new().run(&["card", "inspect", "/dev/a\u{1b}[2J\nerror: forged"]);
     is_harmless(&outcome.stderr.replace("\n  error: forged", ""));
-    outcome.exits(3);
+    outcome.assert_code(3);
 }

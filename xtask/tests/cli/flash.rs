@@ -65,9 +65,9 @@ fn a_host_is_built_and_written() {
     let hash = content_hash(&image());
     let device = nix.path("virtual-card");
     let expected = format!("{} holds the image: 2.0 MiB read back, hash {hash}\n", device.display());
-    assert_eq!(outcome.exits(0), expected);
+    outcome.assert_code(0).assert_stdout(expected);
     let file = out.path().join("sd-image/nixos-sd-image-stinky.img.zst");
-    outcome.says(&format!("image   {}", file.display()));
+    outcome.assert_stderr_contains(format!("image   {}", file.display()));
     assert!(
         card[..2 * MIB] == image() && is_all(&card[2 * MIB..3 * MIB], 0xee) && is_all(&card[3 * MIB..], 0)
     );
@@ -83,7 +83,7 @@ fn a_wrong_card_is_told_before_the_build() {
     let (answers, _out) = building();
     let nix = answers.install();
     let (outcome, card) = flash(&nix, "stinky", "5MiB");
-    outcome.says("has 4194304 bytes, but 5242880 are expected").exits(3);
+    outcome.assert_stderr_contains("has 4194304 bytes, but 5242880 are expected").assert_code(3);
     assert!(is_all(&card, 0xee) && !was_built(&nix));
 }
 
@@ -95,7 +95,7 @@ fn without_an_image_nothing_is_written() {
     ] {
         let nix = Answers { build, ..Answers::default() }.install();
         let (outcome, card) = flash(&nix, host, "4MiB");
-        outcome.says(text).exits(code);
+        outcome.assert_stderr_contains(text).assert_code(code);
         assert!(is_all(&card, 0xee), "{host}");
     }
 }
@@ -107,9 +107,9 @@ fn without_a_device_the_card_is_waited_for_after_the_build() {
     let nix = answers.install();
     // No disk has this size, so none that comes by chance is the one.
     let args = ["--flake", FLAKE, "flash", "stinky", "--yes", "--expect-size", "7", "--identity", "none"];
-    let outcome = nix.interrupt_at(&args, "insert the card (Ctrl-C stops)");
+    let outcome = nix.xtask(&args).interrupt_at("insert the card (Ctrl-C stops)");
     assert!(outcome.stderr.ends_with("\nerror: stopped; nothing was written\n"), "{}", outcome.stderr);
-    outcome.exits(130);
+    outcome.assert_code(130);
     assert!(was_built(&nix));
 }
 
@@ -117,8 +117,12 @@ fn without_a_device_the_card_is_waited_for_after_the_build() {
 fn without_a_device_the_card_is_described_before_the_build() {
     let (answers, _out) = building();
     let nix = answers.install();
-    nix.run(&["flash", "stinky"]).says("there is no terminal to confirm the card on").exits(3);
-    nix.run(&["flash", "stinky", "--yes"]).says("--yes alone does not identify the card").exits(3);
+    nix.run(&["flash", "stinky"])
+        .assert_stderr_contains("there is no terminal to confirm the card on")
+        .assert_code(3);
+    nix.run(&["flash", "stinky", "--yes"])
+        .assert_stderr_contains("--yes alone does not identify the card")
+        .assert_code(3);
     assert!(!was_built(&nix));
 }
 
@@ -148,15 +152,15 @@ fn a_checksum_beside_the_image() {
         std::fs::write(&beside, bad.replace("b.img", "a.img.zst")).unwrap();
         let outcome = run();
         let (found, meant) = (String::from_utf8_lossy(&good[..12]), &bad[..12]);
-        outcome.says(&format!(
+        outcome.assert_stderr_contains(format!(
             "error: the image {} does not match {}: its SHA-256 begins with {found}, not {meant}\nhint: ",
             words[0],
             beside.display()
         ));
-        outcome.exits(3);
+        outcome.assert_code(3);
         assert!(is_all(&std::fs::read(&card).unwrap(), 0xee));
         std::fs::write(&beside, good).unwrap();
-        run().says(&format!("the SHA-256 is that of {}\n", beside.display())).exits(0);
+        run().assert_stderr_contains(format!("the SHA-256 is that of {}\n", beside.display())).assert_code(0);
         std::fs::write(&card, vec![0xee; 4 * MIB]).unwrap();
         std::fs::remove_file(&beside).unwrap();
     }
@@ -165,7 +169,7 @@ fn a_checksum_beside_the_image() {
     let (good, card_before) = (String::from_utf8(sha256sum(&file)).unwrap(), std::fs::read(&card).unwrap());
     let list = format!("{good}{}", good.replace(&good[..64], &"0".repeat(64)));
     std::fs::write(nix.path("home").join("SHA256SUMS"), list).unwrap();
-    run().says("error: there are two different SHA-256 for ").exits(3);
+    run().assert_stderr_contains("error: there are two different SHA-256 for ").assert_code(3);
     assert_eq!(std::fs::read(&card).unwrap(), card_before);
 }
 
@@ -186,6 +190,6 @@ fn odd_words() {
         (&["flash", "stinky", "--memory-limit", "0"], "0 leaves no memory for decompression"),
         (&["card", "verify", "/dev/sdx", "--memory-limit", "0MiB"], "0 leaves no memory for decompression"),
     ] {
-        nix.run(args).says(text).exits(2);
+        nix.run(args).assert_stderr_contains(text).assert_code(2);
     }
 }

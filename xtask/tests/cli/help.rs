@@ -38,7 +38,7 @@ fn options_of_all_commands() {
     ] {
         let args = command.split(' ').chain(["-h"]).collect::<Vec<_>>();
         let outcome = Sandbox::new().run(&args);
-        let (own, global) = outcome.exits(0).split_once("\n\nGlobal options:\n").expect(command);
+        let (own, global) = outcome.assert_code(0).stdout.split_once("\n\nGlobal options:\n").expect(command);
         let global = global.split("\n\n").next().unwrap_or_default().trim_end();
         assert_eq!(global, expected.trim_end(), "{command}");
         assert!(!own.contains("--flake <REF>") && !own.contains(JSON.trim_end()), "{command}: {own}");
@@ -50,9 +50,10 @@ fn options_of_all_commands() {
 fn a_flake_that_nobody_reads() {
     for args in [["--flake", "/none", "history"], ["history", "--flake", "/none"]] {
         let text = "there is no receipt: nothing was flashed or deployed from this checkout yet\n";
-        assert_eq!(
-            Sandbox::new().run(&args).says(text).exits(0),
-            "WHEN  WHAT  HOST  VERDICT  TIME  CONTENT\n"
-        );
+        Sandbox::new()
+            .run(&args)
+            .assert_stderr_contains(text)
+            .assert_code(0)
+            .assert_stdout("WHEN  WHAT  HOST  VERDICT  TIME  CONTENT\n");
     }
 }

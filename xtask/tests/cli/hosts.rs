@@ -43,7 +43,7 @@ fn every_form_of_the_inventory_gives_the_same_table() {
         };
         let nix = answers.install();
         let outcome = nix.run(&HOSTS);
-        assert_eq!((outcome.exits(0), outcome.stderr.as_str()), (TABLE, ""), "{what}");
+        outcome.assert_code(0).assert_stdout(TABLE).assert_stderr("");
         let asked = [&[VERSION, DEPLOY][..], if climbs { &[PACKAGES] } else { &[] }, &[SHOW]].concat();
         assert_eq!(nix.asked(), asked, "{what}");
     }
@@ -61,7 +61,7 @@ fn json() {
     let story = r#"{"event":"phase","name":"evaluate","total":null,"bytes":false}
 {"event":"over"}
 "#;
-    assert_eq!((outcome.exits(0), outcome.stderr.as_str()), (expected, story));
+    outcome.assert_code(0).assert_stdout(expected).assert_stderr(story);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_flake_without_images_and_nodes() {
         ..Answers::default()
     };
     let outcome = answers.install().run(&HOSTS);
-    assert_eq!(outcome.exits(0), "HOST  SD IMAGE  DEPLOY\n");
+    outcome.assert_code(0).assert_stdout("HOST  SD IMAGE  DEPLOY\n");
     assert_eq!(outcome.stderr, "warning: github:o/f has no host with an image or a deploy node\n");
 }
 
@@ -84,7 +84,9 @@ fn broken_nodes_do_not_hide_the_images() {
     let outcome = answers.install().run(&HOSTS);
     let here = system();
     let width = here.len();
-    assert_eq!(outcome.exits(0), format!("HOST    {:width$}  DEPLOY\nstinky  {here}  -\n", "SD IMAGE"));
+    outcome
+        .assert_code(0)
+        .assert_stdout(format!("HOST    {:width$}  DEPLOY\nstinky  {here}  -\n", "SD IMAGE"));
     let warning = "warning: the deploy nodes are left out: nix failed on github:o/f: no nodes today\n";
     assert_eq!(outcome.stderr, warning);
 }
@@ -97,7 +99,7 @@ fn a_remembered_failure_is_asked_for_again() {
         fails("error: cached failure of attribute 'deploy'")
     );
     let nix = Answers { deploy: remembered, show: prints(V1), ..Answers::default() }.install();
-    nix.run(&HOSTS).exits(0);
+    nix.run(&HOSTS).assert_code(0);
     assert_eq!(nix.asked(), [VERSION, DEPLOY, &format!("{DEPLOY} --no-eval-cache"), SHOW]);
 }
 
@@ -145,7 +147,7 @@ fn a_flake_that_is_broken_as_a_whole() {
         let answers =
             Answers { show: error.clone(), packages: error.clone(), deploy: error, ..Answers::default() };
         let outcome = answers.install().run(&HOSTS);
-        assert_eq!(outcome.exits(1), "");
+        outcome.assert_code(1).assert_stdout("");
         assert_eq!(outcome.stderr, format!("error: nix failed on github:o/f: {message}\nhint: {hint}\n"));
     }
 }
@@ -161,7 +163,7 @@ fn nix_too_old() {
         let nix = Answers { version, ..Answers::default() }.install();
         let outcome = nix.run(&HOSTS);
         let lines = format!("error: {message}\nhint: {hint}\n");
-        assert_eq!((outcome.exits(1), outcome.stderr.clone()), ("", lines));
+        outcome.assert_code(1).assert_stdout("").assert_stderr(lines);
         assert_eq!(nix.asked(), [VERSION]);
     }
 }
@@ -169,9 +171,9 @@ fn nix_too_old() {
 #[test]
 fn no_nix() {
     let outcome = Sandbox::with_fakes_only().run(&HOSTS);
-    assert_eq!(outcome.exits(1), "");
+    outcome.assert_code(1).assert_stdout("");
     assert_eq!(outcome.stderr, "error: no nix on PATH\nhint: run `cargo xtask setup`\n");
     let outcome = Sandbox::with_fakes_only().run(&["--json", "hosts"]);
     let event = r#"{"event":"failed","code":1,"message":"no nix on PATH","hint":"run `cargo xtask setup`"}"#;
-    assert_eq!((outcome.exits(1), outcome.stderr.clone()), ("", format!("{event}\n")));
+    outcome.assert_code(1).assert_stdout("").assert_stderr(format!("{event}\n"));
 }

@@ -29,7 +29,7 @@ fn a_key_is_made_once_and_shown() {
         "error: pi has no key in {}\nhint: flash the host, or run `cargo xtask identity make pi`\n",
         folder.display()
     );
-    assert_eq!((refused.exits(3), refused.stderr.as_str()), ("", text.as_str()));
+    refused.assert_code(3).assert_stdout("").assert_stderr(text);
     let shown = format!(
         "key     {FINGERPRINT}\nage     {AGE}\npublic  {PUBLIC}\nfolder  {}\n\
          known   no: the next flash of this host adds it\n",
@@ -37,9 +37,9 @@ fn a_key_is_made_once_and_shown() {
     );
     let flake = sandbox.path("flake").display().to_string();
     for _ in 0..2 {
-        assert_eq!(sandbox.run(&["--flake", &flake, "identity", "make", "pi"]).exits(0), shown);
+        sandbox.run(&["--flake", &flake, "identity", "make", "pi"]).assert_code(0).assert_stdout(&shown);
     }
-    assert_eq!(sandbox.run(&["identity", "show", "pi"]).exits(0), shown);
+    sandbox.run(&["identity", "show", "pi"]).assert_code(0).assert_stdout(&shown);
     let [place, part] = ["ssh_host_ed25519_key", "ssh_host_ed25519_key.part"].map(|name| folder.join(name));
     let [place, part] = [&place, &part].map(|path| path.to_str().unwrap());
     let calls = sandbox.calls("ssh-keygen");
@@ -57,10 +57,8 @@ fn a_folder_is_meant_as_it_is_seen_from_here() {
     let sandbox = Sandbox::with_fakes_only();
     keygen(&sandbox);
     let flake = sandbox.path("flake").display().to_string();
-    let mut command =
-        sandbox.command(&["--flake", &flake, "identity", "make", "pi", "--identity-dir", "keys"]);
-    let made = command.current_dir(sandbox.path("home")).output().unwrap();
-    assert_eq!(made.status.code(), Some(0), "{}", String::from_utf8_lossy(&made.stderr));
+    let args = ["--flake", &flake, "identity", "make", "pi", "--identity-dir", "keys"];
+    sandbox.xtask(&args).current_dir(sandbox.path("home")).run().assert_code(0);
     assert!(sandbox.path("home/keys/pi/ssh_host_ed25519_key").exists());
 }
 
@@ -70,9 +68,12 @@ fn json_and_another_folder() {
     keygen(&sandbox);
     let [flake, keys] = ["flake", "home/keys"].map(|name| sandbox.path(name).display().to_string());
     let absent = format!("hint: flash the host, or run `cargo xtask identity make pi --identity-dir {keys}`");
-    sandbox.run(&["identity", "show", "pi", "--identity-dir", &keys]).says(&absent).exits(3);
+    sandbox
+        .run(&["identity", "show", "pi", "--identity-dir", &keys])
+        .assert_stderr_contains(&absent)
+        .assert_code(3);
     let args = ["--json", "--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys];
-    let shown: serde_json::Value = serde_json::from_str(sandbox.run(&args).exits(0)).unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&sandbox.run(&args).assert_code(0).stdout).unwrap();
     let expected = serde_json::json!({
         "host": "pi", "fingerprint": FINGERPRINT, "age": AGE, "public": PUBLIC, "folder": format!("{keys}/pi"),
         "known_hosts": null, "waiting": null
@@ -94,7 +95,7 @@ fn a_known_hosts_that_cannot_be_written_is_refused_before_anything_is_built() {
         "cannot record the card's key: {} is not a regular file",
         nix.path("state/identity/known_hosts").display()
     );
-    nix.run(&args).says(&text).exits(3);
+    nix.run(&args).assert_stderr_contains(&text).assert_code(3);
     assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.asked().is_empty());
 }
 
@@ -109,7 +110,9 @@ fn keys_that_nix_would_copy_are_refused_before_anything_is_built() {
     let (device, flake) = (card.to_str().unwrap(), nix.path("flake").display().to_string());
     let flash = ["--flake", &flake, "flash", "stinky", device, "--allow-virtual", "--yes"];
     let args = [&flash[..], &["--expect-size", "4MiB", "--identity-dir", &keys]].concat();
-    nix.run(&args).says(&format!("nix copies {keys}/stinky to its store with the flake {flake}")).exits(3);
+    nix.run(&args)
+        .assert_stderr_contains(format!("nix copies {keys}/stinky to its store with the flake {flake}"))
+        .assert_code(3);
     assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.asked().is_empty());
 }
 
@@ -119,13 +122,13 @@ fn a_newer_key_that_waits_is_named_and_stays() {
     keygen(&sandbox);
     let flake = sandbox.path("flake").display().to_string();
     let make = || sandbox.run(&["--flake", &flake, "identity", "make", "pi"]);
-    make().exits(0);
+    make().assert_code(0);
     let folder = sandbox.path("state/identity/pi");
     let waiting = folder.join("ssh_host_ed25519_key.new");
     std::fs::copy(folder.join("ssh_host_ed25519_key"), &waiting).unwrap();
     let newer = format!("pending {FINGERPRINT}: a card may have it; `flash --identity new` uses it\n");
     for outcome in [make(), sandbox.run(&["identity", "show", "pi"])] {
-        assert!(outcome.exits(0).ends_with(&newer), "{outcome:?}");
+        assert!(outcome.assert_code(0).stdout.ends_with(&newer), "{outcome:?}");
     }
     assert!(waiting.exists());
 }
@@ -135,29 +138,33 @@ fn keys_that_cannot_be_used() {
     let sandbox = Sandbox::with_fakes_only();
     let flake = sandbox.path("flake").display().to_string();
     let make = |host: &str| sandbox.run(&["--flake", &flake, "identity", "make", host]);
-    make("pi").says("no ssh-keygen on PATH\nhint: run `cargo xtask setup`, or pass --identity none").exits(3);
-    make("../pi").says("\"../pi\" cannot be the name of a host with a key").exits(2);
+    make("pi")
+        .assert_stderr_contains(
+            "no ssh-keygen on PATH\nhint: run `cargo xtask setup`, or pass --identity none",
+        )
+        .assert_code(3);
+    make("../pi").assert_stderr_contains("\"../pi\" cannot be the name of a host with a key").assert_code(2);
     keygen(&sandbox);
-    make("pi").exits(0);
+    make("pi").assert_code(0);
     let key = sandbox.path("state/identity/pi/ssh_host_ed25519_key");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let outcome = sandbox.run(&["identity", "show", "pi"]);
     outcome
-        .says(&format!(
+        .assert_stderr_contains(format!(
             "{0} has mode 0644, so others can access it\nhint: run `chmod 600 {0}`",
             key.display()
         ))
-        .exits(3);
+        .assert_code(3);
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let folder = key.parent().unwrap();
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o750)).unwrap();
     let outcome = sandbox.run(&["identity", "show", "pi"]);
     outcome
-        .says(&format!(
+        .assert_stderr_contains(format!(
             "{0} has mode 0750, so others can access it\nhint: run `chmod 700 {0}`",
             folder.display()
         ))
-        .exits(3);
+        .assert_code(3);
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
     let refuses = |body: &str, why: &str| {
         sandbox.fake("ssh-keygen", body);
@@ -166,14 +173,16 @@ fn keys_that_cannot_be_used() {
             key.display()
         );
         let outcome = sandbox.run(&["identity", "show", "pi"]);
-        assert_eq!((outcome.exits(3), outcome.stderr.as_str()), ("", text.as_str()));
+        outcome.assert_code(3).assert_stdout("").assert_stderr(text);
     };
     let locked = "has a passphrase, which nobody could type on the host";
     refuses("echo 'incorrect passphrase supplied to decrypt private key' >&2; exit 255", locked);
     let other = "is not an ed25519 key, or is damaged";
     refuses("echo 'Load key: invalid format' >&2; exit 255", other);
     refuses("echo 'ssh-rsa AAAA'", other);
-    make("known_hosts").says("\"known_hosts\" cannot be the name of a host with a key").exits(2);
+    make("known_hosts")
+        .assert_stderr_contains("\"known_hosts\" cannot be the name of a host with a key")
+        .assert_code(2);
     std::fs::remove_file(&key).unwrap();
     let pipe = std::ffi::CString::new(key.to_str().unwrap()).unwrap();
     rustix::fs::mknodat(
@@ -189,7 +198,10 @@ fn keys_that_cannot_be_used() {
     // A folder of keys that Nix would copy with the flake.
     let keys = sandbox.path("flake/keys").display().to_string();
     let args = ["--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys];
-    sandbox.run(&args).says(&format!("nix copies {keys}/pi to its store with the flake {flake}")).exits(3);
+    sandbox
+        .run(&args)
+        .assert_stderr_contains(format!("nix copies {keys}/pi to its store with the flake {flake}"))
+        .assert_code(3);
 }
 
 #[test]
@@ -202,8 +214,8 @@ fn an_image_without_a_place_for_an_identity_is_refused_and_no_key_is_made() {
     let args =
         ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
     let outcome = nix.run(&args);
-    outcome.says("has no partition NIXOS_SD with ext4\nhint: pass --identity none: ");
-    outcome.exits(3);
+    outcome.assert_stderr_contains("has no partition NIXOS_SD with ext4\nhint: pass --identity none: ");
+    outcome.assert_code(3);
     assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.calls("ssh-keygen").is_empty());
 }
 
@@ -220,6 +232,8 @@ fn a_folder_that_git_ignores_is_in_no_store() {
     let flake = flake.display().to_string();
     for (folder, code) in [("secret", 0), ("public", 3)] {
         let keys = format!("{flake}/{folder}");
-        sandbox.run(&["--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys]).exits(code);
+        sandbox
+            .run(&["--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys])
+            .assert_code(code);
     }
 }

@@ -29,17 +29,17 @@ use support::Sandbox;
 
 #[test]
 fn an_unknown_command_is_a_usage_error() {
-    Sandbox::new().run(&["no-such-command"]).says("unrecognized subcommand").exits(2);
+    Sandbox::new().run(&["no-such-command"]).assert_stderr_contains("unrecognized subcommand").assert_code(2);
 }
 
 #[test]
 fn the_help_names_every_suite() {
     let sandbox = Sandbox::new();
     let wrong = sandbox.run(&["test", "no-such-suite"]);
-    wrong.exits(2);
+    wrong.assert_code(2);
     let known = wrong.stderr.trim().split_once("hint: the suites are ").expect("a list of suites").1;
     let help = sandbox.run(&["test", "--help"]);
-    let words = help.exits(0).split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = help.assert_code(0).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains(&format!("without formatting and lints: {known} ")), "{words}");
 }
 
@@ -47,7 +47,7 @@ fn the_help_names_every_suite() {
 fn what_flash_takes() {
     let sandbox = Sandbox::new();
     let help = sandbox.run(&["flash", "--help"]);
-    let lines = help.exits(0).lines().map(str::trim).collect::<Vec<_>>();
+    let lines = help.assert_code(0).stdout.lines().map(str::trim).collect::<Vec<_>>();
     for text in [
         "Usage: cargo xtask flash [OPTIONS] <HOST> [DEVICE]",
         "cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
@@ -58,7 +58,7 @@ fn what_flash_takes() {
     }
     let nothing = "error: neither a host nor an image is named\nhint: name the host, or --image FILE; then the device, or none for the card that is inserted next\n";
     for args in [&["flash"][..], &["flash", "--yes"], &["flash", "--yes", "/dev/sdx"]] {
-        assert_eq!((sandbox.run(args).exits(2), sandbox.run(args).stderr.as_str()), ("", nothing));
+        sandbox.run(args).assert_code(2).assert_stdout("").assert_stderr(nothing);
     }
     // Options may stand between the words.
     for args in [
@@ -66,34 +66,31 @@ fn what_flash_takes() {
         ["flash", "--image", "a.img", "/dev/no-card", "--yes"],
         ["flash", "/dev/no-card", "--yes", "--image", "a.img"],
     ] {
-        sandbox.run(&args).says("error: there is no /dev/no-card\nhint: ").exits(3);
+        sandbox.run(&args).assert_stderr_contains("error: there is no /dev/no-card\nhint: ").assert_code(3);
     }
 }
 
 #[test]
 fn a_usage_error_is_an_event_where_json_is_asked_for() {
     let outcome = Sandbox::new().run(&["--json", "flash", "--no-such-option"]);
-    assert_eq!(outcome.exits(2), "");
+    outcome.assert_code(2).assert_stdout("");
     let event: serde_json::Value = serde_json::from_str(&outcome.stderr).expect("one line of JSON");
     assert_eq!((&event["event"], &event["code"]), (&"failed".into(), &2.into()));
     let message = event["message"].as_str().expect("a text");
     assert!(message.starts_with("unexpected argument '--no-such-option' found"), "{message}");
-    assert!(Sandbox::new().run(&["--json", "--help"]).exits(0).starts_with("Take a Raspberry Pi"));
+    assert!(
+        Sandbox::new().run(&["--json", "--help"]).assert_code(0).stdout.starts_with("Take a Raspberry Pi")
+    );
 }
 
 #[test]
 fn a_result_that_cannot_be_written_is_no_success() {
     let sandbox = Sandbox::new();
-    let run = |stdout: std::fs::File| {
-        let mut command = sandbox.command(&["devices", "--all", "--json"]);
-        command.stdout(stdout).output().expect("running the binary")
-    };
+    let run = |stdout: std::fs::File| sandbox.xtask(&["devices", "--all", "--json"]).stdout(stdout).run();
     let full = run(std::fs::File::options().write(true).open("/dev/full").expect("opening /dev/full"));
-    let said = String::from_utf8_lossy(&full.stderr).into_owned();
-    assert_eq!(full.status.code(), Some(5), "{said}");
-    assert!(said.contains("writing the result to stdout: No space left on device"), "{said}");
+    full.assert_stderr_contains("writing the result to stdout: No space left on device").assert_code(5);
     let (reader, writer) = std::io::pipe().expect("making a pipe");
     drop(reader);
     let closed = run(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
-    assert_eq!((closed.status.code(), closed.stderr), (Some(0), Vec::new()));
+    closed.assert_code(0).assert_stderr("");
 }

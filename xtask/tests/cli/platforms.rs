@@ -17,7 +17,7 @@ fn the_package_for_this_machine_is_preferred() {
     let (answers, _out) = giving(&["a.img"]);
     let both = format!(r#"{{"{}":["stinky-sdImage"],"riscv64-linux":["stinky-sdImage"]}}"#, system());
     let nix = Answers { packages: prints(&both), ..answers }.install();
-    nix.run(&STINKY).exits(0);
+    nix.run(&STINKY).assert_code(0);
     assert!(nix.asked().iter().any(|call| call.ends_with(&installable())));
 }
 
@@ -32,21 +32,23 @@ fn what_cannot_be_built_here_is_refused_before_the_build() {
         let (answers, _out) = only_for(system, "[]", builders);
         let nix = answers.install();
         let outcome = nix.run(&STINKY);
-        assert_eq!(outcome.exits(3), "");
-        outcome.says(&format!("error: this machine cannot build for {system}: ")).says(words);
+        outcome.assert_code(3).assert_stdout("");
+        outcome
+            .assert_stderr_contains(format!("error: this machine cannot build for {system}: "))
+            .assert_stderr_contains(words);
         assert!(!outcome.stderr.contains("aarch64"), "{}", outcome.stderr);
         assert!(!nix.asked().iter().any(|call| call.starts_with("build")));
     }
     let (answers, _out) = only_for("riscv64-linux", "[]", "ssh://far riscv64-linux");
-    answers.install().run(&STINKY).exits(0);
+    answers.install().run(&STINKY).assert_code(0);
 }
 
 #[test]
 fn a_configured_system_without_a_probe_is_left_to_nix() {
     let (answers, _out) = only_for("s390x-linux", r#"["s390x-linux"]"#, "");
     let outcome = answers.install().run(&STINKY);
-    outcome.exits(0);
-    outcome.says(
+    outcome.assert_code(0);
+    outcome.assert_stderr_contains(
         "warning: building for s390x-linux: nix.conf lists it in extra-platforms; \
          whether the kernel runs its programs is unknown\n",
     );

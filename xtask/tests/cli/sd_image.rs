@@ -15,7 +15,7 @@ fn the_path_is_the_only_result() {
     let nix = answers.install();
     let outcome = nix.run(&[&STINKY[..], &["--", "--max-jobs", "2"]].concat());
     let file = out.path().join("sd-image/nixos-sd-image-stinky.img.zst");
-    assert_eq!(outcome.exits(0), format!("{}\n", file.display()));
+    outcome.assert_code(0).assert_stdout(format!("{}\n", file.display()));
     let story = outcome.stderr.lines().collect::<Vec<_>>();
     assert_eq!(story[..2], ["            building image", "warning: Git tree '/f' is dirty"]);
     assert!(story[2].starts_with("     build  1 step in "), "{story:?}");
@@ -40,7 +40,7 @@ fn the_path_is_the_only_result() {
 fn json() {
     let (answers, out) = giving(&["a.img.zst"]);
     let outcome = answers.install().run(&[&["--json"], &STINKY[..]].concat());
-    let result: Value = serde_json::from_str(outcome.exits(0)).expect("JSON");
+    let result: Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
     assert_eq!(result["path"], out.path().join("sd-image/a.img.zst").display().to_string());
     assert_eq!((&result["size"], &result["stored"]), (&5000.into(), &19.into()));
     let mut events = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
@@ -62,19 +62,19 @@ fn hosts_that_have_no_image() {
     ] {
         let nix = Answers { deploy: prints(r#"["server"]"#), ..Answers::default() }.install();
         let outcome = nix.run(&["--flake", FLAKE, "sd-image", host]);
-        assert_eq!((outcome.exits(2), outcome.stderr.clone()), ("", format!("error: {message}\n")));
+        outcome.assert_code(2).assert_stdout("").assert_stderr(format!("error: {message}\n"));
     }
     let empty = Answers { packages: prints("{}"), deploy: prints("[]"), ..Answers::default() };
     let outcome = empty.install().run(&STINKY);
     let lines = "error: github:o/f has no hosts\n\
                  hint: add packages.<system>.<host>-sdImage or deploy.nodes.<host> to the flake\n";
-    assert_eq!((outcome.exits(2), outcome.stderr.as_str()), ("", lines));
+    outcome.assert_code(2).assert_stdout("").assert_stderr(lines);
 }
 
 #[test]
 fn broken_nodes_do_not_matter() {
     let (answers, _out) = giving(&["a.img"]);
-    Answers { deploy: fails("error: no nodes today"), ..answers }.install().run(&STINKY).exits(0);
+    Answers { deploy: fails("error: no nodes today"), ..answers }.install().run(&STINKY).assert_code(0);
 }
 
 #[test]
@@ -83,9 +83,8 @@ fn paths_among_the_arguments_of_nix_are_those_of_the_user() {
     let build = format!("echo linked >here\n{}", answers.build);
     let nix = Answers { build, ..Answers::default() }.install();
     let user = nix.path("home");
-    let mut command = nix.command(&[&STINKY[..], &["--", "--out-link", "here"]].concat());
-    let output = command.current_dir(&user).output().expect("running the binary");
-    assert!(output.status.success(), "{output:?}");
+    let args = [&STINKY[..], &["--", "--out-link", "here"]].concat();
+    nix.xtask(&args).current_dir(&user).run().assert_code(0);
     assert_eq!(std::fs::read_to_string(user.join("here")).expect("nix ran in the folder"), "linked\n");
 }
 
@@ -96,15 +95,17 @@ fn an_output_without_its_image() {
     {
         let (answers, out) = giving(names);
         let outcome = answers.install().run(&STINKY);
-        outcome.says(&format!("error: {says} {}\n", out.path().join("sd-image").display()));
-        assert_eq!(outcome.exits(1), "");
+        outcome.assert_stderr_contains(format!("error: {says} {}\n", out.path().join("sd-image").display()));
+        outcome.assert_code(1).assert_stdout("");
     }
     let absent = prints(r#"[{"outputs":{"out":"/nix/store/absent"}}]"#);
     let outcome = Answers { build: absent, ..Answers::default() }.install().run(&STINKY);
-    outcome.says("error: the build made no SD image: there is no folder /nix/store/absent/sd-image");
+    outcome.assert_stderr_contains(
+        "error: the build made no SD image: there is no folder /nix/store/absent/sd-image",
+    );
     let none = prints(r#"[{"outputs":{"out":null}}]"#);
     let outcome = Answers { build: none, ..Answers::default() }.install().run(&STINKY);
-    outcome.says("nix build printed no output 'out'").exits(1);
+    outcome.assert_stderr_contains("nix build printed no output 'out'").assert_code(1);
 }
 
 /// A nix that does what `answers` makes of an endless script is asked to stop, and the binary `says` so.

@@ -1,5 +1,6 @@
-//! The tool's own files: what others cannot read, plant or swap, and the receipts among them.
+//! The files of the tool: other users can neither read, plant nor swap them. Receipts are among them.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
@@ -14,12 +15,13 @@ const MIB: usize = 1 << 20;
 const OTHER: u32 = 65_534;
 
 fn mode(path: &Path) -> u32 {
-    path.metadata().expect("looking at a file").permissions().mode() & 0o777
+    path.metadata().expect("reading the mode of a file").permissions().mode() & 0o777
 }
 
-/// The words of a flash of the image `a.img` in the home of `sandbox` onto the new card `name`.
-fn words(sandbox: &Sandbox, name: &str) -> Vec<String> {
-    let (file, card) = (sandbox.path("home").join("a.img"), sandbox.path(name));
+/// The arguments that flash the image `a.img` in the home of `sandbox` to the new card `name`.
+fn flash_args(sandbox: &Sandbox, name: &str) -> Vec<String> {
+    let file = sandbox.path("home").join("a.img");
+    let card = sandbox.path(name);
     fs::write(&file, image()).expect("writing an image");
     fs::write(&card, vec![0xee; 4 * MIB]).expect("making a card");
     let [file, card] = [file, card].map(|path| path.display().to_string());
@@ -29,25 +31,31 @@ fn words(sandbox: &Sandbox, name: &str) -> Vec<String> {
 }
 
 fn run(sandbox: &Sandbox, args: &[String]) -> Outcome {
-    sandbox.run(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    sandbox.run(&strs(args))
+}
+
+fn strs(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
 }
 
 #[test]
 fn eight_flashes_at_once_leave_eight_receipts() {
     let sandbox = Sandbox::new();
-    let all = (0..8).map(|number| words(&sandbox, &format!("card{number}"))).collect::<Vec<_>>();
+    let all = (0..8).map(|number| flash_args(&sandbox, &format!("card{number}"))).collect::<Vec<_>>();
     std::thread::scope(|scope| {
         let sandbox = &sandbox;
         for args in &all {
-            scope.spawn(move || run(sandbox, args).exits(0).to_owned());
+            scope.spawn(move || {
+                run(sandbox, args).assert_code(0);
+            });
         }
     });
-    let receipts: Value = serde_json::from_str(sandbox.run(&["--json", "history"]).exits(0)).unwrap();
-    let mut cards =
-        receipts.as_array().unwrap().iter().map(|it| it["card"]["path"].to_string()).collect::<Vec<_>>();
-    cards.sort();
-    cards.dedup();
-    assert_eq!((cards.len(), receipts.as_array().unwrap().len()), (8, 8), "{receipts:#}");
+    let receipts: Value =
+        serde_json::from_str(&sandbox.run(&["--json", "history"]).assert_code(0).stdout).unwrap();
+    let receipts = receipts.as_array().unwrap();
+    let cards = receipts.iter().map(|receipt| receipt["card"]["path"].to_string()).collect::<BTreeSet<_>>();
+    assert_eq!(cards.len(), 8, "{receipts:#?}");
+    assert_eq!(receipts.len(), 8, "{receipts:#?}");
     assert_eq!(fs::read_dir(sandbox.path("state/receipts")).unwrap().count(), 8);
 }
 
@@ -55,40 +63,35 @@ fn eight_flashes_at_once_leave_eight_receipts() {
 fn what_cannot_be_read_is_told_by_all_who_look() {
     let nix = building().0.install();
     let receipts = nix.path("state/receipts");
-    run(&nix, &words(&nix, "card")).exits(0);
+    run(&nix, &flash_args(&nix, "card")).assert_code(0);
     rustix::fs::mkfifoat(rustix::fs::CWD, receipts.join("9.json"), 0o600.into()).unwrap();
     fs::File::create(receipts.join("8.json")).unwrap().set_len(1 << 40).unwrap();
     let text = format!("warning: 2 receipts in {} could not be read: ", receipts.display());
     let device = nix.path("card").display().to_string();
-    assert!(nix.run(&["history"]).says(&text).exits(0).contains("  flash  "));
-    nix.run(&["card", "verify", &device]).says(&text).exits(0);
-    nix.run(&["--flake", FLAKE, "status", "stinky"]).says(&text);
+    assert!(nix.run(&["history"]).assert_stderr_contains(&text).assert_code(0).stdout.contains("  flash  "));
+    nix.run(&["card", "verify", &device]).assert_stderr_contains(&text).assert_code(0);
+    nix.run(&["--flake", FLAKE, "status", "stinky"]).assert_stderr_contains(&text);
     fs::write(receipts.join("999999-2100-01-01T000000Z-deploy-x.json"), r#"{"kind":"deploy","when":"2100-01-01T00:00:00Z",
         "host":"x","flake":"/src","from":null,"to":"/nix/store/x","verdict":"done","exit_code":0,"seconds":[]}"#).unwrap();
-    nix.run(&["history"])
-        .says("warning: 1 of 2 receipts are dated in the future: the clock was wrong then, or is wrong now");
+    nix.run(&["history"]).assert_stderr_contains(
+        "warning: 1 of 2 receipts are dated in the future: the clock was wrong then, or is wrong now",
+    );
 }
 
 /// `sh -c 'umask 000; …'`, as in some containers.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn a_umask_changes_nothing() {
     let sandbox = Sandbox::new();
-    let tool = sandbox.command(&[]);
-    let mut command = std::process::Command::new("sh");
-    command
-        .args(["-c", "umask 000; exec \"$@\"", "sh"])
-        .arg(tool.get_program())
-        .args(words(&sandbox, "card"));
-    let env = tool.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
-    let output = command.envs(env.collect::<Vec<_>>()).output().expect("running the binary");
-    assert!(output.status.success(), "{output:?}");
-    let (state, mut left) = (sandbox.path("state"), vec![sandbox.path("state")]);
+    let args = flash_args(&sandbox, "card");
+    let shell = ["sh", "-c", "umask 000; exec \"$@\"", "sh"];
+    sandbox.xtask(&strs(&args)).wrapped_in(&shell).run().assert_code(0);
+    let state = sandbox.path("state");
+    let mut paths = vec![state.clone()];
     let mut files = 0;
-    while let Some(path) = left.pop() {
+    while let Some(path) = paths.pop() {
         if path.is_dir() {
             assert_eq!(mode(&path), 0o700, "{}", path.display());
-            left.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+            paths.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
         } else {
             assert_eq!(mode(&path), 0o600, "{}", path.display());
             files += 1;
@@ -114,19 +117,22 @@ fn nothing_of_another_user_is_taken() {
     let text =
         format!("{} belongs to user 65534, who could change the files of user 0 there", state.display());
     for args in [&["history"][..], &["identity", "make", "stinky"], &["identity", "show", "stinky"]] {
-        nix.run(args).says(&text).exits(3);
+        nix.run(args).assert_stderr_contains(&text).assert_code(3);
     }
     let device = card(&nix).display().to_string();
     let options = ["--allow-virtual", "--yes", "--expect-size", "4MiB"];
     let flash = |words: &[&str]| nix.run(&[&["--flake", FLAKE, "flash"], words, &options[..]].concat());
-    flash(&["stinky", &device]).says(&text).exits(3);
+    flash(&["stinky", &device]).assert_stderr_contains(&text).assert_code(3);
     assert!(fs::read(&device).unwrap().iter().all(|byte| *byte == 0xee));
     assert_eq!(fs::read_dir(&keys).unwrap().count(), 0);
-    // Without an identity nothing of it is needed but a place for the receipt.
+    // Without an identity the state folder is needed for the receipt alone.
     let file = nix.path("home").join("a.img").display().to_string();
     fs::write(&file, image()).unwrap();
     let outcome = flash(&["--image", &file, &device]);
-    outcome.says("warning: no receipt of this flash was written: writing a receipt to ").says(&text).exits(0);
+    outcome
+        .assert_stderr_contains("warning: no receipt of this flash was written: writing a receipt to ")
+        .assert_stderr_contains(&text)
+        .assert_code(0);
 }
 
 #[test]
@@ -137,14 +143,14 @@ fn a_folder_that_others_can_write_to_is_refused() {
     fs::set_permissions(&state, Permissions::from_mode(0o777)).unwrap();
     let text = format!("run `chmod go-w {0}`, or use a folder of your own", state.display());
     for args in [&["history"][..], &["identity", "make", "pi"]] {
-        sandbox.run(args).says(&text).exits(3);
+        sandbox.run(args).assert_stderr_contains(&text).assert_code(3);
     }
     let away = sandbox.path("away");
     fs::rename(&state, &away).unwrap();
     symlink(&away, &state).unwrap();
-    sandbox.run(&["history"]).says(&format!("chmod go-w {}", away.display())).exits(3);
+    sandbox.run(&["history"]).assert_stderr_contains(format!("chmod go-w {}", away.display())).assert_code(3);
     fs::set_permissions(&away, Permissions::from_mode(0o755)).unwrap();
-    sandbox.run(&["history"]).exits(0);
+    sandbox.run(&["history"]).assert_code(0);
 }
 
 #[test]
@@ -152,21 +158,22 @@ fn notes_that_are_none_are_no_reason_to_wait() {
     let (answers, _out) = building();
     let nix = answers.install();
     fs::create_dir(nix.path("state")).unwrap();
-    let notes = nix.path("state/checked-images.json");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &notes, 0o600.into()).unwrap();
-    // What was written only just now is not noted.
+    let cache = nix.path("state/checked-images.json");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &cache, 0o600.into()).unwrap();
+    // The check cache skips images that were written only just now.
     std::thread::sleep(std::time::Duration::from_millis(150));
     let device = card(&nix).display().to_string();
     let args =
         ["--flake", FLAKE, "flash", "stinky", &device, "--identity", "none", "--allow-virtual", "--yes"];
-    nix.run(&[&args[..], &["--expect-size", "4MiB"]].concat()).exits(0);
-    assert!(notes.is_file() && mode(&notes) == 0o600);
+    nix.run(&[&args[..], &["--expect-size", "4MiB"]].concat()).assert_code(0);
+    assert!(cache.is_file() && mode(&cache) == 0o600);
 }
 
 #[test]
 fn programs_that_others_could_have_put_there_are_not_run() {
     let sandbox = Sandbox::with_fakes_only();
-    let (tools, ran) = (sandbox.path("tools"), sandbox.path("ran"));
+    let tools = sandbox.path("tools");
+    let ran = sandbox.path("ran");
     fs::create_dir(tools.join("bin")).unwrap();
     let nix = tools.join("bin/nix");
     fs::write(&nix, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
@@ -177,6 +184,6 @@ fn programs_that_others_could_have_put_there_are_not_run() {
     fs::set_permissions(&tools, Permissions::from_mode(0o777)).unwrap();
     let text =
         format!("warning: the tools that setup installed are not used: {} has mode 0777", tools.display());
-    sandbox.run(&["doctor"]).says(&text).exits(3);
+    sandbox.run(&["doctor"]).assert_stderr_contains(&text).assert_code(3);
     assert!(!ran.exists());
 }

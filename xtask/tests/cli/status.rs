@@ -36,7 +36,7 @@ fn flashed(scene: &Scene, hash: &str) {
 
 fn json(scene: &Scene, code: i32) -> Value {
     let outcome = scene.sandbox.run(&[&STATUS[..], &["--json"]].concat());
-    serde_json::from_str::<Value>(outcome.exits(code)).expect("JSON")[0].take()
+    serde_json::from_str::<Value>(&outcome.assert_code(code).stdout).expect("JSON")[0].take()
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn whether_a_host_answers() {
         let status = json(&scene, code);
         assert_eq!((&status["reachable"], &status["exit_code"]), (&expected, &code.into()), "{status}");
         let table = scene.sandbox.run(&STATUS);
-        let row = table.exits(code).lines().nth(1).expect("a row");
+        let row = table.assert_code(code).stdout.lines().nth(1).expect("a row");
         assert!(row.starts_with(&format!("stinky  {runs}  ")), "{row}");
     }
     let status = json(&scene(), 0);
@@ -72,10 +72,10 @@ fn units_that_nobody_tells_of() {
     let table = scene.sandbox.run(&STATUS);
     let expected = "HOST    RUNS     BOOTED  FAILED UNITS  FREE  LAST\n\
                     stinky  current  -       unknown       -     -\n";
-    assert_eq!(table.exits(0), expected);
+    table.assert_code(0).assert_stdout(expected);
     let deploy = scene.run(&["stinky"]);
-    deploy.says("the failed units of stinky are unknown: no systemd answers there\n");
-    assert_eq!(deploy.exits(0), format!("stinky already runs {NEW}\n"));
+    deploy.assert_stderr_contains("the failed units of stinky are unknown: no systemd answers there\n");
+    deploy.assert_code(0).assert_stdout(format!("stinky already runs {NEW}\n"));
 }
 
 #[test]
@@ -84,6 +84,6 @@ fn what_was_done_last_fits_into_a_row() {
     flashed(&scene, &hash);
     let words = "flashed 2026-11-25 12:00 UTC with the image of stinky, hash";
     let table = scene.sandbox.run(&STATUS);
-    assert!(table.exits(0).ends_with(&format!("  {words} 0123456789ab\n")), "{}", table.stdout);
+    assert!(table.assert_code(0).stdout.ends_with(&format!("  {words} 0123456789ab\n")), "{}", table.stdout);
     assert_eq!(json(&scene, 0)["history"], json!([format!("{words} {hash}")]));
 }

@@ -1,6 +1,6 @@
 //! `test`: which suites are run, and what becomes of one that cannot be.
 
-use crate::support::Sandbox;
+use crate::support::{Outcome, Sandbox};
 
 /// A cargo whose suites have three tests, two of which are ignored, and that passes all of them.
 const CARGO: &str = "case \"$*\" in
@@ -18,12 +18,9 @@ fn sandbox(cargo: &str) -> Sandbox {
 #[test]
 fn a_suite_that_was_asked_for_and_cannot_be_run_fails() {
     let sandbox = sandbox(CARGO);
-    let mut command = sandbox.command(&["test", "evaluation"]);
-    command.env_remove("XTASK_NIXPKGS").env_remove("XTASK_INPUTS");
-    let output = command.output().expect("running the binary");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let run = sandbox.xtask(&["test", "evaluation"]).env_remove("XTASK_NIXPKGS").env_remove("XTASK_INPUTS");
+    let outcome = run.run();
+    let Outcome { stdout, stderr, .. } = outcome.assert_code(1);
     let table = stdout.trim().lines().collect::<Vec<_>>();
     assert_eq!(table[0], "SUITE       RUN           WHY NOT ALL OF IT");
     assert!(table[1].starts_with("evaluation  1 of 3 tests  "), "{stdout}");
@@ -42,8 +39,11 @@ fn a_suite_that_was_asked_for_and_cannot_be_run_fails() {
 #[test]
 fn a_suite_that_needs_nothing_passes() {
     let outcome = sandbox(CARGO).run(&["test", "cli"]);
-    assert_eq!(outcome.exits(0), "\nSUITE  RUN  WHY NOT ALL OF IT\ncli    yes  -\n");
-    sandbox("exit 101").run(&["test", "cli"]).says("failed with exit code 101").exits(1);
+    outcome.assert_code(0).assert_stdout("\nSUITE  RUN  WHY NOT ALL OF IT\ncli    yes  -\n");
+    sandbox("exit 101")
+        .run(&["test", "cli"])
+        .assert_stderr_contains("failed with exit code 101")
+        .assert_code(1);
 }
 
 #[test]
@@ -51,16 +51,16 @@ fn property_tests_share_the_minutes_out() {
     let sandbox = sandbox(&format!("{CARGO}\necho \"seconds: $XTASK_FUZZ_SECONDS\""));
     let outcome = sandbox.run(&["test", "fuzz", "--minutes", "3"]);
     let threads = std::thread::available_parallelism().expect("a number of threads").get();
-    let told = outcome.exits(0).trim().to_owned();
-    assert_eq!(told, format!("seconds: {}", 90 * threads));
-    outcome.says(&format!("fuzz: 2 parsers, {} s for each\n", 90 * threads));
+    let seconds = outcome.assert_code(0).stdout.trim();
+    assert_eq!(seconds, format!("seconds: {}", 90 * threads));
+    outcome.assert_stderr_contains(format!("fuzz: 2 parsers, {} s for each\n", 90 * threads));
     let run = sandbox.calls("cargo").pop().expect("a run of cargo").join(" ");
     assert_eq!(run, format!("test --workspace --lib fuzz -- --skip a_fuzz_run --test-threads={threads}"));
     let finding = format!("{CARGO}\ncase \"$*\" in *--list*) ;; *) exit 101;; esac");
-    self::sandbox(&finding).run(&["test", "fuzz"]).exits(1);
+    self::sandbox(&finding).run(&["test", "fuzz"]).assert_code(1);
     self::sandbox(CARGO)
         .run(&["test", "cli", "--minutes", "1"])
-        .says("--minutes applies only to the suite fuzz")
-        .exits(2);
-    self::sandbox(CARGO).run(&["test", "fuzz", "--minutes", "0"]).exits(2);
+        .assert_stderr_contains("--minutes applies only to the suite fuzz")
+        .assert_code(2);
+    self::sandbox(CARGO).run(&["test", "fuzz", "--minutes", "0"]).assert_code(2);
 }

@@ -13,14 +13,14 @@ const QUESTION: &str = "Type the name of the device (virtual-card) to go on: ";
 fn asked(nix: &FakeNix) -> Terminal {
     let (card, file) = (card(nix), stored(nix));
     let card = card.to_str().expect("a plain path");
-    let mut terminal = Terminal::run(nix.command(&["flash", "--image", &file, card, "--allow-virtual"]));
-    terminal.until(QUESTION);
+    let mut terminal = nix.xtask(&["flash", "--image", &file, card, "--allow-virtual"]).on_terminal();
+    terminal.wait_for(QUESTION);
     terminal
 }
 
 /// What was shown since the question, and the exit code.
 fn end(terminal: Terminal) -> (String, i32) {
-    let outcome = terminal.end();
+    let outcome = terminal.finish();
     (outcome.stderr.split_once(QUESTION).expect("a question").1.to_owned(), outcome.code)
 }
 
@@ -55,7 +55,7 @@ fn what_is_typed_at_the_question() {
     ] {
         let nix = answers.install();
         let mut terminal = asked(&nix);
-        terminal.press(typed);
+        terminal.type_keys(typed);
         let (shown, found) = end(terminal);
         assert_eq!(found, code, "{typed:?}: {shown}");
         assert!(shown.replace("^D\u{8}\u{8}", "").starts_with(echoed), "{typed:?}: {shown:?}");

@@ -27,11 +27,11 @@ fn a_flake_is_evaluated_once() {
         (&["--", "--", "--no-eval-cache"], 2),
         (&["--dry-run"], 2),
     ] {
-        scene.deploy(args).exits(0);
+        scene.deploy(args).assert_code(0);
         assert_eq!(evaluations(), expected, "{args:?}");
     }
     scene.edit(|facts| facts["edited"] = true.into());
-    assert!(scene.deploy(&[]).exits(0).starts_with("target already runs "));
+    assert!(scene.deploy(&[]).assert_code(0).stdout.starts_with("target already runs "));
     assert_eq!(evaluations(), 3);
     let entries = fs::read_dir(scene.sandbox.path("state/evaluations")).expect("the cache");
     assert_eq!(entries.count(), 2);
@@ -55,7 +55,7 @@ fn nothing_is_cached_where_git_hides_changes() {
         (&["update-index", "--no-assume-unchanged", "facts.json"], 3),
     ] {
         git(words);
-        scene.deploy(&[]).exits(0);
+        scene.deploy(&[]).assert_code(0);
         let calls = scene.sandbox.calls("nix");
         assert_eq!(calls.iter().filter(|call| call.contains(&flake)).count(), expected, "{words:?}");
     }
@@ -69,7 +69,7 @@ fn deploy_rs_deploys_what_the_plan_showed() {
     scene.set_profile("two", ":");
     let edit = format!("sed -i s/two/three/ {}/facts.json", scene.flake());
     scene.sandbox.fake("deploy", &format!(r#"{edit}; exec {} "$@""#, real("deploy")));
-    assert!(scene.deploy(&[]).exits(0).ends_with("-two\n"));
+    assert!(scene.deploy(&[]).assert_code(0).stdout.ends_with("-two\n"));
     scene.assert_runs("two");
     let facts = fs::read_to_string(scene.sandbox.path("flake/facts.json")).expect("the facts");
     assert!(facts.contains("three") && !facts.contains("two"), "{facts}");

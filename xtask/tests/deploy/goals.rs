@@ -11,19 +11,23 @@ fn the_plan_shows_the_changes() {
     scene.set_profile("system-1", ":");
     scene.edit(|facts| facts["packages"] = ["curl-8.1", "nano-7.2"].into());
     let first = scene.deploy(&["--dry-run"]);
-    first.says("note  automatic rollback is not possible: there is no generation to roll back to");
-    assert!(first.exits(0).starts_with("target would run /nix/store/"), "{}", first.stdout);
+    first.assert_stderr_contains(
+        "note  automatic rollback is not possible: there is no generation to roll back to",
+    );
+    assert!(first.assert_code(0).stdout.starts_with("target would run /nix/store/"), "{}", first.stdout);
     assert_eq!(scene.machine.inside("ls /nix"), "", "a dry run copied something");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     scene.set_profile("system-2", ":");
     scene.edit(|facts| facts["packages"] = ["curl-8.2", "vim-9.1", "zlib-1.3"].into());
     let words = "2 added, 1 removed, 2 in other versions, 0 rebuilt; 12.0 MiB (+4.0 MiB)";
     let dry = scene.deploy(&["--dry-run"]);
-    dry.says(words).says("\n          curl 8.1 -> 8.2\n").says("\n        - nano 7.2 (-4.0 MiB)\n");
-    assert!(dry.exits(0).ends_with(&format!("{words}\n")), "{}", dry.stdout);
+    dry.assert_stderr_contains(words)
+        .assert_stderr_contains("\n          curl 8.1 -> 8.2\n")
+        .assert_stderr_contains("\n        - nano 7.2 (-4.0 MiB)\n");
+    assert!(dry.assert_code(0).stdout.ends_with(&format!("{words}\n")), "{}", dry.stdout);
     scene.assert_runs("system-1");
     let done = scene.deploy(&["--json"]);
-    let json: serde_json::Value = serde_json::from_str(done.exits(0)).expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(&done.assert_code(0).stdout).expect("JSON");
     assert_eq!(json["diff"]["packages"][0]["to"][0], "8.2");
     scene.assert_runs("system-2");
 }
@@ -34,20 +38,23 @@ fn a_system_for_the_next_boot() {
     let scene = Scene::new();
     scene.set_profile("old-profile", ":");
     scene.is_nixos("old", "old");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     scene.set_profile("new-profile", ":");
     scene.is_nixos("new", "new");
     let set = scene.deploy(&["--boot"]);
-    set.says("against deploy.nodes.target: it is what boots");
-    assert!(set.exits(0).ends_with("-new from its next boot on\n"), "{}", set.stdout);
+    set.assert_stderr_contains("against deploy.nodes.target: it is what boots");
+    assert!(set.assert_code(0).stdout.ends_with("-new from its next boot on\n"), "{}", set.stdout);
     assert!(scene.machine.inside("readlink -f /run/current-system").ends_with("-old"));
-    assert!(scene.deploy(&["--boot"]).exits(0).ends_with("-new from its next boot on\n"));
+    assert!(scene.deploy(&["--boot"]).assert_code(0).stdout.ends_with("-new from its next boot on\n"));
     let rebooted = scene.deploy(&["--boot", "--reboot"]);
-    rebooted.says("rebooting target");
-    assert!(rebooted.exits(0).ends_with("-new\n"), "{}", rebooted.stdout);
+    rebooted.assert_stderr_contains("rebooting target");
+    assert!(rebooted.assert_code(0).stdout.ends_with("-new\n"), "{}", rebooted.stdout);
     assert!(scene.machine.inside("readlink -f /run/booted-system").ends_with("-new"));
     let again = scene.deploy(&["--reboot"]);
-    assert!(again.exits(0).starts_with("target already runs ") && !again.stderr.contains("rebooting"));
+    assert!(
+        again.assert_code(0).stdout.starts_with("target already runs ")
+            && !again.stderr.contains("rebooting")
+    );
 }
 
 #[test]
@@ -56,17 +63,17 @@ fn a_new_kernel_needs_a_reboot() {
     let scene = Scene::new();
     scene.set_profile("old-profile", ":");
     scene.is_nixos("old", "old");
-    scene.deploy(&["--reboot"]).exits(0);
+    scene.deploy(&["--reboot"]).assert_code(0);
     scene.set_profile("new-profile", ":");
     scene.is_nixos("new", "new");
     scene.edit(|facts| facts["kernel"] = "linux-6.2".into());
     let switched = scene.deploy(&["--json"]);
-    switched.says("linux 6.1 -> 6.2");
-    let json: serde_json::Value = serde_json::from_str(switched.exits(0)).expect("JSON");
+    switched.assert_stderr_contains("linux 6.1 -> 6.2");
+    let json: serde_json::Value = serde_json::from_str(&switched.assert_code(0).stdout).expect("JSON");
     assert_eq!(json["verdict"], "reboot_needed");
-    assert!(scene.deploy(&[]).exits(0).contains("and needs a reboot"));
-    scene.deploy(&["--reboot"]).says("rebooting target").exits(0);
-    assert!(scene.deploy(&[]).exits(0).starts_with("target already runs "));
+    assert!(scene.deploy(&[]).assert_code(0).stdout.contains("and needs a reboot"));
+    scene.deploy(&["--reboot"]).assert_stderr_contains("rebooting target").assert_code(0);
+    assert!(scene.deploy(&[]).assert_code(0).stdout.starts_with("target already runs "));
 }
 
 #[test]
@@ -74,9 +81,13 @@ fn a_new_kernel_needs_a_reboot() {
 fn an_activation_that_needs_a_reboot() {
     let scene = Scene::new();
     scene.set_profile("good", ":");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     scene.set_profile("init", "echo 'until you reboot the system.' >&2; exit 100");
-    scene.deploy(&[]).says("deploy again with `--boot --reboot`").says("target rolled back to").exits(10);
+    scene
+        .deploy(&[])
+        .assert_stderr_contains("deploy again with `--boot --reboot`")
+        .assert_stderr_contains("target rolled back to")
+        .assert_code(10);
     scene.assert_runs("good");
 }
 
@@ -86,10 +97,11 @@ fn health_checks_run_at_the_end() {
     let scene = Scene::new();
     scene.set_profile("one", ":");
     let sick = scene.deploy(&["--health", "test -e /run/current-system", "--health", "echo sick; exit 3"]);
-    sick.says("but failed a health check: `echo sick; exit 3` exited with 3\n  | sick\n").exits(11);
+    sick.assert_stderr_contains("but failed a health check: `echo sick; exit 3` exited with 3\n  | sick\n")
+        .assert_code(11);
     scene.assert_runs("one");
-    scene.deploy(&["--health", "true"]).exits(0);
-    scene.deploy(&["--health", "false"]).exits(11);
+    scene.deploy(&["--health", "true"]).assert_code(0);
+    scene.deploy(&["--health", "false"]).assert_code(11);
 }
 
 #[test]
@@ -107,17 +119,20 @@ fn a_host_that_was_just_flashed_is_waited_for() {
         scene.deploy(&["--wait"])
     });
     outcome
-        .says("target does not answer yet: insert the card and power it on (waiting up to 10 min")
-        .exits(0);
+        .assert_stderr_contains(
+            "target does not answer yet: insert the card and power it on (waiting up to 10 min",
+        )
+        .assert_code(0);
     scene.assert_runs("one");
     scene.machine.inside("ip link set eth0 down");
-    let stopped = scene.sandbox.interrupt_at(
-        &["--flake", &scene.flake(), "deploy", "target", "--wait", "--boot"],
-        "does not answer yet",
-    );
-    stopped.says("stopped while waiting for target").exits(130);
+    let stopped = scene
+        .sandbox
+        .xtask(&["--flake", &scene.flake(), "deploy", "target", "--wait", "--boot"])
+        .interrupt_at("does not answer yet");
+    stopped.assert_stderr_contains("stopped while waiting for target").assert_code(130);
     let late = scene.deploy(&["--wait=1", "--boot"]);
-    late.says("error: waiting 60 s for target: target cannot be reached as root@10.").exits(12);
+    late.assert_stderr_contains("error: waiting 60 s for target: target cannot be reached as root@10.")
+        .assert_code(12);
 }
 
 #[test]
@@ -125,17 +140,17 @@ fn a_host_that_was_just_flashed_is_waited_for() {
 fn deploys_leave_receipts() {
     let scene = Scene::new();
     scene.set_profile("good", ":");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     scene.set_profile("bad", "exit 4");
-    scene.deploy(&[]).exits(10);
+    scene.deploy(&[]).assert_code(10);
     let history = scene.run(&["history", "target"]);
-    let lines = history.exits(0).lines().collect::<Vec<_>>();
+    let lines = history.assert_code(0).stdout.lines().collect::<Vec<_>>();
     assert!(lines[0].starts_with("WHEN ") && lines.len() == 3, "{lines:?}");
     assert!(lines[1].contains("  deploy  target  done ") && lines[1].ends_with("-good"), "{lines:?}");
     assert!(lines[2].contains("  deploy  target  rolled back ") && lines[2].ends_with("-bad"), "{lines:?}");
     let json: serde_json::Value =
-        serde_json::from_str(scene.run(&["--json", "history"]).exits(0)).expect("JSON");
+        serde_json::from_str(&scene.run(&["--json", "history"]).assert_code(0).stdout).expect("JSON");
     assert_eq!((&json[1]["exit_code"], &json[1]["kind"]), (&10.into(), &"deploy".into()));
     assert_eq!(json[0]["to"], json[1]["from"]);
-    assert_eq!(scene.run(&["--json", "history", "nobody"]).exits(0), "[]\n");
+    scene.run(&["--json", "history", "nobody"]).assert_code(0).assert_stdout("[]\n");
 }

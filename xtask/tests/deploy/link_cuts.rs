@@ -94,12 +94,12 @@ fn survives(cuts: &[Cut]) {
         .map(str::to_owned)
         .to_vec();
     scene.set_profile("old", ":");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     for (number, cut) in cuts.iter().enumerate() {
         let old = format!("old{number}");
         let new = format!("new{number}");
         scene.set_profile(&old, ":");
-        scene.deploy(&[]).exits(0);
+        scene.deploy(&[]).assert_code(0);
         scene.set_profile(&new, "sleep 1");
         let (code, output) = deploy_with(&scene, cut);
         scene.machine.wait_for_the_end_of_activations();
@@ -116,7 +116,7 @@ fn survives(cuts: &[Cut]) {
             "{} + {} ms: exit code {code}, and it has {ends:?}\n{output}",
             cut.marker, cut.after
         );
-        scene.deploy(&[]).exits(0);
+        scene.deploy(&[]).assert_code(0);
         scene.assert_runs(&new);
     }
 }

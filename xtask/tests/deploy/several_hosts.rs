@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::machine::Machine;
 use crate::scene::Scene;
-use crate::support::terminal::Terminal;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
@@ -19,16 +18,13 @@ fn two_deploys_to_one_host() {
             assert!(begin.elapsed() < Duration::from_secs(20), "no activation");
             std::thread::sleep(Duration::from_millis(20));
         }
-        let mut elsewhere = scene.sandbox.command(&["--flake", &scene.flake(), "deploy", "target"]);
-        let elsewhere = elsewhere.env("XTASK_STATE", scene.sandbox.path("elsewhere")).output();
-        let elsewhere = elsewhere.expect("running the binary");
-        let stderr = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
-        assert_eq!(elsewhere.status.code(), Some(3), "{stderr}");
-        assert!(stderr.contains("an activation is running on target"), "{stderr}");
+        let elsewhere = scene.sandbox.xtask(&["--flake", &scene.flake(), "deploy", "target"]);
+        let outcome = elsewhere.env("XTASK_STATE", scene.sandbox.path("elsewhere")).run();
+        outcome.assert_stderr_contains("an activation is running on target").assert_code(3);
         let second = scene.deploy(&[]);
-        second.says("waiting for another deploy to target to end");
-        assert!(second.exits(0).starts_with("target already runs "), "{}", second.stdout);
-        first.join().expect("the first deploy").exits(0);
+        second.assert_stderr_contains("waiting for another deploy to target to end");
+        assert!(second.assert_code(0).stdout.starts_with("target already runs "), "{}", second.stdout);
+        first.join().expect("the first deploy").assert_code(0);
     });
     scene.assert_runs("one");
 }
@@ -62,12 +58,14 @@ fn four_hosts_are_deployed_to_at_once() {
     let scene = Scene::new();
     let activation = "date +%s.%N >/mnt/times; sleep 3; date +%s.%N >>/mnt/times";
     scene.set_profile("alone", activation);
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     let machines = add_hosts(&scene, 4, activation);
     let outcome = scene.run(&["deploy", "host0", "host1", "host2", "host3", "host1"]);
-    let table = outcome.exits(0);
+    let table = &outcome.assert_code(0).stdout;
     for (number, machine) in machines.iter().enumerate() {
-        outcome.says(&format!("host{number}: | ")).says(&format!("host{number} runs /nix/store/"));
+        outcome
+            .assert_stderr_contains(format!("host{number}: | "))
+            .assert_stderr_contains(format!("host{number} runs /nix/store/"));
         assert!(table.contains(&format!("\nhost{number}  done     /nix/store/")), "{table}");
         assert!(machine.inside("readlink -f /run/current-system").ends_with(&format!("-system{number}")));
     }
@@ -83,21 +81,27 @@ fn a_host_that_fails_does_not_stop_the_others() {
     let scene = Scene::new();
     let machines = add_hosts(&scene, 2, ":");
     scene.set_profile("good", ":");
-    let mut terminal = Terminal::run(scene.sandbox.command(&["--flake", &scene.flake(), "deploy", "--all"]));
-    terminal.until("host0: deploy host0 as root@").until("host1: | ");
-    let shown = terminal.end();
-    assert!(shown.exits(0).contains("\nhost1   done "), "{}\n{}", shown.stdout, shown.stderr);
+    let mut terminal = scene.sandbox.xtask(&["--flake", &scene.flake(), "deploy", "--all"]).on_terminal();
+    terminal.wait_for("host0: deploy host0 as root@").wait_for("host1: | ");
+    let shown = terminal.finish();
+    assert!(shown.assert_code(0).stdout.contains("\nhost1   done "), "{}\n{}", shown.stdout, shown.stderr);
     scene.set_profile("better", ":");
     let options = machines[1].ssh_options(&machines[1].known_hosts());
     scene.add_host("host1", &machines[1].address, &options, "bad", "exit 4");
     let nowhere = [&options[..], &["-p".to_owned(), "1".to_owned()]].concat();
     scene.add_host("nobody", "127.0.0.1", &nowhere, "never", ":");
     let dry = scene.run(&["deploy", "--all", "--dry-run"]);
-    assert!(dry.exits(12).contains("\nhost1   planned      host1 would run /nix/store/"), "{}", dry.stdout);
+    assert!(
+        dry.assert_code(12).stdout.contains("\nhost1   planned      host1 would run /nix/store/"),
+        "{}",
+        dry.stdout
+    );
     let outcome = scene.run(&["--json", "deploy", "--all"]);
-    outcome.says("2 of 4 hosts failed: host1, nobody").says("nobody cannot be reached as root@127.0.0.1");
-    outcome.says(r#"{"host":"host1","event":"log""#);
-    let json: serde_json::Value = serde_json::from_str(outcome.exits(12)).expect("JSON");
+    outcome
+        .assert_stderr_contains("2 of 4 hosts failed: host1, nobody")
+        .assert_stderr_contains("nobody cannot be reached as root@127.0.0.1");
+    outcome.assert_stderr_contains(r#"{"host":"host1","event":"log""#);
+    let json: serde_json::Value = serde_json::from_str(&outcome.assert_code(12).stdout).expect("JSON");
     let verdicts = json.as_array().expect("an array").iter();
     let verdicts = verdicts.map(|it| (it["host"].as_str().unwrap(), it["exit_code"].as_u64().unwrap()));
     assert_eq!(verdicts.collect::<Vec<_>>(), [("host0", 0), ("host1", 10), ("nobody", 12), ("target", 0)]);
@@ -109,10 +113,13 @@ fn a_host_that_fails_does_not_stop_the_others() {
 fn one_machine_by_two_ways() {
     let scene = Scene::new();
     scene.set_profile("one", ":");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     let options = [scene.machine.ssh_options(&scene.known_hosts), vec!["-4".to_owned()]].concat();
     scene.set_profile("two", ":");
     scene.add_host("twin", &scene.machine.address, &options, "three", ":");
-    scene.run(&["deploy", "--all"]).says("target and twin are the same machine").exits(3);
+    scene
+        .run(&["deploy", "--all"])
+        .assert_stderr_contains("target and twin are the same machine")
+        .assert_code(3);
     scene.assert_runs("one");
 }

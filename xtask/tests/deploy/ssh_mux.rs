@@ -20,7 +20,7 @@ fn a_state_folder_whose_name_has_spaces() {
     scene.sandbox.env("XTASK_STATE", state);
     for name in ["one", "two"] {
         scene.set_profile(name, ":");
-        scene.deploy(&[]).exits(0);
+        scene.deploy(&[]).assert_code(0);
         scene.assert_runs(name);
     }
 }
@@ -36,7 +36,7 @@ fn a_host_that_allows_one_session() {
     scene.machine.inside("pkill -x sshd");
     for name in ["one", "two"] {
         scene.set_profile(name, ":");
-        scene.deploy(&["--wait"]).exits(0);
+        scene.deploy(&["--wait"]).assert_code(0);
         scene.assert_runs(name);
     }
 }
@@ -53,7 +53,7 @@ fn a_user_who_shares_connections_too() {
     let mut options = scene.machine.ssh_options(&scene.known_hosts);
     options[1] = config.display().to_string();
     scene.add_host("target", &scene.machine.address, &options, "one", ":");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     scene.assert_runs("one");
     assert_eq!(ssh_processes(&scene), "");
 }

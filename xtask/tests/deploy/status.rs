@@ -9,7 +9,7 @@ use crate::scene::Scene;
 
 fn json(scene: &Scene, args: &[&str], code: i32) -> Value {
     let outcome = scene.run(&[&["--json", "status"], args].concat());
-    serde_json::from_str(outcome.exits(code)).expect("JSON")
+    serde_json::from_str(&outcome.assert_code(code).stdout).expect("JSON")
 }
 
 #[test]
@@ -18,20 +18,20 @@ fn the_status_of_a_host() {
     let scene = Scene::new();
     scene.set_profile("old-profile", ":");
     scene.is_nixos("old", "old");
-    scene.deploy(&["--reboot"]).exits(0);
+    scene.deploy(&["--reboot"]).assert_code(0);
     let table = scene.run(&["status"]);
-    let line = table.exits(0).lines().nth(1).expect("a row").to_owned();
+    let line = table.assert_code(0).stdout.lines().nth(1).expect("a row").to_owned();
     assert!(line.starts_with("target  current  current  -  "), "{line}");
     assert!(line.contains(" deployed 20") && line.ends_with("-old"), "{line}");
     scene.set_profile("new-profile", ":");
     scene.is_nixos("new", "new");
     scene.edit(|facts| facts["kernel"] = "linux-6.2".into());
     assert_eq!(json(&scene, &["target"], 0)[0]["current"], false);
-    scene.deploy(&["--dry-run"]).exits(0);
+    scene.deploy(&["--dry-run"]).assert_code(0);
     let status = json(&scene, &[], 0);
     let names = status[0]["diff"]["packages"].as_array().expect("packages").iter().map(|it| &it["name"]);
     assert_eq!(names.collect::<Vec<_>>(), ["linux", "new", "old"]);
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     fs::write(scene.machine.path("failed-units"), "a.service loaded failed failed A\n").expect("writing");
     let status = &json(&scene, &[], 0)[0];
     assert_eq!((&status["current"], &status["reboot_pending"]), (&true.into(), &true.into()));
@@ -45,7 +45,7 @@ fn the_status_of_a_host() {
 fn a_file_system_that_has_become_read_only() {
     let scene = Scene::new();
     scene.set_profile("one", ":");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     // Detached by the kernel when the host and its mounts are gone.
     let device = scene.machine.inside(
         "truncate -s 8M /tmp/card && mkfs.ext4 -q /tmp/card && mkdir /tmp/mounted
@@ -60,7 +60,7 @@ fn a_file_system_that_has_become_read_only() {
     let status = json(&scene, &[], 0);
     assert!(read_only(&status), "{device}: {status}");
     let warning = format!("target has {device} read-only: the kernel found errors on it\n");
-    scene.run(&["status"]).says(&warning).exits(0);
+    scene.run(&["status"]).assert_stderr_contains(&warning).assert_code(0);
 }
 
 #[test]

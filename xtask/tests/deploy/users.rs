@@ -26,12 +26,12 @@ fn as_pi(scene: &Scene) {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_user_who_becomes_root() {
     let scene = scene("ALL=(ALL) NOPASSWD: ALL");
-    scene.deploy(&[]).says("deploy target as pi@10.").exits(0);
+    scene.deploy(&[]).assert_stderr_contains("deploy target as pi@10.").assert_code(0);
     scene.assert_runs("one");
     scene.set_profile("two", ":");
     as_pi(&scene);
     scene.leave_canary();
-    scene.deploy(&["--reboot", "--health", "test $(id -un) = pi"]).exits(0);
+    scene.deploy(&["--reboot", "--health", "test $(id -un) = pi"]).assert_code(0);
     scene.assert_runs("two");
 }
 
@@ -41,8 +41,10 @@ fn a_user_who_needs_a_password() {
     let scene = scene("ALL=(ALL) ALL");
     let refused = scene.deploy(&[]);
     refused
-        .says("pi needs a password for sudo on target\nhint: set `security.sudo.wheelNeedsPassword = false`")
-        .exits(3);
+        .assert_stderr_contains(
+            "pi needs a password for sudo on target\nhint: set `security.sudo.wheelNeedsPassword = false`",
+        )
+        .assert_code(3);
     let inner = scene.sandbox.command(&[
         "--flake",
         &scene.flake(),
@@ -54,12 +56,15 @@ fn a_user_who_needs_a_password() {
     ]);
     let mut terminal = Terminal::run(with_terminal(&inner));
     terminal.answer("(sudo for ", "secret");
-    let outcome = terminal.end();
-    assert!(outcome.exits(0).starts_with("target runs /nix/store/"), "{}", outcome.stdout);
+    let outcome = terminal.finish();
+    assert!(outcome.assert_code(0).stdout.starts_with("target runs /nix/store/"), "{}", outcome.stdout);
     scene.assert_runs("one");
     // A host that is current needs no sudo; a reboot does.
-    assert!(scene.deploy(&[]).exits(0).starts_with("target already runs "));
-    scene.deploy(&["--reboot"]).says("pi needs a password for sudo on target").exits(3);
+    assert!(scene.deploy(&[]).assert_code(0).stdout.starts_with("target already runs "));
+    scene
+        .deploy(&["--reboot"])
+        .assert_stderr_contains("pi needs a password for sudo on target")
+        .assert_code(3);
     assert!(!fs::read_to_string(scene.machine.path("log")).unwrap_or_default().contains("secret"));
 }
 

@@ -11,10 +11,10 @@ fn a_deploy_and_the_same_again() {
     let scene = Scene::new();
     scene.set_profile("one", ":");
     let first = scene.deploy(&[]);
-    assert!(first.exits(0).starts_with("target runs /nix/store/"), "{}", first.stdout);
+    assert!(first.assert_code(0).stdout.starts_with("target runs /nix/store/"), "{}", first.stdout);
     scene.assert_runs("one");
     let again = scene.deploy(&[]);
-    assert!(again.exits(0).starts_with("target already runs /nix/store/"), "{}", again.stdout);
+    assert!(again.assert_code(0).stdout.starts_with("target already runs /nix/store/"), "{}", again.stdout);
     let work = ["[deploy]", "     build  ", "      copy  "];
     let has_worked = work.iter().any(|words| again.stderr.contains(words));
     assert!(!has_worked, "something was done: {}", again.stderr);
@@ -25,9 +25,9 @@ fn a_deploy_and_the_same_again() {
 fn a_failing_activation_is_a_rollback() {
     let scene = Scene::new();
     scene.set_profile("good", ":");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     scene.set_profile("bad", "exit 4");
-    scene.deploy(&[]).says("target rolled back to /nix/store/").exits(10);
+    scene.deploy(&[]).assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
     scene.assert_runs("good");
 }
 
@@ -36,10 +36,10 @@ fn a_failing_activation_is_a_rollback() {
 fn an_activation_that_cuts_the_network_is_rolled_back() {
     let scene = Scene::new();
     scene.set_profile("good", "ip link set eth0 up");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     scene.set_profile("deaf", "ip link set eth0 down");
     let outcome = scene.deploy(&[]);
-    outcome.says("target rolled back to /nix/store/").exits(10);
+    outcome.assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
     scene.assert_runs("good");
 }
 
@@ -48,7 +48,7 @@ fn an_activation_that_cuts_the_network_is_rolled_back() {
 fn a_stale_canary_deceives_deploy_rs_but_not_the_tool() {
     let scene = Scene::new();
     scene.set_profile("good", ":");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     scene.set_profile("bad", "sleep 1; exit 4");
     scene.leave_canary();
     let (code, output) = scene.bare_deploy_rs();
@@ -57,7 +57,7 @@ fn a_stale_canary_deceives_deploy_rs_but_not_the_tool() {
     scene.machine.wait_for_the_end_of_activations();
     scene.assert_runs("good");
     let canary = scene.leave_canary();
-    scene.deploy(&[]).says("target rolled back to /nix/store/").exits(10);
+    scene.deploy(&[]).assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
     scene.assert_runs("good");
     // The tool makes deploy-rs work in another folder.
     assert_eq!(scene.machine.inside(&format!("ls {canary}")), canary);
@@ -68,10 +68,12 @@ fn a_stale_canary_deceives_deploy_rs_but_not_the_tool() {
 fn failed_units_are_no_success() {
     let scene = Scene::new();
     scene.set_profile("ill", "echo 'octoprint.service loaded failed failed OctoPrint' >/mnt/failed-units");
-    scene.deploy(&[]).says("but units have failed: octoprint.service").exits(11);
+    scene.deploy(&[]).assert_stderr_contains("but units have failed: octoprint.service").assert_code(11);
     scene.assert_runs("ill");
     let again = scene.deploy(&[]);
-    again.says("but is degraded: units that failed before still are: octoprint.service").exits(11);
+    again
+        .assert_stderr_contains("but is degraded: units that failed before still are: octoprint.service")
+        .assert_code(11);
 }
 
 #[test]
@@ -82,9 +84,11 @@ fn failed_units_without_systemd() {
     // Then either the systemctl of this machine runs, which finds no systemd there, or none does.
     fs::remove_file(scene.machine.path("bin/systemctl")).expect("removing systemctl");
     let outcome = scene.deploy(&[]);
-    outcome.says("the failed units of target are unknown: no systemd answers there\n").exits(0);
+    outcome
+        .assert_stderr_contains("the failed units of target are unknown: no systemd answers there\n")
+        .assert_code(0);
     scene.assert_runs("one");
-    let row = scene.run(&["status"]).exits(0).lines().nth(1).expect("a row").to_owned();
+    let row = scene.run(&["status"]).assert_code(0).stdout.lines().nth(1).expect("a row").to_owned();
     assert!(row.contains("  unknown  "), "{row}");
 }
 
@@ -93,10 +97,10 @@ fn failed_units_without_systemd() {
 fn a_build_that_fails_leaves_the_host_alone() {
     let scene = Scene::new();
     scene.set_profile("good", ":");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     scene.set_profile("broken", ":");
     fs::write(scene.sandbox.path("flake/profile.sh"), "exit 3").expect("breaking the build");
-    scene.deploy(&[]).says("nix failed on").exits(1);
+    scene.deploy(&[]).assert_stderr_contains("nix failed on").assert_code(1);
     scene.assert_runs("good");
 }
 
@@ -107,10 +111,10 @@ fn hosts_that_cannot_be_reached() {
     scene.options = ["-o", "ConnectTimeout=2"].map(str::to_owned).to_vec();
     scene.set_profile("one", ":");
     scene.machine.inside("ip link set eth0 down");
-    scene.deploy(&[]).says("target cannot be reached as root@10.").exits(12);
+    scene.deploy(&[]).assert_stderr_contains("target cannot be reached as root@10.").assert_code(12);
     scene.options = ["-p", "1"].map(str::to_owned).to_vec();
     scene.set_profile_at("127.0.0.1", "one", ":");
-    scene.deploy(&[]).says("target cannot be reached as root@127.0.0.1").exits(12);
+    scene.deploy(&[]).assert_stderr_contains("target cannot be reached as root@127.0.0.1").assert_code(12);
 }
 
 #[test]
@@ -122,9 +126,12 @@ fn another_host_key() {
     scene.known_hosts = scene.machine.path("wrong_hosts");
     fs::write(&scene.known_hosts, format!("{address} {}", key.expect("reading a key"))).expect("writing");
     scene.set_profile("one", ":");
-    scene.deploy(&[]).says("\nhint: if its card was flashed again with new keys").exits(13);
+    scene
+        .deploy(&[])
+        .assert_stderr_contains("\nhint: if its card was flashed again with new keys")
+        .assert_code(13);
     fs::write(&scene.known_hosts, "").expect("emptying known_hosts");
-    scene.deploy(&[]).says("the host key of target is not known here").exits(13);
+    scene.deploy(&[]).assert_stderr_contains("the host key of target is not known here").assert_code(13);
 }
 
 #[test]
@@ -133,12 +140,15 @@ fn a_key_that_the_project_knows() {
     let mut scene = Scene::new();
     scene.pin_key("host_key.pub");
     scene.set_profile("one", ":");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     scene.assert_runs("one");
     scene.pin_key("client_key.pub");
     scene.set_profile("two", ":");
     let outcome = scene.deploy(&[]);
-    outcome.says("\nhint: if someone flashed the card").says("if this is not your host").exits(13);
+    outcome
+        .assert_stderr_contains("\nhint: if someone flashed the card")
+        .assert_stderr_contains("if this is not your host")
+        .assert_code(13);
     scene.assert_runs("one");
 }
 
@@ -148,7 +158,9 @@ fn a_host_that_the_flake_does_not_have() {
     let scene = Scene::new();
     scene.set_profile("one", ":");
     let outcome = scene.run(&["deploy", "targte"]);
-    outcome.says("has no deploy node 'targte' (nodes: target)\nhint: did you mean 'target'?").exits(2);
+    outcome
+        .assert_stderr_contains("has no deploy node 'targte' (nodes: target)\nhint: did you mean 'target'?")
+        .assert_code(2);
 }
 
 #[test]
@@ -158,12 +170,17 @@ fn the_running_system_is_that_of_the_flake() {
     scene.set_profile("profile", ":");
     scene.is_nixos("nixos-one", "nixos-one");
     let outcome = scene.deploy(&[]);
-    outcome.says("against nixosConfigurations.target, and").says("  to    /nix/store/");
-    assert!(outcome.exits(0).ends_with("-nixos-one\n"), "{}", outcome.stdout);
+    outcome
+        .assert_stderr_contains("against nixosConfigurations.target, and")
+        .assert_stderr_contains("  to    /nix/store/");
+    assert!(outcome.assert_code(0).stdout.ends_with("-nixos-one\n"), "{}", outcome.stdout);
     scene.is_nixos("nixos-two", "nixos-one");
-    scene.deploy(&[]).says("-nixos-two, which is not nixosConfigurations.target").exits(10);
+    scene
+        .deploy(&[])
+        .assert_stderr_contains("-nixos-two, which is not nixosConfigurations.target")
+        .assert_code(10);
     scene.is_nixos("nixos-two", "nixos-two");
-    assert!(scene.deploy(&[]).exits(0).starts_with("target already runs /nix/store/"));
+    assert!(scene.deploy(&[]).assert_code(0).stdout.starts_with("target already runs /nix/store/"));
 }
 
 #[test]
@@ -171,12 +188,15 @@ fn the_running_system_is_that_of_the_flake() {
 fn a_deploy_that_is_stopped_still_says_what_the_host_runs() {
     let scene = Scene::new();
     scene.set_profile("good", ":");
-    scene.deploy(&[]).exits(0);
+    scene.deploy(&[]).assert_code(0);
     scene.set_profile("slow", "sleep 3");
     let flake = scene.flake();
     let outcome =
-        scene.sandbox.interrupt_at(&["--flake", &flake, "deploy", "target"], "Activating profile `");
-    outcome.says("stopped; reading what target runs").says("target rolled back to /nix/store/").exits(10);
+        scene.sandbox.xtask(&["--flake", &flake, "deploy", "target"]).interrupt_at("Activating profile `");
+    outcome
+        .assert_stderr_contains("stopped; reading what target runs")
+        .assert_stderr_contains("target rolled back to /nix/store/")
+        .assert_code(10);
     scene.assert_runs("good");
 }
 
@@ -205,11 +225,17 @@ fn the_first_deploy_after_a_flash_can_roll_back() {
     scene.set_profile("deaf-profile", "ip link set eth0 down");
     scene.is_nixos("deaf", "deaf");
     let outcome = scene.deploy(&[]);
-    outcome.says("note  deploy-rs cannot roll back to the flashed system: the tool first adds a generation");
-    outcome.says("target rolled back to /nix/store/").exits(10);
+    outcome.assert_stderr_contains(
+        "note  deploy-rs cannot roll back to the flashed system: the tool first adds a generation",
+    );
+    outcome.assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
     assert!(scene.machine.inside("readlink -f /run/current-system").ends_with("-flashed"));
     scene.set_profile("good-profile", ":");
     scene.is_nixos("good", "good");
     let good = scene.deploy(&[]);
-    assert!(good.exits(0).ends_with("-good\n") && !good.stderr.contains("note  "), "{}", good.stderr);
+    assert!(
+        good.assert_code(0).stdout.ends_with("-good\n") && !good.stderr.contains("note  "),
+        "{}",
+        good.stderr
+    );
 }

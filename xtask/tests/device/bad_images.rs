@@ -46,7 +46,10 @@ fn bad_images_change_nothing() {
         ("sized.zst", Harm::Checksum, "(zstd) is truncated or damaged"),
     ] {
         let outcome = harmed(&sandbox, &card, format, harm, &[]);
-        outcome.says(text).says(&format!("nixos-sd-image.{format}")).exits(3);
+        outcome
+            .assert_stderr_contains(text)
+            .assert_stderr_contains(format!("nixos-sd-image.{format}"))
+            .assert_code(3);
         card.is_unchanged();
     }
 }
@@ -68,22 +71,23 @@ fn an_image_that_rots_is_met_while_the_card_is_written() {
             };
             let packed = std::fs::read(pack(disk.mounted().at(), "sized.zst", &image(6))).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(200));
-            flash(&[]).says("check  ").exits(0);
+            flash(&[]).assert_stderr_contains("check  ").assert_code(0);
             disk.rots(&packed, harm);
             let outcome = flash(&[]);
-            let outcome = outcome.says("the image was checked before, and the file has not changed since");
+            let outcome = outcome
+                .assert_stderr_contains("the image was checked before, and the file has not changed since");
             let told = outcome.stderr.split_once("error: the image is damaged at byte ").expect("a place").1;
             let place =
                 told.split_once(": Restored data doesn't match checksum; the first MiB").expect(told).0;
             assert_eq!(place.parse::<usize>().unwrap() / MIB, mib, "{harm:?}: {place}");
-            outcome.says(
+            outcome.assert_stderr_contains(
                 "the first MiB of the card is blank, so it will not boot\nhint: build or download the image",
             );
-            outcome.exits(4);
+            outcome.assert_code(4);
             let blank = card.device.bytes();
             assert!(is_blank(&blank[..MIB]), "{mode} {harm:?}");
             // From now on that is known before the card is touched.
-            flash(&[]).says("(zstd) is truncated or damaged").exits(3);
+            flash(&[]).assert_stderr_contains("(zstd) is truncated or damaged").assert_code(3);
             assert!(card.device.bytes() == blank, "{mode} {harm:?}");
         }
     }
@@ -97,18 +101,18 @@ fn a_wrong_note_about_an_image() {
     let file = pack(&sandbox.path("home"), "sized.zst", &image(6));
     std::thread::sleep(std::time::Duration::from_millis(200));
     let flash = || flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
-    flash().exits(0);
+    flash().assert_code(0);
     let notes = sandbox.path("state").join("checked-images.json");
     let text = std::fs::read_to_string(&notes).expect("the notes");
     let hash = content_hash(&image(6));
     assert!(text.contains(&hash), "{text}");
     std::fs::write(&notes, text.replace(&hash, &content_hash(&image(5)))).expect("a wrong hash");
     flash()
-        .says("the image has changed since it was checked")
-        .says("hint: run the same command again")
-        .exits(4);
+        .assert_stderr_contains("the image has changed since it was checked")
+        .assert_stderr_contains("hint: run the same command again")
+        .assert_code(4);
     assert!(is_blank(&card.device.bytes()[..MIB]));
-    flash().says("check  6.0 MiB").exits(0);
+    flash().assert_stderr_contains("check  6.0 MiB").assert_code(0);
     card.holds(&image(6));
 }
 
@@ -196,7 +200,7 @@ fn millions_of_empty_blocks() {
     for (name, bytes) in nothing(20) {
         let (file, begin) = (sandbox.path("home").join(name), std::time::Instant::now());
         std::fs::write(&file, bytes).unwrap();
-        flash(&sandbox, &file, card.device.device(), "3MiB", &[]).exits(3);
+        flash(&sandbox, &file, card.device.device(), "3MiB", &[]).assert_code(3);
         assert!(begin.elapsed().as_secs() < 15, "{name}: {:?}", begin.elapsed());
         card.is_unchanged();
     }
@@ -216,7 +220,9 @@ fn a_hundred_gib_without_a_table() {
     {
         let (file, begin) = (sandbox.path("home").join("x.img.zst"), std::time::Instant::now());
         std::fs::write(&file, bytes).unwrap();
-        flash(&sandbox, &file, card.device.device(), "20MiB", &[]).says(text).exits(3);
+        flash(&sandbox, &file, card.device.device(), "20MiB", &[])
+            .assert_stderr_contains(text)
+            .assert_code(3);
         assert!(begin.elapsed().as_secs() < 10, "{text}: {:?}", begin.elapsed());
         card.is_unchanged();
     }
@@ -228,11 +234,14 @@ fn what_is_no_image_file() {
     let (sandbox, card) = (Sandbox::new(), Card::new(3));
     let dir = sandbox.path("home");
     flash(&sandbox, &dir, card.device.device(), "3MiB", &[])
-        .says("is not a regular file\nhint: name an image file")
-        .exits(3);
+        .assert_stderr_contains("is not a regular file\nhint: name an image file")
+        .assert_code(3);
     let absent = dir.join("absent.img");
     let outcome = flash(&sandbox, &absent, card.device.device(), "3MiB", &[]);
-    outcome.says("opening the image").says("there is no such file").exits(3);
+    outcome
+        .assert_stderr_contains("opening the image")
+        .assert_stderr_contains("there is no such file")
+        .assert_code(3);
     card.is_unchanged();
 }
 
@@ -242,7 +251,10 @@ fn an_image_larger_than_the_card() {
     let (sandbox, card) = (Sandbox::new(), Card::new(3));
     let file = pack(&sandbox.path("home"), "img.zst", &image(6));
     let outcome = flash(&sandbox, &file, card.device.device(), "3MiB", &[]);
-    outcome.says("the image is larger than").says("3145728 bytes too few\nhint: use a larger card").exits(3);
+    outcome
+        .assert_stderr_contains("the image is larger than")
+        .assert_stderr_contains("3145728 bytes too few\nhint: use a larger card")
+        .assert_code(3);
     card.is_unchanged();
 }
 
@@ -256,10 +268,12 @@ fn a_card_in_use() {
     std::fs::write(mounted.at().join("kept"), "dear").unwrap();
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
     let place = mounted.at().display();
-    outcome.says(&format!("is mounted at {place}\nhint: run `umount {place}`")).exits(3);
+    outcome
+        .assert_stderr_contains(format!("is mounted at {place}\nhint: run `umount {place}`"))
+        .assert_code(3);
     assert_eq!(std::fs::read_to_string(mounted.at().join("kept")).unwrap(), "dear");
     drop(mounted);
-    flash(&sandbox, &file, card.device.device(), "20MiB", &[]).exits(0);
+    flash(&sandbox, &file, card.device.device(), "20MiB", &[]).assert_code(0);
 }
 
 #[test]
@@ -272,7 +286,7 @@ fn a_card_that_somebody_else_has_open_for_himself() {
     let holder = std::fs::OpenOptions::new().read(true).custom_flags(exclusive).open(card.device.device());
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
     drop(holder.unwrap());
-    outcome.says("is in use").exits(3);
+    outcome.assert_stderr_contains("is in use").assert_code(3);
     card.is_unchanged();
 }
 
@@ -283,7 +297,10 @@ fn every_reason_is_told_at_once() {
     let file = pack(&sandbox.path("home"), "img", &image(6));
     let (file, device) = (file.to_str().unwrap(), card.device.device());
     let outcome = sandbox.run(&["flash", "--image", file, device, "--yes"]);
-    outcome.says("is a loop device").says("--yes alone does not identify the card").exits(3);
+    outcome
+        .assert_stderr_contains("is a loop device")
+        .assert_stderr_contains("--yes alone does not identify the card")
+        .assert_code(3);
     card.is_unchanged();
 }
 
@@ -294,6 +311,8 @@ fn the_file_behind_the_card_is_not_its_image() {
     let file = pack(&sandbox.path("home"), "img", &bytes);
     let device = Loop::over(&file, &[]);
     let outcome = flash(&sandbox, &file, device.device(), "6MiB", &[]);
-    outcome.says("which would be overwritten\nhint: copy it to another disk first").exits(3);
+    outcome
+        .assert_stderr_contains("which would be overwritten\nhint: copy it to another disk first")
+        .assert_code(3);
     assert!(std::fs::read(&file).unwrap() == bytes);
 }

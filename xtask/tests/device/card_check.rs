@@ -9,7 +9,6 @@ use crate::card::{Card, MIB};
 use crate::faulty::FaultyCard;
 use crate::image::garbage;
 use crate::medium::Fault;
-use crate::support::terminal::Terminal;
 use crate::support::{Outcome, Sandbox};
 
 /// The options that agree to the check of a card of `size`.
@@ -26,14 +25,14 @@ fn check(device: &str, size: &str) -> Outcome {
 fn an_honest_card_keeps_every_byte() {
     let card = Card::new(40);
     let outcome = check(card.device.device(), "40MiB");
-    let said = outcome.exits(0);
-    let places = said.strip_prefix(&format!("{}: capacity ok: 40.0 MiB, ", card.device.device()));
-    let places = places.and_then(|rest| rest.strip_suffix(" probes read back\n")).expect(said);
-    assert!((30..=110).contains(&places.parse::<u32>().unwrap()), "{said}");
+    let stdout = &outcome.assert_code(0).stdout;
+    let places = stdout.strip_prefix(&format!("{}: capacity ok: 40.0 MiB, ", card.device.device()));
+    let places = places.and_then(|rest| rest.strip_suffix(" probes read back\n")).expect(stdout);
+    assert!((30..=110).contains(&places.parse::<u32>().unwrap()), "{stdout}");
     card.is_unchanged();
     let args = [&["--json"][..], &agreed(card.device.device(), "40MiB")].concat();
     let result = Sandbox::new().run(&args);
-    let result = serde_json::from_str::<serde_json::Value>(result.exits(0)).unwrap();
+    let result = serde_json::from_str::<serde_json::Value>(&result.assert_code(0).stdout).unwrap();
     assert_eq!((&result["size"], result["places"].to_string().as_str()), (&(40 * MIB).into(), places));
     card.is_unchanged();
 }
@@ -45,14 +44,14 @@ fn counterfeit_cards_are_suspect_and_are_restored() {
     {
         let card = FaultyCard::new(12, fault);
         let outcome = check(card.path(), "12MiB");
-        outcome.says(
+        outcome.assert_stderr_contains(
             "error: the card is suspect: it claims 12.0 MiB (12582912 bytes), but does not keep what is",
         );
         outcome
-            .says(
+            .assert_stderr_contains(
                 " probes failed); the card holds again what it held before\nhint: counterfeit cards do this",
             )
-            .exits(4);
+            .assert_code(4);
         assert!(card.medium() == garbage(12 * MIB), "{fault:?}");
     }
 }
@@ -77,18 +76,21 @@ fn nothing_is_written_without_agreement() {
             "has 12582912 bytes, but 13631488 are expected",
         ),
     ] {
-        Sandbox::new().run(&[&["card", "check", device], options].concat()).says(text).exits(3);
+        Sandbox::new()
+            .run(&[&["card", "check", device], options].concat())
+            .assert_stderr_contains(text)
+            .assert_code(3);
     }
     let question = "Capacity probes overwrite blocks all over this card and restore them afterwards. Type the name of the device (";
     let sandbox = Sandbox::new();
-    let mut terminal = Terminal::run(sandbox.command(&["card", "check", device, "--allow-virtual"]));
-    terminal.until(question).answer(" to go on:", "no");
-    terminal.end().says("error: not confirmed; nothing was written").exits(3);
+    let mut terminal = sandbox.xtask(&["card", "check", device, "--allow-virtual"]).on_terminal();
+    terminal.wait_for(question).answer(" to go on:", "no");
+    terminal.finish().assert_stderr_contains("error: not confirmed; nothing was written").assert_code(3);
     card.is_unchanged();
-    let mut terminal = Terminal::run(sandbox.command(&["card", "check", device, "--allow-virtual"]));
+    let mut terminal = sandbox.xtask(&["card", "check", device, "--allow-virtual"]).on_terminal();
     terminal.answer(" to go on:", device);
-    let outcome = terminal.end();
-    assert!(outcome.exits(0).contains("capacity ok: 12.0 MiB"));
+    let outcome = terminal.finish();
+    assert!(outcome.assert_code(0).stdout.contains("capacity ok: 12.0 MiB"));
     card.is_unchanged();
 }
 

@@ -30,7 +30,7 @@ impl Flashed {
     fn new() -> Self {
         let (sandbox, card, image) = (Sandbox::new(), Card::new(20), image(12));
         let file = pack(&sandbox.path("home"), "img.zst", &image);
-        flash(&sandbox, &file, card.device.device(), "20MiB", &[]).exits(0);
+        flash(&sandbox, &file, card.device.device(), "20MiB", &[]).assert_code(0);
         Self { sandbox, card, file, image }
     }
 
@@ -71,7 +71,7 @@ fn a_card_that_holds_the_image_and_one_that_does_not() {
     let it = Flashed::new();
     let (file, by_receipt) = (["--image", it.file()], [""; 0]);
     for args in [&file[..], &by_receipt] {
-        assert_eq!(it.verify(args).exits(0), it.holds());
+        it.verify(args).assert_code(0).assert_stdout(it.holds());
     }
     it.flip(PLACE);
     let error = format!(
@@ -81,13 +81,13 @@ fn a_card_that_holds_the_image_and_one_that_does_not() {
     for args in [&file[..], &by_receipt] {
         let outcome = it.verify(args);
         outcome
-            .says("[░░░░░!░░░░░░]\n            ! 1 MiB failed   ░ 11 MiB unchanged\n")
-            .says(&error)
-            .exits(4);
+            .assert_stderr_contains("[░░░░░!░░░░░░]\n            ! 1 MiB failed   ░ 11 MiB unchanged\n")
+            .assert_stderr_contains(&error)
+            .assert_code(4);
         assert_eq!(outcome.stdout, "");
     }
     let outcome = it.verify(&["--json"]);
-    let result = serde_json::from_str::<Value>(outcome.exits(4)).unwrap();
+    let result = serde_json::from_str::<Value>(&outcome.assert_code(4).stdout).unwrap();
     assert_eq!(result["comparison"]["equal"], false);
     assert_eq!(result["comparison"]["differences"], serde_json::json!([PLACE]));
 }
@@ -98,12 +98,14 @@ fn without_the_image_its_hash_is_compared() {
     let it = Flashed::new();
     std::fs::remove_file(&it.file).unwrap();
     let outcome = it.verify(&[]);
-    outcome
-        .says(&format!("{} is missing or has changed: comparing with the hash of the receipt\n", it.file()));
-    assert_eq!(outcome.exits(0), it.holds());
+    outcome.assert_stderr_contains(format!(
+        "{} is missing or has changed: comparing with the hash of the receipt\n",
+        it.file()
+    ));
+    outcome.assert_code(0).assert_stdout(it.holds());
     it.flip(PLACE);
     let error = format!("error: {} does not hold the image: the hashes differ{BOOTED}", it.device());
-    it.verify(&[]).says(&error).exits(4);
+    it.verify(&[]).assert_stderr_contains(&error).assert_code(4);
 }
 
 #[test]
@@ -117,13 +119,17 @@ fn the_last_flash_counts() {
     let second = pack(&folder, "img.xz", &other);
     // Receipts are told apart by the second.
     std::thread::sleep(std::time::Duration::from_millis(1100));
-    flash(&it.sandbox, &second, it.device(), "20MiB", &[]).exits(0);
+    flash(&it.sandbox, &second, it.device(), "20MiB", &[]).assert_code(0);
     it.verify(&["--image", it.file()])
-        .says("11 of 12 MiB differ, at byte 1048576, 2097152, 3145728 and more")
-        .exits(4);
+        .assert_stderr_contains("11 of 12 MiB differ, at byte 1048576, 2097152, 3145728 and more")
+        .assert_code(4);
     let outcome = it.verify(&[]);
-    outcome.says(&format!(" UTC with the image {}, hash {}\n", second.display(), content_hash(&other)));
-    assert!(outcome.exits(0).ends_with(&format!("hash {}\n", content_hash(&other))));
+    outcome.assert_stderr_contains(format!(
+        " UTC with the image {}, hash {}\n",
+        second.display(),
+        content_hash(&other)
+    ));
+    assert!(outcome.assert_code(0).stdout.ends_with(&format!("hash {}\n", content_hash(&other))));
 }
 
 #[test]
@@ -166,14 +172,16 @@ fn a_receipt_that_cannot_be_written_is_no_failure() {
     std::fs::write(sandbox.path("state"), "no folder").unwrap();
     let file = pack(&sandbox.path("home"), "img.zst", &image(12));
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
-    outcome.says("warning: no receipt of this flash was written: writing a receipt to ").exits(0);
+    outcome
+        .assert_stderr_contains("warning: no receipt of this flash was written: writing a receipt to ")
+        .assert_code(0);
 }
 
 /// What `card inspect` says on stdout, line by line, and as its error. The exit code must be 4.
 #[track_caller]
 fn inspected(sandbox: &Sandbox, device: &str) -> (Vec<String>, String) {
     let outcome = sandbox.run(&["card", "inspect", device]);
-    let lines = outcome.exits(4).lines().map(str::to_owned).collect::<Vec<_>>();
+    let lines = outcome.assert_code(4).stdout.lines().map(str::to_owned).collect::<Vec<_>>();
     assert!(lines[0].starts_with(&format!("card    {device} (loop over ")), "{lines:?}");
     (lines[1..].to_vec(), outcome.stderr)
 }
@@ -195,7 +203,7 @@ fn cards_that_are_none_of_ours() {
         assert_eq!(error, format!("error: {device} does not boot: {why}\n"));
         let words =
             format!("there is no receipt of this project for {device}\nhint: name the host or --image FILE");
-        Sandbox::new().run(&["card", "verify", device]).says(&words).exits(3);
+        Sandbox::new().run(&["card", "verify", device]).assert_stderr_contains(&words).assert_code(3);
     }
 }
 
@@ -204,11 +212,11 @@ fn cards_that_are_none_of_ours() {
 fn a_card_and_what_became_of_it() {
     let (sandbox, card) = (Sandbox::new(), FaultyCard::new(12, Fault::WriteFails(PLACE, fuser::Errno::EIO)));
     let (file, image) = (pack(&sandbox.path("home"), "img.zst", &image(8)), image(8));
-    flash(&sandbox, &file, card.path(), "12MiB", &[]).exits(5);
+    flash(&sandbox, &file, card.path(), "12MiB", &[]).assert_code(5);
     let broken = "boots   not: its first MiB is blank, and there is something behind it: a flash was broken off here; run it again";
     assert_eq!(inspected(&sandbox, card.path()).0, [broken, NO_RECEIPT]);
     card.mend();
-    flash(&sandbox, &file, card.path(), "12MiB", &[]).exits(0);
+    flash(&sandbox, &file, card.path(), "12MiB", &[]).assert_code(0);
     let (lines, _) = inspected(&sandbox, card.path());
     let no_system = "boots   not: partition 1 has neither FAT32 nor ext4 on it";
     assert_eq!(lines[..2], ["holds   1: Linux, 7.0 MiB, bootable", no_system]);
@@ -222,7 +230,7 @@ fn a_card_and_what_became_of_it() {
         "{lines:?}"
     );
     let result = sandbox.run(&["card", "inspect", "--json", card.path()]);
-    let result = serde_json::from_str::<Value>(result.exits(4)).unwrap();
+    let result = serde_json::from_str::<Value>(&result.assert_code(4).stdout).unwrap();
     assert_eq!(result["origin"]["known"], "overwritten");
     assert_eq!(result["origin"]["receipt"]["image"]["path"], file.to_str().unwrap());
     assert_eq!((&result["verdict"]["boots"], &result["layout"]), (&"no".into(), &Value::Null));
@@ -238,10 +246,12 @@ fn a_card_that_cannot_be_read_everywhere() {
     let table = image(12);
     File::options().write(true).open(&file).and_then(|disk| disk.write_all_at(&table[..512], 0)).unwrap();
     let outcome = sandbox.run(&["card", "verify", "--image", file.to_str().unwrap(), card.path()]);
-    outcome.says("[!░░░░!░░░░░░]");
+    outcome.assert_stderr_contains("[!░░░░!░░░░░░]");
     outcome
-        .says("could not be read everywhere: reading the card at byte 5242880: Input/output error")
-        .exits(5);
+        .assert_stderr_contains(
+            "could not be read everywhere: reading the card at byte 5242880: Input/output error",
+        )
+        .assert_code(5);
 }
 
 #[test]
@@ -252,7 +262,12 @@ fn a_card_that_is_being_written_is_not_read() {
     rustix::fs::flock(&writer, FlockOperation::NonBlockingLockExclusive).unwrap();
     for command in ["inspect", "verify"] {
         let outcome = it.sandbox.run(&["card", command, it.device()]);
-        outcome.says(&format!("error: another program holds the lock of {}\nhint: ", it.device())).exits(3);
+        outcome
+            .assert_stderr_contains(format!(
+                "error: another program holds the lock of {}\nhint: ",
+                it.device()
+            ))
+            .assert_code(3);
     }
 }
 
@@ -264,5 +279,5 @@ fn a_card_in_a_locked_adapter_is_read() {
     std::fs::write(&copy, it.card.device.bytes()).unwrap();
     let locked = Loop::over(Path::new(&copy), &["--read-only"]);
     let outcome = it.sandbox.run(&["card", "verify", "--image", it.file(), locked.device()]);
-    assert!(outcome.exits(0).starts_with(&format!("{} holds the image", locked.device())));
+    assert!(outcome.assert_code(0).stdout.starts_with(&format!("{} holds the image", locked.device())));
 }

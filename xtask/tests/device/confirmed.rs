@@ -10,7 +10,7 @@ use crate::card::{Card, MIB};
 use crate::image::image;
 use crate::support::Outcome;
 use crate::support::loops::{Loop, Mounted, ext4};
-use crate::support::worker::{last, request, work};
+use crate::support::worker::{last_message, request, run_job};
 use crate::user::User;
 
 /// What an ordinary user has confirmed.
@@ -29,17 +29,17 @@ impl Confirmed {
     /// Runs the worker as root. Each line of its stdout is JSON.
     fn write(&self) -> Outcome {
         let line = request("flash", &self.plan, true).to_string();
-        work(self.user.sandbox.command(&["write-card"]), line.as_bytes(), &[&self.user.image_file()])
+        run_job(self.user.sandbox.command(&["write-card"]), line.as_bytes(), &[&self.user.image_file()])
     }
 
     #[track_caller]
     fn is_refused(&self, words: &str) {
         let outcome = self.write();
-        let event = last(&outcome);
+        let event = last_message(&outcome);
         let text = |field: &str| event[field].as_str().unwrap_or_default();
         let error = format!("{}; {}", text("message"), text("hint"));
         assert!(error.contains(words), "{words:?}: {event}");
-        outcome.exits(3);
+        outcome.assert_code(3);
     }
 }
 
@@ -49,7 +49,7 @@ fn the_same_card_is_written() {
     let card = Card::new(20);
     let confirmed = Confirmed::new(&card.device, 20);
     card.is_unchanged();
-    confirmed.write().exits(0);
+    confirmed.write().assert_code(0);
     card.holds(&image(6));
 }
 

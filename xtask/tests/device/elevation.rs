@@ -16,12 +16,16 @@ fn the_first_program_that_is_there_is_asked() {
             user.sandbox.fake(program, "echo 'a password is required' >&2; exit 1");
         }
         let outcome = user.flash();
-        outcome.says(&format!("writing needs root: {asked} {}", user.worker_args().join(" ")));
-        outcome.says("a password is required");
         outcome
-            .says(&format!("{asked} ended with exit code 1 before the worker began; nothing was written\n"));
-        outcome.says(&format!("hint: allow {asked} to run the worker, or run the command as root\n"));
-        outcome.exits(6);
+            .assert_stderr_contains(format!("writing needs root: {asked} {}", user.worker_args().join(" ")));
+        outcome.assert_stderr_contains("a password is required");
+        outcome.assert_stderr_contains(format!(
+            "{asked} ended with exit code 1 before the worker began; nothing was written\n"
+        ));
+        outcome.assert_stderr_contains(format!(
+            "hint: allow {asked} to run the worker, or run the command as root\n"
+        ));
+        outcome.assert_code(6);
         assert_eq!(user.sandbox.calls(asked), [user.worker_args()]);
         user.card_is_unchanged();
     }
@@ -34,10 +38,10 @@ fn without_any_of_them_it_says_what_to_do() {
     let outcome = user.flash();
     let none =
         format!("error: this user may not write {}, and none of sudo, run0, doas is on PATH\n", user.card());
-    outcome.says(&none).says("hint: run the command as root\n");
+    outcome.assert_stderr_contains(&none).assert_stderr_contains("hint: run the command as root\n");
     // Nobody reads an image, or confirms, in vain.
     assert!(!outcome.stderr.contains("check"), "{}", outcome.stderr);
-    outcome.exits(6);
+    outcome.assert_code(6);
     user.card_is_unchanged();
 }
 
@@ -49,10 +53,10 @@ fn an_image_that_this_user_may_not_read() {
     let image = user.sandbox.path("home").join("nixos-sd-image.img.zst");
     set_mode(&image, 0o600);
     let outcome = user.flash();
-    outcome.says("opening the image ").says(
+    outcome.assert_stderr_contains("opening the image ").assert_stderr_contains(
         "Permission denied (os error 13)\nhint: make the file and the folders above it readable for this user",
     );
-    outcome.exits(6);
+    outcome.assert_code(6);
     assert!(user.sandbox.calls("sudo").is_empty());
     user.card_is_unchanged();
     // Neither a folder on the way to it.
@@ -62,7 +66,9 @@ fn an_image_that_this_user_may_not_read() {
     std::fs::rename(&image, closed.join("image")).unwrap();
     set_mode(&closed.join("image"), 0o644);
     std::os::unix::fs::symlink(closed.join("image"), &image).unwrap();
-    user.flash().says("Permission denied (os error 13)\nhint: make the file and the folders").exits(6);
+    user.flash()
+        .assert_stderr_contains("Permission denied (os error 13)\nhint: make the file and the folders")
+        .assert_code(6);
 }
 
 #[test]
@@ -77,14 +83,19 @@ fn reading_is_elevated_too_and_never_writes() {
         [&["card", "inspect", card][..], &["card", "verify", "--image", "nixos-sd-image.img.zst", card]]
     {
         let outcome = user.run(args);
-        outcome.says(&format!("reading needs root: sudo {}\n", reader.join(" ")));
-        outcome.says("sudo ended with exit code 1 before the worker began; nothing was read\n").exits(6);
+        outcome.assert_stderr_contains(format!("reading needs root: sudo {}\n", reader.join(" ")));
+        outcome
+            .assert_stderr_contains("sudo ended with exit code 1 before the worker began; nothing was read\n")
+            .assert_code(6);
     }
     assert_eq!(user.sandbox.calls("sudo"), [reader, reader]);
     std::fs::remove_file(user.sandbox.path("bin").join("sudo")).expect("removing a fake");
     let outcome = user.run(&["card", "inspect", card]);
     let none = format!("error: this user may not read {card}, and none of sudo, run0, doas is on PATH\n");
-    outcome.says(&none).says("hint: run the command as root\n").exits(6);
+    outcome
+        .assert_stderr_contains(&none)
+        .assert_stderr_contains("hint: run the command as root\n")
+        .assert_code(6);
     user.card_is_unchanged();
 }
 
@@ -95,7 +106,12 @@ fn the_elevated_worker_writes() {
     let _rule = user.with_sudo();
     let hash = content_hash(&user.image);
     let outcome = user.flash();
-    assert!(outcome.exits(0).ends_with(&format!("holds the image: 6.0 MiB read back, hash {hash}\n")));
+    assert!(
+        outcome
+            .assert_code(0)
+            .stdout
+            .ends_with(&format!("holds the image: 6.0 MiB read back, hash {hash}\n"))
+    );
     user.card.holds(&user.image);
     // The receipt is the user's.
     let receipts = user.sandbox.path("state").join("receipts").metadata().expect("a folder of receipts");
@@ -103,7 +119,7 @@ fn the_elevated_worker_writes() {
     let file = user.sandbox.path("home").join("nixos-sd-image.img.zst");
     let file = file.to_str().expect("a plain path");
     let outcome = user.run(&["card", "verify", "--image", file, user.card()]);
-    assert!(outcome.exits(0).contains("holds the image: 6.0 MiB compared"), "{outcome:?}");
+    assert!(outcome.assert_code(0).stdout.contains("holds the image: 6.0 MiB compared"), "{outcome:?}");
 }
 
 #[test]
@@ -116,9 +132,9 @@ fn a_plain_file_of_somebody_else() {
     set_mode(&card, 0o600);
     let outcome = user.flash_to(card.to_str().expect("a plain path"), "9MiB");
     outcome
-        .says("error: this user may not write ")
-        .says(", and root opens only cards for other users\n")
-        .exits(6);
+        .assert_stderr_contains("error: this user may not write ")
+        .assert_stderr_contains(", and root opens only cards for other users\n")
+        .assert_code(6);
     assert!(user.sandbox.calls("sudo").is_empty());
     assert!(std::fs::read(&card).expect("reading the card") == garbage(9 * MIB));
 }
@@ -164,7 +180,7 @@ fn sudo_that_refuses() {
             binary.display()
         );
         assert!(said.ends_with(&expected), "{body}: {said}");
-        outcome.exits(6);
+        outcome.assert_code(6);
         user.card_is_unchanged();
     }
     assert!(user.sandbox.calls("sudo").iter().all(|call| *call == user.worker_args()));

@@ -26,10 +26,10 @@ fn check(modes: &[&str], mib: usize, fault: Fault, code: i32, text: &str, state:
     for mode in modes {
         let card = FaultyCard::new(mib, fault);
         let run = || flash(&sandbox, &file, card.path(), &size, &["--mode", mode]);
-        run().says(text).says(state).exits(code);
+        run().assert_stderr_contains(text).assert_stderr_contains(state).assert_code(code);
         assert!(is_blank(&card.medium()[..MIB]), "{fault:?} {mode}: the head is not blank");
         card.mend();
-        run().exits(0);
+        run().assert_code(0);
         assert!(card.medium().starts_with(&image), "{fault:?} {mode}: mended, and not the image");
     }
 }
@@ -122,7 +122,10 @@ fn a_head_that_does_not_stay() {
     let (sandbox, card) = (Sandbox::new(), FaultyCard::new(12, Fault::Lost(3 * 512, ALWAYS)));
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));
     let outcome = flash(&sandbox, &file, card.path(), "12MiB", &[]);
-    outcome.says("the card does not hold the bytes written at byte 0, after 3 retries").says(GONE).exits(4);
+    outcome
+        .assert_stderr_contains("the card does not hold the bytes written at byte 0, after 3 retries")
+        .assert_stderr_contains(GONE)
+        .assert_code(4);
     // Nothing else was done to a card that cannot be made safe.
     assert!(card.medium()[MIB..] == crate::image::garbage(12 * MIB)[MIB..]);
 }

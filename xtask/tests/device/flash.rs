@@ -27,7 +27,7 @@ pub struct Report {
 /// The report of a flash that succeeded.
 #[track_caller]
 pub fn report(outcome: &Outcome) -> Report {
-    let result = serde_json::from_str::<Value>(outcome.exits(0)).expect("JSON");
+    let result = serde_json::from_str::<Value>(&outcome.assert_code(0).stdout).expect("JSON");
     let report = &result["report"];
     let retries = report["retries"].as_u64().and_then(|count| u32::try_from(count).ok());
     let runs = report["map"].as_array().expect("a map").iter();
@@ -48,7 +48,7 @@ fn every_format_ends_up_on_the_card() {
         let file = pack(&sandbox.path("home"), format, &image);
         let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
         let expected = format!("{} holds the image: 12.0 MiB read back, hash {hash}\n", card.device.device());
-        assert_eq!(outcome.exits(0), expected, "{format}");
+        outcome.assert_code(0).assert_stdout(expected);
         card.holds(&image);
     }
 }
@@ -61,7 +61,7 @@ fn an_image_of_odd_size_fits_exactly() {
     std::fs::write(&file, garbage(image.len())).unwrap();
     let device = Loop::over(&file, &[]);
     let packed = pack(dir.path(), "img.zst", &image);
-    flash(&sandbox, &packed, device.device(), &image.len().to_string(), &[]).exits(0);
+    flash(&sandbox, &packed, device.device(), &image.len().to_string(), &[]).assert_code(0);
     assert!(device.bytes() == image);
 }
 
@@ -78,7 +78,7 @@ fn the_plan_tells_what_is_written_and_what_is_lost() {
         &format!("card    {} (loop over ", card.device.device()),
         "lost    everything on it",
     ] {
-        outcome.says(text);
+        outcome.assert_stderr_contains(text);
     }
     let phases = [
         "check  12.0 MiB in",
@@ -106,7 +106,9 @@ fn the_plan_tells_the_partitions_of_a_gpt() {
     .unwrap();
     partition(&file, &table);
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
-    outcome.says("1: EFI system, 2.0 MiB\n        2: Linux, 4.0 MiB, bootable\ncard    ").exits(0);
+    outcome
+        .assert_stderr_contains("1: EFI system, 2.0 MiB\n        2: Linux, 4.0 MiB, bootable\ncard    ")
+        .assert_code(0);
 }
 
 /// Gives `file` the partitions that `table` describes to sfdisk.
@@ -125,7 +127,7 @@ fn programs_get_json() {
     let (sandbox, card, image) = (Sandbox::new(), Card::new(20), image(12));
     let file = pack(&sandbox.path("home"), "img.gz", &image);
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &["--json"]);
-    let result = serde_json::from_str::<Value>(outcome.exits(0)).unwrap();
+    let result = serde_json::from_str::<Value>(&outcome.assert_code(0).stdout).unwrap();
     assert_eq!(result["device"], card.device.device());
     assert_eq!(result["report"]["size"], 12 * MIB);
     assert_eq!(result["report"]["hash"], content_hash(&image));
@@ -140,7 +142,7 @@ fn a_plain_file_as_a_card() {
     let (sandbox, image) = (Sandbox::new(), image(6));
     let (file, card) = (pack(&sandbox.path("home"), "img.zst", &image), sandbox.path("card"));
     std::fs::write(&card, garbage(9 * MIB)).unwrap();
-    flash(&sandbox, &file, card.to_str().unwrap(), "9MiB", &[]).exits(0);
+    flash(&sandbox, &file, card.to_str().unwrap(), "9MiB", &[]).assert_code(0);
     let after = std::fs::read(&card).unwrap();
     assert!(after.starts_with(&image) && after.len() == 9 * MIB);
     assert_eq!(after[6 * MIB..8 * MIB], garbage(9 * MIB)[6 * MIB..8 * MIB]);
@@ -153,6 +155,6 @@ fn a_card_in_memory_is_written_without_direct_access_as_well() {
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let (file, card) = (pack(&sandbox.path("home"), "img", &image), memory.path().join("card"));
     std::fs::write(&card, garbage(9 * MIB)).unwrap();
-    flash(&sandbox, &file, card.to_str().unwrap(), "9MiB", &[]).exits(0);
+    flash(&sandbox, &file, card.to_str().unwrap(), "9MiB", &[]).assert_code(0);
     assert!(std::fs::read(&card).unwrap().starts_with(&image));
 }

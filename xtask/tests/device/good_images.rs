@@ -15,7 +15,11 @@ fn check(sandbox: &Sandbox, file: &Path, image: &[u8], more: usize) -> Outcome {
     let size = (image.len() + more).to_string();
     let outcome = flash(sandbox, file, card.device.device(), &size, &[]);
     let hash = content_hash(image);
-    assert!(outcome.exits(0).ends_with(&format!("read back, hash {hash}\n")), "{}", outcome.stdout);
+    assert!(
+        outcome.assert_code(0).stdout.ends_with(&format!("read back, hash {hash}\n")),
+        "{}",
+        outcome.stdout
+    );
     card.holds(image);
     outcome
 }
@@ -63,7 +67,7 @@ fn frames_of_every_kind() {
         let file = sandbox.path("home").join(format!("{name}.img.zst"));
         std::fs::write(&file, packed).unwrap();
         let outcome = check(&sandbox, &file, &image, 8 * MIB);
-        outcome.says("check  24.0 MiB");
+        outcome.assert_stderr_contains("check  24.0 MiB");
         let warning = memory.map(|memory| {
             format!(
                 "warning: decompressing {} takes {memory} of memory: it was compressed with a long window\n",
@@ -95,18 +99,20 @@ fn a_window_that_takes_more_memory_than_may_be_taken() {
         std::fs::write(&file, packed).unwrap();
         let flash = |options: &[&str]| flash(&sandbox, &file, card.device.device(), "8MiB", options);
         let outcome = flash(&[]);
-        outcome.says(&format!("decompressing it takes {wanted} of memory, more than the limit of 256.0 MiB"));
-        outcome.says(&format!("pass --memory-limit {limit}\n")).exits(3);
+        outcome.assert_stderr_contains(format!(
+            "decompressing it takes {wanted} of memory, more than the limit of 256.0 MiB"
+        ));
+        outcome.assert_stderr_contains(format!("pass --memory-limit {limit}\n")).assert_code(3);
         assert!(!outcome.stderr.contains("damaged"), "{}", outcome.stderr);
         card.is_unchanged();
-        flash(&["--memory-limit", limit]).exits(0);
+        flash(&["--memory-limit", limit]).assert_code(0);
         card.holds(&image);
         let verify = |options: &[&str]| {
             let args = ["card", "verify", "--image", file.to_str().unwrap(), card.device.device()];
             sandbox.run(&[&args, options].concat())
         };
-        verify(&[]).says(&format!("pass --memory-limit {limit}\n")).exits(3);
-        verify(&["--memory-limit", limit]).exits(0);
+        verify(&[]).assert_stderr_contains(format!("pass --memory-limit {limit}\n")).assert_code(3);
+        verify(&["--memory-limit", limit]).assert_code(0);
     }
 }
 
@@ -118,7 +124,7 @@ fn names_of_every_kind() {
     for name in ["an image.img.zst", "it's \"mine\" $(id) * ;.img", "--yes", "Größe.img", "image"] {
         let file = sandbox.path("home").join(name);
         std::fs::write(&file, &packed).unwrap();
-        check(&sandbox, &file, &image, MIB).says(&format!("image   {}\n", file.display()));
+        check(&sandbox, &file, &image, MIB).assert_stderr_contains(format!("image   {}\n", file.display()));
     }
 }
 
@@ -133,5 +139,5 @@ fn a_link_to_an_image_that_can_only_be_read() {
     let link = sandbox.path("home").join("result");
     std::os::unix::fs::symlink(store.at(), &link).unwrap();
     let outcome = check(&sandbox, &link.join("nixos-sd-image.img.zst"), &image, MIB);
-    outcome.says(&format!("image   {}\n", file.display()));
+    outcome.assert_stderr_contains(format!("image   {}\n", file.display()));
 }

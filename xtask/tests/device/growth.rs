@@ -33,7 +33,7 @@ fn run<S: AsRef<OsStr>>(program: &str, args: &[S], path: Option<&str>) -> Output
 }
 
 #[track_caller]
-fn says<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
+fn stdout_of<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let output = run(program, args, None);
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -59,10 +59,10 @@ impl Card {
         fs::write(dir.path().join("table"), table).unwrap();
         let script = format!("sfdisk --quiet \"$0\" <{}/table", dir.path().display());
         let card = Loop::attach(size, &[], |file| {
-            says("sh", &["-c", &script, file.to_str().unwrap()]);
+            stdout_of("sh", &["-c", &script, file.to_str().unwrap()]);
         });
         // Not every kernel reads the table by itself.
-        says("partx", &["--update", card.device()]);
+        stdout_of("partx", &["--update", card.device()]);
         let card = Self { card, dir };
         card.record("sfdisk", "PATH=${PATH#*:} exec sfdisk \"$@\"");
         // It asks the kernel for more than this machine may allow.
@@ -100,7 +100,7 @@ impl Card {
 
     /// Start and end of `NIXOS_SD` in sectors, in the table and as the kernel has it.
     fn extent(&self) -> [(u64, u64); 2] {
-        let table: Value = serde_json::from_str(&says("sfdisk", &["-J", self.card.device()])).unwrap();
+        let table: Value = serde_json::from_str(&stdout_of("sfdisk", &["-J", self.card.device()])).unwrap();
         let partition = &table["partitiontable"]["partitions"][1];
         assert_eq!((&partition["type"], &partition["bootable"]), (&"83".into(), &true.into()));
         let [start, size] = ["start", "size"].map(|key| partition[key].as_u64().unwrap());

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::card::MIB;
 use crate::image::{garbage, image};
 use crate::support::Sandbox;
-use crate::support::image::says;
+use crate::support::image::stdout_of;
 
 /// The size of the image and of the card in MiB.
 pub const SIZE: usize = 40;
@@ -33,14 +33,14 @@ pub fn host_image(block: usize, full: bool) -> Vec<u8> {
     let args =
         ["-q", "-F", "-t", "ext4", "-L", "NIXOS_SD", "-b", &block, "-I", "256", "-m", "0", "-O", journal];
     let [root, file_path] = [&root, &file].map(|path| path.to_str().expect("a plain path"));
-    says("/usr/sbin/mke2fs", &[&args[..], &["-E", &offset, "-d", root, file_path, &size]].concat());
+    stdout_of("/usr/sbin/mke2fs", &[&args[..], &["-E", &offset, "-d", root, file_path, &size]].concat());
     std::fs::read(&file).expect("reading an image")
 }
 
 /// The output of debugfs for `request` on the card.
 #[track_caller]
 pub fn debugfs(card: &str, request: &str) -> String {
-    says("/usr/sbin/debugfs", &["-R", request, &format!("{card}?offset={START}")])
+    stdout_of("/usr/sbin/debugfs", &["-R", request, &format!("{card}?offset={START}")])
 }
 
 /// The mode, the owner, the group and the size of what is in `folder` of the card, by name.
@@ -60,7 +60,7 @@ pub fn listing(card: &str, folder: &str) -> Vec<String> {
 /// Asserts that the file system on the card is sound.
 #[track_caller]
 pub fn is_sound(card: &str) {
-    says("/usr/sbin/e2fsck", &["-f", "-n", &format!("{card}?offset={START}")]);
+    stdout_of("/usr/sbin/e2fsck", &["-f", "-n", &format!("{card}?offset={START}")]);
 }
 
 /// The chunks, in MiB, that the payload changed, by the output of a flash with `--json`.

@@ -14,7 +14,7 @@ use crate::host_image::{
 };
 use crate::image::{garbage, pack};
 use crate::support::Sandbox;
-use crate::support::image::says;
+use crate::support::image::stdout_of;
 use crate::user::User;
 
 const OF_PI: [&str; 2] = ["--identity-of", "pi"];
@@ -79,10 +79,10 @@ fn a_card_gets_its_key_and_files_and_is_else_the_image() {
         let files = files.to_str().unwrap();
         let more = [&OF_PI[..], &["--files", files, "--mode", mode, "--json"]].concat();
         let outcome = flash(&sandbox, &file, device, "48MiB", &more);
-        let places = added(outcome.exits(0));
+        let places = added(&outcome.assert_code(0).stdout);
         // The plan names both, and so no note does.
         for path in ["etc/old.conf", "link"] {
-            outcome.says(&format!("        replaces /persist/{path} of the image"));
+            outcome.assert_stderr_contains(format!("        replaces /persist/{path} of the image"));
         }
         assert!(!outcome.stderr.contains("\"replaces /persist"), "{}", outcome.stderr);
         assert_eq!(outcome.stderr.matches("replaces /persist").count(), 2, "{}", outcome.stderr);
@@ -112,12 +112,15 @@ fn the_plan_the_result_and_the_receipt_name_it() {
     let device = card.device.device();
     let outcome = flash(&sandbox, &file, device, "48MiB", &OF_PI);
     let public = sandbox.path("state/identity/pi/ssh_host_ed25519_key.pub");
-    let fingerprint = says("ssh-keygen", &["-l", "-f", public.to_str().unwrap()]);
+    let fingerprint = stdout_of("ssh-keygen", &["-l", "-f", public.to_str().unwrap()]);
     let fingerprint = fingerprint.split_whitespace().nth(1).unwrap();
-    outcome.says(&format!("identity {fingerprint} of pi (new)\ncard    {device}"));
-    outcome.says("added the key of pi to known_hosts of the project");
+    outcome.assert_stderr_contains(format!("identity {fingerprint} of pi (new)\ncard    {device}"));
+    outcome.assert_stderr_contains("added the key of pi to known_hosts of the project");
     assert!(
-        outcome.exits(0).starts_with(&format!("{device} holds the image and the identity of pi: 40.0 MiB"))
+        outcome
+            .assert_code(0)
+            .stdout
+            .starts_with(&format!("{device} holds the image and the identity of pi: 40.0 MiB"))
     );
     let line = std::fs::read_to_string(&public).unwrap();
     let known = std::fs::read_to_string(sandbox.path("state/identity/known_hosts")).unwrap();
@@ -126,15 +129,18 @@ fn the_plan_the_result_and_the_receipt_name_it() {
     assert!(inspected.stdout.contains(", and the identity of pi\n"), "{inspected:?}");
     let history = sandbox.run(&["history", "pi"]);
     assert!(
-        history.exits(0).lines().any(|line| line.contains(" flash ") && line.contains(" pi ")),
+        history.assert_code(0).stdout.lines().any(|line| line.contains(" flash ") && line.contains(" pi ")),
         "{history:?}"
     );
     let shown = sandbox.run(&["identity", "show", "pi"]);
     let json = flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], &["--json"]].concat());
-    let json = serde_json::from_str::<serde_json::Value>(json.exits(0)).unwrap();
+    let json = serde_json::from_str::<serde_json::Value>(&json.assert_code(0).stdout).unwrap();
     let expected = serde_json::json!({"host": "pi", "fingerprint": fingerprint, "novelty": "kept"});
     assert_eq!(json["identity"], expected);
-    assert!(shown.exits(0).starts_with(&format!("key     {fingerprint}\nage     age1")), "{shown:?}");
+    assert!(
+        shown.assert_code(0).stdout.starts_with(&format!("key     {fingerprint}\nage     age1")),
+        "{shown:?}"
+    );
 }
 
 #[test]
@@ -143,26 +149,26 @@ fn verify_knows_the_image_and_what_was_put_on_it() {
     let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
     let (device, path) = (card.device.device(), file.to_str().unwrap());
-    flash(&sandbox, &file, device, "48MiB", &OF_PI).exits(0);
+    flash(&sandbox, &file, device, "48MiB", &OF_PI).assert_code(0);
     let holds = format!("{device} holds the image and the identity of pi: 40.0 MiB compared");
     let verify = |more: &[&str]| sandbox.run(&[&["card", "verify"][..], more, &[device]].concat());
-    assert!(verify(&[]).exits(0).starts_with(&holds));
-    assert!(verify(&["--image", path]).exits(0).starts_with(&holds));
+    assert!(verify(&[]).assert_code(0).stdout.starts_with(&holds));
+    assert!(verify(&["--image", path]).assert_code(0).stdout.starts_with(&holds));
     let away = sandbox.path("home/away");
     std::fs::rename(&file, &away).unwrap();
-    verify(&[]).says("comparing with the hash of the receipt");
-    assert!(verify(&[]).exits(0).starts_with(&holds));
+    verify(&[]).assert_stderr_contains("comparing with the hash of the receipt");
+    assert!(verify(&[]).assert_code(0).stdout.starts_with(&holds));
     std::fs::rename(&away, &file).unwrap();
     // Somebody changes what was put there.
-    says(
+    stdout_of(
         "/usr/sbin/debugfs",
         &["-w", "-R", &format!("sif {KEY} mode 0100644"), &format!("{device}?offset={MIB}")],
     );
-    verify(&[]).says("does not hold the image: ").exits(4);
+    verify(&[]).assert_stderr_contains("does not hold the image: ").assert_code(4);
     // And somebody else has written the image alone.
     let stranger = Sandbox::new();
-    flash(&stranger, &file, device, "48MiB", &[]).exits(0);
-    verify(&["--image", path]).says("does not hold the image: ").exits(4);
+    flash(&stranger, &file, device, "48MiB", &[]).assert_code(0);
+    verify(&["--image", path]).assert_stderr_contains("does not hold the image: ").assert_code(4);
 }
 
 #[test]
@@ -173,18 +179,18 @@ fn a_card_is_flashed_again() {
     let device = card.device.device();
     let run = |more: &[&str]| flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], more].concat());
     let known = || std::fs::read_to_string(sandbox.path("state/identity/known_hosts")).unwrap();
-    run(&[]).exits(0);
+    run(&[]).assert_code(0);
     let (key, line) = (private_key(&sandbox, "pi"), known());
     // Only what the key has changed differs from the image, and goes back to it on the way.
     let before = card.device.written();
     let outcome = run(&["--mode", "delta", "--json"]);
-    let places = added(outcome.says("of pi (kept)").exits(0));
+    let places = added(&outcome.assert_stderr_contains("of pi (kept)").assert_code(0).stdout);
     let written = card.device.written() - before;
     assert!(written < (2 * places.len() as u64 + 5) << 20, "{written} bytes were written");
     assert_eq!((private_key(&sandbox, "pi"), known()), (key.clone(), line.clone()));
     assert_eq!(debugfs(device, &format!("cat {KEY}")), key);
 
-    run(&["--identity", "new"]).says("of pi (new)").exits(0);
+    run(&["--identity", "new"]).assert_stderr_contains("of pi (new)").assert_code(0);
     let other = private_key(&sandbox, "pi");
     assert!(other != key && known() != line && known().lines().count() == 1);
     assert_eq!(debugfs(device, &format!("cat {KEY}")), other);
@@ -192,12 +198,14 @@ fn a_card_is_flashed_again() {
     assert_eq!(names, 2, "nothing waits any more");
 
     let outcome = run(&["--identity", "none"]);
-    outcome.says("removed the key of pi from known_hosts of the project: the host makes its own");
-    assert!(outcome.exits(0).contains(" holds the image: 40.0 MiB read back"));
+    outcome.assert_stderr_contains(
+        "removed the key of pi from known_hosts of the project: the host makes its own",
+    );
+    assert!(outcome.assert_code(0).stdout.contains(" holds the image: 40.0 MiB read back"));
     assert_eq!(known(), "");
     card.holds(&image);
     // The key is still there, for the next card.
-    run(&[]).says("of pi (kept)").exits(0);
+    run(&[]).assert_stderr_contains("of pi (kept)").assert_code(0);
     assert_eq!(debugfs(device, &format!("cat {KEY}")), other);
 }
 
@@ -209,21 +217,26 @@ fn a_key_that_waits_is_never_lost() {
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
     let device = card.device.device();
     let run = |more: &[&str]| flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], more].concat());
-    run(&[]).exits(0);
+    run(&[]).assert_code(0);
     let old = private_key(&sandbox, "pi");
     let waiting = sandbox.path("state/identity/pi/ssh_host_ed25519_key.new");
     let waiting_path = waiting.to_str().unwrap();
-    says("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "pi", "-f", waiting_path]);
+    stdout_of("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "pi", "-f", waiting_path]);
     std::fs::remove_file(format!("{waiting_path}.pub")).unwrap();
     let newer = std::fs::read_to_string(&waiting).unwrap();
     let kept = run(&[]);
-    kept.says("warning: a newer key of pi is pending, SHA256:");
-    kept.says(&format!("pass --identity new to use it, or remove {waiting_path} to drop it")).exits(0);
+    kept.assert_stderr_contains("warning: a newer key of pi is pending, SHA256:");
+    kept.assert_stderr_contains(format!(
+        "pass --identity new to use it, or remove {waiting_path} to drop it"
+    ))
+    .assert_code(0);
     assert_eq!(
         (private_key(&sandbox, "pi"), std::fs::read_to_string(&waiting).unwrap()),
         (old, newer.clone())
     );
-    run(&["--identity", "new"]).says("of pi (new, made for a flash that did not end)").exits(0);
+    run(&["--identity", "new"])
+        .assert_stderr_contains("of pi (new, made for a flash that did not end)")
+        .assert_code(0);
     assert_eq!(private_key(&sandbox, "pi"), newer);
     assert_eq!(debugfs(device, &format!("cat {KEY}")), newer);
     assert!(!waiting.exists());
@@ -237,9 +250,9 @@ fn a_plain_file_and_another_folder_for_keys() {
     std::fs::write(&card, garbage(ROOM * MIB)).unwrap();
     let [card, keys] = [card, sandbox.path("home/keys")].map(|path| path.to_str().unwrap().to_owned());
     let made = sandbox.run(&["identity", "make", "pi", "--identity-dir", &keys]);
-    made.exits(0);
+    made.assert_code(0);
     let outcome = flash(&sandbox, &file, &card, "48MiB", &["--identity-of", "pi", "--identity-dir", &keys]);
-    outcome.says("of pi (kept)").exits(0);
+    outcome.assert_stderr_contains("of pi (kept)").assert_code(0);
     let key = std::fs::read_to_string(format!("{keys}/pi/ssh_host_ed25519_key")).unwrap();
     assert_eq!(debugfs(&card, &format!("cat {KEY}")), key);
     assert!(!sandbox.path("state/identity/pi").exists());
@@ -248,8 +261,8 @@ fn a_plain_file_and_another_folder_for_keys() {
     let flake = format!("path:{}", sandbox.path("home").display());
     let outcome =
         flash(&sandbox, &file, &card, "48MiB", &["--flake", &flake, "--files", files.to_str().unwrap()]);
-    outcome.says(&format!("Nix copies {} with the flake to its store", files.display()));
-    assert!(outcome.exits(0).contains(" holds the image and 7 files: 40.0 MiB read back"));
+    outcome.assert_stderr_contains(format!("Nix copies {} with the flake to its store", files.display()));
+    assert!(outcome.assert_code(0).stdout.contains(" holds the image and 7 files: 40.0 MiB read back"));
 }
 
 #[test]
@@ -265,7 +278,9 @@ fn the_elevated_worker_gets_the_key() {
     let _rule = user.with_sudo();
     let more = ["--identity-of", "pi", "--files", files.to_str().unwrap()];
     let outcome = user.flash_with(user.card(), "48MiB", &more);
-    assert!(outcome.exits(0).contains("holds the image and the identity of pi and 1 file: 40.0 MiB"));
+    assert!(
+        outcome.assert_code(0).stdout.contains("holds the image and the identity of pi and 1 file: 40.0 MiB")
+    );
     let key = private_key(&user.sandbox, "pi");
     assert_eq!(debugfs(user.card(), &format!("cat {KEY}")), key);
     has_no_trace(&user.sandbox.path("calls"), &key);

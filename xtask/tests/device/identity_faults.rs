@@ -35,7 +35,7 @@ impl Ready {
         let file = pack(&sandbox.path("home"), "img.zst", &image);
         let outcome =
             flash(&sandbox, &file, card.device.device(), "48MiB", &["--identity-of", "pi", "--json"]);
-        let places = added(outcome.exits(0));
+        let places = added(&outcome.assert_code(0).stdout);
         let before = [&image[..], &garbage(ROOM * MIB)[image.len()..]].concat();
         Self { sandbox, image, before, places }
     }
@@ -64,7 +64,7 @@ impl Ready {
 
     #[track_caller]
     fn holds_both(&self, card: &FaultyCard, outcome: &Outcome) {
-        let places = added(outcome.exits(0));
+        let places = added(&outcome.assert_code(0).stdout);
         differs_only_in(&card.medium(), &self.image, &places);
         let key = debugfs(card.path(), "cat /persist/etc/ssh/ssh_host_ed25519_key");
         assert_eq!(key, private_key(&self.sandbox, "pi"));
@@ -101,7 +101,10 @@ fn a_card_that_fails() {
     ] {
         let card = ready.card(fault);
         let outcome = ready.flash(&card);
-        outcome.says(&text).says("the first MiB of the card is blank, so it will not boot").exits(code);
+        outcome
+            .assert_stderr_contains(&text)
+            .assert_stderr_contains("the first MiB of the card is blank, so it will not boot")
+            .assert_code(code);
         ready.is_blank_and_can_be_repeated(&card);
     }
 }
@@ -167,10 +170,10 @@ fn a_new_key_replaces_the_old_one_only_when_a_card_has_it() {
     let card = ready.card(Fault::WriteFails(ready.place(), Errno::EIO));
     let file = ready.sandbox.path("home").join("nixos-sd-image.img.zst");
     let more = ["--identity-of", "pi", "--identity", "new"];
-    flash(&ready.sandbox, &file, card.path(), "48MiB", &more).exits(5);
+    flash(&ready.sandbox, &file, card.path(), "48MiB", &more).assert_code(5);
     assert_eq!((private_key(&ready.sandbox, "pi"), known()), (key.clone(), line.clone()));
     card.mend();
-    flash(&ready.sandbox, &file, card.path(), "48MiB", &more).exits(0);
+    flash(&ready.sandbox, &file, card.path(), "48MiB", &more).assert_code(0);
     assert!(private_key(&ready.sandbox, "pi") != key && known() != line);
 }
 
@@ -184,7 +187,7 @@ fn a_worker_that_is_killed_at_any_moment() {
     let args = ["flash", "--image", file.to_str().unwrap(), device, "--identity-of", "pi", "--mode", "full"];
     let args = [&args[..], &["--allow-virtual", "--yes", "--expect-size", "48MiB"]].concat();
     let begin = Instant::now();
-    sandbox.run(&args).exits(0);
+    sandbox.run(&args).assert_code(0);
     let (whole, steps) = (begin.elapsed(), 24);
     let mut blank = 0;
     for step in 0..steps {
@@ -200,7 +203,7 @@ fn a_worker_that_is_killed_at_any_moment() {
         assert!(killed || (ended.success() && is_whole(&sandbox, device)), "step {step}: {ended}");
     }
     assert!(blank > steps / 4, "only {blank} of {steps} were in mid-work");
-    sandbox.run(&args).exits(0);
+    sandbox.run(&args).assert_code(0);
     assert!(is_whole(&sandbox, device));
 }
 

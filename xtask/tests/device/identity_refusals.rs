@@ -4,7 +4,6 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -19,7 +18,9 @@ use crate::support::{Outcome, Sandbox};
 fn refuses(image: &[u8], more: &[&str], code: i32, text: &str) {
     let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
     let file = pack(&sandbox.path("home"), "img.zst", image);
-    flash(&sandbox, &file, card.device.device(), "48MiB", more).says(text).exits(code);
+    flash(&sandbox, &file, card.device.device(), "48MiB", more)
+        .assert_stderr_contains(text)
+        .assert_code(code);
     card.is_unchanged();
     assert!(!sandbox.path("state/identity/known_hosts").exists());
 }
@@ -120,20 +121,9 @@ fn paths_that_are_too_long_for_a_command() {
 }
 
 /// Runs the tool on a machine without this program of Debian.
-#[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
 fn without(sandbox: &Sandbox, program: &str, args: &[&str]) -> Outcome {
     let hide = format!("mount --bind /dev/null /usr/sbin/{program} && exec \"$@\"");
-    let own = sandbox.command(args);
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", &hide, "sh", env!("CARGO_BIN_EXE_xtask")])
-        .args(args)
-        .envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))))
-        .stdin(Stdio::null())
-        .output()
-        .expect("running the binary");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let code = output.status.code().unwrap_or(-1);
-    Outcome { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    sandbox.xtask(args).wrapped_in(&["unshare", "--mount", "sh", "-c", &hide, "sh"]).run()
 }
 
 #[test]
@@ -157,8 +147,11 @@ fn programs_that_are_not_there() {
         let text = format!(
             "error: {program}, which writes the host key and the files to the card, is not on PATH\n"
         );
-        outcome.says(&text).says("hint: install e2fsprogs with `cargo xtask setup`").exits(3);
+        outcome
+            .assert_stderr_contains(&text)
+            .assert_stderr_contains("hint: install e2fsprogs with `cargo xtask setup`")
+            .assert_code(3);
     }
     card.is_unchanged();
-    without(&sandbox, "debugfs", &args).exits(0);
+    without(&sandbox, "debugfs", &args).assert_code(0);
 }

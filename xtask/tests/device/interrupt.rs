@@ -110,7 +110,7 @@ impl Run {
     #[track_caller]
     pub fn is_blank_and_can_be_repeated(&self) {
         assert!(is_blank(&self.card.medium()[..MIB]));
-        self.again(&[]).exits(0);
+        self.again(&[]).assert_code(0);
         assert!(self.card.medium().starts_with(&self.image));
     }
 }
@@ -136,7 +136,7 @@ fn a_flash_that_is_broken_off_leaves_a_receipt() {
     let mut run = Run::until(Fault::StallsWrite(PLACE));
     kill_process_group(run.pid(), Signal::INT).unwrap();
     assert_eq!(run.end().0, Some(130));
-    let history = || run.sandbox.run(&["history"]).exits(0).to_owned();
+    let history = || run.sandbox.run(&["history"]).assert_code(0).stdout.clone();
     let told = history();
     assert!(
         told.contains("  flash  -     broken off  -  ") && told.contains("(broken off at write, "),
@@ -146,10 +146,17 @@ fn a_flash_that_is_broken_off_leaves_a_receipt() {
     // It is never taken for a flash that was done.
     let words = format!("there is no receipt of this project for {}", run.card.path());
     let verified = run.sandbox.run(&["card", "verify", run.card.path()]);
-    verified.says("warning: the last flash of 2").says("broken off at write").says(&words).exits(3);
-    run.again(&[]).exits(0);
+    verified
+        .assert_stderr_contains("warning: the last flash of 2")
+        .assert_stderr_contains("broken off at write")
+        .assert_stderr_contains(&words)
+        .assert_code(3);
+    run.again(&[]).assert_code(0);
     let verified = run.sandbox.run(&["card", "verify", run.card.path()]);
-    assert!(verified.exits(0).contains(" holds the image: ") && !verified.stderr.contains("broken off"));
+    assert!(
+        verified.assert_code(0).stdout.contains(" holds the image: ")
+            && !verified.stderr.contains("broken off")
+    );
     assert_eq!(history().lines().filter(|line| line.contains("  done  ")).count(), 1);
 }
 
@@ -160,7 +167,11 @@ fn a_tool_that_is_killed_leaves_a_receipt() {
     kill_process(run.pid(), Signal::KILL).unwrap();
     run.end();
     let told = run.sandbox.run(&["history"]);
-    assert!(told.exits(0).contains("(not finished: it is still running, or was killed)"), "{}", told.stdout);
+    assert!(
+        told.assert_code(0).stdout.contains("(not finished: it is still running, or was killed)"),
+        "{}",
+        told.stdout
+    );
 }
 
 #[test]

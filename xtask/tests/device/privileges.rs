@@ -15,7 +15,7 @@ use crate::flash::flash;
 use crate::image::{garbage, pack};
 use crate::support::loops::Loop;
 use crate::support::terminal::Terminal;
-use crate::support::worker::{Worker, pair_of, request};
+use crate::support::worker::{Worker, request, socket_pair_of};
 use crate::user::{NOBODY, User, give, run};
 
 #[test]
@@ -84,8 +84,8 @@ fn stuck(user: &User, name: &str, job: &Value, files: &[&File]) -> (PipeReader, 
     full.write_all(&vec![b'\n'; size]).expect("filling a pipe");
     let mut command = user.worker(name);
     command.stdout(full);
-    let mut worker = Worker::with(command, pair_of(NOBODY));
-    worker.hand_over(job.to_string().as_bytes(), files);
+    let mut worker = Worker::with(command, socket_pair_of(NOBODY));
+    worker.send(job.to_string().as_bytes(), files);
     (reader, worker)
 }
 
@@ -208,10 +208,10 @@ fn no_core_at_the_question() {
     let file = pack(&user.sandbox.path("home"), "img", &user.image);
     let command = user.command(&["flash", "--image", file.to_str().unwrap(), user.card(), "--allow-virtual"]);
     let mut terminal = Terminal::run(command);
-    terminal.until("the name of the device");
+    terminal.wait_for("the name of the device");
     keeps_its_secrets(terminal.pid());
-    terminal.press("no\n");
-    terminal.end();
+    terminal.type_keys("no\n");
+    terminal.finish();
 }
 
 /// The partitions of `card` that the kernel knows: start and size in sectors.
@@ -243,7 +243,7 @@ fn the_kernel_rereads_the_partition_table() {
             assert!(stale(&card));
         };
         add();
-        user.flash_to(card.device(), "9MiB").exits(0);
+        user.flash_to(card.device(), "9MiB").assert_code(0);
         assert!(!stale(&card), "{options:?}");
         // By root itself, too.
         if !known(&card).is_empty() {
@@ -251,7 +251,7 @@ fn the_kernel_rereads_the_partition_table() {
         }
         add();
         let file = user.sandbox.path("home/nixos-sd-image.img.zst");
-        flash(&user.sandbox, &file, card.device(), "9MiB", &[]).exits(0);
+        flash(&user.sandbox, &file, card.device(), "9MiB", &[]).assert_code(0);
         assert!(!stale(&card), "{options:?}");
     }
 }

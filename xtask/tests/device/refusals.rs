@@ -36,7 +36,7 @@ const VIRTUAL: [&str; 4] = ["--allow-virtual", "--yes", "--expect-size", "64MiB"
 #[track_caller]
 fn refused(device: &str, options: &[&str], words: &str) {
     let outcome = flash(device, options);
-    outcome.says(words).exits(3);
+    outcome.assert_stderr_contains(words).assert_code(3);
 }
 
 /// The whole disk on which `path` is stored, found in another way than the tool's.
@@ -170,7 +170,7 @@ fn a_card_that_somebody_has_claimed() {
     refused(card.device(), &VIRTUAL, &format!("another program holds the lock of {}", card.device()));
     drop(locked);
     assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));
-    flash(card.device(), &VIRTUAL).exits(0);
+    flash(card.device(), &VIRTUAL).assert_code(0);
     assert_eq!(std::fs::read(card.file()).unwrap()[..1 << 20], small_image());
 }
 
@@ -184,13 +184,13 @@ fn an_image_on_the_card_itself() {
     let sandbox = Sandbox::new();
     let image = image.to_str().unwrap();
     let args = [&["flash", "--image", image, card.device()], &VIRTUAL[..]].concat();
-    sandbox.run(&args).says("is mounted at").exits(3);
+    sandbox.run(&args).assert_stderr_contains("is mounted at").assert_code(3);
     drop(mounted);
     let backing = card.file();
     let backing = backing.to_str().unwrap();
     let args = [&["flash", "--image", backing, card.device()], &VIRTUAL[..]].concat();
     let words = format!("the image {backing} is on {}, which would be overwritten", card.device());
-    sandbox.run(&args).says(&words).exits(3);
+    sandbox.run(&args).assert_stderr_contains(&words).assert_code(3);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_card_with_large_sectors() {
 fn devices_says_what_would_be_lost() {
     let card = Loop::attach(64 * MIB, &[], ext4);
     let outcome = Sandbox::new().run(&["devices", "--json", "--allow-virtual"]);
-    let disks: serde_json::Value = serde_json::from_str(outcome.exits(0)).expect("JSON");
+    let disks: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
     let mut disks = disks.as_array().expect("a list").iter();
     let disk = disks.find(|disk| disk["path"] == card.device()).unwrap();
     assert_eq!(disk["partitions"][0]["fstype"], "ext4");
@@ -225,7 +225,7 @@ fn devices_lists_virtual_cards_on_request() {
     let sandbox = Sandbox::new();
     let listed = |args: &[&str]| {
         let outcome = sandbox.run(args);
-        let disks: serde_json::Value = serde_json::from_str(outcome.exits(0)).expect("JSON");
+        let disks: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
         let disks = disks.as_array().expect("a list").clone();
         disks.into_iter().find(|disk| disk["path"] == card.device())
     };

@@ -11,7 +11,7 @@ use crate::card::MIB;
 use crate::host_image::host_image;
 use crate::image::{garbage, image};
 use crate::support::loops::{Loop, Mounted, Swap, ext4};
-use crate::support::worker::{last, request, work, work_as};
+use crate::support::worker::{last_message, request, run_job, run_job_as};
 use crate::user::{NOBODY, User, give, run, set_mode};
 
 /// A file that only root may read and write.
@@ -37,11 +37,11 @@ fn disk(user: &User, path: &Path) -> Value {
 /// Asserts that the worker `name` refuses `request`, and prints nothing but the refusal.
 #[track_caller]
 fn refuses(user: &User, name: &str, request: &Value, files: &[&File], words: &str) {
-    let outcome = work_as(NOBODY, user.worker(name), request.to_string().as_bytes(), files);
-    let told = last(&outcome);
+    let outcome = run_job_as(NOBODY, user.worker(name), request.to_string().as_bytes(), files);
+    let told = last_message(&outcome);
     assert!(told["message"].as_str().is_some_and(|text| text.contains(words)), "{words:?}: {outcome:?}");
     assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
-    outcome.exits(3);
+    outcome.assert_code(3);
 }
 
 #[test]
@@ -91,10 +91,11 @@ fn a_file_of_root_is_no_image() {
     flash["job"]["flash"]["image"]["source"]["path"] = json!(path);
     let mut bare = flash.clone();
     bare["handed"] = json!([]);
-    let outcome = work_as(NOBODY, user.worker("write-card"), bare.to_string().as_bytes(), &[]);
+    let outcome = run_job_as(NOBODY, user.worker("write-card"), bare.to_string().as_bytes(), &[]);
     assert!(outcome.stdout.contains("no image came with the job"), "{outcome:?}");
     assert_ne!(outcome.code, 0);
-    work_as(NOBODY, user.worker("write-card"), flash.to_string().as_bytes(), &[&user.image_file()]).exits(0);
+    run_job_as(NOBODY, user.worker("write-card"), flash.to_string().as_bytes(), &[&user.image_file()])
+        .assert_code(0);
     user.card.holds(&user.image);
     // Opened without the right to read it, or no file at all.
     let text = "is not a regular file open for reading";
@@ -119,9 +120,9 @@ fn disks_of_the_system_and_of_others_are_not_read() {
         let mut lie = job.clone();
         lie["job"]["compare"]["disk"]["kind"] = json!({ "type": "sd_card" });
         lie["job"]["compare"]["disk"]["uses"] = json!([]);
-        let outcome = work_as(NOBODY, user.worker("read-card"), lie.to_string().as_bytes(), &[]);
+        let outcome = run_job_as(NOBODY, user.worker("read-card"), lie.to_string().as_bytes(), &[]);
         assert!(!outcome.stdout.contains("begun"), "{outcome:?}");
-        outcome.exits(3);
+        outcome.assert_code(3);
         refuses(&user, "write-card", &request("capacity", &json!({ "disk": disk }), false), &[], words);
     };
     // A loop device over a file of root's, also where a file of the user's has its name by now.
@@ -167,7 +168,7 @@ fn programs_of_the_callers_path_do_not_run() {
         user.sandbox.fake(name, "id >&2; exit 1");
     }
     let outcome = user.flash_with(user.card(), "48MiB", &["--identity-of", "pi"]);
-    assert!(outcome.exits(0).contains("holds the image and the identity of pi"), "{outcome:?}");
+    assert!(outcome.assert_code(0).stdout.contains("holds the image and the identity of pi"), "{outcome:?}");
     for name in ["debugfs", "e2fsck", "e2image", "losetup", "blockdev", "partx"] {
         assert!(user.sandbox.calls(name).is_empty(), "{name}");
     }
@@ -201,7 +202,7 @@ fn programs_of_the_caller_run_as_the_caller_where_the_system_has_none() {
         "48MiB",
         &["--identity-of", "pi"],
     );
-    assert!(outcome.exits(0).contains("holds the image and the identity of pi"), "{outcome:?}");
+    assert!(outcome.assert_code(0).stdout.contains("holds the image and the identity of pi"), "{outcome:?}");
     assert!(names.iter().all(|name| !user.sandbox.calls(name).is_empty()));
     let users = std::fs::read_to_string(user.sandbox.path("calls/user")).unwrap();
     assert!(users.lines().all(|line| line == NOBODY.to_string()), "{users}");
@@ -214,10 +215,10 @@ fn requests_that_are_no_jobs_are_refused() {
     let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
     let said = |line: &[u8], code| {
-        let outcome = work_as(NOBODY, user.worker("write-card"), line, &[]);
-        outcome.exits(code);
+        let outcome = run_job_as(NOBODY, user.worker("write-card"), line, &[]);
+        outcome.assert_code(code);
         assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
-        last(&outcome)["message"].as_str().expect("a message").to_owned()
+        last_message(&outcome)["message"].as_str().expect("a message").to_owned()
     };
     let region = json!({ "start": u64::MAX, "size": 4096, "block": 0, "free_blocks": 0, "free_inodes": 0 });
     let content = json!({ "identity": null, "files": null, "entries": [] });
@@ -238,9 +239,9 @@ fn requests_that_are_no_jobs_are_refused() {
     assert_eq!(said(&vec![b'x'; 40 << 20], 2), "the job is larger than 32.0 MiB");
     let card = json!({ "handed": ["card", "view"], "job": plan["job"] });
     let file = user.image_file();
-    let outcome = work_as(NOBODY, user.worker("write-card"), card.to_string().as_bytes(), &[&file, &file]);
+    let outcome = run_job_as(NOBODY, user.worker("write-card"), card.to_string().as_bytes(), &[&file, &file]);
     assert!(outcome.stdout.contains("a worker that is root opens the card itself"), "{outcome:?}");
-    outcome.exits(3);
+    outcome.assert_code(3);
     let mut piped = user.worker("write-card");
     let mut child = piped.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"{}\n").unwrap();
@@ -258,10 +259,10 @@ fn the_job_of_somebody_else() {
     let plan = user.request(user.card(), "9MiB").to_string();
     let _rule = user.with_rule("");
     // The socket is root's, and it is nobody who asks for rights.
-    let outcome = work(user.worker("write-card"), plan.as_bytes(), &[&user.image_file()]);
-    let told = last(&outcome);
+    let outcome = run_job(user.worker("write-card"), plan.as_bytes(), &[&user.image_file()]);
+    let told = last_message(&outcome);
     assert_eq!(told["message"], "user 0 sent the job, but user 65534 asked for root's rights");
-    outcome.exits(3);
+    outcome.assert_code(3);
     user.card.is_unchanged();
 }
 
@@ -288,7 +289,7 @@ fn a_card_that_is_mounted_is_unmounted_for_the_user() {
     let card = Loop::attach(9 * MIB as u64, &[], ext4);
     give(&card.file());
     let mounted = Mounted::new(card.device());
-    user.flash_with(card.device(), "9MiB", &["--unmount"]).exits(0);
+    user.flash_with(card.device(), "9MiB", &["--unmount"]).assert_code(0);
     assert!(!mounted.at().join("lost+found").exists());
     assert!(card.bytes().starts_with(&user.image));
 }

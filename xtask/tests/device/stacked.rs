@@ -31,7 +31,7 @@ fn name(device: &Loop) -> &str {
 
 #[track_caller]
 fn refused(card: &Card, device: &str, words: &str) {
-    flash(device, &["--unmount"]).says(words).exits(3);
+    flash(device, &["--unmount"]).assert_stderr_contains(words).assert_code(3);
     card.is_unchanged();
 }
 
@@ -49,13 +49,13 @@ fn a_loop_device_over_the_card() {
     // The other way round: what stands on the card is no card while the card is used by others.
     let second = Loop::over(Path::new(&device), &["--offset", "2097152"]);
     let words = format!("{} is behind {own}, {}", name(&upper), name(&second));
-    flash(upper.device(), &[]).says(&words).exits(3);
+    flash(upper.device(), &[]).assert_stderr_contains(&words).assert_code(3);
     drop(second);
     let third = Loop::over(Path::new(upper.device()), &[]);
     refused(&card, &device, &format!("{own} is behind {}", name(&upper)));
     drop(third);
     drop(upper);
-    flash(&device, &[]).exits(0);
+    flash(&device, &[]).assert_code(0);
 }
 
 /// A node of another name, which is gone by now: only the kernel knows what is behind the loop device.
@@ -98,7 +98,7 @@ fn a_loop_device_over_a_file_that_another_hides() {
     std::fs::write(shown.path().join("card"), "another").unwrap();
     let hiding = Mounted::bound(shown.path(), seen.at());
     let words = format!("link is behind {}", name(&upper));
-    flash(link.to_str().unwrap(), &[]).says(&words).exits(3);
+    flash(link.to_str().unwrap(), &[]).assert_stderr_contains(&words).assert_code(3);
     assert!(std::fs::read(&file).unwrap() == card);
     drop(hiding);
     drop(upper);
@@ -114,12 +114,12 @@ fn what_is_mounted_or_swapped_to_through_a_loop_device() {
     let mounted = Mounted::new(upper.device());
     std::fs::write(mounted.at().join("photo"), "precious").unwrap();
     let words = format!("{own} is mounted at {} through {}", mounted.at().display(), name(&upper));
-    flash(card.device(), &["--unmount"]).says(&words).exits(3);
+    flash(card.device(), &["--unmount"]).assert_stderr_contains(&words).assert_code(3);
     assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
     drop(mounted);
     let swap = Swap::on(upper.device());
     let words = format!("{own} is used as swap through {}", name(&upper));
-    flash(card.device(), &["--unmount"]).says(&words).exits(3);
+    flash(card.device(), &["--unmount"]).assert_stderr_contains(&words).assert_code(3);
     drop(swap);
 }
 
@@ -152,7 +152,7 @@ fn a_program_that_has_the_card_open_for_writing() {
     let script = format!("sleep 0.5 3<>'{device}'");
     let mut last = shell(&script);
     std::thread::sleep(std::time::Duration::from_millis(100));
-    flash(&device, &[]).exits(0);
+    flash(&device, &[]).assert_code(0);
     for child in [&mut reader, &mut last] {
         let _ = child.kill();
         child.wait().unwrap();
@@ -170,7 +170,9 @@ fn the_journal_of_another_file_system() {
         &["-q", "-t", "ext4", "-b", "4096", "-J", &format!("device={}", card.device()), other.device()],
     );
     let mounted = Mounted::new(other.device());
-    flash(card.device(), &["--unmount"]).says(&format!("{} is in use", card.device())).exits(3);
+    flash(card.device(), &["--unmount"])
+        .assert_stderr_contains(format!("{} is in use", card.device()))
+        .assert_code(3);
     // The kernel itself goes on writing to it; a flash would have blanked its superblock.
     assert_eq!(card.bytes()[1080..1082], [0x53, 0xef]);
     drop(mounted);
@@ -200,28 +202,32 @@ fn what_must_survive() {
     let by_link = link(&sandbox, &files);
     let flash =
         |sandbox: &Sandbox, more: &[&str]| flash_of(sandbox, card.device(), &[&["--unmount"], more].concat());
-    flash(&sandbox, &["--files", &by_link]).says(&words("the folder of --files,", &files)).exits(3);
+    flash(&sandbox, &["--files", &by_link])
+        .assert_stderr_contains(words("the folder of --files,", &files))
+        .assert_code(3);
     let dir = keys.to_str().unwrap();
     flash(&sandbox, &["--identity-of", "pi", "--identity-dir", dir])
-        .says(&words("the folder with the keys of hosts,", &keys))
-        .exits(3);
+        .assert_stderr_contains(words("the folder with the keys of hosts,", &keys))
+        .assert_code(3);
     let mut sandbox = Sandbox::new();
     sandbox.env("XTASK_STATE", &state);
-    flash(&sandbox, &[]).says(&words("the folder with the keys of hosts,", &state.join("identity"))).exits(3);
+    flash(&sandbox, &[])
+        .assert_stderr_contains(words("the folder with the keys of hosts,", &state.join("identity")))
+        .assert_code(3);
     flash(&sandbox, &["--identity-dir", sandbox.path("home").to_str().unwrap()])
-        .says(&words("the state folder", &state))
-        .exits(3);
+        .assert_stderr_contains(words("the state folder", &state))
+        .assert_code(3);
     let mut sandbox = Sandbox::new();
     sandbox.env("XTASK_TOOLS", &tools);
-    flash(&sandbox, &[]).says(&words("the tools folder", &tools)).exits(3);
+    flash(&sandbox, &[]).assert_stderr_contains(words("the tools folder", &tools)).assert_code(3);
     // The history of a checkout that is elsewhere itself.
     let (sandbox, history) = (Sandbox::new(), on_card("history"));
     let flake = sandbox.path("flake");
     run("git", &["init", "-q", "--separate-git-dir", history.to_str().unwrap(), flake.to_str().unwrap()]);
     std::fs::write(flake.join("flake.nix"), "{ outputs = _: { }; }").unwrap();
     flash(&sandbox, &["--flake", flake.to_str().unwrap()])
-        .says(&words("the git history of the flake,", &history))
-        .exits(3);
+        .assert_stderr_contains(words("the git history of the flake,", &history))
+        .assert_code(3);
     assert!(
         ["files", "keys", "state", "tools", "history"].iter().all(|name| mounted.at().join(name).is_dir())
     );
@@ -251,7 +257,7 @@ fn a_loop_device_that_is_attached_midway() {
     assert!(card.written() <= written + MIB as u64, "{} MiB more", (card.written() - written) / MIB as u64);
     drop(upper);
     assert!(crate::card::is_blank(&card.bytes()[..MIB]));
-    sandbox.run(&[&args[..], &["--yes", "--expect-size", "512MiB"]].concat()).exits(0);
+    sandbox.run(&[&args[..], &["--yes", "--expect-size", "512MiB"]].concat()).assert_code(0);
 }
 
 /// `nohup`, and `&` in a shell without job control, start programs so: what they ignore they still ignore.

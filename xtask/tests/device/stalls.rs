@@ -73,7 +73,7 @@ fn a_card_that_hangs_does_not_keep_another_from_being_written() {
         run.card.release();
         outcome
     });
-    outcome.expect("an end while the other card hangs").exits(0);
+    outcome.expect("an end while the other card hangs").assert_code(0);
     card.holds(&image);
     assert_eq!(run.end().0, Some(0));
 }

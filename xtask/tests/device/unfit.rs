@@ -19,8 +19,10 @@ fn cards_that_are_too_small() {
             let file = pack(&sandbox.path("home"), format, &image);
             let size = (image.len() - missing).to_string();
             let outcome = flash(&sandbox, &file, card.device.device(), &size, &[]);
-            outcome.says("the image is larger than ");
-            outcome.says(&format!(", {missing} bytes too few\nhint: use a larger card")).exits(3);
+            outcome.assert_stderr_contains("the image is larger than ");
+            outcome
+                .assert_stderr_contains(format!(", {missing} bytes too few\nhint: use a larger card"))
+                .assert_code(3);
             card.is_unchanged();
         }
     }
@@ -34,11 +36,11 @@ fn a_card_whose_switch_is_on() {
     std::fs::write(&medium, garbage(9 * MIB)).unwrap();
     let card = Loop::over(&medium, &["--read-only"]);
     let outcome = flash(&sandbox, &file, card.device(), "9MiB", &[]);
-    outcome.says(&format!("{} is read-only\nhint: ", card.device())).exits(3);
+    outcome.assert_stderr_contains(format!("{} is read-only\nhint: ", card.device())).assert_code(3);
     assert!(std::fs::read(&medium).unwrap() == garbage(9 * MIB));
     drop(card);
     let card = Loop::over(&medium, &[]);
-    flash(&sandbox, &file, card.device(), "9MiB", &[]).exits(0);
+    flash(&sandbox, &file, card.device(), "9MiB", &[]).assert_code(0);
     assert!(card.bytes().starts_with(&image));
 }
 
@@ -60,10 +62,12 @@ fn a_card_that_fills_up() {
         outcome.stderr.split_once(" of 10 MiB differ from the image, at byte ").expect("a position");
     let (position, _) = rest.split_once(", ").expect("several positions");
     assert!((6..10).contains(&(position.parse::<usize>().unwrap() / MIB)), "{position}");
-    outcome.says("after 3 retries; the first MiB of the card is blank, so it will not boot").exits(4);
+    outcome
+        .assert_stderr_contains("after 3 retries; the first MiB of the card is blank, so it will not boot")
+        .assert_code(4);
     assert!(is_blank(&card.bytes()[..MIB]));
     memory.remount("size=20m");
-    flash(&sandbox, &file, card.device(), "12MiB", &[]).exits(0);
+    flash(&sandbox, &file, card.device(), "12MiB", &[]).assert_code(0);
     assert!(card.bytes().starts_with(&image));
     drop(card);
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use crate::card::MIB;
 use crate::image::{image, pack};
 use crate::support::loops::{Loop, Mounted, ext4};
-use crate::support::terminal::Terminal;
 use crate::support::{Outcome, Sandbox};
 
 /// A card of 64 MiB with a file system.
@@ -36,10 +35,12 @@ fn only_with_the_flag() {
     let card = card();
     let mounted = Mounted::new(card.device());
     let at = mounted.at().display();
-    flash(&card, &[]).says(&format!("hint: run `umount {at}`, or pass --unmount to `flash`")).exits(3);
+    flash(&card, &[])
+        .assert_stderr_contains(format!("hint: run `umount {at}`, or pass --unmount to `flash`"))
+        .assert_code(3);
     assert!(is_mounted(mounted.at()));
     let outcome = flash(&card, &["--unmount"]);
-    outcome.says(&format!("unmount {at} ({})", card.device())).exits(0);
+    outcome.assert_stderr_contains(format!("unmount {at} ({})", card.device())).assert_code(0);
     assert!(!is_mounted(mounted.at()));
     assert!(card.bytes().starts_with(&image(6)));
 }
@@ -56,7 +57,7 @@ fn from_every_place_and_from_one_above_the_other() {
     let stacked = [(); 2].map(|()| Mounted::bound(first.at(), folder.path()));
     let places = [first.at(), &inside, folder.path()];
     assert!(places.map(is_mounted) == [true; 3]);
-    flash(&card, &["--unmount"]).exits(0);
+    flash(&card, &["--unmount"]).assert_code(0);
     assert!(places.map(is_mounted) == [false; 3]);
     assert!(card.bytes().starts_with(&image(6)));
     drop((stacked, second));
@@ -71,12 +72,15 @@ fn not_while_it_is_busy() {
     std::fs::write(&photo, "precious").unwrap();
     let open = std::fs::File::open(&photo).unwrap();
     let outcome = flash(&card, &["--unmount"]);
-    outcome.says(&format!("{} could not be unmounted: it is busy with ", mounted.at().display()));
-    outcome.says(&format!("({}); nothing was written\nhint: end ", std::process::id()));
-    outcome.exits(3);
+    outcome.assert_stderr_contains(format!(
+        "{} could not be unmounted: it is busy with ",
+        mounted.at().display()
+    ));
+    outcome.assert_stderr_contains(format!("({}); nothing was written\nhint: end ", std::process::id()));
+    outcome.assert_code(3);
     assert_eq!(std::fs::read_to_string(&photo).unwrap(), "precious");
     drop(open);
-    flash(&card, &["--unmount"]).exits(0);
+    flash(&card, &["--unmount"]).assert_code(0);
 }
 
 #[test]
@@ -94,7 +98,7 @@ fn not_with_another_mount_on_top_of_it() {
         inside.display(),
         card.device()
     );
-    flash(&card, &["--unmount"]).says(&words).exits(3);
+    flash(&card, &["--unmount"]).assert_stderr_contains(&words).assert_code(3);
     assert!(is_mounted(mounted.at()) && is_mounted(&inside));
     drop(upper);
 }
@@ -108,7 +112,7 @@ fn not_with_the_image_on_it() {
     let options = ["--yes", "--expect-size", "64MiB", "--unmount"];
     let outcome = Sandbox::new().run(&[&args(&file, &card)[..], &options].concat());
     let words = format!("the image {} is on {}", file.display(), card.device());
-    outcome.says(&words).exits(3);
+    outcome.assert_stderr_contains(&words).assert_code(3);
     assert!(std::fs::read(&file).unwrap() == image(6));
 }
 
@@ -121,18 +125,20 @@ fn on_a_terminal_it_is_asked() {
         let card = card();
         let mounted = Mounted::new(card.device());
         let name = card.device().trim_start_matches("/dev/");
-        let mut terminal = Terminal::run(sandbox.command(&args(&file, &card)));
+        let mut terminal = sandbox.xtask(&args(&file, &card)).on_terminal();
         terminal.answer("to go on:", name);
         let question =
             format!("{} is mounted at {}. Unmount it? [y/N]", card.device(), mounted.at().display());
         terminal.answer(&question, answer);
-        let outcome = terminal.end();
-        outcome.exits(code);
+        let outcome = terminal.finish();
+        outcome.assert_code(code);
         assert_eq!(is_mounted(mounted.at()), code != 0);
         if code == 0 {
             assert!(card.bytes().starts_with(&image(6)));
         } else {
-            outcome.says("error: not confirmed; nothing was unmounted, and nothing was written");
+            outcome.assert_stderr_contains(
+                "error: not confirmed; nothing was unmounted, and nothing was written",
+            );
         }
     }
 }

@@ -110,7 +110,7 @@ impl User {
         let file = self.sandbox.path("calls/request");
         let keep = format!("read -r line; printf '%s' \"$line\" >'{}'; exit 1", file.display());
         self.sandbox.fake("sudo", &keep);
-        self.flash_to(device, size).exits(6);
+        self.flash_to(device, size).assert_code(6);
         let request = std::fs::read_to_string(file).expect("the request on the stdin of sudo");
         serde_json::from_str(&request).expect("a request as JSON")
     }

@@ -36,12 +36,12 @@ impl Waiting {
         let mut child = command.spawn().expect("running the binary");
         let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         let mut run = Self { child, stderr, said: String::new() };
-        run.until(PROMPT);
+        run.wait_for(PROMPT);
         run
     }
 
     #[track_caller]
-    fn until(&mut self, text: &str) {
+    fn wait_for(&mut self, text: &str) {
         while !self.said.contains(text) {
             assert!(self.hear(), "not said: {text:?}\n{}", self.said);
         }
@@ -54,8 +54,7 @@ impl Waiting {
     fn end(mut self) -> Outcome {
         while self.hear() {}
         let output = self.child.wait_with_output().expect("waiting for the binary");
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        Outcome { code: output.status.code().unwrap_or(-1), stdout, stderr: self.said }
+        Outcome { stderr: self.said, ..Outcome::of(&output) }
     }
 }
 
@@ -68,7 +67,7 @@ fn a_card_that_comes_is_written_and_one_that_was_there_is_not() {
     let outcome = run.end();
     let hash = content_hash(&image(6));
     let expected = format!("{} holds the image: 6.0 MiB read back, hash {hash}\n", new.device.device());
-    assert_eq!(outcome.exits(0), expected);
+    outcome.assert_code(0).assert_stdout(expected);
     new.holds(&image(6));
     old.is_unchanged();
 }
@@ -79,14 +78,14 @@ fn another_card_than_the_expected_one_is_passed_over() {
     let sandbox = Sandbox::new();
     let mut run = Waiting::begin(&sandbox, 22);
     let other = Card::new(23);
-    run.until(&format!(
+    run.wait_for(&format!(
         "{} has {} bytes, but {} are expected; still waiting",
         other.device.device(),
         23 * MIB,
         22 * MIB
     ));
     let card = Card::new(22);
-    run.end().exits(0);
+    run.end().assert_code(0);
     card.holds(&image(6));
     other.is_unchanged();
 }
@@ -100,11 +99,11 @@ fn a_loop_device_is_passed_over_without_the_flag() {
     let mut child = command.spawn().expect("running the binary");
     let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
     let mut run = Waiting { child, stderr, said: String::new() };
-    run.until(PROMPT);
+    run.wait_for(PROMPT);
     let card = Card::new(24);
-    run.until(&format!("{} is a loop device, not a card; still waiting", card.device.device()));
+    run.wait_for(&format!("{} is a loop device, not a card; still waiting", card.device.device()));
     kill_process_group(Pid::from_child(&run.child), Signal::INT).unwrap();
-    run.end().says("error: stopped; nothing was written").exits(130);
+    run.end().assert_stderr_contains("error: stopped; nothing was written").assert_code(130);
     card.is_unchanged();
 }
 
@@ -114,12 +113,12 @@ fn on_a_terminal_the_card_that_came_is_confirmed_by_its_name() {
     let sandbox = Sandbox::new();
     for (answer, code) in [("mmcblk9", 3), ("", 0)] {
         let mut terminal = Terminal::run(command(&sandbox, 25, &["--allow-virtual"]));
-        terminal.until(PROMPT);
+        terminal.wait_for(PROMPT);
         let card = Card::new(25);
         let name = card.device.device().trim_start_matches("/dev/");
         let answer = if answer.is_empty() { name } else { answer };
         terminal.answer(&format!("Type the name of the device ({name}) to go on:"), answer);
-        terminal.end().exits(code);
+        terminal.finish().assert_code(code);
         if code == 0 { card.holds(&image(6)) } else { card.is_unchanged() }
     }
 }
@@ -137,6 +136,6 @@ fn a_card_that_nobody_described() {
     ] {
         let outcome = sandbox.run(&[&["flash", "--image", file][..], more].concat());
         assert_eq!(outcome.stderr, format!("error: {words}\nhint: {hint}\n"));
-        outcome.exits(3);
+        outcome.assert_code(3);
     }
 }

@@ -123,8 +123,8 @@ fn content_that_cannot_be_assembled() {
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn all_content_is_in_the_image() {
     let content = Content::new(false);
-    let image = Image::unpack(&content.assemble(&[]).unwrap(), content.dir(), 40);
-    image.is_sound();
+    let image = Image::decompress(&content.assemble(&[]).unwrap(), content.dir(), 40);
+    image.assert_sound();
     has_it_all(&image);
 }
 
@@ -136,8 +136,8 @@ fn firmware_whose_names_begin_with_a_dot() {
     for name in ["firmware/.file", "firmware/.folder/..file"] {
         fs::write(content.path(name), "x").unwrap();
     }
-    let image = Image::unpack(&content.assemble(&[]).unwrap(), content.dir(), 40);
-    let mut found = image.firmware_names();
+    let image = Image::decompress(&content.assemble(&[]).unwrap(), content.dir(), 40);
+    let mut found = image.firmware_paths();
     found.retain(|name| name.starts_with('.'));
     found.sort();
     assert_eq!(found, [".file", ".folder/", ".folder/..file"]);
@@ -146,13 +146,13 @@ fn firmware_whose_names_begin_with_a_dot() {
 /// Asserts that what [`Content`] has is in `image`.
 #[track_caller]
 pub fn has_it_all(image: &Image) {
-    assert_eq!(image.names("/"), ["boot", "lost+found", "persist", "store"]);
-    assert_eq!(image.names("/store"), [HELLO, WORLD]);
+    assert_eq!(image.sorted_names("/"), ["boot", "lost+found", "persist", "store"]);
+    assert_eq!(image.sorted_names("/store"), [HELLO, WORLD]);
     assert_eq!(image.text("/boot/extlinux/extlinux.conf"), "DEFAULT x\n".repeat(3));
     assert_eq!(image.text(&format!("/store/{HELLO}/twin")), "hello".repeat(50_000));
     let link = image.debugfs(&format!("stat /store/{HELLO}/link"));
     assert!(link.contains("Fast link dest: \"bin/hello\"") && link.contains("User:     0"), "{link}");
-    assert_eq!(image.firmware_names(), ["config.txt", "overlays/", "overlays/with space.dtbo"]);
+    assert_eq!(image.firmware_paths(), ["config.txt", "overlays/", "overlays/with space.dtbo"]);
 }
 
 #[test]
@@ -178,8 +178,8 @@ fn what_is_large_and_stays_comes_first() {
     fs::create_dir_all(content.path("root/boot/nixos")).unwrap();
     let kernel = name("linux-6.12-Image");
     fs::write(content.path("root/boot/nixos").join(&kernel), vec![b'k'; 16 << 20]).unwrap();
-    let image = Image::unpack(&content.assemble(&[]).unwrap(), content.dir(), 40);
-    image.is_sound();
+    let image = Image::decompress(&content.assemble(&[]).unwrap(), content.dir(), 40);
+    image.assert_sound();
     let mut found = image.inodes("/store");
     found.extend(image.inodes("/boot/nixos"));
     found.extend(image.inodes("/boot/extlinux"));
@@ -209,8 +209,8 @@ fn every_file_has_the_time_that_was_given() {
         ("1", "1980-01-01   0:00", " 1-Jan-1970 00:00"),
     ] {
         let packed = content.assemble(&[("SOURCE_DATE_EPOCH", now)]).unwrap();
-        let image = Image::unpack(&packed, content.dir.path(), 40);
-        image.is_sound();
+        let image = Image::decompress(&packed, content.dir.path(), 40);
+        image.assert_sound();
         let entry = image.firmware_entry("config.txt");
         assert!(entry.contains(fat), "{entry}");
         let listing = image.debugfs("ls -l /boot/extlinux");

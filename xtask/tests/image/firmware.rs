@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::assembler::{Content, HELLO};
 use crate::support::Sandbox;
-use crate::support::image::says;
+use crate::support::image::stdout_of;
 
 const MIB: u64 = 1 << 20;
 
@@ -50,7 +50,7 @@ fn inspected(content: &Content) -> Result<Value, String> {
 fn unpacked(content: &Content) -> PathBuf {
     let packed = content.assemble(&[]).unwrap();
     let disk = content.path("disk.img");
-    says("zstd", &["-q", "-d", "-f", "-o", disk.to_str().unwrap(), packed.to_str().unwrap()]);
+    stdout_of("zstd", &["-q", "-d", "-f", "-o", disk.to_str().unwrap(), packed.to_str().unwrap()]);
     disk
 }
 
@@ -104,7 +104,7 @@ fn a_menu_of_a_damaged_size() {
     let content = content(&kernel(36 * MIB));
     let disk = unpacked(&content);
     let root = format!("{}?offset={}", disk.display(), 48 * MIB);
-    says("debugfs", &["-w", "-R", "sif /boot/extlinux/extlinux.conf size 0xf0000000000", &root]);
+    stdout_of("debugfs", &["-w", "-R", "sif /boot/extlinux/extlinux.conf size 0xf0000000000", &root]);
     let why = look(&disk).unwrap_err();
     let expected = "reading the file system on partition 2: reading /boot/extlinux/extlinux.conf: \
                     it is larger than any menu";

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::assembler::{Content, has_it_all};
 use crate::script::{Call, Programs};
-use crate::support::image::{Image, says};
+use crate::support::image::{Image, stdout_of};
 
 /// Another user in another place with other habits: what must not matter.
 const STRANGER: [&str; 8] = [
@@ -64,7 +64,7 @@ fn add_groups(content: &Content) {
 
 /// An mke2fs that takes no archive, in front of `PATH`: that of the machine, whatever its version.
 fn old_mke2fs(content: &Content) -> String {
-    let real = says("sh", &["-c", "PATH=$PATH:/usr/sbin:/sbin command -v mke2fs"]);
+    let real = stdout_of("sh", &["-c", "PATH=$PATH:/usr/sbin:/sbin command -v mke2fs"]);
     let dir = content.path("old");
     fs::create_dir(&dir).unwrap();
     let script =
@@ -90,7 +90,7 @@ fn an_older_mke2fs_is_used_by_way_of_a_folder() {
     let note = "assemble: this mke2fs reads no archive; the files go by way of a folder, in the order of names: the \
         next image will differ from this one nearly everywhere\n";
     assert!(calls[0].1.starts_with(note), "{}", calls[0].1);
-    let image = Image::unpack(&contents[0].path("new/x.img.zst"), contents[0].dir(), 40);
-    image.is_sound();
+    let image = Image::decompress(&contents[0].path("new/x.img.zst"), contents[0].dir(), 40);
+    image.assert_sound();
     has_it_all(&image);
 }

@@ -106,9 +106,9 @@ fn what_the_git_folder_of_a_flake_names_is_not_run() {
     let _ = fs::remove_file(&canary);
     let outcomes = try_everything(&fixture);
     assert_eq!(fs::read_to_string(&canary).unwrap_or_default(), "", "{outcomes:?}");
-    outcomes[0].exits(0);
-    outcomes[2].exits(0);
-    outcomes[7].says("pi cannot be reached");
+    outcomes[0].assert_code(0);
+    outcomes[2].assert_code(0);
+    outcomes[7].assert_stderr_contains("pi cannot be reached");
     // Without the shield, git runs the program.
     let flake = fixture.path("flake").display().to_string();
     run("env", &["-u", "GIT_CONFIG_COUNT", "git", "-C", &flake, "ls-files", "-v"]);
@@ -130,12 +130,15 @@ fn ssh_options_of_a_flake_that_is_no_checkout_run_nothing() {
     let refused = format!("the flake sets the ssh option `{option}` for pi");
     for words in [&["status"][..], &["status", "pi"], &["deploy", "pi", "--dry-run"], &["deploy", "pi"]] {
         let outcome = fixture.sandbox().run(&[&["--flake", &foreign], words].concat());
-        outcome.says(&refused).says("--trust-flake").exits(3);
+        outcome.assert_stderr_contains(&refused).assert_stderr_contains("--trust-flake").assert_code(3);
         assert!(!canary.exists(), "{words:?}");
     }
     // Options that run nothing are accepted from every flake, and so are those of the user.
     let own = ["deploy", "pi", "--dry-run", "--", "--ssh-opts", "-p 1"];
-    fixture.sandbox().run(&[&["--flake", &foreign], &own[..]].concat()).says("pi cannot be reached");
+    fixture
+        .sandbox()
+        .run(&[&["--flake", &foreign], &own[..]].concat())
+        .assert_stderr_contains("pi cannot be reached");
     assert!(!canary.exists());
     for words in [&["status"][..], &["deploy", "pi", "--dry-run"]] {
         fixture.sandbox().run(&[&["--flake", &foreign], words, &["--trust-flake"]].concat());
@@ -159,7 +162,10 @@ fn hostnames_that_cannot_be_meant_are_refused() {
         fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
         fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
         for words in [&["status"][..], &["deploy", "pi", "--dry-run"]] {
-            fixture.run(words).says(&format!("deploy.nodes.pi has the {what} ")).exits(3);
+            fixture
+                .run(words)
+                .assert_stderr_contains(format!("deploy.nodes.pi has the {what} "))
+                .assert_code(3);
         }
         assert!(!canary.exists());
     }
@@ -187,6 +193,6 @@ fn an_output_that_leads_out_of_the_store_is_no_image() {
     fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
     for (host, _) in &images {
         let outcome = fixture.run(&["sd-image", host]);
-        assert_eq!(outcome.says("leads out of the store").exits(3), "", "{host}");
+        outcome.assert_stderr_contains("leads out of the store").assert_code(3).assert_stdout("");
     }
 }

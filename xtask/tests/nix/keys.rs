@@ -8,7 +8,7 @@ use crate::fixture::{Fixture, builder, image, is_in_store, run, system};
 
 /// Makes the key of a host with `identity make`: the path of its file, and a line of it.
 fn key(fixture: &Fixture) -> (PathBuf, String) {
-    fixture.run(&["identity", "make", "pi"]).exits(0);
+    fixture.run(&["identity", "make", "pi"]).assert_code(0);
     let file = fixture.path("state/identity/pi/ssh_host_ed25519_key");
     let secret = fs::read_to_string(&file).expect("the key");
     // The first lines are the same for all keys.
@@ -74,16 +74,21 @@ fn no_build_reads_the_key_of_a_host() {
                 assert!(host != "plain", "{case}");
             }
         }
-        fixture.run(&["sd-image", "nochroot"]).says("could read the private keys of hosts").exits(1);
+        fixture
+            .run(&["sd-image", "nochroot"])
+            .assert_stderr_contains("could read the private keys of hosts")
+            .assert_code(1);
     }
     for words in [&["--no-sandbox"][..], &["--option", "sandbox", "false"], &["--accept-flake-config"]] {
         let refused = fixture.run(&[&["sd-image", "plain", "--"], words].concat());
-        refused.says("is not passed on to nix: a build could read the private keys of hosts").exits(3);
+        refused
+            .assert_stderr_contains("is not passed on to nix: a build could read the private keys of hosts")
+            .assert_code(3);
     }
     // The configuration shows the keys to the sandbox.
     fixture.sandbox_mut().env("NIX_CONFIG", "extra-sandbox-paths = /");
     let outcome = fixture.run(&["sd-image", "plain"]);
-    outcome.says("the setting `sandbox-paths` of nix shows / to builds").exits(3);
+    outcome.assert_stderr_contains("the setting `sandbox-paths` of nix shows / to builds").assert_code(3);
 }
 
 #[test]
@@ -162,7 +167,7 @@ fn no_evaluation_copies_the_key_of_a_host() {
             let outcome = fixture.run(command);
             assert!(!is_in_store(&secret), "{fetched} {command:?} {outcome:?}");
         }
-        fixture.run(&["sd-image", "good"]).exits(0);
+        fixture.run(&["sd-image", "good"]).assert_code(0);
     }
 }
 
@@ -218,9 +223,9 @@ fn a_lock_that_names_the_key_of_a_host_is_refused() {
         assert_ne!(outcome.code, 0, "{command:?} {outcome:?}");
         if rustix::process::geteuid().is_root() {
             outcome
-                .says("the input `x` of the flake names ")
-                .says("\nhint: remove the input from flake.nix and flake.lock")
-                .exits(3);
+                .assert_stderr_contains("the input `x` of the flake names ")
+                .assert_stderr_contains("\nhint: remove the input from flake.nix and flake.lock")
+                .assert_code(3);
         }
     }
     assert!(!is_in_store(&secret));

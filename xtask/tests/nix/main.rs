@@ -33,7 +33,7 @@ fn hosts_of_a_flake_with_broken_siblings() {
         "SD IMAGE", "riscv64-linux", "-"
     );
     let outcome = fixture.run(&["hosts"]);
-    assert_eq!((outcome.exits(0), outcome.stderr.as_str()), (expected.as_str(), ""));
+    outcome.assert_code(0).assert_stdout(expected).assert_stderr("");
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn an_image_is_built_in_spite_of_a_sibling_that_throws() {
     let fixture =
         Fixture::with_images(&[("good", &image("good")), ("broken", r#"throw "broken on purpose""#)]);
     let outcome = fixture.run(&["sd-image", "good"]);
-    let path = outcome.exits(0).trim_end();
+    let path = outcome.assert_code(0).stdout.trim_end();
     let packed = std::fs::read(path).expect(path);
     assert_eq!(zstd::stream::decode_all(&packed[..]).expect("a zstd file"), fixture::IMAGE);
     let steps = outcome.stderr.lines().collect::<Vec<_>>();
@@ -50,7 +50,7 @@ fn an_image_is_built_in_spite_of_a_sibling_that_throws() {
     assert!(steps[1].starts_with("     build  1 step in "), "{steps:?}");
     assert!(steps[2].starts_with("nixos-sd-image-good.img.zst: 97.7 KiB, "), "{steps:?}");
     let again = fixture.run(&["sd-image", "good"]);
-    assert_eq!(again.exits(0).trim_end(), path);
+    assert_eq!(again.assert_code(0).stdout.trim_end(), path);
     assert!(again.stderr.starts_with("     build  nothing to do\n"), "{}", again.stderr);
 }
 
@@ -61,9 +61,9 @@ fn nix_arguments_are_passed_on() {
     let link = fixture.path("result");
     let link = link.to_str().expect("a path of plain text");
     let refused = fixture.run(&["sd-image", "good", "--", "--no-such-option"]);
-    refused.says("unrecognised flag '--no-such-option'").exits(1);
+    refused.assert_stderr_contains("unrecognised flag '--no-such-option'").assert_code(1);
     let outcome = fixture.run(&["sd-image", "good", "--", "--out-link", link, "--offline"]);
-    assert!(outcome.exits(0).starts_with("/nix/store/"));
+    assert!(outcome.assert_code(0).stdout.starts_with("/nix/store/"));
 }
 
 #[test]
@@ -71,8 +71,8 @@ fn nix_arguments_are_passed_on() {
 fn an_evaluation_error_is_shown_without_the_trace() {
     let fixture = Fixture::with_images(&[("broken", r#"{ type = throw "broken on purpose"; }"#)]);
     let outcome = fixture.run(&["sd-image", "broken"]);
-    assert_eq!(outcome.exits(1), "");
-    outcome.says("broken on purpose").says("/flake.nix:");
+    outcome.assert_code(1).assert_stdout("");
+    outcome.assert_stderr_contains("broken on purpose").assert_stderr_contains("/flake.nix:");
     assert!(!outcome.stderr.contains("while calling"), "the trace is left out: {}", outcome.stderr);
 }
 
@@ -86,10 +86,10 @@ fn an_untracked_file_is_reported_with_a_hint() {
         FlakeFiles::Untracked("outputs.nix", "{ }"),
     ]);
     for words in [&["hosts"][..], &["sd-image", "good"]] {
-        fixture.run(words).says("outputs.nix").says(hint).exits(1);
+        fixture.run(words).assert_stderr_contains("outputs.nix").assert_stderr_contains(hint).assert_code(1);
     }
     let fixture = Fixture::repository(&[FlakeFiles::Untracked("flake.nix", "{ outputs = _: { }; }")]);
-    fixture.run(&["hosts"]).says("flake.nix").says(hint).exits(1);
+    fixture.run(&["hosts"]).assert_stderr_contains("flake.nix").assert_stderr_contains(hint).assert_code(1);
 }
 
 #[test]
@@ -98,10 +98,12 @@ fn a_failed_builder_shows_the_end_of_its_log() {
     let script = "i=1; while [ $i -le 30 ]; do echo line $i; i=$((i+1)); done; exit 3";
     let fixture = Fixture::with_images(&[("bad", &builder("bad", script))]);
     let outcome = fixture.run(&["sd-image", "bad"]);
-    assert_eq!(outcome.exits(1), "");
+    outcome.assert_code(1).assert_stdout("");
     let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<Vec<_>>().concat();
-    outcome.says("failed with exit code 3").says(&format!("\n  last lines of the builder's log:\n{tail}"));
-    outcome.says("\n  full log: nix log /nix/store/");
+    outcome
+        .assert_stderr_contains("failed with exit code 3")
+        .assert_stderr_contains(format!("\n  last lines of the builder's log:\n{tail}"));
+    outcome.assert_stderr_contains("\n  full log: nix log /nix/store/");
     assert!(!outcome.stderr.contains("| line 10\n"));
 }
 
@@ -116,13 +118,18 @@ fn programs_and_systems_that_this_machine_does_not_run() {
     );
     let fixture = Fixture::with_images(&[("alien", &alien)]);
     let outcome = fixture.run(&["sd-image", "alien"]);
-    outcome.says("Exec format error").says("\nhint: run `cargo xtask doctor` to see why").exits(1);
+    outcome
+        .assert_stderr_contains("Exec format error")
+        .assert_stderr_contains("\nhint: run `cargo xtask doctor` to see why")
+        .assert_code(1);
     let far = builder("far", "true").replace(&system(), "riscv64-linux");
     let fixture = Fixture::with_images(&[("far", &far)]);
     let outcome = fixture.run(&["sd-image", "far"]);
     outcome
-        .says("\nhint: run `cargo xtask doctor` to see why this machine cannot build for that system\n")
-        .exits(1);
+        .assert_stderr_contains(
+            "\nhint: run `cargo xtask doctor` to see why this machine cannot build for that system\n",
+        )
+        .assert_code(1);
 }
 
 #[test]
@@ -130,19 +137,19 @@ fn programs_and_systems_that_this_machine_does_not_run() {
 fn no_flake_and_no_images() {
     let fixture = Fixture::empty();
     let hint = "\nhint: name a folder with a flake.nix, or a URL, with --flake\n";
-    fixture.run(&["hosts"]).says(hint).exits(1);
+    fixture.run(&["hosts"]).assert_stderr_contains(hint).assert_code(1);
     let nowhere = fixture.path("nowhere");
     let nowhere = nowhere.to_str().expect("a path of plain text");
     let outcome = fixture.sandbox().run(&["--flake", nowhere, "hosts"]);
-    outcome.says(hint).exits(1);
+    outcome.assert_stderr_contains(hint).assert_code(1);
     let fixture = Fixture::plain("{ outputs = { self }: { }; }");
     let outcome = fixture.run(&["hosts"]);
-    assert_eq!(outcome.exits(0), "HOST  SD IMAGE  DEPLOY\n");
-    outcome.says(" has no host with an image or a deploy node\n");
+    outcome.assert_code(0).assert_stdout("HOST  SD IMAGE  DEPLOY\n");
+    outcome.assert_stderr_contains(" has no host with an image or a deploy node\n");
     fixture
         .run(&["sd-image", "good"])
-        .says(" has no hosts\nhint: add packages.<system>.<host>-sdImage")
-        .exits(2);
+        .assert_stderr_contains(" has no hosts\nhint: add packages.<system>.<host>-sdImage")
+        .assert_code(2);
 }
 
 #[test]
@@ -151,8 +158,8 @@ fn flakes_need_not_be_enabled() {
     let mut fixture = Fixture::with_images(&[("good", &image("good"))]);
     // The Nix of `setup` needs this feature: it gives each build a user of its own.
     fixture.sandbox_mut().env("NIX_CONFIG", "experimental-features = auto-allocate-uids");
-    fixture.run(&["hosts"]).exits(0);
-    fixture.run(&["sd-image", "good"]).exits(0);
+    fixture.run(&["hosts"]).assert_code(0);
+    fixture.run(&["sd-image", "good"]).assert_code(0);
 }
 
 #[test]

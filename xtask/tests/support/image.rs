@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -19,11 +20,12 @@ pub fn run<S: AsRef<OsStr>>(program: &str, args: &[S], env: &[(&str, &str)]) -> 
 
 /// The stdout of `program`; an exit code other than 0 fails the test with its stderr.
 #[track_caller]
-pub fn says<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
+pub fn stdout_of<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let output = run(program, args, &[("LC_ALL", "C"), ("TZ", "UTC0"), ("MTOOLS_SKIP_CHECK", "1")]);
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} failed:\n{stdout}\n{stderr}");
-    stdout.into_owned()
+    stdout
 }
 
 /// A decompressed image.
@@ -33,38 +35,39 @@ pub struct Image {
 }
 
 impl Image {
-    /// Decompresses `packed` to `dir`. `firmware_mib` is the expected size of FIRMWARE in MiB.
+    /// Decompresses `compressed` to `dir`. `firmware_mib` is the expected size of FIRMWARE in MiB.
     #[track_caller]
-    pub fn unpack(packed: &Path, dir: &Path, firmware_mib: u64) -> Self {
-        let path = dir.join("unpacked.img");
+    pub fn decompress(compressed: &Path, dir: &Path, firmware_mib: u64) -> Self {
+        let path = dir.join("decompressed.img");
         let args = ["-q", "-d", "-f", "-o"].map(OsStr::new);
-        says("zstd", &[&args[..], &[path.as_os_str(), packed.as_os_str()]].concat());
+        stdout_of("zstd", &[&args[..], &[path.as_os_str(), compressed.as_os_str()]].concat());
         Self { path, firmware_mib }
     }
 
-    /// The whole structure: size, partition table, labels, and both file systems free of errors.
+    /// Asserts the size, the partition table and the labels, and that both file systems have no errors.
     #[track_caller]
-    pub fn is_sound(&self) {
+    pub fn assert_sound(&self) {
         let size = self.path.metadata().unwrap().len();
         assert_eq!(size % MIB, 0, "{size}");
-        self.has_partitions(size);
+        self.assert_partitions(size);
         let root = self.root();
-        says("e2fsck", &["-f", "-n", &root]);
+        stdout_of("e2fsck", &["-f", "-n", &root]);
         let blkid = |offset: u64| {
             let offset = offset.to_string();
             let args = ["-p", "-o", "value", "-s", "LABEL", "-s", "TYPE", "-O", &offset];
-            says("blkid", &[&args[..], &[self.path.to_str().unwrap()]].concat())
+            stdout_of("blkid", &[&args[..], &[self.path.to_str().unwrap()]].concat())
         };
         assert_eq!(blkid(8 * MIB), "FIRMWARE\nvfat\n");
         assert_eq!(blkid(self.root_offset()), "NIXOS_SD\next4\n");
-        says("fsck.vfat", &["-n", self.firmware_file().to_str().unwrap()]);
+        stdout_of("fsck.vfat", &["-n", self.firmware_file().to_str().unwrap()]);
     }
 
-    fn has_partitions(&self, size: u64) {
+    fn assert_partitions(&self, size: u64) {
         let table: Value =
-            serde_json::from_str(&says("sfdisk", &["-J", self.path.to_str().unwrap()])).unwrap();
+            serde_json::from_str(&stdout_of("sfdisk", &["-J", self.path.to_str().unwrap()])).unwrap();
         let table = &table["partitiontable"];
-        assert_eq!((&table["label"], &table["id"]), (&"dos".into(), &"0x2178694e".into()));
+        assert_eq!(table["label"], "dos");
+        assert_eq!(table["id"], "0x2178694e");
         let partitions = table["partitions"].as_array().unwrap();
         let found = partitions.iter().map(|it| {
             let bytes = |key: &str| it[key].as_u64().unwrap() * 512;
@@ -96,18 +99,16 @@ impl Image {
     /// The output of debugfs for `request` on the root file system.
     #[track_caller]
     pub fn debugfs(&self, request: &str) -> String {
-        says("debugfs", &["-R", request, &self.root()])
+        stdout_of("debugfs", &["-R", request, &self.root()])
     }
 
     /// The names in a folder of the root file system, sorted.
     #[track_caller]
-    pub fn names(&self, folder: &str) -> Vec<String> {
+    pub fn sorted_names(&self, folder: &str) -> Vec<String> {
         let listing = self.debugfs(&format!("ls -p {folder}"));
         let names = listing.lines().filter_map(|line| line.split('/').nth(5));
-        let mut names =
-            names.filter(|name| !matches!(*name, "." | ".." | "")).map(str::to_owned).collect::<Vec<_>>();
-        names.sort();
-        names
+        let names = names.filter(|name| !matches!(*name, "." | ".." | "")).map(str::to_owned);
+        names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The inodes and names in a folder of the root file system. Inodes are given out in order.
@@ -130,13 +131,13 @@ impl Image {
     /// The output of `mdir` for a file of FIRMWARE, with its date in the form `2023-11-14  22:13`.
     #[track_caller]
     pub fn firmware_entry(&self, file: &str) -> String {
-        says("mdir", &["-i", &format!("{}@@8M", self.path.display()), &format!("::{file}")])
+        stdout_of("mdir", &["-i", &format!("{}@@8M", self.path.display()), &format!("::{file}")])
     }
 
     /// The paths of all files and folders of FIRMWARE.
     #[track_caller]
-    pub fn firmware_names(&self) -> Vec<String> {
-        let listing = says("mdir", &["-/", "-b", "-i", &format!("{}@@8M", self.path.display()), "::"]);
+    pub fn firmware_paths(&self) -> Vec<String> {
+        let listing = stdout_of("mdir", &["-/", "-b", "-i", &format!("{}@@8M", self.path.display()), "::"]);
         listing.lines().map(|line| line.trim_start_matches("::/").to_owned()).collect()
     }
 }

@@ -21,10 +21,10 @@ impl Terminal {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let screen = openpt(flags).expect("opening a terminal");
         grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("opening a terminal");
-        let inner = ioctl_tiocgptpeer(&screen, flags);
-        let inner = File::from(inner.expect("opening the other side of a terminal"));
-        let twin = inner.try_clone().expect("a second stream");
-        let child = command.stdin(inner).stderr(twin).stdout(Stdio::piped()).spawn();
+        let peer = ioctl_tiocgptpeer(&screen, flags).expect("opening the other side of a terminal");
+        let stdin = File::from(peer);
+        let stderr = stdin.try_clone().expect("duplicating the terminal");
+        let child = command.stdin(stdin).stderr(stderr).stdout(Stdio::piped()).spawn();
         // The command holds its ends of the terminal until it is dropped.
         drop(command);
         Self { child: child.expect("running the binary"), screen: File::from(screen), output: String::new() }
@@ -32,7 +32,7 @@ impl Terminal {
 
     /// Waits until `text` is on the screen.
     #[track_caller]
-    pub fn until(&mut self, text: &str) -> &mut Self {
+    pub fn wait_for(&mut self, text: &str) -> &mut Self {
         while !self.output.contains(text) {
             assert!(self.read_screen(), "not printed: {text:?}\n{}", self.output);
         }
@@ -42,7 +42,7 @@ impl Terminal {
     /// Waits for the question `text`, and answers.
     #[track_caller]
     pub fn answer(&mut self, text: &str, answer: &str) -> &mut Self {
-        self.until(text).press(&format!("{answer}\n"))
+        self.wait_for(text).type_keys(&format!("{answer}\n"))
     }
 
     pub fn pid(&self) -> Pid {
@@ -50,7 +50,7 @@ impl Terminal {
     }
 
     /// Types keys.
-    pub fn press(&mut self, keys: &str) -> &mut Self {
+    pub fn type_keys(&mut self, keys: &str) -> &mut Self {
         self.screen.write_all(keys.as_bytes()).expect("typing");
         self
     }
@@ -62,11 +62,10 @@ impl Terminal {
     }
 
     /// Waits for the end of the tool, and returns everything that was on the screen.
-    pub fn end(mut self) -> Outcome {
+    pub fn finish(mut self) -> Outcome {
         while self.read_screen() {}
         let output = self.child.wait_with_output().expect("waiting for the binary");
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        Outcome { code: output.status.code().unwrap_or(-1), stdout, stderr: self.output }
+        Outcome { stderr: self.output, ..Outcome::of(&output) }
     }
 
     /// Reads from the terminal. False at its end, which Linux reports as an error.

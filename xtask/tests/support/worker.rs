@@ -1,7 +1,7 @@
 //! Starts the worker as the tool does, and sends it a line and open files over the socket on its stdin.
 
 use std::fs::File;
-use std::io::{IoSlice, Read, Write};
+use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -30,7 +30,7 @@ impl Worker {
     /// Like [`Self::start`], with a socket made by the user `user`.
     pub fn start_as(user: u32, mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self::with(command, pair_of(user))
+        Self::with(command, socket_pair_of(user))
     }
 
     /// Starts `command` with this pair of sockets; its other streams stay as they are.
@@ -40,7 +40,7 @@ impl Worker {
     }
 
     /// Sends `line` with `files`.
-    pub fn hand_over(&mut self, line: &[u8], files: &[&File]) {
+    pub fn send(&mut self, line: &[u8], files: &[&File]) {
         let files = files.iter().map(AsFd::as_fd).collect::<Vec<_>>();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -52,34 +52,32 @@ impl Worker {
     }
 
     /// Waits for the end of the worker; stdin stays open, as by the tool.
-    pub fn end(mut self) -> Outcome {
-        let mut stdout = String::new();
-        let mut stderr = String::new();
-        self.child.stdout.take().expect("a pipe").read_to_string(&mut stdout).expect("reading stdout");
-        self.child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("reading stderr");
-        let code = self.child.wait().expect("waiting for the worker").code();
-        Outcome { code: code.unwrap_or(-1), stdout, stderr }
+    pub fn finish(self) -> Outcome {
+        let output = self.child.wait_with_output().expect("waiting for the worker");
+        drop(self.socket);
+        Outcome::of(&output)
     }
 }
 
 /// Runs a worker with the job `line` and `files` to its end.
-pub fn work(command: Command, line: &[u8], files: &[&File]) -> Outcome {
+pub fn run_job(command: Command, line: &[u8], files: &[&File]) -> Outcome {
     let mut worker = Worker::start(command);
-    worker.hand_over(line, files);
-    worker.end()
+    worker.send(line, files);
+    worker.finish()
 }
 
-/// Like [`work`], with a socket made by the user `user`.
-pub fn work_as(user: u32, command: Command, line: &[u8], files: &[&File]) -> Outcome {
+/// Like [`run_job`], with a socket made by the user `user`.
+pub fn run_job_as(user: u32, command: Command, line: &[u8], files: &[&File]) -> Outcome {
     let mut worker = Worker::start_as(user, command);
-    worker.hand_over(line, files);
-    worker.end()
+    worker.send(line, files);
+    worker.finish()
 }
 
-/// A pair of sockets made by the user `user`. Only root can make one for another user: a thread becomes that user, and ends.
-pub fn pair_of(user: u32) -> (UnixStream, UnixStream) {
+/// A pair of sockets made by the user `user`: a thread changes its user, which only root may, and ends after that.
+pub fn socket_pair_of(user: u32) -> (UnixStream, UnixStream) {
     let make = move || {
-        let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
+        let uid = Uid::from_raw(user);
+        let gid = Gid::from_raw(user);
         set_thread_res_gid(gid, gid, gid).expect("becoming another group");
         set_thread_res_uid(uid, uid, uid).expect("becoming another user");
         UnixStream::pair().expect("making a socket")
@@ -89,12 +87,12 @@ pub fn pair_of(user: u32) -> (UnixStream, UnixStream) {
 
 /// The request for `job` of the kind `name`, with or without an image.
 pub fn request(name: &str, job: &Value, has_image: bool) -> Value {
-    let handed = if has_image { json!(["image"]) } else { json!([]) };
-    json!({ "handed": handed, "job": { name: job } })
+    let files = if has_image { json!(["image"]) } else { json!([]) };
+    json!({ "handed": files, "job": { name: job } })
 }
 
 /// The last message of the worker: its error or its answer.
-pub fn last(outcome: &Outcome) -> Value {
+pub fn last_message(outcome: &Outcome) -> Value {
     let line = outcome.stdout.lines().last().unwrap_or_default();
     serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {outcome:?}"))
 }

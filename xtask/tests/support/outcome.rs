@@ -1,0 +1,67 @@
+//! The outcome of a run, and assertions about it that can be chained.
+
+use std::process::Output;
+
+/// The outcome of a run of the binary.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The exit code; -1 for a run that was ended by a signal.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    pub fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap_or(-1);
+        Self { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// Asserts the exit code.
+    #[track_caller]
+    pub fn assert_code(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Asserts all of stdout.
+    #[track_caller]
+    pub fn assert_stdout(&self, expected: impl AsRef<str>) -> &Self {
+        assert_eq!(self.stdout, expected.as_ref(), "\nexit code {}, stderr:\n{}", self.code, self.stderr);
+        self
+    }
+
+    /// Asserts all of stderr.
+    #[track_caller]
+    pub fn assert_stderr(&self, expected: impl AsRef<str>) -> &Self {
+        assert_eq!(self.stderr, expected.as_ref(), "\nexit code {}, stdout:\n{}", self.code, self.stdout);
+        self
+    }
+
+    /// Asserts that stdout contains `text`.
+    #[track_caller]
+    pub fn assert_stdout_contains(&self, text: impl AsRef<str>) -> &Self {
+        let text = text.as_ref();
+        assert!(
+            self.stdout.contains(text),
+            "no {text:?} in stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// Asserts that stderr contains `text`.
+    #[track_caller]
+    pub fn assert_stderr_contains(&self, text: impl AsRef<str>) -> &Self {
+        let text = text.as_ref();
+        assert!(
+            self.stderr.contains(text),
+            "no {text:?} in stderr:\n{}\nstdout:\n{}",
+            self.stderr,
+            self.stdout
+        );
+        self
+    }
+}

@@ -1,0 +1,152 @@
+//! A run of the real binary: its environment, its folder and its streams.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use super::Outcome;
+use super::terminal::Terminal;
+
+/// How long a run may take until it is ready to be interrupted, in real deploys too.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a run may take to end after an interrupt, unless a test sets another limit.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The processes that receive a signal.
+#[derive(Clone, Copy, Debug)]
+pub enum SignalTo {
+    /// The tool and its children, as with Ctrl-C.
+    Group,
+    /// The tool alone.
+    Tool,
+}
+
+/// A run of the binary that has not started yet.
+pub struct Xtask {
+    command: Command,
+    stop_timeout: Duration,
+}
+
+impl Xtask {
+    pub fn new(command: Command) -> Self {
+        Self { command, stop_timeout: STOP_TIMEOUT }
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn current_dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Lets `wrapper` start the tool: a program and its arguments, before those of the tool.
+    #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own programs")]
+    pub fn wrapped_in(mut self, wrapper: &[&str]) -> Self {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null());
+        self.command = command;
+        self
+    }
+
+    /// Limits how long the run may take to end after an interrupt.
+    pub fn stop_timeout(mut self, limit: Duration) -> Self {
+        self.stop_timeout = limit;
+        self
+    }
+
+    /// Sends stdout to `stdout`; the outcome has none then.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.command.stdout(stdout);
+        self
+    }
+
+    /// Runs the tool to its end.
+    pub fn run(mut self) -> Outcome {
+        Outcome::of(&self.command.output().expect("running the binary"))
+    }
+
+    /// Runs the tool with a terminal as stdin and stderr.
+    pub fn on_terminal(self) -> Terminal {
+        Terminal::run(self.command)
+    }
+
+    /// Runs the tool and presses Ctrl-C, which reaches its children too, once a line of stderr has `text`.
+    pub fn interrupt_at(self, text: &str) -> Outcome {
+        let mut child = self.spawn_in_group();
+        let group = Pid::from_child(&child);
+        let mut stderr = String::new();
+        for line in BufReader::new(child.stderr.take().expect("stderr is a pipe")).lines() {
+            let line = line.expect("reading stderr");
+            if line.contains(text) {
+                kill_process_group(group, Signal::INT).expect("interrupting");
+            }
+            stderr.extend([line.as_str(), "\n"]);
+        }
+        let output = child.wait_with_output().expect("waiting for the binary");
+        Outcome { stderr, ..Outcome::of(&output) }
+    }
+
+    /// Runs the tool and interrupts it once `is_ready`. Asserts that it ends soon after.
+    #[track_caller]
+    pub fn interrupt_once(self, is_ready: impl Fn() -> bool, to: SignalTo) -> Outcome {
+        let stop_timeout = self.stop_timeout;
+        let child = self.spawn_in_group();
+        let start = Instant::now();
+        while !is_ready() {
+            assert!(start.elapsed() < READY_TIMEOUT, "the run is not ready to be interrupted");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let pid = Pid::from_child(&child);
+        match to {
+            SignalTo::Group => kill_process_group(pid, Signal::INT),
+            SignalTo::Tool => kill_process(pid, Signal::INT),
+        }
+        .expect("interrupting");
+        let interrupted = Instant::now();
+        let output = child.wait_with_output().expect("waiting for the binary");
+        assert!(interrupted.elapsed() < stop_timeout, "the run did not end after the interrupt");
+        Outcome::of(&output)
+    }
+
+    fn spawn_in_group(mut self) -> Child {
+        self.command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command.spawn().expect("running the binary")
+    }
+}
+
+/// A command of `program` that heeds Ctrl-C even if the suite ignores the signal, as one does that a shell without job
+/// control started with `&`: children inherit ignored signals.
+#[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
+pub fn command_that_heeds_interrupts(program: &str) -> Command {
+    const INTERRUPT: u64 = 1 << (2 - 1);
+    let status = fs::read_to_string("/proc/self/status").expect("reading the state of this process");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a line SigIgn");
+    if u64::from_str_radix(mask.trim(), 16).expect("a mask") & INTERRUPT == 0 {
+        return Command::new(program);
+    }
+    let mut command = Command::new("/usr/bin/env");
+    command.args(["--default-signal=INT", program]);
+    command
+}
