@@ -50,7 +50,7 @@ pub enum Depth {
 pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
     warn_of_window(&source, reporter);
-    let sidecar = Sidecar::find(&source.path)?;
+    let sidecar = Sidecar::find(&source.path, source.link.as_deref())?;
     match source.size {
         Some(size) if depth == Depth::Structure => {
             check_sidecar(&source, sidecar, reporter)?;
@@ -66,7 +66,7 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
 /// As for [`examine`].
 pub fn examine_once(source: Source, cache: &CheckCache, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
-    let sidecar = Sidecar::find(&source.path)?;
+    let sidecar = Sidecar::find(&source.path, source.link.as_deref())?;
     let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.as_str());
     // A size in the structure of the file overrides the cache.
     let fits = |found: &CachedCheck| source.size.is_none_or(|size| size == found.size);
@@ -88,7 +88,7 @@ pub fn examine_once(source: Source, cache: &CheckCache, reporter: &dyn Reporter)
 pub fn examine_and_remember(source: Source, cache: &CheckCache, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
     warn_of_window(&source, reporter);
-    let sidecar = Sidecar::find(&source.path)?;
+    let sidecar = Sidecar::find(&source.path, source.link.as_deref())?;
     let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.clone());
     let file_id = FileId::of(&source.path)?;
     let begin = SystemTime::now();

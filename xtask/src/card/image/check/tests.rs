@@ -181,3 +181,41 @@ fn bad_images_are_refused_with_the_reason() {
         assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
     }
 }
+
+#[test]
+fn checksums_beside_a_link_and_beside_the_image() {
+    let dir = tempfile::tempdir().unwrap();
+    let [target, link] = ["store/a.img", "home/latest.img"].map(|name| dir.path().join(name));
+    for file in [&target, &link] {
+        std::fs::create_dir(file.parent().unwrap()).unwrap();
+    }
+    std::fs::write(&target, image()).unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let mut file = HashingReader::new(std::fs::File::open(&target).unwrap());
+    std::io::copy(&mut file, &mut std::io::sink()).unwrap();
+    let right = file.finish();
+    let wrong = "0".repeat(64);
+    let matching = |sums: &[(&str, &str)], named: &std::path::Path| {
+        for (name, sum) in sums {
+            let image = if name.starts_with("store") { "a.img" } else { "latest.img" };
+            std::fs::write(dir.path().join(name), format!("{sum}  {image}\n")).unwrap();
+        }
+        let checked = Source::open(named).and_then(|source| examine(source, Depth::Whole, &Silent));
+        for (name, _) in sums {
+            std::fs::remove_file(dir.path().join(name)).unwrap();
+        }
+        checked.map(drop).map_err(|error| (crate::base::failure::kind(&error), format!("{error:#}")))
+    };
+    for name in ["home/latest.img.sha256", "home/SHA256SUMS", "store/a.img.sha256", "store/SHA256SUMS"] {
+        assert_eq!(matching(&[(name, &right)], &link), Ok(()), "{name}");
+        let (kind, message) = matching(&[(name, &wrong)], &link).unwrap_err();
+        assert_eq!(kind, ExitKind::Refused);
+        assert!(message.contains("does not match") && message.contains(name), "{message}");
+    }
+    let both = [("home/SHA256SUMS", right.as_str()), ("store/SHA256SUMS", &wrong)];
+    let (_, message) = matching(&both, &link).unwrap_err();
+    assert!(message.contains("two different SHA-256"), "{message}");
+    assert!(both.iter().all(|(name, _)| message.contains(name)), "{message}");
+    // Who names the image itself is not concerned by a link elsewhere.
+    assert_eq!(matching(&[("home/SHA256SUMS", &wrong)], &target), Ok(()));
+}

@@ -28,42 +28,29 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Reads the checksum of `image` from `IMAGE.sha256` and from a `SHA256SUMS` that lists the image.
+    /// Reads the checksum of `image` from the checksum files beside it, and beside the `link` that leads to it.
     ///
     /// # Errors
-    /// A file that cannot be read, and an `IMAGE.sha256` without a sum for the image.
-    pub fn find(image: &Path) -> Result<Option<Self>> {
+    /// A checksum file that cannot be read or has no sum for the image, and contradictory sums.
+    pub fn find(image: &Path, link: Option<&Path>) -> Result<Option<Self>> {
+        let places = link.into_iter().chain([image]);
+        let found = places.map(Self::beside).collect::<Result<Vec<_>>>()?;
+        Self::only_one(image, found.into_iter().flatten())
+    }
+
+    /// Reads all checksums of `image` from `IMAGE.sha256` and from a `SHA256SUMS` that lists the image.
+    fn beside(image: &Path) -> Result<Vec<Self>> {
         let name = image.file_name().unwrap_or_default().to_string_lossy();
         let own = image.with_file_name(format!("{name}.sha256"));
         let list = image.with_file_name(LIST);
-        let mut found = Vec::new();
-        if let Some(text) = read(&own)? {
-            let sums = listed(&text, &name);
-            let sums = if sums.is_empty() { only(&text).into_iter().collect() } else { sums };
-            if sums.is_empty() {
-                let path = own.display();
-                bail!(Refused, "{path} has no SHA-256 of {name}"; hint: "download {path} again, or remove it");
-            }
-            found.extend(sums.into_iter().map(|sum| Self { path: own.clone(), sum }));
-        }
-        if let Some(text) = read(&list)? {
-            let sums = listed(&text, &name);
-            if sums.is_empty() && mentions(&text, &name) {
-                let path = list.display();
-                bail!(
-                    Refused,
-                    "{path} lists {name} without a SHA-256";
-                    hint: "download {path} again, or remove it"
-                );
-            }
-            found.extend(sums.into_iter().map(|sum| Self { path: list.clone(), sum }));
-        }
-        Self::only_one(image, found)
+        let of = |path: &Path, sums: Vec<String>| {
+            sums.into_iter().map(|sum| Self { path: path.to_owned(), sum }).collect::<Vec<_>>()
+        };
+        Ok([of(&own, own_sums(&own, &name)?), of(&list, list_sums(&list, &name)?)].concat())
     }
 
     /// The only sum in `found`. Of two different sums neither is trusted.
-    fn only_one(image: &Path, found: Vec<Self>) -> Result<Option<Self>> {
-        let mut found = found.into_iter();
+    fn only_one(image: &Path, mut found: impl Iterator<Item = Self>) -> Result<Option<Self>> {
         let Some(first) = found.next() else { return Ok(None) };
         let Some(other) = found.find(|other| other.sum != first.sum) else { return Ok(Some(first)) };
         let [one, two] = [&first.sum, &other.sum].map(|sum| &sum[..SHOWN]);
@@ -100,6 +87,29 @@ impl fmt::Display for Sidecar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the SHA-256 is that of {}", self.path.display())
     }
+}
+
+/// The sums in the file `path` for the image `name` alone.
+fn own_sums(path: &Path, name: &str) -> Result<Vec<String>> {
+    let Some(text) = read(path)? else { return Ok(Vec::new()) };
+    let listed = listed(&text, name);
+    let sums = if listed.is_empty() { only(&text).into_iter().collect() } else { listed };
+    if sums.is_empty() {
+        let path = path.display();
+        bail!(Refused, "{path} has no SHA-256 of {name}"; hint: "download {path} again, or remove it");
+    }
+    Ok(sums)
+}
+
+/// The sums of the image `name` in the list `path`.
+fn list_sums(path: &Path, name: &str) -> Result<Vec<String>> {
+    let Some(text) = read(path)? else { return Ok(Vec::new()) };
+    let sums = listed(&text, name);
+    if sums.is_empty() && mentions(&text, name) {
+        let path = path.display();
+        bail!(Refused, "{path} lists {name} without a SHA-256"; hint: "download {path} again, or remove it");
+    }
+    Ok(sums)
 }
 
 /// The text of the file at `path`; `None` where there is none.

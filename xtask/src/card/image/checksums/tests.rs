@@ -11,7 +11,7 @@ fn beside(files: &[(&str, &str)]) -> Result<Option<(String, String)>> {
     for (name, text) in files {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
-    let found = Sidecar::find(&dir.path().join("a.img.zst"))?;
+    let found = Sidecar::find(&dir.path().join("a.img.zst"), None)?;
     Ok(found.map(|it| (it.path.file_name().unwrap().to_str().unwrap().to_owned(), it.sum)))
 }
 
@@ -27,7 +27,7 @@ fn a_list_with_a_mark_and_with_two_of_one_name() {
         format!("{own}  a/x.img\n"),
     ] {
         std::fs::write(&list, &text).unwrap();
-        assert_eq!(Sidecar::find(&image).unwrap().unwrap().sum, own, "{text}");
+        assert_eq!(Sidecar::find(&image, None).unwrap().unwrap().sum, own, "{text}");
     }
 }
 
@@ -102,7 +102,7 @@ fn a_list_that_names_the_image_without_a_sum() {
 fn names_that_are_written_otherwise() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(LIST), format!("\\{ABC}  a\\\\b.img\n")).unwrap();
-    let found = Sidecar::find(&dir.path().join("a\\b.img")).unwrap();
+    let found = Sidecar::find(&dir.path().join("a\\b.img"), None).unwrap();
     assert_eq!(found.unwrap().sum, ABC);
 }
 
@@ -124,7 +124,7 @@ fn a_folder_with_the_name_of_a_checksum_file_is_refused() {
     for name in ["a.img.sha256", LIST] {
         let path = dir.path().join(name);
         std::fs::create_dir(&path).unwrap();
-        let error = Sidecar::find(&dir.path().join("a.img")).unwrap_err();
+        let error = Sidecar::find(&dir.path().join("a.img"), None).unwrap_err();
         let words = "has the name of a checksum file, but is not a regular file";
         assert!(error.to_string().ends_with(words), "{error}");
         assert!(hint(&error).is_some_and(|hint| hint.starts_with("remove ")));
@@ -136,7 +136,7 @@ fn a_folder_with_the_name_of_a_checksum_file_is_refused() {
 fn a_list_of_a_terabyte_is_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::File::create(dir.path().join(LIST)).unwrap().set_len(1 << 40).unwrap();
-    let error = Sidecar::find(&dir.path().join("a.img")).unwrap_err();
+    let error = Sidecar::find(&dir.path().join("a.img"), None).unwrap_err();
     assert!(error.to_string().contains("larger than 4.0 MiB"), "{error}");
     assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
 }

@@ -22,8 +22,11 @@ use crate::{bail, failure};
 /// An image file whose format was detected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// The file, as an absolute path.
+    /// The file, as an absolute path without links.
     pub path: PathBuf,
+    /// The link that the user named instead of the file, as an absolute path.
+    #[serde(skip)]
+    pub link: Option<PathBuf>,
     pub format: Format,
     /// The size and the time of the stored file.
     pub stored: Fingerprint,
@@ -43,6 +46,7 @@ impl Source {
     /// A file that is missing, empty or no regular file, and a truncated zstd file.
     pub fn open(path: &Path) -> Result<Self> {
         let opening = || format!("opening the image {}", path.display());
+        let link = link(path);
         let path = path.canonicalize().map_err(|error| open_error(path, error)).with_context(opening)?;
         if path.to_str().is_none() {
             bail!(Refused, "the path of the image {} is not UTF-8", path.display(); hint: "rename the file");
@@ -63,7 +67,7 @@ impl Source {
         file.by_ref().take(xz::HEADERS).read_to_end(&mut head).with_context(opening)?;
         let format = Format::sniff(&head);
         let limits = Limits::default();
-        let mut source = Self { path, format, stored, size: None, window: 0, limits };
+        let mut source = Self { path, link, format, stored, size: None, window: 0, limits };
         match format {
             Format::Raw => source.size = Some(stored.size),
             Format::Zstd => {
@@ -188,6 +192,13 @@ impl fmt::Display for Source {
             _ => write!(f, "{name}: {}", Bytes(self.stored.size)),
         }
     }
+}
+
+/// `path` as an absolute path, if the file itself is a link, not only a folder on the way to it.
+fn link(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let absolute = folder.canonicalize().ok()?.join(path.file_name()?);
+    absolute.is_symlink().then_some(absolute)
 }
 
 /// The error for a file at `path` that cannot be opened.
