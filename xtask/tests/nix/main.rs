@@ -5,6 +5,7 @@ mod hostile;
 mod keys;
 #[path = "../support/mod.rs"]
 mod support;
+mod wrong_nodes;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -11,6 +11,13 @@ use crate::deploy::target::{Connection, Pin, Target};
 use crate::nix::StorePath;
 use crate::{bail, failure, identity};
 
+/// The most bytes of a host name (RFC 1035 allows 253) or a user.
+const MAX_NAME: usize = 255;
+/// The most bytes of a path, or of words before a command.
+const MAX_PATH: usize = 4096;
+/// The most bytes of all ssh options together; Linux accepts 128 KiB in one argument or variable.
+const MAX_SSH_OPTIONS: usize = 64 << 10;
+
 /// A node with merged settings, as deploy-rs reads it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -52,6 +59,7 @@ impl Node {
         if self.hostname.is_empty() {
             bail!(Refused, "deploy.nodes.{host} has no `hostname`"; hint: "set it to the address of the host");
         }
+        self.check_sizes(host)?;
         let link = self.profile_link().map_err(|why| unverifiable(host, &why))?;
         let path = self.profile_path().map_err(|why| unverifiable(host, why))?;
         let ssh_user = over.ssh_user.clone().or_else(|| self.ssh_user.clone());
@@ -84,6 +92,35 @@ impl Node {
             link,
             path,
         })
+    }
+
+    /// Refuses options that would not fit into the arguments of a program.
+    ///
+    /// # Errors
+    /// `Refused` for an option that is longer than any useful one.
+    fn check_sizes(&self, host: &str) -> Result<()> {
+        let ssh_options = self.ssh_opts.iter().map(String::len).sum();
+        let length = |option: &Option<String>| option.as_ref().map_or(0, String::len);
+        for (option, length, limit) in [
+            ("hostname", self.hostname.len(), MAX_NAME),
+            ("sshOpts", ssh_options, MAX_SSH_OPTIONS),
+            ("sshUser", length(&self.ssh_user), MAX_NAME),
+            ("user", length(&self.user), MAX_NAME),
+            ("sudo", length(&self.sudo), MAX_PATH),
+            ("tempPath", length(&self.temp_path), MAX_PATH),
+            ("profilePath", length(&self.profile_path), MAX_PATH),
+            ("path", length(&self.path), MAX_PATH),
+            ("path.drvPath", length(&self.drv_path), MAX_PATH),
+            ("path.system", length(&self.platform), MAX_NAME),
+        ] {
+            if length > limit {
+                bail!(
+                    Refused, "`{option}` of deploy.nodes.{host} has {length} bytes, and at most {limit} are accepted";
+                    hint: "shorten `{option}` in the flake"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// The store path of the profile, or why the profile cannot be verified.
@@ -140,6 +177,27 @@ fn own_user(launcher: &Launcher) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::{ExitKind, kind};
+
+    #[test]
+    fn sizes_of_options_are_bounded() {
+        let long = |length: usize| Some("x".repeat(length));
+        let options = |count: usize| vec!["-oPort=22".to_owned(); count];
+        for (node, option) in [
+            (Node { hostname: "x".repeat(2 << 20), ..Node::default() }, "hostname"),
+            (Node { ssh_user: long(2 << 20), ..Node::default() }, "sshUser"),
+            (Node { user: long(MAX_NAME + 1), ..Node::default() }, "user"),
+            (Node { sudo: long(MAX_PATH + 1), ..Node::default() }, "sudo"),
+            (Node { ssh_opts: options(1 << 20), ..Node::default() }, "sshOpts"),
+        ] {
+            let error = node.check_sizes("pi").unwrap_err();
+            let begin = format!("`{option}` of deploy.nodes.pi has ");
+            assert!(error.to_string().starts_with(&begin), "{error}");
+            assert_eq!(kind(&error), ExitKind::Refused);
+        }
+        let fits = Node { hostname: "x".repeat(MAX_NAME), ssh_opts: options(100), ..Node::default() };
+        assert!(fits.check_sizes("pi").is_ok());
+    }
 
     #[test]
     fn the_link_of_the_profile() {

@@ -11,6 +11,7 @@ use super::{Overrides, Trust};
 use crate::base::process::Launcher;
 use crate::base::{Context as CommandContext, FlakeRef};
 use crate::deploy::target::Target;
+use crate::failure;
 use crate::nix::{self, EvalCache, StorePath};
 
 /// The Nix function that reads a node; see the file.
@@ -25,10 +26,51 @@ const ALL_OUTPUTS: &str = ".";
 pub struct Nodes {
     /// The names of all nodes.
     pub names: Vec<String>,
+    /// The options of the requested node that have a wrong type.
+    #[serde(default)]
+    wrong: Vec<WrongType>,
     /// The requested node; `None` if there is no such node.
     node: Option<Node>,
     /// The toplevel of the NixOS system of the same name; `None` if there is none.
     system: Option<String>,
+}
+
+/// An option of a node that has another type than deploy-rs expects.
+#[derive(Debug, Deserialize)]
+struct WrongType {
+    /// Its attribute path, such as `deploy.nodes.pi.hostname`.
+    option: String,
+    /// Its type in the words of `builtins.typeOf`.
+    found: String,
+    /// The name of the expected type in `node.nix`.
+    expected: String,
+}
+
+impl WrongType {
+    fn refusal(&self) -> anyhow::Error {
+        let Self { option, found, expected } = self;
+        let expected = match expected.as_str() {
+            "seconds" => "a number of whole seconds",
+            "strings" => "a list of strings",
+            "set" => "an attribute set",
+            "package" => "a package",
+            "boolean" => "true or false",
+            _ => "a string",
+        };
+        let found = match found.as_str() {
+            "set" => "an attribute set",
+            "list" if expected.starts_with("a list") => "a list with something else in it",
+            "list" => "a list",
+            "int" => "an integer",
+            "float" => "a decimal number",
+            "bool" => "a boolean",
+            "lambda" => "a function",
+            "null" => "missing",
+            "path" => "a path",
+            _ => "a string",
+        };
+        failure!(Refused, "{option} is {found}, not {expected}"; hint: "set `{option}` to {expected} in the flake")
+    }
 }
 
 /// An evaluation of one host of a flake.
@@ -68,7 +110,7 @@ impl Nodes {
     /// The target for `host`, with the command line applied; `None` if the flake has no such node.
     ///
     /// # Errors
-    /// Those of [`Node::target`].
+    /// Those of [`Node::target`], and `Refused` for an option of a wrong type.
     pub fn target(
         self,
         cx: &CommandContext,
@@ -76,6 +118,9 @@ impl Nodes {
         over: &Overrides,
         trust: &Trust,
     ) -> Result<Option<Target>> {
+        if let Some(wrong) = self.wrong.first() {
+            return Err(wrong.refusal());
+        }
         let Some(node) = self.node else { return Ok(None) };
         let invalid =
             |path: &str| format!("the toplevel of nixosConfigurations.{host} is not a store path: {path}");

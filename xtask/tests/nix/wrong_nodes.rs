@@ -1,0 +1,69 @@
+//! Deploy nodes with options of a wrong type or size.
+
+use crate::fixture::{Fixture, builder};
+use crate::support::Outcome;
+
+/// A dry run for `pi` with these options of its node, its profile and all nodes. `PROFILE` stands for the profile.
+fn deploy_with(node: &str, profile: &str, all: &str) -> Outcome {
+    let path = builder("profile", "echo >$out");
+    let node = node.replace("PROFILE", &format!("profiles.system = {{ path = {path}; {profile} }};"));
+    let fixture = Fixture::plain(&format!(
+        "{{ outputs = {{ self }}: {{ deploy = {{ {all} nodes.pi = {{ {node} }}; }}; }}; }}"
+    ));
+    fixture.run(&["deploy", "pi", "--dry-run"])
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_option_of_a_wrong_type_is_named_with_its_host() {
+    for (node, profile, all, expected) in [
+        ("hostname = 5; PROFILE", "", "", "deploy.nodes.pi.hostname is an integer, not a string"),
+        (
+            "sshOpts = \"-p 22\"; PROFILE",
+            "",
+            "",
+            "deploy.nodes.pi.sshOpts is a string, not a list of strings",
+        ),
+        (
+            "sshOpts = [ 22 ]; PROFILE",
+            "",
+            "",
+            "deploy.nodes.pi.sshOpts is a list with something else in it, not a list of strings",
+        ),
+        ("profiles = [ ];", "", "", "deploy.nodes.pi.profiles is a list, not an attribute set"),
+        (
+            "profiles.system = 7;",
+            "",
+            "",
+            "deploy.nodes.pi.profiles.system is an integer, not an attribute set",
+        ),
+        ("profiles.system = { };", "", "", "deploy.nodes.pi.profiles.system.path is missing, not a package"),
+        ("PROFILE", "user = true;", "", "deploy.nodes.pi.profiles.system.user is a boolean, not a string"),
+        ("PROFILE", "", "sshUser = x: x;", "deploy.sshUser is a function, not a string"),
+        (
+            "confirmTimeout = -1; PROFILE",
+            "",
+            "",
+            "deploy.nodes.pi.confirmTimeout is an integer, not a number of",
+        ),
+        ("PROFILE", "", "fastConnection = \"yes\";", "deploy.fastConnection is a string, not true or false"),
+    ] {
+        let option = expected.split(" is ").next().expect("an option");
+        let hint = format!("\nhint: set `{option}` to ");
+        deploy_with(node, profile, all).says(expected).says(&hint).exits(3);
+    }
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_option_of_two_megabytes_is_refused_by_its_name() {
+    let long = r#"(builtins.concatStringsSep "" (builtins.genList (_: "12345678") 262144))"#;
+    for (option, value) in
+        [("hostname", long.to_owned()), ("sshUser", long.to_owned()), ("sshOpts", format!("[ {long} ]"))]
+    {
+        let name = if option == "hostname" { "" } else { "hostname = \"pi\";" };
+        deploy_with(&format!("{name} {option} = {value}; PROFILE"), "user = \"root\";", "")
+            .says(&format!("`{option}` of deploy.nodes.pi has 2097152 bytes, and at most "))
+            .exits(3);
+    }
+}
