@@ -50,7 +50,10 @@ fn an_option_of_a_wrong_type_is_named_with_its_host() {
     ] {
         let option = expected.split(" is ").next().expect("an option");
         let hint = format!("\nhint: set `{option}` to ");
-        deploy_with(node, profile, all).says(expected).says(&hint).exits(3);
+        deploy_with(node, profile, all)
+            .assert_stderr_contains(expected)
+            .assert_stderr_contains(&hint)
+            .assert_code(3);
     }
 }
 
@@ -63,7 +66,7 @@ fn an_option_of_two_megabytes_is_refused_by_its_name() {
     {
         let name = if option == "hostname" { "" } else { "hostname = \"pi\";" };
         deploy_with(&format!("{name} {option} = {value}; PROFILE"), "user = \"root\";", "")
-            .says(&format!("`{option}` of deploy.nodes.pi has 2097152 bytes, and at most "))
-            .exits(3);
+            .assert_stderr_contains(&format!("`{option}` of deploy.nodes.pi has 2097152 bytes, and at most "))
+            .assert_code(3);
     }
 }
