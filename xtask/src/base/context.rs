@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::host_name::HostName;
 use crate::base::process::Launcher;
 use crate::base::{Event, FlakeRef, HostReporter, Reporter};
 
@@ -23,7 +24,7 @@ pub struct Context {
 impl Context {
     /// The same context for one of several hosts: its events name the host.
     #[must_use]
-    pub fn for_host(&self, host: &str) -> Self {
+    pub fn for_host(&self, host: &HostName) -> Self {
         self.reporting_to(Arc::new(HostReporter { host: host.to_owned(), reporter: self.reporter.clone() }))
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chunk_map::ChunkRun;
 use super::failure::{self, ExitKind};
+use super::host_name::HostName;
 
 /// An event of a command. Also the line format of `--json` and of the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,14 +79,14 @@ pub trait Reporter: Send + Sync {
     fn report(&self, event: &Event);
 
     /// Renders an event of `host`, one of several hosts that a command works on in parallel.
-    fn report_for(&self, _host: &str, event: &Event) {
+    fn report_for(&self, _host: &HostName, event: &Event) {
         self.report(event);
     }
 }
 
 /// A reporter for one of several hosts: it adds the host to each event.
 pub struct HostReporter {
-    pub host: String,
+    pub host: HostName,
     pub reporter: Arc<dyn Reporter>,
 }
 
@@ -94,7 +95,7 @@ impl Reporter for HostReporter {
         self.reporter.report_for(&self.host, event);
     }
 
-    fn report_for(&self, host: &str, event: &Event) {
+    fn report_for(&self, host: &HostName, event: &Event) {
         self.reporter.report_for(host, event);
     }
 }

@@ -59,7 +59,7 @@ impl CardVerify {
     pub fn target(&self) -> Result<(Option<Target<'_>>, &Path)> {
         match (self.first.as_deref(), self.second.as_deref(), &self.image) {
             (Some(device), None, Some(file)) => Ok((Some(Target::File(file)), Path::new(device))),
-            (Some(host), Some(device), None) => Ok((Some(Target::Host(host)), Path::new(device))),
+            (Some(host), Some(device), None) => Ok((Some(Target::Host(host.into())), Path::new(device))),
             (Some(device), None, None) => Ok((None, Path::new(device))),
             (_, Some(_), Some(_)) => Err(super::flash::host_and_image()),
             _ => bail!(

@@ -1,5 +1,6 @@
 //! The command line of the commands for hosts: `deploy`, `history` and `status`.
 
+use crate::base::HostName;
 use clap::{ArgGroup, Args};
 
 /// The longest wait for a host, in minutes: a week.
@@ -11,7 +12,7 @@ const MAX_WAIT: u64 = 7 * 24 * 60;
 pub struct Deploy {
     /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`
     #[arg(value_name = "HOST", value_parser = host)]
-    pub hosts: Vec<String>,
+    pub hosts: Vec<HostName>,
     /// Deploy all nodes of the flake in parallel
     #[arg(long)]
     pub all: bool,
@@ -43,14 +44,14 @@ pub struct Deploy {
 pub struct History {
     /// List only the receipts of this host
     #[arg(value_parser = host)]
-    pub host: Option<String>,
+    pub host: Option<HostName>,
 }
 
 #[derive(Debug, Args)]
 pub struct Status {
     /// The hosts, as `cargo xtask hosts` lists them (default: all hosts with a deploy node)
     #[arg(value_name = "HOST", value_parser = host)]
-    pub hosts: Vec<String>,
+    pub hosts: Vec<HostName>,
     #[command(flatten)]
     pub trust: Trust,
 }

@@ -6,25 +6,26 @@ use anyhow::Result;
 use clap::Args;
 
 use super::PayloadArgs;
+use crate::base::HostName;
 use crate::{bail, failure};
 
 /// The image that a command writes or compares: of a host, or in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
     /// The image is built for this host.
-    Host(&'a str),
+    Host(HostName),
     File(&'a Path),
 }
 
 impl<'a> Target<'a> {
-    pub fn host(self) -> Option<&'a str> {
+    pub fn host(&self) -> Option<&HostName> {
         match self {
             Self::Host(host) => Some(host),
             Self::File(_) => None,
         }
     }
 
-    pub fn file(self) -> Option<&'a Path> {
+    pub fn file(&self) -> Option<&'a Path> {
         match self {
             Self::Host(_) => None,
             Self::File(file) => Some(file),
@@ -72,8 +73,8 @@ impl Flash {
     pub fn target(&self) -> Result<(Target<'_>, Option<&Path>)> {
         match (self.first.as_deref(), self.second.as_deref(), &self.image) {
             (device, None, Some(file)) => Ok((Target::File(file), device.map(Path::new))),
-            (Some(host), None, None) if !host.contains('/') => Ok((Target::Host(host), None)),
-            (Some(host), Some(device), None) => Ok((Target::Host(host), Some(Path::new(device)))),
+            (Some(host), None, None) if !host.contains('/') => Ok((Target::Host(host.into()), None)),
+            (Some(host), Some(device), None) => Ok((Target::Host(host.into()), Some(Path::new(device)))),
             (_, Some(_), Some(_)) => Err(host_and_image()),
             _ => bail!(
                 Usage, "neither a host nor an image is named";

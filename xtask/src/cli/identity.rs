@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::base::HostName;
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ pub enum IdentityCommand {
 #[derive(Debug, Args)]
 pub struct IdentityOf {
     /// The host, as `cargo xtask hosts` lists it
-    pub host: String,
+    pub host: HostName,
     /// The folder of the keys, with a folder for each host (default: .xtask/identity)
     #[arg(long, value_name = "DIR")]
     pub identity_dir: Option<PathBuf>,
@@ -36,7 +37,7 @@ pub struct PayloadArgs {
     pub identity: Option<crate::identity::KeyChoice>,
     /// With --image: the host whose identity the card gets
     #[arg(long, value_name = "HOST", requires = "image")]
-    pub identity_of: Option<String>,
+    pub identity_of: Option<HostName>,
     /// The folder of the keys, with a folder for each host (default: .xtask/identity)
     #[arg(long, value_name = "DIR")]
     pub identity_dir: Option<PathBuf>,

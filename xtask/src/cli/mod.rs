@@ -9,6 +9,7 @@ mod identity;
 use std::iter;
 use std::path::Path;
 
+use crate::base::HostName;
 use clap::{Arg, Args, Parser, Subcommand};
 
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
@@ -179,7 +180,7 @@ pub struct Devices {
 #[derive(Debug, Args)]
 pub struct SdImage {
     /// The host, as `cargo xtask hosts` lists it
-    pub host: String,
+    pub host: HostName,
     /// Arguments for `nix build`, such as --max-jobs 2
     #[arg(last = true, value_name = "NIX ARGS")]
     pub nix_args: Vec<String>,

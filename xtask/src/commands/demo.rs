@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::payload::PayloadSetup;
-use crate::base::{Bytes, Context, FlakeRef, interrupt};
+use crate::base::{Bytes, Context, FlakeRef, HostName, interrupt};
 use crate::card::disk::{Confirmation, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::card::flash::{self, Mode, PayloadPlan, Plan, Report};
 use crate::card::image::{self, Depth, Image, Source};
@@ -39,15 +39,16 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let image = image::examine(Source::open(&file)?, Depth::Whole, cx.reporter.as_ref())?;
     let mut card = VirtualCard::make(cx, &home, card_size(image.size))?;
     let flake = FlakeRef::with_all_files(&home.join("flake"));
-    let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(HOST))?;
+    let host = HostName::from(HOST);
+    let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(&host))?;
     let payload = payload_setup.plan(cx, &flake, &image)?;
     let plan = plan(&card, image, payload)?;
     cx.plan(&plan);
     let signals = interrupt::guard()?;
-    let receipt = receipt::begin_flash(cx, Some((HOST, &flake)), &plan);
+    let receipt = receipt::begin_flash(cx, Some((&host, &flake)), &plan);
     let report = receipt.record(cx, |cx| worker::run(cx, &plan))?;
     let settled = payload_setup.update_known_hosts(cx);
-    receipt.complete(cx, Flashed::new(Some((HOST, &flake)), &plan, &report));
+    receipt.complete(cx, Flashed::new(Some((&host, &flake)), &plan, &report));
     settled?;
     drop(signals);
     let contents = inspect(&card, report.size)?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::bail;
-use crate::base::Context;
+use crate::base::{Context, HostName};
 use crate::cli::Deploy;
 use crate::deploy::{self, Afterwards, DeployOptions, Ending, Goal, Outcome, Overrides, Plan};
 use crate::receipt::{self, Deployed};
@@ -43,14 +43,14 @@ fn options(args: &Deploy) -> Result<DeployOptions> {
 }
 
 /// The named hosts, each once, or all hosts of the flake.
-fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<String>> {
+fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<HostName>> {
     if args.all {
         return deploy::deployable_hosts(cx);
     }
     Ok(deploy::deduplicate(&args.hosts))
 }
 
-fn deploy_one(cx: &Context, options: &DeployOptions, version: nix::Version, host: &str) -> Result<()> {
+fn deploy_one(cx: &Context, options: &DeployOptions, version: nix::Version, host: &HostName) -> Result<()> {
     let found = deploy::find_target(cx, options, host)?;
     let lock = deploy::lock_host(cx, options, host)?;
     let mut plan = deploy::gather(cx, options, version, found, lock)?;
@@ -68,7 +68,7 @@ fn deploy_several(
     cx: &Context,
     options: &DeployOptions,
     version: nix::Version,
-    hosts: Vec<String>,
+    hosts: Vec<HostName>,
 ) -> Result<()> {
     let members = deploy::deploy_all(cx, options, version, hosts, |own, plan| {
         let reached = apply(own, options, plan)?;

@@ -27,9 +27,9 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     }
     let mut payload_setup = PayloadSetup::begin(cx, &args.payload, host)?;
     payload_setup.keep_out_of_stores(cx, &cx.flake)?;
-    let file = match target {
+    let file = match &target {
         Target::Host(host) => image::build(cx, host, &[])?,
-        Target::File(file) => file.to_owned(),
+        Target::File(file) => file.to_path_buf(),
     };
     let image = check(cx, args, &file, named.as_ref().map(|disk| disk.size))?;
     let payload = payload_setup.plan(cx, &cx.flake, &image)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use crate::base::{Context, Table};
+use crate::base::{Context, HostName, Table};
 use crate::cli::History;
 use crate::receipt::{self, Receipt, Timestamp};
 use crate::ui;
@@ -19,7 +19,7 @@ pub fn run(cx: &Context, args: &History) -> Result<()> {
     }
     warn_of_clock(cx, &receipts);
     if receipts.is_empty() {
-        cx.note(no_receipt(args.host.as_deref(), known));
+        cx.note(no_receipt(args.host.as_ref(), known));
     }
     ui::table(&table(&receipts))
 }
@@ -37,7 +37,7 @@ fn warn_of_clock(cx: &Context, receipts: &[Receipt]) {
 }
 
 /// The note for a history without receipts of `host`; `known` are the hosts with receipts.
-fn no_receipt(host: Option<&str>, known: BTreeSet<String>) -> String {
+fn no_receipt(host: Option<&HostName>, known: BTreeSet<String>) -> String {
     let Some(host) = host else {
         return "there is no receipt: nothing was flashed or deployed from this checkout yet".into();
     };
@@ -68,7 +68,7 @@ fn cells(receipt: &Receipt) -> [String; 6] {
         Receipt::BrokenFlash(it) => [
             it.when.to_string(),
             receipt.word().into(),
-            it.host.clone().unwrap_or_else(|| "-".into()),
+            it.host.as_deref().unwrap_or("-").to_owned(),
             "broken off".into(),
             "-".into(),
             format!(
@@ -80,7 +80,7 @@ fn cells(receipt: &Receipt) -> [String; 6] {
         Receipt::Deploy(it) => [
             it.when.to_string(),
             receipt.word().into(),
-            it.host.clone(),
+            it.host.to_string(),
             it.verdict.replace('_', " "),
             time(it.seconds.total()),
             it.to.clone(),

@@ -27,7 +27,7 @@ fn table(hosts: &[&Host]) -> Table {
     for host in hosts {
         let image =
             if host.image_systems.is_empty() { "-".to_owned() } else { host.image_systems.join(", ") };
-        table.row([host.name.clone(), image, if host.deploy_node { "yes" } else { "-" }.to_owned()]);
+        table.row([host.name.to_string(), image, if host.deploy_node { "yes" } else { "-" }.to_owned()]);
     }
     table
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::base::Context;
+use crate::base::{Context, HostName};
 use crate::cli::{Identity, IdentityCommand, IdentityOf};
 use crate::failure;
 use crate::identity::{self, KeyChoice, KeyFolder};
@@ -45,7 +45,7 @@ fn no_key(of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
 /// The facts about an identity. Also the JSON.
 #[derive(Serialize)]
 struct Shown {
-    host: String,
+    host: HostName,
     /// `SHA256:…`.
     fingerprint: String,
     /// `age1…`.

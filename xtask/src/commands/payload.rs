@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, FlakeRef};
+use crate::base::{Context, FlakeRef, HostName};
 use crate::card::ext4;
 use crate::card::flash::PayloadPlan;
 use crate::card::image::{self, Image};
@@ -28,8 +28,8 @@ impl PayloadSetup {
     ///
     /// # Errors
     /// Everything that would keep the payload from the card, as far as it is known without the image.
-    pub fn begin(cx: &Context, args: &PayloadArgs, host: Option<&str>) -> Result<Self> {
-        let of = args.identity_of.as_deref().or(host);
+    pub fn begin(cx: &Context, args: &PayloadArgs, host: Option<&HostName>) -> Result<Self> {
+        let of = args.identity_of.as_ref().or(host);
         let host = match (of, args.identity) {
             (Some(host), choice) => Some((
                 KeyFolder::new(&cx.state, host, args.identity_dir.as_deref())?,

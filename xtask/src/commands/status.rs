@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::base::Context;
+use crate::base::{Context, HostName};
 use crate::cli::Status;
 use crate::deploy::{self, History};
 use crate::receipt::{self, Receipt};
@@ -27,7 +27,7 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
 }
 
 /// The last flash and the last deploy of `host`, in order of time; `receipts` are the newest first.
-fn last(receipts: &[Receipt], host: &str) -> History {
+fn last(receipts: &[Receipt], host: &HostName) -> History {
     let own = || receipts.iter().filter(|receipt| receipt.host() == Some(host)).enumerate();
     let flash = own().find(|(_, receipt)| matches!(receipt, Receipt::Flash(_)));
     let deploy = own().find(|(_, receipt)| matches!(receipt, Receipt::Deploy(_)));

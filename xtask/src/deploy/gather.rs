@@ -12,12 +12,12 @@ use super::target::Target;
 use super::timings::Timings;
 use crate::bail;
 use crate::base::failure::{self, ExitKind, kind};
-use crate::base::{Context, percent_encoding, shell};
+use crate::base::{Context, HostName, percent_encoding, shell};
 use crate::nix;
 use crate::nix::{EvalCache, emulation, flake};
 
 /// Locks `host`, except for a plan that is only shown.
-pub fn lock_host(cx: &Context, options: &DeployOptions, host: &str) -> Result<Option<HostLock>> {
+pub fn lock_host(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<Option<HostLock>> {
     (options.goal != Goal::Show).then(|| HostLock::take(cx, host)).transpose()
 }
 
@@ -31,7 +31,7 @@ pub struct FoundTarget {
 ///
 /// # Errors
 /// `Usage` if the flake has no such host; `Refused` if the deploy could not be verified afterwards.
-pub fn find_target(cx: &Context, options: &DeployOptions, host: &str) -> Result<FoundTarget> {
+pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<FoundTarget> {
     let mut timings = Timings::default();
     let target = timings.time("evaluate", || evaluate(cx, &options.overrides, options.nix_args(), host))?;
     Ok(FoundTarget { target, timings })
@@ -65,7 +65,7 @@ fn open_mux(cx: &Context, target: &Target) -> Option<SshMux> {
 }
 
 /// Evaluates what `host` is to run, with `options` for Nix.
-pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &str) -> Result<Target> {
+pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &HostName) -> Result<Target> {
     let cache = EvalCache::new(&cx.state);
     let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, options)?;
     let names = nodes.names.clone();
@@ -74,7 +74,7 @@ pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &
 }
 
 /// The error for a host that the flake does not have. In `--wait 5` the number is taken for a host.
-fn unknown_host(cx: &Context, host: &str, names: &[String]) -> anyhow::Error {
+fn unknown_host(cx: &Context, host: &HostName, names: &[String]) -> anyhow::Error {
     let error = flake::no_node(&cx.flake, host, names);
     match host.parse::<u64>() {
         Ok(minutes) => {

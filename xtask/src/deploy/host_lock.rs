@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::base::lock::Lock;
-use crate::base::{Context, percent_encoding, state};
+use crate::base::{Context, HostName, percent_encoding, state};
 
 /// The lock of a host, held by this process until it is dropped or the process ends.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ impl HostLock {
     ///
     /// # Errors
     /// `Interrupted` if the user stops the wait.
-    pub fn take(cx: &Context, host: &str) -> Result<Self> {
+    pub fn take(cx: &Context, host: &HostName) -> Result<Self> {
         let folder = cx.state.join("locks");
         state::private_folder(&folder).with_context(|| format!("creating {}", folder.display()))?;
         let path = folder.join(format!("deploy-{}", percent_encoding::encode(host.as_bytes(), b"")));

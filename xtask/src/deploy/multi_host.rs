@@ -13,7 +13,7 @@ use super::outcome::Outcome;
 use super::plan::Plan;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
-use crate::base::{Context, Event, Table};
+use crate::base::{Context, Event, HostName, Table};
 use crate::nix;
 use crate::nix::flake::Catalogue;
 
@@ -31,12 +31,12 @@ pub enum Ending {
 
 /// One of several hosts, and how its deploy ended.
 pub struct Member {
-    pub host: String,
+    pub host: HostName,
     pub result: Result<Ending>,
 }
 
 /// The names of all hosts of the flake that have a deploy node.
-pub fn deployable_hosts(cx: &Context) -> Result<Vec<String>> {
+pub fn deployable_hosts(cx: &Context) -> Result<Vec<HostName>> {
     let catalogue = cx.in_phase("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
     let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
     let names = names.collect::<Vec<_>>();
@@ -50,7 +50,7 @@ pub fn deployable_hosts(cx: &Context) -> Result<Vec<String>> {
 }
 
 /// `hosts` without duplicates, in the order of their first occurrence.
-pub fn deduplicate(hosts: &[String]) -> Vec<String> {
+pub fn deduplicate(hosts: &[HostName]) -> Vec<HostName> {
     let mut seen = BTreeSet::new();
     hosts.iter().filter(|host| seen.insert(*host)).cloned().collect()
 }
@@ -64,7 +64,7 @@ pub fn deploy_all(
     cx: &Context,
     options: &DeployOptions,
     version: nix::Version,
-    hosts: Vec<String>,
+    hosts: Vec<HostName>,
     finish: impl Fn(&Context, Plan) -> Result<Ending> + Sync,
 ) -> Result<Vec<Member>> {
     let found = parallel::map(MAX_EVALUATIONS, &hosts, |host| {
@@ -160,7 +160,7 @@ impl Member {
             }
             Err(error) => (kind(error).host_label().unwrap_or("failed").into(), "-".into(), "-".into()),
         };
-        [self.host.clone(), verdict, runs, time]
+        [self.host.to_string(), verdict, runs, time]
     }
 }
 

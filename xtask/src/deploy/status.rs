@@ -12,14 +12,14 @@ use super::target::Target;
 use super::verdict;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
-use crate::base::{Bytes, Context, Table, interrupt};
+use crate::base::{Bytes, Context, HostName, Table, interrupt};
 
 /// How many hosts are queried in parallel; each evaluates its part of the flake.
 const MAX_HOSTS: usize = 16;
 
 /// The status of one host.
 pub struct Status {
-    pub host: String,
+    pub host: HostName,
     /// What was read of the host, or why nothing could be read.
     pub observation: Result<Observation>,
     pub history: History,
@@ -56,8 +56,8 @@ enum Drift {
 /// `Interrupted` if the user stops it.
 pub fn statuses(
     cx: &Context,
-    hosts: Vec<String>,
-    history: impl Fn(&str) -> History + Sync,
+    hosts: Vec<HostName>,
+    history: impl Fn(&HostName) -> History + Sync,
 ) -> Result<Vec<Status>> {
     let signals = interrupt::guard()?;
     let statuses = parallel::map(MAX_HOSTS, hosts, |host| {
@@ -71,7 +71,7 @@ pub fn statuses(
     signals.check().map(|()| statuses)
 }
 
-fn observe(cx: &Context, host: &str) -> Result<Observation> {
+fn observe(cx: &Context, host: &HostName) -> Result<Observation> {
     let target = evaluate(cx, &Overrides::default(), &[], host)?;
     let remote = Remote::new(&cx.launcher, host, &target.connection);
     let state = probe(&remote, &target)?;
@@ -145,7 +145,7 @@ impl Status {
         if let Some(hint) = self.observation.as_ref().err().and_then(failure::hint) {
             value["hint"] = hint.into();
         }
-        value["host"] = self.host.clone().into();
+        value["host"] = self.host.as_str().into();
         value["reachable"] = json!(self.reachable());
         value["history"] = json!(self.history.words);
         value
@@ -181,7 +181,7 @@ impl Status {
                 let free =
                     observation.disks.free.map_or_else(|| "-".into(), |bytes| Bytes(bytes).to_string());
                 [
-                    self.host.clone(),
+                    self.host.to_string(),
                     observation.runs(),
                     observation.booted().into(),
                     observation.units(),
@@ -192,7 +192,7 @@ impl Status {
             Err(error) => {
                 let [unknown, units, free] = ["-", "-", "-"].map(str::to_owned);
                 let why = kind(error).host_label().unwrap_or("unknown");
-                [self.host.clone(), why.into(), unknown, units, free, last]
+                [self.host.to_string(), why.into(), unknown, units, free, last]
             }
         }
     }

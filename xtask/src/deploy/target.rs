@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::base::FlakeRef;
+use crate::base::{FlakeRef, HostName};
 use crate::nix::{Installable, StorePath};
 
 /// How ssh reaches the host.
@@ -31,7 +31,7 @@ pub struct Pin {
 /// A host, how to reach it, and the system that it is to run. Timeouts are in seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    pub host: String,
+    pub host: HostName,
     pub connection: Connection,
     /// The prefix of a command that must run as the user of the profile; `None` if ssh logs in as that user.
     pub sudo: Option<String>,

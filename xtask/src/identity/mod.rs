@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::base::HostName;
 use known_hosts::KnownHosts;
 
 /// The folder with the keys of a project's hosts and their `known_hosts`, in the state folder `state`.
@@ -33,7 +34,7 @@ pub fn folder(state: &Path) -> PathBuf {
 ///
 /// # Errors
 /// Where the file cannot be read.
-pub fn known(state: &Path, host: &str) -> Result<Option<PathBuf>> {
+pub fn known(state: &Path, host: &HostName) -> Result<Option<PathBuf>> {
     let file = KnownHosts::of(&folder(state));
     Ok(file.key_of(host)?.map(|_| file.path))
 }

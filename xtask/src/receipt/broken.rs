@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 use super::flashed::{CardId, Source, store_path};
-use crate::base::Bytes;
+use crate::base::{Bytes, HostName};
 use crate::card::flash::Plan;
 
 /// A flash without success: the image, the card, and how far it went.
@@ -15,7 +15,7 @@ use crate::card::flash::Plan;
 pub struct BrokenFlash {
     /// When it ended, or began if its end was not recorded.
     pub when: Timestamp,
-    pub host: Option<String>,
+    pub host: Option<HostName>,
     pub flake: Option<String>,
     pub image: PlannedFlash,
     pub card: CardId,

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use crate::base::FlakeRef;
 use crate::base::failure::{ExitKind, kind};
+use crate::base::{FlakeRef, HostName};
 use crate::deploy::{Outcome, Plan, Timings};
 
 /// A deploy: the host, its systems before and after, and the verdict.
@@ -14,7 +14,7 @@ use crate::deploy::{Outcome, Plan, Timings};
 pub struct Deployed {
     /// When the deploy ended.
     pub when: Timestamp,
-    pub host: String,
+    pub host: HostName,
     pub flake: String,
     /// The system that the host ran before.
     pub from: Option<String>,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use crate::base::FlakeRef;
+use crate::base::{FlakeRef, HostName};
 use crate::card::disk::{Disk, DiskKind};
 use crate::card::flash::{Mode, Plan, Rates, Report, Seconds, WrittenPayload};
 use crate::card::inspect::PartitionTable;
@@ -21,7 +21,7 @@ const SHORT_HASH: usize = 12;
 pub struct Flashed {
     pub when: Timestamp,
     /// The host of the image; `None` for an image that was given as a file.
-    pub host: Option<String>,
+    pub host: Option<HostName>,
     /// The flake of the host.
     pub flake: Option<String>,
     pub image: ImageId,
@@ -52,7 +52,7 @@ pub struct PayloadReceipt {
 }
 
 /// The host of an image and its flake; `None` for an image that was given as a file.
-pub type Source<'a> = Option<(&'a str, &'a FlakeRef)>;
+pub type Source<'a> = Option<(&'a HostName, &'a FlakeRef)>;
 
 /// The image of a flash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,14 +111,14 @@ impl Flashed {
 
     /// The host, or the file name of the image.
     pub fn subject(&self) -> String {
-        subject(self.host.as_deref(), &self.image.path)
+        subject(self.host.as_ref(), &self.image.path)
     }
 }
 
 /// `host`, or the file name of the image at `path`.
-pub fn subject(host: Option<&str>, path: &Path) -> String {
+pub fn subject(host: Option<&HostName>, path: &Path) -> String {
     let file = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    host.map_or_else(file, str::to_owned)
+    host.map_or_else(file, HostName::to_string)
 }
 
 /// The store path that contains `path`, if it is in the Nix store.

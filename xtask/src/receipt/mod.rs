@@ -75,8 +75,8 @@ impl Receipt {
     fn name(&self) -> String {
         let subject = match self {
             Self::Flash(flashed) => flashed.subject(),
-            Self::BrokenFlash(broken) => flashed::subject(broken.host.as_deref(), &broken.image.path),
-            Self::Deploy(deployed) => deployed.host.clone(),
+            Self::BrokenFlash(broken) => flashed::subject(broken.host.as_ref(), &broken.image.path),
+            Self::Deploy(deployed) => deployed.host.to_string(),
         };
         let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
         let plain_subject = subject.chars().map(plain).take(80).collect::<String>();

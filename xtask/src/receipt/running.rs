@@ -10,7 +10,7 @@ use super::broken::{BrokenFlash, End};
 use super::flashed::Source;
 use super::{Flashed, Receipt, Timestamp, folder, store};
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, Event, Reporter};
+use crate::base::{Context, Event, HostName, Reporter};
 use crate::card::flash::Plan;
 
 /// The receipt of a flash that has not ended yet.
@@ -92,7 +92,7 @@ impl Reporter for ProgressRecorder {
         self.reporter.report(event);
     }
 
-    fn report_for(&self, host: &str, event: &Event) {
+    fn report_for(&self, host: &HostName, event: &Event) {
         self.reporter.report_for(host, event);
     }
 }

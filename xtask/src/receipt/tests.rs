@@ -51,8 +51,10 @@ fn a_receipt_is_kept_and_found_again() {
     let state = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
     let when = Timestamp::at(1_795_608_000);
-    let flashed =
-        Flashed { when, ..Flashed::new(Some(("stinky", &FlakeRef::of_url("/src/cluster"))), &plan, &report) };
+    let flashed = Flashed {
+        when,
+        ..Flashed::new(Some((&"stinky".into(), &FlakeRef::of_url("/src/cluster"))), &plan, &report)
+    };
     assert_eq!((flashed.written, flashed.retries, flashed.subject().as_str()), (1 << 20, 1, "stinky"));
     let folder = state.path().join("state/receipts");
     assert_eq!(read(&folder), (vec![], None));
@@ -162,7 +164,7 @@ fn a_failed_flash_is_not_the_last_flash() {
     let (plan, report) = flash(dir.path());
     let broken = BrokenFlash {
         when: Timestamp::at(1_795_608_000),
-        ..BrokenFlash::new(Some(("stinky", &FlakeRef::of_url("/src"))), &plan)
+        ..BrokenFlash::new(Some((&"stinky".into(), &FlakeRef::of_url("/src"))), &plan)
     };
     let good = Flashed::new(None, &plan, &report);
     let receipts = [Receipt::from(broken.clone()), good.clone().into(), broken.clone().into()];
@@ -189,7 +191,9 @@ fn a_failed_flash_is_not_the_last_flash() {
 fn fuzz() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
-    let source = Some(("stinky", &FlakeRef::of_url("/src")));
+    let host = "stinky".into();
+    let flake = FlakeRef::of_url("/src");
+    let source = Some((&host, &flake));
     let receipts = [
         Flashed::new(source, &plan, &report).into(),
         BrokenFlash { end: Some(broken::End::default()), ..BrokenFlash::new(source, &plan) }.into(),
@@ -237,7 +241,10 @@ fn file_names() {
         Receipt::from(serde_json::from_value::<Deployed>(json).unwrap())
     };
     for (receipt, expected) in [
-        (flashed(Some(("stinky", &FlakeRef::of_url("/src")))).into(), "2026-11-25T120000Z-flash-stinky"),
+        (
+            flashed(Some((&"stinky".into(), &FlakeRef::of_url("/src")))).into(),
+            "2026-11-25T120000Z-flash-stinky",
+        ),
         (flashed(None).into(), "2026-11-25T120000Z-flash-an-image.img"),
         (deployed("stinky"), "2026-11-25T120000Z-deploy-stinky"),
         (deployed("a/b c\0"), "2026-11-25T120000Z-deploy-a-b-c-"),
@@ -284,7 +291,7 @@ fn receipts_as_text() {
     let (plan, report) = flash(dir.path());
     let when = Timestamp::at(1_795_608_000);
     let flashed =
-        Flashed { when, ..Flashed::new(Some(("stinky", &FlakeRef::of_url("/src"))), &plan, &report) };
+        Flashed { when, ..Flashed::new(Some((&"stinky".into(), &FlakeRef::of_url("/src"))), &plan, &report) };
     let hash = report.hash;
     let words = format!("flashed 2026-11-25 12:00 UTC with the image of stinky, hash {hash}");
     assert_eq!(flashed.to_string(), words);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::chunk_strip::ChunkStrip;
 use super::layout::{self, Amount, Layout};
 use super::multi_progress::HostProgress;
-use crate::base::{Bytes, Event, Reporter, escape};
+use crate::base::{Bytes, Event, HostName, Reporter, escape};
 
 /// The reporter for this run: JSON with `--json`, bars on a terminal, plain lines elsewhere.
 pub fn reporter(json: bool) -> Arc<dyn Reporter> {
@@ -33,7 +33,7 @@ impl Reporter for JsonLines {
         }
     }
 
-    fn report_for(&self, host: &str, event: &Event) {
+    fn report_for(&self, host: &HostName, event: &Event) {
         if let Some(line) = json_line(&HostEvent { host, event }) {
             print_line(&line);
         }
@@ -47,7 +47,7 @@ pub(super) fn json_line(event: &impl Serialize) -> Option<String> {
 /// An event of one of several hosts.
 #[derive(Serialize)]
 struct HostEvent<'a> {
-    host: &'a str,
+    host: &'a HostName,
     #[serde(flatten)]
     event: &'a Event,
 }
@@ -62,7 +62,7 @@ impl Reporter for PlainLines {
         }
     }
 
-    fn report_for(&self, host: &str, event: &Event) {
+    fn report_for(&self, host: &HostName, event: &Event) {
         if let Some(text) = line_of(event) {
             print_line(&prefixed(host, &text));
         }
@@ -112,7 +112,7 @@ impl Reporter for Bars {
         }
     }
 
-    fn report_for(&self, host: &str, event: &Event) {
+    fn report_for(&self, host: &HostName, event: &Event) {
         let line = line_of(event).map(|text| prefixed(host, &text));
         self.hosts.report(host, event, line.as_deref());
     }
@@ -174,7 +174,7 @@ fn above(running: Option<&PhaseBar>, line: &str) {
 }
 
 /// `text` with the name of the host before each line.
-pub(super) fn prefixed(host: &str, text: &str) -> String {
+pub(super) fn prefixed(host: &HostName, text: &str) -> String {
     let host = escape::line(host);
     text.split('\n').map(|line| format!("{host}: {}", line.trim_start())).collect::<Vec<_>>().join("\n")
 }
@@ -224,8 +224,9 @@ mod tests {
     #[test]
     fn lines_and_events_name_their_host() {
         let event = Event::note("a\n  b");
-        assert_eq!(prefixed("pi", &line_of(&event).unwrap()), "pi: a\npi: b");
-        let line = serde_json::to_string(&HostEvent { host: "pi", event: &Event::PhaseEnded }).unwrap();
+        assert_eq!(prefixed(&"pi".into(), &line_of(&event).unwrap()), "pi: a\npi: b");
+        let line =
+            serde_json::to_string(&HostEvent { host: &"pi".into(), event: &Event::PhaseEnded }).unwrap();
         assert_eq!(line, r#"{"host":"pi","event":"over"}"#);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::base::{Event, escape};
+use crate::base::{Event, HostName, escape};
 
 /// The line of a host: its name, the elapsed time, and its current step.
 const TEMPLATE: &str = "{prefix:>10} {spinner} {elapsed} {wide_msg}";
@@ -15,12 +15,12 @@ const TEMPLATE: &str = "{prefix:>10} {spinner} {elapsed} {wide_msg}";
 #[derive(Default)]
 pub struct HostProgress {
     display: MultiProgress,
-    lines: Mutex<BTreeMap<String, ProgressBar>>,
+    lines: Mutex<BTreeMap<HostName, ProgressBar>>,
 }
 
 impl HostProgress {
     /// Shows an event of `host`; `line`, if there is one, scrolls above the lines of the hosts.
-    pub fn report(&self, host: &str, event: &Event, line: Option<&str>) {
+    pub fn report(&self, host: &HostName, event: &Event, line: Option<&str>) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Phase { name: text, .. } | Event::Step { text } | Event::Log { text } => {
@@ -40,7 +40,7 @@ impl HostProgress {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    fn begin(&self, host: &str) -> ProgressBar {
+    fn begin(&self, host: &HostName) -> ProgressBar {
         let bar = self.display.add(ProgressBar::new_spinner());
         bar.set_style(
             ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar()),

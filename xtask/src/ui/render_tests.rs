@@ -79,7 +79,7 @@ fn fuzz_lines_of_events() {
                 Event::Map { .. } => is_drawn(&shown, 2),
                 _ => is_drawn(&shown, 1),
             }
-            let for_host = bars::prefixed(&host, &shown);
+            let for_host = bars::prefixed(&host.as_str().into(), &shown);
             let name = escape::line(&host);
             assert!(for_host.lines().all(|line| line.starts_with(&name)), "{for_host:?}");
             is_drawn(&for_host, shown.split('\n').count());
@@ -98,7 +98,7 @@ fn fuzz_bars() {
         is_drawn(&running.bar.message(), 1);
         let hosts = super::multi_progress::HostProgress::default();
         for event in events(text) {
-            hosts.report(text, &event, None);
+            hosts.report(&text.into(), &event, None);
             for bar in hosts.bars() {
                 is_drawn(&bar.prefix(), 1);
                 is_drawn(&bar.message(), 1);

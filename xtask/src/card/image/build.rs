@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::base::Context;
+use crate::base::{Context, HostName};
 use crate::nix;
 use crate::nix::emulation;
 use crate::nix::flake::Catalogue;
 
 /// Builds the image of `host` and returns its file. `nix_args` are passed on to `nix build`.
-pub fn build(cx: &Context, host: &str, nix_args: &[String]) -> Result<PathBuf> {
+pub fn build(cx: &Context, host: &HostName, nix_args: &[String]) -> Result<PathBuf> {
     let version = nix::require(&cx.launcher)?;
     let catalogue = cx.in_phase("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
     let host = catalogue.host(host)?;

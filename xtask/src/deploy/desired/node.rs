@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Overrides, Trust, sudo, trust};
-use crate::base::Context;
 use crate::base::process::Launcher;
+use crate::base::{Context, HostName};
 use crate::deploy::target::{Connection, Pin, Target};
 use crate::nix::StorePath;
 use crate::{bail, failure, identity};
@@ -51,7 +51,7 @@ impl Node {
     pub fn target(
         self,
         cx: &Context,
-        host: &str,
+        host: &HostName,
         system: Option<StorePath>,
         over: &Overrides,
         trust: &Trust,
@@ -76,7 +76,7 @@ impl Node {
             connection: Connection {
                 destination: format!("{ssh_user}@{hostname}"),
                 options: over.ssh_opts.clone().unwrap_or(self.ssh_opts),
-                pin: identity::known(&cx.state, host)?.map(|file| Pin { file, alias: host.to_owned() }),
+                pin: identity::known(&cx.state, host)?.map(|file| Pin { file, alias: host.to_string() }),
             },
             temp_path: self.temp_path.unwrap_or_else(|| "/tmp".into()),
             confirm_timeout: over.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),
@@ -133,7 +133,7 @@ impl Node {
     }
 
     /// The prefix of a command that must run as the profile's user; `None` if that is `ssh_user`.
-    fn sudo_prefix(&self, host: &str, ssh_user: &str) -> Result<Option<String>> {
+    fn sudo_prefix(&self, host: &HostName, ssh_user: &str) -> Result<Option<String>> {
         let Some(user) = self.user.as_ref().filter(|user| *user != ssh_user) else { return Ok(None) };
         let sudo = self.sudo.as_deref().unwrap_or("sudo -u");
         sudo::check(host, sudo, user)?;
@@ -165,7 +165,7 @@ fn is_derivation(path: &str) -> bool {
             .is_some_and(|it| it.as_str() == path && path.strip_suffix(".drv").is_some())
 }
 
-fn unverifiable(host: &str, why: &str) -> anyhow::Error {
+fn unverifiable(host: &HostName, why: &str) -> anyhow::Error {
     failure!(Refused, "deploy.nodes.{host} needs a profile 'system' that can be verified on the host: {why}")
 }
 

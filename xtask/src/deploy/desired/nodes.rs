@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::node::Node;
 use super::{Overrides, Trust};
 use crate::base::process::Launcher;
-use crate::base::{Context as CommandContext, FlakeRef};
+use crate::base::{Context as CommandContext, FlakeRef, HostName};
 use crate::deploy::target::Target;
 use crate::failure;
 use crate::nix::{self, EvalCache, StorePath};
@@ -77,6 +77,7 @@ impl WrongType {
 struct Evaluation<'a> {
     launcher: &'a Launcher,
     flake: &'a FlakeRef,
+    /// The name of the host, as a string of the Nix language.
     host: String,
     /// Options for Nix.
     options: &'a [String],
@@ -91,7 +92,7 @@ impl Nodes {
         launcher: &Launcher,
         cache: &EvalCache,
         flake: &FlakeRef,
-        host: &str,
+        host: &HostName,
         options: &[String],
     ) -> Result<Self> {
         let evaluation = Evaluation { launcher, flake, host: nix::quote(host), options };
@@ -114,7 +115,7 @@ impl Nodes {
     pub fn target(
         self,
         cx: &CommandContext,
-        host: &str,
+        host: &HostName,
         over: &Overrides,
         trust: &Trust,
     ) -> Result<Option<Target>> {

@@ -30,7 +30,7 @@ impl Target {
         let mut pinned = self.pinned.clone();
         let node = pinned
             .get_mut("nodes")
-            .and_then(|nodes| nodes.get_mut(&self.host))
+            .and_then(|nodes| nodes.get_mut(self.host.as_str()))
             .and_then(Value::as_object_mut);
         if let (Some(node), Some(workdir)) = (node, workdir) {
             node.insert("tempPath".into(), workdir.into());

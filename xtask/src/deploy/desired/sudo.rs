@@ -3,12 +3,13 @@
 use anyhow::Result;
 
 use crate::bail;
+use crate::base::HostName;
 /// Refuses a prefix that would run another program than the command. The `sudo` and `user` of a node are used on the
 /// host even if its state is only read.
 ///
 /// # Errors
 /// `Refused`.
-pub fn check(host: &str, sudo: &str, user: &str) -> Result<()> {
+pub fn check(host: &HostName, sudo: &str, user: &str) -> Result<()> {
     let plain = |word: &str, special: &str| {
         word.chars().all(|c| c.is_ascii_alphanumeric() || special.contains(c)) && !word.is_empty()
     };
@@ -64,7 +65,7 @@ mod tests {
             ("touch /tmp/x; sudo -u", "root", false),
             ("run0 >x", "root", false),
         ] {
-            let refused = check("stinky", sudo, user).map_err(|error| kind(&error));
+            let refused = check(&"stinky".into(), sudo, user).map_err(|error| kind(&error));
             assert_eq!(refused, if good { Ok(()) } else { Err(ExitKind::Refused) }, "{sudo} {user}");
         }
     }

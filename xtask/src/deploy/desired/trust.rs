@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::ssh_options;
 use crate::bail;
-use crate::base::{FlakeRef, state};
+use crate::base::{FlakeRef, HostName, state};
 
 /// Which ssh options of a flake are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Trust {
     ///
     /// # Errors
     /// `Refused`; the message names the host and the option.
-    pub fn check(&self, host: &str, options: &[String]) -> Result<()> {
+    pub fn check(&self, host: &HostName, options: &[String]) -> Result<()> {
         let Self::Limited(why) = self else { return Ok(()) };
         let Some(option) = ssh_options::first_unsafe_option(options) else { return Ok(()) };
         bail!(
@@ -72,7 +72,7 @@ fn is_own(path: &Path, found: &Metadata) -> bool {
 ///
 /// # Errors
 /// `Refused`.
-pub fn check_names(host: &str, hostname: &str, user: &str) -> Result<()> {
+pub fn check_names(host: &HostName, hostname: &str, user: &str) -> Result<()> {
     let check = |what: &str, name: &str, special: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || special.contains(c);
         if !name.is_empty() && !name.starts_with('-') && name.chars().all(known) {
@@ -180,13 +180,14 @@ mod tests {
     fn the_host_and_the_option_are_named() {
         let limited = Trust::Limited("it is foreign".into());
         let options = ["-p".to_owned(), "22".to_owned(), "-oProxyCommand=touch".to_owned()];
-        let error = limited.check("stinky", &options).unwrap_err();
+        let error = limited.check(&"stinky".into(), &options).unwrap_err();
         let expected = "the flake sets the ssh option `-oProxyCommand=touch` for stinky, which can run programs on \
                         this machine, and it is foreign";
         assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Refused, expected));
         assert_eq!(hint(&error), Some("read the flake, then pass --trust-flake"));
         assert!(
-            limited.check("stinky", &options[..2]).is_ok() && Trust::Full.check("stinky", &options).is_ok()
+            limited.check(&"stinky".into(), &options[..2]).is_ok()
+                && Trust::Full.check(&"stinky".into(), &options).is_ok()
         );
     }
 
@@ -207,7 +208,7 @@ mod tests {
             ("pi", "`x`", false),
             ("pi", "", false),
         ] {
-            let refused = check_names("stinky", hostname, user).map_err(|error| kind(&error));
+            let refused = check_names(&"stinky".into(), hostname, user).map_err(|error| kind(&error));
             assert_eq!(refused, if good { Ok(()) } else { Err(ExitKind::Refused) }, "{hostname} {user}");
         }
     }

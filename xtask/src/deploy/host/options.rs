@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::bail;
-use crate::base::shell;
+use crate::base::{HostName, shell};
 use crate::deploy::target::{Connection, Pin};
 
 /// Forces a fresh connection. ssh takes the first value of an option, so these precede those of the node.
@@ -55,7 +55,7 @@ pub fn nix_ssh_opts(connection: &Connection, first: Vec<String>) -> String {
 ///
 /// # Errors
 /// `Refused` if that would drop a pinned key.
-pub fn deploy_rs_ssh_opts(host: &str, connection: &Connection) -> Result<Option<String>> {
+pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<Option<String>> {
     let options = connection.all_options();
     match options.iter().find(|option| option.is_empty() || option.contains(' ')) {
         None => Ok(Some(options.join(" "))),
@@ -85,11 +85,14 @@ pub mod tests {
     #[test]
     fn options_that_deploy_rs_would_break() {
         let expected = "-p 22 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
-        assert_eq!(deploy_rs_ssh_opts("h", &connection(&["-p", "22"])).unwrap().as_deref(), Some(expected));
-        assert_eq!(deploy_rs_ssh_opts("h", &connection(&["-o", "ProxyCommand=a b"])).unwrap(), None);
-        let options = deploy_rs_ssh_opts("h", &pinned(&["-p", "22"])).unwrap().unwrap();
+        assert_eq!(
+            deploy_rs_ssh_opts(&"h".into(), &connection(&["-p", "22"])).unwrap().as_deref(),
+            Some(expected)
+        );
+        assert_eq!(deploy_rs_ssh_opts(&"h".into(), &connection(&["-o", "ProxyCommand=a b"])).unwrap(), None);
+        let options = deploy_rs_ssh_opts(&"h".into(), &pinned(&["-p", "22"])).unwrap().unwrap();
         assert!(options.starts_with("-o UserKnownHostsFile=/s/known_hosts -o Global"), "{options}");
-        let error = deploy_rs_ssh_opts("h", &pinned(&["-o", "ProxyCommand=a b"])).unwrap_err();
+        let error = deploy_rs_ssh_opts(&"h".into(), &pinned(&["-o", "ProxyCommand=a b"])).unwrap_err();
         let expected = "the key of h is pinned, and deploy-rs would split `ProxyCommand=a b` at its spaces";
         assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Refused, expected));
         let remedy =

@@ -12,8 +12,8 @@ use super::query::{Answer, Query};
 use super::ssh_errors::{connection_error, is_lost};
 use super::ssh_mux::SshMux;
 use crate::base::failure::{ExitKind, kind};
-use crate::base::interrupt;
 use crate::base::process::{Bounds, Launcher, Output};
+use crate::base::{HostName, interrupt};
 use crate::deploy::target::Connection;
 use crate::failure;
 
@@ -32,13 +32,13 @@ const SSH_FAILED: i32 = 255;
 /// A host on which commands can be run.
 pub struct Remote<'a> {
     launcher: &'a Launcher,
-    host: &'a str,
+    host: &'a HostName,
     connection: &'a Connection,
     mux: Option<&'a SshMux>,
 }
 
 impl<'a> Remote<'a> {
-    pub fn new(launcher: &'a Launcher, host: &'a str, connection: &'a Connection) -> Self {
+    pub fn new(launcher: &'a Launcher, host: &'a HostName, connection: &'a Connection) -> Self {
         Self { launcher, host, connection, mux: None }
     }
 
@@ -175,7 +175,8 @@ mod tests {
             (connection(&["-p", "2222"]), true, format!("{fresh} {rest}")),
             (pinned(&["-p", "2222"]), false, format!("{fresh} {batch} {pin} {rest}")),
         ] {
-            let remote = Remote::new(&launcher, "stinky", &connection);
+            let host = "stinky".into();
+            let remote = Remote::new(&launcher, &host, &connection);
             assert_eq!(connection.arguments(remote.first_options(interactive), "true").join(" "), expected);
         }
     }

@@ -1,6 +1,7 @@
 //! The reason of a failed connection, from the log of ssh.
 
 use super::excerpt::truncated;
+use crate::base::HostName;
 use crate::deploy::target::Connection;
 use crate::failure;
 
@@ -14,7 +15,7 @@ const REMOTE_DISCONNECT: &str = "Received disconnect from ";
 /// all failures).
 ///
 /// `stderr` also has text from the host and from the ssh of a `ProxyJump`: it is shown, but decides nothing.
-pub fn connection_error(host: &str, connection: &Connection, log: &str, stderr: &str) -> anyhow::Error {
+pub fn connection_error(host: &HostName, connection: &Connection, log: &str, stderr: &str) -> anyhow::Error {
     let log = trusted_log(log);
     let destination = &connection.destination;
     let lines = || log.lines().filter(|line| !line.starts_with(REMOTE_DISCONNECT));
@@ -63,7 +64,7 @@ fn messages(log: &str) -> impl DoubleEndedIterator<Item = &str> {
 }
 
 /// The error for a host key that differs from the known one.
-fn changed_key(host: &str, connection: &Connection, log: &str) -> anyhow::Error {
+fn changed_key(host: &HostName, connection: &Connection, log: &str) -> anyhow::Error {
     let fingerprint = log.split_whitespace().find(|word| word.starts_with("SHA256:"));
     let fingerprint =
         truncated(fingerprint.map_or("which ssh does not show", |word| word.trim_end_matches('.')));
@@ -76,7 +77,7 @@ fn changed_key(host: &str, connection: &Connection, log: &str) -> anyhow::Error 
 
 /// What to do about a changed key. A pinned key came with the card: a changed one means another card, or another
 /// machine.
-fn remedies(host: &str, Connection { destination, pin, .. }: &Connection) -> String {
+fn remedies(host: &HostName, Connection { destination, pin, .. }: &Connection) -> String {
     let name = destination.rsplit('@').next().unwrap_or(destination);
     match pin {
         Some(_) => format!(
@@ -136,7 +137,7 @@ mod tests {
             ),
             ("", ExitKind::Unreachable, "ssh gives no reason"),
         ] {
-            let error = connection_error("stinky", &known, log, "");
+            let error = connection_error(&"stinky".into(), &known, log, "");
             assert_eq!(kind(&error), expected, "{log}");
             assert!(with_hint(&error).contains(words), "{}", with_hint(&error));
         }
@@ -144,7 +145,7 @@ mod tests {
             ["", "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! SHA256:", "x: Permission denied ("]
         {
             let endless = format!("{begin}{0}\nOffending {0}\n{0}", "x".repeat(1 << 20));
-            let error = connection_error("stinky", &known, &endless, &endless);
+            let error = connection_error(&"stinky".into(), &known, &endless, &endless);
             assert!(with_hint(&error).len() < 4096, "{begin}");
         }
     }
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn a_changed_key_of_a_pinned_host() {
         let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n";
-        let error = connection_error("stinky", &pinned(&[]), changed, "");
+        let error = connection_error(&"stinky".into(), &pinned(&[]), changed, "");
         let remedy = hint(&error).unwrap();
         for words in
             ["if someone flashed the card", "if this is not your host, another machine answers at pi"]
@@ -170,13 +171,13 @@ mod tests {
             format!("Received disconnect from 10.0.0.2 port 22:2: x: Permission denied (\n{forged}");
         for (log, stderr) in [("", forged.as_str()), (&disconnect, ""), (&disconnect, &forged)] {
             assert_eq!(
-                kind(&connection_error("stinky", &connection(&[]), log, stderr)),
+                kind(&connection_error(&"stinky".into(), &connection(&[]), log, stderr)),
                 ExitKind::Unreachable,
                 "{log}"
             );
         }
         let jump = connection_error(
-            "stinky",
+            &"stinky".into(),
             &connection(&[]),
             "Connection closed by UNKNOWN port 65535",
             "no\nway\n",

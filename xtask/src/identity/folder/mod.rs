@@ -14,9 +14,9 @@ use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
 use super::payload::{Identity, KeyOrigin};
 use super::secret::Secret;
-use crate::base::memfd;
 use crate::base::process::Launcher;
 use crate::base::state;
+use crate::base::{HostName, memfd};
 use crate::{bail, failure};
 
 /// Which key a card gets.
@@ -44,7 +44,7 @@ const PART: &str = "ssh_host_ed25519_key.part";
 /// The folder with the keys of one host.
 #[derive(Clone, Debug)]
 pub struct KeyFolder {
-    host: String,
+    host: HostName,
     dir: PathBuf,
     /// The file of the project that gets the key of a written card.
     known_hosts: KnownHosts,
@@ -68,12 +68,12 @@ impl KeyFolder {
     ///
     /// # Errors
     /// `Usage` for a name that no host with a key can have.
-    pub fn new(state: &Path, host: &str, dir: Option<&Path>) -> Result<Self> {
+    pub fn new(state: &Path, host: &HostName, dir: Option<&Path>) -> Result<Self> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if host.is_empty()
             || host.starts_with(['.', '-'])
             || !host.chars().all(plain)
-            || host == "known_hosts"
+            || *host == *"known_hosts"
         {
             bail!(
                 Usage, "{host:?} cannot be the name of a host with a key";
@@ -84,7 +84,11 @@ impl KeyFolder {
         let project = super::folder(state);
         let parent = dir.unwrap_or(&project);
         let dir = std::path::absolute(parent).with_context(|| format!("finding {}", parent.display()))?;
-        Ok(Self { host: host.to_owned(), dir: dir.join(host), known_hosts: KnownHosts::of(&project) })
+        Ok(Self {
+            host: host.to_owned(),
+            dir: dir.join(host.as_str()),
+            known_hosts: KnownHosts::of(&project),
+        })
     }
 
     pub fn path(&self) -> &Path {

@@ -8,7 +8,7 @@ use crate::base::failure::{ExitKind, kind, with_hint};
 #[test]
 fn only_the_key_on_the_card_is_committed() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = KeyFolder::new(Path::new("/none"), "pi", Some(dir.path())).unwrap();
+    let folder = KeyFolder::new(Path::new("/none"), &"pi".into(), Some(dir.path())).unwrap();
     state::private_folder(folder.path()).unwrap();
     for (file, text) in [(FILE, "old"), (PENDING, "of another")] {
         fs::write(folder.path().join(file), text).unwrap();
@@ -29,7 +29,7 @@ fn only_the_key_on_the_card_is_committed() {
 #[test]
 fn a_change_of_the_key_excludes_other_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = KeyFolder::new(Path::new("/none"), "pi", Some(dir.path())).unwrap();
+    let folder = KeyFolder::new(Path::new("/none"), &"pi".into(), Some(dir.path())).unwrap();
     state::private_folder(folder.path()).unwrap();
     let first = folder.lock(KeyChoice::Keep).unwrap();
     let path = folder.path().display();
@@ -47,7 +47,7 @@ fn a_change_of_the_key_excludes_other_runs() {
 #[test]
 fn a_key_that_is_no_file_of_this_user_is_not_read() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = KeyFolder::new(Path::new("/none"), "pi", Some(dir.path())).unwrap();
+    let folder = KeyFolder::new(Path::new("/none"), &"pi".into(), Some(dir.path())).unwrap();
     state::private_folder(folder.path()).unwrap();
     let key = folder.path().join(FILE);
     let refused = || {
@@ -78,7 +78,7 @@ fn a_key_that_is_no_file_of_this_user_is_not_read() {
 #[test]
 fn the_folder_is_closed_while_ssh_keygen_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = KeyFolder::new(Path::new("/none"), "pi", Some(&dir.path().join("keys"))).unwrap();
+    let folder = KeyFolder::new(Path::new("/none"), &"pi".into(), Some(&dir.path().join("keys"))).unwrap();
     let made = folder.choose(&Launcher::new("/"), KeyChoice::Keep).unwrap().unwrap();
     let keygen = dir.path().join("ssh-keygen");
     let seen = dir.path().join("seen");

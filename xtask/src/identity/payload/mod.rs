@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::key::PublicKey;
 use super::secret::Secret;
 use crate::bail;
-use crate::base::{Bytes, Plain};
+use crate::base::{Bytes, HostName, Plain};
 
 /// The path of the host key, relative to [`PAYLOAD_ROOT`].
 pub const KEY: &str = "etc/ssh/ssh_host_ed25519_key";
@@ -32,7 +32,7 @@ pub struct Payload {
 /// A host and the fingerprint of its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    pub host: String,
+    pub host: HostName,
     /// `SHA256:…`.
     pub fingerprint: String,
     #[serde(rename = "novelty")]

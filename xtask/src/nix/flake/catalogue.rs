@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::inventory::{self, Packages};
 use super::suggest;
-use crate::base::FlakeRef;
 use crate::base::process::Launcher;
+use crate::base::{FlakeRef, HostName};
 use crate::failure;
 use crate::nix::{self, Installable};
 
@@ -19,7 +19,7 @@ const IMAGE_SUFFIX: &str = "-sdImage";
 /// A host that has an image, a deploy node, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Host {
-    pub name: String,
+    pub name: HostName,
     /// The systems for which the flake has a package that builds the image.
     pub image_systems: Vec<String>,
     /// Whether `deploy.nodes` has the host.
@@ -87,7 +87,7 @@ impl Catalogue {
             hosts.entry(name.clone()).or_default().deploy_node = true;
         }
         for (name, host) in &mut hosts {
-            host.name.clone_from(name);
+            host.name = name.as_str().into();
         }
         Self { flake: flake.clone(), hosts, nodes_error: None }
     }
@@ -101,8 +101,8 @@ impl Catalogue {
     ///
     /// # Errors
     /// `Usage` where the flake does not have the host; the error lists those it has.
-    pub fn host(&self, name: &str) -> Result<&Host> {
-        self.hosts.get(name).ok_or_else(|| self.no_host(name))
+    pub fn host(&self, name: &HostName) -> Result<&Host> {
+        self.hosts.get(name.as_str()).ok_or_else(|| self.no_host(name))
     }
 
     fn no_host(&self, name: &str) -> anyhow::Error {
@@ -227,10 +227,10 @@ mod tests {
 
     #[test]
     fn unknown_hosts_get_the_nearest_name_as_a_hint() {
-        let error = catalogue().host("stinkey").unwrap_err();
+        let error = catalogue().host(&"stinkey".into()).unwrap_err();
         assert_eq!(error.to_string(), "F has no host 'stinkey' (hosts: server, stinky)");
         assert_eq!(hint(&error), Some("did you mean 'stinky'?"));
-        let error = catalogue().host("zebra").unwrap_err();
+        let error = catalogue().host(&"zebra".into()).unwrap_err();
         assert_eq!(with_hint(&error), "F has no host 'zebra' (hosts: server, stinky)");
     }
 
@@ -244,12 +244,12 @@ mod tests {
     #[test]
     fn the_native_package_is_preferred() {
         let catalogue = catalogue();
-        let stinky = catalogue.host("stinky").unwrap();
+        let stinky = catalogue.host(&"stinky".into()).unwrap();
         assert_eq!(stinky.image_system("x86_64-linux").unwrap(), "x86_64-linux");
         assert_eq!(stinky.image_system("riscv64-linux").unwrap(), "aarch64-linux");
         let installable = stinky.image_installable(&flake(), "aarch64-linux").unwrap();
         assert_eq!(installable.as_str(), "F#packages.aarch64-linux.stinky-sdImage");
-        let error = catalogue.host("server").unwrap().image_system("x86_64-linux").unwrap_err();
+        let error = catalogue.host(&"server".into()).unwrap().image_system("x86_64-linux").unwrap_err();
         assert_eq!(
             hint(&error),
             Some("add packages.<system>.server-sdImage to the flake, or run `cargo xtask deploy server`")
@@ -277,7 +277,7 @@ mod tests {
                 };
                 let installables =
                     found.hosts().filter_map(installable).map(|it| it.to_string()).collect::<String>();
-                (found.host("stinki").is_ok(), installables)
+                (found.host(&"stinki".into()).is_ok(), installables)
             },
         );
     }
