@@ -91,7 +91,7 @@ mod tests {
             args.target().map(|(target, device)| format!("{target:?} {}", device.display()))
         };
         assert_eq!(parse(Some("/d"), None, None).unwrap(), "None /d");
-        assert_eq!(parse(Some("h"), Some("/d"), None).unwrap(), "Some(Host(\"h\")) /d");
+        assert_eq!(parse(Some("h"), Some("/d"), None).unwrap(), "Some(Host(HostName(\"h\"))) /d");
         assert_eq!(parse(Some("/d"), None, Some("f")).unwrap(), "Some(File(\"f\")) /d");
         for (first, second, image) in
             [(None, None, None), (None, None, Some("f")), (Some("h"), Some("/d"), Some("f"))]

@@ -65,8 +65,8 @@ pub struct Trust {
 }
 
 /// Refuses an empty name, which an unset variable of a script leads to.
-fn host(text: &str) -> Result<String, &'static str> {
-    if text.trim().is_empty() { Err("must be the name of a host") } else { Ok(text.to_owned()) }
+fn host(text: &str) -> Result<HostName, &'static str> {
+    if text.trim().is_empty() { Err("must be the name of a host") } else { Ok(text.into()) }
 }
 
 /// Refuses an empty command, which the shell of the host would run with success.

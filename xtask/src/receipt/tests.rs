@@ -2,7 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::*;
-use crate::base::{FlakeRef, Silent};
+use crate::base::{FlakeRef, HostName, Silent};
 use crate::card::disk::{DiskKind, Roots};
 use crate::card::flash::{Mode, Plan, Report};
 use crate::card::image::{self, Depth, Source};
@@ -37,6 +37,10 @@ fn names(folder: &Path) -> Vec<String> {
     let mut names = names.collect::<Vec<_>>();
     names.sort();
     names
+}
+
+fn stinky() -> (HostName, FlakeRef) {
+    ("stinky".into(), FlakeRef::of_url("/src"))
 }
 
 fn deploy(host: &str, when: &str) -> Receipt {
@@ -191,8 +195,7 @@ fn a_failed_flash_is_not_the_last_flash() {
 fn fuzz() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
-    let host = "stinky".into();
-    let flake = FlakeRef::of_url("/src");
+    let (host, flake) = stinky();
     let source = Some((&host, &flake));
     let receipts = [
         Flashed::new(source, &plan, &report).into(),
@@ -235,16 +238,10 @@ fn file_names() {
     let (plan, report) = flash(dir.path());
     let when = Timestamp::at(1_795_608_000);
     let flashed = |source| Flashed { when: when.clone(), ..Flashed::new(source, &plan, &report) };
-    let deployed = |host: &str| {
-        let json = serde_json::json!({"when": when, "host": host, "flake": "/src", "from": null, "to": "/nix/store/x",
-            "verdict": "done", "exit_code": 0, "seconds": []});
-        Receipt::from(serde_json::from_value::<Deployed>(json).unwrap())
-    };
+    let deployed = |host: &str| deploy(host, "2026-11-25T12:00:00Z");
+    let (host, flake) = stinky();
     for (receipt, expected) in [
-        (
-            flashed(Some((&"stinky".into(), &FlakeRef::of_url("/src")))).into(),
-            "2026-11-25T120000Z-flash-stinky",
-        ),
+        (flashed(Some((&host, &flake))).into(), "2026-11-25T120000Z-flash-stinky"),
         (flashed(None).into(), "2026-11-25T120000Z-flash-an-image.img"),
         (deployed("stinky"), "2026-11-25T120000Z-deploy-stinky"),
         (deployed("a/b c\0"), "2026-11-25T120000Z-deploy-a-b-c-"),
@@ -290,8 +287,8 @@ fn receipts_as_text() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
     let when = Timestamp::at(1_795_608_000);
-    let flashed =
-        Flashed { when, ..Flashed::new(Some((&"stinky".into(), &FlakeRef::of_url("/src"))), &plan, &report) };
+    let (host, flake) = stinky();
+    let flashed = Flashed { when, ..Flashed::new(Some((&host, &flake)), &plan, &report) };
     let hash = report.hash;
     let words = format!("flashed 2026-11-25 12:00 UTC with the image of stinky, hash {hash}");
     assert_eq!(flashed.to_string(), words);

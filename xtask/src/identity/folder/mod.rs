@@ -1,5 +1,9 @@
 //! The folder on the workstation with the keys of a host: making, choosing, reading and replacing them.
 
+mod host_key;
+
+pub use host_key::HostKey;
+
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,7 +16,6 @@ use rustix::io::Errno;
 use super::access::{Readable, require_private};
 use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
-use super::payload::{Identity, KeyOrigin};
 use super::secret::Secret;
 use crate::base::process::Launcher;
 use crate::base::state;
@@ -50,19 +53,6 @@ pub struct KeyFolder {
     known_hosts: KnownHosts,
 }
 
-/// The key for a card.
-#[derive(Debug)]
-pub struct HostKey {
-    folder: KeyFolder,
-    /// The name of the key's file in the folder.
-    file: &'static str,
-    pub identity: Identity,
-    pub public: PublicKey,
-    pub private: Secret,
-    /// Keeps other runs from changing the folder until the key is committed.
-    _lock: File,
-}
-
 impl KeyFolder {
     /// The folder of `host` in `dir`, or in the state folder `state` of the project.
     ///
@@ -76,7 +66,7 @@ impl KeyFolder {
             || *host == *"known_hosts"
         {
             bail!(
-                Usage, "{host:?} cannot be the name of a host with a key";
+                Usage, "{:?} cannot be the name of a host with a key", host.as_str();
                 hint: "use ASCII letters, digits, `.`, `_` and `-`, with neither `.` nor `-` at the beginning; \
                        `known_hosts` is reserved"
             );
@@ -126,33 +116,6 @@ impl KeyFolder {
         let private = self.has(file).then(|| self.read_private(file)).transpose()?;
         drop(readable);
         private.map(|private| self.derive(launcher, file, &private)).transpose()
-    }
-
-    /// The key for a card. A key that replaces another stays pending until [`HostKey::commit`].
-    ///
-    /// # Errors
-    /// `Refused` while another run uses the key.
-    pub fn choose(&self, launcher: &Launcher, choice: KeyChoice) -> Result<Option<HostKey>> {
-        if choice == KeyChoice::None {
-            return Ok(None);
-        }
-        state::private_folder(&self.dir).with_context(|| format!("creating {}", self.dir.display()))?;
-        let readable = Readable::open(&self.dir)?;
-        let lock = self.lock(choice)?;
-        let (file, origin) = match choice {
-            KeyChoice::Keep if self.has(FILE) => (FILE, KeyOrigin::Kept),
-            _ if self.has(PENDING) => (PENDING, KeyOrigin::Pending),
-            _ if self.has(FILE) => (PENDING, KeyOrigin::New),
-            _ => (FILE, KeyOrigin::New),
-        };
-        if origin == KeyOrigin::New {
-            self.make(launcher, file)?;
-        }
-        let private = self.read_private(file)?;
-        drop(readable);
-        let public = self.derive(launcher, file, &private)?;
-        let identity = Identity { host: self.host.clone(), fingerprint: public.fingerprint(), origin };
-        Ok(Some(HostKey { folder: self.clone(), file, identity, public, private, _lock: lock }))
     }
 
     /// Locks the folder: shared for a key that stays, as several cards may get it at once; exclusive for a change.
@@ -251,31 +214,6 @@ impl KeyFolder {
             }
         }
         Ok(())
-    }
-}
-
-impl HostKey {
-    pub fn folder(&self) -> &KeyFolder {
-        &self.folder
-    }
-
-    /// Whether an earlier run left the key pending.
-    pub fn was_pending(&self) -> bool {
-        self.identity.origin == KeyOrigin::Pending
-    }
-
-    /// Makes the key the one of its host, after a card got it, and adds it to `known_hosts`. Returns whether `known_hosts`
-    /// changed.
-    pub fn commit(&self) -> Result<bool> {
-        if self.file == PENDING {
-            let _readable = Readable::open(&self.folder.dir)?;
-            if self.folder.read(PENDING)? != self.private {
-                let path = self.folder.pending_path();
-                bail!(Other, "{} was replaced: it is no longer the key on the card", path.display());
-            }
-            self.folder.rename(PENDING, FILE)?;
-        }
-        self.folder.known_hosts.set(&self.folder.host, Some(&self.public.line()))
     }
 }
 

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::base::failure::{ExitKind, kind, with_hint};
+use crate::identity::payload::{Identity, KeyOrigin};
 
 #[test]
 fn only_the_key_on_the_card_is_committed() {

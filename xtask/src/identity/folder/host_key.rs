@@ -1,0 +1,81 @@
+//! The key that a card gets: the host's own, or another one that replaces it once the card is written.
+
+use std::fs::File;
+
+use anyhow::{Context, Result};
+
+use super::{FILE, KeyChoice, KeyFolder, PENDING};
+use crate::bail;
+use crate::base::process::Launcher;
+use crate::base::state;
+use crate::identity::access::Readable;
+use crate::identity::key::PublicKey;
+use crate::identity::payload::{Identity, KeyOrigin};
+use crate::identity::secret::Secret;
+
+/// The key for a card.
+#[derive(Debug)]
+pub struct HostKey {
+    folder: KeyFolder,
+    /// The name of the key's file in the folder.
+    file: &'static str,
+    pub identity: Identity,
+    pub public: PublicKey,
+    pub private: Secret,
+    /// Keeps other runs from changing the folder until the key is committed.
+    _lock: File,
+}
+
+impl KeyFolder {
+    /// The key for a card. A key that replaces another stays pending until [`HostKey::commit`].
+    ///
+    /// # Errors
+    /// `Refused` while another run uses the key.
+    pub fn choose(&self, launcher: &Launcher, choice: KeyChoice) -> Result<Option<HostKey>> {
+        if choice == KeyChoice::None {
+            return Ok(None);
+        }
+        state::private_folder(&self.dir).with_context(|| format!("creating {}", self.dir.display()))?;
+        let readable = Readable::open(&self.dir)?;
+        let lock = self.lock(choice)?;
+        let (file, origin) = match choice {
+            KeyChoice::Keep if self.has(FILE) => (FILE, KeyOrigin::Kept),
+            _ if self.has(PENDING) => (PENDING, KeyOrigin::Pending),
+            _ if self.has(FILE) => (PENDING, KeyOrigin::New),
+            _ => (FILE, KeyOrigin::New),
+        };
+        if origin == KeyOrigin::New {
+            self.make(launcher, file)?;
+        }
+        let private = self.read_private(file)?;
+        drop(readable);
+        let public = self.derive(launcher, file, &private)?;
+        let identity = Identity { host: self.host.clone(), fingerprint: public.fingerprint(), origin };
+        Ok(Some(HostKey { folder: self.clone(), file, identity, public, private, _lock: lock }))
+    }
+}
+
+impl HostKey {
+    pub fn folder(&self) -> &KeyFolder {
+        &self.folder
+    }
+
+    /// Whether an earlier run left the key pending.
+    pub fn was_pending(&self) -> bool {
+        self.identity.origin == KeyOrigin::Pending
+    }
+
+    /// Makes the key the one of its host, after a card got it, and adds it to `known_hosts`. Returns whether `known_hosts`
+    /// changed.
+    pub fn commit(&self) -> Result<bool> {
+        if self.file == PENDING {
+            let _readable = Readable::open(&self.folder.dir)?;
+            if self.folder.read(PENDING)? != self.private {
+                let path = self.folder.pending_path();
+                bail!(Other, "{} was replaced: it is no longer the key on the card", path.display());
+            }
+            self.folder.rename(PENDING, FILE)?;
+        }
+        self.folder.known_hosts.set(&self.folder.host, Some(&self.public.line()))
+    }
+}
