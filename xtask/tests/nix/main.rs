@@ -144,7 +144,9 @@ fn no_flake_and_no_images() {
     let nowhere = fixture.path("nowhere");
     let nowhere = nowhere.to_str().expect("a path of plain text");
     let outcome = fixture.sandbox().run(&["--flake", nowhere, "hosts"]);
-    outcome.assert_stderr_contains("/nowhere: there is no such folder\nhint: pass the folder of your flake").assert_code(2);
+    outcome
+        .assert_stderr_contains("/nowhere: there is no such folder\nhint: pass the folder of your flake")
+        .assert_code(2);
     let fixture = Fixture::plain("{ outputs = { self }: { }; }");
     let outcome = fixture.run(&["hosts"]);
     outcome.assert_code(0).assert_stdout("HOST  SD IMAGE  DEPLOY\n");

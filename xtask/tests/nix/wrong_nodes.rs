@@ -66,7 +66,7 @@ fn an_option_of_two_megabytes_is_refused_by_its_name() {
     {
         let name = if option == "hostname" { "" } else { "hostname = \"pi\";" };
         deploy_with(&format!("{name} {option} = {value}; PROFILE"), "user = \"root\";", "")
-            .assert_stderr_contains(&format!("`{option}` of deploy.nodes.pi has 2097152 bytes, and at most "))
+            .assert_stderr_contains(format!("`{option}` of deploy.nodes.pi has 2097152 bytes, and at most "))
             .assert_code(3);
     }
 }

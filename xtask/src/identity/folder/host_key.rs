@@ -16,14 +16,14 @@ use crate::identity::secret::Secret;
 /// The key for a card.
 #[derive(Debug)]
 pub struct HostKey {
-    folder: KeyFolder,
+    pub(super) folder: KeyFolder,
     /// The name of the key's file in the folder.
-    file: &'static str,
+    pub(super) file: &'static str,
     pub identity: Identity,
     pub public: PublicKey,
     pub private: Secret,
     /// Keeps other runs from changing the folder until the key is committed.
-    _lock: File,
+    pub(super) _lock: File,
 }
 
 impl KeyFolder {
