@@ -40,8 +40,8 @@ fn success() {
     let path = format!("ControlPath={}", scene.file("state/ssh/stinky"));
     let (fresh, shared) = (["ControlMaster=no", "ControlPath=none"], ["ControlMaster=no", path.as_str()]);
     let host = "root@stinky.lan";
-    let make = "mktemp -d /tmp/xtask-deploy.XXXXXXXXXX";
-    let before = [ssh(fresh, host, &first_question()), ssh(shared, host, &probe()), ssh(shared, host, make)];
+    let make = make_workdir("");
+    let before = [ssh(fresh, host, &first_question()), ssh(shared, host, &probe()), ssh(shared, host, &make)];
     let asked = [&before[..], &[ssh(fresh, host, &last_question())]].concat();
     assert_eq!(scene.ssh_calls(), asked);
     let mut line = ssh(["ControlMaster=yes", &path], host, "cat");
@@ -105,8 +105,8 @@ fn deploy_rs_works_in_a_folder_of_its_own() {
     scene.write("before", &answer(BEFORE, OLD, "").replace("@end", "@sudo\nyes\n@end"));
     scene.run(&["stinky"]).assert_code(10);
     let path = format!("ControlPath={}", scene.file("state/ssh/stinky"));
-    let make = "sudo -u root mktemp -d /tmp/xtask-deploy.XXXXXXXXXX";
-    assert_eq!(scene.ssh_calls()[2], ssh(["ControlMaster=no", &path], "pi@stinky.lan", make));
+    let make = make_workdir("sudo -u root ");
+    assert_eq!(scene.ssh_calls()[2], ssh(["ControlMaster=no", &path], "pi@stinky.lan", &make));
     // It was not confirmed: what is in it goes with it, once nothing is at work any more.
     let remove = format!("sudo -u root rm -rf -- {WORKDIR}");
     assert_eq!(scene.ssh_calls()[4], ssh(["ControlMaster=no", "ControlPath=none"], "pi@stinky.lan", &remove));

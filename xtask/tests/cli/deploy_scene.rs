@@ -151,6 +151,13 @@ pub fn last_question() -> String {
 /// The folder that the host makes for deploy-rs.
 pub const WORKDIR: &str = "/tmp/xtask-deploy.0123456789";
 
+/// The command that makes [`WORKDIR`] after it has removed those of killed runs, with this prefix of its programs.
+pub fn make_workdir(sudo: &str) -> String {
+    let old =
+        "-maxdepth 1 -type d -name 'xtask-deploy.??????????' -user root -mmin +1440 -exec rm -rf -- '{}' +";
+    format!("{sudo}find /tmp/ {old}; {sudo}mktemp -d /tmp/xtask-deploy.XXXXXXXXXX")
+}
+
 /// `control` is how the connection is shared.
 pub fn ssh(control: [&str; 2], destination: &str, command: &str) -> Vec<String> {
     let options = "-o BatchMode=yes -p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T --";

@@ -1,5 +1,6 @@
 //! Ctrl-C while a real ssh runs.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::scene::Scene;
@@ -43,4 +44,35 @@ fn ctrl_c_stops_the_wait_for_a_host_that_does_not_answer() {
         let outcome = interrupt(&scene, args, || start.elapsed() > Duration::from_secs(4));
         outcome.assert_code(130).assert_stdout("").assert_stderr(error);
     }
+}
+
+/// SIGKILL leaves the folder of deploy-rs on the host. The next deploy removes it once no activation can need it.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn the_folder_that_a_killed_run_left_is_removed_later() {
+    let scene = Scene::new();
+    scene.set_profile("one", "touch /mnt/activating; sleep 2");
+    let mut child = scene.sandbox.command(&["--flake", &scene.flake(), "deploy", "target"]);
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("running the binary");
+    while !scene.machine.path("activating").exists() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().expect("killing the tool");
+    child.wait().expect("waiting for the tool");
+    scene.machine.wait_for_the_end_of_activations();
+    let list = || scene.machine.inside("cd /tmp && ls -d xtask-deploy.* | sort");
+    let left = list();
+    assert_eq!(left.lines().count(), 1, "{left}");
+    scene.machine.inside(&format!(
+        "cd /tmp; mkdir xtask-deploy.young00000 xtask-deploy.foreign000 xtask-deploy.short /mnt/precious
+         ln -s /mnt/precious xtask-deploy.link000000; chown 65534 xtask-deploy.foreign000; touch /mnt/precious/file
+         touch -d '2 days ago' /mnt/precious {left} xtask-deploy.foreign000 xtask-deploy.short
+         touch -h -d '2 days ago' xtask-deploy.link000000"
+    ));
+    scene.set_profile("two", ":");
+    scene.deploy(&[]).assert_code(0);
+    scene.assert_runs("two");
+    let kept = ["foreign000", "link000000", "short", "young00000"].map(|end| format!("xtask-deploy.{end}"));
+    assert_eq!(list(), kept.join("\n"));
+    assert!(scene.machine.path("precious/file").exists());
 }

@@ -12,6 +12,10 @@ use crate::failure;
 
 /// The begin of its name; the rest is random.
 const PREFIX: &str = "xtask-deploy.";
+/// The number of random characters in its name.
+const RANDOM_LENGTH: usize = 10;
+/// The age in minutes from which a folder is a remainder of a run that was killed. No activation takes a day.
+const MAX_AGE: u32 = 24 * 60;
 
 /// A folder on the host that only the user of the profile can enter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,18 +26,20 @@ pub struct Workdir {
 }
 
 impl Workdir {
-    /// Makes the folder. It belongs to the user of the profile if `sudo` says that sudo needs no password, and
-    /// otherwise to the login user.
+    /// Makes the folder, and removes those that killed runs left a day ago. It belongs to the user of the profile if
+    /// `sudo` says that sudo needs no password, and otherwise to the login user.
     pub fn make(remote: &Remote, target: &Target, sudo: Option<bool>) -> Result<Self> {
         let sudo = target.sudo.as_ref().filter(|_| sudo == Some(true));
-        let sudo = sudo.map(|sudo| format!("{sudo} ")).unwrap_or_default();
-        let template = format!("{}/{PREFIX}XXXXXXXXXX", target.temp_path.trim_end_matches('/'));
+        let prefix = sudo.map(|sudo| format!("{sudo} ")).unwrap_or_default();
+        let parent = target.temp_path.trim_end_matches('/');
+        let template = format!("{parent}/{PREFIX}{}", "X".repeat(RANDOM_LENGTH));
+        let remove = remove_remainders(parent, owner(target, sudo));
+        let make = format!("{prefix}{remove}; {prefix}mktemp -d {}", shell::quote(&template));
         let doing = || format!("making a folder for deploy-rs in {} on {}", target.temp_path, target.host);
-        let output =
-            remote.run(&format!("{sudo}mktemp -d {}", shell::quote(&template))).with_context(doing)?;
+        let output = remote.run(&make).with_context(doing)?;
         let path = output.trim_end_matches('\n').to_owned();
         if matches_template(&template, &path) {
-            return Ok(Self { path, sudo });
+            return Ok(Self { path, sudo: prefix });
         }
         Err(failure!(Undecided, "`mktemp` on the host did not print such a path")).with_context(doing)
     }
@@ -52,6 +58,23 @@ impl Workdir {
     pub fn remove(&self, remote: &Remote) {
         let _ = remote.try_run(&format!("{}rm -rf -- {}", self.sudo, shell::quote(&self.path)));
     }
+}
+
+/// The user who makes the folder: that of the `sudo` prefix, or the login user.
+fn owner<'a>(target: &'a Target, sudo: Option<&'a String>) -> &'a str {
+    let login = target.connection.destination.rsplit_once('@').map_or("root", |(login, _)| login);
+    sudo.and_then(|sudo| sudo.rsplit(' ').next()).unwrap_or(login)
+}
+
+/// The command that removes the folders in `parent` that killed runs left. It follows no link and touches only folders
+/// of `owner`, which nobody else can exchange in a shared folder. It finds nothing where `find` is missing.
+fn remove_remainders(parent: &str, owner: &str) -> String {
+    let name = format!("{PREFIX}{}", "?".repeat(RANDOM_LENGTH));
+    // With the slash, a link to the shared folder is entered.
+    let parent = shell::quote(&format!("{parent}/"));
+    let [name, owner] = [name.as_str(), owner].map(shell::quote);
+    let age = format!("-mmin +{MAX_AGE}");
+    format!("find {parent} -maxdepth 1 -type d -name {name} -user {owner} {age} -exec rm -rf -- '{{}}' +")
 }
 
 /// Whether `mktemp` can have made `path` from `template`.
