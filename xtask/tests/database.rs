@@ -1,4 +1,5 @@
-//! The store of an image, as a real Nix on the host finds it: complete, whole, and kept by a garbage collection.
+//! The store of an image, as a real Nix on the host finds it: complete, whole, and kept by a garbage
+//! collection.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -40,7 +41,8 @@ const ENV: [(&str, &str); 4] =
 fn stdout_of(program: &str, args: &[&str], env: &[(&str, &str)]) -> String {
     let mut command = Command::new(program);
     let output = command.args(args).envs(ENV).envs(env.iter().copied()).output().unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}:\n{stdout}\n{stderr}");
     stdout.into_owned()
 }
@@ -70,7 +72,8 @@ impl Image {
             let words = [&["--no-out-link"], settings.as_flattened(), &["-E", CLOSURE, "-A", name]].concat();
             stdout_of("nix-build", &words, &[]).trim().to_owned()
         };
-        let (system, unused) = (build("system"), build("unused"));
+        let system = build("system");
+        let unused = build("unused");
         let needed = lines(&stdout_of("nix-store", &["--query", "--requisites", &system], &[]));
         let image = Self { dir, system, unused, needed };
         image.assemble(registered);
@@ -127,7 +130,8 @@ impl Image {
 
     /// Takes `NIXOS_SD` out of the image, into `nix`.
     fn unpack(&self) {
-        let (packed, disk) = (self.text("x.img.zst"), self.text("x.img"));
+        let packed = self.text("x.img.zst");
+        let disk = self.text("x.img");
         stdout_of("zstd", &["-q", "-d", "-o", &disk, &packed], &[]);
         fs::create_dir(self.path("nix")).unwrap();
         let request = format!("rdump / {}", self.text("nix"));

@@ -99,7 +99,8 @@ fn boots_twice(machine: &str) -> Value {
     // The persistent data of the first boot, and the generation of the second one.
     let id = read("debugfs", &["-R", "cat /persist/etc/machine-id", &root(&card)]);
     assert_eq!(id.trim(), proof(&result, 1, "machine-id", "id"));
-    let (old, new) = (proof(&result, 0, "generation", "system"), proof(&result, 1, "generation", "system"));
+    let old = proof(&result, 0, "generation", "system");
+    let new = proof(&result, 1, "generation", "system");
     assert_ne!(old, new);
     let menu = read("debugfs", &["-R", "cat /boot/extlinux/extlinux.conf", &root(&card)]);
     let started = menu.lines().filter_map(|line| line.split_once("init=")?.1.split_once("/init "));

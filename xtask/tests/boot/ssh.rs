@@ -61,10 +61,12 @@ fn ssh(port: u16, user: &Path, known: &Path, command: &str) -> Output {
 #[test]
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
 fn a_host_is_known_on_the_first_attempt_and_no_other_is_taken_for_it() {
-    let (dir, sandbox) = (tempfile::tempdir().unwrap(), Sandbox::new());
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::new();
     let (result, _) = demo(&[], dir.path());
     let image = result["image"]["source"]["path"].as_str().unwrap();
-    let (user, card) = (key(dir.path(), "user"), dir.path().join("pi.img"));
+    let user = key(dir.path(), "user");
+    let card = dir.path().join("pi.img");
     fs::File::create(&card).unwrap().set_len(256 << 20).unwrap();
     let files = files(dir.path(), &user);
     let [card_path, files] = [&card, &files].map(|path| path.to_str().unwrap());

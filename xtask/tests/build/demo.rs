@@ -144,7 +144,8 @@ fn inspect(card: &Path) -> (i32, String) {
     (outcome.code, outcome.stdout)
 }
 
-/// Overwrites `copy` with `bytes` at `at`, and returns why `card inspect` then says that it does not boot. Restores `copy`.
+/// Overwrites `copy` with `bytes` at `at`, and returns why `card inspect` then says that it does not boot.
+/// Restores `copy`.
 #[track_caller]
 fn why_not_bootable_with(copy: &Path, at: u64, bytes: &[u8]) -> String {
     use std::os::unix::fs::FileExt;

@@ -3,7 +3,7 @@
 use crate::support::Sandbox;
 
 #[test]
-fn odd_words() {
+fn invalid_bench_options_are_usage_errors() {
     let sandbox = Sandbox::new();
     for (args, text) in [
         (&["bench"][..], "Usage: cargo xtask bench [OPTIONS] <COMMAND>"),
@@ -30,7 +30,7 @@ fn odd_words() {
 }
 
 #[test]
-fn what_is_missing_is_named_at_once() {
+fn bench_flash_lists_all_missing_requirements() {
     let outcome = Sandbox::with_fakes_only().run(&["bench", "flash", "--only", "fast"]);
     if rustix::process::geteuid().is_root() {
         let programs =
@@ -47,7 +47,7 @@ fn what_is_missing_is_named_at_once() {
 }
 
 #[test]
-fn deploys_take_programs_too() {
+fn bench_deploy_lists_its_missing_programs() {
     let outcome = Sandbox::with_fakes_only().run(&["bench", "deploy"]);
     let root = if rustix::process::geteuid().is_root() { "" } else { "needs root; " };
     outcome.assert_stderr_contains(format!("error: measuring deploys {root}no nix on PATH"));

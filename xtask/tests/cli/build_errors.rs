@@ -1,12 +1,12 @@
-//! `sd-image` where nix fails: its error, and the hint.
+//! `sd-image` when nix fails: the error and its hint.
 
-use crate::fake_build::{STINKY, event, giving, installable};
+use crate::fake_build::{SD_IMAGE, build_with_files, event, installable};
 use crate::fake_nix::Answers;
 
 /// A build that reports `events` and fails.
 fn failing(events: &[&str]) -> Answers {
-    let said = events.iter().map(|json| event(json)).collect::<String>();
-    Answers { build: format!("{said}exit 1"), ..Answers::default() }
+    let log = events.iter().map(|json| event(json)).collect::<String>();
+    Answers { build: format!("{log}exit 1"), ..Answers::default() }
 }
 
 /// A failing build whose error is `text`.
@@ -16,11 +16,9 @@ fn failing_with(text: &str) -> Answers {
 }
 
 #[test]
-fn a_builder_that_failed() {
-    let (two, three) = (
-        "builder for '/nix/store/a-dep.drv' failed with exit code 3",
-        "Cannot build '/nix/store/a-dep.drv'.\n       Reason: builder failed with exit code 3.",
-    );
+fn a_failed_builder_is_reported_with_the_end_of_its_log() {
+    let two = "builder for '/nix/store/a-dep.drv' failed with exit code 3";
+    let three = "Cannot build '/nix/store/a-dep.drv'.\n       Reason: builder failed with exit code 3.";
     for (cause, consequence) in [
         (two, "1 dependencies of derivation '/nix/store/b-top.drv' failed to build"),
         (three, "Cannot build '/nix/store/b-top.drv'.\n       Reason: 1 dependency failed."),
@@ -36,64 +34,62 @@ fn a_builder_that_failed() {
         events.extend((1..=30).map(|number| log(1, format!("line {number}"))));
         events.extend([log(2, "another builder".into()), message(cause), message(consequence)]);
         let events = events.iter().map(String::as_str).collect::<Vec<_>>();
-        let outcome = failing(&events).install().run(&STINKY);
+        let outcome = failing(&events).install().run(&SD_IMAGE);
         let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<Vec<_>>().concat();
-        let story = format!(
+        let stderr = format!(
             "            building dep\n            building other\nerror: nix failed on {}: {cause}\n  \
              last lines of the builder's log:\n{tail}  full log: nix log /nix/store/a-dep.drv\n",
             installable()
         );
-        outcome.assert_code(1).assert_stdout("").assert_stderr(story);
+        outcome.assert_code(1).assert_stdout("").assert_stderr(stderr);
     }
 }
 
+const DOCTOR: &str = "run `cargo xtask doctor` to see why this machine cannot build for that system";
+
+/// Errors of nix with their hints.
+const ERRORS: &[(&str, &str)] = &[
+    // To 2.29 and Lix, 2.30 to 2.33, from 2.34.
+    (
+        "a 'aarch64-linux' with features {} is required to build '/nix/store/a.drv', but I am a 'x86_64-linux'",
+        DOCTOR,
+    ),
+    (
+        "Cannot build '/nix/store/a.drv'.\nReason: required system or feature not available\nRequired system: 'aarch64-linux'",
+        DOCTOR,
+    ),
+    ("Cannot build '/nix/store/a.drv'.\nReason: platform mismatch\nRequired system: 'aarch64-linux'", DOCTOR),
+    (
+        "builder for '/nix/store/a.drv' failed with exit code 1; last 1 log lines: executing '/nix/store/b': Exec format error",
+        "run `cargo xtask doctor` to see why this machine cannot run programs of that system",
+    ),
+    (
+        "Failed to find a machine for remote build!\nderivation: a.drv",
+        "check `builders` in nix.conf and /etc/nix/machines: no remote builder takes this build",
+    ),
+    (
+        "cannot build on 'ssh://pi': error: failed to start SSH connection to 'pi'",
+        "check the remote builder, which does not answer: `nix store info --store ADDRESS`",
+    ),
+    (
+        "flake 'github:o/f' does not provide attribute 'x'",
+        "run `cargo xtask hosts` to list what the flake offers",
+    ),
+    (
+        "derivation '/nix/store/a.drv' does not have wanted outputs 'out'",
+        "give the image's package an output `out`",
+    ),
+    ("derivation '/nix/store/a.drv' does not have output 'out'", "give the image's package an output `out`"),
+    (
+        "writing to file: No space left on device",
+        "free space in the Nix store, as the disk is full: `nix store gc`",
+    ),
+];
+
 #[test]
-fn the_hint_for_an_error_of_nix() {
-    let doctor = "run `cargo xtask doctor` to see why this machine cannot build for that system";
-    for (text, hint) in [
-        // To 2.29 and Lix, 2.30 to 2.33, from 2.34.
-        (
-            "a 'aarch64-linux' with features {} is required to build '/nix/store/a.drv', but I am a 'x86_64-linux'",
-            doctor,
-        ),
-        (
-            "Cannot build '/nix/store/a.drv'.\nReason: required system or feature not available\nRequired system: 'aarch64-linux'",
-            doctor,
-        ),
-        (
-            "Cannot build '/nix/store/a.drv'.\nReason: platform mismatch\nRequired system: 'aarch64-linux'",
-            doctor,
-        ),
-        (
-            "builder for '/nix/store/a.drv' failed with exit code 1; last 1 log lines: executing '/nix/store/b': Exec format error",
-            "run `cargo xtask doctor` to see why this machine cannot run programs of that system",
-        ),
-        (
-            "Failed to find a machine for remote build!\nderivation: a.drv",
-            "check `builders` in nix.conf and /etc/nix/machines: no remote builder takes this build",
-        ),
-        (
-            "cannot build on 'ssh://pi': error: failed to start SSH connection to 'pi'",
-            "check the remote builder, which does not answer: `nix store info --store ADDRESS`",
-        ),
-        (
-            "flake 'github:o/f' does not provide attribute 'x'",
-            "run `cargo xtask hosts` to list what the flake offers",
-        ),
-        (
-            "derivation '/nix/store/a.drv' does not have wanted outputs 'out'",
-            "give the image's package an output `out`",
-        ),
-        (
-            "derivation '/nix/store/a.drv' does not have output 'out'",
-            "give the image's package an output `out`",
-        ),
-        (
-            "writing to file: No space left on device",
-            "free space in the Nix store, as the disk is full: `nix store gc`",
-        ),
-    ] {
-        let outcome = failing_with(text).install().run(&STINKY);
+fn build_errors_of_nix_have_hints() {
+    for (text, hint) in ERRORS {
+        let outcome = failing_with(text).install().run(&SD_IMAGE);
         outcome.assert_code(1).assert_stdout("");
         let text = text.replace('\n', "\n  ");
         assert_eq!(outcome.stderr, format!("error: nix failed on {}: {text}\nhint: {hint}\n", installable()));
@@ -103,7 +99,7 @@ fn the_hint_for_an_error_of_nix() {
 #[test]
 fn an_evaluation_error_names_the_position() {
     let trace = "\n … while a\n   at /nix/store/a-source/flake.nix:3:7:\n     3| x\n\n error: deep down";
-    let outcome = failing_with(trace).install().run(&STINKY);
+    let outcome = failing_with(trace).install().run(&SD_IMAGE);
     let message = "deep down\n  at /nix/store/a-source/flake.nix:3:7";
     outcome
         .assert_code(1)
@@ -112,12 +108,12 @@ fn an_evaluation_error_names_the_position() {
 }
 
 #[test]
-fn a_remembered_failure_is_evaluated_again() {
-    let (answers, _out) = giving(&["a.img"]);
-    let remembered = event(r#"{"action":"msg","level":0,"msg":"error: cached failure of attribute 'x'"}"#);
+fn a_cached_evaluation_failure_is_evaluated_again() {
+    let (answers, _out) = build_with_files(&["a.img"]);
+    let cached = event(r#"{"action":"msg","level":0,"msg":"error: cached failure of attribute 'x'"}"#);
     let build =
-        format!("case \"$*\" in *' -v --no-eval-cache') {};; *) {remembered} exit 1;; esac", answers.build);
+        format!("case \"$*\" in *' -v --no-eval-cache') {};; *) {cached} exit 1;; esac", answers.build);
     let nix = Answers { build, ..answers }.install();
-    nix.run(&[&STINKY[..], &["--", "-v"]].concat()).assert_code(0);
-    assert_eq!(nix.asked().iter().filter(|call| call.starts_with("build")).count(), 2);
+    nix.run(&[&SD_IMAGE[..], &["--", "-v"]].concat()).assert_code(0);
+    assert_eq!(nix.nix_calls().iter().filter(|call| call.starts_with("build")).count(), 2);
 }

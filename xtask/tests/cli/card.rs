@@ -1,12 +1,12 @@
-//! `card`: its words on cards that are plain files, so that this runs without privileges.
+//! `card` on plain files, which needs no privileges: arguments, results and errors.
 
 use crate::fake_nix::{Answers, FLAKE, fails};
-use crate::flash::{building, card, image};
+use crate::flash::{build_with_image, card, image};
 use crate::support::worker::{request, run_job};
 use crate::support::{Sandbox, content_hash};
 
 #[test]
-fn what_it_takes() {
+fn card_commands_check_their_arguments() {
     let sandbox = Sandbox::new();
     let help = sandbox.run(&["card", "--help"]);
     for command in
@@ -41,7 +41,7 @@ fn what_it_takes() {
 }
 
 #[test]
-fn a_card_that_is_not_there() {
+fn a_missing_device_and_an_empty_reader_are_refused() {
     let sandbox = Sandbox::new();
     for args in [
         &["card", "inspect", "/dev/none"][..],
@@ -55,17 +55,17 @@ fn a_card_that_is_not_there() {
     }
     std::fs::write(sandbox.path("empty"), "").unwrap();
     let empty = sandbox.path("empty");
-    let words = format!("error: there is no card in {}\nhint: insert the card and retry\n", empty.display());
-    assert_eq!(sandbox.run(&["card", "inspect", empty.to_str().unwrap()]).stderr, words);
+    let error = format!("error: there is no card in {}\nhint: insert the card and retry\n", empty.display());
+    sandbox.run(&["card", "inspect", empty.to_str().unwrap()]).assert_stderr(error);
 }
 
 #[test]
-fn a_host_is_verified_after_it_was_flashed() {
-    let (answers, _out) = building();
+fn card_verify_compares_the_card_with_the_image_of_its_host() {
+    let (answers, _out) = build_with_image();
     let nix = answers.install();
     let card = card(&nix);
     let device = card.to_str().expect("a plain path");
-    let verify = |words: &[&str]| nix.run(&[&["--flake", FLAKE, "card", "verify"], words].concat());
+    let verify = |args: &[&str]| nix.run(&[&["--flake", FLAKE, "card", "verify"], args].concat());
     let differs = format!(
         "error: {device} does not hold the image: 2 of 2 MiB differ, at byte 0, 1048576\n\
          hint: a card that has booted differs: its system writes to it\n"
@@ -76,12 +76,12 @@ fn a_host_is_verified_after_it_was_flashed() {
     nix.run(&[&["--flake", FLAKE, "flash", "stinky", device], &options[..]].concat()).assert_code(0);
     let hash = content_hash(&image());
     let holds = format!("{device} holds the image: 2.0 MiB compared, hash {hash}\n");
-    for words in [&["stinky", device][..], &[device]] {
-        verify(words).assert_code(0).assert_stdout(&holds);
+    for args in [&["stinky", device][..], &[device]] {
+        verify(args).assert_code(0).assert_stdout(&holds);
     }
     let origin = format!(" UTC with the image of stinky, hash {hash}\n");
-    let said = nix.run(&["card", "inspect", device]).stdout;
-    assert!(said.ends_with(&origin) && said.contains("\norigin  flashed 2"), "{said}");
+    let stdout = nix.run(&["card", "inspect", device]).stdout;
+    assert!(stdout.ends_with(&origin) && stdout.contains("\norigin  flashed 2"), "{stdout}");
     let receipts = std::fs::read_dir(nix.path("state").join("receipts")).unwrap();
     let receipts = receipts.map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let name = receipts[0].file_name().unwrap().to_str().unwrap();
@@ -91,43 +91,45 @@ fn a_host_is_verified_after_it_was_flashed() {
 }
 
 #[test]
-fn a_flash_that_was_not_finished() {
+fn card_verify_recognizes_an_unfinished_flash() {
     let sandbox = Sandbox::new();
-    let (file, card) = (sandbox.path("a.img"), sandbox.path("card"));
+    let file = sandbox.path("a.img");
+    let card = sandbox.path("card");
     std::fs::write(&file, image()).unwrap();
     std::fs::write(&card, [&vec![0; 1 << 20], &image()[1 << 20..]].concat()).unwrap();
     let [file, card] = [&file, &card].map(|path| path.to_str().expect("a plain path"));
-    let words = format!(
+    let error = format!(
         "error: {card} does not hold the image: 1 of 2 MiB differ, at byte 450\n\
          hint: the first MiB is blank: no flash of the card has finished; flash it again\n"
     );
-    sandbox.run(&["card", "verify", "--image", file, card]).assert_stderr_contains(&words).assert_code(4);
+    sandbox.run(&["card", "verify", "--image", file, card]).assert_stderr_contains(&error).assert_code(4);
 }
 
 #[test]
-fn a_wrong_card_is_told_before_the_build() {
+fn card_verify_checks_the_device_before_the_build() {
     let nix = Answers { build: fails("no build was expected"), ..Answers::default() }.install();
     nix.run(&["card", "verify", "stinky", "/dev/none"])
         .assert_stderr_contains("there is no /dev/none")
         .assert_code(3);
-    assert!(!nix.asked().iter().any(|call| call.starts_with("build ")));
+    assert!(!nix.nix_calls().iter().any(|call| call.starts_with("build ")));
 }
 
 #[test]
-fn a_damaged_image_says_nothing_about_the_card() {
+fn card_verify_refuses_a_damaged_image() {
     let sandbox = Sandbox::new();
-    let (file, card) = (sandbox.path("a.img.zst"), sandbox.path("card"));
-    let mut packed = zstd::bulk::compress(&image(), 1).unwrap();
-    let place = packed.len() / 2;
-    packed[place] ^= 0xff;
-    std::fs::write(&file, packed).unwrap();
+    let file = sandbox.path("a.img.zst");
+    let card = sandbox.path("card");
+    let mut compressed = zstd::bulk::compress(&image(), 1).unwrap();
+    let middle = compressed.len() / 2;
+    compressed[middle] ^= 0xff;
+    std::fs::write(&file, compressed).unwrap();
     std::fs::write(&card, image()).unwrap();
     let [file, card] = [&file, &card].map(|path| path.to_str().expect("a plain path"));
     sandbox.run(&["card", "verify", "--image", file, card]).assert_code(3);
 }
 
 #[test]
-fn the_reader_does_nothing_but_read() {
+fn the_read_worker_refuses_jobs_that_write() {
     let sandbox = Sandbox::new();
     let card = sandbox.path("card");
     std::fs::write(&card, vec![7; 4 << 20]).unwrap();

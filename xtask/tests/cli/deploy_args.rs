@@ -1,23 +1,23 @@
-//! Command lines of `deploy`, `status` and `history` that are wrong by themselves.
+//! Usage errors of `deploy`, `status` and `history`.
 
 use crate::support::Sandbox;
 
-fn check(lines: &[(&[&str], &str)]) {
-    for (args, words) in lines {
+fn assert_usage_errors(cases: &[(&[&str], &str)]) {
+    for (args, error) in cases {
         let sandbox = Sandbox::with_fakes_only();
-        sandbox.run(args).assert_stderr_contains(words).assert_code(2).assert_stdout("");
+        sandbox.run(args).assert_stderr_contains(error).assert_code(2).assert_stdout("");
     }
 }
 
 #[test]
-fn how_long_a_host_is_waited_for() {
+fn wait_takes_1_to_10080_minutes() {
     let range = "is not in 1..=10080";
-    check(&[
+    assert_usage_errors(&[
         (&["deploy", "stinky", "--wait=0"], range),
         (&["deploy", "stinky", "--wait=10081"], range),
         (&["deploy", "stinky", "--wait=18446744073709551615"], range),
     ]);
-    // One that is allowed goes on to what this machine lacks.
+    // With a valid number the command fails later, as this machine has no nix.
     for allowed in ["--wait", "--wait=1", "--wait=10080"] {
         Sandbox::with_fakes_only()
             .run(&["deploy", "stinky", allowed])
@@ -27,13 +27,13 @@ fn how_long_a_host_is_waited_for() {
 }
 
 #[test]
-fn which_hosts() {
+fn deploy_takes_either_hosts_or_all() {
     let usage = "\n\nUsage: cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       \
                  cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]\n";
     let none = format!("error: the following required arguments were not provided:\n  <HOST|--all>{usage}");
     let both =
         |one: &str, other: &str| format!("error: the argument '{one}' cannot be used with '{other}'{usage}");
-    check(&[
+    assert_usage_errors(&[
         (&["deploy"], &none),
         (&["deploy", "--", "--debug-logs"], &none),
         (&["deploy", "--all", "stinky"], &both("--all", "[HOST]...")),
@@ -42,21 +42,21 @@ fn which_hosts() {
 }
 
 #[test]
-fn commands_that_are_none() {
-    let words = "for '--health <COMMAND>': must be a command for the host";
-    check(&[
-        (&["deploy", "stinky", "--health", ""], words),
-        (&["deploy", "stinky", "--health", "true", "--health= \t\n"], words),
+fn an_empty_health_check_is_a_usage_error() {
+    let error = "for '--health <COMMAND>': must be a command for the host";
+    assert_usage_errors(&[
+        (&["deploy", "stinky", "--health", ""], error),
+        (&["deploy", "stinky", "--health", "true", "--health= \t\n"], error),
     ]);
 }
 
 #[test]
-fn hosts_without_a_name() {
-    let words = "must be the name of a host";
-    check(&[
-        (&["deploy", "stinky", ""], words),
-        (&["status", ""], words),
-        (&["status", "stinky", " "], words),
-        (&["history", ""], words),
+fn an_empty_host_name_is_a_usage_error() {
+    let error = "must be the name of a host";
+    assert_usage_errors(&[
+        (&["deploy", "stinky", ""], error),
+        (&["status", ""], error),
+        (&["status", "stinky", " "], error),
+        (&["history", ""], error),
     ]);
 }

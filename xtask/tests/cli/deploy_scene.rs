@@ -1,4 +1,4 @@
-//! A flake with one node, a host that answers and deploy-rs, all of them fakes.
+//! Fakes of nix with a flake of one node, of ssh with a host that answers, and of deploy-rs.
 
 use std::fs;
 
@@ -6,28 +6,30 @@ use crate::support::{Outcome, Sandbox};
 
 pub const OLD: &str = "/nix/store/00000000000000000000000000000000-nixos-system-stinky-old";
 pub const NEW: &str = "/nix/store/11111111111111111111111111111111-nixos-system-stinky-new";
-pub const PROFILE: &str = "/nix/store/22222222222222222222222222222222-activatable-nixos-system-stinky";
-pub const BEFORE: &str = "/nix/store/33333333333333333333333333333333-activatable-nixos-system-stinky";
-/// The output `deploy` with nothing in it but the node, as Nix would write it.
-pub const FROZEN: &str = r#"{"nodes":{"stinky":{"hostname":"stinky.lan"}}}"#;
+pub const NEW_PROFILE: &str = "/nix/store/22222222222222222222222222222222-activatable-nixos-system-stinky";
+pub const OLD_PROFILE: &str = "/nix/store/33333333333333333333333333333333-activatable-nixos-system-stinky";
+/// The output `deploy` with this node alone, as Nix prints it.
+pub const PINNED: &str = r#"{"nodes":{"stinky":{"hostname":"stinky.lan"}}}"#;
 pub const LINK: &str = "/nix/var/nix/profiles/system";
 
-/// See the file.
+/// A sandbox with the fakes.
 pub struct Scene {
     pub sandbox: Sandbox,
 }
 
 impl Scene {
-    /// deploy-rs says `said`, and ends with `code`. The host runs `after` from then on.
-    pub fn new(after: &str, said: &str, code: i32) -> Self {
+    /// deploy-rs prints `stderr` and exits with `code`; after that the host answers with `after`.
+    pub fn new(after: &str, stderr: &str, code: i32) -> Self {
         let scene = Self { sandbox: Sandbox::with_fakes_only() };
         scene.write("nodes", &nodes("root"));
-        scene.write("before", &answer(BEFORE, OLD, ""));
+        scene.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
         scene.write("after", after);
-        let (nodes, before, after) = (scene.file("nodes"), scene.file("before"), scene.file("after"));
-        // The profile is not in the store of this machine, so it is built; nothing is known of closures.
-        let work = "*' build '*) echo '[{}]';; *' copy '*) exit 0;;";
-        let eval = format!("{work} *' eval '*) cat {nodes};;");
+        let nodes = scene.file("nodes");
+        let before = scene.file("before");
+        let after = scene.file("after");
+        // The profile is not in the store of this machine, so it is built; the closure is unknown.
+        let actions = "*' build '*) echo '[{}]';; *' copy '*) exit 0;;";
+        let eval = format!("{actions} *' eval '*) cat {nodes};;");
         let fakes = &scene.sandbox;
         fakes.fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.26.3";; {eval} esac"#));
         let ran = scene.sandbox.path("calls").join("deploy");
@@ -35,14 +37,14 @@ impl Scene {
         let answers = format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi");
         scene.ssh(&answers, "");
         let fakes = &scene.sandbox;
-        fakes.fake("deploy", &format!("echo 'to stdout'; printf '%s\\n' '{said}' >&2; exit {code}"));
+        fakes.fake("deploy", &format!("echo 'to stdout'; printf '%s\\n' '{stderr}' >&2; exit {code}"));
         scene
     }
 
-    /// A host that answers questions with what `answers` prints, makes a folder for deploy-rs, and otherwise does `others`,
-    /// more branches of a `case`.
+    /// Fakes a host that answers probes with the output of `answers` and makes a folder for deploy-rs.
+    /// `others` are more branches of its `case`.
     pub fn ssh(&self, answers: &str, others: &str) {
-        let say = r#"say() {
+        let print = r#"print() {
             while IFS= read -r line; do
                 case $line in
                     @*) printf '\000%s.%s\000' "$nonce" "${line#@}" ;;
@@ -51,8 +53,9 @@ impl Scene {
             done
         }
         nonce="$*"; nonce=${nonce##* }; nonce=${nonce%.end}"#;
-        let made = format!("*mktemp*) echo {WORKDIR};;");
-        let body = format!(r#"{say}; case "$*" in *.end) {{ {answers}; }} | say;; {made} {others} esac"#);
+        let mktemp = format!("*mktemp*) echo {WORKDIR};;");
+        let body =
+            format!(r#"{print}; case "$*" in *.end) {{ {answers}; }} | print;; {mktemp} {others} esac"#);
         self.sandbox.fake("ssh", &body);
     }
 
@@ -81,21 +84,21 @@ impl Scene {
 pub fn nodes(ssh_user: &str) -> String {
     format!(
         r#"{{"names":["other","stinky"],"node":{{"hostname":"stinky.lan","profiles":["system"],
-            "path":"{PROFILE}","drvPath":"{PROFILE}.drv","platform":null,"pinned":{FROZEN},"profilePath":null,"sshOpts":["-p","2222"],
+            "path":"{NEW_PROFILE}","drvPath":"{NEW_PROFILE}.drv","platform":null,"pinned":{PINNED},"profilePath":null,"sshOpts":["-p","2222"],
             "sshUser":"{ssh_user}","user":"root","sudo":null,"tempPath":null,"remoteBuild":null,
             "fastConnection":null,"interactiveSudo":null,"confirmTimeout":null,"activationTimeout":null}},"system":"{NEW}"}}"#
     )
 }
 
-/// What the host answers to the probe, with a line before each part that stands for its marker.
-pub fn answer(profile: &str, current: &str, failed: &str) -> String {
+/// The answer of the host to the probe. A line `@NAME` stands for the marker before each part.
+pub fn probe_answer(profile: &str, current: &str, failed: &str) -> String {
     format!(
         "@current\n{current}\n@booted\n@profile\n{profile}\n@offered\n{NEW}/activate\n@boot\nid\n@pgrep\n1\n\
          @activation\n@failed\n{failed}\n@way-back\n{LINK}/deploy-rs-activate\n@kernel\n@initrd\n@kernel-modules\n@end\n"
     )
 }
 
-/// `text` with a word in place of what is made anew for each question.
+/// Replaces the nonce of each probe by `NONCE`.
 fn without_nonces(text: &str) -> String {
     let words = text.split(' ').map(|word| match word.split_once('.') {
         Some((nonce, rest)) if nonce.len() == 32 && nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
@@ -115,9 +118,10 @@ fn command(parts: &[(&str, &str)]) -> String {
 fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
     let links =
         |name: &str| format!("readlink -f /run/booted-system/{name}; readlink -f /run/current-system/{name}");
-    let (profile, offered) = (format!("readlink -f {LINK}"), format!("readlink -f {PROFILE}/activate"));
-    let (way_back, switch) =
-        (format!("ls {LINK}/deploy-rs-activate"), format!("ls {LINK}/bin/switch-to-configuration"));
+    let profile = format!("readlink -f {LINK}");
+    let offered = format!("readlink -f {NEW_PROFILE}/activate");
+    let way_back = format!("ls {LINK}/deploy-rs-activate");
+    let switch = format!("ls {LINK}/bin/switch-to-configuration");
     let [kernel, initrd, modules] = ["kernel", "initrd", "kernel-modules"].map(links);
     let state = [
         ("current", "readlink -f /run/current-system"),
@@ -142,26 +146,27 @@ pub fn probe() -> String {
     probe_with(&[], &[])
 }
 
-/// The question once deploy-rs has said that the deploy is confirmed.
-pub fn last_question() -> String {
-    let (list, remove) = (format!("ls -A {WORKDIR}"), format!("rmdir {WORKDIR}"));
+/// The probe after deploy-rs has confirmed the deploy.
+pub fn last_probe() -> String {
+    let list = format!("ls -A {WORKDIR}");
+    let remove = format!("rmdir {WORKDIR}");
     probe_with(&[], &[("unconfirmed", &list), ("removed", &remove)])
 }
 
-/// The folder that the host makes for deploy-rs.
+/// The temporary folder that the host makes for deploy-rs.
 pub const WORKDIR: &str = "/tmp/xtask-deploy.0123456789";
 
-/// The command that makes [`WORKDIR`] after it has removed those of killed runs, with this prefix of its programs.
+/// The command that makes [`WORKDIR`] and removes old ones of killed runs; `sudo` is a prefix of its programs.
 pub fn make_workdir(sudo: &str) -> String {
     let old =
         "-maxdepth 1 -type d -name 'xtask-deploy.??????????' -user root -mmin +1440 -exec rm -rf -- '{}' +";
     format!("{sudo}find /tmp/ {old}; {sudo}mktemp -d /tmp/xtask-deploy.XXXXXXXXXX")
 }
 
-/// `control` is how the connection is shared.
+/// The arguments of ssh; `control` are the options that share the connection.
 pub fn ssh(control: [&str; 2], destination: &str, command: &str) -> Vec<String> {
     let options = "-o BatchMode=yes -p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T --";
-    // What only holds the line says nothing that is read.
+    // Nobody reads the log of the process that holds the shared connection.
     let log: &[&str] = if command == "cat" { &[] } else { &["-n", "-E", "/dev/stdin"] };
     let words = ["-o", control[0], "-o", control[1]]
         .into_iter()
@@ -170,10 +175,11 @@ pub fn ssh(control: [&str; 2], destination: &str, command: &str) -> Vec<String> 
     words.chain([destination, command]).map(str::to_owned).collect()
 }
 
-/// The first question, which asks for the closure of what is going to change too.
-pub fn first_question() -> String {
-    let spared = format!("readlink -f {LINK} | grep -qxF {PROFILE} || test ! -e /run/current-system");
-    let query = format!("{spared} || nix-store --query --requisites /run/current-system");
+/// The first probe, which reads the closure of the current system too.
+pub fn first_probe() -> String {
+    let unless_current =
+        format!("readlink -f {LINK} | grep -qxF {NEW_PROFILE} || test ! -e /run/current-system");
+    let query = format!("{unless_current} || nix-store --query --requisites /run/current-system");
     let sizes = format!("{query} | xargs nix-store --query --size");
     probe_with(&[("requisites", &query), ("sizes", &sizes)], &[])
 }

@@ -1,13 +1,13 @@
-//! Several hosts in one `deploy`: what keeps them from being deployed to together is found before anything is done.
+//! Several hosts in one `deploy`: a conflict between them is refused before anything is built.
 
 use std::fs;
 
-use crate::deploy_scene::{BEFORE, OLD, Scene, answer, nodes};
+use crate::deploy_scene::{OLD, OLD_PROFILE, Scene, nodes, probe_answer};
 
-/// A flake with the nodes `one` and `two`; `change` is what is changed of the second.
+/// A flake with the nodes `one` and `two`; `change` is a replacement in the second.
 fn scene(change: (&str, &str)) -> Scene {
     let scene = Scene::new("", "", 0);
-    scene.write("before", &answer(BEFORE, OLD, ""));
+    scene.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
     let node = |name: &str| {
         nodes("root").replace(r#"["other","stinky"]"#, r#"["one","two"]"#).replace("stinky.lan", name)
     };
@@ -21,8 +21,9 @@ fn scene(change: (&str, &str)) -> Scene {
     scene
 }
 
-/// Nothing was built, no host was asked, no lock was made, and `error` is all that is said.
-fn refused(scene: &Scene, args: &[&str], code: i32, error: &str) {
+/// Asserts that stderr is `error`, and that nothing was built, no host was queried and no lock was made.
+#[track_caller]
+fn assert_refused(scene: &Scene, args: &[&str], code: i32, error: &str) {
     let outcome = scene.run(args);
     outcome.assert_code(code).assert_stdout("").assert_stderr(format!("error: {error}\n"));
     assert!(!scene.sandbox.calls("nix").iter().any(|call| call.contains(&"build".to_owned())), "{args:?}");
@@ -39,7 +40,7 @@ fn locks(scene: &Scene) -> Vec<String> {
 }
 
 #[test]
-fn a_misspelt_host_stops_all() {
+fn an_unknown_host_stops_the_deploy_of_all_hosts() {
     let unknown = "github:o/f has no deploy node";
     for (args, error) in [
         (
@@ -60,13 +61,12 @@ fn a_misspelt_host_stops_all() {
         ),
         (&["5"], format!("{unknown} '5' (nodes: one, two)\nhint: write the minutes to wait as `--wait=5`")),
     ] {
-        refused(&scene(("", "")), args, 2, &error);
+        assert_refused(&scene(("", "")), args, 2, &error);
     }
 }
 
-/// A node that is broken does not concern the others.
 #[test]
-fn a_broken_host_does_not_stop_the_others() {
+fn a_broken_node_does_not_stop_the_other_hosts() {
     let scene = scene((r#"["system"]"#, r#"["home"]"#));
     let outcome = scene.run(&["one", "two", "--dry-run"]);
     outcome.assert_stderr_contains("two: warning: deploy.nodes.two needs a profile 'system'");
@@ -74,7 +74,7 @@ fn a_broken_host_does_not_stop_the_others() {
 }
 
 #[test]
-fn a_host_that_is_named_twice() {
+fn a_host_that_is_named_twice_is_queried_once() {
     let scene = scene(("", ""));
     scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
     let outcome = scene.sandbox.run(&["--flake", "github:o/f", "status", "two", "one", "two"]);
@@ -86,17 +86,17 @@ fn a_host_that_is_named_twice() {
 }
 
 #[test]
-fn one_machine_by_two_names() {
+fn two_nodes_with_one_address_are_refused() {
     let error = "one and two are the same machine, one.lan, which cannot run both; nothing was deployed\n\
                  hint: deploy one of them";
-    refused(&scene(("two.lan", "one.lan")), &["one", "two"], 3, error);
+    assert_refused(&scene(("two.lan", "one.lan")), &["one", "two"], 3, error);
     let error = error.replace("one.lan", "10.0.0.5");
-    refused(&scene(("", "")), &["one", "two", "--", "--hostname", "10.0.0.5"], 3, &error);
+    assert_refused(&scene(("", "")), &["one", "two", "--", "--hostname", "10.0.0.5"], 3, &error);
 }
 
-/// A lock for each host that the flake has, and none for a name that it does not.
+/// A name that the flake does not have gets no lock.
 #[test]
-fn locks_of_hosts() {
+fn each_known_host_has_a_lock() {
     let scene = scene(("", ""));
     scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
     scene.run(&["one", "two"]).assert_code(12);
@@ -106,19 +106,19 @@ fn locks_of_hosts() {
 }
 
 #[test]
-fn a_host_that_asks_for_a_password() {
-    let asking = (r#""interactiveSudo":null"#, r#""interactiveSudo":true"#);
+fn interactive_sudo_is_refused_for_several_hosts() {
+    let interactive = (r#""interactiveSudo":null"#, r#""interactiveSudo":true"#);
     let error = "`interactiveSudo` is set for two, and sudo can ask for only one host at a time; nothing was deployed\n\
                  hint: deploy to a host with `interactiveSudo` alone";
-    refused(&scene(asking), &["one", "two"], 2, error);
-    // The command line decides, and nobody is asked for what is only shown.
+    assert_refused(&scene(interactive), &["one", "two"], 2, error);
+    // The command line overrides the node, and --dry-run needs no password.
     for args in [&["one", "two", "--dry-run"][..], &["one", "two", "--", "--interactive-sudo", "false"]] {
-        let scene = scene(asking);
+        let scene = scene(interactive);
         scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
         scene.run(args).assert_code(12);
     }
     let error = "sudo asks for the password of only one host at a time\nhint: name one host";
-    let refused_at_once = scene(("", "")).run(&["one", "two", "--", "--interactive-sudo", "true"]);
-    refused_at_once.assert_code(2).assert_stdout("");
-    assert_eq!(refused_at_once.stderr, format!("error: {error}\n"));
+    let outcome = scene(("", "")).run(&["one", "two", "--", "--interactive-sudo", "true"]);
+    outcome.assert_code(2).assert_stdout("");
+    assert_eq!(outcome.stderr, format!("error: {error}\n"));
 }

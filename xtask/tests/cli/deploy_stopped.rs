@@ -1,6 +1,6 @@
 //! An interrupt during `deploy` and `status` ends the tool with an error and leaves no ssh running.
 
-use crate::deploy_scene::{ACTIVATING, BEFORE, NEW, OLD, PROFILE, Scene, answer};
+use crate::deploy_scene::{ACTIVATING, NEW, NEW_PROFILE, OLD, OLD_PROFILE, Scene, probe_answer};
 use crate::support::Outcome;
 use crate::support::xtask::SignalTo;
 
@@ -19,7 +19,7 @@ fn interrupt_once(scene: &Scene, args: &[&str], is_ready: impl Fn() -> bool, to:
 
 #[test]
 fn an_interrupt_stops_the_wait_for_a_host_that_does_not_answer() {
-    for (args, words) in [
+    for (args, error) in [
         (&["deploy", "stinky"][..], "error: stopped while querying stinky\n"),
         (&["deploy", "stinky", "--wait"], "error: stopped while waiting for stinky\n"),
         (&["status", "stinky"], "error: stopped\n"),
@@ -27,13 +27,13 @@ fn an_interrupt_stops_the_wait_for_a_host_that_does_not_answer() {
         for (to, ssh) in [
             (SignalTo::Group, "exec sleep 30"),
             (SignalTo::Tool, "exec sleep 30"),
-            // As ssh ends once it is connected.
+            // A connected ssh ends like this.
             (SignalTo::Group, "trap 'exit 255' INT; sleep 30"),
         ] {
             let scene = Scene::new("", "", 0);
             scene.sandbox.fake("ssh", ssh);
             let outcome = interrupt(&scene, args, 1, to);
-            outcome.assert_code(130).assert_stdout("").assert_stderr(words);
+            outcome.assert_code(130).assert_stdout("").assert_stderr(error);
             assert_eq!((scene.ssh_calls().len(), scene.sandbox.calls("deploy").len()), (1, 0));
         }
     }
@@ -50,8 +50,8 @@ fn an_interrupt_stops_an_evaluation_that_ignores_it() {
             .fake("nix", &format!("case $* in {version};; *eval*) trap '' INT; exec sleep 30;; esac"));
         let evaluating = || scene.sandbox.calls("nix").iter().flatten().any(|word| word == "eval");
         let outcome = interrupt_once(&scene, &["deploy", "stinky"], evaluating, to);
-        let words = "error: stopped while nix evaluated the flake; nothing was changed\n";
-        outcome.assert_code(130).assert_stdout("").assert_stderr(words);
+        let error = "error: stopped while nix evaluated the flake; nothing was changed\n";
+        outcome.assert_code(130).assert_stdout("").assert_stderr(error);
     }
 }
 
@@ -69,9 +69,11 @@ fn an_interrupt_stops_the_wait_between_two_attempts() {
 #[test]
 fn an_interrupt_during_a_health_check_leaves_the_health_unknown() {
     for to in [SignalTo::Group, SignalTo::Tool] {
-        let scene = Scene::new(&answer(PROFILE, NEW, ""), ACTIVATING, 0);
-        scene.write("before", &answer(BEFORE, OLD, ""));
-        let (ran, before, after) = (scene.file("calls/deploy"), scene.file("before"), scene.file("after"));
+        let scene = Scene::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
+        scene.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
+        let ran = scene.file("calls/deploy");
+        let before = scene.file("before");
+        let after = scene.file("after");
         let answers = format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi");
         scene.ssh(&answers, "*' true') ;; *' cat') ;; *) exec sleep 30;;");
         let args = ["deploy", "stinky", "--health", "curl x", "--health", "curl y"];

@@ -1,10 +1,10 @@
-//! `doctor`: what this machine has, and the remedy for what it lacks.
+//! `doctor`: the requirements of this machine, with a remedy for those that are missing.
 
 use crate::fake_nix::{Answers, config, fails, prints, system};
 use crate::support::Sandbox;
 
-/// A remote builder builds, so that the tests do not depend on what this machine can run.
-fn able() -> Answers {
+/// A remote builder makes the result independent of the programs that this machine can run.
+fn with_remote_builder() -> Answers {
     let remote = config("[]", "ssh://pi aarch64-linux");
     Answers {
         config: prints(&remote.replace(&format!("\"{}\"", system()), "\"other\"")),
@@ -13,8 +13,8 @@ fn able() -> Answers {
 }
 
 #[test]
-fn everything_is_there() {
-    let nix = able().install();
+fn doctor_passes_if_no_requirement_is_missing() {
+    let nix = with_remote_builder().install();
     for program in ["ssh", "ssh-keygen", "deploy", "debugfs", "e2fsck", "e2image"] {
         nix.fake(program, "exit 99");
     }
@@ -26,13 +26,13 @@ fn everything_is_there() {
          ok  ssh            {bin}/ssh\nok  deploy-rs      {bin}/deploy\n"
     );
     outcome.assert_code(0).assert_stdout(expected).assert_stderr("");
-    assert!(nix.asked().contains(&"config show --json".to_owned()));
+    assert!(nix.nix_calls().contains(&"config show --json".to_owned()));
 }
 
-/// A shell whose `trap '' CHLD` is inherited: the kernel forgets how children ended unless somebody wants to know.
+/// With an inherited `trap '' CHLD` the kernel discards the exit codes of children.
 #[test]
-fn a_start_with_the_signal_of_children_ignored() {
-    let nix = able().install();
+fn doctor_works_with_sigchld_ignored_by_its_parent() {
+    let nix = with_remote_builder().install();
     for program in ["ssh", "ssh-keygen", "deploy", "debugfs", "e2fsck", "e2image"] {
         nix.fake(program, "exit 99");
     }
@@ -42,14 +42,14 @@ fn a_start_with_the_signal_of_children_ignored() {
 }
 
 #[test]
-fn an_older_nix_has_another_name_for_its_settings() {
-    let nix = Answers { version: "nix (Nix) 2.18.9", ..able() }.install();
+fn nix_2_18_is_queried_by_show_config() {
+    let nix = Answers { version: "nix (Nix) 2.18.9", ..with_remote_builder() }.install();
     nix.run(&["doctor"]);
-    assert!(nix.asked().contains(&"show-config --json".to_owned()));
+    assert!(nix.nix_calls().contains(&"show-config --json".to_owned()));
 }
 
 #[test]
-fn what_is_missing_is_named_with_its_remedy() {
+fn missing_requirements_are_listed_with_their_remedies() {
     let outcome = Sandbox::with_fakes_only().run(&["doctor"]);
     let expected = "         NEEDED         FOUND
 MISSING  nix            no nix on PATH; run `cargo xtask setup`
@@ -58,7 +58,7 @@ MISSING  ssh-keygen     there is no ssh-keygen on PATH; run `cargo xtask setup`
 MISSING  ssh            there is no ssh on PATH; run `cargo xtask setup`
 MISSING  deploy-rs      there is no deploy on PATH; run `cargo xtask setup`
 ";
-    // The programs of ext4 are found off the PATH too, where Debian has them: the suite `device` hides those.
+    // debugfs is found in the folders of Debian too: the suite `device` hides those.
     let (own, others) =
         outcome.assert_code(3).stdout.lines().partition::<Vec<_>, _>(|line| line.contains("  debugfs  "));
     assert_eq!(others.join("\n") + "\n", expected);
@@ -68,8 +68,8 @@ MISSING  deploy-rs      there is no deploy on PATH; run `cargo xtask setup`
 }
 
 #[test]
-fn json_tells_the_same() {
-    let nix = able().install();
+fn doctor_prints_json() {
+    let nix = with_remote_builder().install();
     for program in ["ssh", "ssh-keygen", "debugfs", "e2fsck", "e2image"] {
         nix.fake(program, "exit 99");
     }
@@ -87,24 +87,26 @@ fn json_tells_the_same() {
 }
 
 #[test]
-fn settings_that_nix_will_not_tell_are_no_verdict() {
+fn unreadable_nix_settings_are_listed_with_the_error() {
     let nix = Answers { config: fails("error: bad nix.conf"), ..Answers::default() }.install();
     let outcome = nix.run(&["doctor"]);
-    let words = "nix --extra-experimental-features nix-command flakes config show --json failed with exit code 1: error: bad nix.conf";
+    let error = "nix --extra-experimental-features nix-command flakes config show --json failed with exit code 1: error: bad nix.conf";
     assert!(
-        outcome.assert_code(3).stdout.contains(&format!("MISSING  aarch64-linux  {words}\n")),
+        outcome.assert_code(3).stdout.contains(&format!("MISSING  aarch64-linux  {error}\n")),
         "{}",
         outcome.stdout
     );
 }
 
-/// The names that the probe of the kernel had once, for the processes that come next, made by another user.
+/// Another user plants the names that the probe of the kernel once used, for the next process ids.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-fn nothing_is_run_that_another_user_prepared() {
+fn files_that_another_user_planted_are_not_run() {
     use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
-    let nix = able().install();
-    let (shared, theirs, ran) = (nix.path("shared"), nix.path("theirs"), nix.path("ran"));
+    let nix = with_remote_builder().install();
+    let shared = nix.path("shared");
+    let theirs = nix.path("theirs");
+    let ran = nix.path("ran");
     for folder in [&shared, &theirs] {
         std::fs::create_dir(folder).unwrap();
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();

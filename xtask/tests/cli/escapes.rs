@@ -1,14 +1,14 @@
-//! Text on a card, in a receipt or on the command line does not control the terminal.
+//! The tool escapes text of cards, receipts and arguments, so that such text does not control the terminal.
 
 use crate::fake_nix::{Answers, FakeNix};
-use crate::flash::{building, image};
+use crate::flash::{build_with_image, image};
 use crate::support::Sandbox;
 
 const MIB: usize = 1 << 20;
 
 /// Clears the screen and continues with a line that looks like a line of a plan.
 const LABEL: &[u8] = b"\x1b[2J\nlost  no";
-const SHOWN: &str = "\\u{1b}[2J\\u{a}lost  no (ext4)";
+const ESCAPED: &str = "\\u{1b}[2J\\u{a}lost  no (ext4)";
 
 /// A card with an ext4 file system that is called [`LABEL`].
 fn card(nix: &FakeNix) -> String {
@@ -23,44 +23,49 @@ fn card(nix: &FakeNix) -> String {
 }
 
 #[track_caller]
-fn is_harmless(said: &str) {
-    for wrong in ["\u{1b}[2J", "\u{9b}", "\u{202e}", "\nlost  no", "\nerror: forged"] {
-        assert!(!said.contains(wrong), "{wrong:?}: {said:?}");
+fn assert_escaped(output: &str) {
+    for raw in ["\u{1b}[2J", "\u{9b}", "\u{202e}", "\nlost  no", "\nerror: forged"] {
+        assert!(!output.contains(raw), "{raw:?}: {output:?}");
     }
 }
 
 #[test]
-fn a_label_at_the_question_of_flash() {
-    let (answers, _out) = building();
+fn a_label_in_the_plan_of_flash_is_escaped() {
+    let (answers, _out) = build_with_image();
     let nix = answers.install();
-    let (card, file) = (card(&nix), nix.path("home").join("a\u{202e}\nerror: forged.img"));
+    let card = card(&nix);
+    let file = nix.path("home").join("a\u{202e}\nerror: forged.img");
     std::fs::write(&file, image()).expect("writing an image");
     let file = file.to_str().expect("a plain path");
     let mut terminal = nix.xtask(&["flash", "--image", file, &card, "--allow-virtual"]).on_terminal();
     terminal.answer("Type the name of the device (virtual-card) to go on: ", "no");
     let outcome = terminal.finish();
-    is_harmless(&outcome.stderr);
-    assert!(outcome.stderr.contains(&format!("\nlost    everything on it: {SHOWN}\n")), "{}", outcome.stderr);
+    assert_escaped(&outcome.stderr);
+    assert!(
+        outcome.stderr.contains(&format!("\nlost    everything on it: {ESCAPED}\n")),
+        "{}",
+        outcome.stderr
+    );
     assert!(outcome.stderr.contains("a\\u{202e}\\u{a}error: forged.img\n"), "{}", outcome.stderr);
     outcome.assert_code(3);
 }
 
 #[test]
-fn a_label_in_what_a_card_holds() {
+fn a_label_in_card_inspect_is_escaped() {
     let nix = Answers::default().install();
     let card = card(&nix);
     let run = |json: &[&str]| nix.run(&[&["card", "inspect", &card], json].concat());
     let outcome = run(&[]);
-    is_harmless(&outcome.stdout);
-    is_harmless(&outcome.stderr);
+    assert_escaped(&outcome.stdout);
+    assert_escaped(&outcome.stderr);
     assert!(outcome.stdout.contains("u{1b}"), "{outcome:?}");
-    let told: serde_json::Value = serde_json::from_str(&run(&["--json"]).stdout).expect("JSON");
-    assert_eq!(told["disk"]["partitions"][0]["label"], std::str::from_utf8(LABEL).expect("text"), "{told}");
+    let json: serde_json::Value = serde_json::from_str(&run(&["--json"]).stdout).expect("JSON");
+    assert_eq!(json["disk"]["partitions"][0]["label"], std::str::from_utf8(LABEL).expect("text"), "{json}");
 }
 
 /// The reader's answer has them as JSON has them, or it would be none.
 #[test]
-fn marks_of_direction_in_what_a_card_holds() {
+fn direction_marks_in_card_inspect_are_escaped() {
     let nix = Answers::default().install();
     let card = card(&nix);
     let file = std::fs::File::options().write(true).open(&card).expect("opening the card");
@@ -68,13 +73,13 @@ fn marks_of_direction_in_what_a_card_holds() {
     std::os::unix::fs::FileExt::write_all_at(&file, &[label.as_bytes(), &[0; 16]].concat()[..16], 1024 + 120)
         .expect("writing the label");
     let outcome = nix.run(&["card", "inspect", &card]);
-    is_harmless(&outcome.stdout);
+    assert_escaped(&outcome.stdout);
     assert!(outcome.stdout.contains("only one ext4 (a\\u{202e}\\u{200b}\\u{9b})"), "{outcome:?}");
     outcome.assert_code(4);
 }
 
 #[test]
-fn a_planted_receipt() {
+fn a_planted_receipt_is_escaped() {
     let sandbox = Sandbox::new();
     let folder = sandbox.path("state").join("receipts");
     std::fs::create_dir_all(&folder).expect("making the folder of receipts");
@@ -86,26 +91,26 @@ fn a_planted_receipt() {
     std::fs::write(folder.join("2026.json"), receipt.to_string()).expect("writing a receipt");
     let outcome = sandbox.run(&["history"]);
     assert_eq!(outcome.assert_code(0).stdout.lines().count(), 2, "{}", outcome.stdout);
-    is_harmless(&outcome.stdout);
+    assert_escaped(&outcome.stdout);
     let shown = "pi\\u{1b}[2J\\u{a}error: forged\\u{9b}\\u{202e}xxx";
     assert!(outcome.stdout.contains(shown), "{}", outcome.stdout);
     assert!(outcome.stdout.len() < 5000 && outcome.stdout.contains('…'), "{}", outcome.stdout);
     let outcome = sandbox.run(&["history", "nobody"]);
-    is_harmless(&outcome.stderr);
-    let json = sandbox.run(&["history", "--json"]);
-    is_harmless(&json.assert_code(0).stdout);
-    let told: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
-    assert_eq!(told[0]["host"], host.as_str());
+    assert_escaped(&outcome.stderr);
+    let outcome = sandbox.run(&["history", "--json"]);
+    assert_escaped(&outcome.assert_code(0).stdout);
+    let json: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert_eq!(json[0]["host"], host.as_str());
 }
 
 #[test]
-fn a_word_of_the_command_line() {
-    let word = "--x\u{1b}[2J\nerror: forged\u{202e}";
-    let outcome = Sandbox::new().run(&["hosts", word]);
+fn arguments_in_errors_are_escaped() {
+    let argument = "--x\u{1b}[2J\nerror: forged\u{202e}";
+    let outcome = Sandbox::new().run(&["hosts", argument]);
     outcome.assert_code(2).assert_stdout("");
-    is_harmless(&outcome.stderr);
+    assert_escaped(&outcome.stderr);
     outcome.assert_stderr_contains("unexpected argument '--x\\u{1b}[2J\\u{a}error: forged\\u{202e}' found");
     let outcome = Sandbox::new().run(&["card", "inspect", "/dev/a\u{1b}[2J\nerror: forged"]);
-    is_harmless(&outcome.stderr.replace("\n  error: forged", ""));
+    assert_escaped(&outcome.stderr.replace("\n  error: forged", ""));
     outcome.assert_code(3);
 }

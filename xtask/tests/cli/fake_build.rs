@@ -1,11 +1,11 @@
-//! Builds of the fake nix: their log and their output.
+//! Builds by the fake nix: their log and their output.
 
 use tempfile::TempDir;
 
 use crate::fake_nix::{Answers, FLAKE, prints, system};
 
-/// The command of these tests.
-pub const STINKY: [&str; 4] = ["--flake", FLAKE, "sd-image", "stinky"];
+/// The arguments that build the image of the host `stinky`.
+pub const SD_IMAGE: [&str; 4] = ["--flake", FLAKE, "sd-image", "stinky"];
 
 /// The installable of the host's image.
 pub fn installable() -> String {
@@ -18,7 +18,7 @@ pub fn event(json: &str) -> String {
 }
 
 /// A build whose output has the files `names` in `sd-image/`.
-pub fn giving(names: &[&str]) -> (Answers, TempDir) {
+pub fn build_with_files(names: &[&str]) -> (Answers, TempDir) {
     let out = tempfile::tempdir().expect("making the output");
     let dir = out.path().join("sd-image");
     std::fs::create_dir(&dir).expect("making the output");
@@ -35,6 +35,6 @@ pub fn giving(names: &[&str]) -> (Answers, TempDir) {
     ];
     let built =
         serde_json::json!([{"drvPath": "/nix/store/a-i.drv", "outputs": {"dev": "/x", "out": out.path()}}]);
-    let said = events.iter().map(|json| event(json)).collect::<String>();
-    (Answers { build: said + &prints(&built.to_string()), ..Answers::default() }, out)
+    let log = events.iter().map(|json| event(json)).collect::<String>();
+    (Answers { build: log + &prints(&built.to_string()), ..Answers::default() }, out)
 }

@@ -10,7 +10,7 @@ pub const FEATURES: [&str; 2] = ["--extra-experimental-features", "nix-command f
 /// The flake of these tests.
 pub const FLAKE: &str = "github:o/f";
 
-/// The answers, each a piece of shell script; see [`prints`] and [`fails`].
+/// The answers, each a shell script; see [`prints`] and [`fails`].
 pub struct Answers {
     pub version: &'static str,
     pub show: String,
@@ -24,7 +24,7 @@ pub struct Answers {
 pub struct FakeNix(Sandbox);
 
 impl Default for Answers {
-    /// A flake with one host that has an image for the machine at hand, and a deploy node.
+    /// A flake with one host that has an image for this machine and a deploy node.
     fn default() -> Self {
         let names = format!(r#"{{"{}":["stinky-sdImage"]}}"#, system());
         Self {
@@ -67,9 +67,9 @@ impl Deref for FakeNix {
 }
 
 impl FakeNix {
-    /// The calls of nix in alphabetical order, since some are made in parallel, without [`FEATURES`], and without those that
-    /// protect keys: the first one, for the settings of builds, and the one that locks the flake.
-    pub fn asked(&self) -> Vec<String> {
+    /// The calls of nix without [`FEATURES`], sorted, as some run in parallel. Two calls that protect keys
+    /// are left out: the first one, which reads the settings of builds, and the one that locks the flake.
+    pub fn nix_calls(&self) -> Vec<String> {
         let mut calls = self.calls("nix");
         let settings = ["config", "show", "--json"].map(str::to_owned);
         if calls.first().is_some_and(|call| call.ends_with(&settings)) {
@@ -102,14 +102,14 @@ pub fn config(extra_platforms: &str, builders: &str) -> String {
 
 /// Answers `text` on stdout.
 pub fn prints(text: &str) -> String {
-    format!("printf '%s\\n' {}", quoted(text))
+    format!("printf '%s\\n' {}", quote(text))
 }
 
 /// Prints `text` on stderr and fails as nix does.
 pub fn fails(text: &str) -> String {
-    format!("printf '%s\\n' {} >&2; exit 1", quoted(text))
+    format!("printf '%s\\n' {} >&2; exit 1", quote(text))
 }
 
-fn quoted(text: &str) -> String {
+fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,5 +1,4 @@
-//! `flash HOST DEVICE`: the image that nix builds ends up on the card, and nothing else does. The card
-//! is a plain file, so that this runs without privileges.
+//! `flash HOST DEVICE` writes the image that nix builds. The card is a plain file, which needs no privileges.
 
 use std::path::{Path, PathBuf};
 
@@ -22,12 +21,12 @@ pub fn image() -> Vec<u8> {
 }
 
 /// A build whose output holds [`image`].
-pub fn building() -> (Answers, TempDir) {
+pub fn build_with_image() -> (Answers, TempDir) {
     let out = tempfile::tempdir().expect("making the output");
     let dir = out.path().join("sd-image");
     std::fs::create_dir(&dir).expect("making the output");
-    let packed = zstd::bulk::compress(&image(), 1).expect("compressing");
-    std::fs::write(dir.join("nixos-sd-image-stinky.img.zst"), packed).expect("writing an image");
+    let compressed = zstd::bulk::compress(&image(), 1).expect("compressing");
+    std::fs::write(dir.join("nixos-sd-image-stinky.img.zst"), compressed).expect("writing an image");
     let built = serde_json::json!([{"drvPath": "/nix/store/a-i.drv", "outputs": {"out": out.path()}}]);
     (Answers { build: prints(&built.to_string()), ..Answers::default() }, out)
 }
@@ -43,23 +42,23 @@ fn flash(nix: &FakeNix, host: &str, size: &str) -> (Outcome, Vec<u8>) {
     let card = card(nix);
     let device = card.to_str().expect("a plain path");
     let args = ["--flake", FLAKE, "flash", host, device, "--allow-virtual", "--yes", "--expect-size", size];
-    // The image of these tests has no file system. The suite `device` has some that do.
-    let args = [&args[..], &["--identity", "none"]].concat();
-    (nix.run(&args), std::fs::read(&card).expect("reading the card"))
+    // The image of these tests has no file system for an identity. The suite `device` has images that do.
+    let run = nix.run(&[&args[..], &["--identity", "none"]].concat());
+    (run, std::fs::read(&card).expect("reading the card"))
 }
 
 pub fn is_all(bytes: &[u8], value: u8) -> bool {
     bytes.iter().all(|byte| *byte == value)
 }
 
-/// Whether nix was asked to build anything.
+/// Whether nix was called to build.
 fn was_built(nix: &FakeNix) -> bool {
-    nix.asked().iter().any(|call| call.starts_with("build "))
+    nix.nix_calls().iter().any(|call| call.starts_with("build "))
 }
 
 #[test]
-fn a_host_is_built_and_written() {
-    let (answers, out) = building();
+fn flash_builds_and_writes_the_image_of_a_host() {
+    let (answers, out) = build_with_image();
     let nix = answers.install();
     let (outcome, card) = flash(&nix, "stinky", "4MiB");
     let hash = content_hash(&image());
@@ -75,12 +74,12 @@ fn a_host_is_built_and_written() {
         "build --json --no-link --log-format internal-json {FLAKE}#packages.{}.stinky-sdImage",
         system()
     );
-    assert!(nix.asked().contains(&build), "{:?}", nix.asked());
+    assert!(nix.nix_calls().contains(&build), "{:?}", nix.nix_calls());
 }
 
 #[test]
-fn a_wrong_card_is_told_before_the_build() {
-    let (answers, _out) = building();
+fn a_card_of_another_size_is_refused_before_the_build() {
+    let (answers, _out) = build_with_image();
     let nix = answers.install();
     let (outcome, card) = flash(&nix, "stinky", "5MiB");
     outcome.assert_stderr_contains("has 4194304 bytes, but 5242880 are expected").assert_code(3);
@@ -88,7 +87,7 @@ fn a_wrong_card_is_told_before_the_build() {
 }
 
 #[test]
-fn without_an_image_nothing_is_written() {
+fn without_an_image_the_card_is_unchanged() {
     for (host, build, text, code) in [
         ("stniky", fails("no build was expected"), "did you mean 'stinky'?", 2),
         ("stinky", fails(r#"@nix {"action":"msg","level":0,"msg":"error: no room"}"#), "no room", 1),
@@ -100,12 +99,12 @@ fn without_an_image_nothing_is_written() {
     }
 }
 
-/// Nobody sits there with a card in the hand while an image is built.
+/// The user inserts the card when the build is done.
 #[test]
-fn without_a_device_the_card_is_waited_for_after_the_build() {
-    let (answers, _out) = building();
+fn flash_without_a_device_waits_for_the_card_after_the_build() {
+    let (answers, _out) = build_with_image();
     let nix = answers.install();
-    // No disk has this size, so none that comes by chance is the one.
+    // No disk has this size, so another card that is inserted meanwhile is ignored.
     let args = ["--flake", FLAKE, "flash", "stinky", "--yes", "--expect-size", "7", "--identity", "none"];
     let outcome = nix.xtask(&args).interrupt_at("insert the card (Ctrl-C stops)");
     assert!(outcome.stderr.ends_with("\nerror: stopped; nothing was written\n"), "{}", outcome.stderr);
@@ -114,8 +113,8 @@ fn without_a_device_the_card_is_waited_for_after_the_build() {
 }
 
 #[test]
-fn without_a_device_the_card_is_described_before_the_build() {
-    let (answers, _out) = building();
+fn flash_without_a_device_checks_its_flags_before_the_build() {
+    let (answers, _out) = build_with_image();
     let nix = answers.install();
     nix.run(&["flash", "stinky"])
         .assert_stderr_contains("there is no terminal to confirm the card on")
@@ -129,32 +128,36 @@ fn without_a_device_the_card_is_described_before_the_build() {
 /// The output of the real sha256sum for `file`, in its folder.
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn sha256sum(file: &Path) -> Vec<u8> {
-    let (folder, name) = (file.parent().expect("a folder"), file.file_name().expect("a name"));
+    let folder = file.parent().expect("a folder");
+    let name = file.file_name().expect("a name");
     let output = std::process::Command::new("sha256sum").arg(name).current_dir(folder).output();
     output.expect("running sha256sum").stdout
 }
 
 #[test]
-fn a_checksum_beside_the_image() {
-    let nix = building().0.install();
-    let (file, card) = (nix.path("home").join("a.img.zst"), card(&nix));
+fn an_image_must_match_the_checksum_file_beside_it() {
+    let nix = build_with_image().0.install();
+    let file = nix.path("home").join("a.img.zst");
+    let card = card(&nix);
     std::fs::write(&file, zstd::bulk::compress(&image(), 1).unwrap()).unwrap();
-    let words = [&file, &card].map(|path| path.to_str().unwrap());
+    let [file_path, card_path] = [&file, &card].map(|path| path.to_str().unwrap());
     let run = || {
-        let args = ["flash", "--image", words[0], words[1], "--allow-virtual", "--yes", "--expect-size"];
+        let args = ["flash", "--image", file_path, card_path, "--allow-virtual", "--yes", "--expect-size"];
         nix.run(&[&args[..], &["4MiB"]].concat())
     };
     let other = nix.path("home").join("b.img");
     std::fs::write(&other, "other").unwrap();
     for name in ["a.img.zst.sha256", "SHA256SUMS"] {
         let beside = nix.path("home").join(name);
-        let (good, bad) = (sha256sum(&file), String::from_utf8(sha256sum(&other)).unwrap());
+        let good = sha256sum(&file);
+        let bad = String::from_utf8(sha256sum(&other)).unwrap();
         std::fs::write(&beside, bad.replace("b.img", "a.img.zst")).unwrap();
         let outcome = run();
-        let (found, meant) = (String::from_utf8_lossy(&good[..12]), &bad[..12]);
+        let found = String::from_utf8_lossy(&good[..12]);
+        let expected = &bad[..12];
         outcome.assert_stderr_contains(format!(
-            "error: the image {} does not match {}: its SHA-256 begins with {found}, not {meant}\nhint: ",
-            words[0],
+            "error: the image {} does not match {}: its SHA-256 begins with {found}, not {expected}\nhint: ",
+            file_path,
             beside.display()
         ));
         outcome.assert_code(3);
@@ -165,8 +168,9 @@ fn a_checksum_beside_the_image() {
         std::fs::remove_file(&beside).unwrap();
     }
     assert!(!run().stderr.contains("SHA-256"));
-    // A list that contradicts itself decides nothing, whichever of its lines comes first.
-    let (good, card_before) = (String::from_utf8(sha256sum(&file)).unwrap(), std::fs::read(&card).unwrap());
+    // A list with two sums for the image is refused.
+    let good = String::from_utf8(sha256sum(&file)).unwrap();
+    let card_before = std::fs::read(&card).unwrap();
     let list = format!("{good}{}", good.replace(&good[..64], &"0".repeat(64)));
     std::fs::write(nix.path("home").join("SHA256SUMS"), list).unwrap();
     run().assert_stderr_contains("error: there are two different SHA-256 for ").assert_code(3);
@@ -174,8 +178,8 @@ fn a_checksum_beside_the_image() {
 }
 
 #[test]
-fn odd_words() {
-    let (answers, _out) = building();
+fn invalid_arguments_of_flash_are_usage_errors() {
+    let (answers, _out) = build_with_image();
     let nix = answers.install();
     for (args, text) in [
         (

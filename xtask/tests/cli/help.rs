@@ -4,9 +4,9 @@ use crate::support::Sandbox;
 
 const JSON: &str = "Print results as JSON, and events as JSON lines on stderr\n";
 
-/// The options of all commands are in one group, behind those of its own. `--flake` is offered where it is read.
+/// The global options follow those of the command. `--flake` is listed for commands that read the flake.
 #[test]
-fn options_of_all_commands() {
+fn help_lists_the_global_options_last() {
     let flake =
         "      --flake <REF>  The flake to work on, a folder or a reference such as github:owner/name";
     let default = "                     (default: this repository)";
@@ -45,9 +45,9 @@ fn options_of_all_commands() {
     }
 }
 
-/// Whoever always gives `--flake` may give it to all commands, on either side of the name.
+/// All commands accept `--flake`, before and after their name, so that an alias may always pass it.
 #[test]
-fn a_flake_that_nobody_reads() {
+fn commands_that_read_no_flake_accept_the_flag_too() {
     for args in [["--flake", "/none", "history"], ["history", "--flake", "/none"]] {
         let text = "there is no receipt: nothing was flashed or deployed from this checkout yet\n";
         Sandbox::new()

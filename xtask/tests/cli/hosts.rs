@@ -23,10 +23,10 @@ const V2: &str = r#"{"version":2,"inventory":{"deploy":{"unknown":true},"package
 const FILTERED: &str = r#"{"version":2,"inventory":{"packages":{"output":{"children":{"aarch64-linux":{"filtered":true},"x86_64-linux":{"children":{"hello":{}}}}}}}}"#;
 
 #[test]
-fn every_form_of_the_inventory_gives_the_same_table() {
+fn every_format_of_flake_show_gives_the_same_table() {
     let omitted = format!("echo \"omitted (use '--all-systems' to show)\" >&2; {}", prints(V1));
     let broken_sibling = format!("printf '%s' '{{\"packages\":{{'; {}", fails("error: broken on purpose"));
-    for (what, show, climbs) in [
+    for (format, show, evaluates) in [
         ("version 1", prints(V1), false),
         ("version 1 with omitted systems", omitted, false),
         ("version 2", prints(V2), false),
@@ -44,13 +44,13 @@ fn every_form_of_the_inventory_gives_the_same_table() {
         let nix = answers.install();
         let outcome = nix.run(&HOSTS);
         outcome.assert_code(0).assert_stdout(TABLE).assert_stderr("");
-        let asked = [&[VERSION, DEPLOY][..], if climbs { &[PACKAGES] } else { &[] }, &[SHOW]].concat();
-        assert_eq!(nix.asked(), asked, "{what}");
+        let calls = [&[VERSION, DEPLOY][..], if evaluates { &[PACKAGES] } else { &[] }, &[SHOW]].concat();
+        assert_eq!(nix.nix_calls(), calls, "{format}");
     }
 }
 
 #[test]
-fn json() {
+fn hosts_prints_json() {
     let answers = Answers { show: prints(V1), deploy: prints(r#"["server"]"#), ..Answers::default() };
     let outcome = answers.install().run(&["--json", "--flake", FLAKE, "hosts"]);
     let expected = concat!(
@@ -58,14 +58,14 @@ fn json() {
         r#"{"name":"stinky","image_systems":["aarch64-linux","x86_64-linux"],"deploy_node":false}]"#,
         "\n"
     );
-    let story = r#"{"event":"phase","name":"evaluate","total":null,"bytes":false}
+    let events = r#"{"event":"phase","name":"evaluate","total":null,"bytes":false}
 {"event":"over"}
 "#;
-    outcome.assert_code(0).assert_stdout(expected).assert_stderr(story);
+    outcome.assert_code(0).assert_stdout(expected).assert_stderr(events);
 }
 
 #[test]
-fn a_flake_without_images_and_nodes() {
+fn a_flake_without_hosts_is_a_warning() {
     let missing = "error: flake 'github:o/f' does not provide attribute 'packages'";
     let answers = Answers {
         show: prints("{}"),
@@ -79,7 +79,7 @@ fn a_flake_without_images_and_nodes() {
 }
 
 #[test]
-fn broken_nodes_do_not_hide_the_images() {
+fn broken_nodes_do_not_hide_images() {
     let answers = Answers { deploy: fails("error: no nodes today"), ..Answers::default() };
     let outcome = answers.install().run(&HOSTS);
     let here = system();
@@ -92,57 +92,58 @@ fn broken_nodes_do_not_hide_the_images() {
 }
 
 #[test]
-fn a_remembered_failure_is_asked_for_again() {
-    let remembered = format!(
+fn a_cached_evaluation_failure_is_evaluated_again() {
+    let cached = format!(
         "case \"$*\" in *--no-eval-cache) {};; *) {};; esac",
         prints(r#"["server"]"#),
         fails("error: cached failure of attribute 'deploy'")
     );
-    let nix = Answers { deploy: remembered, show: prints(V1), ..Answers::default() }.install();
+    let nix = Answers { deploy: cached, show: prints(V1), ..Answers::default() }.install();
     nix.run(&HOSTS).assert_code(0);
-    assert_eq!(nix.asked(), [VERSION, DEPLOY, &format!("{DEPLOY} --no-eval-cache"), SHOW]);
+    assert_eq!(nix.nix_calls(), [VERSION, DEPLOY, &format!("{DEPLOY} --no-eval-cache"), SHOW]);
 }
 
+const UNTRACKED: &str = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";
+const NO_FLAKE: &str = "name a folder with a flake.nix, or a URL, with --flake";
+const FEATURES: &str = "add `experimental-features = nix-command flakes` to nix.conf";
+const NETWORK: &str = "check the network: nix could not fetch something that the flake needs";
+
+/// Errors of nix about the flake as a whole, with their hints.
+const ERRORS: &[(&str, &str)] = &[
+    // 2.8, 2.26 and from 2.29 on.
+    ("getting status of '/nix/store/abc-source/a.nix': No such file or directory", UNTRACKED),
+    ("path '/nix/store/abc-source/a.nix' does not exist", UNTRACKED),
+    ("Path 'a.nix' in the repository \"/f\" is not tracked by Git.", UNTRACKED),
+    ("could not find a flake.nix file", NO_FLAKE),
+    ("path '/f' is not part of a flake (neither it nor its parent directories contain)", NO_FLAKE),
+    ("source tree referenced by 'path:/f' does not contain a '/flake.nix' file", NO_FLAKE),
+    ("getting status of '/f': No such file or directory", NO_FLAKE),
+    ("path '//f' does not exist", NO_FLAKE),
+    ("getting status of \"/f\": No such file or directory", NO_FLAKE),
+    // Up to 2.18, later, and for the other feature.
+    (
+        "experimental Nix feature 'nix-command' is disabled; use '--extra-experimental-features nix-command' to override",
+        FEATURES,
+    ),
+    (
+        "experimental Nix feature 'nix-command' is disabled; add '--extra-experimental-features nix-command' to enable it",
+        FEATURES,
+    ),
+    ("experimental Nix feature 'flakes' is disabled; use '--extra-experimental-features flakes'", FEATURES),
+    (
+        "opening Git repository \"/f\": repository path '/f' is not owned by current user",
+        "add the repository to git's `safe.directory`: it belongs to another user",
+    ),
+    ("unable to download 'https://h/x': Could not resolve hostname", NETWORK),
+    (
+        "cannot connect to socket at '/nix/var/nix/daemon-socket/socket': Connection refused",
+        "start nix-daemon, which does not answer: `systemctl start nix-daemon`",
+    ),
+];
+
 #[test]
-fn a_flake_that_is_broken_as_a_whole() {
-    let untracked = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";
-    let no_flake = "name a folder with a flake.nix, or a URL, with --flake";
-    let features = "add `experimental-features = nix-command flakes` to nix.conf";
-    let network = "check the network: nix could not fetch something that the flake needs";
-    for (message, hint) in [
-        // 2.8, 2.26 and from 2.29 on.
-        ("getting status of '/nix/store/abc-source/a.nix': No such file or directory", untracked),
-        ("path '/nix/store/abc-source/a.nix' does not exist", untracked),
-        ("Path 'a.nix' in the repository \"/f\" is not tracked by Git.", untracked),
-        ("could not find a flake.nix file", no_flake),
-        ("path '/f' is not part of a flake (neither it nor its parent directories contain)", no_flake),
-        ("source tree referenced by 'path:/f' does not contain a '/flake.nix' file", no_flake),
-        ("getting status of '/f': No such file or directory", no_flake),
-        ("path '//f' does not exist", no_flake),
-        ("getting status of \"/f\": No such file or directory", no_flake),
-        // Up to 2.18, later, and for the other feature.
-        (
-            "experimental Nix feature 'nix-command' is disabled; use '--extra-experimental-features nix-command' to override",
-            features,
-        ),
-        (
-            "experimental Nix feature 'nix-command' is disabled; add '--extra-experimental-features nix-command' to enable it",
-            features,
-        ),
-        (
-            "experimental Nix feature 'flakes' is disabled; use '--extra-experimental-features flakes'",
-            features,
-        ),
-        (
-            "opening Git repository \"/f\": repository path '/f' is not owned by current user",
-            "add the repository to git's `safe.directory`: it belongs to another user",
-        ),
-        ("unable to download 'https://h/x': Could not resolve hostname", network),
-        (
-            "cannot connect to socket at '/nix/var/nix/daemon-socket/socket': Connection refused",
-            "start nix-daemon, which does not answer: `systemctl start nix-daemon`",
-        ),
-    ] {
+fn errors_of_nix_about_the_flake_have_hints() {
+    for (message, hint) in ERRORS {
         let error = fails(&format!("warning: w\n\u{1b}[31;1merror:\u{1b}[0m {message}"));
         let answers =
             Answers { show: error.clone(), packages: error.clone(), deploy: error, ..Answers::default() };
@@ -153,7 +154,7 @@ fn a_flake_that_is_broken_as_a_whole() {
 }
 
 #[test]
-fn nix_too_old() {
+fn a_nix_that_is_too_old_is_refused() {
     let setup = "run `cargo xtask setup`";
     for (version, message, hint) in [
         ("nix (Nix) 2.8.0", "nix 2.8 is too old: 2.18 or newer is needed", setup),
@@ -164,12 +165,12 @@ fn nix_too_old() {
         let outcome = nix.run(&HOSTS);
         let lines = format!("error: {message}\nhint: {hint}\n");
         outcome.assert_code(1).assert_stdout("").assert_stderr(lines);
-        assert_eq!(nix.asked(), [VERSION]);
+        assert_eq!(nix.nix_calls(), [VERSION]);
     }
 }
 
 #[test]
-fn no_nix() {
+fn a_missing_nix_is_an_error() {
     let outcome = Sandbox::with_fakes_only().run(&HOSTS);
     outcome.assert_code(1).assert_stdout("");
     assert_eq!(outcome.stderr, "error: no nix on PATH\nhint: run `cargo xtask setup`\n");

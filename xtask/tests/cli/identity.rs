@@ -1,10 +1,12 @@
-//! `identity`, and what `flash` asks of ssh-keygen: exact argument vectors, and where keys are.
+//! `identity`, and the keys that `flash` makes: exact calls of ssh-keygen, and the folders of keys.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use crate::fake_nix::FLAKE;
-use crate::flash::{building, card, is_all};
-use crate::support::Sandbox;
+use crate::flash::{build_with_image, card, is_all};
+use crate::support::{Outcome, Sandbox};
 
 const PUBLIC: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
 const FINGERPRINT: &str = "SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY";
@@ -20,7 +22,7 @@ fn keygen(sandbox: &Sandbox) {
 }
 
 #[test]
-fn a_key_is_made_once_and_shown() {
+fn identity_make_keeps_an_existing_key() {
     let sandbox = Sandbox::with_fakes_only();
     keygen(&sandbox);
     let folder = sandbox.path("state/identity/pi");
@@ -40,20 +42,21 @@ fn a_key_is_made_once_and_shown() {
         sandbox.run(&["--flake", &flake, "identity", "make", "pi"]).assert_code(0).assert_stdout(&shown);
     }
     sandbox.run(&["identity", "show", "pi"]).assert_code(0).assert_stdout(&shown);
-    let [place, part] = ["ssh_host_ed25519_key", "ssh_host_ed25519_key.part"].map(|name| folder.join(name));
-    let [place, part] = [&place, &part].map(|path| path.to_str().unwrap());
+    let [key, part] = ["ssh_host_ed25519_key", "ssh_host_ed25519_key.part"].map(|name| folder.join(name));
+    let part = part.to_str().unwrap();
     let calls = sandbox.calls("ssh-keygen");
     assert_eq!(calls[0], ["-q", "-t", "ed25519", "-N", "", "-C", "pi", "-f", part]);
-    // The key is read before, so that its folder is closed again while another program runs.
-    let tells =
+    // The tool opens the key first, so that the folder is closed while ssh-keygen runs.
+    let reads_open_key =
         |call: &Vec<String>| call[..4] == ["-y", "-P", "", "-f"] && call[4].starts_with("/proc/self/fd/");
-    assert!(calls[1..].iter().all(tells) && calls.len() == 6, "{calls:?}");
-    let mode = |path: &str| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(place), mode(folder.to_str().unwrap())), (0o600, 0));
+    assert!(calls[1..].iter().all(reads_open_key) && calls.len() == 6, "{calls:?}");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&key), 0o600);
+    assert_eq!(mode(&folder), 0);
 }
 
 #[test]
-fn a_folder_is_meant_as_it_is_seen_from_here() {
+fn identity_dir_is_relative_to_the_working_directory() {
     let sandbox = Sandbox::with_fakes_only();
     keygen(&sandbox);
     let flake = sandbox.path("flake").display().to_string();
@@ -63,7 +66,7 @@ fn a_folder_is_meant_as_it_is_seen_from_here() {
 }
 
 #[test]
-fn json_and_another_folder() {
+fn identity_prints_json_and_takes_another_folder() {
     let sandbox = Sandbox::with_fakes_only();
     keygen(&sandbox);
     let [flake, keys] = ["flake", "home/keys"].map(|name| sandbox.path(name).display().to_string());
@@ -82,8 +85,8 @@ fn json_and_another_folder() {
 }
 
 #[test]
-fn a_known_hosts_that_cannot_be_written_is_refused_before_anything_is_built() {
-    let (answers, _out) = building();
+fn an_unwritable_known_hosts_is_refused_before_the_build() {
+    let (answers, _out) = build_with_image();
     let nix = answers.install();
     keygen(&nix);
     std::fs::create_dir_all(nix.path("state/identity/known_hosts")).unwrap();
@@ -96,117 +99,129 @@ fn a_known_hosts_that_cannot_be_written_is_refused_before_anything_is_built() {
         nix.path("state/identity/known_hosts").display()
     );
     nix.run(&args).assert_stderr_contains(&text).assert_code(3);
-    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.asked().is_empty());
+    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.nix_calls().is_empty());
 }
 
 #[test]
-fn keys_that_nix_would_copy_are_refused_before_anything_is_built() {
-    let (answers, _out) = building();
+fn keys_that_nix_would_copy_are_refused_before_the_build() {
+    let (answers, _out) = build_with_image();
     let nix = answers.install();
     keygen(&nix);
-    let (card, keys) = (card(&nix), nix.path("flake/keys").display().to_string());
+    let card = card(&nix);
+    let keys = nix.path("flake/keys").display().to_string();
     std::fs::create_dir_all(nix.path("flake")).unwrap();
     std::fs::write(nix.path("flake/flake.nix"), "").unwrap();
-    let (device, flake) = (card.to_str().unwrap(), nix.path("flake").display().to_string());
+    let device = card.to_str().unwrap();
+    let flake = nix.path("flake").display().to_string();
     let flash = ["--flake", &flake, "flash", "stinky", device, "--allow-virtual", "--yes"];
     let args = [&flash[..], &["--expect-size", "4MiB", "--identity-dir", &keys]].concat();
     nix.run(&args)
         .assert_stderr_contains(format!("nix copies {keys}/stinky to its store with the flake {flake}"))
         .assert_code(3);
-    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.asked().is_empty());
+    assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.nix_calls().is_empty());
 }
 
 #[test]
-fn a_newer_key_that_waits_is_named_and_stays() {
+fn a_pending_key_is_shown_and_kept() {
+    let (sandbox, key) = with_key();
+    let pending_key = key.with_extension("new");
+    std::fs::copy(key, &pending_key).unwrap();
+    let pending = format!("pending {FINGERPRINT}: a card may have it; `flash --identity new` uses it\n");
+    for outcome in [make(&sandbox, "pi"), sandbox.run(&["identity", "show", "pi"])] {
+        assert!(outcome.assert_code(0).stdout.ends_with(&pending), "{outcome:?}");
+    }
+    assert!(pending_key.exists());
+}
+
+/// A sandbox with a key of the host `pi`, and the path of the key.
+fn with_key() -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::with_fakes_only();
     keygen(&sandbox);
+    make(&sandbox, "pi").assert_code(0);
+    let key = sandbox.path("state/identity/pi/ssh_host_ed25519_key");
+    (sandbox, key)
+}
+
+fn make(sandbox: &Sandbox, host: &str) -> Outcome {
     let flake = sandbox.path("flake").display().to_string();
-    let make = || sandbox.run(&["--flake", &flake, "identity", "make", "pi"]);
-    make().assert_code(0);
-    let folder = sandbox.path("state/identity/pi");
-    let waiting = folder.join("ssh_host_ed25519_key.new");
-    std::fs::copy(folder.join("ssh_host_ed25519_key"), &waiting).unwrap();
-    let newer = format!("pending {FINGERPRINT}: a card may have it; `flash --identity new` uses it\n");
-    for outcome in [make(), sandbox.run(&["identity", "show", "pi"])] {
-        assert!(outcome.assert_code(0).stdout.ends_with(&newer), "{outcome:?}");
-    }
-    assert!(waiting.exists());
+    sandbox.run(&["--flake", &flake, "identity", "make", host])
 }
 
 #[test]
-fn keys_that_cannot_be_used() {
-    let sandbox = Sandbox::with_fakes_only();
-    let flake = sandbox.path("flake").display().to_string();
-    let make = |host: &str| sandbox.run(&["--flake", &flake, "identity", "make", host]);
-    make("pi")
+fn a_missing_ssh_keygen_is_refused() {
+    make(&Sandbox::with_fakes_only(), "pi")
         .assert_stderr_contains(
             "no ssh-keygen on PATH\nhint: run `cargo xtask setup`, or pass --identity none",
         )
         .assert_code(3);
-    make("../pi").assert_stderr_contains("\"../pi\" cannot be the name of a host with a key").assert_code(2);
-    keygen(&sandbox);
-    make("pi").assert_code(0);
-    let key = sandbox.path("state/identity/pi/ssh_host_ed25519_key");
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let outcome = sandbox.run(&["identity", "show", "pi"]);
-    outcome
-        .assert_stderr_contains(format!(
-            "{0} has mode 0644, so others can access it\nhint: run `chmod 600 {0}`",
-            key.display()
-        ))
-        .assert_code(3);
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn a_path_and_a_reserved_name_are_no_names_of_hosts() {
+    let (sandbox, _key) = with_key();
+    for host in ["../pi", "known_hosts"] {
+        let error = format!("{host:?} cannot be the name of a host with a key");
+        make(&sandbox, host).assert_stderr_contains(error).assert_code(2);
+    }
+}
+
+#[test]
+fn keys_that_others_can_access_are_refused() {
+    let (sandbox, key) = with_key();
     let folder = key.parent().unwrap();
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o750)).unwrap();
-    let outcome = sandbox.run(&["identity", "show", "pi"]);
-    outcome
-        .assert_stderr_contains(format!(
-            "{0} has mode 0750, so others can access it\nhint: run `chmod 700 {0}`",
-            folder.display()
-        ))
-        .assert_code(3);
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let refuses = |body: &str, why: &str| {
-        sandbox.fake("ssh-keygen", body);
-        let text = format!(
-            "error: the host key {} {why}\nhint: move it away, then run `cargo xtask identity make pi` to make another\n",
+    for (path, mode, private) in [(key.as_path(), 0o644, 0o600), (folder, 0o750, 0o700)] {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let error = format!(
+            "{0} has mode 0{mode:o}, so others can access it\nhint: run `chmod {private:o} {0}`",
+            path.display()
+        );
+        sandbox.run(&["identity", "show", "pi"]).assert_stderr_contains(error).assert_code(3);
+        std::fs::set_permissions(path, Permissions::from_mode(private)).unwrap();
+    }
+}
+
+#[test]
+fn unusable_keys_are_refused() {
+    let (sandbox, key) = with_key();
+    let assert_refused = |keygen: &str, reason: &str| {
+        sandbox.fake("ssh-keygen", keygen);
+        let error = format!(
+            "error: the host key {} {reason}\nhint: move it away, then run `cargo xtask identity make pi` to make another\n",
             key.display()
         );
-        let outcome = sandbox.run(&["identity", "show", "pi"]);
-        outcome.assert_code(3).assert_stdout("").assert_stderr(text);
+        sandbox.run(&["identity", "show", "pi"]).assert_code(3).assert_stdout("").assert_stderr(error);
     };
     let locked = "has a passphrase, which nobody could type on the host";
-    refuses("echo 'incorrect passphrase supplied to decrypt private key' >&2; exit 255", locked);
-    let other = "is not an ed25519 key, or is damaged";
-    refuses("echo 'Load key: invalid format' >&2; exit 255", other);
-    refuses("echo 'ssh-rsa AAAA'", other);
-    make("known_hosts")
-        .assert_stderr_contains("\"known_hosts\" cannot be the name of a host with a key")
-        .assert_code(2);
+    assert_refused("echo 'incorrect passphrase supplied to decrypt private key' >&2; exit 255", locked);
+    let damaged = "is not an ed25519 key, or is damaged";
+    assert_refused("echo 'Load key: invalid format' >&2; exit 255", damaged);
+    assert_refused("echo 'ssh-rsa AAAA'", damaged);
+}
+
+#[test]
+fn a_fifo_in_place_of_the_key_is_refused() {
+    let (sandbox, key) = with_key();
     std::fs::remove_file(&key).unwrap();
-    let pipe = std::ffi::CString::new(key.to_str().unwrap()).unwrap();
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &pipe,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-        0,
-    )
-    .unwrap();
-    let text = format!("error: the host key {} is not a file\nhint: move it away\n", key.display());
-    assert_eq!(sandbox.run(&["identity", "show", "pi"]).stderr, text);
-    // A folder of keys that Nix would copy with the flake.
+    rustix::fs::mkfifoat(rustix::fs::CWD, &key, 0o600.into()).unwrap();
+    let error = format!("error: the host key {} is not a file\nhint: move it away\n", key.display());
+    sandbox.run(&["identity", "show", "pi"]).assert_stderr(error);
+}
+
+#[test]
+fn identity_make_refuses_a_folder_that_nix_would_copy() {
+    let (sandbox, _key) = with_key();
+    let flake = sandbox.path("flake").display().to_string();
     let keys = sandbox.path("flake/keys").display().to_string();
-    let args = ["--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys];
+    let error = format!("nix copies {keys}/pi to its store with the flake {flake}");
     sandbox
-        .run(&args)
-        .assert_stderr_contains(format!("nix copies {keys}/pi to its store with the flake {flake}"))
+        .run(&["--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys])
+        .assert_stderr_contains(error)
         .assert_code(3);
 }
 
 #[test]
-fn an_image_without_a_place_for_an_identity_is_refused_and_no_key_is_made() {
-    let (answers, _out) = building();
+fn an_image_without_nixos_sd_is_refused_before_a_key_is_made() {
+    let (answers, _out) = build_with_image();
     let nix = answers.install();
     keygen(&nix);
     let card = card(&nix);
@@ -221,7 +236,7 @@ fn an_image_without_a_place_for_an_identity_is_refused_and_no_key_is_made() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
-fn a_folder_that_git_ignores_is_in_no_store() {
+fn a_key_folder_that_git_ignores_is_accepted() {
     let sandbox = Sandbox::new();
     keygen(&sandbox);
     let flake = sandbox.path("flake");

@@ -33,18 +33,18 @@ fn an_unknown_command_is_a_usage_error() {
 }
 
 #[test]
-fn the_help_names_every_suite() {
+fn the_help_of_test_lists_every_suite() {
     let sandbox = Sandbox::new();
-    let wrong = sandbox.run(&["test", "no-such-suite"]);
-    wrong.assert_code(2);
-    let known = wrong.stderr.trim().split_once("hint: the suites are ").expect("a list of suites").1;
+    let outcome = sandbox.run(&["test", "no-such-suite"]);
+    let suites =
+        outcome.assert_code(2).stderr.trim().split_once("hint: the suites are ").expect("a list of suites").1;
     let help = sandbox.run(&["test", "--help"]);
-    let words = help.assert_code(0).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains(&format!("without formatting and lints: {known} ")), "{words}");
+    let help = help.assert_code(0).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains(&format!("without formatting and lints: {suites} ")), "{help}");
 }
 
 #[test]
-fn what_flash_takes() {
+fn flash_takes_a_host_or_an_image_and_a_device() {
     let sandbox = Sandbox::new();
     let help = sandbox.run(&["flash", "--help"]);
     let lines = help.assert_code(0).stdout.lines().map(str::trim).collect::<Vec<_>>();
@@ -56,11 +56,11 @@ fn what_flash_takes() {
     ] {
         assert!(lines.iter().any(|line| line.contains(text)), "{text}: {lines:?}");
     }
-    let nothing = "error: neither a host nor an image is named\nhint: name the host, or --image FILE; then the device, or none for the card that is inserted next\n";
+    let error = "error: neither a host nor an image is named\nhint: name the host, or --image FILE; then the device, or none for the card that is inserted next\n";
     for args in [&["flash"][..], &["flash", "--yes"], &["flash", "--yes", "/dev/sdx"]] {
-        sandbox.run(args).assert_code(2).assert_stdout("").assert_stderr(nothing);
+        sandbox.run(args).assert_code(2).assert_stdout("").assert_stderr(error);
     }
-    // Options may stand between the words.
+    // Options may stand between the arguments.
     for args in [
         ["flash", "stinky", "--yes", "/dev/no-card", "--allow-virtual"],
         ["flash", "--image", "a.img", "/dev/no-card", "--yes"],
@@ -71,7 +71,7 @@ fn what_flash_takes() {
 }
 
 #[test]
-fn a_usage_error_is_an_event_where_json_is_asked_for() {
+fn a_usage_error_is_an_event_with_json() {
     let outcome = Sandbox::new().run(&["--json", "flash", "--no-such-option"]);
     outcome.assert_code(2).assert_stdout("");
     let event: serde_json::Value = serde_json::from_str(&outcome.stderr).expect("one line of JSON");
@@ -84,7 +84,7 @@ fn a_usage_error_is_an_event_where_json_is_asked_for() {
 }
 
 #[test]
-fn a_result_that_cannot_be_written_is_no_success() {
+fn an_unwritable_stdout_is_an_error() {
     let sandbox = Sandbox::new();
     let run = |stdout: std::fs::File| sandbox.xtask(&["devices", "--all", "--json"]).stdout(stdout).run();
     let full = run(std::fs::File::options().write(true).open("/dev/full").expect("opening /dev/full"));

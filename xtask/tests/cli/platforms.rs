@@ -1,52 +1,53 @@
-//! `sd-image` for this system and for others: which package is built, and whether it can be.
+//! `sd-image` for this system and for others: the package that is built, and refusals.
 
 use tempfile::TempDir;
 
-use crate::fake_build::{STINKY, giving, installable};
+use crate::fake_build::{SD_IMAGE, build_with_files, installable};
 use crate::fake_nix::{Answers, config, prints, system};
 
-/// The settings and the one package of a flake whose image is for `system`.
+/// A flake with one image, for `system`, and the settings of nix.
 fn only_for(system: &str, extra_platforms: &str, builders: &str) -> (Answers, TempDir) {
-    let (answers, out) = giving(&["a.img"]);
+    let (answers, out) = build_with_files(&["a.img"]);
     let packages = prints(&format!(r#"{{"{system}":["stinky-sdImage"]}}"#));
     (Answers { packages, config: prints(&config(extra_platforms, builders)), ..answers }, out)
 }
 
 #[test]
 fn the_package_for_this_machine_is_preferred() {
-    let (answers, _out) = giving(&["a.img"]);
+    let (answers, _out) = build_with_files(&["a.img"]);
     let both = format!(r#"{{"{}":["stinky-sdImage"],"riscv64-linux":["stinky-sdImage"]}}"#, system());
     let nix = Answers { packages: prints(&both), ..answers }.install();
-    nix.run(&STINKY).assert_code(0);
-    assert!(nix.asked().iter().any(|call| call.ends_with(&installable())));
+    nix.run(&SD_IMAGE).assert_code(0);
+    assert!(nix.nix_calls().iter().any(|call| call.ends_with(&installable())));
 }
 
 #[test]
-fn what_cannot_be_built_here_is_refused_before_the_build() {
-    for (system, builders, words) in [
-        // Whether the kernel runs such programs depends on the machine; the hint names the system in any case.
+fn a_system_that_cannot_be_built_here_is_refused_before_the_build() {
+    for (system, builders, hint) in [
+        // Whether the kernel runs such programs depends on the machine; the hint names the system in any
+        // case.
         ("riscv64-linux", "", "`boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];`"),
         ("riscv64-linux", "@/no/such/file", "`extra-platforms = riscv64-linux`"),
         ("s390x-linux", "", "add a machine that builds for s390x-linux to /etc/nix/machines\n"),
     ] {
         let (answers, _out) = only_for(system, "[]", builders);
         let nix = answers.install();
-        let outcome = nix.run(&STINKY);
+        let outcome = nix.run(&SD_IMAGE);
         outcome.assert_code(3).assert_stdout("");
         outcome
             .assert_stderr_contains(format!("error: this machine cannot build for {system}: "))
-            .assert_stderr_contains(words);
+            .assert_stderr_contains(hint);
         assert!(!outcome.stderr.contains("aarch64"), "{}", outcome.stderr);
-        assert!(!nix.asked().iter().any(|call| call.starts_with("build")));
+        assert!(!nix.nix_calls().iter().any(|call| call.starts_with("build")));
     }
     let (answers, _out) = only_for("riscv64-linux", "[]", "ssh://far riscv64-linux");
-    answers.install().run(&STINKY).assert_code(0);
+    answers.install().run(&SD_IMAGE).assert_code(0);
 }
 
 #[test]
-fn a_configured_system_without_a_probe_is_left_to_nix() {
+fn a_system_in_extra_platforms_without_a_probe_is_built_with_a_warning() {
     let (answers, _out) = only_for("s390x-linux", r#"["s390x-linux"]"#, "");
-    let outcome = answers.install().run(&STINKY);
+    let outcome = answers.install().run(&SD_IMAGE);
     outcome.assert_code(0);
     outcome.assert_stderr_contains(
         "warning: building for s390x-linux: nix.conf lists it in extra-platforms; \

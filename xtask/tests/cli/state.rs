@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::fake_nix::FLAKE;
-use crate::flash::{building, card, image};
+use crate::flash::{build_with_image, card, image};
 use crate::support::{Outcome, Sandbox};
 
 const MIB: usize = 1 << 20;
@@ -39,7 +39,7 @@ fn strs(args: &[String]) -> Vec<&str> {
 }
 
 #[test]
-fn eight_flashes_at_once_leave_eight_receipts() {
+fn eight_parallel_flashes_leave_eight_receipts() {
     let sandbox = Sandbox::new();
     let all = (0..8).map(|number| flash_args(&sandbox, &format!("card{number}"))).collect::<Vec<_>>();
     std::thread::scope(|scope| {
@@ -60,8 +60,8 @@ fn eight_flashes_at_once_leave_eight_receipts() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_by_all_who_look() {
-    let nix = building().0.install();
+fn every_command_warns_of_unreadable_receipts() {
+    let nix = build_with_image().0.install();
     let receipts = nix.path("state/receipts");
     run(&nix, &flash_args(&nix, "card")).assert_code(0);
     rustix::fs::mkfifoat(rustix::fs::CWD, receipts.join("9.json"), 0o600.into()).unwrap();
@@ -80,7 +80,7 @@ fn what_cannot_be_read_is_told_by_all_who_look() {
 
 /// `sh -c 'umask 000; …'`, as in some containers.
 #[test]
-fn a_umask_changes_nothing() {
+fn state_files_are_private_whatever_the_umask() {
     let sandbox = Sandbox::new();
     let args = flash_args(&sandbox, "card");
     let shell = ["sh", "-c", "umask 000; exec \"$@\"", "sh"];
@@ -102,8 +102,8 @@ fn a_umask_changes_nothing() {
 
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-fn nothing_of_another_user_is_taken() {
-    let nix = building().0.install();
+fn a_state_folder_of_another_user_is_refused() {
+    let nix = build_with_image().0.install();
     let state = nix.path("state");
     let keys = state.join("identity/stinky");
     fs::create_dir_all(&keys).unwrap();
@@ -136,7 +136,7 @@ fn nothing_of_another_user_is_taken() {
 }
 
 #[test]
-fn a_folder_that_others_can_write_to_is_refused() {
+fn a_state_folder_that_others_can_write_to_is_refused() {
     let sandbox = Sandbox::new();
     let state = sandbox.path("state");
     fs::create_dir(&state).unwrap();
@@ -154,8 +154,8 @@ fn a_folder_that_others_can_write_to_is_refused() {
 }
 
 #[test]
-fn notes_that_are_none_are_no_reason_to_wait() {
-    let (answers, _out) = building();
+fn a_fifo_in_place_of_the_check_cache_does_not_block() {
+    let (answers, _out) = build_with_image();
     let nix = answers.install();
     fs::create_dir(nix.path("state")).unwrap();
     let cache = nix.path("state/checked-images.json");
@@ -170,7 +170,7 @@ fn notes_that_are_none_are_no_reason_to_wait() {
 }
 
 #[test]
-fn programs_that_others_could_have_put_there_are_not_run() {
+fn tools_in_a_folder_that_others_can_write_to_are_not_run() {
     let sandbox = Sandbox::with_fakes_only();
     let tools = sandbox.path("tools");
     let ran = sandbox.path("ran");

@@ -1,22 +1,22 @@
-//! `status`: the output for the answers of hosts, and for hosts without an answer.
+//! `status`: the output for hosts that answer and for hosts that do not.
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::deploy_scene::{NEW, PROFILE, Scene, answer};
+use crate::deploy_scene::{NEW, NEW_PROFILE, Scene, probe_answer};
 
 const STATUS: [&str; 4] = ["--flake", "github:o/f", "status", "stinky"];
 
-/// A host that is as it is meant to be, and whose card was flashed from here.
+/// A host that runs the system of the flake.
 fn scene() -> Scene {
     let scene = Scene::new("", "", 0);
-    scene.write("before", &answer(PROFILE, NEW, ""));
+    scene.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
     scene
 }
 
-/// Keeps a receipt of a flash whose image has the hash `hash`.
-fn flashed(scene: &Scene, hash: &str) {
+/// Writes a receipt of a flash whose image has the hash `hash`.
+fn write_flash_receipt(scene: &Scene, hash: &str) {
     let receipt = json!({
         "kind": "flash", "when": "2026-11-25T12:00:00Z", "host": "stinky", "flake": "github:o/f",
         "image": {
@@ -40,16 +40,16 @@ fn json(scene: &Scene, code: i32) -> Value {
 }
 
 #[test]
-fn whether_a_host_answers() {
+fn status_shows_whether_a_host_answers() {
     let none = r#"{"names":["other"],"node":null}"#;
-    for (said, nodes, code, runs, expected) in [
+    for (stderr, nodes, code, runs, expected) in [
         ("ssh: connect to host stinky.lan port 22: No route to host", None, 12, "unreachable", json!(false)),
         ("Host key verification failed.", None, 13, "another host key", json!(true)),
         ("root@stinky.lan: Permission denied (publickey).", None, 6, "login refused", json!(true)),
         ("", Some(none), 2, "unknown", json!(null)),
     ] {
         let scene = scene();
-        scene.sandbox.fake("ssh", &format!("echo '{said}' >>/dev/stdin; exit 255"));
+        scene.sandbox.fake("ssh", &format!("echo '{stderr}' >>/dev/stdin; exit 255"));
         if let Some(nodes) = nodes {
             scene.write("nodes", nodes);
         }
@@ -64,10 +64,10 @@ fn whether_a_host_answers() {
 }
 
 #[test]
-fn units_that_nobody_tells_of() {
+fn failed_units_are_unknown_without_systemd() {
     let scene = scene();
     assert_eq!(json(&scene, 0)["failed_units"], json!([]));
-    scene.write("before", &answer(PROFILE, NEW, "untold"));
+    scene.write("before", &probe_answer(NEW_PROFILE, NEW, "untold"));
     assert_eq!(json(&scene, 0)["failed_units"], json!(null));
     let table = scene.sandbox.run(&STATUS);
     let expected = "HOST    RUNS     BOOTED  FAILED UNITS  FREE  LAST\n\
@@ -79,11 +79,12 @@ fn units_that_nobody_tells_of() {
 }
 
 #[test]
-fn what_was_done_last_fits_into_a_row() {
-    let (scene, hash) = (scene(), "0123456789abcdef".repeat(4));
-    flashed(&scene, &hash);
-    let words = "flashed 2026-11-25 12:00 UTC with the image of stinky, hash";
+fn status_shows_the_last_receipt_in_one_row() {
+    let scene = scene();
+    let hash = "0123456789abcdef".repeat(4);
+    write_flash_receipt(&scene, &hash);
+    let text = "flashed 2026-11-25 12:00 UTC with the image of stinky, hash";
     let table = scene.sandbox.run(&STATUS);
-    assert!(table.assert_code(0).stdout.ends_with(&format!("  {words} 0123456789ab\n")), "{}", table.stdout);
-    assert_eq!(json(&scene, 0)["history"], json!([format!("{words} {hash}")]));
+    assert!(table.assert_code(0).stdout.ends_with(&format!("  {text} 0123456789ab\n")), "{}", table.stdout);
+    assert_eq!(json(&scene, 0)["history"], json!([format!("{text} {hash}")]));
 }

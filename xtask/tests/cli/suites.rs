@@ -1,4 +1,4 @@
-//! `test`: which suites are run, and what becomes of one that cannot be.
+//! `test`: the suites that run, and the result of a suite that cannot run.
 
 use crate::support::{Outcome, Sandbox};
 
@@ -16,7 +16,7 @@ fn sandbox(cargo: &str) -> Sandbox {
 }
 
 #[test]
-fn a_suite_that_was_asked_for_and_cannot_be_run_fails() {
+fn a_named_suite_that_cannot_run_fails() {
     let sandbox = sandbox(CARGO);
     let run = sandbox.xtask(&["test", "evaluation"]).env_remove("XTASK_NIXPKGS").env_remove("XTASK_INPUTS");
     let outcome = run.run();
@@ -30,7 +30,7 @@ fn a_suite_that_was_asked_for_and_cannot_be_run_fails() {
         stderr.contains("error: the suite 'evaluation' was not run whole: ") && stderr.contains(why),
         "{stderr}"
     );
-    // What needs nothing is run, and what cannot help is not set up.
+    // The test that needs nothing runs, and nothing is installed, as that would not help.
     let calls = sandbox.calls("cargo");
     assert_eq!(calls[0].join(" "), "test --workspace --no-fail-fast --test evaluation");
     assert!(!stderr.contains("setup: "), "{stderr}");
@@ -47,7 +47,7 @@ fn a_suite_that_needs_nothing_passes() {
 }
 
 #[test]
-fn property_tests_share_the_minutes_out() {
+fn fuzz_divides_the_minutes_among_the_parsers() {
     let sandbox = sandbox(&format!("{CARGO}\necho \"seconds: $XTASK_FUZZ_SECONDS\""));
     let outcome = sandbox.run(&["test", "fuzz", "--minutes", "3"]);
     let threads = std::thread::available_parallelism().expect("a number of threads").get();

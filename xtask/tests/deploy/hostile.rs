@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use crate::machine::{self, Machine};
 use crate::scene::Scene;
 
-/// What an unprivileged user can put into the shared folder of a host, and how that user can name a process. HASH is
-/// that of the profile that is deployed next.
+/// What an unprivileged user can put into the shared folder of a host, and how that user can name a process.
+/// HASH is that of the profile that is deployed next.
 const PREPARED: &str = r#"
     cd /tmp
     touch precious "deploy-rs-canary-a

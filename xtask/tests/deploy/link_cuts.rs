@@ -1,5 +1,5 @@
-//! Cuts of the link to the host during a deploy: the host ends with exactly the old or the new system, the verdict
-//! says which, and the next deploy succeeds.
+//! Cuts of the link to the host during a deploy: the host ends with exactly the old or the new system, the
+//! verdict says which, and the next deploy succeeds.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;

@@ -95,7 +95,8 @@ impl Scene {
         canary
     }
 
-    /// Pins the key in `name`, as if this project had flashed the host with it. No other `known_hosts` has the host.
+    /// Pins the key in `name`, as if this project had flashed the host with it. No other `known_hosts` has
+    /// the host.
     pub fn pin_key(&mut self, name: &str) {
         self.known_hosts = self.machine.path("nobody");
         fs::write(&self.known_hosts, "").expect("writing known_hosts");

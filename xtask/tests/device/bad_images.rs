@@ -20,7 +20,8 @@ fn harmed(sandbox: &Sandbox, card: &Card, format: &str, harm: Harm, options: &[&
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn bad_images_change_nothing() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    let sandbox = Sandbox::new();
+    let card = Card::new(20);
     for (format, harm, text) in [
         ("img.zst", Harm::Cut, "(zstd) is truncated or damaged"),
         ("sized.zst", Harm::Cut, "(zstd) is truncated or damaged"),
@@ -63,7 +64,8 @@ fn an_image_that_rots_is_met_while_the_card_is_written() {
         // Each of the three frames of 2 MiB ends in a checksum, which tells of damage anywhere in it; the
         // decoder keeps the last bytes before it to itself.
         for (harm, mib) in [(Harm::Flip, 3), (Harm::Checksum, 5)] {
-            let (card, disk) = (Card::new(20), Disk::new());
+            let card = Card::new(20);
+            let disk = Disk::new();
             let flash = |options: &[&str]| {
                 let mounted = disk.mounted();
                 let file = mounted.at().join("nixos-sd-image.sized.zst");
@@ -93,11 +95,13 @@ fn an_image_that_rots_is_met_while_the_card_is_written() {
     }
 }
 
-/// What was noted down about an image may be wrong as well: it is no reason to call a card good, and it heals.
+/// What was noted down about an image may be wrong as well: it is no reason to call a card good, and it
+/// heals.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_wrong_note_about_an_image() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    let sandbox = Sandbox::new();
+    let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "sized.zst", &image(6));
     std::thread::sleep(std::time::Duration::from_millis(200));
     let flash = || flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
@@ -186,7 +190,8 @@ impl Harm {
     }
 }
 
-/// Raw blocks of zstd with nothing in them, or gzip that comes to nothing: a decoder gives nothing for minutes.
+/// Raw blocks of zstd with nothing in them, or gzip that comes to nothing: a decoder gives nothing for
+/// minutes.
 fn nothing(mib: usize) -> [(&'static str, Vec<u8>); 2] {
     let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &vec![0; (3 * mib) << 20], &[1, 0, 0]].concat();
     let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0, 0, 0, 0xff, 0xff].repeat(mib << 20)].concat();
@@ -196,9 +201,11 @@ fn nothing(mib: usize) -> [(&'static str, Vec<u8>); 2] {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn millions_of_empty_blocks() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(3));
+    let sandbox = Sandbox::new();
+    let card = Card::new(3);
     for (name, bytes) in nothing(20) {
-        let (file, begin) = (sandbox.path("home").join(name), std::time::Instant::now());
+        let file = sandbox.path("home").join(name);
+        let begin = std::time::Instant::now();
         std::fs::write(&file, bytes).unwrap();
         flash(&sandbox, &file, card.device.device(), "3MiB", &[]).assert_code(3);
         assert!(begin.elapsed().as_secs() < 15, "{name}: {:?}", begin.elapsed());
@@ -210,15 +217,18 @@ fn millions_of_empty_blocks() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_hundred_gib_without_a_table() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    let sandbox = Sandbox::new();
+    let card = Card::new(20);
     // Blocks of 128 KiB of the same byte.
     let zeros =
         [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &[2, 0, 16, 0].repeat(100 << 13), &[1, 0, 0]].concat();
-    let (frame, table) = (crate::image::zstd_with(&image(6), |_| Ok(())), "it has no partition table");
+    let frame = crate::image::zstd_with(&image(6), |_| Ok(()));
+    let table = "it has no partition table";
     for (bytes, text) in
         [(zeros.clone(), table), ([frame, zeros].concat(), "bytes too few\nhint: use a larger card")]
     {
-        let (file, begin) = (sandbox.path("home").join("x.img.zst"), std::time::Instant::now());
+        let file = sandbox.path("home").join("x.img.zst");
+        let begin = std::time::Instant::now();
         std::fs::write(&file, bytes).unwrap();
         flash(&sandbox, &file, card.device.device(), "20MiB", &[])
             .assert_stderr_contains(text)
@@ -231,7 +241,8 @@ fn a_hundred_gib_without_a_table() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn what_is_no_image_file() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(3));
+    let sandbox = Sandbox::new();
+    let card = Card::new(3);
     let dir = sandbox.path("home");
     flash(&sandbox, &dir, card.device.device(), "3MiB", &[])
         .assert_stderr_contains("is not a regular file\nhint: name an image file")
@@ -248,7 +259,8 @@ fn what_is_no_image_file() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn an_image_larger_than_the_card() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(3));
+    let sandbox = Sandbox::new();
+    let card = Card::new(3);
     let file = pack(&sandbox.path("home"), "img.zst", &image(6));
     let outcome = flash(&sandbox, &file, card.device.device(), "3MiB", &[]);
     outcome
@@ -261,7 +273,8 @@ fn an_image_larger_than_the_card() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_in_use() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    let sandbox = Sandbox::new();
+    let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "img", &image(6));
     ext4(Path::new(card.device.device()));
     let mounted = Mounted::new(card.device.device());
@@ -280,7 +293,8 @@ fn a_card_in_use() {
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_somebody_else_has_open_for_himself() {
     use std::os::unix::fs::OpenOptionsExt;
-    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    let sandbox = Sandbox::new();
+    let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "img", &image(6));
     let exclusive = rustix::fs::OFlags::EXCL.bits().cast_signed();
     let holder = std::fs::OpenOptions::new().read(true).custom_flags(exclusive).open(card.device.device());
@@ -293,9 +307,11 @@ fn a_card_that_somebody_else_has_open_for_himself() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn every_reason_is_told_at_once() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(3));
+    let sandbox = Sandbox::new();
+    let card = Card::new(3);
     let file = pack(&sandbox.path("home"), "img", &image(6));
-    let (file, device) = (file.to_str().unwrap(), card.device.device());
+    let file = file.to_str().unwrap();
+    let device = card.device.device();
     let outcome = sandbox.run(&["flash", "--image", file, device, "--yes"]);
     outcome
         .assert_stderr_contains("is a loop device")
@@ -307,7 +323,8 @@ fn every_reason_is_told_at_once() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_file_behind_the_card_is_not_its_image() {
-    let (sandbox, bytes) = (Sandbox::new(), image(6));
+    let sandbox = Sandbox::new();
+    let bytes = image(6);
     let file = pack(&sandbox.path("home"), "img", &bytes);
     let device = Loop::over(&file, &[]);
     let outcome = flash(&sandbox, &file, device.device(), "6MiB", &[]);

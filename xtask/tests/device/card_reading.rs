@@ -28,7 +28,9 @@ struct Flashed {
 
 impl Flashed {
     fn new() -> Self {
-        let (sandbox, card, image) = (Sandbox::new(), Card::new(20), image(12));
+        let sandbox = Sandbox::new();
+        let card = Card::new(20);
+        let image = image(12);
         let file = pack(&sandbox.path("home"), "img.zst", &image);
         flash(&sandbox, &file, card.device.device(), "20MiB", &[]).assert_code(0);
         Self { sandbox, card, file, image }
@@ -69,7 +71,8 @@ impl Flashed {
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_holds_the_image_and_one_that_does_not() {
     let it = Flashed::new();
-    let (file, by_receipt) = (["--image", it.file()], [""; 0]);
+    let file = ["--image", it.file()];
+    let by_receipt = [""; 0];
     for args in [&file[..], &by_receipt] {
         it.verify(args).assert_code(0).assert_stdout(it.holds());
     }
@@ -168,7 +171,8 @@ fn a_receipt_is_kept_of_each_flash() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_receipt_that_cannot_be_written_is_no_failure() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    let sandbox = Sandbox::new();
+    let card = Card::new(20);
     std::fs::write(sandbox.path("state"), "no folder").unwrap();
     let file = pack(&sandbox.path("home"), "img.zst", &image(12));
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
@@ -191,7 +195,8 @@ const NO_RECEIPT: &str = "origin  no receipt of this project for this card";
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn cards_that_are_none_of_ours() {
-    let (blank, noise) = (Loop::new(20 << 20), Card::new(20));
+    let blank = Loop::new(20 << 20);
+    let noise = Card::new(20);
     let whole = Loop::attach(20 << 20, &["--read-only"], ext4);
     for (device, why) in [
         (blank.device(), "it is blank"),
@@ -210,8 +215,10 @@ fn cards_that_are_none_of_ours() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_card_and_what_became_of_it() {
-    let (sandbox, card) = (Sandbox::new(), FaultyCard::new(12, Fault::WriteFails(PLACE, fuser::Errno::EIO)));
-    let (file, image) = (pack(&sandbox.path("home"), "img.zst", &image(8)), image(8));
+    let sandbox = Sandbox::new();
+    let card = FaultyCard::new(12, Fault::WriteFails(PLACE, fuser::Errno::EIO));
+    let file = pack(&sandbox.path("home"), "img.zst", &image(8));
+    let image = image(8);
     flash(&sandbox, &file, card.path(), "12MiB", &[]).assert_code(5);
     let broken = "boots   not: its first MiB is blank, and there is something behind it: a flash was broken off here; run it again";
     assert_eq!(inspected(&sandbox, card.path()).0, [broken, NO_RECEIPT]);
@@ -240,8 +247,8 @@ fn a_card_and_what_became_of_it() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_card_that_cannot_be_read_everywhere() {
-    let (sandbox, card) =
-        (Sandbox::new(), FaultyCard::new(12, Fault::OldReadFails(PLACE, fuser::Errno::EIO)));
+    let sandbox = Sandbox::new();
+    let card = FaultyCard::new(12, Fault::OldReadFails(PLACE, fuser::Errno::EIO));
     let file = pack(&sandbox.path("home"), "img", &garbage(12 * MIB));
     let table = image(12);
     File::options().write(true).open(&file).and_then(|disk| disk.write_all_at(&table[..512], 0)).unwrap();

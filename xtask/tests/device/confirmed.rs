@@ -1,5 +1,5 @@
-//! The card that was confirmed is the card that is written: the worker, as root, gets the plan of a real run after
-//! something has happened to the card.
+//! The card that was confirmed is the card that is written: the worker, as root, gets the plan of a real run
+//! after something has happened to the card.
 
 use std::process::Command;
 

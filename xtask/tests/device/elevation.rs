@@ -163,10 +163,12 @@ fn sudo_that_refuses() {
         let outcome = user.flash();
         // How long the check took is not always the same; the second time there is none.
         let said = &outcome.stderr[outcome.stderr.find("image   ").expect("a plan")..];
-        let (image, file) =
-            (user.sandbox.path("home").join("nixos-sd-image.img.zst"), user.card.device.file());
-        let (image, file, card, hash) =
-            (image.display(), file.display(), user.card(), content_hash(&user.image));
+        let image = user.sandbox.path("home").join("nixos-sd-image.img.zst");
+        let file = user.card.device.file();
+        let image = image.display();
+        let file = file.display();
+        let card = user.card();
+        let hash = content_hash(&user.image);
         let (plan, _) = said.split_once("lost    ").expect("a plan");
         assert!(
             plan.starts_with(&format!("image   {image}\n        6.0 MiB (zstd), hash {hash}\n")),

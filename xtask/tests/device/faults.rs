@@ -1,5 +1,5 @@
-//! Cards that fail: each fault ends in an error that names the fault and the byte, and in a card that does not boot.
-//! When the card is mended, the same command completes the flash.
+//! Cards that fail: each fault ends in an error that names the fault and the byte, and in a card that does
+//! not boot. When the card is mended, the same command completes the flash.
 
 use fuser::Errno;
 
@@ -17,11 +17,13 @@ const MODES: [&str; 3] = ["auto", "full", "delta"];
 const BLANK: &str = "the first MiB of the card is blank, so it will not boot";
 const GONE: &str = "the first MiB of the card could not be blanked: do not boot from it";
 
-/// Flashes 8 MiB to a card of `mib` MiB with this fault, in each of the modes. The flash exits with `code`, prints `text`
-/// and the `state` of the card, and leaves the head blank. Mended, the card takes the image.
+/// Flashes 8 MiB to a card of `mib` MiB with this fault, in each of the modes. The flash exits with `code`,
+/// prints `text` and the `state` of the card, and leaves the head blank. Mended, the card takes the image.
 #[track_caller]
 fn check(modes: &[&str], mib: usize, fault: Fault, code: i32, text: &str, state: &str) {
-    let (sandbox, image, size) = (Sandbox::new(), image(8), format!("{mib}MiB"));
+    let sandbox = Sandbox::new();
+    let image = image(8);
+    let size = format!("{mib}MiB");
     let file = pack(&sandbox.path("home"), "img.zst", &image);
     for mode in modes {
         let card = FaultyCard::new(mib, fault);
@@ -79,7 +81,8 @@ fn writes_that_do_not_stay() {
 fn counterfeit_cards() {
     let half = MIB / 2;
     for (mib, fault, size, place) in [
-        // Within the image and beyond it, at whole MiB and between them; with the MiB of the first failed probe.
+        // Within the image and beyond it, at whole MiB and between them; with the MiB of the first failed
+        // probe.
         (12, Fault::Wraps(4 * MIB), "12.0 MiB (12582912 bytes)", 1),
         (12, Fault::Wraps(4 * MIB + half), "12.0 MiB (12582912 bytes)", 1),
         (12, Fault::Wraps(10 * MIB), "12.0 MiB (12582912 bytes)", 1),
@@ -119,7 +122,8 @@ fn a_card_that_is_pulled_out() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_head_that_does_not_stay() {
-    let (sandbox, card) = (Sandbox::new(), FaultyCard::new(12, Fault::Lost(3 * 512, ALWAYS)));
+    let sandbox = Sandbox::new();
+    let card = FaultyCard::new(12, Fault::Lost(3 * 512, ALWAYS));
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));
     let outcome = flash(&sandbox, &file, card.path(), "12MiB", &[]);
     outcome
@@ -130,11 +134,12 @@ fn a_head_that_does_not_stay() {
     assert!(card.medium()[MIB..] == crate::image::garbage(12 * MIB)[MIB..]);
 }
 
-/// Flashes to a card whose fault passes: the card holds the image after this number of `retries`, and `fate` is the
-/// state of the MiB with the fault.
+/// Flashes to a card whose fault passes: the card holds the image after this number of `retries`, and `fate`
+/// is the state of the MiB with the fault.
 #[track_caller]
 fn passes(fault: Fault, mode: &str, retries: u32, (mib, fate): (usize, &str)) {
-    let (sandbox, image) = (Sandbox::new(), image(8));
+    let sandbox = Sandbox::new();
+    let image = image(8);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
     let card = FaultyCard::new(12, fault);
     let outcome = flash(&sandbox, &file, card.path(), "12MiB", &["--mode", mode, "--json"]);

@@ -1,5 +1,5 @@
-//! A card that fails on demand: a file that this process serves over FUSE, and a loop device over it with direct I/O.
-//! The worker meets a real block device with real errors.
+//! A card that fails on demand: a file that this process serves over FUSE, and a loop device over it with
+//! direct I/O. The worker meets a real block device with real errors.
 
 use std::sync::Arc;
 

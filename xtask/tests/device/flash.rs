@@ -32,7 +32,8 @@ pub fn report(outcome: &Outcome) -> Report {
     let retries = report["retries"].as_u64().and_then(|count| u32::try_from(count).ok());
     let runs = report["map"].as_array().expect("a map").iter();
     let fates = runs.flat_map(|run| {
-        let (fate, mib) = (run["fate"].as_str().expect("a fate"), run["mib"].as_u64().expect("a number"));
+        let fate = run["fate"].as_str().expect("a fate");
+        let mib = run["mib"].as_u64().expect("a number");
         (0..mib).map(|_| fate.to_owned())
     });
     Report { retries: retries.expect("a number"), fates: fates.collect() }
@@ -41,7 +42,8 @@ pub fn report(outcome: &Outcome) -> Report {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn every_format_ends_up_on_the_card() {
-    let (sandbox, image) = (Sandbox::new(), image(12));
+    let sandbox = Sandbox::new();
+    let image = image(12);
     let hash = content_hash(&image);
     for format in FORMATS {
         let card = Card::new(20);
@@ -56,8 +58,10 @@ fn every_format_ends_up_on_the_card() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn an_image_of_odd_size_fits_exactly() {
-    let (sandbox, dir) = (Sandbox::new(), tempfile::tempdir().unwrap());
-    let (image, file) = ([image(5), garbage(512)].concat(), dir.path().join("card"));
+    let sandbox = Sandbox::new();
+    let dir = tempfile::tempdir().unwrap();
+    let image = [image(5), garbage(512)].concat();
+    let file = dir.path().join("card");
     std::fs::write(&file, garbage(image.len())).unwrap();
     let device = Loop::over(&file, &[]);
     let packed = pack(dir.path(), "img.zst", &image);
@@ -68,7 +72,8 @@ fn an_image_of_odd_size_fits_exactly() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_plan_tells_what_is_written_and_what_is_lost() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    let sandbox = Sandbox::new();
+    let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "img.xz", &image(12));
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
     for text in [
@@ -96,7 +101,8 @@ fn the_plan_tells_what_is_written_and_what_is_lost() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_plan_tells_the_partitions_of_a_gpt() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(20));
+    let sandbox = Sandbox::new();
+    let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "img", &garbage(12 * MIB));
     let table = sandbox.path("table");
     std::fs::write(
@@ -124,7 +130,9 @@ fn partition(file: &Path, table: &Path) {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn programs_get_json() {
-    let (sandbox, card, image) = (Sandbox::new(), Card::new(20), image(12));
+    let sandbox = Sandbox::new();
+    let card = Card::new(20);
+    let image = image(12);
     let file = pack(&sandbox.path("home"), "img.gz", &image);
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &["--json"]);
     let result = serde_json::from_str::<Value>(&outcome.assert_code(0).stdout).unwrap();
@@ -139,8 +147,10 @@ fn programs_get_json() {
 
 #[test]
 fn a_plain_file_as_a_card() {
-    let (sandbox, image) = (Sandbox::new(), image(6));
-    let (file, card) = (pack(&sandbox.path("home"), "img.zst", &image), sandbox.path("card"));
+    let sandbox = Sandbox::new();
+    let image = image(6);
+    let file = pack(&sandbox.path("home"), "img.zst", &image);
+    let card = sandbox.path("card");
     std::fs::write(&card, garbage(9 * MIB)).unwrap();
     flash(&sandbox, &file, card.to_str().unwrap(), "9MiB", &[]).assert_code(0);
     let after = std::fs::read(&card).unwrap();
@@ -151,9 +161,11 @@ fn a_plain_file_as_a_card() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_in_memory_is_written_without_direct_access_as_well() {
-    let (sandbox, image) = (Sandbox::new(), image(6));
+    let sandbox = Sandbox::new();
+    let image = image(6);
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
-    let (file, card) = (pack(&sandbox.path("home"), "img", &image), memory.path().join("card"));
+    let file = pack(&sandbox.path("home"), "img", &image);
+    let card = memory.path().join("card");
     std::fs::write(&card, garbage(9 * MIB)).unwrap();
     flash(&sandbox, &file, card.to_str().unwrap(), "9MiB", &[]).assert_code(0);
     assert!(std::fs::read(&card).unwrap().starts_with(&image));

@@ -43,7 +43,8 @@ fn sizes_that_are_no_whole_mib_on_cards_that_are_larger_or_not() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn frames_of_every_kind() {
-    let (sandbox, image) = (Sandbox::new(), image(24));
+    let sandbox = Sandbox::new();
+    let image = image(24);
     // `pzstd` puts a skippable frame before each one; its frames do not tell their sizes.
     let pzstd = |bytes: &[u8]| {
         let frame = zstd_with(bytes, |_| Ok(()));
@@ -87,7 +88,8 @@ fn frames_of_every_kind() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_window_that_takes_more_memory_than_may_be_taken() {
-    let (sandbox, image) = (Sandbox::new(), image(6));
+    let sandbox = Sandbox::new();
+    let image = image(6);
     let zstd = zstd_with(&image, |encoder| encoder.window_log(31));
     // In a later part, behind one that takes little.
     let (first, second) = image.split_at(2 * MIB);
@@ -95,7 +97,8 @@ fn a_window_that_takes_more_memory_than_may_be_taken() {
     for (name, packed, wanted, limit) in
         [("x.img.zst", zstd, "2.0 GiB", "2048MiB"), ("x.img.xz", xz, "1.5 GiB", "1536MiB")]
     {
-        let (card, file) = (Card::new(8), sandbox.path("home").join(name));
+        let card = Card::new(8);
+        let file = sandbox.path("home").join(name);
         std::fs::write(&file, packed).unwrap();
         let flash = |options: &[&str]| flash(&sandbox, &file, card.device.device(), "8MiB", options);
         let outcome = flash(&[]);
@@ -119,7 +122,8 @@ fn a_window_that_takes_more_memory_than_may_be_taken() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn names_of_every_kind() {
-    let (sandbox, image) = (Sandbox::new(), image(6));
+    let sandbox = Sandbox::new();
+    let image = image(6);
     let packed = sized(&image);
     for name in ["an image.img.zst", "it's \"mine\" $(id) * ;.img", "--yes", "Größe.img", "image"] {
         let file = sandbox.path("home").join(name);
@@ -132,7 +136,9 @@ fn names_of_every_kind() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_link_to_an_image_that_can_only_be_read() {
-    let (sandbox, image, store) = (Sandbox::new(), image(6), Mounted::memory("16m"));
+    let sandbox = Sandbox::new();
+    let image = image(6);
+    let store = Mounted::memory("16m");
     let file = pack(store.at(), "img.zst", &image);
     store.remount("ro");
     assert!(std::fs::write(&file, "").is_err());

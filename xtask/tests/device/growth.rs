@@ -1,5 +1,5 @@
-//! The growth of `NIXOS_SD` at boot: the partition ends where the disk does, or what is behind it begins, and is
-//! then left alone. That its file system grows with it is shown by the suite `boot`.
+//! The growth of `NIXOS_SD` at boot: the partition ends where the disk does, or what is behind it begins, and
+//! is then left alone. That its file system grows with it is shown by the suite `boot`.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 

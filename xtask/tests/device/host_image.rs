@@ -15,11 +15,12 @@ pub const ROOM: usize = 48;
 /// Where `NIXOS_SD` begins: its table says so too.
 const START: usize = MIB;
 
-/// The bytes of an image whose one partition is an ext4 with the label `NIXOS_SD`, in which there is a `/persist` with a
-/// file and a link, and nearly no room where `full`.
+/// The bytes of an image whose one partition is an ext4 with the label `NIXOS_SD`, in which there is a
+/// `/persist` with a file and a link, and nearly no room where `full`.
 pub fn host_image(block: usize, full: bool) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("making a folder");
-    let (root, file) = (dir.path().join("root"), dir.path().join("image"));
+    let root = dir.path().join("root");
+    let file = dir.path().join("image");
     std::fs::create_dir_all(root.join("persist/etc")).expect("making a folder");
     std::fs::write(root.join("persist/etc/old.conf"), "of the image\n").expect("writing");
     std::os::unix::fs::symlink("etc/old.conf", root.join("persist/link")).expect("linking");
@@ -27,7 +28,8 @@ pub fn host_image(block: usize, full: bool) -> Vec<u8> {
     std::fs::write(root.join("store/path"), garbage(5 * MIB + 1234)).expect("writing");
     std::fs::write(&file, image(SIZE)).expect("writing an image");
     let size = if full { 6 * MIB } else { (SIZE - 1) * MIB };
-    let (block, size) = (block.to_string(), format!("{}k", size / 1024));
+    let block = block.to_string();
+    let size = format!("{}k", size / 1024);
     let offset = format!("lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0,offset={START}");
     let journal = if full { "^has_journal" } else { "has_journal" };
     let args =

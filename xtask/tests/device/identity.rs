@@ -73,9 +73,12 @@ fn has_all_of_it(device: &str, key: &str, out: &Path) {
 fn a_card_gets_its_key_and_files_and_is_else_the_image() {
     for (block, format, mode) in [(4096, "img.zst", "auto"), (1024, "img", "full"), (2048, "img.xz", "delta")]
     {
-        let (sandbox, image) = (Sandbox::new(), host_image(block, false));
-        let (card, file) = (Card::new(ROOM), pack(&sandbox.path("home"), format, &image));
-        let (device, files) = (card.device.device(), files(&sandbox));
+        let sandbox = Sandbox::new();
+        let image = host_image(block, false);
+        let card = Card::new(ROOM);
+        let file = pack(&sandbox.path("home"), format, &image);
+        let device = card.device.device();
+        let files = files(&sandbox);
         let files = files.to_str().unwrap();
         let more = [&OF_PI[..], &["--files", files, "--mode", mode, "--json"]].concat();
         let outcome = flash(&sandbox, &file, device, "48MiB", &more);
@@ -107,7 +110,8 @@ fn a_card_gets_its_key_and_files_and_is_else_the_image() {
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn the_plan_the_result_and_the_receipt_name_it() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let sandbox = Sandbox::new();
+    let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
     let device = card.device.device();
     let outcome = flash(&sandbox, &file, device, "48MiB", &OF_PI);
@@ -146,9 +150,11 @@ fn the_plan_the_result_and_the_receipt_name_it() {
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn verify_knows_the_image_and_what_was_put_on_it() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let sandbox = Sandbox::new();
+    let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
-    let (device, path) = (card.device.device(), file.to_str().unwrap());
+    let device = card.device.device();
+    let path = file.to_str().unwrap();
     flash(&sandbox, &file, device, "48MiB", &OF_PI).assert_code(0);
     let holds = format!("{device} holds the image and the identity of pi: 40.0 MiB compared");
     let verify = |more: &[&str]| sandbox.run(&[&["card", "verify"][..], more, &[device]].concat());
@@ -174,13 +180,16 @@ fn verify_knows_the_image_and_what_was_put_on_it() {
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn a_card_is_flashed_again() {
-    let (sandbox, card, image) = (Sandbox::new(), Card::new(ROOM), host_image(4096, false));
+    let sandbox = Sandbox::new();
+    let card = Card::new(ROOM);
+    let image = host_image(4096, false);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
     let device = card.device.device();
     let run = |more: &[&str]| flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], more].concat());
     let known = || std::fs::read_to_string(sandbox.path("state/identity/known_hosts")).unwrap();
     run(&[]).assert_code(0);
-    let (key, line) = (private_key(&sandbox, "pi"), known());
+    let key = private_key(&sandbox, "pi");
+    let line = known();
     // Only what the key has changed differs from the image, and goes back to it on the way.
     let before = card.device.written();
     let outcome = run(&["--mode", "delta", "--json"]);
@@ -213,7 +222,8 @@ fn a_card_is_flashed_again() {
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn a_key_that_waits_is_never_lost() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let sandbox = Sandbox::new();
+    let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
     let device = card.device.device();
     let run = |more: &[&str]| flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], more].concat());
@@ -245,8 +255,10 @@ fn a_key_that_waits_is_never_lost() {
 #[test]
 #[ignore = "needs e2fsprogs: run `cargo xtask test`"]
 fn a_plain_file_and_another_folder_for_keys() {
-    let (sandbox, image) = (Sandbox::new(), host_image(4096, false));
-    let (file, card) = (pack(&sandbox.path("home"), "img.zst", &image), sandbox.path("card"));
+    let sandbox = Sandbox::new();
+    let image = host_image(4096, false);
+    let file = pack(&sandbox.path("home"), "img.zst", &image);
+    let card = sandbox.path("card");
     std::fs::write(&card, garbage(ROOM * MIB)).unwrap();
     let [card, keys] = [card, sandbox.path("home/keys")].map(|path| path.to_str().unwrap().to_owned());
     let made = sandbox.run(&["identity", "make", "pi", "--identity-dir", &keys]);
@@ -285,7 +297,8 @@ fn the_elevated_worker_gets_the_key() {
     assert_eq!(debugfs(user.card(), &format!("cat {KEY}")), key);
     has_no_trace(&user.sandbox.path("calls"), &key);
     is_no_trace(&outcome.stderr, &key, "what was said");
-    // Whoever is not root cannot have given a file away: it is root's on the card. The key is the user's here.
+    // Whoever is not root cannot have given a file away: it is root's on the card. The key is the user's
+    // here.
     let names = listing(user.card(), "/persist");
     assert!(names.contains(&"wifi 100644 0:0 3".to_owned()), "{names:?}");
     let folder = user.sandbox.path("state/identity/pi").metadata().unwrap();

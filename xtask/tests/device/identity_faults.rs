@@ -1,5 +1,5 @@
-//! The card fails, or the worker ends, while the host key is written to a card that already holds the image: the card
-//! does not boot, and the same command completes the flash.
+//! The card fails, or the worker ends, while the host key is written to a card that already holds the image:
+//! the card does not boot, and the same command completes the flash.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -31,7 +31,9 @@ struct Ready {
 
 impl Ready {
     fn new() -> Self {
-        let (sandbox, card, image) = (Sandbox::new(), Card::new(ROOM), host_image(4096, false));
+        let sandbox = Sandbox::new();
+        let card = Card::new(ROOM);
+        let image = host_image(4096, false);
         let file = pack(&sandbox.path("home"), "img.zst", &image);
         let outcome =
             flash(&sandbox, &file, card.device.device(), "48MiB", &["--identity-of", "pi", "--json"]);
@@ -76,7 +78,8 @@ impl Ready {
 #[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn a_card_that_fails() {
     let ready = Ready::new();
-    let (place, at) = (ready.place(), ready.places[0] * MIB);
+    let place = ready.place();
+    let at = ready.places[0] * MIB;
     for (fault, code, text) in [
         (
             Fault::WriteFails(place, Errno::EIO),
@@ -177,18 +180,21 @@ fn a_new_key_replaces_the_old_one_only_when_a_card_has_it() {
     assert!(private_key(&ready.sandbox, "pi") != key && known() != line);
 }
 
-/// Kills the worker at moments all over its work, like a power cut: only a complete card has a partition table.
+/// Kills the worker at moments all over its work, like a power cut: only a complete card has a partition
+/// table.
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn a_worker_that_is_killed_at_any_moment() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let sandbox = Sandbox::new();
+    let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
     let device = card.device.device();
     let args = ["flash", "--image", file.to_str().unwrap(), device, "--identity-of", "pi", "--mode", "full"];
     let args = [&args[..], &["--allow-virtual", "--yes", "--expect-size", "48MiB"]].concat();
     let begin = Instant::now();
     sandbox.run(&args).assert_code(0);
-    let (whole, steps) = (begin.elapsed(), 24);
+    let whole = begin.elapsed();
+    let steps = 24;
     let mut blank = 0;
     for step in 0..steps {
         let mut tool = sandbox.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

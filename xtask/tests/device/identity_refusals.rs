@@ -13,10 +13,12 @@ use crate::host_image::{ROOM, host_image};
 use crate::image::{garbage, image, pack};
 use crate::support::{Outcome, Sandbox};
 
-/// Asserts that a flash of `image` with `more` is refused with `text`, and changes neither the card nor the keys.
+/// Asserts that a flash of `image` with `more` is refused with `text`, and changes neither the card nor the
+/// keys.
 #[track_caller]
 fn refuses(image: &[u8], more: &[&str], code: i32, text: &str) {
-    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let sandbox = Sandbox::new();
+    let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", image);
     flash(&sandbox, &file, card.device.device(), "48MiB", more)
         .assert_stderr_contains(text)
@@ -75,7 +77,8 @@ fn refuses_files(image: &[u8], make: impl FnOnce(&Path), more: &[&str], text: &s
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn files_where_there_are_folders_and_folders_where_there_are_files() {
-    let (image, of_pi) = (host_image(4096, false), ["--identity-of", "pi"]);
+    let image = host_image(4096, false);
+    let of_pi = ["--identity-of", "pi"];
     let file = |dir: &Path| std::fs::write(dir.join("etc"), "").unwrap();
     let text = "error: --files contains etc, which is not a folder, but etc/ssh is within it";
     refuses_files(&image, file, &of_pi, text);
@@ -129,7 +132,8 @@ fn without(sandbox: &Sandbox, program: &str, args: &[&str]) -> Outcome {
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn programs_that_are_not_there() {
-    let (sandbox, card) = (Sandbox::new(), Card::new(ROOM));
+    let sandbox = Sandbox::new();
+    let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
     let file = file.to_str().unwrap();
     let args = [

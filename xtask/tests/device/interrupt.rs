@@ -57,7 +57,9 @@ impl Run {
 
     #[track_caller]
     fn started(format: &str, fault: Fault, wrap: impl FnOnce(Command) -> Command) -> Self {
-        let (card, sandbox, image) = (FaultyCard::new(12, fault), Sandbox::new(), image(8));
+        let card = FaultyCard::new(12, fault);
+        let sandbox = Sandbox::new();
+        let image = image(8);
         let file = pack(&sandbox.path("home"), format, &image);
         let words = [file.to_str().expect("a plain path"), card.path()];
         let args =

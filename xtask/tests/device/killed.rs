@@ -1,5 +1,5 @@
-//! The worker is killed at a hundred points of its work, like a power cut: the card never boots half an image, and the
-//! same command then completes the flash.
+//! The worker is killed at a hundred points of its work, like a power cut: the card never boots half an
+//! image, and the same command then completes the flash.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -50,8 +50,8 @@ struct Moment {
 impl Moment {
     const NEVER: Self = Self { mode: "auto", limit: u64::MAX };
 
-    /// A moment anywhere in the work, more often at its ends, where the head is blanked and written. `whole` is how many
-    /// bytes a flash in mode `full` moves, whatever the card holds.
+    /// A moment anywhere in the work, more often at its ends, where the head is blanked and written. `whole`
+    /// is how many bytes a flash in mode `full` moves, whatever the card holds.
     fn roll(dice: &mut Dice, whole: u64) -> Self {
         let end = 3 << 20;
         let mode = *dice.pick(&["auto", "full", "delta"]);
@@ -83,7 +83,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (sandbox, memory) = (Sandbox::new(), tempfile::tempdir_in("/dev/shm").expect("making a folder"));
+        let sandbox = Sandbox::new();
+        let memory = tempfile::tempdir_in("/dev/shm").expect("making a folder");
         let mut image = image(SIZE);
         image[9 * MIB..14 * MIB].fill(0);
         pack(&sandbox.path("home"), "sized.zst", &image);
@@ -167,7 +168,8 @@ fn last_phase(said: &str) -> String {
 #[track_caller]
 fn check(bench: &Bench, before: &[u8], end: &End, place: &str) {
     let after = bench.card.bytes();
-    let (done, untouched) = (after.starts_with(&bench.image), after[..MIB] == before[..MIB]);
+    let done = after.starts_with(&bench.image);
+    let untouched = after[..MIB] == before[..MIB];
     assert!(done || untouched || is_blank(&after[..TABLE]), "half an image would boot: {place}");
     match end.code {
         Some(0) => assert!(done, "{place}"),
@@ -196,9 +198,11 @@ fn killed_at_random_points() {
         if kills % CHAIN == 0 {
             bench.refill(&mut dice);
         }
-        let (before, moment) = (bench.card.bytes(), Moment::roll(&mut dice, whole.moved));
+        let before = bench.card.bytes();
+        let moment = Moment::roll(&mut dice, whole.moved);
         let end = bench.flash(&moment);
-        let (mode, limit) = (moment.mode, moment.limit);
+        let mode = moment.mode;
+        let limit = moment.limit;
         let place = format!("XTASK_SEED={seed}, kill {kills} in mode {mode} at {limit} bytes: {}", end.said);
         check(&bench, &before, &end, &place);
         if end.code == Some(0) {

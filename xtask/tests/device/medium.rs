@@ -141,7 +141,8 @@ impl Medium {
 
     /// Returns how many bytes were written.
     pub fn write(&self, here: Range<usize>, data: &[u8]) -> Result<usize, Errno> {
-        let (mut state, mut data) = (self.lock(), data.to_vec());
+        let mut state = self.lock();
+        let mut data = data.to_vec();
         if let Some(fault) = state.fault_in(&here) {
             state.written = true;
             match fault {
@@ -194,7 +195,8 @@ impl State {
     /// The positions on the medium of the bytes at these addresses, in order.
     fn places(&self, here: Range<usize>) -> Vec<Range<usize>> {
         let period = if let Some(Fault::Wraps(at)) = self.fault { at } else { self.bytes.len() };
-        let (mut places, mut at) = (Vec::new(), here.start);
+        let mut places = Vec::new();
+        let mut at = here.start;
         while at < here.end {
             let start = at % period;
             let end = period.min(start + here.end - at);

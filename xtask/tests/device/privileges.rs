@@ -1,4 +1,5 @@
-//! Which process runs with whose rights, how processes protect their secrets, and the rescan of partitions at the end.
+//! Which process runs with whose rights, how processes protect their secrets, and the rescan of partitions at
+//! the end.
 
 use std::fs::File;
 use std::io::{PipeReader, Write};
@@ -93,7 +94,8 @@ fn stuck(user: &User, name: &str, job: &Value, files: &[&File]) -> (PipeReader, 
 #[track_caller]
 fn holder_of(pid: Pid, card: &str) -> String {
     // Before it runs its own program it is a copy of the other.
-    let (begin, path) = (Instant::now(), format!("/proc/{}", pid.as_raw_nonzero()));
+    let begin = Instant::now();
+    let path = format!("/proc/{}", pid.as_raw_nonzero());
     let has_card = || {
         let mut open = open_in(&path).into_iter().filter_map(|entry| std::fs::read_link(entry).ok());
         std::fs::read(format!("{path}/environ")).unwrap_or_default() == b"LC_ALL=C\0"
@@ -132,7 +134,8 @@ fn what_reads_a_card_is_no_way_to_write_it() {
     let cards = cards.collect::<Vec<_>>();
     assert_eq!(cards.len(), 2);
     let tries = move || {
-        let (uid, gid) = (rustix::process::Uid::from_raw(NOBODY), rustix::process::Gid::from_raw(NOBODY));
+        let uid = rustix::process::Uid::from_raw(NOBODY);
+        let gid = rustix::process::Gid::from_raw(NOBODY);
         rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
         rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
         for card in cards {
@@ -156,7 +159,8 @@ fn foreign_bytes_are_read_with_the_rights_of_the_caller() {
     let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
     let (mut reader, mut worker) = stuck(&user, "write-card", &plan, &[&user.image_file()]);
-    let (inner, outer) = (worker_below(worker.child.id(), NOBODY), worker_below(worker.child.id(), 0));
+    let inner = worker_below(worker.child.id(), NOBODY);
+    let outer = worker_below(worker.child.id(), 0);
     let path = holder_of(inner, user.card());
     let status = std::fs::read_to_string(format!("{path}/status")).unwrap();
     for line in [
@@ -226,8 +230,8 @@ fn known(card: &Loop) -> Vec<(u64, u64)> {
     parts.map(|path| (number(&path, "start"), number(&path, "size"))).collect()
 }
 
-/// Before the flash, the kernel knows an old partition of the card, sectors 2048 to 2147. A kernel without a parser for
-/// such tables does not read the new table.
+/// Before the flash, the kernel knows an old partition of the card, sectors 2048 to 2147. A kernel without a
+/// parser for such tables does not read the new table.
 #[test]
 #[ignore = "needs root, loop devices and sudo: run `cargo xtask test`"]
 fn the_kernel_rereads_the_partition_table() {

@@ -1,5 +1,5 @@
-//! Cards that already hold the image, or most of it: only the chunks that differ are written, by the report and by the
-//! kernel's own count.
+//! Cards that already hold the image, or most of it: only the chunks that differ are written, by the report
+//! and by the kernel's own count.
 
 use rustix::process::{Signal, kill_process};
 
@@ -18,11 +18,12 @@ const ROOM: usize = 32;
 /// The most that every flash writes, in bytes: the head twice, the end, and each capacity probe twice.
 const FIXED: u64 = (3 << 20) + 2 * 110 * 4096;
 
-/// Flashes the image of [`SIZE`] MiB in this mode to a card that begins with `before`, and asserts how many MiB are
-/// written beside the head.
+/// Flashes the image of [`SIZE`] MiB in this mode to a card that begins with `before`, and asserts how many
+/// MiB are written beside the head.
 #[track_caller]
 fn check(mode: &str, before: &[u8], written: &[usize]) {
-    let (sandbox, image) = (Sandbox::new(), image(SIZE));
+    let sandbox = Sandbox::new();
+    let image = image(SIZE);
     let file = pack(&sandbox.path("home"), "sized.zst", &image);
     let card = Card::holding([before, &garbage(ROOM * MIB)[before.len()..]].concat());
     let counted = card.device.written();
@@ -39,7 +40,8 @@ fn check(mode: &str, before: &[u8], written: &[usize]) {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn only_what_differs_is_written() {
-    let (same, all) = (image(SIZE), (0..SIZE).collect::<Vec<_>>());
+    let same = image(SIZE);
+    let all = (0..SIZE).collect::<Vec<_>>();
     let mut changed = same.clone();
     // A tenth, and one of it in the zeros.
     for mib in [2, 11] {

@@ -110,7 +110,8 @@ fn a_loop_device_is_taken_for_a_card_only_on_request() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_link_names_the_device_behind_it() {
-    let (card, sandbox) = (Loop::new(64 * MIB), Sandbox::new());
+    let card = Loop::new(64 * MIB);
+    let sandbox = Sandbox::new();
     let link = sandbox.path("by-id-usb-card");
     std::os::unix::fs::symlink(card.device(), &link).unwrap();
     refused(link.to_str().unwrap(), &[], &format!("{} is a loop device, not a card", card.device()));
@@ -122,7 +123,8 @@ fn a_mounted_card() {
     let card = Loop::attach(64 * MIB, &[], ext4);
     let mounted = Mounted::new(card.device());
     std::fs::write(mounted.at().join("photo"), "precious").unwrap();
-    let (device, at) = (card.device(), mounted.at().display());
+    let device = card.device();
+    let at = mounted.at().display();
     let name = device.strip_prefix("/dev/").unwrap();
     let words = format!("{device} is in use: {name} is mounted at {at}\nhint: run `umount {at}`");
     refused(device, &VIRTUAL, &words);

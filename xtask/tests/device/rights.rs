@@ -1,4 +1,5 @@
-//! What a sudo rule for the worker grants to a user who may send it any job: reading and writing cards, and nothing else.
+//! What a sudo rule for the worker grants to a user who may send it any job: reading and writing cards, and
+//! nothing else.
 
 use std::fs::File;
 use std::io::Write;

@@ -39,7 +39,8 @@ fn refused(card: &Card, device: &str, words: &str) {
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_loop_device_over_the_card() {
     let card = Card::new(64);
-    let (device, own) = (card.device.device().to_owned(), name(&card.device).to_owned());
+    let device = card.device.device().to_owned();
+    let own = name(&card.device).to_owned();
     let upper = Loop::over(Path::new(&device), &["--offset", "1048576", "--read-only"]);
     let words = format!(
         "{device} is in use: {own} is behind {0}\nhint: run `losetup --detach /dev/{0}`",
@@ -62,8 +63,10 @@ fn a_loop_device_over_the_card() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_loop_device_over_a_node_that_was_removed() {
-    let (card, dir) = (Card::new(64), tempfile::tempdir().unwrap());
-    let (device, own) = (card.device.device().to_owned(), name(&card.device).to_owned());
+    let card = Card::new(64);
+    let dir = tempfile::tempdir().unwrap();
+    let device = card.device.device().to_owned();
+    let own = name(&card.device).to_owned();
     let node = dir.path().join("node");
     let number = std::os::unix::fs::MetadataExt::rdev(&std::fs::metadata(&device).unwrap());
     rustix::fs::mknodat(rustix::fs::CWD, &node, rustix::fs::FileType::BlockDevice, 0o600.into(), number)
@@ -86,7 +89,8 @@ fn a_loop_device_over_a_node_that_was_removed() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_loop_device_over_a_file_that_another_hides() {
-    let (dir, shown) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let shown = tempfile::tempdir().unwrap();
     let [file, link] = ["card", "link"].map(|name| dir.path().join("real").join(name));
     std::fs::create_dir(dir.path().join("real")).unwrap();
     std::fs::create_dir(dir.path().join("seen")).unwrap();
@@ -163,7 +167,8 @@ fn a_program_that_has_the_card_open_for_writing() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_journal_of_another_file_system() {
-    let (card, other) = (Loop::new(64 * MIB as u64), Loop::new(64 * MIB as u64));
+    let card = Loop::new(64 * MIB as u64);
+    let other = Loop::new(64 * MIB as u64);
     run("mke2fs", &["-q", "-b", "4096", "-O", "journal_dev", card.device()]);
     run(
         "mke2fs",
@@ -197,7 +202,10 @@ fn what_must_survive() {
     let words = |what: &str, path: &Path| {
         format!("{what} {} is on {}, which would be overwritten", path.display(), card.device())
     };
-    let (files, keys, state, tools) = (on_card("files"), on_card("keys"), on_card("state"), on_card("tools"));
+    let files = on_card("files");
+    let keys = on_card("keys");
+    let state = on_card("state");
+    let tools = on_card("tools");
     let sandbox = Sandbox::new();
     let by_link = link(&sandbox, &files);
     let flash =
@@ -221,7 +229,8 @@ fn what_must_survive() {
     sandbox.env("XTASK_TOOLS", &tools);
     flash(&sandbox, &[]).assert_stderr_contains(words("the tools folder", &tools)).assert_code(3);
     // The history of a checkout that is elsewhere itself.
-    let (sandbox, history) = (Sandbox::new(), on_card("history"));
+    let sandbox = Sandbox::new();
+    let history = on_card("history");
     let flake = sandbox.path("flake");
     run("git", &["init", "-q", "--separate-git-dir", history.to_str().unwrap(), flake.to_str().unwrap()]);
     std::fs::write(flake.join("flake.nix"), "{ outputs = _: { }; }").unwrap();
@@ -237,7 +246,8 @@ fn what_must_survive() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_loop_device_that_is_attached_midway() {
-    let (sandbox, card) = (Sandbox::new(), Loop::new(512 * MIB as u64));
+    let sandbox = Sandbox::new();
+    let card = Loop::new(512 * MIB as u64);
     let file = pack(&sandbox.path("home"), "img", &image(400));
     let args =
         ["flash", "--image", file.to_str().unwrap(), card.device(), "--allow-virtual", "--mode", "full"];
@@ -248,7 +258,8 @@ fn a_loop_device_that_is_attached_midway() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     let upper = Loop::over(Path::new(card.device()), &["--read-only"]);
-    let (written, output) = (card.written(), child.wait_with_output().unwrap());
+    let written = card.written();
+    let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(5), "{said}");
     assert!(said.contains(&format!("is in use: {} is behind {}", name(&card), name(&upper))), "{said}");

@@ -17,7 +17,8 @@ const STALL: Duration = Duration::from_secs(20);
 /// When the first warning comes at the latest.
 const WARNING_DEADLINE: Duration = Duration::from_secs(8);
 
-/// Runs the test with a card that hangs in a write and with one that hangs in a read, side by side to save time.
+/// Runs the test with a card that hangs in a write and with one that hangs in a read, side by side to save
+/// time.
 fn in_a_write_and_in_a_read(test: impl Fn(Fault, &str) + Sync) {
     std::thread::scope(|scope| {
         scope.spawn(|| test(Fault::StallsWrite(PLACE), "a write"));
@@ -64,7 +65,9 @@ fn ctrl_c_during_a_stall() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_card_that_hangs_does_not_keep_another_from_being_written() {
     let mut run = Run::until(Fault::StallsWrite(PLACE));
-    let (sandbox, card, image) = (Sandbox::new(), Card::new(20), image(6));
+    let sandbox = Sandbox::new();
+    let card = Card::new(20);
+    let image = image(6);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
     let (said, heard) = std::sync::mpsc::channel();
     let outcome = std::thread::scope(|scope| {

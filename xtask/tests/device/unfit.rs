@@ -12,7 +12,8 @@ use crate::support::loops::{Loop, Mounted};
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn cards_that_are_too_small() {
-    let (sandbox, image) = (Sandbox::new(), image(40));
+    let sandbox = Sandbox::new();
+    let image = image(40);
     for missing in [512, 64 << 10, 32 * MIB] {
         let card = Card::of(image.len() - missing);
         for format in ["img", "sized.zst", "img.zst", "img.xz", "img.gz"] {
@@ -31,8 +32,10 @@ fn cards_that_are_too_small() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_whose_switch_is_on() {
-    let (sandbox, image) = (Sandbox::new(), image(6));
-    let (file, medium) = (pack(&sandbox.path("home"), "img.zst", &image), sandbox.path("medium"));
+    let sandbox = Sandbox::new();
+    let image = image(6);
+    let file = pack(&sandbox.path("home"), "img.zst", &image);
+    let medium = sandbox.path("medium");
     std::fs::write(&medium, garbage(9 * MIB)).unwrap();
     let card = Loop::over(&medium, &["--read-only"]);
     let outcome = flash(&sandbox, &file, card.device(), "9MiB", &[]);
@@ -44,13 +47,14 @@ fn a_card_whose_switch_is_on() {
     assert!(card.bytes().starts_with(&image));
 }
 
-/// The card is a sparse file of 12 MiB in a file system of 8 MiB: it takes the capacity probes, and is full in the middle
-/// of the image. Its loop device reports a write as complete of which only a part finds room, where a probe was before;
-/// only verifying finds that the rest is missing.
+/// The card is a sparse file of 12 MiB in a file system of 8 MiB: it takes the capacity probes, and is full
+/// in the middle of the image. Its loop device reports a write as complete of which only a part finds room,
+/// where a probe was before; only verifying finds that the rest is missing.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_fills_up() {
-    let (sandbox, image) = (Sandbox::new(), image(10));
+    let sandbox = Sandbox::new();
+    let image = image(10);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
     let memory = Mounted::memory("8m");
     let medium = memory.at().join("card");
@@ -76,7 +80,8 @@ fn a_card_that_fills_up() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn writes_that_are_cut_short() {
-    let (sandbox, image) = (Sandbox::new(), image(8));
+    let sandbox = Sandbox::new();
+    let image = image(8);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
     for kind in [FaultyCard::file, FaultyCard::new] {
         let card = kind(12, Fault::Short(PLACE));

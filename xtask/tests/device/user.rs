@@ -29,7 +29,8 @@ impl User {
 
     /// A user with this image, and a card of `room` MiB.
     pub fn with(image: Vec<u8>, room: usize) -> Self {
-        let (sandbox, card) = (Sandbox::with_fakes_only(), Card::new(room));
+        let sandbox = Sandbox::with_fakes_only();
+        let card = Card::new(room);
         give(&card.device.file());
         pack(&sandbox.path("home"), "img.zst", &image);
         // The binary may stand in a folder that the user cannot see. It is not copied by this process:
@@ -101,7 +102,8 @@ impl User {
         let words = ["read-card", "write-card"].map(|word| format!("{} {word}", binary.display()));
         // A test that is killed leaves the rule behind.
         let end = run(&["date", "--utc", "--date=+10 minutes", "+%Y%m%d%H%M%SZ"]);
-        let (end, words) = (end.trim(), words.join(", "));
+        let end = end.trim();
+        let words = words.join(", ");
         Rule::new(&format!("nobody ALL=(root) NOTAFTER={end} NOPASSWD: {words}\n{lines}\n"))
     }
 
@@ -171,7 +173,8 @@ pub struct Rule(PathBuf);
 impl Rule {
     fn new(text: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let (id, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let id = std::process::id();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = PathBuf::from(format!("/etc/sudoers.d/xtask-test-{id}-{count}"));
         std::fs::write(&path, text).expect("writing a rule for sudo");
         set_mode(&path, 0o440);

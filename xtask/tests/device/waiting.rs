@@ -61,7 +61,8 @@ impl Waiting {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_comes_is_written_and_one_that_was_there_is_not() {
-    let (sandbox, old) = (Sandbox::new(), Card::new(21));
+    let sandbox = Sandbox::new();
+    let old = Card::new(21);
     let run = Waiting::begin(&sandbox, 21);
     let new = Card::new(21);
     let outcome = run.end();

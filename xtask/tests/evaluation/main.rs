@@ -1,5 +1,6 @@
-//! Evaluates this repository's flake: the host `stinky`, its images, its deploy node, the checks, and hosts that are added to
-//! it. Needs the source trees of the inputs, which the environment names (see `evaluation/facts.nix`).
+//! Evaluates this repository's flake: the host `stinky`, its images, its deploy node, the checks, and hosts
+//! that are added to it. Needs the source trees of the inputs, which the environment names (see
+//! `evaluation/facts.nix`).
 
 mod menu;
 

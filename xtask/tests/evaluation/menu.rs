@@ -1,5 +1,5 @@
-//! The boot menu of a host, written by nixpkgs' own builder as the host's configuration calls it; and that of the
-//! demo, whose stand-in for the builder has to write the same.
+//! The boot menu of a host, written by nixpkgs' own builder as the host's configuration calls it; and that of
+//! the demo, whose stand-in for the builder has to write the same.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -175,7 +175,8 @@ fn the_demo_writes_the_menu_that_nixos_would() {
     let install = crate::evaluate()["installBootLoader"].as_str().unwrap();
     for generations in [1, 2, 4, 11] {
         let host = Host::new(generations);
-        let (theirs, ours) = (host.menu_of_nixpkgs(install), host.menu_of_the_demo());
+        let theirs = host.menu_of_nixpkgs(install);
+        let ours = host.menu_of_the_demo();
         assert_eq!(ours.labels().len(), 1 + generations.min(4));
         assert_eq!(ours, theirs, "{generations} generations");
     }

@@ -35,8 +35,8 @@ impl Content {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, text).unwrap();
         }
-        let (hello, twin) =
-            (content.path(&format!("store/{HELLO}/bin/hello")), format!("store/{HELLO}/twin"));
+        let hello = content.path(&format!("store/{HELLO}/bin/hello"));
+        let twin = format!("store/{HELLO}/twin");
         let link = if backwards {
             fs::copy(hello, content.path(&twin)).map(drop)
         } else {

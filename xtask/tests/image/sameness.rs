@@ -27,7 +27,8 @@ fn bytes(call: &Call) -> Vec<u8> {
 #[test]
 #[ignore = "needs Debian's programs and user namespaces: run `cargo xtask test`"]
 fn two_users_make_the_same_image() {
-    let (one, other) = (Content::new(false), Content::new(true));
+    let one = Content::new(false);
+    let other = Content::new(true);
     [&one, &other].into_iter().for_each(add_groups);
     let own = bytes(&Call::new(one.dir()));
     let theirs = bytes(&Call { by: &STRANGER, ..Call::new(other.dir()) });
@@ -37,7 +38,8 @@ fn two_users_make_the_same_image() {
 #[test]
 #[ignore = "needs Debian's programs and AArch64 emulation: run `cargo xtask test`"]
 fn an_emulated_pi_makes_the_same_image() {
-    let (one, other) = (Content::new(false), Content::new(true));
+    let one = Content::new(false);
+    let other = Content::new(true);
     [&one, &other].into_iter().for_each(add_groups);
     // So large that there are copies of the superblock.
     let changes = [("HEADROOM_MIB", "300")];

@@ -74,8 +74,8 @@ impl<'a> Call<'a> {
         self.dir.join("new/x.img.zst")
     }
 
-    /// The command as arguments of `env`, by way of which the variables reach the assembler: the shell is found on
-    /// the `PATH` of this process.
+    /// The command as arguments of `env`, by way of which the variables reach the assembler: the shell is
+    /// found on the `PATH` of this process.
     pub fn words(&self) -> Vec<String> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../hosts/raspberry-pi/sd-image/assembler/assemble.sh");

@@ -138,14 +138,15 @@ fn no_input_of_a_flake_copies_the_key_of_a_host() {
     }
 }
 
-/// Even in a pure evaluation, Nix fetches whatever has a hash, and compares the hash once the content is in the store.
+/// Even in a pure evaluation, Nix fetches whatever has a hash, and compares the hash once the content is in
+/// the store.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn no_evaluation_copies_the_key_of_a_host() {
     let fixture = Fixture::empty();
     let (file, secret) = key(&fixture);
-    let (folder, file) =
-        (fixture.path("state/identity/pi").display().to_string(), file.display().to_string());
+    let folder = fixture.path("state/identity/pi").display().to_string();
+    let file = file.display().to_string();
     let hash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let fetched = [
         format!(r#"fetchTree {{ type = "path"; path = "{folder}"; narHash = "{hash}"; }}"#),
@@ -171,7 +172,8 @@ fn no_evaluation_copies_the_key_of_a_host() {
     }
 }
 
-/// Writes a flake whose lock has an input with `path`. Nix trusts the lock, and reads the input only when it is used.
+/// Writes a flake whose lock has an input with `path`. Nix trusts the lock, and reads the input only when it
+/// is used.
 fn lock_with(fixture: &Fixture, path: &Path) {
     let text = format!(
         r#"{{ inputs.x = {{ url = "path:{}"; flake = false; }};
@@ -192,7 +194,8 @@ fn lock_with(fixture: &Fixture, path: &Path) {
     fs::write(fixture.path("flake/flake.lock"), lock.to_string()).expect("writing the lock");
 }
 
-/// The check of the lock cannot find all ways to a key: here the evaluation, which has no right to read it, fails.
+/// The check of the lock cannot find all ways to a key: here the evaluation, which has no right to read it,
+/// fails.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_lock_that_leads_to_the_key_of_a_host_by_another_way() {

@@ -57,8 +57,8 @@ impl Sandbox {
         self
     }
 
-    /// Puts the fake `program` on `PATH`: it records its arguments for [`Self::calls`], then runs `body`, a shell
-    /// script. It writes all arguments at once: fakes run in parallel.
+    /// Puts the fake `program` on `PATH`: it records its arguments for [`Self::calls`], then runs `body`, a
+    /// shell script. It writes all arguments at once: fakes run in parallel.
     pub fn fake(&self, program: &str, body: &str) -> &Self {
         let log = self.path("calls").join(program).display().to_string();
         let script = format!(

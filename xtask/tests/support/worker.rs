@@ -73,7 +73,8 @@ pub fn run_job_as(user: u32, command: Command, line: &[u8], files: &[&File]) -> 
     worker.finish()
 }
 
-/// A pair of sockets made by the user `user`: a thread changes its user, which only root may, and ends after that.
+/// A pair of sockets made by the user `user`: a thread changes its user, which only root may, and ends after
+/// that.
 pub fn socket_pair_of(user: u32) -> (UnixStream, UnixStream) {
     let make = move || {
         let uid = Uid::from_raw(user);

@@ -136,8 +136,8 @@ impl Xtask {
     }
 }
 
-/// A command of `program` that heeds Ctrl-C even if the suite ignores the signal, as one does that a shell without job
-/// control started with `&`: children inherit ignored signals.
+/// A command of `program` that heeds Ctrl-C even if the suite ignores the signal, as one does that a shell
+/// without job control started with `&`: children inherit ignored signals.
 #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
 pub fn command_that_heeds_interrupts(program: &str) -> Command {
     const INTERRUPT: u64 = 1 << (2 - 1);
