@@ -179,7 +179,7 @@ fn the_database_knows_every_store_path() {
 
 #[test]
 #[ignore = "needs Nix, the tools of the assembler and mount namespaces: run `cargo xtask test`"]
-fn damage_on_the_card_is_seen() {
+fn damage_to_a_store_path_is_found() {
     let image = Image::make(Registered::All);
     let init = image.path("nix").join(image.system.trim_start_matches("/nix/")).join("init");
     fs::remove_file(&init).unwrap();
@@ -200,7 +200,7 @@ fn a_garbage_collection_keeps_the_system() {
 
 #[test]
 #[ignore = "needs Nix, the tools of the assembler and mount namespaces: run `cargo xtask test`"]
-fn without_a_database_the_first_garbage_collection_takes_the_system() {
+fn without_a_database_a_garbage_collection_deletes_the_system() {
     let image = Image::make(Registered::None);
     image.on_the_host("nix-store --gc 2>&1");
     assert_eq!(image.in_store(), [""; 0]);

@@ -113,14 +113,14 @@ fn boots_twice(machine: &str) -> Value {
 
 #[test]
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
-fn a_card_boots_grows_keeps_and_starts_its_next_generation() {
+fn a_card_boots_grows_keeps_its_files_and_starts_the_next_generation() {
     let result = boots_twice("virt");
     assert_eq!(proof(&result, 0, "nix", "device"), "/dev/vda2");
 }
 
 #[test]
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
-fn the_same_on_a_raspberry_pi_3_with_the_u_boot_of_the_card() {
+fn a_card_boots_on_an_emulated_raspberry_pi_3() {
     let result = boots_twice("raspi3b");
     assert_eq!(proof(&result, 0, "nix", "device"), "/dev/mmcblk0p2");
     // The computed end of the kernel is the one of U-Boot.
@@ -132,7 +132,7 @@ fn the_same_on_a_raspberry_pi_3_with_the_u_boot_of_the_card() {
 
 #[test]
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
-fn the_bootable_flag_on_the_wrong_partition() {
+fn a_bootable_flag_on_the_wrong_partition_fails_the_boot() {
     let dir = tempfile::tempdir().unwrap();
     let (_, card) = demo(&[], dir.path());
     read("sfdisk", &["--quiet", "--activate", card.to_str().unwrap(), "1"]);

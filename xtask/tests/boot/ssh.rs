@@ -60,7 +60,7 @@ fn ssh(port: u16, user: &Path, known: &Path, command: &str) -> Output {
 
 #[test]
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
-fn a_host_is_known_on_the_first_attempt_and_no_other_is_taken_for_it() {
+fn ssh_accepts_the_flashed_host_key_and_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::new();
     let (result, _) = demo(&[], dir.path());

@@ -53,7 +53,7 @@ fn hash_of(file: &Path, size: u64) -> String {
 
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
-fn the_demo_builds_flashes_and_verifies() {
+fn the_demo_builds_flashes_and_verifies_a_card() {
     let _lock = lock_card();
     let result = demo();
     let file = Path::new(text(&result, "/file"));
@@ -98,7 +98,7 @@ fn assert_bootable(image: &Image, init: &str) {
 
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
-fn a_rebuild_has_the_same_bytes() {
+fn a_rebuild_gives_the_same_bytes() {
     let _lock = lock_card();
     demo();
     let flake = Path::new(STATE).join("demo/flake").canonicalize().unwrap();
@@ -109,7 +109,7 @@ fn a_rebuild_has_the_same_bytes() {
 
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
-fn a_plain_file_stands_in_for_a_loop_device() {
+fn without_loop_devices_the_demo_uses_a_plain_file() {
     let _lock = lock_card();
     let sandbox = sandbox();
     sandbox.fake("losetup", "echo 'cannot find an unused loop device' >&2; exit 1");
@@ -161,7 +161,7 @@ fn why_not_bootable_with(copy: &Path, at: u64, bytes: &[u8]) -> String {
 
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
-fn a_card_is_inspected() {
+fn card_inspect_explains_why_a_card_does_not_boot() {
     let _lock = lock_card();
     let result = demo();
     let file = Path::new(text(&result, "/file"));

@@ -40,7 +40,7 @@ fn a_flake_is_evaluated_once() {
 /// Some users keep secrets out of git in that way, and Nix sees these files all the same.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn nothing_is_cached_where_git_hides_changes() {
+fn an_evaluation_is_not_cached_if_git_hides_changes() {
     let scene = Scene::new();
     scene.sandbox.fake("nix", &format!(r#"exec {} "$@""#, real("nix")));
     let flake = format!("{}#.", scene.flake());

@@ -34,7 +34,7 @@ fn the_plan_shows_the_changes() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_system_for_the_next_boot() {
+fn a_system_for_the_next_boot_is_not_activated() {
     let scene = Scene::new();
     scene.set_profile("old-profile", ":");
     scene.is_nixos("old", "old");
@@ -106,7 +106,7 @@ fn health_checks_run_at_the_end() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_host_that_was_just_flashed_is_waited_for() {
+fn the_tool_waits_for_a_host_that_was_just_flashed() {
     let mut scene = Scene::new();
     scene.options = ["-o", "ConnectTimeout=1"].map(str::to_owned).to_vec();
     scene.set_profile("one", ":");

@@ -124,7 +124,7 @@ fn survives(cuts: &[Cut]) {
 /// Most of the time is spent waiting for hosts, so all of them run in parallel.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn while_it_is_copied_switches_and_is_confirmed() {
+fn a_cut_link_leaves_the_host_with_the_old_or_the_new_system() {
     std::thread::scope(|scope| {
         for cuts in &CUTS {
             scope.spawn(|| survives(cuts));

@@ -8,7 +8,7 @@ use crate::scene::Scene;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn two_deploys_to_one_host() {
+fn a_second_deploy_to_a_host_waits_for_the_first() {
     let scene = Scene::new();
     scene.set_profile("one", "touch /mnt/active; sleep 3");
     std::thread::scope(|scope| {
@@ -54,7 +54,7 @@ fn times(machine: &Machine) -> (f64, f64) {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn four_hosts_are_deployed_to_at_once() {
+fn four_hosts_are_deployed_to_in_parallel() {
     let scene = Scene::new();
     let activation = "date +%s.%N >/mnt/times; sleep 3; date +%s.%N >>/mnt/times";
     scene.set_profile("alone", activation);
@@ -77,7 +77,7 @@ fn four_hosts_are_deployed_to_at_once() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_host_that_fails_does_not_stop_the_others() {
+fn a_failed_host_does_not_stop_the_others() {
     let scene = Scene::new();
     let machines = add_hosts(&scene, 2, ":");
     scene.set_profile("good", ":");
@@ -110,7 +110,7 @@ fn a_host_that_fails_does_not_stop_the_others() {
 /// By other options of ssh, as by other names, nothing in the flake tells that it is one machine.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn one_machine_by_two_ways() {
+fn two_nodes_that_lead_to_one_machine_are_refused() {
     let scene = Scene::new();
     scene.set_profile("one", ":");
     scene.deploy(&[]).assert_code(0);

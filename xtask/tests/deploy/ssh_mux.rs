@@ -14,7 +14,7 @@ fn ssh_processes(scene: &Scene) -> String {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_state_folder_whose_name_has_spaces() {
+fn the_ssh_connection_is_shared_in_a_state_folder_with_spaces() {
     let mut scene = Scene::new();
     let state = scene.sandbox.path("my state");
     scene.sandbox.env("XTASK_STATE", state);
@@ -28,7 +28,7 @@ fn a_state_folder_whose_name_has_spaces() {
 /// The session of the master connection is the only one that the host's sshd allows.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_host_that_allows_one_session() {
+fn a_host_that_allows_one_session_is_deployed_to_without_sharing() {
     let scene = Scene::new();
     let file = scene.machine.path("sshd_config");
     let settings = fs::read_to_string(&file).expect("the settings of sshd");
@@ -44,7 +44,7 @@ fn a_host_that_allows_one_session() {
 /// The user's settings keep connections open, but not this one.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_user_who_shares_connections_too() {
+fn the_shared_connection_of_the_user_is_left_alone() {
     let scene = Scene::new();
     let config = scene.sandbox.path("config");
     let own = scene.sandbox.path("own-%C");

@@ -14,7 +14,7 @@ fn json(scene: &Scene, args: &[&str], code: i32) -> Value {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn the_status_of_a_host() {
+fn status_shows_the_state_of_a_host() {
     let scene = Scene::new();
     scene.set_profile("old-profile", ":");
     scene.is_nixos("old", "old");
@@ -42,7 +42,7 @@ fn the_status_of_a_host() {
 /// A dying card: the file system meets an error, and the kernel makes it read-only.
 #[test]
 #[ignore = "needs root, network namespaces, loop devices, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_file_system_that_has_become_read_only() {
+fn status_shows_a_file_system_that_became_read_only() {
     let scene = Scene::new();
     scene.set_profile("one", ":");
     scene.deploy(&[]).assert_code(0);
@@ -65,7 +65,7 @@ fn a_file_system_that_has_become_read_only() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn hosts_that_are_off_cost_one_time_out() {
+fn hosts_that_are_off_are_queried_in_parallel() {
     let mut scene = Scene::new();
     scene.options = ["-o", "ConnectTimeout=4"].map(str::to_owned).to_vec();
     scene.set_profile("one", ":");

@@ -24,7 +24,7 @@ fn as_pi(scene: &Scene) {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_user_who_becomes_root() {
+fn a_user_with_sudo_can_deploy() {
     let scene = scene("ALL=(ALL) NOPASSWD: ALL");
     scene.deploy(&[]).assert_stderr_contains("deploy target as pi@10.").assert_code(0);
     scene.assert_runs("one");
@@ -37,7 +37,7 @@ fn a_user_who_becomes_root() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_user_who_needs_a_password() {
+fn a_user_who_needs_a_password_is_asked_by_sudo() {
     let scene = scene("ALL=(ALL) ALL");
     let refused = scene.deploy(&[]);
     refused

@@ -7,7 +7,7 @@ use crate::scene::Scene;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_deploy_and_the_same_again() {
+fn a_second_deploy_of_the_same_system_does_nothing() {
     let scene = Scene::new();
     scene.set_profile("one", ":");
     let first = scene.deploy(&[]);
@@ -45,7 +45,7 @@ fn an_activation_that_cuts_the_network_is_rolled_back() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_stale_canary_deceives_deploy_rs_but_not_the_tool() {
+fn a_stale_canary_deceives_deploy_rs_but_not_the_verdict() {
     let scene = Scene::new();
     scene.set_profile("good", ":");
     scene.deploy(&[]).assert_code(0);
@@ -65,7 +65,7 @@ fn a_stale_canary_deceives_deploy_rs_but_not_the_tool() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn failed_units_are_no_success() {
+fn failed_units_fail_the_deploy() {
     let scene = Scene::new();
     scene.set_profile("ill", "echo 'octoprint.service loaded failed failed OctoPrint' >/mnt/failed-units");
     scene.deploy(&[]).assert_stderr_contains("but units have failed: octoprint.service").assert_code(11);
@@ -78,7 +78,7 @@ fn failed_units_are_no_success() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn failed_units_without_systemd() {
+fn without_systemd_failed_units_are_unknown() {
     let scene = Scene::new();
     scene.set_profile("one", ":");
     // Then either the systemctl of this machine runs, which finds no systemd there, or none does.
@@ -94,7 +94,7 @@ fn failed_units_without_systemd() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_build_that_fails_leaves_the_host_alone() {
+fn a_failed_build_leaves_the_host_unchanged() {
     let scene = Scene::new();
     scene.set_profile("good", ":");
     scene.deploy(&[]).assert_code(0);
@@ -106,7 +106,7 @@ fn a_build_that_fails_leaves_the_host_alone() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn hosts_that_cannot_be_reached() {
+fn an_unreachable_host_is_reported() {
     let mut scene = Scene::new();
     scene.options = ["-o", "ConnectTimeout=2"].map(str::to_owned).to_vec();
     scene.set_profile("one", ":");
@@ -119,7 +119,7 @@ fn hosts_that_cannot_be_reached() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn another_host_key() {
+fn another_host_key_is_refused() {
     let mut scene = Scene::new();
     let address = &scene.machine.address;
     let key = fs::read_to_string(scene.machine.path("client_key.pub"));
@@ -136,7 +136,7 @@ fn another_host_key() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_key_that_the_project_knows() {
+fn a_host_key_of_the_project_is_accepted() {
     let mut scene = Scene::new();
     scene.pin_key("host_key.pub");
     scene.set_profile("one", ":");
@@ -154,7 +154,7 @@ fn a_key_that_the_project_knows() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_host_that_the_flake_does_not_have() {
+fn an_unknown_host_is_a_usage_error() {
     let scene = Scene::new();
     scene.set_profile("one", ":");
     let outcome = scene.run(&["deploy", "targte"]);
@@ -165,7 +165,7 @@ fn a_host_that_the_flake_does_not_have() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn the_running_system_is_that_of_the_flake() {
+fn the_verdict_compares_the_running_system_with_the_flake() {
     let scene = Scene::new();
     scene.set_profile("profile", ":");
     scene.is_nixos("nixos-one", "nixos-one");
@@ -185,7 +185,7 @@ fn the_running_system_is_that_of_the_flake() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_deploy_that_is_stopped_still_says_what_the_host_runs() {
+fn an_interrupted_deploy_reports_what_the_host_runs() {
     let scene = Scene::new();
     scene.set_profile("good", ":");
     scene.deploy(&[]).assert_code(0);

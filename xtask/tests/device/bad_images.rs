@@ -19,7 +19,7 @@ fn harmed(sandbox: &Sandbox, card: &Card, format: &str, harm: Harm, options: &[&
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn bad_images_change_nothing() {
+fn bad_images_are_refused_and_the_card_is_unchanged() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     for (format, harm, text) in [
@@ -58,7 +58,7 @@ fn bad_images_change_nothing() {
 /// An image that was found whole is not checked again; the disk that it is on may spoil it all the same.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn an_image_that_rots_is_met_while_the_card_is_written() {
+fn damage_to_a_checked_image_is_found_while_writing() {
     let sandbox = Sandbox::new();
     for mode in ["auto", "full", "delta"] {
         // Each of the three frames of 2 MiB ends in a checksum, which tells of damage anywhere in it; the
@@ -99,7 +99,7 @@ fn an_image_that_rots_is_met_while_the_card_is_written() {
 /// heals.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_wrong_note_about_an_image() {
+fn a_wrong_hash_in_the_check_cache_fails_the_flash_and_is_replaced() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "sized.zst", &image(6));
@@ -200,7 +200,7 @@ fn nothing(mib: usize) -> [(&'static str, Vec<u8>); 2] {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn millions_of_empty_blocks() {
+fn millions_of_empty_blocks_are_refused_within_seconds() {
     let sandbox = Sandbox::new();
     let card = Card::new(3);
     for (name, bytes) in nothing(20) {
@@ -216,7 +216,7 @@ fn millions_of_empty_blocks() {
 /// 100 GiB of zeros, in 3 MiB: what is in the first MiB of them is said at once.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_hundred_gib_without_a_table() {
+fn a_hundred_gib_of_zeros_are_refused_within_seconds() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     // Blocks of 128 KiB of the same byte.
@@ -240,7 +240,7 @@ fn a_hundred_gib_without_a_table() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn what_is_no_image_file() {
+fn folders_and_missing_files_are_no_images() {
     let sandbox = Sandbox::new();
     let card = Card::new(3);
     let dir = sandbox.path("home");
@@ -258,7 +258,7 @@ fn what_is_no_image_file() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn an_image_larger_than_the_card() {
+fn an_image_larger_than_the_card_is_refused() {
     let sandbox = Sandbox::new();
     let card = Card::new(3);
     let file = pack(&sandbox.path("home"), "img.zst", &image(6));
@@ -272,7 +272,7 @@ fn an_image_larger_than_the_card() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_in_use() {
+fn a_mounted_card_keeps_its_files() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "img", &image(6));
@@ -291,7 +291,7 @@ fn a_card_in_use() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_somebody_else_has_open_for_himself() {
+fn a_card_that_is_open_exclusively_is_refused() {
     use std::os::unix::fs::OpenOptionsExt;
     let sandbox = Sandbox::new();
     let card = Card::new(20);
@@ -306,7 +306,7 @@ fn a_card_that_somebody_else_has_open_for_himself() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn every_reason_is_told_at_once() {
+fn all_refusals_are_listed_together() {
     let sandbox = Sandbox::new();
     let card = Card::new(3);
     let file = pack(&sandbox.path("home"), "img", &image(6));
@@ -322,7 +322,7 @@ fn every_reason_is_told_at_once() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn the_file_behind_the_card_is_not_its_image() {
+fn the_file_behind_the_card_is_refused_as_image() {
     let sandbox = Sandbox::new();
     let bytes = image(6);
     let file = pack(&sandbox.path("home"), "img", &bytes);

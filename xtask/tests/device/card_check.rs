@@ -22,7 +22,7 @@ fn check(device: &str, size: &str) -> Outcome {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn an_honest_card_keeps_every_byte() {
+fn an_honest_card_passes_and_is_unchanged() {
     let card = Card::new(40);
     let outcome = check(card.device.device(), "40MiB");
     let stdout = &outcome.assert_code(0).stdout;
@@ -39,7 +39,7 @@ fn an_honest_card_keeps_every_byte() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn counterfeit_cards_are_suspect_and_are_restored() {
+fn counterfeit_cards_are_suspect_and_restored() {
     for fault in [Fault::Wraps(8 * MIB), Fault::Wraps(4 * MIB), Fault::Drops(8 * MIB), Fault::Drops(11 * MIB)]
     {
         let card = FaultyCard::new(12, fault);
@@ -58,7 +58,7 @@ fn counterfeit_cards_are_suspect_and_are_restored() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn nothing_is_written_without_agreement() {
+fn card_check_writes_only_after_confirmation() {
     let card = Card::new(12);
     let device = card.device.device();
     for (options, text) in [
@@ -125,7 +125,7 @@ fn ctrl_c_restores_the_card() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_worker_that_was_killed_is_reported() {
+fn a_killed_worker_is_reported() {
     let (card, child) = hanging();
     let id = child.id();
     let children =

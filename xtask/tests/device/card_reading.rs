@@ -69,7 +69,7 @@ impl Flashed {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_holds_the_image_and_one_that_does_not() {
+fn card_verify_finds_a_chunk_that_differs() {
     let it = Flashed::new();
     let file = ["--image", it.file()];
     let by_receipt = [""; 0];
@@ -97,7 +97,7 @@ fn a_card_that_holds_the_image_and_one_that_does_not() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn without_the_image_its_hash_is_compared() {
+fn without_the_image_the_hash_of_the_receipt_is_compared() {
     let it = Flashed::new();
     std::fs::remove_file(&it.file).unwrap();
     let outcome = it.verify(&[]);
@@ -113,7 +113,7 @@ fn without_the_image_its_hash_is_compared() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn the_last_flash_counts() {
+fn card_verify_uses_the_receipt_of_the_last_flash() {
     let it = Flashed::new();
     let other = it.image.iter().map(|byte| byte ^ 0x40).collect::<Vec<_>>();
     let other = [&it.image[..MIB], &other[MIB..]].concat();
@@ -137,7 +137,7 @@ fn the_last_flash_counts() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_receipt_is_kept_of_each_flash() {
+fn each_flash_leaves_a_receipt() {
     let it = Flashed::new();
     let folder = it.sandbox.path("state").join("receipts");
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
@@ -170,7 +170,7 @@ fn a_receipt_is_kept_of_each_flash() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_receipt_that_cannot_be_written_is_no_failure() {
+fn an_unwritable_receipt_is_a_warning() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     std::fs::write(sandbox.path("state"), "no folder").unwrap();
@@ -194,7 +194,7 @@ const NO_RECEIPT: &str = "origin  no receipt of this project for this card";
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn cards_that_are_none_of_ours() {
+fn cards_without_a_system_do_not_boot() {
     let blank = Loop::new(20 << 20);
     let noise = Card::new(20);
     let whole = Loop::attach(20 << 20, &["--read-only"], ext4);
@@ -214,7 +214,7 @@ fn cards_that_are_none_of_ours() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_card_and_what_became_of_it() {
+fn card_inspect_shows_what_became_of_a_flash() {
     let sandbox = Sandbox::new();
     let card = FaultyCard::new(12, Fault::WriteFails(PLACE, fuser::Errno::EIO));
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));
@@ -246,7 +246,7 @@ fn a_card_and_what_became_of_it() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_card_that_cannot_be_read_everywhere() {
+fn card_verify_reports_unreadable_chunks() {
     let sandbox = Sandbox::new();
     let card = FaultyCard::new(12, Fault::OldReadFails(PLACE, fuser::Errno::EIO));
     let file = pack(&sandbox.path("home"), "img", &garbage(12 * MIB));
@@ -263,7 +263,7 @@ fn a_card_that_cannot_be_read_everywhere() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_is_being_written_is_not_read() {
+fn a_card_that_is_being_written_is_refused() {
     let it = Flashed::new();
     let writer = File::open(it.device()).unwrap();
     rustix::fs::flock(&writer, FlockOperation::NonBlockingLockExclusive).unwrap();
@@ -280,7 +280,7 @@ fn a_card_that_is_being_written_is_not_read() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_in_a_locked_adapter_is_read() {
+fn a_read_only_card_can_be_verified() {
     let it = Flashed::new();
     let copy = it.sandbox.path("copy");
     std::fs::write(&copy, it.card.device.bytes()).unwrap();

@@ -45,7 +45,7 @@ impl Confirmed {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn the_same_card_is_written() {
+fn an_unchanged_card_is_written() {
     let card = Card::new(20);
     let confirmed = Confirmed::new(&card.device, 20);
     card.is_unchanged();
@@ -56,7 +56,7 @@ fn the_same_card_is_written() {
 /// The kernel's own count is compared with that of a medium that was there before.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn another_medium_in_the_same_drive() {
+fn another_card_in_the_same_reader_is_refused() {
     let card = Card::new(20);
     let mut confirmed = Confirmed::new(&card.device, 20);
     let now = confirmed.plan["disk"]["diskseq"].as_u64().expect("Linux 5.15 or later");
@@ -71,7 +71,7 @@ fn another_medium_in_the_same_drive() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn another_size_or_another_file_behind_it() {
+fn a_changed_size_or_backing_file_is_refused() {
     let card = Loop::new(20 * MIB as u64);
     let mut confirmed = Confirmed::new(&card, 20);
     confirmed.plan["disk"]["kind"]["backing"] = json!("/srv/other.img");
@@ -84,7 +84,7 @@ fn another_size_or_another_file_behind_it() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_has_become_read_only() {
+fn a_card_that_became_read_only_is_refused() {
     let card = Card::new(20);
     let confirmed = Confirmed::new(&card.device, 20);
     let protected = Protected::new(&card.device);
@@ -95,7 +95,7 @@ fn a_card_that_has_become_read_only() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_was_mounted_after_all() {
+fn a_card_that_was_mounted_since_is_refused() {
     let card = Loop::attach(64 * MIB as u64, &[], ext4);
     let mut confirmed = Confirmed::new(&card, 64);
     let mounted = Mounted::new(card.device());
@@ -108,7 +108,7 @@ fn a_card_that_was_mounted_after_all() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_claim_is_final() {
+fn a_claimed_card_is_refused() {
     use std::os::unix::fs::OpenOptionsExt;
     let card = Card::new(20);
     let confirmed = Confirmed::new(&card.device, 20);

@@ -7,7 +7,7 @@ use crate::user::{NOBODY, User, set_mode};
 
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-fn the_first_program_that_is_there_is_asked() {
+fn sudo_comes_before_run0_and_run0_before_doas() {
     for (present, asked) in
         [(&["sudo", "run0", "doas"][..], "sudo"), (&["run0", "doas"], "run0"), (&["doas"], "doas")]
     {
@@ -33,7 +33,7 @@ fn the_first_program_that_is_there_is_asked() {
 
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-fn without_any_of_them_it_says_what_to_do() {
+fn without_an_elevation_program_the_flash_fails_before_the_image_is_read() {
     let user = User::new();
     let outcome = user.flash();
     let none =
@@ -47,7 +47,7 @@ fn without_any_of_them_it_says_what_to_do() {
 
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-fn an_image_that_this_user_may_not_read() {
+fn an_image_that_the_user_may_not_read_is_refused() {
     let user = User::new();
     user.sandbox.fake("sudo", "exit 99");
     let image = user.sandbox.path("home").join("nixos-sd-image.img.zst");
@@ -73,7 +73,7 @@ fn an_image_that_this_user_may_not_read() {
 
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-fn reading_is_elevated_too_and_never_writes() {
+fn reading_is_elevated_with_the_read_worker() {
     let user = User::new();
     user.sandbox.fake("sudo", "exit 1");
     let card = user.card();
@@ -101,7 +101,7 @@ fn reading_is_elevated_too_and_never_writes() {
 
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
-fn the_elevated_worker_writes() {
+fn the_elevated_worker_writes_the_card() {
     let user = User::new();
     let _rule = user.with_sudo();
     let hash = content_hash(&user.image);
@@ -124,7 +124,7 @@ fn the_elevated_worker_writes() {
 
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-fn a_plain_file_of_somebody_else() {
+fn a_plain_file_of_another_user_is_not_written_by_root() {
     let user = User::new();
     user.sandbox.fake("sudo", "exit 99");
     let card = user.sandbox.path("virtual-card");
@@ -142,7 +142,7 @@ fn a_plain_file_of_somebody_else() {
 /// The exact messages.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-fn sudo_that_refuses() {
+fn a_refusal_of_sudo_is_reported_with_its_output() {
     let user = User::new();
     for (body, code, words) in [
         (

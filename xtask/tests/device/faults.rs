@@ -38,7 +38,7 @@ fn check(modes: &[&str], mib: usize, fault: Fault, code: i32, text: &str, state:
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn sectors_that_cannot_be_written_or_read() {
+fn errors_of_the_card_name_the_byte() {
     for (fault, text) in [
         (Fault::WriteFails(PLACE, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
         (
@@ -66,7 +66,7 @@ fn sectors_that_cannot_be_written_or_read() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn writes_that_do_not_stay() {
+fn lost_and_flipped_bytes_fail_the_verification() {
     let wrong = "verification failed: 1 of 8 MiB differ from the image, at byte 5242880, after 3 retries";
     for fault in [Fault::Lost(PLACE, ALWAYS), Fault::Flipped(PLACE, ALWAYS), Fault::Flipped(PLACE, 4)] {
         check(&MODES, 12, fault, 4, wrong, BLANK);
@@ -78,7 +78,7 @@ fn writes_that_do_not_stay() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn counterfeit_cards() {
+fn counterfeit_cards_are_suspect() {
     let half = MIB / 2;
     for (mib, fault, size, place) in [
         // Within the image and beyond it, at whole MiB and between them; with the MiB of the first failed
@@ -102,7 +102,7 @@ fn counterfeit_cards() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_card_that_is_pulled_out() {
+fn an_unplugged_card_fails_the_flash() {
     for (fault, text) in [
         (Fault::Unplugged(PLACE, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
         (Fault::Unplugged(PLACE, Errno::ENODEV), "writing the card at byte 5242880: No such device"),
@@ -121,7 +121,7 @@ fn a_card_that_is_pulled_out() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_head_that_does_not_stay() {
+fn a_head_that_cannot_be_blanked_ends_the_flash() {
     let sandbox = Sandbox::new();
     let card = FaultyCard::new(12, Fault::Lost(3 * 512, ALWAYS));
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));
@@ -151,7 +151,7 @@ fn passes(fault: Fault, mode: &str, retries: u32, (mib, fate): (usize, &str)) {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn faults_that_pass_are_healed() {
+fn passing_faults_are_healed_by_retries() {
     for mode in MODES {
         for (fault, retries, fate) in [
             (Fault::Flipped(PLACE, 1), 1, (5, "healed")),
@@ -169,7 +169,7 @@ fn faults_that_pass_are_healed() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn what_was_there_need_not_be_readable() {
+fn unreadable_old_content_does_not_matter() {
     for mode in MODES {
         for place in [PLACE, 5 * MIB] {
             for errno in [Errno::EIO, Errno::ENODATA] {

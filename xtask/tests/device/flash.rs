@@ -41,7 +41,7 @@ pub fn report(outcome: &Outcome) -> Report {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn every_format_ends_up_on_the_card() {
+fn images_of_every_format_are_written() {
     let sandbox = Sandbox::new();
     let image = image(12);
     let hash = content_hash(&image);
@@ -57,7 +57,7 @@ fn every_format_ends_up_on_the_card() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn an_image_of_odd_size_fits_exactly() {
+fn an_image_as_large_as_the_card_fits() {
     let sandbox = Sandbox::new();
     let dir = tempfile::tempdir().unwrap();
     let image = [image(5), garbage(512)].concat();
@@ -71,7 +71,7 @@ fn an_image_of_odd_size_fits_exactly() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn the_plan_tells_what_is_written_and_what_is_lost() {
+fn the_plan_lists_the_image_the_card_and_what_is_lost() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "img.xz", &image(12));
@@ -100,7 +100,7 @@ fn the_plan_tells_what_is_written_and_what_is_lost() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn the_plan_tells_the_partitions_of_a_gpt() {
+fn the_plan_lists_the_partitions_of_a_gpt() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "img", &garbage(12 * MIB));
@@ -129,7 +129,7 @@ fn partition(file: &Path, table: &Path) {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn programs_get_json() {
+fn flash_prints_json() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     let image = image(12);
@@ -146,7 +146,7 @@ fn programs_get_json() {
 }
 
 #[test]
-fn a_plain_file_as_a_card() {
+fn a_plain_file_is_written_like_a_card() {
     let sandbox = Sandbox::new();
     let image = image(6);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
@@ -160,7 +160,7 @@ fn a_plain_file_as_a_card() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_in_memory_is_written_without_direct_access_as_well() {
+fn a_file_on_tmpfs_is_written_without_direct_io() {
     let sandbox = Sandbox::new();
     let image = image(6);
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();

@@ -26,7 +26,7 @@ fn check(sandbox: &Sandbox, file: &Path, image: &[u8], more: usize) -> Outcome {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn sizes_that_are_no_whole_mib_on_cards_that_are_larger_or_not() {
+fn images_of_partial_mib_are_written() {
     let sandbox = Sandbox::new();
     for odd in [0, 512, 3584, 4096, MIB - 512] {
         let image = [image(5), garbage(odd)].concat();
@@ -42,7 +42,7 @@ fn sizes_that_are_no_whole_mib_on_cards_that_are_larger_or_not() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn frames_of_every_kind() {
+fn zstd_frames_of_every_kind_are_written() {
     let sandbox = Sandbox::new();
     let image = image(24);
     // `pzstd` puts a skippable frame before each one; its frames do not tell their sizes.
@@ -87,7 +87,7 @@ fn frames_of_every_kind() {
 /// Neither image is damaged: they only take more memory than may be taken.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_window_that_takes_more_memory_than_may_be_taken() {
+fn a_window_above_the_memory_limit_is_refused() {
     let sandbox = Sandbox::new();
     let image = image(6);
     let zstd = zstd_with(&image, |encoder| encoder.window_log(31));
@@ -121,7 +121,7 @@ fn a_window_that_takes_more_memory_than_may_be_taken() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn names_of_every_kind() {
+fn file_names_of_every_kind_are_accepted() {
     let sandbox = Sandbox::new();
     let image = image(6);
     let packed = sized(&image);
@@ -135,7 +135,7 @@ fn names_of_every_kind() {
 /// As an image in the store is.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_link_to_an_image_that_can_only_be_read() {
+fn a_link_to_a_read_only_image_is_accepted() {
     let sandbox = Sandbox::new();
     let image = image(6);
     let store = Mounted::memory("16m");

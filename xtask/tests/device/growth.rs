@@ -130,19 +130,19 @@ fn grows(card: &Card, end: u64) {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn to_the_end_of_the_card() {
+fn the_partition_grows_to_the_end_of_the_card() {
     grows(&Card::new(512 * MIB, None), 512 * SECTORS);
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn to_what_is_behind() {
+fn the_partition_grows_up_to_the_next_one() {
     grows(&Card::new(512 * MIB, Some(300 * SECTORS)), 300 * SECTORS);
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn to_what_its_table_can_say() {
+fn the_partition_grows_to_the_limit_of_its_table() {
     // From there on numbers of sectors do not fit.
     let limit = 1 << 32;
     for tebibytes in [2, 3] {
@@ -152,7 +152,7 @@ fn to_what_its_table_can_say() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn not_where_there_is_no_room() {
+fn the_partition_does_not_grow_without_room() {
     let end = START + SIZE;
     for (size, behind) in [(176, None), (183, None), (512, Some(end)), (512, Some(end + 7 * SECTORS))] {
         let card = Card::new(size * MIB, behind);

@@ -70,7 +70,7 @@ fn has_all_of_it(device: &str, key: &str, out: &Path) {
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn a_card_gets_its_key_and_files_and_is_else_the_image() {
+fn a_card_gets_its_key_and_files_and_otherwise_the_image() {
     for (block, format, mode) in [(4096, "img.zst", "auto"), (1024, "img", "full"), (2048, "img.xz", "delta")]
     {
         let sandbox = Sandbox::new();
@@ -109,7 +109,7 @@ fn a_card_gets_its_key_and_files_and_is_else_the_image() {
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn the_plan_the_result_and_the_receipt_name_it() {
+fn the_plan_the_result_and_the_receipt_name_the_identity() {
     let sandbox = Sandbox::new();
     let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
@@ -149,7 +149,7 @@ fn the_plan_the_result_and_the_receipt_name_it() {
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn verify_knows_the_image_and_what_was_put_on_it() {
+fn verify_compares_the_image_and_the_payload() {
     let sandbox = Sandbox::new();
     let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
@@ -179,7 +179,7 @@ fn verify_knows_the_image_and_what_was_put_on_it() {
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn a_card_is_flashed_again() {
+fn a_second_flash_keeps_replaces_or_removes_the_key() {
     let sandbox = Sandbox::new();
     let card = Card::new(ROOM);
     let image = host_image(4096, false);
@@ -221,7 +221,7 @@ fn a_card_is_flashed_again() {
 /// A run was killed when its card was written and its key not yet settled.
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn a_key_that_waits_is_never_lost() {
+fn a_pending_key_is_never_lost() {
     let sandbox = Sandbox::new();
     let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
@@ -254,7 +254,7 @@ fn a_key_that_waits_is_never_lost() {
 
 #[test]
 #[ignore = "needs e2fsprogs: run `cargo xtask test`"]
-fn a_plain_file_and_another_folder_for_keys() {
+fn a_plain_file_gets_a_key_from_another_folder() {
     let sandbox = Sandbox::new();
     let image = host_image(4096, false);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
@@ -279,7 +279,7 @@ fn a_plain_file_and_another_folder_for_keys() {
 
 #[test]
 #[ignore = "needs root and e2fsprogs: run `cargo xtask test`"]
-fn the_elevated_worker_gets_the_key() {
+fn the_elevated_worker_writes_the_key() {
     let user = User::with(host_image(4096, false), ROOM);
     let keygen = std::fs::canonicalize("/usr/bin/ssh-keygen").unwrap();
     symlink(keygen, user.sandbox.path("bin/ssh-keygen")).unwrap();

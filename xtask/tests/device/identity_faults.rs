@@ -76,7 +76,7 @@ impl Ready {
 
 #[test]
 #[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn a_card_that_fails() {
+fn a_fault_at_the_payload_leaves_the_head_blank() {
     let ready = Ready::new();
     let place = ready.place();
     let at = ready.places[0] * MIB;
@@ -114,7 +114,7 @@ fn a_card_that_fails() {
 
 #[test]
 #[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn a_fault_that_passes_is_healed() {
+fn a_passing_fault_at_the_payload_is_healed() {
     let ready = Ready::new();
     for fault in [Fault::Flipped(ready.place(), 2), Fault::Lost(ready.place(), 2)] {
         let card = ready.card(fault);
@@ -145,7 +145,7 @@ fn stopped(ready: &Ready, card: &FaultyCard, stop: impl FnOnce(Pid, Pid)) -> (Op
 
 #[test]
 #[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn a_worker_that_is_killed_or_stopped_between_the_body_and_the_head() {
+fn a_worker_that_ends_before_the_head_leaves_the_head_blank() {
     let ready = Ready::new();
     let key = private_key(&ready.sandbox, "pi");
     let card = ready.card(Fault::StallsWrite(ready.place()));
@@ -165,7 +165,7 @@ fn a_worker_that_is_killed_or_stopped_between_the_body_and_the_head() {
 
 #[test]
 #[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn a_new_key_replaces_the_old_one_only_when_a_card_has_it() {
+fn a_new_key_replaces_the_old_one_once_a_card_has_it() {
     let ready = Ready::new();
     let key = private_key(&ready.sandbox, "pi");
     let known = || std::fs::read(ready.sandbox.path("state/identity/known_hosts")).unwrap();
@@ -184,7 +184,7 @@ fn a_new_key_replaces_the_old_one_only_when_a_card_has_it() {
 /// table.
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn a_worker_that_is_killed_at_any_moment() {
+fn a_worker_killed_at_any_moment_leaves_a_blank_or_a_whole_card() {
     let sandbox = Sandbox::new();
     let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));

@@ -29,7 +29,7 @@ fn refuses(image: &[u8], more: &[&str], code: i32, text: &str) {
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn images_without_a_place_or_without_room() {
+fn images_without_nixos_sd_or_without_room_are_refused() {
     let of_pi = ["--identity-of", "pi"];
     let text = "has no partition NIXOS_SD with ext4\nhint: pass --identity none: ";
     refuses(&image(40), &of_pi, 3, text);
@@ -49,7 +49,7 @@ fn images_without_a_place_or_without_room() {
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn words_that_do_not_go_together() {
+fn contradicting_options_are_refused() {
     let image = host_image(4096, false);
     refuses(&image, &["--identity", "new"], 2, "name the host with --identity-of HOST");
     refuses(&image, &["--identity-of", "../pi"], 2, "\"../pi\" cannot be the name of a host with a key");
@@ -76,7 +76,7 @@ fn refuses_files(image: &[u8], make: impl FnOnce(&Path), more: &[&str], text: &s
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn files_where_there_are_folders_and_folders_where_there_are_files() {
+fn files_do_not_replace_folders_nor_folders_files() {
     let image = host_image(4096, false);
     let of_pi = ["--identity-of", "pi"];
     let file = |dir: &Path| std::fs::write(dir.join("etc"), "").unwrap();
@@ -110,7 +110,7 @@ fn files_where_there_are_folders_and_folders_where_there_are_files() {
 /// debugfs would run the end of such a path as a command of its own.
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn paths_that_are_too_long_for_a_command() {
+fn paths_that_are_too_long_for_debugfs_are_refused() {
     let deep = |dir: &Path| {
         let mut dir = rustix::fs::open(dir, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap();
         let name = "\"".repeat(250);
@@ -131,7 +131,7 @@ fn without(sandbox: &Sandbox, program: &str, args: &[&str]) -> Outcome {
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn programs_that_are_not_there() {
+fn missing_programs_of_e2fsprogs_are_refused() {
     let sandbox = Sandbox::new();
     let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));

@@ -119,7 +119,7 @@ impl Run {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn ctrl_c_while_writing_and_while_verifying() {
+fn ctrl_c_during_write_and_verify_leaves_the_head_blank() {
     for fault in [Fault::StallsWrite(PLACE), Fault::StallsRead(PLACE)] {
         let mut run = Run::until(fault);
         kill_process_group(run.pid(), Signal::INT).unwrap();
@@ -134,7 +134,7 @@ fn ctrl_c_while_writing_and_while_verifying() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_flash_that_is_broken_off_leaves_a_receipt() {
+fn an_interrupted_flash_leaves_a_receipt() {
     let mut run = Run::until(Fault::StallsWrite(PLACE));
     kill_process_group(run.pid(), Signal::INT).unwrap();
     assert_eq!(run.end().0, Some(130));
@@ -164,7 +164,7 @@ fn a_flash_that_is_broken_off_leaves_a_receipt() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_tool_that_is_killed_leaves_a_receipt() {
+fn a_killed_tool_leaves_a_receipt() {
     let mut run = Run::until(Fault::StallsWrite(PLACE));
     kill_process(run.pid(), Signal::KILL).unwrap();
     run.end();
@@ -178,7 +178,7 @@ fn a_tool_that_is_killed_leaves_a_receipt() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn signals_to_the_tool_alone() {
+fn a_signal_to_the_tool_alone_stops_the_worker() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let mut run = Run::until(Fault::StallsWrite(PLACE));
         kill_process(run.pid(), signal).unwrap();
@@ -193,7 +193,7 @@ fn signals_to_the_tool_alone() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn the_worker_stops_when_the_tool_was_killed() {
+fn the_worker_stops_when_the_tool_is_killed() {
     let mut run = Run::until(Fault::StallsWrite(PLACE));
     kill_process(run.pid(), Signal::KILL).unwrap();
     assert_eq!(run.child.wait().unwrap().code(), None);
@@ -208,7 +208,7 @@ fn the_worker_stops_when_the_tool_was_killed() {
 /// The image is replaced before the worker opens it, and while the worker reads it.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn an_image_that_is_replaced_under_way() {
+fn an_image_that_is_replaced_during_the_flash_is_refused() {
     for (place, doing) in [(0, "opening the image "), (MIB + PAGE, "reading the image")] {
         for format in ["img.zst", "img"] {
             let mut run = Run::with(format, Fault::StallsWrite(place));
@@ -226,7 +226,7 @@ fn an_image_that_is_replaced_under_way() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_worker_that_was_killed() {
+fn a_killed_worker_leaves_the_head_blank() {
     // The second one at the very first write, before the first progress event.
     for place in [PLACE, 0] {
         let mut run = Run::until(Fault::StallsWrite(place));

@@ -181,7 +181,7 @@ fn check(bench: &Bench, before: &[u8], end: &End, place: &str) {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn killed_at_random_points() {
+fn a_worker_killed_at_random_points_never_leaves_half_an_image_that_boots() {
     let bench = Bench::new();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
     let seed = std::env::var("XTASK_SEED").map_or(now.as_secs(), |seed| seed.parse().expect("a number"));

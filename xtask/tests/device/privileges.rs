@@ -21,7 +21,7 @@ use crate::user::{NOBODY, User, give, run};
 
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
-fn a_worker_that_waits_for_its_job_ends_at_a_signal() {
+fn a_worker_without_a_job_ends_at_a_signal() {
     let user = User::new();
     let _rule = user.with_rule("");
     for (signal, half) in [(Signal::TERM, false), (Signal::INT, true), (Signal::HUP, false)] {
@@ -120,7 +120,7 @@ fn open_in(process: &str) -> Vec<PathBuf> {
 /// A user who takes over the child that reads a card for them cannot write the card through it.
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
-fn what_reads_a_card_is_no_way_to_write_it() {
+fn a_card_cannot_be_written_through_its_reading_process() {
     let user = User::new();
     let disk = user.request(user.card(), "9MiB")["job"]["flash"]["disk"].clone();
     let _rule = user.with_rule("");
@@ -154,7 +154,7 @@ fn what_reads_a_card_is_no_way_to_write_it() {
 /// The worker waits on a full stdout pipe while the test reads its rights.
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
-fn foreign_bytes_are_read_with_the_rights_of_the_caller() {
+fn cards_and_images_are_parsed_with_the_rights_of_the_caller() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
@@ -185,7 +185,7 @@ fn foreign_bytes_are_read_with_the_rights_of_the_caller() {
 /// On a machine without a free process or thread, a flash ends in an error message, or succeeds.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-fn too_few_processes_are_no_panic() {
+fn a_process_limit_causes_an_error_and_no_panic() {
     let user = User::new();
     let card = user.sandbox.path("state/virtual-card");
     std::fs::write(&card, garbage(9 * MIB)).unwrap();
@@ -206,7 +206,7 @@ fn too_few_processes_are_no_panic() {
 /// A core at the question of `flash` would hold the key.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-fn no_core_at_the_question() {
+fn the_tool_leaves_no_core_at_the_confirmation() {
     let user = User::new();
     user.sandbox.fake("sudo", "exit 1");
     let file = pack(&user.sandbox.path("home"), "img", &user.image);

@@ -39,7 +39,7 @@ fn check(mode: &str, before: &[u8], written: &[usize]) {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn only_what_differs_is_written() {
+fn only_chunks_that_differ_are_written() {
     let same = image(SIZE);
     let all = (0..SIZE).collect::<Vec<_>>();
     let mut changed = same.clone();
@@ -63,7 +63,7 @@ fn only_what_differs_is_written() {
 /// After an interrupted flash, the written chunks are only read, and the others are written.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_flash_that_was_killed_is_taken_up_where_it_was() {
+fn a_killed_flash_continues_where_it_ended() {
     for mode in ["auto", "full", "delta"] {
         let mut run = Run::until(Fault::StallsWrite(PLACE));
         kill_process(run.worker(), Signal::KILL).unwrap();

@@ -57,28 +57,28 @@ fn an_absent_device_is_not_created() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_device_whose_folder_is_forgotten() {
+fn a_device_name_without_dev_is_suggested_with_it() {
     let card = Loop::new(1 << 20);
     let name = card.device().strip_prefix("/dev/").unwrap();
     refused(name, &VIRTUAL, &format!("there is no {name}\nhint: did you mean {}?", card.device()));
 }
 
 #[test]
-fn a_character_device_and_a_folder() {
+fn a_character_device_and_a_folder_are_no_disks() {
     refused("/dev/null", &VIRTUAL, "/dev/null is a character device, not a disk");
     refused("/dev", &VIRTUAL, "/dev is a folder, not a disk");
 }
 
 #[test]
 #[ignore = "needs a machine with a disk under /: run `cargo xtask test`"]
-fn the_disk_of_the_running_system() {
+fn the_disk_of_the_running_system_is_refused() {
     let disk = system_disk();
     let path = disk.to_str().unwrap();
     refused(path, &VIRTUAL, &format!("{path} is a disk of the running system: "));
 }
 
 #[test]
-fn a_plain_file_is_taken_for_a_card_only_on_request() {
+fn a_plain_file_needs_allow_virtual() {
     let sandbox = Sandbox::new();
     let card = sandbox.path("virtual-card");
     std::fs::File::create(&card).unwrap().set_len(4 * MIB).unwrap();
@@ -93,7 +93,7 @@ fn a_plain_file_is_taken_for_a_card_only_on_request() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_loop_device_is_taken_for_a_card_only_on_request() {
+fn a_loop_device_needs_allow_virtual_and_a_size() {
     let card = Loop::new(64 * MIB);
     refused(
         card.device(),
@@ -109,7 +109,7 @@ fn a_loop_device_is_taken_for_a_card_only_on_request() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_link_names_the_device_behind_it() {
+fn a_refusal_names_the_device_behind_a_link() {
     let card = Loop::new(64 * MIB);
     let sandbox = Sandbox::new();
     let link = sandbox.path("by-id-usb-card");
@@ -119,7 +119,7 @@ fn a_link_names_the_device_behind_it() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_mounted_card() {
+fn a_mounted_card_is_refused() {
     let card = Loop::attach(64 * MIB, &[], ext4);
     let mounted = Mounted::new(card.device());
     std::fs::write(mounted.at().join("photo"), "precious").unwrap();
@@ -134,7 +134,7 @@ fn a_mounted_card() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_is_swapped_to() {
+fn a_card_used_as_swap_is_refused() {
     let card = Loop::new(64 * MIB);
     let swap = Swap::on(card.device());
     let name = card.device().trim_start_matches("/dev/");
@@ -146,7 +146,7 @@ fn a_card_that_is_swapped_to() {
 /// The kernel's exclusive claim is to one device; another loop device over the same file has its own.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_is_mounted_through_another_loop_device() {
+fn a_card_mounted_through_another_loop_device_is_refused() {
     let card = Loop::attach(64 * MIB, &[], ext4);
     let mounted = Mounted::new(card.device());
     std::fs::write(mounted.at().join("photo"), "precious").unwrap();
@@ -160,7 +160,7 @@ fn a_card_that_is_mounted_through_another_loop_device() {
 /// A mount in another namespace looks like this: nothing in `/proc` or `/sys` tells of it.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_somebody_has_claimed() {
+fn a_card_that_another_program_claims_or_locks_is_refused() {
     let card = Loop::new(64 * MIB);
     let claim =
         OpenOptions::new().read(true).custom_flags(OFlags::EXCL.bits().cast_signed()).open(card.device());
@@ -178,7 +178,7 @@ fn a_card_that_somebody_has_claimed() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn an_image_on_the_card_itself() {
+fn an_image_on_the_card_itself_is_refused() {
     let card = Loop::attach(64 * MIB, &[], ext4);
     let mounted = Mounted::new(card.device());
     let image = mounted.at().join("own.img");
@@ -197,21 +197,21 @@ fn an_image_on_the_card_itself() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_read_only_card() {
+fn a_read_only_card_is_refused() {
     let card = Loop::attach(64 * MIB, &["--read-only"], |_| ());
     refused(card.device(), &VIRTUAL, "is read-only\nhint: attach it without `losetup --read-only`");
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_with_large_sectors() {
+fn a_card_with_large_sectors_is_refused() {
     let card = Loop::attach(64 * MIB, &["--sector-size", "4096"], |_| ());
     refused(card.device(), &VIRTUAL, "has sectors of 4096 bytes, but the image is laid out for 512");
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn devices_says_what_would_be_lost() {
+fn devices_lists_the_partitions_of_a_card() {
     let card = Loop::attach(64 * MIB, &[], ext4);
     let outcome = Sandbox::new().run(&["devices", "--json", "--allow-virtual"]);
     let disks: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");

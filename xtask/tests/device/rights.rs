@@ -47,7 +47,7 @@ fn refuses(user: &User, name: &str, request: &Value, files: &[&File], words: &st
 
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
-fn a_file_of_root_is_neither_read_nor_written() {
+fn the_worker_neither_reads_nor_writes_a_file_of_root() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
@@ -83,7 +83,7 @@ fn a_file_of_root_is_neither_read_nor_written() {
 /// The worker reads the image from the descriptor, whatever the path in the job names.
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
-fn a_file_of_root_is_no_image() {
+fn the_worker_opens_no_image_itself() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
@@ -109,7 +109,7 @@ fn a_file_of_root_is_no_image() {
 
 #[test]
 #[ignore = "needs root, loop devices and sudo: run `cargo xtask test`"]
-fn disks_of_the_system_and_of_others_are_not_read() {
+fn the_worker_does_not_read_disks_of_the_system_or_of_others() {
     let user = User::new();
     let _rule = user.with_rule("");
     let reads = |path: &Path, words: &str| {
@@ -159,7 +159,7 @@ fn disks_of_the_system_and_of_others_are_not_read() {
 
 #[test]
 #[ignore = "needs root, e2fsprogs and sudo: run `cargo xtask test`"]
-fn programs_of_the_callers_path_do_not_run() {
+fn the_worker_runs_no_programs_of_the_callers_path() {
     let user = User::with(host_image(4096, false), 48);
     let _sudo = user.with_sudo();
     let _rule = user.with_rule("Defaults:nobody !secure_path, !env_reset");
@@ -178,7 +178,7 @@ fn programs_of_the_callers_path_do_not_run() {
 /// A machine without e2fsprogs, and a user who has them: the programs run with the rights of the user.
 #[test]
 #[ignore = "needs root, namespaces, e2fsprogs and sudo: run `cargo xtask test`"]
-fn programs_of_the_caller_run_as_the_caller_where_the_system_has_none() {
+fn programs_of_the_caller_run_with_the_rights_of_the_caller() {
     let user = User::with(host_image(4096, false), 48);
     let _rule = user.with_sudo();
     let names = ["debugfs", "e2fsck", "e2image"];
@@ -211,7 +211,7 @@ fn programs_of_the_caller_run_as_the_caller_where_the_system_has_none() {
 
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
-fn requests_that_are_no_jobs_are_refused() {
+fn the_worker_refuses_malformed_jobs() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
@@ -255,7 +255,7 @@ fn requests_that_are_no_jobs_are_refused() {
 /// A job counts only for its sender: a user who has no sudo rule gets nothing.
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
-fn the_job_of_somebody_else() {
+fn the_worker_refuses_the_job_of_another_user() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB").to_string();
     let _rule = user.with_rule("");
@@ -270,7 +270,7 @@ fn the_job_of_somebody_else() {
 /// A shell that sudo has started keeps the variables that name the caller.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
-fn root_that_was_somebody_else_works_for_itself() {
+fn a_root_shell_of_sudo_flashes_a_plain_file() {
     let user = User::new();
     let card = user.sandbox.path("virtual-card");
     std::fs::write(&card, garbage(9 * MIB)).unwrap();
@@ -284,7 +284,7 @@ fn root_that_was_somebody_else_works_for_itself() {
 
 #[test]
 #[ignore = "needs root, loop devices and sudo: run `cargo xtask test`"]
-fn a_card_that_is_mounted_is_unmounted_for_the_user() {
+fn the_worker_unmounts_the_card_of_the_user() {
     let user = User::new();
     let _rule = user.with_sudo();
     let card = Loop::attach(9 * MIB as u64, &[], ext4);

@@ -37,7 +37,7 @@ fn refused(card: &Card, device: &str, words: &str) {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_loop_device_over_the_card() {
+fn a_card_behind_a_loop_device_is_refused() {
     let card = Card::new(64);
     let device = card.device.device().to_owned();
     let own = name(&card.device).to_owned();
@@ -62,7 +62,7 @@ fn a_loop_device_over_the_card() {
 /// A node of another name, which is gone by now: only the kernel knows what is behind the loop device.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_loop_device_over_a_node_that_was_removed() {
+fn a_card_behind_a_loop_device_over_a_removed_node_is_refused() {
     let card = Card::new(64);
     let dir = tempfile::tempdir().unwrap();
     let device = card.device.device().to_owned();
@@ -88,7 +88,7 @@ fn a_loop_device_over_a_node_that_was_removed() {
 /// A file system on the card whose image is attached, while another file is shown at the path of that.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_loop_device_over_a_file_that_another_hides() {
+fn a_card_behind_a_loop_device_over_a_hidden_file_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let shown = tempfile::tempdir().unwrap();
     let [file, link] = ["card", "link"].map(|name| dir.path().join("real").join(name));
@@ -111,7 +111,7 @@ fn a_loop_device_over_a_file_that_another_hides() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn what_is_mounted_or_swapped_to_through_a_loop_device() {
+fn a_card_mounted_or_used_as_swap_through_a_loop_device_is_refused() {
     let card = Loop::attach(64 * MIB as u64, &[], ext4);
     let own = name(&card).to_owned();
     let upper = Loop::over(Path::new(card.device()), &[]);
@@ -130,7 +130,7 @@ fn what_is_mounted_or_swapped_to_through_a_loop_device() {
 /// The kernel lets those write that had the card open before somebody claimed it.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_program_that_has_the_card_open_for_writing() {
+fn a_card_that_a_program_has_open_for_writing_is_refused() {
     let card = Card::new(64);
     let device = card.device.device().to_owned();
     let writer = |path: &str, redirection: &str| shell(&format!("exec sleep 60 {redirection}'{path}'"));
@@ -166,7 +166,7 @@ fn a_program_that_has_the_card_open_for_writing() {
 /// A file system on another device whose journal is on the card: the kernel claims the card for it.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn the_journal_of_another_file_system() {
+fn a_card_with_the_journal_of_another_file_system_is_refused() {
     let card = Loop::new(64 * MIB as u64);
     let other = Loop::new(64 * MIB as u64);
     run("mke2fs", &["-q", "-b", "4096", "-O", "journal_dev", card.device()]);
@@ -185,7 +185,7 @@ fn the_journal_of_another_file_system() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn what_must_survive() {
+fn files_the_tool_needs_are_not_overwritten() {
     let card = Loop::attach(64 * MIB as u64, &[], ext4);
     let mounted = Mounted::new(card.device());
     let on_card = |name: &str| {
@@ -245,7 +245,7 @@ fn what_must_survive() {
 /// The kernel lets a loop device be attached to a card that somebody has claimed.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_loop_device_that_is_attached_midway() {
+fn a_loop_device_that_is_attached_during_the_flash_stops_it() {
     let sandbox = Sandbox::new();
     let card = Loop::new(512 * MIB as u64);
     let file = pack(&sandbox.path("home"), "img", &image(400));
@@ -274,7 +274,7 @@ fn a_loop_device_that_is_attached_midway() {
 /// `nohup`, and `&` in a shell without job control, start programs so: what they ignore they still ignore.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn signals_that_were_ignored_at_the_start() {
+fn signals_ignored_at_the_start_stay_ignored() {
     for (name, signal) in [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)] {
         let mut run = Run::ignoring(name, Fault::StallsWrite(PLACE));
         kill_process_group(Pid::from_raw(run.pid().as_raw_nonzero().get()).unwrap(), signal).unwrap();

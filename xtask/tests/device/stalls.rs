@@ -28,7 +28,7 @@ fn in_a_write_and_in_a_read(test: impl Fn(Fault, &str) + Sync) {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_stall_is_reported_while_it_lasts_and_then_the_flash_goes_on() {
+fn a_stall_is_reported_while_it_lasts() {
     in_a_write_and_in_a_read(|fault, operation| {
         let mut run = Run::until(fault);
         let begin = Instant::now();
@@ -47,7 +47,7 @@ fn a_stall_is_reported_while_it_lasts_and_then_the_flash_goes_on() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn ctrl_c_during_a_stall() {
+fn ctrl_c_during_a_stall_stops_the_flash() {
     in_a_write_and_in_a_read(|fault, operation| {
         let mut run = Run::until(fault);
         run.said_until(&format!("warning: the card has not answered to {operation} "));
@@ -63,7 +63,7 @@ fn ctrl_c_during_a_stall() {
 /// The tool only asks another disk for its labels, and does not wait for it.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn a_card_that_hangs_does_not_keep_another_from_being_written() {
+fn a_stalled_card_does_not_delay_the_flash_of_another() {
     let mut run = Run::until(Fault::StallsWrite(PLACE));
     let sandbox = Sandbox::new();
     let card = Card::new(20);

@@ -11,7 +11,7 @@ use crate::support::loops::{Loop, Mounted};
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn cards_that_are_too_small() {
+fn a_card_smaller_than_the_image_is_refused() {
     let sandbox = Sandbox::new();
     let image = image(40);
     for missing in [512, 64 << 10, 32 * MIB] {
@@ -31,7 +31,7 @@ fn cards_that_are_too_small() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_whose_switch_is_on() {
+fn a_write_protected_card_is_refused() {
     let sandbox = Sandbox::new();
     let image = image(6);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
@@ -52,7 +52,7 @@ fn a_card_whose_switch_is_on() {
 /// where a probe was before; only verifying finds that the rest is missing.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_fills_up() {
+fn a_card_that_fills_up_fails_the_verification() {
     let sandbox = Sandbox::new();
     let image = image(10);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
@@ -79,7 +79,7 @@ fn a_card_that_fills_up() {
 /// A file over FUSE reports short writes to its user; a loop device over the file completes them itself.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn writes_that_are_cut_short() {
+fn short_writes_are_continued() {
     let sandbox = Sandbox::new();
     let image = image(8);
     let file = pack(&sandbox.path("home"), "img.zst", &image);

@@ -31,7 +31,7 @@ fn is_mounted(at: &Path) -> bool {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn only_with_the_flag() {
+fn a_mounted_card_is_unmounted_only_with_the_flag() {
     let card = card();
     let mounted = Mounted::new(card.device());
     let at = mounted.at().display();
@@ -47,7 +47,7 @@ fn only_with_the_flag() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn from_every_place_and_from_one_above_the_other() {
+fn all_mounts_of_a_card_are_unmounted() {
     let card = card();
     let first = Mounted::new(card.device());
     let inside = first.at().join("inside");
@@ -65,7 +65,7 @@ fn from_every_place_and_from_one_above_the_other() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn not_while_it_is_busy() {
+fn a_busy_card_is_not_unmounted() {
     let card = card();
     let mounted = Mounted::new(card.device());
     let photo = mounted.at().join("photo");
@@ -85,7 +85,7 @@ fn not_while_it_is_busy() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn not_with_another_mount_on_top_of_it() {
+fn a_card_with_a_mount_on_top_is_not_unmounted() {
     let card = card();
     let mounted = Mounted::new(card.device());
     let inside = mounted.at().join("inside");
@@ -105,7 +105,7 @@ fn not_with_another_mount_on_top_of_it() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn not_with_the_image_on_it() {
+fn a_card_with_the_image_on_it_is_not_unmounted() {
     let card = card();
     let mounted = Mounted::new(card.device());
     let file = pack(mounted.at(), "img", &image(6));
@@ -118,7 +118,7 @@ fn not_with_the_image_on_it() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn on_a_terminal_it_is_asked() {
+fn on_a_terminal_unmounting_needs_a_confirmation() {
     let sandbox = Sandbox::new();
     let file = pack(&sandbox.path("home"), "img", &image(6));
     for (answer, code) in [("", 3), ("n", 3), ("y", 0)] {

@@ -60,7 +60,7 @@ impl Waiting {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_comes_is_written_and_one_that_was_there_is_not() {
+fn the_inserted_card_is_written_and_not_the_one_that_was_in() {
     let sandbox = Sandbox::new();
     let old = Card::new(21);
     let run = Waiting::begin(&sandbox, 21);
@@ -75,7 +75,7 @@ fn a_card_that_comes_is_written_and_one_that_was_there_is_not() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn another_card_than_the_expected_one_is_passed_over() {
+fn a_card_of_another_size_is_ignored() {
     let sandbox = Sandbox::new();
     let mut run = Waiting::begin(&sandbox, 22);
     let other = Card::new(23);
@@ -93,7 +93,7 @@ fn another_card_than_the_expected_one_is_passed_over() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_loop_device_is_passed_over_without_the_flag() {
+fn a_loop_device_is_ignored_without_the_flag() {
     let sandbox = Sandbox::new();
     let mut command = command(&sandbox, 24, &["--yes"]);
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -110,7 +110,7 @@ fn a_loop_device_is_passed_over_without_the_flag() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn on_a_terminal_the_card_that_came_is_confirmed_by_its_name() {
+fn on_a_terminal_the_inserted_card_is_confirmed_by_its_name() {
     let sandbox = Sandbox::new();
     for (answer, code) in [("mmcblk9", 3), ("", 0)] {
         let mut terminal = Terminal::run(command(&sandbox, 25, &["--allow-virtual"]));
@@ -126,7 +126,7 @@ fn on_a_terminal_the_card_that_came_is_confirmed_by_its_name() {
 
 /// Nobody is kept waiting who cannot say which card is meant.
 #[test]
-fn a_card_that_nobody_described() {
+fn waiting_without_a_terminal_needs_a_description_of_the_card() {
     let sandbox = Sandbox::new();
     let file = pack(&sandbox.path("home"), "img", &image(6));
     let file = file.to_str().unwrap();

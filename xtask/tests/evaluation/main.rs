@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
-fn the_flake_says_what_the_host_is() {
+fn the_flake_evaluates_to_the_expected_host() {
     let facts = evaluate();
     assert_eq!(facts["system"], expected(facts));
     assert_eq!(facts["node"]["hostname"], "stinky");
@@ -33,7 +33,7 @@ fn the_flake_says_what_the_host_is() {
 
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
-fn a_second_pi_is_a_line_and_a_file() {
+fn a_second_pi_needs_one_line_and_one_file() {
     let facts = evaluate();
     let mut second = expected(facts);
     for (pointer, value) in [
@@ -61,7 +61,7 @@ fn a_second_pi_is_a_line_and_a_file() {
 
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
-fn a_host_that_is_no_pi_is_in_the_same_registry() {
+fn a_host_that_is_no_pi_uses_the_same_registry() {
     let facts = evaluate();
     let desk = &facts["desk"];
     assert_eq!((&desk["failed"], &desk["warnings"]), (&json!([]), &json!([])));

@@ -152,7 +152,7 @@ fn meaning(boot: &Path, key: &str, value: &str) -> String {
 
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
-fn the_second_generation_is_what_boots_next() {
+fn the_second_generation_boots_next() {
     let host = Host::new(2);
     let install = crate::evaluate()["installBootLoader"].as_str().unwrap();
     let words = "-g 4 -t 5 -d '/nix/boot' -c \"$@\"";
@@ -171,7 +171,7 @@ fn the_second_generation_is_what_boots_next() {
 
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
-fn the_demo_writes_the_menu_that_nixos_would() {
+fn the_demo_writes_the_same_menu_as_nixos() {
     let install = crate::evaluate()["installBootLoader"].as_str().unwrap();
     for generations in [1, 2, 4, 11] {
         let host = Host::new(generations);

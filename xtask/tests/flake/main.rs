@@ -29,7 +29,7 @@ fn modules(name: &str, system: &str, admin: &str) -> Value {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn a_host_is_an_entry_of_the_registry_and_a_folder() {
+fn a_host_consists_of_an_entry_in_the_registry_and_a_folder() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flake/registry.nix");
     let found = nix(&["eval", "--json", "--impure", "--file", file.to_str().expect("a path in UTF-8")]);
     let stinky = modules("stinky", "aarch64-linux", "ppetru");

@@ -73,7 +73,7 @@ impl Content {
 }
 
 #[test]
-fn bad_input_is_named() {
+fn invalid_input_is_refused_by_name() {
     let content = Content::new(false);
     for (changes, expected) in [
         (("OUT", ""), "assemble: the variable OUT is not set\n"),
@@ -92,7 +92,7 @@ fn bad_input_is_named() {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn content_that_cannot_be_assembled() {
+fn content_that_cannot_be_assembled_is_refused() {
     let content = Content::new(false);
     fs::write(content.path("paths"), "/nowhere/cccc-x\n").unwrap();
     let said = content.assemble(&[]).unwrap_err();
@@ -130,7 +130,7 @@ fn all_content_is_in_the_image() {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn firmware_whose_names_begin_with_a_dot() {
+fn firmware_files_that_begin_with_a_dot_are_in_the_image() {
     let content = Content::new(false);
     fs::create_dir(content.path("firmware/.folder")).unwrap();
     for name in ["firmware/.file", "firmware/.folder/..file"] {
@@ -157,7 +157,7 @@ pub fn has_it_all(image: &Image) {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn what_is_large_and_stays_comes_first() {
+fn large_stable_store_paths_come_first() {
     let content = Content::new(false);
     let name = |name: &str| format!("{}-{name}", "d".repeat(32));
     let mut paths = Vec::new();
@@ -201,7 +201,7 @@ fn what_is_large_and_stays_comes_first() {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn every_file_has_the_time_that_was_given() {
+fn every_file_has_the_given_time() {
     let content = Content::new(false);
     // Nix gives files in the store the time 1.
     for (now, fat, ext4) in [

@@ -65,7 +65,7 @@ fn look(disk: &Path) -> Result<Value, String> {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn a_kernel_with_room() {
+fn a_kernel_with_room_below_the_device_tree_boots() {
     let content = content(&kernel(36 * MIB));
     let found = inspected(&content).unwrap();
     let expected = serde_json::json!([{"file": "u-boot-pi3.bin", "kernel_end": 38 * MIB, "tree": 38 * MIB}]);
@@ -74,7 +74,7 @@ fn a_kernel_with_room() {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn a_kernel_that_would_overwrite_the_device_tree() {
+fn a_kernel_that_would_overwrite_the_device_tree_does_not_boot() {
     let large = kernel(36 * MIB + 1);
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut packed, &large).unwrap();
@@ -89,7 +89,7 @@ fn a_kernel_that_would_overwrite_the_device_tree() {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn what_is_named_and_not_there() {
+fn a_missing_boot_file_is_named() {
     let content = content(b"no kernel");
     let error = inspected(&content).unwrap_err();
     assert_eq!(error, "reading /boot/kernel: it is no kernel for AArch64");
@@ -100,7 +100,7 @@ fn what_is_named_and_not_there() {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn a_menu_of_a_damaged_size() {
+fn a_boot_menu_with_a_damaged_size_does_not_boot() {
     let content = content(&kernel(36 * MIB));
     let disk = unpacked(&content);
     let root = format!("{}?offset={}", disk.display(), 48 * MIB);

@@ -83,7 +83,7 @@ fn part(out: &Path) -> std::path::PathBuf {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn one_that_is_asked_to_end_leaves_nothing() {
+fn a_terminated_assembler_leaves_no_files() {
     for moment in MOMENTS {
         for signal in [Signal::TERM, Signal::INT] {
             let content = content();
@@ -99,7 +99,7 @@ fn one_that_is_asked_to_end_leaves_nothing() {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn one_that_is_killed_leaves_no_image() {
+fn a_killed_assembler_leaves_no_image() {
     for moment in MOMENTS {
         let content = content();
         let call = Call { changes: LONG, ..Call::new(content.dir()) };

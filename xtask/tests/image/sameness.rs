@@ -26,7 +26,7 @@ fn bytes(call: &Call) -> Vec<u8> {
 
 #[test]
 #[ignore = "needs Debian's programs and user namespaces: run `cargo xtask test`"]
-fn two_users_make_the_same_image() {
+fn two_users_assemble_the_same_image() {
     let one = Content::new(false);
     let other = Content::new(true);
     [&one, &other].into_iter().for_each(add_groups);
@@ -37,7 +37,7 @@ fn two_users_make_the_same_image() {
 
 #[test]
 #[ignore = "needs Debian's programs and AArch64 emulation: run `cargo xtask test`"]
-fn an_emulated_pi_makes_the_same_image() {
+fn an_emulated_pi_assembles_the_same_image() {
     let one = Content::new(false);
     let other = Content::new(true);
     [&one, &other].into_iter().for_each(add_groups);
@@ -78,7 +78,7 @@ fn old_mke2fs(content: &Content) -> String {
 
 #[test]
 #[ignore = "needs e2fsprogs, mtools, dosfstools, fdisk, zstd, fakeroot and faketime: run `cargo xtask test`"]
-fn an_older_mke2fs_is_used_by_way_of_a_folder() {
+fn an_older_mke2fs_gets_a_folder_and_assembles_the_same_image() {
     let contents = [Content::new(false), Content::new(true)];
     let paths = contents.each_ref().map(old_mke2fs);
     let calls = [0, 1].map(|number| {

@@ -51,7 +51,7 @@ fn try_everything(fixture: &Fixture) -> Vec<Outcome> {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn what_the_git_folder_of_a_flake_names_is_not_run() {
+fn programs_that_the_git_configuration_of_a_flake_names_do_not_run() {
     let mut fixture = Fixture::repository(&[
         FlakeFiles::Tracked("flake.nix", &flake("")),
         FlakeFiles::Tracked(".gitattributes", "* filter=evil diff=evil\n"),
@@ -117,7 +117,7 @@ fn what_the_git_folder_of_a_flake_names_is_not_run() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn ssh_options_of_a_flake_that_is_no_checkout_run_nothing() {
+fn ssh_options_of_a_foreign_flake_run_no_programs() {
     let fixture = Fixture::empty();
     let (program, canary) = canary(&fixture);
     let option = format!("-oProxyCommand={program}");
@@ -150,7 +150,7 @@ fn ssh_options_of_a_flake_that_is_no_checkout_run_nothing() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn hostnames_that_cannot_be_meant_are_refused() {
+fn host_names_that_are_options_or_shell_text_are_refused() {
     let fixture = Fixture::empty();
     let (program, canary) = canary(&fixture);
     for (from, to, what) in [
@@ -173,7 +173,7 @@ fn hostnames_that_cannot_be_meant_are_refused() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn an_output_that_leads_out_of_the_store_is_no_image() {
+fn an_image_outside_the_store_is_refused() {
     let fixture = Fixture::empty();
     let secret_file = fixture.path("home/secret.img");
     fs::write(&secret_file, "secret").expect("writing a secret");

@@ -27,7 +27,7 @@ fn thief(name: &str, key: &str, more: &str) -> String {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn no_build_reads_the_key_of_a_host() {
+fn a_build_cannot_read_the_key_of_a_host() {
     let mut fixture = Fixture::empty();
     let (file, secret) = key(&fixture);
     let file = file.display().to_string();
@@ -93,7 +93,7 @@ fn no_build_reads_the_key_of_a_host() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn no_input_of_a_flake_copies_the_key_of_a_host() {
+fn an_input_of_a_flake_cannot_copy_the_key_of_a_host() {
     let fixture = Fixture::empty();
     let (file, secret) = key(&fixture);
     let folder = fixture.path("state/identity");
@@ -142,7 +142,7 @@ fn no_input_of_a_flake_copies_the_key_of_a_host() {
 /// the store.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn no_evaluation_copies_the_key_of_a_host() {
+fn an_evaluation_cannot_copy_the_key_of_a_host() {
     let fixture = Fixture::empty();
     let (file, secret) = key(&fixture);
     let folder = fixture.path("state/identity/pi").display().to_string();
@@ -198,7 +198,7 @@ fn lock_with(fixture: &Fixture, path: &Path) {
 /// fails.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn a_lock_that_leads_to_the_key_of_a_host_by_another_way() {
+fn a_lock_that_reaches_the_key_of_a_host_indirectly_copies_nothing() {
     let fixture = Fixture::empty();
     let (file, secret) = key(&fixture);
     let folder = file.parent().expect("a folder");

@@ -14,7 +14,7 @@ use fixture::{Fixture, FlakeFiles, builder, image, system};
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn hosts_of_a_flake_with_broken_siblings() {
+fn hosts_lists_all_hosts_despite_broken_siblings() {
     let fixture = Fixture::plain(&format!(
         r#"{{ outputs = {{ self }}: {{
           packages.{0}.good-sdImage = {1};
@@ -39,7 +39,7 @@ fn hosts_of_a_flake_with_broken_siblings() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn an_image_is_built_in_spite_of_a_sibling_that_throws() {
+fn an_image_is_built_despite_a_broken_sibling() {
     let fixture =
         Fixture::with_images(&[("good", &image("good")), ("broken", r#"throw "broken on purpose""#)]);
     let outcome = fixture.run(&["sd-image", "good"]);
@@ -110,7 +110,7 @@ fn a_failed_builder_shows_the_end_of_its_log() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn programs_and_systems_that_this_machine_does_not_run() {
+fn systems_that_this_machine_does_not_run_are_reported() {
     let script = r"printf '\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\377\000' >$out; chmod +x $out";
     let alien = format!(
         r#"derivation {{ name = "alien"; system = "{}"; builder = {}; }}"#,
@@ -135,7 +135,7 @@ fn programs_and_systems_that_this_machine_does_not_run() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn no_flake_and_no_images() {
+fn a_missing_flake_and_missing_images_are_reported() {
     let fixture = Fixture::empty();
     fixture
         .run(&["hosts"])
