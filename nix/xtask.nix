@@ -6,12 +6,17 @@ rustPlatform.buildRustPackage {
 
   src = lib.fileset.toSource {
     root = ../.;
+    # With the documents and the files that they name, which the unit tests read.
     fileset = lib.fileset.unions [
+      ../CHANGELOG.md
+      ../CONTRIBUTING.md
       ../Cargo.lock
       ../Cargo.toml
+      ../README.md
       ../SECURITY.md
-      ../hosts/raspberry-pi/grow.sh
-      ../hosts/raspberry-pi/sd-image/assembler
+      ../docs
+      ../hosts
+      ../nix
       ../xtask
     ];
   };

@@ -117,6 +117,54 @@ fn the_exit_codes_of_the_documents() {
     assert_eq!(together, known);
 }
 
+/// The width of the documents, in characters. Tables are wider.
+const WIDTH: usize = 120;
+
+#[test]
+fn no_line_is_too_wide() {
+    for name in documents() {
+        let text = read(&name);
+        let prose = text.lines().filter(|line| !line.starts_with('|'));
+        let wide = prose.filter(|line| line.chars().count() > WIDTH);
+        assert_eq!(wide.collect::<Vec<_>>(), [""; 0], "{name}");
+    }
+}
+
+/// The folders in which the documents name files.
+const ROOTS: [&str; 8] = [
+    "",
+    "xtask/src",
+    "xtask/src/commands",
+    "xtask/src/ui",
+    "xtask/tests",
+    "hosts",
+    "hosts/raspberry-pi",
+    "hosts/raspberry-pi/sd-image",
+];
+
+/// Whether `span` is the path of a file of this repository: of a kind that only source files are, and no example.
+fn is_source(span: &str) -> bool {
+    let kinds = ["rs", "nix", "sh"];
+    let is_kind =
+        Path::new(span).extension().and_then(|it| it.to_str()).is_some_and(|it| kinds.contains(&it));
+    let is_example = span.contains("NAME") || span.contains("smelly") || !span.contains('/');
+    is_kind && !is_example && !span.contains(' ')
+}
+
+#[test]
+fn every_path_exists() {
+    let exists = |path: &str| ROOTS.iter().any(|root| repository().join(root).join(path).exists());
+    let mut count = 0;
+    for name in documents() {
+        let text = read(&name);
+        for path in lines(&text, false).flat_map(spans).filter(|span| is_source(span)) {
+            assert!(exists(path), "{name}: {path}");
+            count += 1;
+        }
+    }
+    assert!(count > 60, "{count}");
+}
+
 /// The words of a command as a shell splits them, without a comment; `N` stands for a number.
 fn words(command: &str) -> Vec<String> {
     let command = command.split(" #").next().unwrap_or_default();

@@ -21,6 +21,8 @@ mod status;
 mod target;
 mod timings;
 mod verdict;
+#[cfg(test)]
+mod verdict_docs_tests;
 
 pub use activation::require_deploy_rs;
 pub use apply::apply;
