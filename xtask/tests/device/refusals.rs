@@ -206,7 +206,10 @@ fn a_read_only_card_is_refused() {
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_with_large_sectors_is_refused() {
     let card = Loop::attach(64 * MIB, &["--sector-size", "4096"], |_| ());
-    refused(card.device(), &VIRTUAL, "has sectors of 4096 bytes, but the image is laid out for 512");
+    let words = "has sectors of 4096 bytes, but a card needs 512";
+    refused(card.device(), &VIRTUAL, words);
+    let args = [&["card", "check", card.device()], &VIRTUAL[..]].concat();
+    Sandbox::new().run(&args).says(words).exits(3);
 }
 
 #[test]

@@ -63,8 +63,14 @@ fn no_medium(disk: &Disk, _: &Request) -> Option<Refusal> {
         DiskKind::File { .. } => {
             Some(refusal(format!("{path} is empty"), "give it the size of a card: `truncate --size 4G FILE`"))
         }
-        DiskKind::Loop { .. } => {
+        DiskKind::Loop { backing: None } => {
             Some(refusal(format!("{path} has no file behind it"), "attach a file with `losetup`"))
+        }
+        DiskKind::Loop { backing: Some(file) } => {
+            let reason = format!("{path} has a size of 0 bytes: its file {} is empty", file.display());
+            let file = shell::quote(&file.to_string_lossy());
+            let hint = format!("run `truncate --size 4G {file}`, then `losetup --set-capacity {path}`");
+            Some(refusal(reason, hint))
         }
         _ => Some(refusal(format!("{path} has no medium in it"), "insert the card and try again")),
     }
@@ -136,13 +142,13 @@ fn too_small(disk: &Disk, request: &Request) -> Option<Refusal> {
     Some(refusal(reason, "use a larger card"))
 }
 
+/// Images count in sectors of 512 bytes: their partition tables would be misread on a card with other sectors.
 fn sectors(disk: &Disk, _: &Request) -> Option<Refusal> {
     if disk.sector_size == 512 {
         return None;
     }
     let path = disk.path.display();
-    let reason =
-        format!("{path} has sectors of {} bytes, but the image is laid out for 512", disk.sector_size);
+    let reason = format!("{path} has sectors of {} bytes, but a card needs 512", disk.sector_size);
     Some(refusal(reason, "use another card or reader"))
 }
 

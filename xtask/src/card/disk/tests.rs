@@ -141,10 +141,30 @@ fn the_state_of_the_card() {
     refused(
         "mmcblk0",
         |machine| machine.with_card(&[("queue/logical_block_size", "4096")]),
-        &[
-            "/dev/mmcblk0 has sectors of 4096 bytes, but the image is laid out for 512; use another card or reader",
-        ],
+        &["/dev/mmcblk0 has sectors of 4096 bytes, but a card needs 512; use another card or reader"],
     );
+}
+
+#[test]
+fn a_loop_device_of_size_zero_has_no_file_or_an_empty_one() {
+    let refused = |attributes: &[(&str, &str)]| {
+        let machine = FakeMachine::new();
+        machine.device("virtual/block/loop1", "7:1", &[&[("size", "0")], attributes].concat());
+        let request = Request { virtual_cards: VirtualCards::Allowed, ..request() };
+        check(
+            &machine.disk("loop1"),
+            &request,
+            &[match attributes {
+                [] => "/dev/loop1 has no file behind it; attach a file with `losetup`",
+                _ => {
+                    "/dev/loop1 has a size of 0 bytes: its file /a card.img is empty; \
+                 run `truncate --size 4G '/a card.img'`, then `losetup --set-capacity /dev/loop1`"
+                }
+            }],
+        );
+    };
+    refused(&[]);
+    refused(&[("loop/backing_file", "/a card.img")]);
 }
 
 #[test]

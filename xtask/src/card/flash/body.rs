@@ -139,7 +139,7 @@ impl Body {
                 if self.hash_at(chunk.at) != Some(&chunk.hash) {
                     bail!(
                         Verification, "the image file changed while it was written";
-                        hint: "{STABLE_IMAGE}"
+                        hint: "{}", Changed::HINT
                     );
                 }
                 job.card_io.write_all(&chunk.bytes, chunk.at)?;
@@ -202,9 +202,6 @@ fn write_if_changed(
     Ok(ChunkState::Written)
 }
 
-/// The remedy for an image file that somebody writes to.
-const STABLE_IMAGE: &str = "run the same command again once nothing writes to the image";
-
 /// The remedy for an image that is not what its file claims.
 const OTHER_IMAGE: &str = "build or download the image again";
 
@@ -238,7 +235,7 @@ fn image_error(at: u64, error: &std::io::Error) -> anyhow::Error {
             failure!(Io, "reading the image at byte {at}: {error}"; hint: "{}", reason.hint())
         }
         None if Changed::is(error) => {
-            failure!(Verification, "reading the image: {error}"; hint: "{STABLE_IMAGE}")
+            failure!(Verification, "reading the image: {error}"; hint: "{}", Changed::HINT)
         }
         None => failure!(Verification, "the image is damaged at byte {at}: {error}"; hint: "{OTHER_IMAGE}"),
     }

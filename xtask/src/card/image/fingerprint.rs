@@ -78,7 +78,7 @@ impl Read for UnchangedReader {
 
 impl Changed {
     /// The remedy.
-    pub const HINT: &str = "run the command again once the file no longer changes";
+    pub const HINT: &str = "run the same command again once nothing writes to the image";
 
     /// Whether this is the reason of `error`.
     pub fn is(error: &Error) -> bool {
