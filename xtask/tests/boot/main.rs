@@ -140,9 +140,10 @@ fn a_bootable_flag_on_the_wrong_partition_fails_the_boot() {
     assert_eq!(code, 4);
     assert_eq!(
         inspected["verdict"]["why"],
-        "partition 1 (FIRMWARE, FAT32) is marked bootable, so U-Boot looks for its menu there; mark partition 2 \
-         (NIXOS_SD) with `sfdisk --activate`, giving it the disk and 2"
+        "partition 1 (FIRMWARE, FAT32) is marked bootable, so U-Boot looks for its menu there"
     );
+    let hint = "run `sfdisk --activate DEVICE 2` to mark partition 2 (NIXOS_SD)";
+    assert_eq!(inspected["verdict"]["hint"], hint);
     let uboot = emulator();
     for (machine, said) in [(Machine::Virt, "No more bootdevs"), (Machine::Raspi3b, "U-Boot>")] {
         let setup = Setup::new(machine, &card, &uboot).unwrap();

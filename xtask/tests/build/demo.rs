@@ -196,7 +196,7 @@ fn card_inspect_explains_why_a_card_does_not_boot() {
     let why = why_not_bootable_with(&copy, 446, &table);
     assert!(why.starts_with("partition 1 (FIRMWARE, FAT32) is marked bootable"), "{why}");
     let why = why_not_bootable_with(&copy, 0, &vec![0; 1 << 20]);
-    assert!(why.ends_with("a flash was broken off here; run it again"), "{why}");
+    assert!(why.ends_with("a flash of this card was broken off"), "{why}");
     let root =
         format!("{}?offset={}", copy.display(), result["contents"]["volumes"][1]["partition"]["start"]);
     stdout_of("debugfs", &["-w", "-R", &format!("rm {kernel}"), &root]);

@@ -37,9 +37,9 @@ fn bad_images_are_refused_and_the_card_is_unchanged() {
         ("sized.zst", Harm::Append, "(zstd) is truncated or damaged"),
         ("img.xz", Harm::Append, "(xz) is truncated or damaged"),
         ("img.gz", Harm::Append, "(gzip) is truncated or damaged"),
-        ("img", Harm::Cut, "beyond its end"),
+        ("img", Harm::Cut, "beyond the end at byte "),
         ("img", Harm::Append, "not a multiple of 512-byte sectors"),
-        ("img", Harm::NoTable, "it has no partition table"),
+        ("img", Harm::NoTable, "no partition table"),
         ("sized.zst", Harm::Text, "not a multiple of 512-byte sectors"),
         ("img.zst", Harm::Empty, "is empty"),
         ("sized.zst", Harm::EmptyFrame, "is no disk image"),
@@ -223,7 +223,7 @@ fn a_hundred_gib_of_zeros_are_refused_within_seconds() {
     let zeros =
         [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &[2, 0, 16, 0].repeat(100 << 13), &[1, 0, 0]].concat();
     let frame = crate::image::zstd_with(&image(6), |_| Ok(()));
-    let table = "it has no partition table";
+    let table = "no partition table";
     for (bytes, text) in
         [(zeros.clone(), table), ([frame, zeros].concat(), "bytes too few\nhint: use a larger card")]
     {

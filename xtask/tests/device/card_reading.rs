@@ -199,9 +199,9 @@ fn cards_without_a_system_do_not_boot() {
     let noise = Card::new(20);
     let whole = Loop::attach(20 << 20, &["--read-only"], ext4);
     for (device, why) in [
-        (blank.device(), "it is blank"),
-        (noise.device.device(), "it has no partition table (no 0x55AA at the end of the first sector)"),
-        (whole.device(), "it has no partition table, only one ext4"),
+        (blank.device(), "the card is blank"),
+        (noise.device.device(), "no partition table (no 0x55AA at the end of the first sector)"),
+        (whole.device(), "no partition table, only a file system: ext4"),
     ] {
         let (lines, error) = inspected(&Sandbox::new(), device);
         assert_eq!(lines, [format!("boots   not: {why}"), NO_RECEIPT.to_owned()]);
@@ -220,12 +220,14 @@ fn card_inspect_shows_what_became_of_a_flash() {
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));
     let image = image(8);
     flash(&sandbox, &file, card.path(), "12MiB", &[]).assert_code(5);
-    let broken = "boots   not: its first MiB is blank, and there is something behind it: a flash was broken off here; run it again";
-    assert_eq!(inspected(&sandbox, card.path()).0, [broken, NO_RECEIPT]);
+    let broken = "boots   not: the first MiB is blank, but not the rest: a flash of this card was broken off";
+    let (lines, error) = inspected(&sandbox, card.path());
+    assert_eq!(lines, [broken, NO_RECEIPT]);
+    assert!(error.ends_with("a flash of this card was broken off\nhint: run the flash again\n"), "{error}");
     card.mend();
     flash(&sandbox, &file, card.path(), "12MiB", &[]).assert_code(0);
     let (lines, _) = inspected(&sandbox, card.path());
-    let no_system = "boots   not: partition 1 has neither FAT32 nor ext4 on it";
+    let no_system = "boots   not: partition 1 is marked bootable, but has no ext4";
     assert_eq!(lines[..2], ["holds   1: Linux, 7.0 MiB, bootable", no_system]);
     let image = format!(" UTC with the image {}, hash {}", file.display(), content_hash(&image));
     assert!(lines[2].starts_with("origin  flashed 2") && lines[2].ends_with(&image), "{lines:?}");

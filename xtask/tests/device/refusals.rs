@@ -209,7 +209,7 @@ fn a_card_with_large_sectors_is_refused() {
     let words = "has sectors of 4096 bytes, but a card needs 512";
     refused(card.device(), &VIRTUAL, words);
     let args = [&["card", "check", card.device()], &VIRTUAL[..]].concat();
-    Sandbox::new().run(&args).says(words).exits(3);
+    Sandbox::new().run(&args).assert_stderr_contains(words).assert_code(3);
 }
 
 #[test]

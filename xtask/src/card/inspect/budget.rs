@@ -1,5 +1,5 @@
-//! What the reading of foreign bytes may cost. Every reader of a file system takes it from one budget, so that no
-//! count, size, or cycle in what is read makes it longer.
+//! A budget of bytes and time for reading foreign bytes. All readers of a card share one, so that no count, size or cycle
+//! in the bytes makes them read longer.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -10,48 +10,50 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::bail;
 use crate::base::Bytes;
-use crate::base::failure::ExitKind;
 
-/// The memory that one reader of foreign bytes may take at once, in bytes.
+/// The memory that one reader of foreign bytes may use at once, in bytes.
 pub const MEMORY: u64 = 256 << 20;
 
-/// How much one look at a card reads, in bytes; what is read twice counts twice.
-const BYTES: u64 = 1 << 30;
+/// The bytes that one inspection of a card may read. Bytes that are read twice count twice.
+const MAX_BYTES: u64 = 1 << 30;
 
-/// How long one look at a card takes. A slow card is read with 1 MB/s.
-const TIME: Duration = Duration::from_secs(300);
+/// The time that one inspection of a card may take. A slow card is read at 1 MB/s.
+const MAX_TIME: Duration = Duration::from_secs(300);
 
-/// Nothing that is put on a card takes longer.
-const LONGEST: Duration = Duration::from_secs(86_400);
+/// The longest time by which [`Budget::with`] extends a budget.
+const MAX_EXTENSION: Duration = Duration::from_secs(86_400);
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
-/// What is left of a budget. Clones share it.
+/// The rest of a budget, shared by all clones.
 #[derive(Clone, Debug)]
 pub struct Budget<'a> {
-    bytes: u64,
+    /// The bytes at the start, for messages.
+    max: u64,
     left: Rc<Cell<u64>>,
-    until: Instant,
+    deadline: Instant,
     stop: &'a AtomicBool,
 }
 
 impl<'a> Budget<'a> {
-    /// For one look at a card. `stop` ends it at once.
+    /// The budget for one inspection of a card. Once `stop` is set, every reader fails.
     pub fn new(stop: &'a AtomicBool) -> Self {
-        Self { bytes: BYTES, left: Rc::new(Cell::new(BYTES)), until: Instant::now() + TIME, stop }
+        let left = Rc::new(Cell::new(MAX_BYTES));
+        Self { max: MAX_BYTES, left, deadline: Instant::now() + MAX_TIME, stop }
     }
 
-    /// For a process that a signal ends.
+    /// The budget for a process that a signal ends, so that it needs no `stop`.
     pub fn unattended() -> Self {
         Self::new(&NEVER)
     }
 
-    /// With room for `bytes` more, and the time that they take.
+    /// The budget with `bytes` more, and with one second more for each MiB.
     #[must_use]
     pub fn with(mut self, bytes: u64) -> Self {
-        self.until += Duration::from_secs(bytes >> 20).min(LONGEST);
-        self.bytes = self.bytes.saturating_add(bytes);
+        self.deadline += Duration::from_secs(bytes >> 20).min(MAX_EXTENSION);
+        self.max = self.max.saturating_add(bytes);
         self.left.set(self.left.get().saturating_add(bytes));
         self
     }
@@ -59,29 +61,29 @@ impl<'a> Budget<'a> {
     /// Takes `bytes` from the budget.
     ///
     /// # Errors
-    /// Of [`ExitKind::Verification`] where it is spent, and of [`ExitKind::Interrupted`] once it is to stop.
+    /// `Verification` where the bytes or the time are spent, and `Interrupted` once `stop` is set.
     pub fn spend(&self, bytes: u64) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) {
-            return Err(ExitKind::Interrupted.error("stopped while a file system was read"));
+            bail!(Interrupted, "stopped while a file system was read");
         }
         let left = self.left.get().checked_sub(bytes);
-        let Some(left) = left.filter(|_| Instant::now() < self.until) else {
-            let most = Bytes(self.bytes);
-            let text = format!(
-                "reading it takes more than {most}, or too long: it is damaged, or made to take long"
-            );
-            return Err(ExitKind::Verification.error(text));
-        };
-        self.left.set(left);
+        match left.filter(|_| Instant::now() < self.deadline) {
+            Some(left) => self.left.set(left),
+            None => bail!(
+                Verification,
+                "reading takes more than the limit of {}, or too long: the file system is damaged or hostile",
+                Bytes(self.max)
+            ),
+        }
         Ok(())
     }
 }
 
-/// A part of a disk that is read within a budget.
+/// A region of a disk that is read within a budget.
 #[derive(Debug)]
 pub struct Limited<'a> {
     disk: &'a File,
-    /// In bytes from the beginning of the disk.
+    /// The start, in bytes from the start of the disk.
     start: u64,
     size: u64,
     pub budget: Budget<'a>,
@@ -97,45 +99,48 @@ impl<'a> Limited<'a> {
         self.size
     }
 
-    /// Fills `bytes` with what begins at byte `at` of this part.
+    /// Fills `bytes` from byte `at` of this region on.
     ///
     /// # Errors
-    /// Bytes beyond its end, a budget that is spent, and a disk that cannot be read.
+    /// Bytes beyond the end of the region, a spent budget, and a disk that cannot be read.
     pub fn read(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
         let count = bytes.len() as u64;
         self.budget.spend(count.max(1))?;
         if at.checked_add(count).is_none_or(|end| end > self.size) {
-            let text = format!("something in it is said to be at byte {at}, beyond its end at {}", self.size);
-            return Err(ExitKind::Verification.error(text));
+            bail!(Verification, "a structure points to byte {at}, beyond the end at byte {}", self.size);
         }
-        let at = self.start.checked_add(at).context("its end is beyond all numbers")?;
-        self.disk.read_exact_at(bytes, at).with_context(|| format!("reading {count} bytes at byte {at}"))
+        let position = self.start.checked_add(at).context("the position on the disk exceeds 64 bits")?;
+        let reading = || format!("reading {count} bytes at byte {position}");
+        self.disk.read_exact_at(bytes, position).with_context(reading)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::{ExitKind, kind};
 
     #[test]
     fn a_budget_is_spent_by_all_who_share_it() {
         let stop = AtomicBool::new(false);
-        let (disk, budget) = (tempfile::tempfile().unwrap(), Budget::new(&stop));
+        let disk = tempfile::tempfile().unwrap();
+        let budget = Budget::new(&stop);
         disk.set_len(1 << 20).unwrap();
         let part = Limited::new(&disk, 512, 1024, budget.clone());
         let mut bytes = [0; 512];
         part.read(512, &mut bytes).unwrap();
         for at in [513, u64::MAX] {
             let error = part.read(at, &mut bytes).unwrap_err().to_string();
-            assert_eq!(error, format!("something in it is said to be at byte {at}, beyond its end at 1024"));
+            assert_eq!(error, format!("a structure points to byte {at}, beyond the end at byte 1024"));
         }
-        budget.spend(BYTES - 4 * 512).unwrap();
+        budget.spend(MAX_BYTES - 4 * 512).unwrap();
         part.read(0, &mut bytes).unwrap();
         let error = part.read(0, &mut bytes).unwrap_err();
-        assert_eq!(crate::base::failure::kind(&error), ExitKind::Verification);
-        assert!(error.to_string().starts_with("reading it takes more than 1.0 GiB, or too long"), "{error}");
+        assert_eq!(kind(&error), ExitKind::Verification);
+        let words = "reading takes more than the limit of 1.0 GiB, or too long";
+        assert!(error.to_string().starts_with(words), "{error}");
         budget.with(512).spend(512).unwrap();
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(crate::base::failure::kind(&part.read(0, &mut bytes).unwrap_err()), ExitKind::Interrupted);
+        assert_eq!(kind(&part.read(0, &mut bytes).unwrap_err()), ExitKind::Interrupted);
     }
 }

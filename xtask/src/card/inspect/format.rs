@@ -1,10 +1,10 @@
-//! How a file is compressed, by its first bytes.
+//! The compression format of a file.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How an image file is compressed.
+/// The compression format of an image file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -15,7 +15,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Told from the first bytes, never from the file's name.
+    /// The format of the file that begins with `head`. The name of the file does not matter.
     pub fn sniff(head: &[u8]) -> Self {
         // Skippable zstd frames (RFC 8878, section 3.1.2) may stand before the first real one.
         let skippable = head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == [0x2a, 0x4d, 0x18];

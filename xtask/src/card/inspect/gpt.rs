@@ -1,59 +1,66 @@
-//! The partition table of an image or a card: a GUID partition table (UEFI specification, chapter 5).
+//! GUID partition tables (UEFI specification, chapter 5).
 
 use anyhow::Result;
 
 use super::partition::{Partition, SECTOR, Type, le32};
-use crate::base::failure::ExitKind;
+use crate::{bail, failure};
 
-/// A disk's header is in its second sector, and says of itself that it is this long at least, in bytes.
-const HEADER: usize = 92;
-/// The shortest entry for a partition, in bytes.
-const ENTRY: usize = 128;
-/// The attribute "legacy BIOS bootable", by which U-Boot goes too.
+/// The size of the shortest header, in bytes.
+const MIN_HEADER: usize = 92;
+/// The size of the shortest entry for a partition, in bytes.
+const MIN_ENTRY: usize = 128;
+/// The attribute "legacy BIOS bootable", by which U-Boot finds the bootable partition, too.
 const BOOTABLE: u64 = 1 << 2;
 
-/// Reads the table in `head`, the first MiB of a disk or all of a smaller one.
+/// Parses the table in `head`, the first MiB of a disk or all bytes of a smaller one.
 ///
 /// # Errors
-/// No table, a damaged one, and one whose entries lie further back.
+/// No table, a damaged one, and one with entries behind `head`.
 pub fn parse(head: &[u8]) -> Result<Vec<Partition>> {
-    let sector = head.get(512..1024).filter(|sector| sector.starts_with(b"EFI PART"));
-    let sector = sector
-        .ok_or_else(|| ExitKind::Refused.error("its first sector announces a GPT that is not there"))?;
-    let len = le32(&sector[12..]) as usize;
-    let header = sector.get(..len).filter(|header| header.len() >= HEADER).ok_or_else(damaged)?;
-    // The checksum is made with zeros in its own place.
-    let unsealed = header.iter().enumerate().map(|(at, byte)| if (16..20).contains(&at) { 0 } else { *byte });
-    if crc32(unsealed) != le32(&header[16..]) {
-        return Err(damaged());
-    }
-    if le64(&header[24..]) != 1 || le64(&header[40..]) > le64(&header[48..]) {
-        return Err(
-            ExitKind::Refused.error("its GPT is damaged: it says that it is somewhere else, or has no room")
-        );
-    }
-    let entries = entries(head, header)
-        .ok_or_else(|| ExitKind::Refused.error("the entries of its GPT are not in its first MiB"))?;
+    let header = header(head)?;
+    let Some(entries) = entries(head, header) else {
+        bail!(Refused, "the entries of the GPT are not in the first MiB");
+    };
     if crc32(entries.iter().copied()) != le32(&header[88..]) {
-        return Err(damaged());
+        return Err(wrong_checksum());
     }
     let size = le32(&header[84..]) as usize;
     entries.chunks_exact(size).zip(1..).filter_map(|(entry, number)| parse_entry(entry, number)).collect()
 }
 
-fn damaged() -> anyhow::Error {
-    ExitKind::Refused.error("its GPT is damaged: a checksum is wrong")
+/// The checked header, in the second sector of the disk.
+fn header(head: &[u8]) -> Result<&[u8]> {
+    let Some(sector) = head.get(512..1024).filter(|sector| sector.starts_with(b"EFI PART")) else {
+        bail!(Refused, "the first sector announces a GPT, but the second has none");
+    };
+    let len = le32(&sector[12..]) as usize;
+    let header = sector.get(..len).filter(|header| header.len() >= MIN_HEADER).ok_or_else(wrong_checksum)?;
+    // The checksum is computed with zeros in its own place.
+    let without_sum =
+        header.iter().enumerate().map(|(at, byte)| if (16..20).contains(&at) { 0 } else { *byte });
+    if crc32(without_sum) != le32(&header[16..]) {
+        return Err(wrong_checksum());
+    }
+    if le64(&header[24..]) != 1 || le64(&header[40..]) > le64(&header[48..]) {
+        bail!(Refused, "the GPT is damaged: its header is for another sector, or leaves no usable sectors");
+    }
+    Ok(header)
 }
 
-/// The bytes of all entries, as far as they are in `head`; their size is sound.
+fn wrong_checksum() -> anyhow::Error {
+    failure!(Refused, "the GPT is damaged: wrong checksum")
+}
+
+/// The bytes of all entries; `None` where `head` does not have them, or where an entry is too short.
 fn entries<'a>(head: &'a [u8], header: &[u8]) -> Option<&'a [u8]> {
     let start = usize::try_from(le64(&header[72..]).checked_mul(SECTOR)?).ok()?;
-    let (count, size) = (le32(&header[80..]) as usize, le32(&header[84..]) as usize);
+    let count = le32(&header[80..]) as usize;
+    let size = le32(&header[84..]) as usize;
     let end = start.checked_add(count.checked_mul(size)?)?;
-    head.get(start..end).filter(|_| size >= ENTRY)
+    head.get(start..end).filter(|_| size >= MIN_ENTRY)
 }
 
-/// An entry of the type 0 is not in use.
+/// The partition of an `entry`; `None` for an unused entry, whose type is 0.
 fn parse_entry(entry: &[u8], number: u32) -> Option<Result<Partition>> {
     let [first, last, attributes] = [32, 40, 48].map(|at| le64(&entry[at..]));
     let partition = |sectors: u64| Partition {
@@ -63,12 +70,11 @@ fn parse_entry(entry: &[u8], number: u32) -> Option<Result<Partition>> {
         start: first.saturating_mul(SECTOR),
         size: sectors.saturating_add(1).saturating_mul(SECTOR),
     };
-    let backwards =
-        || ExitKind::Refused.error(format!("its GPT is damaged: partition {number} ends before it begins"));
+    let backwards = || failure!(Refused, "the GPT is damaged: partition {number} ends before it begins");
     (entry[..16] != [0; 16]).then(|| last.checked_sub(first).map(partition).ok_or_else(backwards))
 }
 
-/// The first three parts of a GUID are numbers, stored with their least byte first.
+/// The text of a GUID. Its first three parts are stored little-endian.
 fn guid(bytes: &[u8]) -> String {
     let order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
     let hex = order.map(|at| format!("{:02x}", bytes[at]));
@@ -79,7 +85,7 @@ fn le64(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// CRC-32 as in Ethernet and gzip, bit by bit: a table has 16 KiB at most.
+/// CRC-32 as in Ethernet and gzip, bit by bit: the usual table has 16 KiB.
 fn crc32(bytes: impl Iterator<Item = u8>) -> u32 {
     let shift = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
     !bytes.fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(byte), shift))
@@ -90,6 +96,7 @@ mod tests {
     use super::super::partition_table::PartitionTable;
     use super::super::partition_table::tests::mbr;
     use super::*;
+    use crate::base::failure::{ExitKind, kind};
 
     const EFI: [u8; 16] =
         [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
@@ -116,7 +123,7 @@ mod tests {
         head[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }
 
-    /// Makes both checksums right.
+    /// Corrects both checksums, for 128 entries.
     fn seal(head: &mut [u8]) {
         seal_entries(head, 128);
     }
@@ -130,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_partitions_behind_a_protective_record() {
+    fn the_partitions_behind_a_protective_mbr() {
         assert_eq!(crc32(b"123456789".iter().copied()), 0xcbf4_3926);
         let layout = PartitionTable::parse(&gpt(&[(2048, 4095, 0), (4096, 8191, 4)]), 8 << 20).unwrap();
         let shown = layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -148,17 +155,14 @@ mod tests {
         let mut head = gpt(&[(2048, 4095, 0)]);
         spoil(&mut head);
         let error = PartitionTable::parse(&head, 8 << 20).unwrap_err();
-        assert_eq!(
-            (error.to_string().as_str(), crate::base::failure::kind(&error)),
-            (expected, ExitKind::Refused)
-        );
+        assert_eq!((error.to_string().as_str(), kind(&error)), (expected, ExitKind::Refused));
     }
 
     #[test]
-    fn what_is_no_such_table() {
-        let (absent, damaged) =
-            ("its first sector announces a GPT that is not there", "its GPT is damaged: a checksum is wrong");
-        let far = "the entries of its GPT are not in its first MiB";
+    fn a_missing_or_damaged_gpt_is_refused() {
+        let absent = "the first sector announces a GPT, but the second has none";
+        let damaged = "the GPT is damaged: wrong checksum";
+        let far = "the entries of the GPT are not in the first MiB";
         check(|head| head[512] = 0, absent);
         check(|head| head.truncate(512), absent);
         check(|head| head[512 + 40] ^= 1, damaged);
@@ -175,8 +179,8 @@ mod tests {
                 far,
             );
         }
-        // What U-Boot and Linux do not take either.
-        let elsewhere = "its GPT is damaged: it says that it is somewhere else, or has no room";
+        // U-Boot and Linux refuse these, too.
+        let elsewhere = "the GPT is damaged: its header is for another sector, or leaves no usable sectors";
         for (at, value) in [(24, 0), (24, 2), (28, 1), (40, 1)] {
             check(
                 |head| {
@@ -189,17 +193,20 @@ mod tests {
         let of = |partitions: &[(u64, u64, u64)]| {
             PartitionTable::parse(&gpt(partitions), 4 << 20).unwrap_err().to_string()
         };
-        let backwards = "its GPT is damaged: partition 2 ends before it begins";
+        let backwards = "the GPT is damaged: partition 2 ends before it begins";
         assert_eq!(of(&[(2048, 4095, 0), (4096, 4094, 0)]), backwards);
-        assert_eq!(of(&[]), "its partition table is empty");
-        assert_eq!(of(&[(2048, 8192, 0)]), "partition 1 ends at byte 4194816, beyond its end at 4194304");
-        assert!(of(&[(u64::MAX, u64::MAX, 0)]).contains("beyond its end at 4194304"));
-        assert!(of(&[(0, u64::MAX, 0)]).contains("beyond its end at 4194304"));
+        assert_eq!(of(&[]), "the partition table is empty");
+        assert_eq!(
+            of(&[(2048, 8192, 0)]),
+            "partition 1 ends at byte 4194816, beyond the end at byte 4194304"
+        );
+        assert!(of(&[(u64::MAX, u64::MAX, 0)]).contains("beyond the end at byte 4194304"));
+        assert!(of(&[(0, u64::MAX, 0)]).contains("beyond the end at byte 4194304"));
     }
 
-    /// Each is a line of the plan, and the first MiB has room for thousands.
+    /// The first MiB has room for thousands of partitions, and each would be a line of the plan.
     #[test]
-    fn more_partitions_than_any_card_has() {
+    fn more_than_128_partitions_are_refused() {
         let parse = |count: u32| {
             let mut head = gpt(&[]);
             head.resize(1 << 20, 0);
@@ -215,12 +222,12 @@ mod tests {
         };
         assert_eq!(parse(128).unwrap(), 128);
         for count in [129, 8000] {
-            let expected = format!("its partition table has {count} partitions, more than any card");
+            let expected = format!("the partition table has {count} partitions, more than the limit of 128");
             assert_eq!(parse(count).unwrap_err().to_string(), expected);
         }
     }
 
-    /// With checksums that are right, or nothing else would be met.
+    /// The checksums are corrected, so that the checks behind them are reached.
     #[test]
     fn fuzz() {
         let head = gpt(&[(2048, 4095, 0), (4096, 8191, 4)]);

@@ -1,4 +1,4 @@
-//! What is on a card, whatever it is: one of ours, a blank one, one of somebody else, or the remains of a flash.
+//! The inspection of a card: one of this project, a blank one, a foreign one, or what an interrupted flash left.
 
 use std::fmt;
 use std::fs::File;
@@ -6,24 +6,25 @@ use std::fs::File;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::boot_files::{BootFiles, contents, label, read};
+use super::boot_files::{BootFiles, boot_files, label, read};
 use super::budget::Budget;
 use super::partition::Partition;
 use super::partition_table::{HEAD, PartitionTable};
+use crate::bail;
 use crate::base::Bytes;
 use crate::base::failure::{self, ExitKind};
 
-/// What was found on a card.
+/// The result of an inspection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspection {
-    /// The partition table, where there is a sound one.
+    /// The partition table, if it is undamaged.
     pub layout: Option<PartitionTable>,
-    /// What is on its partitions, in their order.
+    /// The partitions with their file systems, in the order of the table.
     pub partitions: Vec<FoundPartition>,
     pub verdict: Verdict,
 }
 
-/// A partition, and the file system on it where it is one that is known.
+/// A partition, with its file system if that is of a known kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundPartition {
     pub partition: Partition,
@@ -31,71 +32,86 @@ pub struct FoundPartition {
     pub label: Option<String>,
 }
 
-/// Whether a Pi can start from the card.
+/// Whether a Pi can boot from the card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "boots", rename_all = "snake_case")]
 pub enum Verdict {
     Yes {
         contents: BootFiles,
     },
-    /// The first thing that keeps it from booting.
+    /// The first fault that prevents the card from booting, with the remedy if there is one.
     No {
         why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
     },
 }
 
-const BLANK: &str = "it is blank";
-const BROKEN_OFF: &str = "its first MiB is blank, and there is something behind it: a flash was broken off here; \
-                          run it again";
-/// So many places are looked at to see whether a card is blank, and so many bytes at each.
-const PLACES: u64 = 64;
-const SAMPLE: u64 = 4096;
+/// The number of samples, at each of two distances, that decide whether a card is blank.
+const SAMPLES: u64 = 64;
+/// The size of a sample in bytes.
+const SAMPLE_SIZE: u64 = 4096;
 
-/// Reads the card `disk` of `size` bytes.
+/// Inspects the card `disk` of `size` bytes.
 ///
 /// # Errors
-/// A card whose beginning cannot be read, and a request to stop. Everything else that is wrong is part of what is
-/// found.
+/// A card whose first MiB cannot be read, and a request to stop. Every other fault is part of the result.
 pub fn inspect(disk: &File, size: u64, budget: &Budget) -> Result<Inspection> {
     let head = read(disk, 0, HEAD.min(size), budget)?;
-    let no = |why: String| Inspection { layout: None, partitions: Vec::new(), verdict: Verdict::No { why } };
-    if head.iter().all(|byte| *byte == 0) {
-        return Ok(no(if is_blank(disk, size, budget) { BLANK } else { BROKEN_OFF }.to_owned()));
-    }
-    if let Some((filesystem, label)) = known(&head) {
-        return Ok(no(format!("it has no partition table, only one {}", named(&filesystem, &label))));
-    }
-    let layout = match PartitionTable::parse(&head, size) {
+    let layout = match layout(disk, &head, size, budget) {
         Ok(layout) => layout,
-        Err(error) => return Ok(no(format!("{error:#}"))),
+        Err(error) => {
+            return Ok(Inspection { layout: None, partitions: Vec::new(), verdict: Verdict::no(&error) });
+        }
     };
-    let verdict = match contents(disk, &layout, budget) {
+    let verdict = match boot_files(disk, &layout, budget) {
         Ok(contents) => Verdict::Yes { contents },
         Err(error) if failure::kind(&error) == ExitKind::Interrupted => return Err(error),
-        Err(error) => Verdict::No { why: format!("{error:#}") },
+        Err(error) => Verdict::no(&error),
     };
     let partitions = layout.partitions.iter().map(|partition| found(disk, partition, budget)).collect();
     Ok(Inspection { layout: Some(layout), partitions, verdict })
 }
 
-/// Whether all samples of a card whose first MiB is blank are so too: where an image begins, and all
-/// over it. What cannot be read is not.
-fn is_blank(disk: &File, size: u64, budget: &Budget) -> bool {
-    let steps = [HEAD, size / PLACES];
-    let places = steps.into_iter().flat_map(|step| (1..=PLACES).map(move |index| index * step));
-    let room = size.saturating_sub(SAMPLE);
-    let mut places = places.map(|at| at.min(room));
-    places.all(|at| read(disk, at, SAMPLE.min(size), budget).is_ok_and(zeros))
+/// The partition table in `head`, the first MiB of the card.
+///
+/// # Errors
+/// A card without a partition table, named by what the card has in its place.
+fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<PartitionTable> {
+    if is_zero(head) {
+        if is_blank(disk, size, budget) {
+            bail!(Verification, "the card is blank");
+        }
+        bail!(
+            Verification,
+            "the first MiB is blank, but not the rest: a flash of this card was broken off";
+            hint: "run the flash again"
+        );
+    }
+    if let Some((filesystem, label)) = known_filesystem(head) {
+        let label = if label.is_empty() { label } else { format!(" ({label})") };
+        bail!(Verification, "no partition table, only a file system: {filesystem}{label}");
+    }
+    PartitionTable::parse(head, size)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `is_ok_and`")]
-fn zeros(bytes: Vec<u8>) -> bool {
+/// Whether samples of a card are blank: of its first 64 MiB, where an image would be, and of the whole card. A sample that
+/// cannot be read is not blank.
+fn is_blank(disk: &File, size: u64, budget: &Budget) -> bool {
+    let distances = [HEAD, size / SAMPLES];
+    let positions = distances.into_iter().flat_map(|step| (1..=SAMPLES).map(move |index| index * step));
+    let last = size.saturating_sub(SAMPLE_SIZE);
+    let mut positions = positions.map(|at| at.min(last));
+    positions.all(|at| read(disk, at, SAMPLE_SIZE.min(size), budget).is_ok_and(|bytes| is_zero(&bytes)))
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
 fn found(disk: &File, partition: &Partition, budget: &Budget) -> FoundPartition {
     let head = read(disk, partition.start, partition.size.min(2048), budget).ok();
-    let (filesystem, label) = head.and_then(|head| known(&head)).unzip();
+    let (filesystem, label) = head.and_then(|head| known_filesystem(&head)).unzip();
     FoundPartition {
         partition: partition.clone(),
         filesystem,
@@ -103,9 +119,10 @@ fn found(disk: &File, partition: &Partition, budget: &Budget) -> FoundPartition 
     }
 }
 
-/// The kind and the label of the file system that begins with `head`, also of those that no card of ours has.
-fn known(head: &[u8]) -> Option<(String, String)> {
-    let own = label(head).map(|(filesystem, label)| (filesystem.to_owned(), label));
+/// The kind and the label of the file system that begins with `head`. The label is empty for kinds that no card of this
+/// project has.
+fn known_filesystem(head: &[u8]) -> Option<(String, String)> {
+    let bootable = label(head).map(|(filesystem, label)| (filesystem.to_owned(), label));
     let others: [(usize, &[u8], &str); 6] = [
         (3, b"EXFAT   ", "exFAT"),
         (3, b"NTFS    ", "NTFS"),
@@ -115,27 +132,31 @@ fn known(head: &[u8]) -> Option<(String, String)> {
         (1024, b"\x10\x20\xf5\xf2", "F2FS"),
     ];
     let other = || others.into_iter().find(|(at, magic, _)| head.get(*at..at + magic.len()) == Some(magic));
-    own.or_else(|| other().map(|(_, _, name)| (name.to_owned(), String::new())))
+    bootable.or_else(|| other().map(|(_, _, name)| (name.to_owned(), String::new())))
 }
 
-fn named(filesystem: &str, label: &str) -> String {
-    if label.is_empty() { filesystem.to_owned() } else { format!("{filesystem} ({label})") }
+impl Verdict {
+    /// The verdict for the fault `error`.
+    fn no(error: &anyhow::Error) -> Self {
+        Self::No { why: format!("{error:#}"), hint: failure::hint(error).map(str::to_owned) }
+    }
 }
 
 impl Inspection {
-    /// What a card holds that can start a system.
+    /// The boot files of the card.
     ///
     /// # Errors
-    /// Of [`ExitKind::Verification`], with what keeps it from booting.
+    /// [`ExitKind::Verification`] with the fault that prevents the card from booting.
     pub fn bootable(self) -> Result<BootFiles> {
         match self.verdict {
             Verdict::Yes { contents } => Ok(contents),
-            Verdict::No { why } => Err(ExitKind::Verification.error(why)),
+            Verdict::No { why, hint: Some(hint) } => bail!(Verification, "{why}"; hint: "{hint}"),
+            Verdict::No { why, hint: None } => bail!(Verification, "{why}"),
         }
     }
 
-    /// Whether the card has the partitions of an image with the layout `origin`, as they are or grown over the
-    /// card by a first boot. Which of them is marked bootable does not matter.
+    /// Whether the card has the partitions of an image with the layout `origin`. The partitions may have grown, as the first
+    /// boot does it, and the bootable flags do not matter.
     pub fn is_of(&self, origin: &PartitionTable) -> bool {
         let Some(layout) = &self.layout else { return false };
         let same = |(now, then): (&Partition, &Partition)| {
@@ -152,10 +173,9 @@ impl fmt::Display for FoundPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { partition, filesystem, label } = self;
         let Some(filesystem) = filesystem else { return partition.fmt(f) };
-        let (number, size) = (partition.number, Bytes(partition.size));
         let label = label.as_ref().map(|label| format!("{label}, ")).unwrap_or_default();
         let boot = if partition.bootable { ", bootable" } else { "" };
-        write!(f, "{number}: {label}{filesystem}, {size}{boot}")
+        write!(f, "{}: {label}{filesystem}, {}{boot}", partition.number, Bytes(partition.size))
     }
 }
 
@@ -168,7 +188,9 @@ mod tests {
 
     const SIZE: u64 = 16 << 20;
 
-    /// A card with the pieces at their offsets.
+    const BROKEN_OFF: &str = "the first MiB is blank, but not the rest: a flash of this card was broken off";
+
+    /// The inspection of a card with the pieces at their offsets.
     fn card(pieces: &[(u64, &[u8])]) -> Inspection {
         let disk = tempfile::tempfile().unwrap();
         disk.set_len(SIZE).unwrap();
@@ -181,26 +203,28 @@ mod tests {
     #[track_caller]
     fn check(pieces: &[(u64, &[u8])], why: &str, partitions: &[&str]) {
         let found = card(pieces);
-        assert_eq!(found.verdict, Verdict::No { why: why.to_owned() });
+        let hint = (why == BROKEN_OFF).then(|| "run the flash again".to_owned());
+        assert_eq!(found.verdict, Verdict::No { why: why.to_owned(), hint: hint.clone() });
         let shown = found.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(shown, partitions);
         let error = found.bootable().unwrap_err();
         assert_eq!((error.to_string().as_str(), failure::kind(&error)), (why, ExitKind::Verification));
+        assert_eq!(failure::hint(&error), hint.as_deref());
     }
 
     #[test]
-    fn cards_that_do_not_boot() {
+    fn the_fault_that_prevents_a_card_from_booting_is_named() {
         let fat: [(u64, &[u8]); 2] = [(71, b"PHOTOS     "), (82, b"FAT32   ")];
         let at = |start: u64| fat.map(|(at, bytes)| (start + at, bytes));
-        check(&[], "it is blank", &[]);
+        check(&[], "the card is blank", &[]);
         check(&[(9 << 20, b"x")], BROKEN_OFF, &[]);
         check(&[(SIZE - 1, b"x")], BROKEN_OFF, &[]);
-        check(&[(0, b"x")], "it has no partition table (no 0x55AA at the end of the first sector)", &[]);
-        check(&at(0), "it has no partition table, only one FAT32 (PHOTOS)", &[]);
-        check(&[(3, b"EXFAT   ")], "it has no partition table, only one exFAT", &[]);
-        check(&[(0, &mbr(&[]))], "its partition table is empty", &[]);
+        check(&[(0, b"x")], "no partition table (no 0x55AA at the end of the first sector)", &[]);
+        check(&at(0), "no partition table, only a file system: FAT32 (PHOTOS)", &[]);
+        check(&[(3, b"EXFAT   ")], "no partition table, only a file system: exFAT", &[]);
+        check(&[(0, &mbr(&[]))], "the partition table is empty", &[]);
         let beyond = mbr(&[(0x83, true, 2048, 65536)]);
-        check(&[(0, &beyond)], "partition 1 ends at byte 34603008, beyond its end at 16777216", &[]);
+        check(&[(0, &beyond)], "partition 1 ends at byte 34603008, beyond the end at byte 16777216", &[]);
         let two = mbr(&[(0x07, false, 2048, 2048), (0x0c, false, 8192, 2048)]);
         let exfat: (u64, &[u8]) = ((1 << 20) + 3, b"EXFAT   ");
         let [first, second] = at(4 << 20);
@@ -210,15 +234,15 @@ mod tests {
             &["1: exFAT, 1.0 MiB", "2: PHOTOS, FAT32, 1.0 MiB"],
         );
         let shared = mbr(&[(0x83, false, 2048, 2048), (0x83, true, 4095, 2048)]);
-        let text = "partitions 2 and 1 overlap: what is written to one is in the other";
+        let text = "partitions 2 and 1 overlap: a write to one changes the other";
         check(&[(0, &shared)], text, &["1: Linux, 1.0 MiB", "2: Linux, 1.0 MiB, bootable"]);
         let raw = mbr(&[(0x83, true, 2048, 2048)]);
-        let text = "partition 1 has neither FAT32 nor ext4 on it";
+        let text = "partition 1 is marked bootable, but has no ext4";
         check(&[(0, &raw)], text, &["1: Linux, 1.0 MiB, bootable"]);
     }
 
     #[test]
-    fn an_image_is_known_again_after_its_first_boot() {
+    fn an_image_is_recognized_after_its_first_boot() {
         let image = [(0x0b, false, 2048, 2048), (0x83, true, 4096, 2048)];
         let origin = PartitionTable::parse(&mbr(&image), SIZE).unwrap();
         let is_of = |second: (u8, bool, u32, u32)| card(&[(0, &mbr(&[image[0], second]))]).is_of(&origin);

@@ -1,5 +1,5 @@
-//! What is on a card or in an image: partition tables, file systems, and what a Pi boots from them. All of it is foreign
-//! and read within a [`Budget`].
+//! Reading cards and images: partition tables, file systems, and the files that a Pi boots from. All of these bytes are
+//! foreign and are read within a [`Budget`].
 
 mod boot_files;
 mod budget;

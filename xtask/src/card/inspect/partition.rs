@@ -1,4 +1,4 @@
-//! One entry of a partition table, whichever kind of table it is.
+//! A partition, as an MBR or a GPT describes it.
 
 use std::fmt;
 
@@ -6,40 +6,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Bytes;
 
-/// The sector size in which an MBR counts, in bytes.
+/// The size of a sector in partition tables, in bytes.
 pub const SECTOR: u64 = 512;
 
-/// A partition that can hold a file system.
+/// One partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
-    /// Counted from 1.
+    /// The number, from 1.
     pub number: u32,
     pub kind: Type,
     pub bootable: bool,
-    /// Where it begins, in bytes from the start of the disk.
+    /// The start, in bytes from the start of the disk.
     pub start: u64,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// What a partition is for, in the words of its table.
+/// The type of a partition, as its table has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Type {
-    /// 0x0b and 0x0c are FAT32, 0x83 is Linux.
+    /// 0x0b and 0x0c are FAT32; 0x04, 0x06 and 0x0e are FAT16; 0x83 is Linux.
     Mbr(u8),
     /// A GUID in lower case.
     Gpt(String),
 }
 
 impl Partition {
-    /// The first byte behind it.
+    /// The first byte behind the partition, from the start of the disk.
     pub fn end(&self) -> u64 {
         self.start.saturating_add(self.size)
     }
 }
 
-/// The number that `bytes` begin with, little-endian; 0 where they are too short for one.
+/// The little-endian number at the start of `bytes`; 0 where there are fewer than four.
 pub fn le32(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |word| u32::from_le_bytes(*word))
 }
@@ -55,6 +55,7 @@ impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mbr(0x0b | 0x0c) => f.write_str("FAT32"),
+            Self::Mbr(0x04 | 0x06 | 0x0e) => f.write_str("FAT16"),
             Self::Mbr(0x83) => f.write_str("Linux"),
             Self::Mbr(other) => write!(f, "type {other:#04x}"),
             Self::Gpt(guid) => match guid.as_str() {

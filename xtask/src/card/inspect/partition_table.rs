@@ -1,61 +1,72 @@
-//! The partition table of an image or a card: a master boot record, or the GPT that it stands for.
+//! The partition table of an image or a card: an MBR, or the GPT that a protective MBR announces.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::gpt;
 use super::partition::{Partition, SECTOR, Type, le32};
-use crate::base::failure::ExitKind;
+use crate::bail;
 
-/// How much of the beginning of a disk is needed to read its table, in bytes.
+/// The number of bytes from the start of a disk that [`PartitionTable::parse`] needs.
 pub const HEAD: u64 = 1 << 20;
 
-/// The type of the one entry by which a GPT is announced, and protected from those who do not know it.
+/// The type of the one entry of a protective MBR, which announces a GPT.
 const PROTECTIVE: u8 = 0xee;
 
-/// No card has more partitions: a GPT as it is made everywhere has room for these.
-const MOST: usize = 128;
+/// The largest number of partitions: the usual GPT has room for these.
+const MAX_PARTITIONS: usize = 128;
 
-/// What the table says.
+/// The partitions of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionTable {
-    /// The disk identifier; 0x2178694e on every NixOS SD image.
+    /// The disk identifier of the MBR; 0x2178694e on every NixOS SD image.
     pub id: u32,
     pub partitions: Vec<Partition>,
 }
 
 impl PartitionTable {
-    /// Reads the first [`HEAD`] bytes of a disk of `size` bytes, or all of a smaller one.
+    /// Parses `head`, the first [`HEAD`] bytes of a disk of `size` bytes, or all bytes of a smaller one.
     ///
     /// # Errors
-    /// No boot signature, no partition, a partition that ends beyond the disk, and a damaged GPT.
+    /// No boot signature, no partition, too many of them, a partition that ends beyond the disk, and a damaged GPT.
     pub fn parse(head: &[u8], size: u64) -> Result<Self> {
         let Some(sector) = head.first_chunk::<512>().filter(|sector| sector.ends_with(&[0x55, 0xaa])) else {
-            return Err(ExitKind::Refused
-                .error("it has no partition table (no 0x55AA at the end of the first sector)"));
+            bail!(Refused, "no partition table (no 0x55AA at the end of the first sector)");
         };
         let entries = sector[446..510].chunks_exact(16).zip(1..);
-        let partitions = entries.filter_map(|(entry, number)| parse_entry(entry, number)).collect::<Vec<_>>();
-        let announced = partitions.iter().any(|partition| partition.kind == Type::Mbr(PROTECTIVE));
-        let partitions = if announced { gpt::parse(head)? } else { partitions };
-        if partitions.is_empty() {
-            return Err(ExitKind::Refused.error("its partition table is empty"));
-        }
-        if partitions.len() > MOST {
-            let text = format!("its partition table has {} partitions, more than any card", partitions.len());
-            return Err(ExitKind::Refused.error(text));
-        }
-        if let Some(last) = partitions.iter().find(|partition| partition.end() > size) {
-            let end = last.end();
-            let text = format!("partition {} ends at byte {end}, beyond its end at {size}", last.number);
-            return Err(ExitKind::Refused.error(text));
-        }
+        let in_mbr = entries.filter_map(|(entry, number)| parse_entry(entry, number)).collect::<Vec<_>>();
+        let is_protective = in_mbr.iter().any(|partition| partition.kind == Type::Mbr(PROTECTIVE));
+        let partitions = if is_protective { gpt::parse(head)? } else { in_mbr };
+        check(&partitions, size)?;
         Ok(Self { id: le32(&sector[440..]), partitions })
     }
 }
 
+/// Checks the number of `partitions`, and that they end within `size` bytes.
+fn check(partitions: &[Partition], size: u64) -> Result<()> {
+    match partitions.len() {
+        0 => bail!(Refused, "the partition table is empty"),
+        1..=MAX_PARTITIONS => {}
+        count => bail!(
+            Refused,
+            "the partition table has {count} partitions, more than the limit of {MAX_PARTITIONS}"
+        ),
+    }
+    if let Some(long) = partitions.iter().find(|partition| partition.end() > size) {
+        bail!(
+            Refused,
+            "partition {} ends at byte {}, beyond the end at byte {size}",
+            long.number,
+            long.end()
+        );
+    }
+    Ok(())
+}
+
+/// The partition of an `entry`; `None` for an unused entry.
 fn parse_entry(entry: &[u8], number: u32) -> Option<Partition> {
-    let (bootable, kind) = (entry[0] == 0x80, Type::Mbr(entry[4]));
+    let bootable = entry[0] == 0x80;
+    let kind = Type::Mbr(entry[4]);
     let [start, size] = [8, 12].map(|at| u64::from(le32(&entry[at..])) * SECTOR);
     (kind != Type::Mbr(0) && size != 0).then_some(Partition { number, kind, bootable, start, size })
 }
@@ -64,7 +75,7 @@ fn parse_entry(entry: &[u8], number: u32) -> Option<Partition> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A first sector with partitions of (type, bootable, first sector, sectors).
+    /// An MBR with partitions of (type, bootable, first sector, sectors).
     pub(crate) fn mbr(partitions: &[(u8, bool, u32, u32)]) -> [u8; 512] {
         let mut sector = [0; 512];
         sector[440..444].copy_from_slice(&0x2178_694e_u32.to_le_bytes());
@@ -79,7 +90,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_card() {
+    fn the_partitions_of_an_mbr() {
         let sector = mbr(&[(0x0b, false, 16384, 262_144), (0x83, true, 278_528, 1_000_000)]);
         let layout = PartitionTable::parse(&sector, 1 << 30).unwrap();
         assert_eq!(layout.id, 0x2178_694e);
@@ -88,13 +99,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_image() {
+    fn a_missing_empty_or_too_long_table_is_refused() {
         let beyond = mbr(&[(0x83, true, 2048, 4096)]);
         for (sector, expected) in [
-            (&[0; 512][..], "it has no partition table (no 0x55AA at the end of the first sector)"),
-            (b"short", "it has no partition table (no 0x55AA at the end of the first sector)"),
-            (&mbr(&[]), "its partition table is empty"),
-            (&beyond, "partition 1 ends at byte 3145728, beyond its end at 2097152"),
+            (&[0; 512][..], "no partition table (no 0x55AA at the end of the first sector)"),
+            (b"short", "no partition table (no 0x55AA at the end of the first sector)"),
+            (&mbr(&[]), "the partition table is empty"),
+            (&beyond, "partition 1 ends at byte 3145728, beyond the end at byte 2097152"),
         ] {
             assert_eq!(PartitionTable::parse(sector, 2 << 20).unwrap_err().to_string(), expected);
         }

@@ -1,4 +1,5 @@
-//! The U-Boot on FIRMWARE: where it puts the kernel and the device tree, and whether the one runs into the other.
+//! The U-Boot on FIRMWARE: where it loads the kernel and the device tree, and whether the kernel would overwrite the
+//! device tree.
 
 use std::fmt;
 
@@ -7,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::fat::Fat;
 use super::kernel::Kernel;
+use crate::bail;
 use crate::base::Bytes;
-use crate::base::failure::ExitKind;
 
-/// A U-Boot that the firmware of a Pi hands over to, with room for the card's kernel.
+/// A U-Boot that the firmware of a Pi starts, with room for the card's kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UBoot {
-    /// Its file on FIRMWARE.
+    /// The name of the file on FIRMWARE.
     pub file: String,
     /// The first address behind the kernel.
     pub kernel_end: u64,
@@ -29,52 +30,39 @@ impl fmt::Display for UBoot {
     }
 }
 
-/// No `config.txt` is larger, in bytes.
-const LARGEST_CONFIG: u32 = 1 << 20;
-/// No name of FAT is longer, in bytes.
-const LONGEST_NAME: usize = 3 * 255;
+/// The size of the largest `config.txt`, in bytes.
+const MAX_CONFIG: u32 = 1 << 20;
+/// The length of the longest name in FAT, in bytes.
+const MAX_NAME: usize = 3 * 255;
 
-/// A U-Boot as it is on FIRMWARE.
+/// A U-Boot on FIRMWARE, with the addresses that are built into it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Program {
     file: String,
-    /// Where it reads a kernel to, and where the device tree.
+    /// The address to which U-Boot loads the kernel.
     kernel: u64,
+    /// The address to which U-Boot loads the device tree.
     tree: u64,
 }
 
-/// What the firmware of a Pi starts where `config.txt` names nothing, by the kind of the board.
-const UNNAMED: [&str; 5] = ["kernel_2712.img", "kernel8.img", "kernel7l.img", "kernel7.img", "kernel.img"];
+/// The files that the firmware of a Pi starts where `config.txt` names none; each board has its own.
+const DEFAULT_KERNELS: [&str; 5] =
+    ["kernel_2712.img", "kernel8.img", "kernel7l.img", "kernel7.img", "kernel.img"];
 
-/// All that `config.txt` names, as its sections are for different boards.
+/// The U-Boot programs among the files that `config.txt` names, in the sections of all boards.
 ///
 /// # Errors
-/// A file that is named and not there, and a card on which the firmware finds nothing to start.
+/// A named file that does not exist or is empty, and a card on which the firmware finds nothing to start.
 pub fn programs(firmware: &Fat) -> Result<Vec<Program>> {
-    let config = firmware.read_within("config.txt", LARGEST_CONFIG)?;
-    let text = String::from_utf8_lossy(config.as_deref().unwrap_or_default());
-    let named = named(&text);
-    let unnamed = if named.is_empty() { unnamed(firmware)? } else { Vec::new() };
-    // What an included file names is not looked at.
-    if named.is_empty() && unnamed.is_empty() && !includes(&text) {
-        let config = if config.is_some() { "config.txt names no kernel" } else { "there is no config.txt" };
-        let text =
-            format!("{config}, and no kernel8.img is there either: the firmware of a Pi starts nothing");
-        return Err(ExitKind::Verification.error(text));
-    }
     let mut found = Vec::new();
-    for file in named.into_iter().chain(unnamed) {
-        if file.len() > LONGEST_NAME {
-            let text = format!("config.txt names a file with a name of {} bytes", file.len());
-            return Err(ExitKind::Verification.error(text));
-        }
-        let bytes = firmware.read(&file)?.ok_or_else(|| {
-            ExitKind::Verification.error(format!("config.txt names {file}, which is not there"))
-        })?;
+    for file in kernels(firmware)? {
+        let Some(bytes) = firmware.read(&file)? else {
+            bail!(Verification, "config.txt names {file}, which does not exist");
+        };
         if bytes.is_empty() {
-            return Err(ExitKind::Verification.error(format!("config.txt names {file}, which is empty")));
+            bail!(Verification, "{file}, which the firmware starts, is empty");
         }
-        // What else may be named is a kernel, which needs no U-Boot.
+        // A file without these settings is a kernel that needs no U-Boot.
         if let Some((kernel, tree)) = addresses(&bytes) {
             found.push(Program { file, kernel, tree });
         }
@@ -82,10 +70,36 @@ pub fn programs(firmware: &Fat) -> Result<Vec<Program>> {
     Ok(found)
 }
 
-/// Those of [`UNNAMED`] that are there.
-fn unnamed(firmware: &Fat) -> Result<Vec<String>> {
+/// The names of the files that the firmware may start: those in `config.txt`, or else the default ones that exist.
+///
+/// # Errors
+/// No such file, and a name that is too long.
+fn kernels(firmware: &Fat) -> Result<Vec<String>> {
+    let config = firmware.read_within("config.txt", MAX_CONFIG)?;
+    let text = String::from_utf8_lossy(config.as_deref().unwrap_or_default());
+    let named = named(&text);
+    if let Some(long) = named.iter().find(|file| file.len() > MAX_NAME) {
+        bail!(Verification, "config.txt names a file with a name of {} bytes", long.len());
+    }
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let defaults = default_kernels(firmware)?;
+    // An included file may name a kernel. It is not read.
+    if defaults.is_empty() && !includes(&text) {
+        let config = if config.is_some() { "config.txt names no kernel" } else { "there is no config.txt" };
+        bail!(
+            Verification,
+            "{config}, and there is no kernel8.img either: the firmware of a Pi starts nothing"
+        );
+    }
+    Ok(defaults)
+}
+
+/// The files of [`DEFAULT_KERNELS`] that exist.
+fn default_kernels(firmware: &Fat) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for file in UNNAMED {
+    for file in DEFAULT_KERNELS {
         if firmware.has(file)? {
             found.push(file.to_owned());
         }
@@ -97,28 +111,29 @@ fn includes(config: &str) -> bool {
     config.lines().any(|line| line.trim_start().starts_with("include "))
 }
 
-/// What `programs` do with `kernel`.
+/// The `programs` with the memory that `kernel` takes under each of them.
 ///
 /// # Errors
-/// A kernel whose memory reaches the device tree: it would be overwritten before the kernel has read it.
+/// A kernel whose memory reaches the device tree: the kernel would overwrite the device tree before reading it.
 pub fn with_room(programs: Vec<Program>, kernel: Kernel) -> Result<Vec<UBoot>> {
-    let placed = programs.into_iter().map(|Program { file, kernel: loaded, tree }| {
+    let checked = programs.into_iter().map(|Program { file, kernel: loaded, tree }| {
         let uboot = UBoot { file, kernel_end: kernel.end(loaded), tree };
-        has_room(&uboot).map(|()| uboot)
+        check_room(&uboot).map(|()| uboot)
     });
-    placed.collect()
+    checked.collect()
 }
 
-fn has_room(uboot: &UBoot) -> Result<()> {
+fn check_room(uboot: &UBoot) -> Result<()> {
     let UBoot { file, kernel_end, tree } = uboot;
     if kernel_end <= tree {
         return Ok(());
     }
-    let text = format!(
-        "the kernel takes the memory up to {kernel_end:#x}, and {file} puts the device tree at {tree:#x}, which \
-         the kernel would overwrite; take a smaller kernel or another U-Boot"
-    );
-    Err(ExitKind::Verification.error(text))
+    bail!(
+        Verification,
+        "the kernel takes the memory up to {kernel_end:#x}, and {file} loads the device tree at {tree:#x}, which the \
+         kernel would overwrite";
+        hint: "use a smaller kernel or another U-Boot"
+    )
 }
 
 /// The values of `kernel=` in a `config.txt`, each once.
@@ -130,7 +145,7 @@ fn named(config: &str) -> Vec<String> {
     names
 }
 
-/// Where the U-Boot `program` loads a kernel and a device tree, by the settings that are built into it.
+/// The addresses to which the U-Boot `program` loads the kernel and the device tree, by the settings built into it.
 fn addresses(program: &[u8]) -> Option<(u64, u64)> {
     Some((setting(program, b"\0kernel_addr_r=")?, setting(program, b"\0fdt_addr_r=")?))
 }
@@ -150,23 +165,24 @@ mod tests {
         b"code\0kernel_addr_r\0fdt_high=ffffffff\0fdt_addr_r=0x02600000\0kernel_addr_r=0x00080000\0code";
 
     #[test]
-    fn settings_of_a_program() {
+    fn the_addresses_are_settings_of_the_program() {
         assert_eq!(addresses(PROGRAM), Some((0x8_0000, 0x260_0000)));
         assert_eq!(addresses(b"\0kernel_addr_r=80000\0"), None);
         assert_eq!(addresses(b"\0kernel_addr_r=${a}\0fdt_addr_r=1\0"), None);
     }
 
     #[test]
-    fn what_config_txt_names() {
+    fn each_kernel_of_config_txt_is_named_once() {
         let config = "[all]\n# kernel=x\n[pi3]\nkernel=b.bin\r\n[pi02]\nkernel=b.bin\n[pi4]\n kernel=a.bin\n";
         assert_eq!(named(config), ["a.bin", "b.bin"]);
         assert_eq!(named("arm_64bit=1\n"), [""; 0]);
     }
 
-    /// What is found on a FIRMWARE with these files.
+    /// The number of U-Boot programs on a FIRMWARE with these files, or the error.
     fn found(files: &[(&str, &[u8])]) -> Result<usize, String> {
         let files = files.iter().map(|(name, bytes)| (*name, bytes.to_vec())).collect::<Vec<_>>();
-        let (disk, image) = (tempfile::tempfile().unwrap(), super::super::fat::tests::real(&files));
+        let image = super::super::fat::tests::real(&files);
+        let disk = tempfile::tempfile().unwrap();
         std::os::unix::fs::FileExt::write_all_at(&disk, &image, 0).unwrap();
         let part = Limited::new(&disk, 0, image.len() as u64, Budget::unattended());
         let found = programs(&Fat::open(part).unwrap());
@@ -174,31 +190,36 @@ mod tests {
     }
 
     #[test]
-    fn a_firmware_that_has_nothing_to_start() {
-        let nothing = "and no kernel8.img is there either: the firmware of a Pi starts nothing";
+    fn a_firmware_with_nothing_to_start_is_refused() {
+        let nothing = "and there is no kernel8.img either: the firmware of a Pi starts nothing";
         assert_eq!(found(&[]).unwrap_err(), format!("there is no config.txt, {nothing}"));
         let silent = ("config.txt", &b"arm_64bit=1\n"[..]);
         assert_eq!(found(&[silent]).unwrap_err(), format!("config.txt names no kernel, {nothing}"));
         assert_eq!(found(&[silent, ("kernel8.img", PROGRAM)]), Ok(1));
         assert_eq!(found(&[("kernel8.img", b"a kernel")]), Ok(0));
         assert_eq!(found(&[("config.txt", b"include other.txt\n")]), Ok(0));
-        assert_eq!(found(&[("config.txt", b"kernel=u-boot.bin\n"), ("u-boot.bin", PROGRAM)]), Ok(1));
+        let named = ("config.txt", &b"kernel=u-boot.bin\n"[..]);
+        assert_eq!(found(&[named, ("u-boot.bin", PROGRAM)]), Ok(1));
+        assert_eq!(found(&[named]).unwrap_err(), "config.txt names u-boot.bin, which does not exist");
+        let empty = |file: &str| format!("{file}, which the firmware starts, is empty");
+        assert_eq!(found(&[named, ("u-boot.bin", b"")]).unwrap_err(), empty("u-boot.bin"));
+        assert_eq!(found(&[("kernel8.img", b"")]).unwrap_err(), empty("kernel8.img"));
     }
 
     #[test]
-    fn room_for_the_kernel() {
+    fn a_kernel_that_reaches_the_device_tree_is_refused() {
         let uboot = |kernel_end| UBoot { file: "u-boot.bin".into(), kernel_end, tree: 0x260_0000 };
-        assert!(has_room(&uboot(0x260_0000)).is_ok());
-        let error = has_room(&uboot(0x281_0000)).unwrap_err();
+        assert!(check_room(&uboot(0x260_0000)).is_ok());
+        let error = check_room(&uboot(0x281_0000)).unwrap_err();
         assert_eq!(
-            error.to_string(),
-            "the kernel takes the memory up to 0x2810000, and u-boot.bin puts the device tree at 0x2600000, \
-             which the kernel would overwrite; take a smaller kernel or another U-Boot"
+            crate::base::failure::with_hint(&error),
+            "the kernel takes the memory up to 0x2810000, and u-boot.bin loads the device tree at 0x2600000, \
+             which the kernel would overwrite; use a smaller kernel or another U-Boot"
         );
     }
 
     #[test]
-    fn addresses_at_the_end_of_the_memory() {
+    fn an_address_at_the_end_of_the_memory_does_not_overflow() {
         let program = b"\0kernel_addr_r=0xffffffffffffffff\0fdt_addr_r=0x02600000\0";
         let (kernel, tree) = addresses(program).unwrap();
         let kernel_header = Kernel::read(&super::super::kernel::tests::header(33 << 20)[..]).unwrap();

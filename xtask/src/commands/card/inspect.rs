@@ -21,8 +21,11 @@ pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
     show(cx, &found)?;
     match &found.inspection.verdict {
         Verdict::Yes { .. } => Ok(()),
-        Verdict::No { why } => {
+        Verdict::No { why, hint: None } => {
             bail!(Verification, "{} does not boot: {why}", found.disk.path.display())
+        }
+        Verdict::No { why, hint: Some(hint) } => {
+            bail!(Verification, "{} does not boot: {why}", found.disk.path.display(); hint: "{hint}")
         }
     }
 }
@@ -79,7 +82,7 @@ fn show(cx: &Context, found: &Found) -> Result<()> {
             }
             ui::result(&format!("store   {} paths", boot.store_paths))?;
         }
-        Verdict::No { why } => ui::result(&format!("boots   not: {why}"))?,
+        Verdict::No { why, .. } => ui::result(&format!("boots   not: {why}"))?,
     }
     ui::result(&format!("origin  {origin}"))
 }

@@ -16,7 +16,7 @@ use super::partition::Partition;
 use super::partition_table::{HEAD, PartitionTable};
 use super::uboot::{self, UBoot};
 use crate::base::Bytes;
-use crate::base::failure::ExitKind;
+use crate::{bail, failure};
 
 /// A card that can start a system from its bootable partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,13 @@ pub struct Volume {
     pub partition: Partition,
     pub filesystem: String,
     pub label: String,
+}
+
+impl Volume {
+    /// Whether the firmware of a Pi can be read from this file system.
+    fn is_fat(&self) -> bool {
+        matches!(self.filesystem.as_str(), FAT32 | FAT16)
+    }
 }
 
 impl fmt::Display for Volume {
@@ -56,6 +63,7 @@ pub struct Boot {
 
 const EXT4: &str = "ext4";
 const FAT32: &str = "FAT32";
+const FAT16: &str = "FAT16";
 
 /// The folders of the bootable partition that may be the Nix store.
 const STORES: [&str; 2] = ["/store", "/nix/store"];
@@ -64,39 +72,43 @@ const STORES: [&str; 2] = ["/store", "/nix/store"];
 const CONFIG: &str = "/boot/extlinux/extlinux.conf";
 
 /// The size of the largest menu, in bytes.
-const LARGEST_MENU: u64 = 1 << 20;
+const MAX_MENU: u64 = 1 << 20;
 
 /// The length of the longest path in a menu, in bytes.
-const LONGEST_PATH: usize = 4096;
+const MAX_PATH: usize = 4096;
 
 /// Reads the boot files of the card (or the decompressed image) `disk` with this `layout`. Partitions that U-Boot does not
 /// read may have any content.
 ///
 /// # Errors
 /// Every fault that prevents the card from booting, and a card that cannot be read.
-pub(super) fn contents(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<BootFiles> {
-    let bootable = layout.partitions.iter().find(|partition| partition.bootable);
-    let bootable = bootable.ok_or_else(|| ExitKind::Verification.error("no partition is marked bootable"))?;
-    stands_alone(bootable, layout)?;
+pub(super) fn boot_files(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<BootFiles> {
+    let Some(bootable) = layout.partitions.iter().find(|partition| partition.bootable) else {
+        bail!(Verification, "no partition is marked bootable");
+    };
+    refuse_overlap(bootable, layout)?;
     let volumes = volumes(disk, layout, budget)?;
-    has_menu(&volumes, bootable.number)?;
+    refuse_without_menu(&volumes, bootable.number)?;
     let doing = || format!("reading the file system on partition {}", bootable.number);
     let root = Ext4::open(disk, bootable.start, bootable.size, budget.clone()).with_context(doing)?;
     let (boot, kernel) = boot(&root).with_context(doing)?;
-    let kernel = Program { path: &boot.kernel, inode: &kernel, root: &root };
+    let kernel = KernelFile { path: &boot.kernel, inode: &kernel, root: &root };
     let uboots = uboots(disk, &volumes, &kernel, budget)?;
     Ok(BootFiles { volumes, boot, uboots })
 }
 
 /// Fails where another partition overlaps `bootable`.
-fn stands_alone(bootable: &Partition, layout: &PartitionTable) -> Result<()> {
+fn refuse_overlap(bootable: &Partition, layout: &PartitionTable) -> Result<()> {
     let mut others = layout.partitions.iter().filter(|other| other.number != bootable.number);
     let Some(other) = others.find(|it| it.start < bootable.end() && bootable.start < it.end()) else {
         return Ok(());
     };
-    let (one, two) = (bootable.number, other.number);
-    let text = format!("partitions {one} and {two} overlap: what is written to one is in the other");
-    Err(ExitKind::Verification.error(text))
+    bail!(
+        Verification,
+        "partitions {} and {} overlap: a write to one changes the other",
+        bootable.number,
+        other.number
+    )
 }
 
 /// The content of the file `name` on the FIRMWARE of a card; `None` where there is no such file.
@@ -104,11 +116,11 @@ fn stands_alone(bootable: &Partition, layout: &PartitionTable) -> Result<()> {
 /// # Errors
 /// A card that cannot be read.
 pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
-    let size = disk.metadata().context("asking for the size of the card")?.len();
+    let size = disk.metadata().context("reading the size of the card")?.len();
     let budget = Budget::unattended();
     let layout = PartitionTable::parse(&read(disk, 0, HEAD.min(size), &budget)?, size)?;
     let volumes = volumes(disk, &layout, &budget)?;
-    let Some(volume) = volumes.iter().find(|volume| volume.filesystem == FAT32) else { return Ok(None) };
+    let Some(volume) = volumes.iter().find(|volume| volume.is_fat()) else { return Ok(None) };
     fat(disk, volume, &budget)?.read(name)
 }
 
@@ -116,61 +128,60 @@ fn fat<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'
     Fat::open(Limited::new(disk, volume.partition.start, volume.partition.size, budget.clone()))
 }
 
-/// The partitions with ext4 or FAT32.
+/// The partitions with ext4, FAT32 or FAT16.
 fn volumes(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<Vec<Volume>> {
     let found = layout.partitions.iter().map(|partition| volume(disk, partition, budget));
     found.filter_map(Result::transpose).collect()
 }
 
 /// Fails where the partition with the number `bootable` cannot have a menu for U-Boot.
-fn has_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
+fn refuse_without_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
     let marked = volumes.iter().find(|volume| volume.partition.number == bootable);
     let Some(Volume { filesystem, label, .. }) = marked else {
-        let text = format!("partition {bootable} has neither FAT32 nor ext4 on it");
-        return Err(ExitKind::Verification.error(text));
+        bail!(Verification, "partition {bootable} is marked bootable, but has no ext4");
     };
     if filesystem == EXT4 {
         return Ok(());
     }
-    let with_menu = volumes.iter().find(|volume| volume.filesystem == EXT4);
-    let remedy = with_menu.map(|Volume { partition, label, .. }| {
-        let number = partition.number;
-        format!(
-            "; mark partition {number} ({label}) with `sfdisk --activate`, giving it the disk and {number}"
-        )
-    });
-    let text = format!(
-        "partition {bootable} ({label}, {filesystem}) is marked bootable, so U-Boot looks for its menu there{}",
-        remedy.unwrap_or_default()
+    let error = format!(
+        "partition {bootable} ({label}, {filesystem}) is marked bootable, so U-Boot looks for its menu there"
     );
-    Err(ExitKind::Verification.error(text))
+    match volumes.iter().find(|volume| volume.filesystem == EXT4) {
+        Some(Volume { partition, label, .. }) => bail!(
+            Verification,
+            "{error}";
+            hint: "run `sfdisk --activate DEVICE {0}` to mark partition {0} ({label})",
+            partition.number
+        ),
+        None => bail!(Verification, "{error}"),
+    }
 }
 
-/// The kernel that U-Boot starts.
-struct Program<'a> {
+/// The file of the kernel that U-Boot starts.
+struct KernelFile<'a> {
     path: &'a str,
     inode: &'a Inode,
     root: &'a Ext4<'a>,
 }
 
-/// The U-Boot programs on the first FAT32, which is the partition that the firmware of a Pi reads.
+/// The U-Boot programs on the first FAT32 or FAT16, which is the partition that the firmware of a Pi reads.
 fn uboots<'a>(
     disk: &'a File,
     volumes: &[Volume],
-    kernel: &Program,
+    kernel: &KernelFile,
     budget: &Budget<'a>,
 ) -> Result<Vec<UBoot>> {
-    let volume = volumes.iter().find(|volume| volume.filesystem == FAT32).ok_or_else(|| {
-        ExitKind::Verification.error("there is no FAT32 on it, where the firmware of a Pi would be")
-    })?;
+    let Some(volume) = volumes.iter().find(|volume| volume.is_fat()) else {
+        bail!(Verification, "no partition has FAT32 or FAT16, from which every Pi reads its firmware");
+    };
     let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
     let firmware = fat(disk, volume, budget).with_context(doing)?;
     let programs = uboot::programs(&firmware).with_context(doing)?;
-    let begin = kernel.root.beginning(kernel.inode, kernel::INPUT);
-    let kernel = begin
+    let begin = kernel.root.beginning(kernel.inode, kernel::MAX_READ);
+    let header = begin
         .and_then(|begin| Kernel::read(&begin[..]))
         .with_context(|| format!("reading {}", kernel.path))?;
-    uboot::with_room(programs, kernel)
+    uboot::with_room(programs, header)
 }
 
 /// Reads `count` bytes of the card from byte `start` on.
@@ -180,7 +191,7 @@ pub(super) fn read(disk: &File, start: u64, count: u64, budget: &Budget) -> Resu
     Ok(bytes)
 }
 
-/// The file system on a partition, if it is ext4 or FAT32.
+/// The file system on a partition, if it is ext4, FAT32 or FAT16.
 fn volume(disk: &File, partition: &Partition, budget: &Budget) -> Result<Option<Volume>> {
     let found = label(&read(disk, partition.start, partition.size.min(2048), budget)?);
     let volume = |(filesystem, label): (&str, _)| Volume {
@@ -202,28 +213,40 @@ pub fn label(head: &[u8]) -> Option<(&'static str, String)> {
     if head.get(1024 + 56..1024 + 58) == Some(&[0x53, 0xef]) {
         return Some((EXT4, text(1024 + 120, 16)));
     }
-    (text(82, 8) == "FAT32").then(|| (FAT32, text(71, 11)))
+    if text(82, 8) == FAT32 {
+        return Some((FAT32, text(71, 11)));
+    }
+    (text(54, 8) == FAT16).then(|| (FAT16, text(43, 11)))
 }
 
 /// The files that U-Boot starts, and the inode of the kernel.
 fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
     let config = menu(root).with_context(|| format!("reading {CONFIG}"))?;
-    let entry = extlinux::default_entry(&config);
-    let entry = entry.map_err(|why| ExitKind::Verification.error(format!("{CONFIG} {why}")))?;
-    let (store, paths) = store(root)?;
-    if entry.init.len() > LONGEST_PATH {
-        let text = format!("{CONFIG} names an init with a path of {} bytes", entry.init.len());
-        return Err(ExitKind::Verification.error(text));
+    let entry = extlinux::default_entry(&config).map_err(|error| error.in_file(CONFIG))?;
+    let (store, store_paths) = store(root)?;
+    check_init(root, store, &entry.init)?;
+    let (inode, kernel) = present(root, &entry.kernel)?;
+    let (_, initrd) = present(root, &entry.initrd)?;
+    if let Some(tree) = &entry.device_tree {
+        present(root, tree)?;
     }
-    let init = entry.init.strip_prefix("/nix/store").map(|rest| format!("{store}{rest}"));
-    let init = init.unwrap_or_else(|| entry.init.clone());
-    let found = root.find_itself(&init).and_then(|found| found.ok_or_else(absent));
+    Ok((Boot { kernel, initrd, init: entry.init, store_paths }, inode))
+}
+
+/// Fails where the program `init`, a path in /nix/store, is not in the folder `store`.
+fn check_init(root: &Ext4, store: &str, init: &str) -> Result<()> {
+    if init.len() > MAX_PATH {
+        bail!(Verification, "{CONFIG} names an init with a path of {} bytes", init.len());
+    }
+    let in_store = init.strip_prefix("/nix/store").map(|rest| format!("{store}{rest}"));
+    let found = root.find_itself(in_store.as_deref().unwrap_or(init));
     // The init may be a link into the store of the running system.
-    let program = found.and_then(|found| if found.is_link() { Ok(()) } else { is_filled(&found) });
-    program.with_context(|| format!("looking for {}", entry.init))?;
-    let ((kernel, path), (_, initrd)) = (present(root, &entry.kernel)?, present(root, &entry.initrd)?);
-    entry.tree.map_or(Ok(()), |tree| present(root, &tree).map(drop))?;
-    Ok((Boot { kernel: path, initrd, init: entry.init, store_paths: paths }, kernel))
+    let filled = found.and_then(|found| match found {
+        Some(found) if found.is_link() => Ok(()),
+        Some(found) => check_filled(&found),
+        None => Err(absent()),
+    });
+    filled.with_context(|| format!("looking for {init}"))
 }
 
 /// The folder of the store, and the number of its paths. `NIXOS_SD` is mounted at /nix on the host, so that its /store is
@@ -241,37 +264,36 @@ fn store(root: &Ext4) -> Result<(&'static str, usize)> {
 /// The content of [`CONFIG`].
 fn menu(root: &Ext4) -> Result<String> {
     let found = root.find(CONFIG)?.ok_or_else(absent)?;
-    is_filled(&found)?;
-    if found.size > LARGEST_MENU {
-        return Err(ExitKind::Verification.error("it is larger than any menu"));
+    check_filled(&found)?;
+    if found.size > MAX_MENU {
+        bail!(Verification, "the menu has {} bytes, more than the limit of {MAX_MENU}", found.size);
     }
-    String::from_utf8(root.content(&found, LARGEST_MENU)?)
-        .map_err(|_| ExitKind::Verification.error("it is not plain text"))
+    String::from_utf8(root.content(&found, MAX_MENU)?)
+        .map_err(|_| failure!(Verification, "the menu is not UTF-8"))
 }
 
 /// The inode of the file that [`CONFIG`] names, and its full path.
 fn present(root: &Ext4, named: &str) -> Result<(Inode, String)> {
-    if named.len() > LONGEST_PATH {
-        let text = format!("{CONFIG} names a file with a path of {} bytes", named.len());
-        return Err(ExitKind::Verification.error(text));
+    if named.len() > MAX_PATH {
+        bail!(Verification, "{CONFIG} names a file with a path of {} bytes", named.len());
     }
     let path = if named.starts_with('/') { named.to_owned() } else { format!("/boot/extlinux/{named}") };
     let found = root.resolve(&path).and_then(|found| found.ok_or_else(absent));
-    let filled = found.and_then(|found| is_filled(&found.0).map(|()| found));
+    let filled = found.and_then(|found| check_filled(&found.0).map(|()| found));
     filled.with_context(|| format!("looking for {path}"))
 }
 
-/// Fails where `inode` is no file, or an empty one, which cannot be started.
-fn is_filled(inode: &Inode) -> Result<()> {
+/// Fails where `inode` is not a file, or an empty one, which cannot be started.
+fn check_filled(inode: &Inode) -> Result<()> {
     match (inode.is_file(), inode.size) {
         (true, 1..) => Ok(()),
-        (true, _) => Err(ExitKind::Verification.error("it is empty")),
-        (false, _) => Err(ExitKind::Verification.error("it is no file")),
+        (true, _) => bail!(Verification, "the file is empty"),
+        (false, _) => bail!(Verification, "not a regular file"),
     }
 }
 
 fn absent() -> anyhow::Error {
-    ExitKind::Verification.error("file not found")
+    failure!(Verification, "file not found")
 }
 
 #[cfg(test)]

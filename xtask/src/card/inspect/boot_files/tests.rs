@@ -1,9 +1,10 @@
 //! The boot files of good and incomplete file systems.
 
+use super::super::partition_table::tests::mbr;
 use super::*;
 
 #[test]
-fn labels() {
+fn the_label_is_read_from_ext4_fat32_and_fat16() {
     let mut head = vec![0; 2048];
     assert_eq!(label(&head), None);
     head[71..90].copy_from_slice(b"FIRMWARE   FAT32   ");
@@ -12,6 +13,9 @@ fn labels() {
     head[1144..1152].copy_from_slice(b"NIXOS_SD");
     assert_eq!(label(&head), Some(("ext4", "NIXOS_SD".into())));
     assert_eq!(label(b"short"), None);
+    let mut fat16 = vec![0; 2048];
+    fat16[43..62].copy_from_slice(b"FIRMWARE   FAT16   ");
+    assert_eq!(label(&fat16), Some(("FAT16", "FIRMWARE".into())));
 }
 
 /// What U-Boot would start on a file system with a menu of these `lines` and with `change` in its files.
@@ -42,9 +46,9 @@ fn started(lines: &str, change: impl Fn(&std::path::Path)) -> Result<String, Str
 fn nothing_starts_from_a_folder_or_an_empty_file() {
     assert_eq!(started("", |_| ()), Ok("/boot/k".to_owned()));
     for (lines, expected) in [
-        ("LINUX ../../store", "looking for /boot/extlinux/../../store: it is no file"),
-        ("FDT ../../store", "looking for /boot/extlinux/../../store: it is no file"),
-        ("APPEND init=/nix/store/s", "looking for /nix/store/s: it is no file"),
+        ("LINUX ../../store", "looking for /boot/extlinux/../../store: not a regular file"),
+        ("FDT ../../store", "looking for /boot/extlinux/../../store: not a regular file"),
+        ("APPEND init=/nix/store/s", "looking for /nix/store/s: not a regular file"),
         ("LINUX ../absent", "looking for /boot/extlinux/../absent: file not found"),
         ("FDT ../absent", "looking for /boot/extlinux/../absent: file not found"),
         (&format!("LINUX {}", "x/".repeat(3000)), "extlinux.conf names a file with a path of 6000 bytes"),
@@ -58,17 +62,61 @@ fn nothing_starts_from_a_folder_or_an_empty_file() {
     }
     for file in ["boot/k", "boot/i", "store/s/init", "boot/extlinux/extlinux.conf"] {
         let error = started("", |dir| std::fs::write(dir.join(file), "").unwrap()).unwrap_err();
-        assert!(error.ends_with(": it is empty"), "{error}");
+        assert!(error.ends_with(": the file is empty"), "{error}");
         let pipe = |dir: &std::path::Path| {
             std::fs::remove_file(dir.join(file)).unwrap();
             rustix::fs::mkfifoat(rustix::fs::CWD, dir.join(file), 0o600.into()).unwrap();
         };
         let error = started("", pipe).unwrap_err();
-        assert!(error.ends_with(": it is no file"), "{error}");
+        assert!(error.ends_with(": not a regular file"), "{error}");
     }
     let link = |dir: &std::path::Path| {
         std::fs::remove_file(dir.join("store/s/init")).unwrap();
         std::os::unix::fs::symlink("/nix/store/x/init", dir.join("store/s/init")).unwrap();
     };
     assert_eq!(started("", link), Ok("/boot/k".to_owned()));
+}
+
+/// The boot files of a card with a FIRMWARE that mkfs.vfat makes with `options`, and with a bootable ext4.
+fn files_of_card(options: &[&str]) -> Result<BootFiles> {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, content) in [
+        (
+            "boot/extlinux/extlinux.conf",
+            b"LABEL a\nLINUX ../k\nINITRD ../i\nAPPEND init=/nix/store/s\n".to_vec(),
+        ),
+        ("boot/k", kernel::tests::header(33 << 20)),
+        ("boot/i", vec![7]),
+        ("store/s", vec![7]),
+    ] {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let root = super::super::ext4::tests::made(&["-d", dir.path().to_str().unwrap()], 8);
+    let firmware = super::super::fat::tests::formatted(options, &[("kernel8.img", vec![7; 100])]);
+    let disk = tempfile::tempfile().unwrap();
+    let table = mbr(&[(0x0e, false, 2048, 34 << 11), (0x83, true, 35 << 11, 8 << 11)]);
+    for (at, bytes) in [(0, &table[..]), (1 << 20, &firmware), (35 << 20, &root)] {
+        std::os::unix::fs::FileExt::write_all_at(&disk, bytes, at).unwrap();
+    }
+    let layout = PartitionTable::parse(&table, 43 << 20).unwrap();
+    boot_files(&disk, &layout, &Budget::unattended())
+}
+
+#[test]
+fn a_pi_boots_from_fat16_as_from_fat32() {
+    use super::super::fat::tests::{FAT16, FAT32};
+    for (options, expected) in [(FAT32, "FAT32"), (FAT16, "FAT16")] {
+        let found = files_of_card(&options).unwrap();
+        assert_eq!(found.volumes[0].to_string(), format!("1: FIRMWARE, {expected}, 34.0 MiB"));
+        assert_eq!(found.boot.kernel, "/boot/k");
+    }
+}
+
+#[test]
+fn not_every_pi_boots_from_fat12() {
+    let error = files_of_card(&["-F", "12", "-s", "64"]).unwrap_err();
+    let words = "no partition has FAT32 or FAT16, from which every Pi reads its firmware";
+    assert_eq!(error.to_string(), words);
 }

@@ -1,4 +1,7 @@
-//! A reader of files in the root folder of FAT32, which is what the firmware of a Pi reads.
+//! A reader of files in the root folder of FAT32 and FAT16, from which the firmware of a Pi is read.
+//!
+//! The boot ROM of a Pi 3 and the EEPROM bootloader of a Pi 4 and 5 read both (github.com/raspberrypi: firmware#1738,
+//! rpi-eeprom#359). FAT12 is read by newer bootloaders alone, so this reader does not accept it.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -7,7 +10,11 @@ use anyhow::{Context, Result};
 
 use super::budget::Limited;
 use super::partition::le32;
-use crate::base::failure::ExitKind;
+use crate::{bail, failure};
+
+mod boot_sector;
+
+use boot_sector::{BootSector, Layout, Root};
 
 /// The size of the largest file that is read, in bytes.
 const MAX_FILE: u32 = 64 << 20;
@@ -18,21 +25,11 @@ const MAX_FOLDER: u32 = 65_536 * 32;
 /// The length of the longest name in UTF-16 units, with the padding of its last part.
 const MAX_NAME: usize = 20 * 13;
 
-/// The size of the largest cluster, in bytes.
-const MAX_CLUSTER: u64 = 256 << 10;
-
-/// One FAT32 file system on a disk.
+/// One FAT32 or FAT16 file system on a disk.
 #[derive(Debug)]
 pub struct Fat<'a> {
     part: Limited<'a>,
-    /// The offset of the file allocation table, in bytes from the start of the partition.
-    table: u64,
-    /// The offset of the first cluster, in bytes from the start of the partition.
-    data: u64,
-    /// The size of a cluster in bytes.
-    cluster: u64,
-    /// The first cluster of the root folder.
-    root: u32,
+    layout: Layout,
     /// The files of the root folder, read at the first use.
     files: OnceCell<Vec<DirEntry>>,
 }
@@ -49,31 +46,17 @@ impl<'a> Fat<'a> {
     /// Opens the file system on the partition `part`.
     ///
     /// # Errors
-    /// A first sector that is not of FAT32, or is damaged.
+    /// A first sector that is not of FAT32 or FAT16, or is damaged.
     pub fn open(part: Limited<'a>) -> Result<Self> {
         let mut head = [0; 512];
-        part.read(0, &mut head).context("reading its first sector")?;
-        let sector = u64::from(le16(&head[11..]));
-        let cluster = u64::from(head[13]);
-        let reserved = u64::from(le16(&head[14..]));
-        let copies = u64::from(head[16]);
-        let known = matches!(sector, 512 | 1024 | 2048 | 4096) && &head[82..87] == b"FAT32";
-        if !known || !cluster.is_power_of_two() || cluster * sector > MAX_CLUSTER {
-            return Err(ExitKind::Verification.error("it is no FAT32"));
-        }
-        let table = reserved * sector;
-        let data = table + copies * u64::from(le32(&head[36..])) * sector;
-        if reserved == 0 || copies == 0 || data > part.size() {
-            return Err(ExitKind::Verification.error("its first sector is damaged"));
-        }
-        Ok(Self {
-            part,
-            table,
-            data,
-            cluster: cluster * sector,
-            root: le32(&head[44..]),
-            files: OnceCell::new(),
-        })
+        part.read(0, &mut head).context("reading the first sector")?;
+        let Some(sector) = BootSector::parse(&head) else {
+            bail!(Verification, "the file system is neither FAT32 nor FAT16");
+        };
+        let Some(layout) = sector.layout(part.size()) else {
+            bail!(Verification, "the first sector is damaged");
+        };
+        Ok(Self { part, layout, files: OnceCell::new() })
     }
 
     /// The content of the file `name` in the root folder, whose case does not matter; `None` where there is no such file.
@@ -89,19 +72,18 @@ impl<'a> Fat<'a> {
         Ok(self.entries()?.iter().any(|it| it.name.eq_ignore_ascii_case(name)))
     }
 
-    /// Like [`Self::read`], for a file of at most `most` bytes.
-    pub fn read_within(&self, name: &str, most: u32) -> Result<Option<Vec<u8>>> {
+    /// Like [`Self::read`], for a file of at most `max` bytes.
+    pub fn read_within(&self, name: &str, max: u32) -> Result<Option<Vec<u8>>> {
         let Some(entry) = self.entries()?.iter().find(|it| it.name.eq_ignore_ascii_case(name)) else {
             return Ok(None);
         };
-        let doing = || format!("reading {name}");
-        if entry.size > most {
-            return Err(ExitKind::Verification.error("it is larger than any firmware")).with_context(doing);
+        if entry.size > max {
+            bail!(Verification, "{name} has {} bytes, more than the limit of {max}", entry.size);
         }
-        let mut bytes = self.chain(entry.first, entry.size).with_context(doing)?;
+        let mut bytes = self.chain(entry.first, entry.size).with_context(|| format!("reading {name}"))?;
         let size = entry.size as usize;
         if bytes.len() < size {
-            return Err(ExitKind::Verification.error("its clusters end before it does")).with_context(doing);
+            bail!(Verification, "the clusters of {name} end before its {size} bytes");
         }
         bytes.truncate(size);
         Ok(Some(bytes))
@@ -110,10 +92,21 @@ impl<'a> Fat<'a> {
     /// The files of the root folder, which is read at the first call.
     fn entries(&self) -> Result<&[DirEntry]> {
         if self.files.get().is_none() {
-            let folder = self.chain(self.root, MAX_FOLDER).context("reading its root folder")?;
-            let _ = self.files.set(entries(&folder));
+            let folder = self.root_folder().context("reading the root folder")?;
+            let _ = self.files.set(entries(&folder, self.layout.root));
         }
         Ok(self.files.get().map_or(&[], Vec::as_slice))
+    }
+
+    fn root_folder(&self) -> Result<Vec<u8>> {
+        match self.layout.root {
+            Root::Chain { cluster } => self.chain(cluster, MAX_FOLDER),
+            Root::Region { start, size } => {
+                let mut bytes = vec![0; size as usize];
+                self.part.read(start, &mut bytes)?;
+                Ok(bytes)
+            }
+        }
     }
 
     /// The content of the clusters from `first` on, until the chain ends or `enough` bytes are read.
@@ -122,23 +115,34 @@ impl<'a> Fat<'a> {
         let mut next = first;
         let mut visited = HashSet::new();
         // The numbers 0 and 1 are no clusters; the highest numbers end a chain.
-        while (2..0x0fff_fff7).contains(&next) && bytes.len() < enough as usize {
+        while (2..self.layout.root.end_of_chain()).contains(&next) && bytes.len() < enough as usize {
             if !visited.insert(next) {
-                return Err(ExitKind::Verification.error("its clusters go in a circle"));
+                return Err(failure!(Verification, "the chain of clusters is a circle"));
             }
             let at = bytes.len();
-            bytes.resize(at + usize::try_from(self.cluster)?, 0);
-            self.part.read(self.data + u64::from(next - 2) * self.cluster, &mut bytes[at..])?;
-            let mut link = [0; 4];
-            self.part.read(self.table + u64::from(next) * 4, &mut link)?;
-            next = u32::from_le_bytes(link) & 0x0fff_ffff;
+            bytes.resize(at + usize::try_from(self.layout.cluster)?, 0);
+            let start = self.layout.data + u64::from(next - 2) * self.layout.cluster;
+            self.part.read(start, &mut bytes[at..])?;
+            next = self.link(next)?;
         }
         Ok(bytes)
+    }
+
+    /// The cluster that follows `cluster` in its chain.
+    fn link(&self, cluster: u32) -> Result<u32> {
+        let mut link = [0; 4];
+        match self.layout.root {
+            Root::Chain { .. } => self.part.read(self.layout.table + u64::from(cluster) * 4, &mut link)?,
+            Root::Region { .. } => {
+                self.part.read(self.layout.table + u64::from(cluster) * 2, &mut link[..2])?;
+            }
+        }
+        Ok(u32::from_le_bytes(link) & 0x0fff_ffff)
     }
 }
 
 /// Parses the entries of a folder. The parts of a long name precede the entry of the file, the last part first.
-fn entries(folder: &[u8]) -> Vec<DirEntry> {
+fn entries(folder: &[u8], root: Root) -> Vec<DirEntry> {
     let mut found = Vec::new();
     let mut long = Vec::<u16>::new();
     for entry in folder.chunks_exact(32).take_while(|entry| entry[0] != 0) {
@@ -153,10 +157,9 @@ fn entries(folder: &[u8]) -> Vec<DirEntry> {
             // A folder or the label.
             (_, kind) if kind & 0x18 != 0 => long.clear(),
             _ => {
-                let first = u32::from(le16(&entry[20..])) << 16 | u32::from(le16(&entry[26..]));
-                let long = std::mem::take(&mut long);
-                let name = if long.is_empty() { short_name(entry) } else { long_name(&long) };
-                found.push(DirEntry { name, first, size: le32(&entry[28..]) });
+                let units = std::mem::take(&mut long);
+                let name = if units.is_empty() { short_name(entry) } else { long_name(&units) };
+                found.push(DirEntry { name, first: root.first_cluster(entry), size: le32(&entry[28..]) });
             }
         }
     }
@@ -165,8 +168,9 @@ fn entries(folder: &[u8]) -> Vec<DirEntry> {
 
 fn short_name(entry: &[u8]) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-    let (name, end) = (text(&entry[..8]), text(&entry[8..11]));
-    if end.is_empty() { name } else { format!("{name}.{end}") }
+    let name = text(&entry[..8]);
+    let extension = text(&entry[8..11]);
+    if extension.is_empty() { name } else { format!("{name}.{extension}") }
 }
 
 fn long_name(units: &[u16]) -> String {

@@ -83,44 +83,55 @@ fn files_of_the_root_folder() {
 }
 
 #[test]
-fn damage_is_named() {
+fn errors_name_the_damage() {
     let disk = disk();
     let fat = opened(&disk, 4096).unwrap();
     for (name, expected) in [
-        ("loop", "reading loop: its clusters end before it does"),
-        ("huge", "reading huge: it is larger than any firmware"),
+        ("loop", "the clusters of loop end before its 4000 bytes"),
+        ("huge", "huge has 4294967295 bytes, more than the limit of 67108864"),
     ] {
         assert_eq!(format!("{:#}", fat.read(name).unwrap_err()), expected);
     }
-    assert_eq!(opened(&disk, 0).unwrap_err().to_string(), "it is no FAT32");
+    let other = "the file system is neither FAT32 nor FAT16";
+    assert_eq!(opened(&disk, 0).unwrap_err().to_string(), other);
     for (at, byte) in [(11, 1), (12, 3), (13, 0), (13, 3)] {
         let disk = self::disk();
         disk.write_all_at(&[byte], 4096 + at).unwrap();
-        assert_eq!(opened(&disk, 4096).unwrap_err().to_string(), "it is no FAT32", "{at}");
+        assert_eq!(opened(&disk, 4096).unwrap_err().to_string(), other, "{at}");
     }
 }
 
 #[test]
-fn a_folder_of_long_names_that_goes_in_a_circle() {
+fn a_folder_whose_clusters_form_a_circle_is_refused() {
     let disk = disk();
     disk.write_all_at(&part(1, "a").repeat(16), 4096 + 512 * 2).unwrap();
     disk.write_all_at(&2_u32.to_le_bytes(), 4096 + 512 + 8).unwrap();
     let error = opened(&disk, 4096).unwrap().read("config.txt").unwrap_err();
-    assert_eq!(format!("{error:#}"), "reading its root folder: its clusters go in a circle");
+    assert_eq!(format!("{error:#}"), "reading the root folder: the chain of clusters is a circle");
     let full = part(1, "abcdefghijklm").repeat(1000);
-    let found = entries(&[full, entry(b"SHORT      ", 0x20, 3, 1)].concat());
+    let folder = [full, entry(b"SHORT      ", 0x20, 3, 1)].concat();
+    let found = entries(&folder, Root::Chain { cluster: 2 });
     assert_eq!(found[0].name, "abcdefghijklm".repeat(20));
 }
 
-/// As mkfs.vfat and mcopy make them.
-pub fn real(names: &[(&str, Vec<u8>)]) -> Vec<u8> {
+/// The options of `mkfs.vfat` for FAT32 and FAT16 of 34 MiB.
+pub const FAT32: [&str; 4] = ["-F", "32", "-s", "1"];
+pub const FAT16: [&str; 4] = ["-F", "16", "-s", "4"];
+
+/// A FAT32 that mkfs.vfat and mcopy make, with these files.
+pub fn real(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    formatted(&FAT32, files)
+}
+
+/// A file system of 34 MiB that `mkfs.vfat` makes with `options` and mcopy fills with `files`.
+pub fn formatted(options: &[&str], files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("fat");
     File::create(&image).unwrap().set_len(34 << 20).unwrap();
     let image = image.to_str().unwrap();
     let launcher = crate::base::process::Launcher::new("/").with_path_front("/usr/sbin".as_ref());
-    launcher.read("mkfs.vfat", &["-F", "32", "-s", "1", "-n", "FIRMWARE", image]).unwrap();
-    for (name, content) in names {
+    launcher.read("mkfs.vfat", &[options, &["-n", "FIRMWARE", image]].concat()).unwrap();
+    for (name, content) in files {
         let file = dir.path().join(name);
         std::fs::write(&file, content).unwrap();
         launcher.read("mcopy", &["-i", image, file.to_str().unwrap(), "::"]).unwrap();
@@ -132,12 +143,48 @@ fn config() -> Vec<u8> {
     (0..3000).map(|it| format!("kernel=k{it}\n")).collect::<String>().into_bytes()
 }
 
-/// All of the metadata is mutated; the tables are of one cluster each, and long.
+#[test]
+fn fat16_is_read_as_fat32_is() {
+    let files = [("config.txt", config()), ("a long name.bin", vec![7; 5000])];
+    for options in [FAT32, FAT16] {
+        let image = formatted(&options, &files);
+        let disk = tempfile::tempfile().unwrap();
+        disk.write_all_at(&image, 0).unwrap();
+        let fat = opened(&disk, 0).unwrap();
+        for (name, content) in &files {
+            assert_eq!(fat.read(name).unwrap().as_ref(), Some(content), "{name} {options:?}");
+        }
+        assert!(!fat.has("absent").unwrap());
+    }
+}
+
+/// With so few clusters a file system is FAT12, also where its first sector has the name of FAT16.
+#[test]
+fn fat12_is_refused() {
+    let disk = tempfile::tempfile().unwrap();
+    for name in [b"FAT12", b"FAT16"] {
+        disk.write_all_at(&formatted(&["-F", "12", "-s", "64"], &[]), 0).unwrap();
+        disk.write_all_at(name, 54).unwrap();
+        let error = opened(&disk, 0).unwrap_err().to_string();
+        assert_eq!(error, "the file system is neither FAT32 nor FAT16");
+    }
+}
+
 #[test]
 fn fuzz() {
-    let image = real(&[("config.txt", config()), ("a long name.bin", vec![7; 5000])]);
-    let (reserved, table) = (u64::from(le16(&image[14..])) * 512, u64::from(le32(&image[36..])) * 512);
-    let folder = reserved + 2 * table;
+    fuzz_metadata(&FAT32, |image| le32(&image[36..]));
+}
+
+#[test]
+fn fuzz_fat16() {
+    fuzz_metadata(&FAT16, |image| le16(&image[22..]).into());
+}
+
+/// Mutates all of the metadata of a file system made with `options`, whose tables have `table` sectors each.
+fn fuzz_metadata(options: &[&str], table: impl Fn(&[u8]) -> u32) {
+    let image = formatted(options, &[("config.txt", config()), ("a long name.bin", vec![7; 5000])]);
+    let reserved = u64::from(le16(&image[14..])) * 512;
+    let folder = reserved + 2 * u64::from(table(&image)) * 512;
     // The first sector, the beginning of the first table, and the root folder.
     let parts = [(0, 512), (reserved, 256), (folder, 512)];
     let disk = tempfile::tempfile().unwrap();
@@ -159,17 +206,16 @@ fn fuzz() {
 }
 
 #[test]
-fn a_config_that_is_larger_than_any() {
+fn a_file_beyond_its_limit_is_not_read() {
     let disk = disk();
     let fat = opened(&disk, 4096).unwrap();
     assert!(fat.read_within("config.txt", 700).unwrap().is_some());
     let error = fat.read_within("config.txt", 699).unwrap_err();
-    assert_eq!(format!("{error:#}"), "reading config.txt: it is larger than any firmware");
+    assert_eq!(format!("{error:#}"), "config.txt has 700 bytes, more than the limit of 699");
 }
 
-/// It takes what one reading takes.
 #[test]
-fn a_large_folder_that_is_asked_for_many_files() {
+fn a_folder_is_read_once_for_many_lookups() {
     let disk = disk();
     let many = entry(b"CONFIG  TXT", 0x20, 3, 1).repeat(16);
     disk.write_all_at(&many, 4096 + 512 * 2).unwrap();
@@ -180,13 +226,13 @@ fn a_large_folder_that_is_asked_for_many_files() {
     budget.spend((1 << 30) - 4096).unwrap();
 }
 
-/// Each file is of the same clusters, and each is as large as one may be: the budget is one for all of them.
+/// Thousands of large files may share the same clusters.
 #[test]
-fn thousands_of_large_files_that_share_their_clusters() {
+fn the_budget_limits_all_files_together() {
     let image = real(&[("config.txt", config()), ("k", vec![7; 20 << 20])]);
     let disk = tempfile::tempfile().unwrap();
     disk.write_all_at(&image, 0).unwrap();
     let fat = opened(&disk, 0).unwrap();
     let error = (0..3000).find_map(|_| fat.read("k").err()).unwrap();
-    assert!(format!("{error:#}").contains("reading it takes more than 1.0 GiB"), "{error:#}");
+    assert!(format!("{error:#}").contains("more than the limit of 1.0 GiB"), "{error:#}");
 }
