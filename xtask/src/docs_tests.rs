@@ -260,3 +260,36 @@ fn every_quoted_message_is_in_the_code() {
     let is_absent = |message: &&&str| !fixed_parts(message).iter().all(|part| code.contains(part));
     assert_eq!(quoted.iter().filter(is_absent).collect::<Vec<_>>(), [&""; 0]);
 }
+
+/// The tests that a cell names, as `FILE` and the words behind it, each with its file.
+fn cell_tests(cell: &str) -> Vec<(&str, &str)> {
+    let parts = cell.split('`').skip(1).collect::<Vec<_>>();
+    let files = parts.chunks(2).filter_map(|part| Some((*part.first()?, *part.get(1)?)));
+    files
+        .flat_map(|(file, names)| names.split([',', ';', ' ']).map(move |name| (file, name)))
+        .filter(|(_, name)| !name.is_empty())
+        .collect()
+}
+
+/// Whether the file has a test of that name; an ellipsis at either end stands for the rest of the name.
+fn has_test(file: &str, name: &str) -> bool {
+    let roots = ["xtask/src", "xtask/tests"].map(|root| repository().join(root).join(file));
+    let texts = roots.iter().filter_map(|path| fs::read_to_string(path).ok()).collect::<String>();
+    let functions = texts.split("fn ").skip(1).filter_map(|rest| rest.split_once('(')).map(|(name, _)| name);
+    let mut names = functions.map(|function| match (name.strip_prefix('…'), name.strip_suffix('…')) {
+        (Some(end), _) => function.ends_with(end),
+        (None, Some(begin)) => function.starts_with(begin),
+        (None, None) => function == name,
+    });
+    names.any(|is_same| is_same)
+}
+
+#[test]
+fn the_tests_of_the_refusals_exist() {
+    let page = read("docs/flashing.md");
+    let rows = page.lines().skip_while(|line| !line.starts_with("| # | check |")).skip(2);
+    let cells = rows.map_while(|row| row.split('|').nth(4)).collect::<Vec<_>>();
+    let named = cells.iter().flat_map(|cell| cell_tests(cell)).collect::<Vec<_>>();
+    assert!(named.len() > 40, "{}", named.len());
+    assert_eq!(named.iter().filter(|(file, name)| !has_test(file, name)).collect::<Vec<_>>(), [&("", ""); 0]);
+}
