@@ -13,7 +13,7 @@ pub struct Identity {
 
 #[derive(Debug, Subcommand)]
 pub enum IdentityCommand {
-    /// Show the fingerprint of the key, and its age recipient, to which secrets for the host are encrypted
+    /// Show the fingerprint of the key, its public key, and its age recipient, to which you encrypt secrets for the host
     #[command(arg = super::unread_flake())]
     Show(IdentityOf),
     /// Make the key if there is none, before the first flash would, and show it
