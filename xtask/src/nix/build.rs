@@ -17,7 +17,9 @@ use crate::base::{Event, Reporter};
 use crate::failure;
 
 /// Flags that `nix build` accepts and `nix path-info` does not.
-const BUILD_ONLY_FLAGS: [&str; 3] = ["--no-link", "--print-out-paths", "--rebuild"];
+const BUILD_ONLY_FLAGS: &[&str] = &["--no-link", "--print-out-paths", "--rebuild"];
+/// Such flags whose next word is their value.
+const BUILD_ONLY_OPTIONS: &[&str] = &["--out-link", "-o", "--profile"];
 
 /// A finished build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,13 +90,27 @@ fn derivations(
     installables: &[Installable],
     extra: &[String],
 ) -> Result<Vec<Installable>> {
-    let extra = extra.iter().map(String::as_str).filter(|word| !BUILD_ONLY_FLAGS.contains(word));
     let fixed = FEATURES.into_iter().chain(["path-info", "--derivation", "--json"]);
-    let args = fixed.chain(installables.iter().map(Installable::as_str)).chain(extra).collect::<Vec<_>>();
+    let args = fixed.chain(installables.iter().map(Installable::as_str)).chain(evaluation_options(extra));
+    let args = args.collect::<Vec<_>>();
     let names = names(installables);
     let paths = path_info::parse(&json(launcher, &args, &names)?);
     let paths = paths.with_context(|| format!("reading the derivations of {names}"))?;
     Ok(paths.into_iter().map(|(path, _)| Installable::derivation(path)).collect())
+}
+
+/// The `options` of a build that an evaluation accepts, too.
+fn evaluation_options(options: &[String]) -> impl Iterator<Item = &str> {
+    let mut words = options.iter().map(String::as_str);
+    std::iter::from_fn(move || {
+        loop {
+            match words.next()? {
+                word if BUILD_ONLY_OPTIONS.contains(&word) => drop(words.next()),
+                word if BUILD_ONLY_FLAGS.contains(&word) => {}
+                word => return Some(word),
+            }
+        }
+    })
 }
 
 /// All `installables` in one line, for messages.
@@ -147,6 +163,19 @@ fn parse_built(json: &str) -> Result<Built> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_evaluation_gets_no_options_of_builds_alone() {
+        for (options, expected) in [
+            ("--out-link result --offline", "--offline"),
+            ("-L --rebuild --max-jobs 2 --no-link", "-L --max-jobs 2"),
+            ("--keep-going -o result", "--keep-going"),
+            ("-o", ""),
+        ] {
+            let options = options.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(evaluation_options(&options).collect::<Vec<_>>().join(" "), expected);
+        }
+    }
 
     #[test]
     fn the_output_out_is_read() {

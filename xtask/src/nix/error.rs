@@ -25,11 +25,13 @@ const NO_CHROOT: &str = "remove `__noChroot` from the derivation: a build outsid
     keys of hosts";
 const NO_IMPORT: &str = "run the tool as another user: the flake builds something during evaluation, and such a build of \
     root could read the private keys of hosts";
+const NOT_READABLE: &str = "run the tool as the user who owns that path: nix reads only what the modes of files allow, \
+    also as root, so that no flake reads the private keys of hosts";
 const NO_NETWORK: &str = "check the network: nix could not fetch something that the flake needs";
 const NO_DAEMON: &str = "start nix-daemon, which does not answer: `systemctl start nix-daemon`";
 
 /// The first rule that fits counts, so the more specific ones come first.
-const RULES: [Rule; 30] = [
+const RULES: &[Rule] = &[
     rule(&["Exec format error"], CANNOT_RUN),
     rule(
         &["experimental Nix feature", "is disabled"],
@@ -70,6 +72,8 @@ const RULES: [Rule; 30] = [
     rule(&["kernel namespaces that are required for sandboxing"], NO_SANDBOX),
     rule(&["has '__noChroot' set"], NO_CHROOT),
     rule(&["'allow-import-from-derivation' is disabled"], NO_IMPORT),
+    rule(&["error: opening ", "': Permission denied"], NOT_READABLE),
+    rule(&["error: getting status of ", "': Permission denied"], NOT_READABLE),
     rule(&["unable to download"], NO_NETWORK),
     rule(&["Could not resolve host"], NO_NETWORK),
     rule(&["cannot connect to socket"], NO_DAEMON),
@@ -183,6 +187,11 @@ mod tests {
                 "cannot find flake 'flake:x' in the flake registries",
                 Some(NO_FLAKE),
             ),
+            (
+                "error: opening file '/home/pi/flake/flake.nix': Permission denied",
+                "opening file '/home/pi/flake/flake.nix': Permission denied",
+                Some(NOT_READABLE),
+            ),
             ("error: cannot coerce a thing", "cannot coerce a thing", None),
             ("plain", "plain", None),
         ] {
@@ -208,6 +217,8 @@ mod tests {
         let error = build_failed("F", &["error: x".into()], &["p: Exec format error".into()]);
         assert!(error.to_string().ends_with("| p: Exec format error"), "{error}");
         assert_eq!(hint(&error), Some(CANNOT_RUN));
+        let error = build_failed("F", &["error: x".into()], &["cat: '/x': Permission denied".into()]);
+        assert_eq!(hint(&error), None);
         assert_eq!(build_failed("F", &[], &[]).to_string(), "nix failed on F: nix printed no error");
     }
 

@@ -13,7 +13,7 @@ use crate::base::failure::{ExitKind, kind};
 use crate::base::process::{Launcher, Output};
 use crate::failure;
 
-/// Forbids builds during an evaluation by root: they need rights that it must not have where there are keys of hosts.
+/// Forbids builds during an evaluation by root: they need rights by which the evaluation could read the keys of hosts.
 const FORBID_BUILDS: [&str; 3] = ["--option", "allow-import-from-derivation", "false"];
 
 /// The inventory of the flake's outputs, as `nix flake show --json` prints it.

@@ -233,3 +233,33 @@ fn a_lock_that_names_the_key_of_a_host_is_refused() {
     }
     assert!(!is_in_store(&secret));
 }
+
+/// The project has no folder of keys of its own.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_evaluation_cannot_copy_a_key_that_the_project_does_not_know() {
+    let fixture = Fixture::empty();
+    let aside = fixture.path("home/aside");
+    fs::create_dir(&aside).expect("making a folder");
+    let folder = aside.join("pi").display().to_string();
+    fixture.run(&["identity", "make", "pi", "--identity-dir", &aside.display().to_string()]).assert_code(0);
+    let file = format!("{folder}/ssh_host_ed25519_key");
+    let secret = fs::read_to_string(&file).expect("the key");
+    let secret = secret.lines().nth(3).expect("a key of several lines").to_owned();
+    assert!(!fixture.path("state/identity").exists());
+    let image = image("pi");
+    let system = system();
+    fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
+    for reference in [format!("path:{folder}"), format!("file://{file}")] {
+        let text = format!(
+            r#"{{ inputs.x = {{ url = "{reference}"; flake = false; }};
+                outputs = {{ self, x }}: {{ packages.{system}.pi-sdImage = {image}; }}; }}"#
+        );
+        fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
+        for command in [&["sd-image", "pi"][..], &["hosts"], &["status"]] {
+            let outcome = fixture.run(command);
+            assert_ne!(outcome.code, 0, "{reference} {command:?} {outcome:?}");
+            assert!(!is_in_store(&secret), "{reference} {command:?} {outcome:?}");
+        }
+    }
+}

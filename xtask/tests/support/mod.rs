@@ -28,6 +28,9 @@ pub struct Sandbox {
 impl Sandbox {
     /// Makes a sandbox whose `PATH` has the fakes before the programs of the machine.
     pub fn new() -> Self {
+        if env!("CARGO_CRATE_NAME") == "cli" {
+            drop_overrides();
+        }
         let dir = tempfile::tempdir().expect("making a folder for the test");
         for part in ["bin", "calls", "home", "tools", "flake"] {
             fs::create_dir(dir.path().join(part)).expect("preparing the sandbox");
@@ -106,6 +109,21 @@ impl Sandbox {
             .stdin(Stdio::null())
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         command
+    }
+}
+
+/// Takes the rights that override the modes of files from the children of this thread. As root with them, the tool calls
+/// Nix in other words; the suite with exact words has those of any other user.
+fn drop_overrides() {
+    use rustix::thread::CapabilitySet;
+    if rustix::process::geteuid().is_root() {
+        for capability in [CapabilitySet::DAC_OVERRIDE, CapabilitySet::DAC_READ_SEARCH] {
+            let dropped = rustix::thread::remove_capability_from_bounding_set(capability);
+            dropped.expect("dropping a right of root");
+        }
+        let mut sets = rustix::thread::capabilities(None).expect("reading the rights of this thread");
+        sets.inheritable.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
+        rustix::thread::set_capabilities(None, sets).expect("dropping inherited rights");
     }
 }
 

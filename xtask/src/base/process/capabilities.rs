@@ -4,7 +4,10 @@ use std::io::Error;
 
 use anyhow::{Context, Result};
 use rustix::process::geteuid;
-use rustix::thread::{CapabilitySet, capabilities, remove_capability_from_bounding_set, set_capabilities};
+use rustix::thread::{
+    CapabilitySet, capabilities, capability_is_in_bounding_set, remove_capability_from_bounding_set,
+    set_capabilities,
+};
 
 use super::Launcher;
 
@@ -13,10 +16,10 @@ const OVERRIDES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet
 
 impl Launcher {
     /// The same launcher; its [`Launcher::run_protected`] children cannot read files against their modes, although they run
-    /// as root.
+    /// as root. Nothing changes for a user whose children cannot do so anyway.
     #[must_use]
     pub fn protecting_keys(self) -> Self {
-        Self { protects_keys: geteuid().is_root(), ..self }
+        Self { protects_keys: geteuid().is_root() && children_override_modes(), ..self }
     }
 
     pub fn protects_keys(&self) -> bool {
@@ -27,6 +30,13 @@ impl Launcher {
     pub fn run_protected<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         if self.protects_keys { without_overrides(work) } else { work() }
     }
+}
+
+/// Whether a child of root has one of the overrides. A child has what cannot be determined.
+fn children_override_modes() -> bool {
+    let is_bounded = |capability| capability_is_in_bounding_set(capability).unwrap_or(true);
+    let is_inherited = |sets: rustix::thread::CapabilitySets| sets.inheritable.intersects(OVERRIDES);
+    OVERRIDES.iter().any(is_bounded) || capabilities(None).map_or(true, is_inherited)
 }
 
 /// Runs `work`, whose children, also of root, read only what the modes of files allow.
@@ -70,6 +80,16 @@ mod tests {
             work()
         };
         std::thread::scope(|scope| scope.spawn(run).join().unwrap())
+    }
+
+    #[test]
+    fn root_protects_keys_as_long_as_its_children_could_read_them() {
+        let protects = || Launcher::new("/").protecting_keys().protects_keys();
+        assert_eq!(protects(), geteuid().is_root() && children_override_modes());
+        if geteuid().is_root() {
+            assert!(inheriting(protects));
+            assert!(!without_overrides(|| Ok(protects())).unwrap());
+        }
     }
 
     #[test]
