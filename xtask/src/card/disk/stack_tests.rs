@@ -75,3 +75,25 @@ fn a_swap_file_is_in_use() {
     machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", file.to_str().unwrap())]);
     assert_eq!(machine.disk("loop3").uses[0].to_string(), "loop3 is used as swap");
 }
+
+#[test]
+fn a_loop_device_of_size_zero_has_no_file_or_an_empty_one() {
+    let refused = |attributes: &[(&str, &str)]| {
+        let machine = FakeMachine::new();
+        machine.device("virtual/block/loop1", "7:1", &[&[("size", "0")], attributes].concat());
+        let request = Request { virtual_cards: VirtualCards::Allowed, ..request() };
+        check(
+            &machine.disk("loop1"),
+            &request,
+            &[match attributes {
+                [] => "/dev/loop1 has no file behind it; attach a file with `losetup`",
+                _ => {
+                    "/dev/loop1 has a size of 0 bytes: its file /a card.img is empty; \
+                 run `truncate --size 4G '/a card.img'`, then `losetup --set-capacity /dev/loop1`"
+                }
+            }],
+        );
+    };
+    refused(&[]);
+    refused(&[("loop/backing_file", "/a card.img")]);
+}

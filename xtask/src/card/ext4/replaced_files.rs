@@ -79,7 +79,7 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
 /// the group descriptors in `head`.
 fn inode_tables(head: &[u8], size: u64) -> Result<Vec<Range<u64>>> {
     let superblock = Superblock::parse(head.get(1024..).unwrap_or_default(), size)?;
-    let list_start = superblock.list() * superblock.block;
+    let list_start = superblock.descriptor_table() * superblock.block;
     let too_long =
         || failure!(Verification, "its group descriptors are not all in its first {}", Bytes(HEAD as u64));
     let list = head.get(usize::try_from(list_start)?..).ok_or_else(too_long)?;

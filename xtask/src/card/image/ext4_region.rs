@@ -109,20 +109,20 @@ mod tests {
         let root = Ext4Region { start: HEAD, size: 4 << 20, block: 1024, free_blocks: 70, free_inodes: 80 };
         assert_eq!(parsed(HEAD, &words), Ok(root));
         let damaged = |what| {
-            format!("NIXOS_SD is no ext4 that files can be written to: its superblock is damaged: {what}")
+            format!("NIXOS_SD is no ext4 that files can be written to: the superblock is damaged: {what}")
         };
         for (start, words, expected) in [
             (HEAD - 512, &words[..], "NIXOS_SD begins in the first MiB, which is written last".to_owned()),
             (HEAD, &[(0x60, 0x2c6)], "NIXOS_SD was not unmounted: its journal is not empty".to_owned()),
-            (HEAD, &[(0x18, 7)], damaged("the size of its blocks")),
-            (HEAD, &[(0x18, 60)], damaged("the size of its blocks")),
-            (HEAD, &[(0x18, 0xffff_ffff)], damaged("the size of its blocks")),
-            (HEAD, &[(0x0c, u32::MAX), (0x158, u32::MAX)], damaged("the number of its free blocks")),
-            (HEAD, &[(0x10, 2000)], damaged("the number of its free inodes")),
-            (HEAD, &[(0x00, 0)], damaged("the number of its free inodes")),
-            (HEAD, &[(0x04, u32::MAX), (0x20, 0)], damaged("it is larger than its partition")),
-            (HEAD, &[(0x20, 0)], damaged("the number of blocks in a group")),
-            (HEAD, &[(0x150, u32::MAX)], damaged("it is larger than its partition")),
+            (HEAD, &[(0x18, 7)], damaged("wrong block size")),
+            (HEAD, &[(0x18, 60)], damaged("wrong block size")),
+            (HEAD, &[(0x18, 0xffff_ffff)], damaged("wrong block size")),
+            (HEAD, &[(0x0c, u32::MAX), (0x158, u32::MAX)], damaged("wrong number of free blocks")),
+            (HEAD, &[(0x10, 2000)], damaged("wrong number of free inodes")),
+            (HEAD, &[(0x00, 0)], damaged("wrong number of free inodes")),
+            (HEAD, &[(0x04, u32::MAX), (0x20, 0)], damaged("larger than the partition")),
+            (HEAD, &[(0x20, 0)], damaged("wrong number of blocks in a group")),
+            (HEAD, &[(0x150, u32::MAX)], damaged("larger than the partition")),
         ] {
             assert_eq!(parsed(start, words), Err(expected));
         }

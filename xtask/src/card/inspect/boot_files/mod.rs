@@ -1,7 +1,8 @@
 //! The boot files of a card, read from its file systems: their labels, and the files that U-Boot starts, with the memory
 //! for them.
 
-use std::fmt;
+mod volume;
+
 use std::fs::File;
 
 use anyhow::{Context, Result};
@@ -15,8 +16,10 @@ use super::kernel::{self, Kernel};
 use super::partition::Partition;
 use super::partition_table::{HEAD, PartitionTable};
 use super::uboot::{self, UBoot};
-use crate::base::Bytes;
 use crate::{bail, failure};
+use volume::{EXT4, volumes};
+
+pub use volume::{Volume, label};
 
 /// A card that can start a system from its bootable partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,29 +28,6 @@ pub struct BootFiles {
     pub boot: Boot,
     /// The U-Boot programs that the firmware of a Pi starts, as far as FIRMWARE has them.
     pub uboots: Vec<UBoot>,
-}
-
-/// A partition with the file system on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Volume {
-    pub partition: Partition,
-    pub filesystem: String,
-    pub label: String,
-}
-
-impl Volume {
-    /// Whether the firmware of a Pi can be read from this file system.
-    fn is_fat(&self) -> bool {
-        matches!(self.filesystem.as_str(), FAT32 | FAT16)
-    }
-}
-
-impl fmt::Display for Volume {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { partition, filesystem, label } = self;
-        let boot = if partition.bootable { ", bootable" } else { "" };
-        write!(f, "{}: {label}, {filesystem}, {}{boot}", partition.number, Bytes(partition.size))
-    }
 }
 
 /// The files that U-Boot starts by default. All of them exist.
@@ -60,10 +40,6 @@ pub struct Boot {
     /// The number of store paths on the card.
     pub store_paths: usize,
 }
-
-const EXT4: &str = "ext4";
-const FAT32: &str = "FAT32";
-const FAT16: &str = "FAT16";
 
 /// The folders of the bootable partition that may be the Nix store.
 const STORES: [&str; 2] = ["/store", "/nix/store"];
@@ -128,12 +104,6 @@ fn fat<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'
     Fat::open(Limited::new(disk, volume.partition.start, volume.partition.size, budget.clone()))
 }
 
-/// The partitions with ext4, FAT32 or FAT16.
-fn volumes(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<Vec<Volume>> {
-    let found = layout.partitions.iter().map(|partition| volume(disk, partition, budget));
-    found.filter_map(Result::transpose).collect()
-}
-
 /// Fails where the partition with the number `bootable` cannot have a menu for U-Boot.
 fn refuse_without_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
     let marked = volumes.iter().find(|volume| volume.partition.number == bootable);
@@ -189,34 +159,6 @@ pub(super) fn read(disk: &File, start: u64, count: u64, budget: &Budget) -> Resu
     let mut bytes = vec![0; usize::try_from(count)?];
     Limited::new(disk, start, count, budget.clone()).read(0, &mut bytes)?;
     Ok(bytes)
-}
-
-/// The file system on a partition, if it is ext4, FAT32 or FAT16.
-fn volume(disk: &File, partition: &Partition, budget: &Budget) -> Result<Option<Volume>> {
-    let found = label(&read(disk, partition.start, partition.size.min(2048), budget)?);
-    let volume = |(filesystem, label): (&str, _)| Volume {
-        partition: partition.clone(),
-        filesystem: filesystem.to_owned(),
-        label,
-    };
-    Ok(found.map(volume))
-}
-
-/// The kind and the label of the file system that begins with `head`, at least 2 KiB.
-pub fn label(head: &[u8]) -> Option<(&'static str, String)> {
-    let text = |at: usize, len: usize| {
-        let bytes = head.get(at..at + len).unwrap_or_default();
-        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-        String::from_utf8_lossy(&bytes[..end]).trim_end().to_owned()
-    };
-    // The magic number and the label in the superblock, which begins at 1024.
-    if head.get(1024 + 56..1024 + 58) == Some(&[0x53, 0xef]) {
-        return Some((EXT4, text(1024 + 120, 16)));
-    }
-    if text(82, 8) == FAT32 {
-        return Some((FAT32, text(71, 11)));
-    }
-    (text(54, 8) == FAT16).then(|| (FAT16, text(43, 11)))
 }
 
 /// The files that U-Boot starts, and the inode of the kernel.

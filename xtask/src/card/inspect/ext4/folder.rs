@@ -1,4 +1,4 @@
-//! Folders. A hash tree is read as the list that it is as well.
+//! The entries of folders. A folder with a hash tree is read as a list, which it is, too.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -6,18 +6,18 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use super::checksum::crc32c;
-use super::superblock::wrong;
 use super::{Ext4, Inode, le16};
+use crate::bail;
 use crate::card::inspect::partition::le32;
 
-/// No folder is larger, in bytes. With its names in memory it takes some five times as much.
-const LARGEST: u64 = 16 << 20;
-/// The bytes of all folders whose names are kept in memory.
-const KEPT: u64 = 24 << 20;
+/// The size of the largest folder, in bytes. Its names take about five times as much memory.
+const MAX_FOLDER: u64 = 16 << 20;
+/// The size of the folders whose names are cached, in bytes.
+const MAX_CACHE: u64 = 24 << 20;
 
 type Names = HashMap<Box<[u8]>, u32>;
 
-/// The names of folders that were read, so that thousands of look-ups in one are not thousands of readings.
+/// The cache of the names of folders, so that a folder is read once for thousands of lookups.
 #[derive(Debug, Default)]
 pub struct Folders {
     by_inode: HashMap<u32, Rc<Names>>,
@@ -25,9 +25,9 @@ pub struct Folders {
 }
 
 impl Ext4<'_> {
-    /// The inodes in the folder `inode`, by their names.
+    /// The inodes of the entries of the folder `inode`, by name.
     pub(super) fn names(&self, inode: &Inode) -> Result<Rc<Names>> {
-        self.step()?;
+        self.spend_step()?;
         if let Some(known) = self.folders.borrow().by_inode.get(&inode.number) {
             return Ok(Rc::clone(known));
         }
@@ -35,16 +35,17 @@ impl Ext4<'_> {
         self.each_name(inode, |name, number| {
             names.insert(name.into(), number);
         })?;
-        let (names, mut folders) = (Rc::new(names), self.folders.borrow_mut());
-        if folders.bytes + inode.size > KEPT {
+        let shared = Rc::new(names);
+        let mut folders = self.folders.borrow_mut();
+        if folders.bytes + inode.size > MAX_CACHE {
             *folders = Folders::default();
         }
         folders.bytes += inode.size;
-        folders.by_inode.insert(inode.number, Rc::clone(&names));
-        Ok(names)
+        folders.by_inode.insert(inode.number, Rc::clone(&shared));
+        Ok(shared)
     }
 
-    /// How many files and folders are in the folder `inode`.
+    /// The number of entries of the folder `inode`, without `.` and `..`.
     pub fn count(&self, inode: &Inode) -> Result<usize> {
         let mut count = 0;
         self.each_name(inode, |name, _| count += usize::from(!matches!(name, b"." | b"..")))?;
@@ -53,15 +54,15 @@ impl Ext4<'_> {
 
     fn each_name(&self, inode: &Inode, mut each: impl FnMut(&[u8], u32)) -> Result<()> {
         if !inode.is_folder() {
-            return Err(wrong("it is no folder"));
+            bail!(Verification, "inode {} is not a folder", inode.number);
         }
         if inode.is_encrypted() {
-            return Err(wrong("it is encrypted"));
+            bail!(Verification, "the folder is encrypted");
         }
-        if inode.size > LARGEST {
-            return Err(wrong(&format!("a folder has {} bytes, more than any folder", inode.size)));
+        if inode.size > MAX_FOLDER {
+            bail!(Verification, "a folder has {} bytes, more than the limit of {MAX_FOLDER}", inode.size);
         }
-        for index in 0..inode.size.div_ceil(self.facts.block) {
+        for index in 0..inode.size.div_ceil(self.superblock.block) {
             let block = self.folder_block(inode, index)?;
             check_block(&block, inode)?;
             each_entry(&block, &mut each)?;
@@ -70,30 +71,33 @@ impl Ext4<'_> {
     }
 }
 
-/// Compares the checksum at the end of a block. The inner blocks of a hash tree have it elsewhere.
+/// Checks the checksum at the end of a block. The inner blocks of a hash tree have theirs elsewhere, and are not checked.
 fn check_block(block: &[u8], inode: &Inode) -> Result<()> {
-    let (Some(seed), Some((sealed, tail))) = (inode.seed, block.split_last_chunk::<12>()) else {
-        return Ok(());
-    };
-    let sealed = tail[..8] != [0, 0, 0, 0, 12, 0, 0, 0xde] || crc32c(seed, sealed) == le32(&tail[8..]);
-    if sealed { Ok(()) } else { Err(wrong(&format!("a checksum of folder {} is wrong", inode.number))) }
+    let Some(seed) = inode.seed else { return Ok(()) };
+    let Some((entries, tail)) = block.split_last_chunk::<12>() else { return Ok(()) };
+    let has_checksum = tail[..8] == [0, 0, 0, 0, 12, 0, 0, 0xde];
+    if has_checksum && crc32c(seed, entries) != le32(&tail[8..]) {
+        bail!(Verification, "a checksum of folder {} is wrong", inode.number);
+    }
+    Ok(())
 }
 
 /// Calls `each` with the name and the inode of each entry of a `block`.
 fn each_entry(block: &[u8], each: &mut impl FnMut(&[u8], u32)) -> Result<()> {
     let mut rest = block;
     while rest.len() >= 8 {
-        // The largest blocks are longer than a length can say.
+        // The length of an entry that fills a block of 64 KiB does not fit into 16 bits.
         let len = match usize::from(le16(&rest[4..])) {
             0 | 0xffff if block.len() == 65_536 => 65_536,
             len => len,
         };
-        let (number, name) = (le32(rest), rest.get(8..8 + usize::from(rest[6])));
-        let entry = name.filter(|name| len >= 8 + name.len() && len <= rest.len() && len % 4 == 0);
-        let name = entry.ok_or_else(|| wrong("a folder is damaged"))?;
+        let number = le32(rest);
+        let name = rest.get(8..8 + usize::from(rest[6]));
+        let fits = |name: &&[u8]| len >= 8 + name.len() && len <= rest.len() && len.is_multiple_of(4);
+        let Some(name) = name.filter(fits) else { bail!(Verification, "a folder is damaged") };
         if number != 0 {
             if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
-                return Err(wrong("a name in a folder is none"));
+                bail!(Verification, "a folder has an entry with an invalid name");
             }
             each(name, number);
         }

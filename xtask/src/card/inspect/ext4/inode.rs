@@ -1,26 +1,26 @@
-//! An inode: what a file is, and where its blocks are.
+//! Inodes: the kind, owner and size of a file, and the positions of its blocks.
 
 use anyhow::Result;
 
 use super::checksum::{crc32c, crc32c_without};
 use super::le16;
-use super::superblock::wrong;
+use crate::bail;
 use crate::card::inspect::partition::le32;
 
-/// What is needed of an inode.
+/// The fields of an inode that readers need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inode {
     pub number: u32,
-    /// With the kind of file, as `stat` has it.
+    /// The kind of file and its permissions, as in `stat`.
     pub mode: u16,
     pub user: u32,
     pub group: u32,
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
     pub(super) flags: u32,
-    /// The root of the tree of its extents, the map of its blocks, or the target of a short link.
+    /// The root of the extent tree, the block map, or the target of a short link.
     pub(super) block: [u8; 60],
-    /// What the checksums of its blocks begin with, where there are any.
+    /// The seed of the checksums of its blocks; `None` for a file system without checksums.
     pub(super) seed: Option<u32>,
 }
 
@@ -28,20 +28,15 @@ const ENCRYPTED: u32 = 0x800;
 const EXTENTS: u32 = 0x8_0000;
 
 impl Inode {
-    /// Reads inode `number` out of `bytes`, of which there are 128 at least.
+    /// Parses inode `number` in `bytes`, which are at least 128.
     pub(super) fn parse(number: u32, bytes: &[u8], seed: Option<u32>) -> Result<Self> {
-        let (word, half) =
-            (|at: usize| le32(&bytes[at..]), |at: usize| u32::from(bytes.get(at..).map_or(0, le16)));
-        let seed = seed.map(|seed| crc32c(crc32c(seed, &number.to_le_bytes()), &word(0x64).to_le_bytes()));
-        if let Some(seed) = seed {
-            // The second half is there where the inode is long enough.
-            let long = bytes.len() > 128 && half(0x80) >= 4;
-            let holes = [(0x7c, 2), (0x82, if long { 2 } else { 0 })];
-            let sum = crc32c_without(seed, bytes, &holes);
-            let stored = half(0x7c) | if long { half(0x82) << 16 } else { sum & 0xffff_0000 };
-            if sum != stored {
-                return Err(wrong(&format!("the checksum of inode {number} is wrong")));
-            }
+        let word = |at: usize| le32(&bytes[at..]);
+        let half = |at: usize| half_at(bytes, at);
+        // The checksum of an inode, and of its blocks, begins with its number and its generation.
+        let own_seed =
+            seed.map(|seed| crc32c(crc32c(seed, &number.to_le_bytes()), &word(0x64).to_le_bytes()));
+        if own_seed.is_some_and(|seed| !is_intact(bytes, seed)) {
+            bail!(Verification, "the checksum of inode {number} is wrong");
         }
         let mut block = [0; 60];
         block.copy_from_slice(&bytes[0x28..0x28 + 60]);
@@ -53,7 +48,7 @@ impl Inode {
             size: u64::from(word(0x6c)) << 32 | u64::from(word(0x04)),
             flags: word(0x20),
             block,
-            seed,
+            seed: own_seed,
         })
     }
 
@@ -76,4 +71,18 @@ impl Inode {
     pub(super) fn is_encrypted(&self) -> bool {
         self.flags & ENCRYPTED != 0
     }
+}
+
+/// The 16-bit number at `at`; 0 behind the end.
+fn half_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(bytes.get(at..).map_or(0, le16))
+}
+
+/// Whether the checksum of an inode is right. An inode without room for the upper half has the lower half alone.
+fn is_intact(bytes: &[u8], seed: u32) -> bool {
+    let has_upper = bytes.len() > 128 && half_at(bytes, 0x80) >= 4;
+    let holes = [(0x7c, 2), (0x82, if has_upper { 2 } else { 0 })];
+    let sum = crc32c_without(seed, bytes, &holes);
+    let upper = if has_upper { half_at(bytes, 0x82) << 16 } else { sum & 0xffff_0000 };
+    sum == half_at(bytes, 0x7c) | upper
 }

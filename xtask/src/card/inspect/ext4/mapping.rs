@@ -1,25 +1,25 @@
-//! Where the blocks of a file are: by a tree of extents, or by a map of blocks.
+//! The positions of the blocks of a file, by its extent tree or its block map.
 
 use anyhow::Result;
 
 use super::checksum::crc32c;
-use super::superblock::wrong;
 use super::{Ext4, Inode, le16};
 use crate::card::inspect::partition::le32;
+use crate::{bail, failure};
 
-/// The size of a header and of an entry of a tree, in bytes.
+/// The size of the header and of each entry of an extent tree, in bytes.
 const ENTRY: usize = 12;
-/// No tree is deeper.
-const DEEPEST: u16 = 5;
-/// An extent that is longer has room, and nothing written to it.
-const LONGEST: u16 = 32_768;
-/// The content of a file is read in such pieces, in bytes.
-const PIECE: u64 = 1 << 20;
+/// The depth of the deepest extent tree.
+const MAX_DEPTH: u16 = 5;
+/// The length of the longest written extent, in blocks. A longer one is allocated, but not written.
+const MAX_WRITTEN: u16 = 32_768;
+/// The size of the largest read of a file's content, in bytes.
+const MAX_READ: u64 = 1 << 20;
 
-/// Blocks of a file that lie in a row.
+/// Consecutive blocks of a file.
 #[derive(Debug, PartialEq, Eq)]
 struct ExtentRun {
-    /// Nothing where the file has a hole.
+    /// The first block on the disk; `None` for a hole of the file.
     start: Option<u64>,
     blocks: u64,
 }
@@ -27,35 +27,34 @@ struct ExtentRun {
 const HOLE: ExtentRun = ExtentRun { start: None, blocks: 1 };
 
 impl Ext4<'_> {
-    /// The content of the file `inode`, of which there are at most `limit` bytes.
+    /// The content of the file `inode`, which has at most `limit` bytes.
     ///
     /// # Errors
-    /// A larger one, of which nothing is read.
+    /// A larger file, of which nothing is read.
     pub fn content(&self, inode: &Inode, limit: u64) -> Result<Vec<u8>> {
         if inode.size > limit {
-            return Err(wrong(&format!(
-                "it has {} bytes, more than the {limit} that it may have",
-                inode.size
-            )));
+            bail!(Verification, "the file has {} bytes, more than the limit of {limit}", inode.size);
         }
         self.beginning(inode, limit)
     }
 
-    /// The first `limit` bytes of the file `inode`, or all where there are fewer.
+    /// The first `limit` bytes of the file `inode`, or all bytes of a smaller one.
     pub fn beginning(&self, inode: &Inode, limit: u64) -> Result<Vec<u8>> {
-        let (size, block) = (inode.size.min(limit), self.facts.block);
+        let size = inode.size.min(limit);
+        let block = self.superblock.block;
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < size {
             let ExtentRun { start, blocks } = self.run(inode, bytes.len() as u64 / block)?;
-            let (at, count) = (bytes.len(), (size - bytes.len() as u64).min(blocks * block).min(PIECE));
+            let at = bytes.len();
+            let count = (size - at as u64).min(blocks * block).min(MAX_READ);
             bytes.resize(at + usize::try_from(count)?, 0);
             match start {
                 Some(start) if self.journal.is_empty() => self.raw(start, &mut bytes[at..])?,
-                // The block of a link may be in the journal, or be there alone.
+                // The journal may have newer bytes of a single block, such as that of a link.
                 Some(start) => {
                     bytes.truncate(at + usize::try_from(count.min(block))?);
-                    let count = bytes.len() - at;
-                    bytes[at..].copy_from_slice(&self.block(start)?[..count]);
+                    let len = bytes.len() - at;
+                    bytes[at..].copy_from_slice(&self.block(start)?[..len]);
                 }
                 None => self.disk.budget.spend(count)?,
             }
@@ -66,28 +65,30 @@ impl Ext4<'_> {
     /// Block `index` of the folder `inode`.
     pub(super) fn folder_block(&self, inode: &Inode, index: u64) -> Result<Vec<u8>> {
         let start = self.run(inode, index)?.start;
-        self.block(start.ok_or_else(|| wrong("a folder has a hole"))?)
+        self.block(start.ok_or_else(|| failure!(Verification, "a folder has a hole"))?)
     }
 
-    /// Where block `index` of `inode` and those behind it are. This costs something even where nothing is read.
+    /// The position of block `index` of `inode` and of the blocks behind it. Each call spends a step of the budget, even if
+    /// it reads nothing.
     fn run(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
-        self.step()?;
-        if inode.has_extents() { self.extent(inode, index) } else { self.mapped(inode, index) }
+        self.spend_step()?;
+        if inode.has_extents() { self.find_extent(inode, index) } else { self.find_in_map(inode, index) }
     }
 
-    /// The number of a block of the journal, before that is known.
+    /// The position of block `index` of the journal in `inode`.
     pub(super) fn journal_block(&self, inode: &Inode, index: u64) -> Result<u64> {
-        self.run(inode, index)?.start.ok_or_else(|| wrong("the journal has a hole"))
+        self.run(inode, index)?.start.ok_or_else(|| failure!(Verification, "the journal has a hole"))
     }
 
-    fn extent(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
+    /// The run of block `index` by the extent tree of `inode`.
+    fn find_extent(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
         let mut node = inode.block.to_vec();
-        let mut depth = header(&node)?.1.min(DEEPEST + 1);
+        let mut depth = header(&node)?.1.min(MAX_DEPTH + 1);
         loop {
             let (entries, own) = header(&node)?;
-            // Each level is one less deep than the one before: so it ends.
-            if own != depth || depth > DEEPEST {
-                return Err(wrong(&format!("the tree of inode {} is damaged", inode.number)));
+            // The depth decreases by one at each level, so the loop ends.
+            if own != depth || depth > MAX_DEPTH {
+                bail!(Verification, "the extent tree of inode {} is damaged", inode.number);
             }
             let entries = node[ENTRY..].chunks_exact(ENTRY).take(entries.into());
             let found = entries.take_while(|entry| u64::from(le32(entry)) <= index).last();
@@ -102,57 +103,73 @@ impl Ext4<'_> {
         }
     }
 
-    fn mapped(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
-        let per_block = self.facts.block / 4;
-        let found = |number: u32| ExtentRun { start: (number != 0).then_some(number.into()), blocks: 1 };
-        let slot =
-            |table: &[u8], at: u64| usize::try_from(at * 4).map_or(0, |at| table.get(at..).map_or(0, le32));
+    /// Block `index` by the block map of `inode`: 12 direct blocks, then one tree each of one, two and three levels.
+    fn find_in_map(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
         if index < 12 {
-            return Ok(found(slot(&inode.block, index)));
+            return Ok(mapped_block(slot(&inode.block, index)));
         }
-        let (mut index, mut covered, mut level) = (index - 12, per_block, 0);
-        while index >= covered {
-            index -= covered;
+        let per_block = self.superblock.block / 4;
+        let mut rest = index - 12;
+        let mut covered = per_block;
+        let mut level = 0;
+        while rest >= covered {
+            rest -= covered;
             covered *= per_block;
             level += 1;
             if level > 2 {
-                return Err(wrong(&format!("inode {} is larger than its map", inode.number)));
+                bail!(Verification, "inode {} is larger than its block map", inode.number);
             }
         }
         let mut number = slot(&inode.block, 12 + level);
         while covered > 1 && number != 0 {
             covered /= per_block;
-            number = slot(&self.block(number.into())?, index / covered);
-            index %= covered;
+            number = slot(&self.block(number.into())?, rest / covered);
+            rest %= covered;
         }
-        Ok(found(number))
+        Ok(mapped_block(number))
     }
 }
 
-/// The number of entries and the depth of a node, all of whose entries are in `node`.
+/// The number in the slot `index` of a block map; 0 behind its end.
+fn slot(map: &[u8], index: u64) -> u32 {
+    usize::try_from(index * 4).map_or(0, |at| map.get(at..).map_or(0, le32))
+}
+
+/// The run of the one block `number`, where 0 is a hole.
+fn mapped_block(number: u32) -> ExtentRun {
+    ExtentRun { start: (number != 0).then_some(number.into()), blocks: 1 }
+}
+
+/// The number of entries and the depth of `node`, which has room for all of its entries.
 fn header(node: &[u8]) -> Result<(u16, u16)> {
     let [magic, entries, depth] = [0, 2, 6].map(|at| le16(&node[at..]));
     let fits = (usize::from(entries) + 1) * ENTRY <= node.len();
-    if magic == 0xf30a && fits { Ok((entries, depth)) } else { Err(wrong("a tree of extents is damaged")) }
+    if magic != 0xf30a || !fits {
+        bail!(Verification, "an extent tree is damaged");
+    }
+    Ok((entries, depth))
 }
 
+/// The run from block `index` of the file on, by the `entry` of a leaf, which begins at or before that block.
 fn leaf(entry: &[u8], index: u64) -> ExtentRun {
-    let (first, len) = (u64::from(le32(entry)), le16(&entry[4..]));
+    let first = u64::from(le32(entry));
+    let len = le16(&entry[4..]);
     let start = u64::from(le16(&entry[6..])) << 32 | u64::from(le32(&entry[8..]));
     let ahead = index - first;
     match u64::from(len).checked_sub(ahead) {
-        Some(blocks) if blocks > 0 && len <= LONGEST => ExtentRun { start: Some(start + ahead), blocks },
+        Some(blocks) if blocks > 0 && len <= MAX_WRITTEN => ExtentRun { start: Some(start + ahead), blocks },
         _ => HOLE,
     }
 }
 
-/// Compares the checksum behind the entries of a node that is a block.
+/// Checks the checksum behind the entries of a node that is a block of its own.
 fn check_node(node: &[u8], inode: &Inode) -> Result<()> {
     let Some(seed) = inode.seed else { return Ok(()) };
     let end = (usize::from(le16(&node[4..])) + 1) * ENTRY;
-    let sum = node.get(end..end + 4).map(le32);
-    if sum == node.get(..end).map(|sealed| crc32c(seed, sealed)) && sum.is_some() {
-        return Ok(());
+    let stored = node.get(end..end + 4).map(le32);
+    let computed = node.get(..end).map(|entries| crc32c(seed, entries));
+    if stored.is_none() || stored != computed {
+        bail!(Verification, "a checksum in the extent tree of inode {} is wrong", inode.number);
     }
-    Err(wrong(&format!("a checksum in the tree of inode {} is wrong", inode.number)))
+    Ok(())
 }

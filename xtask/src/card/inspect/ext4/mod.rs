@@ -1,5 +1,5 @@
-//! As much of ext4 as it takes to read a file by its path. Nothing that a file system says of itself is believed: each
-//! number is checked, each step is paid for from a [`Budget`], and no more memory is taken than one folder needs.
+//! A reader of ext4 that finds files by their paths. It trusts no number of the file system: each is checked, each step is
+//! spent from a [`Budget`], and the memory is limited to that of one folder.
 
 mod checksum;
 mod folder;
@@ -17,6 +17,7 @@ use std::fs::File;
 use anyhow::Result;
 
 use super::budget::{Budget, Limited};
+use crate::bail;
 use checksum::{crc32c, crc32c_without};
 use folder::Folders;
 use journal::Journal;
@@ -24,84 +25,85 @@ use journal::Journal;
 pub use inode::Inode;
 pub use superblock::{SIZE, START, Superblock};
 
-/// A file system that is read.
+/// An open file system.
 #[derive(Debug)]
 pub struct Ext4<'a> {
     disk: Limited<'a>,
-    facts: Superblock,
+    superblock: Superblock,
     journal: Journal,
     folders: RefCell<Folders>,
 }
 
 impl<'a> Ext4<'a> {
-    /// The file system in the `size` bytes of `disk` from `start` on.
+    /// Opens the file system in the `size` bytes of `disk` from `start` on.
     ///
     /// # Errors
-    /// What is no ext4, or a damaged one.
+    /// Bytes that are no ext4, or a damaged one.
     pub fn open(disk: &'a File, start: u64, size: u64, budget: Budget<'a>) -> Result<Self> {
         let disk = Limited::new(disk, start, size, budget);
         let mut bytes = [0; SIZE];
         disk.read(START, &mut bytes)?;
-        let facts = Superblock::parse(&bytes, disk.size())?;
-        let mut found = Self { disk, facts, journal: Journal::default(), folders: RefCell::default() };
-        if let Some(inode) = found.facts.journal {
-            found.journal = Journal::read(&found, inode)?;
+        let superblock = Superblock::parse(&bytes, disk.size())?;
+        let mut opened = Self { disk, superblock, journal: Journal::default(), folders: RefCell::default() };
+        if let Some(inode) = opened.superblock.journal {
+            opened.journal = Journal::read(&opened, inode)?;
         }
-        Ok(found)
+        Ok(opened)
     }
 
-    /// Block `number`, as it is once the journal is played back.
+    /// Block `number`, as it is after the replay of the journal.
     fn block(&self, number: u64) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(self.facts.block)?];
-        let (place, escaped) = self.journal.place(number);
-        self.raw(place, &mut bytes)?;
+        let mut bytes = vec![0; usize::try_from(self.superblock.block)?];
+        let (location, escaped) = self.journal.locate(number);
+        self.raw(location, &mut bytes)?;
         if escaped {
             bytes[..4].copy_from_slice(&journal::MAGIC);
         }
         Ok(bytes)
     }
 
-    /// The bytes of block `number` and of those behind it. Block 0 is none of a file.
+    /// Fills `bytes` from block `number` on. Block 0 belongs to no file.
     fn raw(&self, number: u64, bytes: &mut [u8]) -> Result<()> {
-        let count = (bytes.len() as u64).div_ceil(self.facts.block);
-        let inside = number > 0 && number.checked_add(count).is_some_and(|end| end <= self.facts.blocks);
+        let count = (bytes.len() as u64).div_ceil(self.superblock.block);
+        let inside = number > 0 && number.checked_add(count).is_some_and(|end| end <= self.superblock.blocks);
         if !inside {
-            return Err(superblock::wrong(&format!("block {number} of a file lies beyond its end")));
+            bail!(Verification, "block {number} lies beyond the end of the file system");
         }
-        self.disk.read(number * self.facts.block, bytes)
+        self.disk.read(number * self.superblock.block, bytes)
     }
 
-    /// Pays for a step that reads nothing.
-    fn step(&self) -> Result<()> {
+    /// Spends a step that reads nothing from the budget.
+    fn spend_step(&self) -> Result<()> {
         self.disk.budget.spend(64)
     }
 
     fn inode(&self, number: u32) -> Result<Inode> {
-        let facts = &self.facts;
-        let index = number.checked_sub(1).filter(|_| number <= facts.inodes);
-        let index = index.ok_or_else(|| superblock::wrong(&format!("there is no inode {number}")))?;
-        let (group, index) = (index / facts.inodes_in_group, u64::from(index % facts.inodes_in_group));
-        let table = facts.inode_table(&self.descriptor(group)?)?;
-        let at = index * facts.inode_size;
-        let block = self.block(table + at / facts.block)?;
-        let at = usize::try_from(at % facts.block)?;
-        let bytes = &block[at..at + usize::try_from(facts.inode_size)?];
-        Inode::parse(number, bytes, facts.seed)
+        let superblock = &self.superblock;
+        let Some(index) = number.checked_sub(1).filter(|_| number <= superblock.inodes) else {
+            bail!(Verification, "there is no inode {number}");
+        };
+        let group = index / superblock.inodes_in_group;
+        let table = superblock.inode_table(&self.descriptor(group)?)?;
+        let offset = u64::from(index % superblock.inodes_in_group) * superblock.inode_size;
+        let block = self.block(table + offset / superblock.block)?;
+        let at = usize::try_from(offset % superblock.block)?;
+        let bytes = &block[at..at + usize::try_from(superblock.inode_size)?];
+        Inode::parse(number, bytes, superblock.seed)
     }
 
-    /// The entry of `group` in the list of groups.
+    /// The descriptor of `group`.
     fn descriptor(&self, group: u32) -> Result<Vec<u8>> {
-        let facts = &self.facts;
-        let at = u64::from(group) * facts.descriptor;
-        let block = self.block(facts.list() + at / facts.block)?;
-        let at = usize::try_from(at % facts.block)?;
-        let bytes = block[at..at + usize::try_from(facts.descriptor)?].to_vec();
-        let Some(seed) = facts.seed else { return Ok(bytes) };
+        let superblock = &self.superblock;
+        let offset = u64::from(group) * superblock.descriptor;
+        let block = self.block(superblock.descriptor_table() + offset / superblock.block)?;
+        let at = usize::try_from(offset % superblock.block)?;
+        let bytes = block[at..at + usize::try_from(superblock.descriptor)?].to_vec();
+        let Some(seed) = superblock.seed else { return Ok(bytes) };
         let sum = crc32c_without(crc32c(seed, &group.to_le_bytes()), &bytes, &[(0x1e, 2)]);
-        if sum.to_le_bytes()[..2] == bytes[0x1e..0x20] {
-            return Ok(bytes);
+        if sum.to_le_bytes()[..2] != bytes[0x1e..0x20] {
+            bail!(Verification, "the checksum of group {group} is wrong");
         }
-        Err(superblock::wrong(&format!("the checksum of group {group} is wrong")))
+        Ok(bytes)
     }
 }
 

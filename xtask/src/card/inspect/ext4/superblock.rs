@@ -1,21 +1,22 @@
-//! The superblock of ext4. All that it says is checked here, and nothing else computes with what was not.
+//! The superblock of ext4. Every field that other modules use is checked here.
 
 use anyhow::Result;
 
 use super::checksum::crc32c;
-use crate::base::failure::ExitKind;
 use crate::card::inspect::partition::le32;
+use crate::{bail, failure};
 
-/// Where it is in a file system, and its size, in bytes.
+/// The start of the superblock, in bytes from the start of the file system.
 pub const START: u64 = 1024;
+/// The size of the superblock in bytes.
 pub const SIZE: usize = 1024;
 
-/// What a reader needs of a superblock.
+/// The fields of a superblock that readers and writers need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Superblock {
     /// The size of a block in bytes: a power of two from 1 KiB to 64 KiB.
     pub block: u64,
-    /// All of them fit into the partition.
+    /// The number of blocks, all of which are in the partition.
     pub blocks: u64,
     /// The first block of the first group.
     pub first: u64,
@@ -24,47 +25,55 @@ pub struct Superblock {
     pub free_inodes: u64,
     pub blocks_in_group: u32,
     pub inodes_in_group: u32,
-    /// In bytes: a power of two from 128 to the size of a block.
+    /// The size of an inode in bytes: a power of two from 128 to the size of a block.
     pub inode_size: u64,
-    /// The size of an entry in the list of groups, in bytes.
+    /// The size of a group descriptor in bytes.
     pub descriptor: u64,
-    /// Whether an entry has upper halves.
-    pub wide: bool,
-    /// What the checksums begin with, where there are any.
+    /// Whether numbers of blocks have 64 bits.
+    pub is_64bit: bool,
+    /// The seed of the checksums; `None` for a file system without checksums.
     pub seed: Option<u32>,
-    /// Whether it was not unmounted.
+    /// Whether the file system was not unmounted.
     pub dirty: bool,
-    /// The inode of a journal that is not empty.
+    /// The inode of the journal, if the journal is not empty.
     pub journal: Option<u32>,
 }
 
-// Features that change how something is stored.
+// Incompatible features: a reader must know all of them.
 const RECOVERY: u32 = 0x4;
 const FILE_TYPE: u32 = 0x2;
-const WIDE: u32 = 0x80;
-const SEED: u32 = 0x2000;
-/// Those above, extents, flexible groups, and encryption, which a folder says of itself.
-const KNOWN: u32 = RECOVERY | FILE_TYPE | WIDE | SEED | 0x40 | 0x200 | 0x1_0000;
+const SIXTY_FOUR_BIT: u32 = 0x80;
+const CHECKSUM_SEED: u32 = 0x2000;
+/// The incompatible features that this reader knows: those above, extents, flexible groups, and encryption, of which each
+/// encrypted folder has a flag of its own.
+const SUPPORTED: u32 = RECOVERY | FILE_TYPE | SIXTY_FOUR_BIT | CHECKSUM_SEED | 0x40 | 0x200 | 0x1_0000;
+
+/// A compatible feature.
 const JOURNAL: u32 = 0x4;
+
+// Features that are compatible for readers.
 const CHECKSUMS: u32 = 0x400;
 const BIGALLOC: u32 = 0x200;
 
 impl Superblock {
-    /// Reads the superblock in `bytes`, of a file system in a partition of `room` bytes.
+    /// Parses the superblock in `bytes`, of a file system in a partition of `partition_size` bytes.
     ///
     /// # Errors
-    /// Of [`ExitKind::Verification`], with what is wrong.
-    pub fn parse(bytes: &[u8], room: u64) -> Result<Self> {
-        let bytes = bytes.first_chunk::<SIZE>().ok_or_else(|| damaged("it is cut off"))?;
+    /// `Verification` with the first field that is wrong.
+    pub fn parse(bytes: &[u8], partition_size: u64) -> Result<Self> {
+        let bytes = bytes.first_chunk::<SIZE>().ok_or_else(|| damaged("truncated"))?;
         let word = |at: usize| le32(&bytes[at..]);
         let half = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-        let (compatible, incompatible, read_only) = (word(0x5c), word(0x60), word(0x64));
-        check(half(0x38) == 0xef53, "it has no magic number")?;
-        features(incompatible)?;
-        let wide = incompatible & WIDE != 0;
-        // The upper halves have a meaning only then.
-        let number = |low, high| u64::from(if wide { word(high) } else { 0 }) << 32 | u64::from(word(low));
-        check(word(0x18) <= 6, "the size of its blocks")?;
+        let compatible = word(0x5c);
+        let incompatible = word(0x60);
+        let read_only = word(0x64);
+        check(half(0x38) == 0xef53, "no magic number")?;
+        check_features(incompatible)?;
+        let is_64bit = incompatible & SIXTY_FOUR_BIT != 0;
+        // Without 64 bits the upper halves are undefined.
+        let number =
+            |low, high| u64::from(if is_64bit { word(high) } else { 0 }) << 32 | u64::from(word(low));
+        check(word(0x18) <= 6, "wrong block size")?;
         let superblock = Self {
             block: 1024 << word(0x18),
             blocks: number(0x04, 0x150),
@@ -74,46 +83,52 @@ impl Superblock {
             free_inodes: word(0x10).into(),
             blocks_in_group: word(0x20),
             inodes_in_group: word(0x28),
-            // The first revision has no field for it.
+            // The first revision has no field for the size.
             inode_size: if word(0x4c) == 0 { 128 } else { half(0x58).into() },
-            descriptor: if wide { half(0xfe).into() } else { 32 },
-            wide,
-            seed: (read_only & CHECKSUMS != 0)
-                .then(|| if incompatible & SEED != 0 { word(0x270) } else { crc32c(!0, &bytes[0x68..0x78]) }),
+            descriptor: if is_64bit { half(0xfe).into() } else { 32 },
+            is_64bit,
+            seed: (read_only & CHECKSUMS != 0).then(|| match incompatible & CHECKSUM_SEED {
+                0 => crc32c(!0, &bytes[0x68..0x78]),
+                _ => word(0x270),
+            }),
             dirty: incompatible & RECOVERY != 0,
             journal: (compatible & JOURNAL != 0 && incompatible & RECOVERY != 0).then(|| word(0xe0)),
         };
-        superblock.check(room, read_only & BIGALLOC != 0)?;
-        let sealed = superblock.seed.is_none() || crc32c(!0, &bytes[..0x3fc]) == word(0x3fc);
-        check(sealed, "its checksum")?;
+        superblock.check_counts(partition_size, read_only & BIGALLOC != 0)?;
+        superblock.check_sizes()?;
+        let is_intact = superblock.seed.is_none() || crc32c(!0, &bytes[..0x3fc]) == word(0x3fc);
+        check(is_intact, "wrong checksum")?;
         Ok(superblock)
     }
 
-    fn check(&self, room: u64, clusters: bool) -> Result<()> {
+    fn check_counts(&self, partition_size: u64, has_clusters: bool) -> Result<()> {
         let end = self.blocks.checked_mul(self.block);
-        check(end.is_some_and(|end| end <= room), "it is larger than its partition")?;
-        // With clusters they are counted from the beginning of the file system, however small they are.
-        check(self.first == u64::from(self.block == 1024 && !clusters), "its first block")?;
-        check(self.blocks > self.first + 1, "the number of its blocks")?;
-        check(self.free_blocks <= self.blocks, "the number of its free blocks")?;
-        check(self.free_inodes <= self.inodes.into(), "the number of its free inodes")?;
-        // A group has one block for each of its maps, with a bit for each block or cluster, and for each inode.
-        let most = if clusters { 1 << 31 } else { 8 * self.block };
-        let per_group = u64::from(self.blocks_in_group);
-        check(per_group >= 8 && per_group <= most, "the number of blocks in a group")?;
-        let per_group = u64::from(self.inodes_in_group);
-        check(per_group >= 1 && per_group <= 8 * self.block, "the number of inodes in a group")?;
-        let inodes = self.groups().checked_mul(per_group);
-        check(self.inodes >= 2 && inodes == Some(self.inodes.into()), "the number of its inodes")?;
-        let fits = |size: u64, least| size.is_power_of_two() && (least..=self.block).contains(&size);
-        check(fits(self.inode_size, 128), "the size of its inodes")?;
-        check(fits(self.descriptor, if self.wide { 64 } else { 32 }), "the size of its descriptors")?;
-        let list = self.groups().checked_mul(self.descriptor).map(|list| list.div_ceil(self.block));
-        check(list.is_some_and(|list| list < self.blocks), "the number of its groups")
+        check(end.is_some_and(|end| end <= partition_size), "larger than the partition")?;
+        // Clusters are counted from the start of the file system, whatever the size of a block is.
+        check(self.first == u64::from(self.block == 1024 && !has_clusters), "wrong first block")?;
+        check(self.blocks > self.first + 1, "wrong number of blocks")?;
+        check(self.free_blocks <= self.blocks, "wrong number of free blocks")?;
+        check(self.free_inodes <= self.inodes.into(), "wrong number of free inodes")?;
+        // Each bitmap of a group is one block, with a bit for each block or cluster, or for each inode.
+        let max_blocks = if has_clusters { 1 << 31 } else { 8 * self.block };
+        let blocks = u64::from(self.blocks_in_group);
+        check(blocks >= 8 && blocks <= max_blocks, "wrong number of blocks in a group")?;
+        let inodes = u64::from(self.inodes_in_group);
+        check(inodes >= 1 && inodes <= 8 * self.block, "wrong number of inodes in a group")?;
+        let all_inodes = self.groups().checked_mul(inodes);
+        check(self.inodes >= 2 && all_inodes == Some(self.inodes.into()), "wrong number of inodes")
     }
 
-    /// The first block of the list of groups: behind the superblock.
-    pub fn list(&self) -> u64 {
+    fn check_sizes(&self) -> Result<()> {
+        let fits = |size: u64, min| size.is_power_of_two() && (min..=self.block).contains(&size);
+        check(fits(self.inode_size, 128), "wrong inode size")?;
+        check(fits(self.descriptor, if self.is_64bit { 64 } else { 32 }), "wrong descriptor size")?;
+        let table = self.groups().checked_mul(self.descriptor).map(|table| table.div_ceil(self.block));
+        check(table.is_some_and(|table| table < self.blocks), "wrong number of groups")
+    }
+
+    /// The first block of the group descriptors: the one behind the superblock.
+    pub fn descriptor_table(&self) -> u64 {
         START / self.block + 1
     }
 
@@ -121,41 +136,38 @@ impl Superblock {
         (self.blocks - self.first).div_ceil(u64::from(self.blocks_in_group).max(1))
     }
 
-    /// The size of each table of inodes, in blocks.
+    /// The size of the inode table of a group, in blocks.
     pub fn inode_table_blocks(&self) -> u64 {
         (u64::from(self.inodes_in_group) * self.inode_size).div_ceil(self.block)
     }
 
-    /// The first block of the table of inodes of a group, from its `descriptor`.
+    /// The first block of the inode table of a group, from its `descriptor`.
     ///
     /// # Errors
-    /// A table of inodes beyond the end.
+    /// An inode table beyond the end of the file system.
     pub fn inode_table(&self, descriptor: &[u8]) -> Result<u64> {
         let word = |at: usize| u64::from(descriptor.get(at..).map_or(0, le32));
-        let start = if self.wide { word(0x28) << 32 } else { 0 } | word(0x08);
+        let start = if self.is_64bit { word(0x28) << 32 } else { 0 } | word(0x08);
         let end = start.checked_add(self.inode_table_blocks());
         let inside = start > self.first && end.is_some_and(|end| end <= self.blocks);
-        if inside { Ok(start) } else { Err(wrong("a table of inodes lies beyond its end")) }
+        if !inside {
+            bail!(Verification, "an inode table lies beyond the end of the file system");
+        }
+        Ok(start)
     }
 }
 
-fn features(incompatible: u32) -> Result<()> {
-    let unknown = incompatible & !KNOWN;
-    if incompatible & FILE_TYPE != 0 && unknown == 0 {
-        return Ok(());
+fn check_features(incompatible: u32) -> Result<()> {
+    if incompatible & FILE_TYPE == 0 || incompatible & !SUPPORTED != 0 {
+        bail!(Verification, "the file system has features that are not supported ({incompatible:#x})");
     }
-    let text = format!("it has features that are not known here ({incompatible:#x})");
-    Err(ExitKind::Verification.error(text))
+    Ok(())
 }
 
-fn check(right: bool, what: &str) -> Result<()> {
-    if right { Ok(()) } else { Err(damaged(what)) }
+fn check(is_right: bool, fault: &str) -> Result<()> {
+    if is_right { Ok(()) } else { Err(damaged(fault)) }
 }
 
-fn damaged(what: &str) -> anyhow::Error {
-    wrong(&format!("its superblock is damaged: {what}"))
-}
-
-pub fn wrong(text: &str) -> anyhow::Error {
-    ExitKind::Verification.error(text.to_owned())
+fn damaged(fault: &str) -> anyhow::Error {
+    failure!(Verification, "the superblock is damaged: {fault}")
 }

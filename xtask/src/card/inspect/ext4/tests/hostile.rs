@@ -34,25 +34,25 @@ fn refused(change: impl Fn(&mut Vec<u8>), ask: impl Fn(&Ext4) -> Result<()>, exp
 fn hostile_superblocks_and_groups() {
     let ask = |fs: &Ext4| fs.find("/boot").map(drop);
     let descriptor = 2 * 1024;
-    refused(|bytes| put(bytes, 1024 + 0x18, &60_u32.to_le_bytes()), ask, "the size of its blocks");
+    refused(|bytes| put(bytes, 1024 + 0x18, &60_u32.to_le_bytes()), ask, "wrong block size");
     // 64 GiB of memory.
     let groups = |bytes: &mut Vec<u8>| {
         put(bytes, 1024 + 0x04, &u32::MAX.to_le_bytes());
         put(bytes, 1024 + 0x20, &0_u32.to_le_bytes());
     };
-    refused(groups, ask, "it is larger than its partition");
-    refused(|bytes| put(bytes, 1024 + 0x20, &[1, 0, 0, 0]), ask, "the number of blocks in a group");
-    refused(|bytes| put(bytes, 1024 + 0x28, &[0; 4]), ask, "the number of inodes in a group");
+    refused(groups, ask, "larger than the partition");
+    refused(|bytes| put(bytes, 1024 + 0x20, &[1, 0, 0, 0]), ask, "wrong number of blocks in a group");
+    refused(|bytes| put(bytes, 1024 + 0x28, &[0; 4]), ask, "wrong number of inodes in a group");
     refused(
         |bytes| put(bytes, descriptor + 8, &u32::MAX.to_le_bytes()),
         ask,
-        "a table of inodes lies beyond its end",
+        "an inode table lies beyond the end",
     );
     let mut wide = populated(&["-b", "1024", "-O", "^metadata_csum,64bit"]);
     put(&mut wide, descriptor + 0x28, &u32::MAX.to_le_bytes());
     let disk = disk(&wide);
     assert!(
-        open(&disk).unwrap().find("/boot").unwrap_err().to_string().contains("a table of inodes lies beyond")
+        open(&disk).unwrap().find("/boot").unwrap_err().to_string().contains("an inode table lies beyond")
     );
 }
 
@@ -67,12 +67,12 @@ fn hostile_inodes() {
     refused(
         |bytes| put(bytes, long + 4, &3_000_000_000_u32.to_le_bytes()),
         find("/store/long"),
-        "more than the 4096",
+        "more than the limit of 4096",
     );
     // A folder as large as a number can say, of one block or of a hole.
     let large = |at: usize| move |bytes: &mut Vec<u8>| put(bytes, at + 0x6c, &[255, 255, 255, 0]);
-    refused(large(store), find("/store/a"), "more than any folder");
-    refused(large(root), find("/store"), "more than any folder");
+    refused(large(store), find("/store/a"), "more than the limit of 16777216");
+    refused(large(root), find("/store"), "more than the limit of 16777216");
     // The folder is another one's tree, or its own.
     let cycle = |bytes: &mut Vec<u8>| {
         put(bytes, store + 0x28, &[0x0a, 0xf3, 1, 0, 4, 0, 5, 0]);
@@ -96,7 +96,7 @@ fn hostile_inodes() {
         assert!(first.iter().all(|byte| *byte == 0) && first.len() == 32 << 20);
         fs.content(&inode, 64 << 20).map(drop)
     };
-    refused(hole, whole, "more than the 67108864 that it may have");
+    refused(hole, whole, "more than the limit of 67108864");
 }
 
 /// Every field that is read, with the numbers that parsers trip over.

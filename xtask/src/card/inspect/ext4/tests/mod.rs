@@ -148,8 +148,8 @@ fn what_another_implementation_reads() {
         }
         assert_eq!(fs.find("/store/absent").unwrap(), None);
         let error = fs.find("/store/loop/x").unwrap_err().to_string();
-        assert_eq!(error, "its links lead in a circle");
-        assert_eq!(fs.find("/boot/nixos/k/x").unwrap_err().to_string(), "a part of the path is no folder");
+        assert_eq!(error, "the links in the path form a circle");
+        assert_eq!(fs.find("/boot/nixos/k/x").unwrap_err().to_string(), "a part of the path is not a folder");
     }
 }
 

@@ -1,0 +1,74 @@
+//! The file systems on partitions that a Pi boots from, with their labels.
+
+use std::fmt;
+use std::fs::File;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::read;
+use crate::base::Bytes;
+use crate::card::inspect::Budget;
+use crate::card::inspect::partition::Partition;
+use crate::card::inspect::partition_table::PartitionTable;
+
+pub const EXT4: &str = "ext4";
+const FAT32: &str = "FAT32";
+const FAT16: &str = "FAT16";
+
+/// A partition with the file system on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    pub partition: Partition,
+    pub filesystem: String,
+    pub label: String,
+}
+
+impl Volume {
+    /// Whether the firmware of a Pi can be read from this file system.
+    pub fn is_fat(&self) -> bool {
+        matches!(self.filesystem.as_str(), FAT32 | FAT16)
+    }
+}
+
+impl fmt::Display for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, filesystem, label } = self;
+        let boot = if partition.bootable { ", bootable" } else { "" };
+        write!(f, "{}: {label}, {filesystem}, {}{boot}", partition.number, Bytes(partition.size))
+    }
+}
+
+/// The partitions with ext4, FAT32 or FAT16.
+pub fn volumes(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<Vec<Volume>> {
+    let found = layout.partitions.iter().map(|partition| volume(disk, partition, budget));
+    found.filter_map(Result::transpose).collect()
+}
+
+/// The file system on a partition, if it is ext4, FAT32 or FAT16.
+fn volume(disk: &File, partition: &Partition, budget: &Budget) -> Result<Option<Volume>> {
+    let found = label(&read(disk, partition.start, partition.size.min(2048), budget)?);
+    let volume = |(filesystem, label): (&str, _)| Volume {
+        partition: partition.clone(),
+        filesystem: filesystem.to_owned(),
+        label,
+    };
+    Ok(found.map(volume))
+}
+
+/// The kind and the label of the file system that begins with `head`, at least 2 KiB.
+pub fn label(head: &[u8]) -> Option<(&'static str, String)> {
+    let text = |at: usize, len: usize| {
+        let bytes = head.get(at..at + len).unwrap_or_default();
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        String::from_utf8_lossy(&bytes[..end]).trim_end().to_owned()
+    };
+    // The magic number and the label in the superblock, which begins at 1024.
+    if head.get(1024 + 56..1024 + 58) == Some(&[0x53, 0xef]) {
+        return Some((EXT4, text(1024 + 120, 16)));
+    }
+    if text(82, 8) == FAT32 {
+        return Some((FAT32, text(71, 11)));
+    }
+    (text(54, 8) == FAT16).then(|| (FAT16, text(43, 11)))
+}
