@@ -74,7 +74,7 @@ fn direction_marks_in_card_inspect_are_escaped() {
         .expect("writing the label");
     let outcome = nix.run(&["card", "inspect", &card]);
     assert_escaped(&outcome.stdout);
-    assert!(outcome.stdout.contains("only one ext4 (a\\u{202e}\\u{200b}\\u{9b})"), "{outcome:?}");
+    assert!(outcome.stdout.contains("only a file system: ext4 (a\\u{202e}\\u{200b}\\u{9b})"), "{outcome:?}");
     outcome.assert_code(4);
 }
 
