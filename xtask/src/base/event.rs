@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::chunk_map::ChunkRun;
-use super::failure::{self, ExitKind};
+use super::failure::{self, ExitKind, Reason};
 use super::host_name::HostName;
 
 /// An event of a command. Also the line format of `--json` and of the worker.
@@ -40,6 +40,9 @@ pub enum Event {
         /// The remedy.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
+        /// Where there are several reasons, each with its remedy.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        reasons: Vec<Reason>,
     },
 }
 
@@ -55,15 +58,15 @@ impl Event {
     /// The event of work that ends with `error`.
     pub fn failed(error: &anyhow::Error) -> Self {
         let hint = failure::hint(error).map(str::to_owned);
-        Self::Failed { code: failure::kind(error).code(), message: format!("{error:#}"), hint }
+        let reasons = failure::reasons(error).to_vec();
+        Self::Failed { code: failure::kind(error).code(), message: format!("{error:#}"), hint, reasons }
     }
 
     /// The error that [`Self::failed`] made this event of; any other event comes back as `Err`.
     pub fn into_error(self) -> Result<anyhow::Error, Self> {
         match self {
-            Self::Failed { code, message, hint: None } => Ok(ExitKind::from_code(code).error(message)),
-            Self::Failed { code, message, hint: Some(hint) } => {
-                Ok(ExitKind::from_code(code).error_with_hint(message, hint))
+            Self::Failed { code, message, hint, reasons } => {
+                Ok(ExitKind::from_code(code).error_with(message, hint, reasons))
             }
             other => Err(other),
         }
@@ -119,6 +122,13 @@ mod tests {
                 crate::failure!(Refused, "no"; hint: "yes"),
                 r#"{"event":"failed","code":3,"message":"no","hint":"yes"}"#,
             ),
+            (
+                ExitKind::Refused.error_with_reasons(
+                    "no",
+                    vec![Reason { message: "mounted".into(), hint: Some("unmount it".into()) }],
+                ),
+                r#"{"event":"failed","code":3,"message":"no","reasons":[{"message":"mounted","hint":"unmount it"}]}"#,
+            ),
         ] {
             let event = Event::failed(&error);
             assert_eq!(serde_json::to_string(&event).unwrap(), line);
@@ -128,6 +138,7 @@ mod tests {
                 (failure::kind(&error), failure::hint(&error))
             );
             assert_eq!(same.to_string(), error.to_string());
+            assert_eq!(failure::reasons(&same), failure::reasons(&error));
         }
         assert_eq!(Event::note("a").into_error().unwrap_err(), Event::note("a"));
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What the exit code 0 means.
 pub const SUCCESS: &str = "success";
 
@@ -105,17 +107,32 @@ impl ExitKind {
 
     /// An error of this kind with `message`, ready for `?`.
     pub fn error(self, message: impl fmt::Display) -> anyhow::Error {
-        Failure { kind: self, message: message.to_string(), hint: None }.into()
+        self.error_with(message, None, Vec::new())
     }
 
     /// Like [`Self::error`], with the remedy as `hint`.
     pub fn error_with_hint(self, message: impl fmt::Display, hint: impl fmt::Display) -> anyhow::Error {
-        Failure { kind: self, message: message.to_string(), hint: Some(hint.to_string()) }.into()
+        self.error_with(message, Some(hint.to_string()), Vec::new())
     }
 
-    /// Like [`Self::error`], with the hint of `cause`: for a `message` that quotes `cause`.
+    /// Like [`Self::error`], for several reasons with a hint each.
+    pub fn error_with_reasons(self, message: impl fmt::Display, reasons: Vec<Reason>) -> anyhow::Error {
+        self.error_with(message, None, reasons)
+    }
+
+    /// Like [`Self::error`], with the hint and the reasons of `cause`: for a `message` that quotes `cause`.
     pub fn error_with_hint_of(self, message: impl fmt::Display, cause: &anyhow::Error) -> anyhow::Error {
-        Failure { kind: self, message: message.to_string(), hint: hint(cause).map(str::to_owned) }.into()
+        self.error_with(message, hint(cause).map(str::to_owned), reasons(cause).to_vec())
+    }
+
+    /// An error of this kind with all its parts.
+    pub fn error_with(
+        self,
+        message: impl fmt::Display,
+        hint: Option<String>,
+        reasons: Vec<Reason>,
+    ) -> anyhow::Error {
+        Failure { kind: self, message: message.to_string(), hint, reasons }.into()
     }
 }
 
@@ -126,6 +143,26 @@ pub struct Failure {
     kind: ExitKind,
     message: String,
     hint: Option<String>,
+    /// Further messages, each with its own hint, where there is more than one.
+    reasons: Vec<Reason>,
+}
+
+/// One of several reasons of a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    pub message: String,
+    /// The remedy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hint {
+            Some(hint) => write!(f, "{}; {hint}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -174,17 +211,24 @@ pub fn hint(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint.as_deref())
 }
 
-/// `error` and its hint as one text, `MESSAGE; HINT`: for table cells and messages about several errors.
+/// The reasons of `error`: those of the outermost [`Failure`] in its chain that has any.
+pub fn reasons(error: &anyhow::Error) -> &[Reason] {
+    let failures = error.chain().filter_map(|cause| cause.downcast_ref::<Failure>());
+    failures.map(|failure| &failure.reasons[..]).find(|reasons| !reasons.is_empty()).unwrap_or_default()
+}
+
+/// `error`, its hint and its reasons as one text, `MESSAGE; HINT`: for table cells and messages about several errors.
 pub fn with_hint(error: &anyhow::Error) -> String {
+    let reasons = reasons(error).iter().map(|reason| format!("\n  - {reason}")).collect::<String>();
     match hint(error) {
-        Some(hint) => format!("{error:#}; {hint}"),
-        None => format!("{error:#}"),
+        Some(hint) => format!("{error:#}; {hint}{reasons}"),
+        None => format!("{error:#}{reasons}"),
     }
 }
 
-/// Another error with the kind, the text and the hint of `error`.
+/// Another error with the kind, the text, the hint and the reasons of `error`.
 pub fn copy(error: &anyhow::Error) -> anyhow::Error {
-    Failure { kind: kind(error), message: format!("{error:#}"), hint: hint(error).map(str::to_owned) }.into()
+    kind(error).error_with_hint_of(format_args!("{error:#}"), error)
 }
 
 #[cfg(test)]
@@ -214,6 +258,20 @@ mod tests {
         assert_eq!(with_hint(&crate::failure!(Io, "no")), "no");
         let quoting = ExitKind::Io.error_with_hint_of(format_args!("no: {error:#}"), &error);
         assert_eq!((kind(&quoting), hint(&quoting)), (ExitKind::Io, Some("run `umount sdb`")));
+    }
+
+    #[test]
+    fn each_reason_keeps_its_hint() {
+        let reason = |message: &str, hint: Option<&str>| Reason {
+            message: message.to_owned(),
+            hint: hint.map(str::to_owned),
+        };
+        let both = vec![reason("mounted", Some("unmount it")), reason("too small", None)];
+        let error = ExitKind::Refused.error_with_reasons("refused for 2 reasons", both.clone());
+        let outer = error.context("outer");
+        assert_eq!((reasons(&outer), hint(&outer)), (&both[..], None));
+        let text = "outer: refused for 2 reasons\n  - mounted; unmount it\n  - too small";
+        assert_eq!((with_hint(&outer).as_str(), reasons(&copy(&outer))), (text, &both[..]));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::protected::{NamedPaths, protected};
+use crate::base::failure::Reason;
 use crate::base::{Bytes, Context, Table};
-use crate::card::disk::{self, Confirmation, Disk, DiskKind, Mounted, Request, Roots, VirtualCards};
+use crate::card::disk::{self, Confirmation, Disk, DiskKind, Mounted, Refusal, Request, Roots, VirtualCards};
 use crate::cli::Devices;
 use crate::ui;
 
@@ -15,7 +16,7 @@ struct Listed {
     #[serde(flatten)]
     disk: Disk,
     accepted: bool,
-    refusals: Vec<String>,
+    refusals: Vec<Reason>,
     /// `yes`, or the first refusal without its remedy: enough to choose by. `flash` prints all refusals.
     #[serde(skip)]
     verdict: String,
@@ -57,7 +58,7 @@ fn is_card(disk: &Disk, request: &Request) -> bool {
 fn judge(disk: Disk, request: &Request) -> Listed {
     let refusals = disk::refusals(&disk, request);
     let verdict = refusals.first().map_or("yes".to_owned(), |refusal| format!("no: {}", refusal.reason));
-    let refusals = refusals.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let refusals = refusals.iter().map(Refusal::to_reason).collect::<Vec<_>>();
     Listed { accepted: refusals.is_empty(), disk, refusals, verdict }
 }
 

@@ -16,7 +16,8 @@ use std::io::{ErrorKind, Write};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::base::{Event, Reporter, Table, escape, failure};
+use crate::base::failure::{self, Reason};
+use crate::base::{Event, Reporter, Table, escape};
 
 /// Writes a line of the result to stdout, for people.
 pub fn result(text: &str) -> Result<()> {
@@ -56,17 +57,25 @@ fn write_result(lines: &str) -> Result<()> {
     }
 }
 
-/// Prints the error of the command on stderr: with its hint for people, as an event with `--json`.
+/// Prints the error of the command on stderr: with its hint and its reasons for people, as an event with `--json`.
 pub fn error(error: &anyhow::Error, json: bool) {
     if json {
         return bars::JsonLines.report(&Event::failed(error));
     }
-    let _ = writeln!(std::io::stderr(), "{}", error_lines(&format!("{error:#}"), failure::hint(error)));
+    let lines = error_lines(&format!("{error:#}"), failure::hint(error), failure::reasons(error));
+    let _ = writeln!(std::io::stderr(), "{lines}");
 }
 
-fn error_lines(message: &str, hint: Option<&str>) -> String {
-    let hint = hint.map(|hint| format!("\nhint: {}", escape::lines(hint)));
-    format!("error: {}{}", escape::lines(message), hint.unwrap_or_default())
+/// An error for people. Each of several reasons is one line, followed by the line of its hint.
+fn error_lines(message: &str, hint: Option<&str>, reasons: &[Reason]) -> String {
+    let colon = if reasons.is_empty() { "" } else { ":" };
+    let reasons = reasons.iter().map(|reason| {
+        let hint = reason.hint.as_ref().map(|hint| format!("\n    hint: {}", escape::line(hint)));
+        format!("\n  - {}{}", escape::line(&reason.message), hint.unwrap_or_default())
+    });
+    let reasons = reasons.collect::<String>();
+    let hint = hint.map(|hint| format!("\nhint: {}", escape::lines(hint))).unwrap_or_default();
+    format!("error: {}{colon}{reasons}{hint}", escape::lines(message))
 }
 
 /// Prints an error of the command line in the layout of the parser.

@@ -15,7 +15,7 @@ const TEMPLATE: &str = "{prefix:>10} {spinner} {elapsed} {wide_msg}";
 #[derive(Default)]
 pub struct HostProgress {
     display: MultiProgress,
-    lines: Mutex<BTreeMap<HostName, ProgressBar>>,
+    pub(super) lines: Mutex<BTreeMap<HostName, ProgressBar>>,
 }
 
 impl HostProgress {
@@ -33,11 +33,6 @@ impl HostProgress {
         if let Some(line) = line {
             let _ = self.display.println(line);
         }
-    }
-
-    #[cfg(test)]
-    pub fn bars(&self) -> Vec<ProgressBar> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     fn begin(&self, host: &HostName) -> ProgressBar {

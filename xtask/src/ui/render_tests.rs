@@ -3,6 +3,7 @@
 
 use super::bars::{self, PhaseBar};
 use super::prompt::Prompt;
+use crate::base::failure::Reason;
 use crate::base::{ChunkRun, ChunkState, Event, Table, escape};
 
 const SAMPLES: &[&str] = &[
@@ -55,7 +56,7 @@ fn events(text: &str) -> Vec<Event> {
         Event::Found { name: text(), text: text() },
         Event::PhaseEnded,
         Event::Map { runs: vec![ChunkRun { state: ChunkState::Written, mib: 1 }] },
-        Event::Failed { code: 1, message: text(), hint: Some(text()) },
+        Event::Failed { code: 1, message: text(), hint: Some(text()), reasons: vec![reason(&text())] },
     ];
     for event in &all {
         match event {
@@ -99,7 +100,7 @@ fn fuzz_bars() {
         let hosts = super::multi_progress::HostProgress::default();
         for event in events(text) {
             hosts.report(&text.into(), &event, None);
-            for bar in hosts.bars() {
+            for bar in hosts.lines.lock().unwrap().values() {
                 is_drawn(&bar.prefix(), 1);
                 is_drawn(&bar.message(), 1);
             }
@@ -132,11 +133,25 @@ fn fuzz_table_cells() {
 fn fuzz_questions_and_errors() {
     crate::base::fuzz::check_text(SAMPLES, |text| {
         is_drawn(&Prompt { question: text, unanswered: "" }.shown(), 1);
-        let message = super::error_lines(text, None);
+        let message = super::error_lines(text, None, &[]);
         is_one_text(&message, &format!("error: {text}"));
         assert!(message.starts_with("error: "));
         // No line of a message looks like a hint.
-        let both = super::error_lines(text, Some(text));
+        let both = super::error_lines(text, Some(text), &[]);
         assert_eq!(both.lines().filter(|line| line.starts_with("hint: ")).count(), 1, "{both}");
+        // Each reason and each hint is one line.
+        let listed = super::error_lines("two", None, &[reason(text), reason("b")]);
+        is_drawn(&listed, 5);
     });
+}
+
+fn reason(text: &str) -> Reason {
+    Reason { message: text.to_owned(), hint: Some(text.to_owned()) }
+}
+
+#[test]
+fn reasons_and_their_hints_are_told_apart() {
+    let reasons = [reason("a"), Reason { message: "b".into(), hint: None }];
+    let lines = super::error_lines("refused for 2 reasons", None, &reasons);
+    assert_eq!(lines, "error: refused for 2 reasons:\n  - a\n    hint: a\n  - b");
 }

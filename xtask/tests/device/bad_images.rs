@@ -314,9 +314,17 @@ fn all_refusals_are_listed_together() {
     let device = card.device.device();
     let outcome = sandbox.run(&["flash", "--image", file, device, "--yes"]);
     outcome
+        .assert_stderr_contains("error: refused for 2 reasons:\n  - ")
         .assert_stderr_contains("is a loop device")
-        .assert_stderr_contains("--yes alone does not identify the card")
+        .assert_stderr_contains("not a card\n    hint: pass --allow-virtual to accept it\n")
+        .assert_stderr_contains("--yes alone does not identify the card\n    hint: ")
         .assert_code(3);
+    let outcome = sandbox.run(&["--json", "flash", "--image", file, device, "--yes"]);
+    let last = outcome.assert_code(3).stderr.lines().last().expect("an event");
+    let event: serde_json::Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(event["message"], "refused for 2 reasons");
+    let reasons = event["reasons"].as_array().expect("a list");
+    assert!(reasons.len() == 2 && reasons.iter().all(|reason| reason["hint"].is_string()), "{event}");
     card.is_unchanged();
 }
 

@@ -240,6 +240,7 @@ fn devices_lists_virtual_cards_on_request() {
     assert_eq!(disk["kind"]["backing"], card.file().to_str().unwrap());
     let disk = listed(&["devices", "--json", "--all"]).unwrap();
     assert_eq!(disk["accepted"], false);
-    let words = format!("{} is a loop device, not a card; pass --allow-virtual to accept it", card.device());
-    assert_eq!(disk["refusals"], serde_json::json!([words]));
+    let message = format!("{} is a loop device, not a card", card.device());
+    let refusal = serde_json::json!({ "message": message, "hint": "pass --allow-virtual to accept it" });
+    assert_eq!(disk["refusals"], serde_json::json!([refusal]));
 }

@@ -36,7 +36,7 @@ pub use lock::{Locked, adopt, open_exclusive, open_shared};
 pub use loop_device::LoopDevice;
 pub use model::{DeviceNumber, Disk, DiskKind, Partition, Role, Use};
 pub use protected_path::{Extent, Protected};
-pub use refusal::refuse;
+pub use refusal::{Refusal, refuse};
 pub use refusals::refusals;
 pub use request::{Mounted, Request, VirtualCards};
 pub use roots::Roots;

@@ -1,8 +1,7 @@
 //! A reason to refuse a disk, with its hint.
 
-use std::fmt;
-
 use crate::bail;
+use crate::base::failure::{ExitKind, Reason};
 
 /// One reason to refuse a disk, with the remedy as hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,21 +10,23 @@ pub struct Refusal {
     pub hint: String,
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.reason, self.hint)
-    }
-}
-
 /// Fails with all `refusals` as one error, if there are any.
 pub fn refuse(refusals: &[Refusal]) -> anyhow::Result<()> {
     match refusals {
         [] => Ok(()),
         [Refusal { reason, hint }] => bail!(Refused, "{reason}"; hint: "{hint}"),
         several => {
-            let lines = several.iter().map(|refusal| format!("\n  - {refusal}")).collect::<String>();
-            bail!(Refused, "refused for {} reasons:{lines}", several.len())
+            let reasons = several.iter().map(Refusal::to_reason).collect();
+            let message = format_args!("refused for {} reasons", several.len());
+            Err(ExitKind::Refused.error_with_reasons(message, reasons))
         }
+    }
+}
+
+impl Refusal {
+    /// The refusal as one of several reasons of an error.
+    pub fn to_reason(&self) -> Reason {
+        Reason { message: self.reason.clone(), hint: Some(self.hint.clone()) }
     }
 }
 

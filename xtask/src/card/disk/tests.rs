@@ -20,7 +20,8 @@ pub(super) fn request() -> Request {
 
 #[track_caller]
 pub(super) fn check(disk: &Disk, request: &Request, words: &[&str]) {
-    let refusals = refusals(disk, request).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let refusals = refusals(disk, request);
+    let refusals = refusals.iter().map(|refusal| refusal.to_reason().to_string()).collect::<Vec<_>>();
     assert_eq!(refusals, words);
 }
 

@@ -84,11 +84,6 @@ impl Closure {
         CONFIGURATION[1..].iter().for_each(|(name, ..)| self.grow(name, 60));
     }
 
-    /// Whether the path `name` is smaller than 700 KiB, so that it stays below 1 MiB with 300 kB more.
-    pub fn is_small(&self, name: &str) -> bool {
-        self.items.get(name).is_some_and(|item| item.size < 700 * KIB)
-    }
-
     /// The size of all files in bytes.
     pub fn size(&self) -> usize {
         self.items.values().map(|item| item.size).sum()
