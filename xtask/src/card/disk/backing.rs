@@ -40,20 +40,21 @@ impl InodeId {
     }
 }
 
-/// The backing of `node`; `None` for a device that is not virtual or has nothing attached.
-pub fn backing(roots: &Roots, node: &BlockDevice) -> Option<Backing> {
-    let path =
-        node.text("loop/backing_file").or_else(|| node.text("backing_dev").filter(|dev| dev != "none"))?;
+/// The backing of `device`; `None` for a device that is not virtual or has nothing attached.
+pub fn backing(roots: &Roots, device: &BlockDevice) -> Option<Backing> {
+    let path = device
+        .text("loop/backing_file")
+        .or_else(|| device.text("backing_dev").filter(|dev| dev != "none"))?;
     let path = PathBuf::from(path);
     if mounts::may_hang(roots, &path) {
         return Some(Backing::File { path, file: None, found: true });
     }
-    let Some(status) = status(&roots.dev.join(node.device_path())) else {
+    let Some(status) = status(&roots.dev.join(device.device_path())) else {
         return Some(by_path(roots, path));
     };
     if status.backing_device != 0 {
-        let device = BlockDevice::by_number(roots, DeviceNumber::from_raw(status.backing_device));
-        return Some(device.map_or_else(|| by_path(roots, path), Backing::Device));
+        let lower = BlockDevice::by_number(roots, DeviceNumber::from_raw(status.backing_device));
+        return Some(lower.map_or_else(|| by_path(roots, path), Backing::Device));
     }
     let file = InodeId { filesystem: DeviceNumber::from_raw(status.filesystem), inode: status.inode };
     let found = InodeId::of(&path) == Some(file);

@@ -29,30 +29,30 @@ const INTERNAL_BUSES: [(&str, &str); 5] = [
     ("host", "SCSI disk"),
 ];
 
-/// The kind of the whole disk `node`.
-pub fn disk_kind(node: &BlockDevice) -> DiskKind {
-    let name = node.name();
+/// The kind of the whole disk `disk`.
+pub fn disk_kind(disk: &BlockDevice) -> DiskKind {
+    let name = disk.name();
     let other = |why: &str| DiskKind::Other { why: why.to_owned() };
     if is_numbered(&name, "loop") {
-        return DiskKind::Loop { backing: node.text("loop/backing_file").map(PathBuf::from) };
+        return DiskKind::Loop { backing: disk.text("loop/backing_file").map(PathBuf::from) };
     }
     if let Some((_, why)) = OTHER_BY_NAME.iter().find(|(prefix, _)| is_numbered(&name, prefix)) {
         return other(why);
     }
     if name.starts_with("mmcblk") {
-        return mmc_kind(node, &name);
+        return mmc_kind(disk, &name);
     }
-    if node.flag("hidden") {
+    if disk.flag("hidden") {
         return other("a hidden path of another disk");
     }
-    kind_by_bus(node.dir()).unwrap_or_else(|| other("a device of an unknown kind"))
+    kind_by_bus(disk.dir()).unwrap_or_else(|| other("a device of an unknown kind"))
 }
 
-fn mmc_kind(node: &BlockDevice, name: &str) -> DiskKind {
+fn mmc_kind(disk: &BlockDevice, name: &str) -> DiskKind {
     if name.contains("boot") || name.contains("rpmb") || name.contains("gp") {
         return DiskKind::Other { why: "a boot or protected area of an eMMC".to_owned() };
     }
-    match node.text("device/type").as_deref() {
+    match disk.text("device/type").as_deref() {
         Some("SD") => DiskKind::SdCard,
         _ => DiskKind::SolderedEmmc,
     }

@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn fuzz_attributes() {
         let dir = tempfile::tempdir().unwrap();
-        let node = BlockDevice { dir: dir.path().to_owned() };
+        let device = BlockDevice { dir: dir.path().to_owned() };
         crate::base::fuzz::check(
             &[b"62500000\n", b"18446744073709551615", b"179:2\n", b"4294967295:4294967295"],
             |bytes| {
@@ -141,11 +141,11 @@ mod tests {
                     std::fs::write(file, bytes).unwrap();
                 }
                 (
-                    node.size(),
-                    node.start(),
-                    node.device_number(),
-                    node.flag("partition"),
-                    node.text("loop/backing_file"),
+                    device.size(),
+                    device.start(),
+                    device.device_number(),
+                    device.flag("partition"),
+                    device.text("loop/backing_file"),
                 )
             },
         );

@@ -111,9 +111,8 @@ fn topmost_first(mut left: Vec<Mount>) -> Vec<Mount> {
 /// Unmounts `mount` from within the folder of the mount point, which is opened without following links: the owner of a
 /// folder above may meanwhile put a link to another mount there. A folder with a mount on it cannot be replaced.
 fn unmount_one(mount: &Mount) -> Result<(), Errno> {
-    let (Some(folder), Some(name)) = (mount.at.parent(), mount.at.file_name()) else {
-        return Err(Errno::BUSY);
-    };
+    let folder = mount.at.parent().ok_or(Errno::BUSY)?;
+    let name = mount.at.file_name().ok_or(Errno::BUSY)?;
     fchdir(open_without_links(folder)?)?;
     let result = unmount_here(mount, Path::new(name));
     chdir("/")?;

@@ -24,17 +24,17 @@ impl Usage {
         let mounts = mounts::mounts(roots);
         let mut usage = Self { uses: Vec::new(), swaps: Vec::new() };
         for mount in &mounts {
-            let nodes = devices(roots, mount);
+            let devices = devices_of_mount(roots, mount);
             let role = Role::Mounted { at: mount.at.clone() };
-            let through = through_pool(mount, &nodes);
-            for node in &nodes {
-                usage.walk(roots, node, &role, &through);
+            let through = through_pool(mount, &devices);
+            for device in &devices {
+                usage.walk(roots, device, &role, &through);
             }
         }
         let swaps = mounts::swaps(roots);
         for swap in &swaps {
-            for node in swap_devices(roots, swap) {
-                usage.walk(roots, &node, &Role::Swap, &[]);
+            for device in swap_devices(roots, swap) {
+                usage.walk(roots, &device, &Role::Swap, &[]);
             }
         }
         usage.swaps = swaps;
@@ -47,8 +47,8 @@ impl Usage {
         for upper in all(roots) {
             let through = [upper.title()];
             for lower in behind(roots, &upper) {
-                let is_known = |(node, used): &(BlockDevice, Use)| {
-                    *node == lower && used.through.first() == through.first()
+                let is_known = |(device, used): &(BlockDevice, Use)| {
+                    *device == lower && used.through.first() == through.first()
                 };
                 if !self.uses.iter().any(is_known) {
                     self.walk(roots, &lower, &Role::Held, &through);
@@ -59,7 +59,7 @@ impl Usage {
 
     /// The uses of the whole disk `disk` and its partitions, without duplicates.
     pub fn of(&self, disk: &BlockDevice) -> Vec<Use> {
-        let mine = self.uses.iter().filter(|(node, _)| node.disk() == *disk);
+        let mine = self.uses.iter().filter(|(device, _)| device.disk() == *disk);
         let mut uses = Vec::<Use>::new();
         for (_, used) in mine {
             if !uses.contains(used) {
@@ -80,11 +80,11 @@ impl Usage {
 
     /// The uses of the plain file `path`, which the kernel identifies by `id`.
     fn of_file_with_id(&self, roots: &Roots, path: &Path, id: Option<InodeId>) -> Vec<Use> {
-        let device = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         let swap = self.swaps.iter().find(|swap| is_same_file(roots, swap, path));
-        let swap = swap.map(|_| Use { device: device.to_string(), through: Vec::new(), role: Role::Swap });
-        let over = all(roots).filter(|node| is_behind(roots, node, path, id));
-        swap.into_iter().chain(over.flat_map(|node| self.uses_through(&node, &device))).collect()
+        let swap = swap.map(|_| Use { device: name.to_string(), through: Vec::new(), role: Role::Swap });
+        let over = all(roots).filter(|device| is_behind(roots, device, path, id));
+        swap.into_iter().chain(over.flat_map(|device| self.uses_through(&device, &name))).collect()
     }
 
     /// The uses of the backing of the virtual device `disk` by others than `disk`: the kernel's exclusive claim is for one
@@ -107,28 +107,28 @@ impl Usage {
         }
     }
 
-    /// The uses of `node`, as uses of `device` below it.
-    fn uses_through(&self, node: &BlockDevice, device: &str) -> Vec<Use> {
-        let mut uses = self.of(node);
+    /// The uses of `upper`, as uses of the device `lower` below it.
+    fn uses_through(&self, upper: &BlockDevice, lower: &str) -> Vec<Use> {
+        let mut uses = self.of(upper);
         if uses.is_empty() {
             uses.push(Use { device: String::new(), through: Vec::new(), role: Role::Held });
         }
         for used in &mut uses {
-            device.clone_into(&mut used.device);
-            used.through.insert(0, node.title());
+            lower.clone_into(&mut used.device);
+            used.through.insert(0, upper.title());
         }
         uses
     }
 
-    /// Adds the use of `node` and of every device below, down to the disks.
-    fn walk(&mut self, roots: &Roots, node: &BlockDevice, role: &Role, above: &[String]) {
-        let used = Use { device: node.name(), through: above.to_vec(), role: role.clone() };
-        self.uses.push((node.clone(), used));
+    /// Adds the use of `device` and of every device below, down to the disks.
+    fn walk(&mut self, roots: &Roots, device: &BlockDevice, role: &Role, above: &[String]) {
+        let used = Use { device: device.name(), through: above.to_vec(), role: role.clone() };
+        self.uses.push((device.clone(), used));
         if above.len() >= MAX_DEPTH {
             return;
         }
-        let through = [&[node.title()], above].concat();
-        for lower in below(roots, node) {
+        let through = [&[device.title()], above].concat();
+        for lower in below(roots, device) {
             self.walk(roots, &lower, role, &through);
         }
     }
@@ -139,19 +139,19 @@ pub fn mounts_of(roots: &Roots, disk: &Disk) -> Vec<Mount> {
     let Some(disk) = disk.number.and_then(|number| BlockDevice::by_number(roots, number)) else {
         return Vec::new();
     };
-    let own = |mount: &Mount| devices(roots, mount).iter().any(|node| node.disk() == disk);
+    let own = |mount: &Mount| devices_of_mount(roots, mount).iter().any(|device| device.disk() == disk);
     mounts::mounts(roots).into_iter().filter(own).collect()
 }
 
 /// The pool between a device and a mount that has several devices, as a [`Use::through`].
-fn through_pool(mount: &Mount, nodes: &[BlockDevice]) -> Vec<String> {
-    let count = nodes.len();
+fn through_pool(mount: &Mount, devices: &[BlockDevice]) -> Vec<String> {
+    let count = devices.len();
     if count > 1 { vec![format!("a {} of {count} devices", mount.fstype)] } else { Vec::new() }
 }
 
-/// Whether the file behind the virtual device `node` is the file `path`, which the kernel identifies by `id`.
-fn is_behind(roots: &Roots, node: &BlockDevice, path: &Path, id: Option<InodeId>) -> bool {
-    match backing(roots, node) {
+/// Whether the file behind the virtual `device` is the file `path`, which the kernel identifies by `id`.
+fn is_behind(roots: &Roots, device: &BlockDevice, path: &Path, id: Option<InodeId>) -> bool {
+    match backing(roots, device) {
         Some(Backing::File { path: other, file, .. }) => {
             file.is_some() && file == id || is_same_file(roots, &other, path)
         }
@@ -192,10 +192,10 @@ fn all(roots: &Roots) -> impl Iterator<Item = BlockDevice> {
 /// The names of the whole disks that store the file system of `path`, and of the devices stacked between.
 pub fn carriers(roots: &Roots, path: &Path) -> Vec<String> {
     let mut usage = Usage { uses: Vec::new(), swaps: Vec::new() };
-    for node in under(roots, path) {
-        usage.walk(roots, &node, &Role::Held, &[]);
+    for device in under(roots, path) {
+        usage.walk(roots, &device, &Role::Held, &[]);
     }
-    usage.uses.iter().map(|(node, _)| node.disk().name()).collect()
+    usage.uses.iter().map(|(device, _)| device.disk().name()).collect()
 }
 
 /// The mount points below `path`.
@@ -207,15 +207,15 @@ pub fn mounted_below(roots: &Roots, path: &Path) -> Vec<PathBuf> {
 /// The devices of the file system of `path`, by its device number, or where that number is anonymous, by the innermost
 /// mount around `path`.
 fn under(roots: &Roots, path: &Path) -> Vec<BlockDevice> {
-    if let Some(node) = behind_file(roots, path) {
-        return vec![node];
+    if let Some(device) = behind_file(roots, path) {
+        return vec![device];
     }
-    mounts::innermost(roots, path).map(|mount| devices(roots, &mount)).unwrap_or_default()
+    mounts::innermost(roots, path).map(|mount| devices_of_mount(roots, &mount)).unwrap_or_default()
 }
 
 /// The devices directly below a device, or below the disk of a partition.
-fn below(roots: &Roots, node: &BlockDevice) -> Vec<BlockDevice> {
-    let disk = node.disk();
+fn below(roots: &Roots, device: &BlockDevice) -> Vec<BlockDevice> {
+    let disk = device.disk();
     [disk.linked("slaves"), behind(roots, &disk)].concat()
 }
 
@@ -238,9 +238,9 @@ fn held(part: &BlockDevice, known: &[Use]) -> Option<Use> {
 
 /// The block devices of a mount, by its device number, or where that is anonymous, by its source and the members that
 /// btrfs and bcachefs list.
-fn devices(roots: &Roots, mount: &Mount) -> Vec<BlockDevice> {
-    if let Some(node) = BlockDevice::by_number(roots, mount.number) {
-        return vec![node];
+fn devices_of_mount(roots: &Roots, mount: &Mount) -> Vec<BlockDevice> {
+    if let Some(device) = BlockDevice::by_number(roots, mount.number) {
+        return vec![device];
     }
     let sources = mount.source.split(':').filter_map(|path| BlockDevice::by_path(roots, Path::new(path)));
     let sources = sources.collect::<Vec<_>>();
@@ -256,14 +256,14 @@ fn btrfs_members(roots: &Roots, member: &BlockDevice) -> Option<Vec<BlockDevice>
     let folders = pools.filter_map(|pool| Some(pool.ok()?.path().join("devices")));
     let members = |folder: PathBuf| {
         let entries = folder.read_dir().into_iter().flatten();
-        let nodes =
+        let devices =
             entries.filter_map(|entry| BlockDevice::by_name(roots, entry.ok()?.file_name().to_str()?));
-        nodes.collect::<Vec<_>>()
+        devices.collect::<Vec<_>>()
     };
-    folders.map(members).find(|nodes| nodes.contains(member))
+    folders.map(members).find(|devices| devices.contains(member))
 }
 
 /// The device of a swap partition, or the devices that store a swap file.
 fn swap_devices(roots: &Roots, path: &Path) -> Vec<BlockDevice> {
-    device_at(roots, path).map_or_else(|| under(roots, path), |node| vec![node])
+    device_at(roots, path).map_or_else(|| under(roots, path), |device| vec![device])
 }

@@ -32,7 +32,8 @@ fn finds_nothing(scanner: &mut Scanner) {
 #[test]
 fn only_a_medium_inserted_after_the_prompt_is_a_candidate() {
     let machine = FakeMachine::new();
-    let (roots, request) = (machine.with_sata().with_stick().roots(), request());
+    let roots = machine.with_sata().with_stick().roots();
+    let request = request();
     let mut scanner = Scanner::begin(&roots, &request).unwrap();
     finds_nothing(&mut scanner);
     machine.with_card(&[]);
@@ -51,7 +52,8 @@ fn a_card_that_is_inserted_into_a_reader_or_exchanged() {
     ] {
         let machine = FakeMachine::new();
         machine.device(device_path, "8:48", &[("size", size[0]), ("diskseq", diskseq[0])]);
-        let (roots, request) = (machine.roots(), request());
+        let roots = machine.roots();
+        let request = request();
         let mut scanner = Scanner::begin(&roots, &request).unwrap();
         for step in 1..3 {
             machine.file(&format!("sys/devices/{device_path}/diskseq"), diskseq[step]);
@@ -68,7 +70,8 @@ fn a_card_that_is_inserted_into_a_reader_or_exchanged() {
 #[test]
 fn a_card_that_is_removed_and_inserted_again() {
     let machine = FakeMachine::new();
-    let (roots, request) = (machine.device(CARD, "179:0", &[("device/type", "SD")]).roots(), request());
+    let roots = machine.device(CARD, "179:0", &[("device/type", "SD")]).roots();
+    let request = request();
     let mut scanner = Scanner::begin(&roots, &request).unwrap();
     machine.remove("mmcblk0");
     finds_nothing(&mut scanner);
@@ -84,7 +87,8 @@ fn a_card_that_is_removed_and_inserted_again() {
 #[test]
 fn a_medium_that_is_no_card_is_reported_once_and_ignored() {
     let machine = FakeMachine::new();
-    let (roots, request) = (machine.roots(), request());
+    let roots = machine.roots();
+    let request = request();
     let mut scanner = Scanner::begin(&roots, &request).unwrap();
     machine.with_sata().device("virtual/block/loop4", "7:4", &[]);
     let words = [
@@ -130,7 +134,8 @@ fn a_card_that_is_too_small_for_the_image() {
 #[test]
 fn two_cards_at_once_are_refused() {
     let machine = FakeMachine::new();
-    let (roots, request) = (machine.roots(), request());
+    let roots = machine.roots();
+    let request = request();
     let mut scanner = Scanner::begin(&roots, &request).unwrap();
     machine.with_card(&[]);
     assert_eq!(scan(&mut scanner), (None, vec![]));
@@ -144,7 +149,8 @@ fn two_cards_at_once_are_refused() {
 #[test]
 fn a_card_is_taken_once_udev_has_processed_it() {
     let machine = FakeMachine::new();
-    let (roots, request) = (machine.file("run/udev/control", "").roots(), request());
+    let roots = machine.file("run/udev/control", "").roots();
+    let request = request();
     let mut scanner = Scanner::begin(&roots, &request).unwrap();
     machine.device(CARD, "179:0", &[("device/type", "SD")]);
     finds_nothing(&mut scanner);
@@ -156,7 +162,8 @@ fn a_card_is_taken_once_udev_has_processed_it() {
 #[test]
 fn the_wait_for_udev_has_an_end() {
     let machine = FakeMachine::new();
-    let (roots, request) = (machine.file("run/udev/control", "").roots(), request());
+    let roots = machine.file("run/udev/control", "").roots();
+    let request = request();
     let mut scanner = Scanner::begin(&roots, &request).unwrap();
     machine.device(CARD, "179:0", &[("device/type", "SD")]);
     let scans = (1..=2 * MAX_SCANS).find(|_| scan(&mut scanner).0.is_some());
