@@ -70,7 +70,8 @@ impl<R: Read> Read for Xz<R> {
         while !self.ended && !bytes.is_empty() {
             let input = self.file.fill_buf()?;
             let at_end = input.is_empty();
-            let (in_before, out_before) = (self.stream.total_in(), self.stream.total_out());
+            let in_before = self.stream.total_in();
+            let out_before = self.stream.total_out();
             let action = if at_end { Action::Finish } else { Action::Run };
             let status = self.stream.process(input, bytes, action);
             let since = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
@@ -214,7 +215,8 @@ mod tests {
         let content = (0..3000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gz.write_all(&content).unwrap();
-        let (gz, zstd) = (gz.finish().unwrap(), zstd::encode_all(&content[..], 1).unwrap());
+        let gz = gz.finish().unwrap();
+        let zstd = zstd::encode_all(&content[..], 1).unwrap();
         let xz = xz(1 << 20);
         let read = |stream: &mut dyn Read| std::io::copy(&mut stream.take(64 << 20), &mut std::io::sink());
         crate::base::fuzz::check(&[&gz, &gz.repeat(3)], |file| read(&mut Gzip::new(file, file.len() as u64)));

@@ -99,7 +99,8 @@ mod tests {
         let [secret, good] = [dir.path().join("sd-image/a.img"), other.join("sd-image/a.img")];
         std::fs::write(&secret, "secret").unwrap();
         std::fs::write(&good, "image").unwrap();
-        let (image, folder) = (out.join("sd-image/a.img"), out.join("sd-image"));
+        let folder = out.join("sd-image");
+        let image = folder.join("a.img");
         let check = |expected: Result<&Path, &str>| {
             let found = find(&out).map_err(|error| error.to_string());
             match expected {

@@ -31,7 +31,8 @@ fn a_good_image() {
 
 #[test]
 fn the_structure_is_enough_where_it_has_the_size() {
-    let (bytes, dir) = (image(), tempfile::tempdir().unwrap());
+    let bytes = image();
+    let dir = tempfile::tempdir().unwrap();
     let sized = zstd::bulk::compress(&bytes, 1).unwrap();
     let silent = zstd::encode_all(&bytes[..], 1).unwrap();
     for (file, hash) in [(&bytes, None), (&sized, None), (&silent, Some(hash(&bytes)))] {
@@ -44,8 +45,10 @@ fn the_structure_is_enough_where_it_has_the_size() {
 
 #[test]
 fn a_checksum_beside_the_image_is_of_the_stored_bytes() {
-    let (dir, bytes) = (tempfile::tempdir().unwrap(), image());
-    let (file, list) = (dir.path().join("x.img"), dir.path().join("SHA256SUMS"));
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = image();
+    let file = dir.path().join("x.img");
+    let list = dir.path().join("SHA256SUMS");
     let packed = |level| zstd::encode_all(&bytes[..], level).unwrap();
     let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
     std::io::Write::write_all(&mut xz, &bytes).unwrap();
@@ -74,7 +77,8 @@ fn a_request_to_stop() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), image()).unwrap();
     let source = Source::open(file.path()).unwrap();
-    let (file, mut phase) = (source.file().unwrap(), Phase::begin(&Silent, "check", None));
+    let file = source.file().unwrap();
+    let mut phase = Phase::begin(&Silent, "check", None);
     let error = read_through(&source, file, &mut phase, &|| true).unwrap_err();
     assert_eq!(error.to_string(), "stopped while the image was checked; nothing was written");
     assert_eq!(crate::base::failure::kind(&error), ExitKind::Interrupted);
@@ -87,7 +91,8 @@ fn a_file_that_changes_while_it_is_checked() {
     for bytes in [image(), zstd::encode_all(&image()[..], 1).unwrap()] {
         std::fs::write(file.path(), bytes).unwrap();
         let source = Source::open(file.path()).unwrap();
-        let (reader, mut phase) = (source.file().unwrap(), Phase::begin(&Silent, "check", None));
+        let reader = source.file().unwrap();
+        let mut phase = Phase::begin(&Silent, "check", None);
         std::thread::sleep(std::time::Duration::from_millis(30));
         let touched = std::fs::FileTimes::new().set_modified(SystemTime::now());
         std::fs::File::options().write(true).open(file.path()).unwrap().set_times(touched).unwrap();
@@ -120,7 +125,8 @@ fn refused(source: Source, expected: &str) {
 
 #[test]
 fn errors_of_the_first_mib_come_before_all_is_decompressed() {
-    let (dir, table) = (tempfile::tempdir().unwrap(), mbr(&[(0x83, true, 2048, 2048)]));
+    let dir = tempfile::tempdir().unwrap();
+    let table = mbr(&[(0x83, true, 2048, 2048)]);
     let file = dir.path().join("x.img.zst");
     let open = |bytes: Vec<u8>| {
         std::fs::write(&file, bytes).unwrap();
@@ -135,7 +141,8 @@ fn errors_of_the_first_mib_come_before_all_is_decompressed() {
 
 #[test]
 fn decompression_beyond_the_memory_limit_is_refused() {
-    let (dir, long) = (tempfile::tempdir().unwrap(), [0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0]);
+    let dir = tempfile::tempdir().unwrap();
+    let long = [0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0];
     let file = dir.path().join("x.img.zst");
     let good = zstd::encode_all(&image()[..], 1).unwrap();
     let skippable = b"\x53\x2a\x4d\x18\x03\0\0\0abc";
@@ -155,7 +162,8 @@ fn a_request_to_stop_while_the_decoder_produces_nothing() {
     let head = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x58];
     std::fs::write(file.path(), [&head[..], &vec![0; 3 << 20], &[1, 0, 0]].concat()).unwrap();
     let source = Source::open(file.path()).unwrap();
-    let (asked, mut phase) = (std::sync::atomic::AtomicU32::new(0), Phase::begin(&Silent, "check", None));
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let mut phase = Phase::begin(&Silent, "check", None);
     let stopped = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1;
     let error = read_through(&source, source.file().unwrap(), &mut phase, &stopped).unwrap_err();
     assert_eq!(crate::base::failure::kind(&error), ExitKind::Interrupted);

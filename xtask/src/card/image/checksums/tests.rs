@@ -18,7 +18,8 @@ fn beside(files: &[(&str, &str)]) -> Result<Option<(String, String)>> {
 #[test]
 fn a_list_with_a_mark_and_with_two_of_one_name() {
     let dir = tempfile::tempdir().unwrap();
-    let (image, list) = (dir.path().join("x.img"), dir.path().join(LIST));
+    let image = dir.path().join("x.img");
+    let list = dir.path().join(LIST);
     let [own, other] = ["1", "2"].map(|digit| digit.repeat(64));
     for text in [
         format!("\u{feff}{own}  x.img\n"),
@@ -33,7 +34,8 @@ fn a_list_with_a_mark_and_with_two_of_one_name() {
 
 #[test]
 fn sums_beside_an_image() {
-    let (own, list) = ("a.img.zst.sha256", LIST);
+    let own = "a.img.zst.sha256";
+    let list = LIST;
     let other = "0".repeat(64);
     for (files, expected) in [
         (vec![], None),
@@ -62,7 +64,9 @@ fn sums_beside_an_image() {
 
 #[test]
 fn two_sums_for_one_image_are_none() {
-    let (own, list, other) = ("a.img.zst.sha256", LIST, "0".repeat(64));
+    let own = "a.img.zst.sha256";
+    let list = LIST;
+    let other = "0".repeat(64);
     let contradiction = format!("{ABC}  a.img.zst\n{other} *./a.img.zst\n");
     for files in [
         vec![(list, &contradiction)],

@@ -1,4 +1,4 @@
-//! Hostile ext4 file systems: every field with numbers that parsers trip over, and mutations.
+//! Hostile ext4 file systems: fields with extreme numbers, and mutations.
 
 use super::*;
 
@@ -6,36 +6,38 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
 
-/// Where the inode of `path` is, in bytes.
+/// The position of the inode of `path`, in bytes.
 fn inode_at(bytes: &[u8], path: &str) -> usize {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
-    let said = debugfs(&["-R", &format!("imap {path}"), file.path().to_str().unwrap()]);
-    let (block, offset) = said.rsplit_once("located at block ").unwrap().1.split_once(", offset 0x").unwrap();
+    let output = debugfs(&["-R", &format!("imap {path}"), file.path().to_str().unwrap()]);
+    let (block, offset) =
+        output.rsplit_once("located at block ").unwrap().1.split_once(", offset 0x").unwrap();
     block.parse::<usize>().unwrap() * 1024 + usize::from_str_radix(offset.trim(), 16).unwrap()
 }
 
-/// What a hostile file system costs, and what is said of it.
+/// Asserts that `read` of a file system with `change` fails with `expected`, within little memory and time.
 #[track_caller]
-fn refused(change: impl Fn(&mut Vec<u8>), ask: impl Fn(&Ext4) -> Result<()>, expected: &str) {
+fn refused(change: impl Fn(&mut Vec<u8>), read: impl Fn(&Ext4) -> Result<()>, expected: &str) {
     let mut bytes = populated(VARIANTS[1]);
     change(&mut bytes);
     let disk = disk(&bytes);
-    let (mut said, begin) = (String::new(), std::time::Instant::now());
+    let mut message = String::new();
+    let begin = std::time::Instant::now();
     let memory = allocation_counter::measure(|| {
-        said = format!("{:#}", open(&disk).and_then(|fs| ask(&fs)).unwrap_err());
+        message = format!("{:#}", open(&disk).and_then(|fs| read(&fs)).unwrap_err());
     });
-    assert!(said.contains(expected), "{said}");
+    assert!(message.contains(expected), "{message}");
     assert!(memory.bytes_max < 64 << 20, "{memory:?}");
     assert!(begin.elapsed().as_secs() < 20);
 }
 
 #[test]
-fn hostile_superblocks_and_groups() {
+fn a_hostile_superblock_or_group_is_refused() {
     let ask = |fs: &Ext4| fs.find("/boot").map(drop);
     let descriptor = 2 * 1024;
     refused(|bytes| put(bytes, 1024 + 0x18, &60_u32.to_le_bytes()), ask, "wrong block size");
-    // 64 GiB of memory.
+    // A list of these groups would take 64 GiB of memory.
     let groups = |bytes: &mut Vec<u8>| {
         put(bytes, 1024 + 0x04, &u32::MAX.to_le_bytes());
         put(bytes, 1024 + 0x20, &0_u32.to_le_bytes());
@@ -57,23 +59,24 @@ fn hostile_superblocks_and_groups() {
 }
 
 #[test]
-fn hostile_inodes() {
+fn a_hostile_inode_is_refused() {
     let bytes = populated(VARIANTS[1]);
-    let (root, store, long) =
-        (inode_at(&bytes, "/"), inode_at(&bytes, "/store"), inode_at(&bytes, "/store/long"));
+    let root = inode_at(&bytes, "/");
+    let store = inode_at(&bytes, "/store");
+    let long = inode_at(&bytes, "/store/long");
     let holes = inode_at(&bytes, "/persist/holes");
     let find = |path: &'static str| move |fs: &Ext4<'_>| fs.find(path).map(drop);
-    // A link of 3 000 000 000 bytes of hole.
+    // A link of 3,000,000,000 bytes, all of them a hole.
     refused(
         |bytes| put(bytes, long + 4, &3_000_000_000_u32.to_le_bytes()),
         find("/store/long"),
         "more than the limit of 4096",
     );
-    // A folder as large as a number can say, of one block or of a hole.
+    // A folder of the largest size, with one block or a hole.
     let large = |at: usize| move |bytes: &mut Vec<u8>| put(bytes, at + 0x6c, &[255, 255, 255, 0]);
     refused(large(store), find("/store/a"), "more than the limit of 16777216");
     refused(large(root), find("/store"), "more than the limit of 16777216");
-    // The folder is another one's tree, or its own.
+    // A node of the extent tree that is its own child.
     let cycle = |bytes: &mut Vec<u8>| {
         put(bytes, store + 0x28, &[0x0a, 0xf3, 1, 0, 4, 0, 5, 0]);
         let node = [0x0a, 0xf3, 84, 0, 84, 0, 5, 0];
@@ -85,7 +88,7 @@ fn hostile_inodes() {
         put(bytes, store + 0x28 + 16, &5000_u32.to_le_bytes());
     };
     refused(cycle, find("/store/a"), "is damaged");
-    // A file of holes, as large as it may be, read whole.
+    // A file of the largest size, all of it a hole.
     let hole = move |bytes: &mut Vec<u8>| {
         put(bytes, holes + 4, &u32::MAX.to_le_bytes());
         put(bytes, holes + 0x28 + 2, &[0, 0]);
@@ -99,26 +102,26 @@ fn hostile_inodes() {
     refused(hole, whole, "more than the limit of 67108864");
 }
 
-/// Every field that is read, with the numbers that parsers trip over.
 #[test]
-fn every_field_of_the_superblock() {
+fn extreme_numbers_in_the_superblock_and_the_first_group_take_little_memory() {
     let bytes = populated(VARIANTS[1]);
     let disk = disk(&bytes);
     for at in (1024..1024 + 0x178).step_by(2).chain([1024 + 0x270]).chain((2048..2048 + 48).step_by(2)) {
         for number in [0, 1, 2, 0x7fff, 0xffff, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX] {
             disk.write_all_at(&number.to_le_bytes(), at as u64).unwrap();
-            let memory = allocation_counter::measure(|| drop(look_around(&disk)));
+            let memory = allocation_counter::measure(|| drop(read_everything(&disk)));
             assert!(memory.bytes_max < 256 << 20, "{at:#x} {number:#x}: {memory:?}");
             disk.write_all_at(&bytes[at..at + 4], at as u64).unwrap();
         }
     }
-    assert_eq!(look_around(&disk).unwrap().len(), 7);
+    assert_eq!(read_everything(&disk).unwrap().len(), 7);
 }
 
-/// Mutates the superblock, the groups, the first inodes, and the blocks of folders and trees.
-fn mutated(args: &[&str], places: impl Fn(&[u8]) -> Vec<usize>) {
+/// Mutates 256 bytes at each of the positions that `positions` finds in a file system made with `args`.
+fn mutated(args: &[&str], positions: impl Fn(&[u8]) -> Vec<usize>) {
     let bytes = populated(args);
-    let (disk, places) = (disk(&bytes), places(&bytes));
+    let disk = disk(&bytes);
+    let places = positions(&bytes);
     let sample = places.iter().flat_map(|at| bytes[*at..at + 256].to_vec()).collect::<Vec<_>>();
     crate::base::fuzz::check(&[&sample], |input| {
         let mut input = input.to_vec();
@@ -126,7 +129,7 @@ fn mutated(args: &[&str], places: impl Fn(&[u8]) -> Vec<usize>) {
         for (at, piece) in places.iter().zip(input.chunks_exact(256)) {
             disk.write_all_at(piece, *at as u64).unwrap();
         }
-        look_around(&disk).is_ok()
+        read_everything(&disk).is_ok()
     });
 }
 
@@ -148,8 +151,9 @@ fn fuzz_folders_and_trees() {
     let blocks = |path: &str, bytes: &[u8]| {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        let said = debugfs(&["-R", &format!("blocks {path}"), file.path().to_str().unwrap()]);
-        said.split_whitespace()
+        let output = debugfs(&["-R", &format!("blocks {path}"), file.path().to_str().unwrap()]);
+        output
+            .split_whitespace()
             .take(2)
             .map(|block| block.parse::<usize>().unwrap() * 1024)
             .collect::<Vec<_>>()
@@ -170,13 +174,14 @@ fn fuzz_journals() {
     std::fs::write(path("script"), format!("jo\njw -b 5001 -r 5002 {}\njc\n", path("block"))).unwrap();
     debugfs(&["-w", "-f", &path("script"), &path("fs")]);
     let bytes = std::fs::read(path("fs")).unwrap();
-    let said = debugfs(&["-R", "blocks <8>", &path("fs")]);
-    let first = said.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024;
-    let (disk, sample) = (disk(&bytes), bytes[first..first + 5 * 1024].to_vec());
+    let output = debugfs(&["-R", "blocks <8>", &path("fs")]);
+    let first = output.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024;
+    let disk = disk(&bytes);
+    let sample = bytes[first..first + 5 * 1024].to_vec();
     crate::base::fuzz::check(&[&sample], |input| {
         let mut input = input.to_vec();
         input.resize(sample.len(), 0);
         disk.write_all_at(&input, first as u64).unwrap();
-        look_around(&disk).is_ok()
+        read_everything(&disk).is_ok()
     });
 }

@@ -1,4 +1,4 @@
-//! Reading ext4 file systems of mke2fs, compared with another implementation.
+//! Reading ext4 file systems that mke2fs makes, compared with the crate `ext4_view`.
 
 mod hostile;
 
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use ext4_view::Ext4 as Other;
+use ext4_view::Ext4 as Ext4View;
 
 use super::*;
 use crate::base::process::Launcher;
@@ -20,7 +20,7 @@ pub(crate) fn debugfs(args: &[&str]) -> String {
     run("debugfs", args)
 }
 
-/// A file system of `mib` MiB, as mke2fs makes it with these options.
+/// The bytes of a file system of `mib` MiB that mke2fs makes with the options `args`.
 pub(crate) fn made(args: &[&str], mib: u64) -> Vec<u8> {
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(mib << 20).unwrap();
@@ -29,7 +29,7 @@ pub(crate) fn made(args: &[&str], mib: u64) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// What a card has: a menu, a kernel, a store with many paths, links short and long, and a file with holes.
+/// A folder like the root of a card: a menu, a kernel, a store with many paths, short and long links, a file with holes.
 fn tree() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let at = |path: &str| dir.path().join(path);
@@ -78,8 +78,8 @@ fn open(disk: &File) -> Result<Ext4<'_>> {
     Ext4::open(disk, 0, disk.metadata().unwrap().len(), Budget::unattended())
 }
 
-/// All that a card is asked for, and more; errors are no matter.
-fn look_around(disk: &File) -> Result<Vec<Vec<u8>>> {
+/// Reads all kinds of files and folders, and returns the contents without those that fail.
+fn read_everything(disk: &File) -> Result<Vec<Vec<u8>>> {
     let fs = open(disk)?;
     let mut found = Vec::new();
     for path in [
@@ -92,13 +92,13 @@ fn look_around(disk: &File) -> Result<Vec<Vec<u8>>> {
         "/persist/holes",
         "/persist/absent",
     ] {
-        let look = || -> Result<Vec<u8>> {
+        let content = || -> Result<Vec<u8>> {
             if let Some(itself) = fs.find_itself(path)?.filter(Inode::is_link) {
                 fs.target(&itself)?;
             }
             fs.resolve(path)?.map_or(Ok(Vec::new()), |(inode, _)| fs.content(&inode, 4 << 20))
         };
-        found.extend(look());
+        found.extend(content());
     }
     if let Ok(Some(store)) = fs.find("/store") {
         let _ = fs.count(&store);
@@ -107,10 +107,11 @@ fn look_around(disk: &File) -> Result<Vec<Vec<u8>>> {
 }
 
 #[test]
-fn what_another_implementation_reads() {
+fn another_implementation_reads_the_same() {
     for args in VARIANTS {
         let bytes = populated(args);
-        let (disk, other) = (disk(&bytes), Other::load(Box::new(bytes.clone())).unwrap());
+        let disk = disk(&bytes);
+        let other = Ext4View::load(Box::new(bytes.clone())).unwrap();
         let fs = open(&disk).unwrap();
         for folder in ["/", "/store", "/boot/nixos", "/persist", "/lost+found"] {
             let inode = fs.find(folder).unwrap().unwrap();
@@ -118,8 +119,8 @@ fn what_another_implementation_reads() {
             let names = names.map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>();
             assert_eq!(fs.count(&inode).unwrap() + 2, names.len(), "{folder} {args:?}");
             for path in names {
-                let (own, theirs) =
-                    (fs.find_itself(&path).unwrap().unwrap(), other.symlink_metadata(&*path).unwrap());
+                let own = fs.find_itself(&path).unwrap().unwrap();
+                let theirs = other.symlink_metadata(&*path).unwrap();
                 assert_eq!(
                     (own.mode & 0o7777, own.user, own.group, own.size),
                     (theirs.mode(), theirs.uid(), theirs.gid(), theirs.len()),
@@ -130,7 +131,7 @@ fn what_another_implementation_reads() {
                     (theirs.file_type().is_regular_file(), theirs.is_dir(), theirs.is_symlink()),
                     "{path}"
                 );
-                // The other one takes a hole in a map of blocks for damage.
+                // The other implementation reports a hole in a block map as damage.
                 if own.is_file() && (own.has_extents() || !path.ends_with("holes")) {
                     assert_eq!(fs.content(&own, 4 << 20).unwrap(), other.read(&*path).unwrap(), "{path}");
                 }
@@ -153,15 +154,15 @@ fn what_another_implementation_reads() {
     }
 }
 
-/// debugfs writes a journal as a system does that was cut off.
 #[test]
-fn clusters_of_small_blocks() {
+fn a_file_system_with_clusters_is_read() {
     let bytes = populated(&["-b", "1024", "-O", "bigalloc"]);
-    assert_eq!(look_around(&disk(&bytes)).unwrap().len(), 7);
+    assert_eq!(read_everything(&disk(&bytes)).unwrap().len(), 7);
 }
 
+/// debugfs leaves the journal like a system that lost its power.
 #[test]
-fn a_journal_that_is_not_empty() {
+fn a_journal_that_is_not_empty_is_replayed() {
     for features in ["metadata_csum,64bit", "^metadata_csum,^64bit"] {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -173,7 +174,7 @@ fn a_journal_that_is_not_empty() {
             (fs.find("/boot/extlinux").unwrap().is_some(), names)
         };
         assert_eq!(content(), (true, 2));
-        // The folder /boot as it will be: without one of its entries.
+        // The later block of /boot lacks one of its entries.
         let block = debugfs(&["-R", "blocks /boot", &path("fs")]).trim().to_owned();
         let at = block.parse::<u64>().unwrap() * 1024;
         std::fs::copy(path("fs"), path("later")).unwrap();
@@ -182,9 +183,9 @@ fn a_journal_that_is_not_empty() {
         File::open(path("later")).unwrap().read_exact_at(&mut later, at).unwrap();
         std::fs::write(path("block"), later).unwrap();
         std::fs::write(path("script"), format!("jo\njw -b {block} {}\njc\n", path("block"))).unwrap();
-        let said = debugfs(&["-w", "-f", &path("script"), &path("fs")]);
-        assert_eq!(content(), (false, 1), "{features}: {said}");
-        // Withdrawn again, so that what is in its place counts.
+        let output = debugfs(&["-w", "-f", &path("script"), &path("fs")]);
+        assert_eq!(content(), (false, 1), "{features}: {output}");
+        // After a revoke the block of the file system counts.
         std::fs::write(path("script"), format!("jo\njw -r {block}\njc\n")).unwrap();
         debugfs(&["-w", "-f", &path("script"), &path("fs")]);
         assert_eq!(content(), (true, 2), "{features}");
