@@ -35,7 +35,7 @@ in
 const ENV: [(&str, &str); 4] =
     [("LC_ALL", "C"), ("SOURCE_DATE_EPOCH", "1"), ("NIX_REMOTE", ""), ("NIXPKGS_ALLOW_UNFREE", "")];
 
-/// What `program` says on stdout; an exit code other than 0 fails the test.
+/// The stdout of `program`; an exit code other than 0 fails the test.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn stdout_of(program: &str, args: &[&str], env: &[(&str, &str)]) -> String {
@@ -53,7 +53,7 @@ fn lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// An image made by the scripts that make those of the hosts, and what is on its `NIXOS_SD`.
+/// An image made by the scripts of the hosts, and the content of its `NIXOS_SD`.
 struct Image {
     dir: tempfile::TempDir,
     system: String,
@@ -69,15 +69,15 @@ impl Image {
             // The shell of the machine is in no sandbox, and users are given to builds in one only.
             let settings =
                 ["substitute", "sandbox", "auto-allocate-uids"].map(|name| ["--option", name, "false"]);
-            let words = [&["--no-out-link"], settings.as_flattened(), &["-E", CLOSURE, "-A", name]].concat();
-            stdout_of("nix-build", &words, &[]).trim().to_owned()
+            let args = [&["--no-out-link"], settings.as_flattened(), &["-E", CLOSURE, "-A", name]].concat();
+            stdout_of("nix-build", &args, &[]).trim().to_owned()
         };
         let system = build("system");
         let unused = build("unused");
         let needed = lines(&stdout_of("nix-store", &["--query", "--requisites", &system], &[]));
         let image = Self { dir, system, unused, needed };
         image.assemble(registered);
-        image.unpack();
+        image.extract_root();
         image
     }
 
@@ -99,8 +99,8 @@ impl Image {
     fn assemble(&self, registered: Registered) {
         let all = self.all();
         let dump = || {
-            let words = ["--dump-db"].into_iter().chain(all.iter().map(String::as_str)).collect::<Vec<_>>();
-            stdout_of("nix-store", &words, &[])
+            let args = ["--dump-db"].into_iter().chain(all.iter().map(String::as_str)).collect::<Vec<_>>();
+            stdout_of("nix-store", &args, &[])
         };
         let registration = if registered == Registered::All { dump() } else { String::new() };
         fs::write(self.path("registration"), registration).unwrap();
@@ -129,10 +129,10 @@ impl Image {
     }
 
     /// Takes `NIXOS_SD` out of the image, into `nix`.
-    fn unpack(&self) {
-        let packed = self.text("x.img.zst");
+    fn extract_root(&self) {
+        let compressed = self.text("x.img.zst");
         let disk = self.text("x.img");
-        stdout_of("zstd", &["-q", "-d", "-o", &disk, &packed], &[]);
+        stdout_of("zstd", &["-q", "-d", "-o", &disk, &compressed], &[]);
         fs::create_dir(self.path("nix")).unwrap();
         let request = format!("rdump / {}", self.text("nix"));
         stdout_of("debugfs", &["-R", &request, &format!("{disk}?offset={}", 48 << 20)], &[]);
@@ -142,8 +142,8 @@ impl Image {
     #[track_caller]
     fn on_the_host(&self, script: &str) -> String {
         let script = format!("set -e; mount --bind \"$0\" /nix; {script}");
-        let words = ["--user", "--map-root-user", "--mount", "sh", "-c", &script];
-        stdout_of("unshare", &[&words[..], &[&self.text("nix")]].concat(), &[("HOME", &self.text("home"))])
+        let args = ["--user", "--map-root-user", "--mount", "sh", "-c", &script];
+        stdout_of("unshare", &[&args[..], &[&self.text("nix")]].concat(), &[("HOME", &self.text("home"))])
     }
 
     fn in_store(&self) -> Vec<String> {
@@ -155,7 +155,7 @@ impl Image {
     }
 }
 
-/// Which store paths the database is told of.
+/// The store paths that are registered in the database.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Registered {
     All,
@@ -183,8 +183,8 @@ fn damage_to_a_store_path_is_found() {
     let image = Image::make(Registered::All);
     let init = image.path("nix").join(image.system.trim_start_matches("/nix/")).join("init");
     fs::remove_file(&init).unwrap();
-    let said = image.on_the_host("! nix-store --verify --check-contents 2>&1");
-    assert!(said.contains(&format!("path '{}' was modified!", image.system)), "{said}");
+    let output = image.on_the_host("! nix-store --verify --check-contents 2>&1");
+    assert!(output.contains(&format!("path '{}' was modified!", image.system)), "{output}");
 }
 
 #[test]

@@ -63,7 +63,22 @@ fn proof<'a>(result: &'a Value, boot: usize, name: &str, key: &str) -> &'a str {
     value.as_str().unwrap_or_else(|| panic!("no {name} {key} of boot {boot} in {result}"))
 }
 
-/// Boots the card twice by the tool, and checks its content afterwards with other programs.
+/// Asserts that the partition ends with the card, and the file system with the partition.
+fn assert_grown(card: &Path) {
+    let size = card.metadata().unwrap().len();
+    let table: Value = serde_json::from_str(&read("sfdisk", &["-J", card.to_str().unwrap()])).unwrap();
+    let partition = &table["partitiontable"]["partitions"][1];
+    let sectors = ["start", "size"].map(|key| partition[key].as_u64().unwrap());
+    assert_eq!((sectors[0] + sectors[1]) * 512, size);
+    assert_eq!(partition["bootable"], true);
+    let header = read("dumpe2fs", &["-h", &root(card)]);
+    let blocks = header.lines().find_map(|line| line.strip_prefix("Block count:")).unwrap();
+    assert_eq!(blocks.trim().parse::<u64>().unwrap() * 8, sectors[1]);
+    assert!(header.contains("Filesystem state:         clean"), "{header}");
+    read("e2fsck", &["-f", "-n", &root(card)]);
+}
+
+/// Boots the card twice by the tool, and checks the card by other programs.
 fn boots_twice(machine: &str) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let (result, card) = demo(&["--boot", machine], dir.path());
@@ -79,17 +94,7 @@ fn boots_twice(machine: &str) -> Value {
     }
     assert_eq!([0, 1].map(|boot| proof(&result, boot, "persisted", "marker")), ["absent", "present"]);
 
-    // The partition ends with the card, and the file system with the partition.
-    let table: Value = serde_json::from_str(&read("sfdisk", &["-J", card.to_str().unwrap()])).unwrap();
-    let partition = &table["partitiontable"]["partitions"][1];
-    let sectors = ["start", "size"].map(|key| partition[key].as_u64().unwrap());
-    assert_eq!((sectors[0] + sectors[1]) * 512, size);
-    assert_eq!(partition["bootable"], true);
-    let header = read("dumpe2fs", &["-h", &root(&card)]);
-    let blocks = header.lines().find_map(|line| line.strip_prefix("Block count:")).unwrap();
-    assert_eq!(blocks.trim().parse::<u64>().unwrap() * 8, sectors[1]);
-    assert!(header.contains("Filesystem state:         clean"), "{header}");
-    read("e2fsck", &["-f", "-n", &root(&card)]);
+    assert_grown(&card);
 
     // The identity of the host was known before it booted.
     let fingerprint = result["identity"]["fingerprint"].as_str().unwrap();
@@ -145,10 +150,10 @@ fn a_bootable_flag_on_the_wrong_partition_fails_the_boot() {
     let hint = "run `sfdisk --activate DEVICE 2` to mark partition 2 (NIXOS_SD)";
     assert_eq!(inspected["verdict"]["hint"], hint);
     let uboot = emulator();
-    for (machine, said) in [(Machine::Virt, "No more bootdevs"), (Machine::Raspi3b, "U-Boot>")] {
+    for (machine, output) in [(Machine::Virt, "No more bootdevs"), (Machine::Raspi3b, "U-Boot>")] {
         let setup = Setup::new(machine, &card, &uboot).unwrap();
         let error = boot(&Launcher::new("/"), &setup, SECOND, |_| ()).unwrap_err().to_string();
-        let expected = format!("booting in {}: the console printed \"{said}\" before", machine.name());
+        let expected = format!("booting in {}: the console printed \"{output}\" before", machine.name());
         assert!(error.starts_with(&expected), "{error}");
     }
 }

@@ -93,13 +93,13 @@ fn ssh_accepts_the_flashed_host_key_and_no_other() {
         is_up.recv().expect("a host that comes up");
         let refused = ssh(port, &user, &other, "true");
         assert_eq!(refused.status.code(), Some(255));
-        let said = String::from_utf8_lossy(&refused.stderr);
-        assert!(said.contains("Host key verification failed."), "{said}");
+        let stderr = String::from_utf8_lossy(&refused.stderr);
+        assert!(stderr.contains("Host key verification failed."), "{stderr}");
         let command =
             "cat /nix/persist/etc/ssh/ssh_host_ed25519_key.pub; echo somebody was here >/dev/console";
         let reached = ssh(port, &user, &known, command);
-        let said = String::from_utf8_lossy(&reached.stderr);
-        assert_eq!(reached.status.code(), Some(0), "{said}");
+        let stderr = String::from_utf8_lossy(&reached.stderr);
+        assert_eq!(reached.status.code(), Some(0), "{stderr}");
         let public = fs::read_to_string(sandbox.path("state/identity/pi/ssh_host_ed25519_key.pub")).unwrap();
         assert_eq!(String::from_utf8_lossy(&reached.stdout), public);
         host.join().unwrap().unwrap();

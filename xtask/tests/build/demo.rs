@@ -67,15 +67,15 @@ fn the_demo_builds_flashes_and_verifies_a_card() {
     assert!(result["seconds"]["boot"].is_null(), "nothing was booted");
 
     let dir = tempfile::tempdir().unwrap();
-    let packed = Path::new(text(&result, "/image/source/path"));
-    let name = packed.file_name().unwrap().to_str().unwrap();
+    let compressed = Path::new(text(&result, "/image/source/path"));
+    let name = compressed.file_name().unwrap().to_str().unwrap();
     assert!(name.starts_with("nixos-sd-image-demo-") && name.ends_with("-aarch64-linux.img.zst"), "{name}");
-    let image = Image::decompress(packed, dir.path(), 40);
+    let image = Image::decompress(compressed, dir.path(), 40);
     image.assert_sound();
     assert_bootable(&image, text(&result, "/contents/boot/init"));
 
     let again = demo();
-    assert_eq!(text(&again, "/image/source/path"), packed.to_str().unwrap());
+    assert_eq!(text(&again, "/image/source/path"), compressed.to_str().unwrap());
     assert_eq!(text(&again, "/report/hash"), text(&result, "/report/hash"));
     let seconds = again["seconds"]["total"].as_f64().unwrap();
     assert!(seconds < 30.0, "the second run took {seconds} s");
@@ -144,8 +144,8 @@ fn inspect(card: &Path) -> (i32, String) {
     (outcome.code, outcome.stdout)
 }
 
-/// Overwrites `copy` with `bytes` at `at`, and returns why `card inspect` then says that it does not boot.
-/// Restores `copy`.
+/// Overwrites `copy` with `bytes` at `at`, and returns the reason of `card inspect` why the copy does not
+/// boot. Restores `copy`.
 #[track_caller]
 fn why_not_bootable_with(copy: &Path, at: u64, bytes: &[u8]) -> String {
     use std::os::unix::fs::FileExt;

@@ -156,7 +156,8 @@ pub fn last_probe() -> String {
 /// The temporary folder that the host makes for deploy-rs.
 pub const WORKDIR: &str = "/tmp/xtask-deploy.0123456789";
 
-/// The command that makes [`WORKDIR`] and removes old ones of killed runs; `sudo` is a prefix of its programs.
+/// The command that makes [`WORKDIR`] and removes old ones of killed runs; `sudo` is a prefix of its
+/// programs.
 pub fn make_workdir(sudo: &str) -> String {
     let old =
         "-maxdepth 1 -type d -name 'xtask-deploy.??????????' -user root -mmin +1440 -exec rm -rf -- '{}' +";

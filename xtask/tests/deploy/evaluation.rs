@@ -1,4 +1,4 @@
-//! What is evaluated, and how often. Wrappers on `PATH` record the calls of the real programs.
+//! The number of evaluations, and the pinned flake. Wrappers on `PATH` record the calls of the real programs.
 
 use std::fs;
 
@@ -37,7 +37,7 @@ fn a_flake_is_evaluated_once() {
     assert_eq!(entries.count(), 2);
 }
 
-/// Some users keep secrets out of git in that way, and Nix sees these files all the same.
+/// Some users hide secrets from git in this way; Nix reads these files nevertheless.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_evaluation_is_not_cached_if_git_hides_changes() {
@@ -45,23 +45,23 @@ fn an_evaluation_is_not_cached_if_git_hides_changes() {
     scene.sandbox.fake("nix", &format!(r#"exec {} "$@""#, real("nix")));
     let flake = format!("{}#.", scene.flake());
     scene.set_profile("one", ":");
-    let git = |words: &[&str]| machine::run("git", &[&["-C", &scene.flake()], words].concat());
+    let git = |args: &[&str]| machine::run("git", &[&["-C", &scene.flake()], args].concat());
     git(&["init", "--quiet"]);
-    for (words, expected) in [
+    for (args, expected) in [
         (&["add", "."][..], 1),
         (&["status"], 1),
         (&["update-index", "--assume-unchanged", "facts.json"], 2),
         (&["status"], 3),
         (&["update-index", "--no-assume-unchanged", "facts.json"], 3),
     ] {
-        git(words);
+        git(args);
         scene.deploy(&[]).assert_code(0);
         let calls = scene.sandbox.calls("nix");
-        assert_eq!(calls.iter().filter(|call| call.contains(&flake)).count(), expected, "{words:?}");
+        assert_eq!(calls.iter().filter(|call| call.contains(&flake)).count(), expected, "{args:?}");
     }
 }
 
-/// Somebody edits the flake after the plan was shown, before deploy-rs starts.
+/// The flake changes after the plan is shown and before deploy-rs starts.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn deploy_rs_deploys_what_the_plan_showed() {

@@ -1,4 +1,4 @@
-//! The plan, and the other ways to activate a system.
+//! The plan of a deploy, and its options.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ fn the_plan_shows_the_changes() {
     scene.deploy(&[]).assert_code(0);
     scene.set_profile("system-2", ":");
     scene.edit(|facts| facts["packages"] = ["curl-8.2", "vim-9.1", "zlib-1.3"].into());
-    let words = "2 added, 1 removed, 2 in other versions, 0 rebuilt; 12.0 MiB (+4.0 MiB)";
+    let summary = "2 added, 1 removed, 2 in other versions, 0 rebuilt; 12.0 MiB (+4.0 MiB)";
     let dry = scene.deploy(&["--dry-run"]);
-    dry.assert_stderr_contains(words)
+    dry.assert_stderr_contains(summary)
         .assert_stderr_contains("\n          curl 8.1 -> 8.2\n")
         .assert_stderr_contains("\n        - nano 7.2 (-4.0 MiB)\n");
-    assert!(dry.assert_code(0).stdout.ends_with(&format!("{words}\n")), "{}", dry.stdout);
+    assert!(dry.assert_code(0).stdout.ends_with(&format!("{summary}\n")), "{}", dry.stdout);
     scene.assert_runs("system-1");
     let done = scene.deploy(&["--json"]);
     let json: serde_json::Value = serde_json::from_str(&done.assert_code(0).stdout).expect("JSON");
@@ -37,10 +37,10 @@ fn the_plan_shows_the_changes() {
 fn a_system_for_the_next_boot_is_not_activated() {
     let scene = Scene::new();
     scene.set_profile("old-profile", ":");
-    scene.is_nixos("old", "old");
+    scene.set_nixos("old", "old");
     scene.deploy(&[]).assert_code(0);
     scene.set_profile("new-profile", ":");
-    scene.is_nixos("new", "new");
+    scene.set_nixos("new", "new");
     let set = scene.deploy(&["--boot"]);
     set.assert_stderr_contains("against deploy.nodes.target: it is what boots");
     assert!(set.assert_code(0).stdout.ends_with("-new from its next boot on\n"), "{}", set.stdout);
@@ -62,10 +62,10 @@ fn a_system_for_the_next_boot_is_not_activated() {
 fn a_new_kernel_needs_a_reboot() {
     let scene = Scene::new();
     scene.set_profile("old-profile", ":");
-    scene.is_nixos("old", "old");
+    scene.set_nixos("old", "old");
     scene.deploy(&["--reboot"]).assert_code(0);
     scene.set_profile("new-profile", ":");
-    scene.is_nixos("new", "new");
+    scene.set_nixos("new", "new");
     scene.edit(|facts| facts["kernel"] = "linux-6.2".into());
     let switched = scene.deploy(&["--json"]);
     switched.assert_stderr_contains("linux 6.1 -> 6.2");

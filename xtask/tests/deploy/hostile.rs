@@ -1,4 +1,4 @@
-//! Hosts with hostile users, and hostile hosts.
+//! Hosts with hostile users, and hosts that are hostile themselves.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use crate::machine::{self, Machine};
 use crate::scene::Scene;
 
-/// What an unprivileged user can put into the shared folder of a host, and how that user can name a process.
+/// Files in the shared folder of a host and a process of an unprivileged user.
 /// HASH is that of the profile that is deployed next.
-const PREPARED: &str = r#"
+const HOSTILE_FILES: &str = r#"
     cd /tmp
     touch precious "deploy-rs-canary-a
 /tmp/precious" "deploy-rs-canary-b
@@ -42,8 +42,8 @@ fn files_and_processes_of_users_are_ignored() {
     scene.set_profile("two", ":");
     let profile = format!("{}#deploy.nodes.target.profiles.system.path", scene.flake());
     let path = machine::run("nix", &["eval", "--raw", &profile]);
-    let script = PREPARED.replace("HASH", &path["/nix/store/".len()..][..32]);
-    fs::write(scene.machine.path("prepare"), script).expect("writing what a user does");
+    let script = HOSTILE_FILES.replace("HASH", &path["/nix/store/".len()..][..32]);
+    fs::write(scene.machine.path("prepare"), script).expect("writing the script of a user");
     scene.machine.inside("setpriv --reuid=65534 --regid=65534 --clear-groups bash /mnt/prepare");
     let before = scene.machine.inside("ls -A /tmp | sort | sha256sum");
     scene.deploy(&["--dry-run"]).assert_code(0);
@@ -107,24 +107,24 @@ fn only_a_folder_of_mktemp_is_accepted() {
     assert_eq!(scene.machine.inside("ls -d /mnt/home"), "/mnt/home");
 }
 
-/// A banner comes before the login, from whoever answers.
+/// ssh prints the banner of a host before the login.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn output_of_a_host_is_not_taken_for_the_log_of_ssh() {
     let scene = Scene::new();
     scene.set_profile("one", ":");
     scene.deploy(&[]).assert_code(0);
-    let words =
+    let banner =
         "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.\n";
-    fs::write(scene.machine.path("banner"), words).expect("writing a banner");
+    fs::write(scene.machine.path("banner"), banner).expect("writing a banner");
     scene.machine.inside("echo 'Banner /mnt/banner' >>/mnt/sshd_config; pkill -HUP -o sshd; sleep 1");
-    let sick = scene.deploy(&["--health", "echo 'Permission denied (' >&2; exit 255"]);
-    sick.assert_stderr_contains("exited with 255").assert_code(11);
+    let unhealthy = scene.deploy(&["--health", "echo 'Permission denied (' >&2; exit 255"]);
+    unhealthy.assert_stderr_contains("exited with 255").assert_code(11);
     scene
         .deploy(&["--health", "echo sick >&2; pkill -9 sshd"])
         .assert_stderr_contains("cannot be reached")
         .assert_code(12);
-    fs::write(scene.machine.path("client_key.pub"), "").expect("letting nobody in");
+    fs::write(scene.machine.path("client_key.pub"), "").expect("removing the key of the client");
     scene.machine.inside("until pgrep sshd; do sleep 0.1; done; sleep 1");
     scene.run(&["status"]).assert_stderr_contains("refuses the login").assert_code(6);
 }

@@ -46,7 +46,8 @@ fn ctrl_c_stops_the_wait_for_a_host_that_does_not_answer() {
     }
 }
 
-/// SIGKILL leaves the folder of deploy-rs on the host. The next deploy removes it once no activation can need it.
+/// SIGKILL leaves the folder of deploy-rs on the host. The next deploy removes it once no activation can need
+/// it.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_folder_that_a_killed_run_left_is_removed_later() {

@@ -1,5 +1,5 @@
-//! Cuts of the link to the host during a deploy: the host ends with exactly the old or the new system, the
-//! verdict says which, and the next deploy succeeds.
+//! Cuts of the link to the host during a deploy: the host ends with exactly the old or the new system, as the
+//! verdict reports, and the next deploy succeeds.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -61,18 +61,18 @@ const CUTS: [[Cut; 6]; 4] = [
     ],
 ];
 
-/// Deploys and cuts the link meanwhile; the exit code and the output of the tool.
+/// Deploys and cuts the link meanwhile. Returns the exit code and the output of the tool.
 fn deploy_with(scene: &Scene, cut: &Cut) -> (i32, String) {
     let mut command = scene.sandbox.command(&["--json", "--flake", &scene.flake(), "deploy", "target"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("running the binary");
     let mut output = String::new();
     std::thread::scope(|scope| {
-        let mut due = true;
+        let mut is_pending = true;
         for line in BufReader::new(child.stderr.take().expect("stderr is a pipe")).lines() {
             let line = line.expect("reading stderr");
-            if due && line.contains(cut.marker) {
-                due = false;
+            if is_pending && line.contains(cut.marker) {
+                is_pending = false;
                 scope.spawn(|| {
                     std::thread::sleep(Duration::from_millis(cut.after));
                     scene.machine.inside("ip link set eth0 down");
@@ -82,13 +82,14 @@ fn deploy_with(scene: &Scene, cut: &Cut) -> (i32, String) {
             }
             output.extend([line.as_str(), "\n"]);
         }
-        assert!(!due, "never printed: {}\n{output}", cut.marker);
+        assert!(!is_pending, "not printed: {}\n{output}", cut.marker);
     });
     child.stdout.take().expect("stdout is a pipe").read_to_string(&mut output).expect("reading stdout");
     (child.wait().expect("waiting for the binary").code().unwrap_or(-1), output)
 }
 
-fn survives(cuts: &[Cut]) {
+#[track_caller]
+fn assert_survives(cuts: &[Cut]) {
     let mut scene = Scene::new();
     scene.options = ["-o", "ConnectTimeout=2", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"]
         .map(str::to_owned)
@@ -103,17 +104,17 @@ fn survives(cuts: &[Cut]) {
         scene.set_profile(&new, "sleep 1");
         let (code, output) = deploy_with(&scene, cut);
         scene.machine.wait_for_the_end_of_activations();
-        let ends = ["/run/current-system", "/nix/var/nix/profiles/system"]
+        let systems = ["/run/current-system", "/nix/var/nix/profiles/system"]
             .map(|link| scene.machine.inside(&format!("readlink -f {link}")));
         let name = match code {
             0 => &new,
             1 | 10 => &old,
             _ => panic!("{} + {} ms: exit code {code}\n{output}", cut.marker, cut.after),
         };
-        let is_as_reported = ends.iter().all(|path| path.ends_with(&format!("-{name}")));
+        let is_as_reported = systems.iter().all(|path| path.ends_with(&format!("-{name}")));
         assert!(
             is_as_reported,
-            "{} + {} ms: exit code {code}, and it has {ends:?}\n{output}",
+            "{} + {} ms: exit code {code}, and the host has {systems:?}\n{output}",
             cut.marker, cut.after
         );
         scene.deploy(&[]).assert_code(0);
@@ -127,7 +128,7 @@ fn survives(cuts: &[Cut]) {
 fn a_cut_link_leaves_the_host_with_the_old_or_the_new_system() {
     std::thread::scope(|scope| {
         for cuts in &CUTS {
-            scope.spawn(|| survives(cuts));
+            scope.spawn(|| assert_survives(cuts));
         }
     });
 }

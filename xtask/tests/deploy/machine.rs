@@ -1,4 +1,4 @@
-//! A host for a test; its errors fail the test.
+//! A host in a network namespace; its errors fail the test.
 
 use std::fs;
 use std::ops::Deref;
@@ -73,7 +73,7 @@ pub fn output(program: &str, args: &[&str]) -> (i32, String) {
     (status.code().unwrap_or(-1), String::from_utf8_lossy(&stderr).into_owned())
 }
 
-#[expect(clippy::disallowed_methods, reason = "what the suite runs beside the tool")]
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn start(program: &str, args: &[&str]) -> Output {
     let output = Command::new(program).args(args).output();
     output.unwrap_or_else(|error| panic!("running {program}: {error}"))

@@ -1,4 +1,4 @@
-//! Hosts, and the flake that describes them.
+//! The hosts of a test and their flake.
 
 use std::fs;
 use std::path::PathBuf;
@@ -40,8 +40,8 @@ impl Scene {
 
     /// Adds `host` to the flake, reached at `hostname` with these ssh options.
     pub fn add_host(&self, host: &str, hostname: &str, options: &[String], name: &str, activation: &str) {
-        let known = self.fleet.set_host(host, (hostname, options), (name, activation));
-        known.expect("writing the flake");
+        let written = self.fleet.set_host(host, (hostname, options), (name, activation));
+        written.expect("writing the flake");
     }
 
     /// Changes the facts of the flake.
@@ -50,7 +50,7 @@ impl Scene {
     }
 
     /// Makes the profile wrap the system `wraps`, and the flake's NixOS system of the same name `system`.
-    pub fn is_nixos(&self, wraps: &str, system: &str) {
+    pub fn set_nixos(&self, wraps: &str, system: &str) {
         self.edit(|facts| {
             facts["hosts"]["target"]["wraps"] = wraps.into();
             facts["systems"] = json!({ "target": system });

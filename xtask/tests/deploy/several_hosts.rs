@@ -1,4 +1,4 @@
-//! Parallel deploys: to one host, and to several.
+//! Parallel deploys to one host and to several.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -13,9 +13,9 @@ fn a_second_deploy_to_a_host_waits_for_the_first() {
     scene.set_profile("one", "touch /mnt/active; sleep 3");
     std::thread::scope(|scope| {
         let first = scope.spawn(|| scene.deploy(&[]));
-        let begin = Instant::now();
+        let start = Instant::now();
         while !scene.machine.path("active").exists() {
-            assert!(begin.elapsed() < Duration::from_secs(20), "no activation");
+            assert!(start.elapsed() < Duration::from_secs(20), "no activation");
             std::thread::sleep(Duration::from_millis(20));
         }
         let elsewhere = scene.sandbox.xtask(&["--flake", &scene.flake(), "deploy", "target"]);
@@ -72,7 +72,7 @@ fn four_hosts_are_deployed_to_in_parallel() {
     let times = machines.iter().map(times).collect::<Vec<_>>();
     let last_begin = times.iter().map(|(begin, _)| *begin).fold(0.0, f64::max);
     let first_end = times.iter().map(|(_, end)| *end).fold(f64::MAX, f64::min);
-    assert!(last_begin < first_end, "not all activations were at work at once: {times:?}");
+    assert!(last_begin < first_end, "not all activations ran in parallel: {times:?}");
 }
 
 #[test]
@@ -83,8 +83,13 @@ fn a_failed_host_does_not_stop_the_others() {
     scene.set_profile("good", ":");
     let mut terminal = scene.sandbox.xtask(&["--flake", &scene.flake(), "deploy", "--all"]).on_terminal();
     terminal.wait_for("host0: deploy host0 as root@").wait_for("host1: | ");
-    let shown = terminal.finish();
-    assert!(shown.assert_code(0).stdout.contains("\nhost1   done "), "{}\n{}", shown.stdout, shown.stderr);
+    let outcome = terminal.finish();
+    assert!(
+        outcome.assert_code(0).stdout.contains("\nhost1   done "),
+        "{}\n{}",
+        outcome.stdout,
+        outcome.stderr
+    );
     scene.set_profile("better", ":");
     let options = machines[1].ssh_options(&machines[1].known_hosts());
     scene.add_host("host1", &machines[1].address, &options, "bad", "exit 4");
@@ -107,7 +112,7 @@ fn a_failed_host_does_not_stop_the_others() {
     assert_eq!(verdicts.collect::<Vec<_>>(), [("host0", 0), ("host1", 10), ("nobody", 12), ("target", 0)]);
 }
 
-/// By other options of ssh, as by other names, nothing in the flake tells that it is one machine.
+/// With other ssh options the two nodes look like two machines in the flake.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn two_nodes_that_lead_to_one_machine_are_refused() {

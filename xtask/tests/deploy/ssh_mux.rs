@@ -1,4 +1,4 @@
-//! The shared ssh connection, and what prevents it.
+//! The shared ssh connection, and hosts and users without it.
 
 use std::fs;
 

@@ -17,14 +17,14 @@ fn json(scene: &Scene, args: &[&str], code: i32) -> Value {
 fn status_shows_the_state_of_a_host() {
     let scene = Scene::new();
     scene.set_profile("old-profile", ":");
-    scene.is_nixos("old", "old");
+    scene.set_nixos("old", "old");
     scene.deploy(&["--reboot"]).assert_code(0);
     let table = scene.run(&["status"]);
     let line = table.assert_code(0).stdout.lines().nth(1).expect("a row").to_owned();
     assert!(line.starts_with("target  current  current  -  "), "{line}");
     assert!(line.contains(" deployed 20") && line.ends_with("-old"), "{line}");
     scene.set_profile("new-profile", ":");
-    scene.is_nixos("new", "new");
+    scene.set_nixos("new", "new");
     scene.edit(|facts| facts["kernel"] = "linux-6.2".into());
     assert_eq!(json(&scene, &["target"], 0)[0]["current"], false);
     scene.deploy(&["--dry-run"]).assert_code(0);
@@ -75,9 +75,9 @@ fn hosts_that_are_off_are_queried_in_parallel() {
     for host in ["off1", "off2", "off3"] {
         scene.add_host(host, &scene.machine.address, &options, "one", ":");
     }
-    let begin = Instant::now();
+    let start = Instant::now();
     let status = json(&scene, &[], 12);
-    let took = begin.elapsed();
+    let took = start.elapsed();
     let hosts = status.as_array().expect("an array");
     assert!(hosts.len() == 4 && hosts.iter().all(|host| host["reachable"] == false), "{status}");
     assert!(took > Duration::from_secs(3) && took < Duration::from_secs(8), "{took:?}");

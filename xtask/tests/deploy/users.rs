@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::machine::Machine;
 use crate::scene::Scene;
-use crate::support::terminal::Terminal;
 
 /// A host where ssh logs in as `pi`, who may become root as the sudoers `rule` says.
 fn scene(rule: &str) -> Scene {
@@ -45,16 +44,10 @@ fn a_user_who_needs_a_password_is_asked_by_sudo() {
             "pi needs a password for sudo on target\nhint: set `security.sudo.wheelNeedsPassword = false`",
         )
         .assert_code(3);
-    let inner = scene.sandbox.command(&[
-        "--flake",
-        &scene.flake(),
-        "deploy",
-        "target",
-        "--",
-        "--interactive-sudo",
-        "true",
-    ]);
-    let mut terminal = Terminal::run(with_terminal(&inner));
+    let flake = scene.flake();
+    let args = ["--flake", &flake, "deploy", "target", "--", "--interactive-sudo", "true"];
+    // deploy-rs asks on the controlling terminal.
+    let mut terminal = scene.sandbox.xtask(&args).wrapped_in(&["setsid", "--ctty", "--wait"]).on_terminal();
     terminal.answer("(sudo for ", "secret");
     let outcome = terminal.finish();
     assert!(outcome.assert_code(0).stdout.starts_with("target runs /nix/store/"), "{}", outcome.stdout);
@@ -66,18 +59,4 @@ fn a_user_who_needs_a_password_is_asked_by_sudo() {
         .assert_stderr_contains("pi needs a password for sudo on target")
         .assert_code(3);
     assert!(!fs::read_to_string(scene.machine.path("log")).unwrap_or_default().contains("secret"));
-}
-
-/// `inner` with the given terminal as its controlling one: deploy-rs asks there.
-#[expect(clippy::disallowed_methods, reason = "the suite starts the binary itself")]
-fn with_terminal(inner: &std::process::Command) -> std::process::Command {
-    let mut outer = std::process::Command::new("setsid");
-    outer.args(["--ctty", "--wait"]).arg(inner.get_program()).args(inner.get_args());
-    for (name, value) in inner.get_envs() {
-        match value {
-            Some(value) => outer.env(name, value),
-            None => outer.env_remove(name),
-        };
-    }
-    outer
 }

@@ -16,7 +16,7 @@ fn a_second_deploy_of_the_same_system_does_nothing() {
     let again = scene.deploy(&[]);
     assert!(again.assert_code(0).stdout.starts_with("target already runs /nix/store/"), "{}", again.stdout);
     let work = ["[deploy]", "     build  ", "      copy  "];
-    let has_worked = work.iter().any(|words| again.stderr.contains(words));
+    let has_worked = work.iter().any(|text| again.stderr.contains(text));
     assert!(!has_worked, "something was done: {}", again.stderr);
 }
 
@@ -168,18 +168,18 @@ fn an_unknown_host_is_a_usage_error() {
 fn the_verdict_compares_the_running_system_with_the_flake() {
     let scene = Scene::new();
     scene.set_profile("profile", ":");
-    scene.is_nixos("nixos-one", "nixos-one");
+    scene.set_nixos("nixos-one", "nixos-one");
     let outcome = scene.deploy(&[]);
     outcome
         .assert_stderr_contains("against nixosConfigurations.target, and")
         .assert_stderr_contains("  to    /nix/store/");
     assert!(outcome.assert_code(0).stdout.ends_with("-nixos-one\n"), "{}", outcome.stdout);
-    scene.is_nixos("nixos-two", "nixos-one");
+    scene.set_nixos("nixos-two", "nixos-one");
     scene
         .deploy(&[])
         .assert_stderr_contains("-nixos-two, which is not nixosConfigurations.target")
         .assert_code(10);
-    scene.is_nixos("nixos-two", "nixos-two");
+    scene.set_nixos("nixos-two", "nixos-two");
     assert!(scene.deploy(&[]).assert_code(0).stdout.starts_with("target already runs /nix/store/"));
 }
 
@@ -203,7 +203,7 @@ fn an_interrupted_deploy_reports_what_the_host_runs() {
 /// The host as it is after a flash: a NixOS system that deploy-rs does not know.
 fn flash(scene: &Scene, name: &str) {
     scene.set_profile("profile", ":");
-    scene.is_nixos(name, name);
+    scene.set_nixos(name, name);
     let toplevel = format!("{}#nixosConfigurations.target.config.system.build.toplevel", scene.flake());
     let path = machine::run("nix", &["build", "--no-link", "--print-out-paths", &toplevel]);
     let path = path.trim();
@@ -223,7 +223,7 @@ fn the_first_deploy_after_a_flash_can_roll_back() {
     let scene = Scene::new();
     flash(&scene, "flashed");
     scene.set_profile("deaf-profile", "ip link set eth0 down");
-    scene.is_nixos("deaf", "deaf");
+    scene.set_nixos("deaf", "deaf");
     let outcome = scene.deploy(&[]);
     outcome.assert_stderr_contains(
         "note  deploy-rs cannot roll back to the flashed system: the tool first adds a generation",
@@ -231,7 +231,7 @@ fn the_first_deploy_after_a_flash_can_roll_back() {
     outcome.assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
     assert!(scene.machine.inside("readlink -f /run/current-system").ends_with("-flashed"));
     scene.set_profile("good-profile", ":");
-    scene.is_nixos("good", "good");
+    scene.set_nixos("good", "good");
     let good = scene.deploy(&[]);
     assert!(
         good.assert_code(0).stdout.ends_with("-good\n") && !good.stderr.contains("note  "),

@@ -1,19 +1,19 @@
-//! Images that are refused, and cards that are in use: the reason, the remedy, and a card that is as it was.
+//! Images and cards that are refused: the error, the hint, and a card that is unchanged.
 
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::card::{Card, MIB, is_blank};
+use crate::damage::{Damage, Disk};
 use crate::flash::flash;
-use crate::image::{image, pack, sized};
+use crate::image::{image, pack};
 use crate::support::loops::{Loop, Mounted, ext4};
 use crate::support::{Outcome, Sandbox, content_hash};
 
-/// Flashes an image that is harmed so, and returns what was said; the file is named.
+/// Flashes an image in `format` with this damage.
 #[track_caller]
-fn harmed(sandbox: &Sandbox, card: &Card, format: &str, harm: Harm, options: &[&str]) -> Outcome {
+fn flash_damaged(sandbox: &Sandbox, card: &Card, format: &str, damage: Damage, options: &[&str]) -> Outcome {
     let file = pack(&sandbox.path("home"), format, &image(6));
-    harm.to(&file);
+    damage.apply_to(&file);
     flash(sandbox, &file, card.device.device(), "20MiB", options)
 }
 
@@ -22,48 +22,48 @@ fn harmed(sandbox: &Sandbox, card: &Card, format: &str, harm: Harm, options: &[&
 fn bad_images_are_refused_and_the_card_is_unchanged() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
-    for (format, harm, text) in [
-        ("img.zst", Harm::Cut, "(zstd) is truncated or damaged"),
-        ("sized.zst", Harm::Cut, "(zstd) is truncated or damaged"),
-        ("img.xz", Harm::Cut, "(xz) is truncated or damaged"),
-        ("img.gz", Harm::Cut, "(gzip) is truncated or damaged"),
-        ("img.zst", Harm::Flip, "(zstd) is truncated or damaged"),
-        ("img.xz", Harm::Flip, "(xz) is truncated or damaged"),
-        ("img.gz", Harm::Flip, "(gzip) is truncated or damaged"),
-        ("img.zst", Harm::Checksum, "(zstd) is truncated or damaged"),
-        ("img.xz", Harm::Checksum, "(xz) is truncated or damaged"),
-        ("img.gz", Harm::Checksum, "(gzip) is truncated or damaged"),
-        ("img.zst", Harm::Append, "(zstd) is truncated or damaged"),
-        ("sized.zst", Harm::Append, "(zstd) is truncated or damaged"),
-        ("img.xz", Harm::Append, "(xz) is truncated or damaged"),
-        ("img.gz", Harm::Append, "(gzip) is truncated or damaged"),
-        ("img", Harm::Cut, "beyond the end at byte "),
-        ("img", Harm::Append, "not a multiple of 512-byte sectors"),
-        ("img", Harm::NoTable, "no partition table"),
-        ("sized.zst", Harm::Text, "not a multiple of 512-byte sectors"),
-        ("img.zst", Harm::Empty, "is empty"),
-        ("sized.zst", Harm::EmptyFrame, "is no disk image"),
-        ("sized.zst", Harm::Flip, "(zstd) is truncated or damaged"),
-        ("sized.zst", Harm::Checksum, "(zstd) is truncated or damaged"),
+    for (format, damage, text) in [
+        ("img.zst", Damage::Cut, "(zstd) is truncated or damaged"),
+        ("sized.zst", Damage::Cut, "(zstd) is truncated or damaged"),
+        ("img.xz", Damage::Cut, "(xz) is truncated or damaged"),
+        ("img.gz", Damage::Cut, "(gzip) is truncated or damaged"),
+        ("img.zst", Damage::Flip, "(zstd) is truncated or damaged"),
+        ("img.xz", Damage::Flip, "(xz) is truncated or damaged"),
+        ("img.gz", Damage::Flip, "(gzip) is truncated or damaged"),
+        ("img.zst", Damage::Checksum, "(zstd) is truncated or damaged"),
+        ("img.xz", Damage::Checksum, "(xz) is truncated or damaged"),
+        ("img.gz", Damage::Checksum, "(gzip) is truncated or damaged"),
+        ("img.zst", Damage::Append, "(zstd) is truncated or damaged"),
+        ("sized.zst", Damage::Append, "(zstd) is truncated or damaged"),
+        ("img.xz", Damage::Append, "(xz) is truncated or damaged"),
+        ("img.gz", Damage::Append, "(gzip) is truncated or damaged"),
+        ("img", Damage::Cut, "beyond the end at byte "),
+        ("img", Damage::Append, "not a multiple of 512-byte sectors"),
+        ("img", Damage::NoTable, "no partition table"),
+        ("sized.zst", Damage::Text, "not a multiple of 512-byte sectors"),
+        ("img.zst", Damage::Empty, "is empty"),
+        ("sized.zst", Damage::EmptyFrame, "is no disk image"),
+        ("sized.zst", Damage::Flip, "(zstd) is truncated or damaged"),
+        ("sized.zst", Damage::Checksum, "(zstd) is truncated or damaged"),
     ] {
-        let outcome = harmed(&sandbox, &card, format, harm, &[]);
+        let outcome = flash_damaged(&sandbox, &card, format, damage, &[]);
         outcome
             .assert_stderr_contains(text)
             .assert_stderr_contains(format!("nixos-sd-image.{format}"))
             .assert_code(3);
-        card.is_unchanged();
+        card.assert_unchanged();
     }
 }
 
-/// An image that was found whole is not checked again; the disk that it is on may spoil it all the same.
+/// An image that was checked once is not checked again, and its disk may damage it later.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn damage_to_a_checked_image_is_found_while_writing() {
     let sandbox = Sandbox::new();
     for mode in ["auto", "full", "delta"] {
-        // Each of the three frames of 2 MiB ends in a checksum, which tells of damage anywhere in it; the
-        // decoder keeps the last bytes before it to itself.
-        for (harm, mib) in [(Harm::Flip, 3), (Harm::Checksum, 5)] {
+        // Each of the three frames of 2 MiB ends in a checksum of the frame; the decoder holds the last bytes
+        // before the checksum back.
+        for (damage, mib) in [(Damage::Flip, 3), (Damage::Checksum, 5)] {
             let card = Card::new(20);
             let disk = Disk::new();
             let flash = |options: &[&str]| {
@@ -74,29 +74,29 @@ fn damage_to_a_checked_image_is_found_while_writing() {
             let packed = std::fs::read(pack(disk.mounted().at(), "sized.zst", &image(6))).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(200));
             flash(&[]).assert_stderr_contains("check  ").assert_code(0);
-            disk.rots(&packed, harm);
+            disk.damage_file(&packed, damage);
             let outcome = flash(&[]);
             let outcome = outcome
                 .assert_stderr_contains("the image was checked before, and the file has not changed since");
-            let told = outcome.stderr.split_once("error: the image is damaged at byte ").expect("a place").1;
-            let place =
-                told.split_once(": Restored data doesn't match checksum; the first MiB").expect(told).0;
-            assert_eq!(place.parse::<usize>().unwrap() / MIB, mib, "{harm:?}: {place}");
+            let rest =
+                outcome.stderr.split_once("error: the image is damaged at byte ").expect("a position").1;
+            let position =
+                rest.split_once(": Restored data doesn't match checksum; the first MiB").expect(rest).0;
+            assert_eq!(position.parse::<usize>().unwrap() / MIB, mib, "{damage:?}: {position}");
             outcome.assert_stderr_contains(
                 "the first MiB of the card is blank, so it will not boot\nhint: build or download the image",
             );
             outcome.assert_code(4);
             let blank = card.device.bytes();
-            assert!(is_blank(&blank[..MIB]), "{mode} {harm:?}");
-            // From now on that is known before the card is touched.
+            assert!(is_blank(&blank[..MIB]), "{mode} {damage:?}");
+            // The next run refuses the image before it changes the card.
             flash(&[]).assert_stderr_contains("(zstd) is truncated or damaged").assert_code(3);
-            assert!(card.device.bytes() == blank, "{mode} {harm:?}");
+            assert!(card.device.bytes() == blank, "{mode} {damage:?}");
         }
     }
 }
 
-/// What was noted down about an image may be wrong as well: it is no reason to call a card good, and it
-/// heals.
+/// A wrong entry in the check cache neither passes the verification nor stays.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_wrong_hash_in_the_check_cache_fails_the_flash_and_is_replaced() {
@@ -106,93 +106,22 @@ fn a_wrong_hash_in_the_check_cache_fails_the_flash_and_is_replaced() {
     std::thread::sleep(std::time::Duration::from_millis(200));
     let flash = || flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
     flash().assert_code(0);
-    let notes = sandbox.path("state").join("checked-images.json");
-    let text = std::fs::read_to_string(&notes).expect("the notes");
+    let cache = sandbox.path("state").join("checked-images.json");
+    let text = std::fs::read_to_string(&cache).expect("the check cache");
     let hash = content_hash(&image(6));
     assert!(text.contains(&hash), "{text}");
-    std::fs::write(&notes, text.replace(&hash, &content_hash(&image(5)))).expect("a wrong hash");
+    std::fs::write(&cache, text.replace(&hash, &content_hash(&image(5)))).expect("a wrong hash");
     flash()
         .assert_stderr_contains("the image has changed since it was checked")
         .assert_stderr_contains("hint: run the same command again")
         .assert_code(4);
     assert!(is_blank(&card.device.bytes()[..MIB]));
     flash().assert_stderr_contains("check  6.0 MiB").assert_code(0);
-    card.holds(&image(6));
+    card.assert_holds(&image(6));
 }
 
-/// A disk with a file system, whose bits may turn without any program's doing.
-struct Disk {
-    device: Loop,
-}
-
-impl Disk {
-    fn new() -> Self {
-        Self { device: Loop::attach(64 << 20, &[], ext4) }
-    }
-
-    fn mounted(&self) -> Mounted {
-        Mounted::new(self.device.device())
-    }
-
-    /// Does to the file with these bytes what `harm` does, beside the file system.
-    fn rots(&self, bytes: &[u8], harm: Harm) {
-        let mut harmed = bytes.to_vec();
-        harm.apply(&mut harmed);
-        let at = bytes.iter().zip(&harmed).position(|(good, bad)| good != bad).expect("a difference");
-        // The bytes around it are like no others on the disk.
-        let before = &bytes[at - 64..=at];
-        let disk = self.device.bytes();
-        let place =
-            disk.windows(before.len()).position(|bytes| bytes == before).expect("the file on the disk");
-        let device = std::fs::OpenOptions::new().write(true).open(self.device.device());
-        let device = device.expect("opening the disk");
-        device.write_all_at(&harmed[at..=at], (place + 64) as u64).expect("turning a bit");
-        device.sync_all().expect("syncing the disk");
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Harm {
-    /// The second half is missing, as after a download that broke off.
-    Cut,
-    /// One bit in the middle is another.
-    Flip,
-    /// The last byte is another: there is the checksum of zstd, and the end marks of the others.
-    Checksum,
-    Append,
-    NoTable,
-    /// No image at all, whatever the name says.
-    Text,
-    Empty,
-    /// It decompresses to nothing.
-    EmptyFrame,
-}
-
-impl Harm {
-    fn to(self, file: &Path) {
-        let mut bytes = std::fs::read(file).expect("reading an image");
-        self.apply(&mut bytes);
-        std::fs::write(file, bytes).expect("harming an image");
-    }
-
-    fn apply(self, bytes: &mut Vec<u8>) {
-        let middle = bytes.len() / 2;
-        match self {
-            Self::Cut => bytes.truncate(middle / 512 * 512),
-            Self::Flip => bytes[middle] ^= 1,
-            Self::Checksum => *bytes.last_mut().expect("a byte") ^= 1,
-            Self::Append => bytes.extend(b"what does not belong here"),
-            Self::NoTable => bytes[510] = 0,
-            Self::Text => *bytes = b"the page that you asked for is not here".to_vec(),
-            Self::Empty => bytes.clear(),
-            Self::EmptyFrame => *bytes = sized(b""),
-        }
-    }
-}
-
-/// Raw blocks of zstd with nothing in them, or gzip that comes to nothing: a decoder gives nothing for
-/// minutes.
-fn nothing(mib: usize) -> [(&'static str, Vec<u8>); 2] {
+/// Empty raw blocks of zstd, and empty blocks of gzip: a decoder prints nothing for minutes.
+fn empty_blocks(mib: usize) -> [(&'static str, Vec<u8>); 2] {
     let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &vec![0; (3 * mib) << 20], &[1, 0, 0]].concat();
     let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0, 0, 0, 0xff, 0xff].repeat(mib << 20)].concat();
     [("x.img.zst", zstd), ("x.img.gz", gzip)]
@@ -203,17 +132,17 @@ fn nothing(mib: usize) -> [(&'static str, Vec<u8>); 2] {
 fn millions_of_empty_blocks_are_refused_within_seconds() {
     let sandbox = Sandbox::new();
     let card = Card::new(3);
-    for (name, bytes) in nothing(20) {
+    for (name, bytes) in empty_blocks(20) {
         let file = sandbox.path("home").join(name);
-        let begin = std::time::Instant::now();
+        let start = std::time::Instant::now();
         std::fs::write(&file, bytes).unwrap();
         flash(&sandbox, &file, card.device.device(), "3MiB", &[]).assert_code(3);
-        assert!(begin.elapsed().as_secs() < 15, "{name}: {:?}", begin.elapsed());
-        card.is_unchanged();
+        assert!(start.elapsed().as_secs() < 15, "{name}: {:?}", start.elapsed());
+        card.assert_unchanged();
     }
 }
 
-/// 100 GiB of zeros, in 3 MiB: what is in the first MiB of them is said at once.
+/// 100 GiB of zeros in 3 MiB: the refusal needs the first MiB alone.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_hundred_gib_of_zeros_are_refused_within_seconds() {
@@ -228,13 +157,13 @@ fn a_hundred_gib_of_zeros_are_refused_within_seconds() {
         [(zeros.clone(), table), ([frame, zeros].concat(), "bytes too few\nhint: use a larger card")]
     {
         let file = sandbox.path("home").join("x.img.zst");
-        let begin = std::time::Instant::now();
+        let start = std::time::Instant::now();
         std::fs::write(&file, bytes).unwrap();
         flash(&sandbox, &file, card.device.device(), "20MiB", &[])
             .assert_stderr_contains(text)
             .assert_code(3);
-        assert!(begin.elapsed().as_secs() < 10, "{text}: {:?}", begin.elapsed());
-        card.is_unchanged();
+        assert!(start.elapsed().as_secs() < 10, "{text}: {:?}", start.elapsed());
+        card.assert_unchanged();
     }
 }
 
@@ -253,7 +182,7 @@ fn folders_and_missing_files_are_no_images() {
         .assert_stderr_contains("opening the image")
         .assert_stderr_contains("there is no such file")
         .assert_code(3);
-    card.is_unchanged();
+    card.assert_unchanged();
 }
 
 #[test]
@@ -267,7 +196,7 @@ fn an_image_larger_than_the_card_is_refused() {
         .assert_stderr_contains("the image is larger than")
         .assert_stderr_contains("3145728 bytes too few\nhint: use a larger card")
         .assert_code(3);
-    card.is_unchanged();
+    card.assert_unchanged();
 }
 
 #[test]
@@ -280,10 +209,8 @@ fn a_mounted_card_keeps_its_files() {
     let mounted = Mounted::new(card.device.device());
     std::fs::write(mounted.at().join("kept"), "dear").unwrap();
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
-    let place = mounted.at().display();
-    outcome
-        .assert_stderr_contains(format!("is mounted at {place}\nhint: run `umount {place}`"))
-        .assert_code(3);
+    let at = mounted.at().display();
+    outcome.assert_stderr_contains(format!("is mounted at {at}\nhint: run `umount {at}`")).assert_code(3);
     assert_eq!(std::fs::read_to_string(mounted.at().join("kept")).unwrap(), "dear");
     drop(mounted);
     flash(&sandbox, &file, card.device.device(), "20MiB", &[]).assert_code(0);
@@ -301,7 +228,7 @@ fn a_card_that_is_open_exclusively_is_refused() {
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
     drop(holder.unwrap());
     outcome.assert_stderr_contains("is in use").assert_code(3);
-    card.is_unchanged();
+    card.assert_unchanged();
 }
 
 #[test]
@@ -325,7 +252,7 @@ fn all_refusals_are_listed_together() {
     assert_eq!(event["message"], "refused for 2 reasons");
     let reasons = event["reasons"].as_array().expect("a list");
     assert!(reasons.len() == 2 && reasons.iter().all(|reason| reason["hint"].is_string()), "{event}");
-    card.is_unchanged();
+    card.assert_unchanged();
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl Card {
     /// Asserts that the card begins with `image`, that its last MiB is blank, and that all between is
     /// as it was.
     #[track_caller]
-    pub fn holds(&self, image: &[u8]) {
+    pub fn assert_holds(&self, image: &[u8]) {
         let after = self.device.bytes();
         let tail = image.len().max(after.len().saturating_sub(MIB));
         assert!(after.starts_with(image), "the image is not on the card");
@@ -43,7 +43,7 @@ impl Card {
     }
 
     #[track_caller]
-    pub fn is_unchanged(&self) {
+    pub fn assert_unchanged(&self) {
         assert!(self.device.bytes() == self.before, "the card was changed");
     }
 }

@@ -1,23 +1,21 @@
-//! `card check`: honest cards pass and keep every byte, counterfeit ones do not pass.
+//! `card check`: honest cards pass and are unchanged, counterfeit cards are suspect.
 
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
-
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::card::{Card, MIB};
+use crate::fake_card::Fault;
 use crate::faulty::FaultyCard;
 use crate::image::garbage;
-use crate::medium::Fault;
+use crate::support::xtask::{Running, SignalTo};
 use crate::support::{Outcome, Sandbox};
 
-/// The options that agree to the check of a card of `size`.
-fn agreed<'a>(device: &'a str, size: &'a str) -> [&'a str; 7] {
+/// The arguments of a check of a card of `size` that is confirmed by flags.
+fn confirmed_check<'a>(device: &'a str, size: &'a str) -> [&'a str; 7] {
     ["card", "check", device, "--allow-virtual", "--yes", "--expect-size", size]
 }
 
 fn check(device: &str, size: &str) -> Outcome {
-    Sandbox::new().run(&agreed(device, size))
+    Sandbox::new().run(&confirmed_check(device, size))
 }
 
 #[test]
@@ -26,15 +24,16 @@ fn an_honest_card_passes_and_is_unchanged() {
     let card = Card::new(40);
     let outcome = check(card.device.device(), "40MiB");
     let stdout = &outcome.assert_code(0).stdout;
-    let places = stdout.strip_prefix(&format!("{}: capacity ok: 40.0 MiB, ", card.device.device()));
-    let places = places.and_then(|rest| rest.strip_suffix(" probes read back\n")).expect(stdout);
-    assert!((30..=110).contains(&places.parse::<u32>().unwrap()), "{stdout}");
-    card.is_unchanged();
-    let args = [&["--json"][..], &agreed(card.device.device(), "40MiB")].concat();
+    let probes = stdout.strip_prefix(&format!("{}: capacity ok: 40.0 MiB, ", card.device.device()));
+    let probes = probes.and_then(|rest| rest.strip_suffix(" probes read back\n")).expect(stdout);
+    assert!((30..=110).contains(&probes.parse::<u32>().unwrap()), "{stdout}");
+    card.assert_unchanged();
+    let args = [&["--json"][..], &confirmed_check(card.device.device(), "40MiB")].concat();
     let result = Sandbox::new().run(&args);
     let result = serde_json::from_str::<serde_json::Value>(&result.assert_code(0).stdout).unwrap();
-    assert_eq!((&result["size"], result["places"].to_string().as_str()), (&(40 * MIB).into(), places));
-    card.is_unchanged();
+    assert_eq!(result["size"], 40 * MIB);
+    assert_eq!(result["places"].to_string(), probes);
+    card.assert_unchanged();
 }
 
 #[test]
@@ -52,7 +51,7 @@ fn counterfeit_cards_are_suspect_and_restored() {
                 " probes failed); the card holds again what it held before\nhint: counterfeit cards do this",
             )
             .assert_code(4);
-        assert!(card.medium() == garbage(12 * MIB), "{fault:?}");
+        assert!(card.bytes() == garbage(12 * MIB), "{fault:?}");
     }
 }
 
@@ -81,59 +80,57 @@ fn card_check_writes_only_after_confirmation() {
             .assert_stderr_contains(text)
             .assert_code(3);
     }
-    let question = "Capacity probes overwrite blocks all over this card and restore them afterwards. Type the name of the device (";
+    let prompt = "Capacity probes overwrite blocks all over this card and restore them afterwards. Type the name of the device (";
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.xtask(&["card", "check", device, "--allow-virtual"]).on_terminal();
-    terminal.wait_for(question).answer(" to go on:", "no");
+    terminal.wait_for(prompt).answer(" to go on:", "no");
     terminal.finish().assert_stderr_contains("error: not confirmed; nothing was written").assert_code(3);
-    card.is_unchanged();
+    card.assert_unchanged();
     let mut terminal = sandbox.xtask(&["card", "check", device, "--allow-virtual"]).on_terminal();
     terminal.answer(" to go on:", device);
     let outcome = terminal.finish();
     assert!(outcome.assert_code(0).stdout.contains("capacity ok: 12.0 MiB"));
-    card.is_unchanged();
+    card.assert_unchanged();
 }
 
-/// A check that hangs where it writes the probe at 5 MiB.
-fn hanging() -> (FaultyCard, Child) {
+/// A check whose card stalls at the probe at 5 MiB.
+fn stalled_check() -> (FaultyCard, Running) {
     let card = FaultyCard::new(12, Fault::StallsWrite(5 * MIB));
-    let sandbox = Sandbox::new();
-    let mut command = sandbox.command(&agreed(card.path(), "12MiB"));
-    command.stderr(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-    let child = command.spawn().expect("running the binary");
+    let run = Sandbox::new().xtask(&confirmed_check(card.path(), "12MiB")).spawn();
     card.wait_for_stall();
-    (card, child)
+    (card, run)
 }
 
-fn end(card: &FaultyCard, child: Child) -> (Option<i32>, String) {
+fn finish(card: &FaultyCard, mut run: Running) -> Outcome {
     card.release();
-    let output = child.wait_with_output().expect("waiting for the binary");
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    run.finish()
 }
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn ctrl_c_restores_the_card() {
-    let (card, child) = hanging();
-    assert!(card.medium() != garbage(12 * MIB), "no probe was written yet");
-    kill_process_group(Pid::from_child(&child), Signal::INT).unwrap();
-    let (code, said) = end(&card, child);
+    let (card, run) = stalled_check();
+    assert!(card.bytes() != garbage(12 * MIB), "no probe was written yet");
+    run.signal(SignalTo::Group, Signal::INT);
+    let outcome = finish(&card, run);
     let text = "error: stopped during the capacity check; the card holds again what it held before\n";
-    assert!(code == Some(130) && said.ends_with(text), "{code:?}: {said}");
-    assert!(card.medium() == garbage(12 * MIB), "probes were left on the card");
+    assert!(outcome.stderr.ends_with(text), "{outcome:?}");
+    outcome.assert_code(130);
+    assert!(card.bytes() == garbage(12 * MIB), "probes were left on the card");
 }
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_killed_worker_is_reported() {
-    let (card, child) = hanging();
-    let id = child.id();
+    let (card, run) = stalled_check();
+    let id = run.child.id();
     let children =
         std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("listing children");
     let worker = Pid::from_raw(children.trim().parse().expect("one child")).expect("a process");
     kill_process(worker, Signal::KILL).unwrap();
-    let (code, said) = end(&card, child);
+    let outcome = finish(&card, run);
     let text = "before it had restored the card: up to 110 blocks of 4 KiB may hold capacity probes\n\
                 hint: flash the card before you use it\n";
-    assert!(code == Some(5) && said.ends_with(text), "{code:?}: {said}");
+    assert!(outcome.stderr.ends_with(text), "{outcome:?}");
+    outcome.assert_code(5);
 }

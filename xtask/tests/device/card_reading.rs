@@ -1,4 +1,4 @@
-//! `card inspect` and `card verify`: what is told about a card, and that nothing is written to it.
+//! `card inspect` and `card verify`: what they report about a card; neither writes to it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -8,14 +8,14 @@ use rustix::fs::FlockOperation;
 use serde_json::Value;
 
 use crate::card::{Card, MIB};
+use crate::fake_card::Fault;
 use crate::faulty::FaultyCard;
 use crate::flash::flash;
 use crate::image::{garbage, image, pack};
-use crate::medium::Fault;
 use crate::support::loops::{Loop, ext4};
 use crate::support::{Sandbox, content_hash};
 
-const PLACE: usize = 5 * MIB + 77 * 512;
+const POSITION: usize = 5 * MIB + 77 * 512;
 const BOOTED: &str = "\nhint: a card that has booted differs: its system writes to it\n";
 
 /// A card with an image on it, flashed in its own sandbox.
@@ -70,63 +70,64 @@ impl Flashed {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn card_verify_finds_a_chunk_that_differs() {
-    let it = Flashed::new();
-    let file = ["--image", it.file()];
+    let flashed = Flashed::new();
+    let file = ["--image", flashed.file()];
     let by_receipt = [""; 0];
     for args in [&file[..], &by_receipt] {
-        it.verify(args).assert_code(0).assert_stdout(it.holds());
+        flashed.verify(args).assert_code(0).assert_stdout(flashed.holds());
     }
-    it.flip(PLACE);
+    flashed.flip(POSITION);
     let error = format!(
-        "error: {} does not hold the image: 1 of 12 MiB differ, at byte {PLACE}{BOOTED}",
-        it.device()
+        "error: {} does not hold the image: 1 of 12 MiB differ, at byte {POSITION}{BOOTED}",
+        flashed.device()
     );
     for args in [&file[..], &by_receipt] {
-        let outcome = it.verify(args);
+        let outcome = flashed.verify(args);
         outcome
             .assert_stderr_contains("[░░░░░!░░░░░░]\n            ! 1 MiB failed   ░ 11 MiB unchanged\n")
             .assert_stderr_contains(&error)
             .assert_code(4);
         assert_eq!(outcome.stdout, "");
     }
-    let outcome = it.verify(&["--json"]);
+    let outcome = flashed.verify(&["--json"]);
     let result = serde_json::from_str::<Value>(&outcome.assert_code(4).stdout).unwrap();
     assert_eq!(result["comparison"]["equal"], false);
-    assert_eq!(result["comparison"]["differences"], serde_json::json!([PLACE]));
+    assert_eq!(result["comparison"]["differences"], serde_json::json!([POSITION]));
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn without_the_image_the_hash_of_the_receipt_is_compared() {
-    let it = Flashed::new();
-    std::fs::remove_file(&it.file).unwrap();
-    let outcome = it.verify(&[]);
+    let flashed = Flashed::new();
+    std::fs::remove_file(&flashed.file).unwrap();
+    let outcome = flashed.verify(&[]);
     outcome.assert_stderr_contains(format!(
         "{} is missing or has changed: comparing with the hash of the receipt\n",
-        it.file()
+        flashed.file()
     ));
-    outcome.assert_code(0).assert_stdout(it.holds());
-    it.flip(PLACE);
-    let error = format!("error: {} does not hold the image: the hashes differ{BOOTED}", it.device());
-    it.verify(&[]).assert_stderr_contains(&error).assert_code(4);
+    outcome.assert_code(0).assert_stdout(flashed.holds());
+    flashed.flip(POSITION);
+    let error = format!("error: {} does not hold the image: the hashes differ{BOOTED}", flashed.device());
+    flashed.verify(&[]).assert_stderr_contains(&error).assert_code(4);
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn card_verify_uses_the_receipt_of_the_last_flash() {
-    let it = Flashed::new();
-    let other = it.image.iter().map(|byte| byte ^ 0x40).collect::<Vec<_>>();
-    let other = [&it.image[..MIB], &other[MIB..]].concat();
-    let folder = it.sandbox.path("other");
+    let flashed = Flashed::new();
+    let other = flashed.image.iter().map(|byte| byte ^ 0x40).collect::<Vec<_>>();
+    let other = [&flashed.image[..MIB], &other[MIB..]].concat();
+    let folder = flashed.sandbox.path("other");
     std::fs::create_dir(&folder).unwrap();
     let second = pack(&folder, "img.xz", &other);
-    // Receipts are told apart by the second.
+    // The names of receipts have a resolution of one second.
     std::thread::sleep(std::time::Duration::from_millis(1100));
-    flash(&it.sandbox, &second, it.device(), "20MiB", &[]).assert_code(0);
-    it.verify(&["--image", it.file()])
+    flash(&flashed.sandbox, &second, flashed.device(), "20MiB", &[]).assert_code(0);
+    flashed
+        .verify(&["--image", flashed.file()])
         .assert_stderr_contains("11 of 12 MiB differ, at byte 1048576, 2097152, 3145728 and more")
         .assert_code(4);
-    let outcome = it.verify(&[]);
+    let outcome = flashed.verify(&[]);
     outcome.assert_stderr_contains(format!(
         " UTC with the image {}, hash {}\n",
         second.display(),
@@ -138,8 +139,8 @@ fn card_verify_uses_the_receipt_of_the_last_flash() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn each_flash_leaves_a_receipt() {
-    let it = Flashed::new();
-    let folder = it.sandbox.path("state").join("receipts");
+    let flashed = Flashed::new();
+    let folder = flashed.sandbox.path("state").join("receipts");
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     assert_eq!(names.len(), 1, "{names:?}");
     let name = names[0].file_name().unwrap().to_str().unwrap();
@@ -148,11 +149,11 @@ fn each_flash_leaves_a_receipt() {
     for (pointer, expected) in [
         ("/kind", "flash".into()),
         ("/host", Value::Null),
-        ("/image/path", it.file().into()),
+        ("/image/path", flashed.file().into()),
         ("/image/store_path", Value::Null),
         ("/image/size", (12 * MIB).into()),
-        ("/image/hash", content_hash(&it.image).into()),
-        ("/card/path", it.device().into()),
+        ("/image/hash", content_hash(&flashed.image).into()),
+        ("/card/path", flashed.device().into()),
         ("/card/kind/type", "loop".into()),
         ("/card/size", (20 * MIB).into()),
         ("/mode", "auto".into()),
@@ -164,7 +165,7 @@ fn each_flash_leaves_a_receipt() {
     assert!(
         receipt["seconds"]["write"].as_f64().unwrap() > 0.0 && receipt["rates"]["read"].as_u64().is_some()
     );
-    // Too little was written to tell how fast the card writes.
+    // The flash was too short to measure the write rate.
     assert_eq!(receipt["rates"]["write"], Value::Null);
 }
 
@@ -181,9 +182,9 @@ fn an_unwritable_receipt_is_a_warning() {
         .assert_code(0);
 }
 
-/// What `card inspect` says on stdout, line by line, and as its error. The exit code must be 4.
+/// The lines that `card inspect` prints, and stderr. The exit code must be 4.
 #[track_caller]
-fn inspected(sandbox: &Sandbox, device: &str) -> (Vec<String>, String) {
+fn inspect(sandbox: &Sandbox, device: &str) -> (Vec<String>, String) {
     let outcome = sandbox.run(&["card", "inspect", device]);
     let lines = outcome.assert_code(4).stdout.lines().map(str::to_owned).collect::<Vec<_>>();
     assert!(lines[0].starts_with(&format!("card    {device} (loop over ")), "{lines:?}");
@@ -198,17 +199,17 @@ fn cards_without_a_system_do_not_boot() {
     let blank = Loop::new(20 << 20);
     let noise = Card::new(20);
     let whole = Loop::attach(20 << 20, &["--read-only"], ext4);
-    for (device, why) in [
+    for (device, reason) in [
         (blank.device(), "the card is blank"),
         (noise.device.device(), "no partition table (no 0x55AA at the end of the first sector)"),
         (whole.device(), "no partition table, only a file system: ext4"),
     ] {
-        let (lines, error) = inspected(&Sandbox::new(), device);
-        assert_eq!(lines, [format!("boots   not: {why}"), NO_RECEIPT.to_owned()]);
-        assert_eq!(error, format!("error: {device} does not boot: {why}\n"));
-        let words =
+        let (lines, error) = inspect(&Sandbox::new(), device);
+        assert_eq!(lines, [format!("boots   not: {reason}"), NO_RECEIPT.to_owned()]);
+        assert_eq!(error, format!("error: {device} does not boot: {reason}\n"));
+        let error =
             format!("there is no receipt of this project for {device}\nhint: name the host or --image FILE");
-        Sandbox::new().run(&["card", "verify", device]).assert_stderr_contains(&words).assert_code(3);
+        Sandbox::new().run(&["card", "verify", device]).assert_stderr_contains(&error).assert_code(3);
     }
 }
 
@@ -216,24 +217,24 @@ fn cards_without_a_system_do_not_boot() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn card_inspect_shows_what_became_of_a_flash() {
     let sandbox = Sandbox::new();
-    let card = FaultyCard::new(12, Fault::WriteFails(PLACE, fuser::Errno::EIO));
+    let card = FaultyCard::new(12, Fault::WriteFails(POSITION, fuser::Errno::EIO));
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));
     let image = image(8);
     flash(&sandbox, &file, card.path(), "12MiB", &[]).assert_code(5);
     let broken = "boots   not: the first MiB is blank, but not the rest: a flash of this card was broken off";
-    let (lines, error) = inspected(&sandbox, card.path());
+    let (lines, error) = inspect(&sandbox, card.path());
     assert_eq!(lines, [broken, NO_RECEIPT]);
     assert!(error.ends_with("a flash of this card was broken off\nhint: run the flash again\n"), "{error}");
-    card.mend();
+    card.repair();
     flash(&sandbox, &file, card.path(), "12MiB", &[]).assert_code(0);
-    let (lines, _) = inspected(&sandbox, card.path());
+    let (lines, _) = inspect(&sandbox, card.path());
     let no_system = "boots   not: partition 1 is marked bootable, but has no ext4";
     assert_eq!(lines[..2], ["holds   1: Linux, 7.0 MiB, bootable", no_system]);
     let image = format!(" UTC with the image {}, hash {}", file.display(), content_hash(&image));
     assert!(lines[2].starts_with("origin  flashed 2") && lines[2].ends_with(&image), "{lines:?}");
     let head = vec![0; MIB];
     File::options().write(true).open(card.path()).and_then(|disk| disk.write_all_at(&head, 0)).unwrap();
-    let (lines, _) = inspected(&sandbox, card.path());
+    let (lines, _) = inspect(&sandbox, card.path());
     assert!(
         lines[0] == broken && lines[1].ends_with(&format!("{image}; the card holds something else now")),
         "{lines:?}"
@@ -250,7 +251,7 @@ fn card_inspect_shows_what_became_of_a_flash() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn card_verify_reports_unreadable_chunks() {
     let sandbox = Sandbox::new();
-    let card = FaultyCard::new(12, Fault::OldReadFails(PLACE, fuser::Errno::EIO));
+    let card = FaultyCard::new(12, Fault::OldReadFails(POSITION, fuser::Errno::EIO));
     let file = pack(&sandbox.path("home"), "img", &garbage(12 * MIB));
     let table = image(12);
     File::options().write(true).open(&file).and_then(|disk| disk.write_all_at(&table[..512], 0)).unwrap();
@@ -266,15 +267,15 @@ fn card_verify_reports_unreadable_chunks() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_is_being_written_is_refused() {
-    let it = Flashed::new();
-    let writer = File::open(it.device()).unwrap();
+    let flashed = Flashed::new();
+    let writer = File::open(flashed.device()).unwrap();
     rustix::fs::flock(&writer, FlockOperation::NonBlockingLockExclusive).unwrap();
     for command in ["inspect", "verify"] {
-        let outcome = it.sandbox.run(&["card", command, it.device()]);
+        let outcome = flashed.sandbox.run(&["card", command, flashed.device()]);
         outcome
             .assert_stderr_contains(format!(
                 "error: another program holds the lock of {}\nhint: ",
-                it.device()
+                flashed.device()
             ))
             .assert_code(3);
     }
@@ -283,10 +284,10 @@ fn a_card_that_is_being_written_is_refused() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_read_only_card_can_be_verified() {
-    let it = Flashed::new();
-    let copy = it.sandbox.path("copy");
-    std::fs::write(&copy, it.card.device.bytes()).unwrap();
+    let flashed = Flashed::new();
+    let copy = flashed.sandbox.path("copy");
+    std::fs::write(&copy, flashed.card.device.bytes()).unwrap();
     let locked = Loop::over(Path::new(&copy), &["--read-only"]);
-    let outcome = it.sandbox.run(&["card", "verify", "--image", it.file(), locked.device()]);
+    let outcome = flashed.sandbox.run(&["card", "verify", "--image", flashed.file(), locked.device()]);
     assert!(outcome.assert_code(0).stdout.starts_with(&format!("{} holds the image", locked.device())));
 }

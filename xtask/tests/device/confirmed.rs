@@ -1,5 +1,4 @@
-//! The card that was confirmed is the card that is written: the worker, as root, gets the plan of a real run
-//! after something has happened to the card.
+//! The worker writes only the card that was confirmed: it gets the plan of a real run after the card changed.
 
 use std::process::Command;
 
@@ -13,7 +12,7 @@ use crate::support::loops::{Loop, Mounted, ext4};
 use crate::support::worker::{last_message, request, run_job};
 use crate::user::User;
 
-/// What an ordinary user has confirmed.
+/// The plan that an ordinary user has confirmed.
 struct Confirmed {
     user: User,
     plan: Value,
@@ -33,12 +32,12 @@ impl Confirmed {
     }
 
     #[track_caller]
-    fn is_refused(&self, words: &str) {
+    fn assert_refused(&self, text: &str) {
         let outcome = self.write();
         let event = last_message(&outcome);
-        let text = |field: &str| event[field].as_str().unwrap_or_default();
-        let error = format!("{}; {}", text("message"), text("hint"));
-        assert!(error.contains(words), "{words:?}: {event}");
+        let field = |name: &str| event[name].as_str().unwrap_or_default();
+        let error = format!("{}; {}", field("message"), field("hint"));
+        assert!(error.contains(text), "{text:?}: {event}");
         outcome.assert_code(3);
     }
 }
@@ -48,12 +47,12 @@ impl Confirmed {
 fn an_unchanged_card_is_written() {
     let card = Card::new(20);
     let confirmed = Confirmed::new(&card.device, 20);
-    card.is_unchanged();
+    card.assert_unchanged();
     confirmed.write().assert_code(0);
-    card.holds(&image(6));
+    card.assert_holds(&image(6));
 }
 
-/// The kernel's own count is compared with that of a medium that was there before.
+/// The kernel counts the cards that a reader has had.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn another_card_in_the_same_reader_is_refused() {
@@ -61,12 +60,12 @@ fn another_card_in_the_same_reader_is_refused() {
     let mut confirmed = Confirmed::new(&card.device, 20);
     let now = confirmed.plan["disk"]["diskseq"].as_u64().expect("Linux 5.15 or later");
     confirmed.plan["disk"]["diskseq"] = json!(now - 1);
-    confirmed.is_refused(&format!(
+    confirmed.assert_refused(&format!(
         "{} is not the card that was confirmed: its media count was {} and is {now}; run the command again",
         card.device.device(),
         now - 1
     ));
-    card.is_unchanged();
+    card.assert_unchanged();
 }
 
 #[test]
@@ -75,10 +74,10 @@ fn a_changed_size_or_backing_file_is_refused() {
     let card = Loop::new(20 * MIB as u64);
     let mut confirmed = Confirmed::new(&card, 20);
     confirmed.plan["disk"]["kind"]["backing"] = json!("/srv/other.img");
-    confirmed.is_refused("its file was /srv/other.img and is ");
+    confirmed.assert_refused("its file was /srv/other.img and is ");
     let confirmed = Confirmed::new(&card, 20);
     card.resize(19 * MIB as u64);
-    confirmed.is_refused("is not the card that was confirmed: its size was 20971520 and is 19922944");
+    confirmed.assert_refused("is not the card that was confirmed: its size was 20971520 and is 19922944");
     assert!(card.bytes().iter().all(|byte| *byte == 0));
 }
 
@@ -88,9 +87,9 @@ fn a_card_that_became_read_only_is_refused() {
     let card = Card::new(20);
     let confirmed = Confirmed::new(&card.device, 20);
     let protected = Protected::new(&card.device);
-    confirmed.is_refused(&format!("{} is read-only", card.device.device()));
+    confirmed.assert_refused(&format!("{} is read-only", card.device.device()));
     drop(protected);
-    card.is_unchanged();
+    card.assert_unchanged();
 }
 
 #[test]
@@ -100,9 +99,9 @@ fn a_card_that_was_mounted_since_is_refused() {
     let mut confirmed = Confirmed::new(&card, 64);
     let mounted = Mounted::new(card.device());
     let at = mounted.at().display();
-    confirmed.is_refused(&format!("is mounted at {at}; end this use first"));
+    confirmed.assert_refused(&format!("is mounted at {at}; end this use first"));
     confirmed.plan["unmount"] = json!(["/somewhere/else"]);
-    confirmed.is_refused(&format!("{} has been mounted at {at} since it was confirmed", card.device()));
+    confirmed.assert_refused(&format!("{} has been mounted at {at} since it was confirmed", card.device()));
     assert!(mounted.at().join("lost+found").is_dir());
 }
 
@@ -114,9 +113,9 @@ fn a_claimed_card_is_refused() {
     let confirmed = Confirmed::new(&card.device, 20);
     let exclusive = OFlags::EXCL.bits().cast_signed();
     let claim = std::fs::OpenOptions::new().read(true).custom_flags(exclusive).open(card.device.device());
-    confirmed.is_refused("is in use: a mount in a container");
+    confirmed.assert_refused("is in use: a mount in a container");
     drop(claim.unwrap());
-    card.is_unchanged();
+    card.assert_unchanged();
 }
 
 /// The read-only flag stays with a loop device beyond its file, so it is always taken back.

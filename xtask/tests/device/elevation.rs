@@ -1,4 +1,4 @@
-//! A user who may not write the card: only the worker is elevated, by a program of the machine.
+//! A user who may not write the card: sudo, run0 or doas elevates the worker alone.
 
 use crate::card::MIB;
 use crate::image::garbage;
@@ -8,7 +8,7 @@ use crate::user::{NOBODY, User, set_mode};
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
 fn sudo_comes_before_run0_and_run0_before_doas() {
-    for (present, asked) in
+    for (present, expected) in
         [(&["sudo", "run0", "doas"][..], "sudo"), (&["run0", "doas"], "run0"), (&["doas"], "doas")]
     {
         let user = User::new();
@@ -16,18 +16,20 @@ fn sudo_comes_before_run0_and_run0_before_doas() {
             user.sandbox.fake(program, "echo 'a password is required' >&2; exit 1");
         }
         let outcome = user.flash();
-        outcome
-            .assert_stderr_contains(format!("writing needs root: {asked} {}", user.worker_args().join(" ")));
+        outcome.assert_stderr_contains(format!(
+            "writing needs root: {expected} {}",
+            user.worker_args().join(" ")
+        ));
         outcome.assert_stderr_contains("a password is required");
         outcome.assert_stderr_contains(format!(
-            "{asked} ended with exit code 1 before the worker began; nothing was written\n"
+            "{expected} ended with exit code 1 before the worker began; nothing was written\n"
         ));
         outcome.assert_stderr_contains(format!(
-            "hint: allow {asked} to run the worker, or run the command as root\n"
+            "hint: allow {expected} to run the worker, or run the command as root\n"
         ));
         outcome.assert_code(6);
-        assert_eq!(user.sandbox.calls(asked), [user.worker_args()]);
-        user.card_is_unchanged();
+        assert_eq!(user.sandbox.calls(expected), [user.worker_args()]);
+        user.assert_card_unchanged();
     }
 }
 
@@ -39,10 +41,10 @@ fn without_an_elevation_program_the_flash_fails_before_the_image_is_read() {
     let none =
         format!("error: this user may not write {}, and none of sudo, run0, doas is on PATH\n", user.card());
     outcome.assert_stderr_contains(&none).assert_stderr_contains("hint: run the command as root\n");
-    // Nobody reads an image, or confirms, in vain.
+    // The flash fails before the image is read and the card is confirmed.
     assert!(!outcome.stderr.contains("check"), "{}", outcome.stderr);
     outcome.assert_code(6);
-    user.card_is_unchanged();
+    user.assert_card_unchanged();
 }
 
 #[test]
@@ -58,8 +60,8 @@ fn an_image_that_the_user_may_not_read_is_refused() {
     );
     outcome.assert_code(6);
     assert!(user.sandbox.calls("sudo").is_empty());
-    user.card_is_unchanged();
-    // Neither a folder on the way to it.
+    user.assert_card_unchanged();
+    // Nor an image in a folder that the user cannot enter.
     let closed = user.sandbox.path("home").join("closed");
     std::fs::create_dir(&closed).unwrap();
     set_mode(&closed, 0o700);
@@ -96,7 +98,7 @@ fn reading_is_elevated_with_the_read_worker() {
         .assert_stderr_contains(&none)
         .assert_stderr_contains("hint: run the command as root\n")
         .assert_code(6);
-    user.card_is_unchanged();
+    user.assert_card_unchanged();
 }
 
 #[test]
@@ -112,8 +114,8 @@ fn the_elevated_worker_writes_the_card() {
             .stdout
             .ends_with(&format!("holds the image: 6.0 MiB read back, hash {hash}\n"))
     );
-    user.card.holds(&user.image);
-    // The receipt is the user's.
+    user.card.assert_holds(&user.image);
+    // The user owns the receipt.
     let receipts = user.sandbox.path("state").join("receipts").metadata().expect("a folder of receipts");
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&receipts), NOBODY);
     let file = user.sandbox.path("home").join("nixos-sd-image.img.zst");
@@ -139,12 +141,12 @@ fn a_plain_file_of_another_user_is_not_written_by_root() {
     assert!(std::fs::read(&card).expect("reading the card") == garbage(9 * MIB));
 }
 
-/// The exact messages.
+/// The exact output.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
 fn a_refusal_of_sudo_is_reported_with_its_output() {
     let user = User::new();
-    for (body, code, words) in [
+    for (body, code, output) in [
         (
             "echo 'sudo: 3 incorrect password attempts' >&2; exit 1",
             1,
@@ -161,15 +163,15 @@ fn a_refusal_of_sudo_is_reported_with_its_output() {
     ] {
         user.sandbox.fake("sudo", body);
         let outcome = user.flash();
-        // How long the check took is not always the same; the second time there is none.
-        let said = &outcome.stderr[outcome.stderr.find("image   ").expect("a plan")..];
+        // The time of the check varies, and the second run has no check.
+        let after_check = &outcome.stderr[outcome.stderr.find("image   ").expect("a plan")..];
         let image = user.sandbox.path("home").join("nixos-sd-image.img.zst");
         let file = user.card.device.file();
         let image = image.display();
         let file = file.display();
         let card = user.card();
         let hash = content_hash(&user.image);
-        let (plan, _) = said.split_once("lost    ").expect("a plan");
+        let (plan, _) = after_check.split_once("lost    ").expect("a plan");
         assert!(
             plan.starts_with(&format!("image   {image}\n        6.0 MiB (zstd), hash {hash}\n")),
             "{plan}"
@@ -177,13 +179,13 @@ fn a_refusal_of_sudo_is_reported_with_its_output() {
         assert!(plan.ends_with(&format!("card    {card} (loop over {file}, 9.0 MiB)\n")), "{plan}");
         let binary = user.sandbox.path("xtask");
         let expected = format!(
-            "writing needs root: sudo -- {} write-card\n{words}error: sudo ended with exit code {code} before the \
+            "writing needs root: sudo -- {} write-card\n{output}error: sudo ended with exit code {code} before the \
              worker began; nothing was written\nhint: allow sudo to run the worker, or run the command as root\n",
             binary.display()
         );
-        assert!(said.ends_with(&expected), "{body}: {said}");
+        assert!(after_check.ends_with(&expected), "{body}: {after_check}");
         outcome.assert_code(6);
-        user.card_is_unchanged();
+        user.assert_card_unchanged();
     }
     assert!(user.sandbox.calls("sudo").iter().all(|call| *call == user.worker_args()));
 }

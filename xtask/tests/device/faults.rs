@@ -1,26 +1,33 @@
-//! Cards that fail: each fault ends in an error that names the fault and the byte, and in a card that does
-//! not boot. When the card is mended, the same command completes the flash.
+//! Cards that fail: the error names the fault and the byte, and the card does not boot. On the repaired card
+//! the same command completes the flash.
 
 use fuser::Errno;
 
 use crate::card::{MIB, is_blank};
+use crate::fake_card::{ALWAYS, Fault};
 use crate::faulty::FaultyCard;
 use crate::flash::{flash, report};
 use crate::image::{image, pack};
-use crate::medium::{ALWAYS, Fault};
 use crate::support::Sandbox;
 
 /// A position in the sixth MiB of the image, without a capacity probe.
-pub const PLACE: usize = 5 * MIB + 77 * 512;
+pub const POSITION: usize = 5 * MIB + 77 * 512;
 
 const MODES: [&str; 3] = ["auto", "full", "delta"];
 const BLANK: &str = "the first MiB of the card is blank, so it will not boot";
 const GONE: &str = "the first MiB of the card could not be blanked: do not boot from it";
 
 /// Flashes 8 MiB to a card of `mib` MiB with this fault, in each of the modes. The flash exits with `code`,
-/// prints `text` and the `state` of the card, and leaves the head blank. Mended, the card takes the image.
+/// prints `text` and the `state` of the card, and leaves the head blank. Repaired, the card takes the image.
 #[track_caller]
-fn check(modes: &[&str], mib: usize, fault: Fault, code: i32, text: &str, state: &str) {
+fn assert_fails_and_can_be_repeated(
+    modes: &[&str],
+    mib: usize,
+    fault: Fault,
+    code: i32,
+    text: &str,
+    state: &str,
+) {
     let sandbox = Sandbox::new();
     let image = image(8);
     let size = format!("{mib}MiB");
@@ -29,10 +36,10 @@ fn check(modes: &[&str], mib: usize, fault: Fault, code: i32, text: &str, state:
         let card = FaultyCard::new(mib, fault);
         let run = || flash(&sandbox, &file, card.path(), &size, &["--mode", mode]);
         run().assert_stderr_contains(text).assert_stderr_contains(state).assert_code(code);
-        assert!(is_blank(&card.medium()[..MIB]), "{fault:?} {mode}: the head is not blank");
-        card.mend();
+        assert!(is_blank(&card.bytes()[..MIB]), "{fault:?} {mode}: the head is not blank");
+        card.repair();
         run().assert_code(0);
-        assert!(card.medium().starts_with(&image), "{fault:?} {mode}: mended, and not the image");
+        assert!(card.bytes().starts_with(&image), "{fault:?} {mode}: repaired, and not the image");
     }
 }
 
@@ -40,18 +47,18 @@ fn check(modes: &[&str], mib: usize, fault: Fault, code: i32, text: &str, state:
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn errors_of_the_card_name_the_byte() {
     for (fault, text) in [
-        (Fault::WriteFails(PLACE, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
+        (Fault::WriteFails(POSITION, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
         (
-            Fault::WriteFails(PLACE, Errno::ENOSPC),
+            Fault::WriteFails(POSITION, Errno::ENOSPC),
             "writing the card at byte 5242880: No space left on device (os error 28); the first MiB of the card is \
              blank, so it will not boot\nhint: the card holds less than it claims",
         ),
         (
-            Fault::ReadFails(PLACE, Errno::EIO),
+            Fault::ReadFails(POSITION, Errno::EIO),
             "reading the card at byte 5242880: Input/output error (os error 5), after 3 retries",
         ),
         (
-            Fault::ReadFails(PLACE, Errno::ENODATA),
+            Fault::ReadFails(POSITION, Errno::ENODATA),
             "reading the card at byte 5242880: No data available (os error 61), after 3 retries",
         ),
         // The position of a capacity probe.
@@ -60,27 +67,29 @@ fn errors_of_the_card_name_the_byte() {
             "reading the card at byte 5242880: Input/output error (os error 5), though the card was written there twice",
         ),
     ] {
-        check(&MODES, 12, fault, 5, text, BLANK);
+        assert_fails_and_can_be_repeated(&MODES, 12, fault, 5, text, BLANK);
     }
 }
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn lost_and_flipped_bytes_fail_the_verification() {
-    let wrong = "verification failed: 1 of 8 MiB differ from the image, at byte 5242880, after 3 retries";
-    for fault in [Fault::Lost(PLACE, ALWAYS), Fault::Flipped(PLACE, ALWAYS), Fault::Flipped(PLACE, 4)] {
-        check(&MODES, 12, fault, 4, wrong, BLANK);
+    let error = "verification failed: 1 of 8 MiB differ from the image, at byte 5242880, after 3 retries";
+    for fault in
+        [Fault::Lost(POSITION, ALWAYS), Fault::Flipped(POSITION, ALWAYS), Fault::Flipped(POSITION, 4)]
+    {
+        assert_fails_and_can_be_repeated(&MODES, 12, fault, 4, error, BLANK);
     }
     // The last MiB of the card, where a GPT has its backup.
     let tail = "the card does not hold the bytes written at byte 11534336, after 3 retries";
-    check(&MODES, 12, Fault::Flipped(11 * MIB + 9000, ALWAYS), 4, tail, BLANK);
+    assert_fails_and_can_be_repeated(&MODES, 12, Fault::Flipped(11 * MIB + 9000, ALWAYS), 4, tail, BLANK);
 }
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn counterfeit_cards_are_suspect() {
     let half = MIB / 2;
-    for (mib, fault, size, place) in [
+    for (mib, fault, size, at) in [
         // Within the image and beyond it, at whole MiB and between them; with the MiB of the first failed
         // probe.
         (12, Fault::Wraps(4 * MIB), "12.0 MiB (12582912 bytes)", 1),
@@ -94,9 +103,9 @@ fn counterfeit_cards_are_suspect() {
     ] {
         let text = format!(
             "the card is suspect: it claims {size}, but does not keep what is written at byte {}",
-            place * MIB
+            at * MIB
         );
-        check(&["auto"], mib, fault, 4, &text, BLANK);
+        assert_fails_and_can_be_repeated(&["auto"], mib, fault, 4, &text, BLANK);
     }
 }
 
@@ -104,18 +113,21 @@ fn counterfeit_cards_are_suspect() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn an_unplugged_card_fails_the_flash() {
     for (fault, text) in [
-        (Fault::Unplugged(PLACE, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
-        (Fault::Unplugged(PLACE, Errno::ENODEV), "writing the card at byte 5242880: No such device"),
+        (Fault::Unplugged(POSITION, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
+        (Fault::Unplugged(POSITION, Errno::ENODEV), "writing the card at byte 5242880: No such device"),
         (Fault::Unplugged(3 * MIB, Errno::ENODEV), "writing the card at byte 3145728: No such device"),
-        (Fault::UnpluggedReading(PLACE, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
         (
-            Fault::UnpluggedReading(PLACE, Errno::ENODEV),
+            Fault::UnpluggedReading(POSITION, Errno::EIO),
+            "writing the card at byte 5242880: Input/output error",
+        ),
+        (
+            Fault::UnpluggedReading(POSITION, Errno::ENODEV),
             "reading the card at byte 5242880: No such device (os error 19); the first MiB of the card is blank, so it \
              will not boot\nhint: check whether the card was unplugged; then run the same command again",
         ),
     ] {
-        // Nothing can be written any more, but the head was blanked first.
-        check(&MODES, 12, fault, 5, text, BLANK);
+        // The head was blanked before the card was unplugged.
+        assert_fails_and_can_be_repeated(&MODES, 12, fault, 5, text, BLANK);
     }
 }
 
@@ -130,39 +142,39 @@ fn a_head_that_cannot_be_blanked_ends_the_flash() {
         .assert_stderr_contains("the card does not hold the bytes written at byte 0, after 3 retries")
         .assert_stderr_contains(GONE)
         .assert_code(4);
-    // Nothing else was done to a card that cannot be made safe.
-    assert!(card.medium()[MIB..] == crate::image::garbage(12 * MIB)[MIB..]);
+    // The rest of the card is unchanged.
+    assert!(card.bytes()[MIB..] == crate::image::garbage(12 * MIB)[MIB..]);
 }
 
-/// Flashes to a card whose fault passes: the card holds the image after this number of `retries`, and `fate`
+/// Flashes to a card whose fault passes: the card holds the image after this number of `retries`, and `state`
 /// is the state of the MiB with the fault.
 #[track_caller]
-fn passes(fault: Fault, mode: &str, retries: u32, (mib, fate): (usize, &str)) {
+fn assert_healed(fault: Fault, mode: &str, retries: u32, (mib, state): (usize, &str)) {
     let sandbox = Sandbox::new();
     let image = image(8);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
     let card = FaultyCard::new(12, fault);
     let outcome = flash(&sandbox, &file, card.path(), "12MiB", &["--mode", mode, "--json"]);
     let report = report(&outcome);
-    assert!(card.medium().starts_with(&image), "{fault:?} {mode}");
+    assert!(card.bytes().starts_with(&image), "{fault:?} {mode}");
     assert_eq!(report.retries, retries, "{fault:?} {mode}");
-    assert_eq!(report.fates[mib], fate, "{fault:?} {mode}: {:?}", report.fates);
+    assert_eq!(report.chunks[mib], state, "{fault:?} {mode}: {:?}", report.chunks);
 }
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn passing_faults_are_healed_by_retries() {
     for mode in MODES {
-        for (fault, retries, fate) in [
-            (Fault::Flipped(PLACE, 1), 1, (5, "healed")),
-            (Fault::Flipped(PLACE, 3), 3, (5, "healed")),
-            (Fault::Lost(PLACE, 1), 1, (5, "healed")),
+        for (fault, retries, state) in [
+            (Fault::Flipped(POSITION, 1), 1, (5, "healed")),
+            (Fault::Flipped(POSITION, 3), 3, (5, "healed")),
+            (Fault::Lost(POSITION, 1), 1, (5, "healed")),
             // The head when it is blanked, the end of the card, and a capacity probe.
             (Fault::Flipped(900, 1), 1, (0, "written")),
             (Fault::Lost(11 * MIB + 9000, 1), 1, (7, "written")),
             (Fault::Lost(5 * MIB, 1), 0, (5, "written")),
         ] {
-            passes(fault, mode, retries, fate);
+            assert_healed(fault, mode, retries, state);
         }
     }
 }
@@ -171,9 +183,9 @@ fn passing_faults_are_healed_by_retries() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn unreadable_old_content_does_not_matter() {
     for mode in MODES {
-        for place in [PLACE, 5 * MIB] {
+        for at in [POSITION, 5 * MIB] {
             for errno in [Errno::EIO, Errno::ENODATA] {
-                passes(Fault::OldReadFails(place, errno), mode, 0, (5, "written"));
+                assert_healed(Fault::OldReadFails(at, errno), mode, 0, (5, "written"));
             }
         }
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use fuser::{BackgroundSession, Config};
 
 use crate::card::MIB;
+use crate::fake_card::{FakeCard, Fault};
+use crate::fake_card_fs::FakeCardFs;
 use crate::image::garbage;
-use crate::medium::{Fault, Medium};
-use crate::served::Served;
 use crate::support::loops::Loop;
 
 /// The card. Dropping it detaches the loop device and unmounts the file.
@@ -17,13 +17,13 @@ pub struct FaultyCard {
     _release: Release,
     _device: Option<Loop>,
     path: String,
-    medium: Arc<Medium>,
+    fake: Arc<FakeCard>,
     _mount: Mount,
     _dir: tempfile::TempDir,
 }
 
 /// Ends a stall on drop, so that no request hangs after the test has ended.
-struct Release(Arc<Medium>);
+struct Release(Arc<FakeCard>);
 
 impl Drop for Release {
     fn drop(&mut self) {
@@ -36,7 +36,7 @@ struct Mount(Option<BackgroundSession>);
 impl Drop for Mount {
     fn drop(&mut self) {
         let ended = self.0.take().map(BackgroundSession::umount_and_join);
-        ended.expect("a session").expect("unmounting the medium");
+        ended.expect("a session").expect("unmounting the fake card");
     }
 }
 
@@ -55,7 +55,7 @@ impl FaultyCard {
         Self { path: device.device().to_owned(), _device: Some(device), ..card }
     }
 
-    /// The file alone, without a loop device: its user gets the results of the file unchanged.
+    /// The file alone: without a loop device the tool gets the results of the file unchanged.
     #[track_caller]
     pub fn file(mib: usize, fault: Fault) -> Self {
         Self::file_of(garbage(mib * MIB), fault)
@@ -63,12 +63,12 @@ impl FaultyCard {
 
     #[track_caller]
     fn file_of(bytes: Vec<u8>, fault: Fault) -> Self {
-        let medium = Arc::new(Medium::new(bytes, fault));
+        let fake = Arc::new(FakeCard::new(bytes, fault));
         let dir = tempfile::tempdir().expect("making a folder");
-        let mount = fuser::spawn_mount(Served(Arc::clone(&medium)), dir.path(), &Config::default());
-        let mount = Mount(Some(mount.expect("mounting the medium")));
+        let mount = fuser::spawn_mount(FakeCardFs(Arc::clone(&fake)), dir.path(), &Config::default());
+        let mount = Mount(Some(mount.expect("mounting the fake card")));
         let path = dir.path().join("card").to_str().expect("a plain path").to_owned();
-        Self { _release: Release(Arc::clone(&medium)), _device: None, path, medium, _mount: mount, _dir: dir }
+        Self { _release: Release(Arc::clone(&fake)), _device: None, path, fake, _mount: mount, _dir: dir }
     }
 
     /// The loop device, or the file where there is none.
@@ -79,25 +79,25 @@ impl FaultyCard {
     /// Waits until a request hangs.
     #[track_caller]
     pub fn wait_for_stall(&self) {
-        self.medium.wait_for_stall();
+        self.fake.wait_for_stall();
     }
 
     pub fn release(&self) {
-        self.medium.release();
+        self.fake.release();
     }
 
     /// Repairs the card.
-    pub fn mend(&self) {
-        self.medium.mend();
+    pub fn repair(&self) {
+        self.fake.repair();
     }
 
     /// How often the fault has occurred, for the faults that are counted.
-    pub fn shown(&self) -> u32 {
-        self.medium.shown()
+    pub fn occurrences(&self) -> u32 {
+        self.fake.occurrences()
     }
 
-    /// The bytes of the medium, read without the kernel.
-    pub fn medium(&self) -> Vec<u8> {
-        self.medium.bytes()
+    /// The bytes of the card, read without the kernel.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.fake.bytes()
     }
 }

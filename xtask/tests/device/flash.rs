@@ -21,7 +21,7 @@ pub fn flash(sandbox: &Sandbox, file: &Path, device: &str, size: &str, more: &[&
 pub struct Report {
     pub retries: u32,
     /// The state of each MiB of the image.
-    pub fates: Vec<String>,
+    pub chunks: Vec<String>,
 }
 
 /// The report of a flash that succeeded.
@@ -31,12 +31,12 @@ pub fn report(outcome: &Outcome) -> Report {
     let report = &result["report"];
     let retries = report["retries"].as_u64().and_then(|count| u32::try_from(count).ok());
     let runs = report["map"].as_array().expect("a map").iter();
-    let fates = runs.flat_map(|run| {
-        let fate = run["fate"].as_str().expect("a fate");
+    let chunks = runs.flat_map(|run| {
+        let state = run["fate"].as_str().expect("a state");
         let mib = run["mib"].as_u64().expect("a number");
-        (0..mib).map(|_| fate.to_owned())
+        (0..mib).map(|_| state.to_owned())
     });
-    Report { retries: retries.expect("a number"), fates: fates.collect() }
+    Report { retries: retries.expect("a number"), chunks: chunks.collect() }
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn images_of_every_format_are_written() {
         let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
         let expected = format!("{} holds the image: 12.0 MiB read back, hash {hash}\n", card.device.device());
         outcome.assert_code(0).assert_stdout(expected);
-        card.holds(&image);
+        card.assert_holds(&image);
     }
 }
 
@@ -94,8 +94,8 @@ fn the_plan_lists_the_image_the_card_and_what_is_lost() {
         "card  [████████████]",
         "total  12.0 MiB of 12.0 MiB written in",
     ];
-    let places = phases.map(|phase| outcome.stderr.find(phase));
-    assert!(places.is_sorted() && places[0].is_some(), "{}", outcome.stderr);
+    let positions = phases.map(|phase| outcome.stderr.find(phase));
+    assert!(positions.is_sorted() && positions[0].is_some(), "{}", outcome.stderr);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn the_plan_lists_the_partitions_of_a_gpt() {
 /// Gives `file` the partitions that `table` describes to sfdisk.
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn partition(file: &Path, table: &Path) {
-    // Debian keeps it off the PATH of users.
+    // Debian has sfdisk in a folder that is not on the PATH of users.
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").expect("PATH is set"));
     let mut command = std::process::Command::new("sfdisk");
     command.env("PATH", path).arg("--quiet").arg(file).stdin(std::fs::File::open(table).expect("opening"));

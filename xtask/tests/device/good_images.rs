@@ -20,7 +20,7 @@ fn check(sandbox: &Sandbox, file: &Path, image: &[u8], more: usize) -> Outcome {
         "{}",
         outcome.stdout
     );
-    card.holds(image);
+    card.assert_holds(image);
     outcome
 }
 
@@ -107,9 +107,9 @@ fn a_window_above_the_memory_limit_is_refused() {
         ));
         outcome.assert_stderr_contains(format!("pass --memory-limit {limit}\n")).assert_code(3);
         assert!(!outcome.stderr.contains("damaged"), "{}", outcome.stderr);
-        card.is_unchanged();
+        card.assert_unchanged();
         flash(&["--memory-limit", limit]).assert_code(0);
-        card.holds(&image);
+        card.assert_holds(&image);
         let verify = |options: &[&str]| {
             let args = ["card", "verify", "--image", file.to_str().unwrap(), card.device.device()];
             sandbox.run(&[&args, options].concat())

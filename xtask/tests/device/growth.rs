@@ -65,12 +65,12 @@ impl Card {
         stdout_of("partx", &["--update", card.device()]);
         let card = Self { card, dir };
         card.record("sfdisk", "PATH=${PATH#*:} exec sfdisk \"$@\"");
-        // It asks the kernel for more than this machine may allow.
+        // The program asks the kernel for more than this machine may allow.
         card.record("resize2fs", "exit 0");
         card
     }
 
-    /// Puts `script` in the place of `program`, which notes its arguments first.
+    /// Replaces `program` by `script`, and records its arguments.
     fn record(&self, program: &str, script: &str) {
         let file = self.dir.path().join("bin").join(program);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -80,7 +80,7 @@ impl Card {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Runs what each boot runs, and returns the commands that it has given.
+    /// Runs the script of each boot, and returns the commands that it called.
     #[track_caller]
     fn boot(&self) -> Vec<String> {
         let log = self.dir.path().join("log");
@@ -119,7 +119,7 @@ impl Drop for Card {
 
 /// Boots `card` twice: the partition ends at sector `end` then, and the second boot has nothing to do.
 #[track_caller]
-fn grows(card: &Card, end: u64) {
+fn assert_grows(card: &Card, end: u64) {
     let resize = "resize2fs DISKp2".to_owned();
     let table = "sfdisk --no-reread --no-tell-kernel --quiet -N 2 DISK".to_owned();
     assert_eq!(card.boot(), [table, resize.clone()]);
@@ -131,22 +131,22 @@ fn grows(card: &Card, end: u64) {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_partition_grows_to_the_end_of_the_card() {
-    grows(&Card::new(512 * MIB, None), 512 * SECTORS);
+    assert_grows(&Card::new(512 * MIB, None), 512 * SECTORS);
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_partition_grows_up_to_the_next_one() {
-    grows(&Card::new(512 * MIB, Some(300 * SECTORS)), 300 * SECTORS);
+    assert_grows(&Card::new(512 * MIB, Some(300 * SECTORS)), 300 * SECTORS);
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_partition_grows_to_the_limit_of_its_table() {
-    // From there on numbers of sectors do not fit.
+    // A partition table has no larger numbers of sectors.
     let limit = 1 << 32;
     for tebibytes in [2, 3] {
-        grows(&Card::new(tebibytes * MIB * MIB, None), limit);
+        assert_grows(&Card::new(tebibytes * MIB * MIB, None), limit);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Images with a real `NIXOS_SD`, and checks of a card by other programs than the tool.
+//! Images with a real `NIXOS_SD`, and assertions about a card by e2fsprogs.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::support::image::stdout_of;
 /// The size of the image and of the card in MiB.
 pub const SIZE: usize = 40;
 pub const ROOM: usize = 48;
-/// Where `NIXOS_SD` begins: its table says so too.
+/// Where `NIXOS_SD` begins, as in the partition table.
 const START: usize = MIB;
 
 /// The bytes of an image whose one partition is an ext4 with the label `NIXOS_SD`, in which there is a
@@ -45,7 +45,7 @@ pub fn debugfs(card: &str, request: &str) -> String {
     stdout_of("/usr/sbin/debugfs", &["-R", request, &format!("{card}?offset={START}")])
 }
 
-/// The mode, the owner, the group and the size of what is in `folder` of the card, by name.
+/// The entries of `folder` on the card: name, mode, owner, group and size, sorted.
 #[track_caller]
 pub fn listing(card: &str, folder: &str) -> Vec<String> {
     let listing = debugfs(card, &format!("ls -p {folder}"));
@@ -61,22 +61,23 @@ pub fn listing(card: &str, folder: &str) -> Vec<String> {
 
 /// Asserts that the file system on the card is sound.
 #[track_caller]
-pub fn is_sound(card: &str) {
+pub fn assert_sound(card: &str) {
     stdout_of("/usr/sbin/e2fsck", &["-f", "-n", &format!("{card}?offset={START}")]);
 }
 
 /// The chunks, in MiB, that the payload changed, by the output of a flash with `--json`.
 #[track_caller]
-pub fn added(result: &str) -> Vec<usize> {
+pub fn payload_chunks(result: &str) -> Vec<usize> {
     let result = serde_json::from_str::<Value>(result).expect("JSON");
-    let chunks = result["report"]["added"]["chunks"].as_array().expect("places").iter();
-    let places = chunks.map(|chunk| usize::try_from(chunk["at"].as_u64().expect("a place")).expect("small"));
-    places.map(|at| at / MIB).collect()
+    let chunks = result["report"]["added"]["chunks"].as_array().expect("chunks").iter();
+    let positions =
+        chunks.map(|chunk| usize::try_from(chunk["at"].as_u64().expect("a position")).expect("small"));
+    positions.map(|at| at / MIB).collect()
 }
 
 /// Asserts that the card differs from the image in each chunk of `added`, and in no other.
 #[track_caller]
-pub fn differs_only_in(card: &[u8], image: &[u8], added: &[usize]) {
+pub fn assert_differs_only_in(card: &[u8], image: &[u8], added: &[usize]) {
     let differs = |mib: &usize| {
         let here = mib * MIB..(mib + 1) * MIB;
         card[here.clone()] != image[here]
@@ -93,21 +94,21 @@ pub fn private_key(sandbox: &Sandbox, host: &str) -> String {
 
 /// Asserts that no file below `dir` contains a line of `key`, apart from the file of the key itself.
 #[track_caller]
-pub fn has_no_trace(dir: &Path, key: &str) {
+pub fn assert_no_key_in_files(dir: &Path, key: &str) {
     for entry in dir.read_dir().expect("reading a folder") {
         let path = entry.expect("reading a folder").path();
         if path.is_dir() {
-            has_no_trace(&path, key);
+            assert_no_key_in_files(&path, key);
         } else if path.is_file() && path.file_name() != Some("ssh_host_ed25519_key".as_ref()) {
             let text = String::from_utf8_lossy(&std::fs::read(&path).expect("reading")).into_owned();
-            is_no_trace(&text, key, &path.display().to_string());
+            assert_no_key_in(&text, key, &path.display().to_string());
         }
     }
 }
 
 /// Asserts that `text` contains no line of the private `key`.
 #[track_caller]
-pub fn is_no_trace(text: &str, key: &str, what: &str) {
+pub fn assert_no_key_in(text: &str, key: &str, what: &str) {
     let secret =
         key.lines().filter(|line| !line.starts_with("-----")).map(|line| &line[..line.len().min(40)]);
     let found = secret.filter(|line| text.contains(line)).count();

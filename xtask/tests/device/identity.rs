@@ -1,72 +1,22 @@
-//! Cards that have the identity of their host, and files, as other programs than the tool find them.
+//! Cards with the identity of their host and with files, as e2fsprogs find them.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
-use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
 
 use crate::card::{Card, MIB};
 use crate::flash::flash;
 use crate::host_image::{
-    ROOM, added, debugfs, differs_only_in, has_no_trace, host_image, is_no_trace, is_sound, listing,
-    private_key,
+    ROOM, assert_differs_only_in, assert_no_key_in, assert_no_key_in_files, assert_sound, debugfs,
+    host_image, listing, payload_chunks, private_key,
 };
 use crate::image::{garbage, pack};
+use crate::payload::{KEY, assert_payload, payload_files};
 use crate::support::Sandbox;
 use crate::support::image::stdout_of;
 use crate::user::User;
 
 const OF_PI: [&str; 2] = ["--identity-of", "pi"];
-const KEY: &str = "/persist/etc/ssh/ssh_host_ed25519_key";
-
-/// A folder for `--files` with a bit of everything.
-fn files(sandbox: &Sandbox) -> PathBuf {
-    let dir = sandbox.path("home/files");
-    std::fs::create_dir_all(dir.join("etc/wpa \"x\"")).unwrap();
-    std::fs::create_dir_all(dir.join("empty")).unwrap();
-    for (name, text, mode) in [
-        ("etc/old.conf", "another one\n", 0o604),
-        ("etc/wpa \"x\"/ho me.psk", "secret", 0o440),
-        ("age.key", "", 0o400),
-        ("<12>", "odd", 0o6755),
-    ] {
-        std::fs::write(dir.join(name), text).unwrap();
-        std::fs::set_permissions(dir.join(name), Permissions::from_mode(mode)).unwrap();
-    }
-    std::fs::write(dir.join("large"), garbage(300_000)).unwrap();
-    std::fs::set_permissions(dir.join("empty"), Permissions::from_mode(0o2700)).unwrap();
-    std::os::unix::fs::chown(dir.join("age.key"), Some(70_000), Some(998)).unwrap();
-    symlink("age.key", dir.join("link")).unwrap();
-    symlink(format!("../{}", "far/".repeat(30)), dir.join("long")).unwrap();
-    dir
-}
-
-/// Asserts that the card has `key` and all of [`files`]. `out` is a file for what is taken from it.
-#[track_caller]
-fn has_all_of_it(device: &str, key: &str, out: &Path) {
-    assert_eq!(debugfs(device, &format!("cat {KEY}")), key);
-    let size = key.len();
-    assert_eq!(
-        listing(device, "/persist/etc/ssh"),
-        [format!("ssh_host_ed25519_key 100600 0:0 {size}"), "ssh_host_ed25519_key.pub 100644 0:0 84".into()]
-    );
-    let names = listing(device, "/persist");
-    for line in [
-        "<12> 106755 0:0 3",
-        "age.key 100400 70000:998 0",
-        "large 100644 0:0 300000",
-        "link 120777 0:0 7",
-        "long 120777 0:0 123",
-    ] {
-        assert!(names.contains(&line.to_owned()), "{line}: {names:?}");
-    }
-    assert!(names.iter().any(|line| line.starts_with("empty 042700 0:0")), "{names:?}");
-    assert_eq!(debugfs(device, "cat \"/persist/etc/wpa \"\"x\"\"/ho me.psk\""), "secret");
-    assert_eq!(debugfs(device, "cat /persist/etc/old.conf"), "another one\n");
-    debugfs(device, &format!("dump /persist/large {}", out.display()));
-    assert!(std::fs::read(out).unwrap() == garbage(300_000));
-}
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
@@ -78,29 +28,29 @@ fn a_card_gets_its_key_and_files_and_otherwise_the_image() {
         let card = Card::new(ROOM);
         let file = pack(&sandbox.path("home"), format, &image);
         let device = card.device.device();
-        let files = files(&sandbox);
+        let files = payload_files(&sandbox);
         let files = files.to_str().unwrap();
         let more = [&OF_PI[..], &["--files", files, "--mode", mode, "--json"]].concat();
         let outcome = flash(&sandbox, &file, device, "48MiB", &more);
-        let places = added(&outcome.assert_code(0).stdout);
-        // The plan names both, and so no note does.
+        let changed = payload_chunks(&outcome.assert_code(0).stdout);
+        // The plan lists both, so no note does.
         for path in ["etc/old.conf", "link"] {
             outcome.assert_stderr_contains(format!("        replaces /persist/{path} of the image"));
         }
         assert!(!outcome.stderr.contains("\"replaces /persist"), "{}", outcome.stderr);
         assert_eq!(outcome.stderr.matches("replaces /persist").count(), 2, "{}", outcome.stderr);
 
-        is_sound(device);
+        assert_sound(device);
         let bytes = card.device.bytes();
-        differs_only_in(&bytes, &image, &places);
+        assert_differs_only_in(&bytes, &image, &changed);
         let behind = image.len()..(ROOM - 1) * MIB;
         assert!(bytes[behind.clone()] == garbage(ROOM * MIB)[behind]);
         let key = private_key(&sandbox, "pi");
-        has_all_of_it(device, &key, &sandbox.path("home/out"));
+        assert_payload(device, &key, &sandbox.path("home/out"));
 
         // The key is on the card and in its own file, and nowhere else.
-        has_no_trace(&sandbox.path(""), &key);
-        is_no_trace(&format!("{}{}", outcome.stdout, outcome.stderr), &key, "what was said");
+        assert_no_key_in_files(&sandbox.path(""), &key);
+        assert_no_key_in(&format!("{}{}", outcome.stdout, outcome.stderr), &key, "the output");
         let [folder, private] = ["state/identity/pi", "state/identity/pi/ssh_host_ed25519_key"];
         let mode = |name: &str| sandbox.path(name).metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(folder), mode(private)), (0, 0o600));
@@ -165,13 +115,13 @@ fn verify_compares_the_image_and_the_payload() {
     verify(&[]).assert_stderr_contains("comparing with the hash of the receipt");
     assert!(verify(&[]).assert_code(0).stdout.starts_with(&holds));
     std::fs::rename(&away, &file).unwrap();
-    // Somebody changes what was put there.
+    // The mode of the key changes.
     stdout_of(
         "/usr/sbin/debugfs",
         &["-w", "-R", &format!("sif {KEY} mode 0100644"), &format!("{device}?offset={MIB}")],
     );
     verify(&[]).assert_stderr_contains("does not hold the image: ").assert_code(4);
-    // And somebody else has written the image alone.
+    // Another project flashes the image without a payload.
     let stranger = Sandbox::new();
     flash(&stranger, &file, device, "48MiB", &[]).assert_code(0);
     verify(&["--image", path]).assert_stderr_contains("does not hold the image: ").assert_code(4);
@@ -190,12 +140,12 @@ fn a_second_flash_keeps_replaces_or_removes_the_key() {
     run(&[]).assert_code(0);
     let key = private_key(&sandbox, "pi");
     let line = known();
-    // Only what the key has changed differs from the image, and goes back to it on the way.
+    // Only the chunks of the key differ from the image; the flash writes them twice.
     let before = card.device.written();
     let outcome = run(&["--mode", "delta", "--json"]);
-    let places = added(&outcome.assert_stderr_contains("of pi (kept)").assert_code(0).stdout);
+    let changed = payload_chunks(&outcome.assert_stderr_contains("of pi (kept)").assert_code(0).stdout);
     let written = card.device.written() - before;
-    assert!(written < (2 * places.len() as u64 + 5) << 20, "{written} bytes were written");
+    assert!(written < (2 * changed.len() as u64 + 5) << 20, "{written} bytes were written");
     assert_eq!((private_key(&sandbox, "pi"), known()), (key.clone(), line.clone()));
     assert_eq!(debugfs(device, &format!("cat {KEY}")), key);
 
@@ -204,7 +154,7 @@ fn a_second_flash_keeps_replaces_or_removes_the_key() {
     assert!(other != key && known() != line && known().lines().count() == 1);
     assert_eq!(debugfs(device, &format!("cat {KEY}")), other);
     let names = sandbox.path("state/identity/pi").read_dir().unwrap().count();
-    assert_eq!(names, 2, "nothing waits any more");
+    assert_eq!(names, 2, "a pending key is left");
 
     let outcome = run(&["--identity", "none"]);
     outcome.assert_stderr_contains(
@@ -212,13 +162,13 @@ fn a_second_flash_keeps_replaces_or_removes_the_key() {
     );
     assert!(outcome.assert_code(0).stdout.contains(" holds the image: 40.0 MiB read back"));
     assert_eq!(known(), "");
-    card.holds(&image);
+    card.assert_holds(&image);
     // The key is still there, for the next card.
     run(&[]).assert_stderr_contains("of pi (kept)").assert_code(0);
     assert_eq!(debugfs(device, &format!("cat {KEY}")), other);
 }
 
-/// A run was killed when its card was written and its key not yet settled.
+/// A run was killed after its card was written, and before its key replaced the old one.
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn a_pending_key_is_never_lost() {
@@ -229,19 +179,19 @@ fn a_pending_key_is_never_lost() {
     let run = |more: &[&str]| flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], more].concat());
     run(&[]).assert_code(0);
     let old = private_key(&sandbox, "pi");
-    let waiting = sandbox.path("state/identity/pi/ssh_host_ed25519_key.new");
-    let waiting_path = waiting.to_str().unwrap();
-    stdout_of("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "pi", "-f", waiting_path]);
-    std::fs::remove_file(format!("{waiting_path}.pub")).unwrap();
-    let newer = std::fs::read_to_string(&waiting).unwrap();
+    let pending = sandbox.path("state/identity/pi/ssh_host_ed25519_key.new");
+    let pending_path = pending.to_str().unwrap();
+    stdout_of("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "pi", "-f", pending_path]);
+    std::fs::remove_file(format!("{pending_path}.pub")).unwrap();
+    let newer = std::fs::read_to_string(&pending).unwrap();
     let kept = run(&[]);
     kept.assert_stderr_contains("warning: a newer key of pi is pending, SHA256:");
     kept.assert_stderr_contains(format!(
-        "pass --identity new to use it, or remove {waiting_path} to drop it"
+        "pass --identity new to use it, or remove {pending_path} to drop it"
     ))
     .assert_code(0);
     assert_eq!(
-        (private_key(&sandbox, "pi"), std::fs::read_to_string(&waiting).unwrap()),
+        (private_key(&sandbox, "pi"), std::fs::read_to_string(&pending).unwrap()),
         (old, newer.clone())
     );
     run(&["--identity", "new"])
@@ -249,7 +199,7 @@ fn a_pending_key_is_never_lost() {
         .assert_code(0);
     assert_eq!(private_key(&sandbox, "pi"), newer);
     assert_eq!(debugfs(device, &format!("cat {KEY}")), newer);
-    assert!(!waiting.exists());
+    assert!(!pending.exists());
 }
 
 #[test]
@@ -268,8 +218,8 @@ fn a_plain_file_gets_a_key_from_another_folder() {
     let key = std::fs::read_to_string(format!("{keys}/pi/ssh_host_ed25519_key")).unwrap();
     assert_eq!(debugfs(&card, &format!("cat {KEY}")), key);
     assert!(!sandbox.path("state/identity/pi").exists());
-    // Files that are a part of the flake are readable for everybody, and may be meant to be.
-    let files = files(&sandbox);
+    // Files within the flake become readable for everybody, which is a warning only.
+    let files = payload_files(&sandbox);
     let flake = format!("path:{}", sandbox.path("home").display());
     let outcome =
         flash(&sandbox, &file, &card, "48MiB", &["--flake", &flake, "--files", files.to_str().unwrap()]);
@@ -295,10 +245,9 @@ fn the_elevated_worker_writes_the_key() {
     );
     let key = private_key(&user.sandbox, "pi");
     assert_eq!(debugfs(user.card(), &format!("cat {KEY}")), key);
-    has_no_trace(&user.sandbox.path("calls"), &key);
-    is_no_trace(&outcome.stderr, &key, "what was said");
-    // Whoever is not root cannot have given a file away: it is root's on the card. The key is the user's
-    // here.
+    assert_no_key_in_files(&user.sandbox.path("calls"), &key);
+    assert_no_key_in(&outcome.stderr, &key, "the output");
+    // The file belongs to root on the card, as only root can give files away. The user owns the key here.
     let names = listing(user.card(), "/persist");
     assert!(names.contains(&"wifi 100644 0:0 3".to_owned()), "{names:?}");
     let folder = user.sandbox.path("state/identity/pi").metadata().unwrap();

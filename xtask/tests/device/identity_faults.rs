@@ -3,21 +3,22 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::Instant;
 
 use fuser::Errno;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::card::{Card, MIB, is_blank};
+use crate::fake_card::{ALWAYS, Fault};
 use crate::faulty::FaultyCard;
 use crate::flash::{flash, report};
-use crate::host_image::{ROOM, added, debugfs, differs_only_in, host_image, is_sound, private_key};
+use crate::host_image::{
+    ROOM, assert_differs_only_in, assert_sound, debugfs, host_image, payload_chunks, private_key,
+};
 use crate::image::{garbage, pack};
-use crate::interrupt::{wait_until_nobody_writes, worker_of};
-use crate::medium::{ALWAYS, Fault};
+use crate::interrupt::{wait_for_worker_end, worker_of};
+use crate::support::xtask::{Running, SignalTo};
 use crate::support::{Outcome, Sandbox};
 
 /// An image, the content of a card that holds it, and the chunks that the host key changes.
@@ -26,7 +27,7 @@ struct Ready {
     image: Vec<u8>,
     before: Vec<u8>,
     /// In MiB.
-    places: Vec<usize>,
+    changed: Vec<usize>,
 }
 
 impl Ready {
@@ -37,14 +38,14 @@ impl Ready {
         let file = pack(&sandbox.path("home"), "img.zst", &image);
         let outcome =
             flash(&sandbox, &file, card.device.device(), "48MiB", &["--identity-of", "pi", "--json"]);
-        let places = added(&outcome.assert_code(0).stdout);
+        let changed = payload_chunks(&outcome.assert_code(0).stdout);
         let before = [&image[..], &garbage(ROOM * MIB)[image.len()..]].concat();
-        Self { sandbox, image, before, places }
+        Self { sandbox, image, before, changed }
     }
 
     /// A position that is written only for the host key, behind the capacity probe of its MiB.
-    fn place(&self) -> usize {
-        self.places[0] * MIB + 77 * 512
+    fn position(&self) -> usize {
+        self.changed[0] * MIB + 77 * 512
     }
 
     fn card(&self, fault: Fault) -> FaultyCard {
@@ -58,19 +59,19 @@ impl Ready {
 
     /// Asserts that the card does not boot, and that the same command then completes the flash.
     #[track_caller]
-    fn is_blank_and_can_be_repeated(&self, card: &FaultyCard) {
-        assert!(is_blank(&card.medium()[..MIB]));
-        card.mend();
-        self.holds_both(card, &self.flash(card));
+    fn assert_blank_and_repeatable(&self, card: &FaultyCard) {
+        assert!(is_blank(&card.bytes()[..MIB]));
+        card.repair();
+        self.assert_image_and_key(card, &self.flash(card));
     }
 
     #[track_caller]
-    fn holds_both(&self, card: &FaultyCard, outcome: &Outcome) {
-        let places = added(&outcome.assert_code(0).stdout);
-        differs_only_in(&card.medium(), &self.image, &places);
+    fn assert_image_and_key(&self, card: &FaultyCard, outcome: &Outcome) {
+        let changed = payload_chunks(&outcome.assert_code(0).stdout);
+        assert_differs_only_in(&card.bytes(), &self.image, &changed);
         let key = debugfs(card.path(), "cat /persist/etc/ssh/ssh_host_ed25519_key");
         assert_eq!(key, private_key(&self.sandbox, "pi"));
-        is_sound(card.path());
+        assert_sound(card.path());
     }
 }
 
@@ -78,26 +79,26 @@ impl Ready {
 #[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn a_fault_at_the_payload_leaves_the_head_blank() {
     let ready = Ready::new();
-    let place = ready.place();
-    let at = ready.places[0] * MIB;
+    let position = ready.position();
+    let at = ready.changed[0] * MIB;
     for (fault, code, text) in [
         (
-            Fault::WriteFails(place, Errno::EIO),
+            Fault::WriteFails(position, Errno::EIO),
             5,
             format!("writing the card at byte {at}: Input/output error"),
         ),
         (
-            Fault::ReadFails(place, Errno::EIO),
+            Fault::ReadFails(position, Errno::EIO),
             5,
             format!("reading the card at byte {at}: Input/output error (os error 5), after 3 retries"),
         ),
         (
-            Fault::Flipped(place, ALWAYS),
+            Fault::Flipped(position, ALWAYS),
             4,
             format!("the card does not hold the bytes written at byte {at}, after 3 retries"),
         ),
         (
-            Fault::Lost(place, ALWAYS),
+            Fault::Lost(position, ALWAYS),
             4,
             format!("the card does not hold the bytes written at byte {at}, after 3 retries"),
         ),
@@ -108,7 +109,7 @@ fn a_fault_at_the_payload_leaves_the_head_blank() {
             .assert_stderr_contains(&text)
             .assert_stderr_contains("the first MiB of the card is blank, so it will not boot")
             .assert_code(code);
-        ready.is_blank_and_can_be_repeated(&card);
+        ready.assert_blank_and_repeatable(&card);
     }
 }
 
@@ -116,31 +117,24 @@ fn a_fault_at_the_payload_leaves_the_head_blank() {
 #[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn a_passing_fault_at_the_payload_is_healed() {
     let ready = Ready::new();
-    for fault in [Fault::Flipped(ready.place(), 2), Fault::Lost(ready.place(), 2)] {
+    for fault in [Fault::Flipped(ready.position(), 2), Fault::Lost(ready.position(), 2)] {
         let card = ready.card(fault);
         let outcome = ready.flash(&card);
         assert_eq!(report(&outcome).retries, 2, "{fault:?}");
-        ready.holds_both(&card, &outcome);
+        ready.assert_image_and_key(&card, &outcome);
     }
 }
 
-/// Runs a flash that `stop` stops while the worker hangs at the position. Returns the exit code and stderr.
-fn stopped(ready: &Ready, card: &FaultyCard, stop: impl FnOnce(Pid, Pid)) -> (Option<i32>, String) {
+/// Runs a flash and calls `stop` with the run and its worker while the card stalls.
+fn stop_stalled(ready: &Ready, card: &FaultyCard, stop: impl FnOnce(&Running, Pid)) -> Outcome {
     let file = ready.sandbox.path("home").join("nixos-sd-image.img.zst");
-    let words = [file.to_str().unwrap(), card.path()];
-    let args = ["flash", "--image", words[0], words[1], "--identity-of", "pi"];
+    let args = ["flash", "--image", file.to_str().unwrap(), card.path(), "--identity-of", "pi"];
     let args = [&args[..], &["--allow-virtual", "--yes", "--expect-size", "48MiB"]].concat();
-    let mut command = ready.sandbox.command(&args);
-    command.stderr(Stdio::piped()).stdout(Stdio::null()).process_group(0);
-    let mut tool = command.spawn().unwrap();
-    let mut stderr = BufReader::new(tool.stderr.take().unwrap());
+    let mut run = ready.sandbox.xtask(&args).spawn();
     card.wait_for_stall();
-    stop(Pid::from_child(&tool), worker_of(&tool).unwrap());
+    stop(&run, worker_of(&run.child).unwrap());
     card.release();
-    let mut said = String::new();
-    while stderr.read_line(&mut said).unwrap() > 0 {}
-    stderr.read_to_string(&mut said).unwrap();
-    (tool.wait().unwrap().code(), said)
+    run.finish()
 }
 
 #[test]
@@ -148,18 +142,18 @@ fn stopped(ready: &Ready, card: &FaultyCard, stop: impl FnOnce(Pid, Pid)) -> (Op
 fn a_worker_that_ends_before_the_head_leaves_the_head_blank() {
     let ready = Ready::new();
     let key = private_key(&ready.sandbox, "pi");
-    let card = ready.card(Fault::StallsWrite(ready.place()));
-    let (code, said) = stopped(&ready, &card, |_, worker| kill_process(worker, Signal::KILL).unwrap());
-    assert_eq!(code, Some(5), "{said}");
-    assert!(said.contains("before the card was complete\nhint: run the same command again"), "{said}");
+    let card = ready.card(Fault::StallsWrite(ready.position()));
+    let outcome = stop_stalled(&ready, &card, |_, worker| kill_process(worker, Signal::KILL).unwrap());
+    outcome.assert_code(5);
+    outcome.assert_stderr_contains("before the card was complete\nhint: run the same command again");
     std::thread::sleep(std::time::Duration::from_millis(500));
-    ready.is_blank_and_can_be_repeated(&card);
+    ready.assert_blank_and_repeatable(&card);
 
-    let card = ready.card(Fault::StallsWrite(ready.place()));
-    let (code, said) = stopped(&ready, &card, |tool, _| kill_process_group(tool, Signal::INT).unwrap());
-    assert_eq!(code, Some(130), "{said}");
-    assert!(said.contains("stopped at byte ") && said.contains("run the same command again"), "{said}");
-    ready.is_blank_and_can_be_repeated(&card);
+    let card = ready.card(Fault::StallsWrite(ready.position()));
+    let outcome = stop_stalled(&ready, &card, |run, _| run.signal(SignalTo::Group, Signal::INT));
+    outcome.assert_code(130);
+    outcome.assert_stderr_contains("stopped at byte ").assert_stderr_contains("run the same command again");
+    ready.assert_blank_and_repeatable(&card);
     assert_eq!(private_key(&ready.sandbox, "pi"), key, "the key of the first flash is kept");
 }
 
@@ -170,12 +164,12 @@ fn a_new_key_replaces_the_old_one_once_a_card_has_it() {
     let key = private_key(&ready.sandbox, "pi");
     let known = || std::fs::read(ready.sandbox.path("state/identity/known_hosts")).unwrap();
     let line = known();
-    let card = ready.card(Fault::WriteFails(ready.place(), Errno::EIO));
+    let card = ready.card(Fault::WriteFails(ready.position(), Errno::EIO));
     let file = ready.sandbox.path("home").join("nixos-sd-image.img.zst");
     let more = ["--identity-of", "pi", "--identity", "new"];
     flash(&ready.sandbox, &file, card.path(), "48MiB", &more).assert_code(5);
     assert_eq!((private_key(&ready.sandbox, "pi"), known()), (key.clone(), line.clone()));
-    card.mend();
+    card.repair();
     flash(&ready.sandbox, &file, card.path(), "48MiB", &more).assert_code(0);
     assert!(private_key(&ready.sandbox, "pi") != key && known() != line);
 }
@@ -202,7 +196,7 @@ fn a_worker_killed_at_any_moment_leaves_a_blank_or_a_whole_card() {
         let killed = worker_of(&tool).is_some_and(|worker| kill_process(worker, Signal::KILL).is_ok());
         let ended = tool.wait().unwrap();
         // The kernel's pending writes are done when another process may claim the card.
-        wait_until_nobody_writes(device);
+        wait_for_worker_end(device);
         let is_blank = is_blank(&card.device.bytes()[..4096]);
         blank += u32::from(is_blank);
         assert!(is_blank || !killed || is_whole(&sandbox, device), "step {step}");
@@ -215,6 +209,6 @@ fn a_worker_killed_at_any_moment_leaves_a_blank_or_a_whole_card() {
 
 /// Whether the card is completely flashed: its file system is sound, and has the key of the host.
 fn is_whole(sandbox: &Sandbox, device: &str) -> bool {
-    is_sound(device);
+    assert_sound(device);
     debugfs(device, "cat /persist/etc/ssh/ssh_host_ed25519_key") == private_key(sandbox, "pi")
 }

@@ -1,4 +1,4 @@
-//! What has no place for an identity is told before the first byte is written.
+//! Payloads that are refused before the first byte is written.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -16,14 +16,14 @@ use crate::support::{Outcome, Sandbox};
 /// Asserts that a flash of `image` with `more` is refused with `text`, and changes neither the card nor the
 /// keys.
 #[track_caller]
-fn refuses(image: &[u8], more: &[&str], code: i32, text: &str) {
+fn assert_refused(image: &[u8], more: &[&str], code: i32, text: &str) {
     let sandbox = Sandbox::new();
     let card = Card::new(ROOM);
     let file = pack(&sandbox.path("home"), "img.zst", image);
     flash(&sandbox, &file, card.device.device(), "48MiB", more)
         .assert_stderr_contains(text)
         .assert_code(code);
-    card.is_unchanged();
+    card.assert_unchanged();
     assert!(!sandbox.path("state/identity/known_hosts").exists());
 }
 
@@ -32,11 +32,11 @@ fn refuses(image: &[u8], more: &[&str], code: i32, text: &str) {
 fn images_without_nixos_sd_or_without_room_are_refused() {
     let of_pi = ["--identity-of", "pi"];
     let text = "has no partition NIXOS_SD with ext4\nhint: pass --identity none: ";
-    refuses(&image(40), &of_pi, 3, text);
+    assert_refused(&image(40), &of_pi, 3, text);
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("large"), garbage(2 << 20)).unwrap();
     let files = ["--files", dir.path().to_str().unwrap()];
-    refuses(
+    assert_refused(
         &host_image(4096, true),
         &files,
         3,
@@ -44,21 +44,26 @@ fn images_without_nixos_sd_or_without_room_are_refused() {
     );
     let mut other = host_image(4096, false);
     other[(1 << 20) + 1024 + 120] = b'X';
-    refuses(&other, &of_pi, 3, "has no partition NIXOS_SD with ext4");
+    assert_refused(&other, &of_pi, 3, "has no partition NIXOS_SD with ext4");
 }
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn contradicting_options_are_refused() {
     let image = host_image(4096, false);
-    refuses(&image, &["--identity", "new"], 2, "name the host with --identity-of HOST");
-    refuses(&image, &["--identity-of", "../pi"], 2, "\"../pi\" cannot be the name of a host with a key");
-    refuses(&image, &["--files", "/dev/null"], 3, "--files /dev/null is not a folder");
+    assert_refused(&image, &["--identity", "new"], 2, "name the host with --identity-of HOST");
+    assert_refused(
+        &image,
+        &["--identity-of", "../pi"],
+        2,
+        "\"../pi\" cannot be the name of a host with a key",
+    );
+    assert_refused(&image, &["--files", "/dev/null"], 3, "--files /dev/null is not a folder");
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("etc/ssh")).unwrap();
     std::fs::write(dir.path().join("etc/ssh/ssh_host_ed25519_key"), "mine").unwrap();
     let files = dir.path().to_str().unwrap();
-    refuses(
+    assert_refused(
         &image,
         &["--identity-of", "pi", "--files", files],
         3,
@@ -66,12 +71,12 @@ fn contradicting_options_are_refused() {
     );
 }
 
-/// A folder for `--files` is made by `make`.
+/// Like [`assert_refused`], with a folder for `--files` that `make` fills.
 #[track_caller]
-fn refuses_files(image: &[u8], make: impl FnOnce(&Path), more: &[&str], text: &str) {
+fn assert_files_refused(image: &[u8], make: impl FnOnce(&Path), more: &[&str], text: &str) {
     let dir = tempfile::tempdir().unwrap();
     make(dir.path());
-    refuses(image, &[more, &["--files", dir.path().to_str().unwrap()]].concat(), 3, text);
+    assert_refused(image, &[more, &["--files", dir.path().to_str().unwrap()]].concat(), 3, text);
 }
 
 #[test]
@@ -81,15 +86,15 @@ fn files_do_not_replace_folders_nor_folders_files() {
     let of_pi = ["--identity-of", "pi"];
     let file = |dir: &Path| std::fs::write(dir.join("etc"), "").unwrap();
     let text = "error: --files contains etc, which is not a folder, but etc/ssh is within it";
-    refuses_files(&image, file, &of_pi, text);
-    refuses_files(
+    assert_files_refused(&image, file, &of_pi, text);
+    assert_files_refused(
         &image,
         file,
         &[],
         "error: /persist/etc is a folder in the image, which a file or a link cannot replace\nhint: rename it",
     );
     let link = |dir: &Path| symlink("nowhere", dir.join("etc")).unwrap();
-    refuses_files(
+    assert_files_refused(
         &image,
         link,
         &[],
@@ -98,12 +103,12 @@ fn files_do_not_replace_folders_nor_folders_files() {
     for name in ["link", "etc/old.conf"] {
         let folder = |dir: &Path| std::fs::create_dir_all(dir.join(name)).unwrap();
         let text = format!("error: /persist/{name} must be a folder, but is a file or a link in the image");
-        refuses_files(&image, folder, &of_pi, &text);
+        assert_files_refused(&image, folder, &of_pi, &text);
         let within = |dir: &Path| {
             folder(dir);
             std::fs::write(dir.join(name).join("file"), "").unwrap();
         };
-        refuses_files(&image, within, &of_pi, &text);
+        assert_files_refused(&image, within, &of_pi, &text);
     }
 }
 
@@ -120,7 +125,7 @@ fn paths_that_are_too_long_for_debugfs_are_refused() {
         }
     };
     let text = "cannot be written to a card: its path, with the target of a link, is too long\nhint: shorten the names";
-    refuses_files(&host_image(4096, false), deep, &[], text);
+    assert_files_refused(&host_image(4096, false), deep, &[], text);
 }
 
 /// Runs the tool on a machine without this program of Debian.
@@ -156,6 +161,6 @@ fn missing_programs_of_e2fsprogs_are_refused() {
             .assert_stderr_contains("hint: install e2fsprogs with `cargo xtask setup`")
             .assert_code(3);
     }
-    card.is_unchanged();
+    card.assert_unchanged();
     without(&sandbox, "debugfs", &args).assert_code(0);
 }

@@ -25,11 +25,11 @@ const CHAIN: usize = 5;
 const TABLE: usize = 4096;
 
 /// Numbers that look random and follow from a seed (splitmix64).
-struct Dice(u64);
+struct Random(u64);
 
-impl Dice {
+impl Random {
     /// A number below `limit`.
-    fn roll(&mut self, limit: u64) -> u64 {
+    fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -37,7 +37,7 @@ impl Dice {
     }
 
     fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[usize::try_from(self.roll(all.len() as u64)).expect("small")]
+        &all[usize::try_from(self.below(all.len() as u64)).expect("small")]
     }
 }
 
@@ -52,13 +52,13 @@ impl Moment {
 
     /// A moment anywhere in the work, more often at its ends, where the head is blanked and written. `whole`
     /// is how many bytes a flash in mode `full` moves, whatever the card holds.
-    fn roll(dice: &mut Dice, whole: u64) -> Self {
+    fn random(random: &mut Random, whole: u64) -> Self {
         let end = 3 << 20;
-        let mode = *dice.pick(&["auto", "full", "delta"]);
-        match dice.roll(4) {
-            0 => Self { mode, limit: dice.roll(end) },
-            1 => Self { mode: "full", limit: whole - dice.roll(end) },
-            _ => Self { mode, limit: dice.roll(whole) },
+        let mode = *random.pick(&["auto", "full", "delta"]);
+        match random.below(4) {
+            0 => Self { mode, limit: random.below(end) },
+            1 => Self { mode: "full", limit: whole - random.below(end) },
+            _ => Self { mode, limit: random.below(whole) },
         }
     }
 }
@@ -68,20 +68,20 @@ struct End {
     code: Option<i32>,
     /// The phase that began last.
     phase: String,
-    said: String,
+    stderr: String,
     /// How many bytes the worker had moved at the last measurement.
     moved: u64,
 }
 
 /// A card of [`ROOM`] MiB, and an image of [`SIZE`] with zeros in it.
-struct Bench {
+struct Setup {
     sandbox: Sandbox,
     card: Loop,
     image: Vec<u8>,
     _memory: tempfile::TempDir,
 }
 
-impl Bench {
+impl Setup {
     fn new() -> Self {
         let sandbox = Sandbox::new();
         let memory = tempfile::tempdir_in("/dev/shm").expect("making a folder");
@@ -94,11 +94,11 @@ impl Bench {
     }
 
     /// Overwrites the card with noise, zeros and parts of the image, behind a head of noise.
-    fn refill(&self, dice: &mut Dice) {
+    fn refill(&self, random: &mut Random) {
         let mut bytes = garbage(ROOM * MIB);
         for mib in 1..SIZE {
             let here = mib * MIB..(mib + 1) * MIB;
-            match dice.roll(3) {
+            match random.below(3) {
                 0 => bytes[here].fill(0),
                 1 => bytes[here.clone()].copy_from_slice(&self.image[here]),
                 _ => {}
@@ -113,24 +113,24 @@ impl Bench {
     /// Runs a flash whose worker is killed at that moment.
     fn flash(&self, moment: &Moment) -> End {
         let file = self.sandbox.path("home").join("nixos-sd-image.sized.zst");
-        let words = [file.to_str().expect("a plain path"), self.card.device()];
-        let args =
-            ["--json", "flash", "--image", words[0], words[1], "--allow-virtual", "--yes", "--no-eject"];
+        let file = file.to_str().expect("a plain path");
+        let card = self.card.device();
+        let args = ["--json", "flash", "--image", file, card, "--allow-virtual", "--yes", "--no-eject"];
         let mut command =
             self.sandbox.command(&[&args[..], &["--expect-size", "32MiB", "--mode", moment.mode]].concat());
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("running the binary");
         let moved = kill_at(&mut child, moment.limit);
         let output = child.wait_with_output().expect("waiting for the binary");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        End { code: output.status.code(), phase: last_phase(&said), said, moved }
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        End { code: output.status.code(), phase: last_phase(&stderr), stderr, moved }
     }
 }
 
 /// Kills the worker of `tool` once it has moved `limit` bytes. Returns how many it had moved.
 fn kill_at(tool: &mut Child, limit: u64) -> u64 {
     let mut moved = 0;
-    while tool.try_wait().expect("looking after the binary").is_none() {
+    while tool.try_wait().expect("waiting for the binary").is_none() {
         let Some(worker) = worker_of(tool) else { continue };
         while let Some(now) = moved_by(worker) {
             moved = now;
@@ -151,8 +151,8 @@ fn moved_by(process: Pid) -> Option<u64> {
     Some(fields.filter_map(|line| line[7..].parse::<u64>().ok()).sum())
 }
 
-fn last_phase(said: &str) -> String {
-    let events = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+fn last_phase(stderr: &str) -> String {
+    let events = stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let mut names = events.filter_map(|event| {
         let name = event["name"].as_str()?.to_owned();
         match event["event"].as_str()? {
@@ -166,45 +166,47 @@ fn last_phase(said: &str) -> String {
 
 /// Asserts that a card that held `before` is safe after a flash whose worker may have been killed.
 #[track_caller]
-fn check(bench: &Bench, before: &[u8], end: &End, place: &str) {
-    let after = bench.card.bytes();
-    let done = after.starts_with(&bench.image);
+fn assert_safe(setup: &Setup, before: &[u8], end: &End, context: &str) {
+    let after = setup.card.bytes();
+    let done = after.starts_with(&setup.image);
     let untouched = after[..MIB] == before[..MIB];
-    assert!(done || untouched || is_blank(&after[..TABLE]), "half an image would boot: {place}");
+    assert!(done || untouched || is_blank(&after[..TABLE]), "half an image would boot: {context}");
     match end.code {
-        Some(0) => assert!(done, "{place}"),
-        Some(5) => assert!(end.said.contains("before the card was complete"), "{place}"),
-        Some(6) => assert!(end.said.contains("nothing was written") && after == before, "{place}"),
-        code => panic!("exit code {code:?}: {place}"),
+        Some(0) => assert!(done, "{context}"),
+        Some(5) => assert!(end.stderr.contains("before the card was complete"), "{context}"),
+        Some(6) => assert!(end.stderr.contains("nothing was written") && after == before, "{context}"),
+        code => panic!("exit code {code:?}: {context}"),
     }
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_worker_killed_at_random_points_never_leaves_half_an_image_that_boots() {
-    let bench = Bench::new();
+    let setup = Setup::new();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
     let seed = std::env::var("XTASK_SEED").map_or(now.as_secs(), |seed| seed.parse().expect("a number"));
-    let mut dice = Dice(seed);
-    bench.refill(&mut dice);
-    let whole = bench.flash(&Moment { mode: "full", ..Moment::NEVER });
-    assert_eq!(whole.code, Some(0), "{}", whole.said);
-    let (mut killed, mut kills) = (BTreeMap::<String, usize>::new(), 0);
+    let mut random = Random(seed);
+    setup.refill(&mut random);
+    let whole = setup.flash(&Moment { mode: "full", ..Moment::NEVER });
+    assert_eq!(whole.code, Some(0), "{}", whole.stderr);
+    let mut killed = BTreeMap::<String, usize>::new();
+    let mut kills = 0;
     let everywhere = |killed: &BTreeMap<_, _>| PHASES.iter().all(|phase| killed.contains_key(*phase));
     for _ in 0..5 * KILLS {
         if kills >= KILLS && everywhere(&killed) {
             break;
         }
         if kills % CHAIN == 0 {
-            bench.refill(&mut dice);
+            setup.refill(&mut random);
         }
-        let before = bench.card.bytes();
-        let moment = Moment::roll(&mut dice, whole.moved);
-        let end = bench.flash(&moment);
+        let before = setup.card.bytes();
+        let moment = Moment::random(&mut random, whole.moved);
+        let end = setup.flash(&moment);
         let mode = moment.mode;
         let limit = moment.limit;
-        let place = format!("XTASK_SEED={seed}, kill {kills} in mode {mode} at {limit} bytes: {}", end.said);
-        check(&bench, &before, &end, &place);
+        let context =
+            format!("XTASK_SEED={seed}, kill {kills} in mode {mode} at {limit} bytes: {}", end.stderr);
+        assert_safe(&setup, &before, &end, &context);
         if end.code == Some(0) {
             // The flash ended before that moment.
             continue;
@@ -212,9 +214,12 @@ fn a_worker_killed_at_random_points_never_leaves_half_an_image_that_boots() {
         kills += 1;
         *killed.entry(end.phase).or_default() += 1;
         if kills % CHAIN == 0 {
-            let end = bench.flash(&Moment::NEVER);
-            assert_eq!(end.code, Some(0), "{place}, and then: {}", end.said);
-            assert!(bench.card.bytes().starts_with(&bench.image), "{place}, and then the image is not there");
+            let end = setup.flash(&Moment::NEVER);
+            assert_eq!(end.code, Some(0), "{context}, and then: {}", end.stderr);
+            assert!(
+                setup.card.bytes().starts_with(&setup.image),
+                "{context}, and then the image is not there"
+            );
         }
     }
     println!("killed in these phases: {killed:?}");

@@ -1,5 +1,4 @@
-//! Which process runs with whose rights, how processes protect their secrets, and the rescan of partitions at
-//! the end.
+//! The rights of each process, the protection of secrets in memory, and the rescan of partitions.
 
 use std::fs::File;
 use std::io::{PipeReader, Write};
@@ -17,7 +16,7 @@ use crate::image::{garbage, pack};
 use crate::support::loops::Loop;
 use crate::support::terminal::Terminal;
 use crate::support::worker::{Worker, request, socket_pair_of};
-use crate::user::{NOBODY, User, give, run};
+use crate::user::{NOBODY, User, give_to_user, run};
 
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
@@ -31,22 +30,22 @@ fn a_worker_without_a_job_ends_at_a_signal() {
         }
         let pid = worker_below(worker.child.id(), 0);
         std::thread::sleep(Duration::from_millis(200));
-        let begin = Instant::now();
+        let start = Instant::now();
         kill_process(pid, signal).unwrap();
         assert_ne!(worker.child.wait().unwrap().code(), Some(0));
-        assert!(begin.elapsed() < Duration::from_secs(2), "{signal:?}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{signal:?}");
     }
 }
 
 /// The worker of the user `uid` that process `id` has started, or one that it has started.
 #[track_caller]
 fn worker_below(id: u32, uid: u32) -> Pid {
-    let begin = Instant::now();
+    let start = Instant::now();
     loop {
         if let Some(pid) = find_below(id, uid) {
             return pid;
         }
-        assert!(begin.elapsed() < Duration::from_secs(10), "there is no worker of user {uid}");
+        assert!(start.elapsed() < Duration::from_secs(10), "there is no worker of user {uid}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -67,7 +66,7 @@ fn find_below(id: u32, uid: u32) -> Option<Pid> {
 
 /// Asserts that process `pid` leaves no core, and that nobody but root may read its memory.
 #[track_caller]
-fn keeps_its_secrets(pid: Pid) {
+fn assert_no_core(pid: Pid) {
     let process = format!("/proc/{}", pid.as_raw_nonzero());
     let limits = std::fs::read_to_string(format!("{process}/limits")).expect("limits");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
@@ -79,7 +78,7 @@ fn keeps_its_secrets(pid: Pid) {
 }
 
 /// The worker `name` with a job and a full stdout pipe, so that it waits until the pipe is read.
-fn stuck(user: &User, name: &str, job: &Value, files: &[&File]) -> (PipeReader, Worker) {
+fn start_blocked(user: &User, name: &str, job: &Value, files: &[&File]) -> (PipeReader, Worker) {
     let (reader, mut full) = std::io::pipe().expect("making a pipe");
     let size = rustix::pipe::fcntl_setpipe_size(&full, 4096).expect("a small pipe");
     full.write_all(&vec![b'\n'; size]).expect("filling a pipe");
@@ -93,8 +92,8 @@ fn stuck(user: &User, name: &str, job: &Value, files: &[&File]) -> (PipeReader, 
 /// The folder in `/proc` of the process `pid`, once the process has opened the card.
 #[track_caller]
 fn holder_of(pid: Pid, card: &str) -> String {
-    // Before it runs its own program it is a copy of the other.
-    let begin = Instant::now();
+    // Before exec the process is a copy of its parent.
+    let start = Instant::now();
     let path = format!("/proc/{}", pid.as_raw_nonzero());
     let has_card = || {
         let mut open = open_in(&path).into_iter().filter_map(|entry| std::fs::read_link(entry).ok());
@@ -103,8 +102,8 @@ fn holder_of(pid: Pid, card: &str) -> String {
     };
     while !has_card() {
         assert!(
-            begin.elapsed() < Duration::from_secs(10),
-            "it has no card, or the environment of the caller"
+            start.elapsed() < Duration::from_secs(10),
+            "the process has no card, or the environment of the caller"
         );
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -125,7 +124,7 @@ fn a_card_cannot_be_written_through_its_reading_process() {
     let disk = user.request(user.card(), "9MiB")["job"]["flash"]["disk"].clone();
     let _rule = user.with_rule("");
     let job = request("inspect", &json!({ "disk": disk }), false);
-    let (mut reader, mut worker) = stuck(&user, "read-card", &job, &[]);
+    let (mut reader, mut worker) = start_blocked(&user, "read-card", &job, &[]);
     let process = holder_of(worker_below(worker.child.id(), NOBODY), user.card());
     let flags = rustix::fs::OFlags::PATH.bits().cast_signed();
     let open = |path| File::options().read(true).custom_flags(flags).open(path).unwrap();
@@ -148,7 +147,7 @@ fn a_card_cannot_be_written_through_its_reading_process() {
     std::thread::spawn(tries).join().unwrap();
     std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
     assert_eq!(worker.child.wait().unwrap().code(), Some(0));
-    user.card_is_unchanged();
+    user.assert_card_unchanged();
 }
 
 /// The worker waits on a full stdout pipe while the test reads its rights.
@@ -158,7 +157,7 @@ fn cards_and_images_are_parsed_with_the_rights_of_the_caller() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
-    let (mut reader, mut worker) = stuck(&user, "write-card", &plan, &[&user.image_file()]);
+    let (mut reader, mut worker) = start_blocked(&user, "write-card", &plan, &[&user.image_file()]);
     let inner = worker_below(worker.child.id(), NOBODY);
     let outer = worker_below(worker.child.id(), 0);
     let path = holder_of(inner, user.card());
@@ -172,14 +171,14 @@ fn cards_and_images_are_parsed_with_the_rights_of_the_caller() {
         assert!(status.contains(line), "{line:?}: {status}");
     }
     for pid in [inner, outer] {
-        keeps_its_secrets(pid);
+        assert_no_core(pid);
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero())).unwrap();
         let data = limits.lines().find(|line| line.starts_with("Max data size")).unwrap();
         assert!(data.split_whitespace().nth(3).unwrap().parse::<u64>().unwrap() <= 1 << 30, "{data}");
     }
     std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
     assert_eq!(worker.child.wait().unwrap().code(), Some(0));
-    user.card.holds(&user.image);
+    user.card.assert_holds(&user.image);
 }
 
 /// On a machine without a free process or thread, a flash ends in an error message, or succeeds.
@@ -189,7 +188,7 @@ fn a_process_limit_causes_an_error_and_no_panic() {
     let user = User::new();
     let card = user.sandbox.path("state/virtual-card");
     std::fs::write(&card, garbage(9 * MIB)).unwrap();
-    give(&card);
+    give_to_user(&card);
     let file = user.sandbox.path("home/nixos-sd-image.img.zst");
     let args = ["flash", "--image", file.to_str().unwrap(), card.to_str().unwrap(), "--allow-virtual"];
     for count in 1..10 {
@@ -203,7 +202,7 @@ fn a_process_limit_causes_an_error_and_no_panic() {
     }
 }
 
-/// A core at the question of `flash` would hold the key.
+/// A core at the confirmation would contain the key.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
 fn the_tool_leaves_no_core_at_the_confirmation() {
@@ -213,13 +212,13 @@ fn the_tool_leaves_no_core_at_the_confirmation() {
     let command = user.command(&["flash", "--image", file.to_str().unwrap(), user.card(), "--allow-virtual"]);
     let mut terminal = Terminal::run(command);
     terminal.wait_for("the name of the device");
-    keeps_its_secrets(terminal.pid());
+    assert_no_core(terminal.pid());
     terminal.type_keys("no\n");
     terminal.finish();
 }
 
 /// The partitions of `card` that the kernel knows: start and size in sectors.
-fn known(card: &Loop) -> Vec<(u64, u64)> {
+fn kernel_partitions(card: &Loop) -> Vec<(u64, u64)> {
     let name = Path::new(card.device()).file_name().and_then(|name| name.to_str()).expect("a name");
     let parts =
         std::fs::read_dir(format!("/sys/block/{name}")).expect("a disk").flatten().map(|entry| entry.path());
@@ -240,8 +239,8 @@ fn the_kernel_rereads_the_partition_table() {
     for options in [&["--partscan"][..], &[]] {
         let card =
             Loop::attach(9 * MIB as u64, options, |file| std::fs::write(file, garbage(9 * MIB)).unwrap());
-        give(&card.file());
-        let stale = |card: &Loop| known(card).contains(&(2048, 100));
+        give_to_user(&card.file());
+        let stale = |card: &Loop| kernel_partitions(card).contains(&(2048, 100));
         let add = || {
             run(&["addpart", card.device(), "1", "2048", "100"]);
             assert!(stale(&card));
@@ -249,8 +248,8 @@ fn the_kernel_rereads_the_partition_table() {
         add();
         user.flash_to(card.device(), "9MiB").assert_code(0);
         assert!(!stale(&card), "{options:?}");
-        // By root itself, too.
-        if !known(&card).is_empty() {
+        // Root flashes the card itself.
+        if !kernel_partitions(&card).is_empty() {
             run(&["delpart", card.device(), "1"]);
         }
         add();

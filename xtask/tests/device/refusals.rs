@@ -1,4 +1,4 @@
-//! What `flash` refuses and `devices` lists, each with its culprit, and that nothing was changed.
+//! The refusals of `flash`, which name their cause and change nothing, and the list of `devices`.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -34,12 +34,12 @@ fn small_image() -> Vec<u8> {
 const VIRTUAL: [&str; 4] = ["--allow-virtual", "--yes", "--expect-size", "64MiB"];
 
 #[track_caller]
-fn refused(device: &str, options: &[&str], words: &str) {
+fn assert_refused(device: &str, options: &[&str], text: &str) {
     let outcome = flash(device, options);
-    outcome.assert_stderr_contains(words).assert_code(3);
+    outcome.assert_stderr_contains(text).assert_code(3);
 }
 
-/// The whole disk on which `path` is stored, found in another way than the tool's.
+/// The disk of a mounted file system, found in another way than by the tool.
 fn system_disk() -> PathBuf {
     let names = std::fs::read_dir("/sys/block").expect("listing disks");
     let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -51,7 +51,7 @@ fn system_disk() -> PathBuf {
 #[test]
 fn an_absent_device_is_not_created() {
     let path = "/dev/no-such-card";
-    refused(path, &VIRTUAL, "there is no /dev/no-such-card\nhint: is the card plugged in?");
+    assert_refused(path, &VIRTUAL, "there is no /dev/no-such-card\nhint: is the card plugged in?");
     assert!(!Path::new(path).exists());
 }
 
@@ -60,13 +60,13 @@ fn an_absent_device_is_not_created() {
 fn a_device_name_without_dev_is_suggested_with_it() {
     let card = Loop::new(1 << 20);
     let name = card.device().strip_prefix("/dev/").unwrap();
-    refused(name, &VIRTUAL, &format!("there is no {name}\nhint: did you mean {}?", card.device()));
+    assert_refused(name, &VIRTUAL, &format!("there is no {name}\nhint: did you mean {}?", card.device()));
 }
 
 #[test]
 fn a_character_device_and_a_folder_are_no_disks() {
-    refused("/dev/null", &VIRTUAL, "/dev/null is a character device, not a disk");
-    refused("/dev", &VIRTUAL, "/dev is a folder, not a disk");
+    assert_refused("/dev/null", &VIRTUAL, "/dev/null is a character device, not a disk");
+    assert_refused("/dev", &VIRTUAL, "/dev is a folder, not a disk");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_character_device_and_a_folder_are_no_disks() {
 fn the_disk_of_the_running_system_is_refused() {
     let disk = system_disk();
     let path = disk.to_str().unwrap();
-    refused(path, &VIRTUAL, &format!("{path} is a disk of the running system: "));
+    assert_refused(path, &VIRTUAL, &format!("{path} is a disk of the running system: "));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_plain_file_needs_allow_virtual() {
     let card = sandbox.path("virtual-card");
     std::fs::File::create(&card).unwrap().set_len(4 * MIB).unwrap();
     let path = card.to_str().unwrap();
-    refused(
+    assert_refused(
         path,
         &["--yes", "--expect-size", "4MiB"],
         "is a plain file, not a card\nhint: pass --allow-virtual",
@@ -95,15 +95,15 @@ fn a_plain_file_needs_allow_virtual() {
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_loop_device_needs_allow_virtual_and_a_size() {
     let card = Loop::new(64 * MIB);
-    refused(
+    assert_refused(
         card.device(),
         &["--yes", "--expect-size", "64MiB"],
         "is a loop device, not a card\nhint: pass --allow-virtual",
     );
-    refused(card.device(), &["--allow-virtual", "--yes"], "--yes alone does not identify the card");
-    refused(card.device(), &["--allow-virtual"], "there is no terminal to confirm on");
+    assert_refused(card.device(), &["--allow-virtual", "--yes"], "--yes alone does not identify the card");
+    assert_refused(card.device(), &["--allow-virtual"], "there is no terminal to confirm on");
     let other = ["--allow-virtual", "--yes", "--expect-size", "65MiB"];
-    refused(card.device(), &other, "has 67108864 bytes, but 68157440 are expected");
+    assert_refused(card.device(), &other, "has 67108864 bytes, but 68157440 are expected");
     assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));
 }
 
@@ -114,7 +114,7 @@ fn a_refusal_names_the_device_behind_a_link() {
     let sandbox = Sandbox::new();
     let link = sandbox.path("by-id-usb-card");
     std::os::unix::fs::symlink(card.device(), &link).unwrap();
-    refused(link.to_str().unwrap(), &[], &format!("{} is a loop device, not a card", card.device()));
+    assert_refused(link.to_str().unwrap(), &[], &format!("{} is a loop device, not a card", card.device()));
 }
 
 #[test]
@@ -126,9 +126,9 @@ fn a_mounted_card_is_refused() {
     let device = card.device();
     let at = mounted.at().display();
     let name = device.strip_prefix("/dev/").unwrap();
-    let words = format!("{device} is in use: {name} is mounted at {at}\nhint: run `umount {at}`");
-    refused(device, &VIRTUAL, &words);
-    refused(card.file().to_str().unwrap(), &VIRTUAL, &format!("is mounted at {at} through {name}"));
+    let text = format!("{device} is in use: {name} is mounted at {at}\nhint: run `umount {at}`");
+    assert_refused(device, &VIRTUAL, &text);
+    assert_refused(card.file().to_str().unwrap(), &VIRTUAL, &format!("is mounted at {at} through {name}"));
     assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
 }
 
@@ -138,8 +138,8 @@ fn a_card_used_as_swap_is_refused() {
     let card = Loop::new(64 * MIB);
     let swap = Swap::on(card.device());
     let name = card.device().trim_start_matches("/dev/");
-    let words = format!("{} is a disk of the running system: {name} is used as swap", card.device());
-    refused(card.device(), &[&VIRTUAL[..], &["--unmount"]].concat(), &words);
+    let text = format!("{} is a disk of the running system: {name} is used as swap", card.device());
+    assert_refused(card.device(), &[&VIRTUAL[..], &["--unmount"]].concat(), &text);
     drop(swap);
 }
 
@@ -153,11 +153,11 @@ fn a_card_mounted_through_another_loop_device_is_refused() {
     let other = Loop::over(&card.file(), &[]);
     let name = card.device().strip_prefix("/dev/").unwrap();
     let at = mounted.at().display();
-    refused(other.device(), &VIRTUAL, &format!("is mounted at {at} through {name}"));
+    assert_refused(other.device(), &VIRTUAL, &format!("is mounted at {at} through {name}"));
     assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
 }
 
-/// A mount in another namespace looks like this: nothing in `/proc` or `/sys` tells of it.
+/// A mount in another namespace is a claim that neither `/proc` nor `/sys` shows.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_another_program_claims_or_locks_is_refused() {
@@ -165,11 +165,11 @@ fn a_card_that_another_program_claims_or_locks_is_refused() {
     let claim =
         OpenOptions::new().read(true).custom_flags(OFlags::EXCL.bits().cast_signed()).open(card.device());
     let claim = claim.unwrap();
-    refused(card.device(), &VIRTUAL, &format!("{} is in use: a mount in a container", card.device()));
+    assert_refused(card.device(), &VIRTUAL, &format!("{} is in use: a mount in a container", card.device()));
     drop(claim);
     let locked = std::fs::File::open(card.device()).unwrap();
     rustix::fs::flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
-    refused(card.device(), &VIRTUAL, &format!("another program holds the lock of {}", card.device()));
+    assert_refused(card.device(), &VIRTUAL, &format!("another program holds the lock of {}", card.device()));
     drop(locked);
     assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));
     flash(card.device(), &VIRTUAL).assert_code(0);
@@ -191,25 +191,25 @@ fn an_image_on_the_card_itself_is_refused() {
     let backing = card.file();
     let backing = backing.to_str().unwrap();
     let args = [&["flash", "--image", backing, card.device()], &VIRTUAL[..]].concat();
-    let words = format!("the image {backing} is on {}, which would be overwritten", card.device());
-    sandbox.run(&args).assert_stderr_contains(&words).assert_code(3);
+    let text = format!("the image {backing} is on {}, which would be overwritten", card.device());
+    sandbox.run(&args).assert_stderr_contains(&text).assert_code(3);
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_read_only_card_is_refused() {
     let card = Loop::attach(64 * MIB, &["--read-only"], |_| ());
-    refused(card.device(), &VIRTUAL, "is read-only\nhint: attach it without `losetup --read-only`");
+    assert_refused(card.device(), &VIRTUAL, "is read-only\nhint: attach it without `losetup --read-only`");
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_with_large_sectors_is_refused() {
     let card = Loop::attach(64 * MIB, &["--sector-size", "4096"], |_| ());
-    let words = "has sectors of 4096 bytes, but a card needs 512";
-    refused(card.device(), &VIRTUAL, words);
+    let text = "has sectors of 4096 bytes, but a card needs 512";
+    assert_refused(card.device(), &VIRTUAL, text);
     let args = [&["card", "check", card.device()], &VIRTUAL[..]].concat();
-    Sandbox::new().run(&args).assert_stderr_contains(words).assert_code(3);
+    Sandbox::new().run(&args).assert_stderr_contains(text).assert_code(3);
 }
 
 #[test]

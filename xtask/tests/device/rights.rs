@@ -1,5 +1,5 @@
-//! What a sudo rule for the worker grants to a user who may send it any job: reading and writing cards, and
-//! nothing else.
+//! A sudo rule for the worker lets a user read and write cards, and nothing else, whatever job the user
+//! sends.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::host_image::host_image;
 use crate::image::{garbage, image};
 use crate::support::loops::{Loop, Mounted, Swap, ext4};
 use crate::support::worker::{last_message, request, run_job, run_job_as};
-use crate::user::{NOBODY, User, give, run, set_mode};
+use crate::user::{NOBODY, User, give_to_user, run, set_mode};
 
 /// A file that only root may read and write.
 fn secret(user: &User, bytes: &[u8]) -> std::path::PathBuf {
@@ -37,10 +37,10 @@ fn disk(user: &User, path: &Path) -> Value {
 
 /// Asserts that the worker `name` refuses `request`, and prints nothing but the refusal.
 #[track_caller]
-fn refuses(user: &User, name: &str, request: &Value, files: &[&File], words: &str) {
+fn assert_refuses(user: &User, name: &str, request: &Value, files: &[&File], error: &str) {
     let outcome = run_job_as(NOBODY, user.worker(name), request.to_string().as_bytes(), files);
-    let told = last_message(&outcome);
-    assert!(told["message"].as_str().is_some_and(|text| text.contains(words)), "{words:?}: {outcome:?}");
+    let message = last_message(&outcome);
+    assert!(message["message"].as_str().is_some_and(|text| text.contains(error)), "{error:?}: {outcome:?}");
     assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
     outcome.assert_code(3);
 }
@@ -53,24 +53,24 @@ fn the_worker_neither_reads_nor_writes_a_file_of_root() {
     let _rule = user.with_rule("");
     let path = secret(&user, &garbage(9 * MIB));
     let disk = disk(&user, &path);
-    let words = "is not a block device; root opens nothing else";
+    let error = "is not a block device; root opens nothing else";
     let hash = json!({ "size": 4096, "hash": "0".repeat(64) });
     for against in [json!({ "hash": hash }), json!({ "image": plan["job"]["flash"]["image"] })] {
         let has_image = against.get("image").is_some();
         let job = request("compare", &json!({ "disk": disk, "against": against }), has_image);
         let image = user.image_file();
         let files = [&image];
-        refuses(&user, "read-card", &job, &files[..usize::from(has_image)], words);
+        assert_refuses(&user, "read-card", &job, &files[..usize::from(has_image)], error);
     }
-    refuses(&user, "read-card", &request("inspect", &json!({ "disk": disk }), false), &[], words);
-    refuses(&user, "write-card", &request("capacity", &json!({ "disk": disk }), false), &[], words);
+    assert_refuses(&user, "read-card", &request("inspect", &json!({ "disk": disk }), false), &[], error);
+    assert_refuses(&user, "write-card", &request("capacity", &json!({ "disk": disk }), false), &[], error);
     let mut flash = plan.clone();
     flash["job"]["flash"]["disk"] = disk.clone();
-    refuses(&user, "write-card", &flash, &[&user.image_file()], words);
-    // A job that lies about what it is: the path of a file with the number of a card.
+    assert_refuses(&user, "write-card", &flash, &[&user.image_file()], error);
+    // A job with the path of a file and the number of a card.
     let mut lie = disk.clone();
     lie["number"] = plan["job"]["flash"]["disk"]["number"].clone();
-    refuses(
+    assert_refuses(
         &user,
         "write-card",
         &request("capacity", &json!({ "disk": lie }), false),
@@ -97,14 +97,31 @@ fn the_worker_opens_no_image_itself() {
     assert_ne!(outcome.code, 0);
     run_job_as(NOBODY, user.worker("write-card"), flash.to_string().as_bytes(), &[&user.image_file()])
         .assert_code(0);
-    user.card.holds(&user.image);
-    // Opened without the right to read it, or no file at all.
+    user.card.assert_holds(&user.image);
+    // A file that is open for writing only, a folder and a device.
     let text = "is not a regular file open for reading";
     let writable =
         File::options().append(true).open(user.sandbox.path("home/nixos-sd-image.img.zst")).unwrap();
     for file in [writable, File::open("/").unwrap(), File::open("/dev/zero").unwrap()] {
-        refuses(&user, "write-card", &plan, &[&file], text);
+        assert_refuses(&user, "write-card", &plan, &[&file], text);
     }
+}
+
+/// Asserts that the worker refuses to read and to write the disk at `path`, whatever the job claims.
+#[track_caller]
+fn assert_refuses_disk(user: &User, path: &Path, error: &str) {
+    let disk = disk(user, path);
+    let hash = json!({ "size": 512, "hash": "0".repeat(64) });
+    let job = request("compare", &json!({ "disk": disk, "against": { "hash": hash } }), false);
+    assert_refuses(user, "read-card", &job, &[], error);
+    // The worker does not trust the facts in the job.
+    let mut lie = job.clone();
+    lie["job"]["compare"]["disk"]["kind"] = json!({ "type": "sd_card" });
+    lie["job"]["compare"]["disk"]["uses"] = json!([]);
+    let outcome = run_job_as(NOBODY, user.worker("read-card"), lie.to_string().as_bytes(), &[]);
+    assert!(!outcome.stdout.contains("begun"), "{outcome:?}");
+    outcome.assert_code(3);
+    assert_refuses(user, "write-card", &request("capacity", &json!({ "disk": disk }), false), &[], error);
 }
 
 #[test]
@@ -112,40 +129,26 @@ fn the_worker_opens_no_image_itself() {
 fn the_worker_does_not_read_disks_of_the_system_or_of_others() {
     let user = User::new();
     let _rule = user.with_rule("");
-    let reads = |path: &Path, words: &str| {
-        let disk = disk(&user, path);
-        let hash = json!({ "size": 512, "hash": "0".repeat(64) });
-        let job = request("compare", &json!({ "disk": disk, "against": { "hash": hash } }), false);
-        refuses(&user, "read-card", &job, &[], words);
-        // What the job says of the disk counts for nothing.
-        let mut lie = job.clone();
-        lie["job"]["compare"]["disk"]["kind"] = json!({ "type": "sd_card" });
-        lie["job"]["compare"]["disk"]["uses"] = json!([]);
-        let outcome = run_job_as(NOBODY, user.worker("read-card"), lie.to_string().as_bytes(), &[]);
-        assert!(!outcome.stdout.contains("begun"), "{outcome:?}");
-        outcome.assert_code(3);
-        refuses(&user, "write-card", &request("capacity", &json!({ "disk": disk }), false), &[], words);
-    };
-    // A loop device over a file of root's, also where a file of the user's has its name by now.
+    // A loop device over a file of root; later a file of the user has the name of that file.
     let other = Loop::new(9 * MIB as u64);
     let whose = "does not belong to the user who asked for it";
-    reads(Path::new(other.device()), whose);
+    assert_refuses_disk(&user, Path::new(other.device()), whose);
     let aside = other.file().with_extension("aside");
     std::fs::rename(other.file(), &aside).unwrap();
     File::create(other.file()).unwrap().set_len(9 * MIB as u64).unwrap();
-    give(&other.file());
-    reads(Path::new(other.device()), whose);
-    // The user's own, which the system uses.
+    give_to_user(&other.file());
+    assert_refuses_disk(&user, Path::new(other.device()), whose);
+    // A loop device of the user, which the system uses.
     let own = Loop::attach(9 * MIB as u64, &[], ext4);
-    give(&own.file());
-    let place = Path::new("/srv/xtask-test-rights");
-    std::fs::create_dir_all(place).unwrap();
-    let mounted = Mounted::at_folder(own.device(), place);
-    reads(Path::new(own.device()), "is in use: ");
+    give_to_user(&own.file());
+    let folder = Path::new("/srv/xtask-test-rights");
+    std::fs::create_dir_all(folder).unwrap();
+    let mounted = Mounted::at_folder(own.device(), folder);
+    assert_refuses_disk(&user, Path::new(own.device()), "is in use: ");
     drop(mounted);
-    std::fs::remove_dir(place).unwrap();
+    std::fs::remove_dir(folder).unwrap();
     let swap = Swap::on(own.device());
-    reads(Path::new(own.device()), "is used as swap");
+    assert_refuses_disk(&user, Path::new(own.device()), "is used as swap");
     drop(swap);
     // The disks of this machine.
     let listed = user.sandbox.run(&["devices", "--all", "--json"]);
@@ -153,7 +156,7 @@ fn the_worker_does_not_read_disks_of_the_system_or_of_others() {
     let internal = disks.iter().filter(|disk| disk["kind"]["type"] == "internal");
     for disk in internal {
         let path = disk["path"].as_str().expect("a path");
-        reads(Path::new(path), "root opens only cards for other users");
+        assert_refuses_disk(&user, Path::new(path), "root opens only cards for other users");
     }
 }
 
@@ -198,7 +201,7 @@ fn programs_of_the_caller_run_with_the_rights_of_the_caller() {
     std::os::unix::fs::symlink(keygen, user.sandbox.path("bin/ssh-keygen")).unwrap();
     let hide =
         "for name in debugfs e2fsck e2image; do mount --bind /dev/null /usr/sbin/$name; done; exec \"$@\"";
-    let outcome = user.flash_behind(
+    let outcome = user.flash_wrapped_in(
         &["unshare", "--mount", "/bin/sh", "-c", hide, "sh"],
         "48MiB",
         &["--identity-of", "pi"],
@@ -215,7 +218,7 @@ fn the_worker_refuses_malformed_jobs() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB");
     let _rule = user.with_rule("");
-    let said = |line: &[u8], code| {
+    let error_of = |line: &[u8], code| {
         let outcome = run_job_as(NOBODY, user.worker("write-card"), line, &[]);
         outcome.assert_code(code);
         assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
@@ -227,17 +230,17 @@ fn the_worker_refuses_malformed_jobs() {
     with_payload["handed"] = json!([]);
     with_payload["job"]["flash"]["payload"] = json!({ "region": region, "content": content, "replaced": [] });
     assert_eq!(
-        said(with_payload.to_string().as_bytes(), 3),
+        error_of(with_payload.to_string().as_bytes(), 3),
         "the job is refused: its file system has an impossible block size"
     );
     with_payload["job"]["flash"]["payload"]["region"]["block"] = json!(4096);
     let text = "the job is refused: its file system is not in the image";
-    assert_eq!(said(with_payload.to_string().as_bytes(), 3), text);
+    assert_eq!(error_of(with_payload.to_string().as_bytes(), 3), text);
     assert_eq!(
-        said("[".repeat(1 << 20).as_bytes(), 2),
+        error_of("[".repeat(1 << 20).as_bytes(), 2),
         "reading the job: it has too many values, or nests them too deep"
     );
-    assert_eq!(said(&vec![b'x'; 40 << 20], 2), "the job is larger than 32.0 MiB");
+    assert_eq!(error_of(&vec![b'x'; 40 << 20], 2), "the job is larger than 32.0 MiB");
     let card = json!({ "handed": ["card", "view"], "job": plan["job"] });
     let file = user.image_file();
     let outcome = run_job_as(NOBODY, user.worker("write-card"), card.to_string().as_bytes(), &[&file, &file]);
@@ -249,25 +252,25 @@ fn the_worker_refuses_malformed_jobs() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stdout).contains("stdin is not a socket"), "{output:?}");
-    user.card.is_unchanged();
+    user.card.assert_unchanged();
 }
 
-/// A job counts only for its sender: a user who has no sudo rule gets nothing.
+/// The sender of the job must be the user who called sudo.
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn the_worker_refuses_the_job_of_another_user() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB").to_string();
     let _rule = user.with_rule("");
-    // The socket is root's, and it is nobody who asks for rights.
+    // The socket belongs to root, and `nobody` calls sudo.
     let outcome = run_job(user.worker("write-card"), plan.as_bytes(), &[&user.image_file()]);
-    let told = last_message(&outcome);
-    assert_eq!(told["message"], "user 0 sent the job, but user 65534 asked for root's rights");
+    let message = last_message(&outcome);
+    assert_eq!(message["message"], "user 0 sent the job, but user 65534 asked for root's rights");
     outcome.assert_code(3);
-    user.card.is_unchanged();
+    user.card.assert_unchanged();
 }
 
-/// A shell that sudo has started keeps the variables that name the caller.
+/// A root shell of sudo keeps the variables that name the caller.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
 fn a_root_shell_of_sudo_flashes_a_plain_file() {
@@ -280,17 +283,4 @@ fn a_root_shell_of_sudo_flashes_a_plain_file() {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(std::fs::read(&card).unwrap().starts_with(&user.image));
-}
-
-#[test]
-#[ignore = "needs root, loop devices and sudo: run `cargo xtask test`"]
-fn the_worker_unmounts_the_card_of_the_user() {
-    let user = User::new();
-    let _rule = user.with_sudo();
-    let card = Loop::attach(9 * MIB as u64, &[], ext4);
-    give(&card.file());
-    let mounted = Mounted::new(card.device());
-    user.flash_with(card.device(), "9MiB", &["--unmount"]).assert_code(0);
-    assert!(!mounted.at().join("lost+found").exists());
-    assert!(card.bytes().starts_with(&user.image));
 }

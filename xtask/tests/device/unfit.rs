@@ -1,11 +1,11 @@
-//! Cards that cannot take the image: too small, read-only, or smaller than they say.
+//! Cards that cannot take the image: too small, read-only, or smaller than they claim.
 
 use crate::card::{Card, MIB, is_blank};
-use crate::faults::PLACE;
+use crate::fake_card::Fault;
+use crate::faults::POSITION;
 use crate::faulty::FaultyCard;
 use crate::flash::{flash, report};
 use crate::image::{garbage, image, pack};
-use crate::medium::Fault;
 use crate::support::Sandbox;
 use crate::support::loops::{Loop, Mounted};
 
@@ -24,7 +24,7 @@ fn a_card_smaller_than_the_image_is_refused() {
             outcome
                 .assert_stderr_contains(format!(", {missing} bytes too few\nhint: use a larger card"))
                 .assert_code(3);
-            card.is_unchanged();
+            card.assert_unchanged();
         }
     }
 }
@@ -84,9 +84,9 @@ fn short_writes_are_continued() {
     let image = image(8);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
     for kind in [FaultyCard::file, FaultyCard::new] {
-        let card = kind(12, Fault::Short(PLACE));
+        let card = kind(12, Fault::Short(POSITION));
         let outcome = flash(&sandbox, &file, card.path(), "12MiB", &["--json"]);
         assert_eq!(report(&outcome).retries, 0, "{}", card.path());
-        assert!(card.shown() > 0 && card.medium().starts_with(&image), "{}", card.path());
+        assert!(card.occurrences() > 0 && card.bytes().starts_with(&image), "{}", card.path());
     }
 }

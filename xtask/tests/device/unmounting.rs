@@ -1,4 +1,4 @@
-//! A card that is mounted: plainly unmounted where that was agreed to, and left alone otherwise.
+//! A mounted card is unmounted after a confirmation, and otherwise unchanged.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use crate::card::MIB;
 use crate::image::{image, pack};
 use crate::support::loops::{Loop, Mounted, ext4};
 use crate::support::{Outcome, Sandbox};
+use crate::user::{User, give_to_user};
 
 /// A card of 64 MiB with a file system.
 fn card() -> Loop {
@@ -23,7 +24,7 @@ fn flash(card: &Loop, more: &[&str]) -> Outcome {
     sandbox.run(&[&args(&file, card)[..], &options, more].concat())
 }
 
-/// Whether `at` is a mount point, in another way than the tool's.
+/// Whether `at` is a mount point, by `/proc/mounts`.
 fn is_mounted(at: &Path) -> bool {
     let mounts = std::fs::read_to_string("/proc/mounts").expect("reading the mounts");
     mounts.lines().any(|line| line.split(' ').nth(1) == at.to_str())
@@ -55,10 +56,10 @@ fn all_mounts_of_a_card_are_unmounted() {
     let second = Mounted::bound(first.at(), &inside);
     let folder = tempfile::tempdir().unwrap();
     let stacked = [(); 2].map(|()| Mounted::bound(first.at(), folder.path()));
-    let places = [first.at(), &inside, folder.path()];
-    assert!(places.map(is_mounted) == [true; 3]);
+    let mount_points = [first.at(), &inside, folder.path()];
+    assert!(mount_points.map(is_mounted) == [true; 3]);
     flash(&card, &["--unmount"]).assert_code(0);
-    assert!(places.map(is_mounted) == [false; 3]);
+    assert!(mount_points.map(is_mounted) == [false; 3]);
     assert!(card.bytes().starts_with(&image(6)));
     drop((stacked, second));
 }
@@ -92,13 +93,13 @@ fn a_card_with_a_mount_on_top_is_not_unmounted() {
     std::fs::create_dir(&inside).unwrap();
     let other = self::card();
     let upper = Mounted::at_folder(other.device(), &inside);
-    let words = format!(
+    let text = format!(
         "{} is mounted at {}, on top of {}; nothing was written\nhint: run `umount ",
         other.device(),
         inside.display(),
         card.device()
     );
-    flash(&card, &["--unmount"]).assert_stderr_contains(&words).assert_code(3);
+    flash(&card, &["--unmount"]).assert_stderr_contains(&text).assert_code(3);
     assert!(is_mounted(mounted.at()) && is_mounted(&inside));
     drop(upper);
 }
@@ -111,8 +112,8 @@ fn a_card_with_the_image_on_it_is_not_unmounted() {
     let file = pack(mounted.at(), "img", &image(6));
     let options = ["--yes", "--expect-size", "64MiB", "--unmount"];
     let outcome = Sandbox::new().run(&[&args(&file, &card)[..], &options].concat());
-    let words = format!("the image {} is on {}", file.display(), card.device());
-    outcome.assert_stderr_contains(&words).assert_code(3);
+    let text = format!("the image {} is on {}", file.display(), card.device());
+    outcome.assert_stderr_contains(&text).assert_code(3);
     assert!(std::fs::read(&file).unwrap() == image(6));
 }
 
@@ -127,9 +128,8 @@ fn on_a_terminal_unmounting_needs_a_confirmation() {
         let name = card.device().trim_start_matches("/dev/");
         let mut terminal = sandbox.xtask(&args(&file, &card)).on_terminal();
         terminal.answer("to go on:", name);
-        let question =
-            format!("{} is mounted at {}. Unmount it? [y/N]", card.device(), mounted.at().display());
-        terminal.answer(&question, answer);
+        let prompt = format!("{} is mounted at {}. Unmount it? [y/N]", card.device(), mounted.at().display());
+        terminal.answer(&prompt, answer);
         let outcome = terminal.finish();
         outcome.assert_code(code);
         assert_eq!(is_mounted(mounted.at()), code != 0);
@@ -141,4 +141,17 @@ fn on_a_terminal_unmounting_needs_a_confirmation() {
             );
         }
     }
+}
+
+#[test]
+#[ignore = "needs root, loop devices and sudo: run `cargo xtask test`"]
+fn the_worker_unmounts_the_card_of_the_user() {
+    let user = User::new();
+    let _rule = user.with_sudo();
+    let card = Loop::attach(9 * MIB as u64, &[], ext4);
+    give_to_user(&card.file());
+    let mounted = Mounted::new(card.device());
+    user.flash_with(card.device(), "9MiB", &["--unmount"]).assert_code(0);
+    assert!(!mounted.at().join("lost+found").exists());
+    assert!(card.bytes().starts_with(&user.image));
 }

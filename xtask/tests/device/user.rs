@@ -1,4 +1,4 @@
-//! An ordinary user with a card that only root may write, and what sudo lets them do.
+//! An ordinary user with a card that only root may write, and sudo rules for that user.
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -31,7 +31,7 @@ impl User {
     pub fn with(image: Vec<u8>, room: usize) -> Self {
         let sandbox = Sandbox::with_fakes_only();
         let card = Card::new(room);
-        give(&card.device.file());
+        give_to_user(&card.device.file());
         pack(&sandbox.path("home"), "img.zst", &image);
         // The binary may stand in a folder that the user cannot see. It is not copied by this process:
         // a child of another test could inherit the open copy, and then the kernel would not run it.
@@ -39,7 +39,7 @@ impl User {
         set_mode(&sandbox.path(""), 0o755);
         set_mode(&sandbox.path("calls"), 0o777);
         std::fs::create_dir(sandbox.path("state")).expect("making a folder");
-        give(&sandbox.path("state"));
+        give_to_user(&sandbox.path("state"));
         Self { sandbox, card, image }
     }
 
@@ -66,15 +66,15 @@ impl User {
         self.run(&[&args[..], more].concat())
     }
 
-    /// Flashes the card, which has `size`, behind `words`: a command that runs another one.
+    /// Flashes the card, which has `size`, by `wrapper`: a command that runs another one.
     #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
-    pub fn flash_behind(&self, words: &[&str], size: &str, more: &[&str]) -> Outcome {
+    pub fn flash_wrapped_in(&self, wrapper: &[&str], size: &str, more: &[&str]) -> Outcome {
         let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
         let file = file.to_str().expect("a plain path");
         let args = ["flash", "--image", file, self.card(), "--allow-virtual", "--yes", "--expect-size", size];
         let inner = self.command(&[&args[..], more].concat());
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]).arg(inner.get_program()).args(inner.get_args());
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(inner.get_program()).args(inner.get_args());
         command.envs(
             inner
                 .get_envs()
@@ -82,14 +82,14 @@ impl User {
                 .filter(|(name, _)| *name != "PATH"),
         );
         let path = inner.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path);
-        // `words` are found on the usual one.
+        // The programs of `wrapper` are on the usual PATH.
         let path = format!("{}:/usr/bin:/bin", path.expect("PATH").display());
         command.env("PATH", path).current_dir(self.sandbox.path("home")).stdin(Stdio::null());
         Outcome::of(&command.output().expect("running the binary as another user"))
     }
 
     /// Lets the user run the worker as root by the real sudo, and nothing else, and puts sudo on `PATH`.
-    pub fn with_sudo(&self) -> Rule {
+    pub fn with_sudo(&self) -> SudoRule {
         let sudo = self.sandbox.path("bin/sudo");
         let _ = std::fs::remove_file(&sudo);
         std::os::unix::fs::symlink("/usr/bin/sudo", sudo).expect("linking sudo");
@@ -97,14 +97,14 @@ impl User {
     }
 
     /// The rule alone, with more lines of sudoers.
-    pub fn with_rule(&self, lines: &str) -> Rule {
+    pub fn with_rule(&self, lines: &str) -> SudoRule {
         let binary = self.sandbox.path("xtask");
-        let words = ["read-card", "write-card"].map(|word| format!("{} {word}", binary.display()));
+        let commands = ["read-card", "write-card"].map(|name| format!("{} {name}", binary.display()));
         // A test that is killed leaves the rule behind.
         let end = run(&["date", "--utc", "--date=+10 minutes", "+%Y%m%d%H%M%SZ"]);
         let end = end.trim();
-        let words = words.join(", ");
-        Rule::new(&format!("nobody ALL=(root) NOTAFTER={end} NOPASSWD: {words}\n{lines}\n"))
+        let commands = commands.join(", ");
+        SudoRule::new(&format!("nobody ALL=(root) NOTAFTER={end} NOPASSWD: {commands}\n{lines}\n"))
     }
 
     /// The request that the tool sends to the worker for a flash of `device`, which has `size`.
@@ -162,15 +162,15 @@ impl User {
     }
 
     #[track_caller]
-    pub fn card_is_unchanged(&self) {
-        self.card.is_unchanged();
+    pub fn assert_card_unchanged(&self) {
+        self.card.assert_unchanged();
     }
 }
 
 /// A sudoers file, removed on drop.
-pub struct Rule(PathBuf);
+pub struct SudoRule(PathBuf);
 
-impl Rule {
+impl SudoRule {
     fn new(text: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = std::process::id();
@@ -183,14 +183,14 @@ impl Rule {
     }
 }
 
-impl Drop for Rule {
+impl Drop for SudoRule {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
 /// Gives `path` to the user, and makes its folder accessible.
-pub fn give(path: &Path) {
+pub fn give_to_user(path: &Path) {
     std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("giving a file away");
     set_mode(path.parent().expect("a folder"), 0o755);
 }
@@ -198,9 +198,9 @@ pub fn give(path: &Path) {
 /// Runs a program to its end, and returns its stdout.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
-pub fn run(words: &[&str]) -> String {
-    let output = Command::new(words[0]).args(&words[1..]).output().expect(words[0]);
-    assert!(output.status.success(), "{words:?} failed: {output:?}");
+pub fn run(command: &[&str]) -> String {
+    let output = Command::new(command[0]).args(&command[1..]).output().expect(command[0]);
+    assert!(output.status.success(), "{command:?} failed: {output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -18,12 +18,12 @@ fn the_flake_evaluates_to_the_expected_host() {
     assert_eq!(facts["node"]["hostname"], "stinky");
     assert_eq!(facts["node"]["sshUser"], "ppetru");
     for system in ["aarch64-linux", "x86_64-linux"] {
-        is_image(&facts["packages"][system]["stinky-sdImage"], "stinky");
-        is_derivation(&facts["packages"][system]["xtask"]);
-        is_derivation(&facts["shells"][system]["default"]);
-        is_derivation(&facts["formatters"][system]);
+        assert_image(&facts["packages"][system]["stinky-sdImage"], "stinky");
+        assert_derivation(&facts["packages"][system]["xtask"]);
+        assert_derivation(&facts["shells"][system]["default"]);
+        assert_derivation(&facts["formatters"][system]);
     }
-    is_derivation(&facts["profile"]);
+    assert_derivation(&facts["profile"]);
     assert_eq!(
         names(&facts["checks"]["x86_64-linux"]),
         ["deploy-activate", "deploy-schema", "formatting", "shell", "xtask"]
@@ -55,7 +55,7 @@ fn a_second_pi_needs_one_line_and_one_file() {
     for system in ["aarch64-linux", "x86_64-linux"] {
         let images = &facts["others"]["images"][system];
         assert_eq!(names(images), ["second-sdImage"], "the desk has no card");
-        is_image(&images["second-sdImage"], "second");
+        assert_image(&images["second-sdImage"], "second");
     }
 }
 
@@ -68,28 +68,28 @@ fn a_host_that_is_no_pi_uses_the_same_registry() {
     assert_eq!((&desk["hostName"], &desk["system"]), (&json!("desk"), &json!("x86_64-linux")));
     assert_eq!(desk["emulates"], json!(["aarch64-linux"]));
     assert_eq!(desk["ssh"], facts["system"]["ssh"]);
-    is_derivation(&desk["toplevel"]);
+    assert_derivation(&desk["toplevel"]);
     for (name, address) in [("desk", "desk.lan"), ("second", "second.lan")] {
         let node = &facts["others"]["nodes"][name];
         assert_eq!((&node["hostname"], &node["sshUser"]), (&json!(address), &json!("somebody")));
-        is_derivation(&node["profile"]);
+        assert_derivation(&node["profile"]);
     }
 }
 
-/// What the file says of `stinky`, in the release of the nixpkgs that is evaluated.
+/// The facts of `stinky` in the file, with the release of the evaluated nixpkgs.
 fn expected(facts: &Value) -> Value {
     let release = facts["release"].as_str().expect("a release");
     let text = include_str!("system.json").replace("-RELEASE-", &format!("-{release}-"));
     serde_json::from_str(&text).expect("reading the file")
 }
 
-fn is_image(value: &Value, host: &str) {
+fn assert_image(value: &Value, host: &str) {
     let image = value.as_str().expect("an image");
     assert!(image.contains(&format!("-nixos-sd-image-{host}-")), "{image}");
     assert!(image.ends_with("-aarch64-linux.img.zst.drv"), "{image}");
 }
 
-fn is_derivation(value: &Value) {
+fn assert_derivation(value: &Value) {
     assert!(
         value.as_str().is_some_and(|path| Path::new(path).extension().is_some_and(|end| end == "drv")),
         "{value}"
@@ -100,7 +100,7 @@ fn names(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-/// What `facts.nix` says: evaluating it takes half a minute, so it is done once.
+/// The value of `facts.nix`, evaluated once, as that takes half a minute.
 fn evaluate() -> &'static Value {
     static FACTS: OnceLock<Value> = OnceLock::new();
     FACTS.get_or_init(ask)
@@ -120,5 +120,5 @@ fn ask() -> Value {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert!(!stderr.contains("warning: "), "{stderr}");
-    serde_json::from_slice(&output.stdout).expect("reading what nix said")
+    serde_json::from_slice(&output.stdout).expect("reading the output of nix")
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 
 const BUILDER: &str = "nixos/modules/system/boot/loader/generic-extlinux-compatible/extlinux-conf-builder.sh";
 
-/// What the demo gives its kernel.
+/// The kernel parameters of the demo.
 const PARAMETERS: &str = "console=ttyAMA0,115200 console=ttyS1,115200 panic=10";
 
 /// Runs a script with arguments where the folder `nix` is /nix, as on the host.
@@ -19,8 +19,8 @@ const PARAMETERS: &str = "console=ttyAMA0,115200 console=ttyS1,115200 panic=10";
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn on_the_host(nix: &Path, script: &str, args: &[&str]) {
     let script = format!("set -e; mount --bind \"$0\" /nix; {script}");
-    let words = ["--user", "--map-root-user", "--mount", "sh", "-c", &script, nix.to_str().unwrap()];
-    let output = Command::new("unshare").args(words).args(args).output().unwrap();
+    let options = ["--user", "--map-root-user", "--mount", "sh", "-c", &script, nix.to_str().unwrap()];
+    let output = Command::new("unshare").args(options).args(args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -29,7 +29,7 @@ fn system(number: usize) -> String {
     format!("/nix/store/{number:04}-nixos-system-demo-26.05")
 }
 
-/// What is /nix of a host with `generations` systems.
+/// The /nix of a host with `generations` systems.
 struct Host {
     dir: tempfile::TempDir,
     generations: usize,
@@ -80,7 +80,7 @@ impl Host {
         Menu::read(&boot)
     }
 
-    /// The menu of the builder, called with the words of the host's configuration.
+    /// The menu of the builder, with the arguments of the host's configuration.
     fn menu_of_nixpkgs(&self, install: &str) -> Menu {
         let bash = self.dir.path().join("bash/bin");
         fs::create_dir_all(&bash).unwrap();
@@ -93,8 +93,8 @@ impl Host {
         let builder = self.dir.path().join("builder");
         fs::write(&builder, text).unwrap();
         fs::set_permissions(&builder, fs::Permissions::from_mode(0o755)).unwrap();
-        let words = install.lines().find(|line| line.contains("extlinux-conf-builder.sh ")).unwrap();
-        let (_, args) = words.split_once("extlinux-conf-builder.sh ").unwrap();
+        let line = install.lines().find(|line| line.contains("extlinux-conf-builder.sh ")).unwrap();
+        let (_, args) = line.split_once("extlinux-conf-builder.sh ").unwrap();
         self.menu(&format!("{} {args}", builder.display()))
     }
 
@@ -104,11 +104,11 @@ impl Host {
     }
 }
 
-/// A menu, with the files that it names in place of their names.
+/// A boot menu, with the content of the files that it names.
 #[derive(Debug, PartialEq, Eq)]
 struct Menu {
     default: String,
-    /// By their labels, in order.
+    /// The entries by label, in order.
     entries: Vec<(String, Vec<(String, String)>)>,
 }
 
@@ -122,7 +122,7 @@ impl Menu {
                 "LABEL" => menu.entries.push((value.to_owned(), Vec::new())),
                 // For people: the dates of the generations, and for how long the menu is there.
                 "#" | "TIMEOUT" | "MENU" => {}
-                _ => menu.entries.last_mut().unwrap().1.push((key.to_owned(), meaning(boot, key, value))),
+                _ => menu.entries.last_mut().unwrap().1.push((key.to_owned(), resolve(boot, key, value))),
             }
         }
         menu
@@ -132,7 +132,7 @@ impl Menu {
         self.entries.iter().map(|(label, _)| label.as_str()).collect()
     }
 
-    /// What the entry called `label` starts.
+    /// The first program of the entry `label`.
     fn init(&self, label: &str) -> &str {
         let entry = &self.entries.iter().find(|(own, _)| own == label).unwrap().1;
         let append = &entry.iter().find(|(key, _)| key == "APPEND").unwrap().1;
@@ -140,8 +140,8 @@ impl Menu {
     }
 }
 
-/// What `value` says: the content of a file that it names, and of a folder of device trees.
-fn meaning(boot: &Path, key: &str, value: &str) -> String {
+/// The content of the file or of the folder of device trees that `value` names, or `value` itself.
+fn resolve(boot: &Path, key: &str, value: &str) -> String {
     let path = boot.join("extlinux").join(value);
     match key {
         "LINUX" | "INITRD" => fs::read_to_string(path).unwrap(),
@@ -155,8 +155,8 @@ fn meaning(boot: &Path, key: &str, value: &str) -> String {
 fn the_second_generation_boots_next() {
     let host = Host::new(2);
     let install = crate::evaluate()["installBootLoader"].as_str().unwrap();
-    let words = "-g 4 -t 5 -d '/nix/boot' -c \"$@\"";
-    assert!(install.trim_end().ends_with(words), "{install}");
+    let args = "-g 4 -t 5 -d '/nix/boot' -c \"$@\"";
+    assert!(install.trim_end().ends_with(args), "{install}");
     let menu = host.menu_of_nixpkgs(install);
     assert_eq!(menu.labels(), ["nixos-default", "nixos-2-default", "nixos-1-default"]);
     assert_eq!(menu.default, "nixos-default");

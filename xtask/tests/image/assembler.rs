@@ -1,4 +1,4 @@
-//! What the assembler makes of its input, and what it says to input it cannot use.
+//! The content of assembled images, and the errors for input that cannot be assembled.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use crate::support::image::Image;
 pub const HELLO: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-hello-1";
 pub const WORLD: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-world";
 
-/// Content for an image in a folder of its own. Two of these differ in everything that must not matter:
-/// where they are, when and in which order their files were made, and links between files.
+/// Content for an image in a folder of its own. `backwards` changes everything that must not change the
+/// image: the folder, the times and the order of the files, and links between files.
 pub struct Content {
     dir: tempfile::TempDir,
 }
@@ -36,11 +36,11 @@ impl Content {
             fs::write(file, text).unwrap();
         }
         let hello = content.path(&format!("store/{HELLO}/bin/hello"));
-        let twin = format!("store/{HELLO}/twin");
+        let copy = format!("store/{HELLO}/copy");
         let link = if backwards {
-            fs::copy(hello, content.path(&twin)).map(drop)
+            fs::copy(hello, content.path(&copy)).map(drop)
         } else {
-            fs::hard_link(hello, content.path(&twin))
+            fs::hard_link(hello, content.path(&copy))
         };
         link.unwrap();
         std::os::unix::fs::symlink("bin/hello", content.path(&format!("store/{HELLO}/link"))).unwrap();
@@ -58,13 +58,13 @@ impl Content {
         self.dir.path()
     }
 
-    /// Runs the assembler with `changes` to its variables; the image, or what it said.
+    /// Runs the assembler with `changes` to its variables; returns the image or stderr.
     pub fn assemble(&self, changes: &[(&str, &str)]) -> Result<PathBuf, String> {
         Call { changes, ..Call::new(self.dir()) }.run()
     }
 
     /// Asserts that nothing but the content is in the folder: no image and no working files.
-    fn is_untouched(&self) {
+    fn assert_untouched(&self) {
         let mut names =
             self.dir.path().read_dir().unwrap().map(|it| it.unwrap().file_name()).collect::<Vec<_>>();
         names.sort();
@@ -86,7 +86,7 @@ fn invalid_input_is_refused_by_name() {
     ] {
         let call = Call { changes: &[changes], programs: Programs::Machine, ..Call::new(content.dir()) };
         assert_eq!(call.run().unwrap_err(), expected);
-        content.is_untouched();
+        content.assert_untouched();
     }
 }
 
@@ -95,28 +95,28 @@ fn invalid_input_is_refused_by_name() {
 fn content_that_cannot_be_assembled_is_refused() {
     let content = Content::new(false);
     fs::write(content.path("paths"), "/nowhere/cccc-x\n").unwrap();
-    let said = content.assemble(&[]).unwrap_err();
-    assert_eq!(said, "assemble: STORE_PATHS names /nowhere/cccc-x, which does not exist\n");
-    content.is_untouched();
+    let stderr = content.assemble(&[]).unwrap_err();
+    assert_eq!(stderr, "assemble: STORE_PATHS names /nowhere/cccc-x, which does not exist\n");
+    content.assert_untouched();
 
     let content = Content::new(false);
     fs::write(content.path("firmware/large"), vec![1; 41 << 20]).unwrap();
-    let said = content.assemble(&[]).unwrap_err();
-    assert!(said.contains("of FIRMWARE failed; do they fit into 40 MiB?"), "{said}");
-    content.is_untouched();
+    let stderr = content.assemble(&[]).unwrap_err();
+    assert!(stderr.contains("of FIRMWARE failed; do they fit into 40 MiB?"), "{stderr}");
+    content.assert_untouched();
 
     let content = Content::new(false);
     fs::write(content.path("firmware/Config.TXT"), "").unwrap();
-    let said = content.assemble(&[]).unwrap_err();
+    let stderr = content.assemble(&[]).unwrap_err();
     let clash = "assemble: FIRMWARE_TREE has ./Config.TXT and ./config.txt, which are one name on FAT\n";
-    assert_eq!(said, clash);
-    content.is_untouched();
+    assert_eq!(stderr, clash);
+    content.assert_untouched();
 
     let content = Content::new(false);
     std::os::unix::fs::symlink("nowhere", content.path("firmware/a")).unwrap();
-    let said = content.assemble(&[]).unwrap_err();
-    assert!(said.contains("assemble: copying ./a "), "{said}");
-    content.is_untouched();
+    let stderr = content.assemble(&[]).unwrap_err();
+    assert!(stderr.contains("assemble: copying ./a "), "{stderr}");
+    content.assert_untouched();
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn all_content_is_in_the_image() {
     let content = Content::new(false);
     let image = Image::decompress(&content.assemble(&[]).unwrap(), content.dir(), 40);
     image.assert_sound();
-    has_it_all(&image);
+    assert_has_content(&image);
 }
 
 #[test]
@@ -143,13 +143,13 @@ fn firmware_files_that_begin_with_a_dot_are_in_the_image() {
     assert_eq!(found, [".file", ".folder/", ".folder/..file"]);
 }
 
-/// Asserts that what [`Content`] has is in `image`.
+/// Asserts that `image` has the files of [`Content`].
 #[track_caller]
-pub fn has_it_all(image: &Image) {
+pub fn assert_has_content(image: &Image) {
     assert_eq!(image.sorted_names("/"), ["boot", "lost+found", "persist", "store"]);
     assert_eq!(image.sorted_names("/store"), [HELLO, WORLD]);
     assert_eq!(image.text("/boot/extlinux/extlinux.conf"), "DEFAULT x\n".repeat(3));
-    assert_eq!(image.text(&format!("/store/{HELLO}/twin")), "hello".repeat(50_000));
+    assert_eq!(image.text(&format!("/store/{HELLO}/copy")), "hello".repeat(50_000));
     let link = image.debugfs(&format!("stat /store/{HELLO}/link"));
     assert!(link.contains("Fast link dest: \"bin/hello\"") && link.contains("User:     0"), "{link}");
     assert_eq!(image.firmware_paths(), ["config.txt", "overlays/", "overlays/with space.dtbo"]);
@@ -208,8 +208,8 @@ fn every_file_has_the_given_time() {
         ("1700000000", "2023-11-14  22:13", "14-Nov-2023 22:13"),
         ("1", "1980-01-01   0:00", " 1-Jan-1970 00:00"),
     ] {
-        let packed = content.assemble(&[("SOURCE_DATE_EPOCH", now)]).unwrap();
-        let image = Image::decompress(&packed, content.dir.path(), 40);
+        let compressed = content.assemble(&[("SOURCE_DATE_EPOCH", now)]).unwrap();
+        let image = Image::decompress(&compressed, content.dir.path(), 40);
         image.assert_sound();
         let entry = image.firmware_entry("config.txt");
         assert!(entry.contains(fat), "{entry}");
@@ -223,8 +223,8 @@ fn every_file_has_the_given_time() {
 fn the_image_grows_with_its_content() {
     let content = Content::new(false);
     let size = |changes: &[(&str, &str)]| {
-        let packed = fs::File::open(content.assemble(changes).unwrap()).unwrap();
-        zstd::zstd_safe::get_frame_content_size(&head(packed)).unwrap().unwrap()
+        let compressed = fs::File::open(content.assemble(changes).unwrap()).unwrap();
+        zstd::zstd_safe::get_frame_content_size(&head(compressed)).unwrap().unwrap()
     };
     let small = size(&[]);
     assert_eq!(small % (1 << 20), 0);

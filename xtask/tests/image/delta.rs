@@ -1,4 +1,4 @@
-//! The next image differs little from the last: that is what makes its flash short.
+//! Successive images differ in few chunks, which makes a flash with delta short.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,13 +14,13 @@ const CHUNK: usize = 1 << 20;
 /// Assembles `closure` in `dir`.
 fn assemble(closure: &Closure, dir: &Path) -> PathBuf {
     closure.write(dir).unwrap();
-    // How hard it is compressed does not matter here.
+    // Fast compression, as the size does not matter here.
     Call { changes: &[("ZSTD_LEVEL", "1"), ("HEADROOM_MIB", "64")], ..Call::new(dir) }.run().unwrap()
 }
 
-/// The hashes of the chunks of an image; nothing for zeros.
-fn chunks(packed: &Path) -> Vec<Option<blake3::Hash>> {
-    let mut image = zstd::Decoder::new(File::open(packed).unwrap()).unwrap();
+/// The hashes of the chunks of an image; `None` for zeros.
+fn chunks(compressed: &Path) -> Vec<Option<blake3::Hash>> {
+    let mut image = zstd::Decoder::new(File::open(compressed).unwrap()).unwrap();
     let mut chunks = Vec::new();
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
@@ -37,9 +37,9 @@ fn chunks(packed: &Path) -> Vec<Option<blake3::Hash>> {
 fn a_small_change_alters_few_chunks() {
     let dir = tempfile::tempdir().unwrap();
     let before = Closure::with_size(700);
-    let packed = assemble(&before, dir.path());
-    let first = chunks(&packed);
-    let image = Image::decompress(&packed, dir.path(), 40);
+    let compressed = assemble(&before, dir.path());
+    let first = chunks(&compressed);
+    let image = Image::decompress(&compressed, dir.path(), 40);
     image.assert_sound();
     assert_eq!(image.sorted_names("/"), ["boot", "lost+found", "store", "var"]);
     let full = first.iter().flatten().count();
@@ -76,22 +76,22 @@ fn changes(closure: &Closure, image: &Image) -> Vec<Change> {
     for name in ["mail-1.0", "zsh-5.9", "dhcpcd-10"] {
         changes.push((format!("the new package {name}"), Box::new(|it| it.add(name, 40_000, 5))));
     }
-    for (place, name) in small_ones(closure, image) {
-        let text = format!("300 kB more in {name}, {place} of the small ones");
+    for (position, name) in small_paths(closure, image) {
+        let text = format!("300 kB more in {name}, {position} of the small paths");
         changes.push((text, Box::new(move |it| it.grow(&name, 300_000))));
     }
     changes
 }
 
-/// Small store paths from all over the place where `image` has them.
-fn small_ones(closure: &Closure, image: &Image) -> [(&'static str, String); 3] {
+/// The first small store path in `image`, one in the middle, and the last.
+fn small_paths(closure: &Closure, image: &Image) -> [(&'static str, String); 3] {
     let mut found = image.inodes("/store");
     found.sort();
     let names = found.into_iter().map(|(_, base)| base.split_once('-').unwrap().1.to_owned());
     // With 300 kB more, such a path stays below 1 MiB.
     let small = names.filter(|name| (1..700 << 10).contains(&size_of(closure, name))).collect::<Vec<_>>();
     assert!(small.len() > 300, "{small:?}");
-    let at = |place: usize| small[place].clone();
+    let at = |index: usize| small[index].clone();
     [("the first", at(0)), ("in the middle", at(small.len() / 2)), ("the last", at(small.len() - 1))]
 }
 

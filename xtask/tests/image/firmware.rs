@@ -1,4 +1,4 @@
-//! What a card says of its U-Boot and its kernel, on images of real tools: mkfs.vfat, mcopy and mke2fs.
+//! `card inspect` reads U-Boot and kernel from images of real tools: mkfs.vfat, mcopy and mke2fs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::support::image::stdout_of;
 
 const MIB: u64 = 1 << 20;
 
-/// A kernel whose header says that it takes `size` bytes of memory.
+/// A kernel whose header claims `size` bytes of memory.
 fn kernel(size: u64) -> Vec<u8> {
     let mut bytes = vec![0; 4096];
     bytes[16..24].copy_from_slice(&size.to_le_bytes());
@@ -42,23 +42,23 @@ fn content(kernel: &[u8]) -> Content {
     content
 }
 
-/// What is on the image of `content`; where it cannot boot, the reason.
-fn inspected(content: &Content) -> Result<Value, String> {
-    look(&unpacked(content))
+/// The boot files in the image of `content`, or the reason why it does not boot.
+fn inspect_image(content: &Content) -> Result<Value, String> {
+    inspect(&decompressed(content))
 }
 
-fn unpacked(content: &Content) -> PathBuf {
-    let packed = content.assemble(&[]).unwrap();
+fn decompressed(content: &Content) -> PathBuf {
+    let compressed = content.assemble(&[]).unwrap();
     let disk = content.path("disk.img");
-    stdout_of("zstd", &["-q", "-d", "-f", "-o", disk.to_str().unwrap(), packed.to_str().unwrap()]);
+    stdout_of("zstd", &["-q", "-d", "-f", "-o", disk.to_str().unwrap(), compressed.to_str().unwrap()]);
     disk
 }
 
-fn look(disk: &Path) -> Result<Value, String> {
+fn inspect(disk: &Path) -> Result<Value, String> {
     let outcome = Sandbox::new().run(&["card", "inspect", "--json", disk.to_str().unwrap()]);
     let found: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:?}"));
     match found["verdict"]["why"].as_str() {
-        Some(why) => Err(why.to_owned()),
+        Some(reason) => Err(reason.to_owned()),
         None => Ok(found["verdict"]["contents"].clone()),
     }
 }
@@ -67,7 +67,7 @@ fn look(disk: &Path) -> Result<Value, String> {
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn a_kernel_with_room_below_the_device_tree_boots() {
     let content = content(&kernel(36 * MIB));
-    let found = inspected(&content).unwrap();
+    let found = inspect_image(&content).unwrap();
     let expected = serde_json::json!([{"file": "u-boot-pi3.bin", "kernel_end": 38 * MIB, "tree": 38 * MIB}]);
     assert_eq!(found["uboots"], expected);
 }
@@ -76,11 +76,11 @@ fn a_kernel_with_room_below_the_device_tree_boots() {
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn a_kernel_that_would_overwrite_the_device_tree_does_not_boot() {
     let large = kernel(36 * MIB + 1);
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut packed, &large).unwrap();
-    for stored in [large, packed.finish().unwrap()] {
+    let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut compressed, &large).unwrap();
+    for stored in [large, compressed.finish().unwrap()] {
         assert_eq!(
-            inspected(&content(&stored)).unwrap_err(),
+            inspect_image(&content(&stored)).unwrap_err(),
             "the kernel takes the memory up to 0x2600001, and u-boot-pi3.bin loads the device tree at 0x2600000, \
              which the kernel would overwrite"
         );
@@ -91,10 +91,10 @@ fn a_kernel_that_would_overwrite_the_device_tree_does_not_boot() {
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn a_missing_boot_file_is_named() {
     let content = content(b"no kernel");
-    let error = inspected(&content).unwrap_err();
+    let error = inspect_image(&content).unwrap_err();
     assert_eq!(error, "reading /boot/kernel: not a kernel for AArch64");
     fs::remove_file(content.path("firmware/u-boot-pi3.bin")).unwrap();
-    let error = inspected(&content).unwrap_err();
+    let error = inspect_image(&content).unwrap_err();
     assert_eq!(
         error,
         "reading FIRMWARE on partition 1: config.txt names u-boot-pi3.bin, which does not exist"
@@ -105,11 +105,11 @@ fn a_missing_boot_file_is_named() {
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn a_boot_menu_with_a_damaged_size_does_not_boot() {
     let content = content(&kernel(36 * MIB));
-    let disk = unpacked(&content);
+    let disk = decompressed(&content);
     let root = format!("{}?offset={}", disk.display(), 48 * MIB);
     stdout_of("debugfs", &["-w", "-R", "sif /boot/extlinux/extlinux.conf size 0xf0000000000", &root]);
-    let why = look(&disk).unwrap_err();
+    let reason = inspect(&disk).unwrap_err();
     let expected = "reading the file system on partition 2: reading /boot/extlinux/extlinux.conf: \
                     the menu has 16492674416640 bytes, more than the limit of 1048576";
-    assert_eq!(why, expected);
+    assert_eq!(reason, expected);
 }

@@ -1,4 +1,4 @@
-//! An assembler that is ended before its time: what is called OUT is an image, or is not there.
+//! An assembler that ends early: OUT is a whole image or absent.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -11,14 +11,14 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::assembler::Content;
 use crate::script::Call;
 
-/// So much compressing that there is time to end it.
-const LONG: &[(&str, &str)] = &[("ZSTD_LEVEL", "19")];
+/// Compression that takes long enough to end the assembler.
+const SLOW: &[(&str, &str)] = &[("ZSTD_LEVEL", "19")];
 
 fn content() -> Content {
     let content = Content::new(false);
     let mut bytes = vec![0; 24 << 20];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
-    // Half of each byte, or there would be nothing to compress.
+    // Noise with fewer bits can be compressed.
     for byte in &mut bytes {
         *byte &= 0x3f;
     }
@@ -29,37 +29,37 @@ fn content() -> Content {
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn start(call: &Call) -> Child {
     let mut command = Command::new("env");
-    command.args(call.words()).process_group(0).stderr(Stdio::null());
+    command.args(call.command()).process_group(0).stderr(Stdio::null());
     command.spawn().unwrap()
 }
 
-/// Ends the assembler and all that it has started, as soon as `there` says so.
+/// Sends `signal` to the assembler and its children once `is_ready`.
 #[track_caller]
-fn end(call: &Call, signal: Signal, there: impl Fn() -> bool) -> ExitStatus {
+fn stop(call: &Call, signal: Signal, is_ready: impl Fn() -> bool) -> ExitStatus {
     let mut child = start(call);
-    let begin = Instant::now();
-    while !there() {
-        assert_eq!(child.try_wait().unwrap(), None, "it has ended by itself");
-        assert!(begin.elapsed() < Duration::from_secs(60), "it does not get there");
+    let started = Instant::now();
+    while !is_ready() {
+        assert_eq!(child.try_wait().unwrap(), None, "the assembler ended by itself");
+        assert!(started.elapsed() < Duration::from_secs(60), "the assembler is not ready in time");
         std::thread::sleep(Duration::from_millis(2));
     }
     kill_process_group(Pid::from_child(&child), signal).unwrap();
     child.wait().unwrap()
 }
 
-/// The names in the folder of `content` that were not there before, without what comes after a dot.
-fn left(content: &Content) -> Vec<String> {
+/// The new names in the folder of `content`, up to the first dot.
+fn new_names(content: &Content) -> Vec<String> {
     let names = content.dir().read_dir().unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
-    let known = ["firmware", "paths", "root", "store"];
-    let names = names.filter(|name| !known.contains(&name.as_str()));
+    let content = ["firmware", "paths", "root", "store"];
+    let names = names.filter(|name| !content.contains(&name.as_str()));
     let mut names = names.map(|name| name.split('.').next().unwrap().to_owned()).collect::<Vec<_>>();
     names.sort();
     names
 }
 
-/// Asserts that the next run makes the image, as if there had been none before it.
+/// Asserts that the next run assembles the same image as a first run.
 #[track_caller]
-fn the_next_run_succeeds(content: &Content) {
+fn assert_next_run_succeeds(content: &Content) {
     let image = fs::read(Call::new(content.dir()).run().unwrap()).unwrap();
     let other = self::content();
     assert!(image == fs::read(Call::new(other.dir()).run().unwrap()).unwrap(), "the images differ");
@@ -67,7 +67,7 @@ fn the_next_run_succeeds(content: &Content) {
     assert_eq!(names.collect::<Vec<_>>(), ["x.img.zst"]);
 }
 
-/// When to end it: while it compresses, or as soon as it has begun to work in a folder of its own.
+/// Moments to stop the assembler: while it compresses, and once it has files in its working folder.
 const MOMENTS: [fn(&Call) -> bool; 2] = [
     |call| part(&call.out()).metadata().is_ok_and(|it| it.len() > 0),
     |call| {
@@ -87,12 +87,12 @@ fn a_terminated_assembler_leaves_no_files() {
     for moment in MOMENTS {
         for signal in [Signal::TERM, Signal::INT] {
             let content = content();
-            let call = Call { changes: LONG, ..Call::new(content.dir()) };
-            let status = end(&call, signal, || moment(&call));
+            let call = Call { changes: SLOW, ..Call::new(content.dir()) };
+            let status = stop(&call, signal, || moment(&call));
             assert_eq!(status.code(), Some(130), "{status}");
             assert!(!call.out().exists() && !part(&call.out()).exists());
-            let left = left(&content);
-            assert!(left.iter().all(|name| name == "new"), "{left:?}");
+            let names = new_names(&content);
+            assert!(names.iter().all(|name| name == "new"), "{names:?}");
         }
     }
 }
@@ -102,9 +102,9 @@ fn a_terminated_assembler_leaves_no_files() {
 fn a_killed_assembler_leaves_no_image() {
     for moment in MOMENTS {
         let content = content();
-        let call = Call { changes: LONG, ..Call::new(content.dir()) };
-        end(&call, Signal::KILL, || moment(&call));
+        let call = Call { changes: SLOW, ..Call::new(content.dir()) };
+        stop(&call, Signal::KILL, || moment(&call));
         assert!(!call.out().exists());
-        the_next_run_succeeds(&content);
+        assert_next_run_succeeds(&content);
     }
 }

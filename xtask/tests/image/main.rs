@@ -1,5 +1,5 @@
-//! The assembler of SD images, on this machine and without Nix: what it makes, that it makes the same bytes
-//! everywhere, and that the next image differs little from the last.
+//! The assembler of SD images without Nix: the content, the same bytes everywhere, and small differences
+//! between successive images.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 

@@ -1,14 +1,14 @@
-//! The same content gives the same bytes, whoever assembles it, where, and with whose programs.
+//! The same content gives the same bytes for every user, folder and set of programs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::assembler::{Content, has_it_all};
+use crate::assembler::{Content, assert_has_content};
 use crate::script::{Call, Programs};
 use crate::support::image::{Image, stdout_of};
 
-/// Another user in another place with other habits: what must not matter.
-const STRANGER: [&str; 8] = [
+/// Runs a command as another user in another folder, with other settings of the shell.
+const OTHER_USER: [&str; 8] = [
     "unshare",
     "--user",
     "--map-user=12345",
@@ -30,9 +30,9 @@ fn two_users_assemble_the_same_image() {
     let one = Content::new(false);
     let other = Content::new(true);
     [&one, &other].into_iter().for_each(add_groups);
-    let own = bytes(&Call::new(one.dir()));
-    let theirs = bytes(&Call { by: &STRANGER, ..Call::new(other.dir()) });
-    assert!(own == theirs, "the images differ");
+    let first = bytes(&Call::new(one.dir()));
+    let second = bytes(&Call { by: &OTHER_USER, ..Call::new(other.dir()) });
+    assert!(first == second, "the images differ");
 }
 
 #[test]
@@ -41,21 +41,21 @@ fn an_emulated_pi_assembles_the_same_image() {
     let one = Content::new(false);
     let other = Content::new(true);
     [&one, &other].into_iter().for_each(add_groups);
-    // So large that there are copies of the superblock.
+    // A file system of this size has copies of the superblock.
     let changes = [("HEADROOM_MIB", "300")];
     let native = bytes(&Call { changes: &changes, ..Call::new(one.dir()) });
     let emulated = bytes(&Call { programs: Programs::Emulated, changes: &changes, ..Call::new(other.dir()) });
     assert!(native == emulated, "the images differ");
 }
 
-/// Adds so many small store paths that they come in groups.
+/// Adds so many small store paths that the assembler groups them.
 fn add_groups(content: &Content) {
     let mut paths = vec![fs::read_to_string(content.path("paths")).unwrap().trim_end().to_owned()];
     for number in 0..12 {
         let path = content.path("store").join(format!("{}{number:02}-part{number}-1.0", "e".repeat(30)));
         fs::create_dir(&path).unwrap();
         fs::write(path.join("data"), vec![b'a' + number; 500_000 + 4_000 * usize::from(number)]).unwrap();
-        // All names together are longer than the programs of busybox take at once.
+        // All names together are longer than the argument list of busybox.
         for file in 0..40 {
             fs::write(path.join(format!("{}{file}", "a-long-name-".repeat(6))), [number]).unwrap();
         }
@@ -64,7 +64,7 @@ fn add_groups(content: &Content) {
     fs::write(content.path("paths"), paths.join("\n")).unwrap();
 }
 
-/// An mke2fs that takes no archive, in front of `PATH`: that of the machine, whatever its version.
+/// A `PATH` that begins with an mke2fs that takes no archive: the one of this machine, in a wrapper.
 fn old_mke2fs(content: &Content) -> String {
     let real = stdout_of("sh", &["-c", "PATH=$PATH:/usr/sbin:/sbin command -v mke2fs"]);
     let dir = content.path("old");
@@ -85,8 +85,8 @@ fn an_older_mke2fs_gets_a_folder_and_assembles_the_same_image() {
         let changes = [("PATH", paths[number].as_str())];
         let call =
             Call { programs: Programs::Machine, changes: &changes, ..Call::new(contents[number].dir()) };
-        let (image, said) = call.tell().unwrap();
-        (fs::read(image).unwrap(), said)
+        let (image, stderr) = call.run_with_stderr().unwrap();
+        (fs::read(image).unwrap(), stderr)
     });
     assert!(calls[0].0 == calls[1].0, "the images differ");
     let note = "assemble: this mke2fs reads no archive; the files go by way of a folder, in the order of names: the \
@@ -94,5 +94,5 @@ fn an_older_mke2fs_gets_a_folder_and_assembles_the_same_image() {
     assert!(calls[0].1.starts_with(note), "{}", calls[0].1);
     let image = Image::decompress(&contents[0].path("new/x.img.zst"), contents[0].dir(), 40);
     image.assert_sound();
-    has_it_all(&image);
+    assert_has_content(&image);
 }

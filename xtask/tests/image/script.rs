@@ -1,4 +1,4 @@
-//! Calling the assembler.
+//! Runs the assembler.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,18 +7,18 @@ use crate::support::image::run;
 
 pub const UUID: &str = "44444444-4444-4444-8888-888888888888";
 
-/// The programs come from the folders that `cargo xtask test` names.
+/// `cargo xtask test` names the folders of the programs in these variables.
 const NATIVE: &str =
     if cfg!(target_arch = "aarch64") { "XTASK_PROGRAMS_ARM64" } else { "XTASK_PROGRAMS_AMD64" };
 
-/// With whose programs the assembler runs.
+/// The programs that the assembler uses.
 #[derive(Clone, Copy, Debug)]
 pub enum Programs {
-    /// Those that are on `PATH`.
+    /// The programs on `PATH`.
     Machine,
-    /// Debian's for this machine, in front of `PATH`: an mke2fs that takes an archive.
+    /// Programs of Debian for this machine before `PATH`, with an mke2fs that takes an archive.
     Native,
-    /// Debian's for a Pi and nothing else, which an emulator runs.
+    /// Programs of Debian for a Pi alone, which an emulator runs.
     Emulated,
 }
 
@@ -57,26 +57,26 @@ impl<'a> Call<'a> {
         Self { dir, programs: Programs::Native, by: &[], changes: &[] }
     }
 
-    /// The image, or what the assembler said.
+    /// Returns the image or stderr.
     pub fn run(&self) -> Result<PathBuf, String> {
-        self.tell().map(|(image, _)| image)
+        self.run_with_stderr().map(|(image, _)| image)
     }
 
-    /// The image and what the assembler said; or only that.
-    pub fn tell(&self) -> Result<(PathBuf, String), String> {
-        let output = run("env", &self.words(), &[]);
+    /// Returns the image and stderr, or stderr alone.
+    pub fn run_with_stderr(&self) -> Result<(PathBuf, String), String> {
+        let output = run("env", &self.command(), &[]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() { Ok((self.out(), said)) } else { Err(said) }
     }
 
-    /// Where the image is going to be.
+    /// The path of the image.
     pub fn out(&self) -> PathBuf {
         self.dir.join("new/x.img.zst")
     }
 
     /// The command as arguments of `env`, by way of which the variables reach the assembler: the shell is
     /// found on the `PATH` of this process.
-    pub fn words(&self) -> Vec<String> {
+    pub fn command(&self) -> Vec<String> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../hosts/raspberry-pi/sd-image/assembler/assemble.sh");
         let text = |name: &str| self.dir.join(name).display().to_string();

@@ -1,4 +1,4 @@
-//! Malicious flakes: none of their programs runs.
+//! Malicious flakes, whose programs do not run.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -34,7 +34,7 @@ fn canary(fixture: &Fixture) -> (String, PathBuf) {
 }
 
 /// Runs all commands that run git or ssh, without a card and without a host.
-fn try_everything(fixture: &Fixture) -> Vec<Outcome> {
+fn run_all_commands(fixture: &Fixture) -> Vec<Outcome> {
     let with_image = ["flash", "--image", "/nowhere.img", "/dev/nowhere"];
     let commands: [&[&str]; 8] = [
         &["hosts"],
@@ -49,16 +49,8 @@ fn try_everything(fixture: &Fixture) -> Vec<Outcome> {
     commands.iter().map(|args| fixture.run(args)).collect()
 }
 
-#[test]
-#[ignore = "needs Nix: run `cargo xtask test`"]
-fn programs_that_the_git_configuration_of_a_flake_names_do_not_run() {
-    let mut fixture = Fixture::repository(&[
-        FlakeFiles::Tracked("flake.nix", &flake("")),
-        FlakeFiles::Tracked(".gitattributes", "* filter=evil diff=evil\n"),
-        FlakeFiles::Tracked(".gitignore", "state\n"),
-        FlakeFiles::Tracked("image.zst", "any"),
-    ]);
-    fixture.git(&["add", "busybox"]);
+/// Adds the submodule `part` to the flake.
+fn add_submodule(fixture: &Fixture) {
     fixture.git(&["init", "--quiet", "../part"]);
     fixture.git(&[
         "-C",
@@ -75,7 +67,10 @@ fn programs_that_the_git_configuration_of_a_flake_names_do_not_run() {
     ]);
     let part = fixture.path("part").display().to_string();
     fixture.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &part, "part"]);
-    let (program, canary) = canary(&fixture);
+}
+
+/// Names `program` in the git configuration and the hooks of the flake and its submodule `part`.
+fn configure_programs(fixture: &Fixture, program: &str) {
     for repository in [".", "part"] {
         for name in [
             "core.fsmonitor",
@@ -85,18 +80,33 @@ fn programs_that_the_git_configuration_of_a_flake_names_do_not_run() {
             "core.askPass",
             "diff.external",
         ] {
-            fixture.git(&["-C", repository, "config", name, &program]);
+            fixture.git(&["-C", repository, "config", name, program]);
         }
         for name in ["filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "diff.evil.textconv"] {
-            fixture.git(&["-C", repository, "config", name, &program]);
+            fixture.git(&["-C", repository, "config", name, program]);
         }
     }
     for hooks in [".git/hooks", ".git/modules/part/hooks"] {
         for hook in ["post-index-change", "post-checkout", "pre-commit", "reference-transaction"] {
             fs::create_dir_all(fixture.path("flake").join(hooks)).expect("making a folder for hooks");
-            symlink(&program, fixture.path("flake").join(hooks).join(hook)).expect("placing a hook");
+            symlink(program, fixture.path("flake").join(hooks).join(hook)).expect("placing a hook");
         }
     }
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn programs_that_the_git_configuration_of_a_flake_names_do_not_run() {
+    let mut fixture = Fixture::repository(&[
+        FlakeFiles::Tracked("flake.nix", &flake("")),
+        FlakeFiles::Tracked(".gitattributes", "* filter=evil diff=evil\n"),
+        FlakeFiles::Tracked(".gitignore", "state\n"),
+        FlakeFiles::Tracked("image.zst", "any"),
+    ]);
+    fixture.git(&["add", "busybox"]);
+    add_submodule(&fixture);
+    let (program, canary) = canary(&fixture);
+    configure_programs(&fixture, &program);
     // git has to read a changed file again.
     fs::write(fixture.path("flake/.gitignore"), "state\n#\n").expect("changing a file");
     let state = fixture.path("flake/state");
@@ -104,7 +114,7 @@ fn programs_that_the_git_configuration_of_a_flake_names_do_not_run() {
     // The tool runs the suites, and shields the git of its children by this variable.
     fixture.sandbox_mut().env("GIT_CONFIG_COUNT", "0");
     let _ = fs::remove_file(&canary);
-    let outcomes = try_everything(&fixture);
+    let outcomes = run_all_commands(&fixture);
     assert_eq!(fs::read_to_string(&canary).unwrap_or_default(), "", "{outcomes:?}");
     outcomes[0].assert_code(0);
     outcomes[2].assert_code(0);
@@ -127,11 +137,11 @@ fn ssh_options_of_a_foreign_flake_run_no_programs() {
     let home = fixture.path("").display().to_string();
     run("tar", &["-C", &home, "-czf", &archive, "flake"]);
     let foreign = format!("file://{archive}");
-    let refused = format!("the flake sets the ssh option `{option}` for pi");
-    for words in [&["status"][..], &["status", "pi"], &["deploy", "pi", "--dry-run"], &["deploy", "pi"]] {
-        let outcome = fixture.sandbox().run(&[&["--flake", &foreign], words].concat());
-        outcome.assert_stderr_contains(&refused).assert_stderr_contains("--trust-flake").assert_code(3);
-        assert!(!canary.exists(), "{words:?}");
+    let error = format!("the flake sets the ssh option `{option}` for pi");
+    for args in [&["status"][..], &["status", "pi"], &["deploy", "pi", "--dry-run"], &["deploy", "pi"]] {
+        let outcome = fixture.sandbox().run(&[&["--flake", &foreign], args].concat());
+        outcome.assert_stderr_contains(&error).assert_stderr_contains("--trust-flake").assert_code(3);
+        assert!(!canary.exists(), "{args:?}");
     }
     // Options that run nothing are accepted from every flake, and so are those of the user.
     let own = ["deploy", "pi", "--dry-run", "--", "--ssh-opts", "-p 1"];
@@ -140,9 +150,9 @@ fn ssh_options_of_a_foreign_flake_run_no_programs() {
         .run(&[&["--flake", &foreign], &own[..]].concat())
         .assert_stderr_contains("pi cannot be reached");
     assert!(!canary.exists());
-    for words in [&["status"][..], &["deploy", "pi", "--dry-run"]] {
-        fixture.sandbox().run(&[&["--flake", &foreign], words, &["--trust-flake"]].concat());
-        assert!(fs::remove_file(&canary).is_ok(), "{words:?}");
+    for args in [&["status"][..], &["deploy", "pi", "--dry-run"]] {
+        fixture.sandbox().run(&[&["--flake", &foreign], args, &["--trust-flake"]].concat());
+        assert!(fs::remove_file(&canary).is_ok(), "{args:?}");
     }
     fixture.run(&["status"]);
     assert!(canary.exists());
@@ -153,7 +163,7 @@ fn ssh_options_of_a_foreign_flake_run_no_programs() {
 fn host_names_that_are_options_or_shell_text_are_refused() {
     let fixture = Fixture::empty();
     let (program, canary) = canary(&fixture);
-    for (from, to, what) in [
+    for (from, to, option) in [
         ("127.0.0.1", format!("-oProxyCommand={program}"), "hostname"),
         ("127.0.0.1", "pi?remote-program=x".to_owned(), "hostname"),
         ("sshUser = \"root", format!("sshUser = \"-oProxyCommand={program}"), "sshUser"),
@@ -161,10 +171,10 @@ fn host_names_that_are_options_or_shell_text_are_refused() {
         let text = flake("").replace(&format!("{from}\""), &format!("{to}\""));
         fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
         fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
-        for words in [&["status"][..], &["deploy", "pi", "--dry-run"]] {
+        for args in [&["status"][..], &["deploy", "pi", "--dry-run"]] {
             fixture
-                .run(words)
-                .assert_stderr_contains(format!("deploy.nodes.pi has the {what} "))
+                .run(args)
+                .assert_stderr_contains(format!("deploy.nodes.pi has the {option} "))
                 .assert_code(3);
         }
         assert!(!canary.exists());

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::fixture::{Fixture, builder, image, is_in_store, run, system};
 
-/// Makes the key of a host with `identity make`: the path of its file, and a line of it.
-fn key(fixture: &Fixture) -> (PathBuf, String) {
+/// Makes the key of a host with `identity make`. Returns the path of the key and a line of it.
+fn make_key(fixture: &Fixture) -> (PathBuf, String) {
     fixture.run(&["identity", "make", "pi"]).assert_code(0);
     let file = fixture.path("state/identity/pi/ssh_host_ed25519_key");
     let secret = fs::read_to_string(&file).expect("the key");
@@ -19,18 +19,14 @@ fn key(fixture: &Fixture) -> (PathBuf, String) {
 /// A derivation that tries to read the file `key`, and writes it to an image and to its log.
 fn thief(name: &str, key: &str, more: &str) -> String {
     let script = format!(
-        "mkdir -p $out/sd-image; cat {key} >$out/sd-image/a.img; cat {key}; ls -d {key} || echo it is not there; \
+        "mkdir -p $out/sd-image; cat {key} >$out/sd-image/a.img; cat {key}; ls -d {key} || echo no key; \
          echo >>$out/sd-image/a.img"
     );
     builder(name, &script).replace("system =", &format!("{more} system ="))
 }
 
-#[test]
-#[ignore = "needs Nix: run `cargo xtask test`"]
-fn a_build_cannot_read_the_key_of_a_host() {
-    let mut fixture = Fixture::empty();
-    let (file, secret) = key(&fixture);
-    let file = file.display().to_string();
+/// A flake whose packages and settings try to read the key `file` in builds and in the evaluation.
+fn thieving_flake(file: &str) -> String {
     let fixed = r#"outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; outputHashMode = "recursive";"#;
     let images = [
         ("plain", ""),
@@ -39,11 +35,11 @@ fn a_build_cannot_read_the_key_of_a_host() {
         ("both", &format!("__noChroot = true; {fixed}")),
     ];
     let packages =
-        images.iter().map(|(host, more)| format!("{host}-sdImage = {};\n", thief(host, &file, more)));
+        images.iter().map(|(host, more)| format!("{host}-sdImage = {};\n", thief(host, file, more)));
     let packages = packages.collect::<String>();
     // Nix builds this during the evaluation.
     let early =
-        format!("early-sdImage = import (toString {} + \"/sd-image/a.img\");\n", thief("early", &file, ""));
+        format!("early-sdImage = import (toString {} + \"/sd-image/a.img\");\n", thief("early", file, ""));
     let settings = r#"nixConfig = { sandbox = false; sandbox-fallback = true; extra-sandbox-paths = [ "/" ];
         allow-unsafe-native-code-during-evaluation = true; pure-eval = false; accept-flake-config = true; };"#;
     let read = format!(
@@ -51,10 +47,19 @@ fn a_build_cannot_read_the_key_of_a_host() {
          path-sdImage = builtins.path {{ path = \"{file}\"; }};\n\
          fetch-sdImage = builtins.fetchTree {{ type = \"path\"; path = \"{file}\"; }};\n"
     );
-    let text = format!(
+    format!(
         "{{ {settings} outputs = {{ self }}: {{ packages.{} = {{ {packages} {early} {read} }}; }}; }}",
         system()
-    );
+    )
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_build_cannot_read_the_key_of_a_host() {
+    let mut fixture = Fixture::empty();
+    let (file, secret) = make_key(&fixture);
+    let file = file.display().to_string();
+    let text = thieving_flake(&file);
     fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
     // Settings that the user allowed earlier for another flake, and settings of the environment.
     let allowed = fixture.path("home/.local/share/nix");
@@ -79,8 +84,8 @@ fn a_build_cannot_read_the_key_of_a_host() {
             .assert_stderr_contains("could read the private keys of hosts")
             .assert_code(1);
     }
-    for words in [&["--no-sandbox"][..], &["--option", "sandbox", "false"], &["--accept-flake-config"]] {
-        let refused = fixture.run(&[&["sd-image", "plain", "--"], words].concat());
+    for args in [&["--no-sandbox"][..], &["--option", "sandbox", "false"], &["--accept-flake-config"]] {
+        let refused = fixture.run(&[&["sd-image", "plain", "--"], args].concat());
         refused
             .assert_stderr_contains("is not passed on to nix: a build could read the private keys of hosts")
             .assert_code(3);
@@ -95,7 +100,7 @@ fn a_build_cannot_read_the_key_of_a_host() {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_input_of_a_flake_cannot_copy_the_key_of_a_host() {
     let fixture = Fixture::empty();
-    let (file, secret) = key(&fixture);
+    let (file, secret) = make_key(&fixture);
     let folder = fixture.path("state/identity");
     assert_eq!(folder.join("pi").metadata().expect("the folder").permissions().mode() & 0o777, 0);
     let link = fixture.path("home/link");
@@ -144,7 +149,7 @@ fn an_input_of_a_flake_cannot_copy_the_key_of_a_host() {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_evaluation_cannot_copy_the_key_of_a_host() {
     let fixture = Fixture::empty();
-    let (file, secret) = key(&fixture);
+    let (file, secret) = make_key(&fixture);
     let folder = fixture.path("state/identity/pi").display().to_string();
     let file = file.display().to_string();
     let hash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -194,13 +199,13 @@ fn lock_with(fixture: &Fixture, path: &Path) {
     fs::write(fixture.path("flake/flake.lock"), lock.to_string()).expect("writing the lock");
 }
 
-/// The check of the lock cannot find all ways to a key: here the evaluation, which has no right to read it,
-/// fails.
+/// The check of the lock does not find this path to the key; the evaluation fails, as it may not read the
+/// key.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_lock_that_reaches_the_key_of_a_host_indirectly_copies_nothing() {
     let fixture = Fixture::empty();
-    let (file, secret) = key(&fixture);
+    let (file, secret) = make_key(&fixture);
     let folder = file.parent().expect("a folder");
     let aside = fixture.path("home/aside");
     fs::create_dir(&aside).expect("making a folder");
@@ -219,7 +224,7 @@ fn a_lock_that_reaches_the_key_of_a_host_indirectly_copies_nothing() {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_lock_that_names_the_key_of_a_host_is_refused() {
     let fixture = Fixture::empty();
-    let (file, secret) = key(&fixture);
+    let (file, secret) = make_key(&fixture);
     lock_with(&fixture, &file);
     for command in [&["sd-image", "pi"][..], &["hosts"]] {
         let outcome = fixture.run(command);

@@ -86,8 +86,8 @@ fn an_untracked_file_is_reported_with_a_hint() {
         FlakeFiles::Tracked("flake.nix", "{ outputs = { self }: import ./outputs.nix; }"),
         FlakeFiles::Untracked("outputs.nix", "{ }"),
     ]);
-    for words in [&["hosts"][..], &["sd-image", "good"]] {
-        fixture.run(words).assert_stderr_contains("outputs.nix").assert_stderr_contains(hint).assert_code(1);
+    for args in [&["hosts"][..], &["sd-image", "good"]] {
+        fixture.run(args).assert_stderr_contains("outputs.nix").assert_stderr_contains(hint).assert_code(1);
     }
     let fixture = Fixture::repository(&[FlakeFiles::Untracked("flake.nix", "{ outputs = _: { }; }")]);
     fixture.run(&["hosts"]).assert_stderr_contains("flake.nix").assert_stderr_contains(hint).assert_code(1);

@@ -3,7 +3,8 @@
 use crate::fixture::{Fixture, builder};
 use crate::support::Outcome;
 
-/// A dry run for `pi` with these options of its node, its profile and all nodes. `PROFILE` stands for the profile.
+/// A dry run for `pi` with these options of its node, its profile and all nodes. `PROFILE` stands for the
+/// profile.
 fn deploy_with(node: &str, profile: &str, all: &str) -> Outcome {
     let path = builder("profile", "echo >$out");
     let node = node.replace("PROFILE", &format!("profiles.system = {{ path = {path}; {profile} }};"));

@@ -112,8 +112,8 @@ impl Sandbox {
     }
 }
 
-/// Takes the rights that override the modes of files from the children of this thread. As root with them, the tool calls
-/// Nix in other words; the suite with exact words has those of any other user.
+/// Takes the rights that override the modes of files from the children of this thread. With these rights of
+/// root the tool calls Nix with other arguments; the suite `cli` asserts the arguments of other users.
 fn drop_overrides() {
     use rustix::thread::CapabilitySet;
     if rustix::process::geteuid().is_root() {

@@ -2,10 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -92,47 +92,83 @@ impl Xtask {
         Terminal::run(self.command)
     }
 
-    /// Runs the tool and presses Ctrl-C, which reaches its children too, once a line of stderr has `text`.
+    /// Starts the tool in a process group of its own, as a terminal does.
+    pub fn spawn(mut self) -> Running {
+        self.command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().expect("running the binary");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
+        Running { child, stderr, output: String::new() }
+    }
+
+    /// Runs the tool and presses Ctrl-C once its stderr has `text`.
+    #[track_caller]
     pub fn interrupt_at(self, text: &str) -> Outcome {
-        let mut child = self.spawn_in_group();
-        let group = Pid::from_child(&child);
-        let mut stderr = String::new();
-        for line in BufReader::new(child.stderr.take().expect("stderr is a pipe")).lines() {
-            let line = line.expect("reading stderr");
-            if line.contains(text) {
-                kill_process_group(group, Signal::INT).expect("interrupting");
-            }
-            stderr.extend([line.as_str(), "\n"]);
-        }
-        let output = child.wait_with_output().expect("waiting for the binary");
-        Outcome { stderr, ..Outcome::of(&output) }
+        let mut run = self.spawn();
+        run.wait_for(text);
+        run.signal(SignalTo::Group, Signal::INT);
+        run.finish()
     }
 
     /// Runs the tool and interrupts it once `is_ready`. Asserts that it ends soon after.
     #[track_caller]
     pub fn interrupt_once(self, is_ready: impl Fn() -> bool, to: SignalTo) -> Outcome {
         let stop_timeout = self.stop_timeout;
-        let child = self.spawn_in_group();
+        let mut run = self.spawn();
         let start = Instant::now();
         while !is_ready() {
             assert!(start.elapsed() < READY_TIMEOUT, "the run is not ready to be interrupted");
             std::thread::sleep(Duration::from_millis(20));
         }
-        let pid = Pid::from_child(&child);
-        match to {
-            SignalTo::Group => kill_process_group(pid, Signal::INT),
-            SignalTo::Tool => kill_process(pid, Signal::INT),
-        }
-        .expect("interrupting");
+        run.signal(to, Signal::INT);
         let interrupted = Instant::now();
-        let output = child.wait_with_output().expect("waiting for the binary");
+        let outcome = run.finish();
         assert!(interrupted.elapsed() < stop_timeout, "the run did not end after the interrupt");
-        Outcome::of(&output)
+        outcome
+    }
+}
+
+/// A run of the binary.
+pub struct Running {
+    pub child: Child,
+    stderr: BufReader<ChildStderr>,
+    output: String,
+}
+
+impl Running {
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
-    fn spawn_in_group(mut self) -> Child {
-        self.command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
-        self.command.spawn().expect("running the binary")
+    pub fn signal(&self, to: SignalTo, signal: Signal) {
+        match to {
+            SignalTo::Group => kill_process_group(self.pid(), signal),
+            SignalTo::Tool => kill_process(self.pid(), signal),
+        }
+        .expect("sending a signal");
+    }
+
+    /// Reads stderr up to the next line that contains `text`, and returns that line.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let read = self.stderr.read_line(&mut line).expect("reading stderr");
+            assert!(read > 0, "no {text:?} in stderr:\n{}", self.output);
+            self.output += &line;
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits for the end of the run.
+    pub fn finish(&mut self) -> Outcome {
+        self.stderr.read_to_string(&mut self.output).expect("reading stderr");
+        let mut stdout = String::new();
+        let pipe = self.child.stdout.as_mut().expect("stdout is a pipe");
+        pipe.read_to_string(&mut stdout).expect("reading stdout");
+        let code = self.child.wait().expect("waiting for the binary").code().unwrap_or(-1);
+        Outcome { code, stdout, stderr: std::mem::take(&mut self.output) }
     }
 }
 

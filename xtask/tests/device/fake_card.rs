@@ -1,4 +1,4 @@
-//! The medium of a card that fails on demand: bytes, and a fault at one position.
+//! A fake card: bytes, and a fault at one position.
 
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -27,7 +27,7 @@ pub enum Fault {
     Unplugged(usize, Errno),
     /// Everything fails from the first read of this position after its write on.
     UnpluggedReading(usize, Errno),
-    /// The write of this position, or the first read after it, waits for [`Medium::release`].
+    /// The write of this position, or the first read after it, waits for [`FakeCard::release`].
     StallsWrite(usize),
     StallsRead(usize),
 }
@@ -36,7 +36,7 @@ pub const ALWAYS: u32 = u32::MAX;
 
 impl Fault {
     /// The position of the fault, if it has one.
-    fn place(self) -> usize {
+    fn position(self) -> usize {
         match self {
             Self::WriteFails(at, _)
             | Self::ReadFails(at, _)
@@ -65,12 +65,12 @@ struct State {
     stalled: bool,
 }
 
-pub struct Medium {
+pub struct FakeCard {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-impl Medium {
+impl FakeCard {
     pub fn new(bytes: Vec<u8>, fault: Fault) -> Self {
         let fault = Some(fault);
         let state = State { bytes, fault, written: false, shown: 0, unplugged: None, stalled: false };
@@ -90,12 +90,12 @@ impl Medium {
     }
 
     /// How often the fault has occurred, of those that are counted.
-    pub fn shown(&self) -> u32 {
+    pub fn occurrences(&self) -> u32 {
         self.lock().shown
     }
 
     /// Repairs the medium.
-    pub fn mend(&self) {
+    pub fn repair(&self) {
         let mut state = self.lock();
         (state.fault, state.unplugged) = (None, None);
     }
@@ -113,7 +113,7 @@ impl Medium {
     pub fn wait_for_stall(&self) {
         let limit = Duration::from_secs(60);
         let waited = self.changed.wait_timeout_while(self.lock(), limit, |state| !state.stalled);
-        assert!(!waited.expect("no panic").1.timed_out(), "the place of the stall was never reached");
+        assert!(!waited.expect("no panic").1.timed_out(), "the position of the stall was never reached");
     }
 
     /// Waits until the stall of the fault ends.
@@ -135,8 +135,8 @@ impl Medium {
         }
         state.plugged()?;
         let end = here.end.min(state.bytes.len());
-        let places = state.places(here.start..end).into_iter();
-        Ok(places.map(|place| &state.bytes[place]).collect::<Vec<_>>().concat())
+        let ranges = state.ranges(here.start..end).into_iter();
+        Ok(ranges.map(|range| &state.bytes[range]).collect::<Vec<_>>().concat())
     }
 
     /// Returns how many bytes were written.
@@ -163,9 +163,9 @@ impl Medium {
             _ => here.start + data.len(),
         };
         let mut rest = &data[..];
-        for place in state.places(here.start..end) {
-            let (now, later) = rest.split_at(place.len());
-            state.bytes[place].copy_from_slice(now);
+        for range in state.ranges(here.start..end) {
+            let (now, later) = rest.split_at(range.len());
+            state.bytes[range].copy_from_slice(now);
             rest = later;
         }
         Ok(data.len())
@@ -183,7 +183,7 @@ impl State {
 
     /// The fault, if its position is in `here`.
     fn fault_in(&self, here: &Range<usize>) -> Option<Fault> {
-        self.fault.filter(|fault| here.contains(&fault.place()))
+        self.fault.filter(|fault| here.contains(&fault.position()))
     }
 
     /// Whether the fault occurs: only the first `times` times.
@@ -193,16 +193,16 @@ impl State {
     }
 
     /// The positions on the medium of the bytes at these addresses, in order.
-    fn places(&self, here: Range<usize>) -> Vec<Range<usize>> {
+    fn ranges(&self, here: Range<usize>) -> Vec<Range<usize>> {
         let period = if let Some(Fault::Wraps(at)) = self.fault { at } else { self.bytes.len() };
-        let mut places = Vec::new();
+        let mut ranges = Vec::new();
         let mut at = here.start;
         while at < here.end {
             let start = at % period;
             let end = period.min(start + here.end - at);
-            places.push(start..end);
+            ranges.push(start..end);
             at += end - start;
         }
-        places
+        ranges
     }
 }

@@ -1,4 +1,4 @@
-//! The FUSE file system that serves a fake medium: a folder with one file, `card`.
+//! The FUSE file system that serves a fake card: a folder with one file, `card`.
 
 use std::ffi::OsStr;
 use std::ops::Range;
@@ -12,16 +12,16 @@ use fuser::{
 };
 
 use crate::card::MIB;
-use crate::medium::Medium;
+use crate::fake_card::FakeCard;
 
-pub struct Served(pub Arc<Medium>);
+pub struct FakeCardFs(pub Arc<FakeCard>);
 
 /// The inode of the only file.
 const FILE: INodeNo = INodeNo(2);
 /// How long the kernel caches attributes of the file: not at all.
-const AT_ONCE: Duration = Duration::ZERO;
+const NO_CACHE: Duration = Duration::ZERO;
 
-impl Served {
+impl FakeCardFs {
     fn attributes(&self, ino: INodeNo) -> FileAttr {
         let is_file = ino == FILE;
         FileAttr {
@@ -49,7 +49,7 @@ fn range(offset: u64, len: usize) -> Range<usize> {
     start..start + len
 }
 
-impl Filesystem for Served {
+impl Filesystem for FakeCardFs {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         let _ = config.set_max_write(u32::try_from(MIB).expect("small"));
         Ok(())
@@ -57,14 +57,14 @@ impl Filesystem for Served {
 
     fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
         if name == "card" {
-            reply.entry(&AT_ONCE, &self.attributes(FILE), Generation(0));
+            reply.entry(&NO_CACHE, &self.attributes(FILE), Generation(0));
         } else {
             reply.error(Errno::ENOENT);
         }
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        reply.attr(&AT_ONCE, &self.attributes(ino));
+        reply.attr(&NO_CACHE, &self.attributes(ino));
     }
 
     fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
