@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::bail;
+use crate::base::failure;
 use crate::base::{Context, HostName};
 use crate::cli::Deploy;
 use crate::deploy::{self, Afterwards, DeployOptions, Ending, Goal, Outcome, Overrides, Plan};
@@ -19,9 +19,6 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     let hosts = hosts(cx, args)?;
     match &hosts[..] {
         [host] => deploy_one(cx, &options, version, host),
-        _ if options.overrides.interactive_sudo == Some(true) => {
-            bail!(Usage, "sudo asks for the password of only one host at a time"; hint: "name one host")
-        }
         _ => deploy_several(cx, &options, version, hosts),
     }
 }
@@ -74,7 +71,7 @@ fn deploy_several(
         let reached = apply(own, options, plan)?;
         if let Ending::Ended(outcome) = &reached {
             print_remarks(own, outcome);
-            own.note(outcome.summary());
+            own.note(outcome.error().map_or_else(|| outcome.summary(), |error| failure::with_hint(&error)));
         }
         Ok(reached)
     })?;
@@ -106,8 +103,8 @@ fn apply(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Ending
 fn show(cx: &Context, outcome: &Outcome) -> Result<()> {
     print_remarks(cx, outcome);
     let printed = if cx.json { ui::json(&outcome.json()) } else { Ok(()) };
-    match outcome.verdict.failure() {
-        Some(kind) => Err(kind.error(outcome.summary())),
+    match outcome.error() {
+        Some(error) => Err(error),
         None if cx.json => printed,
         None => ui::result(&outcome.summary()),
     }

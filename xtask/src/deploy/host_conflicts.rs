@@ -7,7 +7,7 @@ use super::host::State;
 use super::options::Goal;
 use super::plan::Plan;
 use super::target::{Connection, Target};
-use crate::base::failure::{ExitKind, hint, kind};
+use crate::base::failure::{ExitKind, Reason, hint, kind};
 use crate::{bail, failure};
 
 /// Checks that all hosts can be deployed to by one command.
@@ -30,18 +30,20 @@ pub fn check(goal: Goal, found: &[Result<FoundTarget>]) -> Result<()> {
     if goal == Goal::Show { Ok(()) } else { refuse_password_prompts(&targets) }
 }
 
-/// One error for all names that the flake does not have, with all their hints.
+/// One error for all names that the flake does not have; each of several names keeps its hint.
 fn unknown_hosts(errors: &[&anyhow::Error]) -> anyhow::Error {
-    let messages = errors.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>();
-    let message = format!("{}; nothing was deployed", messages.join("\n  "));
-    let hints = errors.iter().filter_map(|error| hint(error)).collect::<Vec<_>>();
-    if hints.is_empty() {
-        return ExitKind::Usage.error(message);
+    if let [error] = errors {
+        return ExitKind::Usage.error_with_hint_of(format_args!("{error:#}; nothing was deployed"), error);
     }
-    ExitKind::Usage.error_with_hint(message, hints.join("\n  "))
+    let reason = |error: &&anyhow::Error| Reason {
+        message: format!("{error:#}"),
+        hint: hint(error).map(str::to_owned),
+    };
+    let message = format!("nothing was deployed, as {} names are not in the flake", errors.len());
+    ExitKind::Usage.error_with_reasons(message, errors.iter().map(reason).collect())
 }
 
-/// Refuses hosts with `interactiveSudo`: several would ask on one terminal at once.
+/// Refuses hosts with `interactiveSudo`, of the flake or of the command line: several would ask on one terminal at once.
 fn refuse_password_prompts(targets: &[&Target]) -> Result<()> {
     let interactive = targets.iter().filter(|target| target.interactive_sudo);
     let names = interactive.map(|target| target.host.as_str()).collect::<Vec<_>>();
@@ -49,7 +51,7 @@ fn refuse_password_prompts(targets: &[&Target]) -> Result<()> {
         return Ok(());
     }
     bail!(
-        Usage, "`interactiveSudo` is set for {}, and sudo can ask for only one host at a time; nothing was deployed",
+        Usage, "sudo asks for a password on {}, and can ask for only one host at a time; nothing was deployed",
         names.join(", "); hint: "deploy to a host with `interactiveSudo` alone"
     );
 }

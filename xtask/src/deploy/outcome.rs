@@ -102,11 +102,22 @@ impl Outcome {
             let verb = if self.verdict == Verdict::Ready { "boots" } else { "runs" };
             remarks.push(format!("deploy-rs exited with {}, but {host} {verb} the new system", self.code()));
         }
-        if self.verdict == Verdict::RolledBack && self.deploy_rs.is_some_and(|exit| exit.needs_reboot) {
-            let remark = "only a reboot can activate the new system (exit code 100): deploy again with `--boot --reboot`";
-            remarks.push(remark.into());
+        if self.needs_boot_goal() {
+            remarks.push("only a reboot can activate the new system (exit code 100)".into());
         }
         remarks
+    }
+
+    /// Whether the host rolled back because it cannot activate the new system while it runs.
+    fn needs_boot_goal(&self) -> bool {
+        self.verdict == Verdict::RolledBack && self.deploy_rs.is_some_and(|exit| exit.needs_reboot)
+    }
+
+    /// The error of a verdict that is a failure; `None` for a success.
+    pub fn error(&self) -> Option<anyhow::Error> {
+        let kind = self.verdict.failure()?;
+        let hint = self.needs_boot_goal().then(|| "deploy again with `--boot --reboot`".to_owned());
+        Some(kind.error_with(self.summary(), hint, Vec::new()))
     }
 
     pub fn json(&self) -> Value {

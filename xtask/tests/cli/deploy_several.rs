@@ -56,7 +56,7 @@ fn an_unknown_host_stops_the_deploy_of_all_hosts() {
         (
             &["six", "one", "ten"],
             format!(
-                "{unknown} 'six' (nodes: one, two)\n  {unknown} 'ten' (nodes: one, two); nothing was deployed"
+                "nothing was deployed, as 2 names are not in the flake:\n  - {unknown} 'six' (nodes: one, two)\n  - {unknown} 'ten' (nodes: one, two)"
             ),
         ),
         (&["5"], format!("{unknown} '5' (nodes: one, two)\nhint: write the minutes to wait as `--wait=5`")),
@@ -108,7 +108,7 @@ fn each_known_host_has_a_lock() {
 #[test]
 fn interactive_sudo_is_refused_for_several_hosts() {
     let interactive = (r#""interactiveSudo":null"#, r#""interactiveSudo":true"#);
-    let error = "`interactiveSudo` is set for two, and sudo can ask for only one host at a time; nothing was deployed\n\
+    let error = "sudo asks for a password on two, and can ask for only one host at a time; nothing was deployed\n\
                  hint: deploy to a host with `interactiveSudo` alone";
     assert_refused(&scene(interactive), &["one", "two"], 2, error);
     // The command line overrides the node, and --dry-run needs no password.
@@ -117,7 +117,8 @@ fn interactive_sudo_is_refused_for_several_hosts() {
         scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
         scene.run(args).assert_code(12);
     }
-    let error = "sudo asks for the password of only one host at a time\nhint: name one host";
+    let error = "sudo asks for a password on one, two, and can ask for only one host at a time; nothing was deployed\n\
+                 hint: deploy to a host with `interactiveSudo` alone";
     let outcome = scene(("", "")).run(&["one", "two", "--", "--interactive-sudo", "true"]);
     outcome.assert_code(2).assert_stdout("");
     assert_eq!(outcome.stderr, format!("error: {error}\n"));

@@ -85,7 +85,7 @@ fn an_activation_that_needs_a_reboot() {
     scene.set_profile("init", "echo 'until you reboot the system.' >&2; exit 100");
     scene
         .deploy(&[])
-        .assert_stderr_contains("deploy again with `--boot --reboot`")
+        .assert_stderr_contains("\nhint: deploy again with `--boot --reboot`\n")
         .assert_stderr_contains("target rolled back to")
         .assert_code(10);
     scene.assert_runs("good");
