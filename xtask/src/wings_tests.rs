@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each wing with all wings that it may import beside itself.
-const IMPORTS: [(&str, &[&str]); 11] = [
+const IMPORTS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("nix", &["base"]),
     ("identity", &["base"]),
@@ -19,7 +19,7 @@ const IMPORTS: [(&str, &[&str]); 11] = [
 ];
 
 /// The files outside of `dev` that may import it: the commands for developers, and their command lines.
-const FOR_DEVELOPERS: [&str; 4] = ["cli/dev.rs", "commands/bench.rs", "commands/demo.rs", "commands/test.rs"];
+const FOR_DEVELOPERS: &[&str] = &["cli/dev.rs", "commands/bench.rs", "commands/demo.rs", "commands/test.rs"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in folder.read_dir().unwrap() {

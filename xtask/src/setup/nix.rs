@@ -15,7 +15,7 @@ use crate::setup::debian::{Arch, Archive};
 use crate::{bail, failure};
 
 /// The other commands of the program `nix`, which are links to it in its package.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: &[&str] = &[
     "nix-build",
     "nix-channel",
     "nix-collect-garbage",

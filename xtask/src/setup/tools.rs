@@ -16,7 +16,7 @@ pub fn required_tools(purposes: &[Purpose]) -> impl Iterator<Item = Tool> {
     rows.filter(|tool| purposes.contains(&tool.purpose))
 }
 
-const TOOLS: [(&str, &str, Purpose); 25] = [
+const TOOLS: &[(&str, &str, Purpose)] = &[
     ("git", "git", Purpose::Build),
     // These write the payload to the card.
     ("debugfs", "e2fsprogs", Purpose::Build),

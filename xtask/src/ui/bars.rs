@@ -125,7 +125,8 @@ impl PhaseBar {
             (true, false) => Amount::BytesOfUnknownTotal,
             (false, _) => Amount::Steps,
         };
-        let (bar, name) = (ProgressBar::new(total.unwrap_or(0)), escape::line(name));
+        let bar = ProgressBar::new(total.unwrap_or(0));
+        let name = escape::line(name);
         let running = Self { bar, name, amount, width: layout::width() };
         running.lay_out();
         running.bar.enable_steady_tick(Duration::from_millis(120));

@@ -46,10 +46,11 @@ pub enum CopiedFiles {
 impl FlakeRef {
     /// The flake in `folder`, whose path is absolute.
     pub fn of_folder(folder: &Path) -> Self {
-        let (tree, folder) = (folder.to_owned(), flake_folder(folder));
+        let tree = folder.to_owned();
+        let flake_folder = flake_folder(folder);
         Self {
-            reference: folder_reference(&folder, ""),
-            local: Some(LocalFlake { tree, folder, all_files: false }),
+            reference: folder_reference(&flake_folder, ""),
+            local: Some(LocalFlake { tree, folder: flake_folder, all_files: false }),
         }
     }
 

@@ -150,7 +150,9 @@ mod tests {
     #[test]
     fn a_line_comes_with_its_files() {
         let (one, other) = UnixStream::pair().unwrap();
-        let (first, second, long) = (file("first"), file("second"), "x".repeat(3 << 20));
+        let first = file("first");
+        let second = file("second");
+        let long = "x".repeat(3 << 20);
         let sender = std::thread::spawn(move || send(&one, &long, &[first.as_fd(), second.as_fd()]));
         let (line, files) = receive(other.as_fd(), 4 << 20, TIMEOUT).unwrap();
         sender.join().unwrap().unwrap();

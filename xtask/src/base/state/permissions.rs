@@ -30,7 +30,8 @@ const FOLDER_VARIABLES: &str = "XTASK_STATE names the state folder, XTASK_TOOLS 
 pub fn check_folder(folder: &Path) -> Result<()> {
     let doing = || format!("checking the owner and the mode of {}", folder.display());
     let absolute = std::path::absolute(folder).with_context(doing)?;
-    let (mut at, mut links) = (PathBuf::from("/"), 0);
+    let mut at = PathBuf::from("/");
+    let mut links = 0;
     let mut rest = names(&absolute).collect::<VecDeque<_>>();
     while let Some(name) = rest.pop_front() {
         if name == ".." {

@@ -7,7 +7,7 @@ use super::DiskKind;
 use super::sysfs::BlockDevice;
 
 /// The devices that are never a card, by the prefix of their names.
-const OTHER_BY_NAME: [(&str, &str); 10] = [
+const OTHER_BY_NAME: &[(&str, &str)] = &[
     ("dm-", "a device-mapper volume"),
     ("fd", "a floppy drive"),
     ("md", "a RAID array"),
@@ -21,7 +21,7 @@ const OTHER_BY_NAME: [(&str, &str); 10] = [
 ];
 
 /// The buses of internal disks: the prefix of the component in the device path, and the name for messages.
-const INTERNAL_BUSES: [(&str, &str); 5] = [
+const INTERNAL_BUSES: &[(&str, &str)] = &[
     ("nvme", "NVMe disk"),
     ("ata", "SATA disk"),
     ("virtio", "virtio disk"),

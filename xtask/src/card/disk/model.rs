@@ -149,8 +149,8 @@ impl fmt::Display for DiskKind {
 }
 
 /// The folders of the running system. A card is mounted elsewhere: in `/media`, `/run/media` or `/mnt`.
-const SYSTEM_FOLDERS: [&str; 12] =
-    ["/boot", "/efi", "/etc", "/gnu", "/home", "/nix", "/opt", "/persist", "/root", "/srv", "/usr", "/var"];
+const SYSTEM_FOLDERS: &[&str] =
+    &["/boot", "/efi", "/etc", "/gnu", "/home", "/nix", "/opt", "/persist", "/root", "/srv", "/usr", "/var"];
 
 impl Use {
     /// Whether the running system needs the disk for this use.

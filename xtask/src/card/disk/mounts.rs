@@ -32,7 +32,7 @@ pub fn innermost(roots: &Roots, path: &Path) -> Option<Mount> {
 /// Whether a system call for `path` may hang: a program or another machine serves the file system. The kernel heeds no
 /// device nodes on such a file system.
 pub fn may_hang(roots: &Roots, path: &Path) -> bool {
-    const SERVED: [&str; 8] = ["fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "virtiofs"];
+    const SERVED: &[&str] = &["fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "virtiofs"];
     innermost(roots, path).is_some_and(|mount| SERVED.iter().any(|served| mount.fstype.starts_with(served)))
 }
 

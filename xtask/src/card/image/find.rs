@@ -8,7 +8,7 @@ use crate::bail;
 use crate::base::failure::ExitKind;
 
 /// The endings of image files, in the order in which one is preferred.
-const ENDINGS: [&str; 4] = [".img.zst", ".img.xz", ".img.gz", ".img"];
+const ENDINGS: &[&str] = &[".img.zst", ".img.xz", ".img.gz", ".img"];
 
 /// The image in the output of a build, `$out/sd-image/*.img[.zst|.xz|.gz]`. It may be a link to another path in the store,
 /// and to nothing outside.

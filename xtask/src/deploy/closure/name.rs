@@ -1,7 +1,7 @@
 //! Package name and version of a store path.
 
 /// Outputs of a package that are store paths of their own: `openssl-3.0.15-bin` is openssl 3.0.15.
-const OUTPUTS: [&str; 15] = [
+const OUTPUTS: &[&str] = &[
     "bin", "data", "debug", "dev", "devdoc", "dist", "doc", "info", "lib", "man", "modules", "out", "static",
     "terminfo", "tools",
 ];

@@ -6,7 +6,7 @@ use crate::bail;
 
 /// Refused options of deploy-rs (1.0.0), each with the reason and the remedy: what it does could not be verified, or
 /// deploy-rs ignores it.
-const REFUSED: [(&str, &str, Option<&str>); 12] = [
+const REFUSED: &[(&str, &str, Option<&str>)] = &[
     (
         "--dry-activate",
         "its exit code is meaningless",

@@ -1,13 +1,13 @@
 //! Safe ssh options: those that run nothing on this machine, disclose none of its files and write none.
 
 /// Safe options without a value.
-const SWITCHES: [&str; 11] = ["-4", "-6", "-C", "-a", "-k", "-n", "-q", "-T", "-v", "-vv", "-x"];
+const SWITCHES: &[&str] = &["-4", "-6", "-C", "-a", "-k", "-n", "-q", "-T", "-v", "-vv", "-x"];
 
 /// Safe options with a value, as the next word or in the same one.
-const VALUED: [&str; 3] = ["-p", "-l", "-i"];
+const VALUED: &[&str] = &["-p", "-l", "-i"];
 
 /// Safe settings for `-o`, in lower case: ssh ignores their case.
-const SAFE_SETTINGS: [&str; 29] = [
+const SAFE_SETTINGS: &[&str] = &[
     "addressfamily",
     "batchmode",
     "ciphers",
@@ -41,7 +41,7 @@ const SAFE_SETTINGS: [&str; 29] = [
 
 /// Settings that are safe with this value only. With others, ssh writes host keys to the file that they name, listens
 /// on it, or lets the host use the keys and the screen of this user.
-const SAFE_VALUES: [(&str, &str); 7] = [
+const SAFE_VALUES: &[(&str, &str)] = &[
     ("clearallforwardings", "yes"),
     ("controlmaster", "no"),
     ("controlpath", "none"),

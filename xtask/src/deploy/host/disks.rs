@@ -7,13 +7,13 @@ use super::query::{Answer, Query};
 use super::ssh::{PROBE_TIMEOUT, Remote};
 
 /// File systems that are read-only by design.
-const IMAGE_FILE_SYSTEMS: [&str; 4] = ["squashfs", "erofs", "iso9660", "cramfs"];
+const IMAGE_FILE_SYSTEMS: &[&str] = &["squashfs", "erofs", "iso9660", "cramfs"];
 
 /// How many devices are reported at most.
 const MAX_DEVICES: usize = 64;
 
 /// Mount options of a read-only file system. ext4 of Linux 6.15 and newer has `emergency_ro` after an error.
-const READ_ONLY_OPTIONS: [&str; 2] = ["ro", "emergency_ro"];
+const READ_ONLY_OPTIONS: &[&str] = &["ro", "emergency_ro"];
 
 /// What is read of the host's file systems.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -154,7 +154,8 @@ mod tests {
                 })
                 .to_vec()
         };
-        let (native, emulated) = (costs([2.0, 9.0, 1.0]), costs([12.0, 11.0, 80.0]));
+        let native = costs([2.0, 9.0, 1.0]);
+        let emulated = costs([12.0, 11.0, 80.0]);
         let found = Comparison { native, emulated, blake3: "00".into(), stored: 3 << 20 };
         let expected = "\
 MEASURED  NATIVE  EMULATED  RATIO  AT LEAST  KEPT

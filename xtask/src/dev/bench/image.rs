@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_tenth_of_the_blocks_differs() {
-        let (base, other) = (image(Variant::Base), image(Variant::Tenth));
+        let base = image(Variant::Base);
+        let other = image(Variant::Tenth);
         let differ = |&number: &usize| base.block(number).unwrap() != other.block(number).unwrap();
         assert_eq!((0..base.count()).filter(differ).count(), 36);
     }

@@ -57,7 +57,8 @@ pub fn verify(first: &Proofs, second: &Proofs, disk: u64, fingerprint: &str) -> 
     if first.bytes("partition", "before") >= first.bytes("partition", "now") {
         wrong.push("boot 1: the partition has not grown".to_owned());
     }
-    let (others, old) = (second.get("menu", "others"), first.get("generation", "system"));
+    let others = second.get("menu", "others");
+    let old = first.get("generation", "system");
     if others.split(',').all(|system| system != old) {
         wrong.push(format!("boot 2: the menu has lost the entry for {old}"));
     }

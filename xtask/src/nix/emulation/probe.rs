@@ -36,7 +36,7 @@ enum Class {
 const EXIT_CODE: i32 = 42;
 
 /// The architectures that can be probed.
-const ARCHITECTURES: [Architecture; 5] = [
+const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         systems: &["aarch64-linux"],
         class: Class::Elf64,

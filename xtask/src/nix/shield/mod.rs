@@ -21,7 +21,7 @@ const TRUSTED_SETTINGS: &str = "nix/trusted-settings.json";
 const MAX_TRUSTED_SETTINGS: u64 = 1 << 20;
 
 /// Settings that a flake may set once the user has allowed it: where to fetch from, and how much at once.
-const HARMLESS: [&str; 12] = [
+const HARMLESS: &[&str] = &[
     "connect-timeout",
     "cores",
     "extra-substituters",
@@ -37,7 +37,7 @@ const HARMLESS: [&str; 12] = [
 ];
 
 /// Settings that are not passed on to Nix: each lets a build out of the sandbox, or lets a flake do so.
-const WEAKENING: [&str; 11] = [
+const WEAKENING: &[&str] = &[
     "accept-flake-config",
     "allow-unsafe-native-code-during-evaluation",
     "auto-allocate-uids",

@@ -55,11 +55,11 @@ pub fn options(dir: &Path, arch: &str) -> Vec<OsString> {
         at("Dir::Cache::Archives", "cache/archives"),
     ];
     let arch = [format!("APT::Architecture={arch}"), format!("APT::Architectures={arch}")];
-    let options = places.into_iter().chain(FIXED.map(OsString::from)).chain(arch.map(OsString::from));
+    let options = places.into_iter().chain(FIXED.iter().map(OsString::from)).chain(arch.map(OsString::from));
     ["-q".into(), "-q".into()].into_iter().chain(options.flat_map(|option| ["-o".into(), option])).collect()
 }
 
-const FIXED: [&str; 8] = [
+const FIXED: &[&str] = &[
     "Dir::Etc::SourceList=/dev/null",
     "Dir::Etc::Preferences=/dev/null",
     "Dir::Etc::PreferencesParts=/dev/null",

@@ -20,11 +20,11 @@ pub struct Source {
 }
 
 /// The fields that decide whether apt trusts a source. Other fields may not suit another suite.
-const TRUST_FIELDS: [&str; 6] =
-    ["Signed-By", "Trusted", "Check-Valid-Until", "Allow-Insecure", "Allow-Weak", "Check-Date"];
+const TRUST_FIELDS: &[&str] =
+    &["Signed-By", "Trusted", "Check-Valid-Until", "Allow-Insecure", "Allow-Weak", "Check-Date"];
 
 /// The names of suites that follow the releases of the distribution, beside its code name.
-const ROLLING_SUITES: [&str; 5] = ["stable", "oldstable", "testing", "unstable", "sid"];
+const ROLLING_SUITES: &[&str] = &["stable", "oldstable", "testing", "unstable", "sid"];
 
 /// The source of the distribution, from the files under `etc` (`/etc`).
 ///
