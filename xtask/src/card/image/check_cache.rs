@@ -104,14 +104,14 @@ impl CheckCache {
         let _ = self.store(&all);
     }
 
-    /// Removes the file at `path`, so that the next check reads it again.
+    /// Removes the result for the file at `path`, so that the next check reads the file again.
     pub fn forget(&self, path: &Path) {
         let Ok(file_id) = FileId::of(path) else { return };
         let others = self.load().into_iter().filter(|other| other.file_id != file_id).collect::<Vec<_>>();
         let _ = self.store(&others);
     }
 
-    /// Removes all files.
+    /// Removes the results for all files.
     pub fn clear(&self) -> Result<()> {
         match std::fs::remove_file(&self.file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn another_checksum_beside_it_is_compared() {
+    fn a_check_with_another_checksum_is_not_recalled() {
         let (dir, file) = settled();
         let images = CheckCache::new(dir.path());
         images.keep(&file, found(&file, None), SystemTime::now());
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_forgotten() {
+    fn only_the_named_file_is_forgotten() {
         let (dir, file) = settled();
         let images = CheckCache::new(&dir.path().join("state"));
         let other = dir.path().join("y.img");
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_forgotten() {
+    fn the_oldest_checks_are_forgotten() {
         let (dir, file) = settled();
         let images = CheckCache::new(&dir.path().join("state"));
         let files = (0..=MAX_IMAGES).map(|n| dir.path().join(n.to_string())).collect::<Vec<_>>();

@@ -67,7 +67,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_hash_is_that_of_the_list() {
+    fn the_hash_of_an_image_is_that_of_its_chunk_hashes() {
         let [first, second] = [7, 8].map(|byte| vec![byte; CHUNK]);
         // The XXH3-128 of no bytes, as `xxhsum -H2` prints it.
         assert_eq!(ChunkHash::of(b"").0, 0x99aa_06d3_0147_98d8_6001_c324_468d_497f_u128.to_be_bytes());
@@ -76,7 +76,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn chunks_of_a_stream_with_short_reads() {
+    fn short_reads_are_joined_to_chunks() {
         let mut stream = (&[1; 3][..]).chain(&[2; 3][..]);
         let mut chunk = [0; 4];
         assert_eq!((read_chunk(&mut stream, &mut chunk).unwrap(), chunk), (4, [1, 1, 1, 2]));

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_members() {
+    fn all_gzip_members_are_decoded() {
         let member = |bytes: &[u8]| {
             let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             gz.write_all(bytes).unwrap();

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_superblock() {
+    fn a_region_is_parsed_or_refused_with_the_wrong_field() {
         let words = [(0x0c, 70), (0x10, 80)];
         let root = Ext4Region { start: HEAD, size: 4 << 20, block: 1024, free_blocks: 70, free_inodes: 80 };
         assert_eq!(parsed(HEAD, &words), Ok(root));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_partition_in_a_compressed_image() {
+    fn the_partition_is_found_in_a_compressed_image() {
         let dir = tempfile::tempdir().unwrap();
         let mut bytes = mbr(&[(0x83, true, 8192, 8192), (0x0b, false, 2048, 2048)]).to_vec();
         bytes.resize(8 << 20, 0);

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_with_a_dictionary() {
+    fn a_frame_with_a_dictionary_is_refused() {
         for (flag, id) in [(1, &[7][..]), (2, &[0, 7]), (3, &[0, 0, 0, 7])] {
             let frame = |id: &[u8]| [&MAGIC[..], &[flag, 0x58], id, &[1, 0, 0]].concat();
             let words = "it was compressed with a dictionary (zstd -D), which is not supported; \
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_whole() {
+    fn a_truncated_file_and_trailing_data_are_refused() {
         let whole = packed(3 << 20, true, true);
         for len in [3, 5, 9, 20, whole.len() / 2, whole.len() - 5, whole.len() - 1] {
             let error = walked(&whole[..len]).unwrap_err();
@@ -234,7 +234,7 @@ mod tests {
 
     /// A frame of many empty blocks, and many empty frames.
     #[test]
-    fn blocks_and_frames_without_content() {
+    fn blocks_and_frames_without_content_are_limited() {
         let head = [&MAGIC[..], &[0, 0x58]].concat();
         let blocks = [&head[..], &vec![0; 3 * 3_000_000], &[1, 0, 0]].concat();
         let begin = std::time::Instant::now();

@@ -20,7 +20,7 @@ fn image() -> Vec<u8> {
 }
 
 #[test]
-fn a_good_image() {
+fn a_good_image_has_its_size_hash_and_partitions() {
     let bytes = image();
     for file in [bytes.clone(), zstd::encode_all(&bytes[..], 1).unwrap()] {
         let image = checked(&file).unwrap();
@@ -73,7 +73,7 @@ fn a_checksum_beside_the_image_is_of_the_stored_bytes() {
 }
 
 #[test]
-fn a_request_to_stop() {
+fn a_request_to_stop_ends_the_check() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), image()).unwrap();
     let source = Source::open(file.path()).unwrap();
@@ -157,7 +157,7 @@ fn decompression_beyond_the_memory_limit_is_refused() {
 
 /// A request to stop ends the check even where the decoder produces nothing, and so never completes a chunk.
 #[test]
-fn a_request_to_stop_while_the_decoder_produces_nothing() {
+fn a_request_to_stop_ends_a_decoder_that_produces_nothing() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let head = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x58];
     std::fs::write(file.path(), [&head[..], &vec![0; 3 << 20], &[1, 0, 0]].concat()).unwrap();
@@ -191,7 +191,7 @@ fn bad_images_are_refused_with_the_reason() {
 }
 
 #[test]
-fn checksums_beside_a_link_and_beside_the_image() {
+fn checksums_beside_a_link_and_beside_its_target_are_compared() {
     let dir = tempfile::tempdir().unwrap();
     let [target, link] = ["store/a.img", "home/latest.img"].map(|name| dir.path().join(name));
     for file in [&target, &link] {

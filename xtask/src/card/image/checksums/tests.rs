@@ -16,7 +16,7 @@ fn beside(files: &[(&str, &str)]) -> Result<Option<(String, String)>> {
 }
 
 #[test]
-fn a_list_with_a_mark_and_with_two_of_one_name() {
+fn a_list_may_have_a_byte_order_mark_and_equal_names() {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("x.img");
     let list = dir.path().join(LIST);
@@ -33,7 +33,7 @@ fn a_list_with_a_mark_and_with_two_of_one_name() {
 }
 
 #[test]
-fn sums_beside_an_image() {
+fn the_sum_of_the_image_is_found() {
     let own = "a.img.zst.sha256";
     let list = LIST;
     let other = "0".repeat(64);
@@ -63,7 +63,7 @@ fn sums_beside_an_image() {
 }
 
 #[test]
-fn two_sums_for_one_image_are_none() {
+fn two_sums_for_one_image_are_refused() {
     let own = "a.img.zst.sha256";
     let list = LIST;
     let other = "0".repeat(64);
@@ -85,7 +85,7 @@ fn two_sums_for_one_image_are_none() {
 
 /// Such a list must not be ignored as if it had no line for the image.
 #[test]
-fn a_list_that_names_the_image_without_a_sum() {
+fn a_list_that_names_the_image_without_a_sum_is_refused() {
     let short = &ABC[1..];
     for text in [
         format!("{short}  a.img.zst\n"),
@@ -103,7 +103,7 @@ fn a_list_that_names_the_image_without_a_sum() {
 }
 
 #[test]
-fn names_that_are_written_otherwise() {
+fn an_escaped_name_is_found() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(LIST), format!("\\{ABC}  a\\\\b.img\n")).unwrap();
     let found = Sidecar::find(&dir.path().join("a\\b.img"), None).unwrap();
@@ -111,7 +111,7 @@ fn names_that_are_written_otherwise() {
 }
 
 #[test]
-fn a_file_of_its_own_without_its_sum() {
+fn a_sidecar_without_the_sum_is_refused() {
     let two = format!("{ABC}  b.img\n{ABC}  c.img\n");
     for text in ["", "not a sum\n", &ABC[1..], &two] {
         let error = beside(&[("a.img.zst.sha256", text)]).unwrap_err();

@@ -34,7 +34,7 @@ fn read(file: &[u8]) -> Result<(Format, Vec<u8>)> {
 }
 
 #[test]
-fn every_format_in_one_part_and_in_two() {
+fn every_format_is_decoded_in_one_part_and_in_two() {
     let bytes = (0..200_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
     let (first, second) = bytes.split_at(333_333);
     for format in [Format::Raw, Format::Zstd, Format::Xz, Format::Gzip] {
@@ -45,7 +45,7 @@ fn every_format_in_one_part_and_in_two() {
 }
 
 #[test]
-fn a_large_window() {
+fn a_window_of_the_memory_limit_is_decoded() {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
     encoder.window_log(28).unwrap();
     encoder.write_all(&[7; 1000]).unwrap();
@@ -54,7 +54,7 @@ fn a_large_window() {
 
 /// Skippable frames of zstd, padding of xz, and members of gzip without content: reading them takes hours.
 #[test]
-fn a_file_of_padding() {
+fn a_file_of_padding_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("an image");
     for format in [Format::Zstd, Format::Xz, Format::Gzip] {
@@ -75,7 +75,7 @@ fn a_file_of_padding() {
 }
 
 #[test]
-fn sizes_from_the_structure_of_a_file() {
+fn the_size_is_read_from_the_structure_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = [1; 3000];
     let path = dir.path().join("an image");
