@@ -34,6 +34,10 @@ impl HostName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    pub fn as_mut_string(&mut self) -> &mut String {
+        &mut self.0
+    }
 }
 
 impl PartialEq<str> for HostName {

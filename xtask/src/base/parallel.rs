@@ -35,6 +35,25 @@ fn next<T>(pending: &Mutex<VecDeque<T>>) -> Option<T> {
     pending.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
+/// The memory of an evaluation of a NixOS configuration, in bytes; large ones take more.
+const EVALUATION_MEMORY: u64 = 1 << 30;
+/// The most evaluations at once, whatever the machine is.
+const MAX_EVALUATIONS: u64 = 16;
+
+/// How many evaluations this machine can run at once: by its cores, and by its free memory.
+pub fn max_evaluations() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let free = available_memory().map_or(cores, |bytes| bytes / EVALUATION_MEMORY);
+    usize::try_from(cores.min(free).clamp(1, MAX_EVALUATIONS)).unwrap_or(1)
+}
+
+/// The memory in bytes that new processes can have without swapping (proc(5), `MemAvailable`).
+fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use super::BuildArgs;
 use super::ConfirmArgs;
 use super::flash::Target;
+use super::host_ref::image_source;
 use crate::bail;
 
 #[derive(Debug, Args)]
@@ -46,12 +48,25 @@ pub struct CardVerify {
     /// Compare with this file: .img, .img.zst, .img.xz or .img.gz
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
+    #[command(flatten)]
+    pub build: BuildArgs,
     /// Allow decompression this much memory, such as 1GiB, where the image declares more than 256 MiB
     #[arg(long, value_name = "SIZE", value_parser = super::memory_limit)]
     pub memory_limit: Option<u64>,
 }
 
 impl CardVerify {
+    /// The argument that may name a host.
+    pub(super) fn host_word(&mut self) -> Option<&mut String> {
+        let is_named = self.names_host();
+        self.first.as_mut().filter(|_| is_named)
+    }
+
+    /// Whether the image is built for the comparison.
+    pub fn names_host(&self) -> bool {
+        self.image.is_none() && self.second.is_some()
+    }
+
     /// What the card is compared with, `None` for the image of its receipt; and the card.
     ///
     /// # Errors
@@ -59,7 +74,9 @@ impl CardVerify {
     pub fn target(&self) -> Result<(Option<Target<'_>>, &Path)> {
         match (self.first.as_deref(), self.second.as_deref(), &self.image) {
             (Some(device), None, Some(file)) => Ok((Some(Target::File(file)), Path::new(device))),
-            (Some(host), Some(device), None) => Ok((Some(Target::Host(host.into())), Path::new(device))),
+            (Some(host), Some(device), None) => {
+                Ok((Some(Target::Built(image_source(host))), Path::new(device)))
+            }
             (Some(device), None, None) => Ok((None, Path::new(device))),
             (_, Some(_), Some(_)) => Err(super::flash::host_and_image()),
             _ => bail!(
@@ -87,11 +104,17 @@ mod tests {
     fn positional_arguments_of_verify() {
         let parse = |first: Option<&str>, second: Option<&str>, image: Option<&str>| {
             let [first, second] = [first, second].map(|word| word.map(str::to_owned));
-            let args = CardVerify { first, second, image: image.map(Into::into), memory_limit: None };
+            let args = CardVerify {
+                first,
+                second,
+                image: image.map(Into::into),
+                memory_limit: None,
+                build: BuildArgs::default(),
+            };
             args.target().map(|(target, device)| format!("{target:?} {}", device.display()))
         };
         assert_eq!(parse(Some("/d"), None, None).unwrap(), "None /d");
-        assert_eq!(parse(Some("h"), Some("/d"), None).unwrap(), "Some(Host(HostName(\"h\"))) /d");
+        assert_eq!(parse(Some("h"), Some("/d"), None).unwrap(), "Some(Built(Host(HostName(\"h\")))) /d");
         assert_eq!(parse(Some("/d"), None, Some("f")).unwrap(), "Some(File(\"f\")) /d");
         for (first, second, image) in
             [(None, None, None), (None, None, Some("f")), (Some("h"), Some("/d"), Some("f"))]

@@ -3,6 +3,9 @@
 use crate::base::HostName;
 use clap::{ArgGroup, Args};
 
+use super::NixArgs;
+use super::host_ref;
+
 /// The longest wait for a host, in minutes: a week.
 const MAX_WAIT: u64 = 7 * 24 * 60;
 
@@ -54,6 +57,8 @@ pub struct Status {
     pub hosts: Vec<HostName>,
     #[command(flatten)]
     pub trust: Trust,
+    #[command(flatten)]
+    pub nix: NixArgs,
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +67,20 @@ pub struct Trust {
     /// your own checkout on this machine sets only options that run nothing
     #[arg(long)]
     pub trust_flake: bool,
+}
+
+impl Deploy {
+    /// The named hosts, without their flake.
+    pub fn hosts(&self) -> anyhow::Result<Vec<HostName>> {
+        host_ref::hosts(&self.hosts)
+    }
+}
+
+impl Status {
+    /// The named hosts, without their flake.
+    pub fn hosts(&self) -> anyhow::Result<Vec<HostName>> {
+        host_ref::hosts(&self.hosts)
+    }
 }
 
 /// Refuses an empty name, which an unset variable of a script leads to.

@@ -5,29 +5,30 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 
-use super::PayloadArgs;
-use crate::base::HostName;
+use super::host_ref::image_source;
+use super::{BuildArgs, PayloadArgs};
+use crate::base::{HostName, ImageSource};
 use crate::{bail, failure};
 
 /// The image that a command writes or compares: of a host, or in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
-    /// The image is built for this host.
-    Host(HostName),
+    /// The image is built.
+    Built(ImageSource),
     File(&'a Path),
 }
 
 impl<'a> Target<'a> {
-    pub fn host(&self) -> Option<&HostName> {
+    pub fn host(&self) -> Option<HostName> {
         match self {
-            Self::Host(host) => Some(host),
+            Self::Built(source) => source.host(),
             Self::File(_) => None,
         }
     }
 
     pub fn file(&self) -> Option<&'a Path> {
         match self {
-            Self::Host(_) => None,
+            Self::Built(_) => None,
             Self::File(file) => Some(file),
         }
     }
@@ -44,6 +45,8 @@ pub struct Flash {
     /// Write this file instead of a host's image: .img, .img.zst, .img.xz or .img.gz
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
+    #[command(flatten)]
+    pub build: BuildArgs,
     #[command(flatten)]
     pub confirm: ConfirmArgs,
     #[command(flatten)]
@@ -66,6 +69,11 @@ pub struct Flash {
 }
 
 impl Flash {
+    /// The argument that may name a host.
+    pub(super) fn host_word(&mut self) -> Option<&mut String> {
+        self.first.as_mut().filter(|word| self.image.is_none() && !word.starts_with('/'))
+    }
+
     /// The image to write, and the card; `None` for the card that is inserted next.
     ///
     /// # Errors
@@ -73,8 +81,12 @@ impl Flash {
     pub fn target(&self) -> Result<(Target<'_>, Option<&Path>)> {
         match (self.first.as_deref(), self.second.as_deref(), &self.image) {
             (device, None, Some(file)) => Ok((Target::File(file), device.map(Path::new))),
-            (Some(host), None, None) if !host.contains('/') => Ok((Target::Host(host.into()), None)),
-            (Some(host), Some(device), None) => Ok((Target::Host(host.into()), Some(Path::new(device)))),
+            (Some(host), None, None) if host.starts_with('#') || !host.contains('/') => {
+                Ok((Target::Built(image_source(host)), None))
+            }
+            (Some(host), Some(device), None) => {
+                Ok((Target::Built(image_source(host)), Some(Path::new(device))))
+            }
             (_, Some(_), Some(_)) => Err(host_and_image()),
             _ => bail!(
                 Usage, "neither a host nor an image is named";

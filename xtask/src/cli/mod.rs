@@ -4,12 +4,15 @@ mod card;
 mod deploy;
 mod dev;
 mod flash;
+mod host_ref;
 mod identity;
+mod image;
 
 use std::iter;
 use std::path::Path;
 
 use crate::base::HostName;
+use crate::base::ImageSource;
 use clap::{Arg, Args, Parser, Subcommand};
 
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
@@ -17,6 +20,7 @@ pub use deploy::{Deploy, History, Status};
 pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, Benchmark, Demo, Test};
 pub use flash::{ConfirmArgs, Flash, Target};
 pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
+pub use image::{BuildArgs, NixArgs};
 
 use crate::base::failure::{ExitKind, SUCCESS};
 
@@ -87,8 +91,8 @@ pub enum Command {
     /// List the flashes and deploys of this checkout, the newest last
     #[command(arg = unread_flake())]
     History(History),
-    /// List the hosts of the flake that have an SD image or a deploy node
-    Hosts,
+    /// List the hosts of the flake, and where it has their images
+    Hosts(Hosts),
     /// List the inserted cards, and whether `flash` accepts them
     Devices(Devices),
     /// Inspect a card, verify it against an image, or check its capacity
@@ -122,8 +126,9 @@ impl Command {
     /// Whether the command evaluates the flake of the user, which may build parts of it.
     pub fn evaluates(&self) -> bool {
         match self {
-            Self::Deploy(_) | Self::Hosts | Self::SdImage(_) | Self::Status(_) => true,
+            Self::Deploy(_) | Self::Hosts(_) | Self::SdImage(_) | Self::Status(_) => true,
             Self::Flash(args) => args.image.is_none(),
+            Self::Card(Card { what: CardCommand::Verify(args) }) => args.names_host(),
             _ => false,
         }
     }
@@ -179,9 +184,23 @@ pub struct Devices {
 
 #[derive(Debug, Args)]
 pub struct SdImage {
-    /// The host, as `cargo xtask hosts` lists it
+    /// The host, as `cargo xtask hosts` lists it, or FLAKE#ATTRIBUTE
     pub host: HostName,
-    /// Arguments for `nix build`, such as --max-jobs 2
-    #[arg(last = true, value_name = "NIX ARGS")]
-    pub nix_args: Vec<String>,
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+impl SdImage {
+    pub fn source(&self) -> ImageSource {
+        host_ref::image_source(&self.host)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Hosts {
+    /// Also evaluate each configuration, to find the images that only an evaluation shows
+    #[arg(long)]
+    pub evaluate: bool,
+    #[command(flatten)]
+    pub nix: NixArgs,
 }

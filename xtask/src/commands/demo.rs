@@ -11,7 +11,7 @@ use super::payload::PayloadSetup;
 use crate::base::{Bytes, Context, FlakeRef, HostName, interrupt};
 use crate::card::disk::{Confirmation, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::card::flash::{self, Mode, PayloadPlan, Plan, Report};
-use crate::card::image::{self, Depth, Image, Source};
+use crate::card::image::{self, Depth, Image, Source, Wanted};
 use crate::card::inspect::{self, BootFiles, Budget, Inspection};
 use crate::card::worker;
 use crate::cli::{Demo, PayloadArgs};
@@ -104,7 +104,7 @@ fn build(cx: &Context, home: &std::path::Path) -> Result<(Staged, PathBuf)> {
     // All inputs are local: a binary cache has none of the outputs, and without a network its queries would time out.
     let offline = ["--option", "substitute", "false"].map(str::to_owned);
     let built = nix::build(&cx.launcher, &staged.installable()?, &offline, cx.reporter.as_ref())?;
-    Ok((staged, image::find(&built.out)?))
+    Ok((staged, image::find(&built.out, Wanted::default())?))
 }
 
 /// The size of the card for an image of `image` bytes: a power of two, as QEMU requires, with space for the partition to grow.

@@ -16,7 +16,7 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     let options = options(args)?;
     let version = nix::require(&cx.launcher)?;
     deploy::require_deploy_rs(&cx.launcher)?;
-    let hosts = hosts(cx, args)?;
+    let hosts = hosts(cx, &options, args)?;
     match &hosts[..] {
         [host] => deploy_one(cx, &options, version, host),
         _ => deploy_several(cx, &options, version, hosts),
@@ -40,11 +40,11 @@ fn options(args: &Deploy) -> Result<DeployOptions> {
 }
 
 /// The named hosts, each once, or all hosts of the flake.
-fn hosts(cx: &Context, args: &Deploy) -> Result<Vec<HostName>> {
+fn hosts(cx: &Context, options: &DeployOptions, args: &Deploy) -> Result<Vec<HostName>> {
     if args.all {
-        return deploy::deployable_hosts(cx);
+        return deploy::deployable_hosts(cx, options.nix_args());
     }
-    Ok(deploy::deduplicate(&args.hosts))
+    Ok(deploy::deduplicate(&args.hosts()?))
 }
 
 fn deploy_one(cx: &Context, options: &DeployOptions, version: nix::Version, host: &HostName) -> Result<()> {

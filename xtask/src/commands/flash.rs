@@ -25,10 +25,12 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     if named.is_none() {
         refuse(args.confirm.confirmation()?.refusal().as_slice())?;
     }
-    let mut payload_setup = PayloadSetup::begin(cx, &args.payload, host)?;
+    let mut payload_setup = PayloadSetup::begin(cx, &args.payload, host.as_ref())?;
     payload_setup.keep_out_of_stores(cx, &cx.flake)?;
     let file = match &target {
-        Target::Host(host) => image::build(cx, host, &[])?,
+        Target::Built(source) => {
+            image::build(cx, source, args.build.file.as_deref(), &args.build.nix.nix_args)?
+        }
         Target::File(file) => file.to_path_buf(),
     };
     let image = check(cx, args, &file, named.as_ref().map(|disk| disk.size))?;
@@ -45,7 +47,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let earlier = receipt::rates_of(cx, &plan.disk);
     // Ctrl-C must not come between the written card and its key in known_hosts.
     let signals = interrupt::guard()?;
-    let source = host.map(|host| (host, &cx.flake));
+    let source = host.as_ref().map(|host| (host, &cx.flake));
     let receipt = receipt::begin_flash(cx, source, &plan);
     let report = receipt.record(cx, |cx| write(cx, &plan))?.with_rates_of(earlier);
     let known_hosts_updated = payload_setup.update_known_hosts(cx);

@@ -1,33 +1,121 @@
 //! `hosts`: lists the hosts of the flake.
 
 use anyhow::Result;
+use serde_json::{Value, json};
 
-use crate::base::{Context, Table, failure};
-use crate::nix::flake::{Catalogue, Host};
+use crate::base::{Context, ImageSource, Table, failure, interrupt, parallel};
+use crate::cli::Hosts;
+use crate::nix::flake::{Catalogue, Host, HostImage};
+use crate::nix::{EvalCache, Fingerprint};
 use crate::{nix, ui};
 
-pub fn run(cx: &Context) -> Result<()> {
+pub fn run(cx: &Context, args: &Hosts) -> Result<()> {
     nix::require(&cx.launcher)?;
-    let catalogue = cx.in_phase("evaluate", || Catalogue::load(&cx.launcher, &cx.flake))?;
-    let hosts = catalogue.hosts().collect::<Vec<_>>();
-    if let Some(error) = &catalogue.nodes_error {
-        cx.warn(format!("the deploy nodes are left out: {}", failure::with_hint(error)));
+    let options = &args.nix.nix_args;
+    let catalogue = cx.in_phase("evaluate", || Catalogue::read(&cx.launcher, &cx.flake, options))?;
+    for broken in &catalogue.broken {
+        cx.warn(format!("the output `{}` is left out: {}", broken.name, failure::with_hint(&broken.error)));
     }
+    let hosts = catalogue.hosts().cloned().collect::<Vec<_>>();
+    let images = if args.evaluate { evaluate(cx, &hosts, options)? } else { remembered(cx, &hosts, options) };
+    let rows = hosts.iter().zip(images).collect::<Vec<_>>();
     if cx.json {
-        return ui::json(&hosts);
+        return ui::json(&rows.iter().map(|(host, image)| row(host, image)).collect::<Value>());
     }
     if hosts.is_empty() {
-        cx.warn(format!("{} has no host with an image or a deploy node", cx.flake));
+        cx.warn(format!("{} has no host with a configuration, an image or a deploy node", cx.flake));
     }
-    ui::table(&table(&hosts))
+    let mut table = Table::new(&["HOST", "SD IMAGE", "DEPLOY"]);
+    for (host, image) in rows {
+        table.row([
+            host.name.to_string(),
+            image.to_string(),
+            if host.deploy_node { "yes" } else { "-" }.to_owned(),
+        ]);
+    }
+    ui::table(&table)
 }
 
-fn table(hosts: &[&Host]) -> Table {
-    let mut table = Table::new(&["HOST", "SD IMAGE", "DEPLOY"]);
-    for host in hosts {
-        let image =
-            if host.image_systems.is_empty() { "-".to_owned() } else { host.image_systems.join(", ") };
-        table.row([host.name.to_string(), image, if host.deploy_node { "yes" } else { "-" }.to_owned()]);
+/// What is known of the image of a host.
+enum Known {
+    /// The systems of the package `HOST-sdImage`.
+    Systems(Vec<String>),
+    /// Found by an evaluation.
+    Found(Box<HostImage>),
+    /// Why an evaluation found none.
+    Missing(anyhow::Error),
+    NotEvaluated,
+    /// The host has only a deploy node.
+    None,
+}
+
+/// What the names say, and what earlier evaluations of the same flake found.
+fn remembered(cx: &Context, hosts: &[Host], options: &[String]) -> Vec<Known> {
+    let by_names = hosts.iter().map(of_names).collect::<Vec<_>>();
+    if !options.is_empty() || !by_names.iter().any(|known| matches!(known, Known::NotEvaluated)) {
+        return by_names;
     }
-    table
+    let cache = EvalCache::new(&cx.state);
+    let Some(fingerprint) = cache.exists().then(|| Fingerprint::of(&cx.launcher, &cx.flake)).flatten() else {
+        return by_names;
+    };
+    let recall = |(known, host): (Known, &Host)| match known {
+        Known::NotEvaluated => HostImage::remembered(&cache, &fingerprint, &host.name)
+            .map_or(Known::NotEvaluated, |image| Known::Found(image.into())),
+        known => known,
+    };
+    by_names.into_iter().zip(hosts).map(recall).collect()
+}
+
+fn of_names(host: &Host) -> Known {
+    match host {
+        Host { image_systems, .. } if !image_systems.is_empty() => Known::Systems(image_systems.clone()),
+        Host { configured: true, .. } | Host { in_images: true, .. } => Known::NotEvaluated,
+        _ => Known::None,
+    }
+}
+
+/// Evaluates each host whose names do not say where its image is, each in a process of its own.
+fn evaluate(cx: &Context, hosts: &[Host], options: &[String]) -> Result<Vec<Known>> {
+    let signals = interrupt::guard()?;
+    let images = parallel::map(parallel::max_evaluations(), hosts, |host| match of_names(host) {
+        Known::NotEvaluated => {
+            let host_cx = cx.for_host(&host.name);
+            let found = signals
+                .check()
+                .and_then(|()| HostImage::find(&host_cx, &ImageSource::Host(host.name.clone()), options));
+            found.map_or_else(Known::Missing, |image| Known::Found(image.into()))
+        }
+        known => known,
+    });
+    signals.check().map(|()| images)
+}
+
+impl std::fmt::Display for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Systems(systems) => f.write_str(&systems.join(", ")),
+            Self::Found(image) => image.fmt(f),
+            Self::Missing(error) => {
+                let text = error.to_string();
+                write!(f, "none: {}", text.lines().next().unwrap_or_default())
+            }
+            Self::NotEvaluated => f.write_str("not evaluated"),
+            Self::None => f.write_str("-"),
+        }
+    }
+}
+
+fn row(host: &Host, image: &Known) -> Value {
+    let mut row = json!(host);
+    row["image"] = match image {
+        Known::Systems(systems) => json!({ "state": "found", "place": "convention", "systems": systems }),
+        Known::Found(image) => {
+            json!({ "state": "found", "place": image.place, "attribute": image.to_string(), "systems": [image.system] })
+        }
+        Known::Missing(error) => json!({ "state": "missing", "error": failure::with_hint(error) }),
+        Known::NotEvaluated => json!({ "state": "not_evaluated" }),
+        Known::None => json!({ "state": "none" }),
+    };
+    row
 }

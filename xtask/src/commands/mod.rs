@@ -42,8 +42,8 @@ pub fn worker(command: &Command) -> Option<u8> {
 }
 
 /// Makes the context and runs the command.
-pub fn run(cli: Cli) -> Result<()> {
-    let flake = project::flake(cli.flake.as_deref())?;
+pub fn run(mut cli: Cli) -> Result<()> {
+    let flake = project::flake(cli.take_flake()?.as_deref())?;
     let here = std::env::current_dir().context("finding the working directory")?;
     let mut cx = Context {
         state: project::state_dir(&flake),
@@ -67,7 +67,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Devices(args) => devices::run(&cx, &args),
         Command::Doctor => doctor::run(&cx),
         Command::History(args) => history::run(&cx, &args),
-        Command::Hosts => hosts::run(&cx),
+        Command::Hosts(args) => hosts::run(&cx, &args),
         Command::Identity(args) => identity::run(&cx, &args),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),

@@ -11,7 +11,12 @@ use crate::ui;
 
 pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
     let started = Instant::now();
-    let image = Source::open(&image::build(cx, &args.host, &args.nix_args)?)?;
+    let image = Source::open(&image::build(
+        cx,
+        &args.source(),
+        args.build.file.as_deref(),
+        &args.build.nix.nix_args,
+    )?)?;
     show(cx, &image, started.elapsed().as_secs_f64())
 }
 

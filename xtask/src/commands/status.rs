@@ -11,10 +11,14 @@ use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Status) -> Result<()> {
     nix::require(&cx.launcher)?;
-    let hosts =
-        if args.hosts.is_empty() { deploy::deployable_hosts(cx)? } else { deploy::deduplicate(&args.hosts) };
+    let nix_args = &args.nix.nix_args;
+    let hosts = match args.hosts()? {
+        named if named.is_empty() => deploy::deployable_hosts(cx, nix_args)?,
+        named => deploy::deduplicate(&named),
+    };
     let receipts = receipt::read_all(cx)?;
-    let statuses = cx.in_phase("query", || deploy::statuses(cx, hosts, |host| last(&receipts, host)))?;
+    let statuses =
+        cx.in_phase("query", || deploy::statuses(cx, hosts, nix_args, |host| last(&receipts, host)))?;
     for remark in statuses.iter().flat_map(deploy::Status::remarks) {
         cx.warn(remark);
     }

@@ -17,8 +17,6 @@ use crate::base::{Context, Event, HostName, Table};
 use crate::nix;
 use crate::nix::flake::Catalogue;
 
-/// How many evaluations run in parallel: each takes a core and a good part of a GiB.
-const MAX_EVALUATIONS: usize = 4;
 /// How many hosts are deployed to in parallel.
 const MAX_DEPLOYS: usize = 16;
 
@@ -36,12 +34,13 @@ pub struct Member {
 }
 
 /// The names of all hosts of the flake that have a deploy node.
-pub fn deployable_hosts(cx: &Context) -> Result<Vec<HostName>> {
-    let catalogue = cx.in_phase("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
+pub fn deployable_hosts(cx: &Context, nix_args: &[String]) -> Result<Vec<HostName>> {
+    let catalogue = cx.in_phase("evaluate", || Catalogue::read(&cx.launcher, &cx.flake, nix_args))?;
     let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
     let names = names.collect::<Vec<_>>();
-    match catalogue.nodes_error {
-        Some(error) => Err(error),
+    let nodes = catalogue.broken.into_iter().find(|output| output.name.starts_with("deploy"));
+    match nodes {
+        Some(broken) => Err(broken.error),
         None if names.is_empty() => Err(crate::failure!(
             Usage, "{} has no deploy nodes", cx.flake; hint: "add `deploy.nodes.HOST` to the flake"
         )),
@@ -67,13 +66,13 @@ pub fn deploy_all(
     hosts: Vec<HostName>,
     finish: impl Fn(&Context, Plan) -> Result<Ending> + Sync,
 ) -> Result<Vec<Member>> {
-    let found = parallel::map(MAX_EVALUATIONS, &hosts, |host| {
+    let found = parallel::map(parallel::max_evaluations(), &hosts, |host| {
         let host_cx = cx.for_host(host);
         end_phase(&host_cx, find_target(&host_cx, options, host))
     });
     host_conflicts::check(options.goal, &found)?;
     let locked = lock_hosts(cx, options, found);
-    let plans = parallel::map(MAX_EVALUATIONS, hosts.iter().zip(locked), |(host, lock)| {
+    let plans = parallel::map(MAX_DEPLOYS, hosts.iter().zip(locked), |(host, lock)| {
         let host_cx = cx.for_host(host);
         end_phase(&host_cx, lock.and_then(|(found, lock)| gather(&host_cx, options, version, found, lock)))
     });

@@ -14,7 +14,7 @@ use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
 use crate::base::{Bytes, Context, HostName, Table, interrupt};
 
-/// How many hosts are queried in parallel; each evaluates its part of the flake.
+/// How many hosts are queried in parallel.
 const MAX_HOSTS: usize = 16;
 
 /// The status of one host.
@@ -57,23 +57,24 @@ enum Drift {
 pub fn statuses(
     cx: &Context,
     hosts: Vec<HostName>,
+    nix_args: &[String],
     history: impl Fn(&HostName) -> History + Sync,
 ) -> Result<Vec<Status>> {
     let signals = interrupt::guard()?;
-    let statuses = parallel::map(MAX_HOSTS, hosts, |host| {
-        let host_cx = cx.for_host(&host);
-        Status {
-            observation: signals.check().and_then(|()| observe(&host_cx, &host)),
-            history: history(&host),
-            host,
-        }
+    let found = parallel::map(parallel::max_evaluations(), &hosts, |host| {
+        let evaluate = || evaluate(&cx.for_host(host), &Overrides::default(), nix_args, host);
+        signals.check().and_then(|()| evaluate())
+    });
+    let statuses = parallel::map(MAX_HOSTS, hosts.into_iter().zip(found), |(host, target)| {
+        let observe = |target| observe(&cx.for_host(&host), target);
+        let observation = target.and_then(|target| signals.check().and_then(|()| observe(target)));
+        Status { observation, history: history(&host), host }
     });
     signals.check().map(|()| statuses)
 }
 
-fn observe(cx: &Context, host: &HostName) -> Result<Observation> {
-    let target = evaluate(cx, &Overrides::default(), &[], host)?;
-    let remote = Remote::new(&cx.launcher, host, &target.connection);
+fn observe(cx: &Context, target: Target) -> Result<Observation> {
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let state = probe(&remote, &target)?;
     let disks = Disks::read(&remote)?;
     let drift = drift(cx, &remote, &target, &state);

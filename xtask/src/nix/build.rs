@@ -16,10 +16,24 @@ use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
 use crate::failure;
 
-/// Flags that `nix build` accepts and `nix path-info` does not.
-const BUILD_ONLY_FLAGS: &[&str] = &["--no-link", "--print-out-paths", "--rebuild"];
-/// Such flags whose next word is their value.
-const BUILD_ONLY_OPTIONS: &[&str] = &["--out-link", "-o", "--profile"];
+/// Flags that `nix build` accepts, and commands that evaluate do not.
+const BUILD_ONLY_FLAGS: &[&str] = &["--no-link", "--print-out-paths", "--rebuild", "--dry-run", "--json"];
+/// Options with a value of which the same is true.
+const BUILD_ONLY_OPTIONS: &[&str] = &["-o", "--out-link", "--profile"];
+
+/// The arguments for `nix build` that matter for an evaluation too.
+pub fn eval_args(build_args: &[String]) -> Vec<String> {
+    let mut args = Vec::new();
+    let mut rest = build_args.iter();
+    while let Some(arg) = rest.next() {
+        if BUILD_ONLY_OPTIONS.contains(&arg.as_str()) {
+            rest.next();
+        } else if !BUILD_ONLY_FLAGS.contains(&arg.as_str()) {
+            args.push(arg.clone());
+        }
+    }
+    args
+}
 
 /// A finished build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,32 +104,21 @@ fn derivations(
     installables: &[Installable],
     extra: &[String],
 ) -> Result<Vec<Installable>> {
+    let extra = eval_args(extra);
     let fixed = FEATURES.into_iter().chain(["path-info", "--derivation", "--json"]);
-    let args = fixed.chain(installables.iter().map(Installable::as_str)).chain(evaluation_options(extra));
-    let args = args.collect::<Vec<_>>();
+    let args = fixed
+        .chain(installables.iter().map(Installable::as_str))
+        .chain(extra.iter().map(String::as_str))
+        .collect::<Vec<_>>();
     let names = names(installables);
     let paths = path_info::parse(&json(launcher, &args, &names)?);
     let paths = paths.with_context(|| format!("reading the derivations of {names}"))?;
     Ok(paths.into_iter().map(|(path, _)| Installable::derivation(path)).collect())
 }
 
-/// The `options` of a build that an evaluation accepts, too.
-fn evaluation_options(options: &[String]) -> impl Iterator<Item = &str> {
-    let mut words = options.iter().map(String::as_str);
-    std::iter::from_fn(move || {
-        loop {
-            match words.next()? {
-                word if BUILD_ONLY_OPTIONS.contains(&word) => drop(words.next()),
-                word if BUILD_ONLY_FLAGS.contains(&word) => {}
-                word => return Some(word),
-            }
-        }
-    })
-}
-
 /// All `installables` in one line, for messages.
 fn names(installables: &[Installable]) -> String {
-    installables.iter().map(Installable::as_str).collect::<Vec<_>>().join(" ")
+    installables.iter().map(Installable::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// One run of `nix build`; `json` is what it printed if it succeeded.
@@ -133,7 +136,7 @@ fn attempt<'a>(
     let fixed = ["build", "--json", "--no-link", "--log-format", "internal-json"];
     let fixed = FEATURES.iter().chain(&fixed).map(ToString::to_string);
     let args = fixed
-        .chain(installables.iter().map(Installable::to_string))
+        .chain(installables.iter().map(|it| it.as_str().to_owned()))
         .chain(extra.iter().cloned())
         .collect::<Vec<_>>();
     let mut monitor = BuildMonitor::new(reporter);
@@ -173,7 +176,7 @@ mod tests {
             ("-o", ""),
         ] {
             let options = options.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-            assert_eq!(evaluation_options(&options).collect::<Vec<_>>().join(" "), expected);
+            assert_eq!(eval_args(&options).join(" "), expected);
         }
     }
 

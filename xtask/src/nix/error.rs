@@ -119,6 +119,11 @@ pub fn is_missing_attribute(error: &anyhow::Error) -> bool {
     error.to_string().contains("does not provide attribute")
 }
 
+/// Whether an expression of a flake failed, rather than the fetching of the flake.
+pub fn is_evaluation_error(error: &anyhow::Error) -> bool {
+    error.to_string().contains("\n  at ")
+}
+
 /// The first derivation that `message` names.
 pub fn failed_derivation(message: &str) -> Option<&str> {
     let from = message.find("'/nix/store/")? + 1;

@@ -1,4 +1,4 @@
-//! Evaluates flakes: `nix eval` and `nix flake show`.
+//! Evaluates flakes: `nix eval`.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -16,11 +16,9 @@ use crate::failure;
 /// Forbids builds during an evaluation by root: they need rights by which the evaluation could read the keys of hosts.
 const FORBID_BUILDS: [&str; 3] = ["--option", "allow-import-from-derivation", "false"];
 
-/// The inventory of the flake's outputs, as `nix flake show --json` prints it.
-pub fn flake_show(launcher: &Launcher, flake: &FlakeRef) -> Result<Value> {
-    let args = [&FEATURES[..], &["flake", "show", "--json", flake.as_str()]].concat();
-    json(launcher, &args, flake)
-}
+/// The attribute path of all outputs of a flake, from Nix 2.19 on. Nix does not search packages for a path that begins with
+/// a dot, and this one has nothing after the dot.
+pub const ALL_OUTPUTS: &str = ".";
 
 /// The Nix function `apply`, such as `builtins.attrNames`, applied to the attribute `attr`. Nix evaluates only what the
 /// function uses, so attributes beside it may throw. Nix gets `options` unchanged.

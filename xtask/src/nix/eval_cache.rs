@@ -27,6 +27,11 @@ impl EvalCache {
         Self { folder: state.join("evaluations") }
     }
 
+    /// Whether anything was ever cached.
+    pub fn exists(&self) -> bool {
+        self.folder.is_dir()
+    }
+
     /// The result of `expression` on `flake`: the cached one of the very same flake and Nix, if it is `valid`, otherwise
     /// the one that `evaluate` returns.
     pub fn get_or_evaluate(
@@ -37,30 +42,30 @@ impl EvalCache {
         valid: impl Fn(&Value) -> bool,
         evaluate: impl FnOnce() -> Result<Value>,
     ) -> Result<Value> {
-        let key = format!("{}{expression}", launcher.read("nix", &["--version"])?);
-        let file = self.file(launcher, flake, &key);
-        if let Some(result) = file.as_deref().and_then(load).filter(&valid) {
+        let before = Fingerprint::of(launcher, flake);
+        let cached = before.as_ref().and_then(|fingerprint| self.get(fingerprint, expression));
+        if let Some(result) = cached.filter(&valid) {
             return Ok(result);
         }
         let result = evaluate()?;
         // Somebody may have changed the flake during the evaluation.
-        let is_unchanged = |file: &PathBuf| self.file(launcher, flake, &key).as_ref() == Some(file);
-        if let Some(file) = file.filter(|_| valid(&result)).filter(is_unchanged) {
+        let is_unchanged =
+            |fingerprint: &Fingerprint| Fingerprint::of(launcher, flake).as_ref() == Some(fingerprint);
+        if let Some(fingerprint) = before.filter(|_| valid(&result)).filter(is_unchanged) {
             // A result that cannot be stored is evaluated again the next time.
-            let _ = self.store(&file, &result);
+            let _ = self.store(&self.file(&fingerprint, expression), &result);
         }
         Ok(result)
     }
 
-    /// The file for the result of `key` on `flake`; `None` where Nix does not identify the content of the flake.
-    fn file(&self, launcher: &Launcher, flake: &FlakeRef, key: &str) -> Option<PathBuf> {
-        let args = [&FEATURES[..], &["flake", "metadata", "--json", flake.as_str()]].concat();
-        let metadata = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
-        let parsed = serde_json::from_str(&metadata).ok()?;
-        let is_identified =
-            is_fixed(&parsed) && work_trees(&parsed).all(|folder| shows_changes(launcher, &folder));
-        let name = blake3::hash(format!("{}:{key}{metadata}", key.len()).as_bytes());
-        is_identified.then(|| self.folder.join(format!("{}.json", name.to_hex())))
+    /// The cached result of `expression` on the flake with this fingerprint.
+    pub fn get(&self, fingerprint: &Fingerprint, expression: &str) -> Option<Value> {
+        load(&self.file(fingerprint, expression))
+    }
+
+    fn file(&self, fingerprint: &Fingerprint, expression: &str) -> PathBuf {
+        let name = blake3::hash(format!("{}:{expression}{}", expression.len(), fingerprint.0).as_bytes());
+        self.folder.join(format!("{}.json", name.to_hex()))
     }
 
     fn store(&self, file: &Path, result: &Value) -> Result<()> {
@@ -79,6 +84,23 @@ impl EvalCache {
 
 fn load(file: &Path) -> Option<Value> {
     serde_json::from_slice(&state::read(file, MAX_BYTES).ok()??).ok()
+}
+
+/// The content of a flake and of all its inputs, and the version of Nix: the same ones give the same results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// `None` where Nix does not identify the content of the flake.
+    pub fn of(launcher: &Launcher, flake: &FlakeRef) -> Option<Self> {
+        let version = launcher.read("nix", &["--version"]).ok()?;
+        let args = [&FEATURES[..], &["flake", "metadata", "--json", flake.as_str()]].concat();
+        let metadata = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
+        let parsed = serde_json::from_str(&metadata).ok()?;
+        let is_identified =
+            is_fixed(&parsed) && work_trees(&parsed).all(|folder| shows_changes(launcher, &folder));
+        is_identified.then(|| Self(format!("{version}{metadata}")))
+    }
 }
 
 /// Whether the output of `nix flake metadata --json` identifies the content of the flake and of all its inputs: by Nix's

@@ -9,7 +9,12 @@ use crate::base::{FlakeRef, percent_encoding};
 
 /// A derivation for `nix build`, by its attribute in a flake or by its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Installable(String);
+pub struct Installable {
+    /// What Nix gets.
+    text: String,
+    /// What messages call it.
+    name: String,
+}
 
 impl Installable {
     /// The attribute of `flake` at `path`, from its top. On a machine of another system Nix does not find
@@ -19,27 +24,37 @@ impl Installable {
     /// `Usage` for a name that no installable can have.
     pub fn attribute(flake: &FlakeRef, path: &[&str]) -> Result<Self> {
         let names = path.iter().map(|name| attribute_name(name)).collect::<Result<Vec<_>>>()?;
-        Ok(Self(format!("{flake}#{}", names.join("."))))
+        Ok(Self::new(format!("{flake}#{}", names.join("."))))
     }
 
     /// All outputs of the derivation at `path` in the store.
     pub fn derivation(path: impl Display) -> Self {
-        Self(format!("{path}^*"))
+        Self::new(format!("{path}^*"))
+    }
+
+    fn new(text: String) -> Self {
+        Self { name: text.clone(), text }
+    }
+
+    /// The same installable, which messages call `name`.
+    #[must_use]
+    pub fn called(self, name: String) -> Self {
+        Self { name, ..self }
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Whether the derivation is in the store: Nix builds it without an evaluation.
     pub fn is_evaluated(&self) -> bool {
-        self.0.starts_with("/nix/store/")
+        self.text.starts_with("/nix/store/")
     }
 }
 
 impl Display for Installable {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 

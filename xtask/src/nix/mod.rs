@@ -18,13 +18,13 @@ mod shield;
 mod store_path;
 mod version;
 
-pub use build::{build, build_all};
+pub use build::{build, build_all, eval_args};
 pub use config::Config;
 pub use copy::{Destination, copy};
-pub use error::is_missing_attribute;
 pub use error::strip_ansi;
-pub use eval::{eval, flake_show, quote};
-pub use eval_cache::EvalCache;
+pub use error::{is_evaluation_error, is_missing_attribute};
+pub use eval::{ALL_OUTPUTS, eval, quote};
+pub use eval_cache::{EvalCache, Fingerprint};
 pub use inputs::lock_without_keys;
 pub use installable::Installable;
 pub use path_info::closure;

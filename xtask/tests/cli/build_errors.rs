@@ -1,6 +1,6 @@
 //! `sd-image` when nix fails: the error and its hint.
 
-use crate::fake_build::{SD_IMAGE, build_with_files, event, installable};
+use crate::fake_build::{SD_IMAGE, attribute, build_with_files, event};
 use crate::fake_nix::Answers;
 
 /// A build that reports `events` and fails.
@@ -39,7 +39,7 @@ fn a_failed_builder_is_reported_with_the_end_of_its_log() {
         let stderr = format!(
             "            building dep\n            building other\nerror: nix failed on {}: {cause}\n  \
              last lines of the builder's log:\n{tail}  full log: nix log /nix/store/a-dep.drv\n",
-            installable()
+            attribute()
         );
         outcome.assert_code(1).assert_stdout("").assert_stderr(stderr);
     }
@@ -92,7 +92,7 @@ fn build_errors_of_nix_have_hints() {
         let outcome = failing_with(text).install().run(&SD_IMAGE);
         outcome.assert_code(1).assert_stdout("");
         let text = text.replace('\n', "\n  ");
-        assert_eq!(outcome.stderr, format!("error: nix failed on {}: {text}\nhint: {hint}\n", installable()));
+        assert_eq!(outcome.stderr, format!("error: nix failed on {}: {text}\nhint: {hint}\n", attribute()));
     }
 }
 
@@ -104,7 +104,7 @@ fn an_evaluation_error_names_the_position() {
     outcome
         .assert_code(1)
         .assert_stdout("")
-        .assert_stderr(format!("error: nix failed on {}: {message}\n", installable()));
+        .assert_stderr(format!("error: nix failed on {}: {message}\n", attribute()));
 }
 
 #[test]

@@ -2,13 +2,18 @@
 
 use tempfile::TempDir;
 
-use crate::fake_nix::{Answers, FLAKE, prints, system};
+use crate::fake_nix::{Answers, FLAKE, IMAGE_DERIVATION, prints, system};
 
 /// The arguments that build the image of the host `stinky`.
 pub const SD_IMAGE: [&str; 4] = ["--flake", FLAKE, "sd-image", "stinky"];
 
 /// The installable of the host's image.
 pub fn installable() -> String {
+    format!("{IMAGE_DERIVATION}^*")
+}
+
+/// What messages call it.
+pub fn attribute() -> String {
     format!("{FLAKE}#packages.{}.stinky-sdImage", system())
 }
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::fake_nix::{Answers, FLAKE, FakeNix, fails, prints, system};
+use crate::fake_build::installable;
+use crate::fake_nix::{Answers, FLAKE, FakeNix, fails, image as image_of, no_image, prints, system};
 use crate::support::{Outcome, content_hash};
 
 const MIB: usize = 1 << 20;
@@ -70,10 +71,7 @@ fn flash_builds_and_writes_the_image_of_a_host() {
     assert!(
         card[..2 * MIB] == image() && is_all(&card[2 * MIB..3 * MIB], 0xee) && is_all(&card[3 * MIB..], 0)
     );
-    let build = format!(
-        "build --json --no-link --log-format internal-json {FLAKE}#packages.{}.stinky-sdImage",
-        system()
-    );
+    let build = format!("build --json --no-link --log-format internal-json {}", installable());
     assert!(nix.nix_calls().contains(&build), "{:?}", nix.nix_calls());
 }
 
@@ -92,7 +90,8 @@ fn without_an_image_the_card_is_unchanged() {
         ("stniky", fails("no build was expected"), "did you mean 'stinky'?", 2),
         ("stinky", fails(r#"@nix {"action":"msg","level":0,"msg":"error: no room"}"#), "no room", 1),
     ] {
-        let nix = Answers { build, ..Answers::default() }.install();
+        let found = if host == "stinky" { image_of(&system()) } else { no_image(false) };
+        let nix = Answers { build, image: prints(&found), ..Answers::default() }.install();
         let (outcome, card) = flash(&nix, host, "4MiB");
         outcome.assert_stderr_contains(text).assert_code(code);
         assert!(is_all(&card, 0xee), "{host}");

@@ -1,106 +1,126 @@
-//! `hosts`: the output for the answers of different versions of Nix.
+//! `hosts`: the output for the answers of Nix.
 
-use crate::fake_nix::{Answers, FLAKE, fails, prints, system};
+use serde_json::Value;
+
+use crate::fake_nix::{Answers, FLAKE, LIST_NAMES, fails, find_image, image, names, no_image, prints};
 use crate::support::Sandbox;
 
 const VERSION: &str = "--version";
-const SHOW: &str = "flake show --json github:o/f";
-const PACKAGES: &str = "eval --json github:o/f#packages --apply builtins.mapAttrs (_: builtins.attrNames)";
-const DEPLOY: &str = "eval --json github:o/f#deploy --apply deploy: builtins.attrNames (deploy.nodes or { })";
-
 const HOSTS: [&str; 3] = ["--flake", FLAKE, "hosts"];
-const NAMES: &str = r#"{"aarch64-linux":["hello","stinky-sdImage"],"x86_64-linux":["stinky-sdImage"]}"#;
 const TABLE: &str = "\
 HOST    SD IMAGE                     DEPLOY
+kiosk   not evaluated                -
 server  -                            yes
 stinky  aarch64-linux, x86_64-linux  yes
 ";
 
-/// Nix 2.14 and newer: foreign systems keep their names, and nothing else.
-const V1: &str = r#"{"deploy":{"type":"unknown"},"packages":{"aarch64-linux":{"hello":{},"stinky-sdImage":{}},"x86_64-linux":{"stinky-sdImage":{"name":"i","type":"derivation"}}}}"#;
-/// Determinate Nix.
-const V2: &str = r#"{"version":2,"inventory":{"deploy":{"unknown":true},"packages":{"output":{"children":{"aarch64-linux":{"children":{"stinky-sdImage":{}}},"x86_64-linux":{"children":{"stinky-sdImage":{"what":"package"}}}}}}}}"#;
-const FILTERED: &str = r#"{"version":2,"inventory":{"packages":{"output":{"children":{"aarch64-linux":{"filtered":true},"x86_64-linux":{"children":{"hello":{}}}}}}}}"#;
+/// The names of three hosts: with an image by name, with a configuration, and with a deploy node only.
+fn three_hosts() -> String {
+    let packages: &[(&str, &[&str])] =
+        &[("aarch64-linux", &["hello", "stinky-sdImage"]), ("x86_64-linux", &["stinky-sdImage"])];
+    names(packages, &["kiosk"], &["server", "stinky"])
+}
 
 #[test]
-fn every_format_of_flake_show_gives_the_same_table() {
-    let omitted = format!("echo \"omitted (use '--all-systems' to show)\" >&2; {}", prints(V1));
-    let broken_sibling = format!("printf '%s' '{{\"packages\":{{'; {}", fails("error: broken on purpose"));
-    for (format, show, evaluates) in [
-        ("version 1", prints(V1), false),
-        ("version 1 with omitted systems", omitted, false),
-        ("version 2", prints(V2), false),
-        ("version 2, filtered", prints(FILTERED), true),
-        ("no image in it", prints(r#"{"packages":{"x86_64-linux":{"hello":{}}}}"#), true),
-        ("a sibling that throws", broken_sibling, true),
-        ("a form to come", prints("{\"version\":3}"), true),
-    ] {
-        let answers = Answers {
-            show,
-            packages: prints(NAMES),
-            deploy: prints(r#"["server","stinky"]"#),
-            ..Answers::default()
-        };
-        let nix = answers.install();
-        let outcome = nix.run(&HOSTS);
-        outcome.assert_code(0).assert_stdout(TABLE).assert_stderr("");
-        let calls = [&[VERSION, DEPLOY][..], if evaluates { &[PACKAGES] } else { &[] }, &[SHOW]].concat();
-        assert_eq!(nix.nix_calls(), calls, "{format}");
-    }
+fn hosts_are_listed_by_one_evaluation_of_names() {
+    let nix = Answers { names: prints(&three_hosts()), ..Answers::default() }.install();
+    nix.run(&HOSTS).assert_code(0).assert_stdout(TABLE).assert_stderr("");
+    assert_eq!(nix.nix_calls(), [VERSION, LIST_NAMES]);
+    let args = [&HOSTS[..], &["--", "--override-input", "a", "b"]].concat();
+    nix.run(&args).assert_code(0).assert_stdout(TABLE);
+    assert!(nix.nix_calls().contains(&format!("{LIST_NAMES} --override-input a b")));
+}
+
+#[test]
+fn configurations_are_evaluated_only_when_asked_for() {
+    let found = image("aarch64-linux").replace("convention", "configuration");
+    let nix =
+        Answers { names: prints(&three_hosts()), image: prints(&found), ..Answers::default() }.install();
+    let outcome = nix.run(&[&HOSTS[..], &["--evaluate"]].concat());
+    outcome.assert_code(0);
+    let lines = outcome.stdout.lines().collect::<Vec<_>>();
+    assert_eq!(lines[1], "kiosk   packages.aarch64-linux.stinky-sdImage  -");
+    assert_eq!(nix.nix_calls(), [VERSION, VERSION, &find_image("kiosk"), LIST_NAMES]);
+    let none =
+        Answers { names: prints(&three_hosts()), image: prints(&no_image(true)), ..Answers::default() };
+    let outcome = none.install().run(&[&HOSTS[..], &["--evaluate"]].concat());
+    outcome
+        .assert_code(0)
+        .assert_stdout_contains("kiosk   none: nixosConfigurations.kiosk makes no image for a card");
 }
 
 #[test]
 fn hosts_prints_json() {
-    let answers = Answers { show: prints(V1), deploy: prints(r#"["server"]"#), ..Answers::default() };
+    let answers = Answers { names: prints(&three_hosts()), ..Answers::default() };
     let outcome = answers.install().run(&["--json", "--flake", FLAKE, "hosts"]);
-    let expected = concat!(
-        r#"[{"name":"server","image_systems":[],"deploy_node":true},"#,
-        r#"{"name":"stinky","image_systems":["aarch64-linux","x86_64-linux"],"deploy_node":false}]"#,
-        "\n"
-    );
+    let rows: Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
+    let expected = serde_json::json!([
+        { "name": "kiosk", "image_systems": [], "in_images": false, "configured": true, "deploy_node": false,
+          "image": { "state": "not_evaluated" } },
+        { "name": "server", "image_systems": [], "in_images": false, "configured": false, "deploy_node": true,
+          "image": { "state": "none" } },
+        { "name": "stinky", "image_systems": ["aarch64-linux", "x86_64-linux"], "in_images": false,
+          "configured": false, "deploy_node": true,
+          "image": { "state": "found", "place": "convention", "systems": ["aarch64-linux", "x86_64-linux"] } },
+    ]);
+    assert_eq!(rows, expected);
     let events = r#"{"event":"phase","name":"evaluate","total":null,"bytes":false}
 {"event":"over"}
 "#;
-    outcome.assert_code(0).assert_stdout(expected).assert_stderr(events);
+    outcome.assert_stderr(events);
 }
 
 #[test]
 fn a_flake_without_hosts_is_a_warning() {
-    let missing = "error: flake 'github:o/f' does not provide attribute 'packages'";
-    let answers = Answers {
-        show: prints("{}"),
-        packages: fails(missing),
-        deploy: fails(missing),
-        ..Answers::default()
-    };
+    let answers = Answers { names: prints(&names(&[], &[], &[])), ..Answers::default() };
     let outcome = answers.install().run(&HOSTS);
     outcome.assert_code(0).assert_stdout("HOST  SD IMAGE  DEPLOY\n");
-    assert_eq!(outcome.stderr, "warning: github:o/f has no host with an image or a deploy node\n");
+    let warning = "warning: github:o/f has no host with a configuration, an image or a deploy node\n";
+    outcome.assert_stderr(warning);
+}
+
+/// Nix 2.18 cannot evaluate all outputs at once; then each is evaluated, and one that fails hides no other.
+#[test]
+fn outputs_are_evaluated_apart_where_nix_cannot_evaluate_all() {
+    let missing = fails("error: flake 'github:o/f' does not provide attribute '.'");
+    let packages = prints(&names(&[("aarch64-linux", &["stinky-sdImage"])], &[], &[]));
+    let answer = format!(
+        "case \"$*\" in *'#. '*) {missing};; *'#packages '*) {packages};; *'#deploy '*) {};; *) {};; esac",
+        fails("error: no nodes today"),
+        fails("error: flake 'github:o/f' does not provide attribute 'x'"),
+    );
+    let nix = Answers { names: answer, ..Answers::default() }.install();
+    let outcome = nix.run(&HOSTS);
+    outcome.assert_code(0).assert_stdout("HOST    SD IMAGE       DEPLOY\nstinky  aarch64-linux  -\n");
+    let warning = "warning: the output `deploy` is left out: nix failed on github:o/f: no nodes today\n";
+    outcome.assert_stderr(warning);
+    assert_eq!(nix.nix_calls().len(), 7);
 }
 
 #[test]
-fn broken_nodes_do_not_hide_images() {
-    let answers = Answers { deploy: fails("error: no nodes today"), ..Answers::default() };
-    let outcome = answers.install().run(&HOSTS);
-    let here = system();
-    let width = here.len();
-    outcome
-        .assert_code(0)
-        .assert_stdout(format!("HOST    {:width$}  DEPLOY\nstinky  {here}  -\n", "SD IMAGE"));
-    let warning = "warning: the deploy nodes are left out: nix failed on github:o/f: no nodes today\n";
-    assert_eq!(outcome.stderr, warning);
+fn an_output_that_throws_is_named_with_its_error() {
+    let mut broken =
+        serde_json::from_str::<Value>(&names(&[("s", &["stinky-sdImage"])], &[], &[])).expect("JSON");
+    broken["broken"] = serde_json::json!(["deploy.nodes"]);
+    let answer = format!(
+        "case \"$*\" in *'#deploy.nodes '*) {};; *) {};; esac",
+        fails("error: no nodes today"),
+        prints(&broken.to_string())
+    );
+    let outcome = Answers { names: answer, ..Answers::default() }.install().run(&HOSTS);
+    outcome.assert_code(0).assert_stdout("HOST    SD IMAGE  DEPLOY\nstinky  s         -\n");
 }
 
 #[test]
 fn a_cached_evaluation_failure_is_evaluated_again() {
     let cached = format!(
         "case \"$*\" in *--no-eval-cache) {};; *) {};; esac",
-        prints(r#"["server"]"#),
+        prints(&three_hosts()),
         fails("error: cached failure of attribute 'deploy'")
     );
-    let nix = Answers { deploy: cached, show: prints(V1), ..Answers::default() }.install();
-    nix.run(&HOSTS).assert_code(0);
-    assert_eq!(nix.nix_calls(), [VERSION, DEPLOY, &format!("{DEPLOY} --no-eval-cache"), SHOW]);
+    let nix = Answers { names: cached, ..Answers::default() }.install();
+    nix.run(&HOSTS).assert_code(0).assert_stdout(TABLE);
+    assert_eq!(nix.nix_calls(), [VERSION, LIST_NAMES, &format!("{LIST_NAMES} --no-eval-cache")]);
 }
 
 const UNTRACKED: &str = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";
@@ -145,8 +165,7 @@ const ERRORS: &[(&str, &str)] = &[
 fn errors_of_nix_about_the_flake_have_hints() {
     for (message, hint) in ERRORS {
         let error = fails(&format!("warning: w\n\u{1b}[31;1merror:\u{1b}[0m {message}"));
-        let answers =
-            Answers { show: error.clone(), packages: error.clone(), deploy: error, ..Answers::default() };
+        let answers = Answers { names: error, ..Answers::default() };
         let outcome = answers.install().run(&HOSTS);
         outcome.assert_code(1).assert_stdout("");
         assert_eq!(outcome.stderr, format!("error: nix failed on github:o/f: {message}\nhint: {hint}\n"));

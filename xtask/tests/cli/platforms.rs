@@ -1,24 +1,21 @@
-//! `sd-image` for this system and for others: the package that is built, and refusals.
+//! `sd-image` for this system and for others: refusals.
 
 use tempfile::TempDir;
 
-use crate::fake_build::{SD_IMAGE, build_with_files, installable};
-use crate::fake_nix::{Answers, config, prints, system};
+use crate::fake_build::{SD_IMAGE, build_with_files};
+use crate::fake_nix::{Answers, config, image, prints};
 
 /// A flake with one image, for `system`, and the settings of nix.
 fn only_for(system: &str, extra_platforms: &str, builders: &str) -> (Answers, TempDir) {
     let (answers, out) = build_with_files(&["a.img"]);
-    let packages = prints(&format!(r#"{{"{system}":["stinky-sdImage"]}}"#));
-    (Answers { packages, config: prints(&config(extra_platforms, builders)), ..answers }, out)
-}
-
-#[test]
-fn the_package_for_this_machine_is_preferred() {
-    let (answers, _out) = build_with_files(&["a.img"]);
-    let both = format!(r#"{{"{}":["stinky-sdImage"],"riscv64-linux":["stinky-sdImage"]}}"#, system());
-    let nix = Answers { packages: prints(&both), ..answers }.install();
-    nix.run(&SD_IMAGE).assert_code(0);
-    assert!(nix.nix_calls().iter().any(|call| call.ends_with(&installable())));
+    (
+        Answers {
+            image: prints(&image(system)),
+            config: prints(&config(extra_platforms, builders)),
+            ..answers
+        },
+        out,
+    )
 }
 
 #[test]

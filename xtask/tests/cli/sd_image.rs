@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::fake_build::{SD_IMAGE, build_with_files, installable};
-use crate::fake_nix::{Answers, FLAKE, fails, prints};
+use crate::fake_nix::{Answers, FLAKE, find_image, image, names, no_image, prints, system};
 use crate::support::Sandbox;
 
 #[test]
@@ -30,8 +30,7 @@ fn sd_image_prints_only_the_path() {
             "--version",
             &format!("{build} --max-jobs 2"),
             "config show --json",
-            "eval --json github:o/f#deploy --apply deploy: builtins.attrNames (deploy.nodes or { })",
-            "eval --json github:o/f#packages --apply builtins.mapAttrs (_: builtins.attrNames)",
+            &format!("{} --max-jobs 2", find_image("stinky")),
         ]
     );
 }
@@ -51,30 +50,67 @@ fn sd_image_prints_json() {
 
 #[test]
 fn a_host_without_an_image_is_a_usage_error() {
+    let names = || prints(&names(&[("s", &["stinky-sdImage"])], &["pc"], &["server"]));
     for (host, message) in [
-        ("stniky", "github:o/f has no host 'stniky' (hosts: server, stinky)\nhint: did you mean 'stinky'?"),
-        ("octopus", "github:o/f has no host 'octopus' (hosts: server, stinky)"),
+        (
+            "stniky",
+            "github:o/f has no host 'stniky' (hosts: pc, server, stinky)\nhint: did you mean 'stinky'?",
+        ),
+        (
+            "STINKY",
+            "github:o/f has no host 'STINKY' (hosts: pc, server, stinky)\nhint: did you mean 'stinky'?",
+        ),
+        (
+            "stinky-sdImage",
+            "github:o/f has no host 'stinky-sdImage' (hosts: pc, server, stinky)\nhint: did you mean 'stinky'?",
+        ),
+        ("octopus", "github:o/f has no host 'octopus' (hosts: pc, server, stinky)"),
         (
             "server",
             "host 'server' has no SD image, only a deploy node\n\
              hint: add packages.<system>.server-sdImage to the flake, or run `cargo xtask deploy server`",
         ),
     ] {
-        let nix = Answers { deploy: prints(r#"["server"]"#), ..Answers::default() }.install();
+        let nix = Answers { names: names(), image: prints(&no_image(false)), ..Answers::default() }.install();
         let outcome = nix.run(&["--flake", FLAKE, "sd-image", host]);
         outcome.assert_code(2).assert_stdout("").assert_stderr(format!("error: {message}\n"));
     }
-    let empty = Answers { packages: prints("{}"), deploy: prints("[]"), ..Answers::default() };
-    let outcome = empty.install().run(&SD_IMAGE);
-    let lines = "error: github:o/f has no hosts\n\
-                 hint: add packages.<system>.<host>-sdImage or deploy.nodes.<host> to the flake\n";
-    outcome.assert_code(2).assert_stdout("").assert_stderr(lines);
+    let nix = Answers { names: names(), image: prints(&no_image(true)), ..Answers::default() }.install();
+    let outcome = nix.run(&["--flake", FLAKE, "sd-image", "pc"]);
+    outcome
+        .assert_code(2)
+        .assert_stderr_contains("error: nixosConfigurations.pc makes no image for a card: ");
 }
 
 #[test]
-fn broken_nodes_do_not_stop_a_build() {
-    let (answers, _out) = build_with_files(&["a.img"]);
-    Answers { deploy: fails("error: no nodes today"), ..answers }.install().run(&SD_IMAGE).assert_code(0);
+fn an_iso_and_a_choice_of_images_are_usage_errors() {
+    let iso = serde_json::json!({ "images": [], "isos": [["images", "stinky"]], "is_configured": false });
+    let outcome = Answers { image: prints(&iso.to_string()), ..Answers::default() }.install().run(&SD_IMAGE);
+    outcome.assert_code(2).assert_stderr_contains("error: github:o/f#images.stinky is an ISO image");
+    let mut two = serde_json::from_str::<Value>(&image("s")).expect("JSON");
+    let mut other = two["images"][0].clone();
+    other["path"] = serde_json::json!(["images", "other"]);
+    two["images"].as_array_mut().expect("a list").push(other);
+    let outcome = Answers { image: prints(&two.to_string()), ..Answers::default() }.install().run(&SD_IMAGE);
+    let lines = "error: stinky has 2 images: packages.s.stinky-sdImage, images.other\n\
+                 hint: choose one of them in place of stinky: github:o/f#packages.s.stinky-sdImage or \
+                 github:o/f#images.other\n";
+    outcome.assert_code(2).assert_stderr(lines);
+}
+
+#[test]
+fn an_attribute_of_a_flake_is_built() {
+    let (answers, out) = build_with_files(&["a.img"]);
+    let found = serde_json::from_str::<Value>(&image(&system())).expect("JSON")["images"][0].to_string();
+    let nix = answers.install_with("*'#images.pi --apply '*", &prints(&found));
+    let file = format!("{}\n", out.path().join("sd-image/a.img").display());
+    nix.run(&["sd-image", "github:o/f#images.pi"]).assert_code(0).assert_stdout(&file);
+    nix.run(&["--flake", "github:o/f", "sd-image", "github:o/f#images.pi"])
+        .assert_code(0)
+        .assert_stdout(&file);
+    nix.run(&["sd-image", "github:o/f#stinky"]).assert_code(0).assert_stdout(&file);
+    let outcome = nix.run(&["--flake", "github:o/g", "sd-image", "github:o/f#images.pi"]);
+    outcome.assert_code(2).assert_stderr_contains("error: two flakes are named: github:o/g and github:o/f\n");
 }
 
 #[test]
@@ -90,19 +126,26 @@ fn paths_in_nix_arguments_are_relative_to_the_working_directory() {
 
 #[test]
 fn an_output_without_exactly_one_image_is_an_error() {
-    for (names, error) in
-        [(&[][..], "there is no image in"), (&["a.img", "b.img.zst"], "there is more than one image in")]
-    {
-        let (answers, out) = build_with_files(names);
-        let outcome = answers.install().run(&SD_IMAGE);
-        outcome.assert_stderr_contains(format!("error: {error} {}\n", out.path().join("sd-image").display()));
-        outcome.assert_code(1).assert_stdout("");
-    }
-    let absent = prints(r#"[{"outputs":{"out":"/nix/store/absent"}}]"#);
-    let outcome = Answers { build: absent, ..Answers::default() }.install().run(&SD_IMAGE);
-    outcome.assert_stderr_contains(
-        "error: the build made no SD image: there is no folder /nix/store/absent/sd-image",
+    let (answers, out) = build_with_files(&[]);
+    let outcome = answers.install().run(&SD_IMAGE);
+    outcome.assert_code(1).assert_stdout("");
+    outcome.assert_stderr_contains(format!(
+        "error: the build made no image: {} has no file",
+        out.path().display()
+    ));
+    let (answers, out) = build_with_files(&["a.img", "b.img.zst"]);
+    let nix = answers.install();
+    let outcome = nix.run(&SD_IMAGE);
+    let message = format!(
+        "error: there are 2 images in {}: sd-image/a.img, sd-image/b.img.zst\n",
+        out.path().display()
     );
+    outcome
+        .assert_code(2)
+        .assert_stderr_contains(message)
+        .assert_stderr_contains("hint: choose one with --file NAME\n");
+    let outcome = nix.run(&[&SD_IMAGE[..], &["--file", "a.img"]].concat());
+    outcome.assert_code(0).assert_stdout(format!("{}\n", out.path().join("sd-image/a.img").display()));
     let none = prints(r#"[{"outputs":{"out":null}}]"#);
     let outcome = Answers { build: none, ..Answers::default() }.install().run(&SD_IMAGE);
     outcome.assert_stderr_contains("nix build printed no output 'out'").assert_code(1);
@@ -139,7 +182,7 @@ fn assert_stops(answers: impl FnOnce(String) -> Answers, stderr: &str) {
 #[test]
 fn sigterm_interrupts_nix_and_waits_for_it() {
     assert_stops(
-        |packages| Answers { packages, ..Answers::default() },
+        |image| Answers { image, ..Answers::default() },
         "error: stopped while nix evaluated the flake; nothing was changed\n",
     );
     assert_stops(

@@ -2,23 +2,26 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use crate::base::{Context, HostName};
+use super::find::{self, Wanted};
+use crate::base::{Context, ImageSource};
 use crate::nix;
 use crate::nix::emulation;
-use crate::nix::flake::Catalogue;
+use crate::nix::flake::HostImage;
 
-/// Builds the image of `host` and returns its file. `nix_args` are passed on to `nix build`.
-pub fn build(cx: &Context, host: &HostName, nix_args: &[String]) -> Result<PathBuf> {
+/// Finds the image of `source` in the flake, builds it and returns its file: `file` of the output, if it has several. Nix
+/// gets `nix_args` unchanged.
+///
+/// # Errors
+/// Those of [`HostImage::find`], of the build and of [`find::find`]; `Refused` where this machine cannot build it.
+pub fn build(cx: &Context, source: &ImageSource, file: Option<&str>, nix_args: &[String]) -> Result<PathBuf> {
     let version = nix::require(&cx.launcher)?;
-    let catalogue = cx.in_phase("evaluate", || Catalogue::names(&cx.launcher, &cx.flake))?;
-    let host = catalogue.host(host)?;
-    let system = host.image_system(&nix::this_system())?;
-    emulation::require(cx, version, system)?;
-    let installable = host.image_installable(&cx.flake, system)?;
-    // Paths among the arguments are relative to the working directory of the user, not to the repository.
-    let here = std::env::current_dir().context("finding the working directory")?;
-    let built = nix::build(&cx.launcher.in_dir(here), &installable, nix_args, cx.reporter.as_ref())?;
-    super::find(&built.out)
+    let image = cx.in_phase("evaluate", || HostImage::find(cx, source, &nix::eval_args(nix_args)))?;
+    image.remark(source).into_iter().for_each(|text| cx.note(text));
+    if let Some(system) = &image.system {
+        emulation::require(cx, version, system)?;
+    }
+    let built = nix::build(&cx.launcher, &image.installable(cx), nix_args, cx.reporter.as_ref())?;
+    find::find(&built.out, Wanted { declared: image.file.as_deref(), chosen: file })
 }

@@ -1,35 +1,146 @@
 //! Finding the image in the output of a build.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::bail;
+use crate::base::bounded::{self, Links};
 use crate::base::failure::ExitKind;
+use crate::{bail, failure};
 
-/// The endings of image files, in the order in which one is preferred.
-const ENDINGS: &[&str] = &[".img.zst", ".img.xz", ".img.gz", ".img"];
+/// The endings of image files.
+const ENDINGS: &[&str] =
+    &[".img.zst", ".img.xz", ".img.gz", ".img", ".raw.zst", ".raw.xz", ".raw.gz", ".raw"];
+/// The folder in which NixOS puts images of SD cards.
+const SD_IMAGE: &str = "sd-image";
+/// The list of what a build made, for Hydra: `TYPE SUBTYPE PATH` in each line.
+const PRODUCTS: &str = "nix-support/hydra-build-products";
+/// The most bytes that are read of that list.
+const MAX_PRODUCTS: u64 = 64 << 10;
 
-/// The image in the output of a build, `$out/sd-image/*.img[.zst|.xz|.gz]`. It may be a link to another path in the store,
-/// and to nothing outside.
+/// Which of several files of an output is the image.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The path in the output that the derivation names.
+    pub declared: Option<&'a str>,
+    /// The file that the user names, by its path in the output or its name alone.
+    pub chosen: Option<&'a str>,
+}
+
+/// The image in `out`, the output of a build: at the declared path, else in the list for Hydra, else in `sd-image`, else in
+/// the folder itself; `out` may be the image too. It may be a link to another path in the store, and to nothing outside.
 ///
 /// # Errors
 /// No image, or more than one. [`ExitKind::Refused`] where the output leads out of the store, as a builder can make a link
 /// to any file of this machine, or where the image is not a regular file.
-pub fn find(out: &Path) -> Result<PathBuf> {
-    let dir = out.join("sd-image");
-    if dir.symlink_metadata().is_err() {
-        bail!(Other, "the build made no SD image: there is no folder {}", dir.display());
+pub fn find(out: &Path, wanted: Wanted) -> Result<PathBuf> {
+    let images = images(out, wanted)?;
+    let mut files = BTreeSet::new();
+    for image in &images {
+        files.insert(regular(within_store(out, image)?)?);
     }
-    let dir = within_store(out, &dir)?;
-    let entries = dir.read_dir().with_context(|| format!("listing the images in {}", dir.display()))?;
-    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut images = files.filter(|file| is_image(file)).collect::<Vec<_>>();
-    match (images.pop(), images.is_empty()) {
-        (Some(image), true) => regular(within_store(out, &image)?),
-        (None, _) => bail!(Other, "there is no image in {}", dir.display()),
-        (Some(_), false) => bail!(Other, "there is more than one image in {}", dir.display()),
+    let names = images.iter().map(|image| name_in(out, image)).collect::<Vec<_>>();
+    match (files.pop_first(), files.is_empty()) {
+        (Some(image), true) => Ok(image),
+        (Some(_), false) => bail!(
+            Usage, "there are {} images in {}: {}", files.len() + 1, out.display(), names.join(", ");
+            hint: "choose one with --file NAME"
+        ),
+        (None, _) => Err(no_image(out, wanted)),
     }
+}
+
+/// The images at the first place that has any.
+fn images(out: &Path, wanted: Wanted) -> Result<Vec<PathBuf>> {
+    if let Some(chosen) = wanted.chosen {
+        let all = all_images(out)?;
+        let is_chosen = |image: &PathBuf| {
+            name_in(out, image) == chosen || image.file_name().is_some_and(|name| *name == *chosen)
+        };
+        return Ok(all.into_iter().filter(is_chosen).collect());
+    }
+    let declared = wanted.declared.map(|path| out.join(relative(path))).filter(|path| path.is_file());
+    if let Some(declared) = declared {
+        return Ok(vec![declared]);
+    }
+    for place in [products(out)?, in_folder(out, &out.join(SD_IMAGE))?] {
+        if !place.is_empty() {
+            return Ok(place);
+        }
+    }
+    if is_image(out) && !out.is_dir() {
+        return Ok(vec![out.to_owned()]);
+    }
+    in_folder(out, out)
+}
+
+/// All images of the output, at all places.
+fn all_images(out: &Path) -> Result<Vec<PathBuf>> {
+    let places = [products(out)?, in_folder(out, &out.join(SD_IMAGE))?, in_folder(out, out)?];
+    Ok(places.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// The images in the list for Hydra.
+fn products(out: &Path) -> Result<Vec<PathBuf>> {
+    let list = out.join(PRODUCTS);
+    if list.symlink_metadata().is_err() {
+        return Ok(Vec::new());
+    }
+    let text = bounded::read(&within_store(out, &list)?, MAX_PRODUCTS, Links::Refuse)?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let paths = text.lines().filter_map(|line| line.splitn(3, ' ').nth(2));
+    let paths = paths.map(|path| path.trim().trim_matches('"')).map(|path| out.join(path));
+    Ok(paths.filter(|path| path.starts_with(out) && is_image(path)).collect())
+}
+
+/// The images in `folder`, which may be missing.
+fn in_folder(out: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    if folder.symlink_metadata().is_err() || folder.is_file() {
+        return Ok(Vec::new());
+    }
+    within_store(out, folder)?;
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("listing the images in {}", folder.display()))?;
+    let mut files = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|file| is_image(file))
+        .collect::<Vec<_>>();
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn no_image(out: &Path, wanted: Wanted) -> anyhow::Error {
+    let found = all_images(out).unwrap_or_default();
+    let names = found.iter().map(|image| name_in(out, image)).collect::<Vec<_>>().join(", ");
+    match wanted.chosen {
+        Some(chosen) if names.is_empty() => {
+            failure!(Usage, "there is no image `{chosen}` in {}, and no other", out.display())
+        }
+        Some(chosen) => {
+            failure!(Usage, "there is no image `{chosen}` in {}", out.display(); hint: "choose one of: {names}")
+        }
+        None => failure!(
+            Other,
+            "the build made no image: {} has no file that ends in .img or .raw, compressed or not",
+            out.display()
+        ),
+    }
+}
+
+/// `path` without a root and without `..`.
+fn relative(path: &str) -> PathBuf {
+    Path::new(path).components().filter(|part| matches!(part, Component::Normal(_))).collect()
+}
+
+/// The name of `image` for the user: its path in the output.
+fn name_in(out: &Path, image: &Path) -> String {
+    let inside = image.strip_prefix(out).ok().filter(|path| !path.as_os_str().is_empty());
+    inside
+        .map_or_else(|| image.file_name().unwrap_or_default().into(), Path::to_path_buf)
+        .display()
+        .to_string()
 }
 
 /// `path` without links; an error where it leads out of the store that contains `out`.
@@ -71,21 +182,74 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::base::failure::hint;
+
+    /// An output in a store, with these empty files.
+    fn output(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
+        let store = tempfile::tempdir().unwrap();
+        let out = store.path().canonicalize().unwrap().join("hash-image");
+        fs::create_dir(&out).unwrap();
+        for file in files {
+            fs::create_dir_all(out.join(file).parent().unwrap()).unwrap();
+            fs::write(out.join(file), "").unwrap();
+        }
+        (store, out)
+    }
 
     #[test]
-    fn exactly_one_image_is_found() {
-        let store = tempfile::tempdir().unwrap();
-        let out = store.path().join("hash-image");
-        std::fs::create_dir(&out).unwrap();
-        assert!(find(&out).unwrap_err().to_string().starts_with("the build made no SD image"));
-        let dir = out.join("sd-image");
-        std::fs::create_dir(&dir).unwrap();
-        std::fs::write(dir.join("notes.txt"), "").unwrap();
-        assert!(find(&out).unwrap_err().to_string().starts_with("there is no image in"));
-        std::fs::write(dir.join("a.img.zst"), "").unwrap();
-        assert_eq!(find(&out).unwrap(), dir.join("a.img.zst"));
-        std::fs::write(dir.join("b.img"), "").unwrap();
-        assert!(find(&out).unwrap_err().to_string().starts_with("there is more than one image"));
+    fn images_at_all_places() {
+        for (files, declared, expected) in [
+            (&["sd-image/a.img.zst", "sd-image/notes.txt"][..], None, "sd-image/a.img.zst"),
+            (&["sd-image/a.img", "b.img"], None, "sd-image/a.img"),
+            (&["sd-image/a.img", "b.img"], Some("b.img"), "b.img"),
+            (&["sd-image/a.img", "b.img"], Some("/sd-image/../b.img"), "sd-image/a.img"),
+            (&["sd-image/a.img"], Some("gone.img"), "sd-image/a.img"),
+            (&["nixos.raw"], None, "nixos.raw"),
+            (&["main.raw.xz", "nix-support/x"], None, "main.raw.xz"),
+            (&["pi.img.gz"], None, "pi.img.gz"),
+        ] {
+            let (_store, out) = output(files);
+            let wanted = Wanted { declared, chosen: None };
+            assert_eq!(find(&out, wanted).unwrap(), out.join(expected), "{files:?}");
+        }
+        let (store, out) = output(&["deep/down/c.img", "sd-image/a.img"]);
+        fs::create_dir(out.join("nix-support")).unwrap();
+        let text = format!("file sd-image {}/deep/down/c.img\nfile log /etc/x.img\n", out.display());
+        fs::write(out.join(PRODUCTS), text).unwrap();
+        assert_eq!(find(&out, Wanted::default()).unwrap(), out.join("deep/down/c.img"));
+        let file = store.path().canonicalize().unwrap().join("hash-pi.img");
+        fs::write(&file, "").unwrap();
+        assert_eq!(find(&file, Wanted::default()).unwrap(), file);
+    }
+
+    #[test]
+    fn one_of_several_images_is_chosen() {
+        let (_store, out) = output(&["sd-image/b.img", "sd-image/a.img", "c.raw"]);
+        symlink("a.img", out.join("sd-image/link.img")).unwrap();
+        let find = |chosen| find(&out, Wanted { declared: None, chosen });
+        let error = find(None).unwrap_err();
+        let expected = format!(
+            "there are 2 images in {}: sd-image/a.img, sd-image/b.img, sd-image/link.img",
+            out.display()
+        );
+        assert_eq!((error.to_string(), hint(&error)), (expected, Some("choose one with --file NAME")));
+        for (chosen, expected) in
+            [("b.img", "sd-image/b.img"), ("sd-image/link.img", "sd-image/a.img"), ("c.raw", "c.raw")]
+        {
+            assert_eq!(find(Some(chosen)).unwrap(), out.join(expected), "{chosen}");
+        }
+        let error = find(Some("d.img")).unwrap_err();
+        assert_eq!(
+            hint(&error),
+            Some("choose one of: c.raw, sd-image/a.img, sd-image/b.img, sd-image/link.img")
+        );
+    }
+
+    #[test]
+    fn an_output_without_an_image() {
+        let (_store, out) = output(&["sd-image/notes.txt", "nixos.iso"]);
+        let error = find(&out, Wanted::default()).unwrap_err();
+        assert!(error.to_string().starts_with("the build made no image: "), "{error}");
     }
 
     #[test]
@@ -94,15 +258,15 @@ mod tests {
         let store = dir.path().join("store");
         let [out, other] = ["hash-image", "hash-other"].map(|name| store.join(name));
         for folder in [&out.join("sd-image"), &other.join("sd-image"), &dir.path().join("sd-image")] {
-            std::fs::create_dir_all(folder).unwrap();
+            fs::create_dir_all(folder).unwrap();
         }
         let [secret, good] = [dir.path().join("sd-image/a.img"), other.join("sd-image/a.img")];
-        std::fs::write(&secret, "secret").unwrap();
-        std::fs::write(&good, "image").unwrap();
+        fs::write(&secret, "secret").unwrap();
+        fs::write(&good, "image").unwrap();
         let folder = out.join("sd-image");
         let image = folder.join("a.img");
         let check = |expected: Result<&Path, &str>| {
-            let found = find(&out).map_err(|error| error.to_string());
+            let found = find(&out, Wanted::default()).map_err(|error| error.to_string());
             match expected {
                 Ok(place) => assert_eq!(found.unwrap(), place),
                 Err(text) => {
@@ -123,15 +287,15 @@ mod tests {
         ] {
             symlink(target, &image).unwrap();
             check(expected);
-            std::fs::remove_file(&image).unwrap();
+            fs::remove_file(&image).unwrap();
         }
         rustix::fs::mkfifoat(rustix::fs::CWD, &image, 0o600.into()).unwrap();
         check(Err("is not a regular file"));
-        std::fs::remove_file(&image).unwrap();
-        std::fs::remove_dir(&folder).unwrap();
+        fs::remove_file(&image).unwrap();
+        fs::remove_dir(&folder).unwrap();
         symlink(dir.path().join("sd-image"), &folder).unwrap();
         check(leads_out);
-        std::fs::remove_file(&folder).unwrap();
+        fs::remove_file(&folder).unwrap();
         symlink(other.join("sd-image"), &folder).unwrap();
         check(Ok(&good));
     }

@@ -19,7 +19,7 @@ pub use build::build;
 pub use check::{Depth, Image, examine, examine_and_remember, examine_once};
 pub use check_cache::CheckCache;
 pub use ext4_region::{Ext4Region, root, root_on};
-pub use find::find;
+pub use find::{Wanted, find};
 pub use fingerprint::Changed;
 pub use limits::{Limits, OutOfMemory};
 pub use source::Source;

@@ -27,7 +27,10 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     let own = receipt.as_ref().and_then(|receipt| receipt.payload.clone());
     let limits = Limits::new(args.memory_limit, None);
     let against = match target {
-        Some(Target::Host(host)) => Against::Image(examine(cx, &image::build(cx, &host, &[])?, limits)?),
+        Some(Target::Built(source)) => {
+            let file = image::build(cx, &source, args.build.file.as_deref(), &args.build.nix.nix_args)?;
+            Against::Image(examine(cx, &file, limits)?)
+        }
         Some(Target::File(file)) => Against::Image(examine(cx, file, limits)?),
         None => image_of_receipt(cx, &disk, receipt, limits)?,
     };

@@ -17,10 +17,6 @@ use crate::nix::{self, EvalCache, StorePath};
 /// The Nix function that reads a node; see the file.
 const READ_NODE: &str = include_str!("node.nix");
 
-/// The attribute path of all outputs of a flake. Nix does not search packages for a path that begins with a dot, and
-/// this one has nothing after the dot.
-const ALL_OUTPUTS: &str = ".";
-
 /// The deploy nodes of a flake, and one of them in full.
 #[derive(Debug, Default, Deserialize)]
 pub struct Nodes {
@@ -136,7 +132,7 @@ impl Evaluation<'_> {
     }
 
     fn run(&self) -> Result<Value> {
-        match self.eval(ALL_OUTPUTS, &self.apply()) {
+        match self.eval(nix::ALL_OUTPUTS, &self.apply()) {
             // Nix 2.18 does not know this attribute path.
             Err(error) if nix::is_missing_attribute(&error) => self.run_twice(),
             answer => answer,

@@ -1,7 +1,12 @@
-//! What a flake offers: hosts with an SD image (`packages.<system>.<host>-sdImage`) or a deploy node.
+//! What a flake offers: hosts with a NixOS configuration, an image or a deploy node.
 
 mod catalogue;
-mod inventory;
+mod host_image;
+mod names;
 mod suggest;
 
 pub use catalogue::{Catalogue, Host, no_node};
+pub use host_image::HostImage;
+
+/// The Nix function that reads names and images out of the outputs of a flake; see the file.
+const HOSTS: &str = include_str!("hosts.nix");

@@ -1,0 +1,101 @@
+//! The names in a flake's outputs. Listing them evaluates no configuration, and takes a fraction of a second.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::HOSTS;
+use crate::base::FlakeRef;
+use crate::base::process::Launcher;
+use crate::nix;
+
+/// The outputs with names of hosts.
+const OUTPUTS: [&str; 5] = ["nixosConfigurations", "packages", "deploy", "images", "image"];
+
+/// The names in the outputs of a flake.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Names {
+    /// The packages, by system.
+    pub packages: BTreeMap<String, Vec<String>>,
+    /// The attributes of `images` and `image`.
+    pub images: Vec<String>,
+    /// The attribute paths of the NixOS configurations: `nixosConfigurations.NAME`, with a system between in some flakes.
+    pub configurations: Vec<Vec<String>>,
+    /// The deploy nodes.
+    pub nodes: Vec<String>,
+    /// The outputs that throw.
+    pub broken: Vec<String>,
+}
+
+/// An output whose names cannot be read, and why.
+#[derive(Debug)]
+pub struct BrokenOutput {
+    pub name: String,
+    pub error: anyhow::Error,
+}
+
+impl Names {
+    /// Reads the names of `flake`, with `options` for Nix. Returns them with the outputs that cannot be read.
+    ///
+    /// # Errors
+    /// That of Nix where it can read no output.
+    pub fn read(
+        launcher: &Launcher,
+        flake: &FlakeRef,
+        options: &[String],
+    ) -> Result<(Self, Vec<BrokenOutput>)> {
+        let eval = |attribute: &str, apply: &str| nix::eval(launcher, flake, attribute, apply, options);
+        let error = match eval(nix::ALL_OUTPUTS, &format!("outputs: (({HOSTS}) outputs).names")) {
+            Ok(names) => {
+                let names = parse(&names, flake)?;
+                let reason = |name: &String| eval(name, "builtins.attrNames").err();
+                let broken = names
+                    .broken
+                    .iter()
+                    .filter_map(|name| Some(BrokenOutput { name: name.clone(), error: reason(name)? }));
+                let broken = broken.collect();
+                return Ok((names, broken));
+            }
+            Err(error) => error,
+        };
+        // Nix 2.18 cannot evaluate all outputs at once, and some errors of one output end the evaluation of all.
+        if !nix::is_missing_attribute(&error) && !nix::is_evaluation_error(&error) {
+            return Err(error);
+        }
+        Self::read_each(&eval, flake, error)
+    }
+
+    /// Reads one output after the other; `error` is the one of reading all at once.
+    fn read_each(
+        eval: &dyn Fn(&str, &str) -> Result<Value>,
+        flake: &FlakeRef,
+        error: anyhow::Error,
+    ) -> Result<(Self, Vec<BrokenOutput>)> {
+        let mut names = Self::default();
+        let mut broken = Vec::new();
+        for output in OUTPUTS {
+            match eval(output, &format!("it: (({HOSTS}) {{ {output} = it; }}).names")) {
+                Ok(found) => names.extend(parse(&found, flake)?),
+                Err(missing) if nix::is_missing_attribute(&missing) => {}
+                Err(error) => broken.push(BrokenOutput { name: output.to_owned(), error }),
+            }
+        }
+        if !broken.is_empty() && names == Self::default() {
+            return Err(error);
+        }
+        Ok((names, broken))
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.packages.extend(other.packages);
+        self.images.extend(other.images);
+        self.configurations.extend(other.configurations);
+        self.nodes.extend(other.nodes);
+    }
+}
+
+fn parse(names: &Value, flake: &FlakeRef) -> Result<Names> {
+    Names::deserialize(names).with_context(|| format!("reading the names in {flake}"))
+}
