@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::machine::Machine;
 use crate::scene::Scene;
 
-/// A host where ssh logs in as `pi`, who may become root as the sudoers `rule` says.
+/// A host where ssh logs in as `pi`, who may become root by the sudoers `rule`.
 fn scene(rule: &str) -> Scene {
     let mut scene = Scene::new();
     scene.machine = Machine::start_with_user(rule);

@@ -65,8 +65,8 @@ impl<'a> Call<'a> {
     /// Returns the image and stderr, or stderr alone.
     pub fn run_with_stderr(&self) -> Result<(PathBuf, String), String> {
         let output = run("env", &self.command(), &[]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() { Ok((self.out(), said)) } else { Err(said) }
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok((self.out(), stderr)) } else { Err(stderr) }
     }
 
     /// The path of the image.
