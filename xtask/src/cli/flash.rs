@@ -71,7 +71,7 @@ pub struct Flash {
 impl Flash {
     /// The argument that may name a host.
     pub(super) fn host_word(&mut self) -> Option<&mut String> {
-        self.first.as_mut().filter(|word| self.image.is_none() && !word.starts_with('/'))
+        self.first.as_mut().filter(|word| self.image.is_none() && !word.starts_with("/dev/"))
     }
 
     /// The image to write, and the card; `None` for the card that is inserted next.

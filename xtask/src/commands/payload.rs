@@ -31,10 +31,14 @@ impl PayloadSetup {
     pub fn begin(cx: &Context, args: &PayloadArgs, host: Option<&HostName>) -> Result<Self> {
         let of = args.identity_of.as_ref().or(host);
         let host = match (of, args.identity) {
-            (Some(host), choice) => Some((
-                KeyFolder::new(&cx.state, host, args.identity_dir.as_deref())?,
-                choice.unwrap_or_default(),
-            )),
+            (Some(host), choice) => {
+                let folder = KeyFolder::new(&cx.state, host, args.identity_dir.as_deref());
+                match (folder, choice.unwrap_or_default()) {
+                    // A name that no key can have needs no key.
+                    (Err(_), KeyChoice::None) => None,
+                    (folder, choice) => Some((folder?, choice)),
+                }
+            }
             (None, None | Some(KeyChoice::None)) => None,
             (None, Some(_)) => {
                 bail!(Usage, "an image file does not name its host"; hint: "name the host with --identity-of HOST");

@@ -149,7 +149,9 @@ fn summarize(text: &str) -> String {
     let last = text.rmatch_indices("error: ").map(|(at, _)| at).find(begins_line);
     let from = last.map_or(0, |at| at + "error: ".len());
     let (trace, error) = text.split_at(from);
-    let position = trace.lines().rev().find_map(|line| line.trim().strip_prefix("at "));
+    let mut positions = trace.lines().rev().filter_map(|line| line.trim().strip_prefix("at "));
+    // A position in `--apply` says nothing to the user.
+    let position = positions.find(|position| !position.starts_with('«'));
     match position {
         Some(position) => format!("{}\n  at {}", error.trim(), position.trim_end_matches(':')),
         None => error.trim().to_owned(),

@@ -31,7 +31,9 @@ pub fn eval(
 ) -> Result<Value> {
     refuse_weakening(options)?;
     let attribute = format!("{flake}#{attr}");
-    let mut args = [&FEATURES[..], &["eval", "--json", &attribute, "--apply", apply]].concat();
+    // Without the whole trace, the position in the flake would be hidden behind those in `apply`.
+    let fixed = ["eval", "--json", "--show-trace", &attribute, "--apply", apply];
+    let mut args = [&FEATURES[..], &fixed].concat();
     args.extend(options.iter().map(String::as_str));
     json(launcher, &args, flake)
 }

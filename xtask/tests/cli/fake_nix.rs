@@ -15,13 +15,13 @@ pub const FLAKE: &str = "github:o/f";
 const HOSTS: &str = include_str!("../../src/nix/flake/hosts.nix");
 
 /// The call that lists the hosts.
-pub const LIST_NAMES: &str = "eval --json github:o/f#. --apply outputs: ((HOSTS) outputs).names";
+pub const LIST_NAMES: &str = "eval --json --show-trace github:o/f#. --apply outputs: ((HOSTS) outputs).names";
 
 /// The call that finds the image of `host`.
 pub fn find_image(host: &str) -> String {
     let here = system();
     format!(
-        "eval --json github:o/f#. --apply outputs: ((HOSTS) outputs).imageOf {{ host = \"{host}\"; here = \"{here}\"; }}"
+        "eval --json --show-trace github:o/f#. --apply outputs: ((HOSTS) outputs).imageOf {{ host = \"{host}\"; here = \"{here}\"; }}"
     )
 }
 

@@ -67,8 +67,8 @@ impl KeyFolder {
         {
             bail!(
                 Usage, "{:?} cannot be the name of a host with a key", host.as_str();
-                hint: "use ASCII letters, digits, `.`, `_` and `-`, with neither `.` nor `-` at the beginning; \
-                       `known_hosts` is reserved"
+                hint: "use ASCII letters, digits, `.`, `_` and `-`, with neither `.` nor `-` at the beginning (`known_hosts` is \
+                       reserved), or pass --identity none to `flash`"
             );
         }
         let project = super::folder(state);

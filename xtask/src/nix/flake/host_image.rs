@@ -12,7 +12,7 @@ use crate::base::{Context, HostName, ImageSource};
 use crate::nix::{self, EvalCache, Fingerprint, Installable};
 use crate::{bail, failure};
 
-/// The outputs in which images are, in the order of a search without the ability to evaluate all outputs at once.
+/// The outputs that can have images, in the order in which a Nix that cannot evaluate all at once is asked.
 const OUTPUTS: [&str; 4] = ["packages", "images", "image", "nixosConfigurations"];
 
 /// Where an image was found. `hosts.nix` has the order of the places.
@@ -45,7 +45,7 @@ pub struct HostImage {
     path: Vec<String>,
     /// The name of the derivation.
     name: String,
-    /// The system that the derivation is built on, if it says.
+    /// The system that builds the derivation, if known.
     pub system: Option<String>,
     derivation: String,
     /// The path of the image's file in the output, if the flake names it.
@@ -73,6 +73,8 @@ impl HostImage {
         }
     }
 
+    /// The image of `host`, at the first place that has one. Takes the answer of an earlier evaluation of the same flake if
+    /// the derivation still exists.
     fn of_host(cx: &Context, host: &HostName, options: &[String]) -> Result<Self> {
         let function = function(host);
         let evaluate = || evaluate(cx, &function, options);
@@ -87,8 +89,8 @@ impl HostImage {
         };
         let answer = parse(answer?, host)?;
         match answer.images.len() {
-            1 => Ok(answer.images.into_iter().next().unwrap_or_else(|| unreachable!("there is one"))),
             0 => Err(none(cx, host, &answer, options)?),
+            1 => answer.images.into_iter().next().context("reading the image"),
             _ => Err(several(cx, host, &answer.images)),
         }
     }
@@ -149,6 +151,7 @@ fn function(host: &HostName) -> String {
     format!("outputs: (({HOSTS}) outputs).imageOf {{ host = {}; here = {here}; }}", nix::quote(host))
 }
 
+/// Calls `function` on all outputs; with a Nix that cannot (2.18), on one output after the other until one has an image.
 fn evaluate(cx: &Context, function: &str, options: &[String]) -> Result<Value> {
     match nix::eval(&cx.launcher, &cx.flake, nix::ALL_OUTPUTS, function, options) {
         // Nix 2.18 cannot evaluate all outputs at once.

@@ -1,5 +1,8 @@
 //! Finding the image in the output of a build.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -175,128 +178,4 @@ fn regular(image: PathBuf) -> Result<PathBuf> {
 fn is_image(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     ENDINGS.iter().any(|ending| name.ends_with(ending))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-    use crate::base::failure::hint;
-
-    /// An output in a store, with these empty files.
-    fn output(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
-        let store = tempfile::tempdir().unwrap();
-        let out = store.path().canonicalize().unwrap().join("hash-image");
-        fs::create_dir(&out).unwrap();
-        for file in files {
-            fs::create_dir_all(out.join(file).parent().unwrap()).unwrap();
-            fs::write(out.join(file), "").unwrap();
-        }
-        (store, out)
-    }
-
-    #[test]
-    fn images_at_all_places() {
-        for (files, declared, expected) in [
-            (&["sd-image/a.img.zst", "sd-image/notes.txt"][..], None, "sd-image/a.img.zst"),
-            (&["sd-image/a.img", "b.img"], None, "sd-image/a.img"),
-            (&["sd-image/a.img", "b.img"], Some("b.img"), "b.img"),
-            (&["sd-image/a.img", "b.img"], Some("/sd-image/../b.img"), "sd-image/a.img"),
-            (&["sd-image/a.img"], Some("gone.img"), "sd-image/a.img"),
-            (&["nixos.raw"], None, "nixos.raw"),
-            (&["main.raw.xz", "nix-support/x"], None, "main.raw.xz"),
-            (&["pi.img.gz"], None, "pi.img.gz"),
-        ] {
-            let (_store, out) = output(files);
-            let wanted = Wanted { declared, chosen: None };
-            assert_eq!(find(&out, wanted).unwrap(), out.join(expected), "{files:?}");
-        }
-        let (store, out) = output(&["deep/down/c.img", "sd-image/a.img"]);
-        fs::create_dir(out.join("nix-support")).unwrap();
-        let text = format!("file sd-image {}/deep/down/c.img\nfile log /etc/x.img\n", out.display());
-        fs::write(out.join(PRODUCTS), text).unwrap();
-        assert_eq!(find(&out, Wanted::default()).unwrap(), out.join("deep/down/c.img"));
-        let file = store.path().canonicalize().unwrap().join("hash-pi.img");
-        fs::write(&file, "").unwrap();
-        assert_eq!(find(&file, Wanted::default()).unwrap(), file);
-    }
-
-    #[test]
-    fn one_of_several_images_is_chosen() {
-        let (_store, out) = output(&["sd-image/b.img", "sd-image/a.img", "c.raw"]);
-        symlink("a.img", out.join("sd-image/link.img")).unwrap();
-        let find = |chosen| find(&out, Wanted { declared: None, chosen });
-        let error = find(None).unwrap_err();
-        let expected = format!(
-            "there are 2 images in {}: sd-image/a.img, sd-image/b.img, sd-image/link.img",
-            out.display()
-        );
-        assert_eq!((error.to_string(), hint(&error)), (expected, Some("choose one with --file NAME")));
-        for (chosen, expected) in
-            [("b.img", "sd-image/b.img"), ("sd-image/link.img", "sd-image/a.img"), ("c.raw", "c.raw")]
-        {
-            assert_eq!(find(Some(chosen)).unwrap(), out.join(expected), "{chosen}");
-        }
-        let error = find(Some("d.img")).unwrap_err();
-        assert_eq!(
-            hint(&error),
-            Some("choose one of: c.raw, sd-image/a.img, sd-image/b.img, sd-image/link.img")
-        );
-    }
-
-    #[test]
-    fn an_output_without_an_image() {
-        let (_store, out) = output(&["sd-image/notes.txt", "nixos.iso"]);
-        let error = find(&out, Wanted::default()).unwrap_err();
-        assert!(error.to_string().starts_with("the build made no image: "), "{error}");
-    }
-
-    #[test]
-    fn an_output_that_leads_out_of_the_store_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = dir.path().join("store");
-        let [out, other] = ["hash-image", "hash-other"].map(|name| store.join(name));
-        for folder in [&out.join("sd-image"), &other.join("sd-image"), &dir.path().join("sd-image")] {
-            fs::create_dir_all(folder).unwrap();
-        }
-        let [secret, good] = [dir.path().join("sd-image/a.img"), other.join("sd-image/a.img")];
-        fs::write(&secret, "secret").unwrap();
-        fs::write(&good, "image").unwrap();
-        let folder = out.join("sd-image");
-        let image = folder.join("a.img");
-        let check = |expected: Result<&Path, &str>| {
-            let found = find(&out, Wanted::default()).map_err(|error| error.to_string());
-            match expected {
-                Ok(place) => assert_eq!(found.unwrap(), place),
-                Err(text) => {
-                    assert!(found.as_ref().is_err_and(|error| error.contains(text)), "{found:?} {text}");
-                }
-            }
-        };
-        let leads_out = Err("leads out of the store");
-        for (target, expected) in [
-            (secret.as_path(), leads_out),
-            (Path::new("../../../sd-image/a.img"), leads_out),
-            (Path::new("/dev/null"), leads_out),
-            (Path::new("/nowhere"), leads_out),
-            (Path::new("a.img"), leads_out),
-            (good.as_path(), Ok(good.as_path())),
-            (&other, Err("is not a regular file")),
-            (&store, leads_out),
-        ] {
-            symlink(target, &image).unwrap();
-            check(expected);
-            fs::remove_file(&image).unwrap();
-        }
-        rustix::fs::mkfifoat(rustix::fs::CWD, &image, 0o600.into()).unwrap();
-        check(Err("is not a regular file"));
-        fs::remove_file(&image).unwrap();
-        fs::remove_dir(&folder).unwrap();
-        symlink(dir.path().join("sd-image"), &folder).unwrap();
-        check(leads_out);
-        fs::remove_file(&folder).unwrap();
-        symlink(other.join("sd-image"), &folder).unwrap();
-        check(Ok(&good));
-    }
 }

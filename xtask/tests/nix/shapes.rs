@@ -1,0 +1,251 @@
+//! Flakes in the shapes that public flakes with a Pi have: each goes from `hosts` to a verified card without an edit.
+
+use std::fs;
+use std::path::Path;
+
+use crate::fixture::{Fixture, system};
+use crate::support::content_hash;
+
+const MIB: usize = 1 << 20;
+
+/// What the flakes are made of.
+const MAKE: &str = include_str!("flakes/make.nix");
+
+/// A shape, and what the tool finds in it.
+struct Shape {
+    /// The outputs of the flake.
+    outputs: &'static str,
+    /// What the user names: a host, or `#ATTRIBUTE`.
+    name: &'static str,
+    /// The row of the host in `hosts`, without the columns' spaces.
+    row: &'static str,
+    /// Where the image is, in the note of `sd-image`; empty for the convention.
+    note: &'static str,
+    /// The file of the image, in the output.
+    file: &'static str,
+    /// Further arguments of `sd-image`, `flash` and `card verify`.
+    options: &'static [&'static str],
+}
+
+const PI: Shape =
+    Shape { outputs: "", name: "pi", row: "pi not evaluated -", note: "", file: "", options: &[] };
+
+const BUILD: &str = "nixosConfigurations.pi.config.system.build";
+
+#[track_caller]
+fn check(shape: &Shape) {
+    let fixture = fixture(shape.outputs);
+    let hosts = fixture.run(&["hosts"]);
+    let rows =
+        hosts.assert_code(0).stdout.lines().map(|row| row.split_whitespace().collect::<Vec<_>>().join(" "));
+    let row = shape.row.replace("SYSTEM", &system());
+    assert!(row.is_empty() || rows.collect::<Vec<_>>().contains(&row), "no {row} in {}", hosts.stdout);
+    let name = match shape.name.strip_prefix('#') {
+        Some(attribute) => format!("{}#{attribute}", fixture.path("flake").display()),
+        None => shape.name.to_owned(),
+    };
+    let built = fixture.run(&[&["sd-image", &name], shape.options].concat());
+    let file = built.assert_code(0).stdout.trim_end();
+    assert!(file.ends_with(shape.file), "{file}");
+    let note = shape.note.replace("BUILD", BUILD).replace("SYSTEM", &system());
+    built.assert_stderr_contains(&note);
+    flash_and_verify(&fixture, &name, shape.options);
+}
+
+/// Flashes the image of `name` to a virtual card, compares the card with the image, and verifies it by the tool.
+#[track_caller]
+fn flash_and_verify(fixture: &Fixture, name: &str, options: &[&str]) {
+    let card = fixture.path("virtual-card");
+    fs::write(&card, vec![0xee; 4 * MIB]).expect("making a card");
+    let device = card.display().to_string();
+    let confirmed = ["--allow-virtual", "--yes", "--expect-size", "4MiB", "--identity", "none"];
+    let flashed = fixture.run(&[&["flash", name, &device], &confirmed[..], options].concat());
+    let hash = content_hash(&image());
+    flashed
+        .assert_code(0)
+        .assert_stdout(format!("{device} holds the image: 2.0 MiB read back, hash {hash}\n"));
+    assert!(fs::read(&card).expect("reading the card").starts_with(&image()));
+    let verified = fixture.run(&[&["card", "verify", name, &device], options].concat());
+    verified.assert_code(0);
+}
+
+/// A flake with these outputs.
+fn fixture(outputs: &str) -> Fixture {
+    let fixture = Fixture::empty();
+    let flake = fixture.path("flake");
+    let make = MAKE.replace("@system@", &system());
+    write(&flake.join("make.nix"), make);
+    write(&flake.join("outputs.nix"), outputs);
+    write(&flake.join("flake.nix"), "{ outputs = { self }: import ./outputs.nix (import ./make.nix); }");
+    write(&flake.join("image.img"), image());
+    write(&flake.join("image.zst"), zstd::bulk::compress(&image(), 3).expect("compressing"));
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    std::io::Write::write_all(&mut xz, &image()).expect("compressing");
+    write(&flake.join("image.xz"), xz.finish().expect("compressing"));
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gz, &image()).expect("compressing");
+    write(&flake.join("image.gz"), gz.finish().expect("compressing"));
+    fixture
+}
+
+fn write(path: &Path, content: impl AsRef<[u8]>) {
+    fs::write(path, content).expect("writing a file of the flake");
+}
+
+/// An image of 2 MiB with one partition.
+fn image() -> Vec<u8> {
+    let mut bytes = vec![0x5a; 2 * MIB];
+    bytes[..512].fill(0);
+    bytes[446 + 4] = 0x83;
+    bytes[446 + 8..][..4].copy_from_slice(&2048_u32.to_le_bytes());
+    bytes[446 + 12..][..4].copy_from_slice(&2048_u32.to_le_bytes());
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    bytes
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn the_convention() {
+    let outputs = include_str!("flakes/convention.nix");
+    check(&Shape { outputs, row: "pi SYSTEM yes", file: "/sd-image/pi.img.zst", ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn the_sd_image_module_in_the_configuration() {
+    let outputs = include_str!("flakes/sd-image-module.nix");
+    let note = "the image of pi is BUILD.sdImage\n";
+    check(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_output_of_images() {
+    let outputs = include_str!("flakes/images.nix");
+    check(&Shape { outputs, note: "the image of pi is images.pi\n", file: "/pi.raw", ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_package_called_as_the_host() {
+    let outputs = include_str!("flakes/package-of-host.nix");
+    let note = "the image of pi is packages.SYSTEM.pi\n";
+    check(&Shape { outputs, note, file: "/sd-image/pi.img.gz", ..PI });
+    let note = "the image of kiosk is nixosConfigurations.kiosk.config.system.build.sdImage\n";
+    let row = "kiosk not evaluated -";
+    check(&Shape { outputs, name: "kiosk", row, note, file: "/sd-image/kiosk.img.zst", ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_package_with_an_ending() {
+    let outputs = include_str!("flakes/package-with-ending.nix");
+    let note = "the image of pi is packages.SYSTEM.pi-sd-image\n";
+    check(&Shape { outputs, note, file: "/pi.img.xz", ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn one_host_and_a_default_package() {
+    let outputs = include_str!("flakes/only-host.nix");
+    let note = "the image of pi is packages.SYSTEM.default\n";
+    check(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_built_image_whose_file_an_option_names() {
+    let outputs = include_str!("flakes/build-image.nix");
+    check(&Shape { outputs, note: "the image of pi is BUILD.image\n", file: "/deep/pi.raw", ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_own_variant_among_those_of_nixpkgs() {
+    let outputs = include_str!("flakes/own-variant.nix");
+    check(&Shape { outputs, note: "the image of pi is BUILD.images.card\n", file: "/pi.raw", ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn images_of_two_disks() {
+    let outputs = include_str!("flakes/disko.nix");
+    let outcome = fixture(outputs).run(&["sd-image", "pi"]);
+    outcome
+        .assert_code(2)
+        .assert_stderr_contains(": data.raw, main.raw\nhint: choose one with --file NAME\n");
+    let note = "the image of pi is BUILD.diskoImages\n";
+    check(&Shape { outputs, note, file: "/main.raw", options: &["--file", "main.raw"], ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn configurations_sorted_by_system() {
+    let outputs = include_str!("flakes/by-system.nix");
+    let note = "the image of pi is nixosConfigurations.aarch64-linux.pi.config.system.build.sdImage\n";
+    check(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn images_that_only_an_attribute_names() {
+    let outputs = include_str!("flakes/elsewhere.nix");
+    let file = "/sd-image/pi.img.zst";
+    check(&Shape { outputs, name: "#hydraJobs.pi.image", row: "", file, ..PI });
+    let name = "#colmenaHive.nodes.pi.config.system.build.sdImage";
+    check(&Shape { outputs, name, row: "", file, ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn the_variant_of_nixpkgs_for_cards() {
+    let outputs = include_str!("flakes/stock-variant.nix");
+    let note = "pi has no image of its own; this is the SD card image that nixpkgs makes of any configuration: \
+                BUILD.images.sd-card\n";
+    check(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
+    let outcome = fixture(outputs).run(&["sd-image", "server"]);
+    outcome.assert_code(2).assert_stderr_contains("nixosConfigurations.server makes no image for a card: ");
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn the_image_of_another_configuration() {
+    let outputs = include_str!("flakes/companion.nix");
+    let note = "rpi5 has no image of its own; its image is that of another configuration: \
+                nixosConfigurations.rpi5-image.config.system.build.sdImage\n";
+    let row = "rpi5 not evaluated yes";
+    check(&Shape { outputs, name: "rpi5", row, note, file: "/sd-image/rpi5.img.zst", ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_fleet_with_broken_hosts() {
+    let outputs = include_str!("flakes/fleet.nix");
+    let note = "the image of attic_pi is nixosConfigurations.attic_pi.config.system.build.sdImage\n";
+    let row = "attic_pi not evaluated yes";
+    check(&Shape { outputs, name: "attic_pi", row, note, file: "/sd-image/attic.img.zst", ..PI });
+    let note = "the image of Pi.Küche is nixosConfigurations.Pi.Küche.config.system.build.sdImage\n";
+    let row = "Pi.Küche not evaluated yes";
+    check(&Shape { outputs, name: "Pi.Küche", row, note, file: "/sd-image/kitchen.img.zst", ..PI });
+}
+
+/// Listing evaluates no host; asked for, each is evaluated, and what was found is kept.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn hosts_are_evaluated_when_asked_for() {
+    let fixture = fixture(include_str!("flakes/fleet.nix"));
+    fixture.git(&["init", "--quiet"]);
+    fixture.git(&["add", "."]);
+    let outcome = fixture.run(&["hosts", "--evaluate"]);
+    outcome.assert_code(0);
+    let row = |host: &str| {
+        let found =
+            outcome.stdout.lines().find(|line| line.starts_with(&format!("{host} "))).map(str::to_owned);
+        found.unwrap_or_else(|| panic!("no {host} in {}", outcome.stdout))
+    };
+    assert!(row("attic_pi").contains("nixosConfigurations.attic_pi.config.system.build.sdImage"));
+    assert!(row("pc3").contains("none: nixosConfigurations.pc3 makes no image for a card"));
+    assert!(row("broken").contains("none: nix failed on ") && row("broken").contains("broken on purpose"));
+    let listed = fixture.run(&["hosts"]);
+    listed.assert_code(0).assert_stdout_contains("nixosConfigurations.attic_pi.config.system.build.sdImage");
+}
