@@ -3,8 +3,8 @@
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::card::{Card, MIB};
-use crate::fake_card::Fault;
 use crate::faulty::FaultyCard;
+use crate::fuse_card::DeviceFault;
 use crate::image::garbage;
 use crate::support::xtask::{Running, SignalTo};
 use crate::support::{Outcome, Sandbox};
@@ -39,8 +39,12 @@ fn an_honest_card_passes_and_is_unchanged() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn counterfeit_cards_are_suspect_and_restored() {
-    for fault in [Fault::Wraps(8 * MIB), Fault::Wraps(4 * MIB), Fault::Drops(8 * MIB), Fault::Drops(11 * MIB)]
-    {
+    for fault in [
+        DeviceFault::Wraps(8 * MIB),
+        DeviceFault::Wraps(4 * MIB),
+        DeviceFault::Drops(8 * MIB),
+        DeviceFault::Drops(11 * MIB),
+    ] {
         let card = FaultyCard::new(12, fault);
         let outcome = check(card.path(), "12MiB");
         outcome.assert_stderr_contains(
@@ -95,7 +99,7 @@ fn card_check_writes_only_after_confirmation() {
 
 /// A check whose card stalls at the probe at 5 MiB.
 fn stalled_check() -> (FaultyCard, Running) {
-    let card = FaultyCard::new(12, Fault::StallsWrite(5 * MIB));
+    let card = FaultyCard::new(12, DeviceFault::StallsWrite(5 * MIB));
     let run = Sandbox::new().xtask(&confirmed_check(card.path(), "12MiB")).spawn();
     card.wait_for_stall();
     (card, run)

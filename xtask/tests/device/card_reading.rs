@@ -8,9 +8,9 @@ use rustix::fs::FlockOperation;
 use serde_json::Value;
 
 use crate::card::{Card, MIB};
-use crate::fake_card::Fault;
 use crate::faulty::FaultyCard;
 use crate::flash::flash;
+use crate::fuse_card::DeviceFault;
 use crate::image::{garbage, image, pack};
 use crate::support::loops::{Loop, ext4};
 use crate::support::{Sandbox, content_hash};
@@ -217,7 +217,7 @@ fn cards_without_a_system_do_not_boot() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn card_inspect_shows_what_became_of_a_flash() {
     let sandbox = Sandbox::new();
-    let card = FaultyCard::new(12, Fault::WriteFails(POSITION, fuser::Errno::EIO));
+    let card = FaultyCard::new(12, DeviceFault::WriteFails(POSITION, fuser::Errno::EIO));
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));
     let image = image(8);
     flash(&sandbox, &file, card.path(), "12MiB", &[]).assert_code(5);
@@ -251,7 +251,7 @@ fn card_inspect_shows_what_became_of_a_flash() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn card_verify_reports_unreadable_chunks() {
     let sandbox = Sandbox::new();
-    let card = FaultyCard::new(12, Fault::OldReadFails(POSITION, fuser::Errno::EIO));
+    let card = FaultyCard::new(12, DeviceFault::OldReadFails(POSITION, fuser::Errno::EIO));
     let file = pack(&sandbox.path("home"), "img", &garbage(12 * MIB));
     let table = image(12);
     File::options().write(true).open(&file).and_then(|disk| disk.write_all_at(&table[..512], 0)).unwrap();

@@ -4,9 +4,9 @@
 use fuser::Errno;
 
 use crate::card::{MIB, is_blank};
-use crate::fake_card::{ALWAYS, Fault};
 use crate::faulty::FaultyCard;
 use crate::flash::{flash, report};
+use crate::fuse_card::{ALWAYS, DeviceFault};
 use crate::image::{image, pack};
 use crate::support::Sandbox;
 
@@ -23,7 +23,7 @@ const GONE: &str = "the first MiB of the card could not be blanked: do not boot 
 fn assert_fails_and_can_be_repeated(
     modes: &[&str],
     mib: usize,
-    fault: Fault,
+    fault: DeviceFault,
     code: i32,
     text: &str,
     state: &str,
@@ -47,23 +47,26 @@ fn assert_fails_and_can_be_repeated(
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn errors_of_the_card_name_the_byte() {
     for (fault, text) in [
-        (Fault::WriteFails(POSITION, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
         (
-            Fault::WriteFails(POSITION, Errno::ENOSPC),
+            DeviceFault::WriteFails(POSITION, Errno::EIO),
+            "writing the card at byte 5242880: Input/output error",
+        ),
+        (
+            DeviceFault::WriteFails(POSITION, Errno::ENOSPC),
             "writing the card at byte 5242880: No space left on device (os error 28); the first MiB of the card is \
              blank, so it will not boot\nhint: the card holds less than it claims",
         ),
         (
-            Fault::ReadFails(POSITION, Errno::EIO),
+            DeviceFault::ReadFails(POSITION, Errno::EIO),
             "reading the card at byte 5242880: Input/output error (os error 5), after 3 retries",
         ),
         (
-            Fault::ReadFails(POSITION, Errno::ENODATA),
+            DeviceFault::ReadFails(POSITION, Errno::ENODATA),
             "reading the card at byte 5242880: No data available (os error 61), after 3 retries",
         ),
         // The position of a capacity probe.
         (
-            Fault::ReadFails(5 * MIB, Errno::EIO),
+            DeviceFault::ReadFails(5 * MIB, Errno::EIO),
             "reading the card at byte 5242880: Input/output error (os error 5), though the card was written there twice",
         ),
     ] {
@@ -75,14 +78,23 @@ fn errors_of_the_card_name_the_byte() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn lost_and_flipped_bytes_fail_the_verification() {
     let error = "verification failed: 1 of 8 MiB differ from the image, at byte 5242880, after 3 retries";
-    for fault in
-        [Fault::Lost(POSITION, ALWAYS), Fault::Flipped(POSITION, ALWAYS), Fault::Flipped(POSITION, 4)]
-    {
+    for fault in [
+        DeviceFault::Lost(POSITION, ALWAYS),
+        DeviceFault::Flipped(POSITION, ALWAYS),
+        DeviceFault::Flipped(POSITION, 4),
+    ] {
         assert_fails_and_can_be_repeated(&MODES, 12, fault, 4, error, BLANK);
     }
     // The last MiB of the card, where a GPT has its backup.
     let tail = "the card does not hold the bytes written at byte 11534336, after 3 retries";
-    assert_fails_and_can_be_repeated(&MODES, 12, Fault::Flipped(11 * MIB + 9000, ALWAYS), 4, tail, BLANK);
+    assert_fails_and_can_be_repeated(
+        &MODES,
+        12,
+        DeviceFault::Flipped(11 * MIB + 9000, ALWAYS),
+        4,
+        tail,
+        BLANK,
+    );
 }
 
 #[test]
@@ -92,14 +104,14 @@ fn counterfeit_cards_are_suspect() {
     for (mib, fault, size, at) in [
         // Within the image and beyond it, at whole MiB and between them; with the MiB of the first failed
         // probe.
-        (12, Fault::Wraps(4 * MIB), "12.0 MiB (12582912 bytes)", 1),
-        (12, Fault::Wraps(4 * MIB + half), "12.0 MiB (12582912 bytes)", 1),
-        (12, Fault::Wraps(10 * MIB), "12.0 MiB (12582912 bytes)", 1),
-        (96, Fault::Wraps(64 * MIB), "96.0 MiB (100663296 bytes)", 1),
-        (12, Fault::Drops(6 * MIB), "12.0 MiB (12582912 bytes)", 6),
-        (12, Fault::Drops(6 * MIB + half), "12.0 MiB (12582912 bytes)", 7),
-        (12, Fault::Drops(10 * MIB), "12.0 MiB (12582912 bytes)", 10),
-        (96, Fault::Drops(80 * MIB), "96.0 MiB (100663296 bytes)", 95),
+        (12, DeviceFault::Wraps(4 * MIB), "12.0 MiB (12582912 bytes)", 1),
+        (12, DeviceFault::Wraps(4 * MIB + half), "12.0 MiB (12582912 bytes)", 1),
+        (12, DeviceFault::Wraps(10 * MIB), "12.0 MiB (12582912 bytes)", 1),
+        (96, DeviceFault::Wraps(64 * MIB), "96.0 MiB (100663296 bytes)", 1),
+        (12, DeviceFault::Drops(6 * MIB), "12.0 MiB (12582912 bytes)", 6),
+        (12, DeviceFault::Drops(6 * MIB + half), "12.0 MiB (12582912 bytes)", 7),
+        (12, DeviceFault::Drops(10 * MIB), "12.0 MiB (12582912 bytes)", 10),
+        (96, DeviceFault::Drops(80 * MIB), "96.0 MiB (100663296 bytes)", 95),
     ] {
         let text = format!(
             "the card is suspect: it claims {size}, but does not keep what is written at byte {}",
@@ -113,15 +125,18 @@ fn counterfeit_cards_are_suspect() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn an_unplugged_card_fails_the_flash() {
     for (fault, text) in [
-        (Fault::Unplugged(POSITION, Errno::EIO), "writing the card at byte 5242880: Input/output error"),
-        (Fault::Unplugged(POSITION, Errno::ENODEV), "writing the card at byte 5242880: No such device"),
-        (Fault::Unplugged(3 * MIB, Errno::ENODEV), "writing the card at byte 3145728: No such device"),
         (
-            Fault::UnpluggedReading(POSITION, Errno::EIO),
+            DeviceFault::Unplugged(POSITION, Errno::EIO),
+            "writing the card at byte 5242880: Input/output error",
+        ),
+        (DeviceFault::Unplugged(POSITION, Errno::ENODEV), "writing the card at byte 5242880: No such device"),
+        (DeviceFault::Unplugged(3 * MIB, Errno::ENODEV), "writing the card at byte 3145728: No such device"),
+        (
+            DeviceFault::UnpluggedReading(POSITION, Errno::EIO),
             "writing the card at byte 5242880: Input/output error",
         ),
         (
-            Fault::UnpluggedReading(POSITION, Errno::ENODEV),
+            DeviceFault::UnpluggedReading(POSITION, Errno::ENODEV),
             "reading the card at byte 5242880: No such device (os error 19); the first MiB of the card is blank, so it \
              will not boot\nhint: check whether the card was unplugged; then run the same command again",
         ),
@@ -135,7 +150,7 @@ fn an_unplugged_card_fails_the_flash() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_head_that_cannot_be_blanked_ends_the_flash() {
     let sandbox = Sandbox::new();
-    let card = FaultyCard::new(12, Fault::Lost(3 * 512, ALWAYS));
+    let card = FaultyCard::new(12, DeviceFault::Lost(3 * 512, ALWAYS));
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));
     let outcome = flash(&sandbox, &file, card.path(), "12MiB", &[]);
     outcome
@@ -149,7 +164,7 @@ fn a_head_that_cannot_be_blanked_ends_the_flash() {
 /// Flashes to a card whose fault passes: the card holds the image after this number of `retries`, and `state`
 /// is the state of the MiB with the fault.
 #[track_caller]
-fn assert_healed(fault: Fault, mode: &str, retries: u32, (mib, state): (usize, &str)) {
+fn assert_healed(fault: DeviceFault, mode: &str, retries: u32, (mib, state): (usize, &str)) {
     let sandbox = Sandbox::new();
     let image = image(8);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
@@ -163,16 +178,16 @@ fn assert_healed(fault: Fault, mode: &str, retries: u32, (mib, state): (usize, &
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn passing_faults_are_healed_by_retries() {
+fn transient_faults_are_healed_by_retries() {
     for mode in MODES {
         for (fault, retries, state) in [
-            (Fault::Flipped(POSITION, 1), 1, (5, "healed")),
-            (Fault::Flipped(POSITION, 3), 3, (5, "healed")),
-            (Fault::Lost(POSITION, 1), 1, (5, "healed")),
+            (DeviceFault::Flipped(POSITION, 1), 1, (5, "healed")),
+            (DeviceFault::Flipped(POSITION, 3), 3, (5, "healed")),
+            (DeviceFault::Lost(POSITION, 1), 1, (5, "healed")),
             // The head when it is blanked, the end of the card, and a capacity probe.
-            (Fault::Flipped(900, 1), 1, (0, "written")),
-            (Fault::Lost(11 * MIB + 9000, 1), 1, (7, "written")),
-            (Fault::Lost(5 * MIB, 1), 0, (5, "written")),
+            (DeviceFault::Flipped(900, 1), 1, (0, "written")),
+            (DeviceFault::Lost(11 * MIB + 9000, 1), 1, (7, "written")),
+            (DeviceFault::Lost(5 * MIB, 1), 0, (5, "written")),
         ] {
             assert_healed(fault, mode, retries, state);
         }
@@ -185,7 +200,7 @@ fn unreadable_old_content_does_not_matter() {
     for mode in MODES {
         for at in [POSITION, 5 * MIB] {
             for errno in [Errno::EIO, Errno::ENODATA] {
-                assert_healed(Fault::OldReadFails(at, errno), mode, 0, (5, "written"));
+                assert_healed(DeviceFault::OldReadFails(at, errno), mode, 0, (5, "written"));
             }
         }
     }

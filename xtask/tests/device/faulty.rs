@@ -6,8 +6,8 @@ use std::sync::Arc;
 use fuser::{BackgroundSession, Config};
 
 use crate::card::MIB;
-use crate::fake_card::{FakeCard, Fault};
-use crate::fake_card_fs::FakeCardFs;
+use crate::fuse_card::{DeviceFault, FuseCard};
+use crate::fuse_card_fs::FuseCardFs;
 use crate::image::garbage;
 use crate::support::loops::Loop;
 
@@ -17,13 +17,13 @@ pub struct FaultyCard {
     _release: Release,
     _device: Option<Loop>,
     path: String,
-    fake: Arc<FakeCard>,
+    fake: Arc<FuseCard>,
     _mount: Mount,
     _dir: tempfile::TempDir,
 }
 
 /// Ends a stall on drop, so that no request hangs after the test has ended.
-struct Release(Arc<FakeCard>);
+struct Release(Arc<FuseCard>);
 
 impl Drop for Release {
     fn drop(&mut self) {
@@ -43,13 +43,13 @@ impl Drop for Mount {
 impl FaultyCard {
     /// A card of `mib` MiB of garbage.
     #[track_caller]
-    pub fn new(mib: usize, fault: Fault) -> Self {
+    pub fn new(mib: usize, fault: DeviceFault) -> Self {
         Self::holding(garbage(mib * MIB), fault)
     }
 
     /// A card of these bytes.
     #[track_caller]
-    pub fn holding(bytes: Vec<u8>, fault: Fault) -> Self {
+    pub fn holding(bytes: Vec<u8>, fault: DeviceFault) -> Self {
         let card = Self::file_of(bytes, fault);
         let device = Loop::over(card.path.as_ref(), &["--direct-io=on"]);
         Self { path: device.device().to_owned(), _device: Some(device), ..card }
@@ -57,15 +57,15 @@ impl FaultyCard {
 
     /// The file alone: without a loop device the tool gets the results of the file unchanged.
     #[track_caller]
-    pub fn file(mib: usize, fault: Fault) -> Self {
+    pub fn file(mib: usize, fault: DeviceFault) -> Self {
         Self::file_of(garbage(mib * MIB), fault)
     }
 
     #[track_caller]
-    fn file_of(bytes: Vec<u8>, fault: Fault) -> Self {
-        let fake = Arc::new(FakeCard::new(bytes, fault));
+    fn file_of(bytes: Vec<u8>, fault: DeviceFault) -> Self {
+        let fake = Arc::new(FuseCard::new(bytes, fault));
         let dir = tempfile::tempdir().expect("making a folder");
-        let mount = fuser::spawn_mount(FakeCardFs(Arc::clone(&fake)), dir.path(), &Config::default());
+        let mount = fuser::spawn_mount(FuseCardFs(Arc::clone(&fake)), dir.path(), &Config::default());
         let mount = Mount(Some(mount.expect("mounting the fake card")));
         let path = dir.path().join("card").to_str().expect("a plain path").to_owned();
         Self { _release: Release(Arc::clone(&fake)), _device: None, path, fake, _mount: mount, _dir: dir }

@@ -10,9 +10,9 @@ use fuser::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::card::{Card, MIB, is_blank};
-use crate::fake_card::{ALWAYS, Fault};
 use crate::faulty::FaultyCard;
 use crate::flash::{flash, report};
+use crate::fuse_card::{ALWAYS, DeviceFault};
 use crate::host_image::{
     ROOM, assert_differs_only_in, assert_sound, debugfs, host_image, payload_chunks, private_key,
 };
@@ -48,7 +48,7 @@ impl Ready {
         self.changed[0] * MIB + 77 * 512
     }
 
-    fn card(&self, fault: Fault) -> FaultyCard {
+    fn card(&self, fault: DeviceFault) -> FaultyCard {
         FaultyCard::holding(self.before.clone(), fault)
     }
 
@@ -83,22 +83,22 @@ fn a_fault_at_the_payload_leaves_the_head_blank() {
     let at = ready.changed[0] * MIB;
     for (fault, code, text) in [
         (
-            Fault::WriteFails(position, Errno::EIO),
+            DeviceFault::WriteFails(position, Errno::EIO),
             5,
             format!("writing the card at byte {at}: Input/output error"),
         ),
         (
-            Fault::ReadFails(position, Errno::EIO),
+            DeviceFault::ReadFails(position, Errno::EIO),
             5,
             format!("reading the card at byte {at}: Input/output error (os error 5), after 3 retries"),
         ),
         (
-            Fault::Flipped(position, ALWAYS),
+            DeviceFault::Flipped(position, ALWAYS),
             4,
             format!("the card does not hold the bytes written at byte {at}, after 3 retries"),
         ),
         (
-            Fault::Lost(position, ALWAYS),
+            DeviceFault::Lost(position, ALWAYS),
             4,
             format!("the card does not hold the bytes written at byte {at}, after 3 retries"),
         ),
@@ -115,9 +115,9 @@ fn a_fault_at_the_payload_leaves_the_head_blank() {
 
 #[test]
 #[ignore = "needs root, FUSE, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn a_passing_fault_at_the_payload_is_healed() {
+fn a_transient_fault_at_the_payload_is_healed() {
     let ready = Ready::new();
-    for fault in [Fault::Flipped(ready.position(), 2), Fault::Lost(ready.position(), 2)] {
+    for fault in [DeviceFault::Flipped(ready.position(), 2), DeviceFault::Lost(ready.position(), 2)] {
         let card = ready.card(fault);
         let outcome = ready.flash(&card);
         assert_eq!(report(&outcome).retries, 2, "{fault:?}");
@@ -142,14 +142,14 @@ fn stop_stalled(ready: &Ready, card: &FaultyCard, stop: impl FnOnce(&Running, Pi
 fn a_worker_that_ends_before_the_head_leaves_the_head_blank() {
     let ready = Ready::new();
     let key = private_key(&ready.sandbox, "pi");
-    let card = ready.card(Fault::StallsWrite(ready.position()));
+    let card = ready.card(DeviceFault::StallsWrite(ready.position()));
     let outcome = stop_stalled(&ready, &card, |_, worker| kill_process(worker, Signal::KILL).unwrap());
     outcome.assert_code(5);
     outcome.assert_stderr_contains("before the card was complete\nhint: run the same command again");
     std::thread::sleep(std::time::Duration::from_millis(500));
     ready.assert_blank_and_repeatable(&card);
 
-    let card = ready.card(Fault::StallsWrite(ready.position()));
+    let card = ready.card(DeviceFault::StallsWrite(ready.position()));
     let outcome = stop_stalled(&ready, &card, |run, _| run.signal(SignalTo::Group, Signal::INT));
     outcome.assert_code(130);
     outcome.assert_stderr_contains("stopped at byte ").assert_stderr_contains("run the same command again");
@@ -164,7 +164,7 @@ fn a_new_key_replaces_the_old_one_once_a_card_has_it() {
     let key = private_key(&ready.sandbox, "pi");
     let known = || std::fs::read(ready.sandbox.path("state/identity/known_hosts")).unwrap();
     let line = known();
-    let card = ready.card(Fault::WriteFails(ready.position(), Errno::EIO));
+    let card = ready.card(DeviceFault::WriteFails(ready.position(), Errno::EIO));
     let file = ready.sandbox.path("home").join("nixos-sd-image.img.zst");
     let more = ["--identity-of", "pi", "--identity", "new"];
     flash(&ready.sandbox, &file, card.path(), "48MiB", &more).assert_code(5);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::card::{MIB, is_blank};
-use crate::fake_card::Fault;
 use crate::faults::POSITION;
 use crate::faulty::FaultyCard;
 use crate::flash::flash;
+use crate::fuse_card::DeviceFault;
 use crate::image::{garbage, image, pack};
 use crate::support::xtask::{Running, SignalTo, Xtask};
 use crate::support::{Outcome, Sandbox};
@@ -28,25 +28,25 @@ pub struct StalledFlash {
 impl StalledFlash {
     /// Starts a flash and waits until the card stalls.
     #[track_caller]
-    pub fn start(fault: Fault) -> Self {
+    pub fn start(fault: DeviceFault) -> Self {
         Self::with_format("img.zst", fault)
     }
 
     /// Like [`Self::start`], with an image file of this format.
     #[track_caller]
-    fn with_format(format: &str, fault: Fault) -> Self {
+    fn with_format(format: &str, fault: DeviceFault) -> Self {
         Self::start_by(format, fault, |xtask| xtask)
     }
 
     /// Like [`Self::start`], with a signal that the tool inherits as ignored.
     #[track_caller]
-    pub fn ignoring(signal: &str, fault: Fault) -> Self {
+    pub fn ignoring(signal: &str, fault: DeviceFault) -> Self {
         let script = format!("trap '' {signal}; exec \"$0\" \"$@\"");
         Self::start_by("img.zst", fault, |xtask| xtask.wrapped_in(&["sh", "-c", &script]))
     }
 
     #[track_caller]
-    fn start_by(format: &str, fault: Fault, wrap: impl FnOnce(Xtask) -> Xtask) -> Self {
+    fn start_by(format: &str, fault: DeviceFault, wrap: impl FnOnce(Xtask) -> Xtask) -> Self {
         let card = FaultyCard::new(12, fault);
         let sandbox = Sandbox::new();
         let image = image(8);
@@ -93,7 +93,7 @@ impl StalledFlash {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn ctrl_c_during_write_and_verify_leaves_the_head_blank() {
-    for fault in [Fault::StallsWrite(POSITION), Fault::StallsRead(POSITION)] {
+    for fault in [DeviceFault::StallsWrite(POSITION), DeviceFault::StallsRead(POSITION)] {
         let mut run = StalledFlash::start(fault);
         run.signal(SignalTo::Group, Signal::INT);
         let outcome = run.finish();
@@ -108,7 +108,7 @@ fn ctrl_c_during_write_and_verify_leaves_the_head_blank() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn an_interrupted_flash_leaves_a_receipt() {
-    let mut run = StalledFlash::start(Fault::StallsWrite(POSITION));
+    let mut run = StalledFlash::start(DeviceFault::StallsWrite(POSITION));
     run.signal(SignalTo::Group, Signal::INT);
     run.finish().assert_code(130);
     let history = || run.sandbox.run(&["history"]).assert_code(0).stdout.clone();
@@ -138,7 +138,7 @@ fn an_interrupted_flash_leaves_a_receipt() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_killed_tool_leaves_a_receipt() {
-    let mut run = StalledFlash::start(Fault::StallsWrite(POSITION));
+    let mut run = StalledFlash::start(DeviceFault::StallsWrite(POSITION));
     run.signal(SignalTo::Tool, Signal::KILL);
     run.finish();
     let history = run.sandbox.run(&["history"]);
@@ -153,7 +153,7 @@ fn a_killed_tool_leaves_a_receipt() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_signal_to_the_tool_alone_stops_the_worker() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let mut run = StalledFlash::start(Fault::StallsWrite(POSITION));
+        let mut run = StalledFlash::start(DeviceFault::StallsWrite(POSITION));
         run.signal(SignalTo::Tool, signal);
         // The tool passes the signal on to the worker, which still waits for the card.
         std::thread::sleep(Duration::from_millis(300));
@@ -167,7 +167,7 @@ fn a_signal_to_the_tool_alone_stops_the_worker() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn the_worker_stops_when_the_tool_is_killed() {
-    let mut run = StalledFlash::start(Fault::StallsWrite(POSITION));
+    let mut run = StalledFlash::start(DeviceFault::StallsWrite(POSITION));
     run.signal(SignalTo::Tool, Signal::KILL);
     assert_eq!(run.run.child.wait().unwrap().code(), None);
     std::thread::sleep(Duration::from_millis(300));
@@ -184,7 +184,7 @@ fn the_worker_stops_when_the_tool_is_killed() {
 fn an_image_that_is_replaced_during_the_flash_is_refused() {
     for (position, doing) in [(0, "opening the image "), (MIB + PAGE, "reading the image")] {
         for format in ["img.zst", "img"] {
-            let mut run = StalledFlash::with_format(format, Fault::StallsWrite(position));
+            let mut run = StalledFlash::with_format(format, DeviceFault::StallsWrite(position));
             let mut other = run.image.clone();
             other[7 * MIB..].reverse();
             pack(&run.sandbox.path("home"), format, &other);
@@ -202,7 +202,7 @@ fn an_image_that_is_replaced_during_the_flash_is_refused() {
 fn a_killed_worker_leaves_the_head_blank() {
     // The second time at the very first write, before the first progress event.
     for position in [POSITION, 0] {
-        let mut run = StalledFlash::start(Fault::StallsWrite(position));
+        let mut run = StalledFlash::start(DeviceFault::StallsWrite(position));
         kill_process(run.worker(), Signal::KILL).unwrap();
         let outcome = run.finish();
         outcome.assert_code(5);

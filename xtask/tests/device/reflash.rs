@@ -4,9 +4,9 @@
 use rustix::process::{Signal, kill_process};
 
 use crate::card::{Card, MIB};
-use crate::fake_card::Fault;
 use crate::faults::POSITION;
 use crate::flash::{flash, report};
+use crate::fuse_card::DeviceFault;
 use crate::image::{garbage, image, pack};
 use crate::interrupt::StalledFlash;
 use crate::support::Sandbox;
@@ -65,7 +65,7 @@ fn only_chunks_that_differ_are_written() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_killed_flash_continues_where_it_ended() {
     for mode in ["auto", "full", "delta"] {
-        let mut run = StalledFlash::start(Fault::StallsWrite(POSITION));
+        let mut run = StalledFlash::start(DeviceFault::StallsWrite(POSITION));
         kill_process(run.worker(), Signal::KILL).unwrap();
         run.finish();
         run.wait_for_worker_end();

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use crate::card::{Card, MIB};
-use crate::fake_card::Fault;
 use crate::faults::POSITION;
+use crate::fuse_card::DeviceFault;
 use crate::image::{image, pack};
 use crate::interrupt::StalledFlash;
 use crate::support::loops::{Loop, Mounted, Swap, ext4};
@@ -217,7 +217,7 @@ fn a_loop_device_that_is_attached_during_the_flash_stops_it() {
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn signals_ignored_at_the_start_stay_ignored() {
     for (name, signal) in [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)] {
-        let mut run = StalledFlash::ignoring(name, Fault::StallsWrite(POSITION));
+        let mut run = StalledFlash::ignoring(name, DeviceFault::StallsWrite(POSITION));
         run.signal(SignalTo::Group, signal);
         std::thread::sleep(std::time::Duration::from_millis(300));
         let outcome = run.finish();

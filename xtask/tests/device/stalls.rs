@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::card::Card;
-use crate::fake_card::Fault;
 use crate::faults::POSITION;
 use crate::flash::flash;
+use crate::fuse_card::DeviceFault;
 use crate::image::{image, pack};
 use crate::interrupt::StalledFlash;
 use crate::support::Sandbox;
@@ -20,10 +20,10 @@ const WARNING_DEADLINE: Duration = Duration::from_secs(8);
 
 /// Runs the test with a card that hangs in a write and with one that hangs in a read, side by side to save
 /// time.
-fn stall_a_write_and_a_read(test: impl Fn(Fault, &str) + Sync) {
+fn stall_a_write_and_a_read(test: impl Fn(DeviceFault, &str) + Sync) {
     std::thread::scope(|scope| {
-        scope.spawn(|| test(Fault::StallsWrite(POSITION), "a write"));
-        scope.spawn(|| test(Fault::StallsRead(POSITION), "a read"));
+        scope.spawn(|| test(DeviceFault::StallsWrite(POSITION), "a write"));
+        scope.spawn(|| test(DeviceFault::StallsRead(POSITION), "a read"));
     });
 }
 
@@ -65,7 +65,7 @@ fn ctrl_c_during_a_stall_stops_the_flash() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_stalled_card_does_not_delay_the_flash_of_another() {
-    let mut run = StalledFlash::start(Fault::StallsWrite(POSITION));
+    let mut run = StalledFlash::start(DeviceFault::StallsWrite(POSITION));
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     let image = image(6);

@@ -1,10 +1,10 @@
 //! Cards that cannot take the image: too small, read-only, or smaller than they claim.
 
 use crate::card::{Card, MIB, is_blank};
-use crate::fake_card::Fault;
 use crate::faults::POSITION;
 use crate::faulty::FaultyCard;
 use crate::flash::{flash, report};
+use crate::fuse_card::DeviceFault;
 use crate::image::{garbage, image, pack};
 use crate::support::Sandbox;
 use crate::support::loops::{Loop, Mounted};
@@ -84,7 +84,7 @@ fn short_writes_are_continued() {
     let image = image(8);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
     for kind in [FaultyCard::file, FaultyCard::new] {
-        let card = kind(12, Fault::Short(POSITION));
+        let card = kind(12, DeviceFault::Short(POSITION));
         let outcome = flash(&sandbox, &file, card.path(), "12MiB", &["--json"]);
         assert_eq!(report(&outcome).retries, 0, "{}", card.path());
         assert!(card.occurrences() > 0 && card.bytes().starts_with(&image), "{}", card.path());

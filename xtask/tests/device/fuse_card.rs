@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use fuser::Errno;
 
-/// How a card misbehaves. Positions are in bytes; faults that pass have a number of times.
+/// How a card misbehaves. Positions are in bytes; a transient fault has a number of times.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fault {
+pub enum DeviceFault {
     WriteFails(usize, Errno),
     /// The position cannot be read once it is written.
     ReadFails(usize, Errno),
@@ -27,14 +27,14 @@ pub enum Fault {
     Unplugged(usize, Errno),
     /// Everything fails from the first read of this position after its write on.
     UnpluggedReading(usize, Errno),
-    /// The write of this position, or the first read after it, waits for [`FakeCard::release`].
+    /// The write of this position, or the first read after it, waits for [`FuseCard::release`].
     StallsWrite(usize),
     StallsRead(usize),
 }
 
 pub const ALWAYS: u32 = u32::MAX;
 
-impl Fault {
+impl DeviceFault {
     /// The position of the fault, if it has one.
     fn position(self) -> usize {
         match self {
@@ -56,7 +56,7 @@ impl Fault {
 
 struct State {
     bytes: Vec<u8>,
-    fault: Option<Fault>,
+    fault: Option<DeviceFault>,
     /// Whether the position of the fault was written.
     written: bool,
     /// How often the fault has occurred.
@@ -65,13 +65,13 @@ struct State {
     stalled: bool,
 }
 
-pub struct FakeCard {
+pub struct FuseCard {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-impl FakeCard {
-    pub fn new(bytes: Vec<u8>, fault: Fault) -> Self {
+impl FuseCard {
+    pub fn new(bytes: Vec<u8>, fault: DeviceFault) -> Self {
         let fault = Some(fault);
         let state = State { bytes, fault, written: false, shown: 0, unplugged: None, stalled: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
@@ -103,7 +103,7 @@ impl FakeCard {
     /// Ends a stall.
     pub fn release(&self) {
         let mut state = self.lock();
-        if matches!(state.fault, Some(Fault::StallsWrite(_) | Fault::StallsRead(_))) {
+        if matches!(state.fault, Some(DeviceFault::StallsWrite(_) | DeviceFault::StallsRead(_))) {
             state.fault = None;
         }
         self.changed.notify_all();
@@ -117,7 +117,7 @@ impl FakeCard {
     }
 
     /// Waits until the stall of the fault ends.
-    fn stall<'a>(&'a self, mut state: MutexGuard<'a, State>, fault: Fault) -> MutexGuard<'a, State> {
+    fn stall<'a>(&'a self, mut state: MutexGuard<'a, State>, fault: DeviceFault) -> MutexGuard<'a, State> {
         state.stalled = true;
         self.changed.notify_all();
         self.changed.wait_while(state, |state| state.fault == Some(fault)).expect("no panic")
@@ -127,10 +127,10 @@ impl FakeCard {
         let mut state = self.lock();
         let written = state.written;
         match state.fault_in(&here) {
-            Some(Fault::ReadFails(_, errno)) if written => return Err(errno),
-            Some(Fault::OldReadFails(_, errno)) if !written => return Err(errno),
-            Some(Fault::UnpluggedReading(_, errno)) if written => state.unplugged = Some(errno),
-            Some(fault @ Fault::StallsRead(_)) if written => state = self.stall(state, fault),
+            Some(DeviceFault::ReadFails(_, errno)) if written => return Err(errno),
+            Some(DeviceFault::OldReadFails(_, errno)) if !written => return Err(errno),
+            Some(DeviceFault::UnpluggedReading(_, errno)) if written => state.unplugged = Some(errno),
+            Some(fault @ DeviceFault::StallsRead(_)) if written => state = self.stall(state, fault),
             _ => {}
         }
         state.plugged()?;
@@ -146,20 +146,20 @@ impl FakeCard {
         if let Some(fault) = state.fault_in(&here) {
             state.written = true;
             match fault {
-                Fault::WriteFails(_, errno) => return Err(errno),
-                Fault::Unplugged(_, errno) => state.unplugged = Some(errno),
-                Fault::Lost(_, times) if state.shows(times) => return Ok(data.len()),
-                Fault::Flipped(at, times) if state.shows(times) => data[at - here.start] ^= 0x10,
-                Fault::Short(_) if data.len() > 512 && state.shows(ALWAYS) => {
+                DeviceFault::WriteFails(_, errno) => return Err(errno),
+                DeviceFault::Unplugged(_, errno) => state.unplugged = Some(errno),
+                DeviceFault::Lost(_, times) if state.shows(times) => return Ok(data.len()),
+                DeviceFault::Flipped(at, times) if state.shows(times) => data[at - here.start] ^= 0x10,
+                DeviceFault::Short(_) if data.len() > 512 && state.shows(ALWAYS) => {
                     data.truncate(data.len() / 1024 * 512);
                 }
-                Fault::StallsWrite(_) => state = self.stall(state, fault),
+                DeviceFault::StallsWrite(_) => state = self.stall(state, fault),
                 _ => {}
             }
         }
         state.plugged()?;
         let end = match state.fault {
-            Some(Fault::Drops(at)) => at.clamp(here.start, here.start + data.len()),
+            Some(DeviceFault::Drops(at)) => at.clamp(here.start, here.start + data.len()),
             _ => here.start + data.len(),
         };
         let mut rest = &data[..];
@@ -182,7 +182,7 @@ impl State {
     }
 
     /// The fault, if its position is in `here`.
-    fn fault_in(&self, here: &Range<usize>) -> Option<Fault> {
+    fn fault_in(&self, here: &Range<usize>) -> Option<DeviceFault> {
         self.fault.filter(|fault| here.contains(&fault.position()))
     }
 
@@ -194,7 +194,7 @@ impl State {
 
     /// The positions on the medium of the bytes at these addresses, in order.
     fn ranges(&self, here: Range<usize>) -> Vec<Range<usize>> {
-        let period = if let Some(Fault::Wraps(at)) = self.fault { at } else { self.bytes.len() };
+        let period = if let Some(DeviceFault::Wraps(at)) = self.fault { at } else { self.bytes.len() };
         let mut ranges = Vec::new();
         let mut at = here.start;
         while at < here.end {

@@ -12,16 +12,16 @@ use fuser::{
 };
 
 use crate::card::MIB;
-use crate::fake_card::FakeCard;
+use crate::fuse_card::FuseCard;
 
-pub struct FakeCardFs(pub Arc<FakeCard>);
+pub struct FuseCardFs(pub Arc<FuseCard>);
 
 /// The inode of the only file.
 const FILE: INodeNo = INodeNo(2);
 /// How long the kernel caches attributes of the file: not at all.
 const NO_CACHE: Duration = Duration::ZERO;
 
-impl FakeCardFs {
+impl FuseCardFs {
     fn attributes(&self, ino: INodeNo) -> FileAttr {
         let is_file = ino == FILE;
         FileAttr {
@@ -49,7 +49,7 @@ fn range(offset: u64, len: usize) -> Range<usize> {
     start..start + len
 }
 
-impl Filesystem for FakeCardFs {
+impl Filesystem for FuseCardFs {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         let _ = config.set_max_write(u32::try_from(MIB).expect("small"));
         Ok(())
