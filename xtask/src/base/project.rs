@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::fs::{Access, access};
 
-use super::flake_ref::FlakeRef;
+use super::flake_ref::{CopiedFiles, FlakeRef};
 use super::percent_encoding;
+use super::state::STATE;
 
-/// The name of the state folder in the folder of a flake.
-const STATE: &str = ".xtask";
 /// The name of the tool's folders among those of other programs.
 const PROGRAM: &str = "nixos-pi-xtask";
 /// Where Nix keeps flakes that it fetched, and nobody writes.
@@ -33,21 +32,31 @@ pub fn flake(given: Option<&str>) -> Result<FlakeRef> {
     }
 }
 
-/// The state folder of `flake`, outside git: receipts, host keys, known hosts. `XTASK_STATE` names another folder. The folder
-/// is beside `flake.nix`; for a flake that is not in a folder of this user, it is among the states of the user's programs.
+/// The state folder of `flake`: receipts, host keys, known hosts. `XTASK_STATE` names another folder. The folder is beside
+/// `flake.nix` where git keeps it out of the flake; else, and for a flake that is not in a folder of this user, it is among
+/// the states of the user's programs, by the place of the flake.
 pub fn state_dir(flake: &FlakeRef) -> PathBuf {
     let named = env_path("XTASK_STATE").and_then(|path| std::path::absolute(path).ok());
-    let beside = || flake.folder().filter(|folder| holds_state(folder)).map(|folder| folder.join(STATE));
+    let beside =
+        || flake.folder().filter(|folder| holds_state(flake, folder)).map(|folder| folder.join(STATE));
     named.or_else(beside).unwrap_or_else(|| {
         let states = user_folder("XDG_STATE_HOME", ".local/state").join(PROGRAM);
         states.join(percent_encoding::encode(flake.place().as_bytes(), b""))
     })
 }
 
-/// Whether the state folder of the flake in `folder` can be in that folder.
-fn holds_state(folder: &Path) -> bool {
+/// The state folder of earlier versions, which belonged to the checkout that the tool was built from.
+pub fn earlier_state_dir() -> Option<PathBuf> {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
+    Some(checkout.join(STATE)).filter(|folder| env_path("XTASK_STATE").is_none() && folder.is_dir())
+}
+
+/// Whether the state folder of the `flake` in `folder` can be in that folder. Nix copies a folder without git whole, with
+/// the private keys of hosts.
+fn holds_state(flake: &FlakeRef, folder: &Path) -> bool {
+    let is_listed = matches!(flake.copied_files(), Some(CopiedFiles::Listed(_)));
     let is_flake = folder.join("flake.nix").exists() && !folder.starts_with(STORE);
-    is_flake && (folder.join(STATE).is_dir() || access(folder, Access::WRITE_OK).is_ok())
+    is_flake && (folder.join(STATE).is_dir() || is_listed && access(folder, Access::WRITE_OK).is_ok())
 }
 
 /// The folder where `setup` installs tools for the user, shared by all flakes. `XTASK_TOOLS` names another folder.
@@ -71,11 +80,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn state_is_beside_a_flake_that_the_user_can_write() {
+    fn state_is_beside_a_flake_in_a_repository_of_the_user() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(!holds_state(dir.path()), "there is no flake");
+        let holds = || holds_state(&FlakeRef::of_folder(dir.path()), dir.path());
+        assert!(!holds(), "there is no flake");
         std::fs::write(dir.path().join("flake.nix"), "").unwrap();
-        assert!(holds_state(dir.path()));
-        assert!(!holds_state(Path::new(STORE)));
+        assert!(!holds(), "nix copies the whole folder");
+        std::fs::create_dir(dir.path().join(".git")).unwrap();
+        assert!(holds());
+        std::fs::remove_dir(dir.path().join(".git")).unwrap();
+        std::fs::create_dir(dir.path().join(STATE)).unwrap();
+        assert!(holds(), "there is state already");
+        assert!(!holds_state(&FlakeRef::of_folder(Path::new(STORE)), Path::new(STORE)));
     }
 }

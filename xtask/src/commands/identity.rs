@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::base::{Context, HostName};
+use crate::base::{Context, HostName, state};
 use crate::cli::{Identity, IdentityCommand, IdentityOf};
 use crate::failure;
 use crate::identity::{self, KeyChoice, KeyFolder};
@@ -15,6 +15,8 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
     let (IdentityCommand::Show(of) | IdentityCommand::Make(of)) = &args.what;
     let folder = KeyFolder::new(&cx.state, &of.host, of.identity_dir.as_deref())?;
     if matches!(args.what, IdentityCommand::Make(_)) {
+        // Makes git ignore it, where it is beside the flake.
+        state::private_folder(&cx.state)?;
         identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
         folder.choose(&cx.launcher, KeyChoice::Keep)?;
     }

@@ -7,6 +7,7 @@ mod demo;
 mod deploy;
 mod devices;
 mod doctor;
+mod earlier_state;
 mod flash;
 mod history;
 mod hosts;
@@ -58,6 +59,7 @@ pub fn run(mut cli: Cli) -> Result<()> {
     }
     if cli.command.evaluates() {
         cx.flake.check()?;
+        earlier_state::move_keys(&cx)?;
         keys::protect(&mut cx, cli.command.identity_dir())?;
     }
     match cli.command {

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, FlakeRef, HostName};
+use crate::base::{Context, FlakeRef, HostName, state};
 use crate::card::ext4;
 use crate::card::flash::PayloadPlan;
 use crate::card::image::{self, Image};
@@ -71,6 +71,8 @@ impl PayloadSetup {
     pub fn keep_out_of_stores(&self, cx: &Context, flake: &FlakeRef) -> Result<()> {
         match &self.host {
             Some((folder, KeyChoice::Keep | KeyChoice::New)) => {
+                // Makes git ignore it, where it is beside the flake.
+                state::private_folder(&cx.state)?;
                 identity::keep_out_of_stores(&cx.launcher, folder, flake)
             }
             _ => Ok(()),

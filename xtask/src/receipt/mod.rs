@@ -17,12 +17,16 @@ pub use running::begin_flash;
 pub use timestamp::Timestamp;
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Context, failure};
+use crate::base::{Context, FlakeRef, HostName, failure};
 use crate::card::disk::Disk;
 use crate::card::flash::Rates;
+
+/// The folder of receipts in the state folder.
+const FOLDER: &str = "receipts";
 
 /// A receipt of any kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,6 +122,18 @@ pub fn read_all(cx: &Context) -> anyhow::Result<Vec<Receipt>> {
     Ok(all)
 }
 
+/// The hosts whose cards were flashed from `flake`, by the receipts in the state folder `state`.
+///
+/// # Errors
+/// Where the folder of receipts cannot be read.
+pub fn flashed_hosts(state: &Path, flake: &FlakeRef) -> anyhow::Result<Vec<HostName>> {
+    let host = |receipt| match receipt {
+        Receipt::Flash(flashed) if flashed.flake.as_deref() == Some(flake.as_str()) => flashed.host,
+        _ => None,
+    };
+    Ok(store::newest_first(&state.join(FOLDER))?.by_ref().filter_map(host).collect())
+}
+
 /// The receipt of the last successful flash of the card `disk`; `None` if there is none. A later failed flash is a
 /// warning, and so are unreadable receipts.
 pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
@@ -140,7 +156,7 @@ pub fn rates_of(cx: &Context, disk: &Disk) -> Option<Rates> {
 }
 
 fn folder(cx: &Context) -> std::path::PathBuf {
-    cx.state.join("receipts")
+    cx.state.join(FOLDER)
 }
 
 /// The last flashes of one card.

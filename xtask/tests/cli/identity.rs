@@ -13,7 +13,7 @@ const FINGERPRINT: &str = "SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY";
 const AGE: &str = "age1rudxc36n2yr4z8m7af0af92slf76ztc4fkv8wu2eak7plslasavq8az80z";
 
 /// A fake that makes the files of a key, or prints its public key.
-fn keygen(sandbox: &Sandbox) {
+pub fn keygen(sandbox: &Sandbox) {
     let body = format!(
         "for file; do :; done\ncase $1 in\n-y) echo '{PUBLIC}' ;;\n\
          *) umask 077; echo private >\"$file\"; echo '{PUBLIC} pi' >\"$file.pub\" ;;\nesac"

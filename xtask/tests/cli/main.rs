@@ -24,6 +24,7 @@ mod suites;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod which_flake;
 
 use support::Sandbox;
 

@@ -17,6 +17,9 @@ use crate::failure;
 
 pub use permissions::{check_file, check_folder, others_write};
 
+/// The name of the state folder in the folder of a flake.
+pub const STATE: &str = ".xtask";
+
 /// Creates a folder that only this user can access, where there is none.
 ///
 /// # Errors
@@ -26,7 +29,14 @@ pub fn private_folder(folder: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("creating {}", folder.display()))?;
     // Another process may have created it first.
-    check_folder(folder)
+    check_folder(folder)?;
+    folder.ancestors().find(|above| above.ends_with(STATE)).map_or(Ok(()), ignore_in_git)
+}
+
+/// Makes git ignore the state folder, also in a repository that does not know this tool: nix copies what git lists.
+fn ignore_in_git(state: &Path) -> Result<()> {
+    let file = state.join(".gitignore");
+    if file.symlink_metadata().is_ok() { Ok(()) } else { write_new(&file, b"*\n").map(drop) }
 }
 
 /// Writes `bytes` to `path` atomically, also across a crash of the machine. Only this user can read the file.

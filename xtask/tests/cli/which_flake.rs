@@ -1,0 +1,116 @@
+//! Which flake a command works on, and where the state of that flake is.
+
+use std::fs;
+use std::path::Path;
+
+use crate::fake_nix::{Answers, FakeNix, names, prints};
+use crate::support::{Outcome, Sandbox};
+
+/// A sandbox whose tool finds state and flake by itself.
+fn nix() -> FakeNix {
+    let answers =
+        Answers { names: prints(&names(&[("s", &["pi-sdImage"])], &[], &[])), ..Answers::default() };
+    answers.install()
+}
+
+/// Makes a flake in `folder`, in a git repository.
+fn flake(folder: &Path) {
+    fs::create_dir_all(folder.join(".git")).expect("making a repository");
+    fs::write(folder.join("flake.nix"), "").expect("writing a flake");
+}
+
+fn run_in(nix: &Sandbox, folder: &Path, args: &[&str], named: Option<&str>) -> Outcome {
+    let run = nix.xtask(args).current_dir(folder);
+    match named {
+        Some(flake) => run.env("XTASK_FLAKE", flake).run(),
+        None => run.run(),
+    }
+}
+
+/// The flake in the calls of nix.
+fn asked(nix: &FakeNix) -> String {
+    let calls = nix.calls("nix");
+    let call = calls.iter().rev().find(|call| call.contains(&"eval".to_owned())).expect("an evaluation");
+    call.iter().find_map(|word| word.strip_suffix("#.")).expect("a flake").to_owned()
+}
+
+#[test]
+fn the_flake_is_the_nearest_one_upwards() {
+    let nix = nix();
+    let outer = nix.path("home/outer");
+    let inner = outer.join("inner");
+    flake(&outer);
+    fs::create_dir_all(inner.join("deep")).expect("making folders");
+    run_in(&nix, &inner.join("deep"), &["hosts"], None).assert_code(0);
+    assert_eq!(asked(&nix), outer.display().to_string());
+    fs::write(inner.join("flake.nix"), "").expect("writing a flake");
+    run_in(&nix, &inner.join("deep"), &["hosts"], None).assert_code(0);
+    assert_eq!(asked(&nix), inner.display().to_string());
+}
+
+#[test]
+fn the_option_wins_over_the_variable_and_both_over_the_folder() {
+    let nix = nix();
+    let [here, other, third] = ["here", "other", "third"].map(|name| nix.path("home").join(name));
+    for folder in [&here, &other, &third] {
+        flake(folder);
+    }
+    run_in(&nix, &here, &["hosts"], Some("../other")).assert_code(0);
+    assert_eq!(asked(&nix), other.display().to_string());
+    run_in(&nix, &here, &["--flake", "../third", "hosts"], Some("../other")).assert_code(0);
+    assert_eq!(asked(&nix), third.display().to_string());
+    run_in(&nix, &here, &["hosts"], Some("")).assert_code(0);
+    assert_eq!(asked(&nix), here.display().to_string());
+    let outcome = run_in(&nix, &here, &["hosts"], Some("a b"));
+    outcome
+        .assert_code(2)
+        .assert_stderr_contains("reading XTASK_FLAKE: a b is neither a folder nor a flake reference");
+}
+
+#[test]
+fn wrong_flakes_are_usage_errors() {
+    let nix = nix();
+    let here = nix.path("home/empty");
+    fs::create_dir_all(here.join("d")).expect("making folders");
+    let folder = here.display();
+    for (args, error) in [
+        (&["hosts"][..], format!("no flake in {folder}: there is no flake.nix")),
+        (&["--flake", "d", "hosts"], format!("no flake in {folder}/d: there is no flake.nix")),
+        (&["--flake", "", "hosts"], "the flake reference is empty".to_owned()),
+        (
+            &["--flake", ".#pi", "hosts"],
+            "--flake takes a flake, and `#pi` names an attribute of one".to_owned(),
+        ),
+        (&["deploy", "a#pi", "b#pi"], "two flakes are named: a and b".to_owned()),
+    ] {
+        let outcome = run_in(&nix, &here, args, None);
+        outcome.assert_code(2).assert_stdout("").assert_stderr_contains(format!("error: {error}\nhint: "));
+    }
+    // Commands that need no flake work without one.
+    run_in(&nix, &here, &["history"], None).assert_code(0);
+}
+
+#[test]
+fn state_is_beside_the_flake_and_git_ignores_it() {
+    let nix = Sandbox::with_fakes_only();
+    crate::identity::keygen(&nix);
+    let folder = nix.path("home/cluster");
+    flake(&folder);
+    nix.fake("git", "exit 0");
+    let make = |folder: &Path| {
+        nix.xtask(&["identity", "make", "pi"]).current_dir(folder).env_remove("XTASK_STATE").run()
+    };
+    make(&folder).assert_code(0);
+    assert!(folder.join(".xtask/identity/pi").exists());
+    assert_eq!(fs::read_to_string(folder.join(".xtask/.gitignore")).expect("a file for git"), "*\n");
+    // Nix copies a folder without git whole, so keys are elsewhere.
+    let plain = nix.path("home/plain");
+    fs::create_dir_all(&plain).expect("making a folder");
+    fs::write(plain.join("flake.nix"), "").expect("writing a flake");
+    let outcome = make(&plain);
+    outcome.assert_code(0);
+    let states = nix.path("home/.local/state/nixos-pi-xtask");
+    let name = plain.display().to_string().replace('/', "%2F").replace("/.", "%2F.");
+    assert!(states.join(&name).join("identity/pi").exists(), "{name}: {outcome:?}");
+    assert!(!plain.join(".xtask").exists());
+}
