@@ -37,8 +37,9 @@ impl ConfirmArgs {
             return Ok(());
         }
         let confirm_phrase = disk.confirm_phrase();
-        let question = format!("{consequence} Type {} to go on:", confirm_phrase.question());
-        let prompt = Prompt { question: &question, unanswered: "stopped; nothing was written" };
+        let question = format!("Type {} to go on:", confirm_phrase.question());
+        let prompt =
+            Prompt { notice: consequence, question: &question, unanswered: "stopped; nothing was written" };
         if confirm_phrase.accepts(&prompt.ask()?) {
             return Ok(());
         }

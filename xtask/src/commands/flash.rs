@@ -121,7 +121,7 @@ fn confirm_unmounting(args: &Flash, plan: &Plan) -> Result<()> {
     let mounts = texts.collect::<Vec<_>>();
     let them = if mounts.len() > 1 { "them" } else { "it" };
     let question = format!("{}. Unmount {them}? [y/N]", mounts.join(", "));
-    let prompt = Prompt { question: &question, unanswered: "stopped; nothing was written" };
+    let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was written" };
     if mounts.is_empty() || args.unmount || prompt.confirm()? {
         return Ok(());
     }

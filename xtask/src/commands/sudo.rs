@@ -14,5 +14,5 @@ fn ask(cx: &Context, commands: &str) -> Result<bool> {
         return Ok(false);
     }
     cx.note(commands);
-    Prompt { question: "Continue? [y/N]", unanswered: "stopped; nothing was changed" }.confirm()
+    Prompt { notice: "", question: "Continue? [y/N]", unanswered: "stopped; nothing was changed" }.confirm()
 }

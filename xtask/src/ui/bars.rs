@@ -7,7 +7,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
+use super::charset::Charset;
 use super::chunk_strip::ChunkStrip;
+use super::fold::fold_for_stderr;
 use super::layout::{self, Amount, Layout};
 use super::multi_progress::HostProgress;
 use crate::base::{Bytes, Event, HostName, Reporter, escape};
@@ -106,14 +108,16 @@ impl Reporter for Bars {
                 if let Some(running) = running.take() {
                     running.bar.finish_and_clear();
                 }
-                line_of(event).iter().map(String::as_str).for_each(print_line);
+                if let Some(line) = line_of(event) {
+                    print_line(&fold_for_stderr(&line));
+                }
             }
-            _ => line_of(event).iter().for_each(|line| above(running.as_ref(), line)),
+            _ => line_of(event).iter().for_each(|line| above(running.as_ref(), &fold_for_stderr(line))),
         }
     }
 
     fn report_for(&self, host: &HostName, event: &Event) {
-        let line = line_of(event).map(|text| prefixed(host, &text));
+        let line = line_of(event).map(|text| fold_for_stderr(&prefixed(host, &text)));
         self.hosts.report(host, event, line.as_deref());
     }
 }
@@ -136,7 +140,7 @@ impl PhaseBar {
     fn lay_out(&self) {
         let Layout { prefix, template } = Layout::new(&self.name, self.amount, self.width);
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.bar.set_style(style.with_key("count", count));
+        self.bar.set_style(in_charset(style.with_key("count", count), Charset::of_locale()));
         self.bar.set_prefix(prefix);
     }
 
@@ -157,6 +161,14 @@ impl PhaseBar {
         if let Some(detail) = detail {
             self.bar.set_message(escape::log(detail));
         }
+    }
+}
+
+/// `style` in the characters of `charset`.
+pub(super) fn in_charset(style: ProgressStyle, charset: Charset) -> ProgressStyle {
+    match charset {
+        Charset::Unicode => style,
+        Charset::Ascii => style.progress_chars("#>.").tick_chars("|/-\\ "),
     }
 }
 
@@ -193,7 +205,7 @@ pub(super) fn line_of(event: &Event) -> Option<String> {
         Event::Log { text } => Some(format!("  | {}", escape::log(text))),
         Event::Step { text } => Some(format!("{:>10}  {}", "", escape::line(text))),
         Event::Found { name, text } => Some(format!("{:>10}  {}", escape::line(name), escape::line(text))),
-        Event::Map { runs } => Some(format!("{:>10}  {}", "card", ChunkStrip(runs))),
+        Event::Map { runs } => Some(format!("{:>10}  {}", "card", ChunkStrip::for_stderr(runs))),
         Event::Done { name, amount, bytes, seconds } => {
             Some(done_line(&escape::line(name), *amount, *bytes, *seconds))
         }

@@ -13,10 +13,15 @@ pub enum Amount {
 /// The width of a terminal that does not report its width, in columns.
 const DEFAULT_WIDTH: u16 = 80;
 
-/// The width of the terminal behind stderr, in columns.
+/// The width of the terminal behind stderr, in columns; [`DEFAULT_WIDTH`] where there is none.
 pub fn width() -> u16 {
+    known_width().unwrap_or(DEFAULT_WIDTH)
+}
+
+/// The width that the terminal behind stderr reports, in columns.
+pub fn known_width() -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
-    size.map(|size| size.ws_col).ok().filter(|columns| *columns > 0).unwrap_or(DEFAULT_WIDTH)
+    size.map(|size| size.ws_col).ok().filter(|columns| *columns > 0)
 }
 
 /// The width of the column of phase names.

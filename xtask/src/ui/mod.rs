@@ -1,7 +1,9 @@
 //! The user interface: events as progress bars, plain lines or JSON; tables; prompts.
 
 mod bars;
+mod charset;
 mod chunk_strip;
+mod fold;
 mod layout;
 mod multi_progress;
 mod prompt;
@@ -63,7 +65,7 @@ pub fn error(error: &anyhow::Error, json: bool) {
         return bars::JsonLines.report(&Event::failed(error));
     }
     let lines = error_lines(&format!("{error:#}"), failure::hint(error), failure::reasons(error));
-    let _ = writeln!(std::io::stderr(), "{lines}");
+    let _ = writeln!(std::io::stderr(), "{}", fold::fold_for_stderr(&lines));
 }
 
 /// An error for people. Each of several reasons is one line, followed by the line of its hint.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::bars::in_charset;
+use super::charset::Charset;
 use crate::base::{Event, HostName, escape};
 
 /// The line of a host: its name, the elapsed time, and its current step.
@@ -37,9 +39,8 @@ impl HostProgress {
 
     fn begin(&self, host: &HostName) -> ProgressBar {
         let bar = self.display.add(ProgressBar::new_spinner());
-        bar.set_style(
-            ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
+        let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(in_charset(style, Charset::of_locale()));
         bar.set_prefix(escape::line(host));
         bar.enable_steady_tick(Duration::from_millis(120));
         bar

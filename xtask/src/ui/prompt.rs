@@ -5,7 +5,9 @@ use std::io::{BufRead, IsTerminal, Stderr, Write};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::termios::{QueueSelector, tcflush};
 
+use super::fold::fold_for_stderr;
 use crate::base::escape;
 use crate::base::failure::ExitKind;
 use crate::base::interrupt::{self, SignalGuard};
@@ -17,6 +19,8 @@ pub fn on_terminal() -> bool {
 
 /// A question on the terminal. The text goes to stderr; stdout is for the result.
 pub struct Prompt<'a> {
+    /// What the answer decides, on the line before the question; may be empty.
+    pub notice: &'a str,
     /// The question, on one line.
     pub question: &'a str,
     /// The error for Ctrl-C instead of an answer: the state of the work.
@@ -24,14 +28,16 @@ pub struct Prompt<'a> {
 }
 
 impl Prompt<'_> {
-    /// Asks once and returns the trimmed answer; an empty string at the end of the input.
+    /// Asks once and returns the trimmed answer; an empty string at the end of the input. What was typed before the question
+    /// is no answer to it.
     ///
     /// # Errors
     /// [`ExitKind::Interrupted`] where the user presses Ctrl-C.
     pub fn ask(&self) -> Result<String> {
         let signals = interrupt::guard()?;
         let mut stderr = std::io::stderr();
-        write!(stderr, "{} ", self.shown())
+        discard_typed_ahead().context("discarding what was typed before the question")?;
+        write!(stderr, "{} ", fold_for_stderr(&self.shown()))
             .and_then(|()| stderr.flush())
             .context("asking on the terminal")?;
         if !is_answered(&signals).context("waiting for the answer from the terminal")? {
@@ -48,12 +54,24 @@ impl Prompt<'_> {
     }
 
     pub(super) fn shown(&self) -> String {
-        escape::line(self.question)
+        let notice = if self.notice.is_empty() { String::new() } else { escape::line(self.notice) + "\n" };
+        notice + &escape::line(self.question)
     }
 
     /// Whether the answer is `y` or `yes`.
     pub fn confirm(&self) -> Result<bool> {
         Ok(matches!(self.ask()?.to_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+/// Discards all input that the terminal has received. Input that is not a terminal's has no order of time: it stays.
+fn discard_typed_ahead() -> Result<(), Errno> {
+    loop {
+        match tcflush(std::io::stdin(), QueueSelector::IFlush) {
+            Err(Errno::INTR) => {}
+            Err(Errno::NOTTY) => return Ok(()),
+            flushed => return flushed,
+        }
     }
 }
 

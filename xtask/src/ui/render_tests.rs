@@ -132,7 +132,8 @@ fn fuzz_table_cells() {
 #[test]
 fn fuzz_questions_and_errors() {
     crate::base::fuzz::check_text(SAMPLES, |text| {
-        is_drawn(&Prompt { question: text, unanswered: "" }.shown(), 1);
+        is_drawn(&Prompt { notice: "", question: text, unanswered: "" }.shown(), 1);
+        is_drawn(&Prompt { notice: &format!("{text}."), question: text, unanswered: "" }.shown(), 2);
         let message = super::error_lines(text, None, &[]);
         is_one_text(&message, &format!("error: {text}"));
         assert!(message.starts_with("error: "));

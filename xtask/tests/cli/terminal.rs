@@ -2,8 +2,9 @@
 
 use rustix::process::Signal;
 
-use crate::fake_nix::FakeNix;
+use crate::fake_nix::{Answers, FLAKE, FakeNix};
 use crate::flash::{build_with_image, card, image, is_all};
+use crate::support::Sandbox;
 use crate::support::terminal::Terminal;
 
 const QUESTION: &str = "Type the name of the device (virtual-card) to go on: ";
@@ -64,4 +65,95 @@ fn only_the_name_of_the_device_confirms() {
         assert_eq!(card.starts_with(&image()), written);
         assert_eq!(is_all(&card, 0xee), !written);
     }
+}
+
+/// A build that goes on until the file `go-on` is in the folder of the sandbox.
+fn slow_build(nix: &Answers, sandbox: &Sandbox) -> Answers {
+    let flag = sandbox.path("go-on").display().to_string();
+    let waiting = sandbox.path("building").display().to_string();
+    let build = format!("touch '{waiting}'; while ! test -e '{flag}'; do sleep 0.05; done; {}", nix.build);
+    Answers { build, names: nix.names.clone(), image: nix.image.clone(), config: nix.config.clone(), ..*nix }
+}
+
+/// Who types ahead has not read the question.
+#[test]
+fn what_is_typed_while_nix_builds_confirms_no_card() {
+    let (answers, _out) = build_with_image();
+    for ahead in
+        ["virtual-card\n", "virtual-card\nvirtual-card\n", "y\nvirtual-card\n", "\n\n", "\x04", "virtual"]
+    {
+        let sandbox = Sandbox::with_fakes_only();
+        let slow = slow_build(&answers, &sandbox);
+        let nix = slow.install_in(sandbox);
+        let card = card(&nix);
+        let device = card.to_str().expect("a plain path");
+        let args = ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--identity", "none"];
+        let mut terminal = nix.xtask(&args).on_terminal();
+        while !nix.path("building").exists() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        terminal.type_keys(ahead);
+        std::fs::write(nix.path("go-on"), "").unwrap();
+        terminal.wait_for(QUESTION);
+        // The question stands: it has no answer yet, and takes the one that comes now.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(is_all(&std::fs::read(&card).unwrap(), 0xee), "{ahead:?}");
+        terminal.type_keys("no\n");
+        let (shown, code) = finish(terminal);
+        assert_eq!(
+            (shown.as_str(), code),
+            ("no\nerror: not confirmed; nothing was written\n", 3),
+            "{ahead:?}"
+        );
+        assert!(is_all(&std::fs::read(&card).unwrap(), 0xee), "{ahead:?}");
+    }
+}
+
+/// The lines that were on the screen, with each state of a progress bar as a line of its own.
+fn lines_on_screen(shown: &str) -> Vec<&str> {
+    shown.split(['\n', '\u{1b}']).map(|line| line.trim_start_matches("[2K")).collect()
+}
+
+#[test]
+fn on_a_narrow_terminal_in_the_locale_c_no_line_wraps_and_the_picture_is_ascii() {
+    let (answers, _out) = build_with_image();
+    for (width, locale) in [(60, "C"), (79, "POSIX"), (72, "de_DE.ISO-8859-1"), (80, "C")] {
+        let nix = answers.install();
+        let (card, file) = (card(&nix), image_file(&nix));
+        let card = card.to_str().expect("a plain path");
+        let run = nix.xtask(&["flash", "--image", &file, card, "--allow-virtual"]);
+        let mut terminal = run.env("LC_ALL", locale).on_narrow_terminal(width);
+        terminal.answer("Type the name of the device (virtual-card) to go on: ", "virtual-card");
+        let outcome = terminal.finish();
+        assert!(outcome.stderr.is_ascii(), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("      card  [##]\n            # 2 MiB written"),
+            "{}",
+            outcome.stderr
+        );
+        // The answer is the user's: the name of a real device is shorter than that of this file.
+        let screen = outcome.stderr.replace("go on: virtual-card", "go on: ");
+        for line in lines_on_screen(&screen) {
+            assert!(line.trim_end().len() <= usize::from(width), "{width}: {line:?}\n{screen}");
+        }
+        outcome.assert_code(0);
+    }
+}
+
+#[test]
+fn an_answer_that_comes_after_typed_ahead_input_counts() {
+    let (answers, _out) = build_with_image();
+    let sandbox = Sandbox::with_fakes_only();
+    let slow = slow_build(&answers, &sandbox);
+    let nix = slow.install_in(sandbox);
+    let card = card(&nix);
+    let device = card.to_str().expect("a plain path");
+    let args = ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--identity", "none"];
+    let mut terminal = nix.xtask(&args).on_terminal();
+    terminal.type_keys("sd");
+    std::fs::write(nix.path("go-on"), "").unwrap();
+    terminal.answer(QUESTION, "virtual-card");
+    let (shown, code) = finish(terminal);
+    assert_eq!(code, 0, "{shown}");
+    assert!(std::fs::read(&card).unwrap().starts_with(&image()));
 }

@@ -106,6 +106,9 @@ impl Sandbox {
             .env("XTASK_TOOLS", self.path("tools"))
             .env("XTASK_STATE", self.path("state"))
             .env_remove("XDG_DATA_HOME")
+            .env_remove("LC_ALL")
+            .env_remove("LC_CTYPE")
+            .env("LANG", "C.UTF-8")
             .stdin(Stdio::null())
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         command

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::Outcome;
 
@@ -17,9 +18,16 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    pub fn run(mut command: Command) -> Self {
+    pub fn run(command: Command) -> Self {
+        Self::run_with_width(command, 0)
+    }
+
+    /// A run on a terminal of `width` columns; 0 is unknown.
+    pub fn run_with_width(mut command: Command, width: u16) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let screen = openpt(flags).expect("opening a terminal");
+        let size = Winsize { ws_row: 24, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&screen, size).expect("sizing a terminal");
         grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("opening a terminal");
         let peer = ioctl_tiocgptpeer(&screen, flags).expect("opening the other side of a terminal");
         let stdin = File::from(peer);

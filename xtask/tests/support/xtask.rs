@@ -92,6 +92,11 @@ impl Xtask {
         Terminal::run(self.command)
     }
 
+    /// The same, with a terminal of `width` columns.
+    pub fn on_narrow_terminal(self, width: u16) -> Terminal {
+        Terminal::run_with_width(self.command, width)
+    }
+
     /// Starts the tool in a process group of its own, as a terminal does.
     pub fn spawn(mut self) -> Running {
         self.command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,0 +1,56 @@
+//! The characters that the terminal draws, by the locale.
+
+use std::env;
+use std::ffi::OsString;
+use std::sync::LazyLock;
+
+/// The characters of pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charset {
+    Ascii,
+    Unicode,
+}
+
+impl Charset {
+    /// The characters of the locale of this process.
+    pub fn of_locale() -> Self {
+        static CHARSET: LazyLock<Charset> = LazyLock::new(|| Charset::of(|name| env::var_os(name)));
+        *CHARSET
+    }
+
+    /// The characters of the locale in an environment: the first variable that is set and not empty decides (locale(7)).
+    /// Without any, the locale is `C`.
+    fn of(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let mut set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable);
+        let locale = set.find(|value| !value.is_empty()).unwrap_or_default();
+        let locale = locale.to_string_lossy().to_ascii_lowercase();
+        let codeset = locale.split_once('.').map_or("", |(_, codeset)| codeset);
+        let codeset = codeset.split('@').next().unwrap_or_default();
+        if matches!(codeset, "utf-8" | "utf8") { Self::Unicode } else { Self::Ascii }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_locale_decides() {
+        for (variables, expected) in [
+            (&[][..], Charset::Ascii),
+            (&[("LANG", "C.UTF-8")], Charset::Unicode),
+            (&[("LANG", "de_DE.utf8")], Charset::Unicode),
+            (&[("LANG", "de_DE.UTF-8@euro")], Charset::Unicode),
+            (&[("LANG", "de_DE.UTF-8"), ("LC_ALL", "C")], Charset::Ascii),
+            (&[("LANG", "de_DE.UTF-8"), ("LC_CTYPE", "POSIX")], Charset::Ascii),
+            (&[("LANG", "C"), ("LC_CTYPE", "C.UTF-8"), ("LC_ALL", "")], Charset::Unicode),
+            (&[("LANG", "de_DE.ISO-8859-15")], Charset::Ascii),
+            (&[("LANG", "de_DE")], Charset::Ascii),
+        ] {
+            let variable = |name: &str| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+            };
+            assert_eq!(Charset::of(variable), expected, "{variables:?}");
+        }
+    }
+}

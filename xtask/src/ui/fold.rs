@@ -1,0 +1,174 @@
+//! Folding long lines at the width of the terminal, which would cut words in two.
+
+use std::io::IsTerminal;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::layout;
+
+/// The widest column of labels, in columns: that of the phases, and the gap after it.
+const MAX_LABEL: usize = 12;
+/// The least width that is folded to, in columns: less leaves no room for words.
+const MIN_WIDTH: usize = 30;
+
+/// `text` for people, folded at the width of the terminal behind stderr. Unchanged where stderr is no terminal, or one of
+/// unknown width.
+pub fn fold_for_stderr(text: &str) -> String {
+    let width = std::io::stderr().is_terminal().then(layout::known_width).flatten();
+    width.map_or_else(|| text.to_owned(), |width| fold(text, width.into()))
+}
+
+/// Folds each line of `text` at blanks to at most `width` columns. The lines that follow are indented to stand beside the
+/// label of the first. A command in backquotes stays whole if it fits into a line, and a path always does, so that it can be
+/// copied.
+fn fold(text: &str, width: usize) -> String {
+    let lines = text.split('\n').map(|line| fold_line(line, width.max(MIN_WIDTH)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn fold_line(line: &str, width: usize) -> String {
+    if line.width() <= width {
+        return line.to_owned();
+    }
+    let (label, rest) = line.split_at(label_len(line));
+    let indent = if label.is_empty() { 2 } else { label.width() };
+    let mut folded = vec![label.to_owned()];
+    let mut column = label.width();
+    let mut gap = "";
+    for word in words(rest, width.saturating_sub(indent)) {
+        let needed = gap.len() + word.width();
+        match folded.last_mut() {
+            Some(last) if gap.is_empty() || column + needed <= width => {
+                last.push_str(gap);
+                last.push_str(word);
+                column += needed;
+            }
+            _ => {
+                folded.push(format!("{:indent$}{word}", ""));
+                column = indent + word.width();
+            }
+        }
+        gap = " ";
+    }
+    folded.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+/// The length of the label of `line`, with the blanks around it, in bytes: `     write  ` or `card    `; 0 without one.
+fn label_len(line: &str) -> usize {
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    let label = line[indent..].find(' ').unwrap_or(0);
+    let gap = &line[indent + label..];
+    let gap_len = gap.len() - gap.trim_start_matches(' ').len();
+    let end = indent + label + gap_len;
+    match (gap_len, indent) {
+        (2.., _) if end <= MAX_LABEL => end,
+        // A line that continues another, or whose label ends right before its text: `unmount /media/me`.
+        (1, 0) if end == 8 => end,
+        (_, 2..=MAX_LABEL) => indent,
+        _ => 0,
+    }
+}
+
+/// The words of `text`; text in backquotes that has at most `width` columns is one word. Without a path, a word that is
+/// longer is broken into several.
+fn words(text: &str, width: usize) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut start = 0;
+    while start < text.len() {
+        let rest = &text[start..];
+        let (len, gap) = first_word(rest, width);
+        words.push(&rest[..len]);
+        start += len + gap;
+    }
+    words
+}
+
+/// The length in bytes of the first word of `text`, and of the gap behind it: a blank, or nothing where the word is broken.
+fn first_word(text: &str, width: usize) -> (usize, usize) {
+    let mut column = 0;
+    let mut is_command = false;
+    let mut end = 0;
+    for (at, char) in text.char_indices() {
+        column += char.width().unwrap_or(1);
+        if char == ' ' && !is_command {
+            return (at, 1);
+        }
+        if column > width {
+            break;
+        }
+        is_command ^= char == '`';
+        end = at + char.len_utf8();
+    }
+    let blank = text.find(' ').unwrap_or(text.len());
+    if end == text.len() && !is_command || blank < end {
+        return (blank.min(end), 1);
+    }
+    if text[..blank].contains('/') { (blank, 1) } else { (end, 0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_folded_beside_their_labels() {
+        for (line, width, folded) in [
+            ("a short line", 30, "a short line"),
+            (
+                "warning: the card is slow, and so is the reader",
+                30,
+                "warning: the card is slow, and\n  so is the reader",
+            ),
+            (
+                "     total  200 MiB of 200 MiB written in 13.9 s",
+                40,
+                "     total  200 MiB of 200 MiB written\n            in 13.9 s",
+            ),
+            (
+                "card    /dev/loop0 (loop over /a/card, 64.0 MiB)",
+                40,
+                "card    /dev/loop0 (loop over /a/card,\n        64.0 MiB)",
+            ),
+            ("unmount /media/me/MY CARD (/dev/sdb1)", 30, "unmount /media/me/MY CARD\n        (/dev/sdb1)"),
+            (
+                "            ! 1 MiB failed of the whole card",
+                40,
+                "            ! 1 MiB failed of the whole\n            card",
+            ),
+            (
+                "hint: run `umount /mnt/a/b/c/d`, then retry it",
+                30,
+                "hint: run\n  `umount /mnt/a/b/c/d`, then\n  retry it",
+            ),
+        ] {
+            assert_eq!(fold(line, width), folded, "{width}");
+        }
+    }
+
+    #[test]
+    fn a_path_stays_whole_and_a_hash_does_not() {
+        let path = format!("/{}", "x".repeat(70));
+        assert_eq!(fold(&format!("image   {path} y"), 40), format!("image   {path}\n        y"));
+        let hash = "f".repeat(64);
+        let folded = format!("        {}\n        {}", &hash[..32], &hash[32..]);
+        assert_eq!(fold(&format!("        {hash}"), 40), folded);
+        assert_eq!(fold("an unclosed ` is a word like any other of this line", 30).lines().count(), 2);
+    }
+
+    #[test]
+    fn fuzz() {
+        let samples =
+            ["card    /dev/sdb (USB, 1 GiB)", "hint: run `a b  c` now", "日本 é   x", "``` a ` b", "  a  b"];
+        crate::base::fuzz::check_text(&samples, |text| {
+            for width in [0, 30, 60, 80] {
+                let folded = fold(text, width);
+                let dense = |text: &str| text.split_whitespace().map(str::to_owned).collect::<String>();
+                assert_eq!(dense(&folded), dense(text));
+                let paths = text.split(' ').filter(|word| word.contains('/'));
+                let widest_path = paths.map(UnicodeWidthStr::width).max().unwrap_or(0);
+                let limit = width.max(MIN_WIDTH).max(MAX_LABEL + widest_path);
+                assert!(folded.split('\n').all(|line| line.trim_end().width() <= limit), "{folded:?}");
+            }
+        });
+    }
+}
