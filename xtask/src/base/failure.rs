@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// What the exit code 0 means.
 pub const SUCCESS: &str = "success";
 
 /// What kind of failure ended a command; each kind has an exit code of its own that scripts can rely on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[repr(u8)]
 pub enum ExitKind {
     /// Something failed that has no code of its own.
@@ -39,20 +40,9 @@ pub enum ExitKind {
 
 impl ExitKind {
     /// All kinds, by their codes.
-    pub const ALL: &[Self] = &[
-        Self::Other,
-        Self::Usage,
-        Self::Refused,
-        Self::Verification,
-        Self::Io,
-        Self::Permission,
-        Self::RolledBack,
-        Self::Degraded,
-        Self::Unreachable,
-        Self::HostKey,
-        Self::Undecided,
-        Self::Interrupted,
-    ];
+    pub fn all() -> &'static [Self] {
+        Self::value_variants()
+    }
 
     /// The process exit code of this kind.
     pub fn code(self) -> u8 {
@@ -102,7 +92,7 @@ impl ExitKind {
 
     /// The kind with this exit code, [`Self::Other`] for an unknown code.
     pub fn from_code(code: u8) -> Self {
-        Self::ALL.iter().copied().find(|kind| kind.code() == code).unwrap_or(Self::Other)
+        Self::all().iter().copied().find(|kind| kind.code() == code).unwrap_or(Self::Other)
     }
 
     /// An error of this kind with `message`, ready for `?`.
@@ -275,10 +265,10 @@ mod tests {
     }
 
     #[test]
-    fn codes() {
-        let codes = ExitKind::ALL.iter().map(|kind| kind.code()).collect::<Vec<_>>();
+    fn every_kind_has_its_code() {
+        let codes = ExitKind::all().iter().map(|kind| kind.code()).collect::<Vec<_>>();
         assert_eq!(codes, [1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 130]);
-        assert!(codes.into_iter().map(ExitKind::from_code).eq(ExitKind::ALL.iter().copied()));
+        assert!(codes.into_iter().map(ExitKind::from_code).eq(ExitKind::all().iter().copied()));
         assert_eq!(ExitKind::from_code(77), ExitKind::Other);
     }
 }

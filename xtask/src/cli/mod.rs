@@ -34,7 +34,7 @@ From a flake to a running host:
 
 /// The text after the list of commands: the usual way of a host, and the exit codes.
 fn after_help() -> String {
-    let failures = ExitKind::ALL.iter().map(|kind| (kind.code(), kind.meaning()));
+    let failures = ExitKind::all().iter().map(|kind| (kind.code(), kind.meaning()));
     let codes = iter::once((0, SUCCESS)).chain(failures);
     let lines = codes.map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect::<Vec<_>>();
     format!("{USUAL_WAY}\n\nExit codes (docs/flashing.md, docs/deploying.md):\n{}", lines.join("\n"))

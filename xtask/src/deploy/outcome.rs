@@ -53,9 +53,13 @@ impl Outcome {
             Verdict::Unchecked => {
                 format!("{host} runs {runs}, but its health is unknown: the health check was stopped")
             }
-            Verdict::RolledBack | Verdict::NotActivated | Verdict::NotCopied | Verdict::Stopped => {
-                self.unchanged_summary()
-            }
+            Verdict::RolledBack => self.rolled_back(),
+            Verdict::NotActivated => format!(
+                "deploy-rs exited with {} before the activation: {host} runs {runs} as before",
+                self.code()
+            ),
+            Verdict::NotCopied => self.not_copied(),
+            Verdict::Stopped => format!("stopped before the activation: {host} runs {runs} as before"),
             Verdict::Mismatch => self.mismatch(),
             Verdict::Undecided => format!(
                 "the profile of {host} is {runs}, but deploy-rs exited with {}, and without /run/current-system it \
@@ -65,27 +69,25 @@ impl Outcome {
         }
     }
 
-    /// The summary for a host that runs what it ran before.
-    fn unchanged_summary(&self) -> String {
-        let host = &self.plan.target.host;
-        let runs = path_text(self.running());
-        match self.verdict {
-            Verdict::NotActivated => format!(
-                "deploy-rs exited with {} before the activation: {host} runs {runs} as before",
-                self.code()
-            ),
-            Verdict::NotCopied => format!(
-                "the closure was not copied completely to {host}; nothing was activated, and it runs {runs} as \
-                 before: {}",
-                self.copy_failed.as_deref().unwrap_or_default()
-            ),
-            Verdict::Stopped => format!("stopped before the activation: {host} runs {runs} as before"),
-            _ => format!(
-                "{host} rolled back to {runs}: {} was not kept{}",
-                self.desired(),
-                self.contradiction()
-            ),
-        }
+    /// The summary of [`Verdict::RolledBack`].
+    fn rolled_back(&self) -> String {
+        format!(
+            "{} rolled back to {}: {} was not kept{}",
+            self.plan.target.host,
+            path_text(self.running()),
+            self.desired(),
+            self.contradiction()
+        )
+    }
+
+    /// The summary of [`Verdict::NotCopied`].
+    fn not_copied(&self) -> String {
+        format!(
+            "the closure was not copied completely to {}; nothing was activated, and it runs {} as before: {}",
+            self.plan.target.host,
+            path_text(self.running()),
+            self.copy_failed.as_deref().unwrap_or_default()
+        )
     }
 
     /// Further facts for the user, reported on stderr.

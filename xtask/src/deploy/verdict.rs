@@ -12,6 +12,7 @@ use crate::base::failure::ExitKind;
 use crate::nix::StorePath;
 
 /// What is true on the host after a deploy.
+#[cfg_attr(test, derive(clap::ValueEnum))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -231,7 +232,7 @@ pub mod tests {
     }
 
     #[test]
-    fn the_next_boot() {
+    fn the_goal_boot_is_reached_by_the_profile_alone() {
         let target = target(Some("new"));
         let old = state("before", Some("old"));
         let set = state("profile", Some("old"));

@@ -52,7 +52,8 @@ pub fn pack(dir: &Path, ending: &str, bytes: &[u8]) -> PathBuf {
         "img.zst" => [zstd(first), b"\x50\x2a\x4d\x18\x03\0\0\0abc".to_vec(), zstd(second)].concat(),
         "sized.zst" => bytes.chunks(bytes.len() / 3).flat_map(sized).collect(),
         "img.xz" => [xz(first), xz(second)].concat(),
-        _ => [gzip(first), gzip(second)].concat(),
+        "img.gz" => [gzip(first), gzip(second)].concat(),
+        other => panic!("no format {other}"),
     };
     std::fs::write(&file, packed).expect("writing an image");
     file
