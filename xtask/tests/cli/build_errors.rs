@@ -45,6 +45,9 @@ fn a_failed_builder_is_reported_with_the_end_of_its_log() {
     }
 }
 
+const NO_SANDBOX: &str = "allow user namespaces (sysctl user.max_user_namespaces, and \
+    kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or use a Nix whose daemon has build users: builds \
+    outside a sandbox could read the private keys of hosts";
 const DOCTOR: &str = "run `cargo xtask doctor` to see why this machine cannot build for that system";
 
 /// Errors of nix with their hints.
@@ -80,6 +83,14 @@ const ERRORS: &[(&str, &str)] = &[
         "give the image's package an output `out`",
     ),
     ("derivation '/nix/store/a.drv' does not have output 'out'", "give the image's package an output `out`"),
+    (
+        "this system does not support the kernel namespaces that are required for sandboxing; use '--no-sandbox' to disable sandboxing",
+        NO_SANDBOX,
+    ),
+    (
+        "derivation '/nix/store/a.drv' has '__noChroot' set, but that's not allowed when 'sandbox' is 'true'",
+        "remove `__noChroot` from the derivation: a build outside the sandbox could read the private keys of hosts",
+    ),
     (
         "writing to file: No space left on device",
         "free space in the Nix store, as the disk is full: `nix store gc`",

@@ -162,10 +162,22 @@ pub fn select(names: &[String]) -> Vec<&'static Case> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
-    fn by_name() {
+    fn the_page_lists_exactly_the_cases() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/flashing.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (_, table) = page.split_once("\n| case | the card | the image |\n").unwrap();
+        let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+        let listed = rows.map(|row| row.split('`').nth(1).unwrap()).collect::<Vec<_>>();
+        assert_eq!(listed, names());
+    }
+
+    #[test]
+    fn names_select_cases_in_the_order_of_their_definition() {
         let selected = |names: &[&str]| {
             let names = names.iter().map(ToString::to_string).collect::<Vec<_>>();
             select(&names).iter().map(|case| case.name).collect::<Vec<_>>()
