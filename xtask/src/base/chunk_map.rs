@@ -16,6 +16,7 @@ pub enum ChunkState {
     /// Written and read back.
     Written,
     /// Written with the payload merged into the chunk of the image, and read back.
+    // Receipts and programs that read `--json` know this name from earlier versions.
     #[serde(rename = "added")]
     Payload,
     /// The first read-back differed; written again, and verified.
@@ -27,6 +28,7 @@ pub enum ChunkState {
 /// Consecutive chunks in the same state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkRun {
+    // Receipts and programs that read `--json` know this name from earlier versions.
     #[serde(rename = "fate")]
     pub state: ChunkState,
     pub mib: u64,

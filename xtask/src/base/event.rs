@@ -29,6 +29,7 @@ pub enum Event {
     /// The result of the check `name`; the current phase, if there is one, has ended.
     Found { name: String, text: String },
     /// The current phase has ended without a result.
+    // Programs that read `--json` know this name from earlier versions.
     #[serde(rename = "over")]
     PhaseEnded,
     /// The chunk map of the card: the state of each MiB of the image, in order.

@@ -58,6 +58,7 @@ struct Shown {
     /// The `known_hosts` by which deploys verify the host, if it has the key.
     known_hosts: Option<PathBuf>,
     /// `SHA256:…` of a pending key, which an unfinished flash may have put on a card.
+    // Programs that read `--json` know this name from earlier versions.
     #[serde(rename = "waiting")]
     pending: Option<String>,
 }

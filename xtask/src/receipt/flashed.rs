@@ -27,6 +27,7 @@ pub struct Flashed {
     pub image: ImageId,
     pub card: CardId,
     /// The payload that was written beside the image.
+    // Receipts and programs that read `--json` know this name from earlier versions.
     #[serde(default, rename = "own")]
     pub payload: Option<PayloadReceipt>,
     pub mode: Mode,

@@ -52,6 +52,7 @@ pub enum Sudo {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// What is required and was there before.
+    // Programs that read `--json` know this name from earlier versions.
     #[serde(rename = "there")]
     pub present: Vec<&'static str>,
     /// The steps that were run, in words.

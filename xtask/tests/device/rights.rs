@@ -91,7 +91,7 @@ fn the_worker_opens_no_image_itself() {
     let mut flash = plan.clone();
     flash["job"]["flash"]["image"]["source"]["path"] = json!(path);
     let mut bare = flash.clone();
-    bare["handed"] = json!([]);
+    bare["file_roles"] = json!([]);
     let outcome = run_job_as(NOBODY, user.worker("write-card"), bare.to_string().as_bytes(), &[]);
     assert!(outcome.stdout.contains("no image came with the job"), "{outcome:?}");
     assert_ne!(outcome.code, 0);
@@ -227,7 +227,7 @@ fn the_worker_refuses_malformed_jobs() {
     let region = json!({ "start": u64::MAX, "size": 4096, "block": 0, "free_blocks": 0, "free_inodes": 0 });
     let content = json!({ "identity": null, "files": null, "entries": [] });
     let mut with_payload = plan.clone();
-    with_payload["handed"] = json!([]);
+    with_payload["file_roles"] = json!([]);
     with_payload["job"]["flash"]["payload"] = json!({ "region": region, "content": content, "replaced": [] });
     assert_eq!(
         error_of(with_payload.to_string().as_bytes(), 3),
@@ -241,7 +241,7 @@ fn the_worker_refuses_malformed_jobs() {
         "reading the job: it has too many values, or nests them too deep"
     );
     assert_eq!(error_of(&vec![b'x'; 40 << 20], 2), "the job is larger than 32.0 MiB");
-    let card = json!({ "handed": ["card", "view"], "job": plan["job"] });
+    let card = json!({ "file_roles": ["card", "view"], "job": plan["job"] });
     let file = user.image_file();
     let outcome = run_job_as(NOBODY, user.worker("write-card"), card.to_string().as_bytes(), &[&file, &file]);
     assert!(outcome.stdout.contains("a worker that is root opens the card itself"), "{outcome:?}");

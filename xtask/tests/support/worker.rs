@@ -89,7 +89,7 @@ pub fn socket_pair_of(user: u32) -> (UnixStream, UnixStream) {
 /// The request for `job` of the kind `name`, with or without an image.
 pub fn request(name: &str, job: &Value, has_image: bool) -> Value {
     let files = if has_image { json!(["image"]) } else { json!([]) };
-    json!({ "handed": files, "job": { name: job } })
+    json!({ "file_roles": files, "job": { name: job } })
 }
 
 /// The last message of the worker: its error or its answer.

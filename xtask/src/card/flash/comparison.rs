@@ -12,6 +12,7 @@ use crate::base::failure::ExitKind;
 pub struct Comparison {
     pub equal: bool,
     /// Whether the card was expected to hold the payload beside the image.
+    // Programs that read `--json` know this name from earlier versions.
     #[serde(default, rename = "added")]
     pub with_payload: bool,
     /// The size of the image in bytes.

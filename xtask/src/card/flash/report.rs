@@ -19,6 +19,7 @@ pub struct Report {
     #[serde(with = "crate::card::image::digest")]
     pub hash: blake3::Hash,
     /// The payload that the card got beside the image.
+    // Receipts and programs that read `--json` know this name from earlier versions.
     #[serde(default, rename = "added")]
     pub payload: Option<WrittenPayload>,
     pub mode: Mode,
@@ -43,6 +44,7 @@ pub struct Seconds {
     /// Verifying, with the retries.
     pub verify: f64,
     /// Writing and verifying the payload.
+    // Receipts and programs that read `--json` know this name from earlier versions.
     #[serde(default, rename = "add")]
     pub payload: f64,
 }

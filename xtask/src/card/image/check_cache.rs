@@ -25,14 +25,15 @@ pub struct CheckCache {
     file: PathBuf,
 }
 
-/// The identity of a file and of its content. Programs cannot set the time of the last change, unlike that of the
-/// content, so that every write to the file and every replacement changes this.
+/// The identity of a file and its content. It includes ctime, which programs cannot set (unlike mtime), so every write
+/// and every replacement gives another id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileId {
     device: u64,
     inode: u64,
     /// The time of the last change of the file or its metadata, in seconds since 1970 and nanoseconds.
     changed: (i64, i64),
+    // Check caches of earlier versions have this name.
     #[serde(rename = "stamp")]
     fingerprint: Fingerprint,
 }
@@ -41,6 +42,7 @@ pub struct FileId {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedCheck {
     /// The id of the file when the check began.
+    // Check caches of earlier versions have this name.
     #[serde(rename = "trace")]
     pub file_id: FileId,
     /// The size of the decompressed content, in bytes.

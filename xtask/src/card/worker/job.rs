@@ -81,7 +81,7 @@ pub struct CompareJob {
     pub disk: Disk,
     pub against: Against,
     /// The payload that the card got beside the image, if a receipt records one.
-    #[serde(default, rename = "added")]
+    #[serde(default)]
     pub payload: Option<WrittenPayload>,
 }
 

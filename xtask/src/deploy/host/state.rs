@@ -32,6 +32,7 @@ pub struct State {
     /// The current generation of the profile.
     pub profile: Option<StorePath>,
     /// The system that the desired profile activates, once the host has that profile.
+    // Receipts and programs that read `--json` know this name from earlier versions, as `way_back` and `switches`.
     #[serde(rename = "offered")]
     pub profile_system: Option<StorePath>,
     /// The ID of the current boot.

@@ -20,6 +20,7 @@ pub enum Before {
 /// Whether the check cache of the tool has the image. If not, the tool checks the whole image before it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum ImageCheck {
+    // Programs that read `--json` know these words from earlier versions.
     #[serde(rename = "never")]
     NotCached,
     #[serde(rename = "before")]
@@ -53,6 +54,7 @@ pub struct Case {
     pub before: Before,
     #[serde(skip)]
     pub image: Variant,
+    // Programs that read `--json` know this name from earlier versions.
     #[serde(rename = "met")]
     pub image_check: ImageCheck,
     #[serde(skip)]

@@ -35,6 +35,7 @@ pub struct Identity {
     pub host: HostName,
     /// `SHA256:…`.
     pub fingerprint: String,
+    // Receipts and programs that read `--json` know this name from earlier versions.
     #[serde(rename = "novelty")]
     pub origin: KeyOrigin,
 }
@@ -46,6 +47,7 @@ pub enum KeyOrigin {
     Kept,
     New,
     /// An earlier run made the key; whether a card has it is unknown.
+    // Receipts and programs that read `--json` know this name from earlier versions.
     #[serde(rename = "waiting")]
     Pending,
 }
@@ -58,7 +60,6 @@ pub struct PayloadEntry {
     /// The permissions, without the file type.
     pub mode: u16,
     pub owner: Owner,
-    #[serde(rename = "what")]
     pub kind: EntryKind,
 }
 

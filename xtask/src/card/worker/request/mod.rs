@@ -38,7 +38,6 @@ const HEAD: u64 = 1 << 20;
 /// A job, and the roles of the open files that come with it, in their order.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct JobRequest {
-    #[serde(rename = "handed")]
     pub file_roles: Vec<FileRole>,
     pub job: Job,
     /// The folder where the user has e2fsprogs. A worker with the rights of the user runs the programs from there where

@@ -19,7 +19,7 @@ fn requests() -> Vec<Value> {
         "size": 8_388_608, "hash": null,
         "layout": { "id": 1, "partitions": [] },
     });
-    let entry = |path: &str, what: Value| json!({ "path": path, "mode": 0o600, "owner": { "user": 0, "group": 0 }, "what": what });
+    let entry = |path: &str, kind: Value| json!({ "path": path, "mode": 0o600, "owner": { "user": 0, "group": 0 }, "kind": kind });
     let plan = json!({
         "image": image, "disk": disk, "mode": "auto", "unmount": ["/media/me/FIRMWARE"],
         "payload": {
@@ -33,11 +33,11 @@ fn requests() -> Vec<Value> {
     });
     let hash = "0".repeat(64);
     vec![
-        json!({ "handed": ["image"], "job": { "flash": plan }, "programs": "/usr/sbin" }),
-        json!({ "handed": ["image"], "job": { "compare": { "disk": disk, "against": { "image": image } } } }),
-        json!({ "handed": [], "job": { "compare": { "disk": disk, "against": { "hash": { "size": 4096, "hash": hash } } } } }),
-        json!({ "handed": [], "job": { "capacity": { "disk": disk } } }),
-        json!({ "handed": [], "job": { "inspect": { "disk": disk } } }),
+        json!({ "file_roles": ["image"], "job": { "flash": plan }, "programs": "/usr/sbin" }),
+        json!({ "file_roles": ["image"], "job": { "compare": { "disk": disk, "against": { "image": image } } } }),
+        json!({ "file_roles": [], "job": { "compare": { "disk": disk, "against": { "hash": { "size": 4096, "hash": hash } } } } }),
+        json!({ "file_roles": [], "job": { "capacity": { "disk": disk } } }),
+        json!({ "file_roles": [], "job": { "inspect": { "disk": disk } } }),
     ]
 }
 
@@ -89,7 +89,7 @@ fn payloads_out_of_bounds_are_refused() {
     let many = requests()[0]["job"]["flash"]["payload"]["content"]["entries"][0].clone();
     refuses(0, "/job/flash/payload/content/entries", json!(vec![many; 20_001]), "it has too many files");
     let large = json!({ "file": "A".repeat(24 << 20) });
-    refuses(0, "/job/flash/payload/content/entries/1/what", large, "its files are too large");
+    refuses(0, "/job/flash/payload/content/entries/1/kind", large, "its files are too large");
     let line = "/persist/a\\u{a}!b cannot be written to a card: its path contains control characters";
     refuses(0, "/job/flash/payload/content/entries/1/path", json!("a\n!b"), line);
 }
@@ -126,7 +126,7 @@ fn lines_that_are_no_job() {
     let deep = "[".repeat(1 << 20);
     let wide = format!("[{}", "[],".repeat(1 << 20));
     for line in
-        ["", "{}", "null", "\0", "{\"job\": 1}", "{\"handed\":[],\"job\":{\"flash\":{}}}", &deep, &wide]
+        ["", "{}", "null", "\0", "{\"job\": 1}", "{\"file_roles\":[],\"job\":{\"flash\":{}}}", &deep, &wide]
     {
         let error = JobRequest::parse(line.as_bytes()).unwrap_err();
         assert_eq!(failure::kind(&error), ExitKind::Usage, "{error:#}");
@@ -141,7 +141,7 @@ fn files_are_assigned_to_their_roles() {
     let file = || tempfile::tempfile().unwrap();
     let assigned = |handed: Value, files: Vec<File>| {
         let mut request = requests().remove(4);
-        request["handed"] = handed;
+        request["file_roles"] = handed;
         parsed(&request).unwrap().assign(files).map_err(|error| error.to_string())
     };
     let mut image = file();
