@@ -34,5 +34,5 @@ pub use multi_host::{
 pub use options::{Afterwards, DeployOptions, Goal};
 pub use outcome::Outcome;
 pub use plan::Plan;
-pub use status::{History, Status, status_table, statuses, unknown_hosts};
+pub use status::{History, Status, status_table, statuses, unreadable_states};
 pub use timings::Timings;

@@ -209,7 +209,7 @@ pub fn status_table(statuses: &[Status]) -> Table {
 }
 
 /// The error for hosts whose state could not be read, with the most severe kind; `None` if all could.
-pub fn unknown_hosts(statuses: &[Status]) -> Option<anyhow::Error> {
+pub fn unreadable_states(statuses: &[Status]) -> Option<anyhow::Error> {
     let errors =
         statuses.iter().filter_map(|status| Some((&status.host, status.observation.as_ref().err()?)));
     let errors = errors.collect::<Vec<_>>();

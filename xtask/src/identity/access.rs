@@ -95,7 +95,7 @@ pub fn require_private(path: &Path, private_mode: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether `folder` contains a file with the name of a host key.
+/// Whether `folder` contains a file whose name begins with that of a host key: the key, its public key, or a pending one.
 fn has_keys(folder: &Path) -> bool {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     names.into_iter().any(|name| name.as_bytes().starts_with(FILE.as_bytes()))

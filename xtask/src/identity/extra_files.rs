@@ -44,7 +44,7 @@ pub fn read(dir: &Path, owners: Owners) -> Result<Vec<PayloadEntry>> {
         bail!(Refused, "--files {} is not a folder", dir.display());
     }
     let mut reader = FolderReader { owners, entries: Vec::new(), bytes_left: MAX_BYTES };
-    reader.folder(dir, "")?;
+    reader.add_folder(dir, "")?;
     Ok(reader.entries)
 }
 
@@ -57,35 +57,28 @@ struct FolderReader {
 
 impl FolderReader {
     /// Adds everything in `dir`, whose path on the card is `prefix`.
-    fn folder(&mut self, dir: &Path, prefix: &str) -> Result<()> {
+    fn add_folder(&mut self, dir: &Path, prefix: &str) -> Result<()> {
         let context = || format!("reading {}", dir.display());
         for found in fs::read_dir(dir).with_context(context)? {
             let path = found.with_context(context)?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_plain(name));
-            let name = name.ok_or_else(|| refused(&path, "has a name that is not plain text"))?;
+            let name = plain_name(&path)?;
             let on_card = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-            self.entry(&path, on_card)?;
+            self.add_entry(&path, on_card)?;
         }
         Ok(())
     }
 
     /// Adds the file, folder or link `path`, whose path on the card is `on_card`.
-    fn entry(&mut self, path: &Path, on_card: String) -> Result<()> {
+    fn add_entry(&mut self, path: &Path, on_card: String) -> Result<()> {
         let context = || format!("reading {}", path.display());
         let stat = path.symlink_metadata().with_context(context)?;
         let kind = stat.file_type();
         if kind.is_dir() {
             self.push(on_card.clone(), &stat, EntryKind::Folder)?;
-            return self.folder(path, &on_card);
+            return self.add_folder(path, &on_card);
         }
         if kind.is_symlink() {
-            let target = fs::read_link(path).with_context(context)?;
-            let target = target.to_str().filter(|target| is_plain(target));
-            let target = target.ok_or_else(|| refused(path, "links to a path that is not plain text"))?;
-            if target.split('/').any(|name| name.len() > MAX_NAME) {
-                return Err(refused(path, "links to a name of more than 255 bytes"));
-            }
-            return self.push(on_card, &stat, EntryKind::Link(target.to_owned()));
+            return self.push(on_card, &stat, EntryKind::Link(link_target(path)?));
         }
         if !kind.is_file() {
             return Err(refused(path, "is not a file, folder or link"));
@@ -123,6 +116,24 @@ impl FolderReader {
         self.entries.push(PayloadEntry { path, mode, owner, kind });
         Ok(())
     }
+}
+
+/// The last name of `path`.
+fn plain_name(path: &Path) -> Result<&str> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.filter(|name| is_plain(name)).ok_or_else(|| refused(path, "has a name that is not plain text"))
+}
+
+/// What the link at `path` leads to.
+fn link_target(path: &Path) -> Result<String> {
+    let link = fs::read_link(path).with_context(|| format!("reading {}", path.display()))?;
+    let Some(target) = link.to_str().filter(|target| is_plain(target)) else {
+        return Err(refused(path, "links to a path that is not plain text"));
+    };
+    if target.split('/').any(|name| name.len() > MAX_NAME) {
+        return Err(refused(path, "links to a name of more than 255 bytes"));
+    }
+    Ok(target.to_owned())
 }
 
 fn refused(path: &Path, why: &str) -> anyhow::Error {

@@ -86,7 +86,7 @@ const fn rule(patterns: &'static [&'static str], hint: &'static str) -> Rule {
 }
 
 /// The error for an evaluation of `subject` that failed with `stderr`, with a hint where a rule fits.
-pub fn classify(stderr: &str, subject: &dyn Display) -> anyhow::Error {
+pub fn evaluation_failed(stderr: &str, subject: &dyn Display) -> anyhow::Error {
     let text = strip_ansi(stderr);
     error_with_hint(&format!("nix failed on {subject}: {}", summarize(&text)), &text)
 }
@@ -202,7 +202,7 @@ mod tests {
             ("error: cannot coerce a thing", "cannot coerce a thing", None),
             ("plain", "plain", None),
         ] {
-            let error = classify(stderr, &"F");
+            let error = evaluation_failed(stderr, &"F");
             assert_eq!(error.to_string(), format!("nix failed on F: {message}"));
             assert_eq!(hint(&error), expected, "{stderr}");
         }
@@ -236,7 +236,7 @@ mod tests {
             &[trace, "error: path '/x' is not part of a flake (neither it nor its parents)"],
             |text| {
                 let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
-                (classify(text, &"F").to_string(), build_failed("F", &lines, &lines).to_string())
+                (evaluation_failed(text, &"F").to_string(), build_failed("F", &lines, &lines).to_string())
             },
         );
     }

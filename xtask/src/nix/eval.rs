@@ -54,7 +54,7 @@ pub fn json(launcher: &Launcher, args: &[&str], subject: &dyn Display) -> Result
         output = run(launcher, &[args, &["--no-eval-cache"]].concat())?;
     }
     if !output.success() {
-        return Err(error::classify(&output.stderr, subject));
+        return Err(error::evaluation_failed(&output.stderr, subject));
     }
     serde_json::from_str(&output.stdout).with_context(|| format!("reading the evaluation of {subject}"))
 }

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flakes_whose_content_is_identified() {
+    fn hashes_of_the_flake_and_its_inputs_or_a_fingerprint_identify_the_content() {
         let hash = json!({ "narHash": "sha256-x" });
         let open = json!({ "type": "git" });
         let locks =

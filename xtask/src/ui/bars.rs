@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_lines() {
+    fn a_line_has_the_amount_and_the_rate_and_progress_has_none() {
         let done = Event::Done { name: "write".into(), amount: 64 << 20, bytes: true, seconds: 2.0 };
         assert_eq!(line_of(&done).unwrap(), "     write  64.0 MiB in 2.0 s (32.0 MiB/s)");
         assert_eq!(line_of(&Event::warning("hot")).unwrap(), "warning: hot");

@@ -60,7 +60,7 @@ fn an_option_of_a_wrong_type_is_named_with_its_host() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn an_option_of_two_megabytes_is_refused_by_its_name() {
+fn the_refusal_of_an_option_of_two_megabytes_names_the_option() {
     let long = r#"(builtins.concatStringsSep "" (builtins.genList (_: "12345678") 262144))"#;
     for (option, value) in
         [("hostname", long.to_owned()), ("sshUser", long.to_owned()), ("sshOpts", format!("[ {long} ]"))]

@@ -193,10 +193,11 @@ fn write_if_changed(
         on_card.resize(chunk.bytes.len());
         let read = job.card_io.read_or_unreadable(on_card, chunk.at)?;
         let same = matches!(read, card_io::Read::Complete) && **on_card == *chunk.bytes;
-        policy.record(chunk.zeros, same);
         if same {
+            policy.record_hit(chunk.zeros);
             return Ok(if chunk.zeros { ChunkState::Skipped } else { ChunkState::Unchanged });
         }
+        policy.record_miss(chunk.zeros);
     }
     job.card_io.write_all(&chunk.bytes, chunk.at)?;
     Ok(ChunkState::Written)

@@ -58,7 +58,8 @@ impl DeltaPolicy {
         Self { mode, ..Self::default() }
     }
 
-    /// Whether to read the next chunk before writing it; `zeros` says whether the chunk is all zeros.
+    /// Whether to read the next chunk before writing it; `zeros` says whether the chunk is all zeros. Counts the chunk, so
+    /// call it once for each.
     pub fn should_read_first(&mut self, zeros: bool) -> bool {
         let counter = self.counter(zeros);
         counter.since_read += 1;
@@ -70,11 +71,16 @@ impl DeltaPolicy {
         }
     }
 
-    /// Records the outcome of a read: whether the card held the `same` chunk.
-    pub fn record(&mut self, zeros: bool, same: bool) {
+    /// Records that a read found the chunk on the card.
+    pub fn record_hit(&mut self, zeros: bool) {
+        *self.counter(zeros) = MissCounter::default();
+    }
+
+    /// Records that a read found other data on the card, or failed.
+    pub fn record_miss(&mut self, zeros: bool) {
         let counter = self.counter(zeros);
         counter.since_read = 0;
-        counter.misses = if same { 0 } else { counter.misses.saturating_add(1) };
+        counter.misses = counter.misses.saturating_add(1);
     }
 
     fn counter(&mut self, zeros: bool) -> &mut MissCounter {
@@ -91,8 +97,10 @@ mod tests {
         let mut policy = DeltaPolicy::new(mode);
         let read = |index: &u32| {
             let should_read_first = policy.should_read_first(false);
-            if should_read_first {
-                policy.record(false, same(*index));
+            match should_read_first {
+                true if same(*index) => policy.record_hit(false),
+                true => policy.record_miss(false),
+                false => {}
             }
             should_read_first
         };
@@ -115,7 +123,7 @@ mod tests {
     #[test]
     fn zeros_have_a_miss_counter_of_their_own() {
         let mut policy = DeltaPolicy::new(Mode::Auto);
-        (0..MAX_MISSES).for_each(|_| policy.record(false, false));
+        (0..MAX_MISSES).for_each(|_| policy.record_miss(false));
         assert!(policy.should_read_first(true) && !policy.should_read_first(false));
     }
 }

@@ -59,6 +59,7 @@ impl FakeCard {
         Self::holding(vec![0xee; usize::try_from(size).unwrap()], fault)
     }
 
+    /// A card with these bytes.
     pub fn holding(bytes: Vec<u8>, fault: Fault) -> Self {
         let [calls, writes, faults, bytes_written, event_checks, written_in_use] = [0; 6].map(AtomicU32::new);
         let bytes = Mutex::new(bytes);

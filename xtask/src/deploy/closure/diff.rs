@@ -71,7 +71,7 @@ impl Diff {
     }
 
     /// The growth of the closure in bytes.
-    pub fn grown(&self) -> i64 {
+    pub fn growth(&self) -> i64 {
         difference(self.to_bytes, self.from_bytes)
     }
 
@@ -88,7 +88,7 @@ impl Diff {
             "{added} added, {removed} removed, {other} in other versions, {} rebuilt; {} ({:+.1} MiB)",
             self.rebuilt,
             Bytes(self.to_bytes),
-            mib(self.grown())
+            mib(self.growth())
         )
     }
 }
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::nix::StorePath;
 
-    /// Paths given as `HASH-LETTER name bytes`.
+    /// A closure of paths, each given by the letter that its hash repeats, its name, and its size in bytes.
     fn closure(paths: &[(char, &str, u64)]) -> Closure {
         let path = |letter: char, name: &str| {
             let hash = letter.to_string().repeat(32);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes() {
+    fn packages_are_counted_and_those_in_other_versions_named() {
         const MIB: u64 = 1 << 20;
         let same = [('a', "glibc-2.40", 9 * MIB), ('b', "etc", 100)];
         for (from, to, expected) in [

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_versions() {
+    fn the_version_begins_behind_the_first_hyphen_without_a_letter_after_it() {
         for (name, expected) in [
             ("openssl-3.0.15", ("openssl", "3.0.15")),
             ("openssl-3.0.15-bin", ("openssl", "3.0.15")),

@@ -89,6 +89,6 @@ mod tests {
         let b = store("b-2");
         let closure = parse(&format!("{a}\n{b}\n"), &format!("{0}\n{0}\n", u64::MAX)).unwrap();
         assert_eq!(closure.size(), u64::MAX);
-        assert_eq!(super::super::diff::Diff::new(&closure, &Closure::default()).grown(), -i64::MAX);
+        assert_eq!(super::super::diff::Diff::new(&closure, &Closure::default()).growth(), -i64::MAX);
     }
 }

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_the_target() {
+    fn options_before_the_separator_override_the_node() {
         let found =
             parse("--hostname=10.0.0.5 -d --ssh-user pi --confirm-timeout 60 -- --hostname no").unwrap();
         let expected = Overrides {

@@ -70,6 +70,7 @@ impl BackingStore {
         Ok(None)
     }
 
+    /// Where each chunk of the store begins, in bytes.
     fn offsets(&self) -> impl Iterator<Item = u64> {
         (0..self.size).step_by(BLOCK)
     }

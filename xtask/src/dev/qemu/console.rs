@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_without_escape_sequences() {
+    fn escape_sequences_are_removed() {
         for (line, expected) in [
             ("plain", "plain"),
             ("\x1b7\x1b[r\x1b[999;999H\x1b[6n\x1b8Cannot persist", "Cannot persist"),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_boot_fails() {
+    fn a_failed_boot_names_the_line_it_did_not_reach() {
         let limit = Duration::from_secs(300);
         let after = |lines: &[&str]| {
             let mut script = Script::new(SECOND);

@@ -101,7 +101,7 @@ impl<'a> Scanner<'a> {
                 None => cards.push(disk),
             }
         }
-        scan.card = self.ready(at_most_one(cards)?);
+        scan.card = self.take_if_ready(at_most_one(cards)?);
         Ok(scan)
     }
 
@@ -116,8 +116,9 @@ impl<'a> Scanner<'a> {
         Some(note)
     }
 
-    /// `card`, once two scans in a row have found it unchanged and it is complete, or after [`MAX_SCANS`].
-    fn ready(&mut self, card: Option<Disk>) -> Option<Disk> {
+    /// Returns `card` if the scan before found it unchanged, and it is complete or more than [`MAX_SCANS`] scans have seen
+    /// it; else keeps it as pending.
+    fn take_if_ready(&mut self, card: Option<Disk>) -> Option<Disk> {
         let pending = self.pending.take();
         let card = card?;
         let (unchanged, scans) = match pending {
