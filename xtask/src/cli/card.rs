@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::BuildArgs;
-use super::ConfirmArgs;
 use super::flash::Target;
 use super::host_ref::image_source;
+use super::{BuildArgs, ChecksumArgs, ConfirmArgs};
 use crate::bail;
 
 #[derive(Debug, Args)]
@@ -48,6 +47,8 @@ pub struct CardVerify {
     /// Compare with this file: .img, .img.zst, .img.xz or .img.gz
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
+    #[command(flatten)]
+    pub sums: ChecksumArgs,
     #[command(flatten)]
     pub build: BuildArgs,
     /// Allow decompression this much memory, such as 1GiB, where the image declares more than 256 MiB
@@ -109,6 +110,7 @@ mod tests {
                 second,
                 image: image.map(Into::into),
                 memory_limit: None,
+                sums: ChecksumArgs::default(),
                 build: BuildArgs::default(),
             };
             args.target().map(|(target, device)| format!("{target:?} {}", device.display()))

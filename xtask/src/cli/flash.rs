@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::host_ref::image_source;
-use super::{BuildArgs, PayloadArgs};
+use super::{BuildArgs, ChecksumArgs, PayloadArgs};
 use crate::base::{HostName, ImageSource};
 use crate::{bail, failure};
 
@@ -45,6 +45,8 @@ pub struct Flash {
     /// Write this file instead of a host's image: .img, .img.zst, .img.xz or .img.gz
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
+    #[command(flatten)]
+    pub sums: ChecksumArgs,
     #[command(flatten)]
     pub build: BuildArgs,
     #[command(flatten)]

@@ -1,6 +1,10 @@
-//! The options of all commands that build an image.
+//! The options of all commands that build or read an image.
+
+use std::path::PathBuf;
 
 use clap::Args;
+
+use crate::card::image::{GivenSums, Sum};
 
 #[derive(Debug, Default, Args)]
 pub struct BuildArgs {
@@ -16,4 +20,21 @@ pub struct NixArgs {
     /// Arguments for Nix, such as --override-input nixpkgs ../nixpkgs
     #[arg(last = true, value_name = "NIX ARGS")]
     pub nix_args: Vec<String>,
+}
+
+/// The checksums of the file of `--image`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ChecksumArgs {
+    /// With --image: refuse an image with another SHA-256, in hexadecimal digits or as sha256-BASE64
+    #[arg(long, value_name = "SUM", requires = "image", value_parser = Sum::parse_sha256)]
+    pub sha256: Option<Sum>,
+    /// With --image: also compare with the sum of the image in this file, as `sha256sum` writes it
+    #[arg(long, value_name = "FILE", requires = "image")]
+    pub checksums: Option<PathBuf>,
+}
+
+impl ChecksumArgs {
+    pub fn given(&self) -> GivenSums {
+        GivenSums { sha256: self.sha256.clone(), file: self.checksums.clone() }
+    }
 }

@@ -20,7 +20,7 @@ pub use deploy::{Deploy, History, Status};
 pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, Benchmark, Demo, Test};
 pub use flash::{ConfirmArgs, Flash, Target};
 pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
-pub use image::{BuildArgs, NixArgs};
+pub use image::{BuildArgs, ChecksumArgs, NixArgs};
 
 use crate::base::failure::{ExitKind, SUCCESS};
 

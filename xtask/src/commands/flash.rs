@@ -63,7 +63,8 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
 /// The image in `file`, checked: a damaged image is never written. `card` is the size of the card in bytes, if known.
 fn check(cx: &Context, args: &Flash, file: &Path, card: Option<u64>) -> Result<Image> {
     let cache = CheckCache::new(&cx.state);
-    let source = Source::open(file)?.within(Limits::new(args.memory_limit, card));
+    let limits = Limits::new(args.memory_limit, card);
+    let source = Source::open(file)?.within(limits).with_sums(args.sums.given());
     let check = if args.check_image { image::examine_and_remember } else { image::examine_once };
     check(source, &cache, cx.reporter.as_ref())
 }

@@ -176,6 +176,39 @@ fn an_image_must_match_the_checksum_file_beside_it() {
     assert_eq!(std::fs::read(&card).unwrap(), card_before);
 }
 
+/// The sums of the options, for a flash and for `card verify`.
+#[test]
+fn an_image_must_match_the_checksums_that_are_passed() {
+    let nix = build_with_image().0.install();
+    let file = nix.path("home").join("a.img.zst");
+    let card = card(&nix);
+    std::fs::write(&file, zstd::bulk::compress(&image(), 1).unwrap()).unwrap();
+    let sum = String::from_utf8(sha256sum(&file)).unwrap()[..64].to_owned();
+    let wrong = "0".repeat(64);
+    let list = nix.path("home").join("elsewhere.txt");
+    std::fs::write(&list, format!("SHA256(x/a.img.zst)= {sum}\n")).unwrap();
+    let [file, card_path, list] = [&file, &card, &list].map(|path| path.to_str().unwrap());
+    let flash = ["flash", "--image", file, card_path, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
+    let verify = ["card", "verify", "--image", file, card_path];
+    for command in [&flash[..], &verify] {
+        let run = |options: &[&str]| nix.run(&[command, options].concat());
+        for (option, origin) in [(["--sha256", &sum], "--sha256"), (["--checksums", list], list)] {
+            run(&option).assert_stderr_contains(format!("the SHA-256 is that of {origin}\n")).assert_code(0);
+        }
+        let card_before = std::fs::read(&card).unwrap();
+        run(&["--sha256", &wrong]).assert_stderr_contains("does not match --sha256: ").assert_code(3);
+        run(&["--sha256", "12"]).assert_stderr_contains("must be 64 hexadecimal digits").assert_code(2);
+        std::fs::write(nix.path("home").join("SHA512SUMS"), format!("{}  a.img.zst\n", wrong.repeat(2)))
+            .unwrap();
+        run(&["--sha256", &sum])
+            .assert_stderr_contains("SHA512SUMS: its SHA-512 begins with ")
+            .assert_code(3);
+        std::fs::remove_file(nix.path("home").join("SHA512SUMS")).unwrap();
+        assert_eq!(std::fs::read(&card).unwrap(), card_before);
+    }
+    nix.run(&["flash", "stinky", card_path, "--sha256", &sum]).assert_code(2);
+}
+
 #[test]
 fn invalid_arguments_of_flash_are_usage_errors() {
     let (answers, _out) = build_with_image();

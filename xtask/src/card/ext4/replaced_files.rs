@@ -178,7 +178,7 @@ mod tests {
         encoder.finish().unwrap();
         let source = Source::open(&file).unwrap();
         let layout = PartitionTable::parse(&head, GIB << 30).unwrap();
-        let image = Image { source, size: GIB << 30, hash: None, layout };
+        let image = Image { source, size: GIB << 30, hash: None, layout, file_sha256: None };
         let region = image::root(&image).unwrap();
         let error = replaced(&image, &region, &[]).unwrap_err();
         assert!(format!("{error:#}").ends_with("its metadata takes more than 256.0 MiB"), "{error:#}");

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::checksums::ImageSums;
 use super::fingerprint::Fingerprint;
 use crate::base::state;
 
@@ -50,8 +51,9 @@ pub struct CachedCheck {
     /// The hash of the decompressed content, see [`super::chunk_hash`].
     #[serde(with = "super::digest")]
     pub hash: blake3::Hash,
-    /// The SHA-256 of the stored file, if it was compared.
-    pub sum: Option<String>,
+    /// The sums that were computed, at least the SHA-256 of the stored file.
+    #[serde(default)]
+    pub sums: ImageSums,
 }
 
 impl FileId {
@@ -86,11 +88,10 @@ impl CheckCache {
         Self { file: state.join("checked-images.json") }
     }
 
-    /// The cached check of the file at `path`, whose SHA-256 must be `sum` where one is given.
-    pub fn recall(&self, path: &Path, sum: Option<&str>) -> Option<CachedCheck> {
+    /// The cached check of the file at `path`.
+    pub fn recall(&self, path: &Path) -> Option<CachedCheck> {
         let file_id = FileId::of(path).ok()?;
-        let cached = self.load().into_iter().find(|cached| cached.file_id == file_id)?;
-        (sum.is_none() || cached.sum.as_deref() == sum).then_some(cached)
+        self.load().into_iter().find(|cached| cached.file_id == file_id)
     }
 
     /// Keeps the result `found` of the check of the file at `path` that started at `begin`. Where the result cannot be
@@ -139,6 +140,7 @@ mod tests {
     use std::fs;
     use std::thread::sleep;
 
+    use super::super::checksums::{Algorithm, Sum};
     use super::*;
 
     /// A folder with a file that is older than [`SETTLE_TIME`].
@@ -150,50 +152,38 @@ mod tests {
         (dir, file)
     }
 
-    fn found(file: &Path, sum: Option<&str>) -> CachedCheck {
+    fn found(file: &Path) -> CachedCheck {
         let file_id = FileId::of(file).unwrap();
-        let sum = sum.map(str::to_owned);
-        CachedCheck { file_id, size: 1024, hash: blake3::hash(b"its content"), sum }
+        let sums = ImageSums { file: vec![Sum::new(Algorithm::Sha256, &[7; 32])], content: Vec::new() };
+        CachedCheck { file_id, size: 1024, hash: blake3::hash(b"its content"), sums }
     }
 
     #[test]
     fn a_check_is_cached_until_the_file_changes() {
         let (dir, file) = settled();
         let images = CheckCache::new(&dir.path().join("state"));
-        assert_eq!(images.recall(&file, None), None);
-        let known = found(&file, None);
+        assert_eq!(images.recall(&file), None);
+        let known = found(&file);
         images.keep(&file, known.clone(), SystemTime::now());
-        assert_eq!(images.recall(&file, None), Some(known.clone()));
+        assert_eq!(images.recall(&file), Some(known.clone()));
         // The same bytes, with the old time of the content: the file was written all the same.
         let times = fs::FileTimes::new().set_modified(file.metadata().unwrap().modified().unwrap());
         fs::write(&file, fs::read(&file).unwrap()).unwrap();
         fs::File::options().write(true).open(&file).unwrap().set_times(times).unwrap();
         assert_eq!(Fingerprint::from(&file.metadata().unwrap()), known.file_id.fingerprint);
-        assert_eq!(images.recall(&file, None), None);
+        assert_eq!(images.recall(&file), None);
     }
 
     #[test]
     fn the_check_of_a_file_that_changes_meanwhile_is_not_cached() {
         let (dir, file) = settled();
         let images = CheckCache::new(dir.path());
-        let before = found(&file, None);
+        let before = found(&file);
         fs::write(&file, "another").unwrap();
         // A file that was just written may be written again in the same tick of the clock.
-        for known in [before, found(&file, None)] {
+        for known in [before, found(&file)] {
             images.keep(&file, known, SystemTime::now());
-            assert_eq!(images.recall(&file, None), None);
-        }
-    }
-
-    #[test]
-    fn a_check_with_another_checksum_is_not_recalled() {
-        let (dir, file) = settled();
-        let images = CheckCache::new(dir.path());
-        images.keep(&file, found(&file, None), SystemTime::now());
-        assert_eq!(images.recall(&file, Some("aa")), None);
-        images.keep(&file, found(&file, Some("aa")), SystemTime::now());
-        for (sum, known) in [(None, true), (Some("aa"), true), (Some("bb"), false)] {
-            assert_eq!(images.recall(&file, sum).is_some(), known, "{sum:?}");
+            assert_eq!(images.recall(&file), None);
         }
     }
 
@@ -204,11 +194,11 @@ mod tests {
         let other = dir.path().join("y.img");
         fs::copy(&file, &other).unwrap();
         for file in [&file, &other] {
-            images.keep(file, found(file, None), SystemTime::now() + SETTLE_TIME);
+            images.keep(file, found(file), SystemTime::now() + SETTLE_TIME);
         }
         images.forget(&file);
-        assert_eq!(images.recall(&file, None), None);
-        assert!(images.recall(&other, None).is_some());
+        assert_eq!(images.recall(&file), None);
+        assert!(images.recall(&other).is_some());
     }
 
     #[test]
@@ -218,40 +208,40 @@ mod tests {
         let files = (0..=MAX_IMAGES).map(|n| dir.path().join(n.to_string())).collect::<Vec<_>>();
         for other in &files {
             fs::copy(&file, other).unwrap();
-            images.keep(other, found(other, None), SystemTime::now() + SETTLE_TIME);
+            images.keep(other, found(other), SystemTime::now() + SETTLE_TIME);
         }
         assert_eq!(images.load().len(), MAX_IMAGES);
-        assert_eq!(images.recall(&files[0], None), None);
-        assert!(images.recall(&files[1], None).is_some());
+        assert_eq!(images.recall(&files[0]), None);
+        assert!(images.recall(&files[1]).is_some());
     }
 
     #[test]
     fn a_cache_that_is_no_regular_file_is_ignored_and_replaced() {
         let (dir, file) = settled();
         let images = CheckCache::new(&dir.path().join("state"));
-        let keep = || images.keep(&file, found(&file, None), SystemTime::now());
+        let keep = || images.keep(&file, found(&file), SystemTime::now());
         keep();
         assert_eq!(images.file.metadata().unwrap().mode() & 0o777, 0o600);
         let moved = dir.path().join("elsewhere");
         fs::rename(&images.file, &moved).unwrap();
         std::os::unix::fs::symlink(&moved, &images.file).unwrap();
-        assert_eq!(images.recall(&file, None), None);
+        assert_eq!(images.recall(&file), None);
         fs::remove_file(&images.file).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, &images.file, 0o600.into()).unwrap();
-        assert_eq!(images.recall(&file, None), None);
+        assert_eq!(images.recall(&file), None);
         fs::remove_file(&images.file).unwrap();
         fs::File::create(&images.file).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(images.recall(&file, None), None);
+        assert_eq!(images.recall(&file), None);
         // The large file is replaced.
         keep();
-        assert!(images.recall(&file, None).is_some());
+        assert!(images.recall(&file).is_some());
     }
 
     #[test]
     fn fuzz() {
         let (dir, file) = settled();
         let images = CheckCache::new(&dir.path().join("state"));
-        images.keep(&file, found(&file, Some("aa")), SystemTime::now());
+        images.keep(&file, found(&file), SystemTime::now());
         crate::base::fuzz::check(&[&fs::read(&images.file).unwrap()], |bytes| {
             let known = serde_json::from_slice::<Vec<CachedCheck>>(bytes).unwrap_or_default();
             known.iter().filter(|known| known.file_id.is_settled(SystemTime::now())).count()

@@ -18,6 +18,7 @@ mod zstd_frames;
 pub use build::build;
 pub use check::{Depth, Image, examine, examine_and_remember, examine_once};
 pub use check_cache::CheckCache;
+pub use checksums::{GivenSums, Sum};
 pub use ext4_region::{Ext4Region, root, root_on};
 pub use find::{Wanted, find};
 pub use fingerprint::Changed;

@@ -1,7 +1,5 @@
 //! `card verify`: verifies by reading that a card holds an image.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use crate::bail;
@@ -29,9 +27,12 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     let against = match target {
         Some(Target::Built(source)) => {
             let file = image::build(cx, &source, args.build.file.as_deref(), &args.build.nix.nix_args)?;
-            Against::Image(examine(cx, &file, limits)?)
+            Against::Image(examine(cx, Source::open(&file)?.within(limits))?)
         }
-        Some(Target::File(file)) => Against::Image(examine(cx, file, limits)?),
+        Some(Target::File(file)) => {
+            let source = Source::open(file)?.within(limits).with_sums(args.sums.given());
+            Against::Image(examine(cx, source)?)
+        }
         None => image_of_receipt(cx, &disk, receipt, limits)?,
     };
     check_size(&disk, &against)?;
@@ -43,8 +44,8 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     show(cx, &disk, &comparison, own.as_ref())
 }
 
-fn examine(cx: &Context, file: &Path, limits: Limits) -> Result<Image> {
-    image::examine(Source::open(file)?.within(limits), Depth::Structure, cx.reporter.as_ref())
+fn examine(cx: &Context, source: Source) -> Result<Image> {
+    image::examine(source, Depth::Structure, cx.reporter.as_ref())
 }
 
 /// The image of the card's receipt: its file if that is unchanged, else its hash.
@@ -56,7 +57,7 @@ fn image_of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits:
     };
     cx.note(format!("{path} was {receipt}"));
     let Flashed { image: then, payload, .. } = receipt;
-    match examine(cx, &then.path, limits) {
+    match Source::open(&then.path).and_then(|source| examine(cx, source.within(limits))) {
         Ok(now) if now.size == then.size && now.hash.is_none_or(|hash| hash == then.hash) => {
             Ok(Against::Image(Image { hash: Some(then.hash), ..now }))
         }

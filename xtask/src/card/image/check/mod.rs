@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::check_cache::{CachedCheck, CheckCache, FileId};
-use super::checksums::{HashingReader, Sidecar};
+use super::checksums::{Algorithm, Checksums, HashingReader, ImageSums};
 use super::chunk_hash::{self, CHUNK, ChunkHash, read_chunk};
 use super::decode::DOWNLOAD_AGAIN;
 use super::fingerprint::Changed;
@@ -31,6 +31,9 @@ pub struct Image {
     #[serde(with = "super::digest::option")]
     pub hash: Option<blake3::Hash>,
     pub layout: PartitionTable,
+    /// The SHA-256 of the stored file in hexadecimal digits, if it was computed. The worker has no use for it.
+    #[serde(skip)]
+    pub file_sha256: Option<String>,
 }
 
 /// How much of an image is read by the check.
@@ -50,13 +53,13 @@ pub enum Depth {
 pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
     warn_of_window(&source, reporter);
-    let sidecar = Sidecar::find(&source.path, source.link.as_deref())?;
+    let checksums = source.checksums()?;
     match source.size {
-        Some(size) if depth == Depth::Structure => {
-            check_sidecar(&source, sidecar, reporter)?;
+        Some(size) if depth == Depth::Structure && checksums.of_content().is_empty() => {
+            check_file(&source, &checksums, reporter)?;
             from_head(source, size, None)
         }
-        _ => check(source, sidecar, reporter),
+        _ => check(source, &checksums, reporter).map(|(image, _)| image),
     }
 }
 
@@ -66,19 +69,23 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
 /// As for [`examine`].
 pub fn examine_once(source: Source, cache: &CheckCache, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
-    let sidecar = Sidecar::find(&source.path, source.link.as_deref())?;
-    let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.as_str());
-    // A size in the structure of the file overrides the cache.
-    let fits = |found: &CachedCheck| source.size.is_none_or(|size| size == found.size);
-    let Some(found) = cache.recall(&source.path, sum).filter(fits) else {
+    let checksums = source.checksums()?;
+    // A size in the structure of the file overrides the cache, and a sum that was not computed is not known.
+    let fits = |found: &CachedCheck| {
+        source.size.is_none_or(|size| size == found.size) && !found.sums.file.is_empty()
+    };
+    let found = cache.recall(&source.path).filter(fits);
+    let Some((found, notes)) = found.and_then(|found| {
+        let notes = checksums.compare(&source.path, &found.sums).ok()?;
+        Some((found, notes))
+    }) else {
         return examine_and_remember(source, cache, reporter);
     };
     warn_of_window(&source, reporter);
     reporter.report(&Event::note("the image was checked before, and the file has not changed since"));
-    if let Some(sidecar) = sidecar {
-        reporter.report(&Event::note(sidecar.to_string()));
-    }
-    from_head(source, found.size, Some(found.hash))
+    report(notes, reporter);
+    let image = from_head(source, found.size, Some(found.hash))?;
+    Ok(Image { file_sha256: found.sums.file_sha256(), ..image })
 }
 
 /// Checks the [whole](Depth::Whole) of `source`, and keeps the result in `cache`.
@@ -88,13 +95,12 @@ pub fn examine_once(source: Source, cache: &CheckCache, reporter: &dyn Reporter)
 pub fn examine_and_remember(source: Source, cache: &CheckCache, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
     warn_of_window(&source, reporter);
-    let sidecar = Sidecar::find(&source.path, source.link.as_deref())?;
-    let sum = sidecar.as_ref().map(|sidecar| sidecar.sum.clone());
+    let checksums = source.checksums()?;
     let file_id = FileId::of(&source.path)?;
     let begin = SystemTime::now();
-    let image = check(source, sidecar, reporter)?;
+    let (image, sums) = check(source, &checksums, reporter)?;
     if let Some(hash) = image.hash {
-        cache.keep(&image.source.path, CachedCheck { file_id, size: image.size, hash, sum }, begin);
+        cache.keep(&image.source.path, CachedCheck { file_id, size: image.size, hash, sums }, begin);
     }
     Ok(image)
 }
@@ -109,14 +115,21 @@ fn warn_of_window(source: &Source, reporter: &dyn Reporter) {
     }
 }
 
-/// Compares the stored bytes of `source` with the checksum of `sidecar`, if there is one.
-fn check_sidecar(source: &Source, sidecar: Option<Sidecar>, reporter: &dyn Reporter) -> Result<()> {
-    let Some(sidecar) = sidecar else { return Ok(()) };
-    let mut file = HashingReader::new(source.file()?);
+fn report(notes: impl IntoIterator<Item = String>, reporter: &dyn Reporter) {
+    notes.into_iter().for_each(|note| reporter.report(&Event::note(note)));
+}
+
+/// Compares the stored bytes of `source` with their `checksums`, if there are any.
+fn check_file(source: &Source, checksums: &Checksums, reporter: &dyn Reporter) -> Result<()> {
+    let algorithms = checksums.of_file();
+    if algorithms.is_empty() {
+        return Ok(());
+    }
+    let mut file = HashingReader::new(source.file()?, &algorithms);
     std::io::copy(&mut file, &mut std::io::sink())
         .with_context(|| format!("reading {}", source.path.display()))?;
-    sidecar.compare(&source.path, &file.finish())?;
-    reporter.report(&Event::note(sidecar.to_string()));
+    let sums = ImageSums { file: file.finish(), content: Vec::new() };
+    report(checksums.compare(&source.path, &sums)?, reporter);
     Ok(())
 }
 
@@ -126,33 +139,30 @@ fn from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Result<Im
     let read = source.stream()?.take(HEAD).read_to_end(&mut head);
     read.map_err(|error| source.refusal(&error))?;
     let layout = parse_layout(&head, size).with_context(|| not_a_disk_image(&source))?;
-    Ok(Image { source, size, hash, layout })
+    Ok(Image { source, size, hash, layout, file_sha256: None })
 }
 
-/// Reads all of `source`.
+/// Reads all of `source`. Returns the sums that were computed, too.
 ///
 /// # Errors
-/// A truncated or damaged file, bytes that are no disk image or do not match the checksum of `sidecar`, and a request to
-/// stop.
-fn check(source: Source, sidecar: Option<Sidecar>, reporter: &dyn Reporter) -> Result<Image> {
+/// A truncated or damaged file, bytes that are no disk image or do not match the `checksums`, and a request to stop.
+fn check(source: Source, checksums: &Checksums, reporter: &dyn Reporter) -> Result<(Image, ImageSums)> {
     let hold = interrupt::guard()?;
     let stopped = || hold.requested();
     let mut phase = Phase::begin(reporter, "check", source.size);
-    let (head, size, hash) = match &sidecar {
-        None => read_through(&source, source.file()?, &mut phase, &stopped)?,
-        Some(sidecar) => {
-            let mut file = HashingReader::new(source.file()?);
-            let read = read_through(&source, &mut file, &mut phase, &stopped)?;
-            sidecar.compare(&source.path, &file.finish())?;
-            read
-        }
-    };
+    let mut algorithms = checksums.of_file();
+    algorithms.insert(Algorithm::Sha256);
+    let mut file = HashingReader::new(source.file()?, &algorithms);
+    let stream = source.decode(StoppableReader { file: &mut file, stopped: &stopped })?;
+    let mut stream = HashingReader::new(stream, &checksums.of_content());
+    let (head, size, hash) = read_through(&source, &mut stream, &mut phase, &stopped)?;
+    let content = stream.finish();
+    let sums = ImageSums { file: file.finish(), content };
+    let notes = checksums.compare(&source.path, &sums)?;
     phase.end();
-    if let Some(sidecar) = sidecar {
-        reporter.report(&Event::note(sidecar.to_string()));
-    }
+    report(notes, reporter);
     let layout = parse_layout(&head, size).with_context(|| not_a_disk_image(&source))?;
-    Ok(Image { source, size, hash: Some(hash), layout })
+    Ok((Image { source, size, hash: Some(hash), layout, file_sha256: sums.file_sha256() }, sums))
 }
 
 fn not_a_disk_image(source: &Source) -> String {
@@ -166,18 +176,17 @@ fn parse_layout(head: &[u8], size: u64) -> Result<PartitionTable> {
     PartitionTable::parse(head, size)
 }
 
-/// The first [`HEAD`] bytes, the size in bytes and the hash of a stream.
+/// The first [`HEAD`] bytes, the size in bytes and the hash of `stream`, the decompressed bytes of `source`.
 ///
 /// # Errors
 /// [`ExitKind::Refused`] without reading on for a first chunk without a valid partition table, or with a table that
 /// exceeds the limits.
 fn read_through(
     source: &Source,
-    file: impl Read + Send,
+    mut stream: impl Read,
     phase: &mut Phase,
     stopped: &(dyn Fn() -> bool + Sync),
 ) -> Result<(Vec<u8>, u64, blake3::Hash)> {
-    let mut stream = source.decode(StoppableReader { file, stopped })?;
     let mut hashes = Vec::new();
     let mut buffer = vec![0; CHUNK];
     let mut head = Vec::new();

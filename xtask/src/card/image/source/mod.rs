@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::checksums::{Checksums, GivenSums};
 use super::decode::{DOWNLOAD_AGAIN, Gzip, Xz, Zstd};
 use super::fingerprint::{Changed, Fingerprint, UnchangedReader};
 use super::limits::{Limits, OutOfMemory};
@@ -37,6 +38,9 @@ pub struct Source {
     pub window: u64,
     #[serde(default)]
     pub limits: Limits,
+    /// The checksums that the user passes.
+    #[serde(skip)]
+    given: Box<GivenSums>,
 }
 
 impl Source {
@@ -67,7 +71,8 @@ impl Source {
         file.by_ref().take(xz::HEADERS).read_to_end(&mut head).with_context(opening)?;
         let format = Format::sniff(&head);
         let limits = Limits::default();
-        let mut source = Self { path, link, format, stored, size: None, window: 0, limits };
+        let mut source =
+            Self { path, link, format, stored, size: None, window: 0, limits, given: Box::default() };
         match format {
             Format::Raw => source.size = Some(stored.size),
             Format::Zstd => {
@@ -85,6 +90,20 @@ impl Source {
     #[must_use]
     pub fn within(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// The same file, which must have the sums `given`.
+    #[must_use]
+    pub fn with_sums(self, given: GivenSums) -> Self {
+        Self { given: Box::new(given), ..self }
+    }
+
+    /// The sums that the file must have.
+    ///
+    /// # Errors
+    /// Those of [`Checksums::find`].
+    pub fn checksums(&self) -> Result<Checksums> {
+        Checksums::find(&self.path, self.link.as_deref(), self.format != Format::Raw, &self.given)
     }
 
     /// Checks the limits as far as the structure of the file shows the memory and the size.

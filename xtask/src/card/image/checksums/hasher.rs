@@ -1,0 +1,87 @@
+//! Hashing a stream while it is read.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Result};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use super::sum::{Algorithm, Sum};
+
+/// The number of reads that may wait to be hashed.
+const WAITING: usize = 8;
+
+/// A thread that hashes what it gets.
+struct Hasher {
+    sender: SyncSender<Vec<u8>>,
+    thread: JoinHandle<Vec<Sum>>,
+}
+
+impl Hasher {
+    fn start(algorithms: &BTreeSet<Algorithm>) -> Self {
+        let (sender, receiver) = sync_channel::<Vec<u8>>(WAITING);
+        let mut hashers = algorithms.iter().map(|it| (*it, it.hasher())).collect::<Vec<_>>();
+        let thread = std::thread::spawn(move || {
+            for bytes in receiver {
+                for (_, hasher) in &mut hashers {
+                    hasher.update(&bytes);
+                }
+            }
+            hashers.into_iter().map(|(algorithm, hasher)| Sum::new(algorithm, &hasher.finalize())).collect()
+        });
+        Self { sender, thread }
+    }
+}
+
+/// A reader that hashes the bytes that are read, in a thread of its own: decompression need not wait for it.
+pub struct HashingReader<R> {
+    inner: R,
+    /// `None` for no algorithm.
+    hasher: Option<Hasher>,
+}
+
+impl<R> HashingReader<R> {
+    /// A reader of `inner`.
+    pub fn new(inner: R, algorithms: &BTreeSet<Algorithm>) -> Self {
+        let hasher = (!algorithms.is_empty()).then(|| Hasher::start(algorithms));
+        Self { inner, hasher }
+    }
+
+    /// The sums of all bytes that were read.
+    pub fn finish(self) -> Vec<Sum> {
+        let Some(Hasher { sender, thread }) = self.hasher else { return Vec::new() };
+        drop(sender);
+        thread.join().unwrap_or_default()
+    }
+}
+
+impl<R: Read> Read for HashingReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let count = self.inner.read(buffer)?;
+        if let Some(hasher) = &self.hasher {
+            // Without the thread there are no sums, and then no sum fits.
+            let _ = hasher.sender.send(buffer[..count].to_vec());
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_that_are_read_are_hashed() {
+        let algorithms = BTreeSet::from([Algorithm::Md5, Algorithm::Sha256]);
+        let mut reader = HashingReader::new(&b"abc"[..], &algorithms);
+        let mut passed = Vec::new();
+        reader.read_to_end(&mut passed).unwrap();
+        assert_eq!(passed, b"abc");
+        let sums = reader.finish().into_iter().map(|sum| sum.hex).collect::<Vec<_>>();
+        let abc = [
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "900150983cd24fb0d6963f7d28e17f72",
+        ];
+        assert_eq!(sums, abc);
+        assert_eq!(HashingReader::new(&b"abc"[..], &BTreeSet::new()).finish(), []);
+    }
+}
