@@ -31,7 +31,10 @@ pub use cli::Cli;
 pub fn usage_error(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
     if !error.use_stderr() {
-        error.exit();
+        if base::program::is_alias() {
+            error.exit();
+        }
+        return if ui::help(error) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let text = error.render().to_string();
     let text = text.trim().trim_start_matches("error: ");

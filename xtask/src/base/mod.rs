@@ -20,6 +20,7 @@ pub mod parallel;
 pub mod percent_encoding;
 mod phase;
 pub mod process;
+pub mod program;
 pub mod project;
 pub mod shell;
 mod size;

@@ -1,4 +1,4 @@
-//! The command line of the commands for development: `bench`, `demo` and `test`.
+//! The command line of the commands for development: `bench` and `test`.
 
 use std::num::NonZero;
 
@@ -46,13 +46,6 @@ pub struct BenchDeploy {
     /// How often each variant runs; the result is the median
     #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
     pub rounds: NonZero<u32>,
-}
-
-#[derive(Debug, Args)]
-pub struct Demo {
-    /// Also boot the card twice in QEMU, and verify the host by its console
-    #[arg(long, value_enum, value_name = "MACHINE", num_args = 0..=1, default_missing_value = "virt")]
-    pub boot: Option<crate::dev::qemu::Machine>,
 }
 
 #[derive(Debug, Args)]

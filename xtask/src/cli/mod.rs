@@ -1,7 +1,9 @@
 //! The command line.
 
 mod card;
+mod demo;
 mod deploy;
+#[cfg(feature = "dev")]
 mod dev;
 mod flash;
 mod host_ref;
@@ -16,8 +18,10 @@ use crate::base::ImageSource;
 use clap::{Arg, Args, Parser, Subcommand};
 
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
+pub use demo::Demo;
 pub use deploy::{Deploy, History, Status};
-pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, Benchmark, Demo, Test};
+#[cfg(feature = "dev")]
+pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, Benchmark, Test};
 pub use flash::{ConfirmArgs, Flash, Target};
 pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
 pub use image::{BuildArgs, ChecksumArgs, NixArgs};
@@ -109,9 +113,11 @@ pub enum Command {
     #[command(arg = unread_flake())]
     Demo(Demo),
     /// Run formatting, lints and all test suites that this machine can run
+    #[cfg(feature = "dev")]
     #[command(arg = unread_flake())]
     Test(Test),
     /// Benchmark this tool against its alternatives
+    #[cfg(feature = "dev")]
     #[command(arg = unread_flake())]
     Bench(Bench),
     /// Run the worker that writes cards, elevated where needed: it gets a job on stdin and reports events on stdout

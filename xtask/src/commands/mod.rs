@@ -1,5 +1,6 @@
 //! The commands, one in each file: gather, plan, show, act. Commands never call commands.
 
+#[cfg(feature = "dev")]
 mod bench;
 mod card;
 mod confirm;
@@ -19,6 +20,7 @@ mod sd_image;
 mod setup;
 mod status;
 mod sudo;
+#[cfg(feature = "dev")]
 mod test;
 
 use anyhow::{Context as _, Result};
@@ -63,6 +65,7 @@ pub fn run(mut cli: Cli) -> Result<()> {
         keys::protect(&mut cx, cli.command.identity_dir())?;
     }
     match cli.command {
+        #[cfg(feature = "dev")]
         Command::Bench(args) => bench::run(&cx, &args),
         Command::Demo(args) => demo::run(&mut cx, &args),
         Command::Deploy(args) => deploy::run(&cx, &args),
@@ -75,6 +78,7 @@ pub fn run(mut cli: Cli) -> Result<()> {
         Command::Flash(args) => flash::run(&cx, &args),
         Command::Status(args) => status::run(&cx, &args),
         Command::Setup(args) => setup::run(&mut cx, &args),
+        #[cfg(feature = "dev")]
         Command::Test(args) => test::run(&mut cx, &args),
         Command::Card(args) => card::run(&cx, &args),
         // The worker has no context: see [`worker`].

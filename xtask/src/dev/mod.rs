@@ -1,14 +1,19 @@
 //! Code for the development of the tool. Only the commands for development import it.
 
+#[cfg(feature = "dev")]
 pub mod bench;
 pub mod demo;
+#[cfg(feature = "dev")]
 pub mod netns;
 pub mod qemu;
+#[cfg(feature = "dev")]
 pub mod suites;
 
+#[cfg(feature = "dev")]
 use std::path::Path;
 
 /// The checkout of this tool, with its sources.
+#[cfg(feature = "dev")]
 pub fn checkout() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
 }

@@ -12,7 +12,7 @@ use super::chunk_strip::ChunkStrip;
 use super::fold::fold_for_stderr;
 use super::layout::{self, Amount, Layout};
 use super::multi_progress::HostProgress;
-use crate::base::{Bytes, Event, HostName, Reporter, escape};
+use crate::base::{Bytes, Event, HostName, Reporter, escape, program};
 
 /// The reporter for this run: JSON with `--json`, bars on a terminal, plain lines elsewhere.
 pub fn reporter(json: bool) -> Arc<dyn Reporter> {
@@ -194,7 +194,7 @@ pub(super) fn prefixed(host: &HostName, text: &str) -> String {
 
 /// Prints `line` on stderr. A closed stderr is not an error.
 fn print_line(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", program::as_called(line.to_owned()));
 }
 
 /// The plain line of an event, escaped; `None` for progress.

@@ -19,16 +19,16 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::base::failure::{self, Reason};
-use crate::base::{Event, Reporter, Table, escape};
+use crate::base::{Event, Reporter, Table, escape, program};
 
 /// Writes a line of the result to stdout, for people.
 pub fn result(text: &str) -> Result<()> {
-    write_result(&escape::lines(text))
+    write_result(&program::as_called(escape::lines(text)))
 }
 
 /// Writes a table to stdout.
 pub fn table(table: &Table) -> Result<()> {
-    write_result(&table.to_string())
+    write_result(&program::as_called(table.to_string()))
 }
 
 /// Writes text of the tool itself to stdout, without escaping.
@@ -38,7 +38,8 @@ pub fn own(text: &'static str) -> Result<()> {
 
 /// Writes the result as one line of JSON to stdout.
 pub fn json(value: &impl Serialize) -> Result<()> {
-    json_line(&serde_json::to_string(value).context("writing the result as JSON")?)
+    let line = serde_json::to_string(value).context("writing the result as JSON")?;
+    json_line(&program::as_called(line))
 }
 
 /// Writes a line of serialized JSON to stdout.
@@ -65,7 +66,7 @@ pub fn error(error: &anyhow::Error, json: bool) {
         return bars::JsonLines.report(&Event::failed(error));
     }
     let lines = error_lines(&format!("{error:#}"), failure::hint(error), failure::reasons(error));
-    let _ = writeln!(std::io::stderr(), "{}", fold::fold_for_stderr(&lines));
+    let _ = writeln!(std::io::stderr(), "{}", fold::fold_for_stderr(&program::as_called(lines)));
 }
 
 /// An error for people. Each of several reasons is one line, followed by the line of its hint.
@@ -80,8 +81,14 @@ fn error_lines(message: &str, hint: Option<&str>, reasons: &[Reason]) -> String 
     format!("error: {}{colon}{reasons}{hint}", escape::lines(message))
 }
 
+/// Prints the help or the version that the user asked for, and returns whether it was printed.
+pub fn help(text: &clap::Error) -> bool {
+    let plain = program::as_called(text.render().to_string());
+    write_result(plain.trim_end()).is_ok()
+}
+
 /// Prints an error of the command line in the layout of the parser.
 pub fn usage_error(text: &str) {
     let lines = text.trim_end().split('\n').map(escape::line).collect::<Vec<_>>();
-    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+    let _ = writeln!(std::io::stderr(), "{}", program::as_called(lines.join("\n")));
 }

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::bars::in_charset;
 use super::charset::Charset;
-use crate::base::{Event, HostName, escape};
+use crate::base::{Event, HostName, escape, program};
 
 /// The line of a host: its name, the elapsed time, and its current step.
 const TEMPLATE: &str = "{prefix:>10} {spinner} {elapsed} {wide_msg}";
@@ -33,7 +33,7 @@ impl HostProgress {
             _ => {}
         }
         if let Some(line) = line {
-            let _ = self.display.println(line);
+            let _ = self.display.println(program::as_called(line.to_owned()));
         }
     }
 

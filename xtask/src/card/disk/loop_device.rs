@@ -1,7 +1,7 @@
 //! A loop device that this process attaches.
 
 use std::ffi::OsStr;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -14,6 +14,7 @@ pub struct LoopDevice {
     /// `/dev/loop3`.
     pub path: PathBuf,
     /// The open device. The kernel detaches it at its last close, even if this process is killed.
+    #[cfg_attr(not(feature = "dev"), expect(dead_code, reason = "keeps the device attached"))]
     open: File,
 }
 
@@ -31,7 +32,8 @@ impl LoopDevice {
     }
 
     /// The metadata of the device node.
-    pub fn metadata(&self) -> Result<Metadata> {
+    #[cfg(feature = "dev")]
+    pub fn metadata(&self) -> Result<std::fs::Metadata> {
         self.open.metadata().with_context(|| format!("reading the metadata of {}", self.path.display()))
     }
 }

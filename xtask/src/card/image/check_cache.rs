@@ -115,6 +115,7 @@ impl CheckCache {
     }
 
     /// Removes the results for all files.
+    #[cfg(feature = "dev")]
     pub fn clear(&self) -> Result<()> {
         match std::fs::remove_file(&self.file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -3,6 +3,7 @@
 mod card;
 mod fetch;
 mod parts;
+mod sources;
 mod staging;
 mod tools;
 

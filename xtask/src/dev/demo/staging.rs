@@ -1,4 +1,4 @@
-//! Stages the flake of the demo: a copy of `xtask/demo` with `inputs/` from Debian's packages.
+//! Stages the flake of the demo: its sources, with `inputs/` from Debian's packages.
 //!
 //! The staged inputs stay until the list of parts changes, so that a second run needs no network and Nix finds the same
 //! source again.
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::fetch;
+use super::{fetch, sources};
 use crate::base::lock::Lock;
 use crate::base::{Context, FlakeRef, state};
 use crate::nix::Installable;
@@ -32,11 +32,6 @@ impl Staged {
     }
 }
 
-/// The script that grows the partition, which the demo shares with the hosts; relative to the repository.
-const GROW_SCRIPT: &str = "hosts/raspberry-pi/grow.sh";
-/// The folder of the assembler, which the demo shares with the hosts; relative to the repository.
-const ASSEMBLER: &str = "hosts/raspberry-pi/sd-image/assembler";
-
 /// Stages the flake under `home`. Packages are fetched only if `home` does not have those of the current list.
 ///
 /// # Errors
@@ -51,7 +46,7 @@ pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
     } else {
         fetch::fetch(cx, home, &inputs)?;
     }
-    copy_sources(crate::dev::checkout(), &dir)?;
+    sources::write(&dir)?;
     Ok(Staged { dir })
 }
 
@@ -63,39 +58,10 @@ fn folder(home: &Path) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Copies the files of the flake from the repository `root` to `dir`.
-fn copy_sources(root: &Path, dir: &Path) -> Result<()> {
-    let mut files = vec![root.join(GROW_SCRIPT)];
-    for folder in ["xtask/demo", ASSEMBLER].map(|folder| root.join(folder)) {
-        let doing = || format!("reading {}", folder.display());
-        for entry in folder.read_dir().with_context(doing)? {
-            files.push(entry.with_context(doing)?.path());
-        }
-    }
-    for file in files.iter().filter(|file| file.is_file()) {
-        let copy = dir.join(file.file_name().unwrap_or_default());
-        fs::copy(file, &copy).with_context(|| format!("copying {} to {}", file.display(), dir.display()))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn the_flake_is_copied_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        copy_sources(crate::dev::checkout(), dir.path()).unwrap();
-        for file in
-            ["flake.nix", "build.sh", "assemble.sh", "order.sh", "grow.sh", "system.sh", "boot-menu.sh"]
-        {
-            assert!(dir.path().join(file).is_file(), "{file}");
-        }
-        let error = copy_sources(Path::new("/nowhere"), dir.path()).unwrap_err();
-        assert_eq!(error.to_string(), "reading /nowhere/xtask/demo");
-    }
 
     #[test]
     fn only_this_user_can_access_the_card() {
