@@ -75,6 +75,12 @@ fn the_disk_of_the_running_system_is_refused() {
     let disk = system_disk();
     let path = disk.to_str().unwrap();
     assert_refused(path, &VIRTUAL, &format!("{path} is a disk of the running system: "));
+    // No option changes that, so none is offered.
+    for options in [&[][..], &["--yes"]] {
+        let outcome = flash(path, options);
+        outcome.assert_stderr_contains("is a disk of the running system: ").assert_code(3);
+        assert!(!outcome.stderr.contains("--"), "{}", outcome.stderr.replace("--all", ""));
+    }
 }
 
 #[test]
@@ -132,6 +138,53 @@ fn a_mounted_card_is_refused() {
     assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
 }
 
+/// The name and the id of this process, as messages have them.
+fn own_process() -> String {
+    let name = std::fs::read_to_string("/proc/self/comm").expect("reading the name of this process");
+    format!("{} ({})", name.trim(), std::process::id())
+}
+
+/// The mount is a claim that only the namespace of its process shows.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_that_is_mounted_in_another_mount_namespace_is_refused() {
+    let card = Loop::attach(64 * MIB, &[], ext4);
+    let at = tempfile::tempdir().unwrap();
+    let script = format!("mount {} {} && echo mounted && exec sleep 60", card.device(), at.path().display());
+    #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own programs")]
+    let mut command = std::process::Command::new("unshare");
+    let command = command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 8]).unwrap();
+    let outcome = flash(card.device(), &VIRTUAL);
+    child.kill().and_then(|()| child.wait()).unwrap();
+    outcome.assert_code(3).assert_stderr_contains(format!(
+        "{} is in use: it is mounted at {} in the mount namespace of ",
+        card.device(),
+        at.path().display()
+    ));
+    outcome.assert_stderr_contains(format!("({})\nhint: unmount it there, or end ", child.id()));
+}
+
+/// Desktops mount cards below `/media`; users do where they like.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn a_card_that_its_user_mounted_in_a_home_is_in_use_and_no_disk_of_the_system() {
+    for folder in ["/root", "/home", "/var/tmp", "/var"] {
+        let card = Loop::attach(64 * MIB, &[], ext4);
+        let dir = tempfile::tempdir_in(folder).unwrap();
+        let mounted = Mounted::at_folder(card.device(), dir.path());
+        let at = mounted.at().display();
+        let name = card.device().strip_prefix("/dev/").unwrap();
+        let text = format!(
+            "{} is in use: {name} is mounted at {at}\nhint: run `umount {at}`, or pass --unmount to `flash`",
+            card.device()
+        );
+        assert_refused(card.device(), &VIRTUAL, &text);
+        flash(card.device(), &[&VIRTUAL[..], &["--unmount"]].concat()).assert_code(0);
+    }
+}
+
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_used_as_swap_is_refused() {
@@ -157,7 +210,6 @@ fn a_card_mounted_through_another_loop_device_is_refused() {
     assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
 }
 
-/// A mount in another namespace is a claim that neither `/proc` nor `/sys` shows.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_another_program_claims_or_locks_is_refused() {
@@ -165,11 +217,15 @@ fn a_card_that_another_program_claims_or_locks_is_refused() {
     let claim =
         OpenOptions::new().read(true).custom_flags(OFlags::EXCL.bits().cast_signed()).open(card.device());
     let claim = claim.unwrap();
-    assert_refused(card.device(), &VIRTUAL, &format!("{} is in use: a mount in a container", card.device()));
+    let own = own_process();
+    let text = format!("{} is in use: {own} has it open\nhint: end {own} first", card.device());
+    assert_refused(card.device(), &VIRTUAL, &text);
     drop(claim);
     let locked = std::fs::File::open(card.device()).unwrap();
     rustix::fs::flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
-    assert_refused(card.device(), &VIRTUAL, &format!("another program holds the lock of {}", card.device()));
+    let text =
+        format!("another program holds the lock of {}: {own}\nhint: wait until it ends", card.device());
+    assert_refused(card.device(), &VIRTUAL, &text);
     drop(locked);
     assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));
     flash(card.device(), &VIRTUAL).assert_code(0);

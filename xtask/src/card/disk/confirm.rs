@@ -1,6 +1,6 @@
 //! The confirmation that a card may be overwritten, and the reasons why a confirmation does not suffice.
 
-use super::refusal::{Refusal, refusal};
+use super::refusal::{Refusal, lifted_by_option, refusal};
 use super::{ConfirmPhrase, Disk, Request};
 use crate::base::Bytes;
 
@@ -20,32 +20,31 @@ impl Confirmation {
     pub fn refusal(&self) -> Option<Refusal> {
         let hint = "pass --yes with --expect-size SIZE or --expect-serial SERIAL";
         match self {
-            Self::Missing => Some(refusal("there is no terminal to confirm the card on", hint)),
+            Self::Missing => Some(lifted_by_option("there is no terminal to confirm the card on", hint)),
             Self::Expected { size: None, serial: None } => {
-                Some(refusal("--yes alone does not identify the card", hint))
+                Some(lifted_by_option("--yes alone does not identify the card", hint))
             }
             _ => None,
         }
     }
 }
 
-/// Why the confirmation of `request` does not confirm `disk`.
+/// Why the confirmation of `request` does not suffice for `disk`, even if it is the one that the command line expects.
 pub fn unconfirmed(disk: &Disk, request: &Request) -> Option<Refusal> {
     let path = disk.path.display();
     match &request.confirmation {
-        Confirmation::Typed => None,
-        Confirmation::Missing => Some(refusal(
+        Confirmation::Missing => Some(lifted_by_option(
             format!("there is no terminal to confirm on that {path} may be overwritten"),
             format!("pass --yes {}", expect_option(disk)),
         )),
-        Confirmation::Expected { size: None, serial: None } => Some(refusal(
+        Confirmation::Expected { size: None, serial: None } => Some(lifted_by_option(
             "--yes alone does not identify the card",
             format!("add {} if {path} is the right card", expect_option(disk)),
         )),
         Confirmation::Expected { serial: None, .. }
             if matches!(disk.confirm_phrase(), ConfirmPhrase::Serial(_)) =>
         {
-            Some(refusal(
+            Some(lifted_by_option(
                 format!(
                     "{path} is large for a card ({}): its size alone does not identify it",
                     Bytes(disk.size)
@@ -53,7 +52,7 @@ pub fn unconfirmed(disk: &Disk, request: &Request) -> Option<Refusal> {
                 format!("add {} if {path} is the right card", expect_option(disk)),
             ))
         }
-        Confirmation::Expected { .. } => expectation_mismatch(disk, request),
+        Confirmation::Typed | Confirmation::Expected { .. } => None,
     }
 }
 

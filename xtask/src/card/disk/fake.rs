@@ -14,15 +14,18 @@ pub struct FakeMachine {
 impl FakeMachine {
     pub fn new() -> Self {
         let machine = Self { dir: tempfile::tempdir().unwrap() };
-        for folder in ["sys/class/block", "sys/dev/block", "sys/block", "proc/self", "dev", "run/udev/data"] {
+        for folder in
+            ["sys/class/block", "sys/dev/block", "sys/block", "proc/self", "dev", "run/udev/data", "etc"]
+        {
             fs::create_dir_all(machine.dir.path().join(folder)).unwrap();
         }
         machine
     }
 
     pub fn roots(&self) -> Roots {
-        let [sys, proc, dev, run] = ["sys", "proc", "dev", "run"].map(|name| self.dir.path().join(name));
-        Roots { sys, proc, dev, run }
+        let [sys, proc, dev, run, etc] =
+            ["sys", "proc", "dev", "run", "etc"].map(|name| self.dir.path().join(name));
+        Roots { sys, proc, dev, run, etc }
     }
 
     /// Writes the file `path`, `sys/...`, and makes its folders.

@@ -1,10 +1,11 @@
 //! [`Disk`] and the types of its properties.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::MountOwner;
 use crate::base::{Bytes, Plain};
 
 /// A whole disk, or a plain file that is a virtual card.
@@ -94,6 +95,8 @@ pub struct Use {
 pub enum Role {
     Mounted {
         at: PathBuf,
+        #[serde(default)]
+        owner: MountOwner,
     },
     Swap,
     /// A part of an array, a volume group or a pool that is neither mounted nor used as swap.
@@ -148,19 +151,13 @@ impl fmt::Display for DiskKind {
     }
 }
 
-/// The folders of the running system. A card is mounted elsewhere: in `/media`, `/run/media` or `/mnt`.
-const SYSTEM_FOLDERS: &[&str] =
-    &["/boot", "/efi", "/etc", "/gnu", "/home", "/nix", "/opt", "/persist", "/root", "/srv", "/usr", "/var"];
-
 impl Use {
     /// Whether the running system needs the disk for this use.
     pub fn is_system(&self) -> bool {
         match &self.role {
             Role::Swap => true,
             Role::Held => false,
-            Role::Mounted { at } => {
-                at == Path::new("/") || SYSTEM_FOLDERS.iter().any(|folder| at.starts_with(folder))
-            }
+            Role::Mounted { owner, .. } => *owner != MountOwner::User,
         }
     }
 
@@ -186,7 +183,10 @@ impl fmt::Display for Use {
         match role {
             Role::Held if self.loop_device().is_some() => write!(f, "{device} is behind {chain}"),
             Role::Held => write!(f, "{device} is part of {chain}"),
-            Role::Mounted { at } => write!(f, "{device} is mounted at {}", at.display()),
+            Role::Mounted { at, owner: MountOwner::Configuration } => {
+                write!(f, "{device} is mounted at {} by the configuration of this machine", at.display())
+            }
+            Role::Mounted { at, .. } => write!(f, "{device} is mounted at {}", at.display()),
             Role::Swap => write!(f, "{device} is used as swap"),
         }?;
         if through.is_empty() || matches!(role, Role::Held) {

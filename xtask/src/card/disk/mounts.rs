@@ -23,6 +23,11 @@ pub fn mounts(roots: &Roots) -> Vec<Mount> {
     read(roots, "self/mountinfo").lines().filter_map(parse_mount).collect()
 }
 
+/// Every mount in the namespace of the process `id`, as far as this user may see it.
+pub fn mounts_of_process(roots: &Roots, id: u32) -> Vec<Mount> {
+    read(roots, &format!("{id}/mountinfo")).lines().filter_map(parse_mount).collect()
+}
+
 /// The innermost mount around `path`, by the names alone, without a question to the file system.
 pub fn innermost(roots: &Roots, path: &Path) -> Option<Mount> {
     let around = mounts(roots).into_iter().filter(|mount| path.starts_with(&mount.at));
@@ -64,8 +69,8 @@ fn parse_swaps(text: &str) -> Vec<PathBuf> {
     names.map(|name| PathBuf::from(unescape(name))).collect()
 }
 
-/// Decodes the kernel's escapes: a blank is `\040`.
-fn unescape(text: &str) -> String {
+/// Decodes the kernel's escapes: a blank is `\040`. Those of fstab are the same.
+pub fn unescape(text: &str) -> String {
     let mut parts = text.split('\\');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, OFlags, Statx, StatxFlags, statx};
 
 use super::sysfs::BlockDevice;
-use super::{DeviceNumber, Disk, DiskKind, Roots};
+use super::{DeviceNumber, Disk, DiskKind, Roots, mounts};
 
 /// The number of processes that a message lists at most.
 const MAX_LISTED: usize = 5;
@@ -20,9 +20,48 @@ pub fn users(roots: &Roots, folder: &Path) -> Vec<String> {
 /// The processes other than this one that have `disk` or a partition of it open for writing: the kernel lets them write
 /// even while another process claims the disk exclusively.
 pub fn writers(roots: &Roots, disk: &Disk) -> Vec<String> {
+    others_with_open(roots, disk, is_for_writing)
+}
+
+/// The processes other than this one that have `disk` or a partition of it open.
+pub fn openers(roots: &Roots, disk: &Disk) -> Vec<String> {
+    others_with_open(roots, disk, |_| true)
+}
+
+/// The processes other than this one that have a file open by which `disk` is locked.
+pub fn lockers(roots: &Roots, disk: &Disk) -> Vec<String> {
+    others_with_open(roots, disk, |info| info.lines().any(|line| line.starts_with("lock:")))
+}
+
+/// A mount of a disk that only the processes of another mount namespace see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HiddenMount {
+    pub at: PathBuf,
+    /// A process that sees the mount.
+    pub process: String,
+}
+
+/// The first mount of `disk` in another mount namespace, such as that of a container.
+pub fn hidden_mount(roots: &Roots, disk: &Disk) -> Option<HiddenMount> {
+    let numbers = numbers(roots, disk);
+    process_ids(roots).into_iter().find_map(|id| {
+        let mounts = mounts::mounts_of_process(roots, id);
+        let mount = mounts.into_iter().find(|mount| numbers.contains(&mount.number))?;
+        Some(HiddenMount { at: mount.at, process: title(roots, id) })
+    })
+}
+
+/// The numbers of `disk` and its partitions.
+fn numbers(roots: &Roots, disk: &Disk) -> Vec<DeviceNumber> {
     let device = disk.number.and_then(|number| BlockDevice::by_number(roots, number));
     let parts = device.iter().flat_map(BlockDevice::partitions).filter_map(|part| part.device_number());
-    let numbers = parts.chain(disk.number).collect::<Vec<_>>();
+    parts.chain(disk.number).collect()
+}
+
+/// The processes other than this one that have `disk` or a partition of it open in a way for which `matches` is true,
+/// given the content of the fdinfo file.
+fn others_with_open(roots: &Roots, disk: &Disk, matches: impl Fn(&str) -> bool) -> Vec<String> {
+    let numbers = numbers(roots, disk);
     let is_disk = |facts: &Statx| {
         let number = DeviceNumber { major: facts.stx_rdev_major, minor: facts.stx_rdev_minor };
         let filesystem = rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor);
@@ -34,21 +73,26 @@ pub fn writers(roots: &Roots, disk: &Disk) -> Vec<String> {
     };
     let own = read_link(roots.proc.join("self")).ok();
     let is_own = |process: &Path| own.as_deref() == process.file_name().map(Path::new);
-    processes(roots, |process| !is_own(process) && writes(process, &is_disk))
+    processes(roots, |process| !is_own(process) && has_open(process, &is_disk, &matches))
 }
 
 /// The first [`MAX_LISTED`] processes for which `predicate` is true, given their folders in `/proc`.
 fn processes(roots: &Roots, predicate: impl Fn(&Path) -> bool) -> Vec<String> {
+    let found = process_ids(roots).into_iter().filter(|id| predicate(&roots.proc.join(id.to_string())));
+    found.map(|id| title(roots, id)).take(MAX_LISTED).collect()
+}
+
+/// The ids of all processes, in ascending order.
+fn process_ids(roots: &Roots) -> Vec<u32> {
     let entries = roots.proc.read_dir().into_iter().flatten();
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut ids = names.filter_map(|name| name.parse::<u32>().ok()).collect::<Vec<_>>();
     ids.sort_unstable();
-    let found = ids.into_iter().filter(|id| predicate(&roots.proc.join(id.to_string())));
-    found.map(|id| title(roots, id)).take(MAX_LISTED).collect()
+    ids
 }
 
-/// Whether `process` has a file open for writing for which `is_disk` is true.
-fn writes(process: &Path, is_disk: &impl Fn(&Statx) -> bool) -> bool {
+/// Whether `process` has a file open for which `is_disk` is true, and `matches` for its fdinfo file.
+fn has_open(process: &Path, is_disk: &impl Fn(&Statx) -> bool, matches: &impl Fn(&str) -> bool) -> bool {
     let open = process.join("fd").read_dir().into_iter().flatten();
     let mut names = open.filter_map(|entry| Some(entry.ok()?.file_name()));
     names.any(|name| {
@@ -59,14 +103,14 @@ fn writes(process: &Path, is_disk: &impl Fn(&Statx) -> bool) -> bool {
             AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT,
             StatxFlags::BASIC_STATS,
         );
-        facts.is_ok_and(|facts| is_disk(&facts)) && is_for_writing(&process.join("fdinfo").join(name))
+        let info = || std::fs::read_to_string(process.join("fdinfo").join(&name)).unwrap_or_default();
+        facts.is_ok_and(|facts| is_disk(&facts)) && matches(&info())
     })
 }
 
 /// Whether the flags in the fdinfo file `info` are those of a file open for writing: `flags:\t0100002` (proc(5)).
-fn is_for_writing(info: &Path) -> bool {
-    let text = std::fs::read_to_string(info).unwrap_or_default();
-    let bits = text.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+fn is_for_writing(info: &str) -> bool {
+    let bits = info.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
     let flags = bits.map_or(OFlags::empty(), OFlags::from_bits_retain);
     let writes = matches!(flags & OFlags::RWMODE, OFlags::WRONLY | OFlags::RDWR);
     writes && !flags.contains(OFlags::PATH)
@@ -136,5 +180,10 @@ mod tests {
         symlink("7", roots.proc.join("self")).unwrap();
         let disk = Disk::load(&roots, &card).unwrap();
         assert_eq!(writers(&roots, &disk), ["qemu (3)", "dd (20)"]);
+        assert_eq!(openers(&roots, &disk), ["qemu (3)", "cat (4)", "path (5)", "dd (20)"]);
+        assert!(lockers(&roots, &disk).is_empty());
+        let lock = "flags:\t0100000\nlock:\t1: FLOCK  ADVISORY  WRITE 4 00:05:211 0 EOF\n";
+        machine.file("proc/4/fdinfo/3", lock);
+        assert_eq!(lockers(&roots, &disk), ["cat (4)"]);
     }
 }

@@ -8,13 +8,25 @@ use crate::base::failure::{ExitKind, Reason};
 pub struct Refusal {
     pub reason: String,
     pub hint: String,
+    pub(super) remedy: Remedy,
+}
+
+/// What lifts a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// Another disk, or a change of this one: no option does.
+    Disk,
+    /// Unmounting, by hand or by an option.
+    Unmounting,
+    /// An option that accepts the disk or confirms it, whose name is in the hint.
+    Option,
 }
 
 /// Fails with all `refusals` as one error, if there are any.
 pub fn refuse(refusals: &[Refusal]) -> anyhow::Result<()> {
     match refusals {
         [] => Ok(()),
-        [Refusal { reason, hint }] => bail!(Refused, "{reason}"; hint: "{hint}"),
+        [Refusal { reason, hint, .. }] => bail!(Refused, "{reason}"; hint: "{hint}"),
         several => {
             let reasons = several.iter().map(Refusal::to_reason).collect();
             let message = format_args!("refused for {} reasons", several.len());
@@ -30,6 +42,12 @@ impl Refusal {
     }
 }
 
-pub(super) fn refusal(reason: impl Into<String>, hint: impl Into<String>) -> Refusal {
-    Refusal { reason: reason.into(), hint: hint.into() }
+/// A refusal that only another disk, or a change of this one, lifts.
+pub(super) fn refusal<R: Into<String>, H: Into<String>>(reason: R, hint: H) -> Refusal {
+    Refusal { reason: reason.into(), hint: hint.into(), remedy: Remedy::Disk }
+}
+
+/// A refusal that the option in its hint lifts.
+pub(super) fn lifted_by_option<R: Into<String>, H: Into<String>>(reason: R, hint: H) -> Refusal {
+    Refusal { remedy: Remedy::Option, ..refusal(reason, hint) }
 }

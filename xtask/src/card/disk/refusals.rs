@@ -3,17 +3,33 @@
 use std::collections::BTreeSet;
 
 use super::confirm::{expectation_mismatch, unconfirmed};
-use super::refusal::{Refusal, refusal};
-use super::{Confirmation, Disk, DiskKind, Mounted, Protected, Request, Role, Use, VirtualCards};
+use super::refusal::{Refusal, Remedy, lifted_by_option, refusal};
+use super::{Confirmation, Disk, DiskKind, MountOwner, Mounted, Protected, Request, Role, Use, VirtualCards};
 use crate::base::{Bytes, shell};
 
 /// The hint for a device that can never be a card.
 const LIST_CARDS: &str = "run `cargo xtask devices` to list the cards";
 
-/// Every reason to refuse `disk`; empty where it may be written.
+/// Every reason to refuse `disk`; empty where it may be written. Where one of them is final, no option makes the disk a
+/// card, so none is offered.
 pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
-    let checks = [not_a_card, no_medium, system, busy, protected, too_small, sectors, read_only, unconfirmed];
-    checks.iter().filter_map(|check| check(disk, request)).collect()
+    let checks = [
+        not_a_card,
+        no_medium,
+        system,
+        busy,
+        protected,
+        too_small,
+        sectors,
+        read_only,
+        expectation_mismatch,
+        unconfirmed,
+    ];
+    let mut found = checks.iter().filter_map(|check| check(disk, request)).collect::<Vec<_>>();
+    if found.iter().any(|refusal| refusal.remedy == Remedy::Disk) {
+        found.retain(|refusal| refusal.remedy != Remedy::Option);
+    }
+    found
 }
 
 /// Every reason to refuse `disk` whatever was confirmed: the check of a worker that has claimed the disk.
@@ -40,12 +56,14 @@ fn not_a_card(disk: &Disk, request: &Request) -> Option<Refusal> {
     match &disk.kind {
         DiskKind::SdCard | DiskKind::Usb => None,
         kind if kind.is_virtual() && request.virtual_cards == VirtualCards::Allowed => None,
-        DiskKind::Loop { .. } => {
-            Some(refusal(format!("{path} is a loop device, not a card"), "pass --allow-virtual to accept it"))
-        }
-        DiskKind::File { .. } => {
-            Some(refusal(format!("{path} is a plain file, not a card"), "pass --allow-virtual to accept it"))
-        }
+        DiskKind::Loop { .. } => Some(lifted_by_option(
+            format!("{path} is a loop device, not a card"),
+            "pass --allow-virtual to accept it",
+        )),
+        DiskKind::File { .. } => Some(lifted_by_option(
+            format!("{path} is a plain file, not a card"),
+            "pass --allow-virtual to accept it",
+        )),
         DiskKind::SolderedEmmc => {
             Some(refusal(format!("{path} is an eMMC of this machine, not a card"), LIST_CARDS))
         }
@@ -79,27 +97,44 @@ fn no_medium(disk: &Disk, _: &Request) -> Option<Refusal> {
 fn system(disk: &Disk, _: &Request) -> Option<Refusal> {
     let uses = disk.uses.iter().filter(|used| used.is_system()).collect::<Vec<_>>();
     let why = list(&uses)?;
-    Some(refusal(format!("{} is a disk of the running system: {why}", disk.path.display()), LIST_CARDS))
+    let is_configured =
+        |used: &&Use| matches!(used.role, Role::Mounted { owner: MountOwner::Configuration, .. });
+    let hint = match mount_points(uses.iter().copied()) {
+        mount_points if uses.iter().all(is_configured) => {
+            format!("run `umount {mount_points}` if this is a card after all, else name another disk")
+        }
+        _ => LIST_CARDS.to_owned(),
+    };
+    Some(refusal(format!("{} is a disk of the running system: {why}", disk.path.display()), hint))
+}
+
+/// The mount points of `uses` as arguments of `umount`.
+fn mount_points<'a>(uses: impl Iterator<Item = &'a Use>) -> String {
+    let mount_points = uses.filter_map(|used| match &used.role {
+        Role::Mounted { at, .. } => Some(shell::quote(&at.to_string_lossy())),
+        _ => None,
+    });
+    mount_points.collect::<Vec<_>>().join(" ")
 }
 
 fn busy(disk: &Disk, request: &Request) -> Option<Refusal> {
     let will_be_unmounted =
         request.mounted == Mounted::Unmounted && disk.uses.iter().all(Use::is_plain_mount);
-    if will_be_unmounted || disk.uses.iter().any(Use::is_system) {
+    let is_no_card = || not_a_card(disk, request).is_some_and(|refusal| refusal.remedy == Remedy::Disk);
+    if will_be_unmounted || disk.uses.iter().any(Use::is_system) || is_no_card() {
         return None;
     }
     let uses = disk.uses.iter().collect::<Vec<_>>();
     let why = list(&uses)?;
-    Some(refusal(format!("{} is in use: {why}", disk.path.display()), release_hint(disk)))
+    let is_mounted_only = uses.iter().all(|used| used.is_plain_mount());
+    let remedy = if is_mounted_only { Remedy::Unmounting } else { Remedy::Disk };
+    let reason = format!("{} is in use: {why}", disk.path.display());
+    Some(Refusal { remedy, ..refusal(reason, release_hint(disk)) })
 }
 
 /// The hint that releases a disk that is in use.
 fn release_hint(disk: &Disk) -> String {
-    let mount_points = disk.uses.iter().filter_map(|used| match &used.role {
-        Role::Mounted { at } => Some(shell::quote(&at.to_string_lossy())),
-        _ => None,
-    });
-    let mount_points = mount_points.collect::<Vec<_>>().join(" ");
+    let mount_points = mount_points(disk.uses.iter());
     let loops = disk.uses.iter().filter_map(Use::loop_device).map(|name| format!("/dev/{name}"));
     let loops = loops.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ");
     if mount_points.is_empty() && !loops.is_empty() {

@@ -1,4 +1,4 @@
-//! The root folders of sysfs, procfs, the device nodes and udev: parameters, so that tests can use their own.
+//! The root folders of sysfs, procfs, the device nodes, udev and the configuration: parameters, so that tests can use their own.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,13 @@ pub struct Roots {
     pub dev: PathBuf,
     /// The folder with the database of udev in `udev/data`.
     pub run: PathBuf,
+    /// The folder with `fstab`, `passwd` and the units of systemd.
+    pub etc: PathBuf,
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        let [sys, proc, dev, run] = ["/sys", "/proc", "/dev", "/run"].map(PathBuf::from);
-        Self { sys, proc, dev, run }
+        let [sys, proc, dev, run, etc] = ["/sys", "/proc", "/dev", "/run", "/etc"].map(PathBuf::from);
+        Self { sys, proc, dev, run, etc }
     }
 }

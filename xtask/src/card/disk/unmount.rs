@@ -22,8 +22,7 @@ use crate::base::shell;
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Use {
-    /// Whether unmounting releases the disk without harm: a mount of the disk or a partition itself, outside the folders
-    /// of the running system.
+    /// Whether unmounting releases the disk without harm: a mount of the disk or a partition itself that a user has made.
     pub fn is_plain_mount(&self) -> bool {
         matches!(self.role, Role::Mounted { .. }) && self.through.is_empty() && !self.is_system()
     }
@@ -34,7 +33,7 @@ impl Disk {
     pub fn plain_mounts(&self) -> impl Iterator<Item = (&str, &Path)> {
         let plain = self.uses.iter().filter(|used| used.is_plain_mount());
         plain.filter_map(|used| match &used.role {
-            Role::Mounted { at } => Some((used.device.as_str(), at.as_path())),
+            Role::Mounted { at, .. } => Some((used.device.as_str(), at.as_path())),
             _ => None,
         })
     }

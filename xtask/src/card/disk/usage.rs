@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::backing::{Backing, InodeId, backing, device_at};
+use super::mount_owner::SystemPaths;
 use super::mounts::{self, Mount};
 use super::sysfs::BlockDevice;
 use super::{DeviceNumber, Disk, Role, Roots, Use};
@@ -22,10 +23,11 @@ pub struct Usage {
 impl Usage {
     pub fn load(roots: &Roots) -> Self {
         let mounts = mounts::mounts(roots);
+        let system_paths = SystemPaths::load(roots);
         let mut usage = Self { uses: Vec::new(), swaps: Vec::new() };
         for mount in &mounts {
             let devices = devices_of_mount(roots, mount);
-            let role = Role::Mounted { at: mount.at.clone() };
+            let role = Role::Mounted { at: mount.at.clone(), owner: system_paths.owner(&mount.at) };
             let through = through_pool(mount, &devices);
             for device in &devices {
                 usage.walk(roots, device, &role, &through);

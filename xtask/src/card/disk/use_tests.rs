@@ -149,3 +149,94 @@ fn a_worker_refuses_a_disk_whatever_was_confirmed() {
     machine.mount("8:17", "/media/me/A", "vfat", "/dev/sdb1");
     assert_eq!(reasons("sdb"), ["/dev/sdb is in use: sdb1 is mounted at /media/me/A"]);
 }
+
+#[test]
+fn a_card_that_its_user_mounted_is_no_disk_of_the_system() {
+    for at in ["/home/me/card", "/root/card", "/var/mnt/card", "/var/tmp/my card"] {
+        let machine = FakeMachine::new();
+        machine.file("etc/passwd", "me:x:1000:100::/home/me:/bin/sh\nroot:x:0:0::/root:/bin/sh\n");
+        machine.with_stick().mount("8:17", &at.replace(' ', "\\040"), "vfat", "/dev/sdb1");
+        let stick = machine.disk("sdb");
+        let quoted = crate::base::shell::quote(at);
+        let words = format!(
+            "/dev/sdb is in use: sdb1 is mounted at {at}; run `umount {quoted}`, or pass --unmount to `flash`"
+        );
+        check(&stick, &request(), &[&words]);
+        check(&stick, &unmounted(), &[]);
+        assert_eq!(stick.plain_mounts().count(), 1);
+    }
+}
+
+#[test]
+fn a_disk_that_the_system_mounts_below_home_stays_one_of_the_system() {
+    let machine = FakeMachine::new();
+    machine.file("etc/fstab", "LABEL=data /home/me/data ext4 defaults 0 0\n");
+    machine.with_stick().mount("8:17", "/home/me/data", "ext4", "/dev/sdb1");
+    let words = "/dev/sdb is a disk of the running system: sdb1 is mounted at /home/me/data by the configuration of this \
+        machine; run `umount /home/me/data` if this is a card after all, else name another disk";
+    for request in [request(), unmounted()] {
+        check(&machine.disk("sdb"), &request, &[words]);
+    }
+    machine.mount("8:17", "/home/me", "ext4", "/dev/sdb1").file("etc/passwd", "me:x:1:1::/home/me:/bin/sh\n");
+    let words = "/dev/sdb is a disk of the running system: sdb1 is mounted at /home/me/data by the configuration of this \
+        machine, sdb1 is mounted at /home/me; run `cargo xtask devices` to list the cards";
+    check(&machine.disk("sdb"), &unmounted(), &[words]);
+}
+
+/// A user who is told how to confirm believes that the rest is in order.
+#[test]
+fn a_refusal_that_no_option_lifts_offers_none() {
+    let list = "run `cargo xtask devices` to list the cards";
+    let without_terminal = |request: Request| {
+        let missing = Request { confirmation: Confirmation::Missing, ..request.clone() };
+        let alone = Confirmation::Expected { size: None, serial: None };
+        [missing, Request { confirmation: alone, ..request }]
+    };
+    let internal = FakeMachine::new();
+    internal.with_sata().mount("8:1", "/mnt/data", "ext4", "/dev/sda1");
+    let root = FakeMachine::new();
+    root.with_stick().mount("8:17", "/", "ext4", "/dev/sdb1");
+    let looped = FakeMachine::new();
+    looped.device("virtual/block/loop1", "7:1", &[]).mount("7:1", "/", "ext4", "/dev/loop1");
+    let swap = FakeMachine::new();
+    swap.with_stick().swap("/dev/sdb1");
+    let locked = FakeMachine::new();
+    locked.with_card(&[("ro", "1")]);
+    let empty = FakeMachine::new();
+    empty.with_card(&[("size", "0")]);
+    let held = FakeMachine::new();
+    held.with_stick().device("virtual/block/dm-0", "253:0", &[("dm/name", "safe")]).stack("dm-0", "sdb1");
+    for (machine, name, reason) in [
+        (&internal, "sda", format!("/dev/sda is an internal SATA disk, not a card; {list}")),
+        (&root, "sdb", format!("/dev/sdb is a disk of the running system: sdb1 is mounted at /; {list}")),
+        (&looped, "loop1", format!("/dev/loop1 is a disk of the running system: loop1 is mounted at /; {list}")),
+        (&swap, "sdb", format!("/dev/sdb is a disk of the running system: sdb1 is used as swap; {list}")),
+        (
+            &locked,
+            "mmcblk0",
+            "/dev/mmcblk0 is read-only; slide the write-protect switch on the side of the card or its adapter".into(),
+        ),
+        (&empty, "mmcblk0", "/dev/mmcblk0 has no medium in it; insert the card and try again".into()),
+        (&held, "sdb", "/dev/sdb is in use: sdb1 is part of dm-0 (safe); remove it from there first".into()),
+    ] {
+        for request in without_terminal(request()) {
+            check(&machine.disk(name), &request, &[&reason]);
+        }
+    }
+}
+
+/// Both are lifted by options, which can be given at once.
+#[test]
+fn options_that_lift_all_refusals_are_all_offered() {
+    let machine = FakeMachine::new();
+    machine.with_stick().mount("8:17", "/home/me/card", "vfat", "/dev/sdb1");
+    let missing = Request { confirmation: Confirmation::Missing, ..request() };
+    check(
+        &machine.disk("sdb"),
+        &missing,
+        &[
+            "/dev/sdb is in use: sdb1 is mounted at /home/me/card; run `umount /home/me/card`, or pass --unmount to `flash`",
+            "there is no terminal to confirm on that /dev/sdb may be overwritten; pass --yes --expect-size 32000000000",
+        ],
+    );
+}

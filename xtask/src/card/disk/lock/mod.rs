@@ -71,7 +71,7 @@ fn open(roots: &Roots, disk: &Disk, claim: Claim) -> Result<Locked> {
     let flags = (claim_flag | OFlags::CLOEXEC).bits().cast_signed();
     let opened = OpenOptions::new().read(true).write(exclusive).custom_flags(flags).open(&disk.path);
     let file = opened.map_err(|error| busy::open_error(roots, disk, claim, error))?;
-    lock(&file, disk, claim)?;
+    lock(roots, &file, disk, claim)?;
     let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone(), events: Mutex::new(None) };
     locked.check()?;
     if exclusive {
@@ -154,8 +154,7 @@ fn device_events(roots: &Roots) -> Option<u64> {
 }
 
 /// Locks `file` within [`LOCK_TIMEOUT`].
-fn lock(file: &File, disk: &Disk, claim: Claim) -> Result<()> {
-    let path = disk.path.display();
+fn lock(roots: &Roots, file: &File, disk: &Disk, claim: Claim) -> Result<()> {
     let operation = match claim {
         Claim::Exclusive => FlockOperation::NonBlockingLockExclusive,
         Claim::Shared => FlockOperation::NonBlockingLockShared,
@@ -167,15 +166,9 @@ fn lock(file: &File, disk: &Disk, claim: Claim) -> Result<()> {
             Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(50));
             }
-            Err(Errno::WOULDBLOCK) => {
-                bail!(
-                    Refused,
-                    "another program holds the lock of {path}";
-                    hint: "wait until it ends; `fuser {path}` shows it"
-                );
-            }
+            Err(Errno::WOULDBLOCK) => return Err(busy::locked(roots, disk)),
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error).with_context(|| format!("locking {path}")),
+            Err(error) => return Err(error).with_context(|| format!("locking {}", disk.path.display())),
         }
     }
 }

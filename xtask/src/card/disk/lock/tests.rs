@@ -90,6 +90,17 @@ fn the_error_of_a_busy_disk_names_its_user() {
     machine.file("run/udev/data/b8:17", "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=tank\n");
     let words = "/dev/sdb is in use: it is part of a zfs called tank; remove it from there first";
     assert_eq!(error(), words);
+    // In the mount namespace of a container.
+    machine.file("proc/77/mountinfo", "41 27 8:17 / /data rw - vfat /dev/sdb1 rw\n");
+    machine.file("proc/77/comm", "postgres\n");
+    let words = "/dev/sdb is in use: it is mounted at /data in the mount namespace of postgres (77); \
+        unmount it there, or end postgres (77) first";
+    assert_eq!(error(), words);
     machine.mount("8:17", "/media/me/CARD", "vfat", "/dev/sdb1");
     assert_eq!(error(), "/dev/sdb is in use: sdb1 is mounted at /media/me/CARD; end this use first");
+    machine.file("proc/78/comm", "vlc\n").file("proc/78/fd/x", "");
+    std::os::unix::fs::symlink("/media/me/CARD/film", roots.proc.join("78/fd/3")).unwrap();
+    let words =
+        "/dev/sdb is in use: sdb1 is mounted at /media/me/CARD, and busy with vlc (78); end vlc (78) first";
+    assert_eq!(error(), words);
 }

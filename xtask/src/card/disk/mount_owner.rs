@@ -1,0 +1,206 @@
+//! Whose mount a mount is: the running system's, or that of a user who mounted a card somewhere.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Roots, mounts};
+use crate::base::bounded::{self, Links};
+
+/// Whose mount it is. Only that of a user may be unmounted to write a card.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountOwner {
+    /// A folder of the running system.
+    #[default]
+    System,
+    /// The configuration of the machine mounts it at each boot.
+    Configuration,
+    User,
+}
+
+/// The folders of the running system in which nobody mounts a card.
+const SYSTEM_FOLDERS: &[&str] =
+    &["/boot", "/efi", "/etc", "/gnu", "/nix", "/opt", "/persist", "/srv", "/usr"];
+
+/// The folders of the running system below which a user may have mounted a card.
+const SHARED_FOLDERS: &[&str] = &[
+    "/home",
+    "/root",
+    "/var",
+    "/var/cache",
+    "/var/db",
+    "/var/empty",
+    "/var/home",
+    "/var/lib",
+    "/var/local",
+    "/var/lock",
+    "/var/log",
+    "/var/mail",
+    "/var/opt",
+    "/var/roothome",
+    "/var/run",
+    "/var/spool",
+    "/var/srv",
+    "/var/tmp",
+    "/var/usrlocal",
+];
+
+/// The largest file of the configuration that is read, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+/// The paths that the running system needs, beside the fixed folders.
+#[derive(Debug, Default)]
+pub struct SystemPaths {
+    /// The mount points in fstab that are mounted at each boot, and those of the mount units of systemd.
+    configured: BTreeSet<PathBuf>,
+    /// The home folders of all accounts.
+    homes: BTreeSet<PathBuf>,
+}
+
+impl SystemPaths {
+    pub fn load(roots: &Roots) -> Self {
+        let read = |name: &str| {
+            let bytes = bounded::read(&roots.etc.join(name), MAX_FILE, Links::Follow).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let units = roots.etc.join("systemd/system").read_dir().into_iter().flatten();
+        let names = units.filter_map(|unit| unit.ok()?.file_name().into_string().ok());
+        let units = names.filter_map(|name| unit_mount_point(&name));
+        let configured = fstab_mount_points(&read("fstab")).into_iter().chain(units).collect();
+        Self { configured, homes: homes(&read("passwd")) }
+    }
+
+    /// Whose mount the one at `at` is.
+    pub fn owner(&self, at: &Path) -> MountOwner {
+        let is_home = || self.homes.iter().any(|home| home.starts_with(at));
+        let is_folder = SYSTEM_FOLDERS.iter().any(|folder| at.starts_with(folder))
+            || SHARED_FOLDERS.iter().any(|folder| at == Path::new(folder));
+        if at == Path::new("/") || is_folder || is_home() {
+            MountOwner::System
+        } else if self.configured.contains(at) {
+            MountOwner::Configuration
+        } else {
+            MountOwner::User
+        }
+    }
+}
+
+/// The mount points of fstab(5), without those that are only mounted on request (`noauto`).
+fn fstab_mount_points(text: &str) -> Vec<PathBuf> {
+    let lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with('#'));
+    let entries = lines.filter_map(|line| {
+        let fields = line.split_ascii_whitespace().collect::<Vec<_>>();
+        let options = fields.get(3).copied().unwrap_or_default();
+        let is_manual = options.split(',').any(|option| option == "noauto");
+        (!is_manual).then_some(*fields.get(1)?)
+    });
+    entries.map(|field| PathBuf::from(mounts::unescape(field))).filter(|path| path.is_absolute()).collect()
+}
+
+/// The mount point of a mount unit, `home-me-data.mount`, whose name systemd escapes (systemd.unit(5)).
+fn unit_mount_point(name: &str) -> Option<PathBuf> {
+    let name = name.strip_suffix(".mount")?.replace('-', "/");
+    let mut parts = name.split("\\x");
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let code = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok())?;
+        bytes.push(code);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    Some(Path::new("/").join(String::from_utf8_lossy(&bytes).trim_start_matches('/')))
+}
+
+/// The home folders in passwd(5), without `/`, which is a mount of the system in any case.
+fn homes(text: &str) -> BTreeSet<PathBuf> {
+    let homes = text.lines().filter_map(|line| line.split(':').nth(5)).map(PathBuf::from);
+    homes.filter(|home| home.is_absolute() && home != Path::new("/")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::FakeMachine;
+    use super::*;
+
+    const FSTAB: &str = "# /dev/sdc1 /home/me/comment ext4\n/dev/sda2 / ext4 defaults 0 1\n\
+        UUID=1-2 /home/me/my\\040data vfat user,rw 0 0\nLABEL=CARD /home/me/card vfat noauto,user 0 0\n\
+        /dev/sda3 none swap sw 0 0\n/dev/sda4 /var/backup\n";
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nme:x:1000:100::/home/me:/bin/sh\n\
+        db:x:70:70::/var/lib/db/data:/bin/false\nnobody:x:9:9::/:/bin/false\nbroken\n";
+
+    #[test]
+    fn a_mount_of_a_user_is_told_from_one_of_the_system() {
+        let machine = FakeMachine::new();
+        machine.file("etc/fstab", FSTAB).file("etc/passwd", PASSWD);
+        machine.file("etc/systemd/system/home-me-a\\x2db\\x20c.mount", "");
+        machine.file("etc/systemd/system/home-me-other.service", "");
+        let paths = SystemPaths::load(&machine.roots());
+        for (owner, mount_points) in [
+            (
+                MountOwner::System,
+                &[
+                    "/",
+                    "/boot",
+                    "/boot/firmware",
+                    "/etc/x",
+                    "/home",
+                    "/home/me",
+                    "/nix/store",
+                    "/opt/x",
+                    "/root",
+                    "/srv/x",
+                    "/usr",
+                    "/var",
+                    "/var/lib",
+                    "/var/lib/db",
+                    "/var/lib/db/data",
+                    "/var/log",
+                    "/var/tmp",
+                ][..],
+            ),
+            (MountOwner::Configuration, &["/home/me/my data", "/var/backup", "/home/me/a-b c"]),
+            (
+                MountOwner::User,
+                &[
+                    "/home/me/card",
+                    "/home/me/mnt/deep/er",
+                    "/home/card",
+                    "/home/me2",
+                    "/root/card",
+                    "/var/card",
+                    "/var/mnt/card",
+                    "/var/tmp/card",
+                    "/var/lib/db2",
+                    "/media/me/CARD",
+                    "/run/media/me/CARD",
+                    "/mnt",
+                    "/home/me/comment",
+                    "/home/me/my",
+                    "/rooted",
+                    "/optional",
+                    "/home/me/other",
+                ],
+            ),
+        ] {
+            for at in mount_points {
+                assert_eq!(paths.owner(Path::new(at)), owner, "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_configuration_the_folders_decide() {
+        let paths = SystemPaths::load(&FakeMachine::new().roots());
+        assert_eq!(paths.owner(Path::new("/home")), MountOwner::System);
+        assert_eq!(paths.owner(Path::new("/home/me/card")), MountOwner::User);
+    }
+
+    #[test]
+    fn fuzz() {
+        let unit = "home-me-a\\x2db\\x20c.mount";
+        crate::base::fuzz::check_text(&[FSTAB, PASSWD, unit], |text| {
+            (fstab_mount_points(text).len(), homes(text).len(), unit_mount_point(text))
+        });
+    }
+}
