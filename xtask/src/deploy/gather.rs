@@ -113,7 +113,7 @@ fn read_state(cx: &Context, options: &DeployOptions, target: &Target) -> Result<
     let skip_if =
         format!("readlink -f {link} | grep -qxF {} || test ! -e {}", target.path, shell::quote(from));
     let probe = || {
-        let mut query = Query::new()?;
+        let mut query = Query::new("the query of the state and the closure")?;
         Closure::add_queries(&mut query, &skip_if, from);
         host::add_queries(&mut query, target);
         let answer = remote.query(&query, CLOSURE_TIMEOUT)?;

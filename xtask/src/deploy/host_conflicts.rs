@@ -52,7 +52,7 @@ fn refuse_password_prompts(targets: &[&Target]) -> Result<()> {
     }
     bail!(
         Usage, "sudo asks for a password on {}, and can ask for only one host at a time; nothing was deployed",
-        names.join(", "); hint: "deploy to a host with `interactiveSudo` alone"
+        names.join(", "); hint: "deploy to each host with `interactiveSudo` by a command of its own"
     );
 }
 

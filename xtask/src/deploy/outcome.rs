@@ -153,7 +153,7 @@ impl Outcome {
             ),
             Proof::Link => format!(
                 "read on {host}: {link}, against deploy.nodes.{host} (without /run/current-system, only deploy-rs \
-                 tells that the activation succeeded)"
+                 reports that the activation succeeded)"
             ),
             Proof::NextBoot => {
                 format!("read on {host}: {link}, against deploy.nodes.{host}: it is what boots")

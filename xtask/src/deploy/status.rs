@@ -169,7 +169,7 @@ impl Status {
             Ok(observation) => {
                 let devices = observation.disks.read_only.iter();
                 devices
-                    .map(|device| format!("{host} has {device} read-only: the kernel found errors on it"))
+                    .map(|device| format!("{device} of {host} is read-only: the kernel found errors on it"))
                     .collect()
             }
         }

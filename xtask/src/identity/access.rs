@@ -14,6 +14,7 @@ use rustix::process::geteuid;
 use super::folder::FILE;
 use crate::bail;
 use crate::base::lock::Lock;
+use crate::base::shell;
 
 /// The lock file beside the folders; while it is held, other runs close none of them. No host has this name.
 const LOCK: &str = ".access.lock";
@@ -89,8 +90,11 @@ pub fn require_private(path: &Path, private_mode: &str) -> Result<()> {
     let context = || format!("reading the mode of {}", path.display());
     let mode = path.metadata().with_context(context)?.permissions().mode() & 0o777;
     if mode | 0o700 != 0o700 {
-        let path = path.display();
-        bail!(Refused, "{path} has mode {mode:04o}, so others can access it"; hint: "run `chmod {private_mode} {path}`");
+        let quoted = shell::quote(&path.to_string_lossy());
+        bail!(
+            Refused, "{} has mode {mode:04o}, so others can access it", path.display();
+            hint: "run `chmod {private_mode} {quoted}`"
+        );
     }
     Ok(())
 }

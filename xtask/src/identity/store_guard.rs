@@ -56,7 +56,9 @@ fn is_ignored(launcher: &Launcher, repository: &Path, keys: &Path) -> Result<boo
     match output.code {
         0 => Ok(true),
         1 => Ok(false),
-        _ => bail!(Other, "asking git whether it ignores {}: {}", keys.display(), output.stderr.trim()),
+        code => {
+            bail!(Other, "git check-ignore {} exited with {code}: {}", keys.display(), output.stderr.trim())
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The receipt of a running flash. It is written before the card is touched, so that every flash leaves one, however
 //! it ends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
@@ -59,7 +59,7 @@ impl RunningFlash {
             store::replace(path, &receipt.into())
         };
         if let Err(error) = result {
-            cx.warn(format!("the receipt of this flash lacks its failure: {}", failure::with_hint(&error)));
+            cx.warn(outdated(path, "failed", &error));
         }
     }
 
@@ -67,9 +67,18 @@ impl RunningFlash {
     pub fn complete(self, cx: &Context, flashed: Flashed) {
         let Some(path) = self.path else { return };
         if let Err(error) = store::replace(&path, &Receipt::from(flashed)) {
-            cx.warn(format!("the receipt of this flash lacks its success: {}", failure::with_hint(&error)));
+            cx.warn(outdated(&path, "succeeded", &error));
         }
     }
+}
+
+/// The warning that the receipt at `path` could not be replaced when the flash `ended`.
+fn outdated(path: &Path, ended: &str, error: &anyhow::Error) -> String {
+    format!(
+        "the receipt {} does not show that the flash {ended}: {}; `history` shows it as broken off",
+        path.display(),
+        failure::with_hint(error)
+    )
 }
 
 /// A reporter that forwards all events and records the progress.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
+use crate::bail;
 use crate::base::failure;
 use crate::base::{Bytes, state};
 
@@ -53,7 +54,7 @@ pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
             return Ok(path);
         }
     }
-    Err(crate::failure!(Other, "too many receipts in {}", folder.display()))
+    bail!(Other, "too many receipts in {}", folder.display(); hint: "move older receipts to another folder")
 }
 
 /// Replaces the receipt at `path`, which [`write()`] has created.

@@ -109,7 +109,7 @@ fn each_known_host_has_a_lock() {
 fn interactive_sudo_is_refused_for_several_hosts() {
     let interactive = (r#""interactiveSudo":null"#, r#""interactiveSudo":true"#);
     let error = "sudo asks for a password on two, and can ask for only one host at a time; nothing was deployed\n\
-                 hint: deploy to a host with `interactiveSudo` alone";
+                 hint: deploy to each host with `interactiveSudo` by a command of its own";
     assert_refused(&scene(interactive), &["one", "two"], 2, error);
     // The command line overrides the node, and --dry-run needs no password.
     for args in [&["one", "two", "--dry-run"][..], &["one", "two", "--", "--interactive-sudo", "false"]] {
@@ -118,7 +118,7 @@ fn interactive_sudo_is_refused_for_several_hosts() {
         scene.run(args).assert_code(12);
     }
     let error = "sudo asks for a password on one, two, and can ask for only one host at a time; nothing was deployed\n\
-                 hint: deploy to a host with `interactiveSudo` alone";
+                 hint: deploy to each host with `interactiveSudo` by a command of its own";
     let outcome = scene(("", "")).run(&["one", "two", "--", "--interactive-sudo", "true"]);
     outcome.assert_code(2).assert_stdout("");
     assert_eq!(outcome.stderr, format!("error: {error}\n"));

@@ -203,7 +203,10 @@ fn a_fifo_in_place_of_the_key_is_refused() {
     let (sandbox, key) = with_key();
     std::fs::remove_file(&key).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &key, 0o600.into()).unwrap();
-    let error = format!("error: the host key {} is not a file\nhint: move it away\n", key.display());
+    let error = format!(
+        "error: the host key {} is not a file\nhint: move it away, then run the command again\n",
+        key.display()
+    );
     sandbox.run(&["identity", "show", "pi"]).assert_stderr(error);
 }
 

@@ -59,7 +59,7 @@ fn status_shows_a_file_system_that_became_read_only() {
     scene.machine.inside(&format!("echo x >/sys/fs/ext4/{name}/trigger_fs_error"));
     let status = json(&scene, &[], 0);
     assert!(read_only(&status), "{device}: {status}");
-    let warning = format!("target has {device} read-only: the kernel found errors on it\n");
+    let warning = format!("{device} of target is read-only: the kernel found errors on it\n");
     scene.run(&["status"]).assert_stderr_contains(&warning).assert_code(0);
 }
 

@@ -85,7 +85,7 @@ fn files_do_not_replace_folders_nor_folders_files() {
     let image = host_image(4096, false);
     let of_pi = ["--identity-of", "pi"];
     let file = |dir: &Path| std::fs::write(dir.join("etc"), "").unwrap();
-    let text = "error: --files contains etc, which is not a folder, but etc/ssh is within it";
+    let text = "error: --files contains etc, a file or link, but the card needs a folder there for etc/ssh";
     assert_files_refused(&image, file, &of_pi, text);
     assert_files_refused(
         &image,

@@ -110,6 +110,6 @@ fn a_boot_menu_with_a_damaged_size_does_not_boot() {
     stdout_of("debugfs", &["-w", "-R", "sif /boot/extlinux/extlinux.conf size 0xf0000000000", &root]);
     let reason = inspect(&disk).unwrap_err();
     let expected = "reading the file system on partition 2: reading /boot/extlinux/extlinux.conf: \
-                    the menu has 16492674416640 bytes, more than the limit of 1048576";
+                    the menu has 16492674416640 bytes, more than the limit of 1048576 bytes";
     assert_eq!(reason, expected);
 }

@@ -196,7 +196,9 @@ fn read_only(disk: &Disk, _: &Request) -> Option<Refusal> {
         DiskKind::Loop { .. } => {
             format!("attach it without `losetup --read-only`, or run `blockdev --setrw {path}`")
         }
-        DiskKind::File { .. } => format!("run `chmod u+w {path}`"),
+        DiskKind::File { .. } => {
+            format!("run `chmod u+w {}`", shell::quote(&disk.path.to_string_lossy()))
+        }
         _ => "slide the write-protect switch on the side of the card or its adapter".to_owned(),
     };
     Some(refusal(format!("{path} is read-only"), hint))

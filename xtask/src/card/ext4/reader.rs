@@ -31,7 +31,7 @@ impl<'a> Ext4Reader<'a> {
 
     /// What the file system has at `path`; links are not followed.
     pub fn state(&self, path: &str) -> Result<PathState> {
-        Ok(match self.0.find_itself(path).with_context(|| format!("looking up {path}"))? {
+        Ok(match self.0.find_itself(path).with_context(|| format!("finding {path}"))? {
             None => PathState::Missing,
             Some(found) if found.is_folder() => PathState::Folder,
             Some(_) => PathState::Other,

@@ -19,7 +19,7 @@ impl Closure {
 
     /// The closure of `path` on the host.
     pub fn remote(host: &Remote, path: &str) -> Result<Self> {
-        let mut query = Query::new()?;
+        let mut query = Query::new("the query of the closure")?;
         Self::add_queries(&mut query, "false", path);
         let answer = host.query(&query, CLOSURE_TIMEOUT)?;
         Self::parse(&answer).with_context(|| format!("reading the closure of {path} on the host"))

@@ -26,7 +26,7 @@ pub struct Disks {
 
 impl Disks {
     pub fn read(remote: &Remote) -> Result<Self> {
-        let mut query = Query::new()?;
+        let mut query = Query::new("the query of the disks")?;
         query.add("free", "df -Pk /nix");
         query.add("mounts", "cat /proc/self/mountinfo");
         Ok(Self::parse(&remote.query(&query, PROBE_TIMEOUT)?))

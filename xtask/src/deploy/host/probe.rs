@@ -39,7 +39,7 @@ pub fn probe_after_deploy(
 
 /// Reads the state, with the additional commands of `more`.
 fn probe_with(remote: &Remote, target: &Target, more: impl FnOnce(&mut Query)) -> Result<State> {
-    let mut query = Query::new()?;
+    let mut query = Query::new("the query of the state")?;
     add_queries(&mut query, target);
     more(&mut query);
     Ok(State::read(&remote.query(&query, PROBE_TIMEOUT)?))

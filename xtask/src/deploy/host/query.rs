@@ -16,15 +16,21 @@ const END: &str = "end";
 /// does not exist stays empty.
 #[derive(Clone, Debug)]
 pub struct Query {
+    /// The query in errors, such as `the query of the state`.
+    label: &'static str,
     nonce: String,
     text: String,
 }
 
 impl Query {
-    pub fn new() -> Result<Self> {
+    pub fn new(label: &'static str) -> Result<Self> {
         let mut bytes = [0; 16];
         getrandom(&mut bytes, GetRandomFlags::empty()).context("making a nonce")?;
-        Ok(Self { nonce: format!("{:032x}", u128::from_ne_bytes(bytes)), text: String::new() })
+        Ok(Self { label, nonce: format!("{:032x}", u128::from_ne_bytes(bytes)), text: String::new() })
+    }
+
+    pub fn label(&self) -> &'static str {
+        self.label
     }
 
     /// Adds the part `name`, which is the output of `command`.
@@ -90,7 +96,7 @@ mod tests {
     use crate::base::process::Launcher;
 
     fn query(commands: &[(&str, &str)]) -> Query {
-        let mut query = Query::new().unwrap();
+        let mut query = Query::new("the query").unwrap();
         for (name, command) in commands {
             query.add(name, command);
         }
@@ -122,8 +128,8 @@ mod tests {
     /// Names of files may contain anything but NUL, and the list of processes shows the nonce.
     #[test]
     fn no_file_name_can_imitate_a_marker() {
-        let nonce = Query::new().unwrap().nonce;
-        assert_ne!(nonce, Query::new().unwrap().nonce);
+        let nonce = Query::new("the query").unwrap().nonce;
+        assert_ne!(nonce, Query::new("the query").unwrap().nonce);
         let mut query = query(&[]);
         let names = format!("a\n@failed\nb\n{0}.two\n.{0}.end\n\\000{0}.two\\000", query.nonce);
         query.add("one", &format!("printf %s '{names}'"));

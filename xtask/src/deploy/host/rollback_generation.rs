@@ -14,5 +14,5 @@ pub fn add_rollback_generation(remote: &Remote, target: &Target) -> Result<()> {
     let sudo = target.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default();
     let command = format!("{sudo}sh -c {} way-back {}", shell::quote(SCRIPT), shell::quote(&target.link));
     let doing = || format!("adding a generation to {} that deploy-rs can roll back to", target.host);
-    remote.run(&command).map(drop).with_context(doing)
+    remote.run("the script of the tool", &command).map(drop).with_context(doing)
 }

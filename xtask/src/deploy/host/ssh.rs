@@ -48,13 +48,13 @@ impl<'a> Remote<'a> {
         Self { mux, ..self }
     }
 
-    /// Runs `command` and returns its stdout. Its stdin is empty; ssh may ask on the terminal, if there is one.
+    /// Runs `command` and returns its stdout; errors call it `label`. Its stdin is empty; ssh may ask on the terminal, if there is one.
     ///
     /// # Errors
     /// `HostKey`, `Permission` or `Unreachable` if there is no connection, `Undecided` if the command fails on the
     /// host.
-    pub fn run(&self, command: &str) -> Result<String> {
-        self.run_within(command, COMMAND_TIMEOUT)
+    pub fn run(&self, label: &str, command: &str) -> Result<String> {
+        self.run_within(label, command, COMMAND_TIMEOUT)
     }
 
     /// Runs `query` within `time` and returns its answer.
@@ -62,18 +62,18 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// As [`Self::run`], and `Undecided` if the answer is incomplete.
     pub fn query(&self, query: &Query, time: Duration) -> Result<Answer> {
-        let output = self.run_within(&query.command(), time)?;
+        let output = self.run_within(query.label(), &query.command(), time)?;
         let incomplete = || failure!(Undecided, "the answer of {} is incomplete", self.host);
         query.parse(&output).ok_or_else(incomplete)
     }
 
-    fn run_within(&self, command: &str, time: Duration) -> Result<String> {
+    fn run_within(&self, label: &str, command: &str, time: Duration) -> Result<String> {
         let output = self.try_run_within(command, time)?;
         match output.code {
             0 => Ok(output.stdout),
             code => Err(failure!(
                 Undecided,
-                "a command on {} exited with {code}: {}",
+                "{label} on {} exited with {code}: {}",
                 self.host,
                 tail(&output.stderr)
             )),
@@ -93,7 +93,7 @@ impl<'a> Remote<'a> {
         match self.run_ssh(command, COMMAND_TIMEOUT)? {
             (output, log) if output.code == SSH_FAILED && !is_lost(&log, &output.stderr) => {
                 // The user may have made ssh quiet: a host that answers now has answered before.
-                self.run("true").map(|_| output)
+                self.run("`true`", "true").map(|_| output)
             }
             reply => self.check_connected(reply),
         }

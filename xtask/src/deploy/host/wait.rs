@@ -34,7 +34,8 @@ pub fn wait_until_reachable<T>(
         target.host,
         limit.as_secs().div_ceil(60)
     );
-    poll(target, limit, || reporter.report(&Event::note(&note)), probe, |_| true)
+    let notify = || reporter.report(&Event::note(&note));
+    poll(target, limit, notify, probe, |_| None)
 }
 
 /// Repeats `probe` on a host that may be unreachable for a moment, while no activation runs there.
@@ -47,7 +48,8 @@ pub fn wait_for_reconnect(
     probe: impl Fn() -> Result<State>,
 ) -> Result<State> {
     let note = format!("waiting for {} to be reachable again", target.host);
-    poll(target, RECONNECT_TIMEOUT, || reporter.report(&Event::note(&note)), probe, |_| true)
+    let notify = || reporter.report(&Event::note(&note));
+    poll(target, RECONNECT_TIMEOUT, notify, probe, |_| None)
 }
 
 /// Reboots the host and returns its state after the boot; `before` is its state before.
@@ -66,13 +68,18 @@ pub fn reboot(
     let sudo = target.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default();
     match remote.try_run(&format!("{sudo}systemctl reboot")) {
         Ok(output) if !output.success() => {
-            bail!(Undecided, "{host} refuses to reboot: {}", tail(&output.stderr));
+            bail!(
+                Undecided, "{host} refuses to reboot: {}", tail(&output.stderr);
+                hint: "reboot {host} by hand, then run `cargo xtask status {host}`"
+            );
         }
         // The connection may end before the answer arrives.
         Err(error) if kind(&error) != ExitKind::Unreachable => return Err(error),
         _ => {}
     }
-    poll(target, BOOT_TIMEOUT, || {}, &probe, |state| has_rebooted(before, state))?;
+    let not_rebooted =
+        |now: &State| (!has_rebooted(before, now)).then(|| failure!(Undecided, "{host} has not rebooted"));
+    poll(target, BOOT_TIMEOUT, || {}, &probe, not_rebooted)?;
     // Waits for the end of the boot, with all units that it starts.
     let _ = remote.try_run("systemctl is-system-running --wait");
     probe()
@@ -83,21 +90,24 @@ fn has_rebooted(before: &State, now: &State) -> bool {
     !now.boot_id.is_empty() && now.boot_id != before.boot_id
 }
 
-/// Repeats `probe` until `is_ready`, for `limit` at most; calls `report` once before the first pause.
+/// Repeats `probe` until `not_ready` has nothing against its result, for `limit` at most; calls `report` once before the
+/// first pause.
 fn poll<T>(
     target: &Target,
     limit: Duration,
     report: impl Fn(),
     probe: impl Fn() -> Result<T>,
-    is_ready: impl Fn(&T) -> bool,
+    not_ready: impl Fn(&T) -> Option<anyhow::Error>,
 ) -> Result<T> {
     let begin = Instant::now();
     let signals = interrupt::guard()?;
     let mut reported = false;
     loop {
         let late = match probe() {
-            Ok(state) if is_ready(&state) => return Ok(state),
-            Ok(_) => failure!(Undecided, "{} has not rebooted", target.host),
+            Ok(found) => match not_ready(&found) {
+                Some(why) => why,
+                None => return Ok(found),
+            },
             Err(error) if kind(&error) == ExitKind::Unreachable => error,
             Err(error) if kind(&error) == ExitKind::Interrupted => return Err(stopped(target)),
             Err(error) => return Err(error),

@@ -36,7 +36,7 @@ impl Workdir {
         let remove = remove_remainders(parent, owner(target, sudo));
         let make = format!("{prefix}{remove}; {prefix}mktemp -d {}", shell::quote(&template));
         let doing = || format!("making a folder for deploy-rs in {} on {}", target.temp_path, target.host);
-        let output = remote.run(&make).with_context(doing)?;
+        let output = remote.run("`mktemp`", &make).with_context(doing)?;
         let path = output.trim_end_matches('\n').to_owned();
         if matches_template(&template, &path) {
             return Ok(Self { path, sudo: prefix });

@@ -173,7 +173,7 @@ impl KeyFolder {
         let path = self.dir.join(file);
         // Opening a pipe would block.
         if !path.is_file() {
-            bail!(Refused, "the host key {} is not a file", path.display(); hint: "move it away");
+            bail!(Refused, "the host key {} is not a file", path.display(); hint: "move it away, then run the command again");
         }
         require_private(&self.dir, "700")?;
         require_private(&path, "600")?;

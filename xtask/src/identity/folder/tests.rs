@@ -57,7 +57,10 @@ fn a_key_that_is_no_file_of_this_user_is_not_read() {
         with_hint(&error)
     };
     rustix::fs::mkfifoat(rustix::fs::CWD, &key, 0o600.into()).unwrap();
-    assert_eq!(refused(), format!("the host key {} is not a file; move it away", key.display()));
+    assert_eq!(
+        refused(),
+        format!("the host key {} is not a file; move it away, then run the command again", key.display())
+    );
     fs::remove_file(&key).unwrap();
     let sparse = File::create(&key).unwrap();
     sparse.set_len(1 << 40).unwrap();

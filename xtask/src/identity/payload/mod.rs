@@ -224,10 +224,11 @@ fn refuse_nesting_in_files(entries: &[PayloadEntry]) -> Result<()> {
     // In sorted entries, others may stand between a path and the paths within it.
     for outer in entries.iter().filter(|entry| entry.kind != EntryKind::Folder) {
         if let Some(inner) = entries.iter().find(|inner| is_within(inner, outer)) {
+            let outer = Plain(&outer.path);
             bail!(
-                Refused, "--files contains {}, which is not a folder, but {} is within it",
-                Plain(&outer.path), Plain(&inner.path);
-                hint: "replace it by a folder, or remove it from --files"
+                Refused, "--files contains {outer}, a file or link, but the card needs a folder there for {}",
+                Plain(&inner.path);
+                hint: "replace {outer} by a folder, or remove it from --files"
             );
         }
     }

@@ -81,10 +81,10 @@ fn one_key_is_enough() {
 #[test]
 fn only_a_folder_contains_the_key() {
     for (own, text) in [
-        (file("etc"), "--files contains etc, which is not a folder, but etc/ssh is within it"),
+        (file("etc"), "--files contains etc, a file or link, but the card needs a folder there for etc/ssh"),
         (
             entry("etc/ssh", EntryKind::Link("../else".into())),
-            "--files contains etc/ssh, which is not a folder, but etc/ssh/ssh_host_ed25519_key is within it",
+            "--files contains etc/ssh, a file or link, but the card needs a folder there for etc/ssh/ssh_host_ed25519_key",
         ),
     ] {
         let (identity, public, private) = key();

@@ -61,7 +61,9 @@ pub fn require(cx: &Context, version: Version, system: &str) -> Result<()> {
     let explanation = support.explain();
     match support.hint(system) {
         None if support == BuildSupport::Untested => {
-            cx.warn(format!("building for {system}: {explanation}"));
+            cx.warn(format!(
+                "whether this machine can build for {system} is unknown, so the build may fail: {explanation}"
+            ));
         }
         None => {}
         Some(hint) => {

@@ -43,7 +43,7 @@ pub fn load(etc: &Path) -> Result<Source> {
     let is_ubuntu = release.lines().any(|line| line == "ID=ubuntu");
     source.map(|source| Source { is_ubuntu, ..source }).ok_or_else(|| {
         failure!(
-            Refused, "no apt source in /etc/apt has the component main of this distribution";
+            Refused, "/etc/apt has no source for the component main of {}", code_name(&release);
             hint: "add one (see sources.list(5)), then run this command again"
         )
     })

@@ -188,7 +188,7 @@ fn check_init(root: &Ext4, store: &str, init: &str) -> Result<()> {
         Some(found) => check_filled(&found),
         None => Err(absent()),
     });
-    filled.with_context(|| format!("looking for {init}"))
+    filled.with_context(|| format!("finding {init}"))
 }
 
 /// The folder of the store, and the number of its paths. `NIXOS_SD` is mounted at /nix on the host, so that its /store is
@@ -208,7 +208,7 @@ fn menu(root: &Ext4) -> Result<String> {
     let found = root.find(CONFIG)?.ok_or_else(absent)?;
     check_filled(&found)?;
     if found.size > MAX_MENU {
-        bail!(Verification, "the menu has {} bytes, more than the limit of {MAX_MENU}", found.size);
+        bail!(Verification, "the menu has {} bytes, more than the limit of {MAX_MENU} bytes", found.size);
     }
     String::from_utf8(root.content(&found, MAX_MENU)?)
         .map_err(|_| failure!(Verification, "the menu is not UTF-8"))
@@ -222,7 +222,7 @@ fn present(root: &Ext4, named: &str) -> Result<(Inode, String)> {
     let path = if named.starts_with('/') { named.to_owned() } else { format!("/boot/extlinux/{named}") };
     let found = root.resolve(&path).and_then(|found| found.ok_or_else(absent));
     let filled = found.and_then(|found| check_filled(&found.0).map(|()| found));
-    filled.with_context(|| format!("looking for {path}"))
+    filled.with_context(|| format!("finding {path}"))
 }
 
 /// Fails where `inode` is not a file, or an empty one, which cannot be started.

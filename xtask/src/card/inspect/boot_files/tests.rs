@@ -46,11 +46,11 @@ fn started(lines: &str, change: impl Fn(&std::path::Path)) -> Result<String, Str
 fn nothing_starts_from_a_folder_or_an_empty_file() {
     assert_eq!(started("", |_| ()), Ok("/boot/k".to_owned()));
     for (lines, expected) in [
-        ("LINUX ../../store", "looking for /boot/extlinux/../../store: not a regular file"),
-        ("FDT ../../store", "looking for /boot/extlinux/../../store: not a regular file"),
-        ("APPEND init=/nix/store/s", "looking for /nix/store/s: not a regular file"),
-        ("LINUX ../absent", "looking for /boot/extlinux/../absent: file not found"),
-        ("FDT ../absent", "looking for /boot/extlinux/../absent: file not found"),
+        ("LINUX ../../store", "finding /boot/extlinux/../../store: not a regular file"),
+        ("FDT ../../store", "finding /boot/extlinux/../../store: not a regular file"),
+        ("APPEND init=/nix/store/s", "finding /nix/store/s: not a regular file"),
+        ("LINUX ../absent", "finding /boot/extlinux/../absent: file not found"),
+        ("FDT ../absent", "finding /boot/extlinux/../absent: file not found"),
         (&format!("LINUX {}", "x/".repeat(3000)), "extlinux.conf names a file with a path of 6000 bytes"),
         (
             &format!("APPEND init={}", "x/".repeat(3000)),

@@ -60,7 +60,11 @@ impl Ext4<'_> {
             bail!(Verification, "the folder is encrypted");
         }
         if inode.size > MAX_FOLDER {
-            bail!(Verification, "a folder has {} bytes, more than the limit of {MAX_FOLDER}", inode.size);
+            bail!(
+                Verification,
+                "a folder has {} bytes, more than the limit of {MAX_FOLDER} bytes",
+                inode.size
+            );
         }
         for index in 0..inode.size.div_ceil(self.superblock.block) {
             let block = self.folder_block(inode, index)?;

@@ -33,7 +33,7 @@ impl Ext4<'_> {
     /// A larger file, of which nothing is read.
     pub fn content(&self, inode: &Inode, limit: u64) -> Result<Vec<u8>> {
         if inode.size > limit {
-            bail!(Verification, "the file has {} bytes, more than the limit of {limit}", inode.size);
+            bail!(Verification, "the file has {} bytes, more than the limit of {limit} bytes", inode.size);
         }
         self.beginning(inode, limit)
     }

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 
 use super::{Ext4, Inode};
 use crate::bail;
+use crate::base::Plain;
 
 /// The number of links that are followed, as in Linux.
 const MAX_LINKS: usize = 40;
@@ -55,9 +56,10 @@ impl Ext4<'_> {
         let mut links = 0;
         while let Some(name) = ahead.pop() {
             self.spend_step()?;
-            let Some((folder, _)) = walked.last() else { break };
+            let Some((folder, folder_name)) = walked.last() else { break };
             if !folder.is_folder() {
-                bail!(Verification, "a part of the path is not a folder");
+                let folder_name = String::from_utf8_lossy(folder_name);
+                bail!(Verification, "`{}` on the way is not a folder", Plain(folder_name));
             }
             if name == b".." {
                 // The parent of the root is the root.

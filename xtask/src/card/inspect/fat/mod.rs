@@ -78,7 +78,7 @@ impl<'a> Fat<'a> {
             return Ok(None);
         };
         if entry.size > max {
-            bail!(Verification, "{name} has {} bytes, more than the limit of {max}", entry.size);
+            bail!(Verification, "{name} has {} bytes, more than the limit of {max} bytes", entry.size);
         }
         let mut bytes = self.chain(entry.first, entry.size).with_context(|| format!("reading {name}"))?;
         let size = entry.size as usize;

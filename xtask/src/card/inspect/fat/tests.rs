@@ -88,7 +88,7 @@ fn errors_name_the_damage() {
     let fat = opened(&disk, 4096).unwrap();
     for (name, expected) in [
         ("loop", "the clusters of loop end before its 4000 bytes"),
-        ("huge", "huge has 4294967295 bytes, more than the limit of 67108864"),
+        ("huge", "huge has 4294967295 bytes, more than the limit of 67108864 bytes"),
     ] {
         assert_eq!(format!("{:#}", fat.read(name).unwrap_err()), expected);
     }
@@ -211,7 +211,7 @@ fn a_file_beyond_its_limit_is_not_read() {
     let fat = opened(&disk, 4096).unwrap();
     assert!(fat.read_within("config.txt", 700).unwrap().is_some());
     let error = fat.read_within("config.txt", 699).unwrap_err();
-    assert_eq!(format!("{error:#}"), "config.txt has 700 bytes, more than the limit of 699");
+    assert_eq!(format!("{error:#}"), "config.txt has 700 bytes, more than the limit of 699 bytes");
 }
 
 #[test]

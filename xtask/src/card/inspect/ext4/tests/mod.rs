@@ -150,7 +150,7 @@ fn another_implementation_reads_the_same() {
         assert_eq!(fs.find("/store/absent").unwrap(), None);
         let error = fs.find("/store/loop/x").unwrap_err().to_string();
         assert_eq!(error, "the links in the path form a circle");
-        assert_eq!(fs.find("/boot/nixos/k/x").unwrap_err().to_string(), "a part of the path is not a folder");
+        assert_eq!(fs.find("/boot/nixos/k/x").unwrap_err().to_string(), "`k` on the way is not a folder");
     }
 }
 
