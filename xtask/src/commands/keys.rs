@@ -17,7 +17,7 @@ use crate::{identity, nix};
 /// `Refused` where the protection is impossible, and for a flake input that names the keys.
 pub fn protect(cx: &mut Context, named: Option<&Path>) -> Result<()> {
     let keys = identity::folder(&cx.state);
-    nix::shield(cx, &keys)?;
+    nix::protect_keys_from_builds(cx, &keys)?;
     cx.launcher = cx.launcher.clone().protecting_keys();
     let all = iter::once(keys.as_path()).chain(named).map(identity::close_all);
     // All folders are closed, also after the first one with keys.

@@ -2,6 +2,7 @@
 //! already knows it; and the other files of the payload. Keys and the project's `known_hosts` are in its state folder.
 
 mod access;
+mod copied_folders;
 mod extra_files;
 mod folder;
 mod key;
@@ -9,15 +10,14 @@ mod known_hosts;
 mod moved;
 mod payload;
 mod secret;
-mod store_guard;
 
 pub use access::close_all;
+pub use copied_folders::{goes_to_stores, keep_out_of_stores};
 pub use extra_files::{Owners, read as read_files};
 pub use folder::{HostKey, KeyChoice, KeyFolder};
 pub use moved::move_key;
 pub use payload::{EntryKind, Identity, Owner, PAYLOAD_ROOT, Payload, PayloadEntry};
 pub use secret::Secret;
-pub use store_guard::{goes_to_stores, keep_out_of_stores};
 
 use std::path::{Path, PathBuf};
 

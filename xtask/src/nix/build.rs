@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::build_monitor::BuildMonitor;
+use super::build_sandbox::refuse_weakening;
 use super::eval::json;
 use super::installable::Installable;
-use super::shield::refuse_weakening;
 use super::{FEATURES, path_info};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::Launcher;

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::shield::refuse_weakening;
+use super::build_sandbox::refuse_weakening;
 use super::{FEATURES, error};
 use crate::base::FlakeRef;
 use crate::base::failure::{ExitKind, kind};

@@ -2,6 +2,7 @@
 
 mod build;
 mod build_monitor;
+mod build_sandbox;
 mod config;
 mod copy;
 pub mod emulation;
@@ -14,11 +15,11 @@ mod inputs;
 mod installable;
 mod path_info;
 pub mod private_nix;
-mod shield;
 mod store_path;
 mod version;
 
 pub use build::{build, build_all, eval_args};
+pub use build_sandbox::protect_keys_from_builds;
 pub use config::Config;
 pub use copy::{Destination, copy};
 pub use error::strip_ansi;
@@ -28,7 +29,6 @@ pub use eval_cache::{EvalCache, Fingerprint};
 pub use inputs::lock_without_keys;
 pub use installable::Installable;
 pub use path_info::closure;
-pub use shield::shield;
 pub use store_path::StorePath;
 pub use version::{Version, require};
 

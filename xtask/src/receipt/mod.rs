@@ -3,14 +3,14 @@
 //! The name of a file sorts by the order of the operations and names the subject. A receipt is no proof of what a
 //! card holds now; it says what to compare the card with.
 
-mod broken;
+mod broken_flash;
 mod deployed;
 mod flashed;
 mod running;
 mod store;
 mod timestamp;
 
-pub use broken::BrokenFlash;
+pub use broken_flash::BrokenFlash;
 pub use deployed::Deployed;
 pub use flashed::{Flashed, PayloadReceipt};
 pub use running::begin_flash;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 
-use super::broken::{BrokenFlash, End};
+use super::broken_flash::{BrokenFlash, End};
 use super::flashed::Source;
 use super::{Flashed, Receipt, Timestamp, folder, store};
 use crate::base::failure::{self, ExitKind};

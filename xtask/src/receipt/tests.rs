@@ -183,11 +183,16 @@ fn a_failed_flash_is_not_the_last_flash() {
     assert_eq!(store::parse(&text), Ok(broken.clone().into()));
     let prefix = "flash of 2026-11-25 12:00 UTC with the image of stinky:";
     assert_eq!(broken.to_string(), format!("{prefix} not finished: it is still running, or was killed"));
-    let end = broken::End { exit_code: 130, ..broken::End::default() };
+    let end = broken_flash::End { exit_code: 130, ..broken_flash::End::default() };
     let at = |end| BrokenFlash { end: Some(end), ..broken.clone() }.to_string();
     assert_eq!(at(end.clone()), format!("{prefix} broken off before its first phase, exit code 130"));
-    let end =
-        broken::End { doing: Some("write".into()), done: 1 << 20, total: Some(8 << 20), bytes: true, ..end };
+    let end = broken_flash::End {
+        doing: Some("write".into()),
+        done: 1 << 20,
+        total: Some(8 << 20),
+        bytes: true,
+        ..end
+    };
     assert_eq!(at(end), format!("{prefix} broken off at write, 1.0 MiB of 8.0 MiB, exit code 130"));
 }
 
@@ -199,7 +204,7 @@ fn fuzz() {
     let source = Some((&host, &flake));
     let receipts = [
         Flashed::new(source, &plan, &report).into(),
-        BrokenFlash { end: Some(broken::End::default()), ..BrokenFlash::new(source, &plan) }.into(),
+        BrokenFlash { end: Some(broken_flash::End::default()), ..BrokenFlash::new(source, &plan) }.into(),
         deploy("stinky", "2026-11-25T12:00:00Z"),
     ];
     let samples = receipts.map(|receipt: Receipt| serde_json::to_vec(&receipt).unwrap());

@@ -2,15 +2,15 @@
 //!
 //! `setup` changes Debian and Ubuntu; for NixOS, which its owner's flake configures, it only gives advice.
 
-mod act;
-mod advice;
 pub mod debian;
 mod distribution;
 mod facts;
 mod nix;
 mod plan;
 mod root;
+mod run_steps;
 mod tools;
+mod unsupported;
 
 use std::time::Instant;
 
@@ -71,7 +71,7 @@ pub fn ensure(cx: &mut Context, purposes: &[Purpose], sudo: Sudo) -> Result<Repo
     let steps = plan(&facts);
     run_steps(cx, &facts, &steps, sudo)?;
     verify(cx, purposes)?;
-    nix_command::shield(cx, &identity::folder(&cx.state))?;
+    nix_command::protect_keys_from_builds(cx, &identity::folder(&cx.state))?;
     let seconds = start.elapsed().as_secs_f64();
     cx.note(match steps.len() {
         0 => format!("setup: nothing to do ({seconds:.1} s)"),
@@ -85,12 +85,12 @@ fn run_steps(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Res
     if steps.is_empty() {
         return Ok(());
     }
-    advice::check_machine(facts, steps)?;
+    unsupported::check_machine(facts, steps)?;
     show(cx, steps);
     let privilege = confirm_privilege(cx, facts, steps, sudo)?;
     for step in steps {
         cx.note(format!("setup: {step}"));
-        act::run(cx, step, privilege)?;
+        run_steps::run(cx, step, privilege)?;
     }
     cx.launcher = nix_command::private_nix::activate(cx.launcher.clone(), &project::tools_dir());
     Ok(())
@@ -99,7 +99,7 @@ fn run_steps(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Res
 /// What to add to the configuration of this machine, if it runs NixOS.
 pub fn configuration() -> Option<&'static str> {
     let distribution = distribution::Distribution::load(std::path::Path::new("/etc"));
-    (distribution == distribution::Distribution::NixOs).then_some(advice::NIXOS)
+    (distribution == distribution::Distribution::NixOs).then_some(unsupported::NIXOS)
 }
 
 fn show(cx: &Context, steps: &[Step]) {

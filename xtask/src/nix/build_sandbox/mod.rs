@@ -56,9 +56,9 @@ const WEAKENING: &[&str] = &[
 ///
 /// # Errors
 /// `Refused` where the configuration shows the folder to builds in the sandbox.
-pub fn shield(cx: &mut Context, keys: &Path) -> Result<()> {
+pub fn protect_keys_from_builds(cx: &mut Context, keys: &Path) -> Result<()> {
     if cx.launcher.which("nix").is_some() {
-        let (launcher, warnings) = shielded(cx.launcher.clone(), keys)?;
+        let (launcher, warnings) = protected(cx.launcher.clone(), keys)?;
         cx.launcher = launcher;
         for warning in warnings {
             cx.warn(warning);
@@ -67,7 +67,7 @@ pub fn shield(cx: &mut Context, keys: &Path) -> Result<()> {
     Ok(())
 }
 
-fn shielded(launcher: Launcher, keys: &Path) -> Result<(Launcher, Vec<String>)> {
+fn protected(launcher: Launcher, keys: &Path) -> Result<(Launcher, Vec<String>)> {
     let settings = Settings(load_settings(&launcher));
     let mut lines = Vec::new();
     let mut warnings = Vec::new();
