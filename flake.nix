@@ -33,21 +33,35 @@
       hosts = import ./nix/hosts.nix { inherit inputs; };
     in
     {
+      # For other flakes: a host as stinky is, the image of any host, and a flake to begin with.
+      nixosModules.raspberry-pi = import ./nix/module.nix { inherit inputs; };
+      lib.sdImage = import ./nix/sd-image.nix { inherit self; };
+      templates.default = {
+        path = ./templates/cluster;
+        description = "A cluster with one Raspberry Pi";
+      };
+
       inherit (hosts) nixosConfigurations;
       deploy.nodes = hosts.deployNodes;
 
       # The images are there for both systems: assembled by tools of the system that is named, around the
       # same AArch64 closure. `nix build .#stinky-sdImage` thus works on a workstation and on a Pi.
       packages = eachSystem (
-        pkgs: hosts.images pkgs // { xtask = pkgs.callPackage ./nix/xtask.nix { }; }
+        pkgs:
+        hosts.images pkgs
+        // rec {
+          xtask = pkgs.callPackage ./nix/xtask.nix { };
+          default = xtask;
+        }
       );
 
-      apps = eachSystem (pkgs: {
+      apps = eachSystem (pkgs: rec {
         xtask = {
           type = "app";
           program = lib.getExe self.packages.${pkgs.stdenv.hostPlatform.system}.xtask;
           meta.description = "Build, flash and deploy the hosts of a flake";
         };
+        default = xtask;
       });
 
       devShells = eachSystem (pkgs: {

@@ -17,6 +17,7 @@ rustPlatform.buildRustPackage {
       ../docs
       ../hosts
       ../nix
+      ../templates
       ../xtask
     ];
   };

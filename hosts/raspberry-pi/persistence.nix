@@ -2,7 +2,7 @@
 { config, lib, ... }:
 let
   cfg = config.raspberryPi.persistence;
-  inherit (config.common) admin;
+  inherit (cfg) admin;
 in
 {
   options.raspberryPi.persistence = {
@@ -11,6 +11,13 @@ in
       default = "/nix/persist";
       readOnly = true;
       description = "Where the persisted files are. What is put on the card by hand goes here.";
+    };
+    admin = lib.mkOption {
+      type = lib.types.nullOr lib.types.str;
+      default = config.common.admin or null;
+      defaultText = lib.literalMD "the administrator of the host, in this repository's registry";
+      example = "alice";
+      description = "The user whose home folder is kept, and whose password is read from `PATH/etc/passwords/USER`.";
     };
     directories = lib.mkOption {
       type = lib.types.listOf lib.types.anything;
@@ -41,13 +48,13 @@ in
         }
         # When the weekly garbage collection last ran.
         "/var/lib/systemd/timers"
-        {
-          directory = "/home/${admin}";
-          user = admin;
-          group = "users";
-          mode = "0700";
-        }
       ]
+      ++ lib.optional (admin != null) {
+        directory = "/home/${admin}";
+        user = admin;
+        group = "users";
+        mode = "0700";
+      }
       ++ cfg.directories;
       # Without it each boot is a first boot to systemd. It is never in an image: hosts would share it.
       files = [ "/etc/machine-id" ] ++ cfg.files;
@@ -66,6 +73,8 @@ in
     # Keys that are not in git, put on the card by hand.
     services.openssh.authorizedKeysFiles = [ "${cfg.path}/etc/ssh/authorized_keys.d/%u" ];
     # /etc/shadow is in memory, and a hash in the configuration would be readable by everyone.
-    users.users.${admin}.hashedPasswordFile = "${cfg.path}/etc/passwords/${admin}";
+    users.users = lib.mkIf (admin != null) {
+      ${admin}.hashedPasswordFile = "${cfg.path}/etc/passwords/${admin}";
+    };
   };
 }

@@ -51,6 +51,21 @@ let
     moduleOf = name: ./hosts + "/${name}";
   };
 
+  # What another flake makes of this one: the template, and an image of a configuration that knows nothing of it.
+  template = load "${root}/templates/cluster" {
+    inherit nixpkgs;
+    xtask = flake;
+  };
+  foreign = nixpkgs.lib.nixosSystem {
+    modules = [
+      {
+        nixpkgs.hostPlatform = "aarch64-linux";
+        networking.hostName = "foreign";
+        system.stateVersion = "26.05";
+      }
+    ];
+  };
+
   inherit (flake.nixosConfigurations.stinky) config;
   derivations = builtins.mapAttrs (_: value: value.drvPath);
 
@@ -166,6 +181,21 @@ in
       inherit (node) hostname sshUser;
       profile = node.profiles.system.path.drvPath;
     }) others.deployNodes;
+  };
+  template =
+    let
+      inherit (template.nixosConfigurations.pi) config;
+    in
+    pi config
+    // complaints config
+    // {
+      hostName = config.networking.hostName;
+      sdImage = config.system.build.sdImage.drvPath;
+      tool = derivations (builtins.mapAttrs (_: set: set.default) template.packages);
+    };
+  around = {
+    own = (flake.lib.sdImage foreign { }).drvPath;
+    here = (flake.lib.sdImage foreign { pkgs = nixpkgs.legacyPackages.x86_64-linux; }).drvPath;
   };
   node = removeAttrs flake.deploy.nodes.stinky [ "profiles" ];
   profile = flake.deploy.nodes.stinky.profiles.system.path.drvPath;

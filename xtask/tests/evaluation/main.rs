@@ -76,6 +76,32 @@ fn a_host_that_is_no_pi_uses_the_same_registry() {
     }
 }
 
+#[test]
+#[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
+fn another_flake_makes_a_pi_of_the_template() {
+    let facts = evaluate();
+    let template = &facts["template"];
+    assert_eq!((&template["failed"], &template["warnings"]), (&json!([]), &json!([])));
+    assert_eq!(template["hostName"], "pi");
+    for part in ["fileSystems", "boot", "hostKeys", "growth", "memory"] {
+        assert_eq!(template[part], facts["system"][part], "{part}");
+    }
+    assert_eq!(template["passwords"], json!({ "admin": "/nix/persist/etc/passwords/admin" }));
+    assert_image(&template["sdImage"], "pi");
+    for system in ["aarch64-linux", "x86_64-linux"] {
+        assert_derivation(&template["tool"][system]);
+    }
+}
+
+#[test]
+#[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
+fn any_configuration_gets_an_image() {
+    let around = &evaluate()["around"];
+    assert_image(&around["own"], "foreign");
+    assert_image(&around["here"], "foreign");
+    assert_ne!(around["own"], around["here"], "assembled by the tools of another system");
+}
+
 /// The facts of `stinky` in the file, with the release of the evaluated nixpkgs.
 fn expected(facts: &Value) -> Value {
     let release = facts["release"].as_str().expect("a release");
