@@ -88,13 +88,14 @@ impl PayloadSetup {
             return Ok(None);
         }
         let region = image::root(image).map_err(no_root_partition)?;
+        let root = cx.in_phase("layout", || ext4::payload_root(image, &region)).map_err(no_root_partition)?;
         self.keep_out_of_stores(cx, flake)?;
         self.warn_of_stores(cx, flake)?;
         let choose = |(folder, choice): &(KeyFolder, KeyChoice)| folder.choose(&cx.launcher, *choice);
         self.key = self.host.as_ref().map(choose).transpose()?.flatten();
         self.warn_of_pending(cx);
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
-        let payload = Payload::gather(key, self.files.take())?;
+        let payload = Payload::gather(key, self.files.take())?.map(|payload| Payload { root, ..payload });
         let mut plan = payload.map(|content| PayloadPlan::new(region, content)).transpose()?;
         if let Some(plan) = plan.as_mut().filter(|plan| plan.content.files.is_some()) {
             find_replaced(cx, image, plan)?;
@@ -181,8 +182,7 @@ fn no_root_partition(error: anyhow::Error) -> anyhow::Error {
 /// Finds the files of `image` that the payload replaces. Where that fails, the replaced files are listed when they are
 /// replaced.
 fn find_replaced(cx: &Context, image: &Image, plan: &mut PayloadPlan) -> Result<()> {
-    let entries = &plan.content.entries;
-    let found = cx.in_phase("files", || ext4::replaced(image, &plan.region, entries));
+    let found = cx.in_phase("files", || ext4::replaced(image, &plan.region, &plan.content));
     plan.replaced = match found {
         Err(error) if failure::kind(&error) == ExitKind::Refused => return Err(error),
         found => found.unwrap_or_default(),

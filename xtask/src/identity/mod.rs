@@ -16,7 +16,7 @@ pub use copied_folders::{goes_to_stores, keep_out_of_stores};
 pub use extra_files::{Owners, read as read_files};
 pub use folder::{HostKey, KeyChoice, KeyFolder};
 pub use moved::move_key;
-pub use payload::{EntryKind, Identity, Owner, PAYLOAD_ROOT, Payload, PayloadEntry};
+pub use payload::{EntryKind, Identity, Owner, Payload, PayloadEntry, PayloadRoot};
 pub use secret::Secret;
 
 use std::path::{Path, PathBuf};

@@ -129,7 +129,7 @@ pub fn store_path(path: &Path) -> Option<String> {
 
 impl PayloadReceipt {
     fn new(plan: &Plan, report: &Report) -> Option<Self> {
-        let Payload { identity, files, entries } = &plan.payload.as_ref()?.content;
+        let Payload { identity, files, entries, .. } = &plan.payload.as_ref()?.content;
         Some(Self {
             words: plan.payload.as_ref()?.content.summary(),
             identity: identity.clone(),

@@ -20,12 +20,28 @@ const START: usize = MIB;
 pub fn host_image(block: usize, full: bool) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("making a folder");
     let root = dir.path().join("root");
-    let file = dir.path().join("image");
     std::fs::create_dir_all(root.join("persist/etc")).expect("making a folder");
     std::fs::write(root.join("persist/etc/old.conf"), "of the image\n").expect("writing");
     std::os::unix::fs::symlink("etc/old.conf", root.join("persist/link")).expect("linking");
     std::fs::create_dir(root.join("store")).expect("making a folder");
     std::fs::write(root.join("store/path"), garbage(5 * MIB + 1234)).expect("writing");
+    image_of(&root, block, full)
+}
+
+/// The bytes of an image as nixpkgs makes it: its partition is / of the host, with the store in `nix/store`.
+pub fn stock_image() -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("making a folder");
+    let root = dir.path().join("root");
+    std::fs::create_dir_all(root.join("nix/store")).expect("making a folder");
+    std::fs::create_dir_all(root.join("boot/extlinux")).expect("making a folder");
+    std::fs::write(root.join("nix/store/path"), garbage(5 * MIB + 1234)).expect("writing");
+    image_of(&root, 4096, false)
+}
+
+/// The bytes of an image whose one partition is an ext4 with the content of `root`.
+fn image_of(root: &Path, block: usize, full: bool) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("making a folder");
+    let file = dir.path().join("image");
     std::fs::write(&file, image(SIZE)).expect("writing an image");
     let size = if full { 6 * MIB } else { (SIZE - 1) * MIB };
     let block = block.to_string();
@@ -34,7 +50,7 @@ pub fn host_image(block: usize, full: bool) -> Vec<u8> {
     let journal = if full { "^has_journal" } else { "has_journal" };
     let args =
         ["-q", "-F", "-t", "ext4", "-L", "NIXOS_SD", "-b", &block, "-I", "256", "-m", "0", "-O", journal];
-    let [root, file_path] = [&root, &file].map(|path| path.to_str().expect("a plain path"));
+    let [root, file_path] = [root, &file].map(|path| path.to_str().expect("a plain path"));
     stdout_of("/usr/sbin/mke2fs", &[&args[..], &["-E", &offset, "-d", root, file_path, &size]].concat());
     std::fs::read(&file).expect("reading an image")
 }

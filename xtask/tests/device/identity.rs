@@ -8,7 +8,7 @@ use crate::card::{Card, MIB};
 use crate::flash::flash;
 use crate::host_image::{
     ROOM, assert_differs_only_in, assert_no_key_in, assert_no_key_in_files, assert_sound, debugfs,
-    host_image, listing, payload_chunks, private_key,
+    host_image, listing, payload_chunks, private_key, stock_image,
 };
 use crate::image::{garbage, pack};
 use crate::payload::{KEY, assert_payload, payload_files};
@@ -55,6 +55,27 @@ fn a_card_gets_its_key_and_files_and_otherwise_the_image() {
         let mode = |name: &str| sandbox.path(name).metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(folder), mode(private)), (0, 0o600));
     }
+}
+
+/// In an image of nixpkgs the partition is / of the host: its sshd reads /etc/ssh there.
+#[test]
+#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
+fn an_image_of_nixpkgs_gets_its_key_where_its_host_reads_it() {
+    let sandbox = Sandbox::new();
+    let card = Card::new(ROOM);
+    let file = pack(&sandbox.path("home"), "img.zst", &stock_image());
+    let device = card.device.device();
+    let files = payload_files(&sandbox);
+    let more = [&OF_PI[..], &["--files", files.to_str().unwrap()]].concat();
+    flash(&sandbox, &file, device, "48MiB", &more).assert_code(0);
+    assert_sound(device);
+    let key = debugfs(device, "cat /etc/ssh/ssh_host_ed25519_key");
+    assert_eq!(key, private_key(&sandbox, "pi"));
+    let names = listing(device, "/");
+    let names = names.iter().map(|line| line.split(' ').next().unwrap()).collect::<Vec<_>>();
+    assert!(names.contains(&"etc") && names.contains(&"nix") && !names.contains(&"persist"), "{names:?}");
+    let verified = sandbox.run(&["card", "verify", device]);
+    verified.assert_code(0);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! them, and `e2fsck` checks the file system.
 
 mod debugfs_script;
+mod layout;
 mod metadata_copy;
 mod programs;
 mod reader;
@@ -24,12 +25,13 @@ use crate::base::{Event, Plain, Reporter};
 use crate::card::flash::{Change, PayloadPlan, PayloadWriter};
 use crate::card::image::{self};
 use crate::card::inspect::{Budget, MEMORY};
-use crate::identity::{PAYLOAD_ROOT, Payload};
+use crate::identity::Payload;
 use metadata_copy::MetadataCopy;
 use programs::{E2fsprogs, Limits};
 use reader::Ext4Reader;
 
 pub use debugfs_script::check as check_entries;
+pub use layout::payload_root;
 pub use programs::{ProgramSource, check as check_programs};
 pub use replaced_files::replaced;
 
@@ -109,7 +111,7 @@ impl<'a> Ext4Payload<'a> {
     /// Reports the files of the image that the payload replaces, apart from those that the plan showed.
     fn report_replaced(&self, replaced: &[String]) {
         for path in replaced.iter().filter(|path| !self.plan.replaced.contains(path)) {
-            let text = format!("replaces {PAYLOAD_ROOT}/{} of the image", Plain(path));
+            let text = format!("replaces {} of the image", self.payload().root.join(Plain(path)));
             self.reporter.report(&Event::note(text));
         }
     }
@@ -121,7 +123,7 @@ impl<'a> Ext4Payload<'a> {
         let card = self.open()?;
         self.check_region(&card)?;
         let before = Ext4Reader::open(&card, region, self.budget())?;
-        let script = debugfs_script::write(entries, |path| before.state(path))?;
+        let script = debugfs_script::write(self.payload().root, entries, |path| before.state(path))?;
         self.report_replaced(&script.replaced);
         let copy = MetadataCopy::copy(&self.programs, &self.path(), region, self.cancel)?;
         // The copy grows by the payload.
@@ -129,7 +131,7 @@ impl<'a> Ext4Payload<'a> {
         let limits = Limits { cancel: self.cancel, memory: Some((copy.file(), max_memory)) };
         let stderr = self.programs.debugfs(&script, &copy.path(), &limits)?;
         Ext4Reader::open(copy.file(), &metadata_copy::at_start(region), self.budget())
-            .and_then(|after| after.verify(entries))
+            .and_then(|after| after.verify(self.payload()))
             .and_then(|()| self.programs.e2fsck(&copy.path(), self.cancel))
             .with_context(|| format!("debugfs printed: {stderr}"))?;
         copy.changes(region)
@@ -147,7 +149,7 @@ impl PayloadWriter for Ext4Payload<'_> {
         let region = &self.plan.region;
         let file_system = format!("{}?offset={}", self.path(), region.start);
         Ext4Reader::open(&card, region, self.budget())
-            .and_then(|reader| reader.verify(&self.payload().entries))
+            .and_then(|reader| reader.verify(self.payload()))
             .and_then(|()| self.programs.e2fsck(&file_system, self.cancel))
             .with_context(|| format!("verifying {}", self.payload().summary()))?;
         self.end();

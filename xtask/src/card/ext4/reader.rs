@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::verification_error;
 use crate::card::image::Ext4Region;
 use crate::card::inspect::{Budget, Ext4};
-use crate::identity::{EntryKind, PAYLOAD_ROOT, PayloadEntry};
+use crate::identity::{EntryKind, Payload, PayloadEntry, PayloadRoot};
 
 /// How much may be read to find one file, in bytes.
 const LOOKUP_BUDGET: u64 = 256 << 10;
@@ -38,13 +38,13 @@ impl<'a> Ext4Reader<'a> {
         })
     }
 
-    /// Fails where one of `entries` is missing, or differs from what the file system has.
-    pub fn verify(&self, entries: &[PayloadEntry]) -> Result<()> {
-        entries.iter().try_for_each(|entry| self.verify_entry(entry))
+    /// Fails where an entry of `payload` is missing, or differs from what the file system has.
+    pub fn verify(&self, payload: &Payload) -> Result<()> {
+        payload.entries.iter().try_for_each(|entry| self.verify_entry(payload.root, entry))
     }
 
-    fn verify_entry(&self, entry: &PayloadEntry) -> Result<()> {
-        let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
+    fn verify_entry(&self, root: PayloadRoot, entry: &PayloadEntry) -> Result<()> {
+        let path = root.join(&entry.path);
         let doing = || format!("reading {path}");
         let missing = || verification_error(format!("{path} is missing"));
         let found = self.0.find_itself(&path).with_context(doing)?.ok_or_else(missing)?;

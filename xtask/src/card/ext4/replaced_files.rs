@@ -17,7 +17,7 @@ use crate::base::memfd;
 use crate::card::image::chunk_hash::read_chunk;
 use crate::card::image::{Ext4Region, Image};
 use crate::card::inspect::{Budget, MEMORY, Superblock};
-use crate::identity::{EntryKind, PAYLOAD_ROOT, PayloadEntry};
+use crate::identity::{EntryKind, Payload};
 use crate::{bail, failure};
 
 /// How much of a file system is read for its superblock and its group descriptors, in bytes.
@@ -26,18 +26,23 @@ const HEAD: usize = 1 << 20;
 /// The least memory that a block takes, in bytes, however small it is.
 const PAGE: u64 = 4096;
 
-/// The files and links of `entries` that `image` has, relative to [`PAYLOAD_ROOT`]. Reads the whole file system `region`.
+/// The files and links of `payload` that `image` has, relative to [`PayloadRoot::folder`](crate::identity::PayloadRoot::folder). Reads the whole file system `region`.
 ///
 /// # Errors
 /// Of [`ExitKind::Refused`] for an entry that conflicts with the image. Otherwise where the image cannot be read, or its
 /// file system is too unusual: then the worker finds the replaced files on the card.
-pub fn replaced(image: &Image, region: &Ext4Region, entries: &[PayloadEntry]) -> Result<Vec<String>> {
+pub fn replaced(image: &Image, region: &Ext4Region, payload: &Payload) -> Result<Vec<String>> {
     let file = metadata(image, region).context("listing the files of the image")?;
     let reader = Ext4Reader::open(&file, &metadata_copy::at_start(region), Budget::unattended())?;
-    check_type(ExitKind::Refused, &EntryKind::Folder, PAYLOAD_ROOT, reader.state(PAYLOAD_ROOT)?)?;
+    check_type(
+        ExitKind::Refused,
+        &EntryKind::Folder,
+        payload.root.folder(),
+        reader.state(payload.root.folder())?,
+    )?;
     let mut replaced = Vec::new();
-    for entry in entries {
-        let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
+    for entry in &payload.entries {
+        let path = payload.root.join(&entry.path);
         let state = reader.state(&path)?;
         check_type(ExitKind::Refused, &entry.kind, &path, state)?;
         if state == PathState::Other {
@@ -113,6 +118,7 @@ mod tests {
     use crate::card::inspect::{PartitionTable, mbr};
 
     use super::*;
+    use crate::identity::PayloadRoot;
 
     #[test]
     fn inode_tables_are_those_that_debugfs_lists() {
@@ -180,7 +186,9 @@ mod tests {
         let layout = PartitionTable::parse(&head, GIB << 30).unwrap();
         let image = Image { source, size: GIB << 30, hash: None, layout, file_sha256: None };
         let region = image::root(&image).unwrap();
-        let error = replaced(&image, &region, &[]).unwrap_err();
+        let payload =
+            Payload { root: PayloadRoot::default(), identity: None, files: None, entries: Vec::new() };
+        let error = replaced(&image, &region, &payload).unwrap_err();
         assert!(format!("{error:#}").ends_with("its metadata takes more than 256.0 MiB"), "{error:#}");
     }
 }

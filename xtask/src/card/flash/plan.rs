@@ -11,7 +11,7 @@ use crate::bail;
 use crate::base::{Bytes, Plain};
 use crate::card::disk::Disk;
 use crate::card::image::{Ext4Region, Image};
-use crate::identity::{PAYLOAD_ROOT, Payload};
+use crate::identity::Payload;
 
 /// A flash that has passed every check. The worker examines the card again and compares it with the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,9 +73,9 @@ impl fmt::Display for PayloadPlan {
     /// Lines of a plan, each with its line end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.content.fmt(f)?;
-        self.replaced
-            .iter()
-            .try_for_each(|path| writeln!(f, "        replaces {PAYLOAD_ROOT}/{} of the image", Plain(path)))
+        self.replaced.iter().try_for_each(|path| {
+            writeln!(f, "        replaces {} of the image", self.content.root.join(Plain(path)))
+        })
     }
 }
 

@@ -12,15 +12,39 @@ use super::secret::Secret;
 use crate::bail;
 use crate::base::{Bytes, HostName, Plain};
 
-/// The path of the host key, relative to [`PAYLOAD_ROOT`].
+/// The path of the host key, relative to [`PayloadRoot::folder`].
 pub const KEY: &str = "etc/ssh/ssh_host_ed25519_key";
 
-/// The folder of `NIXOS_SD` that contains the payload. On the host that partition is mounted at /nix.
-pub const PAYLOAD_ROOT: &str = "/persist";
+/// The folder of `NIXOS_SD` that contains the payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadRoot {
+    /// The partition is mounted at /nix of the host, whose / is in memory.
+    #[default]
+    Persist,
+    /// The partition is / of the host, as in the images of nixpkgs.
+    Partition,
+}
+
+impl PayloadRoot {
+    /// The path of the folder in the partition.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Persist => "/persist",
+            Self::Partition => "/",
+        }
+    }
+
+    /// The path of `entry` in the partition.
+    pub fn join(self, entry: impl fmt::Display) -> String {
+        format!("{}/{entry}", self.folder().trim_end_matches('/'))
+    }
+}
 
 /// The payload of one card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload {
+    pub root: PayloadRoot,
     /// `None` for a payload of files only.
     pub identity: Option<Identity>,
     /// The folder that the files come from.
@@ -55,7 +79,7 @@ pub enum KeyOrigin {
 /// A file, folder or link of the payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadEntry {
-    /// Relative to [`PAYLOAD_ROOT`].
+    /// Relative to [`PayloadRoot::folder`].
     pub path: String,
     /// The permissions, without the file type.
     pub mode: u16,
@@ -111,7 +135,7 @@ impl Payload {
         }
         let entries = with_folders(extra.into_iter().chain(keys).collect());
         refuse_nesting_in_files(&entries)?;
-        Ok(Some(Self { identity, files, entries }))
+        Ok(Some(Self { root: PayloadRoot::default(), identity, files, entries }))
     }
 
     /// The files and links beside the host key.

@@ -9,7 +9,7 @@ use super::reader::PathState;
 use crate::bail;
 use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Plain, memfd};
-use crate::identity::{EntryKind, Owner, PAYLOAD_ROOT, PayloadEntry, Secret};
+use crate::identity::{EntryKind, Owner, PayloadEntry, PayloadRoot, Secret};
 
 /// The longest command, in bytes. debugfs reads its script in pieces of 8192 bytes: it would run the rest of a longer
 /// command as a command of its own, possibly one for a shell.
@@ -24,7 +24,7 @@ const LONGEST_CONTENT_PATH: &str = "/proc/4294967295/fd/4294967295";
 /// The commands, and the files that they read.
 pub struct DebugfsScript {
     pub commands: String,
-    /// The paths that the script replaces in the file system, relative to [`PAYLOAD_ROOT`].
+    /// The paths that the script replaces in the file system, relative to [`PayloadRoot::folder`].
     pub replaced: Vec<String>,
     /// The memfds with the content of the files, which must outlive debugfs.
     contents: Vec<File>,
@@ -45,7 +45,8 @@ pub fn check(entries: &[PayloadEntry]) -> Result<()> {
         );
     }
     entries.iter().try_for_each(|entry| {
-        let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
+        // The longer of the two folders.
+        let path = PayloadRoot::Persist.join(&entry.path);
         let words = match &entry.kind {
             EntryKind::Link(target) => ["symlink", &path, target],
             EntryKind::File(_) | EntryKind::Folder => ["write", LONGEST_CONTENT_PATH, &path],
@@ -70,14 +71,18 @@ pub fn check_type(kind: ExitKind, what: &EntryKind, path: &str, state: PathState
     Err(kind.error_with_hint(message, "rename it in the folder of --files, or build an image without it"))
 }
 
-/// The script that writes `entries` into a file system; `state` returns what the file system has at a path.
-pub fn write(entries: &[PayloadEntry], state: impl Fn(&str) -> Result<PathState>) -> Result<DebugfsScript> {
+/// The script that writes `entries` into the folder `root` of a file system; `state` returns what the file system has at a path.
+pub fn write(
+    root: PayloadRoot,
+    entries: &[PayloadEntry],
+    state: impl Fn(&str) -> Result<PathState>,
+) -> Result<DebugfsScript> {
     let mut script = DebugfsScript { commands: String::new(), replaced: Vec::new(), contents: Vec::new() };
-    if state(PAYLOAD_ROOT)? == PathState::Missing {
-        script.make_folder(PAYLOAD_ROOT, 0o755, Owner::ROOT)?;
+    if state(root.folder())? == PathState::Missing {
+        script.make_folder(root.folder(), 0o755, Owner::ROOT)?;
     }
     for entry in entries {
-        let path = format!("{PAYLOAD_ROOT}/{}", entry.path);
+        let path = root.join(&entry.path);
         script.write_entry(entry, &path, state(&path)?)?;
     }
     Ok(script)
@@ -106,6 +111,7 @@ impl DebugfsScript {
     fn write_file(&mut self, path: &str, content: &Secret, mode: u16, owner: Owner) -> Result<()> {
         let file = memfd::holding("content", content.reveal())?;
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = if folder.is_empty() { "/" } else { folder };
         // debugfs creates files only in its working directory.
         self.push(path, &["cd", folder])?;
         self.push(path, &["write", &memfd::path(&file), name])?;

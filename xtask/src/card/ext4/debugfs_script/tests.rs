@@ -17,7 +17,8 @@ fn file(path: &str) -> PayloadEntry {
 #[track_caller]
 fn check(entries: &[PayloadEntry], existing: &[(&str, PathState)], expected: &[&str], replaced: &[&str]) {
     let state = |path: &str| existing.iter().find(|(known, _)| *known == path).map(|(_, state)| *state);
-    let script = write(entries, |path| Ok(state(path).unwrap_or(PathState::Missing))).unwrap();
+    let script =
+        write(PayloadRoot::Persist, entries, |path| Ok(state(path).unwrap_or(PathState::Missing))).unwrap();
     let contents = script.contents.iter().map(memfd::path);
     let commands = contents.fold(script.commands, |text, path| text.replace(&path, "CONTENT"));
     assert_eq!(commands.lines().collect::<Vec<_>>(), expected);
@@ -25,6 +26,15 @@ fn check(entries: &[PayloadEntry], existing: &[(&str, PathState)], expected: &[&
 }
 
 const ROOT: (&str, PathState) = ("/persist", PathState::Folder);
+
+#[test]
+fn a_payload_may_belong_into_the_root_of_the_partition() {
+    let state = |path: &str| Ok(if path == "/" { PathState::Folder } else { PathState::Missing });
+    let script = write(PayloadRoot::Partition, &[file("psk")], state).unwrap();
+    let commands = script.commands.replace(&memfd::path(&script.contents[0]), "CONTENT");
+    let expected = ["cd /", "write CONTENT psk", "sif /psk mode 0100600", "sif /psk uid 0", "sif /psk gid 0"];
+    assert_eq!(commands.lines().collect::<Vec<_>>(), expected);
+}
 
 #[test]
 fn commands_are_quoted_and_set_mode_and_owner() {
@@ -71,7 +81,7 @@ fn thousands_of_files_with_long_paths() {
     entries
         .extend((0..9_999).map(|number| entry(&format!("{folder}/{number}"), EntryKind::Link("a".into()))));
     check_entries(&entries).unwrap();
-    let script = write(&entries, |_| Ok(PathState::Missing)).unwrap();
+    let script = write(PayloadRoot::Persist, &entries, |_| Ok(PathState::Missing)).unwrap();
     let programs = E2fsprogs::find(ProgramSource::OnPath).unwrap();
     let cancel = AtomicBool::new(false);
     let limits = Limits { cancel: &cancel, memory: None };
@@ -99,8 +109,9 @@ fn a_folder_is_no_file() {
             "/persist/x must be a folder, but is a file or a link in the image",
         ),
     ] {
-        let state = |path: &str| Ok(if path == PAYLOAD_ROOT { PathState::Folder } else { existing });
-        let error = write(&[entry], state).err().unwrap();
+        let state =
+            |path: &str| Ok(if path == PayloadRoot::Persist.folder() { PathState::Folder } else { existing });
+        let error = write(PayloadRoot::Persist, &[entry], state).err().unwrap();
         assert_eq!(error.to_string(), expected);
     }
 }
@@ -112,7 +123,9 @@ fn a_command_is_never_longer_than_debugfs_reads_at_once() {
     let target = format!("{}!touch x", "f/".repeat(450));
     let refused = |entry: PayloadEntry, text: &str| {
         let path = format!("/persist/{}", entry.path);
-        let written = write(std::slice::from_ref(&entry), |_| Ok(PathState::Missing)).err().unwrap();
+        let written = write(PayloadRoot::Persist, std::slice::from_ref(&entry), |_| Ok(PathState::Missing))
+            .err()
+            .unwrap();
         for error in [super::check(&[entry]).unwrap_err(), written] {
             assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
             assert_eq!(error.to_string(), text.replace("PATH", &path));
@@ -128,6 +141,6 @@ fn a_command_is_never_longer_than_debugfs_reads_at_once() {
     );
     let fits = [entry("l", EntryKind::Link(target)), file(&"\"".repeat(1900))];
     super::check(&fits).unwrap();
-    let script = write(&fits, |_| Ok(PathState::Other)).unwrap();
+    let script = write(PayloadRoot::Persist, &fits, |_| Ok(PathState::Other)).unwrap();
     assert!(script.commands.lines().all(|line| line.len() <= MAX_COMMAND && !line.starts_with('!')));
 }

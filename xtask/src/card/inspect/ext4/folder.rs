@@ -6,6 +6,7 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use super::checksum::crc32c;
+use super::path::ROOT;
 use super::{Ext4, Inode, le16};
 use crate::bail;
 use crate::card::inspect::partition::le32;
@@ -43,6 +44,13 @@ impl Ext4<'_> {
         folders.bytes += inode.size;
         folders.by_inode.insert(inode.number, Rc::clone(&shared));
         Ok(shared)
+    }
+
+    /// The names in the root folder.
+    pub fn root_names(&self) -> Result<Vec<Vec<u8>>> {
+        let root = self.inode(ROOT)?;
+        let names = self.names(&root)?;
+        Ok(names.keys().map(|name| name.to_vec()).collect())
     }
 
     /// The number of entries of the folder `inode`, without `.` and `..`.

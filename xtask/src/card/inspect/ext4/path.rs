@@ -11,7 +11,7 @@ const MAX_LINKS: usize = 40;
 /// The length of the longest path, as in Linux.
 const MAX_PATH: u64 = 4096;
 /// The inode of the root folder.
-const ROOT: u32 = 2;
+pub(super) const ROOT: u32 = 2;
 
 /// Whether a link is followed that is the last part of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

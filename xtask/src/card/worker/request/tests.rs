@@ -25,6 +25,7 @@ fn requests() -> Vec<Value> {
         "payload": {
             "region": { "start": 4_194_304, "size": 4_194_304, "block": 4096, "free_blocks": 100, "free_inodes": 100 },
             "content": {
+                "root": "persist",
                 "identity": { "host": "pi", "fingerprint": "SHA256:x", "novelty": "new" }, "files": null,
                 "entries": [entry("etc", json!("folder")), entry("etc/key", json!({ "file": "cHNr" })), entry("l", json!({ "link": "../x" }))],
             },
