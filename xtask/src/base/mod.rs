@@ -1,5 +1,6 @@
 //! The base of all domains: processes, files, locks, interrupts, errors and events.
 
+mod address;
 pub mod bounded;
 mod chunk_map;
 pub mod context;
@@ -27,6 +28,7 @@ mod size;
 pub mod state;
 mod table;
 
+pub use address::{Address, HOSTNAME_CHARS, USER_CHARS, is_hostname, is_user};
 pub use chunk_map::{ChunkMap, ChunkRun, ChunkState};
 pub use context::Context;
 pub use escape::Plain;

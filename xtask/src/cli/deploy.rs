@@ -1,10 +1,14 @@
 //! The command line of the commands for hosts: `deploy`, `history` and `status`.
 
-use crate::base::HostName;
+use std::collections::BTreeSet;
+
+use anyhow::Result;
 use clap::{ArgGroup, Args};
 
 use super::NixArgs;
 use super::host_ref;
+use crate::bail;
+use crate::base::{Address, HostName};
 
 /// The longest wait for a host, in minutes: a week.
 const MAX_WAIT: u64 = 7 * 24 * 60;
@@ -13,12 +17,17 @@ const MAX_WAIT: u64 = 7 * 24 * 60;
 #[command(group = ArgGroup::new("which").args(["hosts", "all"]).required(true))]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Deploy {
-    /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`
+    /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`, or NixOS configurations whose
+    /// address is known
     #[arg(value_name = "HOST", value_parser = host)]
     pub hosts: Vec<HostName>,
     /// Deploy all nodes of the flake in parallel
     #[arg(long)]
     pub all: bool,
+    /// Deploy to this address, whatever the flake says. A host with a NixOS configuration then needs no node: the tool makes
+    /// one
+    #[arg(long, value_name = "[USER@]ADDRESS", conflicts_with = "all")]
+    pub to: Option<Address>,
     /// Build the system and show the changes, without changing the host
     #[arg(long, conflicts_with_all = ["boot", "reboot", "health"])]
     pub dry_run: bool,
@@ -55,6 +64,9 @@ pub struct Status {
     /// The hosts, as `cargo xtask hosts` lists them (default: all hosts with a deploy node)
     #[arg(value_name = "HOST", value_parser = host)]
     pub hosts: Vec<HostName>,
+    /// Ask the host at this address, whatever the flake says. A host with a NixOS configuration then needs no node
+    #[arg(long, value_name = "[USER@]ADDRESS", requires = "hosts")]
+    pub to: Option<Address>,
     #[command(flatten)]
     pub trust: Trust,
     #[command(flatten)]
@@ -71,16 +83,35 @@ pub struct Trust {
 
 impl Deploy {
     /// The named hosts, without their flake.
-    pub fn hosts(&self) -> anyhow::Result<Vec<HostName>> {
-        host_ref::hosts(&self.hosts)
+    ///
+    /// # Errors
+    /// `Usage` for an attribute that is no host, and for several hosts with `--to`.
+    pub fn hosts(&self) -> Result<Vec<HostName>> {
+        hosts_at(&self.hosts, self.to.as_ref())
     }
 }
 
 impl Status {
     /// The named hosts, without their flake.
-    pub fn hosts(&self) -> anyhow::Result<Vec<HostName>> {
-        host_ref::hosts(&self.hosts)
+    ///
+    /// # Errors
+    /// Those of [`Deploy::hosts`].
+    pub fn hosts(&self) -> Result<Vec<HostName>> {
+        hosts_at(&self.hosts, self.to.as_ref())
     }
+}
+
+/// The hosts that `words` name; `to` is the address of the only one.
+fn hosts_at(words: &[HostName], to: Option<&Address>) -> Result<Vec<HostName>> {
+    let hosts = host_ref::hosts(words)?;
+    let count = hosts.iter().collect::<BTreeSet<_>>().len();
+    if to.is_some() && count > 1 {
+        bail!(
+            Usage, "--to is the address of one host, and {count} hosts are named";
+            hint: "run the command once for each host"
+        );
+    }
+    Ok(hosts)
 }
 
 /// Refuses an empty name, which an unset variable of a script leads to.

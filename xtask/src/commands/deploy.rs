@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::base::failure;
-use crate::base::{Context, HostName};
+use crate::base::{Address, Context, HostName};
 use crate::cli::Deploy;
 use crate::deploy::{self, Afterwards, DeployOptions, Ending, Goal, Outcome, Overrides, Plan};
 use crate::receipt::{self, Deployed};
@@ -14,9 +14,10 @@ use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     let options = options(args)?;
+    let named = deploy::deduplicate(&args.hosts()?);
     let version = nix::require(&cx.launcher)?;
     deploy::require_deploy_rs(&cx.launcher)?;
-    let hosts = hosts(cx, &options, args)?;
+    let hosts = if args.all { deploy::deployable_hosts(cx, options.nix_args())? } else { named };
     match &hosts[..] {
         [host] => deploy_one(cx, &options, version, host),
         _ => deploy_several(cx, &options, version, hosts),
@@ -34,17 +35,9 @@ fn options(args: &Deploy) -> Result<DeployOptions> {
         afterwards: if args.reboot { Afterwards::Reboot } else { Afterwards::Stay },
         wait: args.wait.map(|minutes| Duration::from_secs(minutes * 60)),
         health: args.health.clone(),
-        overrides: Overrides::parse(&args.deploy_args)?,
-        extra: args.deploy_args.clone(),
+        overrides: Overrides::parse_with(&args.deploy_args, args.to.as_ref())?,
+        extra: args.to.iter().flat_map(Address::options).chain(args.deploy_args.clone()).collect(),
     })
-}
-
-/// The named hosts, each once, or all hosts of the flake.
-fn hosts(cx: &Context, options: &DeployOptions, args: &Deploy) -> Result<Vec<HostName>> {
-    if args.all {
-        return deploy::deployable_hosts(cx, options.nix_args());
-    }
-    Ok(deploy::deduplicate(&args.hosts()?))
 }
 
 fn deploy_one(cx: &Context, options: &DeployOptions, version: nix::Version, host: &HostName) -> Result<()> {

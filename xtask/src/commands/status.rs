@@ -5,20 +5,23 @@ use serde_json::Value;
 
 use crate::base::{Context, HostName};
 use crate::cli::Status;
-use crate::deploy::{self, History};
+use crate::deploy::{self, History, Overrides};
 use crate::receipt::{self, Receipt};
 use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Status) -> Result<()> {
+    let named = args.hosts()?;
     nix::require(&cx.launcher)?;
     let nix_args = &args.nix.nix_args;
-    let hosts = match args.hosts()? {
+    let hosts = match named {
         named if named.is_empty() => deploy::deployable_hosts(cx, nix_args)?,
         named => deploy::deduplicate(&named),
     };
     let receipts = receipt::read_all(cx)?;
-    let statuses =
-        cx.in_phase("query", || deploy::statuses(cx, hosts, nix_args, |host| last(&receipts, host)))?;
+    let overrides = Overrides::of_address(args.to.as_ref());
+    let statuses = cx.in_phase("query", || {
+        deploy::statuses(cx, hosts, &overrides, nix_args, |host| last(&receipts, host))
+    })?;
     for remark in statuses.iter().flat_map(deploy::Status::remarks) {
         cx.warn(remark);
     }

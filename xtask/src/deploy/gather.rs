@@ -14,7 +14,7 @@ use crate::bail;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::{Context, HostName, percent_encoding, shell};
 use crate::nix;
-use crate::nix::{EvalCache, emulation, flake};
+use crate::nix::{EvalCache, emulation};
 
 /// Locks `host`, except for a plan that is only shown.
 pub fn lock_host(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<Option<HostLock>> {
@@ -67,15 +67,15 @@ fn open_mux(cx: &Context, target: &Target) -> Option<SshMux> {
 /// Evaluates what `host` is to run, with `options` for Nix.
 pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &HostName) -> Result<Target> {
     let cache = EvalCache::new(&cx.state);
-    let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, options)?;
-    let names = nodes.names.clone();
+    let is_addressed = overrides.hostname.is_some();
+    let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, is_addressed, options)?;
     let trust = Trust::find(&cx.flake, cx.trust_flake);
-    nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| unknown_host(cx, host, &names))
+    let missing = nodes.missing(&cx.flake, host);
+    nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| unknown_host(missing, host))
 }
 
-/// The error for a host that the flake does not have. In `--wait 5` the number is taken for a host.
-fn unknown_host(cx: &Context, host: &HostName, names: &[String]) -> anyhow::Error {
-    let error = flake::no_node(&cx.flake, host, names);
+/// `error`, for a host that the flake does not have. In `--wait 5` the number is taken for a host.
+fn unknown_host(error: anyhow::Error, host: &HostName) -> anyhow::Error {
     match host.parse::<u64>() {
         Ok(minutes) => {
             crate::failure!(Usage, "{error}"; hint: "write the minutes to wait as `--wait={minutes}`")

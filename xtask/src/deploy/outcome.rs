@@ -141,22 +141,23 @@ impl Outcome {
 
     /// Which links were read on the host, and what each was compared with.
     fn proof(&self) -> String {
-        let Target { host, link, .. } = &self.plan.target;
-        match verdict::proof(&self.plan.target, self.plan.goal, &self.after) {
+        let target @ Target { host, link, .. } = &self.plan.target;
+        let profile = target.profile_name();
+        match verdict::proof(target, self.plan.goal, &self.after) {
             Proof::System => format!(
-                "read on {host}: /run/current-system, against nixosConfigurations.{host}, and {link}, against \
-                 deploy.nodes.{host}"
+                "read on {host}: /run/current-system, against {}, and {link}, against {profile}",
+                target.system_name()
             ),
             Proof::Profile => format!(
-                "read on {host}: {link}, against deploy.nodes.{host}, and /run/current-system, against what that \
+                "read on {host}: {link}, against {profile}, and /run/current-system, against what that \
                  profile activates (the flake has no nixosConfigurations.{host})"
             ),
             Proof::Link => format!(
-                "read on {host}: {link}, against deploy.nodes.{host} (without /run/current-system, only deploy-rs \
+                "read on {host}: {link}, against {profile} (without /run/current-system, only deploy-rs \
                  reports that the activation succeeded)"
             ),
             Proof::NextBoot => {
-                format!("read on {host}: {link}, against deploy.nodes.{host}: it is what boots")
+                format!("read on {host}: {link}, against {profile}: it is what boots")
             }
         }
     }

@@ -57,12 +57,13 @@ enum Drift {
 pub fn statuses(
     cx: &Context,
     hosts: Vec<HostName>,
+    overrides: &Overrides,
     nix_args: &[String],
     history: impl Fn(&HostName) -> History + Sync,
 ) -> Result<Vec<Status>> {
     let signals = interrupt::guard()?;
     let found = parallel::map(parallel::max_evaluations(), &hosts, |host| {
-        let evaluate = || evaluate(&cx.for_host(host), &Overrides::default(), nix_args, host);
+        let evaluate = || evaluate(&cx.for_host(host), overrides, nix_args, host);
         signals.check().and_then(|()| evaluate())
     });
     let statuses = parallel::map(MAX_HOSTS, hosts.into_iter().zip(found), |(host, target)| {

@@ -57,6 +57,8 @@ pub struct Target {
     pub derivation: Option<String>,
     /// The flake output `deploy`, reduced to this profile; null if unknown.
     pub pinned: Value,
+    /// The attribute path of the NixOS configuration of which the profile is made; `None` for a node of the flake.
+    pub configuration: Option<String>,
     /// The desired NixOS system, if the flake has one with the name of the host.
     pub system: Option<StorePath>,
 }
@@ -72,6 +74,19 @@ impl Target {
             Some(derivation) => Ok(Installable::derivation(derivation)),
             None => Installable::attribute(flake, &path),
         }
+    }
+
+    /// What the profile is called: by its node, or by the configuration of which it is made.
+    pub fn profile_name(&self) -> String {
+        match &self.configuration {
+            Some(configuration) => format!("the profile made of {configuration}"),
+            None => format!("deploy.nodes.{}", self.host),
+        }
+    }
+
+    /// What the system is called.
+    pub fn system_name(&self) -> String {
+        self.configuration.clone().unwrap_or_else(|| format!("nixosConfigurations.{}", self.host))
     }
 
     /// The link on the host whose target is compared with [`Self::desired_path`].

@@ -185,6 +185,7 @@ pub mod tests {
             path: store("profile"),
             derivation: None,
             pinned: serde_json::Value::Null,
+            configuration: None,
             system: system.map(store),
         }
     }

@@ -32,7 +32,7 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
         let features = ["--extra-experimental-features", "nix-command flakes"];
         features.iter().chain(args).map(ToString::to_string).collect::<Vec<_>>()
     };
-    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/desired/node.nix"));
+    let read = read_node(false);
     let eval = ["eval", "--json", "--show-trace", "github:o/f#.", "--apply", &read, "-L"];
     let profile = format!("{NEW_PROFILE}.drv^*");
     let build = ["build", "--json", "--no-link", "--log-format", "internal-json", &profile, "-L"];
@@ -230,7 +230,7 @@ fn nix_2_18_evaluates_one_output_at_a_time() {
         .sandbox
         .fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.18.1";; {answers} esac"#));
     scene.run(&["stinky"]).assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
-    let read = format!("({}) \"stinky\"", include_str!("../../src/deploy/desired/node.nix"));
+    let read = read_node(false);
     let evals = scene.sandbox.calls("nix").into_iter().filter(|call| call.contains(&"eval".to_owned()));
     let evals = evals.map(|call| (call[5].clone(), call[7].clone())).collect::<Vec<_>>();
     let alone = "it: {read} { deploy.nodes.\"stinky\" = { }; nixosConfigurations = it; }";

@@ -81,6 +81,15 @@ impl Scene {
     }
 }
 
+/// The function that reads the node of `stinky`, or makes one; `is_addressed`: the command line names the address.
+pub fn read_node(is_addressed: bool) -> String {
+    let [read, make] = [
+        include_str!("../../src/deploy/desired/node.nix"),
+        include_str!("../../src/deploy/desired/profile.nix"),
+    ];
+    format!("({read}) {{ isAddressed = {is_addressed}; makeProfile = {make}; }} \"stinky\"")
+}
+
 pub fn nodes(ssh_user: &str) -> String {
     format!(
         r#"{{"names":["other","stinky"],"node":{{"hostname":"stinky.lan","profiles":["system"],

@@ -8,6 +8,7 @@ mod deploy_args;
 mod deploy_scene;
 mod deploy_several;
 mod deploy_stopped;
+mod deploy_to;
 mod doctor;
 mod escapes;
 mod fake_build;

@@ -5,18 +5,11 @@ use std::fs;
 use crate::machine;
 use crate::scene::Scene;
 
-/// The path of the real program.
-fn real(program: &str) -> String {
-    let path = std::env::var_os("PATH").expect("PATH is set");
-    let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists());
-    found.expect(program).display().to_string()
-}
-
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_flake_is_evaluated_once() {
     let scene = Scene::new();
-    scene.sandbox.fake("nix", &format!(r#"exec {} "$@""#, real("nix")));
+    scene.sandbox.fake("nix", &format!(r#"exec {} "$@""#, machine::real("nix")));
     let flake = format!("{}#.", scene.flake());
     let evaluations = || scene.sandbox.calls("nix").iter().filter(|call| call.contains(&flake)).count();
     scene.set_profile("one", ":");
@@ -42,7 +35,7 @@ fn a_flake_is_evaluated_once() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_evaluation_is_not_cached_if_git_hides_changes() {
     let scene = Scene::new();
-    scene.sandbox.fake("nix", &format!(r#"exec {} "$@""#, real("nix")));
+    scene.sandbox.fake("nix", &format!(r#"exec {} "$@""#, machine::real("nix")));
     let flake = format!("{}#.", scene.flake());
     scene.set_profile("one", ":");
     let git = |args: &[&str]| machine::run("git", &[&["-C", &scene.flake()], args].concat());
@@ -68,7 +61,7 @@ fn deploy_rs_deploys_what_the_plan_showed() {
     let scene = Scene::new();
     scene.set_profile("two", ":");
     let edit = format!("sed -i s/two/three/ {}/facts.json", scene.flake());
-    scene.sandbox.fake("deploy", &format!(r#"{edit}; exec {} "$@""#, real("deploy")));
+    scene.sandbox.fake("deploy", &format!(r#"{edit}; exec {} "$@""#, machine::real("deploy")));
     assert!(scene.deploy(&[]).assert_code(0).stdout.ends_with("-two\n"));
     scene.assert_runs("two");
     let facts = fs::read_to_string(scene.sandbox.path("flake/facts.json")).expect("the facts");

@@ -60,6 +60,13 @@ fn folder() -> tempfile::TempDir {
     dir
 }
 
+/// The path of the real program.
+pub fn real(program: &str) -> String {
+    let path = std::env::var_os("PATH").expect("PATH is set");
+    let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists());
+    found.expect(program).display().to_string()
+}
+
 /// Runs a program and returns its stdout; panics if it fails.
 pub fn run(program: &str, args: &[&str]) -> String {
     let Output { status, stdout, stderr } = start(program, args);

@@ -6,6 +6,7 @@ mod hostile;
 mod interrupts;
 mod link_cuts;
 mod machine;
+mod made_nodes;
 mod scene;
 mod several_hosts;
 mod ssh_mux;

@@ -44,6 +44,28 @@ impl Scene {
         written.expect("writing the flake");
     }
 
+    /// Gives `target` a configuration without a node, whose system is called `name` and is switched to by `activation`.
+    /// ssh gets its options from a file, as it does of users without a node.
+    pub fn set_configuration(&self, name: &str, activation: &str, deployment: &Value) {
+        let written = self.fleet.set_configuration("target", (name, activation), deployment);
+        written.expect("writing the flake");
+        let config = self.sandbox.path("ssh_config");
+        let key = self.machine.path("client_key");
+        let text = format!(
+            "IdentityFile {}\nUserKnownHostsFile {}\nGlobalKnownHostsFile /dev/null\nStrictHostKeyChecking yes\n",
+            key.display(),
+            self.known_hosts.display()
+        );
+        fs::write(&config, text).expect("writing a configuration of ssh");
+        let ssh = machine::real("ssh");
+        self.sandbox.fake("ssh", &format!(r#"exec {ssh} -F {} "$@""#, config.display()));
+    }
+
+    /// `USER@ADDRESS` of `target`.
+    pub fn login(&self) -> String {
+        format!("root@{}", self.machine.address)
+    }
+
     /// Changes the facts of the flake.
     pub fn edit(&self, change: impl FnOnce(&mut Value)) {
         self.fleet.change(change).expect("writing the flake");

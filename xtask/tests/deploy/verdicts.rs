@@ -226,7 +226,8 @@ fn the_first_deploy_after_a_flash_can_roll_back() {
     scene.set_nixos("deaf", "deaf");
     let outcome = scene.deploy(&[]);
     outcome.assert_stderr_contains(
-        "note  deploy-rs cannot roll back to the flashed system: the tool first adds a generation",
+        "note  deploy-rs cannot roll back to the current system, which it did not deploy: the tool first adds a \
+         generation with which it can\n",
     );
     outcome.assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
     assert!(scene.machine.inside("readlink -f /run/current-system").ends_with("-flashed"));

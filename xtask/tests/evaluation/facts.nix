@@ -199,6 +199,16 @@ in
   };
   node = removeAttrs flake.deploy.nodes.stinky [ "profiles" ];
   profile = flake.deploy.nodes.stinky.profiles.system.path.drvPath;
+  # The node that the tool makes where a flake has none.
+  made =
+    (import ../../src/deploy/desired/node.nix
+      {
+        isAddressed = true;
+        makeProfile = import ../../src/deploy/desired/profile.nix;
+      }
+      "stinky"
+      { inherit (flake) nixosConfigurations; }
+    ).node;
   packages = builtins.mapAttrs (_: derivations) flake.packages;
   checks = builtins.mapAttrs (_: derivations) flake.checks;
   shells = builtins.mapAttrs (_: derivations) flake.devShells;

@@ -24,6 +24,12 @@ fn the_flake_evaluates_to_the_expected_host() {
         assert_derivation(&facts["formatters"][system]);
     }
     assert_derivation(&facts["profile"]);
+    let made = &facts["made"];
+    assert_derivation(&made["drvPath"]);
+    assert_eq!(
+        (&made["configuration"], &made["platform"]),
+        (&json!("nixosConfigurations.stinky"), &json!("aarch64-linux"))
+    );
     assert_eq!(
         names(&facts["checks"]["x86_64-linux"]),
         ["deploy-activate", "deploy-schema", "formatting", "shell", "xtask"]

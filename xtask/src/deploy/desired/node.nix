@@ -1,13 +1,75 @@
 # The deploy-rs node of a host, with its settings merged as deploy-rs merges them: profile over node over
-# deploy, and the ssh options concatenated. `node` is null if there is no such node, or if `wrong` is not
-# empty. `wrong` lists the options with another type than deploy-rs expects. `system` is the toplevel of the
-# NixOS system of the same name, or null.
+# deploy, and the ssh options concatenated. Without a node in the flake, one is made of the host's NixOS
+# configuration by `makeProfile`; its address is the one that the user names (`isAddressed`), or
+# `deployment.targetHost`, an option of colmena. `node` is null if there is neither, or if `wrong` is not empty.
+# `wrong` lists the options of another type than expected. `configurations` are the attribute paths of the NixOS
+# configurations with the name of the host, and `system` is the toplevel of the only one, or null.
+{ isAddressed, makeProfile }:
 host: outputs:
 let
-  deploy = outputs.deploy or { };
+  deploy = if outputs.deploy or null == null then { } else outputs.deploy;
   nodes = deploy.nodes or { };
   systems = outputs.nixosConfigurations or { };
-  node = nodes.${host} or null;
+
+  # The configurations with the name of the host, also in flakes that sort them by system.
+  isSystem = name: builtins.match "(aarch64|armv[5-7]a?l|i686|riscv64|x86_64)-linux" name != null;
+  setOf =
+    value:
+    let
+      tried = builtins.tryEval value;
+    in
+    if tried.success && builtins.isAttrs tried.value then tried.value else { };
+  sorted = builtins.filter isSystem (builtins.attrNames (setOf systems));
+  called =
+    path: set:
+    if set ? ${host} && !isSystem host then
+      [
+        {
+          path = "${path}.${host}";
+          value = set.${host};
+        }
+      ]
+    else
+      [ ];
+  inSystem = system: called "nixosConfigurations.${system}" (setOf systems.${system});
+  configurations = called "nixosConfigurations" systems ++ builtins.concatMap inSystem sorted;
+  inherit (builtins.head configurations) path value;
+
+  isOwn = !builtins.isAttrs nodes || nodes ? ${host};
+  deployment = value.config.deployment or { };
+  isMade =
+    !isOwn
+    && builtins.length configurations == 1
+    && (isAddressed || deployment.targetHost or null != null);
+  optional = name: value: if value == null then { } else { ${name} = value; };
+  made = {
+    hostname = if isAddressed then null else deployment.targetHost;
+    sshOpts =
+      if deployment.targetPort or null == null then
+        [ ]
+      else
+        [
+          "-p"
+          (toString deployment.targetPort)
+        ];
+    profiles.system = {
+      user = "root";
+      path = makeProfile value;
+    };
+  }
+  // optional "sshUser" (deployment.targetUser or null);
+  checkDeployment =
+    expected: name:
+    checkOptional expected "${path}.config.deployment.${name}" (deployment.${name} or null);
+  wrongMade =
+    if !isMade then
+      [ ]
+    else
+      (if isAddressed then [ ] else checkDeployment "string" "targetHost")
+      ++ checkDeployment "string" "targetUser"
+      ++ checkDeployment "port" "targetPort";
+
+  node = if isMade then made else nodes.${host} or null;
   profiles = node.profiles or { };
   profile = profiles.system or null;
   levels = [
@@ -39,6 +101,7 @@ let
     string = builtins.isString;
     boolean = builtins.isBool;
     seconds = value: builtins.isInt value && value >= 0;
+    port = value: builtins.isInt value && value > 0 && value < 65536;
     strings = value: builtins.isList value && builtins.all builtins.isString value;
     set = builtins.isAttrs;
     package = value: isText value || value ? outPath || value ? __toString;
@@ -63,7 +126,7 @@ let
   wrongSet =
     if !builtins.isAttrs nodes then
       check "set" "deploy.nodes" nodes
-    else if !(nodes ? ${host}) then
+    else if !(nodes ? ${host} || isMade) then
       [ ]
     else
       check "set" at node
@@ -91,8 +154,10 @@ let
       "confirmTimeout"
       "activationTimeout"
     ];
-  hasNode = builtins.isAttrs nodes && nodes ? ${host};
-  wrong = if wrongSet == [ ] && hasNode then wrongOption else wrongSet;
+  hasNode = builtins.isAttrs nodes && (nodes ? ${host} || isMade);
+  # The options of a made node come from others, which are checked first.
+  firstOf = first: second: if first == [ ] then second else first;
+  wrong = firstOf wrongMade (firstOf wrongSet (if hasNode then wrongOption else [ ]));
   isReadable = hasNode && wrong == [ ];
   built = {
     path = "${profile.path}";
@@ -102,11 +167,16 @@ in
 {
   inherit wrong;
   names = if builtins.isAttrs nodes then builtins.attrNames nodes else [ ];
+  configured =
+    builtins.filter (name: !isSystem name) (builtins.attrNames (setOf systems))
+    ++ builtins.concatMap (system: builtins.attrNames (setOf systems.${system})) sorted;
+  configurations = map (it: it.path) configurations;
   node =
     if !isReadable then
       null
     else
       {
+        configuration = if isMade then path else null;
         hostname = if node.hostname or null == null then "" else node.hostname;
         profiles = builtins.attrNames profiles;
         path = if profile == null then null else built.path;
@@ -136,8 +206,8 @@ in
             };
       };
   system =
-    if isReadable && systems ? ${host} then
-      systems.${host}.config.system.build.toplevel.outPath
+    if isReadable && builtins.length configurations == 1 then
+      value.config.system.build.toplevel.outPath
     else
       null;
 }

@@ -18,10 +18,12 @@ const MAX_PATH: usize = 4096;
 /// The most bytes of all ssh options together; Linux accepts 128 KiB in one argument or variable.
 const MAX_SSH_OPTIONS: usize = 64 << 10;
 
-/// A node with merged settings, as deploy-rs reads it.
+/// A node with merged settings, as deploy-rs reads it: one of the flake, or one made of a NixOS configuration.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Node {
+    /// The attribute path of the NixOS configuration of which the node is made; `None` for a node of the flake.
+    configuration: Option<String>,
     hostname: String,
     profiles: Vec<String>,
     path: Option<String>,
@@ -56,16 +58,10 @@ impl Node {
         over: &Overrides,
         trust: &Trust,
     ) -> Result<Target> {
-        if self.hostname.is_empty() {
-            bail!(Refused, "deploy.nodes.{host} has no `hostname`"; hint: "set it to the address of the host");
-        }
         self.check_sizes(host)?;
+        let (hostname, ssh_user) = self.login(cx, host, over)?;
         let link = self.profile_link().map_err(|why| unverifiable(host, &why))?;
         let path = self.profile_path().map_err(|why| unverifiable(host, why))?;
-        let ssh_user = over.ssh_user.clone().or_else(|| self.ssh_user.clone());
-        let ssh_user = ssh_user.map_or_else(|| own_user(&cx.launcher), Ok)?;
-        let hostname = over.hostname.as_ref().unwrap_or(&self.hostname);
-        trust::check_names(host, hostname, &ssh_user)?;
         if over.ssh_opts.is_none() {
             trust.check(host, &self.ssh_opts)?;
         }
@@ -86,7 +82,8 @@ impl Node {
             builds_here: !(self.remote_build == Some(true) || over.remote_build),
             platform: self.platform,
             other_profiles: self.profiles.into_iter().filter(|name| name != "system").collect(),
-            pinned: self.pinned,
+            pinned: pin_hostname(self.pinned, host, &hostname),
+            configuration: self.configuration,
             derivation: self.drv_path,
             system,
             link,
@@ -94,11 +91,50 @@ impl Node {
         })
     }
 
+    /// The hostname, and the user who logs in.
+    ///
+    /// # Errors
+    /// `Refused` without a hostname, which deploy-rs requires, and for what is no name.
+    fn login(&self, cx: &Context, host: &HostName, over: &Overrides) -> Result<(String, String)> {
+        let hostname = over.hostname.clone().unwrap_or_else(|| self.hostname.clone());
+        if hostname.is_empty() {
+            bail!(
+                Refused, "{} has no `{}`", self.name(host), self.option("hostname");
+                hint: "set it to the address of the host, or pass --to [USER@]ADDRESS"
+            );
+        }
+        let user = over.ssh_user.clone().or_else(|| self.ssh_user.clone());
+        let user = user.map_or_else(|| own_user(&cx.launcher), Ok)?;
+        let source = |name: &str, is_overridden: bool| {
+            if is_overridden {
+                return format!("the command line has the {name}");
+            }
+            format!("{} has the {}", self.name(host), self.option(name))
+        };
+        trust::check_hostname(&source("hostname", over.hostname.is_some()), &hostname)?;
+        trust::check_user(&source("sshUser", over.ssh_user.is_some()), &user)?;
+        Ok((hostname, user))
+    }
+
+    /// What the flake calls the node, or the configuration of which it is made.
+    fn name(&self, host: &HostName) -> String {
+        self.configuration.clone().unwrap_or_else(|| format!("deploy.nodes.{host}"))
+    }
+
+    /// What the flake calls the option `name` of the node.
+    fn option<'a>(&self, name: &'a str) -> &'a str {
+        match (&self.configuration, name) {
+            (Some(_), "hostname") => "deployment.targetHost",
+            (Some(_), "sshUser") => "deployment.targetUser",
+            _ => name,
+        }
+    }
+
     /// Refuses options that would not fit into the arguments of a program.
     ///
     /// # Errors
     /// `Refused` for an option that is longer than any useful one.
-    fn check_sizes(&self, host: &str) -> Result<()> {
+    fn check_sizes(&self, host: &HostName) -> Result<()> {
         let ssh_options = self.ssh_opts.iter().map(String::len).sum();
         let length = |option: &Option<String>| option.as_ref().map_or(0, String::len);
         for (option, length, limit) in [
@@ -115,8 +151,9 @@ impl Node {
         ] {
             if length > limit {
                 bail!(
-                    Refused, "`{option}` of deploy.nodes.{host} has {length} bytes, and at most {limit} are accepted";
-                    hint: "shorten `{option}` in the flake"
+                    Refused, "`{}` of {} has {length} bytes, and at most {limit} are accepted",
+                    self.option(option), self.name(host);
+                    hint: "shorten `{}` in the flake", self.option(option)
                 );
             }
         }
@@ -159,6 +196,15 @@ impl Node {
     }
 }
 
+/// `pinned` with the address of the host, which deploy-rs requires even if the command line names another.
+fn pin_hostname(mut pinned: Value, host: &HostName, hostname: &str) -> Value {
+    let node = pinned.get_mut("nodes").and_then(|nodes| nodes.get_mut(host.as_str()));
+    if let Some(node) = node.and_then(Value::as_object_mut) {
+        node.insert("hostname".into(), hostname.into());
+    }
+    pinned
+}
+
 fn is_derivation(path: &str) -> bool {
     trust::is_store_path(path)
         && StorePath::containing(path)
@@ -190,13 +236,13 @@ mod tests {
             (Node { sudo: long(MAX_PATH + 1), ..Node::default() }, "sudo"),
             (Node { ssh_opts: options(1 << 20), ..Node::default() }, "sshOpts"),
         ] {
-            let error = node.check_sizes("pi").unwrap_err();
+            let error = node.check_sizes(&"pi".into()).unwrap_err();
             let begin = format!("`{option}` of deploy.nodes.pi has ");
             assert!(error.to_string().starts_with(&begin), "{error}");
             assert_eq!(kind(&error), ExitKind::Refused);
         }
         let fits = Node { hostname: "x".repeat(MAX_NAME), ssh_opts: options(100), ..Node::default() };
-        assert!(fits.check_sizes("pi").is_ok());
+        assert!(fits.check_sizes(&"pi".into()).is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::node::Node;
 use super::{Overrides, Trust};
@@ -12,22 +12,34 @@ use crate::base::process::Launcher;
 use crate::base::{Context as CommandContext, FlakeRef, HostName};
 use crate::deploy::target::Target;
 use crate::failure;
-use crate::nix::{self, EvalCache, StorePath};
+use crate::nix::{self, EvalCache, StorePath, flake};
 
-/// The Nix function that reads a node; see the file.
+/// The Nix function that reads a node, or makes one; see the file.
 const READ_NODE: &str = include_str!("node.nix");
+
+/// The Nix function that makes the profile of a node; see the file.
+const MAKE_PROFILE: &str = include_str!("profile.nix");
+
+/// What the function answers of a node that it makes.
+const MADE: [&str; 5] = ["system", "node", "wrong", "configured", "configurations"];
 
 /// The deploy nodes of a flake, and one of them in full.
 #[derive(Debug, Default, Deserialize)]
 pub struct Nodes {
     /// The names of all nodes.
-    pub names: Vec<String>,
+    names: Vec<String>,
+    /// The names of all NixOS configurations.
+    #[serde(default)]
+    configured: Vec<String>,
+    /// The attribute paths of the NixOS configurations with the name of the requested host.
+    #[serde(default)]
+    configurations: Vec<String>,
     /// The options of the requested node that have a wrong type.
     #[serde(default)]
     wrong: Vec<WrongType>,
-    /// The requested node; `None` if there is no such node.
+    /// The requested node, of the flake or made of the configuration; `None` if there is neither.
     node: Option<Node>,
-    /// The toplevel of the NixOS system of the same name; `None` if there is none.
+    /// The toplevel of the NixOS configuration of the same name; `None` if there is none.
     system: Option<String>,
 }
 
@@ -51,6 +63,7 @@ impl WrongType {
             "set" => "an attribute set",
             "package" => "a package",
             "boolean" => "true or false",
+            "port" => "a port from 1 to 65535",
             _ => "a string",
         };
         let found = match found.as_str() {
@@ -75,12 +88,15 @@ struct Evaluation<'a> {
     flake: &'a FlakeRef,
     /// The name of the host, as a string of the Nix language.
     host: String,
+    /// Whether the user names the address of the host.
+    is_addressed: bool,
     /// Options for Nix.
     options: &'a [String],
 }
 
 impl Nodes {
-    /// Evaluates the nodes of `flake`, and only the node of `host` in full.
+    /// Evaluates the nodes of `flake`, and only the node of `host` in full. Without such a node, one is made of the NixOS
+    /// configuration of that name, if its address is known: by the configuration, or by the user (`is_addressed`).
     ///
     /// Takes the answer from `cache` if the flake is unchanged and the derivation still exists. `options` are for
     /// Nix: if there are any, they may change the result, and the flake is always evaluated.
@@ -89,9 +105,10 @@ impl Nodes {
         cache: &EvalCache,
         flake: &FlakeRef,
         host: &HostName,
+        is_addressed: bool,
         options: &[String],
     ) -> Result<Self> {
-        let evaluation = Evaluation { launcher, flake, host: nix::quote(host), options };
+        let evaluation = Evaluation { launcher, flake, host: nix::quote(host), is_addressed, options };
         let is_valid = |answer: &Value| {
             let derivation = answer["node"]["drvPath"].as_str();
             derivation.is_some_and(|path| Path::new(path).exists())
@@ -124,11 +141,27 @@ impl Nodes {
         let parse = |path: String| StorePath::containing(&path).with_context(|| invalid(&path));
         node.target(cx, host, self.system.map(parse).transpose()?, over, trust).map(Some)
     }
+
+    /// The error for a host that has no node, and of which none can be made.
+    pub fn missing(&self, flake: &FlakeRef, host: &HostName) -> anyhow::Error {
+        match &self.configurations[..] {
+            [] => flake::no_node(flake, host, &self.names, &self.configured),
+            [configuration] => failure!(
+                Usage, "{flake} has {configuration}, but no deploy node '{host}', and no address of the host";
+                hint: "pass --to [USER@]ADDRESS, or add deploy.nodes.{host} to the flake"
+            ),
+            several => failure!(
+                Usage, "{flake} has {} configurations of {host}: {}", several.len(), several.join(", ");
+                hint: "add deploy.nodes.{host} to the flake, with one of them"
+            ),
+        }
+    }
 }
 
 impl Evaluation<'_> {
     fn apply(&self) -> String {
-        format!("({READ_NODE}) {}", self.host)
+        let Self { is_addressed, host, .. } = self;
+        format!("({READ_NODE}) {{ isAddressed = {is_addressed}; makeProfile = {MAKE_PROFILE}; }} {host}")
     }
 
     fn run(&self) -> Result<Value> {
@@ -139,7 +172,7 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Evaluates the node first and then its system, which evaluates most of the flake twice.
+    /// Evaluates the node first and then the configuration, which evaluates most of the flake twice.
     fn run_twice(&self) -> Result<Value> {
         let of = |output: &str, outputs: &str| {
             let apply = format!("it: {} {{ {outputs} }}", self.apply());
@@ -148,13 +181,18 @@ impl Evaluation<'_> {
                 answer => answer.map(Some),
             }
         };
-        let Some(mut nodes) = of("deploy", "deploy = it;")? else {
-            return Ok(serde_json::json!({ "names": [], "node": null, "system": null }));
+        let mut nodes = of("deploy", "deploy = it;")?.unwrap_or_else(|| json!({ "names": [], "node": null }));
+        let (node, answers) = match (&nodes["node"], nodes["wrong"].get(0)) {
+            (_, Some(_)) => return Ok(nodes),
+            (Value::Null, None) => (String::new(), &MADE[..]),
+            _ => (format!("deploy.nodes.{} = {{ }}; ", self.host), &["system"][..]),
         };
-        if !nodes["node"].is_null() {
-            let alone = format!("deploy.nodes.{} = {{ }}; nixosConfigurations = it;", self.host);
-            nodes["system"] =
-                of("nixosConfigurations", &alone)?.map_or(Value::Null, |it| it["system"].clone());
+        if let Some(mut found) = of("nixosConfigurations", &format!("{node}nixosConfigurations = it;"))? {
+            for name in answers {
+                if let Some(answer) = found.get_mut(*name) {
+                    nodes[*name] = answer.take();
+                }
+            }
         }
         Ok(nodes)
     }

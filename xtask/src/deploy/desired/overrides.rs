@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::bail;
+use crate::base::Address;
 
 /// Refused options of deploy-rs (1.0.0), each with the reason and the remedy: what it does could not be verified, or
 /// deploy-rs ignores it.
@@ -43,11 +44,34 @@ pub struct Overrides {
 }
 
 impl Overrides {
+    /// The override by `--to`, if it is given.
+    pub fn of_address(to: Option<&Address>) -> Self {
+        let hostname = to.map(|to| to.hostname.clone());
+        let ssh_user = to.and_then(|to| to.user.clone());
+        Self { hostname, ssh_user, ..Self::default() }
+    }
+
+    /// Reads `args` up to a `--`; what follows it is for Nix. `to` is the address of `--to`.
+    ///
+    /// # Errors
+    /// Those of [`Self::parse`]; `Usage` for a second address or user.
+    pub fn parse_with(args: &[String], to: Option<&Address>) -> Result<Self> {
+        let parsed = Self::parse(args)?;
+        let Self { hostname, ssh_user, .. } = Self::of_address(to);
+        if hostname.is_some() && parsed.hostname.is_some() {
+            bail!(Usage, "--to and --hostname name two addresses of the host"; hint: "pass only --to");
+        }
+        if ssh_user.is_some() && parsed.ssh_user.is_some() {
+            bail!(Usage, "--to and --ssh-user name two users of the host"; hint: "pass only --to");
+        }
+        Ok(Self { hostname: hostname.or(parsed.hostname), ssh_user: ssh_user.or(parsed.ssh_user), ..parsed })
+    }
+
     /// Reads `args` up to a `--`; what follows it is for Nix.
     ///
     /// # Errors
     /// `Usage` for a refused option.
-    pub fn parse(args: &[String]) -> Result<Self> {
+    fn parse(args: &[String]) -> Result<Self> {
         let mut overrides = Self::default();
         let mut words = args.iter().map(String::as_str).take_while(|word| *word != "--");
         while let Some(word) = words.next() {
@@ -113,6 +137,27 @@ mod tests {
         assert_eq!(found, expected);
         let args = ["--ssh-opts".to_owned(), "-p 2222".to_owned()];
         assert_eq!(Overrides::parse(&args).unwrap().ssh_opts.unwrap(), ["-p", "2222"]);
+    }
+
+    #[test]
+    fn an_address_of_the_host_is_named_once() {
+        let to = "pi@stinky.lan".parse::<Address>().unwrap();
+        let parse = |args: &[&str], to: &Address| {
+            let args = args.iter().map(ToString::to_string).collect::<Vec<_>>();
+            Overrides::parse_with(&args, Some(to)).map_err(|error| error.to_string())
+        };
+        let expected = Overrides {
+            hostname: Some("stinky.lan".into()),
+            ssh_user: Some("pi".into()),
+            confirm_timeout: Some(60),
+            ..Overrides::default()
+        };
+        assert_eq!(parse(&["--confirm-timeout", "60"], &to), Ok(expected));
+        let two = |name: &str, what: &str| Err(format!("--to and {name} name two {what} of the host"));
+        assert_eq!(parse(&["--hostname", "x"], &to), two("--hostname", "addresses"));
+        assert_eq!(parse(&["--ssh-user=x"], &to), two("--ssh-user", "users"));
+        let bare = Address { user: None, ..to };
+        assert_eq!(parse(&["--ssh-user=x"], &bare).unwrap().ssh_user.as_deref(), Some("x"));
     }
 
     #[test]

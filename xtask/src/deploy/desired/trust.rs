@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::ssh_options;
-use crate::bail;
-use crate::base::{FlakeRef, HostName, state};
+use crate::base::{FlakeRef, HOSTNAME_CHARS, HostName, USER_CHARS, is_hostname, is_user, state};
+use crate::{bail, failure};
 
 /// Which ssh options of a flake are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,24 +68,27 @@ fn is_own(path: &Path, found: &Metadata) -> bool {
         && (sticky || !state::others_write(path, found))
 }
 
-/// Refuses a hostname or user that ssh, Nix or a shell would take for something else than a name.
+/// Refuses a hostname that [`is_hostname`] does not know; `source` has it.
 ///
 /// # Errors
 /// `Refused`.
-pub fn check_names(host: &HostName, hostname: &str, user: &str) -> Result<()> {
-    let check = |what: &str, name: &str, special: &str| {
-        let known = |c: char| c.is_ascii_alphanumeric() || special.contains(c);
-        if !name.is_empty() && !name.starts_with('-') && name.chars().all(known) {
-            return Ok(());
-        }
-        bail!(
-            Refused, "deploy.nodes.{host} has the {what} {name:?}, which may have only letters, digits and \
-                      `{special}`, and may not begin with `-`";
-            hint: "for another address, add a name to ~/.ssh/config"
-        );
-    };
-    check("hostname", hostname, "._-:[]")?;
-    check("sshUser", user, "._-+@")
+pub fn check_hostname(source: &str, name: &str) -> Result<()> {
+    if is_hostname(name) { Ok(()) } else { Err(no_name(source, name, HOSTNAME_CHARS)) }
+}
+
+/// Refuses a user that [`is_user`] does not know; `source` has it.
+///
+/// # Errors
+/// `Refused`.
+pub fn check_user(source: &str, name: &str) -> Result<()> {
+    if is_user(name) { Ok(()) } else { Err(no_name(source, name, USER_CHARS)) }
+}
+
+fn no_name(source: &str, name: &str, special: &str) -> anyhow::Error {
+    failure!(
+        Refused, "{source} {name:?}, which may have only letters, digits and `{special}`, and may not begin with `-`";
+        hint: "for another address, add a name to ~/.ssh/config"
+    )
 }
 
 /// Whether `path` is a store path, or a path below one, in characters that no program takes for anything else.
@@ -208,7 +211,8 @@ mod tests {
             ("pi", "`x`", false),
             ("pi", "", false),
         ] {
-            let refused = check_names(&"stinky".into(), hostname, user).map_err(|error| kind(&error));
+            let checked = check_hostname("it has", hostname).and_then(|()| check_user("it has", user));
+            let refused = checked.map_err(|error| kind(&error));
             assert_eq!(refused, if good { Ok(()) } else { Err(ExitKind::Refused) }, "{hostname} {user}");
         }
     }

@@ -11,6 +11,7 @@ use crate::base::process::Launcher;
 
 /// The files of the flake with its build scripts; it also reads `facts.json`.
 const FILES: &[(&str, &str)] = &[
+    ("deploy-rs.sh", include_str!("fixture/deploy-rs.sh")),
     ("flake.nix", include_str!("fixture/flake.nix")),
     ("package.sh", include_str!("fixture/package.sh")),
     ("profile.sh", include_str!("fixture/profile.sh")),
@@ -39,6 +40,7 @@ impl Fleet {
         let facts = json!({
             "system": format!("{}-linux", std::env::consts::ARCH), "evaluation": 0,
             "kernel": "linux-6.1", "packages": ["curl-8.1"], "systems": {}, "hosts": {},
+            "configurations": {}, "sorted": false,
         });
         Ok(Self { dir: dir.to_owned(), facts: Mutex::new(facts) })
     }
@@ -57,6 +59,18 @@ impl Fleet {
         });
         let known = json!({ "name": name, "activation": activation, "wraps": null, "node": node });
         self.change(|facts| facts["hosts"][host] = known)
+    }
+
+    /// Gives the host `host` a configuration without a node: the name and the activation script of its system, and its
+    /// options `deployment`.
+    pub fn set_configuration(
+        &self,
+        host: &str,
+        (name, activation): (&str, &str),
+        deployment: &Value,
+    ) -> Result<()> {
+        let known = json!({ "name": name, "activation": activation, "deployment": deployment });
+        self.change(|facts| facts["configurations"][host] = known)
     }
 
     /// Changes the facts of the flake.

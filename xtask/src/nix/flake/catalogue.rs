@@ -1,6 +1,6 @@
 //! The hosts of a flake, by the names in its outputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -96,8 +96,15 @@ impl Catalogue {
     }
 }
 
-/// The error for a host without a deploy node; `nodes` are the names of the nodes there are.
-pub fn no_node(flake: &FlakeRef, name: &str, nodes: &[String]) -> anyhow::Error {
+/// The error for a host with neither a deploy node nor a NixOS configuration; `nodes` and `configured` are the names of
+/// those there are.
+pub fn no_node(flake: &FlakeRef, name: &str, nodes: &[String], configured: &[String]) -> anyhow::Error {
+    if configured.iter().any(|name| !nodes.contains(name)) {
+        let hosts = nodes.iter().chain(configured).map(String::as_str).collect::<BTreeSet<_>>();
+        let listed = join_names(hosts.iter().copied());
+        let message = format!("{flake} has no host '{name}' to deploy (hosts: {listed})");
+        return unknown_name(&message, suggest::nearest(name, hosts.into_iter()));
+    }
     if nodes.is_empty() {
         return failure!(Usage, "{flake} has no deploy nodes"; hint: "add deploy.nodes.{name} to the flake");
     }
@@ -181,9 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_no_deploy_can_mean_gets_the_nearest_host() {
+        let own = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        for (nodes, configured, expected) in [
+            (&["pi"][..], &["pi"][..], "F has no deploy node 'pii' (nodes: pi); did you mean 'pi'?"),
+            (&["a"], &["a", "pi"], "F has no host 'pii' to deploy (hosts: a, pi); did you mean 'pi'?"),
+            (&[], &["pi"], "F has no host 'pii' to deploy (hosts: pi); did you mean 'pi'?"),
+            (&[], &[], "F has no deploy nodes; add deploy.nodes.pii to the flake"),
+        ] {
+            assert_eq!(with_hint(&no_node(&flake(), "pii", &own(nodes), &own(configured))), expected);
+        }
+    }
+
+    #[test]
     fn a_long_list_of_names_is_cut() {
         let nodes = (0..10_000).map(|number| format!("pi{number}")).collect::<Vec<_>>();
-        let error = no_node(&flake(), "zebra", &nodes).to_string();
+        let error = no_node(&flake(), "zebra", &nodes, &[]).to_string();
         assert!(error.ends_with("pi39 and 9960 more)") && error.len() < 400, "{error}");
     }
 

@@ -1,0 +1,113 @@
+//! The address of a host on the command line: `--to [USER@]ADDRESS`.
+
+use std::str::FromStr;
+
+/// The characters of a hostname beside letters and digits.
+pub const HOSTNAME_CHARS: &str = "._-:[]";
+
+/// The characters of a user beside letters and digits.
+pub const USER_CHARS: &str = "._-+@";
+
+/// Whether `name` is a hostname for ssh, Nix and a shell, and nothing else to any of them.
+pub fn is_hostname(name: &str) -> bool {
+    is_name(name, HOSTNAME_CHARS)
+}
+
+/// Whether `name` is a user for ssh, Nix and a shell, and nothing else to any of them.
+pub fn is_user(name: &str) -> bool {
+    is_name(name, USER_CHARS)
+}
+
+fn is_name(name: &str, special: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || special.contains(c);
+    !name.is_empty() && !name.starts_with('-') && name.chars().all(known)
+}
+
+/// An address for ssh, and the user who logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub user: Option<String>,
+    pub hostname: String,
+}
+
+impl FromStr for Address {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (user, hostname) = match text.rsplit_once('@') {
+            Some((user, hostname)) => (Some(user), hostname),
+            None => (None, text),
+        };
+        if !is_hostname(hostname) || user.is_some_and(|user| !is_user(user)) {
+            return Err("must be a hostname or an IP address, with a user before it or without; \
+                        for another address, add a name to ~/.ssh/config");
+        }
+        if has_port(hostname) {
+            return Err("must have no port; add a name with this port to ~/.ssh/config");
+        }
+        Ok(Self { user: user.map(str::to_owned), hostname: hostname.to_owned() })
+    }
+}
+
+/// Whether `hostname` ends with a port, which ssh takes for a part of the name. IPv6 addresses have two colons and more.
+fn has_port(hostname: &str) -> bool {
+    match hostname.rsplit_once(':') {
+        Some((before, _)) => before.ends_with(']') || !before.contains(':'),
+        None => false,
+    }
+}
+
+impl Address {
+    /// The options of deploy-rs for this address.
+    pub fn options(&self) -> Vec<String> {
+        let user = self.user.as_ref().map(|user| ["--ssh-user".to_owned(), user.clone()]);
+        let hostname = ["--hostname".to_owned(), self.hostname.clone()];
+        hostname.into_iter().chain(user.into_iter().flatten()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (text, user, hostname) in [
+            ("stinky.lan", None, "stinky.lan"),
+            ("root@10.0.0.5", Some("root"), "10.0.0.5"),
+            ("fe80::1", None, "fe80::1"),
+            ("pi@[fe80::1]", Some("pi"), "[fe80::1]"),
+            ("first.last@example.org@stinky", Some("first.last@example.org"), "stinky"),
+        ] {
+            let expected = Address { user: user.map(str::to_owned), hostname: hostname.to_owned() };
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address() {
+        for (text, begin) in [
+            ("", "must be a hostname"),
+            ("@stinky", "must be a hostname"),
+            ("root@", "must be a hostname"),
+            ("ssh://root@stinky", "must be a hostname"),
+            ("-oProxyCommand=x", "must be a hostname"),
+            ("-l@stinky", "must be a hostname"),
+            ("fe80::1%eth0", "must be a hostname"),
+            ("a b", "must be a hostname"),
+            ("stinky:2222", "must have no port"),
+            ("root@[fe80::1]:22", "must have no port"),
+            ("stinky:", "must have no port"),
+        ] {
+            let error = text.parse::<Address>().unwrap_err();
+            assert!(error.starts_with(begin), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn fuzz() {
+        crate::base::fuzz::check_text(&["root@stinky.lan", "pi@[fe80::1]"], |text| {
+            text.parse::<Address>().map(|address| address.options())
+        });
+    }
+}
