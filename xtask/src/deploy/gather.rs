@@ -51,7 +51,7 @@ pub fn gather(
 ) -> Result<Plan> {
     let FoundTarget { target, mut timings } = found;
     can_build(cx, version, &target)?;
-    warn_of_other_profiles(cx, &target);
+    warn_of_what_is_left_out(cx, &target);
     // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
     let mux = if options.goal == Goal::Show { None } else { open_mux(cx, &target) };
     let (before, closure) = timings.time("probe", || read_state(cx, options, &target))?;
@@ -94,7 +94,15 @@ fn can_build(cx: &Context, version: nix::Version, target: &Target) -> Result<()>
     }
 }
 
-fn warn_of_other_profiles(cx: &Context, target: &Target) {
+fn warn_of_what_is_left_out(cx: &Context, target: &Target) {
+    if !target.uncopied_keys.is_empty() {
+        let names = target.uncopied_keys.join(", ");
+        cx.warn(format!(
+            "`deployment.keys` of {} are not copied to {}: {names}",
+            target.system_name(),
+            target.host
+        ));
+    }
     if !target.other_profiles.is_empty() {
         let names = target.other_profiles.join(", ");
         cx.warn(format!(

@@ -59,6 +59,8 @@ pub struct Target {
     pub pinned: Value,
     /// The attribute path of the NixOS configuration of which the profile is made; `None` for a node of the flake.
     pub configuration: Option<String>,
+    /// The names of `deployment.keys` of that configuration: colmena copies these files, and deploy-rs does not.
+    pub uncopied_keys: Vec<String>,
     /// The desired NixOS system, if the flake has one with the name of the host.
     pub system: Option<StorePath>,
 }

@@ -186,6 +186,7 @@ pub mod tests {
             derivation: None,
             pinned: serde_json::Value::Null,
             configuration: None,
+            uncopied_keys: Vec::new(),
             system: system.map(store),
         }
     }

@@ -81,12 +81,17 @@ fn the_first_deploy_without_a_node_can_roll_back() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_configuration_may_name_its_address_and_be_sorted_by_system() {
     let scene = Scene::new();
-    let deployment = json!({ "targetHost": scene.machine.address, "targetUser": "root", "targetPort": 22 });
+    let address = &scene.machine.address;
+    let keys = json!({ "wifi": {}, "vpn": {} });
+    let deployment = json!({ "targetHost": address, "targetUser": "root", "targetPort": 22, "keys": keys });
     scene.set_configuration("one", ":", &deployment);
     scene.edit(|facts| facts["sorted"] = true.into());
     let outcome = scene.deploy(&[]);
     let name = format!("nixosConfigurations.{}-linux.target", std::env::consts::ARCH);
-    outcome.assert_stderr_contains(format!("against the profile made of {name}\n")).assert_code(0);
+    outcome
+        .assert_stderr_contains(format!("`deployment.keys` of {name} are not copied to target: vpn, wifi\n"))
+        .assert_stderr_contains(format!("against the profile made of {name}\n"))
+        .assert_code(0);
     assert_runs(&scene, "one");
     scene.run(&["status", "target"]).assert_code(0);
     scene.set_configuration("one", ":", &json!({ "targetHost": 7 }));

@@ -177,6 +177,8 @@ in
     else
       {
         configuration = if isMade then path else null;
+        # The files that colmena would copy to the host.
+        uncopied = if isMade then builtins.attrNames (setOf (deployment.keys or null)) else [ ];
         hostname = if node.hostname or null == null then "" else node.hostname;
         profiles = builtins.attrNames profiles;
         path = if profile == null then null else built.path;

@@ -24,6 +24,8 @@ const MAX_SSH_OPTIONS: usize = 64 << 10;
 pub struct Node {
     /// The attribute path of the NixOS configuration of which the node is made; `None` for a node of the flake.
     configuration: Option<String>,
+    /// The names of `deployment.keys` of that configuration.
+    uncopied: Vec<String>,
     hostname: String,
     profiles: Vec<String>,
     path: Option<String>,
@@ -84,6 +86,7 @@ impl Node {
             other_profiles: self.profiles.into_iter().filter(|name| name != "system").collect(),
             pinned: pin_hostname(self.pinned, host, &hostname),
             configuration: self.configuration,
+            uncopied_keys: self.uncopied,
             derivation: self.drv_path,
             system,
             link,
