@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::closure::{Closure, Diff};
 use super::desired::Overrides;
 use super::gather::evaluate;
-use super::host::{Disks, Remote, State, probe};
+use super::host::{self, Disks, Remote, State, probe};
 use super::options::Goal;
 use super::target::Target;
 use super::verdict;
@@ -193,7 +193,12 @@ impl Status {
             }
             Err(error) => {
                 let [unknown, units, free] = ["-", "-", "-"].map(str::to_owned);
-                let why = kind(error).host_label().unwrap_or("unknown");
+                let label = if host::is_unknown_key(error) {
+                    Some("key not known")
+                } else {
+                    kind(error).host_label()
+                };
+                let why = label.unwrap_or("unknown");
                 [self.host.to_string(), why.into(), unknown, units, free, last]
             }
         }

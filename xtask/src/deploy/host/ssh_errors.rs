@@ -1,7 +1,8 @@
 //! The reason of a failed connection, from the log of ssh.
 
 use super::excerpt::truncated;
-use crate::base::HostName;
+use crate::base::failure::{ExitKind, kind};
+use crate::base::{HostName, shell};
 use crate::deploy::target::Connection;
 use crate::failure;
 
@@ -25,8 +26,8 @@ pub fn connection_error(host: &HostName, connection: &Connection, log: &str, std
         changed_key(host, connection, log)
     } else if begins("Host key verification failed") || has("host key is known for") {
         failure!(
-            HostKey, "the host key of {host} is not known here";
-            hint: "compare it with the key on the host, then accept it once with `ssh {destination}`"
+            HostKey, "the host key of {host} {UNKNOWN_KEY}";
+            hint: "compare it with the key on the host, then accept it once with `{}`", login(connection)
         )
     } else if has(": Permission denied (") {
         failure!(Permission, "{destination} refuses the login: {}", last_message(log, ""))
@@ -35,6 +36,34 @@ pub fn connection_error(host: &HostName, connection: &Connection, log: &str, std
             Unreachable, "{host} cannot be reached as {destination}: {}", last_message(log, stderr);
             hint: "check that it is switched on and on this network, and that its hostname in the flake is right"
         )
+    }
+}
+
+/// The end of the message for a host whose key nobody has accepted yet.
+const UNKNOWN_KEY: &str = "is not known here";
+
+/// Whether `error` is that of [`connection_error`] for an unknown host key, and not for a changed one.
+pub fn is_unknown_key(error: &anyhow::Error) -> bool {
+    kind(error) == ExitKind::HostKey && error.to_string().ends_with(UNKNOWN_KEY)
+}
+
+/// The command with which a user logs in to the host, with the port and the other options of the node.
+fn login(connection: &Connection) -> String {
+    let words = connection.options.iter().chain([&connection.destination]);
+    let words = words.map(|word| shell::quote(word)).collect::<Vec<_>>();
+    format!("ssh {}", words.join(" "))
+}
+
+/// The name of the host in `known_hosts`: with its port, if that is another one than 22.
+fn known_name(connection: &Connection) -> String {
+    let name = connection.destination.rsplit('@').next().unwrap_or(&connection.destination);
+    let options = &connection.options;
+    let after = options.windows(2).filter(|words| words[0] == "-p").map(|words| words[1].as_str());
+    let joined = options.iter().filter_map(|word| word.strip_prefix("-p")).filter(|port| !port.is_empty());
+    let named = options.iter().filter_map(|word| word.trim_start_matches("-o").strip_prefix("Port="));
+    match after.chain(joined).chain(named).next() {
+        Some(port) if port != "22" => format!("[{name}]:{port}"),
+        _ => name.to_owned(),
     }
 }
 
@@ -77,18 +106,19 @@ fn changed_key(host: &HostName, connection: &Connection, log: &str) -> anyhow::E
 
 /// What to do about a changed key. A pinned key came with the card: a changed one means another card, or another
 /// machine.
-fn remedies(host: &HostName, Connection { destination, pin, .. }: &Connection) -> String {
-    let name = destination.rsplit('@').next().unwrap_or(destination);
-    match pin {
+fn remedies(host: &HostName, connection: &Connection) -> String {
+    let name = known_name(connection);
+    match connection.pin {
         Some(_) => format!(
             "if someone flashed the card without this project's key, flash it again with `cargo xtask flash {host}`, \
              which restores the key\n  \
              if this is not your host, another machine answers at {name}: do not deploy to it"
         ),
         None => format!(
-            "if its card was flashed again with new keys, run `ssh-keygen -R {name}` and accept the new key with \
-             `ssh {destination}`\n  \
-             if another machine answers at that address, do not deploy to it"
+            "if its card was flashed again with new keys, run `ssh-keygen -R {}` and accept the new key with `{}`\n  \
+             if another machine answers at that address, do not deploy to it",
+            shell::quote(&name),
+            login(connection)
         ),
     }
 }
@@ -107,7 +137,30 @@ fn last_message(log: &str, stderr: &str) -> String {
 mod tests {
     use super::super::options::tests::{connection, pinned};
     use super::*;
-    use crate::base::failure::{ExitKind, hint, kind, with_hint};
+    use crate::base::failure::{self, hint, with_hint};
+
+    #[test]
+    fn remedies_have_the_port_and_the_options_of_the_node() {
+        for (options, remove, accept) in [
+            (&[][..], "ssh-keygen -R pi`", "`ssh root@pi`"),
+            (&["-p", "2222"], "ssh-keygen -R '[pi]:2222'`", "`ssh -p 2222 root@pi`"),
+            (&["-p2222"], "ssh-keygen -R '[pi]:2222'`", "`ssh -p2222 root@pi`"),
+            (&["-o", "Port=22"], "ssh-keygen -R pi`", "`ssh -o Port=22 root@pi`"),
+            (&["-oPort=24", "-J", "a b"], "ssh-keygen -R '[pi]:24'`", "`ssh -oPort=24 -J 'a b' root@pi`"),
+        ] {
+            let connection = connection(options);
+            let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n";
+            let error = connection_error(&"pi".into(), &connection, changed, "");
+            let hint = hint(&error).unwrap();
+            assert!(hint.contains(remove) && hint.contains(accept) && !is_unknown_key(&error), "{hint}");
+            let error = connection_error(&"pi".into(), &connection, "Host key verification failed.\n", "");
+            let hint = failure::hint(&error).unwrap();
+            assert!(
+                hint.ends_with(&format!("accept it once with {accept}")) && is_unknown_key(&error),
+                "{hint}"
+            );
+        }
+    }
 
     #[test]
     fn reasons() {
