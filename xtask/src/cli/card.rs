@@ -44,7 +44,7 @@ pub struct CardVerify {
     /// The card, as `cargo xtask devices` lists it, or a file with the content of one
     #[arg(value_name = "DEVICE")]
     second: Option<String>,
-    /// Compare with this file: .img, .img.zst, .img.xz or .img.gz
+    /// Compare with this file: .img, .img.zst, .img.xz, .img.gz or .img.bz2
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
     #[command(flatten)]

@@ -42,7 +42,7 @@ pub struct Flash {
     /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, the card that is inserted next
     #[arg(value_name = "DEVICE")]
     second: Option<String>,
-    /// Write this file instead of a host's image: .img, .img.zst, .img.xz or .img.gz
+    /// Write this file instead of a host's image: .img, .img.zst, .img.xz, .img.gz or .img.bz2
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
     #[command(flatten)]

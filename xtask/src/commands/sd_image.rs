@@ -17,6 +17,7 @@ pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
         args.build.file.as_deref(),
         &args.build.nix.nix_args,
     )?)?;
+    image::require_disk_image(&image)?;
     show(cx, &image, started.elapsed().as_secs_f64())
 }
 

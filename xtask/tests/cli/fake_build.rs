@@ -22,14 +22,23 @@ pub fn event(json: &str) -> String {
     format!("{} >&2\n", prints(&format!("@nix {json}")))
 }
 
+/// A small compressed image with one partition.
+pub fn small_image() -> Vec<u8> {
+    let mut image = vec![0; 5120];
+    image[450] = 0x83;
+    image[454] = 1;
+    image[458] = 9;
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    zstd::bulk::compress(&image, 1).expect("compressing")
+}
+
 /// A build whose output has the files `names` in `sd-image/`.
 pub fn build_with_files(names: &[&str]) -> (Answers, TempDir) {
     let out = tempfile::tempdir().expect("making the output");
     let dir = out.path().join("sd-image");
     std::fs::create_dir(&dir).expect("making the output");
     for name in names {
-        let image = zstd::bulk::compress(&[0; 5000], 1).expect("compressing");
-        std::fs::write(dir.join(name), image).expect("writing an image");
+        std::fs::write(dir.join(name), small_image()).expect("writing an image");
     }
     let events = [
         r#"{"action":"start","id":1,"type":104}"#,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::fake_build::{SD_IMAGE, build_with_files, installable};
+use crate::fake_build::{SD_IMAGE, build_with_files, installable, small_image};
 use crate::fake_nix::{Answers, FLAKE, find_image, image, names, no_image, prints, system};
 use crate::support::Sandbox;
 
@@ -17,10 +17,11 @@ fn sd_image_prints_only_the_path() {
     let file = out.path().join("sd-image/nixos-sd-image-stinky.img.zst");
     outcome.assert_code(0).assert_stdout(format!("{}\n", file.display()));
     let lines = outcome.stderr.lines().collect::<Vec<_>>();
+    let stored = small_image().len();
     assert_eq!(lines[..2], ["            building image", "warning: Git tree '/f' is dirty"]);
     assert!(lines[2].starts_with("     build  1 step in "), "{lines:?}");
     assert!(
-        lines[3].starts_with("nixos-sd-image-stinky.img.zst: 4.9 KiB, 19 B compressed, in "),
+        lines[3].starts_with(&format!("nixos-sd-image-stinky.img.zst: 5.0 KiB, {stored} B compressed, in ")),
         "{lines:?}"
     );
     let build = ["build", "--json", "--no-link", "--log-format", "internal-json", &installable()].join(" ");
@@ -41,11 +42,25 @@ fn sd_image_prints_json() {
     let outcome = answers.install().run(&[&["--json"], &SD_IMAGE[..]].concat());
     let result: Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
     assert_eq!(result["path"], out.path().join("sd-image/a.img.zst").display().to_string());
-    assert_eq!((&result["size"], &result["stored"]), (&5000.into(), &19.into()));
+    assert_eq!((&result["size"], &result["stored"]), (&5120.into(), &small_image().len().into()));
     let mut events = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
     let names = events.by_ref().map(|event| event["event"].as_str().expect("a name").to_owned());
     let expected = ["phase", "over", "phase", "step", "progress", "progress", "warning", "done"];
     assert_eq!(names.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_built_file_that_is_no_image_is_refused() {
+    for (bytes, words) in [
+        (&b"hello\n"[..], "is no disk image: its size, 6 bytes, is not a multiple of 512-byte sectors"),
+        (&[0; 4096], "is no disk image: no partition table"),
+        (b"PK\x03\x04", "cannot be written to a card: it is a zip archive"),
+        (&small_image()[..20], "is truncated or damaged"),
+    ] {
+        let (answers, out) = build_with_files(&["a.img.zst"]);
+        std::fs::write(out.path().join("sd-image/a.img.zst"), bytes).expect("writing a file");
+        answers.install().run(&SD_IMAGE).assert_code(3).assert_stdout("").assert_stderr_contains(words);
+    }
 }
 
 #[test]

@@ -84,6 +84,25 @@ fn zstd_frames_of_every_kind_are_written() {
     }
 }
 
+/// `OpenWrt` images for a Pi end so, and copies by blocks end in zeros.
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn metadata_and_padding_behind_gzip_are_not_written() {
+    let sandbox = Sandbox::new();
+    let image = image(6);
+    let metadata =
+        [&[0; 8][..], b"{ \"metadata_version\": \"1.1\" }", b"FWx0\x12\x34\x56\x78\x01\0\0\0\0\0\0\x35"]
+            .concat();
+    for (trailer, words) in [
+        (&metadata[..], "the 53 bytes of OpenWrt's metadata behind the stream are not written\n"),
+        (&[0; 512], "the 512 bytes of padding behind the stream are not written\n"),
+    ] {
+        let file = pack(&sandbox.path("home"), "img.gz", &image);
+        std::fs::write(&file, [&std::fs::read(&file).unwrap(), trailer].concat()).unwrap();
+        check(&sandbox, &file, &image, MIB).assert_stderr_contains(words);
+    }
+}
+
 /// Neither image is damaged: they only take more memory than may be taken.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
@@ -125,7 +144,9 @@ fn file_names_of_every_kind_are_accepted() {
     let sandbox = Sandbox::new();
     let image = image(6);
     let packed = sized(&image);
-    for name in ["an image.img.zst", "it's \"mine\" $(id) * ;.img", "--yes", "Größe.img", "image"] {
+    let longest = "x".repeat(255 - ".img.zst".len()) + ".img.zst";
+    for name in ["an image.img.zst", "it's \"mine\" $(id) * ;.img", "--yes", "Größe.img", "image", &longest]
+    {
         let file = sandbox.path("home").join(name);
         std::fs::write(&file, &packed).unwrap();
         check(&sandbox, &file, &image, MIB).assert_stderr_contains(format!("image   {}\n", file.display()));

@@ -39,7 +39,7 @@ fn noise(seed: &str, len: usize) -> Vec<u8> {
     bytes
 }
 
-pub const FORMATS: [&str; 4] = ["img", "img.zst", "img.xz", "img.gz"];
+pub const FORMATS: [&str; 5] = ["img", "img.zst", "img.xz", "img.gz", "img.bz2"];
 
 /// Writes `bytes` to a file in `dir` in the format that `ending` names. The compressed ones have two
 /// frames, streams or members, as parallel compressors make them; zstd has a skippable one as well. The
@@ -53,6 +53,7 @@ pub fn pack(dir: &Path, ending: &str, bytes: &[u8]) -> PathBuf {
         "sized.zst" => bytes.chunks(bytes.len() / 3).flat_map(sized).collect(),
         "img.xz" => [xz(first), xz(second)].concat(),
         "img.gz" => [gzip(first), gzip(second)].concat(),
+        "img.bz2" => [bzip2(first), bzip2(second)].concat(),
         other => panic!("no format {other}"),
     };
     std::fs::write(&file, packed).expect("writing an image");
@@ -82,6 +83,12 @@ pub fn xz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = XzEncoder::new(Vec::new(), 0);
     encoder.write_all(bytes).expect("compressing");
     encoder.finish().expect("compressing")
+}
+
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut writer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    writer.write_all(bytes).expect("compressing");
+    writer.finish().expect("compressing")
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
 use liblzma::stream::{Action, CONCATENATED, Status, Stream};
 
 use super::limits::OutOfMemory;
+use super::members::Members;
 use super::xz::dictionary_within;
 
 /// The hint for a file that is truncated or damaged.
@@ -95,41 +96,10 @@ impl<R: Read> Read for Xz<R> {
     }
 }
 
-/// A decoder of gzip, one member after the other.
-pub struct Gzip<R: Read> {
-    member: Option<flate2::bufread::GzDecoder<BufReader<R>>>,
-    /// The number of further members that are allowed.
-    left: u64,
-}
-
-impl<R: Read> Gzip<R> {
-    /// Decodes `file`, which has `len` bytes.
-    pub fn new(file: R, len: u64) -> Self {
-        let member = flate2::bufread::GzDecoder::new(BufReader::with_capacity(64 << 10, file));
-        Self { member: Some(member), left: max_parts(len) }
-    }
-}
-
-impl<R: Read> Read for Gzip<R> {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
-        while let Some(member) = &mut self.member {
-            let produced = member.read(bytes)?;
-            if produced > 0 || bytes.is_empty() {
-                return Ok(produced);
-            }
-            let mut file = self.member.take().map(flate2::bufread::GzDecoder::into_inner);
-            if let Some(mut file) = file.take_if(|file| file.fill_buf().is_ok_and(<[u8]>::is_empty)) {
-                // This returns an error of the file once more.
-                file.fill_buf()?;
-                return Ok(0);
-            }
-            self.left =
-                self.left.checked_sub(1).ok_or_else(|| Error::new(ErrorKind::InvalidData, TOO_MANY_PARTS))?;
-            self.member = file.map(flate2::bufread::GzDecoder::new);
-        }
-        Ok(0)
-    }
-}
+/// A decoder of gzip.
+pub type Gzip<R> = Members<flate2::bufread::GzDecoder<BufReader<R>>>;
+/// A decoder of bzip2, which takes less than 4 MiB of memory.
+pub type Bzip2<R> = Members<bzip2::bufread::BzDecoder<BufReader<R>>>;
 
 /// The message for a file with more parts than [`max_parts`].
 pub const TOO_MANY_PARTS: &str = "it has millions of parts that are almost empty, as no program makes it";
@@ -141,6 +111,7 @@ pub fn max_parts(len: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::members::FoundTrailer;
     use super::*;
     use liblzma::stream::{Check, Filters, LzmaOptions};
     use std::io::Write;
@@ -189,37 +160,101 @@ mod tests {
         assert_eq!(unpacked(&with_dictionary_bits(37), 3 << 29).unwrap(), b"an image");
     }
 
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(bytes).unwrap();
+        gz.finish().unwrap()
+    }
+
+    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// The content of a gzip file, and what stands behind it.
+    fn gunzipped(file: &[u8]) -> Result<(Vec<u8>, Option<String>)> {
+        let (mut bytes, trailer) = (Vec::new(), FoundTrailer::default());
+        Gzip::new(file, file.len() as u64, trailer.clone()).read_to_end(&mut bytes)?;
+        Ok((bytes, trailer.get().map(ToString::to_string)))
+    }
+
     #[test]
     fn all_gzip_members_are_decoded() {
-        let member = |bytes: &[u8]| {
-            let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            gz.write_all(bytes).unwrap();
-            gz.finish().unwrap()
-        };
-        let unpacked = |file: &[u8]| {
-            let mut bytes = Vec::new();
-            Gzip::new(file, file.len() as u64).read_to_end(&mut bytes).map(|_| bytes)
-        };
-        let two = [member(b"one"), member(b""), member(b"two")].concat();
+        let unpacked = |file: &[u8]| gunzipped(file).map(|(bytes, _)| bytes);
+        let two = [gzip(b"one"), gzip(b""), gzip(b"two")].concat();
         assert_eq!(unpacked(&two).unwrap(), b"onetwo");
         assert!(unpacked(&[&two[..], b"garbage"].concat()).is_err());
         assert!(unpacked(&two[..two.len() - 1]).is_err());
         assert!(unpacked(b"").is_err());
-        assert_eq!(unpacked(&member(b"").repeat(1000)).unwrap(), b"");
-        assert_eq!(unpacked(&member(b"").repeat(100_000)).unwrap_err().to_string(), TOO_MANY_PARTS);
+        assert_eq!(unpacked(&gzip(b"").repeat(1000)).unwrap(), b"");
+        assert_eq!(unpacked(&gzip(b"").repeat(100_000)).unwrap_err().to_string(), TOO_MANY_PARTS);
+    }
+
+    #[test]
+    fn all_bzip2_streams_are_decoded() {
+        let unpacked = |file: &[u8]| {
+            let mut bytes = Vec::new();
+            Bzip2::new(file, file.len() as u64, FoundTrailer::default())
+                .read_to_end(&mut bytes)
+                .map(|_| bytes)
+        };
+        let two = [bzip2(b"one"), bzip2(b""), bzip2(b"two")].concat();
+        assert_eq!(unpacked(&two).unwrap(), b"onetwo");
+        assert_eq!(unpacked(&[&two[..], &[0; 700]].concat()).unwrap(), b"onetwo");
+        for wrong in
+            [&[&two[..], b"garbage"].concat(), &two[..two.len() - 1], &[&two[..], b"BZh9"].concat(), b""]
+        {
+            assert!(unpacked(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(unpacked(&bzip2(b"").repeat(100_000)).unwrap_err().to_string(), TOO_MANY_PARTS);
+    }
+
+    /// As `fwtool` of `OpenWrt` appends it: a header, JSON, and an end with a magic number, a checksum, a type and a length.
+    fn openwrt_metadata() -> Vec<u8> {
+        let json = br#"{ "metadata_version": "1.1", "supported_devices": ["raspberrypi,4-model-b"] }"#;
+        let len = u32::try_from(8 + json.len() + 16).unwrap();
+        [&[0; 8][..], json, b"FWx0\x12\x34\x56\x78\x01\0\0\0", &len.to_be_bytes()].concat()
+    }
+
+    #[test]
+    fn metadata_and_padding_behind_a_gzip_stream_are_found() {
+        let one = gzip(b"one");
+        let metadata = openwrt_metadata();
+        let twice = metadata.repeat(2);
+        let padded = [&metadata[..], &[0; 400]].concat();
+        for (trailer, words) in [
+            (&metadata[..], format!("{} bytes of OpenWrt's metadata", metadata.len())),
+            (&twice, format!("{} bytes of OpenWrt's metadata", twice.len())),
+            (&padded, format!("{} bytes of OpenWrt's metadata", padded.len())),
+            (&[0; 1], "1 bytes of padding".to_owned()),
+            (&vec![0; 3 << 20], "3145728 bytes of padding".to_owned()),
+        ] {
+            assert_eq!(gunzipped(&[&one[..], trailer].concat()).unwrap(), (b"one".to_vec(), Some(words)));
+        }
+        let mut damaged = gzip(b"two");
+        damaged[0] ^= 1;
+        let cut = &one[..one.len() - 3];
+        for trailer in [&damaged[..], cut, b"\x1f", b"{\"a\": 1}", &[&vec![0; 2 << 20][..], b"x"].concat()] {
+            assert!(gunzipped(&[&one[..], trailer].concat()).is_err(), "{}", trailer.escape_ascii());
+        }
     }
 
     /// The decompression of any file stays within its memory limit.
     #[test]
     fn fuzz_decompression() {
         let content = (0..3000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
-        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gz.write_all(&content).unwrap();
-        let gz = gz.finish().unwrap();
+        let [gz, bz] = [gzip(&content), bzip2(&content)];
+        let padded = [&gz[..], &openwrt_metadata()].concat();
         let zstd = zstd::encode_all(&content[..], 1).unwrap();
         let xz = xz(1 << 20);
         let read = |stream: &mut dyn Read| std::io::copy(&mut stream.take(64 << 20), &mut std::io::sink());
-        crate::base::fuzz::check(&[&gz, &gz.repeat(3)], |file| read(&mut Gzip::new(file, file.len() as u64)));
+        crate::base::fuzz::check(&[&gz, &gz.repeat(3), &padded], |file| {
+            read(&mut Gzip::new(file, file.len() as u64, FoundTrailer::default()))
+        });
+        crate::base::fuzz::check(&[&bz, &bz.repeat(3)], |file| {
+            read(&mut Bzip2::new(file, file.len() as u64, FoundTrailer::default()))
+        });
         crate::base::fuzz::check(&[&zstd, &zstd.repeat(3)], |file| read(&mut Zstd::new(file, 64 << 20)?));
         crate::base::fuzz::check(&[&xz, &xz.repeat(3)], |file| read(&mut Xz::new(file, 64 << 20)?));
     }

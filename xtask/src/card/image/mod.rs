@@ -11,12 +11,13 @@ mod ext4_region;
 mod find;
 mod fingerprint;
 mod limits;
+mod members;
 mod source;
 mod xz;
 mod zstd_frames;
 
 pub use build::build;
-pub use check::{Depth, Image, examine, examine_and_remember, examine_once};
+pub use check::{Depth, Image, examine, examine_and_remember, examine_once, require_disk_image};
 pub use check_cache::CheckCache;
 pub use checksums::{GivenSums, Sum};
 pub use ext4_region::{Ext4Region, root, root_on};

@@ -16,6 +16,8 @@ pub struct Frames {
     pub content: Option<u64>,
     /// The largest window in bytes, which is the memory that the decompression takes.
     pub window: u64,
+    /// Whether a frame needs a dictionary.
+    pub needs_dictionary: bool,
 }
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -28,6 +30,7 @@ struct Header {
     len: u64,
     content: Option<u64>,
     window: u64,
+    needs_dictionary: bool,
     checksum: bool,
 }
 
@@ -37,7 +40,7 @@ struct Header {
 /// [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) for a file that is truncated, has something else than
 /// frames, or has more frames than any program makes.
 pub fn walk(file: &File, len: u64) -> Result<Frames> {
-    let mut frames = Frames { content: Some(0), window: 0 };
+    let mut frames = Frames { content: Some(0), window: 0, needs_dictionary: false };
     let mut file = Headers::new(file, len);
     let mut at = 0;
     let mut left = max_parts(len);
@@ -51,6 +54,7 @@ pub fn walk(file: &File, len: u64) -> Result<Frames> {
             at = skip_blocks(&mut file, at + 4 + header.len)? + if header.checksum { 4 } else { 0 };
             frames.content = frames.content.zip(header.content).map(|(sum, own)| sum.saturating_add(own));
             frames.window = frames.window.max(header.window);
+            frames.needs_dictionary |= header.needs_dictionary;
         } else {
             bail!(Refused, "there is no zstd frame at byte {at}"; hint: "{DOWNLOAD_AGAIN}");
         }
@@ -111,17 +115,12 @@ impl Header {
         if available < from + content_len {
             return Err(truncated(file_len));
         }
-        if head[1 + window_len..from].iter().any(|byte| *byte != 0) {
-            bail!(
-                Refused,
-                "it was compressed with a dictionary (zstd -D), which is not supported";
-                hint: "compress it without a dictionary"
-            );
-        }
+        // The id 0 means no dictionary.
+        let needs_dictionary = head[1 + window_len..from].iter().any(|byte| *byte != 0);
         let content = content(&head[from..from + content_len]);
         let window = if single { content.unwrap_or_default() } else { window(head[1]) };
         let len = (from + content_len) as u64;
-        Ok(Self { len, content, window, checksum: descriptor & 4 != 0 })
+        Ok(Self { len, content, window, needs_dictionary, checksum: descriptor & 4 != 0 })
     }
 }
 
@@ -167,7 +166,6 @@ fn truncated(len: u64) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::failure::with_hint;
     use std::io::Write;
 
     fn walked(bytes: &[u8]) -> Result<Frames> {
@@ -201,14 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_with_a_dictionary_is_refused() {
+    fn a_frame_with_a_dictionary_is_found() {
         for (flag, id) in [(1, &[7][..]), (2, &[0, 7]), (3, &[0, 0, 0, 7])] {
             let frame = |id: &[u8]| [&MAGIC[..], &[flag, 0x58], id, &[1, 0, 0]].concat();
-            let words = "it was compressed with a dictionary (zstd -D), which is not supported; \
-                compress it without a dictionary";
-            assert_eq!(with_hint(&walked(&frame(id)).unwrap_err()), words);
+            assert!(walked(&frame(id)).unwrap().needs_dictionary);
+            assert!(walked(&[frame(id), packed(300, true, true)].concat()).unwrap().needs_dictionary);
             // The id 0 means no dictionary.
-            walked(&frame(&vec![0; id.len()])).unwrap();
+            assert!(!walked(&frame(&vec![0; id.len()])).unwrap().needs_dictionary);
         }
     }
 
@@ -238,7 +235,10 @@ mod tests {
         let head = [&MAGIC[..], &[0, 0x58]].concat();
         let blocks = [&head[..], &vec![0; 3 * 3_000_000], &[1, 0, 0]].concat();
         let begin = std::time::Instant::now();
-        assert_eq!(walked(&blocks).unwrap(), Frames { content: None, window: 2 << 20 });
+        assert_eq!(
+            walked(&blocks).unwrap(),
+            Frames { content: None, window: 2 << 20, needs_dictionary: false }
+        );
         assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
         let frame = [&head[..], &[1, 0, 0]].concat();
         assert_eq!(walked(&frame.repeat(60_000)).unwrap().content, None);

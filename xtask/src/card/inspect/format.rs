@@ -12,6 +12,7 @@ pub enum Format {
     Zstd,
     Xz,
     Gzip,
+    Bzip2,
 }
 
 impl Format {
@@ -23,8 +24,24 @@ impl Format {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [0x1f, 0x8b, ..] => Self::Gzip,
+            // A block, or the end of a stream without content.
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Self::Bzip2,
             _ if skippable => Self::Zstd,
             _ => Self::Raw,
+        }
+    }
+}
+
+impl Format {
+    /// The command that decompresses a file to stdout; `None` for a file that is not compressed.
+    pub fn decompress(self) -> Option<&'static str> {
+        match self {
+            Self::Raw => None,
+            Self::Zstd => Some("zstd -dc"),
+            Self::Xz => Some("xz -dc"),
+            Self::Gzip => Some("gzip -dc"),
+            Self::Bzip2 => Some("bzip2 -dc"),
         }
     }
 }
@@ -36,6 +53,7 @@ impl fmt::Display for Format {
             Self::Zstd => "zstd",
             Self::Xz => "xz",
             Self::Gzip => "gzip",
+            Self::Bzip2 => "bzip2",
         })
     }
 }

@@ -45,7 +45,7 @@ impl Kernel {
         let read = match format {
             Format::Gzip => flate2::read::GzDecoder::new(whole).take(SIZE as u64).read_to_end(&mut header),
             Format::Zstd => zstd::Decoder::new(whole)?.take(SIZE as u64).read_to_end(&mut header),
-            Format::Raw | Format::Xz => whole.take(SIZE as u64).read_to_end(&mut header),
+            Format::Raw | Format::Xz | Format::Bzip2 => whole.take(SIZE as u64).read_to_end(&mut header),
         };
         read.context("reading the header")?;
         Self::parse(&header).ok_or_else(|| failure!(Verification, "not a kernel for AArch64"))

@@ -10,6 +10,7 @@ mod format;
 mod gpt;
 mod inspection;
 mod kernel;
+mod other_file;
 mod partition;
 mod partition_table;
 mod uboot;
@@ -19,6 +20,7 @@ pub use budget::{Budget, Limited, MEMORY};
 pub use ext4::{Ext4, Superblock};
 pub use format::Format;
 pub use inspection::{Inspection, Verdict, inspect};
+pub use other_file::{OTHER_HEAD, OtherFile, WITH_DICTIONARY};
 pub use partition::{Partition, SECTOR};
 #[cfg(test)]
 pub(crate) use partition_table::tests::mbr;

@@ -1,5 +1,7 @@
 //! Checking an image before anything is written: that it is complete, undamaged, and a disk image.
 
+mod layout;
+
 use std::io::Read;
 use std::time::SystemTime;
 
@@ -16,7 +18,9 @@ use super::source::Source;
 use crate::bail;
 use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Event, Phase, Reporter, interrupt};
-use crate::card::inspect::{HEAD, Partition, PartitionTable, SECTOR};
+use crate::card::inspect::{HEAD, Partition, PartitionTable};
+
+pub use layout::require as require_disk_image;
 
 /// Decompression with a larger window, in bytes, is a warning. `zstd` itself stops here, too.
 const LARGE_WINDOW: u64 = 128 << 20;
@@ -138,7 +142,7 @@ fn from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Result<Im
     let mut head = Vec::new();
     let read = source.stream()?.take(HEAD).read_to_end(&mut head);
     read.map_err(|error| source.refusal(&error))?;
-    let layout = parse_layout(&head, size).with_context(|| not_a_disk_image(&source))?;
+    let layout = layout::parse(&source, &head, size)?;
     Ok(Image { source, size, hash, layout, file_sha256: None })
 }
 
@@ -161,19 +165,11 @@ fn check(source: Source, checksums: &Checksums, reporter: &dyn Reporter) -> Resu
     let notes = checksums.compare(&source.path, &sums)?;
     phase.end();
     report(notes, reporter);
-    let layout = parse_layout(&head, size).with_context(|| not_a_disk_image(&source))?;
+    let trailer =
+        source.trailer.get().map(|trailer| format!("the {trailer} behind the stream are not written"));
+    report(trailer, reporter);
+    let layout = layout::parse(&source, &head, size)?;
     Ok((Image { source, size, hash: Some(hash), layout, file_sha256: sums.file_sha256() }, sums))
-}
-
-fn not_a_disk_image(source: &Source) -> String {
-    format!("{} is no disk image", source.path.display())
-}
-
-fn parse_layout(head: &[u8], size: u64) -> Result<PartitionTable> {
-    if !size.is_multiple_of(SECTOR) {
-        bail!(Refused, "its size, {size} bytes, is not a multiple of {SECTOR}-byte sectors");
-    }
-    PartitionTable::parse(head, size)
 }
 
 /// The first [`HEAD`] bytes, the size in bytes and the hash of `stream`, the decompressed bytes of `source`.
@@ -228,8 +224,7 @@ fn check_head(source: &Source, head: &[u8]) -> Result<()> {
     if head.len() < CHUNK {
         return Ok(());
     }
-    let layout = PartitionTable::parse(head, source.size.unwrap_or(u64::MAX))
-        .with_context(|| not_a_disk_image(source))?;
+    let layout = layout::parse_early(source, head)?;
     let end = layout.partitions.iter().map(Partition::end).max();
     source.limits.check_content(end.unwrap_or_default())
 }

@@ -14,8 +14,10 @@ use crate::base::failure::ExitKind;
 use crate::{bail, failure};
 
 /// The endings of image files.
-const ENDINGS: &[&str] =
-    &[".img.zst", ".img.xz", ".img.gz", ".img", ".raw.zst", ".raw.xz", ".raw.gz", ".raw"];
+const ENDINGS: &[&str] = &[
+    ".img.zst", ".img.xz", ".img.gz", ".img.bz2", ".img", ".raw.zst", ".raw.xz", ".raw.gz", ".raw.bz2",
+    ".raw",
+];
 /// The folder in which NixOS puts images of SD cards.
 const SD_IMAGE: &str = "sd-image";
 /// The list of what a build made, for Hydra: `TYPE SUBTYPE PATH` in each line.

@@ -1,24 +1,26 @@
 //! Image files as streams of their decompressed bytes, for every compression format.
 
+mod open;
+
 use std::fmt;
 use std::fs::File;
-use std::io::{Error, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{Error, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::checksums::{Checksums, GivenSums};
-use super::decode::{DOWNLOAD_AGAIN, Gzip, Xz, Zstd};
+use super::decode::{Bzip2, DOWNLOAD_AGAIN, Gzip, Xz, Zstd};
 use super::fingerprint::{Changed, Fingerprint, UnchangedReader};
 use super::limits::{Limits, OutOfMemory};
+use super::members::FoundTrailer;
 use super::xz;
 use super::zstd_frames;
-use crate::base::Bytes;
 use crate::base::failure::ExitKind;
-use crate::card::inspect::Format;
-use crate::{bail, failure};
+use crate::base::{Bytes, shell};
+use crate::card::inspect::{Format, OTHER_HEAD, OtherFile, WITH_DICTIONARY};
+use crate::failure;
 
 /// An image file whose format was detected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,9 @@ pub struct Source {
     /// The checksums that the user passes.
     #[serde(skip)]
     given: Box<GivenSums>,
+    /// What stands behind the compressed stream, once it was read to its end.
+    #[serde(skip)]
+    pub trailer: FoundTrailer,
 }
 
 impl Source {
@@ -49,41 +54,73 @@ impl Source {
     /// # Errors
     /// A file that is missing, empty or no regular file, and a truncated zstd file.
     pub fn open(path: &Path) -> Result<Self> {
-        let opening = || format!("opening the image {}", path.display());
-        let link = link(path);
-        let path = path.canonicalize().map_err(|error| open_error(path, error)).with_context(opening)?;
-        if path.to_str().is_none() {
-            bail!(Refused, "the path of the image {} is not UTF-8", path.display(); hint: "rename the file");
-        }
-        // The opening of a pipe without a writer would block for ever.
-        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        let file = File::options().read(true).custom_flags(nonblocking).open(&path);
-        let mut file = file.map_err(|error| open_error(&path, error)).with_context(opening)?;
-        let metadata = file.metadata().with_context(opening)?;
-        if !metadata.is_file() {
-            bail!(Refused, "{} is not a regular file", path.display(); hint: "name an image file");
-        }
-        if metadata.len() == 0 {
-            bail!(Refused, "the image {} is empty", path.display(); hint: "{DOWNLOAD_AGAIN}");
-        }
+        let link = open::link(path);
+        let (path, mut file, metadata) = open::open(path)?;
         let stored = Fingerprint::from(&metadata);
         let mut head = Vec::new();
-        file.by_ref().take(xz::HEADERS).read_to_end(&mut head).with_context(opening)?;
-        let format = Format::sniff(&head);
-        let limits = Limits::default();
-        let mut source =
-            Self { path, link, format, stored, size: None, window: 0, limits, given: Box::default() };
-        match format {
-            Format::Raw => source.size = Some(stored.size),
-            Format::Zstd => {
-                let frames = zstd_frames::walk(&file, stored.size).with_context(|| source.damaged())?;
-                source.size = frames.content;
-                source.window = frames.window;
-            }
-            Format::Xz => source.window = xz::window(&head).unwrap_or_default(),
-            Format::Gzip => {}
-        }
+        let read = file.by_ref().take(xz::HEADERS.max(OTHER_HEAD)).read_to_end(&mut head);
+        read.with_context(|| format!("reading the image {}", path.display()))?;
+        let mut source = Self {
+            path,
+            link,
+            format: Format::sniff(&head),
+            stored,
+            size: None,
+            window: 0,
+            limits: Limits::default(),
+            given: Box::default(),
+            trailer: FoundTrailer::default(),
+        };
+        source.read_structure(&file, &head)?;
         Ok(source)
+    }
+
+    /// Reads the size and the window from the structure of `file`, which begins with `head`.
+    fn read_structure(&mut self, file: &File, head: &[u8]) -> Result<()> {
+        match self.format {
+            Format::Raw => {
+                if let Some(other) = OtherFile::sniff(head) {
+                    return Err(self.is_other(other));
+                }
+                self.size = Some(self.stored.size);
+            }
+            Format::Zstd => {
+                let frames = zstd_frames::walk(file, self.stored.size).with_context(|| self.damaged())?;
+                if frames.needs_dictionary {
+                    return Err(self.is_stored_as(WITH_DICTIONARY));
+                }
+                self.size = frames.content;
+                self.window = frames.window;
+            }
+            Format::Xz => self.window = xz::window(head).unwrap_or_default(),
+            Format::Gzip | Format::Bzip2 => {}
+        }
+        Ok(())
+    }
+
+    /// The refusal of a file whose content is something else than a disk image.
+    pub fn is_other(&self, other: OtherFile) -> anyhow::Error {
+        let Some(decompress) = self.format.decompress() else { return self.is_stored_as(other) };
+        let content = self.path.with_extension("");
+        let [file, unpacked] = [&self.path, &content].map(|path| shell::quote(&path.to_string_lossy()));
+        failure!(
+            Refused,
+            "{} cannot be written to a card: it holds {}, compressed with {}",
+            self.path.display(),
+            other.name,
+            self.format;
+            hint: "decompress it: `{decompress} {file} >{unpacked}`; then {}", other.hint(&content)
+        )
+    }
+
+    fn is_stored_as(&self, other: OtherFile) -> anyhow::Error {
+        failure!(
+            Refused,
+            "{} cannot be written to a card: it is {}",
+            self.path.display(),
+            other.name;
+            hint: "{}", other.hint(&self.path)
+        )
     }
 
     /// The same file with other limits.
@@ -196,7 +233,8 @@ impl Source {
             Format::Raw => Box::new(file),
             Format::Zstd => Box::new(Zstd::new(file, memory).with_context(opening)?),
             Format::Xz => Box::new(Xz::new(file, memory).with_context(opening)?),
-            Format::Gzip => Box::new(Gzip::new(file, self.stored.size)),
+            Format::Gzip => Box::new(Gzip::new(file, self.stored.size, self.trailer.clone())),
+            Format::Bzip2 => Box::new(Bzip2::new(file, self.stored.size, self.trailer.clone())),
         })
     }
 }
@@ -210,35 +248,6 @@ impl fmt::Display for Source {
             }
             _ => write!(f, "{name}: {}", Bytes(self.stored.size)),
         }
-    }
-}
-
-/// `path` as an absolute path, if the file itself is a link, not only a folder on the way to it.
-fn link(path: &Path) -> Option<PathBuf> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let absolute = folder.canonicalize().ok()?.join(path.file_name()?);
-    absolute.is_symlink().then_some(absolute)
-}
-
-/// The error for a file at `path` that cannot be opened.
-fn open_error(path: &Path, error: Error) -> anyhow::Error {
-    match error.kind() {
-        ErrorKind::NotFound if path == Path::new("-") => failure!(
-            Refused,
-            "an image is read more than once, so it cannot come from stdin";
-            hint: "save it to a file"
-        ),
-        ErrorKind::NotFound => failure!(
-            Refused,
-            "there is no such file";
-            hint: "run `cargo xtask sd-image HOST` to build an image"
-        ),
-        ErrorKind::PermissionDenied => failure!(
-            Permission,
-            "{error}";
-            hint: "make the file and the folders above it readable for this user, or copy it to a folder of your own"
-        ),
-        _ => ExitKind::Io.error(error),
     }
 }
 

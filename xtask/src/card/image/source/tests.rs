@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::failure::{kind, with_hint};
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 
 fn packed(format: Format, bytes: &[u8]) -> Vec<u8> {
@@ -17,6 +17,11 @@ fn packed(format: Format, bytes: &[u8]) -> Vec<u8> {
         }
         Format::Gzip => {
             let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            writer.write_all(bytes).unwrap();
+            writer.finish().unwrap()
+        }
+        Format::Bzip2 => {
+            let mut writer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
             writer.write_all(bytes).unwrap();
             writer.finish().unwrap()
         }
@@ -37,7 +42,7 @@ fn read(file: &[u8]) -> Result<(Format, Vec<u8>)> {
 fn every_format_is_decoded_in_one_part_and_in_two() {
     let bytes = (0..200_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
     let (first, second) = bytes.split_at(333_333);
-    for format in [Format::Raw, Format::Zstd, Format::Xz, Format::Gzip] {
+    for format in [Format::Raw, Format::Zstd, Format::Xz, Format::Gzip, Format::Bzip2] {
         assert_eq!(read(&packed(format, &bytes)).unwrap(), (format, bytes.clone()));
         let parts = [packed(format, first), packed(format, second)].concat();
         assert_eq!(read(&parts).unwrap(), (format, bytes.clone()), "{format}");
@@ -57,7 +62,7 @@ fn a_window_of_the_memory_limit_is_decoded() {
 fn a_file_of_padding_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("an image");
-    for format in [Format::Zstd, Format::Xz, Format::Gzip] {
+    for format in [Format::Zstd, Format::Xz, Format::Gzip, Format::Bzip2] {
         let mut file = File::create(&path).unwrap();
         let skippable = [&b"\x50\x2a\x4d\x18"[..], &(3_u32 << 30).to_le_bytes()].concat();
         let begin = if format == Format::Zstd { skippable } else { packed(format, &[7; 512]) };
@@ -91,7 +96,7 @@ fn the_size_is_read_from_the_structure_of_the_file() {
 #[test]
 fn damage_is_an_error() {
     let bytes = (0..200_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
-    for format in [Format::Zstd, Format::Xz, Format::Gzip] {
+    for format in [Format::Zstd, Format::Xz, Format::Gzip, Format::Bzip2] {
         let whole = packed(format, &bytes);
         for cut in [whole.len() / 2, whole.len() - 1] {
             assert!(read(&whole[..cut]).is_err(), "{format} cut at {cut}");
@@ -110,7 +115,17 @@ fn other_things_than_image_files_are_refused_on_opening() {
     std::fs::write(&named, "x").unwrap();
     for (path, expected) in [
         (Path::new("/"), "/ is not a regular file; name an image file"),
-        (&fifo, "is not a regular file; name an image file"),
+        (Path::new("/dev/null"), "/dev/null is not a regular file; name an image file"),
+        (&fifo, "is a pipe, and an image is read more than once; save what comes through it to a file"),
+        (
+            Path::new("https://example.org/pi.img.zst"),
+            "opening the image https://example.org/pi.img.zst: it is an address, and an image is a file; \
+             download it: `curl -fLO https://example.org/pi.img.zst`, and name the file",
+        ),
+        (
+            Path::new("file:///srv/my pi.img"),
+            "it is an address, and an image is a file; name its path: '/srv/my pi.img'",
+        ),
         (&named, "is not UTF-8; rename the file"),
         (Path::new("-"), "cannot come from stdin; save it to a file"),
         (
@@ -124,6 +139,28 @@ fn other_things_than_image_files_are_refused_on_opening() {
     }
 }
 
+/// Bytes in the file itself, and compressed.
+#[test]
+fn files_that_are_no_images_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap().join("pi.img.gz");
+    let file = path.display();
+    std::fs::write(&path, b"PK\x03\x04").unwrap();
+    let error = Source::open(&path).unwrap_err();
+    let expected =
+        format!("{file} cannot be written to a card: it is a zip archive; unpack it: `unzip {file}`");
+    assert_eq!(with_hint(&error), expected);
+    assert_eq!(kind(&error), ExitKind::Refused);
+    // The frame of no content names the dictionary 7.
+    std::fs::write(&path, b"\x28\xb5\x2f\xfd\x01\x58\x07\x01\0\0").unwrap();
+    let error = with_hint(&Source::open(&path).unwrap_err());
+    let expected = format!(
+        "{file} cannot be written to a card: it is a zstd file that needs a dictionary; \
+         unpack it: `zstd -d -D DICTIONARY {file}`"
+    );
+    assert_eq!(error, expected);
+}
+
 #[test]
 fn errors_of_opening_have_kinds_and_hints() {
     for (error, words, expected_kind) in [
@@ -135,7 +172,7 @@ fn errors_of_opening_have_kinds_and_hints() {
         (ErrorKind::NotFound, "there is no such file", ExitKind::Refused),
         (ErrorKind::TimedOut, "timed out", ExitKind::Io),
     ] {
-        let error = open_error(Path::new("a.img"), error.into());
+        let error = open::open_error(Path::new("a.img"), error.into());
         assert!(with_hint(&error).starts_with(words), "{}", with_hint(&error));
         assert_eq!(kind(&error), expected_kind, "{error}");
     }
