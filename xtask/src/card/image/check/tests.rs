@@ -21,7 +21,7 @@ fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn image() -> Vec<u8> {
+pub(super) fn image() -> Vec<u8> {
     let mut bytes = mbr(&[(0x83, true, 2048, 2048)]).to_vec();
     bytes.resize(2 << 20, 7);
     bytes
@@ -196,92 +196,6 @@ fn bad_images_are_refused_with_the_reason() {
         let error = checked(file).unwrap_err();
         assert!(format!("{error:#}").contains(expected), "{error:#}");
         assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
-    }
-}
-
-/// Without a compression, and with one.
-#[test]
-fn other_content_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().canonicalize().unwrap().join("pi.tgz");
-    let file = path.display();
-    let mut tar = vec![0; 2 << 20];
-    tar[257..262].copy_from_slice(b"ustar");
-    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut gz, &tar).unwrap();
-    std::fs::write(&path, gz.finish().unwrap()).unwrap();
-    let error = Source::open(&path).and_then(|source| examine(source, Depth::Whole, &Silent)).unwrap_err();
-    let content = path.with_extension("");
-    let content = content.display();
-    let expected = format!(
-        "{file} cannot be written to a card: it holds a tar archive, compressed with gzip; \
-         decompress it: `gzip -dc {file} >{content}`; then unpack it: `tar -xf {content}`"
-    );
-    assert_eq!(crate::base::failure::with_hint(&error), expected);
-    tar.fill(0);
-    tar[1080..1082].copy_from_slice(&[0x53, 0xef]);
-    std::fs::write(&path, &tar).unwrap();
-    let error = Source::open(&path).and_then(|source| examine(source, Depth::Whole, &Silent)).unwrap_err();
-    assert!(error.to_string().ends_with("it is an ext4 file system without a partition table"), "{error}");
-}
-
-#[test]
-fn a_partial_last_sector_has_a_remedy() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().canonicalize().unwrap().join("my pi.img.zst");
-    let odd = [&image()[..], &[7; 100]].concat();
-    let cut = &image()[..(2 << 20) - 100];
-    let missing = &image()[..(2 << 20) - 700];
-    let [file, content] = [&path, &path.with_extension("")].map(|path| format!("'{}'", path.display()));
-    let truncate = format!("pad it to whole sectors: `truncate -s %512 {file}`");
-    let unpack = format!(
-        "pad its content to whole sectors: `zstd -dc {file} >{content} && truncate -s %512 {content}`"
-    );
-    for (bytes, expected) in [
-        (odd.clone(), truncate.as_str()),
-        (zstd::encode_all(&odd[..], 1).unwrap(), &unpack),
-        (zstd::bulk::compress(&odd, 1).unwrap(), &unpack),
-        (cut.to_vec(), &truncate),
-        (missing.to_vec(), DOWNLOAD_AGAIN),
-    ] {
-        std::fs::write(&path, bytes).unwrap();
-        let error =
-            Source::open(&path).and_then(|source| examine(source, Depth::Whole, &Silent)).unwrap_err();
-        let words = "is not a multiple of 512-byte sectors";
-        assert!(format!("{error:#}").ends_with(words), "{error:#}");
-        assert_eq!(crate::base::failure::hint(&error), Some(expected));
-    }
-}
-
-/// Without reading more than the first MiB.
-#[test]
-fn the_begin_of_an_image_is_required() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("pi.img.zst");
-    let require = |bytes: &[u8]| {
-        std::fs::write(&path, bytes).unwrap();
-        Source::open(&path)
-            .and_then(|source| require_disk_image(&source))
-            .map_err(|error| format!("{error:#}"))
-    };
-    let packed = zstd::encode_all(&image()[..], 1).unwrap();
-    for good in [image(), packed.clone(), zstd::bulk::compress(&image(), 1).unwrap()] {
-        require(&good).unwrap();
-    }
-    let text = zstd::encode_all(&b"hello\n"[..], 1).unwrap();
-    for (bad, words) in [
-        (&b"hello\n"[..], "pi.img.zst is no disk image: its size, 6 bytes, is not a multiple of"),
-        (&text, "pi.img.zst is no disk image: its size, 6 bytes, is not a multiple of"),
-        (&vec![0; 2 << 20], "pi.img.zst is no disk image: no partition table"),
-        (
-            &image()[..1 << 20],
-            "pi.img.zst is no disk image: partition 1 ends at byte 2097152, beyond the end",
-        ),
-        (b"<html>", "it is an HTML page"),
-        (&packed[..packed.len() - 20], "truncated or damaged"),
-    ] {
-        let error = require(bad).unwrap_err();
-        assert!(error.contains(words), "{error}");
     }
 }
 

@@ -1,0 +1,97 @@
+//! Checksum files in all forms, and those that are refused.
+
+use super::*;
+use crate::base::failure::{ExitKind, hint, kind};
+
+/// The sums for the image `/srv/b/a.img.zst` in a file beside it, as `OF DIGIT`: each sum is one digit, repeated.
+fn sums(scope: Scope, algorithm: Option<Algorithm>, text: &str) -> Result<Vec<String>> {
+    let file = ChecksumFile { path: "/srv/b/SUMS".into(), scope, algorithm };
+    let found = file.sums_in(&expand(text), &Names::new(Path::new("/srv/b/a.img.zst"), true))?;
+    Ok(found.iter().map(|it| format!("{:?} {}", it.of, &it.sum.hex[..1])).collect())
+}
+
+/// `text` with `#DIGIT` as a SHA-256 of that digit.
+fn expand(text: &str) -> String {
+    let mut parts = text.split('#');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + &part[..1].repeat(64) + &part[1..])
+}
+
+#[test]
+fn every_sum_of_the_image_is_found() {
+    for (text, expected) in [
+        ("#1  a.img.zst\n#2  b.img\n", &["File 1"][..]),
+        ("#1 a.img.zst\n#2\ta.img.zst\nSHA256(a.img.zst)= #3\n", &["File 1", "File 2", "File 3"]),
+        ("#1  a/a.img.zst\n#2  a.img.zst\n", &["File 2"]),
+        ("#1  a/a.img.zst\n#2  ./a.img.zst\n#3  ../b/a.img.zst\n", &["File 2", "File 3"]),
+        ("#1  a/a.img.zst\n#2  b/a.img.zst\n", &["File 2"]),
+        ("#1  /home/ci/a.img.zst\n", &["File 1"]),
+        ("#1 *C:\\out\\a.img.zst\r\n", &["File 1"]),
+        ("#1  a.img\n#2  a.img.zst\n", &["File 2", "Content 1"]),
+        ("#1  12 a.img.zst\n#2  a.img.zst\n", &["File 2"]),
+        ("#1  not-a.img.zst\n#2  a.img.zst.sig\nno sums\n", &[]),
+    ] {
+        assert_eq!(sums(Scope::Many, None, text).unwrap(), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_sums_of_a_file_for_one_image() {
+    let sha256 = Some(Algorithm::Sha256);
+    for (text, expected) in [
+        ("#1\n", &["Either 1"][..]),
+        ("#1  before-it-was-renamed.img\n", &["Either 1"]),
+        ("sha256:#1", &["Either 1"]),
+        ("(stdin)= #1", &["Either 1"]),
+        ("SHA256 hash of a.img.zst:\r\n#1\r\nCertUtil: -hashfile ended.\r\n", &["Either 1"]),
+        ("#1  a.img.zst\n#2\n", &["File 1", "Either 2"]),
+        ("#1  a.img\n#2  b.img\n", &["Content 1"]),
+    ] {
+        assert_eq!(sums(Scope::One, sha256, text).unwrap(), expected, "{text}");
+    }
+    for text in ["", "not a sum\n", "#1  b.img\n#2  c.img\n"] {
+        let error = sums(Scope::One, sha256, text).unwrap_err();
+        assert_eq!(error.to_string(), "/srv/b/SUMS has no SHA-256 of a.img.zst");
+    }
+}
+
+#[test]
+fn a_line_that_is_not_understood_is_shown() {
+    for line in [
+        "SHA3-256 (a.img.zst) = #1",
+        "SHA512 (a.img.zst) = #1",
+        "1234  a.img.zst",
+        "  \"a.img.zst\": \"#1\",",
+        "#1 12345 a.img.zst",
+        "3912 12 a.img.zst",
+        "a.img.zst: BA7816BF 8F01CFEA",
+    ] {
+        for text in [format!("#2  b.img\n{line}\n"), format!("#2  b.img\r\n{line}\r\n#3  c.img")] {
+            let error = sums(Scope::Many, None, &text).unwrap_err();
+            let shown = expand(line).trim().chars().take(SHOWN_LINE).collect::<String>();
+            let words = "/srv/b/SUMS names a.img.zst in line 2, whose form is not understood: ";
+            assert_eq!(error.to_string(), format!("{words}{shown}"));
+            assert_eq!(kind(&error), ExitKind::Refused);
+            assert!(hint(&error).is_some_and(|hint| hint.ends_with("or remove /srv/b/SUMS")));
+        }
+    }
+}
+
+#[test]
+fn byte_order_marks() {
+    let wide = "\u{feff}sum".encode_utf16().collect::<Vec<_>>();
+    let [little, big] =
+        [u16::to_le_bytes, u16::to_be_bytes].map(|of| wide.iter().flat_map(|it| of(*it)).collect());
+    for bytes in [b"sum".to_vec(), "\u{feff}sum".into(), little, big] {
+        assert_eq!(decoded(&bytes), "sum");
+    }
+}
+
+#[test]
+fn fuzz() {
+    let text = expand("# a\n#1  a.img.zst\n\\#2 *x/a.img.zst\nSHA256 (a.img) = #3\n\u{feff}a.img.zst: 12\n");
+    crate::base::fuzz::check(&[text.as_bytes()], |bytes| {
+        let text = decoded(bytes);
+        [Scope::One, Scope::Many].map(|scope| sums(scope, None, &text.replace('#', "")))
+    });
+}
