@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use crate::deploy_scene::*;
+use crate::deploy_fixture::*;
 
 #[test]
 fn a_successful_deploy_makes_exactly_these_calls() {
-    let scene = Scene::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
-    let outcome = scene.run(&["stinky", "--", "--debug-logs", "--", "-L"]);
+    let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
+    let outcome = fixture.run(&["stinky", "--", "--debug-logs", "--", "-L"]);
     let stderr = format!(
         "     build  nothing to do\ndeploy stinky as root@stinky.lan\n  from  {OLD}\n  to    {NEW}\n\
          \x20     copy  nothing to do\n  | to stdout\n  | {ACTIVATING}\n\
@@ -15,15 +15,15 @@ fn a_successful_deploy_makes_exactly_these_calls() {
          deploy.nodes.stinky\n"
     );
     outcome.assert_code(0).assert_stdout(format!("stinky runs {NEW}\n")).assert_stderr(stderr);
-    assert_eq!(scene.sandbox.calls("nix"), expected_nix_calls());
-    let pinned = scene.sandbox.path("state/deploy/stinky");
+    assert_eq!(fixture.sandbox.calls("nix"), expected_nix_calls());
+    let pinned = fixture.sandbox.path("state/deploy/stinky");
     let node = PINNED.replace("}}}", &format!(r#","tempPath":"{WORKDIR}"}}}}}}"#));
     assert_eq!(fs::read_to_string(pinned.join("deploy.json")).expect("the pinned node"), node);
     let ssh_opts = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
     let node = format!(r#"path:{}#"stinky".system"#, pinned.display());
     let deploy = ["--skip-checks", "--ssh-opts", ssh_opts, &node, "--debug-logs", "--", "-L"];
-    assert_eq!(scene.sandbox.calls("deploy"), [deploy]);
-    assert_ssh_calls(&scene);
+    assert_eq!(fixture.sandbox.calls("deploy"), [deploy]);
+    assert_ssh_calls(&fixture);
 }
 
 /// The calls of nix for a deploy of `stinky` with `-L`.
@@ -51,8 +51,8 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
 
 /// Asserts that a deploy probes on a fresh connection first and last, and on the shared connection in
 /// between.
-fn assert_ssh_calls(scene: &Scene) {
-    let path = format!("ControlPath={}", scene.file("state/ssh/stinky"));
+fn assert_ssh_calls(fixture: &Fixture) {
+    let path = format!("ControlPath={}", fixture.file("state/ssh/stinky"));
     let fresh = ["ControlMaster=no", "ControlPath=none"];
     let shared = ["ControlMaster=no", path.as_str()];
     let host = "root@stinky.lan";
@@ -62,17 +62,17 @@ fn assert_ssh_calls(scene: &Scene) {
         ssh(shared, host, &make_workdir("")),
         ssh(fresh, host, &last_probe()),
     ];
-    assert_eq!(scene.ssh_calls(), expected);
+    assert_eq!(fixture.ssh_calls(), expected);
     let mut master = ssh(["ControlMaster=yes", &path], host, "cat");
     let options = ["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"].map(str::to_owned);
     master.splice(4..4, options);
-    assert!(scene.sandbox.calls("ssh").contains(&master), "{master:?}");
+    assert!(fixture.sandbox.calls("ssh").contains(&master), "{master:?}");
 }
 
 #[test]
 fn a_rollback_is_reported_although_deploy_rs_succeeded() {
-    let scene = Scene::new(&probe_answer(OLD_PROFILE, OLD, ""), ACTIVATING, 0);
-    let outcome = scene.run(&["--json", "stinky"]);
+    let fixture = Fixture::new(&probe_answer(OLD_PROFILE, OLD, ""), ACTIVATING, 0);
+    let outcome = fixture.run(&["--json", "stinky"]);
     outcome.assert_stderr_contains(format!(
         "stinky rolled back to {OLD}: {NEW} was not kept, although deploy-rs reported success"
     ));
@@ -84,7 +84,7 @@ fn a_rollback_is_reported_although_deploy_rs_succeeded() {
 
 #[test]
 fn a_host_that_runs_the_new_system_is_done_although_deploy_rs_failed() {
-    let outcome = Scene::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 1).run(&["stinky"]);
+    let outcome = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 1).run(&["stinky"]);
     outcome.assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
     outcome.assert_stderr_contains("deploy-rs exited with 1, but stinky runs the new system");
 }
@@ -104,57 +104,63 @@ fn each_state_after_a_deploy_has_its_exit_code() {
         (probe_answer(NEW_PROFILE, OLD, ""), ACTIVATING, 1, 10, "does not run what was deployed: it runs"),
         ("@current".to_owned(), ACTIVATING, 0, 14, "the answer of stinky is incomplete"),
     ] {
-        Scene::new(&after, stderr, code).run(&["stinky"]).assert_stderr_contains(error).assert_code(expected);
+        Fixture::new(&after, stderr, code)
+            .run(&["stinky"])
+            .assert_stderr_contains(error)
+            .assert_code(expected);
     }
 }
 
 #[test]
 fn a_host_that_is_current_is_not_deployed_to() {
-    let scene = Scene::new("", "", 0);
-    scene.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
-    scene.run(&["stinky"]).assert_code(0).assert_stdout(format!("stinky already runs {NEW}\n"));
-    assert_eq!((scene.sandbox.calls("deploy").len(), scene.ssh_calls().len()), (0, 1));
+    let fixture = Fixture::new("", "", 0);
+    fixture.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
+    fixture.run(&["stinky"]).assert_code(0).assert_stdout(format!("stinky already runs {NEW}\n"));
+    assert_eq!((fixture.sandbox.calls("deploy").len(), fixture.ssh_calls().len()), (0, 1));
 }
 
 /// The folder is new: neither files of earlier deploys nor files of other users are in it.
 #[test]
 fn deploy_rs_gets_a_temporary_folder_of_its_own() {
-    let scene = Scene::new(&probe_answer(OLD_PROFILE, OLD, ""), ACTIVATING, 1);
-    scene.write("nodes", &nodes("pi"));
-    scene.write("before", &probe_answer(OLD_PROFILE, OLD, "").replace("@end", "@sudo\nyes\n@end"));
-    scene.run(&["stinky"]).assert_code(10);
-    let path = format!("ControlPath={}", scene.file("state/ssh/stinky"));
+    let fixture = Fixture::new(&probe_answer(OLD_PROFILE, OLD, ""), ACTIVATING, 1);
+    fixture.write("nodes", &nodes("pi"));
+    fixture.write("before", &probe_answer(OLD_PROFILE, OLD, "").replace("@end", "@sudo\nyes\n@end"));
+    fixture.run(&["stinky"]).assert_code(10);
+    let path = format!("ControlPath={}", fixture.file("state/ssh/stinky"));
     let make = make_workdir("sudo -u root ");
-    assert_eq!(scene.ssh_calls()[2], ssh(["ControlMaster=no", &path], "pi@stinky.lan", &make));
+    assert_eq!(fixture.ssh_calls()[2], ssh(["ControlMaster=no", &path], "pi@stinky.lan", &make));
     // The deploy was not confirmed: the folder is removed with its content, once no activation is running.
     let remove = format!("sudo -u root rm -rf -- {WORKDIR}");
-    assert_eq!(scene.ssh_calls()[4], ssh(["ControlMaster=no", "ControlPath=none"], "pi@stinky.lan", &remove));
+    assert_eq!(
+        fixture.ssh_calls()[4],
+        ssh(["ControlMaster=no", "ControlPath=none"], "pi@stinky.lan", &remove)
+    );
 }
 
 #[test]
 fn a_host_with_a_running_activation_is_refused() {
-    let scene = Scene::new("", "", 0);
+    let fixture = Fixture::new("", "", 0);
     let busy = probe_answer(OLD_PROFILE, OLD, "").replace("@activation\n", "@activation\n7\n");
-    scene.write("before", &busy);
-    scene.run(&["stinky"]).assert_stderr_contains("an activation is running on stinky").assert_code(3);
-    assert_eq!((scene.sandbox.calls("deploy").len(), scene.ssh_calls().len()), (0, 1));
+    fixture.write("before", &busy);
+    fixture.run(&["stinky"]).assert_stderr_contains("an activation is running on stinky").assert_code(3);
+    assert_eq!((fixture.sandbox.calls("deploy").len(), fixture.ssh_calls().len()), (0, 1));
 }
 
 #[test]
 fn a_host_that_changes_during_the_deploy_is_refused() {
-    let scene = Scene::new("", "", 0);
+    let fixture = Fixture::new("", "", 0);
     let other = "/nix/store/44444444444444444444444444444444-other";
-    scene.write("other", &probe_answer(other, other, ""));
-    let probed = scene.file("probed");
-    let other = scene.file("other");
-    let before = scene.file("before");
+    fixture.write("other", &probe_answer(other, other, ""));
+    let probed = fixture.file("probed");
+    let other = fixture.file("other");
+    let before = fixture.file("before");
     let answers = format!("if [ -e {probed} ]; then cat {other}; else touch {probed}; cat {before}; fi");
-    scene.ssh(&answers, "");
-    let outcome = scene.run(&["stinky"]);
+    fixture.ssh(&answers, "");
+    let outcome = fixture.run(&["stinky"]);
     outcome
         .assert_stderr_contains(format!("stinky changed during this deploy: it ran {OLD} and now runs"))
         .assert_code(3);
-    assert_eq!(scene.sandbox.calls("deploy").len(), 0);
+    assert_eq!(fixture.sandbox.calls("deploy").len(), 0);
 }
 
 #[test]
@@ -169,10 +175,10 @@ fn each_ssh_error_has_its_exit_code() {
         ),
         ("root@stinky.lan: Permission denied (publickey).", 6, "refuses the login"),
     ] {
-        let scene = Scene::new("", "", 0);
-        scene.sandbox.fake("ssh", &format!("echo '{stderr}' >>/dev/stdin; exit 255"));
-        scene.run(&["stinky"]).assert_stderr_contains(error).assert_code(expected);
-        assert_eq!(scene.sandbox.calls("deploy").len(), 0, "{stderr}");
+        let fixture = Fixture::new("", "", 0);
+        fixture.sandbox.fake("ssh", &format!("echo '{stderr}' >>/dev/stdin; exit 255"));
+        fixture.run(&["stinky"]).assert_stderr_contains(error).assert_code(expected);
+        assert_eq!(fixture.sandbox.calls("deploy").len(), 0, "{stderr}");
     }
 }
 
@@ -192,20 +198,20 @@ fn invalid_nodes_and_flags_are_refused_before_the_host_is_queried() {
         (nowhere.as_str(), ["stinky", "-d"], 3, "deploy.nodes.stinky has no `hostname`"),
         ("{}", ["stinky", "--boot"], 2, "--boot cannot be passed to deploy-rs"),
     ] {
-        let scene = Scene::new("", "", 0);
-        scene.write("nodes", nodes);
-        scene.run(&[args[0], "--", args[1]]).assert_stderr_contains(error).assert_code(code);
-        assert_eq!((scene.sandbox.calls("deploy").len(), scene.ssh_calls().len()), (0, 0));
+        let fixture = Fixture::new("", "", 0);
+        fixture.write("nodes", nodes);
+        fixture.run(&[args[0], "--", args[1]]).assert_stderr_contains(error).assert_code(code);
+        assert_eq!((fixture.sandbox.calls("deploy").len(), fixture.ssh_calls().len()), (0, 0));
     }
 }
 
 #[test]
 fn a_flake_without_deploy_nodes_is_a_usage_error() {
-    let scene = Scene::new("", "", 0);
+    let fixture = Fixture::new("", "", 0);
     let missing = "error: flake 'github:o/f' does not provide attribute 'deploy'";
     let version = r#"[ "$*" = --version ] && echo "nix (Nix) 2.26.3" && exit"#;
-    scene.sandbox.fake("nix", &format!(r#"{version}; echo "{missing}" >&2; exit 1"#));
-    let outcome = scene.run(&["stinky"]);
+    fixture.sandbox.fake("nix", &format!(r#"{version}; echo "{missing}" >&2; exit 1"#));
+    let outcome = fixture.run(&["stinky"]);
     outcome.assert_code(2).assert_stdout("");
     assert_eq!(
         outcome.stderr,
@@ -216,22 +222,22 @@ fn a_flake_without_deploy_nodes_is_a_usage_error() {
 /// Nix 2.18 cannot evaluate all outputs at once.
 #[test]
 fn nix_2_18_evaluates_one_output_at_a_time() {
-    let scene = Scene::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
+    let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
     let nodes = nodes("root");
     let (node, _) = nodes.split_once(r#","system""#).expect("the system comes last");
-    scene.write("node", &format!("{node},\"system\":null}}"));
-    scene.write("system", &format!(r#"{{"names":[],"node":null,"system":"{NEW}"}}"#));
+    fixture.write("node", &format!("{node},\"system\":null}}"));
+    fixture.write("system", &format!(r#"{{"names":[],"node":null,"system":"{NEW}"}}"#));
     let missing = "echo \"error: flake 'github:o/f' does not provide attribute '.'\" >&2; exit 1";
-    let node = scene.file("node");
-    let system = scene.file("system");
+    let node = fixture.file("node");
+    let system = fixture.file("system");
     let each = format!("*'#deploy '*) cat {node};; *'#nixosConfigurations '*) cat {system};;");
     let answers = format!("*'#. '*) {missing};; {each} *' build '*) echo '[{{}}]';;");
-    scene
+    fixture
         .sandbox
         .fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.18.1";; {answers} esac"#));
-    scene.run(&["stinky"]).assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
+    fixture.run(&["stinky"]).assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
     let read = read_node(false);
-    let evals = scene.sandbox.calls("nix").into_iter().filter(|call| call.contains(&"eval".to_owned()));
+    let evals = fixture.sandbox.calls("nix").into_iter().filter(|call| call.contains(&"eval".to_owned()));
     let evals = evals.map(|call| (call[5].clone(), call[7].clone())).collect::<Vec<_>>();
     let alone = "it: {read} { deploy.nodes.\"stinky\" = { }; nixosConfigurations = it; }";
     let expected = [
@@ -244,9 +250,9 @@ fn nix_2_18_evaluates_one_output_at_a_time() {
 
 #[test]
 fn a_missing_deploy_rs_is_refused() {
-    let scene = Scene::new("", "", 0);
-    fs::remove_file(scene.sandbox.path("bin").join("deploy")).expect("removing the fake");
-    let outcome = scene.run(&["stinky"]);
+    let fixture = Fixture::new("", "", 0);
+    fs::remove_file(fixture.sandbox.path("bin").join("deploy")).expect("removing the fake");
+    let outcome = fixture.run(&["stinky"]);
     outcome
         .assert_stderr_contains("error: no deploy-rs (`deploy`) on PATH\nhint: run `cargo xtask setup`\n")
         .assert_code(3);
@@ -254,16 +260,16 @@ fn a_missing_deploy_rs_is_refused() {
 
 #[test]
 fn history_explains_that_a_host_has_no_receipt() {
-    let scene = Scene::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
+    let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
     let yet = |host: &str, others: &str| {
         format!(
             "there is no receipt of {host}: it was not flashed or deployed to from this checkout yet{others}\n"
         )
     };
-    assert_eq!(scene.sandbox.run(&["history", "stinky"]).stderr, yet("stinky", ""));
-    scene.run(&["stinky"]).assert_code(0);
-    assert_eq!(scene.sandbox.run(&["history", "stinky"]).stderr, "");
-    assert_eq!(scene.sandbox.run(&["history", "x"]).stderr, yet("x", " (receipts: stinky)"));
+    assert_eq!(fixture.sandbox.run(&["history", "stinky"]).stderr, yet("stinky", ""));
+    fixture.run(&["stinky"]).assert_code(0);
+    assert_eq!(fixture.sandbox.run(&["history", "stinky"]).stderr, "");
+    assert_eq!(fixture.sandbox.run(&["history", "x"]).stderr, yet("x", " (receipts: stinky)"));
 }
 
 #[test]
@@ -271,16 +277,16 @@ fn a_sudo_of_the_flake_that_runs_other_programs_is_refused() {
     for (field, value) in
         [("user", "root; reboot;"), ("sudo", "sudo reboot -u"), ("sudo", "sudo -n; reboot; sudo -u")]
     {
-        let scene = Scene::new("", "", 0);
+        let fixture = Fixture::new("", "", 0);
         let normal = if field == "user" { "root" } else { "sudo -u" };
         let nodes = nodes("pi")
             .replace("\"sudo\":null", "\"sudo\":\"sudo -u\"")
             .replace("\"profilePath\":null", "\"profilePath\":\"/p\"")
             .replace(&format!("\"{field}\":\"{normal}\""), &format!("\"{field}\":\"{value}\""));
         assert!(nodes.contains(value));
-        scene.write("nodes", &nodes);
-        let outcome = scene.run(&["stinky", "--dry-run"]);
+        fixture.write("nodes", &nodes);
+        let outcome = fixture.run(&["stinky", "--dry-run"]);
         outcome.assert_stderr_contains("deploy.nodes.stinky would run its commands by").assert_code(3);
-        assert!(scene.ssh_calls().is_empty(), "{value}");
+        assert!(fixture.ssh_calls().is_empty(), "{value}");
     }
 }

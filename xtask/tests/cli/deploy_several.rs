@@ -2,37 +2,41 @@
 
 use std::fs;
 
-use crate::deploy_scene::{OLD, OLD_PROFILE, Scene, nodes, probe_answer};
+use crate::deploy_fixture::{Fixture, OLD, OLD_PROFILE, nodes, probe_answer};
 
 /// A flake with the nodes `one` and `two`; `change` is a replacement in the second.
-fn scene(change: (&str, &str)) -> Scene {
-    let scene = Scene::new("", "", 0);
-    scene.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
+fn fixture(change: (&str, &str)) -> Fixture {
+    let fixture = Fixture::new("", "", 0);
+    fixture.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
     let node = |name: &str| {
         nodes("root").replace(r#"["other","stinky"]"#, r#"["one","two"]"#).replace("stinky.lan", name)
     };
-    scene.write("one", &node("one.lan"));
-    scene.write("two", &node("two.lan").replace(change.0, change.1));
-    scene.write("none", r#"{"names":["one","two"],"node":null,"system":null}"#);
-    let [one, two, none] = ["one", "two", "none"].map(|name| scene.file(name));
+    fixture.write("one", &node("one.lan"));
+    fixture.write("two", &node("two.lan").replace(change.0, change.1));
+    fixture.write("none", r#"{"names":["one","two"],"node":null,"system":null}"#);
+    let [one, two, none] = ["one", "two", "none"].map(|name| fixture.file(name));
     let by_host = format!(r#"*'"one"') cat {one};; *'"two"') cat {two};; *) cat {none};;"#);
     let version = r#"--version) echo "nix (Nix) 2.26.3";;"#;
-    scene.sandbox.fake("nix", &format!(r#"case "$*" in {version} {by_host} esac"#));
-    scene
+    fixture.sandbox.fake("nix", &format!(r#"case "$*" in {version} {by_host} esac"#));
+    fixture
 }
 
 /// Asserts that stderr is `error`, and that nothing was built, no host was queried and no lock was made.
 #[track_caller]
-fn assert_refused(scene: &Scene, args: &[&str], code: i32, error: &str) {
-    let outcome = scene.run(args);
+fn assert_refused(fixture: &Fixture, args: &[&str], code: i32, error: &str) {
+    let outcome = fixture.run(args);
     outcome.assert_code(code).assert_stdout("").assert_stderr(format!("error: {error}\n"));
-    assert!(!scene.sandbox.calls("nix").iter().any(|call| call.contains(&"build".to_owned())), "{args:?}");
-    assert_eq!((scene.sandbox.calls("ssh").len(), scene.sandbox.calls("deploy").len()), (0, 0), "{args:?}");
-    assert_eq!(locks(scene), [""; 0], "{args:?}");
+    assert!(!fixture.sandbox.calls("nix").iter().any(|call| call.contains(&"build".to_owned())), "{args:?}");
+    assert_eq!(
+        (fixture.sandbox.calls("ssh").len(), fixture.sandbox.calls("deploy").len()),
+        (0, 0),
+        "{args:?}"
+    );
+    assert_eq!(locks(fixture), [""; 0], "{args:?}");
 }
 
-fn locks(scene: &Scene) -> Vec<String> {
-    let files = fs::read_dir(scene.sandbox.path("state/locks")).into_iter().flatten();
+fn locks(fixture: &Fixture) -> Vec<String> {
+    let files = fs::read_dir(fixture.sandbox.path("state/locks")).into_iter().flatten();
     let mut names =
         files.map(|file| file.expect("a file").file_name().into_string().expect("UTF-8")).collect::<Vec<_>>();
     names.sort_unstable();
@@ -61,27 +65,27 @@ fn an_unknown_host_stops_the_deploy_of_all_hosts() {
         ),
         (&["5"], format!("{unknown} '5' (nodes: one, two)\nhint: write the minutes to wait as `--wait=5`")),
     ] {
-        assert_refused(&scene(("", "")), args, 2, &error);
+        assert_refused(&fixture(("", "")), args, 2, &error);
     }
 }
 
 #[test]
 fn a_broken_node_does_not_stop_the_other_hosts() {
-    let scene = scene((r#"["system"]"#, r#"["home"]"#));
-    let outcome = scene.run(&["one", "two", "--dry-run"]);
+    let fixture = fixture((r#"["system"]"#, r#"["home"]"#));
+    let outcome = fixture.run(&["one", "two", "--dry-run"]);
     outcome.assert_stderr_contains("two: warning: deploy.nodes.two needs a profile 'system'");
     assert!(outcome.assert_code(3).stdout.contains("\none   planned  "), "{}", outcome.stdout);
 }
 
 #[test]
 fn a_host_that_is_named_twice_is_queried_once() {
-    let scene = scene(("", ""));
-    scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
-    let outcome = scene.sandbox.run(&["--flake", "github:o/f", "status", "two", "one", "two"]);
+    let fixture = fixture(("", ""));
+    fixture.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
+    let outcome = fixture.sandbox.run(&["--flake", "github:o/f", "status", "two", "one", "two"]);
     let rows =
         outcome.assert_code(12).stdout.lines().skip(1).map(|row| row.split(' ').next().unwrap_or_default());
     assert_eq!(rows.collect::<Vec<_>>(), ["two", "one"]);
-    assert_eq!(scene.ssh_calls().len(), 2);
+    assert_eq!(fixture.ssh_calls().len(), 2);
     outcome.assert_stderr_contains("error: the state of 2 of 2 hosts is unknown: two, one\n");
 }
 
@@ -89,20 +93,20 @@ fn a_host_that_is_named_twice_is_queried_once() {
 fn two_nodes_with_one_address_are_refused() {
     let error = "one and two are the same machine, one.lan, which cannot run both; nothing was deployed\n\
                  hint: deploy one of them";
-    assert_refused(&scene(("two.lan", "one.lan")), &["one", "two"], 3, error);
+    assert_refused(&fixture(("two.lan", "one.lan")), &["one", "two"], 3, error);
     let error = error.replace("one.lan", "10.0.0.5");
-    assert_refused(&scene(("", "")), &["one", "two", "--", "--hostname", "10.0.0.5"], 3, &error);
+    assert_refused(&fixture(("", "")), &["one", "two", "--", "--hostname", "10.0.0.5"], 3, &error);
 }
 
 /// A name that the flake does not have gets no lock.
 #[test]
 fn each_known_host_has_a_lock() {
-    let scene = scene(("", ""));
-    scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
-    scene.run(&["one", "two"]).assert_code(12);
-    assert_eq!(locks(&scene), ["deploy-one", "deploy-two"]);
-    scene.run(&["on"]).assert_stderr_contains("did you mean 'one'?").assert_code(2);
-    assert_eq!(locks(&scene), ["deploy-one", "deploy-two"]);
+    let fixture = fixture(("", ""));
+    fixture.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
+    fixture.run(&["one", "two"]).assert_code(12);
+    assert_eq!(locks(&fixture), ["deploy-one", "deploy-two"]);
+    fixture.run(&["on"]).assert_stderr_contains("did you mean 'one'?").assert_code(2);
+    assert_eq!(locks(&fixture), ["deploy-one", "deploy-two"]);
 }
 
 #[test]
@@ -110,16 +114,16 @@ fn interactive_sudo_is_refused_for_several_hosts() {
     let interactive = (r#""interactiveSudo":null"#, r#""interactiveSudo":true"#);
     let error = "sudo asks for a password on two, and can ask for only one host at a time; nothing was deployed\n\
                  hint: deploy to each host with `interactiveSudo` by a command of its own";
-    assert_refused(&scene(interactive), &["one", "two"], 2, error);
+    assert_refused(&fixture(interactive), &["one", "two"], 2, error);
     // The command line overrides the node, and --dry-run needs no password.
     for args in [&["one", "two", "--dry-run"][..], &["one", "two", "--", "--interactive-sudo", "false"]] {
-        let scene = scene(interactive);
-        scene.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
-        scene.run(args).assert_code(12);
+        let fixture = fixture(interactive);
+        fixture.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
+        fixture.run(args).assert_code(12);
     }
     let error = "sudo asks for a password on one, two, and can ask for only one host at a time; nothing was deployed\n\
                  hint: deploy to each host with `interactiveSudo` by a command of its own";
-    let outcome = scene(("", "")).run(&["one", "two", "--", "--interactive-sudo", "true"]);
+    let outcome = fixture(("", "")).run(&["one", "two", "--", "--interactive-sudo", "true"]);
     outcome.assert_code(2).assert_stdout("");
     assert_eq!(outcome.stderr, format!("error: {error}\n"));
 }

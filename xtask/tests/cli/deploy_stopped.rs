@@ -1,19 +1,19 @@
 //! An interrupt during `deploy` and `status` ends the tool with an error and leaves no ssh running.
 
-use crate::deploy_scene::{ACTIVATING, NEW, NEW_PROFILE, OLD, OLD_PROFILE, Scene, probe_answer};
+use crate::deploy_fixture::{ACTIVATING, Fixture, NEW, NEW_PROFILE, OLD, OLD_PROFILE, probe_answer};
 use crate::support::Outcome;
 use crate::support::xtask::SignalTo;
 
 /// Runs the tool and interrupts it once ssh was called `calls` times.
 #[track_caller]
-fn interrupt(scene: &Scene, args: &[&str], calls: usize, to: SignalTo) -> Outcome {
-    interrupt_once(scene, args, || scene.ssh_calls().len() >= calls, to)
+fn interrupt(fixture: &Fixture, args: &[&str], calls: usize, to: SignalTo) -> Outcome {
+    interrupt_once(fixture, args, || fixture.ssh_calls().len() >= calls, to)
 }
 
 /// Runs the tool and interrupts it once `is_ready`.
 #[track_caller]
-fn interrupt_once(scene: &Scene, args: &[&str], is_ready: impl Fn() -> bool, to: SignalTo) -> Outcome {
-    let run = scene.sandbox.xtask(&[&["--flake", "github:o/f"], args].concat());
+fn interrupt_once(fixture: &Fixture, args: &[&str], is_ready: impl Fn() -> bool, to: SignalTo) -> Outcome {
+    let run = fixture.sandbox.xtask(&[&["--flake", "github:o/f"], args].concat());
     run.interrupt_once(is_ready, to)
 }
 
@@ -30,11 +30,11 @@ fn an_interrupt_stops_the_wait_for_a_host_that_does_not_answer() {
             // A connected ssh ends like this.
             (SignalTo::Group, "trap 'exit 255' INT; sleep 30"),
         ] {
-            let scene = Scene::new("", "", 0);
-            scene.sandbox.fake("ssh", ssh);
-            let outcome = interrupt(&scene, args, 1, to);
+            let fixture = Fixture::new("", "", 0);
+            fixture.sandbox.fake("ssh", ssh);
+            let outcome = interrupt(&fixture, args, 1, to);
             outcome.assert_code(130).assert_stdout("").assert_stderr(error);
-            assert_eq!((scene.ssh_calls().len(), scene.sandbox.calls("deploy").len()), (1, 0));
+            assert_eq!((fixture.ssh_calls().len(), fixture.sandbox.calls("deploy").len()), (1, 0));
         }
     }
 }
@@ -43,13 +43,13 @@ fn an_interrupt_stops_the_wait_for_a_host_that_does_not_answer() {
 #[test]
 fn an_interrupt_stops_an_evaluation_that_ignores_it() {
     for to in [SignalTo::Group, SignalTo::Tool] {
-        let scene = Scene::new("", "", 0);
+        let fixture = Fixture::new("", "", 0);
         let version = "*--version*) echo 'nix (Nix) 2.26.3'";
-        scene
+        fixture
             .sandbox
             .fake("nix", &format!("case $* in {version};; *eval*) trap '' INT; exec sleep 30;; esac"));
-        let evaluating = || scene.sandbox.calls("nix").iter().flatten().any(|word| word == "eval");
-        let outcome = interrupt_once(&scene, &["deploy", "stinky"], evaluating, to);
+        let evaluating = || fixture.sandbox.calls("nix").iter().flatten().any(|word| word == "eval");
+        let outcome = interrupt_once(&fixture, &["deploy", "stinky"], evaluating, to);
         let error = "error: stopped while nix evaluated the flake; nothing was changed\n";
         outcome.assert_code(130).assert_stdout("").assert_stderr(error);
     }
@@ -57,33 +57,33 @@ fn an_interrupt_stops_an_evaluation_that_ignores_it() {
 
 #[test]
 fn an_interrupt_stops_the_wait_between_two_attempts() {
-    let scene = Scene::new("", "", 0);
-    scene
+    let fixture = Fixture::new("", "", 0);
+    fixture
         .sandbox
         .fake("ssh", "echo 'ssh: connect to host stinky.lan port 22: No route to host' >&2; exit 255");
     let args = ["--flake", "github:o/f", "deploy", "stinky", "--wait=1"];
-    let outcome = scene.sandbox.xtask(&args).interrupt_at("does not answer yet");
+    let outcome = fixture.sandbox.xtask(&args).interrupt_at("does not answer yet");
     outcome.assert_stderr_contains("error: stopped while waiting for stinky\n").assert_code(130);
 }
 
 #[test]
 fn an_interrupt_during_a_health_check_leaves_the_health_unknown() {
     for to in [SignalTo::Group, SignalTo::Tool] {
-        let scene = Scene::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
-        scene.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
-        let ran = scene.file("calls/deploy");
-        let before = scene.file("before");
-        let after = scene.file("after");
+        let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
+        fixture.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
+        let ran = fixture.file("calls/deploy");
+        let before = fixture.file("before");
+        let after = fixture.file("after");
         let answers = format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi");
-        scene.ssh(&answers, "*' true') ;; *' cat') ;; *) exec sleep 30;;");
+        fixture.ssh(&answers, "*' true') ;; *' cat') ;; *) exec sleep 30;;");
         let args = ["deploy", "stinky", "--health", "curl x", "--health", "curl y"];
-        let outcome = interrupt(&scene, &args, 5, to);
+        let outcome = interrupt(&fixture, &args, 5, to);
         outcome.assert_stderr_contains(format!(
             "error: stinky runs {NEW}, but its health is unknown: the health check was stopped\n"
         ));
         outcome.assert_code(130).assert_stdout("");
-        assert_eq!((scene.ssh_calls().len(), scene.sandbox.calls("deploy").len()), (5, 1));
-        let history = scene.sandbox.run(&["history", "stinky"]);
+        assert_eq!((fixture.ssh_calls().len(), fixture.sandbox.calls("deploy").len()), (5, 1));
+        let history = fixture.sandbox.run(&["history", "stinky"]);
         assert!(history.assert_code(0).stdout.contains("stinky  unchecked  "), "{}", history.stdout);
     }
 }

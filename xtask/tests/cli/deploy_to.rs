@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::deploy_scene::*;
+use crate::deploy_fixture::*;
 use crate::support::Sandbox;
 
 /// The node that is made of a configuration which names no address.
@@ -21,26 +21,26 @@ fn made() -> String {
 
 #[test]
 fn a_host_without_a_node_gets_exactly_these_calls() {
-    let scene = Scene::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
-    scene.write("nodes", &made());
+    let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
+    fixture.write("nodes", &made());
     let known = probe_answer(OLD_PROFILE, OLD, "").replace("@end", "@sudo\nyes\n@end");
-    scene.write("before", &known);
-    scene.write("after", &known.replace(OLD_PROFILE, NEW_PROFILE).replace(OLD, NEW));
-    let outcome = scene.run(&["stinky", "--to", "pi@10.0.0.5", "--", "--debug-logs", "--", "-L"]);
+    fixture.write("before", &known);
+    fixture.write("after", &known.replace(OLD_PROFILE, NEW_PROFILE).replace(OLD, NEW));
+    let outcome = fixture.run(&["stinky", "--to", "pi@10.0.0.5", "--", "--debug-logs", "--", "-L"]);
     outcome.assert_stderr_contains("deploy stinky as pi@10.0.0.5\n").assert_stderr_contains(format!(
         "read on stinky: /run/current-system, against nixosConfigurations.stinky, and {LINK}, against the profile \
          made of nixosConfigurations.stinky\n"
     ));
     outcome.assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
-    let pinned = scene.sandbox.path("state/deploy/stinky");
+    let pinned = fixture.sandbox.path("state/deploy/stinky");
     let node = format!(r#"{{"nodes":{{"stinky":{{"hostname":"10.0.0.5","tempPath":"{WORKDIR}"}}}}}}"#);
     assert_eq!(fs::read_to_string(pinned.join("deploy.json")).expect("the pinned node"), node);
     let ssh_opts = "-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
     let node = format!(r#"path:{}#"stinky".system"#, pinned.display());
     let deploy =
         ["--skip-checks", "--ssh-opts", ssh_opts, &node, "--hostname", "10.0.0.5", "--ssh-user", "pi"];
-    assert_eq!(scene.sandbox.calls("deploy"), [[&deploy[..], &["--debug-logs", "--", "-L"]].concat()]);
-    let nix = scene.sandbox.calls("nix");
+    assert_eq!(fixture.sandbox.calls("deploy"), [[&deploy[..], &["--debug-logs", "--", "-L"]].concat()]);
+    let nix = fixture.sandbox.calls("nix");
     let evaluated = nix.iter().find(|call| call.contains(&"eval".to_owned())).expect("an evaluation");
     assert_eq!(evaluated[5..], ["github:o/f#.".to_owned(), "--apply".into(), read_node(true), "-L".into()]);
     let to = "ssh://pi@10.0.0.5".to_owned();
@@ -49,16 +49,16 @@ fn a_host_without_a_node_gets_exactly_these_calls() {
 
 #[test]
 fn an_address_overrides_that_of_a_node_also_for_status() {
-    let scene = Scene::new("", "", 0);
-    scene.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
+    let fixture = Fixture::new("", "", 0);
+    fixture.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
     for args in [
         &["deploy", "stinky", "--to", "root@10.0.0.5"][..],
         &["deploy", "stinky", "--to", "10.0.0.5", "--", "--ssh-user", "root"],
         &["status", "stinky", "--to", "root@10.0.0.5"],
     ] {
-        scene.sandbox.run(&[&["--flake", "github:o/f"], args].concat()).assert_code(0);
+        fixture.sandbox.run(&[&["--flake", "github:o/f"], args].concat()).assert_code(0);
     }
-    let calls = scene.ssh_calls();
+    let calls = fixture.ssh_calls();
     assert!(
         !calls.is_empty() && calls.iter().all(|call| call.contains(&"root@10.0.0.5".to_owned())),
         "{calls:?}"
@@ -67,13 +67,13 @@ fn an_address_overrides_that_of_a_node_also_for_status() {
 
 #[test]
 fn a_node_without_a_hostname_needs_an_address() {
-    let scene = Scene::new("", "", 0);
-    scene.write("nodes", &nodes("root").replace("stinky.lan", ""));
-    scene.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
+    let fixture = Fixture::new("", "", 0);
+    fixture.write("nodes", &nodes("root").replace("stinky.lan", ""));
+    fixture.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
     let error = "error: deploy.nodes.stinky has no `hostname`\n\
                  hint: set it to the address of the host, or pass --to [USER@]ADDRESS\n";
-    scene.run(&["stinky"]).assert_code(3).assert_stderr(error);
-    scene.run(&["stinky", "--to", "stinky.lan"]).assert_code(0);
+    fixture.run(&["stinky"]).assert_code(3).assert_stderr(error);
+    fixture.run(&["stinky", "--to", "stinky.lan"]).assert_code(0);
 }
 
 #[test]
@@ -102,30 +102,30 @@ fn a_host_that_cannot_be_deployed_is_explained() {
             "github:o/f has no host 'stinky' to deploy (hosts: stinkey)\nhint: did you mean 'stinkey'?\n",
         ),
     ] {
-        let scene = Scene::new("", "", 0);
-        scene.write("nodes", nodes);
-        scene.run(&["stinky"]).assert_code(2).assert_stdout("").assert_stderr(format!("error: {error}"));
-        let status = scene.sandbox.run(&["--json", "--flake", "github:o/f", "status", "stinky"]);
+        let fixture = Fixture::new("", "", 0);
+        fixture.write("nodes", nodes);
+        fixture.run(&["stinky"]).assert_code(2).assert_stdout("").assert_stderr(format!("error: {error}"));
+        let status = fixture.sandbox.run(&["--json", "--flake", "github:o/f", "status", "stinky"]);
         let json: Value = serde_json::from_str(&status.assert_code(2).stdout).expect("JSON");
         let (message, hint) = error.trim_end().split_once("\nhint: ").expect("a hint");
         assert_eq!((&json[0]["error"], &json[0]["hint"]), (&message.into(), &hint.into()));
-        assert!(scene.ssh_calls().is_empty());
+        assert!(fixture.ssh_calls().is_empty());
     }
 }
 
 /// Nix 2.18 cannot evaluate all outputs at once, and the flake has no output `deploy`.
 #[test]
 fn nix_2_18_makes_a_node_too() {
-    let scene = Scene::new("", "", 0);
-    scene.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
-    scene.write("made", &made());
+    let fixture = Fixture::new("", "", 0);
+    fixture.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
+    fixture.write("made", &made());
     let missing = "echo \"error: flake 'github:o/f' does not provide attribute 'x'\" >&2; exit 1";
-    let made = scene.file("made");
+    let made = fixture.file("made");
     let answers = format!("*'#. '*|*'#deploy '*) {missing};; *'#nixosConfigurations '*) cat {made};;");
     let version = r#"--version) echo "nix (Nix) 2.18.1";;"#;
-    scene.sandbox.fake("nix", &format!(r#"case "$*" in {version} {answers} esac"#));
-    scene.run(&["stinky", "--to", "root@10.0.0.5"]).assert_code(0);
-    let calls = scene.sandbox.calls("nix");
+    fixture.sandbox.fake("nix", &format!(r#"case "$*" in {version} {answers} esac"#));
+    fixture.run(&["stinky", "--to", "root@10.0.0.5"]).assert_code(0);
+    let calls = fixture.sandbox.calls("nix");
     let last = calls.iter().rfind(|call| call.contains(&"eval".to_owned())).expect("an evaluation");
     assert_eq!(last[5], "github:o/f#nixosConfigurations");
     assert_eq!(last[7], format!("it: {} {{ nixosConfigurations = it; }}", read_node(true)));

@@ -5,7 +5,7 @@ mod build_errors;
 mod card;
 mod deploy;
 mod deploy_args;
-mod deploy_scene;
+mod deploy_fixture;
 mod deploy_several;
 mod deploy_stopped;
 mod deploy_to;

@@ -4,19 +4,19 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::deploy_scene::{NEW, NEW_PROFILE, Scene, probe_answer};
+use crate::deploy_fixture::{Fixture, NEW, NEW_PROFILE, probe_answer};
 
 const STATUS: [&str; 4] = ["--flake", "github:o/f", "status", "stinky"];
 
 /// A host that runs the system of the flake.
-fn scene() -> Scene {
-    let scene = Scene::new("", "", 0);
-    scene.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
-    scene
+fn fixture() -> Fixture {
+    let fixture = Fixture::new("", "", 0);
+    fixture.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
+    fixture
 }
 
 /// Writes a receipt of a flash whose image has the hash `hash`.
-fn write_flash_receipt(scene: &Scene, hash: &str) {
+fn write_flash_receipt(fixture: &Fixture, hash: &str) {
     let receipt = json!({
         "kind": "flash", "when": "2026-11-25T12:00:00Z", "host": "stinky", "flake": "github:o/f",
         "image": {
@@ -30,12 +30,12 @@ fn write_flash_receipt(scene: &Scene, hash: &str) {
         "mode": "auto", "seconds": { "capacity": 0.0, "write": 0.0, "verify": 0.0 },
         "rates": { "read": 1, "write": 1 }, "retries": 0, "written": 1,
     });
-    fs::create_dir_all(scene.sandbox.path("state/receipts")).expect("making the folder of receipts");
-    scene.write("state/receipts/1.json", &receipt.to_string());
+    fs::create_dir_all(fixture.sandbox.path("state/receipts")).expect("making the folder of receipts");
+    fixture.write("state/receipts/1.json", &receipt.to_string());
 }
 
-fn json(scene: &Scene, code: i32) -> Value {
-    let outcome = scene.sandbox.run(&[&STATUS[..], &["--json"]].concat());
+fn json(fixture: &Fixture, code: i32) -> Value {
+    let outcome = fixture.sandbox.run(&[&STATUS[..], &["--json"]].concat());
     serde_json::from_str::<Value>(&outcome.assert_code(code).stdout).expect("JSON")[0].take()
 }
 
@@ -48,43 +48,43 @@ fn status_shows_whether_a_host_answers() {
         ("root@stinky.lan: Permission denied (publickey).", None, 6, "login refused", json!(true)),
         ("", Some(none), 2, "unknown", json!(null)),
     ] {
-        let scene = scene();
-        scene.sandbox.fake("ssh", &format!("echo '{stderr}' >>/dev/stdin; exit 255"));
+        let fixture = fixture();
+        fixture.sandbox.fake("ssh", &format!("echo '{stderr}' >>/dev/stdin; exit 255"));
         if let Some(nodes) = nodes {
-            scene.write("nodes", nodes);
+            fixture.write("nodes", nodes);
         }
-        let status = json(&scene, code);
+        let status = json(&fixture, code);
         assert_eq!((&status["reachable"], &status["exit_code"]), (&expected, &code.into()), "{status}");
-        let table = scene.sandbox.run(&STATUS);
+        let table = fixture.sandbox.run(&STATUS);
         let row = table.assert_code(code).stdout.lines().nth(1).expect("a row");
         assert!(row.starts_with(&format!("stinky  {runs}  ")), "{row}");
     }
-    let status = json(&scene(), 0);
+    let status = json(&fixture(), 0);
     assert_eq!((&status["reachable"], &status["current"]), (&json!(true), &json!(true)));
 }
 
 #[test]
 fn failed_units_are_unknown_without_systemd() {
-    let scene = scene();
-    assert_eq!(json(&scene, 0)["failed_units"], json!([]));
-    scene.write("before", &probe_answer(NEW_PROFILE, NEW, "untold"));
-    assert_eq!(json(&scene, 0)["failed_units"], json!(null));
-    let table = scene.sandbox.run(&STATUS);
+    let fixture = fixture();
+    assert_eq!(json(&fixture, 0)["failed_units"], json!([]));
+    fixture.write("before", &probe_answer(NEW_PROFILE, NEW, "untold"));
+    assert_eq!(json(&fixture, 0)["failed_units"], json!(null));
+    let table = fixture.sandbox.run(&STATUS);
     let expected = "HOST    RUNS     BOOTED  FAILED UNITS  FREE  LAST\n\
                     stinky  current  -       unknown       -     -\n";
     table.assert_code(0).assert_stdout(expected);
-    let deploy = scene.run(&["stinky"]);
+    let deploy = fixture.run(&["stinky"]);
     deploy.assert_stderr_contains("the failed units of stinky are unknown: no systemd answers there\n");
     deploy.assert_code(0).assert_stdout(format!("stinky already runs {NEW}\n"));
 }
 
 #[test]
 fn status_shows_the_last_receipt_in_one_row() {
-    let scene = scene();
+    let fixture = fixture();
     let hash = "0123456789abcdef".repeat(4);
-    write_flash_receipt(&scene, &hash);
+    write_flash_receipt(&fixture, &hash);
     let text = "flashed 2026-11-25 12:00 UTC with the image of stinky, hash";
-    let table = scene.sandbox.run(&STATUS);
+    let table = fixture.sandbox.run(&STATUS);
     assert!(table.assert_code(0).stdout.ends_with(&format!("  {text} 0123456789ab\n")), "{}", table.stdout);
-    assert_eq!(json(&scene, 0)["history"], json!([format!("{text} {hash}")]));
+    assert_eq!(json(&fixture, 0)["history"], json!([format!("{text} {hash}")]));
 }

@@ -2,17 +2,17 @@
 
 use std::fs;
 
+use crate::fixture::Fixture;
 use crate::machine;
-use crate::scene::Scene;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_flake_is_evaluated_once() {
-    let scene = Scene::new();
-    scene.sandbox.fake("nix", &format!(r#"exec {} "$@""#, machine::real("nix")));
-    let flake = format!("{}#.", scene.flake());
-    let evaluations = || scene.sandbox.calls("nix").iter().filter(|call| call.contains(&flake)).count();
-    scene.set_profile("one", ":");
+    let fixture = Fixture::new();
+    fixture.sandbox.fake("nix", &format!(r#"exec {} "$@""#, machine::real("nix")));
+    let flake = format!("{}#.", fixture.flake());
+    let evaluations = || fixture.sandbox.calls("nix").iter().filter(|call| call.contains(&flake)).count();
+    fixture.set_profile("one", ":");
     for (args, expected) in [
         (&[][..], 1),
         (&[], 1),
@@ -20,13 +20,13 @@ fn a_flake_is_evaluated_once() {
         (&["--", "--", "--no-eval-cache"], 2),
         (&["--dry-run"], 2),
     ] {
-        scene.deploy(args).assert_code(0);
+        fixture.deploy(args).assert_code(0);
         assert_eq!(evaluations(), expected, "{args:?}");
     }
-    scene.edit(|facts| facts["edited"] = true.into());
-    assert!(scene.deploy(&[]).assert_code(0).stdout.starts_with("target already runs "));
+    fixture.edit(|facts| facts["edited"] = true.into());
+    assert!(fixture.deploy(&[]).assert_code(0).stdout.starts_with("target already runs "));
     assert_eq!(evaluations(), 3);
-    let entries = fs::read_dir(scene.sandbox.path("state/evaluations")).expect("the cache");
+    let entries = fs::read_dir(fixture.sandbox.path("state/evaluations")).expect("the cache");
     assert_eq!(entries.count(), 2);
 }
 
@@ -34,11 +34,11 @@ fn a_flake_is_evaluated_once() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_evaluation_is_not_cached_if_git_hides_changes() {
-    let scene = Scene::new();
-    scene.sandbox.fake("nix", &format!(r#"exec {} "$@""#, machine::real("nix")));
-    let flake = format!("{}#.", scene.flake());
-    scene.set_profile("one", ":");
-    let git = |args: &[&str]| machine::run("git", &[&["-C", &scene.flake()], args].concat());
+    let fixture = Fixture::new();
+    fixture.sandbox.fake("nix", &format!(r#"exec {} "$@""#, machine::real("nix")));
+    let flake = format!("{}#.", fixture.flake());
+    fixture.set_profile("one", ":");
+    let git = |args: &[&str]| machine::run("git", &[&["-C", &fixture.flake()], args].concat());
     git(&["init", "--quiet"]);
     for (args, expected) in [
         (&["add", "."][..], 1),
@@ -48,8 +48,8 @@ fn an_evaluation_is_not_cached_if_git_hides_changes() {
         (&["update-index", "--no-assume-unchanged", "facts.json"], 3),
     ] {
         git(args);
-        scene.deploy(&[]).assert_code(0);
-        let calls = scene.sandbox.calls("nix");
+        fixture.deploy(&[]).assert_code(0);
+        let calls = fixture.sandbox.calls("nix");
         assert_eq!(calls.iter().filter(|call| call.contains(&flake)).count(), expected, "{args:?}");
     }
 }
@@ -58,12 +58,12 @@ fn an_evaluation_is_not_cached_if_git_hides_changes() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn deploy_rs_deploys_what_the_plan_showed() {
-    let scene = Scene::new();
-    scene.set_profile("two", ":");
-    let edit = format!("sed -i s/two/three/ {}/facts.json", scene.flake());
-    scene.sandbox.fake("deploy", &format!(r#"{edit}; exec {} "$@""#, machine::real("deploy")));
-    assert!(scene.deploy(&[]).assert_code(0).stdout.ends_with("-two\n"));
-    scene.assert_runs("two");
-    let facts = fs::read_to_string(scene.sandbox.path("flake/facts.json")).expect("the facts");
+    let fixture = Fixture::new();
+    fixture.set_profile("two", ":");
+    let edit = format!("sed -i s/two/three/ {}/facts.json", fixture.flake());
+    fixture.sandbox.fake("deploy", &format!(r#"{edit}; exec {} "$@""#, machine::real("deploy")));
+    assert!(fixture.deploy(&[]).assert_code(0).stdout.ends_with("-two\n"));
+    fixture.assert_runs("two");
+    let facts = fs::read_to_string(fixture.sandbox.path("flake/facts.json")).expect("the facts");
     assert!(facts.contains("three") && !facts.contains("two"), "{facts}");
 }

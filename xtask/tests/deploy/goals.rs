@@ -2,55 +2,55 @@
 
 use std::time::Duration;
 
-use crate::scene::Scene;
+use crate::fixture::Fixture;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_plan_shows_the_changes() {
-    let scene = Scene::new();
-    scene.set_profile("system-1", ":");
-    scene.edit(|facts| facts["packages"] = ["curl-8.1", "nano-7.2"].into());
-    let first = scene.deploy(&["--dry-run"]);
+    let fixture = Fixture::new();
+    fixture.set_profile("system-1", ":");
+    fixture.edit(|facts| facts["packages"] = ["curl-8.1", "nano-7.2"].into());
+    let first = fixture.deploy(&["--dry-run"]);
     first.assert_stderr_contains(
         "note  automatic rollback is not possible: there is no generation to roll back to",
     );
     assert!(first.assert_code(0).stdout.starts_with("target would run /nix/store/"), "{}", first.stdout);
-    assert_eq!(scene.machine.inside("ls /nix"), "", "a dry run copied something");
-    scene.deploy(&[]).assert_code(0);
-    scene.set_profile("system-2", ":");
-    scene.edit(|facts| facts["packages"] = ["curl-8.2", "vim-9.1", "zlib-1.3"].into());
+    assert_eq!(fixture.machine.inside("ls /nix"), "", "a dry run copied something");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.set_profile("system-2", ":");
+    fixture.edit(|facts| facts["packages"] = ["curl-8.2", "vim-9.1", "zlib-1.3"].into());
     let summary = "2 added, 1 removed, 2 in other versions, 0 rebuilt; 12.0 MiB (+4.0 MiB)";
-    let dry = scene.deploy(&["--dry-run"]);
+    let dry = fixture.deploy(&["--dry-run"]);
     dry.assert_stderr_contains(summary)
         .assert_stderr_contains("\n          curl 8.1 -> 8.2\n")
         .assert_stderr_contains("\n        - nano 7.2 (-4.0 MiB)\n");
     assert!(dry.assert_code(0).stdout.ends_with(&format!("{summary}\n")), "{}", dry.stdout);
-    scene.assert_runs("system-1");
-    let done = scene.deploy(&["--json"]);
+    fixture.assert_runs("system-1");
+    let done = fixture.deploy(&["--json"]);
     let json: serde_json::Value = serde_json::from_str(&done.assert_code(0).stdout).expect("JSON");
     assert_eq!(json["diff"]["packages"][0]["to"][0], "8.2");
-    scene.assert_runs("system-2");
+    fixture.assert_runs("system-2");
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_system_for_the_next_boot_is_not_activated() {
-    let scene = Scene::new();
-    scene.set_profile("old-profile", ":");
-    scene.set_nixos("old", "old");
-    scene.deploy(&[]).assert_code(0);
-    scene.set_profile("new-profile", ":");
-    scene.set_nixos("new", "new");
-    let set = scene.deploy(&["--boot"]);
+    let fixture = Fixture::new();
+    fixture.set_profile("old-profile", ":");
+    fixture.set_nixos("old", "old");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.set_profile("new-profile", ":");
+    fixture.set_nixos("new", "new");
+    let set = fixture.deploy(&["--boot"]);
     set.assert_stderr_contains("against deploy.nodes.target: it is what boots");
     assert!(set.assert_code(0).stdout.ends_with("-new from its next boot on\n"), "{}", set.stdout);
-    assert!(scene.machine.inside("readlink -f /run/current-system").ends_with("-old"));
-    assert!(scene.deploy(&["--boot"]).assert_code(0).stdout.ends_with("-new from its next boot on\n"));
-    let rebooted = scene.deploy(&["--boot", "--reboot"]);
+    assert!(fixture.machine.inside("readlink -f /run/current-system").ends_with("-old"));
+    assert!(fixture.deploy(&["--boot"]).assert_code(0).stdout.ends_with("-new from its next boot on\n"));
+    let rebooted = fixture.deploy(&["--boot", "--reboot"]);
     rebooted.assert_stderr_contains("rebooting target");
     assert!(rebooted.assert_code(0).stdout.ends_with("-new\n"), "{}", rebooted.stdout);
-    assert!(scene.machine.inside("readlink -f /run/booted-system").ends_with("-new"));
-    let again = scene.deploy(&["--reboot"]);
+    assert!(fixture.machine.inside("readlink -f /run/booted-system").ends_with("-new"));
+    let again = fixture.deploy(&["--reboot"]);
     assert!(
         again.assert_code(0).stdout.starts_with("target already runs ")
             && !again.stderr.contains("rebooting")
@@ -60,77 +60,77 @@ fn a_system_for_the_next_boot_is_not_activated() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_new_kernel_needs_a_reboot() {
-    let scene = Scene::new();
-    scene.set_profile("old-profile", ":");
-    scene.set_nixos("old", "old");
-    scene.deploy(&["--reboot"]).assert_code(0);
-    scene.set_profile("new-profile", ":");
-    scene.set_nixos("new", "new");
-    scene.edit(|facts| facts["kernel"] = "linux-6.2".into());
-    let switched = scene.deploy(&["--json"]);
+    let fixture = Fixture::new();
+    fixture.set_profile("old-profile", ":");
+    fixture.set_nixos("old", "old");
+    fixture.deploy(&["--reboot"]).assert_code(0);
+    fixture.set_profile("new-profile", ":");
+    fixture.set_nixos("new", "new");
+    fixture.edit(|facts| facts["kernel"] = "linux-6.2".into());
+    let switched = fixture.deploy(&["--json"]);
     switched.assert_stderr_contains("linux 6.1 -> 6.2");
     let json: serde_json::Value = serde_json::from_str(&switched.assert_code(0).stdout).expect("JSON");
     assert_eq!(json["verdict"], "reboot_needed");
-    assert!(scene.deploy(&[]).assert_code(0).stdout.contains("and needs a reboot"));
-    scene.deploy(&["--reboot"]).assert_stderr_contains("rebooting target").assert_code(0);
-    assert!(scene.deploy(&[]).assert_code(0).stdout.starts_with("target already runs "));
+    assert!(fixture.deploy(&[]).assert_code(0).stdout.contains("and needs a reboot"));
+    fixture.deploy(&["--reboot"]).assert_stderr_contains("rebooting target").assert_code(0);
+    assert!(fixture.deploy(&[]).assert_code(0).stdout.starts_with("target already runs "));
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_activation_that_needs_a_reboot() {
-    let scene = Scene::new();
-    scene.set_profile("good", ":");
-    scene.deploy(&[]).assert_code(0);
-    scene.set_profile("init", "echo 'until you reboot the system.' >&2; exit 100");
-    scene
+    let fixture = Fixture::new();
+    fixture.set_profile("good", ":");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.set_profile("init", "echo 'until you reboot the system.' >&2; exit 100");
+    fixture
         .deploy(&[])
         .assert_stderr_contains("\nhint: deploy again with `--boot --reboot`\n")
         .assert_stderr_contains("target rolled back to")
         .assert_code(10);
-    scene.assert_runs("good");
+    fixture.assert_runs("good");
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn health_checks_run_at_the_end() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
-    let sick = scene.deploy(&["--health", "test -e /run/current-system", "--health", "echo sick; exit 3"]);
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    let sick = fixture.deploy(&["--health", "test -e /run/current-system", "--health", "echo sick; exit 3"]);
     sick.assert_stderr_contains("but failed a health check: `echo sick; exit 3` exited with 3\n  | sick\n")
         .assert_code(11);
-    scene.assert_runs("one");
-    scene.deploy(&["--health", "true"]).assert_code(0);
-    scene.deploy(&["--health", "false"]).assert_code(11);
+    fixture.assert_runs("one");
+    fixture.deploy(&["--health", "true"]).assert_code(0);
+    fixture.deploy(&["--health", "false"]).assert_code(11);
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_tool_waits_for_a_host_that_was_just_flashed() {
-    let mut scene = Scene::new();
-    scene.options = ["-o", "ConnectTimeout=1"].map(str::to_owned).to_vec();
-    scene.set_profile("one", ":");
-    scene.machine.inside("ip link set eth0 down");
+    let mut fixture = Fixture::new();
+    fixture.options = ["-o", "ConnectTimeout=1"].map(str::to_owned).to_vec();
+    fixture.set_profile("one", ":");
+    fixture.machine.inside("ip link set eth0 down");
     let outcome = std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_secs(3));
-            scene.machine.inside("ip link set eth0 up");
+            fixture.machine.inside("ip link set eth0 up");
         });
-        scene.deploy(&["--wait"])
+        fixture.deploy(&["--wait"])
     });
     outcome
         .assert_stderr_contains(
             "target does not answer yet: insert the card and power it on (waiting up to 10 min",
         )
         .assert_code(0);
-    scene.assert_runs("one");
-    scene.machine.inside("ip link set eth0 down");
-    let stopped = scene
+    fixture.assert_runs("one");
+    fixture.machine.inside("ip link set eth0 down");
+    let stopped = fixture
         .sandbox
-        .xtask(&["--flake", &scene.flake(), "deploy", "target", "--wait", "--boot"])
+        .xtask(&["--flake", &fixture.flake(), "deploy", "target", "--wait", "--boot"])
         .interrupt_at("does not answer yet");
     stopped.assert_stderr_contains("stopped while waiting for target").assert_code(130);
-    let late = scene.deploy(&["--wait=1", "--boot"]);
+    let late = fixture.deploy(&["--wait=1", "--boot"]);
     late.assert_stderr_contains("error: waiting 60 s for target: target cannot be reached as root@10.")
         .assert_code(12);
 }
@@ -138,19 +138,19 @@ fn the_tool_waits_for_a_host_that_was_just_flashed() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn deploys_leave_receipts() {
-    let scene = Scene::new();
-    scene.set_profile("good", ":");
-    scene.deploy(&[]).assert_code(0);
-    scene.set_profile("bad", "exit 4");
-    scene.deploy(&[]).assert_code(10);
-    let history = scene.run(&["history", "target"]);
+    let fixture = Fixture::new();
+    fixture.set_profile("good", ":");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.set_profile("bad", "exit 4");
+    fixture.deploy(&[]).assert_code(10);
+    let history = fixture.run(&["history", "target"]);
     let lines = history.assert_code(0).stdout.lines().collect::<Vec<_>>();
     assert!(lines[0].starts_with("WHEN ") && lines.len() == 3, "{lines:?}");
     assert!(lines[1].contains("  deploy  target  done ") && lines[1].ends_with("-good"), "{lines:?}");
     assert!(lines[2].contains("  deploy  target  rolled back ") && lines[2].ends_with("-bad"), "{lines:?}");
     let json: serde_json::Value =
-        serde_json::from_str(&scene.run(&["--json", "history"]).assert_code(0).stdout).expect("JSON");
+        serde_json::from_str(&fixture.run(&["--json", "history"]).assert_code(0).stdout).expect("JSON");
     assert_eq!((&json[1]["exit_code"], &json[1]["kind"]), (&10.into(), &"deploy".into()));
     assert_eq!(json[0]["to"], json[1]["from"]);
-    scene.run(&["--json", "history", "nobody"]).assert_code(0).assert_stdout("[]\n");
+    fixture.run(&["--json", "history", "nobody"]).assert_code(0).assert_stdout("[]\n");
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::fixture::Fixture;
 use crate::machine::{self, Machine};
-use crate::scene::Scene;
 
 /// Files in the shared folder of a host and a process of an unprivileged user.
 /// HASH is that of the profile that is deployed next.
@@ -36,22 +36,22 @@ fn replace(host: &Machine, program: &str, script: &str) {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn files_and_processes_of_users_are_ignored() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
-    scene.deploy(&[]).assert_code(0);
-    scene.set_profile("two", ":");
-    let profile = format!("{}#deploy.nodes.target.profiles.system.path", scene.flake());
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.set_profile("two", ":");
+    let profile = format!("{}#deploy.nodes.target.profiles.system.path", fixture.flake());
     let path = machine::run("nix", &["eval", "--raw", &profile]);
     let script = HOSTILE_FILES.replace("HASH", &path["/nix/store/".len()..][..32]);
-    fs::write(scene.machine.path("prepare"), script).expect("writing the script of a user");
-    scene.machine.inside("setpriv --reuid=65534 --regid=65534 --clear-groups bash /mnt/prepare");
-    let before = scene.machine.inside("ls -A /tmp | sort | sha256sum");
-    scene.deploy(&["--dry-run"]).assert_code(0);
-    scene.deploy(&[]).assert_code(0);
-    scene.assert_runs("two");
+    fs::write(fixture.machine.path("prepare"), script).expect("writing the script of a user");
+    fixture.machine.inside("setpriv --reuid=65534 --regid=65534 --clear-groups bash /mnt/prepare");
+    let before = fixture.machine.inside("ls -A /tmp | sort | sha256sum");
+    fixture.deploy(&["--dry-run"]).assert_code(0);
+    fixture.deploy(&[]).assert_code(0);
+    fixture.assert_runs("two");
     // None of these files was removed, and deploy-rs left none.
-    assert_eq!(scene.machine.inside("ls -A /tmp | sort | sha256sum"), before);
-    let status = scene.run(&["--json", "status"]);
+    assert_eq!(fixture.machine.inside("ls -A /tmp | sort | sha256sum"), before);
+    let status = fixture.run(&["--json", "status"]);
     let status: serde_json::Value = serde_json::from_str(&status.assert_code(0).stdout).expect("JSON");
     assert_eq!((&status[0]["current"], &status[0]["failed_units"]), (&true.into(), &serde_json::json!([])));
 }
@@ -59,72 +59,72 @@ fn files_and_processes_of_users_are_ignored() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_host_with_endless_output_is_cut_off() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
-    scene.deploy(&[]).assert_code(0);
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    fixture.deploy(&[]).assert_code(0);
     let other = Machine::start();
-    scene.add_host("other", &other.address, &other.ssh_options(&other.known_hosts()), "one", ":");
+    fixture.add_host("other", &other.address, &other.ssh_options(&other.known_hosts()), "one", ":");
     replace(&other, "readlink", "yes 'without an end' | head -c 40000000");
-    let outcome = scene.run(&["--json", "status"]);
+    let outcome = fixture.run(&["--json", "status"]);
     let status: serde_json::Value = serde_json::from_str(&outcome.assert_code(14).stdout).expect("JSON");
     let of = |host: &str| status.as_array().unwrap().iter().find(|it| it["host"] == host).unwrap().clone();
     assert_eq!((&of("target")["current"], &of("other")["exit_code"]), (&true.into(), &14.into()));
     let error = of("other")["error"].as_str().unwrap().to_owned();
     assert!(error.contains("no valid answer from other: ssh wrote more than 16.0 MiB"), "{error}");
-    scene.run(&["deploy", "other"]).assert_stderr_contains("ssh wrote more than 16.0 MiB").assert_code(14);
+    fixture.run(&["deploy", "other"]).assert_stderr_contains("ssh wrote more than 16.0 MiB").assert_code(14);
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn huge_numbers_do_not_overflow() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
-    scene.deploy(&[]).assert_code(0);
-    scene.set_profile("two", ":");
-    scene.deploy(&["--dry-run"]).assert_code(0);
-    let path = scene.machine.inside("readlink -f /run/current-system");
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.set_profile("two", ":");
+    fixture.deploy(&["--dry-run"]).assert_code(0);
+    let path = fixture.machine.inside("readlink -f /run/current-system");
     let requisites = format!("*--requisites*) printf '%s\\n' {path} {path}x;;");
     let sizes = "*--size*) echo 18446744073709551615; echo 18446744073709551615;;";
-    replace(&scene.machine, "nix-store", &format!(r#"case "$*" in {requisites} {sizes} esac"#));
-    replace(&scene.machine, "df", "echo header; echo 'x 1 1 18446744073709551615 1% /nix'");
-    let outcome = scene.run(&["--json", "status"]);
+    replace(&fixture.machine, "nix-store", &format!(r#"case "$*" in {requisites} {sizes} esac"#));
+    replace(&fixture.machine, "df", "echo header; echo 'x 1 1 18446744073709551615 1% /nix'");
+    let outcome = fixture.run(&["--json", "status"]);
     let status: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
     assert_eq!((&status[0]["current"], &status[0]["free_bytes"]), (&false.into(), &u64::MAX.into()));
-    scene.run(&["status"]).assert_code(0);
+    fixture.run(&["status"]).assert_code(0);
 }
 
 /// Any other path could name any folder of the host, which the tool would then remove.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn only_a_folder_of_mktemp_is_accepted() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
-    replace(&scene.machine, "mktemp", "echo /mnt/home");
-    scene
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    replace(&fixture.machine, "mktemp", "echo /mnt/home");
+    fixture
         .deploy(&[])
         .assert_stderr_contains("making a folder for deploy-rs in /tmp on target")
         .assert_code(14);
-    assert_eq!(scene.machine.inside("ls -d /mnt/home"), "/mnt/home");
+    assert_eq!(fixture.machine.inside("ls -d /mnt/home"), "/mnt/home");
 }
 
 /// ssh prints the banner of a host before the login.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn output_of_a_host_is_not_taken_for_the_log_of_ssh() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
-    scene.deploy(&[]).assert_code(0);
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    fixture.deploy(&[]).assert_code(0);
     let banner =
         "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.\n";
-    fs::write(scene.machine.path("banner"), banner).expect("writing a banner");
-    scene.machine.inside("echo 'Banner /mnt/banner' >>/mnt/sshd_config; pkill -HUP -o sshd; sleep 1");
-    let unhealthy = scene.deploy(&["--health", "echo 'Permission denied (' >&2; exit 255"]);
+    fs::write(fixture.machine.path("banner"), banner).expect("writing a banner");
+    fixture.machine.inside("echo 'Banner /mnt/banner' >>/mnt/sshd_config; pkill -HUP -o sshd; sleep 1");
+    let unhealthy = fixture.deploy(&["--health", "echo 'Permission denied (' >&2; exit 255"]);
     unhealthy.assert_stderr_contains("exited with 255").assert_code(11);
-    scene
+    fixture
         .deploy(&["--health", "echo sick >&2; pkill -9 sshd"])
         .assert_stderr_contains("cannot be reached")
         .assert_code(12);
-    fs::write(scene.machine.path("client_key.pub"), "").expect("removing the key of the client");
-    scene.machine.inside("until pgrep sshd; do sleep 0.1; done; sleep 1");
-    scene.run(&["status"]).assert_stderr_contains("refuses the login").assert_code(6);
+    fs::write(fixture.machine.path("client_key.pub"), "").expect("removing the key of the client");
+    fixture.machine.inside("until pgrep sshd; do sleep 0.1; done; sleep 1");
+    fixture.run(&["status"]).assert_stderr_contains("refuses the login").assert_code(6);
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::scene::Scene;
+use crate::fixture::Fixture;
 
 /// When the link is cut: `after` milliseconds after the tool printed `marker`, for `lasts` milliseconds.
 struct Cut {
@@ -62,8 +62,8 @@ const CUTS: [[Cut; 6]; 4] = [
 ];
 
 /// Deploys and cuts the link meanwhile. Returns the exit code and the output of the tool.
-fn deploy_with(scene: &Scene, cut: &Cut) -> (i32, String) {
-    let mut command = scene.sandbox.command(&["--json", "--flake", &scene.flake(), "deploy", "target"]);
+fn deploy_with(fixture: &Fixture, cut: &Cut) -> (i32, String) {
+    let mut command = fixture.sandbox.command(&["--json", "--flake", &fixture.flake(), "deploy", "target"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("running the binary");
     let mut output = String::new();
@@ -75,9 +75,9 @@ fn deploy_with(scene: &Scene, cut: &Cut) -> (i32, String) {
                 is_pending = false;
                 scope.spawn(|| {
                     std::thread::sleep(Duration::from_millis(cut.after));
-                    scene.machine.inside("ip link set eth0 down");
+                    fixture.machine.inside("ip link set eth0 down");
                     std::thread::sleep(Duration::from_millis(cut.lasts));
-                    scene.machine.inside("ip link set eth0 up");
+                    fixture.machine.inside("ip link set eth0 up");
                 });
             }
             output.extend([line.as_str(), "\n"]);
@@ -90,22 +90,23 @@ fn deploy_with(scene: &Scene, cut: &Cut) -> (i32, String) {
 
 #[track_caller]
 fn assert_survives(cuts: &[Cut]) {
-    let mut scene = Scene::new();
-    scene.options = ["-o", "ConnectTimeout=2", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"]
-        .map(str::to_owned)
-        .to_vec();
-    scene.set_profile("old", ":");
-    scene.deploy(&[]).assert_code(0);
+    let mut fixture = Fixture::new();
+    fixture.options =
+        ["-o", "ConnectTimeout=2", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"]
+            .map(str::to_owned)
+            .to_vec();
+    fixture.set_profile("old", ":");
+    fixture.deploy(&[]).assert_code(0);
     for (number, cut) in cuts.iter().enumerate() {
         let old = format!("old{number}");
         let new = format!("new{number}");
-        scene.set_profile(&old, ":");
-        scene.deploy(&[]).assert_code(0);
-        scene.set_profile(&new, "sleep 1");
-        let (code, output) = deploy_with(&scene, cut);
-        scene.machine.wait_for_the_end_of_activations();
+        fixture.set_profile(&old, ":");
+        fixture.deploy(&[]).assert_code(0);
+        fixture.set_profile(&new, "sleep 1");
+        let (code, output) = deploy_with(&fixture, cut);
+        fixture.machine.wait_for_the_end_of_activations();
         let systems = ["/run/current-system", "/nix/var/nix/profiles/system"]
-            .map(|link| scene.machine.inside(&format!("readlink -f {link}")));
+            .map(|link| fixture.machine.inside(&format!("readlink -f {link}")));
         let name = match code {
             0 => &new,
             1 | 10 => &old,
@@ -117,8 +118,8 @@ fn assert_survives(cuts: &[Cut]) {
             "{} + {} ms: exit code {code}, and the host has {systems:?}\n{output}",
             cut.marker, cut.after
         );
-        scene.deploy(&[]).assert_code(0);
-        scene.assert_runs(&new);
+        fixture.deploy(&[]).assert_code(0);
+        fixture.assert_runs(&new);
     }
 }
 

@@ -1,13 +1,13 @@
 //! Deploys with the real deploy-rs and Nix, to hosts in namespaces with their own sshd and store.
 
 mod evaluation;
+mod fixture;
 mod goals;
 mod hostile;
 mod interrupts;
 mod link_cuts;
 mod machine;
 mod made_nodes;
-mod scene;
 mod several_hosts;
 mod ssh_mux;
 mod status;

@@ -3,38 +3,38 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::fixture::Fixture;
 use crate::machine::Machine;
-use crate::scene::Scene;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_second_deploy_to_a_host_waits_for_the_first() {
-    let scene = Scene::new();
-    scene.set_profile("one", "touch /mnt/active; sleep 3");
+    let fixture = Fixture::new();
+    fixture.set_profile("one", "touch /mnt/active; sleep 3");
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| scene.deploy(&[]));
+        let first = scope.spawn(|| fixture.deploy(&[]));
         let start = Instant::now();
-        while !scene.machine.path("active").exists() {
+        while !fixture.machine.path("active").exists() {
             assert!(start.elapsed() < Duration::from_secs(20), "no activation");
             std::thread::sleep(Duration::from_millis(20));
         }
-        let elsewhere = scene.sandbox.xtask(&["--flake", &scene.flake(), "deploy", "target"]);
-        let outcome = elsewhere.env("XTASK_STATE", scene.sandbox.path("elsewhere")).run();
+        let elsewhere = fixture.sandbox.xtask(&["--flake", &fixture.flake(), "deploy", "target"]);
+        let outcome = elsewhere.env("XTASK_STATE", fixture.sandbox.path("elsewhere")).run();
         outcome.assert_stderr_contains("an activation is running on target").assert_code(3);
-        let second = scene.deploy(&[]);
+        let second = fixture.deploy(&[]);
         second.assert_stderr_contains("waiting for another deploy to target to end");
         assert!(second.assert_code(0).stdout.starts_with("target already runs "), "{}", second.stdout);
         first.join().expect("the first deploy").assert_code(0);
     });
-    scene.assert_runs("one");
+    fixture.assert_runs("one");
 }
 
-/// Adds hosts to the scene, called `host0` and so on.
-fn add_hosts(scene: &Scene, count: usize, activation: &str) -> Vec<Machine> {
+/// Adds hosts to the fixture, called `host0` and so on.
+fn add_hosts(fixture: &Fixture, count: usize, activation: &str) -> Vec<Machine> {
     let machines = (0..count).map(|_| Machine::start()).collect::<Vec<_>>();
     for (number, machine) in machines.iter().enumerate() {
         let options = machine.ssh_options(&machine.known_hosts());
-        scene.add_host(
+        fixture.add_host(
             &format!("host{number}"),
             &machine.address,
             &options,
@@ -55,12 +55,12 @@ fn times(machine: &Machine) -> (f64, f64) {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn four_hosts_are_deployed_to_in_parallel() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let activation = "date +%s.%N >/mnt/times; sleep 3; date +%s.%N >>/mnt/times";
-    scene.set_profile("alone", activation);
-    scene.deploy(&[]).assert_code(0);
-    let machines = add_hosts(&scene, 4, activation);
-    let outcome = scene.run(&["deploy", "host0", "host1", "host2", "host3", "host1"]);
+    fixture.set_profile("alone", activation);
+    fixture.deploy(&[]).assert_code(0);
+    let machines = add_hosts(&fixture, 4, activation);
+    let outcome = fixture.run(&["deploy", "host0", "host1", "host2", "host3", "host1"]);
     let table = &outcome.assert_code(0).stdout;
     for (number, machine) in machines.iter().enumerate() {
         outcome
@@ -78,10 +78,10 @@ fn four_hosts_are_deployed_to_in_parallel() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_failed_host_does_not_stop_the_others() {
-    let scene = Scene::new();
-    let machines = add_hosts(&scene, 2, ":");
-    scene.set_profile("good", ":");
-    let mut terminal = scene.sandbox.xtask(&["--flake", &scene.flake(), "deploy", "--all"]).on_terminal();
+    let fixture = Fixture::new();
+    let machines = add_hosts(&fixture, 2, ":");
+    fixture.set_profile("good", ":");
+    let mut terminal = fixture.sandbox.xtask(&["--flake", &fixture.flake(), "deploy", "--all"]).on_terminal();
     terminal.wait_for("host0: deploy host0 as root@").wait_for("host1: | ");
     let outcome = terminal.finish();
     assert!(
@@ -90,18 +90,18 @@ fn a_failed_host_does_not_stop_the_others() {
         outcome.stdout,
         outcome.stderr
     );
-    scene.set_profile("better", ":");
+    fixture.set_profile("better", ":");
     let options = machines[1].ssh_options(&machines[1].known_hosts());
-    scene.add_host("host1", &machines[1].address, &options, "bad", "exit 4");
+    fixture.add_host("host1", &machines[1].address, &options, "bad", "exit 4");
     let nowhere = [&options[..], &["-p".to_owned(), "1".to_owned()]].concat();
-    scene.add_host("nobody", "127.0.0.1", &nowhere, "never", ":");
-    let dry = scene.run(&["deploy", "--all", "--dry-run"]);
+    fixture.add_host("nobody", "127.0.0.1", &nowhere, "never", ":");
+    let dry = fixture.run(&["deploy", "--all", "--dry-run"]);
     assert!(
         dry.assert_code(12).stdout.contains("\nhost1   planned      host1 would run /nix/store/"),
         "{}",
         dry.stdout
     );
-    let outcome = scene.run(&["--json", "deploy", "--all"]);
+    let outcome = fixture.run(&["--json", "deploy", "--all"]);
     outcome
         .assert_stderr_contains("2 of 4 hosts failed: host1, nobody")
         .assert_stderr_contains("nobody cannot be reached as root@127.0.0.1");
@@ -116,15 +116,15 @@ fn a_failed_host_does_not_stop_the_others() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn two_nodes_that_lead_to_one_machine_are_refused() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
-    scene.deploy(&[]).assert_code(0);
-    let options = [scene.machine.ssh_options(&scene.known_hosts), vec!["-4".to_owned()]].concat();
-    scene.set_profile("two", ":");
-    scene.add_host("twin", &scene.machine.address, &options, "three", ":");
-    scene
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    fixture.deploy(&[]).assert_code(0);
+    let options = [fixture.machine.ssh_options(&fixture.known_hosts), vec!["-4".to_owned()]].concat();
+    fixture.set_profile("two", ":");
+    fixture.add_host("twin", &fixture.machine.address, &options, "three", ":");
+    fixture
         .run(&["deploy", "--all"])
         .assert_stderr_contains("target and twin are the same machine")
         .assert_code(3);
-    scene.assert_runs("one");
+    fixture.assert_runs("one");
 }

@@ -2,12 +2,12 @@
 
 use std::fs;
 
+use crate::fixture::Fixture;
 use crate::machine;
-use crate::scene::Scene;
 
-/// The ssh processes with a socket in the state folder of the scene.
-fn ssh_processes(scene: &Scene) -> String {
-    let state = scene.sandbox.path("state").display().to_string();
+/// The ssh processes with a socket in the state folder of the fixture.
+fn ssh_processes(fixture: &Fixture) -> String {
+    let state = fixture.sandbox.path("state").display().to_string();
     let processes = machine::run("ps", &["-eo", "args"]);
     processes.lines().filter(|line| line.starts_with("ssh") && line.contains(&state)).collect()
 }
@@ -15,13 +15,13 @@ fn ssh_processes(scene: &Scene) -> String {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_ssh_connection_is_shared_in_a_state_folder_with_spaces() {
-    let mut scene = Scene::new();
-    let state = scene.sandbox.path("my state");
-    scene.sandbox.env("XTASK_STATE", state);
+    let mut fixture = Fixture::new();
+    let state = fixture.sandbox.path("my state");
+    fixture.sandbox.env("XTASK_STATE", state);
     for name in ["one", "two"] {
-        scene.set_profile(name, ":");
-        scene.deploy(&[]).assert_code(0);
-        scene.assert_runs(name);
+        fixture.set_profile(name, ":");
+        fixture.deploy(&[]).assert_code(0);
+        fixture.assert_runs(name);
     }
 }
 
@@ -29,15 +29,15 @@ fn the_ssh_connection_is_shared_in_a_state_folder_with_spaces() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_host_that_allows_one_session_is_deployed_to_without_sharing() {
-    let scene = Scene::new();
-    let file = scene.machine.path("sshd_config");
+    let fixture = Fixture::new();
+    let file = fixture.machine.path("sshd_config");
     let settings = fs::read_to_string(&file).expect("the settings of sshd");
     fs::write(&file, format!("MaxSessions 1\n{settings}")).expect("writing the settings of sshd");
-    scene.machine.inside("pkill -x sshd");
+    fixture.machine.inside("pkill -x sshd");
     for name in ["one", "two"] {
-        scene.set_profile(name, ":");
-        scene.deploy(&["--wait"]).assert_code(0);
-        scene.assert_runs(name);
+        fixture.set_profile(name, ":");
+        fixture.deploy(&["--wait"]).assert_code(0);
+        fixture.assert_runs(name);
     }
 }
 
@@ -45,15 +45,15 @@ fn a_host_that_allows_one_session_is_deployed_to_without_sharing() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_shared_connection_of_the_user_is_left_alone() {
-    let scene = Scene::new();
-    let config = scene.sandbox.path("config");
-    let own = scene.sandbox.path("own-%C");
+    let fixture = Fixture::new();
+    let config = fixture.sandbox.path("config");
+    let own = fixture.sandbox.path("own-%C");
     let settings = format!("ControlMaster auto\nControlPath {}\nControlPersist 30\n", own.display());
     fs::write(&config, settings).expect("writing the settings of ssh");
-    let mut options = scene.machine.ssh_options(&scene.known_hosts);
+    let mut options = fixture.machine.ssh_options(&fixture.known_hosts);
     options[1] = config.display().to_string();
-    scene.add_host("target", &scene.machine.address, &options, "one", ":");
-    scene.deploy(&[]).assert_code(0);
-    scene.assert_runs("one");
-    assert_eq!(ssh_processes(&scene), "");
+    fixture.add_host("target", &fixture.machine.address, &options, "one", ":");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.assert_runs("one");
+    assert_eq!(ssh_processes(&fixture), "");
 }

@@ -5,35 +5,35 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::scene::Scene;
+use crate::fixture::Fixture;
 
-fn json(scene: &Scene, args: &[&str], code: i32) -> Value {
-    let outcome = scene.run(&[&["--json", "status"], args].concat());
+fn json(fixture: &Fixture, args: &[&str], code: i32) -> Value {
+    let outcome = fixture.run(&[&["--json", "status"], args].concat());
     serde_json::from_str(&outcome.assert_code(code).stdout).expect("JSON")
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn status_shows_the_state_of_a_host() {
-    let scene = Scene::new();
-    scene.set_profile("old-profile", ":");
-    scene.set_nixos("old", "old");
-    scene.deploy(&["--reboot"]).assert_code(0);
-    let table = scene.run(&["status"]);
+    let fixture = Fixture::new();
+    fixture.set_profile("old-profile", ":");
+    fixture.set_nixos("old", "old");
+    fixture.deploy(&["--reboot"]).assert_code(0);
+    let table = fixture.run(&["status"]);
     let line = table.assert_code(0).stdout.lines().nth(1).expect("a row").to_owned();
     assert!(line.starts_with("target  current  current  -  "), "{line}");
     assert!(line.contains(" deployed 20") && line.ends_with("-old"), "{line}");
-    scene.set_profile("new-profile", ":");
-    scene.set_nixos("new", "new");
-    scene.edit(|facts| facts["kernel"] = "linux-6.2".into());
-    assert_eq!(json(&scene, &["target"], 0)[0]["current"], false);
-    scene.deploy(&["--dry-run"]).assert_code(0);
-    let status = json(&scene, &[], 0);
+    fixture.set_profile("new-profile", ":");
+    fixture.set_nixos("new", "new");
+    fixture.edit(|facts| facts["kernel"] = "linux-6.2".into());
+    assert_eq!(json(&fixture, &["target"], 0)[0]["current"], false);
+    fixture.deploy(&["--dry-run"]).assert_code(0);
+    let status = json(&fixture, &[], 0);
     let names = status[0]["diff"]["packages"].as_array().expect("packages").iter().map(|it| &it["name"]);
     assert_eq!(names.collect::<Vec<_>>(), ["linux", "new", "old"]);
-    scene.deploy(&[]).assert_code(0);
-    fs::write(scene.machine.path("failed-units"), "a.service loaded failed failed A\n").expect("writing");
-    let status = &json(&scene, &[], 0)[0];
+    fixture.deploy(&[]).assert_code(0);
+    fs::write(fixture.machine.path("failed-units"), "a.service loaded failed failed A\n").expect("writing");
+    let status = &json(&fixture, &[], 0)[0];
     assert_eq!((&status["current"], &status["reboot_pending"]), (&true.into(), &true.into()));
     assert_eq!(status["failed_units"][0], "a.service");
     assert!(status["free_bytes"].as_u64().is_some_and(|free| free > 0), "{status}");
@@ -43,40 +43,40 @@ fn status_shows_the_state_of_a_host() {
 #[test]
 #[ignore = "needs root, network namespaces, loop devices, Nix, deploy-rs: run `cargo xtask test`"]
 fn status_shows_a_file_system_that_became_read_only() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
-    scene.deploy(&[]).assert_code(0);
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    fixture.deploy(&[]).assert_code(0);
     // Detached by the kernel when the host and its mounts are gone.
-    let device = scene.machine.inside(
+    let device = fixture.machine.inside(
         "truncate -s 8M /tmp/card && mkfs.ext4 -q /tmp/card && mkdir /tmp/mounted
          mount -o loop,errors=remount-ro /tmp/card /tmp/mounted && findmnt --noheadings --output SOURCE /tmp/mounted",
     );
     let read_only = |status: &Value| {
         status[0]["read_only"].as_array().expect("an array").contains(&device.as_str().into())
     };
-    assert!(!read_only(&json(&scene, &[], 0)), "{device}");
+    assert!(!read_only(&json(&fixture, &[], 0)), "{device}");
     let name = device.trim_start_matches("/dev/");
-    scene.machine.inside(&format!("echo x >/sys/fs/ext4/{name}/trigger_fs_error"));
-    let status = json(&scene, &[], 0);
+    fixture.machine.inside(&format!("echo x >/sys/fs/ext4/{name}/trigger_fs_error"));
+    let status = json(&fixture, &[], 0);
     assert!(read_only(&status), "{device}: {status}");
     let warning = format!("{device} of target is read-only: the kernel found errors on it\n");
-    scene.run(&["status"]).assert_stderr_contains(&warning).assert_code(0);
+    fixture.run(&["status"]).assert_stderr_contains(&warning).assert_code(0);
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn hosts_that_are_off_are_queried_in_parallel() {
-    let mut scene = Scene::new();
-    scene.options = ["-o", "ConnectTimeout=4"].map(str::to_owned).to_vec();
-    scene.set_profile("one", ":");
+    let mut fixture = Fixture::new();
+    fixture.options = ["-o", "ConnectTimeout=4"].map(str::to_owned).to_vec();
+    fixture.set_profile("one", ":");
     // The host has no route, so that nothing answers.
-    scene.machine.inside("ip route flush table main");
-    let options = [scene.machine.ssh_options(&scene.known_hosts), scene.options.clone()].concat();
+    fixture.machine.inside("ip route flush table main");
+    let options = [fixture.machine.ssh_options(&fixture.known_hosts), fixture.options.clone()].concat();
     for host in ["off1", "off2", "off3"] {
-        scene.add_host(host, &scene.machine.address, &options, "one", ":");
+        fixture.add_host(host, &fixture.machine.address, &options, "one", ":");
     }
     let start = Instant::now();
-    let status = json(&scene, &[], 12);
+    let status = json(&fixture, &[], 12);
     let took = start.elapsed();
     let hosts = status.as_array().expect("an array");
     assert!(hosts.len() == 4 && hosts.iter().all(|host| host["reachable"] == false), "{status}");

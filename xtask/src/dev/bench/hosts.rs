@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::bail;
 use crate::base::FlakeRef;
 use crate::base::process::Launcher;
-use crate::dev::netns::{Fleet, Machine};
+use crate::dev::netns::{HostsFlake, Machine};
 
 /// The activation script. Its time stands for a small NixOS activation on a Pi, which was not measured.
 const ACTIVATION: &str = "sleep 3";
@@ -19,7 +19,7 @@ const NIX_CONFIG: &str = "extra-experimental-features = nix-command flakes\nsubs
 /// The hosts `host0`, `host1` and so on, and their flake.
 pub struct Hosts {
     machines: Vec<Machine>,
-    fleet: Fleet,
+    hosts_flake: HostsFlake,
     /// The reference to the flake.
     flake: FlakeRef,
     launcher: Launcher,
@@ -29,7 +29,7 @@ impl Hosts {
     /// Starts `count` hosts, with their files and their flake in `dir`.
     pub fn start(launcher: &Launcher, dir: &Path, count: usize) -> Result<Self> {
         let flake = dir.join("flake");
-        let fleet = Fleet::new(launcher, &flake)?;
+        let hosts_flake = HostsFlake::new(launcher, &flake)?;
         let hosts = (0..count).map(|number| {
             let dir = dir.join(name(number));
             std::fs::create_dir(&dir).with_context(|| format!("creating {}", dir.display()))?;
@@ -38,15 +38,15 @@ impl Hosts {
         let hosts = hosts.collect::<Result<Vec<_>>>()?;
         let state = dir.join("state");
         let launcher = launcher.clone().with_env("NIX_CONFIG", NIX_CONFIG).with_env("XTASK_STATE", state);
-        Ok(Self { machines: hosts, fleet, flake: FlakeRef::with_all_files(&flake), launcher })
+        Ok(Self { machines: hosts, hosts_flake, flake: FlakeRef::with_all_files(&flake), launcher })
     }
 
     /// Sets `system` as the desired system of the first `count` hosts, with `evaluation` as the amount of evaluation.
     pub fn set_system(&self, count: usize, system: &str, evaluation: u32) -> Result<()> {
-        self.fleet.change(|facts| facts["evaluation"] = evaluation.into())?;
+        self.hosts_flake.change(|facts| facts["evaluation"] = evaluation.into())?;
         for (number, host) in self.machines.iter().enumerate().take(count) {
             let options = host.ssh_options(&host.known_hosts()?);
-            self.fleet.set_host(&name(number), (&host.address, &options), (system, ACTIVATION))?;
+            self.hosts_flake.set_host(&name(number), (&host.address, &options), (system, ACTIVATION))?;
         }
         Ok(())
     }

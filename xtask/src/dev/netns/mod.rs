@@ -2,8 +2,8 @@
 //! that describes them. The suite `deploy` and `bench deploy` use them.
 
 mod files;
-mod fleet;
+mod hosts_flake;
 mod machine;
 
-pub use fleet::Fleet;
+pub use hosts_flake::HostsFlake;
 pub use machine::Machine;

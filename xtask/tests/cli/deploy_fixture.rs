@@ -13,32 +13,32 @@ pub const PINNED: &str = r#"{"nodes":{"stinky":{"hostname":"stinky.lan"}}}"#;
 pub const LINK: &str = "/nix/var/nix/profiles/system";
 
 /// A sandbox with the fakes.
-pub struct Scene {
+pub struct Fixture {
     pub sandbox: Sandbox,
 }
 
-impl Scene {
+impl Fixture {
     /// deploy-rs prints `stderr` and exits with `code`; after that the host answers with `after`.
     pub fn new(after: &str, stderr: &str, code: i32) -> Self {
-        let scene = Self { sandbox: Sandbox::with_fakes_only() };
-        scene.write("nodes", &nodes("root"));
-        scene.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
-        scene.write("after", after);
-        let nodes = scene.file("nodes");
-        let before = scene.file("before");
-        let after = scene.file("after");
+        let fixture = Self { sandbox: Sandbox::with_fakes_only() };
+        fixture.write("nodes", &nodes("root"));
+        fixture.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
+        fixture.write("after", after);
+        let nodes = fixture.file("nodes");
+        let before = fixture.file("before");
+        let after = fixture.file("after");
         // The profile is not in the store of this machine, so it is built; the closure is unknown.
         let actions = "*' build '*) echo '[{}]';; *' copy '*) exit 0;;";
         let eval = format!("{actions} *' eval '*) cat {nodes};;");
-        let fakes = &scene.sandbox;
+        let fakes = &fixture.sandbox;
         fakes.fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.26.3";; {eval} esac"#));
-        let ran = scene.sandbox.path("calls").join("deploy");
+        let ran = fixture.sandbox.path("calls").join("deploy");
         let ran = ran.display();
         let answers = format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi");
-        scene.ssh(&answers, "");
-        let fakes = &scene.sandbox;
+        fixture.ssh(&answers, "");
+        let fakes = &fixture.sandbox;
         fakes.fake("deploy", &format!("echo 'to stdout'; printf '%s\\n' '{stderr}' >&2; exit {code}"));
-        scene
+        fixture
     }
 
     /// Fakes a host that answers probes with the output of `answers` and makes a folder for deploy-rs.

@@ -5,27 +5,28 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use xtask::Launcher;
-use xtask::dev::netns::Fleet;
+use xtask::dev::netns::HostsFlake;
 
 use crate::machine::{self, Machine};
 use crate::support::{Outcome, Sandbox};
 
 /// One host, which the flake calls `target`, and further hosts that a test adds.
-pub struct Scene {
+pub struct Fixture {
     pub sandbox: Sandbox,
     pub machine: Machine,
     /// Additional ssh options for `target`.
     pub options: Vec<String>,
     pub known_hosts: PathBuf,
-    fleet: Fleet,
+    hosts_flake: HostsFlake,
 }
 
-impl Scene {
+impl Fixture {
     pub fn new() -> Self {
         let machine = Machine::start();
         let sandbox = Sandbox::new();
-        let fleet = Fleet::new(&Launcher::new("/"), &sandbox.path("flake")).expect("writing the flake");
-        Self { options: Vec::new(), known_hosts: machine.known_hosts(), sandbox, machine, fleet }
+        let hosts_flake =
+            HostsFlake::new(&Launcher::new("/"), &sandbox.path("flake")).expect("writing the flake");
+        Self { options: Vec::new(), known_hosts: machine.known_hosts(), sandbox, machine, hosts_flake }
     }
 
     /// Sets the profile of `target` to one that is called `name` and runs `activation`.
@@ -40,14 +41,14 @@ impl Scene {
 
     /// Adds `host` to the flake, reached at `hostname` with these ssh options.
     pub fn add_host(&self, host: &str, hostname: &str, options: &[String], name: &str, activation: &str) {
-        let written = self.fleet.set_host(host, (hostname, options), (name, activation));
+        let written = self.hosts_flake.set_host(host, (hostname, options), (name, activation));
         written.expect("writing the flake");
     }
 
     /// Gives `target` a configuration without a node, whose system is called `name` and is switched to by `activation`.
     /// ssh gets its options from a file, as it does of users without a node.
     pub fn set_configuration(&self, name: &str, activation: &str, deployment: &Value) {
-        let written = self.fleet.set_configuration("target", (name, activation), deployment);
+        let written = self.hosts_flake.set_configuration("target", (name, activation), deployment);
         written.expect("writing the flake");
         let config = self.sandbox.path("ssh_config");
         let key = self.machine.path("client_key");
@@ -68,7 +69,7 @@ impl Scene {
 
     /// Changes the facts of the flake.
     pub fn edit(&self, change: impl FnOnce(&mut Value)) {
-        self.fleet.change(change).expect("writing the flake");
+        self.hosts_flake.change(change).expect("writing the flake");
     }
 
     /// Makes the profile wrap the system `wraps`, and the flake's NixOS system of the same name `system`.

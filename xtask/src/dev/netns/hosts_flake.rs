@@ -19,13 +19,13 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 /// A flake in a folder.
-pub struct Fleet {
+pub struct HostsFlake {
     dir: PathBuf,
     /// The content of `facts.json`, which parameterizes the flake.
     facts: Mutex<Value>,
 }
 
-impl Fleet {
+impl HostsFlake {
     /// Writes a flake without hosts to `dir`.
     ///
     /// # Errors
