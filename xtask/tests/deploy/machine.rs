@@ -12,22 +12,22 @@ use xtask::dev::netns;
 /// A running host, and the folder that the host has as /mnt.
 pub struct Machine {
     /// Dropped before its folder.
-    host: netns::Machine,
+    host: netns::NamespaceHost,
     _dir: tempfile::TempDir,
 }
 
 impl Machine {
-    /// See [`netns::Machine::start`].
+    /// See [`netns::NamespaceHost::start`].
     pub fn start() -> Self {
         let dir = folder();
-        let host = netns::Machine::start(&Launcher::new("/"), dir.path()).expect("starting a host");
+        let host = netns::NamespaceHost::start(&Launcher::new("/"), dir.path()).expect("starting a host");
         Self { host, _dir: dir }
     }
 
-    /// See [`netns::Machine::start_with_user`].
+    /// See [`netns::NamespaceHost::start_with_user`].
     pub fn start_with_user(rule: &str) -> Self {
         let dir = folder();
-        let host = netns::Machine::start_with_user(&Launcher::new("/"), dir.path(), rule);
+        let host = netns::NamespaceHost::start_with_user(&Launcher::new("/"), dir.path(), rule);
         Self { host: host.expect("starting a host"), _dir: dir }
     }
 
@@ -46,9 +46,9 @@ impl Machine {
 }
 
 impl Deref for Machine {
-    type Target = netns::Machine;
+    type Target = netns::NamespaceHost;
 
-    fn deref(&self) -> &netns::Machine {
+    fn deref(&self) -> &netns::NamespaceHost {
         &self.host
     }
 }

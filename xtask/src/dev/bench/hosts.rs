@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::bail;
 use crate::base::FlakeRef;
 use crate::base::process::Launcher;
-use crate::dev::netns::{HostsFlake, Machine};
+use crate::dev::netns::{HostsFlake, NamespaceHost};
 
 /// The activation script. Its time stands for a small NixOS activation on a Pi, which was not measured.
 const ACTIVATION: &str = "sleep 3";
@@ -18,8 +18,8 @@ const NIX_CONFIG: &str = "extra-experimental-features = nix-command flakes\nsubs
 
 /// The hosts `host0`, `host1` and so on, and their flake.
 pub struct Hosts {
-    machines: Vec<Machine>,
-    hosts_flake: HostsFlake,
+    machines: Vec<NamespaceHost>,
+    flake_files: HostsFlake,
     /// The reference to the flake.
     flake: FlakeRef,
     launcher: Launcher,
@@ -29,24 +29,24 @@ impl Hosts {
     /// Starts `count` hosts, with their files and their flake in `dir`.
     pub fn start(launcher: &Launcher, dir: &Path, count: usize) -> Result<Self> {
         let flake = dir.join("flake");
-        let hosts_flake = HostsFlake::new(launcher, &flake)?;
+        let flake_files = HostsFlake::new(launcher, &flake)?;
         let hosts = (0..count).map(|number| {
             let dir = dir.join(name(number));
             std::fs::create_dir(&dir).with_context(|| format!("creating {}", dir.display()))?;
-            Machine::start(launcher, &dir)
+            NamespaceHost::start(launcher, &dir)
         });
         let hosts = hosts.collect::<Result<Vec<_>>>()?;
         let state = dir.join("state");
         let launcher = launcher.clone().with_env("NIX_CONFIG", NIX_CONFIG).with_env("XTASK_STATE", state);
-        Ok(Self { machines: hosts, hosts_flake, flake: FlakeRef::with_all_files(&flake), launcher })
+        Ok(Self { machines: hosts, flake_files, flake: FlakeRef::with_all_files(&flake), launcher })
     }
 
     /// Sets `system` as the desired system of the first `count` hosts, with `evaluation` as the amount of evaluation.
     pub fn set_system(&self, count: usize, system: &str, evaluation: u32) -> Result<()> {
-        self.hosts_flake.change(|facts| facts["evaluation"] = evaluation.into())?;
+        self.flake_files.change(|facts| facts["evaluation"] = evaluation.into())?;
         for (number, host) in self.machines.iter().enumerate().take(count) {
             let options = host.ssh_options(&host.known_hosts()?);
-            self.hosts_flake.set_host(&name(number), (&host.address, &options), (system, ACTIVATION))?;
+            self.flake_files.set_host(&name(number), (&host.address, &options), (system, ACTIVATION))?;
         }
         Ok(())
     }

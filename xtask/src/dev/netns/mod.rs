@@ -3,7 +3,7 @@
 
 mod files;
 mod hosts_flake;
-mod machine;
+mod namespace_host;
 
 pub use hosts_flake::HostsFlake;
-pub use machine::Machine;
+pub use namespace_host::NamespaceHost;

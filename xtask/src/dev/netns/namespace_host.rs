@@ -34,7 +34,7 @@ const NAMESPACES: &[&str] = &[
 ];
 
 /// A running host. Dropping it kills its first process, and with it all others, its mounts and its link.
-pub struct Machine {
+pub struct NamespaceHost {
     /// The folder that the host sees as /mnt.
     dir: PathBuf,
     launcher: Launcher,
@@ -45,7 +45,7 @@ pub struct Machine {
     init: Option<Background>,
 }
 
-impl Machine {
+impl NamespaceHost {
     /// Starts a host and waits until its sshd answers. `dir` must be empty; the caller removes it.
     pub fn start(launcher: &Launcher, dir: &Path) -> Result<Self> {
         files::write_all(launcher, dir)?;
@@ -152,7 +152,7 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
+impl Drop for NamespaceHost {
     fn drop(&mut self) {
         drop(self.init.take());
         // The kernel removes the network of ended processes only after a while.
