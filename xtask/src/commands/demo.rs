@@ -17,7 +17,7 @@ use crate::card::worker;
 use crate::cli::{Demo, PayloadArgs};
 use crate::commands::sudo;
 use crate::dev::demo::{self, Staged, VirtualCard};
-use crate::dev::qemu::{self, Proven};
+use crate::dev::qemu::{self, VerifiedHost};
 use crate::identity::Identity;
 use crate::nix;
 use crate::nix::emulation;
@@ -56,9 +56,9 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let Plan { image, payload, .. } = plan;
     let identity = payload.and_then(|payload| payload.content.identity);
     let fingerprint = identity.as_ref().map_or("none", |identity| &identity.fingerprint);
-    let prove = |machine| qemu::prove(cx, machine, &card.file, &staged.emulator(), fingerprint);
+    let verify = |machine| qemu::verify_host(cx, machine, &card.file, &staged.emulator(), fingerprint);
     let before_boot = start.elapsed().as_secs_f64();
-    let booted = args.boot.map(prove).transpose()?;
+    let booted = args.boot.map(verify).transpose()?;
     let total = start.elapsed().as_secs_f64();
     let boot = booted.is_some().then_some(total - before_boot);
     let seconds = Seconds { setup: setup_seconds, build: build_seconds, boot, total };
@@ -79,7 +79,7 @@ struct Done {
     identity: Option<Identity>,
     contents: BootFiles,
     /// The values of the booted host, where it was booted; the card keeps its changes.
-    booted: Option<Proven>,
+    booted: Option<VerifiedHost>,
     seconds: Seconds,
 }
 
@@ -156,9 +156,9 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
         ui::result(&format!("host    {}, ssh key {}", identity.host, identity.fingerprint))?;
     }
     ui::result(&format!("verify  {} read back, hash {}", Bytes(report.size), report.hash))?;
-    if let Some(proven) = &done.booted {
+    if let Some(verified) = &done.booted {
         ui::result("")?;
-        ui::table(&qemu::table(proven))?;
+        ui::table(&qemu::table(verified))?;
         ui::result("")?;
     }
     let Seconds { setup, build, boot, total } = done.seconds;

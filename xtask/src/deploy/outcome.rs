@@ -6,7 +6,7 @@ use super::activation::DeployExit;
 use super::host::{Check, State};
 use super::plan::{Plan, path_text};
 use super::target::Target;
-use super::verdict::{self, Proof, Verdict};
+use super::verdict::{self, Basis, Verdict};
 use crate::base::failure::ExitKind;
 use crate::nix::StorePath;
 
@@ -92,7 +92,7 @@ impl Outcome {
 
     /// Further facts for the user, reported on stderr.
     pub fn remarks(&self) -> Vec<String> {
-        let mut remarks = vec![self.proof()];
+        let mut remarks = vec![self.basis()];
         let host = &self.plan.target.host;
         if self.after.reboot_needed && self.verdict != Verdict::RebootNeeded {
             remarks.push(format!("{host} needs a reboot: its kernel is not yet that of the system it runs"));
@@ -128,7 +128,7 @@ impl Outcome {
             "host": target.host,
             "verdict": self.verdict,
             "exit_code": self.exit_code(),
-            "proof": verdict::proof(target, self.plan.goal, &self.after),
+            "proof": verdict::basis(target, self.plan.goal, &self.after),
             "diff": self.plan.diff,
             "health": self.health,
             "seconds": self.plan.timings,
@@ -140,23 +140,23 @@ impl Outcome {
     }
 
     /// Which links were read on the host, and what each was compared with.
-    fn proof(&self) -> String {
+    fn basis(&self) -> String {
         let target @ Target { host, link, .. } = &self.plan.target;
         let profile = target.profile_name();
-        match verdict::proof(target, self.plan.goal, &self.after) {
-            Proof::System => format!(
+        match verdict::basis(target, self.plan.goal, &self.after) {
+            Basis::System => format!(
                 "read on {host}: /run/current-system, against {}, and {link}, against {profile}",
                 target.system_name()
             ),
-            Proof::Profile => format!(
+            Basis::Profile => format!(
                 "read on {host}: {link}, against {profile}, and /run/current-system, against what that \
                  profile activates (the flake has no nixosConfigurations.{host})"
             ),
-            Proof::Link => format!(
+            Basis::Link => format!(
                 "read on {host}: {link}, against {profile} (without /run/current-system, only deploy-rs \
                  reports that the activation succeeded)"
             ),
-            Proof::NextBoot => {
+            Basis::NextBoot => {
                 format!("read on {host}: {link}, against {profile}: it is what boots")
             }
         }

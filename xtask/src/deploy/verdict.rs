@@ -49,7 +49,7 @@ pub enum Verdict {
 /// What a verdict is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Proof {
+pub enum Basis {
     /// The running system is the flake's `nixosConfigurations.HOST`, and the profile is that of the node.
     System,
     /// The flake has no system of that name: the running system is the one that the node's profile activates.
@@ -77,9 +77,9 @@ impl Verdict {
 /// Judges the state `after` deploy-rs exited.
 pub fn judge(target: &Target, goal: Goal, before: &State, after: &State, exit: DeployExit) -> Verdict {
     let good = goal_is_reached(target, goal, after);
-    match (good, proof(target, goal, after)) {
-        (true, Proof::Link) if exit.code != 0 => Verdict::Undecided,
-        (true, Proof::NextBoot) if !runs_desired_system(target, after) => Verdict::Ready,
+    match (good, basis(target, goal, after)) {
+        (true, Basis::Link) if exit.code != 0 => Verdict::Undecided,
+        (true, Basis::NextBoot) if !runs_desired_system(target, after) => Verdict::Ready,
         (true, _) => partial_verdict(before, after).unwrap_or(Verdict::Done),
         (false, _) if !is_unchanged(before, after) => Verdict::Mismatch,
         (false, _) if exit.activated => Verdict::RolledBack,
@@ -135,7 +135,7 @@ fn goal_is_reached(target: &Target, goal: Goal, state: &State) -> bool {
 fn runs_desired_system(target: &Target, state: &State) -> bool {
     let profile = state.profile.as_ref() == Some(&target.path);
     profile
-        && (proof(target, Goal::Switch, state) == Proof::Link
+        && (basis(target, Goal::Switch, state) == Basis::Link
             || state.current.as_ref() == desired_system(target, state))
 }
 
@@ -145,12 +145,12 @@ pub fn desired_system<'a>(target: &'a Target, state: &'a State) -> Option<&'a St
 }
 
 /// What a verdict on `state` is based on.
-pub fn proof(target: &Target, goal: Goal, state: &State) -> Proof {
+pub fn basis(target: &Target, goal: Goal, state: &State) -> Basis {
     match (&target.system, &state.current) {
-        _ if goal == Goal::Boot => Proof::NextBoot,
-        (Some(_), _) => Proof::System,
-        (None, Some(_)) => Proof::Profile,
-        (None, None) => Proof::Link,
+        _ if goal == Goal::Boot => Basis::NextBoot,
+        (Some(_), _) => Basis::System,
+        (None, Some(_)) => Basis::Profile,
+        (None, None) => Basis::Link,
     }
 }
 

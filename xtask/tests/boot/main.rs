@@ -58,7 +58,7 @@ fn emulator() -> PathBuf {
     Path::new(STATE).join("demo/flake/inputs/emulator/u-boot.bin")
 }
 
-fn proof<'a>(result: &'a Value, boot: usize, name: &str, key: &str) -> &'a str {
+fn observed<'a>(result: &'a Value, boot: usize, name: &str, key: &str) -> &'a str {
     let value = &result["booted"]["boots"][boot]["proofs"][name][key];
     value.as_str().unwrap_or_else(|| panic!("no {name} {key} of boot {boot} in {result}"))
 }
@@ -88,24 +88,24 @@ fn boots_twice(machine: &str) -> Value {
     let size = card.metadata().unwrap().len();
     assert!(size.is_power_of_two() && size > result["report"]["size"].as_u64().unwrap(), "{size}");
     for boot in [0, 1] {
-        assert_eq!(proof(&result, boot, "root", "type"), "tmpfs");
-        assert_eq!(proof(&result, boot, "root", "size"), "2097152k");
-        assert_eq!(proof(&result, boot, "memory", "marker"), "absent");
+        assert_eq!(observed(&result, boot, "root", "type"), "tmpfs");
+        assert_eq!(observed(&result, boot, "root", "size"), "2097152k");
+        assert_eq!(observed(&result, boot, "memory", "marker"), "absent");
     }
-    assert_eq!([0, 1].map(|boot| proof(&result, boot, "persisted", "marker")), ["absent", "present"]);
+    assert_eq!([0, 1].map(|boot| observed(&result, boot, "persisted", "marker")), ["absent", "present"]);
 
     assert_grown(&card);
 
     // The identity of the host was known before it booted.
     let fingerprint = result["identity"]["fingerprint"].as_str().unwrap();
     assert!(fingerprint.starts_with("SHA256:"), "{fingerprint}");
-    assert_eq!([0, 1].map(|boot| proof(&result, boot, "identity", "fingerprint")), [fingerprint; 2]);
+    assert_eq!([0, 1].map(|boot| observed(&result, boot, "identity", "fingerprint")), [fingerprint; 2]);
 
     // The persistent data of the first boot, and the generation of the second one.
     let id = read("debugfs", &["-R", "cat /persist/etc/machine-id", &root(&card)]);
-    assert_eq!(id.trim(), proof(&result, 1, "machine-id", "id"));
-    let old = proof(&result, 0, "generation", "system");
-    let new = proof(&result, 1, "generation", "system");
+    assert_eq!(id.trim(), observed(&result, 1, "machine-id", "id"));
+    let old = observed(&result, 0, "generation", "system");
+    let new = observed(&result, 1, "generation", "system");
     assert_ne!(old, new);
     let menu = read("debugfs", &["-R", "cat /boot/extlinux/extlinux.conf", &root(&card)]);
     let started = menu.lines().filter_map(|line| line.split_once("init=")?.1.split_once("/init "));
@@ -120,14 +120,14 @@ fn boots_twice(machine: &str) -> Value {
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
 fn a_card_boots_grows_keeps_its_files_and_starts_the_next_generation() {
     let result = boots_twice("virt");
-    assert_eq!(proof(&result, 0, "nix", "device"), "/dev/vda2");
+    assert_eq!(observed(&result, 0, "nix", "device"), "/dev/vda2");
 }
 
 #[test]
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
 fn a_card_boots_on_an_emulated_raspberry_pi_3() {
     let result = boots_twice("raspi3b");
-    assert_eq!(proof(&result, 0, "nix", "device"), "/dev/mmcblk0p2");
+    assert_eq!(observed(&result, 0, "nix", "device"), "/dev/mmcblk0p2");
     // The computed end of the kernel is the one of U-Boot.
     let computed = &result["contents"]["uboots"][0];
     assert_eq!(computed["file"], "u-boot.bin");

@@ -2,12 +2,12 @@
 
 mod console;
 mod machine;
-mod proofs;
-mod prove;
+mod observations;
 mod script;
+mod verified_host;
 
 pub use console::boot;
 pub use machine::{Machine, Setup};
-pub use proofs::Proofs;
-pub use prove::{Proven, prove, table};
+pub use observations::Observations;
 pub use script::{FIRST, SECOND, Step};
+pub use verified_host::{VerifiedHost, table, verify_host};

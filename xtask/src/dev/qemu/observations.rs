@@ -9,20 +9,20 @@ use crate::bail;
 
 /// The values of one boot, by name and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Proofs(BTreeMap<String, BTreeMap<String, String>>);
+pub struct Observations(BTreeMap<String, BTreeMap<String, String>>);
 
-impl Proofs {
+impl Observations {
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut proofs = Self::default();
+        let mut observations = Self::default();
         for line in lines {
             let Some((name, values)) = line.strip_prefix("proof ").and_then(|it| it.split_once(' ')) else {
                 continue;
             };
             let pairs = values.split_whitespace().filter_map(|word| word.split_once('='));
             let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            proofs.0.entry(name.to_owned()).or_default().extend(pairs);
+            observations.0.entry(name.to_owned()).or_default().extend(pairs);
         }
-        proofs
+        observations
     }
 
     /// The value of `key` in the line `name`; `?` where there is none.
@@ -41,18 +41,18 @@ impl Proofs {
 ///
 /// # Errors
 /// All wrong values together.
-pub fn verify(first: &Proofs, second: &Proofs, disk: u64, fingerprint: &str) -> Result<()> {
+pub fn verify(first: &Observations, second: &Observations, disk: u64, fingerprint: &str) -> Result<()> {
     let boots = [(1, first), (2, second)];
     let mut wrong = Vec::new();
-    for (number, proofs) in boots {
+    for (number, observations) in boots {
         let identity = ("identity", "fingerprint", fingerprint);
-        wrong.extend(expected(number, proofs, first).into_iter().chain([identity]).filter_map(
+        wrong.extend(expected(number, observations, first).into_iter().chain([identity]).filter_map(
             |(name, key, value)| {
-                let found = proofs.get(name, key);
+                let found = observations.get(name, key);
                 (found != value).then(|| format!("boot {number}: {name} {key} is {found}, not {value}"))
             },
         ));
-        wrong.extend(unfilled(proofs, disk).map(|text| format!("boot {number}: {text}")));
+        wrong.extend(unfilled(observations, disk).map(|text| format!("boot {number}: {text}")));
     }
     if first.bytes("partition", "before") >= first.bytes("partition", "now") {
         wrong.push("boot 1: the partition has not grown".to_owned());
@@ -71,8 +71,8 @@ pub fn verify(first: &Proofs, second: &Proofs, disk: u64, fingerprint: &str) -> 
 /// The expected values of a boot: name, key, value. The second boot must keep values of the first one.
 fn expected<'a>(
     number: u32,
-    own: &'a Proofs,
-    first: &'a Proofs,
+    own: &'a Observations,
+    first: &'a Observations,
 ) -> Vec<(&'static str, &'static str, &'a str)> {
     let is_first = number == 1;
     let system = if is_first { own.get("generation", "system") } else { first.get("installed", "system") };
@@ -92,9 +92,9 @@ fn expected<'a>(
 }
 
 /// What does not fill a card of `disk` bytes: the partition the card, or the file system its partition.
-fn unfilled(proofs: &Proofs, disk: u64) -> Option<String> {
-    let [own, end, size] = ["disk", "end", "now"].map(|key| proofs.bytes("partition", key));
-    let filesystem = proofs.bytes("filesystem", "size");
+fn unfilled(observations: &Observations, disk: u64) -> Option<String> {
+    let [own, end, size] = ["disk", "end", "now"].map(|key| observations.bytes("partition", key));
+    let filesystem = observations.bytes("filesystem", "size");
     let aligned = 1 << 20;
     if own != disk {
         return Some(format!("the card has {own} bytes, not {disk}"));
@@ -128,7 +128,7 @@ pub(super) mod tests {
     /// The error where `from` is replaced by `to` in the lines of both boots; empty without an error.
     fn error_with(from: &str, to: &str) -> String {
         let [first, second] =
-            [FIRST, SECOND].map(|text| Proofs::parse(text.replace(from, to).lines().map(str::trim)));
+            [FIRST, SECOND].map(|text| Observations::parse(text.replace(from, to).lines().map(str::trim)));
         verify(&first, &second, DISK, "SHA256:abc").err().map(|error| error.to_string()).unwrap_or_default()
     }
 

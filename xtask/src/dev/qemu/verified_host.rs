@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::console::boot;
 use super::machine::{Machine, Setup};
-use super::proofs::{Proofs, verify};
+use super::observations::{Observations, verify};
 use super::script::{FIRST, SECOND, Step};
 use crate::base::{Bytes, Context, Event, Table, interrupt};
 
 /// The record of a verified host: it boots, keeps its persistent data, and starts its next generation.
 #[derive(Debug, Serialize)]
-pub struct Proven {
+pub struct VerifiedHost {
     pub machine: Machine,
     pub boots: [Boot; 2],
 }
@@ -28,7 +28,9 @@ pub struct Boot {
     pub seconds: f64,
     /// The first address after the kernel, as U-Boot prints it; `None` where U-Boot did not move the kernel.
     pub kernel_end: Option<u64>,
-    pub proofs: Proofs,
+    // Programs that read `--json` know this name from earlier versions.
+    #[serde(rename = "proofs")]
+    pub observations: Observations,
 }
 
 /// Boots the demo's `card` twice in `machine` and verifies its host. `emulator` is a U-Boot for QEMU's own machine; the ssh
@@ -36,21 +38,21 @@ pub struct Boot {
 ///
 /// # Errors
 /// A failed boot, and a wrong host: the message lists all wrong values.
-pub fn prove(
+pub fn verify_host(
     cx: &Context,
     machine: Machine,
     card: &Path,
     emulator: &Path,
     fingerprint: &str,
-) -> Result<Proven> {
+) -> Result<VerifiedHost> {
     let size = card.metadata().with_context(|| format!("reading the size of {}", card.display()))?.len();
     let setup = Setup::new(machine, card, emulator)?;
     // The guard lives from before the first report of a boot, so that Ctrl-C after it always ends the emulator.
     let _signals = interrupt::guard()?;
     let first = boot_once(cx, &setup, 1, FIRST)?;
     let second = boot_once(cx, &setup, 2, SECOND)?;
-    verify(&first.proofs, &second.proofs, size, fingerprint)?;
-    Ok(Proven { machine, boots: [first, second] })
+    verify(&first.observations, &second.observations, size, fingerprint)?;
+    Ok(VerifiedHost { machine, boots: [first, second] })
 }
 
 fn boot_once(cx: &Context, setup: &Setup, number: u32, steps: &'static [Step]) -> Result<Boot> {
@@ -68,8 +70,13 @@ fn boot_once(cx: &Context, setup: &Setup, number: u32, steps: &'static [Step]) -
     let seconds = start.elapsed().as_secs_f64();
     let text = format!("in {}, up after {:.1} s, done after {seconds:.1} s", setup.machine.name(), booted.up);
     cx.reporter.report(&Event::Found { name, text });
-    let proofs = Proofs::parse(booted.lines.iter().map(String::as_str));
-    Ok(Boot { up: booted.up, seconds, kernel_end: booted.lines.iter().find_map(|it| kernel_end(it)), proofs })
+    let observations = Observations::parse(booted.lines.iter().map(String::as_str));
+    Ok(Boot {
+        up: booted.up,
+        seconds,
+        kernel_end: booted.lines.iter().find_map(|it| kernel_end(it)),
+        observations,
+    })
 }
 
 /// The end address in U-Boot's line about moving the kernel.
@@ -79,11 +86,11 @@ fn kernel_end(line: &str) -> Option<u64> {
 }
 
 /// The table of a verified host.
-pub fn table(proven: &Proven) -> Table {
-    let machine = proven.machine.name();
+pub fn table(verified: &VerifiedHost) -> Table {
+    let machine = verified.machine.name();
     let mut table = Table::new(&[machine, "BOOT 1", "BOOT 2"]);
     for (title, cell) in ROWS {
-        let cells = proven.boots.each_ref().map(cell);
+        let cells = verified.boots.each_ref().map(cell);
         table.row(std::iter::once((*title).to_owned()).chain(cells));
     }
     table
@@ -94,28 +101,32 @@ type Cell = fn(&Boot) -> String;
 const ROWS: &[(&str, Cell)] = &[
     ("up after", |boot| format!("{:.1} s", boot.up)),
     ("/", |boot| {
-        format!("{}, {}", boot.proofs.get("root", "type"), Bytes(boot.proofs.bytes("root", "size")))
+        format!(
+            "{}, {}",
+            boot.observations.get("root", "type"),
+            Bytes(boot.observations.bytes("root", "size"))
+        )
     }),
-    ("/nix", |boot| ["label", "type", "device"].map(|key| boot.proofs.get("nix", key)).join(", ")),
+    ("/nix", |boot| ["label", "type", "device"].map(|key| boot.observations.get("nix", key)).join(", ")),
     ("partition", |boot| {
-        let [before, now] = ["before", "now"].map(|key| Bytes(boot.proofs.bytes("partition", key)));
+        let [before, now] = ["before", "now"].map(|key| Bytes(boot.observations.bytes("partition", key)));
         if before == now { format!("{now}") } else { format!("{before}, grown to {now}") }
     }),
-    ("file system", |boot| Bytes(boot.proofs.bytes("filesystem", "size")).to_string()),
-    ("growing took", |boot| format!("{} ms", boot.proofs.get("partition", "milliseconds"))),
+    ("file system", |boot| Bytes(boot.observations.bytes("filesystem", "size")).to_string()),
+    ("growing took", |boot| format!("{} ms", boot.observations.get("partition", "milliseconds"))),
     ("a file in /nix/persist", |boot| marker(boot, "persisted")),
     ("a file in /", |boot| marker(boot, "memory")),
-    ("machine-id", |boot| boot.proofs.get("machine-id", "id").chars().take(8).collect()),
-    ("ssh host key", |boot| boot.proofs.get("identity", "fingerprint").chars().take(15).collect()),
-    ("generation", |boot| boot.proofs.get("generation", "number").to_owned()),
+    ("machine-id", |boot| boot.observations.get("machine-id", "id").chars().take(8).collect()),
+    ("ssh host key", |boot| boot.observations.get("identity", "fingerprint").chars().take(15).collect()),
+    ("generation", |boot| boot.observations.get("generation", "number").to_owned()),
     ("entries in the menu", |boot| {
-        let others = boot.proofs.get("menu", "others").split_terminator(',').count();
+        let others = boot.observations.get("menu", "others").split_terminator(',').count();
         format!("the default and {others}")
     }),
 ];
 
 fn marker(boot: &Boot, name: &str) -> String {
-    match boot.proofs.get(name, "marker") {
+    match boot.observations.get(name, "marker") {
         "present" => "kept".to_owned(),
         _ => "absent, created".to_owned(),
     }
@@ -123,7 +134,7 @@ fn marker(boot: &Boot, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::proofs::tests as lines;
+    use super::super::observations::tests as lines;
     use super::*;
 
     #[test]
@@ -139,9 +150,9 @@ mod tests {
             up,
             seconds: up + 1.0,
             kernel_end: None,
-            proofs: Proofs::parse(text.lines()),
+            observations: Observations::parse(text.lines()),
         });
-        let shown = table(&Proven { machine: Machine::Virt, boots }).to_string();
+        let shown = table(&VerifiedHost { machine: Machine::Virt, boots }).to_string();
         assert_eq!(
             shown,
             "\
