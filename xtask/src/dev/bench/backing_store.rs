@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 
-use super::content::{BLOCK, Random};
+use super::content::{CHUNK, Random};
 use super::image::Image;
 
-/// The number of different blocks of old data, which repeat.
-const OLD_BLOCKS: usize = 16;
+/// The number of different chunks of old data, which repeat.
+const OLD_CHUNKS: usize = 16;
 
 /// An anonymous memory file, which disappears with this process.
 pub struct BackingStore {
@@ -21,7 +21,7 @@ pub struct BackingStore {
 }
 
 impl BackingStore {
-    /// Makes a store of zeros. `size` is in bytes, a multiple of [`BLOCK`].
+    /// Makes a store of zeros. `size` is in bytes, a multiple of [`CHUNK`].
     pub fn new(size: u64) -> Result<Self> {
         let file =
             File::from(memfd_create("card", MemfdFlags::CLOEXEC).context("allocating the virtual card")?);
@@ -46,24 +46,24 @@ impl BackingStore {
 
     /// Fills the store with data that is in no image.
     pub fn fill(&self) -> Result<()> {
-        let old = Random::new("old data").bytes(OLD_BLOCKS * BLOCK);
-        old.chunks(BLOCK).cycle().zip(self.offsets()).try_for_each(|(block, at)| self.write(block, at))
+        let old = Random::new("old data").bytes(OLD_CHUNKS * CHUNK);
+        old.chunks(CHUNK).cycle().zip(self.offsets()).try_for_each(|(chunk, at)| self.write(chunk, at))
     }
 
     /// Writes `image` to the beginning of the store.
     pub fn write_image(&self, image: &Image) -> Result<()> {
-        let zeros = vec![0; BLOCK];
-        let mut blocks = image.blocks().zip(self.offsets());
-        blocks.try_for_each(|(block, at)| self.write(block?.as_ref().unwrap_or(&zeros), at))
+        let zeros = vec![0; CHUNK];
+        let mut chunks = image.chunks().zip(self.offsets());
+        chunks.try_for_each(|(chunk, at)| self.write(chunk?.as_ref().unwrap_or(&zeros), at))
     }
 
-    /// The offset of the first block that differs from `image`, in bytes.
+    /// The offset of the first chunk that differs from `image`, in bytes.
     pub fn difference(&self, image: &Image) -> Result<Option<u64>> {
-        let zeros = vec![0; BLOCK];
-        let mut found = vec![0; BLOCK];
-        for (block, at) in image.blocks().zip(self.offsets()) {
+        let zeros = vec![0; CHUNK];
+        let mut found = vec![0; CHUNK];
+        for (chunk, at) in image.chunks().zip(self.offsets()) {
             self.file.read_exact_at(&mut found, at).context("reading the virtual card")?;
-            if found != *block?.as_ref().unwrap_or(&zeros) {
+            if found != *chunk?.as_ref().unwrap_or(&zeros) {
                 return Ok(Some(at));
             }
         }
@@ -72,11 +72,11 @@ impl BackingStore {
 
     /// Where each chunk of the store begins, in bytes.
     fn offsets(&self) -> impl Iterator<Item = u64> {
-        (0..self.size).step_by(BLOCK)
+        (0..self.size).step_by(CHUNK)
     }
 
-    fn write(&self, block: &[u8], at: u64) -> Result<()> {
-        self.file.write_all_at(block, at).context("preparing the virtual card")
+    fn write(&self, chunk: &[u8], at: u64) -> Result<()> {
+        self.file.write_all_at(chunk, at).context("preparing the virtual card")
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn one_wrong_byte_is_found() {
         let image = Image::new(Content::new().into(), Variant::Base);
-        let memory = BackingStore::new(image.size() + BLOCK as u64).unwrap();
+        let memory = BackingStore::new(image.size() + CHUNK as u64).unwrap();
         memory.fill().unwrap();
         assert_eq!(memory.difference(&image).unwrap(), Some(0));
         memory.write_image(&image).unwrap();
@@ -101,7 +101,7 @@ mod tests {
             assert_eq!(memory.difference(&image).unwrap(), Some(at));
         }
         memory.erase().unwrap();
-        let mut behind = vec![1; BLOCK];
+        let mut behind = vec![1; CHUNK];
         memory.file.read_exact_at(&mut behind, image.size()).unwrap();
         assert!(behind.iter().all(|byte| *byte == 0));
     }

@@ -101,7 +101,7 @@ static CASES: &[Case] = &[
     },
     Case {
         name: "tenth",
-        about: "re-flash with 10 % of the filled blocks changed, SD-like card",
+        about: "re-flash with 10 % of the filled chunks changed, SD-like card",
         speed: Some(SD),
         before: Before::Image(Variant::Base),
         image: Variant::Tenth,

@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-/// The size of the blocks that are filled, left empty or changed in an image, in bytes.
-pub const BLOCK: usize = 1 << 20;
+/// The size of the chunks that are filled, left empty or changed in an image, in bytes.
+pub const CHUNK: usize = 1 << 20;
 
-/// A block consists of pieces of the pool.
+/// A chunk consists of pieces of the pool.
 const PIECES: usize = 16;
-const PIECE: usize = BLOCK / PIECES;
+const PIECE: usize = CHUNK / PIECES;
 
 /// A piece lies anywhere in its stride of the pool, and consecutive pieces are in consecutive strides: the same bytes repeat
-/// only after 16 blocks, outside the window of `zstd -3`.
+/// only after 16 chunks, outside the window of `zstd -3`.
 const STRIDE: usize = 2 * PIECE;
 const STRIDES: usize = 16 * PIECES;
 
@@ -39,7 +39,7 @@ impl Random {
     }
 }
 
-/// The pool from which blocks are made.
+/// The pool from which chunks are made.
 pub struct Content {
     pool: Vec<u8>,
 }
@@ -60,21 +60,21 @@ impl Content {
     pub fn bytes(&self, seed: &str, size: usize) -> Vec<u8> {
         let number = Random::new(seed).within(&(0..1 << 20));
         let mut bytes = Vec::with_capacity(size);
-        for (number, start) in (number..).zip((0..size).step_by(BLOCK)) {
+        for (number, start) in (number..).zip((0..size).step_by(CHUNK)) {
             let rest = size - start;
             if rest < PIECE {
-                // Making a whole block for each small file would be slow.
+                // Making a whole chunk for each small file would be slow.
                 let place = number * 4099 % (STRIDES * STRIDE - PIECE);
                 bytes.extend_from_slice(&self.pool[place..place + rest]);
             } else {
-                bytes.extend_from_slice(&self.block(number, 0)[..rest.min(BLOCK)]);
+                bytes.extend_from_slice(&self.chunk(number, 0)[..rest.min(CHUNK)]);
             }
         }
         bytes
     }
 
-    /// The bytes of block `number` of an image in version `version`.
-    pub fn block(&self, number: usize, version: u8) -> Vec<u8> {
+    /// The bytes of chunk `number` of an image in version `version`.
+    pub fn chunk(&self, number: usize, version: u8) -> Vec<u8> {
         let places = Random::new(&format!("block {number}.{version}")).bytes(2 * PIECES);
         let pieces = places.chunks_exact(2).enumerate().flat_map(|(piece, place)| {
             let place = usize::from(u16::from_le_bytes([place[0], place[1]])) % (STRIDE - PIECE);
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn content_compresses_like_a_system() {
         let content = Content::new();
-        let bytes = (0..24).flat_map(|number| content.block(number, 0)).collect::<Vec<_>>();
+        let bytes = (0..24).flat_map(|number| content.chunk(number, 0)).collect::<Vec<_>>();
         let packed = zstd::bulk::compress(&bytes, 3).unwrap();
         let ratio = bytes.len() * 10 / packed.len();
         assert!((25..=35).contains(&ratio), "{ratio} tenths");
@@ -117,11 +117,11 @@ mod tests {
     #[test]
     fn blocks_are_the_same_everywhere_and_differ_from_each_other() {
         let content = Content::new();
-        let hash = blake3::hash(&content.block(0, 0));
+        let hash = blake3::hash(&content.chunk(0, 0));
         for (number, version) in [(0, 1), (1, 0), (16, 0)] {
-            let block = content.block(number, version);
-            assert_eq!(block.len(), BLOCK);
-            assert_ne!(blake3::hash(&block), hash, "{number}.{version}");
+            let chunk = content.chunk(number, version);
+            assert_eq!(chunk.len(), CHUNK);
+            assert_ne!(blake3::hash(&chunk), hash, "{number}.{version}");
         }
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::assembly::{Assembly, decompress, native_tools};
 use super::closure::Closure;
-use super::content::{BLOCK, Content};
+use super::content::{CHUNK, Content};
 use super::image::{Image, Variant};
 use super::peers::Job;
 use super::workdir::{TemporaryFolder, Workdir};
@@ -132,9 +132,9 @@ fn write_sparse(image: &Image, path: &Path, signals: &SignalGuard) -> Result<()>
     let doing = || format!("writing {}", path.display());
     let file = File::create(path).with_context(doing)?;
     file.set_len(image.size()).with_context(doing)?;
-    for (block, offset) in image.blocks().zip((0..).step_by(BLOCK)) {
+    for (chunk, offset) in image.chunks().zip((0..).step_by(CHUNK)) {
         signals.check()?;
-        block?.map_or(Ok(()), |block| file.write_all_at(&block, offset)).with_context(doing)?;
+        chunk?.map_or(Ok(()), |chunk| file.write_all_at(&chunk, offset)).with_context(doing)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The images of the cases: synthetic ones, filled by 70 % in runs, with variants in which some blocks differ; and files.
+//! The images of the cases: synthetic ones, filled by 70 % in runs, with variants in which some chunks differ; and files.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 
-use super::content::{BLOCK, Content, Random};
+use super::content::{CHUNK, Content, Random};
 use crate::base::interrupt::SignalGuard;
 
 /// The images of the cases.
@@ -17,7 +17,7 @@ use crate::base::interrupt::SignalGuard;
 pub enum Variant {
     /// A synthetic image of 512 MiB.
     Base,
-    /// [`Self::Base`] with 10 % of its filled blocks changed, at random places.
+    /// [`Self::Base`] with 10 % of its filled chunks changed, at random places.
     Tenth,
     /// The assembled image of a closure of 400 MiB.
     Host,
@@ -44,8 +44,8 @@ impl Variant {
         matches!(self, Self::Host | Self::Next)
     }
 
-    /// The size in blocks.
-    fn blocks(self) -> usize {
+    /// The size in chunks.
+    fn chunks(self) -> usize {
         match self {
             Self::Base | Self::Tenth => 512,
             // As the assembler rounds it.
@@ -56,23 +56,23 @@ impl Variant {
 
     /// The size in bytes.
     pub fn size(self) -> u64 {
-        (self.blocks() * BLOCK) as u64
+        (self.chunks() * CHUNK) as u64
     }
 }
 
-/// An image whose blocks are made or read on demand.
+/// An image whose chunks are made or read on demand.
 #[derive(Clone)]
 pub enum Image {
-    /// A synthetic image; a block without a version is all zeros.
+    /// A synthetic image; a chunk without a version is all zeros.
     Synthetic { content: Rc<Content>, versions: Vec<Option<u8>> },
     /// An uncompressed image file.
-    File { file: Rc<File>, blocks: usize },
+    File { file: Rc<File>, chunks: usize },
 }
 
 impl Image {
     /// A synthetic image.
     pub fn new(content: Rc<Content>, variant: Variant) -> Self {
-        let mut versions = filled(variant.blocks());
+        let mut versions = filled(variant.chunks());
         let full = (0..versions.len()).filter(|&number| versions[number].is_some()).collect::<Vec<_>>();
         for place in changed(full.len(), variant) {
             versions[full[place]] = Some(1);
@@ -85,39 +85,39 @@ impl Image {
         let doing = || format!("opening {}", path.display());
         let file = File::open(path).with_context(doing)?;
         let size = file.metadata().with_context(doing)?.len();
-        Ok(Self::File { file: Rc::new(file), blocks: usize::try_from(size)? / BLOCK })
+        Ok(Self::File { file: Rc::new(file), chunks: usize::try_from(size)? / CHUNK })
     }
 
     fn count(&self) -> usize {
         match self {
             Self::Synthetic { versions, .. } => versions.len(),
-            Self::File { blocks, .. } => *blocks,
+            Self::File { chunks, .. } => *chunks,
         }
     }
 
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
-        (self.count() * BLOCK) as u64
+        (self.count() * CHUNK) as u64
     }
 
-    /// The blocks in order; `None` for a block of zeros.
-    pub fn blocks(&self) -> impl Iterator<Item = Result<Option<Vec<u8>>>> {
-        (0..self.count()).map(|number| self.block(number))
+    /// The chunks in order; `None` for a chunk of zeros.
+    pub fn chunks(&self) -> impl Iterator<Item = Result<Option<Vec<u8>>>> {
+        (0..self.count()).map(|number| self.chunk(number))
     }
 
-    fn block(&self, number: usize) -> Result<Option<Vec<u8>>> {
+    fn chunk(&self, number: usize) -> Result<Option<Vec<u8>>> {
         match self {
             Self::Synthetic { content, versions } => Ok(versions[number].map(|version| {
-                let mut block = content.block(number, version);
+                let mut chunk = content.chunk(number, version);
                 if number == 0 {
-                    block[..512].copy_from_slice(&boot_record(self.size()));
+                    chunk[..512].copy_from_slice(&boot_record(self.size()));
                 }
-                block
+                chunk
             })),
             Self::File { file, .. } => {
-                let mut block = vec![0; BLOCK];
-                file.read_exact_at(&mut block, (number * BLOCK) as u64).context("reading an image")?;
-                Ok(block.iter().any(|byte| *byte != 0).then_some(block))
+                let mut chunk = vec![0; CHUNK];
+                file.read_exact_at(&mut chunk, (number * CHUNK) as u64).context("reading an image")?;
+                Ok(chunk.iter().any(|byte| *byte != 0).then_some(chunk))
             }
         }
     }
@@ -130,22 +130,22 @@ impl Image {
         encoder.include_checksum(true).with_context(doing)?;
         encoder.set_pledged_src_size(Some(self.size())).with_context(doing)?;
         encoder.multithread(2).with_context(doing)?;
-        for block in self.blocks() {
+        for chunk in self.chunks() {
             signals.check()?;
-            encoder.write_all(&block?.unwrap_or_else(|| vec![0; BLOCK])).with_context(doing)?;
+            encoder.write_all(&chunk?.unwrap_or_else(|| vec![0; CHUNK])).with_context(doing)?;
         }
         encoder.finish().map(drop).with_context(doing)
     }
 }
 
-/// Copies `from` to the new file `into`, sparse where blocks are zeros.
+/// Copies `from` to the new file `into`, sparse where chunks are zeros.
 pub fn copy_sparse(mut from: impl Read, into: &File) -> std::io::Result<()> {
     let mut size = 0;
     loop {
-        let mut block = Vec::with_capacity(BLOCK);
-        let count = from.by_ref().take(BLOCK as u64).read_to_end(&mut block)? as u64;
-        if block.iter().any(|byte| *byte != 0) {
-            into.write_all_at(&block, size)?;
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let count = from.by_ref().take(CHUNK as u64).read_to_end(&mut chunk)? as u64;
+        if chunk.iter().any(|byte| *byte != 0) {
+            into.write_all_at(&chunk, size)?;
         }
         size += count;
         if count == 0 {
@@ -154,8 +154,8 @@ pub fn copy_sparse(mut from: impl Read, into: &File) -> std::io::Result<()> {
     }
 }
 
-/// The version of each of `count` blocks: 70 % are filled, among them the first, in runs; a run and the empty blocks after it
-/// are a dozen blocks on average.
+/// The version of each of `count` chunks: 70 % are filled, among them the first, in runs; a run and the empty chunks after it
+/// are a dozen chunks on average.
 fn filled(count: usize) -> Vec<Option<u8>> {
     let full = (count * 7 + 5) / 10;
     let runs = (count / 12).max(1);
@@ -182,7 +182,7 @@ fn distinct(count: usize, limit: usize, random: &mut Random) -> BTreeSet<usize> 
     chosen
 }
 
-/// The filled blocks, of `count`, that have another version in `variant`.
+/// The filled chunks, of `count`, that have another version in `variant`.
 fn changed(count: usize, variant: Variant) -> BTreeSet<usize> {
     let mut random = Random::new(variant.name());
     match variant {
@@ -221,10 +221,10 @@ mod tests {
     #[test]
     fn seventy_percent_are_filled_in_runs() {
         for (count, full) in [(512, 358), (2048, 1434)] {
-            let blocks = filled(count);
-            assert_eq!((blocks.len(), blocks.iter().flatten().count()), (count, full));
-            assert!(blocks[0].is_some());
-            let runs = blocks.chunk_by(|a, b| a == b).count();
+            let chunks = filled(count);
+            assert_eq!((chunks.len(), chunks.iter().flatten().count()), (count, full));
+            assert!(chunks[0].is_some());
+            let runs = chunks.chunk_by(|a, b| a == b).count();
             assert_eq!(runs, count / 12 * 2);
         }
     }
@@ -233,7 +233,7 @@ mod tests {
     fn a_tenth_of_the_blocks_differs() {
         let base = image(Variant::Base);
         let other = image(Variant::Tenth);
-        let differ = |&number: &usize| base.block(number).unwrap() != other.block(number).unwrap();
+        let differ = |&number: &usize| base.chunk(number).unwrap() != other.chunk(number).unwrap();
         assert_eq!((0..base.count()).filter(differ).count(), 36);
     }
 
@@ -241,13 +241,13 @@ mod tests {
     fn a_file_is_an_image_too() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.img");
-        let bytes = [vec![7; BLOCK], vec![0; BLOCK], vec![9; BLOCK], vec![0; BLOCK]].concat();
+        let bytes = [vec![7; CHUNK], vec![0; CHUNK], vec![9; CHUNK], vec![0; CHUNK]].concat();
         copy_sparse(bytes.as_slice(), &File::create(&path).unwrap()).unwrap();
         let image = Image::open(&path).unwrap();
         assert_eq!(image.size(), bytes.len() as u64);
-        let blocks = image.blocks().map(|block| block.unwrap().unwrap_or_else(|| vec![0; BLOCK]));
-        assert!(blocks.flatten().eq(bytes));
-        assert_eq!(image.block(3).unwrap(), None);
+        let chunks = image.chunks().map(|chunk| chunk.unwrap().unwrap_or_else(|| vec![0; CHUNK]));
+        assert!(chunks.flatten().eq(bytes));
+        assert_eq!(image.chunk(3).unwrap(), None);
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
         let checked = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
         let stored = checked.source.stored.size;
         assert_eq!((checked.size, checked.source.size), (512 << 20, Some(512 << 20)));
-        assert!((2..4).contains(&(358 * (BLOCK as u64) / stored)), "{stored}");
+        assert!((2..4).contains(&(358 * (CHUNK as u64) / stored)), "{stored}");
         let hash = "cedcf9580daf07be12b1f791acc5eca330964865f5359a6db7f0d98a6ea10e0c";
         assert_eq!(checked.hash.unwrap().to_hex().as_str(), hash);
         let shown = checked.layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
