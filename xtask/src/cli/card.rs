@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::flash::Target;
+use super::flash::ImageArg;
 use super::host_ref::image_source;
 use super::{BuildArgs, ChecksumArgs, ConfirmArgs};
 use crate::bail;
@@ -72,11 +72,11 @@ impl CardVerify {
     ///
     /// # Errors
     /// `Usage` for no device, and for a host together with an image.
-    pub fn target(&self) -> Result<(Option<Target<'_>>, &Path)> {
+    pub fn image_and_device(&self) -> Result<(Option<ImageArg<'_>>, &Path)> {
         match (self.first.as_deref(), self.second.as_deref(), &self.image) {
-            (Some(device), None, Some(file)) => Ok((Some(Target::File(file)), Path::new(device))),
+            (Some(device), None, Some(file)) => Ok((Some(ImageArg::File(file)), Path::new(device))),
             (Some(host), Some(device), None) => {
-                Ok((Some(Target::Built(image_source(host))), Path::new(device)))
+                Ok((Some(ImageArg::Built(image_source(host))), Path::new(device)))
             }
             (Some(device), None, None) => Ok((None, Path::new(device))),
             (_, Some(_), Some(_)) => Err(super::flash::host_and_image()),
@@ -113,7 +113,7 @@ mod tests {
                 sums: ChecksumArgs::default(),
                 build: BuildArgs::default(),
             };
-            args.target().map(|(target, device)| format!("{target:?} {}", device.display()))
+            args.image_and_device().map(|(image_arg, device)| format!("{image_arg:?} {}", device.display()))
         };
         assert_eq!(parse(Some("/d"), None, None).unwrap(), "None /d");
         assert_eq!(parse(Some("h"), Some("/d"), None).unwrap(), "Some(Built(Host(HostName(\"h\")))) /d");

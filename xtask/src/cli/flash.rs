@@ -12,13 +12,13 @@ use crate::{bail, failure};
 
 /// The image that a command writes or compares: of a host, or in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target<'a> {
+pub enum ImageArg<'a> {
     /// The image is built.
     Built(ImageSource),
     File(&'a Path),
 }
 
-impl<'a> Target<'a> {
+impl<'a> ImageArg<'a> {
     pub fn host(&self) -> Option<HostName> {
         match self {
             Self::Built(source) => source.host(),
@@ -80,14 +80,14 @@ impl Flash {
     ///
     /// # Errors
     /// `Usage` for neither a host nor an image, and for both.
-    pub fn target(&self) -> Result<(Target<'_>, Option<&Path>)> {
+    pub fn image_and_device(&self) -> Result<(ImageArg<'_>, Option<&Path>)> {
         match (self.first.as_deref(), self.second.as_deref(), &self.image) {
-            (device, None, Some(file)) => Ok((Target::File(file), device.map(Path::new))),
+            (device, None, Some(file)) => Ok((ImageArg::File(file), device.map(Path::new))),
             (Some(host), None, None) if host.starts_with('#') || !host.contains('/') => {
-                Ok((Target::Built(image_source(host)), None))
+                Ok((ImageArg::Built(image_source(host)), None))
             }
             (Some(host), Some(device), None) => {
-                Ok((Target::Built(image_source(host)), Some(Path::new(device))))
+                Ok((ImageArg::Built(image_source(host)), Some(Path::new(device))))
             }
             (_, Some(_), Some(_)) => Err(host_and_image()),
             _ => bail!(

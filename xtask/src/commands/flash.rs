@@ -13,13 +13,13 @@ use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::flash::{Plan, Report};
 use crate::card::image::{self, CheckCache, Image, Limits, Source};
 use crate::card::worker::{self, Access};
-use crate::cli::{Flash, PayloadArgs, Target};
+use crate::cli::{Flash, ImageArg, PayloadArgs};
 use crate::receipt::{self, Flashed};
 use crate::ui::{self, Prompt};
 
 pub fn run(cx: &Context, args: &Flash) -> Result<()> {
-    let (target, device) = args.target()?;
-    let host = target.host();
+    let (image_arg, device) = args.image_and_device()?;
+    let host = image_arg.host();
     // The card is checked first: a refusal comes before a build of minutes.
     let named = device.map(|device| load_writable(cx, args, device)).transpose()?;
     if named.is_none() {
@@ -27,11 +27,11 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     }
     let mut payload_setup = PayloadSetup::begin(cx, &args.payload, host.as_ref())?;
     payload_setup.keep_out_of_stores(cx, &cx.flake)?;
-    let file = match &target {
-        Target::Built(source) => {
+    let file = match &image_arg {
+        ImageArg::Built(source) => {
             image::build(cx, source, args.build.file.as_deref(), &args.build.nix.nix_args)?
         }
-        Target::File(file) => file.to_path_buf(),
+        ImageArg::File(file) => file.to_path_buf(),
     };
     let image = check(cx, args, &file, named.as_ref().map(|disk| disk.size))?;
     let payload = payload_setup.plan(cx, &cx.flake, &image)?;

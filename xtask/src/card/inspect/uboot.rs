@@ -19,13 +19,15 @@ pub struct UBoot {
     /// The first address behind the kernel.
     pub kernel_end: u64,
     /// The address of the device tree.
-    pub tree: u64,
+    // Programs that read `--json` know this name from earlier versions.
+    #[serde(rename = "tree")]
+    pub device_tree: u64,
 }
 
 impl fmt::Display for UBoot {
     /// `u-boot.bin, with 3.9 MiB between the kernel and the device tree`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let room = Bytes(self.tree.saturating_sub(self.kernel_end));
+        let room = Bytes(self.device_tree.saturating_sub(self.kernel_end));
         write!(f, "{}, with {room} between the kernel and the device tree", self.file)
     }
 }
@@ -42,7 +44,7 @@ pub struct Program {
     /// The address to which U-Boot loads the kernel.
     kernel: u64,
     /// The address to which U-Boot loads the device tree.
-    tree: u64,
+    device_tree: u64,
 }
 
 /// The files that the firmware of a Pi starts where `config.txt` names none; each board has its own.
@@ -63,8 +65,8 @@ pub fn programs(firmware: &Fat) -> Result<Vec<Program>> {
             bail!(Verification, "{file}, which the firmware starts, is empty");
         }
         // A file without these settings is a kernel that needs no U-Boot.
-        if let Some((kernel, tree)) = addresses(&bytes) {
-            found.push(Program { file, kernel, tree });
+        if let Some((kernel, device_tree)) = addresses(&bytes) {
+            found.push(Program { file, kernel, device_tree });
         }
     }
     Ok(found)
@@ -116,21 +118,21 @@ fn includes(config: &str) -> bool {
 /// # Errors
 /// A kernel whose memory reaches the device tree: the kernel would overwrite the device tree before reading it.
 pub fn with_room(programs: Vec<Program>, kernel: Kernel) -> Result<Vec<UBoot>> {
-    let checked = programs.into_iter().map(|Program { file, kernel: loaded, tree }| {
-        let uboot = UBoot { file, kernel_end: kernel.end(loaded), tree };
+    let checked = programs.into_iter().map(|Program { file, kernel: loaded, device_tree }| {
+        let uboot = UBoot { file, kernel_end: kernel.end(loaded), device_tree };
         check_room(&uboot).map(|()| uboot)
     });
     checked.collect()
 }
 
 fn check_room(uboot: &UBoot) -> Result<()> {
-    let UBoot { file, kernel_end, tree } = uboot;
-    if kernel_end <= tree {
+    let UBoot { file, kernel_end, device_tree } = uboot;
+    if kernel_end <= device_tree {
         return Ok(());
     }
     bail!(
         Verification,
-        "the kernel takes the memory up to {kernel_end:#x}, and {file} loads the device tree at {tree:#x}, which the \
+        "the kernel takes the memory up to {kernel_end:#x}, and {file} loads the device tree at {device_tree:#x}, which the \
          kernel would overwrite";
         hint: "use a smaller kernel or another U-Boot"
     )
@@ -208,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_kernel_that_reaches_the_device_tree_is_refused() {
-        let uboot = |kernel_end| UBoot { file: "u-boot.bin".into(), kernel_end, tree: 0x260_0000 };
+        let uboot = |kernel_end| UBoot { file: "u-boot.bin".into(), kernel_end, device_tree: 0x260_0000 };
         assert!(check_room(&uboot(0x260_0000)).is_ok());
         let error = check_room(&uboot(0x281_0000)).unwrap_err();
         assert_eq!(
@@ -221,9 +223,9 @@ mod tests {
     #[test]
     fn an_address_at_the_end_of_the_memory_does_not_overflow() {
         let program = b"\0kernel_addr_r=0xffffffffffffffff\0fdt_addr_r=0x02600000\0";
-        let (kernel, tree) = addresses(program).unwrap();
+        let (kernel, device_tree) = addresses(program).unwrap();
         let kernel_header = Kernel::read(&super::super::kernel::tests::header(33 << 20)[..]).unwrap();
-        let programs = vec![Program { file: "u-boot.bin".into(), kernel, tree }];
+        let programs = vec![Program { file: "u-boot.bin".into(), kernel, device_tree }];
         let error = with_room(programs, kernel_header).unwrap_err();
         assert!(error.to_string().contains("takes the memory up to 0xffffffffffffffff"), "{error}");
     }
@@ -232,8 +234,8 @@ mod tests {
     fn fuzz() {
         let kernel = Kernel::read(&super::super::kernel::tests::header(33 << 20)[..]).unwrap();
         crate::base::fuzz::check(&[PROGRAM], |bytes| {
-            let (loaded, tree) = addresses(bytes)?;
-            let programs = vec![Program { file: "u-boot.bin".into(), kernel: loaded, tree }];
+            let (loaded, device_tree) = addresses(bytes)?;
+            let programs = vec![Program { file: "u-boot.bin".into(), kernel: loaded, device_tree }];
             with_room(programs, kernel).ok().map(|uboots| uboots[0].to_string())
         });
         crate::base::fuzz::check_text(&["[all]\n# kernel=x\n[pi3]\nkernel=b.bin\r\n kernel=a.bin\n"], named);

@@ -9,7 +9,7 @@ use crate::card::disk::Disk;
 use crate::card::flash::Comparison;
 use crate::card::image::{self, Depth, Image, Limits, Source};
 use crate::card::worker::{self, Against, CompareJob};
-use crate::cli::{CardVerify, Target};
+use crate::cli::{CardVerify, ImageArg};
 use crate::receipt::{self, Flashed, PayloadReceipt};
 use crate::ui;
 
@@ -19,17 +19,17 @@ const BOOTED: &str = "a card that has booted differs: its system writes to it";
 const UNFINISHED: &str = "the first MiB is blank: no flash of the card has finished; flash it again";
 
 pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
-    let (target, device) = args.target()?;
+    let (image_arg, device) = args.image_and_device()?;
     let disk = super::load_readable(cx, device)?;
     let receipt = receipt::of_card(cx, &disk);
     let own = receipt.as_ref().and_then(|receipt| receipt.payload.clone());
     let limits = Limits::new(args.memory_limit, None);
-    let against = match target {
-        Some(Target::Built(source)) => {
+    let against = match image_arg {
+        Some(ImageArg::Built(source)) => {
             let file = image::build(cx, &source, args.build.file.as_deref(), &args.build.nix.nix_args)?;
             Against::Image(examine(cx, Source::open(&file)?.within(limits))?)
         }
-        Some(Target::File(file)) => {
+        Some(ImageArg::File(file)) => {
             let source = Source::open(file)?.within(limits).with_sums(args.sums.given());
             Against::Image(examine(cx, source)?)
         }

@@ -35,7 +35,7 @@ pub struct Setup {
     /// The file of the card; for `raspi3b` its size is a power of two.
     card: PathBuf,
     uboot: PathBuf,
-    tree: PathBuf,
+    device_tree: PathBuf,
     /// The port of 127.0.0.1 that is forwarded to the host's ssh server.
     ssh: Option<u16>,
 }
@@ -65,15 +65,15 @@ impl Setup {
     /// A card without the boot files of a Pi 3.
     pub fn new(machine: Machine, card: &Path, emulator: &Path) -> Result<Self> {
         let mut uboot = emulator.to_owned();
-        let tree = card.with_extension("dtb");
+        let device_tree = card.with_extension("dtb");
         if machine == Machine::Raspi3b {
             uboot = card.with_extension("u-boot.bin");
             let disk = File::open(card).with_context(|| format!("opening {}", card.display()))?;
-            for (name, to) in [("u-boot.bin", &uboot), (DEVICE_TREE, &tree)] {
+            for (name, to) in [("u-boot.bin", &uboot), (DEVICE_TREE, &device_tree)] {
                 fs::write(to, firmware(&disk, name)?).with_context(|| format!("writing {}", to.display()))?;
             }
         }
-        Ok(Self { machine, card: card.to_owned(), uboot, tree, ssh: None })
+        Ok(Self { machine, card: card.to_owned(), uboot, device_tree, ssh: None })
     }
 
     /// The same setup with a network that forwards `port` of 127.0.0.1 to the host's ssh server and reaches nothing else.
@@ -107,7 +107,7 @@ impl Setup {
                 "-kernel".into(),
                 self.uboot.clone().into(),
                 "-dtb".into(),
-                self.tree.clone().into(),
+                self.device_tree.clone().into(),
                 "-drive".into(),
                 drive("if=sd"),
                 "-serial".into(),
@@ -145,8 +145,8 @@ mod tests {
     use super::*;
 
     fn args(machine: Machine, ssh: Option<u16>) -> String {
-        let [card, uboot, tree] = ["/a,b.img", "/u.bin", "/t.dtb"].map(PathBuf::from);
-        let args = Setup { machine, card, uboot, tree, ssh }.args();
+        let [card, uboot, device_tree] = ["/a,b.img", "/u.bin", "/t.dtb"].map(PathBuf::from);
+        let args = Setup { machine, card, uboot, device_tree, ssh }.args();
         args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
