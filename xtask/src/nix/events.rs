@@ -146,17 +146,17 @@ fn belongs_to_cache(uri: &str) -> bool {
 mod tests {
     use super::*;
 
+    const BUILDS: &str = r#"@nix {"action":"start","id":1,"level":3,"type":104,"text":""}"#;
+    const COPIES: &str = r#"@nix {"action":"start","id":3,"level":3,"type":103,"text":""}"#;
+    const BUILD: &str =
+        r#"@nix {"action":"start","id":2,"type":105,"fields":["/nix/store/abc-demo.drv","",1,1]}"#;
+
     #[test]
-    fn a_build_line_by_line() {
-        let drv = "/nix/store/abc-demo.drv".to_owned();
+    fn events_of_a_build() {
         let mut reader = Reader::default();
+        assert_eq!([BUILDS, COPIES].map(|line| reader.read(line)), [Line::Other, Line::Other]);
+        assert_eq!(reader.read(BUILD), Line::Building { id: 2, drv: "/nix/store/abc-demo.drv".into() });
         for (line, expected) in [
-            (r#"{"action":"start","id":1,"level":3,"type":104,"text":""}"#, Line::Other),
-            (r#"{"action":"start","id":3,"level":3,"type":103,"text":""}"#, Line::Other),
-            (
-                r#"{"action":"start","id":2,"type":105,"fields":["/nix/store/abc-demo.drv","",1,1]}"#,
-                Line::Building { id: 2, drv },
-            ),
             (
                 r#"{"action":"start","id":7,"type":108,"fields":["/nix/store/b-x","https://cache.nixos.org"]}"#,
                 Line::Fetching("/nix/store/b-x".into()),
@@ -171,6 +171,26 @@ mod tests {
                 Line::Log { id: 2, text: "hello".into() },
             ),
             (
+                r#"{"action":"msg","level":0,"msg":"error: boom"}"#,
+                Line::Message { level: 0, text: "error: boom".into() },
+            ),
+            (
+                r#"{"action":"msg","column":null,"level":0,"msg":"error: boom","raw_msg":"boom"}"#,
+                Line::Error("error: boom".into()),
+            ),
+        ] {
+            assert_eq!(reader.read(&format!("@nix {line}")), expected, "{line}");
+        }
+        let odd = Line::Message { level: 3, text: "warning: odd".into() };
+        assert_eq!(reader.read("warning: odd"), odd);
+    }
+
+    #[test]
+    fn builds_and_copies_are_counted_together() {
+        let mut reader = Reader::default();
+        [BUILDS, COPIES, BUILD].iter().for_each(|line| drop(reader.read(line)));
+        for (line, expected) in [
+            (
                 r#"{"action":"result","id":1,"type":105,"fields":[1,3,1,0]}"#,
                 Line::Count { done: 1, total: 3 },
             ),
@@ -184,19 +204,9 @@ mod tests {
                 Line::Count { done: 7, total: 12 },
             ),
             (r#"{"action":"result","id":9,"type":105,"fields":[1,1,0,0]}"#, Line::Other),
-            (
-                r#"{"action":"msg","level":0,"msg":"error: boom"}"#,
-                Line::Message { level: 0, text: "error: boom".into() },
-            ),
-            (
-                r#"{"action":"msg","column":null,"level":0,"msg":"error: boom","raw_msg":"boom"}"#,
-                Line::Error("error: boom".into()),
-            ),
         ] {
             assert_eq!(reader.read(&format!("@nix {line}")), expected, "{line}");
         }
-        let odd = Line::Message { level: 3, text: "warning: odd".into() };
-        assert_eq!(reader.read("warning: odd"), odd);
     }
 
     #[test]
@@ -217,9 +227,9 @@ mod tests {
     #[test]
     fn fuzz() {
         let build = [
-            r#"@nix {"action":"start","id":1,"level":3,"type":104,"text":""}"#,
-            r#"@nix {"action":"start","id":3,"level":3,"type":103,"text":""}"#,
-            r#"@nix {"action":"start","id":2,"type":105,"fields":["/nix/store/abc-demo.drv","",1,1]}"#,
+            BUILDS,
+            COPIES,
+            BUILD,
             r#"@nix {"action":"result","id":2,"type":101,"fields":["\u001b[1mhello\u001b[0m"]}"#,
             r#"@nix {"action":"result","id":1,"type":105,"fields":[1,3,1,0]}"#,
             r#"@nix {"action":"result","id":3,"type":105,"fields":[5,9,1,0]}"#,

@@ -4,13 +4,15 @@ use super::fake::FakeMachine;
 use super::tests::{check, request};
 use super::*;
 
+fn expected(size: Option<u64>, serial: Option<&str>) -> Confirmation {
+    Confirmation::Expected { size, serial: serial.map(str::to_owned) }
+}
+
 #[test]
 fn confirmation_without_a_terminal() {
     let machine = FakeMachine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");
-    let expected =
-        |size, serial: Option<&str>| Confirmation::Expected { size, serial: serial.map(str::to_owned) };
-    let cases = [
+    for (confirmation, refusal) in [
         (expected(Some(32_000_000_000), Some("1b534d45")), None),
         (
             Confirmation::Missing,
@@ -40,11 +42,15 @@ fn confirmation_without_a_terminal() {
                   check that /dev/mmcblk0 is the right card",
             ),
         ),
-    ];
-    for (confirmation, words) in cases {
-        check(&card, &Request { confirmation, ..request() }, words.as_slice());
+    ] {
+        check(&card, &Request { confirmation, ..request() }, refusal.as_slice());
     }
-    let large = Disk { size: 300 << 30, ..card };
+}
+
+#[test]
+fn the_size_alone_does_not_identify_a_large_card() {
+    let machine = FakeMachine::new();
+    let large = Disk { size: 300 << 30, ..machine.with_card(&[]).disk("mmcblk0") };
     check(
         &large,
         &Request { confirmation: expected(Some(300 << 30), None), ..request() },

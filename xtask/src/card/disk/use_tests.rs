@@ -19,64 +19,61 @@ fn a_card_that_is_only_mounted_is_accepted_with_unmounting() {
     assert_eq!(mounts.collect::<Vec<_>>(), ["sdb1 /media/me/A", "sdb1 /mnt"]);
 }
 
-type Make<'a> = &'a dyn Fn(&FakeMachine);
+/// How a stick is used beside a plain mount, and the refusal.
+const OTHER_USES: &[(fn(&FakeMachine), &str)] = &[
+    (
+        |machine| {
+            machine.mount("8:17", "/home", "ext4", "/dev/sdb1");
+        },
+        "/dev/sdb is a disk of the running system: sdb1 is mounted at /home; \
+         run `cargo xtask devices` to list the cards",
+    ),
+    (
+        |machine| {
+            machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").swap("/dev/sdb1");
+        },
+        "/dev/sdb is a disk of the running system: sdb1 is used as swap; \
+         run `cargo xtask devices` to list the cards",
+    ),
+    (
+        |machine| {
+            machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").swap("/mnt/swapfile");
+        },
+        "/dev/sdb is a disk of the running system: sdb1 is used as swap; \
+         run `cargo xtask devices` to list the cards",
+    ),
+    (
+        |machine| {
+            machine.stack("dm-0", "sdb1");
+        },
+        "/dev/sdb is in use: sdb1 is part of dm-0 (safe); remove it from there first",
+    ),
+    (
+        |machine| {
+            machine.stack("dm-0", "sdb1").mount("253:0", "/mnt", "ext4", "/dev/mapper/safe");
+        },
+        "/dev/sdb is in use: sdb1 is mounted at /mnt through dm-0 (safe); \
+         run `umount /mnt`",
+    ),
+    (
+        |machine| {
+            for member in ["sda1", "sdb1"] {
+                machine.file(&format!("sys/fs/btrfs/11-22/devices/{member}"), "");
+            }
+            machine.mount("0:31", "/mnt", "btrfs", "/dev/sda1");
+        },
+        "/dev/sdb is in use: sdb1 is mounted at /mnt through a btrfs of 2 devices; \
+         run `umount /mnt`",
+    ),
+];
 
 #[test]
 fn unmounting_does_not_end_other_uses() {
-    let stick = |make: &dyn Fn(&FakeMachine)| {
+    for (make, words) in OTHER_USES {
         let machine = FakeMachine::new();
         machine.with_sata().with_stick().device("virtual/block/dm-0", "253:0", &[("dm/name", "safe")]);
         make(&machine);
-        machine.disk("sdb")
-    };
-    let cases: [(Make, &str); 6] = [
-        (
-            &|machine| {
-                machine.mount("8:17", "/home", "ext4", "/dev/sdb1");
-            },
-            "/dev/sdb is a disk of the running system: sdb1 is mounted at /home; \
-             run `cargo xtask devices` to list the cards",
-        ),
-        (
-            &|machine| {
-                machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").swap("/dev/sdb1");
-            },
-            "/dev/sdb is a disk of the running system: sdb1 is used as swap; \
-             run `cargo xtask devices` to list the cards",
-        ),
-        (
-            &|machine| {
-                machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").swap("/mnt/swapfile");
-            },
-            "/dev/sdb is a disk of the running system: sdb1 is used as swap; \
-             run `cargo xtask devices` to list the cards",
-        ),
-        (
-            &|machine| {
-                machine.stack("dm-0", "sdb1");
-            },
-            "/dev/sdb is in use: sdb1 is part of dm-0 (safe); remove it from there first",
-        ),
-        (
-            &|machine| {
-                machine.stack("dm-0", "sdb1").mount("253:0", "/mnt", "ext4", "/dev/mapper/safe");
-            },
-            "/dev/sdb is in use: sdb1 is mounted at /mnt through dm-0 (safe); \
-             run `umount /mnt`",
-        ),
-        (
-            &|machine| {
-                for member in ["sda1", "sdb1"] {
-                    machine.file(&format!("sys/fs/btrfs/11-22/devices/{member}"), "");
-                }
-                machine.mount("0:31", "/mnt", "btrfs", "/dev/sda1");
-            },
-            "/dev/sdb is in use: sdb1 is mounted at /mnt through a btrfs of 2 devices; \
-             run `umount /mnt`",
-        ),
-    ];
-    for (make, words) in cases {
-        check(&stick(make), &unmounted(), &[words]);
+        check(&machine.disk("sdb"), &unmounted(), &[words]);
     }
 }
 

@@ -116,40 +116,51 @@ fn another_implementation_reads_the_same() {
         for folder in ["/", "/store", "/boot/nixos", "/persist", "/lost+found"] {
             let inode = fs.find(folder).unwrap().unwrap();
             let names = other.read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-            let names = names.map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>();
-            assert_eq!(fs.count(&inode).unwrap() + 2, names.len(), "{folder} {args:?}");
-            for path in names {
-                let own = fs.find_itself(&path).unwrap().unwrap();
-                let theirs = other.symlink_metadata(&*path).unwrap();
-                assert_eq!(
-                    (own.mode & 0o7777, own.user, own.group, own.size),
-                    (theirs.mode(), theirs.uid(), theirs.gid(), theirs.len()),
-                    "{path}"
-                );
-                assert_eq!(
-                    (own.is_file(), own.is_folder(), own.is_link()),
-                    (theirs.file_type().is_regular_file(), theirs.is_dir(), theirs.is_symlink()),
-                    "{path}"
-                );
-                // The other implementation reports a hole in a block map as damage.
-                if own.is_file() && (own.has_extents() || !path.ends_with("holes")) {
-                    assert_eq!(fs.content(&own, 4 << 20).unwrap(), other.read(&*path).unwrap(), "{path}");
-                }
-                if own.is_link() {
-                    assert_eq!(fs.target(&own).unwrap(), other.read_link(&*path).unwrap().as_ref(), "{path}");
-                }
-            }
+            let paths = names.map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+            assert_eq!(fs.count(&inode).unwrap() + 2, paths.len(), "{folder} {args:?}");
+            paths.iter().for_each(|path| assert_same(&fs, &other, path));
         }
-        let holes = fs.content(&fs.find("/persist/holes").unwrap().unwrap(), 300_000).unwrap();
-        assert!(holes.len() == 300_000 && holes[100_000..].starts_with(b"in the middle\0"));
-        assert_eq!(holes.iter().filter(|byte| **byte != 0).count(), 13);
         for path in ["/store/short", "/store/long", "/store/root/nixos/../nixos/i"] {
             let own = fs.resolve(path).unwrap().unwrap().1;
             assert_eq!(own, other.canonicalize(path).unwrap().to_str().unwrap(), "{path} {args:?}");
         }
+    }
+}
+
+/// Asserts that both implementations read the same at `path`.
+fn assert_same(fs: &Ext4, other: &Ext4View, path: &str) {
+    let own = fs.find_itself(path).unwrap().unwrap();
+    let theirs = other.symlink_metadata(path).unwrap();
+    assert_eq!(
+        (own.mode & 0o7777, own.user, own.group, own.size),
+        (theirs.mode(), theirs.uid(), theirs.gid(), theirs.len()),
+        "{path}"
+    );
+    assert_eq!(
+        (own.is_file(), own.is_folder(), own.is_link()),
+        (theirs.file_type().is_regular_file(), theirs.is_dir(), theirs.is_symlink()),
+        "{path}"
+    );
+    // The other implementation reports a hole in a block map as damage.
+    if own.is_file() && (own.has_extents() || !path.ends_with("holes")) {
+        assert_eq!(fs.content(&own, 4 << 20).unwrap(), other.read(path).unwrap(), "{path}");
+    }
+    if own.is_link() {
+        assert_eq!(fs.target(&own).unwrap(), other.read_link(path).unwrap().as_ref(), "{path}");
+    }
+}
+
+#[test]
+fn holes_are_zeros_and_wrong_paths_are_named() {
+    for args in VARIANTS {
+        let disk = disk(&populated(args));
+        let fs = open(&disk).unwrap();
+        let holes = fs.content(&fs.find("/persist/holes").unwrap().unwrap(), 300_000).unwrap();
+        assert!(holes.len() == 300_000 && holes[100_000..].starts_with(b"in the middle\0"));
+        assert_eq!(holes.iter().filter(|byte| **byte != 0).count(), 13);
         assert_eq!(fs.find("/store/absent").unwrap(), None);
-        let error = fs.find("/store/loop/x").unwrap_err().to_string();
-        assert_eq!(error, "the links in the path form a circle");
+        let circle = fs.find("/store/loop/x").unwrap_err().to_string();
+        assert_eq!(circle, "the links in the path form a circle");
         assert_eq!(fs.find("/boot/nixos/k/x").unwrap_err().to_string(), "`k` on the way is not a folder");
     }
 }
