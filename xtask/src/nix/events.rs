@@ -188,7 +188,9 @@ mod tests {
     #[test]
     fn builds_and_copies_are_counted_together() {
         let mut reader = Reader::default();
-        [BUILDS, COPIES, BUILD].iter().for_each(|line| drop(reader.read(line)));
+        for line in [BUILDS, COPIES, BUILD] {
+            reader.read(line);
+        }
         for (line, expected) in [
             (
                 r#"{"action":"result","id":1,"type":105,"fields":[1,3,1,0]}"#,

@@ -186,4 +186,6 @@ fn last_flash_of(receipts: impl IntoIterator<Item = Receipt>, disk: &Disk) -> La
 }
 
 #[cfg(test)]
+mod card_tests;
+#[cfg(test)]
 mod tests;

@@ -3,12 +3,12 @@ use std::path::Path;
 
 use super::*;
 use crate::base::{FlakeRef, HostName, Silent};
-use crate::card::disk::{DiskKind, Roots};
+use crate::card::disk::Roots;
 use crate::card::flash::{Mode, Plan, Report};
 use crate::card::image::{self, Depth, Source};
 
 /// A plan and the report of a flash of an image onto a plain file, both in `dir`.
-fn flash(dir: &Path) -> (Plan, Report) {
+pub(super) fn flash(dir: &Path) -> (Plan, Report) {
     let file = dir.join("an image.img");
     let card = dir.join("card");
     let mut bytes = crate::card::inspect::mbr(&[(0x83, true, 2048, 2048)]).to_vec();
@@ -254,37 +254,6 @@ fn file_names() {
         assert_eq!(receipt.name(), expected);
     }
     assert!(deployed(&"x".repeat(300)).name().ends_with(&format!("-deploy-{}", "x".repeat(80))));
-}
-
-#[test]
-fn the_same_card_is_recognized() {
-    let dir = tempfile::tempdir().unwrap();
-    let (plan, report) = flash(dir.path());
-    let file = plan.disk.clone();
-    let over = DiskKind::Loop { backing: Some(file.path.clone()) };
-    let looped = Disk { path: "/dev/loop7".into(), kind: over, ..file.clone() };
-    let reader =
-        Disk { path: "/dev/sdb".into(), kind: DiskKind::Usb, serial: Some("1".into()), ..file.clone() };
-    let was = |disk: &Disk| {
-        let plan = Plan { disk: disk.clone(), ..plan.clone() };
-        let receipt = Receipt::Flash(Flashed::new(None, &plan, &report).into());
-        move |now: &Disk| last_flash_of([receipt.clone()], now).flashed.is_some()
-    };
-    // A virtual card is identified by its file, whatever loop device it has.
-    for now in [&file, &looped, &Disk { path: "/dev/loop8".into(), ..looped.clone() }] {
-        assert!(was(&file)(now) && was(&looped)(now), "{now:?}");
-    }
-    for now in
-        [&Disk { size: 5 << 20, ..file.clone() }, &Disk { path: "/other".into(), ..file.clone() }, &reader]
-    {
-        assert!(!was(&file)(now), "{now:?}");
-    }
-    // A card with a serial number is recognized in another reader; another card in the same one is not.
-    assert!(was(&reader)(&Disk { path: "/dev/sdc".into(), diskseq: Some(9), ..reader.clone() }));
-    for now in [Disk { serial: Some("2".into()), ..reader.clone() }, Disk { serial: None, ..reader.clone() }]
-    {
-        assert!(!was(&reader)(&now), "{now:?}");
-    }
 }
 
 #[test]

@@ -82,13 +82,12 @@ impl Host {
 
     /// The menu of the builder, with the arguments of the host's configuration.
     fn menu_of_nixpkgs(&self, install: &str) -> Menu {
-        let bash = self.dir.path().join("bash/bin");
-        fs::create_dir_all(&bash).unwrap();
-        symlink("/bin/bash", bash.join("sh")).unwrap();
+        let bash = self.dir.path().join("bash");
+        fs::create_dir_all(bash.join("bin")).unwrap();
+        symlink("/bin/bash", bash.join("bin/sh")).unwrap();
         let nixpkgs = std::env::var_os("XTASK_NIXPKGS").expect("XTASK_NIXPKGS has to name a source tree");
-        let text = fs::read_to_string(Path::new(&nixpkgs).join(BUILDER)).unwrap();
-        let text = text.replace("@bash@", self.dir.path().join("bash").to_str().unwrap());
-        let text = text.replace("@path@", "/usr/bin:/bin");
+        let template = fs::read_to_string(Path::new(&nixpkgs).join(BUILDER)).unwrap();
+        let text = template.replace("@bash@", bash.to_str().unwrap()).replace("@path@", "/usr/bin:/bin");
         assert!(!text.contains("@path") && !text.contains("@bash"), "{text}");
         let builder = self.dir.path().join("builder");
         fs::write(&builder, text).unwrap();

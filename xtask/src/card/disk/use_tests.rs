@@ -19,8 +19,10 @@ fn a_card_that_is_only_mounted_is_accepted_with_unmounting() {
     assert_eq!(mounts.collect::<Vec<_>>(), ["sdb1 /media/me/A", "sdb1 /mnt"]);
 }
 
+type Make = fn(&FakeMachine);
+
 /// How a stick is used beside a plain mount, and the refusal.
-const OTHER_USES: &[(fn(&FakeMachine), &str)] = &[
+const OTHER_USES: &[(Make, &str)] = &[
     (
         |machine| {
             machine.mount("8:17", "/home", "ext4", "/dev/sdb1");
