@@ -86,6 +86,9 @@ pub trait Reporter: Send + Sync {
     fn report_for(&self, _host: &HostName, event: &Event) {
         self.report(event);
     }
+
+    /// Reports how far the running phases are, as the user asked.
+    fn report_progress(&self) {}
 }
 
 /// A reporter for one of several hosts: it adds the host to each event.
@@ -101,6 +104,10 @@ impl Reporter for HostReporter {
 
     fn report_for(&self, host: &HostName, event: &Event) {
         self.reporter.report_for(host, event);
+    }
+
+    fn report_progress(&self) {
+        self.reporter.report_progress();
     }
 }
 

@@ -22,6 +22,7 @@ pub mod percent_encoding;
 mod phase;
 pub mod process;
 pub mod program;
+pub mod progress_signal;
 pub mod project;
 pub mod shell;
 mod size;

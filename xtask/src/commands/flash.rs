@@ -104,7 +104,8 @@ fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<
 /// just inserted.
 fn confirmed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<Plan> {
     cx.plan(&plan);
-    for warning in disk::label_conflicts(&Roots::default(), &plan.disk) {
+    let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk);
+    for warning in plan.disk.size_warning().into_iter().chain(conflicts) {
         cx.warn(warning);
     }
     args.confirm.confirm(&plan.disk, "Everything on this card will be lost.")?;

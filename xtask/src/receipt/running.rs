@@ -101,6 +101,10 @@ impl Reporter for ProgressRecorder {
         self.reporter.report(event);
     }
 
+    fn report_progress(&self) {
+        self.reporter.report_progress();
+    }
+
     fn report_for(&self, host: &HostName, event: &Event) {
         self.reporter.report_for(host, event);
     }

@@ -12,17 +12,18 @@ use super::chunk_strip::ChunkStrip;
 use super::fold::fold_for_stderr;
 use super::layout::{self, Amount, Layout};
 use super::multi_progress::HostProgress;
+use super::progress_line::ProgressReporter;
 use crate::base::{Bytes, Event, HostName, Reporter, escape, program};
 
-/// The reporter for this run: JSON with `--json`, bars on a terminal, plain lines elsewhere.
+/// The reporter for this run: JSON with `--json`, bars on a terminal, plain lines elsewhere. It answers SIGUSR1.
 pub fn reporter(json: bool) -> Arc<dyn Reporter> {
-    if json {
+    ProgressReporter::answering(if json {
         Arc::new(JsonLines)
     } else if std::io::stderr().is_terminal() {
         Arc::new(Bars::default())
     } else {
         Arc::new(PlainLines)
-    }
+    })
 }
 
 /// Prints each event as a line of JSON on stderr: stdout is for the result.

@@ -6,6 +6,7 @@ mod chunk_strip;
 mod fold;
 mod layout;
 mod multi_progress;
+mod progress_line;
 mod prompt;
 #[cfg(test)]
 mod render_tests;

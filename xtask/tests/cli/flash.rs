@@ -229,3 +229,18 @@ fn invalid_arguments_of_flash_are_usage_errors() {
         nix.run(args).assert_stderr_contains(text).assert_code(2);
     }
 }
+
+/// A disk for backups is behind USB, too.
+#[test]
+fn a_disk_far_larger_than_any_card_is_warned_of() {
+    let (answers, _out) = build_with_image();
+    let nix = answers.install();
+    let card = card(&nix);
+    std::fs::File::options().write(true).open(&card).unwrap().set_len(3 << 40).unwrap();
+    let device = card.to_str().expect("a plain path");
+    let args = ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--identity", "none"];
+    let outcome = nix.run(&[&args[..], &["--yes", "--expect-size", "3TiB"]].concat());
+    let words =
+        format!("warning: {device} is larger than any SD card (3072.0 GiB, and cards have up to 2 TiB)");
+    outcome.assert_code(0).assert_stderr_contains(words);
+}

@@ -1,11 +1,13 @@
 //! `flash` on a terminal: the confirmation, its answers and signals.
 
 use rustix::process::Signal;
+use tempfile::TempDir;
 
 use crate::fake_nix::{Answers, FLAKE, FakeNix};
 use crate::flash::{build_with_image, card, image, is_all};
 use crate::support::Sandbox;
 use crate::support::terminal::Terminal;
+use crate::support::xtask::{SignalTo, Xtask};
 
 const QUESTION: &str = "Type the name of the device (virtual-card) to go on: ";
 
@@ -78,20 +80,13 @@ fn slow_build(nix: &Answers, sandbox: &Sandbox) -> Answers {
 /// Who types ahead has not read the question.
 #[test]
 fn what_is_typed_while_nix_builds_confirms_no_card() {
-    let (answers, _out) = build_with_image();
     for ahead in
         ["virtual-card\n", "virtual-card\nvirtual-card\n", "y\nvirtual-card\n", "\n\n", "\x04", "virtual"]
     {
-        let sandbox = Sandbox::with_fakes_only();
-        let slow = slow_build(&answers, &sandbox);
-        let nix = slow.install_in(sandbox);
-        let card = card(&nix);
-        let device = card.to_str().expect("a plain path");
-        let args = ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--identity", "none"];
-        let mut terminal = nix.xtask(&args).on_terminal();
-        while !nix.path("building").exists() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        let (nix, run, _out) = flash_with_slow_build(&[]);
+        let card = nix.path("virtual-card");
+        let mut terminal = run.on_terminal();
+        wait_for_build(&nix);
         terminal.type_keys(ahead);
         std::fs::write(nix.path("go-on"), "").unwrap();
         terminal.wait_for(QUESTION);
@@ -142,18 +137,73 @@ fn on_a_narrow_terminal_in_the_locale_c_no_line_wraps_and_the_picture_is_ascii()
 
 #[test]
 fn an_answer_that_comes_after_typed_ahead_input_counts() {
-    let (answers, _out) = build_with_image();
-    let sandbox = Sandbox::with_fakes_only();
-    let slow = slow_build(&answers, &sandbox);
-    let nix = slow.install_in(sandbox);
-    let card = card(&nix);
-    let device = card.to_str().expect("a plain path");
-    let args = ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--identity", "none"];
-    let mut terminal = nix.xtask(&args).on_terminal();
+    let (nix, run, _out) = flash_with_slow_build(&[]);
+    let card = nix.path("virtual-card");
+    let mut terminal = run.on_terminal();
     terminal.type_keys("sd");
     std::fs::write(nix.path("go-on"), "").unwrap();
     terminal.answer(QUESTION, "virtual-card");
     let (shown, code) = finish(terminal);
     assert_eq!(code, 0, "{shown}");
     assert!(std::fs::read(&card).unwrap().starts_with(&image()));
+}
+
+/// A `flash` whose build lasts until the file `go-on` is in the sandbox, and the output of the build.
+fn flash_with_slow_build(more: &[&str]) -> (FakeNix, Xtask, TempDir) {
+    let (answers, out) = build_with_image();
+    let sandbox = Sandbox::with_fakes_only();
+    let slow = slow_build(&answers, &sandbox);
+    let nix = slow.install_in(sandbox);
+    let card = card(&nix);
+    let device = card.to_str().expect("a plain path");
+    let args = ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--identity", "none"];
+    let run = nix.xtask(&[more, &args].concat());
+    (nix, run, out)
+}
+
+fn wait_for_build(nix: &FakeNix) {
+    while !nix.path("building").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn sigusr1_prints_the_progress_in_all_modes() {
+    let is_line = |line: &str| line.starts_with("progress: build ") && line.contains(" in ");
+    let (nix, run, _out) = flash_with_slow_build(&[]);
+    let mut terminal = run.on_terminal();
+    wait_for_build(&nix);
+    terminal.signal(Signal::USR1).wait_for("progress: build ");
+    std::fs::write(nix.path("go-on"), "").unwrap();
+    terminal.answer(QUESTION, "no");
+    let shown = terminal.finish().stderr;
+    assert!(shown.split(['\n', '\u{1b}']).any(|line| is_line(line.trim_start_matches("[2K"))), "{shown:?}");
+    let json = ["--json", "--yes", "--expect-size", "4MiB"];
+    for (mode, is_json) in [(&json[..1], true), (&json[..0], false)] {
+        let (nix, run, _out) = flash_with_slow_build(mode);
+        let mut run = run.args(&json[1..]).spawn();
+        wait_for_build(&nix);
+        run.signal(SignalTo::Tool, Signal::USR1);
+        let line = run.wait_for("progress: build ");
+        if is_json {
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(event["event"], "note");
+            assert!(is_line(event["text"].as_str().unwrap()), "{line}");
+        } else {
+            assert!(is_line(&line), "{line}");
+        }
+        std::fs::write(nix.path("go-on"), "").unwrap();
+        run.finish().assert_code(0);
+    }
+}
+
+/// As at the begin of a pause: the signal ends no command.
+#[test]
+fn sigusr1_at_a_question_leaves_the_question() {
+    let (answers, _out) = build_with_image();
+    let nix = answers.install();
+    let mut terminal = flash_until_confirmation(&nix);
+    terminal.signal(Signal::USR1).wait_for("progress: no phase is running");
+    terminal.type_keys("virtual-card\n");
+    assert_eq!(finish(terminal).1, 0);
 }

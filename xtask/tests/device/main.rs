@@ -24,6 +24,7 @@ mod interrupt;
 mod killed;
 mod payload;
 mod privileges;
+mod progress;
 mod protected;
 mod reflash;
 mod refusals;

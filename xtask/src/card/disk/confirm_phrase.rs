@@ -1,9 +1,12 @@
 //! The phrase that the user types to confirm that a disk may be overwritten.
 
 use super::Disk;
+use crate::base::Bytes;
 
 /// The largest size of an ordinary card, in bytes. A card that is sold as 256 GB is smaller.
 const LARGEST_USUAL_CARD: u64 = 256 << 30;
+/// The size of the largest card of the standard SDXC, in bytes.
+const LARGEST_CARD: u64 = 2 << 40;
 
 /// The phrase that confirms a disk. The phrase for an unusual disk cannot be typed by habit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,21 @@ impl Disk {
             Some(serial) => ConfirmPhrase::Serial(serial.clone()),
             None => ConfirmPhrase::Size(self.size),
         }
+    }
+
+    /// A warning of a disk that is larger than an ordinary card, or than any.
+    pub fn size_warning(&self) -> Option<String> {
+        let path = self.path.display();
+        let size = Bytes(self.size);
+        if self.size > LARGEST_CARD {
+            return Some(format!(
+                "{path} is larger than any SD card ({size}, and cards have up to 2 TiB): check that it is not a disk with \
+                 your data"
+            ));
+        }
+        (self.size > LARGEST_USUAL_CARD).then(|| {
+            format!("{path} is large for a card ({size}): check that it is not a disk with your data")
+        })
     }
 }
 

@@ -70,3 +70,26 @@ fn confirm_phrases() {
     let unnamed = Disk { serial: None, ..large };
     assert!(unnamed.confirm_phrase().accepts("322122547200") && !unnamed.confirm_phrase().accepts("mmcblk0"));
 }
+
+#[test]
+fn a_disk_that_is_larger_than_a_card_is_warned_of() {
+    let machine = FakeMachine::new();
+    let card = machine.with_card(&[]).disk("mmcblk0");
+    for (size, words) in [
+        (32_000_000_000, None),
+        (256 << 30, None),
+        (
+            500_107_862_016,
+            Some("/dev/mmcblk0 is large for a card (465.8 GiB): check that it is not a disk with your data"),
+        ),
+        (
+            8_001_563_222_016,
+            Some(
+                "/dev/mmcblk0 is larger than any SD card (7452.0 GiB, and cards have up to 2 TiB): \
+                 check that it is not a disk with your data",
+            ),
+        ),
+    ] {
+        assert_eq!(Disk { size, ..card.clone() }.size_warning().as_deref(), words, "{size}");
+    }
+}

@@ -141,6 +141,7 @@ impl WorkerOutput {
         match serde_json::from_str(line) {
             Ok(Message::Answer { answer }) => self.answer = Some(answer),
             Ok(Message::Begun { .. }) => self.begun = true,
+            Ok(Message::ProgressRequested { .. }) => cx.reporter.report_progress(),
             Ok(Message::Event(event)) => match event.into_error() {
                 Ok(error) => self.error = Some(error),
                 Err(event) => cx.reporter.report(&event),
@@ -179,6 +180,7 @@ mod tests {
     fn fuzz_the_output_of_the_worker() {
         let lines = [
             r#"{"begun":"/dev/mmcblk0"}"#,
+            r#"{"progress_requested":true}"#,
             r#"{"event":"phase","name":"write","total":8388608,"bytes":true}"#,
             r#"{"event":"progress","done":1048576,"total":null,"detail":"4.0 MiB/s"}"#,
             r#"{"event":"map","runs":[{"fate":"written","mib":6},{"fate":"skipped","mib":2}]}"#,

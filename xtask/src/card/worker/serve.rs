@@ -28,7 +28,7 @@ use super::rescan::rescan_partitions;
 use crate::bail;
 use crate::base::failure;
 use crate::base::process::{Launcher, handover};
-use crate::base::{Event, Reporter, hardening, interrupt};
+use crate::base::{Event, Reporter, hardening, interrupt, progress_signal};
 use crate::card::ext4::ProgramSource;
 
 /// How long the worker waits for its job, which comes right after the start.
@@ -37,6 +37,9 @@ const JOB_TIMEOUT: Duration = Duration::from_secs(30);
 const BASE_MEMORY: u64 = 256 << 20;
 /// The largest window of a decompressor, in bytes, whatever size an image claims to need.
 const MAX_WINDOW: u64 = 4 << 30;
+
+/// The line for [`Message::ProgressRequested`].
+const PROGRESS_REQUESTED: &str = r#"{"progress_requested":true}"#;
 
 /// One line of the worker's stdout.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,25 +52,33 @@ pub enum Message {
     Begun {
         begun: PathBuf,
     },
+    /// The user asked this process for the progress.
+    ProgressRequested {
+        progress_requested: bool,
+    },
     Event(Event),
 }
 
 /// Runs the job that comes over stdin, if `access` allows it, and returns the exit code. Calls `write_line` with each
 /// line for stdout.
-pub fn serve(access: Access, write_line: impl Fn(&str) + Send + Sync) -> u8 {
-    let worker = Worker { write_line };
-    worker.serve(access).unwrap_or_else(|error| {
+pub fn serve(access: Access, write_line: impl Fn(&str) + Send + Sync + 'static) -> u8 {
+    let worker = Worker { write_line: Arc::new(write_line) };
+    let served = worker.serve(access);
+    // While a card does not answer, the kernel delivers no signal to the thread that waits for the card.
+    pass_on_request(&*worker.write_line);
+    served.unwrap_or_else(|error| {
         worker.report(&Event::failed(&error));
         failure::kind(&error).code()
     })
 }
 
-struct Worker<F> {
-    write_line: F,
+struct Worker {
+    write_line: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
-impl<F: Fn(&str) + Send + Sync> Worker<F> {
+impl Worker {
     fn serve(&self, access: Access) -> Result<u8> {
+        progress_signal::watch()?;
         std::env::set_current_dir("/").context("leaving the working directory")?;
         let stdin = std::io::stdin();
         handover::check(stdin.as_fd())?;
@@ -94,7 +105,7 @@ impl<F: Fn(&str) + Send + Sync> Worker<F> {
     /// This process does not touch the image: it may be on a file system of the caller's that does not answer.
     fn delegate(&self, caller: Caller, mut request: JobRequest, files: &Files) -> Result<u8> {
         let locked = claim_for_caller(caller, &request.job.needs())?;
-        let cancel = watch_for_stop()?;
+        let cancel = watch_for_stop(self.write_line.clone())?;
         let card = ClaimedCard::for_caller(locked)?;
         request.file_roles.extend([FileRole::Card, FileRole::View]);
         let line = serde_json::to_string(&request).context("writing the job as JSON")?;
@@ -117,7 +128,7 @@ impl<F: Fn(&str) + Send + Sync> Worker<F> {
             check_readable(file)?;
             image.source.check(file)?;
         }
-        let cancel = &watch_for_stop()?;
+        let cancel = &watch_for_stop(self.write_line.clone())?;
         let programs = programs.as_deref();
         match job {
             Job::Flash(plan) => self.run(plan, files, programs, cancel),
@@ -169,15 +180,15 @@ impl<F: Fn(&str) + Send + Sync> Worker<F> {
     }
 }
 
-impl<F: Fn(&str) + Send + Sync> Reporter for Worker<F> {
+impl Reporter for Worker {
     fn report(&self, event: &Event) {
         self.message(&Message::Event(event.clone()));
     }
 }
 
 /// A flag that is set when the worker must stop: at the end of stdin, or by a signal. Before this call, signals end the
-/// worker at once.
-fn watch_for_stop() -> Result<Arc<AtomicBool>> {
+/// worker at once. From now on, a request for the progress is passed on by `write_line` to the tool, which knows it.
+fn watch_for_stop(write_line: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Arc<AtomicBool>> {
     let hold = interrupt::guard()?;
     let cancel = Arc::new(AtomicBool::new(false));
     let stdin = std::io::stdin();
@@ -186,13 +197,22 @@ fn watch_for_stop() -> Result<Arc<AtomicBool>> {
     let mut source = File::from(stdin.as_fd().try_clone_to_owned().context("watching for the end of stdin")?);
     // The thread ends with the process.
     let watch = move || {
-        while !hold.requested() && is_open(&mut source) {}
+        while !hold.requested() && is_open(&mut source) {
+            pass_on_request(&*write_line);
+        }
         flag.store(true, Ordering::Relaxed);
         // Signals stay held until the process ends.
         std::mem::forget(hold);
     };
     std::thread::Builder::new().spawn(watch).context("watching for the end of stdin")?;
     Ok(cancel)
+}
+
+/// Passes on a request for the progress, if there was one.
+fn pass_on_request(write_line: &dyn Fn(&str)) {
+    if progress_signal::take() {
+        write_line(PROGRESS_REQUESTED);
+    }
 }
 
 /// Waits up to 100 ms, and returns whether `source` has not ended. Discards what still comes.

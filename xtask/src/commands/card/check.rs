@@ -16,6 +16,7 @@ pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
     refuse(&refusals(&disk, &request(cx, args)?))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
     cx.note(format!("card    {}", disk.summary()));
+    disk.size_warning().into_iter().for_each(|warning| cx.warn(warning));
     args.confirm.confirm(&disk, CONSEQUENCE)?;
     let probes = worker::run(cx, &CapacityJob { disk: disk.clone() })?;
     show(cx, &disk, probes)

@@ -1,0 +1,192 @@
+//! The progress as one line, for SIGUSR1: in all modes, whatever else they show of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::base::{Bytes, Event, HostName, Reporter, escape, progress_signal};
+
+/// The worker passes its requests on. One that the user sends to both is answered once.
+const MIN_INTERVAL: Duration = Duration::from_millis(300);
+
+/// A reporter that follows the running phases and passes all events on.
+pub struct ProgressReporter {
+    reporter: Arc<dyn Reporter>,
+    phases: Mutex<Phases>,
+}
+
+/// The running phases: that of the command, and those of the hosts that it works on in parallel.
+#[derive(Default)]
+struct Phases {
+    running: BTreeMap<Option<HostName>, Running>,
+    /// The last time the progress was reported.
+    reported: Option<Instant>,
+}
+
+struct Running {
+    name: String,
+    bytes: bool,
+    done: u64,
+    total: Option<u64>,
+    /// The current step; empty where none was reported.
+    step: String,
+    since: Instant,
+}
+
+impl ProgressReporter {
+    /// Wraps `reporter`, and answers SIGUSR1 while the result lives.
+    pub fn answering(reporter: Arc<dyn Reporter>) -> Arc<dyn Reporter> {
+        let wrapped = Arc::new(Self { reporter, phases: Mutex::default() });
+        let answer = Arc::downgrade(&wrapped);
+        progress_signal::answer_with(move || Weak::upgrade(&answer).map(|it| it.report_progress()).is_some());
+        wrapped
+    }
+
+    fn follow(&self, host: Option<&HostName>, event: &Event) {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner).follow(host, event);
+    }
+}
+
+impl Reporter for ProgressReporter {
+    fn report(&self, event: &Event) {
+        self.follow(None, event);
+        self.reporter.report(event);
+    }
+
+    fn report_for(&self, host: &HostName, event: &Event) {
+        self.follow(Some(host), event);
+        self.reporter.report_for(host, event);
+    }
+
+    fn report_progress(&self) {
+        let line = self.phases.lock().unwrap_or_else(PoisonError::into_inner).line(Instant::now());
+        if let Some(line) = line {
+            self.reporter.report(&Event::note(line));
+        }
+    }
+}
+
+impl Phases {
+    fn follow(&mut self, host: Option<&HostName>, event: &Event) {
+        let host = host.cloned();
+        match event {
+            Event::Phase { name, total, bytes } => {
+                let (name, step) = (escape::line(name), String::new());
+                let since = Instant::now();
+                let running = Running { name, bytes: *bytes, done: 0, total: *total, step, since };
+                self.running.insert(host, running);
+            }
+            Event::Progress { done, total, .. } => {
+                if let Some(running) = self.running.get_mut(&host) {
+                    running.done = *done;
+                    running.total = total.or(running.total);
+                }
+            }
+            Event::Step { text } => {
+                if let Some(running) = self.running.get_mut(&host) {
+                    running.step = escape::line(text);
+                }
+            }
+            Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed { .. } => {
+                self.running.remove(&host);
+            }
+            Event::Note { .. } | Event::Warning { .. } | Event::Log { .. } | Event::Map { .. } => {}
+        }
+    }
+
+    /// The progress at `now`; `None` where it was just reported.
+    fn line(&mut self, now: Instant) -> Option<String> {
+        let last = self.reported.replace(now);
+        if last.is_some_and(|last| now.saturating_duration_since(last) < MIN_INTERVAL) {
+            return None;
+        }
+        let texts = self.running.iter().map(|(host, running)| match host {
+            Some(host) => format!("{}: {}", escape::line(host), running.text(now)),
+            None => running.text(now),
+        });
+        let text = texts.collect::<Vec<_>>().join("; ");
+        Some(if text.is_empty() {
+            "progress: no phase is running".to_owned()
+        } else {
+            format!("progress: {text}")
+        })
+    }
+}
+
+impl Running {
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    fn text(&self, now: Instant) -> String {
+        let Self { name, done, total, .. } = self;
+        let seconds = now.saturating_duration_since(self.since).as_secs_f64();
+        if !self.bytes {
+            let step = if self.step.is_empty() { String::new() } else { format!(", {}", self.step) };
+            let count = total.map(|total| format!(" {done} of {total} steps")).unwrap_or_default();
+            return format!("{name}{count} in {seconds:.1} s{step}");
+        }
+        let rate = *done as f64 / seconds.max(0.001);
+        let of_total = total.map(|total| {
+            let percent = u128::from(*done) * 100 / u128::from(total.max(1));
+            format!(" of {} ({percent} %)", Bytes(total))
+        });
+        let left = total.filter(|_| rate > 0.0).map(|total| {
+            let left = total.saturating_sub(*done) as f64 / rate;
+            format!(", {left:.0} s left")
+        });
+        let (of_total, left) = (of_total.unwrap_or_default(), left.unwrap_or_default());
+        format!("{name} {}{of_total} in {seconds:.1} s, {}/s{left}", Bytes(*done), whole(rate))
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+fn whole(rate: f64) -> Bytes {
+    Bytes(rate as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phase(total: Option<u64>, bytes: bool) -> Event {
+        Event::Phase { name: "write".into(), total, bytes }
+    }
+
+    #[test]
+    fn the_line_has_what_is_known() {
+        let progress = |done| Event::Progress { done, total: None, detail: None };
+        for (events, line) in [
+            (vec![], "progress: no phase is running"),
+            (
+                vec![phase(Some(200 << 20), true), progress(50 << 20)],
+                "progress: write 50.0 MiB of 200.0 MiB (25 %) in 10.0 s, 5.0 MiB/s, 30 s left",
+            ),
+            (vec![phase(Some(200 << 20), true)], "progress: write 0 B of 200.0 MiB (0 %) in 10.0 s, 0 B/s"),
+            (vec![phase(None, true), progress(50 << 20)], "progress: write 50.0 MiB in 10.0 s, 5.0 MiB/s"),
+            (vec![phase(Some(4), false), progress(1)], "progress: write 1 of 4 steps in 10.0 s"),
+            (
+                vec![phase(None, false), Event::Step { text: "a\nb".into() }],
+                "progress: write in 10.0 s, a\\u{a}b",
+            ),
+            (vec![phase(None, true), Event::PhaseEnded], "progress: no phase is running"),
+        ] {
+            let mut phases = Phases::default();
+            for event in &events {
+                phases.follow(None, event);
+            }
+            let since = Instant::now();
+            phases.running.values_mut().for_each(|running| running.since = since);
+            let now = since + Duration::from_secs(10);
+            assert_eq!(phases.line(now).as_deref(), Some(line));
+            assert_eq!(phases.line(now + Duration::from_millis(10)), None, "asked twice");
+        }
+    }
+
+    #[test]
+    fn hosts_have_their_own_phases() {
+        let mut phases = Phases::default();
+        for host in ["b", "a"] {
+            phases.follow(Some(&host.into()), &phase(None, false));
+        }
+        let line = phases.line(Instant::now()).unwrap();
+        assert_eq!(line, "progress: a: write in 0.0 s; b: write in 0.0 s");
+    }
+}
