@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::gather::{FoundTarget, build, find_target, gather, lock_host};
+use super::host;
 use super::host_conflicts;
 use super::host_lock::HostLock;
 use super::options::DeployOptions;
@@ -157,7 +158,7 @@ impl Member {
             Ok(Ending::Ended(outcome)) => {
                 (outcome.words(), outcome.runs().to_owned(), seconds(outcome.plan.timings.total()))
             }
-            Err(error) => (kind(error).host_label().unwrap_or("failed").into(), "-".into(), "-".into()),
+            Err(error) => (host::failure_label(error).unwrap_or("failed").into(), "-".into(), "-".into()),
         };
         [self.host.to_string(), verdict, runs, time]
     }

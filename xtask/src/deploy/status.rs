@@ -193,12 +193,7 @@ impl Status {
             }
             Err(error) => {
                 let [unknown, units, free] = ["-", "-", "-"].map(str::to_owned);
-                let label = if host::is_unknown_key(error) {
-                    Some("key not known")
-                } else {
-                    kind(error).host_label()
-                };
-                let why = label.unwrap_or("unknown");
+                let why = host::failure_label(error).unwrap_or("unknown");
                 [self.host.to_string(), why.into(), unknown, units, free, last]
             }
         }

@@ -44,7 +44,14 @@ fn status_shows_whether_a_host_answers() {
     let none = r#"{"names":["other"],"node":null}"#;
     for (stderr, nodes, code, runs, expected) in [
         ("ssh: connect to host stinky.lan port 22: No route to host", None, 12, "unreachable", json!(false)),
-        ("Host key verification failed.", None, 13, "another host key", json!(true)),
+        ("Host key verification failed.", None, 13, "key not known", json!(true)),
+        (
+            "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @",
+            None,
+            13,
+            "another host key",
+            json!(true),
+        ),
         ("root@stinky.lan: Permission denied (publickey).", None, 6, "login refused", json!(true)),
         ("", Some(none), 2, "unknown", json!(null)),
     ] {

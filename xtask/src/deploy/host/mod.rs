@@ -22,7 +22,7 @@ pub use probe::{add_queries, probe, probe_after_deploy};
 pub use query::{Answer, Query};
 pub use rollback_generation::add_rollback_generation;
 pub use ssh::{CLOSURE_TIMEOUT, Remote};
-pub use ssh_errors::is_unknown_key;
+pub use ssh_errors::failure_label;
 pub use ssh_mux::SshMux;
 pub use state::{Activity, State};
 pub use wait::{reboot, wait_for_reconnect, wait_until_reachable};

@@ -42,8 +42,12 @@ pub fn connection_error(host: &HostName, connection: &Connection, log: &str, std
 /// The end of the message for a host whose key nobody has accepted yet.
 const UNKNOWN_KEY: &str = "is not known here";
 
-/// Whether `error` is that of [`connection_error`] for an unknown host key, and not for a changed one.
-pub fn is_unknown_key(error: &anyhow::Error) -> bool {
+/// The label of `error` in a table of hosts: nobody has accepted the host key yet, or it is another one than the known key.
+pub fn failure_label(error: &anyhow::Error) -> Option<&'static str> {
+    if is_unknown_key(error) { Some("key not known") } else { kind(error).host_label() }
+}
+
+fn is_unknown_key(error: &anyhow::Error) -> bool {
     kind(error) == ExitKind::HostKey && error.to_string().ends_with(UNKNOWN_KEY)
 }
 
