@@ -177,7 +177,7 @@ in
     else
       {
         configuration = if isMade then path else null;
-        # The files that colmena would copy to the host.
+        # The files that colmena would upload to the host.
         uncopied = if isMade then builtins.attrNames (setOf (deployment.keys or null)) else [ ];
         hostname = if node.hostname or null == null then "" else node.hostname;
         profiles = builtins.attrNames profiles;
