@@ -75,7 +75,6 @@ fn the_disk_of_the_running_system_is_refused() {
     let disk = system_disk();
     let path = disk.to_str().unwrap();
     assert_refused(path, &VIRTUAL, &format!("{path} is a disk of the running system: "));
-    // No option changes that, so none is offered.
     for options in [&[][..], &["--yes"]] {
         let outcome = flash(path, options);
         outcome.assert_stderr_contains("is a disk of the running system: ").assert_code(3);
@@ -144,7 +143,6 @@ fn own_process() -> String {
     format!("{} ({})", name.trim(), std::process::id())
 }
 
-/// The mount is a claim that only the namespace of its process shows.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_is_mounted_in_another_mount_namespace_is_refused() {
@@ -166,7 +164,6 @@ fn a_card_that_is_mounted_in_another_mount_namespace_is_refused() {
     outcome.assert_stderr_contains(format!("({})\nhint: unmount it there, or end ", child.id()));
 }
 
-/// Desktops mount cards below `/media`; users do where they like.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_its_user_mounted_in_a_home_is_in_use_and_no_disk_of_the_system() {
