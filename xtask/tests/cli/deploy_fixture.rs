@@ -29,7 +29,8 @@ impl Fixture {
         let after = fixture.file("after");
         // The profile is not in the store of this machine, so it is built; the closure is unknown.
         let actions = "*' build '*) echo '[{}]';; *' copy '*) exit 0;;";
-        let eval = format!("{actions} *' eval '*) cat {nodes};;");
+        // First: the words of an evaluated function are words of this pattern, too.
+        let eval = format!("*' eval '*) cat {nodes};; {actions}");
         let fakes = &fixture.sandbox;
         fakes.fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.26.3";; {eval} esac"#));
         let ran = fixture.sandbox.path("calls").join("deploy");
