@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::payload::PayloadSetup;
 use crate::base::{Bytes, Context, FlakeRef, HostName, interrupt};
 use crate::card::disk::{Confirmation, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
-use crate::card::flash::{self, Mode, PayloadPlan, Plan, Report};
+use crate::card::flash::{self, FILE_SHA256, Mode, PayloadPlan, Plan, Report};
 use crate::card::image::{self, Depth, Image, Source, Wanted};
 use crate::card::inspect::{self, BootFiles, Budget, Inspection};
 use crate::card::worker;
@@ -155,7 +155,8 @@ fn show(cx: &Context, done: &Done) -> Result<()> {
     if let Some(identity) = &done.identity {
         ui::result(&format!("host    {}, ssh key {}", identity.host, identity.fingerprint))?;
     }
-    ui::result(&format!("verify  {} read back, hash {}", Bytes(report.size), report.hash))?;
+    let sum = image.file_sha256.as_deref().unwrap_or("unknown");
+    ui::result(&format!("verify  {} read back, {FILE_SHA256} {sum}", Bytes(report.size)))?;
     if let Some(verified) = &done.booted {
         ui::result("")?;
         ui::table(&qemu::table(verified))?;

@@ -10,7 +10,7 @@ use crate::bail;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Bytes, Context, Event, interrupt};
 use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
-use crate::card::flash::{Plan, Report};
+use crate::card::flash::{FILE_SHA256, Plan, Report};
 use crate::card::image::{self, CheckCache, Image, Limits, Source};
 use crate::card::worker::{self, Access};
 use crate::cli::{Flash, ImageArg, PayloadArgs};
@@ -135,7 +135,8 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
     if cx.json {
         let identity = plan.payload.as_ref().and_then(|payload| payload.content.identity.as_ref());
         let result = serde_json::json!({
-            "device": plan.disk.path, "image": plan.image.source.path, "identity": identity, "report": report
+            "device": plan.disk.path, "image": plan.image.source.path, "identity": identity, "report": report,
+            "file_sha256": plan.image.file_sha256
         });
         return ui::json(&result);
     }
@@ -143,5 +144,6 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
     let payload = plan.payload.as_ref().map(|payload| format!(" and {}", payload.content.summary()));
     let payload = payload.unwrap_or_default();
     let size = Bytes(report.size);
-    ui::result(&format!("{path} holds the image{payload}: {size} read back, hash {}", report.hash))
+    let sum = plan.image.file_sha256.as_deref().unwrap_or("unknown");
+    ui::result(&format!("{path} holds the image{payload}: {size} read back, {FILE_SHA256} {sum}"))
 }

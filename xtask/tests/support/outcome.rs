@@ -18,6 +18,16 @@ impl Outcome {
         Self { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
+    /// The sum of the image file of the shown plan, as a flash prints it, taken without the tool's own code.
+    #[track_caller]
+    pub fn file_sum(&self) -> String {
+        let file = self.stderr.lines().find_map(|line| line.strip_prefix("image   ")).expect("a plan");
+        let bytes = std::fs::read(file).expect("reading the image");
+        let sum = <sha2::Sha256 as sha2::Digest>::digest(bytes);
+        let hex = sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        format!("SHA-256 of the image file {hex}")
+    }
+
     /// Asserts the exit code.
     #[track_caller]
     pub fn assert_code(&self, code: i32) -> &Self {

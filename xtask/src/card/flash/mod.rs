@@ -36,5 +36,5 @@ pub use engine::write_image;
 pub use flash_job::ImageContent;
 pub use io_monitor::Rates;
 pub use payload::{Change, PayloadWriter, WrittenPayload};
-pub use plan::{PayloadPlan, Plan};
+pub use plan::{FILE_SHA256, PayloadPlan, Plan};
 pub use report::{Report, Seconds};

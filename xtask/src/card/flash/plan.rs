@@ -69,6 +69,9 @@ impl Plan {
     }
 }
 
+/// What the printed hash of an image is, so that everybody can recompute it.
+pub const FILE_SHA256: &str = "SHA-256 of the image file";
+
 impl fmt::Display for PayloadPlan {
     /// Lines of a plan, each with its line end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,7 +87,7 @@ impl fmt::Display for Plan {
         let Self { image, disk, .. } = self;
         writeln!(f, "image   {}", Plain(image.source.path.display()))?;
         write!(f, "        {} ({})", Bytes(image.size), image.source.format)?;
-        image.hash.map_or(Ok(()), |hash| write!(f, ", hash {hash}"))?;
+        image.file_sha256.as_ref().map_or(Ok(()), |sum| write!(f, ", {FILE_SHA256} {sum}"))?;
         writeln!(f)?;
         for partition in &image.layout.partitions {
             writeln!(f, "        {}", Plain(partition))?;
