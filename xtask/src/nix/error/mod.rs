@@ -104,6 +104,18 @@ pub fn build_failed(installable: &str, messages: &[String], log: &[String]) -> a
     error_with_hint(&message, &[messages.join("\n"), log.join("\n")].join("\n"))
 }
 
+/// The error for a copy of `path` that failed. `messages` are the errors that Nix printed, the cause first; `words` are
+/// the last lines that ssh and the host printed.
+pub fn copy_failed(path: &dyn Display, messages: &[String], words: &[String]) -> anyhow::Error {
+    let cause = messages.first().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
+    let mut message = format!("nix failed on {path}: {cause}");
+    if !words.is_empty() {
+        message.push_str("\n  ssh and the host printed:");
+        message.extend(words.iter().map(|line| format!("\n  | {line}")));
+    }
+    failure!(Other, "{message}")
+}
+
 /// Whether `text` only lists what could not be built because something else failed. The words changed with 2.30.
 pub fn is_consequence(text: &str) -> bool {
     text.contains("dependencies of derivation") || text.contains("dependency failed")
