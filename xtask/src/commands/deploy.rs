@@ -81,6 +81,7 @@ fn apply(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Ending
     if plan.already_done().is_none() {
         deploy::compare(cx, &mut plan)?;
         cx.note(plan.to_string());
+        deploy::check_before_copy(cx, &plan)?;
     }
     if options.goal == Goal::Show {
         return Ok(Ending::Planned(plan.into()));

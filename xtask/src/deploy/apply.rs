@@ -11,7 +11,7 @@ use super::plan::{Plan, path_text};
 use super::target::Target;
 use super::verdict::{self, Verdict};
 use crate::bail;
-use crate::base::failure::{self, ExitKind, kind};
+use crate::base::failure::{self, ExitKind, Reason, kind};
 use crate::base::{Context, Event};
 use crate::nix::{self, Destination};
 
@@ -112,7 +112,26 @@ fn copy(cx: &Context, options: &DeployOptions, Plan { target, mux, .. }: &mut Pl
     let ssh_options =
         Some(host::nix_ssh_opts(&target.connection, mux.as_ref().map(SshMux::options).unwrap_or_default()));
     let to = Destination { login: target.connection.destination.clone(), ssh_options, flags };
-    nix::copy(&cx.launcher, &target.path, &to, cx.reporter.as_ref())
+    let copied = nix::copy(&cx.launcher, &target.path, &to, cx.reporter.as_ref());
+    copied.map_err(|error| explain_silence(cx, target, error))
+}
+
+/// `error`, with what `nix-store` prints on the host where it prints that to stdout, which Nix takes for an answer of its
+/// own and drops.
+fn explain_silence(cx: &Context, target: &Target, error: anyhow::Error) -> anyhow::Error {
+    if !nix::is_silent_host(&error) {
+        return error;
+    }
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    // Without input it ends at once.
+    let Ok(output) = remote.run_with_any_exit_code("nix-store --serve --write") else { return error };
+    let words = host::tail(&[output.stdout, output.stderr].concat());
+    let words = if words.is_empty() { "nothing".to_owned() } else { words };
+    let message = format!(
+        "{error:#}\n  `nix-store --serve` on {} exits with {} and prints: {words}",
+        target.host, output.code
+    );
+    kind(&error).error_with_hint_of(message, &error)
 }
 
 /// The outcome of a copy that failed: nothing was activated, but the state of the host is read all the same.
@@ -123,7 +142,8 @@ fn report_failed_copy(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let after = host::wait_for_reconnect(target, cx.reporter.as_ref(), || probe(&remote, target))
         .with_context(lost)?;
-    let copy_failed = Some(failure::with_hint(error));
+    let copy_failed =
+        Some(Reason { message: format!("{error:#}"), hint: failure::hint(error).map(str::to_owned) });
     Ok(Outcome { verdict, after, deploy_rs: None, copy_failed, health: Vec::new(), plan })
 }
 

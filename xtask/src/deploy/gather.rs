@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use super::closure::{Closure, Diff};
+use super::copy_checks;
 use super::desired::{Nodes, Overrides, Trust};
-use super::host::{self, Activity, CLOSURE_TIMEOUT, Query, Remote, SshMux, State};
+use super::host::{self, Activity, CLOSURE_TIMEOUT, Query, Remote, RemoteStore, SshMux, State};
 use super::host_lock::HostLock;
 use super::options::{Afterwards, DeployOptions, Goal};
 use super::plan::Plan;
@@ -54,8 +55,11 @@ pub fn gather(
     warn_of_what_is_left_out(cx, &target);
     // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
     let mux = if options.goal == Goal::Show { None } else { open_mux(cx, &target) };
-    let (before, closure) = timings.time("probe", || read_state(cx, options, &target))?;
-    check(options, Plan { target, goal: options.goal, before, closure, diff: None, timings, mux, lock })
+    let FirstLook { before, closure, store } = timings.time("probe", || read_state(cx, options, &target))?;
+    let goal = options.goal;
+    let missing = Vec::new();
+    let plan = Plan { target, goal, before, closure, diff: None, store, missing, timings, mux, lock };
+    check(cx, options, version, plan)
 }
 
 /// The ssh connection that all commands share until the host is changed.
@@ -112,9 +116,17 @@ fn warn_of_what_is_left_out(cx: &Context, target: &Target) {
     }
 }
 
-/// Reads the state of the host, and the closure of its system if that is going to change. With `--wait`, waits for a
+/// What is read of the host at first.
+struct FirstLook {
+    before: State,
+    /// The closure of its system, if that is going to change.
+    closure: Option<Closure>,
+    store: RemoteStore,
+}
+
+/// Reads the state of the host, its Nix, and the closure of its system if that is going to change. With `--wait`, waits for a
 /// host that does not answer yet.
-fn read_state(cx: &Context, options: &DeployOptions, target: &Target) -> Result<(State, Option<Closure>)> {
+fn read_state(cx: &Context, options: &DeployOptions, target: &Target) -> Result<FirstLook> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let from = target.running_link();
     let link = shell::quote(&target.link);
@@ -124,8 +136,13 @@ fn read_state(cx: &Context, options: &DeployOptions, target: &Target) -> Result<
         let mut query = Query::new("the query of the state and the closure")?;
         Closure::add_queries(&mut query, &skip_if, from);
         host::add_queries(&mut query, target);
+        RemoteStore::add_queries(&mut query, target);
         let answer = remote.query(&query, CLOSURE_TIMEOUT)?;
-        Ok((State::read(&answer), Closure::parse(&answer)))
+        Ok(FirstLook {
+            before: State::read(&answer),
+            closure: Closure::parse(&answer),
+            store: RemoteStore::read(&answer),
+        })
     };
     match options.wait {
         Some(limit) => host::wait_until_reachable(target, limit, cx.reporter.as_ref(), probe),
@@ -134,12 +151,15 @@ fn read_state(cx: &Context, options: &DeployOptions, target: &Target) -> Result<
 }
 
 /// Refuses a host that cannot be deployed to now. A host that is current needs no sudo.
-fn check(options: &DeployOptions, plan: Plan) -> Result<Plan> {
-    let nothing_to_do = plan.already_done().is_some() && options.afterwards == Afterwards::Stay;
-    if nothing_to_do {
+fn check(cx: &Context, options: &DeployOptions, version: nix::Version, plan: Plan) -> Result<Plan> {
+    let is_current = plan.already_done().is_some();
+    if is_current && options.afterwards == Afterwards::Stay {
         check_idle(&plan.target, &plan.before)?;
     } else {
         check_deployable(&plan.target, &plan.before)?;
+    }
+    if !is_current {
+        copy_checks::check_before_build(cx, version, &plan)?;
     }
     Ok(plan)
 }
@@ -224,7 +244,10 @@ pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
         ))
     });
     match read {
-        Ok((from, to)) => plan.diff = Some(Diff::new(&from, &to)),
+        Ok((from, to)) => {
+            plan.diff = Some(Diff::new(&from, &to));
+            plan.missing = to.without(&from);
+        }
         Err(error) if kind(&error) == ExitKind::Interrupted => return Err(error),
         Err(error) => {
             cx.warn(format!(

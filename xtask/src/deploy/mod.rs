@@ -8,6 +8,7 @@
 mod activation;
 mod apply;
 mod closure;
+mod copy_checks;
 mod desired;
 mod gather;
 mod host;
@@ -26,6 +27,7 @@ mod verdict_docs_tests;
 
 pub use activation::require_deploy_rs;
 pub use apply::apply;
+pub use copy_checks::check_before_copy;
 pub use desired::Overrides;
 pub use gather::{build, compare, find_target, gather, lock_host};
 pub use multi_host::{

@@ -7,7 +7,7 @@ use super::host::{Check, State};
 use super::plan::{Plan, path_text};
 use super::target::Target;
 use super::verdict::{self, Basis, Verdict};
-use crate::base::failure::ExitKind;
+use crate::base::failure::{ExitKind, Reason};
 use crate::nix::StorePath;
 
 /// A finished deploy: its plan, the state of the host afterwards, and the verdict.
@@ -19,7 +19,7 @@ pub struct Outcome {
     /// How deploy-rs exited; `None` if it did not run.
     pub deploy_rs: Option<DeployExit>,
     /// The error of the copy, if the closure did not arrive completely.
-    pub copy_failed: Option<String>,
+    pub copy_failed: Option<Reason>,
     /// The results of the health checks.
     pub health: Vec<Check>,
 }
@@ -86,7 +86,7 @@ impl Outcome {
             "the closure was not copied completely to {}; nothing was activated, and it runs {} as before: {}",
             self.plan.target.host,
             path_text(self.running()),
-            self.copy_failed.as_deref().unwrap_or_default()
+            self.copy_failed.as_ref().map_or("", |reason| &reason.message)
         )
     }
 
@@ -118,7 +118,9 @@ impl Outcome {
     /// The error of a verdict that is a failure; `None` for a success.
     pub fn error(&self) -> Option<anyhow::Error> {
         let kind = self.verdict.failure()?;
-        let hint = self.needs_boot_goal().then(|| "deploy again with `--boot --reboot`".to_owned());
+        let of_copy = self.copy_failed.as_ref().and_then(|reason| reason.hint.clone());
+        let boot = || self.needs_boot_goal().then(|| "deploy again with `--boot --reboot`".to_owned());
+        let hint = of_copy.or_else(boot);
         Some(kind.error_with(self.summary(), hint, Vec::new()))
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::closure::{Closure, Diff};
-use super::host::{SshMux, State};
+use super::host::{RemoteStore, SshMux, State};
 use super::host_lock::HostLock;
 use super::options::Goal;
 use super::target::Target;
@@ -23,6 +23,10 @@ pub struct Plan {
     pub closure: Option<Closure>,
     /// `None` if unknown, or if there is nothing to compare with.
     pub diff: Option<Diff>,
+    /// The Nix of the host.
+    pub store: RemoteStore,
+    /// The paths that are not in the current closure of the host, with their sizes in bytes, as far as both are known.
+    pub missing: Vec<(StorePath, u64)>,
     pub timings: Timings,
     /// The connection that commands share until the host is changed.
     pub mux: Option<SshMux>,

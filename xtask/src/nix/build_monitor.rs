@@ -108,7 +108,7 @@ impl<'a> BuildMonitor<'a> {
 
     /// The errors, the cause first. With a daemon, only the last error of the run is marked as one of Nix: its cause is among
     /// the unverified ones.
-    fn causes(&self) -> Vec<String> {
+    pub fn causes(&self) -> Vec<String> {
         match self.errors.first() {
             None => self.unverified_errors.clone(),
             Some(first) if error::is_consequence(first) => {

@@ -15,6 +15,12 @@ pub struct Config {
     pub extra_platforms: Vec<System>,
     /// The raw `builders` setting; `@FILE` names a machines file, which may be absent.
     pub builders: String,
+    /// How many builds run here at once; with 0, only remote builders build.
+    pub max_jobs: u64,
+    /// The binary caches, apart by spaces.
+    pub substituters: String,
+    /// Whether Nix signs what it builds here (`secret-key-files`).
+    pub signs: bool,
     /// Whether builds run in a sandbox (`true` or `relaxed`).
     pub sandbox: bool,
     /// The paths that builds in the sandbox see, as they appear there.
@@ -42,6 +48,9 @@ impl Config {
             system: text("system"),
             extra_platforms: names.map(str::to_owned).collect(),
             builders: text("builders"),
+            max_jobs: value("max-jobs").as_u64().unwrap_or(1),
+            substituters: words(&value("substituters")).join(" "),
+            signs: !words(&value("secret-key-files")).is_empty(),
             sandbox,
             sandbox_paths: paths(&value("sandbox-paths")),
         })
@@ -56,6 +65,12 @@ impl Config {
     pub fn accepts(&self, system: &str) -> bool {
         self.system == system || self.extra_platforms.iter().any(|platform| platform == system)
     }
+}
+
+/// The words of a setting that is a list, or a text of words.
+fn words(setting: &Value) -> Vec<String> {
+    let list = setting.as_array().into_iter().flatten().filter_map(Value::as_str);
+    list.chain(setting.as_str()).flat_map(str::split_whitespace).map(str::to_owned).collect()
 }
 
 /// The paths in the sandbox. The setting is a list of `PATH` or `INSIDE=PATH`, in newer versions an object with the names
@@ -80,6 +95,11 @@ mod tests {
         assert!(!config.accepts("riscv64-linux"));
         assert_eq!((config.builders.as_str(), config.sandbox), ("@/etc/nix/machines", false));
         assert!(Config::parse("{").is_err());
+        let json = r#"{"max-jobs":{"value":0},"substituters":{"value":["https://a","https://b"]},
+            "secret-key-files":{"value":["/k"]}}"#;
+        let own = Config::parse(json).unwrap();
+        assert_eq!((own.max_jobs, own.substituters.as_str(), own.signs), (0, "https://a https://b", true));
+        assert_eq!((config.max_jobs, config.substituters.as_str(), config.signs), (1, "", false));
         let json =
             r#"{"sandbox":{"value":true},"sandbox-paths":{"value":["/bin/sh=/nix/store/b","/run/binfmt?"]}}"#;
         let config = Config::parse(json).unwrap();

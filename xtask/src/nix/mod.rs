@@ -22,13 +22,12 @@ pub use build::{build, build_all, eval_args};
 pub use build_sandbox::protect_keys_from_builds;
 pub use config::Config;
 pub use copy::{Destination, copy};
-pub use error::strip_ansi;
-pub use error::{is_evaluation_error, is_missing_attribute};
+pub use error::{CopyFault, is_evaluation_error, is_missing_attribute, is_silent_host, strip_ansi};
 pub use eval::{ALL_OUTPUTS, eval, quote};
 pub use eval_cache::{EvalCache, Fingerprint};
 pub use inputs::lock_without_keys;
 pub use installable::Installable;
-pub use path_info::closure;
+pub use path_info::{closure, is_signed};
 pub use store_path::StorePath;
 pub use version::{Version, require};
 

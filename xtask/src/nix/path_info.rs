@@ -18,6 +18,30 @@ pub fn closure(launcher: &Launcher, path: &StorePath) -> Result<Vec<(StorePath, 
     json.as_ref().and_then(parse).with_context(|| format!("reading the closure of {path}"))
 }
 
+/// Whether another store may take `path` without trust in this one: the path has a signature, or is named by its content.
+pub fn is_signed(launcher: &Launcher, path: &StorePath) -> Result<bool> {
+    let args = [&FEATURES[..], &["path-info", "--json", path.as_str()]].concat();
+    let output = launcher.capture("nix", &args)?;
+    if !output.success() {
+        return Err(error::evaluation_failed(&output.stderr, path));
+    }
+    let json: Value =
+        serde_json::from_str(&output.stdout).with_context(|| format!("reading the signatures of {path}"))?;
+    Ok(infos(&json).all(has_signature))
+}
+
+/// The information on each path, in any of the three formats of [`parse`].
+fn infos(value: &Value) -> impl Iterator<Item = &Value> {
+    let list = value.as_array().into_iter().flatten();
+    let object = value.get("info").unwrap_or(value).as_object().into_iter().flat_map(|paths| paths.values());
+    list.chain(object)
+}
+
+fn has_signature(info: &Value) -> bool {
+    let signatures = info["signatures"].as_array();
+    signatures.is_some_and(|found| !found.is_empty()) || !info["ca"].is_null() && info["ca"] != ""
+}
+
 /// Reads the store paths and their sizes from any of the three formats: a list (to 2.18), an object by path, and an object
 /// by name in the store, below `info` (from 2.33).
 pub fn parse(value: &Value) -> Option<Vec<(StorePath, u64)>> {
@@ -39,6 +63,26 @@ mod tests {
 
     fn read(json: &str) -> Option<Vec<(StorePath, u64)>> {
         parse(&serde_json::from_str(json).ok()?)
+    }
+
+    #[test]
+    fn signatures_in_the_three_formats() {
+        let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-a-1";
+        for (info, expected) in [
+            (r#"{"narSize":7,"signatures":["cache.nixos.org-1:x"]}"#, true),
+            (r#"{"narSize":7,"ca":"fixed:r:sha256:x","signatures":[]}"#, true),
+            (r#"{"narSize":7,"ca":null,"signatures":[],"ultimate":true}"#, false),
+            (r#"{"narSize":7,"ultimate":true}"#, false),
+        ] {
+            for json in [
+                format!("[{info}]"),
+                format!("{{\"{path}\":{info}}}"),
+                format!("{{\"info\":{{\"a\":{info}}}}}"),
+            ] {
+                let value = serde_json::from_str::<Value>(&json).unwrap();
+                assert_eq!(infos(&value).map(has_signature).collect::<Vec<_>>(), [expected], "{json}");
+            }
+        }
     }
 
     #[test]

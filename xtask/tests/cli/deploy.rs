@@ -19,7 +19,7 @@ fn a_successful_deploy_makes_exactly_these_calls() {
     let pinned = fixture.sandbox.path("state/deploy/stinky");
     let node = PINNED.replace("}}}", &format!(r#","tempPath":"{WORKDIR}"}}}}}}"#));
     assert_eq!(fs::read_to_string(pinned.join("deploy.json")).expect("the pinned node"), node);
-    let ssh_opts = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
+    let ssh_opts = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T";
     let node = format!(r#"path:{}#"stinky".system"#, pinned.display());
     let deploy = ["--skip-checks", "--ssh-opts", ssh_opts, &node, "--debug-logs", "--", "-L"];
     assert_eq!(fixture.sandbox.calls("deploy"), [deploy]);

@@ -192,7 +192,8 @@ pub fn first_probe() -> String {
         format!("readlink -f {LINK} | grep -qxF {NEW_PROFILE} || test ! -e /run/current-system");
     let query = format!("{unless_current} || nix-store --query --requisites /run/current-system");
     let sizes = format!("{query} | xargs nix-store --query --size");
-    probe_with(&[("requisites", &query), ("sizes", &sizes)], &[])
+    let store = [("store", "nix-store --store dummy:// --version 2>&1"), ("free", "df -Pk /nix")];
+    probe_with(&[("requisites", &query), ("sizes", &sizes)], &store)
 }
 
 pub const ACTIVATING: &str = "[deploy] [INFO] Activating profile `system` for node `stinky`";

@@ -46,6 +46,12 @@ impl Closure {
         self.0.iter().any(|(known, _)| known == path)
     }
 
+    /// The paths that `other` lacks.
+    pub fn without(&self, other: &Self) -> Vec<(StorePath, u64)> {
+        let known = other.0.iter().map(|(path, _)| path.as_str()).collect::<std::collections::HashSet<_>>();
+        self.0.iter().filter(|(path, _)| !known.contains(path.as_str())).cloned().collect()
+    }
+
     /// The size of the closure in bytes.
     pub fn size(&self) -> u64 {
         self.0.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size))

@@ -33,15 +33,18 @@ impl Disks {
     }
 
     fn parse(answer: &Answer) -> Self {
-        let free = answer.lines("free").nth(1).and_then(|line| line.split_whitespace().nth(3));
-        let free =
-            free.and_then(|blocks| blocks.parse::<u64>().ok()).map(|blocks| blocks.saturating_mul(1024));
         let mut read_only = answer.lines("mounts").filter_map(read_only).collect::<Vec<_>>();
         read_only.sort_unstable();
         read_only.dedup();
         read_only.truncate(MAX_DEVICES);
-        Self { free, read_only }
+        Self { free: free_bytes(answer), read_only }
     }
+}
+
+/// The free bytes in the part `free`, the output of `df -Pk`.
+pub fn free_bytes(answer: &Answer) -> Option<u64> {
+    let blocks = answer.lines("free").nth(1)?.split_whitespace().nth(3)?;
+    Some(blocks.parse::<u64>().ok()?.saturating_mul(1024))
 }
 
 /// The device of a line of mountinfo whose file system itself is read-only, and not only this mount of it: NixOS

@@ -24,7 +24,7 @@ pub fn run_checks(remote: &Remote, commands: &[String]) -> Result<Vec<Check>> {
 }
 
 fn run(remote: &Remote, command: &str) -> Result<Check> {
-    let output = remote.run_health_check(command)?;
+    let output = remote.run_with_any_exit_code(command)?;
     let text = [output.stdout.trim_end(), output.stderr.trim_end()].join("\n");
     Ok(Check { command: command.to_owned(), exit_code: output.code, output: tail(text.trim()) })
 }

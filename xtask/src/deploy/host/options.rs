@@ -10,6 +10,8 @@ use crate::deploy::target::{Connection, Pin};
 pub const NO_MUX: [&str; 4] = ["-o", "ControlMaster=no", "-o", "ControlPath=none"];
 /// Without a terminal nobody can answer a question of ssh.
 pub const BATCH_MODE: [&str; 2] = ["-o", "BatchMode=yes"];
+/// Overrides `-tt` and `RequestTTY` of the node: a terminal changes the bytes of a copy, which then waits for ever.
+const NO_TERMINAL: &str = "-T";
 /// Timeouts for a dead link. They follow the options of the node, which may set others.
 const TIMEOUTS: [&str; 6] =
     ["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"];
@@ -39,14 +41,15 @@ impl Connection {
 
     /// The arguments with which ssh runs `command` on the host. Options in `first` override all others.
     pub fn arguments(&self, first: Vec<String>, command: &str) -> Vec<String> {
-        let rest = ["-T", "--", &self.destination, command].map(str::to_owned);
+        let rest = [NO_TERMINAL, "--", &self.destination, command].map(str::to_owned);
         first.into_iter().chain(self.all_options()).chain(rest).collect()
     }
 }
 
 /// The options as one line for `NIX_SSHOPTS`, which Nix splits like a shell. Options in `first` override all others.
 pub fn nix_ssh_opts(connection: &Connection, first: Vec<String>) -> String {
-    let options = first.into_iter().chain(connection.all_options()).collect::<Vec<_>>();
+    let options = first.into_iter().chain(connection.all_options()).chain([NO_TERMINAL.to_owned()]);
+    let options = options.collect::<Vec<_>>();
     options.iter().map(|option| shell::quote(option)).collect::<Vec<_>>().join(" ")
 }
 
@@ -56,7 +59,8 @@ pub fn nix_ssh_opts(connection: &Connection, first: Vec<String>) -> String {
 /// # Errors
 /// `Refused` if that would drop a pinned key.
 pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<Option<String>> {
-    let options = connection.all_options();
+    let mut options = connection.all_options();
+    options.push(NO_TERMINAL.to_owned());
     match options.iter().find(|option| option.is_empty() || option.contains(' ')) {
         None => Ok(Some(options.join(" "))),
         Some(option) if connection.pin.is_some() => bail!(
@@ -84,7 +88,7 @@ pub mod tests {
 
     #[test]
     fn options_that_deploy_rs_would_break() {
-        let expected = "-p 22 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
+        let expected = "-p 22 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T";
         assert_eq!(
             deploy_rs_ssh_opts(&"h".into(), &connection(&["-p", "22"])).unwrap().as_deref(),
             Some(expected)

@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use rustix::rand::{GetRandomFlags, getrandom};
 
+/// The part before the first marker: what the shell of the host prints on its own.
+const GREETING: &str = "";
+
 /// The name of the last marker. An answer without it is incomplete.
 const END: &str = "end";
 
@@ -39,6 +42,11 @@ impl Query {
         let _ = write!(self.text, "{marker}; {command}; ");
     }
 
+    /// Whether the host has run at least the first command: `output` has a marker.
+    pub fn has_run(&self, output: &str) -> bool {
+        output.split('\0').any(|token| token.starts_with(&self.nonce))
+    }
+
     /// The command line for the host.
     pub fn command(&self) -> String {
         format!("{}{}", self.text, self.marker(END))
@@ -51,7 +59,7 @@ impl Query {
     /// Splits `output` into its parts; `None` if it is incomplete.
     pub fn parse(&self, output: &str) -> Option<Answer> {
         let mut parts = BTreeMap::new();
-        let mut part = None;
+        let mut part = Some(GREETING.to_owned());
         for token in output.split('\0') {
             match token.strip_prefix(&self.nonce).and_then(|rest| rest.strip_prefix('.')) {
                 Some(END) => return Some(Answer(parts)),
@@ -83,6 +91,16 @@ impl Answer {
         self.lines(name).next()
     }
 
+    /// Whether the host was asked for the part.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// What the shell of the host printed before the first command.
+    pub fn greeting(&self) -> &str {
+        self.0.get(GREETING).map_or("", |text| text.trim())
+    }
+
     /// An answer with the given parts.
     #[cfg(test)]
     pub fn of(parts: &[(&str, &str)]) -> Self {
@@ -112,6 +130,8 @@ mod tests {
         let query = query(&[("one", "echo a; echo ' b '"), ("two", "false"), ("three", "printf c")]);
         let answer = query.parse(&format!("Welcome\n{}", output(&query))).unwrap();
         assert!(answer.lines("one").eq(["a", "b"]));
+        assert_eq!(answer.greeting(), "Welcome");
+        assert!(answer.has("two") && !answer.has("four"));
         assert_eq!(
             (answer.first("two"), answer.first("three"), answer.first("four")),
             (None, Some("c"), None)
@@ -122,6 +142,7 @@ mod tests {
     fn an_incomplete_answer_is_none() {
         let query = query(&[("one", "echo a")]);
         let output = output(&query);
+        assert!(query.has_run(&output[..=output.len() / 2]) && !query.has_run("only backups here\n"));
         assert!((0..output.len() - 1).all(|end| query.parse(&output[..end]).is_none()));
     }
 

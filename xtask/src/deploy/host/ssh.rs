@@ -7,13 +7,14 @@ use anyhow::Result;
 use rustix::process::Signal;
 
 use super::excerpt::tail;
+use super::locked_keys::first_locked_key;
 use super::options::{BATCH_MODE, LOG, NO_MUX};
 use super::query::{Answer, Query};
 use super::ssh_errors::{connection_error, is_lost};
 use super::ssh_mux::SshMux;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::{Bounds, Launcher, Output};
-use crate::base::{HostName, interrupt};
+use crate::base::{HostName, interrupt, shell};
 use crate::deploy::target::Connection;
 use crate::failure;
 
@@ -62,13 +63,34 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// As [`Self::run`], and `Undecided` if the answer is incomplete.
     pub fn query(&self, query: &Query, time: Duration) -> Result<Answer> {
-        let output = self.run_within(query.label(), &query.command(), time)?;
+        let output = self.try_run_within(&query.command(), time)?;
+        let said = [output.stdout.as_str(), output.stderr.as_str()].map(tail).join("\n");
+        if !query.has_run(&output.stdout) && !said.trim().is_empty() {
+            return Err(self.not_run(output.code, said.trim()));
+        }
+        let stdout = self.check_success(query.label(), output)?;
         let incomplete = || failure!(Undecided, "the answer of {} is incomplete", self.host);
-        query.parse(&output).ok_or_else(incomplete)
+        query.parse(&stdout).ok_or_else(incomplete)
+    }
+
+    /// The error for a host that runs another command than ssh asked for: an account without a login, or a key with a
+    /// forced command. Both write to stdout what they have to say.
+    fn not_run(&self, code: i32, said: &str) -> anyhow::Error {
+        let said = said.lines().map(|line| format!("\n  | {line}")).collect::<String>();
+        failure!(
+            Undecided, "{} did not run the commands of this tool as {} (exit code {code}); it printed:{said}",
+            self.host, self.connection.destination;
+            hint: "log in as a user with a shell, by a key for which neither authorized_keys (`command=`) nor sshd \
+                   (`ForceCommand`) sets a command"
+        )
     }
 
     fn run_within(&self, label: &str, command: &str, time: Duration) -> Result<String> {
-        let output = self.try_run_within(command, time)?;
+        self.check_success(label, self.try_run_within(command, time)?)
+    }
+
+    /// The stdout of a command that succeeded.
+    fn check_success(&self, label: &str, output: Output) -> Result<String> {
         match output.code {
             0 => Ok(output.stdout),
             code => Err(failure!(
@@ -88,8 +110,8 @@ impl<'a> Remote<'a> {
         self.try_run_within(command, COMMAND_TIMEOUT)
     }
 
-    /// Runs a command of the user, which may exit with the code that ssh has for its own failures.
-    pub fn run_health_check(&self, command: &str) -> Result<Output> {
+    /// Runs a command that may exit with the code that ssh has for its own failures, such as one of the user.
+    pub fn run_with_any_exit_code(&self, command: &str) -> Result<Output> {
         match self.run_ssh(command, COMMAND_TIMEOUT)? {
             (output, log) if output.code == SSH_FAILED && !is_lost(&log, &output.stderr) => {
                 // The user may have made ssh quiet: a host that answers now has answered before.
@@ -106,8 +128,26 @@ impl<'a> Remote<'a> {
     /// The output of the host, if there was a connection.
     fn check_connected(&self, (output, log): (Output, String)) -> Result<Output> {
         match output.code {
-            SSH_FAILED => Err(connection_error(self.host, self.connection, &log, &output.stderr)),
+            SSH_FAILED => {
+                let error = connection_error(self.host, self.connection, &log, &output.stderr);
+                Err(self.with_locked_key(error))
+            }
             _ => Ok(output),
+        }
+    }
+
+    /// `error`; of a refused login with the key that ssh could not use.
+    fn with_locked_key(&self, error: anyhow::Error) -> anyhow::Error {
+        if kind(&error) != ExitKind::Permission {
+            return error;
+        }
+        match first_locked_key(self.launcher, self.connection) {
+            Some(key) => failure!(
+                Permission, "{error:#}";
+                hint: "run `ssh-add {}`: that key has a passphrase, for which ssh cannot ask here",
+                shell::quote(&key.display().to_string())
+            ),
+            None => error,
         }
     }
 

@@ -1,8 +1,12 @@
 //! Errors of Nix, with their hints. Nix exits with 1 for every error, so its text is classified: in one table, here.
 
+mod copy;
+
 use std::fmt::Display;
 
-use crate::failure;
+use crate::base::failure::ExitKind;
+
+pub use copy::{CopyFault, copy_failed, is_silent_host};
 
 /// The hint for errors of Nix whose text contains all `patterns`. Seen with Nix 2.26.3 and 2.34.8, unless a comment
 /// names another version.
@@ -104,18 +108,6 @@ pub fn build_failed(installable: &str, messages: &[String], log: &[String]) -> a
     error_with_hint(&message, &[messages.join("\n"), log.join("\n")].join("\n"))
 }
 
-/// The error for a copy of `path` that failed. `messages` are the errors that Nix printed, the cause first; `words` are
-/// the last lines that ssh and the host printed.
-pub fn copy_failed(path: &dyn Display, messages: &[String], words: &[String]) -> anyhow::Error {
-    let cause = messages.first().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
-    let mut message = format!("nix failed on {path}: {cause}");
-    if !words.is_empty() {
-        message.push_str("\n  ssh and the host printed:");
-        message.extend(words.iter().map(|line| format!("\n  | {line}")));
-    }
-    failure!(Other, "{message}")
-}
-
 /// Whether `text` only lists what could not be built because something else failed. The words changed with 2.30.
 pub fn is_consequence(text: &str) -> bool {
     text.contains("dependencies of derivation") || text.contains("dependency failed")
@@ -145,11 +137,13 @@ pub fn failed_derivation(message: &str) -> Option<&str> {
 
 /// The error `message`, with the hint of the first rule that fits `text`.
 fn error_with_hint(message: &str, text: &str) -> anyhow::Error {
+    ExitKind::Other.error_with(message, hint_of(text), Vec::new())
+}
+
+/// The hint of the first rule that fits `text`.
+fn hint_of(text: &str) -> Option<String> {
     let fits = |rule: &&Rule| rule.patterns.iter().all(|pattern| text.contains(pattern));
-    match RULES.iter().find(fits) {
-        Some(rule) => failure!(Other, "{message}"; hint: "{}", rule.hint),
-        None => failure!(Other, "{message}"),
-    }
+    RULES.iter().find(fits).map(|rule| rule.hint.to_owned())
 }
 
 /// What went wrong and where: `text` from its last line on that begins with `error: `, and of the trace before that line

@@ -1,0 +1,129 @@
+//! Whether the host takes what would be copied to it: checked at the first look at the host, before hours of building,
+//! and again before the copy, when its size and its signatures are known.
+
+use anyhow::Result;
+
+use super::host::{Query, Remote};
+use super::plan::Plan;
+use super::target::Target;
+use crate::bail;
+use crate::base::{Bytes, Context, shell};
+use crate::nix::{self, Config, CopyFault, StorePath};
+
+/// With less free space, in bytes, a host cannot even register what it gets.
+const MIN_FREE: u64 = 16 << 20;
+/// With less free space, in bytes, an update of a system seldom fits.
+const LOW_FREE: u64 = 512 << 20;
+/// How many paths a host is asked for at once: a command of ssh has at most 128 KiB.
+const MAX_PATHS: usize = 500;
+
+/// Binary caches that have nothing of a user's own flake.
+const PUBLIC_CACHES: &[&str] = &["https://cache.nixos.org", "https://cache.nixos.org/"];
+
+/// Checks, before anything is built, that the host of `plan` takes a copy.
+///
+/// # Errors
+/// `Refused` where the copy would fail for certain.
+pub fn check_before_build(cx: &Context, version: nix::Version, plan: &Plan) -> Result<()> {
+    let Plan { target, store, .. } = plan;
+    if !target.builds_here {
+        return Ok(());
+    }
+    let host = &target.host;
+    let login = &target.connection.destination;
+    if !store.greeting.is_empty() {
+        bail!(
+            Refused, "nothing can be copied to {host}: its shell prints text before each command: {}", store.greeting;
+            hint: "{}", CopyFault::Greeting.hint(login)
+        );
+    }
+    if let Some(words) = &store.fault {
+        let words = if words.is_empty() { "it prints nothing" } else { words };
+        bail!(
+            Refused, "nothing can be copied to {host}: `nix-store` does not run there: {words}";
+            hint: "{}", CopyFault::NoNixStore.hint(login)
+        );
+    }
+    check_free(cx, target, store.free)?;
+    if store.trusted == Some(false) && is_surely_unsigned(cx, version, target)? {
+        return Err(untrusted(target));
+    }
+    Ok(())
+}
+
+fn check_free(cx: &Context, target: &Target, free: Option<u64>) -> Result<()> {
+    let Some(free) = free.filter(|free| *free < LOW_FREE) else { return Ok(()) };
+    let hint = CopyFault::HostFull.hint(&target.connection.destination);
+    if free < MIN_FREE {
+        bail!(Refused, "the disk of /nix on {} is full: {} are free", target.host, Bytes(free); hint: "{hint}");
+    }
+    cx.warn(format!("{} has only {} free in /nix; {hint}", target.host, Bytes(free)));
+    Ok(())
+}
+
+/// The refusal of a user whom the store of the host does not trust.
+fn untrusted(target: &Target) -> anyhow::Error {
+    let login = &target.connection.destination;
+    let user = login.rsplit_once('@').map_or("", |(user, _)| user);
+    crate::failure!(
+        Refused, "{user} is not a trusted user of the Nix on {}, which refuses unsigned copies from others (`lacks a \
+                  signature by a trusted key`)", target.host;
+        hint: "{}", CopyFault::Untrusted.hint(login)
+    )
+}
+
+/// Whether the profile has no signature, or will have none: it is built here by a Nix that signs nothing.
+fn is_surely_unsigned(cx: &Context, version: nix::Version, target: &Target) -> Result<bool> {
+    if target.path.exists() {
+        return Ok(!nix::is_signed(&cx.launcher, &target.path)?);
+    }
+    let config = Config::load(&cx.launcher, version)?;
+    let mut caches = config.substituters.split_whitespace();
+    Ok(!config.signs && caches.all(|cache| PUBLIC_CACHES.contains(&cache)))
+}
+
+/// Checks, once the profile of `plan` is built, that the host takes its closure.
+///
+/// # Errors
+/// `Refused` where the copy would fail.
+pub fn check_before_copy(cx: &Context, plan: &Plan) -> Result<()> {
+    let target = &plan.target;
+    if !target.builds_here || plan.already_done().is_some() || !target.path.exists() {
+        return Ok(());
+    }
+    if plan.store.trusted == Some(false) && !nix::is_signed(&cx.launcher, &target.path)? {
+        return Err(untrusted(target));
+    }
+    check_room(cx, plan)
+}
+
+/// Refuses a closure that does not fit. Only then is the host asked which of its paths it has from an earlier copy.
+fn check_room(cx: &Context, plan: &Plan) -> Result<()> {
+    let total =
+        |paths: &[(StorePath, u64)]| paths.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size));
+    let Some(free) = plan.store.free.filter(|free| total(&plan.missing) > *free) else { return Ok(()) };
+    let remote =
+        Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection).with_mux(plan.mux.as_ref());
+    let needed = total(&absent(&remote, &plan.missing)?);
+    if needed <= free {
+        return Ok(());
+    }
+    bail!(
+        Refused, "the new system needs {} on {}, where {} are free in /nix", Bytes(needed), plan.target.host, Bytes(free);
+        hint: "{}", CopyFault::HostFull.hint(&plan.target.connection.destination)
+    );
+}
+
+/// Those of `paths` that are not in the store of the host.
+fn absent(remote: &Remote, paths: &[(StorePath, u64)]) -> Result<Vec<(StorePath, u64)>> {
+    let mut absent = Vec::new();
+    for part in paths.chunks(MAX_PATHS) {
+        let words = part.iter().map(|(path, _)| shell::quote(path.as_str())).collect::<Vec<_>>().join(" ");
+        let mut query = Query::new("the query of missing paths")?;
+        query.add("invalid", &format!("nix-store --check-validity --print-invalid {words}"));
+        let answer = remote.query(&query, super::host::CLOSURE_TIMEOUT)?;
+        let invalid = answer.lines("invalid").collect::<std::collections::HashSet<_>>();
+        absent.extend(part.iter().filter(|(path, _)| invalid.contains(path.as_str())).cloned());
+    }
+    Ok(absent)
+}

@@ -1,0 +1,98 @@
+//! Keys with a passphrase: in a run without a terminal, ssh passes over them without a word.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::base::process::{Bounds, Launcher};
+use crate::deploy::target::Connection;
+
+/// How `ssh-keygen` begins its complaint about the passphrase (OpenSSH 7.0 to 10.0).
+const WRONG_PASSPHRASE: &str = "incorrect passphrase";
+/// The most keys that are looked at.
+const MAX_KEYS: usize = 16;
+/// The limits of a program that looks at a key.
+const BOUNDS: Bounds = Bounds { output: 1 << 20, time: Duration::from_secs(10) };
+
+/// The first key that ssh would use for `connection` and cannot: it has a passphrase, and no agent has it.
+pub fn first_locked_key(launcher: &Launcher, connection: &Connection) -> Option<PathBuf> {
+    let args = connection.arguments(vec!["-G".to_owned()], "true");
+    let settings = output(launcher, "ssh", &args)?;
+    let home = launcher.env("HOME").map(PathBuf::from).unwrap_or_default();
+    let agent = output(launcher, "ssh-add", &["-l".to_owned()]).unwrap_or_default();
+    let files = identity_files(&settings, &home);
+    files
+        .into_iter()
+        .find(|file| file.is_file() && is_locked(launcher, file) && !is_in_agent(launcher, file, &agent))
+}
+
+/// The files in the output of `ssh -G`.
+fn identity_files(settings: &str, home: &Path) -> Vec<PathBuf> {
+    let values = settings.lines().filter_map(|line| line.strip_prefix("identityfile "));
+    let path = |value: &str| match value.strip_prefix("~/") {
+        Some(below) => home.join(below),
+        None => PathBuf::from(value),
+    };
+    values.map(path).take(MAX_KEYS).collect()
+}
+
+/// Whether the key in `file` does not open without a passphrase.
+fn is_locked(launcher: &Launcher, file: &Path) -> bool {
+    let name = file.display().to_string();
+    let args = ["-y", "-P", "", "-f", &name];
+    let output = launcher.bounded("ssh-keygen", &args, BOUNDS, &|| Ok(()));
+    output.is_ok_and(|output| !output.success() && output.stderr.contains(WRONG_PASSPHRASE))
+}
+
+/// Whether the fingerprint of the key in `file` is in `agent`, the output of `ssh-add -l`.
+fn is_in_agent(launcher: &Launcher, file: &Path, agent: &str) -> bool {
+    let args = ["-l".to_owned(), "-f".to_owned(), file.display().to_string()];
+    let line = output(launcher, "ssh-keygen", &args).unwrap_or_default();
+    let fingerprint = line.split_whitespace().nth(1);
+    fingerprint.is_some_and(|own| agent.split_whitespace().any(|word| word == own))
+}
+
+/// The stdout of a program that succeeds.
+fn output(launcher: &Launcher, program: &str, args: &[String]) -> Option<String> {
+    let output = launcher.bounded(program, args, BOUNDS, &|| Ok(())).ok()?;
+    output.success().then_some(output.stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_with_a_passphrase() {
+        let dir = tempfile::tempdir().unwrap();
+        let launcher = Launcher::new("/").with_env("SSH_AUTH_SOCK", "/nowhere");
+        let connection = |key: &Path| Connection {
+            destination: "root@127.0.0.1".into(),
+            options: ["-F", "/dev/null", "-i", &key.display().to_string()].map(str::to_owned).to_vec(),
+            pin: None,
+        };
+        for (format, passphrase, expected) in [
+            (&[][..], "", false),
+            (&[], "secret", true),
+            (&["-m", "PEM"], "secret", true),
+            (&["-m", "PKCS8"], "secret", true),
+        ] {
+            let key = dir.path().join(format!("key{}{passphrase}", format.concat()));
+            let file = key.display().to_string();
+            let make = ["-q", "-t", "rsa", "-b", "2048", "-N", passphrase, "-f", &file];
+            launcher.read("ssh-keygen", &[&make[..], format].concat()).unwrap();
+            let found = first_locked_key(&launcher, &connection(&key));
+            assert_eq!(found, expected.then_some(key), "{format:?}");
+        }
+        let none = dir.path().join("none");
+        assert_eq!(first_locked_key(&launcher, &connection(&none)), None);
+        std::fs::write(&none, "no key").unwrap();
+        assert_eq!(first_locked_key(&launcher, &connection(&none)), None);
+    }
+
+    #[test]
+    fn fuzz() {
+        crate::base::fuzz::check_text(&["user pi\nidentityfile ~/.ssh/id_ed25519\n"], |text| {
+            identity_files(text, Path::new("/home/pi"))
+        });
+    }
+}

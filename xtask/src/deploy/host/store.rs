@@ -1,0 +1,90 @@
+//! The Nix of the host: whether it takes what would be copied to it.
+
+use super::disks::free_bytes;
+use super::query::{Answer, Query};
+use crate::deploy::target::Target;
+
+/// How the output of `nix-store --version` begins, of Nix, Lix and Determinate Nix.
+const VERSION_PREFIX: &str = "nix-store (";
+
+/// The store of the host, as the host answers before anything is built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoteStore {
+    /// Why `nix-store` does not run there, in the words of the host, which may be none.
+    pub fault: Option<String>,
+    /// What the shell of the host prints before each command.
+    pub greeting: String,
+    /// Whether the store takes unsigned paths from the login user; `None` if it does not say.
+    pub trusted: Option<bool>,
+    /// Free space for the store, in bytes.
+    pub free: Option<u64>,
+}
+
+impl RemoteStore {
+    /// Adds the commands from whose output the store of `target` is read.
+    pub fn add_queries(query: &mut Query, target: &Target) {
+        // Without a store of its own, this command makes none on a host that has none yet.
+        query.add("store", "nix-store --store dummy:// --version 2>&1");
+        query.add("free", "df -Pk /nix");
+        // The store trusts root. `ping` is the older name of `info`, which all versions know.
+        if !target.connection.destination.starts_with("root@") {
+            query.add("trust", "nix --extra-experimental-features nix-command store ping --json");
+        }
+    }
+
+    /// Reads the parts of [`Self::add_queries`].
+    pub fn read(answer: &Answer) -> Self {
+        let found = answer.first("store").is_some_and(|line| line.starts_with(VERSION_PREFIX));
+        let words = || answer.lines("store").take(3).collect::<Vec<_>>().join("; ");
+        let fault = (answer.has("store") && !found).then(words);
+        let trust =
+            answer.lines("trust").find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let trusted = trust.map(|json| json["trusted"].clone());
+        Self {
+            fault,
+            greeting: answer.greeting().to_owned(),
+            trusted: trusted.and_then(|value| value.as_bool().or(value.as_u64().map(|number| number != 0))),
+            free: free_bytes(answer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_of_a_host() {
+        let read =
+            |store: &str, trust: &str| RemoteStore::read(&Answer::of(&[("store", store), ("trust", trust)]));
+        for (store, expected) in [
+            ("nix-store (Nix) 2.26.3\n", None),
+            ("nix-store (Lix, like Nix) 2.91.1\n", None),
+            (
+                "bash: line 1: nix-store: command not found\n",
+                Some("bash: line 1: nix-store: command not found"),
+            ),
+            ("", Some("")),
+        ] {
+            assert_eq!(read(store, "").fault.as_deref(), expected, "{store}");
+        }
+        for (trust, expected) in [
+            ("{\"trusted\":0,\"url\":\"daemon\"}\n", Some(false)),
+            ("{\"trusted\":1,\"url\":\"daemon\"}\n", Some(true)),
+            ("{\"trusted\":true}\n", Some(true)),
+            ("{\"trusted\":null}\n", None),
+            ("{\"url\":\"daemon\"}\n", None),
+            ("", None),
+        ] {
+            assert_eq!(read("", trust).trusted, expected, "{trust}");
+        }
+        assert_eq!(RemoteStore::read(&Answer::default()), RemoteStore::default());
+    }
+
+    #[test]
+    fn fuzz() {
+        crate::base::fuzz::check_text(&["nix-store (Nix) 2.26.3\n", "{\"trusted\":0}"], |text| {
+            RemoteStore::read(&Answer::of(&[("store", text), ("trust", text), ("free", text)]))
+        });
+    }
+}
