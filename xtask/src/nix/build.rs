@@ -13,7 +13,7 @@ use super::installable::Installable;
 use super::{FEATURES, path_info};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::Launcher;
-use crate::base::{Event, Reporter};
+use crate::base::{Event, Reporter, shell};
 use crate::failure;
 
 /// Flags that `nix build` accepts, and commands that evaluate do not.
@@ -90,7 +90,7 @@ fn run(
         attempt = self::attempt(launcher, targets, &uncached, reporter)?;
     }
     let Some(json) = attempt.json else {
-        return Err(attempt.monitor.into_error(&names(installables)));
+        return Err(attempt.monitor.into_error(&names(installables), &read_log_command(launcher)));
     };
     let amount = attempt.monitor.made();
     let seconds = started.elapsed().as_secs_f64();
@@ -111,9 +111,18 @@ fn derivations(
         .chain(extra.iter().map(String::as_str))
         .collect::<Vec<_>>();
     let names = names(installables);
-    let paths = path_info::parse(&json(launcher, &args, &names)?);
+    let paths = path_info::parse(&json(launcher, &args, &names, None)?);
     let paths = paths.with_context(|| format!("reading the derivations of {names}"))?;
     Ok(paths.into_iter().map(|(path, _)| Installable::derivation(path)).collect())
+}
+
+/// The command that prints the log of a derivation. It needs no feature of Nix, and the whole path where the Nix of
+/// `setup` is not on the user's `PATH`.
+fn read_log_command(launcher: &Launcher) -> String {
+    let own = launcher.env("NIX_BIN_DIR").map(|folder| PathBuf::from(folder).join("nix-store"));
+    let program =
+        own.map_or_else(|| "nix-store".to_owned(), |path| shell::quote(&path.display().to_string()));
+    format!("{program} --read-log")
 }
 
 /// All `installables` in one line, for messages.

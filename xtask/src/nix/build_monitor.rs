@@ -96,14 +96,14 @@ impl<'a> BuildMonitor<'a> {
         self.causes().first().is_some_and(|text| error::is_cached_failure(text))
     }
 
-    /// The error for a failed run, with the end of the log of the build that failed.
-    pub fn into_error(self, installable: &str) -> anyhow::Error {
+    /// The error for a failed run, with the end of the log of the build that failed, which `read_log DERIVATION` prints.
+    pub fn into_error(self, installable: &str, read_log: &str) -> anyhow::Error {
         let causes = self.causes();
         let drv = causes.first().and_then(|text| error::failed_derivation(text));
         let failed = self.builds.values().find(|build| Some(build.drv.as_str()) == drv);
         let log = failed.or_else(|| self.builds.get(&self.last?)).map(|build| &build.log);
         let log = log.into_iter().flatten().cloned().collect::<Vec<_>>();
-        error::build_failed(installable, &causes, &log)
+        error::build_failed(installable, &causes, &log, read_log)
     }
 
     /// The errors, the cause first. With a daemon, only the last error of the run is marked as one of Nix: its cause is among
@@ -203,7 +203,7 @@ mod tests {
             monitor.line(&format!("@nix {line}"));
         }
         assert_eq!(monitor.made(), 2);
-        let error = monitor.into_error("F").to_string();
+        let error = monitor.into_error("F", "nix log").to_string();
         assert!(error.contains("\n  | bad says\n") && !error.contains("good says"), "{error}");
         let events = recorder.0.into_inner().unwrap();
         assert_eq!(events.first(), Some(&Event::Step { text: "building bad".into() }));
@@ -241,7 +241,7 @@ mod tests {
             for line in lines {
                 monitor.line(&format!("@nix {line}"));
             }
-            monitor.into_error("F").to_string()
+            monitor.into_error("F", "nix log").to_string()
         };
         let real = error("builder for '/nix/store/a-real.drv' failed");
         let flood = [vec![forged; 2 * MAX_ERRORS], vec![&real]].concat();

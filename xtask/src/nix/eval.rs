@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Display;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -35,7 +36,7 @@ pub fn eval(
     let fixed = ["eval", "--json", "--show-trace", &attribute, "--apply", apply];
     let mut args = [&FEATURES[..], &fixed].concat();
     args.extend(options.iter().map(String::as_str));
-    json(launcher, &args, flake)
+    json(launcher, &args, flake, flake.folder())
 }
 
 /// `text` as a string literal of the Nix language.
@@ -44,17 +45,22 @@ pub fn quote(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// Runs `nix` with `args` and parses its output; errors name `subject`. Where Nix only repeats the failure of an earlier
+/// Runs `nix` with `args` and parses its output; errors name `subject`, whose flake is in `folder`. Where Nix only repeats the failure of an earlier
 /// evaluation, the command is retried without the evaluation cache.
 ///
 /// stdout counts only with the exit code 0: Nix prints truncated JSON before it fails.
-pub fn json(launcher: &Launcher, args: &[&str], subject: &dyn Display) -> Result<Value> {
+pub fn json(
+    launcher: &Launcher,
+    args: &[&str],
+    subject: &dyn Display,
+    folder: Option<&Path>,
+) -> Result<Value> {
     let mut output = run(launcher, args)?;
     if !output.success() && error::is_cached_failure(&output.stderr) {
         output = run(launcher, &[args, &["--no-eval-cache"]].concat())?;
     }
     if !output.success() {
-        return Err(error::evaluation_failed(&output.stderr, subject));
+        return Err(error::evaluation_failed(&output.stderr, subject, folder));
     }
     serde_json::from_str(&output.stdout).with_context(|| format!("reading the evaluation of {subject}"))
 }

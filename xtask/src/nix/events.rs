@@ -245,7 +245,7 @@ mod tests {
                 reader.read(line);
                 monitor.line(line);
             }
-            monitor.into_error("F#x").to_string()
+            monitor.into_error("F#x", "nix log").to_string()
         });
     }
 }

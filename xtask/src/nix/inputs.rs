@@ -24,7 +24,7 @@ use crate::base::{FlakeRef, percent_encoding};
 /// `Refused` for such an input; the error of Nix where it cannot read something.
 pub fn lock_without_keys(launcher: &Launcher, flake: &FlakeRef, keys: &Path) -> Result<Option<FlakeRef>> {
     let args = [&FEATURES[..], &["flake", "metadata", "--json", flake.as_str()]].concat();
-    let metadata = json(launcher, &args, flake)?;
+    let metadata = json(launcher, &args, flake, flake.folder())?;
     let found = inputs(&metadata).find(|input| covers(&input.path, keys));
     if let Some(Input { name, path }) = found {
         bail!(

@@ -12,7 +12,7 @@ pub fn closure(launcher: &Launcher, path: &StorePath) -> Result<Vec<(StorePath, 
     let args = [&FEATURES[..], &["path-info", "--json", "--recursive", path.as_str()]].concat();
     let output = launcher.capture("nix", &args)?;
     if !output.success() {
-        return Err(error::evaluation_failed(&output.stderr, path));
+        return Err(error::evaluation_failed(&output.stderr, path, None));
     }
     let json = serde_json::from_str(&output.stdout).ok();
     json.as_ref().and_then(parse).with_context(|| format!("reading the closure of {path}"))
@@ -23,7 +23,7 @@ pub fn is_signed(launcher: &Launcher, path: &StorePath) -> Result<bool> {
     let args = [&FEATURES[..], &["path-info", "--json", path.as_str()]].concat();
     let output = launcher.capture("nix", &args)?;
     if !output.success() {
-        return Err(error::evaluation_failed(&output.stderr, path));
+        return Err(error::evaluation_failed(&output.stderr, path, None));
     }
     let json: Value =
         serde_json::from_str(&output.stdout).with_context(|| format!("reading the signatures of {path}"))?;

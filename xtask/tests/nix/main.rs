@@ -90,8 +90,34 @@ fn an_untracked_file_is_reported_with_a_hint() {
     for args in [&["hosts"][..], &["sd-image", "good"]] {
         fixture.run(args).assert_stderr_contains("outputs.nix").assert_stderr_contains(hint).assert_code(1);
     }
+    for read in ["builtins.readFile ./outputs.nix", "builtins.attrNames (builtins.readDir ./folder)"] {
+        let text = format!(
+            "{{ outputs = _: {{ packages.x86_64-linux.good-sdImage = throw ({read}); nixosConfigurations = {read}; }}; }}"
+        );
+        let fixture = Fixture::repository(&[
+            FlakeFiles::Tracked("flake.nix", &text),
+            FlakeFiles::Untracked("outputs.nix", "{ }"),
+        ]);
+        std::fs::create_dir(fixture.path("folder")).expect("a folder");
+        fixture.run(&["sd-image", "good"]).assert_stderr_contains(hint).assert_code(1);
+    }
     let fixture = Fixture::repository(&[FlakeFiles::Untracked("flake.nix", "{ outputs = _: { }; }")]);
     fixture.run(&["hosts"]).assert_stderr_contains("flake.nix").assert_stderr_contains(hint).assert_code(1);
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_input_that_cannot_be_fetched_is_named_with_the_line_of_ssh() {
+    let fixture = Fixture::plain(
+        "{ inputs.secrets.url = \"git+ssh://git@127.0.0.1:1/own/secrets.git\"; outputs = { self, secrets }: { }; }",
+    );
+    let outcome = fixture.run(&["hosts"]);
+    outcome
+        .assert_stderr_contains(
+            "\n  while fetching the input 'secrets', 'git+ssh://git@127.0.0.1:1/own/secrets.git'\n",
+        )
+        .assert_stderr_contains("\n  | ssh: connect to host 127.0.0.1 port 1: Connection refused\n")
+        .assert_code(1);
 }
 
 #[test]
@@ -105,7 +131,14 @@ fn a_failed_builder_shows_the_end_of_its_log() {
     outcome
         .assert_stderr_contains("failed with exit code 3")
         .assert_stderr_contains(format!("\n  last lines of the builder's log:\n{tail}"));
-    outcome.assert_stderr_contains("\n  full log: nix log /nix/store/");
+    let command =
+        outcome.stderr.split("\n  full log: ").nth(1).expect("a command").lines().next().expect("a line");
+    assert!(command.contains("nix-store --read-log /nix/store/"), "{command}");
+    // As printed, in a shell without any setting of this suite.
+    let path = std::env::var("PATH").expect("PATH is set");
+    let args = ["-i", &format!("PATH={path}"), "sh", "-c", command];
+    let printed = xtask::Launcher::new("/").capture("env", &args).expect("running it");
+    assert!(printed.stdout.starts_with("line 1\nline 2\n"), "{printed:?}");
     assert!(!outcome.stderr.contains("| line 10\n"));
 }
 

@@ -1,8 +1,12 @@
 //! Errors of Nix, with their hints. Nix exits with 1 for every error, so its text is classified: in one table, here.
 
 mod copy;
+mod own_words;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Display;
+use std::path::Path;
 
 use crate::base::failure::ExitKind;
 
@@ -34,9 +38,14 @@ const NOT_READABLE: &str = "run the tool as the user who owns that path: nix rea
 const NO_NETWORK: &str = "check the network: nix could not fetch something that the flake needs";
 const NO_DAEMON: &str = "start nix-daemon, which does not answer: `systemctl start nix-daemon`";
 
+const DISK_FULL: &str = "free space in the Nix store, as the disk is full: `nix store gc`";
+
+/// The folder of the store.
+const NIX_STORE: &str = "/nix/store";
+
 /// The first rule that fits counts, so the more specific ones come first.
 const RULES: &[Rule] = &[
-    rule(&["Exec format error"], CANNOT_RUN),
+    rule(&["executing '", "': Exec format error"], CANNOT_RUN),
     rule(
         &["experimental Nix feature", "is disabled"],
         "add `experimental-features = nix-command flakes` to nix.conf",
@@ -49,6 +58,9 @@ const RULES: &[Rule] = &[
     rule(&["is not tracked by Git"], UNTRACKED), // from 2.29
     rule(&["path '/nix/store/", "-source/", "' does not exist"], UNTRACKED),
     rule(&["getting status of '/nix/store/", "-source/", "No such file or directory"], UNTRACKED), // 2.8
+    rule(&["opening file '/nix/store/", "-source/", "No such file or directory"], UNTRACKED),      // readFile
+    rule(&["reading directory /nix/store/", "-source/", "No such file or directory"], UNTRACKED),  // readDir
+    rule(&["reading directory '/nix/store/", "-source/", "No such file or directory"], UNTRACKED),
     rule(&["getting status of", "No such file or directory"], NO_FLAKE),
     rule(&["path '//", "' does not exist"], NO_FLAKE), // a `path:` reference
     rule(
@@ -82,30 +94,42 @@ const RULES: &[Rule] = &[
     rule(&["Could not resolve host"], NO_NETWORK),
     rule(&["cannot connect to socket"], NO_DAEMON),
     rule(&["cannot connect to daemon"], NO_DAEMON),
-    rule(&["No space left on device"], "free space in the Nix store, as the disk is full: `nix store gc`"),
+    rule(&["No space left on device"], DISK_FULL),
+    rule(&["lack of free disk space"], DISK_FULL), // of a failed builder
 ];
 
 const fn rule(patterns: &'static [&'static str], hint: &'static str) -> Rule {
     Rule { patterns, hint }
 }
 
-/// The error for an evaluation of `subject` that failed with `stderr`, with a hint where a rule fits.
-pub fn evaluation_failed(stderr: &str, subject: &dyn Display) -> anyhow::Error {
+/// The error for an evaluation of `subject` that failed with `stderr`, with a hint where a rule fits. `folder` is that of
+/// the flake, if it is one of this machine.
+pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Path>) -> anyhow::Error {
     let text = strip_ansi(stderr);
-    error_with_hint(&format!("nix failed on {subject}: {}", summarize(&text)), &text)
+    let mut message = format!("nix failed on {subject}: {}", summarize(&text));
+    message
+        .extend(own_words::failed_input(&text).map(|input| format!("\n  while fetching the input {input}")));
+    let words = own_words::of_error(&text);
+    let is_far = || folder.is_some_and(|folder| !own_words::names_a_file_of(&words, folder));
+    let hint =
+        hint_of(&words).filter(|hint| hint != UNTRACKED || words.contains("tracked by Git") || !is_far());
+    ExitKind::Other.error_with(message, hint, Vec::new())
 }
 
 /// The error for a failed build. `messages` are the errors that Nix printed, without escape sequences: the first is the
-/// cause, the others only list what could not be built because of it. `log` is the end of the failed builder's log.
-pub fn build_failed(installable: &str, messages: &[String], log: &[String]) -> anyhow::Error {
+/// cause, the others only list what could not be built because of it. `log` is the end of the failed builder's log, which
+/// `read_log DERIVATION` prints whole.
+pub fn build_failed(installable: &str, messages: &[String], log: &[String], read_log: &str) -> anyhow::Error {
     let cause = messages.first().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
     let mut message = format!("nix failed on {installable}: {cause}");
     if !log.is_empty() {
         message.push_str("\n  last lines of the builder's log:");
         message.extend(log.iter().map(|line| format!("\n  | {line}")));
-        message.extend(failed_derivation(&cause).map(|drv| format!("\n  full log: nix log {drv}")));
+        message.extend(failed_derivation(&cause).map(|drv| format!("\n  full log: {read_log} {drv}")));
     }
-    error_with_hint(&message, &[messages.join("\n"), log.join("\n")].join("\n"))
+    let words = messages.iter().map(|text| own_words::of_error(text));
+    let words = words.chain(log.iter().filter_map(|line| own_words::of_log(line)).map(str::to_owned));
+    ExitKind::Other.error_with(message, hint_of(&words.collect::<Vec<_>>().join("\n")), Vec::new())
 }
 
 /// Whether `text` only lists what could not be built because something else failed. The words changed with 2.30.
@@ -135,15 +159,18 @@ pub fn failed_derivation(message: &str) -> Option<&str> {
     path.strip_suffix(".drv").and(Some(path))
 }
 
-/// The error `message`, with the hint of the first rule that fits `text`.
-fn error_with_hint(message: &str, text: &str) -> anyhow::Error {
-    ExitKind::Other.error_with(message, hint_of(text), Vec::new())
-}
-
 /// The hint of the first rule that fits `text`.
 fn hint_of(text: &str) -> Option<String> {
     let fits = |rule: &&Rule| rule.patterns.iter().all(|pattern| text.contains(pattern));
-    RULES.iter().find(fits).map(|rule| rule.hint.to_owned())
+    let hint = RULES.iter().find(fits)?.hint;
+    let full = || own_words::full_disk(&own_words::disks()).map(str::to_owned);
+    match full().filter(|_| hint == DISK_FULL) {
+        Some(folder) if folder == NIX_STORE => {
+            Some(format!("free space on the disk of {NIX_STORE}: `nix store gc`"))
+        }
+        Some(folder) => Some(format!("free space on the disk of {folder}, which is full")),
+        None => Some(hint.to_owned()),
+    }
 }
 
 /// What went wrong and where: `text` from its last line on that begins with `error: `, and of the trace before that line
@@ -175,75 +202,4 @@ pub fn strip_ansi(text: &str) -> String {
         }
     }
     plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::failure::hint;
-
-    #[test]
-    fn the_hint_follows_the_words() {
-        for (stderr, message, expected) in [
-            (
-                "\u{1b}[31;1merror:\u{1b}[0m path '/x' is not part of a flake (neither it nor its parents)",
-                "path '/x' is not part of a flake (neither it nor its parents)",
-                Some(NO_FLAKE),
-            ),
-            (
-                "warning: w\nerror:\n  … while a\n  at /far.nix:1:1:\n  … b\n  at /near.nix:2:2:\n  error: boom",
-                "boom\n  at /near.nix:2:2",
-                None,
-            ),
-            (
-                "error: cannot find flake 'flake:x' in the flake registries",
-                "cannot find flake 'flake:x' in the flake registries",
-                Some(NO_FLAKE),
-            ),
-            (
-                "error: opening file '/home/pi/flake/flake.nix': Permission denied",
-                "opening file '/home/pi/flake/flake.nix': Permission denied",
-                Some(NOT_READABLE),
-            ),
-            ("error: cannot coerce a thing", "cannot coerce a thing", None),
-            ("plain", "plain", None),
-        ] {
-            let error = evaluation_failed(stderr, &"F");
-            assert_eq!(error.to_string(), format!("nix failed on F: {message}"));
-            assert_eq!(hint(&error), expected, "{stderr}");
-        }
-    }
-
-    #[test]
-    fn a_failed_build_names_the_cause_and_shows_the_log() {
-        let messages = [
-            "error: builder for '/nix/store/a-dep.drv' failed with exit code 3",
-            "error: 1 dependencies of derivation '/nix/store/b-top.drv' failed to build",
-        ];
-        let error = build_failed("F#x", &messages.map(str::to_owned), &["one".into(), "two".into()]);
-        let expected = "nix failed on F#x: builder for '/nix/store/a-dep.drv' failed with exit code 3
-  last lines of the builder's log:
-  | one
-  | two
-  full log: nix log /nix/store/a-dep.drv";
-        assert_eq!(error.to_string(), expected);
-        let error = build_failed("F", &["error: x".into()], &["p: Exec format error".into()]);
-        assert!(error.to_string().ends_with("| p: Exec format error"), "{error}");
-        assert_eq!(hint(&error), Some(CANNOT_RUN));
-        let error = build_failed("F", &["error: x".into()], &["cat: '/x': Permission denied".into()]);
-        assert_eq!(hint(&error), None);
-        assert_eq!(build_failed("F", &[], &[]).to_string(), "nix failed on F: nix printed no error");
-    }
-
-    #[test]
-    fn fuzz() {
-        let trace = "warning: w\n\u{1b}[31;1merror:\u{1b}[0m\n  … while a\n  at /far.nix:1:1:\n  error: builder for '/nix/store/a.drv' failed";
-        crate::base::fuzz::check_text(
-            &[trace, "error: path '/x' is not part of a flake (neither it nor its parents)"],
-            |text| {
-                let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
-                (evaluation_failed(text, &"F").to_string(), build_failed("F", &lines, &lines).to_string())
-            },
-        );
-    }
 }

@@ -1,0 +1,95 @@
+//! What Nix itself says, apart from what builders and the code of flakes make it print. Only the former has remedies.
+
+use std::path::Path;
+
+/// A disk with less free space, in bytes, is full. Nix itself takes 8 MiB for that.
+const FULL: u64 = 16 << 20;
+/// The most lines of ssh and git that are kept of an input that could not be fetched.
+const MAX_WORDS: usize = 8;
+/// How the lines begin that ssh and git print about a connection or a repository.
+const FETCH_WORDS: &[&str] =
+    &["ssh: ", "fatal: ", "ERROR: ", "remote: ", "Host key verification failed", "kex_", "error: RPC"];
+
+/// Nix's own words in the error `text`: without its trace, without the lines of a builder's log that it quotes, and
+/// nothing of an error that an expression throws.
+pub fn of_error(text: &str) -> String {
+    let (trace, error) = split(text);
+    if is_thrown(trace) || error.contains("evaluation aborted with the following error message") {
+        return String::new();
+    }
+    let own = error
+        .lines()
+        .filter(|line| !is_quoted(line) || of_log(line.trim_start_matches([' ', '>'])).is_some());
+    own.collect::<Vec<_>>().join("\n")
+}
+
+/// The line of a builder's log if it is Nix's own: Nix writes there why it cannot start the builder.
+pub fn of_log(line: &str) -> Option<&str> {
+    let begins = line.starts_with("error: executing '") || line.starts_with("executing '");
+    (begins && line.ends_with("': Exec format error")).then_some(line)
+}
+
+fn is_quoted(line: &str) -> bool {
+    line.trim_start().starts_with("> ")
+}
+
+/// The trace of an error, and the error itself, which is its last line that begins with `error: ` and what follows.
+fn split(text: &str) -> (&str, &str) {
+    let before = |at: usize| text[..at].trim_end_matches(' ');
+    let begins_line = |at: &usize| before(*at).is_empty() || before(*at).ends_with('\n');
+    text.split_at(text.rmatch_indices("error: ").map(|(at, _)| at).find(begins_line).unwrap_or(0))
+}
+
+/// Whether the innermost step of `trace` throws: the error is the text of a flake then.
+fn is_thrown(trace: &str) -> bool {
+    let last = trace.lines().rev().map(str::trim).find(|line| line.starts_with('…'));
+    last.is_some_and(|step| {
+        step.ends_with("while calling the 'throw' builtin") || step.ends_with("'abort' builtin")
+    })
+}
+
+/// The input that could not be fetched, and what ssh and git printed about it.
+pub fn failed_input(text: &str) -> Option<String> {
+    let (trace, _) = split(text);
+    let step = |words: &str| trace.lines().rev().find_map(|line| line.trim().strip_prefix(words));
+    let url = step("… while fetching the input ")?;
+    let name = step("… while updating the flake input ").map_or(String::new(), |name| format!("{name}, "));
+    let is_word = |line: &&str| {
+        FETCH_WORDS.iter().any(|begin| line.starts_with(begin)) || line.contains(": Permission denied (")
+    };
+    let mut words = text.lines().map(str::trim).filter(is_word).collect::<Vec<_>>();
+    words.dedup();
+    let mut seen = std::collections::HashSet::new();
+    words.retain(|line| seen.insert(*line));
+    words.truncate(MAX_WORDS);
+    let words = words.iter().map(|line| format!("\n  | {line}")).collect::<String>();
+    Some(format!("{name}{url}{words}"))
+}
+
+/// Whether the first path in `words` that is below the source of a flake in the store exists in `folder`, or in a folder
+/// above, which may be the repository.
+pub fn names_a_file_of(words: &str, folder: &Path) -> bool {
+    let Some((_, rest)) = words.split_once("-source/") else { return false };
+    let name = rest.split(['\'', '"', '\n']).next().unwrap_or_default();
+    let name = name.split_once(": ").map_or(name, |(name, _)| name);
+    !name.is_empty()
+        && folder.ancestors().any(|above| above.join(name).exists() || above.join(name).is_symlink())
+}
+
+/// The folders to which Nix writes, and the free space of their disks in bytes.
+pub fn disks() -> Vec<(String, u64)> {
+    let temporary = std::env::temp_dir().display().to_string();
+    let home = std::env::var("HOME").map(|home| format!("{home}/.cache/nix"));
+    let folders = [Some(super::NIX_STORE.to_owned()), Some(temporary), home.ok()];
+    let free = |folder: String| {
+        let found = rustix::fs::statvfs(&folder).ok()?;
+        Some((folder, found.f_bavail.saturating_mul(found.f_frsize)))
+    };
+    folders.into_iter().flatten().filter_map(free).collect()
+}
+
+/// The folder whose disk is full, the fullest first.
+pub fn full_disk(disks: &[(String, u64)]) -> Option<&str> {
+    let full = disks.iter().filter(|(_, free)| *free < FULL);
+    full.min_by_key(|(_, free)| *free).map(|(folder, _)| folder.as_str())
+}

@@ -1,0 +1,142 @@
+//! Nix's words, and the hints that follow them.
+
+use super::*;
+use crate::base::failure::hint;
+
+#[test]
+fn the_hint_follows_the_words() {
+    for (stderr, message, expected) in [
+        (
+            "\u{1b}[31;1merror:\u{1b}[0m path '/x' is not part of a flake (neither it nor its parents)",
+            "path '/x' is not part of a flake (neither it nor its parents)",
+            Some(NO_FLAKE),
+        ),
+        (
+            "warning: w\nerror:\n  … while a\n  at /far.nix:1:1:\n  … b\n  at /near.nix:2:2:\n  error: boom",
+            "boom\n  at /near.nix:2:2",
+            None,
+        ),
+        (
+            "error: cannot find flake 'flake:x' in the flake registries",
+            "cannot find flake 'flake:x' in the flake registries",
+            Some(NO_FLAKE),
+        ),
+        (
+            "error: opening file '/home/pi/flake/flake.nix': Permission denied",
+            "opening file '/home/pi/flake/flake.nix': Permission denied",
+            Some(NOT_READABLE),
+        ),
+        ("error: cannot coerce a thing", "cannot coerce a thing", None),
+        ("plain", "plain", None),
+    ] {
+        let error = evaluation_failed(stderr, &"F", None);
+        assert_eq!(error.to_string(), format!("nix failed on F: {message}"));
+        assert_eq!(hint(&error), expected, "{stderr}");
+    }
+}
+
+#[test]
+fn a_failed_build_names_the_cause_and_shows_the_log() {
+    let messages = [
+        "error: builder for '/nix/store/a-dep.drv' failed with exit code 3",
+        "error: 1 dependencies of derivation '/nix/store/b-top.drv' failed to build",
+    ];
+    let error = build_failed("F#x", &messages.map(str::to_owned), &["one".into(), "two".into()], "nix log");
+    let expected = "nix failed on F#x: builder for '/nix/store/a-dep.drv' failed with exit code 3
+  last lines of the builder's log:
+  | one
+  | two
+  full log: nix log /nix/store/a-dep.drv";
+    assert_eq!(error.to_string(), expected);
+    let error = build_failed("F", &["error: x".into()], &["p: Exec format error".into()], "nix log");
+    assert!(error.to_string().ends_with("| p: Exec format error"), "{error}");
+    assert_eq!(hint(&error), None, "a builder says so, not Nix");
+    let executing = "error: executing '/nix/store/a-bash/bin/bash': Exec format error";
+    let error = build_failed("F", &["error: x".into()], &[executing.into()], "nix log");
+    assert_eq!(hint(&error), Some(CANNOT_RUN));
+    let error = build_failed("F", &["error: x".into()], &["cat: '/x': Permission denied".into()], "nix log");
+    assert_eq!(hint(&error), None);
+    assert_eq!(build_failed("F", &[], &[], "nix log").to_string(), "nix failed on F: nix printed no error");
+}
+
+#[test]
+fn fuzz() {
+    let trace = "warning: w\n\u{1b}[31;1merror:\u{1b}[0m\n  … while a\n  at /far.nix:1:1:\n  error: builder for '/nix/store/a.drv' failed";
+    crate::base::fuzz::check_text(
+        &[trace, "error: path '/x' is not part of a flake (neither it nor its parents)"],
+        |text| {
+            let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
+            (
+                evaluation_failed(text, &"F", None).to_string(),
+                build_failed("F", &lines, &lines, "nix log").to_string(),
+            )
+        },
+    );
+}
+
+#[test]
+fn builders_and_throws_have_no_remedies() {
+    let log = ["mkfs: No space left on device", "curl: Could not resolve host", "Exec format error"];
+    let log = log.map(str::to_owned);
+    let quoted = "error: builder for '/nix/store/a-image.drv' failed with exit code 1;\n       last 2 log lines:\n       \
+                  > No space left on device\n       > unable to download\n";
+    let error = build_failed("F", &[quoted.to_owned()], &log, "nix log");
+    assert_eq!(hint(&error), None);
+    let noted = format!("{quoted}note: build failure may have been caused by lack of free disk space");
+    assert!(hint(&build_failed("F", &[noted], &log, "nix log")).unwrap().starts_with("free space"));
+    for thrown in [
+        "error:\n  … while calling the 'throw' builtin\n  at /f.nix:1:1:\n\n  error: No space left on device",
+        "error:\n  … while calling the 'abort' builtin\n  at /f.nix:1:1:\n\n  error: evaluation aborted with the following \
+         error message: 'cannot connect to daemon'",
+        "warning: unable to download 'https://h/x'\nerror: cannot coerce a thing",
+    ] {
+        assert_eq!(hint(&evaluation_failed(thrown, &"F", None)), None, "{thrown}");
+    }
+    let real = "error:\n  … while calling the 'fetchurl' builtin\n  error: unable to download 'https://h/x'";
+    assert_eq!(hint(&evaluation_failed(real, &"F", None)), Some(NO_NETWORK));
+}
+
+#[test]
+fn only_files_of_the_flake_can_be_added_to_git() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("nix");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(dir.path().join("secret.txt"), "").unwrap();
+    std::fs::write(folder.join("x.nix"), "").unwrap();
+    for (error, expected) in [
+        ("opening file '/nix/store/a-source/secret.txt': No such file or directory", true),
+        ("path '/nix/store/a-source/nix/x.nix' does not exist", true),
+        ("reading directory /nix/store/a-source/nix: No such file or directory", true),
+        ("path '/nix/store/b-source/lib/missing.nix' does not exist", false),
+        ("opening file '/nix/store/b-source/modules/typo.nix': No such file or directory", false),
+    ] {
+        let found = evaluation_failed(&format!("error: {error}"), &"F", Some(&folder));
+        assert_eq!(hint(&found), expected.then_some(UNTRACKED), "{error}");
+        assert_eq!(hint(&evaluation_failed(&format!("error: {error}"), &"F", None)), Some(UNTRACKED));
+    }
+}
+
+#[test]
+fn an_input_that_cannot_be_fetched_is_named() {
+    let text = "ssh: connect to host 127.0.0.1 port 1: Connection refused\r\nfatal: Could not read from remote repository.\n\n\
+        Please make sure you have the correct access rights\nwarning: could not read HEAD ref\n\
+        ssh: connect to host 127.0.0.1 port 1: Connection refused\r\nerror:\n       … while updating the lock file of flake 'path:/f'\n\n       \
+        … while updating the flake input 'secrets'\n\n       \
+        … while fetching the input 'git+ssh://git@host/secrets.git'\n\n       error: revspec 'master' not found";
+    let error = evaluation_failed(text, &"F", None);
+    let expected = "nix failed on F: revspec 'master' not found\n  while fetching the input 'secrets', \
+        'git+ssh://git@host/secrets.git'\n  | ssh: connect to host 127.0.0.1 port 1: Connection refused\n  \
+        | fatal: Could not read from remote repository.";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn the_full_disk_is_named() {
+    let disk = |folder: &str, free| (folder.to_owned(), free);
+    let disks = [disk("/nix/store", 1 << 40), disk("/tmp", 4096), disk("/home", 8 << 20)];
+    assert_eq!(own_words::full_disk(&disks), Some("/tmp"));
+    assert_eq!(own_words::full_disk(&disks[..1]), None);
+    assert!(
+        own_words::disks().iter().any(|(folder, _)| folder == &std::env::temp_dir().display().to_string())
+    );
+}
