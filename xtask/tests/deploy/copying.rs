@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
+use crate::fixture::Fixture;
 use crate::machine::{self, Machine};
-use crate::scene::Scene;
 
 /// Replaces a program of the host with a script.
 fn replace(host: &Machine, program: &str, script: &str) {
@@ -15,50 +15,43 @@ fn replace(host: &Machine, program: &str, script: &str) {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("making it executable");
 }
 
-/// The path of the real program, which the host shares.
-fn real(program: &str) -> String {
-    let path = std::env::var_os("PATH").expect("PATH is set");
-    let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists());
-    found.expect(program).display().to_string()
-}
-
 /// A host where ssh logs in as `pi`, whom its Nix does not trust.
-fn untrusted() -> Scene {
-    let mut scene = Scene::new();
-    scene.machine = Machine::start_with_user("ALL=(ALL) NOPASSWD: ALL");
-    let conf = scene.machine.path("etc/nix.conf");
+fn untrusted() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.machine = Machine::start_with_user("ALL=(ALL) NOPASSWD: ALL");
+    let conf = fixture.machine.path("etc/nix.conf");
     let text = fs::read_to_string(&conf).expect("the settings of Nix");
     fs::write(&conf, text.replace("trusted-users = root pi", "trusted-users = root")).expect("writing them");
-    restart_daemon(&scene);
-    scene.known_hosts = scene.machine.known_hosts();
-    scene
+    restart_daemon(&fixture);
+    fixture.known_hosts = fixture.machine.known_hosts();
+    fixture
 }
 
 /// Makes the Nix of the host read its settings.
-fn restart_daemon(scene: &Scene) {
+fn restart_daemon(fixture: &Fixture) {
     let daemon = "NIX_CONF_DIR=/mnt/etc HOME=/mnt/home setsid nix-daemon >/dev/null 2>&1 </dev/null &";
     let socket = "/nix/var/nix/daemon-socket/socket";
-    scene.machine.inside(&format!(
+    fixture.machine.inside(&format!(
         "pkill -x nix-daemon; rm -f {socket}; ({daemon}); until [ -S {socket} ]; do sleep 0.01; done"
     ));
 }
 
-fn set_profile(scene: &Scene, name: &str) {
-    scene.set_profile(name, ":");
-    scene.edit(|facts| facts["hosts"]["target"]["node"]["sshUser"] = json!("pi"));
+fn set_profile(fixture: &Fixture, name: &str) {
+    fixture.set_profile(name, ":");
+    fixture.edit(|facts| facts["hosts"]["target"]["node"]["sshUser"] = json!("pi"));
 }
 
 /// What each test changes is more than the host has room for.
-fn need_room(scene: &Scene, prefix: &str) {
+fn need_room(fixture: &Fixture, prefix: &str) {
     let packages = (0..12).map(|number| format!("{prefix}-{number}")).collect::<Vec<_>>();
-    scene.edit(|facts| facts["packages"] = json!(packages));
+    fixture.edit(|facts| facts["packages"] = json!(packages));
 }
 
 /// Leaves the store of the host `mebibytes` of free space.
-fn limit_room(scene: &Scene, mebibytes: u64) {
-    let used = scene.machine.inside("df -Pk /nix | tail -1 | awk '{ print $3 }'");
+fn limit_room(fixture: &Fixture, mebibytes: u64) {
+    let used = fixture.machine.inside("df -Pk /nix | tail -1 | awk '{ print $3 }'");
     let size = used.parse::<u64>().expect("a number") + mebibytes * 1024;
-    scene.machine.inside(&format!("mount -o remount,size={size}k /nix"));
+    fixture.machine.inside(&format!("mount -o remount,size={size}k /nix"));
 }
 
 const SIGNATURE: &str = "\nhint: add `nix.settings.trusted-users = [ \"pi\" ];` to the host's configuration";
@@ -66,9 +59,9 @@ const SIGNATURE: &str = "\nhint: add `nix.settings.trusted-users = [ \"pi\" ];` 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_untrusted_user_is_refused_before_the_build() {
-    let scene = untrusted();
-    set_profile(&scene, "untrusted-1");
-    let outcome = scene.deploy(&[]);
+    let fixture = untrusted();
+    set_profile(&fixture, "untrusted-1");
+    let outcome = fixture.deploy(&[]);
     outcome
         .assert_stderr_contains("error: pi is not a trusted user of the Nix on target")
         .assert_stderr_contains(SIGNATURE)
@@ -80,34 +73,34 @@ fn an_untrusted_user_is_refused_before_the_build() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_untrusted_user_can_deploy_signed_paths() {
-    let mut scene = untrusted();
-    let secret = scene.sandbox.path("secret");
+    let mut fixture = untrusted();
+    let secret = fixture.sandbox.path("secret");
     let key = machine::run(
         "nix-store",
         &["--generate-binary-cache-key", "own-1", &secret.display().to_string(), "/dev/stdout"],
     );
-    let conf = scene.machine.path("etc/nix.conf");
+    let conf = fixture.machine.path("etc/nix.conf");
     let text = fs::read_to_string(&conf).expect("the settings of Nix");
     fs::write(&conf, format!("{text}trusted-public-keys = {key}\n")).expect("writing them");
-    restart_daemon(&scene);
+    restart_daemon(&fixture);
     let old = std::env::var("NIX_CONFIG").unwrap_or_default();
-    scene.sandbox.env("NIX_CONFIG", format!("{old}\nsecret-key-files = {}", secret.display()));
+    fixture.sandbox.env("NIX_CONFIG", format!("{old}\nsecret-key-files = {}", secret.display()));
     // What an earlier run built is signed by another key.
     let name = format!("signed-{}", std::process::id());
-    set_profile(&scene, &name);
-    scene.edit(|facts| facts["packages"] = json!([format!("{name}-package")]));
-    scene.deploy(&[]).assert_code(0);
-    scene.assert_runs(&name);
+    set_profile(&fixture, &name);
+    fixture.edit(|facts| facts["packages"] = json!([format!("{name}-package")]));
+    fixture.deploy(&[]).assert_code(0);
+    fixture.assert_runs(&name);
 }
 
 /// A host whose Nix does not say whom it trusts.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_missing_signature_is_named_with_its_remedies() {
-    let scene = untrusted();
-    replace(&scene.machine, "nix", "exit 1");
-    set_profile(&scene, "one");
-    scene
+    let fixture = untrusted();
+    replace(&fixture.machine, "nix", "exit 1");
+    set_profile(&fixture, "one");
+    fixture
         .deploy(&[])
         .assert_stderr_contains("\n  ssh and the host printed:\n  | error: cannot add path '/nix/store/")
         .assert_stderr_contains("because it lacks a signature by a trusted key")
@@ -118,10 +111,10 @@ fn a_missing_signature_is_named_with_its_remedies() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_host_without_room_is_refused_before_the_build() {
-    let scene = Scene::new();
-    scene.set_profile("roomless", ":");
-    scene.machine.inside("mount -o remount,size=1m /nix");
-    let outcome = scene.deploy(&[]);
+    let fixture = Fixture::new();
+    fixture.set_profile("roomless", ":");
+    fixture.machine.inside("mount -o remount,size=1m /nix");
+    let outcome = fixture.deploy(&[]);
     outcome
         .assert_stderr_contains("error: the disk of /nix on target is full: ")
         .assert_stderr_contains("\nhint: free space on the host: `ssh root@10.")
@@ -132,37 +125,37 @@ fn a_host_without_room_is_refused_before_the_build() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_closure_that_does_not_fit_is_refused_before_the_copy() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
-    scene.deploy(&[]).assert_code(0);
-    scene.set_profile("large", ":");
-    need_room(&scene, "large");
-    limit_room(&scene, 40);
-    scene
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.set_profile("large", ":");
+    need_room(&fixture, "large");
+    limit_room(&fixture, 40);
+    fixture
         .deploy(&[])
         .assert_stderr_contains("error: the new system needs 48.0 MiB on target, where ")
         .assert_stderr_contains("\nhint: free space on the host")
         .assert_code(3);
-    scene.deploy(&["--dry-run"]).assert_code(3);
+    fixture.deploy(&["--dry-run"]).assert_code(3);
     // What the host has of an earlier copy needs no room.
-    limit_room(&scene, 100);
-    scene.deploy(&[]).assert_code(0);
-    scene.set_profile("one", ":");
-    scene.deploy(&[]).assert_code(0);
-    limit_room(&scene, 40);
-    scene.set_profile("large", ":");
-    scene.deploy(&[]).assert_code(0);
-    scene.assert_runs("large");
+    limit_room(&fixture, 100);
+    fixture.deploy(&[]).assert_code(0);
+    fixture.set_profile("one", ":");
+    fixture.deploy(&[]).assert_code(0);
+    limit_room(&fixture, 40);
+    fixture.set_profile("large", ":");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.assert_runs("large");
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_disk_that_fills_up_during_the_copy_is_named() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
-    need_room(&scene, "filling");
-    limit_room(&scene, 40);
-    scene
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    need_room(&fixture, "filling");
+    limit_room(&fixture, 40);
+    fixture
         .deploy(&[])
         .assert_stderr_contains("target has only ")
         .assert_stderr_contains("\n  | error: writing to file: No space left on device\n")
@@ -173,17 +166,17 @@ fn a_disk_that_fills_up_during_the_copy_is_named() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_host_without_nix_store_is_refused_before_the_build() {
-    let scene = Scene::new();
-    scene.set_profile("storeless", ":");
-    let file = scene.machine.path("sshd_config");
+    let fixture = Fixture::new();
+    fixture.set_profile("storeless", ":");
+    let file = fixture.machine.path("sshd_config");
     let settings = fs::read_to_string(&file).expect("the settings of sshd");
     let lines = settings.lines().map(|line| match line.strip_prefix("SetEnv") {
         Some(_) => "SetEnv PATH=/mnt/bin:/usr/bin:/bin HOME=/mnt/home",
         None => line,
     });
     fs::write(&file, lines.collect::<Vec<_>>().join("\n")).expect("writing the settings of sshd");
-    scene.machine.inside("pkill -x sshd");
-    let outcome = scene.deploy(&["--wait"]);
+    fixture.machine.inside("pkill -x sshd");
+    let outcome = fixture.deploy(&["--wait"]);
     outcome
         .assert_stderr_contains(
             "error: nothing can be copied to target: `nix-store` does not run there: bash: ",
@@ -196,31 +189,31 @@ fn a_host_without_nix_store_is_refused_before_the_build() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_greeting_of_the_shell_is_refused_before_the_build() {
-    let scene = Scene::new();
-    scene.set_profile("greeted", ":");
-    fs::write(scene.machine.path("home/.bashrc"), "echo Welcome to the Pi\n").expect("writing a greeting");
-    let outcome = scene.deploy(&[]);
+    let fixture = Fixture::new();
+    fixture.set_profile("greeted", ":");
+    fs::write(fixture.machine.path("home/.bashrc"), "echo Welcome to the Pi\n").expect("writing a greeting");
+    let outcome = fixture.deploy(&[]);
     outcome
         .assert_stderr_contains("its shell prints text before each command: Welcome to the Pi\n")
         .assert_stderr_contains("\nhint: make the shell of the host print nothing without a terminal")
         .assert_code(3);
     // A host that is current needs no copy.
-    fs::remove_file(scene.machine.path("home/.bashrc")).expect("removing the greeting");
-    scene.deploy(&[]).assert_code(0);
-    fs::write(scene.machine.path("home/.bashrc"), "echo Welcome to the Pi\n").expect("writing a greeting");
-    scene.deploy(&[]).assert_code(0);
+    fs::remove_file(fixture.machine.path("home/.bashrc")).expect("removing the greeting");
+    fixture.deploy(&[]).assert_code(0);
+    fs::write(fixture.machine.path("home/.bashrc"), "echo Welcome to the Pi\n").expect("writing a greeting");
+    fixture.deploy(&[]).assert_code(0);
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_account_without_a_login_is_quoted() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
     let line = "root:x:0:0:root:/root:/usr/sbin/nologin";
-    scene.machine.inside(&format!(
+    fixture.machine.inside(&format!(
         "sed 's,^root:.*,{line},' /etc/passwd >/tmp/new; cat /tmp/new >/etc/passwd; rm /tmp/new"
     ));
-    scene
+    fixture
         .deploy(&[])
         .assert_stderr_contains("error: target did not run the commands of this tool as root@10.")
         .assert_stderr_contains("(exit code 1); it printed:\n  | This account is currently not available.\n")
@@ -231,39 +224,39 @@ fn an_account_without_a_login_is_quoted() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_forced_command_is_quoted() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
     let rule = "echo 'ForceCommand echo only backups here' >>/mnt/sshd_config";
-    scene.machine.inside(&format!("{rule}; pkill -HUP -o sshd; sleep 1"));
-    scene
+    fixture.machine.inside(&format!("{rule}; pkill -HUP -o sshd; sleep 1"));
+    fixture
         .deploy(&[])
         .assert_stderr_contains("(exit code 0); it printed:\n  | only backups here\n")
         .assert_stderr_contains("(`ForceCommand`) sets a command")
         .assert_code(14);
-    scene.run(&["status"]).assert_stderr_contains("only backups here").assert_code(14);
+    fixture.run(&["status"]).assert_stderr_contains("only backups here").assert_code(14);
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_nix_store_that_dies_is_quoted() {
-    let scene = Scene::new();
-    scene.set_profile("dying", ":");
-    let store = real("nix-store");
+    let fixture = Fixture::new();
+    fixture.set_profile("dying", ":");
+    let store = machine::real("nix-store");
     for (dying, expected) in [
         ("echo 'cannot open libnixstore.so' >&2; exit 127", "\n  | cannot open libnixstore.so\n"),
         ("echo broken; exit 7", "\n  `nix-store --serve` on target exits with 7 and prints: broken\n"),
         ("kill -9 $$", "\n  `nix-store --serve` on target exits with 255 and prints: nothing"),
     ] {
         replace(
-            &scene.machine,
+            &fixture.machine,
             "nix-store",
             &format!("case $1 in --serve) {dying};; esac; exec {store} \"$@\""),
         );
-        let outcome = scene.deploy(&[]);
+        let outcome = fixture.deploy(&[]);
         outcome.assert_stderr_contains(expected).assert_code(1);
     }
-    replace(&scene.machine, "nix-store", "echo 'cannot open libnixstore.so' >&2; exit 127");
-    scene
+    replace(&fixture.machine, "nix-store", "echo 'cannot open libnixstore.so' >&2; exit 127");
+    fixture
         .deploy(&[])
         .assert_stderr_contains("`nix-store` does not run there: cannot open libnixstore.so\n")
         .assert_code(3);
@@ -273,22 +266,22 @@ fn a_nix_store_that_dies_is_quoted() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_forced_terminal_does_not_hang_the_copy() {
     for options in [&["-tt"][..], &["-o", "RequestTTY=force"]] {
-        let mut scene = Scene::new();
-        scene.options = options.iter().map(ToString::to_string).collect();
-        scene.set_profile("terminal", ":");
-        scene.deploy(&[]).assert_code(0);
-        scene.assert_runs("terminal");
+        let mut fixture = Fixture::new();
+        fixture.options = options.iter().map(ToString::to_string).collect();
+        fixture.set_profile("terminal", ":");
+        fixture.deploy(&[]).assert_code(0);
+        fixture.assert_runs("terminal");
     }
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_key_with_a_passphrase_is_named() {
-    let scene = Scene::new();
-    scene.set_profile("one", ":");
-    let key = scene.machine.path("client_key").display().to_string();
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    let key = fixture.machine.path("client_key").display().to_string();
     machine::run("ssh-keygen", &["-q", "-p", "-P", "", "-N", "secret", "-f", &key]);
-    scene
+    fixture
         .deploy(&[])
         .assert_stderr_contains("refuses the login: ")
         .assert_stderr_contains(format!("\nhint: run `ssh-add {key}`: that key has a passphrase"))
