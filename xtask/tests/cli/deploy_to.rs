@@ -35,7 +35,7 @@ fn a_host_without_a_node_gets_exactly_these_calls() {
     let pinned = fixture.sandbox.path("state/deploy/stinky");
     let node = format!(r#"{{"nodes":{{"stinky":{{"hostname":"10.0.0.5","tempPath":"{WORKDIR}"}}}}}}"#);
     assert_eq!(fs::read_to_string(pinned.join("deploy.json")).expect("the pinned node"), node);
-    let ssh_opts = "-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3";
+    let ssh_opts = "-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T";
     let node = format!(r#"path:{}#"stinky".system"#, pinned.display());
     let deploy =
         ["--skip-checks", "--ssh-opts", ssh_opts, &node, "--hostname", "10.0.0.5", "--ssh-user", "pi"];

@@ -111,6 +111,10 @@ impl Sandbox {
             .env("LANG", "C.UTF-8")
             .stdin(Stdio::null())
             .envs(self.env.iter().map(|(name, value)| (name, value)));
+        if self.only_fakes {
+            // Where a real Nix is.
+            command.env_remove("NIX_BIN_DIR");
+        }
         command
     }
 }

@@ -129,6 +129,15 @@ mod tests {
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nme:x:1000:100::/home/me:/bin/sh\n\
         db:x:70:70::/var/lib/db/data:/bin/false\nnobody:x:9:9::/:/bin/false\nbroken\n";
 
+    /// Mount points of the system, with a blank between two.
+    const OF_THE_SYSTEM: &str = "/ /boot /boot/firmware /etc/x /home /home/me \
+        /nix/store /opt/x /root /srv/x /usr /var \
+        /var/lib /var/lib/db /var/lib/db/data /var/log /var/tmp";
+    /// Mount points of a user's own card.
+    const OF_A_USER: &str = "/home/me/card /home/me/mnt/deep/er /home/card /home/me2 /root/card /var/card \
+        /var/mnt/card /var/tmp/card /var/lib/db2 /media/me/CARD /run/media/me/CARD /mnt \
+        /home/me/comment /home/me/my /rooted /optional /home/me/other";
+
     #[test]
     fn a_mount_of_a_user_is_told_from_one_of_the_system() {
         let machine = FakeMachine::new();
@@ -137,51 +146,9 @@ mod tests {
         machine.file("etc/systemd/system/home-me-other.service", "");
         let paths = SystemPaths::load(&machine.roots());
         for (owner, mount_points) in [
-            (
-                MountOwner::System,
-                &[
-                    "/",
-                    "/boot",
-                    "/boot/firmware",
-                    "/etc/x",
-                    "/home",
-                    "/home/me",
-                    "/nix/store",
-                    "/opt/x",
-                    "/root",
-                    "/srv/x",
-                    "/usr",
-                    "/var",
-                    "/var/lib",
-                    "/var/lib/db",
-                    "/var/lib/db/data",
-                    "/var/log",
-                    "/var/tmp",
-                ][..],
-            ),
-            (MountOwner::Configuration, &["/home/me/my data", "/var/backup", "/home/me/a-b c"]),
-            (
-                MountOwner::User,
-                &[
-                    "/home/me/card",
-                    "/home/me/mnt/deep/er",
-                    "/home/card",
-                    "/home/me2",
-                    "/root/card",
-                    "/var/card",
-                    "/var/mnt/card",
-                    "/var/tmp/card",
-                    "/var/lib/db2",
-                    "/media/me/CARD",
-                    "/run/media/me/CARD",
-                    "/mnt",
-                    "/home/me/comment",
-                    "/home/me/my",
-                    "/rooted",
-                    "/optional",
-                    "/home/me/other",
-                ],
-            ),
+            (MountOwner::System, OF_THE_SYSTEM.split(' ').collect()),
+            (MountOwner::Configuration, vec!["/home/me/my data", "/var/backup", "/home/me/a-b c"]),
+            (MountOwner::User, OF_A_USER.split(' ').collect()),
         ] {
             for at in mount_points {
                 assert_eq!(paths.owner(Path::new(at)), owner, "{at}");

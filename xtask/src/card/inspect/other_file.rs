@@ -166,52 +166,58 @@ mod tests {
         [&vec![0; offset], magic, &[0; 600]].concat()
     }
 
+    /// The beginnings of files, with their names and hints.
+    const OTHERS: &[(&[u8], &str, &str)] = &[
+        (b"PK\x03\x04rest", "a zip archive", "unpack it: `unzip '/d/my pi.img'`"),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", "a 7z archive", "unpack it: `7z x '/d/my pi.img'`"),
+        (
+            b"QFI\xfb\0\0\0\x03",
+            "a qcow2 image of a virtual machine",
+            "convert it: `qemu-img convert -O raw '/d/my pi.img' '/d/my pi'.img`",
+        ),
+        (
+            b"\x3a\xff\x26\xed\x01\0\0\0",
+            "an Android sparse image",
+            "convert it: `simg2img '/d/my pi.img' '/d/my pi'.raw.img`",
+        ),
+        (
+            b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0",
+            "an lzma file",
+            "unpack it: `xz --format=lzma -dk '/d/my pi.img'`",
+        ),
+        (
+            b"\n<!DOCTYPE HTML>\n<html>",
+            "an HTML page",
+            "download the file itself, such as by `curl -fLO ADDRESS`: the address leads to a page",
+        ),
+        (b"\xef\xbb\xbf<html lang=\"de\">", "an HTML page", PAGE.remedy),
+        (b"<?xml version=\"1.0\"?><!DOCTYPE html><html>", "an HTML page", PAGE.remedy),
+        (
+            b"<?xml version=\"1.0\" ?>\n<!-- x -->\n<bmap version=\"2.0\">",
+            "a block map for bmaptool",
+            "name the image that it describes",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+            "a git-lfs pointer",
+            "fetch the file: `git lfs pull`",
+        ),
+        (b"-----BEGIN PGP SIGNATURE-----\n\niQ", "a signature", "name the image that it signs"),
+        (
+            b"<?xml version=\"1.0\"?><Error>",
+            "an XML text, such as a server sends for an error",
+            "download the file again",
+        ),
+    ];
+
     #[test]
     fn files_that_are_no_images() {
         let mut old_tar = [&b"pi.img"[..], &[0; 94], b"0000644\0", &[0; 40], b"        ", &[0; 356]].concat();
         let sum = old_tar.iter().map(|byte| u32::from(*byte)).sum::<u32>();
         old_tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        let bmap = b"<?xml version=\"1.0\" ?>\n<!-- x -->\n<bmap version=\"2.0\">";
-        for (head, name, hint) in [
-            (&b"PK\x03\x04rest"[..], "a zip archive", "unpack it: `unzip '/d/my pi.img'`"),
-            (b"7z\xbc\xaf\x27\x1c\0\x04", "a 7z archive", "unpack it: `7z x '/d/my pi.img'`"),
-            (&at(257, b"ustar\x0000"), "a tar archive", "unpack it: `tar -xf '/d/my pi.img'`"),
-            (&old_tar, "a tar archive", "unpack it: `tar -xf '/d/my pi.img'`"),
-            (
-                b"QFI\xfb\0\0\0\x03",
-                "a qcow2 image of a virtual machine",
-                "convert it: `qemu-img convert -O raw '/d/my pi.img' '/d/my pi'.img`",
-            ),
-            (
-                b"\x3a\xff\x26\xed\x01\0\0\0",
-                "an Android sparse image",
-                "convert it: `simg2img '/d/my pi.img' '/d/my pi'.raw.img`",
-            ),
-            (
-                b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0",
-                "an lzma file",
-                "unpack it: `xz --format=lzma -dk '/d/my pi.img'`",
-            ),
-            (
-                b"\n<!DOCTYPE HTML>\n<html>",
-                "an HTML page",
-                "download the file itself, such as by `curl -fLO ADDRESS`: the address leads to a page",
-            ),
-            (b"\xef\xbb\xbf<html lang=\"de\">", "an HTML page", PAGE.remedy),
-            (b"<?xml version=\"1.0\"?><!DOCTYPE html><html>", "an HTML page", PAGE.remedy),
-            (bmap, "a block map for bmaptool", "name the image that it describes"),
-            (
-                b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
-                "a git-lfs pointer",
-                "fetch the file: `git lfs pull`",
-            ),
-            (b"-----BEGIN PGP SIGNATURE-----\n\niQ", "a signature", "name the image that it signs"),
-            (
-                b"<?xml version=\"1.0\"?><Error>",
-                "an XML text, such as a server sends for an error",
-                "download the file again",
-            ),
-        ] {
+        let tars = [at(257, b"ustar\x0000"), old_tar];
+        let tars = tars.iter().map(|tar| (&tar[..], "a tar archive", "unpack it: `tar -xf '/d/my pi.img'`"));
+        for (head, name, hint) in tars.chain(OTHERS.iter().copied()) {
             let found = OtherFile::sniff(head).expect(name);
             assert_eq!((found.name, found.hint(Path::new("/d/my pi.img")).as_str()), (name, hint));
         }

@@ -211,20 +211,27 @@ fn every_sum_is_compared() {
         (vec![("SHA512SUMS", format!("{c512}  a.img.zst\n"))], Some("SHA-512")),
         (vec![("SHA256SUMS", format!("{f256}  a.img\n"))], Some("SHA-256")),
     ] {
-        for (name, text) in &files {
-            std::fs::write(dir.path().join(name), text).unwrap();
+        assert_compared(&image, &computed, &files, fault);
+    }
+}
+
+/// Asserts the comparison of `computed` with the checksum `files` beside `image`: the algorithm that differs, if any.
+#[track_caller]
+fn assert_compared(image: &Path, computed: &ImageSums, files: &[(&str, String)], fault: Option<&str>) {
+    let folder = image.parent().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let compared = found(image).and_then(|sums| sums.compare(image, computed));
+    match fault {
+        None => assert!(!compared.unwrap().is_empty(), "{files:?}"),
+        Some(algorithm) => {
+            let error = compared.unwrap_err().to_string();
+            assert!(error.contains(&format!(": its {algorithm} begins with ")), "{files:?}: {error}");
         }
-        let compared = found(&image).and_then(|sums| sums.compare(&image, &computed));
-        match fault {
-            None => assert!(!compared.unwrap().is_empty(), "{files:?}"),
-            Some(algorithm) => {
-                let error = compared.unwrap_err().to_string();
-                assert!(error.contains(&format!(": its {algorithm} begins with ")), "{files:?}: {error}");
-            }
-        }
-        for (name, _) in &files {
-            std::fs::remove_file(dir.path().join(name)).unwrap();
-        }
+    }
+    for (name, _) in files {
+        std::fs::remove_file(folder.join(name)).unwrap();
     }
 }
 

@@ -66,6 +66,16 @@ fn an_output_without_an_image() {
     assert!(error.to_string().starts_with("the build made no image: "), "{error}");
 }
 
+/// Asserts the image in `out`, or a part of the error.
+#[track_caller]
+fn assert_found(out: &Path, expected: Result<&Path, &str>) {
+    let found = find(out, Wanted::default()).map_err(|error| error.to_string());
+    match expected {
+        Ok(place) => assert_eq!(found.unwrap(), place),
+        Err(text) => assert!(found.as_ref().is_err_and(|error| error.contains(text)), "{found:?} {text}"),
+    }
+}
+
 #[test]
 fn an_output_that_leads_out_of_the_store_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -79,15 +89,7 @@ fn an_output_that_leads_out_of_the_store_is_refused() {
     fs::write(&good, "image").unwrap();
     let folder = out.join("sd-image");
     let image = folder.join("a.img");
-    let check = |expected: Result<&Path, &str>| {
-        let found = find(&out, Wanted::default()).map_err(|error| error.to_string());
-        match expected {
-            Ok(place) => assert_eq!(found.unwrap(), place),
-            Err(text) => {
-                assert!(found.as_ref().is_err_and(|error| error.contains(text)), "{found:?} {text}");
-            }
-        }
-    };
+    let check = |expected: Result<&Path, &str>| assert_found(&out, expected);
     let leads_out = Err("leads out of the store");
     for (target, expected) in [
         (secret.as_path(), leads_out),
