@@ -274,7 +274,7 @@ fn a_card_that_is_being_written_is_refused() {
         let outcome = flashed.sandbox.run(&["card", command, flashed.device()]);
         outcome
             .assert_stderr_contains(format!(
-                "error: another program holds the lock of {}\nhint: ",
+                "error: another program holds the lock of {}: device-",
                 flashed.device()
             ))
             .assert_code(3);

@@ -5,30 +5,72 @@ use std::io::{Read, Result};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use sha2::digest::DynDigest;
+
 use super::sum::{Algorithm, Sum};
 
 /// The number of reads that may wait to be hashed.
 const WAITING: usize = 8;
 
-/// A thread that hashes what it gets.
-struct Hasher {
-    sender: SyncSender<Vec<u8>>,
-    thread: JoinHandle<Vec<Sum>>,
+/// The hashes that are computed at the same time.
+struct Hashers(Vec<(Algorithm, Box<dyn DynDigest + Send>)>);
+
+impl Hashers {
+    fn new(algorithms: &BTreeSet<Algorithm>) -> Self {
+        Self(algorithms.iter().map(|algorithm| (*algorithm, algorithm.hasher())).collect())
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.iter_mut().for_each(|(_, hasher)| hasher.update(bytes));
+    }
+
+    fn finish(self) -> Vec<Sum> {
+        self.0.into_iter().map(|(algorithm, hasher)| Sum::new(algorithm, &hasher.finalize())).collect()
+    }
+}
+
+/// Where the bytes are hashed.
+enum Hasher {
+    Thread {
+        sender: SyncSender<Vec<u8>>,
+        thread: JoinHandle<Vec<Sum>>,
+    },
+    /// In the reading thread, where no other can be started.
+    Inline(Hashers),
 }
 
 impl Hasher {
     fn start(algorithms: &BTreeSet<Algorithm>) -> Self {
         let (sender, receiver) = sync_channel::<Vec<u8>>(WAITING);
-        let mut hashers = algorithms.iter().map(|it| (*it, it.hasher())).collect::<Vec<_>>();
-        let thread = std::thread::spawn(move || {
+        let mut hashers = Hashers::new(algorithms);
+        let hash = move || {
             for bytes in receiver {
-                for (_, hasher) in &mut hashers {
-                    hasher.update(&bytes);
-                }
+                hashers.update(&bytes);
             }
-            hashers.into_iter().map(|(algorithm, hasher)| Sum::new(algorithm, &hasher.finalize())).collect()
-        });
-        Self { sender, thread }
+            hashers.finish()
+        };
+        match std::thread::Builder::new().spawn(hash) {
+            Ok(thread) => Self::Thread { sender, thread },
+            Err(_) => Self::Inline(Hashers::new(algorithms)),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            // Without the thread there are no sums, and then no sum fits.
+            Self::Thread { sender, .. } => drop(sender.send(bytes.to_vec())),
+            Self::Inline(hashers) => hashers.update(bytes),
+        }
+    }
+
+    fn finish(self) -> Vec<Sum> {
+        match self {
+            Self::Thread { sender, thread } => {
+                drop(sender);
+                thread.join().unwrap_or_default()
+            }
+            Self::Inline(hashers) => hashers.finish(),
+        }
     }
 }
 
@@ -48,18 +90,15 @@ impl<R> HashingReader<R> {
 
     /// The sums of all bytes that were read.
     pub fn finish(self) -> Vec<Sum> {
-        let Some(Hasher { sender, thread }) = self.hasher else { return Vec::new() };
-        drop(sender);
-        thread.join().unwrap_or_default()
+        self.hasher.map(Hasher::finish).unwrap_or_default()
     }
 }
 
 impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let count = self.inner.read(buffer)?;
-        if let Some(hasher) = &self.hasher {
-            // Without the thread there are no sums, and then no sum fits.
-            let _ = hasher.sender.send(buffer[..count].to_vec());
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..count]);
         }
         Ok(count)
     }
