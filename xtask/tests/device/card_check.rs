@@ -84,10 +84,10 @@ fn card_check_writes_only_after_confirmation() {
             .assert_stderr_contains(text)
             .assert_code(3);
     }
-    let prompt = "Capacity probes overwrite blocks all over this card and restore them afterwards. Type the name of the device (";
+    let notice = "Capacity probes overwrite blocks all over this card";
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.xtask(&["card", "check", device, "--allow-virtual"]).on_terminal();
-    terminal.wait_for(prompt).answer(" to go on:", "no");
+    terminal.wait_for(notice).answer(" to go on:", "no");
     terminal.finish().assert_stderr_contains("error: not confirmed; nothing was written").assert_code(3);
     card.assert_unchanged();
     let mut terminal = sandbox.xtask(&["card", "check", device, "--allow-virtual"]).on_terminal();
