@@ -9,8 +9,21 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::support::{Outcome, Sandbox};
 
-/// The content of every image.
-pub const IMAGE: &[u8] = &[0x5a; 100_000];
+/// The content of every image: 200 sectors, with one partition from sector 100 to 150.
+pub const IMAGE: &[u8] = &{
+    let mut bytes = [0x5a; 102_400];
+    let mut at = 0;
+    while at < 512 {
+        bytes[at] = 0;
+        at += 1;
+    }
+    bytes[446 + 4] = 0x83;
+    bytes[446 + 8] = 100;
+    bytes[446 + 12] = 50;
+    bytes[510] = 0x55;
+    bytes[511] = 0xaa;
+    bytes
+};
 
 /// A sandbox with a flake.
 pub struct Fixture {
@@ -37,9 +50,14 @@ impl Fixture {
     pub fn plain(flake: &str) -> Self {
         let fixture = Self::empty();
         fs::write(fixture.path("flake/flake.nix"), flake).expect("writing the flake");
-        let image = zstd::bulk::compress(IMAGE, 3).expect("compressing");
-        fs::write(fixture.path("flake/image.zst"), image).expect("writing the image");
+        fixture.write_image();
         fixture
+    }
+
+    /// Writes the image beside the flake.
+    pub fn write_image(&self) {
+        let image = zstd::bulk::compress(IMAGE, 3).expect("compressing");
+        fs::write(self.path("flake/image.zst"), image).expect("writing the image");
     }
 
     /// A flake with images for this machine's system; each is a host and the Nix expression of its image.

@@ -72,12 +72,9 @@ fn a_build_cannot_read_the_key_of_a_host() {
             let outcome = fixture.run(&["sd-image", host]);
             let case = format!("{config} {host}: {outcome:?}");
             assert!(!outcome.stderr.contains(&secret) && !outcome.stdout.contains(&secret), "{case}");
-            if outcome.code == 0 {
-                let image = fs::read_to_string(outcome.stdout.trim_end()).expect("the image");
-                assert!(host == "plain" && image == "\n", "{case} {image}");
-            } else {
-                assert!(host != "plain", "{case}");
-            }
+            // The build that Nix runs in its sandbox finds no key: its output is one line end.
+            let is_empty = outcome.stderr.contains("is no disk image: its size, 1 bytes");
+            assert!(is_empty == (host == "plain") && outcome.code != 0, "{case}");
         }
         fixture
             .run(&["sd-image", "nochroot"])
@@ -161,7 +158,7 @@ fn an_evaluation_cannot_copy_the_key_of_a_host() {
     ];
     let system = system();
     let good = image("good");
-    fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
+    fixture.write_image();
     for fetched in &fetched {
         let text = format!(
             r#"{{ outputs = {{ self }}: let x = builtins.{fetched}; in {{
