@@ -58,6 +58,11 @@ impl Display for Installable {
     }
 }
 
+/// Whether Nix reads `name` in an attribute path without quotes.
+pub fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-'".contains(c))
+}
+
 /// `name` as one part of the attribute path in an installable: quoted where it is more than a word, with the characters
 /// that would end the path or the installable percent-encoded.
 ///
@@ -70,8 +75,7 @@ fn attribute_name(name: &str) -> Result<String> {
             hint: "rename the attribute in the flake"
         );
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-'".contains(c);
-    if !name.is_empty() && name.chars().all(plain) {
+    if is_plain_name(name) {
         return Ok(name.to_owned());
     }
     Ok(format!("\"{}\"", percent_encoding::encode(name.as_bytes(), b"")))

@@ -26,7 +26,7 @@ pub use error::{CopyFault, is_evaluation_error, is_missing_attribute, is_silent_
 pub use eval::{ALL_OUTPUTS, eval, quote};
 pub use eval_cache::{EvalCache, Fingerprint};
 pub use inputs::lock_without_keys;
-pub use installable::Installable;
+pub use installable::{Installable, is_plain_name};
 pub use path_info::{closure, is_signed};
 pub use store_path::StorePath;
 pub use version::{Version, require};

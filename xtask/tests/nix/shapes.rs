@@ -221,9 +221,13 @@ fn a_fleet_with_broken_hosts() {
     let note = "the image of attic_pi is nixosConfigurations.attic_pi.config.system.build.sdImage\n";
     let row = "attic_pi not evaluated yes";
     check(&Shape { outputs, name: "attic_pi", row, note, file: "/sd-image/attic.img.zst", ..PI });
-    let note = "the image of Pi.Küche is nixosConfigurations.Pi.Küche.config.system.build.sdImage\n";
+    let note = "the image of Pi.Küche is nixosConfigurations.\"Pi.Küche\".config.system.build.sdImage\n";
     let row = "Pi.Küche not evaluated yes";
-    check(&Shape { outputs, name: "Pi.Küche", row, note, file: "/sd-image/kitchen.img.zst", ..PI });
+    let file = "/sd-image/kitchen.img.zst";
+    check(&Shape { outputs, name: "Pi.Küche", row, note, file, ..PI });
+    // What the note says can be named.
+    let name = "#nixosConfigurations.\"Pi.Küche\".config.system.build.sdImage";
+    check(&Shape { outputs, name, row: "", file, ..PI });
 }
 
 /// Listing evaluates no host; asked for, each is evaluated, and what was found is kept.

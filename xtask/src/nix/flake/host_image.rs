@@ -139,9 +139,14 @@ impl HostImage {
 }
 
 impl Display for HostImage {
-    /// The attribute path.
+    /// The attribute path, as Nix and `FLAKE#ATTRIBUTE` read it.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.path.join("."))
+        // The path that the user named has one part, which is written for Nix already.
+        let is_written = self.place == Place::Attribute;
+        let part = |name: &String| {
+            if is_written || nix::is_plain_name(name) { name.clone() } else { nix::quote(name) }
+        };
+        f.write_str(&self.path.iter().map(part).collect::<Vec<_>>().join("."))
     }
 }
 
