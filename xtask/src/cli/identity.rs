@@ -14,7 +14,6 @@ pub struct Identity {
 #[derive(Debug, Subcommand)]
 pub enum IdentityCommand {
     /// Show the fingerprint of the key, its public key, and its age recipient, to which you encrypt secrets for the host
-    #[command(arg = super::unread_flake())]
     Show(IdentityOf),
     /// Make the key if there is none, before the first flash would, and show it
     Make(IdentityOf),

@@ -65,7 +65,7 @@ Examples:
     after_help = after_help()
 )]
 pub struct Cli {
-    /// The flake to work on, a folder or a reference such as github:owner/name (default: this repository)
+    /// The flake to work on, a folder or a reference such as github:owner/name (default: `XTASK_FLAKE`, or the nearest flake.nix upwards)
     #[arg(long, global = true, value_name = "REF", help_heading = GLOBAL)]
     pub flake: Option<String>,
     /// Print results as JSON, and events as JSON lines on stderr
@@ -92,8 +92,7 @@ pub enum Command {
     Deploy(Deploy),
     /// Show what each host runs, how it differs from the flake, and its faults
     Status(Status),
-    /// List the flashes and deploys of this checkout, the newest last
-    #[command(arg = unread_flake())]
+    /// List the flashes and deploys of the flake's hosts, the newest last
     History(History),
     /// List the hosts of the flake, and where it has their images
     Hosts(Hosts),

@@ -1,4 +1,4 @@
-//! `history [HOST]`: lists the flashes and deploys of this checkout by their receipts.
+//! `history [HOST]`: lists the flashes and deploys of a flake's hosts by their receipts.
 
 use std::collections::BTreeSet;
 
@@ -39,11 +39,11 @@ fn warn_of_clock(cx: &Context, receipts: &[Receipt]) {
 /// The note for a history without receipts of `host`; `known` are the hosts with receipts.
 fn no_receipt(host: Option<&HostName>, known: BTreeSet<String>) -> String {
     let Some(host) = host else {
-        return "there is no receipt: nothing was flashed or deployed from this checkout yet".into();
+        return "there is no receipt: nothing was flashed or deployed from this flake yet".into();
     };
     let hosts = known.into_iter().collect::<Vec<_>>().join(", ");
     let others = if hosts.is_empty() { String::new() } else { format!(" (receipts: {hosts})") };
-    format!("there is no receipt of {host}: it was not flashed or deployed to from this checkout yet{others}")
+    format!("there is no receipt of {host}: it was not flashed or deployed to from this flake yet{others}")
 }
 
 fn table(receipts: &[Receipt]) -> Table {

@@ -263,7 +263,7 @@ fn history_explains_that_a_host_has_no_receipt() {
     let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
     let yet = |host: &str, others: &str| {
         format!(
-            "there is no receipt of {host}: it was not flashed or deployed to from this checkout yet{others}\n"
+            "there is no receipt of {host}: it was not flashed or deployed to from this flake yet{others}\n"
         )
     };
     assert_eq!(fixture.sandbox.run(&["history", "stinky"]).stderr, yet("stinky", ""));

@@ -9,7 +9,7 @@ const JSON: &str = "Print results as JSON, and events as JSON lines on stderr\n"
 fn help_lists_the_global_options_last() {
     let flake =
         "      --flake <REF>  The flake to work on, a folder or a reference such as github:owner/name";
-    let default = "                     (default: this repository)";
+    let default = "                     (default: `XTASK_FLAKE`, or the nearest flake.nix upwards)";
     let both = format!("{flake}\n{default}\n      --json         {JSON}");
     let alone = format!("      --json  {JSON}");
     for (command, expected) in [
@@ -17,7 +17,7 @@ fn help_lists_the_global_options_last() {
         ("flash", &both),
         ("deploy", &both),
         ("status", &both),
-        ("history", &alone),
+        ("history", &both),
         ("hosts", &both),
         ("devices", &both),
         ("card", &both),
@@ -25,7 +25,7 @@ fn help_lists_the_global_options_last() {
         ("card verify", &both),
         ("card check", &both),
         ("identity", &both),
-        ("identity show", &alone),
+        ("identity show", &both),
         ("identity make", &both),
         ("doctor", &alone),
         ("setup", &alone),
@@ -47,9 +47,9 @@ fn help_lists_the_global_options_last() {
 
 /// All commands accept `--flake`, before and after their name, so that an alias may always pass it.
 #[test]
-fn commands_that_read_no_flake_accept_the_flag_too() {
+fn the_flag_may_stand_before_and_after_the_command() {
     for args in [["--flake", "/none", "history"], ["history", "--flake", "/none"]] {
-        let text = "there is no receipt: nothing was flashed or deployed from this checkout yet\n";
+        let text = "there is no receipt: nothing was flashed or deployed from this flake yet\n";
         Sandbox::new()
             .run(&args)
             .assert_stderr_contains(text)
