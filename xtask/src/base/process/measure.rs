@@ -3,8 +3,10 @@
 //! The figures come from `/proc`, not from GNU time: its maximum resident set of a child includes the size of the process
 //! that started the child.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -30,8 +32,8 @@ pub struct Cost {
     pub cpu_seconds: f64,
     /// The part of `cpu_seconds` of the first process of a pipeline.
     pub first_cpu_seconds: f64,
-    /// The peak memory of all processes together, in bytes: the largest sum of their resident sets, sampled every 20 ms, and
-    /// at least the peak of any one of them.
+    /// The peak memory of all processes together, in bytes: the largest sum of their resident sets, in which the pages of a
+    /// program count once however many processes run it; sampled every 20 ms, and at least the peak of any one process.
     pub peak_bytes: u64,
 }
 
@@ -98,7 +100,7 @@ fn remove_ended(running: &mut Vec<OwnedFd>) -> Result<()> {
     Ok(())
 }
 
-/// The resident sets of process `pid` and of all its descendants.
+/// The memory of process `pid` and of all its descendants.
 fn resident(pid: u32) -> Resident {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let own = |name| bytes_of(&status, name).unwrap_or_default();
@@ -107,26 +109,39 @@ fn resident(pid: u32) -> Resident {
     let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let below = children
         .flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>());
-    let own = Resident { now: own("VmRSS"), largest: own("VmHWM") };
+    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let own = Resident {
+        private: own("RssAnon") + own("RssShmem"),
+        files: BTreeMap::from([(program, own("RssFile"))]),
+        largest: own("VmHWM"),
+    };
     below.map(resident).fold(own, Resident::and)
 }
 
-/// Resident sets of several processes, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
+/// The memory of several processes, in bytes.
+#[derive(Clone, Debug, Default)]
 struct Resident {
-    /// The sum of all processes now.
-    now: u64,
+    /// The sum of what belongs to each process alone.
+    private: u64,
+    /// For each program: the largest set of file pages of a process that runs it. Processes of one program share them.
+    files: BTreeMap<PathBuf, u64>,
     /// The largest peak of one process.
     largest: u64,
 }
 
 impl Resident {
-    fn and(self, other: Self) -> Self {
-        Self { now: self.now + other.now, largest: self.largest.max(other.largest) }
+    fn and(mut self, other: Self) -> Self {
+        self.private += other.private;
+        self.largest = self.largest.max(other.largest);
+        for (program, bytes) in other.files {
+            let most = self.files.entry(program).or_default();
+            *most = bytes.max(*most);
+        }
+        self
     }
 
-    fn peak(self) -> u64 {
-        self.now.max(self.largest)
+    fn peak(&self) -> u64 {
+        self.largest.max(self.private + self.files.values().sum::<u64>())
     }
 }
 
@@ -174,13 +189,27 @@ mod tests {
     }
 
     #[test]
+    fn the_pages_of_a_program_count_once() {
+        let process = |program: &str, private, files, largest| Resident {
+            private,
+            files: BTreeMap::from([(program.into(), files)]),
+            largest,
+        };
+        let both = process("/a", 3, 10, 13).and(process("/a", 4, 12, 16));
+        assert_eq!(both.peak(), 3 + 4 + 12);
+        let three = both.and(process("/b", 1, 2, 3));
+        assert_eq!(three.peak(), 3 + 4 + 12 + 1 + 2);
+        assert_eq!(three.and(process("/b", 0, 0, 50)).peak(), 50);
+    }
+
+    #[test]
     fn values_of_proc_files() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 102 0 0 0 11 5 3 1 20 0 1 0 99 0 0";
         assert_eq!(ticks_of(stat), Some(20));
         assert_eq!(ticks_of("7 (a"), None);
-        let status = "Name:\ta\nVmHWM:\t    1234 kB\nVmRSS:\t 9 kB\n";
+        let status = "Name:\ta\nVmHWM:\t    1234 kB\nRssFile:\t 9 kB\n";
         assert_eq!(
-            (bytes_of(status, "VmHWM"), bytes_of(status, "VmRSS")),
+            (bytes_of(status, "VmHWM"), bytes_of(status, "RssFile")),
             (Some(1234 * 1024), Some(9 * 1024))
         );
         assert_eq!(bytes_of("Name:\tzombie\n", "VmRSS"), None);
