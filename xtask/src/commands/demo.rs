@@ -99,7 +99,7 @@ struct Seconds {
 /// Builds the image under emulation and returns its flake and its file.
 fn build(cx: &Context, home: &std::path::Path) -> Result<(Staged, PathBuf)> {
     let version = nix::require(&cx.launcher)?;
-    emulation::require(cx, version, "aarch64-linux")?;
+    emulation::require(cx, version, "aarch64-linux", &[])?;
     let staged = demo::stage(cx, home)?;
     // All inputs are local: a binary cache has none of the outputs, and without a network its queries would time out.
     let offline = ["--option", "substitute", "false"].map(str::to_owned);

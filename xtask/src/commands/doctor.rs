@@ -3,9 +3,10 @@
 use anyhow::Result;
 
 use crate::bail;
-use crate::base::{Context, Table, failure};
+use crate::base::failure::{self, ExitKind};
+use crate::base::{Context, Table, shell};
 use crate::card::ext4;
-use crate::nix::emulation;
+use crate::nix::emulation::{self, Answer, BuildSupport, Builder};
 use crate::{nix, ui};
 
 /// The system of a Raspberry Pi.
@@ -13,12 +14,12 @@ const SYSTEM: &str = "aarch64-linux";
 
 /// A checked requirement: its name, and what was found or else the remedy.
 struct Finding {
-    name: &'static str,
+    name: String,
     found: Result<String, String>,
 }
 
 pub fn run(cx: &Context) -> Result<()> {
-    let findings = gather(cx);
+    let findings = gather(cx)?;
     if cx.json {
         ui::json(&findings.iter().map(Finding::json).collect::<serde_json::Value>())?;
     } else {
@@ -32,28 +33,66 @@ pub fn run(cx: &Context) -> Result<()> {
     }
 }
 
-fn gather(cx: &Context) -> Vec<Finding> {
+fn gather(cx: &Context) -> Result<Vec<Finding>> {
     let version = nix::require(&cx.launcher);
-    let support = match &version {
-        Ok(version) => emulation::build_support(&cx.launcher, *version, SYSTEM)
-            .map_err(|error| failure::with_hint(&error)),
+    let builders = match &version {
+        Ok(version) => probe_builders(cx, *version)?,
+        Err(_) => Vec::new(),
+    };
+    let able = match &version {
+        Ok(version) => build_support(cx, *version, &builders),
         Err(_) => Err("unknown without nix".to_owned()),
     };
-    let able = support.and_then(|it| {
-        let text = it.explain_with_hint(SYSTEM);
-        if it.can_build() { Ok(text) } else { Err(text) }
-    });
-    vec![
-        Finding {
-            name: "nix",
-            found: version.map(|v| v.to_string()).map_err(|error| failure::with_hint(&error)),
-        },
-        Finding { name: SYSTEM, found: able },
-        Finding { name: "debugfs", found: debugfs(cx) },
-        Finding { name: "ssh-keygen", found: program(cx, "ssh-keygen", "run `cargo xtask setup`") },
-        Finding { name: "ssh", found: program(cx, "ssh", "run `cargo xtask setup`") },
-        Finding { name: "deploy-rs", found: program(cx, "deploy", "run `cargo xtask setup`") },
-    ]
+    let own = [
+        ("nix", version.map(|v| v.to_string()).map_err(|error| failure::with_hint(&error))),
+        (SYSTEM, able),
+        ("debugfs", debugfs(cx)),
+        ("ssh-keygen", program(cx, "ssh-keygen", "run `cargo xtask setup`")),
+        ("ssh", program(cx, "ssh", "run `cargo xtask setup`")),
+        ("deploy-rs", program(cx, "deploy", "run `cargo xtask setup`")),
+    ];
+    let own = own.into_iter().map(|(name, found)| Finding { name: name.to_owned(), found });
+    Ok(own.chain(builders.into_iter().map(of_builder)).collect())
+}
+
+/// What the remote builders answer. Settings that cannot be read are an error of [`build_support`].
+fn probe_builders(cx: &Context, version: nix::Version) -> Result<Vec<(Builder, Answer)>> {
+    match emulation::probe_builders(&cx.launcher, version) {
+        Err(error) if failure::kind(&error) != ExitKind::Interrupted => Ok(Vec::new()),
+        probed => probed,
+    }
+}
+
+/// How this machine builds for [`SYSTEM`]: a remote builder counts if it answers.
+fn build_support(
+    cx: &Context,
+    version: nix::Version,
+    builders: &[(Builder, Answer)],
+) -> Result<String, String> {
+    let support = emulation::build_support(&cx.launcher, version, SYSTEM, &[]);
+    let support = support.map_err(|error| failure::with_hint(&error))?;
+    let text = support.explain_with_hint(SYSTEM);
+    let mut own = builders.iter().filter(|(builder, _)| builder.builds_for(SYSTEM));
+    match support {
+        BuildSupport::Remote if own.all(|(_, answer)| matches!(answer, Answer::Fails(_))) => {
+            Err(format!("{text}, and none can be used"))
+        }
+        support if support.can_build() => Ok(text),
+        _ => Err(text),
+    }
+}
+
+fn of_builder((builder, answer): (Builder, Answer)) -> Finding {
+    let found = match answer {
+        Answer::Builds => Ok("answers".to_owned()),
+        Answer::ForDaemon => Ok("its ssh answers; only nix-daemon may log in".to_owned()),
+        Answer::Fails(why) => Err(format!(
+            "{why}; start it, or correct its line in `builders` or /etc/nix/machines: `nix store info --store {}` must \
+             succeed",
+            shell::quote(&builder.store())
+        )),
+    };
+    Finding { name: builder.address, found }
 }
 
 fn program(cx: &Context, name: &str, remedy: &str) -> Result<String, String> {
@@ -75,7 +114,7 @@ fn table(findings: &[Finding]) -> Table {
             Ok(text) => ("ok", text),
             Err(text) => ("MISSING", text),
         };
-        table.row([mark, name, text]);
+        table.row([mark, name.as_str(), text]);
     }
     table
 }

@@ -77,7 +77,7 @@ fn is_surely_unsigned(cx: &Context, version: nix::Version, target: &Target) -> R
     if target.path.exists() {
         return Ok(!nix::is_signed(&cx.launcher, &target.path)?);
     }
-    let config = Config::load(&cx.launcher, version)?;
+    let config = Config::load(&cx.launcher, version, &[])?;
     let mut caches = config.substituters.split_whitespace();
     Ok(!config.signs && caches.all(|cache| PUBLIC_CACHES.contains(&cache)))
 }

@@ -51,7 +51,7 @@ pub fn gather(
     lock: Option<HostLock>,
 ) -> Result<Plan> {
     let FoundTarget { target, mut timings } = found;
-    can_build(cx, version, &target)?;
+    can_build(cx, options, version, &target)?;
     warn_of_what_is_left_out(cx, &target);
     // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
     let mux = if options.goal == Goal::Show { None } else { open_mux(cx, &target) };
@@ -89,10 +89,10 @@ fn unknown_host(error: anyhow::Error, host: &HostName) -> anyhow::Error {
 }
 
 /// Refuses, before anything is built, if this machine cannot build the profile.
-fn can_build(cx: &Context, version: nix::Version, target: &Target) -> Result<()> {
+fn can_build(cx: &Context, options: &DeployOptions, version: nix::Version, target: &Target) -> Result<()> {
     match &target.platform {
         Some(system) if target.builds_here && !target.path.exists() => {
-            emulation::require(cx, version, system)
+            emulation::require(cx, version, system, options.nix_args())
         }
         _ => Ok(()),
     }

@@ -28,11 +28,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the settings from Nix. The command had another name before 2.20.
-    pub fn load(launcher: &Launcher, version: Version) -> Result<Self> {
+    /// Reads the settings from Nix, which `options` may change. The command had another name before 2.20.
+    pub fn load(launcher: &Launcher, version: Version, options: &[String]) -> Result<Self> {
         let renamed = Version { major: 2, minor: 20 };
         let command: &[&str] = if version >= renamed { &["config", "show"] } else { &["show-config"] };
-        let args = [&FEATURES[..], command, &["--json"]].concat();
+        let args = [&FEATURES[..], command, &["--json"], &deciding(options)].concat();
         Self::parse(&launcher.read("nix", &args)?)
     }
 
@@ -65,6 +65,31 @@ impl Config {
     pub fn accepts(&self, system: &str) -> bool {
         self.system == system || self.extra_platforms.iter().any(|platform| platform == system)
     }
+}
+
+/// The options for Nix that decide where builds run.
+const DECIDING: [&str; 5] =
+    ["-j", "--max-jobs", "--builders", "--extra-platforms", "--extra-extra-platforms"];
+
+/// Those of `options` that change where builds run: the command that prints the settings does not accept all others.
+fn deciding(options: &[String]) -> Vec<&str> {
+    let mut kept = Vec::new();
+    let mut rest = options.iter().map(String::as_str);
+    while let Some(word) = rest.next() {
+        if word == "--option" {
+            let setting = [rest.next(), rest.next()];
+            if let [Some(name), Some(value)] = setting
+                && DECIDING.iter().any(|known| known.strip_prefix("--") == Some(name))
+            {
+                kept.extend([word, name, value]);
+            }
+        } else if DECIDING.contains(&word) {
+            kept.extend([Some(word), rest.next()].into_iter().flatten());
+        } else if word.strip_prefix("-j").is_some_and(|jobs| !jobs.is_empty()) {
+            kept.push(word);
+        }
+    }
+    kept
 }
 
 /// The words of a setting that is a list, or a text of words.
@@ -104,6 +129,21 @@ mod tests {
             r#"{"sandbox":{"value":true},"sandbox-paths":{"value":["/bin/sh=/nix/store/b","/run/binfmt?"]}}"#;
         let config = Config::parse(json).unwrap();
         assert!(config.hides("/usr/bin/qemu") && !config.hides("/run/binfmt/q") && !config.hides("/bin/sh"));
+    }
+
+    #[test]
+    fn options_that_decide_where_builds_run() {
+        for (options, expected) in [
+            ("-L --max-jobs 0 --keep-going", "--max-jobs 0"),
+            ("-j4 --offline", "-j4"),
+            ("-j 0 --option builders @/m --option cores 1", "-j 0 --option builders @/m"),
+            ("--override-input nixpkgs ../nixpkgs --extra-platforms a", "--extra-platforms a"),
+            ("--builders", "--builders"),
+            ("--option max-jobs", ""),
+        ] {
+            let options = options.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(deciding(&options).join(" "), expected);
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Facts {
     pub fn gather(cx: &Context, purposes: &[Purpose]) -> Self {
         let launcher = &cx.launcher;
         let support = nix::require(launcher)
-            .and_then(|version| emulation::build_support(launcher, version, "aarch64-linux"));
+            .and_then(|version| emulation::build_support(launcher, version, "aarch64-linux", &[]));
         Self {
             distribution: Distribution::load(Path::new("/etc")),
             user: user(launcher),

@@ -135,7 +135,7 @@ fn confirm_privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) ->
 /// Verifies that the machine now has what `purposes` require, whatever the steps reported.
 fn verify(cx: &Context, purposes: &[Purpose]) -> Result<()> {
     let version = nix_command::require(&cx.launcher)?;
-    emulation::require(cx, version, "aarch64-linux")?;
+    emulation::require(cx, version, "aarch64-linux", &[])?;
     let is_missing = |tool: &tools::Tool| !facts::has_program(&cx.launcher, tool.program);
     let missing = tools::required_tools(purposes).filter(is_missing).map(|tool| tool.program);
     let missing = missing.collect::<Vec<_>>();

@@ -1,6 +1,6 @@
 //! `doctor`: the requirements of this machine, with a remedy for those that are missing.
 
-use crate::fake_nix::{Answers, config, fails, prints, system};
+use crate::fake_nix::{Answers, FakeNix, config, fails, prints, system};
 use crate::support::Sandbox;
 
 /// A remote builder makes the result independent of the programs that this machine can run.
@@ -23,7 +23,7 @@ fn doctor_passes_if_no_requirement_is_missing() {
     let expected = format!(
         "    NEEDED         FOUND\nok  nix            2.34\nok  aarch64-linux  by a remote builder\n\
          ok  debugfs        {bin}/debugfs\nok  ssh-keygen     {bin}/ssh-keygen\n\
-         ok  ssh            {bin}/ssh\nok  deploy-rs      {bin}/deploy\n"
+         ok  ssh            {bin}/ssh\nok  deploy-rs      {bin}/deploy\nok  ssh://pi       answers\n"
     );
     outcome.assert_code(0).assert_stdout(expected).assert_stderr("");
     assert!(nix.nix_calls().contains(&"config show --json".to_owned()));
@@ -82,7 +82,7 @@ fn doctor_prints_json() {
     assert_eq!((&found[5]["name"], &found[5]["ok"]), (&"deploy-rs".into(), &false.into()));
     assert_eq!(
         outcome.stderr,
-        "{\"event\":\"failed\",\"code\":3,\"message\":\"1 of 6 requirements are missing\"}\n"
+        "{\"event\":\"failed\",\"code\":3,\"message\":\"1 of 7 requirements are missing\"}\n"
     );
 }
 
@@ -96,6 +96,76 @@ fn unreadable_nix_settings_are_listed_with_the_error() {
         "{}",
         outcome.stdout
     );
+}
+
+/// A nix with these `builders`, which builds nothing itself, and whose builders answer by `script`.
+fn with_builders(builders: &str, script: &str) -> FakeNix {
+    let settings = config("[\"aarch64-linux\"]", builders)
+        .replace("{\"system\"", "{\"max-jobs\":{\"value\":0},\"system\"");
+    let nix =
+        Answers { config: prints(&settings), ..Answers::default() }.install_with("*' store ping '*", script);
+    for program in ["ssh", "ssh-keygen", "deploy", "debugfs", "e2fsck", "e2image"] {
+        nix.fake(program, "exit 99");
+    }
+    nix
+}
+
+#[test]
+fn a_nix_that_builds_nothing_and_has_no_builder_is_not_ok() {
+    let nix = with_builders("@/no/such/file", "exit 98");
+    let expected = "MISSING  aarch64-linux  nix.conf lets nothing be built here (`max-jobs = 0`), and no remote builder builds \
+                    for it; set `max-jobs = auto` in nix.conf, or add a machine that builds for aarch64-linux to \
+                    /etc/nix/machines\n";
+    let outcome = nix.run(&["doctor"]);
+    assert!(outcome.assert_code(3).stdout.contains(expected), "{}", outcome.stdout);
+    nix.run(&["sd-image", "stinky"]).assert_stderr_contains("this machine cannot build for ").assert_code(3);
+}
+
+#[test]
+fn builders_are_asked_with_the_options_of_their_lines() {
+    let script = "echo \"$NIX_SSHOPTS\" >>\"$HOME/options\"";
+    let nix = with_builders(
+        "root@a aarch64-linux /k 2 1 - - aG9zdA== ; ssh-ng://b?compress=true aarch64-linux",
+        script,
+    );
+    nix.xtask(&["doctor"]).env("NIX_SSHOPTS", "-p 2222").run().assert_code(0);
+    let calls = nix.nix_calls();
+    let asked = calls.iter().filter(|call| call.starts_with("store ping")).collect::<Vec<_>>();
+    assert_eq!(
+        asked,
+        [
+            "store ping --store ssh-ng://b?compress=true",
+            "store ping --store ssh://root@a?ssh-key=/k&base64-ssh-public-host-key=aG9zdA%3D%3D"
+        ]
+    );
+    let options = std::fs::read_to_string(nix.path("home/options")).unwrap();
+    assert_eq!(options, "-p 2222 -oBatchMode=yes -oConnectTimeout=5\n".repeat(2));
+}
+
+#[test]
+fn builders_that_do_not_answer_are_not_ok() {
+    let script = "case \"$*\" in *dead*) sleep 60;; *shut*) echo 'ssh: connect to host shut port 22: Connection refused' >&2; \
+                  exit 1;; esac";
+    let machines = |names: &[&str]| {
+        names.iter().map(|name| format!("{name} aarch64-linux")).collect::<Vec<_>>().join(" ; ")
+    };
+    let nix = with_builders(&machines(&["dead1", "dead2", "shut", "dead3"]), script);
+    let began = std::time::Instant::now();
+    let outcome = nix.run(&["doctor"]);
+    assert!(began.elapsed().as_secs() < 10, "side by side: {:?}", began.elapsed());
+    outcome.assert_code(3).assert_stderr("error: 5 of 10 requirements are missing\n");
+    for line in [
+        "MISSING  aarch64-linux  by a remote builder, and none can be used\n",
+        "MISSING  ssh://dead1    does not answer within 5 s; start it, or correct its line in `builders` or /etc/nix/machines",
+        "MISSING  ssh://shut     does not answer: ssh: connect to host shut port 22: Connection refused; start it",
+        ": `nix store info --store ssh://shut` must succeed\n",
+    ] {
+        assert!(outcome.stdout.contains(line), "{line}\n{}", outcome.stdout);
+    }
+    // One that answers is enough to build, and the others are still named.
+    let outcome = with_builders(&machines(&["shut", "fine"]), script).run(&["doctor"]);
+    outcome.assert_code(3).assert_stderr("error: 1 of 8 requirements are missing\n");
+    assert!(outcome.stdout.contains("ok       aarch64-linux  by a remote builder\n"), "{}", outcome.stdout);
 }
 
 /// Another user plants the names that the probe of the kernel once used, for the next process ids.

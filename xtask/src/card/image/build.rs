@@ -20,7 +20,7 @@ pub fn build(cx: &Context, source: &ImageSource, file: Option<&str>, nix_args: &
     let image = cx.in_phase("evaluate", || HostImage::find(cx, source, &nix::eval_args(nix_args)))?;
     image.remark(source).into_iter().for_each(|text| cx.note(text));
     if let Some(system) = &image.system {
-        emulation::require(cx, version, system)?;
+        emulation::require(cx, version, system, nix_args)?;
     }
     let built = nix::build(&cx.launcher, &image.installable(cx), nix_args, cx.reporter.as_ref())?;
     find::find(&built.out, Wanted { declared: image.file.as_deref(), chosen: file })

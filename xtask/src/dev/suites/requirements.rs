@@ -141,7 +141,7 @@ fn mount_namespaces(cx: &Context) -> Option<String> {
 
 fn emulation(cx: &Context) -> Option<String> {
     let checked =
-        nix::require(&cx.launcher).and_then(|version| emulation::require(cx, version, "aarch64-linux"));
+        nix::require(&cx.launcher).and_then(|version| emulation::require(cx, version, "aarch64-linux", &[]));
     checked.err().map(|error| failure::with_hint(&error))
 }
 

@@ -141,6 +141,12 @@ impl NixAccess {
     }
 }
 
+/// Whether the daemon of another user builds for this one, and logs in to remote builders.
+pub fn has_foreign_daemon(launcher: &Launcher) -> bool {
+    let access = NixAccess::of_this_user(launcher);
+    !access.writes && access.daemon == Some(false)
+}
+
 /// The settings of Nix, as `nix config show --json` prints them.
 struct Settings(Value);
 

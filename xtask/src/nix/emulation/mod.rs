@@ -4,6 +4,7 @@
 //! program of that system, and the settings of Nix.
 
 mod binfmt;
+mod builder_probe;
 mod builders;
 mod fault;
 mod probe;
@@ -15,6 +16,7 @@ use anyhow::Result;
 
 use crate::bail;
 use crate::base::Context;
+use crate::base::bounded::{self, Links};
 use crate::base::process::Launcher;
 use crate::nix::{Config, Version};
 
@@ -22,13 +24,38 @@ use binfmt::BinfmtTable;
 use probe::Architecture;
 use support::KernelSupport;
 
+pub use builder_probe::Answer;
+pub use builders::Builder;
 pub use support::BuildSupport;
 
-/// Whether and how this machine builds for `system`.
-pub fn build_support(launcher: &Launcher, version: Version, system: &str) -> Result<BuildSupport> {
-    let config = Config::load(launcher, version)?;
-    let remote = builders::any_for(&config.builders, system, |file| std::fs::read_to_string(file).ok());
+/// The most bytes that are read of a machines file.
+const MAX_MACHINES: u64 = 1 << 20;
+
+/// Whether and how this machine builds for `system`, with `options` for Nix.
+pub fn build_support(
+    launcher: &Launcher,
+    version: Version,
+    system: &str,
+    options: &[String],
+) -> Result<BuildSupport> {
+    let config = Config::load(launcher, version, options)?;
+    let remote = builders(&config).iter().any(|builder| builder.builds_for(system));
     Ok(BuildSupport::new(system, &config, kernel_support(system)?, remote))
+}
+
+/// Asks all remote builders whether they answer.
+///
+/// # Errors
+/// That of Nix where it does not print its settings; `Interrupted` if the user stops it.
+pub fn probe_builders(launcher: &Launcher, version: Version) -> Result<Vec<(Builder, Answer)>> {
+    builder_probe::probe_all(launcher, builders(&Config::load(launcher, version, &[])?))
+}
+
+fn builders(config: &Config) -> Vec<Builder> {
+    let read = |file: &str| bounded::read(Path::new(file), MAX_MACHINES, Links::Follow).ok();
+    builders::all(&config.builders, &config.system, |file| {
+        read(file).map(|text| String::from_utf8_lossy(&text).into_owned())
+    })
 }
 
 /// Runs a program of `system`; where that fails, `binfmt_misc` shows why.
@@ -52,12 +79,13 @@ pub fn kernel_runs(system: &str) -> bool {
     system == crate::nix::this_system() || matches!(probed(), Some(Ok(true)))
 }
 
-/// Checks before a build that this machine can build for `system`; warns where only a build can show it.
+/// Checks before a build that this machine can build for `system`, with `options` for Nix; warns where only a build can
+/// show it.
 ///
 /// # Errors
 /// `Refused` where it cannot.
-pub fn require(cx: &Context, version: Version, system: &str) -> Result<()> {
-    let support = build_support(&cx.launcher, version, system)?;
+pub fn require(cx: &Context, version: Version, system: &str, options: &[String]) -> Result<()> {
+    let support = build_support(&cx.launcher, version, system, options)?;
     let explanation = support.explain();
     match support.hint(system) {
         None if support == BuildSupport::Untested => {

@@ -24,6 +24,8 @@ pub enum BuildSupport {
     Impossible(BinfmtFault),
     /// Nix is not configured; there is no probe for the kernel.
     Unknown,
+    /// Nix is configured to build nothing on this machine (`max-jobs = 0`), and no remote builder builds for the system.
+    NoJobs,
 }
 
 /// What the kernel does with a program of the system.
@@ -42,6 +44,9 @@ pub enum KernelSupport {
 impl BuildSupport {
     /// Combines the configuration of Nix with what the `kernel` does. `remote`: a builder for `system` is configured.
     pub fn new(system: &str, config: &Config, kernel: KernelSupport, remote: bool) -> Self {
+        if config.max_jobs == 0 {
+            return if remote { Self::Remote } else { Self::NoJobs };
+        }
         match (config.system == system, config.accepts(system), kernel) {
             (true, ..) => Self::Native,
             (_, false, _) if remote => Self::Remote,
@@ -87,6 +92,10 @@ impl BuildSupport {
             Self::Unknown => {
                 "nix.conf neither lists it in extra-platforms nor names a remote builder for it".into()
             }
+            Self::NoJobs => {
+                "nix.conf lets nothing be built here (`max-jobs = 0`), and no remote builder builds for it"
+                    .into()
+            }
         }
     }
 
@@ -115,6 +124,9 @@ impl BuildSupport {
                 Some(format!("{}; then add `extra-platforms = {system}` to nix.conf", fault.hint(system)))
             }
             Self::Unknown => Some(format!("add a machine that builds for {system} to /etc/nix/machines")),
+            Self::NoJobs => Some(format!(
+                "set `max-jobs = auto` in nix.conf, or add a machine that builds for {system} to /etc/nix/machines"
+            )),
         }
     }
 
@@ -135,6 +147,7 @@ mod tests {
             extra_platforms: extra.iter().map(ToString::to_string).collect(),
             sandbox: true,
             sandbox_paths: vec!["/run/binfmt".into()],
+            max_jobs: 1,
             ..Config::default()
         }
     }
@@ -168,6 +181,21 @@ mod tests {
             assert_eq!(found, expected, "{config:?} {kernel:?} {remote}");
         }
         assert_eq!(BuildSupport::new("x86_64-linux", &bare, fails(), false), BuildSupport::Native);
+    }
+
+    #[test]
+    fn without_jobs_only_remote_builders_build() {
+        for (extra, kernel) in
+            [(&["aarch64-linux"][..], KernelSupport::Emulates), (&[], KernelSupport::Unknown)]
+        {
+            let config = Config { max_jobs: 0, ..config(extra) };
+            for system in ["aarch64-linux", "x86_64-linux"] {
+                let support = |remote| BuildSupport::new(system, &config, kernel.clone(), remote);
+                assert_eq!([support(false), support(true)], [BuildSupport::NoJobs, BuildSupport::Remote]);
+            }
+        }
+        let hint = BuildSupport::NoJobs.hint("aarch64-linux").unwrap();
+        assert!(hint.starts_with("set `max-jobs = auto` in nix.conf") && !BuildSupport::NoJobs.can_build());
     }
 
     #[test]

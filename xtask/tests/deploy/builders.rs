@@ -1,0 +1,78 @@
+//! `doctor` and real remote builders: an sshd in a namespace, and a port that accepts and never answers.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::machine::{self, Machine};
+use crate::support::{Outcome, Sandbox};
+
+/// The line of a machines file for the host, with its key and its host key.
+fn line(scheme: &str, host: &Machine) -> String {
+    let public = fs::read_to_string(host.path("host_key.pub")).expect("reading the host key");
+    let encoded = machine::run("base64", &["-w0", &host.path("host_key.pub").display().to_string()]);
+    assert!(public.starts_with("ssh-ed25519 "), "{public}");
+    let key = host.path("client_key");
+    format!("{scheme}root@{} aarch64-linux {} 2 1 - - {encoded}", host.address, key.display())
+}
+
+fn doctor(sandbox: &mut Sandbox, lines: &[String]) -> Outcome {
+    let machines = sandbox.path("machines");
+    fs::write(&machines, lines.join("\n")).expect("writing the machines");
+    let own = std::env::var("NIX_CONFIG").unwrap_or_default();
+    sandbox.env("NIX_CONFIG", format!("{own}\nbuilders = @{}\nmax-jobs = 0", machines.display()));
+    sandbox.run(&["doctor"])
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn builders_are_asked_with_their_keys() {
+    let host = Machine::start();
+    for scheme in ["ssh://", "ssh-ng://", ""] {
+        let mut sandbox = Sandbox::new();
+        let outcome = doctor(&mut sandbox, &[line(scheme, &host)]);
+        let name = if scheme.is_empty() { "ssh://" } else { scheme };
+        assert!(outcome.stdout.contains("ok  aarch64-linux ") || outcome.code == 3, "{outcome:?}");
+        let address = format!("  {name}root@{}  answers\n", host.address);
+        assert!(outcome.stdout.contains(&address), "{outcome:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn builders_that_refuse_or_never_answer_are_named() {
+    let host = Machine::start();
+    let good = line("ssh-ng://", &host);
+    let other_host_key =
+        good.rsplit_once(' ').map(|(words, _)| format!("{words} {}", "c3NoLWVkMjU1MTkgQUFBQQ=="));
+    let no_key = format!("ssh://root@{} aarch64-linux /no/such/key", host.address);
+    let mut sandbox = Sandbox::new();
+    let outcome = doctor(&mut sandbox, &[no_key, other_host_key.expect("a line")]);
+    outcome.assert_code(3);
+    for words in ["by a remote builder, and none can be used\n", "refuses the login: "] {
+        assert!(outcome.stdout.contains(words), "{words}: {outcome:?}");
+    }
+    assert_eq!(outcome.stdout.matches("refuses the login: ").count(), 2, "{outcome:?}");
+    // Three ports that accept a connection and never answer.
+    let ports = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("listening"));
+    let config = sandbox.path("ssh_config");
+    let block = |(number, port): (usize, &TcpListener)| {
+        let port = port.local_addr().expect("an address").port();
+        format!("Host mute{number}\n  HostName 127.0.0.1\n  Port {port}\n")
+    };
+    let text = ports.iter().enumerate().map(block).collect::<String>();
+    fs::write(&config, text).expect("writing a configuration of ssh");
+    sandbox.env("NIX_SSHOPTS", format!("-F {}", config.display()));
+    let lines = (0..3).map(|number| format!("ssh://mute{number} aarch64-linux")).collect::<Vec<_>>();
+    let began = Instant::now();
+    let outcome = doctor(&mut sandbox, &lines);
+    assert!(began.elapsed() < Duration::from_secs(9), "side by side: {:?}", began.elapsed());
+    outcome.assert_code(3);
+    for number in 0..3 {
+        let words = format!("MISSING  ssh://mute{number} ");
+        assert!(outcome.stdout.contains(&words), "{outcome:?}");
+    }
+    assert_eq!(outcome.stdout.matches("does not answer").count(), 3, "{outcome:?}");
+    let left = machine::output("pgrep", &["-f", &format!("-F {}", config.display())]);
+    assert_eq!(left.0, 1, "no ssh is left: {left:?}");
+}
