@@ -33,7 +33,8 @@ pub fn bare(text: &str, default: Option<Algorithm>) -> Option<Sum> {
     parse(text.trim(), default).filter(|entry| entry.path.is_none()).map(|entry| entry.sum)
 }
 
-/// `SUM  PATH`, and `SUM` alone. One character behind the white space after the sum is the mark of the mode of reading.
+/// `SUM  PATH`, `SUM *PATH`, and `SUM` alone. The second character after the sum, a blank or `*`, is coreutils' mark of
+/// the mode in which the file was read.
 fn sum_first(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)> {
     let end = line.find([' ', '\t']).unwrap_or(line.len());
     let (digits, rest) = line.split_at(end);

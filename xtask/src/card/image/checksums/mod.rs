@@ -27,15 +27,22 @@ pub struct GivenSums {
     pub file: Option<PathBuf>,
 }
 
-/// What a sum is of.
+/// The bytes that a sum covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Of {
+enum Covers {
     /// The image file as it is stored.
     File,
     /// The decompressed content.
     Content,
     /// One of both: nothing says which.
     Either,
+}
+
+impl Covers {
+    /// What a sum covers that names no file: for a compressed image nothing says which bytes.
+    fn of_unnamed(is_compressed: bool) -> Self {
+        if is_compressed { Self::Either } else { Self::File }
+    }
 }
 
 /// Where a sum comes from.
@@ -49,7 +56,7 @@ enum Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Expected {
     origin: Origin,
-    of: Of,
+    covers: Covers,
     sum: Sum,
 }
 
@@ -76,8 +83,8 @@ impl Checksums {
     pub fn find(image: &Path, link: Option<&Path>, is_compressed: bool, given: &GivenSums) -> Result<Self> {
         let mut all = Vec::new();
         if let Some(sum) = given.sha256.clone() {
-            let of = if is_compressed { Of::Either } else { Of::File };
-            all.push(Expected { origin: Origin::Option, of, sum });
+            let covers = Covers::of_unnamed(is_compressed);
+            all.push(Expected { origin: Origin::Option, covers, sum });
         }
         if let Some(path) = &given.file {
             let opening = || format!("opening the checksum file {}", path.display());
@@ -97,17 +104,18 @@ impl Checksums {
 
     /// The algorithms of the sums of the stored file.
     pub fn of_file(&self) -> BTreeSet<Algorithm> {
-        self.algorithms(Of::Content)
+        self.algorithms_without(Covers::Content)
     }
 
     /// The algorithms of the sums of the decompressed content.
     pub fn of_content(&self) -> BTreeSet<Algorithm> {
-        self.algorithms(Of::File)
+        self.algorithms_without(Covers::File)
     }
 
-    /// The algorithms of all sums that are not of `other`.
-    fn algorithms(&self, other: Of) -> BTreeSet<Algorithm> {
-        self.0.iter().filter(|expected| expected.of != other).map(|expected| expected.sum.algorithm).collect()
+    /// The algorithms of all sums but those that cover `other`.
+    fn algorithms_without(&self, other: Covers) -> BTreeSet<Algorithm> {
+        let sums = self.0.iter().filter(|expected| expected.covers != other);
+        sums.map(|expected| expected.sum.algorithm).collect()
     }
 
     /// Compares all sums with those that `image` has. Returns what fits, for the user.
@@ -128,16 +136,16 @@ impl ImageSums {
 
 impl Expected {
     fn compare(&self, image: &Path, found: &ImageSums) -> Result<String> {
-        let Self { origin, sum, of } = self;
+        let Self { origin, sum, covers } = self;
         let algorithm = sum.algorithm;
-        if *of != Of::Content && found.file.contains(sum) {
+        if *covers != Covers::Content && found.file.contains(sum) {
             return Ok(format!("the {algorithm} is that of {origin}"));
         }
-        if *of != Of::File && found.content.contains(sum) {
+        if *covers != Covers::File && found.content.contains(sum) {
             return Ok(format!("the {algorithm} of the decompressed image is that of {origin}"));
         }
-        let (whose, sums) = match of {
-            Of::Content => ("the content of ", &found.content),
+        let (whose, sums) = match covers {
+            Covers::Content => ("the content of ", &found.content),
             _ => ("", &found.file),
         };
         let other = sums.iter().find(|found| found.algorithm == algorithm).map_or("nothing", Sum::short);
@@ -155,7 +163,7 @@ impl Expected {
 fn refuse_contradiction(image: &Path, all: &[Expected]) -> Result<()> {
     let mut known = BTreeMap::new();
     for two in all {
-        let one = *known.entry((two.of, two.sum.algorithm)).or_insert(two);
+        let one = *known.entry((two.covers, two.sum.algorithm)).or_insert(two);
         if one.sum != two.sum {
             bail!(
                 Refused,

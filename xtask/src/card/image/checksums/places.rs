@@ -14,12 +14,12 @@ use crate::bail;
 const MAX_FILES: usize = 64;
 /// The names that are tried in a folder that cannot be listed.
 const USUAL: &[&str] = &["SHA256SUMS", "SHA256SUMS.txt", "sha256sum.txt", "SHA512SUMS"];
-/// The last words of names of lists, beside names of algorithms.
+/// The words that end the name of a list of checksums. Names of algorithms do so too.
 const LIST_WORDS: &[&str] = &["checksum", "checksums", "hashes"];
-/// The same for a file of one image.
+/// The words that end the name of a checksum file of one image. Names of algorithms do so too.
 const OWN_WORDS: &[&str] = &["checksum", "checksums", "sha", "hash", "sum"];
-/// The ends of names that are of other images when a word of a checksum follows.
-const OTHERS: &[&str] =
+/// The endings of image files. `other.img.sha256` belongs to `other.img`, and is no list with the image.
+const IMAGE_ENDINGS: &[&str] =
     &[".img", ".raw", ".iso", ".zst", ".xz", ".gz", ".bz2", ".zip", ".7z", ".tar", ".qcow2", ".bmap"];
 
 /// The checksum files for the image `names` in its folder.
@@ -32,7 +32,7 @@ pub fn beside(names: &Names) -> Result<Vec<ChecksumFile>> {
     let files = found.iter().filter_map(|name| {
         let (scope, algorithm) = role(name, names)?;
         let path = folder.join(name);
-        // A folder `checksums` is none of the files that are searched.
+        // A folder called `checksums` is no checksum file.
         (algorithm.is_some() || path.is_file()).then_some(ChecksumFile { path, scope, algorithm })
     });
     let files = files.collect::<Vec<_>>();
@@ -58,8 +58,8 @@ fn entries(folder: &Path, names: &Names) -> Vec<String> {
         Ok(found) => found.into_iter().collect::<Vec<_>>(),
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         Err(_) => {
-            let own = format!("{}.sha256", names.name());
-            let usual = USUAL.iter().map(ToString::to_string).chain([own]);
+            let for_image = format!("{}.sha256", names.name());
+            let usual = USUAL.iter().map(ToString::to_string).chain([for_image]);
             usual.filter(|name| folder.join(name).symlink_metadata().is_ok()).collect()
         }
     };
@@ -85,7 +85,7 @@ fn role(name: &str, names: &Names) -> Option<(Scope, Option<Algorithm>)> {
     if names.all().any(|own| own == before) {
         return (algorithm.is_some() || OWN_WORDS.contains(&word)).then_some((Scope::One, algorithm));
     }
-    let is_of_another = OTHERS.iter().any(|ending| before.ends_with(ending));
+    let is_of_another = IMAGE_ENDINGS.iter().any(|ending| before.ends_with(ending));
     let is_list = algorithm.is_some() || LIST_WORDS.contains(&word);
     (is_list && !is_of_another).then_some((Scope::Many, algorithm))
 }

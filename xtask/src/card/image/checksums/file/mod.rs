@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::line::{self, Entry};
 use super::sum::{Algorithm, Sum};
-use super::{Expected, Of, Origin};
+use super::{Covers, Expected, Origin};
 use crate::bail;
 use crate::base::bounded::{self, Links};
 
@@ -79,10 +79,10 @@ impl Names {
         file_name(&self.image)
     }
 
-    /// The image and its content, with what a sum of them is of.
-    fn targets(&self) -> impl Iterator<Item = (Of, &Path)> {
-        let content = self.content.iter().map(|path| (Of::Content, path.as_path()));
-        std::iter::once((Of::File, self.image.as_path())).chain(content)
+    /// The paths of the image and of its content, with what a sum of each covers.
+    fn targets(&self) -> impl Iterator<Item = (Covers, &Path)> {
+        let content = self.content.iter().map(|path| (Covers::Content, path.as_path()));
+        std::iter::once((Covers::File, self.image.as_path())).chain(content)
     }
 
     fn are_mentioned(&self, line: &str) -> bool {
@@ -104,7 +104,7 @@ impl ChecksumFile {
         let lines = self.entries(text, names)?;
         let entries = lines.iter().map(|(_, entry)| entry).collect::<Vec<_>>();
         let mut found =
-            names.targets().flat_map(|(of, path)| self.of(&entries, of, path)).collect::<Vec<_>>();
+            names.targets().flat_map(|(covers, path)| self.named(&entries, covers, path)).collect::<Vec<_>>();
         if self.scope == Scope::One {
             found.extend(self.unnamed(&entries, names, found.is_empty()));
         }
@@ -116,11 +116,11 @@ impl ChecksumFile {
             entry.path.as_deref().is_some_and(|path| path.contains([' ', '\t']) && names.are_mentioned(path))
         };
         match lines.iter().find(is_doubtful) {
-            Some((number, _)) => self.not_understood(text, *number, names),
+            Some((number, _)) => self.refuse_line(text, *number, names),
             None if self.scope == Scope::One => {
-                let of = self.algorithm.map_or_else(|| "checksum".to_owned(), |it| it.to_string());
+                let kind = self.algorithm.map_or_else(|| "checksum".to_owned(), |it| it.to_string());
                 let path = self.path.display();
-                bail!(Refused, "{path} has no {of} of {}", names.name(); hint: "download {path} again, or remove it")
+                bail!(Refused, "{path} has no {kind} of {}", names.name(); hint: "download {path} again, or remove it")
             }
             None => Ok(Vec::new()),
         }
@@ -134,7 +134,7 @@ impl ChecksumFile {
             match line::parse(line, self.algorithm) {
                 Some(entry) => entries.push((number, entry)),
                 None if names.are_mentioned(line) && !is_heading => {
-                    return self.not_understood(text, number, names);
+                    return self.refuse_line(text, number, names);
                 }
                 None => {}
             }
@@ -142,31 +142,33 @@ impl ChecksumFile {
         Ok(entries)
     }
 
-    /// The sums in `entries` of the file `path`, by the listed paths that fit it best.
-    fn of(&self, entries: &[&Entry], of: Of, path: &Path) -> Vec<Expected> {
+    /// The sums of the file `path`: those of the `entries` whose paths fit it best.
+    fn named(&self, entries: &[&Entry], covers: Covers, path: &Path) -> Vec<Expected> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         let fit = |entry: &Entry| fit(entry.path.as_deref()?, folder, path);
         let fits = entries.iter().filter_map(|entry| Some((fit(entry)?, &entry.sum))).collect::<Vec<_>>();
         let best = fits.iter().map(|(fit, _)| *fit).min();
-        fits.iter().filter(|(fit, _)| Some(*fit) == best).map(|(_, sum)| self.expected(of, sum)).collect()
+        fits.iter().filter(|(fit, _)| Some(*fit) == best).map(|(_, sum)| self.expected(covers, sum)).collect()
     }
 
-    /// The sums without a name, and if there is no other, a single one with another name: of an image that was renamed.
+    /// The sums without a path. If the only entry names another file, and none names the image (`none_named`), its sum
+    /// counts too: the image was renamed.
     fn unnamed(&self, entries: &[&Entry], names: &Names, none_named: bool) -> Vec<Expected> {
-        let of = if names.is_compressed { Of::Either } else { Of::File };
-        let bare = entries.iter().filter(|entry| entry.path.is_none());
-        let bare = bare.map(|entry| self.expected(of, &entry.sum)).collect::<Vec<_>>();
+        let covers = Covers::of_unnamed(names.is_compressed);
+        let without_path = entries.iter().filter(|entry| entry.path.is_none());
+        let sums = without_path.map(|entry| self.expected(covers, &entry.sum)).collect::<Vec<_>>();
         match entries {
-            [entry] if none_named && bare.is_empty() => vec![self.expected(of, &entry.sum)],
-            _ => bare,
+            [entry] if none_named && sums.is_empty() => vec![self.expected(covers, &entry.sum)],
+            _ => sums,
         }
     }
 
-    fn expected(&self, of: Of, sum: &Sum) -> Expected {
-        Expected { origin: Origin::File(self.path.clone()), of, sum: sum.clone() }
+    fn expected(&self, covers: Covers, sum: &Sum) -> Expected {
+        Expected { origin: Origin::File(self.path.clone()), covers, sum: sum.clone() }
     }
 
-    fn not_understood<T>(&self, text: &str, number: usize, names: &Names) -> Result<T> {
+    /// Refuses line `number` (from 0) of `text`, which names the image in a form that [`line::parse`] does not know.
+    fn refuse_line<T>(&self, text: &str, number: usize, names: &Names) -> Result<T> {
         let line = text.lines().nth(number).unwrap_or_default().trim();
         let line = line.chars().take(SHOWN_LINE).collect::<String>();
         let path = self.path.display();

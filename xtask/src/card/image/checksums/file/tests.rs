@@ -7,7 +7,7 @@ use crate::base::failure::{ExitKind, hint, kind};
 fn sums(scope: Scope, algorithm: Option<Algorithm>, text: &str) -> Result<Vec<String>> {
     let file = ChecksumFile { path: "/srv/b/SUMS".into(), scope, algorithm };
     let found = file.sums_in(&expand(text), &Names::new(Path::new("/srv/b/a.img.zst"), true))?;
-    Ok(found.iter().map(|it| format!("{:?} {}", it.of, &it.sum.hex[..1])).collect())
+    Ok(found.iter().map(|it| format!("{:?} {}", it.covers, &it.sum.hex[..1])).collect())
 }
 
 /// `text` with `#DIGIT` as a SHA-256 of that digit.
