@@ -86,7 +86,7 @@ fn open(path: &Path) -> Result<File> {
     let stat = file.as_ref().map(File::metadata).transpose().with_context(doing)?;
     match file.zip(stat) {
         Some((file, stat)) if stat.is_file() => state::check_file(path, &stat).map(|()| file),
-        _ => Err(state::unusable(path, "is not a regular file")),
+        _ => Err(state::unusable_error(path, "is not a regular file")),
     }
 }
 

@@ -79,7 +79,7 @@ impl CardVerify {
                 Ok((Some(ImageArg::Built(image_source(host))), Path::new(device)))
             }
             (Some(device), None, None) => Ok((None, Path::new(device))),
-            (_, Some(_), Some(_)) => Err(super::flash::host_and_image()),
+            (_, Some(_), Some(_)) => Err(super::flash::host_and_image_error()),
             _ => bail!(
                 Usage, "no device is named";
                 hint: "name the device, and before it the host if the card has no receipt"

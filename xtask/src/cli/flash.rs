@@ -89,7 +89,7 @@ impl Flash {
             (Some(host), Some(device), None) => {
                 Ok((ImageArg::Built(image_source(host)), Some(Path::new(device))))
             }
-            (_, Some(_), Some(_)) => Err(host_and_image()),
+            (_, Some(_), Some(_)) => Err(host_and_image_error()),
             _ => bail!(
                 Usage, "neither a host nor an image is named";
                 hint: "name the host, or --image FILE; then the device, or none for the card that is inserted next"
@@ -99,7 +99,7 @@ impl Flash {
 }
 
 /// The error of a command line with both a host and an image.
-pub(super) fn host_and_image() -> anyhow::Error {
+pub(super) fn host_and_image_error() -> anyhow::Error {
     failure!(Usage, "a host and --image exclude each other"; hint: "name either the host or --image FILE, then the device")
 }
 

@@ -20,7 +20,7 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
         identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
         folder.choose(&cx.launcher, KeyChoice::Keep)?;
     }
-    let key = folder.public(&cx.launcher)?.ok_or_else(|| no_key(of, &folder))?;
+    let key = folder.public(&cx.launcher)?.ok_or_else(|| no_key_error(of, &folder))?;
     let pending = folder.pending(&cx.launcher)?;
     show(
         cx,
@@ -36,7 +36,7 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
     )
 }
 
-fn no_key(of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
+fn no_key_error(of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
     let host = &of.host;
     let dir = folder.path().display();
     let elsewhere = of.identity_dir.as_ref().map(|dir| format!(" --identity-dir {}", dir.display()));

@@ -87,8 +87,8 @@ impl PayloadSetup {
         if !self.is_requested() {
             return Ok(None);
         }
-        let region = image::root(image).map_err(no_root_partition)?;
-        let root = cx.in_phase("layout", || ext4::payload_root(image, &region)).map_err(no_root_partition)?;
+        let region = image::root(image).map_err(with_identity_hint)?;
+        let root = cx.in_phase("layout", || ext4::payload_root(image, &region)).map_err(with_identity_hint)?;
         self.keep_out_of_stores(cx, flake)?;
         self.warn_of_stores(cx, flake)?;
         let choose = |(folder, choice): &(KeyFolder, KeyChoice)| folder.choose(&cx.launcher, *choice);
@@ -172,7 +172,7 @@ impl PayloadSetup {
 }
 
 /// `error` of an image without a partition for the payload, with the remedy.
-fn no_root_partition(error: anyhow::Error) -> anyhow::Error {
+fn with_identity_hint(error: anyhow::Error) -> anyhow::Error {
     if failure::kind(&error) != ExitKind::Refused {
         return error;
     }

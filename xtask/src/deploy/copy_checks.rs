@@ -46,7 +46,7 @@ pub fn check_before_build(cx: &Context, version: nix::Version, plan: &Plan) -> R
     }
     check_free(cx, target, store.free)?;
     if store.trusted == Some(false) && is_surely_unsigned(cx, version, target)? {
-        return Err(untrusted(target));
+        return Err(untrusted_user_refusal(target));
     }
     Ok(())
 }
@@ -62,7 +62,7 @@ fn check_free(cx: &Context, target: &Target, free: Option<u64>) -> Result<()> {
 }
 
 /// The refusal of a user whom the store of the host does not trust.
-fn untrusted(target: &Target) -> anyhow::Error {
+fn untrusted_user_refusal(target: &Target) -> anyhow::Error {
     let login = &target.connection.destination;
     let user = login.rsplit_once('@').map_or("", |(user, _)| user);
     crate::failure!(
@@ -92,7 +92,7 @@ pub fn check_before_copy(cx: &Context, plan: &Plan) -> Result<()> {
         return Ok(());
     }
     if plan.store.trusted == Some(false) && !nix::is_signed(&cx.launcher, &target.path)? {
-        return Err(untrusted(target));
+        return Err(untrusted_user_refusal(target));
     }
     check_room(cx, plan)
 }

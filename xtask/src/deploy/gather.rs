@@ -51,7 +51,7 @@ pub fn gather(
     lock: Option<HostLock>,
 ) -> Result<Plan> {
     let FoundTarget { target, mut timings } = found;
-    can_build(cx, options, version, &target)?;
+    require_build_support(cx, options, version, &target)?;
     warn_of_what_is_left_out(cx, &target);
     // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
     let mux = if options.goal == Goal::Show { None } else { open_mux(cx, &target) };
@@ -74,12 +74,12 @@ pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &
     let is_addressed = overrides.hostname.is_some();
     let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, is_addressed, options)?;
     let trust = Trust::find(&cx.flake, cx.trust_flake);
-    let missing = nodes.missing(&cx.flake, host);
-    nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| unknown_host(missing, host))
+    let missing = nodes.missing_error(&cx.flake, host);
+    nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| with_wait_hint(missing, host))
 }
 
 /// `error`, for a host that the flake does not have. In `--wait 5` the number is taken for a host.
-fn unknown_host(error: anyhow::Error, host: &HostName) -> anyhow::Error {
+fn with_wait_hint(error: anyhow::Error, host: &HostName) -> anyhow::Error {
     match host.parse::<u64>() {
         Ok(minutes) => {
             crate::failure!(Usage, "{error}"; hint: "write the minutes to wait as `--wait={minutes}`")
@@ -89,7 +89,7 @@ fn unknown_host(error: anyhow::Error, host: &HostName) -> anyhow::Error {
 }
 
 /// Refuses, before anything is built, if this machine cannot build the profile.
-fn can_build(cx: &Context, options: &DeployOptions, version: nix::Version, target: &Target) -> Result<()> {
+fn require_build_support(cx: &Context, options: &DeployOptions, version: nix::Version, target: &Target) -> Result<()> {
     match &target.platform {
         Some(system) if target.builds_here && !target.path.exists() => {
             emulation::require(cx, version, system, options.nix_args())

@@ -81,7 +81,7 @@ impl FolderReader {
             return self.push(on_card, &stat, EntryKind::Link(link_target(path)?));
         }
         if !kind.is_file() {
-            return Err(refused(path, "is not a file, folder or link"));
+            return Err(entry_refusal(path, "is not a file, folder or link"));
         }
         let content = self.content(path)?;
         self.push(on_card, &stat, EntryKind::File(Secret::new(content)))
@@ -121,22 +121,22 @@ impl FolderReader {
 /// The last name of `path`.
 fn plain_name(path: &Path) -> Result<&str> {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.filter(|name| is_plain(name)).ok_or_else(|| refused(path, "has a name that is not plain text"))
+    name.filter(|name| is_plain(name)).ok_or_else(|| entry_refusal(path, "has a name that is not plain text"))
 }
 
 /// What the link at `path` leads to.
 fn link_target(path: &Path) -> Result<String> {
     let link = fs::read_link(path).with_context(|| format!("reading {}", path.display()))?;
     let Some(target) = link.to_str().filter(|target| is_plain(target)) else {
-        return Err(refused(path, "links to a path that is not plain text"));
+        return Err(entry_refusal(path, "links to a path that is not plain text"));
     };
     if target.split('/').any(|name| name.len() > MAX_NAME) {
-        return Err(refused(path, "links to a name of more than 255 bytes"));
+        return Err(entry_refusal(path, "links to a name of more than 255 bytes"));
     }
     Ok(target.to_owned())
 }
 
-fn refused(path: &Path, why: &str) -> anyhow::Error {
+fn entry_refusal(path: &Path, why: &str) -> anyhow::Error {
     failure!(Refused, "--files: {} {why}", Plain(path.display()))
 }
 

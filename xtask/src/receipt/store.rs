@@ -107,7 +107,7 @@ impl Receipts {
         let missing = || crate::failure!(Other, "{} has disappeared", path.display());
         let bytes = state::read_unchecked(&path, MAX_RECEIPT.min(self.left))?.ok_or_else(missing)?;
         self.left -= bytes.len() as u64;
-        parse(&bytes).map_err(|why| state::unusable(&path, &why))
+        parse(&bytes).map_err(|why| state::unusable_error(&path, &why))
     }
 }
 

@@ -88,7 +88,7 @@ pub fn read_unchecked(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     };
     let bytes = bounded::read_all(file, limit);
     bytes.map(Some).map_err(|error| match error.kind() {
-        ErrorKind::FileTooLarge => unusable(path, &format!("is {error}")),
+        ErrorKind::FileTooLarge => unusable_error(path, &format!("is {error}")),
         _ => anyhow::Error::new(error).context(format!("reading {}", path.display())),
     })
 }
@@ -97,7 +97,7 @@ fn open(path: &Path) -> Result<File> {
     let file = bounded::open(path, Links::Refuse).map_err(|error| {
         let special = path.symlink_metadata().is_ok_and(|stat| !stat.is_file());
         let error = anyhow::Error::new(error).context(format!("reading {}", path.display()));
-        if special { unusable(path, "is not a regular file") } else { error }
+        if special { unusable_error(path, "is not a regular file") } else { error }
     })?;
     check_file(
         path,
@@ -107,7 +107,7 @@ fn open(path: &Path) -> Result<File> {
 }
 
 /// The refusal of a file that cannot be one of the tool's own: `{path} {why}`.
-pub fn unusable(path: &Path, why: &str) -> anyhow::Error {
+pub fn unusable_error(path: &Path, why: &str) -> anyhow::Error {
     failure!(Refused, "{} {why}", path.display(); hint: "move it away")
 }
 

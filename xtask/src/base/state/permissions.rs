@@ -48,7 +48,7 @@ pub fn check_folder(folder: &Path) -> Result<()> {
             links += 1;
             let target = next.read_link().with_context(doing)?;
             if links > MAX_LINKS {
-                return Err(super::unusable(folder, "leads over too many links"));
+                return Err(super::unusable_error(folder, "leads over too many links"));
             }
             at = if target.is_absolute() { PathBuf::from("/") } else { at };
             names(&target).rev().for_each(|name| rest.push_front(name));
@@ -66,7 +66,7 @@ pub fn check_folder(folder: &Path) -> Result<()> {
 /// `ExitKind::Refused`, with the remedy.
 pub fn check_file(path: &Path, stat: &Metadata) -> Result<()> {
     check_owner(path, stat, true)?;
-    if others_write(path, stat) { Err(writable(path, stat)) } else { Ok(()) }
+    if others_write(path, stat) { Err(others_can_write_error(path, stat)) } else { Ok(()) }
 }
 
 /// The names and `..` components of `path`, in order.
@@ -99,13 +99,13 @@ fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
 /// hold the tool's folder, but not its files.
 fn check_mode(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
     if !stat.is_dir() {
-        return Err(super::unusable(path, "is not a folder"));
+        return Err(super::unusable_error(path, "is not a folder"));
     }
     let sticky = stat.mode() & STICKY != 0;
-    if (last || !sticky) && others_write(path, stat) { Err(writable(path, stat)) } else { Ok(()) }
+    if (last || !sticky) && others_write(path, stat) { Err(others_can_write_error(path, stat)) } else { Ok(()) }
 }
 
-fn writable(path: &Path, stat: &Metadata) -> anyhow::Error {
+fn others_can_write_error(path: &Path, stat: &Metadata) -> anyhow::Error {
     let mode = stat.mode() & 0o7777;
     let shown = path.display();
     failure!(

@@ -23,7 +23,7 @@ impl Disk {
         let shown = path.display();
         let found = path.canonicalize().and_then(|real| Ok((real.metadata()?, real)));
         let (stat, real) = found.map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => missing(roots, path),
+            std::io::ErrorKind::NotFound => missing_error(roots, path),
             _ => anyhow::Error::new(error).context(format!("inspecting {shown}")),
         })?;
         if stat.is_file() {
@@ -51,7 +51,7 @@ impl Disk {
 }
 
 /// The error for a `path` with nothing there, which may lack its `/dev/`.
-fn missing(roots: &Roots, path: &Path) -> anyhow::Error {
+fn missing_error(roots: &Roots, path: &Path) -> anyhow::Error {
     let shown = path.display();
     let below = Path::new("/dev").join(path);
     let is_name = path.is_relative() && below.file_name() == path.file_name();

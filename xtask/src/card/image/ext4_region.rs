@@ -42,7 +42,7 @@ pub fn root(image: &Image) -> Result<Ext4Region> {
     let mut at = 0;
     for partition in partitions {
         let Some(ahead) = partition.start.checked_sub(at) else { continue };
-        let doing = || image.source.damaged();
+        let doing = || image.source.decoding_context();
         std::io::copy(&mut stream.by_ref().take(ahead), &mut std::io::sink()).with_context(doing)?;
         let mut begin = Vec::with_capacity(BEGIN);
         stream.by_ref().take(BEGIN as u64).read_to_end(&mut begin).with_context(doing)?;

@@ -59,7 +59,7 @@ pub fn walk(file: &File, len: u64) -> Result<Frames> {
             bail!(Refused, "there is no zstd frame at byte {at}"; hint: "{DOWNLOAD_AGAIN}");
         }
     }
-    if at > len { Err(truncated(len)) } else { Ok(frames) }
+    if at > len { Err(truncated_error(len)) } else { Ok(frames) }
 }
 
 /// A buffered reader of the headers in a file, which may lie close together.
@@ -80,7 +80,7 @@ impl<'a> Headers<'a> {
     }
 
     fn read<const N: usize>(&mut self, at: u64) -> Result<[u8; N]> {
-        self.up_to(at, N)?.first_chunk().copied().ok_or_else(|| truncated(self.len))
+        self.up_to(at, N)?.first_chunk().copied().ok_or_else(|| truncated_error(self.len))
     }
 
     /// The `count` bytes from `at` on, or fewer where the file ends.
@@ -113,7 +113,7 @@ impl Header {
         };
         let from = 1 + window_len + dictionary;
         if available < from + content_len {
-            return Err(truncated(file_len));
+            return Err(truncated_error(file_len));
         }
         // The id 0 means no dictionary.
         let needs_dictionary = head[1 + window_len..from].iter().any(|byte| *byte != 0);
@@ -159,7 +159,7 @@ fn skip_blocks(file: &mut Headers, mut at: u64) -> Result<u64> {
     }
 }
 
-fn truncated(len: u64) -> anyhow::Error {
+fn truncated_error(len: u64) -> anyhow::Error {
     failure!(Refused, "it ends at byte {len} in the middle of a frame"; hint: "{DOWNLOAD_AGAIN}")
 }
 

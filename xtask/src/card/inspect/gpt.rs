@@ -22,7 +22,7 @@ pub fn parse(head: &[u8]) -> Result<Vec<Partition>> {
         bail!(Refused, "the entries of the GPT are not in the first MiB");
     };
     if crc32(entries.iter().copied()) != le32(&header[88..]) {
-        return Err(wrong_checksum());
+        return Err(wrong_checksum_error());
     }
     let size = le32(&header[84..]) as usize;
     entries.chunks_exact(size).zip(1..).filter_map(|(entry, number)| parse_entry(entry, number)).collect()
@@ -34,12 +34,12 @@ fn header(head: &[u8]) -> Result<&[u8]> {
         bail!(Refused, "the first sector announces a GPT, but the second has none");
     };
     let len = le32(&sector[12..]) as usize;
-    let header = sector.get(..len).filter(|header| header.len() >= MIN_HEADER).ok_or_else(wrong_checksum)?;
+    let header = sector.get(..len).filter(|header| header.len() >= MIN_HEADER).ok_or_else(wrong_checksum_error)?;
     // The checksum is computed with zeros in its own place.
     let without_sum =
         header.iter().enumerate().map(|(at, byte)| if (16..20).contains(&at) { 0 } else { *byte });
     if crc32(without_sum) != le32(&header[16..]) {
-        return Err(wrong_checksum());
+        return Err(wrong_checksum_error());
     }
     if le64(&header[24..]) != 1 || le64(&header[40..]) > le64(&header[48..]) {
         bail!(Refused, "the GPT is damaged: its header is for another sector, or leaves no usable sectors");
@@ -47,7 +47,7 @@ fn header(head: &[u8]) -> Result<&[u8]> {
     Ok(header)
 }
 
-fn wrong_checksum() -> anyhow::Error {
+fn wrong_checksum_error() -> anyhow::Error {
     failure!(Refused, "the GPT is damaged: wrong checksum")
 }
 

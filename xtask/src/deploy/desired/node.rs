@@ -62,8 +62,8 @@ impl Node {
     ) -> Result<Target> {
         self.check_sizes(host)?;
         let (hostname, ssh_user) = self.login(cx, host, over)?;
-        let link = self.profile_link().map_err(|why| unverifiable(host, &why))?;
-        let path = self.profile_path().map_err(|why| unverifiable(host, why))?;
+        let link = self.profile_link().map_err(|why| unverifiable_refusal(host, &why))?;
+        let path = self.profile_path().map_err(|why| unverifiable_refusal(host, why))?;
         if over.ssh_opts.is_none() {
             trust.check(host, &self.ssh_opts)?;
         }
@@ -214,7 +214,7 @@ fn is_derivation(path: &str) -> bool {
             .is_some_and(|it| it.as_str() == path && path.strip_suffix(".drv").is_some())
 }
 
-fn unverifiable(host: &HostName, why: &str) -> anyhow::Error {
+fn unverifiable_refusal(host: &HostName, why: &str) -> anyhow::Error {
     failure!(Refused, "deploy.nodes.{host} needs a profile 'system' that can be verified on the host: {why}")
 }
 

@@ -143,9 +143,9 @@ impl Nodes {
     }
 
     /// The error for a host that has no node, and of which none can be made.
-    pub fn missing(&self, flake: &FlakeRef, host: &HostName) -> anyhow::Error {
+    pub fn missing_error(&self, flake: &FlakeRef, host: &HostName) -> anyhow::Error {
         match &self.configurations[..] {
-            [] => flake::no_node(flake, host, &self.names, &self.configured),
+            [] => flake::no_node_error(flake, host, &self.names, &self.configured),
             [configuration] => failure!(
                 Usage, "{flake} has {configuration}, but no deploy node '{host}', and no address of the host";
                 hint: "pass --to [USER@]ADDRESS, or add deploy.nodes.{host} to the flake"

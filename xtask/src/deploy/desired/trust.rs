@@ -73,7 +73,7 @@ fn is_own(path: &Path, found: &Metadata) -> bool {
 /// # Errors
 /// `Refused`.
 pub fn check_hostname(source: &str, name: &str) -> Result<()> {
-    if is_hostname(name) { Ok(()) } else { Err(no_name(source, name, HOSTNAME_CHARS)) }
+    if is_hostname(name) { Ok(()) } else { Err(name_refusal(source, name, HOSTNAME_CHARS)) }
 }
 
 /// Refuses a user that [`is_user`] does not know; `source` has it.
@@ -81,10 +81,10 @@ pub fn check_hostname(source: &str, name: &str) -> Result<()> {
 /// # Errors
 /// `Refused`.
 pub fn check_user(source: &str, name: &str) -> Result<()> {
-    if is_user(name) { Ok(()) } else { Err(no_name(source, name, USER_CHARS)) }
+    if is_user(name) { Ok(()) } else { Err(name_refusal(source, name, USER_CHARS)) }
 }
 
-fn no_name(source: &str, name: &str, special: &str) -> anyhow::Error {
+fn name_refusal(source: &str, name: &str, special: &str) -> anyhow::Error {
     failure!(
         Refused, "{source} {name:?}, which may have only letters, digits and `{special}`, and may not begin with `-`";
         hint: "for another address, add a name to ~/.ssh/config"

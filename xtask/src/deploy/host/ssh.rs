@@ -66,7 +66,7 @@ impl<'a> Remote<'a> {
         let output = self.try_run_within(&query.command(), time)?;
         let said = [output.stdout.as_str(), output.stderr.as_str()].map(tail).join("\n");
         if !query.has_run(&output.stdout) && !said.trim().is_empty() {
-            return Err(self.not_run(output.code, said.trim()));
+            return Err(self.not_run_error(output.code, said.trim()));
         }
         let stdout = self.check_success(query.label(), output)?;
         let incomplete = || failure!(Undecided, "the answer of {} is incomplete", self.host);
@@ -75,7 +75,7 @@ impl<'a> Remote<'a> {
 
     /// The error for a host that runs another command than ssh asked for: an account without a login, or a key with a
     /// forced command. Both write to stdout what they have to say.
-    fn not_run(&self, code: i32, said: &str) -> anyhow::Error {
+    fn not_run_error(&self, code: i32, said: &str) -> anyhow::Error {
         let said = said.lines().map(|line| format!("\n  | {line}")).collect::<String>();
         failure!(
             Undecided, "{} did not run the commands of this tool as {} (exit code {code}); it printed:{said}",
@@ -158,11 +158,11 @@ impl<'a> Remote<'a> {
         let args = self.connection.arguments(self.first_options(interactive), command);
         let signals = interrupt::guard()?;
         let interrupted_before = signals.requested();
-        let check = || if interrupted_before || !signals.requested() { Ok(()) } else { Err(self.stopped()) };
+        let check = || if interrupted_before || !signals.requested() { Ok(()) } else { Err(self.stopped_error()) };
         let reply = self.launcher.bounded_with_log("ssh", &args, Bounds { output: MAX_OUTPUT, time }, &check);
         let (output, log) = reply.map_err(|error| self.limit_error(error))?;
         if signals.requested() && was_stopped(&output, &log) {
-            return Err(self.stopped());
+            return Err(self.stopped_error());
         }
         Ok((output, log))
     }
@@ -178,7 +178,7 @@ impl<'a> Remote<'a> {
         }
     }
 
-    fn stopped(&self) -> anyhow::Error {
+    fn stopped_error(&self) -> anyhow::Error {
         failure!(Interrupted, "stopped while querying {}", self.host)
     }
 

@@ -109,11 +109,11 @@ fn poll<T>(
                 None => return Ok(found),
             },
             Err(error) if kind(&error) == ExitKind::Unreachable => error,
-            Err(error) if kind(&error) == ExitKind::Interrupted => return Err(stopped(target)),
+            Err(error) if kind(&error) == ExitKind::Interrupted => return Err(stopped_error(target)),
             Err(error) => return Err(error),
         };
         if signals.requested() {
-            return Err(stopped(target));
+            return Err(stopped_error(target));
         }
         if begin.elapsed() > limit {
             return Err(late.context(format!("waiting {} s for {}", limit.as_secs(), target.host)));
@@ -124,12 +124,12 @@ fn poll<T>(
         }
         std::thread::sleep(POLL_INTERVAL);
         if signals.requested() {
-            return Err(stopped(target));
+            return Err(stopped_error(target));
         }
     }
 }
 
-fn stopped(target: &Target) -> anyhow::Error {
+fn stopped_error(target: &Target) -> anyhow::Error {
     failure!(Interrupted, "stopped while waiting for {}", target.host)
 }
 

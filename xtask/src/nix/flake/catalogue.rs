@@ -78,10 +78,10 @@ impl Catalogue {
     /// # Errors
     /// `Usage` where the flake does not have the host; the error lists those it has.
     pub fn host(&self, name: &HostName) -> Result<&Host> {
-        self.hosts.get(name.as_str()).ok_or_else(|| self.no_host(name))
+        self.hosts.get(name.as_str()).ok_or_else(|| self.no_host_error(name))
     }
 
-    fn no_host(&self, name: &str) -> anyhow::Error {
+    fn no_host_error(&self, name: &str) -> anyhow::Error {
         let flake = &self.flake;
         if self.hosts.is_empty() {
             return failure!(
@@ -92,29 +92,29 @@ impl Catalogue {
         }
         let names = self.hosts.keys().map(String::as_str);
         let message = format!("{flake} has no host '{name}' (hosts: {})", join_names(names.clone()));
-        unknown_name(&message, suggest::nearest(name, names))
+        unknown_name_error(&message, suggest::nearest(name, names))
     }
 }
 
 /// The error for a host with neither a deploy node nor a NixOS configuration; `nodes` and `configured` are the names of
 /// those there are.
-pub fn no_node(flake: &FlakeRef, name: &str, nodes: &[String], configured: &[String]) -> anyhow::Error {
+pub fn no_node_error(flake: &FlakeRef, name: &str, nodes: &[String], configured: &[String]) -> anyhow::Error {
     if configured.iter().any(|name| !nodes.contains(name)) {
         let hosts = nodes.iter().chain(configured).map(String::as_str).collect::<BTreeSet<_>>();
         let listed = join_names(hosts.iter().copied());
         let message = format!("{flake} has no host '{name}' to deploy (hosts: {listed})");
-        return unknown_name(&message, suggest::nearest(name, hosts.into_iter()));
+        return unknown_name_error(&message, suggest::nearest(name, hosts.into_iter()));
     }
     if nodes.is_empty() {
         return failure!(Usage, "{flake} has no deploy nodes"; hint: "add deploy.nodes.{name} to the flake");
     }
     let names = nodes.iter().map(String::as_str);
     let message = format!("{flake} has no deploy node '{name}' (nodes: {})", join_names(names.clone()));
-    unknown_name(&message, suggest::nearest(name, names))
+    unknown_name_error(&message, suggest::nearest(name, names))
 }
 
 /// The error `message` for an unknown name, with the name that is `nearest` to it as the hint.
-fn unknown_name(message: &str, nearest: Option<&str>) -> anyhow::Error {
+fn unknown_name_error(message: &str, nearest: Option<&str>) -> anyhow::Error {
     match nearest {
         Some(nearest) => failure!(Usage, "{message}"; hint: "did you mean '{nearest}'?"),
         None => failure!(Usage, "{message}"),
@@ -196,14 +196,14 @@ mod tests {
             (&[], &["pi"], "F has no host 'pii' to deploy (hosts: pi); did you mean 'pi'?"),
             (&[], &[], "F has no deploy nodes; add deploy.nodes.pii to the flake"),
         ] {
-            assert_eq!(with_hint(&no_node(&flake(), "pii", &own(nodes), &own(configured))), expected);
+            assert_eq!(with_hint(&no_node_error(&flake(), "pii", &own(nodes), &own(configured))), expected);
         }
     }
 
     #[test]
     fn a_long_list_of_names_is_cut() {
         let nodes = (0..10_000).map(|number| format!("pi{number}")).collect::<Vec<_>>();
-        let error = no_node(&flake(), "zebra", &nodes, &[]).to_string();
+        let error = no_node_error(&flake(), "zebra", &nodes, &[]).to_string();
         assert!(error.ends_with("pi39 and 9960 more)") && error.len() < 400, "{error}");
     }
 

@@ -89,9 +89,9 @@ impl HostImage {
         };
         let answer = parse(answer?, host)?;
         match answer.images.len() {
-            0 => Err(none(cx, host, &answer, options)?),
+            0 => Err(no_image_error(cx, host, &answer, options)?),
             1 => answer.images.into_iter().next().context("reading the image"),
-            _ => Err(several(cx, host, &answer.images)),
+            _ => Err(several_images_error(cx, host, &answer.images)),
         }
     }
 
@@ -114,7 +114,7 @@ impl HostImage {
             );
         };
         if image.name.to_lowercase().ends_with(".iso") {
-            return Err(iso(&format!("{}#{attribute}", cx.flake)));
+            return Err(iso_error(&format!("{}#{attribute}", cx.flake)));
         }
         Ok(Self { path: vec![attribute.to_owned()], ..image })
     }
@@ -182,9 +182,9 @@ fn parse(answer: Value, host: &str) -> Result<Answer> {
 }
 
 /// The error for a host without an image.
-fn none(cx: &Context, host: &HostName, answer: &Answer, options: &[String]) -> Result<anyhow::Error> {
+fn no_image_error(cx: &Context, host: &HostName, answer: &Answer, options: &[String]) -> Result<anyhow::Error> {
     if let Some(path) = answer.isos.first() {
-        return Ok(iso(&format!("{}#{}", cx.flake, path.join("."))));
+        return Ok(iso_error(&format!("{}#{}", cx.flake, path.join("."))));
     }
     if !answer.is_configured {
         Catalogue::read(&cx.launcher, &cx.flake, options)?.host(host)?;
@@ -200,14 +200,14 @@ fn none(cx: &Context, host: &HostName, answer: &Answer, options: &[String]) -> R
     ))
 }
 
-fn iso(attribute: &str) -> anyhow::Error {
+fn iso_error(attribute: &str) -> anyhow::Error {
     failure!(
         Usage, "{attribute} is an ISO image, which is for a PC: no Raspberry Pi boots it";
         hint: "name the attribute of an SD card image as FLAKE#ATTRIBUTE"
     )
 }
 
-fn several(cx: &Context, host: &HostName, images: &[HostImage]) -> anyhow::Error {
+fn several_images_error(cx: &Context, host: &HostName, images: &[HostImage]) -> anyhow::Error {
     let names = images.iter().map(|image| format!("{}#{image}", cx.flake)).collect::<Vec<_>>();
     failure!(
         Usage, "{host} has {} images: {}", images.len(), images.iter().map(HostImage::to_string).collect::<Vec<_>>().join(", ");

@@ -5,7 +5,7 @@ mod host_image;
 mod names;
 mod suggest;
 
-pub use catalogue::{Catalogue, Host, no_node};
+pub use catalogue::{Catalogue, Host, no_node_error};
 pub use host_image::HostImage;
 
 /// The Nix function that reads names and images out of the outputs of a flake; see the file.

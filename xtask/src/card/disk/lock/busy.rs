@@ -13,7 +13,7 @@ pub fn open_error(roots: &Roots, disk: &Disk, claim: Claim, error: std::io::Erro
     let path = disk.path.display();
     let access = if claim == Claim::Exclusive { "written" } else { "read" };
     match Errno::from_io_error(&error) {
-        Some(Errno::BUSY) => busy(roots, disk),
+        Some(Errno::BUSY) => busy_error(roots, disk),
         Some(Errno::ACCESS | Errno::PERM) => {
             failure!(Permission, "{path} may not be {access} by this user"; hint: "run as root")
         }
@@ -26,20 +26,20 @@ pub fn open_error(roots: &Roots, disk: &Disk, claim: Claim, error: std::io::Erro
 }
 
 /// The error for a busy disk, with what uses it now and by which processes, as far as this process can see.
-pub fn busy(roots: &Roots, disk: &Disk) -> anyhow::Error {
+pub fn busy_error(roots: &Roots, disk: &Disk) -> anyhow::Error {
     let now =
         disk.number.map_or_else(|| Disk::load(roots, &disk.path), |number| Disk::by_number(roots, number));
     let now = now.unwrap_or_else(|_| Disk { uses: Vec::new(), ..disk.clone() });
-    let (user, hint) = used(roots, &now)
-        .or_else(|| hidden(roots, &now))
-        .or_else(|| member(&now))
-        .or_else(|| opened(roots, &now))
-        .unwrap_or_else(unknown);
+    let (user, hint) = known_uses(roots, &now)
+        .or_else(|| hidden_mount(roots, &now))
+        .or_else(|| membership(&now))
+        .or_else(|| openers(roots, &now))
+        .unwrap_or_else(unknown_use);
     ExitKind::Refused.error_with_hint(format_args!("{} is in use: {user}", disk.path.display()), hint)
 }
 
 /// The error for a disk that another program has locked.
-pub fn locked(roots: &Roots, disk: &Disk) -> anyhow::Error {
+pub fn locked_error(roots: &Roots, disk: &Disk) -> anyhow::Error {
     let path = disk.path.display();
     let lockers = open_files::lockers(roots, disk).join(", ");
     if lockers.is_empty() {
@@ -53,7 +53,7 @@ pub fn locked(roots: &Roots, disk: &Disk) -> anyhow::Error {
 }
 
 /// The known uses of `disk`, and the hint.
-fn used(roots: &Roots, disk: &Disk) -> Option<(String, String)> {
+fn known_uses(roots: &Roots, disk: &Disk) -> Option<(String, String)> {
     let uses = disk.uses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let users = disk.plain_mounts().flat_map(|(_, at)| open_files::users(roots, at));
     let users = users.collect::<Vec<_>>().join(", ");
@@ -65,14 +65,14 @@ fn used(roots: &Roots, disk: &Disk) -> Option<(String, String)> {
 }
 
 /// The mount of `disk` in another mount namespace, and the hint.
-fn hidden(roots: &Roots, disk: &Disk) -> Option<(String, String)> {
+fn hidden_mount(roots: &Roots, disk: &Disk) -> Option<(String, String)> {
     let HiddenMount { at, process } = open_files::hidden_mount(roots, disk)?;
     let user = format!("it is mounted at {} in the mount namespace of {process}", at.display());
     Some((user, format!("unmount it there, or end {process} first")))
 }
 
 /// The processes that have `disk` open, and the hint.
-fn opened(roots: &Roots, disk: &Disk) -> Option<(String, String)> {
+fn openers(roots: &Roots, disk: &Disk) -> Option<(String, String)> {
     let openers = open_files::openers(roots, disk);
     let have = if openers.len() == 1 { "has" } else { "have" };
     let openers = openers.join(", ");
@@ -80,13 +80,13 @@ fn opened(roots: &Roots, disk: &Disk) -> Option<(String, String)> {
 }
 
 /// The array or pool that `disk` is a part of, and the hint.
-fn member(disk: &Disk) -> Option<(String, String)> {
+fn membership(disk: &Disk) -> Option<(String, String)> {
     let whole = disk.partitions.iter().find_map(whole)?;
     Some((format!("it is part of {whole}"), "remove it from there first".to_owned()))
 }
 
 /// The uses that no file of `/proc` and `/sys` shows, and the hint.
-fn unknown() -> (String, String) {
+fn unknown_use() -> (String, String) {
     let hidden = "a mount in a container or another namespace, a lazily unmounted file system, \
         a ZFS pool, or a program that claims the disk";
     (hidden.to_owned(), "end this use first".to_owned())

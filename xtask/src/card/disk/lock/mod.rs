@@ -166,7 +166,7 @@ fn lock(roots: &Roots, file: &File, disk: &Disk, claim: Claim) -> Result<()> {
             Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(50));
             }
-            Err(Errno::WOULDBLOCK) => return Err(busy::locked(roots, disk)),
+            Err(Errno::WOULDBLOCK) => return Err(busy::locked_error(roots, disk)),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error).with_context(|| format!("locking {}", disk.path.display())),
         }

@@ -1,7 +1,7 @@
 //! Opening and locking disks, on virtual cards and on a fake machine.
 
 use super::super::fake::FakeMachine;
-use super::busy::busy;
+use super::busy::busy_error;
 use super::*;
 use crate::base::failure::{ExitKind, kind, with_hint};
 
@@ -85,7 +85,7 @@ fn the_error_of_a_busy_disk_names_its_user() {
     let machine = FakeMachine::new();
     let roots = machine.with_stick().roots();
     let disk = machine.disk("sdb");
-    let error = || with_hint(&busy(&roots, &disk));
+    let error = || with_hint(&busy_error(&roots, &disk));
     assert!(error().starts_with("/dev/sdb is in use: a mount in a container or another namespace, "));
     machine.file("run/udev/data/b8:17", "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=tank\n");
     let words = "/dev/sdb is in use: it is part of a zfs called tank; remove it from there first";

@@ -19,7 +19,7 @@ pub fn parse(source: &Source, head: &[u8], size: u64) -> Result<PartitionTable> 
     let table = PartitionTable::parse(head, size.next_multiple_of(SECTOR));
     let table = if size.is_multiple_of(SECTOR) { table } else { partial_sector(source, size, table.is_ok()) };
     table.map_err(|error| match OtherFile::sniff_without_table(head) {
-        Some(other) => source.is_other(other),
+        Some(other) => source.other_file_refusal(other),
         None => error.context(format!("{} is no disk image", source.path.display())),
     })
 }

@@ -215,7 +215,7 @@ fn decode_error(source: &Source, done: u64, error: &std::io::Error) -> anyhow::E
         return source.refusal(error);
     }
     let message = format_args!("after {done} bytes: {error}");
-    ExitKind::Refused.error_with_hint(message, DOWNLOAD_AGAIN).context(source.damaged())
+    ExitKind::Refused.error_with_hint(message, DOWNLOAD_AGAIN).context(source.decoding_context())
 }
 
 /// Checks the partition table in `head`, the first chunk, so that a wrong table is reported before the rest of the image

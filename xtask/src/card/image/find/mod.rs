@@ -53,7 +53,7 @@ pub fn find(out: &Path, wanted: Wanted) -> Result<PathBuf> {
             Usage, "there are {} images in {}: {}", files.len() + 1, out.display(), names.join(", ");
             hint: "choose one with --file NAME"
         ),
-        (None, _) => Err(no_image(out, wanted)),
+        (None, _) => Err(no_image_error(out, wanted)),
     }
 }
 
@@ -116,7 +116,7 @@ fn in_folder(out: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn no_image(out: &Path, wanted: Wanted) -> anyhow::Error {
+fn no_image_error(out: &Path, wanted: Wanted) -> anyhow::Error {
     let found = all_images(out).unwrap_or_default();
     let names = found.iter().map(|image| name_in(out, image)).collect::<Vec<_>>().join(", ");
     match wanted.chosen {

@@ -80,14 +80,14 @@ impl Source {
         match self.format {
             Format::Raw => {
                 if let Some(other) = OtherFile::sniff(head) {
-                    return Err(self.is_other(other));
+                    return Err(self.other_file_refusal(other));
                 }
                 self.size = Some(self.stored.size);
             }
             Format::Zstd => {
-                let frames = zstd_frames::walk(file, self.stored.size).with_context(|| self.damaged())?;
+                let frames = zstd_frames::walk(file, self.stored.size).with_context(|| self.decoding_context())?;
                 if frames.needs_dictionary {
-                    return Err(self.is_stored_as(WITH_DICTIONARY));
+                    return Err(self.stored_file_refusal(WITH_DICTIONARY));
                 }
                 self.size = frames.content;
                 self.window = frames.window;
@@ -99,8 +99,8 @@ impl Source {
     }
 
     /// The refusal of a file whose content is something else than a disk image.
-    pub fn is_other(&self, other: OtherFile) -> anyhow::Error {
-        let Some(decompress) = self.format.decompress() else { return self.is_stored_as(other) };
+    pub fn other_file_refusal(&self, other: OtherFile) -> anyhow::Error {
+        let Some(decompress) = self.format.decompress() else { return self.stored_file_refusal(other) };
         let content = self.path.with_extension("");
         let [file, unpacked] = [&self.path, &content].map(|path| shell::quote(&path.to_string_lossy()));
         failure!(
@@ -113,7 +113,8 @@ impl Source {
         )
     }
 
-    fn is_stored_as(&self, other: OtherFile) -> anyhow::Error {
+    /// The refusal of a file that is something else than a disk image itself.
+    fn stored_file_refusal(&self, other: OtherFile) -> anyhow::Error {
         failure!(
             Refused,
             "{} cannot be written to a card: it is {}",
@@ -165,12 +166,12 @@ impl Source {
             None if Changed::is(error) => {
                 ExitKind::Refused.error_with_hint(error, Changed::HINT).context(image())
             }
-            None => ExitKind::Refused.error_with_hint(error, DOWNLOAD_AGAIN).context(self.damaged()),
+            None => ExitKind::Refused.error_with_hint(error, DOWNLOAD_AGAIN).context(self.decoding_context()),
         }
     }
 
-    /// The context of the errors of a file that cannot be decompressed.
-    pub fn damaged(&self) -> String {
+    /// The context of an error of a decoder: the file is truncated or damaged.
+    pub fn decoding_context(&self) -> String {
         format!("the image {} ({}) is truncated or damaged", self.path.display(), self.format)
     }
 

@@ -186,7 +186,7 @@ fn check_init(root: &Ext4, store: &str, init: &str) -> Result<()> {
     let filled = found.and_then(|found| match found {
         Some(found) if found.is_link() => Ok(()),
         Some(found) => check_filled(&found),
-        None => Err(absent()),
+        None => Err(absent_error()),
     });
     filled.with_context(|| format!("finding {init}"))
 }
@@ -200,12 +200,12 @@ fn store(root: &Ext4) -> Result<(&'static str, usize)> {
             return Ok((store, root.count(&found).with_context(doing)?));
         }
     }
-    Err(absent()).with_context(|| format!("reading {}", STORES[0]))
+    Err(absent_error()).with_context(|| format!("reading {}", STORES[0]))
 }
 
 /// The content of [`CONFIG`].
 fn menu(root: &Ext4) -> Result<String> {
-    let found = root.find(CONFIG)?.ok_or_else(absent)?;
+    let found = root.find(CONFIG)?.ok_or_else(absent_error)?;
     check_filled(&found)?;
     if found.size > MAX_MENU {
         bail!(Verification, "the menu has {} bytes, more than the limit of {MAX_MENU} bytes", found.size);
@@ -220,7 +220,7 @@ fn present(root: &Ext4, named: &str) -> Result<(Inode, String)> {
         bail!(Verification, "{CONFIG} names a file with a path of {} bytes", named.len());
     }
     let path = if named.starts_with('/') { named.to_owned() } else { format!("/boot/extlinux/{named}") };
-    let found = root.resolve(&path).and_then(|found| found.ok_or_else(absent));
+    let found = root.resolve(&path).and_then(|found| found.ok_or_else(absent_error));
     let filled = found.and_then(|found| check_filled(&found.0).map(|()| found));
     filled.with_context(|| format!("finding {path}"))
 }
@@ -234,7 +234,7 @@ fn check_filled(inode: &Inode) -> Result<()> {
     }
 }
 
-fn absent() -> anyhow::Error {
+fn absent_error() -> anyhow::Error {
     failure!(Verification, "file not found")
 }
 

@@ -61,7 +61,7 @@ impl Superblock {
     /// # Errors
     /// `Verification` with the first field that is wrong.
     pub fn parse(bytes: &[u8], partition_size: u64) -> Result<Self> {
-        let bytes = bytes.first_chunk::<SIZE>().ok_or_else(|| damaged("truncated"))?;
+        let bytes = bytes.first_chunk::<SIZE>().ok_or_else(|| damaged_error("truncated"))?;
         let word = |at: usize| le32(&bytes[at..]);
         let half = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
         let compatible = word(0x5c);
@@ -165,9 +165,9 @@ fn check_features(incompatible: u32) -> Result<()> {
 }
 
 fn check(is_right: bool, fault: &str) -> Result<()> {
-    if is_right { Ok(()) } else { Err(damaged(fault)) }
+    if is_right { Ok(()) } else { Err(damaged_error(fault)) }
 }
 
-fn damaged(fault: &str) -> anyhow::Error {
+fn damaged_error(fault: &str) -> anyhow::Error {
     failure!(Verification, "the superblock is damaged: {fault}")
 }
