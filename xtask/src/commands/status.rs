@@ -35,9 +35,9 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
 
 /// The last flash and the last deploy of `host`, in order of time; `receipts` are the newest first.
 fn last(receipts: &[Receipt], host: &HostName) -> History {
-    let own = || receipts.iter().filter(|receipt| receipt.host() == Some(host)).enumerate();
-    let flash = own().find(|(_, receipt)| matches!(receipt, Receipt::Flash(_)));
-    let deploy = own().find(|(_, receipt)| matches!(receipt, Receipt::Deploy(_)));
+    let of_host = || receipts.iter().filter(|receipt| receipt.host() == Some(host)).enumerate();
+    let flash = of_host().find(|(_, receipt)| matches!(receipt, Receipt::Flash(_)));
+    let deploy = of_host().find(|(_, receipt)| matches!(receipt, Receipt::Deploy(_)));
     let mut both = flash.into_iter().chain(deploy).collect::<Vec<_>>();
     both.sort_unstable_by_key(|(age, _)| std::cmp::Reverse(*age));
     History {

@@ -98,8 +98,8 @@ pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Res
 }
 
 fn with_flakes(launcher: &Launcher) -> String {
-    let own = launcher.env("NIX_CONFIG").unwrap_or_default();
-    format!("{}\n{NIX_CONFIG}", own.to_string_lossy()).trim_start().to_owned()
+    let user_config = launcher.env("NIX_CONFIG").unwrap_or_default();
+    format!("{}\n{NIX_CONFIG}", user_config.to_string_lossy()).trim_start().to_owned()
 }
 
 #[cfg(test)]

@@ -107,17 +107,17 @@ fn key<'a>(line: &'a [u8], host: &str) -> Option<&'a str> {
 
 /// `text` with `key` as the only key of `host`: in place of its first line, or at the end. Lines of other hosts stay.
 fn with_key(text: &[u8], host: &str, key: Option<&str>) -> Vec<u8> {
-    let mut own = key.map(|key| format!("{host} {key}\n"));
+    let mut new_line = key.map(|key| format!("{host} {key}\n"));
     let mut new = Vec::new();
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         if self::key(line, host).is_some() {
-            new.extend(own.take().unwrap_or_default().into_bytes());
+            new.extend(new_line.take().unwrap_or_default().into_bytes());
         } else {
             new.extend_from_slice(line);
             new.extend((!line.ends_with(b"\n")).then_some(b'\n'));
         }
     }
-    new.extend(own.unwrap_or_default().into_bytes());
+    new.extend(new_line.unwrap_or_default().into_bytes());
     new
 }
 

@@ -119,9 +119,9 @@ fn derivations(
 /// The command that prints the log of a derivation. It needs no feature of Nix, and the whole path where the Nix of
 /// `setup` is not on the user's `PATH`.
 fn read_log_command(launcher: &Launcher) -> String {
-    let own = launcher.env("NIX_BIN_DIR").map(|folder| PathBuf::from(folder).join("nix-store"));
+    let beside_nix = launcher.env("NIX_BIN_DIR").map(|folder| PathBuf::from(folder).join("nix-store"));
     let program =
-        own.map_or_else(|| "nix-store".to_owned(), |path| shell::quote(&path.display().to_string()));
+        beside_nix.map_or_else(|| "nix-store".to_owned(), |path| shell::quote(&path.display().to_string()));
     format!("{program} --read-log")
 }
 

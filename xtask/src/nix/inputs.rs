@@ -85,10 +85,10 @@ fn is_local(reference: &Value) -> bool {
 fn covers(path: &Path, keys: &Path) -> bool {
     let Ok(path) = path.canonicalize() else { return false };
     let around = keys.ancestors().filter_map(inode).collect::<HashSet<_>>();
-    let own = inode(keys);
+    let keys_inode = inode(keys);
     let target = inode(&path);
     target.is_some_and(|target| around.contains(&target))
-        || own.is_some() && path.ancestors().any(|folder| inode(folder) == own)
+        || keys_inode.is_some() && path.ancestors().any(|folder| inode(folder) == keys_inode)
 }
 
 /// The device and inode that identify the file.

@@ -29,8 +29,8 @@ pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
 /// Nix; `NIX_CONF_DIR` and `NIX_USER_CONF_FILES` keep foreign settings out. `NIX_CONFIG` adds the feature that its
 /// configuration needs, which a list of features in the environment would otherwise remove.
 pub fn enter(launcher: Launcher, prefix: &Path) -> Launcher {
-    let own = launcher.env("NIX_CONFIG").unwrap_or_default();
-    let config = format!("{}\nextra-experimental-features = auto-allocate-uids", own.to_string_lossy());
+    let user_config = launcher.env("NIX_CONFIG").unwrap_or_default();
+    let config = format!("{}\nextra-experimental-features = auto-allocate-uids", user_config.to_string_lossy());
     launcher
         .with_path_front(&prefix.join("bin"))
         .with_env("NIX_BIN_DIR", prefix.join("bin"))

@@ -145,8 +145,8 @@ fn names(folder: &Path) -> Result<Vec<(u64, String)>> {
     let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
     let names = names.collect::<std::io::Result<Vec<_>>>()?;
     let is_json = |name: &str| Path::new(name).extension().is_some_and(|ending| ending == "json");
-    let own = names.into_iter().filter(|name| is_json(name) && !name.starts_with('.'));
-    Ok(own.map(|name| (sequence(&name), name)).collect())
+    let receipts = names.into_iter().filter(|name| is_json(name) && !name.starts_with('.'));
+    Ok(receipts.map(|name| (sequence(&name), name)).collect())
 }
 
 /// The sequence number at the begin of `name`; 0 for older receipts, whose names begin with the year.

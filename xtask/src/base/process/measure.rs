@@ -103,19 +103,19 @@ fn remove_ended(running: &mut Vec<OwnedFd>) -> Result<()> {
 /// The memory of process `pid` and of all its descendants.
 fn resident(pid: u32) -> Resident {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let own = |name| bytes_of(&status, name).unwrap_or_default();
+    let bytes = |name| bytes_of(&status, name).unwrap_or_default();
     // The kernel lists a child at the thread that started it.
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let below = children
         .flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>());
     let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let own = Resident {
-        private: own("RssAnon") + own("RssShmem"),
-        files: BTreeMap::from([(program, own("RssFile"))]),
-        largest: own("VmHWM"),
+    let process = Resident {
+        private: bytes("RssAnon") + bytes("RssShmem"),
+        files: BTreeMap::from([(program, bytes("RssFile"))]),
+        largest: bytes("VmHWM"),
     };
-    below.map(resident).fold(own, Resident::and)
+    below.map(resident).fold(process, Resident::and)
 }
 
 /// The memory of several processes, in bytes.

@@ -126,8 +126,8 @@ impl Launcher {
 
     /// The value of the variable `name` in the environment of a child.
     pub fn env(&self, name: &str) -> Option<OsString> {
-        let own = self.env.iter().find(|(key, _)| key == name);
-        own.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name).filter(|_| !self.clean))
+        let changed = self.env.iter().find(|(key, _)| key == name);
+        changed.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name).filter(|_| !self.clean))
     }
 
     /// The path of `program` on the `PATH` of the children.

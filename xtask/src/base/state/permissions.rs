@@ -80,18 +80,18 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
 /// Fails where `path` belongs to another user. `last` is whether `path` is the checked path itself and not a folder on the
 /// way to it.
 fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
-    let own = geteuid().as_raw();
-    if stat.uid() == own || stat.uid() == 0 || !last && is_unmapped_root(stat.uid()) {
+    let own_id = geteuid().as_raw();
+    if stat.uid() == own_id || stat.uid() == 0 || !last && is_unmapped_root(stat.uid()) {
         return Ok(());
     }
-    let without_sudo = if own == 0 && std::env::var_os("SUDO_UID").is_some() {
+    let without_sudo = if own_id == 0 && std::env::var_os("SUDO_UID").is_some() {
         ", or run the tool without sudo: it asks for the privileges that it needs"
     } else {
         ""
     };
     bail!(
-        Refused, "{} belongs to user {}, who could change the files of user {own} there", path.display(), stat.uid();
-        hint: "use a folder of your own ({FOLDER_VARIABLES}){without_sudo}"
+        Refused, "{} belongs to user {}, who could change the files of user {own_id} there", path.display(), stat.uid();
+        hint: "use a folder of your own_id ({FOLDER_VARIABLES}){without_sudo}"
     )
 }
 
@@ -145,8 +145,8 @@ fn is_only_member(groups: &str, users: &str, group: u32, user: u32) -> bool {
     let name = users.lines().find(|line| is(line, 2, user)).map(|line| field(line, 0));
     let others = users.lines().any(|line| is(line, 3, group) && !is(line, 2, user));
     let members = groups.lines().find(|line| is(line, 2, group)).map(|line| field(line, 3));
-    let own = |member: &str| member.is_empty() || Some(member) == name.as_deref();
-    !others && members.is_some_and(|members| members.split(',').all(own))
+    let is_user = |member: &str| member.is_empty() || Some(member) == name.as_deref();
+    !others && members.is_some_and(|members| members.split(',').all(is_user))
 }
 
 /// Whether `user` is the overflow user and stands for root: so it does in a user namespace that maps no root.

@@ -150,8 +150,8 @@ fn partition(roots: &Roots, device: &BlockDevice) -> Partition {
 
 /// The CID of an SD card, the serial number of a disk, or that of the USB device that the disk belongs to.
 fn serial(device: &BlockDevice) -> Option<String> {
-    let own = ["device/cid", "device/serial", "serial"].iter().find_map(|name| device.text(name));
-    own.or_else(|| usb_serial(device))
+    let own_serial = ["device/cid", "device/serial", "serial"].iter().find_map(|name| device.text(name));
+    own_serial.or_else(|| usb_serial(device))
 }
 
 /// The serial number of the nearest ancestor of `device` that is a USB device.

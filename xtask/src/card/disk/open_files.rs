@@ -71,8 +71,8 @@ fn others_with_open(roots: &Roots, disk: &Disk, matches: impl Fn(&str) -> bool) 
             _ => false,
         }
     };
-    let own = read_link(roots.proc.join("self")).ok();
-    let is_own = |process: &Path| own.as_deref() == process.file_name().map(Path::new);
+    let own_process = read_link(roots.proc.join("self")).ok();
+    let is_own = |process: &Path| own_process.as_deref() == process.file_name().map(Path::new);
     processes(roots, |process| !is_own(process) && has_open(process, &is_disk, &matches))
 }
 
@@ -117,9 +117,9 @@ fn is_for_writing(info: &str) -> bool {
 }
 
 fn uses(process: &Path, folder: &Path) -> bool {
-    let own = ["cwd", "root", "exe"].map(|link| process.join(link));
+    let fixed_links = ["cwd", "root", "exe"].map(|link| process.join(link));
     let open = process.join("fd").read_dir().into_iter().flatten();
-    let links = own.into_iter().chain(open.filter_map(|entry| Some(entry.ok()?.path())));
+    let links = fixed_links.into_iter().chain(open.filter_map(|entry| Some(entry.ok()?.path())));
     links.filter_map(|link| read_link(link).ok()).any(|target: PathBuf| target.starts_with(folder))
 }
 

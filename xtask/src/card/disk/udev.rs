@@ -29,9 +29,9 @@ pub fn has_processed(roots: &Roots, number: Option<DeviceNumber>) -> bool {
 
 fn parse(text: &str) -> Filesystem {
     let value = |key: &str| {
-        let own =
+        let value_of =
             |line: &str| Some(line.strip_prefix("E:")?.strip_prefix(key)?.strip_prefix('=')?.to_owned());
-        text.lines().find_map(own).filter(|value| !value.is_empty())
+        text.lines().find_map(value_of).filter(|value| !value.is_empty())
     };
     Filesystem { label: value("ID_FS_LABEL"), fstype: value("ID_FS_TYPE") }
 }

@@ -79,13 +79,13 @@ fn unmount_order(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<Ve
     if let Some(used) = disk.uses.iter().find(|used| !used.is_plain_mount()) {
         bail!(Refused, "{path} is in use: {used}; nothing was written");
     }
-    let own = usage::mounts_of(roots, disk);
-    if let Some(new) = own.iter().find(|mount| !confirmed.contains(&mount.at)) {
+    let own_mounts = usage::mounts_of(roots, disk);
+    if let Some(new) = own_mounts.iter().find(|mount| !confirmed.contains(&mount.at)) {
         let at = new.at.display();
         bail!(Refused, "{path} has been mounted at {at} since it was confirmed; nothing was written");
     }
-    let is_on_top = |other: &Mount| own.iter().any(|mount| mount.id == other.parent);
-    let foreign = mounts(roots).into_iter().find(|other| is_on_top(other) && !own.contains(other));
+    let is_on_top = |other: &Mount| own_mounts.iter().any(|mount| mount.id == other.parent);
+    let foreign = mounts(roots).into_iter().find(|other| is_on_top(other) && !own_mounts.contains(other));
     if let Some(Mount { source, at, .. }) = foreign {
         let mount_point = shell::quote(&at.to_string_lossy());
         bail!(
@@ -95,7 +95,7 @@ fn unmount_order(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<Ve
             hint: "run `umount {mount_point}`"
         );
     }
-    Ok(topmost_first(own))
+    Ok(topmost_first(own_mounts))
 }
 
 /// Sorts the mounts so that each is unmounted before the mount that it stands on, its `parent`.

@@ -92,8 +92,8 @@ impl Usage {
     /// The uses of the backing of the virtual device `disk` by others than `disk`: the kernel's exclusive claim is for one
     /// device only, and other devices may have the same backing.
     pub fn of_backing(&self, roots: &Roots, disk: &BlockDevice) -> Vec<Use> {
-        let own = disk.title();
-        let by_others = |used: &Use| used.through.first() != Some(&own);
+        let own_title = disk.title();
+        let by_others = |used: &Use| used.through.first() != Some(&own_title);
         match backing(roots, disk) {
             None => Vec::new(),
             Some(Backing::File { path, file, .. }) => {
@@ -141,8 +141,8 @@ pub fn mounts_of(roots: &Roots, disk: &Disk) -> Vec<Mount> {
     let Some(disk) = disk.number.and_then(|number| BlockDevice::by_number(roots, number)) else {
         return Vec::new();
     };
-    let own = |mount: &Mount| devices_of_mount(roots, mount).iter().any(|device| device.disk() == disk);
-    mounts::mounts(roots).into_iter().filter(own).collect()
+    let is_of_disk = |mount: &Mount| devices_of_mount(roots, mount).iter().any(|device| device.disk() == disk);
+    mounts::mounts(roots).into_iter().filter(is_of_disk).collect()
 }
 
 /// The pool between a device and a mount that has several devices, as a [`Use::through`].

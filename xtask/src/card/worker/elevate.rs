@@ -112,18 +112,18 @@ fn elevator(cx: &Context, path: &Path, access: Access) -> Result<&'static str> {
 
 /// The launcher and the command line of the worker for `job`.
 fn command<W: WorkerJob>(cx: &Context, job: &W) -> Result<(Launcher, String, Vec<OsString>)> {
-    let own = std::env::current_exe().context("finding this program")?;
+    let program = std::env::current_exe().context("finding this program")?;
     let needs = job.needs();
     let name = W::ACCESS.command();
     let path = &needs.disk.path;
     let is_root = rustix::process::geteuid().is_root();
     if W::ACCESS.is_granted(path) && (needs.unmount.is_empty() || is_root) {
         let launcher = if is_root { as_own(&cx.launcher) } else { cx.launcher.clone() };
-        return Ok((launcher, own.display().to_string(), vec![name.into()]));
+        return Ok((launcher, program.display().to_string(), vec![name.into()]));
     }
     let elevator = elevator(cx, path, W::ACCESS)?;
-    cx.note(format!("{} needs root: {elevator} -- {} {name}", W::ACCESS.gerund(), own.display()));
-    Ok((cx.launcher.clone(), elevator.to_owned(), vec!["--".into(), own.into(), name.into()]))
+    cx.note(format!("{} needs root: {elevator} -- {} {name}", W::ACCESS.gerund(), program.display()));
+    Ok((cx.launcher.clone(), elevator.to_owned(), vec!["--".into(), program.into(), name.into()]))
 }
 
 /// What the worker has written to its stdout so far.

@@ -22,7 +22,7 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     let (image_arg, device) = args.image_and_device()?;
     let disk = super::load_readable(cx, device)?;
     let receipt = receipt::of_card(cx, &disk);
-    let own = receipt.as_ref().and_then(|receipt| receipt.payload.clone());
+    let recorded = receipt.as_ref().and_then(|receipt| receipt.payload.clone());
     let limits = Limits::new(args.memory_limit, None);
     let against = match image_arg {
         Some(ImageArg::Built(source)) => {
@@ -39,9 +39,9 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     for used in &disk.uses {
         cx.warn(format!("{used}: writes during the comparison count as differences"));
     }
-    let payload = own.as_ref().map(|own| own.added.clone());
+    let payload = recorded.as_ref().map(|recorded| recorded.added.clone());
     let comparison = worker::run(cx, &CompareJob { disk: disk.clone(), against, payload })?;
-    show(cx, &disk, &comparison, own.as_ref())
+    show(cx, &disk, &comparison, recorded.as_ref())
 }
 
 fn examine(cx: &Context, source: Source) -> Result<Image> {
@@ -83,7 +83,12 @@ fn check_size(disk: &Disk, against: &Against) -> Result<()> {
     )
 }
 
-fn show(cx: &Context, disk: &Disk, comparison: &Comparison, own: Option<&PayloadReceipt>) -> Result<()> {
+fn show(
+    cx: &Context,
+    disk: &Disk,
+    comparison: &Comparison,
+    recorded: Option<&PayloadReceipt>,
+) -> Result<()> {
     let path = disk.path.display();
     if cx.json {
         let result = serde_json::json!({ "device": disk.path, "comparison": comparison });
@@ -103,9 +108,9 @@ fn show(cx: &Context, disk: &Disk, comparison: &Comparison, own: Option<&Payload
             let size = Bytes(comparison.size);
             let hash = comparison.hash;
             // A hash of the whole card is the hash of the image with its payload.
-            let own = own.filter(|own| comparison.with_payload || hash == own.added.hash);
-            let own = own.map(|own| format!(" and {}", own.words)).unwrap_or_default();
-            ui::result(&format!("{path} holds the image{own}: {size} compared, hash {hash}"))
+            let held = recorded.filter(|payload| comparison.with_payload || hash == payload.added.hash);
+            let and_payload = held.map(|payload| format!(" and {}", payload.words)).unwrap_or_default();
+            ui::result(&format!("{path} holds the image{and_payload}: {size} compared, hash {hash}"))
         }
     }
 }

@@ -59,12 +59,12 @@ fn untrusted_reason(flake: &FlakeRef) -> Option<String> {
 
 /// Whether only this user and root can have written the file: by its owner, and by who may write to it.
 fn is_own(path: &Path, found: &Metadata) -> bool {
-    let own = rustix::process::geteuid();
+    let own_id = rustix::process::geteuid();
     // Under sudo the checkout belongs to the user who called sudo.
-    let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| own.is_root());
+    let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| own_id.is_root());
     let owner = found.uid();
     let sticky = found.is_dir() && found.mode() & 0o1000 != 0;
-    (owner == 0 || owner == own.as_raw() || Some(owner) == caller)
+    (owner == 0 || owner == own_id.as_raw() || Some(owner) == caller)
         && (sticky || !state::others_write(path, found))
 }
 

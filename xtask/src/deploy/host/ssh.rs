@@ -185,8 +185,8 @@ impl<'a> Remote<'a> {
     fn first_options(&self, interactive: bool) -> Vec<String> {
         let batch_mode: &[&str] = if interactive { &[] } else { &BATCH_MODE };
         let mux = self.mux.map_or_else(|| NO_MUX.map(str::to_owned).to_vec(), SshMux::options);
-        let own = LOG.iter().chain(batch_mode).map(ToString::to_string);
-        mux.into_iter().chain(own).collect()
+        let log_and_batch = LOG.iter().chain(batch_mode).map(ToString::to_string);
+        mux.into_iter().chain(log_and_batch).collect()
     }
 }
 

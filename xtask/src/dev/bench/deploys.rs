@@ -103,8 +103,8 @@ fn one_round(hosts: &Hosts, round: u32) -> Result<Vec<Run>> {
 /// The row of a case, with the medians of its times.
 fn row(case: &'static Case, runs: &[Run]) -> Row {
     let median_of = |index: usize| {
-        let own = runs.iter().filter(|run| run.case == case);
-        median(own.map(|run| run.times[index]).collect())
+        let runs_of_case = runs.iter().filter(|run| run.case == case);
+        median(runs_of_case.map(|run| run.times[index]).collect())
     };
     let tool = median_of(0);
     let peer = median_of(1);

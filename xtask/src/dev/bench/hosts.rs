@@ -53,10 +53,10 @@ impl Hosts {
 
     /// Deploys `system` to the first `count` hosts by the tool, and verifies it. Returns the time in seconds.
     pub fn deploy_by_tool(&self, count: usize, system: &str) -> Result<f64> {
-        let own = std::env::current_exe().context("finding the tool itself")?;
+        let program = std::env::current_exe().context("finding the tool itself")?;
         let words = ["--flake", self.flake.as_str(), "deploy"].into_iter().map(OsString::from);
         let hosts = (0..count).map(|number| name(number).into());
-        let seconds = self.run(std::iter::once(own.into()).chain(words).chain(hosts).collect())?;
+        let seconds = self.run(std::iter::once(program.into()).chain(words).chain(hosts).collect())?;
         self.verify(count, system).map(|()| seconds)
     }
 

@@ -114,9 +114,9 @@ fn words(words: &[&dyn AsRef<OsStr>]) -> Vec<OsString> {
 /// The command line of the tool itself.
 pub fn tool(job: &Job, mode: Option<&str>) -> anyhow::Result<Pipeline> {
     use anyhow::Context as _;
-    let own = std::env::current_exe().context("finding this program")?;
+    let program = std::env::current_exe().context("finding this program")?;
     let room = job.room.to_string();
-    let mut flash = words(&[&own, &"flash", &"--image", &job.image, &job.device]);
+    let mut flash = words(&[&program, &"flash", &"--image", &job.image, &job.device]);
     flash.extend(words(&[&"--allow-virtual", &"--yes", &"--expect-size", &room, &"--no-eject", &"--json"]));
     flash.extend(mode.into_iter().flat_map(|mode| words(&[&"--mode", &mode])));
     Ok(vec![flash])

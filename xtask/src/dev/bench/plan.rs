@@ -75,12 +75,12 @@ impl Plan {
         if peers.iter().any(|peer| peer.uses("bmaptool")) {
             fixtures.map(case.image, &job)?;
         }
-        let own = Competitor { name: TOOL, pipeline: tool(&job, self.mode.as_deref())? };
+        let tool_itself = Competitor { name: TOOL, pipeline: tool(&job, self.mode.as_deref())? };
         let others = peers.iter().map(|peer| Competitor { name: peer.name, pipeline: (peer.pipeline)(&job) });
         let before = case.image_before().map(|variant| fixtures.image(variant)).transpose()?;
         let image = fixtures.image(case.image)?;
         let state = fixtures.state();
         let runner = Runner { cx, signals, case, card: &card, job: &job, before, image, state };
-        runner.run(std::iter::once(own).chain(others).collect(), self.rounds)
+        runner.run(std::iter::once(tool_itself).chain(others).collect(), self.rounds)
     }
 }

@@ -33,8 +33,8 @@ fn missing(cx: &Context, cases: &[&Case]) -> Vec<String> {
     let absent = PROGRAMS.iter().filter(|program| cx.launcher.which(program).is_none());
     let mut missing = absent.map(|program| format!("the program {program} on PATH")).collect::<Vec<_>>();
     if cases.iter().any(|case| case.speed.is_some()) {
-        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        missing.extend(throttle::missing(Path::new(BLKIO), &own));
+        let cgroups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        missing.extend(throttle::missing(Path::new(BLKIO), &cgroups));
     }
     if cases.iter().any(|case| case.is_assembled()) {
         let error = native_tools(cx).err();

@@ -115,9 +115,9 @@ impl<'a> StagingFolder<'a> {
     ) -> Result<()> {
         let root = self.work.join("root");
         for deb in archive.download(packages, &self.work.join("debs"))? {
-            let own = parts.iter().filter(|part| part.is_of(&deb.package.name));
+            let parts_of_deb = parts.iter().filter(|part| part.is_of(&deb.package.name));
             // Two parts may include the same file.
-            let unique = own.flat_map(|part| part.patterns(names)).collect::<BTreeSet<_>>();
+            let unique = parts_of_deb.flat_map(|part| part.patterns(names)).collect::<BTreeSet<_>>();
             let patterns = unique.into_iter().collect::<Vec<_>>();
             deb.unpack_only(&self.cx.launcher, &root, &patterns)?;
         }

@@ -77,8 +77,8 @@ impl NamespaceHost {
     fn connect(&self, network: &str) -> Result<()> {
         let name = self.link.as_str();
         let pid = self.id().to_string();
-        let own = fs::read_link("/proc/self/ns/net").context("reading the own network namespace")?;
-        let is_separate = || fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|its| its != own);
+        let own_namespace = fs::read_link("/proc/self/ns/net").context("reading the own_namespace network namespace")?;
+        let is_separate = || fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|its| its != own_namespace);
         self.wait_for("the namespaces", is_separate)?;
         let peer = ["peer", "name", "eth0", "netns", &pid];
         self.ip(&[&["link", "add", name, "type", "veth"], &peer[..]].concat())?;

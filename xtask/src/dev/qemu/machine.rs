@@ -92,7 +92,7 @@ impl Setup {
             drive.push(format!(",{kind},format=raw,cache=unsafe"));
             drive
         };
-        let own: Vec<OsString> = match self.machine {
+        let machine_args: Vec<OsString> = match self.machine {
             Machine::Virt => {
                 let mut args = VIRT.iter().map(OsString::from).collect::<Vec<_>>();
                 args.extend(self.network().into_iter().map(OsString::from));
@@ -114,7 +114,7 @@ impl Setup {
                 "null".into(),
             ],
         };
-        own.into_iter().chain(COMMON.iter().map(OsString::from)).collect()
+        machine_args.into_iter().chain(COMMON.iter().map(OsString::from)).collect()
     }
 
     /// The arguments of the network card. Without its ROM, which is in another package.

@@ -93,11 +93,11 @@ fn expected<'a>(
 
 /// What does not fill a card of `disk` bytes: the partition the card, or the file system its partition.
 fn unfilled(observations: &Observations, disk: u64) -> Option<String> {
-    let [own, end, size] = ["disk", "end", "now"].map(|key| observations.bytes("partition", key));
+    let [card, end, size] = ["disk", "end", "now"].map(|key| observations.bytes("partition", key));
     let filesystem = observations.bytes("filesystem", "size");
     let aligned = 1 << 20;
-    if own != disk {
-        return Some(format!("the card has {own} bytes, not {disk}"));
+    if card != disk {
+        return Some(format!("the card has {card} bytes, not {disk}"));
     }
     if end + aligned <= disk {
         return Some(format!("the partition ends at byte {end} of {disk}"));

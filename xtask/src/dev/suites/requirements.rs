@@ -135,8 +135,8 @@ fn is_hidden(file: &Path) -> bool {
 }
 
 fn mount_namespaces(cx: &Context) -> Option<String> {
-    let own = cx.launcher.read("unshare", &["--user", "--map-root-user", "--mount", "true"]);
-    own.err().map(|error| format!("needs private mount namespaces ({error:#})"))
+    let unshared = cx.launcher.read("unshare", &["--user", "--map-root-user", "--mount", "true"]);
+    unshared.err().map(|error| format!("needs private mount namespaces ({error:#})"))
 }
 
 fn emulation(cx: &Context) -> Option<String> {

@@ -80,8 +80,8 @@ fn protected(launcher: Launcher, keys: &Path) -> Result<(Launcher, Vec<String>)>
         lines.extend(["sandbox = true", "sandbox-fallback = false"].map(str::to_owned));
         lines.extend(settings.without_missing_paths());
     }
-    let own = launcher.env("NIX_CONFIG").unwrap_or_default();
-    let config = format!("{}\n{}", own.to_string_lossy(), lines.join("\n"));
+    let user_config = launcher.env("NIX_CONFIG").unwrap_or_default();
+    let config = format!("{}\n{}", user_config.to_string_lossy(), lines.join("\n"));
     let launcher = if lines.is_empty() { launcher } else { launcher.with_env("NIX_CONFIG", config.trim()) };
     let (launcher, warning) = hide_trusted_settings(launcher);
     warnings.extend(warning);

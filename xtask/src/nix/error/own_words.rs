@@ -17,10 +17,10 @@ pub fn of_error(text: &str) -> String {
     if is_thrown(trace) || error.contains("evaluation aborted with the following error message") {
         return String::new();
     }
-    let own = error
+    let own_lines = error
         .lines()
         .filter(|line| !is_quoted(line) || of_log(line.trim_start_matches([' ', '>'])).is_some());
-    own.collect::<Vec<_>>().join("\n")
+    own_lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The line of a builder's log if it is Nix's own: Nix writes there why it cannot start the builder.

@@ -125,8 +125,8 @@ impl<'a> Menu<'a> {
         if word != "menu" {
             return label.parse(word, value.ok_or(MenuError::MissingValue));
         }
-        let own = is_word(value, "default").then_some(label.name);
-        self.default = self.default.or(own);
+        let marked = is_word(value, "default").then_some(label.name);
+        self.default = self.default.or(marked);
         Ok(Consumed::Line)
     }
 
