@@ -77,7 +77,7 @@ impl ExitKind {
         }
     }
 
-    /// The label of this failure in a table of hosts; `None` where `failed` says it all.
+    /// The label of this failure in a table of hosts; `None` where the label `failed` suffices.
     pub fn host_label(self) -> Option<&'static str> {
         match self {
             Self::Unreachable => Some("unreachable"),

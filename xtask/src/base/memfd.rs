@@ -9,12 +9,13 @@ use anyhow::{Context, Result};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 
-/// An empty file in memory. Children inherit it: this process lets nobody look at its open files, not even them.
+/// An empty file in memory, which children inherit. They could not open it otherwise: the open files of this process in
+/// `/proc` are closed to all others.
 pub fn file(name: &str) -> Result<File> {
     Ok(memfd_create(name, MemfdFlags::empty()).context("making a file in memory")?.into())
 }
 
-/// A file in memory that holds `content`, for this user alone: ssh asks for that.
+/// A file in memory that holds `content`, with mode 0600, as ssh requires.
 pub fn holding(name: &str, content: &[u8]) -> Result<File> {
     let mut file = file(name)?;
     file.write_all(content).context("writing a file in memory")?;
@@ -22,14 +23,14 @@ pub fn holding(name: &str, content: &[u8]) -> Result<File> {
     Ok(file)
 }
 
-/// `file` once more, so that children inherit it.
+/// A second descriptor of `file`, which children inherit.
 pub fn inherited(file: &File) -> std::io::Result<File> {
     let file = file.try_clone()?;
     fcntl_setfd(&file, FdFlags::empty())?;
     Ok(file)
 }
 
-/// The path by which this process and its children open a `file` that they inherit.
+/// The path by which this process, and each child that inherits the descriptor, can open `file`.
 pub fn path(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }

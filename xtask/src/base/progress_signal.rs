@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 
 static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// Keeps each request for [`take`].
+/// Begins to record requests, which [`take`] returns. From now on SIGUSR1 does not end the process.
 pub fn watch() -> Result<()> {
     let watching = flag::register(SIGUSR1, REQUESTED.clone()).map(drop);
     watching.map_err(|error| anyhow!("watching for SIGUSR1: {error}"))

@@ -32,9 +32,10 @@ pub fn flake(given: Option<&str>) -> Result<FlakeRef> {
     }
 }
 
-/// The state folder of `flake`: receipts, host keys, known hosts. `XTASK_STATE` names another folder. The folder is beside
-/// `flake.nix` where git keeps it out of the flake; else, and for a flake that is not in a folder of this user, it is among
-/// the states of the user's programs, by the place of the flake.
+/// The state folder of `flake`, for receipts, host keys and known hosts. It is the first of these:
+/// - the folder that `XTASK_STATE` names,
+/// - `.xtask` beside `flake.nix`, where git keeps it out of the flake and this user may write,
+/// - a folder in `$XDG_STATE_HOME` with the place of the flake as its name.
 pub fn state_dir(flake: &FlakeRef) -> PathBuf {
     let named = env_path("XTASK_STATE").and_then(|path| std::path::absolute(path).ok());
     let beside =
@@ -51,8 +52,8 @@ pub fn earlier_state_dir() -> Option<PathBuf> {
     Some(checkout.join(STATE)).filter(|folder| env_path("XTASK_STATE").is_none() && folder.is_dir())
 }
 
-/// Whether the state folder of the `flake` in `folder` can be in that folder. Nix copies a folder without git whole, with
-/// the private keys of hosts.
+/// Whether the state folder can be in `folder`, which has `flake`. Not so without git: Nix would copy the whole folder to
+/// its store, private keys included. A state folder that is there already stays in use.
 fn holds_state(flake: &FlakeRef, folder: &Path) -> bool {
     let is_listed = matches!(flake.copied_files(), Some(CopiedFiles::Listed(_)));
     let is_flake = folder.join("flake.nix").exists() && !folder.starts_with(STORE);

@@ -10,7 +10,7 @@ use crate::base::process::Launcher;
 use crate::base::{Event, FlakeRef, Reporter};
 use crate::nix;
 
-/// The log line of deploy-rs (1.0.0) that marks the begin of the activation, after building and copying.
+/// The log line of deploy-rs (1.0.0) that marks the beginning of the activation, after building and copying.
 const ACTIVATING: &str = "Activating profile `";
 
 /// What `switch-to-configuration` prints before it exits with 100: the running system cannot switch to the new one

@@ -116,14 +116,14 @@ fn copy(cx: &Context, options: &DeployOptions, Plan { target, mux, .. }: &mut Pl
     copied.map_err(|error| explain_silence(cx, target, error))
 }
 
-/// `error`, with what `nix-store` prints on the host where it prints that to stdout, which Nix takes for an answer of its
-/// own and drops.
+/// Adds the output of `nix-store` on the host to the `error` of a copy that Nix does not explain. On stdout Nix takes that
+/// output for an answer to itself, and drops it.
 fn explain_silence(cx: &Context, target: &Target, error: anyhow::Error) -> anyhow::Error {
     if !nix::is_silent_host(&error) {
         return error;
     }
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    // Without input it ends at once.
+    // Without input `nix-store` ends at once.
     let Ok(output) = remote.run_with_any_exit_code("nix-store --serve --write") else { return error };
     let words = host::tail(&[output.stdout, output.stderr].concat());
     let words = if words.is_empty() { "nothing".to_owned() } else { words };

@@ -78,7 +78,7 @@ pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &
     nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| with_wait_hint(missing, host))
 }
 
-/// `error`, for a host that the flake does not have. In `--wait 5` the number is taken for a host.
+/// Adds a hint to the `error` for an unknown `host` that is a number: the parser takes the 5 of `--wait 5` for a host.
 fn with_wait_hint(error: anyhow::Error, host: &HostName) -> anyhow::Error {
     match host.parse::<u64>() {
         Ok(minutes) => {

@@ -105,15 +105,16 @@ fn lock_hosts(
     taken.into_iter().map(|(_, taken)| taken).collect()
 }
 
-/// Ends the progress line of the host with its work.
+/// Ends the progress line of the host, whose work has ended with `result`, and returns `result`.
 fn end_phase<T>(host_cx: &Context, result: T) -> T {
     host_cx.reporter.report(&Event::PhaseEnded);
     result
 }
 
-/// Builds the profiles of `plans`, and replaces each plan whose profile is missing by the error.
+/// Builds the profiles of all good `plans`, and replaces each plan whose build failed by the error.
 fn build_plans(cx: &Context, options: &DeployOptions, mut plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
     let mut good = plans.iter_mut().filter_map(|plan| plan.as_mut().ok()).collect::<Vec<_>>();
+    // One item for each good plan, in their order; `None` is a success.
     let mut errors = build(cx, options, &mut good).into_iter();
     let result = |plan: Result<Plan>| match plan {
         Ok(plan) => errors.next().flatten().map_or(Ok(plan), Err),

@@ -53,7 +53,7 @@ impl Drop for Readable {
 }
 
 /// Closes all folders with keys in `identities`, which earlier runs may have left open. Returns whether `identities`
-/// exists: it does since the first key, which may be in a folder that the user named.
+/// exists: the first key of a project creates it, even a key in a folder that the user named.
 ///
 /// # Errors
 /// `Refused` where another run keeps a folder open for longer than [`LOCK_TIMEOUT`].

@@ -64,7 +64,7 @@ impl KnownHosts {
         })
     }
 
-    /// Fails where no file can be created beside the file.
+    /// Fails where this user cannot create files in the folder of the file, or in the nearest folder above that exists.
     fn check_writable(&self) -> Result<()> {
         let path = self.resolve()?;
         let folder = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));

@@ -154,7 +154,7 @@ fn attempt<'a>(
     Ok(Attempt { monitor, json: output.success().then_some(output.stdout) })
 }
 
-/// `error`; where the user stopped the build, what is left of it.
+/// Explains the `error` of a build that the user stopped: what is left of the build. Returns any other error unchanged.
 fn explain_interrupt(error: anyhow::Error) -> anyhow::Error {
     match kind(&error) {
         ExitKind::Interrupted => failure!(

@@ -94,7 +94,7 @@ impl LastLines {
     }
 }
 
-/// `error`; where the user stopped the evaluation, that nothing was changed.
+/// Explains the `error` of an evaluation that the user stopped. Returns any other error unchanged.
 fn explain_interrupt(error: anyhow::Error) -> anyhow::Error {
     match kind(&error) {
         ExitKind::Interrupted => {

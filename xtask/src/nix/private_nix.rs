@@ -6,8 +6,8 @@ use super::version;
 use crate::base::process::Launcher;
 use crate::base::{git, state};
 
-/// The launcher for all further commands. The project's programs, such as deploy-rs, are in front of `PATH` if they are
-/// installed; its Nix is where the machine has no Nix that is recent enough.
+/// The launcher for all further commands. `PATH` begins with the project's own programs, such as deploy-rs, if they are
+/// installed, and with the project's own Nix, unless another Nix on `PATH` is recent enough.
 pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
     let launcher = git::hardened(launcher);
     // Nothing runs from a folder that other users can write to.

@@ -149,7 +149,7 @@ fn names(folder: &Path) -> Result<Vec<(u64, String)>> {
     Ok(receipts.map(|name| (sequence(&name), name)).collect())
 }
 
-/// The sequence number at the begin of `name`; 0 for older receipts, whose names begin with the year.
+/// The sequence number at the beginning of `name`; 0 for older receipts, whose names begin with the year.
 fn sequence(name: &str) -> u64 {
     let digits = name.bytes().take_while(u8::is_ascii_digit).count();
     let fits = (MIN_DIGITS..=MAX_DIGITS).contains(&digits) && name[digits..].starts_with('-');

@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::sync::LazyLock;
 
-/// The characters of pictures.
+/// The characters of bars, spinners and chunk maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charset {
     Ascii,

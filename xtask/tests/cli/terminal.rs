@@ -197,7 +197,7 @@ fn sigusr1_prints_the_progress_in_all_modes() {
     }
 }
 
-/// As at the begin of a pause: the signal ends no command.
+/// As at the beginning of a pause: the signal ends no command.
 #[test]
 fn sigusr1_at_a_question_leaves_the_question() {
     let (answers, _out) = build_with_image();

@@ -70,7 +70,7 @@ impl FlakeRef {
         &self.reference
     }
 
-    /// Where the flake is, without the version of it: what is kept for one version is for all.
+    /// The reference without branch, commit and query, so that all versions of a flake share one state folder.
     pub fn place(&self) -> &str {
         let place = self.reference.split('?').next().unwrap_or_default();
         let is_forge = ["github:", "gitlab:", "sourcehut:"].iter().any(|scheme| place.starts_with(scheme));

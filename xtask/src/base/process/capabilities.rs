@@ -32,7 +32,7 @@ impl Launcher {
     }
 }
 
-/// Whether a child of root has one of the overrides. A child has what cannot be determined.
+/// Whether a child of root has one of the overrides; also where that cannot be determined.
 fn children_override_modes() -> bool {
     let is_bounded = |capability| capability_is_in_bounding_set(capability).unwrap_or(true);
     let is_inherited = |sets: rustix::thread::CapabilitySets| sets.inheritable.intersects(OVERRIDES);

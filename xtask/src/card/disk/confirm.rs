@@ -16,7 +16,7 @@ pub enum Confirmation {
 }
 
 impl Confirmation {
-    /// Why this can confirm no card at all: checked before a card that is not yet inserted is waited for.
+    /// Why this suffices for no card at all: checked before the command waits for a card.
     pub fn refusal(&self) -> Option<Refusal> {
         let hint = "pass --yes with --expect-size SIZE or --expect-serial SERIAL";
         match self {

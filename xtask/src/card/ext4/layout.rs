@@ -1,4 +1,4 @@
-//! Where an image has what is / on the host: in a folder of `NIXOS_SD`, or the partition itself.
+//! The folder of `NIXOS_SD` that gets the payload: `persist` if it is /nix of the host, its root if it is / of the host.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +14,8 @@ use crate::card::image::{Ext4Region, Image};
 use crate::card::inspect::{Budget, Ext4};
 use crate::identity::PayloadRoot;
 
-/// How much of the partition is read for its root folder, in bytes. mke2fs puts it behind the first inode tables.
+/// How much of the partition is read to find its root folder, in bytes. mke2fs puts that folder behind the first inode
+/// tables.
 const LIMIT: u64 = 256 << 20;
 
 /// The folder for the payload in the partition `region` of `image`.
@@ -40,7 +41,7 @@ pub fn payload_root(image: &Image, region: &Ext4Region) -> Result<PayloadRoot> {
     }
 }
 
-/// The names in the root folder of the partition, of which no more is decompressed than it takes.
+/// The names in the root folder of the partition. Decompresses the partition only until the folder can be read.
 fn root_names(image: &Image, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
     let doing = || format!("reading the root folder of NIXOS_SD in {}", image.source.path.display());
     let mut stream = image.source.stream()?;
@@ -55,7 +56,7 @@ fn root_names(image: &Image, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
         file.write_all_at(&chunk[..size], at).with_context(doing)?;
         at += size as u64;
         let is_end = size < chunk.len();
-        // The part that is not there yet is zeros, which no folder is.
+        // What is not decompressed yet is a hole: reading a folder there fails.
         match read_root(&file, region) {
             Err(_) if !is_end => {}
             names => return names.with_context(doing),

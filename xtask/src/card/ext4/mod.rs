@@ -89,7 +89,7 @@ impl<'a> Ext4Payload<'a> {
         Err(verification_error("the file system on the card is not the one of the image".to_owned()))
     }
 
-    /// Reports the begin of the phase.
+    /// Reports the beginning of the phase.
     fn begin(&self) {
         self.begun.get_or_init(Instant::now);
         let name = self.payload().name().to_owned();

@@ -117,7 +117,7 @@ pub fn with_stall_watchdog<T>(
 }
 
 /// Warns where the pending operation takes longer than `timeout`, and again each time that it has taken twice as long
-/// as at the last warning, `warned`: the begin of the operation, and its duration then.
+/// as at the last warning, `warned`: the beginning of the operation, and its duration then.
 fn warn_of_stall(
     monitor: &IoMonitor,
     reporter: &dyn Reporter,

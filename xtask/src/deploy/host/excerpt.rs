@@ -12,7 +12,7 @@ pub fn tail(text: &str) -> String {
     last.map(|line| truncated(line)).collect::<Vec<_>>().join("\n")
 }
 
-/// The begin of `line`, with a mark if it was cut.
+/// The beginning of `line`, with a mark if it was cut.
 pub fn truncated(line: &str) -> String {
     match line.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{} [cut]", &line[..end]),

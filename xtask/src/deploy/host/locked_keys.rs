@@ -1,4 +1,4 @@
-//! Keys with a passphrase: in a run without a terminal, ssh passes over them without a word.
+//! Keys with a passphrase: in a run without a terminal, ssh skips them without a message.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,9 +8,9 @@ use crate::deploy::target::Connection;
 
 /// How `ssh-keygen` begins its complaint about the passphrase (OpenSSH 7.0 to 10.0).
 const WRONG_PASSPHRASE: &str = "incorrect passphrase";
-/// The most keys that are looked at.
+/// The most keys that are examined.
 const MAX_KEYS: usize = 16;
-/// The limits of a program that looks at a key.
+/// The limits of a program that examines a key.
 const BOUNDS: Bounds = Bounds { output: 1 << 20, time: Duration::from_secs(10) };
 
 /// The first key that ssh would use for `connection` and cannot: it has a passphrase, and no agent has it.

@@ -136,7 +136,7 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// `error`; of a refused login with the key that ssh could not use.
+    /// Adds the key that ssh could not use to the `error` of a refused login. Returns any other error unchanged.
     fn with_locked_key(&self, error: anyhow::Error) -> anyhow::Error {
         if kind(&error) != ExitKind::Permission {
             return error;

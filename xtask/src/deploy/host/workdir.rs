@@ -10,7 +10,7 @@ use crate::base::shell;
 use crate::deploy::target::Target;
 use crate::failure;
 
-/// The begin of its name; the rest is random.
+/// The beginning of its name; the rest is random.
 const PREFIX: &str = "xtask-deploy.";
 /// The number of random characters in its name.
 const RANDOM_LENGTH: usize = 10;

@@ -117,7 +117,7 @@ fn load_settings(launcher: &Launcher) -> Value {
     json.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
-/// What decides, beside the settings, as which user Nix builds.
+/// The facts that decide, together with the settings, as which user Nix builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct NixAccess {
     is_root: bool,
@@ -159,8 +159,8 @@ impl Settings {
         self.0[name]["value"] == true || self.text(name) == "true"
     }
 
-    /// Whether this Nix may build as the user who owns the keys. A daemon of root has build users. The users that Nix
-    /// allocates (`auto-allocate-uids`) exist only in the sandbox (2.26).
+    /// Whether this Nix may build as the user who owns the keys. A daemon of root is taken to build as other users.
+    /// `auto-allocate-uids` does not count: Nix allocates users for builds in the sandbox only (2.26).
     fn builds_as_this_user(&self, access: NixAccess) -> bool {
         let has_build_users = access.is_root && !self.text("build-users-group").is_empty();
         let by_own_daemon = access.daemon.unwrap_or(false) && !has_build_users;

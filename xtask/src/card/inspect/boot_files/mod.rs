@@ -134,7 +134,8 @@ struct KernelFile<'a> {
     root: &'a Ext4<'a>,
 }
 
-/// The U-Boot programs on the first FAT32 or FAT16, which is the partition that the firmware of a Pi reads.
+/// The U-Boot programs on the partition that the firmware of a Pi reads, the first with FAT32 or FAT16. Fails where one of
+/// them has no room for `kernel`.
 fn uboots<'a>(
     disk: &'a File,
     volumes: &[Volume],
@@ -147,9 +148,9 @@ fn uboots<'a>(
     let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
     let firmware = fat(disk, volume, budget).with_context(doing)?;
     let programs = uboot::programs(&firmware).with_context(doing)?;
-    let begin = kernel.root.beginning(kernel.inode, kernel::MAX_READ);
-    let header = begin
-        .and_then(|begin| Kernel::read(&begin[..]))
+    let head = kernel.root.beginning(kernel.inode, kernel::MAX_READ);
+    let header = head
+        .and_then(|head| Kernel::read(&head[..]))
         .with_context(|| format!("reading {}", kernel.path))?;
     uboot::with_room(programs, header)
 }
