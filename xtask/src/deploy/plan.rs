@@ -73,8 +73,8 @@ impl Plan {
                 Some("automatic rollback is not possible: there is no generation to roll back to")
             }
             _ if self.needs_rollback_generation() => Some(
-                "deploy-rs cannot roll back to the current system, which it did not deploy: the tool first adds a generation \
-                 with which it can",
+                "deploy-rs rolls back only to systems that it deployed: the tool first adds a generation of the current \
+                 system to which it can roll back",
             ),
             _ => Some("automatic rollback is not possible: the current generation was not made by deploy-rs"),
         }

@@ -226,8 +226,8 @@ fn the_first_deploy_after_a_flash_can_roll_back() {
     fixture.set_nixos("deaf", "deaf");
     let outcome = fixture.deploy(&[]);
     outcome.assert_stderr_contains(
-        "note  deploy-rs cannot roll back to the current system, which it did not deploy: the tool first adds a \
-         generation with which it can\n",
+        "note  deploy-rs rolls back only to systems that it deployed: the tool first adds a generation of the current \
+         system to which it can roll back\n",
     );
     outcome.assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
     assert!(fixture.machine.inside("readlink -f /run/current-system").ends_with("-flashed"));

@@ -197,7 +197,7 @@ fn images_that_only_an_attribute_names() {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn the_variant_of_nixpkgs_for_cards() {
     let outputs = include_str!("flakes/stock-variant.nix");
-    let note = "pi has no image of its own; this is the SD card image that nixpkgs makes of any configuration: \
+    let note = "pi has no image of its own; using the SD card image that nixpkgs makes of any configuration: \
                 BUILD.images.sd-card\n";
     check(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
     let outcome = fixture(outputs).run(&["sd-image", "server"]);
@@ -208,7 +208,7 @@ fn the_variant_of_nixpkgs_for_cards() {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn the_image_of_another_configuration() {
     let outputs = include_str!("flakes/companion.nix");
-    let note = "rpi5 has no image of its own; its image is that of another configuration: \
+    let note = "rpi5 has no image of its own; using the image of another configuration: \
                 nixosConfigurations.rpi5-image.config.system.build.sdImage\n";
     let row = "rpi5 not evaluated yes";
     check(&Shape { outputs, name: "rpi5", row, note, file: "/sd-image/rpi5.img.zst", ..PI });

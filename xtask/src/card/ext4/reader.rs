@@ -26,7 +26,7 @@ pub enum PathState {
 impl<'a> Ext4Reader<'a> {
     /// Opens the file system `region` of a disk.
     pub fn open(disk: &'a File, region: &Ext4Region, budget: Budget<'a>) -> Result<Self> {
-        Ext4::open(disk, region.start, region.size, budget).map(Self).context("reading its file system")
+        Ext4::open(disk, region.start, region.size, budget).map(Self).context("reading the file system")
     }
 
     /// What the file system has at `path`; links are not followed.

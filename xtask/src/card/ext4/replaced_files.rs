@@ -26,7 +26,8 @@ const HEAD: usize = 1 << 20;
 /// The least memory that a block takes, in bytes, however small it is.
 const PAGE: u64 = 4096;
 
-/// The files and links of `payload` that `image` has, relative to [`PayloadRoot::folder`](crate::identity::PayloadRoot::folder). Reads the whole file system `region`.
+/// The files and links of `payload` that `image` has, relative to
+/// [`PayloadRoot::folder`](crate::identity::PayloadRoot::folder). Reads the whole file system `region`.
 ///
 /// # Errors
 /// Of [`ExitKind::Refused`] for an entry that conflicts with the image. Otherwise where the image cannot be read, or its
@@ -71,7 +72,7 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
         if !is_blank && (is_folder(&block) || contains(&tables, at)) {
             kept += region.block.max(PAGE);
             if kept > MEMORY {
-                bail!(Verification, "its metadata takes more than {}", Bytes(MEMORY));
+                bail!(Verification, "the metadata of the file system takes more than {} of memory", Bytes(MEMORY));
             }
             file.write_all_at(&block, at)?;
         }
@@ -86,7 +87,7 @@ fn inode_tables(head: &[u8], size: u64) -> Result<Vec<Range<u64>>> {
     let superblock = Superblock::parse(head.get(1024..).unwrap_or_default(), size)?;
     let list_start = superblock.descriptor_table() * superblock.block;
     let too_long =
-        || failure!(Verification, "its group descriptors are not all in its first {}", Bytes(HEAD as u64));
+        || failure!(Verification, "the file system has group descriptors beyond its first {}", Bytes(HEAD as u64));
     let list = head.get(usize::try_from(list_start)?..).ok_or_else(too_long)?;
     let descriptors = list.chunks_exact(usize::try_from(superblock.descriptor)?);
     let groups = descriptors.take(usize::try_from(superblock.groups())?);
@@ -189,6 +190,6 @@ mod tests {
         let payload =
             Payload { root: PayloadRoot::default(), identity: None, files: None, entries: Vec::new() };
         let error = replaced(&image, &region, &payload).unwrap_err();
-        assert!(format!("{error:#}").ends_with("its metadata takes more than 256.0 MiB"), "{error:#}");
+        assert!(format!("{error:#}").ends_with("takes more than 256.0 MiB of memory"), "{error:#}");
     }
 }

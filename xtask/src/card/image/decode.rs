@@ -102,7 +102,7 @@ pub type Gzip<R> = Members<flate2::bufread::GzDecoder<BufReader<R>>>;
 pub type Bzip2<R> = Members<bzip2::bufread::BzDecoder<BufReader<R>>>;
 
 /// The message for a file with more parts than [`max_parts`].
-pub const TOO_MANY_PARTS: &str = "it has millions of parts that are almost empty, as no program makes it";
+pub const TOO_MANY_PARTS: &str = "it has millions of almost empty parts, which no program writes";
 
 /// The largest number of frames or members in a file of `len` bytes. Each part takes time, even an empty one.
 pub fn max_parts(len: u64) -> u64 {

@@ -63,8 +63,8 @@ impl Limits {
         if stored > limit {
             bail!(
                 Refused,
-                "it has {} compressed, more than the {} that its content may have, or most of it is padding, \
-                 as no program makes it",
+                "the compressed file has {}, but its content may have only {}: it is too large, or mostly padding, \
+                 which no program writes",
                 Bytes(stored),
                 Bytes(self.content);
                 hint: "use a larger card"

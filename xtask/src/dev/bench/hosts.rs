@@ -1,7 +1,7 @@
 //! The hosts of `bench deploy`, and the two ways to deploy to them.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -68,11 +68,18 @@ impl Hosts {
     }
 
     fn run(&self, words: Vec<OsString>) -> Result<f64> {
+        let program = PathBuf::from(&words[0]);
         let measured = self.launcher.measure(&[words])?;
         if measured.code == 0 {
             return Ok(measured.cost.seconds);
         }
-        bail!(Other, "a deploy failed with exit code {}: {}", measured.code, measured.stderr.trim())
+        bail!(
+            Other,
+            "deploying with {} failed with exit code {}: {}",
+            program.display(),
+            measured.code,
+            measured.stderr.trim()
+        )
     }
 
     /// Verifies, without ssh, that the first `count` hosts run `system`.

@@ -128,10 +128,10 @@ impl HostImage {
         match self.place {
             Place::Convention | Place::Attribute => None,
             Place::Companion => Some(format!(
-                "{source} has no image of its own; its image is that of another configuration: {self}"
+                "{source} has no image of its own; using the image of another configuration: {self}"
             )),
             Place::Stock => Some(format!(
-                "{source} has no image of its own; this is the SD card image that nixpkgs makes of any configuration: {self}"
+                "{source} has no image of its own; using the SD card image that nixpkgs makes of any configuration: {self}"
             )),
             _ => Some(format!("the image of {source} is {self}")),
         }
