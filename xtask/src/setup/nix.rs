@@ -84,7 +84,10 @@ fn unpack(cx: &Context, suite: &str, fresh: &Path) -> Result<()> {
 
 /// Makes the unpacked packages a Nix that works from `prefix`, replaces the old `prefix` with it, and runs it once.
 fn replace(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
-    link(cx, fresh, prefix)?;
+    create_own_folders(fresh)?;
+    set_library_path(cx, &fresh.join("usr/bin/nix"), prefix)?;
+    link_commands(&fresh.join("bin"))?;
+    configure(fresh)?;
     // Without this folder Nix takes /nix for absent, and uses another store for a user who is not root.
     fs::create_dir_all(NIX_STATE).with_context(|| format!("creating {NIX_STATE}"))?;
     let _ = fs::remove_dir_all(prefix);
@@ -95,16 +98,16 @@ fn replace(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the `nix` in `fresh` load its libraries from `prefix`, and links its commands.
-fn link(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
+/// Creates `bin` and `etc` in `fresh`. The packages of some suites contain them, `bin` as a link to `usr/bin`.
+fn create_own_folders(fresh: &Path) -> Result<()> {
+    ["bin", "etc"].map(|name| fresh.join(name)).iter().try_for_each(|folder| {
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))
+    })
+}
+
+/// Makes `program` load its libraries from `prefix`.
+fn set_library_path(cx: &Context, program: &Path, prefix: &Path) -> Result<()> {
     let arch = arch()?;
-    let bin = fresh.join("bin");
-    let etc = fresh.join("etc");
-    // In suites whose packages contain Debian's base folders, these are links (`bin` to `usr/bin`).
-    for dir in [&bin, &etc] {
-        fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-    }
-    let program = fresh.join("usr/bin/nix");
     let libraries = prefix.join("usr/lib").join(arch.triplet());
     let loader = libraries.join(arch.loader());
     let args = [
@@ -113,15 +116,20 @@ fn link(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
         &utf8(&libraries)?,
         "--set-interpreter",
         &utf8(&loader)?,
-        &utf8(&program)?,
+        &utf8(program)?,
     ];
     cx.launcher.read("patchelf", &args).context("setting the library path of nix")?;
+    Ok(())
+}
+
+/// Links the commands of Nix in `bin`.
+fn link_commands(bin: &Path) -> Result<()> {
     let targets =
         COMMANDS.iter().map(|name| (bin.join(name), "nix")).chain([(bin.join("nix"), "../usr/bin/nix")]);
     for (name, target) in targets {
         symlink(target, &name).with_context(|| format!("linking {}", name.display()))?;
     }
-    configure(fresh)
+    Ok(())
 }
 
 fn utf8(path: &Path) -> Result<String> {

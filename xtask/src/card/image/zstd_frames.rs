@@ -13,7 +13,7 @@ use crate::{bail, failure};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frames {
     /// The decompressed size in bytes; `None` where a frame does not have its size.
-    pub content: Option<u64>,
+    pub content_size: Option<u64>,
     /// The largest window in bytes, which is the memory that the decompression takes.
     pub window: u64,
     /// Whether a frame needs a dictionary.
@@ -28,7 +28,7 @@ const MAX_HEADER: usize = 14;
 struct Header {
     /// The length in bytes, without the magic number.
     len: u64,
-    content: Option<u64>,
+    content_size: Option<u64>,
     window: u64,
     needs_dictionary: bool,
     checksum: bool,
@@ -40,7 +40,7 @@ struct Header {
 /// [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) for a file that is truncated, has something else than
 /// frames, or has more frames than any program makes.
 pub fn walk(file: &File, len: u64) -> Result<Frames> {
-    let mut frames = Frames { content: Some(0), window: 0, needs_dictionary: false };
+    let mut frames = Frames { content_size: Some(0), window: 0, needs_dictionary: false };
     let mut file = Headers::new(file, len);
     let mut at = 0;
     let mut left = max_parts(len);
@@ -52,7 +52,8 @@ pub fn walk(file: &File, len: u64) -> Result<Frames> {
         } else if magic == MAGIC {
             let header = Header::read(&mut file, at + 4)?;
             at = skip_blocks(&mut file, at + 4 + header.len)? + if header.checksum { 4 } else { 0 };
-            frames.content = frames.content.zip(header.content).map(|(sum, own)| sum.saturating_add(own));
+            frames.content_size =
+                frames.content_size.zip(header.content_size).map(|(sum, size)| sum.saturating_add(size));
             frames.window = frames.window.max(header.window);
             frames.needs_dictionary |= header.needs_dictionary;
         } else {
@@ -117,15 +118,15 @@ impl Header {
         }
         // The id 0 means no dictionary.
         let needs_dictionary = head[1 + window_len..from].iter().any(|byte| *byte != 0);
-        let content = content(&head[from..from + content_len]);
-        let window = if single { content.unwrap_or_default() } else { window(head[1]) };
+        let content_size = content_size(&head[from..from + content_len]);
+        let window = if single { content_size.unwrap_or_default() } else { window(head[1]) };
         let len = (from + content_len) as u64;
-        Ok(Self { len, content, window, needs_dictionary, checksum: descriptor & 4 != 0 })
+        Ok(Self { len, content_size, window, needs_dictionary, checksum: descriptor & 4 != 0 })
     }
 }
 
-/// The frame content size of 0, 1, 2, 4 or 8 bytes (section 3.1.1.1.4).
-fn content(field: &[u8]) -> Option<u64> {
+/// The size of the content by the field of 0, 1, 2, 4 or 8 bytes (section 3.1.1.1.4).
+fn content_size(field: &[u8]) -> Option<u64> {
     let mut bytes = [0; 8];
     bytes[..field.len()].copy_from_slice(field);
     let value = u64::from_le_bytes(bytes);
@@ -188,14 +189,14 @@ mod tests {
         for size in [0, 1, 255, 256, 300, 65_791, 65_792, 3 << 20] {
             for checksum in [false, true] {
                 let frame = packed(size, true, checksum);
-                assert_eq!(walked(&frame).unwrap().content, Some(size as u64), "{size}");
+                assert_eq!(walked(&frame).unwrap().content_size, Some(size as u64), "{size}");
             }
         }
         let skippable = b"\x53\x2a\x4d\x18\x03\0\0\0abc".to_vec();
         let many = [packed(9000, true, true), skippable, packed(1 << 20, true, false)].concat();
-        assert_eq!(walked(&many).unwrap().content, Some(9000 + (1 << 20)));
+        assert_eq!(walked(&many).unwrap().content_size, Some(9000 + (1 << 20)));
         let one_silent = [packed(9000, true, true), packed(7, false, false)].concat();
-        assert_eq!(walked(&one_silent).unwrap().content, None);
+        assert_eq!(walked(&one_silent).unwrap().content_size, None);
     }
 
     #[test]
@@ -237,11 +238,11 @@ mod tests {
         let begin = std::time::Instant::now();
         assert_eq!(
             walked(&blocks).unwrap(),
-            Frames { content: None, window: 2 << 20, needs_dictionary: false }
+            Frames { content_size: None, window: 2 << 20, needs_dictionary: false }
         );
         assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
         let frame = [&head[..], &[1, 0, 0]].concat();
-        assert_eq!(walked(&frame.repeat(60_000)).unwrap().content, None);
+        assert_eq!(walked(&frame.repeat(60_000)).unwrap().content_size, None);
         for part in [&frame[..], b"\x50\x2a\x4d\x18\0\0\0\0"] {
             assert_eq!(walked(&part.repeat(100_000)).unwrap_err().to_string(), TOO_MANY_PARTS);
         }

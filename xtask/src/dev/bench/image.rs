@@ -88,7 +88,7 @@ impl Image {
         Ok(Self::File { file: Rc::new(file), chunks: usize::try_from(size)? / CHUNK })
     }
 
-    fn count(&self) -> usize {
+    fn chunk_count(&self) -> usize {
         match self {
             Self::Synthetic { versions, .. } => versions.len(),
             Self::File { chunks, .. } => *chunks,
@@ -97,12 +97,12 @@ impl Image {
 
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
-        (self.count() * CHUNK) as u64
+        (self.chunk_count() * CHUNK) as u64
     }
 
     /// The chunks in order; `None` for a chunk of zeros.
     pub fn chunks(&self) -> impl Iterator<Item = Result<Option<Vec<u8>>>> {
-        (0..self.count()).map(|number| self.chunk(number))
+        (0..self.chunk_count()).map(|number| self.chunk(number))
     }
 
     fn chunk(&self, number: usize) -> Result<Option<Vec<u8>>> {
@@ -169,8 +169,8 @@ fn filled(count: usize) -> Vec<Option<u8>> {
 /// Splits `total` into `count` non-empty parts.
 fn parts(total: usize, count: usize, random: &mut Random) -> Vec<usize> {
     let cuts = distinct(count - 1, total - 1, random).into_iter().map(|cut| cut + 1);
-    let places = [0].into_iter().chain(cuts).chain([total]).collect::<Vec<_>>();
-    places.windows(2).map(|ends| ends[1] - ends[0]).collect()
+    let borders = [0].into_iter().chain(cuts).chain([total]).collect::<Vec<_>>();
+    borders.windows(2).map(|part| part[1] - part[0]).collect()
 }
 
 /// `count` different numbers below `limit`.
@@ -234,7 +234,7 @@ mod tests {
         let base = image(Variant::Base);
         let other = image(Variant::Tenth);
         let differ = |&number: &usize| base.chunk(number).unwrap() != other.chunk(number).unwrap();
-        assert_eq!((0..base.count()).filter(differ).count(), 36);
+        assert_eq!((0..base.chunk_count()).filter(differ).count(), 36);
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Source {
                 if frames.needs_dictionary {
                     return Err(self.stored_file_refusal(WITH_DICTIONARY));
                 }
-                self.size = frames.content;
+                self.size = frames.content_size;
                 self.window = frames.window;
             }
             Format::Xz => self.window = xz::window(head).unwrap_or_default(),
