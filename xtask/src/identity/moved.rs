@@ -16,7 +16,7 @@ use crate::failure;
 /// # Errors
 /// `Io` where the key cannot be moved, such as to another file system.
 pub fn move_key(from: &Path, to: &Path, host: &HostName) -> Result<bool> {
-    let (old, new) = (folder(from), folder(to));
+    let [old, new] = [from, to].map(folder);
     let [source, target] = [&old, &new].map(|folder| folder.join(host.as_str()));
     if !source.is_dir() || target.exists() {
         return Ok(false);

@@ -71,9 +71,14 @@ impl Phases {
         let host = host.cloned();
         match event {
             Event::Phase { name, total, bytes } => {
-                let (name, step) = (escape::line(name), String::new());
-                let since = Instant::now();
-                let running = Running { name, bytes: *bytes, done: 0, total: *total, step, since };
+                let running = Running {
+                    name: escape::line(name),
+                    bytes: *bytes,
+                    done: 0,
+                    total: *total,
+                    step: String::new(),
+                    since: Instant::now(),
+                };
                 self.running.insert(host, running);
             }
             Event::Progress { done, total, .. } => {
@@ -132,7 +137,7 @@ impl Running {
             let left = total.saturating_sub(*done) as f64 / rate;
             format!(", {left:.0} s left")
         });
-        let (of_total, left) = (of_total.unwrap_or_default(), left.unwrap_or_default());
+        let [of_total, left] = [of_total, left].map(Option::unwrap_or_default);
         format!("{name} {}{of_total} in {seconds:.1} s, {}/s{left}", Bytes(*done), whole(rate))
     }
 }

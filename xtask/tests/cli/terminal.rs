@@ -114,7 +114,8 @@ fn on_a_narrow_terminal_in_the_locale_c_no_line_wraps_and_the_picture_is_ascii()
     let (answers, _out) = build_with_image();
     for (width, locale) in [(60, "C"), (79, "POSIX"), (72, "de_DE.ISO-8859-1"), (80, "C")] {
         let nix = answers.install();
-        let (card, file) = (card(&nix), image_file(&nix));
+        let file = image_file(&nix);
+        let card = card(&nix);
         let card = card.to_str().expect("a plain path");
         let run = nix.xtask(&["flash", "--image", &file, card, "--allow-virtual"]);
         let mut terminal = run.env("LC_ALL", locale).on_narrow_terminal(width);

@@ -16,11 +16,11 @@ pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
     let checks = [
         not_a_card,
         no_medium,
-        system,
-        busy,
+        running_system,
+        in_use,
         protected,
         too_small,
-        sectors,
+        other_sectors,
         read_only,
         expectation_mismatch,
         unconfirmed,
@@ -94,9 +94,9 @@ fn no_medium(disk: &Disk, _: &Request) -> Option<Refusal> {
     }
 }
 
-fn system(disk: &Disk, _: &Request) -> Option<Refusal> {
+fn running_system(disk: &Disk, _: &Request) -> Option<Refusal> {
     let uses = disk.uses.iter().filter(|used| used.is_system()).collect::<Vec<_>>();
-    let why = list(&uses)?;
+    let why = list_uses(&uses)?;
     let is_configured =
         |used: &&Use| matches!(used.role, Role::Mounted { owner: MountOwner::Configuration, .. });
     let hint = match mount_points(uses.iter().copied()) {
@@ -117,7 +117,7 @@ fn mount_points<'a>(uses: impl Iterator<Item = &'a Use>) -> String {
     mount_points.collect::<Vec<_>>().join(" ")
 }
 
-fn busy(disk: &Disk, request: &Request) -> Option<Refusal> {
+fn in_use(disk: &Disk, request: &Request) -> Option<Refusal> {
     let will_be_unmounted =
         request.mounted == Mounted::Unmounted && disk.uses.iter().all(Use::is_plain_mount);
     let is_no_card = || not_a_card(disk, request).is_some_and(|refusal| refusal.remedy == Remedy::Disk);
@@ -125,7 +125,7 @@ fn busy(disk: &Disk, request: &Request) -> Option<Refusal> {
         return None;
     }
     let uses = disk.uses.iter().collect::<Vec<_>>();
-    let why = list(&uses)?;
+    let why = list_uses(&uses)?;
     let is_mounted_only = uses.iter().all(|used| used.is_plain_mount());
     let remedy = if is_mounted_only { Remedy::Unmounting } else { Remedy::Disk };
     let reason = format!("{} is in use: {why}", disk.path.display());
@@ -148,7 +148,7 @@ fn release_hint(disk: &Disk) -> String {
 }
 
 /// The first three uses and the number of the others; `None` where there are no uses.
-fn list(uses: &[&Use]) -> Option<String> {
+fn list_uses(uses: &[&Use]) -> Option<String> {
     let shown = uses.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match uses.len() {
         0 => None,
@@ -178,7 +178,7 @@ fn too_small(disk: &Disk, request: &Request) -> Option<Refusal> {
 }
 
 /// Images count in sectors of 512 bytes: their partition tables would be misread on a card with other sectors.
-fn sectors(disk: &Disk, _: &Request) -> Option<Refusal> {
+fn other_sectors(disk: &Disk, _: &Request) -> Option<Refusal> {
     if disk.sector_size == 512 {
         return None;
     }

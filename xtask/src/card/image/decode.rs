@@ -174,7 +174,8 @@ mod tests {
 
     /// The content of a gzip file, and what stands behind it.
     fn gunzipped(file: &[u8]) -> Result<(Vec<u8>, Option<String>)> {
-        let (mut bytes, trailer) = (Vec::new(), FoundTrailer::default());
+        let mut bytes = Vec::new();
+        let trailer = FoundTrailer::default();
         Gzip::new(file, file.len() as u64, trailer.clone()).read_to_end(&mut bytes)?;
         Ok((bytes, trailer.get().map(ToString::to_string)))
     }

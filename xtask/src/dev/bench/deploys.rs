@@ -79,24 +79,26 @@ pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
     Ok(CASES.iter().map(|case| row(case, &runs)).collect())
 }
 
+/// The times of all [`CASES`] in one round. Each deploy by the tool or by deploy-rs gets a system of its own, unless its case
+/// is about the same one.
 fn one_round(hosts: &Hosts, round: u32) -> Result<Vec<Run>> {
-    let [tools, bare] = ["tool", "bare"].map(|name| format!("{name}{round}"));
-    hosts.set_system(1, &tools, EVALUATION)?;
-    let changed = hosts.deploy_by_tool(1, &tools)?;
-    hosts.set_system(1, &bare, EVALUATION)?;
-    let changed = [changed, hosts.deploy_by_deploy_rs(&bare)?];
-    let again = hosts.deploy_by_deploy_rs(&bare)?;
+    let [first, second] = ["tool", "bare"].map(|name| format!("{name}{round}"));
+    hosts.set_system(1, &first, EVALUATION)?;
+    let by_tool = hosts.deploy_by_tool(1, &first)?;
+    hosts.set_system(1, &second, EVALUATION)?;
+    let changed = [by_tool, hosts.deploy_by_deploy_rs(&second)?];
+    let again = hosts.deploy_by_deploy_rs(&second)?;
     // The evaluation cache of the tool does not have this flake the first time, and has it the second time.
-    let edited = [hosts.deploy_by_tool(1, &bare)?, again];
-    let unchanged = [hosts.deploy_by_tool(1, &bare)?, again];
-    let [one, alone, all] = ["one", "alone", "all"].map(|name| format!("{name}{round}"));
-    hosts.set_system(1, &one, 0)?;
-    let one = hosts.deploy_by_tool(1, &one)?;
-    hosts.set_system(1, &alone, 0)?;
-    let bare = [one, hosts.deploy_by_deploy_rs(&alone)?];
-    hosts.set_system(SEVERAL, &all, 0)?;
-    let several = [hosts.deploy_by_tool(SEVERAL, &all)?, one];
-    let times = [changed, unchanged, edited, bare, several];
+    let edited = [hosts.deploy_by_tool(1, &second)?, again];
+    let unchanged = [hosts.deploy_by_tool(1, &second)?, again];
+    let [third, fourth, fifth] = ["one", "alone", "all"].map(|name| format!("{name}{round}"));
+    hosts.set_system(1, &third, 0)?;
+    let one_host = hosts.deploy_by_tool(1, &third)?;
+    hosts.set_system(1, &fourth, 0)?;
+    let without_evaluation = [one_host, hosts.deploy_by_deploy_rs(&fourth)?];
+    hosts.set_system(SEVERAL, &fifth, 0)?;
+    let several = [hosts.deploy_by_tool(SEVERAL, &fifth)?, one_host];
+    let times = [changed, unchanged, edited, without_evaluation, several];
     Ok(CASES.iter().copied().zip(times).map(|(case, times)| Run { case, times }).collect())
 }
 
