@@ -1,5 +1,5 @@
 {
-  description = "NixOS on Raspberry Pi, from source to a running and proven machine";
+  description = "NixOS on Raspberry Pi, from source to a running and verified host";
 
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";

@@ -1,8 +1,8 @@
-# The hosts and their facts. What a host is made of is in the folder of its name.
+# The registry: the facts of each host that other parts need. The folder with its name has its configuration.
 {
   stinky = {
     system = "aarch64-linux";
-    # What ssh and deployments connect to.
+    # The address that ssh and deploys connect to.
     address = "stinky";
     admin = "ppetru";
   };

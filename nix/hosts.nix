@@ -43,7 +43,7 @@ in
   deployNodes = lib.mapAttrs (name: facts: {
     hostname = facts.address;
     sshUser = facts.admin;
-    # Without these, ssh waits for a dead link for as long as TCP does.
+    # Without these options, ssh notices a dead link only when TCP does.
     sshOpts = [
       "-o"
       "ServerAliveInterval=15"

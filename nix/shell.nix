@@ -1,4 +1,4 @@
-# What it takes to work on this repository: `nix develop`.
+# The programs for work on this repository: `nix develop`.
 {
   mkShell,
   cargo,

@@ -27,7 +27,7 @@ rustPlatform.buildRustPackage {
   cargoTestFlags = [ "--lib" ];
 
   meta = {
-    description = "Takes a Raspberry Pi from a NixOS flake to a running, proven machine";
+    description = "Takes a Raspberry Pi from a NixOS flake to a running, verified host";
     license = lib.licenses.mit;
     mainProgram = "xtask";
     platforms = lib.platforms.linux;

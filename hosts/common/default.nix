@@ -1,4 +1,4 @@
-# What every host has, whatever its hardware.
+# The modules of every host, whatever its hardware.
 {
   imports = [
     ./emulation.nix

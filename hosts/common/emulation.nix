@@ -1,5 +1,5 @@
-# Every host can build for AArch64, which those of that system do as they are: NixOS refuses to emulate the
-# system a host already has.
+# Every host can build for AArch64. An AArch64 host needs no emulation for that, and NixOS refuses to emulate the
+# system of the host itself.
 { lib, pkgs, ... }:
 {
   boot.binfmt.emulatedSystems = lib.mkIf (pkgs.stdenv.hostPlatform.system != "aarch64-linux") [

@@ -1,4 +1,4 @@
-# The only way in: ssh with keys.
+# The only login: ssh with keys.
 {
   services.openssh = {
     enable = true;

@@ -1,4 +1,4 @@
-# The one user who looks after a host.
+# The administrator, the only user of a host who can log in.
 { config, lib, ... }:
 let
   cfg = config.common;
@@ -15,7 +15,7 @@ in
   };
 
   config = {
-    # Passwords and keys are those of the configuration; a change made on the host does not last.
+    # Passwords and keys come from the configuration; changes made on the host do not last.
     users.mutableUsers = false;
     users.users.${cfg.admin} = {
       isNormalUser = true;
@@ -24,9 +24,9 @@ in
     };
 
     security.sudo = {
-      # There is no password to ask for: who is in has a key.
+      # sudo asks for no password: a user who is logged in has a key.
       wheelNeedsPassword = false;
-      # What sudo remembers of its first lecture may not survive a boot.
+      # The record that the lecture was shown does not survive a boot.
       extraConfig = "Defaults lecture = never";
     };
   };

@@ -1,4 +1,4 @@
-# How the Pi starts: its firmware, then U-Boot, then what extlinux.conf on NIXOS_SD says.
+# How the Pi starts: its firmware, then U-Boot, then the entry that extlinux.conf on NIXOS_SD selects.
 { config, lib, ... }:
 let
   cfg = config.raspberryPi.boot;
@@ -22,8 +22,8 @@ in
       grub.enable = lib.mkDefault false;
       generic-extlinux-compatible = {
         enable = true;
-        # /boot is in memory: what a switch writes there is gone at the next boot, which then starts the
-        # flashed generation again. U-Boot reads boot/ of NIXOS_SD, which is mounted at /nix.
+        # /boot is in memory: the files that a switch writes there are gone at the next boot, which then starts
+        # the flashed generation again. U-Boot reads boot/ of NIXOS_SD, which is mounted at /nix.
         mirroredBoots = [ { path = "/nix/boot"; } ];
         # Each generation has its kernel and initrd there, and the default of 20 fills a card.
         configurationLimit = cfg.generations;
@@ -44,7 +44,7 @@ in
         # The board `virt` of QEMU, on which the card can be tried.
         "virtio_blk"
         "virtio_pci"
-        # USB on the Pi 4 is behind PCI Express, and its controller loads firmware through the second.
+        # USB on the Pi 4 is behind PCI Express; its controller loads firmware through `reset-raspberrypi`.
         "pcie-brcmstb"
         "reset-raspberrypi"
       ];
@@ -56,6 +56,6 @@ in
     ];
   };
 
-  # The trees of all boards of the world would be copied for each generation.
+  # Without this filter, the device trees of all boards would be copied for each generation.
   config.hardware.deviceTree.filter = cfg.deviceTrees;
 }

@@ -1,7 +1,7 @@
-# The partition FIRMWARE: what the Pi reads before there is a kernel. One tree serves the Pi 3 and the Pi 4.
+# The partition FIRMWARE: the files that the Pi reads before the kernel starts. One tree serves the Pi 3 and the Pi 4.
 #
-# No switch touches it. A FAT file system cannot replace a file in one step, so an update is done on
-# purpose, by the command `update-firmware` on the Pi.
+# No switch changes FIRMWARE, because a FAT file system cannot replace a file in one step. The command
+# `update-firmware` on the Pi updates it on request.
 {
   config,
   lib,
@@ -15,7 +15,7 @@ let
   };
   boot = "${pkgs.raspberrypifw}/share/raspberrypi/boot";
 
-  # Made by the tools of `tools`, which need not be those of the Pi.
+  # The package set `tools` makes the tree; it need not be that of the Pi.
   treeBy =
     tools:
     tools.runCommand "raspberry-pi-firmware" { } ''
@@ -53,7 +53,7 @@ in
 {
   options.raspberryPi.firmware = {
     sizeMiB = lib.mkOption {
-      # 34 is the least that is FAT32.
+      # A FAT32 has at least 34 MiB.
       type = lib.types.ints.between 34 2048;
       default = 256;
       description = "The size of the partition FIRMWARE in MiB. It cannot grow later.";
@@ -70,7 +70,7 @@ in
     fileSystems."/boot/firmware" = {
       device = "/dev/disk/by-label/FIRMWARE";
       fsType = "vfat";
-      # Mounted while it is looked at: a power cut then finds no half-written FAT.
+      # Mounted only while programs use it, so that a power cut seldom finds a half-written FAT.
       options = [
         "noauto"
         "nofail"
@@ -85,15 +85,15 @@ in
     hardware.raspberry-pi.configtxt.settings = {
       all = {
         arm_64bit = true;
-        # The firmware's drawings over the console confuse the mainline kernel.
+        # The firmware draws warnings over the console, which confuses the mainline kernel.
         avoid_warnings = true;
       };
       pi3 = {
         kernel = "u-boot-pi3.bin";
-        # The clock of the serial port follows it; without, U-Boot's console is noise.
+        # The clock of the serial port follows this clock; with another one, U-Boot's console is noise.
         core_freq = 250;
       };
-      # The Pi Zero 2 W is a Pi 3 to U-Boot.
+      # U-Boot treats the Pi Zero 2 W as a Pi 3.
       pi02.kernel = "u-boot-pi3.bin";
       pi4 = {
         kernel = "u-boot-pi4.bin";
@@ -101,7 +101,7 @@ in
         armstub = "armstub8-gic.bin";
       };
     };
-    # An overlay for the foundation's graphics driver; the kernel's own device tree has no use for it.
+    # The default overlay is for the foundation's graphics driver; the mainline device tree does not use it.
     hardware.raspberry-pi.configtxt.deviceTreeOverlays = lib.mkForce { };
 
     # Wi-Fi and Bluetooth; the whole of linux-firmware is many times as large.

@@ -1,4 +1,4 @@
-# NIXOS_SD fills the card from the first boot on. The image is as small as its content.
+# NIXOS_SD grows to the end of the card at the first boot. The image is as small as its content.
 {
   config,
   lib,
@@ -19,7 +19,7 @@ in
     enable = grow;
     description = "Let ${label} fill the SD card";
     wantedBy = [ "sysinit.target" ];
-    # There is little room, in bytes and in inodes, until this has run.
+    # Until this service has run, NIXOS_SD has few free bytes and inodes.
     before = [
       "sysinit.target"
       "shutdown.target"
@@ -39,7 +39,7 @@ in
       pkgs.e2fsprogs
       pkgs.util-linux
     ];
-    # The partition is asked for by its label: / is a tmpfs here and has no device.
+    # The label finds the partition: / is a tmpfs here and has no device.
     script = ''
       exec ${pkgs.runtimeShell} ${./grow.sh} /dev/disk/by-label/${lib.escapeShellArg label}
     '';

@@ -1,8 +1,8 @@
-# What a Raspberry Pi is made of, but for the modules of other flakes: see nix/module.nix.
+# The modules of a Raspberry Pi, without those of other flakes: see nix/module.nix.
 { modulesPath, ... }:
 {
   imports = [
-    # No documentation, no desktop parts: each package less is one less to copy onto the card.
+    # No documentation, no desktop parts: fewer packages to copy to the card.
     (modulesPath + "/profiles/minimal.nix")
     ./boot.nix
     ./firmware.nix

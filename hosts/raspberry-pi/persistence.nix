@@ -1,4 +1,4 @@
-# What outlives a boot: files and directories of / that are kept below /nix/persist.
+# Persistent state: the files and directories of / that are kept below /nix/persist.
 { config, lib, ... }:
 let
   cfg = config.raspberryPi.persistence;
@@ -10,7 +10,7 @@ in
       type = lib.types.path;
       default = "/nix/persist";
       readOnly = true;
-      description = "Where the persisted files are. What is put on the card by hand goes here.";
+      description = "The folder of the persisted files. Files that are put on the card by hand go here.";
     };
     admin = lib.mkOption {
       type = lib.types.nullOr lib.types.str;
@@ -37,16 +37,16 @@ in
     environment.persistence.${cfg.path} = {
       hideMounts = true;
       directories = [
-        # Which user has which number: without it files change their owners when a user is added.
+        # The numbers of users: without them, files change their owners when a user is added.
         "/var/lib/nixos"
-        # The Pi has no clock that runs without power. It goes on from the time of the last run, or no
-        # certificate is valid until the network has given the time.
+        # The Pi has no clock that runs without power. It continues from the time of the last run; otherwise no
+        # certificate is valid until the network provides the time.
         {
           directory = "/var/lib/systemd/timesync";
           user = "systemd-timesync";
           group = "systemd-timesync";
         }
-        # When the weekly garbage collection last ran.
+        # The time of the last weekly garbage collection.
         "/var/lib/systemd/timers"
       ]
       ++ lib.optional (admin != null) {
@@ -56,13 +56,13 @@ in
         mode = "0700";
       }
       ++ cfg.directories;
-      # Without it each boot is a first boot to systemd. It is never in an image: hosts would share it.
+      # Without a machine-id, systemd takes each boot for a first boot. No image has one: hosts would share it.
       files = [ "/etc/machine-id" ] ++ cfg.files;
     };
 
-    # Not a bind: the keys are read at their real place, before anything is mounted and by sops or age too.
-    # The image has none. `cargo xtask flash` puts one on the card, which is known before the host has booted; without it
-    # the first boot makes one.
+    # No bind mount: sshd, and sops or age, read the key at its real place, before anything is mounted. The image has no
+    # key. `cargo xtask flash` writes one to the card, so that it is known before the host boots; otherwise the first
+    # boot makes one.
     services.openssh.hostKeys = [
       {
         path = "${cfg.path}/etc/ssh/ssh_host_ed25519_key";
@@ -70,7 +70,7 @@ in
       }
     ];
 
-    # Keys that are not in git, put on the card by hand.
+    # Login keys that are not in git, put on the card by hand or by `flash --files`.
     services.openssh.authorizedKeysFiles = [ "${cfg.path}/etc/ssh/authorized_keys.d/%u" ];
     # /etc/shadow is in memory, and a hash in the configuration would be readable by everyone.
     users.users = lib.mkIf (admin != null) {

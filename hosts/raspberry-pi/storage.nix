@@ -1,4 +1,4 @@
-# Where things live: / is a tmpfs that each boot begins anew, /nix is the partition NIXOS_SD.
+# The file systems: / is a tmpfs, empty at each boot, and /nix is the partition NIXOS_SD.
 { config, lib, ... }:
 let
   cfg = config.raspberryPi.storage;
@@ -10,8 +10,8 @@ in
       default = "2G";
       example = "512M";
       description = ''
-        The most that files on / may take of the memory. It is a limit, nothing is set aside; a Pi with
-        1 GB of memory does well with less.
+        The most memory that files on / may take. No memory is set aside for them; a Pi with 1 GB of memory
+        needs a lower limit.
       '';
     };
     label = lib.mkOption {
@@ -29,16 +29,16 @@ in
         fsType = "tmpfs";
         options = [
           "size=${cfg.rootSize}"
-          # Without it / is writable for everyone.
+          # Without this mode, everyone can write to /.
           "mode=755"
         ];
       };
       "/nix" = {
         device = "/dev/disk/by-label/${cfg.label}";
         fsType = "ext4";
-        # The store holds init itself, and the persisted files are needed before the services.
+        # The store has init, and services need the persisted files.
         neededForBoot = true;
-        # Reading must not write to the card.
+        # Reads must not cause writes to the card.
         options = [ "noatime" ];
       };
     };
@@ -46,16 +46,17 @@ in
     # A tmpfs takes memory away from the programs; compressed swap gives some of it back.
     zramSwap.enable = true;
 
-    # The journal would fill / from below; it is kept in memory, within limits.
+    # On / the journal would take memory without a limit; here it has one.
     services.journald = {
       storage = "volatile";
       extraConfig = "RuntimeMaxUse=64M";
     };
 
-    # Nix unpacks downloads in TMPDIR, and before 2.30 builds there too: that would be in the memory.
+    # Nix unpacks downloads in TMPDIR, and before 2.30 builds there too: in /tmp that would take memory.
     nix.settings.build-dir = "/nix/tmp";
     systemd.services.nix-daemon.environment.TMPDIR = "/nix/tmp";
-    # D: emptied, as a power cut leaves half a build behind. !: at boot alone, not under a build at a switch.
+    # D: empty the folder, in which a power cut leaves half a build. !: only at boot, not at a switch, when a build
+    # may run.
     systemd.tmpfiles.rules = [ "D! /nix/tmp 0755 root root -" ];
   };
 }

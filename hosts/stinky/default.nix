@@ -5,6 +5,6 @@
     ./octoprint.nix
   ];
 
-  # The release of the first installation: what old state is read as. It is never raised.
+  # The release of the first installation, by which services interpret old state. Never raise it.
   system.stateVersion = "26.05";
 }

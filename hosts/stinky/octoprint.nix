@@ -1,4 +1,4 @@
-# OctoPrint and the state it must not lose.
+# OctoPrint and its persistent state.
 { config, ... }:
 let
   cfg = config.services.octoprint;
@@ -9,7 +9,7 @@ in
     openFirewall = true;
   };
 
-  # Created by impermanence before the service runs, so the owner has to be named here.
+  # Impermanence creates the directory before the service runs, so the owner is named here.
   raspberryPi.persistence.directories = [
     {
       directory = cfg.stateDir;

@@ -1,4 +1,4 @@
-# The derivation around the assembler. Everything but `config` is of the machine that assembles.
+# The derivation around the assembler. Everything but `config` is for the machine that assembles.
 {
   lib,
   pkgs,
@@ -21,7 +21,7 @@ let
   inherit (config.system.build) toplevel;
   closure = closureInfo { rootPaths = [ toplevel ]; };
 
-  # What the module runs on the Pi, but with tools of the assembling machine.
+  # The program that the boot module runs on the Pi, with tools of the assembling machine.
   installExtlinux = import (
     modulesPath + "/system/boot/loader/generic-extlinux-compatible/extlinux-conf-builder.nix"
   ) { inherit lib pkgs; };
@@ -49,7 +49,7 @@ runCommand config.image.fileName
       FIRMWARE_MIB = toString firmware.sizeMiB;
       HEADROOM_MIB = toString image.headroomMiB;
       ROOT_UUID = image.rootUuid;
-      # The time of the files in the store.
+      # The modification time of all files in a Nix store.
       SOURCE_DATE_EPOCH = "1";
     };
   }

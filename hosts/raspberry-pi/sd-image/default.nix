@@ -1,5 +1,5 @@
-# The SD image. The module of nixpkgs is not used: it builds one root file system with the store in
-# /nix/store, registers the store paths and grows the card through / — here a tmpfs.
+# The SD image. The module of nixpkgs is not used: it makes one root file system with the store in /nix/store, and
+# registers the store paths and grows the card through /, which is a tmpfs here.
 {
   config,
   lib,
@@ -17,7 +17,7 @@ in
     headroomMiB = lib.mkOption {
       type = lib.types.ints.unsigned;
       default = 256;
-      description = "Free space of NIXOS_SD in MiB for what is written before the first boot has grown it.";
+      description = "Free space of NIXOS_SD in MiB for files that are written before the first boot grows it.";
     };
     rootUuid = lib.mkOption {
       type = lib.types.str;
@@ -33,8 +33,8 @@ in
       filePath = "sd-image/${config.image.fileName}";
     };
 
-    # The closure is the Pi's, the tools may be those of a workstation: copying, making file systems and
-    # compressing under emulation takes many times as long.
+    # The closure is that of the Pi. The tools may be those of a workstation: copying, making file systems and
+    # compressing take many times as long under emulation.
     system.build.sdImageAssembledBy =
       tools: tools.callPackage ./assemble.nix { inherit config modulesPath; };
     system.build.sdImage = config.system.build.sdImageAssembledBy pkgs;

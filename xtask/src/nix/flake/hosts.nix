@@ -1,7 +1,7 @@
 # The hosts of a flake: their names, and the image of one of them.
 #
-# Flakes in the wild throw, miss what others have and sort by system: an output that cannot be evaluated hides no
-# other, and only what is asked for is evaluated.
+# Real flakes throw, lack outputs, and sort outputs by system. An output that cannot be evaluated hides no other, and
+# only the requested values are evaluated.
 outputs:
 let
   inherit (builtins)
@@ -19,7 +19,7 @@ let
     ;
 
   attempt = value: tryEval (if isAttrs value then value else { });
-  # `value`, or an empty set for what is none or throws.
+  # `value` if it is a set, or an empty set if it is none or throws.
   setOf =
     value:
     let
@@ -55,7 +55,7 @@ let
 
   isImage = value: isAttrs value && value.type or null == "derivation";
   isIso = image: match ".*[.]iso" image.name != null;
-  # A package that is called as a host may be its system, or a program.
+  # A package with the name of a host may also be its system, or a program.
   isNamedImage = image: match ".*(image|[.]img|[.]raw).*" (image.name or "") != null;
 
   # The image `set.name` at `path`, if it is there.
@@ -134,7 +134,7 @@ let
             "images"
           ]
         ) (variants it);
-      # The file of `build.image` is named by an option.
+      # An option names the file of `build.image`.
       withFile =
         it: image:
         image
