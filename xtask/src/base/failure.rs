@@ -67,8 +67,8 @@ impl ExitKind {
         }
     }
 
-    /// How severe the failure of a host is, to choose the worst of several hosts: an unknown system is worse than a known
-    /// one, and a host that runs the desired system is better than one that does not.
+    /// How severe the failure of a host is, to choose the worst of several hosts: an unknown system is worse than a
+    /// known one, and a host that runs the desired system is better than one that does not.
     pub fn severity(self) -> u8 {
         match self {
             Self::Degraded => Self::RolledBack.code(),

@@ -20,8 +20,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 pub struct Lock(#[expect(dead_code, reason = "holds the lock")] File);
 
 impl Lock {
-    /// Takes the lock on the file `path`, which is created where it is missing. While another process holds the lock, this
-    /// one waits, and notes once that it waits for `other`.
+    /// Takes the lock on the file `path`, which is created where it is missing. While another process holds the lock,
+    /// this one waits, and notes once that it waits for `other`.
     ///
     /// # Errors
     /// `Interrupted` where the user stops the wait, and `Refused` for a file that is not a lock of this user.

@@ -14,8 +14,8 @@ const PROGRAM: &str = "nixos-pi-xtask";
 /// Where Nix keeps flakes that it fetched, and nobody writes.
 const STORE: &str = "/nix/store";
 
-/// The flake to work on: `given`, else that of `XTASK_FLAKE`, else the one in the working directory or the nearest folder
-/// above.
+/// The flake to work on: `given`, else that of `XTASK_FLAKE`, else the one in the working directory or the nearest
+/// folder above.
 ///
 /// # Errors
 /// `Usage` for a text that is no flake reference. That the flake exists is checked by [`FlakeRef::check`].
@@ -52,8 +52,8 @@ pub fn earlier_state_dir() -> Option<PathBuf> {
     Some(checkout.join(STATE)).filter(|folder| env_path("XTASK_STATE").is_none() && folder.is_dir())
 }
 
-/// Whether the state folder can be in `folder`, which has `flake`. Not so without git: Nix would copy the whole folder to
-/// its store, private keys included. A state folder that is there already stays in use.
+/// Whether the state folder can be in `folder`, which has `flake`. Not so without git: Nix would copy the whole folder
+/// to its store, private keys included. A state folder that is there already stays in use.
 fn holds_state(flake: &FlakeRef, folder: &Path) -> bool {
     let is_listed = matches!(flake.copied_files(), Some(CopiedFiles::Listed(_)));
     let is_flake = folder.join("flake.nix").exists() && !folder.starts_with(STORE);

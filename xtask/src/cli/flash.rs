@@ -39,7 +39,8 @@ pub struct Flash {
     /// The host whose image is built and written, as `cargo xtask hosts` lists it; none with --image
     #[arg(value_name = "HOST")]
     first: Option<String>,
-    /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, the card that is inserted next
+    /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, the card that is inserted
+    /// next
     #[arg(value_name = "DEVICE")]
     second: Option<String>,
     /// Write this file instead of a host's image: .img, .img.zst, .img.xz, .img.gz or .img.bz2

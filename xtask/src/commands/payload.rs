@@ -88,7 +88,8 @@ impl PayloadSetup {
             return Ok(None);
         }
         let region = image::root(image).map_err(with_identity_hint)?;
-        let root = cx.in_phase("layout", || ext4::payload_root(image, &region)).map_err(with_identity_hint)?;
+        let root =
+            cx.in_phase("layout", || ext4::payload_root(image, &region)).map_err(with_identity_hint)?;
         self.keep_out_of_stores(cx, flake)?;
         self.warn_of_stores(cx, flake)?;
         let choose = |(folder, choice): &(KeyFolder, KeyChoice)| folder.choose(&cx.launcher, *choice);

@@ -116,8 +116,8 @@ fn copy(cx: &Context, options: &DeployOptions, Plan { target, mux, .. }: &mut Pl
     copied.map_err(|error| explain_silence(cx, target, error))
 }
 
-/// Adds the output of `nix-store` on the host to the `error` of a copy that Nix does not explain. On stdout Nix takes that
-/// output for an answer to itself, and drops it.
+/// Adds the output of `nix-store` on the host to the `error` of a copy that Nix does not explain. On stdout Nix takes
+/// that output for an answer to itself, and drops it.
 fn explain_silence(cx: &Context, target: &Target, error: anyhow::Error) -> anyhow::Error {
     if !nix::is_silent_host(&error) {
         return error;

@@ -89,7 +89,12 @@ fn with_wait_hint(error: anyhow::Error, host: &HostName) -> anyhow::Error {
 }
 
 /// Refuses, before anything is built, if this machine cannot build the profile.
-fn require_build_support(cx: &Context, options: &DeployOptions, version: nix::Version, target: &Target) -> Result<()> {
+fn require_build_support(
+    cx: &Context,
+    options: &DeployOptions,
+    version: nix::Version,
+    target: &Target,
+) -> Result<()> {
     match &target.platform {
         Some(system) if target.builds_here && !target.path.exists() => {
             emulation::require(cx, version, system, options.nix_args())
@@ -124,8 +129,8 @@ struct FirstLook {
     store: RemoteStore,
 }
 
-/// Reads the state of the host, its Nix, and the closure of its system if that is going to change. With `--wait`, waits for a
-/// host that does not answer yet.
+/// Reads the state of the host, its Nix, and the closure of its system if that is going to change. With `--wait`, waits
+/// for a host that does not answer yet.
 fn read_state(cx: &Context, options: &DeployOptions, target: &Target) -> Result<FirstLook> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let from = target.running_link();

@@ -1,5 +1,5 @@
-//! Closes the folder with the keys of a host: at rest it has mode 0000. Nix copies whatever an input of a flake names to its
-//! store, where everybody can read it; it cannot copy what its user may not read.
+//! Closes the folder with the keys of a host: at rest it has mode 0000. Nix copies whatever an input of a flake names
+//! to its store, where everybody can read it; it cannot copy what its user may not read.
 
 use std::fs::{self, Metadata, Permissions};
 use std::os::unix::ffi::OsStrExt;
@@ -72,8 +72,8 @@ pub fn close_all(identities: &Path) -> Result<bool> {
     Ok(identities.is_dir())
 }
 
-/// Takes all permissions from `folder`, if it contains keys: a folder without keys was named by mistake, or by a link. A
-/// folder that others can read stays as it is: its keys are refused.
+/// Takes all permissions from `folder`, if it contains keys: a folder without keys was named by mistake, or by a link.
+/// A folder that others can read stays as it is: its keys are refused.
 fn close(folder: &Path) {
     let is_private = |stat: Metadata| is_own(&stat) && stat.is_dir() && mode_bits(&stat, 0o077) == 0;
     if folder.metadata().is_ok_and(is_private) && has_keys(folder) {
@@ -99,7 +99,8 @@ pub fn require_private(path: &Path, private_mode: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether `folder` contains a file whose name begins with that of a host key: the key, its public key, or a pending one.
+/// Whether `folder` contains a file whose name begins with that of a host key: the key, its public key, or a pending
+/// one.
 fn has_keys(folder: &Path) -> bool {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     names.into_iter().any(|name| name.as_bytes().starts_with(FILE.as_bytes()))
@@ -171,7 +172,8 @@ mod tests {
         assert_ne!(mode(&dir.path().join("known_hosts")), 0);
     }
 
-    /// `identity show NAME --identity-dir DIR` can name any folder, and a link in a checkout can lead to one of the user.
+    /// `identity show NAME --identity-dir DIR` can name any folder, and a link in a checkout can lead to one of the
+    /// user.
     #[test]
     fn a_folder_without_keys_stays_open() {
         let dir = tempfile::tempdir().unwrap();

@@ -37,8 +37,8 @@ impl Owners {
 /// Reads everything below `dir`.
 ///
 /// # Errors
-/// `Refused` for entries other than files, folders and links, for names that ext4's tools cannot read, and for more than
-/// [`MAX_BYTES`] or [`MAX_ENTRIES`].
+/// `Refused` for entries other than files, folders and links, for names that ext4's tools cannot read, and for more
+/// than [`MAX_BYTES`] or [`MAX_ENTRIES`].
 pub fn read(dir: &Path, owners: Owners) -> Result<Vec<PayloadEntry>> {
     if !dir.is_dir() {
         bail!(Refused, "--files {} is not a folder", dir.display());

@@ -10,8 +10,8 @@ use super::known_hosts::KnownHosts;
 use crate::base::{HostName, state};
 use crate::failure;
 
-/// Moves the key of `host`, and its line in `known_hosts`, from the state folder `from` to `to`. Returns whether there was a
-/// key to move: one that is already in `to` stays.
+/// Moves the key of `host`, and its line in `known_hosts`, from the state folder `from` to `to`. Returns whether there
+/// was a key to move: one that is already in `to` stays.
 ///
 /// # Errors
 /// `Io` where the key cannot be moved, such as to another file system.

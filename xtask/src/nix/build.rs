@@ -57,7 +57,8 @@ pub fn build(
     parse_built(&json).with_context(|| format!("building {installable}"))
 }
 
-/// Builds all `installables` in one run of Nix, which continues where one of them fails; the error is that of the first.
+/// Builds all `installables` in one run of Nix, which continues where one of them fails; the error is that of the
+/// first.
 pub fn build_all(
     launcher: &Launcher,
     installables: &[Installable],

@@ -17,8 +17,8 @@ use crate::failure;
 /// Forbids builds during an evaluation by root: they need rights by which the evaluation could read the keys of hosts.
 const FORBID_BUILDS: [&str; 3] = ["--option", "allow-import-from-derivation", "false"];
 
-/// The attribute path of all outputs of a flake, from Nix 2.19 on. Nix does not search packages for a path that begins with
-/// a dot, and this one has nothing after the dot.
+/// The attribute path of all outputs of a flake, from Nix 2.19 on. Nix does not search packages for a path that begins
+/// with a dot, and this one has nothing after the dot.
 pub const ALL_OUTPUTS: &str = ".";
 
 /// The Nix function `apply`, such as `builtins.attrNames`, applied to the attribute `attr`. Nix evaluates only what the
@@ -45,8 +45,8 @@ pub fn quote(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// Runs `nix` with `args` and parses its output; errors name `subject`, whose flake is in `folder`. Where Nix only repeats the failure of an earlier
-/// evaluation, the command is retried without the evaluation cache.
+/// Runs `nix` with `args` and parses its output; errors name `subject`, whose flake is in `folder`. Where Nix only
+/// repeats the failure of an earlier evaluation, the command is retried without the evaluation cache.
 ///
 /// stdout counts only with the exit code 0: Nix prints truncated JSON before it fails.
 pub fn json(

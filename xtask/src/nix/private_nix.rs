@@ -30,7 +30,8 @@ pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
 /// configuration needs, which a list of features in the environment would otherwise remove.
 pub fn enter(launcher: Launcher, prefix: &Path) -> Launcher {
     let user_config = launcher.env("NIX_CONFIG").unwrap_or_default();
-    let config = format!("{}\nextra-experimental-features = auto-allocate-uids", user_config.to_string_lossy());
+    let config =
+        format!("{}\nextra-experimental-features = auto-allocate-uids", user_config.to_string_lossy());
     launcher
         .with_path_front(&prefix.join("bin"))
         .with_env("NIX_BIN_DIR", prefix.join("bin"))

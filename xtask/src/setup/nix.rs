@@ -1,5 +1,5 @@
-//! Installs a private Nix into a folder of the project, from a newer suite of the machine's distribution. The system keeps
-//! its own Nix.
+//! Installs a private Nix into a folder of the project, from a newer suite of the machine's distribution. The system
+//! keeps its own Nix.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -29,9 +29,9 @@ const COMMANDS: &[&str] = &[
 ];
 
 /// The configuration of the private Nix. Builds run in a sandbox, since they could read the private keys of hosts
-/// otherwise; builds of root each run as a user of their own, for which the machine needs no accounts. `extra-platforms`
-/// lists `aarch64-linux`. The sandbox contains nothing of this machine: the paths that Debian's Nix sets do not exist in
-/// this folder. The binary cache stays that of Nix, as nearly all of a host's image is downloaded.
+/// otherwise; builds of root each run as a user of their own, for which the machine needs no accounts.
+/// `extra-platforms` lists `aarch64-linux`. The sandbox contains nothing of this machine: the paths that Debian's Nix
+/// sets do not exist in this folder. The binary cache stays that of Nix, as nearly all of a host's image is downloaded.
 const CONF: &str = "\
 auto-allocate-uids = true
 build-users-group =

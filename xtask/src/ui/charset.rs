@@ -18,8 +18,8 @@ impl Charset {
         *CHARSET
     }
 
-    /// The characters of the locale in an environment: the first variable that is set and not empty decides (locale(7)).
-    /// Without any, the locale is `C`.
+    /// The characters of the locale in an environment: the first variable that is set and not empty decides
+    /// (locale(7)). Without any, the locale is `C`.
     fn of(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let mut set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable);
         let locale = set.find(|value| !value.is_empty()).unwrap_or_default();

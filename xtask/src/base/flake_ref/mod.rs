@@ -126,16 +126,16 @@ impl Serialize for FlakeRef {
     }
 }
 
-/// The folder from `start` upwards that has a `flake.nix`, or `start` where none has. As Nix does, the search ends at the
-/// root of a git repository.
+/// The folder from `start` upwards that has a `flake.nix`, or `start` where none has. As Nix does, the search ends at
+/// the root of a git repository.
 fn flake_folder(start: &Path) -> PathBuf {
     let end = start.ancestors().position(|folder| folder.join(".git").exists()).unwrap_or(usize::MAX);
     let mut folders = start.ancestors().take(end.saturating_add(1));
     folders.find(|folder| folder.join("flake.nix").exists()).unwrap_or(start).to_owned()
 }
 
-/// The reference to the flake in `folder`, as a path where Nix reads it as one, else as a URL. `query` begins with `?`, or is
-/// empty.
+/// The reference to the flake in `folder`, as a path where Nix reads it as one, else as a URL. `query` begins with `?`,
+/// or is empty.
 fn folder_reference(folder: &Path, query: &str) -> String {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@=,".contains(byte);
     if folder.as_os_str().as_bytes().iter().all(is_plain) {

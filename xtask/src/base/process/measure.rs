@@ -1,7 +1,7 @@
 //! Measures children: their time, their CPU time and their memory.
 //!
-//! The figures come from `/proc`, not from GNU time: its maximum resident set of a child includes the size of the process
-//! that started the child.
+//! The figures come from `/proc`, not from GNU time: its maximum resident set of a child includes the size of the
+//! process that started the child.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,8 +32,9 @@ pub struct Cost {
     pub cpu_seconds: f64,
     /// The part of `cpu_seconds` of the first process of a pipeline.
     pub first_cpu_seconds: f64,
-    /// The peak memory of all processes together, in bytes: the largest sum of their resident sets, in which the pages of a
-    /// program count once however many processes run it; sampled every 20 ms, and at least the peak of any one process.
+    /// The peak memory of all processes together, in bytes: the largest sum of their resident sets, in which the pages
+    /// of a program count once however many processes run it; sampled every 20 ms, and at least the peak of any one
+    /// process.
     pub peak_bytes: u64,
 }
 

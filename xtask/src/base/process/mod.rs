@@ -1,7 +1,7 @@
 //! The one door to child processes: argument vectors only, never a shell string.
 //!
-//! xshell runs short commands of our own whose whole output is wanted; duct runs commands with foreign output, long commands,
-//! commands whose output is read line by line, and commands on the user's terminal.
+//! xshell runs short commands of our own whose whole output is wanted; duct runs commands with foreign output, long
+//! commands, commands whose output is read line by line, and commands on the user's terminal.
 
 use std::ffi::{OsStr, OsString};
 use std::net::Shutdown;
@@ -158,8 +158,9 @@ impl Launcher {
         bail!(Other, "{program} {words} failed with exit code {}: {}", output.code, output.stderr.trim())
     }
 
-    /// Runs a long command and returns its stdout. Its stdin is empty; `on_line` gets each line of its stderr at once. If the
-    /// user asks to stop, the command is interrupted too and waited for, and the error is `ExitKind::Interrupted`.
+    /// Runs a long command and returns its stdout. Its stdin is empty; `on_line` gets each line of its stderr at once.
+    /// If the user asks to stop, the command is interrupted too and waited for, and the error is
+    /// `ExitKind::Interrupted`.
     pub fn stream<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -169,8 +170,8 @@ impl Launcher {
         self.stream_with(program, args, OnStop::Ask, on_line)
     }
 
-    /// Like [`Self::stream`], for a command that can be cut off without loss: it is killed if it ignores a stop request for
-    /// some seconds.
+    /// Like [`Self::stream`], for a command that can be cut off without loss: it is killed if it ignores a stop request
+    /// for some seconds.
     pub fn stream_killable<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -200,9 +201,9 @@ impl Launcher {
         Ok(Output { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..followed? })
     }
 
-    /// Runs a long command without a result on stdout: `on_line` gets each line of its stdout and its stderr at once. Its
-    /// stdin is empty; a program that prompts on the terminal itself, such as ssh, still can. Returns the exit code. A stop
-    /// request is forwarded as by [`Self::stream`].
+    /// Runs a long command without a result on stdout: `on_line` gets each line of its stdout and its stderr at once.
+    /// Its stdin is empty; a program that prompts on the terminal itself, such as ssh, still can. Returns the exit
+    /// code. A stop request is forwarded as by [`Self::stream`].
     pub fn stream_all<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -219,8 +220,8 @@ impl Launcher {
         Ok(Output::from(raw).code)
     }
 
-    /// Runs two commands with the stdout of the first as the stdin of the second, whose stdout is discarded. An exit code
-    /// other than 0 of either is an error with their stderr.
+    /// Runs two commands with the stdout of the first as the stdin of the second, whose stdout is discarded. An exit
+    /// code other than 0 of either is an error with their stderr.
     pub fn pipe<S: AsRef<OsStr>>(&self, first: (&str, &[S]), second: (&str, &[S])) -> Result<()> {
         let from = self.duct(first.0, first.1).stdin_null();
         let into = self.duct(second.0, second.1);
@@ -234,8 +235,8 @@ impl Launcher {
         bail!(Other, "{} into {} failed with exit code {}: {stderr}", first.0, second.0, output.code)
     }
 
-    /// Runs and measures a command or a pipeline of commands. Stdin is empty, the last stdout is discarded, and stderr is
-    /// returned. A stop request is forwarded as by [`Self::stream`].
+    /// Runs and measures a command or a pipeline of commands. Stdin is empty, the last stdout is discarded, and stderr
+    /// is returned. A stop request is forwarded as by [`Self::stream`].
     pub fn measure(&self, pipeline: &[Vec<OsString>]) -> Result<Measured> {
         let commands = pipeline.iter().filter_map(|words| words.split_first());
         let names = commands.clone().map(|(program, _)| program.to_string_lossy()).collect::<Vec<_>>();
@@ -244,9 +245,9 @@ impl Launcher {
         measure::measure(&names.join(" into "), &command.stdin_null())
     }
 
-    /// Runs a command and sends it the line `input` with `files` over a socket on its stdin. The socket stays open: it closes
-    /// when the user asks to stop (Ctrl-C, SIGTERM, SIGHUP) or this process dies, and this process still waits for the
-    /// command. `on_line` gets each line of its stdout; its stderr is the terminal.
+    /// Runs a command and sends it the line `input` with `files` over a socket on its stdin. The socket stays open: it
+    /// closes when the user asks to stop (Ctrl-C, SIGTERM, SIGHUP) or this process dies, and this process still waits
+    /// for the command. `on_line` gets each line of its stdout; its stderr is the terminal.
     pub fn exchange<S: AsRef<OsStr>>(
         &self,
         program: &str,

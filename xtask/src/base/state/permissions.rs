@@ -1,5 +1,5 @@
-//! Checks that only this user and root can change what is at a path. The rule is ssh's `StrictModes`: the folder, and each
-//! folder and link on the way to it, belongs to this user or root, and nobody else can write to it.
+//! Checks that only this user and root can change what is at a path. The rule is ssh's `StrictModes`: the folder, and
+//! each folder and link on the way to it, belongs to this user or root, and nobody else can write to it.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -77,8 +77,8 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     })
 }
 
-/// Fails where `path` belongs to another user. `last` is whether `path` is the checked path itself and not a folder on the
-/// way to it.
+/// Fails where `path` belongs to another user. `last` is whether `path` is the checked path itself and not a folder on
+/// the way to it.
 fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
     let own_id = geteuid().as_raw();
     if stat.uid() == own_id || stat.uid() == 0 || !last && is_unmapped_root(stat.uid()) {
@@ -95,14 +95,18 @@ fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
     )
 }
 
-/// Fails where others can write to the folder `path`. Everybody can create files in a sticky folder such as `/tmp`: it may
-/// hold the tool's folder, but not its files.
+/// Fails where others can write to the folder `path`. Everybody can create files in a sticky folder such as `/tmp`: it
+/// may hold the tool's folder, but not its files.
 fn check_mode(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
     if !stat.is_dir() {
         return Err(super::unusable_error(path, "is not a folder"));
     }
     let sticky = stat.mode() & STICKY != 0;
-    if (last || !sticky) && others_write(path, stat) { Err(others_can_write_error(path, stat)) } else { Ok(()) }
+    if (last || !sticky) && others_write(path, stat) {
+        Err(others_can_write_error(path, stat))
+    } else {
+        Ok(())
+    }
 }
 
 fn others_can_write_error(path: &Path, stat: &Metadata) -> anyhow::Error {

@@ -22,7 +22,8 @@ use crate::base::shell;
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Use {
-    /// Whether unmounting releases the disk without harm: a mount of the disk or a partition itself that a user has made.
+    /// Whether unmounting releases the disk without harm: a mount of the disk or a partition itself that a user has
+    /// made.
     pub fn is_plain_mount(&self) -> bool {
         matches!(self.role, Role::Mounted { .. }) && self.through.is_empty() && !self.is_system()
     }
@@ -59,8 +60,8 @@ pub fn unmount(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<()> 
     Ok(())
 }
 
-/// Waits until the disk can be claimed: a process that makes a mount namespace, such as a build in a sandbox, has copies
-/// of all mounts for some milliseconds. Where the disk stays claimed, the exclusive claim that follows fails.
+/// Waits until the disk can be claimed: a process that makes a mount namespace, such as a build in a sandbox, has
+/// copies of all mounts for some milliseconds. Where the disk stays claimed, the exclusive claim that follows fails.
 fn wait_for_copies(disk: &Disk) {
     let deadline = Instant::now() + UNMOUNT_TIMEOUT;
     let is_claimed = || {
@@ -142,8 +143,8 @@ fn open_without_links(folder: &Path) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Whether `mount` is the visible mount at `path`: a mount that hides `mount` would be unmounted instead. Always true for
-/// kernels before 5.8, which do not report the mount.
+/// Whether `mount` is the visible mount at `path`: a mount that hides `mount` would be unmounted instead. Always true
+/// for kernels before 5.8, which do not report the mount.
 fn is_visible(mount: &Mount, path: &Path) -> bool {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     let Ok(found) = statx(CWD, path, flags, StatxFlags::MNT_ID) else { return true };

@@ -1,5 +1,5 @@
-//! The uses of disks: every mount and swap, followed down through volumes, arrays and loop devices to the disks below, and
-//! the devices that are stacked on a disk without any mount.
+//! The uses of disks: every mount and swap, followed down through volumes, arrays and loop devices to the disks below,
+//! and the devices that are stacked on a disk without any mount.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -89,8 +89,8 @@ impl Usage {
         swap.into_iter().chain(over.flat_map(|device| self.uses_through(&device, &name))).collect()
     }
 
-    /// The uses of the backing of the virtual device `disk` by others than `disk`: the kernel's exclusive claim is for one
-    /// device only, and other devices may have the same backing.
+    /// The uses of the backing of the virtual device `disk` by others than `disk`: the kernel's exclusive claim is for
+    /// one device only, and other devices may have the same backing.
     pub fn of_backing(&self, roots: &Roots, disk: &BlockDevice) -> Vec<Use> {
         let own_title = disk.title();
         let by_others = |used: &Use| used.through.first() != Some(&own_title);
@@ -141,7 +141,8 @@ pub fn mounts_of(roots: &Roots, disk: &Disk) -> Vec<Mount> {
     let Some(disk) = disk.number.and_then(|number| BlockDevice::by_number(roots, number)) else {
         return Vec::new();
     };
-    let is_of_disk = |mount: &Mount| devices_of_mount(roots, mount).iter().any(|device| device.disk() == disk);
+    let is_of_disk =
+        |mount: &Mount| devices_of_mount(roots, mount).iter().any(|device| device.disk() == disk);
     mounts::mounts(roots).into_iter().filter(is_of_disk).collect()
 }
 

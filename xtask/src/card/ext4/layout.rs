@@ -1,4 +1,5 @@
-//! The folder of `NIXOS_SD` that gets the payload: `persist` if it is /nix of the host, its root if it is / of the host.
+//! The folder of `NIXOS_SD` that gets the payload: `persist` if it is /nix of the host, its root if it is / of the
+//! host.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,9 +1,9 @@
 //! Writing a payload into the ext4 file system of a card. Nothing can have mounted the file system, because the
 //! partition table of the card is still blank.
 //!
-//! `e2image` copies the metadata into memory, `debugfs` changes the copy, and the engine writes the changed blocks. Then
-//! the project's own ext4 reader, which shares no code with `debugfs`, reads the files back from the card and compares
-//! them, and `e2fsck` checks the file system.
+//! `e2image` copies the metadata into memory, `debugfs` changes the copy, and the engine writes the changed blocks.
+//! Then the project's own ext4 reader, which shares no code with `debugfs`, reads the files back from the card and
+//! compares them, and `e2fsck` checks the file system.
 
 mod debugfs_script;
 mod layout;

@@ -53,7 +53,12 @@ impl Limits<'_> {
         if taken <= most {
             return Ok(());
         }
-        bail!(Verification, "the metadata of the file system takes {} of memory, more than {}", Bytes(taken), Bytes(most))
+        bail!(
+            Verification,
+            "the metadata of the file system takes {} of memory, more than {}",
+            Bytes(taken),
+            Bytes(most)
+        )
     }
 }
 

@@ -30,8 +30,8 @@ const PAGE: u64 = 4096;
 /// [`PayloadRoot::folder`](crate::identity::PayloadRoot::folder). Reads the whole file system `region`.
 ///
 /// # Errors
-/// Of [`ExitKind::Refused`] for an entry that conflicts with the image. Otherwise where the image cannot be read, or its
-/// file system is too unusual: then the worker finds the replaced files on the card.
+/// Of [`ExitKind::Refused`] for an entry that conflicts with the image. Otherwise where the image cannot be read, or
+/// its file system is too unusual: then the worker finds the replaced files on the card.
 pub fn replaced(image: &Image, region: &Ext4Region, payload: &Payload) -> Result<Vec<String>> {
     let file = metadata(image, region).context("listing the files of the image")?;
     let reader = Ext4Reader::open(&file, &metadata_copy::at_start(region), Budget::unattended())?;
@@ -72,7 +72,11 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
         if !is_blank && (is_folder(&block) || contains(&tables, at)) {
             kept += region.block.max(PAGE);
             if kept > MEMORY {
-                bail!(Verification, "the metadata of the file system takes more than {} of memory", Bytes(MEMORY));
+                bail!(
+                    Verification,
+                    "the metadata of the file system takes more than {} of memory",
+                    Bytes(MEMORY)
+                );
             }
             file.write_all_at(&block, at)?;
         }
@@ -81,13 +85,18 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
     Ok(file)
 }
 
-/// The ranges of the inode tables in bytes, in ascending order, of a file system of `size` bytes: from the superblock and
-/// the group descriptors in `head`.
+/// The ranges of the inode tables in bytes, in ascending order, of a file system of `size` bytes: from the superblock
+/// and the group descriptors in `head`.
 fn inode_tables(head: &[u8], size: u64) -> Result<Vec<Range<u64>>> {
     let superblock = Superblock::parse(head.get(1024..).unwrap_or_default(), size)?;
     let list_start = superblock.descriptor_table() * superblock.block;
-    let too_long =
-        || failure!(Verification, "the file system has group descriptors beyond its first {}", Bytes(HEAD as u64));
+    let too_long = || {
+        failure!(
+            Verification,
+            "the file system has group descriptors beyond its first {}",
+            Bytes(HEAD as u64)
+        )
+    };
     let list = head.get(usize::try_from(list_start)?..).ok_or_else(too_long)?;
     let descriptors = list.chunks_exact(usize::try_from(superblock.descriptor)?);
     let groups = descriptors.take(usize::try_from(superblock.groups())?);

@@ -34,7 +34,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// What is wrong with the card, and the exit kind. The text continues the path of the card: `does not hold the image`.
+    /// What is wrong with the card, and the exit kind. The text continues the path of the card:
+    /// `does not hold the image`.
     pub fn fault(&self) -> Option<(ExitKind, String)> {
         if let Some(error) = &self.unreadable {
             return Some((ExitKind::Io, format!("could not be read everywhere: {error}")));

@@ -211,7 +211,8 @@ mod tests {
         assert_eq!(unpacked(&bzip2(b"").repeat(100_000)).unwrap_err().to_string(), TOO_MANY_PARTS);
     }
 
-    /// As `fwtool` of `OpenWrt` appends it: a header, JSON, and an end with a magic number, a checksum, a type and a length.
+    /// As `fwtool` of `OpenWrt` appends it: a header, JSON, and an end with a magic number, a checksum, a type and a
+    /// length.
     fn openwrt_metadata() -> Vec<u8> {
         let json = br#"{ "metadata_version": "1.1", "supported_devices": ["raspberrypi,4-model-b"] }"#;
         let len = u32::try_from(8 + json.len() + 16).unwrap();

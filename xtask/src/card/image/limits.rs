@@ -54,8 +54,8 @@ impl Limits {
     /// seconds passes, as reading it then gives the exact error.
     ///
     /// # Errors
-    /// [`ExitKind::Refused`] for a larger file: it does not fit, or most of it is padding, which takes time to read and has
-    /// no content.
+    /// [`ExitKind::Refused`] for a larger file: it does not fit, or most of it is padding, which takes time to read and
+    /// has no content.
     pub fn check_stored(&self, stored: u64) -> Result<(), anyhow::Error> {
         // A file that cannot be compressed becomes a little longer.
         let content = self.content.max(ALWAYS_READ);

@@ -1,5 +1,6 @@
-//! The frames of a zstd file, read from header to header without decompressing (RFC 8878, section 3.1): whether the file is
-//! truncated, the size of its content, and the memory of its decompression. The content of the blocks is not checked.
+//! The frames of a zstd file, read from header to header without decompressing (RFC 8878, section 3.1): whether the
+//! file is truncated, the size of its content, and the memory of its decompression. The content of the blocks is not
+//! checked.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

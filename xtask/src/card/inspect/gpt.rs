@@ -34,7 +34,8 @@ fn header(head: &[u8]) -> Result<&[u8]> {
         bail!(Refused, "the first sector announces a GPT, but the second has none");
     };
     let len = le32(&sector[12..]) as usize;
-    let header = sector.get(..len).filter(|header| header.len() >= MIN_HEADER).ok_or_else(wrong_checksum_error)?;
+    let header =
+        sector.get(..len).filter(|header| header.len() >= MIN_HEADER).ok_or_else(wrong_checksum_error)?;
     // The checksum is computed with zeros in its own place.
     let without_sum =
         header.iter().enumerate().map(|(at, byte)| if (16..20).contains(&at) { 0 } else { *byte });

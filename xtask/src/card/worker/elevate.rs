@@ -40,7 +40,8 @@ pub fn run<W: WorkerJob>(cx: &Context, job: &W) -> Result<W::Answer> {
 /// Checks whether a worker could open the card at `path`, so that nobody waits or confirms in vain.
 ///
 /// # Errors
-/// Of [`ExitKind::Permission`](crate::base::failure::ExitKind::Permission) where this user may not, and no program can elevate the worker.
+/// Of [`ExitKind::Permission`](crate::base::failure::ExitKind::Permission) where this user may not, and no program can
+/// elevate the worker.
 pub fn check_access(cx: &Context, path: &Path, access: Access) -> Result<()> {
     if access.is_granted(path) {
         return Ok(());
@@ -90,8 +91,8 @@ impl Access {
     }
 }
 
-/// The program that elevates the worker for the card at `path`. An elevated worker opens no plain files: nobody needs to
-/// be root for those.
+/// The program that elevates the worker for the card at `path`. An elevated worker opens no plain files: nobody needs
+/// to be root for those.
 fn elevator(cx: &Context, path: &Path, access: Access) -> Result<&'static str> {
     let shown = path.display();
     let verb = access.verb();

@@ -83,12 +83,7 @@ fn check_size(disk: &Disk, against: &Against) -> Result<()> {
     )
 }
 
-fn show(
-    cx: &Context,
-    disk: &Disk,
-    comparison: &Comparison,
-    recorded: Option<&PayloadReceipt>,
-) -> Result<()> {
+fn show(cx: &Context, disk: &Disk, comparison: &Comparison, recorded: Option<&PayloadReceipt>) -> Result<()> {
     let path = disk.path.display();
     if cx.json {
         let result = serde_json::json!({ "device": disk.path, "comparison": comparison });

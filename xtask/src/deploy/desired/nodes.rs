@@ -95,8 +95,9 @@ struct Evaluation<'a> {
 }
 
 impl Nodes {
-    /// Evaluates the nodes of `flake`, and only the node of `host` in full. Without such a node, one is made of the NixOS
-    /// configuration of that name, if its address is known: by the configuration, or by the user (`is_addressed`).
+    /// Evaluates the nodes of `flake`, and only the node of `host` in full. Without such a node, one is made of the
+    /// NixOS configuration of that name, if its address is known: by the configuration, or by the user
+    /// (`is_addressed`).
     ///
     /// Takes the answer from `cache` if the flake is unchanged and the derivation still exists. `options` are for
     /// Nix: if there are any, they may change the result, and the flake is always evaluated.

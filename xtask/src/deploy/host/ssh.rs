@@ -49,7 +49,8 @@ impl<'a> Remote<'a> {
         Self { mux, ..self }
     }
 
-    /// Runs `command` and returns its stdout; errors call it `label`. Its stdin is empty; ssh may ask on the terminal, if there is one.
+    /// Runs `command` and returns its stdout; errors call it `label`. Its stdin is empty; ssh may ask on the terminal,
+    /// if there is one.
     ///
     /// # Errors
     /// `HostKey`, `Permission` or `Unreachable` if there is no connection, `Undecided` if the command fails on the
@@ -158,7 +159,8 @@ impl<'a> Remote<'a> {
         let args = self.connection.arguments(self.first_options(interactive), command);
         let signals = interrupt::guard()?;
         let interrupted_before = signals.requested();
-        let check = || if interrupted_before || !signals.requested() { Ok(()) } else { Err(self.stopped_error()) };
+        let check =
+            || if interrupted_before || !signals.requested() { Ok(()) } else { Err(self.stopped_error()) };
         let reply = self.launcher.bounded_with_log("ssh", &args, Bounds { output: MAX_OUTPUT, time }, &check);
         let (output, log) = reply.map_err(|error| self.limit_error(error))?;
         if signals.requested() && was_stopped(&output, &log) {

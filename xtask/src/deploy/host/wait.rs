@@ -90,8 +90,8 @@ fn has_rebooted(before: &State, now: &State) -> bool {
     !now.boot_id.is_empty() && now.boot_id != before.boot_id
 }
 
-/// Repeats `probe` until `not_ready` has nothing against its result, for `limit` at most; calls `report` once before the
-/// first pause.
+/// Repeats `probe` until `not_ready` has nothing against its result, for `limit` at most; calls `report` once before
+/// the first pause.
 fn poll<T>(
     target: &Target,
     limit: Duration,

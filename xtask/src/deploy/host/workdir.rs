@@ -41,7 +41,8 @@ impl Workdir {
         if matches_template(&template, &path) {
             return Ok(Self { path, sudo: prefix });
         }
-        Err(failure!(Undecided, "`mktemp` on the host printed something else than the path of a new folder")).with_context(doing)
+        Err(failure!(Undecided, "`mktemp` on the host printed something else than the path of a new folder"))
+            .with_context(doing)
     }
 
     /// The command that lists the folder: its output is empty unless a deploy waits to be confirmed.

@@ -79,8 +79,8 @@ pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
     Ok(CASES.iter().map(|case| row(case, &runs)).collect())
 }
 
-/// The times of all [`CASES`] in one round. Each deploy by the tool or by deploy-rs gets a system of its own, unless its case
-/// is about the same one.
+/// The times of all [`CASES`] in one round. Each deploy by the tool or by deploy-rs gets a system of its own, unless
+/// its case is about the same one.
 fn one_round(hosts: &Hosts, round: u32) -> Result<Vec<Run>> {
     let [first, second] = ["tool", "bare"].map(|name| format!("{name}{round}"));
     hosts.set_system(1, &first, EVALUATION)?;

@@ -1,4 +1,5 @@
-//! The images of the cases: synthetic ones, filled by 70 % in runs, with variants in which some chunks differ; and files.
+//! The images of the cases: synthetic ones, filled by 70 % in runs, with variants in which some chunks differ; and
+//! files.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -154,8 +155,8 @@ pub fn copy_sparse(mut from: impl Read, into: &File) -> std::io::Result<()> {
     }
 }
 
-/// The version of each of `count` chunks: 70 % are filled, among them the first, in runs; a run and the empty chunks after it
-/// are a dozen chunks on average.
+/// The version of each of `count` chunks: 70 % are filled, among them the first, in runs; a run and the empty chunks
+/// after it are a dozen chunks on average.
 fn filled(count: usize) -> Vec<Option<u8>> {
     let full = (count * 7 + 5) / 10;
     let runs = (count / 12).max(1);

@@ -77,8 +77,10 @@ impl NamespaceHost {
     fn connect(&self, network: &str) -> Result<()> {
         let name = self.link.as_str();
         let pid = self.id().to_string();
-        let own_namespace = fs::read_link("/proc/self/ns/net").context("reading the own_namespace network namespace")?;
-        let is_separate = || fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|its| its != own_namespace);
+        let own_namespace =
+            fs::read_link("/proc/self/ns/net").context("reading the own_namespace network namespace")?;
+        let is_separate =
+            || fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|its| its != own_namespace);
         self.wait_for("the namespaces", is_separate)?;
         let peer = ["peer", "name", "eth0", "netns", &pid];
         self.ip(&[&["link", "add", name, "type", "veth"], &peer[..]].concat())?;
@@ -167,8 +169,8 @@ fn tools(launcher: &Launcher) -> PathBuf {
     if folder.starts_with("/root") { folder.to_owned() } else { PathBuf::new() }
 }
 
-/// A name for a veth link, and the first three octets of a private network that is not routed here. Both include the number
-/// of the process and of the host, so that parallel processes do not collide.
+/// A name for a veth link, and the first three octets of a private network that is not routed here. Both include the
+/// number of the process and of the host, so that parallel processes do not collide.
 fn free_network() -> (String, String) {
     let number = HOST_COUNT.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();

@@ -58,8 +58,8 @@ impl Machine {
 }
 
 impl Setup {
-    /// Prepares `machine`: for a Pi 3 copies its boot files from `card` to files beside it. `emulator` is the file of a U-Boot
-    /// for QEMU's own machine.
+    /// Prepares `machine`: for a Pi 3 copies its boot files from `card` to files beside it. `emulator` is the file of a
+    /// U-Boot for QEMU's own machine.
     ///
     /// # Errors
     /// A card without the boot files of a Pi 3.
@@ -76,8 +76,8 @@ impl Setup {
         Ok(Self { machine, card: card.to_owned(), uboot, device_tree, ssh: None })
     }
 
-    /// The same setup with a network that forwards `port` of 127.0.0.1 to the host's ssh server and reaches nothing else.
-    /// Only [`Machine::Virt`] has a network card.
+    /// The same setup with a network that forwards `port` of 127.0.0.1 to the host's ssh server and reaches nothing
+    /// else. Only [`Machine::Virt`] has a network card.
     #[must_use]
     pub fn with_ssh(self, port: u16) -> Self {
         Self { ssh: Some(port), ..self }

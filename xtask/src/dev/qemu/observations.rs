@@ -91,7 +91,8 @@ fn expected<'a>(
     ]
 }
 
-/// Why a card of `disk` bytes is not filled: the partition ends too early, or the file system is smaller than the partition.
+/// Why a card of `disk` bytes is not filled: the partition ends too early, or the file system is smaller than the
+/// partition.
 fn unfilled(observations: &Observations, disk: u64) -> Option<String> {
     let [card, end, size] = ["disk", "end", "now"].map(|key| observations.bytes("partition", key));
     let filesystem = observations.bytes("filesystem", "size");

@@ -1,5 +1,5 @@
-//! Keeps builds from reading the private keys of hosts. The keys belong to the user of the tool, and everybody can read what
-//! builds write. So builds either run as other users, or in a sandbox without exception.
+//! Keeps builds from reading the private keys of hosts. The keys belong to the user of the tool, and everybody can read
+//! what builds write. So builds either run as other users, or in a sandbox without exception.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -109,8 +109,8 @@ pub fn refuse_weakening(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The settings of `nix config show --json`; before 2.20 the command had another name. Settings that cannot be read count
-/// as unset.
+/// The settings of `nix config show --json`; before 2.20 the command had another name. Settings that cannot be read
+/// count as unset.
 fn load_settings(launcher: &Launcher) -> Value {
     let load = |words: &[&str]| launcher.read("nix", &[&FEATURES[..], words, &["--json"]].concat());
     let json = load(&["config", "show"]).or_else(|_| load(&["show-config"]));
@@ -189,8 +189,8 @@ impl Settings {
         Ok(())
     }
 
-    /// The line of `sandbox-paths` without paths that do not exist, if there are any. With such a path, no build starts,
-    /// and Debian's Nix has one by default.
+    /// The line of `sandbox-paths` without paths that do not exist, if there are any. With such a path, no build
+    /// starts, and Debian's Nix has one by default.
     fn without_missing_paths(&self) -> Option<String> {
         let exists = |path: &SandboxPath| path.optional || Path::new(path.source).exists();
         let entries = self.sandbox_paths().filter(exists).map(|SandboxPath { inside, source, optional }| {
@@ -201,8 +201,8 @@ impl Settings {
         (entries.len() < self.sandbox_paths().count()).then_some(line)
     }
 
-    /// The paths in the sandbox. The setting is a list of `SOURCE` or `INSIDE=SOURCE`, with a `?` behind those that may be
-    /// missing; in newer versions an object with the names `INSIDE`.
+    /// The paths in the sandbox. The setting is a list of `SOURCE` or `INSIDE=SOURCE`, with a `?` behind those that may
+    /// be missing; in newer versions an object with the names `INSIDE`.
     fn sandbox_paths(&self) -> impl Iterator<Item = SandboxPath<'_>> {
         let setting = &self.0["sandbox-paths"]["value"];
         let list = setting.as_array().into_iter().flatten().filter_map(Value::as_str).map(|entry| {
@@ -233,7 +233,8 @@ fn resolve(path: &Path) -> PathBuf {
     resolved.unwrap_or_else(|| path.to_owned())
 }
 
-/// Hides the user's trusted settings from Nix where they allow a flake more than [`HARMLESS`] ones; returns the warning.
+/// Hides the user's trusted settings from Nix where they allow a flake more than [`HARMLESS`] ones; returns the
+/// warning.
 fn hide_trusted_settings(launcher: Launcher) -> (Launcher, Option<String>) {
     let folder = |name: &str| launcher.env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let data = folder("XDG_DATA_HOME").or_else(|| Some(folder("HOME")?.join(".local/share")));

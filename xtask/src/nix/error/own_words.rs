@@ -66,8 +66,8 @@ pub fn failed_input(text: &str) -> Option<String> {
     Some(format!("{name}{url}{words}"))
 }
 
-/// Whether the first path in `words` that is below the source of a flake in the store exists in `folder`, or in a folder
-/// above, which may be the repository.
+/// Whether the first path in `words` that is below the source of a flake in the store exists in `folder`, or in a
+/// folder above, which may be the repository.
 pub fn names_a_file_of(words: &str, folder: &Path) -> bool {
     let Some((_, rest)) = words.split_once("-source/") else { return false };
     let name = rest.split(['\'', '"', '\n']).next().unwrap_or_default();

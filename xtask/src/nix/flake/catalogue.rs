@@ -96,8 +96,8 @@ impl Catalogue {
     }
 }
 
-/// The error for a host with neither a deploy node nor a NixOS configuration. `nodes` and `configured` are the names of all
-/// nodes and of all configurations.
+/// The error for a host with neither a deploy node nor a NixOS configuration. `nodes` and `configured` are the names of
+/// all nodes and of all configurations.
 pub fn no_node_error(flake: &FlakeRef, name: &str, nodes: &[String], configured: &[String]) -> anyhow::Error {
     if configured.iter().any(|name| !nodes.contains(name)) {
         let hosts = nodes.iter().chain(configured).map(String::as_str).collect::<BTreeSet<_>>();

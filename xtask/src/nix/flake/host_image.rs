@@ -73,8 +73,8 @@ impl HostImage {
         }
     }
 
-    /// The image of `host`, at the first place that has one. Takes the answer of an earlier evaluation of the same flake if
-    /// the derivation still exists.
+    /// The image of `host`, at the first place that has one. Takes the answer of an earlier evaluation of the same
+    /// flake if the derivation still exists.
     fn of_host(cx: &Context, host: &HostName, options: &[String]) -> Result<Self> {
         let function = function(host);
         let evaluate = || evaluate(cx, &function, options);
@@ -156,7 +156,8 @@ fn function(host: &HostName) -> String {
     format!("outputs: (({HOSTS}) outputs).imageOf {{ host = {}; here = {here}; }}", nix::quote(host))
 }
 
-/// Calls `function` on all outputs; with a Nix that cannot (2.18), on one output after the other until one has an image.
+/// Calls `function` on all outputs; with a Nix that cannot (2.18), on one output after the other until one has an
+/// image.
 fn evaluate(cx: &Context, function: &str, options: &[String]) -> Result<Value> {
     match nix::eval(&cx.launcher, &cx.flake, nix::ALL_OUTPUTS, function, options) {
         // Nix 2.18 cannot evaluate all outputs at once.
@@ -182,7 +183,12 @@ fn parse(answer: Value, host: &str) -> Result<Answer> {
 }
 
 /// The error for a host without an image.
-fn no_image_error(cx: &Context, host: &HostName, answer: &Answer, options: &[String]) -> Result<anyhow::Error> {
+fn no_image_error(
+    cx: &Context,
+    host: &HostName,
+    answer: &Answer,
+    options: &[String],
+) -> Result<anyhow::Error> {
     if let Some(path) = answer.isos.first() {
         return Ok(iso_error(&format!("{}#{}", cx.flake, path.join("."))));
     }

@@ -92,7 +92,8 @@ fn unknown_use() -> (String, String) {
     (hidden.to_owned(), "end this use first".to_owned())
 }
 
-/// The array, volume group or pool of which `part` is a member by its type in udev, which neither mounts nor sysfs show.
+/// The array, volume group or pool of which `part` is a member by its type in udev, which neither mounts nor sysfs
+/// show.
 fn whole(part: &Partition) -> Option<String> {
     let fstype = part.fstype.as_deref()?;
     let whole = fstype.strip_suffix("_member").or(Some(fstype).filter(|name| *name == "bcache"))?;

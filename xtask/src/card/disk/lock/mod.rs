@@ -45,8 +45,8 @@ enum Claim {
     Shared,
 }
 
-/// Opens and locks `disk` for writing. Creates no file, and fails where the opened disk is not the one that was confirmed.
-/// `EBUSY` is not retried; its error names the user of the disk.
+/// Opens and locks `disk` for writing. Creates no file, and fails where the opened disk is not the one that was
+/// confirmed. `EBUSY` is not retried; its error names the user of the disk.
 pub fn open_exclusive(roots: &Roots, disk: &Disk) -> Result<Locked> {
     open(roots, disk, Claim::Exclusive)
 }
@@ -103,8 +103,8 @@ impl Locked {
         &self.file
     }
 
-    /// Fails where the open disk is not, or no longer, the disk that was confirmed, or is open for writing and must not be
-    /// written, whatever the caller has checked before. Called again before each write that matters.
+    /// Fails where the open disk is not, or no longer, the disk that was confirmed, or is open for writing and must not
+    /// be written, whatever the caller has checked before. Called again before each write that matters.
     pub fn check(&self) -> Result<()> {
         let now = self.now()?;
         self.disk.same_as(&now)?;
@@ -114,8 +114,8 @@ impl Locked {
         }
     }
 
-    /// Calls [`Self::check`] if any device of the machine was added, removed or changed since the last call. The attaching
-    /// of a loop device to the disk and a change of the disk's size are such events.
+    /// Calls [`Self::check`] if any device of the machine was added, removed or changed since the last call. The
+    /// attaching of a loop device to the disk and a change of the disk's size are such events.
     pub fn check_events(&self) -> Result<()> {
         let now = device_events(&self.roots);
         let mut last = self.events.lock().unwrap_or_else(PoisonError::into_inner);

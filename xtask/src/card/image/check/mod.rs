@@ -45,8 +45,8 @@ pub struct Image {
 pub enum Depth {
     /// All of the image, so that any damage is found before the card is touched.
     Whole,
-    /// The structure of the file, where that shows that the file is not truncated and how large its content is (raw, and
-    /// zstd as `zstd FILE` makes it); otherwise all of the image.
+    /// The structure of the file, where that shows that the file is not truncated and how large its content is (raw,
+    /// and zstd as `zstd FILE` makes it); otherwise all of the image.
     Structure,
 }
 
@@ -218,8 +218,8 @@ fn decode_error(source: &Source, done: u64, error: &std::io::Error) -> anyhow::E
     ExitKind::Refused.error_with_hint(message, DOWNLOAD_AGAIN).context(source.decoding_context())
 }
 
-/// Checks the partition table in `head`, the first chunk, so that a wrong table is reported before the rest of the image
-/// is read. An image of less than one chunk is checked later.
+/// Checks the partition table in `head`, the first chunk, so that a wrong table is reported before the rest of the
+/// image is read. An image of less than one chunk is checked later.
 fn check_head(source: &Source, head: &[u8]) -> Result<()> {
     if head.len() < CHUNK {
         return Ok(());

@@ -74,12 +74,12 @@ pub struct ImageSums {
 }
 
 impl Checksums {
-    /// Reads the checksums of `image` from the files beside it and beside the `link` that leads to it, and from what the
-    /// user passes.
+    /// Reads the checksums of `image` from the files beside it and beside the `link` that leads to it, and from what
+    /// the user passes.
     ///
     /// # Errors
-    /// A checksum file that cannot be read, names the image in a form that is not understood, or has no sum for it though
-    /// it should; and contradictory sums.
+    /// A checksum file that cannot be read, names the image in a form that is not understood, or has no sum for it
+    /// though it should; and contradictory sums.
     pub fn find(image: &Path, link: Option<&Path>, is_compressed: bool, given: &GivenSums) -> Result<Self> {
         let mut all = Vec::new();
         if let Some(sum) = given.sha256.clone() {

@@ -34,12 +34,13 @@ pub struct Wanted<'a> {
     pub chosen: Option<&'a str>,
 }
 
-/// The image in `out`, the output of a build: at the declared path, else in the list for Hydra, else in `sd-image`, else in
-/// the folder itself; `out` may be the image too. It may be a link to another path in the store, and to nothing outside.
+/// The image in `out`, the output of a build: at the declared path, else in the list for Hydra, else in `sd-image`,
+/// else in the folder itself; `out` may be the image too. It may be a link to another path in the store, and to nothing
+/// outside.
 ///
 /// # Errors
-/// No image, or more than one. [`ExitKind::Refused`] where the output leads out of the store, as a builder can make a link
-/// to any file of this machine, or where the image is not a regular file.
+/// No image, or more than one. [`ExitKind::Refused`] where the output leads out of the store, as a builder can make a
+/// link to any file of this machine, or where the image is not a regular file.
 pub fn find(out: &Path, wanted: Wanted) -> Result<PathBuf> {
     let images = images(out, wanted)?;
     let mut files = BTreeSet::new();

@@ -33,8 +33,8 @@ pub struct Source {
     pub format: Format,
     /// The size and the time of the stored file.
     pub stored: Fingerprint,
-    /// The decompressed size in bytes, where the structure of the file has it. Then the file is not truncated, though its
-    /// content may be damaged.
+    /// The decompressed size in bytes, where the structure of the file has it. Then the file is not truncated, though
+    /// its content may be damaged.
     pub size: Option<u64>,
     /// The window of the decompression in bytes, which is the memory that it takes.
     pub window: u64,
@@ -85,7 +85,8 @@ impl Source {
                 self.size = Some(self.stored.size);
             }
             Format::Zstd => {
-                let frames = zstd_frames::walk(file, self.stored.size).with_context(|| self.decoding_context())?;
+                let frames =
+                    zstd_frames::walk(file, self.stored.size).with_context(|| self.decoding_context())?;
                 if frames.needs_dictionary {
                     return Err(self.stored_file_refusal(WITH_DICTIONARY));
                 }
@@ -157,8 +158,8 @@ impl Source {
         self.limits.check_content(self.size.unwrap_or_default())
     }
 
-    /// The refusal for the `error` of a decoder, before anything was written. After a lack of memory, or a change of the
-    /// file while it was read, the image may be whole.
+    /// The refusal for the `error` of a decoder, before anything was written. After a lack of memory, or a change of
+    /// the file while it was read, the image may be whole.
     pub fn refusal(&self, error: &Error) -> anyhow::Error {
         let image = || format!("the image {}", self.path.display());
         match OutOfMemory::of(error) {

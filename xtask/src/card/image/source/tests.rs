@@ -73,7 +73,8 @@ fn a_file_of_padding_is_refused() {
         assert_eq!(source.format, format);
         source.check_limits().unwrap();
         let error = source.within(Limits::new(None, Some(64 << 20))).check_limits().unwrap_err();
-        let words = "the compressed file has 3.0 GiB, but its content may have only 64.0 MiB: it is too large";
+        let words =
+            "the compressed file has 3.0 GiB, but its content may have only 64.0 MiB: it is too large";
         assert!(format!("{error:#}").contains(words), "{error:#}");
         assert_eq!(kind(&error), ExitKind::Refused);
     }

@@ -1,5 +1,5 @@
-//! The boot files of a card, read from its file systems: their labels, and the files that U-Boot starts, with the memory
-//! for them.
+//! The boot files of a card, read from its file systems: their labels, and the files that U-Boot starts, with the
+//! memory for them.
 
 mod volume;
 
@@ -53,8 +53,8 @@ const MAX_MENU: u64 = 1 << 20;
 /// The length of the longest path in a menu, in bytes.
 const MAX_PATH: usize = 4096;
 
-/// Reads the boot files of the card (or the decompressed image) `disk` with this `layout`. Partitions that U-Boot does not
-/// read may have any content.
+/// Reads the boot files of the card (or the decompressed image) `disk` with this `layout`. Partitions that U-Boot does
+/// not read may have any content.
 ///
 /// # Errors
 /// Every fault that prevents the card from booting, and a card that cannot be read.
@@ -134,8 +134,8 @@ struct KernelFile<'a> {
     root: &'a Ext4<'a>,
 }
 
-/// The U-Boot programs on the partition that the firmware of a Pi reads, the first with FAT32 or FAT16. Fails where one of
-/// them has no room for `kernel`.
+/// The U-Boot programs on the partition that the firmware of a Pi reads, the first with FAT32 or FAT16. Fails where one
+/// of them has no room for `kernel`.
 fn uboots<'a>(
     disk: &'a File,
     volumes: &[Volume],
@@ -149,9 +149,8 @@ fn uboots<'a>(
     let firmware = fat(disk, volume, budget).with_context(doing)?;
     let programs = uboot::programs(&firmware).with_context(doing)?;
     let head = kernel.root.beginning(kernel.inode, kernel::MAX_READ);
-    let header = head
-        .and_then(|head| Kernel::read(&head[..]))
-        .with_context(|| format!("reading {}", kernel.path))?;
+    let header =
+        head.and_then(|head| Kernel::read(&head[..])).with_context(|| format!("reading {}", kernel.path))?;
     uboot::with_room(programs, header)
 }
 
@@ -192,8 +191,8 @@ fn check_init(root: &Ext4, store: &str, init: &str) -> Result<()> {
     filled.with_context(|| format!("finding {init}"))
 }
 
-/// The folder of the store, and the number of its paths. `NIXOS_SD` is mounted at /nix on the host, so that its /store is
-/// /nix/store there. In other images the partition is the root, with the store in /nix/store.
+/// The folder of the store, and the number of its paths. `NIXOS_SD` is mounted at /nix on the host, so that its /store
+/// is /nix/store there. In other images the partition is the root, with the store in /nix/store.
 fn store(root: &Ext4) -> Result<(&'static str, usize)> {
     for store in STORES {
         let doing = || format!("reading {store}");

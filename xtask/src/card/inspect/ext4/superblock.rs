@@ -44,8 +44,8 @@ const RECOVERY: u32 = 0x4;
 const FILE_TYPE: u32 = 0x2;
 const SIXTY_FOUR_BIT: u32 = 0x80;
 const CHECKSUM_SEED: u32 = 0x2000;
-/// The incompatible features that this reader knows: those above, extents, flexible groups, and encryption, of which each
-/// encrypted folder has a flag of its own.
+/// The incompatible features that this reader knows: those above, extents, flexible groups, and encryption, of which
+/// each encrypted folder has a flag of its own.
 const SUPPORTED: u32 = RECOVERY | FILE_TYPE | SIXTY_FOUR_BIT | CHECKSUM_SEED | 0x40 | 0x200 | 0x1_0000;
 
 /// A compatible feature.

@@ -80,8 +80,8 @@ struct Menu<'a> {
     in_label: bool,
 }
 
-/// The entry that the last `DEFAULT` or `ONTIMEOUT` names; without these the first entry with `MENU DEFAULT`; without one,
-/// the first entry.
+/// The entry that the last `DEFAULT` or `ONTIMEOUT` names; without these the first entry with `MENU DEFAULT`; without
+/// one, the first entry.
 ///
 /// # Errors
 /// A menu without such an entry, and one that U-Boot does not read as far as the entry.
