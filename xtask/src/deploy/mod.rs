@@ -21,6 +21,7 @@ mod plan;
 mod status;
 mod target;
 mod timings;
+mod trial;
 mod verdict;
 #[cfg(test)]
 mod verdict_docs_tests;

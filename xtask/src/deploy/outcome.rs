@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::activation::DeployExit;
-use super::host::{Check, State};
+use super::host::{Check, State, boot_changes_text};
 use super::plan::{Plan, path_text};
 use super::target::Target;
 use super::verdict::{self, Basis, Verdict};
@@ -36,12 +36,13 @@ impl Outcome {
         let host = &self.plan.target.host;
         let runs = path_text(self.running());
         let units = self.after.failed_units_text();
+        let changes = boot_changes_text(&self.after.boot_changes);
         match self.verdict {
             Verdict::Done => format!("{host} runs {runs}"),
             Verdict::AlreadyCurrent => format!("{host} already runs {runs}"),
             Verdict::Ready => format!("{host} boots {} from its next boot on", self.desired()),
             Verdict::RebootNeeded => {
-                format!("{host} runs {runs}, and needs a reboot: its kernel is not yet that of this system")
+                format!("{host} runs {runs}, and needs a reboot: {changes} of this system")
             }
             Verdict::UnitsFailed => format!("{host} runs {runs}, but units have failed: {units}"),
             Verdict::Degraded => {
@@ -95,7 +96,8 @@ impl Outcome {
         let mut remarks = vec![self.basis()];
         let host = &self.plan.target.host;
         if self.after.reboot_needed && self.verdict != Verdict::RebootNeeded {
-            remarks.push(format!("{host} needs a reboot: its kernel is not yet that of the system it runs"));
+            let changes = boot_changes_text(&self.after.boot_changes);
+            remarks.push(format!("{host} needs a reboot: {changes} of the system it runs"));
         }
         if self.after.failed_units.is_none() {
             remarks.push(format!("the failed units of {host} are unknown: no systemd answers there"));

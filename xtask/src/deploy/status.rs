@@ -9,6 +9,7 @@ use super::gather::evaluate;
 use super::host::{self, Disks, Remote, State, probe};
 use super::options::Goal;
 use super::target::Target;
+use super::trial;
 use super::verdict;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
@@ -134,6 +135,7 @@ impl Observation {
             "failed_units": self.state.failed_units,
             "free_bytes": self.disks.free,
             "read_only": self.disks.read_only,
+            "trial": self.state.trial,
         })
     }
 }
@@ -169,42 +171,45 @@ impl Status {
             Err(error) => vec![failure::with_hint(error)],
             Ok(observation) => {
                 let devices = observation.disks.read_only.iter();
-                devices
-                    .map(|device| format!("{device} of {host} is read-only: the kernel found errors on it"))
-                    .collect()
+                let read_only = devices
+                    .map(|device| format!("{device} of {host} is read-only: the kernel found errors on it"));
+                read_only.chain(trial::remarks(host, &observation.state.trial)).collect()
             }
         }
     }
 
-    fn cells(&self) -> [String; 6] {
-        let last = self.history.last.clone().unwrap_or_else(|| "-".into());
-        match &self.observation {
-            Ok(observation) => {
-                let free =
-                    observation.disks.free.map_or_else(|| "-".into(), |bytes| Bytes(bytes).to_string());
-                [
-                    self.host.to_string(),
-                    observation.runs(),
-                    observation.booted().into(),
-                    observation.units(),
-                    free,
-                    last,
-                ]
+    /// The cell of the column `TRIAL`; `None` for a host without trials.
+    fn trial(&self) -> Option<&'static str> {
+        self.observation.as_ref().ok().and_then(|observation| trial::cell(&observation.state.trial))
+    }
+
+    fn cells(&self, with_trials: bool) -> Vec<String> {
+        let dash = || "-".to_owned();
+        let trial = with_trials.then(|| self.trial().unwrap_or("-").to_owned());
+        let last = self.history.last.clone().unwrap_or_else(dash);
+        let (runs, booted, units, free) = match &self.observation {
+            Ok(it) => {
+                let free = it.disks.free.map_or_else(dash, |bytes| Bytes(bytes).to_string());
+                (it.runs(), it.booted().to_owned(), it.units(), free)
             }
             Err(error) => {
-                let [unknown, units, free] = ["-", "-", "-"].map(str::to_owned);
                 let why = host::failure_label(error).unwrap_or("unknown");
-                [self.host.to_string(), why.into(), unknown, units, free, last]
+                (why.to_owned(), dash(), dash(), dash())
             }
-        }
+        };
+        let begin = [self.host.to_string(), runs, booted];
+        begin.into_iter().chain(trial).chain([units, free, last]).collect()
     }
 }
 
-/// A table with a row for each host.
+/// A table with a row for each host. It has a column for trials if one of the hosts has them.
 pub fn status_table(statuses: &[Status]) -> Table {
-    let mut table = Table::new(&["HOST", "RUNS", "BOOTED", "FAILED UNITS", "FREE", "LAST"]);
+    let with_trials = statuses.iter().any(|status| status.trial().is_some());
+    let trial = with_trials.then_some("TRIAL");
+    let headers = ["HOST", "RUNS", "BOOTED"].into_iter().chain(trial).chain(["FAILED UNITS", "FREE", "LAST"]);
+    let mut table = Table::new(&headers.collect::<Vec<_>>());
     for status in statuses {
-        table.row(status.cells());
+        table.row(status.cells(with_trials));
     }
     table
 }

@@ -133,6 +133,7 @@ fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
     let way_back = format!("ls {LINK}/deploy-rs-activate");
     let switch = format!("ls {LINK}/bin/switch-to-configuration");
     let [kernel, initrd, modules] = ["kernel", "initrd", "kernel-modules"].map(links);
+    let trees = links("dtbs");
     let state = [
         ("current", "readlink -f /run/current-system"),
         ("booted", "readlink -f /run/booted-system"),
@@ -145,9 +146,14 @@ fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
         ("failed", "systemctl --failed --no-legend --plain || echo untold"),
         ("way-back", &way_back),
         ("switch", &switch),
+        ("trial-command", "command -v boot-trial"),
+        ("trial", "boot-trial status"),
         ("kernel", &kernel),
-        ("initrd", &initrd),
         ("kernel-modules", &modules),
+        ("initrd", &initrd),
+        ("dtbs", &trees),
+        ("booted-params", "cat /run/booted-system/kernel-params"),
+        ("current-params", "cat /run/current-system/kernel-params"),
     ];
     command(&[before, &state, after].concat())
 }

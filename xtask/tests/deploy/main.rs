@@ -15,5 +15,6 @@ mod ssh_mux;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;
+mod trials;
 mod users;
 mod verdicts;

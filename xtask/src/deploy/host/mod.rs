@@ -1,5 +1,6 @@
 //! The host: connecting to it, reading its state, and waiting for it.
 
+mod boot_changes;
 mod disks;
 mod excerpt;
 mod health;
@@ -13,10 +14,12 @@ mod ssh_errors;
 mod ssh_mux;
 mod state;
 mod store;
+mod trial;
 mod wait;
 mod wait_for_activation;
 mod workdir;
 
+pub use boot_changes::text as boot_changes_text;
 pub use disks::Disks;
 pub use excerpt::tail;
 pub use health::{Check, run_checks};
@@ -29,6 +32,9 @@ pub use ssh_errors::failure_label;
 pub use ssh_mux::SshMux;
 pub use state::{Activity, State};
 pub use store::RemoteStore;
+#[cfg(test)]
+pub use trial::TrialOutcome;
+pub use trial::{Blesser, LastTrial, Trial, TrialStatus};
 pub use wait::{reboot, wait_for_reconnect, wait_until_reachable};
 pub use wait_for_activation::wait_for_activation;
 pub use workdir::Workdir;

@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
+use super::boot_changes;
 use super::query::Query;
 use super::ssh::{PROBE_TIMEOUT, Remote};
-use super::state::{BOOTED, State, UNCONFIRMED, UNITS_UNKNOWN};
+use super::state::{State, UNCONFIRMED, UNITS_UNKNOWN};
 use super::workdir::Workdir;
 use crate::base::shell;
 use crate::deploy::target::Target;
@@ -65,13 +66,12 @@ pub fn add_queries(query: &mut Query, target: &Target) {
     ] {
         query.add(name, &command);
     }
+    query.add("trial-command", "command -v boot-trial");
+    query.add("trial", &format!("{}boot-trial status", root_prefix(target)));
     if let Some(sudo) = sudo {
         query.add("sudo", &format!("{sudo} echo yes || echo no"));
     }
-    for name in BOOTED {
-        let links = ["booted", "current"].map(|system| format!("readlink -f /run/{system}-system/{name}"));
-        query.add(name, &links.join("; "));
-    }
+    boot_changes::add_queries(query);
 }
 
 /// The parent folder of `link`.
@@ -85,6 +85,12 @@ fn activation_users(target: &Target) -> String {
     login
         .filter(|login| *login != "root")
         .map_or("root".to_owned(), |login| shell::quote(&format!("root,{login}")))
+}
+
+/// What makes a command run as root, without a password prompt where the program is known.
+fn root_prefix(target: &Target) -> String {
+    let sudo = target.sudo.as_ref().map(|sudo| without_prompt(sudo).unwrap_or_else(|| sudo.clone()));
+    sudo.map(|sudo| format!("{sudo} ")).unwrap_or_default()
 }
 
 /// The sudo prefix with an option that prevents a password prompt; `None` for an unknown program.

@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 
+use super::boot_changes;
 use super::query::Answer;
+use super::trial::Trial;
 use crate::deploy::target::Target;
 use crate::nix::StorePath;
-
-/// Links of a NixOS system to what the kernel keeps until the next boot.
-pub(super) const BOOTED: [&str; 3] = ["kernel", "initrd", "kernel-modules"];
 
 /// The marker for failed units that systemd does not list; the name of a unit has a dot.
 pub(super) const UNITS_UNKNOWN: &str = "untold";
@@ -43,8 +42,10 @@ pub struct State {
     pub folder: Option<String>,
     /// The failed units; `None` if no systemd answers.
     pub failed_units: Option<Vec<String>>,
-    /// Whether the running kernel, its initrd or its modules differ from those of the current system.
+    /// Whether only a reboot brings all of the current system into use.
     pub reboot_needed: bool,
+    /// What of the current system that is, in the words of [`boot_changes::read`].
+    pub boot_changes: Vec<&'static str>,
     /// Whether deploy-rs can roll back to the current generation of the profile. A flashed system lacks the program
     /// for that.
     #[serde(rename = "way_back")]
@@ -52,6 +53,8 @@ pub struct State {
     /// Whether the current generation is a NixOS system, which can be activated.
     #[serde(rename = "switches")]
     pub is_nixos: bool,
+    /// What the host knows of trials of new systems.
+    pub trial: Trial,
     /// Whether sudo to the profile's user needs no password; `None` if the login user is that user.
     #[serde(skip)]
     pub sudo: Option<bool>,
@@ -100,19 +103,22 @@ impl State {
             (_, None) => Activity::Idle,
             _ => Activity::Running,
         };
+        let boot_changes = boot_changes::read(answer);
         Self {
             current: path("current"),
             booted: path("booted"),
             profile: path("profile"),
             can_roll_back: answer.first("way-back").is_some(),
             is_nixos: answer.first("switch").is_some(),
+            trial: Trial::read(answer),
             sudo: answer.first("sudo").map(|word| word == "yes"),
             profile_system: path("offered"),
             boot_id: answer.first("boot").unwrap_or_default().to_owned(),
             folder: answer.first("folder").map(str::to_owned),
             activity,
             failed_units: failed_units(answer),
-            reboot_needed: BOOTED.iter().any(|name| differ(answer.lines(name))),
+            reboot_needed: !boot_changes.is_empty(),
+            boot_changes,
         }
     }
 }
@@ -128,12 +134,6 @@ fn failed_units(answer: &Answer) -> Option<Vec<String>> {
 
 fn first_word(line: &str) -> Option<String> {
     line.split_whitespace().next().map(|word| word.chars().take(MAX_UNIT_NAME).collect())
-}
-
-/// Whether `lines` are two different store paths.
-fn differ<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
-    let paths = lines.filter(|line| StorePath::containing(line).is_some()).take(3).collect::<Vec<_>>();
-    matches!(paths[..], [booted, current] if booted != current)
 }
 
 #[cfg(test)]
@@ -168,6 +168,7 @@ mod tests {
             profile: StorePath::containing(&old),
             can_roll_back: true,
             is_nixos: false,
+            trial: Trial::Absent,
             sudo: Some(false),
             profile_system: StorePath::containing(&new),
             boot_id: "id".into(),
@@ -175,6 +176,7 @@ mod tests {
             activity: Activity::Running,
             failed_units: Some(vec!["a.service".into()]),
             reboot_needed: true,
+            boot_changes: vec!["kernel"],
         };
         assert_eq!(state, expected);
     }

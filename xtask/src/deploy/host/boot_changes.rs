@@ -1,0 +1,84 @@
+//! What only a reboot brings into use: the parts of a system that the kernel keeps until the next boot.
+
+use super::query::{Answer, Query};
+use crate::nix::StorePath;
+
+/// Links of a NixOS system to what is kept, and what people call it.
+const LINKS: [(&str, &str); 4] =
+    [("kernel", "kernel"), ("kernel-modules", "kernel"), ("initrd", "initrd"), ("dtbs", "device trees")];
+
+/// The files with the kernel parameters: the parts of the query, and the systems.
+const PARAMETERS: [(&str, &str); 2] = [("booted-params", "booted"), ("current-params", "current")];
+
+/// Adds the commands from whose output the changes are read.
+pub fn add_queries(query: &mut Query) {
+    for (name, _) in LINKS {
+        let links = ["booted", "current"].map(|system| format!("readlink -f /run/{system}-system/{name}"));
+        query.add(name, &links.join("; "));
+    }
+    for (name, system) in PARAMETERS {
+        query.add(name, &format!("cat /run/{system}-system/kernel-params"));
+    }
+}
+
+/// The parts of the current system that differ from the booted ones.
+pub fn read(answer: &Answer) -> Vec<&'static str> {
+    let links = LINKS.iter().filter(|(name, _)| differ(answer.lines(name))).map(|(_, word)| *word);
+    let [booted, current] = PARAMETERS.map(|(name, _)| answer.first(name));
+    let parameters = booted.is_some() && current.is_some() && booted != current;
+    let mut changes = links.chain(parameters.then_some("kernel parameters")).collect::<Vec<_>>();
+    changes.dedup();
+    changes
+}
+
+/// Whether `lines` are two different store paths.
+fn differ<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
+    let paths = lines.filter(|line| StorePath::containing(line).is_some()).take(3).collect::<Vec<_>>();
+    matches!(paths[..], [booted, current] if booted != current)
+}
+
+/// Changes for people, such as `its kernel, device trees are not yet those`.
+pub fn text(changes: &[&str]) -> String {
+    match changes {
+        [] => "its kernel is not yet that".into(),
+        [one @ ("kernel" | "initrd")] => format!("its {one} is not yet that"),
+        several => format!("its {} are not yet those", several.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn links(booted: &str, current: &str) -> String {
+        let path = |name| format!("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-{name}/file\n");
+        path(booted) + &path(current)
+    }
+
+    #[test]
+    fn what_differs_from_the_booted_system() {
+        let same = links("a", "a");
+        let other = links("a", "b");
+        for (parts, expected) in [
+            (vec![], "its kernel is not yet that"),
+            (vec![("kernel", &other), ("initrd", &same)], "its kernel is not yet that"),
+            (vec![("kernel-modules", &other), ("kernel", &other)], "its kernel is not yet that"),
+            (vec![("initrd", &other)], "its initrd is not yet that"),
+            (vec![("dtbs", &other)], "its device trees are not yet those"),
+            (
+                vec![("kernel", &other), ("initrd", &other), ("dtbs", &other)],
+                "its kernel, initrd, device trees are not yet those",
+            ),
+        ] {
+            let parts = parts.into_iter().map(|(name, text)| (name, text.as_str())).collect::<Vec<_>>();
+            assert_eq!(text(&read(&Answer::of(&parts))), expected, "{parts:?}");
+        }
+        for (booted, current, expected) in
+            [("a=1 b", "a=1 b", 0), ("a=1 b", "a=1 b panic=10", 1), ("", "a=1", 0), ("a=1", "", 0)]
+        {
+            let answer = Answer::of(&[("booted-params", booted), ("current-params", current)]);
+            assert_eq!(read(&answer).len(), expected, "{booted}, {current}");
+        }
+        assert_eq!(text(&["kernel parameters"]), "its kernel parameters are not yet those");
+    }
+}

@@ -1,0 +1,145 @@
+//! Trials in the words of `status`.
+
+use crate::base::HostName;
+use crate::deploy::host::{Blesser, LastTrial, Trial, TrialStatus};
+use crate::nix::StorePath;
+
+/// The cell of a table for a trial; `None` for a host without trials.
+pub fn cell(trial: &Trial) -> Option<&'static str> {
+    match trial {
+        Trial::Absent => None,
+        Trial::Unreadable { .. } => Some("unknown"),
+        Trial::Known(status) => Some(known_cell(status)),
+    }
+}
+
+fn known_cell(status: &TrialStatus) -> &'static str {
+    match status {
+        TrialStatus { on_trial: Some(_), .. } => "on trial",
+        TrialStatus { pending: Some(_), .. } => "pending",
+        TrialStatus { missing: Some(_), .. } => "not possible",
+        status if status.rollback().is_some() => "rolled back",
+        TrialStatus { blessed: Some(blessed), booted: Some(booted), .. } if blessed == booted => "blessed",
+        _ => "-",
+    }
+}
+
+/// What `status` says of the trial of `host`, beside the table: all that the user may act on.
+pub fn remarks(host: &HostName, trial: &Trial) -> Vec<String> {
+    match trial {
+        Trial::Absent => Vec::new(),
+        Trial::Unreadable { error } => vec![unreadable(host, error)],
+        Trial::Known(status) => known_remarks(host, status),
+    }
+}
+
+pub fn unreadable(host: &HostName, error: &str) -> String {
+    format!("the trial of {host} is unknown: `boot-trial status` there is of no use: {error}")
+}
+
+fn known_remarks(host: &HostName, status: &TrialStatus) -> Vec<String> {
+    let missing = status.missing.as_ref().map(|reason| not_possible(host, reason));
+    let on_trial = status.on_trial.as_ref().map(|system| on_trial(host, system, status));
+    let pending = status.pending.as_ref().map(|system| pending(host, system, status));
+    let rollback = status.rollback().map(|last| rolled_back(host, last));
+    [missing, on_trial, pending, rollback].into_iter().flatten().collect()
+}
+
+/// Why a host cannot try a new system.
+pub fn not_possible(host: &HostName, reason: &str) -> String {
+    format!(
+        "{host} boots new systems without a trial: {reason}; `sudo update-firmware` on {host} gives FIRMWARE what it lacks"
+    )
+}
+
+fn on_trial(host: &HostName, system: &StorePath, status: &TrialStatus) -> String {
+    let blesser = match status.by {
+        Some(Blesser::Host) => "its own checks bless it",
+        _ => "a deployer blesses it",
+    };
+    format!(
+        "{system} is on trial on {host}: {host} goes back unless {blesser} within {} s of its start",
+        status.within
+    )
+}
+
+fn pending(host: &HostName, system: &StorePath, status: &TrialStatus) -> String {
+    let by = match status.by {
+        Some(Blesser::Host) => "keeps it if its own checks pass",
+        _ => "keeps it if a deployer blesses it in time",
+    };
+    format!("the next boot of {host} tries {system}, and {by}")
+}
+
+fn rolled_back(host: &HostName, last: &LastTrial) -> String {
+    let system = last.system.as_ref().map_or("a system", StorePath::as_str);
+    format!("{host} rolled back across a reboot: it tried {system} and went back: {}", last.why())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::host::TrialOutcome;
+    use crate::deploy::verdict::tests::store;
+
+    fn status(change: impl FnOnce(&mut TrialStatus)) -> TrialStatus {
+        let mut status = TrialStatus {
+            booted: Some(store("old")),
+            blessed: Some(store("old")),
+            by: Some(Blesser::Host),
+            within: 600,
+            ..TrialStatus::default()
+        };
+        change(&mut status);
+        status
+    }
+
+    fn rollback(reason: Option<&str>) -> LastTrial {
+        let reason = reason.map(str::to_owned);
+        let marks = vec!["begun".to_owned()];
+        LastTrial { system: Some(store("bad")), outcome: TrialOutcome::RolledBack, reason, marks }
+    }
+
+    #[test]
+    fn trials_in_status() {
+        for (status, word, remark) in [
+            (status(|_| {}), "blessed", ""),
+            (status(|it| it.blessed = Some(store("other"))), "-", ""),
+            (
+                status(|it| it.pending = Some(store("new"))),
+                "pending",
+                "the next boot of stinky tries NEW, and keeps it if its own checks pass",
+            ),
+            (
+                status(|it| (it.on_trial, it.by) = (Some(store("new")), Some(Blesser::Deployer))),
+                "on trial",
+                "NEW is on trial on stinky: stinky goes back unless a deployer blesses it within 600 s of its start",
+            ),
+            (
+                status(|it| it.missing = Some("no boot.scr".into())),
+                "not possible",
+                "stinky boots new systems without a trial: no boot.scr; `sudo update-firmware` on stinky gives \
+                 FIRMWARE what it lacks",
+            ),
+            (
+                status(|it| it.last = Some(rollback(Some("the check a failed")))),
+                "rolled back",
+                "stinky rolled back across a reboot: it tried BAD and went back: the check a failed",
+            ),
+        ] {
+            let trial = Trial::Known(Box::new(status));
+            assert_eq!(cell(&trial), Some(word));
+            let [new, bad] = ["new", "bad"].map(|name| store(name).to_string());
+            let remark = remark.replace("NEW", &new).replace("BAD", &bad);
+            assert_eq!(remarks(&"stinky".into(), &trial).join("\n"), remark);
+        }
+    }
+
+    #[test]
+    fn trials_that_cannot_be_read() {
+        assert_eq!((cell(&Trial::Absent), remarks(&"a".into(), &Trial::Absent)), (None, Vec::new()));
+        let trial = Trial::Unreadable { error: "it gives no answer".into() };
+        let remark = "the trial of a is unknown: `boot-trial status` there is of no use: it gives no answer";
+        assert_eq!((cell(&trial), remarks(&"a".into(), &trial)), (Some("unknown"), vec![remark.to_owned()]));
+    }
+}
