@@ -55,7 +55,7 @@ fn split(word: &str) -> Option<(&str, &str)> {
     Some((&word[..*at], &word[at + 1..]))
 }
 
-/// What `word` names whose image is wanted: a host, or behind `#` an attribute path.
+/// The source of the image that `word` names: a host, or an attribute path behind `#`.
 pub(super) fn image_source(word: &str) -> ImageSource {
     match word.strip_prefix('#') {
         Some(attribute) if attribute.contains('.') => ImageSource::Attribute(attribute.to_owned()),

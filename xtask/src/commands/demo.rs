@@ -47,9 +47,9 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let signals = interrupt::guard()?;
     let receipt = receipt::begin_flash(cx, Some((&host, &flake)), &plan);
     let report = receipt.record(cx, |cx| worker::run(cx, &plan))?;
-    let settled = payload_setup.update_known_hosts(cx);
+    let updated = payload_setup.update_known_hosts(cx);
     receipt.complete(cx, Flashed::new(Some((&host, &flake)), &plan, &report));
-    settled?;
+    updated?;
     drop(signals);
     let contents = inspect(&card, report.size)?;
     card.detach();

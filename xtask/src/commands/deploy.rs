@@ -60,13 +60,14 @@ fn deploy_several(
     version: nix::Version,
     hosts: Vec<HostName>,
 ) -> Result<()> {
-    let members = deploy::deploy_all(cx, options, version, hosts, |own, plan| {
-        let reached = apply(own, options, plan)?;
-        if let Ending::Ended(outcome) = &reached {
-            print_remarks(own, outcome);
-            own.note(outcome.error().map_or_else(|| outcome.summary(), |error| failure::with_hint(&error)));
+    let members = deploy::deploy_all(cx, options, version, hosts, |host_cx, plan| {
+        let ending = apply(host_cx, options, plan)?;
+        if let Ending::Ended(outcome) = &ending {
+            print_remarks(host_cx, outcome);
+            host_cx
+                .note(outcome.error().map_or_else(|| outcome.summary(), |error| failure::with_hint(&error)));
         }
-        Ok(reached)
+        Ok(ending)
     })?;
     if cx.json {
         ui::json(&members.iter().map(deploy::Member::json).collect::<Value>())?;

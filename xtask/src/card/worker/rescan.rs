@@ -63,7 +63,7 @@ fn has_stale_partition(disk: &Disk, layout: Option<&PartitionTable>) -> bool {
     let expected = layout.map(|layout| layout.partitions.as_slice()).unwrap_or_default();
     let mut known = disk.partitions.iter().filter(|part| part.name.is_some());
     known.any(|part| {
-        !expected.iter().any(|own| (own.number, own.start, own.size) == (part.number, part.start, part.size))
+        !expected.iter().any(|it| (it.number, it.start, it.size) == (part.number, part.start, part.size))
     })
 }
 

@@ -8,7 +8,7 @@ use crate::base::HostName;
 /// host even if its state is only read.
 ///
 /// # Errors
-/// `Refused`.
+/// `Refused` for such a prefix, and for a user that is no plain name.
 pub fn check(host: &HostName, sudo: &str, user: &str) -> Result<()> {
     let plain = |word: &str, special: &str| {
         word.chars().all(|c| c.is_ascii_alphanumeric() || special.contains(c)) && !word.is_empty()

@@ -71,7 +71,7 @@ fn is_own(path: &Path, found: &Metadata) -> bool {
 /// Refuses a hostname that [`is_hostname`] does not know; `source` has it.
 ///
 /// # Errors
-/// `Refused`.
+/// `Refused` for such a hostname.
 pub fn check_hostname(source: &str, name: &str) -> Result<()> {
     if is_hostname(name) { Ok(()) } else { Err(name_refusal(source, name, HOSTNAME_CHARS)) }
 }
@@ -79,7 +79,7 @@ pub fn check_hostname(source: &str, name: &str) -> Result<()> {
 /// Refuses a user that [`is_user`] does not know; `source` has it.
 ///
 /// # Errors
-/// `Refused`.
+/// `Refused` for such a user.
 pub fn check_user(source: &str, name: &str) -> Result<()> {
     if is_user(name) { Ok(()) } else { Err(name_refusal(source, name, USER_CHARS)) }
 }

@@ -48,7 +48,7 @@ fn is_in_agent(launcher: &Launcher, file: &Path, agent: &str) -> bool {
     let args = ["-l".to_owned(), "-f".to_owned(), file.display().to_string()];
     let line = output(launcher, "ssh-keygen", &args).unwrap_or_default();
     let fingerprint = line.split_whitespace().nth(1);
-    fingerprint.is_some_and(|own| agent.split_whitespace().any(|word| word == own))
+    fingerprint.is_some_and(|known| agent.split_whitespace().any(|word| word == known))
 }
 
 /// The stdout of a program that succeeds.

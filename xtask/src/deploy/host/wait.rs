@@ -90,7 +90,7 @@ fn has_rebooted(before: &State, now: &State) -> bool {
     !now.boot_id.is_empty() && now.boot_id != before.boot_id
 }
 
-/// Repeats `probe` until `not_ready` has nothing against its result, for `limit` at most; calls `report` once before
+/// Repeats `probe` until `not_ready` returns no reason to wait longer, for `limit` at most. Calls `report` once, before
 /// the first pause.
 fn poll<T>(
     target: &Target,

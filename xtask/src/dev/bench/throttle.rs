@@ -64,14 +64,15 @@ impl Drop for Throttle {
     }
 }
 
-/// What a process in the cgroups `own` (the text of `/proc/self/cgroup`) lacks to use the throttle in `dir`; `None` if nothing.
-pub fn missing(dir: &Path, own: &str) -> Option<String> {
+/// What a process lacks that wants to use the throttle in `dir`; `None` if nothing. `cgroups` is the text of its
+/// `/proc/self/cgroup`.
+pub fn missing(dir: &Path, cgroups: &str) -> Option<String> {
     let control = dir.join("blkio.throttle.write_bps_device");
     if !control.exists() {
         let text = "a kernel with the cgroup v1 controller blkio, mounted";
         return Some(format!("{text} ({} is missing)", control.display()));
     }
-    let groups = own.lines().filter_map(|line| line.split_once(":blkio:"));
+    let groups = cgroups.lines().filter_map(|line| line.split_once(":blkio:"));
     let inside = groups.map(|(_, group)| group).find(|group| *group != "/")?;
     let procs = dir.join("cgroup.procs");
     let remedy = format!("in the shell: echo $$ > {}", procs.display());

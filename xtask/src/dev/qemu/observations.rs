@@ -71,11 +71,12 @@ pub fn verify(first: &Observations, second: &Observations, disk: u64, fingerprin
 /// The expected values of a boot: name, key, value. The second boot must keep values of the first one.
 fn expected<'a>(
     number: u32,
-    own: &'a Observations,
+    current: &'a Observations,
     first: &'a Observations,
 ) -> Vec<(&'static str, &'static str, &'a str)> {
     let is_first = number == 1;
-    let system = if is_first { own.get("generation", "system") } else { first.get("installed", "system") };
+    let system =
+        if is_first { current.get("generation", "system") } else { first.get("installed", "system") };
     vec![
         ("boot", "number", if is_first { "1" } else { "2" }),
         ("root", "type", "tmpfs"),

@@ -24,11 +24,11 @@ pub struct Builder {
 
 impl Builder {
     /// The builder of `line`: `URI SYSTEMS KEY JOBS SPEED FEATURES FEATURES HOST-KEY`, with `-` for a default. The default
-    /// system is `own`.
-    fn parse(line: &str, own: &str) -> Option<Self> {
+    /// system is `this_system`.
+    fn parse(line: &str, this_system: &str) -> Option<Self> {
         let mut words = line.split_whitespace().map(|word| (word != "-").then(|| word.to_owned()));
         let address = with_scheme(&words.next()??);
-        let systems = words.next().flatten().unwrap_or_else(|| own.to_owned());
+        let systems = words.next().flatten().unwrap_or_else(|| this_system.to_owned());
         let key = words.next().flatten();
         let host_key = words.nth(4).flatten();
         Some(Self { address, systems: systems.split(',').map(str::to_owned).collect(), key, host_key })
@@ -59,11 +59,11 @@ fn with_scheme(uri: &str) -> String {
     if is_store { uri.to_owned() } else { format!("ssh://{uri}") }
 }
 
-/// The builders in `setting`; those without a system build for `own`. `read` returns the text of an `@FILE`, or `None` where
+/// The builders in `setting`; those without a system build for `this_system`. `read` returns the text of an `@FILE`, or `None` where
 /// it does not exist (the default setting names a file that may be missing).
 ///
 /// Builders are separated by newlines or `;`, and `#` begins a comment.
-pub fn all(setting: &str, own: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Builder> {
+pub fn all(setting: &str, this_system: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Builder> {
     let mut builders = Vec::new();
     let mut seen = BTreeSet::new();
     let mut texts = vec![setting.to_owned()];
@@ -74,7 +74,7 @@ pub fn all(setting: &str, own: &str, read: impl Fn(&str) -> Option<String>) -> V
                     texts.extend(read(file));
                 }
                 Some(_) => {}
-                None => builders.extend(Builder::parse(entry, own)),
+                None => builders.extend(Builder::parse(entry, this_system)),
             }
         }
         builders.truncate(MAX_BUILDERS);

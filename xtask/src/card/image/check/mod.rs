@@ -74,7 +74,7 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
 pub fn examine_once(source: Source, cache: &CheckCache, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
     let checksums = source.checksums()?;
-    // A size in the structure of the file overrides the cache, and a sum that was not computed is not known.
+    // A cached check counts only if it has the size that the structure of the file shows, and a sum of the file.
     let fits = |found: &CachedCheck| {
         source.size.is_none_or(|size| size == found.size) && !found.sums.file.is_empty()
     };

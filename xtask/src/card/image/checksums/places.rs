@@ -82,7 +82,7 @@ fn role(name: &str, names: &Names) -> Option<(Scope, Option<Algorithm>)> {
     let word = bare.rsplit(separators).next().unwrap_or(bare);
     let algorithm = Algorithm::named(word);
     let before = bare.strip_suffix(word)?.trim_end_matches(separators);
-    if names.all().any(|own| own == before) {
+    if names.all().any(|name| name == before) {
         return (algorithm.is_some() || OWN_WORDS.contains(&word)).then_some((Scope::One, algorithm));
     }
     let is_of_another = IMAGE_ENDINGS.iter().any(|ending| before.ends_with(ending));

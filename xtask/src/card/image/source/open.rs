@@ -18,7 +18,7 @@ use crate::{bail, failure};
 /// A file that is missing, empty or no regular file.
 pub fn open(path: &Path) -> Result<(PathBuf, File, Metadata)> {
     let opening = || format!("opening the image {}", path.display());
-    // The path of a pipe is no path without links.
+    // `canonicalize` fails for `/dev/stdin` and the like, so the type of the file is checked first.
     if let Ok(metadata) = path.metadata() {
         require_file(path, metadata.file_type())?;
     }
@@ -26,7 +26,7 @@ pub fn open(path: &Path) -> Result<(PathBuf, File, Metadata)> {
     if path.to_str().is_none() {
         bail!(Refused, "the path of the image {} is not UTF-8", path.display(); hint: "rename the file");
     }
-    // The opening of a pipe without a writer would block for ever.
+    // Opening a pipe without a writer would block for ever.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(nonblocking).open(&path);
     let file = file.map_err(|error| open_error(&path, error)).with_context(opening)?;
