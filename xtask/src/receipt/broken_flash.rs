@@ -70,9 +70,9 @@ impl BrokenFlash {
             return "not finished: it is still running, or was killed".into();
         };
         let amount = |count| if end.bytes { Bytes(count).to_string() } else { count.to_string() };
-        let of = end.total.map(|total| format!(" of {}", amount(total))).unwrap_or_default();
+        let of_total = end.total.map(|total| format!(" of {}", amount(total))).unwrap_or_default();
         let at = match &end.doing {
-            Some(doing) => format!("at {doing}, {}{of}", amount(end.done)),
+            Some(phase) => format!("at {phase}, {}{of_total}", amount(end.done)),
             None => "before its first phase".into(),
         };
         format!("broken off {at}, exit code {}", end.exit_code)

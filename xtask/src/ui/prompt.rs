@@ -64,7 +64,7 @@ impl Prompt<'_> {
     }
 }
 
-/// Discards all input that the terminal has received. Input that is not a terminal's has no order of time: it stays.
+/// Discards all input that the terminal has received so far. Input from a pipe stays: nobody typed it before the question.
 fn discard_typed_ahead() -> Result<(), Errno> {
     loop {
         match tcflush(std::io::stdin(), QueueSelector::IFlush) {
