@@ -230,7 +230,8 @@ fn plain(text: &str) -> String {
     })
 }
 
-/// The parts of a quoted message that are the same each time: what is between ellipses, and between words such as `HOST`.
+/// The parts of a quoted message that are the same each time: what is between ellipses, and between words such as
+/// `HOST`.
 fn fixed_parts(message: &str) -> Vec<String> {
     let is_placeholder = |word: &str| ["HOST", "UNIT", "FILE", "N"].contains(&word);
     let words = message.split(' ').map(|word| if is_placeholder(word) { "…" } else { word });

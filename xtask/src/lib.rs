@@ -1,8 +1,8 @@
 //! `cargo xtask`: takes a Raspberry Pi from a NixOS flake to a running, verified host.
 //!
-//! Data flows one way through each command: gather, plan, show, act. Imports do too, from wing to wing:
-//! `commands`, then `card`, `deploy`, `receipt` and `setup`, then `identity` and `nix`, then `base`. Only `commands` imports
-//! `ui`, and only the commands for development import `dev`.
+//! Data flows one way through each command: gather, plan, show, act. Imports do too, from wing to wing: `commands`,
+//! then `card`, `deploy`, `receipt` and `setup`, then `identity` and `nix`, then `base`. Only `commands` imports `ui`,
+//! and only the commands for development import `dev`.
 
 pub mod base;
 mod card;
@@ -26,8 +26,8 @@ pub use base::process::Launcher;
 use base::{failure, hardening, interrupt};
 pub use cli::Cli;
 
-/// Prints what is wrong with the command line, as an event if `--json` is among its words; or prints the requested help or
-/// version.
+/// Prints what is wrong with the command line, as an event if `--json` is among its words; or prints the requested help
+/// or version.
 pub fn usage_error(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
     if !error.use_stderr() {

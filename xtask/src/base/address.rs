@@ -49,7 +49,8 @@ impl FromStr for Address {
     }
 }
 
-/// Whether `hostname` ends with a port, which ssh takes for a part of the name. IPv6 addresses have two colons and more.
+/// Whether `hostname` ends with a port, which ssh takes for a part of the name. IPv6 addresses have two colons and
+/// more.
 fn has_port(hostname: &str) -> bool {
     match hostname.rsplit_once(':') {
         Some((before, _)) => before.ends_with(']') || !before.contains(':'),

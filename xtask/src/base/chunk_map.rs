@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// The size of a chunk in bytes.
 const CHUNK: u64 = 1 << 20;
 
-/// What was done for one chunk, in the order of severity: a cell of the printed strip has the highest state of its chunks.
+/// What was done for one chunk, in the order of severity: a cell of the printed strip has the highest state of its
+/// chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChunkState {

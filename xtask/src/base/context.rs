@@ -45,8 +45,8 @@ impl Context {
         self.reporter.report(&Event::note(text));
     }
 
-    /// Reports a plan, whose lines all begin at the left edge: [`Plain`](crate::base::Plain) keeps each foreign value on
-    /// its line.
+    /// Reports a plan, whose lines all begin at the left edge: [`Plain`](crate::base::Plain) keeps each foreign value
+    /// on its line.
     pub fn plan(&self, plan: &impl Display) {
         let text = plan.to_string();
         if self.json {

@@ -1,10 +1,10 @@
-//! Escaping of foreign text: nothing in it moves the cursor, changes the writing direction, hides, or begins a line that
-//! looks like a line of this tool. `ui` escapes every text here, and only here.
+//! Escaping of foreign text: nothing in it moves the cursor, changes the writing direction, hides, or begins a line
+//! that looks like a line of this tool. `ui` escapes every text here, and only here.
 
 use std::fmt::{self, Display, Write};
 
-/// Displays its value on one line, with invisible characters as `\u{202e}`. For values within a text of several lines, such
-/// as a plan; a text of one line is escaped where it is rendered.
+/// Displays its value on one line, with invisible characters as `\u{202e}`. For values within a text of several lines,
+/// such as a plan; a text of one line is escaped where it is rendered.
 pub struct Plain<T>(pub T);
 
 impl<T: Display> Display for Plain<T> {
@@ -79,8 +79,8 @@ pub fn json(text: &str) -> String {
     shown
 }
 
-/// Whether a terminal does anything else with `c` than draw it at its position: control characters, marks of the writing
-/// direction, and characters without width or shape, by which two different names look the same.
+/// Whether a terminal does anything else with `c` than draw it at its position: control characters, marks of the
+/// writing direction, and characters without width or shape, by which two different names look the same.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -14,8 +14,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The largest memory of one parser at a time, in bytes.
 const MAX_MEMORY: u64 = 256 << 20;
-/// The largest CPU time of one parser for one input. An input is small: a parser that takes longer does work that does not
-/// depend on the size of the input.
+/// The largest CPU time of one parser for one input. An input is small: a parser that takes longer does work that does
+/// not depend on the size of the input.
 const MAX_CPU_TIME: Duration = Duration::from_secs(2);
 /// The number of inputs of one test run.
 const CASES: u32 = 512;
@@ -156,8 +156,8 @@ fn inputs(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![7 => mutated, 1 => vec(any::<u8>(), 0..2048)]
 }
 
-/// Tests that `parse` ends within its limits and does not panic, whatever bytes it gets. `samples` are real inputs, which
-/// are mutated.
+/// Tests that `parse` ends within its limits and does not panic, whatever bytes it gets. `samples` are real inputs,
+/// which are mutated.
 ///
 /// # Panics
 /// With the smallest failing input that was found.

@@ -8,22 +8,23 @@ use anyhow::{Context, Result};
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
-/// The folders whose programs may run as root or get secrets. `/run/wrappers/bin` and `/run/current-system/sw/bin` are the
-/// folders of NixOS.
+/// The folders whose programs may run as root or get secrets. `/run/wrappers/bin` and `/run/current-system/sw/bin` are
+/// the folders of NixOS.
 const TRUSTED_DIRS: &[&str] =
     &["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/run/wrappers/bin", "/run/current-system/sw/bin"];
 
-/// Forbids core dumps of this process and its children, and access to its memory by other processes of the same user: it may
-/// hold a private key. The memory of children, such as ssh-keygen, stays accessible. The limit is 1 byte: a kernel that pipes
-/// cores to a program honours no other limit. Where the limit is 0 already, as below sudo, only root can raise it.
+/// Forbids core dumps of this process and its children, and access to its memory by other processes of the same user:
+/// it may hold a private key. The memory of children, such as ssh-keygen, stays accessible. The limit is 1 byte: a
+/// kernel that pipes cores to a program honours no other limit. Where the limit is 0 already, as below sudo, only root
+/// can raise it.
 pub fn forbid_core_dumps() -> Result<()> {
     let limit = |bytes| setrlimit(Resource::Core, Rlimit { current: Some(bytes), maximum: Some(bytes) });
     limit(1).or_else(|_| limit(0)).context("forbidding cores")?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbidding cores")
 }
 
-/// Confines this process and its children: each takes at most `bytes` of memory, no setuid program gives them privileges,
-/// and others can read none of their new files.
+/// Confines this process and its children: each takes at most `bytes` of memory, no setuid program gives them
+/// privileges, and others can read none of their new files.
 pub fn confine(bytes: u64) -> Result<()> {
     let now = getrlimit(Resource::Data);
     let bytes = [now.current, now.maximum].into_iter().flatten().fold(bytes, u64::min);

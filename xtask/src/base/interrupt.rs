@@ -1,5 +1,5 @@
-//! Ctrl-C: while a [`SignalGuard`] lives, a stop request sets a flag instead of ending the process, so that children end
-//! first and the command reports the state of its work.
+//! Ctrl-C: while a [`SignalGuard`] lives, a stop request sets a flag instead of ending the process, so that children
+//! end first and the command reports the state of its work.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -44,15 +44,15 @@ pub fn set_on_request(flag: &Arc<AtomicBool>) -> Result<()> {
     set.map_err(|error| anyhow!("watching for Ctrl-C: {error}"))
 }
 
-/// Makes the kernel keep the exit codes of children until this process waits for them. With SIGCHLD ignored, as the parent
-/// may have left it, the kernel drops them.
+/// Makes the kernel keep the exit codes of children until this process waits for them. With SIGCHLD ignored, as the
+/// parent may have left it, the kernel drops them.
 pub fn keep_exit_codes() -> Result<()> {
     let doing = "watching for the end of children";
     flag::register(SIGCHLD, Arc::default()).map(drop).map_err(|error| anyhow!("{doing}: {error}"))
 }
 
-/// Whether this process was started with `signal` ignored, as `nohup` and shells without job control do; it stays ignored.
-/// `status` is the text of `/proc/self/status` (proc(5)).
+/// Whether this process was started with `signal` ignored, as `nohup` and shells without job control do; it stays
+/// ignored. `status` is the text of `/proc/self/status` (proc(5)).
 fn is_ignored(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

@@ -1,7 +1,7 @@
 //! Percent encoding, as in URLs.
 
-/// Encodes every byte of `text` that is neither alphanumeric nor in `-_` or `kept` as `%` and two hexadecimal digits; no two
-/// texts have the same encoding. A leading dot is encoded too: no text becomes `.` or `..`.
+/// Encodes every byte of `text` that is neither alphanumeric nor in `-_` or `kept` as `%` and two hexadecimal digits;
+/// no two texts have the same encoding. A leading dot is encoded too: no text becomes `.` or `..`.
 pub fn encode(text: &[u8], kept: &[u8]) -> String {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || kept.contains(&byte);
     let encode_byte = |(at, &byte): (usize, &u8)| {

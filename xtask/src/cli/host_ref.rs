@@ -9,8 +9,8 @@ use crate::bail;
 use crate::base::{HostName, ImageSource};
 
 impl Cli {
-    /// Takes the flake out of the hosts that are named as `FLAKE#HOST`, and returns it. What is left of such a host begins
-    /// with `#`.
+    /// Takes the flake out of the hosts that are named as `FLAKE#HOST`, and returns it. What is left of such a host
+    /// begins with `#`.
     ///
     /// # Errors
     /// `Usage` for several flakes.

@@ -13,7 +13,8 @@ pub struct Identity {
 
 #[derive(Debug, Subcommand)]
 pub enum IdentityCommand {
-    /// Show the fingerprint of the key, its public key, and its age recipient, to which you encrypt secrets for the host
+    /// Show the fingerprint of the key, its public key, and its age recipient, to which you encrypt secrets for the
+    /// host
     Show(IdentityOf),
     /// Make the key if there is none, before the first flash would, and show it
     Make(IdentityOf),
@@ -31,7 +32,8 @@ pub struct IdentityOf {
 /// The payload of a card: what it gets beside its image.
 #[derive(Debug, Default, Args)]
 pub struct PayloadArgs {
-    /// The ssh host key of the card, which the first connection then already knows [default: keep, or none with --image]
+    /// The ssh host key of the card, which the first connection then already knows [default: keep, or none with
+    /// --image]
     #[arg(long, value_enum)]
     pub identity: Option<crate::identity::KeyChoice>,
     /// With --image: the host whose identity the card gets

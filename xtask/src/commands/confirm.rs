@@ -27,8 +27,8 @@ impl ConfirmArgs {
         })
     }
 
-    /// Asks for the phrase that confirms `disk`, unless `--yes` was given. `consequence` is the sentence that says what will
-    /// happen to the card.
+    /// Asks for the phrase that confirms `disk`, unless `--yes` was given. `consequence` is the sentence that says what
+    /// will happen to the card.
     ///
     /// # Errors
     /// `Refused` for another answer, and `Interrupted` for Ctrl-C.

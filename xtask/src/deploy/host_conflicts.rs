@@ -43,7 +43,8 @@ fn names_not_in_flake(errors: &[&anyhow::Error]) -> anyhow::Error {
     ExitKind::Usage.error_with_reasons(message, errors.iter().map(reason).collect())
 }
 
-/// Refuses hosts with `interactiveSudo`, of the flake or of the command line: several would ask on one terminal at once.
+/// Refuses hosts with `interactiveSudo`, of the flake or of the command line: several would ask on one terminal at
+/// once.
 fn refuse_password_prompts(targets: &[&Target]) -> Result<()> {
     let interactive = targets.iter().filter(|target| target.interactive_sudo);
     let names = interactive.map(|target| target.host.as_str()).collect::<Vec<_>>();

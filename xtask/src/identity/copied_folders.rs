@@ -31,8 +31,8 @@ pub fn goes_to_stores(launcher: &Launcher, dir: &Path, flake: &FlakeRef) -> Resu
     is_copied(flake, &dir, |git| is_ignored(launcher, git, &dir))
 }
 
-/// Whether Nix copies the folder `keys` with the `flake`; `is_ignored` asks the git repository at the given path whether it
-/// ignores the folder.
+/// Whether Nix copies the folder `keys` with the `flake`; `is_ignored` asks the git repository at the given path
+/// whether it ignores the folder.
 fn is_copied(flake: &FlakeRef, keys: &Path, is_ignored: impl FnOnce(&Path) -> Result<bool>) -> Result<bool> {
     Ok(match flake.copied_files() {
         None => false,

@@ -63,8 +63,9 @@ impl PublicKey {
 mod tests {
     use super::*;
 
-    /// Made by `ssh-keygen -t ed25519 -C pi`. `ssh-keygen -l` printed the fingerprint. The recipient was computed from the
-    /// private key with X25519 of OpenSSL; age has decrypted a text with that key that it had encrypted to the recipient.
+    /// Made by `ssh-keygen -t ed25519 -C pi`. `ssh-keygen -l` printed the fingerprint. The recipient was computed from
+    /// the private key with X25519 of OpenSSL; age has decrypted a text with that key that it had encrypted to the
+    /// recipient.
     const LINE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
     const FINGERPRINT: &str = "SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY";
     const RECIPIENT: &str = "age1rudxc36n2yr4z8m7af0af92slf76ztc4fkv8wu2eak7plslasavq8az80z";

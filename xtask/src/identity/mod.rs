@@ -1,5 +1,6 @@
-//! The identity of a host: its ssh host key, made on the workstation and written to the card, so that the first connection
-//! already knows it; and the other files of the payload. Keys and the project's `known_hosts` are in its state folder.
+//! The identity of a host: its ssh host key, made on the workstation and written to the card, so that the first
+//! connection already knows it; and the other files of the payload. Keys and the project's `known_hosts` are in its
+//! state folder.
 
 mod access;
 mod copied_folders;
@@ -31,8 +32,8 @@ pub fn folder(state: &Path) -> PathBuf {
     state.join("identity")
 }
 
-/// The project's `known_hosts`, if it has a key for `host`: for ssh's option `UserKnownHostsFile`, with the name of the host
-/// as `HostKeyAlias`.
+/// The project's `known_hosts`, if it has a key for `host`: for ssh's option `UserKnownHostsFile`, with the name of the
+/// host as `HostKeyAlias`.
 ///
 /// # Errors
 /// Where the file cannot be read.

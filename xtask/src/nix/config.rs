@@ -98,8 +98,8 @@ fn words(setting: &Value) -> Vec<String> {
     list.chain(setting.as_str()).flat_map(str::split_whitespace).map(str::to_owned).collect()
 }
 
-/// The paths in the sandbox. The setting is a list of `PATH` or `INSIDE=PATH`, in newer versions an object with the names
-/// `INSIDE`.
+/// The paths in the sandbox. The setting is a list of `PATH` or `INSIDE=PATH`, in newer versions an object with the
+/// names `INSIDE`.
 fn paths(setting: &Value) -> Vec<String> {
     let list = setting.as_array().into_iter().flatten().filter_map(Value::as_str);
     let names = setting.as_object().into_iter().flat_map(serde_json::Map::keys).map(String::as_str);

@@ -18,7 +18,8 @@ pub fn closure(launcher: &Launcher, path: &StorePath) -> Result<Vec<(StorePath, 
     json.as_ref().and_then(parse).with_context(|| format!("reading the closure of {path}"))
 }
 
-/// Whether another store may take `path` without trust in this one: the path has a signature, or is named by its content.
+/// Whether another store may take `path` without trust in this one: the path has a signature, or is named by its
+/// content.
 pub fn is_signed(launcher: &Launcher, path: &StorePath) -> Result<bool> {
     let args = [&FEATURES[..], &["path-info", "--json", path.as_str()]].concat();
     let output = launcher.capture("nix", &args)?;
@@ -42,8 +43,8 @@ fn has_signature(info: &Value) -> bool {
     signatures.is_some_and(|found| !found.is_empty()) || !info["ca"].is_null() && info["ca"] != ""
 }
 
-/// Reads the store paths and their sizes from any of the three formats: a list (to 2.18), an object by path, and an object
-/// by name in the store, below `info` (from 2.33).
+/// Reads the store paths and their sizes from any of the three formats: a list (to 2.18), an object by path, and an
+/// object by name in the store, below `info` (from 2.33).
 pub fn parse(value: &Value) -> Option<Vec<(StorePath, u64)>> {
     if let Some(list) = value.as_array() {
         return list.iter().map(|info| entry(info["path"].as_str()?, info)).collect();

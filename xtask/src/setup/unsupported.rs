@@ -10,8 +10,8 @@ use crate::bail;
 /// Checks that `setup` can run `steps` on this machine.
 ///
 /// # Errors
-/// `Refused` for another distribution than Debian and Ubuntu, and for a Nix store of another user: `setup` never takes a
-/// store away from its owner.
+/// `Refused` for another distribution than Debian and Ubuntu, and for a Nix store of another user: `setup` never takes
+/// a store away from its owner.
 pub fn check_machine(facts: &Facts, steps: &[Step]) -> Result<()> {
     check_distribution(&facts.distribution, steps)?;
     if !facts.nix && facts.store == Store::Foreign {

@@ -11,16 +11,16 @@ const MAX_LABEL: usize = 12;
 /// The least width that is folded to, in columns: less leaves no room for words.
 const MIN_WIDTH: usize = 30;
 
-/// `text` for people, folded at the width of the terminal behind stderr. Unchanged where stderr is no terminal, or one of
-/// unknown width.
+/// `text` for people, folded at the width of the terminal behind stderr. Unchanged where stderr is no terminal, or one
+/// of unknown width.
 pub fn fold_for_stderr(text: &str) -> String {
     let width = std::io::stderr().is_terminal().then(layout::known_width).flatten();
     width.map_or_else(|| text.to_owned(), |width| fold(text, width.into()))
 }
 
-/// Folds each line of `text` at blanks to at most `width` columns. The lines that follow are indented to stand beside the
-/// label of the first. A command in backquotes stays whole if it fits into a line, and a path always does, so that it can be
-/// copied.
+/// Folds each line of `text` at blanks to at most `width` columns. The lines that follow are indented to stand beside
+/// the label of the first. A command in backquotes stays whole if it fits into a line, and a path always does, so that
+/// it can be copied.
 fn fold(text: &str, width: usize) -> String {
     let lines = text.split('\n').map(|line| fold_line(line, width.max(MIN_WIDTH)));
     lines.collect::<Vec<_>>().join("\n")
@@ -83,7 +83,8 @@ fn words(text: &str, width: usize) -> Vec<&str> {
     words
 }
 
-/// The length in bytes of the first word of `text`, and of the gap behind it: a blank, or nothing where the word is broken.
+/// The length in bytes of the first word of `text`, and of the gap behind it: a blank, or nothing where the word is
+/// broken.
 fn first_word(text: &str, width: usize) -> (usize, usize) {
     let mut column = 0;
     let mut is_command = false;

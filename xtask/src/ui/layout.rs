@@ -35,8 +35,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout for the phase `name` on a terminal of `width` columns. With less width, first the bar gets shorter, then
-    /// parts are left out, the most informative ones last.
+    /// The layout for the phase `name` on a terminal of `width` columns. With less width, first the bar gets shorter,
+    /// then parts are left out, the most informative ones last.
     pub fn new(name: &str, amount: Amount, width: u16) -> Self {
         let width = usize::from(width);
         // A long name leaves less width for the rest.

@@ -28,8 +28,8 @@ pub struct Prompt<'a> {
 }
 
 impl Prompt<'_> {
-    /// Asks once and returns the trimmed answer; an empty string at the end of the input. What was typed before the question
-    /// is no answer to it.
+    /// Asks once and returns the trimmed answer; an empty string at the end of the input. What was typed before the
+    /// question is no answer to it.
     ///
     /// # Errors
     /// [`ExitKind::Interrupted`] where the user presses Ctrl-C.
@@ -64,7 +64,8 @@ impl Prompt<'_> {
     }
 }
 
-/// Discards all input that the terminal has received so far. Input from a pipe stays: nobody typed it before the question.
+/// Discards all input that the terminal has received so far. Input from a pipe stays: nobody typed it before the
+/// question.
 fn discard_typed_ahead() -> Result<(), Errno> {
     loop {
         match tcflush(std::io::stdin(), QueueSelector::IFlush) {
@@ -80,8 +81,8 @@ fn end_line(stderr: &mut Stderr) {
     let _ = writeln!(stderr);
 }
 
-/// Waits until stdin is readable or at its end (`true`), or the user asks to stop (`false`). A read would continue to wait
-/// after a signal, so it begins only when it cannot wait.
+/// Waits until stdin is readable or at its end (`true`), or the user asks to stop (`false`). A read would continue to
+/// wait after a signal, so it begins only when it cannot wait.
 fn is_answered(signals: &SignalGuard) -> std::io::Result<bool> {
     let stdin = std::io::stdin();
     // A signal just before `poll` does not end the wait, so each wait is short.

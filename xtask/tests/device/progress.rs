@@ -24,8 +24,8 @@ fn a_signal_to_the_tool_prints_the_progress() {
     assert!(run.card.bytes().starts_with(&run.image));
 }
 
-/// As with `pkill -USR1 xtask`, which reaches the worker too. A thread that waits for a card gets no signal before the card
-/// answers.
+/// As with `pkill -USR1 xtask`, which reaches the worker too. A thread that waits for a card gets no signal before the
+/// card answers.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_signal_to_the_worker_prints_the_progress_of_the_tool() {

@@ -1,5 +1,5 @@
-//! The one door to git. A repository may be foreign, and its `.git/config`, hooks and attributes name programs: git runs
-//! none of them.
+//! The one door to git. A repository may be foreign, and its `.git/config`, hooks and attributes name programs: git
+//! runs none of them.
 
 mod repository_dirs;
 
@@ -11,8 +11,8 @@ use anyhow::Result;
 use crate::base::process::{Launcher, Output};
 pub use repository_dirs::repository_dirs;
 
-/// A git command that reads only names. Commands that compare contents (`status`, `diff`, `add`) are missing: they run the
-/// filters of the repository, and no setting disables those.
+/// A git command that reads only names. Commands that compare contents (`status`, `diff`, `add`) are missing: they run
+/// the filters of the repository, and no setting disables those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Checks whether the repository ignores a path.
@@ -43,8 +43,8 @@ const SETTINGS: &[&str] = &[
     "submodule.recurse=false",
 ];
 
-/// Variables with which git fetches, locks and prompts for nothing. Objects that a partial clone lacks stay missing: git
-/// would fetch them by a program that the repository names.
+/// Variables with which git fetches, locks and prompts for nothing. Objects that a partial clone lacks stay missing:
+/// git would fetch them by a program that the repository names.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("GIT_ALLOW_PROTOCOL", ""),
     ("GIT_NO_LAZY_FETCH", "1"),
@@ -88,8 +88,8 @@ pub fn capture(launcher: &Launcher, folder: &Path, command: Command, paths: &[&O
 /// Settings for the git that Nix runs: Nix before 2.20 asks git for the changes of a work tree.
 const INHERITED: &[(&str, &str)] = &[("core.fsmonitor", "false"), ("core.hooksPath", "/dev/null")];
 
-/// A launcher under whose children git runs no hook and no file system monitor. The settings follow those that are already
-/// in the environment.
+/// A launcher under whose children git runs no hook and no file system monitor. The settings follow those that are
+/// already in the environment.
 pub fn hardened(launcher: Launcher) -> Launcher {
     let count =
         launcher.env("GIT_CONFIG_COUNT").and_then(|count| count.to_str()?.parse().ok()).unwrap_or(0_usize);

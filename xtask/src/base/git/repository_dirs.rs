@@ -1,4 +1,5 @@
-//! The folders where a repository keeps its history (gitrepository-layout(5)), found by reading files, without running git.
+//! The folders where a repository keeps its history (gitrepository-layout(5)), found by reading files, without running
+//! git.
 
 use std::path::{Path, PathBuf};
 

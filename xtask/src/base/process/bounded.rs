@@ -1,5 +1,5 @@
-//! Children that process foreign bytes: their output and their time are limited. A child is killed at its limits, or as soon
-//! as the caller asks for it.
+//! Children that process foreign bytes: their output and their time are limited. A child is killed at its limits, or as
+//! soon as the caller asks for it.
 
 use std::ffi::OsStr;
 use std::io::{PipeReader, PipeWriter, Read};
@@ -26,8 +26,8 @@ pub struct Bounds {
 }
 
 impl Launcher {
-    /// Runs a command within `bounds`. Its stdin is empty. `check` is called every 50 ms; its error kills the child and is
-    /// returned.
+    /// Runs a command within `bounds`. Its stdin is empty. `check` is called every 50 ms; its error kills the child and
+    /// is returned.
     ///
     /// # Errors
     /// `ExitKind::Verification` for a child that exceeds its bounds.
@@ -45,8 +45,8 @@ impl Launcher {
         Ok(Output { code, stdout, stderr })
     }
 
-    /// Like [`Self::bounded`], for a program that writes a log to `/dev/stdin`, where nothing else can write: returns the log
-    /// beside the output. The program must not read its stdin.
+    /// Like [`Self::bounded`], for a program that writes a log to `/dev/stdin`, where nothing else can write: returns
+    /// the log beside the output. The program must not read its stdin.
     ///
     /// # Errors
     /// As [`Self::bounded`]; the log has the limit of stdout and stderr.
@@ -66,7 +66,8 @@ impl Launcher {
     }
 }
 
-/// Runs `command`, to which `connect` attaches the writing ends of pipes. Returns its exit code and the output of each pipe.
+/// Runs `command`, to which `connect` attaches the writing ends of pipes. Returns its exit code and the output of each
+/// pipe.
 fn run<const COUNT: usize>(
     program: &str,
     command: Expression,

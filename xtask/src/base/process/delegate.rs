@@ -22,8 +22,9 @@ pub struct User {
 }
 
 impl Launcher {
-    /// Runs a command as `user`, sends it the line `input` with `files` over a socket on its stdin, and returns its exit
-    /// code. It inherits stdout and stderr. When `stop` returns true its stdin closes, and this process still waits for it.
+    /// Runs a command as `user`, sends it the line `input` with `files` over a socket on its stdin, and returns its
+    /// exit code. It inherits stdout and stderr. When `stop` returns true its stdin closes, and this process still
+    /// waits for it.
     pub fn delegate<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -48,8 +49,8 @@ impl Launcher {
     }
 }
 
-/// Runs `work` while another thread sends the line `input` with `files` to the child at the other end of `feed`: the child
-/// may read them late, where sudo asks for a password first. Then closes its stdin.
+/// Runs `work` while another thread sends the line `input` with `files` to the child at the other end of `feed`: the
+/// child may read them late, where sudo asks for a password first. Then closes its stdin.
 pub fn feeding(
     feed: &UnixStream,
     input: &str,

@@ -1,4 +1,5 @@
-//! Dialogues with a child, as of expect(1): text of the child is answered, until the child ends, is stopped or times out.
+//! Dialogues with a child, as of expect(1): text of the child is answered, until the child ends, is stopped or times
+//! out.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -42,8 +43,8 @@ pub enum DialogueEnd {
 }
 
 impl Launcher {
-    /// Runs a command for at most `limit`. `reply` gets its output, and its replies go to the command's stdin. If the user
-    /// asks to stop, the command is interrupted too and waited for; the error is then `ExitKind::Interrupted`.
+    /// Runs a command for at most `limit`. `reply` gets its output, and its replies go to the command's stdin. If the
+    /// user asks to stop, the command is interrupted too and waited for; the error is then `ExitKind::Interrupted`.
     pub fn converse<S: AsRef<OsStr>>(
         &self,
         program: &str,

@@ -1,5 +1,5 @@
-//! Sends a line of text with open files over a Unix socket: sudo, doas and run0 pass on only stdin, stdout and stderr, and
-//! a socket carries files (`SCM_RIGHTS`) where a pipe does not.
+//! Sends a line of text with open files over a Unix socket: sudo, doas and run0 pass on only stdin, stdout and stderr,
+//! and a socket carries files (`SCM_RIGHTS`) where a pipe does not.
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
@@ -57,8 +57,8 @@ pub fn check(socket: BorrowedFd) -> Result<()> {
 /// Receives a line of at most `limit` bytes, without its line end, and the files that came with its first byte.
 ///
 /// # Errors
-/// `Usage` for no line within `timeout`, for a longer line, and for more than [`MAX_FILES`] files. Files that come after the
-/// first byte are not received: the kernel closes them.
+/// `Usage` for no line within `timeout`, for a longer line, and for more than [`MAX_FILES`] files. Files that come
+/// after the first byte are not received: the kernel closes them.
 pub fn receive(socket: BorrowedFd, limit: usize, timeout: Duration) -> Result<(Vec<u8>, Vec<File>)> {
     check(socket)?;
     let deadline = Instant::now() + timeout;

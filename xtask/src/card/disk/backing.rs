@@ -19,8 +19,8 @@ pub enum Backing {
         path: PathBuf,
         /// The file by its numbers, where the kernel could be asked.
         file: Option<InodeId>,
-        /// Whether `path` leads to `file` from here. A path of another mount namespace, and the path of a file that is gone
-        /// or hidden by a mount, may lead to something else.
+        /// Whether `path` leads to `file` from here. A path of another mount namespace, and the path of a file that is
+        /// gone or hidden by a mount, may lead to something else.
         found: bool,
     },
 }
@@ -86,8 +86,8 @@ struct Status {
     rest: [u64; 26],
 }
 
-/// The status of the loop device at `path`; `None` where this user may not ask for it, for any other device, and where the
-/// kernel does not answer in time: it asks the file system.
+/// The status of the loop device at `path`; `None` where this user may not ask for it, for any other device, and where
+/// the kernel does not answer in time: it asks the file system.
 fn status(path: &Path) -> Option<Status> {
     const LOOP_GET_STATUS64: u32 = 0x4c05;
     #[expect(

@@ -9,8 +9,8 @@ const PROGRAMS: [&[&str]; 2] =
     [&["eject"], &["udisksctl", "power-off", "--no-user-interaction", "--block-device"]];
 
 impl Disk {
-    /// Ejects a USB card. Returns a line that the card can be removed, also where no program could eject it: everything was
-    /// synced before, so a card in a slot needs no eject. `None` for a virtual card.
+    /// Ejects a USB card. Returns a line that the card can be removed, also where no program could eject it: everything
+    /// was synced before, so a card in a slot needs no eject. `None` for a virtual card.
     pub fn eject(&self, launcher: &Launcher) -> Option<String> {
         let path = self.path.display();
         match self.kind {

@@ -36,8 +36,8 @@ impl FakeMachine {
         self
     }
 
-    /// Adds the block device at `place` below `/sys/devices` with `attributes`. Its size is 32 GB unless `attributes` have
-    /// another.
+    /// Adds the block device at `place` below `/sys/devices` with `attributes`. Its size is 32 GB unless `attributes`
+    /// have another.
     pub fn device(&self, place: &str, number: &str, attributes: &[(&str, &str)]) -> &Self {
         let sys = self.dir.path().join("sys");
         let name = Path::new(place).file_name().unwrap();

@@ -1,7 +1,7 @@
 //! The disks of this machine: their properties, their uses, and the reasons to refuse one.
 //!
-//! [`Disk`] describes one whole disk by sysfs, or a plain file that is a virtual card. It is sent to the elevated worker,
-//! which loads the disk again and compares.
+//! [`Disk`] describes one whole disk by sysfs, or a plain file that is a virtual card. It is sent to the elevated
+//! worker, which loads the disk again and compares.
 
 mod backing;
 mod confirm;

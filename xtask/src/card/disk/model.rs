@@ -204,8 +204,8 @@ impl Disk {
         if title.is_empty() { "-".to_owned() } else { Plain(title).to_string() }
     }
 
-    /// The path, kind and size of the disk, and a second line with its title and serial number, to stand beside a label of
-    /// 8 columns.
+    /// The path, kind and size of the disk, and a second line with its title and serial number, to stand beside a label
+    /// of 8 columns.
     pub fn summary(&self) -> String {
         let title = Some(self.title()).filter(|title| title != "-");
         let serial = self.serial.as_ref().map(|serial| format!("serial number {}", Plain(serial)));

@@ -51,7 +51,8 @@ fn read(roots: &Roots, file: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Parses a line of mountinfo, `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue` (proc(5)).
+/// Parses a line of mountinfo, `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
+/// (proc(5)).
 fn parse_mount(line: &str) -> Option<Mount> {
     let (before, after) = line.split_once(" - ")?;
     let mut before = before.split(' ');

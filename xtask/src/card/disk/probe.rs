@@ -69,7 +69,8 @@ fn read_partitions(disk: &File, size: u64) -> io::Result<Vec<Partition>> {
     Ok(parts.collect())
 }
 
-/// The file system at byte `start`: ext2 to ext4 by the magic number of its superblock, FAT by the type in its boot sector.
+/// The file system at byte `start`: ext2 to ext4 by the magic number of its superblock, FAT by the type in its boot
+/// sector.
 fn read_filesystem(disk: &File, start: u64) -> io::Result<Filesystem> {
     let mut head = [0; 2048];
     disk.read_exact_at(&mut head, start)?;

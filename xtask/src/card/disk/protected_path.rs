@@ -29,8 +29,8 @@ pub struct Protected {
 }
 
 impl Protected {
-    /// Finds the disks that store `path` and each link on the way to it. A path that does not exist is on the disk on which
-    /// it would be created.
+    /// Finds the disks that store `path` and each link on the way to it. A path that does not exist is on the disk on
+    /// which it would be created.
     pub fn find(roots: &Roots, what: &str, path: &Path, extent: Extent) -> Self {
         let locations = locations(path);
         let below = match (extent, locations.last()) {

@@ -1,4 +1,5 @@
-//! The root folders of sysfs, procfs, the device nodes, udev and the configuration: parameters, so that tests can use their own.
+//! The root folders of sysfs, procfs, the device nodes, udev and the configuration: parameters, so that tests can use
+//! their own.
 
 use std::path::PathBuf;
 

@@ -22,13 +22,15 @@ const PROBE_SIZE: usize = 4096;
 /// The finest step between probes is at least the size of the card divided by this.
 const MAX_STEPS: u64 = 1024;
 /// The length of two rows of probes: the first with one finest step between probes, the second with this many. Their
-/// differences cover all multiples of the finest step, so a card that wraps at one of them puts two probes on one place.
+/// differences cover all multiples of the finest step, so a card that wraps at one of them puts two probes on one
+/// place.
 const STEPS: u64 = 32;
 
 /// The note of an error that left the card as it was.
 const RESTORED: &str = "; the card holds again what it held before";
 
-/// Writes capacity probes all over the card, checks them, and restores what the card held. Returns the number of probes.
+/// Writes capacity probes all over the card, checks them, and restores what the card held. Returns the number of
+/// probes.
 ///
 /// # Errors
 /// Of `ExitKind::Verification` where the card does not keep probes; otherwise any failure, and the request to stop.

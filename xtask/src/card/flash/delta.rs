@@ -58,8 +58,8 @@ impl DeltaPolicy {
         Self { mode, ..Self::default() }
     }
 
-    /// Whether to read the next chunk before writing it; `zeros` says whether the chunk is all zeros. Counts the chunk, so
-    /// call it once for each.
+    /// Whether to read the next chunk before writing it; `zeros` says whether the chunk is all zeros. Counts the chunk,
+    /// so call it once for each.
     pub fn should_read_first(&mut self, zeros: bool) -> bool {
         let counter = self.counter(zeros);
         counter.since_read += 1;

@@ -13,7 +13,8 @@ use crate::bail;
 use crate::base::ChunkState;
 use crate::card::image::chunk_hash::{self, ChunkHash};
 
-/// Makes the changes of a payload and verifies them. The engine writes the changes, as carefully as it writes the image.
+/// Makes the changes of a payload and verifies them. The engine writes the changes, as carefully as it writes the
+/// image.
 pub trait PayloadWriter: Sync {
     /// The changes to the image, computed from the card, which holds all of the image but the head. No change may
     /// touch the head.

@@ -1,8 +1,8 @@
 //! The hashes of the chunks of an image, by which chunks on the card are verified, and the hash of the whole content.
 //!
-//! A chunk is hashed with XXH3-128: the question is whether a card has kept the bytes, not whether the bytes are forged.
-//! XXH3-128 takes a tenth of the time of the decompression, BLAKE3 a quarter. The hash of the whole is the BLAKE3 hash of
-//! the list of the chunk hashes, each as 16 bytes in big-endian order.
+//! A chunk is hashed with XXH3-128: the question is whether a card has kept the bytes, not whether the bytes are
+//! forged. XXH3-128 takes a tenth of the time of the decompression, BLAKE3 a quarter. The hash of the whole is the
+//! BLAKE3 hash of the list of the chunk hashes, each as 16 bytes in big-endian order.
 
 use std::io::{ErrorKind, Read};
 
@@ -43,8 +43,8 @@ pub fn whole(chunks: &[ChunkHash]) -> blake3::Hash {
     blake3::hash(&list)
 }
 
-/// Fills `bytes` from `stream` and returns the number of bytes, which is less only at the end of the stream. An error comes
-/// with the number of bytes read before.
+/// Fills `bytes` from `stream` and returns the number of bytes, which is less only at the end of the stream. An error
+/// comes with the number of bytes read before.
 pub fn read_chunk(stream: &mut impl Read, bytes: &mut [u8]) -> Result<usize, (usize, std::io::Error)> {
     let mut done = 0;
     while done < bytes.len() {

@@ -1,5 +1,5 @@
-//! The memory that the decompression of an xz file takes, read from its first block header (the .xz file format, version
-//! 1.2.0, sections 2.1.1, 3.1 and 5.3.1).
+//! The memory that the decompression of an xz file takes, read from its first block header (the .xz file format,
+//! version 1.2.0, sections 2.1.1, 3.1 and 5.3.1).
 
 /// The length of the stream header before the first block, in bytes.
 const STREAM_HEADER: usize = 12;
@@ -8,8 +8,8 @@ pub const HEADERS: u64 = STREAM_HEADER as u64 + 1024;
 /// The id of the filter with a dictionary, the last filter of a block.
 const LZMA2: u64 = 0x21;
 
-/// The dictionary size in bytes of the first block of the file that begins with `head`; `None` where the header cannot be
-/// parsed.
+/// The dictionary size in bytes of the first block of the file that begins with `head`; `None` where the header cannot
+/// be parsed.
 pub fn window(head: &[u8]) -> Option<u64> {
     let mut header = head.get(STREAM_HEADER + 1..)?;
     let flags = take(&mut header, 1)?[0];

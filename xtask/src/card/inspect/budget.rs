@@ -1,5 +1,5 @@
-//! A budget of bytes and time for reading foreign bytes. All readers of a card share one, so that no count, size or cycle
-//! in the bytes makes them read longer.
+//! A budget of bytes and time for reading foreign bytes. All readers of a card share one, so that no count, size or
+//! cycle in the bytes makes them read longer.
 
 use std::cell::Cell;
 use std::fs::File;

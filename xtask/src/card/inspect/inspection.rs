@@ -95,8 +95,8 @@ fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<Partit
     PartitionTable::parse(head, size)
 }
 
-/// Whether samples of a card are blank: of its first 64 MiB, where an image would be, and of the whole card. A sample that
-/// cannot be read is not blank.
+/// Whether samples of a card are blank: of its first 64 MiB, where an image would be, and of the whole card. A sample
+/// that cannot be read is not blank.
 fn is_blank(disk: &File, size: u64, budget: &Budget) -> bool {
     let distances = [HEAD, size / SAMPLES];
     let positions = distances.into_iter().flat_map(|step| (1..=SAMPLES).map(move |index| index * step));
@@ -155,8 +155,8 @@ impl Inspection {
         }
     }
 
-    /// Whether the card has the partitions of an image with the layout `origin`. The partitions may have grown, as the first
-    /// boot does it, and the bootable flags do not matter.
+    /// Whether the card has the partitions of an image with the layout `origin`. The partitions may have grown, as the
+    /// first boot does it, and the bootable flags do not matter.
     pub fn is_of(&self, origin: &PartitionTable) -> bool {
         let Some(layout) = &self.layout else { return false };
         let same = |(now, then): (&Partition, &Partition)| {

@@ -30,8 +30,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Reads the header of the kernel in `file`, which may be compressed with gzip or zstd, as U-Boot accepts it. Reads at
-    /// most [`MAX_READ`] bytes.
+    /// Reads the header of the kernel in `file`, which may be compressed with gzip or zstd, as U-Boot accepts it. Reads
+    /// at most [`MAX_READ`] bytes.
     ///
     /// # Errors
     /// A file that is no `Image` of `AArch64`: U-Boot does not start it.
@@ -61,8 +61,8 @@ impl Kernel {
         })
     }
 
-    /// The first address behind the kernel, after U-Boot has loaded the file to the address `loaded` and moved the kernel
-    /// to where it runs.
+    /// The first address behind the kernel, after U-Boot has loaded the file to the address `loaded` and moved the
+    /// kernel to where it runs.
     pub fn end(self, loaded: u64) -> u64 {
         let aligned = loaded.checked_next_multiple_of(ALIGN).unwrap_or(u64::MAX);
         let base = if self.relocatable { aligned } else { 0 };

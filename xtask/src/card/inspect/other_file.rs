@@ -147,8 +147,8 @@ fn is_old_tar(head: &[u8]) -> bool {
     header[0] != 0 && expected == Ok(sum)
 }
 
-/// Whether `head` begins with the header of an lzma file: usual properties, a usual dictionary, and a size. It has no magic
-/// number, so a boot sector is excluded.
+/// Whether `head` begins with the header of an lzma file: usual properties, a usual dictionary, and a size. It has no
+/// magic number, so a boot sector is excluded.
 fn is_lzma(head: &[u8]) -> bool {
     let Some(header) = head.first_chunk::<13>() else { return false };
     let dictionary = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);

@@ -17,7 +17,8 @@ use crate::base::hardening::trusted_program;
 use crate::base::process::{Launcher, User, handover};
 use crate::card::disk::{Disk, DiskKind as Card, Role, Use};
 
-/// The environment variables in which sudo and run0 (the first), and pkexec (the second) name the user id of the caller.
+/// The environment variables in which sudo and run0 (the first), and pkexec (the second) name the user id of the
+/// caller.
 const UID_VARIABLES: [&str; 2] = ["SUDO_UID", "PKEXEC_UID"];
 /// The environment variable in which doas names the caller.
 const USER_VARIABLE: &str = "DOAS_USER";
@@ -38,8 +39,8 @@ impl Caller {
     /// Finds the caller; `None` where this process is not root, or root works for itself.
     ///
     /// # Errors
-    /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) where the sender of the job on the other end of
-    /// `socket` is not the user who was elevated. The kernel vouches for the sender; only the environment names the
+    /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) where the sender of the job on the other end
+    /// of `socket` is not the user who was elevated. The kernel vouches for the sender; only the environment names the
     /// elevated user.
     pub fn find(socket: BorrowedFd) -> Result<Option<Self>> {
         if !rustix::process::geteuid().is_root() {
@@ -91,8 +92,8 @@ impl Caller {
 const CARDS_ONLY: &str = "root opens only cards for other users";
 
 /// Whether this root process works for the `sender` of the job, and not for root itself. Every user id that the
-/// environment names as elevated must be that of the sender, or root; `names_other` is whether a variable names somebody
-/// other than root by name.
+/// environment names as elevated must be that of the sender, or root; `names_other` is whether a variable names
+/// somebody other than root by name.
 fn is_for_sender(sender: u32, named_uids: impl Iterator<Item = String>, names_other: bool) -> Result<bool> {
     for uid in named_uids.filter(|uid| uid != "0" && !uid.is_empty()) {
         if uid.parse() != Ok(sender) {

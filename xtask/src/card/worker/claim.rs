@@ -1,4 +1,5 @@
-//! Claiming the card of a job: as this user, as root for a caller, or by taking over the claim of a process that is root.
+//! Claiming the card of a job: as this user, as root for a caller, or by taking over the claim of a process that is
+//! root.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -50,8 +51,8 @@ impl ClaimedCard {
     }
 }
 
-/// Claims the card for the `caller`. The facts about the card come from the kernel and never from the job: by the device
-/// number before the card is opened, and by the descriptor afterwards.
+/// Claims the card for the `caller`. The facts about the card come from the kernel and never from the job: by the
+/// device number before the card is opened, and by the descriptor afterwards.
 pub fn claim_for_caller(caller: Caller, needs: &Needs) -> Result<Locked> {
     let roots = Roots::default();
     let claimed_disk = needs.disk;

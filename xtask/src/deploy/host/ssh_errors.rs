@@ -42,7 +42,8 @@ pub fn connection_error(host: &HostName, connection: &Connection, log: &str, std
 /// The end of the message for a host whose key nobody has accepted yet.
 const UNKNOWN_KEY: &str = "is not known here";
 
-/// The label of `error` in a table of hosts: nobody has accepted the host key yet, or it is another one than the known key.
+/// The label of `error` in a table of hosts: nobody has accepted the host key yet, or it is another one than the known
+/// key.
 pub fn failure_label(error: &anyhow::Error) -> Option<&'static str> {
     if is_unknown_key(error) { Some("key not known") } else { kind(error).host_label() }
 }

@@ -30,14 +30,15 @@ pub enum ImageCheck {
 /// A limit of the cost of the tool: a multiple of another cost, or a number of bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum Bound {
-    /// The time, as a multiple of a full write and full read-back of the card: the minimum for every writer that does both.
+    /// The time, as a multiple of a full write and full read-back of the card: the minimum for every writer that does
+    /// both.
     FullPass(f64),
     /// The time, as a multiple of a peer's.
     Time(&'static Peer, f64),
     /// The CPU time, as a multiple of a peer's; without a limit only for information.
     Cpu(&'static Peer, Option<f64>),
-    /// The CPU time, as a multiple of the CPU time of `zstd -dc` at the speed of the same card, piped into `dd`. With pauses
-    /// decompression costs up to twice as much as without, because caches go cold.
+    /// The CPU time, as a multiple of the CPU time of `zstd -dc` at the speed of the same card, piped into `dd`. With
+    /// pauses decompression costs up to twice as much as without, because caches go cold.
     PacedUnpacking(f64),
     /// The peak memory, in bytes.
     Memory(u64),

@@ -12,8 +12,8 @@ use super::content::Content;
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// Store paths by their names without hashes. The content of a path depends only on its name, so that a path with another
-/// hash has the same content.
+/// Store paths by their names without hashes. The content of a path depends only on its name, so that a path with
+/// another hash has the same content.
 #[derive(Clone)]
 pub struct Closure {
     content: Rc<Content>,
@@ -89,8 +89,8 @@ impl Closure {
         self.items.values().map(|item| item.size).sum()
     }
 
-    /// Writes the closure to `dir` in the form for the assembler: `store`, `paths`, `root`, `firmware`. Existing paths of an
-    /// earlier version stay.
+    /// Writes the closure to `dir` in the form for the assembler: `store`, `paths`, `root`, `firmware`. Existing paths
+    /// of an earlier version stay.
     pub fn write(&self, dir: &Path) -> Result<()> {
         let mut paths = String::new();
         for (name, item) in &self.items {
@@ -115,7 +115,8 @@ impl Closure {
         Ok(())
     }
 
-    /// Writes the files of an image outside the store. The database has an entry for each path, in the order of their hashes.
+    /// Writes the files of an image outside the store. The database has an entry for each path, in the order of their
+    /// hashes.
     fn write_root(&self, dir: &Path) -> Result<()> {
         let root = dir.join("root");
         let content = &self.content;

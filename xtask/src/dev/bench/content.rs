@@ -9,8 +9,8 @@ pub const CHUNK: usize = 1 << 20;
 const PIECES: usize = 16;
 const PIECE: usize = CHUNK / PIECES;
 
-/// A piece lies anywhere in its stride of the pool, and consecutive pieces are in consecutive strides: the same bytes repeat
-/// only after 16 chunks, outside the window of `zstd -3`.
+/// A piece lies anywhere in its stride of the pool, and consecutive pieces are in consecutive strides: the same bytes
+/// repeat only after 16 chunks, outside the window of `zstd -3`.
 const STRIDE: usize = 2 * PIECE;
 const STRIDES: usize = 16 * PIECES;
 

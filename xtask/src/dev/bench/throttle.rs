@@ -28,8 +28,8 @@ impl Speed {
     }
 }
 
-/// The folder of the root group's settings. The settings of other groups do not limit buffered writes: the kernel accounts
-/// them to the root group.
+/// The folder of the root group's settings. The settings of other groups do not limit buffered writes: the kernel
+/// accounts them to the root group.
 pub const BLKIO: &str = "/sys/fs/cgroup/blkio";
 
 /// Throttles a device until it is dropped.

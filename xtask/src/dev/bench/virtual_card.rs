@@ -12,8 +12,8 @@ use crate::bail;
 use crate::base::Context;
 use crate::card::disk::LoopDevice;
 
-/// A virtual card until it is dropped. Everything but the throttle disappears even after SIGKILL: the memory is anonymous, and
-/// the kernel detaches the device.
+/// A virtual card until it is dropped. Everything but the throttle disappears even after SIGKILL: the memory is
+/// anonymous, and the kernel detaches the device.
 pub struct BenchCard {
     /// Dropped first: it needs the device.
     _throttle: Option<Throttle>,
@@ -58,8 +58,8 @@ impl BenchCard {
         cx.launcher.read("blockdev", &args).map(drop)
     }
 
-    /// Verifies that the card holds `image`. Writes that were not synced are still in the cache of the device and count as
-    /// missing.
+    /// Verifies that the card holds `image`. Writes that were not synced are still in the cache of the device and count
+    /// as missing.
     pub fn verify(&self, image: &Image) -> Result<()> {
         let Some(offset) = self.memory.difference(image)? else { return Ok(()) };
         bail!(

@@ -21,8 +21,8 @@ const SHADOW: &str = "root:*:20000:0:99999:7:::\nsshd:*:20000:0:99999:7:::\npi:S
 const NIX_CONF: &str = "build-users-group =\ntrusted-users = root pi\nsubstituters =\nsandbox = false\n\
                    experimental-features = nix-command flakes\n";
 
-/// The fake `systemctl`, the only fake program of a host: no service manager runs there. A reboot ends all connections; see
-/// init.sh.
+/// The fake `systemctl`, the only fake program of a host: no service manager runs there. A reboot ends all connections;
+/// see init.sh.
 const SYSTEMCTL: &str = "#!/bin/sh\ncase \"$1\" in\n  reboot) pkill sshd ;;\n  is-system-running) echo running ;;\n  \
                          *) cat /mnt/failed-units ;;\nesac\n";
 

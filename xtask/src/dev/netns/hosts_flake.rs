@@ -45,8 +45,8 @@ impl HostsFlake {
         Ok(Self { dir: dir.to_owned(), facts: Mutex::new(facts) })
     }
 
-    /// Adds or changes the host `host`: its `hostname` and ssh options, and the name and the activation script of its desired
-    /// profile.
+    /// Adds or changes the host `host`: its `hostname` and ssh options, and the name and the activation script of its
+    /// desired profile.
     pub fn set_host(
         &self,
         host: &str,

@@ -1,5 +1,5 @@
-//! Hosts to deploy to without a Pi: namespaces of this machine, each with a real sshd and its own Nix store, and a flake
-//! that describes them. The suite `deploy` and `bench deploy` use them.
+//! Hosts to deploy to without a Pi: namespaces of this machine, each with a real sshd and its own Nix store, and a
+//! flake that describes them. The suite `deploy` and `bench deploy` use them.
 
 mod files;
 mod hosts_flake;

@@ -17,11 +17,12 @@ const fn answer(awaits: &'static str, types: &'static str) -> Step {
     Step { awaits, types: Some(types) }
 }
 
-/// A part of U-Boot's line about the entry of the card's menu. The beginning of the line is lost on a Pi's second serial port.
+/// A part of U-Boot's line about the entry of the card's menu. The beginning of the line is lost on a Pi's second
+/// serial port.
 const UBOOT: &str = "with extlinux";
 
-/// The first boot: installs the next generation, then reboots, which ends the emulator: not every emulated machine can be
-/// powered off.
+/// The first boot: installs the next generation, then reboots, which ends the emulator: not every emulated machine can
+/// be powered off.
 pub const FIRST: &[Step] = &[
     expect(UBOOT),
     expect("Starting kernel"),

@@ -33,8 +33,8 @@ pub struct Boot {
     pub observations: Observations,
 }
 
-/// Boots the demo's `card` twice in `machine` and verifies its host. `emulator` is a U-Boot for QEMU's own machine; the ssh
-/// key of the host has `fingerprint`.
+/// Boots the demo's `card` twice in `machine` and verifies its host. `emulator` is a U-Boot for QEMU's own machine; the
+/// ssh key of the host has `fingerprint`.
 ///
 /// # Errors
 /// A failed boot, and a wrong host: the message lists all wrong values.

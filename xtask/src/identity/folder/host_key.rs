@@ -65,8 +65,8 @@ impl HostKey {
         self.identity.origin == KeyOrigin::Pending
     }
 
-    /// Makes the key the one of its host, after a card got it, and adds it to `known_hosts`. Returns whether `known_hosts`
-    /// changed.
+    /// Makes the key the one of its host, after a card got it, and adds it to `known_hosts`. Returns whether
+    /// `known_hosts` changed.
     pub fn commit(&self) -> Result<bool> {
         if self.file == PENDING {
             let _readable = Readable::open(&self.folder.dir)?;

@@ -36,8 +36,8 @@ pub enum KeyChoice {
 
 /// The file of the private key; that of the public key ends in `.pub`.
 pub(super) const FILE: &str = "ssh_host_ed25519_key";
-/// The file of a new key that replaces another one once a card has it. Whether a card has a key that an earlier run left
-/// here is unknown, so it is never removed.
+/// The file of a new key that replaces another one once a card has it. Whether a card has a key that an earlier run
+/// left here is unknown, so it is never removed.
 const PENDING: &str = "ssh_host_ed25519_key.new";
 /// The most bytes of a private key that are read.
 const MAX_KEY: u64 = 64 << 10;

@@ -19,8 +19,8 @@ pub struct BinfmtEntry {
     pub name: String,
     pub enabled: bool,
     pub interpreter: PathBuf,
-    /// The flag F: the kernel opened the interpreter when the entry was made, so it works in every sandbox, even after the
-    /// file was removed.
+    /// The flag F: the kernel opened the interpreter when the entry was made, so it works in every sandbox, even after
+    /// the file was removed.
     pub fixed: bool,
     offset: usize,
     magic: Vec<u8>,

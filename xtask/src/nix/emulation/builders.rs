@@ -23,8 +23,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The builder of `line`: `URI SYSTEMS KEY JOBS SPEED FEATURES FEATURES HOST-KEY`, with `-` for a default. The default
-    /// system is `this_system`.
+    /// The builder of `line`: `URI SYSTEMS KEY JOBS SPEED FEATURES FEATURES HOST-KEY`, with `-` for a default. The
+    /// default system is `this_system`.
     fn parse(line: &str, this_system: &str) -> Option<Self> {
         let mut words = line.split_whitespace().map(|word| (word != "-").then(|| word.to_owned()));
         let address = with_scheme(&words.next()??);
@@ -59,8 +59,8 @@ fn with_scheme(uri: &str) -> String {
     if is_store { uri.to_owned() } else { format!("ssh://{uri}") }
 }
 
-/// The builders in `setting`; those without a system build for `this_system`. `read` returns the text of an `@FILE`, or `None` where
-/// it does not exist (the default setting names a file that may be missing).
+/// The builders in `setting`; those without a system build for `this_system`. `read` returns the text of an `@FILE`, or
+/// `None` where it does not exist (the default setting names a file that may be missing).
 ///
 /// Builders are separated by newlines or `;`, and `#` begins a comment.
 pub fn all(setting: &str, this_system: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Builder> {

@@ -132,8 +132,8 @@ pub fn runs(architecture: &Architecture) -> Result<bool> {
     Ok(runs_from_memory || runs_from_folder(&program).context("running the emulation probe")?)
 }
 
-/// The program in a memfd: nobody else can have made it before, and no mount option keeps it from running. Children inherit
-/// the descriptor, as an interpreter opens the program by the same path.
+/// The program in a memfd: nobody else can have made it before, and no mount option keeps it from running. Children
+/// inherit the descriptor, as an interpreter opens the program by the same path.
 fn memory_file(program: &[u8]) -> rustix::io::Result<OwnedFd> {
     let create = |flags| rustix::fs::memfd_create("xtask-probe", flags);
     // Kernels before 6.3 lack this flag.

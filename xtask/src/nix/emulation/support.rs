@@ -8,8 +8,8 @@ use crate::nix::Config;
 pub enum BuildSupport {
     Native,
     Emulated,
-    /// Nix is configured, and the kernel runs the programs without a known emulator: one for `x86_64`, for example, also
-    /// runs programs of i686.
+    /// Nix is configured, and the kernel runs the programs without a known emulator: one for `x86_64`, for example,
+    /// also runs programs of i686.
     RunByKernel,
     Remote,
     /// Nix is configured; there is no probe for the kernel.
@@ -24,7 +24,8 @@ pub enum BuildSupport {
     Impossible(BinfmtFault),
     /// Nix is not configured; there is no probe for the kernel.
     Unknown,
-    /// Nix is configured to build nothing on this machine (`max-jobs = 0`), and no remote builder builds for the system.
+    /// Nix is configured to build nothing on this machine (`max-jobs = 0`), and no remote builder builds for the
+    /// system.
     NoJobs,
 }
 

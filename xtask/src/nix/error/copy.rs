@@ -56,8 +56,8 @@ const HOST_RULES: &[(&[&str], CopyFault)] = &[
     (&[": Permission denied ("], CopyFault::LoginRefused),
 ];
 
-/// The error for a copy of `path` to `login` (`USER@HOST`) that failed. `messages` are the errors of Nix here, the cause
-/// first; `words` are the last lines that ssh and the host printed.
+/// The error for a copy of `path` to `login` (`USER@HOST`) that failed. `messages` are the errors of Nix here, the
+/// cause first; `words` are the last lines that ssh and the host printed.
 pub fn copy_failed(path: &dyn Display, login: &str, messages: &[String], words: &[String]) -> anyhow::Error {
     let cause = messages.first().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
     let fault = find_fault(&cause, &words.join("\n"));

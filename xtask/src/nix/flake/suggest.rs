@@ -3,8 +3,8 @@
 /// Endings of image packages: whoever names the package means its host.
 const ENDINGS: [&str; 4] = ["-sdimage", "-sd-image", "-image", "-sd"];
 
-/// The name nearest to `given`, if it is near enough to be a typing error: a third of the letters may differ, in any case.
-/// The name of a host's image counts as that of the host.
+/// The name nearest to `given`, if it is near enough to be a typing error: a third of the letters may differ, in any
+/// case. The name of a host's image counts as that of the host.
 pub fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let given = given.to_lowercase();
     let host = ENDINGS.iter().find_map(|ending| given.strip_suffix(ending)).unwrap_or(&given);

@@ -38,8 +38,8 @@ pub fn prepare(dir: &Path, sources: &str) -> Result<()> {
     state::write(&dir.join("sources.d/mirror.sources"), sources.as_bytes()).with_context(context)
 }
 
-/// The options that keep apt away from the system's own state. The machine's configuration (proxies) applies, its pinning
-/// does not. Progress goes to stderr as `dlstatus` lines.
+/// The options that keep apt away from the system's own state. The machine's configuration (proxies) applies, its
+/// pinning does not. Progress goes to stderr as `dlstatus` lines.
 pub fn options(dir: &Path, arch: &str) -> Vec<OsString> {
     let at = |key: &str, part: &str| {
         let mut option = OsString::from(format!("{key}="));

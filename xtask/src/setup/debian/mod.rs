@@ -1,5 +1,5 @@
-//! Downloads and unpacks Debian packages from the machine's own mirror, for any suite and architecture. This needs no root
-//! and leaves the system alone: it uses private lists and an empty package database, and unpacks into any folder.
+//! Downloads and unpacks Debian packages from the machine's own mirror, for any suite and architecture. This needs no
+//! root and leaves the system alone: it uses private lists and an empty package database, and unpacks into any folder.
 //!
 //! The mirror and its signing key come from the machine's apt sources, never from a constant.
 
@@ -23,8 +23,8 @@ use crate::base::lock::Lock;
 use crate::base::process::Launcher;
 use crate::base::{Context, Event, Reporter, state};
 
-/// One suite of the mirror for one architecture. The value holds a lock, so that two runs of the tool never write the same
-/// lists.
+/// One suite of the mirror for one architecture. The value holds a lock, so that two runs of the tool never write the
+/// same lists.
 pub struct Archive<'a> {
     launcher: &'a Launcher,
     reporter: &'a dyn Reporter,
@@ -92,8 +92,8 @@ impl<'a> Archive<'a> {
         fs::remove_dir_all(&debs).with_context(|| format!("removing {}", debs.display()))
     }
 
-    /// Runs `apt-get` on the private state, and returns its stdout. `total` is the number of bytes at 100 percent of the
-    /// progress that it reports.
+    /// Runs `apt-get` on the private state, and returns its stdout. `total` is the number of bytes at 100 percent of
+    /// the progress that it reports.
     fn apt(&self, launcher: &Launcher, command: &[&str], total: u64) -> Result<String> {
         let mut args = apt::options(&self.dir, self.arch.name());
         args.extend(command.iter().map(OsString::from));

@@ -14,8 +14,8 @@ use crate::base::{Event, Reporter, interrupt};
 
 const SCAN_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The number of scans, 5 s, that wait for the partitions of a card and its entry in udev's database: some kernels do not
-/// scan partition tables, and some udevs do not run.
+/// The number of scans, 5 s, that wait for the partitions of a card and its entry in udev's database: some kernels do
+/// not scan partition tables, and some udevs do not run.
 const MAX_SCANS: usize = 25;
 
 const PROMPT: &str = "insert the card (Ctrl-C stops); a card that is already in is ignored: \
@@ -116,8 +116,8 @@ impl<'a> Scanner<'a> {
         Some(note)
     }
 
-    /// Returns `card` if the scan before found it unchanged, and it is complete or more than [`MAX_SCANS`] scans have seen
-    /// it; else keeps it as pending.
+    /// Returns `card` if the scan before found it unchanged, and it is complete or more than [`MAX_SCANS`] scans have
+    /// seen it; else keeps it as pending.
     fn take_if_ready(&mut self, card: Option<Disk>) -> Option<Disk> {
         let pending = self.pending.take();
         let card = card?;

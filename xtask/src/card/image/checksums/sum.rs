@@ -26,7 +26,8 @@ impl Algorithm {
     const ALL: [Self; 7] =
         [Self::Sha256, Self::Sha512, Self::Sha384, Self::Sha224, Self::Sha1, Self::Md5, Self::Blake2b];
 
-    /// The algorithm with this name in a checksum file, or in the name of one: `SHA256`, `SHA2-256` of openssl 3, `md5sum`.
+    /// The algorithm with this name in a checksum file, or in the name of one: `SHA256`, `SHA2-256` of openssl 3,
+    /// `md5sum`.
     pub fn named(name: &str) -> Option<Self> {
         let is_letter = |c: &char| c.is_ascii_alphanumeric() || *c == '/';
         let letters = name.trim().chars().filter(is_letter).collect::<String>().to_ascii_uppercase();

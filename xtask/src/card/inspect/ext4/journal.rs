@@ -1,5 +1,5 @@
-//! The journal of a file system that was not unmounted. The next mount replays it, so its blocks replace those of the file
-//! system.
+//! The journal of a file system that was not unmounted. The next mount replays it, so its blocks replace those of the
+//! file system.
 
 use std::collections::HashMap;
 
@@ -33,8 +33,8 @@ const ESCAPED: u32 = 1;
 const SAME_UUID: u32 = 2;
 const LAST_TAG: u32 = 8;
 
-/// The locations in the journal of blocks of the file system, and whether their first four bytes, the magic number, were
-/// replaced there by zeros.
+/// The locations in the journal of blocks of the file system, and whether their first four bytes, the magic number,
+/// were replaced there by zeros.
 #[derive(Debug, Default)]
 pub struct Journal {
     blocks: HashMap<u64, (u64, bool)>,
@@ -160,8 +160,8 @@ impl Log<'_, '_> {
         if at + 1 < self.end { at + 1 } else { self.first }
     }
 
-    /// Whether the checksum of a control block is right, or the journal has none. A commit block has the checksum in its
-    /// header, the others in their last four bytes.
+    /// Whether the checksum of a control block is right, or the journal has none. A commit block has the checksum in
+    /// its header, the others in their last four bytes.
     fn is_intact(&self, block: &[u8]) -> bool {
         if self.features & CHECKSUMS == 0 {
             return true;
@@ -205,8 +205,8 @@ impl Replay {
         self.revoked.extend(self.pending_revokes.drain(..).map(|number| (number, transaction)));
     }
 
-    /// The last committed location of each block. A revoke cancels the block in its own and earlier transactions: the block
-    /// was freed, and may have other content by now.
+    /// The last committed location of each block. A revoke cancels the block in its own and earlier transactions: the
+    /// block was freed, and may have other content by now.
     fn blocks(self) -> HashMap<u64, (u64, bool)> {
         let is_current = |it: &LoggedBlock| {
             let revoked = self.revoked.get(&it.number);

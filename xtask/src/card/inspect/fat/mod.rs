@@ -59,7 +59,8 @@ impl<'a> Fat<'a> {
         Ok(Self { part, layout, files: OnceCell::new() })
     }
 
-    /// The content of the file `name` in the root folder, whose case does not matter; `None` where there is no such file.
+    /// The content of the file `name` in the root folder, whose case does not matter; `None` where there is no such
+    /// file.
     ///
     /// # Errors
     /// A chain of clusters that ends too soon, and a file that is too large to be one of the firmware.
