@@ -87,6 +87,11 @@ pub trait Reporter: Send + Sync {
         self.report(event);
     }
 
+    /// Reports a warning that several hosts can cause alike, without their names and only the first time.
+    fn warn_once(&self, text: &str) {
+        self.report(&Event::warning(text));
+    }
+
     /// Reports how far the running phases are, as the user asked.
     fn report_progress(&self) {}
 }
@@ -104,6 +109,10 @@ impl Reporter for HostReporter {
 
     fn report_for(&self, host: &HostName, event: &Event) {
         self.reporter.report_for(host, event);
+    }
+
+    fn warn_once(&self, text: &str) {
+        self.reporter.warn_once(text);
     }
 
     fn report_progress(&self) {

@@ -11,7 +11,8 @@ use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Hosts) -> Result<()> {
     nix::require(&cx.launcher)?;
-    let options = &args.nix.nix_args;
+    // A list changes nothing, also not the lock of the flake.
+    let options = &nix::keeping_lock(&args.nix.nix_args);
     let catalogue = cx.in_phase("evaluate", || Catalogue::read(&cx.launcher, &cx.flake, options))?;
     for broken in &catalogue.broken {
         cx.warn(format!("the output `{}` is left out: {}", broken.name, failure::with_hint(&broken.error)));
@@ -52,7 +53,7 @@ enum Known {
 /// What the names say, and what earlier evaluations of the same flake found.
 fn remembered(cx: &Context, hosts: &[Host], options: &[String]) -> Vec<Known> {
     let by_names = hosts.iter().map(of_names).collect::<Vec<_>>();
-    if !options.is_empty() || !by_names.iter().any(|known| matches!(known, Known::NotEvaluated)) {
+    if !nix::keep_results(options) || !by_names.iter().any(|known| matches!(known, Known::NotEvaluated)) {
         return by_names;
     }
     let cache = EvalCache::new(&cx.state);

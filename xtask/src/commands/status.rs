@@ -12,7 +12,8 @@ use crate::{nix, ui};
 pub fn run(cx: &Context, args: &Status) -> Result<()> {
     let named = args.hosts()?;
     nix::require(&cx.launcher)?;
-    let nix_args = &args.nix.nix_args;
+    // A question changes nothing, also not the lock of the flake.
+    let nix_args = &nix::keeping_lock(&args.nix.nix_args);
     let hosts = match named {
         named if named.is_empty() => deploy::deployable_hosts(cx, nix_args)?,
         named => deploy::deduplicate(&named),

@@ -54,10 +54,9 @@ pub fn arguments(target: &Target, flake: &FlakeRef, options: &DeployOptions) -> 
     let mut args = vec!["--skip-checks".to_owned()];
     args.extend((options.goal == Goal::Boot).then(|| "--boot".to_owned()));
     let ssh_options = host::deploy_rs_ssh_opts(&target.host, &target.connection)?;
-    args.extend(ssh_options.iter().flat_map(|line| ["--ssh-opts".to_owned(), line.clone()]));
+    args.extend(["--ssh-opts".to_owned(), ssh_options]);
     args.push(format!("{flake}#{}.system", nix::quote(&target.host)));
-    let extra = &options.extra;
-    args.extend(if ssh_options.is_some() { without_ssh_options(extra) } else { extra.clone() });
+    args.extend(without_ssh_options(&options.extra));
     Ok(args)
 }
 

@@ -72,7 +72,8 @@ fn open_mux(cx: &Context, target: &Target) -> Option<SshMux> {
 pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &HostName) -> Result<Target> {
     let cache = EvalCache::new(&cx.state);
     let is_addressed = overrides.hostname.is_some();
-    let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, is_addressed, options)?;
+    let reporter = cx.reporter.as_ref();
+    let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, is_addressed, options, reporter)?;
     let trust = Trust::find(&cx.flake, cx.trust_flake);
     let missing = nodes.missing_error(&cx.flake, host);
     nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| with_wait_hint(missing, host))
@@ -164,6 +165,7 @@ fn check(cx: &Context, options: &DeployOptions, version: nix::Version, plan: Pla
         check_deployable(&plan.target, &plan.before)?;
     }
     if !is_current {
+        host::deploy_rs_ssh_opts(&plan.target.host, &plan.target.connection)?;
         copy_checks::check_before_build(cx, version, &plan)?;
     }
     Ok(plan)

@@ -83,7 +83,8 @@ fn run(
     // A derivation in the store is evaluated already.
     let is_evaluated = installables.iter().all(Installable::is_evaluated);
     let evaluates_apart = launcher.protects_keys() && !is_evaluated;
-    let derivations = evaluates_apart.then(|| derivations(launcher, installables, extra)).transpose()?;
+    let derivations =
+        evaluates_apart.then(|| derivations(launcher, installables, extra, reporter)).transpose()?;
     let targets = derivations.as_deref().unwrap_or(installables);
     let mut attempt = attempt(launcher, targets, extra, reporter)?;
     if attempt.monitor.repeats_a_failure() {
@@ -104,6 +105,7 @@ fn derivations(
     launcher: &Launcher,
     installables: &[Installable],
     extra: &[String],
+    reporter: &dyn Reporter,
 ) -> Result<Vec<Installable>> {
     let extra = eval_args(extra);
     let fixed = FEATURES.into_iter().chain(["path-info", "--derivation", "--json"]);
@@ -112,7 +114,7 @@ fn derivations(
         .chain(extra.iter().map(String::as_str))
         .collect::<Vec<_>>();
     let names = names(installables);
-    let paths = path_info::parse(&json(launcher, &args, &names, None)?);
+    let paths = path_info::parse(&json(launcher, &args, &names, None, reporter)?);
     let paths = paths.with_context(|| format!("reading the derivations of {names}"))?;
     Ok(paths.into_iter().map(|(path, _)| Installable::derivation(path)).collect())
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::error;
 use super::events::{Line, Reader};
+use super::warnings;
 use crate::base::{Event, Reporter};
 
 /// How many lines of a failed builder's log are shown.
@@ -14,6 +15,8 @@ const MAX_LINE: usize = 4096;
 const MAX_ERROR: usize = 64 << 10;
 /// How many errors are kept: the first names the cause.
 const MAX_ERRORS: usize = 64;
+/// How many lines of ssh and git are kept.
+const MAX_WORDS: usize = 64;
 /// How many builds are kept with their logs.
 const MAX_BUILDS: usize = 1024;
 
@@ -33,6 +36,8 @@ pub struct BuildMonitor<'a> {
     errors: Vec<String>,
     /// Messages of level 0 from others: a builder, a trace, or Nix on behalf of its daemon.
     unverified_errors: Vec<String>,
+    /// The last lines that are no events of Nix: those of ssh and git, which fetch inputs.
+    words: VecDeque<String>,
 }
 
 #[derive(Default)]
@@ -53,6 +58,7 @@ impl<'a> BuildMonitor<'a> {
             last: None,
             errors: Vec::new(),
             unverified_errors: Vec::new(),
+            words: VecDeque::new(),
         }
     }
 
@@ -64,7 +70,7 @@ impl<'a> BuildMonitor<'a> {
                 self.made += 1;
                 self.step(format!("fetching {}", short_name(&path)));
             }
-            Line::Downloading(uri) => self.step(format!("downloading {uri}")),
+            Line::Downloading(uri) => self.step(format!("downloading {}", error::without_passwords(&uri))),
             Line::Log { id, text } => self.log(id, text),
             Line::Count { done, total } if (done, Some(total)) != (self.done, self.total) => {
                 self.done = done;
@@ -72,11 +78,16 @@ impl<'a> BuildMonitor<'a> {
                 self.progress(None);
             }
             Line::Error(text) => push_error(&mut self.errors, text),
+            Line::Message { level: 0, text } if text.starts_with("trace: ") => {
+                if let Some(text) = warnings::text_of(&text) {
+                    self.reporter.warn_once(text);
+                }
+            }
             Line::Message { level: 0, text } => push_error(&mut self.unverified_errors, text),
             Line::Message { level: 1, text } => {
-                let text = text.strip_prefix("warning: ").unwrap_or(&text);
-                self.reporter.report(&Event::warning(text));
+                self.reporter.warn_once(warnings::text_of(&text).unwrap_or(&text));
             }
+            Line::Foreign(text) => self.foreign(&text),
             Line::Count { .. } | Line::Message { .. } | Line::Other => {}
         }
     }
@@ -103,7 +114,7 @@ impl<'a> BuildMonitor<'a> {
         let failed = self.builds.values().find(|build| Some(build.drv.as_str()) == drv);
         let log = failed.or_else(|| self.builds.get(&self.last?)).map(|build| &build.log);
         let log = log.into_iter().flatten().cloned().collect::<Vec<_>>();
-        error::build_failed(installable, &causes, &log, read_log)
+        error::build_failed(installable, &causes, &Vec::from(self.words), &log, read_log)
     }
 
     /// The errors, the cause first. With a daemon, only the last error of the run is marked as one of Nix: its cause is among
@@ -138,6 +149,13 @@ impl<'a> BuildMonitor<'a> {
             log.pop_front();
         }
         log.push_back(truncate(text, MAX_LINE));
+    }
+
+    fn foreign(&mut self, text: &str) {
+        if self.words.len() == MAX_WORDS {
+            self.words.pop_front();
+        }
+        self.words.push_back(truncate(text.to_owned(), MAX_LINE));
     }
 
     fn step(&self, text: String) {
@@ -208,6 +226,27 @@ mod tests {
         let events = recorder.0.into_inner().unwrap();
         assert_eq!(events.first(), Some(&Event::Step { text: "building bad".into() }));
         assert_eq!(events.last(), Some(&Event::warning("Git tree is dirty")));
+    }
+
+    #[test]
+    fn an_input_that_cannot_be_fetched_is_named() {
+        let mut monitor = BuildMonitor::new(&crate::base::Silent);
+        let error = "error:\n       … while updating the flake input 'secrets'\n\n       … while fetching the input \
+                     'git+ssh://git@host/secrets.git'\n\n       error: revspec 'master' not found";
+        let event = serde_json::json!({"action": "msg", "level": 0, "msg": error, "raw_msg": "x"});
+        for line in [
+            "git@host: Permission denied (publickey).",
+            "fatal: Could not read from remote repository.",
+            "",
+            r#"@nix {"action":"msg","level":1,"msg":"warning: could not update cached head"}"#,
+            &format!("@nix {event}"),
+        ] {
+            monitor.line(line);
+        }
+        let expected = "nix failed on F: revspec 'master' not found\n  while fetching the input 'secrets', \
+                        'git+ssh://git@host/secrets.git'\n  | git@host: Permission denied (publickey).\n  \
+                        | fatal: Could not read from remote repository.";
+        assert_eq!(monitor.into_error("F", "nix log").to_string(), expected);
     }
 
     /// A builder can write events of Nix into its log.

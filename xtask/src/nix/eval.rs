@@ -8,10 +8,11 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::build_sandbox::refuse_weakening;
+use super::warnings::Collector;
 use super::{FEATURES, error};
-use crate::base::FlakeRef;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::{Launcher, Output};
+use crate::base::{FlakeRef, Reporter};
 use crate::failure;
 
 /// Forbids builds during an evaluation by root: they need rights by which the evaluation could read the keys of hosts.
@@ -21,14 +22,30 @@ const FORBID_BUILDS: [&str; 3] = ["--option", "allow-import-from-derivation", "f
 /// with a dot, and this one has nothing after the dot.
 pub const ALL_OUTPUTS: &str = ".";
 
+/// Keeps Nix from writing the lock of the flake, which a command that only shows something must not change. The result is
+/// the same.
+pub const KEEP_LOCK: &str = "--no-write-lock-file";
+
+/// `options` for Nix, with [`KEEP_LOCK`].
+pub fn keeping_lock(options: &[String]) -> Vec<String> {
+    let is_kept = options.iter().any(|option| option == KEEP_LOCK);
+    options.iter().cloned().chain((!is_kept).then(|| KEEP_LOCK.to_owned())).collect()
+}
+
+/// Whether an evaluation with `options` has the result of one without.
+pub fn keep_results(options: &[String]) -> bool {
+    options.iter().all(|option| option == KEEP_LOCK)
+}
+
 /// The Nix function `apply`, such as `builtins.attrNames`, applied to the attribute `attr`. Nix evaluates only what the
-/// function uses, so attributes beside it may throw. Nix gets `options` unchanged.
+/// function uses, so attributes beside it may throw. Nix gets `options` unchanged, and `reporter` its warnings.
 pub fn eval(
     launcher: &Launcher,
     flake: &FlakeRef,
     attr: &str,
     apply: &str,
     options: &[String],
+    reporter: &dyn Reporter,
 ) -> Result<Value> {
     refuse_weakening(options)?;
     let attribute = format!("{flake}#{attr}");
@@ -36,7 +53,7 @@ pub fn eval(
     let fixed = ["eval", "--json", "--show-trace", &attribute, "--apply", apply];
     let mut args = [&FEATURES[..], &fixed].concat();
     args.extend(options.iter().map(String::as_str));
-    json(launcher, &args, flake, flake.folder())
+    json(launcher, &args, flake, flake.folder(), reporter)
 }
 
 /// `text` as a string literal of the Nix language.
@@ -54,10 +71,11 @@ pub fn json(
     args: &[&str],
     subject: &dyn Display,
     folder: Option<&Path>,
+    reporter: &dyn Reporter,
 ) -> Result<Value> {
-    let mut output = run(launcher, args)?;
+    let mut output = run(launcher, args, reporter)?;
     if !output.success() && error::is_cached_failure(&output.stderr) {
-        output = run(launcher, &[args, &["--no-eval-cache"]].concat())?;
+        output = run(launcher, &[args, &["--no-eval-cache"]].concat(), reporter)?;
     }
     if !output.success() {
         return Err(error::evaluation_failed(&output.stderr, subject, folder));
@@ -66,13 +84,18 @@ pub fn json(
 }
 
 /// Runs `nix` so that the user can stop it, as an evaluation takes long.
-fn run(launcher: &Launcher, args: &[&str]) -> Result<Output> {
+fn run(launcher: &Launcher, args: &[&str], reporter: &dyn Reporter) -> Result<Output> {
     let mut stderr = LastLines::default();
+    let mut warnings = Collector::default();
     let forbid_builds: &[&str] = if launcher.protects_keys() { &FORBID_BUILDS } else { &[] };
     let args = [args, forbid_builds].concat();
-    let streamed =
-        launcher.run_protected(|| launcher.stream_killable("nix", &args, |line| stderr.push(line)));
+    let mut on_line = |line: &str| {
+        stderr.push(line);
+        warnings.push(line);
+    };
+    let streamed = launcher.run_protected(|| launcher.stream_killable("nix", &args, &mut on_line));
     let output = streamed.map_err(explain_interrupt)?;
+    warnings.report(reporter);
     Ok(Output { stderr: stderr.0.into_iter().collect::<Vec<_>>().join("\n"), ..output })
 }
 

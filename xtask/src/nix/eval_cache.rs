@@ -6,11 +6,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::FEATURES;
+use super::warnings::Recorder;
+use super::{FEATURES, KEEP_LOCK};
 use crate::base::process::Launcher;
-use crate::base::{FlakeRef, git, percent_encoding, state};
+use crate::base::{FlakeRef, Reporter, git, percent_encoding, state};
 
 /// How many results are kept.
 const MAX_ENTRIES: usize = 64;
@@ -33,34 +35,38 @@ impl EvalCache {
     }
 
     /// The result of `expression` on `flake`: the cached one of the very same flake and Nix, if it is `valid`, otherwise
-    /// the one that `evaluate` returns.
+    /// the one that `evaluate` returns. `reporter` gets the warnings of the evaluation, also of a cached one.
     pub fn get_or_evaluate(
         &self,
         launcher: &Launcher,
         flake: &FlakeRef,
         expression: &str,
         valid: impl Fn(&Value) -> bool,
-        evaluate: impl FnOnce() -> Result<Value>,
+        reporter: &dyn Reporter,
+        evaluate: impl FnOnce(&dyn Reporter) -> Result<Value>,
     ) -> Result<Value> {
         let before = Fingerprint::of(launcher, flake);
-        let cached = before.as_ref().and_then(|fingerprint| self.get(fingerprint, expression));
-        if let Some(result) = cached.filter(&valid) {
-            return Ok(result);
+        let cached = before.as_ref().and_then(|fingerprint| load(&self.file(fingerprint, expression)));
+        if let Some(cached) = cached.filter(|cached| valid(&cached.result)) {
+            cached.warnings.iter().for_each(|text| reporter.warn_once(text));
+            return Ok(cached.result);
         }
-        let result = evaluate()?;
+        let recorder = Recorder::new(reporter);
+        let result = evaluate(&recorder)?;
+        let evaluated = Evaluated { warnings: recorder.into_warnings(), result };
         // Somebody may have changed the flake during the evaluation.
         let is_unchanged =
             |fingerprint: &Fingerprint| Fingerprint::of(launcher, flake).as_ref() == Some(fingerprint);
-        if let Some(fingerprint) = before.filter(|_| valid(&result)).filter(is_unchanged) {
+        if let Some(fingerprint) = before.filter(|_| valid(&evaluated.result)).filter(is_unchanged) {
             // A result that cannot be stored is evaluated again the next time.
-            let _ = self.store(&self.file(&fingerprint, expression), &result);
+            let _ = self.store(&self.file(&fingerprint, expression), &evaluated);
         }
-        Ok(result)
+        Ok(evaluated.result)
     }
 
     /// The cached result of `expression` on the flake with this fingerprint.
     pub fn get(&self, fingerprint: &Fingerprint, expression: &str) -> Option<Value> {
-        load(&self.file(fingerprint, expression))
+        load(&self.file(fingerprint, expression)).map(|cached| cached.result)
     }
 
     fn file(&self, fingerprint: &Fingerprint, expression: &str) -> PathBuf {
@@ -68,9 +74,9 @@ impl EvalCache {
         self.folder.join(format!("{}.json", name.to_hex()))
     }
 
-    fn store(&self, file: &Path, result: &Value) -> Result<()> {
+    fn store(&self, file: &Path, evaluated: &Evaluated) -> Result<()> {
         state::private_folder(&self.folder)?;
-        state::write(file, result.to_string().as_bytes())?;
+        state::write(file, &serde_json::to_vec(evaluated)?)?;
         let mut entries = fs::read_dir(&self.folder)?
             .flatten()
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
@@ -82,7 +88,14 @@ impl EvalCache {
     }
 }
 
-fn load(file: &Path) -> Option<Value> {
+/// The result of an evaluation, and its warnings, which every use of the result repeats.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Evaluated {
+    result: Value,
+    warnings: Vec<String>,
+}
+
+fn load(file: &Path) -> Option<Evaluated> {
     serde_json::from_slice(&state::read(file, MAX_BYTES).ok()??).ok()
 }
 
@@ -94,7 +107,7 @@ impl Fingerprint {
     /// `None` where Nix does not identify the content of the flake.
     pub fn of(launcher: &Launcher, flake: &FlakeRef) -> Option<Self> {
         let version = launcher.read("nix", &["--version"]).ok()?;
-        let args = [&FEATURES[..], &["flake", "metadata", "--json", flake.as_str()]].concat();
+        let args = [&FEATURES[..], &["flake", "metadata", "--json", KEEP_LOCK, flake.as_str()]].concat();
         let metadata = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
         let parsed = serde_json::from_str(&metadata).ok()?;
         let is_identified =
@@ -172,21 +185,25 @@ mod tests {
         assert_eq!(work_trees(&json!({ "locked": { "type": "github" } })).count(), 0);
     }
 
+    fn evaluated(number: usize) -> Evaluated {
+        Evaluated { result: json!(number), warnings: vec!["w".to_owned()] }
+    }
+
     #[test]
     fn the_oldest_results_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let cache = EvalCache::new(dir.path());
         let file = |number: usize| cache.folder.join(format!("{number}.json"));
         for number in 0..MAX_ENTRIES {
-            cache.store(&file(number), &json!(number)).unwrap();
+            cache.store(&file(number), &evaluated(number)).unwrap();
             let age = std::time::Duration::from_secs((2 * MAX_ENTRIES - number) as u64);
             let stored = fs::File::open(file(number)).unwrap();
             stored.set_modified(std::time::SystemTime::now() - age).unwrap();
         }
-        assert_eq!(load(&file(0)), Some(json!(0)));
-        cache.store(&file(MAX_ENTRIES), &json!("new")).unwrap();
-        assert_eq!((load(&file(0)), load(&file(1))), (None, Some(json!(1))));
-        assert_eq!(load(&file(MAX_ENTRIES)), Some(json!("new")));
+        assert_eq!(load(&file(0)), Some(evaluated(0)));
+        cache.store(&file(MAX_ENTRIES), &evaluated(MAX_ENTRIES)).unwrap();
+        assert_eq!((load(&file(0)), load(&file(1))), (None, Some(evaluated(1))));
+        assert_eq!(load(&file(MAX_ENTRIES)), Some(evaluated(MAX_ENTRIES)));
     }
 
     #[test]
@@ -195,7 +212,7 @@ mod tests {
         let cache = EvalCache::new(dir.path());
         let elsewhere = dir.path().join("elsewhere");
         let file = cache.folder.join("a.json");
-        cache.store(&file, &json!(1)).unwrap();
+        cache.store(&file, &evaluated(1)).unwrap();
         fs::rename(&file, &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
         assert_eq!(load(&file), None);
@@ -205,8 +222,8 @@ mod tests {
         fs::remove_file(&file).unwrap();
         fs::File::create(&file).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(load(&file), None);
-        cache.store(&file, &json!(2)).unwrap();
-        assert_eq!(load(&file), Some(json!(2)));
+        cache.store(&file, &evaluated(2)).unwrap();
+        assert_eq!(load(&file), Some(evaluated(2)));
     }
 
     #[test]

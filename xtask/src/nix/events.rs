@@ -47,6 +47,8 @@ pub enum Line {
         level: u64,
         text: String,
     },
+    /// A line that is no event of Nix, such as one of ssh.
+    Foreign(String),
     Other,
 }
 
@@ -83,12 +85,12 @@ struct Counter {
 }
 
 impl Reader {
-    /// Parses `line`. A line that is no event becomes a message of level 3.
+    /// Parses `line`.
     pub fn read(&mut self, line: &str) -> Line {
         let raw = line.strip_prefix("@nix ").and_then(|json| serde_json::from_str::<Raw>(json).ok());
         match raw {
             Some(raw) => self.event(&raw),
-            None => Line::Message { level: 3, text: strip_ansi(line) },
+            None => Line::Foreign(strip_ansi(line)),
         }
     }
 
@@ -181,7 +183,7 @@ mod tests {
         ] {
             assert_eq!(reader.read(&format!("@nix {line}")), expected, "{line}");
         }
-        let odd = Line::Message { level: 3, text: "warning: odd".into() };
+        let odd = Line::Foreign("warning: odd".into());
         assert_eq!(reader.read("warning: odd"), odd);
     }
 

@@ -16,14 +16,16 @@ mod installable;
 mod path_info;
 pub mod private_nix;
 mod store_path;
+mod user_settings;
 mod version;
+mod warnings;
 
 pub use build::{build, build_all, eval_args};
 pub use build_sandbox::protect_keys_from_builds;
 pub use config::Config;
 pub use copy::{Destination, copy};
 pub use error::{CopyFault, is_evaluation_error, is_missing_attribute, is_silent_host, strip_ansi};
-pub use eval::{ALL_OUTPUTS, eval, quote};
+pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, keep_results, keeping_lock, quote};
 pub use eval_cache::{EvalCache, Fingerprint};
 pub use inputs::lock_without_keys;
 pub use installable::{Installable, is_plain_name};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::version;
+use super::{user_settings, version};
 use crate::base::process::Launcher;
 use crate::base::{git, state};
 
@@ -26,12 +26,14 @@ pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
 }
 
 /// The launcher with the Nix under `prefix` in front of `PATH`. `NIX_BIN_DIR` keeps its build hook from running another
-/// Nix; `NIX_CONF_DIR` and `NIX_USER_CONF_FILES` keep foreign settings out. `NIX_CONFIG` adds the feature that its
-/// configuration needs, which a list of features in the environment would otherwise remove.
+/// Nix; `NIX_CONF_DIR` and `NIX_USER_CONF_FILES` keep foreign settings out, but for those of [`user_settings`]. `NIX_CONFIG`
+/// has these, which may be secret, before the settings of the environment, and the feature that the configuration of this Nix
+/// needs, which a list of features in the environment would otherwise remove.
 pub fn enter(launcher: Launcher, prefix: &Path) -> Launcher {
     let user_config = launcher.env("NIX_CONFIG").unwrap_or_default();
-    let config =
-        format!("{}\nextra-experimental-features = auto-allocate-uids", user_config.to_string_lossy());
+    let kept = user_settings::lines(&launcher);
+    let feature = "extra-experimental-features = auto-allocate-uids";
+    let config = format!("{kept}{}\n{feature}", user_config.to_string_lossy());
     launcher
         .with_path_front(&prefix.join("bin"))
         .with_env("NIX_BIN_DIR", prefix.join("bin"))

@@ -1,6 +1,6 @@
 //! The progress as one line, for SIGUSR1: in all modes, whatever else they show of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(300);
 pub struct ProgressReporter {
     reporter: Arc<dyn Reporter>,
     phases: Mutex<Phases>,
+    /// The warnings that [`Reporter::warn_once`] has reported.
+    warned: Mutex<BTreeSet<String>>,
 }
 
 /// The running phases: that of the command, and those of the hosts that it works on in parallel.
@@ -36,7 +38,7 @@ struct Running {
 impl ProgressReporter {
     /// Wraps `reporter`, and answers SIGUSR1 while the result lives.
     pub fn answering(reporter: Arc<dyn Reporter>) -> Arc<dyn Reporter> {
-        let wrapped = Arc::new(Self { reporter, phases: Mutex::default() });
+        let wrapped = Arc::new(Self { reporter, phases: Mutex::default(), warned: Mutex::default() });
         let answer = Arc::downgrade(&wrapped);
         progress_signal::answer_with(move || Weak::upgrade(&answer).map(|it| it.report_progress()).is_some());
         wrapped
@@ -56,6 +58,13 @@ impl Reporter for ProgressReporter {
     fn report_for(&self, host: &HostName, event: &Event) {
         self.follow(Some(host), event);
         self.reporter.report_for(host, event);
+    }
+
+    fn warn_once(&self, text: &str) {
+        let is_new = self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned());
+        if is_new {
+            self.report(&Event::warning(text));
+        }
     }
 
     fn report_progress(&self) {

@@ -108,6 +108,22 @@ fn build_errors_of_nix_have_hints() {
 }
 
 #[test]
+fn an_input_that_a_build_cannot_fetch_is_named_with_the_line_of_ssh() {
+    let error = "error:\n … while updating the flake input 'secrets'\n\n … while fetching the input \
+                 'git+ssh://git@host/s.git'\n\n error: revspec 'master' not found";
+    let message = serde_json::json!({"action": "msg", "level": 0, "msg": error, "raw_msg": ""});
+    let lines =
+        "echo 'ssh: connect to host host port 22: Connection refused' >&2; echo 'fatal: Could not read' >&2;";
+    let build = format!("{lines} {} exit 1", event(&message.to_string()));
+    let outcome = Answers { build, ..Answers::default() }.install().run(&SD_IMAGE);
+    outcome.assert_code(1).assert_stderr(format!(
+        "error: nix failed on {}: revspec 'master' not found\n  while fetching the input 'secrets', \
+         'git+ssh://git@host/s.git'\n  | ssh: connect to host host port 22: Connection refused\n  | fatal: Could not read\n",
+        attribute()
+    ));
+}
+
+#[test]
 fn an_evaluation_error_names_the_position() {
     let trace = "\n … while a\n   at /nix/store/a-source/flake.nix:3:7:\n     3| x\n\n error: deep down";
     let outcome = failing_with(trace).install().run(&SD_IMAGE);

@@ -15,7 +15,10 @@ fn fixture(change: (&str, &str)) -> Fixture {
     fixture.write("two", &node("two.lan").replace(change.0, change.1));
     fixture.write("none", r#"{"names":["one","two"],"node":null,"system":null}"#);
     let [one, two, none] = ["one", "two", "none"].map(|name| fixture.file(name));
-    let by_host = format!(r#"*'"one"') cat {one};; *'"two"') cat {two};; *) cat {none};;"#);
+    // The last words of an evaluation: the host, and the option that keeps the lock of the flake.
+    let by_host = format!(
+        r#"*'"one"'|*'"one" --no-write-lock-file') cat {one};; *'"two"'|*'"two" --no-write-lock-file') cat {two};; *) cat {none};;"#
+    );
     let version = r#"--version) echo "nix (Nix) 2.26.3";;"#;
     fixture.sandbox.fake("nix", &format!(r#"case "$*" in {version} {by_host} esac"#));
     fixture

@@ -15,7 +15,8 @@ pub const FLAKE: &str = "github:o/f";
 const HOSTS: &str = include_str!("../../src/nix/flake/hosts.nix");
 
 /// The call that lists the hosts.
-pub const LIST_NAMES: &str = "eval --json --show-trace github:o/f#. --apply outputs: ((HOSTS) outputs).names";
+pub const LIST_NAMES: &str =
+    "eval --json --show-trace github:o/f#. --apply outputs: ((HOSTS) outputs).names --no-write-lock-file";
 
 /// The call that finds the image of `host`.
 pub fn find_image(host: &str) -> String {

@@ -28,7 +28,7 @@ fn hosts_are_listed_by_one_evaluation_of_names() {
     assert_eq!(nix.nix_calls(), [VERSION, LIST_NAMES]);
     let args = [&HOSTS[..], &["--", "--override-input", "a", "b"]].concat();
     nix.run(&args).assert_code(0).assert_stdout(TABLE);
-    assert!(nix.nix_calls().contains(&format!("{LIST_NAMES} --override-input a b")));
+    assert!(nix.nix_calls().contains(&LIST_NAMES.replace(" --no-write", " --override-input a b --no-write")));
 }
 
 #[test]
@@ -40,7 +40,10 @@ fn configurations_are_evaluated_only_when_asked_for() {
     outcome.assert_code(0);
     let lines = outcome.stdout.lines().collect::<Vec<_>>();
     assert_eq!(lines[1], "kiosk   packages.aarch64-linux.stinky-sdImage  -");
-    assert_eq!(nix.nix_calls(), [VERSION, VERSION, &find_image("kiosk"), LIST_NAMES]);
+    assert_eq!(
+        nix.nix_calls(),
+        [VERSION, VERSION, &format!("{} --no-write-lock-file", find_image("kiosk")), LIST_NAMES]
+    );
     let none =
         Answers { names: prints(&three_hosts()), image: prints(&no_image(true)), ..Answers::default() };
     let outcome = none.install().run(&[&HOSTS[..], &["--evaluate"]].concat());

@@ -30,7 +30,7 @@ fn sd_image_prints_only_the_path() {
         [
             "--version",
             &format!("{build} --max-jobs 2"),
-            "config show --json",
+            "config show --json --max-jobs 2",
             &format!("{} --max-jobs 2", find_image("stinky")),
         ]
     );

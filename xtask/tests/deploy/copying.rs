@@ -265,13 +265,31 @@ fn a_nix_store_that_dies_is_quoted() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_forced_terminal_does_not_hang_the_copy() {
-    for options in [&["-tt"][..], &["-o", "RequestTTY=force"]] {
+    for options in [&["-tt"][..], &["-o", "RequestTTY=force"], &["-o RequestTTY=force", "-oConnectTimeout 9"]]
+    {
         let mut fixture = Fixture::new();
         fixture.options = options.iter().map(ToString::to_string).collect();
         fixture.set_profile("terminal", ":");
         fixture.deploy(&[]).assert_code(0);
         fixture.assert_runs("terminal");
     }
+}
+
+/// deploy-rs and its Nix split options at each space.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn an_option_with_a_space_in_its_value_is_refused_before_the_build() {
+    let mut fixture = Fixture::new();
+    fixture.options = ["-tt", "-o", "SetEnv=A=\"b c\""].map(str::to_owned).to_vec();
+    fixture.set_profile("spaced", ":");
+    let outcome = fixture.deploy(&[]);
+    outcome
+        .assert_stderr_contains(
+            "error: deploy-rs would split the ssh option `SetEnv=A=\"b c\"` of target at its spaces\nhint: put that option",
+        )
+        .assert_code(3);
+    assert!(!outcome.stderr.contains("     build  "), "{}", outcome.stderr);
+    fixture.run(&["status"]).assert_code(0);
 }
 
 #[test]

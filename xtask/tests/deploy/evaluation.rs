@@ -67,3 +67,39 @@ fn deploy_rs_deploys_what_the_plan_showed() {
     let facts = fs::read_to_string(fixture.sandbox.path("flake/facts.json")).expect("the facts");
     assert!(facts.contains("three") && !facts.contains("two"), "{facts}");
 }
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn the_warnings_of_an_evaluation_are_shown_once() {
+    let fixture = Fixture::new();
+    fixture.set_profile("warned", ":");
+    fixture.add_host("off", "127.0.0.1", &["-p".into(), "1".into()], "warned", ":");
+    let file = fixture.sandbox.path("flake/flake.nix");
+    let text = fs::read_to_string(&file).expect("the flake");
+    let warning = "warning: `services.old' is deprecated";
+    let facts = "facts = builtins.fromJSON (builtins.readFile ./facts.json)";
+    let traced = facts.replace("= ", &format!("= builtins.trace \"{warning}\\nuse new\" (")) + ")";
+    fs::write(&file, text.replacen(facts, &traced, 1)).expect("writing the flake");
+    let git = |args: &[&str]| machine::run("git", &[&["-C", &fixture.flake()], args].concat());
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    for args in [
+        &["deploy", "target", "--dry-run"][..],
+        &["deploy", "target", "--dry-run"],
+        &["deploy", "target", "off", "--dry-run"],
+        &["deploy", "--all"],
+        &["status"],
+        &["status", "off"],
+    ] {
+        let outcome = fixture.run(args);
+        let dirty = format!("warning: Git tree '{}' is dirty\n", fixture.flake());
+        for line in [dirty.as_str(), &format!("{warning}\n  use new\n")] {
+            assert_eq!(outcome.stderr.matches(line).count(), 1, "{line} {args:?}: {outcome:?}");
+            assert!(
+                outcome.stderr.lines().any(|found| Some(found) == line.lines().next()),
+                "{line}: {outcome:?}"
+            );
+        }
+        assert!(!outcome.stdout.contains("dirty"), "{outcome:?}");
+    }
+}

@@ -3,6 +3,7 @@
 mod fixture;
 mod hostile;
 mod keys;
+mod locks;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;

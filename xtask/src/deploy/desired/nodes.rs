@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::node::Node;
 use super::{Overrides, Trust};
 use crate::base::process::Launcher;
-use crate::base::{Context as CommandContext, FlakeRef, HostName};
+use crate::base::{Context as CommandContext, FlakeRef, HostName, Reporter};
 use crate::deploy::target::Target;
 use crate::failure;
 use crate::nix::{self, EvalCache, StorePath, flake};
@@ -100,7 +100,7 @@ impl Nodes {
     /// (`is_addressed`).
     ///
     /// Takes the answer from `cache` if the flake is unchanged and the derivation still exists. `options` are for
-    /// Nix: if there are any, they may change the result, and the flake is always evaluated.
+    /// Nix: where they may change the result, the flake is always evaluated. `reporter` gets the warnings of the evaluation.
     pub fn load(
         launcher: &Launcher,
         cache: &EvalCache,
@@ -108,16 +108,18 @@ impl Nodes {
         host: &HostName,
         is_addressed: bool,
         options: &[String],
+        reporter: &dyn Reporter,
     ) -> Result<Self> {
         let evaluation = Evaluation { launcher, flake, host: nix::quote(host), is_addressed, options };
         let is_valid = |answer: &Value| {
             let derivation = answer["node"]["drvPath"].as_str();
             derivation.is_some_and(|path| Path::new(path).exists())
         };
-        let answer = if options.is_empty() {
-            cache.get_or_evaluate(launcher, flake, &evaluation.apply(), is_valid, || evaluation.run())
+        let evaluate = |reporter: &dyn Reporter| evaluation.run(reporter);
+        let answer = if nix::keep_results(options) {
+            cache.get_or_evaluate(launcher, flake, &evaluation.apply(), is_valid, reporter, evaluate)
         } else {
-            evaluation.run()
+            evaluate(reporter)
         };
         serde_json::from_value(answer?).with_context(|| format!("reading deploy.nodes of {flake}"))
     }
@@ -165,19 +167,19 @@ impl Evaluation<'_> {
         format!("({READ_NODE}) {{ isAddressed = {is_addressed}; makeProfile = {MAKE_PROFILE}; }} {host}")
     }
 
-    fn run(&self) -> Result<Value> {
-        match self.eval(nix::ALL_OUTPUTS, &self.apply()) {
+    fn run(&self, reporter: &dyn Reporter) -> Result<Value> {
+        match self.eval(nix::ALL_OUTPUTS, &self.apply(), reporter) {
             // Nix 2.18 does not know this attribute path.
-            Err(error) if nix::is_missing_attribute(&error) => self.run_twice(),
+            Err(error) if nix::is_missing_attribute(&error) => self.run_twice(reporter),
             answer => answer,
         }
     }
 
     /// Evaluates the node first and then the configuration, which evaluates most of the flake twice.
-    fn run_twice(&self) -> Result<Value> {
+    fn run_twice(&self, reporter: &dyn Reporter) -> Result<Value> {
         let of = |output: &str, outputs: &str| {
             let apply = format!("it: {} {{ {outputs} }}", self.apply());
-            match self.eval(output, &apply) {
+            match self.eval(output, &apply, reporter) {
                 Err(error) if nix::is_missing_attribute(&error) => Ok(None),
                 answer => answer.map(Some),
             }
@@ -198,7 +200,7 @@ impl Evaluation<'_> {
         Ok(nodes)
     }
 
-    fn eval(&self, attribute: &str, apply: &str) -> Result<Value> {
-        nix::eval(self.launcher, self.flake, attribute, apply, self.options)
+    fn eval(&self, attribute: &str, apply: &str, reporter: &dyn Reporter) -> Result<Value> {
+        nix::eval(self.launcher, self.flake, attribute, apply, self.options, reporter)
     }
 }

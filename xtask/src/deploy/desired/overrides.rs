@@ -110,9 +110,9 @@ fn check_passable(name: &str) -> Result<()> {
     }
 }
 
-/// Splits `options` at each space, as deploy-rs does.
+/// Splits `options` at spaces, as deploy-rs does.
 fn split(options: &str) -> Vec<String> {
-    options.split(' ').map(str::to_owned).collect()
+    options.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -53,22 +53,45 @@ pub fn nix_ssh_opts(connection: &Connection, first: Vec<String>) -> String {
     options.iter().map(|option| shell::quote(option)).collect::<Vec<_>>().join(" ")
 }
 
-/// The options as one line for deploy-rs, which splits it at each space. `None` if an option has a space: deploy-rs
-/// then uses the node's own options.
+/// The options as one line for deploy-rs, which splits it at each space, as does the Nix that deploy-rs runs.
 ///
 /// # Errors
-/// `Refused` if that would drop a pinned key.
-pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<Option<String>> {
-    let mut options = connection.all_options();
-    options.push(NO_TERMINAL.to_owned());
-    match options.iter().find(|option| option.is_empty() || option.contains(' ')) {
-        None => Ok(Some(options.join(" "))),
-        Some(option) if connection.pin.is_some() => bail!(
-            Refused, "the key of {host} is pinned, and deploy-rs would split `{option}` at its spaces";
-            hint: "put that option into ~/.ssh/config, or set XTASK_STATE to a state folder without spaces"
-        ),
-        Some(_) => Ok(None),
+/// `Refused` for an option with a space in its value.
+pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<String> {
+    let mut words = Vec::<String>::new();
+    for option in connection.all_options() {
+        let is_setting = words.last().is_some_and(|last| last == "-o");
+        words.extend(words_of(&option, is_setting));
     }
+    words.push(NO_TERMINAL.to_owned());
+    if let Some(word) = words.iter().find(|word| word.is_empty() || word.contains(char::is_whitespace)) {
+        bail!(
+            Refused, "deploy-rs would split the ssh option `{word}` of {host} at its spaces";
+            hint: "put that option into ~/.ssh/config, or set XTASK_STATE to a state folder without spaces"
+        );
+    }
+    Ok(words.join(" "))
+}
+
+/// The words of `option` without a space, where it has the same meaning in them: `-p 22` and `-o Port 22`, which ssh accepts
+/// as one word. `is_setting`: the word before is `-o`.
+fn words_of(option: &str, is_setting: bool) -> Vec<String> {
+    let own = || vec![option.to_owned()];
+    let letter = option.get(..2).filter(|start| start.starts_with('-') && !is_setting);
+    let value = option.trim_start_matches(letter.unwrap_or_default()).trim();
+    let value = match letter {
+        None if !is_setting => return own(),
+        Some("-o") | None => match value.split_once(char::is_whitespace) {
+            Some((name, value)) if !name.contains('=') => format!("{name}={}", value.trim_start()),
+            _ => value.to_owned(),
+        },
+        Some(_) => value.to_owned(),
+    };
+    let is_split = option.contains(char::is_whitespace) && !value.is_empty();
+    if !is_split || value.contains(char::is_whitespace) {
+        return own();
+    }
+    letter.map(str::to_owned).into_iter().chain([value]).collect()
 }
 
 #[cfg(test)]
@@ -89,18 +112,48 @@ pub mod tests {
     #[test]
     fn options_that_deploy_rs_would_break() {
         let expected = "-p 22 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T";
-        assert_eq!(
-            deploy_rs_ssh_opts(&"h".into(), &connection(&["-p", "22"])).unwrap().as_deref(),
-            Some(expected)
-        );
-        assert_eq!(deploy_rs_ssh_opts(&"h".into(), &connection(&["-o", "ProxyCommand=a b"])).unwrap(), None);
-        let options = deploy_rs_ssh_opts(&"h".into(), &pinned(&["-p", "22"])).unwrap().unwrap();
+        assert_eq!(deploy_rs_ssh_opts(&"h".into(), &connection(&["-p", "22"])).unwrap(), expected);
+        let options = deploy_rs_ssh_opts(&"h".into(), &pinned(&["-p", "22"])).unwrap();
         assert!(options.starts_with("-o UserKnownHostsFile=/s/known_hosts -o Global"), "{options}");
-        let error = deploy_rs_ssh_opts(&"h".into(), &pinned(&["-o", "ProxyCommand=a b"])).unwrap_err();
-        let expected = "the key of h is pinned, and deploy-rs would split `ProxyCommand=a b` at its spaces";
-        assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Refused, expected));
+        for connection in [connection, pinned] {
+            let error =
+                deploy_rs_ssh_opts(&"h".into(), &connection(&["-o", "ProxyCommand=a b"])).unwrap_err();
+            let expected = "deploy-rs would split the ssh option `ProxyCommand=a b` of h at its spaces";
+            assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Refused, expected));
+        }
+        let error = deploy_rs_ssh_opts(&"h".into(), &connection(&["-i", "/my key"])).unwrap_err();
         let remedy =
             "put that option into ~/.ssh/config, or set XTASK_STATE to a state folder without spaces";
         assert_eq!(hint(&error), Some(remedy));
+    }
+    #[test]
+    fn options_with_a_space_between_name_and_value_are_split() {
+        for (options, expected) in [
+            (&["-p 2222", "-tt"][..], Some("-p 2222 -tt")),
+            (&["-o RequestTTY=force", "-oPort 22"], Some("-o RequestTTY=force -o Port=22")),
+            (&["-o", "Port 22", "-o", " Compression=yes"], Some("-o Port=22 -o Compression=yes")),
+            (&["-o SetEnv  A=b", "-i ~/.ssh/id"], Some("-o SetEnv=A=b -i ~/.ssh/id")),
+            (&["-i /my key"], None),
+            (&["-oProxyCommand ssh -W %h:%p b"], None),
+            (&["-o", "SendEnv=A B"], None),
+            (&[""], None),
+            (&["-"], Some("-")),
+            (&["é é"], None),
+        ] {
+            let line = deploy_rs_ssh_opts(&"h".into(), &connection(options)).ok();
+            let expected = expected.map(|words| format!("{words} {} -T", TIMEOUTS.join(" ")));
+            assert_eq!(line, expected, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn fuzz() {
+        crate::base::fuzz::check_text(&["-o Port 22", "-oProxyCommand=a b", "-p 22"], |text| {
+            for is_setting in [false, true] {
+                let words = words_of(text, is_setting).concat();
+                let plain = |text: &str| text.replace(|c: char| c.is_whitespace() || c == '=', "");
+                assert_eq!(plain(&words), plain(text));
+            }
+        });
     }
 }

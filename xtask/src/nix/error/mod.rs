@@ -36,6 +36,8 @@ const NO_IMPORT: &str = "run the tool as another user: the flake builds somethin
 const NOT_READABLE: &str = "run the tool as the user who owns that path: nix reads only what the modes of files allow, \
     also as root, so that no flake reads the private keys of hosts";
 const NO_NETWORK: &str = "check the network: nix could not fetch something that the flake needs";
+const NO_ACCESS: &str = "check the address; for a private repository, or where a server limits requests, set \
+    `access-tokens` or `netrc-file` in nix.conf";
 const NO_DAEMON: &str = "start nix-daemon, which does not answer: `systemctl start nix-daemon`";
 
 const DISK_FULL: &str = "free space in the Nix store, as the disk is full: `nix store gc`";
@@ -90,6 +92,10 @@ const RULES: &[Rule] = &[
     rule(&["'allow-import-from-derivation' is disabled"], NO_IMPORT),
     rule(&["error: opening ", "': Permission denied"], NOT_READABLE),
     rule(&["error: getting status of ", "': Permission denied"], NOT_READABLE),
+    rule(&["unable to download", "HTTP error 401"], NO_ACCESS),
+    rule(&["unable to download", "HTTP error 403"], NO_ACCESS),
+    rule(&["unable to download", "HTTP error 404"], NO_ACCESS),
+    rule(&["unable to download", "HTTP error 429"], NO_ACCESS),
     rule(&["unable to download"], NO_NETWORK),
     rule(&["Could not resolve host"], NO_NETWORK),
     rule(&["cannot connect to socket"], NO_DAEMON),
@@ -105,10 +111,9 @@ const fn rule(patterns: &'static [&'static str], hint: &'static str) -> Rule {
 /// The error for an evaluation of `subject` that failed with `stderr`, with a hint where a rule fits. `folder` is that of
 /// the flake, if it is one of this machine.
 pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Path>) -> anyhow::Error {
-    let text = strip_ansi(stderr);
+    let text = without_passwords(&strip_ansi(stderr));
     let mut message = format!("nix failed on {subject}: {}", summarize(&text));
-    message
-        .extend(own_words::failed_input(&text).map(|input| format!("\n  while fetching the input {input}")));
+    message.extend(own_words::failed_input(&text, &text));
     let words = own_words::of_error(&text);
     let is_far = || folder.is_some_and(|folder| !own_words::names_a_file_of(&words, folder));
     let hint =
@@ -118,10 +123,19 @@ pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Pa
 
 /// The error for a failed build. `messages` are the errors that Nix printed, without escape sequences: the first is the
 /// cause, the others only list what could not be built because of it. `log` is the end of the failed builder's log, which
-/// `read_log DERIVATION` prints whole.
-pub fn build_failed(installable: &str, messages: &[String], log: &[String], read_log: &str) -> anyhow::Error {
-    let cause = messages.first().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
+/// `read_log DERIVATION` prints whole; `words` are the lines of ssh and git, which fetch inputs.
+pub fn build_failed(
+    installable: &str,
+    messages: &[String],
+    words: &[String],
+    log: &[String],
+    read_log: &str,
+) -> anyhow::Error {
+    let first = messages.first().map(|text| without_passwords(text));
+    let cause = first.as_ref().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
     let mut message = format!("nix failed on {installable}: {cause}");
+    let words = without_passwords(&words.join("\n"));
+    message.extend(first.and_then(|text| own_words::failed_input(&text, &words)));
     if !log.is_empty() {
         message.push_str("\n  last lines of the builder's log:");
         message.extend(log.iter().map(|line| format!("\n  | {line}")));
@@ -189,6 +203,27 @@ fn summarize(text: &str) -> String {
         Some(position) => format!("{}\n  at {}", error.trim(), position.trim_end_matches(':')),
         None => error.trim().to_owned(),
     }
+}
+
+/// `text` without the passwords and tokens in its addresses: the user before `@` of a web page, and what follows `:` of
+/// another.
+pub fn without_passwords(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (scheme, address) = rest.split_at(at + "://".len());
+        plain.push_str(scheme);
+        let ends = |c: char| c.is_whitespace() || "/?#'\"`<>".contains(c);
+        let authority = &address[..address.find(ends).unwrap_or(address.len())];
+        let user = authority.rfind('@').map_or("", |at| &authority[..at]);
+        let is_web = scheme.ends_with("http://") || scheme.ends_with("https://");
+        let shown = if is_web { "" } else { user.split(':').next().unwrap_or_default() };
+        plain.push_str(shown);
+        plain.push_str(if shown.len() < user.len() { "…" } else { "" });
+        rest = &address[user.len()..];
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// `text` without the ANSI escape sequences that colour it.

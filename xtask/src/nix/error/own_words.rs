@@ -7,8 +7,24 @@ const FULL: u64 = 16 << 20;
 /// The most lines of ssh and git that are kept of an input that could not be fetched.
 const MAX_WORDS: usize = 8;
 /// How the lines begin that ssh and git print about a connection or a repository.
-const FETCH_WORDS: &[&str] =
-    &["ssh: ", "fatal: ", "ERROR: ", "remote: ", "Host key verification failed", "kex_", "error: RPC"];
+const FETCH_WORDS: &[&str] = &[
+    "Bad owner or permissions",
+    "Connection closed",
+    "Connection reset",
+    "Connection timed out",
+    "ERROR: ",
+    "Enter passphrase",
+    "Host key verification failed",
+    "Load key ",
+    "Permission denied",
+    "Received disconnect",
+    "error: RPC",
+    "fatal: ",
+    "kex_",
+    "remote: ",
+    "sign_and_send_pubkey",
+    "ssh: ",
+];
 
 /// Nix's own words in the error `text`: without its trace, without the lines of a builder's log that it quotes, and
 /// nothing of an error that an expression throws.
@@ -48,22 +64,24 @@ fn is_thrown(trace: &str) -> bool {
     })
 }
 
-/// The input that could not be fetched, and what ssh and git printed about it.
-pub fn failed_input(text: &str) -> Option<String> {
+/// The lines on the input that could not be fetched, by the error `text` of Nix, with those among `printed` by which ssh
+/// and git say why.
+pub fn failed_input(text: &str, printed: &str) -> Option<String> {
     let (trace, _) = split(text);
     let step = |words: &str| trace.lines().rev().find_map(|line| line.trim().strip_prefix(words));
     let url = step("… while fetching the input ")?;
     let name = step("… while updating the flake input ").map_or(String::new(), |name| format!("{name}, "));
     let is_word = |line: &&str| {
-        FETCH_WORDS.iter().any(|begin| line.starts_with(begin)) || line.contains(": Permission denied (")
+        FETCH_WORDS.iter().any(|begin| line.starts_with(begin))
+            || line.contains(": Permission denied (")
+            || line.contains(" host key is known for ")
     };
-    let mut words = text.lines().map(str::trim).filter(is_word).collect::<Vec<_>>();
-    words.dedup();
+    let mut words = printed.lines().map(str::trim).filter(is_word).collect::<Vec<_>>();
     let mut seen = std::collections::HashSet::new();
     words.retain(|line| seen.insert(*line));
     words.truncate(MAX_WORDS);
     let words = words.iter().map(|line| format!("\n  | {line}")).collect::<String>();
-    Some(format!("{name}{url}{words}"))
+    Some(format!("\n  while fetching the input {name}{url}{words}"))
 }
 
 /// Whether the first path in `words` that is below the source of a flake in the store exists in `folder`, or in a

@@ -41,22 +41,27 @@ fn a_failed_build_names_the_cause_and_shows_the_log() {
         "error: builder for '/nix/store/a-dep.drv' failed with exit code 3",
         "error: 1 dependencies of derivation '/nix/store/b-top.drv' failed to build",
     ];
-    let error = build_failed("F#x", &messages.map(str::to_owned), &["one".into(), "two".into()], "nix log");
+    let error =
+        build_failed("F#x", &messages.map(str::to_owned), &[], &["one".into(), "two".into()], "nix log");
     let expected = "nix failed on F#x: builder for '/nix/store/a-dep.drv' failed with exit code 3
   last lines of the builder's log:
   | one
   | two
   full log: nix log /nix/store/a-dep.drv";
     assert_eq!(error.to_string(), expected);
-    let error = build_failed("F", &["error: x".into()], &["p: Exec format error".into()], "nix log");
+    let error = build_failed("F", &["error: x".into()], &[], &["p: Exec format error".into()], "nix log");
     assert!(error.to_string().ends_with("| p: Exec format error"), "{error}");
     assert_eq!(hint(&error), None, "a builder says so, not Nix");
     let executing = "error: executing '/nix/store/a-bash/bin/bash': Exec format error";
-    let error = build_failed("F", &["error: x".into()], &[executing.into()], "nix log");
+    let error = build_failed("F", &["error: x".into()], &[], &[executing.into()], "nix log");
     assert_eq!(hint(&error), Some(CANNOT_RUN));
-    let error = build_failed("F", &["error: x".into()], &["cat: '/x': Permission denied".into()], "nix log");
+    let error =
+        build_failed("F", &["error: x".into()], &[], &["cat: '/x': Permission denied".into()], "nix log");
     assert_eq!(hint(&error), None);
-    assert_eq!(build_failed("F", &[], &[], "nix log").to_string(), "nix failed on F: nix printed no error");
+    assert_eq!(
+        build_failed("F", &[], &[], &[], "nix log").to_string(),
+        "nix failed on F: nix printed no error"
+    );
 }
 
 #[test]
@@ -68,7 +73,7 @@ fn fuzz() {
             let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
             (
                 evaluation_failed(text, &"F", None).to_string(),
-                build_failed("F", &lines, &lines, "nix log").to_string(),
+                build_failed("F", &lines, &lines, &lines, "nix log").to_string(),
             )
         },
     );
@@ -80,10 +85,10 @@ fn builders_and_throws_have_no_remedies() {
     let log = log.map(str::to_owned);
     let quoted = "error: builder for '/nix/store/a-image.drv' failed with exit code 1;\n       last 2 log lines:\n       \
                   > No space left on device\n       > unable to download\n";
-    let error = build_failed("F", &[quoted.to_owned()], &log, "nix log");
+    let error = build_failed("F", &[quoted.to_owned()], &[], &log, "nix log");
     assert_eq!(hint(&error), None);
     let noted = format!("{quoted}note: build failure may have been caused by lack of free disk space");
-    assert!(hint(&build_failed("F", &[noted], &log, "nix log")).unwrap().starts_with("free space"));
+    assert!(hint(&build_failed("F", &[noted], &[], &log, "nix log")).unwrap().starts_with("free space"));
     for thrown in [
         "error:\n  … while calling the 'throw' builtin\n  at /f.nix:1:1:\n\n  error: No space left on device",
         "error:\n  … while calling the 'abort' builtin\n  at /f.nix:1:1:\n\n  error: evaluation aborted with the following \
@@ -139,4 +144,36 @@ fn the_full_disk_is_named() {
     assert!(
         own_words::disks().iter().any(|(folder, _)| folder == &std::env::temp_dir().display().to_string())
     );
+}
+
+#[test]
+fn passwords_in_addresses_are_hidden() {
+    for (text, expected) in [
+        ("'git+https://oauth2:glpat-x@gitlab.com/a.git'", "'git+https://…@gitlab.com/a.git'"),
+        ("https://TOKEN@host/a https://host/a@b", "https://…@host/a https://host/a@b"),
+        (
+            "git+ssh://git@host:22/a ssh://pi:secret@[fe80::1]/x",
+            "git+ssh://git@host:22/a ssh://pi…@[fe80::1]/x",
+        ),
+        ("https://a:b@c@host", "https://…@host"),
+        ("file:///a@b path:/a@b ://", "file:///a@b path:/a@b ://"),
+    ] {
+        assert_eq!(without_passwords(text), expected);
+    }
+}
+
+#[test]
+fn a_refused_download_is_no_lack_of_network() {
+    for (error, expected) in [
+        ("unable to download 'https://api.github.com/repos/a/b': HTTP error 404", NO_ACCESS),
+        ("unable to download 'https://api.github.com/repos/a/b': HTTP error 403", NO_ACCESS),
+        ("unable to download 'https://host/x': Could not resolve host: host", NO_NETWORK),
+        ("unable to download 'https://host/x': HTTP error 502", NO_NETWORK),
+    ] {
+        assert_eq!(
+            hint(&evaluation_failed(&format!("error: {error}"), &"F", None)),
+            Some(expected),
+            "{error}"
+        );
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::HOSTS;
 use super::catalogue::Catalogue;
-use crate::base::{Context, HostName, ImageSource};
+use crate::base::{Context, HostName, ImageSource, Reporter};
 use crate::nix::{self, EvalCache, Fingerprint, Installable};
 use crate::{bail, failure};
 
@@ -77,15 +77,17 @@ impl HostImage {
     /// flake if the derivation still exists.
     fn of_host(cx: &Context, host: &HostName, options: &[String]) -> Result<Self> {
         let function = function(host);
-        let evaluate = || evaluate(cx, &function, options);
+        let evaluate = |reporter: &dyn Reporter| evaluate(cx, &function, options, reporter);
         let is_valid = |answer: &Value| {
             let derivation = answer["images"][0]["derivation"].as_str();
             derivation.is_some_and(|path| std::path::Path::new(path).exists())
         };
-        let answer = if options.is_empty() {
-            EvalCache::new(&cx.state).get_or_evaluate(&cx.launcher, &cx.flake, &function, is_valid, evaluate)
+        let reporter = cx.reporter.as_ref();
+        let answer = if nix::keep_results(options) {
+            let cache = EvalCache::new(&cx.state);
+            cache.get_or_evaluate(&cx.launcher, &cx.flake, &function, is_valid, reporter, evaluate)
         } else {
-            evaluate()
+            evaluate(reporter)
         };
         let answer = parse(answer?, host)?;
         match answer.images.len() {
@@ -105,7 +107,7 @@ impl HostImage {
         let apply = "image: if image.type or null == \"derivation\" then { place = \"attribute\"; path = [ ]; \
                      name = image.name or \"\"; system = image.system or null; derivation = image.drvPath; \
                      file = image.passthru.filePath or image.filePath or null; } else null";
-        let found = nix::eval(&cx.launcher, &cx.flake, attribute, apply, options)?;
+        let found = nix::eval(&cx.launcher, &cx.flake, attribute, apply, options, cx.reporter.as_ref())?;
         let Some(image) = Option::<Self>::deserialize(found).context("reading the image")? else {
             bail!(
                 Usage, "{}#{attribute} is no derivation", cx.flake;
@@ -158,8 +160,10 @@ fn function(host: &HostName) -> String {
 
 /// Calls `function` on all outputs; with a Nix that cannot (2.18), on one output after the other until one has an
 /// image.
-fn evaluate(cx: &Context, function: &str, options: &[String]) -> Result<Value> {
-    match nix::eval(&cx.launcher, &cx.flake, nix::ALL_OUTPUTS, function, options) {
+fn evaluate(cx: &Context, function: &str, options: &[String], reporter: &dyn Reporter) -> Result<Value> {
+    let eval =
+        |output: &str, apply: &str| nix::eval(&cx.launcher, &cx.flake, output, apply, options, reporter);
+    match eval(nix::ALL_OUTPUTS, function) {
         // Nix 2.18 cannot evaluate all outputs at once.
         Err(error) if nix::is_missing_attribute(&error) => {}
         answer => return answer,
@@ -167,7 +171,7 @@ fn evaluate(cx: &Context, function: &str, options: &[String]) -> Result<Value> {
     let mut last = serde_json::json!({ "images": [], "isos": [], "is_configured": false });
     for output in OUTPUTS {
         let apply = format!("it: ({function}) {{ {output} = it; }}");
-        match nix::eval(&cx.launcher, &cx.flake, output, &apply, options) {
+        match eval(output, &apply) {
             Err(error) if nix::is_missing_attribute(&error) => {}
             Ok(answer) if answer["images"] == last["images"] && answer["isos"] == last["isos"] => {
                 last = answer;

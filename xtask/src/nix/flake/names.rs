@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::HOSTS;
-use crate::base::FlakeRef;
 use crate::base::process::Launcher;
+use crate::base::{FlakeRef, Silent};
 use crate::nix;
 
 /// The outputs with names of hosts.
@@ -37,7 +37,7 @@ pub struct BrokenOutput {
 }
 
 impl Names {
-    /// Reads the names of `flake`, with `options` for Nix. Returns them with the outputs that cannot be read.
+    /// Reads the names of `flake`, with `options` for Nix, which keeps the lock as it is. Returns them with the outputs that cannot be read.
     ///
     /// # Errors
     /// That of Nix where it can read no output.
@@ -46,7 +46,9 @@ impl Names {
         flake: &FlakeRef,
         options: &[String],
     ) -> Result<(Self, Vec<BrokenOutput>)> {
-        let eval = |attribute: &str, apply: &str| nix::eval(launcher, flake, attribute, apply, options);
+        let options = nix::keeping_lock(options);
+        let eval =
+            |attribute: &str, apply: &str| nix::eval(launcher, flake, attribute, apply, &options, &Silent);
         let error = match eval(nix::ALL_OUTPUTS, &format!("outputs: (({HOSTS}) outputs).names")) {
             Ok(names) => {
                 let names = parse(&names, flake)?;

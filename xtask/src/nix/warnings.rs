@@ -1,0 +1,155 @@
+//! The warnings of an evaluation: those of Nix, such as that of a dirty git tree, and those of the flake.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::error::without_passwords;
+use super::strip_ansi;
+use crate::base::{Event, Reporter};
+
+/// How warnings begin: those of Nix, of `builtins.warn`, and of `lib.warn` in older versions of nixpkgs.
+const PREFIXES: [&str; 4] =
+    ["warning: ", "evaluation warning: ", "trace: warning: ", "trace: evaluation warning: "];
+/// How the other lines of Nix, ssh and git begin that can follow a warning.
+const OTHERS: [&str; 15] = [
+    "trace: ",
+    "error:",
+    "copying ",
+    "building ",
+    "fetching ",
+    "unpacking ",
+    "downloading ",
+    "querying ",
+    "evaluating ",
+    "these ",
+    "this ",
+    "ssh: ",
+    "remote: ",
+    "fatal: ",
+    "Warning: ",
+];
+/// What Nix warns of because this tool keeps it from writing the lock of a flake.
+const OWN: &str = "not writing modified lock file of flake";
+/// How many warnings are kept.
+const MAX_WARNINGS: usize = 100;
+/// How many lines of a warning are kept, and how many characters of a line.
+const MAX_LINES: usize = 20;
+const MAX_LENGTH: usize = 1000;
+
+/// `line` without the mark of a warning; `None` where it begins none.
+pub fn text_of(line: &str) -> Option<&str> {
+    PREFIXES.iter().find_map(|prefix| line.strip_prefix(prefix))
+}
+
+/// Collects the warnings among the lines that Nix prints.
+#[derive(Default)]
+pub struct Collector {
+    warnings: Vec<String>,
+    /// How many more lines the last warning may have.
+    left: usize,
+    /// Whether the last warning is of the flake, whose further lines are not indented.
+    is_of_flake: bool,
+}
+
+impl Collector {
+    pub fn push(&mut self, line: &str) {
+        let line = strip_ansi(line);
+        let kept = |text: &str| text.chars().take(MAX_LENGTH).collect::<String>();
+        if let Some(text) = text_of(&line) {
+            let is_kept = self.warnings.len() < MAX_WARNINGS && !text.starts_with(OWN);
+            self.left = if is_kept { MAX_LINES } else { 0 };
+            self.is_of_flake = !line.starts_with(PREFIXES[0]);
+            self.warnings.extend(is_kept.then(|| kept(text)));
+        } else if OTHERS.iter().any(|begin| line.starts_with(begin)) || !self.continues(&line) {
+            self.left = 0;
+        } else if let (Some(last), Some(left)) = (self.warnings.last_mut(), self.left.checked_sub(1)) {
+            self.left = left;
+            last.push('\n');
+            last.push_str(&kept(&line));
+        }
+    }
+
+    fn continues(&self, line: &str) -> bool {
+        self.is_of_flake || line.starts_with([' ', '•'])
+    }
+
+    pub fn report(&self, reporter: &dyn Reporter) {
+        self.warnings.iter().for_each(|text| reporter.warn_once(&without_passwords(text.trim_end())));
+    }
+}
+
+/// Passes events on, and keeps the warnings of an evaluation for its cached result.
+pub struct Recorder<'a> {
+    pub reporter: &'a dyn Reporter,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl<'a> Recorder<'a> {
+    pub fn new(reporter: &'a dyn Reporter) -> Self {
+        Self { reporter, warnings: Mutex::default() }
+    }
+
+    pub fn into_warnings(self) -> Vec<String> {
+        self.warnings.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reporter for Recorder<'_> {
+    fn report(&self, event: &Event) {
+        self.reporter.report(event);
+    }
+
+    fn warn_once(&self, text: &str) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        self.reporter.warn_once(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Silent;
+
+    fn collect(text: &str) -> Vec<String> {
+        let mut collector = Collector::default();
+        text.lines().for_each(|line| collector.push(line));
+        let recorder = Recorder::new(&Silent);
+        collector.report(&recorder);
+        recorder.into_warnings()
+    }
+
+    #[test]
+    fn warnings_of_nix_and_of_flakes() {
+        for (stderr, expected) in [
+            ("warning: Git tree '/f' is dirty\n", &["Git tree '/f' is dirty"][..]),
+            (
+                "\u{1b}[35;1mwarning:\u{1b}[0m Git tree '/f' is dirty\ncopying path 'x'\n  y",
+                &["Git tree '/f' is dirty"],
+            ),
+            (
+                "trace: \u{1b}[1;31mwarning: `a' is deprecated\u{1b}[0m\ntrace: hello\nevaluation warning: one\n- two\n\n",
+                &["`a' is deprecated", "one\n- two"],
+            ),
+            (
+                "warning: not writing modified lock file of flake 'path:/f':\n• Added input 'a'\n    'path:/a'\nwarning: b\nc",
+                &["b"],
+            ),
+            (
+                "warning: creating lock file \"/f/flake.lock\": \n• Added input 'a':\n    'path:/a' (1970-01-01)\n",
+                &["creating lock file \"/f/flake.lock\": \n• Added input 'a':\n    'path:/a' (1970-01-01)"],
+            ),
+            ("error: x\n  warning: no\n  at y", &[]),
+        ] {
+            assert_eq!(collect(stderr), expected, "{stderr}");
+        }
+        let endless = collect(&format!("evaluation warning: a\n{}", "b\n".repeat(10_000)));
+        assert_eq!(endless[0].lines().count(), MAX_LINES + 1);
+        assert_eq!(collect(&"warning: a\n".repeat(10_000)).len(), MAX_WARNINGS);
+    }
+
+    #[test]
+    fn fuzz() {
+        let sample =
+            "trace: warning: a\nb\nwarning: Git tree '/f' is dirty\ncopying path 'x'\nevaluation warning: c";
+        crate::base::fuzz::check_text(&[sample], collect);
+    }
+}
