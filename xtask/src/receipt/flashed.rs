@@ -47,7 +47,7 @@ pub struct PayloadReceipt {
     pub identity: Option<Identity>,
     /// The folder of the other files.
     pub files: Option<PathBuf>,
-    /// The paths of all files, folders and links below /persist.
+    /// The paths of all files, folders and links, relative to [`PayloadRoot::folder`](crate::identity::PayloadRoot::folder).
     pub paths: Vec<String>,
     pub added: WrittenPayload,
 }
