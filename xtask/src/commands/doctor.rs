@@ -43,7 +43,7 @@ fn gather(cx: &Context) -> Result<Vec<Finding>> {
         Ok(version) => build_support(cx, *version, &builders),
         Err(_) => Err("unknown without nix".to_owned()),
     };
-    let own = [
+    let requirements = [
         ("nix", version.map(|v| v.to_string()).map_err(|error| failure::with_hint(&error))),
         (SYSTEM, able),
         ("debugfs", debugfs(cx)),
@@ -51,8 +51,8 @@ fn gather(cx: &Context) -> Result<Vec<Finding>> {
         ("ssh", program(cx, "ssh", "run `cargo xtask setup`")),
         ("deploy-rs", program(cx, "deploy", "run `cargo xtask setup`")),
     ];
-    let own = own.into_iter().map(|(name, found)| Finding { name: name.to_owned(), found });
-    Ok(own.chain(builders.into_iter().map(of_builder)).collect())
+    let findings = requirements.into_iter().map(|(name, found)| Finding { name: name.to_owned(), found });
+    Ok(findings.chain(builders.into_iter().map(of_builder)).collect())
 }
 
 /// What the remote builders answer. Settings that cannot be read are an error of [`build_support`].

@@ -73,14 +73,14 @@ pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<St
     Ok(words.join(" "))
 }
 
-/// The words of `option` without a space, where it has the same meaning in them: `-p 22` and `-o Port 22`, which ssh accepts
-/// as one word. `is_setting`: the word before is `-o`.
+/// Splits `option`, which ssh accepts as one word, into words without spaces that mean the same: `-p 22`, `-o Port 22`. An
+/// option that cannot be split stays one word. `is_setting` is whether the word before is `-o`.
 fn words_of(option: &str, is_setting: bool) -> Vec<String> {
-    let own = || vec![option.to_owned()];
+    let unsplit = || vec![option.to_owned()];
     let letter = option.get(..2).filter(|start| start.starts_with('-') && !is_setting);
     let value = option.trim_start_matches(letter.unwrap_or_default()).trim();
     let value = match letter {
-        None if !is_setting => return own(),
+        None if !is_setting => return unsplit(),
         Some("-o") | None => match value.split_once(char::is_whitespace) {
             Some((name, value)) if !name.contains('=') => format!("{name}={}", value.trim_start()),
             _ => value.to_owned(),
@@ -89,7 +89,7 @@ fn words_of(option: &str, is_setting: bool) -> Vec<String> {
     };
     let is_split = option.contains(char::is_whitespace) && !value.is_empty();
     if !is_split || value.contains(char::is_whitespace) {
-        return own();
+        return unsplit();
     }
     letter.map(str::to_owned).into_iter().chain([value]).collect()
 }

@@ -44,8 +44,8 @@ pub fn probe_all(launcher: &Launcher, builders: Vec<Builder>) -> Result<Vec<(Bui
 }
 
 fn probe(launcher: &Launcher, builder: &Builder, check: &dyn Fn() -> Result<()>) -> Result<Answer> {
-    let own = launcher.env("NIX_SSHOPTS").unwrap_or_default();
-    let options = format!("{} {SSH_OPTIONS}", own.to_string_lossy());
+    let user_options = launcher.env("NIX_SSHOPTS").unwrap_or_default();
+    let options = format!("{} {SSH_OPTIONS}", user_options.to_string_lossy());
     let launcher = launcher.clone().with_env("NIX_SSHOPTS", options.trim_start());
     // `ping` is the older name of `info`, which all versions know.
     let store = builder.store();
