@@ -15,7 +15,12 @@ pub enum Event {
     /// A fact.
     Note { text: String },
     /// A fact that the user should act on; the work continues.
-    Warning { text: String },
+    Warning {
+        text: String,
+        /// The remedy.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
     /// One line of the output of a child process.
     Log { text: String },
     /// A phase begins. `total` is in bytes for phases that move bytes, else a count.
@@ -53,7 +58,11 @@ impl Event {
     }
 
     pub fn warning(text: impl Into<String>) -> Self {
-        Self::Warning { text: text.into() }
+        Self::Warning { text: text.into(), hint: None }
+    }
+
+    pub fn warning_with_hint(text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Warning { text: text.into(), hint: Some(hint.into()) }
     }
 
     /// The event of work that ends with `error`.

@@ -105,6 +105,9 @@ fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<
 fn confirmed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<Plan> {
     cx.plan(&plan);
     let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk);
+    if let Some(warning) = image::host_key_warning(&plan.shared_host_keys()) {
+        cx.reporter.report(&warning);
+    }
     for warning in plan.disk.size_warning().into_iter().chain(conflicts) {
         cx.warn(warning);
     }

@@ -202,7 +202,10 @@ fn print_line(line: &str) {
 pub(super) fn line_of(event: &Event) -> Option<String> {
     match event {
         Event::Note { text } => Some(escape::lines(text)),
-        Event::Warning { text } => Some(format!("warning: {}", escape::lines(text))),
+        Event::Warning { text, hint } => {
+            let hint = hint.as_ref().map(|hint| format!("\nhint: {}", escape::line(hint)));
+            Some(format!("warning: {}{}", escape::lines(text), hint.unwrap_or_default()))
+        }
         Event::Log { text } => Some(format!("  | {}", escape::log(text))),
         Event::Step { text } => Some(format!("{:>10}  {}", "", escape::line(text))),
         Event::Found { name, text } => Some(format!("{:>10}  {}", escape::line(name), escape::line(text))),

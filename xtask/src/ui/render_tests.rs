@@ -47,7 +47,8 @@ fn events(text: &str) -> Vec<Event> {
     let text = || text.to_owned();
     let all = vec![
         Event::Note { text: text() },
-        Event::Warning { text: text() },
+        Event::Warning { text: text(), hint: None },
+        Event::Warning { text: text(), hint: Some(text()) },
         Event::Log { text: text() },
         Event::Phase { name: text(), total: Some(1), bytes: true },
         Event::Step { text: text() },
@@ -76,7 +77,12 @@ fn fuzz_lines_of_events() {
         for event in events(text) {
             let Some(shown) = bars::line_of(&event) else { continue };
             match event {
-                Event::Note { .. } | Event::Warning { .. } => is_one_text(&shown, text),
+                Event::Note { .. } | Event::Warning { hint: None, .. } => is_one_text(&shown, text),
+                Event::Warning { hint: Some(_), .. } => {
+                    let (warning, hint) = shown.rsplit_once("\nhint: ").expect("a hint");
+                    is_one_text(warning, text);
+                    is_drawn(hint, 1);
+                }
                 Event::Map { .. } => is_drawn(&shown, 2),
                 _ => is_drawn(&shown, 1),
             }

@@ -20,8 +20,9 @@ fn sd_image_prints_only_the_path() {
     let stored = small_image().len();
     assert_eq!(lines[..2], ["            building image", "warning: Git tree '/f' is dirty"]);
     assert!(lines[2].starts_with("     build  1 step in "), "{lines:?}");
+    assert!(lines[3].starts_with("     check  5.0 KiB in "), "{lines:?}");
     assert!(
-        lines[3].starts_with(&format!("nixos-sd-image-stinky.img.zst: 5.0 KiB, {stored} B compressed, in ")),
+        lines[4].starts_with(&format!("nixos-sd-image-stinky.img.zst: 5.0 KiB, {stored} B compressed, in ")),
         "{lines:?}"
     );
     let build = ["build", "--json", "--no-link", "--log-format", "internal-json", &installable()].join(" ");
@@ -45,7 +46,8 @@ fn sd_image_prints_json() {
     assert_eq!((&result["size"], &result["stored"]), (&5120.into(), &small_image().len().into()));
     let mut events = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
     let names = events.by_ref().map(|event| event["event"].as_str().expect("a name").to_owned());
-    let expected = ["phase", "over", "phase", "step", "progress", "progress", "warning", "done"];
+    let expected =
+        ["phase", "over", "phase", "step", "progress", "progress", "warning", "done", "phase", "done"];
     assert_eq!(names.collect::<Vec<_>>(), expected);
 }
 

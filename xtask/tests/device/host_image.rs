@@ -38,6 +38,19 @@ pub fn stock_image() -> Vec<u8> {
     image_of(&root, 4096, false)
 }
 
+/// A stock image with these ssh host keys inside.
+pub fn image_with_keys(names: &[&str]) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("making a folder");
+    let root = dir.path().join("root");
+    for folder in ["nix/store", "etc/ssh"] {
+        std::fs::create_dir_all(root.join(folder)).expect("making a folder");
+    }
+    for name in names {
+        std::fs::write(root.join("etc/ssh").join(name), "of the image\n").expect("writing");
+    }
+    image_of(&root, 4096, false)
+}
+
 /// The bytes of an image whose one partition is an ext4 with the content of `root`.
 fn image_of(root: &Path, block: usize, full: bool) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("making a folder");

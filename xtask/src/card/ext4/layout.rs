@@ -93,7 +93,14 @@ mod tests {
         std::fs::write(&file, [&head[..], &partition].concat()).unwrap();
         let layout = PartitionTable::parse(&head, head.len() as u64 + size).unwrap();
         let source = Source::open(&file).unwrap();
-        Image { source, size: head.len() as u64 + size, hash: None, layout, file_sha256: None }
+        Image {
+            source,
+            size: head.len() as u64 + size,
+            hash: None,
+            layout,
+            file_sha256: None,
+            host_keys: Vec::new(),
+        }
     }
 
     #[test]

@@ -194,7 +194,8 @@ mod tests {
         encoder.finish().unwrap();
         let source = Source::open(&file).unwrap();
         let layout = PartitionTable::parse(&head, GIB << 30).unwrap();
-        let image = Image { source, size: GIB << 30, hash: None, layout, file_sha256: None };
+        let image =
+            Image { source, size: GIB << 30, hash: None, layout, file_sha256: None, host_keys: Vec::new() };
         let region = image::root(&image).unwrap();
         let payload =
             Payload { root: PayloadRoot::default(), identity: None, files: None, entries: Vec::new() };

@@ -152,7 +152,7 @@ mod tests {
 
     impl Reporter for Warnings {
         fn report(&self, event: &Event) {
-            if let Event::Warning { text } = event {
+            if let Event::Warning { text, .. } = event {
                 self.0.lock().unwrap().push(text.clone());
             }
         }

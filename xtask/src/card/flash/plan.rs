@@ -10,7 +10,7 @@ use super::delta::Mode;
 use crate::bail;
 use crate::base::{Bytes, Plain};
 use crate::card::disk::Disk;
-use crate::card::image::{Ext4Region, Image};
+use crate::card::image::{Ext4Region, HostKeyFile, Image};
 use crate::identity::Payload;
 
 /// A flash that has passed every check. The worker examines the card again and compares it with the plan.
@@ -66,6 +66,22 @@ impl Plan {
     pub fn new(image: Image, disk: Disk, mode: Mode, payload: Option<PayloadPlan>) -> Self {
         let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
         Self { image, disk, mode, payload, unmount }
+    }
+
+    /// The host keys inside the image that the payload does not replace.
+    pub fn shared_host_keys(&self) -> Vec<HostKeyFile> {
+        let is_replaced = |key: &&HostKeyFile| {
+            let partition = self.image.layout.partitions.iter().find(|it| it.number == key.partition);
+            self.payload.as_ref().is_some_and(|payload| {
+                let content = &payload.content;
+                partition.is_some_and(|partition| partition.start == payload.region.start)
+                    && content
+                        .entries
+                        .iter()
+                        .any(|entry| content.root.join(&entry.path) == format!("/{}", key.path))
+            })
+        };
+        self.image.host_keys.iter().filter(|key| !is_replaced(key)).cloned().collect()
     }
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checksums::ImageSums;
 use super::fingerprint::Fingerprint;
+use super::host_keys::HostKeyFile;
 use crate::base::state;
 
 /// The largest number of images in the cache.
@@ -54,6 +55,9 @@ pub struct CachedCheck {
     /// The sums that were computed, at least the SHA-256 of the stored file.
     #[serde(default)]
     pub sums: ImageSums,
+    /// The ssh host keys inside. Check caches of earlier versions do not have them.
+    #[serde(default)]
+    pub host_keys: Option<Vec<HostKeyFile>>,
 }
 
 impl FileId {
@@ -156,7 +160,8 @@ mod tests {
     fn found(file: &Path) -> CachedCheck {
         let file_id = FileId::of(file).unwrap();
         let sums = ImageSums { file: vec![Sum::new(Algorithm::Sha256, &[7; 32])], content: Vec::new() };
-        CachedCheck { file_id, size: 1024, hash: blake3::hash(b"its content"), sums }
+        let host_keys = Some(vec![HostKeyFile { partition: 2, path: "etc/ssh/ssh_host_rsa_key".into() }]);
+        CachedCheck { file_id, size: 1024, hash: blake3::hash(b"its content"), sums, host_keys }
     }
 
     #[test]

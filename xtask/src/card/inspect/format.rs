@@ -34,6 +34,30 @@ impl Format {
 }
 
 impl Format {
+    /// The format that programs expect of a file with the name `name`; `None` for a name that promises none.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let (_, ending) = name.rsplit_once('.')?;
+        match ending.to_ascii_lowercase().as_str() {
+            "img" | "raw" => Some(Self::Raw),
+            "zst" | "zstd" => Some(Self::Zstd),
+            "xz" => Some(Self::Xz),
+            "gz" => Some(Self::Gzip),
+            "bz2" => Some(Self::Bzip2),
+            _ => None,
+        }
+    }
+
+    /// The ending of the name of such an image.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Raw => ".img",
+            Self::Zstd => ".img.zst",
+            Self::Xz => ".img.xz",
+            Self::Gzip => ".img.gz",
+            Self::Bzip2 => ".img.bz2",
+        }
+    }
+
     /// The command that decompresses a file to stdout; `None` for a file that is not compressed.
     pub fn decompress(self) -> Option<&'static str> {
         match self {

@@ -13,6 +13,7 @@ use super::checksums::{Algorithm, Checksums, HashingReader, ImageSums};
 use super::chunk_hash::{self, CHUNK, ChunkHash, read_chunk};
 use super::decode::DOWNLOAD_AGAIN;
 use super::fingerprint::Changed;
+use super::host_keys::{HostKeyFile, HostKeySearch};
 use super::limits::OutOfMemory;
 use super::source::Source;
 use crate::bail;
@@ -38,6 +39,9 @@ pub struct Image {
     /// The SHA-256 of the stored file in hexadecimal digits, if it was computed. The worker has no use for it.
     #[serde(skip)]
     pub file_sha256: Option<String>,
+    /// The ssh host keys inside, if all of the image was read.
+    #[serde(skip)]
+    pub host_keys: Vec<HostKeyFile>,
 }
 
 /// How much of an image is read by the check.
@@ -56,7 +60,7 @@ pub enum Depth {
 /// A truncated or damaged file, a file that exceeds its limits, bytes that are no disk image, and a request to stop.
 pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
-    warn_of_window(&source, reporter);
+    warn_of_file(&source, reporter);
     let checksums = source.checksums()?;
     match source.size {
         Some(size) if depth == Depth::Structure && checksums.of_content().is_empty() => {
@@ -74,9 +78,11 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
 pub fn examine_once(source: Source, cache: &CheckCache, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
     let checksums = source.checksums()?;
-    // A cached check counts only if it has the size that the structure of the file shows, and a sum of the file.
+    // A cached check counts only if it has the size that the structure of the file shows, a sum of the file, and a search
+    // for host keys.
     let fits = |found: &CachedCheck| {
-        source.size.is_none_or(|size| size == found.size) && !found.sums.file.is_empty()
+        let has_size = source.size.is_none_or(|size| size == found.size);
+        has_size && !found.sums.file.is_empty() && found.host_keys.is_some()
     };
     let found = cache.recall(&source.path).filter(fits);
     let Some((found, notes)) = found.and_then(|found| {
@@ -85,11 +91,12 @@ pub fn examine_once(source: Source, cache: &CheckCache, reporter: &dyn Reporter)
     }) else {
         return examine_and_remember(source, cache, reporter);
     };
-    warn_of_window(&source, reporter);
+    warn_of_file(&source, reporter);
     reporter.report(&Event::note("the image was checked before, and the file has not changed since"));
     report(notes, reporter);
     let image = from_head(source, found.size, Some(found.hash))?;
-    Ok(Image { file_sha256: found.sums.file_sha256(), ..image })
+    let host_keys = found.host_keys.unwrap_or_default();
+    Ok(Image { file_sha256: found.sums.file_sha256(), host_keys, ..image })
 }
 
 /// Checks the [whole](Depth::Whole) of `source`, and keeps the result in `cache`.
@@ -98,18 +105,22 @@ pub fn examine_once(source: Source, cache: &CheckCache, reporter: &dyn Reporter)
 /// As for [`examine`].
 pub fn examine_and_remember(source: Source, cache: &CheckCache, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
-    warn_of_window(&source, reporter);
+    warn_of_file(&source, reporter);
     let checksums = source.checksums()?;
     let file_id = FileId::of(&source.path)?;
     let begin = SystemTime::now();
     let (image, sums) = check(source, &checksums, reporter)?;
     if let Some(hash) = image.hash {
-        cache.keep(&image.source.path, CachedCheck { file_id, size: image.size, hash, sums }, begin);
+        let host_keys = Some(image.host_keys.clone());
+        let found = CachedCheck { file_id, size: image.size, hash, sums, host_keys };
+        cache.keep(&image.source.path, found, begin);
     }
     Ok(image)
 }
 
-fn warn_of_window(source: &Source, reporter: &dyn Reporter) {
+/// Warns of a wrong name, and of decompression that takes much memory.
+fn warn_of_file(source: &Source, reporter: &dyn Reporter) {
+    source.name_warning().iter().for_each(|warning| reporter.report(warning));
     if source.window > LARGE_WINDOW {
         let path = source.path.display();
         let memory = Bytes(source.window);
@@ -143,7 +154,7 @@ fn from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Result<Im
     let read = source.stream()?.take(HEAD).read_to_end(&mut head);
     read.map_err(|error| source.refusal(&error))?;
     let layout = layout::parse(&source, &head, size)?;
-    Ok(Image { source, size, hash, layout, file_sha256: None })
+    Ok(Image { source, size, hash, layout, file_sha256: None, host_keys: Vec::new() })
 }
 
 /// Reads all of `source`. Returns the sums that were computed, too.
@@ -159,7 +170,7 @@ fn check(source: Source, checksums: &Checksums, reporter: &dyn Reporter) -> Resu
     let mut file = HashingReader::new(source.file()?, &algorithms);
     let stream = source.decode(StoppableReader { file: &mut file, stopped: &stopped })?;
     let mut stream = HashingReader::new(stream, &checksums.of_content());
-    let (head, size, hash) = read_through(&source, &mut stream, &mut phase, &stopped)?;
+    let read = read_through(&source, &mut stream, &mut phase, &stopped)?;
     let content = stream.finish();
     let sums = ImageSums { file: file.finish(), content };
     let notes = checksums.compare(&source.path, &sums)?;
@@ -168,11 +179,24 @@ fn check(source: Source, checksums: &Checksums, reporter: &dyn Reporter) -> Resu
     let trailer =
         source.trailer.get().map(|trailer| format!("the {trailer} behind the stream are not written"));
     report(trailer, reporter);
+    let ImageContent { head, size, hash, host_keys } = read;
     let layout = layout::parse(&source, &head, size)?;
-    Ok((Image { source, size, hash: Some(hash), layout, file_sha256: sums.file_sha256() }, sums))
+    let file_sha256 = sums.file_sha256();
+    Ok((Image { source, size, hash: Some(hash), layout, file_sha256, host_keys }, sums))
 }
 
-/// The first [`HEAD`] bytes, the size in bytes and the hash of `stream`, the decompressed bytes of `source`.
+/// What a check finds in the content of an image.
+#[derive(Debug)]
+struct ImageContent {
+    /// The first [`HEAD`] bytes.
+    head: Vec<u8>,
+    /// In bytes.
+    size: u64,
+    hash: blake3::Hash,
+    host_keys: Vec<HostKeyFile>,
+}
+
+/// Reads `stream`, the decompressed bytes of `source`, to its end.
 ///
 /// # Errors
 /// [`ExitKind::Refused`] without reading on for a first chunk without a valid partition table, or with a table that
@@ -182,8 +206,9 @@ fn read_through(
     mut stream: impl Read,
     phase: &mut Phase,
     stopped: &(dyn Fn() -> bool + Sync),
-) -> Result<(Vec<u8>, u64, blake3::Hash)> {
+) -> Result<ImageContent> {
     let mut hashes = Vec::new();
+    let mut keys = HostKeySearch::default();
     let mut buffer = vec![0; CHUNK];
     let mut head = Vec::new();
     let mut size = 0;
@@ -195,16 +220,18 @@ fn read_through(
         let len = read.map_err(|(done, error)| decode_error(source, size + done as u64, &error))?;
         if size == 0 {
             head = buffer[..len].to_vec();
-            check_head(source, &head)?;
+            keys = check_head(source, &head)?;
         }
         if len > 0 {
             hashes.push(ChunkHash::of(&buffer[..len]));
         }
+        keys.feed(&buffer[..len]);
         size += len as u64;
         source.limits.check_content(size)?;
         phase.advance(len);
         if len < CHUNK {
-            return Ok((head, size, chunk_hash::whole(&hashes)));
+            let hash = chunk_hash::whole(&hashes);
+            return Ok(ImageContent { head, size, hash, host_keys: keys.finish() });
         }
     }
 }
@@ -219,14 +246,15 @@ fn decode_error(source: &Source, done: u64, error: &std::io::Error) -> anyhow::E
 }
 
 /// Checks the partition table in `head`, the first chunk, so that a wrong table is reported before the rest of the
-/// image is read. An image of less than one chunk is checked later.
-fn check_head(source: &Source, head: &[u8]) -> Result<()> {
+/// image is read. An image of less than one chunk is checked later. Returns the search for host keys in the partitions.
+fn check_head(source: &Source, head: &[u8]) -> Result<HostKeySearch> {
     if head.len() < CHUNK {
-        return Ok(());
+        return Ok(HostKeySearch::default());
     }
     let layout = layout::parse_early(source, head)?;
     let end = layout.partitions.iter().map(Partition::end).max();
-    source.limits.check_content(end.unwrap_or_default())
+    source.limits.check_content(end.unwrap_or_default())?;
+    Ok(HostKeySearch::new(&layout))
 }
 
 /// A reader that fails after a request to stop, so that a decoder that produces nothing stops, too.

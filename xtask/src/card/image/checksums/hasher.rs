@@ -12,8 +12,8 @@ use super::sum::{Algorithm, Sum};
 /// The number of reads that may wait to be hashed.
 const WAITING: usize = 8;
 
-/// The hashes that are computed at the same time.
-struct Hashers(Vec<(Algorithm, Box<dyn DynDigest + Send>)>);
+/// Hashes that are computed at the same time.
+pub struct Hashers(Vec<(Algorithm, Box<dyn DynDigest + Send>)>);
 
 impl Hashers {
     fn new(algorithms: &BTreeSet<Algorithm>) -> Self {
@@ -29,8 +29,8 @@ impl Hashers {
     }
 }
 
-/// Where the bytes are hashed.
-enum Hasher {
+/// A hasher in a thread of its own.
+pub enum Hasher {
     Thread {
         sender: SyncSender<Vec<u8>>,
         thread: JoinHandle<Vec<Sum>>,
@@ -40,7 +40,8 @@ enum Hasher {
 }
 
 impl Hasher {
-    fn start(algorithms: &BTreeSet<Algorithm>) -> Self {
+    /// Starts to hash with `algorithms`.
+    pub fn start(algorithms: &BTreeSet<Algorithm>) -> Self {
         let (sender, receiver) = sync_channel::<Vec<u8>>(WAITING);
         let mut hashers = Hashers::new(algorithms);
         let hash = move || {
@@ -55,7 +56,8 @@ impl Hasher {
         }
     }
 
-    fn update(&mut self, bytes: &[u8]) {
+    /// Hashes the next `bytes`.
+    pub fn update(&mut self, bytes: &[u8]) {
         match self {
             // Without the thread there are no sums, and then no sum fits.
             Self::Thread { sender, .. } => drop(sender.send(bytes.to_vec())),
@@ -63,7 +65,8 @@ impl Hasher {
         }
     }
 
-    fn finish(self) -> Vec<Sum> {
+    /// The sums of all bytes.
+    pub fn finish(self) -> Vec<Sum> {
         match self {
             Self::Thread { sender, thread } => {
                 drop(sender);

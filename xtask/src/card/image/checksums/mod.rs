@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use self::file::{ChecksumFile, Names, Scope};
 use crate::bail;
 
-pub use hasher::HashingReader;
+pub use hasher::{Hasher, HashingReader};
 pub use sum::{Algorithm, Sum};
 
 /// The checksums that the user passes.

@@ -18,7 +18,7 @@ use super::members::FoundTrailer;
 use super::xz;
 use super::zstd_frames;
 use crate::base::failure::ExitKind;
-use crate::base::{Bytes, shell};
+use crate::base::{Bytes, Event, shell};
 use crate::card::inspect::{Format, OTHER_HEAD, OtherFile, WITH_DICTIONARY};
 use crate::failure;
 
@@ -97,6 +97,31 @@ impl Source {
             Format::Gzip | Format::Bzip2 => {}
         }
         Ok(())
+    }
+
+    /// The warning of a name that promises another format. The tool goes by the content, other programs by the name.
+    pub fn name_warning(&self) -> Option<Event> {
+        let wrong = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Format::of_name(&name).is_some_and(|promised| promised != self.format)
+        };
+        let path = self.link.iter().chain([&self.path]).find(wrong)?;
+        let name = path.display();
+        Some(match self.format {
+            Format::Raw => Event::warning_with_hint(
+                format!(
+                    "{name} is not compressed, whatever its name says: programs that go by the name reject it"
+                ),
+                format!("rename it to `{}`", path.with_extension("").display()),
+            ),
+            format => Event::warning_with_hint(
+                format!(
+                    "{name} is compressed with {format}, whatever its name says: programs that go by the name reject it \
+                     or write the compressed bytes to a card"
+                ),
+                format!("give it the ending {}", format.ending()),
+            ),
+        })
     }
 
     /// The refusal of a file whose content is something else than a disk image.

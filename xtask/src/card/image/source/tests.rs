@@ -178,3 +178,55 @@ fn errors_of_opening_have_kinds_and_hints() {
         assert_eq!(kind(&error), expected_kind, "{error}");
     }
 }
+
+/// What the user is told of a file with this content and name.
+fn warned_of_name(dir: &Path, name: &str, content: &[u8]) -> Option<(String, String)> {
+    let path = dir.canonicalize().unwrap().join(name);
+    std::fs::write(&path, content).unwrap();
+    let warning = Source::open(&path).unwrap().name_warning();
+    std::fs::remove_file(&path).unwrap();
+    warning.map(|event| match event {
+        Event::Warning { text, hint: Some(hint) } => (text.replace(path.to_str().unwrap(), name), hint),
+        other => panic!("{other:?}"),
+    })
+}
+
+#[test]
+fn a_name_that_promises_another_format_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = vec![7; 1024];
+    let packed = |format| packed(format, &raw);
+    for (name, content) in [
+        ("a.img", raw.clone()),
+        ("a.raw", raw.clone()),
+        ("a", raw.clone()),
+        ("a.bin", packed(Format::Xz)),
+        ("a.img.zst", packed(Format::Zstd)),
+        ("A.IMG.XZ", packed(Format::Xz)),
+        ("a.raw.gz", packed(Format::Gzip)),
+        ("a.img.bz2", packed(Format::Bzip2)),
+    ] {
+        assert_eq!(warned_of_name(dir.path(), name, &content), None, "{name}");
+    }
+    let (text, hint) = warned_of_name(dir.path(), "a.img.zst", &raw).unwrap();
+    let words = "a.img.zst is not compressed, whatever its name says: programs that go by the name reject it";
+    assert_eq!(text, words);
+    assert!(hint.starts_with("rename it to `/") && hint.ends_with("/a.img`"), "{hint}");
+    for (name, format, ending) in [
+        ("a.img", Format::Zstd, ".img.zst"),
+        ("a.img.xz", Format::Gzip, ".img.gz"),
+        ("a.raw", Format::Bzip2, ".img.bz2"),
+    ] {
+        let (text, hint) = warned_of_name(dir.path(), name, &packed(format)).unwrap();
+        assert!(
+            text.starts_with(&format!("{name} is compressed with {format}, whatever its name says: ")),
+            "{text}"
+        );
+        assert_eq!(hint, format!("give it the ending {ending}"));
+    }
+    let [link, target] = ["latest.img", "a.img.xz"].map(|name| dir.path().join(name));
+    std::fs::write(&target, packed(Format::Xz)).unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    assert!(Source::open(&link).unwrap().name_warning().is_some());
+    assert!(Source::open(&target).unwrap().name_warning().is_none());
+}

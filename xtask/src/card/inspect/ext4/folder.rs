@@ -95,7 +95,7 @@ fn check_block(block: &[u8], inode: &Inode) -> Result<()> {
 }
 
 /// Calls `each` with the name and the inode of each entry of a `block`.
-fn each_entry(block: &[u8], each: &mut impl FnMut(&[u8], u32)) -> Result<()> {
+pub(super) fn each_entry(block: &[u8], each: &mut impl FnMut(&[u8], u32)) -> Result<()> {
     let mut rest = block;
     while rest.len() >= 8 {
         // The length of an entry that fills a block of 64 KiB does not fit into 16 bits.

@@ -64,6 +64,12 @@ impl Inode {
         self.mode & 0o170_000 == 0o120_000
     }
 
+    /// The target of a link that is short enough to stand in the inode.
+    pub(super) fn short_target(&self) -> Option<&[u8]> {
+        let len = usize::try_from(self.size).ok().filter(|_| self.is_link())?;
+        self.block.get(..len).filter(|_| (1..60).contains(&len))
+    }
+
     pub(super) fn has_extents(&self) -> bool {
         self.flags & EXTENTS != 0
     }

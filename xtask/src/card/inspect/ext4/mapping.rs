@@ -96,8 +96,7 @@ impl Ext4<'_> {
             if depth == 0 {
                 return Ok(leaf(entry, index));
             }
-            let child = u64::from(le16(&entry[8..])) << 32 | u64::from(le32(&entry[4..]));
-            node = self.block(child)?;
+            node = self.block(child(entry))?;
             check_node(&node, inode)?;
             depth -= 1;
         }
@@ -128,6 +127,45 @@ impl Ext4<'_> {
         }
         Ok(mapped_block(number))
     }
+}
+
+/// Where the blocks of a file are, as far as its inode says.
+pub(super) enum ShortMap {
+    /// The start and the length of each run, in blocks: all runs of a file with few fragments.
+    Runs(Vec<(u64, u32)>),
+    /// The blocks of the extent tree that have the runs.
+    Nodes(Vec<u64>),
+    /// A deeper tree.
+    Unknown,
+}
+
+/// The map in `inode`; of a block map only the direct blocks.
+pub(super) fn short_map(inode: &Inode) -> ShortMap {
+    if !inode.has_extents() {
+        let numbers = (0..12).map(|index| slot(&inode.block, index)).filter(|number| *number != 0);
+        return ShortMap::Runs(numbers.map(|number| (number.into(), 1)).collect());
+    }
+    match header(&inode.block) {
+        Ok((_, 0)) => ShortMap::Runs(node_runs(&inode.block)),
+        Ok((entries, 1)) => {
+            let entries = inode.block[ENTRY..].chunks_exact(ENTRY).take(entries.into());
+            ShortMap::Nodes(entries.map(child).collect())
+        }
+        _ => ShortMap::Unknown,
+    }
+}
+
+/// The written runs in `node`, a leaf of an extent tree.
+pub(super) fn node_runs(node: &[u8]) -> Vec<(u64, u32)> {
+    let Ok((entries, 0)) = header(node) else { return Vec::new() };
+    let entries = node[ENTRY..].chunks_exact(ENTRY).take(entries.into());
+    let runs = entries.map(|entry| leaf(entry, le32(entry).into()));
+    runs.filter_map(|run| Some((run.start?, u32::try_from(run.blocks).ok()?))).collect()
+}
+
+/// The block of the child of an inner `entry` of an extent tree.
+fn child(entry: &[u8]) -> u64 {
+    u64::from(le16(&entry[8..])) << 32 | u64::from(le32(&entry[4..]))
 }
 
 /// The number in the slot `index` of a block map; 0 behind its end.

@@ -7,6 +7,7 @@ mod inode;
 mod journal;
 mod mapping;
 mod path;
+mod streamed;
 mod superblock;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -23,6 +24,7 @@ use folder::Folders;
 use journal::Journal;
 
 pub use inode::Inode;
+pub use streamed::StreamedExt4;
 pub use superblock::{SIZE, START, Superblock};
 
 /// An open file system.

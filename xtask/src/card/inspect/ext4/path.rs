@@ -7,7 +7,7 @@ use crate::bail;
 use crate::base::Plain;
 
 /// The number of links that are followed, as in Linux.
-const MAX_LINKS: usize = 40;
+pub(super) const MAX_LINKS: usize = 40;
 /// The length of the longest path, as in Linux.
 const MAX_PATH: u64 = 4096;
 /// The inode of the root folder.
@@ -41,10 +41,10 @@ impl Ext4<'_> {
 
     /// The target of the link `inode`.
     pub fn target(&self, inode: &Inode) -> Result<Vec<u8>> {
-        match usize::try_from(inode.size) {
-            Ok(len @ 1..60) => Ok(inode.block[..len].to_vec()),
-            Ok(60..) => self.content(inode, MAX_PATH).context("reading a link"),
-            _ => bail!(Verification, "a link has no target"),
+        match inode.short_target() {
+            Some(target) => Ok(target.to_vec()),
+            None if inode.size > 0 => self.content(inode, MAX_PATH).context("reading a link"),
+            None => bail!(Verification, "a link has no target"),
         }
     }
 
@@ -88,7 +88,7 @@ impl Ext4<'_> {
 }
 
 /// The names in `path`, in reverse order.
-fn split(path: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn split(path: &[u8]) -> Vec<Vec<u8>> {
     let names = path.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
     names.rev().map(<[u8]>::to_vec).collect()
 }

@@ -55,7 +55,7 @@ fn tree() -> tempfile::TempDir {
     dir
 }
 
-const VARIANTS: [&[&str]; 5] = [
+pub(crate) const VARIANTS: [&[&str]; 5] = [
     &["-b", "1024", "-O", "metadata_csum,64bit"],
     &["-b", "1024", "-O", "^metadata_csum,^64bit", "-g", "2048"],
     &["-b", "1024", "-O", "^extents,^64bit,^has_journal"],

@@ -1,0 +1,252 @@
+//! The ssh host keys inside an image: all its cards share them. They are found while the check reads the image, without
+//! reading it again.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Event, Plain};
+use crate::card::inspect::ext4::StreamedExt4;
+use crate::card::inspect::{Partition, PartitionTable};
+
+/// Where hosts keep their keys: on a partition that is /, and on one that is /nix or has it inside.
+const FOLDERS: [&str; 3] = ["etc/ssh", "persist/etc/ssh", "nix/persist/etc/ssh"];
+
+/// The parts of [`FOLDERS`].
+const PARTS: [&[u8]; 4] = [b"etc", b"ssh", b"persist", b"nix"];
+
+/// The remedy for keys inside an image.
+const HINT: &str = "build the image without a key: `cargo xtask flash HOST` gives each card a key of its own";
+
+/// A host key inside an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostKeyFile {
+    /// The number of the partition.
+    pub partition: u32,
+    /// The path from the root of the partition.
+    pub path: String,
+}
+
+impl fmt::Display for HostKeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on partition {}", Plain(&self.path), self.partition)
+    }
+}
+
+/// The warning of the host `keys` inside an image, if there are any.
+pub fn host_key_warning(keys: &[HostKeyFile]) -> Option<Event> {
+    let named = keys.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let more = if keys.len() > 3 { " and more" } else { "" };
+    let text = match keys.len() {
+        0 => return None,
+        1 => format!("the image has an ssh host key inside: {named}; all its cards share that key"),
+        _ => format!("the image has ssh host keys inside: {named}{more}; all its cards share these keys"),
+    };
+    Some(Event::warning_with_hint(text, HINT))
+}
+
+/// Whether `name` is that of a private host key, as sshd and ssh-keygen call them.
+fn is_host_key(name: &[u8]) -> bool {
+    name.len() < 256 && name.starts_with(b"ssh_host_") && name.ends_with(b"_key")
+}
+
+fn is_on_the_way(name: &[u8]) -> bool {
+    PARTS.contains(&name) || is_host_key(name)
+}
+
+/// A search for host keys in an image that is read from its start to its end.
+#[derive(Default)]
+pub struct HostKeySearch {
+    /// The partitions that do not end before the current byte, the first one last.
+    ahead: Vec<Partition>,
+    /// The file system of the first of them.
+    current: Option<StreamedExt4>,
+    /// The number of bytes so far.
+    at: u64,
+    found: Vec<HostKeyFile>,
+}
+
+impl HostKeySearch {
+    /// Searches the partitions of `layout`. Of partitions that overlap, only the first is searched.
+    pub fn new(layout: &PartitionTable) -> Self {
+        let mut partitions = layout.partitions.clone();
+        partitions.sort_by_key(|partition| partition.start);
+        let mut end = 0;
+        partitions.retain(|partition| {
+            let is_apart = partition.start >= end;
+            end = end.max(partition.end());
+            is_apart
+        });
+        partitions.reverse();
+        Self { ahead: partitions, current: None, at: 0, found: Vec::new() }
+    }
+
+    /// Takes the next `bytes` of the image.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let Some(partition) = self.ahead.last() else { return };
+            let is_inside = self.at >= partition.start;
+            let end = if is_inside { partition.end() } else { partition.start };
+            let left = usize::try_from(end - self.at).unwrap_or(usize::MAX);
+            let (next, rest) = bytes.split_at(left.min(bytes.len()));
+            if is_inside {
+                let size = partition.size;
+                self.current.get_or_insert_with(|| StreamedExt4::new(size, is_on_the_way)).feed(next);
+            }
+            self.at += next.len() as u64;
+            bytes = rest;
+            if is_inside && self.at == end {
+                self.end_partition();
+            }
+        }
+    }
+
+    fn end_partition(&mut self) {
+        let Some(partition) = self.ahead.pop() else { return };
+        let Some(files) = self.current.take().map(StreamedExt4::finish) else { return };
+        let mut inodes = Vec::new();
+        for folder in FOLDERS {
+            for (name, inode) in files.filled_files(folder, is_host_key) {
+                // Two folders may be one.
+                if !inodes.contains(&inode) {
+                    inodes.push(inode);
+                    let path = format!("{folder}/{}", String::from_utf8_lossy(name));
+                    self.found.push(HostKeyFile { partition: partition.number, path });
+                }
+            }
+        }
+    }
+
+    /// The keys that were found.
+    pub fn finish(self) -> Vec<HostKeyFile> {
+        self.found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{CheckCache, Depth, Source, examine, examine_and_remember, examine_once};
+    use super::*;
+    use crate::base::Silent;
+    use crate::card::inspect::ext4::tests::made;
+    use crate::card::inspect::mbr;
+
+    /// A partition of `mib` MiB with these files, each with its content.
+    fn root(files: &[(&str, &str)], mib: u64) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        made(&["-L", "NIXOS_SD", "-d", dir.path().to_str().unwrap()], mib)
+    }
+
+    /// An image of partitions, each with its first sector.
+    fn image(partitions: &[(u32, &[u8])]) -> Vec<u8> {
+        let sectors = |bytes: &[u8]| u32::try_from(bytes.len() / 512).unwrap();
+        let entries = partitions.iter().map(|(start, bytes)| (0x83, false, *start, sectors(bytes)));
+        let mut image = mbr(&entries.collect::<Vec<_>>()).to_vec();
+        for (start, bytes) in partitions {
+            let start = usize::try_from(*start).unwrap() * 512;
+            image.resize(image.len().max(start + bytes.len()), 0);
+            image[start..start + bytes.len()].copy_from_slice(bytes);
+        }
+        image
+    }
+
+    fn keys(image: &[u8], file: &Path) -> Vec<String> {
+        std::fs::write(file, zstd::encode_all(image, 1).unwrap()).unwrap();
+        let image = examine(Source::open(file).unwrap(), Depth::Whole, &Silent).unwrap();
+        image.host_keys.iter().map(ToString::to_string).collect()
+    }
+
+    const ED25519: &str = "etc/ssh/ssh_host_ed25519_key";
+
+    #[test]
+    fn keys_are_found_where_hosts_read_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pi.img.zst");
+        let firmware = [&[0xeb, 0x58][..], &[7; 4094]].concat().repeat(256);
+        for (files, expected) in [
+            (&[(ED25519, "secret")][..], &["etc/ssh/ssh_host_ed25519_key on partition 2"][..]),
+            (
+                &[
+                    ("persist/etc/ssh/ssh_host_rsa_key", "secret"),
+                    ("persist/etc/ssh/ssh_host_rsa_key.pub", "x"),
+                ],
+                &["persist/etc/ssh/ssh_host_rsa_key on partition 2"],
+            ),
+            (
+                &[("nix/persist/etc/ssh/ssh_host_a_key", "secret"), (ED25519, "secret")],
+                &[
+                    "etc/ssh/ssh_host_ed25519_key on partition 2",
+                    "nix/persist/etc/ssh/ssh_host_a_key on partition 2",
+                ],
+            ),
+            (&[("etc/ssh/ssh_host_ed25519_key.pub", "x"), ("etc/ssh/sshd_config", "x")], &[]),
+            (&[(ED25519, "")], &[]),
+            (&[("nix/store/a-keys/etc/ssh/ssh_host_ed25519_key", "secret")], &[]),
+            (&[], &[]),
+        ] {
+            // Also where the partition begins in the middle of a block and of a chunk.
+            for start in [4096, 4099] {
+                let image = image(&[(2048, &firmware), (start, &root(files, 8))]);
+                assert_eq!(keys(&image, &file), expected, "{files:?}");
+            }
+        }
+        let nix = root(&[(ED25519, "secret")], 8);
+        let both = image(&[(2048, &nix), (2048 + 16384, &nix)]);
+        assert_eq!(keys(&both, &file).len(), 2);
+        assert_eq!(keys(&image(&[(2048, &firmware)]), &file), [""; 0]);
+        // The end of the partition is missing: the image is refused for that.
+        std::fs::write(&file, zstd::encode_all(&both[..6 << 20], 1).unwrap()).unwrap();
+        assert!(examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).is_err());
+    }
+
+    #[test]
+    fn of_partitions_that_overlap_the_first_is_searched() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut image = image(&[(2048, &root(&[(ED25519, "secret")], 8))]);
+        image[462..478].copy_from_slice(&mbr(&[(0x83, false, 2056, 4096)])[446..462]);
+        let found = keys(&image, &dir.path().join("pi.img.zst"));
+        assert_eq!(found, ["etc/ssh/ssh_host_ed25519_key on partition 1"]);
+    }
+
+    #[test]
+    fn a_cached_check_has_the_keys_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pi.img");
+        std::fs::write(&file, image(&[(2048, &root(&[(ED25519, "secret")], 8))])).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        let cache = CheckCache::new(&dir.path().join("state"));
+        let open = || Source::open(&file).unwrap();
+        let checked = examine_and_remember(open(), &cache, &Silent).unwrap();
+        assert_eq!(checked.host_keys.len(), 1);
+        assert_eq!(examine_once(open(), &cache, &Silent).unwrap().host_keys, checked.host_keys);
+        // An earlier version has searched no keys.
+        let path = dir.path().join("state/checked-images.json");
+        let mut cached = serde_json::from_slice::<serde_json::Value>(&std::fs::read(&path).unwrap()).unwrap();
+        cached[0].as_object_mut().unwrap().remove("host_keys").unwrap();
+        std::fs::write(&path, cached.to_string()).unwrap();
+        assert_eq!(examine_once(open(), &cache, &Silent).unwrap().host_keys, checked.host_keys);
+    }
+
+    #[test]
+    fn the_warning_names_the_keys() {
+        let key = |partition, path: &str| HostKeyFile { partition, path: path.to_owned() };
+        let text = |keys: &[HostKeyFile]| match host_key_warning(keys) {
+            Some(Event::Warning { text, hint: Some(_) }) => Some(text),
+            _ => None,
+        };
+        assert_eq!(text(&[]), None);
+        let expected = "the image has an ssh host key inside: etc/ssh/ssh_host_a_key on partition 2; all its cards share \
+                        that key";
+        assert_eq!(text(&[key(2, "etc/ssh/ssh_host_a_key")]).as_deref(), Some(expected));
+        let many = text(&["a", "b\n", "c", "d"].map(|name| key(1, name))).unwrap();
+        assert!(many.contains(", c on partition 1 and more; all its cards share these keys"), "{many}");
+        assert!(!many.contains('\n'), "{many}");
+    }
+}
