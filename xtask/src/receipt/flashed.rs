@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Timestamp;
 use crate::base::{FlakeRef, HostName};
 use crate::card::disk::{Disk, DiskKind};
-use crate::card::flash::{Mode, Plan, Rates, Report, Seconds, WrittenPayload};
+use crate::card::flash::{FILE_SHA256, Mode, Plan, Rates, Report, Seconds, WrittenPayload};
 use crate::card::inspect::PartitionTable;
 use crate::identity::{Identity, Payload};
 use crate::nix::StorePath;
@@ -66,6 +66,9 @@ pub struct ImageId {
     /// The hash of the decompressed image, as read back from the card.
     #[serde(with = "crate::card::image::digest")]
     pub hash: blake3::Hash,
+    /// The SHA-256 of the image file in hexadecimal digits. Receipts of earlier versions do not have it.
+    #[serde(default)]
+    pub file_sha256: Option<String>,
     pub layout: PartitionTable,
 }
 
@@ -89,11 +92,12 @@ impl Flashed {
         let path = plan.image.source.path.clone();
         let layout = plan.image.layout.clone();
         let store_path = store_path(&path);
+        let file_sha256 = plan.image.file_sha256.clone();
         Self {
             when: Timestamp::now(),
             host: source.map(|(host, _)| host.to_owned()),
             flake: source.map(|(_, flake)| flake.to_string()),
-            image: ImageId { path, store_path, size: report.size, hash: report.hash, layout },
+            image: ImageId { path, store_path, size: report.size, hash: report.hash, file_sha256, layout },
             payload: PayloadReceipt::new(plan, report),
             card: CardId::new(&plan.disk),
             mode: report.mode,
@@ -141,15 +145,20 @@ impl PayloadReceipt {
 }
 
 impl fmt::Display for Flashed {
-    /// `flashed 2026-11-25 12:00 UTC with the image of stinky, hash 5b9f…`; with `{:#}` the hash is short.
+    /// `flashed 2026-11-25 12:00 UTC with the image of stinky, SHA-256 of the image file 5b9f…`; with `{:#}` the hash is
+    /// short.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "flashed {} with the image ", self.when)?;
         match &self.host {
             Some(host) => write!(f, "of {host}"),
             None => write!(f, "{}", self.image.path.display()),
         }?;
-        let hash = self.image.hash.to_hex();
-        write!(f, ", hash {}", if f.alternate() { &hash[..SHORT_HASH] } else { &hash })?;
+        let (what, hash) = match &self.image.file_sha256 {
+            Some(sum) => (FILE_SHA256, sum.clone()),
+            None => ("hash", self.image.hash.to_hex().to_string()),
+        };
+        let shown = if f.alternate() { hash.get(..SHORT_HASH).unwrap_or(&hash) } else { &hash };
+        write!(f, ", {what} {shown}")?;
         self.payload.as_ref().map_or(Ok(()), |payload| write!(f, ", and {}", payload.words))
     }
 }

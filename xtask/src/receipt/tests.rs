@@ -263,12 +263,15 @@ fn receipts_as_text() {
     let when = Timestamp::at(1_795_608_000);
     let (host, flake) = stinky();
     let flashed = Flashed { when, ..Flashed::new(Some((&host, &flake)), &plan, &report) };
-    let hash = report.hash;
-    let words = format!("flashed 2026-11-25 12:00 UTC with the image of stinky, hash {hash}");
-    assert_eq!(flashed.to_string(), words);
-    let short =
-        format!("flashed 2026-11-25 12:00 UTC with the image of stinky, hash {}", &hash.to_hex()[..12]);
+    let sum = plan.image.file_sha256.clone().unwrap();
+    let of_stinky = "flashed 2026-11-25 12:00 UTC with the image of stinky";
+    assert_eq!(flashed.to_string(), format!("{of_stinky}, SHA-256 of the image file {sum}"));
+    let short = format!("{of_stinky}, SHA-256 of the image file {}", &sum[..12]);
     assert_eq!(format!("{:#}", Receipt::from(flashed.clone())), short);
-    let words = format!("with the image {}, hash {hash}", plan.image.source.path.display());
-    assert!(Flashed { host: None, ..flashed }.to_string().ends_with(&words));
+    let words =
+        format!("with the image {}, SHA-256 of the image file {sum}", plan.image.source.path.display());
+    assert!(Flashed { host: None, ..flashed.clone() }.to_string().ends_with(&words));
+    // An earlier version has written the receipt.
+    let image = flashed::ImageId { file_sha256: None, ..flashed.image.clone() };
+    assert_eq!(Flashed { image, ..flashed }.to_string(), format!("{of_stinky}, hash {}", report.hash));
 }

@@ -3,7 +3,7 @@
 use crate::fake_nix::{Answers, FLAKE, fails};
 use crate::flash::{build_with_image, card, image};
 use crate::support::worker::{request, run_job};
-use crate::support::{Sandbox, content_hash};
+use crate::support::{Sandbox, file_sum, sha256};
 
 #[test]
 fn card_commands_check_their_arguments() {
@@ -61,7 +61,7 @@ fn a_missing_device_and_an_empty_reader_are_refused() {
 
 #[test]
 fn card_verify_compares_the_card_with_the_image_of_its_host() {
-    let (answers, _out) = build_with_image();
+    let (answers, out) = build_with_image();
     let nix = answers.install();
     let card = card(&nix);
     let device = card.to_str().expect("a plain path");
@@ -74,12 +74,14 @@ fn card_verify_compares_the_card_with_the_image_of_its_host() {
     assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 0xee));
     let options = ["--identity", "none", "--allow-virtual", "--yes", "--expect-size", "4MiB"];
     nix.run(&[&["--flake", FLAKE, "flash", "stinky", device], &options[..]].concat()).assert_code(0);
-    let hash = content_hash(&image());
-    let holds = format!("{device} holds the image: 2.0 MiB compared, hash {hash}\n");
+    let sum = sha256(&image());
+    let holds =
+        format!("{device} holds the image: 2.0 MiB compared, SHA-256 of its first 2097152 bytes {sum}\n");
     for args in [&["stinky", device][..], &[device]] {
         verify(args).assert_code(0).assert_stdout(&holds);
     }
-    let origin = format!(" UTC with the image of stinky, hash {hash}\n");
+    let file = out.path().join("sd-image/nixos-sd-image-stinky.img.zst");
+    let origin = format!(" UTC with the image of stinky, {}\n", file_sum(&file));
     let stdout = nix.run(&["card", "inspect", device]).stdout;
     assert!(stdout.ends_with(&origin) && stdout.contains("\norigin  flashed 2"), "{stdout}");
     let receipts = std::fs::read_dir(nix.path("state").join("receipts")).unwrap();

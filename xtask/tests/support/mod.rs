@@ -134,6 +134,16 @@ fn drop_overrides() {
     }
 }
 
+/// The SHA-256 of `bytes` in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    <sha2::Sha256 as sha2::Digest>::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What results and receipts say of the image in `file`.
+pub fn file_sum(file: &Path) -> String {
+    format!("SHA-256 of the image file {}", sha256(&fs::read(file).expect("reading the image")))
+}
+
 /// The hash of an image in receipts and results: BLAKE3 of the XXH3-128 hashes of its chunks of 1 MiB.
 pub fn content_hash(content: &[u8]) -> String {
     let list = content.chunks(1 << 20).map(|chunk| xxhash_rust::xxh3::xxh3_128(chunk).to_be_bytes());

@@ -1,5 +1,6 @@
 //! The outcome of a run, and assertions about it that can be chained.
 
+use std::path::Path;
 use std::process::Output;
 
 /// The outcome of a run of the binary.
@@ -22,10 +23,7 @@ impl Outcome {
     #[track_caller]
     pub fn file_sum(&self) -> String {
         let file = self.stderr.lines().find_map(|line| line.strip_prefix("image   ")).expect("a plan");
-        let bytes = std::fs::read(file).expect("reading the image");
-        let sum = <sha2::Sha256 as sha2::Digest>::digest(bytes);
-        let hex = sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        format!("SHA-256 of the image file {hex}")
+        super::file_sum(Path::new(file))
     }
 
     /// Asserts the exit code.

@@ -19,6 +19,7 @@ use super::pipeline::{self, Chunk, all_zero};
 use crate::base::failure::ExitKind;
 use crate::base::{ChunkMap, ChunkState, Event, Phase, Reporter};
 use crate::card::image::chunk_hash::{self, ChunkHash};
+use crate::card::image::{Algorithm, Hasher};
 use crate::{bail, failure};
 
 /// Compares the beginning of `card` with `content`. Where `content` is the image that the `payload` was written on top
@@ -71,9 +72,35 @@ fn without_cache(card: &dyn Card) -> Result<CardIo<'_>> {
     Ok(CardIo::new(card))
 }
 
+/// The SHA-256 of what is read from the card.
+struct CardHash(Option<Hasher>);
+
+impl Default for CardHash {
+    fn default() -> Self {
+        Self(Some(Hasher::start(&[Algorithm::Sha256].into())))
+    }
+}
+
+impl CardHash {
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.iter_mut().for_each(|hasher| hasher.update(bytes));
+    }
+
+    /// Discards the hash: a part of the card cannot be read.
+    fn discard(&mut self) {
+        self.0 = None;
+    }
+
+    /// The hash in hexadecimal digits.
+    fn finish(self) -> Option<String> {
+        self.0.and_then(|hasher| hasher.finish().pop()).map(|sum| sum.hex)
+    }
+}
+
 /// The state of a comparison.
 #[derive(Default)]
 struct Comparator<'a> {
+    card_hash: CardHash,
     /// The payload that the card may hold beside the image.
     payload: Option<&'a WrittenPayload>,
     /// The positions of the payload's chunks, in bytes, and whether the card holds them.
@@ -119,6 +146,7 @@ impl Comparator<'_> {
             with_payload,
             size,
             hash,
+            card_sha256: self.card_hash.finish(),
             differences: self.differences,
             blank: self.blank,
             unreadable: self.unreadable,
@@ -140,9 +168,11 @@ impl Comparator<'_> {
             Read::Unreadable(error) => {
                 self.unreadable.get_or_insert(format!("{error:#}"));
                 self.chunk_map.push(ChunkState::Bad);
+                self.card_hash.discard();
                 return Ok(());
             }
         };
+        self.card_hash.update(on_card);
         if let Some(expected) = self.payload.and_then(|payload| payload.hash_at(chunk.at)) {
             self.payload_chunks.push((chunk.at, ChunkHash::of(on_card) == expected));
         }
@@ -179,6 +209,7 @@ fn compare_with_hash(
     let mut phase = Phase::begin(reporter, "compare", Some(size));
     let mut next = 0;
     let mut hashes = Vec::new();
+    let mut card_hash = CardHash::default();
     let mut blank = false;
     let fetch = |buffer: &mut Buffer| {
         let at = next;
@@ -196,6 +227,7 @@ fn compare_with_hash(
         }
         hashes.push(chunk.hash);
         blank |= chunk.at == 0 && chunk.zeros;
+        card_hash.update(&chunk.bytes);
         phase.advance(chunk.bytes.len());
         Ok(Some(chunk.bytes))
     })?;
@@ -204,6 +236,7 @@ fn compare_with_hash(
         with_payload: false,
         size,
         hash: expected,
+        card_sha256: card_hash.finish(),
         differences: Vec::new(),
         blank,
         unreadable: None,

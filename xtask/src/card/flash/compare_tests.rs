@@ -96,3 +96,22 @@ fn a_changed_image_is_no_verdict_about_the_card() {
         ("the image file has changed since it was checked", ExitKind::Refused)
     );
 }
+
+/// `head -c SIZE DEVICE | sha256sum` prints the same.
+#[test]
+fn the_sum_is_that_of_the_beginning_of_the_card() {
+    let image = image(2 * MIB + 512);
+    let sha256 = |bytes: &[u8]| {
+        let sum = <sha2::Sha256 as sha2::Digest>::digest(bytes);
+        Some(sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    };
+    for differences in [&[][..], &[7, CHUNK]] {
+        let card = card(&image, differences, Fault::None);
+        let expected = sha256(&card.content()[..image.len()]);
+        let found = compared(&card, &image, None).unwrap();
+        assert_eq!(found.card_sha256, expected);
+        let known = compare_hash(&card, found.size, found.hash, &Silent, &AtomicBool::new(false)).unwrap();
+        assert_eq!(known.card_sha256, expected);
+    }
+    assert_eq!(compared(&card(&image, &[], Fault::ReadFails(MIB)), &image, None).unwrap().card_sha256, None);
+}

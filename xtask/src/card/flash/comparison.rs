@@ -20,6 +20,9 @@ pub struct Comparison {
     /// The hash of the image.
     #[serde(with = "crate::card::image::digest")]
     pub hash: blake3::Hash,
+    /// The SHA-256 of the first [`Self::size`] bytes of the card in hexadecimal digits, if all of them could be read.
+    #[serde(default)]
+    pub card_sha256: Option<String>,
     /// The first differing byte of each MiB that differs. Empty where only the hash of the image was known.
     pub differences: Vec<u64>,
     /// Whether the first MiB of the card is blank, as a flash leaves it until all else is written.

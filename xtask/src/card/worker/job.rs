@@ -58,7 +58,7 @@ impl JobContext<'_> {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {
-    Flash(Plan),
+    Flash(Box<Plan>),
     Compare(CompareJob),
     Capacity(CapacityJob),
     Inspect(InspectJob),
@@ -89,7 +89,7 @@ pub struct CompareJob {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Against {
-    Image(Image),
+    Image(Box<Image>),
     /// The size and the hash of an image whose file is gone.
     Hash {
         /// In bytes.
@@ -140,7 +140,7 @@ impl WorkerJob for CompareJob {
 
     fn needs(&self) -> Needs<'_> {
         let image = match &self.against {
-            Against::Image(image) => Some(image),
+            Against::Image(image) => Some(&**image),
             Against::Hash { .. } => None,
         };
         Needs { disk: &self.disk, access: Self::ACCESS, image, unmount: &[] }
@@ -195,7 +195,7 @@ impl WorkerJob for InspectJob {
 
 impl From<Plan> for Job {
     fn from(plan: Plan) -> Self {
-        Self::Flash(plan)
+        Self::Flash(plan.into())
     }
 }
 

@@ -131,7 +131,7 @@ impl Worker {
         let cancel = &watch_for_stop(self.write_line.clone())?;
         let programs = programs.as_deref();
         match job {
-            Job::Flash(plan) => self.run(plan, files, programs, cancel),
+            Job::Flash(plan) => self.run(&**plan, files, programs, cancel),
             Job::Compare(compare) => self.run(compare, files, programs, cancel),
             Job::Capacity(capacity) => self.run(capacity, files, programs, cancel),
             Job::Inspect(inspect) => self.run(inspect, files, programs, cancel),

@@ -27,11 +27,11 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     let against = match image_arg {
         Some(ImageArg::Built(source)) => {
             let file = image::build(cx, &source, args.build.file.as_deref(), &args.build.nix.nix_args)?;
-            Against::Image(examine(cx, Source::open(&file)?.within(limits))?)
+            Against::Image(examine(cx, Source::open(&file)?.within(limits))?.into())
         }
         Some(ImageArg::File(file)) => {
             let source = Source::open(file)?.within(limits).with_sums(args.sums.given());
-            Against::Image(examine(cx, source)?)
+            Against::Image(examine(cx, source)?.into())
         }
         None => image_of_receipt(cx, &disk, receipt, limits)?,
     };
@@ -59,7 +59,7 @@ fn image_of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits:
     let Flashed { image: then, payload, .. } = receipt;
     match Source::open(&then.path).and_then(|source| examine(cx, source.within(limits))) {
         Ok(now) if now.size == then.size && now.hash.is_none_or(|hash| hash == then.hash) => {
-            Ok(Against::Image(Image { hash: Some(then.hash), ..now }))
+            Ok(Against::Image(Image { hash: Some(then.hash), ..now }.into()))
         }
         _ => {
             let file = then.path.display();
@@ -71,8 +71,11 @@ fn image_of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits:
 }
 
 fn check_size(disk: &Disk, against: &Against) -> Result<()> {
-    let (Against::Image(Image { size, .. }) | Against::Hash { size, .. }) = against;
-    if *size <= disk.size {
+    let size = match against {
+        Against::Image(image) => image.size,
+        Against::Hash { size, .. } => *size,
+    };
+    if size <= disk.size {
         return Ok(());
     }
     bail!(
@@ -102,10 +105,14 @@ fn show(cx: &Context, disk: &Disk, comparison: &Comparison, recorded: Option<&Pa
         None => {
             let size = Bytes(comparison.size);
             let hash = comparison.hash;
+            let bytes = comparison.size;
+            let sum = comparison.card_sha256.as_deref().unwrap_or("unknown");
             // A hash of the whole card is the hash of the image with its payload.
             let held = recorded.filter(|payload| comparison.with_payload || hash == payload.added.hash);
             let and_payload = held.map(|payload| format!(" and {}", payload.words)).unwrap_or_default();
-            ui::result(&format!("{path} holds the image{and_payload}: {size} compared, hash {hash}"))
+            ui::result(&format!(
+                "{path} holds the image{and_payload}: {size} compared, SHA-256 of its first {bytes} bytes {sum}"
+            ))
         }
     }
 }
