@@ -72,9 +72,9 @@ fn build_support(
     let support = emulation::build_support(&cx.launcher, version, SYSTEM, &[]);
     let support = support.map_err(|error| failure::with_hint(&error))?;
     let text = support.explain_with_hint(SYSTEM);
-    let mut own = builders.iter().filter(|(builder, _)| builder.builds_for(SYSTEM));
+    let mut for_system = builders.iter().filter(|(builder, _)| builder.builds_for(SYSTEM));
     match support {
-        BuildSupport::Remote if own.all(|(_, answer)| matches!(answer, Answer::Fails(_))) => {
+        BuildSupport::Remote if for_system.all(|(_, answer)| matches!(answer, Answer::Fails(_))) => {
             Err(format!("{text}, and none can be used"))
         }
         support if support.can_build() => Ok(text),

@@ -107,7 +107,8 @@ impl<'a> BuildMonitor<'a> {
         self.causes().first().is_some_and(|text| error::is_cached_failure(text))
     }
 
-    /// The error for a failed run, with the end of the log of the build that failed, which `read_log DERIVATION` prints.
+    /// The error for a failed run, with the end of the log of the build that failed, which `read_log DERIVATION`
+    /// prints.
     pub fn into_error(self, installable: &str, read_log: &str) -> anyhow::Error {
         let causes = self.causes();
         let drv = causes.first().and_then(|text| error::failed_derivation(text));
@@ -117,8 +118,8 @@ impl<'a> BuildMonitor<'a> {
         error::build_failed(installable, &causes, &Vec::from(self.words), &log, read_log)
     }
 
-    /// The errors, the cause first. With a daemon, only the last error of the run is marked as one of Nix: its cause is among
-    /// the unverified ones.
+    /// The errors, the cause first. With a daemon, only the last error of the run is marked as one of Nix: its cause is
+    /// among the unverified ones.
     pub fn causes(&self) -> Vec<String> {
         match self.errors.first() {
             None => self.unverified_errors.clone(),

@@ -22,8 +22,8 @@ const FORBID_BUILDS: [&str; 3] = ["--option", "allow-import-from-derivation", "f
 /// with a dot, and this one has nothing after the dot.
 pub const ALL_OUTPUTS: &str = ".";
 
-/// Keeps Nix from writing the lock of the flake, which a command that only shows something must not change. The result is
-/// the same.
+/// Keeps Nix from writing the lock of the flake, which a command that only shows something must not change. The result
+/// is the same.
 pub const KEEP_LOCK: &str = "--no-write-lock-file";
 
 /// `options` for Nix, with [`KEEP_LOCK`].

@@ -34,8 +34,8 @@ impl EvalCache {
         self.folder.is_dir()
     }
 
-    /// The result of `expression` on `flake`: the cached one of the very same flake and Nix, if it is `valid`, otherwise
-    /// the one that `evaluate` returns. `reporter` gets the warnings of the evaluation, also of a cached one.
+    /// The result of `expression` on `flake`: the cached one of the very same flake and Nix, if it is `valid`,
+    /// otherwise the one that `evaluate` returns. `reporter` gets the warnings of the evaluation, also of a cached one.
     pub fn get_or_evaluate(
         &self,
         launcher: &Launcher,
@@ -116,8 +116,8 @@ impl Fingerprint {
     }
 }
 
-/// Whether the output of `nix flake metadata --json` identifies the content of the flake and of all its inputs: by Nix's
-/// own fingerprint, which flakes in plain folders lack, or by the hash of each.
+/// Whether the output of `nix flake metadata --json` identifies the content of the flake and of all its inputs: by
+/// Nix's own fingerprint, which flakes in plain folders lack, or by the hash of each.
 fn is_fixed(metadata: &Value) -> bool {
     let has_hash = |node: &Value| node["locked"]["narHash"].is_string();
     let nodes = metadata["locks"]["nodes"].as_object();

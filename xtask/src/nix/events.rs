@@ -124,8 +124,8 @@ impl Counter {
         Line::Other
     }
 
-    /// Updates the counts from the fields `[done, expected, running, failed]`; returns whether the event is of this counter.
-    /// Between two builds Nix 2.34 counts the next one twice, so `expected` counts only while something runs.
+    /// Updates the counts from the fields `[done, expected, running, failed]`; returns whether the event is of this
+    /// counter. Between two builds Nix 2.34 counts the next one twice, so `expected` counts only while something runs.
     fn update(&mut self, raw: &Raw) -> bool {
         let number = |at: usize| raw.fields.get(at).and_then(Value::as_u64).unwrap_or(0);
         if self.id != Some(raw.id) {

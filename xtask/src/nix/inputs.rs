@@ -17,8 +17,8 @@ use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Silent, percent_encoding};
 
-/// Locks `flake` as root, in memory alone, and refuses inputs that name `keys`, a path in it or a folder around it. Returns the locked
-/// reference of a flake that is not on this machine: it always names the flake that was checked.
+/// Locks `flake` as root, in memory alone, and refuses inputs that name `keys`, a path in it or a folder around it.
+/// Returns the locked reference of a flake that is not on this machine: it always names the flake that was checked.
 ///
 /// # Errors
 /// `Refused` for such an input; the error of Nix where it cannot read something.

@@ -26,9 +26,9 @@ pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
 }
 
 /// The launcher with the Nix under `prefix` in front of `PATH`. `NIX_BIN_DIR` keeps its build hook from running another
-/// Nix; `NIX_CONF_DIR` and `NIX_USER_CONF_FILES` keep foreign settings out, but for those of [`user_settings`]. `NIX_CONFIG`
-/// has these, which may be secret, before the settings of the environment, and the feature that the configuration of this Nix
-/// needs, which a list of features in the environment would otherwise remove.
+/// Nix; `NIX_CONF_DIR` and `NIX_USER_CONF_FILES` keep foreign settings out, but for those of [`user_settings`].
+/// `NIX_CONFIG` has these, which may be secret, before the settings of the environment, and the feature that the
+/// configuration of this Nix needs, which a list of features in the environment would otherwise remove.
 pub fn enter(launcher: Launcher, prefix: &Path) -> Launcher {
     let user_config = launcher.env("NIX_CONFIG").unwrap_or_default();
     let kept = user_settings::lines(&launcher);

@@ -1,5 +1,5 @@
-//! The user's own settings of Nix that say how the network and other machines are reached, for the Nix of `setup`, which
-//! reads no other of them: not those of the sandbox, of build users, of plugins, of hooks and of the store.
+//! The user's own settings of Nix that say how the network and other machines are reached, for the Nix of `setup`,
+//! which reads no other of them: not those of the sandbox, of build users, of plugins, of hooks and of the store.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

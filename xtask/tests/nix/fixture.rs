@@ -130,7 +130,7 @@ impl Fixture {
 }
 
 /// The path of `program`.
-fn find(program: &str) -> PathBuf {
+pub fn find(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").expect("PATH is set");
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists()).expect(program)
 }

@@ -7,6 +7,7 @@ mod locks;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
+mod user_settings;
 mod wrong_nodes;
 
 use std::process::Stdio;

@@ -99,8 +99,8 @@ impl Nodes {
     /// NixOS configuration of that name, if its address is known: by the configuration, or by the user
     /// (`is_addressed`).
     ///
-    /// Takes the answer from `cache` if the flake is unchanged and the derivation still exists. `options` are for
-    /// Nix: where they may change the result, the flake is always evaluated. `reporter` gets the warnings of the evaluation.
+    /// Takes the answer from `cache` if the flake is unchanged and the derivation still exists. `options` are for Nix:
+    /// where they may change the result, the flake is always evaluated. `reporter` gets the warnings of the evaluation.
     pub fn load(
         launcher: &Launcher,
         cache: &EvalCache,

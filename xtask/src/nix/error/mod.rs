@@ -108,8 +108,8 @@ const fn rule(patterns: &'static [&'static str], hint: &'static str) -> Rule {
     Rule { patterns, hint }
 }
 
-/// The error for an evaluation of `subject` that failed with `stderr`, with a hint where a rule fits. `folder` is that of
-/// the flake, if it is one of this machine.
+/// The error for an evaluation of `subject` that failed with `stderr`, with a hint where a rule fits. `folder` is that
+/// of the flake, if it is one of this machine.
 pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Path>) -> anyhow::Error {
     let text = without_passwords(&strip_ansi(stderr));
     let mut message = format!("nix failed on {subject}: {}", summarize(&text));
@@ -122,8 +122,8 @@ pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Pa
 }
 
 /// The error for a failed build. `messages` are the errors that Nix printed, without escape sequences: the first is the
-/// cause, the others only list what could not be built because of it. `log` is the end of the failed builder's log, which
-/// `read_log DERIVATION` prints whole; `words` are the lines of ssh and git, which fetch inputs.
+/// cause, the others only list what could not be built because of it. `log` is the end of the failed builder's log,
+/// which `read_log DERIVATION` prints whole; `words` are the lines of ssh and git, which fetch inputs.
 pub fn build_failed(
     installable: &str,
     messages: &[String],
@@ -187,8 +187,8 @@ fn hint_of(text: &str) -> Option<String> {
     }
 }
 
-/// What went wrong and where: `text` from its last line on that begins with `error: `, and of the trace before that line
-/// the position nearest to the error.
+/// What went wrong and where: `text` from its last line on that begins with `error: `, and of the trace before that
+/// line the position nearest to the error.
 fn summarize(text: &str) -> String {
     let text = text.trim();
     let before = |at: usize| text[..at].trim_end_matches(' ');

@@ -64,8 +64,8 @@ fn is_thrown(trace: &str) -> bool {
     })
 }
 
-/// The lines on the input that could not be fetched, by the error `text` of Nix, with those among `printed` by which ssh
-/// and git say why.
+/// The lines on the input that could not be fetched, by the error `text` of Nix, with those among `printed` by which
+/// ssh and git say why.
 pub fn failed_input(text: &str, printed: &str) -> Option<String> {
     let (trace, _) = split(text);
     let step = |words: &str| trace.lines().rev().find_map(|line| line.trim().strip_prefix(words));

@@ -21,7 +21,8 @@ pub struct Names {
     pub packages: BTreeMap<String, Vec<String>>,
     /// The attributes of `images` and `image`.
     pub images: Vec<String>,
-    /// The attribute paths of the NixOS configurations: `nixosConfigurations.NAME`, with a system between in some flakes.
+    /// The attribute paths of the NixOS configurations: `nixosConfigurations.NAME`, with a system between in some
+    /// flakes.
     pub configurations: Vec<Vec<String>>,
     /// The deploy nodes.
     pub nodes: Vec<String>,
@@ -37,7 +38,8 @@ pub struct BrokenOutput {
 }
 
 impl Names {
-    /// Reads the names of `flake`, with `options` for Nix, which keeps the lock as it is. Returns them with the outputs that cannot be read.
+    /// Reads the names of `flake`, with `options` for Nix, which keeps the lock as it is. Returns them with the outputs
+    /// that cannot be read.
     ///
     /// # Errors
     /// That of Nix where it can read no output.
