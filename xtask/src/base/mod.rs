@@ -28,6 +28,7 @@ pub mod shell;
 mod size;
 pub mod state;
 mod table;
+mod time_limit;
 
 pub use address::{Address, HOSTNAME_CHARS, USER_CHARS, is_hostname, is_user};
 pub use chunk_map::{ChunkMap, ChunkRun, ChunkState};
@@ -40,3 +41,4 @@ pub use image_source::ImageSource;
 pub use phase::Phase;
 pub use size::{Bytes, parse_bytes};
 pub use table::Table;
+pub use time_limit::TimeLimit;

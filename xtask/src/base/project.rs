@@ -1,5 +1,6 @@
 //! The folders of a project: its flake, its state folder, and the tools that `setup` installed.
 
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -46,10 +47,28 @@ pub fn state_dir(flake: &FlakeRef) -> PathBuf {
     })
 }
 
-/// The state folder of earlier versions, which belonged to the checkout that the tool was built from.
-pub fn earlier_state_dir() -> Option<PathBuf> {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
-    Some(checkout.join(STATE)).filter(|folder| env_path("XTASK_STATE").is_none() && folder.is_dir())
+/// The state folders of earlier versions, which belonged to the checkout that the tool was built from.
+pub fn earlier_state_dirs() -> Vec<PathBuf> {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    checkout.filter(|_| env_path("XTASK_STATE").is_none()).map(state_dirs_of).unwrap_or_default()
+}
+
+/// The state folder in `checkout`; `cargo install --git` makes a checkout of each version beside the others.
+fn state_dirs_of(checkout: &Path) -> Vec<PathBuf> {
+    let versions =
+        checkout.parent().filter(|all| all.parent().is_some_and(|cache| cache.ends_with("git/checkouts")));
+    let others = versions
+        .and_then(|all| all.read_dir().ok())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let mut folders =
+        iter::once(checkout.to_owned()).chain(others).map(|folder| folder.join(STATE)).collect::<Vec<_>>();
+    folders.sort();
+    folders.dedup();
+    folders.retain(|folder| folder.is_dir());
+    folders
 }
 
 /// Whether the state folder can be in `folder`, which has `flake`. Not so without git: Nix would copy the whole folder
@@ -79,6 +98,23 @@ fn env_path(name: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn states_of_all_versions_that_cargo_installed_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkouts = dir.path().join("git/checkouts/xtask-1a2b");
+        for folder in ["new", "old/.xtask", "older/.xtask"] {
+            std::fs::create_dir_all(checkouts.join(folder)).unwrap();
+        }
+        let expected = ["old/.xtask", "older/.xtask"].map(|folder| checkouts.join(folder));
+        assert_eq!(state_dirs_of(&checkouts.join("new")), expected);
+        // Beside any other checkout are other projects.
+        let own = dir.path().join("projects/tool");
+        for folder in [own.join(STATE), dir.path().join("projects/other/.xtask")] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        assert_eq!(state_dirs_of(&own), [own.join(STATE)]);
+    }
 
     #[test]
     fn state_is_beside_a_flake_in_a_repository_of_the_user() {

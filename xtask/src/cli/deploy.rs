@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use clap::{ArgGroup, Args};
 
-use super::NixArgs;
 use super::host_ref;
+use super::{EvalArgs, NixArgs};
 use crate::bail;
 use crate::base::{Address, HostName};
 
@@ -17,15 +17,15 @@ const MAX_WAIT: u64 = 7 * 24 * 60;
 #[command(group = ArgGroup::new("which").args(["hosts", "all"]).required(true))]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Deploy {
-    /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`, or NixOS configurations whose
-    /// address is known
+    /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`, or NixOS configurations
+    /// whose address is known
     #[arg(value_name = "HOST", value_parser = host)]
     pub hosts: Vec<HostName>,
     /// Deploy all nodes of the flake in parallel
     #[arg(long)]
     pub all: bool,
-    /// Deploy to this address, whatever the flake says. A host with a NixOS configuration then needs no node: the tool makes
-    /// one
+    /// Deploy to this address, whatever the flake says. A host with a NixOS configuration then needs no node: the tool
+    /// makes one
     #[arg(long, value_name = "[USER@]ADDRESS", conflicts_with = "all")]
     pub to: Option<Address>,
     /// Build the system and show the changes, without changing the host
@@ -34,19 +34,22 @@ pub struct Deploy {
     /// Make the new system the boot default without activating it now
     #[arg(long)]
     pub boot: bool,
-    /// Reboot the host afterwards, and verify that it booted the new system; a host that already runs it is not rebooted
+    /// Reboot the host afterwards, and verify that it booted the new system; a host that already runs it is not
+    /// rebooted
     #[arg(long)]
     pub reboot: bool,
     /// Wait up to this many minutes for a host that does not answer yet, as after a flash
     #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "10",
           value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT))]
     pub wait: Option<u64>,
-    /// Run this command on the host as a health check: it must succeed after the deploy. May be given several times. Of a
-    /// list `a; b` only the last command counts; write `a && b` for all of them
+    /// Run this command on the host as a health check: it must succeed after the deploy. May be given several times. Of
+    /// a list `a; b` only the last command counts; write `a && b` for all of them
     #[arg(long, value_name = "COMMAND", value_parser = command)]
     pub health: Vec<String>,
     #[command(flatten)]
     pub trust: Trust,
+    #[command(flatten)]
+    pub eval: EvalArgs,
     /// Arguments for deploy-rs, such as --hostname 192.168.1.7
     #[arg(last = true, value_name = "DEPLOY ARGS")]
     pub deploy_args: Vec<String>,
@@ -75,8 +78,8 @@ pub struct Status {
 
 #[derive(Debug, Args)]
 pub struct Trust {
-    /// Accept all ssh options of the flake, also options that run programs on this machine; without it, a flake that is not
-    /// your own checkout on this machine sets only options that run nothing
+    /// Accept all ssh options of the flake, also options that run programs on this machine; without it, a flake that is
+    /// not your own checkout on this machine sets only options that run nothing
     #[arg(long)]
     pub trust_flake: bool,
 }

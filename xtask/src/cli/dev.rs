@@ -19,6 +19,8 @@ pub enum Benchmark {
     Assemble(BenchAssemble),
     /// Deploy to hosts in namespaces of this machine, with this tool and with deploy-rs alone
     Deploy(BenchDeploy),
+    /// List the hosts of a flake with 60, with this tool and with `nix eval` alone
+    Hosts(BenchHosts),
 }
 
 #[derive(Debug, Args)]
@@ -49,10 +51,17 @@ pub struct BenchDeploy {
 }
 
 #[derive(Debug, Args)]
+pub struct BenchHosts {
+    /// How often each runs; the result is the median
+    #[arg(long, value_name = "N", default_value = "31", value_parser = positive)]
+    pub rounds: NonZero<u32>,
+}
+
+#[derive(Debug, Args)]
 pub struct Test {
-    /// Run only these suites, without formatting and lints: unit, boot, build, cli, database, deploy, device, evaluation,
-    /// flake, fuzz, image, nix (with database and image). fuzz runs the property tests of all parsers for minutes, and only
-    /// if it is named. A named suite that this machine cannot run whole is a failure
+    /// Run only these suites, without formatting and lints: unit, boot, build, cli, database, deploy, device,
+    /// evaluation, flake, fuzz, image, nix (with database and image). fuzz runs the property tests of all parsers for
+    /// minutes, and only if it is named. A named suite that this machine cannot run whole is a failure
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
     /// The duration of the suite fuzz in minutes, for all parsers together (default: 1)

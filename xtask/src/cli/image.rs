@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::base::TimeLimit;
 use crate::card::image::{GivenSums, Sum};
 
 #[derive(Debug, Default, Args)]
@@ -20,6 +21,16 @@ pub struct NixArgs {
     /// Arguments for Nix, such as --override-input nixpkgs ../nixpkgs
     #[arg(last = true, value_name = "NIX ARGS")]
     pub nix_args: Vec<String>,
+    #[command(flatten)]
+    pub eval: EvalArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct EvalArgs {
+    /// Stop an evaluation of the flake that takes longer, such as 90s, 30m or 2h (default: 10m, and 5m for each host of
+    /// `hosts --evaluate`)
+    #[arg(long, value_name = "TIME", value_parser = TimeLimit::parse)]
+    pub eval_timeout: Option<TimeLimit>,
 }
 
 /// The checksums of the file of `--image`.

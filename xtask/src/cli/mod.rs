@@ -15,16 +15,17 @@ use std::path::Path;
 
 use crate::base::HostName;
 use crate::base::ImageSource;
+use crate::base::TimeLimit;
 use clap::{Arg, Args, Parser, Subcommand};
 
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
 pub use demo::Demo;
 pub use deploy::{Deploy, History, Status};
 #[cfg(feature = "dev")]
-pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, Benchmark, Test};
+pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, Benchmark, Test};
 pub use flash::{ConfirmArgs, Flash, ImageArg};
 pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
-pub use image::{BuildArgs, ChecksumArgs, NixArgs};
+pub use image::{BuildArgs, ChecksumArgs, EvalArgs, NixArgs};
 
 use crate::base::failure::{ExitKind, SUCCESS};
 
@@ -65,7 +66,8 @@ Examples:
     after_help = after_help()
 )]
 pub struct Cli {
-    /// The flake to work on, a folder or a reference such as github:owner/name (default: `XTASK_FLAKE`, or the nearest flake.nix upwards)
+    /// The flake to work on, a folder or a reference such as github:owner/name (default: `XTASK_FLAKE`, or the nearest
+    /// flake.nix upwards)
     #[arg(long, global = true, value_name = "REF", help_heading = GLOBAL)]
     pub flake: Option<String>,
     /// Print results as JSON, and events as JSON lines on stderr
@@ -138,6 +140,31 @@ impl Command {
         }
     }
 
+    /// Whether the command may read or write keys and receipts of the flake's hosts.
+    pub fn uses_state(&self) -> bool {
+        let has_state = matches!(self, Self::Card(_) | Self::Flash(_) | Self::History(_) | Self::Identity(_));
+        has_state || self.evaluates()
+    }
+
+    /// Whether the command reads the names in the flake alone, for which nothing is built.
+    pub fn reads_names_only(&self) -> bool {
+        matches!(self, Self::Hosts(args) if !args.evaluate)
+    }
+
+    /// The time that one evaluation may take, if it is another than usual.
+    pub fn eval_timeout(&self) -> Option<TimeLimit> {
+        match self {
+            Self::Deploy(args) => args.eval,
+            Self::Hosts(args) => return args.eval_timeout(),
+            Self::SdImage(args) => args.build.nix.eval,
+            Self::Flash(args) => args.build.nix.eval,
+            Self::Status(args) => args.nix.eval,
+            Self::Card(Card { what: CardCommand::Verify(args) }) => args.build.nix.eval,
+            _ => return None,
+        }
+        .eval_timeout
+    }
+
     /// The folder with the keys of hosts that the user named, if any.
     pub fn identity_dir(&self) -> Option<&Path> {
         match self {
@@ -156,8 +183,8 @@ impl Command {
     }
 }
 
-/// A hidden `--flake` for commands that read no flake: help does not list it, and the parser accepts it there as before the
-/// name of the command.
+/// A hidden `--flake` for commands that read no flake: help does not list it, and the parser accepts it there as before
+/// the name of the command.
 fn unread_flake() -> Arg {
     Arg::new("flake").long("flake").value_name("REF").global(true).hide(true)
 }
@@ -208,4 +235,11 @@ pub struct Hosts {
     pub evaluate: bool,
     #[command(flatten)]
     pub nix: NixArgs,
+}
+
+impl Hosts {
+    /// One host in a loop must not keep all others waiting for long.
+    fn eval_timeout(&self) -> Option<TimeLimit> {
+        self.nix.eval.eval_timeout.or_else(|| self.evaluate.then(|| TimeLimit::minutes(5)))
+    }
 }

@@ -1,10 +1,12 @@
 //! `bench`: benchmarks this tool against its alternatives.
 
+use std::num::NonZero;
+
 use anyhow::Result;
 
 use crate::base::Context;
-use crate::cli::{Bench, BenchAssemble, BenchDeploy, BenchFlash, Benchmark};
-use crate::dev::bench::{self, Measurements, Plan};
+use crate::cli::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, Benchmark};
+use crate::dev::bench::{self, Measurements, Plan, Row};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &Bench) -> Result<()> {
@@ -12,6 +14,7 @@ pub fn run(cx: &Context, args: &Bench) -> Result<()> {
         Benchmark::Flash(args) => flash(cx, args),
         Benchmark::Assemble(args) => assemble(cx, args),
         Benchmark::Deploy(args) => deploy(cx, args),
+        Benchmark::Hosts(args) => hosts(cx, args),
     }
 }
 
@@ -46,10 +49,16 @@ fn assemble(cx: &Context, args: &BenchAssemble) -> Result<()> {
 }
 
 fn deploy(cx: &Context, args: &BenchDeploy) -> Result<()> {
-    let rows = bench::deploys(cx, args.rounds)?;
+    show_rows(cx, args.rounds, &bench::deploys(cx, args.rounds)?)
+}
+
+fn hosts(cx: &Context, args: &BenchHosts) -> Result<()> {
+    show_rows(cx, args.rounds, &bench::listings(cx, args.rounds)?)
+}
+
+fn show_rows(cx: &Context, rounds: NonZero<u32>, rows: &[Row]) -> Result<()> {
     if cx.json {
-        let result = serde_json::json!({ "rounds": args.rounds, "rows": rows });
-        return ui::json(&result);
+        return ui::json(&serde_json::json!({ "rounds": rounds, "rows": rows }));
     }
-    ui::table(&bench::table(&rows))
+    ui::table(&bench::table(rows))
 }

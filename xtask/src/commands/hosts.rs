@@ -5,20 +5,25 @@ use serde_json::{Value, json};
 
 use crate::base::{Context, ImageSource, Table, failure, interrupt, parallel};
 use crate::cli::Hosts;
+use crate::commands::keys;
 use crate::nix::flake::{Catalogue, Host, HostImage};
 use crate::nix::{EvalCache, Fingerprint};
 use crate::{nix, ui};
 
-pub fn run(cx: &Context, args: &Hosts) -> Result<()> {
-    nix::require(&cx.launcher)?;
+pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
+    nix::require_any(&cx.launcher)?;
     // A list changes nothing, also not the lock of the flake.
     let options = &nix::keeping_lock(&args.nix.nix_args);
-    let catalogue = cx.in_phase("evaluate", || Catalogue::read(&cx.launcher, &cx.flake, options))?;
+    let Listed { catalogue, fingerprint } = read(cx, args)?;
     for broken in &catalogue.broken {
         cx.warn(format!("the output `{}` is left out: {}", broken.name, failure::with_hint(&broken.error)));
     }
     let hosts = catalogue.hosts().cloned().collect::<Vec<_>>();
-    let images = if args.evaluate { evaluate(cx, &hosts, options)? } else { remembered(cx, &hosts, options) };
+    let images = if args.evaluate {
+        evaluate(cx, &hosts, options)?
+    } else {
+        remembered(cx, &hosts, fingerprint.as_ref())
+    };
     let rows = hosts.iter().zip(images).collect::<Vec<_>>();
     if cx.json {
         return ui::json(&rows.iter().map(|(host, image)| row(host, image)).collect::<Value>());
@@ -37,6 +42,42 @@ pub fn run(cx: &Context, args: &Hosts) -> Result<()> {
     ui::table(&table)
 }
 
+/// What Nix says of the whole flake.
+struct Listed {
+    catalogue: Catalogue,
+    /// That of the flake, if earlier evaluations are remembered that it may identify.
+    fingerprint: Option<Fingerprint>,
+}
+
+/// Reads the names. Where they take a build, reads them again, with all that protects the keys of hosts from builds.
+fn read(cx: &mut Context, args: &Hosts) -> Result<Listed> {
+    let list = |cx: &Context| cx.in_phase("evaluate", || list(cx, args));
+    let listed = list(cx);
+    let needs_build = match &listed {
+        Ok(listed) => listed.catalogue.broken.iter().any(|broken| nix::is_forbidden_build(&broken.error)),
+        Err(error) => nix::is_forbidden_build(error),
+    };
+    if !needs_build || args.evaluate || cx.launcher.protects_keys() {
+        return listed;
+    }
+    keys::protect(cx, None)?;
+    list(cx)
+}
+
+/// Starts Nix once: for the names, or, where earlier evaluations are remembered, for the fingerprint that leads to
+/// them.
+fn list(cx: &Context, args: &Hosts) -> Result<Listed> {
+    let options = &args.nix.nix_args;
+    let cache = EvalCache::new(&cx.state);
+    let is_remembered = !args.evaluate && nix::keep_results(options) && cache.exists();
+    let fingerprint = is_remembered.then(|| Fingerprint::of(&cx.launcher, &cx.flake)).flatten();
+    let catalogue = match &fingerprint {
+        Some(fingerprint) => Catalogue::recall_or_read(&cx.launcher, &cx.flake, &cache, fingerprint),
+        None => Catalogue::read(&cx.launcher, &cx.flake, options),
+    };
+    Ok(Listed { catalogue: catalogue?, fingerprint })
+}
+
 /// What is known of the image of a host.
 enum Known {
     /// The systems of the package `HOST-sdImage`.
@@ -50,22 +91,15 @@ enum Known {
     None,
 }
 
-/// What the names say, and what earlier evaluations of the same flake found.
-fn remembered(cx: &Context, hosts: &[Host], options: &[String]) -> Vec<Known> {
-    let by_names = hosts.iter().map(of_names).collect::<Vec<_>>();
-    if !nix::keep_results(options) || !by_names.iter().any(|known| matches!(known, Known::NotEvaluated)) {
-        return by_names;
-    }
+/// What the names say, and what earlier evaluations of the flake with this fingerprint found.
+fn remembered(cx: &Context, hosts: &[Host], fingerprint: Option<&Fingerprint>) -> Vec<Known> {
     let cache = EvalCache::new(&cx.state);
-    let Some(fingerprint) = cache.exists().then(|| Fingerprint::of(&cx.launcher, &cx.flake)).flatten() else {
-        return by_names;
-    };
-    let recall = |(known, host): (Known, &Host)| match known {
-        Known::NotEvaluated => HostImage::remembered(&cache, &fingerprint, &host.name)
-            .map_or(Known::NotEvaluated, |image| Known::Found(image.into())),
+    let found = |host: &Host| HostImage::remembered(&cache, fingerprint?, &host.name);
+    let recall = |host: &Host| match of_names(host) {
+        Known::NotEvaluated => found(host).map_or(Known::NotEvaluated, |image| Known::Found(image.into())),
         known => known,
     };
-    by_names.into_iter().zip(hosts).map(recall).collect()
+    hosts.iter().map(recall).collect()
 }
 
 fn of_names(host: &Host) -> Known {

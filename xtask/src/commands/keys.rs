@@ -16,8 +16,22 @@ use crate::{identity, nix};
 /// # Errors
 /// `Refused` where the protection is impossible, and for a flake input that names the keys.
 pub fn protect(cx: &mut Context, named: Option<&Path>) -> Result<()> {
+    nix::protect_keys_from_builds(cx, &identity::folder(&cx.state))?;
+    close(cx, named)
+}
+
+/// Like [`protect`], for a command that needs no build.
+///
+/// # Errors
+/// As of [`protect`].
+pub fn protect_without_builds(cx: &mut Context) -> Result<()> {
+    nix::protect_keys_without_builds(cx);
+    close(cx, None)
+}
+
+/// Closes the folders of keys, and keeps evaluations of root from opening them.
+fn close(cx: &mut Context, named: Option<&Path>) -> Result<()> {
     let keys = identity::folder(&cx.state);
-    nix::protect_keys_from_builds(cx, &keys)?;
     cx.launcher = cx.launcher.clone().protecting_keys();
     let all = iter::once(keys.as_path()).chain(named).map(identity::close_all);
     // All folders are closed, also after the first one with keys.

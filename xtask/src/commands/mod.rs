@@ -32,8 +32,8 @@ use crate::card::worker::{self, Access};
 use crate::cli::{Cli, Command};
 use crate::{nix, ui};
 
-/// Runs the worker and returns its exit code, if `command` is the worker. The worker may be root: it reads nothing that the
-/// environment names, and starts no program by `PATH`.
+/// Runs the worker and returns its exit code, if `command` is the worker. The worker may be root: it reads nothing that
+/// the environment names, and starts no program by `PATH`.
 pub fn worker(command: &Command) -> Option<u8> {
     let access = match command {
         Command::WriteCard => Access::Write,
@@ -61,8 +61,19 @@ pub fn run(mut cli: Cli) -> Result<()> {
     }
     if cli.command.evaluates() {
         cx.flake.check()?;
-        earlier_state::move_keys(&cx)?;
-        keys::protect(&mut cx, cli.command.identity_dir())?;
+    }
+    if cli.command.uses_state() {
+        earlier_state::move_to_flake(&cx)?;
+    }
+    if cli.command.evaluates() {
+        if let Some(limit) = cli.command.eval_timeout() {
+            cx.launcher = cx.launcher.limiting_evaluations(limit);
+        }
+        if cli.command.reads_names_only() {
+            keys::protect_without_builds(&mut cx)?;
+        } else {
+            keys::protect(&mut cx, cli.command.identity_dir())?;
+        }
     }
     match cli.command {
         #[cfg(feature = "dev")]
@@ -72,7 +83,7 @@ pub fn run(mut cli: Cli) -> Result<()> {
         Command::Devices(args) => devices::run(&cx, &args),
         Command::Doctor => doctor::run(&cx),
         Command::History(args) => history::run(&cx, &args),
-        Command::Hosts(args) => hosts::run(&cx, &args),
+        Command::Hosts(args) => hosts::run(&mut cx, &args),
         Command::Identity(args) => identity::run(&cx, &args),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),

@@ -74,7 +74,7 @@ pub fn close_all(identities: &Path) -> Result<bool> {
 
 /// Takes all permissions from `folder`, if it contains keys: a folder without keys was named by mistake, or by a link.
 /// A folder that others can read stays as it is: its keys are refused.
-fn close(folder: &Path) {
+pub(super) fn close(folder: &Path) {
     let is_private = |stat: Metadata| is_own(&stat) && stat.is_dir() && mode_bits(&stat, 0o077) == 0;
     if folder.metadata().is_ok_and(is_private) && has_keys(folder) {
         // Where the file system has no modes, the keys are refused when they are read.

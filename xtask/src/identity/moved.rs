@@ -1,20 +1,26 @@
 //! Moving the key of a host from one state folder to another.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use super::access::{Readable, close};
 use super::folder;
 use super::known_hosts::KnownHosts;
 use crate::base::{HostName, state};
 use crate::failure;
 
+/// The most bytes that are read of a file of a key.
+const MAX_BYTES: u64 = 1 << 20;
+
 /// Moves the key of `host`, and its line in `known_hosts`, from the state folder `from` to `to`. Returns whether there
 /// was a key to move: one that is already in `to` stays.
 ///
 /// # Errors
-/// `Io` where the key cannot be moved, such as to another file system.
+/// `Io` where the key cannot be moved.
 pub fn move_key(from: &Path, to: &Path, host: &HostName) -> Result<bool> {
     let [old, new] = [from, to].map(folder);
     let [source, target] = [&old, &new].map(|folder| folder.join(host.as_str()));
@@ -22,22 +28,46 @@ pub fn move_key(from: &Path, to: &Path, host: &HostName) -> Result<bool> {
         return Ok(false);
     }
     state::private_folder(&new)?;
-    fs::rename(&source, &target).map_err(|error| {
+    rename_or_copy(&source, &target).map_err(|error| {
         failure!(
-            Io, "the key of {host} cannot be moved from {} to {}: {error}", source.display(), target.display();
+            Io, "the key of {host} cannot be moved from {} to {}: {error:#}", source.display(), target.display();
             hint: "move the folder by hand"
         )
     })?;
+    close(&target);
     let key = KnownHosts::of(&old).key_of(host)?;
     KnownHosts::of(&new).set(host, key.as_deref())?;
     KnownHosts::of(&old).set(host, None)?;
     Ok(true)
 }
 
+/// Renames the folder `source`, or copies it to another file system and removes it.
+fn rename_or_copy(source: &Path, target: &Path) -> Result<()> {
+    // A closed folder cannot get another parent.
+    let _readable = Readable::open(source)?;
+    match fs::rename(source, target) {
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => copy(source, target),
+        renamed => renamed.context("renaming the folder"),
+    }
+}
+
+/// Copies the folder `source`, which has files alone, and removes it once the copy is whole.
+fn copy(source: &Path, target: &Path) -> Result<()> {
+    let parent = target.parent().context("finding the folder of keys")?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".moving.").permissions(fs::Permissions::from_mode(0o700));
+    let staged = builder.tempdir_in(parent).context("making a folder")?;
+    for entry in fs::read_dir(source).context("reading the folder")? {
+        let file = entry.context("reading the folder")?.path();
+        let bytes = state::read_unchecked(&file, MAX_BYTES)?.context("reading a key")?;
+        state::write(&staged.path().join(file.file_name().unwrap_or_default()), &bytes)?;
+    }
+    fs::rename(staged.path(), target).context("renaming the copy")?;
+    fs::remove_dir_all(source).context("removing the copied folder")
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -61,5 +91,27 @@ mod tests {
         assert!(!move_key(&old, &new, &host).unwrap());
         fs::create_dir(&key).unwrap();
         assert!(!move_key(&old, &new, &host).unwrap() && key.is_dir());
+    }
+
+    #[test]
+    fn a_key_is_copied_to_another_file_system_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let [old, new] = ["old", "new"].map(|name| dir.path().join(name).join("pi"));
+        for folder in [&old, new.parent().unwrap()] {
+            fs::create_dir_all(folder).unwrap();
+            fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).unwrap();
+        }
+        fs::write(old.join("ssh_host_ed25519_key"), "secret").unwrap();
+        fs::set_permissions(old.join("ssh_host_ed25519_key"), PermissionsExt::from_mode(0o600)).unwrap();
+        copy(&old, &new).unwrap();
+        let key = new.join("ssh_host_ed25519_key");
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (fs::read_to_string(&key).unwrap().as_str(), mode(&new), mode(&key)),
+            ("secret", 0o700, 0o600)
+        );
+        assert!(!old.exists());
+        let left = fs::read_dir(new.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["pi"]);
     }
 }

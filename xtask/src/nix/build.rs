@@ -153,7 +153,7 @@ fn attempt<'a>(
         .collect::<Vec<_>>();
     let mut monitor = BuildMonitor::new(reporter);
     let output =
-        launcher.stream_killable("nix", &args, |line| monitor.line(line)).map_err(explain_interrupt)?;
+        launcher.stream_killable("nix", &args, None, |line| monitor.line(line)).map_err(explain_interrupt)?;
     Ok(Attempt { monitor, json: output.success().then_some(output.stdout) })
 }
 

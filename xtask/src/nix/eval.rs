@@ -11,12 +11,13 @@ use super::build_sandbox::refuse_weakening;
 use super::warnings::Collector;
 use super::{FEATURES, error};
 use crate::base::failure::{ExitKind, kind};
-use crate::base::process::{Launcher, Output};
-use crate::base::{FlakeRef, Reporter};
+use crate::base::process::{Launcher, Output, TimedOut};
+use crate::base::{FlakeRef, Reporter, TimeLimit};
 use crate::failure;
 
-/// Forbids builds during an evaluation by root: they need rights by which the evaluation could read the keys of hosts.
-const FORBID_BUILDS: [&str; 3] = ["--option", "allow-import-from-derivation", "false"];
+/// Forbids builds during an evaluation, and the settings of a flake, which could allow them.
+const FORBID_BUILDS: [&str; 6] =
+    ["--option", "allow-import-from-derivation", "false", "--option", "accept-flake-config", "false"];
 
 /// The attribute path of all outputs of a flake, from Nix 2.19 on. Nix does not search packages for a path that begins
 /// with a dot, and this one has nothing after the dot.
@@ -73,9 +74,9 @@ pub fn json(
     folder: Option<&Path>,
     reporter: &dyn Reporter,
 ) -> Result<Value> {
-    let mut output = run(launcher, args, reporter)?;
+    let mut output = run(launcher, args, subject, reporter)?;
     if !output.success() && error::is_cached_failure(&output.stderr) {
-        output = run(launcher, &[args, &["--no-eval-cache"]].concat(), reporter)?;
+        output = run(launcher, &[args, &["--no-eval-cache"]].concat(), subject, reporter)?;
     }
     if !output.success() {
         return Err(error::evaluation_failed(&output.stderr, subject, folder));
@@ -83,18 +84,20 @@ pub fn json(
     serde_json::from_str(&output.stdout).with_context(|| format!("reading the evaluation of {subject}"))
 }
 
-/// Runs `nix` so that the user can stop it, as an evaluation takes long.
-fn run(launcher: &Launcher, args: &[&str], reporter: &dyn Reporter) -> Result<Output> {
+/// Runs `nix` so that the user can stop it, as an evaluation takes long, and so that it ends.
+fn run(launcher: &Launcher, args: &[&str], subject: &dyn Display, reporter: &dyn Reporter) -> Result<Output> {
     let mut stderr = LastLines::default();
     let mut warnings = Collector::default();
-    let forbid_builds: &[&str] = if launcher.protects_keys() { &FORBID_BUILDS } else { &[] };
+    let forbid_builds: &[&str] = if launcher.forbids_builds() { &FORBID_BUILDS } else { &[] };
     let args = [args, forbid_builds].concat();
     let mut on_line = |line: &str| {
         stderr.push(line);
         warnings.push(line);
     };
-    let streamed = launcher.run_protected(|| launcher.stream_killable("nix", &args, &mut on_line));
-    let output = streamed.map_err(explain_interrupt)?;
+    let limit = launcher.evaluation_limit();
+    let streamed = launcher
+        .run_protected(|| launcher.stream_killable("nix", &args, Some(limit.duration()), &mut on_line));
+    let output = streamed.map_err(|error| explain_stop(error, subject, limit))?;
     warnings.report(reporter);
     Ok(Output { stderr: stderr.0.into_iter().collect::<Vec<_>>().join("\n"), ..output })
 }
@@ -117,8 +120,16 @@ impl LastLines {
     }
 }
 
-/// Explains the `error` of an evaluation that the user stopped. Returns any other error unchanged.
-fn explain_interrupt(error: anyhow::Error) -> anyhow::Error {
+/// `error`; where the user stopped the evaluation of `subject`, that nothing was changed; where it exceeded `limit`,
+/// how to allow it more time.
+fn explain_stop(error: anyhow::Error, subject: &dyn Display, limit: TimeLimit) -> anyhow::Error {
+    if error.is::<TimedOut>() {
+        return failure!(
+            Other, "nix evaluated {subject} for more than {limit} and was stopped";
+            hint: "pass --eval-timeout TIME, such as 2h, if the flake needs so long: what it downloads and builds during \
+                   the evaluation counts too"
+        );
+    }
     match kind(&error) {
         ExitKind::Interrupted => {
             failure!(Interrupted, "stopped while nix evaluated the flake; nothing was changed")

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::warnings::Recorder;
-use super::{FEATURES, KEEP_LOCK};
+use super::{FEATURES, KEEP_LOCK, version};
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Reporter, git, percent_encoding, state};
 
@@ -54,14 +54,38 @@ impl EvalCache {
         let recorder = Recorder::new(reporter);
         let result = evaluate(&recorder)?;
         let evaluated = Evaluated { warnings: recorder.into_warnings(), result };
-        // Somebody may have changed the flake during the evaluation.
-        let is_unchanged =
-            |fingerprint: &Fingerprint| Fingerprint::of(launcher, flake).as_ref() == Some(fingerprint);
-        if let Some(fingerprint) = before.filter(|_| valid(&evaluated.result)).filter(is_unchanged) {
-            // A result that cannot be stored is evaluated again the next time.
-            let _ = self.store(&self.file(&fingerprint, expression), &evaluated);
+        if let Some(fingerprint) = before.filter(|_| valid(&evaluated.result)) {
+            self.keep(launcher, flake, &fingerprint, expression, &evaluated);
         }
         Ok(evaluated.result)
+    }
+
+    /// Keeps what the evaluation of `expression` on `flake`, which had this fingerprint before it, came to.
+    fn keep(
+        &self,
+        launcher: &Launcher,
+        flake: &FlakeRef,
+        before: &Fingerprint,
+        expression: &str,
+        evaluated: &Evaluated,
+    ) {
+        // Somebody may have changed the flake during the evaluation.
+        if Fingerprint::of(launcher, flake).as_ref() == Some(before) {
+            // A result that cannot be stored is evaluated again the next time.
+            let _ = self.store(&self.file(before, expression), evaluated);
+        }
+    }
+
+    /// Keeps the `result` of an evaluation without warnings for [`Self::get`].
+    pub fn remember(
+        &self,
+        launcher: &Launcher,
+        flake: &FlakeRef,
+        before: &Fingerprint,
+        expression: &str,
+        result: Value,
+    ) {
+        self.keep(launcher, flake, before, expression, &Evaluated { warnings: Vec::new(), result });
     }
 
     /// The cached result of `expression` on the flake with this fingerprint.
@@ -99,20 +123,20 @@ fn load(file: &Path) -> Option<Evaluated> {
     serde_json::from_slice(&state::read(file, MAX_BYTES).ok()??).ok()
 }
 
-/// The content of a flake and of all its inputs, and the version of Nix: the same ones give the same results.
+/// The content of a flake and of all its inputs, and which Nix it is: the same ones give the same results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
     /// `None` where Nix does not identify the content of the flake.
     pub fn of(launcher: &Launcher, flake: &FlakeRef) -> Option<Self> {
-        let version = launcher.read("nix", &["--version"]).ok()?;
+        let nix = version::identity(launcher)?;
         let args = [&FEATURES[..], &["flake", "metadata", "--json", KEEP_LOCK, flake.as_str()]].concat();
         let metadata = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
         let parsed = serde_json::from_str(&metadata).ok()?;
         let is_identified =
             is_fixed(&parsed) && work_trees(&parsed).all(|folder| shows_changes(launcher, &folder));
-        is_identified.then(|| Self(format!("{version}{metadata}")))
+        is_identified.then(|| Self(format!("{nix}\n{metadata}")))
     }
 }
 

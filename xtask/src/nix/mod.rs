@@ -21,17 +21,19 @@ mod version;
 mod warnings;
 
 pub use build::{build, build_all, eval_args};
-pub use build_sandbox::protect_keys_from_builds;
+pub use build_sandbox::{protect_keys_from_builds, protect_keys_without_builds};
 pub use config::Config;
 pub use copy::{Destination, copy};
-pub use error::{CopyFault, is_evaluation_error, is_missing_attribute, is_silent_host, strip_ansi};
+pub use error::{
+    CopyFault, is_evaluation_error, is_forbidden_build, is_missing_attribute, is_silent_host, strip_ansi,
+};
 pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, keep_results, keeping_lock, quote};
 pub use eval_cache::{EvalCache, Fingerprint};
 pub use inputs::lock_without_keys;
 pub use installable::{Installable, is_plain_name};
 pub use path_info::{closure, is_signed};
 pub use store_path::StorePath;
-pub use version::{Version, require};
+pub use version::{Version, require, require_any};
 
 /// Enables flakes, whatever the user's nix.conf says.
 pub(crate) const FEATURES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];

@@ -17,9 +17,11 @@ pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
     let with_bin =
         if tools.join("bin").is_dir() { launcher.with_path_front(&tools.join("bin")) } else { launcher };
     let prefix = tools.join("nix");
-    if !prefix.join("bin/nix").exists()
-        || version::current(&with_bin).is_ok_and(version::Version::is_supported)
-    {
+    let Ok(private) = prefix.join("bin/nix").canonicalize() else { return with_bin };
+    // Nix is started for its version only where there is another one.
+    let found = with_bin.which("nix").and_then(|path| path.canonicalize().ok());
+    let is_other = found.is_some_and(|path| path != private);
+    if is_other && version::current(&with_bin).is_ok_and(version::Version::is_supported) {
         return with_bin;
     }
     enter(with_bin, &prefix)

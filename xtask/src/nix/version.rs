@@ -1,6 +1,10 @@
 //! The version of Nix, and whether it is recent enough.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -36,11 +40,17 @@ impl fmt::Display for Version {
     }
 }
 
-/// The version of the `nix` on the launcher's `PATH`.
-pub fn current(launcher: &Launcher) -> Result<Version> {
+/// Checks that there is a `nix` on the launcher's `PATH`.
+pub fn require_any(launcher: &Launcher) -> Result<()> {
     if launcher.which("nix").is_none() {
         bail!(Other, "no nix on PATH"; hint: "run `cargo xtask setup`");
     }
+    Ok(())
+}
+
+/// The version of the `nix` on the launcher's `PATH`.
+pub fn current(launcher: &Launcher) -> Result<Version> {
+    require_any(launcher)?;
     let line = launcher.read("nix", &["--version"])?;
     let unreadable = || {
         failure!(
@@ -49,6 +59,23 @@ pub fn current(launcher: &Launcher) -> Result<Version> {
         )
     };
     Version::parse(line.trim()).ok_or_else(unreadable)
+}
+
+/// What tells this `nix` from any other, without a start of Nix where it is a program and not a script, which could
+/// start another one tomorrow: its file, else its version.
+pub fn identity(launcher: &Launcher) -> Option<String> {
+    let file = launcher.which("nix")?.canonicalize().ok()?;
+    of_program(&file).or_else(|| launcher.read("nix", &["--version"]).ok())
+}
+
+/// The identity of the ELF file `file`: an update replaces it.
+fn of_program(file: &Path) -> Option<String> {
+    let mut opened = File::open(file).ok()?;
+    let mut magic = [0; 4];
+    opened.read_exact(&mut magic).ok()?;
+    let stat = opened.metadata().ok().filter(|_| magic == *b"\x7fELF")?;
+    let time = (stat.mtime(), stat.mtime_nsec(), stat.ctime());
+    Some(format!("{} {} {} {} {time:?}", file.display(), stat.dev(), stat.ino(), stat.size()))
 }
 
 /// The version of the `nix` on the launcher's `PATH`.
@@ -82,6 +109,20 @@ mod tests {
         }
         assert!(!Version { major: 2, minor: 8 }.is_supported());
         assert!(Version { major: 2, minor: 18 }.is_supported());
+    }
+
+    #[test]
+    fn a_program_is_known_by_its_file_and_a_script_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("nix");
+        std::fs::write(&file, "#!/bin/sh\n").unwrap();
+        assert_eq!(of_program(&file), None);
+        std::fs::write(&file, b"\x7fELF and so on").unwrap();
+        let first = of_program(&file).unwrap();
+        assert_eq!(of_program(&file).as_ref(), Some(&first));
+        std::fs::write(&file, b"\x7fELF of an update").unwrap();
+        assert_ne!(of_program(&file), Some(first));
+        assert_eq!(of_program(&dir.path().join("none")), None);
     }
 
     #[test]

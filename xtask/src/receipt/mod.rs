@@ -6,6 +6,7 @@
 mod broken_flash;
 mod deployed;
 mod flashed;
+mod moved;
 mod running;
 mod store;
 mod timestamp;
@@ -13,6 +14,7 @@ mod timestamp;
 pub use broken_flash::BrokenFlash;
 pub use deployed::Deployed;
 pub use flashed::{Flashed, PayloadReceipt};
+pub use moved::move_receipts;
 pub use running::begin_flash;
 pub use timestamp::Timestamp;
 
@@ -128,7 +130,9 @@ pub fn read_all(cx: &Context) -> anyhow::Result<Vec<Receipt>> {
 /// Where the folder of receipts cannot be read.
 pub fn flashed_hosts(state: &Path, flake: &FlakeRef) -> anyhow::Result<Vec<HostName>> {
     let host = |receipt| match receipt {
-        Receipt::Flash(flashed) if flashed.flake.as_deref() == Some(flake.as_str()) => flashed.host,
+        Receipt::Flash(flashed) if flashed.flake.as_deref().is_some_and(|it| flake.is_same(it)) => {
+            flashed.host
+        }
         _ => None,
     };
     Ok(store::newest_first(&state.join(FOLDER))?.by_ref().filter_map(host).collect())

@@ -102,6 +102,17 @@ impl Receipts {
         (count > 0).then(|| format!("{count} {noun} in {folder} could not be read: {}", named.join("; ")))
     }
 
+    /// The next receipt, and the name of its file.
+    pub fn next_named(&mut self) -> Option<(String, Receipt)> {
+        while let Some((_, name)) = self.names.pop() {
+            match self.read(&name) {
+                Ok(receipt) => return Some((name, receipt)),
+                Err(error) => self.unreadable.push(failure::with_hint(&error)),
+            }
+        }
+        None
+    }
+
     fn read(&mut self, name: &str) -> Result<Receipt> {
         let path = self.folder.join(name);
         let missing = || crate::failure!(Other, "{} has disappeared", path.display());
@@ -115,13 +126,7 @@ impl Iterator for Receipts {
     type Item = Receipt;
 
     fn next(&mut self) -> Option<Receipt> {
-        while let Some((_, name)) = self.names.pop() {
-            match self.read(&name) {
-                Ok(receipt) => return Some(receipt),
-                Err(error) => self.unreadable.push(failure::with_hint(&error)),
-            }
-        }
-        None
+        self.next_named().map(|(_, receipt)| receipt)
     }
 }
 

@@ -1,5 +1,7 @@
 //! `hosts`: the output for the answers of Nix.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::fake_nix::{Answers, FLAKE, LIST_NAMES, fails, find_image, image, names, no_image, prints};
@@ -14,6 +16,9 @@ server  -                            yes
 stinky  aarch64-linux, x86_64-linux  yes
 ";
 
+/// The end of each call that only reads names.
+const NO_BUILDS: &str = "--option allow-import-from-derivation false --option accept-flake-config false";
+
 /// The names of three hosts: with an image by name, with a configuration, and with a deploy node only.
 fn three_hosts() -> String {
     let packages: &[(&str, &[&str])] =
@@ -25,10 +30,13 @@ fn three_hosts() -> String {
 fn hosts_are_listed_by_one_evaluation_of_names() {
     let nix = Answers { names: prints(&three_hosts()), ..Answers::default() }.install();
     nix.run(&HOSTS).assert_code(0).assert_stdout(TABLE).assert_stderr("");
-    assert_eq!(nix.nix_calls(), [VERSION, LIST_NAMES]);
+    // Nix is started once.
+    let listing = format!("{LIST_NAMES} {NO_BUILDS}");
+    assert_eq!((nix.nix_calls(), nix.calls("nix").len()), (vec![listing], 1));
     let args = [&HOSTS[..], &["--", "--override-input", "a", "b"]].concat();
     nix.run(&args).assert_code(0).assert_stdout(TABLE);
-    assert!(nix.nix_calls().contains(&LIST_NAMES.replace(" --no-write", " --override-input a b --no-write")));
+    let listing = LIST_NAMES.replace(" --no-write", " --override-input a b --no-write") + " " + NO_BUILDS;
+    assert!(nix.nix_calls().contains(&listing));
 }
 
 #[test]
@@ -40,10 +48,8 @@ fn configurations_are_evaluated_only_when_asked_for() {
     outcome.assert_code(0);
     let lines = outcome.stdout.lines().collect::<Vec<_>>();
     assert_eq!(lines[1], "kiosk   packages.aarch64-linux.stinky-sdImage  -");
-    assert_eq!(
-        nix.nix_calls(),
-        [VERSION, VERSION, &format!("{} --no-write-lock-file", find_image("kiosk")), LIST_NAMES]
-    );
+    let found = format!("{} --no-write-lock-file", find_image("kiosk"));
+    assert_eq!(nix.nix_calls(), [VERSION, &found, LIST_NAMES]);
     let none =
         Answers { names: prints(&three_hosts()), image: prints(&no_image(true)), ..Answers::default() };
     let outcome = none.install().run(&[&HOSTS[..], &["--evaluate"]].concat());
@@ -117,13 +123,14 @@ fn an_output_that_throws_is_named_with_its_error() {
 #[test]
 fn a_cached_evaluation_failure_is_evaluated_again() {
     let cached = format!(
-        "case \"$*\" in *--no-eval-cache) {};; *) {};; esac",
+        "case \"$*\" in *--no-eval-cache*) {};; *) {};; esac",
         prints(&three_hosts()),
         fails("error: cached failure of attribute 'deploy'")
     );
     let nix = Answers { names: cached, ..Answers::default() }.install();
     nix.run(&HOSTS).assert_code(0).assert_stdout(TABLE);
-    assert_eq!(nix.nix_calls(), [VERSION, LIST_NAMES, &format!("{LIST_NAMES} --no-eval-cache")]);
+    let calls = ["", " --no-eval-cache"].map(|option| format!("{LIST_NAMES}{option} {NO_BUILDS}"));
+    assert_eq!(nix.nix_calls().into_iter().collect::<BTreeSet<_>>(), calls.into());
 }
 
 const UNTRACKED: &str = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";
@@ -175,6 +182,68 @@ fn errors_of_nix_about_the_flake_have_hints() {
     }
 }
 
+/// Names that take a build are read again, with all that protects the keys of hosts from builds.
+#[test]
+fn names_that_take_a_build_are_read_again() {
+    let forbidden = fails(
+        "error: cannot build '/nix/store/a.drv^out' during evaluation because the option 'allow-import-from-derivation' is disabled",
+    );
+    let names = format!("case \"$*\" in *{NO_BUILDS:?}) {forbidden};; *) {};; esac", prints(&three_hosts()));
+    let nix = Answers { names, ..Answers::default() }.install();
+    nix.run(&HOSTS).assert_code(0).assert_stdout(TABLE).assert_stderr("");
+    let calls = nix.calls("nix").iter().map(|call| call.join(" ")).collect::<Vec<_>>();
+    let find = |end: &str| calls.iter().position(|call| call.ends_with(end)).expect(end);
+    assert!(find(NO_BUILDS) < find("config show --json"), "{calls:#?}");
+    assert!(find("config show --json") < find("--no-write-lock-file"), "{calls:#?}");
+}
+
+/// Nix finds a value that needs itself, and no other endless evaluation.
+#[test]
+fn an_endless_evaluation_is_stopped_at_its_limit() {
+    let endless = || "exec sleep 600".to_owned();
+    let answers = Answers { names: endless(), image: endless(), ..Answers::default() };
+    let nix = answers.install_with("*' eval '*", &endless());
+    nix.fake("deploy", "echo deploy 1.0");
+    let card = crate::flash::card(&nix).display().to_string();
+    for args in [
+        &["hosts"][..],
+        &["sd-image", "stinky"],
+        &["card", "verify", "stinky", &card],
+        &[
+            "flash",
+            "stinky",
+            &card,
+            "--allow-virtual",
+            "--yes",
+            "--expect-size",
+            "4MiB",
+            "--identity",
+            "none",
+        ],
+        &["status", "stinky"],
+        &["deploy", "stinky", "--dry-run"],
+    ] {
+        let outcome = nix.run(&[&["--flake", FLAKE], args, &["--eval-timeout", "1s"]].concat());
+        let error = "nix evaluated github:o/f for more than 1 s and was stopped";
+        outcome.assert_stderr_contains(error).assert_code(1);
+        outcome.assert_stderr_contains("pass --eval-timeout TIME, such as 2h, ");
+    }
+    nix.run(&[&HOSTS[..], &["--eval-timeout", "soon"]].concat())
+        .assert_code(2)
+        .assert_stderr_contains("must be a time such as 90s, 10m or 2h");
+}
+
+/// One host that never ends hides no other. Nix checks for interrupts only between the steps of an evaluation.
+#[test]
+fn an_endless_host_is_a_row_of_the_table() {
+    let endless = || "trap '' INT; exec sleep 600".to_owned();
+    let nix = Answers { names: prints(&three_hosts()), image: endless(), ..Answers::default() }.install();
+    let outcome = nix.run(&[&HOSTS[..], &["--evaluate", "--eval-timeout", "1s"]].concat());
+    outcome.assert_code(0).assert_stdout_contains(
+        "kiosk   none: nix evaluated github:o/f for more than 1 s and was stopped  -\n",
+    );
+}
+
 #[test]
 fn a_nix_that_is_too_old_is_refused() {
     let setup = "run `cargo xtask setup`";
@@ -183,11 +252,13 @@ fn a_nix_that_is_too_old_is_refused() {
         ("nix (Nix) 2.3.16", "nix 2.3 is too old: 2.18 or newer is needed", setup),
         ("nix", "`nix --version` prints no version: nix", "check which program `nix` is: `command -v nix`"),
     ] {
-        let nix = Answers { version, ..Answers::default() }.install();
+        // A Nix that answers is recent enough; of one that does not, the version says why.
+        let names = fails("error: unrecognised flag '--apply'");
+        let nix = Answers { version, names, ..Answers::default() }.install();
         let outcome = nix.run(&HOSTS);
         let lines = format!("error: {message}\nhint: {hint}\n");
         outcome.assert_code(1).assert_stdout("").assert_stderr(lines);
-        assert_eq!(nix.nix_calls(), [VERSION]);
+        assert_eq!(nix.nix_calls(), [VERSION, &format!("{LIST_NAMES} {NO_BUILDS}")]);
     }
 }
 

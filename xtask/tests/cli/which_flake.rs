@@ -1,7 +1,8 @@
 //! Which flake a command works on, and where the state of that flake is.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use crate::fake_nix::{Answers, FakeNix, names, prints};
 use crate::support::{Outcome, Sandbox};
@@ -113,4 +114,80 @@ fn state_is_beside_the_flake_and_git_ignores_it() {
     let name = plain.display().to_string().replace('/', "%2F").replace("/.", "%2F.");
     assert!(states.join(&name).join("identity/pi").exists(), "{name}: {outcome:?}");
     assert!(!plain.join(".xtask").exists());
+}
+
+/// State of an earlier version in the checkout of the tool, until this is dropped.
+struct EarlierState {
+    host: String,
+    receipt: PathBuf,
+}
+
+impl EarlierState {
+    /// The key of `host`, and the receipt of its card, as the version before wrote them.
+    fn new(sandbox: &FakeNix, host: &str, flake: &Path) -> Self {
+        let state = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.xtask");
+        let new = Self { host: host.to_owned(), receipt: state.join(format!("receipts/000001-{host}.json")) };
+        sandbox.xtask(&["identity", "make", host]).env("XTASK_STATE", &state).run().assert_code(0);
+        let device = crate::flash::card(sandbox).display().to_string();
+        let file = sandbox.path("home/image.img").display().to_string();
+        fs::write(&file, crate::flash::image()).expect("writing an image");
+        let confirmed = ["--allow-virtual", "--yes", "--expect-size", "4MiB", "--identity", "none"];
+        sandbox.run(&[&["flash", "--image", &file, &device], &confirmed[..]].concat()).assert_code(0);
+        let receipts = fs::read_dir(sandbox.path("state/receipts")).expect("reading the receipts");
+        let receipt = receipts.map(|entry| entry.expect("a receipt").path()).next().expect("a receipt");
+        let mut text: serde_json::Value =
+            serde_json::from_slice(&fs::read(receipt).expect("reading the receipt")).expect("JSON");
+        text["host"] = host.into();
+        text["flake"] = flake.display().to_string().into();
+        fs::create_dir_all(state.join("receipts")).expect("making a folder");
+        fs::write(&new.receipt, text.to_string()).expect("writing the receipt");
+        fs::set_permissions(&new.receipt, Permissions::from_mode(0o600)).expect("setting the mode");
+        new
+    }
+
+    fn key(&self) -> PathBuf {
+        self.receipt.ancestors().nth(2).expect("the state folder").join("identity").join(&self.host)
+    }
+}
+
+impl Drop for EarlierState {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.receipt);
+        let _ = fs::remove_dir_all(self.key());
+    }
+}
+
+/// The first command that needs them moves them, whichever that is.
+#[test]
+fn keys_and_receipts_of_earlier_versions_are_moved_to_the_flake() {
+    for (host, command) in
+        [("moved-by-hosts", "hosts"), ("moved-by-identity", "identity"), ("moved-by-history", "history")]
+    {
+        let nix = nix();
+        crate::identity::keygen(&nix);
+        nix.fake("git", "exit 0");
+        let folder = nix.path("home/cluster");
+        flake(&folder);
+        let earlier = EarlierState::new(&nix, host, &folder);
+        let reference = folder.display().to_string();
+        let words: &[&str] = match command {
+            "identity" => &["--flake", &reference, "identity", "show", host],
+            command => &["--flake", &reference, command],
+        };
+        let outcome = nix.xtask(words).env_remove("XTASK_STATE").run();
+        let between = format!(
+            " from {} to {}/.xtask\n",
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a checkout").join(".xtask").display(),
+            folder.display()
+        );
+        outcome
+            .assert_code(0)
+            .assert_stderr_contains(format!("moved the key of {host}{between}"))
+            .assert_stderr_contains(format!("moved 1 receipt{between}"));
+        assert!(!earlier.key().exists() && !earlier.receipt.exists(), "{outcome:?}");
+        assert!(folder.join(".xtask/identity").join(host).is_dir());
+        let history = nix.xtask(&["--flake", &reference, "history"]).env_remove("XTASK_STATE").run();
+        history.assert_code(0).assert_stdout_contains(host);
+        assert!(!history.stderr.contains("moved"), "{history:?}");
+    }
 }

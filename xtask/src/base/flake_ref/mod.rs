@@ -79,6 +79,16 @@ impl FlakeRef {
         &place[..end.unwrap_or(place.len())]
     }
 
+    /// Whether `other`, which Nix got for a flake in the past, is this flake, in any version.
+    pub fn is_same(&self, other: &str) -> bool {
+        let Ok(other) = Self::parse(other) else { return false };
+        match (self.folder(), other.folder()) {
+            (Some(own), Some(other)) => own == other,
+            (None, None) => self.place() == other.place(),
+            _ => false,
+        }
+    }
+
     /// The folder of `flake.nix`, if it is on this machine.
     pub fn folder(&self) -> Option<&Path> {
         self.local.as_ref().map(|local| local.folder.as_path())

@@ -19,6 +19,7 @@ mod background;
 mod bounded;
 mod capabilities;
 mod delegate;
+mod evaluation;
 mod expect;
 pub mod handover;
 mod measure;
@@ -31,6 +32,7 @@ use stream::OnStop;
 pub use background::Background;
 pub use bounded::Bounds;
 pub use delegate::User;
+pub use evaluation::TimedOut;
 pub use expect::{DialogueEnd, Received, Reply};
 pub use measure::{Cost, Measured};
 
@@ -49,6 +51,7 @@ pub struct Launcher {
     /// Children get only `env`, and nothing of the environment of this process.
     clean: bool,
     protects_keys: bool,
+    evaluations: evaluation::Rules,
 }
 
 /// The exit code and the output of a child.
@@ -88,7 +91,13 @@ impl From<std::process::Output> for Output {
 impl Launcher {
     /// Children run in `dir` with the environment of this process.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), env: Vec::new(), clean: false, protects_keys: false }
+        Self {
+            dir: dir.into(),
+            env: Vec::new(),
+            clean: false,
+            protects_keys: false,
+            evaluations: evaluation::Rules::default(),
+        }
     }
 
     /// A launcher whose children get nothing of the environment of this process.
@@ -171,14 +180,18 @@ impl Launcher {
     }
 
     /// Like [`Self::stream`], for a command that can be cut off without loss: it is killed if it ignores a stop request
-    /// for some seconds.
+    /// for some seconds. It is also stopped at `limit`.
+    ///
+    /// # Errors
+    /// [`TimedOut`] for a command that took longer than `limit`.
     pub fn stream_killable<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
+        limit: Option<Duration>,
         on_line: impl FnMut(&str),
     ) -> Result<Output> {
-        self.stream_with(program, args, OnStop::AskThenKill, on_line)
+        self.stream_with(program, args, OnStop::AskThenKill { limit }, on_line)
     }
 
     fn stream_with<S: AsRef<OsStr>>(

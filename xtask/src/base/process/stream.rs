@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Output;
+use super::{Output, TimedOut};
 use crate::bail;
 use crate::base::interrupt::{self, SignalGuard};
 
@@ -22,8 +22,8 @@ const KILL_AFTER: Duration = Duration::from_secs(5);
 /// The interval between two checks for a stop request while a child is silent.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Starts `command`, passes each line of its stderr to `on_line` and waits for its end. If the user asks to stop, the child
-/// is interrupted too and waited for; the error is then `ExitKind::Interrupted`.
+/// Starts `command`, passes each line of its stderr to `on_line` and waits for its end. If the user asks to stop, the
+/// child is interrupted too and waited for; the error is then `ExitKind::Interrupted`.
 pub fn follow(
     program: &str,
     command: &duct::Expression,
@@ -37,11 +37,16 @@ pub fn follow(
     let mut stop = StopForwarder { on_stop, ..StopForwarder::new(&child, &signals) };
     let read = for_each_line(&lines, MAX_LINE, &mut |_| stop.forward(), &mut on_line);
     read.with_context(|| format!("reading the output of {program}"))?;
+    let was_late = stop.was_late;
     let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
     if signals.requested() {
         bail!(Interrupted, "{program} was stopped");
     }
-    Ok(Output::from(raw))
+    let output = Output::from(raw);
+    if was_late && !output.success() {
+        return Err(TimedOut.into());
+    }
+    Ok(output)
 }
 
 /// What is done with a child that ignores stop requests.
@@ -49,8 +54,8 @@ pub fn follow(
 pub enum OnStop {
     /// The child is interrupted until it ends: its work must not be cut off.
     Ask,
-    /// The child is killed after [`KILL_AFTER`].
-    AskThenKill,
+    /// The child is killed after [`KILL_AFTER`]. It is stopped at the limit as if the user had asked for it.
+    AskThenKill { limit: Option<Duration> },
 }
 
 /// Forwards the user's stop request to a child.
@@ -58,6 +63,9 @@ pub struct StopForwarder<'a> {
     child: &'a duct::Handle,
     signals: &'a SignalGuard,
     on_stop: OnStop,
+    started: Instant,
+    /// Whether the child was stopped for its limit.
+    was_late: bool,
     /// When the first interrupt was sent.
     first: Option<Instant>,
     /// When the last interrupt was sent.
@@ -66,14 +74,21 @@ pub struct StopForwarder<'a> {
 
 impl<'a> StopForwarder<'a> {
     pub fn new(child: &'a duct::Handle, signals: &'a SignalGuard) -> Self {
-        Self { child, signals, on_stop: OnStop::Ask, first: None, last: None }
+        let started = Instant::now();
+        Self { child, signals, on_stop: OnStop::Ask, started, was_late: false, first: None, last: None }
     }
 
-    /// Interrupts the child if the user asked to stop, and again after each [`STOP_INTERVAL`].
+    /// Interrupts the child if the user asked to stop or its time is over, and again after each [`STOP_INTERVAL`].
     pub fn forward(&mut self) {
-        if self.signals.requested() && self.last.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
+        let limit = match self.on_stop {
+            OnStop::AskThenKill { limit } => limit,
+            OnStop::Ask => None,
+        };
+        self.was_late |= limit.is_some_and(|limit| self.started.elapsed() > limit);
+        let must_stop = self.was_late || self.signals.requested();
+        if must_stop && self.last.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
             let first = *self.first.get_or_insert_with(Instant::now);
-            let is_due = self.on_stop == OnStop::AskThenKill && first.elapsed() > KILL_AFTER;
+            let is_due = matches!(self.on_stop, OnStop::AskThenKill { .. }) && first.elapsed() > KILL_AFTER;
             send(self.child, if is_due { Signal::KILL } else { Signal::INT });
             self.last = Some(Instant::now());
         }
@@ -93,16 +108,16 @@ fn send(child: &duct::Handle, signal: Signal) {
     }
 }
 
-/// The maximum length of a line of a child, in bytes. The rest of a longer line is read and dropped: a child that never ends
-/// its line would fill the memory.
+/// The maximum length of a line of a child, in bytes. The rest of a longer line is read and dropped: a child that never
+/// ends its line would fill the memory.
 pub const MAX_LINE: usize = 1 << 20;
 
 /// The mark at the end of a line that was cut.
 const CUT_MARK: &str = " [cut]";
 
-/// Passes each line of `source` to `on_line` until its end, and before each wait calls `on_wait` with the beginning of the
-/// next line. Bytes that are not UTF-8 are replaced. A line of more than `max_line` bytes is cut and ends in [`CUT_MARK`];
-/// `on_wait` gets nothing of a cut line.
+/// Passes each line of `source` to `on_line` until its end, and before each wait calls `on_wait` with the beginning of
+/// the next line. Bytes that are not UTF-8 are replaced. A line of more than `max_line` bytes is cut and ends in
+/// [`CUT_MARK`]; `on_wait` gets nothing of a cut line.
 pub fn for_each_line(
     mut source: &PipeReader,
     max_line: usize,

@@ -1,8 +1,8 @@
-//! Benchmarks: `flash` against its alternatives on a device as slow as a card; the assembly of an image with native against
-//! emulated programs; and `deploy` against deploy-rs alone.
+//! Benchmarks: `flash` against its alternatives on a device as slow as a card; the assembly of an image with native
+//! against emulated programs; `deploy` against deploy-rs alone; and `hosts` against a bare evaluation of names.
 //!
-//! Benchmarks pass at any speed: the numbers are for people, and only ratios within one run are meaningful. They fail where
-//! the card does not hold the image after a run of the tool, or a host does not run the deployed system.
+//! Benchmarks pass at any speed: the numbers are for people, and only ratios within one run are meaningful. They fail
+//! where the card does not hold the image after a run of the tool, or a host does not run the deployed system.
 
 mod assembly;
 mod backing_store;
@@ -14,6 +14,7 @@ mod emulation;
 mod fixtures;
 mod hosts;
 mod image;
+mod listing;
 mod peers;
 mod plan;
 mod preflight;
@@ -28,7 +29,8 @@ pub use cases::{names, select};
 pub use closure::Closure;
 pub use deploys::deploys;
 pub use emulation::{Comparison, compare};
+pub use listing::listings;
 pub use plan::Plan;
 pub use preflight::require;
 pub use samples::Measurements;
-pub use stats::{rows, table};
+pub use stats::{Row, rows, table};

@@ -97,6 +97,7 @@ impl Quantity {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of bytes")]
     fn show(self, value: f64) -> String {
         match self {
+            Self::Time | Self::CpuTime if value < 0.1 => format!("{value:.3} s"),
             Self::Time | Self::CpuTime => format!("{value:.2} s"),
             Self::Memory => Bytes(value as u64).to_string(),
         }

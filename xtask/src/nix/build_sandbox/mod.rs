@@ -59,12 +59,22 @@ const WEAKENING: &[&str] = &[
 pub fn protect_keys_from_builds(cx: &mut Context, keys: &Path) -> Result<()> {
     if cx.launcher.which("nix").is_some() {
         let (launcher, warnings) = protected(cx.launcher.clone(), keys)?;
-        cx.launcher = launcher;
+        cx.launcher = launcher.allowing_builds();
         for warning in warnings {
             cx.warn(warning);
         }
     }
     Ok(())
+}
+
+/// Keeps the keys of hosts from a command that only reads names: Nix builds nothing, so its settings are not asked for.
+/// [`protect_keys_from_builds`] is for what needs a build.
+pub fn protect_keys_without_builds(cx: &mut Context) {
+    let (launcher, warning) = hide_trusted_settings(cx.launcher.clone());
+    cx.launcher = launcher.forbidding_builds();
+    if let Some(text) = warning {
+        cx.warn(text);
+    }
 }
 
 fn protected(launcher: Launcher, keys: &Path) -> Result<(Launcher, Vec<String>)> {

@@ -161,6 +161,11 @@ pub fn is_missing_attribute(error: &anyhow::Error) -> bool {
     error.to_string().contains("does not provide attribute")
 }
 
+/// Whether the flake builds something during the evaluation, and Nix was told not to.
+pub fn is_forbidden_build(error: &anyhow::Error) -> bool {
+    error.to_string().contains("'allow-import-from-derivation' is disabled")
+}
+
 /// Whether an expression of a flake failed, rather than the fetching of the flake.
 pub fn is_evaluation_error(error: &anyhow::Error) -> bool {
     error.to_string().contains("\n  at ")

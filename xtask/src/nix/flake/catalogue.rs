@@ -10,6 +10,7 @@ use super::suggest;
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, HostName};
 use crate::failure;
+use crate::nix::{EvalCache, Fingerprint};
 
 /// The suffix of the package that is a host's SD image, by the convention of this tool.
 const IMAGE_SUFFIX: &str = "-sdImage";
@@ -44,6 +45,27 @@ impl Catalogue {
     /// Those of [`Names::read`].
     pub fn read(launcher: &Launcher, flake: &FlakeRef, options: &[String]) -> Result<Self> {
         let (names, broken) = Names::read(launcher, flake, options)?;
+        Ok(Self { broken, ..Self::new(flake, &names) })
+    }
+
+    /// Reads the hosts of `flake`, whose `fingerprint` was just taken, out of `cache`, or by Nix if it does not have
+    /// them.
+    ///
+    /// # Errors
+    /// Those of [`Names::read`].
+    pub fn recall_or_read(
+        launcher: &Launcher,
+        flake: &FlakeRef,
+        cache: &EvalCache,
+        fingerprint: &Fingerprint,
+    ) -> Result<Self> {
+        if let Some(names) = Names::remembered(cache, fingerprint) {
+            return Ok(Self::new(flake, &names));
+        }
+        let (names, broken) = Names::read(launcher, flake, &[])?;
+        if broken.is_empty() {
+            names.remember(launcher, flake, cache, fingerprint);
+        }
         Ok(Self { broken, ..Self::new(flake, &names) })
     }
 

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::HOSTS;
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Silent};
-use crate::nix;
+use crate::nix::{self, EvalCache, Fingerprint};
 
 /// The outputs with names of hosts.
 const OUTPUTS: [&str; 5] = ["nixosConfigurations", "packages", "deploy", "images", "image"];
 
 /// The names in the outputs of a flake.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
     /// The packages, by system.
     pub packages: BTreeMap<String, Vec<String>>,
@@ -41,8 +41,10 @@ impl Names {
     /// Reads the names of `flake`, with `options` for Nix, which keeps the lock as it is. Returns them with the outputs
     /// that cannot be read.
     ///
+    /// A Nix that reads all outputs at once is recent enough; any other is asked for its version.
+    ///
     /// # Errors
-    /// That of Nix where it can read no output.
+    /// That of Nix where it can read no output, or of a Nix that is too old.
     pub fn read(
         launcher: &Launcher,
         flake: &FlakeRef,
@@ -51,7 +53,7 @@ impl Names {
         let options = nix::keeping_lock(options);
         let eval =
             |attribute: &str, apply: &str| nix::eval(launcher, flake, attribute, apply, &options, &Silent);
-        let error = match eval(nix::ALL_OUTPUTS, &format!("outputs: (({HOSTS}) outputs).names")) {
+        let error = match eval(nix::ALL_OUTPUTS, &function()) {
             Ok(names) => {
                 let names = parse(&names, flake)?;
                 let reason = |name: &String| eval(name, "builtins.attrNames").err();
@@ -64,11 +66,30 @@ impl Names {
             }
             Err(error) => error,
         };
+        nix::require(launcher)?;
         // Nix 2.18 cannot evaluate all outputs at once, and some errors of one output end the evaluation of all.
         if !nix::is_missing_attribute(&error) && !nix::is_evaluation_error(&error) {
             return Err(error);
         }
         Self::read_each(&eval, flake, error)
+    }
+
+    /// The names that an earlier evaluation of the flake with this fingerprint found.
+    pub fn remembered(cache: &EvalCache, fingerprint: &Fingerprint) -> Option<Self> {
+        Self::deserialize(cache.get(fingerprint, &function())?).ok()
+    }
+
+    /// Keeps the names for [`Self::remembered`].
+    pub fn remember(
+        &self,
+        launcher: &Launcher,
+        flake: &FlakeRef,
+        cache: &EvalCache,
+        fingerprint: &Fingerprint,
+    ) {
+        if let Ok(names) = serde_json::to_value(self) {
+            cache.remember(launcher, flake, fingerprint, &function(), names);
+        }
     }
 
     /// Reads one output after the other; `error` is the one of reading all at once.
@@ -98,6 +119,11 @@ impl Names {
         self.configurations.extend(other.configurations);
         self.nodes.extend(other.nodes);
     }
+}
+
+/// The Nix function from the outputs of a flake to its names.
+fn function() -> String {
+    format!("outputs: (({HOSTS}) outputs).names")
 }
 
 fn parse(names: &Value, flake: &FlakeRef) -> Result<Names> {
