@@ -3,7 +3,8 @@
 
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
-    # The tool and the module of a Raspberry Pi. Replace the address by that of the repository you trust.
+    # The tool and the module of a Raspberry Pi. TO FILL IN, here alone: the address that this template came from, the
+    # REPOSITORY of `nix flake init -t REPOSITORY`, such as github:OWNER/NAME or git+https://HOST/PATH.
     xtask = {
       url = "git+https://example.org/nixos-raspberry-pi";
       inputs.nixpkgs.follows = "nixpkgs";

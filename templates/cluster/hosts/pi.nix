@@ -1,14 +1,21 @@
 # The host `pi`: its name, its user, how it gets onto the network, and what it does.
+{ config, ... }:
 {
   networking.hostName = "pi";
 
-  # Your user, with your public ssh key: the only way in.
+  # Your user, with your public ssh key: the only way in. TO FILL IN, such as with the line of ~/.ssh/id_ed25519.pub.
   users.users.admin = {
     isNormalUser = true;
     extraGroups = [ "wheel" ];
-    openssh.authorizedKeys.keys = [ "ssh-ed25519 AAAA… you@workstation" ];
+    openssh.authorizedKeys.keys = [ ];
   };
   users.mutableUsers = false;
+  assertions = [
+    {
+      assertion = config.users.users.admin.openssh.authorizedKeys.keys != [ ];
+      message = "nobody could enter pi: put your public ssh key into hosts/pi.nix";
+    }
+  ];
   raspberryPi.persistence.admin = "admin";
   security.sudo.wheelNeedsPassword = false;
   services.openssh = {

@@ -182,9 +182,14 @@ in
       profile = node.profiles.system.path.drvPath;
     }) others.deployNodes;
   };
+  # As `nix flake init` writes it, with nobody who can enter.
+  blank = complaints template.nixosConfigurations.pi.config;
   template =
     let
-      inherit (template.nixosConfigurations.pi) config;
+      filled = template.nixosConfigurations.pi.extendModules {
+        modules = [ { users.users.admin.openssh.authorizedKeys.keys = [ "ssh-ed25519 AAAA" ]; } ];
+      };
+      inherit (filled) config;
     in
     pi config
     // complaints config

@@ -88,6 +88,9 @@ fn another_flake_makes_a_pi_of_the_template() {
     let facts = evaluate();
     let template = &facts["template"];
     assert_eq!((&template["failed"], &template["warnings"]), (&json!([]), &json!([])));
+    // Without a key, no image is built that nobody can enter. The password is no way in on a new card.
+    let message = "nobody could enter pi: put your public ssh key into hosts/pi.nix";
+    assert_eq!(facts["blank"]["failed"], json!([message]));
     assert_eq!(template["hostName"], "pi");
     for part in ["fileSystems", "boot", "hostKeys", "growth", "memory"] {
         assert_eq!(template[part], facts["system"][part], "{part}");
