@@ -20,7 +20,7 @@ pub use budget::{Budget, Limited, MEMORY};
 pub use ext4::{Ext4, Superblock};
 pub use format::Format;
 pub use inspection::{Inspection, Verdict, inspect};
-pub use other_file::{OTHER_HEAD, OtherFile, WITH_DICTIONARY};
+pub use other_file::{OTHER_HEAD, OtherFile, WITH_DICTIONARY, content_path};
 pub use partition::{Partition, SECTOR};
 #[cfg(test)]
 pub(crate) use partition_table::tests::mbr;

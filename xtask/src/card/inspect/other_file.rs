@@ -1,6 +1,6 @@
 //! Files that are no disk images, recognized by their first bytes, with the command that makes an image of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::base::shell;
 
@@ -65,7 +65,7 @@ const MAGIC: &[(usize, &[u8], OtherFile)] = &[
     ),
     (0, b"d8:announce", other("a torrent", "download what it describes, and name that file")),
 ];
-const CONVERT: &str = "convert it: `qemu-img convert -O raw FILE NAME.img`";
+const CONVERT: &str = "convert it: `qemu-img convert -O raw FILE NAME.raw.img`";
 
 /// The beginnings of texts, in lower case, behind white space and a byte order mark.
 const TEXTS: &[(&str, OtherFile)] = &[
@@ -113,8 +113,15 @@ impl OtherFile {
     /// The remedy for the file at `path`.
     pub fn hint(self, path: &Path) -> String {
         let quoted = |path: &Path| shell::quote(&path.to_string_lossy());
-        self.remedy.replace("NAME", &quoted(&path.with_extension(""))).replace("FILE", &quoted(path))
+        self.remedy.replace("NAME", &quoted(&content_path(path))).replace("FILE", &quoted(path))
     }
+}
+
+/// The path for the content of the packed file at `path`: without the ending, and never the path itself, which a command
+/// that writes there would destroy.
+pub fn content_path(path: &Path) -> PathBuf {
+    let without_ending = path.with_extension("");
+    if without_ending == path { path.with_added_extension("content") } else { without_ending }
 }
 
 fn by_magic(table: &[(usize, &[u8], OtherFile)], head: &[u8]) -> Option<OtherFile> {
@@ -173,7 +180,7 @@ mod tests {
         (
             b"QFI\xfb\0\0\0\x03",
             "a qcow2 image of a virtual machine",
-            "convert it: `qemu-img convert -O raw '/d/my pi.img' '/d/my pi'.img`",
+            "convert it: `qemu-img convert -O raw '/d/my pi.img' '/d/my pi'.raw.img`",
         ),
         (
             b"\x3a\xff\x26\xed\x01\0\0\0",
@@ -220,6 +227,22 @@ mod tests {
         for (head, name, hint) in tars.chain(OTHERS.iter().copied()) {
             let found = OtherFile::sniff(head).expect(name);
             assert_eq!((found.name, found.hint(Path::new("/d/my pi.img")).as_str()), (name, hint));
+        }
+    }
+
+    /// A command that writes to the file that it reads destroys it.
+    #[test]
+    fn no_hint_writes_to_the_file_itself() {
+        let remedies = MAGIC.iter().chain(WHOLE_DISK).map(|(_, _, other)| *other);
+        for other in remedies.chain(TEXTS.iter().map(|(_, other)| *other)) {
+            for path in ["/d/pi", "/d/pi.img", "/d/pi.raw.img", "/d/pi.img.lz4", "/d/.pi"] {
+                let hint = other.hint(Path::new(path));
+                let words = hint.split([' ', '`', ':']).filter(|word| *word == path);
+                assert!(words.count() <= 1, "{hint}");
+            }
+        }
+        for path in ["/d/pi", "/d/.pi", "/d/pi.gz"] {
+            assert_ne!(content_path(Path::new(path)), Path::new(path));
         }
     }
 

@@ -9,7 +9,7 @@ use super::super::decode::DOWNLOAD_AGAIN;
 use super::super::source::Source;
 use crate::bail;
 use crate::base::shell;
-use crate::card::inspect::{Format, HEAD, OtherFile, PartitionTable, SECTOR};
+use crate::card::inspect::{Format, HEAD, OtherFile, PartitionTable, SECTOR, content_path};
 
 /// The partition table of `source`, which has `size` bytes and begins with `head`.
 ///
@@ -54,7 +54,7 @@ fn padding(path: &Path, format: Format) -> String {
     match format.decompress() {
         None => format!("pad it to whole sectors: `truncate -s %{SECTOR} {file}`"),
         Some(decompress) => {
-            let content = quoted(&path.with_extension(""));
+            let content = quoted(&content_path(path));
             format!(
                 "pad its content to whole sectors: `{decompress} {file} >{content} && truncate -s %{SECTOR} {content}`"
             )

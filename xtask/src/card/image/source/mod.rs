@@ -19,7 +19,7 @@ use super::xz;
 use super::zstd_frames;
 use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Event, shell};
-use crate::card::inspect::{Format, OTHER_HEAD, OtherFile, WITH_DICTIONARY};
+use crate::card::inspect::{Format, OTHER_HEAD, OtherFile, WITH_DICTIONARY, content_path};
 use crate::failure;
 
 /// An image file whose format was detected.
@@ -127,7 +127,7 @@ impl Source {
     /// The refusal of a file whose content is something else than a disk image.
     pub fn other_file_refusal(&self, other: OtherFile) -> anyhow::Error {
         let Some(decompress) = self.format.decompress() else { return self.stored_file_refusal(other) };
-        let content = self.path.with_extension("");
+        let content = content_path(&self.path);
         let [file, unpacked] = [&self.path, &content].map(|path| shell::quote(&path.to_string_lossy()));
         failure!(
             Refused,
