@@ -18,6 +18,11 @@ pub fn fold_for_stderr(text: &str) -> String {
     width.map_or_else(|| text.to_owned(), |width| fold(text, width.into()))
 }
 
+/// The same for text that goes to stdout: a result in a pipe or a file stays one line.
+pub fn fold_for_stdout(text: &str) -> String {
+    if std::io::stdout().is_terminal() { fold_for_stderr(text) } else { text.to_owned() }
+}
+
 /// Folds each line of `text` at blanks to at most `width` columns. The lines that follow are indented to stand beside
 /// the label of the first. A command in backquotes stays whole if it fits into a line, and a path always does, so that
 /// it can be copied.

@@ -22,9 +22,9 @@ use serde::Serialize;
 use crate::base::failure::{self, Reason};
 use crate::base::{Event, Reporter, Table, escape, program};
 
-/// Writes a line of the result to stdout, for people.
+/// Writes a line of the result to stdout, for people; folded on a terminal.
 pub fn result(text: &str) -> Result<()> {
-    write_result(&program::as_called(escape::lines(text)))
+    write_result(&fold::fold_for_stdout(&program::as_called(escape::lines(text))))
 }
 
 /// Writes a table to stdout.

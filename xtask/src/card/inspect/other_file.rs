@@ -121,7 +121,12 @@ impl OtherFile {
 /// that writes there would destroy.
 pub fn content_path(path: &Path) -> PathBuf {
     let without_ending = path.with_extension("");
-    if without_ending == path { path.with_added_extension("content") } else { without_ending }
+    if without_ending != path {
+        return without_ending;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".content");
+    name.into()
 }
 
 fn by_magic(table: &[(usize, &[u8], OtherFile)], head: &[u8]) -> Option<OtherFile> {
