@@ -27,8 +27,13 @@ const OTHERS: [&str; 15] = [
     "fatal: ",
     "Warning: ",
 ];
-/// What Nix warns of because this tool keeps it from writing the lock of a flake.
-const OWN: &str = "not writing modified lock file of flake";
+/// Warnings that nobody can act on: this tool keeps Nix from writing the lock of a flake, and Nix adds two of its own
+/// cache to an input that it cannot fetch.
+const HIDDEN: [&str; 3] = [
+    "not writing modified lock file of flake",
+    "could not update mtime for file",
+    "could not update cached head",
+];
 /// How many warnings are kept.
 const MAX_WARNINGS: usize = 100;
 /// How many lines of a warning are kept, and how many characters of a line.
@@ -55,7 +60,8 @@ impl Collector {
         let line = strip_ansi(line);
         let kept = |text: &str| text.chars().take(MAX_LENGTH).collect::<String>();
         if let Some(text) = text_of(&line) {
-            let is_kept = self.warnings.len() < MAX_WARNINGS && !text.starts_with(OWN);
+            let is_hidden = HIDDEN.iter().any(|begin| text.starts_with(begin));
+            let is_kept = self.warnings.len() < MAX_WARNINGS && !is_hidden;
             self.left = if is_kept { MAX_LINES } else { 0 };
             self.is_of_flake = !line.starts_with(PREFIXES[0]);
             self.warnings.extend(is_kept.then(|| kept(text)));
@@ -136,6 +142,10 @@ mod tests {
             (
                 "warning: creating lock file \"/f/flake.lock\": \n• Added input 'a':\n    'path:/a' (1970-01-01)\n",
                 &["creating lock file \"/f/flake.lock\": \n• Added input 'a':\n    'path:/a' (1970-01-01)"],
+            ),
+            (
+                "warning: could not update mtime for file '\"/c\"': x\nwarning: could not update cached head 'm'",
+                &[],
             ),
             ("error: x\n  warning: no\n  at y", &[]),
         ] {

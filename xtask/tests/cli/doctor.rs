@@ -113,7 +113,7 @@ fn with_builders(builders: &str, script: &str) -> FakeNix {
 #[test]
 fn a_nix_that_builds_nothing_and_has_no_builder_is_not_ok() {
     let nix = with_builders("@/no/such/file", "exit 98");
-    let expected = "MISSING  aarch64-linux  nix.conf lets nothing be built here (`max-jobs = 0`), and no remote builder builds \
+    let expected = "MISSING  aarch64-linux  nix builds nothing here (`max-jobs = 0`), and no remote builder builds \
                     for it; set `max-jobs = auto` in nix.conf, or add a machine that builds for aarch64-linux to \
                     /etc/nix/machines\n";
     let outcome = nix.run(&["doctor"]);

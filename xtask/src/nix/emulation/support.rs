@@ -94,8 +94,7 @@ impl BuildSupport {
                 "nix.conf neither lists it in extra-platforms nor names a remote builder for it".into()
             }
             Self::NoJobs => {
-                "nix.conf lets nothing be built here (`max-jobs = 0`), and no remote builder builds for it"
-                    .into()
+                "nix builds nothing here (`max-jobs = 0`), and no remote builder builds for it".into()
             }
         }
     }
