@@ -46,6 +46,12 @@ pub struct Deploy {
     /// a list `a; b` only the last command counts; write `a && b` for all of them
     #[arg(long, value_name = "COMMAND", value_parser = command)]
     pub health: Vec<String>,
+    /// Keep the system that is on trial: make it the boot default. Nothing is deployed
+    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "abort_trial"])]
+    pub bless: bool,
+    /// Do not try the system that the next boot would try: the boot default stays as it is. Nothing is deployed
+    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait"])]
+    pub abort_trial: bool,
     #[command(flatten)]
     pub trust: Trust,
     #[command(flatten)]
@@ -85,6 +91,21 @@ pub struct Trust {
 }
 
 impl Deploy {
+    /// The host whose trial is decided about.
+    ///
+    /// # Errors
+    /// Those of [`Self::hosts`], and `Usage` for several hosts.
+    pub fn only_host(&self) -> Result<HostName> {
+        let hosts = self.hosts()?.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+        match <[HostName; 1]>::try_from(hosts) {
+            Ok([host]) => Ok(host),
+            Err(hosts) => bail!(
+                Usage, "the trial of one host is decided at a time, and {} hosts are named", hosts.len();
+                hint: "run the command once for each host"
+            ),
+        }
+    }
+
     /// The named hosts, without their flake.
     ///
     /// # Errors

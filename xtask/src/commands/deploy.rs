@@ -8,12 +8,15 @@ use serde_json::Value;
 use crate::base::failure;
 use crate::base::{Address, Context, HostName};
 use crate::cli::Deploy;
-use crate::deploy::{self, Afterwards, DeployOptions, Ending, Goal, Outcome, Overrides, Plan};
+use crate::deploy::{self, Afterwards, Decision, DeployOptions, Ending, Goal, Outcome, Overrides, Plan};
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     let options = options(args)?;
+    if let Some(decision) = decision(args) {
+        return decide(cx, &options, decision, &args.only_host()?);
+    }
     let named = deploy::deduplicate(&args.hosts()?);
     let version = nix::require(&cx.launcher)?;
     deploy::require_deploy_rs(&cx.launcher)?;
@@ -38,6 +41,26 @@ fn options(args: &Deploy) -> Result<DeployOptions> {
         overrides: Overrides::parse_with(&args.deploy_args, args.to.as_ref())?,
         extra: args.to.iter().flat_map(Address::options).chain(args.deploy_args.clone()).collect(),
     })
+}
+
+fn decision(args: &Deploy) -> Option<Decision> {
+    let abort = args.abort_trial.then_some(Decision::Abort);
+    args.bless.then_some(Decision::Bless).or(abort)
+}
+
+/// Decides about the trial of `host`: shows the plan, carries it out, and keeps a receipt.
+fn decide(cx: &Context, options: &DeployOptions, decision: Decision, host: &HostName) -> Result<()> {
+    nix::require(&cx.launcher)?;
+    let plan = deploy::plan_decision(cx, options, decision, host)?;
+    let is_due = plan.is_due();
+    if is_due {
+        cx.note(plan.to_string());
+    }
+    let outcome = deploy::decide(cx, plan)?;
+    if is_due {
+        receipt::save(cx, Deployed::of_decision(&cx.flake, &outcome));
+    }
+    if cx.json { ui::json(&outcome.json()) } else { ui::result(&outcome.summary()) }
 }
 
 fn deploy_one(cx: &Context, options: &DeployOptions, version: nix::Version, host: &HostName) -> Result<()> {

@@ -9,6 +9,7 @@ use super::options::{Afterwards, DeployOptions};
 use super::outcome::Outcome;
 use super::plan::{Plan, path_text};
 use super::target::Target;
+use super::trial;
 use super::verdict::{self, Verdict};
 use crate::bail;
 use crate::base::failure::{self, ExitKind, Reason, kind};
@@ -25,7 +26,7 @@ pub fn apply(cx: &Context, options: &DeployOptions, plan: Plan) -> Result<Outcom
         None => deploy(cx, options, plan)?,
     };
     if options.afterwards == Afterwards::Reboot && outcome.verdict.failure().is_none() {
-        reboot(cx, &mut outcome)?;
+        reboot(cx, options, &mut outcome)?;
     }
     check_health(cx, options, &mut outcome)?;
     Ok(outcome)
@@ -57,7 +58,15 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     }
     let verdict = verdict::judge(target, plan.goal, &plan.before, &after, exit);
     plan.timings = timings;
-    Ok(Outcome { verdict, after, deploy_rs: Some(exit), copy_failed: None, health: Vec::new(), plan })
+    Ok(Outcome {
+        verdict,
+        after,
+        deploy_rs: Some(exit),
+        copy_failed: None,
+        reason: None,
+        health: Vec::new(),
+        plan,
+    })
 }
 
 /// Probes the host once more after the copy, makes sure that it can roll back, and makes the folder for deploy-rs.
@@ -144,32 +153,51 @@ fn report_failed_copy(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result
         .with_context(lost)?;
     let copy_failed =
         Some(Reason { message: format!("{error:#}"), hint: failure::hint(error).map(str::to_owned) });
-    Ok(Outcome { verdict, after, deploy_rs: None, copy_failed, health: Vec::new(), plan })
+    Ok(Outcome { verdict, after, deploy_rs: None, copy_failed, reason: None, health: Vec::new(), plan })
 }
 
 /// Reboots a host whose booted system or kernel is not the current one, and judges it again.
-fn reboot(cx: &Context, outcome: &mut Outcome) -> Result<()> {
-    let target = &outcome.plan.target;
+fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
     let before = &outcome.after;
     let pending = before.reboot_needed || before.booted != before.current;
     if outcome.verdict == Verdict::AlreadyCurrent && !pending {
         return Ok(());
     }
+    let lost = format!("rebooting {} after the deploy", outcome.plan.target.host);
+    let rebooted = if trial::is_due(outcome) {
+        trial::reboot(cx, options, outcome)
+    } else {
+        reboot_without_trial(cx, outcome)
+    };
+    rebooted.context(lost)
+}
+
+fn reboot_without_trial(cx: &Context, outcome: &mut Outcome) -> Result<()> {
+    let target = &outcome.plan.target;
+    let before = &outcome.after;
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let lost = || format!("rebooting {} after the deploy", target.host);
     let probe = || probe(&remote, target);
     let mut timings = std::mem::take(&mut outcome.plan.timings);
     let state = timings.time("reboot", || host::reboot(&remote, target, before, cx.reporter.as_ref(), probe));
-    let after = state.with_context(lost)?;
-    outcome.verdict = verdict::judge_after_reboot(target, &outcome.plan.before, &after);
     outcome.plan.timings = timings;
-    outcome.after = after;
+    match state {
+        Err(error) if kind(&error) == ExitKind::Unreachable => {
+            outcome.verdict = Verdict::NeverCameBack;
+            outcome.reason = Some(format!("{error:#}"));
+        }
+        state => {
+            outcome.after = state?;
+            outcome.verdict =
+                verdict::judge_after_reboot(&outcome.plan.target, &outcome.plan.before, &outcome.after);
+        }
+    }
     Ok(())
 }
 
 /// Runs the user's health checks on a host that runs the desired system.
 fn check_health(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
-    if options.health.is_empty() || outcome.verdict.failure().is_some() {
+    // A reboot on trial runs them before the blessing.
+    if options.health.is_empty() || !outcome.health.is_empty() || outcome.verdict.failure().is_some() {
         return Ok(());
     }
     let target = &outcome.plan.target;

@@ -11,6 +11,7 @@ use super::options::{Afterwards, DeployOptions, Goal};
 use super::plan::Plan;
 use super::target::Target;
 use super::timings::Timings;
+use super::trial;
 use crate::bail;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::{Context, HostName, percent_encoding, shell};
@@ -56,9 +57,10 @@ pub fn gather(
     // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
     let mux = if options.goal == Goal::Show { None } else { open_mux(cx, &target) };
     let FirstLook { before, closure, store } = timings.time("probe", || read_state(cx, options, &target))?;
-    let goal = options.goal;
+    let DeployOptions { goal, afterwards, .. } = *options;
     let missing = Vec::new();
-    let plan = Plan { target, goal, before, closure, diff: None, store, missing, timings, mux, lock };
+    let plan =
+        Plan { target, goal, afterwards, before, closure, diff: None, store, missing, timings, mux, lock };
     check(cx, options, version, plan)
 }
 
@@ -164,6 +166,7 @@ fn check(cx: &Context, options: &DeployOptions, version: nix::Version, plan: Pla
     } else {
         check_deployable(&plan.target, &plan.before)?;
     }
+    trial::check_trials(cx, options, &plan.target, &plan.before)?;
     if !is_current {
         host::deploy_rs_ssh_opts(&plan.target.host, &plan.target.connection)?;
         copy_checks::check_before_build(cx, version, &plan)?;
@@ -178,6 +181,7 @@ pub fn check_deployable(target: &Target, state: &State) -> Result<()> {
 }
 
 fn check_idle(target: &Target, state: &State) -> Result<()> {
+    trial::check_not_on_trial(target, state)?;
     if state.activity == Activity::Running {
         bail!(
             Refused, "an activation is running on {}", target.host;

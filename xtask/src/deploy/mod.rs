@@ -25,6 +25,8 @@ mod trial;
 mod verdict;
 #[cfg(test)]
 mod verdict_docs_tests;
+#[cfg(test)]
+mod verdict_tests;
 
 pub use activation::require_deploy_rs;
 pub use apply::apply;
@@ -39,3 +41,4 @@ pub use outcome::Outcome;
 pub use plan::Plan;
 pub use status::{History, Status, status_table, statuses, unreadable_states};
 pub use timings::Timings;
+pub use trial::{Decision, DecisionOutcome, decide, plan_decision};

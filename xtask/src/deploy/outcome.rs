@@ -6,6 +6,7 @@ use super::activation::DeployExit;
 use super::host::{Check, State, boot_changes_text};
 use super::plan::{Plan, path_text};
 use super::target::Target;
+use super::trial;
 use super::verdict::{self, Basis, Verdict};
 use crate::base::failure::{ExitKind, Reason};
 use crate::nix::StorePath;
@@ -20,6 +21,8 @@ pub struct Outcome {
     pub deploy_rs: Option<DeployExit>,
     /// The error of the copy, if the closure did not arrive completely.
     pub copy_failed: Option<Reason>,
+    /// Why a trial, or the reboot, failed, as far as the host has not noted it.
+    pub reason: Option<String>,
     /// The results of the health checks.
     pub health: Vec<Check>,
 }
@@ -28,11 +31,16 @@ impl Outcome {
     /// The outcome of a plan for a host that is already current.
     pub fn unchanged(plan: Plan, verdict: Verdict) -> Self {
         let after = plan.before.clone();
-        Self { after, verdict, deploy_rs: None, copy_failed: None, health: Vec::new(), plan }
+        Self { after, verdict, deploy_rs: None, copy_failed: None, reason: None, health: Vec::new(), plan }
     }
 
     /// The result in one line, or more with an explanation.
     pub fn summary(&self) -> String {
+        trial::summary(self).unwrap_or_else(|| self.plain_summary())
+    }
+
+    /// The summary of the verdicts that hosts without trials have too.
+    fn plain_summary(&self) -> String {
         let host = &self.plan.target.host;
         let runs = path_text(self.running());
         let units = self.after.failed_units_text();
@@ -62,6 +70,11 @@ impl Outcome {
             Verdict::NotCopied => self.not_copied(),
             Verdict::Stopped => format!("stopped before the activation: {host} runs {runs} as before"),
             Verdict::Mismatch => self.mismatch(),
+            Verdict::OnTrial
+            | Verdict::RolledBackAcrossReboot
+            | Verdict::NotBlessed
+            | Verdict::NotTried
+            | Verdict::NeverCameBack => self.words(),
             Verdict::Undecided => format!(
                 "the profile of {host} is {runs}, but deploy-rs exited with {}, and without /run/current-system it \
                  is unknown what the host runs",
@@ -103,9 +116,11 @@ impl Outcome {
             remarks.push(format!("the failed units of {host} are unknown: no systemd answers there"));
         }
         if self.verdict.failure().is_none() && self.code() != 0 {
-            let verb = if self.verdict == Verdict::Ready { "boots" } else { "runs" };
+            let verb =
+                if matches!(self.verdict, Verdict::Ready | Verdict::OnTrial) { "boots" } else { "runs" };
             remarks.push(format!("deploy-rs exited with {}, but {host} {verb} the new system", self.code()));
         }
+        remarks.extend(trial::offer(self));
         if self.needs_boot_goal() {
             remarks.push("only a reboot can activate the new system (exit code 100)".into());
         }
@@ -122,7 +137,7 @@ impl Outcome {
         let kind = self.verdict.failure()?;
         let of_copy = self.copy_failed.as_ref().and_then(|reason| reason.hint.clone());
         let boot = || self.needs_boot_goal().then(|| "deploy again with `--boot --reboot`".to_owned());
-        let hint = of_copy.or_else(boot);
+        let hint = of_copy.or_else(boot).or_else(|| trial::hint(self));
         Some(kind.error_with(self.summary(), hint, Vec::new()))
     }
 
@@ -134,6 +149,7 @@ impl Outcome {
             "exit_code": self.exit_code(),
             "proof": verdict::basis(target, self.plan.goal, &self.after),
             "diff": self.plan.diff,
+            "reason": self.trial_reason(),
             "health": self.health,
             "seconds": self.plan.timings,
             "meant": { "system": verdict::desired_system(target, &self.after), "profile": target.path },
@@ -178,10 +194,13 @@ impl Outcome {
         let why = wrapped.map(|wrapped| {
             format!("\n  deploy.nodes.{host} deploys {wrapped}, which is not nixosConfigurations.{host}")
         });
+        let next = verdict::other_next_boot(&self.plan.target, &self.after);
+        let next = next.map(|next| format!("; its next boot starts {next}"));
         format!(
             "{host} does not run what was deployed: it runs {runs}, expected {}; {link} is {profile}, expected \
-             {path}{}",
+             {path}{}{}",
             self.desired(),
+            next.unwrap_or_default(),
             why.unwrap_or_default()
         )
     }
@@ -198,6 +217,13 @@ impl Outcome {
             .map(Check::describe)
             .collect::<Vec<_>>()
             .join("\n  ")
+    }
+
+    /// Why a trial, or the reboot, failed.
+    pub fn trial_reason(&self) -> Option<String> {
+        let rolled_back = || trial::why(&self.after, self.desired());
+        let is_rollback = self.verdict == Verdict::RolledBackAcrossReboot;
+        self.reason.clone().or_else(|| is_rollback.then(rolled_back))
     }
 
     /// The verdict for programs, such as `rolled_back`.
@@ -224,7 +250,7 @@ impl Outcome {
         self.after.current.as_ref().or(self.after.profile.as_ref())
     }
 
-    fn desired(&self) -> &StorePath {
+    pub fn desired(&self) -> &StorePath {
         verdict::desired_system(&self.plan.target, &self.after).unwrap_or(&self.plan.target.path)
     }
 

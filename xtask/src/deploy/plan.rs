@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::closure::{Closure, Diff};
 use super::host::{RemoteStore, SshMux, State};
 use super::host_lock::HostLock;
-use super::options::Goal;
+use super::options::{Afterwards, Goal};
 use super::target::Target;
 use super::timings::Timings;
+use super::trial;
 use super::verdict::{self, Verdict};
 use crate::nix::StorePath;
 
@@ -18,6 +19,7 @@ use crate::nix::StorePath;
 pub struct Plan {
     pub target: Target,
     pub goal: Goal,
+    pub afterwards: Afterwards,
     pub before: State,
     /// The current closure of the host, if the host listed it together with its state.
     pub closure: Option<Closure>,
@@ -80,6 +82,12 @@ impl Plan {
         }
     }
 
+    /// What the user should know about the next boot, if this deploy is about it.
+    fn trial_note(&self) -> Option<String> {
+        let boots = self.goal == Goal::Boot || self.afterwards == Afterwards::Reboot;
+        boots.then(|| trial::plan_note(&self.target, &self.before)).flatten()
+    }
+
     /// Whether deploy-rs cannot roll back to the current system, and the tool can add a generation that makes it
     /// possible.
     pub fn needs_rollback_generation(&self) -> bool {
@@ -102,10 +110,8 @@ impl fmt::Display for Plan {
         if let Some(diff) = &self.diff {
             write!(f, "\n{diff}")?;
         }
-        match self.rollback_note() {
-            Some(note) => write!(f, "\n  note  {note}"),
-            None => Ok(()),
-        }
+        let rollback = self.rollback_note().map(str::to_owned);
+        rollback.into_iter().chain(self.trial_note()).try_for_each(|note| write!(f, "\n  note  {note}"))
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Verdict {
     AlreadyCurrent,
     /// The host boots the desired system from its next boot on.
     Ready,
+    /// The next boot of the host tries the desired system.
+    OnTrial,
     /// The host runs the desired system with the kernel of another one.
     RebootNeeded,
     /// The host runs the desired system, but units have failed.
@@ -34,6 +36,14 @@ pub enum Verdict {
     Unchecked,
     /// The host runs what it ran before, after an activation.
     RolledBack,
+    /// The host tried the desired system at a reboot, and went back to its blessed one.
+    RolledBackAcrossReboot,
+    /// The host runs the desired system on trial, and was not told to keep it.
+    NotBlessed,
+    /// The host runs the desired system, but was not rebooted, because the trial could not be armed.
+    NotTried,
+    /// The host did not answer any more after a reboot.
+    NeverCameBack,
     /// The host runs what it ran before: deploy-rs failed before the activation.
     NotActivated,
     /// The host runs what it ran before: the closure was not copied completely.
@@ -64,10 +74,13 @@ impl Verdict {
     /// The failure that the verdict stands for; `None` if the host runs, or boots, the desired system.
     pub fn failure(self) -> Option<ExitKind> {
         match self {
-            Self::Done | Self::AlreadyCurrent | Self::Ready | Self::RebootNeeded => None,
+            Self::Done | Self::AlreadyCurrent | Self::Ready | Self::OnTrial | Self::RebootNeeded => None,
             Self::UnitsFailed | Self::Degraded | Self::Unhealthy => Some(ExitKind::Degraded),
-            Self::RolledBack | Self::Mismatch => Some(ExitKind::RolledBack),
-            Self::NotActivated | Self::NotCopied => Some(ExitKind::Other),
+            Self::RolledBack | Self::RolledBackAcrossReboot | Self::NotBlessed | Self::Mismatch => {
+                Some(ExitKind::RolledBack)
+            }
+            Self::NeverCameBack => Some(ExitKind::Unreachable),
+            Self::NotActivated | Self::NotCopied | Self::NotTried => Some(ExitKind::Other),
             Self::Stopped | Self::Unchecked => Some(ExitKind::Interrupted),
             Self::Undecided => Some(ExitKind::Undecided),
         }
@@ -79,7 +92,7 @@ pub fn judge(target: &Target, goal: Goal, before: &State, after: &State, exit: D
     let good = goal_is_reached(target, goal, after);
     match (good, basis(target, goal, after)) {
         (true, Basis::Link) if exit.code != 0 => Verdict::Undecided,
-        (true, Basis::NextBoot) if !runs_desired_system(target, after) => Verdict::Ready,
+        (true, Basis::NextBoot) if !runs_desired_system(target, after) => ready(target, after),
         (true, _) => partial_verdict(before, after).unwrap_or(Verdict::Done),
         (false, _) if !is_unchanged(before, after) => Verdict::Mismatch,
         (false, _) if exit.activated => Verdict::RolledBack,
@@ -97,8 +110,18 @@ pub fn judge_current(target: &Target, goal: Goal, before: &State) -> Option<Verd
     Some(if runs {
         partial_verdict(before, before).unwrap_or(Verdict::AlreadyCurrent)
     } else {
-        Verdict::Ready
+        ready(target, before)
     })
+}
+
+/// The verdict for a host that starts the desired system at its next boot.
+fn ready(target: &Target, state: &State) -> Verdict {
+    let pending = state.trial.known().and_then(|status| status.pending.as_ref());
+    if pending.is_some() && pending == desired_system(target, state) {
+        Verdict::OnTrial
+    } else {
+        Verdict::Ready
+    }
 }
 
 /// Judges a host after a reboot: the booted system must be the current one too.
@@ -112,7 +135,7 @@ pub fn judge_after_reboot(target: &Target, before: &State, after: &State) -> Ver
 }
 
 /// The verdict for what is wrong on a host that runs the desired system; `None` if nothing is.
-fn partial_verdict(before: &State, after: &State) -> Option<Verdict> {
+pub fn partial_verdict(before: &State, after: &State) -> Option<Verdict> {
     let known = before.failed().iter().collect::<BTreeSet<_>>();
     if after.failed().iter().any(|unit| !known.contains(unit)) {
         Some(Verdict::UnitsFailed)
@@ -125,10 +148,20 @@ fn partial_verdict(before: &State, after: &State) -> Option<Verdict> {
 
 /// Whether `state` reaches the goal.
 fn goal_is_reached(target: &Target, goal: Goal, state: &State) -> bool {
-    match goal {
+    let reached = match goal {
         Goal::Boot => state.profile.as_ref() == Some(&target.path),
         Goal::Show | Goal::Switch => runs_desired_system(target, state),
-    }
+    };
+    reached && other_next_boot(target, state).is_none()
+}
+
+/// The system that the next boot starts, if that is known and another than the desired one: on a host with trials the
+/// profile does not decide it.
+pub fn other_next_boot<'a>(target: &Target, state: &'a State) -> Option<&'a StorePath> {
+    let status = state.trial.known()?;
+    let desired = desired_system(target, state)?;
+    let tried = status.on_trial.as_ref() == Some(desired);
+    status.next_boot().filter(|next| !tried && *next != desired)
 }
 
 /// Whether the profile is the desired one, and the running system the one that belongs to it.
@@ -199,101 +232,5 @@ pub mod tests {
             profile_system,
             ..State::default()
         }
-    }
-
-    #[test]
-    fn deploy_rs_is_not_believed() {
-        let nixos = target(Some("new"));
-        let plain = target(None);
-        let old = state("before", Some("old"));
-        let new = state("profile", Some("new"));
-        let ill = State { failed_units: Some(vec!["a.service".into()]), ..new.clone() };
-        let link_old = state("before", None);
-        let link_new = state("profile", None);
-        for (target, before, after, code, activated, expected) in [
-            (&nixos, &old, &new, 0, true, Verdict::Done),
-            (&nixos, &old, &new, 1, true, Verdict::Done),
-            (&plain, &old, &new, 0, true, Verdict::Done),
-            (&nixos, &old, &ill, 0, true, Verdict::UnitsFailed),
-            (&nixos, &old, &old, 0, true, Verdict::RolledBack),
-            (&nixos, &old, &old, 1, true, Verdict::RolledBack),
-            (&nixos, &old, &old, 1, false, Verdict::NotActivated),
-            (&nixos, &old, &old, 130, false, Verdict::Stopped),
-            (&nixos, &old, &old, 130, true, Verdict::RolledBack),
-            (&nixos, &old, &state("profile", Some("old")), 0, true, Verdict::Mismatch),
-            (&plain, &old, &state("profile", Some("old")), 1, true, Verdict::Mismatch),
-            (&nixos, &old, &state("other", Some("other")), 0, true, Verdict::Mismatch),
-            (&target(Some("another")), &old, &new, 0, true, Verdict::Mismatch),
-            (&plain, &link_old, &link_new, 0, true, Verdict::Done),
-            (&plain, &link_old, &link_new, 1, true, Verdict::Undecided),
-        ] {
-            let exit = DeployExit { code, activated, needs_reboot: false };
-            let found = judge(target, Goal::Switch, before, after, exit);
-            assert_eq!(found, expected, "{after:?}, exit code {code}");
-        }
-    }
-
-    #[test]
-    fn the_goal_boot_is_reached_by_the_profile_alone() {
-        let target = target(Some("new"));
-        let old = state("before", Some("old"));
-        let set = state("profile", Some("old"));
-        for (after, code, expected) in [
-            (&set, 0, Verdict::Ready),
-            (&set, 1, Verdict::Ready),
-            (&old, 0, Verdict::RolledBack),
-            (&state("other", Some("old")), 0, Verdict::Mismatch),
-            (&state("profile", Some("new")), 0, Verdict::Done),
-        ] {
-            let exit = DeployExit { code, activated: true, needs_reboot: false };
-            assert_eq!(judge(&target, Goal::Boot, &old, after, exit), expected, "{after:?}");
-        }
-        let booted = |path: &str| State { booted: Some(store(path)), ..state("profile", Some("new")) };
-        for (after, expected) in [
-            (booted("new"), Verdict::Done),
-            (booted("old"), Verdict::Mismatch),
-            (set.clone(), Verdict::Mismatch),
-        ] {
-            assert_eq!(judge_after_reboot(&target, &set, &after), expected, "{after:?}");
-        }
-    }
-
-    #[test]
-    fn failed_units_and_pending_reboots() {
-        let with = |units: &str, reboot_needed: bool| State {
-            failed_units: Some(units.split_whitespace().map(str::to_owned).collect()),
-            reboot_needed,
-            ..State::default()
-        };
-        for (before, after, expected) in [
-            (with("", false), with("", false), None),
-            (with("", false), with("", true), Some(Verdict::RebootNeeded)),
-            (with("", false), with("a", true), Some(Verdict::UnitsFailed)),
-            (with("a", false), with("a b", false), Some(Verdict::UnitsFailed)),
-            (with("a b", false), with("a", false), Some(Verdict::Degraded)),
-            (State::default(), with("a", false), Some(Verdict::UnitsFailed)),
-            (with("a", false), State::default(), None),
-        ] {
-            assert_eq!(partial_verdict(&before, &after), expected, "{after:?}");
-        }
-        // Comparing each unit with each would take hours.
-        let many = (0..300_000).map(|number| format!("{number} ")).collect::<String>();
-        assert_eq!(partial_verdict(&with(&many, false), &with(&many, false)), Some(Verdict::Degraded));
-    }
-
-    #[test]
-    fn a_current_host_needs_nothing() {
-        let nixos = target(Some("new"));
-        let ill = State { failed_units: Some(vec!["a.service".into()]), ..state("profile", Some("new")) };
-        for (state, expected) in [
-            (state("profile", Some("new")), Some(Verdict::AlreadyCurrent)),
-            (ill, Some(Verdict::Degraded)),
-            (state("profile", Some("old")), None),
-            (state("profile", None), None),
-        ] {
-            assert_eq!(judge_current(&nixos, Goal::Switch, &state), expected, "{state:?}");
-        }
-        let set = state("profile", Some("old"));
-        assert_eq!(judge_current(&nixos, Goal::Boot, &set), Some(Verdict::Ready));
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Timestamp;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{FlakeRef, HostName};
-use crate::deploy::{Outcome, Plan, Timings};
+use crate::deploy::{DecisionOutcome, Outcome, Plan, Timings};
 
 /// A deploy: the host, its systems before and after, and the verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct Deployed {
     /// the end.
     pub verdict: String,
     pub exit_code: u8,
+    /// Why the host went back from the system, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     pub seconds: Timings,
 }
 
@@ -40,7 +43,24 @@ impl Deployed {
             to: target.system.as_ref().unwrap_or(&target.path).to_string(),
             verdict: String::new(),
             exit_code: 0,
+            reason: None,
             seconds: plan.timings.clone(),
+        }
+    }
+
+    /// The receipt of a decision about a trial.
+    pub fn of_decision(flake: &FlakeRef, outcome: &DecisionOutcome) -> Self {
+        let plan = &outcome.plan;
+        Self {
+            when: Timestamp::now(),
+            host: plan.target.host.clone(),
+            flake: flake.to_string(),
+            from: plan.blessed().map(ToString::to_string),
+            to: plan.system.to_string(),
+            verdict: outcome.verdict_name(),
+            exit_code: 0,
+            reason: None,
+            seconds: Timings::default(),
         }
     }
 
@@ -52,6 +72,7 @@ impl Deployed {
                 when,
                 verdict: outcome.verdict_name(),
                 exit_code: outcome.exit_code(),
+                reason: outcome.trial_reason(),
                 seconds: outcome.plan.timings.clone(),
                 ..self
             }),

@@ -23,13 +23,213 @@ fn status_shows_the_trial_of_a_host() {
     let without: Value = serde_json::from_str(&fixture.run(&["--json", "status"]).stdout).expect("JSON");
     assert_eq!(without[0]["trial"], Value::Null);
     let new = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-new";
-    answer(
-        &fixture,
-        &format!("version=1\nmissing=\npending={new}\nby=self\nwithin=600\nlast-outcome=blessed\n"),
-    );
+    let pending = format!("version=1\nmissing=\npending={new}\nby=self\nwithin=600\nlast-outcome=blessed\n");
+    answer(&fixture, &pending);
     let table = fixture.run(&["status"]);
     table.assert_stderr_contains(format!("the next boot of target tries {new}")).assert_code(0);
     assert!(table.stdout.contains("  TRIAL  ") && table.stdout.contains("  pending  "), "{}", table.stdout);
+    answer(
+        &fixture,
+        "version=1\nmissing=\x1b[2J\u{202e}x\nlast-outcome=rolled-back\nlast-reason=a\x1b]0;b\x07\n",
+    );
+    let hostile = fixture.run(&["status"]);
+    hostile
+        .assert_stderr_contains("without a trial: \\u{1b}[2J\\u{202e}x; ")
+        .assert_stderr_contains("and went back: a\\u{1b}]0;b\\u{7}\n")
+        .assert_code(0);
+    answer(&fixture, &pending);
     let json: Value = serde_json::from_str(&fixture.run(&["--json", "status"]).stdout).expect("JSON");
     assert_eq!((&json[0]["trial"]["pending"], &json[0]["trial"]["by"]), (&new.into(), &"self".into()));
+}
+
+/// A host with trials that runs the blessed system `old`; the flake has `new`.
+fn with_trials() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.machine.add_trials().expect("adding trials");
+    fixture.set_profile("old-profile", ":");
+    fixture.set_nixos("old", "old");
+    fixture.deploy(&["--reboot"]).assert_code(0);
+    fixture.set_profile("new-profile", ":");
+    fixture.set_nixos("new", "new");
+    fixture
+}
+
+/// Asserts the system that the host has booted and the one that its next boot starts, read without the tool.
+#[track_caller]
+fn assert_boots(fixture: &Fixture, booted: &str, blessed: &str) {
+    let found = fixture.machine.inside("readlink -f /run/booted-system; cat /mnt/trial/blessed");
+    let names = found.lines().map(|line| line.rsplit('-').next().unwrap_or_default());
+    assert!(names.eq([booted, blessed]), "{found}");
+}
+
+fn json(fixture: &Fixture, args: &[&str]) -> Value {
+    let outcome = fixture.run(&[&["--json"], args].concat());
+    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {}", outcome.stderr))
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_good_system_is_blessed_after_its_reboot() {
+    let fixture = with_trials();
+    let done = fixture.deploy(&["--reboot", "--health", "test -e /run/booted-system"]);
+    done.assert_stderr_contains("note  target tries the new system once, and goes back by itself")
+        .assert_stderr_contains("rebooting target: this boot tries /nix/store/")
+        .assert_code(0);
+    assert!(done.stdout.starts_with("target runs ") && done.stdout.ends_with("-new\n"), "{}", done.stdout);
+    assert_boots(&fixture, "new", "new");
+    let status = json(&fixture, &["status"]);
+    assert_eq!(status[0]["trial"]["last"]["outcome"], "blessed");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_system_that_does_not_boot_is_rolled_back_across_the_reboot() {
+    let fixture = with_trials();
+    fs::write(fixture.machine.path("trial/fault"), ":").expect("writing");
+    let result = json(&fixture, &["deploy", "target", "--reboot"]);
+    assert_eq!((&result["verdict"], &result["exit_code"]), (&"rolled_back_across_reboot".into(), &10.into()));
+    assert_eq!(result["after"]["trial"]["last"]["marks"], serde_json::json!(["begun"]));
+    assert_boots(&fixture, "old", "old");
+    let again = fixture.deploy(&["--reboot"]);
+    again
+        .assert_stderr_contains("target rolled back across the reboot to /nix/store/")
+        .assert_stderr_contains(
+            "-new was not kept: the host could note no reason; the boot had come to begun",
+        )
+        .assert_code(10);
+    let status = fixture.run(&["status"]);
+    status.assert_stderr_contains("target rolled back across a reboot: it tried /nix/store/").assert_code(0);
+    assert!(status.stdout.contains("  rolled back  "), "{}", status.stdout);
+    let history = fixture.run(&["history"]).assert_code(0).stdout.clone();
+    assert!(history.contains("  rolled back across reboot  "), "{history}");
+    fs::remove_file(fixture.machine.path("trial/fault")).expect("mending");
+    fixture.deploy(&["--reboot"]).assert_code(0);
+    assert_boots(&fixture, "new", "new");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_failed_health_check_sends_the_host_back() {
+    let fixture = with_trials();
+    let outcome = fixture.deploy(&["--reboot", "--health", "echo sick; exit 3"]);
+    outcome
+        .assert_stderr_contains("-new was not kept: the deployer's check `echo sick; exit 3` exited with 3")
+        .assert_code(10);
+    assert_boots(&fixture, "old", "old");
+    fs::write(fixture.machine.path("trial/checks"), "exit 1").expect("writing");
+    fixture
+        .deploy(&["--reboot"])
+        .assert_stderr_contains("-new was not kept: the check sick failed")
+        .assert_code(10);
+    assert_boots(&fixture, "old", "old");
+}
+
+/// Nobody can log in to the new system: the tool waits until the host is back.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_system_that_locks_the_deployer_out_is_rolled_back() {
+    let fixture = with_trials();
+    let sshd = "sed s,/mnt/client_key.pub,/dev/null, /mnt/sshd_config >/tmp/sshd_config
+        timeout 4 /usr/sbin/sshd -D -f /tmp/sshd_config; echo 'not blessed within 4 s' >/mnt/trial/reason";
+    fs::write(fixture.machine.path("trial/fault"), sshd).expect("writing");
+    let outcome = fixture.deploy(&["--reboot"]);
+    outcome.assert_stderr_contains("-new was not kept: not blessed within 4 s").assert_code(10);
+    assert_boots(&fixture, "old", "old");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn the_next_boot_tries_a_system() {
+    let fixture = with_trials();
+    let set = fixture.deploy(&["--boot"]);
+    let words = "-new at its next boot, and keeps it if its own checks pass\n";
+    assert!(set.assert_code(0).stdout.ends_with(words), "{}", set.stdout);
+    assert_boots(&fixture, "old", "old");
+    assert_eq!(json(&fixture, &["deploy", "target", "--boot"])["verdict"], "on_trial");
+    fixture.deploy(&["--boot", "--reboot"]).assert_code(0);
+    assert_boots(&fixture, "new", "new");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_switch_to_a_new_kernel_offers_the_trial() {
+    let fixture = with_trials();
+    fixture.edit(|facts| facts["kernel"] = "linux-6.2".into());
+    let switched = fixture.deploy(&[]);
+    switched
+        .assert_stderr_contains(
+            "the next boot of target tries the new system, and keeps it if its own checks pass",
+        )
+        .assert_stderr_contains("`cargo xtask deploy target --reboot` tries and proves it now")
+        .assert_code(0);
+    assert_boots(&fixture, "old", "old");
+    fixture.deploy(&["--reboot"]).assert_code(0);
+    assert_boots(&fixture, "new", "new");
+    assert!(!fixture.deploy(&[]).assert_code(0).stderr.contains("--reboot"));
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_host_that_cannot_try_reboots_as_others() {
+    let fixture = with_trials();
+    fs::write(fixture.machine.path("trial/missing"), "no boot.scr").expect("writing");
+    let outcome = fixture.deploy(&["--reboot"]);
+    outcome
+        .assert_stderr_contains(
+            "target boots new systems without a trial: no boot.scr; `sudo update-firmware` on target",
+        )
+        .assert_code(0);
+    assert_boots(&fixture, "new", "new");
+    let fixture = Fixture::new();
+    fixture.set_profile("one", ":");
+    let without = fixture.deploy(&["--reboot"]);
+    without.assert_stderr_contains("note  target has no trials: if the new system").assert_code(0);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_system_on_trial_is_blessed_by_hand() {
+    let fixture = with_trials();
+    fixture.deploy(&["--bless"]).assert_stdout_contains("target already keeps /nix/store/").assert_code(0);
+    fixture.deploy(&["--boot"]).assert_code(0);
+    fixture.machine.inside("cd / && PATH=/mnt/bin:$PATH; boot-trial arm deployer && systemctl reboot");
+    // As after a flash: the host may be booting.
+    let refused = fixture.deploy(&["--wait=1"]);
+    refused
+        .assert_stderr_contains(
+            "-new is on trial on target\nhint: run `cargo xtask deploy target --bless` to keep it",
+        )
+        .assert_code(3);
+    fixture.deploy(&["--abort-trial"]).assert_stderr_contains("only a reboot ends its trial").assert_code(3);
+    assert_boots(&fixture, "new", "old");
+    let status = fixture.run(&["status"]);
+    status.assert_stderr_contains("goes back unless a deployer blesses it within 600 s").assert_code(0);
+    assert!(status.stdout.contains("  on trial  "), "{}", status.stdout);
+    let blessed = fixture.deploy(&["--bless"]);
+    blessed
+        .assert_stderr_contains("bless the system on trial on target as root@")
+        .assert_stdout_contains("-new: it is what boots\n")
+        .assert_code(0);
+    assert_boots(&fixture, "new", "new");
+    let history = fixture.run(&["history"]).assert_code(0).stdout.clone();
+    assert!(history.contains("  deploy  target  blessed  "), "{history}");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_trial_is_aborted_before_its_boot() {
+    let fixture = with_trials();
+    fixture.deploy(&["--boot"]).assert_code(0);
+    let aborted = json(&fixture, &["deploy", "target", "--abort-trial"]);
+    assert_eq!((&aborted["verdict"], &aborted["after"]["pending"]), (&"aborted".into(), &Value::Null));
+    fixture.deploy(&["--abort-trial"]).assert_stdout_contains("target has nothing to try").assert_code(0);
+    fixture.machine.inside("PATH=/mnt/bin:$PATH systemctl reboot");
+    // The profile is the new one, but it is not what boots: a deploy tries it again.
+    let again = fixture.deploy(&["--wait=1", "--boot"]);
+    assert!(again.assert_code(0).stdout.contains("-new at its next boot"), "{}", again.stdout);
+    assert_boots(&fixture, "old", "old");
+    let without = Fixture::new();
+    without.set_profile("one", ":");
+    without.deploy(&["--bless"]).assert_stderr_contains("target has no trials").assert_code(3);
+    without.deploy(&["target2", "--bless"]).assert_stderr_contains("2 hosts are named").assert_code(2);
 }

@@ -15,6 +15,9 @@ mod ssh_mux;
 mod state;
 mod store;
 mod trial;
+mod trial_commands;
+#[cfg(test)]
+mod trial_tests;
 mod wait;
 mod wait_for_activation;
 mod workdir;
@@ -35,6 +38,9 @@ pub use store::RemoteStore;
 #[cfg(test)]
 pub use trial::TrialOutcome;
 pub use trial::{Blesser, LastTrial, Trial, TrialStatus};
-pub use wait::{reboot, wait_for_reconnect, wait_until_reachable};
+pub use trial_commands::{
+    abort as abort_trial, arm as arm_trial, bless as bless_trial, go_back, wait_for_boot_jobs,
+};
+pub use wait::{BOOT_TIMEOUT, has_rebooted, poll, reboot, restart, wait_for_reconnect, wait_until_reachable};
 pub use wait_for_activation::wait_for_activation;
 pub use workdir::Workdir;

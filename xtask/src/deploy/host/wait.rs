@@ -17,7 +17,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a link may be down.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a host may take to reboot.
-const BOOT_TIMEOUT: Duration = Duration::from_secs(600);
+pub const BOOT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Repeats `probe` until the host answers, for `limit` at most. Reports once what the user should do.
 ///
@@ -65,6 +65,21 @@ pub fn reboot(
 ) -> Result<State> {
     let host = &target.host;
     reporter.report(&Event::note(format!("rebooting {host}")));
+    restart(remote, target)?;
+    let not_rebooted =
+        |now: &State| (!has_rebooted(before, now)).then(|| failure!(Undecided, "{host} has not rebooted"));
+    poll(target, BOOT_TIMEOUT, || {}, &probe, not_rebooted)?;
+    // Waits for the end of the boot, with all units that it starts.
+    let _ = remote.try_run("systemctl is-system-running --wait");
+    probe()
+}
+
+/// Tells the host to reboot.
+///
+/// # Errors
+/// `Undecided` if it refuses.
+pub fn restart(remote: &Remote, target: &Target) -> Result<()> {
+    let host = &target.host;
     let sudo = target.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default();
     match remote.try_run(&format!("{sudo}systemctl reboot")) {
         Ok(output) if !output.success() => {
@@ -74,25 +89,19 @@ pub fn reboot(
             );
         }
         // The connection may end before the answer arrives.
-        Err(error) if kind(&error) != ExitKind::Unreachable => return Err(error),
-        _ => {}
+        Err(error) if kind(&error) != ExitKind::Unreachable => Err(error),
+        _ => Ok(()),
     }
-    let not_rebooted =
-        |now: &State| (!has_rebooted(before, now)).then(|| failure!(Undecided, "{host} has not rebooted"));
-    poll(target, BOOT_TIMEOUT, || {}, &probe, not_rebooted)?;
-    // Waits for the end of the boot, with all units that it starts.
-    let _ = remote.try_run("systemctl is-system-running --wait");
-    probe()
 }
 
 /// Whether `now` is in a later boot than `before`. A host that shuts down may no longer report its boot ID.
-fn has_rebooted(before: &State, now: &State) -> bool {
+pub fn has_rebooted(before: &State, now: &State) -> bool {
     !now.boot_id.is_empty() && now.boot_id != before.boot_id
 }
 
 /// Repeats `probe` until `not_ready` returns no reason to wait longer, for `limit` at most. Calls `report` once, before
 /// the first pause.
-fn poll<T>(
+pub fn poll<T>(
     target: &Target,
     limit: Duration,
     report: impl Fn(),

@@ -15,15 +15,19 @@ const HASHED_PASSWORD: &str =
 /// The script of the first process of a host.
 const INIT: &str = include_str!("fixture/init.sh");
 
+/// The command of a host with trials.
+const BOOT_TRIAL: &str = include_str!("fixture/boot-trial.sh");
+
 /// Only root logs in, and `pi` on hosts with sudo.
 const SHADOW: &str = "root:*:20000:0:99999:7:::\nsshd:*:20000:0:99999:7:::\npi:SECRET:20000:0:99999:7:::\n";
 
 const NIX_CONF: &str = "build-users-group =\ntrusted-users = root pi\nsubstituters =\nsandbox = false\n\
                    experimental-features = nix-command flakes\n";
 
-/// The fake `systemctl`, the only fake program of a host: no service manager runs there. A reboot ends all connections;
-/// see init.sh.
-const SYSTEMCTL: &str = "#!/bin/sh\ncase \"$1\" in\n  reboot) pkill sshd ;;\n  is-system-running) echo running ;;\n  \
+/// The fake `systemctl`, the only fake program of a host without trials: no service manager runs there. A reboot ends all
+/// connections; see init.sh.
+const SYSTEMCTL: &str = "#!/bin/sh\ncase \"$1\" in\n  reboot) pkill sshd ;;\n  list-jobs) ;;\n  \
+                         is-system-running) echo running ;;\n  \
                          *) cat /mnt/failed-units ;;\nesac\n";
 
 /// Makes the keys and writes the files in `dir`.
@@ -52,6 +56,13 @@ pub fn write_all(launcher: &Launcher, dir: &Path) -> Result<()> {
         write(&dir.join(name), text, mode)?;
     }
     Ok(())
+}
+
+/// Gives the host trials of new systems. It blesses its first system.
+pub fn add_trials(dir: &Path) -> Result<()> {
+    fs::create_dir(dir.join("trial")).context("making the folder of trials")?;
+    write(&dir.join("trial/within"), "600", 0o644)?;
+    write(&dir.join("bin/boot-trial"), BOOT_TRIAL, 0o755)
 }
 
 /// Lets the user `pi`, with the password `secret`, become root by the sudo rule `rule`.

@@ -59,6 +59,11 @@ impl NamespaceHost {
         Self::start_prepared(launcher, dir)
     }
 
+    /// Gives the host trials of new systems, from its next deploy on.
+    pub fn add_trials(&self) -> Result<()> {
+        files::add_trials(&self.dir)
+    }
+
     fn start_prepared(launcher: &Launcher, dir: &Path) -> Result<Self> {
         let (link, network) = free_network();
         let address = format!("{network}.2");

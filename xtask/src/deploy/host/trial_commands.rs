@@ -1,0 +1,98 @@
+//! The commands of `boot-trial` that change a host.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::excerpt::tail;
+use super::ssh::Remote;
+use super::trial::Blesser;
+use super::wait::poll;
+use crate::base::failure::{ExitKind, kind};
+use crate::base::shell;
+use crate::deploy::target::Target;
+use crate::failure;
+
+/// The longest reason that a host is given, in characters.
+const MAX_REASON: usize = 200;
+
+/// The begin of the names of the units that a trial itself waits for.
+const UNIT_PREFIX: &str = "boot-trial-";
+
+/// Lets the next boot try the pending system, which `by` blesses.
+pub fn arm(remote: &Remote, target: &Target, by: Blesser) -> Result<()> {
+    let by = match by {
+        Blesser::Deployer => "deployer",
+        Blesser::Host => "self",
+    };
+    run(remote, target, &format!("arm {by}"))
+}
+
+/// Makes the booted system the default of the boot menu.
+pub fn bless(remote: &Remote, target: &Target) -> Result<()> {
+    run(remote, target, "bless")
+}
+
+/// Lets the next boot start the blessed system, and not the pending one.
+pub fn abort(remote: &Remote, target: &Target) -> Result<()> {
+    run(remote, target, "abort")
+}
+
+/// Ends the trial: the host notes `reason`, and reboots into the blessed system. The connection may end before an answer.
+pub fn go_back(remote: &Remote, target: &Target, reason: &str) -> Result<()> {
+    let is_plain = |c: char| if c.is_control() { ' ' } else { c };
+    let reason = reason.chars().map(is_plain).take(MAX_REASON).collect::<String>();
+    match run(remote, target, &format!("go-back {}", shell::quote(reason.trim()))) {
+        Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn run(remote: &Remote, target: &Target, words: &str) -> Result<()> {
+    let sudo = target.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default();
+    let output = remote.try_run(&format!("{sudo}boot-trial {words}"))?;
+    if output.success() {
+        return Ok(());
+    }
+    let command = words.split(' ').next().unwrap_or_default();
+    let text = tail(&output.stderr);
+    Err(failure!(Undecided, "`boot-trial {command}` on {} exited with {}: {text}", target.host, output.code))
+}
+
+/// Waits, for `limit` at most, until the boot has started all units but those that wait for the end of the trial.
+///
+/// # Errors
+/// `Interrupted` if the user stops it.
+pub fn wait_for_boot_jobs(remote: &Remote, target: &Target, limit: Duration) -> Result<()> {
+    let jobs = || remote.try_run("systemctl list-jobs --no-legend --plain").map(|output| output.stdout);
+    let are_running = |jobs: &String| has_running_job(jobs).then(|| failure!(Undecided, "jobs are running"));
+    match poll(target, limit, || {}, jobs, are_running) {
+        Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a line of `jobs` is a running job of another unit than those of the trial. What waits, waits for them.
+fn has_running_job(jobs: &str) -> bool {
+    jobs.lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .any(|words| matches!(words[..], [_, unit, _, "running"] if !unit.starts_with(UNIT_PREFIX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_of_a_boot() {
+        for (jobs, expected) in [
+            ("", false),
+            ("12 boot-trial-health.service start running\n13 boot-complete.target start waiting\n", false),
+            ("12 boot-trial-health.service start running\n14 octoprint.service start running\n", true),
+            ("No jobs running.\n", false),
+        ] {
+            assert_eq!(has_running_job(jobs), expected, "{jobs}");
+        }
+        crate::base::fuzz::check_text(&["12 boot-trial-health.service start running\n"], has_running_job);
+    }
+}

@@ -1,0 +1,121 @@
+//! What is read of the answers of `boot-trial status`.
+
+use super::query::Answer;
+use super::trial::{
+    Blesser, LastTrial, MAX_LINES, MAX_MARK, MAX_MARKS, MAX_WITHIN, Trial, TrialOutcome, TrialStatus,
+};
+use crate::nix::StorePath;
+
+const OLD: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-old";
+const NEW: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-new";
+
+fn read(status: &str) -> Trial {
+    Trial::read(&Answer::of(&[
+        ("trial", status),
+        ("trial-command", "/run/current-system/sw/bin/boot-trial\n"),
+    ]))
+}
+
+fn known(status: &str) -> TrialStatus {
+    read(&format!("version=1\n{status}")).known().cloned().unwrap()
+}
+
+fn path(text: &str) -> Option<StorePath> {
+    StorePath::containing(text)
+}
+
+#[test]
+fn a_host_with_a_pending_system() {
+    let found = known(&format!(
+        "missing=\nbooted={OLD}\nblessed={OLD}\npending={NEW}\nby=self\nwithin=600\nmarks=\n\
+         last-system={OLD}\nlast-outcome=blessed\nlast-reason=\nlast-marks=begun healthy\n"
+    ));
+    let last = LastTrial {
+        system: path(OLD),
+        outcome: TrialOutcome::Blessed,
+        reason: None,
+        marks: ["begun", "healthy"].map(str::to_owned).to_vec(),
+    };
+    let expected = TrialStatus {
+        booted: path(OLD),
+        blessed: path(OLD),
+        pending: path(NEW),
+        by: Some(Blesser::Host),
+        within: 600,
+        last: Some(last),
+        ..TrialStatus::default()
+    };
+    assert_eq!(found, expected);
+    assert_eq!((found.next_boot(), found.rollback()), (path(NEW).as_ref(), None));
+}
+
+#[test]
+fn a_host_on_trial() {
+    let status = format!("booted={NEW}\nblessed={OLD}\ntrial={NEW}\nby=deployer\nmarks=begun sshd.service");
+    let booting = known(&status);
+    assert_eq!((booting.on_trial.as_ref(), booting.by), (path(NEW).as_ref(), Some(Blesser::Deployer)));
+    assert!(!booting.is_healthy() && known(&format!("{status} healthy")).is_healthy());
+    assert_eq!(booting.next_boot(), path(OLD).as_ref());
+}
+
+#[test]
+fn why_a_host_went_back() {
+    for (fields, expected) in [
+        ("last-reason=the check octoprint failed\nlast-marks=begun", "the check octoprint failed"),
+        (
+            "last-marks=begun network.target",
+            "the host could note no reason; the boot had come to network.target",
+        ),
+        ("", "the host could note no reason; the boot had not come to the system's first unit"),
+    ] {
+        let status = known(&format!("last-outcome=rolled-back\n{fields}"));
+        assert_eq!(status.rollback().unwrap().why(), expected);
+    }
+}
+
+#[test]
+fn answers_that_are_of_no_use() {
+    let unreadable = |error: &str| Trial::Unreadable { error: error.into() };
+    for (status, expected) in [
+        ("", unreadable("it gives no answer")),
+        ("Segmentation fault", unreadable("it gives no answer")),
+        ("version=2\nbooted=x", unreadable("its answer has version 2, not 1")),
+    ] {
+        assert_eq!(read(status), expected, "{status}");
+    }
+    assert_eq!(Trial::read(&Answer::default()), Trial::Absent);
+    for status in ["booted=/etc", "booted=/nix/store/x", &format!("booted={NEW}/init"), "within=x", "by=me"] {
+        assert_eq!(known(status), TrialStatus::default(), "{status}");
+    }
+}
+
+#[test]
+fn answers_are_cut() {
+    let long = "x".repeat(1 << 20);
+    let marks = format!("{long} ").repeat(3) + &"y ".repeat(1000);
+    let found = known(&format!("missing={long}\nmarks={marks}\nwithin=18446744073709551615\n"));
+    assert!(found.missing.unwrap().len() < 600);
+    assert_eq!((found.marks.len(), found.marks[0].len(), found.within), (MAX_MARKS, MAX_MARK, MAX_WITHIN));
+    assert_eq!(known(&format!("{}by=self", "x=y\n".repeat(MAX_LINES))).by, None);
+}
+
+#[test]
+fn the_json_of_a_trial() {
+    let json = |trial: &Trial| serde_json::to_value(trial).unwrap();
+    assert_eq!(json(&Trial::Absent), serde_json::Value::Null);
+    assert_eq!(json(&read(""))["error"], "it gives no answer");
+    assert_eq!(json(&read(&format!("version=1\npending={NEW}\nby=self")))["by"], "self");
+}
+
+#[test]
+fn fuzz() {
+    let status = format!(
+        "version=1\nmissing=\nbooted={OLD}\nblessed={OLD}\ntrial={NEW}\nby=deployer\nwithin=600\n\
+         marks=begun healthy\nlast-system={NEW}\nlast-outcome=rolled-back\nlast-reason=x\nlast-marks=begun\n"
+    );
+    crate::base::fuzz::check_text(&[&status], |text| {
+        let trial = read(text);
+        let why = trial.known().and_then(TrialStatus::rollback).map(LastTrial::why);
+        assert!(why.is_none_or(|why| why.len() < 4096), "too long");
+    });
+}

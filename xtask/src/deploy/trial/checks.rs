@@ -1,0 +1,109 @@
+//! What is checked of the trials of a host before a deploy.
+
+use anyhow::Result;
+
+use super::words;
+use crate::bail;
+use crate::base::Context;
+use crate::deploy::host::{State, Trial};
+use crate::deploy::options::{Afterwards, DeployOptions, Goal};
+use crate::deploy::target::Target;
+
+/// Refuses a host on which a system is on trial: a deploy would replace what the trial decides about.
+pub fn check_not_on_trial(target: &Target, state: &State) -> Result<()> {
+    let host = &target.host;
+    let on_trial = state.trial.known().and_then(|status| Some((status, status.on_trial.as_ref()?)));
+    if let Some((status, system)) = on_trial {
+        bail!(
+            Refused, "{system} is on trial on {host}";
+            hint: "run `cargo xtask deploy {host} --bless` to keep it, or wait up to {} s, after which {host} has kept it or \
+                   gone back", status.within
+        );
+    }
+    Ok(())
+}
+
+/// Warns where the next boot has no trial although the host has trials.
+///
+/// # Errors
+/// `Refused` for a reboot whose trial could not be followed.
+pub fn check_trials(cx: &Context, options: &DeployOptions, target: &Target, state: &State) -> Result<()> {
+    let reboots = options.afterwards == Afterwards::Reboot;
+    if !reboots && options.goal != Goal::Boot {
+        return Ok(());
+    }
+    let host = &target.host;
+    match &state.trial {
+        Trial::Unreadable { error } if reboots => bail!(
+            Refused, "{}", words::unreadable(host, error);
+            hint: "run `sudo boot-trial status` on {host}, or deploy without `--reboot`"
+        ),
+        Trial::Unreadable { error } => cx.warn(words::unreadable(host, error)),
+        Trial::Known(status) => {
+            if let Some(reason) = &status.missing {
+                cx.warn(words::not_possible(host, reason));
+            }
+        }
+        Trial::Absent => {}
+    }
+    Ok(())
+}
+
+/// What a plan says of the next boot, where the deploy is about one.
+pub fn plan_note(target: &Target, state: &State) -> Option<String> {
+    let host = &target.host;
+    match &state.trial {
+        Trial::Absent => {
+            Some(format!("{host} has no trials: if the new system does not boot, {host} needs a hand"))
+        }
+        Trial::Known(status) if status.missing.is_none() => {
+            Some(format!("{host} tries the new system once, and goes back by itself unless it proves itself"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::failure;
+    use crate::deploy::host::TrialStatus;
+    use crate::deploy::verdict::tests::{store, target};
+
+    fn state(status: TrialStatus) -> State {
+        State { trial: Trial::Known(Box::new(status)), ..State::default() }
+    }
+
+    #[test]
+    fn a_host_on_trial_is_refused() {
+        let on_trial =
+            state(TrialStatus { on_trial: Some(store("new")), within: 600, ..TrialStatus::default() });
+        let error = check_not_on_trial(&target(None), &on_trial).unwrap_err();
+        assert_eq!(failure::kind(&error), failure::ExitKind::Refused);
+        assert!(
+            failure::hint(&error).unwrap().contains("deploy stinky --bless` to keep it, or wait up to 600 s")
+        );
+        let pending = state(TrialStatus { pending: Some(store("new")), ..TrialStatus::default() });
+        for state in [pending, State::default()] {
+            check_not_on_trial(&target(None), &state).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_note_of_a_plan() {
+        let missing = TrialStatus { missing: Some("x".into()), ..TrialStatus::default() };
+        for (state, expected) in [
+            (
+                State::default(),
+                Some("stinky has no trials: if the new system does not boot, stinky needs a hand"),
+            ),
+            (
+                state(TrialStatus::default()),
+                Some("stinky tries the new system once, and goes back by itself unless it proves itself"),
+            ),
+            (state(missing), None),
+        ] {
+            assert_eq!(plan_note(&target(None), &state).as_deref(), expected);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! `deploy --bless` and `deploy --abort-trial`: deciding about a trial by hand, and nothing else.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::words;
+use crate::bail;
+use crate::base::Context;
+use crate::deploy::gather::evaluate;
+use crate::deploy::host::{self, Remote, State, Trial, TrialStatus, probe};
+use crate::deploy::host_lock::HostLock;
+use crate::deploy::options::DeployOptions;
+use crate::deploy::plan::path_text;
+use crate::deploy::target::Target;
+use crate::failure;
+use crate::nix::StorePath;
+
+/// What is decided about a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The system on trial becomes the default of the boot menu.
+    Bless,
+    /// The next boot does not try the pending system.
+    Abort,
+}
+
+/// What came of a decision, read on the host afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decided {
+    Blessed,
+    AlreadyBlessed,
+    Aborted,
+    NothingPending,
+}
+
+/// A decision about the trial of a host, before it is carried out.
+pub struct DecisionPlan {
+    pub target: Target,
+    decision: Decision,
+    before: TrialStatus,
+    /// The system that is decided about.
+    pub system: StorePath,
+    /// What is true already, so that nothing is done.
+    already: Option<Decided>,
+    /// Held until the decision is carried out.
+    _lock: HostLock,
+}
+
+/// A decision that was carried out.
+pub struct DecisionOutcome {
+    pub plan: DecisionPlan,
+    pub decided: Decided,
+    after: TrialStatus,
+}
+
+/// Reads the trial of the host of `target`, and checks that the decision can be carried out.
+///
+/// # Errors
+/// `Refused` if the host has no trial to decide about.
+pub fn plan_decision(
+    cx: &Context,
+    options: &DeployOptions,
+    decision: Decision,
+    host: &crate::base::HostName,
+) -> Result<DecisionPlan> {
+    let target = cx.in_phase("evaluate", || evaluate(cx, &options.overrides, options.nix_args(), host))?;
+    let lock = HostLock::take(cx, host)?;
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    let state = cx.in_phase("probe", || probe(&remote, &target))?;
+    let before = known(&target, &state)?;
+    let (system, already) = match decision {
+        Decision::Bless => blessable(&target, &before)?,
+        Decision::Abort => abortable(&target, &before)?,
+    };
+    Ok(DecisionPlan { target, decision, before, system, already, _lock: lock })
+}
+
+/// The trial of a host that has trials.
+fn known(target: &Target, state: &State) -> Result<TrialStatus> {
+    let host = &target.host;
+    match &state.trial {
+        Trial::Known(status) => Ok(TrialStatus::clone(status)),
+        Trial::Absent => bail!(
+            Refused, "{host} has no trials: it has no command `boot-trial`";
+            hint: "`cargo xtask status {host}` shows what it runs"
+        ),
+        Trial::Unreadable { error } => bail!(
+            Refused, "{}", words::unreadable(host, error);
+            hint: "run `sudo boot-trial status` on {host}"
+        ),
+    }
+}
+
+/// The system that a blessing is about, and what is true already.
+fn blessable(target: &Target, status: &TrialStatus) -> Result<(StorePath, Option<Decided>)> {
+    let host = &target.host;
+    match (&status.on_trial, &status.booted, &status.pending) {
+        (Some(system), _, _) => Ok((system.clone(), None)),
+        (None, Some(booted), _) if status.blessed.as_ref() == Some(booted) => {
+            Ok((booted.clone(), Some(Decided::AlreadyBlessed)))
+        }
+        (None, _, Some(pending)) => Err(failure!(
+            Refused, "{pending} was not booted on {host} yet, so it cannot be blessed";
+            hint: "run `cargo xtask deploy {host} --reboot`"
+        )),
+        _ => Err(failure!(
+            Refused, "no system is on trial on {host}, which has booted {}", path_text(status.booted.as_ref());
+            hint: "run `cargo xtask deploy {host} --reboot`"
+        )),
+    }
+}
+
+/// The system that an end of the trial is about, and what is true already.
+fn abortable(target: &Target, status: &TrialStatus) -> Result<(StorePath, Option<Decided>)> {
+    let host = &target.host;
+    match (&status.on_trial, &status.pending, &status.blessed) {
+        (Some(system), _, _) => Err(failure!(
+            Refused, "{system} is on trial on {host}: only a reboot ends its trial";
+            hint: "run `sudo systemctl reboot` on {host}, which then starts {}", path_text(status.blessed.as_ref())
+        )),
+        (None, Some(pending), _) => Ok((pending.clone(), None)),
+        (None, None, Some(blessed)) => Ok((blessed.clone(), Some(Decided::NothingPending))),
+        (None, None, None) => Err(failure!(
+            Refused, "{host} does not know which system it starts by default";
+            hint: "run `sudo boot-trial status` on {host}"
+        )),
+    }
+}
+
+/// Carries the decision out, and returns what the host answers afterwards.
+///
+/// # Errors
+/// `RolledBack` if the host decided otherwise, `Undecided` if it refuses.
+pub fn decide(cx: &Context, plan: DecisionPlan) -> Result<DecisionOutcome> {
+    if let Some(decided) = plan.already {
+        let after = plan.before.clone();
+        return Ok(DecisionOutcome { plan, decided, after });
+    }
+    let target = &plan.target;
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    let done = match plan.decision {
+        Decision::Bless => host::bless_trial(&remote, target),
+        Decision::Abort => host::abort_trial(&remote, target),
+    };
+    let read = || probe(&remote, target).and_then(|state| known(target, &state));
+    // The connection may have ended after the host did it: what the host answers decides.
+    let after = read().with_context(|| format!("reading the trial of {} afterwards", target.host))?;
+    match decided(plan.decision, &plan.system, &after) {
+        Some(decided) => Ok(DecisionOutcome { plan, decided, after }),
+        None => Err(done.err().unwrap_or_else(|| not_done(&plan, &after))),
+    }
+}
+
+/// What is true of `system` after the decision; `None` if the host has not done it.
+fn decided(decision: Decision, system: &StorePath, after: &TrialStatus) -> Option<Decided> {
+    match decision {
+        Decision::Bless if after.blessed.as_ref() == Some(system) => Some(Decided::Blessed),
+        Decision::Abort if after.next_boot().is_some_and(|next| next != system) => Some(Decided::Aborted),
+        _ => None,
+    }
+}
+
+fn not_done(plan: &DecisionPlan, after: &TrialStatus) -> anyhow::Error {
+    let host = &plan.target.host;
+    let next = path_text(after.next_boot());
+    failure!(
+        RolledBack, "{host} has booted {}, and its next boot starts {next}: not what was decided about {}",
+        path_text(after.booted.as_ref()), plan.system;
+        hint: "`cargo xtask status {host}` shows what became of the trial"
+    )
+}
+
+impl fmt::Display for DecisionPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Target { host, connection, .. } = &self.target;
+        let blessed = path_text(self.before.blessed.as_ref());
+        match self.decision {
+            Decision::Bless => {
+                writeln!(f, "bless the system on trial on {host} as {}", connection.destination)?;
+                writeln!(f, "  from  {blessed}")?;
+                write!(f, "  to    {}", self.system)
+            }
+            Decision::Abort => {
+                writeln!(f, "abort the trial of {host} as {}", connection.destination)?;
+                writeln!(f, "  of    {}", self.system)?;
+                write!(f, "  keep  {blessed}")
+            }
+        }
+    }
+}
+
+impl DecisionPlan {
+    /// Whether there is something to do.
+    pub fn is_due(&self) -> bool {
+        self.already.is_none()
+    }
+
+    /// The system that the host starts by default before the decision.
+    pub fn blessed(&self) -> Option<&StorePath> {
+        self.before.blessed.as_ref()
+    }
+}
+
+impl DecisionOutcome {
+    /// The result in one line.
+    pub fn summary(&self) -> String {
+        let DecisionPlan { target, system, .. } = &self.plan;
+        let host = &target.host;
+        let next = path_text(self.after.next_boot());
+        match self.decided {
+            Decided::Blessed => format!("{host} keeps {system}: it is what boots"),
+            Decided::AlreadyBlessed => format!("{host} already keeps {system}"),
+            Decided::Aborted => format!("{host} does not try {system}: its next boot starts {next}"),
+            Decided::NothingPending => format!("{host} has nothing to try: its next boot starts {next}"),
+        }
+    }
+
+    /// The verdict for programs, such as `blessed`.
+    pub fn verdict_name(&self) -> String {
+        json!(self.decided).as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        json!({
+            "host": self.plan.target.host,
+            "verdict": self.decided,
+            "exit_code": 0,
+            "system": self.plan.system,
+            "before": self.plan.before,
+            "after": self.after,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::failure::{ExitKind, kind};
+    use crate::deploy::verdict::tests::{store, target};
+
+    fn status(booted: &str, blessed: &str, on_trial: &str, pending: &str) -> TrialStatus {
+        let path = |name: &str| (!name.is_empty()).then(|| store(name));
+        TrialStatus {
+            booted: path(booted),
+            blessed: path(blessed),
+            on_trial: path(on_trial),
+            pending: path(pending),
+            ..TrialStatus::default()
+        }
+    }
+
+    #[test]
+    fn what_can_be_decided() {
+        let target = target(None);
+        for (status, bless, abort) in [
+            (status("new", "old", "new", ""), Some(("new", None)), None),
+            (
+                status("old", "old", "", "new"),
+                Some(("old", Some(Decided::AlreadyBlessed))),
+                Some(("new", None)),
+            ),
+            (
+                status("old", "old", "", ""),
+                Some(("old", Some(Decided::AlreadyBlessed))),
+                Some(("old", Some(Decided::NothingPending))),
+            ),
+            (status("other", "old", "", "new"), None, Some(("new", None))),
+            (status("other", "old", "", ""), None, Some(("old", Some(Decided::NothingPending)))),
+            (status("", "", "", ""), None, None),
+        ] {
+            for (found, expected) in
+                [(blessable(&target, &status), bless), (abortable(&target, &status), abort)]
+            {
+                let refused = found.as_ref().err().map(kind);
+                assert_eq!(refused, expected.is_none().then_some(ExitKind::Refused), "{status:?}");
+                assert_eq!(found.ok(), expected.map(|(name, already)| (store(name), already)), "{status:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_decided() {
+        for (decision, after, expected) in [
+            (Decision::Bless, status("new", "new", "", ""), Some(Decided::Blessed)),
+            (Decision::Bless, status("new", "old", "new", ""), None),
+            (Decision::Bless, status("old", "old", "", ""), None),
+            (Decision::Abort, status("old", "old", "", ""), Some(Decided::Aborted)),
+            (Decision::Abort, status("old", "old", "", "new"), None),
+            (Decision::Abort, status("new", "old", "new", ""), Some(Decided::Aborted)),
+        ] {
+            assert_eq!(decided(decision, &store("new"), &after), expected, "{after:?}");
+        }
+    }
+}

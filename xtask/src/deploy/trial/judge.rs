@@ -1,0 +1,95 @@
+//! How far a reboot on trial has come, and what came of it, judged by what the host answers.
+
+use crate::deploy::host::{State, Trial, TrialStatus};
+use crate::deploy::target::Target;
+use crate::deploy::verdict::{Verdict, judge_after_reboot};
+use crate::nix::StorePath;
+
+/// How far a reboot that tries a system has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The system is on trial, and its own checks have not passed yet.
+    Booting,
+    /// The system is on trial, and has passed the checks of the host.
+    Healthy,
+    Blessed,
+    /// The host runs another system, and has not noted yet what came of the trial.
+    Returning,
+    /// The host runs another system, and the trial is over.
+    Returned,
+    /// The host does not answer what is on trial.
+    Unknown,
+}
+
+/// The progress of the trial of `desired`.
+pub fn progress(desired: &StorePath, trial: &Trial) -> Progress {
+    let is = |path: &Option<StorePath>| path.as_ref() == Some(desired);
+    match trial {
+        Trial::Known(status) if is(&status.on_trial) && status.is_healthy() => Progress::Healthy,
+        Trial::Known(status) if is(&status.on_trial) => Progress::Booting,
+        Trial::Known(status) if is(&status.blessed) => Progress::Blessed,
+        Trial::Known(status) if is(&status.pending) => Progress::Returning,
+        Trial::Known(_) => Progress::Returned,
+        Trial::Absent | Trial::Unreadable { .. } => Progress::Unknown,
+    }
+}
+
+/// The verdict of a host that was rebooted to try `desired`: its state `before` the deploy, when the trial was armed, and
+/// `after` the reboot.
+pub fn judge(target: &Target, desired: &StorePath, before: &State, armed: &State, after: &State) -> Verdict {
+    let old = armed.trial.known().and_then(|status| status.blessed.as_ref());
+    match progress(desired, &after.trial) {
+        Progress::Blessed => judge_after_reboot(target, before, after),
+        Progress::Booting | Progress::Healthy => Verdict::NotBlessed,
+        Progress::Unknown if after.booted.as_ref() == Some(desired) => Verdict::NotBlessed,
+        _ if booted(after).is_some() && booted(after) == old => Verdict::RolledBackAcrossReboot,
+        _ => Verdict::Mismatch,
+    }
+}
+
+/// The system that the host has booted, by its kernel's parameters, else by its link.
+pub fn booted(state: &State) -> Option<&StorePath> {
+    state.trial.known().and_then(|status: &TrialStatus| status.booted.as_ref()).or(state.booted.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::verdict::tests::{state, store, target};
+
+    fn trial(booted: &str, blessed: &str, on_trial: &str, pending: &str, marks: &str) -> Trial {
+        let path = |name: &str| (!name.is_empty()).then(|| store(name));
+        Trial::Known(Box::new(TrialStatus {
+            booted: path(booted),
+            blessed: path(blessed),
+            on_trial: path(on_trial),
+            pending: path(pending),
+            marks: marks.split_whitespace().map(str::to_owned).collect(),
+            ..TrialStatus::default()
+        }))
+    }
+
+    #[test]
+    fn the_way_of_a_trial() {
+        let unreadable = Trial::Unreadable { error: String::new() };
+        for (trial, system, expected, verdict) in [
+            (trial("new", "old", "new", "", "begun"), "new", Progress::Booting, Verdict::NotBlessed),
+            (trial("new", "old", "new", "", "begun healthy"), "new", Progress::Healthy, Verdict::NotBlessed),
+            (trial("new", "new", "", "", ""), "new", Progress::Blessed, Verdict::Done),
+            (trial("new", "new", "", "", ""), "old", Progress::Blessed, Verdict::Mismatch),
+            (trial("old", "old", "", "new", ""), "old", Progress::Returning, Verdict::RolledBackAcrossReboot),
+            (trial("old", "old", "", "", ""), "old", Progress::Returned, Verdict::RolledBackAcrossReboot),
+            (trial("other", "old", "", "", ""), "other", Progress::Returned, Verdict::Mismatch),
+            (trial("", "", "", "", ""), "other", Progress::Returned, Verdict::Mismatch),
+            (unreadable, "new", Progress::Unknown, Verdict::NotBlessed),
+            (Trial::Absent, "old", Progress::Unknown, Verdict::RolledBackAcrossReboot),
+            (Trial::Absent, "other", Progress::Unknown, Verdict::Mismatch),
+        ] {
+            assert_eq!(progress(&store("new"), &trial), expected, "{trial:?}");
+            let armed = State { trial: self::trial("old", "old", "", "new", ""), ..State::default() };
+            let after = State { trial, booted: Some(store(system)), ..state("profile", Some(system)) };
+            let found = judge(&target(Some("new")), &store("new"), &State::default(), &armed, &after);
+            assert_eq!(found, verdict, "{after:?}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! A reboot on trial: the host tries the new system, and keeps it only once it has proved itself over a fresh connection.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::judge::{self, Progress, progress};
+use crate::base::failure::{ExitKind, kind};
+use crate::base::{Context, Event};
+use crate::deploy::host::{self, Blesser, Check, Remote, State, probe};
+use crate::deploy::options::DeployOptions;
+use crate::deploy::outcome::Outcome;
+use crate::deploy::target::Target;
+use crate::deploy::verdict::{self, Verdict};
+use crate::failure;
+use crate::nix::StorePath;
+
+/// How long a host that is back may take to note what came of the trial.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Whether the next boot of the host tries the system that was deployed.
+pub fn is_due(outcome: &Outcome) -> bool {
+    let desired = verdict::desired_system(&outcome.plan.target, &outcome.after);
+    let pending = outcome.after.trial.known().and_then(|status| status.pending.as_ref());
+    pending.is_some() && pending == desired
+}
+
+/// Reboots the host on trial, and judges it.
+///
+/// # Errors
+/// `Interrupted` if the user stops it, `Undecided` if the host refuses to reboot.
+pub fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
+    let target = &outcome.plan.target;
+    let Some(desired) = verdict::desired_system(target, &outcome.after) else { return Ok(()) };
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    let attempt = Attempt {
+        cx,
+        remote,
+        target,
+        desired,
+        before: &outcome.plan.before,
+        armed: &outcome.after,
+        health: &options.health,
+    };
+    let mut timings = outcome.plan.timings.clone();
+    let ended = timings.time("reboot", || attempt.run())?;
+    outcome.plan.timings = timings;
+    outcome.verdict = ended.verdict;
+    outcome.reason = ended.reason;
+    outcome.health = ended.health;
+    outcome.after = ended.state.unwrap_or_else(|| outcome.after.clone());
+    Ok(())
+}
+
+/// One reboot on trial.
+struct Attempt<'a> {
+    cx: &'a Context,
+    remote: Remote<'a>,
+    target: &'a Target,
+    /// The system that is tried.
+    desired: &'a StorePath,
+    /// The state before the deploy.
+    before: &'a State,
+    /// The state before the reboot.
+    armed: &'a State,
+    health: &'a [String],
+}
+
+/// What came of an attempt.
+struct Ended {
+    verdict: Verdict,
+    /// The last state that was read after the reboot.
+    state: Option<State>,
+    reason: Option<String>,
+    health: Vec<Check>,
+}
+
+/// What the tool did with a system that is on trial.
+enum Proof {
+    Blessed,
+    /// The host was told to go back.
+    SentBack,
+    /// The user stopped the health checks.
+    Stopped,
+    /// The proof, or the blessing, failed for this reason.
+    Failed(String),
+}
+
+impl Attempt<'_> {
+    fn run(&self) -> Result<Ended> {
+        match host::arm_trial(&self.remote, self.target, Blesser::Deployer) {
+            Err(error) if kind(&error) == ExitKind::Undecided => {
+                return Ok(Ended::without_state(Verdict::NotTried, &error));
+            }
+            armed => armed?,
+        }
+        let host = &self.target.host;
+        self.note(format!("rebooting {host}: this boot tries {}, and only its proof keeps it", self.desired));
+        if let Err(error) = host::restart(&self.remote, self.target) {
+            // Nobody waits for the next boot.
+            let _ = host::arm_trial(&self.remote, self.target, Blesser::Host);
+            return Err(error);
+        }
+        let booted = match self.wait(&[Progress::Booting]) {
+            Err(error) if kind(&error) == ExitKind::Unreachable => {
+                return Ok(Ended::without_state(Verdict::NeverCameBack, &error));
+            }
+            booted => booted?,
+        };
+        self.finish(booted)
+    }
+
+    /// Proves a system that is on trial, and judges the end.
+    fn finish(&self, booted: State) -> Result<Ended> {
+        if progress(self.desired, &booted.trial) != Progress::Healthy {
+            return Ok(self.judged(booted, None, Vec::new()));
+        }
+        let mut health = Vec::new();
+        let (reason, pending) = match self.prove(&mut health) {
+            Proof::Stopped => {
+                return Ok(Ended { verdict: Verdict::Unchecked, state: Some(booted), reason: None, health });
+            }
+            Proof::Blessed => (None, &[Progress::Booting][..]),
+            Proof::SentBack => (None, &[Progress::Booting, Progress::Healthy][..]),
+            Proof::Failed(reason) => (Some(reason), &[Progress::Booting][..]),
+        };
+        match self.wait(pending) {
+            Err(error) if kind(&error) == ExitKind::Unreachable => {
+                Ok(Ended { health, ..Ended::without_state(Verdict::NeverCameBack, &error) })
+            }
+            state => Ok(self.judged(state?, reason, health)),
+        }
+    }
+
+    fn judged(&self, state: State, reason: Option<String>, health: Vec<Check>) -> Ended {
+        let verdict = judge::judge(self.target, self.desired, self.before, self.armed, &state);
+        // What the host itself noted about a rollback is nearer to the cause.
+        let reason = reason.filter(|_| verdict == Verdict::NotBlessed);
+        Ended { verdict, state: Some(state), reason, health }
+    }
+
+    /// Reads the system over a fresh connection, runs the health checks, and blesses it or sends the host back.
+    fn prove(&self, health: &mut Vec<Check>) -> Proof {
+        match self.try_to_prove(health) {
+            Ok(proof) => proof,
+            Err(error) if kind(&error) == ExitKind::Interrupted => Proof::Stopped,
+            Err(error) => Proof::Failed(format!("{error:#}")),
+        }
+    }
+
+    fn try_to_prove(&self, health: &mut Vec<Check>) -> Result<Proof> {
+        host::wait_for_boot_jobs(&self.remote, self.target, self.within() / 2)?;
+        let state = probe(&self.remote, self.target)?;
+        if verdict::judge_after_reboot(self.target, self.before, &state) == Verdict::Mismatch {
+            return self.send_back("the deployer read that it does not run what was deployed");
+        }
+        *health = host::run_checks(&self.remote, self.health)?;
+        if let Some(failed) = health.iter().find(|check| check.failed()) {
+            let Check { command, exit_code, .. } = failed;
+            return self.send_back(&format!("the deployer's check `{command}` exited with {exit_code}"));
+        }
+        host::bless_trial(&self.remote, self.target)?;
+        // Waits for the end of the boot, with all units that wait for the blessing.
+        let _ = self.remote.try_run("systemctl is-system-running --wait");
+        Ok(Proof::Blessed)
+    }
+
+    fn send_back(&self, reason: &str) -> Result<Proof> {
+        self.note(format!("{} goes back: {reason}", self.target.host));
+        host::go_back(&self.remote, self.target, reason)?;
+        Ok(Proof::SentBack)
+    }
+
+    /// Waits until the host answers after its reboot, and its trial is in none of the stages `pending`.
+    ///
+    /// A system on trial that refuses the login or has another host key is one that fails: the host goes back.
+    fn wait(&self, pending: &[Progress]) -> Result<State> {
+        let host = &self.target.host;
+        let is_back_since = Cell::new(None::<Instant>);
+        let probe = || probe(&self.remote, self.target).map_err(as_unreachable);
+        let not_ready = |now: &State| {
+            if !host::has_rebooted(self.armed, now) {
+                return Some(failure!(Undecided, "{host} has not rebooted"));
+            }
+            let stage = progress(self.desired, &now.trial);
+            let since = is_back_since.get().unwrap_or_else(Instant::now);
+            is_back_since.set((stage == Progress::Returning).then_some(since));
+            let notes = stage == Progress::Returning && since.elapsed() < NOTE_TIMEOUT;
+            (notes || pending.contains(&stage)).then(|| failure!(Undecided, "{host} is still on trial"))
+        };
+        let notify = || self.note(format!("waiting for {host}: it goes back by itself if the trial fails"));
+        let limit = host::BOOT_TIMEOUT + self.within();
+        host::poll(self.target, limit, notify, probe, not_ready).map_err(|error| self.with_bless_hint(error))
+    }
+
+    /// How long the host waits for the blessing.
+    fn within(&self) -> Duration {
+        Duration::from_secs(self.armed.trial.known().map_or(0, |status| status.within))
+    }
+
+    fn with_bless_hint(&self, error: anyhow::Error) -> anyhow::Error {
+        let host = &self.target.host;
+        match kind(&error) {
+            ExitKind::Interrupted => failure!(
+                Interrupted, "{error:#}";
+                hint: "{host} is on trial: it goes back by itself unless `cargo xtask deploy {host} --bless` follows"
+            ),
+            _ => error,
+        }
+    }
+
+    fn note(&self, text: String) {
+        self.cx.reporter.report(&Event::note(text));
+    }
+}
+
+impl Ended {
+    /// The end without a state of the host after the reboot.
+    fn without_state(verdict: Verdict, error: &anyhow::Error) -> Self {
+        Self { verdict, state: None, reason: Some(format!("{error:#}")), health: Vec::new() }
+    }
+}
+
+/// `error`, so that the wait goes on.
+fn as_unreachable(error: anyhow::Error) -> anyhow::Error {
+    match kind(&error) {
+        ExitKind::Interrupted | ExitKind::Unreachable => error,
+        _ => ExitKind::Unreachable.error(format!("{error:#}")),
+    }
+}

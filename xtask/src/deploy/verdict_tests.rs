@@ -1,0 +1,126 @@
+//! Tables of verdicts.
+
+use super::activation::DeployExit;
+use super::host::{State, Trial, TrialStatus};
+use super::options::Goal;
+use super::verdict::tests::{state, store, target};
+use super::verdict::{Verdict, judge, judge_after_reboot, judge_current, partial_verdict};
+
+#[test]
+fn deploy_rs_is_not_believed() {
+    let nixos = target(Some("new"));
+    let plain = target(None);
+    let old = state("before", Some("old"));
+    let new = state("profile", Some("new"));
+    let ill = State { failed_units: Some(vec!["a.service".into()]), ..new.clone() };
+    let link_old = state("before", None);
+    let link_new = state("profile", None);
+    for (target, before, after, code, activated, expected) in [
+        (&nixos, &old, &new, 0, true, Verdict::Done),
+        (&nixos, &old, &new, 1, true, Verdict::Done),
+        (&plain, &old, &new, 0, true, Verdict::Done),
+        (&nixos, &old, &ill, 0, true, Verdict::UnitsFailed),
+        (&nixos, &old, &old, 0, true, Verdict::RolledBack),
+        (&nixos, &old, &old, 1, true, Verdict::RolledBack),
+        (&nixos, &old, &old, 1, false, Verdict::NotActivated),
+        (&nixos, &old, &old, 130, false, Verdict::Stopped),
+        (&nixos, &old, &old, 130, true, Verdict::RolledBack),
+        (&nixos, &old, &state("profile", Some("old")), 0, true, Verdict::Mismatch),
+        (&plain, &old, &state("profile", Some("old")), 1, true, Verdict::Mismatch),
+        (&nixos, &old, &state("other", Some("other")), 0, true, Verdict::Mismatch),
+        (&target(Some("another")), &old, &new, 0, true, Verdict::Mismatch),
+        (&plain, &link_old, &link_new, 0, true, Verdict::Done),
+        (&plain, &link_old, &link_new, 1, true, Verdict::Undecided),
+    ] {
+        let exit = DeployExit { code, activated, needs_reboot: false };
+        let found = judge(target, Goal::Switch, before, after, exit);
+        assert_eq!(found, expected, "{after:?}, exit code {code}");
+    }
+}
+
+#[test]
+fn the_goal_boot_is_reached_by_the_profile_alone() {
+    let target = target(Some("new"));
+    let old = state("before", Some("old"));
+    let set = state("profile", Some("old"));
+    for (after, code, expected) in [
+        (&set, 0, Verdict::Ready),
+        (&set, 1, Verdict::Ready),
+        (&old, 0, Verdict::RolledBack),
+        (&state("other", Some("old")), 0, Verdict::Mismatch),
+        (&state("profile", Some("new")), 0, Verdict::Done),
+    ] {
+        let exit = DeployExit { code, activated: true, needs_reboot: false };
+        assert_eq!(judge(&target, Goal::Boot, &old, after, exit), expected, "{after:?}");
+    }
+    let booted = |path: &str| State { booted: Some(store(path)), ..state("profile", Some("new")) };
+    for (after, expected) in
+        [(booted("new"), Verdict::Done), (booted("old"), Verdict::Mismatch), (set.clone(), Verdict::Mismatch)]
+    {
+        assert_eq!(judge_after_reboot(&target, &set, &after), expected, "{after:?}");
+    }
+}
+
+#[test]
+fn failed_units_and_pending_reboots() {
+    let with = |units: &str, reboot_needed: bool| State {
+        failed_units: Some(units.split_whitespace().map(str::to_owned).collect()),
+        reboot_needed,
+        ..State::default()
+    };
+    for (before, after, expected) in [
+        (with("", false), with("", false), None),
+        (with("", false), with("", true), Some(Verdict::RebootNeeded)),
+        (with("", false), with("a", true), Some(Verdict::UnitsFailed)),
+        (with("a", false), with("a b", false), Some(Verdict::UnitsFailed)),
+        (with("a b", false), with("a", false), Some(Verdict::Degraded)),
+        (State::default(), with("a", false), Some(Verdict::UnitsFailed)),
+        (with("a", false), State::default(), None),
+    ] {
+        assert_eq!(partial_verdict(&before, &after), expected, "{after:?}");
+    }
+    // Comparing each unit with each would take hours.
+    let many = (0..300_000).map(|number| format!("{number} ")).collect::<String>();
+    assert_eq!(partial_verdict(&with(&many, false), &with(&many, false)), Some(Verdict::Degraded));
+}
+
+#[test]
+fn a_current_host_needs_nothing() {
+    let nixos = target(Some("new"));
+    let ill = State { failed_units: Some(vec!["a.service".into()]), ..state("profile", Some("new")) };
+    for (state, expected) in [
+        (state("profile", Some("new")), Some(Verdict::AlreadyCurrent)),
+        (ill, Some(Verdict::Degraded)),
+        (state("profile", Some("old")), None),
+        (state("profile", None), None),
+    ] {
+        assert_eq!(judge_current(&nixos, Goal::Switch, &state), expected, "{state:?}");
+    }
+    let set = state("profile", Some("old"));
+    assert_eq!(judge_current(&nixos, Goal::Boot, &set), Some(Verdict::Ready));
+}
+
+#[test]
+fn the_next_boot_of_a_host_with_trials_counts() {
+    let target = target(Some("new"));
+    let with = |current: &str, blessed: &str, pending: &str| {
+        let path = |name: &str| (!name.is_empty()).then(|| store(name));
+        let status = TrialStatus { blessed: path(blessed), pending: path(pending), ..TrialStatus::default() };
+        State { trial: Trial::Known(Box::new(status)), ..state("profile", Some(current)) }
+    };
+    let old = state("before", Some("old"));
+    for (goal, after, judged, current) in [
+        (Goal::Switch, with("new", "new", ""), Verdict::Done, Some(Verdict::AlreadyCurrent)),
+        (Goal::Switch, with("new", "old", "new"), Verdict::Done, Some(Verdict::AlreadyCurrent)),
+        (Goal::Switch, with("new", "", ""), Verdict::Done, Some(Verdict::AlreadyCurrent)),
+        (Goal::Switch, with("new", "old", ""), Verdict::Mismatch, None),
+        (Goal::Switch, with("new", "old", "other"), Verdict::Mismatch, None),
+        (Goal::Boot, with("old", "old", "new"), Verdict::OnTrial, Some(Verdict::OnTrial)),
+        (Goal::Boot, with("old", "new", ""), Verdict::Ready, Some(Verdict::Ready)),
+        (Goal::Boot, with("old", "old", ""), Verdict::Mismatch, None),
+    ] {
+        let exit = DeployExit { code: 0, activated: true, needs_reboot: false };
+        assert_eq!(judge(&target, goal, &old, &after, exit), judged, "{after:?}");
+        assert_eq!(judge_current(&target, goal, &after), current, "{after:?}");
+    }
+}
