@@ -59,11 +59,14 @@ const MAX_PATH: usize = 4096;
 /// # Errors
 /// Every fault that prevents the card from booting, and a card that cannot be read.
 pub(super) fn boot_files(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<BootFiles> {
-    let Some(bootable) = layout.partitions.iter().find(|partition| partition.bootable) else {
+    let marked = layout.partitions.iter().filter(|partition| partition.bootable).collect::<Vec<_>>();
+    let Some(first) = marked.first() else {
         bail!(Verification, "no partition is marked bootable");
     };
-    refuse_overlap(bootable, layout)?;
+    marked.iter().try_for_each(|partition| refuse_overlap(partition, layout))?;
     let volumes = volumes(disk, layout, budget)?;
+    // U-Boot scans all that are marked, in their order: FIRMWARE may have a script, and no menu.
+    let bootable = marked.iter().find(|partition| has_ext4(&volumes, partition.number)).unwrap_or(first);
     refuse_without_menu(&volumes, bootable.number)?;
     let doing = || format!("reading the file system on partition {}", bootable.number);
     let root = Ext4::open(disk, bootable.start, bootable.size, budget.clone()).with_context(doing)?;
@@ -102,6 +105,10 @@ pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
 
 fn fat<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'a>> {
     Fat::open(Limited::new(disk, volume.partition.start, volume.partition.size, budget.clone()))
+}
+
+fn has_ext4(volumes: &[Volume], number: u32) -> bool {
+    volumes.iter().any(|volume| volume.partition.number == number && volume.filesystem == EXT4)
 }
 
 /// Fails where the partition with the number `bootable` cannot have a menu for U-Boot.
