@@ -34,7 +34,11 @@
     in
     {
       # For other flakes: a host as stinky is, the image of any host, and a flake to begin with.
-      nixosModules.raspberry-pi = import ./nix/module.nix { inherit inputs; };
+      nixosModules = {
+        raspberry-pi = import ./nix/module.nix { inherit inputs; };
+        # Only the trial of new generations, for a Pi of any layout.
+        trial = ./hosts/raspberry-pi/trial;
+      };
       lib.sdImage = import ./nix/sd-image.nix { inherit self; };
       templates.default = {
         path = ./templates/cluster;

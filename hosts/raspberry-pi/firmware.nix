@@ -9,6 +9,7 @@
   ...
 }:
 let
+  inherit (config.raspberryPi) trial;
   boards = {
     pi3 = pkgs.ubootRaspberryPi3_64bit;
     pi4 = pkgs.ubootRaspberryPi4_64bit;
@@ -25,6 +26,10 @@ let
       cp ${boot}/overlays/* "$out/overlays"
       cp ${pkgs.raspberrypi-armstubs}/armstub8-gic.bin "$out"
       cp ${config.hardware.raspberry-pi.configtxt.file} "$out/config.txt"
+      ${lib.optionalString trial.enable ''
+        cp ${trial.partsBy tools}/boot.scr "$out/boot.scr"
+        cp ${trial.partsBy tools}/no-trial.env "$out/trial.env"
+      ''}
       ${lib.concatStrings (
         lib.mapAttrsToList (board: uboot: ''
           cp ${uboot}/u-boot.bin "$out/u-boot-${board}.bin"
@@ -33,21 +38,18 @@ let
     '';
 
   update = pkgs.writeShellScriptBin "update-firmware" ''
-    set -eu
-    target=/boot/firmware
-    cd ${treeBy pkgs}
-    # Mounted on demand.
-    ls "$target" >/dev/null
-    ${lib.getExe' pkgs.util-linux "mountpoint"} -q "$target"
-    find . -type d -exec mkdir -p "$target/{}" \;
-    find . -type f | while read -r file; do
-      cmp -s "$file" "$target/$file" && continue
-      cp "$file" "$target/$file.new"
-      sync -f "$target"
-      mv "$target/$file.new" "$target/$file"
-      echo "updated $file"
-    done
-    sync -f "$target"
+    export PATH=${
+      lib.makeBinPath [
+        pkgs.coreutils
+        pkgs.diffutils
+        pkgs.findutils
+        pkgs.util-linux
+      ]
+    }:$PATH
+    export target=/boot/firmware
+    export tree=${treeBy pkgs}
+    export then="${lib.optionalString trial.enable "boot-trial prepare-firmware"}"
+    exec ${pkgs.runtimeShell} ${./update-firmware.sh} "$@"
   '';
 in
 {

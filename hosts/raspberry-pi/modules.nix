@@ -10,5 +10,6 @@
     ./persistence.nix
     ./sd-image
     ./storage.nix
+    ./trial
   ];
 }

@@ -21,12 +21,17 @@ let
   inherit (config.system.build) toplevel;
   closure = closureInfo { rootPaths = [ toplevel ]; };
 
-  # The program that the boot module runs on the Pi, with tools of the assembling machine.
-  installExtlinux = import (
-    modulesPath + "/system/boot/loader/generic-extlinux-compatible/extlinux-conf-builder.nix"
-  ) { inherit lib pkgs; };
-  inherit (config.boot.loader) timeout;
-  deviceTree = config.hardware.deviceTree.name;
+  # The program that the boot module runs on the Pi, with tools of the assembling machine. No older generations: without
+  # a sandbox those of the building machine would be found.
+  writeMenu = import ../trial/menu-writer.nix {
+    inherit
+      config
+      lib
+      modulesPath
+      pkgs
+      ;
+    generations = 0;
+  };
 in
 runCommand config.image.fileName
   {
@@ -58,10 +63,7 @@ runCommand config.image.fileName
     export ROOT_TREE=$PWD/root/nix HOME=$PWD
     ${pkgs.runtimeShell} ${./prepare.sh}
 
-    # No older generations (-g 0): without a sandbox those of the building machine would be found.
-    ${installExtlinux} -g 0 -t ${if timeout == null then "-1" else toString timeout} \
-      ${lib.optionalString (deviceTree != null) "-n ${deviceTree}"} \
-      -c ${toplevel} -d "$ROOT_TREE/boot"
+    ${writeMenu} -c ${toplevel} -d "$ROOT_TREE/boot"
 
     export OUT=$out/${config.image.filePath}
     ${pkgs.runtimeShell} ${./assembler}/assemble.sh

@@ -150,6 +150,24 @@ let
         daemonTmp = config.systemd.services.nix-daemon.environment.TMPDIR;
         buildDirMade = builtins.filter (nixpkgs.lib.hasInfix "/nix/tmp") config.systemd.tmpfiles.rules;
       };
+      trial = {
+        inherit (config.raspberryPi.trial) by confirmWithin milestones;
+        # Both systemds feed the watchdog, and what panics starts anew.
+        watchdogs = map (systemd: systemd.settings.Manager.RuntimeWatchdogSec) [
+          config.systemd
+          config.boot.initrd.systemd
+        ];
+        fuses = builtins.filter (word: builtins.elem word config.boot.kernelParams) [
+          "panic=10"
+          "boot.panic_on_fail"
+        ];
+        driver = builtins.elem "bcm2835_wdt" config.boot.initrd.kernelModules;
+        emergencyMode = config.systemd.enableEmergencyMode;
+        # Which targets want or require the units.
+        units = nixpkgs.lib.mapAttrs (_: unit: unit.wantedBy ++ unit.requiredBy) (
+          nixpkgs.lib.filterAttrs (name: _: nixpkgs.lib.hasPrefix "boot-trial" name) config.systemd.services
+        );
+      };
       image = {
         inherit (config.image) baseName filePath;
         firmwareMiB = config.raspberryPi.firmware.sizeMiB;
@@ -219,6 +237,7 @@ in
   shells = builtins.mapAttrs (_: derivations) flake.devShells;
   formatters = derivations flake.formatter;
   toplevel = config.system.build.toplevel.drvPath;
-  # The script that a switch runs to write the boot menu.
+  # The script that a switch runs to write the boot menu, and nixpkgs' program that it calls, with its arguments.
   installBootLoader = builtins.unsafeDiscardStringContext config.system.build.installBootLoader.text;
+  menuWriter = builtins.unsafeDiscardStringContext config.raspberryPi.trial.menuWriter;
 }

@@ -81,7 +81,7 @@ impl Host {
     }
 
     /// The menu of the builder, with the arguments of the host's configuration.
-    fn menu_of_nixpkgs(&self, install: &str) -> Menu {
+    fn menu_of_nixpkgs(&self, writer: &str) -> Menu {
         let bash = self.dir.path().join("bash");
         fs::create_dir_all(bash.join("bin")).unwrap();
         symlink("/bin/bash", bash.join("bin/sh")).unwrap();
@@ -92,14 +92,16 @@ impl Host {
         let builder = self.dir.path().join("builder");
         fs::write(&builder, text).unwrap();
         fs::set_permissions(&builder, fs::Permissions::from_mode(0o755)).unwrap();
-        let line = install.lines().find(|line| line.contains("extlinux-conf-builder.sh ")).unwrap();
-        let (_, args) = line.split_once("extlinux-conf-builder.sh ").unwrap();
-        self.menu(&format!("{} {args}", builder.display()))
+        let (_, args) = writer.split_once("extlinux-conf-builder.sh ").unwrap();
+        self.menu(&format!("{} {args} -d /nix/boot -c \"$1\"", builder.display()))
     }
 
     fn menu_of_the_demo(&self) -> Menu {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/boot-menu.sh");
-        self.menu(&format!("sh {} \"$1\" /nix/var/nix/profiles /nix/boot", script.display()))
+        self.menu(&format!(
+            "sh {} \"$1\" /nix/var/nix/profiles >/nix/boot/extlinux/extlinux.conf",
+            script.display()
+        ))
     }
 }
 
@@ -154,9 +156,10 @@ fn resolve(boot: &Path, key: &str, value: &str) -> String {
 fn the_second_generation_boots_next() {
     let host = Host::new(2);
     let install = crate::evaluate()["installBootLoader"].as_str().unwrap();
-    let args = "-g 4 -t 5 -d '/nix/boot' -c \"$@\"";
-    assert!(install.trim_end().ends_with(args), "{install}");
-    let menu = host.menu_of_nixpkgs(install);
+    assert!(install.trim_end().ends_with("/bin/boot-trial install \"$1\""), "{install}");
+    let writer = crate::evaluate()["menuWriter"].as_str().unwrap();
+    assert!(writer.ends_with(" -g 4 -t 5"), "{writer}");
+    let menu = host.menu_of_nixpkgs(writer);
     assert_eq!(menu.labels(), ["nixos-default", "nixos-2-default", "nixos-1-default"]);
     assert_eq!(menu.default, "nixos-default");
     for (label, number) in [("nixos-default", 2), ("nixos-2-default", 2), ("nixos-1-default", 1)] {
@@ -171,10 +174,10 @@ fn the_second_generation_boots_next() {
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
 fn the_demo_writes_the_same_menu_as_nixos() {
-    let install = crate::evaluate()["installBootLoader"].as_str().unwrap();
+    let writer = crate::evaluate()["menuWriter"].as_str().unwrap();
     for generations in [1, 2, 4, 11] {
         let host = Host::new(generations);
-        let theirs = host.menu_of_nixpkgs(install);
+        let theirs = host.menu_of_nixpkgs(writer);
         let ours = host.menu_of_the_demo();
         assert_eq!(ours.labels().len(), 1 + generations.min(4));
         assert_eq!(ours, theirs, "{generations} generations");

@@ -80,12 +80,13 @@ check_input() {
     FIRMWARE_TREE=$(cd "$FIRMWARE_TREE" && pwd -P)
 }
 
+# U-Boot scans the partitions that are bootable: FIRMWARE has its script, NIXOS_SD its menu.
 partition() {
     sfdisk --quiet --no-reread --no-tell-kernel "$image" <<TABLE || die "writing the partition table failed"
 label: dos
 label-id: 0x$DISK_ID
 unit: sectors
-start=$((ALIGN_MIB * 2048)), size=$((FIRMWARE_MIB * 2048)), type=b
+start=$((ALIGN_MIB * 2048)), size=$((FIRMWARE_MIB * 2048)), type=b, bootable
 start=$((root_at * 2048)), size=$((root_mib * 2048)), type=83, bootable
 TABLE
 }

@@ -1,0 +1,210 @@
+# A new generation is booted once, on trial, and becomes the default of the boot menu only by proof.
+#
+# It needs U-Boot with its standard boot (2022.07 or newer), an MBR, and a boot menu on ext4: see docs/deploying.md.
+{
+  config,
+  lib,
+  pkgs,
+  modulesPath,
+  ...
+}:
+let
+  cfg = config.raspberryPi.trial;
+  loader = config.boot.loader.generic-extlinux-compatible;
+  writeMenu =
+    generations:
+    import ./menu-writer.nix {
+      inherit
+        config
+        generations
+        lib
+        modulesPath
+        pkgs
+        ;
+    };
+
+  # The scripts, boot.scr, and the flag set and blank; made by the tools of `tools`.
+  partsBy =
+    tools:
+    tools.runCommand "boot-trial" { } ''
+      mkdir "$out"
+      cp ${./menu.sh} "$out/menu.sh"
+      cp ${./flag.sh} "$out/flag.sh"
+      cp ${./install.sh} "$out/install.sh"
+      cp ${./trial.sh} "$out/trial.sh"
+      sh ${./boot-script.sh} ${./boot.cmd} >"$out/boot.scr"
+      sh ${./trial-flag.sh} nixos-trial >"$out/trial.env"
+      head -c 512 /dev/zero >"$out/no-trial.env"
+    '';
+
+  checks = pkgs.linkFarm "boot-trial-checks" (
+    lib.mapAttrs (name: text: pkgs.writeShellScript name "set -eu\n${text}") cfg.healthChecks
+  );
+
+  boot-trial = pkgs.writeShellScriptBin "boot-trial" ''
+    export PATH=${
+      lib.makeBinPath [
+        config.systemd.package
+        pkgs.coreutils
+        pkgs.diffutils
+        pkgs.gawk
+        pkgs.gnugrep
+        pkgs.gnused
+        pkgs.util-linux
+      ]
+    }
+    export boot=${lib.escapeShellArg cfg.bootPath}
+    export firmware=${lib.escapeShellArg cfg.firmwarePath}
+    export builder=${lib.escapeShellArg cfg.menuWriter}
+    export generationless=${lib.escapeShellArg (writeMenu 0)}
+    export within=${toString cfg.confirmWithin}
+    export by=${cfg.by}
+    export lib=${partsBy pkgs}
+    export checks=${checks}
+    export gcroots=/nix/var/nix/gcroots
+    exec ${pkgs.runtimeShell} "$lib/trial.sh" "$@"
+  '';
+
+  units = pkgs.runCommand "boot-trial-units" { } ''
+    mkdir -p "$out/etc/systemd/system"
+    for unit in ${./units}/*; do
+      substitute "$unit" "$out/etc/systemd/system/$(basename "$unit")" \
+        --subst-var-by boot-trial ${lib.getExe boot-trial} \
+        --subst-var-by systemctl ${config.systemd.package}/bin/systemctl
+    done
+  '';
+in
+{
+  options.raspberryPi.trial = {
+    enable = lib.mkOption {
+      type = lib.types.bool;
+      default = true;
+      description = "Whether a new generation is booted on trial before it becomes the default.";
+    };
+    by = lib.mkOption {
+      type = lib.types.enum [
+        "deployer"
+        "self"
+      ];
+      default = "self";
+      description = ''
+        Who blesses a generation that no deploy waits for, after `nixos-rebuild` or a power cut: the host by its own
+        checks, or a deployer with `boot-trial bless`. A deploy that reboots the host blesses it in either case.
+      '';
+    };
+    confirmWithin = lib.mkOption {
+      type = lib.types.ints.between 60 86400;
+      default = 600;
+      description = "After how many seconds from the start of the kernel a host goes back that was not blessed.";
+    };
+    healthChecks = lib.mkOption {
+      type = lib.types.attrsOf lib.types.lines;
+      default = { };
+      example = {
+        octoprint = "systemctl is-active octoprint.service";
+      };
+      description = "Scripts that must succeed before a generation is blessed. One that fails sends the host back.";
+    };
+    milestones = lib.mkOption {
+      type = lib.types.listOf lib.types.str;
+      default = [
+        "sysinit.target"
+        "network.target"
+      ]
+      ++ lib.optional config.services.openssh.enable (
+        if config.services.openssh.startWhenNeeded then "sshd.socket" else "sshd.service"
+      );
+      defaultText = lib.literalMD "the basic system, the network and sshd";
+      description = "Units whose start is noted during a trial: how far one came that ended in a panic or a hang.";
+    };
+    watchdog = lib.mkOption {
+      type = lib.types.nullOr lib.types.str;
+      # The watchdog of a Pi counts to at most 15 s.
+      default = "15s";
+      description = ''
+        After how long without a sign of life of systemd the watchdog resets the Pi, in the initrd too. `null` where it
+        must not be opened: the machine `raspi3b` of QEMU resets at once (or boot with `systemd.watchdog_sec=0`).
+      '';
+    };
+    bootPath = lib.mkOption {
+      type = lib.types.str;
+      default = (lib.head loader.mirroredBoots).path;
+      defaultText = lib.literalMD "the first path of the boot loader";
+      description = "The folder with the boot menu. It is mounted in the initrd.";
+    };
+    firmwarePath = lib.mkOption {
+      type = lib.types.str;
+      default = "/boot/firmware";
+      description = "Where FIRMWARE is mounted, always or on demand.";
+    };
+    menuWriter = lib.mkOption {
+      type = lib.types.str;
+      internal = true;
+      readOnly = true;
+      default = writeMenu loader.configurationLimit;
+      defaultText = lib.literalMD "nixpkgs' program, with the arguments of the boot loader's options";
+      description = "The command that writes a boot menu, but for its system and its folder.";
+    };
+    partsBy = lib.mkOption {
+      type = lib.types.functionTo lib.types.package;
+      internal = true;
+      readOnly = true;
+      default = partsBy;
+      description = "boot.scr and the blank flag, made by the package set that is given.";
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      {
+        assertion = loader.enable && lib.length loader.mirroredBoots == 1;
+        message = "raspberryPi.trial needs boot.loader.generic-extlinux-compatible with one path in mirroredBoots.";
+      }
+    ];
+
+    system.build.installBootLoader = lib.mkForce (
+      pkgs.writeShellScript "install-boot-menu" ''exec ${lib.getExe boot-trial} install "$1"''
+    );
+    environment.systemPackages = [ boot-trial ];
+
+    systemd = {
+      packages = [ units ];
+      services = {
+        boot-trial-begin.wantedBy = [ "sysinit.target" ];
+        boot-trial-deadline.wantedBy = [ "sysinit.target" ];
+        boot-trial-health.requiredBy = [ "boot-complete.target" ];
+        boot-trial-complete.wantedBy = [ "basic.target" ];
+      }
+      // lib.listToAttrs (
+        map (unit: {
+          name = "boot-trial-mark@${unit}";
+          value = {
+            wantedBy = [ "basic.target" ];
+            overrideStrategy = "asDropin";
+          };
+        }) cfg.milestones
+      );
+      # Nobody sees an emergency shell of a Pi behind a wall, and a host in one is not blessed.
+      enableEmergencyMode = lib.mkDefault false;
+      settings.Manager = lib.mkIf (cfg.watchdog != null) {
+        RuntimeWatchdogSec = lib.mkDefault cfg.watchdog;
+      };
+    };
+
+    boot = {
+      kernelParams = [
+        # A kernel that panics starts anew, and DEFAULT is what starts.
+        "panic=10"
+        # An initrd that fails panics.
+        "boot.panic_on_fail"
+      ];
+      initrd = {
+        systemd.settings.Manager = lib.mkIf (cfg.watchdog != null) {
+          RuntimeWatchdogSec = lib.mkDefault cfg.watchdog;
+        };
+        # It is what resets the board after a panic, too.
+        kernelModules = [ "bcm2835_wdt" ];
+      };
+    };
+  };
+}

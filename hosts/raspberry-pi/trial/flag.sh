@@ -1,0 +1,74 @@
+# Functions for the flag of a trial on FIRMWARE, which is at $firmware. To be sourced.
+
+# Prints why no trial is possible, and fails if one is.
+missing_for_trial() {
+    if ! mounted; then
+        echo "FIRMWARE is not mounted at $firmware"
+    elif ! cmp -s "$lib/boot.scr" "$firmware/boot.scr"; then
+        echo "boot.scr on FIRMWARE is missing or another one (run update-firmware)"
+    elif [ "$(size "$firmware/trial.env")" != 512 ]; then
+        echo "trial.env on FIRMWARE is missing or damaged (run update-firmware)"
+    elif ! { bootable "$firmware" && bootable "$boot"; }; then
+        echo "the partition table does not mark both partitions as bootable (run update-firmware)"
+    else
+        return 1
+    fi
+}
+
+# FIRMWARE may be mounted on demand, by systemd or here.
+mounted() {
+    ls "$firmware" >/dev/null 2>&1 || :
+    mountpoint -q "$firmware" || mount "$firmware" 2>/dev/null
+}
+
+size() { { wc -c <"$1" || echo 0; } 2>/dev/null; }
+
+# bootable FOLDER: whether the MBR marks the partition of FOLDER as bootable. U-Boot scans no other partitions.
+bootable() {
+    device=$(stat -c %d "$1")
+    sys=$(readlink -f "/sys/dev/block/$((device >> 8 & 4095)):$((device & 255 | device >> 12 & 1048320))")
+    number=$(cat "$sys/partition" 2>/dev/null) || return 1
+    disk=/dev/$(basename "${sys%/*}")
+    [ "$number" -le 4 ] && [ "$(od -A n -t u1 -j $((430 + 16 * number)) -N 1 "$disk" | tr -d ' ')" = 128 ]
+}
+
+# Whether U-Boot will find the flag at the next boot.
+is_armed() { mounted && cmp -s "$lib/trial.env" "$firmware/trial.env"; }
+
+# write_flag FILE: overwrites the flag in place. Its sector is written or not; no cluster is moved.
+write_flag() {
+    dd if="$1" of="$firmware/trial.env" bs=512 count=1 conv=notrunc,fsync 2>/dev/null || :
+    cmp -s "$1" "$firmware/trial.env" || die "writing trial.env on FIRMWARE failed"
+}
+
+clear_flag() {
+    ! is_armed || write_flag "$lib/no-trial.env"
+}
+
+# Puts on FIRMWARE what a trial needs, and marks both partitions as bootable. A flag that is set stays.
+prepare_firmware() {
+    mounted || die "FIRMWARE is not mounted at $firmware"
+    put_on_firmware "$lib/boot.scr" boot.scr
+    [ "$(size "$firmware/trial.env")" = 512 ] || put_on_firmware "$lib/no-trial.env" trial.env
+    make_bootable "$firmware"
+    make_bootable "$boot"
+}
+
+# put_on_firmware FILE NAME: the new file is whole before it has the name.
+put_on_firmware() {
+    ! cmp -s "$1" "$firmware/$2" || return 0
+    cp "$1" "$firmware/$2.new"
+    sync
+    cmp "$1" "$firmware/$2.new"
+    mv -f "$firmware/$2.new" "$firmware/$2"
+    sync
+    say "$2 on FIRMWARE is written"
+}
+
+# Sets the flag of the one partition in the MBR; the others keep theirs.
+make_bootable() {
+    ! bootable "$1" || return 0
+    printf '\200' | dd of="$disk" bs=1 seek=$((430 + 16 * number)) conv=notrunc,fsync 2>/dev/null
+    bootable "$1" || die "marking partition $number of $disk as bootable failed"
+    say "partition $number of $disk is bootable"
+}

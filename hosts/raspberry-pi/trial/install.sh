@@ -1,0 +1,68 @@
+# boot-trial install SYSTEM: writes the boot menu, as the boot loader's installer of NixOS does. To be sourced.
+#
+# DEFAULT is the blessed system, whatever is installed. A system that was never blessed has an entry of its own, which
+# one boot tries. $builder is the program of nixpkgs that writes menus, with its arguments; it works in a copy of the
+# folder made of hard links, as its own order does not survive a power cut.
+
+install_menu() {
+    system=$(readlink -f "$1")
+    if on_trial && [ "$system" != "$(booted)" ] && [ "$system" != "$(blessed)" ]; then
+        die "$(booted) is on trial: bless it (boot-trial bless) or reboot before another system is installed"
+    fi
+    default=$(default_for "$system")
+    next=$boot/.next
+    rm -rf "$next"
+    mkdir -p "$boot/extlinux" "$boot/nixos" "$next/menu"
+    cp -al "$boot/nixos" "$next/menu/nixos"
+    $builder -c "$default" -d "$next/menu"
+    [ "$default" = "$system" ] || stage_trial
+    keep_files "$next"/*/nixos/*
+    cp "$next/menu/extlinux/extlinux.conf" "$menu.new"
+    publish_menu "$menu.new"
+    remove_files
+    rm -rf "$next"
+    keep_from_garbage blessed "$default"
+    if [ "$default" = "$system" ]; then forget; else arm "$system" "$by"; fi
+}
+
+# The system that is to be DEFAULT once $1 is installed: the blessed one, if a trial can decide about $1.
+default_for() {
+    old=$(blessed)
+    if [ -z "$old" ] || [ ! -e "$old/init" ] || [ "$old" = "$1" ] || was_blessed "$1"; then
+        echo "$1"
+    elif reason=$(missing_for_trial); then
+        echo "trial: $1 is installed without a trial: $reason" >&2
+        echo "$1"
+    else
+        echo "$old"
+    fi
+}
+
+# Adds the entry of the trial to the staged menu.
+stage_trial() {
+    mkdir "$next/trial"
+    cp -al "$next/menu/nixos" "$next/trial/nixos"
+    $generationless -c "$system" -d "$next/trial"
+    staged=$next/menu/extlinux/extlinux.conf
+    body=$(body_of nixos-default "$next/trial/extlinux/extlinux.conf")
+    add_entry "$trial_label" "NixOS - On trial" "$body" <"$staged" >"$staged.trial"
+    mv "$staged.trial" "$staged"
+}
+
+# Gives the files that the new menu names their places, before it names them.
+keep_files() {
+    for file; do
+        [ ! -e "$file" ] || [ -e "$boot/nixos/${file##*/}" ] || cp -al "$file" "$boot/nixos/"
+    done
+}
+
+# Removes the files that no menu names any more.
+remove_files() {
+    for file in "$boot"/nixos/*; do
+        name=${file##*/}
+        [ -e "$next/menu/nixos/$name" ] || [ -e "$next/trial/nixos/$name" ] || [ ! -e "$file" ] || {
+            chmod -R u+w "$file"
+            rm -rf "$file"
+        }
+    done
+}

@@ -1,0 +1,80 @@
+# Functions for the boot menu of U-Boot, $boot/extlinux/extlinux.conf; $menu names it. To be sourced.
+#
+# U-Boot reads ext4 without replaying the journal. A rename alone is therefore not safe: after a power cut U-Boot may
+# see a folder that still names the old inode, which is freed already. So the old menu keeps a name
+# (extlinux.conf.old), and `settle` brings the journal home before a name points at something new, and after it.
+#
+# On PATH: awk, sync, ln, mv, and fsfreeze of util-linux or busybox.
+
+# Writes everything to its place on the file system of $boot. Freezing is what empties a journal; nobody may stop this
+# shell between the two, or all writes would wait for ever.
+settle() {
+    sync
+    trap '' HUP INT TERM
+    if fsfreeze --freeze "$boot"; then
+        fsfreeze --unfreeze "$boot"
+    else
+        echo "trial: $boot cannot be frozen, so a power cut may find no boot menu" >&2
+    fi
+    trap - HUP INT TERM
+}
+
+# publish_menu FILE: makes FILE, which is beside it, the menu. A power cut finds the old menu or the new one.
+publish_menu() {
+    [ ! -e "$menu" ] || ln -f "$menu" "$menu.old"
+    settle
+    mv -f "$1" "$menu"
+    settle
+}
+
+# The label of the entry that starts by itself.
+default_label() {
+    awk '$1 == "DEFAULT" { print $2; exit }' "${1:-$menu}"
+}
+
+# system_of LABEL [MENU]: the system that an entry starts; nothing if there is no such entry.
+system_of() {
+    awk -v label="$1" '
+        $1 == "LABEL" { here = $2 == label }
+        here && $1 == "APPEND" {
+            for (i = 2; i <= NF; i++) if ($i ~ /^init=\/.*\/init$/) { print substr($i, 6, length($i) - 10); exit }
+        }
+    ' "${2:-$menu}"
+}
+
+# body_of LABEL MENU: what an entry starts, without its names: kernel, initrd, parameters, device trees.
+body_of() {
+    awk -v label="$1" '
+        $1 == "LABEL" { here = $2 == label; next }
+        here && NF && $1 != "MENU" { print }
+    ' "$2"
+}
+
+# add_entry LABEL TITLE BODY: writes the menu on stdin with one more entry at the end, in place of one of that label.
+add_entry() {
+    without_entry "$1"
+    printf '\nLABEL %s\n  MENU LABEL %s\n%s\n' "$1" "$2" "$3"
+}
+
+# without_entry LABEL: writes the menu on stdin without an entry.
+without_entry() {
+    awk -v label="$1" '
+        $1 == "LABEL" { skipped = $2 == label }
+        # An empty line belongs to what follows.
+        !NF { blank = blank "\n"; next }
+        !skipped { printf "%s%s\n", blank, $0 }
+        { blank = "" }
+    '
+}
+
+# with_body LABEL BODY: writes the menu on stdin, where the entry LABEL starts what BODY says.
+with_body() {
+    body=$2 awk -v label="$1" '
+        $1 == "LABEL" { here = $2 == label; written = 0 }
+        here && NF && $1 != "LABEL" && $1 != "MENU" {
+            if (!written++) print ENVIRON["body"]
+            next
+        }
+        { print }
+    '
+}

@@ -1,0 +1,229 @@
+# boot-trial COMMAND: a new generation is booted once, on trial, and becomes DEFAULT only by proof.
+#
+#   install SYSTEM      write the boot menu; a system that was never blessed is tried at the next boot
+#   arm [deployer|self] try the pending system at the next boot (again); say who blesses it
+#   bless               make the booted system DEFAULT
+#   abort               do not try the pending system
+#   prepare-firmware    put boot.scr and trial.env on FIRMWARE, and mark both partitions as bootable
+#   status              print what is booted, blessed, pending and on trial, as KEY=VALUE lines
+#   mark NAME           note how far this boot has come, if it is a trial
+#   begin, deadline, health, complete, go-back REASON   what the units of a trial run
+#
+# The environment says where things are: $boot (the folder of extlinux/), $firmware (where FIRMWARE is mounted), $lib
+# (this folder, with boot.scr and trial.env), $builder and $generationless (nixpkgs' writer of menus, the second for one
+# system alone), $within (seconds), $by (deployer or self), $checks (a folder of programs), $gcroots.
+#
+# DEFAULT of the menu is the one place that says which system is blessed. The rest lies in $boot/trial:
+#
+#   record   the system that is pending or on trial, who blesses it, and the boot in which it was armed
+#   marks    how far its boot has come
+#   reason   why it went back, if it could say so
+#   outcome  what the last trial came to
+#   blessed  all systems that were blessed
+#
+# On PATH: coreutils, awk, sed, od, cmp, dd, fsfreeze, flock, mount, mountpoint of any kind, and systemctl.
+set -eu
+menu=$boot/extlinux/extlinux.conf
+state=$boot/trial
+trial_label=nixos-trial
+. "$lib/menu.sh"
+. "$lib/flag.sh"
+. "$lib/install.sh"
+
+main() {
+    command=${1:-}
+    [ $# -eq 0 ] || shift
+    mkdir -p "$state"
+    case $command in
+        install) alone && install_menu "$1" ;;
+        arm) alone && arm "$(pending)" "${1:-$by}" ;;
+        bless) alone && bless ;;
+        abort) alone && abort ;;
+        prepare-firmware) alone && prepare_firmware ;;
+        status) status ;;
+        mark) mark "$1" ;;
+        begin) begin ;;
+        deadline) deadline ;;
+        health) health ;;
+        complete) complete ;;
+        go-back) go_back "$*" ;;
+        *) die "usage: boot-trial install SYSTEM | arm [deployer|self] | bless | abort | prepare-firmware | status" ;;
+    esac
+}
+
+# A deploy, a person and the units of a trial may meet.
+alone() { exec 9>"$state/lock" && flock 9; }
+say() { echo "trial: $*"; }
+die() { echo "boot-trial: $*" >&2; exit 1; }
+
+# The system that the kernel was told to start.
+booted() { tr ' ' '\n' </proc/cmdline | sed -n 's,^init=\(.*\)/init$,\1,p' | head -n 1; }
+blessed() { [ ! -e "$menu" ] || system_of "$(default_label)"; }
+boot_id() { cat /proc/sys/kernel/random/boot_id; }
+
+# field NAME FILE: the value of a line NAME=VALUE; nothing where there is none.
+field() { [ ! -e "$state/$2" ] || sed -n "s/^$1=//p" "$state/$2" | head -n 1; }
+pending() { field system record; }
+was_blessed() { [ -e "$state/blessed" ] && grep -qxF "$1" "$state/blessed"; }
+on_trial() { [ -n "$(pending)" ] && [ "$(pending)" = "$(booted)" ] && [ "$(booted)" != "$(blessed)" ]; }
+
+# put NAME: makes stdin a file of the state folder, whole or not at all.
+put() {
+    cat >"$state/$1.new"
+    sync "$state/$1.new"
+    mv -f "$state/$1.new" "$state/$1"
+    sync "$state"
+}
+
+# arm SYSTEM WHO: the record is there before the flag, so that a boot that takes the flag is known for what it is.
+arm() {
+    [ -n "$1" ] || die "no system is pending"
+    [ "$(system_of "$trial_label")" = "$1" ] || die "the boot menu has no entry for a trial of $1"
+    case $2 in deployer | self) ;; *) die "a trial is blessed by deployer or self, not by $2" ;; esac
+    ! reason=$(missing_for_trial) || die "no trial is possible: $reason"
+    keep_from_garbage trial "$1"
+    rm -f "$state/marks" "$state/reason"
+    printf 'system=%s\nby=%s\narmed-in=%s\n' "$1" "$2" "$(boot_id)" | put record
+    write_flag "$lib/trial.env"
+    say "the next boot tries $1"
+}
+
+# Makes the booted system DEFAULT.
+bless() {
+    system=$(booted)
+    if [ "$system" != "$(blessed)" ]; then
+        on_trial || die "$system is not on trial, so it cannot be blessed"
+        body=$(body_of "$trial_label" "$menu")
+        without_entry "$trial_label" <"$menu" | with_body "$(default_label)" "$body" >"$menu.new"
+        [ "$(system_of "$(default_label "$menu.new")" "$menu.new")" = "$system" ] || die "the new boot menu is wrong"
+        # The system that was flashed is in no list yet.
+        remember "$(blessed)"
+        publish_menu "$menu.new"
+    fi
+    remember "$system"
+    keep_from_garbage blessed "$system"
+    [ "$(pending)" != "$system" ] || conclude blessed ""
+    say "$system is blessed"
+}
+
+# remember SYSTEM: it was blessed, so it needs no other trial.
+remember() {
+    was_blessed "$1" || { cat "$state/blessed" 2>/dev/null || :; echo "$1"; } | tail -n 50 | put blessed
+}
+
+# The pending system is not tried, and its entry leaves the menu.
+abort() {
+    ! on_trial || die "$(booted) is on trial; a reboot ends the trial"
+    [ -n "$(pending)" ] || die "no system is pending"
+    clear_flag
+    without_entry "$trial_label" <"$menu" >"$menu.new"
+    publish_menu "$menu.new"
+    conclude aborted ""
+}
+
+# Nothing is to be tried: what was installed last is DEFAULT.
+forget() {
+    [ -n "$(pending)" ] || return 0
+    clear_flag
+    conclude replaced ""
+}
+
+# conclude OUTCOME REASON: ends what the record says.
+conclude() {
+    {
+        echo "system=$(pending)"
+        echo "outcome=$1"
+        echo "reason=$2"
+        echo "marks=$(marks)"
+    } | put outcome
+    rm -f "$state/record" "$state/marks" "$state/reason" "$gcroots/boot-trial"
+    sync "$state"
+}
+
+marks() { [ ! -e "$state/marks" ] || tr '\n' ' ' <"$state/marks" | sed 's/ $//'; }
+
+# keep_from_garbage NAME SYSTEM
+keep_from_garbage() {
+    mkdir -p "$gcroots"
+    ln -sfn "$2" "$gcroots/boot-$1"
+}
+
+status() {
+    echo "version=1"
+    echo "missing=$(missing_for_trial || :)"
+    echo "booted=$(booted)"
+    echo "blessed=$(blessed)"
+    if on_trial; then echo "trial=$(booted)"; else echo "pending=$(pending)"; fi
+    echo "by=$(field by record)"
+    echo "within=$within"
+    echo "marks=$(marks)"
+    sed 's/^/last-/' "$state/outcome" 2>/dev/null || :
+}
+
+mark() {
+    ! on_trial || { echo "$1" >>"$state/marks" && sync "$state/marks"; }
+}
+
+# Early in each boot.
+begin() {
+    on_trial || return 0
+    say "$(booted) is on trial; $(field by record) has to bless it within $within s"
+    mark begun
+}
+
+# After a boot that is no trial: what became of the last one. As long as the flag is there, no boot has tried it.
+review() {
+    [ -n "$(pending)" ] && [ "$(field armed-in record)" != "$(boot_id)" ] && mounted || return 0
+    if is_armed; then
+        say "U-Boot has not tried $(pending): boot.scr did not run"
+        return 0
+    elif ! cmp -s "$lib/no-trial.env" "$firmware/trial.env"; then
+        say "U-Boot has not tried $(pending): trial.env is damaged"
+        conclude aborted "trial.env was damaged"
+        write_flag "$lib/no-trial.env"
+        return 0
+    fi
+    reason=$(cat "$state/reason" 2>/dev/null) || reason=
+    say "$(pending) was tried, and the host came back with $(booted): ${reason:-the marks are: $(marks)}"
+    conclude rolled-back "$reason"
+}
+
+# Goes back if nobody has blessed the system in time. The time counts from the start of the kernel.
+deadline() {
+    on_trial || return 0
+    up=$(sed 's/[. ].*//' /proc/uptime)
+    [ "$up" -ge "$within" ] || sleep $((within - up))
+    ! on_trial || go_back "not blessed within $within s"
+}
+
+# Runs the checks, and waits for the deployer where the deployer blesses.
+health() {
+    on_trial || {
+        review
+        return 0
+    }
+    for check in "$checks"/*; do
+        [ -x "$check" ] || continue
+        "$check" || go_back "the check ${check##*/} failed"
+    done
+    mark healthy
+    while [ "$(field by record)" = deployer ] && on_trial; do sleep 3; done
+}
+
+# Once boot-complete.target is reached: all that the host can check by itself is well.
+complete() {
+    on_trial || return 0
+    alone && bless
+}
+
+# Ends the trial: DEFAULT is the next boot. What hangs at shutdown is cut off after a minute.
+go_back() {
+    on_trial || die "no system is on trial"
+    echo "$*" | put reason
+    say "$(booted) goes back to $(blessed): $*"
+    systemctl --no-block reboot || :
+    sleep 60
+    systemctl reboot --force --force
+}
+
+main "$@"
