@@ -1,11 +1,10 @@
-# boot-menu DEFAULT PROFILES BOOT: writes BOOT/extlinux/extlinux.conf, the menu of U-Boot. The system DEFAULT
-# is what starts by itself; the four newest generations in PROFILES have an entry each, the newest first.
+# boot-menu DEFAULT PROFILES: prints the menu of U-Boot. The system DEFAULT is what starts by itself; the four newest
+# generations in PROFILES have an entry each, the newest first.
 #
 # The same runs when the image is built and on the host, as the builder of NixOS does for its systems: the suite
 # `evaluation` compares the two. That one also copies the kernel of each system, where all of the demo share one.
 set -eu
-default=$1 profiles=$2 boot=$3
-config=$boot/extlinux/extlinux.conf
+default=$1 profiles=$2
 
 entry() {
     printf '\nLABEL nixos-%s\n' "$1"
@@ -23,14 +22,8 @@ generations() {
     done | sort -rn | head -n 4
 }
 
-{
-    printf 'DEFAULT nixos-default\nTIMEOUT 10\n'
-    entry default Default "$default"
-    for number in $(generations); do
-        entry "$number-default" "Configuration $number" "$(readlink "$profiles/system-$number-link")"
-    done
-} >"$config.new"
-# A power cut finds the old menu or the new one.
-sync
-mv "$config.new" "$config"
-sync
+printf 'DEFAULT nixos-default\nTIMEOUT 10\n'
+entry default Default "$default"
+for number in $(generations); do
+    entry "$number-default" "Configuration $number" "$(readlink "$profiles/system-$number-link")"
+done

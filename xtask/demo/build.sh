@@ -37,7 +37,7 @@ into_store() {
 fill() { sed "s,@shell@,$shell,g; s,@tools@,$tools,g; s,@ssh@,$ssh,g; s,@version@,$version,g" "$1" >"$2" && chmod 755 "$2"; }
 mkdir -p shell/bin
 cp "$inputs/bin/busybox" shell/bin/busybox
-for applet in basename cat chmod cp cut dirname dmesg findfs grep head hostname ifconfig ln ls mkdir mount mv od poweroff \
+for applet in awk basename cat chmod cp cut dirname dmesg findfs fsfreeze grep head hostname ifconfig ln ls mkdir mount mv od poweroff \
     readlink reboot rm sed sh sha256sum sleep sort sync tail touch tr umount wc; do
     ln -s busybox "shell/bin/$applet"
 done
@@ -68,7 +68,7 @@ fill "$src/system.sh" system/init
 for name in install-generation switch-to-configuration; do
     fill "$src/$name.sh" "system/bin/$name"
 done
-cp "$src/boot-menu.sh" system/
+cp "$src/boot-menu.sh" "$src/menu.sh" system/
 into_store system "demo-system-$version"
 system=$stored
 
@@ -89,9 +89,11 @@ cp -r "$inputs/kernel/dtbs/broadcom" root/boot/dtbs/
 mkdir -p root/var/nix/profiles
 ln -s "$system" root/var/nix/profiles/system-1-link
 ln -s system-1-link root/var/nix/profiles/system
-sh "$src/boot-menu.sh" "$system" root/var/nix/profiles root/boot
+sh "$src/boot-menu.sh" "$system" root/var/nix/profiles >root/boot/extlinux/extlinux.conf
 mkdir -p firmware
 cp "$src/config.txt" "$inputs/u-boot/u-boot.bin" "$inputs"/kernel/dtbs/broadcom/*.dtb firmware/
+sh "$src/boot-script.sh" "$src/boot.cmd" >firmware/boot.scr
+head -c 512 /dev/zero >firmware/trial.env
 chmod -R u+w root firmware
 
 export OUT="$out/sd-image/nixos-sd-image-demo-$version-aarch64-linux.img.zst"

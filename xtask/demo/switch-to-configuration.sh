@@ -3,4 +3,8 @@
 set -eu
 [ "${1:-}" = boot ] || { echo "usage: switch-to-configuration boot" >&2; exit 1; }
 system=${0%/bin/*}
-sh "$system/boot-menu.sh" "$system" /nix/var/nix/profiles /nix/boot
+boot=/nix/boot
+menu=$boot/extlinux/extlinux.conf
+. "$system/menu.sh"
+sh "$system/boot-menu.sh" "$system" /nix/var/nix/profiles >"$menu.new"
+publish_menu "$menu.new"

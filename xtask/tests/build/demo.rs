@@ -189,12 +189,12 @@ fn card_inspect_explains_why_a_card_does_not_boot() {
     stdout_of("cp", &[file.to_str().unwrap(), copy.to_str().unwrap()]);
     let (code, report) = inspect(&copy);
     assert_eq!((code, report.lines().last()), (0, Some("origin  no receipt of this project for this card")));
-    assert_eq!(why_not_bootable_with(&copy, 462, &[0]), "no partition is marked bootable");
-    // The partition table with the flag `bootable` on the first partition.
-    let mut table = fs::read(&copy).unwrap()[446..478].to_vec();
-    (table[0], table[16]) = (0x80, 0);
-    let why = why_not_bootable_with(&copy, 446, &table);
+    // The flags `bootable` of the two partitions. U-Boot scans those that have it.
+    let why = why_not_bootable_with(&copy, 462, &[0]);
     assert!(why.starts_with("partition 1 (FIRMWARE, FAT32) is marked bootable"), "{why}");
+    let mut table = fs::read(&copy).unwrap()[446..478].to_vec();
+    (table[0], table[16]) = (0, 0);
+    assert_eq!(why_not_bootable_with(&copy, 446, &table), "no partition is marked bootable");
     let why = why_not_bootable_with(&copy, 0, &vec![0; 1 << 20]);
     assert!(why.ends_with("a flash of this card was broken off"), "{why}");
     let root =

@@ -13,13 +13,17 @@ macro_rules! source {
     };
 }
 
-/// The files and their names in the flake. The assembler and the script that grows the partition are those of the hosts.
+/// The files and their names in the flake. The assembler, the script that grows the
+/// partition, and what writes the boot menu and U-Boot's script are those of the hosts.
 const SOURCES: &[(&str, &[u8])] = &[
     ("assemble.sh", source!("hosts/raspberry-pi/sd-image/assembler/assemble.sh")),
     ("firmware.sh", source!("hosts/raspberry-pi/sd-image/assembler/firmware.sh")),
     ("order.sh", source!("hosts/raspberry-pi/sd-image/assembler/order.sh")),
     ("root.sh", source!("hosts/raspberry-pi/sd-image/assembler/root.sh")),
     ("grow.sh", source!("hosts/raspberry-pi/grow.sh")),
+    ("boot-script.sh", source!("hosts/raspberry-pi/trial/boot-script.sh")),
+    ("boot.cmd", source!("hosts/raspberry-pi/trial/boot.cmd")),
+    ("menu.sh", source!("hosts/raspberry-pi/trial/menu.sh")),
     ("boot-menu.sh", source!("xtask/demo/boot-menu.sh")),
     ("build.sh", source!("xtask/demo/build.sh")),
     ("config.txt", source!("xtask/demo/config.txt")),
