@@ -38,6 +38,9 @@ fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Res
     if suites.iter().any(|suite| suite.needs(Requirement::Programs)) {
         fetch_programs(cx);
     }
+    if suites.iter().any(|suite| suite.needs(Requirement::Guest)) {
+        fetch_guest(cx);
+    }
     let sorted = suites::sort(cx, suites);
     if args.suites.is_empty() {
         CHECKS.iter().try_for_each(|check| cargo(cx, check))?;
@@ -98,6 +101,14 @@ fn fetch_programs(cx: &mut Context) {
                 cx.launcher = cx.launcher.clone().with_env(name, dir);
             }
         }
+        Err(error) => cx.warn(failure::with_hint(&error)),
+    }
+}
+
+/// Passes the parts of a guest, fetched once, to the suites.
+fn fetch_guest(cx: &mut Context) {
+    match demo::guest(cx) {
+        Ok(dir) => cx.launcher = cx.launcher.clone().with_env(demo::GUEST, dir),
         Err(error) => cx.warn(failure::with_hint(&error)),
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::parts::{self, KERNEL, KERNEL_META, KERNEL_SUITE, Names, Part, TOOLS, TOOLS_SUITE};
+use super::parts::{self, GUEST, KERNEL, KERNEL_META, KERNEL_SUITE, Names, Part, TOOLS, TOOLS_SUITE};
 use crate::base::{Context, state};
 use crate::failure;
 use crate::setup::debian::{Arch, Archive, Package};
@@ -31,7 +31,7 @@ pub fn is_current(dir: &Path) -> bool {
 }
 
 fn fingerprint() -> String {
-    let text = format!("{KERNEL_SUITE} {KERNEL:?} {TOOLS_SUITE} {TOOLS:?}");
+    let text = format!("{KERNEL_SUITE} {KERNEL:?} {TOOLS_SUITE} {TOOLS:?} {GUEST:?}");
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
@@ -61,6 +61,17 @@ pub fn fetch_tools(
     let packages = staging.add(&parts, arch)?;
     finish(&staging.fresh)?;
     staging.commit(&packages)
+}
+
+/// Makes `dir` as [`fetch`] does, with the packages of a guest in its folder `root`.
+pub fn fetch_guest(cx: &Context, home: &Path, dir: &Path) -> Result<()> {
+    let staging = StagingFolder::begin(cx, home, dir)?;
+    let kernel = staging.add_kernel()?;
+    let tools = staging.add(&TOOLS.iter().collect::<Vec<_>>(), PI)?;
+    let archive = Archive::open(cx, &home.join("apt"), TOOLS_SUITE, PI)?;
+    archive.install(GUEST, &staging.fresh.join("root"))?;
+    drop(archive);
+    staging.commit(std::iter::once(&kernel).chain(&tools))
 }
 
 /// A folder that is filled under a temporary name and then renamed.

@@ -9,4 +9,4 @@ mod tools;
 
 pub use card::VirtualCard;
 pub use staging::{Staged, stage};
-pub use tools::{PROGRAMS, Tools, programs};
+pub use tools::{GUEST, PROGRAMS, Tools, guest, programs};

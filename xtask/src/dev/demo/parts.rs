@@ -66,10 +66,20 @@ pub const KERNEL: &[Part] = &[
         &["virtio_pci.ko", "virtio_pci_legacy_dev.ko", "virtio_pci_modern_dev.ko"],
         "kernel/modules",
     ),
-    kernel("lib/modules/{release}/kernel/drivers/watchdog", &["bcm2835_wdt.ko"], "kernel/modules"),
+    kernel(
+        "lib/modules/{release}/kernel/drivers/watchdog",
+        &["bcm2835_wdt.ko", "i6300esb.ko"],
+        "kernel/modules",
+    ),
     kernel("lib/modules/{release}/kernel/fs", &["mbcache.ko"], "kernel/modules"),
     kernel("lib/modules/{release}/kernel/fs/ext4", &["ext4.ko"], "kernel/modules"),
+    kernel("lib/modules/{release}/kernel/fs/fat", &["fat.ko", "vfat.ko"], "kernel/modules"),
     kernel("lib/modules/{release}/kernel/fs/jbd2", &["jbd2.ko"], "kernel/modules"),
+    kernel(
+        "lib/modules/{release}/kernel/fs/nls",
+        &["nls_ascii.ko", "nls_cp437.ko", "nls_iso8859-1.ko"],
+        "kernel/modules",
+    ),
     kernel("lib/modules/{release}/kernel/lib", &["crc16.ko"], "kernel/modules"),
     kernel("lib/modules/{release}/kernel/net/core", &["failover.ko"], "kernel/modules"),
 ];
@@ -143,6 +153,31 @@ pub const TOOLS: &[Part] = &[
     lib("libxxhash0", &["libxxhash.so.0"]),
     lib("libzstd1", &["libzstd.so.1"]),
     lib("zlib1g", &["libz.so.1"]),
+];
+
+/// The packages of a guest with a real systemd and sshd, in [`TOOLS_SUITE`].
+pub const GUEST: &[&str] = &[
+    "bash",
+    "coreutils",
+    "dash",
+    "dbus",
+    "diffutils",
+    "e2fsprogs",
+    "fdisk",
+    "findutils",
+    "gawk",
+    "grep",
+    "gzip",
+    "iproute2",
+    "kmod",
+    "mount",
+    "openssh-server",
+    "passwd",
+    "sed",
+    "systemd",
+    "systemd-sysv",
+    "udev",
+    "util-linux",
 ];
 
 const fn bin(package: &'static str, files: &'static [&'static str]) -> Part {

@@ -27,6 +27,25 @@ pub fn programs(cx: &Context) -> Result<Vec<(&'static str, PathBuf)>> {
     PROGRAMS.iter().map(|&(name, arch)| Ok((name, Tools::stage(cx, arch)?.dir))).collect()
 }
 
+/// The variable by which the suites find the parts of a guest: kernel, U-Boot, and a Debian with systemd.
+pub const GUEST: &str = "XTASK_GUEST";
+
+/// Stages the parts of a guest in this checkout, and returns the folder.
+///
+/// # Errors
+/// `Refused` where the machine has no Debian-like mirror, and any failure to fetch or copy.
+pub fn guest(cx: &Context) -> Result<PathBuf> {
+    let home = cx.state.join("tools");
+    let dir = home.join("guest");
+    state::private_folder(&home)?;
+    let _lock =
+        Lock::take(&home.join("stage.lock"), "another run that prepares the demo", cx.reporter.as_ref())?;
+    if !fetch::is_current(&dir) {
+        fetch::fetch_guest(cx, &home, &dir)?;
+    }
+    Ok(dir)
+}
+
 /// The names by which the assembler calls programs, and the names of their files.
 const NAMES: &[(&str, &str)] = &[
     ("dash", "dash"),

@@ -84,6 +84,14 @@ const ALL: &[Suite] = &[
         )
     },
     suite("nix", &["--test", "nix"], &[Requirement::Nix]),
+    Suite {
+        group: Some("boot"),
+        ..suite(
+            "trial",
+            &["--test", "trial"],
+            &[Requirement::ImageTools, Requirement::Programs, Requirement::Guest, Requirement::Qemu],
+        )
+    },
 ];
 
 /// The suite of the property tests of `unit`, which run for minutes; it runs only if it is named.
@@ -187,10 +195,11 @@ mod tests {
         assert_eq!(names(&["cli", "unit"]).unwrap(), ["unit", "cli"]);
         assert_eq!(names(&["nix"]).unwrap(), ["database", "image", "nix"]);
         assert_eq!(names(&["image"]).unwrap(), ["image"]);
+        assert_eq!(names(&["boot"]).unwrap(), ["boot", "trial"]);
         let error = crate::base::failure::with_hint(&names(&["nixx"]).unwrap_err());
         assert_eq!(
             error,
-            "there is no suite 'nixx'; the suites are unit, boot, build, cli, database, deploy, device, evaluation, flake, fuzz, image, nix"
+            "there is no suite 'nixx'; the suites are unit, boot, build, cli, database, deploy, device, evaluation, flake, fuzz, image, nix, trial"
         );
     }
 

@@ -28,6 +28,8 @@ pub enum Requirement {
     ImageTools,
     /// The assembler's programs from Debian's packages, of this machine and of a Pi.
     Programs,
+    /// A kernel, U-Boot and a Debian with systemd for an emulated Pi.
+    Guest,
     /// The system emulator.
     Qemu,
     /// Mount namespaces, for a process with another /nix than the machine's.
@@ -56,7 +58,9 @@ impl Requirement {
             Self::Fuse => ": load the kernel module fuse",
             Self::MountNamespaces => ": allow user namespaces",
             Self::Inputs => ": set the variables to folders with the sources",
-            Self::Programs => ": let this machine reach Debian's packages, and run this command again",
+            Self::Programs | Self::Guest => {
+                ": let this machine reach Debian's packages, and run this command again"
+            }
             Self::VisibleTools => ": install them elsewhere",
             // The reasons of these include the remedy.
             Self::Nix | Self::Emulation => "",
@@ -93,6 +97,8 @@ impl Requirement {
                 let is_set = demo::PROGRAMS.iter().all(|(name, _)| cx.launcher.env(name).is_some());
                 (!is_set).then(|| "needs the assembler's programs from Debian's packages".into())
             }
+            Self::Guest => (cx.launcher.env(demo::GUEST).is_none())
+                .then(|| "needs a kernel and systemd from Debian's packages".into()),
             Self::Qemu => programs(cx, &["qemu-system-aarch64", "sfdisk", "debugfs", "dumpe2fs"]),
             Self::ImageReaders => programs(cx, &["sqlite3", "debugfs"]),
             Self::MountNamespaces => mount_namespaces(cx),

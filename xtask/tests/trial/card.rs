@@ -1,0 +1,100 @@
+//! The card of the guests, made once for all tests: a Debian with systemd, its kernel, and the trial of the hosts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::guest::{Guest, Saved};
+
+/// The first system on the card, and the one that the tests install.
+pub const SYSTEM_1: &str = "/nix/store/11111111111111111111111111111111-nixos-system-demo-1";
+pub const SYSTEM_2: &str = "/nix/store/22222222222222222222222222222222-nixos-system-demo-2";
+
+/// The folder that all tests of a run share.
+pub struct Lab {
+    dir: PathBuf,
+}
+
+impl Lab {
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The private key that may log in as root.
+    pub fn key(&self) -> PathBuf {
+        self.path("user")
+    }
+
+    pub fn known_hosts(&self) -> PathBuf {
+        self.path("known_hosts")
+    }
+
+    pub fn card(&self) -> PathBuf {
+        self.path("card.img")
+    }
+
+    /// The folder with the parts of a guest.
+    pub fn parts() -> PathBuf {
+        variable("XTASK_GUEST")
+    }
+}
+
+fn variable(name: &str) -> PathBuf {
+    std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set: run `cargo xtask test boot`")).into()
+}
+
+/// The lab with its card.
+pub fn lab() -> &'static Lab {
+    static LAB: OnceLock<Lab> = OnceLock::new();
+    LAB.get_or_init(|| {
+        let lab = Lab { dir: Path::new(env!("CARGO_TARGET_TMPDIR")).join("trial") };
+        let _ = fs::remove_dir_all(&lab.dir);
+        fs::create_dir_all(&lab.dir).unwrap();
+        make(&lab);
+        lab
+    })
+}
+
+/// The booted host of the card, saved when it was up.
+pub fn saved() -> &'static Saved {
+    static SAVED: OnceLock<Saved> = OnceLock::new();
+    SAVED.get_or_init(|| Guest::boot(&lab().card()).save(&lab().path("saved")))
+}
+
+fn make(lab: &Lab) {
+    for name in ["user", "host"] {
+        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", lab.path(name).to_str().unwrap()]);
+    }
+    let public = fs::read_to_string(lab.path("host.pub")).unwrap();
+    fs::write(lab.known_hosts(), format!("guest {public}")).unwrap();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let image = lab.path("card.img.zst");
+    let output = command("sh")
+        .arg(here.join("tests/trial/card/card.sh"))
+        .env("WORK", lab.path("work"))
+        .env("GUEST", Lab::parts())
+        .env("PROGRAMS", variable("XTASK_PROGRAMS_AMD64"))
+        .env("RASPBERRY_PI", here.join("../hosts/raspberry-pi"))
+        .env("HOST_KEY", lab.path("host"))
+        .env("USER_KEY", lab.path("user.pub"))
+        .env("OUT", &image)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run("zstd", &["-q", "-d", "--sparse", image.to_str().unwrap(), "-o", lab.card().to_str().unwrap()]);
+    fs::remove_dir_all(lab.path("work")).unwrap();
+}
+
+/// Runs `program`; an exit code other than 0 fails the test.
+#[track_caller]
+pub fn run(program: &str, args: &[&str]) -> String {
+    let output = command(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+pub fn command(program: &str) -> Command {
+    Command::new(program)
+}

@@ -1,0 +1,36 @@
+#!/bin/busybox sh
+# The init of the initrd: loads drivers, arms the watchdog, mounts NIXOS_SD at /nix of a tmpfs, and starts the system that
+# the kernel's command line names. `fault=` on that line is for the tests.
+/bin/busybox mkdir -p /proc /sys /dev /root
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+word() { tr ' ' '\n' </proc/cmdline | sed -n "s,^$1=,,p" | tail -n 1; }
+
+for module in crc16 mbcache crc32c_generic jbd2 ext4 bcm2835 bcm2835_wdt virtio_pci_modern_dev virtio_pci_legacy_dev \
+    virtio_pci virtio_blk failover net_failover virtio_net fat nls_cp437 nls_ascii nls_iso8859-1 vfat; do
+    insmod "/modules/$module.ko" || echo "guest: $module does not load"
+done
+# Longer than on a Pi: the emulator may have to wait for a busy machine.
+insmod /modules/i6300esb.ko heartbeat=60
+# An open watchdog stays armed until systemd takes it over. The emulated raspi3b would reset at once.
+if [ -e /dev/watchdog ] && [ "$(word watchdog)" != off ]; then echo >/dev/watchdog; fi
+
+case $(word fault) in
+    initrd-hangs) echo "guest: the initrd hangs" && while :; do sleep 1000; done ;;
+    initrd-ends) echo "guest: the initrd ends" && exit 1 ;;
+esac
+system=$(word init)
+tries=0
+until card=$(findfs LABEL=NIXOS_SD 2>/dev/null); do
+    tries=$((tries + 1))
+    [ "$tries" -le 300 ] || { echo "guest: there is no NIXOS_SD" && exit 1; }
+    usleep 100000
+done
+mount -t tmpfs -o size=2G,mode=755 none /root
+mkdir -p /root/nix /root/proc /root/sys /root/dev /root/etc /root/run
+mount -t ext4 -o noatime "$card" /root/nix
+for place in proc sys dev; do mount --move "/$place" "/root/$place"; done
+exec switch_root /root "$system"

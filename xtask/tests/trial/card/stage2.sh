@@ -1,0 +1,16 @@
+#!@busybox@/bin/sh
+# The init of a system: / is a tmpfs, /usr is Debian's, /etc a copy of Debian's with the files of this system; then systemd.
+PATH=@busybox@/bin
+system=${0%/init}
+cd /
+mkdir -p usr root home tmp var/log var/tmp var/lib boot/firmware
+chmod 1777 tmp var/tmp
+mount --bind @debian@/usr usr
+for name in bin lib sbin; do ln -sfn usr/$name $name; done
+cp -a @debian@/etc/. etc/
+cp -a "$system/etc/." etc/
+ln -sfn /run var/run
+ln -sfn "$system" run/booted-system
+ln -sfn "$system" run/current-system
+cp /nix/persist/etc/machine-id etc/machine-id
+exec /usr/lib/systemd/systemd

@@ -1,0 +1,168 @@
+//! Power cuts. One deploy with a reboot is recorded write by write. A cut is then made offline, at each write: all that was
+//! flushed before is on the card, and a random part of the rest.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::card::{SYSTEM_1, SYSTEM_2, lab, run, saved};
+use crate::guest::Guest;
+
+/// Where NIXOS_SD begins on the card.
+const ROOT: u64 = 48 << 20;
+
+/// A write to a card, or a flush without data.
+struct Write {
+    /// The first byte.
+    at: u64,
+    data: Vec<u8>,
+    /// Whether all that was written before is on the card from here on.
+    flushes: bool,
+}
+
+/// The writes in the file `record` of QEMU's driver blklogwrites, which has the format of Linux' dm-log-writes: a block with
+/// the number of entries, then for each entry a block with its header, and its data.
+fn writes(record: &Path) -> Vec<Write> {
+    let log = fs::read(record).unwrap();
+    let number = |at: usize| u64::from_le_bytes(log[at..at + 8].try_into().unwrap());
+    assert_eq!(number(0), 0x6a73_6677_7368_72, "the magic number");
+    let block = u64::from(u32::from_le_bytes(log[24..28].try_into().unwrap()));
+    let mut at = usize::try_from(block).unwrap();
+    let mut writes = Vec::new();
+    for _ in 0..number(16) {
+        let [sector, count, flags] = [0, 8, 16].map(|offset| number(at + offset));
+        at += usize::try_from(block).unwrap();
+        // 4 is a discard, which has no data.
+        let size = if flags & 4 == 0 { usize::try_from(count * block).unwrap() } else { 0 };
+        writes.push(Write { at: sector * block, data: log[at..at + size].to_vec(), flushes: flags & 3 != 0 });
+        at += size;
+    }
+    writes
+}
+
+/// A card before a recording, on which cuts are made.
+struct Card {
+    path: PathBuf,
+    file: File,
+}
+
+impl Card {
+    fn new(base: &Path, name: &str) -> Self {
+        let path = lab().path(name);
+        run("cp", &["--sparse=always", base.to_str().unwrap(), path.to_str().unwrap()]);
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        Self { path, file }
+    }
+
+    /// Writes `writes`, and returns what was there before, for [`Self::undo`].
+    fn apply<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) -> Vec<(u64, Vec<u8>)> {
+        let mut before = Vec::new();
+        for write in writes {
+            let mut old = vec![0; write.data.len()];
+            self.file.read_exact_at(&mut old, write.at).unwrap();
+            self.file.write_all_at(&write.data, write.at).unwrap();
+            before.push((write.at, old));
+        }
+        before
+    }
+
+    fn undo(&self, before: Vec<(u64, Vec<u8>)>) {
+        for (at, old) in before.into_iter().rev() {
+            self.file.write_all_at(&old, at).unwrap();
+        }
+    }
+
+    /// The system that DEFAULT starts, read as U-Boot does: without the journal. `Err` has what is wrong.
+    fn default_system(&self) -> Result<&'static str, String> {
+        let root = format!("{}?offset={ROOT}", self.path.display());
+        let menu = run("debugfs", &["-n", "-R", "cat /boot/extlinux/extlinux.conf", &root]);
+        let entry = menu.split("\nLABEL ").find_map(|entry| entry.strip_prefix("nixos-default\n"));
+        let entry =
+            entry.filter(|_| menu.starts_with("DEFAULT nixos-default\n")).ok_or("no entry for DEFAULT")?;
+        for key in ["LINUX ../", "INITRD ../"] {
+            let file = entry.lines().find_map(|line| line.trim().strip_prefix(key)).ok_or(key)?;
+            let stat = run("debugfs", &["-n", "-R", &format!("stat /boot/{file}"), &root]);
+            if !stat.contains("Type: regular") || stat.contains("Size: 0\n") {
+                return Err(format!("no {file}"));
+            }
+        }
+        let systems = [SYSTEM_1, SYSTEM_2];
+        let started = systems.into_iter().find(|system| entry.contains(&format!("init={system}/init")));
+        started.ok_or_else(|| "an entry for another system".to_owned())
+    }
+}
+
+/// Pseudo-random numbers, the same in each run (xorshift64).
+struct Random(u64);
+
+impl Random {
+    fn coin(&mut self) -> bool {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 & 1 == 0
+    }
+}
+
+/// Cuts the power at each write of the recording, first without a loss, then `rounds` times with a random half of what was
+/// not flushed lost. Returns how often DEFAULT started what.
+fn cut_everywhere(base: &Path, writes: &[Write], rounds: u32) -> BTreeMap<Result<&'static str, String>, u32> {
+    let card = Card::new(base, "cut.img");
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut outcomes = BTreeMap::new();
+    let mut pending: Vec<&Write> = Vec::new();
+    for write in writes {
+        pending.push(write);
+        for round in 0..=rounds {
+            let kept = pending.iter().copied().filter(|_| round == 0 || random.coin()).collect::<Vec<_>>();
+            if round > 0 && kept.len() == pending.len() {
+                continue;
+            }
+            let before = card.apply(kept);
+            *outcomes.entry(card.default_system()).or_default() += 1;
+            card.undo(before);
+        }
+        if write.flushes {
+            card.apply(pending.drain(..));
+        }
+    }
+    fs::remove_file(&card.path).unwrap();
+    outcomes
+}
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_power_cut_at_any_write_of_a_deploy_finds_a_menu() {
+    let record = lab().path("deploy.log");
+    let guest = Guest::restore_recorded(saved(), &record);
+    guest.install("");
+    guest.run("boot-trial arm deployer");
+    guest.reboot_into(SYSTEM_2);
+    guest.run("boot-trial bless; sync");
+    guest.quit();
+    let writes = writes(&record);
+    assert!(writes.len() > 50, "{} writes", writes.len());
+    let outcomes = cut_everywhere(&saved().card, &writes, 2);
+    let systems = outcomes.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(systems, [Ok(SYSTEM_1), Ok(SYSTEM_2)], "{outcomes:?}");
+}
+
+/// What other writers of menus do: the new file is synced and renamed.
+const SYNC_AND_RENAME: &str = "
+    new=/nix/boot/extlinux/extlinux.conf.new
+    for round in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        sed s/TIMEOUT.*/TIMEOUT\\ $round/ /nix/boot/extlinux/extlinux.conf >$new; sync $new; mv $new ${new%.new}; sleep 6
+    done";
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_menu_that_is_only_synced_and_renamed_is_lost_at_times() {
+    let record = lab().path("renames.log");
+    let guest = Guest::restore_recorded(saved(), &record);
+    guest.run(SYNC_AND_RENAME);
+    guest.quit();
+    let outcomes = cut_everywhere(&saved().card, &writes(&record), 8);
+    assert!(outcomes.keys().any(Result::is_err), "{outcomes:?}");
+    assert!(outcomes.contains_key(&Ok(SYSTEM_1)), "{outcomes:?}");
+}

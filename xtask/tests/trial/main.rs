@@ -1,0 +1,100 @@
+//! New generations on trial, on a card with a real systemd in QEMU: good ones are blessed, bad ones send the host back.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
+mod card;
+mod cuts;
+mod faults;
+mod formats;
+mod guest;
+mod qmp;
+
+use card::{SYSTEM_1, SYSTEM_2, saved};
+use guest::Guest;
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_good_generation_is_blessed_by_its_deployer() {
+    let guest = Guest::restore(saved());
+    let status = guest.status();
+    assert_eq!((status["booted"].as_str(), status["missing"].as_str()), (SYSTEM_1, ""), "{status:?}");
+    guest.install("");
+    guest.run("boot-trial arm deployer");
+    let status = guest.status();
+    assert_eq!((status["pending"].as_str(), status["blessed"].as_str()), (SYSTEM_2, SYSTEM_1));
+    guest.reboot_into(SYSTEM_2);
+    let status = guest.status();
+    assert_eq!((status["trial"].as_str(), status["blessed"].as_str()), (SYSTEM_2, SYSTEM_1), "{status:?}");
+    guest.run("boot-trial bless");
+    let status = guest.status();
+    assert_eq!((status["blessed"].as_str(), status["last-outcome"].as_str()), (SYSTEM_2, "blessed"));
+    guest.wait_until("systemctl is-active boot-complete.target");
+    guest.reboot_into(SYSTEM_2);
+    let status = guest.status();
+    assert_eq!((status["booted"].as_str(), status["pending"].as_str()), (SYSTEM_2, ""), "{status:?}");
+}
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_good_generation_blesses_itself() {
+    let guest = Guest::restore(saved());
+    guest.install("");
+    assert_eq!(guest.status()["by"], "self");
+    guest.reboot_into(SYSTEM_2);
+    guest.wait_until("boot-trial status | grep -qx last-outcome=blessed");
+    let status = guest.status();
+    let values = ["booted", "blessed", "last-system"].map(|name| status[name].as_str());
+    assert_eq!(values, [SYSTEM_2; 3], "{status:?}");
+    // The menu has no entry of a trial any more, and DEFAULT starts the files of the new system.
+    let menu = guest.run("cat /nix/boot/extlinux/extlinux.conf");
+    assert!(!menu.contains("nixos-trial"), "{menu}");
+    // Blessed once is blessed: the old generation is DEFAULT at once, and so is the new one after it.
+    for system in [SYSTEM_1, SYSTEM_2] {
+        guest.run(&format!("boot-trial install {system}"));
+        let status = guest.status();
+        assert_eq!((status["blessed"].as_str(), status["pending"].as_str()), (system, ""), "{status:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn without_its_files_on_firmware_there_is_no_trial() {
+    let guest = Guest::restore(saved());
+    guest.run("mount /boot/firmware; rm /boot/firmware/boot.scr");
+    guest.install("");
+    let status = guest.status();
+    assert_eq!((status["blessed"].as_str(), status["pending"].as_str()), (SYSTEM_2, ""), "{status:?}");
+    let missing = "boot.scr on FIRMWARE is missing or another one (run update-firmware)";
+    assert_eq!(status["missing"], missing);
+    guest.run("rm /boot/firmware/trial.env; printf '\\0' | dd of=/dev/vda bs=1 seek=446 conv=notrunc 2>&1");
+    let (code, output) = guest.try_run("boot-trial prepare-firmware");
+    assert_eq!(code, Some(0), "{output}");
+    let written = "trial: boot.scr on FIRMWARE is written\ntrial: trial.env on FIRMWARE is written\n\
+                   trial: partition 1 of /dev/vda is bootable\n";
+    assert_eq!((output.as_str(), guest.status()["missing"].as_str()), (written, ""));
+    assert_eq!(guest.run("boot-trial prepare-firmware"), "");
+}
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_trial_that_is_aborted_or_whose_flag_is_damaged_does_not_take_place() {
+    let guest = Guest::restore(saved());
+    guest.install("");
+    guest.run("boot-trial abort");
+    let status = guest.status();
+    let values = ["blessed", "pending", "last-outcome"].map(|name| status[name].as_str());
+    assert_eq!(values, [SYSTEM_1, "", "aborted"], "{status:?}");
+    let (code, output) = guest.try_run("boot-trial abort");
+    assert_eq!((code, output.as_str()), (Some(1), "boot-trial: no system is pending\n"));
+    let (code, output) = guest.try_run("boot-trial bless && boot-trial arm deployer");
+    assert_eq!(code, Some(1), "the blessed system may be blessed again: {output}");
+    assert!(output.ends_with("boot-trial: no system is pending\n"), "{output}");
+
+    guest.run(&format!(
+        "boot-trial install {SYSTEM_2}; printf x | dd of=/boot/firmware/trial.env seek=9 bs=1 conv=notrunc"
+    ));
+    guest.reboot_into(SYSTEM_1);
+    guest.wait_until("boot-trial status | grep -q 'last-reason=trial.env was damaged'");
+    let status = guest.status();
+    assert_eq!((status["booted"].as_str(), status["blessed"].as_str()), (SYSTEM_1, SYSTEM_1), "{status:?}");
+}
