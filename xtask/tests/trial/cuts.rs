@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::card::{SYSTEM_1, SYSTEM_2, lab, run, saved};
 use crate::guest::Guest;
 
-/// Where NIXOS_SD begins on the card.
+/// Where the root file system begins on the card.
 const ROOT: u64 = 48 << 20;
 
 /// A write to a card, or a flush without data.
