@@ -26,7 +26,7 @@ struct Write {
 fn writes(record: &Path) -> Vec<Write> {
     let log = fs::read(record).unwrap();
     let number = |at: usize| u64::from_le_bytes(log[at..at + 8].try_into().unwrap());
-    assert_eq!(number(0), 0x6a73_6677_7368_72, "the magic number");
+    assert_eq!(number(0), 0x006a_7366_7773_6872, "the magic number");
     let block = u64::from(u32::from_le_bytes(log[24..28].try_into().unwrap()));
     let mut at = usize::try_from(block).unwrap();
     let mut writes = Vec::new();
