@@ -74,7 +74,7 @@ impl Image {
             (bytes("start"), bytes("size"), it["type"].as_str().unwrap(), it["bootable"] == true)
         });
         let root = self.root_offset();
-        let firmware = (8 * MIB, self.firmware_mib * MIB, "b", false);
+        let firmware = (8 * MIB, self.firmware_mib * MIB, "b", true);
         assert_eq!(found.collect::<Vec<_>>(), [firmware, (root, size - root, "83", true)]);
     }
 
