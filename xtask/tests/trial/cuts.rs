@@ -75,22 +75,41 @@ impl Card {
 
     /// The system that DEFAULT starts, read as U-Boot does: without the journal. `Err` has what is wrong.
     fn default_system(&self) -> Result<&'static str, String> {
+        let requests = self.path.with_extension("requests");
+        let stats = FILES.map(|file| format!("stat /boot/nixos/{file}\n")).concat();
+        fs::write(&requests, format!("cat {MENU}\n{stats}")).unwrap();
         let root = format!("{}?offset={ROOT}", self.path.display());
-        let menu = run("debugfs", &["-n", "-R", "cat /boot/extlinux/extlinux.conf", &root]);
-        let entry = menu.split("\nLABEL ").find_map(|entry| entry.strip_prefix("nixos-default\n"));
-        let entry =
-            entry.filter(|_| menu.starts_with("DEFAULT nixos-default\n")).ok_or("no entry for DEFAULT")?;
-        for key in ["LINUX ../", "INITRD ../"] {
-            let file = entry.lines().find_map(|line| line.trim().strip_prefix(key)).ok_or(key)?;
-            let stat = run("debugfs", &["-n", "-R", &format!("stat /boot/{file}"), &root]);
-            if !stat.contains("Type: regular") || stat.contains("Size: 0\n") {
+        let answers = run("debugfs", &["-n", "-f", requests.to_str().unwrap(), &root]);
+        // debugfs repeats each request.
+        let mut answers = answers.split("debugfs: ").skip(1);
+        let menu = answers.next().and_then(|answer| answer.strip_prefix(&format!("cat {MENU}\n"))).unwrap();
+        for (file, stat) in FILES.iter().zip(answers) {
+            // The first size is that of the file, the second that of a fragment.
+            let size = stat.split("Size: ").nth(1).unwrap_or_default();
+            if !stat.contains("Type: regular") || size.starts_with("0\n") {
                 return Err(format!("no {file}"));
             }
         }
-        let systems = [SYSTEM_1, SYSTEM_2];
-        let started = systems.into_iter().find(|system| entry.contains(&format!("init={system}/init")));
-        started.ok_or_else(|| "an entry for another system".to_owned())
+        started(menu)
     }
+}
+
+/// The menu, and the kernel and initrd of both systems.
+const MENU: &str = "/boot/extlinux/extlinux.conf";
+const FILES: [&str; 2] =
+    ["kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk-linux-Image", "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk-linux-initrd"];
+
+/// The system that DEFAULT of `menu` starts.
+fn started(menu: &str) -> Result<&'static str, String> {
+    let entry = menu.split("\nLABEL ").find_map(|entry| entry.strip_prefix("nixos-default\n"));
+    let entry =
+        entry.filter(|_| menu.starts_with("DEFAULT nixos-default\n")).ok_or("no entry for DEFAULT")?;
+    if let Some(file) = FILES.iter().find(|file| !entry.contains(&format!(" ../nixos/{file}\n"))) {
+        return Err(format!("an entry without {file}"));
+    }
+    let systems = [SYSTEM_1, SYSTEM_2];
+    let started = systems.into_iter().find(|system| entry.contains(&format!("init={system}/init")));
+    started.ok_or_else(|| "an entry for another system".to_owned())
 }
 
 /// Pseudo-random numbers, the same in each run (xorshift64).
