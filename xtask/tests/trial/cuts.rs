@@ -166,22 +166,3 @@ fn a_power_cut_at_any_write_of_a_deploy_finds_a_menu() {
     let systems = outcomes.keys().cloned().collect::<Vec<_>>();
     assert_eq!(systems, [Ok(SYSTEM_1), Ok(SYSTEM_2)], "{outcomes:?}");
 }
-
-/// What other writers of menus do: the new file is synced and renamed.
-const SYNC_AND_RENAME: &str = "
-    new=/nix/boot/extlinux/extlinux.conf.new
-    for round in 1 2 3 4 5 6 7 8 9 10 11 12; do
-        sed s/TIMEOUT.*/TIMEOUT\\ $round/ /nix/boot/extlinux/extlinux.conf >$new; sync $new; mv $new ${new%.new}; sleep 6
-    done";
-
-#[test]
-#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_menu_that_is_only_synced_and_renamed_is_lost_at_times() {
-    let record = lab().path("renames.log");
-    let guest = Guest::restore_recorded(saved(), &record);
-    guest.run(SYNC_AND_RENAME);
-    guest.quit();
-    let outcomes = cut_everywhere(&saved().card, &writes(&record), 8);
-    assert!(outcomes.keys().any(Result::is_err), "{outcomes:?}");
-    assert!(outcomes.contains_key(&Ok(SYSTEM_1)), "{outcomes:?}");
-}
