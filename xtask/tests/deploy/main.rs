@@ -2,6 +2,7 @@
 
 mod builders;
 mod copying;
+mod copying_accounts;
 mod evaluation;
 mod fixture;
 mod goals;

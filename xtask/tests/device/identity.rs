@@ -8,7 +8,7 @@ use crate::card::{Card, MIB};
 use crate::flash::flash;
 use crate::host_image::{
     ROOM, assert_differs_only_in, assert_no_key_in, assert_no_key_in_files, assert_sound, debugfs,
-    host_image, image_with_keys, listing, payload_chunks, private_key, stock_image,
+    host_image, listing, payload_chunks, private_key, stock_image,
 };
 use crate::image::{garbage, pack};
 use crate::payload::{KEY, assert_payload, payload_files};
@@ -16,7 +16,7 @@ use crate::support::Sandbox;
 use crate::support::image::stdout_of;
 use crate::user::User;
 
-const OF_PI: [&str; 2] = ["--identity-of", "pi"];
+pub const OF_PI: [&str; 2] = ["--identity-of", "pi"];
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
@@ -76,40 +76,6 @@ fn an_image_of_nixpkgs_gets_its_key_where_its_host_reads_it() {
     assert!(names.contains(&"etc") && names.contains(&"nix") && !names.contains(&"persist"), "{names:?}");
     let verified = sandbox.run(&["card", "verify", device]);
     verified.assert_code(0);
-}
-
-/// The warning is also there where the check is cached, and comes before the question. A key that the card gets of its own
-/// is not shared.
-#[test]
-#[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn host_keys_inside_an_image_are_warned_of() {
-    let sandbox = Sandbox::new();
-    let card = Card::new(ROOM);
-    let device = card.device.device();
-    let [own, rsa] = ["ssh_host_ed25519_key", "ssh_host_rsa_key"];
-    let warning =
-        |keys: &str| format!("warning: the image has {keys}\nhint: build the image without a key: ");
-    let file = pack(&sandbox.path("home"), "img.zst", &image_with_keys(&[own, rsa]));
-    let both = warning(
-        "ssh host keys inside: etc/ssh/ssh_host_ed25519_key on partition 1, etc/ssh/ssh_host_rsa_key on partition 1; all \
-         its cards share these keys",
-    );
-    let json = flash(&sandbox, &file, device, "48MiB", &["--json"]);
-    json.assert_code(0)
-        .assert_stderr_contains(r#""event":"warning","text":"the image has ssh host keys inside: "#);
-    flash(&sandbox, &file, device, "48MiB", &[])
-        .assert_code(0)
-        .assert_stderr_contains("the image was checked before, and the file has not changed since\n")
-        .assert_stderr_contains(&both);
-    let one = warning(
-        "an ssh host key inside: etc/ssh/ssh_host_rsa_key on partition 1; all its cards share that key",
-    );
-    flash(&sandbox, &file, device, "48MiB", &OF_PI).assert_code(0).assert_stderr_contains(&one);
-    let file = pack(&sandbox.path("home"), "img.gz", &image_with_keys(&[own]));
-    let outcome = flash(&sandbox, &file, device, "48MiB", &OF_PI);
-    outcome.assert_code(0);
-    assert!(!outcome.stderr.contains("inside"), "{}", outcome.stderr);
-    assert_eq!(debugfs(device, "cat /etc/ssh/ssh_host_ed25519_key"), private_key(&sandbox, "pi"));
 }
 
 #[test]

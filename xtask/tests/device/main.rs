@@ -16,6 +16,7 @@ mod fuse_card_fs;
 mod good_images;
 mod growth;
 mod host_image;
+mod host_keys;
 mod identity;
 mod identity_faults;
 mod identity_refusals;
