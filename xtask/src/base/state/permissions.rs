@@ -91,7 +91,7 @@ fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
     };
     bail!(
         Refused, "{} belongs to user {}, who could change the files of user {own_id} there", path.display(), stat.uid();
-        hint: "use a folder of your own_id ({FOLDER_VARIABLES}){without_sudo}"
+        hint: "use a folder of your own ({FOLDER_VARIABLES}){without_sudo}"
     )
 }
 

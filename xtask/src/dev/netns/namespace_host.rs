@@ -83,7 +83,7 @@ impl NamespaceHost {
         let name = self.link.as_str();
         let pid = self.id().to_string();
         let own_namespace =
-            fs::read_link("/proc/self/ns/net").context("reading the own_namespace network namespace")?;
+            fs::read_link("/proc/self/ns/net").context("reading the network namespace of this process")?;
         let is_separate =
             || fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|its| its != own_namespace);
         self.wait_for("the namespaces", is_separate)?;
