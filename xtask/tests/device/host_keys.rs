@@ -23,6 +23,8 @@ fn host_keys_inside_an_image_are_warned_of() {
         "ssh host keys inside: etc/ssh/ssh_host_ed25519_key on partition 1, etc/ssh/ssh_host_rsa_key on partition 1; all \
          its cards share these keys",
     );
+    // The check of a file that has just changed is not cached.
+    std::thread::sleep(std::time::Duration::from_millis(200));
     let json = flash(&sandbox, &file, device, "48MiB", &["--json"]);
     json.assert_code(0)
         .assert_stderr_contains(r#""event":"warning","text":"the image has ssh host keys inside: "#);
