@@ -60,8 +60,8 @@ pub struct BenchHosts {
 #[derive(Debug, Args)]
 pub struct Test {
     /// Run only these suites, without formatting and lints: unit, boot (with trial), build, cli, database, deploy, device,
-    /// evaluation, flake, fuzz, image, nix (with database and image), trial. fuzz runs the property tests of all parsers
-    /// for minutes, and only if it is named. A named suite that this machine cannot run whole is a failure
+    /// evaluation, flake, fuzz, image, nix (with database and image), trial. fuzz, the property tests of all parsers, and
+    /// trial take minutes and run only if they are named. A named suite that this machine cannot run whole is a failure
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
     /// The duration of the suite fuzz in minutes, for all parsers together (default: 1)

@@ -94,8 +94,11 @@ const ALL: &[Suite] = &[
     },
 ];
 
-/// The suite of the property tests of `unit`, which run for minutes; it runs only if it is named.
+/// The suite of the property tests of `unit`, which run for minutes.
 const FUZZ: &str = "fuzz";
+
+/// The suites that run only if they are named: they take minutes.
+const ONLY_NAMED: &[&str] = &[FUZZ, "trial"];
 
 const fn suite(
     name: &'static str,
@@ -126,14 +129,15 @@ impl Suite {
     }
 }
 
-/// The suites and groups called `names`, or all suites but `FUZZ` without names.
+/// The suites and groups called `names`; without names, all but [`ONLY_NAMED`].
 pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|suite| suite.is_called(name))) {
         let known = ALL.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
         bail!(Usage, "there is no suite '{unknown}'"; hint: "the suites are {known}");
     }
     let is_named = |suite: &Suite| names.iter().any(|name| suite.is_called(name));
-    let is_selected = |suite: &&Suite| is_named(suite) || names.is_empty() && !suite.is_fuzz();
+    let is_quick = |suite: &Suite| !ONLY_NAMED.contains(&suite.name);
+    let is_selected = |suite: &&Suite| is_named(suite) || names.is_empty() && is_quick(suite);
     Ok(ALL.iter().filter(is_selected).collect())
 }
 
@@ -190,7 +194,7 @@ mod tests {
             let words = words.iter().map(ToString::to_string).collect::<Vec<_>>();
             select(&words).map(|suites| suites.iter().map(|suite| suite.name).collect::<Vec<_>>())
         };
-        assert_eq!(names(&[]).unwrap().len(), ALL.len() - 1);
+        assert_eq!(names(&[]).unwrap().len(), ALL.len() - ONLY_NAMED.len());
         assert_eq!(names(&["fuzz"]).unwrap(), ["fuzz"]);
         assert_eq!(names(&["cli", "unit"]).unwrap(), ["unit", "cli"]);
         assert_eq!(names(&["nix"]).unwrap(), ["database", "image", "nix"]);
