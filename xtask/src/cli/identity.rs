@@ -42,8 +42,8 @@ pub struct PayloadArgs {
     /// The folder of the keys, with a folder for each host (default: .xtask/identity)
     #[arg(long, value_name = "DIR")]
     pub identity_dir: Option<PathBuf>,
-    /// Copy the content of this folder, with its modes, to /persist of the card's `NIXOS_SD`, or to the root of an image
-    /// in the layout of nixpkgs: Wi-Fi secrets, age keys
+    /// Copy the content of this folder, with its modes, to the folder of the card that holds the host's etc/ssh: Wi-Fi
+    /// secrets, age keys
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
 }

@@ -41,7 +41,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let flake = FlakeRef::with_all_files(&home.join("flake"));
     let host = HostName::from(HOST);
     let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(&host))?;
-    let payload = payload_setup.plan(cx, &flake, &image)?;
+    let payload = payload_setup.plan(cx, &flake, &image, None)?;
     let plan = plan(&card, image, payload)?;
     cx.plan(&plan);
     let signals = interrupt::guard()?;

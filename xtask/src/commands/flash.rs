@@ -11,7 +11,7 @@ use crate::base::failure::{self, ExitKind};
 use crate::base::{Bytes, Context, Event, interrupt};
 use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::flash::{FILE_SHA256, Plan, Report};
-use crate::card::image::{self, CheckCache, Image, Limits, Source};
+use crate::card::image::{self, Built, CheckCache, Image, Limits, Source};
 use crate::card::worker::{self, Access};
 use crate::cli::{Flash, ImageArg, PayloadArgs};
 use crate::receipt::{self, Flashed};
@@ -27,14 +27,14 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     }
     let mut payload_setup = PayloadSetup::begin(cx, &args.payload, host.as_ref())?;
     payload_setup.keep_out_of_stores(cx, &cx.flake)?;
-    let file = match &image_arg {
+    let Built { file, layout } = match &image_arg {
         ImageArg::Built(source) => {
             image::build(cx, source, args.build.file.as_deref(), &args.build.nix.nix_args)?
         }
-        ImageArg::File(file) => file.to_path_buf(),
+        ImageArg::File(file) => Built { file: file.to_path_buf(), layout: None },
     };
     let image = check(cx, args, &file, named.as_ref().map(|disk| disk.size))?;
-    let payload = payload_setup.plan(cx, &cx.flake, &image)?;
+    let payload = payload_setup.plan(cx, &cx.flake, &image, layout.as_ref())?;
     let request = request(cx, args, Some(&file), Some(image.size))?;
     let disk = match named {
         Some(disk) => disk,

@@ -8,11 +8,12 @@ use anyhow::Result;
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Context, FlakeRef, HostName, state};
-use crate::card::ext4;
+use crate::card::ext4::{self, PayloadPlace};
 use crate::card::flash::PayloadPlan;
-use crate::card::image::{self, Image};
+use crate::card::image::Image;
 use crate::cli::PayloadArgs;
-use crate::identity::{self, HostKey, KeyChoice, KeyFolder, Owners, Payload, PayloadEntry};
+use crate::identity::{self, HostKey, KeyChoice, KeyFolder, Owners, Payload, PayloadEntry, PayloadRoot};
+use crate::nix::flake::HostLayout;
 
 /// The requested payload, before there is an image.
 pub struct PayloadSetup {
@@ -21,6 +22,8 @@ pub struct PayloadSetup {
     files: Option<(PathBuf, Vec<PayloadEntry>)>,
     /// The key of the payload.
     key: Option<HostKey>,
+    /// Whether the user asked for an identity, or named its host.
+    is_identity_named: bool,
 }
 
 impl PayloadSetup {
@@ -51,12 +54,13 @@ impl PayloadSetup {
             |dir: &PathBuf| identity::read_files(dir, Owners::of_this_user()).map(|read| (dir.clone(), read));
         let files = args.files.as_ref().map(read).transpose()?;
         if let Some((dir, entries)) = &files {
-            ext4::check_entries(entries)?;
+            ext4::check_entries(&PayloadRoot::persist(), entries)?;
             if entries.is_empty() {
                 cx.note(format!("--files {} is empty: the card gets no files", dir.display()));
             }
         }
-        let setup = Self { host, files, key: None };
+        let is_identity_named = args.identity.is_some() || args.identity_of.is_some();
+        let setup = Self { host, files, key: None, is_identity_named };
         if setup.is_requested() {
             ext4::check_programs(&cx.launcher)?;
         }
@@ -79,29 +83,84 @@ impl PayloadSetup {
         }
     }
 
-    /// The payload for `image`, which is built from `flake`. Makes a key for a host without one.
+    /// The payload for `image`, which is built from `flake`; `layout` is evaluated there. Makes a key for a host without one.
     ///
     /// # Errors
     /// [`ExitKind::Refused`] for an image without a partition or without space for the payload.
-    pub fn plan(&mut self, cx: &Context, flake: &FlakeRef, image: &Image) -> Result<Option<PayloadPlan>> {
+    pub fn plan(
+        &mut self,
+        cx: &Context,
+        flake: &FlakeRef,
+        image: &Image,
+        layout: Option<&HostLayout>,
+    ) -> Result<Option<PayloadPlan>> {
         if !self.is_requested() {
             return Ok(None);
         }
-        let region = image::root(image).map_err(with_identity_hint)?;
-        let root =
-            cx.in_phase("layout", || ext4::payload_root(image, &region)).map_err(with_identity_hint)?;
+        let Some(PayloadPlace { region, root, .. }) = self.place(cx, image, layout)? else { return Ok(None) };
+        if let Some((_, entries)) = &self.files {
+            ext4::check_entries(&root, entries)?;
+        }
         self.keep_out_of_stores(cx, flake)?;
         self.warn_of_stores(cx, flake)?;
         let choose = |(folder, choice): &(KeyFolder, KeyChoice)| folder.choose(&cx.launcher, *choice);
         self.key = self.host.as_ref().map(choose).transpose()?.flatten();
         self.warn_of_pending(cx);
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
-        let payload = Payload::gather(key, self.files.take())?.map(|payload| Payload { root, ..payload });
+        let payload = Payload::gather(root, key, self.files.take())?;
         let mut plan = payload.map(|content| PayloadPlan::new(region, content)).transpose()?;
         if let Some(plan) = plan.as_mut().filter(|plan| plan.content.files.is_some()) {
             find_replaced(cx, image, plan)?;
         }
         Ok(plan)
+    }
+
+    /// The place of the payload in `image`; `None` where a card without a host key is as good as before: nobody asked for
+    /// the key, and the host has none yet.
+    fn place(
+        &mut self,
+        cx: &Context,
+        image: &Image,
+        layout: Option<&HostLayout>,
+    ) -> Result<Option<PayloadPlace>> {
+        let error = match cx.in_phase("layout", || ext4::payload_place(image, layout)) {
+            Ok(place) if !place.takes_files && self.files.is_some() => bail!(
+                Refused, "it is unknown where the host reads the files of --files: its key is in no folder etc/ssh";
+                hint: "leave out --files, and copy the files to the running host"
+            ),
+            Ok(place) => return Ok(Some(place)),
+            Err(error) if failure::kind(&error) != ExitKind::Refused => return Err(error),
+            Err(error) => error,
+        };
+        if self.goes_without_key(cx)? {
+            cx.warn(format!("the card gets no host key, so its host makes its own: {error:#}"));
+            self.host.iter_mut().for_each(|(_, choice)| *choice = KeyChoice::None);
+            return Ok(None);
+        }
+        Err(self.no_place(&error))
+    }
+
+    /// Whether a card without a payload is as good as before.
+    fn goes_without_key(&self, cx: &Context) -> Result<bool> {
+        let Some((folder, _)) = self.host.as_ref().filter(|_| !self.is_identity_named) else {
+            return Ok(false);
+        };
+        let has_key = folder.public(&cx.launcher)?.is_some() || folder.pending(&cx.launcher)?.is_some();
+        Ok(!has_key && self.files.is_none())
+    }
+
+    /// The refusal because of `error`, with the remedy.
+    fn no_place(&self, error: &anyhow::Error) -> anyhow::Error {
+        let hint = match (&self.host, &self.files) {
+            (Some((_, KeyChoice::Keep | KeyChoice::New)), None) => {
+                "pass --identity none: the host then makes its own key"
+            }
+            (Some((_, KeyChoice::Keep | KeyChoice::New)), Some(_)) => {
+                "pass --identity none, and leave out --files: copy the files to the running host"
+            }
+            _ => "leave out --files, and copy the files to the running host",
+        };
+        crate::failure!(Refused, "{error:#}"; hint: "{hint}")
     }
 
     /// Warns of a pending key: the kept key may be outdated.
@@ -170,14 +229,6 @@ impl PayloadSetup {
         }
         Ok(())
     }
-}
-
-/// `error` of an image without a partition for the payload, with the remedy.
-fn with_identity_hint(error: anyhow::Error) -> anyhow::Error {
-    if failure::kind(&error) != ExitKind::Refused {
-        return error;
-    }
-    crate::failure!(Refused, "{error:#}"; hint: "pass --identity none: without this partition the card cannot hold an identity")
 }
 
 /// Finds the files of `image` that the payload replaces. Where that fails, the replaced files are listed when they are

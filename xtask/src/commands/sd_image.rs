@@ -11,12 +11,8 @@ use crate::ui;
 
 pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
     let started = Instant::now();
-    let source = Source::open(&image::build(
-        cx,
-        &args.source(),
-        args.build.file.as_deref(),
-        &args.build.nix.nix_args,
-    )?)?;
+    let built = image::build(cx, &args.source(), args.build.file.as_deref(), &args.build.nix.nix_args)?;
+    let source = Source::open(&built.file)?;
     image::require_disk_image(&source)?;
     let seconds = started.elapsed().as_secs_f64();
     warn_of_host_keys(cx, &source)?;

@@ -3,6 +3,7 @@
 mod fixture;
 mod hostile;
 mod keys;
+mod layouts;
 mod locks;
 mod shapes;
 #[path = "../support/mod.rs"]

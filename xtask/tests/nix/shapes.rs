@@ -68,19 +68,24 @@ fn flash_and_verify(fixture: &Fixture, name: &str, options: &[&str]) {
 
 /// A flake with these outputs.
 fn fixture(outputs: &str) -> Fixture {
+    fixture_with(outputs, &image())
+}
+
+/// A flake with these outputs, whose images hold `image`.
+pub fn fixture_with(outputs: &str, image: &[u8]) -> Fixture {
     let fixture = Fixture::empty();
     let flake = fixture.path("flake");
     let make = MAKE.replace("@system@", &system());
     write(&flake.join("make.nix"), make);
     write(&flake.join("outputs.nix"), outputs);
     write(&flake.join("flake.nix"), "{ outputs = { self }: import ./outputs.nix (import ./make.nix); }");
-    write(&flake.join("image.img"), image());
-    write(&flake.join("image.zst"), zstd::bulk::compress(&image(), 3).expect("compressing"));
+    write(&flake.join("image.img"), image);
+    write(&flake.join("image.zst"), zstd::bulk::compress(image, 3).expect("compressing"));
     let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
-    std::io::Write::write_all(&mut xz, &image()).expect("compressing");
+    std::io::Write::write_all(&mut xz, image).expect("compressing");
     write(&flake.join("image.xz"), xz.finish().expect("compressing"));
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut gz, &image()).expect("compressing");
+    std::io::Write::write_all(&mut gz, image).expect("compressing");
     write(&flake.join("image.gz"), gz.finish().expect("compressing"));
     fixture
 }

@@ -1,5 +1,4 @@
-//! The folder of `NIXOS_SD` that gets the payload: `persist` if it is /nix of the host, its root if it is / of the
-//! host.
+//! Where an image has what its host reads: as the configuration of the host says, or else as its partition looks.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,47 +7,93 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result};
 
 use super::metadata_copy;
-use crate::bail;
+use crate::base::failure::{ExitKind, kind};
 use crate::base::memfd;
 use crate::card::image::chunk_hash::{CHUNK, read_chunk};
-use crate::card::image::{Ext4Region, Image};
+use crate::card::image::{self, Ext4Region, Image, NIXOS_SD};
 use crate::card::inspect::{Budget, Ext4};
 use crate::identity::PayloadRoot;
+use crate::nix::flake::{HostLayout, KeyPlace, MountedDevice};
+use crate::{bail, failure};
 
 /// How much of the partition is read to find its root folder, in bytes. mke2fs puts that folder behind the first inode
 /// tables.
 const LIMIT: u64 = 256 << 20;
 
-/// The folder for the payload in the partition `region` of `image`.
+/// The place of the payload in an image.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PayloadPlace {
+    pub region: Ext4Region,
+    pub root: PayloadRoot,
+    /// Whether the host reads other files than its key there.
+    pub takes_files: bool,
+}
+
+/// The place of the payload in `image`: that of the evaluated `layout` of its host, which must be that of the partition
+/// too, or else what the root folder of `NIXOS_SD` shows.
 ///
 /// # Errors
-/// `Refused` for a partition that is neither /nix nor / of a NixOS host.
-pub fn payload_root(image: &Image, region: &Ext4Region) -> Result<PayloadRoot> {
-    let names = root_names(image, region)?;
+/// `Refused` where the host does not read its key from an ext4 partition of `image`, or it is unknown where it does.
+pub fn payload_place(image: &Image, layout: Option<&HostLayout>) -> Result<PayloadPlace> {
+    match layout.map(HostLayout::key_place).transpose()?.flatten() {
+        Some(place) => evaluated(image, &place),
+        None => recognised(image),
+    }
+}
+
+/// The place of the evaluated `place`.
+fn evaluated(image: &Image, place: &KeyPlace) -> Result<PayloadPlace> {
+    let KeyPlace { device, mounted_at, folder, key, mark } = place;
+    let region = image::partition(image, device).map_err(|error| match kind(&error) {
+        ExitKind::Refused => {
+            failure!(Refused, "{error:#}, which the configuration of its host mounts at {mounted_at}")
+        }
+        _ => error,
+    })?;
+    if let Some(mark) = mark {
+        let names = root_names(image, &region)?;
+        if !names.iter().any(|name| name == mark.as_bytes()) {
+            bail!(
+                Refused,
+                "the configuration of its host mounts {} at {mounted_at}, but in {} it has no `{mark}`",
+                region.name,
+                image.source.path.display()
+            );
+        }
+    }
+    let root = PayloadRoot::new(folder.as_deref().unwrap_or_default(), key)?;
+    Ok(PayloadPlace { region, root, takes_files: folder.is_some() })
+}
+
+/// The place that the root folder of `NIXOS_SD` shows.
+fn recognised(image: &Image) -> Result<PayloadPlace> {
+    let region = image::partition(image, &MountedDevice::Label(NIXOS_SD.to_owned()))?;
+    let names = root_names(image, &region)?;
     let has = |name: &str| names.iter().any(|found| found == name.as_bytes());
-    match (has("store"), has("nix")) {
-        (true, false) => Ok(PayloadRoot::Persist),
-        (false, true) => Ok(PayloadRoot::Partition),
+    let root = match (has("store"), has("nix")) {
+        (true, false) => PayloadRoot::persist(),
+        (false, true) => PayloadRoot::partition(),
         (true, true) => bail!(
             Refused,
-            "NIXOS_SD of {} has both `store` and `nix`: it is unknown where the host reads its key",
+            "{NIXOS_SD} of {} has both `store` and `nix`: it is unknown where the host reads its key",
             image.source.path.display()
         ),
         (false, false) => bail!(
             Refused,
-            "NIXOS_SD of {} has neither `store` nor `nix`: it is the partition of no NixOS host",
+            "{NIXOS_SD} of {} has neither `store` nor `nix`: it is the partition of no NixOS host",
             image.source.path.display()
         ),
-    }
+    };
+    Ok(PayloadPlace { region, root, takes_files: true })
 }
 
 /// The names in the root folder of the partition. Decompresses the partition only until the folder can be read.
 fn root_names(image: &Image, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
-    let doing = || format!("reading the root folder of NIXOS_SD in {}", image.source.path.display());
+    let doing = || format!("reading the root folder of {} in {}", region.name, image.source.path.display());
     let mut stream = image.source.stream()?;
     std::io::copy(&mut stream.by_ref().take(region.start), &mut std::io::sink()).with_context(doing)?;
     let mut partition = stream.take(region.size.min(LIMIT));
-    let file = memfd::file("beginning of NIXOS_SD").with_context(doing)?;
+    let file = memfd::file("beginning of the partition").with_context(doing)?;
     file.set_len(region.size).with_context(doing)?;
     let mut chunk = vec![0; CHUNK];
     let mut at = 0;
@@ -72,59 +117,121 @@ fn read_root(file: &File, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::base::failure::{ExitKind, kind};
-    use crate::card::image::{self, Source};
+    use crate::card::image::Source;
     use crate::card::inspect::PartitionTable;
     use crate::card::inspect::ext4::tests::made;
     use crate::card::inspect::mbr;
 
-    /// The image of a partition with these folders in its root.
-    fn image_with(folders: &[&str], dir: &std::path::Path) -> Image {
+    const UUID: &str = "0123abcd-0000-4000-8000-00000000beef";
+
+    /// The image of partition `number` with this label, and these folders in its root.
+    fn image_with(label: &str, number: usize, folders: &[&str], dir: &std::path::Path) -> Image {
         let tree = tempfile::tempdir().unwrap();
         for folder in folders {
             std::fs::create_dir(tree.path().join(folder)).unwrap();
         }
-        let size = 40 << 20;
-        let partition = made(&["-L", "NIXOS_SD", "-d", tree.path().to_str().unwrap()], 40);
-        let mut head = mbr(&[(0x83, true, 2048, u32::try_from(size / 512).unwrap())]).to_vec();
-        head.resize(1 << 20, 0);
+        let mib = |count: u32| count << 11;
+        let partition = made(&["-L", label, "-U", UUID, "-d", tree.path().to_str().unwrap()], 40);
+        let mut table = [(0x0b, false, mib(1), mib(1)), (0x83, false, mib(2), mib(1)), (0, false, 0, 0)];
+        table[number - 1] = (0x83, true, mib(3), mib(40));
+        let mut head = mbr(&table).to_vec();
+        head.resize(3 << 20, 0);
         let file = dir.join("image.img");
         std::fs::write(&file, [&head[..], &partition].concat()).unwrap();
-        let layout = PartitionTable::parse(&head, head.len() as u64 + size).unwrap();
+        let size = head.len() as u64 + partition.len() as u64;
+        let layout = PartitionTable::parse(&head, size).unwrap();
         let source = Source::open(&file).unwrap();
-        Image {
-            source,
-            size: head.len() as u64 + size,
-            hash: None,
-            layout,
-            file_sha256: None,
-            host_keys: Vec::new(),
+        Image { source, size, hash: None, layout, file_sha256: None, host_keys: Vec::new() }
+    }
+
+    /// The layout of a host with its key at `key`, and these mount points and devices of file systems.
+    fn host(key: &str, mounts: &[[&str; 3]]) -> HostLayout {
+        let mounts =
+            mounts.iter().map(|[at, device, kind]| json!({ "at": at, "device": device, "type": kind }));
+        let layout = json!({ "hostKeys": [key], "mounts": mounts.collect::<Value>(), "moved": [] });
+        serde_json::from_value(layout).unwrap()
+    }
+
+    #[track_caller]
+    fn assert_place(image: &Image, layout: Option<&HostLayout>, expected: Result<&str, &str>) {
+        let found = payload_place(image, layout);
+        match (found, expected) {
+            (Ok(place), Ok(path)) => assert_eq!(place.root.key_path(), path),
+            (Err(error), Err(text)) => {
+                assert!(error.to_string().contains(text), "{error}");
+                assert_eq!(kind(&error), ExitKind::Refused);
+            }
+            (found, expected) => panic!("{found:?} instead of {expected:?}"),
         }
     }
 
     #[test]
-    fn the_root_folder_of_the_partition_decides() {
-        for (folders, expected) in [
-            (&["store", "persist"][..], Ok(PayloadRoot::Persist)),
-            (&["store", "boot"], Ok(PayloadRoot::Persist)),
-            (&["nix", "boot"], Ok(PayloadRoot::Partition)),
-            (&["nix", "persist", "etc"], Ok(PayloadRoot::Partition)),
-            (&["persist"], Err("neither `store` nor `nix`")),
-            (&[], Err("neither `store` nor `nix`")),
-            (&["store", "nix"], Err("both `store` and `nix`")),
+    fn without_an_evaluation_the_root_folder_of_nixos_sd_decides() {
+        let persist = Ok("/persist/etc/ssh/ssh_host_ed25519_key");
+        let root = Ok("/etc/ssh/ssh_host_ed25519_key");
+        for (label, number, folders, expected) in [
+            ("NIXOS_SD", 2, &["store", "persist"][..], persist),
+            ("NIXOS_SD", 2, &["store", "boot"], persist),
+            ("NIXOS_SD", 1, &["nix", "boot"], root),
+            ("NIXOS_SD", 3, &["nix", "persist", "etc"], root),
+            ("NIXOS_SD", 2, &["persist"], Err("neither `store` nor `nix`")),
+            ("NIXOS_SD", 2, &[], Err("neither `store` nor `nix`")),
+            ("NIXOS_SD", 2, &["store", "nix"], Err("both `store` and `nix`")),
+            ("nixos", 2, &["nix"], Err("has no partition NIXOS_SD with ext4")),
+            ("root", 3, &["nix"], Err("has no partition NIXOS_SD with ext4")),
         ] {
             let dir = tempfile::tempdir().unwrap();
-            let image = image_with(folders, dir.path());
-            let found = payload_root(&image, &image::root(&image).unwrap());
-            match expected {
-                Ok(root) => assert_eq!(found.unwrap(), root, "{folders:?}"),
-                Err(text) => {
-                    let error = found.unwrap_err();
-                    assert!(error.to_string().contains(text), "{error}");
-                    assert_eq!(kind(&error), ExitKind::Refused);
-                }
-            }
+            let image = image_with(label, number, folders, dir.path());
+            assert_place(&image, None, expected);
+            assert_place(&image, Some(&HostLayout::default()), expected);
+        }
+    }
+
+    #[test]
+    fn the_evaluated_layout_of_the_host_decides_if_the_card_agrees() {
+        const KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
+        let sd = "/dev/disk/by-label/NIXOS_SD";
+        let uuid = format!("/dev/disk/by-uuid/{UUID}");
+        let root = |device| [["/", device, "ext4"]];
+        let memory = [["/", "none", "tmpfs"], ["/nix", sd, "ext4"]];
+        let third = ["/persist", "/dev/mmcblk1p3", "ext4"];
+        let other = ["/", "/dev/disk/by-label/root", "ext4"];
+        for (key, mounts, label, number, folders, expected) in [
+            (KEY, &root(sd)[..], "NIXOS_SD", 2, &["nix"][..], Ok(KEY)),
+            (KEY, &root("/dev/disk/by-label/nixos"), "nixos", 3, &["nix"], Ok(KEY)),
+            (KEY, &root(&uuid), "", 3, &["nix", "store"], Ok(KEY)),
+            ("/persist/keys/host", &root(sd), "NIXOS_SD", 2, &["nix", "persist"], Ok("/persist/keys/host")),
+            ("/nix/persist/etc/ssh/k", &memory, "NIXOS_SD", 2, &["store"], Ok("/persist/etc/ssh/k")),
+            ("/nix/keys/host", &memory, "NIXOS_SD", 2, &["store"], Ok("/keys/host")),
+            // /persist is a file system of its own, with or without a store.
+            ("/persist/etc/ssh/k", &[other, third], "data", 3, &[], Ok("/etc/ssh/k")),
+            (
+                "/persist/etc/ssh/k",
+                &[other, third],
+                "data",
+                2,
+                &[],
+                Err("has no partition 3 with ext4, which the"),
+            ),
+            (KEY, &root(sd), "NIXOS_SD", 2, &["store", "persist"], Err("mounts NIXOS_SD at /, but in")),
+            (KEY, &root(&uuid), "", 2, &["persist"], Err("mounts partition 2 at /, but in")),
+            ("/nix/persist/etc/ssh/k", &memory, "NIXOS_SD", 2, &["nix", "persist"], Err("it has no `store`")),
+            (
+                KEY,
+                &root(sd),
+                "nixos",
+                2,
+                &["nix"],
+                Err("no partition NIXOS_SD with ext4, which the configuration"),
+            ),
+            (KEY, &memory, "NIXOS_SD", 2, &["store"], Err("in memory (tmpfs at /)")),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let image = image_with(label, number, folders, dir.path());
+            assert_place(&image, Some(&host(key, mounts)), expected);
         }
     }
 }

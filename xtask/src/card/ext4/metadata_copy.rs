@@ -121,7 +121,14 @@ mod tests {
             for (number, byte) in [(0, 1), (7, 9), (100, 0), (200, 5), (201, 0)] {
                 put(number, byte);
             }
-            let region = Ext4Region { start: 4096, size: 64 << 20, block, free_blocks: 0, free_inodes: 0 };
+            let region = Ext4Region {
+                start: 4096,
+                size: 64 << 20,
+                block,
+                free_blocks: 0,
+                free_inodes: 0,
+                name: String::new(),
+            };
             let changes = MetadataCopy { file, before }.changes(&region).unwrap();
             let places = changes.iter().map(|change| (change.at, change.bytes[0])).collect::<Vec<_>>();
             assert_eq!(
@@ -138,7 +145,14 @@ mod tests {
         bytes[2048 + 0x1c..2048 + 0x1e].copy_from_slice(&0xfbf6_u16.to_le_bytes());
         let disk = memfd::holding("card", &bytes).unwrap();
         let programs = E2fsprogs::find(ProgramSource::OnPath).unwrap();
-        let region = Ext4Region { start: 0, size: 8 << 20, block: 1024, free_blocks: 0, free_inodes: 0 };
+        let region = Ext4Region {
+            start: 0,
+            size: 8 << 20,
+            block: 1024,
+            free_blocks: 0,
+            free_inodes: 0,
+            name: String::new(),
+        };
         let begin = Instant::now();
         let cancel = AtomicBool::new(false);
         let copy = |cancel: &AtomicBool| {

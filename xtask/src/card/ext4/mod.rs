@@ -31,7 +31,7 @@ use programs::{E2fsprogs, Limits};
 use reader::Ext4Reader;
 
 pub use debugfs_script::check as check_entries;
-pub use layout::payload_root;
+pub use layout::{PayloadPlace, payload_place};
 pub use programs::{ProgramSource, check as check_programs};
 pub use replaced_files::replaced;
 
@@ -58,7 +58,7 @@ impl<'a> Ext4Payload<'a> {
         reporter: &'a dyn Reporter,
         cancel: &'a AtomicBool,
     ) -> Result<Self> {
-        check_entries(&plan.content.entries)?;
+        check_entries(&plan.content.root, &plan.content.entries)?;
         let card = memfd::inherited(card).context("opening the card a second time")?;
         let programs = E2fsprogs::find(programs)?;
         Ok(Self { plan, programs, card, reporter, cancel, begun: OnceLock::new() })
@@ -123,7 +123,7 @@ impl<'a> Ext4Payload<'a> {
         let card = self.open()?;
         self.check_region(&card)?;
         let before = Ext4Reader::open(&card, region, self.budget())?;
-        let script = debugfs_script::write(self.payload().root, entries, |path| before.state(path))?;
+        let script = debugfs_script::write(&self.payload().root, entries, |path| before.state(path))?;
         self.report_replaced(&script.replaced);
         let copy = MetadataCopy::copy(&self.programs, &self.path(), region, self.cancel)?;
         // The copy grows by the payload.

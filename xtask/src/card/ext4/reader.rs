@@ -40,10 +40,10 @@ impl<'a> Ext4Reader<'a> {
 
     /// Fails where an entry of `payload` is missing, or differs from what the file system has.
     pub fn verify(&self, payload: &Payload) -> Result<()> {
-        payload.entries.iter().try_for_each(|entry| self.verify_entry(payload.root, entry))
+        payload.entries.iter().try_for_each(|entry| self.verify_entry(&payload.root, entry))
     }
 
-    fn verify_entry(&self, root: PayloadRoot, entry: &PayloadEntry) -> Result<()> {
+    fn verify_entry(&self, root: &PayloadRoot, entry: &PayloadEntry) -> Result<()> {
         let path = root.join(&entry.path);
         let doing = || format!("reading {path}");
         let missing = || verification_error(format!("{path} is missing"));

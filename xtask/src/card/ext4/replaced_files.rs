@@ -26,8 +26,8 @@ const HEAD: usize = 1 << 20;
 /// The least memory that a block takes, in bytes, however small it is.
 const PAGE: u64 = 4096;
 
-/// The files and links of `payload` that `image` has, relative to
-/// [`PayloadRoot::folder`](crate::identity::PayloadRoot::folder). Reads the whole file system `region`.
+/// The files and links of `payload` that `image` has, relative to the folder of its root. Reads the whole file system
+/// `region`.
 ///
 /// # Errors
 /// Of [`ExitKind::Refused`] for an entry that conflicts with the image. Otherwise where the image cannot be read, or
@@ -35,12 +35,9 @@ const PAGE: u64 = 4096;
 pub fn replaced(image: &Image, region: &Ext4Region, payload: &Payload) -> Result<Vec<String>> {
     let file = metadata(image, region).context("listing the files of the image")?;
     let reader = Ext4Reader::open(&file, &metadata_copy::at_start(region), Budget::unattended())?;
-    check_type(
-        ExitKind::Refused,
-        &EntryKind::Folder,
-        payload.root.folder(),
-        reader.state(payload.root.folder())?,
-    )?;
+    for folder in payload.root.folders() {
+        check_type(ExitKind::Refused, &EntryKind::Folder, folder, reader.state(folder)?)?;
+    }
     let mut replaced = Vec::new();
     for entry in &payload.entries {
         let path = payload.root.join(&entry.path);
@@ -129,6 +126,7 @@ mod tests {
 
     use super::*;
     use crate::identity::PayloadRoot;
+    use crate::nix::flake::MountedDevice;
 
     #[test]
     fn inode_tables_are_those_that_debugfs_lists() {
@@ -196,9 +194,10 @@ mod tests {
         let layout = PartitionTable::parse(&head, GIB << 30).unwrap();
         let image =
             Image { source, size: GIB << 30, hash: None, layout, file_sha256: None, host_keys: Vec::new() };
-        let region = image::root(&image).unwrap();
+        let label = MountedDevice::Label(image::NIXOS_SD.to_owned());
+        let region = image::partition(&image, &label).unwrap();
         let payload =
-            Payload { root: PayloadRoot::default(), identity: None, files: None, entries: Vec::new() };
+            Payload { root: PayloadRoot::persist(), identity: None, files: None, entries: Vec::new() };
         let error = replaced(&image, &region, &payload).unwrap_err();
         assert!(format!("{error:#}").ends_with("takes more than 256.0 MiB of memory"), "{error:#}");
     }

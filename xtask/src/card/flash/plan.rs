@@ -30,7 +30,7 @@ pub struct Plan {
 /// The payload of a card, and the file system that it goes into.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadPlan {
-    /// Where `NIXOS_SD` is in the image.
+    /// Where the partition of the payload is in the image.
     pub region: Ext4Region,
     pub content: Payload,
     /// The paths of the payload that the image also has, as far as they are known.
@@ -46,15 +46,16 @@ impl PayloadPlan {
     pub fn new(region: Ext4Region, content: Payload) -> Result<Self> {
         let (blocks, inodes) = content.max_usage(region.block);
         if blocks > region.free_blocks || inodes > region.free_inodes {
+            let name = Plain(&region.name);
             let needed = Bytes(blocks * region.block);
             let free = Bytes(region.free_blocks * region.block);
             bail!(
                 Refused,
-                "the image has no room for {}: it needs up to {needed} and {inodes} inodes of NIXOS_SD, which has \
+                "the image has no room for {}: it needs up to {needed} and {inodes} inodes of {name}, which has \
                  {free} and {} free",
                 content.summary(),
                 region.free_inodes;
-                hint: "give fewer or smaller files with --files, or build an image with a larger NIXOS_SD"
+                hint: "give fewer or smaller files with --files, or build an image with a larger {name}"
             );
         }
         Ok(Self { region, content, replaced: Vec::new() })

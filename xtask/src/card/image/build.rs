@@ -8,14 +8,22 @@ use super::find::{self, Wanted};
 use crate::base::{Context, ImageSource};
 use crate::nix;
 use crate::nix::emulation;
-use crate::nix::flake::HostImage;
+use crate::nix::flake::{HostImage, HostLayout};
 
-/// Finds the image of `source` in the flake, builds it and returns its file: `file` of the output, if it has several. Nix
+/// The built image of a host.
+#[derive(Debug)]
+pub struct Built {
+    pub file: PathBuf,
+    /// Where the host of the image reads its key, if its configuration is known.
+    pub layout: Option<HostLayout>,
+}
+
+/// Finds the image of `source` in the flake, builds it and returns it with its file: `file` of the output, if it has several. Nix
 /// gets `nix_args` unchanged.
 ///
 /// # Errors
 /// Those of [`HostImage::find`], of the build and of [`find::find`]; `Refused` where this machine cannot build it.
-pub fn build(cx: &Context, source: &ImageSource, file: Option<&str>, nix_args: &[String]) -> Result<PathBuf> {
+pub fn build(cx: &Context, source: &ImageSource, file: Option<&str>, nix_args: &[String]) -> Result<Built> {
     let version = nix::require(&cx.launcher)?;
     let image = cx.in_phase("evaluate", || HostImage::find(cx, source, &nix::eval_args(nix_args)))?;
     image.remark(source).into_iter().for_each(|text| cx.note(text));
@@ -23,5 +31,6 @@ pub fn build(cx: &Context, source: &ImageSource, file: Option<&str>, nix_args: &
         emulation::require(cx, version, system, nix_args)?;
     }
     let built = nix::build(&cx.launcher, &image.installable(cx), nix_args, cx.reporter.as_ref())?;
-    find::find(&built.out, Wanted { declared: image.file.as_deref(), chosen: file })
+    let file = find::find(&built.out, Wanted { declared: image.file.as_deref(), chosen: file })?;
+    Ok(Built { file, layout: image.layout })
 }

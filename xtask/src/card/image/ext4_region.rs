@@ -1,7 +1,9 @@
-//! The partition `NIXOS_SD` of an image, its position and its free space, read without unpacking the image to disk.
+//! The ext4 partition of an image that the host reads, its position and its free space, read without unpacking the
+//! image to disk.
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -11,12 +13,16 @@ use crate::bail;
 use crate::base::failure::ExitKind;
 use crate::card::inspect::ext4::{SIZE, START, Superblock};
 use crate::card::inspect::{Budget, HEAD, Limited, label};
+use crate::nix::flake::MountedDevice;
 
-/// The label of the partition that becomes /nix on the host.
-const LABEL: &str = "NIXOS_SD";
+/// The label of the partition with the store, in the images of nixpkgs and of this project.
+pub const NIXOS_SD: &str = "NIXOS_SD";
 
 /// The number of bytes that are read to detect the file system of a partition: the superblock is the second KiB.
 const BEGIN: usize = 2048;
+
+/// Where the UUID of an ext4 is, in bytes from its start.
+const UUID: Range<usize> = 1024 + 0x68..1024 + 0x78;
 
 /// An ext4 file system that files can be written to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +35,16 @@ pub struct Ext4Region {
     pub block: u64,
     pub free_blocks: u64,
     pub free_inodes: u64,
+    /// The label, or the number of a partition without one, for messages.
+    #[serde(default)]
+    pub name: String,
 }
 
-/// The partition `NIXOS_SD` of `image`.
+/// The ext4 partition of `image` that a host mounts as `device`.
 ///
 /// # Errors
 /// [`ExitKind::Refused`] where there is none that files can be written to, and an image that cannot be read.
-pub fn root(image: &Image) -> Result<Ext4Region> {
+pub fn partition(image: &Image, device: &MountedDevice) -> Result<Ext4Region> {
     let mut partitions = image.layout.partitions.iter().collect::<Vec<_>>();
     partitions.sort_by_key(|partition| partition.start);
     let mut stream = image.source.stream()?;
@@ -47,11 +56,24 @@ pub fn root(image: &Image) -> Result<Ext4Region> {
         let mut begin = Vec::with_capacity(BEGIN);
         stream.by_ref().take(BEGIN as u64).read_to_end(&mut begin).with_context(doing)?;
         at = partition.start + begin.len() as u64;
-        if label(&begin) == Some(("ext4", LABEL.to_owned())) {
-            return parse(partition.start, partition.size, &begin[1024..]);
+        let Some(("ext4", name)) = label(&begin) else { continue };
+        let is_wanted = match device {
+            MountedDevice::Label(label) => name == *label,
+            MountedDevice::Uuid(uuid) => begin.get(UUID).is_some_and(|bytes| uuid_text(bytes) == *uuid),
+            MountedDevice::Number(number) => partition.number == *number,
+        };
+        if is_wanted {
+            let name = if name.is_empty() { format!("partition {}", partition.number) } else { name };
+            return parse(partition.start, partition.size, name, &begin[1024..]);
         }
     }
-    bail!(Refused, "{} has no partition {LABEL} with ext4", image.source.path.display())
+    bail!(Refused, "{} has no partition {device} with ext4", image.source.path.display())
+}
+
+/// The UUID `bytes` as `/dev/disk/by-uuid` has it.
+fn uuid_text(bytes: &[u8]) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    [0..4, 4..6, 6..8, 8..10, 10..16].map(|part| hex(bytes.get(part).unwrap_or_default())).join("-")
 }
 
 /// The file system of [`Ext4Region::size`] bytes at byte [`Ext4Region::start`] of `disk`, as it is now.
@@ -61,26 +83,26 @@ pub fn root(image: &Image) -> Result<Ext4Region> {
 pub fn root_on(disk: &File, root: &Ext4Region, budget: &Budget) -> Result<Ext4Region> {
     let mut superblock = [0; SIZE];
     Limited::new(disk, root.start, root.size, budget.clone()).read(START, &mut superblock)?;
-    parse(root.start, root.size, &superblock)
+    parse(root.start, root.size, root.name.clone(), &superblock)
 }
 
-/// Parses the superblock of the partition of `size` bytes at byte `start`.
-fn parse(start: u64, size: u64, superblock: &[u8]) -> Result<Ext4Region> {
+/// Parses the superblock of the partition `name` of `size` bytes at byte `start`.
+fn parse(start: u64, size: u64, name: String, superblock: &[u8]) -> Result<Ext4Region> {
     if start < HEAD {
-        bail!(Refused, "{LABEL} begins in the first MiB, which is written last");
+        bail!(Refused, "{name} begins in the first MiB, which is written last");
     }
     let found = Superblock::parse(superblock, size).map_err(|error| {
         ExitKind::Refused.error_with_hint_of(
-            format_args!("{LABEL} is no ext4 that files can be written to: {error}"),
+            format_args!("{name} is no ext4 that files can be written to: {error}"),
             &error,
         )
     })?;
     // An image whose journal is not empty was not made to be written to a card.
     if found.dirty {
-        bail!(Refused, "{LABEL} was not unmounted: its journal is not empty");
+        bail!(Refused, "{name} was not unmounted: its journal is not empty");
     }
     let Superblock { block, free_blocks, free_inodes, .. } = found;
-    Ok(Ext4Region { start, size, block, free_blocks, free_inodes })
+    Ok(Ext4Region { start, size, block, free_blocks, free_inodes, name })
 }
 
 #[cfg(test)]
@@ -90,9 +112,16 @@ mod tests {
     use crate::base::Silent;
     use crate::card::inspect::mbr;
 
+    fn root(image: &Image) -> Result<Ext4Region> {
+        partition(image, &MountedDevice::Label(NIXOS_SD.to_owned()))
+    }
+
     /// The beginning of a file system of 4 MiB, as mke2fs makes it.
     fn real() -> Vec<u8> {
-        crate::card::inspect::ext4::tests::made(&["-L", LABEL, "-b", "1024", "-O", "^metadata_csum,64bit"], 4)
+        crate::card::inspect::ext4::tests::made(
+            &["-L", NIXOS_SD, "-b", "1024", "-O", "^metadata_csum,64bit"],
+            4,
+        )
     }
 
     fn parsed(start: u64, words: &[(usize, u32)]) -> Result<Ext4Region, String> {
@@ -100,13 +129,20 @@ mod tests {
         for (at, word) in words {
             bytes[*at..at + 4].copy_from_slice(&word.to_le_bytes());
         }
-        parse(start, 4 << 20, &bytes).map_err(|error| error.to_string())
+        parse(start, 4 << 20, NIXOS_SD.to_owned(), &bytes).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_region_is_parsed_or_refused_with_the_wrong_field() {
         let words = [(0x0c, 70), (0x10, 80)];
-        let root = Ext4Region { start: HEAD, size: 4 << 20, block: 1024, free_blocks: 70, free_inodes: 80 };
+        let root = Ext4Region {
+            start: HEAD,
+            size: 4 << 20,
+            block: 1024,
+            free_blocks: 70,
+            free_inodes: 80,
+            name: NIXOS_SD.into(),
+        };
         assert_eq!(parsed(HEAD, &words), Ok(root));
         let damaged = |what| {
             format!("NIXOS_SD is no ext4 that files can be written to: the superblock is damaged: {what}")

@@ -26,8 +26,8 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     let limits = Limits::new(args.memory_limit, None);
     let against = match image_arg {
         Some(ImageArg::Built(source)) => {
-            let file = image::build(cx, &source, args.build.file.as_deref(), &args.build.nix.nix_args)?;
-            Against::Image(examine(cx, Source::open(&file)?.within(limits))?.into())
+            let built = image::build(cx, &source, args.build.file.as_deref(), &args.build.nix.nix_args)?;
+            Against::Image(examine(cx, Source::open(&built.file)?.within(limits))?.into())
         }
         Some(ImageArg::File(file)) => {
             let source = Source::open(file)?.within(limits).with_sums(args.sums.given());

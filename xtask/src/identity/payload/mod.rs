@@ -12,32 +12,61 @@ use super::secret::Secret;
 use crate::bail;
 use crate::base::{Bytes, HostName, Plain};
 
-/// The path of the host key, relative to [`PayloadRoot::folder`].
+/// The path of the host key below the folder with `etc`, unless the configuration of the host has another.
 pub const KEY: &str = "etc/ssh/ssh_host_ed25519_key";
 
-/// The folder of `NIXOS_SD` that contains the payload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PayloadRoot {
-    /// The partition is mounted at /nix of the host, whose / is in memory.
-    #[default]
-    Persist,
-    /// The partition is / of the host, as in the images of nixpkgs.
-    Partition,
+/// Where a partition contains the payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayloadRoot {
+    /// The path in the partition, without a `/` at the end: empty for its root folder.
+    folder: String,
+    /// The path of the host key, relative to the folder.
+    key: String,
 }
 
 impl PayloadRoot {
-    /// The path of the folder in the partition.
-    pub fn folder(self) -> &'static str {
-        match self {
-            Self::Persist => "/persist",
-            Self::Partition => "/",
+    /// The payload goes to `folder`, and the host key to `key` in it.
+    ///
+    /// # Errors
+    /// `Refused` for paths with `..` or empty parts.
+    pub fn new(folder: &str, key: &str) -> Result<Self> {
+        let is_plain = |path: &str| path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        if !is_plain(key) || !folder.strip_prefix('/').map_or(folder.is_empty(), is_plain) {
+            bail!(Refused, "{:?} in the folder {folder:?} is no place for a host key", key);
         }
+        Ok(Self { folder: folder.to_owned(), key: key.to_owned() })
+    }
+
+    /// The partition is mounted at /nix of the host, whose / is in memory.
+    pub fn persist() -> Self {
+        Self { folder: "/persist".to_owned(), key: KEY.to_owned() }
+    }
+
+    /// The partition is / of the host, as in the images of nixpkgs.
+    pub fn partition() -> Self {
+        Self { folder: String::new(), key: KEY.to_owned() }
+    }
+
+    /// The folders of the path, the outermost first. The root of the partition is none of them.
+    pub fn folders(&self) -> impl Iterator<Item = &str> {
+        let ends = self.folder.match_indices('/').map(|(at, _)| at).skip(1).chain([self.folder.len()]);
+        ends.filter(|end| *end > 0).map(|end| &self.folder[..end])
     }
 
     /// The path of `entry` in the partition.
-    pub fn join(self, entry: impl fmt::Display) -> String {
-        format!("{}/{entry}", self.folder().trim_end_matches('/'))
+    pub fn join(&self, entry: impl fmt::Display) -> String {
+        format!("{}/{entry}", self.folder)
+    }
+
+    /// The path of the host key in the partition.
+    #[cfg(test)]
+    pub fn key_path(&self) -> String {
+        self.join(&self.key)
+    }
+
+    /// Whether a place of foreign origin is one that [`Self::new`] makes.
+    pub fn is_valid(&self) -> bool {
+        Self::new(&self.folder, &self.key).is_ok()
     }
 }
 
@@ -113,13 +142,14 @@ impl Payload {
     /// # Errors
     /// `Refused` for files that contain another host key, or a file where the payload needs a folder.
     pub fn gather(
+        root: PayloadRoot,
         key: Option<(Identity, &PublicKey, Secret)>,
         files: Option<(PathBuf, Vec<PayloadEntry>)>,
     ) -> Result<Option<Self>> {
         let (files, extra) = files.map_or((None, Vec::new()), |(from, extra)| (Some(from), extra));
         let (identity, keys) = match key {
             Some((identity, public, private)) => {
-                let keys = key_files(&identity, public, private);
+                let keys = key_files(&root.key, &identity, public, private);
                 (Some(identity), keys)
             }
             None => (None, Vec::new()),
@@ -135,12 +165,13 @@ impl Payload {
         }
         let entries = with_folders(extra.into_iter().chain(keys).collect());
         refuse_nesting_in_files(&entries)?;
-        Ok(Some(Self { root: PayloadRoot::default(), identity, files, entries }))
+        Ok(Some(Self { root, identity, files, entries }))
     }
 
     /// The files and links beside the host key.
     fn extra_files(&self) -> impl Iterator<Item = &PayloadEntry> {
-        let is_key = |entry: &&PayloadEntry| self.identity.is_some() && entry.path.starts_with(KEY);
+        let is_key =
+            |entry: &&PayloadEntry| self.identity.is_some() && entry.path.starts_with(&self.root.key);
         self.entries.iter().filter(move |entry| entry.kind != EntryKind::Folder && !is_key(entry))
     }
 
@@ -216,15 +247,15 @@ impl fmt::Display for PayloadEntry {
     }
 }
 
-fn key_files(identity: &Identity, public: &PublicKey, private: Secret) -> Vec<PayloadEntry> {
+fn key_files(path: &str, identity: &Identity, public: &PublicKey, private: Secret) -> Vec<PayloadEntry> {
     let file = |path: String, mode, content| {
         let kind = EntryKind::File(content);
         PayloadEntry { path, mode, owner: Owner::ROOT, kind }
     };
     let line = format!("{} {}\n", public.line(), identity.host);
     vec![
-        file(KEY.to_owned(), 0o600, private),
-        file(format!("{KEY}.pub"), 0o644, Secret::new(line.into_bytes())),
+        file(path.to_owned(), 0o600, private),
+        file(format!("{path}.pub"), 0o644, Secret::new(line.into_bytes())),
     ]
 }
 

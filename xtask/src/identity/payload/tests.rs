@@ -27,7 +27,11 @@ fn entries_and_plan_of_a_key_and_files() {
         entry("wifi", EntryKind::Folder),
         entry("z", EntryKind::Link("../a".into())),
     ];
-    let all = Payload::gather(Some((identity, &public, private)), Some(("/files".into(), files)));
+    let all = Payload::gather(
+        PayloadRoot::persist(),
+        Some((identity, &public, private)),
+        Some(("/files".into(), files)),
+    );
     let all = all.unwrap().unwrap();
     let lines = all.entries.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(
@@ -54,23 +58,29 @@ fn entries_and_plan_of_a_key_and_files() {
 #[test]
 fn one_of_both_or_none() {
     let (identity, public, private) = key();
-    let one = Payload::gather(Some((identity, &public, private)), None).unwrap().unwrap();
+    let one =
+        Payload::gather(PayloadRoot::persist(), Some((identity, &public, private)), None).unwrap().unwrap();
     assert_eq!(one.summary(), "the identity of pi");
     let files = (0..14).map(|number| file(&format!("{number:02}"))).collect();
-    let files = Payload::gather(None, Some(("/files".into(), files))).unwrap().unwrap();
+    let files =
+        Payload::gather(PayloadRoot::persist(), None, Some(("/files".into(), files))).unwrap().unwrap();
     assert_eq!(
         (files.summary().as_str(), files.to_string().lines().last()),
         ("14 files", Some("        and 2 more"))
     );
-    assert_eq!(Payload::gather(None, None).unwrap(), None);
-    assert_eq!(Payload::gather(None, Some(("/files".into(), Vec::new()))).unwrap(), None);
+    assert_eq!(Payload::gather(PayloadRoot::persist(), None, None).unwrap(), None);
+    assert_eq!(
+        Payload::gather(PayloadRoot::persist(), None, Some(("/files".into(), Vec::new()))).unwrap(),
+        None
+    );
 }
 
 #[test]
 fn one_key_is_enough() {
     let (identity, public, private) = key();
     let files = Some(("/files".into(), vec![file(KEY)]));
-    let error = Payload::gather(Some((identity, &public, private)), files).unwrap_err();
+    let error =
+        Payload::gather(PayloadRoot::persist(), Some((identity, &public, private)), files).unwrap_err();
     assert_eq!(
         with_hint(&error),
         "--files contains etc/ssh/ssh_host_ed25519_key, which is also the host key; \
@@ -89,11 +99,12 @@ fn only_a_folder_contains_the_key() {
     ] {
         let (identity, public, private) = key();
         let files = Some(("/files".into(), vec![own]));
-        let error = Payload::gather(Some((identity, &public, private)), files).unwrap_err();
+        let error =
+            Payload::gather(PayloadRoot::persist(), Some((identity, &public, private)), files).unwrap_err();
         assert_eq!((error.to_string().as_str(), kind(&error)), (text, ExitKind::Refused));
     }
     let beside = vec![file("etc-"), file("etc/sshd"), entry("etc", EntryKind::Folder)];
-    assert!(Payload::gather(None, Some(("/files".into(), beside))).is_ok());
+    assert!(Payload::gather(PayloadRoot::persist(), None, Some(("/files".into(), beside))).is_ok());
 }
 
 #[test]

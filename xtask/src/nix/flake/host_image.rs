@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::HOSTS;
 use super::catalogue::Catalogue;
+use super::host_layout::HostLayout;
 use crate::base::{Context, HostName, ImageSource, Reporter};
 use crate::nix::{self, EvalCache, Fingerprint, Installable};
 use crate::{bail, failure};
@@ -50,6 +51,9 @@ pub struct HostImage {
     derivation: String,
     /// The path of the image's file in the output, if the flake names it.
     pub file: Option<String>,
+    /// Where the host reads its key, if the image has a configuration.
+    #[serde(default)]
+    pub layout: Option<HostLayout>,
 }
 
 /// What `hosts.nix` found.

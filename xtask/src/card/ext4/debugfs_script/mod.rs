@@ -24,17 +24,17 @@ const LONGEST_CONTENT_PATH: &str = "/proc/4294967295/fd/4294967295";
 /// The commands, and the files that they read.
 pub struct DebugfsScript {
     pub commands: String,
-    /// The paths that the script replaces in the file system, relative to [`PayloadRoot::folder`].
+    /// The paths that the script replaces in the file system, relative to the folder of the [`PayloadRoot`].
     pub replaced: Vec<String>,
     /// The memfds with the content of the files, which must outlive debugfs.
     contents: Vec<File>,
 }
 
-/// Fails where a command for one of `entries` is impossible, and where their paths are too long together.
+/// Fails where a command for one of `entries` in `root` is impossible, and where their paths are too long together.
 ///
 /// # Errors
 /// Of [`ExitKind::Refused`], with the path.
-pub fn check(entries: &[PayloadEntry]) -> Result<()> {
+pub fn check(root: &PayloadRoot, entries: &[PayloadEntry]) -> Result<()> {
     let paths = entries.iter().map(|entry| entry.path.len()).sum::<usize>();
     if paths > MAX_PATHS {
         bail!(
@@ -44,9 +44,9 @@ pub fn check(entries: &[PayloadEntry]) -> Result<()> {
                    running host"
         );
     }
+    root.folders().try_for_each(|folder| command(folder, &["mkdir", folder]).map(|_| ()))?;
     entries.iter().try_for_each(|entry| {
-        // The longer of the two folders.
-        let path = PayloadRoot::Persist.join(&entry.path);
+        let path = root.join(&entry.path);
         let words = match &entry.kind {
             EntryKind::Link(target) => ["symlink", &path, target],
             EntryKind::File(_) | EntryKind::Folder => ["write", LONGEST_CONTENT_PATH, &path],
@@ -73,13 +73,17 @@ pub fn check_type(kind: ExitKind, what: &EntryKind, path: &str, state: PathState
 
 /// The script that writes `entries` into the folder `root` of a file system; `state` returns what the file system has at a path.
 pub fn write(
-    root: PayloadRoot,
+    root: &PayloadRoot,
     entries: &[PayloadEntry],
     state: impl Fn(&str) -> Result<PathState>,
 ) -> Result<DebugfsScript> {
     let mut script = DebugfsScript { commands: String::new(), replaced: Vec::new(), contents: Vec::new() };
-    if state(root.folder())? == PathState::Missing {
-        script.make_folder(root.folder(), 0o755, Owner::ROOT)?;
+    for folder in root.folders() {
+        let found = state(folder)?;
+        check_type(ExitKind::Verification, &EntryKind::Folder, folder, found)?;
+        if found == PathState::Missing {
+            script.make_folder(folder, 0o755, Owner::ROOT)?;
+        }
     }
     for entry in entries {
         let path = root.join(&entry.path);

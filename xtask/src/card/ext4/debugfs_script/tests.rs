@@ -18,7 +18,8 @@ fn file(path: &str) -> PayloadEntry {
 fn check(entries: &[PayloadEntry], existing: &[(&str, PathState)], expected: &[&str], replaced: &[&str]) {
     let state = |path: &str| existing.iter().find(|(known, _)| *known == path).map(|(_, state)| *state);
     let script =
-        write(PayloadRoot::Persist, entries, |path| Ok(state(path).unwrap_or(PathState::Missing))).unwrap();
+        write(&PayloadRoot::persist(), entries, |path| Ok(state(path).unwrap_or(PathState::Missing)))
+            .unwrap();
     let contents = script.contents.iter().map(memfd::path);
     let commands = contents.fold(script.commands, |text, path| text.replace(&path, "CONTENT"));
     assert_eq!(commands.lines().collect::<Vec<_>>(), expected);
@@ -30,10 +31,27 @@ const ROOT: (&str, PathState) = ("/persist", PathState::Folder);
 #[test]
 fn a_payload_may_belong_into_the_root_of_the_partition() {
     let state = |path: &str| Ok(if path == "/" { PathState::Folder } else { PathState::Missing });
-    let script = write(PayloadRoot::Partition, &[file("psk")], state).unwrap();
+    let script = write(&PayloadRoot::partition(), &[file("psk")], state).unwrap();
     let commands = script.commands.replace(&memfd::path(&script.contents[0]), "CONTENT");
     let expected = ["cd /", "write CONTENT psk", "sif /psk mode 0100600", "sif /psk uid 0", "sif /psk gid 0"];
     assert_eq!(commands.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_missing_folders_of_the_root_are_made() {
+    let root = PayloadRoot::new("/state/my keys", "etc/ssh/k").unwrap();
+    let state = |path: &str| Ok(if path == "/state" { PathState::Folder } else { PathState::Missing });
+    let script = write(&root, &[], state).unwrap();
+    let expected = ["mkdir", "sif"].map(|word| format!("{word} \"/state/my keys\""));
+    let lines = script.commands.lines().collect::<Vec<_>>();
+    assert_eq!(lines.len(), 4);
+    assert!(
+        lines[0] == expected[0] && lines[1..].iter().all(|line| line.starts_with(&expected[1])),
+        "{lines:?}"
+    );
+    let error = write(&root, &[], |_| Ok(PathState::Other)).err().unwrap();
+    assert_eq!(error.to_string(), "/state must be a folder, but is a file or a link in the image");
+    assert!(super::check(&PayloadRoot::new("/a\nb", "k").unwrap(), &[]).is_err());
 }
 
 #[test]
@@ -80,8 +98,8 @@ fn thousands_of_files_with_long_paths() {
     let mut entries = vec![entry(&folder, EntryKind::Folder)];
     entries
         .extend((0..9_999).map(|number| entry(&format!("{folder}/{number}"), EntryKind::Link("a".into()))));
-    check_entries(&entries).unwrap();
-    let script = write(PayloadRoot::Persist, &entries, |_| Ok(PathState::Missing)).unwrap();
+    check_entries(&PayloadRoot::persist(), &entries).unwrap();
+    let script = write(&PayloadRoot::persist(), &entries, |_| Ok(PathState::Missing)).unwrap();
     let programs = E2fsprogs::find(ProgramSource::OnPath).unwrap();
     let cancel = AtomicBool::new(false);
     let limits = Limits { cancel: &cancel, memory: None };
@@ -90,7 +108,7 @@ fn thousands_of_files_with_long_paths() {
     programs.e2fsck(path.to_str().unwrap(), &cancel).unwrap();
     // A deep tree has more bytes in its paths than in its files.
     let deep = (1..1_500).map(|depth| entry(&"d/".repeat(depth), EntryKind::Folder)).collect::<Vec<_>>();
-    let error = check_entries(&deep).unwrap_err();
+    let error = check_entries(&PayloadRoot::persist(), &deep).unwrap_err();
     assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
     assert!(error.to_string().contains("have 2.1 MiB together, more than 1.0 MiB"), "{error}");
 }
@@ -109,9 +127,8 @@ fn a_folder_is_no_file() {
             "/persist/x must be a folder, but is a file or a link in the image",
         ),
     ] {
-        let state =
-            |path: &str| Ok(if path == PayloadRoot::Persist.folder() { PathState::Folder } else { existing });
-        let error = write(PayloadRoot::Persist, &[entry], state).err().unwrap();
+        let state = |path: &str| Ok(if path == "/persist" { PathState::Folder } else { existing });
+        let error = write(&PayloadRoot::persist(), &[entry], state).err().unwrap();
         assert_eq!(error.to_string(), expected);
     }
 }
@@ -123,10 +140,11 @@ fn a_command_is_never_longer_than_debugfs_reads_at_once() {
     let target = format!("{}!touch x", "f/".repeat(450));
     let refused = |entry: PayloadEntry, text: &str| {
         let path = format!("/persist/{}", entry.path);
-        let written = write(PayloadRoot::Persist, std::slice::from_ref(&entry), |_| Ok(PathState::Missing))
-            .err()
-            .unwrap();
-        for error in [super::check(&[entry]).unwrap_err(), written] {
+        let written =
+            write(&PayloadRoot::persist(), std::slice::from_ref(&entry), |_| Ok(PathState::Missing))
+                .err()
+                .unwrap();
+        for error in [super::check(&PayloadRoot::persist(), &[entry]).unwrap_err(), written] {
             assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
             assert_eq!(error.to_string(), text.replace("PATH", &path));
         }
@@ -140,7 +158,8 @@ fn a_command_is_never_longer_than_debugfs_reads_at_once() {
         "/persist/a\\u{a}!b cannot be written to a card: its path contains control characters",
     );
     let fits = [entry("l", EntryKind::Link(target)), file(&"\"".repeat(1900))];
-    super::check(&fits).unwrap();
-    let script = write(PayloadRoot::Persist, &fits, |_| Ok(PathState::Other)).unwrap();
+    super::check(&PayloadRoot::persist(), &fits).unwrap();
+    let state = |path: &str| Ok(if path == "/persist" { PathState::Folder } else { PathState::Other });
+    let script = write(&PayloadRoot::persist(), &fits, state).unwrap();
     assert!(script.commands.lines().all(|line| line.len() <= MAX_COMMAND && !line.starts_with('!')));
 }

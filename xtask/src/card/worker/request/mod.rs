@@ -195,7 +195,8 @@ fn check_plan(plan: &Plan) -> Result<()> {
     });
     ensure(sizes.sum::<usize>() <= MAX_CONTENT, "its files are too large")?;
     entries.iter().try_for_each(check_entry)?;
-    crate::card::ext4::check_entries(entries)
+    ensure(content.root.is_valid(), "the folder of its files is not a plain path")?;
+    crate::card::ext4::check_entries(&content.root, entries)
 }
 
 fn check_image(image: &Image, card_size: u64) -> Result<()> {

@@ -25,7 +25,7 @@ fn requests() -> Vec<Value> {
         "payload": {
             "region": { "start": 4_194_304, "size": 4_194_304, "block": 4096, "free_blocks": 100, "free_inodes": 100 },
             "content": {
-                "root": "persist",
+                "root": { "folder": "/persist", "key": "etc/ssh/ssh_host_ed25519_key" },
                 "identity": { "host": "pi", "fingerprint": "SHA256:x", "novelty": "new" }, "files": null,
                 "entries": [entry("etc", json!("folder")), entry("etc/key", json!({ "file": "cHNr" })), entry("l", json!({ "link": "../x" }))],
             },
