@@ -231,10 +231,17 @@ fn an_image_without_nixos_sd_is_refused_before_a_key_is_made() {
     let device = card.to_str().unwrap();
     let args =
         ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
-    let outcome = nix.run(&args);
+    let outcome = nix.run(&[&args[..], &["--identity", "keep"]].concat());
     outcome.assert_stderr_contains("has no partition NIXOS_SD with ext4\nhint: pass --identity none: ");
     outcome.assert_code(3);
     assert!(is_all(&std::fs::read(&card).unwrap(), 0xee) && nix.calls("ssh-keygen").is_empty());
+    // Nobody asked for a key, and the host has none: the card is written without one, with the reason.
+    let outcome = nix.run(&args);
+    outcome
+        .assert_code(0)
+        .assert_stderr_contains("warning: the card gets no host key, so its host makes its own: ");
+    outcome.assert_stderr_contains("has no partition NIXOS_SD with ext4\n");
+    assert!(!nix.path("state/identity/stinky").exists() && nix.calls("ssh-keygen").is_empty());
 }
 
 #[test]
