@@ -12,7 +12,13 @@ pub const FEATURES: [&str; 2] = ["--extra-experimental-features", "nix-command f
 pub const FLAKE: &str = "github:o/f";
 
 /// The function that the tool applies to the outputs of a flake; calls have `HOSTS` in its place.
-const HOSTS: &str = include_str!("../../src/nix/flake/hosts.nix");
+const HOSTS: &str = concat!(
+    "(",
+    include_str!("../../src/nix/flake/hosts.nix"),
+    ") (",
+    include_str!("../../src/nix/flake/layout.nix"),
+    ")"
+);
 
 /// The call that lists the hosts.
 pub const LIST_NAMES: &str =

@@ -1,22 +1,19 @@
 # The hosts of a flake: their names, and the image of one of them.
 #
 # Real flakes throw, lack outputs, and sort outputs by system. An output that cannot be evaluated hides no other, and
-# only the requested values are evaluated.
-outputs:
+# only the requested values are evaluated. `layoutOf` is the function of layout.nix.
+layoutOf: outputs:
 let
   inherit (builtins)
     attrNames
     concatMap
-    deepSeq
     elem
     filter
     head
     isAttrs
-    isString
     length
     mapAttrs
     match
-    storeDir
     tail
     tryEval
     ;
@@ -147,7 +144,12 @@ let
           file = if image.file == null then it.value.config.image.filePath or null else image.file;
         };
       # An image without a configuration of its own is that of the host.
-      withConfig = it: image: image // { config = if image.config == null then it.value.config or null else image.config; };
+      withConfig =
+        it: image:
+        image
+        // {
+          config = if image.config == null then it.value.config or null else image.config;
+        };
       ofConfiguration =
         place: it:
         map (withConfig it) (firstOf [
@@ -190,70 +192,12 @@ let
           configs = [ image.config ] ++ map (it: it.value.config or null) (called [ host ]);
           known = filter (config: setOf config != { }) configs;
         in
-        removeAttrs image [ "config" ] // { layout = if known == [ ] then null else layoutOf (head known); };
+        removeAttrs image [ "config" ] // { layout = if known == [ ] then null else layoutOf setOf (head known); };
     in
     {
       images = map withLayout (filter (image: !isIso image) found);
       isos = map (image: image.path) (filter isIso found);
       is_configured = called [ host ] != [ ];
-    };
-
-  # Where a host of the configuration `config` reads its host key, and what it mounts. Options that are absent or throw
-  # are unknown.
-  layoutOf =
-    config:
-    let
-      orElse =
-        default: value:
-        let
-          tried = tryEval (deepSeq value value);
-        in
-        if tried.success then tried.value else default;
-      # The values of the set `set`, each as `function` of its name and its content; those that throw are left out.
-      each =
-        function: set:
-        concatMap (name: orElse [ ] (function name set.${name})) (attrNames set);
-
-      mounts = setOf (config.fileSystems or null);
-      isBind = fs: elem "bind" (fs.options or [ ]) || elem "rbind" (fs.options or [ ]);
-      mount = at: fs: {
-        inherit at;
-        device = fs.device or null;
-        type = fs.fsType or null;
-      };
-      moved = path: source: [ { inherit path source; } ];
-      # The files and folders that impermanence or preservation keep in another folder.
-      kept =
-        name: store:
-        let
-          root = store.persistentStoragePath or name;
-          place = it: if isString it then it else it.filePath or it.dirPath or it.file or it.directory;
-          paths = map place ((store.files or [ ]) ++ (store.directories or [ ]));
-        in
-        if store.enable or true then concatMap (path: moved path (root + path)) paths else [ ];
-      # A link out of /etc; files of the store are no keys.
-      link =
-        name: file:
-        if
-          match "ssh(/.*)?" name != null
-          && (file.enable or true)
-          && isString (file.source or null)
-          && match "${storeDir}/.*" file.source == null
-        then
-          moved "/etc/${name}" file.source
-        else
-          [ ];
-      keys = orElse null (config.services.openssh.hostKeys or null);
-    in
-    {
-      hostKeys =
-        if keys == null then null else map (key: key.path) (filter (key: key.type or null == "ed25519") keys);
-      mounts = each (at: fs: if isBind fs then [ ] else [ (mount at fs) ]) mounts;
-      moved =
-        each (at: fs: if isBind fs then moved at fs.device else [ ]) mounts
-        ++ each kept (setOf (config.environment.persistence or null))
-        ++ each kept (setOf (config.preservation.preserveAt or null))
-        ++ each link (setOf (config.environment.etc or null));
     };
 
   # The variants that nixpkgs gives to every configuration, also to one that cannot boot from a card.

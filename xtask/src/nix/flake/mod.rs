@@ -11,4 +11,4 @@ pub use host_image::HostImage;
 pub use host_layout::{HostLayout, KeyPlace, MountedDevice};
 
 /// The Nix function that reads names and images out of the outputs of a flake; see the file.
-const HOSTS: &str = include_str!("hosts.nix");
+const HOSTS: &str = concat!("(", include_str!("hosts.nix"), ") (", include_str!("layout.nix"), ")");

@@ -11,7 +11,7 @@ use crate::base::Plain;
 /// The most folders that a path is looked up through; more are a circle.
 const MAX_MOVES: usize = 16;
 
-/// The parts of a host's configuration that decide where it reads its host key. `hosts.nix` evaluates them.
+/// The parts of a host's configuration that decide where it reads its host key. `layout.nix` evaluates them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostLayout {

@@ -1,4 +1,4 @@
-//! Layouts as `hosts.nix` evaluates them.
+//! Layouts as `layout.nix` evaluates them.
 
 use serde_json::{Value, json};
 
