@@ -3,7 +3,8 @@
 # would change.
 #
 # Each new file is written beside the old one, compared, and renamed: a power cut leaves the old file or the new one. The
-# flag of a trial (trial.env) is no part of an update. $then is a command for the end, or empty.
+# flag of a trial (trial.env) is no part of an update. $then is a command for the end, or empty; it takes
+# --dry-run, too.
 #
 # On PATH: ls, find, cmp, cp, mv, rm, mkdir, sync, mountpoint of any kind.
 set -eu
@@ -46,5 +47,5 @@ while read -r name; do
 done <<NAMES
 $names
 NAMES
-[ "$count" -gt 0 ] || echo "FIRMWARE is up to date"
-[ -n "$dry" ] || [ -z "$then" ] || $then
+[ "$count" -gt 0 ] || echo "the files of FIRMWARE are up to date"
+[ -z "$then" ] || $then ${dry:+--dry-run}

@@ -1,6 +1,6 @@
 # A new generation is booted once, on trial, and becomes the default of the boot menu only by proof.
 #
-# It needs U-Boot with its standard boot (2022.07 or newer), an MBR, and a boot menu on ext4: see docs/deploying.md.
+# It needs U-Boot with its standard boot (2022.07 or newer), an MBR, and a boot menu on ext4: see docs/trial-boots.md.
 {
   config,
   lib,

@@ -29,8 +29,10 @@ bootable() {
     sys=$(readlink -f "/sys/dev/block/$((device >> 8 & 4095)):$((device & 255 | device >> 12 & 1048320))")
     number=$(cat "$sys/partition" 2>/dev/null) || return 1
     disk=/dev/$(basename "${sys%/*}")
-    [ "$number" -le 4 ] && [ "$(od -A n -t u1 -j $((430 + 16 * number)) -N 1 "$disk" | tr -d ' ')" = 128 ]
+    [ "$number" -le 4 ] && [ "$(mbr_byte $((430 + 16 * number)))" = 128 ]
 }
+
+mbr_byte() { od -A n -t u1 -j "$1" -N 1 "$disk" | tr -d ' '; }
 
 # Whether U-Boot will find the flag at the next boot.
 is_armed() { mounted && cmp -s "$lib/trial.env" "$firmware/trial.env"; }
@@ -45,18 +47,24 @@ clear_flag() {
     ! is_armed || write_flag "$lib/no-trial.env"
 }
 
-# Puts on FIRMWARE what a trial needs, and marks both partitions as bootable. A flag that is set stays.
+# prepare_firmware [--dry-run]: puts on FIRMWARE what a trial needs, and marks both partitions as bootable. A flag that
+# is set stays.
 prepare_firmware() {
+    dry=${1:-}
+    case $dry in "" | --dry-run) ;; *) die "usage: boot-trial prepare-firmware [--dry-run]" ;; esac
     mounted || die "FIRMWARE is not mounted at $firmware"
-    put_on_firmware "$lib/boot.scr" boot.scr
+    cmp -s "$lib/boot.scr" "$firmware/boot.scr" || put_on_firmware "$lib/boot.scr" boot.scr
     [ "$(size "$firmware/trial.env")" = 512 ] || put_on_firmware "$lib/no-trial.env" trial.env
-    make_bootable "$firmware"
-    make_bootable "$boot"
+    bootable "$firmware" || make_bootable "$firmware"
+    bootable "$boot" || make_bootable "$boot"
 }
 
 # put_on_firmware FILE NAME: the new file is whole before it has the name.
 put_on_firmware() {
-    ! cmp -s "$1" "$firmware/$2" || return 0
+    if [ -n "$dry" ]; then
+        say "would write $2 on FIRMWARE"
+        return
+    fi
     cp "$1" "$firmware/$2.new"
     sync
     cmp "$1" "$firmware/$2.new"
@@ -65,9 +73,15 @@ put_on_firmware() {
     say "$2 on FIRMWARE is written"
 }
 
-# Sets the flag of the one partition in the MBR; the others keep theirs.
+# make_bootable FOLDER, right after `bootable FOLDER`: sets the flag of the one partition; the others keep theirs.
 make_bootable() {
-    ! bootable "$1" || return 0
+    [ -n "$number" ] && [ "$number" -le 4 ] || die "$1 is on no primary partition of a disk"
+    # The MBR of a disk with a GPT describes no partition.
+    [ "$(mbr_byte 450)" != 238 ] || die "$disk has a GPT; a trial needs an MBR"
+    if [ -n "$dry" ]; then
+        say "would mark partition $number of $disk as bootable"
+        return
+    fi
     printf '\200' | dd of="$disk" bs=1 seek=$((430 + 16 * number)) conv=notrunc,fsync 2>/dev/null
     bootable "$1" || die "marking partition $number of $disk as bootable failed"
     say "partition $number of $disk is bootable"

@@ -4,7 +4,8 @@
 #   arm [deployer|self] try the pending system at the next boot (again); say who blesses it
 #   bless               make the booted system DEFAULT
 #   abort               do not try the pending system
-#   prepare-firmware    put boot.scr and trial.env on FIRMWARE, and mark both partitions as bootable
+#   prepare-firmware [--dry-run]
+#                       put boot.scr and trial.env on FIRMWARE, and mark both partitions as bootable
 #   status              print what is booted, blessed, pending and on trial, as KEY=VALUE lines
 #   mark NAME           note how far this boot has come, if it is a trial
 #   begin, deadline, health, complete, go-back REASON   what the units of a trial run
@@ -39,7 +40,7 @@ main() {
         arm) alone && arm "$(pending)" "${1:-$by}" ;;
         bless) alone && bless ;;
         abort) alone && abort ;;
-        prepare-firmware) alone && prepare_firmware ;;
+        prepare-firmware) alone && prepare_firmware "$@" ;;
         status) status ;;
         mark) mark "$1" ;;
         begin) begin ;;

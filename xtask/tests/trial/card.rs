@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use xtask::dev::demo::PROGRAMS;
+
 use crate::guest::{Guest, Saved};
 
 /// The first system on the card, and the one that the tests install.
@@ -44,6 +46,13 @@ fn variable(name: &str) -> PathBuf {
     std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set: run `cargo xtask test boot`")).into()
 }
 
+/// The variable with the assembler's programs for this machine.
+fn programs() -> &'static str {
+    let this = std::env::consts::ARCH;
+    let found = PROGRAMS.iter().find(|(_, arch)| arch.triplet().starts_with(this));
+    found.unwrap_or_else(|| panic!("there are no programs for {this}")).0
+}
+
 /// The lab with its card.
 pub fn lab() -> &'static Lab {
     static LAB: OnceLock<Lab> = OnceLock::new();
@@ -74,7 +83,7 @@ fn make(lab: &Lab) {
         .arg(here.join("tests/trial/card/card.sh"))
         .env("WORK", lab.path("work"))
         .env("GUEST", Lab::parts())
-        .env("PROGRAMS", variable("XTASK_PROGRAMS_AMD64"))
+        .env("PROGRAMS", variable(programs()))
         .env("RASPBERRY_PI", here.join("../hosts/raspberry-pi"))
         .env("HOST_KEY", lab.path("host"))
         .env("USER_KEY", lab.path("user.pub"))

@@ -67,6 +67,11 @@ fn without_its_files_on_firmware_there_is_no_trial() {
     let missing = "boot.scr on FIRMWARE is missing or another one (run update-firmware)";
     assert_eq!(status["missing"], missing);
     guest.run("rm /boot/firmware/trial.env; printf '\\0' | dd of=/dev/vda bs=1 seek=446 conv=notrunc 2>&1");
+    let would = "trial: would write boot.scr on FIRMWARE\ntrial: would write trial.env on FIRMWARE\n\
+                 trial: would mark partition 1 of /dev/vda as bootable\n";
+    for _ in 0..2 {
+        assert_eq!(guest.run("boot-trial prepare-firmware --dry-run"), would);
+    }
     let (code, output) = guest.try_run("boot-trial prepare-firmware");
     assert_eq!(code, Some(0), "{output}");
     let written = "trial: boot.scr on FIRMWARE is written\ntrial: trial.env on FIRMWARE is written\n\
