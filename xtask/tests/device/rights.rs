@@ -248,7 +248,8 @@ fn the_worker_refuses_malformed_jobs() {
     outcome.assert_code(3);
     let mut piped = user.worker("write-card");
     let mut child = piped.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"{}\n").unwrap();
+    // The worker may end before it reads.
+    let _ = child.stdin.take().unwrap().write_all(b"{}\n");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stdout).contains("stdin is not a socket"), "{output:?}");

@@ -78,7 +78,7 @@ pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<St
 fn words_of(option: &str, is_setting: bool) -> Vec<String> {
     let unsplit = || vec![option.to_owned()];
     let letter = option.get(..2).filter(|start| start.starts_with('-') && !is_setting);
-    let value = option.trim_start_matches(letter.unwrap_or_default()).trim();
+    let value = option[letter.map_or(0, str::len)..].trim();
     let value = match letter {
         None if !is_setting => return unsplit(),
         Some("-o") | None => match value.split_once(char::is_whitespace) {
@@ -135,6 +135,7 @@ pub mod tests {
             (&["-o SetEnv  A=b", "-i ~/.ssh/id"], Some("-o SetEnv=A=b -i ~/.ssh/id")),
             (&["-i /my key"], None),
             (&["-oProxyCommand ssh -W %h:%p b"], None),
+            (&["-o-oPort 22"], Some("-o -oPort=22")),
             (&["-o", "SendEnv=A B"], None),
             (&[""], None),
             (&["-"], Some("-")),

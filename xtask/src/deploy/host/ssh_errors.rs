@@ -65,7 +65,8 @@ fn known_name(connection: &Connection) -> String {
     let options = &connection.options;
     let after = options.windows(2).filter(|words| words[0] == "-p").map(|words| words[1].as_str());
     let joined = options.iter().filter_map(|word| word.strip_prefix("-p")).filter(|port| !port.is_empty());
-    let named = options.iter().filter_map(|word| word.trim_start_matches("-o").strip_prefix("Port="));
+    let named =
+        options.iter().filter_map(|word| word.strip_prefix("-o").unwrap_or(word).strip_prefix("Port="));
     match after.chain(joined).chain(named).next() {
         Some(port) if port != "22" => format!("[{name}]:{port}"),
         _ => name.to_owned(),
