@@ -25,6 +25,13 @@ pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
     if fuzz.is_empty() && args.minutes.is_some() {
         bail!(Usage, "--minutes applies only to the suite fuzz"; hint: "name it: `cargo xtask test fuzz`");
     }
+    match args.cuts {
+        Some(_) if !suites.iter().any(|suite| suite.is_boot_cuts()) => {
+            bail!(Usage, "--cuts applies only to the suite boot-cuts"; hint: "name it: `cargo xtask test boot-cuts`")
+        }
+        Some(cuts) => cx.launcher = cx.launcher.clone().with_env(suites::CUTS, cuts.to_string()),
+        None => {}
+    }
     let run = if suites.is_empty() { Ok(()) } else { run_suites(cx, args, suites) };
     let fuzzed =
         if fuzz.is_empty() { Ok(()) } else { run_fuzz(cx, args.minutes.unwrap_or(NonZero::<u32>::MIN)) };

@@ -64,3 +64,11 @@ fn fuzz_divides_the_minutes_among_the_parsers() {
         .assert_code(2);
     self::sandbox(CARGO).run(&["test", "fuzz", "--minutes", "0"]).assert_code(2);
 }
+
+#[test]
+fn the_number_of_cuts_is_that_of_boot_cuts() {
+    sandbox(CARGO)
+        .run(&["test", "trial", "--cuts", "100"])
+        .assert_stderr_contains("--cuts applies only to the suite boot-cuts")
+        .assert_code(2);
+}

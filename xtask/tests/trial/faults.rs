@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::card::{SYSTEM_1, SYSTEM_2, saved};
 use crate::guest::Guest;
+use crate::guest::card::{SYSTEM_1, SYSTEM_2, saved};
 
 /// All marks of a trial that ran until it was to be blessed.
 const ALL_MARKS: &str = "begun sysinit.target network.target ssh.service healthy";

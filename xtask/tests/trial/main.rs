@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
-mod card;
-mod cuts;
 mod faults;
 mod formats;
+#[path = "../guest/mod.rs"]
 mod guest;
-mod qmp;
 
-use card::{SYSTEM_1, SYSTEM_2, saved};
 use guest::Guest;
+use guest::card::{SYSTEM_1, SYSTEM_2, saved};
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]

@@ -32,6 +32,7 @@ const ALL: &[Suite] = &[
         &["--test", "boot"],
         &[Requirement::Nix, Requirement::Emulation, Requirement::ImageTools, Requirement::Qemu],
     ),
+    suite(BOOT_CUTS, &["--test", "boot-cuts"], GUEST),
     suite(
         "build",
         &["--test", "build"],
@@ -84,21 +85,23 @@ const ALL: &[Suite] = &[
         )
     },
     suite("nix", &["--test", "nix"], &[Requirement::Nix]),
-    Suite {
-        group: Some("boot"),
-        ..suite(
-            "trial",
-            &["--test", "trial"],
-            &[Requirement::ImageTools, Requirement::Programs, Requirement::Guest, Requirement::Qemu],
-        )
-    },
+    Suite { group: Some("boot"), ..suite("trial", &["--test", "trial"], GUEST) },
 ];
+
+/// The requirements of the suites with a guest in QEMU.
+const GUEST: &[Requirement] =
+    &[Requirement::ImageTools, Requirement::Programs, Requirement::Guest, Requirement::Qemu];
 
 /// The suite of the property tests of `unit`, which run for minutes.
 const FUZZ: &str = "fuzz";
 
+/// The suite of power cuts during a deploy.
+const BOOT_CUTS: &str = "boot-cuts";
+/// The variable with the number of power cuts after which U-Boot starts the card.
+pub const CUTS: &str = "XTASK_CUTS";
+
 /// The suites that run only if they are named: they take minutes.
-const ONLY_NAMED: &[&str] = &[FUZZ, "trial"];
+const ONLY_NAMED: &[&str] = &[FUZZ, BOOT_CUTS, "trial"];
 
 const fn suite(
     name: &'static str,
@@ -120,6 +123,10 @@ impl Suite {
 
     pub fn is_fuzz(&self) -> bool {
         self.name == FUZZ
+    }
+
+    pub fn is_boot_cuts(&self) -> bool {
+        self.name == BOOT_CUTS
     }
 
     /// Whether `setup` can install everything that this machine lacks for the suite.
@@ -203,7 +210,7 @@ mod tests {
         let error = crate::base::failure::with_hint(&names(&["nixx"]).unwrap_err());
         assert_eq!(
             error,
-            "there is no suite 'nixx'; the suites are unit, boot, build, cli, database, deploy, device, evaluation, flake, fuzz, image, nix, trial"
+            "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, evaluation, flake, fuzz, image, nix, trial"
         );
     }
 

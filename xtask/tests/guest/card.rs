@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use xtask::dev::demo::PROGRAMS;
 
-use crate::guest::{Guest, Saved};
+use super::{Guest, Saved};
 
 /// The first system on the card, and the one that the tests install.
 pub const SYSTEM_1: &str = "/nix/store/11111111111111111111111111111111-nixos-system-demo-1";
@@ -57,7 +57,7 @@ fn programs() -> &'static str {
 pub fn lab() -> &'static Lab {
     static LAB: OnceLock<Lab> = OnceLock::new();
     LAB.get_or_init(|| {
-        let lab = Lab { dir: Path::new(env!("CARGO_TARGET_TMPDIR")).join("trial") };
+        let lab = Lab { dir: Path::new(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME")) };
         let _ = fs::remove_dir_all(&lab.dir);
         fs::create_dir_all(&lab.dir).unwrap();
         make(&lab);
@@ -80,7 +80,7 @@ fn make(lab: &Lab) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let image = lab.path("card.img.zst");
     let output = command("sh")
-        .arg(here.join("tests/trial/card/card.sh"))
+        .arg(here.join("tests/guest/card/card.sh"))
         .env("WORK", lab.path("work"))
         .env("GUEST", Lab::parts())
         .env("PROGRAMS", variable(programs()))

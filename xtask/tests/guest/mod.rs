@@ -1,5 +1,11 @@
 //! A host in QEMU's machine `virt`, with its console, ssh, and a watchdog.
 
+#![allow(dead_code, reason = "each suite uses a part")]
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
+pub mod card;
+mod qmp;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufReader, Read as _};
@@ -11,8 +17,8 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde_json::json;
 
-use crate::card::{Lab, SYSTEM_1, SYSTEM_2, command, lab, run};
-use crate::qmp::Qmp;
+use card::{Lab, SYSTEM_1, SYSTEM_2, command, lab, run};
+use qmp::Qmp;
 
 /// How long to wait for a guest: a deadline of a trial and two boots, where the machine is busy.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -41,9 +47,14 @@ struct Console {
 }
 
 impl Guest {
+    /// Boots a copy of `card`.
+    pub fn power_on(card: &Path) -> Self {
+        Self::start(card, None, &[])
+    }
+
     /// Boots a copy of `card`, and waits until sshd answers.
     pub fn boot(card: &Path) -> Self {
-        let guest = Self::start(card, None, &[]);
+        let guest = Self::power_on(card);
         guest.wait_for_ssh();
         guest
     }
@@ -197,6 +208,11 @@ impl Guest {
             assert!(!left.is_zero(), "no \"{text}\" on the console\n{}", excerpt(&lines));
             lines = self.console.changed.wait_timeout(lines, left).unwrap().0;
         }
+    }
+
+    /// Line `number` of the console.
+    pub fn line(&self, number: usize) -> String {
+        self.console.lines.lock().unwrap()[number].clone()
     }
 
     /// Waits until `command` succeeds. Each attempt costs the guest a second.

@@ -1,0 +1,157 @@
+//! What U-Boot starts from a card: it reads the flag on FIRMWARE, then the menu on `NIXOS_SD`, without the journal.
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use crate::cut::Card;
+use crate::guest::card::{SYSTEM_1, SYSTEM_2, command, lab, run};
+
+/// Where the file systems begin on the card, in bytes.
+const FIRMWARE: u64 = 8 << 20;
+const ROOT: u64 = 48 << 20;
+const BLOCK: u64 = 4096;
+const MENU: &str = "/boot/extlinux/extlinux.conf";
+/// The names of the kernels: of the first system, and of the second.
+const KERNELS: [&str; 2] =
+    ["kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk-linux", "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm-linux"];
+
+/// What an entry of the menu needs: files in a folder of the store, of which the device tree stands for all.
+const FILES: [&str; 3] = ["Image", "initrd", "dtbs/broadcom/bcm2711-rpi-4-b.dtb"];
+
+/// The entry that U-Boot starts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    pub label: &'static str,
+    pub system: &'static str,
+}
+
+/// What must be on a card at each time.
+pub struct View {
+    /// The content of [`FILES`], which is the same for each system.
+    files: [Vec<u8>; 3],
+    flag: Vec<u8>,
+    script: Vec<u8>,
+}
+
+/// The files of FIRMWARE and the answers of debugfs about one card.
+struct Content {
+    flag: Vec<u8>,
+    script: Vec<u8>,
+    menu: String,
+    /// The answers about [`FILES`] of each of [`KERNELS`].
+    stats: Vec<String>,
+}
+
+impl View {
+    /// Reads what a card made by the suite has.
+    pub fn of(card: &Path) -> Self {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/trial");
+        let flag = lab().path("flag");
+        let script = scripts.join("trial-flag.sh").display().to_string();
+        run("sh", &["-c", "sh \"$0\" nixos-trial >\"$1\"", &script, flag.to_str().unwrap()]);
+        Self {
+            files: FILES.map(|name| read_ext4(card, &format!("/store/{}/{name}", KERNELS[0]))),
+            flag: fs::read(flag).unwrap(),
+            script: read_fat(card, "boot.scr"),
+        }
+    }
+
+    /// The entry that U-Boot starts from `card`. `Err` says what is wrong.
+    pub fn start(&self, card: &Card) -> Result<Entry, String> {
+        let content = Content::of(&card.path);
+        if content.script != self.script {
+            return Err("another boot.scr".to_owned());
+        }
+        if !content.menu.starts_with("DEFAULT nixos-default\n") {
+            return Err("no menu".to_owned());
+        }
+        let default = self.entry(card, &content, "nixos-default")?;
+        // A damaged flag is none: its checksum is wrong.
+        if content.flag == self.flag && content.menu.contains("\nLABEL nixos-trial\n") {
+            return self.entry(card, &content, "nixos-trial");
+        }
+        Ok(default)
+    }
+
+    /// The entry `label` of the menu, with its kernel and initrd whole on the card.
+    fn entry(&self, card: &Card, content: &Content, label: &'static str) -> Result<Entry, String> {
+        let name = format!("{label}\n");
+        let text = content.menu.split("\nLABEL ").find_map(|entry| entry.strip_prefix(&name));
+        let text = text.ok_or_else(|| format!("no entry {label}"))?;
+        let system = [SYSTEM_1, SYSTEM_2].into_iter().find(|it| text.contains(&format!("init={it}/init ")));
+        let system = system.ok_or_else(|| format!("{label} starts no system"))?;
+        for (at, file) in FILES.iter().enumerate() {
+            let named = file.split('/').next().unwrap();
+            let number =
+                KERNELS.iter().position(|name| text.contains(&format!(" ../nixos/{name}-{named}\n")));
+            let number = number.ok_or_else(|| format!("{label} names no {named}"))?;
+            let found = read_extents(card, &content.stats[FILES.len() * number + at]);
+            if found.as_ref() != Ok(&self.files[at]) {
+                return Err(format!("{file} of {label} is damaged: {}", found.err().unwrap_or_default()));
+            }
+        }
+        Ok(Entry { label, system })
+    }
+}
+
+impl Content {
+    fn of(card: &Path) -> Self {
+        let files = KERNELS.map(|name| FILES.map(|file| format!("{name}-{file}"))).concat();
+        let requests = card.with_extension("requests");
+        let stats = files.iter().map(|file| format!("stat /boot/nixos/{file}\n")).collect::<String>();
+        fs::write(&requests, format!("cat {MENU}\n{stats}")).unwrap();
+        let answers = debugfs(card, &["-f", requests.to_str().unwrap()]);
+        // debugfs repeats each request.
+        let text = String::from_utf8_lossy(&answers).into_owned();
+        let mut answers = text.split("debugfs: ").skip(1).map(str::to_owned);
+        let menu = answers.next().unwrap().replacen(&format!("cat {MENU}\n"), "", 1);
+        let stats = answers.collect::<Vec<_>>();
+        assert_eq!(stats.len(), files.len(), "{text}");
+        Self { flag: read_fat(card, "trial.env"), script: read_fat(card, "boot.scr"), menu, stats }
+    }
+}
+
+fn debugfs(card: &Path, args: &[&str]) -> Vec<u8> {
+    let root = format!("{}?offset={ROOT}", card.display());
+    let output = command("debugfs").arg("-n").args(args).arg(root).output().unwrap();
+    output.stdout
+}
+
+fn read_ext4(card: &Path, path: &str) -> Vec<u8> {
+    debugfs(card, &["-R", &format!("cat {path}")])
+}
+
+/// The file `name` of FIRMWARE; nothing where there is none.
+fn read_fat(card: &Path, name: &str) -> Vec<u8> {
+    let image = format!("{}@@{FIRMWARE}", card.display());
+    command("mcopy").args(["-n", "-i", &image, &format!("::{name}"), "-"]).output().unwrap().stdout
+}
+
+/// The content of the regular file that debugfs describes with `stat`, as it is on the card.
+fn read_extents(card: &Card, stat: &str) -> Result<Vec<u8>, String> {
+    let unreadable = || format!("unreadable: {}", stat.lines().take(3).collect::<Vec<_>>().join(" "));
+    if !stat.contains("Type: regular") {
+        return Err(unreadable());
+    }
+    // The first size is that of the file, the second that of a fragment.
+    let size = stat.split("Size: ").nth(1).and_then(|text| text.split_whitespace().next()?.parse().ok());
+    let mut content = vec![0; size.ok_or_else(unreadable)?];
+    let extents = stat.split_once("EXTENTS:").ok_or_else(unreadable)?.1;
+    let extents = extents.split([',', '\n']).map(str::trim).filter(|text| text.starts_with('('));
+    for extent in extents.filter(|text| !text.starts_with("(ETB")) {
+        let (blocks, place) = extent.trim_start_matches('(').split_once("):").ok_or_else(unreadable)?;
+        // An extent that was never written reads as zeros.
+        if blocks.contains('u') {
+            continue;
+        }
+        let first = |range: &str| range.split('-').next()?.parse::<u64>().ok();
+        let from = first(blocks).ok_or_else(unreadable)? * BLOCK;
+        let last = blocks.split('-').next_back().and_then(|text| text.parse::<u64>().ok());
+        let end = ((last.ok_or_else(unreadable)? + 1) * BLOCK).min(content.len() as u64);
+        let at = ROOT + first(place).ok_or_else(unreadable)? * BLOCK;
+        let part = usize::try_from(from).unwrap()..usize::try_from(end).unwrap();
+        card.file.read_exact_at(content.get_mut(part).ok_or_else(unreadable)?, at).unwrap();
+    }
+    Ok(content)
+}
