@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 /// Each wing with all wings that it may import beside itself.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("base", &[]),
+    ("boot", &["base"]),
     ("nix", &["base"]),
     ("identity", &["base"]),
-    ("card", &["base", "nix", "identity"]),
-    ("deploy", &["base", "nix", "identity"]),
+    ("card", &["base", "boot", "nix", "identity"]),
+    ("deploy", &["base", "boot", "nix", "identity"]),
     ("setup", &["base", "nix", "identity"]),
     ("receipt", &["base", "nix", "identity", "card", "deploy"]),
     ("ui", &["base"]),

@@ -8,6 +8,7 @@ pub mod escape;
 mod event;
 pub mod failure;
 mod flake_ref;
+mod format;
 #[cfg(test)]
 pub mod fuzz;
 pub mod git;
@@ -36,6 +37,7 @@ pub use context::Context;
 pub use escape::Plain;
 pub use event::{Event, HostReporter, Reporter, Silent};
 pub use flake_ref::{CopiedFiles, FlakeRef};
+pub use format::Format;
 pub use host_name::HostName;
 pub use image_source::ImageSource;
 pub use phase::Phase;

@@ -6,22 +6,21 @@ mod budget;
 pub mod ext4;
 mod extlinux;
 mod fat;
-mod format;
+mod firmware;
 mod gpt;
 mod inspection;
-mod kernel;
 mod other_file;
 mod partition;
 mod partition_table;
-mod uboot;
 
 pub use boot_files::{BootFiles, firmware_file, label};
 pub use budget::{Budget, Limited, MEMORY};
 pub use ext4::{Ext4, Superblock};
-pub use format::Format;
 pub use inspection::{Inspection, Verdict, inspect};
 pub use other_file::{OTHER_HEAD, OtherFile, WITH_DICTIONARY, content_path};
 pub use partition::{Partition, SECTOR};
 #[cfg(test)]
 pub(crate) use partition_table::tests::mbr;
 pub use partition_table::{HEAD, PartitionTable};
+
+pub use crate::base::Format;

@@ -12,10 +12,9 @@ use super::budget::{Budget, Limited};
 use super::ext4::{Ext4, Inode};
 use super::extlinux;
 use super::fat::Fat;
-use super::kernel::{self, Kernel};
 use super::partition::Partition;
 use super::partition_table::{HEAD, PartitionTable};
-use super::uboot::{self, UBoot};
+use crate::boot::{self, Kernel, UBoot};
 use crate::{bail, failure};
 use volume::{EXT4, volumes};
 
@@ -154,11 +153,11 @@ fn uboots<'a>(
     };
     let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
     let firmware = fat(disk, volume, budget).with_context(doing)?;
-    let programs = uboot::programs(&firmware).with_context(doing)?;
-    let head = kernel.root.beginning(kernel.inode, kernel::MAX_READ);
+    let programs = boot::programs(&firmware).with_context(doing)?;
+    let head = kernel.root.beginning(kernel.inode, boot::MAX_KERNEL_READ);
     let header =
         head.and_then(|head| Kernel::read(&head[..])).with_context(|| format!("reading {}", kernel.path))?;
-    uboot::with_room(programs, header)
+    boot::with_room(programs, header)
 }
 
 /// Reads `count` bytes of the card from byte `start` on.

@@ -85,7 +85,7 @@ fn files_of_card(options: &[&str]) -> Result<BootFiles> {
             "boot/extlinux/extlinux.conf",
             b"LABEL a\nLINUX ../k\nINITRD ../i\nAPPEND init=/nix/store/s\n".to_vec(),
         ),
-        ("boot/k", kernel::tests::header(33 << 20)),
+        ("boot/k", boot::kernel_header(33 << 20)),
         ("boot/i", vec![7]),
         ("store/s", vec![7]),
     ] {

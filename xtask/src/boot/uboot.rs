@@ -6,7 +6,6 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::fat::Fat;
 use super::kernel::Kernel;
 use crate::bail;
 use crate::base::Bytes;
@@ -33,18 +32,44 @@ impl fmt::Display for UBoot {
 }
 
 /// The size of the largest `config.txt`, in bytes.
-const MAX_CONFIG: u32 = 1 << 20;
+pub const MAX_CONFIG: u32 = 1 << 20;
 /// The length of the longest name in FAT, in bytes.
 const MAX_NAME: usize = 3 * 255;
 
-/// A U-Boot on FIRMWARE, with the addresses that are built into it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Program {
-    file: String,
+/// The root folder of FIRMWARE, of a card or of a host. The case of names does not matter.
+pub trait Firmware {
+    /// The text of `config.txt`; `None` where there is none.
+    fn config(&self) -> Result<Option<String>>;
+
+    /// Whether there is a file `name`.
+    fn has(&self, name: &str) -> Result<bool>;
+
+    /// What matters of the file `name`; `None` where there is no such file.
+    fn file(&self, name: &str) -> Result<Option<FirmwareFile>>;
+}
+
+/// What matters of a file that the firmware may start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FirmwareFile {
+    pub is_empty: bool,
+    /// Those of a U-Boot. A file without them is a kernel that needs no U-Boot.
+    pub addresses: Option<Addresses>,
+}
+
+/// The addresses that are built into a U-Boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
     /// The address to which U-Boot loads the kernel.
     kernel: u64,
     /// The address to which U-Boot loads the device tree.
     device_tree: u64,
+}
+
+/// A U-Boot on FIRMWARE.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Program {
+    file: String,
+    addresses: Addresses,
 }
 
 /// The files that the firmware of a Pi starts where `config.txt` names none; each board has its own.
@@ -55,18 +80,17 @@ const DEFAULT_KERNELS: [&str; 5] =
 ///
 /// # Errors
 /// A named file that does not exist or is empty, and a card on which the firmware finds nothing to start.
-pub fn programs(firmware: &Fat) -> Result<Vec<Program>> {
+pub fn programs(firmware: &impl Firmware) -> Result<Vec<Program>> {
     let mut found = Vec::new();
     for file in kernels(firmware)? {
-        let Some(bytes) = firmware.read(&file)? else {
-            bail!(Verification, "config.txt names {file}, which does not exist");
-        };
-        if bytes.is_empty() {
-            bail!(Verification, "{file}, which the firmware starts, is empty");
-        }
-        // A file without these settings is a kernel that needs no U-Boot.
-        if let Some((kernel, device_tree)) = addresses(&bytes) {
-            found.push(Program { file, kernel, device_tree });
+        match firmware.file(&file)? {
+            None => bail!(Verification, "config.txt names {file}, which does not exist"),
+            Some(FirmwareFile { is_empty: true, .. }) => {
+                bail!(Verification, "{file}, which the firmware starts, is empty")
+            }
+            Some(FirmwareFile { addresses, .. }) => {
+                found.extend(addresses.map(|addresses| Program { file, addresses }));
+            }
         }
     }
     Ok(found)
@@ -76,10 +100,10 @@ pub fn programs(firmware: &Fat) -> Result<Vec<Program>> {
 ///
 /// # Errors
 /// No such file, and a name that is too long.
-fn kernels(firmware: &Fat) -> Result<Vec<String>> {
-    let config = firmware.read_within("config.txt", MAX_CONFIG)?;
-    let text = String::from_utf8_lossy(config.as_deref().unwrap_or_default());
-    let named = named(&text);
+fn kernels(firmware: &impl Firmware) -> Result<Vec<String>> {
+    let config = firmware.config()?;
+    let text = config.as_deref().unwrap_or_default();
+    let named = named(text);
     if let Some(long) = named.iter().find(|file| file.len() > MAX_NAME) {
         bail!(Verification, "config.txt names a file with a name of {} bytes", long.len());
     }
@@ -88,7 +112,7 @@ fn kernels(firmware: &Fat) -> Result<Vec<String>> {
     }
     let defaults = default_kernels(firmware)?;
     // An included file may name a kernel. It is not read.
-    if defaults.is_empty() && !includes(&text) {
+    if defaults.is_empty() && !includes(text) {
         let config = if config.is_some() { "config.txt names no kernel" } else { "there is no config.txt" };
         bail!(
             Verification,
@@ -99,7 +123,7 @@ fn kernels(firmware: &Fat) -> Result<Vec<String>> {
 }
 
 /// The files of [`DEFAULT_KERNELS`] that exist.
-fn default_kernels(firmware: &Fat) -> Result<Vec<String>> {
+fn default_kernels(firmware: &impl Firmware) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for file in DEFAULT_KERNELS {
         if firmware.has(file)? {
@@ -118,7 +142,8 @@ fn includes(config: &str) -> bool {
 /// # Errors
 /// A kernel whose memory reaches the device tree: the kernel would overwrite the device tree before reading it.
 pub fn with_room(programs: Vec<Program>, kernel: Kernel) -> Result<Vec<UBoot>> {
-    let checked = programs.into_iter().map(|Program { file, kernel: loaded, device_tree }| {
+    let checked = programs.into_iter().map(|Program { file, addresses }| {
+        let Addresses { kernel: loaded, device_tree } = addresses;
         let uboot = UBoot { file, kernel_end: kernel.end(loaded), device_tree };
         check_room(&uboot).map(|()| uboot)
     });
@@ -147,30 +172,48 @@ fn named(config: &str) -> Vec<String> {
     names
 }
 
-/// The addresses to which the U-Boot `program` loads the kernel and the device tree, by the settings built into it.
-fn addresses(program: &[u8]) -> Option<(u64, u64)> {
-    Some((setting(program, b"\0kernel_addr_r=")?, setting(program, b"\0fdt_addr_r=")?))
+impl FirmwareFile {
+    /// What matters of a file with this content.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { is_empty: bytes.is_empty(), addresses: Addresses::built_into(bytes) }
+    }
 }
 
-fn setting(program: &[u8], name: &[u8]) -> Option<u64> {
+impl Addresses {
+    /// The addresses to which the U-Boot `program` loads the kernel and the device tree, by the settings built into it.
+    fn built_into(program: &[u8]) -> Option<Self> {
+        Self::parse(setting(program, b"\0kernel_addr_r=")?, setting(program, b"\0fdt_addr_r=")?)
+    }
+
+    /// The addresses by the values of the settings `kernel_addr_r` and `fdt_addr_r`.
+    pub fn parse(kernel: &str, device_tree: &str) -> Option<Self> {
+        let number = |value: &str| u64::from_str_radix(value.trim_start_matches("0x"), 16).ok();
+        Some(Self { kernel: number(kernel)?, device_tree: number(device_tree)? })
+    }
+}
+
+fn setting<'a>(program: &'a [u8], name: &[u8]) -> Option<&'a str> {
     let at = program.windows(name.len()).position(|window| window == name)? + name.len();
     let value = program[at..].split(|byte| *byte == 0).next()?;
-    u64::from_str_radix(str::from_utf8(value).ok()?.trim_start_matches("0x"), 16).ok()
+    str::from_utf8(value).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::budget::{Budget, Limited};
     use super::*;
+    use crate::boot::kernel::tests::header;
 
     const PROGRAM: &[u8] =
         b"code\0kernel_addr_r\0fdt_high=ffffffff\0fdt_addr_r=0x02600000\0kernel_addr_r=0x00080000\0code";
 
     #[test]
     fn the_addresses_are_settings_of_the_program() {
-        assert_eq!(addresses(PROGRAM), Some((0x8_0000, 0x260_0000)));
-        assert_eq!(addresses(b"\0kernel_addr_r=80000\0"), None);
-        assert_eq!(addresses(b"\0kernel_addr_r=${a}\0fdt_addr_r=1\0"), None);
+        assert_eq!(
+            Addresses::built_into(PROGRAM),
+            Some(Addresses { kernel: 0x8_0000, device_tree: 0x260_0000 })
+        );
+        assert_eq!(Addresses::built_into(b"\0kernel_addr_r=80000\0"), None);
+        assert_eq!(Addresses::built_into(b"\0kernel_addr_r=${a}\0fdt_addr_r=1\0"), None);
     }
 
     #[test]
@@ -178,34 +221,6 @@ mod tests {
         let config = "[all]\n# kernel=x\n[pi3]\nkernel=b.bin\r\n[pi02]\nkernel=b.bin\n[pi4]\n kernel=a.bin\n";
         assert_eq!(named(config), ["a.bin", "b.bin"]);
         assert_eq!(named("arm_64bit=1\n"), [""; 0]);
-    }
-
-    /// The number of U-Boot programs on a FIRMWARE with these files, or the error.
-    fn found(files: &[(&str, &[u8])]) -> Result<usize, String> {
-        let files = files.iter().map(|(name, bytes)| (*name, bytes.to_vec())).collect::<Vec<_>>();
-        let image = super::super::fat::tests::real(&files);
-        let disk = tempfile::tempfile().unwrap();
-        std::os::unix::fs::FileExt::write_all_at(&disk, &image, 0).unwrap();
-        let part = Limited::new(&disk, 0, image.len() as u64, Budget::unattended());
-        let found = programs(&Fat::open(part).unwrap());
-        found.map(|found| found.len()).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_firmware_with_nothing_to_start_is_refused() {
-        let nothing = "and there is no kernel8.img either: the firmware of a Pi starts nothing";
-        assert_eq!(found(&[]).unwrap_err(), format!("there is no config.txt, {nothing}"));
-        let silent = ("config.txt", &b"arm_64bit=1\n"[..]);
-        assert_eq!(found(&[silent]).unwrap_err(), format!("config.txt names no kernel, {nothing}"));
-        assert_eq!(found(&[silent, ("kernel8.img", PROGRAM)]), Ok(1));
-        assert_eq!(found(&[("kernel8.img", b"a kernel")]), Ok(0));
-        assert_eq!(found(&[("config.txt", b"include other.txt\n")]), Ok(0));
-        let named = ("config.txt", &b"kernel=u-boot.bin\n"[..]);
-        assert_eq!(found(&[named, ("u-boot.bin", PROGRAM)]), Ok(1));
-        assert_eq!(found(&[named]).unwrap_err(), "config.txt names u-boot.bin, which does not exist");
-        let empty = |file: &str| format!("{file}, which the firmware starts, is empty");
-        assert_eq!(found(&[named, ("u-boot.bin", b"")]).unwrap_err(), empty("u-boot.bin"));
-        assert_eq!(found(&[("kernel8.img", b"")]).unwrap_err(), empty("kernel8.img"));
     }
 
     #[test]
@@ -223,19 +238,19 @@ mod tests {
     #[test]
     fn an_address_at_the_end_of_the_memory_does_not_overflow() {
         let program = b"\0kernel_addr_r=0xffffffffffffffff\0fdt_addr_r=0x02600000\0";
-        let (kernel, device_tree) = addresses(program).unwrap();
-        let kernel_header = Kernel::read(&super::super::kernel::tests::header(33 << 20)[..]).unwrap();
-        let programs = vec![Program { file: "u-boot.bin".into(), kernel, device_tree }];
-        let error = with_room(programs, kernel_header).unwrap_err();
+        let addresses = Addresses::built_into(program).unwrap();
+        let kernel = Kernel::read(&header(33 << 20)[..]).unwrap();
+        let programs = vec![Program { file: "u-boot.bin".into(), addresses }];
+        let error = with_room(programs, kernel).unwrap_err();
         assert!(error.to_string().contains("takes the memory up to 0xffffffffffffffff"), "{error}");
     }
 
     #[test]
     fn fuzz() {
-        let kernel = Kernel::read(&super::super::kernel::tests::header(33 << 20)[..]).unwrap();
+        let kernel = Kernel::read(&header(33 << 20)[..]).unwrap();
         crate::base::fuzz::check(&[PROGRAM], |bytes| {
-            let (loaded, device_tree) = addresses(bytes)?;
-            let programs = vec![Program { file: "u-boot.bin".into(), kernel: loaded, device_tree }];
+            let addresses = FirmwareFile::of(bytes).addresses?;
+            let programs = vec![Program { file: "u-boot.bin".into(), addresses }];
             with_room(programs, kernel).ok().map(|uboots| uboots[0].to_string())
         });
         crate::base::fuzz::check_text(&["[all]\n# kernel=x\n[pi3]\nkernel=b.bin\r\n kernel=a.bin\n"], named);

@@ -5,8 +5,7 @@ use std::io::Read;
 
 use anyhow::{Context, Result};
 
-use super::format::Format;
-use super::partition::le32;
+use crate::base::Format;
 use crate::failure;
 
 /// The size of the header in bytes.
@@ -52,8 +51,8 @@ impl Kernel {
     }
 
     fn parse(header: &[u8]) -> Option<Self> {
-        let le64 = |at: usize| u64::from(le32(&header[at..])) | u64::from(le32(&header[at + 4..])) << 32;
         let header = header.get(..SIZE)?;
+        let le64 = |at: usize| header[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
         (&header[56..60] == b"ARM\x64").then(|| Self {
             offset: le64(8),
             size: le64(16),
@@ -71,7 +70,7 @@ impl Kernel {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub mod tests {
     use super::*;
 
     /// The header of a relocatable kernel that takes `size` bytes of memory.

@@ -1,0 +1,58 @@
+//! FIRMWARE of a card, as the rules of the boot read it.
+
+use anyhow::Result;
+
+use super::fat::Fat;
+use crate::boot::{Firmware, FirmwareFile, MAX_CONFIG};
+
+impl Firmware for Fat<'_> {
+    fn config(&self) -> Result<Option<String>> {
+        let config = self.read_within("config.txt", MAX_CONFIG)?;
+        Ok(config.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn has(&self, name: &str) -> Result<bool> {
+        Fat::has(self, name)
+    }
+
+    fn file(&self, name: &str) -> Result<Option<FirmwareFile>> {
+        Ok(self.read(name)?.map(|bytes| FirmwareFile::of(&bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::budget::{Budget, Limited};
+    use super::*;
+    use crate::boot::programs;
+
+    const PROGRAM: &[u8] = b"code\0fdt_addr_r=0x02600000\0kernel_addr_r=0x00080000\0code";
+
+    /// The number of U-Boot programs on a FIRMWARE with these files, or the error.
+    fn found(files: &[(&str, &[u8])]) -> Result<usize, String> {
+        let files = files.iter().map(|(name, bytes)| (*name, bytes.to_vec())).collect::<Vec<_>>();
+        let image = super::super::fat::tests::real(&files);
+        let disk = tempfile::tempfile().unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&disk, &image, 0).unwrap();
+        let part = Limited::new(&disk, 0, image.len() as u64, Budget::unattended());
+        let found = programs(&Fat::open(part).unwrap());
+        found.map(|found| found.len()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_firmware_with_nothing_to_start_is_refused() {
+        let nothing = "and there is no kernel8.img either: the firmware of a Pi starts nothing";
+        assert_eq!(found(&[]).unwrap_err(), format!("there is no config.txt, {nothing}"));
+        let silent = ("config.txt", &b"arm_64bit=1\n"[..]);
+        assert_eq!(found(&[silent]).unwrap_err(), format!("config.txt names no kernel, {nothing}"));
+        assert_eq!(found(&[silent, ("kernel8.img", PROGRAM)]), Ok(1));
+        assert_eq!(found(&[("kernel8.img", b"a kernel")]), Ok(0));
+        assert_eq!(found(&[("config.txt", b"include other.txt\n")]), Ok(0));
+        let named = ("config.txt", &b"kernel=u-boot.bin\n"[..]);
+        assert_eq!(found(&[named, ("u-boot.bin", PROGRAM)]), Ok(1));
+        assert_eq!(found(&[named]).unwrap_err(), "config.txt names u-boot.bin, which does not exist");
+        let empty = |file: &str| format!("{file}, which the firmware starts, is empty");
+        assert_eq!(found(&[named, ("u-boot.bin", b"")]).unwrap_err(), empty("u-boot.bin"));
+        assert_eq!(found(&[("kernel8.img", b"")]).unwrap_err(), empty("kernel8.img"));
+    }
+}
