@@ -187,22 +187,28 @@ fn a_worker_killed_at_any_moment_leaves_a_blank_or_a_whole_card() {
     let args = [&args[..], &["--allow-virtual", "--yes", "--expect-size", "48MiB"]].concat();
     let begin = Instant::now();
     sandbox.run(&args).assert_code(0);
-    let whole = begin.elapsed();
+    // On a busy machine the time of a run varies: the last one that was not killed counts.
+    let mut whole = begin.elapsed();
     let steps = 24;
     let mut blank = 0;
-    for step in 0..steps {
+    for step in (0..steps).cycle().take(6 * steps as usize) {
+        let begin = Instant::now();
         let mut tool = sandbox.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(whole * step / steps);
         let killed = worker_of(&tool).is_some_and(|worker| kill_process(worker, Signal::KILL).is_ok());
         let ended = tool.wait().unwrap();
+        whole = if killed { whole } else { begin.elapsed() };
         // The kernel's pending writes are done when another process may claim the card.
         wait_for_worker_end(device);
         let is_blank = is_blank(&card.device.bytes()[..4096]);
         blank += u32::from(is_blank);
         assert!(is_blank || !killed || is_whole(&sandbox, device), "step {step}");
         assert!(killed || (ended.success() && is_whole(&sandbox, device)), "step {step}: {ended}");
+        if blank > steps / 4 && step == steps - 1 {
+            break;
+        }
     }
-    assert!(blank > steps / 4, "only {blank} of {steps} were in mid-work");
+    assert!(blank > steps / 4, "only {blank} were in mid-work");
     sandbox.run(&args).assert_code(0);
     assert!(is_whole(&sandbox, device));
 }

@@ -225,7 +225,8 @@ fn the_worker_refuses_malformed_jobs() {
         last_message(&outcome)["message"].as_str().expect("a message").to_owned()
     };
     let region = json!({ "start": u64::MAX, "size": 4096, "block": 0, "free_blocks": 0, "free_inodes": 0 });
-    let content = json!({ "root": "persist", "identity": null, "files": null, "entries": [] });
+    let root = json!({ "folder": "/persist", "key": "etc/ssh/ssh_host_ed25519_key" });
+    let content = json!({ "root": root, "identity": null, "files": null, "entries": [] });
     let mut with_payload = plan.clone();
     with_payload["file_roles"] = json!([]);
     with_payload["job"]["flash"]["payload"] = json!({ "region": region, "content": content, "replaced": [] });
