@@ -45,7 +45,7 @@ fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Res
     if suites.iter().any(|suite| suite.needs(Requirement::Programs)) {
         fetch_programs(cx);
     }
-    if suites.iter().any(|suite| suite.needs(Requirement::Guest)) {
+    if suites.iter().any(|suite| suite.needs(Requirement::Guest) && suite.is_helped_by_setup(cx)) {
         fetch_guest(cx);
     }
     let sorted = suites::sort(cx, suites);

@@ -97,6 +97,34 @@ let
     };
   };
 
+  # All units of a host by name, of its initrd and of the system itself, without those of packages.
+  units =
+    config:
+    builtins.mapAttrs
+      (
+        _:
+        builtins.mapAttrs (
+          _: unit: {
+            inherit (unit)
+              enable
+              aliases
+              wantedBy
+              requiredBy
+              upheldBy
+              overrideStrategy
+              ;
+            text = if unit.enable then builtins.unsafeDiscardStringContext unit.text else "";
+          }
+        )
+      )
+      {
+        initrd = config.boot.initrd.systemd.units;
+        system = config.systemd.units;
+      }
+    // {
+      fstab = builtins.unsafeDiscardStringContext config.environment.etc.fstab.text;
+    };
+
   # What the traps are about that a Pi's storage has.
   pi =
     config:
@@ -176,6 +204,7 @@ let
 in
 {
   inherit (config.system.nixos) release;
+  units = units config;
   system = common config // pi config // complaints config;
   second =
     let

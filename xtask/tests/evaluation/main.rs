@@ -3,6 +3,7 @@
 //! `evaluation/facts.nix`).
 
 mod menu;
+mod units;
 
 use std::path::Path;
 use std::process::Command;

@@ -72,7 +72,13 @@ const ALL: &[Suite] = &[
     suite(
         "evaluation",
         &["--test", "evaluation"],
-        &[Requirement::Nix, Requirement::Inputs, Requirement::MountNamespaces],
+        &[
+            Requirement::Nix,
+            Requirement::Inputs,
+            Requirement::MountNamespaces,
+            Requirement::Emulation,
+            Requirement::Guest,
+        ],
     ),
     suite("flake", &["--test", "flake"], &[Requirement::Nix]),
     suite(FUZZ, &["--lib"], &[]),
@@ -162,7 +168,13 @@ pub fn sort(cx: &Context, suites: Vec<&'static Suite>) -> Sorted {
     let missing = requirements.map(|it| (it, it.missing(cx))).collect::<BTreeMap<_, _>>();
     let mut sorted = Sorted::default();
     for suite in suites {
-        let reasons = suite.requirements.iter().filter_map(|it| missing[it].clone()).collect::<Vec<_>>();
+        // `setup` installs nothing for a suite that lacks what it cannot install: that is the reason then.
+        let (installable, other): (Vec<Requirement>, Vec<_>) =
+            suite.requirements.iter().partition(|it| it.is_installable());
+        let reasons_of =
+            |list: &[Requirement]| list.iter().filter_map(|it| missing[it].clone()).collect::<Vec<_>>();
+        let reasons = Some(reasons_of(&other)).filter(|it| !it.is_empty());
+        let reasons = reasons.unwrap_or_else(|| reasons_of(&installable));
         if reasons.is_empty() {
             sorted.whole.push(suite);
         } else {
