@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::base::TimeLimit;
-use crate::card::image::{GivenSums, Sum};
+use crate::card::image::{GivenSums, Sum, parse_sha256};
 
 #[derive(Debug, Default, Args)]
 pub struct BuildArgs {
@@ -37,7 +37,7 @@ pub struct EvalArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct ChecksumArgs {
     /// With --image: refuse an image with another SHA-256, in hexadecimal digits or as sha256-BASE64
-    #[arg(long, value_name = "SUM", requires = "image", value_parser = Sum::parse_sha256)]
+    #[arg(long, value_name = "SUM", requires = "image", value_parser = parse_sha256)]
     pub sha256: Option<Sum>,
     /// With --image: also compare with the sum of the image in this file, as `sha256sum` writes it
     #[arg(long, value_name = "FILE", requires = "image")]

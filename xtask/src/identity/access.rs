@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use rustix::fs::Access;
 use rustix::process::geteuid;
 
-use super::folder::FILE;
+use super::KEY_FILE;
 use crate::bail;
 use crate::base::lock::Lock;
 use crate::base::shell;
@@ -103,7 +103,7 @@ pub fn require_private(path: &Path, private_mode: &str) -> Result<()> {
 /// one.
 fn has_keys(folder: &Path) -> bool {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    names.into_iter().any(|name| name.as_bytes().starts_with(FILE.as_bytes()))
+    names.into_iter().any(|name| name.as_bytes().starts_with(KEY_FILE.as_bytes()))
 }
 
 fn mode_bits(stat: &Metadata, mask: u32) -> u32 {
@@ -135,7 +135,7 @@ mod tests {
     /// Creates `folder` with a key in it.
     fn create(folder: &Path, mode: u32) {
         fs::create_dir(folder).unwrap();
-        fs::write(folder.join(FILE), "").unwrap();
+        fs::write(folder.join(KEY_FILE), "").unwrap();
         set_mode(folder, mode);
     }
 
@@ -189,7 +189,7 @@ mod tests {
         drop(Readable::open(&identities.join("pi")).unwrap());
         assert_eq!(mode(&home), 0o700);
         // The user decides where the keys are.
-        fs::write(home.join(FILE), "").unwrap();
+        fs::write(home.join(KEY_FILE), "").unwrap();
         assert!(close_all(&identities).unwrap());
         assert_eq!(mode(&home), 0);
     }

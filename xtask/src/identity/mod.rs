@@ -27,6 +27,9 @@ use anyhow::Result;
 use crate::base::HostName;
 use known_hosts::KnownHosts;
 
+/// The file of a host's private key; that of its public key ends in `.pub`.
+const KEY_FILE: &str = "ssh_host_ed25519_key";
+
 /// The folder with the keys of a project's hosts and their `known_hosts`, in the state folder `state`.
 pub fn folder(state: &Path) -> PathBuf {
     state.join("identity")

@@ -141,7 +141,7 @@ impl PhaseBar {
     fn lay_out(&self) {
         let Layout { prefix, template } = Layout::new(&self.name, self.amount, self.width);
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.bar.set_style(in_charset(style.with_key("count", count), Charset::of_locale()));
+        self.bar.set_style(Charset::of_locale().applied_to(style.with_key("count", count)));
         self.bar.set_prefix(prefix);
     }
 
@@ -162,14 +162,6 @@ impl PhaseBar {
         if let Some(detail) = detail {
             self.bar.set_message(escape::log(detail));
         }
-    }
-}
-
-/// `style` in the characters of `charset`.
-pub(super) fn in_charset(style: ProgressStyle, charset: Charset) -> ProgressStyle {
-    match charset {
-        Charset::Unicode => style,
-        Charset::Ascii => style.progress_chars("#>.").tick_chars("|/-\\ "),
     }
 }
 

@@ -4,6 +4,8 @@ use std::env;
 use std::ffi::OsString;
 use std::sync::LazyLock;
 
+use indicatif::ProgressStyle;
+
 /// The characters of bars, spinners and chunk maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charset {
@@ -16,6 +18,14 @@ impl Charset {
     pub fn of_locale() -> Self {
         static CHARSET: LazyLock<Charset> = LazyLock::new(|| Charset::of(|name| env::var_os(name)));
         *CHARSET
+    }
+
+    /// `style` with these characters.
+    pub fn applied_to(self, style: ProgressStyle) -> ProgressStyle {
+        match self {
+            Self::Unicode => style,
+            Self::Ascii => style.progress_chars("#>.").tick_chars("|/-\\ "),
+        }
     }
 
     /// The characters of the locale in an environment: the first variable that is set and not empty decides

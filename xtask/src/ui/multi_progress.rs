@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::bars::in_charset;
 use super::charset::Charset;
 use crate::base::{Event, HostName, escape, program};
 
@@ -40,7 +39,7 @@ impl HostProgress {
     fn begin(&self, host: &HostName) -> ProgressBar {
         let bar = self.display.add(ProgressBar::new_spinner());
         let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-        bar.set_style(in_charset(style, Charset::of_locale()));
+        bar.set_style(Charset::of_locale().applied_to(style));
         bar.set_prefix(escape::line(host));
         bar.enable_steady_tick(Duration::from_millis(120));
         bar

@@ -1,4 +1,4 @@
-//! Decompression with limits: of the memory, and of the number of parts without content.
+//! Decompression within the limits of memory and of parts without content.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
 
@@ -101,16 +101,9 @@ pub type Gzip<R> = Members<flate2::bufread::GzDecoder<BufReader<R>>>;
 /// A decoder of bzip2, which takes less than 4 MiB of memory.
 pub type Bzip2<R> = Members<bzip2::bufread::BzDecoder<BufReader<R>>>;
 
-/// The message for a file with more parts than [`max_parts`].
-pub const TOO_MANY_PARTS: &str = "it has millions of almost empty parts, which no program writes";
-
-/// The largest number of frames or members in a file of `len` bytes. Each part takes time, even an empty one.
-pub fn max_parts(len: u64) -> u64 {
-    65_536 + len / 512
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::limits::TOO_MANY_PARTS;
     use super::super::members::FoundTrailer;
     use super::*;
     use liblzma::stream::{Check, Filters, LzmaOptions};

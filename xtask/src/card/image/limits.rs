@@ -1,4 +1,4 @@
-//! The limits of an image file: the memory to decompress it, and the size of its content.
+//! The limits of an image file: the memory to decompress it, the size of its content, and the number of its parts.
 
 use std::fmt;
 use std::io::{Error, ErrorKind};
@@ -95,6 +95,14 @@ impl Limits {
             ),
         }
     }
+}
+
+/// The message for a file with more parts than [`max_parts`].
+pub const TOO_MANY_PARTS: &str = "it has millions of almost empty parts, which no program writes";
+
+/// The largest number of frames or members in a file of `len` bytes. Each part takes time, even an empty one.
+pub fn max_parts(len: u64) -> u64 {
+    65_536 + len / 512
 }
 
 /// The reason of an error: there is not enough memory, and the image may be whole.

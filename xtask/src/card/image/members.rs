@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
 use std::sync::{Arc, OnceLock};
 
-use super::decode::{TOO_MANY_PARTS, max_parts};
+use super::limits::{TOO_MANY_PARTS, max_parts};
 
 /// The size of the largest metadata behind the last member, in bytes.
 const MAX_METADATA: usize = 1 << 20;

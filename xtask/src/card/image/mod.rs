@@ -20,7 +20,7 @@ mod zstd_frames;
 pub use build::{Built, build};
 pub use check::{Depth, Image, examine, examine_and_remember, examine_once, require_disk_image};
 pub use check_cache::CheckCache;
-pub use checksums::{Algorithm, GivenSums, Hasher, Sum};
+pub use checksums::{Algorithm, GivenSums, Hasher, Sum, parse_sha256};
 pub use ext4_region::{Ext4Region, NIXOS_SD, partition, root_on};
 pub use find::{Wanted, find};
 pub use fingerprint::Changed;

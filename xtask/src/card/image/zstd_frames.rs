@@ -7,7 +7,8 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::Result;
 
-use super::decode::{DOWNLOAD_AGAIN, TOO_MANY_PARTS, max_parts};
+use super::decode::DOWNLOAD_AGAIN;
+use super::limits::{TOO_MANY_PARTS, max_parts};
 use crate::{bail, failure};
 
 /// The sums of the headers of all frames.

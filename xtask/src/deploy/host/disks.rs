@@ -3,8 +3,8 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::query::{Answer, Query};
-use super::ssh::{PROBE_TIMEOUT, Remote};
+use super::query::{Answer, PROBE_TIMEOUT, Query};
+use super::ssh::Remote;
 
 /// File systems that are read-only by design.
 const IMAGE_FILE_SYSTEMS: &[&str] = &["squashfs", "erofs", "iso9660", "cramfs"];

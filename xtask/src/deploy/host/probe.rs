@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::boot_changes;
-use super::query::Query;
-use super::ssh::{PROBE_TIMEOUT, Remote};
+use super::query::{PROBE_TIMEOUT, Query};
+use super::ssh::Remote;
 use super::state::{State, UNCONFIRMED, UNITS_UNKNOWN};
 use super::workdir::Workdir;
 use crate::base::shell;

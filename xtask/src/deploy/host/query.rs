@@ -5,9 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::rand::{GetRandomFlags, getrandom};
+
+/// How long a host may take to report its state.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a host may take to list a closure with its sizes: a Pi reads them from its card.
+pub const CLOSURE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The part before the first marker: what the shell of the host prints on its own.
 const GREETING: &str = "";

@@ -18,11 +18,7 @@ use crate::base::{HostName, interrupt, shell};
 use crate::deploy::target::Connection;
 use crate::failure;
 
-/// How long a host may take to report its state.
-pub const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a host may take to list a closure with its sizes: a Pi reads them from its card.
-pub const CLOSURE_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long any other command may run.
+/// How long a command may run that is no query.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(900);
 /// The longest output of a command, in bytes: 50,000 store paths and their sizes.
 const MAX_OUTPUT: u64 = 16 << 20;

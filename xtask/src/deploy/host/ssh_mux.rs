@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::options::BATCH_MODE;
-use super::ssh::PROBE_TIMEOUT;
+use super::query::PROBE_TIMEOUT;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::{Background, Bounds, Launcher};
 use crate::base::{interrupt, state};

@@ -4,7 +4,8 @@ use std::fs::File;
 
 use anyhow::{Context, Result};
 
-use super::{FILE, KeyChoice, KeyFolder, PENDING};
+use super::super::KEY_FILE;
+use super::{KeyChoice, KeyFolder, PENDING};
 use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::state;
@@ -39,10 +40,10 @@ impl KeyFolder {
         let readable = Readable::open(&self.dir)?;
         let lock = self.lock(choice)?;
         let (file, origin) = match choice {
-            KeyChoice::Keep if self.has(FILE) => (FILE, KeyOrigin::Kept),
+            KeyChoice::Keep if self.has(KEY_FILE) => (KEY_FILE, KeyOrigin::Kept),
             _ if self.has(PENDING) => (PENDING, KeyOrigin::Pending),
-            _ if self.has(FILE) => (PENDING, KeyOrigin::New),
-            _ => (FILE, KeyOrigin::New),
+            _ if self.has(KEY_FILE) => (PENDING, KeyOrigin::New),
+            _ => (KEY_FILE, KeyOrigin::New),
         };
         if origin == KeyOrigin::New {
             self.make(launcher, file)?;
@@ -74,7 +75,7 @@ impl HostKey {
                 let path = self.folder.pending_path();
                 bail!(Other, "{} was replaced: it is no longer the key on the card", path.display());
             }
-            self.folder.rename(PENDING, FILE)?;
+            self.folder.rename(PENDING, KEY_FILE)?;
         }
         self.folder.known_hosts.set(&self.folder.host, Some(&self.public.line()))
     }

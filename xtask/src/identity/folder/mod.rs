@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::KEY_FILE;
 use super::access::{Readable, require_private};
 use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
@@ -34,8 +35,6 @@ pub enum KeyChoice {
     None,
 }
 
-/// The file of the private key; that of the public key ends in `.pub`.
-pub(super) const FILE: &str = "ssh_host_ed25519_key";
 /// The file of a new key that replaces another one once a card has it. Whether a card has a key that an earlier run
 /// left here is unknown, so it is never removed.
 const PENDING: &str = "ssh_host_ed25519_key.new";
@@ -101,7 +100,7 @@ impl KeyFolder {
 
     /// The public key of the host, if it has one.
     pub fn public(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
-        self.public_in(launcher, FILE)
+        self.public_in(launcher, KEY_FILE)
     }
 
     /// The public key that an earlier run left pending: a card may have it.
@@ -123,7 +122,7 @@ impl KeyFolder {
         let context = || format!("locking {}", self.dir.display());
         let folder = File::open(&self.dir).with_context(context)?;
         let operation = match choice {
-            KeyChoice::Keep if self.has(FILE) => FlockOperation::NonBlockingLockShared,
+            KeyChoice::Keep if self.has(KEY_FILE) => FlockOperation::NonBlockingLockShared,
             _ => FlockOperation::NonBlockingLockExclusive,
         };
         match flock(&folder, operation) {

@@ -11,7 +11,7 @@ fn only_the_key_on_the_card_is_committed() {
     let dir = tempfile::tempdir().unwrap();
     let folder = KeyFolder::new(Path::new("/none"), &"pi".into(), Some(dir.path())).unwrap();
     state::private_folder(folder.path()).unwrap();
-    for (file, text) in [(FILE, "old"), (PENDING, "of another")] {
+    for (file, text) in [(KEY_FILE, "old"), (PENDING, "of another")] {
         fs::write(folder.path().join(file), text).unwrap();
     }
     let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
@@ -23,7 +23,7 @@ fn only_the_key_on_the_card_is_committed() {
     let message =
         format!("{} was replaced: it is no longer the key on the card", folder.pending_path().display());
     assert_eq!(key.commit().unwrap_err().to_string(), message);
-    assert_eq!(folder.read(FILE).unwrap().reveal(), b"old");
+    assert_eq!(folder.read(KEY_FILE).unwrap().reveal(), b"old");
     assert_eq!(folder.read(PENDING).unwrap().reveal(), b"of another");
 }
 
@@ -37,7 +37,7 @@ fn a_change_of_the_key_excludes_other_runs() {
     let message = format!("another run is using the key of pi ({path}); wait until it ends");
     assert_eq!(with_hint(&folder.lock(KeyChoice::Keep).unwrap_err()), message);
     drop(first);
-    fs::write(folder.path().join(FILE), "").unwrap();
+    fs::write(folder.path().join(KEY_FILE), "").unwrap();
     let both = [KeyChoice::Keep; 2].map(|choice| folder.lock(choice).unwrap());
     assert_eq!(with_hint(&folder.lock(KeyChoice::New).unwrap_err()), message);
     drop(both);
@@ -50,7 +50,7 @@ fn a_key_that_is_no_file_of_this_user_is_not_read() {
     let dir = tempfile::tempdir().unwrap();
     let folder = KeyFolder::new(Path::new("/none"), &"pi".into(), Some(dir.path())).unwrap();
     state::private_folder(folder.path()).unwrap();
-    let key = folder.path().join(FILE);
+    let key = folder.path().join(KEY_FILE);
     let refused = || {
         let error = folder.public(&Launcher::new("/")).unwrap_err();
         assert_eq!(kind(&error), ExitKind::Refused, "{error:#}");

@@ -17,6 +17,7 @@ use self::file::{ChecksumFile, Names, Scope};
 use crate::bail;
 
 pub use hasher::{Hasher, HashingReader};
+pub use line::parse_sha256;
 pub use sum::{Algorithm, Sum};
 
 /// The checksums that the user passes.

@@ -109,17 +109,6 @@ impl Sum {
             .map(|algorithm| Self::new(algorithm, &bytes))
     }
 
-    /// Parses a SHA-256 of a command line: hexadecimal digits, or `sha256-` and base64 (SRI, as Nix prints it).
-    ///
-    /// # Errors
-    /// The text for the user.
-    pub fn parse_sha256(text: &str) -> Result<Self, &'static str> {
-        let found = super::line::bare(text, Some(Algorithm::Sha256));
-        found
-            .filter(|sum| sum.algorithm == Algorithm::Sha256)
-            .ok_or("must be 64 hexadecimal digits, or sha256-BASE64")
-    }
-
     /// The first digits: enough to compare by eye.
     pub fn short(&self) -> &str {
         &self.hex[..12]
@@ -164,24 +153,6 @@ mod tests {
         }
         for unknown in ["SHA3-256", "SHA512/256", "BLAKE2b-256", "CRC", ""] {
             assert_eq!(Algorithm::named(unknown), None, "{unknown}");
-        }
-    }
-
-    #[test]
-    fn a_sha256_of_the_command_line() {
-        let hex = ABC[3].1;
-        let sri = "sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
-        for text in [hex, &hex.to_uppercase(), &format!("sha256:{hex}"), sri, &format!(" {hex}\n")] {
-            assert_eq!(Sum::parse_sha256(text).map(|sum| sum.hex).as_deref(), Ok(hex), "{text}");
-        }
-        for text in
-            ["", &hex[1..], ABC[5].1, ABC[0].1, "sha512-ungW", &format!("{hex}  a.img"), "sha256-ungW"]
-        {
-            assert_eq!(
-                Sum::parse_sha256(text),
-                Err("must be 64 hexadecimal digits, or sha256-BASE64"),
-                "{text}"
-            );
         }
     }
 }
