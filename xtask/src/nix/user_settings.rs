@@ -1,5 +1,5 @@
-//! The user's own settings of Nix that say how the network and other machines are reached, for the Nix of `setup`,
-//! which reads no other of them: not those of the sandbox, of build users, of plugins, of hooks and of the store.
+//! The user's own settings of Nix that the Nix of `setup` gets too: how it reaches the network and other machines. It gets
+//! no others: none of the sandbox, of build users, of plugins, of hooks and of the store.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use rustix::fs::{Access, access};
 use crate::base::bounded::{self, Links};
 use crate::base::process::Launcher;
 
-/// The settings that are kept, each also with `extra-` before it.
+/// The settings that are kept; the same names with the prefix `extra-` are kept too.
 const KEPT: &[&str] = &[
     "access-tokens",
     "binary-cache-public-keys",
@@ -34,14 +34,14 @@ const KEPT: &[&str] = &[
 
 /// The folder of the settings of the whole machine.
 const SYSTEM: &str = "/etc/nix";
-/// Files in the folder of the settings that Nix takes without a setting, each with the setting that names it.
+/// The files beside nix.conf that are the defaults of a setting, each with the line that sets it.
 const DEFAULT_FILES: [(&str, &str); 2] = [("netrc", "netrc-file = "), ("machines", "builders = @")];
 
 /// The most files that are read: a file can include others.
 const MAX_FILES: usize = 32;
 /// The most bytes that are read of a file.
 const MAX_FILE: u64 = 1 << 20;
-/// The most bytes of all kept settings: they are passed in one variable, for which Linux has room for 128 KiB.
+/// The most bytes of all kept settings. One variable passes them, and Linux limits a variable to 128 KiB.
 const MAX_LENGTH: usize = 64 << 10;
 
 /// The kept settings as lines of `nix.conf`. Of two lines for one setting the later one counts.
@@ -97,7 +97,7 @@ impl Reader {
 
     fn add(&mut self, name: &str, value: &str) {
         let line = format!("{name} = {value}\n");
-        // Nix builds nothing with a key that only root may read.
+        // With a signing key that it cannot read, such as one of root, Nix builds nothing.
         let is_readable = |file: &str| access(file, Access::READ_OK).is_ok();
         if name.ends_with("secret-key-files") && !value.split(' ').all(is_readable) {
             return;

@@ -1,18 +1,19 @@
-//! Errors of `nix copy`. What the host says decides the hint: Nix here only knows that the connection ended.
+//! Errors of `nix copy`. The text of the host decides the hint, as Nix on this machine only knows that the connection
+//! ended.
 
 use std::fmt::Display;
 
 use super::summarize;
 use crate::base::failure::ExitKind;
 
-/// Why a host takes no copy.
+/// Why a copy to a host failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyFault {
     /// The store of the host takes nothing unsigned from this user.
     Untrusted,
     HostFull,
     NoNixStore,
-    /// The shell of the host prints before the command runs.
+    /// The shell of the host prints text before the command runs.
     Greeting,
     LoginRefused,
 }
@@ -44,7 +45,7 @@ impl CopyFault {
     }
 }
 
-/// What ssh and the host print where a copy fails, each with all of its patterns; the first that fits counts. Seen with
+/// The faults by what ssh and the host print: all patterns of a rule must occur, and the first such rule counts. Seen with
 /// Nix 2.26.3, OpenSSH 9.2 and the shells bash, dash and fish.
 const HOST_RULES: &[(&[&str], CopyFault)] = &[
     (&["lacks a signature by a trusted key"], CopyFault::Untrusted),
@@ -70,12 +71,12 @@ pub fn copy_failed(path: &dyn Display, login: &str, messages: &[String], words: 
     ExitKind::Other.error_with(message, hint, Vec::new())
 }
 
-/// Whether `error` is a copy to a host whose Nix did not answer, and that printed nothing on stderr.
+/// Whether `error` is that of a copy whose connection ended without a line on stderr from the host.
 pub fn is_silent_host(error: &anyhow::Error) -> bool {
     let text = error.to_string();
-    let ends =
+    let failures =
         ["cannot connect to '", "unexpected end-of-file", "Broken pipe", "failed to start SSH connection"];
-    ends.iter().any(|end| text.contains(end)) && !text.contains("\n  | ")
+    failures.iter().any(|failure| text.contains(failure)) && !text.contains("\n  | ")
 }
 
 fn find_fault(cause: &str, words: &str) -> Option<CopyFault> {

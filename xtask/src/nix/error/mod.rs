@@ -108,42 +108,44 @@ const fn rule(patterns: &'static [&'static str], hint: &'static str) -> Rule {
     Rule { patterns, hint }
 }
 
-/// The error for an evaluation of `subject` that failed with `stderr`, with a hint where a rule fits. `folder` is that
-/// of the flake, if it is one of this machine.
+/// The error for an evaluation of `subject` that failed with `stderr`, with a hint where a rule fits. `folder` is the
+/// folder of the flake, if the flake is on this machine.
 pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Path>) -> anyhow::Error {
     let text = without_passwords(&strip_ansi(stderr));
     let mut message = format!("nix failed on {subject}: {}", summarize(&text));
     message.extend(own_words::failed_input(&text, &text));
     let words = own_words::of_error(&text);
-    let is_far = || folder.is_some_and(|folder| !own_words::names_a_file_of(&words, folder));
-    let hint =
-        hint_of(&words).filter(|hint| hint != UNTRACKED || words.contains("tracked by Git") || !is_far());
+    // A missing file may be one of another flake, for which `git add` would not help.
+    let names_no_file = folder.is_some_and(|folder| !own_words::names_a_file_of(&words, folder));
+    let is_of_another = names_no_file && !words.contains("tracked by Git");
+    let hint = hint_of(&words).filter(|hint| !(hint == UNTRACKED && is_of_another));
     ExitKind::Other.error_with(message, hint, Vec::new())
 }
 
 /// The error for a failed build. `messages` are the errors that Nix printed, without escape sequences: the first is the
 /// cause, the others only list what could not be built because of it. `log` is the end of the failed builder's log,
-/// which `read_log DERIVATION` prints whole; `words` are the lines of ssh and git, which fetch inputs.
+/// which `read_log DERIVATION` prints whole; `fetch_lines` are what ssh and git printed while they fetched inputs.
 pub fn build_failed(
     installable: &str,
     messages: &[String],
-    words: &[String],
+    fetch_lines: &[String],
     log: &[String],
     read_log: &str,
 ) -> anyhow::Error {
     let first = messages.first().map(|text| without_passwords(text));
     let cause = first.as_ref().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
     let mut message = format!("nix failed on {installable}: {cause}");
-    let words = without_passwords(&words.join("\n"));
-    message.extend(first.and_then(|text| own_words::failed_input(&text, &words)));
+    let fetch_lines = without_passwords(&fetch_lines.join("\n"));
+    message.extend(first.and_then(|text| own_words::failed_input(&text, &fetch_lines)));
     if !log.is_empty() {
         message.push_str("\n  last lines of the builder's log:");
         message.extend(log.iter().map(|line| format!("\n  | {line}")));
         message.extend(failed_derivation(&cause).map(|drv| format!("\n  full log: {read_log} {drv}")));
     }
-    let words = messages.iter().map(|text| own_words::of_error(text));
-    let words = words.chain(log.iter().filter_map(|line| own_words::of_log(line)).map(str::to_owned));
-    ExitKind::Other.error_with(message, hint_of(&words.collect::<Vec<_>>().join("\n")), Vec::new())
+    let of_errors = messages.iter().map(|text| own_words::of_error(text));
+    let of_log = log.iter().filter_map(|line| own_words::of_log(line)).map(str::to_owned);
+    let words = of_errors.chain(of_log).collect::<Vec<_>>().join("\n");
+    ExitKind::Other.error_with(message, hint_of(&words), Vec::new())
 }
 
 /// Whether `text` only lists what could not be built because something else failed. The words changed with 2.30.
@@ -182,25 +184,22 @@ pub fn failed_derivation(message: &str) -> Option<&str> {
 fn hint_of(text: &str) -> Option<String> {
     let fits = |rule: &&Rule| rule.patterns.iter().all(|pattern| text.contains(pattern));
     let hint = RULES.iter().find(fits)?.hint;
-    let full = || own_words::full_disk(&own_words::disks()).map(str::to_owned);
-    match full().filter(|_| hint == DISK_FULL) {
-        Some(folder) if folder == NIX_STORE => {
-            Some(format!("free space on the disk of {NIX_STORE}: `nix store gc`"))
-        }
-        Some(folder) => Some(format!("free space on the disk of {folder}, which is full")),
-        None => Some(hint.to_owned()),
+    Some(if hint == DISK_FULL { disk_full_hint() } else { hint.to_owned() })
+}
+
+/// The hint for a full disk, with the folder on that disk where one is found full now.
+fn disk_full_hint() -> String {
+    match own_words::full_disk(&own_words::disks()) {
+        Some(NIX_STORE) => format!("free space on the disk of {NIX_STORE}: `nix store gc`"),
+        Some(folder) => format!("free space on the disk of {folder}, which is full"),
+        None => DISK_FULL.to_owned(),
     }
 }
 
-/// What went wrong and where: `text` from its last line on that begins with `error: `, and of the trace before that
-/// line the position nearest to the error.
+/// The error in `text`, with the position in its trace that is nearest to the error.
 fn summarize(text: &str) -> String {
-    let text = text.trim();
-    let before = |at: usize| text[..at].trim_end_matches(' ');
-    let begins_line = |at: &usize| before(*at).is_empty() || before(*at).ends_with('\n');
-    let last = text.rmatch_indices("error: ").map(|(at, _)| at).find(begins_line);
-    let from = last.map_or(0, |at| at + "error: ".len());
-    let (trace, error) = text.split_at(from);
+    let (trace, error) = own_words::split(text.trim());
+    let error = error.strip_prefix("error: ").unwrap_or(error);
     let mut positions = trace.lines().rev().filter_map(|line| line.trim().strip_prefix("at "));
     // A position in `--apply` says nothing to the user.
     let position = positions.find(|position| !position.starts_with('«'));
@@ -210,8 +209,8 @@ fn summarize(text: &str) -> String {
     }
 }
 
-/// `text` without the passwords and tokens in its addresses: the user before `@` of a web page, and what follows `:` of
-/// another.
+/// `text` without the passwords and tokens in its addresses. A web address loses all that stands before `@`, as it may be
+/// a token; any other address keeps the user, and loses what follows `:`.
 pub fn without_passwords(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-/// A disk with less free space, in bytes, is full. Nix itself takes 8 MiB for that.
-const FULL: u64 = 16 << 20;
-/// The most lines of ssh and git that are kept of an input that could not be fetched.
-const MAX_WORDS: usize = 8;
-/// How the lines begin that ssh and git print about a connection or a repository.
-const FETCH_WORDS: &[&str] = &[
+/// The free space in bytes below which a disk counts as full. For Nix itself the limit is 8 MiB.
+const MIN_FREE: u64 = 16 << 20;
+/// The most lines of ssh and git that an error quotes.
+const MAX_FETCH_LINES: usize = 8;
+/// The beginnings of the lines that ssh and git print about a connection or a repository.
+const FETCH_PREFIXES: &[&str] = &[
     "Bad owner or permissions",
     "Connection closed",
     "Connection reset",
@@ -26,8 +26,8 @@ const FETCH_WORDS: &[&str] = &[
     "ssh: ",
 ];
 
-/// Nix's own words in the error `text`: without its trace, without the lines of a builder's log that it quotes, and
-/// nothing of an error that an expression throws.
+/// Nix's own words in the error `text`: the error without its trace and without the lines of a builder's log that it
+/// quotes. Empty for an error that an expression throws.
 pub fn of_error(text: &str) -> String {
     let (trace, error) = split(text);
     if is_thrown(trace) || error.contains("evaluation aborted with the following error message") {
@@ -39,7 +39,7 @@ pub fn of_error(text: &str) -> String {
     own_lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The line of a builder's log if it is Nix's own: Nix writes there why it cannot start the builder.
+/// `line` of a builder's log, if Nix itself wrote it: there it says why it cannot start the builder.
 pub fn of_log(line: &str) -> Option<&str> {
     let begins = line.starts_with("error: executing '") || line.starts_with("executing '");
     (begins && line.ends_with("': Exec format error")).then_some(line)
@@ -49,8 +49,8 @@ fn is_quoted(line: &str) -> bool {
     line.trim_start().starts_with("> ")
 }
 
-/// The trace of an error, and the error itself, which is its last line that begins with `error: ` and what follows.
-fn split(text: &str) -> (&str, &str) {
+/// Splits `text` into the trace and the error itself, which begins at the last line that starts with `error: `.
+pub fn split(text: &str) -> (&str, &str) {
     let before = |at: usize| text[..at].trim_end_matches(' ');
     let begins_line = |at: &usize| before(*at).is_empty() || before(*at).ends_with('\n');
     text.split_at(text.rmatch_indices("error: ").map(|(at, _)| at).find(begins_line).unwrap_or(0))
@@ -64,28 +64,26 @@ fn is_thrown(trace: &str) -> bool {
     })
 }
 
-/// The lines on the input that could not be fetched, by the error `text` of Nix, with those among `printed` by which
-/// ssh and git say why.
+/// The lines that name the input that Nix could not fetch, by the error `text`; the lines in `printed` in which ssh and
+/// git say why follow. `None` where `text` is about something else.
 pub fn failed_input(text: &str, printed: &str) -> Option<String> {
     let (trace, _) = split(text);
     let step = |words: &str| trace.lines().rev().find_map(|line| line.trim().strip_prefix(words));
     let url = step("… while fetching the input ")?;
     let name = step("… while updating the flake input ").map_or(String::new(), |name| format!("{name}, "));
-    let is_word = |line: &&str| {
-        FETCH_WORDS.iter().any(|begin| line.starts_with(begin))
+    let is_reason = |line: &&str| {
+        FETCH_PREFIXES.iter().any(|prefix| line.starts_with(prefix))
             || line.contains(": Permission denied (")
             || line.contains(" host key is known for ")
     };
-    let mut words = printed.lines().map(str::trim).filter(is_word).collect::<Vec<_>>();
     let mut seen = std::collections::HashSet::new();
-    words.retain(|line| seen.insert(*line));
-    words.truncate(MAX_WORDS);
-    let words = words.iter().map(|line| format!("\n  | {line}")).collect::<String>();
-    Some(format!("\n  while fetching the input {name}{url}{words}"))
+    let reasons = printed.lines().map(str::trim).filter(is_reason).filter(|line| seen.insert(*line));
+    let quoted = reasons.take(MAX_FETCH_LINES).map(|line| format!("\n  | {line}")).collect::<String>();
+    Some(format!("\n  while fetching the input {name}{url}{quoted}"))
 }
 
-/// Whether the first path in `words` that is below the source of a flake in the store exists in `folder`, or in a
-/// folder above, which may be the repository.
+/// Whether `words` name a file of the flake in `folder`. In `words` the file is below a source in the store; here it is
+/// below `folder`, or below a folder above, which may be the repository.
 pub fn names_a_file_of(words: &str, folder: &Path) -> bool {
     let Some((_, rest)) = words.split_once("-source/") else { return false };
     let name = rest.split(['\'', '"', '\n']).next().unwrap_or_default();
@@ -108,6 +106,6 @@ pub fn disks() -> Vec<(String, u64)> {
 
 /// The folder whose disk is full, the fullest first.
 pub fn full_disk(disks: &[(String, u64)]) -> Option<&str> {
-    let full = disks.iter().filter(|(_, free)| *free < FULL);
+    let full = disks.iter().filter(|(_, free)| *free < MIN_FREE);
     full.min_by_key(|(_, free)| *free).map(|(folder, _)| folder.as_str())
 }
