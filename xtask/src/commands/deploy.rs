@@ -52,12 +52,12 @@ fn decision(args: &Deploy) -> Option<Decision> {
 fn decide(cx: &Context, options: &DeployOptions, decision: Decision, host: &HostName) -> Result<()> {
     nix::require(&cx.launcher)?;
     let plan = deploy::plan_decision(cx, options, decision, host)?;
-    let is_due = plan.is_due();
-    if is_due {
+    let has_changes = plan.has_changes();
+    if has_changes {
         cx.note(plan.to_string());
     }
     let outcome = deploy::decide(cx, plan)?;
-    if is_due {
+    if has_changes {
         receipt::save(cx, Deployed::of_decision(&cx.flake, &outcome));
     }
     if cx.json { ui::json(&outcome.json()) } else { ui::result(&outcome.summary()) }

@@ -163,13 +163,13 @@ fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Resul
     if outcome.verdict == Verdict::AlreadyCurrent && !pending {
         return Ok(());
     }
-    let lost = format!("rebooting {} after the deploy", outcome.plan.target.host);
-    let rebooted = if trial::is_due(outcome) {
+    let doing = format!("rebooting {} after the deploy", outcome.plan.target.host);
+    let rebooted = if trial::next_boot_is_trial(outcome) {
         trial::reboot(cx, options, outcome)
     } else {
         reboot_without_trial(cx, outcome)
     };
-    rebooted.context(lost)
+    rebooted.context(doing)
 }
 
 fn reboot_without_trial(cx: &Context, outcome: &mut Outcome) -> Result<()> {

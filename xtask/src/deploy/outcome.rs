@@ -120,7 +120,7 @@ impl Outcome {
                 if matches!(self.verdict, Verdict::Ready | Verdict::OnTrial) { "boots" } else { "runs" };
             remarks.push(format!("deploy-rs exited with {}, but {host} {verb} the new system", self.code()));
         }
-        remarks.extend(trial::offer(self));
+        remarks.extend(trial::next_boot_remark(self));
         if self.needs_boot_goal() {
             remarks.push("only a reboot can activate the new system (exit code 100)".into());
         }
@@ -177,7 +177,7 @@ impl Outcome {
                  reports that the activation succeeded)"
             ),
             Basis::NextBoot => {
-                format!("read on {host}: {link}, against {profile}: it is what boots")
+                format!("read on {host}: {link}, which the next boot starts, against {profile}")
             }
         }
     }

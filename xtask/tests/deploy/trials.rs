@@ -94,7 +94,7 @@ fn a_system_that_does_not_boot_is_rolled_back_across_the_reboot() {
     again
         .assert_stderr_contains("target rolled back across the reboot to /nix/store/")
         .assert_stderr_contains(
-            "-new was not kept: the host could note no reason; the boot had come to begun",
+            "-new was not kept: the host could note no reason; the last mark of the boot is begun",
         )
         .assert_code(10);
     let status = fixture.run(&["status"]);
@@ -160,7 +160,7 @@ fn a_switch_to_a_new_kernel_offers_the_trial() {
         .assert_stderr_contains(
             "the next boot of target tries the new system, and keeps it if its own checks pass",
         )
-        .assert_stderr_contains("`cargo xtask deploy target --reboot` tries and proves it now")
+        .assert_stderr_contains("`cargo xtask deploy target --reboot` tries it now, and blesses it if it passes all checks")
         .assert_code(0);
     assert_boots(&fixture, "old", "old");
     fixture.deploy(&["--reboot"]).assert_code(0);
@@ -208,7 +208,7 @@ fn a_system_on_trial_is_blessed_by_hand() {
     let blessed = fixture.deploy(&["--bless"]);
     blessed
         .assert_stderr_contains("bless the system on trial on target as root@")
-        .assert_stdout_contains("-new: it is what boots\n")
+        .assert_stdout_contains("-new, and boots it by default\n")
         .assert_code(0);
     assert_boots(&fixture, "new", "new");
     let history = fixture.run(&["history"]).assert_code(0).stdout.clone();

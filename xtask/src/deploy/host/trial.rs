@@ -8,14 +8,14 @@ use super::excerpt::truncated;
 use super::query::Answer;
 use crate::nix::StorePath;
 
-/// The version of `boot-trial status` that is understood.
+/// The version of the answers that this tool reads.
 const VERSION: &str = "1";
 /// How many lines of the answer are read.
 pub const MAX_LINES: usize = 64;
 /// How many marks are read, and the characters of each.
 pub const MAX_MARKS: usize = 32;
 pub const MAX_MARK: usize = 64;
-/// The longest time for a confirmation that is believed, in seconds: a day, as the option of the host has it.
+/// The longest `within` in seconds; larger values are cut to it. A day is the limit of the host's own option.
 pub const MAX_WITHIN: u64 = 86_400;
 
 /// The mark of a trial whose own checks have passed.
@@ -28,7 +28,7 @@ pub enum Trial {
     /// The host has no trials.
     #[default]
     Absent,
-    /// The host has the command, but its answer is of no use.
+    /// The host has `boot-trial`, but its answer cannot be used.
     Unreadable {
         error: String,
     },
@@ -50,9 +50,9 @@ pub struct TrialStatus {
     pub pending: Option<StorePath>,
     /// Who blesses the system that is pending or on trial.
     pub by: Option<Blesser>,
-    /// After how many seconds from the start of its kernel a trial ends.
+    /// How many seconds after the start of its kernel a trial ends.
     pub within: u64,
-    /// How far the trial has come.
+    /// The marks of how far the trial has come, the first one first.
     pub marks: Vec<String>,
     /// The last trial that has ended.
     pub last: Option<LastTrial>,
@@ -169,9 +169,9 @@ impl LastTrial {
     pub fn why(&self) -> String {
         match (&self.reason, self.marks.last()) {
             (Some(reason), _) => reason.clone(),
-            (None, Some(mark)) => format!("the host could note no reason; the boot had come to {mark}"),
+            (None, Some(mark)) => format!("the host could note no reason; the last mark of the boot is {mark}"),
             (None, None) => {
-                "the host could note no reason; the boot had not come to the system's first unit".into()
+                "the host could note no reason; the boot has no mark, so not even the first unit ran".into()
             }
         }
     }

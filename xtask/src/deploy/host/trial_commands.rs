@@ -13,10 +13,10 @@ use crate::base::shell;
 use crate::deploy::target::Target;
 use crate::failure;
 
-/// The longest reason that a host is given, in characters.
+/// The longest reason that is passed to a host, in characters.
 const MAX_REASON: usize = 200;
 
-/// The begin of the names of the units that a trial itself waits for.
+/// The prefix of the trial's own units, which run until the trial ends.
 const UNIT_PREFIX: &str = "boot-trial-";
 
 /// Lets the next boot try the pending system, which `by` blesses.
@@ -38,7 +38,8 @@ pub fn abort(remote: &Remote, target: &Target) -> Result<()> {
     run(remote, target, "abort")
 }
 
-/// Ends the trial: the host notes `reason`, and reboots into the blessed system. The connection may end before an answer.
+/// Ends the trial: the host notes `reason`, and reboots into the blessed system. Errors other than `Interrupted` are
+/// ignored, as the reboot may end the connection before the answer.
 pub fn go_back(remote: &Remote, target: &Target, reason: &str) -> Result<()> {
     let is_plain = |c: char| if c.is_control() { ' ' } else { c };
     let reason = reason.chars().map(is_plain).take(MAX_REASON).collect::<String>();
@@ -59,20 +60,22 @@ fn run(remote: &Remote, target: &Target, words: &str) -> Result<()> {
     Err(failure!(Undecided, "`boot-trial {command}` on {} exited with {}: {text}", target.host, output.code))
 }
 
-/// Waits, for `limit` at most, until the boot has started all units but those that wait for the end of the trial.
+/// Waits until no job of the boot runs any more, for `limit` at most. Jobs of the trial itself do not count: they run
+/// until the trial ends.
 ///
 /// # Errors
 /// `Interrupted` if the user stops it.
 pub fn wait_for_boot_jobs(remote: &Remote, target: &Target, limit: Duration) -> Result<()> {
     let jobs = || remote.try_run("systemctl list-jobs --no-legend --plain").map(|output| output.stdout);
-    let are_running = |jobs: &String| has_running_job(jobs).then(|| failure!(Undecided, "jobs are running"));
-    match poll(target, limit, || {}, jobs, are_running) {
+    let not_ready = |jobs: &String| has_running_job(jobs).then(|| failure!(Undecided, "jobs are running"));
+    match poll(target, limit, || {}, jobs, not_ready) {
         Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Whether a line of `jobs` is a running job of another unit than those of the trial. What waits, waits for them.
+/// Whether one of `jobs`, the output of `systemctl list-jobs`, is running and not of the trial itself. Jobs that wait do
+/// not count: they wait for a running one.
 fn has_running_job(jobs: &str) -> bool {
     jobs.lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>())

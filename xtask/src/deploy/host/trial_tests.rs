@@ -64,9 +64,9 @@ fn why_a_host_went_back() {
         ("last-reason=the check octoprint failed\nlast-marks=begun", "the check octoprint failed"),
         (
             "last-marks=begun network.target",
-            "the host could note no reason; the boot had come to network.target",
+            "the host could note no reason; the last mark of the boot is network.target",
         ),
-        ("", "the host could note no reason; the boot had not come to the system's first unit"),
+        ("", "the host could note no reason; the boot has no mark, so not even the first unit ran"),
     ] {
         let status = known(&format!("last-outcome=rolled-back\n{fields}"));
         assert_eq!(status.rollback().unwrap().why(), expected);
@@ -74,7 +74,7 @@ fn why_a_host_went_back() {
 }
 
 #[test]
-fn answers_that_are_of_no_use() {
+fn answers_that_cannot_be_used() {
     let unreadable = |error: &str| Trial::Unreadable { error: error.into() };
     for (status, expected) in [
         ("", unreadable("it gives no answer")),

@@ -1,4 +1,4 @@
-//! What is checked of the trials of a host before a deploy.
+//! The checks of a host's trials before a deploy.
 
 use anyhow::Result;
 
@@ -23,7 +23,7 @@ pub fn check_not_on_trial(target: &Target, state: &State) -> Result<()> {
     Ok(())
 }
 
-/// Warns where the next boot has no trial although the host has trials.
+/// Warns where a host with trials boots the new system without one.
 ///
 /// # Errors
 /// `Refused` for a reboot whose trial could not be followed.
@@ -49,15 +49,15 @@ pub fn check_trials(cx: &Context, options: &DeployOptions, target: &Target, stat
     Ok(())
 }
 
-/// What a plan says of the next boot, where the deploy is about one.
+/// The note of a plan about the boot of the new system; `None` for a host with trials that cannot try it.
 pub fn plan_note(target: &Target, state: &State) -> Option<String> {
     let host = &target.host;
     match &state.trial {
         Trial::Absent => {
-            Some(format!("{host} has no trials: if the new system does not boot, {host} needs a hand"))
+            Some(format!("{host} has no trials: if the new system does not boot, {host} stays down until somebody repairs it"))
         }
         Trial::Known(status) if status.missing.is_none() => {
-            Some(format!("{host} tries the new system once, and goes back by itself unless it proves itself"))
+            Some(format!("{host} tries the new system once, and goes back by itself unless that system is blessed"))
         }
         _ => None,
     }
@@ -95,11 +95,11 @@ mod tests {
         for (state, expected) in [
             (
                 State::default(),
-                Some("stinky has no trials: if the new system does not boot, stinky needs a hand"),
+                Some("stinky has no trials: if the new system does not boot, stinky stays down until somebody repairs it"),
             ),
             (
                 state(TrialStatus::default()),
-                Some("stinky tries the new system once, and goes back by itself unless it proves itself"),
+                Some("stinky tries the new system once, and goes back by itself unless that system is blessed"),
             ),
             (state(missing), None),
         ] {

@@ -1,4 +1,4 @@
-//! `deploy --bless` and `deploy --abort-trial`: deciding about a trial by hand, and nothing else.
+//! `deploy --bless` and `deploy --abort-trial`: the user decides about a trial. Nothing is deployed.
 
 use std::fmt;
 
@@ -27,6 +27,15 @@ pub enum Decision {
     Abort,
 }
 
+impl Decision {
+    fn participle(self) -> &'static str {
+        match self {
+            Self::Bless => "blessed",
+            Self::Abort => "aborted",
+        }
+    }
+}
+
 /// What came of a decision, read on the host afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,9 +51,9 @@ pub struct DecisionPlan {
     pub target: Target,
     decision: Decision,
     before: TrialStatus,
-    /// The system that is decided about.
+    /// The system to bless or to abort.
     pub system: StorePath,
-    /// What is true already, so that nothing is done.
+    /// The outcome, where the host needs no change.
     already: Option<Decided>,
     /// Held until the decision is carried out.
     _lock: HostLock,
@@ -71,16 +80,19 @@ pub fn plan_decision(
     let lock = HostLock::take(cx, host)?;
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let state = cx.in_phase("probe", || probe(&remote, &target))?;
-    let before = known(&target, &state)?;
+    let before = trial_status(&target, &state)?;
     let (system, already) = match decision {
-        Decision::Bless => blessable(&target, &before)?,
-        Decision::Abort => abortable(&target, &before)?,
+        Decision::Bless => system_to_bless(&target, &before)?,
+        Decision::Abort => system_to_abort(&target, &before)?,
     };
     Ok(DecisionPlan { target, decision, before, system, already, _lock: lock })
 }
 
-/// The trial of a host that has trials.
-fn known(target: &Target, state: &State) -> Result<TrialStatus> {
+/// The status of the host's trials.
+///
+/// # Errors
+/// `Refused` for a host without trials.
+fn trial_status(target: &Target, state: &State) -> Result<TrialStatus> {
     let host = &target.host;
     match &state.trial {
         Trial::Known(status) => Ok(TrialStatus::clone(status)),
@@ -95,8 +107,8 @@ fn known(target: &Target, state: &State) -> Result<TrialStatus> {
     }
 }
 
-/// The system that a blessing is about, and what is true already.
-fn blessable(target: &Target, status: &TrialStatus) -> Result<(StorePath, Option<Decided>)> {
+/// The booted system, and the outcome if it needs no blessing.
+fn system_to_bless(target: &Target, status: &TrialStatus) -> Result<(StorePath, Option<Decided>)> {
     let host = &target.host;
     match (&status.on_trial, &status.booted, &status.pending) {
         (Some(system), _, _) => Ok((system.clone(), None)),
@@ -104,7 +116,7 @@ fn blessable(target: &Target, status: &TrialStatus) -> Result<(StorePath, Option
             Ok((booted.clone(), Some(Decided::AlreadyBlessed)))
         }
         (None, _, Some(pending)) => Err(failure!(
-            Refused, "{pending} was not booted on {host} yet, so it cannot be blessed";
+            Refused, "{host} has not booted {pending} yet, so it cannot be blessed";
             hint: "run `cargo xtask deploy {host} --reboot`"
         )),
         _ => Err(failure!(
@@ -114,8 +126,8 @@ fn blessable(target: &Target, status: &TrialStatus) -> Result<(StorePath, Option
     }
 }
 
-/// The system that an end of the trial is about, and what is true already.
-fn abortable(target: &Target, status: &TrialStatus) -> Result<(StorePath, Option<Decided>)> {
+/// The pending system. With none pending, the blessed one and the outcome.
+fn system_to_abort(target: &Target, status: &TrialStatus) -> Result<(StorePath, Option<Decided>)> {
     let host = &target.host;
     match (&status.on_trial, &status.pending, &status.blessed) {
         (Some(system), _, _) => Err(failure!(
@@ -146,12 +158,12 @@ pub fn decide(cx: &Context, plan: DecisionPlan) -> Result<DecisionOutcome> {
         Decision::Bless => host::bless_trial(&remote, target),
         Decision::Abort => host::abort_trial(&remote, target),
     };
-    let read = || probe(&remote, target).and_then(|state| known(target, &state));
-    // The connection may have ended after the host did it: what the host answers decides.
+    let read = || probe(&remote, target).and_then(|state| trial_status(target, &state));
+    // The command may have failed only because the connection ended, so the state of the host decides.
     let after = read().with_context(|| format!("reading the trial of {} afterwards", target.host))?;
     match decided(plan.decision, &plan.system, &after) {
         Some(decided) => Ok(DecisionOutcome { plan, decided, after }),
-        None => Err(done.err().unwrap_or_else(|| not_done(&plan, &after))),
+        None => Err(done.err().unwrap_or_else(|| not_done_error(&plan, &after))),
     }
 }
 
@@ -164,12 +176,12 @@ fn decided(decision: Decision, system: &StorePath, after: &TrialStatus) -> Optio
     }
 }
 
-fn not_done(plan: &DecisionPlan, after: &TrialStatus) -> anyhow::Error {
+fn not_done_error(plan: &DecisionPlan, after: &TrialStatus) -> anyhow::Error {
     let host = &plan.target.host;
     let next = path_text(after.next_boot());
     failure!(
-        RolledBack, "{host} has booted {}, and its next boot starts {next}: not what was decided about {}",
-        path_text(after.booted.as_ref()), plan.system;
+        RolledBack, "{} was not {}: {host} has booted {}, and its next boot starts {next}",
+        plan.system, plan.decision.participle(), path_text(after.booted.as_ref());
         hint: "`cargo xtask status {host}` shows what became of the trial"
     )
 }
@@ -194,8 +206,8 @@ impl fmt::Display for DecisionPlan {
 }
 
 impl DecisionPlan {
-    /// Whether there is something to do.
-    pub fn is_due(&self) -> bool {
+    /// Whether the decision changes the host.
+    pub fn has_changes(&self) -> bool {
         self.already.is_none()
     }
 
@@ -212,7 +224,7 @@ impl DecisionOutcome {
         let host = &target.host;
         let next = path_text(self.after.next_boot());
         match self.decided {
-            Decided::Blessed => format!("{host} keeps {system}: it is what boots"),
+            Decided::Blessed => format!("{host} keeps {system}, and boots it by default"),
             Decided::AlreadyBlessed => format!("{host} already keeps {system}"),
             Decided::Aborted => format!("{host} does not try {system}: its next boot starts {next}"),
             Decided::NothingPending => format!("{host} has nothing to try: its next boot starts {next}"),
@@ -273,7 +285,7 @@ mod tests {
             (status("", "", "", ""), None, None),
         ] {
             for (found, expected) in
-                [(blessable(&target, &status), bless), (abortable(&target, &status), abort)]
+                [(system_to_bless(&target, &status), bless), (system_to_abort(&target, &status), abort)]
             {
                 let refused = found.as_ref().err().map(kind);
                 assert_eq!(refused, expected.is_none().then_some(ExitKind::Refused), "{status:?}");

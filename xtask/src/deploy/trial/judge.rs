@@ -1,4 +1,4 @@
-//! How far a reboot on trial has come, and what came of it, judged by what the host answers.
+//! The progress of a reboot on trial, and its verdict, by what the host answers.
 
 use crate::deploy::host::{State, Trial, TrialStatus};
 use crate::deploy::target::Target;
@@ -13,11 +13,11 @@ pub enum Progress {
     /// The system is on trial, and has passed the checks of the host.
     Healthy,
     Blessed,
-    /// The host runs another system, and has not noted yet what came of the trial.
+    /// The host runs another system, and has not noted yet how the trial ended.
     Returning,
     /// The host runs another system, and the trial is over.
     Returned,
-    /// The host does not answer what is on trial.
+    /// The host does not report its trials.
     Unknown,
 }
 
@@ -34,8 +34,8 @@ pub fn progress(desired: &StorePath, trial: &Trial) -> Progress {
     }
 }
 
-/// The verdict of a host that was rebooted to try `desired`: its state `before` the deploy, when the trial was armed, and
-/// `after` the reboot.
+/// The verdict of a host that was rebooted to try `desired`, from three states of the host: `before` the deploy, `armed`
+/// (right before the reboot), and `after` the reboot.
 pub fn judge(target: &Target, desired: &StorePath, before: &State, armed: &State, after: &State) -> Verdict {
     let old = armed.trial.known().and_then(|status| status.blessed.as_ref());
     match progress(desired, &after.trial) {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_of_a_trial() {
+    fn progress_and_verdicts_of_a_trial() {
         let unreadable = Trial::Unreadable { error: String::new() };
         for (trial, system, expected, verdict) in [
             (trial("new", "old", "new", "", "begun"), "new", Progress::Booting, Verdict::NotBlessed),

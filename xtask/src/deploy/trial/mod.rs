@@ -1,4 +1,4 @@
-//! Trials: a new system is booted once, and becomes the default of the boot menu only once it has proved itself.
+//! Trials: a new system is booted once, and becomes the default of the boot menu only if it is blessed.
 
 mod checks;
 mod decide;
@@ -9,6 +9,6 @@ mod words;
 
 pub use checks::{check_not_on_trial, check_trials, plan_note};
 pub use decide::{Decision, DecisionOutcome, decide, plan_decision};
-pub use reboot::{is_due, reboot};
-pub use verdict_words::{hint, offer, summary, why};
+pub use reboot::{next_boot_is_trial, reboot};
+pub use verdict_words::{hint, next_boot_remark, summary, why};
 pub use words::{cell, remarks};

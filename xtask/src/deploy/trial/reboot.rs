@@ -1,4 +1,5 @@
-//! A reboot on trial: the host tries the new system, and keeps it only once it has proved itself over a fresh connection.
+//! A reboot on trial: the host tries the new system. The tool checks that system over a fresh connection, and blesses it
+//! or sends the host back.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -16,11 +17,11 @@ use crate::deploy::verdict::{self, Verdict};
 use crate::failure;
 use crate::nix::StorePath;
 
-/// How long a host that is back may take to note what came of the trial.
+/// How long a host that went back may take to note how its trial ended.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether the next boot of the host tries the system that was deployed.
-pub fn is_due(outcome: &Outcome) -> bool {
+pub fn next_boot_is_trial(outcome: &Outcome) -> bool {
     let desired = verdict::desired_system(&outcome.plan.target, &outcome.after);
     let pending = outcome.after.trial.known().and_then(|status| status.pending.as_ref());
     pending.is_some() && pending == desired
@@ -62,7 +63,7 @@ struct Attempt<'a> {
     desired: &'a StorePath,
     /// The state before the deploy.
     before: &'a State,
-    /// The state before the reboot.
+    /// The state before the reboot, with the trial armed.
     armed: &'a State,
     health: &'a [String],
 }
@@ -76,14 +77,14 @@ struct Ended {
     health: Vec<Check>,
 }
 
-/// What the tool did with a system that is on trial.
-enum Proof {
+/// What the tool did with a system on trial.
+enum Treatment {
     Blessed,
-    /// The host was told to go back.
+    /// The tool told the host to go back.
     SentBack,
     /// The user stopped the health checks.
     Stopped,
-    /// The proof, or the blessing, failed for this reason.
+    /// Checking or blessing the system failed for this reason.
     Failed(String),
 }
 
@@ -96,7 +97,7 @@ impl Attempt<'_> {
             armed => armed?,
         }
         let host = &self.target.host;
-        self.note(format!("rebooting {host}: this boot tries {}, and only its proof keeps it", self.desired));
+        self.note(format!("rebooting {host}: this boot tries {}, and {host} keeps it only if it is blessed", self.desired));
         if let Err(error) = host::restart(&self.remote, self.target) {
             // Nobody waits for the next boot.
             let _ = host::arm_trial(&self.remote, self.target, Blesser::Host);
@@ -111,19 +112,19 @@ impl Attempt<'_> {
         self.finish(booted)
     }
 
-    /// Proves a system that is on trial, and judges the end.
+    /// Checks a system that is on trial, waits for the end of the trial, and judges it.
     fn finish(&self, booted: State) -> Result<Ended> {
         if progress(self.desired, &booted.trial) != Progress::Healthy {
             return Ok(self.judged(booted, None, Vec::new()));
         }
         let mut health = Vec::new();
-        let (reason, pending) = match self.prove(&mut health) {
-            Proof::Stopped => {
+        let (reason, pending) = match self.bless_or_send_back(&mut health) {
+            Treatment::Stopped => {
                 return Ok(Ended { verdict: Verdict::Unchecked, state: Some(booted), reason: None, health });
             }
-            Proof::Blessed => (None, &[Progress::Booting][..]),
-            Proof::SentBack => (None, &[Progress::Booting, Progress::Healthy][..]),
-            Proof::Failed(reason) => (Some(reason), &[Progress::Booting][..]),
+            Treatment::Blessed => (None, &[Progress::Booting][..]),
+            Treatment::SentBack => (None, &[Progress::Booting, Progress::Healthy][..]),
+            Treatment::Failed(reason) => (Some(reason), &[Progress::Booting][..]),
         };
         match self.wait(pending) {
             Err(error) if kind(&error) == ExitKind::Unreachable => {
@@ -141,19 +142,19 @@ impl Attempt<'_> {
     }
 
     /// Reads the system over a fresh connection, runs the health checks, and blesses it or sends the host back.
-    fn prove(&self, health: &mut Vec<Check>) -> Proof {
-        match self.try_to_prove(health) {
-            Ok(proof) => proof,
-            Err(error) if kind(&error) == ExitKind::Interrupted => Proof::Stopped,
-            Err(error) => Proof::Failed(format!("{error:#}")),
+    fn bless_or_send_back(&self, health: &mut Vec<Check>) -> Treatment {
+        match self.try_to_bless(health) {
+            Ok(treatment) => treatment,
+            Err(error) if kind(&error) == ExitKind::Interrupted => Treatment::Stopped,
+            Err(error) => Treatment::Failed(format!("{error:#}")),
         }
     }
 
-    fn try_to_prove(&self, health: &mut Vec<Check>) -> Result<Proof> {
-        host::wait_for_boot_jobs(&self.remote, self.target, self.within() / 2)?;
+    fn try_to_bless(&self, health: &mut Vec<Check>) -> Result<Treatment> {
+        host::wait_for_boot_jobs(&self.remote, self.target, self.trial_time() / 2)?;
         let state = probe(&self.remote, self.target)?;
         if verdict::judge_after_reboot(self.target, self.before, &state) == Verdict::Mismatch {
-            return self.send_back("the deployer read that it does not run what was deployed");
+            return self.send_back("it does not run the deployed system");
         }
         *health = host::run_checks(&self.remote, self.health)?;
         if let Some(failed) = health.iter().find(|check| check.failed()) {
@@ -161,41 +162,41 @@ impl Attempt<'_> {
             return self.send_back(&format!("the deployer's check `{command}` exited with {exit_code}"));
         }
         host::bless_trial(&self.remote, self.target)?;
-        // Waits for the end of the boot, with all units that wait for the blessing.
+        // Waits until the boot is complete: some units start only after the blessing.
         let _ = self.remote.try_run("systemctl is-system-running --wait");
-        Ok(Proof::Blessed)
+        Ok(Treatment::Blessed)
     }
 
-    fn send_back(&self, reason: &str) -> Result<Proof> {
+    fn send_back(&self, reason: &str) -> Result<Treatment> {
         self.note(format!("{} goes back: {reason}", self.target.host));
         host::go_back(&self.remote, self.target, reason)?;
-        Ok(Proof::SentBack)
+        Ok(Treatment::SentBack)
     }
 
     /// Waits until the host answers after its reboot, and its trial is in none of the stages `pending`.
     ///
-    /// A system on trial that refuses the login or has another host key is one that fails: the host goes back.
+    /// A system on trial that refuses the login, or has another host key, counts as unreachable: the host will go back.
     fn wait(&self, pending: &[Progress]) -> Result<State> {
         let host = &self.target.host;
-        let is_back_since = Cell::new(None::<Instant>);
+        let back_since = Cell::new(None::<Instant>);
         let probe = || probe(&self.remote, self.target).map_err(as_unreachable);
         let not_ready = |now: &State| {
             if !host::has_rebooted(self.armed, now) {
                 return Some(failure!(Undecided, "{host} has not rebooted"));
             }
             let stage = progress(self.desired, &now.trial);
-            let since = is_back_since.get().unwrap_or_else(Instant::now);
-            is_back_since.set((stage == Progress::Returning).then_some(since));
-            let notes = stage == Progress::Returning && since.elapsed() < NOTE_TIMEOUT;
-            (notes || pending.contains(&stage)).then(|| failure!(Undecided, "{host} is still on trial"))
+            let since = back_since.get().unwrap_or_else(Instant::now);
+            back_since.set((stage == Progress::Returning).then_some(since));
+            let may_note_the_end = stage == Progress::Returning && since.elapsed() < NOTE_TIMEOUT;
+            (may_note_the_end || pending.contains(&stage)).then(|| failure!(Undecided, "{host} is still on trial"))
         };
-        let notify = || self.note(format!("waiting for {host}: it goes back by itself if the trial fails"));
-        let limit = host::BOOT_TIMEOUT + self.within();
+        let notify = || self.note(format!("waiting for {host}, which goes back by itself if the trial fails"));
+        let limit = host::BOOT_TIMEOUT + self.trial_time();
         host::poll(self.target, limit, notify, probe, not_ready).map_err(|error| self.with_bless_hint(error))
     }
 
     /// How long the host waits for the blessing.
-    fn within(&self) -> Duration {
+    fn trial_time(&self) -> Duration {
         Duration::from_secs(self.armed.trial.known().map_or(0, |status| status.within))
     }
 
@@ -204,7 +205,7 @@ impl Attempt<'_> {
         match kind(&error) {
             ExitKind::Interrupted => failure!(
                 Interrupted, "{error:#}";
-                hint: "{host} is on trial: it goes back by itself unless `cargo xtask deploy {host} --bless` follows"
+                hint: "{host} is on trial, and goes back by itself unless `cargo xtask deploy {host} --bless` follows"
             ),
             _ => error,
         }
@@ -222,7 +223,7 @@ impl Ended {
     }
 }
 
-/// `error`, so that the wait goes on.
+/// `error` as one after which [`host::poll`] probes again.
 fn as_unreachable(error: anyhow::Error) -> anyhow::Error {
     match kind(&error) {
         ExitKind::Interrupted | ExitKind::Unreachable => error,

@@ -1,4 +1,4 @@
-//! The verdicts of trials in words.
+//! The summaries and hints of the verdicts that only trials have.
 
 use super::judge::booted;
 use crate::deploy::host::{Blesser, State};
@@ -13,14 +13,14 @@ pub fn summary(outcome: &Outcome) -> Option<String> {
     let desired = outcome.desired();
     let reason = outcome.reason.as_deref().unwrap_or("the reason is unknown");
     Some(match outcome.verdict {
-        Verdict::OnTrial => format!("{host} tries {desired} at its next boot{}", keeps(&outcome.after)),
+        Verdict::OnTrial => format!("{host} tries {desired} at its next boot{}", keep_condition(&outcome.after)),
         Verdict::RolledBackAcrossReboot => format!(
             "{host} rolled back across the reboot to {}: {desired} was not kept: {}",
             path_text(booted(&outcome.after)),
             why(&outcome.after, desired)
         ),
         Verdict::NotBlessed => {
-            format!("{host} runs {desired} on trial only, and goes back{}: {reason}", within(&outcome.after))
+            format!("{host} runs {desired} on trial only, and goes back{}: {reason}", deadline(&outcome.after))
         }
         Verdict::NotTried => {
             format!("{host} runs {desired}, but was not rebooted, as its trial could not be armed: {reason}")
@@ -28,7 +28,7 @@ pub fn summary(outcome: &Outcome) -> Option<String> {
         Verdict::NeverCameBack => format!("{host} never came back from its reboot: {reason}"),
         Verdict::Unchecked if on_trial(&outcome.after) => format!(
             "{host} runs {desired} on trial only, and goes back{}: the health check was stopped",
-            within(&outcome.after)
+            deadline(&outcome.after)
         ),
         _ => return None,
     })
@@ -59,16 +59,16 @@ pub fn hint(outcome: &Outcome) -> Option<String> {
     }
 }
 
-/// What a user may do about a system that the next boot tries; `None` where nothing is pending.
-pub fn offer(outcome: &Outcome) -> Option<String> {
+/// The remark that the next boot tries the new system, with the command that tries it now; `None` where it does not.
+pub fn next_boot_remark(outcome: &Outcome) -> Option<String> {
     let host = &outcome.plan.target.host;
     let is_open = matches!(outcome.verdict, Verdict::Done | Verdict::RebootNeeded | Verdict::AlreadyCurrent);
-    if !is_open || !outcome.after.reboot_needed || !super::is_due(outcome) {
+    if !is_open || !outcome.after.reboot_needed || !super::next_boot_is_trial(outcome) {
         return None;
     }
     Some(format!(
-        "the next boot of {host} tries the new system{}; `cargo xtask deploy {host} --reboot` tries and proves it now",
-        keeps(&outcome.after)
+        "the next boot of {host} tries the new system{}; `cargo xtask deploy {host} --reboot` tries it now, and blesses it if it passes all checks",
+        keep_condition(&outcome.after)
     ))
 }
 
@@ -80,8 +80,8 @@ fn was_not_tried(state: &State, desired: &StorePath) -> bool {
     state.trial.known().is_some_and(|status| status.pending.as_ref() == Some(desired))
 }
 
-/// What decides whether the host keeps the system that its next boot tries.
-fn keeps(state: &State) -> String {
+/// The condition on which the host keeps the system that its next boot tries, as the end of a sentence.
+fn keep_condition(state: &State) -> String {
     match state.trial.known().and_then(|status| Some((status.by?, status.within))) {
         Some((Blesser::Host, _)) => ", and keeps it if its own checks pass".into(),
         Some((Blesser::Deployer, within)) => {
@@ -91,24 +91,25 @@ fn keeps(state: &State) -> String {
     }
 }
 
-fn within(state: &State) -> String {
+/// When a host on trial goes back, as the end of a sentence.
+fn deadline(state: &State) -> String {
     let within = state.trial.known().map(|status| status.within).filter(|seconds| *seconds > 0);
     within.map(|seconds| format!(" {seconds} s after its start")).unwrap_or_default()
 }
 
 /// Why the host went back from `desired`, or how far its trial had come.
 pub fn why(state: &State, desired: &StorePath) -> String {
+    if was_not_tried(state, desired) {
+        return "U-Boot did not try it, as boot.scr on FIRMWARE did not run".into();
+    }
     let last = state.trial.known().and_then(|status| status.rollback());
     match last.filter(|last| last.system.as_ref() == Some(desired)) {
-        _ if was_not_tried(state, desired) => {
-            "U-Boot did not try it, as boot.scr on FIRMWARE did not run".into()
-        }
         Some(last) => last.why(),
         None => "the host has not noted why".into(),
     }
 }
 
-/// What a host starts that is switched on again.
+/// The system that a host starts after it was switched off and on, as a clause of the hint.
 fn starts(state: &State) -> String {
     let blessed = state.trial.known().and_then(|status| status.blessed.as_ref());
     blessed.map(|system| format!("which starts {system} if the new system was tried, ")).unwrap_or_default()

@@ -24,7 +24,7 @@ fn known_cell(status: &TrialStatus) -> &'static str {
     }
 }
 
-/// What `status` says of the trial of `host`, beside the table: all that the user may act on.
+/// The lines of `status` below its table about the trial of `host`.
 pub fn remarks(host: &HostName, trial: &Trial) -> Vec<String> {
     match trial {
         Trial::Absent => Vec::new(),
@@ -34,7 +34,7 @@ pub fn remarks(host: &HostName, trial: &Trial) -> Vec<String> {
 }
 
 pub fn unreadable(host: &HostName, error: &str) -> String {
-    format!("the trial of {host} is unknown: `boot-trial status` there is of no use: {error}")
+    format!("the trial of {host} is unknown: `boot-trial status` on {host} failed: {error}")
 }
 
 fn known_remarks(host: &HostName, status: &TrialStatus) -> Vec<String> {
@@ -45,7 +45,7 @@ fn known_remarks(host: &HostName, status: &TrialStatus) -> Vec<String> {
     [missing, on_trial, pending, rollback].into_iter().flatten().collect()
 }
 
-/// Why a host cannot try a new system.
+/// The warning for a host that cannot try a new system.
 pub fn not_possible(host: &HostName, reason: &str) -> String {
     format!(
         "{host} boots new systems without a trial: {reason}; `sudo update-firmware` on {host} gives FIRMWARE what it lacks"
@@ -139,7 +139,7 @@ mod tests {
     fn trials_that_cannot_be_read() {
         assert_eq!((cell(&Trial::Absent), remarks(&"a".into(), &Trial::Absent)), (None, Vec::new()));
         let trial = Trial::Unreadable { error: "it gives no answer".into() };
-        let remark = "the trial of a is unknown: `boot-trial status` there is of no use: it gives no answer";
+        let remark = "the trial of a is unknown: `boot-trial status` on a failed: it gives no answer";
         assert_eq!((cell(&trial), remarks(&"a".into(), &trial)), (Some("unknown"), vec![remark.to_owned()]));
     }
 }
