@@ -38,7 +38,9 @@ fn a_host_without_a_node_is_deployed_verified_and_shown() {
     let json = fixture.run(&["--json", "status", "target", "--to", &fixture.login()]);
     let status: Value = serde_json::from_str(&json.assert_code(0).stdout).expect("JSON");
     assert_eq!(status[0]["current"], false);
-    deploy(&fixture, &["--boot"]).assert_stderr_contains("which the next boot starts, against ").assert_code(0);
+    deploy(&fixture, &["--boot"])
+        .assert_stderr_contains("which the next boot starts, against ")
+        .assert_code(0);
     assert!(fixture.machine.inside("readlink -f /run/current-system").ends_with("-one"));
     deploy(&fixture, &["--reboot"]).assert_code(0);
     assert_runs(&fixture, "two");

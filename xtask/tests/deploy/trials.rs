@@ -160,7 +160,9 @@ fn a_switch_to_a_new_kernel_offers_the_trial() {
         .assert_stderr_contains(
             "the next boot of target tries the new system, and keeps it if its own checks pass",
         )
-        .assert_stderr_contains("`cargo xtask deploy target --reboot` tries it now, and blesses it if it passes all checks")
+        .assert_stderr_contains(
+            "`cargo xtask deploy target --reboot` tries it now, and blesses it if it passes all checks",
+        )
         .assert_code(0);
     assert_boots(&fixture, "old", "old");
     fixture.deploy(&["--reboot"]).assert_code(0);

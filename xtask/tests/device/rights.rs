@@ -224,7 +224,8 @@ fn the_worker_refuses_malformed_jobs() {
         assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
         last_message(&outcome)["message"].as_str().expect("a message").to_owned()
     };
-    let region = json!({ "start": u64::MAX, "size": 4096, "block": 0, "free_blocks": 0, "free_inodes": 0 });
+    let region =
+        json!({ "start": u64::MAX, "size": 4096, "block_size": 0, "free_blocks": 0, "free_inodes": 0 });
     let root = json!({ "folder": "/persist", "key": "etc/ssh/ssh_host_ed25519_key" });
     let content = json!({ "root": root, "identity": null, "files": null, "entries": [] });
     let mut with_payload = plan.clone();
@@ -234,7 +235,7 @@ fn the_worker_refuses_malformed_jobs() {
         error_of(with_payload.to_string().as_bytes(), 3),
         "the job is refused: its file system has an impossible block size"
     );
-    with_payload["job"]["flash"]["payload"]["region"]["block"] = json!(4096);
+    with_payload["job"]["flash"]["payload"]["region"]["block_size"] = json!(4096);
     let text = "the job is refused: its file system is not in the image";
     assert_eq!(error_of(with_payload.to_string().as_bytes(), 3), text);
     assert_eq!(

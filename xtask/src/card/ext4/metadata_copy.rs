@@ -31,7 +31,7 @@ impl MetadataCopy {
         let limits = Limits { cancel, memory: Some((&file, MEMORY)) };
         programs.e2image(disk, region.start, &memfd::path(&file), &limits)?;
         let mut before = HashMap::new();
-        each_block(&file, region.block, |number, bytes| {
+        each_block(&file, region.block_size, |number, bytes| {
             before.insert(number, ChunkHash::of(bytes));
         })?;
         Ok(Self { file, before })
@@ -49,13 +49,13 @@ impl MetadataCopy {
     /// it may only share a page of memory with a changed block.
     pub fn changes(&self, region: &Ext4Region) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
-        each_block(&self.file, region.block, |number, bytes| {
+        each_block(&self.file, region.block_size, |number, bytes| {
             let changed = match self.before.get(&number) {
                 Some(before) => *before != ChunkHash::of(bytes),
                 None => bytes.iter().any(|byte| *byte != 0),
             };
             if changed {
-                changes.push(Change { at: region.start + number * region.block, bytes: bytes.to_vec() });
+                changes.push(Change { at: region.start + number * region.block_size, bytes: bytes.to_vec() });
             }
         })?;
         Ok(changes)
@@ -67,26 +67,26 @@ pub fn at_start(region: &Ext4Region) -> Ext4Region {
     Ext4Region { start: 0, ..region.clone() }
 }
 
-/// Calls `each` with the number and the bytes of every block of `file` that is not a hole; `block` is the block size in
+/// Calls `each` with the number and the bytes of every block of `file` that is not a hole; `block_size` is in
 /// bytes.
-fn each_block(file: &File, block: u64, mut each: impl FnMut(u64, &[u8])) -> Result<()> {
+fn each_block(file: &File, block_size: u64, mut each: impl FnMut(u64, &[u8])) -> Result<()> {
     let doing = "reading a file in memory";
-    let mut bytes = vec![0; usize::try_from(block)?];
+    let mut bytes = vec![0; usize::try_from(block_size)?];
     let mut at = 0;
     loop {
         let data = match seek(file, SeekFrom::Data(at)) {
             Err(Errno::NXIO) => return Ok(()),
-            data => data.context(doing)? / block * block,
+            data => data.context(doing)? / block_size * block_size,
         };
         let end = seek(file, SeekFrom::Hole(data)).context(doing)?;
         // A block may be larger than a page, so a hole may begin inside a block.
-        at = end.next_multiple_of(block).max(at + 1);
+        at = end.next_multiple_of(block_size).max(at + 1);
         for start in (data..end).step_by(bytes.len()) {
             match file.read_exact_at(&mut bytes, start) {
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
                 read => read.context(doing)?,
             }
-            each(start / block, &bytes);
+            each(start / block_size, &bytes);
         }
     }
 }
@@ -124,7 +124,7 @@ mod tests {
             let region = Ext4Region {
                 start: 4096,
                 size: 64 << 20,
-                block,
+                block_size: block,
                 free_blocks: 0,
                 free_inodes: 0,
                 name: String::new(),
@@ -148,7 +148,7 @@ mod tests {
         let region = Ext4Region {
             start: 0,
             size: 8 << 20,
-            block: 1024,
+            block_size: 1024,
             free_blocks: 0,
             free_inodes: 0,
             name: String::new(),

@@ -58,7 +58,7 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
     let mut head = vec![0; HEAD.min(usize::try_from(region.size)?)];
     stream.read_exact(&mut head)?;
     let tables = inode_tables(&head, region.size)?;
-    let mut block = vec![0; usize::try_from(region.block)?];
+    let mut block = vec![0; usize::try_from(region.block_size)?];
     let mut file = memfd::file("metadata of the image")?;
     file.set_len(region.size)?;
     file.write_all(&head)?;
@@ -67,7 +67,7 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
     while read_chunk(&mut stream, &mut block).map_err(|(_, error)| error)? == block.len() {
         let is_blank = block.iter().all(|byte| *byte == 0);
         if !is_blank && (is_folder(&block) || contains(&tables, at)) {
-            kept += region.block.max(PAGE);
+            kept += region.block_size.max(PAGE);
             if kept > MEMORY {
                 bail!(
                     Verification,
@@ -77,7 +77,7 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
             }
             file.write_all_at(&block, at)?;
         }
-        at += region.block;
+        at += region.block_size;
     }
     Ok(file)
 }
@@ -86,7 +86,7 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
 /// and the group descriptors in `head`.
 fn inode_tables(head: &[u8], size: u64) -> Result<Vec<Range<u64>>> {
     let superblock = Superblock::parse(head.get(1024..).unwrap_or_default(), size)?;
-    let list_start = superblock.descriptor_table() * superblock.block;
+    let list_start = superblock.descriptor_table() * superblock.block_size;
     let too_long = || {
         failure!(
             Verification,
@@ -95,13 +95,13 @@ fn inode_tables(head: &[u8], size: u64) -> Result<Vec<Range<u64>>> {
         )
     };
     let list = head.get(usize::try_from(list_start)?..).ok_or_else(too_long)?;
-    let descriptors = list.chunks_exact(usize::try_from(superblock.descriptor)?);
+    let descriptors = list.chunks_exact(usize::try_from(superblock.descriptor_size)?);
     let groups = descriptors.take(usize::try_from(superblock.groups())?);
     if (groups.len() as u64) < superblock.groups() {
         return Err(too_long());
     }
-    let len = superblock.inode_table_blocks() * superblock.block;
-    let starts = groups.map(|group| Ok(superblock.inode_table(group)? * superblock.block));
+    let len = superblock.inode_table_blocks() * superblock.block_size;
+    let starts = groups.map(|group| Ok(superblock.inode_table(group)? * superblock.block_size));
     let mut tables = starts.map(|start| start.map(|start| start..start + len)).collect::<Result<Vec<_>>>()?;
     tables.sort_unstable_by_key(|table| table.start);
     Ok(tables)

@@ -44,11 +44,11 @@ impl PayloadPlan {
     /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) where the file system has too few free blocks
     /// or inodes.
     pub fn new(region: Ext4Region, content: Payload) -> Result<Self> {
-        let (blocks, inodes) = content.max_usage(region.block);
+        let (blocks, inodes) = content.max_usage(region.block_size);
         if blocks > region.free_blocks || inodes > region.free_inodes {
             let name = Plain(&region.name);
-            let needed = Bytes(blocks * region.block);
-            let free = Bytes(region.free_blocks * region.block);
+            let needed = Bytes(blocks * region.block_size);
+            let free = Bytes(region.free_blocks * region.block_size);
             bail!(
                 Refused,
                 "the image has no room for {}: it needs up to {needed} and {inodes} inodes of {name}, which has \

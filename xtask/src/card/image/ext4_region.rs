@@ -32,7 +32,7 @@ pub struct Ext4Region {
     /// The size in bytes.
     pub size: u64,
     /// The size of a block in bytes.
-    pub block: u64,
+    pub block_size: u64,
     pub free_blocks: u64,
     pub free_inodes: u64,
     /// The label, or the number of a partition without one, for messages.
@@ -101,8 +101,8 @@ fn parse(start: u64, size: u64, name: String, superblock: &[u8]) -> Result<Ext4R
     if found.dirty {
         bail!(Refused, "{name} was not unmounted: its journal is not empty");
     }
-    let Superblock { block, free_blocks, free_inodes, .. } = found;
-    Ok(Ext4Region { start, size, block, free_blocks, free_inodes, name })
+    let Superblock { block_size, free_blocks, free_inodes, .. } = found;
+    Ok(Ext4Region { start, size, block_size, free_blocks, free_inodes, name })
 }
 
 #[cfg(test)]
@@ -138,7 +138,7 @@ mod tests {
         let root = Ext4Region {
             start: HEAD,
             size: 4 << 20,
-            block: 1024,
+            block_size: 1024,
             free_blocks: 70,
             free_inodes: 80,
             name: NIXOS_SD.into(),
@@ -181,6 +181,6 @@ mod tests {
         bytes[label] = b'X';
         assert_eq!(found(&bytes), Err("FILE has no partition NIXOS_SD with ext4".to_owned()));
         bytes[label] = b'N';
-        assert_eq!(found(&bytes).map(|root| (root.start, root.block)), Ok((4 << 20, 1024)));
+        assert_eq!(found(&bytes).map(|root| (root.start, root.block_size)), Ok((4 << 20, 1024)));
     }
 }

@@ -169,7 +169,9 @@ impl LastTrial {
     pub fn why(&self) -> String {
         match (&self.reason, self.marks.last()) {
             (Some(reason), _) => reason.clone(),
-            (None, Some(mark)) => format!("the host could note no reason; the last mark of the boot is {mark}"),
+            (None, Some(mark)) => {
+                format!("the host could note no reason; the last mark of the boot is {mark}")
+            }
             (None, None) => {
                 "the host could note no reason; the boot has no mark, so not even the first unit ran".into()
             }

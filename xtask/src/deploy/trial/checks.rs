@@ -53,12 +53,12 @@ pub fn check_trials(cx: &Context, options: &DeployOptions, target: &Target, stat
 pub fn plan_note(target: &Target, state: &State) -> Option<String> {
     let host = &target.host;
     match &state.trial {
-        Trial::Absent => {
-            Some(format!("{host} has no trials: if the new system does not boot, {host} stays down until somebody repairs it"))
-        }
-        Trial::Known(status) if status.missing.is_none() => {
-            Some(format!("{host} tries the new system once, and goes back by itself unless that system is blessed"))
-        }
+        Trial::Absent => Some(format!(
+            "{host} has no trials: if the new system does not boot, {host} stays down until somebody repairs it"
+        )),
+        Trial::Known(status) if status.missing.is_none() => Some(format!(
+            "{host} tries the new system once, and goes back by itself unless that system is blessed"
+        )),
         _ => None,
     }
 }
@@ -95,11 +95,15 @@ mod tests {
         for (state, expected) in [
             (
                 State::default(),
-                Some("stinky has no trials: if the new system does not boot, stinky stays down until somebody repairs it"),
+                Some(
+                    "stinky has no trials: if the new system does not boot, stinky stays down until somebody repairs it",
+                ),
             ),
             (
                 state(TrialStatus::default()),
-                Some("stinky tries the new system once, and goes back by itself unless that system is blessed"),
+                Some(
+                    "stinky tries the new system once, and goes back by itself unless that system is blessed",
+                ),
             ),
             (state(missing), None),
         ] {

@@ -97,7 +97,10 @@ impl Attempt<'_> {
             armed => armed?,
         }
         let host = &self.target.host;
-        self.note(format!("rebooting {host}: this boot tries {}, and {host} keeps it only if it is blessed", self.desired));
+        self.note(format!(
+            "rebooting {host}: this boot tries {}, and {host} keeps it only if it is blessed",
+            self.desired
+        ));
         if let Err(error) = host::restart(&self.remote, self.target) {
             // Nobody waits for the next boot.
             let _ = host::arm_trial(&self.remote, self.target, Blesser::Host);
@@ -188,9 +191,11 @@ impl Attempt<'_> {
             let since = back_since.get().unwrap_or_else(Instant::now);
             back_since.set((stage == Progress::Returning).then_some(since));
             let may_note_the_end = stage == Progress::Returning && since.elapsed() < NOTE_TIMEOUT;
-            (may_note_the_end || pending.contains(&stage)).then(|| failure!(Undecided, "{host} is still on trial"))
+            (may_note_the_end || pending.contains(&stage))
+                .then(|| failure!(Undecided, "{host} is still on trial"))
         };
-        let notify = || self.note(format!("waiting for {host}, which goes back by itself if the trial fails"));
+        let notify =
+            || self.note(format!("waiting for {host}, which goes back by itself if the trial fails"));
         let limit = host::BOOT_TIMEOUT + self.trial_time();
         host::poll(self.target, limit, notify, probe, not_ready).map_err(|error| self.with_bless_hint(error))
     }

@@ -13,14 +13,19 @@ pub fn summary(outcome: &Outcome) -> Option<String> {
     let desired = outcome.desired();
     let reason = outcome.reason.as_deref().unwrap_or("the reason is unknown");
     Some(match outcome.verdict {
-        Verdict::OnTrial => format!("{host} tries {desired} at its next boot{}", keep_condition(&outcome.after)),
+        Verdict::OnTrial => {
+            format!("{host} tries {desired} at its next boot{}", keep_condition(&outcome.after))
+        }
         Verdict::RolledBackAcrossReboot => format!(
             "{host} rolled back across the reboot to {}: {desired} was not kept: {}",
             path_text(booted(&outcome.after)),
             why(&outcome.after, desired)
         ),
         Verdict::NotBlessed => {
-            format!("{host} runs {desired} on trial only, and goes back{}: {reason}", deadline(&outcome.after))
+            format!(
+                "{host} runs {desired} on trial only, and goes back{}: {reason}",
+                deadline(&outcome.after)
+            )
         }
         Verdict::NotTried => {
             format!("{host} runs {desired}, but was not rebooted, as its trial could not be armed: {reason}")

@@ -175,11 +175,11 @@ impl Payload {
         self.entries.iter().filter(move |entry| entry.kind != EntryKind::Folder && !is_key(entry))
     }
 
-    /// The most blocks of `block` bytes, and the most inodes, that the payload needs. An entry without content may need a
+    /// The most blocks of `block_size` bytes, and the most inodes, that the payload needs. An entry without content may need a
     /// block too, for a long link or the list of a folder, and so may the folder that contains it.
-    pub fn max_usage(&self, block: u64) -> (u64, u64) {
+    pub fn max_usage(&self, block_size: u64) -> (u64, u64) {
         let blocks = self.entries.iter().map(|entry| match &entry.kind {
-            EntryKind::File(content) => (content.reveal().len() as u64).div_ceil(block) + 1,
+            EntryKind::File(content) => (content.reveal().len() as u64).div_ceil(block_size) + 1,
             EntryKind::Folder | EntryKind::Link(_) => 2,
         });
         (blocks.sum(), self.entries.len() as u64 + 1)

@@ -242,7 +242,7 @@ fn sums_of_the_command_line() {
     let image = folder.join("images/a.img");
     std::fs::create_dir(folder.join("images")).unwrap();
     let list = folder.join("LIST");
-    let abc = line::parse_sha256(ABC).unwrap();
+    let abc = parse_sha256(ABC).unwrap();
     let computed = ImageSums { file: vec![abc.clone()], content: Vec::new() };
     let compare = |given: &GivenSums| {
         let sums = Checksums::find(&image, None, false, given)?;

@@ -74,7 +74,7 @@ impl Ext4<'_> {
                 inode.size
             );
         }
-        for index in 0..inode.size.div_ceil(self.superblock.block) {
+        for index in 0..inode.size.div_ceil(self.superblock.block_size) {
             let block = self.folder_block(inode, index)?;
             check_block(&block, inode)?;
             each_entry(&block, &mut each)?;

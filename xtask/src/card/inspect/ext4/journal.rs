@@ -103,9 +103,9 @@ impl Journal {
         let begin = u64::from(word(0x1c));
         let fits = head[..4] == MAGIC
             && matches!(word(4), 3 | 4)
-            && u64::from(word(0x0c)) == fs.superblock.block
+            && u64::from(word(0x0c)) == fs.superblock.block_size
             && (1..end).contains(&first)
-            && end <= inode.size / fs.superblock.block
+            && end <= inode.size / fs.superblock.block_size
             && (begin == 0 || (first..end).contains(&begin));
         if !fits || features & !SUPPORTED != 0 {
             bail!(Verification, "the journal is damaged, or has features that are not supported");

@@ -41,18 +41,18 @@ impl Ext4<'_> {
     /// The first `limit` bytes of the file `inode`, or all bytes of a smaller one.
     pub fn beginning(&self, inode: &Inode, limit: u64) -> Result<Vec<u8>> {
         let size = inode.size.min(limit);
-        let block = self.superblock.block;
+        let block_size = self.superblock.block_size;
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < size {
-            let ExtentRun { start, blocks } = self.run(inode, bytes.len() as u64 / block)?;
+            let ExtentRun { start, blocks } = self.run(inode, bytes.len() as u64 / block_size)?;
             let at = bytes.len();
-            let count = (size - at as u64).min(blocks * block).min(MAX_READ);
+            let count = (size - at as u64).min(blocks * block_size).min(MAX_READ);
             bytes.resize(at + usize::try_from(count)?, 0);
             match start {
                 Some(start) if self.journal.is_empty() => self.raw(start, &mut bytes[at..])?,
                 // The journal may have newer bytes of a single block, such as that of a link.
                 Some(start) => {
-                    bytes.truncate(at + usize::try_from(count.min(block))?);
+                    bytes.truncate(at + usize::try_from(count.min(block_size))?);
                     let len = bytes.len() - at;
                     bytes[at..].copy_from_slice(&self.block(start)?[..len]);
                 }
@@ -107,7 +107,7 @@ impl Ext4<'_> {
         if index < 12 {
             return Ok(mapped_block(slot(&inode.block, index)));
         }
-        let per_block = self.superblock.block / 4;
+        let per_block = self.superblock.block_size / 4;
         let mut rest = index - 12;
         let mut covered = per_block;
         let mut level = 0;

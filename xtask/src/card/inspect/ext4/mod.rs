@@ -55,7 +55,7 @@ impl<'a> Ext4<'a> {
 
     /// Block `number`, as it is after the replay of the journal.
     fn block(&self, number: u64) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(self.superblock.block)?];
+        let mut bytes = vec![0; usize::try_from(self.superblock.block_size)?];
         let (location, escaped) = self.journal.locate(number);
         self.raw(location, &mut bytes)?;
         if escaped {
@@ -66,12 +66,12 @@ impl<'a> Ext4<'a> {
 
     /// Fills `bytes` from block `number` on. Block 0 belongs to no file.
     fn raw(&self, number: u64, bytes: &mut [u8]) -> Result<()> {
-        let count = (bytes.len() as u64).div_ceil(self.superblock.block);
+        let count = (bytes.len() as u64).div_ceil(self.superblock.block_size);
         let inside = number > 0 && number.checked_add(count).is_some_and(|end| end <= self.superblock.blocks);
         if !inside {
             bail!(Verification, "block {number} lies beyond the end of the file system");
         }
-        self.disk.read(number * self.superblock.block, bytes)
+        self.disk.read(number * self.superblock.block_size, bytes)
     }
 
     /// Spends a step that reads nothing from the budget.
@@ -87,8 +87,8 @@ impl<'a> Ext4<'a> {
         let group = index / superblock.inodes_in_group;
         let table = superblock.inode_table(&self.descriptor(group)?)?;
         let offset = u64::from(index % superblock.inodes_in_group) * superblock.inode_size;
-        let block = self.block(table + offset / superblock.block)?;
-        let at = usize::try_from(offset % superblock.block)?;
+        let block = self.block(table + offset / superblock.block_size)?;
+        let at = usize::try_from(offset % superblock.block_size)?;
         let bytes = &block[at..at + usize::try_from(superblock.inode_size)?];
         Inode::parse(number, bytes, superblock.seed)
     }
@@ -96,10 +96,10 @@ impl<'a> Ext4<'a> {
     /// The descriptor of `group`.
     fn descriptor(&self, group: u32) -> Result<Vec<u8>> {
         let superblock = &self.superblock;
-        let offset = u64::from(group) * superblock.descriptor;
-        let block = self.block(superblock.descriptor_table() + offset / superblock.block)?;
-        let at = usize::try_from(offset % superblock.block)?;
-        let bytes = block[at..at + usize::try_from(superblock.descriptor)?].to_vec();
+        let offset = u64::from(group) * superblock.descriptor_size;
+        let block = self.block(superblock.descriptor_table() + offset / superblock.block_size)?;
+        let at = usize::try_from(offset % superblock.block_size)?;
+        let bytes = block[at..at + usize::try_from(superblock.descriptor_size)?].to_vec();
         let Some(seed) = superblock.seed else { return Ok(bytes) };
         let sum = crc32c_without(crc32c(seed, &group.to_le_bytes()), &bytes, &[(0x1e, 2)]);
         if sum.to_le_bytes()[..2] != bytes[0x1e..0x20] {

@@ -15,7 +15,7 @@ pub const SIZE: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Superblock {
     /// The size of a block in bytes: a power of two from 1 KiB to 64 KiB.
-    pub block: u64,
+    pub block_size: u64,
     /// The number of blocks, all of which are in the partition.
     pub blocks: u64,
     /// The first block of the first group.
@@ -28,7 +28,7 @@ pub struct Superblock {
     /// The size of an inode in bytes: a power of two from 128 to the size of a block.
     pub inode_size: u64,
     /// The size of a group descriptor in bytes.
-    pub descriptor: u64,
+    pub descriptor_size: u64,
     /// Whether numbers of blocks have 64 bits.
     pub is_64bit: bool,
     /// The seed of the checksums; `None` for a file system without checksums.
@@ -75,7 +75,7 @@ impl Superblock {
             |low, high| u64::from(if is_64bit { word(high) } else { 0 }) << 32 | u64::from(word(low));
         check(word(0x18) <= 6, "wrong block size")?;
         let superblock = Self {
-            block: 1024 << word(0x18),
+            block_size: 1024 << word(0x18),
             blocks: number(0x04, 0x150),
             first: word(0x14).into(),
             inodes: word(0x00),
@@ -85,7 +85,7 @@ impl Superblock {
             inodes_in_group: word(0x28),
             // The first revision has no field for the size.
             inode_size: if word(0x4c) == 0 { 128 } else { half(0x58).into() },
-            descriptor: if is_64bit { half(0xfe).into() } else { 32 },
+            descriptor_size: if is_64bit { half(0xfe).into() } else { 32 },
             is_64bit,
             seed: (read_only & CHECKSUMS != 0).then(|| match incompatible & CHECKSUM_SEED {
                 0 => crc32c(!0, &bytes[0x68..0x78]),
@@ -102,34 +102,35 @@ impl Superblock {
     }
 
     fn check_counts(&self, partition_size: u64, has_clusters: bool) -> Result<()> {
-        let end = self.blocks.checked_mul(self.block);
+        let end = self.blocks.checked_mul(self.block_size);
         check(end.is_some_and(|end| end <= partition_size), "larger than the partition")?;
         // Clusters are counted from the start of the file system, whatever the size of a block is.
-        check(self.first == u64::from(self.block == 1024 && !has_clusters), "wrong first block")?;
+        check(self.first == u64::from(self.block_size == 1024 && !has_clusters), "wrong first block")?;
         check(self.blocks > self.first + 1, "wrong number of blocks")?;
         check(self.free_blocks <= self.blocks, "wrong number of free blocks")?;
         check(self.free_inodes <= self.inodes.into(), "wrong number of free inodes")?;
         // Each bitmap of a group is one block, with a bit for each block or cluster, or for each inode.
-        let max_blocks = if has_clusters { 1 << 31 } else { 8 * self.block };
+        let max_blocks = if has_clusters { 1 << 31 } else { 8 * self.block_size };
         let blocks = u64::from(self.blocks_in_group);
         check(blocks >= 8 && blocks <= max_blocks, "wrong number of blocks in a group")?;
         let inodes = u64::from(self.inodes_in_group);
-        check(inodes >= 1 && inodes <= 8 * self.block, "wrong number of inodes in a group")?;
+        check(inodes >= 1 && inodes <= 8 * self.block_size, "wrong number of inodes in a group")?;
         let all_inodes = self.groups().checked_mul(inodes);
         check(self.inodes >= 2 && all_inodes == Some(self.inodes.into()), "wrong number of inodes")
     }
 
     fn check_sizes(&self) -> Result<()> {
-        let fits = |size: u64, min| size.is_power_of_two() && (min..=self.block).contains(&size);
+        let fits = |size: u64, min| size.is_power_of_two() && (min..=self.block_size).contains(&size);
         check(fits(self.inode_size, 128), "wrong inode size")?;
-        check(fits(self.descriptor, if self.is_64bit { 64 } else { 32 }), "wrong descriptor size")?;
-        let table = self.groups().checked_mul(self.descriptor).map(|table| table.div_ceil(self.block));
+        check(fits(self.descriptor_size, if self.is_64bit { 64 } else { 32 }), "wrong descriptor size")?;
+        let table =
+            self.groups().checked_mul(self.descriptor_size).map(|table| table.div_ceil(self.block_size));
         check(table.is_some_and(|table| table < self.blocks), "wrong number of groups")
     }
 
     /// The first block of the group descriptors: the one behind the superblock.
     pub fn descriptor_table(&self) -> u64 {
-        START / self.block + 1
+        START / self.block_size + 1
     }
 
     pub fn groups(&self) -> u64 {
@@ -138,7 +139,7 @@ impl Superblock {
 
     /// The size of the inode table of a group, in blocks.
     pub fn inode_table_blocks(&self) -> u64 {
-        (u64::from(self.inodes_in_group) * self.inode_size).div_ceil(self.block)
+        (u64::from(self.inodes_in_group) * self.inode_size).div_ceil(self.block_size)
     }
 
     /// The first block of the inode table of a group, from its `descriptor`.

@@ -205,10 +205,10 @@ fn check_image(image: &Image, card_size: u64) -> Result<()> {
 }
 
 fn check_region(region: &Ext4Region, image_size: u64) -> Result<()> {
-    let Ext4Region { start, size, block, .. } = *region;
-    let is_block_size = block.is_power_of_two() && (1024..=65536).contains(&block);
-    ensure(is_block_size, "its file system has an impossible block size")?;
-    let end = start.checked_add(size).filter(|end| *end <= image_size && size >= block);
+    let Ext4Region { start, size, block_size, .. } = *region;
+    let is_valid = block_size.is_power_of_two() && (1024..=65536).contains(&block_size);
+    ensure(is_valid, "its file system has an impossible block size")?;
+    let end = start.checked_add(size).filter(|end| *end <= image_size && size >= block_size);
     ensure(start >= HEAD && start.is_multiple_of(512) && end.is_some(), "its file system is not in the image")
 }
 

@@ -23,7 +23,7 @@ fn requests() -> Vec<Value> {
     let plan = json!({
         "image": image, "disk": disk, "mode": "auto", "unmount": ["/media/me/FIRMWARE"],
         "payload": {
-            "region": { "start": 4_194_304, "size": 4_194_304, "block": 4096, "free_blocks": 100, "free_inodes": 100 },
+            "region": { "start": 4_194_304, "size": 4_194_304, "block_size": 4096, "free_blocks": 100, "free_inodes": 100 },
             "content": {
                 "root": { "folder": "/persist", "key": "etc/ssh/ssh_host_ed25519_key" },
                 "identity": { "host": "pi", "fingerprint": "SHA256:x", "novelty": "new" }, "files": null,
@@ -73,7 +73,7 @@ fn payloads_out_of_bounds_are_refused() {
     let file_system = "its file system is not in the image";
     let blocks = "its file system has an impossible block size";
     for block in [0, 1, 512, 1000, 131_072, u64::MAX] {
-        refuses(0, &format!("{region}/block"), json!(block), blocks);
+        refuses(0, &format!("{region}/block_size"), json!(block), blocks);
     }
     for start in [0, 512, 1_048_575, 1_048_577, 8_388_608, u64::MAX, u64::MAX - 511] {
         refuses(0, &format!("{region}/start"), json!(start), file_system);

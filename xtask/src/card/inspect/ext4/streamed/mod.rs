@@ -95,8 +95,8 @@ impl Blocks {
         let start = usize::try_from(START).unwrap_or_default();
         let Some(superblock) = head.get(start..2 * start) else { return Begin::Incomplete };
         let Ok(superblock) = Superblock::parse(superblock, size) else { return Begin::Unknown };
-        let begin = superblock.descriptor_table() * superblock.block;
-        let list = begin..begin.saturating_add(superblock.groups() * superblock.descriptor);
+        let begin = superblock.descriptor_table() * superblock.block_size;
+        let list = begin..begin.saturating_add(superblock.groups() * superblock.descriptor_size);
         let [Ok(begin), Ok(end)] = [list.start, list.end].map(usize::try_from) else {
             return Begin::Unknown;
         };
@@ -104,7 +104,7 @@ impl Blocks {
             return Begin::Unknown;
         }
         let Some(list) = head.get(begin..end) else { return Begin::Incomplete };
-        let descriptors = list.chunks_exact(usize::try_from(superblock.descriptor).unwrap_or(64));
+        let descriptors = list.chunks_exact(usize::try_from(superblock.descriptor_size).unwrap_or(64));
         let starts = descriptors.map(|descriptor| superblock.inode_table(descriptor));
         let Ok(starts) = starts.collect::<Result<Vec<_>, _>>() else { return Begin::Unknown };
         let mut tables = starts.into_iter().zip(0..).collect::<Vec<_>>();
@@ -119,7 +119,7 @@ impl Blocks {
 
     /// Takes the next `bytes`; `None` where the facts take too much memory.
     fn feed(&mut self, mut bytes: &[u8]) -> Option<()> {
-        let size = usize::try_from(self.superblock.block).ok()?;
+        let size = usize::try_from(self.superblock.block_size).ok()?;
         if !self.begun.is_empty() {
             let missing = size - self.begun.len();
             let (first, rest) = bytes.split_at(missing.min(bytes.len()));
@@ -156,7 +156,7 @@ impl Blocks {
         if ahead >= superblock.inode_table_blocks() {
             return None;
         }
-        let in_table = u32::try_from(ahead * superblock.block / superblock.inode_size).ok()?;
+        let in_table = u32::try_from(ahead * superblock.block_size / superblock.inode_size).ok()?;
         group.checked_mul(superblock.inodes_in_group)?.checked_add(in_table)?.checked_add(1)
     }
 
