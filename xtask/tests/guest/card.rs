@@ -32,8 +32,24 @@ impl Lab {
         self.path("known_hosts")
     }
 
-    pub fn card(&self) -> PathBuf {
-        self.path("card.img")
+    /// The card, made at the first call.
+    pub fn card(&self) -> &'static Path {
+        static CARD: OnceLock<PathBuf> = OnceLock::new();
+        CARD.get_or_init(|| {
+            let [image, card] = ["card.img.zst", "card.img"].map(|name| self.path(name));
+            let keys = [("HOST_KEY", self.path("host")), ("USER_KEY", self.path("user.pub"))];
+            make_image("card.sh", &self.path("work"), &image, &keys);
+            run("zstd", &["-q", "-d", "--sparse", image.to_str().unwrap(), "-o", card.to_str().unwrap()]);
+            card
+        })
+    }
+
+    fn make_keys(&self) {
+        for name in ["user", "host"] {
+            make_key(&self.path(name));
+        }
+        let public = fs::read_to_string(self.path("host.pub")).unwrap();
+        fs::write(self.known_hosts(), format!("guest {public}")).unwrap();
     }
 
     /// The folder with the parts of a guest.
@@ -53,14 +69,14 @@ fn programs() -> &'static str {
     found.unwrap_or_else(|| panic!("there are no programs for {this}")).0
 }
 
-/// The lab with its card.
+/// The lab with its keys.
 pub fn lab() -> &'static Lab {
     static LAB: OnceLock<Lab> = OnceLock::new();
     LAB.get_or_init(|| {
         let lab = Lab { dir: Path::new(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME")) };
         let _ = fs::remove_dir_all(&lab.dir);
         fs::create_dir_all(&lab.dir).unwrap();
-        make(&lab);
+        lab.make_keys();
         lab
     })
 }
@@ -68,31 +84,30 @@ pub fn lab() -> &'static Lab {
 /// The booted host of the card, saved when it was up.
 pub fn saved() -> &'static Saved {
     static SAVED: OnceLock<Saved> = OnceLock::new();
-    SAVED.get_or_init(|| Guest::boot(&lab().card()).save(&lab().path("saved")))
+    SAVED.get_or_init(|| Guest::boot(lab().card()).save(&lab().path("saved")))
 }
 
-fn make(lab: &Lab) {
-    for name in ["user", "host"] {
-        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", lab.path(name).to_str().unwrap()]);
-    }
-    let public = fs::read_to_string(lab.path("host.pub")).unwrap();
-    fs::write(lab.known_hosts(), format!("guest {public}")).unwrap();
+/// Makes an ssh key pair; `file` is the private key.
+pub fn make_key(file: &Path) {
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", file.to_str().unwrap()]);
+}
+
+/// Makes the image `to` by a script of the folder `card`, with more variables, in the new folder `work`, which it removes.
+pub fn make_image(script: &str, work: &Path, to: &Path, variables: &[(&str, PathBuf)]) {
+    fs::create_dir_all(work).unwrap();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let image = lab.path("card.img.zst");
     let output = command("sh")
-        .arg(here.join("tests/guest/card/card.sh"))
-        .env("WORK", lab.path("work"))
+        .arg(here.join("tests/guest/card").join(script))
+        .env("WORK", work)
         .env("GUEST", Lab::parts())
         .env("PROGRAMS", variable(programs()))
         .env("RASPBERRY_PI", here.join("../hosts/raspberry-pi"))
-        .env("HOST_KEY", lab.path("host"))
-        .env("USER_KEY", lab.path("user.pub"))
-        .env("OUT", &image)
+        .env("OUT", to)
+        .envs(variables.iter().cloned())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    run("zstd", &["-q", "-d", "--sparse", image.to_str().unwrap(), "-o", lab.card().to_str().unwrap()]);
-    fs::remove_dir_all(lab.path("work")).unwrap();
+    fs::remove_dir_all(work).unwrap();
 }
 
 /// Runs `program`; an exit code other than 0 fails the test.

@@ -131,17 +131,23 @@ impl Guest {
 
     /// Runs `script` as root by ssh, and returns its exit code and its output.
     pub fn try_run(&self, script: &str) -> (Option<i32>, String) {
+        let script = format!("PATH=$(echo /nix/store/t*-boot-trial)/bin:$PATH; {script}");
+        self.ssh("guest", &lab().known_hosts(), &lab().key(), &script)
+    }
+
+    /// Runs `script` as root by ssh with the private key `user`; `known_hosts` must have the host key, as that of `name`.
+    /// Returns the exit code and the output.
+    pub fn ssh(&self, name: &str, known_hosts: &Path, user: &Path, script: &str) -> (Option<i32>, String) {
         let output = command("ssh")
             .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
-            .args(["-o", "HostKeyAlias=guest", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR"])
+            .args(["-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR"])
             .args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=6"])
             .args(["-o", "GlobalKnownHostsFile=none", "-o", "IdentitiesOnly=yes"])
-            .arg("-o")
-            .arg(format!("UserKnownHostsFile={}", lab().known_hosts().display()))
+            .args(["-o", &format!("HostKeyAlias={name}")])
+            .args(["-o", &format!("UserKnownHostsFile={}", known_hosts.display())])
             .arg("-i")
-            .arg(lab().key())
-            .args(["-p", &self.port.to_string(), "root@127.0.0.1"])
-            .arg(format!("PATH=$(echo /nix/store/t*-boot-trial)/bin:$PATH; {script}"))
+            .arg(user)
+            .args(["-p", &self.port.to_string(), "root@127.0.0.1", script])
             .output()
             .unwrap();
         let text = [output.stdout, output.stderr].concat();

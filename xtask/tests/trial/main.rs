@@ -1,4 +1,5 @@
-//! New generations on trial, on a card with a real systemd in QEMU: good ones are blessed, bad ones send the host back.
+//! Cards with a real systemd and sshd in QEMU. New generations on trial: good ones are blessed, bad ones send the host
+//! back. The layout of nixpkgs: sshd has the host key that the tool wrote.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -6,6 +7,9 @@ mod faults;
 mod formats;
 #[path = "../guest/mod.rs"]
 mod guest;
+mod stock;
+#[path = "../support/mod.rs"]
+mod support;
 
 use guest::Guest;
 use guest::card::{SYSTEM_1, SYSTEM_2, saved};

@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# The init of the initrd: loads drivers, arms the watchdog, mounts NIXOS_SD at /nix of a tmpfs, and starts the system that
-# the kernel's command line names. `fault=` on that line is for the tests.
+# The init of the initrd: loads drivers, arms the watchdog, mounts NIXOS_SD at /nix of a tmpfs, or at / where it has `nix`
+# in it, and starts the system that the kernel's command line names. `fault=` on that line is for the tests.
 /bin/busybox mkdir -p /proc /sys /dev /root
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -29,8 +29,14 @@ until card=$(findfs LABEL=NIXOS_SD 2>/dev/null); do
     [ "$tries" -le 300 ] || { echo "guest: there is no NIXOS_SD" && exit 1; }
     usleep 100000
 done
-mount -t tmpfs -o size=2G,mode=755 none /root
-mkdir -p /root/nix /root/proc /root/sys /root/dev /root/etc /root/run
-mount -t ext4 -o noatime "$card" /root/nix
+mount -t ext4 -o noatime "$card" /root
+if [ ! -d /root/nix ]; then
+    mkdir /card
+    mount --move /root /card
+    mount -t tmpfs -o size=2G,mode=755 none /root
+    mkdir /root/nix
+    mount --move /card /root/nix
+fi
+mkdir -p /root/proc /root/sys /root/dev /root/etc /root/run
 for place in proc sys dev; do mount --move "/$place" "/root/$place"; done
 exec switch_root /root "$system"

@@ -1,5 +1,5 @@
 #!@busybox@/bin/sh
-# The init of a system: / is a tmpfs, /usr is Debian's, /etc a copy of Debian's with the files of this system; then systemd.
+# The init of a system: /usr is Debian's, /etc gets Debian's files and those of this system; then systemd.
 PATH=@busybox@/bin
 system=${0%/init}
 cd /
@@ -12,5 +12,5 @@ cp -a "$system/etc/." etc/
 ln -sfn /run var/run
 ln -sfn "$system" run/booted-system
 ln -sfn "$system" run/current-system
-cp /nix/persist/etc/machine-id etc/machine-id
+[ ! -e /nix/persist ] || cp /nix/persist/etc/machine-id etc/machine-id
 exec /usr/lib/systemd/systemd

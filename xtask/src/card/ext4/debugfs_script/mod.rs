@@ -97,14 +97,14 @@ impl DebugfsScript {
     fn write_entry(&mut self, entry: &PayloadEntry, path: &str, state: PathState) -> Result<()> {
         check_type(ExitKind::Verification, &entry.kind, path, state)?;
         if state == PathState::Other {
-            self.push(path, &["rm", path])?;
+            self.push(path, &["rm", &in_folder(path)])?;
             self.replaced.push(entry.path.clone());
         }
         match &entry.kind {
             EntryKind::Folder if state == PathState::Folder => {}
             EntryKind::Folder => self.make_folder(path, entry.mode, entry.owner)?,
             EntryKind::Link(target) => {
-                self.push(path, &["symlink", path, target])?;
+                self.push(path, &["symlink", &in_folder(path), target])?;
                 self.set_owner(path, entry.owner)?;
             }
             EntryKind::File(content) => self.write_file(path, content, entry.mode, entry.owner)?,
@@ -125,7 +125,7 @@ impl DebugfsScript {
     }
 
     fn make_folder(&mut self, path: &str, mode: u16, owner: Owner) -> Result<()> {
-        self.push(path, &["mkdir", path])?;
+        self.push(path, &["mkdir", &in_folder(path)])?;
         self.set_mode_and_owner(path, 0o040_000 | u32::from(mode), owner)
     }
 
@@ -146,6 +146,15 @@ impl DebugfsScript {
         let line = command(path, words)?;
         let _ = writeln!(self.commands, "{line}");
         Ok(())
+    }
+}
+
+/// `path` for a command that changes its folder. debugfs takes the part before the last `/` for that folder, and an empty
+/// one for its working directory: an entry of the root folder needs a `.` there.
+fn in_folder(path: &str) -> String {
+    match path.strip_prefix('/') {
+        Some(name) if !name.contains('/') => format!("/./{name}"),
+        _ => path.to_owned(),
     }
 }
 

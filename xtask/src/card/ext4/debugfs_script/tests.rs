@@ -37,6 +37,37 @@ fn a_payload_may_belong_into_the_root_of_the_partition() {
     assert_eq!(commands.lines().collect::<Vec<_>>(), expected);
 }
 
+/// debugfs has another working directory by then.
+#[test]
+fn entries_of_the_root_folder_are_there_after_a_file_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    std::fs::create_dir_all(tree.join("nix/store")).unwrap();
+    std::fs::write(tree.join("old"), "of the image").unwrap();
+    let path = dir.path().join("fs");
+    std::fs::write(&path, crate::card::inspect::ext4::tests::made(&["-d", tree.to_str().unwrap()], 40))
+        .unwrap();
+    let link = entry("zlink", EntryKind::Link("nix".into()));
+    let [etc, home] = ["etc", "home"].map(|name| entry(name, EntryKind::Folder));
+    let old = entry("old", EntryKind::Link("etc/key".into()));
+    let entries = [etc, file("etc/key"), home, file("home/key"), old, link];
+    let state = |path: &str| Ok(if path == "/old" { PathState::Other } else { PathState::Missing });
+    let script = write(&PayloadRoot::partition(), &entries, state).unwrap();
+    let programs = E2fsprogs::find(ProgramSource::OnPath).unwrap();
+    let cancel = AtomicBool::new(false);
+    let limits = Limits { cancel: &cancel, memory: None };
+    let stderr = programs.debugfs(&script, path.to_str().unwrap(), &limits).unwrap();
+    let disk = File::open(&path).unwrap();
+    let size = disk.metadata().unwrap().len();
+    let budget = crate::card::inspect::Budget::unattended();
+    let names = crate::card::inspect::Ext4::open(&disk, 0, size, budget).unwrap().root_names().unwrap();
+    let mut names = names.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>();
+    names.retain(|name| !name.starts_with('.') && name != "lost+found");
+    names.sort_unstable();
+    assert_eq!(names, ["etc", "home", "nix", "old", "zlink"], "{stderr}");
+    programs.e2fsck(path.to_str().unwrap(), &cancel).unwrap();
+}
+
 #[test]
 fn the_missing_folders_of_the_root_are_made() {
     let root = PayloadRoot::new("/state/my keys", "etc/ssh/k").unwrap();
@@ -56,7 +87,7 @@ fn the_missing_folders_of_the_root_are_made() {
 
 #[test]
 fn commands_are_quoted_and_set_mode_and_owner() {
-    let place = ["mkdir /persist", "sif /persist mode 040755", "sif /persist uid 0", "sif /persist gid 0"];
+    let place = ["mkdir /./persist", "sif /persist mode 040755", "sif /persist uid 0", "sif /persist gid 0"];
     check(&[], &[], &place, &[]);
     check(
         &[entry("a b", EntryKind::Folder), file("a b/say \"x\"")],
