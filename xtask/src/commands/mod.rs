@@ -46,36 +46,51 @@ pub fn worker(command: &Command) -> Option<u8> {
 
 /// Makes the context and runs the command.
 pub fn run(mut cli: Cli) -> Result<()> {
+    let mut cx = context(&mut cli)?;
+    prepare(&mut cx, &cli.command)?;
+    dispatch(cx, cli.command)
+}
+
+fn context(cli: &mut Cli) -> Result<Context> {
     let flake = project::flake(cli.take_flake()?.as_deref())?;
     let here = std::env::current_dir().context("finding the working directory")?;
-    let mut cx = Context {
+    Ok(Context {
         state: project::state_dir(&flake),
         flake,
         trust_flake: cli.command.trusts_flake(),
         json: cli.json,
         launcher: nix::private_nix::activate(Launcher::new(here), &project::tools_dir()),
         reporter: ui::reporter(cli.json),
-    };
+    })
+}
+
+/// Checks and protects what `command` needs: the flake, the state folder, the keys of hosts.
+fn prepare(cx: &mut Context, command: &Command) -> Result<()> {
     if let Err(error) = state::check_folder(&project::tools_dir()) {
         cx.warn(format!("the tools that setup installed are not used: {}", failure::with_hint(&error)));
     }
-    if cli.command.evaluates() {
+    if command.evaluates() {
         cx.flake.check()?;
     }
-    if cli.command.uses_state() {
-        earlier_state::move_to_flake(&cx)?;
+    if command.uses_state() {
+        earlier_state::move_to_flake(cx)?;
     }
-    if cli.command.evaluates() {
-        if let Some(limit) = cli.command.eval_timeout() {
-            cx.launcher = cx.launcher.limiting_evaluations(limit);
+    if command.evaluates() {
+        if let Some(limit) = command.eval_timeout() {
+            cx.launcher = cx.launcher.clone().limiting_evaluations(limit);
         }
-        if cli.command.reads_names_only() {
-            keys::protect_without_builds(&mut cx)?;
+        if command.reads_names_only() {
+            keys::protect_without_builds(cx)?;
         } else {
-            keys::protect(&mut cx, cli.command.identity_dir())?;
+            keys::protect(cx, command.identity_dir())?;
         }
     }
-    match cli.command {
+    Ok(())
+}
+
+/// Runs `command`.
+fn dispatch(mut cx: Context, command: Command) -> Result<()> {
+    match command {
         #[cfg(feature = "dev")]
         Command::Bench(args) => bench::run(&cx, &args),
         Command::Demo(args) => demo::run(&mut cx, &args),

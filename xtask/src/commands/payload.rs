@@ -115,8 +115,8 @@ impl PayloadSetup {
         Ok(plan)
     }
 
-    /// The place of the payload in `image`; `None` where a card without a host key is as good as before: nobody asked for
-    /// the key, and the host has none yet.
+    /// The place of the payload in `image`. Where it is unknown, `None` if the card can do without: nobody asked for a key,
+    /// and the host has none yet.
     fn place(
         &mut self,
         cx: &Context,
@@ -132,16 +132,16 @@ impl PayloadSetup {
             Err(error) if failure::kind(&error) != ExitKind::Refused => return Err(error),
             Err(error) => error,
         };
-        if self.goes_without_key(cx)? {
+        if self.can_do_without_key(cx)? {
             cx.warn(format!("the card gets no host key, so its host makes its own: {error:#}"));
             self.host.iter_mut().for_each(|(_, choice)| *choice = KeyChoice::None);
             return Ok(None);
         }
-        Err(self.no_place(&error))
+        Err(self.no_place_refusal(&error))
     }
 
-    /// Whether a card without a payload is as good as before.
-    fn goes_without_key(&self, cx: &Context) -> Result<bool> {
+    /// Whether the card can do without a key: nobody asked for one, and the host has none yet.
+    fn can_do_without_key(&self, cx: &Context) -> Result<bool> {
         let Some((folder, _)) = self.host.as_ref().filter(|_| !self.is_identity_named) else {
             return Ok(false);
         };
@@ -149,8 +149,8 @@ impl PayloadSetup {
         Ok(!has_key && self.files.is_none())
     }
 
-    /// The refusal because of `error`, with the remedy.
-    fn no_place(&self, error: &anyhow::Error) -> anyhow::Error {
+    /// The refusal of a payload without a place, which is unknown because of `error`.
+    fn no_place_refusal(&self, error: &anyhow::Error) -> anyhow::Error {
         let hint = match (&self.host, &self.files) {
             (Some((_, KeyChoice::Keep | KeyChoice::New)), None) => {
                 "pass --identity none: the host then makes its own key"

@@ -74,8 +74,8 @@ fn label_len(line: &str) -> usize {
     }
 }
 
-/// The words of `text`; text in backquotes that has at most `width` columns is one word. Without a path, a word that is
-/// longer is broken into several.
+/// The words of `text`, none wider than `width` columns if possible. A short text in backquotes is one word. A longer word
+/// is broken into several, unless it contains a path.
 fn words(text: &str, width: usize) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = 0;

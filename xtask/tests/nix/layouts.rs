@@ -118,7 +118,11 @@ fn a_key_that_no_host_reads_is_left_out_with_a_word_or_refused() {
         (&["nix", "store"], String::new(), "has both `store` and `nix`: "),
         (&["store"], format!("{MEMORY} {stock}"), "in memory (tmpfs at /)"),
         (&["nix"], ROOT.replace("LABEL", "other") + &stock, "has no partition other with ext4, which "),
-        (&["nix"], format!("{root} services.openssh.hostKeys = [ ];"), "hostKeys has no ed25519 key"),
+        (
+            &["nix"],
+            format!("{root} services.openssh.hostKeys = [ ];"),
+            "hostKeys of the host has no ed25519 key",
+        ),
     ] {
         let fixture = fixture(&options, &image("NIXOS_SD", folders));
         let refused = flash(&fixture, &["--identity", "keep"]);

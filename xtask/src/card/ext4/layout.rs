@@ -1,4 +1,5 @@
-//! Where an image has what its host reads: as the configuration of the host says, or else as its partition looks.
+//! The place in an image where its host reads its key: by the evaluated configuration of the host, or else by the root
+//! folder of the partition.
 
 use std::fs::File;
 use std::io::Read;
@@ -29,33 +30,36 @@ pub struct PayloadPlace {
     pub takes_files: bool,
 }
 
-/// The place of the payload in `image`: that of the evaluated `layout` of its host, which must be that of the partition
-/// too, or else what the root folder of `NIXOS_SD` shows.
+/// The place of the payload in `image`. The evaluated `layout` of the host decides, and the partition must agree with it.
+/// Without a layout, the root folder of `NIXOS_SD` decides.
 ///
 /// # Errors
-/// `Refused` where the host does not read its key from an ext4 partition of `image`, or it is unknown where it does.
+/// `Refused` where no ext4 partition of `image` is the one from which the host reads its key, or the place is unknown.
 pub fn payload_place(image: &Image, layout: Option<&HostLayout>) -> Result<PayloadPlace> {
     match layout.map(HostLayout::key_place).transpose()?.flatten() {
-        Some(place) => evaluated(image, &place),
-        None => recognised(image),
+        Some(place) => evaluated_place(image, &place),
+        None => guessed_place(image),
     }
 }
 
-/// The place of the evaluated `place`.
-fn evaluated(image: &Image, place: &KeyPlace) -> Result<PayloadPlace> {
-    let KeyPlace { device, mounted_at, folder, key, mark } = place;
+/// The place of the payload by `place` of the evaluated configuration.
+///
+/// # Errors
+/// `Refused` where the partition does not agree.
+fn evaluated_place(image: &Image, place: &KeyPlace) -> Result<PayloadPlace> {
+    let KeyPlace { device, mounted_at, folder, key, required_folder } = place;
     let region = image::partition(image, device).map_err(|error| match kind(&error) {
         ExitKind::Refused => {
-            failure!(Refused, "{error:#}, which the configuration of its host mounts at {mounted_at}")
+            failure!(Refused, "{error:#}, which the configuration of the host mounts at {mounted_at}")
         }
         _ => error,
     })?;
-    if let Some(mark) = mark {
+    if let Some(required) = required_folder {
         let names = root_names(image, &region)?;
-        if !names.iter().any(|name| name == mark.as_bytes()) {
+        if !names.iter().any(|name| name == required.as_bytes()) {
             bail!(
                 Refused,
-                "the configuration of its host mounts {} at {mounted_at}, but in {} it has no `{mark}`",
+                "the configuration of the host mounts {} at {mounted_at}, but in {} that partition has no folder `{required}`",
                 region.name,
                 image.source.path.display()
             );
@@ -65,8 +69,8 @@ fn evaluated(image: &Image, place: &KeyPlace) -> Result<PayloadPlace> {
     Ok(PayloadPlace { region, root, takes_files: folder.is_some() })
 }
 
-/// The place that the root folder of `NIXOS_SD` shows.
-fn recognised(image: &Image) -> Result<PayloadPlace> {
+/// The place of the payload by the names in the root folder of `NIXOS_SD`.
+fn guessed_place(image: &Image) -> Result<PayloadPlace> {
     let region = image::partition(image, &MountedDevice::Label(NIXOS_SD.to_owned()))?;
     let names = root_names(image, &region)?;
     let has = |name: &str| names.iter().any(|found| found == name.as_bytes());
@@ -218,7 +222,14 @@ mod tests {
             ),
             (KEY, &root(sd), "NIXOS_SD", 2, &["store", "persist"], Err("mounts NIXOS_SD at /, but in")),
             (KEY, &root(&uuid), "", 2, &["persist"], Err("mounts partition 2 at /, but in")),
-            ("/nix/persist/etc/ssh/k", &memory, "NIXOS_SD", 2, &["nix", "persist"], Err("it has no `store`")),
+            (
+                "/nix/persist/etc/ssh/k",
+                &memory,
+                "NIXOS_SD",
+                2,
+                &["nix", "persist"],
+                Err("has no folder `store`"),
+            ),
             (
                 KEY,
                 &root(sd),

@@ -213,13 +213,9 @@ fn compare_with_hash(
     let mut blank = false;
     let fetch = |buffer: &mut Buffer| {
         let at = next;
-        let left = size - at;
-        buffer.resize(usize::try_from(left.min(CHUNK as u64))?);
+        read_chunk_at(card_io, buffer, at, size)?;
         next += buffer.len() as u64;
-        match card_io.read_or_unreadable(buffer, at)? {
-            Read::Unreadable(error) => Err(error),
-            Read::Complete => Ok((left > 0).then_some(at)),
-        }
+        Ok((at < size).then_some(at))
     };
     pipeline::run(fetch, |chunk| {
         if cancel.load(Ordering::Relaxed) {
@@ -244,6 +240,15 @@ fn compare_with_hash(
         seconds: phase.end(),
         rates: card_io.monitor.rates(),
     })
+}
+
+/// Reads the chunk at byte `at` of the first `size` bytes of the card into `buffer`; nothing behind the last chunk.
+fn read_chunk_at(card_io: &CardIo, buffer: &mut Buffer, at: u64, size: u64) -> Result<()> {
+    buffer.resize(usize::try_from((size - at).min(CHUNK as u64))?);
+    match card_io.read_or_unreadable(buffer, at)? {
+        Read::Unreadable(error) => Err(error),
+        Read::Complete => Ok(()),
+    }
 }
 
 /// `error`, as a refusal where it is damage of the image.

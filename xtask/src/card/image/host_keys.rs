@@ -9,10 +9,11 @@ use crate::base::{Event, Plain};
 use crate::card::inspect::ext4::StreamedExt4;
 use crate::card::inspect::{Partition, PartitionTable};
 
-/// Where hosts keep their keys: on a partition that is /, and on one that is /nix or has it inside.
+/// The folders of a partition in which hosts keep their keys. `nix/persist` is that of a host whose / is the partition,
+/// `persist` also that of a host whose /nix is the partition.
 const FOLDERS: [&str; 3] = ["etc/ssh", "persist/etc/ssh", "nix/persist/etc/ssh"];
 
-/// The parts of [`FOLDERS`].
+/// The names of all folders in [`FOLDERS`].
 const PARTS: [&[u8]; 4] = [b"etc", b"ssh", b"persist", b"nix"];
 
 /// The remedy for keys inside an image.
@@ -50,16 +51,17 @@ fn is_host_key(name: &[u8]) -> bool {
     name.len() < 256 && name.starts_with(b"ssh_host_") && name.ends_with(b"_key")
 }
 
-fn is_on_the_way(name: &[u8]) -> bool {
+/// Whether `name` can be a part of the path of a host key.
+fn is_relevant(name: &[u8]) -> bool {
     PARTS.contains(&name) || is_host_key(name)
 }
 
 /// A search for host keys in an image that is read from its start to its end.
 #[derive(Default)]
 pub struct HostKeySearch {
-    /// The partitions that do not end before the current byte, the first one last.
+    /// The partitions whose end is not reached yet, in descending order: the next one is the last.
     ahead: Vec<Partition>,
-    /// The file system of the first of them.
+    /// The file system of the partition that is being read.
     current: Option<StreamedExt4>,
     /// The number of bytes so far.
     at: u64,
@@ -91,7 +93,7 @@ impl HostKeySearch {
             let (next, rest) = bytes.split_at(left.min(bytes.len()));
             if is_inside {
                 let size = partition.size;
-                self.current.get_or_insert_with(|| StreamedExt4::new(size, is_on_the_way)).feed(next);
+                self.current.get_or_insert_with(|| StreamedExt4::new(size, is_relevant)).feed(next);
             }
             self.at += next.len() as u64;
             bytes = rest;
@@ -107,7 +109,7 @@ impl HostKeySearch {
         let mut inodes = Vec::new();
         for folder in FOLDERS {
             for (name, inode) in files.filled_files(folder, is_host_key) {
-                // Two folders may be one.
+                // A link can make two of the folders the same one.
                 if !inodes.contains(&inode) {
                     inodes.push(inode);
                     let path = format!("{folder}/{}", String::from_utf8_lossy(name));

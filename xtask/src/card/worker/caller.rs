@@ -23,9 +23,9 @@ const UID_VARIABLES: [&str; 2] = ["SUDO_UID", "PKEXEC_UID"];
 /// The environment variable in which doas names the caller.
 const USER_VARIABLE: &str = "DOAS_USER";
 
-/// Sets the variables so that they name root as the caller: for a worker that root starts for itself, whoever became
-/// root before.
-pub fn as_own(launcher: &Launcher) -> Launcher {
+/// A launcher of children whose caller is root, whatever user became root before: for a worker that root starts for
+/// itself.
+pub fn for_root(launcher: &Launcher) -> Launcher {
     let with_uids =
         UID_VARIABLES.into_iter().fold(launcher.clone(), |launcher, name| launcher.with_env(name, "0"));
     with_uids.with_env(USER_VARIABLE, "root")

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Error, Result};
 use rustix::fs::Access as Mode;
 use serde_json::Value;
 
-use super::caller::as_own;
+use super::caller::for_root;
 use super::job::WorkerJob;
 use super::needs::Access;
 use super::request::{FileRole, JobRequest};
@@ -119,7 +119,7 @@ fn command<W: WorkerJob>(cx: &Context, job: &W) -> Result<(Launcher, String, Vec
     let path = &needs.disk.path;
     let is_root = rustix::process::geteuid().is_root();
     if W::ACCESS.is_granted(path) && (needs.unmount.is_empty() || is_root) {
-        let launcher = if is_root { as_own(&cx.launcher) } else { cx.launcher.clone() };
+        let launcher = if is_root { for_root(&cx.launcher) } else { cx.launcher.clone() };
         return Ok((launcher, program.display().to_string(), vec![name.into()]));
     }
     let elevator = elevator(cx, path, W::ACCESS)?;

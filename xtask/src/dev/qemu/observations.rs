@@ -65,7 +65,7 @@ pub fn verify(first: &Observations, second: &Observations, disk: u64, fingerprin
     if wrong.is_empty() {
         return Ok(());
     }
-    bail!(Verification, "the booted host is wrong:\n  {}", wrong.join("\n  "))
+    bail!(Verification, "the booted host differs from what is expected:\n  {}", wrong.join("\n  "))
 }
 
 /// The expected values of a boot: name, key, value. The second boot must keep values of the first one.
@@ -141,7 +141,7 @@ pub(super) mod tests {
 
     #[test]
     fn every_wrong_value_is_listed() {
-        let intro = "the booted host is wrong:\n  ";
+        let intro = "the booted host differs from what is expected:\n  ";
         for (from, to, expected) in [
             (
                 "size=2097152k",

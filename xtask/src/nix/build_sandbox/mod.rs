@@ -17,7 +17,7 @@ use crate::base::process::Launcher;
 /// The file of flake settings that the user allowed earlier; Nix applies them whatever its configuration says.
 const TRUSTED_SETTINGS: &str = "nix/trusted-settings.json";
 
-/// The most bytes that are read of it.
+/// The most bytes that are read of the file of trusted settings.
 const MAX_TRUSTED_SETTINGS: u64 = 1 << 20;
 
 /// Settings that a flake may set once the user has allowed it: where to fetch from, and how much at once.
@@ -113,7 +113,7 @@ pub fn refuse_weakening(arguments: &[String]) -> Result<()> {
     if let Some(word) = flags.chain(options).find(|word| weakens(word)) {
         bail!(
             Refused, "`{word}` is not passed on to nix: a build could read the private keys of hosts";
-            hint: "leave it out, or put it into the nix.conf of a Nix whose daemon has build users"
+            hint: "leave `{word}` out, or set it in the nix.conf of a Nix whose daemon has build users"
         );
     }
     Ok(())
@@ -243,8 +243,8 @@ fn resolve(path: &Path) -> PathBuf {
     resolved.unwrap_or_else(|| path.to_owned())
 }
 
-/// Hides the user's trusted settings from Nix where they allow a flake more than [`HARMLESS`] ones; returns the
-/// warning.
+/// Hides the user's trusted settings from Nix if they allow a flake other settings than the [`HARMLESS`] ones. Returns
+/// the launcher that hides them, and the warning.
 fn hide_trusted_settings(launcher: Launcher) -> (Launcher, Option<String>) {
     let folder = |name: &str| launcher.env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let data = folder("XDG_DATA_HOME").or_else(|| Some(folder("HOME")?.join(".local/share")));
@@ -252,25 +252,23 @@ fn hide_trusted_settings(launcher: Launcher) -> (Launcher, Option<String>) {
         return (launcher, None);
     };
     let text = bounded::read(&file, MAX_TRUSTED_SETTINGS, Links::Follow).ok();
-    let trusted = text.and_then(|text| serde_json::from_slice(&text).ok());
-    // A file that cannot be read counts as harmful.
-    let culprit = match trusted.and_then(|trusted| first_harmful(&trusted)) {
-        Some(None) => return (launcher, None),
-        Some(Some(name)) => format!("a flake must not set `{name}`"),
-        None => "the file cannot be read".to_owned(),
-    };
+    let trusted = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok()).unwrap_or_default();
+    let Some(culprit) = find_harmful(&trusted) else { return (launcher, None) };
     let warning = format!("the flake settings that {} allows are ignored: {culprit}", file.display());
     // Newer versions of Nix have a variable of their own.
     (launcher.with_env("XDG_DATA_HOME", "/dev/null").with_env("NIX_DATA_HOME", "/dev/null"), Some(warning))
 }
 
-/// The first setting in `trusted` that is allowed and not harmless; `None` where `trusted` has another form.
-#[expect(clippy::option_option, reason = "unreadable, harmless, harmful")]
-fn first_harmful(trusted: &Value) -> Option<Option<String>> {
-    let allowed =
+/// What is harmful about the settings `trusted`: one of them, or that they cannot be read. `None` for harmless ones.
+fn find_harmful(trusted: &Value) -> Option<String> {
+    let Some(settings) = trusted.as_object() else {
+        return Some("the file cannot be read".to_owned());
+    };
+    let is_allowed =
         |values: &Value| values.as_object().is_some_and(|values| values.values().any(|it| *it == true));
-    let mut names = trusted.as_object()?.iter().filter(|(_, values)| allowed(values)).map(|(name, _)| name);
-    Some(names.find(|name| !HARMLESS.contains(&name.as_str())).cloned())
+    let is_harmful = |name: &str, values: &Value| is_allowed(values) && !HARMLESS.contains(&name);
+    let (name, _) = settings.iter().find(|(name, values)| is_harmful(name, values))?;
+    Some(format!("a flake must not set `{name}`"))
 }
 
 #[cfg(test)]

@@ -88,12 +88,12 @@ fn arguments_that_weaken_the_sandbox() {
 #[test]
 fn trusted_settings_of_the_user() {
     for (trusted, expected) in [
-        (json!({}), Some(None)),
-        (json!({ "extra-substituters": { "https://c": true }, "sandbox": { "false": false } }), Some(None)),
-        (json!({ "sandbox": { "false": true } }), Some(Some("sandbox".to_owned()))),
-        (json!([]), None),
+        (json!({}), None),
+        (json!({ "extra-substituters": { "https://c": true }, "sandbox": { "false": false } }), None),
+        (json!({ "sandbox": { "false": true } }), Some("a flake must not set `sandbox`")),
+        (json!([]), Some("the file cannot be read")),
     ] {
-        assert_eq!(first_harmful(&trusted), expected, "{trusted}");
+        assert_eq!(find_harmful(&trusted).as_deref(), expected, "{trusted}");
     }
 }
 
@@ -102,7 +102,7 @@ fn fuzz() {
     let samples = [r#"{"extra-substituters":{"https://c":true},"sandbox":{"false":true}}"#];
     crate::base::fuzz::check_text(&samples, |text| {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
-        let _ = first_harmful(&value);
+        let _ = find_harmful(&value);
         let settings = Settings(value);
         let access = NixAccess { is_root: false, writes: false, daemon: None };
         let _ = (settings.builds_as_this_user(access), settings.refuse_visible_keys(Path::new("/k")));

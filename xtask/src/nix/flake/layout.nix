@@ -1,5 +1,5 @@
-# Where a host of the configuration `config` reads its host key, and what it mounts. Options that are absent or throw
-# are unknown. `setOf` gives the empty set for what is none, or throws.
+# Where a host of the configuration `config` reads its host key, and what it mounts. An option that is absent or throws
+# counts as unknown. `setOf value` is `value` if it is a set, or an empty set if it is none or throws.
 setOf: config:
 let
   inherit (builtins)
@@ -20,7 +20,7 @@ let
       tried = tryEval (deepSeq value value);
     in
     if tried.success then tried.value else default;
-  # The values of the set `set`, each as `function` of its name and its content; those that throw are left out.
+  # The lists that `function` makes of each name and value of `set`, as one list. Values that throw are left out.
   each = function: set: concatMap (name: orElse [ ] (function name set.${name})) (attrNames set);
 
   mounts = setOf (config.fileSystems or null);
@@ -40,7 +40,7 @@ let
       paths = map place ((store.files or [ ]) ++ (store.directories or [ ]));
     in
     if store.enable or true then concatMap (path: moved path (root + path)) paths else [ ];
-  # A link out of /etc; files of the store are no keys.
+  # A file of /etc/ssh that is a link to a file elsewhere. A link to the store is no key.
   link =
     name: file:
     if

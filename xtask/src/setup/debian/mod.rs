@@ -92,8 +92,8 @@ impl<'a> Archive<'a> {
         fs::remove_dir_all(&debs).with_context(|| format!("removing {}", debs.display()))
     }
 
-    /// Runs `apt-get` on the private state, and returns its stdout. `total` is the number of bytes at 100 percent of
-    /// the progress that it reports.
+    /// Runs `apt-get` on the private state, and returns its stdout. The percentages that
+    /// it prints become progress: 100 percent are `total` bytes.
     fn apt(&self, launcher: &Launcher, command: &[&str], total: u64) -> Result<String> {
         let mut args = apt::options(&self.dir, self.arch.name());
         args.extend(command.iter().map(OsString::from));

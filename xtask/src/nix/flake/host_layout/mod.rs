@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::bail;
 use crate::base::Plain;
 
-/// The most folders that a path is looked up through; more are a circle.
+/// How often a path may be moved; more moves are a circle.
 const MAX_MOVES: usize = 16;
 
 /// The parts of a host's configuration that decide where it reads its host key. `layout.nix` evaluates them.
@@ -45,13 +45,13 @@ pub struct KeyPlace {
     pub device: MountedDevice,
     /// Where the host mounts the file system.
     pub mounted_at: String,
-    /// The folder of the file system that the host has as its root folder of `etc/ssh`, such as `/persist`; `None` where
-    /// the key is not in such a folder.
+    /// The folder that contains `etc/ssh` with the key, such as `/persist`; empty for the root of the file system. `None`
+    /// where the key is not in a folder `etc/ssh`.
     pub folder: Option<String>,
-    /// The path of the key in `folder`, or in the file system.
+    /// The path of the key below `folder`, or below the root of the file system where `folder` is `None`.
     pub key: String,
-    /// The folder in the root of the file system by which it is recognised: `nix` or `store`.
-    pub mark: Option<&'static str>,
+    /// The folder that the root of the file system must have: `nix` or `store`; `None` where none is required.
+    pub required_folder: Option<&'static str>,
 }
 
 /// How a configuration names the partition of a file system.
@@ -81,11 +81,11 @@ impl HostLayout {
     pub fn key_place(&self) -> Result<Option<KeyPlace>> {
         let Some(keys) = self.host_keys.as_ref().filter(|_| !self.mounts.is_empty()) else { return Ok(None) };
         let Some(read) = keys.first() else {
-            bail!(Refused, "its services.openssh.hostKeys has no ed25519 key");
+            bail!(Refused, "services.openssh.hostKeys of the host has no ed25519 key");
         };
-        let kept = self.follow(read)?;
+        let kept = self.kept_at(read)?;
         let Some(mount) = innermost(&self.mounts, |mount| &mount.at, &kept) else {
-            bail!(Refused, "its configuration mounts no file system for the host key {read}");
+            bail!(Refused, "the configuration of the host mounts no file system for the host key {read}");
         };
         let device = mount.device(&kept)?;
         let path = below(&mount.at, &kept).filter(|path| *path != "/");
@@ -99,17 +99,23 @@ impl HostLayout {
             _ if mount.at == "/" => (Some(String::new()), path[1..].to_owned()),
             _ => (None, path[1..].to_owned()),
         };
-        Ok(Some(KeyPlace { device, mounted_at: mount.at.clone(), folder, key, mark: self.mark(mount) }))
+        Ok(Some(KeyPlace {
+            device,
+            mounted_at: mount.at.clone(),
+            folder,
+            key,
+            required_folder: self.required_folder(mount),
+        }))
     }
 
-    /// The path where the file at `path` is kept.
-    fn follow(&self, path: &str) -> Result<String> {
+    /// The path where the host keeps the file that it reads at `path`.
+    fn kept_at(&self, path: &str) -> Result<String> {
         let mut current = normal(path)?;
         for _ in 0..MAX_MOVES {
             let Some(moved) = innermost(&self.moved, |moved| &moved.path, &current) else {
                 return Ok(current);
             };
-            // What is mounted within a moved folder is not in the folder.
+            // A file system that is mounted inside the moved folder stays where it is.
             let inner = innermost(&self.mounts, |mount| &mount.at, &current);
             if inner.is_some_and(|mount| below(&moved.path, &mount.at).is_some_and(|rest| rest != "/")) {
                 return Ok(current);
@@ -117,11 +123,11 @@ impl HostLayout {
             let rest = below(&moved.path, &current).unwrap_or_default();
             current = normal(&format!("{}{rest}", moved.source))?;
         }
-        bail!(Refused, "its configuration moves {path} in a circle")
+        bail!(Refused, "the configuration of the host moves {path} in a circle")
     }
 
-    /// The folder that the root of the file system of `mount` must have.
-    fn mark(&self, mount: &Mount) -> Option<&'static str> {
+    /// The folder that the root of the file system of `mount` must have: that which leads to the store.
+    fn required_folder(&self, mount: &Mount) -> Option<&'static str> {
         let store = innermost(&self.mounts, |mount| &mount.at, "/nix/store")?;
         match mount.at.as_str() {
             "/" if store == mount => Some("nix"),
@@ -132,7 +138,7 @@ impl HostLayout {
 }
 
 impl Mount {
-    /// The partition, which has the file at `path`.
+    /// The partition, by its device. Errors name `path`, the file on it.
     fn device(&self, path: &str) -> Result<MountedDevice> {
         let at = &self.at;
         match self.file_system.as_deref() {
@@ -162,7 +168,7 @@ impl Mount {
     }
 }
 
-/// The item whose path has the longest part of `path`.
+/// The item whose path is the longest one that contains `path`.
 fn innermost<'a, T>(items: &'a [T], path_of: impl Fn(&T) -> &String, path: &str) -> Option<&'a T> {
     items.iter().filter(|item| below(path_of(item), path).is_some()).max_by_key(|item| path_of(item).len())
 }
@@ -176,7 +182,7 @@ fn below<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
     }
 }
 
-/// `path` without empty parts.
+/// `path` without empty parts and without `.`.
 fn normal(path: &str) -> Result<String> {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>();
     if !path.starts_with('/')
@@ -184,12 +190,12 @@ fn normal(path: &str) -> Result<String> {
         || parts.contains(&"..")
         || path.chars().any(char::is_control)
     {
-        bail!(Refused, "its configuration has the host key at {path:?}, which is no plain path");
+        bail!(Refused, "the configuration of the host has its key at {path:?}, which is no plain path");
     }
     Ok(parts.iter().map(|part| format!("/{part}")).collect())
 }
 
-/// `name` of `/dev/disk/by-label`, where udev writes other characters as `\x20`.
+/// The label that `name` of `/dev/disk/by-label` stands for: udev writes special characters as `\x20`.
 fn unescape(name: &str) -> String {
     let mut parts = name.split("\\x");
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();

@@ -20,74 +20,67 @@ fn found(keys: &[&str], mounts: &[Value], moved: &[[&str; 2]]) -> Result<Option<
 
 /// The place in a few words: device, mount point, folder and key.
 fn words(place: &KeyPlace) -> String {
-    let KeyPlace { device, mounted_at, folder, key, mark } = place;
-    format!("{device:?} at {mounted_at}: {folder:?} {key} {}", mark.unwrap_or("-"))
+    let KeyPlace { device, mounted_at, folder, key, required_folder } = place;
+    format!("{device:?} at {mounted_at}: {folder:?} {key} {}", required_folder.unwrap_or("-"))
+}
+
+const KEY_FILE: &str = "etc/ssh/ssh_host_ed25519_key";
+
+/// A host whose / is in memory.
+fn memory() -> [Value; 2] {
+    [mount("/", "none", "tmpfs"), mount("/nix", SD, "ext4")]
+}
+
+#[track_caller]
+fn assert_place(key: &str, mounts: &[Value], moved: &[[&str; 2]], expected: &str) {
+    assert_eq!(words(&found(&[key], mounts, moved).unwrap().unwrap()), expected, "{key} {moved:?}");
 }
 
 #[test]
 fn a_key_is_where_the_configuration_reads_it() {
     let stock = [mount("/", SD, "ext4"), mount("/boot/firmware", "/dev/disk/by-label/FIRMWARE", "vfat")];
-    let memory = [mount("/", "none", "tmpfs"), mount("/nix", SD, "ext4")];
-    let third = [mount("/", "/dev/mmcblk0p3", "ext4")];
-    let two = [
-        mount("/", "none", "tmpfs"),
-        mount("/nix", SD, "ext4"),
-        mount("/persist", "/dev/disk/by-uuid/AB-1", "auto"),
-    ];
-    let named = [mount("/", "/dev/disk/by-label/my\\x20root\\x2fx", "ext4")];
-    let sd = "Label(\"NIXOS_SD\")";
-    for (key, mounts, moved, expected) in [
-        (KEY, &stock[..], &[][..], format!("{sd} at /: Some(\"\") etc/ssh/ssh_host_ed25519_key nix")),
-        ("/persist/etc/ssh/k", &stock, &[], format!("{sd} at /: Some(\"/persist\") etc/ssh/k nix")),
-        ("/var/keys//host", &stock, &[], format!("{sd} at /: Some(\"\") var/keys/host nix")),
-        ("/nix/persist/etc/ssh/k", &memory, &[], format!("{sd} at /nix: Some(\"/persist\") etc/ssh/k store")),
-        ("/nix/keys/host", &memory, &[], format!("{sd} at /nix: None keys/host store")),
-        // impermanence: a file, a folder, and a folder of which a part is kept elsewhere.
-        (
-            KEY,
-            &memory,
-            &[[KEY, "/nix/p/etc/ssh/ssh_host_ed25519_key"]],
-            format!("{sd} at /nix: Some(\"/p\") etc/ssh/ssh_host_ed25519_key store"),
-        ),
-        (
-            KEY,
-            &memory,
-            &[["/etc/ssh", "/nix/persist/etc/ssh"]],
-            format!("{sd} at /nix: Some(\"/persist\") etc/ssh/ssh_host_ed25519_key store"),
-        ),
-        (
-            "/etc/ssh/k",
-            &memory,
-            &[["/etc", "/nix/a/etc"], ["/etc/ssh", "/nix/b"]],
-            format!("{sd} at /nix: None b/k store"),
-        ),
-        (
-            "/etc/ssh/k",
-            &memory,
-            &[["/etc", "/state/etc"], ["/state", "/nix/s"]],
-            format!("{sd} at /nix: Some(\"/s\") etc/ssh/k store"),
-        ),
-        ("/persist/etc/ssh/k", &two, &[], "Uuid(\"ab-1\") at /persist: Some(\"\") etc/ssh/k -".to_owned()),
-        (
-            "/persist/etc/ssh/k",
-            &two,
-            &[["/", "/nix/x"]],
-            "Uuid(\"ab-1\") at /persist: Some(\"\") etc/ssh/k -".to_owned(),
-        ),
-        (
-            KEY,
-            &third,
-            &[["/etc/sshd", "/x"]],
-            "Number(3) at /: Some(\"\") etc/ssh/ssh_host_ed25519_key nix".to_owned(),
-        ),
-        (
-            KEY,
-            &named,
-            &[],
-            "Label(\"my root/x\") at /: Some(\"\") etc/ssh/ssh_host_ed25519_key nix".to_owned(),
-        ),
+    for (key, expected) in [
+        (KEY, &*format!("Some(\"\") {KEY_FILE}")),
+        ("/persist/etc/ssh/k", "Some(\"/persist\") etc/ssh/k"),
+        ("/var/keys//host", "Some(\"\") var/keys/host"),
     ] {
-        assert_eq!(words(&found(&[key], mounts, moved).unwrap().unwrap()), expected, "{key} {moved:?}");
+        assert_place(key, &stock, &[], &format!("Label(\"NIXOS_SD\") at /: {expected} nix"));
+    }
+    for (key, expected) in
+        [("/nix/persist/etc/ssh/k", "Some(\"/persist\") etc/ssh/k"), ("/nix/keys/host", "None keys/host")]
+    {
+        assert_place(key, &memory(), &[], &format!("Label(\"NIXOS_SD\") at /nix: {expected} store"));
+    }
+}
+
+/// By impermanence: a file, a folder, a folder of which a part is kept elsewhere, and one after the other.
+#[test]
+fn a_key_that_is_kept_elsewhere_is_found_there() {
+    let kept = format!("/nix/p/{KEY_FILE}");
+    for (key, moved, expected) in [
+        (KEY, &[[KEY, &*kept]][..], &*format!("Some(\"/p\") {KEY_FILE}")),
+        (KEY, &[["/etc/ssh", "/nix/persist/etc/ssh"]], &*format!("Some(\"/persist\") {KEY_FILE}")),
+        ("/etc/ssh/k", &[["/etc", "/nix/a/etc"], ["/etc/ssh", "/nix/b"]], "None b/k"),
+        ("/etc/ssh/k", &[["/etc", "/state/etc"], ["/state", "/nix/s"]], "Some(\"/s\") etc/ssh/k"),
+    ] {
+        assert_place(key, &memory(), moved, &format!("Label(\"NIXOS_SD\") at /nix: {expected} store"));
+    }
+}
+
+#[test]
+fn the_device_of_a_file_system_names_its_partition() {
+    let third = [mount("/", "/dev/mmcblk0p3", "ext4")];
+    let named = [mount("/", "/dev/disk/by-label/my\\x20root\\x2fx", "ext4")];
+    let persist = mount("/persist", "/dev/disk/by-uuid/AB-1", "auto");
+    let two = [&memory()[..], &[persist]].concat();
+    let of_uuid = "Uuid(\"ab-1\") at /persist: Some(\"\") etc/ssh/k -";
+    for (key, mounts, moved, expected) in [
+        ("/persist/etc/ssh/k", &two[..], &[][..], of_uuid),
+        ("/persist/etc/ssh/k", &two, &[["/", "/nix/x"]], of_uuid),
+        (KEY, &third, &[["/etc/sshd", "/x"]], &format!("Number(3) at /: Some(\"\") {KEY_FILE} nix")),
+        (KEY, &named, &[], &format!("Label(\"my root/x\") at /: Some(\"\") {KEY_FILE} nix")),
+    ] {
+        assert_place(key, mounts, moved, expected);
     }
 }
 
@@ -95,7 +88,7 @@ fn a_key_is_where_the_configuration_reads_it() {
 fn a_key_on_no_partition_of_a_card_is_refused_with_the_reason() {
     let root = |device, file_system| [mount("/", device, file_system)];
     for (keys, mounts, moved, expected) in [
-        (&[][..], &root(SD, "ext4")[..], &[][..], "its services.openssh.hostKeys has no ed25519 key"),
+        (&[][..], &root(SD, "ext4")[..], &[][..], "services.openssh.hostKeys of the host has no ed25519 key"),
         (
             &[KEY],
             &root("none", "tmpfs"),
@@ -118,7 +111,7 @@ fn a_key_on_no_partition_of_a_card_is_refused_with_the_reason() {
             &[KEY],
             &[mount("/nix", SD, "ext4")],
             &[],
-            "its configuration mounts no file system for the host key",
+            "the configuration of the host mounts no file system for the host key",
         ),
         (&["/a/../b"], &root(SD, "ext4"), &[], "which is no plain path"),
         (&["etc/key"], &root(SD, "ext4"), &[], "which is no plain path"),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::super::Inode;
 use super::super::mapping::{self, ShortMap};
 use super::super::path::{MAX_LINKS, ROOT, split};
-use super::IsOnTheWay;
+use super::IsRelevant;
 
 /// The memory that all facts may take, in bytes. A NixOS system with 100,000 folders takes 2 MiB.
 const MAX_MEMORY: usize = 6 << 20;
@@ -23,39 +23,40 @@ pub struct FolderRun {
 
 /// The facts so far.
 pub struct Facts {
-    pub is_on_the_way: IsOnTheWay,
+    pub is_relevant: IsRelevant,
     folders: Vec<FolderRun>,
     /// The nodes of extent trees that are still ahead, with their folders.
     nodes: HashMap<u64, u32>,
-    /// A bit for each inode that is a file and not empty.
+    /// A bit for each inode, set if the inode is a file that is not empty.
     filled: Vec<u8>,
-    /// The targets of the links whose parts are all on the way.
+    /// The targets of the links all of whose parts are relevant.
     links: HashMap<u32, Vec<u8>>,
-    /// The entries on the way: the block that they stand in, their name and their inode.
+    /// The relevant entries: the block of each, its name and its inode.
     entries: Vec<(u64, Box<[u8]>, u32)>,
-    text: usize,
+    /// The memory of nodes, links and entries, in bytes.
+    counted: usize,
 }
 
 impl Facts {
-    pub fn new(is_on_the_way: IsOnTheWay) -> Self {
+    pub fn new(is_relevant: IsRelevant) -> Self {
         Self {
-            is_on_the_way,
+            is_relevant,
             folders: Vec::new(),
             nodes: HashMap::new(),
             filled: Vec::new(),
             links: HashMap::new(),
             entries: Vec::new(),
-            text: 0,
+            counted: 0,
         }
     }
 
-    /// Keeps what matters of `inode`; `None` where the facts take too much memory.
+    /// Keeps the facts of `inode`; `None` where the facts take too much memory.
     pub fn keep_inode(&mut self, inode: &Inode) -> Option<()> {
         if inode.is_folder() {
             match mapping::short_map(inode) {
                 ShortMap::Runs(runs) => self.keep_runs(inode.number, runs),
                 ShortMap::Nodes(nodes) => {
-                    self.text += OVERHEAD * nodes.len();
+                    self.counted += OVERHEAD * nodes.len();
                     self.nodes.extend(nodes.into_iter().map(|node| (node, inode.number)));
                 }
                 ShortMap::Unknown => {}
@@ -68,9 +69,9 @@ impl Facts {
             }
             self.filled[at] |= 1 << (inode.number % 8);
         } else if let Some(target) = inode.short_target() {
-            let is_kept = split(target).iter().all(|name| name == b".." || (self.is_on_the_way)(name));
+            let is_kept = split(target).iter().all(|name| name == b".." || (self.is_relevant)(name));
             if is_kept {
-                self.text += OVERHEAD + target.len();
+                self.counted += OVERHEAD + target.len();
                 self.links.insert(inode.number, target.to_vec());
             }
         }
@@ -88,10 +89,10 @@ impl Facts {
         Some(())
     }
 
-    /// Keeps the entries on the way in block `number`.
+    /// Keeps the relevant `entries` of block `number`.
     pub fn keep_entries(&mut self, number: u64, entries: Vec<(Box<[u8]>, u32)>) -> Option<()> {
         for (name, inode) in entries {
-            self.text += OVERHEAD + name.len();
+            self.counted += OVERHEAD + name.len();
             self.entries.push((number, name, inode));
         }
         self.check_memory(0)
@@ -100,7 +101,7 @@ impl Facts {
     /// `None` where the facts and `more` bytes take too much memory.
     fn check_memory(&self, more: usize) -> Option<()> {
         let folders = self.folders.len() * size_of::<FolderRun>();
-        (folders + self.filled.len() + self.text + more <= MAX_MEMORY).then_some(())
+        (folders + self.filled.len() + self.counted + more <= MAX_MEMORY).then_some(())
     }
 
     /// The files that the facts lead to.
@@ -118,7 +119,7 @@ impl Facts {
     }
 }
 
-/// The files on the way that a file system has.
+/// The folders, files and links of a file system, as far as they are relevant.
 #[derive(Default)]
 pub struct FoundFiles {
     /// The entries of folders by the inode of the folder.
@@ -128,9 +129,9 @@ pub struct FoundFiles {
 }
 
 impl FoundFiles {
-    /// The names of the files in the folder at `path` that are not empty and have a name that `is_wanted`, each with its
-    /// inode. Links are followed.
-    pub fn filled_files(&self, path: &str, is_wanted: IsOnTheWay) -> Vec<(&[u8], u32)> {
+    /// The files in the folder at `path` that are not empty and whose name `is_wanted`: their names and inodes. Links are
+    /// followed.
+    pub fn filled_files(&self, path: &str, is_wanted: IsRelevant) -> Vec<(&[u8], u32)> {
         let Some(walked) = self.walk(&[ROOT], path.as_bytes()) else { return Vec::new() };
         let entries = walked.last().and_then(|folder| self.folders.get(folder));
         let names = entries.into_iter().flatten().map(|(name, _)| &**name).filter(|name| is_wanted(name));
@@ -146,8 +147,8 @@ impl FoundFiles {
         byte.is_some_and(|byte| byte & 1 << (inode % 8) != 0)
     }
 
-    /// The inodes from the root to `path`, which begins at the last of the inodes `from`. On a host whose /nix is this
-    /// file system, a link to /nix leads to its root.
+    /// The inodes from the root to `path`, which is relative to the last of the inodes `from`. A link to /nix leads to the
+    /// root if the file system has no /nix: it is mounted at /nix then.
     fn walk(&self, from: &[u32], path: &[u8]) -> Option<Vec<u32>> {
         let mut walked = from.to_vec();
         let mut ahead = split(path);

@@ -1,6 +1,6 @@
 //! Finding a few files in an ext4 file system that is read once, from its start to its end, such as that of a compressed
-//! image. Inodes and folders come long before it is known which of them matter, so only facts are kept: the runs of all
-//! folders, which files are not empty, and the entries and links with names on the way to a wanted file.
+//! image. Inodes and folders are read long before it is known which of them matter. So only a few facts are kept: the
+//! blocks of all folders, which files are not empty, and the entries and links with relevant names.
 //!
 //! Checksums are not verified and the journal is not replayed: the result is for a warning.
 
@@ -17,13 +17,13 @@ pub use facts::FoundFiles;
 /// How much of a file system is kept for its superblock and its group descriptors, in bytes.
 const MAX_HEAD: usize = 1 << 20;
 
-/// Whether a name is that of a wanted file, or of a folder on the way to one.
-pub type IsOnTheWay = fn(&[u8]) -> bool;
+/// Whether a name is relevant: it can be a part of the path of a wanted file.
+pub type IsRelevant = fn(&[u8]) -> bool;
 
 /// An ext4 file system that is read from its start to its end.
 pub struct StreamedExt4 {
     size: u64,
-    is_on_the_way: IsOnTheWay,
+    is_relevant: IsRelevant,
     state: State,
 }
 
@@ -31,7 +31,7 @@ enum State {
     /// The bytes so far, while the group descriptors are not complete.
     Head(Vec<u8>),
     Blocks(Box<Blocks>),
-    /// No file system that is understood, or one that takes too much memory.
+    /// The file system is not supported, damaged, or takes too much memory.
     Unknown,
 }
 
@@ -42,15 +42,15 @@ struct Blocks {
     tables: Vec<(u64, u32)>,
     /// The number of the next block.
     next: u64,
-    /// The beginning of the next block.
-    begun: Vec<u8>,
+    /// The bytes of the next block so far.
+    partial: Vec<u8>,
     facts: Facts,
 }
 
 impl StreamedExt4 {
     /// Reads a partition of `size` bytes.
-    pub fn new(size: u64, is_on_the_way: IsOnTheWay) -> Self {
-        Self { size, is_on_the_way, state: State::Head(Vec::new()) }
+    pub fn new(size: u64, is_relevant: IsRelevant) -> Self {
+        Self { size, is_relevant, state: State::Head(Vec::new()) }
     }
 
     /// Takes the next `bytes`.
@@ -63,9 +63,9 @@ impl StreamedExt4 {
                 }
             }
             State::Head(head) => {
-                // The head ends within the limit or not at all, so that no more need be kept.
+                // The head stays within `MAX_HEAD`: `Blocks::begin` gives up where the descriptors end later.
                 head.extend_from_slice(bytes);
-                match Blocks::begin(head, self.size, self.is_on_the_way) {
+                match Blocks::begin(head, self.size, self.is_relevant) {
                     Begin::Incomplete => {}
                     Begin::Unknown => self.state = State::Unknown,
                     Begin::Complete(blocks) => self.state = State::Blocks(blocks),
@@ -74,7 +74,7 @@ impl StreamedExt4 {
         }
     }
 
-    /// The files that were found; none where the file system is not understood.
+    /// The files that were found; none where the file system is unknown.
     pub fn finish(self) -> FoundFiles {
         match self.state {
             State::Blocks(blocks) => blocks.facts.resolve(),
@@ -91,26 +91,24 @@ enum Begin {
 
 impl Blocks {
     /// Reads the superblock and the group descriptors in `head`, and the blocks in it.
-    fn begin(head: &[u8], size: u64, is_on_the_way: IsOnTheWay) -> Begin {
+    fn begin(head: &[u8], size: u64, is_relevant: IsRelevant) -> Begin {
         let start = usize::try_from(START).unwrap_or_default();
         let Some(superblock) = head.get(start..2 * start) else { return Begin::Incomplete };
         let Ok(superblock) = Superblock::parse(superblock, size) else { return Begin::Unknown };
-        let begin = superblock.descriptor_table() * superblock.block_size;
-        let list = begin..begin.saturating_add(superblock.groups() * superblock.descriptor_size);
-        let [Ok(begin), Ok(end)] = [list.start, list.end].map(usize::try_from) else {
-            return Begin::Unknown;
-        };
-        if end > MAX_HEAD {
+        let first = superblock.descriptor_table() * superblock.block_size;
+        let last = first.saturating_add(superblock.groups() * superblock.descriptor_size);
+        let [Ok(first), Ok(last)] = [first, last].map(usize::try_from) else { return Begin::Unknown };
+        if last > MAX_HEAD {
             return Begin::Unknown;
         }
-        let Some(list) = head.get(begin..end) else { return Begin::Incomplete };
-        let descriptors = list.chunks_exact(usize::try_from(superblock.descriptor_size).unwrap_or(64));
+        let Some(table) = head.get(first..last) else { return Begin::Incomplete };
+        let descriptors = table.chunks_exact(usize::try_from(superblock.descriptor_size).unwrap_or(64));
         let starts = descriptors.map(|descriptor| superblock.inode_table(descriptor));
         let Ok(starts) = starts.collect::<Result<Vec<_>, _>>() else { return Begin::Unknown };
         let mut tables = starts.into_iter().zip(0..).collect::<Vec<_>>();
         tables.sort_unstable();
-        let facts = Facts::new(is_on_the_way);
-        let mut blocks = Self { superblock, tables, next: 0, begun: Vec::new(), facts };
+        let facts = Facts::new(is_relevant);
+        let mut blocks = Self { superblock, tables, next: 0, partial: Vec::new(), facts };
         match blocks.feed(head) {
             Some(()) => Begin::Complete(Box::new(blocks)),
             None => Begin::Unknown,
@@ -120,48 +118,49 @@ impl Blocks {
     /// Takes the next `bytes`; `None` where the facts take too much memory.
     fn feed(&mut self, mut bytes: &[u8]) -> Option<()> {
         let size = usize::try_from(self.superblock.block_size).ok()?;
-        if !self.begun.is_empty() {
-            let missing = size - self.begun.len();
+        if !self.partial.is_empty() {
+            let missing = size - self.partial.len();
             let (first, rest) = bytes.split_at(missing.min(bytes.len()));
-            self.begun.extend_from_slice(first);
+            self.partial.extend_from_slice(first);
             bytes = rest;
-            if self.begun.len() < size {
+            if self.partial.len() < size {
                 return Some(());
             }
-            let block = std::mem::take(&mut self.begun);
-            self.block(&block)?;
+            let block = std::mem::take(&mut self.partial);
+            self.take_block(&block)?;
         }
         let blocks = bytes.chunks_exact(size);
-        self.begun.extend_from_slice(blocks.remainder());
-        blocks.into_iter().try_for_each(|block| self.block(block))
+        self.partial.extend_from_slice(blocks.remainder());
+        blocks.into_iter().try_for_each(|block| self.take_block(block))
     }
 
-    fn block(&mut self, bytes: &[u8]) -> Option<()> {
+    /// Keeps the facts in the next block; `None` where they take too much memory.
+    fn take_block(&mut self, bytes: &[u8]) -> Option<()> {
         let number = self.next;
         self.next += 1;
-        match self.table_of(number) {
-            Some(first) => self.inodes(first, bytes),
+        match self.first_inode_in(number) {
+            Some(first) => self.keep_inodes(first, bytes),
             None if self.facts.keep_node(number, bytes).is_some() => Some(()),
-            None if may_be_folder(bytes) => self.folder_block(number, bytes),
+            None if may_be_folder(bytes) => self.keep_folder_block(number, bytes),
             None => Some(()),
         }
     }
 
     /// The number of the first inode in block `number`, if this is part of an inode table.
-    fn table_of(&self, number: u64) -> Option<u32> {
-        let index = self.tables.partition_point(|(start, _)| *start <= number).checked_sub(1)?;
-        let (start, group) = self.tables[index];
-        let ahead = number - start;
+    fn first_inode_in(&self, number: u64) -> Option<u32> {
+        let table = self.tables.partition_point(|(start, _)| *start <= number).checked_sub(1)?;
+        let (start, group) = self.tables[table];
+        let index = number - start;
         let superblock = &self.superblock;
-        if ahead >= superblock.inode_table_blocks() {
+        if index >= superblock.inode_table_blocks() {
             return None;
         }
-        let in_table = u32::try_from(ahead * superblock.block_size / superblock.inode_size).ok()?;
-        group.checked_mul(superblock.inodes_in_group)?.checked_add(in_table)?.checked_add(1)
+        let inodes_before = u32::try_from(index * superblock.block_size / superblock.inode_size).ok()?;
+        group.checked_mul(superblock.inodes_in_group)?.checked_add(inodes_before)?.checked_add(1)
     }
 
-    /// Keeps what matters of the inodes in `bytes`, whose first has the number `first`.
-    fn inodes(&mut self, first: u32, bytes: &[u8]) -> Option<()> {
+    /// Keeps the facts of the inodes in `bytes`, the first of which has the number `first`.
+    fn keep_inodes(&mut self, first: u32, bytes: &[u8]) -> Option<()> {
         let size = usize::try_from(self.superblock.inode_size).ok()?;
         for (slot, number) in bytes.chunks_exact(size).zip(first..) {
             let links = le16(&slot[0x1a..]);
@@ -176,12 +175,12 @@ impl Blocks {
         Some(())
     }
 
-    /// Keeps the entries on the way of a block that may be one of a folder.
-    fn folder_block(&mut self, number: u64, bytes: &[u8]) -> Option<()> {
+    /// Keeps the relevant entries of block `number`, if it is one of a folder.
+    fn keep_folder_block(&mut self, number: u64, bytes: &[u8]) -> Option<()> {
         let mut entries = Vec::new();
-        let is_on_the_way = self.facts.is_on_the_way;
+        let is_relevant = self.facts.is_relevant;
         let mut each = |name: &[u8], inode| {
-            if is_on_the_way(name) {
+            if is_relevant(name) {
                 entries.push((name.into(), inode));
             }
         };

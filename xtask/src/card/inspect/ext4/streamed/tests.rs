@@ -10,13 +10,13 @@ fn is_key(name: &[u8]) -> bool {
     name.starts_with(b"key")
 }
 
-fn is_on_the_way(name: &[u8]) -> bool {
+fn is_relevant(name: &[u8]) -> bool {
     is_key(name) || matches!(name, b"etc" | b"ssh" | b"persist" | b"nix")
 }
 
 /// What is found of `bytes`, which come in parts of `part` bytes.
 fn streamed(bytes: &[u8], part: usize) -> FoundFiles {
-    let mut stream = StreamedExt4::new(bytes.len() as u64, is_on_the_way);
+    let mut stream = StreamedExt4::new(bytes.len() as u64, is_relevant);
     bytes.chunks(part).for_each(|part| stream.feed(part));
     stream.finish()
 }
@@ -113,7 +113,7 @@ fn deleted_files_are_not_found() {
 #[test]
 fn the_memory_is_limited() {
     let mut bytes = made(&["-b", "1024", "-O", "^metadata_csum,^has_journal", "-N", "1000000"], 400);
-    let stream = StreamedExt4::new(bytes.len() as u64, is_on_the_way);
+    let stream = StreamedExt4::new(bytes.len() as u64, is_relevant);
     let State::Blocks(blocks) = fed(stream, &bytes).state else { panic!("not understood") };
     let inode = [&0o40755_u16.to_le_bytes()[..], &[0; 24], &[1, 0]].concat();
     for (start, _) in blocks.tables {
@@ -128,7 +128,7 @@ fn the_memory_is_limited() {
     }
     let mut state = None;
     let memory = allocation_counter::measure(|| {
-        let stream = StreamedExt4::new(bytes.len() as u64, is_on_the_way);
+        let stream = StreamedExt4::new(bytes.len() as u64, is_relevant);
         state = Some(fed(stream, &bytes).state);
     });
     assert!(matches!(state, Some(State::Unknown)));
@@ -155,7 +155,7 @@ fn fuzz() {
     // The content ends early, so that changes meet what matters.
     let samples = samples.map(|bytes| bytes[..160 << 10].to_vec());
     crate::base::fuzz::check(&samples.each_ref().map(Vec::as_slice), |bytes| {
-        let mut stream = StreamedExt4::new(1 << 20, is_on_the_way);
+        let mut stream = StreamedExt4::new(1 << 20, is_relevant);
         bytes.chunks(10_000).for_each(|part| stream.feed(part));
         names(&stream.finish(), "etc/ssh")
     });
