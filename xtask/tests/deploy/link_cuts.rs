@@ -88,6 +88,12 @@ fn deploy_with(fixture: &Fixture, cut: &Cut) -> (i32, String) {
     (child.wait().expect("waiting for the binary").code().unwrap_or(-1), output)
 }
 
+/// Deploys. The host waits longer for its confirmation than a busy machine takes for it.
+#[track_caller]
+fn deploy_without_a_cut(fixture: &Fixture) {
+    fixture.deploy(&["--", "--confirm-timeout", "120"]).assert_code(0);
+}
+
 #[track_caller]
 fn assert_survives(cuts: &[Cut]) {
     let mut fixture = Fixture::new();
@@ -96,12 +102,12 @@ fn assert_survives(cuts: &[Cut]) {
             .map(str::to_owned)
             .to_vec();
     fixture.set_profile("old", ":");
-    fixture.deploy(&[]).assert_code(0);
+    deploy_without_a_cut(&fixture);
     for (number, cut) in cuts.iter().enumerate() {
         let old = format!("old{number}");
         let new = format!("new{number}");
         fixture.set_profile(&old, ":");
-        fixture.deploy(&[]).assert_code(0);
+        deploy_without_a_cut(&fixture);
         fixture.set_profile(&new, "sleep 1");
         let (code, output) = deploy_with(&fixture, cut);
         fixture.machine.wait_for_the_end_of_activations();
@@ -118,7 +124,7 @@ fn assert_survives(cuts: &[Cut]) {
             "{} + {} ms: exit code {code}, and the host has {systems:?}\n{output}",
             cut.marker, cut.after
         );
-        fixture.deploy(&[]).assert_code(0);
+        deploy_without_a_cut(&fixture);
         fixture.assert_runs(&new);
     }
 }

@@ -51,15 +51,16 @@ pub fn add_queries(query: &mut Query, target: &Target) {
     let users = activation_users(target);
     let sudo = target.sudo.as_deref().and_then(without_prompt);
     for (name, command) in [
+        // The oldest process of root. A `pgrep` without this option prints nothing.
+        ("pgrep", "pgrep -U root -o .".to_owned()),
+        // Asked for first: what is read after the end of an activation is what it left.
+        ("activation", format!("pgrep -U {users} -f '{ACTIVATION}'")),
         ("current", "readlink -f /run/current-system".to_owned()),
         ("booted", "readlink -f /run/booted-system".to_owned()),
         ("profile", format!("readlink -f {}", shell::quote(&target.link))),
         ("offered", format!("readlink -f {}/activate", target.path)),
         ("boot", "cat /proc/sys/kernel/random/boot_id".to_owned()),
         ("folder", format!("stat -L -c %d:%i {}", shell::quote(folder(&target.link)))),
-        // The oldest process of root. A `pgrep` without this option prints nothing.
-        ("pgrep", "pgrep -U root -o .".to_owned()),
-        ("activation", format!("pgrep -U {users} -f '{ACTIVATION}'")),
         ("failed", format!("systemctl --failed --no-legend --plain || echo {UNITS_UNKNOWN}")),
         ("way-back", format!("ls {}", shell::quote(&format!("{}/deploy-rs-activate", target.link)))),
         ("switch", format!("ls {}", shell::quote(&format!("{}/bin/switch-to-configuration", target.link)))),
