@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
 pub mod card;
+mod console;
+mod emulator;
 mod qmp;
 
 use std::collections::BTreeMap;
@@ -11,13 +13,14 @@ use std::fs;
 use std::io::{BufReader, Read as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde_json::json;
 
-use card::{Lab, SYSTEM_1, SYSTEM_2, command, lab, run};
+use card::{SYSTEM_1, SYSTEM_2, command, lab, run};
+use console::Console;
 use qmp::Qmp;
 
 /// How long to wait for a guest: a deadline of a trial and two boots, where the machine is busy.
@@ -39,17 +42,15 @@ pub struct Guest {
     _socket: tempfile::TempDir,
 }
 
-/// The lines of a console.
-#[derive(Default)]
-struct Console {
-    lines: Mutex<Vec<String>>,
-    changed: Condvar,
-}
-
 impl Guest {
     /// Boots a copy of `card`.
     pub fn power_on(card: &Path) -> Self {
-        Self::start(card, None, &[])
+        Self::start(card, |card, port| emulator::virt(card, None, port))
+    }
+
+    /// Boots a copy of `card` on a Pi 3, and records all writes to it in the file `record`. The Pi has no network.
+    pub fn power_on_pi_3(card: &Path, record: Option<&Path>) -> Self {
+        Self::start(card, |card, _| emulator::pi_3(card, record))
     }
 
     /// Boots a copy of `card`, and waits until sshd answers.
@@ -71,7 +72,11 @@ impl Guest {
 
     fn restore_with(saved: &Saved, record: Option<&Path>) -> Self {
         let incoming = format!("exec:cat '{}'", saved.state.display());
-        let guest = Self::start(&saved.card, record, &["-incoming", &incoming]);
+        let guest = Self::start(&saved.card, |card, port| {
+            let mut command = emulator::virt(card, record, port);
+            command.args(["-incoming", &incoming]);
+            command
+        });
         guest.qmp.lock().unwrap().resume();
         // Its clock has stopped with it.
         let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
@@ -79,29 +84,16 @@ impl Guest {
         guest
     }
 
-    fn start(card: &Path, record: Option<&Path>, more: &[&str]) -> Self {
+    fn start(card: &Path, emulator: impl FnOnce(&Path, u16) -> Command) -> Self {
         let copy = tempfile::NamedTempFile::new_in(lab().path("")).unwrap().into_temp_path();
         run("cp", &["--sparse=always", card.to_str().unwrap(), copy.to_str().unwrap()]);
         let socket = tempfile::tempdir().unwrap();
         let qmp = socket.path().join("qmp");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut child = command("qemu-system-aarch64")
-            .args(["-M", "virt,gic-version=3", "-cpu", "max,pauth=off,sve=off", "-smp", "1", "-m", "512M"])
-            // With a small cache of translated code a reboot does not wait for the invalidation of all of it.
-            .args(["-accel", "tcg,tb-size=48"])
-            .arg("-bios")
-            .arg(Lab::parts().join("emulator/u-boot.bin"))
-            .arg("-drive")
-            .arg(drive(&copy, record))
-            .args(["-device", "virtio-blk-pci,drive=card"])
-            .arg("-netdev")
-            .arg(format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"))
-            .args(["-device", "virtio-net-pci,netdev=net,romfile="])
-            .args(["-device", "i6300esb", "-action", "watchdog=reset"])
-            .args(["-serial", "stdio", "-display", "none", "-monitor", "none"])
+        let mut child = emulator(&copy, port)
+            .args(["-display", "none", "-monitor", "none"])
             .arg("-qmp")
             .arg(format!("unix:{},server=on,wait=off", qmp.display()))
-            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -121,6 +113,15 @@ impl Guest {
         self.qmp.lock().unwrap().execute("quit", &json!({}));
         run("cp", &["--sparse=always", self.card.to_str().unwrap(), saved.card.to_str().unwrap()]);
         saved
+    }
+
+    /// Ends the guest like a power cut after a sync, and returns its card as the file `name` of the lab.
+    pub fn into_card(self, name: &str) -> PathBuf {
+        let path = lab().path(name);
+        self.run("sync");
+        self.qmp.lock().unwrap().execute("quit", &json!({}));
+        run("cp", &["--sparse=always", self.card.to_str().unwrap(), path.to_str().unwrap()]);
+        path
     }
 
     /// Ends the guest, whose writes are on its card then.
@@ -190,7 +191,7 @@ impl Guest {
 
     /// Lets the guest reboot, and returns the number of lines on its console before.
     pub fn begin_reboot(&self) -> usize {
-        let from = self.console.lines.lock().unwrap().len();
+        let from = self.console.len();
         let _ = self.try_run("systemctl --no-block reboot");
         from
     }
@@ -204,21 +205,12 @@ impl Guest {
     /// Waits until the console has printed `text`, which it has not before line `from`; returns the number of the next line.
     #[track_caller]
     pub fn wait_for_line(&self, text: &str, from: usize) -> usize {
-        let end = Instant::now() + LIMIT;
-        let mut lines = self.console.lines.lock().unwrap();
-        loop {
-            if let Some(at) = lines.iter().skip(from).position(|line| line.contains(text)) {
-                return from + at + 1;
-            }
-            let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no \"{text}\" on the console\n{}", excerpt(&lines));
-            lines = self.console.changed.wait_timeout(lines, left).unwrap().0;
-        }
+        self.console.wait_for(text, from, LIMIT)
     }
 
     /// Line `number` of the console.
     pub fn line(&self, number: usize) -> String {
-        self.console.lines.lock().unwrap()[number].clone()
+        self.console.line(number)
     }
 
     /// Waits until `command` succeeds. Each attempt costs the guest a second.
@@ -248,40 +240,7 @@ impl Guest {
     }
 
     fn excerpt(&self) -> String {
-        excerpt(&self.console.lines.lock().unwrap())
-    }
-}
-
-/// The drive with the file `card`. Only a recorded one passes on what the guest flushes.
-fn drive(card: &Path, record: Option<&Path>) -> String {
-    let card = card.display();
-    match record {
-        None => format!("file={card},if=none,id=card,format=raw,cache=unsafe"),
-        Some(record) => {
-            fs::write(record, "").unwrap();
-            format!(
-                "driver=blklogwrites,if=none,id=card,cache=writeback,file.driver=raw,file.file.driver=file,\
-                 file.file.filename={card},log.driver=file,log.filename={},log-sector-size=512",
-                record.display()
-            )
-        }
-    }
-}
-
-/// The last of `lines`.
-fn excerpt(lines: &[String]) -> String {
-    lines[lines.len().saturating_sub(25)..].join("\n")
-}
-
-impl Console {
-    fn fill(&self, mut output: impl std::io::BufRead) {
-        let mut line = Vec::new();
-        while output.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
-            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            self.lines.lock().unwrap().push(text);
-            self.changed.notify_all();
-            line.clear();
-        }
+        self.console.excerpt()
     }
 }
 

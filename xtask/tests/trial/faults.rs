@@ -47,6 +47,10 @@ impl Fault<'_> {
 const OWN_KERNEL: &str = "k=/nix/store/mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm-linux; cp -r /nix/store/k*-linux $k; \
                           for f in kernel:Image initrd:initrd; do ln -sfn $k/${f#*:} $s/${f%:*}; done";
 
+/// Lets the second system panic right after its initrd.
+pub const PANIC: &str = "printf '#!/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-busybox/bin/sh\\n\
+                         echo c >/proc/sysrq-trigger\\n' >$s/init";
+
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
 fn a_kernel_that_panics_without_a_root() {
@@ -57,8 +61,7 @@ fn a_kernel_that_panics_without_a_root() {
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
 fn a_kernel_that_panics_after_the_initrd() {
-    let change = "printf '#!/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-busybox/bin/sh\\necho c >/proc/sysrq-trigger\\n' >$s/init";
-    Fault { change, ..Fault::default() }.sends_the_host_back();
+    Fault { change: PANIC, ..Fault::default() }.sends_the_host_back();
 }
 
 #[test]

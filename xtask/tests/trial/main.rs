@@ -7,6 +7,7 @@ mod faults;
 mod formats;
 #[path = "../guest/mod.rs"]
 mod guest;
+mod pi_3;
 mod stock;
 #[path = "../support/mod.rs"]
 mod support;

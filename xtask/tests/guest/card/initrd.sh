@@ -15,8 +15,11 @@ for module in crc16 mbcache crc32c_generic jbd2 ext4 bcm2835 bcm2835_wdt virtio_
 done
 # Longer than on a Pi: the emulator may have to wait for a busy machine.
 insmod /modules/i6300esb.ko heartbeat=60
-# An open watchdog stays armed until systemd takes it over. The emulated raspi3b would reset at once.
-if [ -e /dev/watchdog ] && [ "$(word watchdog)" != off ]; then echo >/dev/watchdog; fi
+# An open watchdog stays armed until systemd takes it over. The emulated Pi 3 would reset at once.
+case $(tr -d '\0' </proc/device-tree/model 2>/dev/null) in
+    Raspberry*) ;;
+    *) [ ! -e /dev/watchdog ] || echo >/dev/watchdog ;;
+esac
 
 case $(word fault) in
     initrd-hangs) echo "guest: the initrd hangs" && while :; do sleep 1000; done ;;

@@ -9,6 +9,10 @@ mount --bind @debian@/usr usr
 for name in bin lib sbin; do ln -sfn usr/$name $name; done
 cp -a @debian@/etc/. etc/
 cp -a "$system/etc/." etc/
+# As `raspberryPi.trial.watchdog = null`, which the emulated Pi 3 needs.
+case $(tr -d '\0' </proc/device-tree/model 2>/dev/null) in
+    Raspberry*) sed -i /RuntimeWatchdogSec/d etc/systemd/system.conf.d/guest.conf ;;
+esac
 ln -sfn /run var/run
 ln -sfn "$system" run/booted-system
 ln -sfn "$system" run/current-system

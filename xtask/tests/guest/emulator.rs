@@ -1,0 +1,61 @@
+//! The machines of the guests, as commands of QEMU.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::card::{Lab, command};
+
+/// QEMU's own machine, with `card` behind virtio, a watchdog, and ssh at `port` of 127.0.0.1. The writes to the card are
+/// recorded in the file `record`.
+pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
+    let mut command = command("qemu-system-aarch64");
+    command
+        .args(["-M", "virt,gic-version=3", "-cpu", "max,pauth=off,sve=off", "-smp", "1", "-m", "512M"])
+        // With a small cache of translated code a reboot does not wait for the invalidation of all of it.
+        .args(["-accel", "tcg,tb-size=48"])
+        .arg("-bios")
+        .arg(Lab::parts().join("emulator/u-boot.bin"))
+        .arg("-drive")
+        .arg(drive(card, record, "if=none,id=card"))
+        .args(["-device", "virtio-blk-pci,drive=card"])
+        .arg("-netdev")
+        .arg(format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"))
+        .args(["-device", "virtio-net-pci,netdev=net,romfile="])
+        .args(["-device", "i6300esb", "-action", "watchdog=reset", "-serial", "stdio"]);
+    command
+}
+
+/// A Raspberry Pi 3 with `card` in its slot, the U-Boot of the card, and its console on the second serial port.
+pub fn pi_3(card: &Path, record: Option<&Path>) -> Command {
+    // An SD card has a power of two of bytes.
+    let file = fs::File::options().write(true).open(card).unwrap();
+    file.set_len(file.metadata().unwrap().len().next_power_of_two()).unwrap();
+    let parts = Lab::parts();
+    let mut command = command("qemu-system-aarch64");
+    command
+        .args(["-M", "raspi3b", "-kernel"])
+        .arg(parts.join("u-boot/u-boot.bin"))
+        .arg("-dtb")
+        .arg(parts.join("kernel/dtbs/broadcom/bcm2837-rpi-3-b.dtb"))
+        .arg("-drive")
+        .arg(drive(card, record, "if=sd"))
+        .args(["-serial", "null", "-serial", "stdio"]);
+    command
+}
+
+/// The drive with the file `card`. Only a recorded one passes on what the guest flushes.
+fn drive(card: &Path, record: Option<&Path>, place: &str) -> String {
+    let card = card.display();
+    match record {
+        None => format!("file={card},{place},format=raw,cache=unsafe"),
+        Some(record) => {
+            fs::write(record, "").unwrap();
+            format!(
+                "driver=blklogwrites,{place},cache=writeback,file.driver=raw,file.file.driver=file,\
+                 file.file.filename={card},log.driver=file,log.filename={},log-sector-size=512",
+                record.display()
+            )
+        }
+    }
+}
