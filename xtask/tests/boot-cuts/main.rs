@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use cut::cut_everywhere;
 use guest::Guest;
 use guest::card::{SYSTEM_1, SYSTEM_2, lab, run, saved};
-use recording::{Write, record_deploy};
+use recording::{Write, record_deploy, record_uboot_of_a_pi_3};
 use uboot_view::{Entry, View};
 
 /// How often each cut is made with a loss.
@@ -27,21 +27,21 @@ const OLD: Entry = Entry { label: "nixos-default", system: SYSTEM_1 };
 const TRIAL: Entry = Entry { label: "nixos-trial", system: SYSTEM_2 };
 const NEW: Entry = Entry { label: "nixos-default", system: SYSTEM_2 };
 
-/// What U-Boot starts after each cut, and how often.
-fn count(writes: &[Write], rounds: u32) -> BTreeMap<Result<Entry, String>, u32> {
+/// What U-Boot starts after each cut of `writes` to the card `base`, and how often.
+fn count(base: &Path, writes: &[Write], rounds: u32) -> BTreeMap<Result<Entry, String>, u32> {
     let view = View::of(&saved().card);
     let mut outcomes = BTreeMap::new();
-    cut_everywhere(&saved().card, writes, rounds, |_, _, card| {
+    cut_everywhere(base, writes, rounds, |_, _, card| {
         *outcomes.entry(view.start(card)).or_default() += 1;
     });
     outcomes
 }
 
 /// Copies of `count` cuts with a loss, spread over all writes, each with the entry that is to be started.
-fn samples(writes: &[Write], count: usize) -> Vec<(PathBuf, Entry)> {
+fn samples(base: &Path, writes: &[Write], count: usize) -> Vec<(PathBuf, Entry)> {
     let view = View::of(&saved().card);
     let mut samples = Vec::new();
-    cut_everywhere(&saved().card, writes, 1, |number, round, card| {
+    cut_everywhere(base, writes, 1, |number, round, card| {
         let is_due = number * count / writes.len() >= samples.len();
         if round == 1 && is_due && samples.len() < count {
             let path = lab().path(&format!("sample-{number}.img"));
@@ -52,22 +52,21 @@ fn samples(writes: &[Write], count: usize) -> Vec<(PathBuf, Entry)> {
     samples
 }
 
-/// Boots `card`, and asserts that U-Boot starts `entry`.
+/// Asserts that the U-Boot of `guest` starts `entry`.
 #[track_caller]
-fn assert_uboot_starts(card: &Path, entry: &Entry) -> Guest {
-    let guest = Guest::power_on(card);
+fn assert_starts(guest: &Guest, entry: &Entry) {
     let after = guest.wait_for_line("append: init=", 0);
     let line = guest.line(after - 1);
     assert!(line.contains(&format!("init={}/init ", entry.system)), "{line}: {entry:?}");
     let is_trial = (0..after).any(|number| guest.line(number).contains("trial: nixos-trial, once"));
-    assert_eq!(is_trial, entry.label == TRIAL.label, "{}: {entry:?}", card.display());
-    guest
+    assert_eq!(is_trial, entry.label == TRIAL.label, "{entry:?}");
 }
 
 /// Boots `card`, and asserts that the host runs the system of `entry`, and says so.
 #[track_caller]
 fn assert_host_runs(card: &Path, entry: &Entry) {
-    let guest = assert_uboot_starts(card, entry);
+    let guest = Guest::power_on(card);
+    assert_starts(&guest, entry);
     guest.wait_for_ssh();
     let status = guest.status();
     let blessed = if *entry == TRIAL { SYSTEM_1 } else { entry.system };
@@ -85,15 +84,15 @@ fn assert_host_runs(card: &Path, entry: &Entry) {
 fn a_power_cut_at_any_write_of_a_deploy_needs_no_hand() {
     let writes = record_deploy("deploy.log", ":");
     assert!(writes.len() > 100, "{} writes", writes.len());
-    let outcomes = count(&writes, ROUNDS);
+    let outcomes = count(&saved().card, &writes, ROUNDS);
     println!("{} writes: {outcomes:?}", writes.len());
     let starts = outcomes.keys().cloned().collect::<Vec<_>>();
     assert_eq!(starts, [Ok(OLD), Ok(NEW), Ok(TRIAL)], "{outcomes:?}");
     let cuts = std::env::var("XTASK_CUTS").map_or(IN_UBOOT, |text| text.parse().unwrap());
-    let samples = samples(&writes, cuts);
+    let samples = samples(&saved().card, &writes, cuts);
     assert_eq!(samples.len(), cuts);
     for (card, entry) in &samples {
-        drop(assert_uboot_starts(card, entry));
+        assert_starts(&Guest::power_on(card), entry);
     }
     // Linux boots from the first cut of a trial, and from the last cut.
     let trial = samples.iter().find(|(_, entry)| *entry == TRIAL);
@@ -109,7 +108,24 @@ fn a_menu_that_is_only_synced_and_renamed_is_lost_at_times() {
     let sync_and_rename = "f=$(echo /nix/store/t*-boot-trial)/menu.sh; \
         sed -i 's/^settle() {/settle() { sync; return/; /ln -f/d' $f; grep -c 'sync; return' $f";
     let writes = record_deploy("rename.log", sync_and_rename);
-    let outcomes = count(&writes, 8);
+    let outcomes = count(&saved().card, &writes, 8);
     println!("{} writes: {outcomes:?}", writes.len());
     assert!(outcomes.keys().any(Result::is_err), "{outcomes:?}");
+}
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_power_cut_while_a_pi_3_clears_the_flag_needs_no_hand() {
+    let guest = Guest::restore(saved());
+    guest.install("");
+    guest.run("boot-trial arm deployer");
+    let armed = guest.into_card("armed.img");
+    let writes = record_uboot_of_a_pi_3(&armed);
+    let outcomes = count(&armed, &writes, 8);
+    println!("{} writes: {outcomes:?}", writes.len());
+    let starts = outcomes.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(starts, [Ok(OLD), Ok(TRIAL)], "{outcomes:?}");
+    for (card, entry) in samples(&armed, &writes, 2) {
+        assert_starts(&Guest::power_on_pi_3(&card, None), &entry);
+    }
 }

@@ -35,6 +35,17 @@ pub fn record_deploy(name: &str, before: &str) -> Vec<Write> {
     writes
 }
 
+/// Records U-Boot on a Pi 3 until it starts Linux. `card` has a flag, which U-Boot clears.
+pub fn record_uboot_of_a_pi_3(card: &Path) -> Vec<Write> {
+    let record = lab().path("uboot.log");
+    let guest = Guest::power_on_pi_3(card, Some(&record));
+    guest.wait_for_line("append: init=", 0);
+    guest.quit();
+    let writes = writes(&record);
+    fs::remove_file(record).unwrap();
+    writes
+}
+
 /// The writes in the file `record` of QEMU's driver blklogwrites, which has the format of Linux' dm-log-writes: a block with
 /// the number of entries, then for each entry a block with its header, and its data.
 fn writes(record: &Path) -> Vec<Write> {
