@@ -2,6 +2,8 @@
 //! that are added to it. Needs the source trees of the inputs, which the environment names (see
 //! `evaluation/facts.nix`).
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
 mod menu;
 mod units;
 
