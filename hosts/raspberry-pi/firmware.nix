@@ -48,6 +48,7 @@ let
     }:$PATH
     export target=/boot/firmware
     export tree=${treeBy pkgs}
+    export fat=${./trial/fat.sh}
     export then="${lib.optionalString trial.enable "boot-trial prepare-firmware"}"
     exec ${pkgs.runtimeShell} ${./update-firmware.sh} "$@"
   '';

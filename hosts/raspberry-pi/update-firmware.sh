@@ -2,12 +2,12 @@
 # update-firmware [--dry-run]: brings FIRMWARE, at $target, up to the folder $tree. With --dry-run it only lists what it
 # would change.
 #
-# Each new file is written beside the old one, compared, and renamed: a power cut leaves the old file or the new one. The
-# flag of a trial (trial.env) is no part of an update. $then is a command for the end, or empty; it takes
-# --dry-run, too.
+# A power cut leaves the old file or the new one. The flag of a trial (trial.env) is no part of an update. $fat is
+# trial/fat.sh. $then is a command for the end, or empty; it takes --dry-run, too.
 #
-# On PATH: ls, find, cmp, cp, mv, rm, mkdir, sync, mountpoint of any kind.
+# On PATH: ls, find, mkdir, mountpoint of any kind, and the programs of fat.sh.
 set -eu
+. "$fat"
 dry=
 case ${1:-} in
     --dry-run) dry=1 ;;
@@ -17,8 +17,6 @@ esac
 # It is mounted on demand.
 ls "$target" >/dev/null
 mountpoint -q "$target" || { echo "update-firmware: FIRMWARE is not mounted at $target" >&2 && exit 1; }
-new=
-trap '[ -z "$new" ] || rm -f "$new"' EXIT
 trap 'exit 130' INT TERM HUP
 
 update() {
@@ -26,14 +24,8 @@ update() {
         echo "would update $1"
         return
     fi
-    new=$target/$1.new
     case $1 in */*) mkdir -p "$target/${1%/*}" ;; esac
-    cp "$tree/$1" "$new"
-    sync
-    cmp "$tree/$1" "$new"
-    mv -f "$new" "$target/$1"
-    new=
-    sync
+    put_on_fat "$tree/$1" "$target/$1"
     echo "updated $1"
 }
 

@@ -28,6 +28,7 @@ let
     tools:
     tools.runCommand "boot-trial" { } ''
       mkdir "$out"
+      cp ${./fat.sh} "$out/fat.sh"
       cp ${./menu.sh} "$out/menu.sh"
       cp ${./flag.sh} "$out/flag.sh"
       cp ${./install.sh} "$out/install.sh"

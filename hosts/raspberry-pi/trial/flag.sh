@@ -59,17 +59,13 @@ prepare_firmware() {
     bootable "$boot" || make_bootable "$boot"
 }
 
-# put_on_firmware FILE NAME: the new file is whole before it has the name.
+# put_on_firmware FILE NAME
 put_on_firmware() {
     if [ -n "$dry" ]; then
         say "would write $2 on FIRMWARE"
         return
     fi
-    cp "$1" "$firmware/$2.new"
-    sync
-    cmp "$1" "$firmware/$2.new"
-    mv -f "$firmware/$2.new" "$firmware/$2"
-    sync
+    put_on_fat "$1" "$firmware/$2"
     say "$2 on FIRMWARE is written"
 }
 

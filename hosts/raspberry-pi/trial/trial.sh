@@ -22,11 +22,12 @@
 #   outcome  what the last trial came to
 #   blessed  all systems that were blessed
 #
-# On PATH: coreutils, awk, sed, od, cmp, dd, fsfreeze, flock, mount, mountpoint of any kind, and systemctl.
+# On PATH: coreutils with `mv --exchange`, awk, sed, od, cmp, dd, fsfreeze, flock, mount, mountpoint of any kind, and systemctl.
 set -eu
 menu=$boot/extlinux/extlinux.conf
 state=$boot/trial
 trial_label=nixos-trial
+. "$lib/fat.sh"
 . "$lib/menu.sh"
 . "$lib/flag.sh"
 . "$lib/install.sh"

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
 mod cut;
+mod firmware;
 #[path = "../guest/mod.rs"]
 mod guest;
 mod recording;

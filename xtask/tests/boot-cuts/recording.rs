@@ -22,13 +22,20 @@ pub struct Write {
 /// Records a deploy with a reboot: the copies of kernel and initrd, the menu, the flag, the trial and its blessing, and one
 /// more menu after it. `before` changes the guest first.
 pub fn record_deploy(name: &str, before: &str) -> Vec<Write> {
+    record(name, |guest| {
+        guest.run(before);
+        guest.install(OWN_KERNEL);
+        guest.run("boot-trial arm deployer");
+        guest.reboot_into(SYSTEM_2);
+        guest.run(&format!("boot-trial bless; boot-trial install {SYSTEM_2}; sync"));
+    })
+}
+
+/// Records what `act` makes the guest write.
+pub fn record(name: &str, act: impl FnOnce(&Guest)) -> Vec<Write> {
     let record = lab().path(name);
     let guest = Guest::restore_recorded(saved(), &record);
-    guest.run(before);
-    guest.install(OWN_KERNEL);
-    guest.run("boot-trial arm deployer");
-    guest.reboot_into(SYSTEM_2);
-    guest.run(&format!("boot-trial bless; boot-trial install {SYSTEM_2}; sync"));
+    act(&guest);
     guest.quit();
     let writes = writes(&record);
     fs::remove_file(record).unwrap();

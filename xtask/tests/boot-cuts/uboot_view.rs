@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::cut::Card;
 use crate::guest::card::{SYSTEM_1, SYSTEM_2, command, lab, run};
+use crate::guest::read_firmware;
 
-/// Where the file systems begin on the card, in bytes.
-const FIRMWARE: u64 = 8 << 20;
+/// Where the root file system begins on the card, in bytes.
 const ROOT: u64 = 48 << 20;
 const BLOCK: u64 = 4096;
 const MENU: &str = "/boot/extlinux/extlinux.conf";
@@ -53,7 +53,7 @@ impl View {
         Self {
             files: FILES.map(|name| read_ext4(card, &format!("/store/{}/{name}", KERNELS[0]))),
             flag: fs::read(flag).unwrap(),
-            script: read_fat(card, "boot.scr"),
+            script: read_firmware(card, "boot.scr"),
         }
     }
 
@@ -108,7 +108,7 @@ impl Content {
         let menu = answers.next().unwrap().replacen(&format!("cat {MENU}\n"), "", 1);
         let stats = answers.collect::<Vec<_>>();
         assert_eq!(stats.len(), files.len(), "{text}");
-        Self { flag: read_fat(card, "trial.env"), script: read_fat(card, "boot.scr"), menu, stats }
+        Self { flag: read_firmware(card, "trial.env"), script: read_firmware(card, "boot.scr"), menu, stats }
     }
 }
 
@@ -120,12 +120,6 @@ fn debugfs(card: &Path, args: &[&str]) -> Vec<u8> {
 
 fn read_ext4(card: &Path, path: &str) -> Vec<u8> {
     debugfs(card, &["-R", &format!("cat {path}")])
-}
-
-/// The file `name` of FIRMWARE; nothing where there is none.
-fn read_fat(card: &Path, name: &str) -> Vec<u8> {
-    let image = format!("{}@@{FIRMWARE}", card.display());
-    command("mcopy").args(["-n", "-i", &image, &format!("::{name}"), "-"]).output().unwrap().stdout
 }
 
 /// The content of the regular file that debugfs describes with `stat`, as it is on the card.

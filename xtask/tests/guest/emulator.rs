@@ -6,6 +6,9 @@ use std::process::Command;
 
 use super::card::{Lab, command};
 
+/// Where FIRMWARE begins on the card, in bytes.
+const FIRMWARE: u64 = 8 << 20;
+
 /// QEMU's own machine, with `card` behind virtio, a watchdog, and ssh at `port` of 127.0.0.1. The writes to the card are
 /// recorded in the file `record`.
 pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
@@ -26,22 +29,33 @@ pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
     command
 }
 
-/// A Raspberry Pi 3 with `card` in its slot, the U-Boot of the card, and its console on the second serial port.
+/// A Raspberry Pi 3 with `card` in its slot, and its console on the second serial port. It runs the U-Boot of the card with
+/// the device tree of the card, as the firmware of a Pi would.
 pub fn pi_3(card: &Path, record: Option<&Path>) -> Command {
     // An SD card has a power of two of bytes.
     let file = fs::File::options().write(true).open(card).unwrap();
     file.set_len(file.metadata().unwrap().len().next_power_of_two()).unwrap();
-    let parts = Lab::parts();
+    let [uboot, device_tree] = ["u-boot.bin", "bcm2837-rpi-3-b.dtb"].map(|name| {
+        let file = card.with_extension(name);
+        fs::write(&file, read_firmware(card, name)).unwrap();
+        file
+    });
     let mut command = command("qemu-system-aarch64");
     command
         .args(["-M", "raspi3b", "-kernel"])
-        .arg(parts.join("u-boot/u-boot.bin"))
+        .arg(uboot)
         .arg("-dtb")
-        .arg(parts.join("kernel/dtbs/broadcom/bcm2837-rpi-3-b.dtb"))
+        .arg(device_tree)
         .arg("-drive")
         .arg(drive(card, record, "if=sd"))
         .args(["-serial", "null", "-serial", "stdio"]);
     command
+}
+
+/// The file `name` of FIRMWARE on `card`; nothing where there is none.
+pub fn read_firmware(card: &Path, name: &str) -> Vec<u8> {
+    let image = format!("{}@@{FIRMWARE}", card.display());
+    command("mcopy").args(["-n", "-i", &image, &format!("::{name}"), "-"]).output().unwrap().stdout
 }
 
 /// The drive with the file `card`. Only a recorded one passes on what the guest flushes.

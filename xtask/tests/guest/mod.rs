@@ -21,6 +21,7 @@ use serde_json::json;
 
 use card::{SYSTEM_1, SYSTEM_2, command, lab, run};
 use console::Console;
+pub use emulator::read_firmware;
 use qmp::Qmp;
 
 /// How long to wait for a guest: a deadline of a trial and two boots, where the machine is busy.

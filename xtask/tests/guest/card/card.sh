@@ -13,7 +13,7 @@ mkdir -p "$store" "$root/boot" "$root/persist/etc/ssh" "$root/persist/root/.ssh"
 # The trial, as the module of NixOS makes it.
 to=$(at "$trial")
 mkdir -p "$to/bin" "$to/checks"
-cp "$RASPBERRY_PI"/trial/*.sh "$to/"
+cp "$RASPBERRY_PI"/trial/*.sh "$RASPBERRY_PI/update-firmware.sh" "$to/"
 sh "$RASPBERRY_PI/trial/boot-script.sh" "$RASPBERRY_PI/trial/boot.cmd" >"$to/boot.scr"
 sh "$RASPBERRY_PI/trial/trial-flag.sh" nixos-trial >"$to/trial.env"
 head -c 512 /dev/zero >"$to/no-trial.env"

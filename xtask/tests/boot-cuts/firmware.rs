@@ -1,0 +1,72 @@
+//! Power cuts while FIRMWARE is updated: each of its files is the old one or the new one.
+
+use std::collections::BTreeMap;
+
+use crate::cut::cut_everywhere;
+use crate::guest::card::saved;
+use crate::guest::{Guest, read_firmware};
+use crate::recording::{Write, record};
+use crate::{assert_starts, samples};
+
+/// Files of FIRMWARE, which the update makes longer.
+const FILES: [&str; 3] = ["config.txt", "u-boot.bin", "bcm2837-rpi-3-b.dtb"];
+
+/// Updates all [`FILES`].
+const UPDATE: &str = "
+    mount /boot/firmware
+    cp -r /boot/firmware /tmp/tree
+    for file in config.txt u-boot.bin bcm2837-rpi-3-b.dtb; do head -c 9000 /dev/zero | tr '\\0' '\\n' >>/tmp/tree/$file; done
+    lib=$(echo /nix/store/t*-boot-trial)
+    fat=$lib/fat.sh target=/boot/firmware tree=/tmp/tree then= sh $lib/update-firmware.sh
+    umount /boot/firmware";
+
+fn record_update(before: &str) -> Vec<Write> {
+    record("update.log", |guest| {
+        let output = guest.run(&format!("set -e; {before}; {UPDATE}"));
+        assert_eq!(output.matches("updated ").count(), FILES.len(), "{output}");
+    })
+}
+
+/// What became of the files after each cut, and how often.
+fn count(writes: &[Write]) -> BTreeMap<[&'static str; 3], u32> {
+    let old = FILES.map(|name| read_firmware(&saved().card, name));
+    let mut outcomes = BTreeMap::new();
+    cut_everywhere(&saved().card, writes, 8, |_, _, card| {
+        let mut at = 0;
+        let outcome = FILES.map(|name| {
+            let (content, old) = (read_firmware(&card.path, name), &old[at]);
+            at += 1;
+            match content.strip_prefix(&old[..]) {
+                Some([]) => "old",
+                Some(more) if more == [b'\n'; 9000] => "new",
+                _ => "damaged",
+            }
+        });
+        *outcomes.entry(outcome).or_default() += 1;
+    });
+    outcomes
+}
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_power_cut_while_firmware_is_updated_leaves_whole_files() {
+    let writes = record_update(":");
+    let outcomes = count(&writes);
+    println!("{} writes: {outcomes:?}", writes.len());
+    assert!(outcomes.contains_key(&["old"; 3]) && outcomes.contains_key(&["new"; 3]), "{outcomes:?}");
+    assert!(!outcomes.keys().any(|outcome| outcome.contains(&"damaged")), "{outcomes:?}");
+    for (card, entry) in samples(&saved().card, &writes, 2) {
+        assert_starts(&Guest::power_on_pi_3(&card, None), &entry);
+    }
+}
+
+/// What other programs do: the new file is synced and renamed.
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_file_of_firmware_that_is_only_synced_and_renamed_is_lost_at_times() {
+    let rename = "sed -i 's/mv --exchange/mv -f/' /nix/store/t*-boot-trial/fat.sh";
+    let writes = record_update(rename);
+    let outcomes = count(&writes);
+    println!("{} writes: {outcomes:?}", writes.len());
+    assert!(outcomes.keys().any(|outcome| outcome.contains(&"damaged")), "{outcomes:?}");
+}
