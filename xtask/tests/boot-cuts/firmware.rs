@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::cut::cut_everywhere;
+use crate::guest::Guest;
 use crate::guest::card::saved;
-use crate::guest::{Guest, read_firmware};
+use crate::guest::emulator::read_firmware;
 use crate::recording::{Write, record};
 use crate::{assert_starts, samples};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::cut::Card;
 use crate::guest::card::{SYSTEM_1, SYSTEM_2, command, lab, run};
-use crate::guest::read_firmware;
+use crate::guest::emulator::read_firmware;
 
 /// Where the root file system begins on the card, in bytes.
 const ROOT: u64 = 48 << 20;

@@ -5,7 +5,7 @@
 
 pub mod card;
 mod console;
-mod emulator;
+pub mod emulator;
 mod qmp;
 
 use std::collections::BTreeMap;
@@ -21,7 +21,6 @@ use serde_json::json;
 
 use card::{SYSTEM_1, SYSTEM_2, command, lab, run};
 use console::Console;
-pub use emulator::read_firmware;
 use qmp::Qmp;
 
 /// How long to wait for a guest: a deadline of a trial and two boots, where the machine is busy.
