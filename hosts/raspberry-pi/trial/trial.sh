@@ -159,6 +159,8 @@ status() {
     echo "by=$(field by record)"
     echo "within=$within"
     echo "marks=$(marks)"
+    echo "boot=$boot"
+    echo "firmware=$firmware"
     sed 's/^/last-/' "$state/outcome" 2>/dev/null || :
 }
 

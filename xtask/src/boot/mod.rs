@@ -1,10 +1,14 @@
 //! The rules of the boot of a Pi: what the firmware and U-Boot start, and what keeps them from it. They are the same for a
 //! card in a reader and for a host that runs: whoever has read the facts asks here.
 
+mod device_tree;
 mod kernel;
+mod partitions;
 mod uboot;
 
+pub use device_tree::{Board, check_device_tree};
 #[cfg(test)]
 pub use kernel::tests::header as kernel_header;
 pub use kernel::{Kernel, MAX_READ as MAX_KERNEL_READ};
-pub use uboot::{Firmware, FirmwareFile, MAX_CONFIG, UBoot, programs, with_room};
+pub use partitions::{Scan, first_marked};
+pub use uboot::{Addresses, Firmware, FirmwareFile, MAX_CONFIG, Program, UBoot, programs, with_room};

@@ -46,11 +46,15 @@ pub struct Deploy {
     /// a list `a; b` only the last command counts; write `a && b` for all of them
     #[arg(long, value_name = "COMMAND", value_parser = command)]
     pub health: Vec<String>,
+    /// Deploy although FIRMWARE of the host is not that of the new system, or lacks what a trial needs: the host boots
+    /// the new system with FIRMWARE as it is
+    #[arg(long)]
+    pub keep_firmware: bool,
     /// Keep the system that is on trial: make it the boot default. Nothing is deployed
-    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "abort_trial"])]
+    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "abort_trial"])]
     pub bless: bool,
     /// Do not try the system that the next boot would try: the boot default stays as it is. Nothing is deployed
-    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait"])]
+    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware"])]
     pub abort_trial: bool,
     #[command(flatten)]
     pub trust: Trust,

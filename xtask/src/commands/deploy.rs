@@ -38,6 +38,7 @@ fn options(args: &Deploy) -> Result<DeployOptions> {
         afterwards: if args.reboot { Afterwards::Reboot } else { Afterwards::Stay },
         wait: args.wait.map(|minutes| Duration::from_secs(minutes * 60)),
         health: args.health.clone(),
+        keep_firmware: args.keep_firmware,
         overrides: Overrides::parse_with(&args.deploy_args, args.to.as_ref())?,
         extra: args.to.iter().flat_map(Address::options).chain(args.deploy_args.clone()).collect(),
     })
@@ -102,11 +103,13 @@ fn deploy_several(
 
 /// Shows the plan; unless this is a dry run, applies it and keeps a receipt.
 fn apply(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Ending> {
+    deploy::look_ahead(cx, &mut plan)?;
     if plan.already_done().is_none() {
         deploy::compare(cx, &mut plan)?;
         cx.note(plan.to_string());
         deploy::check_before_copy(cx, &plan)?;
     }
+    deploy::check_boot(cx, options, &plan)?;
     if options.goal == Goal::Show {
         return Ok(Ending::Planned(plan.into()));
     }

@@ -111,7 +111,15 @@ mod tests {
     fn options(goal: Goal, extra: &[String]) -> DeployOptions {
         let overrides = Overrides::default();
         let extra = extra.to_vec();
-        DeployOptions { goal, afterwards: Afterwards::Stay, wait: None, health: Vec::new(), overrides, extra }
+        DeployOptions {
+            goal,
+            afterwards: Afterwards::Stay,
+            wait: None,
+            health: Vec::new(),
+            keep_firmware: false,
+            overrides,
+            extra,
+        }
     }
 
     #[test]

@@ -158,9 +158,7 @@ fn report_failed_copy(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result
 
 /// Reboots a host whose booted system or kernel is not the current one, and judges it again.
 fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
-    let before = &outcome.after;
-    let pending = before.reboot_needed || before.booted != before.current;
-    if outcome.verdict == Verdict::AlreadyCurrent && !pending {
+    if outcome.verdict == Verdict::AlreadyCurrent && !outcome.after.awaits_reboot() {
         return Ok(());
     }
     let doing = format!("rebooting {} after the deploy", outcome.plan.target.host);

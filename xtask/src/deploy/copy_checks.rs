@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 
+use super::boot_check::BootOutlook;
 use super::host::{Query, Remote};
 use super::plan::Plan;
 use super::target::Target;
@@ -97,19 +98,37 @@ pub fn check_before_copy(cx: &Context, plan: &Plan) -> Result<()> {
     check_room(cx, plan)
 }
 
-/// Refuses a closure that does not fit. Only then is the host asked which of its paths it has from an earlier copy.
+/// Refuses a closure, or boot files, that do not fit. Only then is the host asked which paths of the closure it has from
+/// an earlier copy.
 fn check_room(cx: &Context, plan: &Plan) -> Result<()> {
     let total =
         |paths: &[(StorePath, u64)]| paths.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size));
-    let Some(free) = plan.store.free.filter(|free| total(&plan.missing) > *free) else { return Ok(()) };
+    let boot = plan.boot.as_ref();
+    let shared = boot.filter(|outlook| outlook.shares_store).map_or(0, |outlook| outlook.needed);
+    if let Some(outlook) = boot.filter(|outlook| !outlook.shares_store) {
+        check_boot_room(plan, outlook, outlook.free)?;
+    }
+    let wanted = total(&plan.missing).saturating_add(shared);
+    let Some(free) = plan.store.free.filter(|free| wanted > *free) else { return Ok(()) };
     let remote =
         Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection).with_mux(plan.mux.as_ref());
     let needed = total(&absent(&remote, &plan.missing)?);
-    if needed <= free {
-        return Ok(());
+    if needed > free {
+        bail!(
+            Refused, "the new system needs {} on {}, where {} are free in /nix", Bytes(needed), plan.target.host, Bytes(free);
+            hint: "{}", CopyFault::HostFull.hint(&plan.target.connection.destination)
+        );
     }
+    boot.map_or(Ok(()), |outlook| check_boot_room(plan, outlook, Some(free - needed)))
+}
+
+/// Refuses boot files that do not fit into the boot folder, where `free` bytes are left after the copy.
+fn check_boot_room(plan: &Plan, outlook: &BootOutlook, free: Option<u64>) -> Result<()> {
+    let Some(free) = free.filter(|free| outlook.needed > *free) else { return Ok(()) };
+    let host = &plan.target.host;
     bail!(
-        Refused, "the new system needs {} on {}, where {} are free in /nix", Bytes(needed), plan.target.host, Bytes(free);
+        Refused, "{} on {host} is too full: the new kernel, initrd and device trees need {} there, and {} are left for them",
+        outlook.folder, Bytes(outlook.needed), Bytes(free);
         hint: "{}", CopyFault::HostFull.hint(&plan.target.connection.destination)
     );
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::closure::{Closure, Diff};
 use super::copy_checks;
 use super::desired::{Nodes, Overrides, Trust};
-use super::host::{self, Activity, CLOSURE_TIMEOUT, Query, Remote, RemoteStore, SshMux, State};
+use super::host::{self, Activity, BootAnswer, CLOSURE_TIMEOUT, Query, Remote, RemoteStore, SshMux, State};
 use super::host_lock::HostLock;
 use super::options::{Afterwards, DeployOptions, Goal};
 use super::plan::Plan;
@@ -56,11 +56,25 @@ pub fn gather(
     warn_of_what_is_left_out(cx, &target);
     // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
     let mux = if options.goal == Goal::Show { None } else { open_mux(cx, &target) };
-    let FirstLook { before, closure, store } = timings.time("probe", || read_state(cx, options, &target))?;
+    let FirstLook { before, closure, store, boot_answer } =
+        timings.time("probe", || read_state(cx, options, &target))?;
     let DeployOptions { goal, afterwards, .. } = *options;
     let missing = Vec::new();
-    let plan =
-        Plan { target, goal, afterwards, before, closure, diff: None, store, missing, timings, mux, lock };
+    let plan = Plan {
+        target,
+        goal,
+        afterwards,
+        before,
+        closure,
+        diff: None,
+        store,
+        missing,
+        boot_answer,
+        boot: None,
+        timings,
+        mux,
+        lock,
+    };
     check(cx, options, version, plan)
 }
 
@@ -130,6 +144,8 @@ struct FirstLook {
     /// The closure of its system, if that is going to change.
     closure: Option<Closure>,
     store: RemoteStore,
+    /// What decides whether the host boots another system, if it is going to.
+    boot_answer: BootAnswer,
 }
 
 /// Reads the state of the host, its Nix, and the closure of its system if that is going to change. With `--wait`, waits
@@ -140,16 +156,19 @@ fn read_state(cx: &Context, options: &DeployOptions, target: &Target) -> Result<
     let link = shell::quote(&target.link);
     let skip_if =
         format!("readlink -f {link} | grep -qxF {} || test ! -e {}", target.path, shell::quote(from));
+    let reboots = options.afterwards == Afterwards::Reboot;
     let probe = || {
         let mut query = Query::new("the query of the state and the closure")?;
         Closure::add_queries(&mut query, &skip_if, from);
         host::add_queries(&mut query, target);
         RemoteStore::add_queries(&mut query, target);
+        BootAnswer::add_queries(&mut query, if reboots { "false" } else { &skip_if }, target);
         let answer = remote.query(&query, CLOSURE_TIMEOUT)?;
         Ok(FirstLook {
             before: State::read(&answer),
             closure: Closure::parse(&answer),
             store: RemoteStore::read(&answer),
+            boot_answer: BootAnswer::read(&answer),
         })
     };
     match options.wait {
@@ -166,7 +185,7 @@ fn check(cx: &Context, options: &DeployOptions, version: nix::Version, plan: Pla
     } else {
         check_deployable(&plan.target, &plan.before)?;
     }
-    trial::check_trials(cx, options, &plan.target, &plan.before)?;
+    trial::check_trials(cx, options, &plan)?;
     if !is_current {
         host::deploy_rs_ssh_opts(&plan.target.host, &plan.target.connection)?;
         copy_checks::check_before_build(cx, version, &plan)?;

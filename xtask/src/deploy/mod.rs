@@ -7,6 +7,7 @@
 
 mod activation;
 mod apply;
+mod boot_check;
 mod closure;
 mod copy_checks;
 mod desired;
@@ -30,6 +31,7 @@ mod verdict_tests;
 
 pub use activation::require_deploy_rs;
 pub use apply::apply;
+pub use boot_check::{check_boot, look_ahead};
 pub use copy_checks::check_before_copy;
 pub use desired::Overrides;
 pub use gather::{build, compare, find_target, gather, lock_host};

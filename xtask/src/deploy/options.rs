@@ -32,6 +32,8 @@ pub struct DeployOptions {
     pub wait: Option<Duration>,
     /// Commands that must succeed on the host at the end.
     pub health: Vec<String>,
+    /// Whether the FIRMWARE of the host stays as it is, although the new system has another one.
+    pub keep_firmware: bool,
     pub overrides: Overrides,
     /// Arguments for deploy-rs, and after a `--` those for Nix.
     pub extra: Vec<String>,

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::boot_check::BootOutlook;
 use super::closure::{Closure, Diff};
-use super::host::{RemoteStore, SshMux, State};
+use super::host::{BootAnswer, RemoteStore, SshMux, State};
 use super::host_lock::HostLock;
 use super::options::{Afterwards, Goal};
 use super::target::Target;
@@ -29,6 +30,10 @@ pub struct Plan {
     pub store: RemoteStore,
     /// The paths that are not in the current closure of the host, with their sizes in bytes, as far as both are known.
     pub missing: Vec<(StorePath, u64)>,
+    /// What the host answered about its boot, if it was asked together with its state.
+    pub boot_answer: BootAnswer,
+    /// What is known of the next boot, once the system is built; `None` for a host that boots otherwise.
+    pub boot: Option<BootOutlook>,
     pub timings: Timings,
     /// The connection that commands share until the host is changed.
     pub mux: Option<SshMux>,
@@ -62,6 +67,7 @@ impl Plan {
             "meant": { "system": self.target.system, "profile": self.target.path },
             "before": self.before,
             "diff": self.diff,
+            "boot_faults": self.boot.as_ref().map_or(&[][..], |outlook| &outlook.faults),
             "way_back": self.rollback_note(),
             "seconds": self.timings,
         })
@@ -80,6 +86,18 @@ impl Plan {
             ),
             _ => Some("automatic rollback is not possible: the current generation was not made by deploy-rs"),
         }
+    }
+
+    /// Whether the host is rebooted after the deploy: not if it is current, and has booted what it runs.
+    pub fn reboots(&self) -> bool {
+        let is_current = self.already_done() == Some(Verdict::AlreadyCurrent);
+        self.afterwards == Afterwards::Reboot && (!is_current || self.before.awaits_reboot())
+    }
+
+    /// Faults of the next boot, where this deploy is not about it.
+    fn boot_notes(&self) -> Vec<String> {
+        let outlook = self.boot.as_ref().filter(|_| !self.is_about_boot());
+        outlook.map(|it| it.faults.iter().map(ToString::to_string).collect()).unwrap_or_default()
     }
 
     /// What the user should know about the next boot, if this deploy is about it.
@@ -111,7 +129,8 @@ impl fmt::Display for Plan {
             write!(f, "\n{diff}")?;
         }
         let rollback = self.rollback_note().map(str::to_owned);
-        rollback.into_iter().chain(self.trial_note()).try_for_each(|note| write!(f, "\n  note  {note}"))
+        let notes = rollback.into_iter().chain(self.trial_note()).chain(self.boot_notes());
+        notes.into_iter().try_for_each(|note| write!(f, "\n  note  {note}"))
     }
 }
 

@@ -135,14 +135,14 @@ fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
     let [kernel, initrd, modules] = ["kernel", "initrd", "kernel-modules"].map(links);
     let trees = links("dtbs");
     let state = [
+        ("pgrep", "pgrep -U root -o ."),
+        ("activation", "pgrep -U root -f 'activate .*[-]-confirm-timeout'"),
         ("current", "readlink -f /run/current-system"),
         ("booted", "readlink -f /run/booted-system"),
         ("profile", &profile),
         ("offered", &offered),
         ("boot", "cat /proc/sys/kernel/random/boot_id"),
         ("folder", "stat -L -c %d:%i /nix/var/nix/profiles"),
-        ("pgrep", "pgrep -U root -o ."),
-        ("activation", "pgrep -U root -f 'activate .*[-]-confirm-timeout'"),
         ("failed", "systemctl --failed --no-legend --plain || echo untold"),
         ("way-back", &way_back),
         ("switch", &switch),
@@ -198,8 +198,14 @@ pub fn first_probe() -> String {
         format!("readlink -f {LINK} | grep -qxF {NEW_PROFILE} || test ! -e /run/current-system");
     let query = format!("{unless_current} || nix-store --query --requisites /run/current-system");
     let sizes = format!("{query} | xargs nix-store --query --size");
-    let store = [("store", "nix-store --store dummy:// --version 2>&1"), ("free", "df -Pk /nix")];
-    probe_with(&[("requisites", &query), ("sizes", &sizes)], &store)
+    let script = include_str!("../../src/deploy/host/boot_facts.sh");
+    let boot = format!("{unless_current} || sh -c '{script}' || echo asked=no");
+    let after = [
+        ("store", "nix-store --store dummy:// --version 2>&1"),
+        ("free", "df -Pk /nix"),
+        ("boot-facts", &boot),
+    ];
+    probe_with(&[("requisites", &query), ("sizes", &sizes)], &after)
 }
 
 pub const ACTIVATING: &str = "[deploy] [INFO] Activating profile `system` for node `stinky`";

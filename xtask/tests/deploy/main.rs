@@ -1,5 +1,6 @@
 //! Deploys with the real deploy-rs and Nix, to hosts in namespaces with their own sshd and store.
 
+mod boot_checks;
 mod builders;
 mod copying;
 mod copying_accounts;

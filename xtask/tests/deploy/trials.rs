@@ -175,7 +175,17 @@ fn a_switch_to_a_new_kernel_offers_the_trial() {
 fn a_host_that_cannot_try_reboots_as_others() {
     let fixture = with_trials();
     fs::write(fixture.machine.path("trial/missing"), "no boot.scr").expect("writing");
-    let outcome = fixture.deploy(&["--reboot"]);
+    for goal in ["--reboot", "--boot"] {
+        let refused = fixture.deploy(&[goal]);
+        refused
+            .assert_stderr_contains(
+                "error: target cannot try the new system: no boot.scr\nhint: run `sudo update-firmware` on target, or pass \
+                 --keep-firmware",
+            )
+            .assert_code(3);
+    }
+    assert_boots(&fixture, "old", "old");
+    let outcome = fixture.deploy(&["--reboot", "--keep-firmware"]);
     outcome
         .assert_stderr_contains(
             "target boots new systems without a trial: no boot.scr; `sudo update-firmware` on target",

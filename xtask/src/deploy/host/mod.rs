@@ -1,6 +1,7 @@
 //! The host: connecting to it, reading its state, and waiting for it.
 
 mod boot_changes;
+mod boot_facts;
 mod disks;
 mod excerpt;
 mod health;
@@ -23,6 +24,9 @@ mod wait_for_activation;
 mod workdir;
 
 pub use boot_changes::text as boot_changes_text;
+#[cfg(test)]
+pub use boot_facts::tests::facts as boot_facts;
+pub use boot_facts::{BootAnswer, BootFacts};
 pub use disks::Disks;
 pub use excerpt::tail;
 pub use health::{Check, run_checks};

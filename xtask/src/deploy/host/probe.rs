@@ -89,7 +89,7 @@ fn activation_users(target: &Target) -> String {
 }
 
 /// What makes a command run as root, without a password prompt where the program is known.
-fn root_prefix(target: &Target) -> String {
+pub fn root_prefix(target: &Target) -> String {
     let sudo = target.sudo.as_ref().map(|sudo| without_prompt(sudo).unwrap_or_else(|| sudo.clone()));
     sudo.map(|sudo| format!("{sudo} ")).unwrap_or_default()
 }

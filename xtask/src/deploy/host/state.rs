@@ -79,6 +79,11 @@ impl State {
         running.filter(|_| target.system.is_some()).or(self.profile.as_ref()).or(running)
     }
 
+    /// Whether the host has not booted all of what it runs.
+    pub fn awaits_reboot(&self) -> bool {
+        self.reboot_needed || self.booted != self.current
+    }
+
     /// The units that are known to have failed.
     pub fn failed(&self) -> &[String] {
         self.failed_units.as_deref().unwrap_or_default()

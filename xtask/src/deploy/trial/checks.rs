@@ -5,8 +5,10 @@ use anyhow::Result;
 use super::words;
 use crate::bail;
 use crate::base::Context;
+use crate::deploy::boot_check;
 use crate::deploy::host::{State, Trial};
-use crate::deploy::options::{Afterwards, DeployOptions, Goal};
+use crate::deploy::options::{DeployOptions, Goal};
+use crate::deploy::plan::Plan;
 use crate::deploy::target::Target;
 
 /// Refuses a host on which a system is on trial: a deploy would replace what the trial decides about.
@@ -23,27 +25,29 @@ pub fn check_not_on_trial(target: &Target, state: &State) -> Result<()> {
     Ok(())
 }
 
-/// Warns where a host with trials boots the new system without one.
+/// Refuses a reboot, and a new system for the next boot, where a host with trials cannot try it. With `--keep-firmware`
+/// that is a warning.
 ///
 /// # Errors
-/// `Refused` for a reboot whose trial could not be followed.
-pub fn check_trials(cx: &Context, options: &DeployOptions, target: &Target, state: &State) -> Result<()> {
-    let reboots = options.afterwards == Afterwards::Reboot;
-    if !reboots && options.goal != Goal::Boot {
+/// `Refused`, also for a reboot whose trial could not be followed.
+pub fn check_trials(cx: &Context, options: &DeployOptions, plan: &Plan) -> Result<()> {
+    if !plan.reboots() && options.goal != Goal::Boot {
         return Ok(());
     }
-    let host = &target.host;
-    match &state.trial {
-        Trial::Unreadable { error } if reboots => bail!(
+    let host = &plan.target.host;
+    match &plan.before.trial {
+        Trial::Unreadable { error } if plan.reboots() => bail!(
             Refused, "{}", words::unreadable(host, error);
             hint: "run `sudo boot-trial status` on {host}, or deploy without `--reboot`"
         ),
         Trial::Unreadable { error } => cx.warn(words::unreadable(host, error)),
-        Trial::Known(status) => {
-            if let Some(reason) = &status.missing {
-                cx.warn(words::not_possible(host, reason));
-            }
-        }
+        Trial::Known(status) => match &status.missing {
+            Some(reason) if options.keep_firmware => cx.warn(words::not_possible(host, reason)),
+            Some(reason) => bail!(
+                Refused, "{}", boot_check::cannot_try(host, reason); hint: "{}", boot_check::trial_hint(host)
+            ),
+            None => {}
+        },
         Trial::Absent => {}
     }
     Ok(())

@@ -11,7 +11,9 @@ use crate::base::process::Launcher;
 
 /// The files of the flake with its build scripts; it also reads `facts.json`.
 const FILES: &[(&str, &str)] = &[
+    ("boot.sh", include_str!("fixture/boot.sh")),
     ("deploy-rs.sh", include_str!("fixture/deploy-rs.sh")),
+    ("firmware.sh", include_str!("fixture/firmware.sh")),
     ("flake.nix", include_str!("fixture/flake.nix")),
     ("package.sh", include_str!("fixture/package.sh")),
     ("profile.sh", include_str!("fixture/profile.sh")),
@@ -40,7 +42,7 @@ impl HostsFlake {
         let facts = json!({
             "system": format!("{}-linux", std::env::consts::ARCH), "evaluation": 0,
             "kernel": "linux-6.1", "packages": ["curl-8.1"], "systems": {}, "hosts": {},
-            "configurations": {}, "sorted": false,
+            "configurations": {}, "sorted": false, "pi": null,
         });
         Ok(Self { dir: dir.to_owned(), facts: Mutex::new(facts) })
     }

@@ -59,9 +59,7 @@ const MAX_PATH: usize = 4096;
 /// Every fault that prevents the card from booting, and a card that cannot be read.
 pub(super) fn boot_files(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<BootFiles> {
     let marked = layout.partitions.iter().filter(|partition| partition.bootable).collect::<Vec<_>>();
-    let Some(first) = marked.first() else {
-        bail!(Verification, "no partition is marked bootable");
-    };
+    let first = boot::first_marked(&marked)?;
     marked.iter().try_for_each(|partition| refuse_overlap(partition, layout))?;
     let volumes = volumes(disk, layout, budget)?;
     // U-Boot scans all that are marked, in their order: FIRMWARE may have a script, and no menu.

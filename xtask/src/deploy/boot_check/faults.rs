@@ -1,0 +1,278 @@
+//! What keeps a host from booting a new system, or from a trial of it.
+
+use std::fmt;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::built::{BuiltFirmware, BuiltSystem};
+use crate::base::HostName;
+use crate::base::failure::{Reason, hint};
+use crate::boot::{self, Scan};
+use crate::deploy::host::{BootFacts, Trial};
+
+/// How many files a message names.
+const MAX_NAMED: usize = 5;
+
+/// One fault, with the remedy as hint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BootFault {
+    #[serde(flatten)]
+    pub reason: Reason,
+    /// Whether `--keep-firmware` lifts it.
+    #[serde(skip)]
+    pub is_lifted: bool,
+}
+
+impl fmt::Display for BootFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+/// A host and the system that it is to boot.
+pub struct Candidate<'a> {
+    pub host: &'a HostName,
+    pub facts: &'a BootFacts,
+    pub built: &'a BuiltSystem,
+    pub trial: &'a Trial,
+}
+
+impl Candidate<'_> {
+    /// All faults but a lack of room.
+    ///
+    /// # Errors
+    /// Files of the system that cannot be read.
+    pub fn faults(&self) -> Result<Vec<BootFault>> {
+        let uboot = match boot::programs(self.facts) {
+            // Something else than U-Boot starts the host.
+            Ok(programs) if programs.is_empty() => Vec::new(),
+            Ok(programs) => {
+                let room = self.kernel_fault(programs);
+                room.into_iter().chain(self.device_tree_fault()).chain(self.scan_fault()).collect()
+            }
+            Err(error) => {
+                let host = self.host;
+                vec![self.firmware_fault(format!("FIRMWARE of {host} does not start a system: {error:#}"))]
+            }
+        };
+        let trial = self.trial_fault();
+        let other_files = self.other_files()?;
+        let others =
+            other_files.filter(|files| trial.is_none() || files.iter().any(|file| file != "boot.scr"));
+        Ok(uboot.into_iter().chain(others.map(|files| self.other_firmware(&files))).chain(trial).collect())
+    }
+
+    /// A kernel that U-Boot does not start, or that has no room.
+    fn kernel_fault(&self, programs: Vec<boot::Program>) -> Option<BootFault> {
+        let error = match self.built.kernel() {
+            Ok(kernel) => boot::with_room(programs, kernel).err()?,
+            Err(error) => error,
+        };
+        let message = format!("{} would not boot the new system: {error:#}", self.host);
+        // The U-Boot of the new configuration may have room.
+        let has_room = || {
+            let firmware = self.built.firmware.as_ref()?;
+            boot::with_room(boot::programs(firmware).ok()?, self.built.kernel().ok()?).ok()
+        };
+        if has_room().is_some_and(|uboots| !uboots.is_empty()) {
+            return Some(self.firmware_fault(message));
+        }
+        let hint = hint(&error).map_or_else(|| "check `boot.kernelPackages`".to_owned(), str::to_owned);
+        Some(fault(message, hint))
+    }
+
+    fn device_tree_fault(&self) -> Option<BootFault> {
+        let files = self.built.device_trees.as_ref()?;
+        let error = boot::check_device_tree(&self.facts.board, files).err()?;
+        let message = format!("{} would not boot the new system as it should: {error:#}", self.host);
+        Some(fault(message, hint(&error).unwrap_or_default().to_owned()))
+    }
+
+    /// A boot menu that U-Boot does not come to.
+    fn scan_fault(&self) -> Option<BootFault> {
+        let (disk, scan) = self.facts.scan.as_ref()?;
+        let error = scan.check().err()?;
+        let message = format!("{} would not boot at all: {error:#}", self.host);
+        let Scan { marked, menu } = scan;
+        let numbers = marked.iter().chain([menu]).map(|number| format!(" {number}")).collect::<String>();
+        Some(fault(message, format!("run `sudo sfdisk --activate /dev/{disk}{numbers}` on {}", self.host)))
+    }
+
+    fn trial_fault(&self) -> Option<BootFault> {
+        let reason = self.trial.known()?.missing.as_ref()?;
+        let host = self.host;
+        let reason = Reason { message: cannot_try(host, reason), hint: Some(trial_hint(host)) };
+        Some(BootFault { reason, is_lifted: true })
+    }
+
+    /// The files that `update-firmware` of the new system would change; `None` if there are none.
+    fn other_files(&self) -> Result<Option<Vec<String>>> {
+        let Some(firmware) = &self.built.firmware else { return Ok(None) };
+        // The flag of a trial is no part of an update.
+        let files = firmware.sums()?.into_iter().filter(|(file, _)| file != "trial.env");
+        let others = files.filter(|(file, sum)| self.facts.sum(file) != Some(sum)).map(|(file, _)| file);
+        let others = others.collect::<Vec<_>>();
+        Ok((!others.is_empty()).then_some(others))
+    }
+
+    fn other_firmware(&self, files: &[String]) -> BootFault {
+        let named = files[..files.len().min(MAX_NAMED)].join(", ");
+        let more = files.len().checked_sub(MAX_NAMED).filter(|more| *more > 0);
+        let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
+        self.firmware_fault(format!(
+            "FIRMWARE of {} is not that of the new system: `update-firmware` would change {named}{more}",
+            self.host
+        ))
+    }
+
+    /// A fault that `update-firmware` mends.
+    fn firmware_fault(&self, message: String) -> BootFault {
+        let host = self.host;
+        let updater = self.built.firmware.as_ref().and_then(BuiltFirmware::store_path);
+        let hint = if updater.is_none() || updater == self.facts.updater {
+            format!("run `sudo update-firmware` on {host}, or pass --keep-firmware")
+        } else {
+            format!(
+                "run `cargo xtask deploy {host} --keep-firmware`, and then `sudo update-firmware` on {host} before its next boot"
+            )
+        };
+        BootFault { is_lifted: true, ..fault(message, hint) }
+    }
+}
+
+/// A fault that no option lifts.
+pub fn fault(message: String, hint: String) -> BootFault {
+    BootFault { reason: Reason { message, hint: Some(hint) }, is_lifted: false }
+}
+
+/// The message about a host with trials that cannot try a new system now.
+pub fn cannot_try(host: &HostName, reason: &str) -> String {
+    format!("{host} cannot try the new system: {reason}")
+}
+
+/// The remedy for a host that cannot try a new system now.
+pub fn trial_hint(host: &HostName) -> String {
+    format!(
+        "run `sudo update-firmware` on {host}, or pass --keep-firmware to boot the new system without a trial"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::boot_check::built::tests::system;
+    use crate::deploy::host::{TrialStatus, boot_facts};
+
+    /// A line of an answer that is replaced by another one.
+    type Edit = (&'static str, &'static str);
+
+    /// The faults of a Pi 3 with this answer, where the new kernel takes `size` MiB.
+    fn faults(size: u64, edits: &[Edit], trial: &Trial) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let built = system(dir.path(), size << 20);
+        let sums = built.firmware.as_ref().unwrap().sums().unwrap();
+        let facts = boot_facts(|pi| {
+            let sums = sums.iter().map(|(file, sum)| format!("file={sum}  ./{file}\n")).collect::<String>();
+            edits.iter().fold(format!("{pi}{sums}"), |text, (from, to)| {
+                assert!(text.contains(from), "{from}");
+                text.replace(from, to)
+            })
+        });
+        let candidate = Candidate { host: &"stinky".into(), facts: &facts, built: &built, trial };
+        candidate.faults().unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    fn one(size: u64, edits: &[Edit]) -> String {
+        let found = faults(size, edits, &Trial::Absent);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.into_iter().next().unwrap()
+    }
+
+    fn missing(reason: &str) -> Trial {
+        let missing = Some(reason.to_owned());
+        Trial::Known(Box::new(TrialStatus { missing, ..TrialStatus::default() }))
+    }
+
+    #[test]
+    fn a_good_pi_has_no_fault() {
+        assert_eq!(faults(33, &[], &Trial::Absent), [""; 0]);
+        let ready = Trial::Known(Box::default());
+        assert_eq!(faults(36, &[], &ready), [""; 0]);
+    }
+
+    #[test]
+    fn a_kernel_without_room_is_a_fault() {
+        let next = "run `cargo xtask deploy stinky --keep-firmware`";
+        let words = "stinky would not boot the new system: the kernel takes the memory up to 0x2810000, and u-boot-pi3.bin \
+                     loads the device tree at 0x2600000, which the kernel would overwrite; use a smaller kernel or another \
+                     U-Boot";
+        assert_eq!(one(0x261, &[]).split(" would not ").next(), Some("stinky"));
+        assert_eq!(one(0x26, &[("x", "x")]), words.replace("0x2810000", "0x2800000"));
+        // The U-Boot of the new configuration has room.
+        let old = [
+            ("0x00080000 0x02600000 ./u-boot", "0x00080000 0x02000000 ./u-boot"),
+            ("file=bb  ./U-Boot-pi3.bin", ""),
+        ];
+        let found = one(33, &old);
+        assert!(found.contains("loads the device tree at 0x2000000") && !found.contains(next), "{found}");
+        assert!(found.ends_with("run `sudo update-firmware` on stinky, or pass --keep-firmware"), "{found}");
+    }
+
+    #[test]
+    fn a_board_without_its_device_tree_is_a_fault() {
+        assert_eq!(
+            one(33, &[("tree=./broadcom/bcm2837-rpi-3-b.dtb", "tree=./broadcom/bcm2837-rpi-3-b-plus.dtb")]),
+            "stinky would not boot the new system as it should: the new system has no device tree for Raspberry Pi 3 Model B \
+             Rev 1.2: broadcom/bcm2837-rpi-3-b-plus.dtb is missing; let `hardware.deviceTree.filter` match that file"
+        );
+        // U-Boot takes the device tree of the firmware.
+        assert_eq!(faults(33, &[("tree=./broadcom/bcm2837-rpi-3-b.dtb\n", "")], &Trial::Absent), [""; 0]);
+    }
+
+    #[test]
+    fn a_boot_menu_out_of_sight_is_a_fault() {
+        assert_eq!(
+            one(33, &[("marked=2\n", "")]),
+            "stinky would not boot at all: partition 2, which has the boot menu, is not marked bootable; run `sudo sfdisk \
+             --activate /dev/mmcblk0 1 2` on stinky"
+        );
+        let none = one(33, &[("marked=1\nmarked=2\n", "")]);
+        assert!(none.contains("on partition 2: no partition is marked bootable; run `sudo sfdisk"), "{none}");
+        // A GPT is not read.
+        assert_eq!(faults(33, &[("marked=2\n", ""), ("disk=mmcblk0\n", "")], &Trial::Absent), [""; 0]);
+    }
+
+    #[test]
+    fn another_firmware_is_a_fault() {
+        let found = one(33, &[("./overlays/a b.dtbo\n", "./overlays/other.dtbo\n")]);
+        assert_eq!(
+            found,
+            "FIRMWARE of stinky is not that of the new system: `update-firmware` would change overlays/a b.dtbo; run `sudo \
+             update-firmware` on stinky, or pass --keep-firmware"
+        );
+        let gone = [("  ./u-boot-pi3.bin\n", "  ./gone\n"), ("  ./U-Boot-pi3.bin\n", "  ./gone\n")];
+        let words = "FIRMWARE of stinky does not start a system: config.txt names u-boot-pi3.bin, which does not exist; run";
+        let found = faults(33, &gone, &Trial::Absent);
+        assert!(found[0].starts_with(words) && found[1].contains("change u-boot-pi3.bin"), "{found:?}");
+    }
+
+    #[test]
+    fn a_trial_that_is_not_possible_is_a_fault() {
+        let reason = "boot.scr on FIRMWARE is missing or another one (run update-firmware)";
+        assert_eq!(
+            faults(33, &[], &missing(reason)),
+            [format!(
+                "stinky cannot try the new system: {reason}; run `sudo update-firmware` on stinky, or pass --keep-firmware to \
+                 boot the new system without a trial"
+            )]
+        );
+    }
+
+    /// Firmware of another kind may read the same menu.
+    #[test]
+    fn a_host_without_u_boot_is_not_judged_by_its_rules() {
+        let other = [("uboot=0x00080000 0x02600000 ./u-boot-pi3.bin\n", ""), ("marked=2\n", "")];
+        assert_eq!(faults(64, &other, &Trial::Absent), [""; 0]);
+    }
+}

@@ -1,0 +1,9 @@
+//! Whether the host would boot the new system: checked before anything is copied, by the rules that `card inspect`
+//! applies to a card.
+
+mod built;
+mod check;
+mod faults;
+
+pub use check::{BootOutlook, check_boot, look_ahead};
+pub use faults::{cannot_try, trial_hint};

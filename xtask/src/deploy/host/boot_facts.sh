@@ -1,0 +1,78 @@
+# Prints what decides whether this host boots a new system, as lines KEY=VALUE: but one where U-Boot has no boot menu to
+# read, or where FIRMWARE is not there. Runs as root, and changes nothing. `ls` mounts what is mounted on demand.
+LC_ALL=C
+export LC_ALL
+exec 2>/dev/null
+echo asked=yes
+status=$(boot-trial status)
+
+# The value that `boot-trial status` has for a key.
+answer() { printf "%s\n" "$status" | sed -n "s/^$1=//p" | head -n 1; }
+
+# folder_with NAMES FOLDER...: the first folder with one of the files.
+folder_with() {
+    names=$1
+    shift
+    for folder; do
+        [ -n "$folder" ] && ls "$folder/" >/dev/null || continue
+        for name in $names; do
+            [ ! -e "$folder/$name" ] || { printf "%s\n" "$folder" && return; }
+        done
+    done
+}
+
+# disk_and_number FOLDER: the disk and the number of the partition that a folder is on.
+disk_and_number() {
+    device=$(stat -c %d "$1")
+    sys=$(readlink -f "/sys/dev/block/$((device >> 8 & 4095)):$((device & 255 | device >> 12 & 1048320))")
+    number=$(cat "$sys/partition") || return
+    sys=${sys%/*}
+    echo "${sys##*/} $number"
+}
+
+byte() { od -A n -t u1 -j "$1" -N 1 "/dev/$disk" | tr -d " "; }
+
+# setting NAME FILE: a setting that is built into a U-Boot.
+setting() { tr "\000" "\n" <"$2" | grep -a -m 1 "^$1=" | cut -d = -f 2; }
+
+boot=$(folder_with extlinux/extlinux.conf "$(answer boot)" /nix/boot /boot)
+firmware=$(folder_with "config.txt start4.elf start.elf" "$(answer firmware)" /boot/firmware /boot)
+[ -n "$boot" ] && [ -n "$firmware" ] || exit 0
+printf "boot=%s\n" "$boot"
+
+sed "s/^/config=/" "$firmware/config.txt"
+cd "$firmware"
+find . -type f -empty | sed "s/^/empty=/"
+find . -type f -size -65536k -exec sha256sum {} + | sed "s/^/file=/"
+grep -l -a -F kernel_addr_r= ./* | while read -r file; do
+    echo "uboot=$(setting kernel_addr_r "$file") $(setting fdt_addr_r "$file") $file"
+done
+echo "updater=$(sed -n "s/^export tree=//p" "$(command -v update-firmware)")"
+
+set -- $(disk_and_number "$boot")
+disk=${1:-}
+if [ -n "$disk" ] && [ "$(byte 510)$(byte 511)" = 85170 ] && [ "$(byte 450)" != 238 ]; then
+    echo "disk=$disk"
+    echo "menu=$2"
+    for number in 1 2 3 4; do
+        [ "$(byte $((430 + 16 * number)))" != 128 ] || echo "marked=$number"
+    done
+fi
+
+ls -A "$boot/nixos" | sed "s/^/kept=/"
+set -- $(df -Pk "$boot" | tail -n 1)
+echo "free=${4:-}"
+[ "$(stat -c %d "$boot")" != "$(stat -c %d /nix/store)" ] || echo "shared=yes"
+
+tree=/sys/firmware/devicetree/base
+echo "model=$(tr -d "\000" <$tree/model)"
+board=$(tr "\000" "\n" <$tree/compatible | head -n 1)
+case $board in "" | *[!a-z0-9,._+-]*) exit 0 ;; esac
+for folder in "$boot"/nixos/*/; do
+    cd "$folder" || continue
+    grep -r -l -a -F -e "$board" "--include=*.dtb" . | while read -r file; do
+        # The name ends there: 3-model-b is no 3-model-b-plus.
+        ! tr "\000" "\n" <"$file" | grep -q -a -e "$board\$" || printf "tree=%s\n" "$file"
+    done
+done
+exit 0

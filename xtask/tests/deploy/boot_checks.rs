@@ -1,0 +1,268 @@
+//! Systems that a host would not boot are refused: the host has partitions of a loop device, as a Pi has those of its
+//! card. Only the file system of FIRMWARE is another one.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::fixture::Fixture;
+use crate::machine::{self, Machine};
+use crate::support::loops::Loop;
+
+/// The script of real hosts that updates FIRMWARE.
+const UPDATE_FIRMWARE: &str = include_str!("../../../hosts/raspberry-pi/update-firmware.sh");
+
+/// Makes the host a Pi 3: $0 is the device of its card.
+const BECOME_A_PI: &str = r#"
+mount -t tmpfs tmpfs /boot
+mkdir /boot/firmware /nix/boot
+mount "$0"p1 /boot/firmware
+mount "$0"p2 /nix/boot
+mkdir /nix/boot/extlinux /nix/boot/nixos
+echo DEFAULT nixos-default >/nix/boot/extlinux/extlinux.conf
+mount -t tmpfs tmpfs /sys/firmware
+mkdir -p /sys/firmware/devicetree/base
+printf 'raspberrypi,3-model-b\000brcm,bcm2837\000' >/sys/firmware/devicetree/base/compatible
+printf 'Raspberry Pi 3 Model B Rev 1.2\000' >/sys/firmware/devicetree/base/model
+ln -s /run/current-system/sw/bin/update-firmware /mnt/bin/update-firmware
+/mnt/bin/update-firmware
+"#;
+
+/// Copies the boot files of the running system, as the program of nixpkgs does.
+const WRITE_MENU: &str = r#"
+for part in kernel initrd dtbs; do
+    path=$(readlink -f /run/current-system/$part)
+    cp -r "$path" "/nix/boot/nixos/$(echo "${path#/nix/store/}" | tr / -)"
+done
+"#;
+
+/// A Pi that runs the system `old`.
+struct Pi {
+    fixture: Fixture,
+    /// The user of ssh.
+    user: &'static str,
+    card: Card,
+}
+
+/// A card whose partitions the kernel knows.
+struct Card(Loop);
+
+impl Card {
+    fn new() -> Self {
+        let table = "label: dos\nstart=2048, size=16384, type=b, bootable\nstart=18432, type=83, bootable\n";
+        let card = Loop::attach(32 << 20, &[], |file| {
+            let script = format!("printf '{table}' | sfdisk --quiet {}", file.display());
+            machine::run("sh", &["-c", &script]);
+        });
+        machine::run("partx", &["--update", card.device()]);
+        for number in [1, 2] {
+            machine::run("mkfs.ext4", &["-q", &format!("{}p{number}", card.device())]);
+        }
+        Self(card)
+    }
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        machine::output("partx", &["--delete", self.0.device()]);
+    }
+}
+
+impl Pi {
+    fn new() -> Self {
+        Self::of(Fixture::new(), "root")
+    }
+
+    /// The host of `fixture`, where ssh logs in as `user`.
+    fn of(fixture: Fixture, user: &'static str) -> Self {
+        fixture.set_profile("old-profile", ":");
+        fixture.set_nixos("old", "old");
+        fixture.edit(|facts| {
+            facts["hosts"]["target"]["node"]["sshUser"] = user.into();
+            facts["pi"] = json!({
+                "kernelMiB": 33, "initrdMiB": 1, "config": "arm_64bit=1",
+                "trees": ["bcm2837-rpi-3-b.dtb=raspberrypi,3-model-b", "bcm2711-rpi-4-b.dtb=raspberrypi,4-model-b"],
+            });
+        });
+        fixture.deploy(&["--reboot"]).assert_code(0);
+        fs::write(fixture.machine.path("update-firmware.sh"), UPDATE_FIRMWARE).expect("writing");
+        let pi = Self { fixture, user, card: Card::new() };
+        pi.inside(BECOME_A_PI);
+        pi.inside(WRITE_MENU);
+        pi.offer("new", |_| ());
+        pi
+    }
+
+    /// Runs a script on the host; $0 is the device of its card.
+    fn inside(&self, script: &str) {
+        let script = script.replace("\"$0\"", self.card.0.device());
+        self.fixture.machine.inside(&format!("set -e; {script}"));
+    }
+
+    /// Lets the flake have the system `name`, with other facts of a Pi.
+    fn offer(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        self.fixture.set_profile(&format!("{name}-profile"), ":");
+        self.fixture.set_nixos(name, name);
+        self.fixture.edit(|facts| {
+            facts["hosts"]["target"]["node"]["sshUser"] = self.user.into();
+            change(&mut facts["pi"]);
+        });
+    }
+
+    /// Asserts that a deploy is refused, that the message has these words, and that nothing was copied or changed.
+    #[track_caller]
+    fn assert_refused(&self, args: &[&str], words: &str) {
+        let outcome = self.fixture.deploy(args);
+        outcome.assert_stderr_contains(words).assert_code(3);
+        assert!(!outcome.stderr.contains("\n  | "), "{}", outcome.stderr);
+        self.assert_runs("-old");
+    }
+
+    /// Asserts how the name of the running system ends, read without the tool.
+    #[track_caller]
+    fn assert_runs(&self, name: &str) {
+        let system = self.fixture.machine.inside("readlink -f /run/current-system");
+        assert!(system.ends_with(name), "{system}");
+    }
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_system_that_boots_is_not_refused() {
+    let pi = Pi::new();
+    pi.fixture.edit(|facts| facts["kernel"] = "linux-6.2".into());
+    for args in [&["--dry-run"][..], &["--boot"], &[]] {
+        let outcome = pi.fixture.deploy(args);
+        outcome.assert_code(0);
+        for word in ["warning", "FIRMWARE", "would not boot"] {
+            assert!(!outcome.stderr.contains(word), "{args:?}: {}", outcome.stderr);
+        }
+    }
+    pi.assert_runs("-new");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_kernel_or_device_trees_that_do_not_boot_are_refused() {
+    let pi = Pi::new();
+    pi.offer("new", |pi| pi["kernelMiB"] = 37.into());
+    pi.assert_refused(
+        &[],
+        "error: target would not boot the new system: the kernel takes the memory up to 0x2700000, and u-boot-pi3.bin loads \
+         the device tree at 0x2600000, which the kernel would overwrite\nhint: use a smaller kernel",
+    );
+    pi.assert_refused(&["--dry-run"], "which the kernel would overwrite");
+    pi.offer("new", |pi| {
+        pi["kernelMiB"] = 33.into();
+        pi["trees"] = json!(["bcm2837-rpi-3-b-plus.dtb=raspberrypi,3-model-b-plus"]);
+    });
+    pi.assert_refused(
+        &["--boot"],
+        "the new system has no device tree for Raspberry Pi 3 Model B Rev 1.2: broadcom/bcm2837-rpi-3-b.dtb is missing\nhint: ",
+    );
+    pi.offer("new", |pi| pi["kernelMiB"] = 37.into());
+    pi.assert_refused(&["--boot", "--keep-firmware"], "refused for 2 reasons");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn boot_files_without_room_are_refused() {
+    let pi = Pi::new();
+    pi.fixture.edit(|facts| facts["kernel"] = "linux-6.2".into());
+    pi.inside("dd if=/dev/zero of=/nix/boot/filler bs=1M 2>/dev/null || true");
+    pi.assert_refused(
+        &[],
+        "error: /nix/boot on target is too full: the new kernel, initrd and device trees need 1.0 MiB there, and 0 B are left \
+         for them\nhint: free space on the host: ",
+    );
+    // On a host where the boot folder is in the file system of the store.
+    pi.inside("umount /nix/boot; cp -r /nix/boot /tmp; mkdir /nix/boot/extlinux; echo >/nix/boot/extlinux/extlinux.conf");
+    let used = pi.fixture.machine.inside("df -Pk /nix | tail -1 | awk '{ print $3 }'");
+    let used = used.parse::<u64>().expect("a number");
+    pi.inside(&format!("mount -o remount,size={}k /nix", used + 18 * 1024));
+    // The closure fits, but not together with its copies.
+    pi.offer("new", |pi| pi["initrdMiB"] = 10.into());
+    let words =
+        "/nix/boot on target is too full: the new kernel, initrd and device trees need 10.0 MiB there, and ";
+    pi.assert_refused(&["--boot"], words);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_firmware_of_another_configuration_is_refused() {
+    let pi = Pi::new();
+    pi.offer("new", |pi| pi["config"] = "arm_64bit=0".into());
+    pi.assert_refused(
+        &["--boot"],
+        "error: FIRMWARE of target is not that of the new system: `update-firmware` would change config.txt\nhint: run `cargo \
+         xtask deploy target --keep-firmware`, and then `sudo update-firmware` on target before its next boot",
+    );
+    // A switch that leaves kernel, initrd and device trees as they are is about something else.
+    let switched = pi.fixture.deploy(&[]);
+    switched
+        .assert_stderr_contains("  note  FIRMWARE of target is not that of the new system")
+        .assert_code(0);
+    let refused = pi.fixture.deploy(&["--reboot"]);
+    refused
+        .assert_stderr_contains(
+            "config.txt\nhint: run `sudo update-firmware` on target, or pass --keep-firmware\n",
+        )
+        .assert_code(3);
+    pi.inside("/mnt/bin/update-firmware");
+    let rebooted = pi.fixture.deploy(&["--reboot"]);
+    rebooted.assert_code(0);
+    assert!(!rebooted.stderr.contains("FIRMWARE"), "{}", rebooted.stderr);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_damaged_boot_script_is_refused() {
+    let pi = Pi::new();
+    let kernel = |name: &str| pi.fixture.edit(|facts| facts["kernel"] = name.into());
+    for damage in ["rm /boot/firmware/boot.scr", "echo x >>/boot/firmware/boot.scr"] {
+        pi.inside(damage);
+        kernel("linux-6.2");
+        pi.assert_refused(&[], "`update-firmware` would change boot.scr\nhint: run ");
+    }
+    let kept = pi.fixture.deploy(&["--keep-firmware"]);
+    kept.assert_stderr_contains("warning: FIRMWARE of target is not that of the new system").assert_code(0);
+    pi.assert_runs("-new");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_host_that_does_not_find_its_menu_or_cannot_try_is_refused() {
+    let pi = Pi::new();
+    pi.inside("printf '\\000' | dd of=\"$0\" bs=1 seek=462 conv=notrunc 2>/dev/null");
+    pi.assert_refused(
+        &["--boot"],
+        "error: target would not boot at all: partition 2, which has the boot menu, is not marked bootable\nhint: run `sudo \
+         sfdisk --activate /dev/loop",
+    );
+    pi.inside("printf '\\200' | dd of=\"$0\" bs=1 seek=462 conv=notrunc 2>/dev/null");
+    pi.fixture.machine.add_trials().expect("adding trials");
+    fs::write(pi.fixture.machine.path("trial/missing"), "no boot.scr").expect("writing");
+    let switched = pi.fixture.deploy(&[]);
+    switched
+        .assert_stderr_contains("  note  target cannot try the new system: no boot.scr; run")
+        .assert_code(0);
+    pi.offer("newer", |_| ());
+    pi.fixture.edit(|facts| facts["kernel"] = "linux-6.2".into());
+    let refused = pi.fixture.deploy(&[]);
+    refused
+        .assert_stderr_contains("error: target cannot try the new system: no boot.scr\nhint: ")
+        .assert_code(3);
+}
+
+/// The files of FIRMWARE, and the disk, are closed to users.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs, sudo: run `cargo xtask test`"]
+fn what_only_root_reads_is_read_by_sudo() {
+    let mut fixture = Fixture::new();
+    fixture.machine = Machine::start_with_user("ALL=(ALL) NOPASSWD: ALL");
+    fixture.known_hosts = fixture.machine.known_hosts();
+    let pi = Pi::of(fixture, "pi");
+    pi.inside("chmod 700 /boot/firmware");
+    pi.offer("new", |pi| pi["kernelMiB"] = 37.into());
+    pi.assert_refused(&["--boot"], "which the kernel would overwrite");
+}
