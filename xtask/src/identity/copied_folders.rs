@@ -73,6 +73,9 @@ mod tests {
         std::fs::create_dir_all(repository.join("nix")).unwrap();
         std::fs::create_dir_all(repository.join(".git")).unwrap();
         std::fs::create_dir(&plain).unwrap();
+        for flake in [&plain, &repository, &repository.join("nix")] {
+            std::fs::write(flake.join("flake.nix"), "{ }").unwrap();
+        }
         let check = |flake: &str, keys: &Path, copied: bool| {
             let ignored = |git: &Path| {
                 assert_eq!(git, repository);
@@ -102,5 +105,7 @@ mod tests {
         std::os::unix::fs::symlink(&plain, &link).unwrap();
         check(&link.display().to_string(), &resolve(&plain.join("keys")), true);
         check("github:owner/name", &repository.join("keys"), false);
+        // A home folder that is no flake has the state of the tool.
+        check(&dir.path().display().to_string(), &dir.path().join("keys"), false);
     }
 }

@@ -94,9 +94,9 @@ impl FlakeRef {
         self.local.as_ref().map(|local| local.folder.as_path())
     }
 
-    /// Which files Nix copies to its store; `None` for a flake of another machine.
+    /// Which files Nix copies to its store; `None` for a flake of another machine, and where there is no flake.
     pub fn copied_files(&self) -> Option<CopiedFiles> {
-        let local = self.local.as_ref()?;
+        let local = self.local.as_ref().filter(|local| local.folder.join("flake.nix").exists())?;
         let tree = local.tree.canonicalize().unwrap_or_else(|_| local.tree.clone());
         let repository = tree.ancestors().find(|folder| folder.join(".git").exists());
         Some(match repository.filter(|_| !local.all_files) {

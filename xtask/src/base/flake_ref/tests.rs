@@ -128,6 +128,8 @@ fn files_that_nix_copies() {
     let root = dir.path().canonicalize().unwrap();
     let plain = flake(&root, "plain", false);
     let repository = flake(&root, "repository", true);
+    fs::create_dir_all(repository.join("nix")).unwrap();
+    fs::write(repository.join("nix/flake.nix"), "{ }").unwrap();
     let of = |text: String| parse(&text).copied_files();
     assert_eq!(of(plain.display().to_string()), Some(CopiedFiles::All(plain.clone())));
     let listed = Some(CopiedFiles::Listed(repository.clone()));
@@ -135,6 +137,7 @@ fn files_that_nix_copies() {
     assert_eq!(of(format!("git+file://{}?dir=nix", repository.display())), listed);
     assert_eq!(of(format!("path:{}", repository.display())), Some(CopiedFiles::All(repository)));
     assert_eq!(of("github:owner/name".into()), None);
+    assert_eq!(of(root.display().to_string()), None, "no flake");
     let link = root.join("link");
     std::os::unix::fs::symlink(&plain, &link).unwrap();
     assert_eq!(of(link.display().to_string()), Some(CopiedFiles::All(plain)));
