@@ -43,6 +43,7 @@ toplevels
 // deployLib.deployChecks self.deploy
 // {
   inherit formatting;
+  trial = import ./trial-test.nix { inherit self inputs pkgs; };
   shell = self.devShells.${system}.default;
   inherit (self.packages.${system}) xtask;
 }

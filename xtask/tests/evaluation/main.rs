@@ -35,7 +35,7 @@ fn the_flake_evaluates_to_the_expected_host() {
     );
     assert_eq!(
         names(&facts["checks"]["x86_64-linux"]),
-        ["deploy-activate", "deploy-schema", "formatting", "shell", "xtask"]
+        ["deploy-activate", "deploy-schema", "formatting", "shell", "trial", "xtask"]
     );
     assert_eq!(facts["checks"]["aarch64-linux"]["host-stinky"], facts["toplevel"]);
 }
