@@ -2,8 +2,7 @@
 # Flashes $image (a folder of Nix) to a virtual card, boots it in QEMU with $uboot, and gives the host the generations $good
 # and $bad, which are in its store. $userKey lets root log in. On PATH: xtask, qemu-system-aarch64, ssh.
 set -eu
-HOME=$PWD
-export HOME
+export HOME="$PWD" XTASK_STATE="$PWD/state"
 card=$PWD/card.img
 console=$PWD/console
 port=2222
@@ -15,7 +14,7 @@ die() {
 }
 
 truncate -s 8G "$card"
-xtask flash --image "$image"/sd-image/*.img.zst --identity-of trial --identity-dir keys \
+xtask flash --image "$image"/sd-image/*.img.zst --identity-of trial \
     --allow-virtual --yes --expect-size 8GiB "$card"
 install -m 600 "$userKey" key
 
@@ -29,7 +28,7 @@ trap 'kill $qemu' EXIT
 # The key of the host is known from the flash: the first connection asks nothing.
 on_host() {
     ssh -F none -i key -p "$port" -o BatchMode=yes -o ConnectTimeout=10 -o HostKeyAlias=trial \
-        -o StrictHostKeyChecking=yes -o UserKnownHostsFile=keys/known_hosts root@127.0.0.1 "$@"
+        -o StrictHostKeyChecking=yes -o UserKnownHostsFile=state/identity/known_hosts root@127.0.0.1 "$@"
 }
 
 # wait_for COMMAND...: on the host, for up to ten minutes, which spans reboots under emulation.
