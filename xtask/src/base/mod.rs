@@ -18,6 +18,7 @@ mod image_source;
 pub mod interrupt;
 pub mod lock;
 pub mod memfd;
+mod memory;
 pub mod parallel;
 pub mod percent_encoding;
 mod phase;

@@ -1,7 +1,10 @@
 //! Work on several items at once.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+
+use super::memory;
 
 /// Applies `work` to all `items`, at most `limit` at a time; the results are in the order of the items.
 pub fn map<T: Send, R: Send>(
@@ -40,18 +43,17 @@ const EVALUATION_MEMORY: u64 = 1 << 30;
 /// The most evaluations at once, whatever the machine is.
 const MAX_EVALUATIONS: u64 = 16;
 
-/// How many evaluations this machine can run at once: by its cores, and by its free memory.
+/// How many evaluations can run at once: by the cores and the free memory of this machine, or of the control group of this
+/// process.
 pub fn max_evaluations() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    let free = available_memory().map_or(cores, |bytes| bytes / EVALUATION_MEMORY);
-    usize::try_from(cores.min(free).clamp(1, MAX_EVALUATIONS)).unwrap_or(1)
+    limited(cores, memory::available(Path::new("/")))
 }
 
-/// The memory in bytes that new processes can have without swapping (proc(5), `MemAvailable`).
-fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+/// How many evaluations run at once on `cores` with this much free memory, in bytes.
+fn limited(cores: u64, memory: Option<u64>) -> usize {
+    let by_memory = memory.map_or(cores, |bytes| bytes / EVALUATION_MEMORY);
+    usize::try_from(cores.min(by_memory).clamp(1, MAX_EVALUATIONS)).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -70,5 +72,20 @@ mod tests {
             number
         });
         assert_eq!(waited, [0, 1, 2]);
+    }
+
+    #[test]
+    fn evaluations_follow_cores_and_memory() {
+        let gib = |count: u64| Some(count << 30);
+        for (cores, memory, expected) in [
+            (4, gib(64), 4),
+            (64, gib(640), 16),
+            (4, gib(2), 2),
+            (4, Some(1), 1),
+            (4, gib(0), 1),
+            (4, None, 4),
+        ] {
+            assert_eq!(limited(cores, memory), expected, "{cores} cores, {memory:?}");
+        }
     }
 }

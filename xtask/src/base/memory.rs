@@ -1,0 +1,206 @@
+//! The memory that new processes can have: by the machine, and by the control groups of this process.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The memory in bytes that new processes can have without swapping. `root` is the folder with `proc` and `sys`.
+///
+/// `MemAvailable` of proc(5) knows nothing of the limits of a container or a service, which kill whatever exceeds them.
+pub fn available(root: &Path) -> Option<u64> {
+    let in_groups = groups(root).iter().filter_map(Group::available).min();
+    let of_machine = read(&root.join("proc/meminfo")).and_then(|text| of_machine(&text));
+    in_groups.into_iter().chain(of_machine).min()
+}
+
+fn of_machine(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The versions of control groups (cgroups(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+/// A control group with the memory of this process, or one around it.
+struct Group {
+    version: Version,
+    folder: PathBuf,
+}
+
+impl Group {
+    /// The part of the limit that is left; `None` without a limit. Files that the kernel caches are no use of memory.
+    fn available(&self) -> Option<u64> {
+        let number = |name: &str| read(&self.folder.join(name))?.trim().parse::<u64>().ok();
+        let (limit, usage, cached) = match self.version {
+            Version::One => {
+                (number("memory.limit_in_bytes"), number("memory.usage_in_bytes"), "total_inactive_file ")
+            }
+            Version::Two => {
+                // Above `high` the kernel slows processes down, above `max` it kills them.
+                let limit = [number("memory.high"), number("memory.max")].into_iter().flatten().min();
+                (limit, number("memory.current"), "inactive_file ")
+            }
+        };
+        let stat = read(&self.folder.join("memory.stat")).unwrap_or_default();
+        let cached = stat.lines().find_map(|line| line.strip_prefix(cached)?.parse::<u64>().ok());
+        Some(limit?.saturating_sub(usage?.saturating_sub(cached.unwrap_or(0))))
+    }
+}
+
+/// The control groups of this process that limit memory, the innermost first.
+fn groups(root: &Path) -> Vec<Group> {
+    let [own, mounts] =
+        ["proc/self/cgroup", "proc/self/mountinfo"].map(|name| read(&root.join(name)).unwrap_or_default());
+    let folders = mounts.lines().filter_map(|mount| {
+        let (version, of_mount, at) = mounted(mount)?;
+        let path = own.lines().find_map(|line| path_of(version, line))?;
+        // In a container, the paths may be those outside of it.
+        let below = path.strip_prefix(of_mount.trim_end_matches('/')).unwrap_or_default();
+        Some((version, root.join(at.trim_start_matches('/')), below.trim_start_matches('/').to_owned()))
+    });
+    folders.flat_map(|(version, at, below)| levels(version, &at, &below)).collect()
+}
+
+/// The groups from `below` up to the folder `at`.
+fn levels(version: Version, at: &Path, below: &str) -> Vec<Group> {
+    let is_plain = below.split('/').all(|part| part != "..");
+    let innermost = at.join(if is_plain { below } else { "" });
+    let folders = innermost.ancestors().take_while(|folder| folder.starts_with(at));
+    folders.map(|folder| Group { version, folder: folder.to_owned() }).collect()
+}
+
+/// The version, the group and the folder of a line of `mountinfo`, if it mounts control groups for memory.
+fn mounted(line: &str) -> Option<(Version, &str, &str)> {
+    let (mount, kind) = line.split_once(" - ")?;
+    let mut kind = kind.split(' ');
+    let version = match (kind.next()?, kind.nth(1).unwrap_or_default()) {
+        ("cgroup2", _) => Version::Two,
+        ("cgroup", options) if options.split(',').any(|option| option == "memory") => Version::One,
+        _ => return None,
+    };
+    let mut fields = mount.split(' ').skip(3);
+    Some((version, fields.next()?, fields.next()?))
+}
+
+/// The path in a line of `/proc/self/cgroup`, if it is that of the memory.
+fn path_of(version: Version, line: &str) -> Option<&str> {
+    let (number, rest) = line.split_once(':')?;
+    let (controllers, path) = rest.split_once(':')?;
+    let is_memory = match version {
+        Version::One => controllers.split(',').any(|name| name == "memory"),
+        Version::Two => number == "0" && controllers.is_empty(),
+    };
+    is_memory.then_some(path)
+}
+
+fn read(path: &Path) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMINFO: &str = "MemTotal:       24684096 kB\nMemFree:  1 kB\nMemAvailable:   8388608 kB\n";
+    const V1: &str = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
+                      32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n";
+    const V2: &str = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+
+    /// The available memory in MiB where the files have these contents.
+    fn mib(files: &[(&str, &str)]) -> Option<u64> {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let file = dir.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        available(dir.path()).map(|bytes| bytes >> 20)
+    }
+
+    #[test]
+    fn of_the_machine_without_limits() {
+        assert_eq!(mib(&[]), None);
+        assert_eq!(mib(&[("proc/meminfo", MEMINFO)]), Some(8192));
+        let own = "0::/user.slice/session-1.scope\n";
+        let unlimited = [
+            ("proc/meminfo", MEMINFO),
+            ("proc/self/cgroup", own),
+            ("proc/self/mountinfo", V2),
+            ("sys/fs/cgroup/user.slice/memory.max", "max\n"),
+            ("sys/fs/cgroup/user.slice/memory.current", "1048576\n"),
+        ];
+        assert_eq!(mib(&unlimited), Some(8192));
+    }
+
+    /// systemd-run -p MemoryMax=3G, within a slice with a limit too.
+    #[test]
+    fn every_level_of_the_second_version_counts() {
+        let service = "sys/fs/cgroup/system.slice/run.service";
+        let [max, current, stat] =
+            ["memory.max", "memory.current", "memory.stat"].map(|name| format!("{service}/{name}"));
+        let files = [
+            ("proc/meminfo", MEMINFO),
+            ("proc/self/cgroup", "0::/system.slice/run.service\n"),
+            ("proc/self/mountinfo", V2),
+            (&max, "3221225472\n"),
+            (&current, "1073741824\n"),
+            (&stat, "anon 1\ninactive_file 536870912\nactive_file 1\n"),
+        ];
+        assert_eq!(mib(&files), Some(2560));
+        let slice = [
+            ("sys/fs/cgroup/system.slice/memory.high", "2147483648\n"),
+            ("sys/fs/cgroup/system.slice/memory.max", "max\n"),
+            ("sys/fs/cgroup/system.slice/memory.current", "1073741824\n"),
+        ];
+        assert_eq!(mib(&[&files[..], &slice].concat()), Some(1024));
+        let full = [("sys/fs/cgroup/system.slice/memory.current", "4294967296\n")];
+        assert_eq!(mib(&[&files[..], &slice[..2], &full].concat()), Some(0));
+    }
+
+    /// docker run --memory 1g on a machine with the first version: the paths are those of the machine.
+    #[test]
+    fn a_container_with_the_first_version() {
+        let mount = V1.replacen(" / ", " /docker/abc ", 1);
+        for (own, mount) in [
+            ("4:memory:/docker/abc\n0::/\n", mount.as_str()),
+            ("4:cpu,memory:/\n", V1),
+            ("4:memory:/../..\n", V1),
+        ] {
+            let files = [
+                ("proc/meminfo", MEMINFO),
+                ("proc/self/cgroup", own),
+                ("proc/self/mountinfo", mount),
+                ("sys/fs/cgroup/memory/memory.limit_in_bytes", "1073741824\n"),
+                ("sys/fs/cgroup/memory/memory.usage_in_bytes", "536870912\n"),
+                ("sys/fs/cgroup/memory/memory.stat", "inactive_file 0\ntotal_inactive_file 268435456\n"),
+            ];
+            assert_eq!(mib(&files), Some(768), "{own}");
+        }
+        let unlimited = [
+            ("proc/meminfo", MEMINFO),
+            ("proc/self/cgroup", "4:memory:/\n"),
+            ("proc/self/mountinfo", V1),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("sys/fs/cgroup/memory/memory.usage_in_bytes", "536870912\n"),
+        ];
+        assert_eq!(mib(&unlimited), Some(8192));
+    }
+
+    #[test]
+    fn fuzz() {
+        let samples = [MEMINFO, V1, V2, "4:memory:/docker/abc\n0::/\n"];
+        crate::base::fuzz::check_text(&samples, |text| {
+            for line in text.lines() {
+                if let Some((version, path, at)) = mounted(line) {
+                    levels(version, Path::new(at), path);
+                }
+                path_of(Version::One, line);
+                path_of(Version::Two, line);
+            }
+            of_machine(text)
+        });
+    }
+}
