@@ -7,6 +7,7 @@ mod copying_accounts;
 mod evaluation;
 mod fixture;
 mod goals;
+mod host_keys;
 mod hostile;
 mod interrupts;
 mod link_cuts;

@@ -1,8 +1,8 @@
 //! The reason of a failed connection, from the log of ssh.
 
 use super::excerpt::truncated;
-use crate::base::failure::{ExitKind, kind};
-use crate::base::{HostName, shell};
+use super::host_key_errors::host_key_error;
+use crate::base::HostName;
 use crate::deploy::target::Connection;
 use crate::failure;
 
@@ -20,15 +20,9 @@ pub fn connection_error(host: &HostName, connection: &Connection, log: &str, std
     let log = trusted_log(log);
     let destination = &connection.destination;
     let lines = || log.lines().filter(|line| !line.starts_with(REMOTE_DISCONNECT));
-    let begins = |text: &str| lines().any(|line| line.starts_with(text));
     let has = |text: &str| lines().any(|line| line.contains(text));
-    if begins("@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!") {
-        changed_key(host, connection, log)
-    } else if begins("Host key verification failed") || has("host key is known for") {
-        failure!(
-            HostKey, "the host key of {host} {UNKNOWN_KEY}";
-            hint: "compare it with the key on the host, then accept it once with `{}`", login(connection)
-        )
+    if let Some(error) = host_key_error(host, connection, &lines().collect::<Vec<_>>()) {
+        error
     } else if has(": Permission denied (") {
         failure!(Permission, "{destination} refuses the login: {}", last_message(log, ""))
     } else {
@@ -36,40 +30,6 @@ pub fn connection_error(host: &HostName, connection: &Connection, log: &str, std
             Unreachable, "{host} cannot be reached as {destination}: {}", last_message(log, stderr);
             hint: "check that it is switched on and on this network, and that its hostname in the flake is right"
         )
-    }
-}
-
-/// The end of the message for a host whose key nobody has accepted yet.
-const UNKNOWN_KEY: &str = "is not known here";
-
-/// The label of `error` in a table of hosts: nobody has accepted the host key yet, or it is another one than the known
-/// key.
-pub fn failure_label(error: &anyhow::Error) -> Option<&'static str> {
-    if is_unknown_key(error) { Some("key not known") } else { kind(error).host_label() }
-}
-
-fn is_unknown_key(error: &anyhow::Error) -> bool {
-    kind(error) == ExitKind::HostKey && error.to_string().ends_with(UNKNOWN_KEY)
-}
-
-/// The command with which a user logs in to the host, with the port and the other options of the node.
-fn login(connection: &Connection) -> String {
-    let words = connection.options.iter().chain([&connection.destination]);
-    let words = words.map(|word| shell::quote(word)).collect::<Vec<_>>();
-    format!("ssh {}", words.join(" "))
-}
-
-/// The name of the host in `known_hosts`: with its port, if that is another one than 22.
-fn known_name(connection: &Connection) -> String {
-    let name = connection.destination.rsplit('@').next().unwrap_or(&connection.destination);
-    let options = &connection.options;
-    let after = options.windows(2).filter(|words| words[0] == "-p").map(|words| words[1].as_str());
-    let joined = options.iter().filter_map(|word| word.strip_prefix("-p")).filter(|port| !port.is_empty());
-    let named =
-        options.iter().filter_map(|word| word.strip_prefix("-o").unwrap_or(word).strip_prefix("Port="));
-    match after.chain(joined).chain(named).next() {
-        Some(port) if port != "22" => format!("[{name}]:{port}"),
-        _ => name.to_owned(),
     }
 }
 
@@ -98,37 +58,6 @@ fn messages(log: &str) -> impl DoubleEndedIterator<Item = &str> {
         .filter(|line| !line.is_empty() && !line.starts_with("Warning: Permanently added"))
 }
 
-/// The error for a host key that differs from the known one.
-fn changed_key(host: &HostName, connection: &Connection, log: &str) -> anyhow::Error {
-    let fingerprint = log.split_whitespace().find(|word| word.starts_with("SHA256:"));
-    let fingerprint =
-        truncated(fingerprint.map_or("which ssh does not show", |word| word.trim_end_matches('.')));
-    let offending = log.lines().find(|line| line.starts_with("Offending")).unwrap_or("it is in known_hosts");
-    failure!(
-        HostKey, "{host} answers with a host key that is not the one known for it ({fingerprint})\n  the known key: {}",
-        truncated(offending.trim()); hint: "{}", remedies(host, connection)
-    )
-}
-
-/// What to do about a changed key. A pinned key came with the card: a changed one means another card, or another
-/// machine.
-fn remedies(host: &HostName, connection: &Connection) -> String {
-    let name = known_name(connection);
-    match connection.pin {
-        Some(_) => format!(
-            "if someone flashed the card without this project's key, flash it again with `cargo xtask flash {host}`, \
-             which restores the key\n  \
-             if this is not your host, another machine answers at {name}: do not deploy to it"
-        ),
-        None => format!(
-            "if its card was flashed again with new keys, run `ssh-keygen -R {}` and accept the new key with `{}`\n  \
-             if another machine answers at that address, do not deploy to it",
-            shell::quote(&name),
-            login(connection)
-        ),
-    }
-}
-
 /// The last message of ssh in `log`, and the last line of `stderr` if there is one.
 fn last_message(log: &str, stderr: &str) -> String {
     let last = |text| messages(text).next_back().map(truncated);
@@ -143,30 +72,7 @@ fn last_message(log: &str, stderr: &str) -> String {
 mod tests {
     use super::super::options::tests::{connection, pinned};
     use super::*;
-    use crate::base::failure::{self, hint, with_hint};
-
-    #[test]
-    fn remedies_have_the_port_and_the_options_of_the_node() {
-        for (options, remove, accept) in [
-            (&[][..], "ssh-keygen -R pi`", "`ssh root@pi`"),
-            (&["-p", "2222"], "ssh-keygen -R '[pi]:2222'`", "`ssh -p 2222 root@pi`"),
-            (&["-p2222"], "ssh-keygen -R '[pi]:2222'`", "`ssh -p2222 root@pi`"),
-            (&["-o", "Port=22"], "ssh-keygen -R pi`", "`ssh -o Port=22 root@pi`"),
-            (&["-oPort=24", "-J", "a b"], "ssh-keygen -R '[pi]:24'`", "`ssh -oPort=24 -J 'a b' root@pi`"),
-        ] {
-            let connection = connection(options);
-            let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n";
-            let error = connection_error(&"pi".into(), &connection, changed, "");
-            let hint = hint(&error).unwrap();
-            assert!(hint.contains(remove) && hint.contains(accept) && !is_unknown_key(&error), "{hint}");
-            let error = connection_error(&"pi".into(), &connection, "Host key verification failed.\n", "");
-            let hint = failure::hint(&error).unwrap();
-            assert!(
-                hint.ends_with(&format!("accept it once with {accept}")) && is_unknown_key(&error),
-                "{hint}"
-            );
-        }
-    }
+    use crate::base::failure::{ExitKind, hint, kind, with_hint};
 
     #[test]
     fn reasons() {
@@ -180,7 +86,7 @@ mod tests {
             (
                 changed,
                 ExitKind::HostKey,
-                "; if its card was flashed again with new keys, run `ssh-keygen -R pi`",
+                "; if its card was flashed again with new keys, run `ssh-keygen -f /root/.ssh/known_hosts -R pi`",
             ),
             (changed, ExitKind::HostKey, "the known key: Offending ED25519 key in /root/.ssh/known_hosts:3"),
             ("Host key verification failed.\r\n", ExitKind::HostKey, "accept it once with `ssh root@pi`"),

@@ -80,7 +80,7 @@ fn write(file: &Path, text: &str, mode: u32) -> Result<()> {
 
 fn sshd(path: &str) -> String {
     format!(
-        "Port 22\nHostKey /mnt/host_key\nAuthorizedKeysFile /mnt/client_key.pub\nStrictModes no\nUsePAM no\n\
+        "Port 22\nPort 2222\nHostKey /mnt/host_key\nAuthorizedKeysFile /mnt/client_key.pub\nStrictModes no\nUsePAM no\n\
          PidFile none\nPermitRootLogin yes\n\
          SetEnv PATH=/mnt/bin:{path} HOME=/mnt/home NIX_CONF_DIR=/mnt/etc NIX_USER_CONF_FILES=/dev/null\n"
     )

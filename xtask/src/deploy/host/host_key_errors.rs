@@ -1,0 +1,248 @@
+//! The errors for the key of a host: nobody has accepted it yet, it is not the known one, or it is revoked.
+
+use super::excerpt::truncated;
+use crate::base::failure::{ExitKind, kind};
+use crate::base::{HostName, shell};
+use crate::deploy::target::Connection;
+use crate::failure;
+
+/// The end of the message for a host whose key nobody has accepted yet.
+const UNKNOWN_KEY: &str = "is not known here";
+
+/// Makes ssh ask about an unknown key, whatever the node and the user's configuration say.
+const ASK: [&str; 2] = ["-o", "StrictHostKeyChecking=ask"];
+
+/// The error for the host key, by the trusted lines of the log of ssh; `None` where the connection failed for another
+/// reason.
+pub fn host_key_error(host: &HostName, connection: &Connection, log: &[&str]) -> Option<anyhow::Error> {
+    let begins = |text: &str| log.iter().any(|line| line.starts_with(text));
+    // With strict checking ssh says this, and does not ask.
+    let not_known = log.iter().find(|line| line.contains(" host key is known for "));
+    let is_revoked = |line: &&str| {
+        line.starts_with("@       WARNING: REVOKED HOST KEY DETECTED!")
+            || line.starts_with("Host key ") && line.contains(" revoked by file ")
+    };
+    if begins("@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!") {
+        Some(changed(host, connection, log))
+    } else if log.iter().any(is_revoked) {
+        Some(revoked(host, connection))
+    } else if not_known.is_some() || begins("Host key verification failed") {
+        // The pinned key is known: this one is of another type.
+        Some(match connection.pin {
+            Some(_) => changed(host, connection, log),
+            None => unknown(host, connection, not_known.is_some()),
+        })
+    } else {
+        None
+    }
+}
+
+/// The label of `error` in a table of hosts: nobody has accepted the host key yet, or it is another one than the known
+/// key.
+pub fn failure_label(error: &anyhow::Error) -> Option<&'static str> {
+    if is_unknown(error) { Some("key not known") } else { kind(error).host_label() }
+}
+
+fn is_unknown(error: &anyhow::Error) -> bool {
+    kind(error) == ExitKind::HostKey && error.chain().any(|cause| cause.to_string().ends_with(UNKNOWN_KEY))
+}
+
+fn unknown(host: &HostName, connection: &Connection, is_strict: bool) -> anyhow::Error {
+    let first: &[&str] = if is_strict { &ASK } else { &[] };
+    failure!(
+        HostKey, "the host key of {host} {UNKNOWN_KEY}";
+        hint: "compare it with the key on the host, then accept it once with `{}`", login(connection, first)
+    )
+}
+
+fn revoked(host: &HostName, connection: &Connection) -> anyhow::Error {
+    failure!(
+        HostKey, "{host} answers with a host key that is marked as revoked";
+        hint: "give {host} another key; until then, do not trust what answers at {}", known_name(connection)
+    )
+}
+
+/// The error for a host key that differs from the known one.
+fn changed(host: &HostName, connection: &Connection, log: &[&str]) -> anyhow::Error {
+    let words = || log.iter().flat_map(|line| line.split_whitespace());
+    let fingerprint = words().find(|word| word.starts_with("SHA256:"));
+    let fingerprint =
+        truncated(fingerprint.map_or("which ssh does not show", |word| word.trim_end_matches('.')));
+    let offending = log.iter().find(|line| line.starts_with("Offending"));
+    let offending = match (offending, &connection.pin) {
+        (Some(line), _) => line.trim().to_owned(),
+        (None, Some(pin)) => format!("that of {} in {}", pin.alias, pin.file.display()),
+        (None, None) => "it is in known_hosts".to_owned(),
+    };
+    failure!(
+        HostKey, "{host} answers with a host key that is not the one known for it ({fingerprint})\n  the known key: {}",
+        truncated(&offending); hint: "{}", remedies(host, connection, log)
+    )
+}
+
+/// What to do about a changed key. A pinned key came with the card: a changed one means another card, a new key on the
+/// host, or another machine.
+fn remedies(host: &HostName, connection: &Connection, log: &[&str]) -> String {
+    let name = known_name(connection);
+    let forget = forget(connection, log);
+    let accept = login(connection, &ASK);
+    match connection.pin {
+        Some(_) => format!(
+            "if someone flashed the card without this project's key, flash it again with `cargo xtask flash {host}`, \
+             which restores the key\n  \
+             if the host made itself a new key, compare the two, forget the known one with `{forget}`, and accept the new \
+             one with `{accept}`\n  \
+             if this is not your host, another machine answers at {name}: do not deploy to it"
+        ),
+        None => format!(
+            "if its card was flashed again with new keys, run `{forget}` and accept the new key with `{accept}`\n  \
+             if another machine answers at that address, do not deploy to it"
+        ),
+    }
+}
+
+/// The command that removes the known key from the file where ssh found it, under the name that ssh gives it.
+fn forget(connection: &Connection, log: &[&str]) -> String {
+    let file = |line: &str| {
+        let (_, place) = line.strip_prefix("Offending ")?.split_once(" in ")?;
+        Some(place.rsplit_once(':')?.0.to_owned())
+    };
+    let name = |line: &str| {
+        let (name, _) = line.strip_prefix("Host key for ")?.split_once(" has changed and ")?;
+        Some(name.to_owned())
+    };
+    let (file, name) = if let Some(pin) = &connection.pin {
+        (Some(pin.file.display().to_string()), pin.alias.clone())
+    } else {
+        let name = log.iter().find_map(|line| name(line));
+        (log.iter().find_map(|line| file(line)), name.unwrap_or_else(|| known_name(connection)))
+    };
+    let file = file.map(|file| format!(" -f {}", shell::quote(&truncated(&file))));
+    format!("ssh-keygen{} -R {}", file.unwrap_or_default(), shell::quote(&truncated(&name)))
+}
+
+/// The command with which a user logs in to the host, with the port and the other options of the node. `first` are options
+/// that override those.
+fn login(connection: &Connection, first: &[&str]) -> String {
+    let never_asks = connection.options.iter().any(|word| word.to_ascii_lowercase().contains("batchmode"));
+    let batch_mode: &[&str] = if never_asks { &["-o", "BatchMode=no"] } else { &[] };
+    let first = batch_mode.iter().chain(first).map(ToString::to_string);
+    let words = first.chain(connection.options.iter().cloned()).chain([connection.destination.clone()]);
+    let words = words.map(|word| shell::quote(&word)).collect::<Vec<_>>();
+    format!("ssh {}", words.join(" "))
+}
+
+/// The name of the host in `known_hosts`: with its port, if that is another one than 22.
+fn known_name(connection: &Connection) -> String {
+    let name = connection.destination.rsplit('@').next().unwrap_or(&connection.destination);
+    let options = &connection.options;
+    let after = options.windows(2).filter(|words| words[0] == "-p").map(|words| words[1].as_str());
+    let joined = options.iter().filter_map(|word| word.strip_prefix("-p")).filter(|port| !port.is_empty());
+    let named =
+        options.iter().filter_map(|word| word.strip_prefix("-o").unwrap_or(word).strip_prefix("Port="));
+    match after.chain(joined).chain(named).next() {
+        Some(port) if port != "22" => format!("[{name}]:{port}"),
+        _ => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::tests::{connection, pinned};
+    use super::*;
+    use crate::base::failure::hint;
+
+    const CHANGED: &str = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @";
+
+    fn error(connection: &Connection, log: &[&str]) -> anyhow::Error {
+        host_key_error(&"pi".into(), connection, log).unwrap()
+    }
+
+    #[test]
+    fn remedies_have_the_port_and_the_options_of_the_node() {
+        for (options, remove, accept) in [
+            (&[][..], "ssh-keygen -R pi`", "root@pi`"),
+            (&["-p", "2222"], "ssh-keygen -R '[pi]:2222'`", "-p 2222 root@pi`"),
+            (&["-p2222"], "ssh-keygen -R '[pi]:2222'`", "-p2222 root@pi`"),
+            (&["-o", "Port=22"], "ssh-keygen -R pi`", "-o Port=22 root@pi`"),
+            (&["-oPort=24", "-J", "a b"], "ssh-keygen -R '[pi]:24'`", "-oPort=24 -J 'a b' root@pi`"),
+        ] {
+            let connection = connection(options);
+            let changed = error(&connection, &[CHANGED]);
+            let remedy = hint(&changed).unwrap();
+            assert!(remedy.contains(remove) && !is_unknown(&changed), "{remedy}");
+            assert!(remedy.contains(&format!("`ssh -o StrictHostKeyChecking=ask {accept}")), "{remedy}");
+            let unknown = error(&connection, &["Host key verification failed."]);
+            let remedy = hint(&unknown).unwrap();
+            assert!(remedy.ends_with(&format!("accept it once with `ssh {accept}")), "{remedy}");
+            assert!(is_unknown(&unknown) && is_unknown(&unknown.context("deploying")));
+        }
+    }
+
+    #[test]
+    fn the_command_that_accepts_a_key_asks() {
+        let strict = "No ED25519 host key is known for pi and you have requested strict checking.";
+        let options = ["-o", "batchmode=yes", "-o", "StrictHostKeyChecking=yes"];
+        for (log, expected) in [
+            (&[strict, "Host key verification failed."][..], "-o BatchMode=no -o StrictHostKeyChecking=ask "),
+            (&["Host key verification failed."], "-o BatchMode=no "),
+        ] {
+            let error = error(&connection(&options), log);
+            let expected = format!("once with `ssh {expected}{} root@pi`", options.join(" "));
+            assert!(hint(&error).unwrap().ends_with(&expected), "{:?}", hint(&error));
+        }
+    }
+
+    #[test]
+    fn the_known_key_is_removed_where_ssh_found_it() {
+        let log = [
+            CHANGED,
+            "Offending ED25519 key in /home/me/my hosts:3",
+            "Host key for [10.0.0.2]:2222 has changed and you have requested strict checking.",
+        ];
+        for (connection, expected) in [
+            (connection(&[]), "`ssh-keygen -f '/home/me/my hosts' -R '[10.0.0.2]:2222'`"),
+            (pinned(&["-p", "2222"]), "`ssh-keygen -f /s/known_hosts -R stinky`"),
+        ] {
+            let error = error(&connection, &log);
+            assert!(hint(&error).unwrap().contains(expected), "{:?}", hint(&error));
+        }
+    }
+
+    /// ssh does not compare keys of different types, so it calls the other key unknown.
+    #[test]
+    fn a_key_of_another_type_than_the_pinned_one_is_another_key() {
+        let log = [
+            "No RSA host key is known for stinky and you have requested strict checking.",
+            "Host key verification failed.",
+        ];
+        let error = error(&pinned(&[]), &log);
+        assert!(!is_unknown(&error), "{error}");
+        assert!(error.to_string().ends_with("the known key: that of stinky in /s/known_hosts"), "{error}");
+    }
+
+    #[test]
+    fn a_revoked_key_is_not_accepted() {
+        for line in [
+            "@       WARNING: REVOKED HOST KEY DETECTED!               @",
+            "Host key ED25519 SHA256:abc revoked by file /etc/ssh/revoked",
+        ] {
+            let error = error(&connection(&["-p", "24"]), &[line, "Host key verification failed."]);
+            assert!(!is_unknown(&error) && error.to_string().ends_with("marked as revoked"), "{error}");
+            assert!(hint(&error).unwrap().ends_with("do not trust what answers at [pi]:24"));
+        }
+    }
+
+    #[test]
+    fn fuzz() {
+        let samples = [
+            "Offending ED25519 key in /root/.ssh/known_hosts:3\nHost key for pi has changed and you have requested",
+            "Host key verification failed.\nNo RSA host key is known for pi and you have requested strict checking.",
+        ];
+        crate::base::fuzz::check_text(&samples, |text| {
+            let lines = [CHANGED].into_iter().chain(text.lines()).collect::<Vec<_>>();
+            let error = error(&connection(&[]), &lines);
+            assert!(hint(&error).unwrap().len() < 8192);
+        });
+    }
+}
