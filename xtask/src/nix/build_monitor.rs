@@ -80,12 +80,13 @@ impl<'a> BuildMonitor<'a> {
             Line::Error(text) => push_error(&mut self.errors, text),
             Line::Message { level: 0, text } if text.starts_with("trace: ") => {
                 if let Some(text) = warnings::text_of(&text) {
-                    self.reporter.warn_once(text);
+                    self.reporter.warn_once(&warnings::shown(text));
                 }
             }
             Line::Message { level: 0, text } => push_error(&mut self.unverified_errors, text),
             Line::Message { level: 1, text } => {
-                self.reporter.warn_once(warnings::text_of(&text).unwrap_or(&text));
+                let text = warnings::text_of(&text).unwrap_or(&text);
+                self.reporter.warn_once(&warnings::shown(text));
             }
             Line::Foreign(text) => self.foreign(&text),
             Line::Count { .. } | Line::Message { .. } | Line::Other => {}

@@ -45,6 +45,29 @@ pub fn text_of(line: &str) -> Option<&str> {
     PREFIXES.iter().find_map(|prefix| line.strip_prefix(prefix))
 }
 
+/// A warning as it is shown: without passwords. Nix warns of each attempt to reach a server anew, with the time until the
+/// next one: all of them are one warning.
+pub fn shown(text: &str) -> String {
+    let text = without_passwords(text.trim_end());
+    retry(&text).unwrap_or(text)
+}
+
+/// `text` without what differs between two attempts and between two files of a server; `None` where it is no warning of a
+/// failed attempt.
+fn retry(text: &str) -> Option<String> {
+    let (error, _) = text.rsplit_once("; retrying ")?;
+    let failed = error.strip_prefix("error: ").unwrap_or(error).strip_prefix("unable to ")?;
+    let (verb, rest) = failed.split_once(" '")?;
+    let (url, reason) = rest.split_once("': ")?;
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let origin = url[host..].find('/').map_or(url.to_owned(), |at| format!("{}…", &url[..=host + at]));
+    // Then come the number that curl has for the error, and its details.
+    let reason = reason.lines().next().unwrap_or_default();
+    let is_number = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let end = reason.match_indices(" (").find(|(at, _)| is_number(&reason[at + 2..])).map(|(at, _)| at);
+    Some(format!("unable to {verb} '{origin}': {}; Nix retries", &reason[..end.unwrap_or(reason.len())]))
+}
+
 /// Collects the warnings among the lines that Nix prints.
 #[derive(Default)]
 pub struct Collector {
@@ -79,7 +102,9 @@ impl Collector {
     }
 
     pub fn report(&self, reporter: &dyn Reporter) {
-        self.warnings.iter().for_each(|text| reporter.warn_once(&without_passwords(text.trim_end())));
+        let mut texts = self.warnings.iter().map(|text| shown(text)).collect::<Vec<_>>();
+        texts.dedup();
+        texts.iter().for_each(|text| reporter.warn_once(text));
     }
 }
 
@@ -153,11 +178,48 @@ mod tests {
         }
         let endless = collect(&format!("evaluation warning: a\n{}", "b\n".repeat(10_000)));
         assert_eq!(endless[0].lines().count(), MAX_LINES + 1);
-        assert_eq!(collect(&"warning: a\n".repeat(10_000)).len(), MAX_WARNINGS);
+        let many = (0..10_000).map(|number| format!("warning: {number}\n")).collect::<String>();
+        assert_eq!(collect(&many).len(), MAX_WARNINGS);
+    }
+
+    /// What Nix 2.26 and 2.34 print without a network, and for a server that is down.
+    #[test]
+    fn attempts_to_reach_a_server_are_one_warning() {
+        let resolve = "Could not resolve hostname (6)";
+        let refused = "Could not connect to server (7) Failed to connect to h port 80 after";
+        let mut stderr = String::new();
+        for (at, pause) in [(0, 265), (1, 538), (2, 1157), (3, 2262)] {
+            stderr += &format!(
+                "warning: error: unable to download 'https://me:pw@h:8/a/{at}.narinfo': {resolve}; retrying in {pause} ms\n"
+            );
+        }
+        for pause in [312, 604] {
+            stderr += &format!(
+                "warning: unable to download 'http://h': {refused} {pause} ms: x; retrying from offset 7 in {pause} ms\n"
+            );
+            stderr += &format!(
+                "warning: error: unable to upload 'http://h/x': HTTP error 502 ('')\n         \
+                 response body: b; retrying in {pause} ms\n"
+            );
+        }
+        let expected = [
+            "unable to download 'https://…@h:8/…': Could not resolve hostname; Nix retries",
+            "unable to download 'http://h': Could not connect to server; Nix retries",
+            "unable to upload 'http://h/…': HTTP error 502 (''); Nix retries",
+        ];
+        let mut found = collect(&stderr);
+        found.sort_unstable();
+        found.dedup();
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.iter().all(|text| expected.contains(&text.as_str())), "{found:?}");
+        assert_eq!(shown("Git tree '/f' is dirty\n"), "Git tree '/f' is dirty");
     }
 
     #[test]
     fn fuzz() {
+        let attempt =
+            "error: unable to download 'https://h/x': Could not resolve hostname (6); retrying in 9 ms";
+        crate::base::fuzz::check_text(&[attempt], shown);
         let sample =
             "trace: warning: a\nb\nwarning: Git tree '/f' is dirty\ncopying path 'x'\nevaluation warning: c";
         crate::base::fuzz::check_text(&[sample], collect);

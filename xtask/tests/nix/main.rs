@@ -5,6 +5,7 @@ mod hostile;
 mod keys;
 mod layouts;
 mod locks;
+mod offline;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -79,12 +79,18 @@ pub fn kernel_runs(system: &str) -> bool {
     system == crate::nix::this_system() || matches!(probed(), Some(Ok(true)))
 }
 
+/// The system of a derivation that Nix itself builds, such as a download by `import <nix/fetchurl.nix>`.
+const BUILTIN: &str = "builtin";
+
 /// Checks before a build that this machine can build for `system`, with `options` for Nix; warns where only a build can
 /// show it.
 ///
 /// # Errors
 /// `Refused` where it cannot.
 pub fn require(cx: &Context, version: Version, system: &str, options: &[String]) -> Result<()> {
+    if system == BUILTIN {
+        return Ok(());
+    }
     let support = build_support(&cx.launcher, version, system, options)?;
     let explanation = support.explain();
     match support.hint(system) {
