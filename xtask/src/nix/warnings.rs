@@ -104,7 +104,9 @@ impl Collector {
     pub fn report(&self, reporter: &dyn Reporter) {
         let mut texts = self.warnings.iter().map(|text| shown(text)).collect::<Vec<_>>();
         texts.dedup();
-        texts.iter().for_each(|text| reporter.warn_once(text));
+        for text in &texts {
+            reporter.warn_once(text);
+        }
     }
 }
 

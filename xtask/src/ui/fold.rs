@@ -11,6 +11,12 @@ const MAX_LABEL: usize = 12;
 /// The least width that is folded to, in columns: less leaves no room for words.
 const MIN_WIDTH: usize = 30;
 
+/// The fewest hexadecimal digits of a hash: those of SHA-1, or the rest of a longer one that is broken.
+const MIN_HASH: usize = 32;
+
+/// How many bytes of a word are searched for a hash.
+const MAX_PREFIX: usize = 256;
+
 /// `text` for people, folded at the width of the terminal behind stderr. Unchanged where stderr is no terminal, or one
 /// of unknown width.
 pub fn fold_for_stderr(text: &str) -> String {
@@ -25,7 +31,7 @@ pub fn fold_for_stdout(text: &str) -> String {
 
 /// Folds each line of `text` at blanks to at most `width` columns. The lines that follow are indented to stand beside
 /// the label of the first. A command in backquotes stays whole if it fits into a line, and a path always does, so that
-/// it can be copied.
+/// it can be copied. A hash that does not fit into a line gets lines of its own, in parts of the same length.
 fn fold(text: &str, width: usize) -> String {
     let lines = text.split('\n').map(|line| fold_line(line, width.max(MIN_WIDTH)));
     lines.collect::<Vec<_>>().join("\n")
@@ -40,19 +46,21 @@ fn fold_line(line: &str, width: usize) -> String {
     let mut folded = vec![label.to_owned()];
     let mut column = label.width();
     let mut gap = "";
-    for word in words(rest, width.saturating_sub(indent)) {
-        let needed = gap.len() + word.width();
+    let mut ends_line = false;
+    for Word { text, is_part } in words(rest, width.saturating_sub(indent)) {
+        let needed = gap.len() + text.width();
         match folded.last_mut() {
-            Some(last) if gap.is_empty() || column + needed <= width => {
+            Some(last) if gap.is_empty() || column + needed <= width && !ends_line && !is_part => {
                 last.push_str(gap);
-                last.push_str(word);
+                last.push_str(text);
                 column += needed;
             }
             _ => {
-                folded.push(format!("{:indent$}{word}", ""));
-                column = indent + word.width();
+                folded.push(format!("{:indent$}{text}", ""));
+                column = indent + text.width();
             }
         }
+        ends_line = is_part;
         gap = " ";
     }
     folded.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
@@ -74,15 +82,22 @@ fn label_len(line: &str) -> usize {
     }
 }
 
+/// A word of a line, or a part of one that is broken.
+struct Word<'a> {
+    text: &'a str,
+    /// Whether the word goes on behind this part.
+    is_part: bool,
+}
+
 /// The words of `text`, none wider than `width` columns if possible. A short text in backquotes is one word. A longer word
 /// is broken into several, unless it contains a path.
-fn words(text: &str, width: usize) -> Vec<&str> {
+fn words(text: &str, width: usize) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut start = 0;
     while start < text.len() {
         let rest = &text[start..];
         let (len, gap) = first_word(rest, width);
-        words.push(&rest[..len]);
+        words.push(Word { text: &rest[..len], is_part: gap == 0 });
         start += len + gap;
     }
     words
@@ -109,7 +124,22 @@ fn first_word(text: &str, width: usize) -> (usize, usize) {
     if end == text.len() && !is_command || blank < end {
         return (blank.min(end), 1);
     }
-    if text[..blank].contains('/') { (blank, 1) } else { (end, 0) }
+    if text[..blank].contains('/') {
+        return (blank, 1);
+    }
+    (hash_part(&text[..blank], width).unwrap_or(end), 0)
+}
+
+/// The length of the first part of `word`, if it is a hash in hexadecimal digits, or has one behind a prefix: one half of a
+/// SHA-256, where there is room for that.
+fn hash_part(word: &str, width: usize) -> Option<usize> {
+    let near = (0..=word.len().min(MAX_PREFIX)).rfind(|at| word.is_char_boundary(*at))?;
+    let word = &word[..near];
+    let run = word.split(|c: char| !c.is_ascii_hexdigit()).max_by_key(|run| run.len())?;
+    let start = word.find(run)?;
+    let room = width.checked_sub(start)?;
+    let part = [32, 16].into_iter().find(|part| *part <= room && *part < run.len());
+    part.filter(|_| run.len() >= MIN_HASH).map(|part| start + part)
 }
 
 #[cfg(test)]
@@ -158,6 +188,31 @@ mod tests {
         let hash = "f".repeat(64);
         let folded = format!("        {}\n        {}", &hash[..32], &hash[32..]);
         assert_eq!(fold(&format!("        {hash}"), 40), folded);
+        let [first, second] = [&hash[..32], &hash[32..]];
+        for (line, width, expected) in [
+            (
+                format!("card holds the image, SHA-256 {hash}"),
+                60,
+                format!("card holds the image, SHA-256\n  {first}\n  {second}"),
+            ),
+            (
+                format!("        SHA-256 of {hash}"),
+                60,
+                format!("        SHA-256 of\n        {first}\n        {second}"),
+            ),
+            (format!("        SHA-256 of {hash}"), 80, format!("        SHA-256 of\n        {hash}")),
+            (
+                format!("a sha256:{hash}, which is not the one that is known here"),
+                50,
+                format!("a\n  sha256:{first}\n  {second}, which is not\n  the one that is known here"),
+            ),
+        ] {
+            assert_eq!(fold(&line, width), expected);
+        }
+        let quarters = [16, 32, 48, 64].map(|end| format!("  {}", &hash[end - 16..end])).join("\n");
+        assert_eq!(fold(&format!("a {hash}"), 30), format!("a\n{quarters}"));
+        let longer = fold(&format!("a {hash}{hash}"), 60);
+        assert_eq!(longer, format!("a{}", format!("\n  {first}").repeat(4)));
         assert_eq!(fold("an unclosed ` is a word like any other of this line", 30).lines().count(), 2);
     }
 

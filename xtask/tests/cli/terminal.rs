@@ -132,6 +132,12 @@ fn on_a_narrow_terminal_in_the_locale_c_no_line_wraps_and_the_picture_is_ascii()
         for line in lines_on_screen(&screen) {
             assert!(line.trim_end().len() <= usize::from(width), "{width}: {line:?}\n{screen}");
         }
+        // The hash of the image file is in one line, or in two of the same length.
+        let is_hash =
+            |line: &&str| line.trim().len() >= 32 && line.trim().chars().all(|c| c.is_ascii_hexdigit());
+        let parts = outcome.stderr.lines().filter(is_hash).map(|line| line.trim().len());
+        let expected = if width < 72 { vec![32, 32] } else { vec![64] };
+        assert_eq!(parts.collect::<Vec<_>>(), expected, "{}", outcome.stderr);
         outcome.assert_code(0);
     }
 }
