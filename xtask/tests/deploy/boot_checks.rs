@@ -9,8 +9,11 @@ use crate::fixture::Fixture;
 use crate::machine::{self, Machine};
 use crate::support::loops::Loop;
 
-/// The script of real hosts that updates FIRMWARE.
-const UPDATE_FIRMWARE: &str = include_str!("../../../hosts/raspberry-pi/update-firmware.sh");
+/// The scripts of real hosts that update FIRMWARE.
+const UPDATE_FIRMWARE: [(&str, &str); 2] = [
+    ("update-firmware.sh", include_str!("../../../hosts/raspberry-pi/update-firmware.sh")),
+    ("fat.sh", include_str!("../../../hosts/raspberry-pi/trial/fat.sh")),
+];
 
 /// Makes the host a Pi 3: $0 is the device of its card.
 const BECOME_A_PI: &str = r#"
@@ -85,7 +88,9 @@ impl Pi {
             });
         });
         fixture.deploy(&["--reboot"]).assert_code(0);
-        fs::write(fixture.machine.path("update-firmware.sh"), UPDATE_FIRMWARE).expect("writing");
+        for (name, script) in UPDATE_FIRMWARE {
+            fs::write(fixture.machine.path(name), script).expect("writing");
+        }
         let pi = Self { fixture, user, card: Card::new() };
         pi.inside(BECOME_A_PI);
         pi.inside(WRITE_MENU);
