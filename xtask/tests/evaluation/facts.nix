@@ -125,6 +125,29 @@ let
       fstab = builtins.unsafeDiscardStringContext config.environment.etc.fstab.text;
     };
 
+  # What growth and persistence run at boot: the names of their units, their activation scripts, and the derivations of
+  # their programs.
+  boot =
+    config:
+    let
+      activation = builtins.concatStringsSep "\n" (
+        map (name: config.system.activationScripts.${name}.text) [
+          "createPersistentStorageDirs"
+          "persist-files"
+        ]
+      );
+      names = builtins.filter (
+        name: builtins.match "grow-.*|persist-.*|home-.*\\.mount|var-lib-.*\\.mount" name != null
+      ) (builtins.attrNames config.systemd.units);
+      texts = map (name: config.systemd.units.${name}.text) names;
+      context = builtins.getContext (builtins.concatStringsSep "\n" ([ activation ] ++ texts));
+    in
+    {
+      inherit names;
+      activation = builtins.unsafeDiscardStringContext activation;
+      derivations = builtins.filter (nixpkgs.lib.hasSuffix ".drv") (builtins.attrNames context);
+    };
+
   # What the traps are about that a Pi's storage has.
   pi =
     config:
@@ -205,6 +228,7 @@ in
 {
   inherit (config.system.nixos) release;
   units = units config;
+  boot = boot config;
   system = common config // pi config // complaints config;
   second =
     let

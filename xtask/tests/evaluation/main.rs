@@ -4,7 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
+mod boots;
+#[path = "../guest/mod.rs"]
+mod guest;
 mod menu;
+mod ported;
 mod units;
 
 use std::path::Path;

@@ -36,7 +36,9 @@ mount -t ext4 -o noatime "$card" /root
 if [ ! -d /root/nix ]; then
     mkdir /card
     mount --move /root /card
-    mount -t tmpfs -o size=2G,mode=755 none /root
+    # As udev does in the initrd of NixOS.
+mkdir -p /dev/disk/by-label && ln -s "$card" /dev/disk/by-label/NIXOS_SD
+mount -t tmpfs -o size=2G,mode=755 none /root
     mkdir /root/nix
     mount --move /card /root/nix
 fi

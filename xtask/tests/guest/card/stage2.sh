@@ -16,5 +16,6 @@ esac
 ln -sfn /run var/run
 ln -sfn "$system" run/booted-system
 ln -sfn "$system" run/current-system
-[ ! -e /nix/persist ] || cp /nix/persist/etc/machine-id etc/machine-id
+[ ! -e /nix/persist ] || # The scripts that NixOS runs before systemd, where the system has some.
+if [ -e "$system/activate" ]; then "$system/activate"; else cp /nix/persist/etc/machine-id etc/machine-id; fi
 exec /usr/lib/systemd/systemd

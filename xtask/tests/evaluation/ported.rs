@@ -1,0 +1,128 @@
+//! Units and scripts of the evaluated host for a Debian: texts as the evaluation has them, and links to Debian's programs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Packages of which Debian has the programs.
+const PROGRAMS: [&str; 10] = [
+    "bash",
+    "coreutils",
+    "e2fsprogs",
+    "findutils",
+    "glibc-locales",
+    "gnugrep",
+    "gnused",
+    "systemd",
+    "tzdata",
+    "util-linux",
+];
+
+/// A folder with what is put into /nix/store of the guest.
+pub struct Ported {
+    dir: tempfile::TempDir,
+    placed: BTreeSet<String>,
+}
+
+impl Ported {
+    /// What the derivations of `facts`, of [`super::evaluate`], would be.
+    pub fn new(facts: &Value) -> Self {
+        let mut ported = Self { dir: tempfile::tempdir().unwrap(), placed: BTreeSet::new() };
+        for drv in facts["boot"]["derivations"].as_array().unwrap() {
+            ported.place(drv.as_str().unwrap());
+        }
+        ported
+    }
+
+    /// The files as a shell command that unpacks them in the current folder.
+    pub fn unpack(&self) -> String {
+        let packed =
+            output("sh", &["-c", "tar -C \"$0\" -cz . | base64 -w 0", self.dir.path().to_str().unwrap()]);
+        format!("echo {packed} | base64 -d | /nix/store/b*-busybox/bin/busybox tar -xz")
+    }
+
+    fn place(&mut self, drv: &str) {
+        if !self.placed.insert(drv.to_owned()) {
+            return;
+        }
+        let shown =
+            output("nix", &["--extra-experimental-features", "nix-command", "derivation", "show", drv]);
+        let shown = &serde_json::from_str::<Value>(&shown).unwrap()[drv];
+        let outs = shown["outputs"].as_object().unwrap().values().map(|out| out["path"].as_str().unwrap());
+        let name = shown["name"].as_str().unwrap();
+        if PROGRAMS.iter().any(|it| name == *it || name.starts_with(&format!("{it}-"))) {
+            return outs.for_each(|out| self.link_programs(out));
+        }
+        let out = outs.last().unwrap();
+        let text = script(&shown["env"]);
+        self.write(&format!("{out}{}", shown["env"]["destination"].as_str().unwrap_or_default()), &text);
+        for source in shown["inputSrcs"].as_array().unwrap().iter().filter_map(Value::as_str) {
+            if text.contains(source) {
+                self.write(source, &fs::read_to_string(source).unwrap());
+            }
+        }
+        // Only what the script itself names: the rest is for its build.
+        for input in shown["inputDrvs"].as_object().unwrap().keys() {
+            let name = &input["/nix/store/".len() + 33..input.len() - ".drv".len()];
+            if text.contains(&format!("-{name}")) {
+                self.place(input);
+            }
+        }
+    }
+
+    fn path(&self, store_path: &str) -> PathBuf {
+        let path = self.dir.path().join(store_path.strip_prefix("/nix/store/").unwrap());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    fn write(&self, store_path: &str, text: &str) {
+        let path = self.path(store_path);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn link_programs(&self, out: &str) {
+        for folder in ["bin", "sbin", "lib", "share"] {
+            symlink(format!("/usr/{folder}"), self.path(&format!("{out}/{folder}"))).unwrap();
+        }
+    }
+}
+
+/// The script that a derivation makes: its text, or the file that it copies.
+fn script(env: &Value) -> String {
+    if let Some(text) = env["text"].as_str() {
+        return text.to_owned();
+    }
+    let build = env["buildCommand"].as_str().unwrap();
+    let source =
+        build.trim().strip_prefix("cp ").and_then(|rest| rest.split_once(" $out\npatchShebangs $out"));
+    let source = source.unwrap_or_else(|| panic!("no copy of a script: {build}")).0;
+    fs::read_to_string(source).unwrap().replacen("#!/usr/bin/env bash", "#!/usr/bin/bash", 1)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+fn output(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A shell script that writes the units `names` of the evaluated system to the folder `$u`, with the links that start them.
+pub fn write_units(facts: &Value, names: &[&str]) -> String {
+    let mut script = String::new();
+    for name in names {
+        let unit = &facts["units"]["system"][name];
+        let text = unit["text"].as_str().unwrap();
+        script += &format!("cat >\"$u/\"'{name}' <<'END_OF_UNIT'\n{text}\nEND_OF_UNIT\n");
+        for target in unit["wantedBy"].as_array().unwrap() {
+            let target = target.as_str().unwrap();
+            script += &format!("mkdir -p $u/{target}.wants; ln -s '../{name}' $u/{target}.wants/\n");
+        }
+    }
+    script
+}
