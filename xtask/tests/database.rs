@@ -205,3 +205,19 @@ fn without_a_database_a_garbage_collection_deletes_the_system() {
     image.on_the_host("nix-store --gc 2>&1");
     assert_eq!(image.in_store(), [""; 0]);
 }
+
+/// The function of the trial scripts that keeps the blessed system and the one on trial.
+#[test]
+#[ignore = "needs Nix, the tools of the assembler and mount namespaces: run `cargo xtask test`"]
+fn a_garbage_collection_keeps_a_system_of_a_trial() {
+    let image = Image::make(Registered::All);
+    let trial = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/trial/trial.sh");
+    let keep = format!(
+        "eval \"$(sed -n '/^keep_from_garbage()/,/^}}/p' {})\"; gcroots=/nix/var/nix/gcroots; keep_from_garbage trial",
+        trial.display()
+    );
+    image.on_the_host(&format!("{keep} {}; nix-store --gc 2>&1", image.unused));
+    assert_eq!(image.in_store(), image.all());
+    image.on_the_host(&format!("{keep} {}; nix-store --gc 2>&1", image.system));
+    assert_eq!(image.in_store(), image.needed);
+}

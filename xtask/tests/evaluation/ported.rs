@@ -52,12 +52,13 @@ impl Ported {
         let shown =
             output("nix", &["--extra-experimental-features", "nix-command", "derivation", "show", drv]);
         let shown = &serde_json::from_str::<Value>(&shown).unwrap()[drv];
-        let outs = shown["outputs"].as_object().unwrap().values().map(|out| out["path"].as_str().unwrap());
+        let mut outs =
+            shown["outputs"].as_object().unwrap().values().map(|out| out["path"].as_str().unwrap());
         let name = shown["name"].as_str().unwrap();
         if PROGRAMS.iter().any(|it| name == *it || name.starts_with(&format!("{it}-"))) {
             return outs.for_each(|out| self.link_programs(out));
         }
-        let out = outs.last().unwrap();
+        let out = outs.next_back().unwrap();
         let text = script(&shown["env"]);
         self.write(&format!("{out}{}", shown["env"]["destination"].as_str().unwrap_or_default()), &text);
         for source in shown["inputSrcs"].as_array().unwrap().iter().filter_map(Value::as_str) {
@@ -114,15 +115,14 @@ fn output(program: &str, args: &[&str]) -> String {
 
 /// A shell script that writes the units `names` of the evaluated system to the folder `$u`, with the links that start them.
 pub fn write_units(facts: &Value, names: &[&str]) -> String {
-    let mut script = String::new();
-    for name in names {
+    let write = |name: &&str| {
         let unit = &facts["units"]["system"][name];
         let text = unit["text"].as_str().unwrap();
-        script += &format!("cat >\"$u/\"'{name}' <<'END_OF_UNIT'\n{text}\nEND_OF_UNIT\n");
-        for target in unit["wantedBy"].as_array().unwrap() {
-            let target = target.as_str().unwrap();
-            script += &format!("mkdir -p $u/{target}.wants; ln -s '../{name}' $u/{target}.wants/\n");
-        }
-    }
-    script
+        let file = format!("cat >\"$u/\"'{name}' <<'END_OF_UNIT'\n{text}\nEND_OF_UNIT\n");
+        let targets = unit["wantedBy"].as_array().unwrap().iter().map(|target| target.as_str().unwrap());
+        let links = targets
+            .map(|target| format!("mkdir -p $u/{target}.wants; ln -s '../{name}' $u/{target}.wants/\n"));
+        [file].into_iter().chain(links).collect::<String>()
+    };
+    names.iter().map(write).collect()
 }

@@ -106,3 +106,29 @@ fn a_trial_that_is_aborted_or_whose_flag_is_damaged_does_not_take_place() {
     let status = guest.status();
     assert_eq!((status["booted"].as_str(), status["blessed"].as_str()), (SYSTEM_1, SYSTEM_1), "{status:?}");
 }
+
+/// The menu of the card has four generations beside DEFAULT.
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn the_limit_of_generations_spares_the_blessed_one() {
+    let guest = Guest::restore(saved());
+    guest.run(
+        "set -e
+         for number in 2 3 4 5 6; do
+             k=$(echo /nix/store/k*-linux | tr k $number); mkdir -p $k/dtbs; echo $number >$k/Image; echo $number >$k/initrd
+             s=$(echo /nix/store/1*-system-demo-1 | tr 1 $number); cp -a /nix/store/1*-system-demo-1 $s; chmod -R u+w $s
+             for f in kernel:Image initrd:initrd dtbs:dtbs; do ln -sfn $k/${f#*:} $s/${f%:*}; done
+             ln -s $s /nix/var/nix/profiles/system-$number-link; boot-trial install $s
+         done",
+    );
+    let status = guest.status();
+    assert_eq!(status["blessed"], SYSTEM_1, "{status:?}");
+    let last = SYSTEM_1.replace('1', "6");
+    assert_eq!(status["pending"], last, "{status:?}");
+    let menu = guest.run("cat /nix/boot/extlinux/extlinux.conf");
+    assert!(!menu.contains("LABEL nixos-1-default") && menu.contains("LABEL nixos-3-default"), "{menu}");
+    let kernels = guest.run("cd /nix/boot/nixos; ls | cut -c 1 | sort -u | tr -d '\\n'");
+    assert_eq!(kernels, "3456k", "that of the blessed generation is there, that of the second is gone");
+    let roots = guest.run("cd /nix/var/nix/gcroots; readlink boot-blessed boot-trial");
+    assert_eq!(roots, format!("{SYSTEM_1}\n{last}\n"));
+}
