@@ -27,8 +27,8 @@ let
       cp ${pkgs.raspberrypi-armstubs}/armstub8-gic.bin "$out"
       cp ${config.hardware.raspberry-pi.configtxt.file} "$out/config.txt"
       ${lib.optionalString trial.enable ''
-        cp ${trial.partsBy tools}/boot.scr "$out/boot.scr"
-        cp ${trial.partsBy tools}/no-trial.env "$out/trial.env"
+        cp ${trial.filesWith tools}/boot.scr "$out/boot.scr"
+        cp ${trial.filesWith tools}/no-trial.env "$out/trial.env"
       ''}
       ${lib.concatStrings (
         lib.mapAttrsToList (board: uboot: ''

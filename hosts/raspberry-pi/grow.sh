@@ -1,10 +1,9 @@
 #!/bin/sh
-# Lets the partition $1 (a device, or a link to one) and the ext4 on it, which is mounted, fill the disk: up to the
-# next partition, or to what an MBR can say.
+# Grows the partition $1 (a device, or a link to one) and the mounted ext4 on it, until they fill the disk: up to the
+# next partition, or to the 2 TiB of an MBR.
 #
-# The number of the partition is what the kernel says, as the minor number counts differently on USB. Both
-# halves do nothing when there is nothing to do, so a boot that was cut short between them is made up for by
-# the next.
+# The number of the partition comes from sysfs, as minor numbers count differently on USB. Both steps do nothing where
+# there is nothing to do, so the next boot completes what a power cut between them left.
 #
 # On PATH: sfdisk, partx, resize2fs, and readlink, basename, dirname, cat of any kind.
 set -eu
@@ -13,18 +12,18 @@ sys=$(readlink -f "/sys/class/block/${partition##*/}")
 disk=/dev/$(basename "$(dirname "$sys")")
 number=$(cat "$sys/partition")
 
-# In sectors of 512 bytes. Beyond 2 TiB there is nothing for an MBR.
+# All numbers are sectors of 512 bytes. An MBR ends at 2 TiB.
 end=$(($(cat "$sys/start") + $(cat "$sys/size")))
 limit=$(cat "$sys/../size")
 [ "$limit" -le 4294967296 ] || limit=4294967296
-for start in "$sys"/../*/start; do
-    start=$(cat "$start")
+for file in "$sys"/../*/start; do
+    start=$(cat "$file")
     [ "$start" -lt "$end" ] || [ "$start" -ge "$limit" ] || limit=$start
 done
 # Less than 8 MiB is not worth the risk.
 if [ $((limit - end)) -ge 16384 ]; then
-    # The size is said: beyond 2 TiB sfdisk begins to count anew, and `+` would make the partition smaller.
-    # The kernel takes a new table only of a disk that is not in use; partx tells it of the one partition.
+    # sfdisk gets the size as a number: beyond 2 TiB it counts from 0 again, and `+` would make the partition smaller.
+    # The kernel reads a new table only from a disk that is not in use, so partx updates the one partition.
     echo ",$((limit - $(cat "$sys/start")))" | sfdisk --no-reread --no-tell-kernel --quiet -N "$number" "$disk"
     partx --update --nr "$number" "$disk"
 fi

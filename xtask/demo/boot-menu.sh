@@ -1,8 +1,8 @@
-# boot-menu DEFAULT PROFILES: prints the menu of U-Boot. The system DEFAULT is what starts by itself; the four newest
+# boot-menu DEFAULT PROFILES: prints the menu of U-Boot. The system DEFAULT starts by default; the four newest
 # generations in PROFILES have an entry each, the newest first.
 #
-# The same runs when the image is built and on the host, as the builder of NixOS does for its systems: the suite
-# `evaluation` compares the two. That one also copies the kernel of each system, where all of the demo share one.
+# This script runs when the image is built, and on the host. It writes what nixpkgs' menu writer does for NixOS: the
+# suite `evaluation` compares the two. But all systems of the demo share one kernel; nixpkgs copies that of each.
 set -eu
 default=$1 profiles=$2
 

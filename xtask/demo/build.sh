@@ -5,7 +5,7 @@ inputs=$src/inputs
 export SOURCE_DATE_EPOCH=1700000000
 cd "$TMPDIR"
 
-# Busybox under the names of its applets, and Debian's programs by way of their own loader.
+# Links from the names of the applets to busybox, and scripts that run Debian's programs by their own loader.
 "$inputs/bin/busybox" mkdir bin
 "$inputs/bin/busybox" --install -s bin
 for name in dash debugfs mcopy mke2fs mkfs.vfat mmd sfdisk tar zstd; do
@@ -23,7 +23,7 @@ done
 # mtools converts names to the code page 850 with the help of the C library.
 export PATH="$PWD/bin" GCONV_PATH="$inputs/lib/gconv"
 
-# A store path for the folder $1 with the name $2: the hash is that of the content.
+# into_store FOLDER NAME: moves FOLDER to the store, and sets $stored to its store path. The hash is that of its files.
 into_store() {
     hash=$(cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-32 | tr e x)
     mkdir -p store
@@ -33,7 +33,7 @@ into_store() {
     stored=/nix/store/$hash-$2
 }
 
-# What the host runs: busybox, the programs that grow the card, and a system that is a few scripts.
+# The store paths that the host runs: busybox, the programs that grow the card, and a system that is a few scripts.
 fill() { sed "s,@shell@,$shell,g; s,@tools@,$tools,g; s,@ssh@,$ssh,g; s,@version@,$version,g" "$1" >"$2" && chmod 755 "$2"; }
 mkdir -p shell/bin
 cp "$inputs/bin/busybox" shell/bin/busybox
@@ -58,7 +58,7 @@ for name in partx resize2fs sfdisk; do
     cp "$inputs/bin/$name" tools/libexec/
     fill "$src/grow-tool.sh" "tools/bin/$name"
 done
-# The script of the real hosts, with the shell that there is.
+# The script of the real hosts, with the shell of this card.
 sed "1s,.*,#!$shell/bin/sh," "$src/grow.sh" >tools/bin/grow.sh
 chmod 755 tools/bin/grow.sh
 into_store tools grow-tools

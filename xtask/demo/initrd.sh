@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# The init of the initrd: / becomes a tmpfs, /nix the partition NIXOS_SD, and the system takes over.
+# The init of the initrd: mounts a tmpfs as / and the partition NIXOS_SD as /nix, and starts the system.
 fail() {
     echo "demo: $*"
     exec /bin/busybox sh
@@ -10,7 +10,7 @@ export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-# Each after those it needs; on a Pi those of QEMU's machine `virt` find nothing to do, and the reverse.
+# Each module comes after those it needs. Those for QEMU's machine `virt` do nothing on a Pi, and the reverse.
 for module in crc16 mbcache crc32c_generic jbd2 ext4 bcm2835 bcm2835_wdt \
     virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk failover net_failover virtio_net; do
     insmod "/modules/$module.ko" || echo "demo: $module does not load"

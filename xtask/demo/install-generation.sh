@@ -16,4 +16,4 @@ chmod a-w "$system"
 ln -s "$system" "$profiles/system-$number-link"
 ln -sfn "system-$number-link" "$profiles/system"
 "$system/bin/switch-to-configuration" boot
-echo "proof installed generation=$number system=$system"
+echo "observed installed generation=$number system=$system"

@@ -1,5 +1,5 @@
 #!@shell@/bin/sh
-# Makes this system the one that the next boot takes. Of the actions of NixOS the demo knows `boot` alone.
+# Makes this system the default of the boot menu. Of the actions of NixOS the demo has only `boot`.
 set -eu
 [ "${1:-}" = boot ] || { echo "usage: switch-to-configuration boot" >&2; exit 1; }
 system=${0%/bin/*}

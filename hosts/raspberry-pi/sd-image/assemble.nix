@@ -23,7 +23,7 @@ let
 
   # The program that the boot module runs on the Pi, with tools of the assembling machine. No older generations: without
   # a sandbox those of the building machine would be found.
-  writeMenu = import ../trial/menu-writer.nix {
+  menuWriter = import ../trial/menu-writer.nix {
     inherit
       config
       lib
@@ -63,7 +63,7 @@ runCommand config.image.fileName
     export ROOT_TREE=$PWD/root/nix HOME=$PWD
     ${pkgs.runtimeShell} ${./prepare.sh}
 
-    ${writeMenu} -c ${toplevel} -d "$ROOT_TREE/boot"
+    ${menuWriter} -c ${toplevel} -d "$ROOT_TREE/boot"
 
     export OUT=$out/${config.image.filePath}
     ${pkgs.runtimeShell} ${./assembler}/assemble.sh

@@ -4,7 +4,7 @@
 # The format is that of mkimage: a header of 64 bytes with big-endian numbers and two CRC-32, then the length of the
 # script, a zero, and the text. The header has no time, so that the same script gives the same bytes.
 #
-# On PATH: gzip, tail, od, wc, cat, mktemp, rm of any kind.
+# On PATH: gzip, tail, od, wc, cat of any kind.
 set -eu
 
 be32() {
@@ -14,7 +14,7 @@ be32() {
     done
 }
 
-# The CRC-32 of stdin, which is what gzip ends with.
+# Prints the CRC-32 of stdin. gzip writes it at its end.
 crc32() {
     gzip -1 | tail -c 8 | od -A n -N 4 -t u1 | {
         read -r a b c d
@@ -28,7 +28,8 @@ body() {
     cat "$1"
 }
 
-# header CRC: Linux, arm64, script, not compressed; the name has 32 bytes.
+# header CRC: prints the header with the CRC-32 of itself. It says Linux, arm64, script, not compressed; the name takes
+# 32 bytes.
 header() {
     be32 $((0x27051956))
     be32 "$1"

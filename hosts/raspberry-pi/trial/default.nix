@@ -1,4 +1,4 @@
-# A new generation is booted once, on trial, and becomes the default of the boot menu only by proof.
+# A new generation is booted once, on trial, and becomes the default of the boot menu only if it is blessed.
 #
 # It needs U-Boot with its standard boot (2022.07 or newer), an MBR, and a boot menu on ext4: see docs/trial-boots.md.
 {
@@ -11,7 +11,8 @@
 let
   cfg = config.raspberryPi.trial;
   loader = config.boot.loader.generic-extlinux-compatible;
-  writeMenu =
+  # The command that writes a boot menu with so many generations beside the default.
+  menuWriterFor =
     generations:
     import ./menu-writer.nix {
       inherit
@@ -23,8 +24,9 @@ let
         ;
     };
 
-  # The scripts, boot.scr, and the flag set and blank; made by the tools of `tools`.
-  partsBy =
+  # The folder with the scripts of a trial, boot.scr, and the flag: set in trial.env, blank in no-trial.env. The
+  # packages `tools` make it.
+  filesWith =
     tools:
     tools.runCommand "boot-trial" { } ''
       mkdir "$out"
@@ -56,11 +58,11 @@ let
     }
     export boot=${lib.escapeShellArg cfg.bootPath}
     export firmware=${lib.escapeShellArg cfg.firmwarePath}
-    export builder=${lib.escapeShellArg cfg.menuWriter}
-    export generationless=${lib.escapeShellArg (writeMenu 0)}
+    export menu_writer=${lib.escapeShellArg cfg.menuWriter}
+    export single_menu_writer=${lib.escapeShellArg (menuWriterFor 0)}
     export within=${toString cfg.confirmWithin}
     export by=${cfg.by}
-    export lib=${partsBy pkgs}
+    export lib=${filesWith pkgs}
     export checks=${checks}
     export gcroots=/nix/var/nix/gcroots
     exec ${pkgs.runtimeShell} "$lib/trial.sh" "$@"
@@ -96,7 +98,7 @@ in
     confirmWithin = lib.mkOption {
       type = lib.types.ints.between 60 86400;
       default = 600;
-      description = "After how many seconds from the start of the kernel a host goes back that was not blessed.";
+      description = "How many seconds after the start of its kernel a host goes back, if it was not blessed.";
     };
     healthChecks = lib.mkOption {
       type = lib.types.attrsOf lib.types.lines;
@@ -116,15 +118,15 @@ in
         if config.services.openssh.startWhenNeeded then "sshd.socket" else "sshd.service"
       );
       defaultText = lib.literalMD "the basic system, the network and sshd";
-      description = "Units whose start is noted during a trial: how far one came that ended in a panic or a hang.";
+      description = "Units whose start a trial notes. They show how far a trial came that ended in a panic or a hang.";
     };
     watchdog = lib.mkOption {
       type = lib.types.nullOr lib.types.str;
       # The watchdog of a Pi counts to at most 15 s.
       default = "15s";
       description = ''
-        After how long without a sign of life of systemd the watchdog resets the Pi, in the initrd too. `null` where it
-        must not be opened: the machine `raspi3b` of QEMU resets at once (or boot with `systemd.watchdog_sec=0`).
+        How long systemd may give no sign of life before the watchdog resets the Pi, in the initrd too. `null` where the
+        watchdog must stay closed: the machine `raspi3b` of QEMU resets at once (or boot with `systemd.watchdog_sec=0`).
       '';
     };
     bootPath = lib.mkOption {
@@ -142,16 +144,16 @@ in
       type = lib.types.str;
       internal = true;
       readOnly = true;
-      default = writeMenu loader.configurationLimit;
+      default = menuWriterFor loader.configurationLimit;
       defaultText = lib.literalMD "nixpkgs' program, with the arguments of the boot loader's options";
-      description = "The command that writes a boot menu, but for its system and its folder.";
+      description = "The command that writes a boot menu, without `-c` (its system) and `-d` (its folder).";
     };
-    partsBy = lib.mkOption {
+    filesWith = lib.mkOption {
       type = lib.types.functionTo lib.types.package;
       internal = true;
       readOnly = true;
-      default = partsBy;
-      description = "boot.scr and the blank flag, made by the package set that is given.";
+      default = filesWith;
+      description = "The folder with boot.scr and the blank flag, made by the packages that are passed.";
     };
   };
 
@@ -185,7 +187,7 @@ in
           };
         }) cfg.milestones
       );
-      # Nobody sees an emergency shell of a Pi behind a wall, and a host in one is not blessed.
+      # Nobody sees the emergency shell of a Pi without a screen: the trial must end instead.
       enableEmergencyMode = lib.mkDefault false;
       settings.Manager = lib.mkIf (cfg.watchdog != null) {
         RuntimeWatchdogSec = lib.mkDefault cfg.watchdog;
@@ -194,16 +196,16 @@ in
 
     boot = {
       kernelParams = [
-        # A kernel that panics starts anew, and DEFAULT is what starts.
+        # After a panic the kernel reboots, and U-Boot starts DEFAULT.
         "panic=10"
-        # An initrd that fails panics.
+        # An initrd that fails makes the kernel panic.
         "boot.panic_on_fail"
       ];
       initrd = {
         systemd.settings.Manager = lib.mkIf (cfg.watchdog != null) {
           RuntimeWatchdogSec = lib.mkDefault cfg.watchdog;
         };
-        # It is what resets the board after a panic, too.
+        # The watchdog resets the board after a panic, too.
         kernelModules = [ "bcm2835_wdt" ];
       };
     };

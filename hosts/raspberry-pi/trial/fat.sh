@@ -14,7 +14,7 @@ put_on_fat() {
     while [ -e "$new" ]; do new=${new}w; done
     trap 'rm -f "$new"' EXIT
     cp "$1" "$new"
-    settle_fat "$new"
+    flush_fat "$new"
     cmp "$1" "$new"
     trap - EXIT
     if [ ! -e "$2" ]; then
@@ -23,14 +23,14 @@ put_on_fat() {
         echo "$2: this kernel, or mv, exchanges no names on FAT, so a power cut now may damage it" >&2
         mv -f "$new" "$2"
     fi
-    settle_fat "$2"
+    flush_fat "$2"
     rm -f "$new"
-    settle_fat "$2"
+    flush_fat "$2"
 }
 
-# settle_fat FILE: all that was written is on the card. `sync` writes the tables of a FAT into the cache of the card, which
+# flush_fat FILE: all that was written is on the card. `sync` writes the tables of a FAT into the cache of the card, which
 # only the sync of a file flushes.
-settle_fat() {
+flush_fat() {
     sync
     sync "$1"
 }

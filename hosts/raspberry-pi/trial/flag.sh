@@ -1,11 +1,11 @@
 # Functions for the flag of a trial on FIRMWARE, which is at $firmware. To be sourced.
 
-# Prints why no trial is possible, and fails if one is.
-missing_for_trial() {
+# Prints what makes a trial impossible; fails if nothing does.
+trial_obstacle() {
     if ! mounted; then
         echo "FIRMWARE is not mounted at $firmware"
     elif ! cmp -s "$lib/boot.scr" "$firmware/boot.scr"; then
-        echo "boot.scr on FIRMWARE is missing or another one (run update-firmware)"
+        echo "boot.scr on FIRMWARE is missing or outdated (run update-firmware)"
     elif [ "$(size "$firmware/trial.env")" != 512 ]; then
         echo "trial.env on FIRMWARE is missing or damaged (run update-firmware)"
     elif ! { bootable "$firmware" && bootable "$boot"; }; then
@@ -15,7 +15,7 @@ missing_for_trial() {
     fi
 }
 
-# FIRMWARE may be mounted on demand, by systemd or here.
+# Mounts FIRMWARE, if it is not mounted. With an automount of systemd the access mounts it.
 mounted() {
     ls "$firmware" >/dev/null 2>&1 || :
     mountpoint -q "$firmware" || mount "$firmware" 2>/dev/null
@@ -34,10 +34,10 @@ bootable() {
 
 mbr_byte() { od -A n -t u1 -j "$1" -N 1 "$disk" | tr -d ' '; }
 
-# Whether U-Boot will find the flag at the next boot.
+# Whether the flag is set, so that the next boot is a trial.
 is_armed() { mounted && cmp -s "$lib/trial.env" "$firmware/trial.env"; }
 
-# write_flag FILE: overwrites the flag in place. Its sector is written or not; no cluster is moved.
+# write_flag FILE: overwrites the flag in place. It is one sector, which is written whole or not at all.
 write_flag() {
     dd if="$1" of="$firmware/trial.env" bs=512 count=1 conv=notrunc,fsync 2>/dev/null || :
     cmp -s "$1" "$firmware/trial.env" || die "writing trial.env on FIRMWARE failed"
@@ -59,7 +59,7 @@ prepare_firmware() {
     bootable "$boot" || make_bootable "$boot"
 }
 
-# put_on_firmware FILE NAME
+# put_on_firmware FILE NAME: copies FILE to FIRMWARE as NAME, or says that it would.
 put_on_firmware() {
     if [ -n "$dry" ]; then
         say "would write $2 on FIRMWARE"
@@ -69,7 +69,8 @@ put_on_firmware() {
     say "$2 on FIRMWARE is written"
 }
 
-# make_bootable FOLDER, right after `bootable FOLDER`: sets the flag of the one partition; the others keep theirs.
+# make_bootable FOLDER: marks the partition of FOLDER as bootable, and no other. `bootable FOLDER`, which ran right
+# before, has set $disk and $number.
 make_bootable() {
     [ -n "$number" ] && [ "$number" -le 4 ] || die "$1 is on no primary partition of a disk"
     # The MBR of a disk with a GPT describes no partition.

@@ -1,8 +1,8 @@
 # boot-trial install SYSTEM: writes the boot menu, as the boot loader's installer of NixOS does. To be sourced.
 #
 # DEFAULT is the blessed system, whatever is installed. A system that was never blessed has an entry of its own, which
-# one boot tries. $builder is the program of nixpkgs that writes menus, with its arguments; it works in a copy of the
-# folder made of hard links, as its own order does not survive a power cut.
+# one boot tries. $menu_writer, nixpkgs' command that writes menus, writes to the disk in an order that does not survive
+# a power cut. So it works in a copy of the folder, made of hard links, and this script publishes the result.
 
 install_menu() {
     system=$(readlink -f "$1")
@@ -14,23 +14,23 @@ install_menu() {
     rm -rf "$next"
     mkdir -p "$boot/extlinux" "$boot/nixos" "$next/menu"
     cp -al "$boot/nixos" "$next/menu/nixos"
-    $builder -c "$default" -d "$next/menu"
+    $menu_writer -c "$default" -d "$next/menu"
     [ "$default" = "$system" ] || stage_trial
-    keep_files "$next"/*/nixos/*
+    add_files "$next"/*/nixos/*
     cp "$next/menu/extlinux/extlinux.conf" "$menu.new"
     publish_menu "$menu.new"
     remove_files
     rm -rf "$next"
     keep_from_garbage blessed "$default"
-    if [ "$default" = "$system" ]; then forget; else arm "$system" "$by"; fi
+    if [ "$default" = "$system" ]; then replace_pending; else arm "$system" "$by"; fi
 }
 
-# The system that is to be DEFAULT once $1 is installed: the blessed one, if a trial can decide about $1.
+# Prints the system that becomes DEFAULT when $1 is installed: the blessed one if $1 can and must be tried, else $1.
 default_for() {
     old=$(blessed)
     if [ -z "$old" ] || [ ! -e "$old/init" ] || [ "$old" = "$1" ] || was_blessed "$1"; then
         echo "$1"
-    elif reason=$(missing_for_trial); then
+    elif reason=$(trial_obstacle); then
         echo "trial: $1 is installed without a trial: $reason" >&2
         echo "$1"
     else
@@ -38,19 +38,19 @@ default_for() {
     fi
 }
 
-# Adds the entry of the trial to the staged menu.
+# Adds the entry of the trial to the new menu.
 stage_trial() {
     mkdir "$next/trial"
     cp -al "$next/menu/nixos" "$next/trial/nixos"
-    $generationless -c "$system" -d "$next/trial"
+    $single_menu_writer -c "$system" -d "$next/trial"
     staged=$next/menu/extlinux/extlinux.conf
     body=$(body_of nixos-default "$next/trial/extlinux/extlinux.conf")
     add_entry "$trial_label" "NixOS - On trial" "$body" <"$staged" >"$staged.trial"
     mv "$staged.trial" "$staged"
 }
 
-# Gives the files that the new menu names their places, before it names them.
-keep_files() {
+# Links the files of the new menu into $boot/nixos, before that menu is published.
+add_files() {
     for file; do
         [ ! -e "$file" ] || [ -e "$boot/nixos/${file##*/}" ] || cp -al "$file" "$boot/nixos/"
     done

@@ -1,10 +1,10 @@
-# nixpkgs' program that writes boot menus, with the arguments of a host, but for `-c SYSTEM -d FOLDER`.
+# The command that writes the boot menu of a host: nixpkgs' program with its arguments, without `-c SYSTEM -d FOLDER`.
 {
   lib,
   pkgs,
   config,
   modulesPath,
-  # How many generations beside the default the menu has. With 0 no profile is read.
+  # How many generations the menu has beside the default. With 0 the command reads no profile.
   generations,
 }:
 let

@@ -2,13 +2,13 @@
 #
 # U-Boot reads ext4 without replaying the journal. A rename alone is therefore not safe: after a power cut U-Boot may
 # see a folder that still names the old inode, which is freed already. So the old menu keeps a name
-# (extlinux.conf.old), and `settle` brings the journal home before a name points at something new, and after it.
+# (extlinux.conf.old), and `flush_journal` runs before the rename and after it.
 #
 # On PATH: awk, sync, ln, mv, and fsfreeze of util-linux or busybox.
 
-# Writes everything to its place on the file system of $boot. Freezing is what empties a journal; nobody may stop this
-# shell between the two, or all writes would wait for ever.
-settle() {
+# Writes everything to its place on the file system of $boot: freezing empties the journal. The traps keep this shell
+# from ending while the file system is frozen, as all writes would then wait for ever.
+flush_journal() {
     sync
     trap '' HUP INT TERM
     if fsfreeze --freeze "$boot"; then
@@ -19,20 +19,20 @@ settle() {
     trap - HUP INT TERM
 }
 
-# publish_menu FILE: makes FILE, which is beside it, the menu. A power cut finds the old menu or the new one.
+# publish_menu FILE: renames FILE to $menu, in the same folder. After a power cut there is the old menu or the new one.
 publish_menu() {
     [ ! -e "$menu" ] || ln -f "$menu" "$menu.old"
-    settle
+    flush_journal
     mv -f "$1" "$menu"
-    settle
+    flush_journal
 }
 
-# The label of the entry that starts by itself.
+# default_label [MENU]: prints the label of the entry that starts by default.
 default_label() {
     awk '$1 == "DEFAULT" { print $2; exit }' "${1:-$menu}"
 }
 
-# system_of LABEL [MENU]: the system that an entry starts; nothing if there is no such entry.
+# system_of LABEL [MENU]: prints the system that the entry LABEL starts; nothing if there is no such entry.
 system_of() {
     awk -v label="$1" '
         $1 == "LABEL" { here = $2 == label }
@@ -42,7 +42,8 @@ system_of() {
     ' "${2:-$menu}"
 }
 
-# body_of LABEL MENU: what an entry starts, without its names: kernel, initrd, parameters, device trees.
+# body_of LABEL MENU: prints the lines of the entry LABEL without its label and its title: kernel, initrd, parameters,
+# device trees.
 body_of() {
     awk -v label="$1" '
         $1 == "LABEL" { here = $2 == label; next }
@@ -50,13 +51,14 @@ body_of() {
     ' "$2"
 }
 
-# add_entry LABEL TITLE BODY: writes the menu on stdin with one more entry at the end, in place of one of that label.
+# add_entry LABEL TITLE BODY: copies the menu from stdin to stdout, with the entry LABEL at the end. It replaces an
+# entry of that label.
 add_entry() {
     without_entry "$1"
     printf '\nLABEL %s\n  MENU LABEL %s\n%s\n' "$1" "$2" "$3"
 }
 
-# without_entry LABEL: writes the menu on stdin without an entry.
+# without_entry LABEL: copies the menu from stdin to stdout, without the entry LABEL.
 without_entry() {
     awk -v label="$1" '
         $1 == "LABEL" { skipped = $2 == label }
@@ -67,7 +69,7 @@ without_entry() {
     '
 }
 
-# with_body LABEL BODY: writes the menu on stdin, where the entry LABEL starts what BODY says.
+# with_body LABEL BODY: copies the menu from stdin to stdout, with BODY in place of the body of the entry LABEL.
 with_body() {
     body=$2 awk -v label="$1" '
         $1 == "LABEL" { here = $2 == label; written = 0 }

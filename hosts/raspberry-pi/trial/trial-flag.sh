@@ -1,5 +1,5 @@
 #!/bin/sh
-# trial-flag.sh LABEL: writes the flag that makes boot.cmd start the entry LABEL once, as trial.env holds it.
+# trial-flag.sh LABEL: writes the content of trial.env that makes boot.cmd start the entry LABEL once.
 #
 # The format is that of a U-Boot environment of 512 bytes: a little-endian CRC-32, then NAME=VALUE, then zeros. 512
 # zeros are no flag.
@@ -13,6 +13,6 @@ data() {
     head -c $((508 - ${#entry})) /dev/zero
 }
 
-# gzip ends with the CRC-32 in the order of bytes that U-Boot reads, and the length.
+# gzip ends with the CRC-32, in the byte order that U-Boot reads, and the length.
 data | gzip -1 | tail -c 8 | head -c 4
 data

@@ -1,7 +1,7 @@
-# boot-trial COMMAND: a new generation is booted once, on trial, and becomes DEFAULT only by proof.
+# boot-trial COMMAND: a new generation is booted once, on trial, and becomes DEFAULT only if it is blessed.
 #
 #   install SYSTEM      write the boot menu; a system that was never blessed is tried at the next boot
-#   arm [deployer|self] try the pending system at the next boot (again); say who blesses it
+#   arm [deployer|self] try the pending system at the next boot (again); the argument says who blesses it
 #   bless               make the booted system DEFAULT
 #   abort               do not try the pending system
 #   prepare-firmware [--dry-run]
@@ -11,15 +11,16 @@
 #   begin, deadline, health, complete, go-back REASON   what the units of a trial run
 #
 # The environment says where things are: $boot (the folder of extlinux/), $firmware (where FIRMWARE is mounted), $lib
-# (this folder, with boot.scr and trial.env), $builder and $generationless (nixpkgs' writer of menus, the second for one
-# system alone), $within (seconds), $by (deployer or self), $checks (a folder of programs), $gcroots.
+# (this folder, with boot.scr and trial.env), $menu_writer and $single_menu_writer (nixpkgs' commands that write a menu:
+# of all generations, and of one system), $within (seconds), $by (deployer or self), $checks (a folder of programs),
+# $gcroots.
 #
 # DEFAULT of the menu is the one place that says which system is blessed. The rest lies in $boot/trial:
 #
 #   record   the system that is pending or on trial, who blesses it, and the boot in which it was armed
-#   marks    how far its boot has come
-#   reason   why it went back, if it could say so
-#   outcome  what the last trial came to
+#   marks    how far the boot of that system has come
+#   reason   why the host goes back, if it could note that
+#   outcome  how the last trial ended
 #   blessed  all systems that were blessed
 #
 # On PATH: coreutils with `mv --exchange`, awk, sed, od, cmp, dd, fsfreeze, flock, mount, mountpoint of any kind, and systemctl.
@@ -37,11 +38,11 @@ main() {
     [ $# -eq 0 ] || shift
     mkdir -p "$state"
     case $command in
-        install) alone && install_menu "$1" ;;
-        arm) alone && arm "$(pending)" "${1:-$by}" ;;
-        bless) alone && bless ;;
-        abort) alone && abort ;;
-        prepare-firmware) alone && prepare_firmware "$@" ;;
+        install) lock && install_menu "$1" ;;
+        arm) lock && arm "$(pending)" "${1:-$by}" ;;
+        bless) lock && bless ;;
+        abort) lock && abort ;;
+        prepare-firmware) lock && prepare_firmware "$@" ;;
         status) status ;;
         mark) mark "$1" ;;
         begin) begin ;;
@@ -53,12 +54,12 @@ main() {
     esac
 }
 
-# A deploy, a person and the units of a trial may meet.
-alone() { exec 9>"$state/lock" && flock 9; }
+# Waits until no other command changes the trial: a deploy, a person and the units may run one at the same time.
+lock() { exec 9>"$state/lock" && flock 9; }
 say() { echo "trial: $*"; }
 die() { echo "boot-trial: $*" >&2; exit 1; }
 
-# The system that the kernel was told to start.
+# The system that this boot started, by the parameters of the kernel.
 booted() { tr ' ' '\n' </proc/cmdline | sed -n 's,^init=\(.*\)/init$,\1,p' | head -n 1; }
 blessed() { [ ! -e "$menu" ] || system_of "$(default_label)"; }
 boot_id() { cat /proc/sys/kernel/random/boot_id; }
@@ -77,12 +78,13 @@ put() {
     sync "$state"
 }
 
-# arm SYSTEM WHO: the record is there before the flag, so that a boot that takes the flag is known for what it is.
+# arm SYSTEM WHO: makes the next boot try SYSTEM, which WHO blesses. The record is written before the flag, so that a
+# boot that uses the flag up finds the record.
 arm() {
     [ -n "$1" ] || die "no system is pending"
     [ "$(system_of "$trial_label")" = "$1" ] || die "the boot menu has no entry for a trial of $1"
     case $2 in deployer | self) ;; *) die "a trial is blessed by deployer or self, not by $2" ;; esac
-    ! reason=$(missing_for_trial) || die "no trial is possible: $reason"
+    ! reason=$(trial_obstacle) || die "no trial is possible: $reason"
     keep_from_garbage trial "$1"
     rm -f "$state/marks" "$state/reason"
     printf 'system=%s\nby=%s\narmed-in=%s\n' "$1" "$2" "$(boot_id)" | put record
@@ -108,12 +110,12 @@ bless() {
     say "$system is blessed"
 }
 
-# remember SYSTEM: it was blessed, so it needs no other trial.
+# remember SYSTEM: lists SYSTEM as blessed once, so that it needs no other trial.
 remember() {
     was_blessed "$1" || { cat "$state/blessed" 2>/dev/null || :; echo "$1"; } | tail -n 50 | put blessed
 }
 
-# The pending system is not tried, and its entry leaves the menu.
+# Clears the flag, so that the pending system is not tried, and removes its entry from the menu.
 abort() {
     ! on_trial || die "$(booted) is on trial; a reboot ends the trial"
     [ -n "$(pending)" ] || die "no system is pending"
@@ -123,14 +125,14 @@ abort() {
     conclude aborted ""
 }
 
-# Nothing is to be tried: what was installed last is DEFAULT.
-forget() {
+# Ends the trial of a pending system, as the system that was installed after it is DEFAULT without a trial.
+replace_pending() {
     [ -n "$(pending)" ] || return 0
     clear_flag
     conclude replaced ""
 }
 
-# conclude OUTCOME REASON: ends what the record says.
+# conclude OUTCOME REASON: writes how the trial of the record ended, and removes the record.
 conclude() {
     {
         echo "system=$(pending)"
@@ -144,7 +146,7 @@ conclude() {
 
 marks() { [ ! -e "$state/marks" ] || tr '\n' ' ' <"$state/marks" | sed 's/ $//'; }
 
-# keep_from_garbage NAME SYSTEM
+# keep_from_garbage NAME SYSTEM: keeps SYSTEM in a garbage collection, by the link boot-NAME.
 keep_from_garbage() {
     mkdir -p "$gcroots"
     ln -sfn "$2" "$gcroots/boot-$1"
@@ -152,7 +154,7 @@ keep_from_garbage() {
 
 status() {
     echo "version=1"
-    echo "missing=$(missing_for_trial || :)"
+    echo "missing=$(trial_obstacle || :)"
     echo "booted=$(booted)"
     echo "blessed=$(blessed)"
     if on_trial; then echo "trial=$(booted)"; else echo "pending=$(pending)"; fi
@@ -168,14 +170,14 @@ mark() {
     ! on_trial || { echo "$1" >>"$state/marks" && sync "$state/marks"; }
 }
 
-# Early in each boot.
+# Runs early in each boot, and notes that the boot is a trial.
 begin() {
     on_trial || return 0
     say "$(booted) is on trial; $(field by record) has to bless it within $within s"
     mark begun
 }
 
-# After a boot that is no trial: what became of the last one. As long as the flag is there, no boot has tried it.
+# Runs in a boot that is no trial: concludes the trial before it. While the flag is set, no boot has tried the system.
 review() {
     [ -n "$(pending)" ] && [ "$(field armed-in record)" != "$(boot_id)" ] && mounted || return 0
     if is_armed; then
@@ -214,13 +216,13 @@ health() {
     while [ "$(field by record)" = deployer ] && on_trial; do sleep 3; done
 }
 
-# Once boot-complete.target is reached: all that the host can check by itself is well.
+# Runs once boot-complete.target is reached, when all checks of the host have passed: blesses the system.
 complete() {
     on_trial || return 0
-    alone && bless
+    lock && bless
 }
 
-# Ends the trial: DEFAULT is the next boot. What hangs at shutdown is cut off after a minute.
+# Ends the trial: the next boot starts DEFAULT. A shutdown that hangs is cut off after a minute.
 go_back() {
     on_trial || die "no system is on trial"
     echo "$*" | put reason

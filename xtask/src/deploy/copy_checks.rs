@@ -67,8 +67,8 @@ fn untrusted_user_refusal(target: &Target) -> anyhow::Error {
     let login = &target.connection.destination;
     let user = login.rsplit_once('@').map_or("", |(user, _)| user);
     crate::failure!(
-        Refused, "{user} is not a trusted user of the Nix on {}, which refuses unsigned copies from others (`lacks a \
-                  signature by a trusted key`)", target.host;
+        Refused, "the Nix on {} does not trust the user {user}, so it refuses unsigned copies (`lacks a signature by a \
+                  trusted key`)", target.host;
         hint: "{}", CopyFault::Untrusted.hint(login)
     )
 }

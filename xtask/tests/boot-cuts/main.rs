@@ -107,7 +107,7 @@ fn a_power_cut_at_any_write_of_a_deploy_needs_no_hand() {
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
 fn a_menu_that_is_only_synced_and_renamed_is_lost_at_times() {
     let sync_and_rename = "f=$(echo /nix/store/t*-boot-trial)/menu.sh; \
-        sed -i 's/^settle() {/settle() { sync; return/; /ln -f/d' $f; grep -c 'sync; return' $f";
+        sed -i 's/^flush_journal() {/flush_journal() { sync; return/; /ln -f/d' $f; grep -c 'sync; return' $f";
     let writes = record_deploy("rename.log", sync_and_rename);
     let outcomes = count(&saved().card, &writes, 8);
     println!("{} writes: {outcomes:?}", writes.len());

@@ -63,7 +63,9 @@ fn an_untrusted_user_is_refused_before_the_build() {
     set_profile(&fixture, "untrusted-1");
     let outcome = fixture.deploy(&[]);
     outcome
-        .assert_stderr_contains("error: pi is not a trusted user of the Nix on target")
+        .assert_stderr_contains(
+            "error: the Nix on target does not trust the user pi, so it refuses unsigned copies",
+        )
         .assert_stderr_contains(SIGNATURE)
         .assert_code(3);
     assert!(!outcome.stderr.contains("     build  "), "{}", outcome.stderr);

@@ -67,7 +67,7 @@ fn without_its_files_on_firmware_there_is_no_trial() {
     guest.install("");
     let status = guest.status();
     assert_eq!((status["blessed"].as_str(), status["pending"].as_str()), (SYSTEM_2, ""), "{status:?}");
-    let missing = "boot.scr on FIRMWARE is missing or another one (run update-firmware)";
+    let missing = "boot.scr on FIRMWARE is missing or outdated (run update-firmware)";
     assert_eq!(status["missing"], missing);
     guest.run("rm /boot/firmware/trial.env; printf '\\0' | dd of=/dev/vda bs=1 seek=446 conv=notrunc 2>&1");
     let would = "trial: would write boot.scr on FIRMWARE\ntrial: would write trial.env on FIRMWARE\n\

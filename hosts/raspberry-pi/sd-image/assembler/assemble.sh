@@ -12,7 +12,7 @@
 #   ROOT_UUID          the UUID of NIXOS_SD
 #   HEADROOM_MIB       free space on NIXOS_SD, until the first boot lets it fill the card
 #   SOURCE_DATE_EPOCH  the time that counts as now, in seconds
-#   ZSTD_LEVEL         how hard to compress (default: 10)
+#   ZSTD_LEVEL         the level of the compression (default: 10)
 #
 # On PATH: mke2fs and debugfs (1.47.1 or newer with libarchive; older ones need fakeroot and faketime), GNU tar,
 # mkfs.vfat, mtools, sfdisk, zstd, and find, sort, awk, od, tr, stat, truncate, mktemp of any kind.
@@ -91,8 +91,8 @@ start=$((root_at * 2048)), size=$((root_mib * 2048)), type=83, bootable
 TABLE
 }
 
-# From a file, so that the frame header names the size of the content. Under another name until it is whole: what
-# is called OUT is an image.
+# zstd reads a file and no pipe, so that the frame header has the size of the content. The output has another name
+# until it is whole, so that OUT is never a part of an image.
 compress() {
     mkdir -p "$(dirname "$OUT")"
     zstd -q -f -T0 "-${ZSTD_LEVEL:-10}" "$image" -o "$OUT.part" || die "compressing the image failed"

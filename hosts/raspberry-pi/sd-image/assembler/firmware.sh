@@ -1,9 +1,9 @@
-# What of the assembler makes FIRMWARE.
+# The part of the assembler that makes FIRMWARE. To be sourced.
 
 make_firmware() {
     find_clashes
-    # mkfs.vfat would choose clusters and geometry for a disk as large as the whole image, and with fewer
-    # than 65525 clusters FAT32 is none.
+    # mkfs.vfat would choose clusters and geometry for a disk as large as the whole image, and a file system with
+    # fewer than 65525 clusters is no FAT32.
     sectors=1
     [ "$FIRMWARE_MIB" -le 260 ] || sectors=8
     mkfs.vfat --invariant -F 32 -i "$DISK_ID" -n FIRMWARE -s "$sectors" -g 255/63 -h "$((ALIGN_MIB * 2048))" \
@@ -17,7 +17,7 @@ make_firmware() {
     )
 }
 
-# Names that differ in nothing but capital letters are one name on FAT.
+# Refuses names that differ only in capital letters: on FAT they are one name.
 find_clashes() {
     (cd "$FIRMWARE_TREE" && find .) >"$work/found"
     sort -o "$work/found" "$work/found"
@@ -28,14 +28,14 @@ find_clashes() {
     [ -z "$clash" ] || die "FIRMWARE_TREE has $clash, which are one name on FAT"
 }
 
-# Copies the working directory to $1 on FIRMWARE in the order of names, files before folders. The times of
-# the files become SOURCE_DATE_EPOCH, which is the time of day to mtools.
+# copy_folder TARGET: copies the working directory to TARGET on FIRMWARE in the order of names, files before folders.
+# mtools takes SOURCE_DATE_EPOCH for the time of day, which the files get.
 copy_folder() {
     target=$1
     set --
     for entry in ./* ./.[!.]* ./..?*; do
         [ -d "$entry" ] && continue
-        # A pattern without a match is no name; a link that leads nowhere is one, and mcopy will refuse it.
+        # A pattern without a match stays a pattern and is skipped; mcopy refuses a link that leads nowhere.
         if [ -e "$entry" ] || [ -L "$entry" ]; then set -- "$@" "$entry"; fi
     done
     [ $# -eq 0 ] || mcopy -i "$fat" "$@" "$target/" </dev/null ||

@@ -1,20 +1,20 @@
-# What of the assembler decides which file goes where on NIXOS_SD.
+# The part of the assembler that decides the order of the files, and so their places on NIXOS_SD. To be sourced.
 #
 # mke2fs gives every file the lowest inode and the lowest blocks that are free, in the order of the archive. So
 # whatever changes its size moves everything behind it, and the next image would differ from this one nearly
 # everywhere. Therefore:
 #
-#   1. Large items come in an order that keeps its places: first those of packages, then those of this host; then
-#      the size decides, by its power of 16, and then the name without the hash.
-#   2. Small items live in groups, each with room of its own. The name decides the group. What grows moves its own
-#      group and nothing else; what does not fit goes into the room that another group has left.
-#   3. Where all small items take less than one room there are no groups: then there is little to move.
+#   1. Large items are sorted so that few of them move: packages before what the configuration of this host makes,
+#      then by size in powers of 16, then by name without the hash.
+#   2. Small items are in groups, each with a room of its own. The name decides the group. An item that grows moves
+#      items of its own group only. Items that do not fit go into the free space of other rooms.
+#   3. Where all small items take less than one room there are no groups, as there is little to move.
 #
 # An item is a store path or a large file of ROOT_TREE (kernel, initrd). The rooms come first on NIXOS_SD, so that
-# nothing large moves them. They are held by files of that size, the placeholders, until their groups come: a
-# second entry of the same name takes a placeholder away, and what follows finds its blocks free. The group with the
-# last room comes first, as the rooms before it are still held then. Inodes are kept apart likewise, by empty
-# files behind each group. All that is in the folder .pad, which root.sh removes at the end.
+# nothing large moves them. Placeholders, files of the size of a room, hold the rooms until their groups come. A second
+# entry with the name of a placeholder deletes it, so that the files behind that entry take its blocks. The group of the
+# last room comes first, while placeholders still hold the rooms before it. Empty files behind each group hold its
+# inodes in the same way. All placeholders are in the folder .pad, which root.sh removes at the end.
 
 # Bytes from which on an item is large.
 LARGE=1048576
@@ -86,7 +86,7 @@ list_store() {
 list_root() {
     (
         cd "$work/top"
-        # A name with white space is not told from two; its file is treated like the small ones.
+        # White space separates the fields of the lists, so a file with white space in its name counts as small.
         set -- -type f -size "+$((LARGE - 1))c" ! -path "*[[:space:]]*"
         find r/ "$@" -exec stat -c '%s %f %n' {} + >"$work/rooted"
         find r/ ! -path r/ ! \( "$@" \) -exec stat -c '%s %f' {} + >"$work/rest"
@@ -95,7 +95,7 @@ list_root() {
     )
 }
 
-# Writes the folders on the way to large files of ROOT_TREE to parents.list; mke2fs takes them twice.
+# Writes the parent folders of the large files of ROOT_TREE to parents.list. mke2fs accepts a second entry of a folder.
 list_parents() {
     awk '{
         n = split($3, part, "/")
@@ -133,11 +133,11 @@ measure() {
 
 # Writes how many groups there are, the inodes of each, and the blocks of all that is in groups.
 size_groups() {
-    # By way of a folder the order is that of the names, whatever is done here.
+    # Without an archive the order is that of the names, whatever is done here: a huge room makes no groups.
     room=$((ROOM_MIB * 256))
     [ "$way" = archive ] || room=$GROWTH_BLOCKS
     awk -v large="$LARGE" -v room="$room" '
-        # Up to one of `steps` numbers for each power of two, so that it seldom changes.
+        # Rounds up to one of `steps` numbers between two powers of two, so that the result seldom changes.
         function coarse(number, steps,   step) {
             for (step = 1; step * steps * 2 <= number; ) step *= 2
             return step * int((number + step - 1) / step)
@@ -146,11 +146,11 @@ size_groups() {
         $1 < large { used += $2; inodes += $3 }
         END {
             if (used < room) { print 0, 0, 0; exit }
-            # A third stays free or more: with less, what grows moves groups far behind its own. In most cases the
-            # size of all content decides, as that takes its next step least often.
+            # A third of the rooms or more stays free: with less, a group that grows moves groups far behind it. In
+            # most cases a tenth of all content is more than the groups need; that number changes least often.
             wanted = used * 1.4 > all / 10 ? used * 1.4 : all / 10
             groups = coarse(int(wanted / room) + 1, 2)
-            # An inode for 8 KiB, as everywhere, if that will do.
+            # At least an inode for 8 KiB, as elsewhere in the file system.
             each = coarse(int(inodes * 1.5 / groups) + 1, 4)
             if (each < room / 2) each = room / 2
             print groups, each, used
@@ -158,12 +158,12 @@ size_groups() {
     ' "$work/measured"
 }
 
-# Writes one line an item: which group it is in (0 for what is large), 1 for what is this host's, size class, name
-# without the hash, number of inodes, place below `top`.
+# Writes one line an item: its group (0 for a large item), 1 for an item of this host, its size class, its name without
+# the hash, its number of inodes, its place below `top`.
 classify() {
     awk -v large="$LARGE" -v groups="$groups" '
         BEGIN { letters = "+-._?=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" }
-        # From the name up to its version, so that a path stays in its group.
+        # The group of a name without its version, so that a new version stays in the group.
         function group(name,   sum, i) {
             if (!groups) return 1
             sub(/-[0-9].*/, "", name)
@@ -183,11 +183,11 @@ classify() {
     ' "$work/measured"
 }
 
-# Writes the order of the items, with the placeholders where they belong. `rest` is what else there is in ROOT_TREE
-# (the boot menu, the Nix database), and `parents` are the folders on the way to its large files.
+# Writes the order of the items and of the placeholders. `rest` stands for the small files of ROOT_TREE (the boot menu,
+# the Nix database), and `parents` for the parent folders of its large files.
 place() {
     awk -v groups="$groups" -v inodes="$inodes" -v folders="$work/folders" -v files="$work/files" '
-        # Keeps the inodes behind a group; a folder is one too.
+        # Holds inodes behind a group, with a folder and empty files in it: the folder takes an inode too.
         function keep(   i, missing) {
             missing = last * inodes - used
             if (!groups || missing <= 0) return
@@ -222,16 +222,19 @@ place() {
     ' "$work/items"
 }
 
-# Makes the files that hold rooms and inodes. A block of zeros would be a hole: it has to have something in it.
+# Makes the files that hold rooms and inodes. They are full of blanks, as a block of zeros would be a hole.
 make_placeholders() {
     [ "$groups" -gt 0 ] || return 0
     awk -v blocks="$((ROOM_MIB * 256))" 'BEGIN { while (blocks--) printf "%4096s", "" }' >full/0
     # Between these two are the rooms.
     echo >full/first
     echo >full/last
-    room=0
-    while : >"empty/$room"; [ $((room += 1)) -lt "$groups" ]; do
+    : >empty/0
+    room=1
+    while [ "$room" -lt "$groups" ]; do
+        : >"empty/$room"
         ln full/0 "full/$room"
+        room=$((room + 1))
     done
     # The same empty files for all groups: making thousands takes seconds.
     while read -r file; do : >"many/$file"; done <"$work/files"
@@ -241,12 +244,11 @@ make_placeholders() {
     done <"$work/folders"
 }
 
-# The size of the root file system in MiB: content in whole blocks, room for inodes, journal and headroom, rounded
-# up coarsely. A step is between an eighth and a quarter of it: the journal is in the middle, and the number of
-# inodes follows the size, so that each step moves everything. Sizes are those of the files, never `du`, which
-# depends on the file system they are on.
+# Prints the size of the root file system in MiB: content in whole blocks, inodes, journal and headroom. The size grows
+# in steps of an eighth to a quarter, as each step moves everything: the journal is in the middle, and the number of
+# inodes follows the size. Sizes are those of the files, never those of `du`, which depend on the file system.
 root_size() {
-    # What is in groups takes none but their rooms, and what they leave of them is free.
+    # The content of groups takes their rooms and no more; the rest of the rooms counts as headroom.
     awk -v headroom="$HEADROOM_MIB" -v rooms="$((ROOM_MIB * groups))" -v kept="$((inodes * groups))" \
         -v grouped="$grouped" '
         from == "measured" { blocks += $2; files += $3; next }

@@ -1,4 +1,4 @@
-# What of the assembler makes NIXOS_SD.
+# The part of the assembler that makes NIXOS_SD. To be sourced.
 
 make_root() {
     # The machine's own mke2fs.conf must not matter.
@@ -23,19 +23,20 @@ CONF
     options=offset=$((root_at << 20)),hash_seed=$ROOT_UUID,root_owner=0:0,resize=$GROWTH_BLOCKS
     options=$options,nodiscard,lazy_itable_init=0,lazy_journal_init=1
     set -- -q -F -t ext4 -L NIXOS_SD -U "$ROOT_UUID" -m 1 -E "$options"
-    # Growing while mounted is one transaction with every reserved block of descriptors in it, and takes at
-    # most a quarter of the journal: the one of 4 MiB that mke2fs makes below 128 MiB is too small.
+    # To grow a mounted file system is one transaction with all reserved blocks of descriptors. A transaction has a
+    # quarter of the journal at most, and the 4 MiB that mke2fs chooses below 128 MiB are too small for this one.
     [ "$root_mib" -ge 128 ] || set -- "$@" -J size=16
     root="$image?offset=$((root_at << 20))"
     "root_from_$way" "$@"
     [ "$groups" -eq 0 ] || remove_placeholders
-    settle_superblock
+    unify_superblock
 }
 
-# Runs a command with the time that counts as now; programs that know SOURCE_DATE_EPOCH need nothing for it.
-at_that_time() { "$@"; }
+# Runs a command with SOURCE_DATE_EPOCH as the time. Programs that know the variable need no help; root_from_folder
+# redefines this function for older ones.
+at_source_date() { "$@"; }
 
-# Removes the folder .pad with what has held rooms and inodes, and makes what is free of the rooms zeros again.
+# Removes the folder .pad with the placeholders, and fills the free blocks of the rooms with zeros.
 remove_placeholders() {
     first=$(debugfs -R "bmap /.pad/first 0" "$root" 2>"$work/log")
     last=$(debugfs -R "bmap /.pad/last 0" "$root" 2>"$work/log")
@@ -47,7 +48,7 @@ remove_placeholders() {
         for name in "$work"/top/full/*; do echo "rm /.pad/${name##*/}"; done
         echo "rmdir /.pad"
     } >"$work/requests"
-    # What debugfs fails to do is no failure to it.
+    # debugfs exits with 0 also where a request failed.
     debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1 && debugfs -R "stat /.pad" "$root" >"$work/log" 2>&1
     case $(cat "$work/log") in
         *"File not found"*) ;;
@@ -59,26 +60,26 @@ remove_placeholders() {
     debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1
 }
 
-# mke2fs notes whether characters are signed to the machine it runs on: on x86 they are, on ARM they are not. It
-# matters to hashed folders only, of which there are none yet, but the bytes differ. The copies of the superblock
-# are those that mke2fs has made until they are written (-a).
-settle_superblock() {
+# Makes the superblock and its copies the same on all machines. mke2fs notes whether characters are signed: on x86 they
+# are, on ARM they are not. Only hashed folders depend on that, and there are none yet, but the bytes differ. debugfs
+# writes the copies only with `close -a`, so they are outdated after remove_placeholders too.
+unify_superblock() {
     signed=1
     read_flags
     [ "$groups" -gt 0 ] || [ "$flags" -ne "$signed" ] || return 0
     printf 'set_super_value flags %s\nclose -a\n' "$signed" >"$work/requests"
-    at_that_time debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1
+    at_source_date debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1
     read_flags
     [ "$flags" -eq "$signed" ] || die "setting the flags of NIXOS_SD failed: $(cat "$work/log")"
 }
 
-# The flags in the superblock, of which only the lowest byte is in use.
+# Sets $flags to the flags in the superblock, of which only the lowest byte is in use.
 read_flags() {
     flags=$(od -A n -t u1 -j "$(((root_at << 20) + 1024 + 352))" -N 1 "$image")
     flags=$((flags))
 }
 
-# Whether this mke2fs reads an archive and honours SOURCE_DATE_EPOCH.
+# Whether this mke2fs reads an archive. Such a version honours SOURCE_DATE_EPOCH too.
 takes_archive() {
     mkdir "$work/nothing"
     tar -cf "$work/nothing.tar" -C "$work/nothing" .
@@ -111,8 +112,8 @@ root_from_folder() {
     archive >"$work/root.tar" || die "reading the files for NIXOS_SD failed"
     tar -x --no-same-owner -p -f "$work/root.tar" -C "$work/root"
     now=$(TZ=UTC0 date -d "@$SOURCE_DATE_EPOCH" '+%Y-%m-%d %H:%M:%S')
-    at_that_time() { faketime -f "$now" "$@"; }
-    at_that_time fakeroot mke2fs "$@" -d "$work/root" "$image" "${root_mib}M" ||
+    at_source_date() { faketime -f "$now" "$@"; }
+    at_source_date fakeroot mke2fs "$@" -d "$work/root" "$image" "${root_mib}M" ||
         die "making NIXOS_SD failed"
     chmod -R u+w "$work/root"
 }

@@ -194,55 +194,53 @@ mod tests {
         }
     }
 
+    const KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
+    const SD: &str = "/dev/disk/by-label/NIXOS_SD";
+    /// The file systems of a host whose / is in memory.
+    const MEMORY: [[&str; 3]; 2] = [["/", "none", "tmpfs"], ["/nix", SD, "ext4"]];
+    /// The file systems of a host with /persist on the third partition.
+    const THIRD: [[&str; 3]; 2] =
+        [["/", "/dev/disk/by-label/root", "ext4"], ["/persist", "/dev/mmcblk1p3", "ext4"]];
+
+    fn root(device: &str) -> [[&str; 3]; 1] {
+        [["/", device, "ext4"]]
+    }
+
     #[test]
-    fn the_evaluated_layout_of_the_host_decides_if_the_card_agrees() {
-        const KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
-        let sd = "/dev/disk/by-label/NIXOS_SD";
+    fn the_evaluated_layout_of_the_host_decides() {
         let uuid = format!("/dev/disk/by-uuid/{UUID}");
-        let root = |device| [["/", device, "ext4"]];
-        let memory = [["/", "none", "tmpfs"], ["/nix", sd, "ext4"]];
-        let third = ["/persist", "/dev/mmcblk1p3", "ext4"];
-        let other = ["/", "/dev/disk/by-label/root", "ext4"];
         for (key, mounts, label, number, folders, expected) in [
-            (KEY, &root(sd)[..], "NIXOS_SD", 2, &["nix"][..], Ok(KEY)),
-            (KEY, &root("/dev/disk/by-label/nixos"), "nixos", 3, &["nix"], Ok(KEY)),
-            (KEY, &root(&uuid), "", 3, &["nix", "store"], Ok(KEY)),
-            ("/persist/keys/host", &root(sd), "NIXOS_SD", 2, &["nix", "persist"], Ok("/persist/keys/host")),
-            ("/nix/persist/etc/ssh/k", &memory, "NIXOS_SD", 2, &["store"], Ok("/persist/etc/ssh/k")),
-            ("/nix/keys/host", &memory, "NIXOS_SD", 2, &["store"], Ok("/keys/host")),
+            (KEY, &root(SD)[..], "NIXOS_SD", 2, &["nix"][..], KEY),
+            (KEY, &root("/dev/disk/by-label/nixos"), "nixos", 3, &["nix"], KEY),
+            (KEY, &root(&uuid), "", 3, &["nix", "store"], KEY),
+            ("/persist/keys/host", &root(SD), "NIXOS_SD", 2, &["nix", "persist"], "/persist/keys/host"),
+            ("/nix/persist/etc/ssh/k", &MEMORY, "NIXOS_SD", 2, &["store"], "/persist/etc/ssh/k"),
+            ("/nix/keys/host", &MEMORY, "NIXOS_SD", 2, &["store"], "/keys/host"),
             // /persist is a file system of its own, with or without a store.
-            ("/persist/etc/ssh/k", &[other, third], "data", 3, &[], Ok("/etc/ssh/k")),
-            (
-                "/persist/etc/ssh/k",
-                &[other, third],
-                "data",
-                2,
-                &[],
-                Err("has no partition 3 with ext4, which the"),
-            ),
-            (KEY, &root(sd), "NIXOS_SD", 2, &["store", "persist"], Err("mounts NIXOS_SD at /, but in")),
-            (KEY, &root(&uuid), "", 2, &["persist"], Err("mounts partition 2 at /, but in")),
-            (
-                "/nix/persist/etc/ssh/k",
-                &memory,
-                "NIXOS_SD",
-                2,
-                &["nix", "persist"],
-                Err("has no folder `store`"),
-            ),
-            (
-                KEY,
-                &root(sd),
-                "nixos",
-                2,
-                &["nix"],
-                Err("no partition NIXOS_SD with ext4, which the configuration"),
-            ),
-            (KEY, &memory, "NIXOS_SD", 2, &["store"], Err("in memory (tmpfs at /)")),
+            ("/persist/etc/ssh/k", &THIRD, "data", 3, &[], "/etc/ssh/k"),
         ] {
             let dir = tempfile::tempdir().unwrap();
             let image = image_with(label, number, folders, dir.path());
-            assert_place(&image, Some(&host(key, mounts)), expected);
+            assert_place(&image, Some(&host(key, mounts)), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_card_that_does_not_agree_with_the_layout_is_refused() {
+        let uuid = format!("/dev/disk/by-uuid/{UUID}");
+        let nix_persist = "/nix/persist/etc/ssh/k";
+        let no_partition = "no partition NIXOS_SD with ext4, which the configuration";
+        for (key, mounts, label, folders, expected) in [
+            ("/persist/etc/ssh/k", &THIRD[..], "data", &[][..], "has no partition 3 with ext4, which the"),
+            (KEY, &root(SD), "NIXOS_SD", &["store", "persist"], "mounts NIXOS_SD at /, but in"),
+            (KEY, &root(&uuid), "", &["persist"], "mounts partition 2 at /, but in"),
+            (nix_persist, &MEMORY, "NIXOS_SD", &["nix", "persist"], "has no folder `store`"),
+            (KEY, &root(SD), "nixos", &["nix"], no_partition),
+            (KEY, &MEMORY, "NIXOS_SD", &["store"], "in memory (tmpfs at /)"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let image = image_with(label, 2, folders, dir.path());
+            assert_place(&image, Some(&host(key, mounts)), Err(expected));
         }
     }
 }

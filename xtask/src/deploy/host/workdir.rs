@@ -26,10 +26,10 @@ pub struct Workdir {
 }
 
 impl Workdir {
-    /// Makes the folder, and removes those that killed runs left a day ago. It belongs to the user of the profile if
-    /// `sudo` says that sudo needs no password, and otherwise to the login user.
-    pub fn make(remote: &Remote, target: &Target, sudo: Option<bool>) -> Result<Self> {
-        let sudo = target.sudo.as_ref().filter(|_| sudo == Some(true));
+    /// Makes the folder, and removes those that killed runs left a day ago. The new folder belongs to the user of the
+    /// profile if sudo needs no password (`passwordless`), and otherwise to the login user.
+    pub fn make(remote: &Remote, target: &Target, passwordless: Option<bool>) -> Result<Self> {
+        let sudo = target.sudo.as_ref().filter(|_| passwordless == Some(true));
         let prefix = sudo.map(|sudo| format!("{sudo} ")).unwrap_or_default();
         let parent = target.temp_path.trim_end_matches('/');
         let template = format!("{parent}/{PREFIX}{}", "X".repeat(RANDOM_LENGTH));

@@ -2,13 +2,15 @@
 
 mod checks;
 mod decide;
+mod decision;
 mod judge;
 mod reboot;
 mod verdict_words;
 mod words;
 
 pub use checks::{check_not_on_trial, check_trials, plan_note};
-pub use decide::{Decision, DecisionOutcome, decide, plan_decision};
+pub use decide::{decide, plan_decision};
+pub use decision::{Decision, DecisionOutcome};
 pub use reboot::{next_boot_is_trial, reboot};
 pub use verdict_words::{hint, next_boot_remark, summary, why};
 pub use words::{cell, remarks};

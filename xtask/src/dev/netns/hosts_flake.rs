@@ -59,8 +59,8 @@ impl HostsFlake {
             "hostname": hostname, "sshUser": "root", "sshOpts": options,
             "fastConnection": true, "confirmTimeout": 4, "activationTimeout": 30,
         });
-        let known = json!({ "name": name, "activation": activation, "wraps": null, "node": node });
-        self.change(|facts| facts["hosts"][host] = known)
+        let facts_of_host = json!({ "name": name, "activation": activation, "wraps": null, "node": node });
+        self.change(|facts| facts["hosts"][host] = facts_of_host)
     }
 
     /// Gives the host `host` a configuration without a node: the name and the activation script of its system, and its
@@ -71,8 +71,8 @@ impl HostsFlake {
         (name, activation): (&str, &str),
         deployment: &Value,
     ) -> Result<()> {
-        let known = json!({ "name": name, "activation": activation, "deployment": deployment });
-        self.change(|facts| facts["configurations"][host] = known)
+        let facts_of_host = json!({ "name": name, "activation": activation, "deployment": deployment });
+        self.change(|facts| facts["configurations"][host] = facts_of_host)
     }
 
     /// Changes the facts of the flake.

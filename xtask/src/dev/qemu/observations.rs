@@ -1,4 +1,4 @@
-//! The values that the demo's host prints about itself, in lines `proof NAME KEY=VALUE ...`.
+//! The values that the demo's host prints about itself, in lines `observed NAME KEY=VALUE ...`.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,8 @@ impl Observations {
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut observations = Self::default();
         for line in lines {
-            let Some((name, values)) = line.strip_prefix("proof ").and_then(|it| it.split_once(' ')) else {
+            let Some((name, values)) = line.strip_prefix("observed ").and_then(|it| it.split_once(' '))
+            else {
                 continue;
             };
             let pairs = values.split_whitespace().filter_map(|word| word.split_once('='));
@@ -112,19 +113,21 @@ fn unfilled(observations: &Observations, disk: u64) -> Option<String> {
 pub(super) mod tests {
     use super::*;
 
-    pub const FIRST: &str = "proof boot number=1\nproof root type=tmpfs size=2097152k\n\
-        proof nix type=ext4 device=/dev/vda2 label=NIXOS_SD\n\
-        proof partition before=98304k now=212992k end=262144k disk=262144k milliseconds=780\n\
-        proof filesystem size=212992k\nproof persisted marker=absent\nproof memory marker=absent\n\
-        proof machine-id id=9de0\nproof identity fingerprint=SHA256:abc\nproof generation number=1 system=/nix/store/a\n\
-        proof menu default=/nix/store/a others=/nix/store/a,\ndemo: up, boot 1 of this card\n\
-        proof installed generation=2 system=/nix/store/b";
-    pub const SECOND: &str = "proof boot number=2\nproof root type=tmpfs size=2097152k\n\
-        proof nix type=ext4 device=/dev/vda2 label=NIXOS_SD\n\
-        proof partition before=212992k now=212992k end=262144k disk=262144k milliseconds=90\n\
-        proof filesystem size=212992k\nproof persisted marker=present\nproof memory marker=absent\n\
-        proof machine-id id=9de0\nproof identity fingerprint=SHA256:abc\nproof generation number=2 system=/nix/store/b\n\
-        proof menu default=/nix/store/b others=/nix/store/b,/nix/store/a,";
+    pub const FIRST: &str = "observed boot number=1\nobserved root type=tmpfs size=2097152k\n\
+        observed nix type=ext4 device=/dev/vda2 label=NIXOS_SD\n\
+        observed partition before=98304k now=212992k end=262144k disk=262144k milliseconds=780\n\
+        observed filesystem size=212992k\nobserved persisted marker=absent\nobserved memory marker=absent\n\
+        observed machine-id id=9de0\nobserved identity fingerprint=SHA256:abc\n\
+        observed generation number=1 system=/nix/store/a\n\
+        observed menu default=/nix/store/a others=/nix/store/a,\ndemo: up, boot 1 of this card\n\
+        observed installed generation=2 system=/nix/store/b";
+    pub const SECOND: &str = "observed boot number=2\nobserved root type=tmpfs size=2097152k\n\
+        observed nix type=ext4 device=/dev/vda2 label=NIXOS_SD\n\
+        observed partition before=212992k now=212992k end=262144k disk=262144k milliseconds=90\n\
+        observed filesystem size=212992k\nobserved persisted marker=present\nobserved memory marker=absent\n\
+        observed machine-id id=9de0\nobserved identity fingerprint=SHA256:abc\n\
+        observed generation number=2 system=/nix/store/b\n\
+        observed menu default=/nix/store/b others=/nix/store/b,/nix/store/a,";
     pub const DISK: u64 = 256 << 20;
 
     /// The error where `from` is replaced by `to` in the lines of both boots; empty without an error.
@@ -171,8 +174,8 @@ pub(super) mod tests {
                 "boot 2: generation number is 1, not 2\n  boot 2: generation system is /nix/store/a, not /nix/store/b",
             ),
             (
-                "proof machine-id id=9de0\nproof identity fingerprint=SHA256:abc\nproof generation number=2",
-                "proof machine-id id=77\nproof identity fingerprint=SHA256:abc\nproof generation number=2",
+                "observed machine-id id=9de0\nobserved identity fingerprint=SHA256:abc\nobserved generation number=2",
+                "observed machine-id id=77\nobserved identity fingerprint=SHA256:abc\nobserved generation number=2",
                 "boot 2: machine-id id is 77, not 9de0",
             ),
         ] {
@@ -180,6 +183,6 @@ pub(super) mod tests {
         }
         let other = error_with("SHA256:abc", "none");
         assert!(other.contains("boot 2: identity fingerprint is none, not SHA256:abc"), "{other}");
-        assert!(error_with("proof root", "root").contains("boot 1: root type is ?, not tmpfs"));
+        assert!(error_with("observed root", "root").contains("boot 1: root type is ?, not tmpfs"));
     }
 }

@@ -27,7 +27,7 @@ pub const FIRST: &[Step] = &[
     expect(UBOOT),
     expect("Starting kernel"),
     answer("demo: up", "install-generation\n"),
-    answer("proof installed", "reboot\n"),
+    answer("observed installed", "reboot\n"),
 ];
 
 /// Any later boot.
@@ -86,9 +86,13 @@ mod tests {
             ("** Booting bootflow '<NULL>' with efi_mgr", Reply::Wait, Some(UBOOT)),
             ("** Booting bootflow 'virtio' with extlinux", Reply::Wait, Some("Starting kernel")),
             ("Starting kernel ...", Reply::Wait, Some("demo: up")),
-            ("demo: up, boot 1 of this card", Reply::Send("install-generation\n"), Some("proof installed")),
-            ("~ # install-generation", Reply::Wait, Some("proof installed")),
-            ("proof installed generation=2", Reply::Send("reboot\n"), None),
+            (
+                "demo: up, boot 1 of this card",
+                Reply::Send("install-generation\n"),
+                Some("observed installed"),
+            ),
+            ("~ # install-generation", Reply::Wait, Some("observed installed")),
+            ("observed installed generation=2", Reply::Send("reboot\n"), None),
             ("reboot: Restarting system", Reply::Wait, None),
         ] {
             // Only a whole line counts.

@@ -25,7 +25,7 @@ within=\$(tr " " "\\n" </proc/cmdline | sed -n s/^within=//p)
 export within=\${within:-600}
 checks=\$(tr " " "\\n" </proc/cmdline | sed -n "s,^init=\(.*\)/init\$,\1/checks,p")
 export checks
-export builder="$trial/bin/menu-writer -g 4 -t 1" generationless="$trial/bin/menu-writer -g 0 -t 1"
+export menu_writer="$trial/bin/menu-writer -g 4 -t 1" single_menu_writer="$trial/bin/menu-writer -g 0 -t 1"
 export lib=$trial gcroots=/nix/var/nix/gcroots
 exec sh $trial/trial.sh "\$@"
 END

@@ -171,10 +171,10 @@ fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
     let entry = extlinux::default_entry(&config).map_err(|error| error.in_file(CONFIG))?;
     let (store, store_paths) = store(root)?;
     check_init(root, store, &entry.init)?;
-    let (inode, kernel) = present(root, &entry.kernel)?;
-    let (_, initrd) = present(root, &entry.initrd)?;
+    let (inode, kernel) = find_file(root, &entry.kernel)?;
+    let (_, initrd) = find_file(root, &entry.initrd)?;
     if let Some(tree) = &entry.device_tree {
-        present(root, tree)?;
+        find_file(root, tree)?;
     }
     Ok((Boot { kernel, initrd, init: entry.init, store_paths }, inode))
 }
@@ -218,15 +218,15 @@ fn menu(root: &Ext4) -> Result<String> {
         .map_err(|_| failure!(Verification, "the menu is not UTF-8"))
 }
 
-/// The inode of the file that [`CONFIG`] names, and its full path.
-fn present(root: &Ext4, named: &str) -> Result<(Inode, String)> {
+/// Finds the file that [`CONFIG`] names: its inode and its full path.
+fn find_file(root: &Ext4, named: &str) -> Result<(Inode, String)> {
     if named.len() > MAX_PATH {
         bail!(Verification, "{CONFIG} names a file with a path of {} bytes", named.len());
     }
     let path = if named.starts_with('/') { named.to_owned() } else { format!("/boot/extlinux/{named}") };
     let found = root.resolve(&path).and_then(|found| found.ok_or_else(absent_error));
-    let filled = found.and_then(|found| check_filled(&found.0).map(|()| found));
-    filled.with_context(|| format!("finding {path}"))
+    let checked = found.and_then(|found| check_filled(&found.0).map(|()| found));
+    checked.with_context(|| format!("finding {path}"))
 }
 
 /// Fails where `inode` is not a file, or an empty one, which cannot be started.

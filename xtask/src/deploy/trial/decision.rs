@@ -1,0 +1,122 @@
+//! A decision of the user about a trial, its plan and its outcome, as people and programs read them.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::deploy::host::TrialStatus;
+use crate::deploy::host_lock::HostLock;
+use crate::deploy::plan::path_text;
+use crate::deploy::target::Target;
+use crate::nix::StorePath;
+
+/// What is decided about a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The system on trial becomes the default of the boot menu.
+    Bless,
+    /// The next boot does not try the pending system.
+    Abort,
+}
+
+impl Decision {
+    pub(super) fn participle(self) -> &'static str {
+        match self {
+            Self::Bless => "blessed",
+            Self::Abort => "aborted",
+        }
+    }
+}
+
+/// What came of a decision, read on the host afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decided {
+    Blessed,
+    AlreadyBlessed,
+    Aborted,
+    NothingPending,
+}
+
+/// A decision about the trial of a host, before it is carried out.
+pub struct DecisionPlan {
+    pub target: Target,
+    pub(super) decision: Decision,
+    pub(super) before: TrialStatus,
+    /// The system to bless or to abort.
+    pub system: StorePath,
+    /// The outcome, where the host needs no change.
+    pub(super) already: Option<Decided>,
+    /// Held until the decision is carried out.
+    pub(super) _lock: HostLock,
+}
+
+/// A decision that was carried out.
+pub struct DecisionOutcome {
+    pub plan: DecisionPlan,
+    pub decided: Decided,
+    pub(super) after: TrialStatus,
+}
+
+impl fmt::Display for DecisionPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Target { host, connection, .. } = &self.target;
+        let blessed = path_text(self.before.blessed.as_ref());
+        match self.decision {
+            Decision::Bless => {
+                writeln!(f, "bless the system on trial on {host} as {}", connection.destination)?;
+                writeln!(f, "  from  {blessed}")?;
+                write!(f, "  to    {}", self.system)
+            }
+            Decision::Abort => {
+                writeln!(f, "abort the trial of {host} as {}", connection.destination)?;
+                writeln!(f, "  of    {}", self.system)?;
+                write!(f, "  keep  {blessed}")
+            }
+        }
+    }
+}
+
+impl DecisionPlan {
+    /// Whether the decision changes the host.
+    pub fn has_changes(&self) -> bool {
+        self.already.is_none()
+    }
+
+    /// The system that the host starts by default before the decision.
+    pub fn blessed(&self) -> Option<&StorePath> {
+        self.before.blessed.as_ref()
+    }
+}
+
+impl DecisionOutcome {
+    /// The result in one line.
+    pub fn summary(&self) -> String {
+        let DecisionPlan { target, system, .. } = &self.plan;
+        let host = &target.host;
+        let next = path_text(self.after.next_boot());
+        match self.decided {
+            Decided::Blessed => format!("{host} keeps {system}, and boots it by default"),
+            Decided::AlreadyBlessed => format!("{host} already keeps {system}"),
+            Decided::Aborted => format!("{host} does not try {system}: its next boot starts {next}"),
+            Decided::NothingPending => format!("{host} has nothing to try: its next boot starts {next}"),
+        }
+    }
+
+    /// The verdict for programs, such as `blessed`.
+    pub fn verdict_name(&self) -> String {
+        json!(self.decided).as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        json!({
+            "host": self.plan.target.host,
+            "verdict": self.decided,
+            "exit_code": 0,
+            "system": self.plan.system,
+            "before": self.plan.before,
+            "after": self.after,
+        })
+    }
+}
