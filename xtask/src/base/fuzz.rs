@@ -214,7 +214,7 @@ fn check_one<T>(input: &[u8], parse: &impl Fn(&[u8]) -> T) -> Result<(), TestCas
 }
 
 /// The CPU time of this thread: unlike the wall clock, it does not depend on other work of the machine.
-fn cpu_time() -> Duration {
+pub fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }

@@ -189,21 +189,22 @@ mod tests {
     fn attempts_to_reach_a_server_are_one_warning() {
         let resolve = "Could not resolve hostname (6)";
         let refused = "Could not connect to server (7) Failed to connect to h port 80 after";
-        let mut stderr = String::new();
-        for (at, pause) in [(0, 265), (1, 538), (2, 1157), (3, 2262)] {
-            stderr += &format!(
-                "warning: error: unable to download 'https://me:pw@h:8/a/{at}.narinfo': {resolve}; retrying in {pause} ms\n"
-            );
-        }
-        for pause in [312, 604] {
-            stderr += &format!(
-                "warning: unable to download 'http://h': {refused} {pause} ms: x; retrying from offset 7 in {pause} ms\n"
-            );
-            stderr += &format!(
-                "warning: error: unable to upload 'http://h/x': HTTP error 502 ('')\n         \
-                 response body: b; retrying in {pause} ms\n"
-            );
-        }
+        let attempt = |text: &str, pause: u32| format!("warning: {text}; retrying in {pause} ms\n");
+        let unresolved = |(at, pause)| {
+            attempt(
+                &format!("error: unable to download 'https://me:pw@h:8/a/{at}.narinfo': {resolve}"),
+                pause,
+            )
+        };
+        let stderr = [(0, 265), (1, 538), (2, 1157), (3, 2262)].map(unresolved);
+        let others = [312, 604].map(|pause| {
+            attempt(&format!("unable to download 'http://h': {refused} {pause} ms: x"), pause)
+                + &attempt(
+                    "error: unable to upload 'http://h/x': HTTP error 502 ('')\n         response body: b",
+                    pause,
+                )
+        });
+        let stderr = stderr.concat() + &others.concat();
         let expected = [
             "unable to download 'https://…@h:8/…': Could not resolve hostname; Nix retries",
             "unable to download 'http://h': Could not connect to server; Nix retries",

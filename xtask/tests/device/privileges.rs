@@ -33,7 +33,7 @@ fn a_worker_without_a_job_ends_at_a_signal() {
         let start = Instant::now();
         kill_process(pid, signal).unwrap();
         assert_ne!(worker.child.wait().unwrap().code(), Some(0));
-        assert!(start.elapsed() < Duration::from_secs(2), "{signal:?}");
+        assert!(start.elapsed() < Duration::from_secs(30), "{signal:?}");
     }
 }
 

@@ -249,10 +249,11 @@ mod tests {
 
     #[test]
     fn a_long_field_is_read_in_linear_time() {
-        let begin = std::time::Instant::now();
+        let begin = crate::base::fuzz::cpu_time();
         let text = format!("{DEB822}{}", " key\n".repeat(400_000));
         assert_eq!(parse_deb822(&text).len(), 1);
-        assert!(begin.elapsed() < std::time::Duration::from_secs(10), "{:?}", begin.elapsed());
+        let used = crate::base::fuzz::cpu_time().saturating_sub(begin);
+        assert!(used.as_secs() < 10, "{used:?}");
     }
 
     #[test]
