@@ -22,7 +22,7 @@ mkdir /boot/firmware /nix/boot
 mount "$0"p1 /boot/firmware
 mount "$0"p2 /nix/boot
 mkdir /nix/boot/extlinux /nix/boot/nixos
-echo DEFAULT nixos-default >/nix/boot/extlinux/extlinux.conf
+printf 'LABEL nixos-default\n  FDTDIR ../nixos/trees\n' >/nix/boot/extlinux/extlinux.conf
 mount -t tmpfs tmpfs /sys/firmware
 mkdir -p /sys/firmware/devicetree/base
 printf 'raspberrypi,3-model-b\000brcm,bcm2837\000' >/sys/firmware/devicetree/base/compatible
@@ -167,6 +167,10 @@ fn a_kernel_or_device_trees_that_do_not_boot_are_refused() {
     );
     pi.offer("new", |pi| pi["kernelMiB"] = 37.into());
     pi.assert_refused(&["--boot", "--keep-firmware"], "refused for 2 reasons");
+    // A menu without device trees leaves the choice to U-Boot.
+    pi.offer("new", |pi| pi["kernelMiB"] = 33.into());
+    pi.inside("echo LABEL nixos-default >/nix/boot/extlinux/extlinux.conf");
+    pi.fixture.deploy(&["--boot"]).assert_code(0);
 }
 
 #[test]

@@ -28,7 +28,7 @@ const MAX_LINES: usize = 20_000;
 pub enum BootAnswer {
     #[default]
     NotAsked,
-    /// U-Boot does not start the host, or nobody may ask as root.
+    /// U-Boot does not start the host, the tool may not ask as root, or the answer is not whole.
     Unknown,
     Known(Box<BootFacts>),
 }
@@ -90,21 +90,23 @@ impl BootAnswer {
 }
 
 impl BootFacts {
-    /// The facts in these keys and values; `None` without a boot folder.
+    /// The facts in these keys and values; `None` without a boot folder or files on FIRMWARE, and without the last key.
     fn of<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
         let mut facts = Self::default();
         let mut scan = Scan::default();
         let mut disk = None;
+        let mut is_whole = false;
         for (key, value) in lines {
             match key {
                 "disk" => disk = Some(truncated(value)),
                 "menu" => scan.menu = value.parse().unwrap_or_default(),
+                "end" => is_whole = true,
                 "marked" => scan.marked.extend(value.parse::<u32>()),
                 _ => facts.add(key, value),
             }
         }
         facts.scan = disk.filter(|_| scan.menu > 0).map(|disk| (disk, scan));
-        (!facts.folder.is_empty()).then_some(facts)
+        (is_whole && !facts.folder.is_empty() && !facts.sums.is_empty()).then_some(facts)
     }
 
     fn add(&mut self, key: &str, value: &str) {
@@ -195,6 +197,7 @@ free=1000
 shared=yes
 model=Raspberry Pi 3 Model B Rev 1.2
 tree=./broadcom/bcm2837-rpi-3-b.dtb
+end=yes
 ";
 
     /// The facts of a Pi 3, changed by `change` of the answer.
@@ -228,7 +231,9 @@ tree=./broadcom/bcm2837-rpi-3-b.dtb
             ("sh: not found\n", BootAnswer::NotAsked),
             ("asked=yes\n", BootAnswer::Unknown),
             ("asked=no\n", BootAnswer::Unknown),
-            ("asked=yes\nboot=\nfree=1\n", BootAnswer::Unknown),
+            ("asked=yes\nboot=\nfile=a  b\nend=yes\n", BootAnswer::Unknown),
+            ("asked=yes\nboot=/nix/boot\nend=yes\n", BootAnswer::Unknown),
+            ("asked=yes\nboot=/nix/boot\nfile=a  b\n", BootAnswer::Unknown),
         ] {
             assert_eq!(BootAnswer::read(&Answer::of(&[(PART, answer)])), expected, "{answer}");
         }

@@ -1,9 +1,11 @@
 # Prints what decides whether this host boots a new system, as lines KEY=VALUE: but one where U-Boot has no boot menu to
-# read, or where FIRMWARE is not there. Runs as root, and changes nothing. `ls` mounts what is mounted on demand.
+# read, or where FIRMWARE is not there. The last line says that the answer is whole. Only root reads all of it. Nothing
+# is changed; `ls` mounts what is mounted on demand.
 LC_ALL=C
 export LC_ALL
 exec 2>/dev/null
 echo asked=yes
+[ "$(id -u)" = 0 ] || exit 0
 status=$(boot-trial status)
 
 # The value that `boot-trial status` has for a key.
@@ -64,15 +66,24 @@ set -- $(df -Pk "$boot" | tail -n 1)
 echo "free=${4:-}"
 [ "$(stat -c %d "$boot")" != "$(stat -c %d /nix/store)" ] || echo "shared=yes"
 
+# device_trees BOARD: the files with the device tree of the board in the folders of the menu. Where the menu names no
+# device trees, U-Boot takes that of the firmware.
+device_trees() {
+    case $1 in "" | *[!a-z0-9,._+-]*) return ;; esac
+    grep -q -i -E "^[[:blank:]]*(fdt|devicetree)(dir)?[[:blank:]]" "$boot/extlinux/extlinux.conf" || return
+    for folder in "$boot"/nixos/*/; do
+        cd "$folder" && device_trees_here "$1"
+    done
+}
+
+device_trees_here() {
+    grep -r -l -a -F -e "$1" "--include=*.dtb" . | while read -r file; do
+        # The name ends there: 3-model-b is no 3-model-b-plus.
+        ! tr "\000" "\n" <"$file" | grep -q -a -e "$1\$" || printf "tree=%s\n" "$file"
+    done
+}
+
 tree=/sys/firmware/devicetree/base
 echo "model=$(tr -d "\000" <$tree/model)"
-board=$(tr "\000" "\n" <$tree/compatible | head -n 1)
-case $board in "" | *[!a-z0-9,._+-]*) exit 0 ;; esac
-for folder in "$boot"/nixos/*/; do
-    cd "$folder" || continue
-    grep -r -l -a -F -e "$board" "--include=*.dtb" . | while read -r file; do
-        # The name ends there: 3-model-b is no 3-model-b-plus.
-        ! tr "\000" "\n" <"$file" | grep -q -a -e "$board\$" || printf "tree=%s\n" "$file"
-    done
-done
-exit 0
+device_trees "$(tr "\000" "\n" <$tree/compatible | head -n 1)"
+echo end=yes
