@@ -38,7 +38,7 @@ pub struct Deploy {
     /// rebooted
     #[arg(long)]
     pub reboot: bool,
-    /// Wait up to this many minutes for a host that does not answer yet, as after a flash
+    /// Wait up to this many minutes for a host that does not answer yet, as after a flash, and after a reboot
     #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "10",
           value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT))]
     pub wait: Option<u64>,

@@ -165,18 +165,20 @@ fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Resul
     let rebooted = if trial::next_boot_is_trial(outcome) {
         trial::reboot(cx, options, outcome)
     } else {
-        reboot_without_trial(cx, outcome)
+        reboot_without_trial(cx, options, outcome)
     };
     rebooted.context(doing)
 }
 
-fn reboot_without_trial(cx: &Context, outcome: &mut Outcome) -> Result<()> {
+fn reboot_without_trial(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
     let target = &outcome.plan.target;
     let before = &outcome.after;
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let probe = || probe(&remote, target);
     let mut timings = std::mem::take(&mut outcome.plan.timings);
-    let state = timings.time("reboot", || host::reboot(&remote, target, before, cx.reporter.as_ref(), probe));
+    let limit = options.boot_timeout();
+    let reporter = cx.reporter.as_ref();
+    let state = timings.time("reboot", || host::reboot(&remote, target, before, limit, reporter, probe));
     outcome.plan.timings = timings;
     match state {
         Err(error) if kind(&error) == ExitKind::Unreachable => {

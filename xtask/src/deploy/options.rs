@@ -28,7 +28,7 @@ pub enum Afterwards {
 pub struct DeployOptions {
     pub goal: Goal,
     pub afterwards: Afterwards,
-    /// How long to wait for a host that does not answer yet.
+    /// How long to wait for a host that does not answer yet, and after a reboot.
     pub wait: Option<Duration>,
     /// Commands that must succeed on the host at the end.
     pub health: Vec<String>,
@@ -39,7 +39,15 @@ pub struct DeployOptions {
     pub extra: Vec<String>,
 }
 
+/// How long a host may take to reboot, unless the user sets another limit.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(600);
+
 impl DeployOptions {
+    /// How long the host may take to reboot.
+    pub fn boot_timeout(&self) -> Duration {
+        self.wait.unwrap_or(BOOT_TIMEOUT)
+    }
+
     /// The arguments for Nix.
     pub fn nix_args(&self) -> &[String] {
         let separator = self.extra.iter().position(|word| word == "--");

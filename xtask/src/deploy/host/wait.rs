@@ -16,8 +16,6 @@ use crate::{bail, failure};
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a link may be down.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a host may take to reboot.
-pub const BOOT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Repeats `probe` until the host answers, for `limit` at most. Reports once what the user should do.
 ///
@@ -55,11 +53,12 @@ pub fn wait_for_reconnect(
 /// Reboots the host and returns its state after the boot; `before` is its state before.
 ///
 /// # Errors
-/// `Unreachable` or `Undecided` if it has not rebooted within ten minutes, `Undecided` if it refuses to reboot.
+/// `Unreachable` or `Undecided` if it has not rebooted within `limit`, `Undecided` if it refuses to reboot.
 pub fn reboot(
     remote: &Remote,
     target: &Target,
     before: &State,
+    limit: Duration,
     reporter: &dyn Reporter,
     probe: impl Fn() -> Result<State>,
 ) -> Result<State> {
@@ -68,7 +67,7 @@ pub fn reboot(
     restart(remote, target)?;
     let not_rebooted =
         |now: &State| (!has_rebooted(before, now)).then(|| failure!(Undecided, "{host} has not rebooted"));
-    poll(target, BOOT_TIMEOUT, || {}, &probe, not_rebooted)?;
+    poll(target, limit, || {}, &probe, not_rebooted)?;
     // Waits for the end of the boot, with all units that it starts.
     let _ = remote.try_run("systemctl is-system-running --wait");
     probe()

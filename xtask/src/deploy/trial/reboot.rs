@@ -43,6 +43,7 @@ pub fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> R
         before: &outcome.plan.before,
         armed: &outcome.after,
         health: &options.health,
+        boot_timeout: options.boot_timeout(),
     };
     let mut timings = outcome.plan.timings.clone();
     let ended = timings.time("reboot", || attempt.run())?;
@@ -66,6 +67,7 @@ struct Attempt<'a> {
     /// The state before the reboot, with the trial armed.
     armed: &'a State,
     health: &'a [String],
+    boot_timeout: Duration,
 }
 
 /// What came of an attempt.
@@ -84,8 +86,28 @@ enum Treatment {
     SentBack,
     /// The user stopped the health checks.
     Stopped,
+    /// The link broke before the system was blessed; the error has the reason.
+    Unreached(String),
     /// Checking or blessing the system failed for this reason.
     Failed(String),
+}
+
+impl Treatment {
+    /// The stages of the trial in which its end is not there yet.
+    fn pending(&self) -> &'static [Progress] {
+        match self {
+            Self::SentBack => &[Progress::Booting, Progress::Healthy],
+            _ => &[Progress::Booting],
+        }
+    }
+
+    /// Why the system was not blessed.
+    fn reason(self) -> Option<String> {
+        match self {
+            Self::Unreached(reason) | Self::Failed(reason) => Some(reason),
+            Self::Blessed | Self::SentBack | Self::Stopped => None,
+        }
+    }
 }
 
 impl Attempt<'_> {
@@ -115,26 +137,31 @@ impl Attempt<'_> {
         self.finish(booted)
     }
 
-    /// Checks a system that is on trial, waits for the end of the trial, and judges it.
+    /// Checks a system that is on trial, waits for the end of the trial, and judges it. Where the link breaks meanwhile,
+    /// the system is checked again for as long as the host waits.
     fn finish(&self, booted: State) -> Result<Ended> {
-        if progress(self.desired, &booted.trial) != Progress::Healthy {
-            return Ok(self.judged(booted, None, Vec::new()));
-        }
+        let end = Instant::now() + self.trial_time();
+        let mut state = booted;
         let mut health = Vec::new();
-        let (reason, pending) = match self.bless_or_send_back(&mut health) {
-            Treatment::Stopped => {
-                return Ok(Ended { verdict: Verdict::Unchecked, state: Some(booted), reason: None, health });
+        let mut reason = None;
+        while progress(self.desired, &state.trial) == Progress::Healthy {
+            let treatment = self.bless_or_send_back(&mut health);
+            if matches!(treatment, Treatment::Stopped) {
+                return Ok(Ended { verdict: Verdict::Unchecked, state: Some(state), reason: None, health });
             }
-            Treatment::Blessed => (None, &[Progress::Booting][..]),
-            Treatment::SentBack => (None, &[Progress::Booting, Progress::Healthy][..]),
-            Treatment::Failed(reason) => (Some(reason), &[Progress::Booting][..]),
-        };
-        match self.wait(pending) {
-            Err(error) if kind(&error) == ExitKind::Unreachable => {
-                Ok(Ended { health, ..Ended::without_state(Verdict::NeverCameBack, &error) })
+            state = match self.wait(treatment.pending()) {
+                Err(error) if kind(&error) == ExitKind::Unreachable => {
+                    return Ok(Ended { health, ..Ended::without_state(Verdict::NeverCameBack, &error) });
+                }
+                state => state?,
+            };
+            let is_final = !matches!(treatment, Treatment::Unreached(_)) || Instant::now() > end;
+            reason = treatment.reason();
+            if is_final {
+                break;
             }
-            state => Ok(self.judged(state?, reason, health)),
         }
+        Ok(self.judged(state, reason, health))
     }
 
     fn judged(&self, state: State, reason: Option<String>, health: Vec<Check>) -> Ended {
@@ -149,6 +176,7 @@ impl Attempt<'_> {
         match self.try_to_bless(health) {
             Ok(treatment) => treatment,
             Err(error) if kind(&error) == ExitKind::Interrupted => Treatment::Stopped,
+            Err(error) if kind(&error) == ExitKind::Unreachable => Treatment::Unreached(format!("{error:#}")),
             Err(error) => Treatment::Failed(format!("{error:#}")),
         }
     }
@@ -196,7 +224,7 @@ impl Attempt<'_> {
         };
         let notify =
             || self.note(format!("waiting for {host}, which goes back by itself if the trial fails"));
-        let limit = host::BOOT_TIMEOUT + self.trial_time();
+        let limit = self.boot_timeout + self.trial_time();
         host::poll(self.target, limit, notify, probe, not_ready).map_err(|error| self.with_bless_hint(error))
     }
 
