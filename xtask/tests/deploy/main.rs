@@ -18,6 +18,7 @@ mod ssh_mux;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;
+mod trial_faults;
 mod trials;
 mod users;
 mod verdicts;

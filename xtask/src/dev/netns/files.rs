@@ -15,8 +15,33 @@ const HASHED_PASSWORD: &str =
 /// The script of the first process of a host.
 const INIT: &str = include_str!("fixture/init.sh");
 
-/// The command of a host with trials.
-const BOOT_TRIAL: &str = include_str!("fixture/boot-trial.sh");
+/// A file of the trials of the hosts.
+macro_rules! trial_file {
+    ($name:literal) => {
+        ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../hosts/raspberry-pi/trial/", $name)))
+    };
+}
+
+/// The scripts of the hosts for trials.
+const TRIAL_FILES: [(&str, &str); 8] = [
+    trial_file!("boot.cmd"),
+    trial_file!("boot-script.sh"),
+    trial_file!("fat.sh"),
+    trial_file!("flag.sh"),
+    trial_file!("install.sh"),
+    trial_file!("menu.sh"),
+    trial_file!("trial.sh"),
+    trial_file!("trial-flag.sh"),
+];
+
+/// The programs of a host with trials. No power cut is to be survived there.
+const TRIAL_PROGRAMS: [(&str, &str); 5] = [
+    ("boot-trial", include_str!("fixture/boot-trial.sh")),
+    ("fsfreeze", "#!/bin/sh\n"),
+    ("menu-writer", include_str!("fixture/menu-writer.sh")),
+    ("sync", "#!/bin/sh\n"),
+    ("uboot", include_str!("fixture/uboot.sh")),
+];
 
 /// Only root logs in, and `pi` on hosts with sudo.
 const SHADOW: &str = "root:*:20000:0:99999:7:::\nsshd:*:20000:0:99999:7:::\npi:SECRET:20000:0:99999:7:::\n";
@@ -26,8 +51,8 @@ const NIX_CONF: &str = "build-users-group =\ntrusted-users = root pi\nsubstitute
 
 /// The fake `systemctl`, the only fake program of a host without trials: no service manager runs there. A reboot ends all
 /// connections; see init.sh.
-const SYSTEMCTL: &str = "#!/bin/sh\ncase \"$1\" in\n  reboot) pkill sshd ;;\n  list-jobs) ;;\n  \
-                         is-system-running) echo running ;;\n  \
+const SYSTEMCTL: &str = "#!/bin/sh\ncase \"$*\" in\n  *reboot*) pkill -f /lib/trial.sh; pkill sshd ;;\n  list-jobs*) ;;\n  \
+                         is-system-running*) echo running ;;\n  \
                          *) cat /mnt/failed-units ;;\nesac\n";
 
 /// Makes the keys and writes the files in `dir`.
@@ -59,10 +84,20 @@ pub fn write_all(launcher: &Launcher, dir: &Path) -> Result<()> {
 }
 
 /// Gives the host trials of new systems. It blesses its first system.
-pub fn add_trials(dir: &Path) -> Result<()> {
-    fs::create_dir(dir.join("trial")).context("making the folder of trials")?;
-    write(&dir.join("trial/within"), "600", 0o644)?;
-    write(&dir.join("bin/boot-trial"), BOOT_TRIAL, 0o755)
+pub fn add_trials(launcher: &Launcher, dir: &Path) -> Result<()> {
+    let trial = dir.join("trial");
+    for folder in ["checks", "firmware", "lib"] {
+        fs::create_dir_all(trial.join(folder)).context("making the folders of trials")?;
+    }
+    for (name, text) in TRIAL_FILES {
+        write(&trial.join("lib").join(name), text, 0o644)?;
+    }
+    let make = include_str!("fixture/make-trial.sh");
+    launcher.in_dir(trial.join("lib")).read("sh", &["-c", make])?;
+    for (name, text) in TRIAL_PROGRAMS {
+        write(&dir.join("bin").join(name), text, 0o755)?;
+    }
+    write(&trial.join("within"), "600", 0o644)
 }
 
 /// Lets the user `pi`, with the password `secret`, become root by the sudo rule `rule`.

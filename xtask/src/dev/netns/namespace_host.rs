@@ -61,7 +61,8 @@ impl NamespaceHost {
 
     /// Gives the host trials of new systems, from its next deploy on.
     pub fn add_trials(&self) -> Result<()> {
-        files::add_trials(&self.dir)
+        files::add_trials(&self.launcher, &self.dir)?;
+        self.run_inside(include_str!("fixture/mount-trial.sh")).map(drop)
     }
 
     fn start_prepared(launcher: &Launcher, dir: &Path) -> Result<Self> {
