@@ -202,8 +202,15 @@ in
         "boot.panic_on_fail"
       ];
       initrd = {
-        systemd.settings.Manager = lib.mkIf (cfg.watchdog != null) {
-          RuntimeWatchdogSec = lib.mkDefault cfg.watchdog;
+        systemd = {
+          settings.Manager = lib.mkIf (cfg.watchdog != null) {
+            RuntimeWatchdogSec = lib.mkDefault cfg.watchdog;
+          };
+          # A job that never ends: systemd feeds the watchdog meanwhile, and the deadline is a unit of the system.
+          targets.initrd.unitConfig = {
+            JobTimeoutSec = lib.mkDefault cfg.confirmWithin;
+            JobTimeoutAction = lib.mkDefault "reboot-force";
+          };
         };
         # The watchdog resets the board after a panic, too.
         kernelModules = [ "bcm2835_wdt" ];

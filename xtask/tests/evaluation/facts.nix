@@ -213,6 +213,9 @@ let
           "boot.panic_on_fail"
         ];
         driver = builtins.elem "bcm2835_wdt" config.boot.initrd.kernelModules;
+        initrdDeadline = {
+          inherit (config.boot.initrd.systemd.targets.initrd.unitConfig) JobTimeoutSec JobTimeoutAction;
+        };
         emergencyMode = config.systemd.enableEmergencyMode;
         # Which targets want or require the units.
         units = nixpkgs.lib.mapAttrs (_: unit: unit.wantedBy ++ unit.requiredBy) (

@@ -153,3 +153,35 @@ fn a_deployer_who_never_confirms() {
     let reason = "not blessed within 90 s";
     Fault { change: SOON, reason, marks: ALL_MARKS, ..Fault::default() }.sends_the_host_back();
 }
+
+/// Boots the second system with systemd in its initrd, as on NixOS.
+const SYSTEMD_INITRD: &str = "ln -sfn $(dirname $(readlink $s/initrd))/systemd-initrd $s/initrd";
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_unit_of_the_initrd_that_fails() {
+    let fault = "echo fault=initrd-fails boot.panic_on_fail $(cat $s/kernel-params) >$s/kernel-params";
+    let change = format!("{SYSTEMD_INITRD}; {fault}");
+    Fault { change: &change, ..Fault::default() }.sends_the_host_back();
+}
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_job_of_the_initrd_that_never_ends() {
+    let fault = "echo fault=initrd-job-hangs $(cat $s/kernel-params) >$s/kernel-params";
+    let change = format!("{SYSTEMD_INITRD}; {fault}");
+    Fault { change: &change, ..Fault::default() }.sends_the_host_back();
+}
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_good_generation_with_systemd_in_its_initrd_is_blessed() {
+    let guest = Guest::restore(saved());
+    guest.install(SYSTEMD_INITRD);
+    guest.reboot_into(SYSTEM_2);
+    guest.wait_until("boot-trial status | grep -qx last-outcome=blessed");
+    let journal = guest.run("journalctl -b -o cat");
+    let at = |text: &str| journal.find(text).unwrap_or_else(|| panic!("no \"{text}\" in\n{journal}"));
+    assert!(at("Running in initrd") < at("Switching root"), "{journal}");
+    assert!(at("hardware watchdog") < at("Switching root"), "armed in the initrd: {journal}");
+}

@@ -10,6 +10,10 @@ firmware=$WORK/firmware
 mkdir -p "$store" "$root/boot" "$root/persist/etc/ssh" "$root/persist/root/.ssh" "$root/var/nix/profiles"
 . "$here/store.sh"
 
+# Another initrd, which the tests may choose.
+sh "$here/systemd-initrd.sh" "$(at "$debian")" "$GUEST/bin/busybox" "$initrd/modules" "$WORK/systemd-initrd"
+pack "$WORK/systemd-initrd" "$(at "$linux")/systemd-initrd"
+
 # The trial, as the module of NixOS makes it.
 to=$(at "$trial")
 mkdir -p "$to/bin" "$to/checks"

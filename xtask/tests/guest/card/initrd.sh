@@ -9,8 +9,7 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 word() { tr ' ' '\n' </proc/cmdline | sed -n "s,^$1=,,p" | tail -n 1; }
 
-for module in crc16 mbcache crc32c_generic jbd2 ext4 bcm2835 bcm2835_wdt virtio_pci_modern_dev virtio_pci_legacy_dev \
-    virtio_pci virtio_blk failover net_failover virtio_net fat nls_cp437 nls_ascii nls_iso8859-1 vfat; do
+for module in $(cat /modules/order); do
     insmod "/modules/$module.ko" || echo "guest: $module does not load"
 done
 # Longer than on a Pi: the emulator may have to wait for a busy machine.

@@ -29,8 +29,14 @@ cp "$GUEST/bin/busybox" "$initrd/bin/"
 cp "$GUEST"/kernel/modules/*.ko "$initrd/modules/"
 cp "$here/initrd.sh" "$initrd/init"
 chmod 755 "$initrd/init" "$initrd/bin/busybox"
-(cd "$initrd" && find . | sort | "$busybox" cpio -o -H newc -R 0:0 2>/dev/null) | "$PROGRAMS/programs/zstd" -q -3 \
-    >"$(at "$linux")/initrd"
+# The order in which an initrd loads them.
+echo crc16 mbcache crc32c_generic jbd2 ext4 bcm2835 bcm2835_wdt virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci \
+    virtio_blk failover net_failover virtio_net fat nls_cp437 nls_ascii nls_iso8859-1 vfat >"$initrd/modules/order"
+# pack FOLDER FILE: makes an initrd of a folder.
+pack() {
+    (cd "$1" && find . | sort | "$busybox" cpio -o -H newc -R 0:0 2>/dev/null) | "$PROGRAMS/programs/zstd" -q -3 >"$2"
+}
+pack "$initrd" "$(at "$linux")/initrd"
 
 # make_menu: writes the boot menu of the first system, with the kernel beside it. The writer of the guest writes the same,
 # with the store of the card in place of /nix/store.
