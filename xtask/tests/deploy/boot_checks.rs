@@ -275,3 +275,22 @@ fn what_only_root_reads_is_read_by_sudo() {
     pi.offer("new", |pi| pi["kernelMiB"] = 37.into());
     pi.assert_refused(&["--boot"], "which the kernel would overwrite");
 }
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_firmware_that_starts_nothing_is_refused() {
+    let pi = Pi::new();
+    pi.inside("printf 'kernel=a\\033[2Jb.bin\\n' >/boot/firmware/config.txt");
+    pi.assert_refused(&["--boot"], "refused for 2 reasons");
+    pi.assert_refused(
+        &["--boot"],
+        "FIRMWARE of target does not start a system: config.txt names a\\u{1b}[2Jb.bin, which does not exist",
+    );
+    pi.inside(
+        "printf 'kernel=u-boot-pi3.bin\\n' >/boot/firmware/config.txt; : >/boot/firmware/u-boot-pi3.bin",
+    );
+    pi.assert_refused(
+        &["--reboot"],
+        "does not start a system: u-boot-pi3.bin, which the firmware starts, is empty",
+    );
+}

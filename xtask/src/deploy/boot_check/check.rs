@@ -35,7 +35,7 @@ pub fn look_ahead(cx: &Context, plan: &mut Plan) -> Result<()> {
         return Ok(());
     }
     let mut timings = std::mem::take(&mut plan.timings);
-    let found = timings.time("check boot", || outlook(cx, plan));
+    let found = timings.time("check", || outlook(cx, plan));
     plan.timings = timings;
     match found {
         Ok(found) => plan.boot = found,
