@@ -213,6 +213,7 @@ fn a_fifo_in_place_of_the_key_is_refused() {
 #[test]
 fn identity_make_refuses_a_folder_that_nix_would_copy() {
     let (sandbox, _key) = with_key();
+    std::fs::write(sandbox.path("flake/flake.nix"), "").unwrap();
     let flake = sandbox.path("flake").display().to_string();
     let keys = sandbox.path("flake/keys").display().to_string();
     let error = format!("nix copies {keys}/pi to its store with the flake {flake}");
@@ -253,6 +254,7 @@ fn a_key_folder_that_git_ignores_is_accepted() {
     let init =
         std::process::Command::new("git").args(["init", "--quiet"]).current_dir(&flake).status().unwrap();
     assert!(init.success());
+    std::fs::write(flake.join("flake.nix"), "").unwrap();
     std::fs::write(flake.join(".gitignore"), "/secret/\n").unwrap();
     let flake = flake.display().to_string();
     for (folder, code) in [("secret", 0), ("public", 3)] {
