@@ -58,12 +58,13 @@ impl Lab {
     }
 }
 
-fn variable(name: &str) -> PathBuf {
+/// The folder that a variable names.
+pub fn variable(name: &str) -> PathBuf {
     std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set: run `cargo xtask test boot`")).into()
 }
 
 /// The variable with the assembler's programs for this machine.
-fn programs() -> &'static str {
+pub fn programs() -> &'static str {
     let this = std::env::consts::ARCH;
     let found = PROGRAMS.iter().find(|(_, arch)| arch.triplet().starts_with(this));
     found.unwrap_or_else(|| panic!("there are no programs for {this}")).0

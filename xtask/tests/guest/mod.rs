@@ -130,6 +130,11 @@ impl Guest {
         self.child.wait().unwrap();
     }
 
+    /// The port of 127.0.0.1 that leads to its sshd.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Runs `script` as root by ssh, and returns its exit code and its output.
     pub fn try_run(&self, script: &str) -> (Option<i32>, String) {
         let script = format!("PATH=$(echo /nix/store/t*-boot-trial)/bin:$PATH; {script}");

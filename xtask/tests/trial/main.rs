@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
+mod deploys;
 mod faults;
 mod formats;
 #[path = "../guest/mod.rs"]
@@ -11,6 +12,7 @@ mod pi_3;
 mod stock;
 #[path = "../support/mod.rs"]
 mod support;
+mod workstation;
 
 use guest::Guest;
 use guest::card::{SYSTEM_1, SYSTEM_2, saved};

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::parts::{self, GUEST, KERNEL, KERNEL_META, KERNEL_SUITE, Names, Part, TOOLS, TOOLS_SUITE};
+use super::parts::{
+    self, GUEST, GUEST_PARTS, KERNEL, KERNEL_META, KERNEL_SUITE, Names, Part, TOOLS, TOOLS_SUITE,
+};
 use crate::base::{Context, state};
 use crate::failure;
 use crate::setup::debian::{Arch, Archive, Package};
@@ -31,7 +33,7 @@ pub fn is_current(dir: &Path) -> bool {
 }
 
 fn fingerprint() -> String {
-    let text = format!("{KERNEL_SUITE} {KERNEL:?} {TOOLS_SUITE} {TOOLS:?} {GUEST:?}");
+    let text = format!("{KERNEL_SUITE} {KERNEL:?} {TOOLS_SUITE} {TOOLS:?} {GUEST:?} {GUEST_PARTS:?}");
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
@@ -67,7 +69,7 @@ pub fn fetch_tools(
 pub fn fetch_guest(cx: &Context, home: &Path, dir: &Path) -> Result<()> {
     let staging = StagingFolder::begin(cx, home, dir)?;
     let kernel = staging.add_kernel()?;
-    let tools = staging.add(&TOOLS.iter().collect::<Vec<_>>(), PI)?;
+    let tools = staging.add(&TOOLS.iter().chain(GUEST_PARTS).collect::<Vec<_>>(), PI)?;
     let archive = Archive::open(cx, &home.join("apt"), TOOLS_SUITE, PI)?;
     archive.install(GUEST, &staging.fresh.join("root"))?;
     drop(archive);

@@ -155,7 +155,7 @@ pub const TOOLS: &[Part] = &[
     lib("zlib1g", &["libz.so.1"]),
 ];
 
-/// The packages of a guest with a real systemd and sshd, in [`TOOLS_SUITE`].
+/// The packages of a guest with a real systemd, sshd and Nix, in [`TOOLS_SUITE`].
 pub const GUEST: &[&str] = &[
     "bash",
     "coreutils",
@@ -171,6 +171,7 @@ pub const GUEST: &[&str] = &[
     "iproute2",
     "kmod",
     "mount",
+    "nix-bin",
     "openssh-server",
     "passwd",
     "sed",
@@ -179,6 +180,10 @@ pub const GUEST: &[&str] = &[
     "udev",
     "util-linux",
 ];
+
+/// Further files for a guest: it runs the `activate` of this machine, which may be of another architecture.
+pub const GUEST_PARTS: &[Part] =
+    &[Part { package: "qemu-user", from: "usr/bin", files: &["qemu-x86_64"], to: "emulator" }];
 
 const fn bin(package: &'static str, files: &'static [&'static str]) -> Part {
     Part { package, from: "usr/bin", files, to: "bin" }

@@ -94,10 +94,24 @@ const ALL: &[Suite] = &[
         )
     },
     suite("nix", &["--test", "nix"], &[Requirement::Nix]),
-    Suite { group: Some("boot"), ..suite("trial", &["--test", "trial"], GUEST) },
+    Suite {
+        group: Some("boot"),
+        ..suite(
+            "trial",
+            &["--test", "trial"],
+            &[
+                Requirement::Nix,
+                Requirement::DeployRs,
+                Requirement::ImageTools,
+                Requirement::Programs,
+                Requirement::Guest,
+                Requirement::Qemu,
+            ],
+        )
+    },
 ];
 
-/// The requirements of the suites with a guest in QEMU.
+/// The requirements of a guest in QEMU.
 const GUEST: &[Requirement] =
     &[Requirement::ImageTools, Requirement::Programs, Requirement::Guest, Requirement::Qemu];
 

@@ -37,7 +37,8 @@ chmod 755 "$to"/bin/*
 
 make_system
 units=$(at "$system")/etc/systemd/system
-mkdir -p "$units" "$(at "$system")/checks"
+mkdir -p "$units" "$(at "$system")/checks" "$(at "$system")/sw/bin"
+ln -s "$trial/bin/boot-trial" "$(at "$system")/sw/bin/"
 for unit in "$RASPBERRY_PI"/trial/units/*; do
     name=${unit##*/}
     fill "$unit" >"$units/$name"

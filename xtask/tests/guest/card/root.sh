@@ -19,7 +19,7 @@ done >etc/group
 sed 's/:.*/:*:19000::::::/' etc/passwd >etc/shadow
 ln -sf gawk usr/bin/awk
 printf 'passwd: files\ngroup: files\nshadow: files\nhosts: files\n' >etc/nsswitch.conf
-mkdir -p etc/pam.d etc/ssh etc/systemd/network etc/systemd/system etc/udev/rules.d root run/sshd
+mkdir -p etc/nix etc/pam.d etc/ssh etc/systemd/network etc/systemd/system etc/udev/rules.d root run/sshd
 for file in account auth password session session-noninteractive; do
     echo "${file%-*} required pam_permit.so" >"etc/pam.d/common-$file"
 done
@@ -32,7 +32,9 @@ AuthorizedKeysFile /nix/persist/root/.ssh/authorized_keys
 PermitRootLogin prohibit-password
 UsePAM no
 UseDNS no
+SetEnv PATH=/run/current-system/sw/bin:/usr/bin:/usr/sbin
 END
+printf 'build-users-group =\nsandbox = false\nsubstituters =\n' >etc/nix/nix.conf
 printf '[Match]\nName=e*\n[Network]\nAddress=10.0.2.15/24\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n' \
     >etc/systemd/network/10-ethernet.network
 mkdir -p etc/systemd/journald.conf.d etc/systemd/system.conf.d
@@ -69,4 +71,5 @@ for rules in usr/lib/udev/rules.d/*; do
     esac
 done
 rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/bug usr/share/lintian usr/share/zoneinfo usr/share/perl* \
-    usr/share/info usr/lib/udev/hwdb.d usr/lib/systemd/system-generators usr/lib/systemd/user-generators var boot
+    usr/share/info usr/lib/aarch64-linux-gnu/gconv usr/lib/aarch64-linux-gnu/perl* usr/lib/udev/hwdb.d \
+    usr/lib/systemd/system-generators usr/lib/systemd/user-generators var boot

@@ -14,6 +14,7 @@ case $(tr -d '\0' </proc/device-tree/model 2>/dev/null) in
     Raspberry*) sed -i /RuntimeWatchdogSec/d etc/systemd/system.conf.d/guest.conf ;;
 esac
 ln -sfn /run var/run
+mountpoint -q run || mount -t tmpfs -o mode=755 none run
 ln -sfn "$system" run/booted-system
 ln -sfn "$system" run/current-system
 [ ! -e /nix/persist ] || # The scripts that NixOS runs before systemd, where the system has some.

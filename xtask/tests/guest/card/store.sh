@@ -16,7 +16,7 @@ sh "$here/root.sh" "$(at "$debian")"
 
 mkdir -p "$(at "$pi_busybox")/bin"
 cp "$GUEST/bin/busybox" "$(at "$pi_busybox")/bin/"
-for applet in awk cat chmod cp cut flock getopts grep head ln ls mkdir mount mv readlink rm sed sh sort tail touch tr; do
+for applet in awk cat chmod cp cut flock getopts grep head ln ls mkdir mount mountpoint mv readlink rm sed sh sort tail touch tr; do
     ln -s busybox "$(at "$pi_busybox")/bin/$applet"
 done
 
@@ -52,9 +52,11 @@ make_menu() {
 
 # make_system: the first system, without units of its own.
 make_system() {
-    mkdir -p "$(at "$system")/etc"
+    mkdir -p "$(at "$system")/bin" "$(at "$system")/etc"
     fill "$here/stage2.sh" >"$(at "$system")/init"
-    chmod 755 "$(at "$system")/init"
+    cp "$here/switch-to-configuration.sh" "$(at "$system")/bin/switch-to-configuration"
+    : >"$(at "$system")/activate"
+    chmod 755 "$(at "$system")"/init "$(at "$system")"/activate "$(at "$system")"/bin/*
     for name in kernel:Image initrd:initrd dtbs:dtbs; do ln -s "$linux/${name#*:}" "$(at "$system")/${name%:*}"; done
     echo 1 >"$(at "$system")/nixos-version"
     printf 'console=ttyAMA0,115200 console=ttyS1,115200 panic=1' >"$(at "$system")/kernel-params"
