@@ -1,8 +1,8 @@
 //! `cargo xtask`: takes a Raspberry Pi from a NixOS flake to a running, verified host.
 //!
 //! Data flows one way through each command: gather, plan, show, act. Imports do too, from wing to wing: `commands`,
-//! then `card`, `deploy`, `receipt` and `setup`, then `boot`, `identity` and `nix`, then `base`. Only `commands` imports
-//! `ui`, and only the commands for development import `dev`.
+//! then `card`, `deploy`, `receipt` and `setup`, then `boot`, `identity` and `nix`, then `base`. Only `commands`
+//! imports `ui`, and only the commands for development import `dev`.
 
 pub mod base;
 mod boot;

@@ -19,8 +19,8 @@ pub fn is_user(name: &str) -> bool {
 }
 
 fn is_name(name: &str, special: &str) -> bool {
-    let known = |c: char| c.is_ascii_alphanumeric() || special.contains(c);
-    !name.is_empty() && !name.starts_with('-') && name.chars().all(known)
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || special.contains(c);
+    !name.is_empty() && !name.starts_with('-') && name.chars().all(is_allowed)
 }
 
 /// An address for ssh, and the user who logs in.

@@ -43,8 +43,8 @@ const EVALUATION_MEMORY: u64 = 1 << 30;
 /// The most evaluations at once, whatever the machine is.
 const MAX_EVALUATIONS: u64 = 16;
 
-/// How many evaluations can run at once: by the cores and the free memory of this machine, or of the control group of this
-/// process.
+/// How many evaluations can run at once: by the cores and the free memory of this machine, or of the control group of
+/// this process.
 pub fn max_evaluations() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     limited(cores, memory::available(Path::new("/")))

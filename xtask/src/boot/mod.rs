@@ -1,5 +1,5 @@
-//! The rules of the boot of a Pi: what the firmware and U-Boot start, and what keeps them from it. They are the same for a
-//! card in a reader and for a host that runs: whoever has read the facts asks here.
+//! The rules of the boot of a Pi: what the firmware and U-Boot start, and what keeps them from it. They are the same
+//! for a card in a reader and for a host that runs: whoever has read the facts asks here.
 
 mod device_tree;
 mod kernel;

@@ -104,7 +104,7 @@ impl Deploy {
         match <[HostName; 1]>::try_from(hosts) {
             Ok([host]) => Ok(host),
             Err(hosts) => bail!(
-                Usage, "the trial of one host is decided at a time, and {} hosts are named", hosts.len();
+                Usage, "--bless and --abort-trial are for one host, and {} hosts are named", hosts.len();
                 hint: "run the command once for each host"
             ),
         }

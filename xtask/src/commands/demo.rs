@@ -107,7 +107,8 @@ fn build(cx: &Context, home: &std::path::Path) -> Result<(Staged, PathBuf)> {
     Ok((staged, image::find(&built.out, Wanted::default())?))
 }
 
-/// The size of the card for an image of `image` bytes: a power of two, as QEMU requires, with space for the partition to grow.
+/// The size of the card for an image of `image` bytes: a power of two, as QEMU requires, with space for the partition
+/// to grow.
 fn card_size(image: u64) -> u64 {
     (image + 1).next_power_of_two()
 }

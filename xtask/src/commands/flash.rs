@@ -69,7 +69,8 @@ fn check(cx: &Context, args: &Flash, file: &Path, card: Option<u64>) -> Result<I
     check(source, &cache, cx.reporter.as_ref())
 }
 
-/// Writes the card. Where verification fails, the card or the image may be damaged: the next flash checks the image again.
+/// Writes the card. Where verification fails, the card or the image may be damaged: the next flash checks the image
+/// again.
 fn write(cx: &Context, plan: &Plan) -> Result<Report> {
     worker::run(cx, plan).inspect_err(|error| {
         if failure::kind(error) == ExitKind::Verification {
@@ -100,8 +101,8 @@ fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<
     })
 }
 
-/// Shows `plan` and asks for confirmation. Returns the plan with the current mounts of the card: desktops mount a card that was
-/// just inserted.
+/// Shows `plan` and asks for confirmation. Returns the plan with the current mounts of the card: desktops mount a card
+/// that was just inserted.
 fn confirmed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<Plan> {
     cx.plan(&plan);
     let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk);

@@ -83,7 +83,8 @@ impl PayloadSetup {
         }
     }
 
-    /// The payload for `image`, which is built from `flake`; `layout` is evaluated there. Makes a key for a host without one.
+    /// The payload for `image`, which is built from `flake`; `layout` is evaluated there. Makes a key for a host
+    /// without one.
     ///
     /// # Errors
     /// [`ExitKind::Refused`] for an image without a partition or without space for the payload.
@@ -115,8 +116,8 @@ impl PayloadSetup {
         Ok(plan)
     }
 
-    /// The place of the payload in `image`. Where it is unknown, `None` if the card can do without: nobody asked for a key,
-    /// and the host has none yet.
+    /// The place of the payload in `image`. Where it is unknown, `None` if the card can do without: nobody asked for a
+    /// key, and the host has none yet.
     fn place(
         &mut self,
         cx: &Context,

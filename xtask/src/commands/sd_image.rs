@@ -19,8 +19,8 @@ pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
     show(cx, &source, seconds)
 }
 
-/// Warns of ssh host keys inside the image, which is read once for that and for a later flash. An image whose decompression
-/// takes more memory than allowed is not read.
+/// Warns of ssh host keys inside the image, which is read once for that and for a later flash. An image whose
+/// decompression takes more memory than allowed is not read.
 ///
 /// # Errors
 /// A damaged image, which no flash would write.

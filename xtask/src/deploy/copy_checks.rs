@@ -98,8 +98,8 @@ pub fn check_before_copy(cx: &Context, plan: &Plan) -> Result<()> {
     check_room(cx, plan)
 }
 
-/// Refuses a closure, or boot files, that do not fit. Only then is the host asked which paths of the closure it has from
-/// an earlier copy.
+/// Refuses a closure, or boot files, that do not fit. Only then is the host asked which paths of the closure it has
+/// from an earlier copy.
 fn check_room(cx: &Context, plan: &Plan) -> Result<()> {
     let total =
         |paths: &[(StorePath, u64)]| paths.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size));

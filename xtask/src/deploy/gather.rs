@@ -267,16 +267,14 @@ pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     }
     let mut timings = Timings::default();
     let read = timings.time("compare", || {
-        let known = plan.closure.take().filter(|closure| closure.contains(from));
-        Ok((
-            known.map_or_else(|| Closure::remote(&remote, from.as_str()), Ok)?,
-            Closure::local(&cx.launcher, to)?,
-        ))
+        let already_read = plan.closure.take().filter(|closure| closure.contains(from));
+        let old = already_read.map_or_else(|| Closure::remote(&remote, from.as_str()), Ok)?;
+        Ok((old, Closure::local(&cx.launcher, to)?))
     });
     match read {
-        Ok((from, to)) => {
-            plan.diff = Some(Diff::new(&from, &to));
-            plan.missing = to.without(&from);
+        Ok((old, new)) => {
+            plan.diff = Some(Diff::new(&old, &new));
+            plan.missing = new.without(&old);
         }
         Err(error) if kind(&error) == ExitKind::Interrupted => return Err(error),
         Err(error) => {

@@ -22,7 +22,7 @@ pub fn check(goal: Goal, found: &[Result<FoundTarget>]) -> Result<()> {
     let errors = found.iter().filter_map(|found| found.as_ref().err());
     let unknown = errors.filter(|error| kind(error) == ExitKind::Usage).collect::<Vec<_>>();
     if !unknown.is_empty() {
-        return Err(names_not_in_flake(&unknown));
+        return Err(names_not_in_flake_error(&unknown));
     }
     let targets = found.iter().flatten().map(|found| &found.target).collect::<Vec<_>>();
     targets.iter().enumerate().try_for_each(|(at, target)| check_distinct(target, &targets[..at]))?;
@@ -31,7 +31,7 @@ pub fn check(goal: Goal, found: &[Result<FoundTarget>]) -> Result<()> {
 }
 
 /// One error for all names that the flake does not have; each of several names keeps its hint.
-fn names_not_in_flake(errors: &[&anyhow::Error]) -> anyhow::Error {
+fn names_not_in_flake_error(errors: &[&anyhow::Error]) -> anyhow::Error {
     if let [error] = errors {
         return ExitKind::Usage.error_with_hint_of(format_args!("{error:#}; nothing was deployed"), error);
     }

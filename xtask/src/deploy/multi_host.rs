@@ -39,8 +39,8 @@ pub fn deployable_hosts(cx: &Context, nix_args: &[String]) -> Result<Vec<HostNam
     let catalogue = cx.in_phase("evaluate", || Catalogue::read(&cx.launcher, &cx.flake, nix_args))?;
     let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
     let names = names.collect::<Vec<_>>();
-    let nodes = catalogue.broken.into_iter().find(|output| output.name.starts_with("deploy"));
-    match nodes {
+    let broken_nodes = catalogue.broken.into_iter().find(|output| output.name.starts_with("deploy"));
+    match broken_nodes {
         Some(broken) => Err(broken.error),
         None if names.is_empty() => Err(crate::failure!(
             Usage, "{} has no deploy nodes", cx.flake; hint: "name a host and its address, as in `deploy HOST --to [USER@]ADDRESS`, or add `deploy.nodes.HOST` to the flake"

@@ -136,8 +136,8 @@ pub fn judge_after_reboot(target: &Target, before: &State, after: &State) -> Ver
 
 /// The verdict for what is wrong on a host that runs the desired system; `None` if nothing is.
 pub fn partial_verdict(before: &State, after: &State) -> Option<Verdict> {
-    let known = before.failed().iter().collect::<BTreeSet<_>>();
-    if after.failed().iter().any(|unit| !known.contains(unit)) {
+    let failed_before = before.failed().iter().collect::<BTreeSet<_>>();
+    if after.failed().iter().any(|unit| !failed_before.contains(unit)) {
         Some(Verdict::UnitsFailed)
     } else if !after.failed().is_empty() {
         Some(Verdict::Degraded)

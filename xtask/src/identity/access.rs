@@ -72,8 +72,8 @@ pub fn close_all(identities: &Path) -> Result<bool> {
     Ok(identities.is_dir())
 }
 
-/// Takes all permissions from `folder`. A folder without keys stays open: the user named it by mistake, or a link leads to
-/// it. A folder that others can read stays as it is, too: its keys are refused.
+/// Takes all permissions from `folder`. A folder without keys stays open: the user named it by mistake, or a link leads
+/// to it. A folder that others can read stays as it is, too: its keys are refused.
 pub(super) fn close(folder: &Path) {
     let is_private = |stat: Metadata| is_own(&stat) && stat.is_dir() && mode_bits(&stat, 0o077) == 0;
     if folder.metadata().is_ok_and(is_private) && has_keys(folder) {

@@ -161,8 +161,8 @@ fn work_trees(metadata: &Value) -> impl Iterator<Item = PathBuf> {
     git.filter_map(folder).map(|bytes| PathBuf::from(OsString::from_vec(bytes)))
 }
 
-/// Whether git shows all changes in a work tree. It hides those of files with `git update-index --assume-unchanged`, which
-/// is advised for secrets; Nix (2.34) reads these files too, although git shows it no change.
+/// Whether git shows all changes in a work tree. It hides those of files with `git update-index --assume-unchanged`,
+/// which is advised for secrets; Nix (2.34) reads these files too, although git shows it no change.
 fn shows_changes(launcher: &Launcher, folder: &Path) -> bool {
     let is_hidden = |line: &str| line.starts_with(|tag: char| tag.is_ascii_lowercase());
     git::capture(launcher, folder, git::Command::ListFiles, &[])

@@ -1,5 +1,5 @@
-//! The user's own settings of Nix that the Nix of `setup` gets too: how it reaches the network and other machines. It gets
-//! no others: none of the sandbox, of build users, of plugins, of hooks and of the store.
+//! The user's own settings of Nix that the Nix of `setup` gets too: how it reaches the network and other machines. It
+//! gets no others: none of the sandbox, of build users, of plugins, of hooks and of the store.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -45,15 +45,15 @@ pub fn text_of(line: &str) -> Option<&str> {
     PREFIXES.iter().find_map(|prefix| line.strip_prefix(prefix))
 }
 
-/// A warning as it is shown: without passwords. Nix warns of each attempt to reach a server anew, with the time until the
-/// next one: all of them are one warning.
+/// A warning as it is shown: without passwords. Nix warns of each attempt to reach a server anew, with the time until
+/// the next one: all of them are one warning.
 pub fn shown(text: &str) -> String {
     let text = without_passwords(text.trim_end());
     retry(&text).unwrap_or(text)
 }
 
-/// `text` without what differs between two attempts and between two files of a server; `None` where it is no warning of a
-/// failed attempt.
+/// `text` without what differs between two attempts and between two files of a server; `None` where it is no warning of
+/// a failed attempt.
 fn retry(text: &str) -> Option<String> {
     let (error, _) = text.rsplit_once("; retrying ")?;
     let failed = error.strip_prefix("error: ").unwrap_or(error).strip_prefix("unable to ")?;

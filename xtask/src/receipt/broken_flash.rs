@@ -80,7 +80,8 @@ impl BrokenFlash {
 }
 
 impl fmt::Display for BrokenFlash {
-    /// `flash of 2026-11-25 12:00 UTC with the image of stinky: broken off at write, 1.0 MiB of 8.0 MiB, exit code 130`.
+    /// `flash of 2026-11-25 12:00 UTC with the image of stinky: broken off at write, 1.0 MiB of 8.0 MiB, exit code
+    /// 130`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let image = match &self.host {
             Some(host) => format!("of {host}"),

@@ -47,7 +47,8 @@ pub struct PayloadReceipt {
     pub identity: Option<Identity>,
     /// The folder of the other files.
     pub files: Option<PathBuf>,
-    /// The paths of all files, folders and links, relative to [`PayloadRoot::folder`](crate::identity::PayloadRoot::folder).
+    /// The paths of all files, folders and links, relative to
+    /// [`PayloadRoot::folder`](crate::identity::PayloadRoot::folder).
     pub paths: Vec<String>,
     pub added: WrittenPayload,
 }
@@ -145,8 +146,8 @@ impl PayloadReceipt {
 }
 
 impl fmt::Display for Flashed {
-    /// `flashed 2026-11-25 12:00 UTC with the image of stinky, SHA-256 of the image file 5b9f…`; with `{:#}` the hash is
-    /// short.
+    /// `flashed 2026-11-25 12:00 UTC with the image of stinky, SHA-256 of the image file 5b9f…`; with `{:#}` the hash
+    /// is short.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "flashed {} with the image ", self.when)?;
         match &self.host {

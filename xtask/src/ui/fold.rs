@@ -89,8 +89,8 @@ struct Word<'a> {
     is_part: bool,
 }
 
-/// The words of `text`, none wider than `width` columns if possible. A short text in backquotes is one word. A longer word
-/// is broken into several, unless it contains a path.
+/// The words of `text`, none wider than `width` columns if possible. A short text in backquotes is one word. A longer
+/// word is broken into several, unless it contains a path.
 fn words(text: &str, width: usize) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut start = 0;
@@ -130,8 +130,8 @@ fn first_word(text: &str, width: usize) -> (usize, usize) {
     (hash_part(&text[..blank], width).unwrap_or(end), 0)
 }
 
-/// The length of the first part of `word`, if it is a hash in hexadecimal digits, or has one behind a prefix: one half of a
-/// SHA-256, where there is room for that.
+/// The length of the first part of `word`, if it is a hash in hexadecimal digits, or has one behind a prefix: one half
+/// of a SHA-256, where there is room for that.
 fn hash_part(word: &str, width: usize) -> Option<usize> {
     let near = (0..=word.len().min(MAX_PREFIX)).rfind(|at| word.is_char_boundary(*at))?;
     let word = &word[..near];

@@ -1,5 +1,5 @@
-//! Property tests of all output: whatever a text holds, the terminal gets only characters that it draws, and no line that
-//! looks like a line of the tool.
+//! Property tests of all output: whatever a text holds, the terminal gets only characters that it draws, and no line
+//! that looks like a line of the tool.
 
 use super::bars::{self, PhaseBar};
 use super::prompt::Prompt;

@@ -58,8 +58,9 @@ impl Random {
     }
 }
 
-/// Cuts the power after each of `writes` to the card `base`: first without a loss, then `rounds` times with a random half of
-/// what was not flushed lost. `look` gets the number of the write, the round, and the card as the cut leaves it.
+/// Cuts the power after each of `writes` to the card `base`: first without a loss, then `rounds` times with a random
+/// half of what was not flushed lost. `look` gets the number of the write, the round, and the card as the cut leaves
+/// it.
 pub fn cut_everywhere(base: &Path, writes: &[Write], rounds: u32, mut look: impl FnMut(usize, u32, &Card)) {
     let card = Card::new(base, "cut.img");
     let mut random = Random(0x9e37_79b9_7f4a_7c15);

@@ -1,5 +1,5 @@
-//! Power cuts. One deploy with a reboot is recorded write by write. A cut is then made offline after each write, and U-Boot
-//! must find a system to start: the old one or the new one.
+//! Power cuts. One deploy with a reboot is recorded write by write. A cut is then made offline after each write, and
+//! U-Boot must find a system to start: the old one or the new one.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 

@@ -19,8 +19,8 @@ pub struct Write {
     pub flushes: bool,
 }
 
-/// Records a deploy with a reboot: the copies of kernel and initrd, the menu, the flag, the trial and its blessing, and one
-/// more menu after it. `before` changes the guest first.
+/// Records a deploy with a reboot: the copies of kernel and initrd, the menu, the flag, the trial and its blessing, and
+/// one more menu after it. `before` changes the guest first.
 pub fn record_deploy(name: &str, before: &str) -> Vec<Write> {
     record(name, |guest| {
         guest.run(before);
@@ -53,8 +53,8 @@ pub fn record_uboot_of_a_pi_3(card: &Path) -> Vec<Write> {
     writes
 }
 
-/// The writes in the file `record` of QEMU's driver blklogwrites, which has the format of Linux' dm-log-writes: a block with
-/// the number of entries, then for each entry a block with its header, and its data.
+/// The writes in the file `record` of QEMU's driver blklogwrites, which has the format of Linux' dm-log-writes: a block
+/// with the number of entries, then for each entry a block with its header, and its data.
 fn writes(record: &Path) -> Vec<Write> {
     let log = fs::read(record).unwrap();
     let number = |at: usize| u64::from_le_bytes(log[at..at + 8].try_into().unwrap());

@@ -7,8 +7,8 @@ use crate::identity::OF_PI;
 use crate::image::pack;
 use crate::support::Sandbox;
 
-/// The warning is also there where the check is cached, and comes before the question. A key that the card gets of its own
-/// is not shared.
+/// The warning is also there where the check is cached, and comes before the question. A key that the card gets of its
+/// own is not shared.
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn host_keys_inside_an_image_are_warned_of() {

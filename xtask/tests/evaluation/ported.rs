@@ -1,4 +1,5 @@
-//! Units and scripts of the evaluated host for a Debian: texts as the evaluation has them, and links to Debian's programs.
+//! Units and scripts of the evaluated host for a Debian: texts as the evaluation has them, and links to Debian's
+//! programs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -113,7 +114,8 @@ fn output(program: &str, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A shell script that writes the units `names` of the evaluated system to the folder `$u`, with the links that start them.
+/// A shell script that writes the units `names` of the evaluated system to the folder `$u`, with the links that start
+/// them.
 pub fn write_units(facts: &Value, names: &[&str]) -> String {
     let write = |name: &&str| {
         let unit = &facts["units"]["system"][name];

@@ -93,7 +93,8 @@ pub fn make_key(file: &Path) {
     run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", file.to_str().unwrap()]);
 }
 
-/// Makes the image `to` by a script of the folder `card`, with more variables, in the new folder `work`, which it removes.
+/// Makes the image `to` by a script of the folder `card`, with more variables, in the new folder `work`, which it
+/// removes.
 pub fn make_image(script: &str, work: &Path, to: &Path, variables: &[(&str, PathBuf)]) {
     fs::create_dir_all(work).unwrap();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -9,8 +9,8 @@ use super::card::{Lab, command};
 /// Where FIRMWARE begins on the card, in bytes.
 const FIRMWARE: u64 = 8 << 20;
 
-/// QEMU's own machine, with `card` behind virtio, a watchdog, and ssh at `port` of 127.0.0.1. The writes to the card are
-/// recorded in the file `record`.
+/// QEMU's own machine, with `card` behind virtio, a watchdog, and ssh at `port` of 127.0.0.1. The writes to the card
+/// are recorded in the file `record`.
 pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
     let mut command = command("qemu-system-aarch64");
     command
@@ -29,8 +29,8 @@ pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
     command
 }
 
-/// A Raspberry Pi 3 with `card` in its slot, and its console on the second serial port. It runs the U-Boot of the card with
-/// the device tree of the card, as the firmware of a Pi would.
+/// A Raspberry Pi 3 with `card` in its slot, and its console on the second serial port. It runs the U-Boot of the card
+/// with the device tree of the card, as the firmware of a Pi would.
 pub fn pi_3(card: &Path, record: Option<&Path>) -> Command {
     // An SD card has a power of two of bytes.
     let file = fs::File::options().write(true).open(card).unwrap();

@@ -141,8 +141,8 @@ impl Guest {
         self.ssh("guest", &lab().known_hosts(), &lab().key(), &script)
     }
 
-    /// Runs `script` as root by ssh with the private key `user`; `known_hosts` must have the host key, as that of `name`.
-    /// Returns the exit code and the output.
+    /// Runs `script` as root by ssh with the private key `user`; `known_hosts` must have the host key, as that of
+    /// `name`. Returns the exit code and the output.
     pub fn ssh(&self, name: &str, known_hosts: &Path, user: &Path, script: &str) -> (Option<i32>, String) {
         let output = command("ssh")
             .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
@@ -207,7 +207,8 @@ impl Guest {
         self.wait_for_line(&format!("append: init={system}/init"), from)
     }
 
-    /// Waits until the console has printed `text`, which it has not before line `from`; returns the number of the next line.
+    /// Waits until the console has printed `text`, which it has not before line `from`; returns the number of the next
+    /// line.
     #[track_caller]
     pub fn wait_for_line(&self, text: &str, from: usize) -> usize {
         self.console.wait_for(text, from, LIMIT)

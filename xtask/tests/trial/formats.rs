@@ -28,8 +28,8 @@ fn the_script_is_an_image_that_uboot_runs() {
     let script = fs::read(scripts().join("boot.cmd")).unwrap();
     let image = sh(&["boot-script.sh", "boot.cmd"]);
     let number = |at: usize| u32::from_be_bytes(image[at..at + 4].try_into().unwrap());
-    // include/image.h of U-Boot: magic, CRC of the header, time, size, load, entry, CRC of the data, then one byte each for
-    // Linux, arm64, script, and no compression.
+    // include/image.h of U-Boot: magic, CRC of the header, time, size, load, entry, CRC of the data, then one byte each
+    // for Linux, arm64, script, and no compression.
     let length = u32::try_from(script.len()).unwrap();
     assert_eq!([number(0), number(8), number(12)], [0x2705_1956, 0, length + 8]);
     assert_eq!(image[28..32], [5, 22, 6, 0]);

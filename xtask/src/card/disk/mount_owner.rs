@@ -72,7 +72,7 @@ impl SystemPaths {
         Self { configured, homes: homes(&read("passwd")) }
     }
 
-    /// Whose mount the one at `at` is.
+    /// The owner of the mount at `at`.
     pub fn owner(&self, at: &Path) -> MountOwner {
         let is_home = || self.homes.iter().any(|home| home.starts_with(at));
         let is_folder = SYSTEM_FOLDERS.iter().any(|folder| at.starts_with(folder))

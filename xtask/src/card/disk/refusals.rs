@@ -99,11 +99,11 @@ fn running_system(disk: &Disk, _: &Request) -> Option<Refusal> {
     let why = list_uses(&uses)?;
     let is_configured =
         |used: &&Use| matches!(used.role, Role::Mounted { owner: MountOwner::Configuration, .. });
-    let hint = match mount_points(uses.iter().copied()) {
-        mount_points if uses.iter().all(is_configured) => {
-            format!("run `umount {mount_points}` if this is a card after all, else name another disk")
-        }
-        _ => LIST_CARDS.to_owned(),
+    let hint = if uses.iter().all(is_configured) {
+        let mount_points = mount_points(uses.iter().copied());
+        format!("run `umount {mount_points}` if this is a card after all, else name another disk")
+    } else {
+        LIST_CARDS.to_owned()
     };
     Some(refusal(format!("{} is a disk of the running system: {why}", disk.path.display()), hint))
 }

@@ -30,8 +30,8 @@ pub struct PayloadPlace {
     pub takes_files: bool,
 }
 
-/// The place of the payload in `image`. The evaluated `layout` of the host decides, and the partition must agree with it.
-/// Without a layout, the root folder of `NIXOS_SD` decides.
+/// The place of the payload in `image`. The evaluated `layout` of the host decides, and the partition must agree with
+/// it. Without a layout, the root folder of `NIXOS_SD` decides.
 ///
 /// # Errors
 /// `Refused` where no ext4 partition of `image` is the one from which the host reads its key, or the place is unknown.

@@ -111,7 +111,7 @@ impl<'a> Ext4Payload<'a> {
     /// Reports the files of the image that the payload replaces, apart from those that the plan showed.
     fn report_replaced(&self, replaced: &[String]) {
         for path in replaced.iter().filter(|path| !self.plan.replaced.contains(path)) {
-            let text = format!("replaces {} of the image", self.payload().root.join(Plain(path)));
+            let text = format!("the payload replaces {} of the image", self.payload().root.join(Plain(path)));
             self.reporter.report(&Event::note(text));
         }
     }

@@ -158,7 +158,7 @@ impl Body {
         bad.positions.iter().for_each(|at| self.chunk_map.set(*at, ChunkState::Bad));
         job.reporter.report(&Event::Map { runs: self.chunk_map.runs() });
         if let Some(error) = &bad.read_error {
-            return card_io::unreadable_after_retries(error);
+            return card_io::unreadable_error(error);
         }
         let shown = bad.positions.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
         let count = bad.positions.len();

@@ -117,7 +117,7 @@ impl<'a> CardIo<'a> {
             }
         }
         if let Read::Unreadable(error) = read {
-            return Err(unreadable_after_retries(&error));
+            return Err(unreadable_error(&error));
         }
         bail!(
             Verification,
@@ -142,7 +142,7 @@ pub const TRY_READER: &str =
     "plug the card in again, or try another card reader; where the error stays, the card is broken";
 
 /// `error`, the read error that [`MAX_RETRIES`] writes of the same bytes did not cure.
-pub fn unreadable_after_retries(error: &anyhow::Error) -> anyhow::Error {
+pub fn unreadable_error(error: &anyhow::Error) -> anyhow::Error {
     ExitKind::Io.error_with_hint_of(format_args!("{error:#}, after {MAX_RETRIES} retries"), error)
 }
 

@@ -187,8 +187,8 @@ impl Comparator<'_> {
         let size = CHUNK as u64;
         for (at, matches) in std::mem::take(&mut self.payload_chunks) {
             self.chunk_map.set(at, if matches { ChunkState::Payload } else { ChunkState::Bad });
-            let known = self.differences.iter().position(|difference| difference / size == at / size);
-            match (known, matches) {
+            let listed = self.differences.iter().position(|difference| difference / size == at / size);
+            match (listed, matches) {
                 (Some(index), true) => drop(self.differences.remove(index)),
                 (None, false) => self.differences.push(at),
                 _ => {}

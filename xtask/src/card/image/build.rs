@@ -18,8 +18,8 @@ pub struct Built {
     pub layout: Option<HostLayout>,
 }
 
-/// Finds the image of `source` in the flake, builds it and returns it with its file: `file` of the output, if it has several. Nix
-/// gets `nix_args` unchanged.
+/// Finds the image of `source` in the flake, builds it and returns it with its file: `file` of the output, if it has
+/// several. Nix gets `nix_args` unchanged.
 ///
 /// # Errors
 /// Those of [`HostImage::find`], of the build and of [`find::find`]; `Refused` where this machine cannot build it.

@@ -1,5 +1,5 @@
-//! The check cache: the results of earlier checks of image files. The result for a file is valid as long as the file has not
-//! changed, so that no file is decompressed twice only to be checked.
+//! The check cache: the results of earlier checks of image files. The result for a file is valid as long as the file
+//! has not changed, so that no file is decompressed twice only to be checked.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -18,8 +18,8 @@ use crate::base::state;
 const MAX_IMAGES: usize = 64;
 /// The size of the largest cache file that is read, in bytes. Each image takes about 300.
 const MAX_CACHE_FILE: u64 = 1 << 20;
-/// The clock of a file system may tick only every 10 ms. A file that was changed this short a time before it was read may
-/// be changed again with the same timestamps.
+/// The clock of a file system may tick only every 10 ms. A file that was changed this short a time before it was read
+/// may be changed again with the same timestamps.
 const SETTLE_TIME: Duration = Duration::from_millis(100);
 
 /// The check cache, in a file of the state folder.

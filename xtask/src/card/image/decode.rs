@@ -54,7 +54,7 @@ impl<R: Read> Xz<R> {
     }
 
     /// The error for a block whose dictionary is too large.
-    fn too_large(&mut self) -> Error {
+    fn too_large_error(&mut self) -> Error {
         // The decoder rejects every limit below the memory that it needs: a binary search finds that memory.
         let mut low = self.memory;
         let mut high = 1 << 40;
@@ -80,7 +80,7 @@ impl<R: Read> Read for Xz<R> {
             let produced = since(self.stream.total_out(), out_before);
             self.file.consume(consumed);
             match status {
-                Err(liblzma::stream::Error::MemLimit) => return Err(self.too_large()),
+                Err(liblzma::stream::Error::MemLimit) => return Err(self.too_large_error()),
                 Err(liblzma::stream::Error::Mem) => return Err(OutOfMemory::Memory.error()),
                 Err(error) => return Err(error.into()),
                 Ok(Status::StreamEnd) => self.ended = true,

@@ -117,8 +117,8 @@ impl OtherFile {
     }
 }
 
-/// The path for the content of the packed file at `path`: without the ending, and never the path itself, which a command
-/// that writes there would destroy.
+/// The path for the content of the packed file at `path`: without the ending, and never the path itself, which a
+/// command that writes there would destroy.
 pub fn content_path(path: &Path) -> PathBuf {
     let without_ending = path.with_extension("");
     if without_ending != path {

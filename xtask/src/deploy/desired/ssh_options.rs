@@ -82,8 +82,8 @@ fn is_safe(option: &str, value: &str) -> bool {
     let setting = setting.to_ascii_lowercase();
     let plain = |c: char| c.is_ascii_alphanumeric() || "._:/@+,~^-".contains(c);
     let is_plain = !value.is_empty() && !value.starts_with('-') && value.chars().all(plain);
-    let known = option != "-o" || SAFE_SETTINGS.contains(&setting.as_str());
-    is_plain && known || SAFE_VALUES.contains(&(setting.as_str(), value))
+    let is_safe_setting = option != "-o" || SAFE_SETTINGS.contains(&setting.as_str());
+    is_plain && is_safe_setting || SAFE_VALUES.contains(&(setting.as_str(), value))
 }
 
 #[cfg(test)]

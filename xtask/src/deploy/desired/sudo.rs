@@ -14,9 +14,9 @@ pub fn check(host: &HostName, sudo: &str, user: &str) -> Result<()> {
         word.chars().all(|c| c.is_ascii_alphanumeric() || special.contains(c)) && !word.is_empty()
     };
     let (program, flags) = sudo.split_once(' ').unwrap_or((sudo, ""));
-    let known = !["sudo", "doas"].contains(&program) || ends_with_user_option(flags);
-    let words = sudo.split(' ').all(|word| plain(word, "._-+=/"));
-    if known && words && !user.starts_with('-') && plain(user, "._-+@") {
+    let has_safe_flags = !["sudo", "doas"].contains(&program) || ends_with_user_option(flags);
+    let has_plain_words = sudo.split(' ').all(|word| plain(word, "._-+=/"));
+    if has_safe_flags && has_plain_words && !user.starts_with('-') && plain(user, "._-+@") {
         return Ok(());
     }
     bail!(

@@ -121,8 +121,8 @@ fn forget(connection: &Connection, log: &[&str]) -> String {
     format!("ssh-keygen{} -R {}", file.unwrap_or_default(), shell::quote(&truncated(&name)))
 }
 
-/// The command with which a user logs in to the host, with the port and the other options of the node. `first` are options
-/// that override those.
+/// The command with which a user logs in to the host, with the port and the other options of the node. `first` are
+/// options that override those.
 fn login(connection: &Connection, first: &[&str]) -> String {
     let never_asks = connection.options.iter().any(|word| word.to_ascii_lowercase().contains("batchmode"));
     let batch_mode: &[&str] = if never_asks { &["-o", "BatchMode=no"] } else { &[] };

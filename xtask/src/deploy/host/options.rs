@@ -73,8 +73,8 @@ pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<St
     Ok(words.join(" "))
 }
 
-/// Splits `option`, which ssh accepts as one word, into words without spaces that mean the same: `-p 22`, `-o Port 22`. An
-/// option that cannot be split stays one word. `is_setting` is whether the word before is `-o`.
+/// Splits `option`, which ssh accepts as one word, into words without spaces that mean the same: `-p 22`, `-o Port 22`.
+/// An option that cannot be split stays one word. `is_setting` is whether the word before is `-o`.
 fn words_of(option: &str, is_setting: bool) -> Vec<String> {
     let unsplit = || vec![option.to_owned()];
     let letter = option.get(..2).filter(|start| start.starts_with('-') && !is_setting);

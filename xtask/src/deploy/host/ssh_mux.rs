@@ -55,11 +55,11 @@ impl SshMux {
     /// # Errors
     /// `Interrupted` if the user stops it.
     pub fn is_usable(&self, launcher: &Launcher, connection: &Connection) -> Result<bool> {
-        // Prevents a connection of its own, unless the node sets another way: ssh ignores it after `-J`.
-        let mut alone = connection.clone();
-        alone.options.extend(["-o", "ProxyCommand=false"].map(str::to_owned));
+        // Keeps ssh from connecting on its own. After a `-J` of the node, ssh ignores this option.
+        let mut mux_only = connection.clone();
+        mux_only.options.extend(["-o", "ProxyCommand=false"].map(str::to_owned));
         let options = [self.options(), BATCH_MODE.map(str::to_owned).to_vec()].concat();
-        let args = alone.arguments(options, "true");
+        let args = mux_only.arguments(options, "true");
         let signals = interrupt::guard()?;
         // A host that takes longer has no usable connection either.
         match launcher

@@ -74,8 +74,8 @@ pub fn wait_for_boot_jobs(remote: &Remote, target: &Target, limit: Duration) -> 
     }
 }
 
-/// Whether one of `jobs`, the output of `systemctl list-jobs`, is running and not of the trial itself. Jobs that wait do
-/// not count: they wait for a running one.
+/// Whether one of `jobs`, the output of `systemctl list-jobs`, is running and not of the trial itself. Jobs that wait
+/// do not count: they wait for a running one.
 fn has_running_job(jobs: &str) -> bool {
     jobs.lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>())

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use super::decision::{Decided, Decision, DecisionOutcome, DecisionPlan};
 use super::words;
 use crate::bail;
-use crate::base::Context;
+use crate::base::{Context, HostName};
 use crate::deploy::gather::evaluate;
 use crate::deploy::host::{self, Remote, State, Trial, TrialStatus, probe};
 use crate::deploy::host_lock::HostLock;
@@ -15,7 +15,7 @@ use crate::deploy::target::Target;
 use crate::failure;
 use crate::nix::StorePath;
 
-/// Reads the trial of the host of `target`, and checks that the decision can be carried out.
+/// Reads the trial of `host`, and checks that `decision` can be carried out.
 ///
 /// # Errors
 /// `Refused` if the host has no trial to decide about.
@@ -23,7 +23,7 @@ pub fn plan_decision(
     cx: &Context,
     options: &DeployOptions,
     decision: Decision,
-    host: &crate::base::HostName,
+    host: &HostName,
 ) -> Result<DecisionPlan> {
     let target = cx.in_phase("evaluate", || evaluate(cx, &options.overrides, options.nix_args(), host))?;
     let lock = HostLock::take(cx, host)?;
@@ -125,6 +125,7 @@ fn decided(decision: Decision, system: &StorePath, after: &TrialStatus) -> Optio
     }
 }
 
+/// The error for a host that decided otherwise.
 fn not_done_error(plan: &DecisionPlan, after: &TrialStatus) -> anyhow::Error {
     let host = &plan.target.host;
     let next = path_text(after.next_boot());

@@ -34,8 +34,8 @@ pub fn progress(desired: &StorePath, trial: &Trial) -> Progress {
     }
 }
 
-/// The verdict of a host that was rebooted to try `desired`, from three states of the host: `before` the deploy, `armed`
-/// (right before the reboot), and `after` the reboot.
+/// The verdict of a host that was rebooted to try `desired`, from three states of the host: `before` the deploy,
+/// `armed` (right before the reboot), and `after` the reboot.
 pub fn judge(target: &Target, desired: &StorePath, before: &State, armed: &State, after: &State) -> Verdict {
     let old = armed.trial.known().and_then(|status| status.blessed.as_ref());
     match progress(desired, &after.trial) {

@@ -1,5 +1,5 @@
-//! A reboot on trial: the host tries the new system. The tool checks that system over a fresh connection, and blesses it
-//! or sends the host back.
+//! A reboot on trial: the host tries the new system. The tool checks that system over a fresh connection, and blesses
+//! it or sends the host back.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

@@ -64,11 +64,11 @@ fn on_trial(host: &HostName, system: &StorePath, status: &TrialStatus) -> String
 }
 
 fn pending(host: &HostName, system: &StorePath, status: &TrialStatus) -> String {
-    let by = match status.by {
-        Some(Blesser::Host) => "keeps it if its own checks pass",
-        _ => "keeps it if a deployer blesses it in time",
+    let condition = match status.by {
+        Some(Blesser::Host) => "its own checks pass",
+        _ => "a deployer blesses it in time",
     };
-    format!("the next boot of {host} tries {system}, and {by}")
+    format!("the next boot of {host} tries {system}, and keeps it if {condition}")
 }
 
 fn rolled_back(host: &HostName, last: &LastTrial) -> String {

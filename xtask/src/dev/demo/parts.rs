@@ -31,7 +31,8 @@ impl Names<'_> {
     }
 }
 
-/// The suite of the kernel. The kernel of the next suite is too large: U-Boot loads the device tree 36 MiB after the kernel.
+/// The suite of the kernel. The kernel of the next suite is too large: U-Boot loads the device tree 36 MiB after the
+/// kernel.
 pub const KERNEL_SUITE: &str = "bookworm";
 
 /// The package that depends on the current kernel.

@@ -159,7 +159,7 @@ impl Suite {
     }
 }
 
-/// The suites and groups called `names`; without names, all but [`ONLY_NAMED`].
+/// The suites and groups called `names`; without names, all but those in `ONLY_NAMED`.
 pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|suite| suite.is_called(name))) {
         let known = ALL.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");

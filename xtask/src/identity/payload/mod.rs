@@ -175,8 +175,8 @@ impl Payload {
         self.entries.iter().filter(move |entry| entry.kind != EntryKind::Folder && !is_key(entry))
     }
 
-    /// The most blocks of `block_size` bytes, and the most inodes, that the payload needs. An entry without content may need a
-    /// block too, for a long link or the list of a folder, and so may the folder that contains it.
+    /// The most blocks of `block_size` bytes, and the most inodes, that the payload needs. An entry without content may
+    /// need a block too, for a long link or the list of a folder, and so may the folder that contains it.
     pub fn max_usage(&self, block_size: u64) -> (u64, u64) {
         let blocks = self.entries.iter().map(|entry| match &entry.kind {
             EntryKind::File(content) => (content.reveal().len() as u64).div_ceil(block_size) + 1,
@@ -259,7 +259,8 @@ fn key_files(path: &str, identity: &Identity, public: &PublicKey, private: Secre
     ]
 }
 
-/// `entries` sorted, with the folders that contain them; root owns those that are not among `entries`, and all can read them.
+/// `entries` sorted, with the folders that contain them; root owns those that are not among `entries`, and all can read
+/// them.
 fn with_folders(mut entries: Vec<PayloadEntry>) -> Vec<PayloadEntry> {
     let paths = entries.iter().map(|entry| entry.path.clone()).collect::<BTreeSet<_>>();
     let parents = paths.iter().flat_map(|path| path.match_indices('/').map(|(at, _)| path[..at].to_owned()));

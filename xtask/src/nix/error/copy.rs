@@ -45,8 +45,8 @@ impl CopyFault {
     }
 }
 
-/// The faults by what ssh and the host print: all patterns of a rule must occur, and the first such rule counts. Seen with
-/// Nix 2.26.3, OpenSSH 9.2 and the shells bash, dash and fish.
+/// The faults by what ssh and the host print: all patterns of a rule must occur, and the first such rule counts. Seen
+/// with Nix 2.26.3, OpenSSH 9.2 and the shells bash, dash and fish.
 const HOST_RULES: &[(&[&str], CopyFault)] = &[
     (&["lacks a signature by a trusted key"], CopyFault::Untrusted),
     (&["No space left on device"], CopyFault::HostFull),

@@ -209,8 +209,8 @@ fn summarize(text: &str) -> String {
     }
 }
 
-/// `text` without the passwords and tokens in its addresses. A web address loses all that stands before `@`, as it may be
-/// a token; any other address keeps the user, and loses what follows `:`.
+/// `text` without the passwords and tokens in its addresses. A web address loses all that stands before `@`, as it may
+/// be a token; any other address keeps the user, and loses what follows `:`.
 pub fn without_passwords(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;

@@ -71,7 +71,8 @@ pub fn check_type(kind: ExitKind, what: &EntryKind, path: &str, state: PathState
     Err(kind.error_with_hint(message, "rename it in the folder of --files, or build an image without it"))
 }
 
-/// The script that writes `entries` into the folder `root` of a file system; `state` returns what the file system has at a path.
+/// The script that writes `entries` into the folder `root` of a file system; `state` returns what the file system has
+/// at a path.
 pub fn write(
     root: &PayloadRoot,
     entries: &[PayloadEntry],
@@ -149,8 +150,8 @@ impl DebugfsScript {
     }
 }
 
-/// `path` for a command that changes its folder. debugfs takes the part before the last `/` for that folder, and an empty
-/// one for its working directory: an entry of the root folder needs a `.` there.
+/// `path` for a command that changes its folder. debugfs takes the part before the last `/` for that folder, and an
+/// empty one for its working directory: an entry of the root folder needs a `.` there.
 fn in_folder(path: &str) -> String {
     match path.strip_prefix('/') {
         Some(name) if !name.contains('/') => format!("/./{name}"),

@@ -78,8 +78,8 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
 pub fn examine_once(source: Source, cache: &CheckCache, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
     let checksums = source.checksums()?;
-    // A cached check counts only if it has the size that the structure of the file shows, a sum of the file, and a search
-    // for host keys.
+    // A cached check counts only if it has the size that the structure of the file shows, a sum of the file, and a
+    // search for host keys.
     let fits = |found: &CachedCheck| {
         let has_size = source.size.is_none_or(|size| size == found.size);
         has_size && !found.sums.file.is_empty() && found.host_keys.is_some()

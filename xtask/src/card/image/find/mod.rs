@@ -45,7 +45,7 @@ pub fn find(out: &Path, wanted: Wanted) -> Result<PathBuf> {
     let images = images(out, wanted)?;
     let mut files = BTreeSet::new();
     for image in &images {
-        files.insert(regular(within_store(out, image)?)?);
+        files.insert(require_regular(within_store(out, image)?)?);
     }
     let names = images.iter().map(|image| name_in(out, image)).collect::<Vec<_>>();
     match (files.pop_first(), files.is_empty()) {
@@ -169,7 +169,7 @@ fn within_store(out: &Path, path: &Path) -> Result<PathBuf> {
     }
 }
 
-fn regular(image: PathBuf) -> Result<PathBuf> {
+fn require_regular(image: PathBuf) -> Result<PathBuf> {
     let metadata =
         image.symlink_metadata().with_context(|| format!("reading the metadata of {}", image.display()))?;
     if metadata.is_file() {

@@ -83,7 +83,8 @@ impl Ext4<'_> {
     }
 }
 
-/// Checks the checksum at the end of a block. The inner blocks of a hash tree have theirs elsewhere, and are not checked.
+/// Checks the checksum at the end of a block. The inner blocks of a hash tree have theirs elsewhere, and are not
+/// checked.
 fn check_block(block: &[u8], inode: &Inode) -> Result<()> {
     let Some(seed) = inode.seed else { return Ok(()) };
     let Some((entries, tail)) = block.split_last_chunk::<12>() else { return Ok(()) };

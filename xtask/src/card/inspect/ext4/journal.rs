@@ -134,14 +134,11 @@ impl Log<'_, '_> {
             at = self.after(at);
             match be32(&block[4..]) {
                 DESCRIPTOR => {
-                    for (number, escaped) in self.tags(&block) {
+                    for (number, escaped) in self.tags(&block).into_iter().take(usize::try_from(left)?) {
                         let location = self.fs.journal_block(&self.inode, at)?;
                         replay.pending.push(LoggedBlock { number, location, escaped, transaction });
                         at = self.after(at);
-                        left = left.saturating_sub(1);
-                        if left == 0 {
-                            break;
-                        }
+                        left -= 1;
                     }
                 }
                 REVOKE => replay.pending_revokes.extend(self.revoked(&block)),

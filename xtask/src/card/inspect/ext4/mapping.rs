@@ -68,8 +68,8 @@ impl Ext4<'_> {
         self.block(start.ok_or_else(|| failure!(Verification, "a folder has a hole"))?)
     }
 
-    /// The position of block `index` of `inode` and of the blocks behind it. Each call spends a step of the budget, even if
-    /// it reads nothing.
+    /// The position of block `index` of `inode` and of the blocks behind it. Each call spends a step of the budget,
+    /// even if it reads nothing.
     fn run(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
         self.spend_step()?;
         if inode.has_extents() { self.find_extent(inode, index) } else { self.find_in_map(inode, index) }

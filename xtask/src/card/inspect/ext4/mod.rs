@@ -1,5 +1,5 @@
-//! A reader of ext4 that finds files by their paths. It trusts no number of the file system: each is checked, each step is
-//! spent from a [`Budget`], and the memory is limited to that of one folder.
+//! A reader of ext4 that finds files by their paths. It trusts no number of the file system: each is checked, each step
+//! is spent from a [`Budget`], and the memory is limited to that of one folder.
 
 mod checksum;
 mod folder;

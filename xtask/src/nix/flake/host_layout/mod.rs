@@ -45,8 +45,8 @@ pub struct KeyPlace {
     pub device: MountedDevice,
     /// Where the host mounts the file system.
     pub mounted_at: String,
-    /// The folder that contains `etc/ssh` with the key, such as `/persist`; empty for the root of the file system. `None`
-    /// where the key is not in a folder `etc/ssh`.
+    /// The folder that contains `etc/ssh` with the key, such as `/persist`; empty for the root of the file system.
+    /// `None` where the key is not in a folder `etc/ssh`.
     pub folder: Option<String>,
     /// The path of the key below `folder`, or below the root of the file system where `folder` is `None`.
     pub key: String,

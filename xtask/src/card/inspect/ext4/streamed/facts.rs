@@ -129,8 +129,8 @@ pub struct FoundFiles {
 }
 
 impl FoundFiles {
-    /// The files in the folder at `path` that are not empty and whose name `is_wanted`: their names and inodes. Links are
-    /// followed.
+    /// The files in the folder at `path` that are not empty and whose name `is_wanted`: their names and inodes. Links
+    /// are followed.
     pub fn filled_files(&self, path: &str, is_wanted: IsRelevant) -> Vec<(&[u8], u32)> {
         let Some(walked) = self.walk(&[ROOT], path.as_bytes()) else { return Vec::new() };
         let entries = walked.last().and_then(|folder| self.folders.get(folder));
@@ -147,8 +147,8 @@ impl FoundFiles {
         byte.is_some_and(|byte| byte & 1 << (inode % 8) != 0)
     }
 
-    /// The inodes from the root to `path`, which is relative to the last of the inodes `from`. A link to /nix leads to the
-    /// root if the file system has no /nix: it is mounted at /nix then.
+    /// The inodes from the root to `path`, which is relative to the last of the inodes `from`. A link to /nix leads to
+    /// the root if the file system has no /nix: it is mounted at /nix then.
     fn walk(&self, from: &[u32], path: &[u8]) -> Option<Vec<u32>> {
         let mut walked = from.to_vec();
         let mut ahead = split(path);

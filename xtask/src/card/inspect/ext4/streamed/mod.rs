@@ -1,6 +1,6 @@
-//! Finding a few files in an ext4 file system that is read once, from its start to its end, such as that of a compressed
-//! image. Inodes and folders are read long before it is known which of them matter. So only a few facts are kept: the
-//! blocks of all folders, which files are not empty, and the entries and links with relevant names.
+//! Finding a few files in an ext4 file system that is read once, from its start to its end, such as that of a
+//! compressed image. Inodes and folders are read long before it is known which of them matter. So only a few facts are
+//! kept: the blocks of all folders, which files are not empty, and the entries and links with relevant names.
 //!
 //! Checksums are not verified and the journal is not replayed: the result is for a warning.
 

@@ -29,7 +29,8 @@ pub(crate) fn made(args: &[&str], mib: u64) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// A folder like the root of a card: a menu, a kernel, a store with many paths, short and long links, a file with holes.
+/// A folder like the root of a card: a menu, a kernel, a store with many paths, short and long links, a file with
+/// holes.
 fn tree() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let at = |path: &str| dir.path().join(path);
