@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::fixture::Fixture;
 use crate::machine::{self, Machine};
 use crate::support::loops::Loop;
+use crate::trials;
 
 /// The scripts of real hosts that update FIRMWARE.
 const UPDATE_FIRMWARE: [(&str, &str); 2] = [
@@ -249,8 +250,7 @@ fn a_host_that_does_not_find_its_menu_or_cannot_try_is_refused() {
          sfdisk --activate /dev/loop",
     );
     pi.inside("printf '\\200' | dd of=\"$0\" bs=1 seek=462 conv=notrunc 2>/dev/null");
-    pi.fixture.machine.add_trials().expect("adding trials");
-    fs::write(pi.fixture.machine.path("trial/missing"), "no boot.scr").expect("writing");
+    trials::answer(&pi.fixture, "version=1\nmissing=no boot.scr\n");
     let switched = pi.fixture.deploy(&[]);
     switched
         .assert_stderr_contains("  note  target cannot try the new system: no boot.scr; run")

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::fixture::Fixture;
 
 /// Lets `boot-trial status` of the host answer `status`.
-fn answer(fixture: &Fixture, status: &str) {
+pub fn answer(fixture: &Fixture, status: &str) {
     let file = fixture.machine.path("bin/boot-trial");
     fs::write(&file, format!("#!/bin/sh\ncat <<'END'\n{status}END\n")).expect("writing");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("making it executable");
@@ -190,7 +190,7 @@ fn a_host_that_cannot_try_reboots_as_others() {
         let refused = fixture.deploy(&[goal]);
         refused
             .assert_stderr_contains(
-                "error: target cannot try the new system: boot.scr on FIRMWARE is missing or another one",
+                "error: target cannot try the new system: boot.scr on FIRMWARE is missing or outdated",
             )
             .assert_code(3);
     }
@@ -198,7 +198,7 @@ fn a_host_that_cannot_try_reboots_as_others() {
     let outcome = fixture.deploy(&["--reboot", "--keep-firmware"]);
     outcome
         .assert_stderr_contains(
-            "target boots new systems without a trial: boot.scr on FIRMWARE is missing or another one",
+            "target boots new systems without a trial: boot.scr on FIRMWARE is missing or outdated",
         )
         .assert_code(0);
     assert_boots(&fixture, "new", "new");

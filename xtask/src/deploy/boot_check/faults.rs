@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_trial_that_is_not_possible_is_a_fault() {
-        let reason = "boot.scr on FIRMWARE is missing or another one (run update-firmware)";
+        let reason = "boot.scr on FIRMWARE is missing or outdated (run update-firmware)";
         assert_eq!(
             faults(33, &[], &missing(reason)),
             [format!(
