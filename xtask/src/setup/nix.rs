@@ -28,19 +28,21 @@ const COMMANDS: &[&str] = &[
     "nix-store",
 ];
 
-/// The configuration of the private Nix. Builds run in a sandbox, since they could read the private keys of hosts
+/// The configuration of the private Nix under `prefix`. Builds run in a sandbox, since they could read the private keys of hosts
 /// otherwise; builds of root each run as a user of their own, for which the machine needs no accounts.
-/// `extra-platforms` lists `aarch64-linux`. The sandbox contains nothing of this machine: the paths that Debian's Nix
-/// sets do not exist in this folder. The binary cache stays that of Nix, as nearly all of a host's image is downloaded.
-const CONF: &str = "\
-auto-allocate-uids = true
-build-users-group =
-experimental-features = nix-command flakes auto-allocate-uids
-extra-platforms = aarch64-linux
-sandbox = true
-sandbox-fallback = false
-sandbox-paths =
-";
+/// `extra-platforms` lists `aarch64-linux`. The sandbox contains nothing of this machine but the shell as /bin/sh, which
+/// builds expect of every Nix; it is at another place than Debian's Nix expects. The binary cache stays that of Nix, as
+/// nearly all of a host's image is downloaded.
+fn settings(prefix: &Path) -> String {
+    let shell = prefix.join("usr/bin/bash-static").display().to_string();
+    // Nix splits the list at spaces.
+    let paths = if shell.contains(char::is_whitespace) { String::new() } else { format!(" /bin/sh={shell}") };
+    format!(
+        "auto-allocate-uids = true\nbuild-users-group =\n\
+         experimental-features = nix-command flakes auto-allocate-uids\nextra-platforms = aarch64-linux\n\
+         sandbox = true\nsandbox-fallback = false\nsandbox-paths ={paths}\n"
+    )
+}
 
 /// The configuration of the Nix under `prefix`.
 fn conf(prefix: &Path) -> PathBuf {
@@ -49,14 +51,20 @@ fn conf(prefix: &Path) -> PathBuf {
 
 /// Whether the Nix under `prefix` has another configuration, such as one of an earlier version of this tool.
 pub fn is_outdated(prefix: &Path) -> bool {
-    let current = || bounded::read(&conf(prefix), CONF.len() as u64, Links::Follow);
-    prefix.join("bin/nix").exists() && !current().is_ok_and(|text| text == CONF.as_bytes())
+    let expected = settings(prefix);
+    let current = || bounded::read(&conf(prefix), expected.len() as u64, Links::Follow);
+    prefix.join("bin/nix").exists() && !current().is_ok_and(|text| text == expected.as_bytes())
 }
 
 /// Writes the configuration of the Nix under `prefix`.
 pub fn configure(prefix: &Path) -> Result<()> {
-    let conf = conf(prefix);
-    state::write(&conf, CONF.as_bytes()).with_context(|| format!("writing {}", conf.display()))
+    write_settings(prefix, prefix)
+}
+
+/// Writes the configuration of a Nix that will be under `prefix` to the folder `place`.
+fn write_settings(place: &Path, prefix: &Path) -> Result<()> {
+    let conf = conf(place);
+    state::write(&conf, settings(prefix).as_bytes()).with_context(|| format!("writing {}", conf.display()))
 }
 
 /// The folder of Nix's database of the store.
@@ -87,7 +95,7 @@ fn replace(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
     create_own_folders(fresh)?;
     set_library_path(cx, &fresh.join("usr/bin/nix"), prefix)?;
     link_commands(&fresh.join("bin"))?;
-    configure(fresh)?;
+    write_settings(fresh, prefix)?;
     // Without this folder Nix takes /nix for absent, and uses another store for a user who is not root.
     fs::create_dir_all(NIX_STATE).with_context(|| format!("creating {NIX_STATE}"))?;
     let _ = fs::remove_dir_all(prefix);

@@ -132,7 +132,7 @@ impl fmt::Display for Step {
             }
             Self::CreateStore { user } => write!(f, "create the folder /nix for {user}"),
             Self::InstallNix { .. } => write!(f, "install a recent Nix for this project only"),
-            Self::ConfigureNix => write!(f, "enable the sandbox of the project's Nix"),
+            Self::ConfigureNix => write!(f, "configure the project's Nix"),
             Self::InstallDeployRs => {
                 write!(f, "compile deploy-rs for this project only (takes some minutes)")
             }
@@ -177,7 +177,7 @@ mod tests {
         let nix = "install a recent Nix for this project only";
         assert_eq!(steps(&Facts { nix: false, ..ready() }), [nix]);
         assert_eq!(steps(&Facts { nix: false, outdated_settings: true, ..ready() }), [nix]);
-        let settings = "enable the sandbox of the project's Nix";
+        let settings = "configure the project's Nix";
         assert_eq!(steps(&Facts { outdated_settings: true, ..ready() }), [settings]);
         assert_eq!(
             steps(&Facts { nix: false, store: Store::Absent, patchelf: false, ..ready() }),

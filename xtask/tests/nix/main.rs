@@ -233,3 +233,18 @@ fn an_interrupted_build_leaves_nothing() {
     );
     assert!(!out.exists(), "{} is left behind", out.display());
 }
+
+/// Every Nix gives its builds a /bin/sh.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_build_has_a_shell() {
+    // A new name, so that Nix builds it each time.
+    let salt =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_nanos();
+    let build = format!(
+        "derivation {{ name = \"shell\"; system = builtins.currentSystem; builder = \"/bin/sh\"; \
+         args = [ \"-c\" \"echo {salt} >$out\" ]; }}"
+    );
+    let out = fixture::run("nix-build", &["--no-out-link", "--option", "sandbox", "true", "--expr", &build]);
+    assert_eq!(std::fs::read_to_string(out.trim_end()).expect("the output"), format!("{salt}\n"));
+}
