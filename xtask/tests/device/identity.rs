@@ -241,6 +241,7 @@ fn a_plain_file_gets_a_key_from_another_folder() {
     assert!(!sandbox.path("state/identity/pi").exists());
     // Files within the flake become readable for everybody, which is a warning only.
     let files = payload_files(&sandbox);
+    std::fs::write(sandbox.path("home/flake.nix"), "").unwrap();
     let flake = format!("path:{}", sandbox.path("home").display());
     let outcome =
         flash(&sandbox, &file, &card, "48MiB", &["--flake", &flake, "--files", files.to_str().unwrap()]);
