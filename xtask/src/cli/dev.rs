@@ -21,6 +21,8 @@ pub enum Benchmark {
     Deploy(BenchDeploy),
     /// List the hosts of a flake with 60, with this tool and with `nix eval` alone
     Hosts(BenchHosts),
+    /// Reboot guests in QEMU into a new system, on trial and without a trial
+    Trial(BenchTrial),
 }
 
 #[derive(Debug, Args)]
@@ -46,6 +48,13 @@ pub struct BenchAssemble {
 #[derive(Debug, Args)]
 pub struct BenchDeploy {
     /// How often each variant runs; the result is the median
+    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
+    pub rounds: NonZero<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchTrial {
+    /// How often each runs; the result is the difference of the medians
     #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
     pub rounds: NonZero<u32>,
 }

@@ -22,7 +22,7 @@ pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
 pub use demo::Demo;
 pub use deploy::{Deploy, History, Status};
 #[cfg(feature = "dev")]
-pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, Benchmark, Test};
+pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark, Test};
 pub use flash::{ConfirmArgs, Flash, ImageArg};
 pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
 pub use image::{BuildArgs, ChecksumArgs, EvalArgs, NixArgs};

@@ -5,16 +5,18 @@ use std::num::NonZero;
 use anyhow::Result;
 
 use crate::base::Context;
-use crate::cli::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, Benchmark};
+use crate::cli::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark};
+use crate::commands::test;
 use crate::dev::bench::{self, Measurements, Plan, Row};
 use crate::ui;
 
-pub fn run(cx: &Context, args: &Bench) -> Result<()> {
+pub fn run(cx: &mut Context, args: &Bench) -> Result<()> {
     match &args.what {
         Benchmark::Flash(args) => flash(cx, args),
         Benchmark::Assemble(args) => assemble(cx, args),
         Benchmark::Deploy(args) => deploy(cx, args),
         Benchmark::Hosts(args) => hosts(cx, args),
+        Benchmark::Trial(args) => trial(cx, args),
     }
 }
 
@@ -54,6 +56,12 @@ fn deploy(cx: &Context, args: &BenchDeploy) -> Result<()> {
 
 fn hosts(cx: &Context, args: &BenchHosts) -> Result<()> {
     show_rows(cx, args.rounds, &bench::listings(cx, args.rounds)?)
+}
+
+fn trial(cx: &mut Context, args: &BenchTrial) -> Result<()> {
+    test::prepare_guests(cx);
+    let cost = bench::trial_cost(cx, args.rounds)?;
+    if cx.json { ui::json(&cost) } else { ui::result(&cost.summary()) }
 }
 
 fn show_rows(cx: &Context, rounds: NonZero<u32>, rows: &[Row]) -> Result<()> {

@@ -92,7 +92,7 @@ fn prepare(cx: &mut Context, command: &Command) -> Result<()> {
 fn dispatch(mut cx: Context, command: Command) -> Result<()> {
     match command {
         #[cfg(feature = "dev")]
-        Command::Bench(args) => bench::run(&cx, &args),
+        Command::Bench(args) => bench::run(&mut cx, &args),
         Command::Demo(args) => demo::run(&mut cx, &args),
         Command::Deploy(args) => deploy::run(&cx, &args),
         Command::Devices(args) => devices::run(&cx, &args),

@@ -112,6 +112,13 @@ fn fetch_programs(cx: &mut Context) {
     }
 }
 
+/// Prepares what guests need, as for the suite `trial`.
+pub fn prepare_guests(cx: &mut Context) {
+    prepare(cx);
+    fetch_programs(cx);
+    fetch_guest(cx);
+}
+
 /// Passes the parts of a guest, fetched once, to the suites.
 fn fetch_guest(cx: &mut Context) {
     match demo::guest(cx) {

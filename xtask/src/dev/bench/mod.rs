@@ -1,5 +1,6 @@
 //! Benchmarks: `flash` against its alternatives on a device as slow as a card; the assembly of an image with native
-//! against emulated programs; `deploy` against deploy-rs alone; and `hosts` against a bare evaluation of names.
+//! against emulated programs; `deploy` against deploy-rs alone; `hosts` against a bare evaluation of names; and a reboot
+//! on trial against one without.
 //!
 //! Benchmarks pass at any speed: the numbers are for people, and only ratios within one run are meaningful. They fail
 //! where the card does not hold the image after a run of the tool, or a host does not run the deployed system.
@@ -22,6 +23,7 @@ mod runner;
 mod samples;
 mod stats;
 mod throttle;
+mod trial_cost;
 mod virtual_card;
 mod workdir;
 
@@ -34,3 +36,4 @@ pub use plan::Plan;
 pub use preflight::require;
 pub use samples::Measurements;
 pub use stats::{Row, rows, table};
+pub use trial_cost::{ROUNDS, TrialCost, trial_cost};

@@ -1,0 +1,104 @@
+//! `bench trial`: what a trial costs a reboot, in a guest in QEMU.
+
+use std::num::NonZero;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::samples::median;
+use crate::bail;
+use crate::base::{Context, Event, interrupt};
+use crate::dev::suites::Requirement;
+
+/// The variable with the number of rounds.
+pub const ROUNDS: &str = "XTASK_ROUNDS";
+
+/// How much longer a reboot on trial may take, in seconds.
+const AT_MOST: f64 = 6.0;
+
+const REQUIREMENTS: &[Requirement] = &[
+    Requirement::Nix,
+    Requirement::DeployRs,
+    Requirement::ImageTools,
+    Requirement::Programs,
+    Requirement::Guest,
+    Requirement::Qemu,
+];
+
+/// The seconds from the reboot to the verdict in one round.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Round {
+    trial: f64,
+    plain: f64,
+}
+
+/// The times of all rounds.
+#[derive(Debug, Serialize)]
+pub struct TrialCost {
+    rounds: Vec<Round>,
+    /// By how much the median with a trial is above the one without.
+    difference: Option<f64>,
+    at_most: f64,
+    kept: Option<bool>,
+}
+
+impl TrialCost {
+    fn of(rounds: Vec<Round>) -> Self {
+        let median_of = |time: fn(&Round) -> f64| median(rounds.iter().map(time).collect());
+        let times = median_of(|round| round.trial).zip(median_of(|round| round.plain));
+        let difference = times.map(|(trial, plain)| trial - plain);
+        let kept = difference.map(|seconds| seconds <= AT_MOST);
+        Self { rounds, difference, at_most: AT_MOST, kept }
+    }
+
+    /// The result in one line.
+    pub fn summary(&self) -> String {
+        let rounds = self.rounds.iter().map(|it| format!("{:.1} s and {:.1} s", it.trial, it.plain));
+        let rounds = rounds.collect::<Vec<_>>().join(", ");
+        let difference = self.difference.unwrap_or_default();
+        let kept = if self.kept == Some(true) { "kept" } else { "not kept" };
+        format!(
+            "a trial costs {difference:.1} s (at most {AT_MOST} s: {kept}); with and without it: {rounds}"
+        )
+    }
+}
+
+/// Reboots guests in each of the `rounds`, with a trial and without one.
+///
+/// # Errors
+/// `Refused` for a missing requirement; a deploy that fails; and Ctrl-C.
+pub fn trial_cost(cx: &Context, rounds: NonZero<u32>) -> Result<TrialCost> {
+    let missing = REQUIREMENTS.iter().filter_map(|it| it.missing(cx)).collect::<Vec<_>>();
+    if !missing.is_empty() {
+        bail!(Refused, "measuring a trial {}", missing.join("; "); hint: "`cargo xtask test trial` installs programs");
+    }
+    let signals = interrupt::guard()?;
+    let launcher = cx.launcher.clone().with_env(ROUNDS, rounds.to_string());
+    let launcher = launcher.with_env("NIX_CONFIG", "substitute = false");
+    let args = ["test", "--package", "xtask", "--bench", "trial-cost"];
+    let output = launcher.stream("cargo", &args, |line| cx.reporter.report(&Event::log(line)))?;
+    signals.check()?;
+    if !output.success() {
+        bail!(Other, "measuring a trial failed with exit code {}", output.code);
+    }
+    let lines = output.stdout.lines().filter(|line| line.starts_with('{'));
+    let rounds = lines.map(serde_json::from_str).collect::<Result<_, _>>();
+    Ok(TrialCost::of(rounds.context("reading the times of a trial")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_medians_decide() {
+        let rounds = |rounds: &[(f64, f64)]| {
+            TrialCost::of(rounds.iter().map(|&(trial, plain)| Round { trial, plain }).collect())
+        };
+        let cost = rounds(&[(25.0, 20.0), (90.0, 21.0), (26.0, 80.0)]);
+        let expected = "a trial costs 5.0 s (at most 6 s: kept); with and without it: 25.0 s and 20.0 s, \
+                        90.0 s and 21.0 s, 26.0 s and 80.0 s";
+        assert_eq!((cost.summary().as_str(), cost.kept), (expected, Some(true)));
+        assert_eq!((rounds(&[(27.0, 20.0)]).kept, rounds(&[]).kept), (Some(false), None));
+    }
+}
