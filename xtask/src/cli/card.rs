@@ -78,6 +78,10 @@ impl CardVerify {
             (Some(host), Some(device), None) => {
                 Ok((Some(ImageArg::Built(image_source(host))), Path::new(device)))
             }
+            (Some(host), None, None) if is_bare_name(host) => bail!(
+                Usage, "no device is named: {host} is none";
+                hint: "is {host} a host? Name the device behind it: {host} /dev/…, as `cargo xtask devices` lists it"
+            ),
             (Some(device), None, None) => Ok((None, Path::new(device))),
             (_, Some(_), Some(_)) => Err(super::flash::host_and_image_error()),
             _ => bail!(
@@ -86,6 +90,11 @@ impl CardVerify {
             ),
         }
     }
+}
+
+/// Whether `word` is neither a path nor the name of a device.
+fn is_bare_name(word: &str) -> bool {
+    !word.contains('/') && !Path::new(word).exists() && !Path::new("/dev").join(word).exists()
 }
 
 #[derive(Debug, Args)]
@@ -118,9 +127,12 @@ mod tests {
         assert_eq!(parse(Some("/d"), None, None).unwrap(), "None /d");
         assert_eq!(parse(Some("h"), Some("/d"), None).unwrap(), "Some(Built(Host(HostName(\"h\")))) /d");
         assert_eq!(parse(Some("/d"), None, Some("f")).unwrap(), "Some(File(\"f\")) /d");
-        for (first, second, image) in
-            [(None, None, None), (None, None, Some("f")), (Some("h"), Some("/d"), Some("f"))]
-        {
+        for (first, second, image) in [
+            (None, None, None),
+            (None, None, Some("f")),
+            (Some("h"), Some("/d"), Some("f")),
+            (Some("h"), None, None),
+        ] {
             assert_eq!(kind(&parse(first, second, image).unwrap_err()), ExitKind::Usage);
         }
     }

@@ -28,6 +28,11 @@ fn card_commands_check_their_arguments() {
             "error: no device is named\nhint: name the device, and before it the host if the card has no receipt\n",
         ),
         (
+            &["card", "verify", "pi4"],
+            "error: no device is named: pi4 is none\nhint: is pi4 a host? Name the device behind it: pi4 /dev/…, as \
+             `cargo xtask devices` lists it\n",
+        ),
+        (
             &["card", "verify", "h", "/d", "--image", "a"],
             "error: a host and --image exclude each other\nhint: name either the host or --image FILE, then the device\n",
         ),

@@ -33,9 +33,10 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
             let source = Source::open(file)?.within(limits).with_sums(args.sums.given());
             Against::Image(examine(cx, source)?.into())
         }
-        None => image_of_receipt(cx, &disk, receipt, limits)?,
+        None => image_of_receipt(cx, &disk, receipt.clone(), limits)?,
     };
     check_size(&disk, &against)?;
+    note_other_flash(cx, &disk, receipt.as_ref(), &against);
     for used in &disk.uses {
         cx.warn(format!("{used}: writes during the comparison count as differences"));
     }
@@ -67,6 +68,14 @@ fn image_of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits:
             let hash = payload.map_or(then.hash, |payload| payload.added.hash);
             Ok(Against::Hash { size: then.size, hash })
         }
+    }
+}
+
+/// Says what the card was flashed with, where that is another image than the one to compare with.
+fn note_other_flash(cx: &Context, disk: &Disk, receipt: Option<&Flashed>, against: &Against) {
+    let Against::Image(image) = against else { return };
+    if let Some(receipt) = receipt.filter(|receipt| receipt.image.path != image.source.path) {
+        cx.note(format!("{} was {receipt}", disk.path.display()));
     }
 }
 
