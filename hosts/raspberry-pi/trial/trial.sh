@@ -7,6 +7,7 @@
 #   prepare-firmware [--dry-run]
 #                       put boot.scr and trial.env on FIRMWARE, and mark both partitions as bootable
 #   status              print what is booted, blessed, pending and on trial, as KEY=VALUE lines
+#   wait SECONDS        wait until the checks of a trial have passed, or the trial has ended
 #   mark NAME           note how far this boot has come, if it is a trial
 #   begin, deadline, health, complete, go-back REASON   what the units of a trial run
 #
@@ -44,6 +45,7 @@ main() {
         abort) lock && abort ;;
         prepare-firmware) lock && prepare_firmware "$@" ;;
         status) status ;;
+        wait) wait_for_checks "${1:-60}" ;;
         mark) mark "$1" ;;
         begin) begin ;;
         deadline) deadline ;;
@@ -164,6 +166,16 @@ status() {
     echo "boot=$boot"
     echo "firmware=$firmware"
     sed 's/^/last-/' "$state/outcome" 2>/dev/null || :
+}
+
+# wait_for_checks SECONDS: waits until the checks of a trial have passed, or the trial has ended, for so long at most.
+wait_for_checks() {
+    left=$1
+    on_trial || return 0
+    while [ -e "$state/record" ] && ! grep -qx healthy "$state/marks" 2>/dev/null && [ "$left" -gt 0 ]; do
+        sleep 1
+        left=$((left - 1))
+    done
 }
 
 mark() {

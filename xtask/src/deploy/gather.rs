@@ -14,7 +14,7 @@ use super::timings::Timings;
 use super::trial;
 use crate::bail;
 use crate::base::failure::{self, ExitKind, kind};
-use crate::base::{Context, HostName, percent_encoding, shell};
+use crate::base::{Context, HostName, shell};
 use crate::nix;
 use crate::nix::{EvalCache, emulation};
 
@@ -55,7 +55,7 @@ pub fn gather(
     require_build_support(cx, options, version, &target)?;
     warn_of_what_is_left_out(cx, &target);
     // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
-    let mux = if options.goal == Goal::Show { None } else { open_mux(cx, &target) };
+    let mux = if options.goal == Goal::Show { None } else { SshMux::of(cx, &target) };
     let FirstLook { before, closure, store, boot_answer } =
         timings.time("probe", || read_state(cx, options, &target))?;
     let DeployOptions { goal, afterwards, .. } = *options;
@@ -76,12 +76,6 @@ pub fn gather(
         lock,
     };
     check(cx, options, version, plan)
-}
-
-/// The ssh connection that all commands share until the host is changed.
-fn open_mux(cx: &Context, target: &Target) -> Option<SshMux> {
-    let name = percent_encoding::encode(target.host.as_bytes(), b"");
-    SshMux::open(&cx.launcher, &target.connection, cx.state.join("ssh").join(name))
 }
 
 /// Evaluates what `host` is to run, with `options` for Nix.

@@ -45,6 +45,7 @@ pub use trial::TrialOutcome;
 pub use trial::{Blesser, LastTrial, Trial, TrialStatus};
 pub use trial_commands::{
     abort as abort_trial, arm as arm_trial, bless as bless_trial, go_back, wait_for_boot_jobs,
+    wait_for_checks,
 };
 pub use wait::{has_rebooted, poll, reboot, restart, wait_for_reconnect, wait_until_reachable};
 pub use wait_for_activation::wait_for_activation;

@@ -1,5 +1,5 @@
-//! A shared ssh connection (`ControlMaster`) for all commands before a host is changed, so that each needs no
-//! handshake.
+//! A shared ssh connection (`ControlMaster`) for all commands before a host is changed, and for those after its reboot on
+//! trial, so that each needs no handshake.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
@@ -11,8 +11,8 @@ use super::options::BATCH_MODE;
 use super::query::PROBE_TIMEOUT;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::{Background, Bounds, Launcher};
-use crate::base::{interrupt, state};
-use crate::deploy::target::Connection;
+use crate::base::{Context, interrupt, percent_encoding, state};
+use crate::deploy::target::{Connection, Target};
 
 /// The longest path of a socket, in bytes: `sockaddr_un` has 108, and ssh temporarily appends to the path.
 const MAX_SOCKET_PATH: usize = 90;
@@ -30,6 +30,12 @@ pub struct SshMux {
 }
 
 impl SshMux {
+    /// Starts a master connection to `target` with a socket in the state folder.
+    pub fn of(cx: &Context, target: &Target) -> Option<Self> {
+        let name = percent_encoding::encode(target.host.as_bytes(), b"");
+        Self::open(&cx.launcher, &target.connection, cx.state.join("ssh").join(name))
+    }
+
     /// Starts a master connection with its socket at `socket`. It asks the user nothing, and nobody waits for it: as
     /// long as it does not exist, each ssh connects on its own.
     pub fn open(launcher: &Launcher, connection: &Connection, socket: PathBuf) -> Option<Self> {

@@ -60,6 +60,18 @@ fn run(remote: &Remote, target: &Target, words: &str) -> Result<()> {
     Err(failure!(Undecided, "`boot-trial {command}` on {} exited with {}: {text}", target.host, output.code))
 }
 
+/// Waits until the host's own checks of a trial have passed, or the trial has ended, for `limit` at most. One command waits
+/// on the host: many probes would slow down its boot. A host whose `boot-trial` cannot wait returns at once.
+///
+/// # Errors
+/// `Interrupted` if the user stops it, `Unreachable` if the link is lost.
+pub fn wait_for_checks(remote: &Remote, target: &Target, limit: Duration) -> Result<()> {
+    match run(remote, target, &format!("wait {}", limit.as_secs())) {
+        Err(error) if kind(&error) == ExitKind::Undecided => Ok(()),
+        ended => ended,
+    }
+}
+
 /// Waits until no job of the boot runs any more, for `limit` at most. Jobs of the trial itself do not count: they run
 /// until the trial ends.
 ///

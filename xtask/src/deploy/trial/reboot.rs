@@ -1,7 +1,7 @@
 //! A reboot on trial: the host tries the new system. The tool checks that system over a fresh connection, and blesses
 //! it or sends the host back.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::judge::{self, Progress, progress};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, Event};
-use crate::deploy::host::{self, Blesser, Check, Remote, State, probe};
+use crate::deploy::host::{self, Blesser, Check, Remote, SshMux, State, probe};
 use crate::deploy::options::DeployOptions;
 use crate::deploy::outcome::Outcome;
 use crate::deploy::target::Target;
@@ -17,6 +17,8 @@ use crate::deploy::verdict::{self, Verdict};
 use crate::failure;
 use crate::nix::StorePath;
 
+/// How long one command waits for the checks of the host.
+const CHECKS_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a host that went back may take to note how its trial ended.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -34,10 +36,9 @@ pub fn next_boot_is_trial(outcome: &Outcome) -> bool {
 pub fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
     let target = &outcome.plan.target;
     let Some(desired) = verdict::desired_system(target, &outcome.after) else { return Ok(()) };
-    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let attempt = Attempt {
         cx,
-        remote,
+        mux: OnceCell::new(),
         target,
         desired,
         before: &outcome.plan.before,
@@ -58,7 +59,8 @@ pub fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> R
 /// One reboot on trial.
 struct Attempt<'a> {
     cx: &'a Context,
-    remote: Remote<'a>,
+    /// The connection that the commands after the reboot share. Where it is lost, each has its own.
+    mux: OnceCell<Option<SshMux>>,
     target: &'a Target,
     /// The system that is tried.
     desired: &'a StorePath,
@@ -111,8 +113,17 @@ impl Treatment {
 }
 
 impl Attempt<'_> {
+    fn remote(&self) -> Remote<'_> {
+        self.own_connection().with_mux(self.mux.get().and_then(Option::as_ref))
+    }
+
+    /// The host without the shared connection, over which ssh does not report how a command was cut off.
+    fn own_connection(&self) -> Remote<'_> {
+        Remote::new(&self.cx.launcher, &self.target.host, &self.target.connection)
+    }
+
     fn run(&self) -> Result<Ended> {
-        match host::arm_trial(&self.remote, self.target, Blesser::Deployer) {
+        match host::arm_trial(&self.remote(), self.target, Blesser::Deployer) {
             Err(error) if kind(&error) == ExitKind::Undecided => {
                 return Ok(Ended::without_state(Verdict::NotTried, &error));
             }
@@ -123,9 +134,9 @@ impl Attempt<'_> {
             "rebooting {host}: this boot tries {}, and {host} keeps it only if it is blessed",
             self.desired
         ));
-        if let Err(error) = host::restart(&self.remote, self.target) {
+        if let Err(error) = host::restart(&self.remote(), self.target) {
             // Nobody waits for the next boot.
-            let _ = host::arm_trial(&self.remote, self.target, Blesser::Host);
+            let _ = host::arm_trial(&self.remote(), self.target, Blesser::Host);
             return Err(error);
         }
         let booted = match self.wait(&[Progress::Booting]) {
@@ -145,7 +156,7 @@ impl Attempt<'_> {
         let mut health = Vec::new();
         let mut reason = None;
         while progress(self.desired, &state.trial) == Progress::Healthy {
-            let treatment = self.bless_or_send_back(&mut health);
+            let treatment = self.bless_or_send_back(&state, &mut health);
             if matches!(treatment, Treatment::Stopped) {
                 return Ok(Ended { verdict: Verdict::Unchecked, state: Some(state), reason: None, health });
             }
@@ -171,9 +182,9 @@ impl Attempt<'_> {
         Ended { verdict, state: Some(state), reason, health }
     }
 
-    /// Reads the system over a fresh connection, runs the health checks, and blesses it or sends the host back.
-    fn bless_or_send_back(&self, health: &mut Vec<Check>) -> Treatment {
-        match self.try_to_bless(health) {
+    /// Runs the health checks, and blesses the system, which was read over a fresh connection, or sends the host back.
+    fn bless_or_send_back(&self, state: &State, health: &mut Vec<Check>) -> Treatment {
+        match self.try_to_bless(state, health) {
             Ok(treatment) => treatment,
             Err(error) if kind(&error) == ExitKind::Interrupted => Treatment::Stopped,
             Err(error) if kind(&error) == ExitKind::Unreachable => Treatment::Unreached(format!("{error:#}")),
@@ -181,26 +192,24 @@ impl Attempt<'_> {
         }
     }
 
-    fn try_to_bless(&self, health: &mut Vec<Check>) -> Result<Treatment> {
-        host::wait_for_boot_jobs(&self.remote, self.target, self.trial_time() / 2)?;
-        let state = probe(&self.remote, self.target)?;
-        if verdict::judge_after_reboot(self.target, self.before, &state) == Verdict::Mismatch {
+    fn try_to_bless(&self, state: &State, health: &mut Vec<Check>) -> Result<Treatment> {
+        if verdict::judge_after_reboot(self.target, self.before, state) == Verdict::Mismatch {
             return self.send_back("it does not run the deployed system");
         }
-        *health = host::run_checks(&self.remote, self.health)?;
+        *health = host::run_checks(&self.own_connection(), self.health)?;
         if let Some(failed) = health.iter().find(|check| check.failed()) {
             let Check { command, exit_code, .. } = failed;
             return self.send_back(&format!("the deployer's check `{command}` exited with {exit_code}"));
         }
-        host::bless_trial(&self.remote, self.target)?;
+        host::bless_trial(&self.remote(), self.target)?;
         // Waits until the boot is complete: some units start only after the blessing.
-        let _ = self.remote.try_run("systemctl is-system-running --wait");
+        let _ = self.remote().try_run("systemctl is-system-running --wait");
         Ok(Treatment::Blessed)
     }
 
     fn send_back(&self, reason: &str) -> Result<Treatment> {
         self.note(format!("{} goes back: {reason}", self.target.host));
-        host::go_back(&self.remote, self.target, reason)?;
+        host::go_back(&self.remote(), self.target, reason)?;
         Ok(Treatment::SentBack)
     }
 
@@ -210,7 +219,7 @@ impl Attempt<'_> {
     fn wait(&self, pending: &[Progress]) -> Result<State> {
         let host = &self.target.host;
         let back_since = Cell::new(None::<Instant>);
-        let probe = || probe(&self.remote, self.target).map_err(as_unreachable);
+        let probe = || self.probe(pending).map_err(as_unreachable);
         let not_ready = |now: &State| {
             if !host::has_rebooted(self.armed, now) {
                 return Some(failure!(Undecided, "{host} has not rebooted"));
@@ -226,6 +235,20 @@ impl Attempt<'_> {
             || self.note(format!("waiting for {host}, which goes back by itself if the trial fails"));
         let limit = self.boot_timeout + self.trial_time();
         host::poll(self.target, limit, notify, probe, not_ready).map_err(|error| self.with_bless_hint(error))
+    }
+
+    /// Reads the state of the host; that of a new system, once its boot is over.
+    fn probe(&self, pending: &[Progress]) -> Result<State> {
+        let now = probe(&self.remote(), self.target)?;
+        let stage = progress(self.desired, &now.trial);
+        let is_settled = !host::has_rebooted(self.armed, &now) || pending.contains(&Progress::Healthy);
+        if is_settled || !matches!(stage, Progress::Booting | Progress::Healthy) {
+            return Ok(now);
+        }
+        self.mux.get_or_init(|| SshMux::of(self.cx, self.target));
+        host::wait_for_checks(&self.remote(), self.target, self.trial_time().min(CHECKS_TIMEOUT))?;
+        host::wait_for_boot_jobs(&self.remote(), self.target, self.trial_time() / 2)?;
+        probe(&self.remote(), self.target)
     }
 
     /// How long the host waits for the blessing.
