@@ -1,21 +1,23 @@
 //! Power cuts, made offline: all that was flushed before is on the card, and a random part of the rest.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use tempfile::TempPath;
 
 use crate::guest::card::{lab, run};
 use crate::recording::Write;
 
 /// A copy of a card, on which cuts are made.
 pub struct Card {
-    pub path: PathBuf,
+    pub path: TempPath,
     pub file: File,
 }
 
 impl Card {
-    fn new(base: &Path, name: &str) -> Self {
-        let path = lab().path(name);
+    fn new(base: &Path) -> Self {
+        let path = lab().new_file();
         run("cp", &["--sparse=always", base.to_str().unwrap(), path.to_str().unwrap()]);
         let file = File::options().read(true).write(true).open(&path).unwrap();
         Self { path, file }
@@ -40,12 +42,6 @@ impl Card {
     }
 }
 
-impl Drop for Card {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 /// Pseudo-random numbers, the same in each run (xorshift64).
 struct Random(u64);
 
@@ -62,7 +58,7 @@ impl Random {
 /// half of what was not flushed lost. `look` gets the number of the write, the round, and the card as the cut leaves
 /// it.
 pub fn cut_everywhere(base: &Path, writes: &[Write], rounds: u32, mut look: impl FnMut(usize, u32, &Card)) {
-    let card = Card::new(base, "cut.img");
+    let card = Card::new(base);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut pending: Vec<&Write> = Vec::new();
     for (number, write) in writes.iter().enumerate() {

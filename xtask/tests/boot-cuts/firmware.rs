@@ -22,7 +22,7 @@ const UPDATE: &str = "
     umount /boot/firmware";
 
 fn record_update(before: &str) -> Vec<Write> {
-    record("update.log", |guest| {
+    record(|guest| {
         let output = guest.run(&format!("set -e; {before}; {UPDATE}"));
         assert_eq!(output.matches("updated ").count(), FILES.len(), "{output}");
     })

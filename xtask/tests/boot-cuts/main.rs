@@ -11,12 +11,13 @@ mod recording;
 mod uboot_view;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cut::cut_everywhere;
 use guest::Guest;
 use guest::card::{SYSTEM_1, SYSTEM_2, lab, run, saved};
 use recording::{Write, record_deploy, record_uboot_of_a_pi_3};
+use tempfile::TempPath;
 use uboot_view::{Entry, View};
 
 /// How often each cut is made with a loss.
@@ -39,13 +40,13 @@ fn count(base: &Path, writes: &[Write], rounds: u32) -> BTreeMap<Result<Entry, S
 }
 
 /// Copies of `count` cuts with a loss, spread over all writes, each with the entry that is to be started.
-fn samples(base: &Path, writes: &[Write], count: usize) -> Vec<(PathBuf, Entry)> {
+fn samples(base: &Path, writes: &[Write], count: usize) -> Vec<(TempPath, Entry)> {
     let view = View::of(&saved().card);
     let mut samples = Vec::new();
     cut_everywhere(base, writes, 1, |number, round, card| {
         let is_due = number * count / writes.len() >= samples.len();
         if round == 1 && is_due && samples.len() < count {
-            let path = lab().path(&format!("sample-{number}.img"));
+            let path = lab().new_file();
             run("cp", &["--sparse=always", card.path.to_str().unwrap(), path.to_str().unwrap()]);
             samples.push((path, view.start(card).unwrap()));
         }
@@ -83,7 +84,7 @@ fn assert_host_runs(card: &Path, entry: &Entry) {
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
 fn a_power_cut_at_any_write_of_a_deploy_needs_no_hand() {
-    let writes = record_deploy("deploy.log", ":");
+    let writes = record_deploy(":");
     assert!(writes.len() > 100, "{} writes", writes.len());
     let outcomes = count(&saved().card, &writes, ROUNDS);
     println!("{} writes: {outcomes:?}", writes.len());
@@ -108,7 +109,7 @@ fn a_power_cut_at_any_write_of_a_deploy_needs_no_hand() {
 fn a_menu_that_is_only_synced_and_renamed_is_lost_at_times() {
     let sync_and_rename = "f=$(echo /nix/store/t*-boot-trial)/menu.sh; \
         sed -i 's/^flush_journal() {/flush_journal() { sync; return/; /ln -f/d' $f; grep -c 'sync; return' $f";
-    let writes = record_deploy("rename.log", sync_and_rename);
+    let writes = record_deploy(sync_and_rename);
     let outcomes = count(&saved().card, &writes, 8);
     println!("{} writes: {outcomes:?}", writes.len());
     assert!(outcomes.keys().any(Result::is_err), "{outcomes:?}");

@@ -21,8 +21,8 @@ pub struct Write {
 
 /// Records a deploy with a reboot: the copies of kernel and initrd, the menu, the flag, the trial and its blessing, and
 /// one more menu after it. `before` changes the guest first.
-pub fn record_deploy(name: &str, before: &str) -> Vec<Write> {
-    record(name, |guest| {
+pub fn record_deploy(before: &str) -> Vec<Write> {
+    record(|guest| {
         guest.run(before);
         guest.install(OWN_KERNEL);
         guest.run("boot-trial arm deployer");
@@ -32,25 +32,21 @@ pub fn record_deploy(name: &str, before: &str) -> Vec<Write> {
 }
 
 /// Records what `act` makes the guest write.
-pub fn record(name: &str, act: impl FnOnce(&Guest)) -> Vec<Write> {
-    let record = lab().path(name);
+pub fn record(act: impl FnOnce(&Guest)) -> Vec<Write> {
+    let record = lab().new_file();
     let guest = Guest::restore_recorded(saved(), &record);
     act(&guest);
     guest.quit();
-    let writes = writes(&record);
-    fs::remove_file(record).unwrap();
-    writes
+    writes(&record)
 }
 
 /// Records U-Boot on a Pi 3 until it starts Linux. `card` has a flag, which U-Boot clears.
 pub fn record_uboot_of_a_pi_3(card: &Path) -> Vec<Write> {
-    let record = lab().path("uboot.log");
+    let record = lab().new_file();
     let guest = Guest::power_on_pi_3(card, Some(&record));
     guest.wait_for_line("append: init=", 0);
     guest.quit();
-    let writes = writes(&record);
-    fs::remove_file(record).unwrap();
-    writes
+    writes(&record)
 }
 
 /// The writes in the file `record` of QEMU's driver blklogwrites, which has the format of Linux' dm-log-writes: a block

@@ -47,12 +47,12 @@ impl View {
     /// Reads what a card made by the suite has.
     pub fn of(card: &Path) -> Self {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/trial");
-        let flag = lab().path("flag");
+        let flag = lab().new_file();
         let script = scripts.join("trial-flag.sh").display().to_string();
         run("sh", &["-c", "sh \"$0\" nixos-trial >\"$1\"", &script, flag.to_str().unwrap()]);
         Self {
             files: FILES.map(|name| read_ext4(card, &format!("/store/{}/{name}", KERNELS[0]))),
-            flag: fs::read(flag).unwrap(),
+            flag: fs::read(&flag).unwrap(),
             script: read_firmware(card, "boot.scr"),
         }
     }

@@ -23,6 +23,11 @@ impl Lab {
         self.dir.join(name)
     }
 
+    /// A new empty file, which is removed when the path is dropped.
+    pub fn new_file(&self) -> tempfile::TempPath {
+        tempfile::NamedTempFile::new_in(&self.dir).unwrap().into_temp_path()
+    }
+
     /// The private key that may log in as root.
     pub fn key(&self) -> PathBuf {
         self.path("user")

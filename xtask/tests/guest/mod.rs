@@ -85,7 +85,7 @@ impl Guest {
     }
 
     fn start(card: &Path, emulator: impl FnOnce(&Path, u16) -> Command) -> Self {
-        let copy = tempfile::NamedTempFile::new_in(lab().path("")).unwrap().into_temp_path();
+        let copy = lab().new_file();
         run("cp", &["--sparse=always", card.to_str().unwrap(), copy.to_str().unwrap()]);
         let socket = tempfile::tempdir().unwrap();
         let qmp = socket.path().join("qmp");
