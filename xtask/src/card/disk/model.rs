@@ -217,7 +217,7 @@ impl Disk {
     /// The partitions of the disk in one line: `FIRMWARE (vfat), NIXOS_SD (ext4)`.
     pub fn content(&self) -> String {
         let parts = self.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
-        if parts.is_empty() { "nothing that is known".to_owned() } else { parts.join(", ") }
+        if parts.is_empty() { "no known partitions".to_owned() } else { parts.join(", ") }
     }
 }
 

@@ -8,22 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::samples::median;
 use crate::bail;
 use crate::base::{Context, Event, interrupt};
-use crate::dev::suites::Requirement;
+use crate::dev::suites::{GUEST, Requirement};
 
 /// The variable with the number of rounds.
 pub const ROUNDS: &str = "XTASK_ROUNDS";
 
 /// How much longer a reboot on trial may take, in seconds.
 const AT_MOST: f64 = 6.0;
-
-const REQUIREMENTS: &[Requirement] = &[
-    Requirement::Nix,
-    Requirement::DeployRs,
-    Requirement::ImageTools,
-    Requirement::Programs,
-    Requirement::Guest,
-    Requirement::Qemu,
-];
 
 /// The seconds from the reboot to the verdict in one round.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -68,7 +59,8 @@ impl TrialCost {
 /// # Errors
 /// `Refused` for a missing requirement; a deploy that fails; and Ctrl-C.
 pub fn trial_cost(cx: &Context, rounds: NonZero<u32>) -> Result<TrialCost> {
-    let missing = REQUIREMENTS.iter().filter_map(|it| it.missing(cx)).collect::<Vec<_>>();
+    let requirements = [&[Requirement::Nix, Requirement::DeployRs], GUEST].concat();
+    let missing = requirements.iter().filter_map(|it| it.missing(cx)).collect::<Vec<_>>();
     if !missing.is_empty() {
         bail!(Refused, "measuring a trial {}", missing.join("; "); hint: "`cargo xtask test trial` installs programs");
     }

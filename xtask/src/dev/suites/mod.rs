@@ -112,7 +112,7 @@ const ALL: &[Suite] = &[
 ];
 
 /// The requirements of a guest in QEMU.
-const GUEST: &[Requirement] =
+pub const GUEST: &[Requirement] =
     &[Requirement::ImageTools, Requirement::Programs, Requirement::Guest, Requirement::Qemu];
 
 /// The suite of the property tests of `unit`, which run for minutes.

@@ -17,6 +17,10 @@ ln -sfn /run var/run
 mountpoint -q run || mount -t tmpfs -o mode=755 none run
 ln -sfn "$system" run/booted-system
 ln -sfn "$system" run/current-system
-[ ! -e /nix/persist ] || # The scripts that NixOS runs before systemd, where the system has some.
-if [ -e "$system/activate" ]; then "$system/activate"; else cp /nix/persist/etc/machine-id etc/machine-id; fi
+# The scripts that NixOS runs before systemd, where the system has some. The stock layout has no /nix/persist.
+if [ -e "$system/activate" ]; then
+    "$system/activate"
+elif [ -e /nix/persist ]; then
+    cp /nix/persist/etc/machine-id etc/machine-id
+fi
 exec /usr/lib/systemd/systemd
