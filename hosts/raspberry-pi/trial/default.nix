@@ -35,6 +35,7 @@ let
       cp ${./flag.sh} "$out/flag.sh"
       cp ${./install.sh} "$out/install.sh"
       cp ${./trial.sh} "$out/trial.sh"
+      cp ${./wait.sh} "$out/wait.sh"
       sh ${./boot-script.sh} ${./boot.cmd} >"$out/boot.scr"
       sh ${./trial-flag.sh} nixos-trial >"$out/trial.env"
       head -c 512 /dev/zero >"$out/no-trial.env"
@@ -72,8 +73,7 @@ let
     mkdir -p "$out/etc/systemd/system"
     for unit in ${./units}/*; do
       substitute "$unit" "$out/etc/systemd/system/$(basename "$unit")" \
-        --subst-var-by boot-trial ${lib.getExe boot-trial} \
-        --subst-var-by systemctl ${config.systemd.package}/bin/systemctl
+        --subst-var-by boot-trial ${lib.getExe boot-trial}
     done
   '';
 in

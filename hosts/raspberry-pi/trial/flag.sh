@@ -27,12 +27,14 @@ size() { { wc -c <"$1" || echo 0; } 2>/dev/null; }
 bootable() {
     device=$(stat -c %d "$1")
     sys=$(readlink -f "/sys/dev/block/$((device >> 8 & 4095)):$((device & 255 | device >> 12 & 1048320))")
-    number=$(cat "$sys/partition" 2>/dev/null) || return 1
-    disk=/dev/$(basename "${sys%/*}")
-    [ "$number" -le 4 ] && [ "$(mbr_byte $((430 + 16 * number)))" = 128 ]
+    [ -e "$sys/partition" ] && read -r number <"$sys/partition" || return 1
+    disk=${sys%/*}
+    disk=/dev/${disk##*/}
+    [ "$number" -le 4 ] && [ $(($(mbr_byte $((430 + 16 * number))))) = 128 ]
 }
 
-mbr_byte() { od -A n -t u1 -j "$1" -N 1 "$disk" | tr -d ' '; }
+# Prints a byte of $disk, after spaces.
+mbr_byte() { od -A n -t u1 -j "$1" -N 1 "$disk"; }
 
 # Whether the flag is set, so that the next boot is a trial.
 is_armed() { mounted && cmp -s "$lib/trial.env" "$firmware/trial.env"; }
@@ -74,7 +76,7 @@ put_on_firmware() {
 make_bootable() {
     [ -n "$number" ] && [ "$number" -le 4 ] || die "$1 is on no primary partition of a disk"
     # The MBR of a disk with a GPT describes no partition.
-    [ "$(mbr_byte 450)" != 238 ] || die "$disk has a GPT; a trial needs an MBR"
+    [ $(($(mbr_byte 450))) != 238 ] || die "$disk has a GPT; a trial needs an MBR"
     if [ -n "$dry" ]; then
         say "would mark partition $number of $disk as bootable"
         return

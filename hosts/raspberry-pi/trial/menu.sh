@@ -29,18 +29,30 @@ publish_menu() {
 
 # default_label [MENU]: prints the label of the entry that starts by default.
 default_label() {
-    awk '$1 == "DEFAULT" { print $2; exit }' "${1:-$menu}"
+    while read -r word label _; do
+        [ "$word" != DEFAULT ] || { echo "$label" && return; }
+    done <"${1:-$menu}"
 }
 
 # system_of LABEL [MENU]: prints the system that the entry LABEL starts; nothing if there is no such entry.
 system_of() {
-    awk -v label="$1" '
-        $1 == "LABEL" { here = $2 == label }
-        here && $1 == "APPEND" {
-            for (i = 2; i <= NF; i++) if ($i ~ /^init=\/.*\/init$/) { print substr($i, 6, length($i) - 10); exit }
-        }
-    ' "${2:-$menu}"
+    here=
+    while read -r word rest; do
+        case $word in
+            LABEL) here=$rest ;;
+            APPEND) [ "$here" != "$1" ] || ! system_in "$rest" || return 0 ;;
+        esac
+    done <"${2:-$menu}"
 }
+
+# system_in PARAMETERS: prints the system that the parameters of a kernel start; fails if there is none.
+system_in() (
+    set -f
+    for parameter in $1; do
+        case $parameter in init=/*/init) parameter=${parameter%/init} && echo "${parameter#init=}" && exit ;; esac
+    done
+    exit 1
+)
 
 # body_of LABEL MENU: prints the lines of the entry LABEL without its label and its title: kernel, initrd, parameters,
 # device trees.

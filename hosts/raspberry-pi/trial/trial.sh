@@ -7,7 +7,7 @@
 #   prepare-firmware [--dry-run]
 #                       put boot.scr and trial.env on FIRMWARE, and mark both partitions as bootable
 #   status              print what is booted, blessed, pending and on trial, as KEY=VALUE lines
-#   wait SECONDS        wait until the checks of a trial have passed, or the trial has ended
+#   wait SECONDS        wait until the checks of a trial have passed and the boot is over, or the trial has ended
 #   mark NAME           note how far this boot has come, if it is a trial
 #   begin, deadline, health, complete, go-back REASON   what the units of a trial run
 #
@@ -28,16 +28,20 @@
 set -eu
 menu=$boot/extlinux/extlinux.conf
 state=$boot/trial
+# Exists in a boot that is a trial, until the trial ends. Without it units start nothing: each program costs a slow Pi
+# its time.
+trial_boot=/run/boot-trial
 trial_label=nixos-trial
 . "$lib/fat.sh"
 . "$lib/menu.sh"
 . "$lib/flag.sh"
 . "$lib/install.sh"
+. "$lib/wait.sh"
 
 main() {
     command=${1:-}
     [ $# -eq 0 ] || shift
-    mkdir -p "$state"
+    [ -d "$state" ] || mkdir -p "$state"
     case $command in
         install) lock && install_menu "$1" ;;
         arm) lock && arm "$(pending)" "${1:-$by}" ;;
@@ -62,12 +66,21 @@ say() { echo "trial: $*"; }
 die() { echo "boot-trial: $*" >&2; exit 1; }
 
 # The system that this boot started, by the parameters of the kernel.
-booted() { tr ' ' '\n' </proc/cmdline | sed -n 's,^init=\(.*\)/init$,\1,p' | head -n 1; }
+booted() {
+    read -r parameters </proc/cmdline || :
+    system_in "$parameters" || :
+}
 blessed() { [ ! -e "$menu" ] || system_of "$(default_label)"; }
 boot_id() { cat /proc/sys/kernel/random/boot_id; }
+uptime_in_seconds() { sed 's/[. ].*//' /proc/uptime; }
 
 # field NAME FILE: the value of a line NAME=VALUE; nothing where there is none.
-field() { [ ! -e "$state/$2" ] || sed -n "s/^$1=//p" "$state/$2" | head -n 1; }
+field() {
+    [ -e "$state/$2" ] || return 0
+    while IFS= read -r line; do
+        case $line in "$1="*) echo "${line#*=}" && return ;; esac
+    done <"$state/$2"
+}
 pending() { field system record; }
 was_blessed() { [ -e "$state/blessed" ] && grep -qxF "$1" "$state/blessed"; }
 on_trial() { [ -n "$(pending)" ] && [ "$(pending)" = "$(booted)" ] && [ "$(booted)" != "$(blessed)" ]; }
@@ -97,24 +110,25 @@ arm() {
 # Makes the booted system DEFAULT.
 bless() {
     system=$(booted)
-    if [ "$system" != "$(blessed)" ]; then
+    old=$(blessed)
+    if [ "$system" != "$old" ]; then
         on_trial || die "$system is not on trial, so it cannot be blessed"
         body=$(body_of "$trial_label" "$menu")
         without_entry "$trial_label" <"$menu" | with_body "$(default_label)" "$body" >"$menu.new"
         [ "$(system_of "$(default_label "$menu.new")" "$menu.new")" = "$system" ] || die "the new boot menu is wrong"
-        # The system that was flashed is in no list yet.
-        remember "$(blessed)"
         publish_menu "$menu.new"
     fi
-    remember "$system"
+    # The system that was flashed is not in the list before its first successor is.
+    remember ${old:+"$old"} "$system"
     keep_from_garbage blessed "$system"
     [ "$(pending)" != "$system" ] || conclude blessed ""
     say "$system is blessed"
 }
 
-# remember SYSTEM: lists SYSTEM as blessed once, so that it needs no other trial.
+# remember SYSTEM…: lists each SYSTEM as blessed once, so that it needs no other trial.
 remember() {
-    was_blessed "$1" || { cat "$state/blessed" 2>/dev/null || :; echo "$1"; } | tail -n 50 | put blessed
+    added=$(for name; do was_blessed "$name" || echo "$name"; done | uniq)
+    [ -z "$added" ] || { cat "$state/blessed" 2>/dev/null || :; echo "$added"; } | tail -n 50 | put blessed
 }
 
 # Clears the flag, so that the pending system is not tried, and removes its entry from the menu.
@@ -142,7 +156,7 @@ conclude() {
         echo "reason=$2"
         echo "marks=$(marks)"
     } | put outcome
-    rm -f "$state/record" "$state/marks" "$state/reason" "$gcroots/boot-trial"
+    rm -f "$state/record" "$state/marks" "$state/reason" "$gcroots/boot-trial" "$trial_boot"
     sync "$state"
 }
 
@@ -168,23 +182,14 @@ status() {
     sed 's/^/last-/' "$state/outcome" 2>/dev/null || :
 }
 
-# wait_for_checks SECONDS: waits until the checks of a trial have passed, or the trial has ended, for so long at most.
-wait_for_checks() {
-    left=$1
-    on_trial || return 0
-    while [ -e "$state/record" ] && ! grep -qx healthy "$state/marks" 2>/dev/null && [ "$left" -gt 0 ]; do
-        sleep 1
-        left=$((left - 1))
-    done
-}
-
 mark() {
-    ! on_trial || { echo "$1" >>"$state/marks" && sync "$state/marks"; }
+    [ ! -e "$trial_boot" ] || { echo "$1" >>"$state/marks" && sync "$state/marks"; }
 }
 
 # Runs early in each boot, and notes that the boot is a trial.
 begin() {
     on_trial || return 0
+    : >"$trial_boot"
     say "$(booted) is on trial; $(field by record) has to bless it within $within s"
     mark begun
 }
@@ -209,7 +214,7 @@ review() {
 # Goes back if nobody has blessed the system in time. The time counts from the start of the kernel.
 deadline() {
     on_trial || return 0
-    up=$(sed 's/[. ].*//' /proc/uptime)
+    up=$(uptime_in_seconds)
     [ "$up" -ge "$within" ] || sleep $((within - up))
     ! on_trial || go_back "not blessed within $within s"
 }
@@ -225,7 +230,7 @@ health() {
         "$check" || go_back "the check ${check##*/} failed"
     done
     mark healthy
-    while [ "$(field by record)" = deployer ] && on_trial; do sleep 3; done
+    while grep -qx by=deployer "$state/record" 2>/dev/null; do sleep 0.5; done
 }
 
 # Runs once boot-complete.target is reached, when all checks of the host have passed: blesses the system.

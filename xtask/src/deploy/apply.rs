@@ -174,11 +174,10 @@ fn reboot_without_trial(cx: &Context, options: &DeployOptions, outcome: &mut Out
     let target = &outcome.plan.target;
     let before = &outcome.after;
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let probe = || probe(&remote, target);
     let mut timings = std::mem::take(&mut outcome.plan.timings);
     let limit = options.boot_timeout();
     let reporter = cx.reporter.as_ref();
-    let state = timings.time("reboot", || host::reboot(&remote, target, before, limit, reporter, probe));
+    let state = timings.time("reboot", || host::reboot(&remote, target, before, limit, reporter));
     outcome.plan.timings = timings;
     match state {
         Err(error) if kind(&error) == ExitKind::Unreachable => {

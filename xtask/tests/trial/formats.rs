@@ -1,4 +1,4 @@
-//! The files of a trial that U-Boot reads, and the edits of the boot menu, without a guest.
+//! The files of a trial that U-Boot reads, the edits of the boot menu, and the waiting for checks, without a guest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -129,4 +129,22 @@ fn an_entry_gets_the_body_of_another() {
     assert!(blessed.contains(expected), "{blessed}");
     assert_eq!(menu(&blessed, "system_of \"$(default_label)\""), "/nix/store/b-system\n");
     assert_eq!(blessed.matches("LINUX").count(), 2);
+}
+
+/// Jobs that wait do not count: they wait for a running one.
+#[test]
+fn a_boot_is_over_when_only_jobs_of_the_trial_run() {
+    for (jobs, uptime, expected) in [
+        ("", 10, false),
+        ("12 boot-trial-health.service start running\n13 boot-complete.target start waiting\n", 10, false),
+        ("12 boot-trial-health.service start running\n14 octoprint.service start running\n", 10, true),
+        ("14 octoprint.service start running\n", 300, false),
+        ("No jobs running.\n", 10, false),
+    ] {
+        let script = format!(
+            "within=600; uptime_in_seconds() {{ echo {uptime}; }}; systemctl() {{ printf '{jobs}'; }}; . ./wait.sh; \
+             if is_booting; then echo true; else echo false; fi"
+        );
+        assert_eq!(sh(&["-c", &script]), format!("{expected}\n").as_bytes(), "{jobs}");
+    }
 }

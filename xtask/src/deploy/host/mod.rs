@@ -44,8 +44,8 @@ pub use store::RemoteStore;
 pub use trial::TrialOutcome;
 pub use trial::{Blesser, LastTrial, Trial, TrialStatus};
 pub use trial_commands::{
-    abort as abort_trial, arm as arm_trial, bless as bless_trial, go_back, wait_for_boot_jobs,
-    wait_for_checks,
+    abort as abort_trial, arm as arm_trial, bless as bless_trial, bless_and_probe, go_back,
+    probe_after_checks,
 };
 pub use wait::{has_rebooted, poll, reboot, restart, wait_for_reconnect, wait_until_reachable};
 pub use wait_for_activation::wait_for_activation;

@@ -1,5 +1,7 @@
 //! Probing the host: reading its state in one round trip.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::boot_changes;
@@ -9,6 +11,9 @@ use super::state::{State, UNCONFIRMED, UNITS_UNKNOWN};
 use super::workdir::Workdir;
 use crate::base::shell;
 use crate::deploy::target::Target;
+
+/// How long a host may take to start all units of a boot, and to report its state.
+pub const BOOT_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// The `pgrep` pattern for an activation of deploy-rs. The bracket keeps it from matching the shell that runs
 /// `pgrep`.
@@ -36,6 +41,19 @@ pub fn probe_after_deploy(
             query.add("removed", &workdir.remove_empty());
         }
     })
+}
+
+/// Reads the state of `target` once its boot is over, with all units that it starts.
+pub fn probe_after_boot(remote: &Remote, target: &Target) -> Result<State> {
+    let mut query = Query::new("waiting for the end of the boot")?;
+    add_wait_for_boot(&mut query);
+    add_queries(&mut query, target);
+    Ok(State::read(&remote.query(&query, BOOT_TIMEOUT)?))
+}
+
+/// Lets the commands of `query` that follow wait for the end of the boot.
+pub fn add_wait_for_boot(query: &mut Query) {
+    query.add("end-of-boot", "systemctl is-system-running --wait");
 }
 
 /// Reads the state, with the additional commands of `more`.

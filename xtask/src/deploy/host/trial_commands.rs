@@ -5,9 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::excerpt::tail;
+use super::probe::{BOOT_TIMEOUT, add_queries, add_wait_for_boot, root_prefix};
+use super::query::{PROBE_TIMEOUT, Query};
 use super::ssh::Remote;
+use super::state::State;
 use super::trial::Blesser;
-use super::wait::poll;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::shell;
 use crate::deploy::target::Target;
@@ -16,8 +18,9 @@ use crate::failure;
 /// The longest reason that is passed to a host, in characters.
 const MAX_REASON: usize = 200;
 
-/// The prefix of the trial's own units, which run until the trial ends.
-const UNIT_PREFIX: &str = "boot-trial-";
+/// The part of an answer that says whether the host blessed its system: what `boot-trial` printed, and [`YES`] at its end.
+const BLESSING: &str = "blessing";
+const YES: &str = "yes";
 
 /// Lets the next boot try the pending system, which `by` blesses.
 pub fn arm(remote: &Remote, target: &Target, by: Blesser) -> Result<()> {
@@ -31,6 +34,36 @@ pub fn arm(remote: &Remote, target: &Target, by: Blesser) -> Result<()> {
 /// Makes the booted system the default of the boot menu.
 pub fn bless(remote: &Remote, target: &Target) -> Result<()> {
     run(remote, target, "bless")
+}
+
+/// Makes the booted system the default of the boot menu, waits for the end of the boot, as some units start only after the
+/// blessing, and reads the state of the host. All over one connection.
+///
+/// # Errors
+/// `Undecided` if the host does not bless its system; `Interrupted`; `Unreachable` if the link is lost.
+pub fn bless_and_probe(remote: &Remote, target: &Target) -> Result<State> {
+    let mut query = Query::new("blessing the system on trial")?;
+    query.add(BLESSING, &format!("{}boot-trial bless 2>&1 && echo {YES}", root_prefix(target)));
+    add_wait_for_boot(&mut query);
+    add_queries(&mut query, target);
+    let answer = remote.query(&query, BOOT_TIMEOUT)?;
+    if answer.lines(BLESSING).last() != Some(YES) {
+        let text = answer.lines(BLESSING).collect::<Vec<_>>().join("\n");
+        return Err(failure!(Undecided, "{} did not bless its system: {}", target.host, tail(&text)));
+    }
+    Ok(State::read(&answer))
+}
+
+/// Waits on the host until its own checks of a trial have passed and the boot is over, or the trial has ended, for `limit`
+/// at most; then reads the state. All over one connection. A host that is not on trial answers at once.
+///
+/// # Errors
+/// `Interrupted`; `Unreachable` if the link is lost.
+pub fn probe_after_checks(remote: &Remote, target: &Target, limit: Duration) -> Result<State> {
+    let mut query = Query::new("waiting for the checks of the host")?;
+    query.add("checks", &format!("{}boot-trial wait {}", root_prefix(target), limit.as_secs()));
+    add_queries(&mut query, target);
+    Ok(State::read(&remote.query(&query, limit + PROBE_TIMEOUT)?))
 }
 
 /// Lets the next boot start the blessed system, and not the pending one.
@@ -58,56 +91,4 @@ fn run(remote: &Remote, target: &Target, words: &str) -> Result<()> {
     let command = words.split(' ').next().unwrap_or_default();
     let text = tail(&output.stderr);
     Err(failure!(Undecided, "`boot-trial {command}` on {} exited with {}: {text}", target.host, output.code))
-}
-
-/// Waits until the host's own checks of a trial have passed, or the trial has ended, for `limit` at most. One command waits
-/// on the host: many probes would slow down its boot. A host whose `boot-trial` cannot wait returns at once.
-///
-/// # Errors
-/// `Interrupted` if the user stops it, `Unreachable` if the link is lost.
-pub fn wait_for_checks(remote: &Remote, target: &Target, limit: Duration) -> Result<()> {
-    match run(remote, target, &format!("wait {}", limit.as_secs())) {
-        Err(error) if kind(&error) == ExitKind::Undecided => Ok(()),
-        ended => ended,
-    }
-}
-
-/// Waits until no job of the boot runs any more, for `limit` at most. Jobs of the trial itself do not count: they run
-/// until the trial ends.
-///
-/// # Errors
-/// `Interrupted` if the user stops it.
-pub fn wait_for_boot_jobs(remote: &Remote, target: &Target, limit: Duration) -> Result<()> {
-    let jobs = || remote.try_run("systemctl list-jobs --no-legend --plain").map(|output| output.stdout);
-    let not_ready = |jobs: &String| has_running_job(jobs).then(|| failure!(Undecided, "jobs are running"));
-    match poll(target, limit, || {}, jobs, not_ready) {
-        Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Whether one of `jobs`, the output of `systemctl list-jobs`, is running and not of the trial itself. Jobs that wait
-/// do not count: they wait for a running one.
-fn has_running_job(jobs: &str) -> bool {
-    jobs.lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .any(|words| matches!(words[..], [_, unit, _, "running"] if !unit.starts_with(UNIT_PREFIX)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jobs_of_a_boot() {
-        for (jobs, expected) in [
-            ("", false),
-            ("12 boot-trial-health.service start running\n13 boot-complete.target start waiting\n", false),
-            ("12 boot-trial-health.service start running\n14 octoprint.service start running\n", true),
-            ("No jobs running.\n", false),
-        ] {
-            assert_eq!(has_running_job(jobs), expected, "{jobs}");
-        }
-        crate::base::fuzz::check_text(&["12 boot-trial-health.service start running\n"], has_running_job);
-    }
 }

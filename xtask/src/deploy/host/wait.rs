@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::excerpt::tail;
+use super::probe::{probe, probe_after_boot};
 use super::ssh::Remote;
 use super::state::State;
 use crate::base::failure::{ExitKind, kind};
@@ -60,17 +61,14 @@ pub fn reboot(
     before: &State,
     limit: Duration,
     reporter: &dyn Reporter,
-    probe: impl Fn() -> Result<State>,
 ) -> Result<State> {
     let host = &target.host;
     reporter.report(&Event::note(format!("rebooting {host}")));
     restart(remote, target)?;
     let not_rebooted =
         |now: &State| (!has_rebooted(before, now)).then(|| failure!(Undecided, "{host} has not rebooted"));
-    poll(target, limit, || {}, &probe, not_rebooted)?;
-    // Waits for the end of the boot, with all units that it starts.
-    let _ = remote.try_run("systemctl is-system-running --wait");
-    probe()
+    poll(target, limit, || {}, || probe(remote, target), not_rebooted)?;
+    probe_after_boot(remote, target)
 }
 
 /// Tells the host to reboot.

@@ -1,7 +1,7 @@
 //! A reboot on trial: the host tries the new system. The tool checks that system over a fresh connection, and blesses
 //! it or sends the host back.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::judge::{self, Progress, progress};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, Event};
-use crate::deploy::host::{self, Blesser, Check, Remote, SshMux, State, probe};
+use crate::deploy::host::{self, Blesser, Check, Remote, State, probe};
 use crate::deploy::options::DeployOptions;
 use crate::deploy::outcome::Outcome;
 use crate::deploy::target::Target;
@@ -38,7 +38,6 @@ pub fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> R
     let Some(desired) = verdict::desired_system(target, &outcome.after) else { return Ok(()) };
     let attempt = Attempt {
         cx,
-        mux: OnceCell::new(),
         target,
         desired,
         before: &outcome.plan.before,
@@ -59,8 +58,6 @@ pub fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> R
 /// One reboot on trial.
 struct Attempt<'a> {
     cx: &'a Context,
-    /// The connection that the commands after the reboot share. Where it is lost, each has its own.
-    mux: OnceCell<Option<SshMux>>,
     target: &'a Target,
     /// The system that is tried.
     desired: &'a StorePath,
@@ -83,7 +80,8 @@ struct Ended {
 
 /// What the tool did with a system on trial.
 enum Treatment {
-    Blessed,
+    /// The state is that after the blessing.
+    Blessed(Box<State>),
     /// The tool told the host to go back.
     SentBack,
     /// The user stopped the health checks.
@@ -107,18 +105,13 @@ impl Treatment {
     fn reason(self) -> Option<String> {
         match self {
             Self::Unreached(reason) | Self::Failed(reason) => Some(reason),
-            Self::Blessed | Self::SentBack | Self::Stopped => None,
+            Self::Blessed(_) | Self::SentBack | Self::Stopped => None,
         }
     }
 }
 
 impl Attempt<'_> {
     fn remote(&self) -> Remote<'_> {
-        self.own_connection().with_mux(self.mux.get().and_then(Option::as_ref))
-    }
-
-    /// The host without the shared connection, over which ssh does not report how a command was cut off.
-    fn own_connection(&self) -> Remote<'_> {
         Remote::new(&self.cx.launcher, &self.target.host, &self.target.connection)
     }
 
@@ -157,8 +150,17 @@ impl Attempt<'_> {
         let mut reason = None;
         while progress(self.desired, &state.trial) == Progress::Healthy {
             let treatment = self.bless_or_send_back(&state, &mut health);
-            if matches!(treatment, Treatment::Stopped) {
-                return Ok(Ended { verdict: Verdict::Unchecked, state: Some(state), reason: None, health });
+            match treatment {
+                Treatment::Stopped => {
+                    return Ok(Ended {
+                        verdict: Verdict::Unchecked,
+                        state: Some(state),
+                        reason: None,
+                        health,
+                    });
+                }
+                Treatment::Blessed(state) => return Ok(self.judged(*state, None, health)),
+                _ => {}
             }
             state = match self.wait(treatment.pending()) {
                 Err(error) if kind(&error) == ExitKind::Unreachable => {
@@ -196,15 +198,12 @@ impl Attempt<'_> {
         if verdict::judge_after_reboot(self.target, self.before, state) == Verdict::Mismatch {
             return self.send_back("it does not run the deployed system");
         }
-        *health = host::run_checks(&self.own_connection(), self.health)?;
+        *health = host::run_checks(&self.remote(), self.health)?;
         if let Some(failed) = health.iter().find(|check| check.failed()) {
             let Check { command, exit_code, .. } = failed;
             return self.send_back(&format!("the deployer's check `{command}` exited with {exit_code}"));
         }
-        host::bless_trial(&self.remote(), self.target)?;
-        // Waits until the boot is complete: some units start only after the blessing.
-        let _ = self.remote().try_run("systemctl is-system-running --wait");
-        Ok(Treatment::Blessed)
+        host::bless_and_probe(&self.remote(), self.target).map(|state| Treatment::Blessed(Box::new(state)))
     }
 
     fn send_back(&self, reason: &str) -> Result<Treatment> {
@@ -237,18 +236,12 @@ impl Attempt<'_> {
         host::poll(self.target, limit, notify, probe, not_ready).map_err(|error| self.with_bless_hint(error))
     }
 
-    /// Reads the state of the host; that of a new system, once its boot is over.
+    /// Reads the state of the host; that of a system on trial, once its boot is over.
     fn probe(&self, pending: &[Progress]) -> Result<State> {
-        let now = probe(&self.remote(), self.target)?;
-        let stage = progress(self.desired, &now.trial);
-        let is_settled = !host::has_rebooted(self.armed, &now) || pending.contains(&Progress::Healthy);
-        if is_settled || !matches!(stage, Progress::Booting | Progress::Healthy) {
-            return Ok(now);
+        if pending.contains(&Progress::Healthy) {
+            return probe(&self.remote(), self.target);
         }
-        self.mux.get_or_init(|| SshMux::of(self.cx, self.target));
-        host::wait_for_checks(&self.remote(), self.target, self.trial_time().min(CHECKS_TIMEOUT))?;
-        host::wait_for_boot_jobs(&self.remote(), self.target, self.trial_time() / 2)?;
-        probe(&self.remote(), self.target)
+        host::probe_after_checks(&self.remote(), self.target, self.trial_time().min(CHECKS_TIMEOUT))
     }
 
     /// How long the host waits for the blessing.

@@ -23,7 +23,7 @@ macro_rules! trial_file {
 }
 
 /// The scripts of the hosts for trials.
-const TRIAL_FILES: [(&str, &str); 8] = [
+const TRIAL_FILES: &[(&str, &str)] = &[
     trial_file!("boot.cmd"),
     trial_file!("boot-script.sh"),
     trial_file!("fat.sh"),
@@ -32,10 +32,11 @@ const TRIAL_FILES: [(&str, &str); 8] = [
     trial_file!("menu.sh"),
     trial_file!("trial.sh"),
     trial_file!("trial-flag.sh"),
+    trial_file!("wait.sh"),
 ];
 
 /// The programs of a host with trials. No power cut is to be survived there.
-const TRIAL_PROGRAMS: [(&str, &str); 5] = [
+const TRIAL_PROGRAMS: &[(&str, &str)] = &[
     ("boot-trial", include_str!("fixture/boot-trial.sh")),
     ("fsfreeze", "#!/bin/sh\n"),
     ("menu-writer", include_str!("fixture/menu-writer.sh")),

@@ -24,11 +24,13 @@ head -c 512 /dev/zero >"$to/no-trial.env"
 fill "$here/menu-writer.sh" >"$to/bin/menu-writer"
 cat >"$to/bin/boot-trial" <<END
 #!/bin/sh
-export PATH=/usr/bin:/usr/sbin boot=/nix/boot firmware=/boot/firmware by=self
-within=\$(tr " " "\\n" </proc/cmdline | sed -n s/^within=//p)
-export within=\${within:-600}
-checks=\$(tr " " "\\n" </proc/cmdline | sed -n "s,^init=\(.*\)/init\$,\1/checks,p")
-export checks
+export PATH=/usr/bin:/usr/sbin boot=/nix/boot firmware=/boot/firmware by=self within=600
+for word in \$(cat /proc/cmdline); do
+    case \$word in
+        within=*) within=\${word#within=} ;;
+        init=*) export checks=\${word%/init}/checks && checks=\${checks#init=} ;;
+    esac
+done
 export menu_writer="$trial/bin/menu-writer -g 4 -t 1" single_menu_writer="$trial/bin/menu-writer -g 0 -t 1"
 export lib=$trial gcroots=/nix/var/nix/gcroots
 exec sh $trial/trial.sh "\$@"
