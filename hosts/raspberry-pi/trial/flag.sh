@@ -30,11 +30,11 @@ bootable() {
     [ -e "$sys/partition" ] && read -r number <"$sys/partition" || return 1
     disk=${sys%/*}
     disk=/dev/${disk##*/}
-    [ "$number" -le 4 ] && [ $(($(mbr_byte $((430 + 16 * number))))) = 128 ]
+    [ "$number" -le 4 ] && [ "$(mbr_byte $((430 + 16 * number)))" = 128 ]
 }
 
-# Prints a byte of $disk, after spaces.
-mbr_byte() { od -A n -t u1 -j "$1" -N 1 "$disk"; }
+# Prints a byte of $disk as a number; an empty line if it cannot be read. The unquoted words drop the spaces of `od`.
+mbr_byte() { echo $(od -A n -t u1 -j "$1" -N 1 "$disk" 2>/dev/null); }
 
 # Whether the flag is set, so that the next boot is a trial.
 is_armed() { mounted && cmp -s "$lib/trial.env" "$firmware/trial.env"; }
@@ -76,7 +76,7 @@ put_on_firmware() {
 make_bootable() {
     [ -n "$number" ] && [ "$number" -le 4 ] || die "$1 is on no primary partition of a disk"
     # The MBR of a disk with a GPT describes no partition.
-    [ $(($(mbr_byte 450))) != 238 ] || die "$disk has a GPT; a trial needs an MBR"
+    [ "$(mbr_byte 450)" != 238 ] || die "$disk has a GPT; a trial needs an MBR"
     if [ -n "$dry" ]; then
         say "would mark partition $number of $disk as bootable"
         return

@@ -197,7 +197,12 @@ begin() {
 # Runs in a boot that is no trial: concludes the trial before it. While the flag is set, no boot has tried the system.
 review() {
     [ -n "$(pending)" ] && [ "$(field armed-in record)" != "$(boot_id)" ] && mounted || return 0
-    if is_armed; then
+    if [ "$(pending)" = "$(blessed)" ]; then
+        # A power cut came after the menu of the blessing.
+        remember "$(pending)"
+        conclude blessed ""
+        return 0
+    elif is_armed; then
         say "U-Boot has not tried $(pending): boot.scr did not run"
         return 0
     elif ! cmp -s "$lib/no-trial.env" "$firmware/trial.env"; then

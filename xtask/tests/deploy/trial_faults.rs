@@ -2,6 +2,7 @@
 //! itself meanwhile, and a later command goes on from there.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use crate::fixture::Fixture;
@@ -116,6 +117,28 @@ fn ctrl_c_leaves_a_trial_that_ends_by_itself() {
     fixture.deploy(&["--reboot"]).assert_code(0);
     assert_boots(&fixture, "new", "new");
     assert_nothing_left(&fixture);
+}
+
+/// The boot of a system that is not blessed does not end, so the tool must not wait for its end.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_blessing_that_the_host_refuses_is_told_at_once() {
+    let fixture = with_trials();
+    let bin = fixture.machine.path("bin");
+    let wrap = |program: &str, case: &str| {
+        fs::rename(bin.join(program), bin.join(format!("real-{program}"))).expect("renaming");
+        let text = format!("#!/bin/sh\ncase $1 in {case} ;; esac\nexec /mnt/bin/real-{program} \"$@\"\n");
+        fs::write(bin.join(program), text).expect("writing");
+        fs::set_permissions(bin.join(program), fs::Permissions::from_mode(0o755))
+            .expect("making it executable");
+    };
+    wrap("boot-trial", "bless) echo 'boot-trial: the card is read-only' >&2; exit 1");
+    wrap("systemctl", "is-system-running) exec sleep 1000");
+    let result = json(&fixture, &["deploy", "target", "--reboot"]);
+    assert_eq!(result["verdict"], "not_blessed", "{result:#}");
+    let reason = "target did not bless its system: boot-trial: the card is read-only";
+    assert_eq!(result["reason"], reason, "{result:#}");
+    assert_boots(&fixture, "new", "old");
 }
 
 /// The new system hangs before sshd, and nothing on the host ends that.

@@ -93,6 +93,20 @@ fn a_good_system_is_blessed_after_its_reboot() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_power_cut_after_the_menu_of_a_blessing_is_no_rollback() {
+    let fixture = with_trials();
+    fixture.deploy(&["--reboot"]).assert_code(0);
+    let status = fixture.machine.inside(
+        "cd /nix/boot/trial; rm outcome blessed
+         printf 'system=%s\\nby=deployer\\narmed-in=before\\n' $(readlink -f /run/booted-system) >record
+         /mnt/bin/boot-trial health; /mnt/bin/boot-trial status | grep -e ^last-outcome -e ^pending; wc -l <blessed",
+    );
+    assert_eq!(status, "pending=\nlast-outcome=blessed\n1");
+    assert_boots(&fixture, "new", "new");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_system_that_does_not_boot_is_rolled_back_across_the_reboot() {
     let fixture = with_trials();
     fs::write(fixture.machine.path("trial/fault"), ":").expect("writing");

@@ -14,6 +14,8 @@ use crate::deploy::target::Target;
 
 /// How long a host may take to start all units of a boot, and to report its state.
 pub const BOOT_TIMEOUT: Duration = Duration::from_secs(900);
+/// The command that ends with the boot.
+pub const WAIT_FOR_BOOT: &str = "systemctl is-system-running --wait";
 
 /// The `pgrep` pattern for an activation of deploy-rs. The bracket keeps it from matching the shell that runs
 /// `pgrep`.
@@ -46,14 +48,9 @@ pub fn probe_after_deploy(
 /// Reads the state of `target` once its boot is over, with all units that it starts.
 pub fn probe_after_boot(remote: &Remote, target: &Target) -> Result<State> {
     let mut query = Query::new("waiting for the end of the boot")?;
-    add_wait_for_boot(&mut query);
+    query.add("end-of-boot", WAIT_FOR_BOOT);
     add_queries(&mut query, target);
     Ok(State::read(&remote.query(&query, BOOT_TIMEOUT)?))
-}
-
-/// Lets the commands of `query` that follow wait for the end of the boot.
-pub fn add_wait_for_boot(query: &mut Query) {
-    query.add("end-of-boot", "systemctl is-system-running --wait");
 }
 
 /// Reads the state, with the additional commands of `more`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::excerpt::tail;
-use super::probe::{BOOT_TIMEOUT, add_queries, add_wait_for_boot, root_prefix};
+use super::probe::{BOOT_TIMEOUT, WAIT_FOR_BOOT, add_queries, root_prefix};
 use super::query::{PROBE_TIMEOUT, Query};
 use super::ssh::Remote;
 use super::state::State;
@@ -18,9 +18,10 @@ use crate::failure;
 /// The longest reason that is passed to a host, in characters.
 const MAX_REASON: usize = 200;
 
-/// The part of an answer that says whether the host blessed its system: what `boot-trial` printed, and [`YES`] at its end.
+/// The part of an answer that says whether the host blessed its system: what `boot-trial` printed, and [`DONE`] at its
+/// end.
 const BLESSING: &str = "blessing";
-const YES: &str = "yes";
+const DONE: &str = "done";
 
 /// Lets the next boot try the pending system, which `by` blesses.
 pub fn arm(remote: &Remote, target: &Target, by: Blesser) -> Result<()> {
@@ -43,11 +44,12 @@ pub fn bless(remote: &Remote, target: &Target) -> Result<()> {
 /// `Undecided` if the host does not bless its system; `Interrupted`; `Unreachable` if the link is lost.
 pub fn bless_and_probe(remote: &Remote, target: &Target) -> Result<State> {
     let mut query = Query::new("blessing the system on trial")?;
-    query.add(BLESSING, &format!("{}boot-trial bless 2>&1 && echo {YES}", root_prefix(target)));
-    add_wait_for_boot(&mut query);
+    // The boot of a system that is not blessed never ends.
+    let bless = format!("{}boot-trial bless 2>&1 && echo {DONE}", root_prefix(target));
+    query.add(BLESSING, &format!("{bless} && {WAIT_FOR_BOOT} >/dev/null"));
     add_queries(&mut query, target);
     let answer = remote.query(&query, BOOT_TIMEOUT)?;
-    if answer.lines(BLESSING).last() != Some(YES) {
+    if answer.lines(BLESSING).last() != Some(DONE) {
         let text = answer.lines(BLESSING).collect::<Vec<_>>().join("\n");
         return Err(failure!(Undecided, "{} did not bless its system: {}", target.host, tail(&text)));
     }
