@@ -32,7 +32,7 @@ pub use cli::Cli;
 pub fn usage_error(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
     if !error.use_stderr() {
-        if base::program::is_alias() {
+        if base::program::is_cargo_alias() {
             error.exit();
         }
         return if ui::help(error) { ExitCode::SUCCESS } else { ExitCode::FAILURE };

@@ -60,7 +60,7 @@ fn has_port(hostname: &str) -> bool {
 
 impl Address {
     /// The options of deploy-rs for this address.
-    pub fn options(&self) -> Vec<String> {
+    pub fn deploy_rs_options(&self) -> Vec<String> {
         let user = self.user.as_ref().map(|user| ["--ssh-user".to_owned(), user.clone()]);
         let hostname = ["--hostname".to_owned(), self.hostname.clone()];
         hostname.into_iter().chain(user.into_iter().flatten()).collect()
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn fuzz() {
         crate::base::fuzz::check_text(&["root@stinky.lan", "pi@[fe80::1]"], |text| {
-            text.parse::<Address>().map(|address| address.options())
+            text.parse::<Address>().map(|address| address.deploy_rs_options())
         });
     }
 }

@@ -25,12 +25,12 @@ impl Context {
     /// The same context for one of several hosts: its events name the host.
     #[must_use]
     pub fn for_host(&self, host: &HostName) -> Self {
-        self.reporting_to(Arc::new(HostReporter { host: host.to_owned(), reporter: self.reporter.clone() }))
+        self.with_reporter(Arc::new(HostReporter { host: host.to_owned(), reporter: self.reporter.clone() }))
     }
 
     /// The same context with another reporter.
     #[must_use]
-    pub fn reporting_to(&self, reporter: Arc<dyn Reporter>) -> Self {
+    pub fn with_reporter(&self, reporter: Arc<dyn Reporter>) -> Self {
         Self {
             flake: self.flake.clone(),
             state: self.state.clone(),
@@ -47,7 +47,7 @@ impl Context {
 
     /// Reports a plan, whose lines all begin at the left edge: [`Plain`](crate::base::Plain) keeps each foreign value
     /// on its line.
-    pub fn plan(&self, plan: &impl Display) {
+    pub fn show_plan(&self, plan: &impl Display) {
         let text = plan.to_string();
         if self.json {
             return self.note(text);

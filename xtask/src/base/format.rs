@@ -59,7 +59,7 @@ impl Format {
     }
 
     /// The command that decompresses a file to stdout; `None` for a file that is not compressed.
-    pub fn decompress(self) -> Option<&'static str> {
+    pub fn decompress_command(self) -> Option<&'static str> {
         match self {
             Self::Raw => None,
             Self::Zstd => Some("zstd -dc"),

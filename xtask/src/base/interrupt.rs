@@ -39,7 +39,7 @@ fn stop_signals() -> impl Iterator<Item = i32> {
 }
 
 /// Sets `flag` too as soon as a stop request arrives.
-pub fn set_on_request(flag: &Arc<AtomicBool>) -> Result<()> {
+pub fn set_flag_on_stop(flag: &Arc<AtomicBool>) -> Result<()> {
     let set = stop_signals().try_for_each(|signal| flag::register(signal, flag.clone()).map(drop));
     set.map_err(|error| anyhow!("watching for Ctrl-C: {error}"))
 }
@@ -73,7 +73,7 @@ pub fn guard() -> Result<SignalGuard> {
 
 impl SignalGuard {
     /// Whether the user has asked to stop.
-    pub fn requested(&self) -> bool {
+    pub fn is_stop_requested(&self) -> bool {
         self.0.requested.load(Ordering::SeqCst)
     }
 
@@ -82,7 +82,7 @@ impl SignalGuard {
     /// # Errors
     /// [`ExitKind::Interrupted`].
     pub fn check(&self) -> Result<()> {
-        if self.requested() { Err(ExitKind::Interrupted.error("stopped")) } else { Ok(()) }
+        if self.is_stop_requested() { Err(ExitKind::Interrupted.error("stopped")) } else { Ok(()) }
     }
 }
 

@@ -35,7 +35,7 @@ impl Lock {
                 Err(Errno::WOULDBLOCK | Errno::INTR) => {}
                 Err(error) => return Err(error).with_context(|| format!("locking {}", path.display())),
             }
-            if signals.requested() {
+            if signals.is_stop_requested() {
                 bail!(Interrupted, "stopped while waiting for {other}; nothing was changed");
             }
             if !is_noted {

@@ -16,7 +16,7 @@ pub fn file(name: &str) -> Result<File> {
 }
 
 /// A file in memory that holds `content`, with mode 0600, as ssh requires.
-pub fn holding(name: &str, content: &[u8]) -> Result<File> {
+pub fn file_with(name: &str, content: &[u8]) -> Result<File> {
     let mut file = file(name)?;
     file.write_all(content).context("writing a file in memory")?;
     file.set_permissions(Permissions::from_mode(0o600)).context("closing a file in memory to others")?;
@@ -24,7 +24,7 @@ pub fn holding(name: &str, content: &[u8]) -> Result<File> {
 }
 
 /// A second descriptor of `file`, which children inherit.
-pub fn inherited(file: &File) -> std::io::Result<File> {
+pub fn inheritable(file: &File) -> std::io::Result<File> {
     let file = file.try_clone()?;
     fcntl_setfd(&file, FdFlags::empty())?;
     Ok(file)

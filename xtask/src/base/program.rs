@@ -20,11 +20,11 @@ fn name() -> &'static str {
 }
 
 /// Whether the user calls the program by the name that texts have.
-pub fn is_alias() -> bool {
+pub fn is_cargo_alias() -> bool {
     name() == ALIAS
 }
 
 /// `text` with the name that the user calls.
 pub fn as_called(text: String) -> String {
-    if is_alias() { text } else { text.replace(ALIAS, name()) }
+    if is_cargo_alias() { text } else { text.replace(ALIAS, name()) }
 }

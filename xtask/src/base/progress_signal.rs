@@ -10,14 +10,14 @@ use signal_hook::iterator::Signals;
 
 static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// Begins to record requests, which [`take`] returns. From now on SIGUSR1 does not end the process.
+/// Begins to record requests, which [`take_request`] returns. From now on SIGUSR1 does not end the process.
 pub fn watch() -> Result<()> {
     let watching = flag::register(SIGUSR1, REQUESTED.clone()).map(drop);
     watching.map_err(|error| anyhow!("watching for SIGUSR1: {error}"))
 }
 
 /// Whether there was a request since the last call.
-pub fn take() -> bool {
+pub fn take_request() -> bool {
     REQUESTED.swap(false, Ordering::Relaxed)
 }
 

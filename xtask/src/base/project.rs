@@ -43,7 +43,7 @@ pub fn state_dir(flake: &FlakeRef) -> PathBuf {
         || flake.folder().filter(|folder| holds_state(flake, folder)).map(|folder| folder.join(STATE));
     named.or_else(beside).unwrap_or_else(|| {
         let states = user_folder("XDG_STATE_HOME", ".local/state").join(PROGRAM);
-        states.join(percent_encoding::encode(flake.place().as_bytes(), b""))
+        states.join(percent_encoding::encode(flake.without_version().as_bytes(), b""))
     })
 }
 

@@ -11,7 +11,7 @@ const MAX_SECONDS: u64 = 7 * 24 * 3600;
 pub struct TimeLimit(Duration);
 
 impl TimeLimit {
-    pub const fn minutes(minutes: u64) -> Self {
+    pub const fn from_minutes(minutes: u64) -> Self {
         Self(Duration::from_secs(minutes * 60))
     }
 

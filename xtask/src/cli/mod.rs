@@ -240,6 +240,6 @@ pub struct Hosts {
 impl Hosts {
     /// One host in a loop must not keep all others waiting for long.
     fn eval_timeout(&self) -> Option<TimeLimit> {
-        self.nix.eval.eval_timeout.or_else(|| self.evaluate.then(|| TimeLimit::minutes(5)))
+        self.nix.eval.eval_timeout.or_else(|| self.evaluate.then(|| TimeLimit::from_minutes(5)))
     }
 }

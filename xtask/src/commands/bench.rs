@@ -24,7 +24,7 @@ fn flash(cx: &Context, args: &BenchFlash) -> Result<()> {
     let mode = args.mode.map(|mode| mode.to_string());
     let plan = Plan { cases: bench::select(&args.only), rounds: args.rounds, mode };
     bench::require(cx, &plan.cases)?;
-    cx.plan(&plan);
+    cx.show_plan(&plan);
     let measured = plan.run(cx)?;
     show(cx, &plan, &measured)
 }

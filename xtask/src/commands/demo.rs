@@ -43,7 +43,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(&host))?;
     let payload = payload_setup.plan(cx, &flake, &image, None)?;
     let plan = plan(&card, image, payload)?;
-    cx.plan(&plan);
+    cx.show_plan(&plan);
     let signals = interrupt::guard()?;
     let receipt = receipt::begin_flash(cx, Some((&host, &flake)), &plan);
     let report = receipt.record(cx, |cx| worker::run(cx, &plan))?;

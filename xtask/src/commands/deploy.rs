@@ -40,7 +40,7 @@ fn options(args: &Deploy) -> Result<DeployOptions> {
         health: args.health.clone(),
         keep_firmware: args.keep_firmware,
         overrides: Overrides::parse_with(&args.deploy_args, args.to.as_ref())?,
-        extra: args.to.iter().flat_map(Address::options).chain(args.deploy_args.clone()).collect(),
+        extra: args.to.iter().flat_map(Address::deploy_rs_options).chain(args.deploy_args.clone()).collect(),
     })
 }
 

@@ -104,7 +104,7 @@ fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<
 /// Shows `plan` and asks for confirmation. Returns the plan with the current mounts of the card: desktops mount a card
 /// that was just inserted.
 fn confirmed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<Plan> {
-    cx.plan(&plan);
+    cx.show_plan(&plan);
     let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk);
     if let Some(warning) = image::host_key_warning(&plan.shared_host_keys()) {
         cx.reporter.report(&warning);

@@ -16,12 +16,12 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
     let folder = KeyFolder::new(&cx.state, &of.host, of.identity_dir.as_deref())?;
     if matches!(args.what, IdentityCommand::Make(_)) {
         // Makes git ignore it, where it is beside the flake.
-        state::private_folder(&cx.state)?;
+        state::create_private_folder(&cx.state)?;
         identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
         folder.choose(&cx.launcher, KeyChoice::Keep)?;
     }
-    let key = folder.public(&cx.launcher)?.ok_or_else(|| no_key_error(of, &folder))?;
-    let pending = folder.pending(&cx.launcher)?;
+    let key = folder.public_key(&cx.launcher)?.ok_or_else(|| no_key_error(of, &folder))?;
+    let pending = folder.pending_key(&cx.launcher)?;
     show(
         cx,
         &Shown {
@@ -30,7 +30,7 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
             age: key.age_recipient()?,
             public: key.line(),
             folder: folder.path().to_owned(),
-            known_hosts: identity::known(&cx.state, &of.host)?,
+            known_hosts: identity::known_hosts_with(&cx.state, &of.host)?,
             pending: pending.map(|key| key.fingerprint()),
         },
     )

@@ -76,7 +76,7 @@ impl PayloadSetup {
         match &self.host {
             Some((folder, KeyChoice::Keep | KeyChoice::New)) => {
                 // Makes git ignore it, where it is beside the flake.
-                state::private_folder(&cx.state)?;
+                state::create_private_folder(&cx.state)?;
                 identity::keep_out_of_stores(&cx.launcher, folder, flake)
             }
             _ => Ok(()),
@@ -146,7 +146,8 @@ impl PayloadSetup {
         let Some((folder, _)) = self.host.as_ref().filter(|_| !self.is_identity_named) else {
             return Ok(false);
         };
-        let has_key = folder.public(&cx.launcher)?.is_some() || folder.pending(&cx.launcher)?.is_some();
+        let has_key =
+            folder.public_key(&cx.launcher)?.is_some() || folder.pending_key(&cx.launcher)?.is_some();
         Ok(!has_key && self.files.is_none())
     }
 
@@ -171,7 +172,7 @@ impl PayloadSetup {
             return;
         }
         let host = folder.host();
-        match folder.pending(&cx.launcher) {
+        match folder.pending_key(&cx.launcher) {
             Ok(None) => {}
             Ok(Some(key)) => cx.warn(format!(
                                 "a newer key of {host} is pending, {}: an unfinished flash may have put it on a card; pass --identity new to \
@@ -186,7 +187,7 @@ impl PayloadSetup {
     /// Warns where Nix copies the files to its store; they need not be secret.
     fn warn_of_stores(&self, cx: &Context, flake: &FlakeRef) -> Result<()> {
         let Some((dir, _)) = &self.files else { return Ok(()) };
-        if identity::goes_to_stores(&cx.launcher, dir, flake)? {
+        if identity::is_copied_to_store(&cx.launcher, dir, flake)? {
             let dir = dir.display();
             cx.warn(format!("Nix copies {dir} with the flake to its store, where every user can read it"));
         }
@@ -214,7 +215,7 @@ impl PayloadSetup {
             }
             (None, Some((folder, KeyChoice::None))) => {
                 let host = folder.host();
-                let removed = folder.forget().map_err(|error| {
+                let removed = folder.remove_known_host().map_err(|error| {
                     let hint = format!("remove the line of {host} from {}", folder.known_hosts().display());
                     let text =
                         format!("the card is verified, but known_hosts still has another key: {error:#}");

@@ -16,7 +16,7 @@ impl HostLock {
     /// `Interrupted` if the user stops the wait.
     pub fn take(cx: &Context, host: &HostName) -> Result<Self> {
         let folder = cx.state.join("locks");
-        state::private_folder(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        state::create_private_folder(&folder).with_context(|| format!("creating {}", folder.display()))?;
         let path = folder.join(format!("deploy-{}", percent_encoding::encode(host.as_bytes(), b"")));
         Lock::take(&path, &format!("another deploy to {host}"), cx.reporter.as_ref()).map(Self)
     }

@@ -14,7 +14,7 @@ use crate::base::{CopiedFiles, FlakeRef, git};
 /// # Errors
 /// `Refused` for such a folder.
 pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &FlakeRef) -> Result<()> {
-    if !goes_to_stores(launcher, folder.path(), flake)? {
+    if !is_copied_to_store(launcher, folder.path(), flake)? {
         return Ok(());
     }
     bail!(
@@ -26,7 +26,7 @@ pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &Flake
 }
 
 /// Whether Nix copies the folder `dir` with the `flake`.
-pub fn goes_to_stores(launcher: &Launcher, dir: &Path, flake: &FlakeRef) -> Result<bool> {
+pub fn is_copied_to_store(launcher: &Launcher, dir: &Path, flake: &FlakeRef) -> Result<bool> {
     let dir = resolve(&std::path::absolute(dir).with_context(|| format!("finding {}", dir.display()))?);
     is_copied(flake, &dir, |git| is_ignored(launcher, git, &dir))
 }

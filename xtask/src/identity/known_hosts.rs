@@ -40,7 +40,7 @@ impl KnownHosts {
     pub fn set(&self, host: &str, key: Option<&str>) -> Result<bool> {
         let context = || format!("writing {}", self.path.display());
         let folder = self.path.parent().unwrap_or(Path::new("/"));
-        state::private_folder(folder).with_context(context)?;
+        state::create_private_folder(folder).with_context(context)?;
         // Two flashes may end at once.
         let _lock = Lock::take_within(&folder.join(LOCK), LOCK_TIMEOUT).with_context(context)?;
         let old = self.read()?;

@@ -13,11 +13,11 @@ mod payload;
 mod secret;
 
 pub use access::close_all;
-pub use copied_folders::{goes_to_stores, keep_out_of_stores};
+pub use copied_folders::{is_copied_to_store, keep_out_of_stores};
 pub use extra_files::{Owners, read as read_files};
 pub use folder::{HostKey, KeyChoice, KeyFolder};
 pub use moved::move_key;
-pub use payload::{EntryKind, Identity, Owner, Payload, PayloadEntry, PayloadRoot};
+pub use payload::{EntryKind, Identity, Owner, Payload, PayloadEntry, PayloadRoot, Usage};
 pub use secret::Secret;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub fn folder(state: &Path) -> PathBuf {
 ///
 /// # Errors
 /// Where the file cannot be read.
-pub fn known(state: &Path, host: &HostName) -> Result<Option<PathBuf>> {
+pub fn known_hosts_with(state: &Path, host: &HostName) -> Result<Option<PathBuf>> {
     let file = KnownHosts::of(&folder(state));
     Ok(file.key_of(host)?.map(|_| file.path))
 }

@@ -27,7 +27,7 @@ pub fn move_key(from: &Path, to: &Path, host: &HostName) -> Result<bool> {
     if !source.is_dir() || target.exists() {
         return Ok(false);
     }
-    state::private_folder(&new)?;
+    state::create_private_folder(&new)?;
     rename_or_copy(&source, &target).map_err(|error| {
         failure!(
             Io, "the key of {host} cannot be moved from {} to {}: {error:#}", source.display(), target.display();

@@ -99,7 +99,7 @@ impl EvalCache {
     }
 
     fn store(&self, file: &Path, evaluated: &Evaluated) -> Result<()> {
-        state::private_folder(&self.folder)?;
+        state::create_private_folder(&self.folder)?;
         state::write(file, &serde_json::to_vec(evaluated)?)?;
         let mut entries = fs::read_dir(&self.folder)?
             .flatten()

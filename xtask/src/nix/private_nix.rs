@@ -9,7 +9,7 @@ use crate::base::{git, state};
 /// The launcher for all further commands. `PATH` begins with the project's own programs, such as deploy-rs, if they are
 /// installed, and with the project's own Nix, unless another Nix on `PATH` is recent enough.
 pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
-    let launcher = git::hardened(launcher);
+    let launcher = git::harden(launcher);
     // Nothing runs from a folder that other users can write to.
     if state::check_folder(tools).is_err() {
         return launcher;

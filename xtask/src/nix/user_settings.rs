@@ -126,7 +126,7 @@ mod tests {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, text).unwrap();
         }
-        let launcher = Launcher::clean("/")
+        let launcher = Launcher::with_clean_env("/")
             .with_env("NIX_CONF_DIR", dir.path().join("etc"))
             .with_env("HOME", dir.path().join("home"))
             .with_env("XDG_CONFIG_DIRS", dir.path().join("xdg"));

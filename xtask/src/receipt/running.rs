@@ -36,7 +36,7 @@ impl RunningFlash {
     /// Runs `write`, which writes the card, and records in the receipt how it failed, if it does.
     pub fn record<T>(&self, cx: &Context, write: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
         let recorder = Arc::new(ProgressRecorder { reporter: cx.reporter.clone(), end: Mutex::default() });
-        write(&cx.reporting_to(recorder.clone())).inspect_err(|error| {
+        write(&cx.with_reporter(recorder.clone())).inspect_err(|error| {
             let end = recorder.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
             self.record_failure(cx, end, error);
         })

@@ -44,7 +44,7 @@ fn first() -> u32 {
 /// Several processes may write at once.
 pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
     let doing = || format!("writing a receipt to {}", folder.display());
-    state::private_folder(folder).with_context(doing)?;
+    state::create_private_folder(folder).with_context(doing)?;
     let text = text(receipt).with_context(doing)?;
     let name = receipt.name();
     let last = names(folder).with_context(doing)?.into_iter().map(|(sequence, _)| sequence).max();

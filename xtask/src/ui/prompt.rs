@@ -87,7 +87,7 @@ fn is_answered(signals: &SignalGuard) -> std::io::Result<bool> {
     let stdin = std::io::stdin();
     // A signal just before `poll` does not end the wait, so each wait is short.
     let tick = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-    while !signals.requested() {
+    while !signals.is_stop_requested() {
         match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&tick)) {
             Ok(0) | Err(Errno::INTR) => {}
             Ok(_) => return Ok(true),

@@ -71,7 +71,7 @@ impl FlakeRef {
     }
 
     /// The reference without branch, commit and query, so that all versions of a flake share one state folder.
-    pub fn place(&self) -> &str {
+    pub fn without_version(&self) -> &str {
         let place = self.reference.split('?').next().unwrap_or_default();
         let is_forge = ["github:", "gitlab:", "sourcehut:"].iter().any(|scheme| place.starts_with(scheme));
         // The third part of a reference to a forge is a branch or a commit.
@@ -84,7 +84,7 @@ impl FlakeRef {
         let Ok(other) = Self::parse(other) else { return false };
         match (self.folder(), other.folder()) {
             (Some(own), Some(other)) => own == other,
-            (None, None) => self.place() == other.place(),
+            (None, None) => self.without_version() == other.without_version(),
             _ => false,
         }
     }

@@ -151,7 +151,7 @@ fn places_without_versions() {
         ("git+ssh://git@host/a/b/c?ref=main", "git+ssh://git@host/a/b/c"),
         ("cluster/main", "cluster/main"),
     ] {
-        assert_eq!(parse(text).place(), place);
+        assert_eq!(parse(text).without_version(), place);
     }
 }
 

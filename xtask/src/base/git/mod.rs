@@ -90,7 +90,7 @@ const INHERITED: &[(&str, &str)] = &[("core.fsmonitor", "false"), ("core.hooksPa
 
 /// A launcher under whose children git runs no hook and no file system monitor. The settings follow those that are
 /// already in the environment.
-pub fn hardened(launcher: Launcher) -> Launcher {
+pub fn harden(launcher: Launcher) -> Launcher {
     let count =
         launcher.env("GIT_CONFIG_COUNT").and_then(|count| count.to_str()?.parse().ok()).unwrap_or(0_usize);
     let launcher = launcher.with_env("GIT_CONFIG_COUNT", (count + INHERITED.len()).to_string());
@@ -230,7 +230,7 @@ mod tests {
         let launcher = Launcher::new(hostile.path("whole"));
         let own = launcher.with_env("GIT_CONFIG_COUNT", "1");
         let own = own.with_env("GIT_CONFIG_KEY_0", "a.b").with_env("GIT_CONFIG_VALUE_0", "kept");
-        let hardened = hardened(own);
+        let hardened = harden(own);
         let _ = hostile.take_canary();
         hardened.read("git", &["ls-files", "-v", "--recurse-submodules"]).unwrap();
         assert!(!hostile.take_canary());

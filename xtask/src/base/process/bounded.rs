@@ -31,7 +31,7 @@ impl Launcher {
     ///
     /// # Errors
     /// `ExitKind::Verification` for a child that exceeds its bounds.
-    pub fn bounded<S: AsRef<OsStr>>(
+    pub fn run_bounded<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
@@ -45,12 +45,12 @@ impl Launcher {
         Ok(Output { code, stdout, stderr })
     }
 
-    /// Like [`Self::bounded`], for a program that writes a log to `/dev/stdin`, where nothing else can write: returns
+    /// Like [`Self::run_bounded`], for a program that writes a log to `/dev/stdin`, where nothing else can write: returns
     /// the log beside the output. The program must not read its stdin.
     ///
     /// # Errors
-    /// As [`Self::bounded`]; the log has the limit of stdout and stderr.
-    pub fn bounded_with_log<S: AsRef<OsStr>>(
+    /// As [`Self::run_bounded`]; the log has the limit of stdout and stderr.
+    pub fn run_bounded_with_log<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
@@ -150,7 +150,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds { output: 1 << 20, time: Duration::from_secs(60) };
 
     fn run_script(script: &str, bounds: Bounds, check: &dyn Fn() -> Result<()>) -> Result<Output> {
-        Launcher::new("/").bounded("sh", &["-c", script], bounds, check)
+        Launcher::new("/").run_bounded("sh", &["-c", script], bounds, check)
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
     fn a_child_with_a_log() {
         let script = "echo log >>/dev/stdin; echo out; echo err >&2; exit 3";
         let launcher = Launcher::new("/");
-        let (output, log) = launcher.bounded_with_log("sh", &["-c", script], BOUNDS, &|| Ok(())).unwrap();
+        let (output, log) = launcher.run_bounded_with_log("sh", &["-c", script], BOUNDS, &|| Ok(())).unwrap();
         assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (3, "out\n", "err\n"));
         assert_eq!(log, "log\n");
     }

@@ -14,7 +14,7 @@ pub(super) struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { forbids_builds: false, limit: TimeLimit::minutes(10) }
+        Self { forbids_builds: false, limit: TimeLimit::from_minutes(10) }
     }
 }
 

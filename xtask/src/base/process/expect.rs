@@ -63,13 +63,13 @@ impl Launcher {
         let mut on_wait = |partial: &[u8]| {
             let mut dialogue = dialogue.borrow_mut();
             dialogue.receive(Received::Partial(&String::from_utf8_lossy(partial)));
-            dialogue.interrupt_if_due(&child, signals.requested(), deadline);
+            dialogue.interrupt_if_due(&child, signals.is_stop_requested(), deadline);
         };
         let mut on_line = |line: &str| dialogue.borrow_mut().receive(Received::Line(line));
         let read = for_each_line(&lines, MAX_LINE, &mut on_wait, &mut on_line);
         read.with_context(|| format!("reading the output of {program}"))?;
         let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
-        if signals.requested() {
+        if signals.is_stop_requested() {
             bail!(Interrupted, "{program} was stopped");
         }
         Ok(dialogue.into_inner().end.unwrap_or(DialogueEnd::Exited(Output::from(raw).code)))

@@ -16,6 +16,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketType, recvmsg, sendmsg, sockopt,
 };
 
+use super::User;
 use crate::bail;
 use crate::base::Bytes;
 
@@ -42,7 +43,7 @@ pub fn send(socket: &UnixStream, line: &str, files: &[BorrowedFd]) -> std::io::R
 }
 
 /// Fails where `socket` is not a Unix stream socket.
-pub fn check(socket: BorrowedFd) -> Result<()> {
+pub fn require_socket(socket: BorrowedFd) -> Result<()> {
     let is_stream = sockopt::socket_domain(socket) == Ok(AddressFamily::UNIX)
         && sockopt::socket_type(socket) == Ok(SocketType::STREAM);
     if is_stream {
@@ -60,7 +61,7 @@ pub fn check(socket: BorrowedFd) -> Result<()> {
 /// `Usage` for no line within `timeout`, for a longer line, and for more than [`MAX_FILES`] files. Files that come
 /// after the first byte are not received: the kernel closes them.
 pub fn receive(socket: BorrowedFd, limit: usize, timeout: Duration) -> Result<(Vec<u8>, Vec<File>)> {
-    check(socket)?;
+    require_socket(socket)?;
     let deadline = Instant::now() + timeout;
     wait(socket, deadline, timeout)?;
     let (mut line, files) = receive_first(socket)?;
@@ -125,10 +126,10 @@ fn wait(socket: BorrowedFd, deadline: Instant, timeout: Duration) -> Result<()> 
     }
 }
 
-/// The user id and the group id of the process that made `socket`, as recorded by the kernel.
-pub fn peer(socket: BorrowedFd) -> Result<(u32, u32)> {
+/// The user and the group of the process that made `socket`, as recorded by the kernel.
+pub fn peer(socket: BorrowedFd) -> Result<User> {
     let peer = sockopt::socket_peercred(socket.as_fd()).context("identifying the sender of the job")?;
-    Ok((peer.uid.as_raw(), peer.gid.as_raw()))
+    Ok(User { user: peer.uid.as_raw(), group: peer.gid.as_raw() })
 }
 
 #[cfg(test)]
@@ -160,7 +161,7 @@ mod tests {
         let texts = files.iter().map(|file| std::io::read_to_string(file).unwrap()).collect::<Vec<_>>();
         assert_eq!(texts, ["first", "second"]);
         let own = rustix::process::geteuid().as_raw();
-        assert_eq!(peer(other.as_fd()).unwrap().0, own);
+        assert_eq!(peer(other.as_fd()).unwrap().user, own);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub fn measure(name: &str, command: &duct::Expression) -> Result<Measured> {
     // The processes have ended, but are not yet reaped: `/proc` still has their CPU times.
     let each = child.pids().into_iter().map(cpu_seconds).collect::<Result<Vec<_>>>();
     let raw = child.into_output().with_context(|| format!("waiting for {name}"))?;
-    if signals.requested() {
+    if signals.is_stop_requested() {
         bail!(Interrupted, "{name} was stopped");
     }
     let peak_bytes = peak?;

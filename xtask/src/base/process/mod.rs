@@ -36,7 +36,7 @@ pub use delegate::User;
 pub use evaluation::TimedOut;
 pub use expect::{DialogueEnd, Received, Reply};
 pub use measure::{Cost, Measured};
-pub use output::{Ended, Output};
+pub use output::{ExchangeEnd, Output};
 
 /// The limits of a short command.
 const SHORT: Bounds = Bounds { output: 64 << 20, time: Duration::from_secs(3600) };
@@ -69,7 +69,7 @@ impl Launcher {
     }
 
     /// A launcher whose children get nothing of the environment of this process.
-    pub fn clean(dir: impl Into<PathBuf>) -> Self {
+    pub fn with_clean_env(dir: impl Into<PathBuf>) -> Self {
         Self { clean: true, ..Self::new(dir) }
     }
 
@@ -116,7 +116,7 @@ impl Launcher {
     /// Runs a short command, for at most an hour and 64 MiB of output. Its stdin is empty. Returns its whole stdout and
     /// stderr. An exit code other than 0 is not an error here.
     pub fn capture<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<Output> {
-        self.bounded(program, args, SHORT, &|| Ok(()))
+        self.run_bounded(program, args, SHORT, &|| Ok(()))
     }
 
     /// Runs a short command whose output is not foreign, and returns its stdout. Its stdin is empty. An exit code other
@@ -236,21 +236,21 @@ impl Launcher {
         input: &str,
         files: &[BorrowedFd],
         mut on_line: impl FnMut(&str),
-    ) -> Result<Ended> {
+    ) -> Result<ExchangeEnd> {
         let signals = interrupt::guard()?;
         let (stdin, feed) = UnixStream::pair().context("making a socket")?;
         let (lines, sink) = std::io::pipe().context("making a pipe")?;
         let command = self.duct(program, args).stdin_file(stdin).stdout_file(sink);
         let child = command.start().with_context(|| format!("running {program}"))?;
         drop(command);
-        let stop = || drop(signals.requested().then(|| feed.shutdown(Shutdown::Both)));
+        let stop = || drop(signals.is_stop_requested().then(|| feed.shutdown(Shutdown::Both)));
         delegate::feeding(&feed, input, files, || {
             stream::for_each_line(&lines, MAX_MESSAGE, &mut |_: &[u8]| stop(), &mut on_line)
                 .and_then(|()| delegate::wait(&child, stop))
         })
         .with_context(|| format!("exchanging messages with {program}"))?;
         let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
-        Ok(Ended { code: Output::from(raw).code, stopped: signals.requested() })
+        Ok(ExchangeEnd { code: Output::from(raw).code, stopped: signals.is_stop_requested() })
     }
 
     fn duct<S: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, args: &[S]) -> duct::Expression {

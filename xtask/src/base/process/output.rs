@@ -12,7 +12,7 @@ pub struct Output {
 
 /// How the child of [`super::Launcher::exchange`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct ExchangeEnd {
     /// As in [`Output`].
     pub code: i32,
     /// Whether the user asked this process to stop meanwhile.

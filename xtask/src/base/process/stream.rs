@@ -39,7 +39,7 @@ pub fn follow(
     read.with_context(|| format!("reading the output of {program}"))?;
     let was_late = stop.was_late;
     let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
-    if signals.requested() {
+    if signals.is_stop_requested() {
         bail!(Interrupted, "{program} was stopped");
     }
     let output = Output::from(raw);
@@ -85,7 +85,7 @@ impl<'a> StopForwarder<'a> {
             OnStop::Ask => None,
         };
         self.was_late |= limit.is_some_and(|limit| self.started.elapsed() > limit);
-        let must_stop = self.was_late || self.signals.requested();
+        let must_stop = self.was_late || self.signals.is_stop_requested();
         if must_stop && self.last.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
             let first = *self.first.get_or_insert_with(Instant::now);
             let is_due = matches!(self.on_stop, OnStop::AskThenKill { .. }) && first.elapsed() > KILL_AFTER;

@@ -24,7 +24,7 @@ fn an_exchange_sends_a_line_and_receives_lines() {
     let mut lines = Vec::new();
     let keep = |line: &str| lines.push(line.to_owned());
     let ended = Launcher::new("/").exchange("head", &["-n1"], "hello", &[], keep).unwrap();
-    assert_eq!((ended, lines), (Ended { code: 0, stopped: false }, vec!["hello".to_owned()]));
+    assert_eq!((ended, lines), (ExchangeEnd { code: 0, stopped: false }, vec!["hello".to_owned()]));
 }
 
 #[test]

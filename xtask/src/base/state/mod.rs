@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 use crate::base::bounded::{self, Links};
 use crate::failure;
 
-pub use permissions::{check_file, check_folder, others_write};
+pub use permissions::{check_file, check_folder, others_can_write};
 
 /// The name of the state folder in the folder of a flake.
 pub const STATE: &str = ".xtask";
@@ -24,7 +24,7 @@ pub const STATE: &str = ".xtask";
 ///
 /// # Errors
 /// `ExitKind::Refused` where others could change its content.
-pub fn private_folder(folder: &Path) -> Result<()> {
+pub fn create_private_folder(folder: &Path) -> Result<()> {
     check_folder(folder)?;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("creating {}", folder.display()))?;

@@ -66,7 +66,7 @@ pub fn check_folder(folder: &Path) -> Result<()> {
 /// `ExitKind::Refused`, with the remedy.
 pub fn check_file(path: &Path, stat: &Metadata) -> Result<()> {
     check_owner(path, stat, true)?;
-    if others_write(path, stat) { Err(others_can_write_error(path, stat)) } else { Ok(()) }
+    if others_can_write(path, stat) { Err(others_can_write_error(path, stat)) } else { Ok(()) }
 }
 
 /// The names and `..` components of `path`, in order.
@@ -102,7 +102,7 @@ fn check_mode(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
         return Err(super::unusable_error(path, "is not a folder"));
     }
     let sticky = stat.mode() & STICKY != 0;
-    if (last || !sticky) && others_write(path, stat) {
+    if (last || !sticky) && others_can_write(path, stat) {
         Err(others_can_write_error(path, stat))
     } else {
         Ok(())
@@ -119,7 +119,7 @@ fn others_can_write_error(path: &Path, stat: &Metadata) -> anyhow::Error {
 }
 
 /// Whether anybody but the owner may write to the file or folder at `path` with the metadata `stat`.
-pub fn others_write(path: &Path, stat: &Metadata) -> bool {
+pub fn others_can_write(path: &Path, stat: &Metadata) -> bool {
     let group = stat.mode() & 0o020 != 0;
     stat.mode() & 0o002 != 0 || group && (has_acl(path) || !is_own_group(stat.gid()))
 }

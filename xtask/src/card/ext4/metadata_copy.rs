@@ -143,7 +143,7 @@ mod tests {
     fn a_file_system_that_keeps_e2image_busy_fails() {
         let mut bytes = made(&["-b", "1024", "-O", "^metadata_csum,uninit_bg"], 8);
         bytes[2048 + 0x1c..2048 + 0x1e].copy_from_slice(&0xfbf6_u16.to_le_bytes());
-        let disk = memfd::holding("card", &bytes).unwrap();
+        let disk = memfd::file_with("card", &bytes).unwrap();
         let programs = E2fsprogs::find(ProgramSource::OnPath).unwrap();
         let region = Ext4Region {
             start: 0,

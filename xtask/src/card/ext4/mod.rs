@@ -59,7 +59,7 @@ impl<'a> Ext4Payload<'a> {
         cancel: &'a AtomicBool,
     ) -> Result<Self> {
         check_entries(&plan.content.root, &plan.content.entries)?;
-        let card = memfd::inherited(card).context("opening the card a second time")?;
+        let card = memfd::inheritable(card).context("opening the card a second time")?;
         let programs = E2fsprogs::find(programs)?;
         Ok(Self { plan, programs, card, reporter, cancel, begun: OnceLock::new() })
     }

@@ -85,7 +85,7 @@ impl E2fsprogs {
     /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) for a missing program.
     pub fn find(source: ProgramSource) -> Result<Self> {
         let ProgramSource::Trusted(user_folder) = source else { return Self::on_path(&Launcher::new("/")) };
-        let launcher = Launcher::clean("/").with_env("LC_ALL", "C");
+        let launcher = Launcher::with_clean_env("/").with_env("LC_ALL", "C");
         let of_user = |name: &str| user_folder.map(|folder| folder.join(name)).filter(|path| path.is_file());
         let find = |name: &str| hardening::trusted_program(name).or_else(|| of_user(name));
         Ok(Self { launcher, paths: find_all(find, "in the system's folders")? })
@@ -114,7 +114,7 @@ impl E2fsprogs {
     /// Runs `script` on the file system in `file`, and returns the stderr of debugfs. Success proves nothing: debugfs
     /// goes on after an error and exits with 0.
     pub fn debugfs(&self, script: &DebugfsScript, file: &str, limits: &Limits) -> Result<String> {
-        let commands = memfd::holding("commands", script.commands.as_bytes())?;
+        let commands = memfd::file_with("commands", script.commands.as_bytes())?;
         // debugfs prints each command again, with a few words.
         let output_limit = OUTPUT_LIMIT + 3 * script.commands.len() as u64;
         let args = ["-w", "-f", &memfd::path(&commands), file];
@@ -143,7 +143,8 @@ impl E2fsprogs {
         let path = found.with_context(|| format!("finding {name}"))?;
         let bounds = Bounds { output: output_limit, time: TIMEOUT };
         limits.check()?;
-        let output = self.launcher.bounded(&path.display().to_string(), args, bounds, &|| limits.check())?;
+        let output =
+            self.launcher.run_bounded(&path.display().to_string(), args, bounds, &|| limits.check())?;
         limits.check().map(|()| output)
     }
 }

@@ -11,7 +11,7 @@ use crate::bail;
 use crate::base::{Bytes, Plain};
 use crate::card::disk::Disk;
 use crate::card::image::{Ext4Region, HostKeyFile, Image};
-use crate::identity::Payload;
+use crate::identity::{Payload, Usage};
 
 /// A flash that has passed every check. The worker examines the card again and compares it with the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl PayloadPlan {
     /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) where the file system has too few free blocks
     /// or inodes.
     pub fn new(region: Ext4Region, content: Payload) -> Result<Self> {
-        let (blocks, inodes) = content.max_usage(region.block_size);
+        let Usage { blocks, inodes } = content.max_usage(region.block_size);
         if blocks > region.free_blocks || inodes > region.free_inodes {
             let name = Plain(&region.name);
             let needed = Bytes(blocks * region.block_size);

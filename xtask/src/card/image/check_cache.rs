@@ -135,7 +135,7 @@ impl CheckCache {
     }
 
     fn store(&self, all: &[CachedCheck]) -> Result<()> {
-        state::private_folder(self.file.parent().context("a file is in a folder")?)?;
+        state::create_private_folder(self.file.parent().context("a file is in a folder")?)?;
         state::write(&self.file, &serde_json::to_vec(all)?)
     }
 }

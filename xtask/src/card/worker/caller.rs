@@ -46,13 +46,13 @@ impl Caller {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
-        let (user, group) = handover::peer(socket)?;
+        let sender = handover::peer(socket)?;
         let named_uids =
             UID_VARIABLES.iter().filter_map(env::var_os).map(|text| text.to_string_lossy().into_owned());
         let own_uid = rustix::process::getuid().as_raw().to_string();
         let names_other = env::var_os(USER_VARIABLE).is_some_and(|name| !name.is_empty() && name != "root");
-        let is_for_caller = is_for_sender(user, named_uids.chain([own_uid]), names_other)?;
-        Ok(is_for_caller.then_some(Self(User { user, group })))
+        let is_for_caller = is_for_sender(sender.user, named_uids.chain([own_uid]), names_other)?;
+        Ok(is_for_caller.then_some(Self(sender)))
     }
 
     /// Fails where root may not open `disk`, as the kernel describes it, for this user.
@@ -117,7 +117,7 @@ fn backing_file_id(path: &Path) -> Result<(u64, u64)> {
     let losetup = trusted_program("losetup").context("finding losetup")?;
     let options = ["--list", "--json", "--output", "BACK-INO,BACK-MAJ:MIN"].map(AsRef::as_ref);
     let args = [&options[..], &[path.as_os_str()]].concat();
-    let text = Launcher::clean("/").read(&losetup.display().to_string(), &args)?;
+    let text = Launcher::with_clean_env("/").read(&losetup.display().to_string(), &args)?;
     parse_losetup(&text).with_context(|| format!("reading the output of losetup for {}", path.display()))
 }
 

@@ -13,7 +13,7 @@ use super::job::WorkerJob;
 use super::needs::Access;
 use super::request::{FileRole, JobRequest};
 use super::serve::Message;
-use crate::base::process::{Ended, Launcher};
+use crate::base::process::{ExchangeEnd, Launcher};
 use crate::base::{Context, Event};
 use crate::card::ext4;
 use crate::{bail, failure};
@@ -152,8 +152,8 @@ impl WorkerOutput {
     }
 
     /// The answer of the worker, after `program` has `ended`.
-    fn into_answer<W: WorkerJob>(self, program: &str, ended: Ended) -> Result<Value> {
-        let Ended { code, stopped } = ended;
+    fn into_answer<W: WorkerJob>(self, program: &str, ended: ExchangeEnd) -> Result<Value> {
+        let ExchangeEnd { code, stopped } = ended;
         match (self.error, self.answer) {
             (Some(error), _) => Err(error),
             (None, Some(answer)) if code == 0 => Ok(answer),

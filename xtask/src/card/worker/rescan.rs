@@ -70,6 +70,6 @@ fn has_stale_partition(disk: &Disk, layout: Option<&PartitionTable>) -> bool {
 fn succeeds(name: &str, args: &[&str]) -> bool {
     let program = trusted_program(name).map(|program| program.display().to_string());
     program.is_some_and(|program| {
-        Launcher::clean("/").capture(&program, args).is_ok_and(|output| output.success())
+        Launcher::with_clean_env("/").capture(&program, args).is_ok_and(|output| output.success())
     })
 }

@@ -81,7 +81,7 @@ impl Worker {
         progress_signal::watch()?;
         std::env::set_current_dir("/").context("leaving the working directory")?;
         let stdin = std::io::stdin();
-        handover::check(stdin.as_fd())?;
+        handover::require_socket(stdin.as_fd())?;
         // The caller is known before anything from them is parsed.
         let caller = Caller::find(stdin.as_fd())?;
         let (line, received) = handover::receive(stdin.as_fd(), MAX_REQUEST, JOB_TIMEOUT)?;
@@ -114,7 +114,7 @@ impl Worker {
         let needs = request.job.needs();
         let command = needs.access.command();
         let is_stopped = || cancel.load(Ordering::Relaxed);
-        let launcher = Launcher::clean("/").with_env("LC_ALL", "C");
+        let launcher = Launcher::with_clean_env("/").with_env("LC_ALL", "C");
         let code =
             launcher.delegate("/proc/self/exe", &[command], caller.0, &line, &descriptors, is_stopped)?;
         self.rescan(&needs, &card.release(), code == 0);
@@ -192,12 +192,12 @@ fn watch_for_stop(write_line: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Arc<Ato
     let hold = interrupt::guard()?;
     let cancel = Arc::new(AtomicBool::new(false));
     let stdin = std::io::stdin();
-    interrupt::set_on_request(&cancel)?;
+    interrupt::set_flag_on_stop(&cancel)?;
     let flag = Arc::clone(&cancel);
     let mut source = File::from(stdin.as_fd().try_clone_to_owned().context("watching for the end of stdin")?);
     // The thread ends with the process.
     let watch = move || {
-        while !hold.requested() && is_open(&mut source) {
+        while !hold.is_stop_requested() && is_open(&mut source) {
             pass_on_request(&*write_line);
         }
         flag.store(true, Ordering::Relaxed);
@@ -210,7 +210,7 @@ fn watch_for_stop(write_line: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Arc<Ato
 
 /// Passes on a request for the progress, if there was one.
 fn pass_on_request(write_line: &dyn Fn(&str)) {
-    if progress_signal::take() {
+    if progress_signal::take_request() {
         write_line(PROGRESS_REQUESTED);
     }
 }

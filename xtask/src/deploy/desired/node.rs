@@ -74,7 +74,8 @@ impl Node {
             connection: Connection {
                 destination: format!("{ssh_user}@{hostname}"),
                 options: over.ssh_opts.clone().unwrap_or(self.ssh_opts),
-                pin: identity::known(&cx.state, host)?.map(|file| Pin { file, alias: host.to_string() }),
+                pin: identity::known_hosts_with(&cx.state, host)?
+                    .map(|file| Pin { file, alias: host.to_string() }),
             },
             temp_path: self.temp_path.unwrap_or_else(|| "/tmp".into()),
             confirm_timeout: over.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),

@@ -19,7 +19,7 @@ impl Target {
     pub fn write_pinned_flake(&self, state: &Path, workdir: Option<&str>) -> Result<FlakeRef> {
         let folder = state.join("deploy").join(percent_encoding::encode(self.host.as_bytes(), b""));
         let doing = || format!("writing {}", folder.display());
-        state::private_folder(&folder).with_context(doing)?;
+        state::create_private_folder(&folder).with_context(doing)?;
         for (name, text) in [("flake.nix", FLAKE), ("deploy.json", &self.pinned_json(workdir).to_string())] {
             state::write(&folder.join(name), text.as_bytes()).with_context(doing)?;
         }

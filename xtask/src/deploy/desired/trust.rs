@@ -65,7 +65,7 @@ fn is_own(path: &Path, found: &Metadata) -> bool {
     let owner = found.uid();
     let sticky = found.is_dir() && found.mode() & 0o1000 != 0;
     (owner == 0 || owner == own_id.as_raw() || Some(owner) == caller)
-        && (sticky || !state::others_write(path, found))
+        && (sticky || !state::others_can_write(path, found))
 }
 
 /// Refuses a hostname that [`is_hostname`] does not know; `source` has it.

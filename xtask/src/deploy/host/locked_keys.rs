@@ -39,7 +39,7 @@ fn identity_files(settings: &str, home: &Path) -> Vec<PathBuf> {
 fn is_locked(launcher: &Launcher, file: &Path) -> bool {
     let name = file.display().to_string();
     let args = ["-y", "-P", "", "-f", &name];
-    let output = launcher.bounded("ssh-keygen", &args, BOUNDS, &|| Ok(()));
+    let output = launcher.run_bounded("ssh-keygen", &args, BOUNDS, &|| Ok(()));
     output.is_ok_and(|output| !output.success() && output.stderr.contains(WRONG_PASSPHRASE))
 }
 
@@ -53,7 +53,7 @@ fn is_in_agent(launcher: &Launcher, file: &Path, agent: &str) -> bool {
 
 /// The stdout of a program that succeeds.
 fn output(launcher: &Launcher, program: &str, args: &[String]) -> Option<String> {
-    let output = launcher.bounded(program, args, BOUNDS, &|| Ok(())).ok()?;
+    let output = launcher.run_bounded(program, args, BOUNDS, &|| Ok(())).ok()?;
     output.success().then_some(output.stdout)
 }
 

@@ -154,12 +154,18 @@ impl<'a> Remote<'a> {
         let interactive = std::io::stdin().is_terminal();
         let args = self.connection.arguments(self.first_options(interactive), command);
         let signals = interrupt::guard()?;
-        let interrupted_before = signals.requested();
-        let check =
-            || if interrupted_before || !signals.requested() { Ok(()) } else { Err(self.stopped_error()) };
-        let reply = self.launcher.bounded_with_log("ssh", &args, Bounds { output: MAX_OUTPUT, time }, &check);
+        let interrupted_before = signals.is_stop_requested();
+        let check = || {
+            if interrupted_before || !signals.is_stop_requested() {
+                Ok(())
+            } else {
+                Err(self.stopped_error())
+            }
+        };
+        let reply =
+            self.launcher.run_bounded_with_log("ssh", &args, Bounds { output: MAX_OUTPUT, time }, &check);
         let (output, log) = reply.map_err(|error| self.limit_error(error))?;
-        if signals.requested() && was_stopped(&output, &log) {
+        if signals.is_stop_requested() && was_stopped(&output, &log) {
             return Err(self.stopped_error());
         }
         Ok((output, log))

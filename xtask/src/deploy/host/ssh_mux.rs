@@ -42,7 +42,7 @@ impl SshMux {
         if !is_plain_path(&socket) {
             return None;
         }
-        state::private_folder(socket.parent()?).ok()?;
+        state::create_private_folder(socket.parent()?).ok()?;
         // A socket that a killed run left behind.
         let _ = fs::remove_file(&socket);
         let silent = OpenOptions::new().write(true).open("/dev/null").ok()?;
@@ -69,7 +69,7 @@ impl SshMux {
         let signals = interrupt::guard()?;
         // A host that takes longer has no usable connection either.
         match launcher
-            .bounded("ssh", &args, Bounds { output: 1 << 20, time: PROBE_TIMEOUT }, &|| signals.check())
+            .run_bounded("ssh", &args, Bounds { output: 1 << 20, time: PROBE_TIMEOUT }, &|| signals.check())
         {
             Err(error) if kind(&error) == ExitKind::Verification => Ok(false),
             output => Ok(output?.success()),

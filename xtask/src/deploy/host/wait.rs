@@ -118,7 +118,7 @@ pub fn poll<T>(
             Err(error) if kind(&error) == ExitKind::Interrupted => return Err(stopped_error(target)),
             Err(error) => return Err(error),
         };
-        if signals.requested() {
+        if signals.is_stop_requested() {
             return Err(stopped_error(target));
         }
         if begin.elapsed() > limit {
@@ -129,7 +129,7 @@ pub fn poll<T>(
             reported = true;
         }
         std::thread::sleep(POLL_INTERVAL);
-        if signals.requested() {
+        if signals.is_stop_requested() {
             return Err(stopped_error(target));
         }
     }

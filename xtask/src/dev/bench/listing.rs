@@ -75,7 +75,7 @@ fn with_state(launcher: &Launcher, folder: &Path, state: State) -> Result<Launch
     let dir = folder.join(format!("{state:?}"));
     if state == State::Remembered {
         let evaluations = dir.join("evaluations");
-        crate::base::state::private_folder(&evaluations)?;
+        crate::base::state::create_private_folder(&evaluations)?;
     }
     Ok(launcher.clone().with_env("XTASK_STATE", dir))
 }

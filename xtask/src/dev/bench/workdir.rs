@@ -19,7 +19,7 @@ impl Workdir {
     /// Locks the folder; waits while another benchmark uses it.
     pub fn take(cx: &Context) -> Result<Self> {
         let dir = cx.state.join("bench");
-        state::private_folder(&dir)?;
+        state::create_private_folder(&dir)?;
         let lock = Lock::take(&dir.join("bench.lock"), "another benchmark", cx.reporter.as_ref())?;
         Ok(Self { dir, lock })
     }
@@ -36,7 +36,7 @@ pub struct TemporaryFolder(PathBuf);
 impl TemporaryFolder {
     pub fn new(path: PathBuf) -> Result<Self> {
         let _ = fs::remove_dir_all(&path);
-        state::private_folder(&path)?;
+        state::create_private_folder(&path)?;
         Ok(Self(path))
     }
 

@@ -52,7 +52,7 @@ pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
 
 /// Makes the folder of the flake. Only this user can access `home`: the card in it will hold a private key.
 fn folder(home: &Path) -> Result<PathBuf> {
-    state::private_folder(home).with_context(|| format!("creating {}", home.display()))?;
+    state::create_private_folder(home).with_context(|| format!("creating {}", home.display()))?;
     let dir = home.join("flake");
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
     Ok(dir)

@@ -37,7 +37,7 @@ pub const GUEST: &str = "XTASK_GUEST";
 pub fn guest(cx: &Context) -> Result<PathBuf> {
     let home = cx.state.join("tools");
     let dir = home.join("guest");
-    state::private_folder(&home)?;
+    state::create_private_folder(&home)?;
     let _lock =
         Lock::take(&home.join("stage.lock"), "another run that prepares the demo", cx.reporter.as_ref())?;
     if !fetch::is_current(&dir) {
@@ -73,7 +73,7 @@ impl Tools {
     pub fn stage(cx: &Context, arch: Arch) -> Result<Self> {
         let home = cx.state.join("tools");
         let dir = home.join(arch.name());
-        state::private_folder(&home)?;
+        state::create_private_folder(&home)?;
         let _lock =
             Lock::take(&home.join("stage.lock"), "another run that prepares the demo", cx.reporter.as_ref())?;
         if !fetch::is_current(&dir) {

@@ -36,7 +36,8 @@ impl KeyFolder {
         if choice == KeyChoice::None {
             return Ok(None);
         }
-        state::private_folder(&self.dir).with_context(|| format!("creating {}", self.dir.display()))?;
+        state::create_private_folder(&self.dir)
+            .with_context(|| format!("creating {}", self.dir.display()))?;
         let readable = Readable::open(&self.dir)?;
         let lock = self.lock(choice)?;
         let (file, origin) = match choice {

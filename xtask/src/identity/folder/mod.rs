@@ -94,22 +94,22 @@ impl KeyFolder {
     }
 
     /// Removes the key of the host from `known_hosts`, as the host makes its own key. Returns whether there was a key.
-    pub fn forget(&self) -> Result<bool> {
+    pub fn remove_known_host(&self) -> Result<bool> {
         self.known_hosts.set(&self.host, None)
     }
 
     /// The public key of the host, if it has one.
-    pub fn public(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
-        self.public_in(launcher, KEY_FILE)
+    pub fn public_key(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
+        self.public_key_in(launcher, KEY_FILE)
     }
 
     /// The public key that an earlier run left pending: a card may have it.
-    pub fn pending(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
-        self.public_in(launcher, PENDING)
+    pub fn pending_key(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
+        self.public_key_in(launcher, PENDING)
     }
 
     /// The public half of the key in `file`, if there is one. The folder is readable only while the key is read.
-    fn public_in(&self, launcher: &Launcher, file: &str) -> Result<Option<PublicKey>> {
+    fn public_key_in(&self, launcher: &Launcher, file: &str) -> Result<Option<PublicKey>> {
         state::check_folder(&self.dir)?;
         let readable = Readable::open(&self.dir)?;
         let private = self.has(file).then(|| self.read_private(file)).transpose()?;
@@ -185,7 +185,7 @@ impl KeyFolder {
     /// `Refused` for a key that no host could use.
     fn derive(&self, launcher: &Launcher, file: &str, private: &Secret) -> Result<PublicKey> {
         require_keygen(launcher)?;
-        let copy = memfd::holding("key", private.reveal())?;
+        let copy = memfd::file_with("key", private.reveal())?;
         let output = launcher.capture("ssh-keygen", &["-y", "-P", "", "-f", &memfd::path(&copy)])?;
         let why = match PublicKey::parse(&output.stdout) {
             Ok(key) if output.success() => return Ok(key),

@@ -10,7 +10,7 @@ use crate::identity::payload::{Identity, KeyOrigin};
 fn only_the_key_on_the_card_is_committed() {
     let dir = tempfile::tempdir().unwrap();
     let folder = KeyFolder::new(Path::new("/none"), &"pi".into(), Some(dir.path())).unwrap();
-    state::private_folder(folder.path()).unwrap();
+    state::create_private_folder(folder.path()).unwrap();
     for (file, text) in [(KEY_FILE, "old"), (PENDING, "of another")] {
         fs::write(folder.path().join(file), text).unwrap();
     }
@@ -31,7 +31,7 @@ fn only_the_key_on_the_card_is_committed() {
 fn a_change_of_the_key_excludes_other_runs() {
     let dir = tempfile::tempdir().unwrap();
     let folder = KeyFolder::new(Path::new("/none"), &"pi".into(), Some(dir.path())).unwrap();
-    state::private_folder(folder.path()).unwrap();
+    state::create_private_folder(folder.path()).unwrap();
     let first = folder.lock(KeyChoice::Keep).unwrap();
     let path = folder.path().display();
     let message = format!("another run is using the key of pi ({path}); wait until it ends");
@@ -49,10 +49,10 @@ fn a_change_of_the_key_excludes_other_runs() {
 fn a_key_that_is_no_file_of_this_user_is_not_read() {
     let dir = tempfile::tempdir().unwrap();
     let folder = KeyFolder::new(Path::new("/none"), &"pi".into(), Some(dir.path())).unwrap();
-    state::private_folder(folder.path()).unwrap();
+    state::create_private_folder(folder.path()).unwrap();
     let key = folder.path().join(KEY_FILE);
     let refused = || {
-        let error = folder.public(&Launcher::new("/")).unwrap_err();
+        let error = folder.public_key(&Launcher::new("/")).unwrap_err();
         assert_eq!(kind(&error), ExitKind::Refused, "{error:#}");
         with_hint(&error)
     };
@@ -94,7 +94,7 @@ fn the_folder_is_closed_while_ssh_keygen_runs() {
     fs::write(&keygen, script).unwrap();
     fs::set_permissions(&keygen, fs::Permissions::from_mode(0o755)).unwrap();
     let launcher = Launcher::new("/").with_path_front(dir.path());
-    assert_eq!(folder.public(&launcher).unwrap().unwrap().line(), made.public.line());
+    assert_eq!(folder.public_key(&launcher).unwrap().unwrap().line(), made.public.line());
     drop(made);
     let kept = folder.choose(&launcher, KeyChoice::Keep).unwrap().unwrap();
     assert_eq!(kept.identity.origin, KeyOrigin::Kept);

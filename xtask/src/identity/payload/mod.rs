@@ -1,5 +1,7 @@
 //! The payload: the host key and the files that one card gets beside the image.
 
+mod display;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::key::PublicKey;
 use super::secret::Secret;
 use crate::bail;
-use crate::base::{Bytes, HostName, Plain};
+use crate::base::{HostName, Plain};
 
 /// The path of the host key below the folder with `etc`, unless the configuration of the host has another.
 pub const KEY: &str = "etc/ssh/ssh_host_ed25519_key";
@@ -80,6 +82,13 @@ pub struct Payload {
     pub files: Option<PathBuf>,
     /// The entries, folders before their content.
     pub entries: Vec<PayloadEntry>,
+}
+
+/// What files need of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub blocks: u64,
+    pub inodes: u64,
 }
 
 /// A host and the fingerprint of its key.
@@ -175,14 +184,14 @@ impl Payload {
         self.entries.iter().filter(move |entry| entry.kind != EntryKind::Folder && !is_key(entry))
     }
 
-    /// The most blocks of `block_size` bytes, and the most inodes, that the payload needs. An entry without content may
-    /// need a block too, for a long link or the list of a folder, and so may the folder that contains it.
-    pub fn max_usage(&self, block_size: u64) -> (u64, u64) {
+    /// The most that the payload needs of a file system with blocks of `block_size` bytes. An entry without content may
+    /// need a block too, for a long link or the list of a folder, and so may the folder that contains the entry.
+    pub fn max_usage(&self, block_size: u64) -> Usage {
         let blocks = self.entries.iter().map(|entry| match &entry.kind {
             EntryKind::File(content) => (content.reveal().len() as u64).div_ceil(block_size) + 1,
             EntryKind::Folder | EntryKind::Link(_) => 2,
         });
-        (blocks.sum(), self.entries.len() as u64 + 1)
+        Usage { blocks: blocks.sum(), inodes: self.entries.len() as u64 + 1 }
     }
 
     /// The payload in one word.
@@ -199,51 +208,6 @@ impl Payload {
             count => Some(format!("{count} files")),
         };
         [identity, files].into_iter().flatten().collect::<Vec<_>>().join(" and ")
-    }
-}
-
-/// The most files that a plan lists.
-const MAX_LISTED: usize = 12;
-
-impl fmt::Display for Payload {
-    /// Writes the lines of a plan, each with a newline.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(Identity { host, fingerprint, origin }) = &self.identity {
-            let origin = match origin {
-                KeyOrigin::Kept => "kept",
-                KeyOrigin::New => "new",
-                KeyOrigin::Pending => "new, made for a flash that did not end",
-            };
-            writeln!(f, "identity {fingerprint} of {} ({origin})", Plain(host))?;
-        }
-        let mut label = "files";
-        for entry in self.extra_files().take(MAX_LISTED) {
-            writeln!(f, "{label:8}{entry}")?;
-            label = "";
-        }
-        match self.extra_files().count().saturating_sub(MAX_LISTED) {
-            0 => Ok(()),
-            more => writeln!(f, "        and {more} more"),
-        }
-    }
-}
-
-impl fmt::Display for PayloadEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, mode, owner, kind } = self;
-        let path = Plain(path);
-        let owner = match *owner {
-            Owner::ROOT => String::new(),
-            Owner { user, group } => format!(", owner {user}:{group}"),
-        };
-        match kind {
-            EntryKind::Folder => write!(f, "{path}/ (mode {mode:04o}{owner})"),
-            EntryKind::File(content) => {
-                let size = Bytes(content.reveal().len() as u64);
-                write!(f, "{path} ({size}, mode {mode:04o}{owner})")
-            }
-            EntryKind::Link(target) => write!(f, "{path} (link to {})", Plain(target)),
-        }
     }
 }
 

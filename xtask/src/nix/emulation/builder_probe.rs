@@ -50,7 +50,7 @@ fn probe(launcher: &Launcher, builder: &Builder, check: &dyn Fn() -> Result<()>)
     // `ping` is the older name of `info`, which all versions know.
     let store = builder.store();
     let args = [&FEATURES[..], &["store", "ping", "--store", &store]].concat();
-    match launcher.bounded("nix", &args, Bounds { output: 1 << 20, time: TIMEOUT }, check) {
+    match launcher.run_bounded("nix", &args, Bounds { output: 1 << 20, time: TIMEOUT }, check) {
         Err(error) if kind(&error) == ExitKind::Verification => {
             Ok(Answer::Fails(format!("does not answer within {} s", TIMEOUT.as_secs())))
         }

@@ -47,7 +47,7 @@ impl<'a> Archive<'a> {
             );
         }
         let dir = home.join(format!("{suite}-{arch}"));
-        state::private_folder(home)?;
+        state::create_private_folder(home)?;
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let lock =
             Lock::take(&home.join("lock"), "another run that downloads packages", cx.reporter.as_ref())?;

@@ -31,7 +31,7 @@ pub fn await_card(roots: &Roots, request: &Request, reporter: &dyn Reporter) -> 
     let mut scanner = Scanner::begin(roots, request)?;
     reporter.report(&Event::note(PROMPT));
     reporter.report(&Event::Phase { name: "wait".into(), total: None, bytes: false });
-    while !hold.requested() {
+    while !hold.is_stop_requested() {
         let Scan { ignored, card } = scanner.scan()?;
         for text in ignored {
             reporter.report(&Event::note(text));

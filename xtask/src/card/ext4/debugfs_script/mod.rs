@@ -114,7 +114,7 @@ impl DebugfsScript {
     }
 
     fn write_file(&mut self, path: &str, content: &Secret, mode: u16, owner: Owner) -> Result<()> {
-        let file = memfd::holding("content", content.reveal())?;
+        let file = memfd::file_with("content", content.reveal())?;
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let folder = if folder.is_empty() { "/" } else { folder };
         // debugfs creates files only in its working directory.

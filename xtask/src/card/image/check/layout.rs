@@ -51,7 +51,7 @@ fn partial_sector(source: &Source, size: u64, has_table: bool) -> Result<Partiti
 fn padding(path: &Path, format: Format) -> String {
     let quoted = |path: &Path| shell::quote(&path.to_string_lossy());
     let file = quoted(path);
-    match format.decompress() {
+    match format.decompress_command() {
         None => format!("pad it to whole sectors: `truncate -s %{SECTOR} {file}`"),
         Some(decompress) => {
             let content = quoted(&content_path(path));

@@ -163,7 +163,7 @@ fn from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Result<Im
 /// A truncated or damaged file, bytes that are no disk image or do not match the `checksums`, and a request to stop.
 fn check(source: Source, checksums: &Checksums, reporter: &dyn Reporter) -> Result<(Image, ImageSums)> {
     let hold = interrupt::guard()?;
-    let stopped = || hold.requested();
+    let stopped = || hold.is_stop_requested();
     let mut phase = Phase::begin(reporter, "check", source.size);
     let mut algorithms = checksums.of_file();
     algorithms.insert(Algorithm::Sha256);

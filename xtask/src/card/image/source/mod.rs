@@ -126,7 +126,9 @@ impl Source {
 
     /// The refusal of a file whose content is something else than a disk image.
     pub fn other_file_refusal(&self, other: OtherFile) -> anyhow::Error {
-        let Some(decompress) = self.format.decompress() else { return self.stored_file_refusal(other) };
+        let Some(decompress) = self.format.decompress_command() else {
+            return self.stored_file_refusal(other);
+        };
         let content = content_path(&self.path);
         let [file, unpacked] = [&self.path, &content].map(|path| shell::quote(&path.to_string_lossy()));
         failure!(
