@@ -177,7 +177,7 @@ fn reboot_without_trial(cx: &Context, options: &DeployOptions, outcome: &mut Out
     let mut timings = std::mem::take(&mut outcome.plan.timings);
     let limit = options.boot_timeout();
     let reporter = cx.reporter.as_ref();
-    let state = timings.time("reboot", || host::reboot(&remote, target, before, limit, reporter));
+    let state = timings.time("reboot", || host::reboot_and_probe(&remote, target, before, limit, reporter));
     outcome.plan.timings = timings;
     match state {
         Err(error) if kind(&error) == ExitKind::Unreachable => {

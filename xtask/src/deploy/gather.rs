@@ -179,7 +179,7 @@ fn check(cx: &Context, options: &DeployOptions, version: nix::Version, plan: Pla
     } else {
         check_deployable(&plan.target, &plan.before)?;
     }
-    trial::check_trials(cx, options, &plan)?;
+    trial::check_can_try(cx, options, &plan)?;
     if !is_current {
         host::deploy_rs_ssh_opts(&plan.target.host, &plan.target.connection)?;
         copy_checks::check_before_build(cx, version, &plan)?;

@@ -221,7 +221,7 @@ impl Outcome {
 
     /// Why a trial, or the reboot, failed.
     pub fn trial_reason(&self) -> Option<String> {
-        let rolled_back = || trial::why(&self.after, self.desired());
+        let rolled_back = || trial::rollback_reason(&self.after, self.desired());
         let is_rollback = self.verdict == Verdict::RolledBackAcrossReboot;
         self.reason.clone().or_else(|| is_rollback.then(rolled_back))
     }

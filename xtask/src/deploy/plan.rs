@@ -103,7 +103,7 @@ impl Plan {
     /// What the user should know about the next boot, if this deploy is about it.
     fn trial_note(&self) -> Option<String> {
         let boots = self.goal == Goal::Boot || self.afterwards == Afterwards::Reboot;
-        boots.then(|| trial::plan_note(&self.target, &self.before)).flatten()
+        boots.then(|| trial::next_boot_note(&self.target, &self.before)).flatten()
     }
 
     /// Whether deploy-rs cannot roll back to the current system, and the tool can add a generation that makes it

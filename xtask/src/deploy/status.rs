@@ -180,7 +180,7 @@ impl Status {
 
     /// The cell of the column `TRIAL`; `None` for a host without trials.
     fn trial(&self) -> Option<&'static str> {
-        self.observation.as_ref().ok().and_then(|observation| trial::cell(&observation.state.trial))
+        self.observation.as_ref().ok().and_then(|observation| trial::table_cell(&observation.state.trial))
     }
 
     fn cells(&self, with_trials: bool) -> Vec<String> {

@@ -91,6 +91,11 @@ impl Target {
         self.configuration.clone().unwrap_or_else(|| format!("nixosConfigurations.{}", self.host))
     }
 
+    /// What precedes a command on the host that must run as the user of the profile: `sudo` and a space, or nothing.
+    pub fn sudo_prefix(&self) -> String {
+        self.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default()
+    }
+
     /// The link on the host whose target is compared with [`Self::desired_path`].
     pub fn running_link(&self) -> &str {
         if self.system.is_some() { "/run/current-system" } else { &self.link }

@@ -116,7 +116,7 @@ pub fn judge_current(target: &Target, goal: Goal, before: &State) -> Option<Verd
 
 /// The verdict for a host that starts the desired system at its next boot.
 fn ready(target: &Target, state: &State) -> Verdict {
-    let pending = state.trial.known().and_then(|status| status.pending.as_ref());
+    let pending = state.trial.status().and_then(|status| status.pending.as_ref());
     if pending.is_some() && pending == desired_system(target, state) {
         Verdict::OnTrial
     } else {
@@ -158,7 +158,7 @@ fn goal_is_reached(target: &Target, goal: Goal, state: &State) -> bool {
 /// The system that the next boot starts, if that is known and another than the desired one: on a host with trials the
 /// profile does not decide it.
 pub fn other_next_boot<'a>(target: &Target, state: &'a State) -> Option<&'a StorePath> {
-    let status = state.trial.known()?;
+    let status = state.trial.status()?;
     let desired = desired_system(target, state)?;
     let tried = status.on_trial.as_ref() == Some(desired);
     status.next_boot().filter(|next| !tried && *next != desired)

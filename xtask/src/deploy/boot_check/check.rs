@@ -60,7 +60,7 @@ fn outlook(cx: &Context, plan: &Plan) -> Result<Option<BootOutlook>> {
         BootAnswer::NotAsked => &BootAnswer::ask(&remote, target)?,
         answer => answer,
     };
-    let Some(facts) = answer.known() else { return Ok(None) };
+    let Some(facts) = answer.facts() else { return Ok(None) };
     let candidate = Candidate { host: &target.host, facts, built: &built, trial: &plan.before.trial };
     let absent = built.copies.iter().filter(|(name, _)| !facts.kept.contains(name)).collect::<Vec<_>>();
     Ok(Some(BootOutlook {

@@ -100,9 +100,9 @@ impl Candidate<'_> {
     }
 
     fn trial_fault(&self) -> Option<BootFault> {
-        let reason = self.trial.known()?.missing.as_ref()?;
+        let reason = self.trial.status()?.missing.as_ref()?;
         let host = self.host;
-        let reason = Reason { message: cannot_try(host, reason), hint: Some(trial_hint(host)) };
+        let reason = Reason { message: cannot_try_message(host, reason), hint: Some(cannot_try_hint(host)) };
         Some(BootFault { reason, is_lifted: true })
     }
 
@@ -147,12 +147,12 @@ pub fn fault(message: String, hint: String) -> BootFault {
 }
 
 /// The message about a host with trials that cannot try a new system now.
-pub fn cannot_try(host: &HostName, reason: &str) -> String {
+pub fn cannot_try_message(host: &HostName, reason: &str) -> String {
     format!("{host} cannot try the new system: {reason}")
 }
 
 /// The remedy for a host that cannot try a new system now.
-pub fn trial_hint(host: &HostName) -> String {
+pub fn cannot_try_hint(host: &HostName) -> String {
     format!(
         "run `sudo update-firmware` on {host}, or pass --keep-firmware to boot the new system without a trial"
     )

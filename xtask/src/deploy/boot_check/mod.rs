@@ -6,4 +6,4 @@ mod check;
 mod faults;
 
 pub use check::{BootOutlook, check_boot, look_ahead};
-pub use faults::{cannot_try, trial_hint};
+pub use faults::{cannot_try_hint, cannot_try_message};

@@ -81,7 +81,7 @@ impl BootAnswer {
         BootFacts::of(lines).map_or(Self::Unknown, |facts| Self::Known(Box::new(facts)))
     }
 
-    pub fn known(&self) -> Option<&BootFacts> {
+    pub fn facts(&self) -> Option<&BootFacts> {
         match self {
             Self::Known(facts) => Some(facts),
             _ => None,
@@ -203,7 +203,7 @@ end=yes
     /// The facts of a Pi 3, changed by `change` of the answer.
     pub fn facts(change: impl FnOnce(&str) -> String) -> BootFacts {
         let answer = BootAnswer::read(&Answer::of(&[(PART, &change(PI))]));
-        answer.known().unwrap().clone()
+        answer.facts().unwrap().clone()
     }
 
     #[test]
@@ -244,7 +244,7 @@ end=yes
     fn fuzz() {
         crate::base::fuzz::check_text(&[PI], |text| {
             let answer = BootAnswer::read(&Answer::of(&[(PART, text)]));
-            let facts = answer.known()?;
+            let facts = answer.facts()?;
             let _ = facts.scan.as_ref().map(|(_, scan)| scan.check());
             programs(facts).ok()
         });

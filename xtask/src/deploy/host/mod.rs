@@ -47,6 +47,8 @@ pub use trial_commands::{
     abort as abort_trial, arm as arm_trial, bless as bless_trial, bless_and_probe, go_back,
     probe_after_checks,
 };
-pub use wait::{has_rebooted, poll, reboot, restart, wait_for_reconnect, wait_until_reachable};
+pub use wait::{
+    has_rebooted, poll, reboot_and_probe, request_reboot, wait_for_reconnect, wait_until_reachable,
+};
 pub use wait_for_activation::wait_for_activation;
 pub use workdir::Workdir;

@@ -11,8 +11,10 @@ const SCRIPT: &str = include_str!("rollback_generation.sh");
 
 /// Adds a generation of the current system to which deploy-rs can roll back.
 pub fn add_rollback_generation(remote: &Remote, target: &Target) -> Result<()> {
-    let sudo = target.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default();
-    let command = format!("{sudo}sh -c {} way-back {}", shell::quote(SCRIPT), shell::quote(&target.link));
+    let script = shell::quote(SCRIPT);
+    let link = shell::quote(&target.link);
+    // `way-back` is the `$0` of the script.
+    let command = format!("{}sh -c {script} way-back {link}", target.sudo_prefix());
     let doing = || format!("adding a generation to {} that deploy-rs can roll back to", target.host);
     remote.run("the script of the tool", &command).map(drop).with_context(doing)
 }

@@ -12,9 +12,10 @@ use crate::nix::StorePath;
 const VERSION: &str = "1";
 /// How many lines of the answer are read.
 pub const MAX_LINES: usize = 64;
-/// How many marks are read, and the characters of each.
+/// How many marks are read.
 pub const MAX_MARKS: usize = 32;
-pub const MAX_MARK: usize = 64;
+/// How many characters of a mark are read.
+pub const MAX_MARK_CHARS: usize = 64;
 /// The longest `within` in seconds; larger values are cut to it. A day is the limit of the host's own option.
 pub const MAX_WITHIN: u64 = 86_400;
 
@@ -91,8 +92,8 @@ pub enum TrialOutcome {
 impl Trial {
     /// Reads the parts `trial` and `trial-command` of an answer.
     pub fn read(answer: &Answer) -> Self {
-        let fields =
-            Fields(answer.lines("trial").take(MAX_LINES).filter_map(|it| it.split_once('=')).collect());
+        let lines = answer.lines("trial").take(MAX_LINES);
+        let fields = Fields(lines.filter_map(|line| line.split_once('=')).collect());
         match (fields.text("version").as_deref(), answer.first("trial-command")) {
             (Some(VERSION), _) => Self::Known(Box::new(TrialStatus::read(&fields))),
             (Some(other), _) => {
@@ -103,8 +104,8 @@ impl Trial {
         }
     }
 
-    /// The status, if it is known.
-    pub fn known(&self) -> Option<&TrialStatus> {
+    /// The status; `None` for a host without trials, or with an answer that cannot be used.
+    pub fn status(&self) -> Option<&TrialStatus> {
         match self {
             Self::Known(status) => Some(status),
             _ => None,
@@ -126,13 +127,13 @@ impl TrialStatus {
             on_trial: fields.path("trial"),
             pending: fields.path("pending"),
             by,
-            within: fields.get("within").and_then(|it| it.parse().ok()).unwrap_or(0).min(MAX_WITHIN),
+            within: fields.seconds("within"),
             marks: fields.marks("marks"),
             last: LastTrial::read(fields),
         }
     }
 
-    /// The system that the next boot starts, unless the one on trial is blessed before.
+    /// The system that the next boot starts, unless the one on trial is blessed before; `None` if it is unknown.
     pub fn next_boot(&self) -> Option<&StorePath> {
         self.pending.as_ref().or(self.blessed.as_ref())
     }
@@ -142,7 +143,7 @@ impl TrialStatus {
         self.on_trial.is_some() && self.marks.iter().any(|mark| mark == HEALTHY)
     }
 
-    /// The last trial, if the host went back.
+    /// The last trial, if the host went back from it.
     pub fn rollback(&self) -> Option<&LastTrial> {
         self.last.as_ref().filter(|last| last.outcome == TrialOutcome::RolledBack)
     }
@@ -166,7 +167,7 @@ impl LastTrial {
     }
 
     /// Why the host went back, or how far the trial had come.
-    pub fn why(&self) -> String {
+    pub fn reason_text(&self) -> String {
         match (&self.reason, self.marks.last()) {
             (Some(reason), _) => reason.clone(),
             (None, Some(mark)) => {
@@ -179,7 +180,7 @@ impl LastTrial {
     }
 }
 
-/// The lines `KEY=VALUE` of an answer. The first of a key counts.
+/// The keys and values of an answer, of lines `KEY=VALUE`. The first line with a key counts.
 struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Fields<'a> {
@@ -189,8 +190,15 @@ impl<'a> Fields<'a> {
         Some(*value).filter(|value| !value.is_empty())
     }
 
+    /// The value, truncated.
     fn text(&self, key: &str) -> Option<String> {
         self.get(key).map(truncated)
+    }
+
+    /// The value as a number of at most [`MAX_WITHIN`] seconds; 0 if there is none.
+    fn seconds(&self, key: &str) -> u64 {
+        let seconds = self.get(key).and_then(|value| value.parse().ok());
+        seconds.unwrap_or(0).min(MAX_WITHIN)
     }
 
     /// The value, if it is a store path and nothing else.
@@ -199,8 +207,9 @@ impl<'a> Fields<'a> {
         StorePath::containing(value).filter(|path| path.as_str() == value)
     }
 
+    /// The words of the value, each truncated.
     fn marks(&self, key: &str) -> Vec<String> {
         let words = self.get(key).unwrap_or_default().split_whitespace();
-        words.take(MAX_MARKS).map(|word| word.chars().take(MAX_MARK).collect()).collect()
+        words.take(MAX_MARKS).map(|word| word.chars().take(MAX_MARK_CHARS).collect()).collect()
     }
 }

@@ -10,38 +10,45 @@ use super::query::{PROBE_TIMEOUT, Query};
 use super::ssh::Remote;
 use super::state::State;
 use super::trial::Blesser;
+use crate::bail;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::shell;
 use crate::deploy::target::Target;
-use crate::failure;
 
 /// The longest reason that is passed to a host, in characters.
 const MAX_REASON: usize = 200;
 
-/// The part of an answer that says whether the host blessed its system: what `boot-trial` printed, and [`DONE`] at its
-/// end.
+/// The part of an answer with what `boot-trial bless` printed, and [`DONE`] at its end if it succeeded.
 const BLESSING: &str = "blessing";
+/// The last line of a blessing that succeeded.
 const DONE: &str = "done";
 
-/// Lets the next boot try the pending system, which `by` blesses.
-pub fn arm(remote: &Remote, target: &Target, by: Blesser) -> Result<()> {
-    let by = match by {
+/// Lets the next boot try the pending system, which `blesser` is to bless.
+///
+/// # Errors
+/// `Undecided` if the host refuses.
+pub fn arm(remote: &Remote, target: &Target, blesser: Blesser) -> Result<()> {
+    let word = match blesser {
         Blesser::Deployer => "deployer",
         Blesser::Host => "self",
     };
-    run(remote, target, &format!("arm {by}"))
+    run_boot_trial(remote, target, &format!("arm {word}"))
 }
 
 /// Makes the booted system the default of the boot menu.
-pub fn bless(remote: &Remote, target: &Target) -> Result<()> {
-    run(remote, target, "bless")
-}
-
-/// Makes the booted system the default of the boot menu, waits for the end of the boot, as some units start only after the
-/// blessing, and reads the state of the host. All over one connection.
 ///
 /// # Errors
-/// `Undecided` if the host does not bless its system; `Interrupted`; `Unreachable` if the link is lost.
+/// `Undecided` if the host refuses.
+pub fn bless(remote: &Remote, target: &Target) -> Result<()> {
+    run_boot_trial(remote, target, "bless")
+}
+
+/// Makes the booted system the default of the boot menu, waits for the end of the boot, and reads the state of the
+/// host, all over one connection. Some units start only after the blessing.
+///
+/// # Errors
+/// `Undecided` if the host does not bless its system; `Interrupted` if the user stops it; `Unreachable` if the link is
+/// lost.
 pub fn bless_and_probe(remote: &Remote, target: &Target) -> Result<State> {
     let mut query = Query::new("blessing the system on trial")?;
     // The boot of a system that is not blessed never ends.
@@ -51,16 +58,17 @@ pub fn bless_and_probe(remote: &Remote, target: &Target) -> Result<State> {
     let answer = remote.query(&query, BOOT_TIMEOUT)?;
     if answer.lines(BLESSING).last() != Some(DONE) {
         let text = answer.lines(BLESSING).collect::<Vec<_>>().join("\n");
-        return Err(failure!(Undecided, "{} did not bless its system: {}", target.host, tail(&text)));
+        bail!(Undecided, "{} did not bless its system: {}", target.host, tail(&text));
     }
     Ok(State::read(&answer))
 }
 
-/// Waits on the host until its own checks of a trial have passed and the boot is over, or the trial has ended, for `limit`
-/// at most; then reads the state. All over one connection. A host that is not on trial answers at once.
+/// Waits, for `limit` at most, until the host has passed its own checks of a trial and its boot is over, or until the
+/// trial has ended; then reads the state of the host, all over one connection. A host that is not on trial answers at
+/// once.
 ///
 /// # Errors
-/// `Interrupted`; `Unreachable` if the link is lost.
+/// `Interrupted` if the user stops it; `Unreachable` if the link is lost.
 pub fn probe_after_checks(remote: &Remote, target: &Target, limit: Duration) -> Result<State> {
     let mut query = Query::new("waiting for the checks of the host")?;
     query.add("checks", &format!("{}boot-trial wait {}", root_prefix(target), limit.as_secs()));
@@ -69,28 +77,34 @@ pub fn probe_after_checks(remote: &Remote, target: &Target, limit: Duration) -> 
 }
 
 /// Lets the next boot start the blessed system, and not the pending one.
+///
+/// # Errors
+/// `Undecided` if the host refuses.
 pub fn abort(remote: &Remote, target: &Target) -> Result<()> {
-    run(remote, target, "abort")
+    run_boot_trial(remote, target, "abort")
 }
 
 /// Ends the trial: the host notes `reason`, and reboots into the blessed system. Errors other than `Interrupted` are
 /// ignored, as the reboot may end the connection before the answer.
 pub fn go_back(remote: &Remote, target: &Target, reason: &str) -> Result<()> {
-    let is_plain = |c: char| if c.is_control() { ' ' } else { c };
-    let reason = reason.chars().map(is_plain).take(MAX_REASON).collect::<String>();
-    match run(remote, target, &format!("go-back {}", shell::quote(reason.trim()))) {
+    let blank_control = |c: char| if c.is_control() { ' ' } else { c };
+    let reason = reason.chars().map(blank_control).take(MAX_REASON).collect::<String>();
+    match run_boot_trial(remote, target, &format!("go-back {}", shell::quote(reason.trim()))) {
         Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
         _ => Ok(()),
     }
 }
 
-fn run(remote: &Remote, target: &Target, words: &str) -> Result<()> {
-    let sudo = target.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default();
-    let output = remote.try_run(&format!("{sudo}boot-trial {words}"))?;
+/// Runs `boot-trial` with the subcommand and the arguments `words`.
+///
+/// # Errors
+/// `Undecided` if it fails.
+fn run_boot_trial(remote: &Remote, target: &Target, words: &str) -> Result<()> {
+    let output = remote.try_run(&format!("{}boot-trial {words}", target.sudo_prefix()))?;
     if output.success() {
         return Ok(());
     }
-    let command = words.split(' ').next().unwrap_or_default();
+    let subcommand = words.split(' ').next().unwrap_or_default();
     let text = tail(&output.stderr);
-    Err(failure!(Undecided, "`boot-trial {command}` on {} exited with {}: {text}", target.host, output.code))
+    bail!(Undecided, "`boot-trial {subcommand}` on {} exited with {}: {text}", target.host, output.code);
 }

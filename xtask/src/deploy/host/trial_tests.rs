@@ -1,14 +1,15 @@
-//! What is read of the answers of `boot-trial status`.
+//! Tests of reading the answers of `boot-trial status`.
 
 use super::query::Answer;
 use super::trial::{
-    Blesser, LastTrial, MAX_LINES, MAX_MARK, MAX_MARKS, MAX_WITHIN, Trial, TrialOutcome, TrialStatus,
+    Blesser, LastTrial, MAX_LINES, MAX_MARK_CHARS, MAX_MARKS, MAX_WITHIN, Trial, TrialOutcome, TrialStatus,
 };
 use crate::nix::StorePath;
 
 const OLD: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-old";
 const NEW: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-new";
 
+/// The trials of a host that answers `status`.
 fn read(status: &str) -> Trial {
     Trial::read(&Answer::of(&[
         ("trial", status),
@@ -16,8 +17,9 @@ fn read(status: &str) -> Trial {
     ]))
 }
 
-fn known(status: &str) -> TrialStatus {
-    read(&format!("version=1\n{status}")).known().cloned().unwrap()
+/// The status of a host that answers `lines` after the version.
+fn read_status(lines: &str) -> TrialStatus {
+    read(&format!("version=1\n{lines}")).status().cloned().unwrap()
 }
 
 fn path(text: &str) -> Option<StorePath> {
@@ -26,7 +28,7 @@ fn path(text: &str) -> Option<StorePath> {
 
 #[test]
 fn a_host_with_a_pending_system() {
-    let found = known(&format!(
+    let found = read_status(&format!(
         "missing=\nbooted={OLD}\nblessed={OLD}\npending={NEW}\nby=self\nwithin=600\nmarks=\n\
          last-system={OLD}\nlast-outcome=blessed\nlast-reason=\nlast-marks=begun healthy\n"
     ));
@@ -52,9 +54,9 @@ fn a_host_with_a_pending_system() {
 #[test]
 fn a_host_on_trial() {
     let status = format!("booted={NEW}\nblessed={OLD}\ntrial={NEW}\nby=deployer\nmarks=begun sshd.service");
-    let booting = known(&status);
+    let booting = read_status(&status);
     assert_eq!((booting.on_trial.as_ref(), booting.by), (path(NEW).as_ref(), Some(Blesser::Deployer)));
-    assert!(!booting.is_healthy() && known(&format!("{status} healthy")).is_healthy());
+    assert!(!booting.is_healthy() && read_status(&format!("{status} healthy")).is_healthy());
     assert_eq!(booting.next_boot(), path(OLD).as_ref());
 }
 
@@ -68,8 +70,8 @@ fn why_a_host_went_back() {
         ),
         ("", "the host could note no reason; the boot has no mark, so not even the first unit ran"),
     ] {
-        let status = known(&format!("last-outcome=rolled-back\n{fields}"));
-        assert_eq!(status.rollback().unwrap().why(), expected);
+        let status = read_status(&format!("last-outcome=rolled-back\n{fields}"));
+        assert_eq!(status.rollback().unwrap().reason_text(), expected);
     }
 }
 
@@ -85,7 +87,7 @@ fn answers_that_cannot_be_used() {
     }
     assert_eq!(Trial::read(&Answer::default()), Trial::Absent);
     for status in ["booted=/etc", "booted=/nix/store/x", &format!("booted={NEW}/init"), "within=x", "by=me"] {
-        assert_eq!(known(status), TrialStatus::default(), "{status}");
+        assert_eq!(read_status(status), TrialStatus::default(), "{status}");
     }
 }
 
@@ -93,10 +95,11 @@ fn answers_that_cannot_be_used() {
 fn answers_are_cut() {
     let long = "x".repeat(1 << 20);
     let marks = format!("{long} ").repeat(3) + &"y ".repeat(1000);
-    let found = known(&format!("missing={long}\nmarks={marks}\nwithin=18446744073709551615\n"));
+    let found = read_status(&format!("missing={long}\nmarks={marks}\nwithin=18446744073709551615\n"));
     assert!(found.missing.unwrap().len() < 600);
-    assert_eq!((found.marks.len(), found.marks[0].len(), found.within), (MAX_MARKS, MAX_MARK, MAX_WITHIN));
-    assert_eq!(known(&format!("{}by=self", "x=y\n".repeat(MAX_LINES))).by, None);
+    assert_eq!((found.marks.len(), found.marks[0].len()), (MAX_MARKS, MAX_MARK_CHARS));
+    assert_eq!(found.within, MAX_WITHIN);
+    assert_eq!(read_status(&format!("{}by=self", "x=y\n".repeat(MAX_LINES))).by, None);
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn fuzz() {
     );
     crate::base::fuzz::check_text(&[&status], |text| {
         let trial = read(text);
-        let why = trial.known().and_then(TrialStatus::rollback).map(LastTrial::why);
-        assert!(why.is_none_or(|why| why.len() < 4096), "too long");
+        let reason = trial.status().and_then(TrialStatus::rollback).map(LastTrial::reason_text);
+        assert!(reason.is_none_or(|reason| reason.len() < 4096), "too long");
     });
 }

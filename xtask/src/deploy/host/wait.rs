@@ -13,15 +13,16 @@ use crate::base::{Event, Reporter, interrupt};
 use crate::deploy::target::Target;
 use crate::{bail, failure};
 
-/// The pause between two attempts.
+/// The pause between two probes.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a link may be down.
+/// How long [`wait_for_reconnect`] waits.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Repeats `probe` until the host answers, for `limit` at most. Reports once what the user should do.
+/// Repeats `probe` until the host answers, for `limit` at most, and returns the answer. Reports once what the user
+/// should do.
 ///
 /// # Errors
-/// `Unreachable` after `limit`, `Interrupted` if the user stops it; any other error at once.
+/// `Unreachable` after `limit`, `Interrupted` if the user stops the wait; any other error at once.
 pub fn wait_until_reachable<T>(
     target: &Target,
     limit: Duration,
@@ -37,10 +38,11 @@ pub fn wait_until_reachable<T>(
     poll(target, limit, notify, probe, |_| None)
 }
 
-/// Repeats `probe` on a host that may be unreachable for a moment, while no activation runs there.
+/// Repeats `probe` on a host that may be unreachable for a moment, for [`RECONNECT_TIMEOUT`] at most. No activation may
+/// run there.
 ///
 /// # Errors
-/// `Unreachable` if the host stays unreachable.
+/// `Unreachable` if the host stays unreachable, `Interrupted` if the user stops the wait; any other error at once.
 pub fn wait_for_reconnect(
     target: &Target,
     reporter: &dyn Reporter,
@@ -55,7 +57,7 @@ pub fn wait_for_reconnect(
 ///
 /// # Errors
 /// `Unreachable` or `Undecided` if it has not rebooted within `limit`, `Undecided` if it refuses to reboot.
-pub fn reboot(
+pub fn reboot_and_probe(
     remote: &Remote,
     target: &Target,
     before: &State,
@@ -64,54 +66,57 @@ pub fn reboot(
 ) -> Result<State> {
     let host = &target.host;
     reporter.report(&Event::note(format!("rebooting {host}")));
-    restart(remote, target)?;
+    request_reboot(remote, target)?;
     let not_rebooted =
         |now: &State| (!has_rebooted(before, now)).then(|| failure!(Undecided, "{host} has not rebooted"));
     poll(target, limit, || {}, || probe(remote, target), not_rebooted)?;
     probe_after_boot(remote, target)
 }
 
-/// Tells the host to reboot.
+/// Tells the host to reboot, and does not wait for the reboot.
 ///
 /// # Errors
-/// `Undecided` if it refuses.
-pub fn restart(remote: &Remote, target: &Target) -> Result<()> {
+/// `Undecided` if the host refuses.
+pub fn request_reboot(remote: &Remote, target: &Target) -> Result<()> {
     let host = &target.host;
-    let sudo = target.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default();
-    match remote.try_run(&format!("{sudo}systemctl reboot")) {
-        Ok(output) if !output.success() => {
-            bail!(
-                Undecided, "{host} refuses to reboot: {}", tail(&output.stderr);
-                hint: "reboot {host} by hand, then run `cargo xtask status {host}`"
-            );
-        }
+    match remote.try_run(&format!("{}systemctl reboot", target.sudo_prefix())) {
+        Ok(output) if output.success() => Ok(()),
+        Ok(output) => bail!(
+            Undecided, "{host} refuses to reboot: {}", tail(&output.stderr);
+            hint: "reboot {host} by hand, then run `cargo xtask status {host}`"
+        ),
         // The connection may end before the answer arrives.
-        Err(error) if kind(&error) != ExitKind::Unreachable => Err(error),
-        _ => Ok(()),
+        Err(error) if kind(&error) == ExitKind::Unreachable => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
-/// Whether `now` is in a later boot than `before`. A host that shuts down may no longer report its boot ID.
+/// Whether the host has rebooted between the states `before` and `now`. A host that shuts down may no longer report its
+/// boot ID, so a missing one is no reboot.
 pub fn has_rebooted(before: &State, now: &State) -> bool {
     !now.boot_id.is_empty() && now.boot_id != before.boot_id
 }
 
-/// Repeats `probe` until `not_ready` returns no reason to wait longer, for `limit` at most. Calls `report` once, before
-/// the first pause.
+/// Repeats `probe` while the host is unreachable, or while `not_ready` returns an error, for `limit` at most; then
+/// returns what `probe` found. Calls `notify` once, before the first pause.
+///
+/// # Errors
+/// The last error of `probe` or `not_ready` after `limit`; `Interrupted` if the user stops the wait; any other error of
+/// `probe` at once.
 pub fn poll<T>(
     target: &Target,
     limit: Duration,
-    report: impl Fn(),
+    notify: impl Fn(),
     probe: impl Fn() -> Result<T>,
     not_ready: impl Fn(&T) -> Option<anyhow::Error>,
 ) -> Result<T> {
     let begin = Instant::now();
     let signals = interrupt::guard()?;
-    let mut reported = false;
+    let mut is_notified = false;
     loop {
-        let late = match probe() {
+        let last_error = match probe() {
             Ok(found) => match not_ready(&found) {
-                Some(why) => why,
+                Some(error) => error,
                 None => return Ok(found),
             },
             Err(error) if kind(&error) == ExitKind::Unreachable => error,
@@ -122,11 +127,11 @@ pub fn poll<T>(
             return Err(stopped_error(target));
         }
         if begin.elapsed() > limit {
-            return Err(late.context(format!("waiting {} s for {}", limit.as_secs(), target.host)));
+            return Err(last_error.context(format!("waiting {} s for {}", limit.as_secs(), target.host)));
         }
-        if !reported {
-            report();
-            reported = true;
+        if !is_notified {
+            notify();
+            is_notified = true;
         }
         std::thread::sleep(POLL_INTERVAL);
         if signals.is_stop_requested() {

@@ -31,21 +31,22 @@ pub fn wait_for_activation(
     let timeouts = target.confirm_timeout.saturating_add(target.activation_timeout);
     let limit = Duration::from_secs(timeouts.saturating_add(GRACE_SECONDS));
     let begin = Instant::now();
-    let mut stability = Stability::default();
+    let mut detector = EndDetector::default();
     let mut reported = false;
     let mut stopped = false;
     loop {
         let pending = match probe() {
-            Ok(state) if stability.has_ended(&state) => return Ok(state),
+            Ok(state) if detector.has_ended(&state) => return Ok(state),
             Ok(_) => failure!(
                 Undecided,
                 "{} was still activating after {} s: what it will run is unknown",
                 target.host,
                 limit.as_secs()
             ),
-            Err(error) if kind(&error) == ExitKind::Unreachable => error.context(lost(target)),
+            Err(error) if kind(&error) == ExitKind::Unreachable => error.context(link_lost_context(target)),
             // The host continues by itself, so its final state is worth the wait, unless the user insists.
-            Err(error) if kind(&error) == ExitKind::Interrupted && !std::mem::replace(&mut stopped, true) => {
+            Err(error) if kind(&error) == ExitKind::Interrupted && !stopped => {
+                stopped = true;
                 reporter.report(&Event::note(format!("stopped; reading what {} runs", target.host)));
                 continue;
             }
@@ -55,21 +56,23 @@ pub fn wait_for_activation(
             return Err(pending);
         }
         if !reported && begin.elapsed() > POLL_INTERVAL {
-            reporter.report(&Event::note(waiting(target, &pending)));
+            reporter.report(&Event::note(waiting_note(target, &pending)));
             reported = true;
         }
         std::thread::sleep(POLL_INTERVAL);
     }
 }
 
-fn waiting(target: &Target, pending: &anyhow::Error) -> String {
+/// What the tool waits for, by the error `pending` that it would end with now.
+fn waiting_note(target: &Target, pending: &anyhow::Error) -> String {
     match kind(pending) {
         ExitKind::Unreachable => format!("waiting for {} to be reachable again", target.host),
         _ => format!("waiting for the activation on {}, or its rollback, to end", target.host),
     }
 }
 
-fn lost(target: &Target) -> String {
+/// The context of the error for a link that broke during the wait.
+fn link_lost_context(target: &Target) -> String {
     format!(
         "reading what {} runs after the deploy, which it rolls back within {} s unless the deploy was confirmed",
         target.host, target.confirm_timeout
@@ -78,21 +81,23 @@ fn lost(target: &Target) -> String {
 
 /// Detects the end of an activation from a series of states.
 #[derive(Default)]
-struct Stability {
+struct EndDetector {
+    /// The last state of a host without `pgrep`, and when it was first read.
     last: Option<(State, Instant)>,
 }
 
-impl Stability {
+impl EndDetector {
+    /// Adds `state` to the series, and returns whether the activation has ended.
     fn has_ended(&mut self, state: &State) -> bool {
         match state.activity {
             Activity::Idle => true,
             Activity::Running => false,
-            Activity::Unknown => self.unchanged(state),
+            Activity::Unknown => self.is_stable(state),
         }
     }
 
     /// Whether the state has stayed the same for [`STABLE_TIME`]: the criterion without `pgrep`.
-    fn unchanged(&mut self, state: &State) -> bool {
+    fn is_stable(&mut self, state: &State) -> bool {
         match &self.last {
             Some((last, since)) if last == state => since.elapsed() >= STABLE_TIME,
             _ => {

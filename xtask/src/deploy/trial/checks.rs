@@ -14,37 +14,36 @@ use crate::deploy::target::Target;
 /// Refuses a host on which a system is on trial: a deploy would replace what the trial decides about.
 pub fn check_not_on_trial(target: &Target, state: &State) -> Result<()> {
     let host = &target.host;
-    let on_trial = state.trial.known().and_then(|status| Some((status, status.on_trial.as_ref()?)));
-    if let Some((status, system)) = on_trial {
-        bail!(
-            Refused, "{system} is on trial on {host}";
-            hint: "run `cargo xtask deploy {host} --bless` to keep it, or wait up to {} s, after which {host} has kept it or \
-                   gone back", status.within
-        );
-    }
-    Ok(())
+    let Some(status) = state.trial.status() else { return Ok(()) };
+    let Some(system) = &status.on_trial else { return Ok(()) };
+    bail!(
+        Refused, "{system} is on trial on {host}";
+        hint: "run `cargo xtask deploy {host} --bless` to keep it, or wait up to {} s, after which {host} has kept it or \
+               gone back", status.within
+    );
 }
 
-/// Refuses a reboot, and a new system for the next boot, where a host with trials cannot try it. With `--keep-firmware`
-/// that is a warning.
+/// Refuses a plan about the next boot if the host has trials, but cannot try the new system. With `--keep-firmware`,
+/// warns instead.
 ///
 /// # Errors
-/// `Refused`, also for a reboot whose trial could not be followed.
-pub fn check_trials(cx: &Context, options: &DeployOptions, plan: &Plan) -> Result<()> {
-    if !plan.reboots() && options.goal != Goal::Boot {
+/// `Refused` if the host cannot try the system, or if the plan reboots a host whose trials cannot be read.
+pub fn check_can_try(cx: &Context, options: &DeployOptions, plan: &Plan) -> Result<()> {
+    let boots_new_system = plan.reboots() || options.goal == Goal::Boot;
+    if !boots_new_system {
         return Ok(());
     }
     let host = &plan.target.host;
     match &plan.before.trial {
         Trial::Unreadable { error } if plan.reboots() => bail!(
-            Refused, "{}", words::unreadable(host, error);
+            Refused, "{}", words::unreadable_trial_text(host, error);
             hint: "run `sudo boot-trial status` on {host}, or deploy without `--reboot`"
         ),
-        Trial::Unreadable { error } => cx.warn(words::unreadable(host, error)),
+        Trial::Unreadable { error } => cx.warn(words::unreadable_trial_text(host, error)),
         Trial::Known(status) => match &status.missing {
-            Some(reason) if options.keep_firmware => cx.warn(words::not_possible(host, reason)),
+            Some(reason) if options.keep_firmware => cx.warn(words::no_trial_warning(host, reason)),
             Some(reason) => bail!(
-                Refused, "{}", boot_check::cannot_try(host, reason); hint: "{}", boot_check::trial_hint(host)
+                Refused, "{}", boot_check::cannot_try_message(host, reason); hint: "{}", boot_check::cannot_try_hint(host)
             ),
             None => {}
         },
@@ -53,8 +52,9 @@ pub fn check_trials(cx: &Context, options: &DeployOptions, plan: &Plan) -> Resul
     Ok(())
 }
 
-/// The note of a plan about the boot of the new system; `None` for a host with trials that cannot try it.
-pub fn plan_note(target: &Target, state: &State) -> Option<String> {
+/// The note of a plan about the boot of the new system; `None` if the host has trials, but cannot try the system or
+/// does not report them.
+pub fn next_boot_note(target: &Target, state: &State) -> Option<String> {
     let host = &target.host;
     match &state.trial {
         Trial::Absent => Some(format!(
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_note_of_a_plan() {
+    fn the_note_about_the_next_boot() {
         let missing = TrialStatus { missing: Some("x".into()), ..TrialStatus::default() };
         for (state, expected) in [
             (
@@ -111,7 +111,7 @@ mod tests {
             ),
             (state(missing), None),
         ] {
-            assert_eq!(plan_note(&target(None), &state).as_deref(), expected);
+            assert_eq!(next_boot_note(&target(None), &state).as_deref(), expected);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::decision::{Decided, Decision, DecisionOutcome, DecisionPlan};
+use super::decision::{Decision, DecisionOutcome, DecisionPlan, DecisionVerdict};
 use super::words;
 use crate::bail;
 use crate::base::{Context, HostName};
@@ -15,7 +15,15 @@ use crate::deploy::target::Target;
 use crate::failure;
 use crate::nix::StorePath;
 
-/// Reads the trial of `host`, and checks that `decision` can be carried out.
+/// The system that a decision is about.
+#[derive(Debug, PartialEq, Eq)]
+struct Subject {
+    system: StorePath,
+    /// The verdict on a host that needs no change.
+    already_done: Option<DecisionVerdict>,
+}
+
+/// Locks `host`, reads its trials, and returns the plan for `decision`.
 ///
 /// # Errors
 /// `Refused` if the host has no trial to decide about.
@@ -30,17 +38,17 @@ pub fn plan_decision(
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let state = cx.in_phase("probe", || probe(&remote, &target))?;
     let before = trial_status(&target, &state)?;
-    let (system, already) = match decision {
+    let Subject { system, already_done } = match decision {
         Decision::Bless => system_to_bless(&target, &before)?,
         Decision::Abort => system_to_abort(&target, &before)?,
     };
-    Ok(DecisionPlan { target, decision, before, system, already, _lock: lock })
+    Ok(DecisionPlan { target, decision, before, system, already_done, _lock: lock })
 }
 
 /// The status of the host's trials.
 ///
 /// # Errors
-/// `Refused` for a host without trials.
+/// `Refused` for a host without trials, or with trials that cannot be read.
 fn trial_status(target: &Target, state: &State) -> Result<TrialStatus> {
     let host = &target.host;
     match &state.trial {
@@ -50,82 +58,97 @@ fn trial_status(target: &Target, state: &State) -> Result<TrialStatus> {
             hint: "`cargo xtask status {host}` shows what it runs"
         ),
         Trial::Unreadable { error } => bail!(
-            Refused, "{}", words::unreadable(host, error);
+            Refused, "{}", words::unreadable_trial_text(host, error);
             hint: "run `sudo boot-trial status` on {host}"
         ),
     }
 }
 
-/// The booted system, and the outcome if it needs no blessing.
-fn system_to_bless(target: &Target, status: &TrialStatus) -> Result<(StorePath, Option<Decided>)> {
-    let host = &target.host;
-    match (&status.on_trial, &status.booted, &status.pending) {
-        (Some(system), _, _) => Ok((system.clone(), None)),
-        (None, Some(booted), _) if status.blessed.as_ref() == Some(booted) => {
-            Ok((booted.clone(), Some(Decided::AlreadyBlessed)))
-        }
-        (None, _, Some(pending)) => Err(failure!(
-            Refused, "{host} has not booted {pending} yet, so it cannot be blessed";
-            hint: "run `cargo xtask deploy {host} --reboot`"
-        )),
-        _ => Err(failure!(
-            Refused, "no system is on trial on {host}, which has booted {}", path_text(status.booted.as_ref());
-            hint: "run `cargo xtask deploy {host} --reboot`"
-        )),
-    }
-}
-
-/// The pending system. With none pending, the blessed one and the outcome.
-fn system_to_abort(target: &Target, status: &TrialStatus) -> Result<(StorePath, Option<Decided>)> {
-    let host = &target.host;
-    match (&status.on_trial, &status.pending, &status.blessed) {
-        (Some(system), _, _) => Err(failure!(
-            Refused, "{system} is on trial on {host}: only a reboot ends its trial";
-            hint: "run `sudo systemctl reboot` on {host}, which then starts {}", path_text(status.blessed.as_ref())
-        )),
-        (None, Some(pending), _) => Ok((pending.clone(), None)),
-        (None, None, Some(blessed)) => Ok((blessed.clone(), Some(Decided::NothingPending))),
-        (None, None, None) => Err(failure!(
-            Refused, "{host} does not know which system it starts by default";
-            hint: "run `sudo boot-trial status` on {host}"
-        )),
-    }
-}
-
-/// Carries the decision out, and returns what the host answers afterwards.
+/// The system on trial; else the booted one, if it is blessed already.
 ///
 /// # Errors
-/// `RolledBack` if the host decided otherwise, `Undecided` if it refuses.
+/// `Refused` if the booted system is neither on trial nor blessed.
+fn system_to_bless(target: &Target, status: &TrialStatus) -> Result<Subject> {
+    let host = &target.host;
+    if let Some(system) = &status.on_trial {
+        return Ok(Subject { system: system.clone(), already_done: None });
+    }
+    if let Some(booted) = &status.booted
+        && status.blessed.as_ref() == Some(booted)
+    {
+        return Ok(Subject { system: booted.clone(), already_done: Some(DecisionVerdict::AlreadyBlessed) });
+    }
+    if let Some(pending) = &status.pending {
+        bail!(
+            Refused, "{host} has not booted {pending} yet, so it cannot be blessed";
+            hint: "run `cargo xtask deploy {host} --reboot`"
+        );
+    }
+    bail!(
+        Refused, "no system is on trial on {host}, which has booted {}", path_text(status.booted.as_ref());
+        hint: "run `cargo xtask deploy {host} --reboot`"
+    );
+}
+
+/// The pending system; with none pending, the blessed one, which the host starts already.
+///
+/// # Errors
+/// `Refused` if a system is on trial, or if the host has neither a pending nor a blessed system.
+fn system_to_abort(target: &Target, status: &TrialStatus) -> Result<Subject> {
+    let host = &target.host;
+    if let Some(system) = &status.on_trial {
+        bail!(
+            Refused, "{system} is on trial on {host}: only a reboot ends its trial";
+            hint: "run `sudo systemctl reboot` on {host}, which then starts {}", path_text(status.blessed.as_ref())
+        );
+    }
+    match (&status.pending, &status.blessed) {
+        (Some(pending), _) => Ok(Subject { system: pending.clone(), already_done: None }),
+        (None, Some(blessed)) => {
+            Ok(Subject { system: blessed.clone(), already_done: Some(DecisionVerdict::NothingPending) })
+        }
+        (None, None) => bail!(
+            Refused, "{host} does not know which system it starts by default";
+            hint: "run `sudo boot-trial status` on {host}"
+        ),
+    }
+}
+
+/// Carries out the decision of `plan`, and judges it by what the host answers afterwards.
+///
+/// # Errors
+/// `RolledBack` if the host decided otherwise, `Undecided` if the host refuses the decision.
 pub fn decide(cx: &Context, plan: DecisionPlan) -> Result<DecisionOutcome> {
-    if let Some(decided) = plan.already {
+    if let Some(verdict) = plan.already_done {
         let after = plan.before.clone();
-        return Ok(DecisionOutcome { plan, decided, after });
+        return Ok(DecisionOutcome { plan, verdict, after });
     }
     let target = &plan.target;
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let done = match plan.decision {
+    let carried_out = match plan.decision {
         Decision::Bless => host::bless_trial(&remote, target),
         Decision::Abort => host::abort_trial(&remote, target),
     };
-    let read = || probe(&remote, target).and_then(|state| trial_status(target, &state));
     // The command may have failed only because the connection ended, so the state of the host decides.
-    let after = read().with_context(|| format!("reading the trial of {} afterwards", target.host))?;
-    match decided(plan.decision, &plan.system, &after) {
-        Some(decided) => Ok(DecisionOutcome { plan, decided, after }),
-        None => Err(done.err().unwrap_or_else(|| not_done_error(&plan, &after))),
+    let after = probe(&remote, target).and_then(|state| trial_status(target, &state));
+    let after = after.with_context(|| format!("reading the trial of {} afterwards", target.host))?;
+    match judge_decision(plan.decision, &plan.system, &after) {
+        Some(verdict) => Ok(DecisionOutcome { plan, verdict, after }),
+        None => Err(carried_out.err().unwrap_or_else(|| not_done_error(&plan, &after))),
     }
 }
 
-/// What is true of `system` after the decision; `None` if the host has not done it.
-fn decided(decision: Decision, system: &StorePath, after: &TrialStatus) -> Option<Decided> {
+/// The verdict on a decision about `system`; `None` if the host has not carried it out.
+fn judge_decision(decision: Decision, system: &StorePath, after: &TrialStatus) -> Option<DecisionVerdict> {
+    let is_blessed = after.blessed.as_ref() == Some(system);
+    let boots_another = after.next_boot().is_some_and(|next| next != system);
     match decision {
-        Decision::Bless if after.blessed.as_ref() == Some(system) => Some(Decided::Blessed),
-        Decision::Abort if after.next_boot().is_some_and(|next| next != system) => Some(Decided::Aborted),
-        _ => None,
+        Decision::Bless => is_blessed.then_some(DecisionVerdict::Blessed),
+        Decision::Abort => boots_another.then_some(DecisionVerdict::Aborted),
     }
 }
 
-/// The error for a host that decided otherwise.
+/// The error for a host that decided otherwise, such as one that went back before it was told to keep its system.
 fn not_done_error(plan: &DecisionPlan, after: &TrialStatus) -> anyhow::Error {
     let host = &plan.target.host;
     let next = path_text(after.next_boot());
@@ -160,16 +183,16 @@ mod tests {
             (status("new", "old", "new", ""), Some(("new", None)), None),
             (
                 status("old", "old", "", "new"),
-                Some(("old", Some(Decided::AlreadyBlessed))),
+                Some(("old", Some(DecisionVerdict::AlreadyBlessed))),
                 Some(("new", None)),
             ),
             (
                 status("old", "old", "", ""),
-                Some(("old", Some(Decided::AlreadyBlessed))),
-                Some(("old", Some(Decided::NothingPending))),
+                Some(("old", Some(DecisionVerdict::AlreadyBlessed))),
+                Some(("old", Some(DecisionVerdict::NothingPending))),
             ),
             (status("other", "old", "", "new"), None, Some(("new", None))),
-            (status("other", "old", "", ""), None, Some(("old", Some(Decided::NothingPending)))),
+            (status("other", "old", "", ""), None, Some(("old", Some(DecisionVerdict::NothingPending)))),
             (status("", "", "", ""), None, None),
         ] {
             for (found, expected) in
@@ -177,7 +200,9 @@ mod tests {
             {
                 let refused = found.as_ref().err().map(kind);
                 assert_eq!(refused, expected.is_none().then_some(ExitKind::Refused), "{status:?}");
-                assert_eq!(found.ok(), expected.map(|(name, already)| (store(name), already)), "{status:?}");
+                let expected =
+                    expected.map(|(name, already_done)| Subject { system: store(name), already_done });
+                assert_eq!(found.ok(), expected, "{status:?}");
             }
         }
     }
@@ -185,14 +210,14 @@ mod tests {
     #[test]
     fn what_was_decided() {
         for (decision, after, expected) in [
-            (Decision::Bless, status("new", "new", "", ""), Some(Decided::Blessed)),
+            (Decision::Bless, status("new", "new", "", ""), Some(DecisionVerdict::Blessed)),
             (Decision::Bless, status("new", "old", "new", ""), None),
             (Decision::Bless, status("old", "old", "", ""), None),
-            (Decision::Abort, status("old", "old", "", ""), Some(Decided::Aborted)),
+            (Decision::Abort, status("old", "old", "", ""), Some(DecisionVerdict::Aborted)),
             (Decision::Abort, status("old", "old", "", "new"), None),
-            (Decision::Abort, status("new", "old", "new", ""), Some(Decided::Aborted)),
+            (Decision::Abort, status("new", "old", "new", ""), Some(DecisionVerdict::Aborted)),
         ] {
-            assert_eq!(decided(decision, &store("new"), &after), expected, "{after:?}");
+            assert_eq!(judge_decision(decision, &store("new"), &after), expected, "{after:?}");
         }
     }
 }

@@ -21,6 +21,7 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// The participle for messages, such as `blessed`.
     pub(super) fn participle(self) -> &'static str {
         match self {
             Self::Bless => "blessed",
@@ -29,10 +30,10 @@ impl Decision {
     }
 }
 
-/// What came of a decision, read on the host afterwards.
+/// What is true on the host after a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Decided {
+pub enum DecisionVerdict {
     Blessed,
     AlreadyBlessed,
     Aborted,
@@ -46,8 +47,8 @@ pub struct DecisionPlan {
     pub(super) before: TrialStatus,
     /// The system to bless or to abort.
     pub system: StorePath,
-    /// The outcome, where the host needs no change.
-    pub(super) already: Option<Decided>,
+    /// The verdict on a host that needs no change.
+    pub(super) already_done: Option<DecisionVerdict>,
     /// Held until the decision is carried out.
     pub(super) _lock: HostLock,
 }
@@ -55,7 +56,7 @@ pub struct DecisionPlan {
 /// A decision that was carried out.
 pub struct DecisionOutcome {
     pub plan: DecisionPlan,
-    pub decided: Decided,
+    pub verdict: DecisionVerdict,
     pub(super) after: TrialStatus,
 }
 
@@ -81,7 +82,7 @@ impl fmt::Display for DecisionPlan {
 impl DecisionPlan {
     /// Whether the decision changes the host.
     pub fn has_changes(&self) -> bool {
-        self.already.is_none()
+        self.already_done.is_none()
     }
 
     /// The system that the host starts by default before the decision.
@@ -96,23 +97,25 @@ impl DecisionOutcome {
         let DecisionPlan { target, system, .. } = &self.plan;
         let host = &target.host;
         let next = path_text(self.after.next_boot());
-        match self.decided {
-            Decided::Blessed => format!("{host} keeps {system}, and boots it by default"),
-            Decided::AlreadyBlessed => format!("{host} already keeps {system}"),
-            Decided::Aborted => format!("{host} does not try {system}: its next boot starts {next}"),
-            Decided::NothingPending => format!("{host} has nothing to try: its next boot starts {next}"),
+        match self.verdict {
+            DecisionVerdict::Blessed => format!("{host} keeps {system}, and boots it by default"),
+            DecisionVerdict::AlreadyBlessed => format!("{host} already keeps {system}"),
+            DecisionVerdict::Aborted => format!("{host} does not try {system}: its next boot starts {next}"),
+            DecisionVerdict::NothingPending => {
+                format!("{host} has nothing to try: its next boot starts {next}")
+            }
         }
     }
 
     /// The verdict for programs, such as `blessed`.
     pub fn verdict_name(&self) -> String {
-        json!(self.decided).as_str().unwrap_or_default().to_owned()
+        json!(self.verdict).as_str().unwrap_or_default().to_owned()
     }
 
     pub fn json(&self) -> Value {
         json!({
             "host": self.plan.target.host,
-            "verdict": self.decided,
+            "verdict": self.verdict,
             "exit_code": 0,
             "system": self.plan.system,
             "before": self.plan.before,

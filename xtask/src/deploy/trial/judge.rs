@@ -1,6 +1,6 @@
 //! The progress of a reboot on trial, and its verdict, by what the host answers.
 
-use crate::deploy::host::{State, Trial, TrialStatus};
+use crate::deploy::host::{State, Trial};
 use crate::deploy::target::Target;
 use crate::deploy::verdict::{Verdict, judge_after_reboot};
 use crate::nix::StorePath;
@@ -23,12 +23,12 @@ pub enum Progress {
 
 /// The progress of the trial of `desired`.
 pub fn progress(desired: &StorePath, trial: &Trial) -> Progress {
-    let is = |path: &Option<StorePath>| path.as_ref() == Some(desired);
+    let is_desired = |path: &Option<StorePath>| path.as_ref() == Some(desired);
     match trial {
-        Trial::Known(status) if is(&status.on_trial) && status.is_healthy() => Progress::Healthy,
-        Trial::Known(status) if is(&status.on_trial) => Progress::Booting,
-        Trial::Known(status) if is(&status.blessed) => Progress::Blessed,
-        Trial::Known(status) if is(&status.pending) => Progress::Returning,
+        Trial::Known(status) if is_desired(&status.on_trial) && status.is_healthy() => Progress::Healthy,
+        Trial::Known(status) if is_desired(&status.on_trial) => Progress::Booting,
+        Trial::Known(status) if is_desired(&status.blessed) => Progress::Blessed,
+        Trial::Known(status) if is_desired(&status.pending) => Progress::Returning,
         Trial::Known(_) => Progress::Returned,
         Trial::Absent | Trial::Unreadable { .. } => Progress::Unknown,
     }
@@ -37,24 +37,28 @@ pub fn progress(desired: &StorePath, trial: &Trial) -> Progress {
 /// The verdict of a host that was rebooted to try `desired`, from three states of the host: `before` the deploy,
 /// `armed` (right before the reboot), and `after` the reboot.
 pub fn judge(target: &Target, desired: &StorePath, before: &State, armed: &State, after: &State) -> Verdict {
-    let old = armed.trial.known().and_then(|status| status.blessed.as_ref());
+    let blessed_before = armed.trial.status().and_then(|status| status.blessed.as_ref());
+    let booted = booted_system(after);
+    let is_back = booted.is_some() && booted == blessed_before;
     match progress(desired, &after.trial) {
         Progress::Blessed => judge_after_reboot(target, before, after),
         Progress::Booting | Progress::Healthy => Verdict::NotBlessed,
         Progress::Unknown if after.booted.as_ref() == Some(desired) => Verdict::NotBlessed,
-        _ if booted(after).is_some() && booted(after) == old => Verdict::RolledBackAcrossReboot,
+        _ if is_back => Verdict::RolledBackAcrossReboot,
         _ => Verdict::Mismatch,
     }
 }
 
-/// The system that the host has booted, by its kernel's parameters, else by its link.
-pub fn booted(state: &State) -> Option<&StorePath> {
-    state.trial.known().and_then(|status: &TrialStatus| status.booted.as_ref()).or(state.booted.as_ref())
+/// The system that the host has booted: by the parameters of its kernel, or else by `/run/booted-system`.
+pub fn booted_system(state: &State) -> Option<&StorePath> {
+    let by_kernel = state.trial.status().and_then(|status| status.booted.as_ref());
+    by_kernel.or(state.booted.as_ref())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::host::TrialStatus;
     use crate::deploy::verdict::tests::{state, store, target};
 
     fn trial(booted: &str, blessed: &str, on_trial: &str, pending: &str, marks: &str) -> Trial {
@@ -72,7 +76,7 @@ mod tests {
     #[test]
     fn progress_and_verdicts_of_a_trial() {
         let unreadable = Trial::Unreadable { error: String::new() };
-        for (trial, system, expected, verdict) in [
+        for (trial_after, system_after, expected, verdict) in [
             (trial("new", "old", "new", "", "begun"), "new", Progress::Booting, Verdict::NotBlessed),
             (trial("new", "old", "new", "", "begun healthy"), "new", Progress::Healthy, Verdict::NotBlessed),
             (trial("new", "new", "", "", ""), "new", Progress::Blessed, Verdict::Done),
@@ -85,9 +89,10 @@ mod tests {
             (Trial::Absent, "old", Progress::Unknown, Verdict::RolledBackAcrossReboot),
             (Trial::Absent, "other", Progress::Unknown, Verdict::Mismatch),
         ] {
-            assert_eq!(progress(&store("new"), &trial), expected, "{trial:?}");
-            let armed = State { trial: self::trial("old", "old", "", "new", ""), ..State::default() };
-            let after = State { trial, booted: Some(store(system)), ..state("profile", Some(system)) };
+            assert_eq!(progress(&store("new"), &trial_after), expected, "{trial_after:?}");
+            let armed = State { trial: trial("old", "old", "", "new", ""), ..State::default() };
+            let booted = Some(store(system_after));
+            let after = State { trial: trial_after, booted, ..state("profile", Some(system_after)) };
             let found = judge(&target(Some("new")), &store("new"), &State::default(), &armed, &after);
             assert_eq!(found, verdict, "{after:?}");
         }

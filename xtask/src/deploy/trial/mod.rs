@@ -8,9 +8,9 @@ mod reboot;
 mod verdict_words;
 mod words;
 
-pub use checks::{check_not_on_trial, check_trials, plan_note};
+pub use checks::{check_can_try, check_not_on_trial, next_boot_note};
 pub use decide::{decide, plan_decision};
 pub use decision::{Decision, DecisionOutcome};
 pub use reboot::{next_boot_is_trial, reboot};
-pub use verdict_words::{hint, next_boot_remark, summary, why};
-pub use words::{cell, remarks};
+pub use verdict_words::{hint, next_boot_remark, rollback_reason, summary};
+pub use words::{remarks, table_cell};

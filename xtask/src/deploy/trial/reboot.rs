@@ -25,11 +25,11 @@ const NOTE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Whether the next boot of the host tries the system that was deployed.
 pub fn next_boot_is_trial(outcome: &Outcome) -> bool {
     let desired = verdict::desired_system(&outcome.plan.target, &outcome.after);
-    let pending = outcome.after.trial.known().and_then(|status| status.pending.as_ref());
+    let pending = outcome.after.trial.status().and_then(|status| status.pending.as_ref());
     pending.is_some() && pending == desired
 }
 
-/// Reboots the host on trial, and judges it.
+/// Reboots the host into the deployed system, which is on trial, and writes the verdict into `outcome`.
 ///
 /// # Errors
 /// `Interrupted` if the user stops it, `Undecided` if the host refuses to reboot.
@@ -46,12 +46,12 @@ pub fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> R
         boot_timeout: options.boot_timeout(),
     };
     let mut timings = outcome.plan.timings.clone();
-    let ended = timings.time("reboot", || attempt.run())?;
+    let result = timings.time("reboot", || attempt.run())?;
     outcome.plan.timings = timings;
-    outcome.verdict = ended.verdict;
-    outcome.reason = ended.reason;
-    outcome.health = ended.health;
-    outcome.after = ended.state.unwrap_or_else(|| outcome.after.clone());
+    outcome.verdict = result.verdict;
+    outcome.reason = result.reason;
+    outcome.health = result.health;
+    outcome.after = result.state.unwrap_or_else(|| outcome.after.clone());
     Ok(())
 }
 
@@ -69,8 +69,8 @@ struct Attempt<'a> {
     boot_timeout: Duration,
 }
 
-/// What came of an attempt.
-struct Ended {
+/// The result of an attempt.
+struct AttemptResult {
     verdict: Verdict,
     /// The last state that was read after the reboot.
     state: Option<State>,
@@ -78,33 +78,33 @@ struct Ended {
     health: Vec<Check>,
 }
 
-/// What the tool did with a system on trial.
+/// What the tool did with a system on trial that has passed the checks of the host.
 enum Treatment {
-    /// The state is that after the blessing.
+    /// The tool blessed the system; the state is that after the blessing.
     Blessed(Box<State>),
     /// The tool told the host to go back.
     SentBack,
     /// The user stopped the health checks.
     Stopped,
-    /// The link broke before the system was blessed; the error has the reason.
-    Unreached(String),
-    /// Checking or blessing the system failed for this reason.
+    /// The link broke before the system was blessed, for this reason.
+    LinkLost(String),
+    /// Checking or blessing the system failed, for this reason.
     Failed(String),
 }
 
 impl Treatment {
-    /// The stages of the trial in which its end is not there yet.
-    fn pending(&self) -> &'static [Progress] {
+    /// The stages of the trial during which the tool waits after this treatment.
+    fn stages_to_wait_out(&self) -> &'static [Progress] {
         match self {
             Self::SentBack => &[Progress::Booting, Progress::Healthy],
             _ => &[Progress::Booting],
         }
     }
 
-    /// Why the system was not blessed.
+    /// Why the system was not blessed; `None` if it was, and for what the host or the user notes.
     fn reason(self) -> Option<String> {
         match self {
-            Self::Unreached(reason) | Self::Failed(reason) => Some(reason),
+            Self::LinkLost(reason) | Self::Failed(reason) => Some(reason),
             Self::Blessed(_) | Self::SentBack | Self::Stopped => None,
         }
     }
@@ -115,10 +115,14 @@ impl Attempt<'_> {
         Remote::new(&self.cx.launcher, &self.target.host, &self.target.connection)
     }
 
-    fn run(&self) -> Result<Ended> {
+    /// Arms the trial, reboots the host, and waits for the end of the trial.
+    ///
+    /// # Errors
+    /// Those of [`reboot`].
+    fn run(&self) -> Result<AttemptResult> {
         match host::arm_trial(&self.remote(), self.target, Blesser::Deployer) {
             Err(error) if kind(&error) == ExitKind::Undecided => {
-                return Ok(Ended::without_state(Verdict::NotTried, &error));
+                return Ok(AttemptResult::without_state(Verdict::NotTried, &error));
             }
             armed => armed?,
         }
@@ -127,24 +131,25 @@ impl Attempt<'_> {
             "rebooting {host}: this boot tries {}, and {host} keeps it only if it is blessed",
             self.desired
         ));
-        if let Err(error) = host::restart(&self.remote(), self.target) {
-            // Nobody waits for the next boot.
+        if let Err(error) = host::request_reboot(&self.remote(), self.target) {
+            // This tool does not wait for the next boot, so the host itself must bless it.
             let _ = host::arm_trial(&self.remote(), self.target, Blesser::Host);
             return Err(error);
         }
-        let booted = match self.wait(&[Progress::Booting]) {
+        let booted = match self.wait_while(&[Progress::Booting]) {
             Err(error) if kind(&error) == ExitKind::Unreachable => {
-                return Ok(Ended::without_state(Verdict::NeverCameBack, &error));
+                return Ok(AttemptResult::without_state(Verdict::NeverCameBack, &error));
             }
             booted => booted?,
         };
         self.finish(booted)
     }
 
-    /// Checks a system that is on trial, waits for the end of the trial, and judges it. Where the link breaks meanwhile,
-    /// the system is checked again for as long as the host waits.
-    fn finish(&self, booted: State) -> Result<Ended> {
-        let end = Instant::now() + self.trial_time();
+    /// Checks a system that is on trial, waits for the end of the trial, and judges the host. If the link breaks
+    /// meanwhile, checks the system again, as long as the host waits for the blessing. `booted` is the first state after
+    /// the reboot.
+    fn finish(&self, booted: State) -> Result<AttemptResult> {
+        let deadline = Instant::now() + self.trial_time();
         let mut state = booted;
         let mut health = Vec::new();
         let mut reason = None;
@@ -152,48 +157,51 @@ impl Attempt<'_> {
             let treatment = self.bless_or_send_back(&state, &mut health);
             match treatment {
                 Treatment::Stopped => {
-                    return Ok(Ended {
-                        verdict: Verdict::Unchecked,
-                        state: Some(state),
-                        reason: None,
-                        health,
-                    });
+                    let verdict = Verdict::Unchecked;
+                    return Ok(AttemptResult { verdict, state: Some(state), reason: None, health });
                 }
-                Treatment::Blessed(state) => return Ok(self.judged(*state, None, health)),
+                Treatment::Blessed(after) => return Ok(self.judge(*after, None, health)),
                 _ => {}
             }
-            state = match self.wait(treatment.pending()) {
+            state = match self.wait_while(treatment.stages_to_wait_out()) {
                 Err(error) if kind(&error) == ExitKind::Unreachable => {
-                    return Ok(Ended { health, ..Ended::without_state(Verdict::NeverCameBack, &error) });
+                    let lost = AttemptResult::without_state(Verdict::NeverCameBack, &error);
+                    return Ok(AttemptResult { health, ..lost });
                 }
                 state => state?,
             };
-            let is_final = !matches!(treatment, Treatment::Unreached(_)) || Instant::now() > end;
+            let may_retry = matches!(treatment, Treatment::LinkLost(_)) && Instant::now() <= deadline;
             reason = treatment.reason();
-            if is_final {
+            if !may_retry {
                 break;
             }
         }
-        Ok(self.judged(state, reason, health))
+        Ok(self.judge(state, reason, health))
     }
 
-    fn judged(&self, state: State, reason: Option<String>, health: Vec<Check>) -> Ended {
+    /// The result for a host in `state` after its reboot. `reason` is why the tool did not bless the system.
+    fn judge(&self, state: State, reason: Option<String>, health: Vec<Check>) -> AttemptResult {
         let verdict = judge::judge(self.target, self.desired, self.before, self.armed, &state);
         // What the host itself noted about a rollback is nearer to the cause.
         let reason = reason.filter(|_| verdict == Verdict::NotBlessed);
-        Ended { verdict, state: Some(state), reason, health }
+        AttemptResult { verdict, state: Some(state), reason, health }
     }
 
-    /// Runs the health checks, and blesses the system, which was read over a fresh connection, or sends the host back.
+    /// Runs the health checks into `health`, then blesses the system or sends the host back. `state` was read over a
+    /// fresh connection after the reboot.
     fn bless_or_send_back(&self, state: &State, health: &mut Vec<Check>) -> Treatment {
         match self.try_to_bless(state, health) {
             Ok(treatment) => treatment,
             Err(error) if kind(&error) == ExitKind::Interrupted => Treatment::Stopped,
-            Err(error) if kind(&error) == ExitKind::Unreachable => Treatment::Unreached(format!("{error:#}")),
+            Err(error) if kind(&error) == ExitKind::Unreachable => Treatment::LinkLost(format!("{error:#}")),
             Err(error) => Treatment::Failed(format!("{error:#}")),
         }
     }
 
+    /// Does the work of [`Self::bless_or_send_back`].
+    ///
+    /// # Errors
+    /// Those of ssh, before the system is blessed; `Undecided` if the host does not bless it.
     fn try_to_bless(&self, state: &State, health: &mut Vec<Check>) -> Result<Treatment> {
         if verdict::judge_after_reboot(self.target, self.before, state) == Verdict::Mismatch {
             return self.send_back("it does not run the deployed system");
@@ -206,49 +214,68 @@ impl Attempt<'_> {
         host::bless_and_probe(&self.remote(), self.target).map(|state| Treatment::Blessed(Box::new(state)))
     }
 
+    /// Tells the host to go back, and why.
     fn send_back(&self, reason: &str) -> Result<Treatment> {
         self.note(format!("{} goes back: {reason}", self.target.host));
         host::go_back(&self.remote(), self.target, reason)?;
         Ok(Treatment::SentBack)
     }
 
-    /// Waits until the host answers after its reboot, and its trial is in none of the stages `pending`.
+    /// Waits until the host answers after its reboot, and its trial is in none of `stages`. Returns its state then.
     ///
     /// A system on trial that refuses the login, or has another host key, counts as unreachable: the host will go back.
-    fn wait(&self, pending: &[Progress]) -> Result<State> {
+    ///
+    /// # Errors
+    /// `Unreachable` or `Undecided` after the time for the boot and the trial, `Interrupted` if the user stops the wait.
+    fn wait_while(&self, stages: &[Progress]) -> Result<State> {
         let host = &self.target.host;
-        let back_since = Cell::new(None::<Instant>);
-        let probe = || self.probe(pending).map_err(as_unreachable);
-        let not_ready = |now: &State| {
-            if !host::has_rebooted(self.armed, now) {
-                return Some(failure!(Undecided, "{host} has not rebooted"));
-            }
-            let stage = progress(self.desired, &now.trial);
-            let since = back_since.get().unwrap_or_else(Instant::now);
-            back_since.set((stage == Progress::Returning).then_some(since));
-            let may_note_the_end = stage == Progress::Returning && since.elapsed() < NOTE_TIMEOUT;
-            (may_note_the_end || pending.contains(&stage))
-                .then(|| failure!(Undecided, "{host} is still on trial"))
-        };
+        let returning_since = Cell::new(None);
+        let probe = || self.probe(stages).map_err(into_unreachable);
+        let not_ready = |now: &State| self.unfinished_error(stages, now, &returning_since);
         let notify =
             || self.note(format!("waiting for {host}, which goes back by itself if the trial fails"));
         let limit = self.boot_timeout + self.trial_time();
         host::poll(self.target, limit, notify, probe, not_ready).map_err(|error| self.with_bless_hint(error))
     }
 
-    /// Reads the state of the host; that of a system on trial, once its boot is over.
-    fn probe(&self, pending: &[Progress]) -> Result<State> {
-        if pending.contains(&Progress::Healthy) {
+    /// The error for a host that has not rebooted yet, or whose trial is in one of `stages`; `None` for others.
+    ///
+    /// A host that went back needs time to note how its trial ended. `returning_since` is when such a host was first
+    /// seen.
+    fn unfinished_error(
+        &self,
+        stages: &[Progress],
+        now: &State,
+        returning_since: &Cell<Option<Instant>>,
+    ) -> Option<anyhow::Error> {
+        let host = &self.target.host;
+        if !host::has_rebooted(self.armed, now) {
+            return Some(failure!(Undecided, "{host} has not rebooted"));
+        }
+        let stage = progress(self.desired, &now.trial);
+        let is_returning = stage == Progress::Returning;
+        let since = returning_since.get().unwrap_or_else(Instant::now);
+        returning_since.set(is_returning.then_some(since));
+        let may_note_the_end = is_returning && since.elapsed() < NOTE_TIMEOUT;
+        let is_unfinished = may_note_the_end || stages.contains(&stage);
+        is_unfinished.then(|| failure!(Undecided, "{host} is still on trial"))
+    }
+
+    /// Reads the state of the host. Where a healthy trial ends the wait for `stages`, one command on the host waits for
+    /// the end of its checks first.
+    fn probe(&self, stages: &[Progress]) -> Result<State> {
+        if stages.contains(&Progress::Healthy) {
             return probe(&self.remote(), self.target);
         }
         host::probe_after_checks(&self.remote(), self.target, self.trial_time().min(CHECKS_TIMEOUT))
     }
 
-    /// How long the host waits for the blessing.
+    /// How long the host waits for the blessing; zero if the host does not report it.
     fn trial_time(&self) -> Duration {
-        Duration::from_secs(self.armed.trial.known().map_or(0, |status| status.within))
+        Duration::from_secs(self.armed.trial.status().map_or(0, |status| status.within))
     }
 
+    /// Adds a hint about the trial to the `error` of a wait that the user stopped. Returns any other error unchanged.
     fn with_bless_hint(&self, error: anyhow::Error) -> anyhow::Error {
         let host = &self.target.host;
         match kind(&error) {
@@ -265,15 +292,15 @@ impl Attempt<'_> {
     }
 }
 
-impl Ended {
-    /// The end without a state of the host after the reboot.
+impl AttemptResult {
+    /// The result without a state of the host after the reboot; `error` is the reason.
     fn without_state(verdict: Verdict, error: &anyhow::Error) -> Self {
         Self { verdict, state: None, reason: Some(format!("{error:#}")), health: Vec::new() }
     }
 }
 
-/// `error` as one after which [`host::poll`] probes again.
-fn as_unreachable(error: anyhow::Error) -> anyhow::Error {
+/// Makes `error` one of the kind `Unreachable`, after which [`host::poll`] probes again; `Interrupted` stays.
+fn into_unreachable(error: anyhow::Error) -> anyhow::Error {
     match kind(&error) {
         ExitKind::Interrupted | ExitKind::Unreachable => error,
         _ => ExitKind::Unreachable.error(format!("{error:#}")),

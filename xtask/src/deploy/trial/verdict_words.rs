@@ -1,6 +1,6 @@
 //! The summaries and hints of the verdicts that only trials have.
 
-use super::judge::booted;
+use super::judge::booted_system;
 use crate::deploy::host::{Blesser, State};
 use crate::deploy::outcome::Outcome;
 use crate::deploy::plan::path_text;
@@ -14,108 +14,115 @@ pub fn summary(outcome: &Outcome) -> Option<String> {
     let reason = outcome.reason.as_deref().unwrap_or("the reason is unknown");
     Some(match outcome.verdict {
         Verdict::OnTrial => {
-            format!("{host} tries {desired} at its next boot{}", keep_condition(&outcome.after))
+            format!("{host} tries {desired} at its next boot{}", keep_clause(&outcome.after))
         }
         Verdict::RolledBackAcrossReboot => format!(
             "{host} rolled back across the reboot to {}: {desired} was not kept: {}",
-            path_text(booted(&outcome.after)),
-            why(&outcome.after, desired)
+            path_text(booted_system(&outcome.after)),
+            rollback_reason(&outcome.after, desired)
         ),
         Verdict::NotBlessed => {
             format!(
                 "{host} runs {desired} on trial only, and goes back{}: {reason}",
-                deadline(&outcome.after)
+                deadline_clause(&outcome.after)
             )
         }
         Verdict::NotTried => {
             format!("{host} runs {desired}, but was not rebooted, as its trial could not be armed: {reason}")
         }
         Verdict::NeverCameBack => format!("{host} never came back from its reboot: {reason}"),
-        Verdict::Unchecked if on_trial(&outcome.after) => format!(
+        Verdict::Unchecked if is_on_trial(&outcome.after) => format!(
             "{host} runs {desired} on trial only, and goes back{}: the health check was stopped",
-            deadline(&outcome.after)
+            deadline_clause(&outcome.after)
         ),
         _ => return None,
     })
 }
 
-/// The remedy for a failed trial or reboot.
+/// The remedy for a failed trial or reboot; `None` for other verdicts.
 pub fn hint(outcome: &Outcome) -> Option<String> {
     let host = &outcome.plan.target.host;
-    let keep = format!("`cargo xtask deploy {host} --bless` keeps the new system, if it is good");
+    let bless = format!("`cargo xtask deploy {host} --bless` keeps the new system, if it is good");
+    let update_firmware = format!("run `sudo update-firmware` on {host}, then deploy again with `--reboot`");
     match outcome.verdict {
-        Verdict::RolledBackAcrossReboot if was_not_tried(&outcome.after, outcome.desired()) => {
-            Some(format!("run `sudo update-firmware` on {host}, then deploy again with `--reboot`"))
+        Verdict::RolledBackAcrossReboot if is_still_pending(&outcome.after, outcome.desired()) => {
+            Some(update_firmware)
         }
         Verdict::RolledBackAcrossReboot => Some(format!(
             "mend the configuration, then deploy again; `journalctl -b -1` on {host} may know more"
         )),
-        Verdict::NotBlessed => Some(keep),
-        Verdict::Unchecked if on_trial(&outcome.after) => Some(keep),
-        Verdict::NotTried => {
-            Some(format!("run `sudo update-firmware` on {host}, then deploy again with `--reboot`"))
-        }
+        Verdict::NotBlessed => Some(bless),
+        Verdict::Unchecked if is_on_trial(&outcome.after) => Some(bless),
+        Verdict::NotTried => Some(update_firmware),
         Verdict::NeverCameBack => Some(format!(
             "switch {host} off and on, {}then run `cargo xtask status {host}`; see docs/deploying.md, \"A host that never \
              came back\"",
-            starts(&outcome.after)
+            blessed_start_clause(&outcome.after)
         )),
         _ => None,
     }
 }
 
-/// The remark that the next boot tries the new system, with the command that tries it now; `None` where it does not.
+/// The remark that the next boot tries the new system, with the command that tries it now; `None` if the host already
+/// runs all of it, or if the next boot tries nothing.
 pub fn next_boot_remark(outcome: &Outcome) -> Option<String> {
     let host = &outcome.plan.target.host;
-    let is_open = matches!(outcome.verdict, Verdict::Done | Verdict::RebootNeeded | Verdict::AlreadyCurrent);
-    if !is_open || !outcome.after.reboot_needed || !super::next_boot_is_trial(outcome) {
-        return None;
-    }
-    Some(format!(
-        "the next boot of {host} tries the new system{}; `cargo xtask deploy {host} --reboot` tries it now, and blesses it if it passes all checks",
-        keep_condition(&outcome.after)
-    ))
+    let runs_desired =
+        matches!(outcome.verdict, Verdict::Done | Verdict::RebootNeeded | Verdict::AlreadyCurrent);
+    let is_tried_next = runs_desired && outcome.after.reboot_needed && super::next_boot_is_trial(outcome);
+    is_tried_next.then(|| {
+        format!(
+            "the next boot of {host} tries the new system{}; `cargo xtask deploy {host} --reboot` tries it now, and \
+             blesses it if it passes all checks",
+            keep_clause(&outcome.after)
+        )
+    })
 }
 
-fn on_trial(state: &State) -> bool {
-    state.trial.known().is_some_and(|status| status.on_trial.is_some())
+/// Whether the booted system is on trial.
+fn is_on_trial(state: &State) -> bool {
+    state.trial.status().is_some_and(|status| status.on_trial.is_some())
 }
 
-fn was_not_tried(state: &State, desired: &StorePath) -> bool {
-    state.trial.known().is_some_and(|status| status.pending.as_ref() == Some(desired))
+/// Whether `desired` still waits for its trial: the last boot did not try it.
+fn is_still_pending(state: &State, desired: &StorePath) -> bool {
+    state.trial.status().is_some_and(|status| status.pending.as_ref() == Some(desired))
 }
 
-/// The condition on which the host keeps the system that its next boot tries, as the end of a sentence.
-fn keep_condition(state: &State) -> String {
-    match state.trial.known().and_then(|status| Some((status.by?, status.within))) {
-        Some((Blesser::Host, _)) => ", and keeps it if its own checks pass".into(),
-        Some((Blesser::Deployer, within)) => {
-            format!(", and keeps it if `deploy --bless` follows within {within} s")
+/// The condition on which the host keeps the system that its next boot tries, as the end of a sentence; empty if the
+/// host does not report it.
+fn keep_clause(state: &State) -> String {
+    let Some(status) = state.trial.status() else { return String::new() };
+    match status.by {
+        Some(Blesser::Host) => ", and keeps it if its own checks pass".into(),
+        Some(Blesser::Deployer) => {
+            format!(", and keeps it if `deploy --bless` follows within {} s", status.within)
         }
         None => String::new(),
     }
 }
 
-/// When a host on trial goes back, as the end of a sentence.
-fn deadline(state: &State) -> String {
-    let within = state.trial.known().map(|status| status.within).filter(|seconds| *seconds > 0);
-    within.map(|seconds| format!(" {seconds} s after its start")).unwrap_or_default()
+/// When a host on trial goes back, as the end of a sentence; empty if the host does not report it.
+fn deadline_clause(state: &State) -> String {
+    let seconds = state.trial.status().map_or(0, |status| status.within);
+    if seconds == 0 { String::new() } else { format!(" {seconds} s after its start") }
 }
 
 /// Why the host went back from `desired`, or how far its trial had come.
-pub fn why(state: &State, desired: &StorePath) -> String {
-    if was_not_tried(state, desired) {
+pub fn rollback_reason(state: &State, desired: &StorePath) -> String {
+    if is_still_pending(state, desired) {
         return "U-Boot did not try it, as boot.scr on FIRMWARE did not run".into();
     }
-    let last = state.trial.known().and_then(|status| status.rollback());
-    match last.filter(|last| last.system.as_ref() == Some(desired)) {
-        Some(last) => last.why(),
+    let rollback = state.trial.status().and_then(|status| status.rollback());
+    match rollback.filter(|rollback| rollback.system.as_ref() == Some(desired)) {
+        Some(rollback) => rollback.reason_text(),
         None => "the host has not noted why".into(),
     }
 }
 
-/// The system that a host starts after it was switched off and on, as a clause of the hint.
-fn starts(state: &State) -> String {
-    let blessed = state.trial.known().and_then(|status| status.blessed.as_ref());
+/// The system that a host starts after it was switched off and on, as a clause of the hint; empty if the host does not
+/// report its blessed system.
+fn blessed_start_clause(state: &State) -> String {
+    let blessed = state.trial.status().and_then(|status| status.blessed.as_ref());
     blessed.map(|system| format!("which starts {system} if the new system was tried, ")).unwrap_or_default()
 }

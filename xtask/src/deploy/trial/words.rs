@@ -4,16 +4,16 @@ use crate::base::HostName;
 use crate::deploy::host::{Blesser, LastTrial, Trial, TrialStatus};
 use crate::nix::StorePath;
 
-/// The cell of a table for a trial; `None` for a host without trials.
-pub fn cell(trial: &Trial) -> Option<&'static str> {
+/// The cell of the column `TRIAL`; `None` for a host without trials.
+pub fn table_cell(trial: &Trial) -> Option<&'static str> {
     match trial {
         Trial::Absent => None,
         Trial::Unreadable { .. } => Some("unknown"),
-        Trial::Known(status) => Some(known_cell(status)),
+        Trial::Known(status) => Some(status_cell(status)),
     }
 }
 
-fn known_cell(status: &TrialStatus) -> &'static str {
+fn status_cell(status: &TrialStatus) -> &'static str {
     match status {
         TrialStatus { on_trial: Some(_), .. } => "on trial",
         TrialStatus { pending: Some(_), .. } => "pending",
@@ -24,35 +24,36 @@ fn known_cell(status: &TrialStatus) -> &'static str {
     }
 }
 
-/// The lines of `status` below its table about the trial of `host`.
+/// The lines that the command `status` prints below its table about the trials of `host`.
 pub fn remarks(host: &HostName, trial: &Trial) -> Vec<String> {
     match trial {
         Trial::Absent => Vec::new(),
-        Trial::Unreadable { error } => vec![unreadable(host, error)],
-        Trial::Known(status) => known_remarks(host, status),
+        Trial::Unreadable { error } => vec![unreadable_trial_text(host, error)],
+        Trial::Known(status) => status_remarks(host, status),
     }
 }
 
-pub fn unreadable(host: &HostName, error: &str) -> String {
+/// The message for a host whose trials cannot be read because of `error`.
+pub fn unreadable_trial_text(host: &HostName, error: &str) -> String {
     format!("the trial of {host} is unknown: `boot-trial status` on {host} failed: {error}")
 }
 
-fn known_remarks(host: &HostName, status: &TrialStatus) -> Vec<String> {
-    let missing = status.missing.as_ref().map(|reason| not_possible(host, reason));
-    let on_trial = status.on_trial.as_ref().map(|system| on_trial(host, system, status));
-    let pending = status.pending.as_ref().map(|system| pending(host, system, status));
-    let rollback = status.rollback().map(|last| rolled_back(host, last));
+fn status_remarks(host: &HostName, status: &TrialStatus) -> Vec<String> {
+    let missing = status.missing.as_ref().map(|reason| no_trial_warning(host, reason));
+    let on_trial = status.on_trial.as_ref().map(|system| on_trial_remark(host, system, status));
+    let pending = status.pending.as_ref().map(|system| pending_remark(host, system, status));
+    let rollback = status.rollback().map(|last| rollback_remark(host, last));
     [missing, on_trial, pending, rollback].into_iter().flatten().collect()
 }
 
-/// The warning for a host that cannot try a new system.
-pub fn not_possible(host: &HostName, reason: &str) -> String {
+/// The warning for a host that cannot try a new system, for the `reason` that the host gives.
+pub fn no_trial_warning(host: &HostName, reason: &str) -> String {
     format!(
         "{host} boots new systems without a trial: {reason}; `sudo update-firmware` on {host} gives FIRMWARE what it lacks"
     )
 }
 
-fn on_trial(host: &HostName, system: &StorePath, status: &TrialStatus) -> String {
+fn on_trial_remark(host: &HostName, system: &StorePath, status: &TrialStatus) -> String {
     let blesser = match status.by {
         Some(Blesser::Host) => "its own checks bless it",
         _ => "a deployer blesses it",
@@ -63,7 +64,7 @@ fn on_trial(host: &HostName, system: &StorePath, status: &TrialStatus) -> String
     )
 }
 
-fn pending(host: &HostName, system: &StorePath, status: &TrialStatus) -> String {
+fn pending_remark(host: &HostName, system: &StorePath, status: &TrialStatus) -> String {
     let condition = match status.by {
         Some(Blesser::Host) => "its own checks pass",
         _ => "a deployer blesses it in time",
@@ -71,9 +72,9 @@ fn pending(host: &HostName, system: &StorePath, status: &TrialStatus) -> String 
     format!("the next boot of {host} tries {system}, and keeps it if {condition}")
 }
 
-fn rolled_back(host: &HostName, last: &LastTrial) -> String {
+fn rollback_remark(host: &HostName, last: &LastTrial) -> String {
     let system = last.system.as_ref().map_or("a system", StorePath::as_str);
-    format!("{host} rolled back across a reboot: it tried {system} and went back: {}", last.why())
+    format!("{host} rolled back across a reboot: it tried {system} and went back: {}", last.reason_text())
 }
 
 #[cfg(test)]
@@ -82,6 +83,7 @@ mod tests {
     use crate::deploy::host::TrialOutcome;
     use crate::deploy::verdict::tests::store;
 
+    /// The status of a host that has booted its blessed system, changed by `change`.
     fn status(change: impl FnOnce(&mut TrialStatus)) -> TrialStatus {
         let mut status = TrialStatus {
             booted: Some(store("old")),
@@ -128,7 +130,7 @@ mod tests {
             ),
         ] {
             let trial = Trial::Known(Box::new(status));
-            assert_eq!(cell(&trial), Some(word));
+            assert_eq!(table_cell(&trial), Some(word));
             let [new, bad] = ["new", "bad"].map(|name| store(name).to_string());
             let remark = remark.replace("NEW", &new).replace("BAD", &bad);
             assert_eq!(remarks(&"stinky".into(), &trial).join("\n"), remark);
@@ -137,9 +139,10 @@ mod tests {
 
     #[test]
     fn trials_that_cannot_be_read() {
-        assert_eq!((cell(&Trial::Absent), remarks(&"a".into(), &Trial::Absent)), (None, Vec::new()));
+        assert_eq!((table_cell(&Trial::Absent), remarks(&"a".into(), &Trial::Absent)), (None, Vec::new()));
         let trial = Trial::Unreadable { error: "it gives no answer".into() };
         let remark = "the trial of a is unknown: `boot-trial status` on a failed: it gives no answer";
-        assert_eq!((cell(&trial), remarks(&"a".into(), &trial)), (Some("unknown"), vec![remark.to_owned()]));
+        assert_eq!(table_cell(&trial), Some("unknown"));
+        assert_eq!(remarks(&"a".into(), &trial), [remark]);
     }
 }
