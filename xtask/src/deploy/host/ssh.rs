@@ -1,5 +1,6 @@
 //! Running commands on the host by ssh, on fresh connections or a shared one, always with a timeout.
 
+use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -27,16 +28,26 @@ const MAX_OUTPUT: u64 = 16 << 20;
 const SSH_FAILED: i32 = 255;
 
 /// A host on which commands can be run.
+#[derive(Clone)]
 pub struct Remote<'a> {
     launcher: &'a Launcher,
     host: &'a HostName,
-    connection: &'a Connection,
+    connection: Cow<'a, Connection>,
     mux: Option<&'a SshMux>,
 }
 
 impl<'a> Remote<'a> {
     pub fn new(launcher: &'a Launcher, host: &'a HostName, connection: &'a Connection) -> Self {
-        Self { launcher, host, connection, mux: None }
+        Self { launcher, host, connection: Cow::Borrowed(connection), mux: None }
+    }
+
+    /// The same host, whose sshd must answer within `timeout`, in whole seconds. A timeout that the node sets is kept.
+    #[must_use]
+    pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
+        let option = format!("ConnectTimeout={}", timeout.as_secs());
+        // ssh takes the first value of an option.
+        self.connection.to_mut().options.extend(["-o".to_owned(), option]);
+        self
     }
 
     /// The same host, reached over `mux` if there is one.
@@ -126,7 +137,7 @@ impl<'a> Remote<'a> {
     fn check_connected(&self, (output, log): (Output, String)) -> Result<Output> {
         match output.code {
             SSH_FAILED => {
-                let error = connection_error(self.host, self.connection, &log, &output.stderr);
+                let error = connection_error(self.host, &self.connection, &log, &output.stderr);
                 Err(self.with_locked_key(error))
             }
             _ => Ok(output),
@@ -138,7 +149,7 @@ impl<'a> Remote<'a> {
         if kind(&error) != ExitKind::Permission {
             return error;
         }
-        match first_locked_key(self.launcher, self.connection) {
+        match first_locked_key(self.launcher, &self.connection) {
             Some(key) => failure!(
                 Permission, "{error:#}";
                 hint: "run `ssh-add {}`: that key has a passphrase, for which ssh cannot ask here",

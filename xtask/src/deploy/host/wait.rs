@@ -17,6 +17,10 @@ use crate::{bail, failure};
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long [`wait_for_reconnect`] waits.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an attempt waits for sshd while the host boots. An attempt that began before sshd listens delays the next one.
+const BOOT_CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long attempts are that short. Later ones give a slow sshd the usual time.
+const SHORT_ATTEMPTS: Duration = Duration::from_secs(180);
 
 /// Repeats `probe` until the host answers, for `limit` at most, and returns the answer. Reports once what the user
 /// should do.
@@ -67,10 +71,17 @@ pub fn reboot_and_probe(
     let host = &target.host;
     reporter.report(&Event::note(format!("rebooting {host}")));
     request_reboot(remote, target)?;
+    let begin = Instant::now();
     let not_rebooted =
         |now: &State| (!has_rebooted(before, now)).then(|| failure!(Undecided, "{host} has not rebooted"));
-    poll(target, limit, || {}, || probe(remote, target), not_rebooted)?;
+    poll(target, limit, || {}, || probe(&while_booting(remote, begin), target), not_rebooted)?;
     probe_after_boot(remote, target)
+}
+
+/// `remote` with the timeout for an attempt to reach a host that boots; `begin` is when the first attempt began.
+pub fn while_booting<'a>(remote: &Remote<'a>, begin: Instant) -> Remote<'a> {
+    let remote = remote.clone();
+    if begin.elapsed() < SHORT_ATTEMPTS { remote.with_connect_timeout(BOOT_CONNECT_TIMEOUT) } else { remote }
 }
 
 /// Tells the host to reboot, and does not wait for the reboot.

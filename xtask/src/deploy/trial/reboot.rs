@@ -230,7 +230,11 @@ impl Attempt<'_> {
     fn wait_while(&self, stages: &[Progress]) -> Result<State> {
         let host = &self.target.host;
         let returning_since = Cell::new(None);
-        let probe = || self.probe(stages).map_err(into_unreachable);
+        let begin = Instant::now();
+        let probe = || {
+            let remote = host::while_booting(&self.remote(), begin);
+            self.probe(&remote, stages).map_err(into_unreachable)
+        };
         let not_ready = |now: &State| self.unfinished_error(stages, now, &returning_since);
         let notify =
             || self.note(format!("waiting for {host}, which goes back by itself if the trial fails"));
@@ -263,11 +267,11 @@ impl Attempt<'_> {
 
     /// Reads the state of the host. Where a healthy trial ends the wait for `stages`, one command on the host waits for
     /// the end of its checks first.
-    fn probe(&self, stages: &[Progress]) -> Result<State> {
+    fn probe(&self, remote: &Remote, stages: &[Progress]) -> Result<State> {
         if stages.contains(&Progress::Healthy) {
-            return probe(&self.remote(), self.target);
+            return probe(remote, self.target);
         }
-        host::probe_after_checks(&self.remote(), self.target, self.trial_time().min(CHECKS_TIMEOUT))
+        host::probe_after_checks(remote, self.target, self.trial_time().min(CHECKS_TIMEOUT))
     }
 
     /// How long the host waits for the blessing; zero if the host does not report it.
