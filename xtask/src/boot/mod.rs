@@ -4,6 +4,7 @@
 mod device_tree;
 mod kernel;
 mod partitions;
+mod trial;
 mod uboot;
 
 pub use device_tree::{Board, check_device_tree};
@@ -11,4 +12,5 @@ pub use device_tree::{Board, check_device_tree};
 pub use kernel::tests::header as kernel_header;
 pub use kernel::{Kernel, MAX_READ as MAX_KERNEL_READ};
 pub use partitions::{Scan, first_marked};
+pub use trial::{FLAG, SCRIPT, Trial};
 pub use uboot::{Addresses, Firmware, FirmwareFile, MAX_CONFIG, Program, UBoot, programs, with_room};

@@ -81,6 +81,7 @@ fn show(cx: &Context, found: &Found) -> Result<()> {
                 ui::result(&format!("        by {uboot}"))?;
             }
             ui::result(&format!("store   {} paths", boot.store_paths))?;
+            ui::result(&format!("trial   {}", contents.trial))?;
         }
         Verdict::No { why, .. } => ui::result(&format!("boots   not: {why}"))?,
     }

@@ -14,7 +14,8 @@ use super::extlinux;
 use super::fat::Fat;
 use super::partition::Partition;
 use super::partition_table::{HEAD, PartitionTable};
-use crate::boot::{self, Kernel, UBoot};
+use crate::base::failure::{ExitKind, kind};
+use crate::boot::{self, Kernel, Trial, UBoot};
 use crate::{bail, failure};
 use volume::{EXT4, volumes};
 
@@ -27,6 +28,8 @@ pub struct BootFiles {
     pub boot: Boot,
     /// The U-Boot programs that the firmware of a Pi starts, as far as FIRMWARE has them.
     pub uboots: Vec<UBoot>,
+    /// Whether the next boot may try another system.
+    pub trial: Trial,
 }
 
 /// The files that U-Boot starts by default. All of them exist.
@@ -70,7 +73,25 @@ pub(super) fn boot_files(disk: &File, layout: &PartitionTable, budget: &Budget) 
     let (boot, kernel) = boot(&root).with_context(doing)?;
     let kernel = KernelFile { path: &boot.kernel, inode: &kernel, root: &root };
     let uboots = uboots(disk, &volumes, &kernel, budget)?;
-    Ok(BootFiles { volumes, boot, uboots })
+    let trial = trial(disk, &volumes, budget)?;
+    Ok(BootFiles { volumes, boot, uboots, trial })
+}
+
+/// What U-Boot makes of the files of a trial on FIRMWARE, which is the first partition with FAT.
+///
+/// # Errors
+/// `Interrupted`. U-Boot starts the default where it cannot read the files.
+fn trial<'a>(disk: &'a File, volumes: &[Volume], budget: &Budget<'a>) -> Result<Trial> {
+    let Some(volume) = volumes.iter().find(|volume| volume.is_fat()) else { return Ok(Trial::Absent) };
+    let read = |name| {
+        let content = fat(disk, volume, budget).and_then(|firmware| firmware.read(name));
+        content.with_context(|| format!("reading {name}"))
+    };
+    match read(boot::SCRIPT).and_then(|script| Ok((script, read(boot::FLAG)?))) {
+        Ok((script, flag)) => Ok(Trial::of(script.as_deref(), flag.as_deref(), volume.partition.bootable)),
+        Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
+        Err(error) => Ok(Trial::Impossible { why: format!("{error:#}") }),
+    }
 }
 
 /// Fails where another partition overlaps `bootable`.

@@ -1,0 +1,175 @@
+//! The files of a trial on FIRMWARE: `boot.scr`, the script that U-Boot runs before it reads the boot menu, and
+//! `trial.env`, the flag that lets that script start another entry once.
+
+use std::fmt;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::bail;
+
+/// The names of the files.
+pub const SCRIPT: &str = "boot.scr";
+pub const FLAG: &str = "trial.env";
+
+/// The size of the header of a U-Boot script, in bytes (U-Boot, `include/image.h`).
+const HEADER: usize = 64;
+/// The first bytes of that header.
+const MAGIC: [u8; 4] = [0x27, 0x05, 0x19, 0x56];
+/// The type of an image that is a script.
+const SCRIPT_TYPE: u8 = 6;
+/// The size of the flag in bytes: a sector, which is written whole or not at all.
+const FLAG_SIZE: usize = 512;
+/// The variable of the flag that names the entry.
+const VARIABLE: &str = "trial_label=";
+
+/// Whether the next boot may start another system than the default of the boot menu.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Trial {
+    /// FIRMWARE has no `boot.scr`: each boot starts the default.
+    Absent,
+    /// A trial can be armed; the next boot starts the default.
+    Ready,
+    /// The next boot tries this entry of the boot menu, once.
+    Armed { entry: String },
+    /// Each boot starts the default, for this reason.
+    Impossible { why: String },
+}
+
+impl Trial {
+    /// What U-Boot does with these contents of `boot.scr` and `trial.env`; `None` is a missing file. U-Boot runs the script
+    /// only where FIRMWARE `is_marked` as bootable.
+    pub fn of(script: Option<&[u8]>, flag: Option<&[u8]>, is_marked: bool) -> Self {
+        let Some(script) = script else { return Self::Absent };
+        let checked = check_mark(is_marked).and_then(|()| check_script(script));
+        match checked.and_then(|()| entry(flag)) {
+            Ok(Some(entry)) => Self::Armed { entry },
+            Ok(None) => Self::Ready,
+            Err(error) => Self::Impossible { why: format!("{error:#}") },
+        }
+    }
+}
+
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("impossible: no boot.scr on FIRMWARE"),
+            Self::Ready => f.write_str("possible"),
+            Self::Armed { entry } => write!(f, "the next boot tries the entry {entry}, once"),
+            Self::Impossible { why } => write!(f, "impossible: {why}"),
+        }
+    }
+}
+
+fn check_mark(is_marked: bool) -> Result<()> {
+    if !is_marked {
+        bail!(Verification, "FIRMWARE is not marked bootable, so U-Boot does not run {SCRIPT}");
+    }
+    Ok(())
+}
+
+/// Fails where U-Boot does not run `script`, or where the script starts no trials.
+fn check_script(script: &[u8]) -> Result<()> {
+    let Some((header, data)) = script.split_at_checked(HEADER) else {
+        bail!(Verification, "{SCRIPT} has {} bytes, fewer than its header of {HEADER}", script.len());
+    };
+    if !header.starts_with(&MAGIC) || header[30] != SCRIPT_TYPE {
+        bail!(Verification, "{SCRIPT} is no script of U-Boot");
+    }
+    // The header's own sum is of the header with zeros in its place.
+    let zeroed = [&header[..4], &[0; 4], &header[8..]].concat();
+    if be32(&header[4..]) != crc32(&zeroed) {
+        bail!(Verification, "{SCRIPT} is damaged: the checksum of its header is wrong");
+    }
+    let data = usize::try_from(be32(&header[12..])).ok().and_then(|size| data.get(..size));
+    let Some(data) = data else { bail!(Verification, "{SCRIPT} is truncated") };
+    if be32(&header[24..]) != crc32(data) {
+        bail!(Verification, "{SCRIPT} is damaged: the checksum of its text is wrong");
+    }
+    if !data.windows(FLAG.len()).any(|bytes| bytes == FLAG.as_bytes()) {
+        bail!(Verification, "{SCRIPT} is another script, which does not read {FLAG}");
+    }
+    Ok(())
+}
+
+/// The entry of the boot menu that `flag` names; `None` where it names none.
+fn entry(flag: Option<&[u8]>) -> Result<Option<String>> {
+    let Some(flag) = flag else { bail!(Verification, "{FLAG} is missing") };
+    if flag.len() != FLAG_SIZE {
+        bail!(Verification, "{FLAG} has {} bytes, not {FLAG_SIZE}", flag.len());
+    }
+    if flag.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    let (sum, data) = flag.split_at(4);
+    if u32::from_le_bytes([sum[0], sum[1], sum[2], sum[3]]) != crc32(data) {
+        bail!(Verification, "{FLAG} is damaged: its checksum is wrong");
+    }
+    let settings = data.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let mut entries = settings.filter_map(|text| text.strip_prefix(VARIABLE).map(str::to_owned));
+    Ok(entries.next().filter(|entry| !entry.is_empty()))
+}
+
+fn be32(bytes: &[u8]) -> u32 {
+    bytes.first_chunk().map_or(0, |word| u32::from_be_bytes(*word))
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    /// The output of a script of the host, which makes the files.
+    fn made(script: &str, arg: &str) -> Vec<u8> {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/trial");
+        let output = Command::new("sh").current_dir(dir).args([script, arg]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    }
+
+    fn shown(script: &[u8], flag: &[u8]) -> String {
+        Trial::of(Some(script), Some(flag), true).to_string()
+    }
+
+    #[test]
+    fn the_files_that_the_host_makes_are_understood() {
+        let script = made("boot-script.sh", "boot.cmd");
+        let flag = made("trial-flag.sh", "nixos-trial");
+        assert_eq!(shown(&script, &[0; 512]), "possible");
+        assert_eq!(shown(&script, &flag), "the next boot tries the entry nixos-trial, once");
+        assert_eq!(Trial::of(None, Some(&flag), true).to_string(), "impossible: no boot.scr on FIRMWARE");
+        let unmarked = Trial::of(Some(&script), Some(&flag), false).to_string();
+        assert_eq!(unmarked, "impossible: FIRMWARE is not marked bootable, so U-Boot does not run boot.scr");
+        assert_eq!(Trial::of(Some(&script), None, true).to_string(), "impossible: trial.env is missing");
+    }
+
+    #[test]
+    fn every_damaged_byte_is_found() {
+        let script = made("boot-script.sh", "boot.cmd");
+        let flag = made("trial-flag.sh", "nixos-trial");
+        for (file, other) in [(&script, &flag), (&flag, &script)] {
+            for at in 0..file.len() {
+                let mut damaged = file.clone();
+                damaged[at] ^= 1;
+                let [script, flag] = if file == &script { [&damaged, other] } else { [other, &damaged] };
+                assert!(shown(script, flag).starts_with("impossible: "), "byte {at}");
+            }
+        }
+        for len in 0..script.len() {
+            assert!(shown(&script[..len], &flag).starts_with("impossible: boot.scr "), "{len} bytes");
+        }
+        assert_eq!(shown(&script, &flag[..511]), "impossible: trial.env has 511 bytes, not 512");
+        let other = made("boot-script.sh", "fat.sh");
+        let text = "impossible: boot.scr is another script, which does not read trial.env";
+        assert_eq!(shown(&other, &flag), text);
+    }
+}
