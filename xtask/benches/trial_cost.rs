@@ -8,7 +8,7 @@
 mod guest;
 #[path = "../tests/support/mod.rs"]
 mod support;
-#[path = "../tests/trial/workstation.rs"]
+#[path = "../tests/host/workstation.rs"]
 mod workstation;
 
 use serde_json::json;

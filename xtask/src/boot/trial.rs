@@ -129,6 +129,7 @@ mod tests {
     use super::*;
 
     /// The output of a script of the host, which makes the files.
+    #[expect(clippy::disallowed_methods, reason = "the output is no text")]
     fn made(script: &str, arg: &str) -> Vec<u8> {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/trial");
         let output = Command::new("sh").current_dir(dir).args([script, arg]).output().unwrap();

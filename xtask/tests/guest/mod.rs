@@ -6,6 +6,7 @@
 pub mod card;
 mod console;
 pub mod emulator;
+pub mod fault;
 mod qmp;
 
 use std::collections::BTreeMap;

@@ -85,6 +85,18 @@ const ALL: &[Suite] = &[
     ),
     suite("flake", &["--test", "flake"], &[Requirement::Nix]),
     suite(FUZZ, &["--lib"], &[]),
+    suite(
+        "host",
+        &["--test", "host"],
+        &[
+            Requirement::Nix,
+            Requirement::DeployRs,
+            Requirement::ImageTools,
+            Requirement::Programs,
+            Requirement::Guest,
+            Requirement::Qemu,
+        ],
+    ),
     Suite {
         group: Some("nix"),
         ..suite(
@@ -94,21 +106,7 @@ const ALL: &[Suite] = &[
         )
     },
     suite("nix", &["--test", "nix"], &[Requirement::Nix]),
-    Suite {
-        group: Some("boot"),
-        ..suite(
-            "trial",
-            &["--test", "trial"],
-            &[
-                Requirement::Nix,
-                Requirement::DeployRs,
-                Requirement::ImageTools,
-                Requirement::Programs,
-                Requirement::Guest,
-                Requirement::Qemu,
-            ],
-        )
-    },
+    Suite { group: Some("boot"), ..suite("trial", &["--test", "trial"], GUEST) },
 ];
 
 /// The requirements of a guest in QEMU.
@@ -124,7 +122,7 @@ const BOOT_CUTS: &str = "boot-cuts";
 pub const CUTS: &str = "XTASK_CUTS";
 
 /// The suites that run only if they are named: they take minutes.
-const ONLY_NAMED: &[&str] = &[FUZZ, BOOT_CUTS, "trial"];
+const ONLY_NAMED: &[&str] = &[FUZZ, BOOT_CUTS, "host", "trial"];
 
 const fn suite(
     name: &'static str,
@@ -239,7 +237,7 @@ mod tests {
         let error = crate::base::failure::with_hint(&names(&["nixx"]).unwrap_err());
         assert_eq!(
             error,
-            "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, evaluation, flake, fuzz, image, nix, trial"
+            "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, evaluation, flake, fuzz, host, image, nix, trial"
         );
     }
 

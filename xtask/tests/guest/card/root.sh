@@ -39,7 +39,7 @@ printf '[Match]\nName=e*\n[Network]\nAddress=10.0.2.15/24\nLinkLocalAddressing=n
     >etc/systemd/network/10-ethernet.network
 mkdir -p etc/systemd/journald.conf.d etc/systemd/system.conf.d
 printf '[Journal]\nStorage=volatile\n' >etc/systemd/journald.conf.d/guest.conf
-printf '[Manager]\nShowStatus=yes\nRuntimeWatchdogSec=60s\n' >etc/systemd/system.conf.d/guest.conf
+printf '[Manager]\nShowStatus=yes\nRuntimeWatchdogSec=30s\n' >etc/systemd/system.conf.d/guest.conf
 
 cd etc/systemd/system
 mkdir -p multi-user.target.wants

@@ -29,7 +29,7 @@ done
 cp "$debian/etc/passwd" "$debian/etc/group" "$out/etc/"
 echo ID=guest >"$out/etc/initrd-release"
 ln -s initrd-release "$out/etc/os-release"
-printf '[Manager]\nRuntimeWatchdogSec=60s\n' >"$out/etc/systemd/system.conf.d/guest.conf"
+printf '[Manager]\nRuntimeWatchdogSec=30s\n' >"$out/etc/systemd/system.conf.d/guest.conf"
 
 units=$out/usr/lib/systemd/system
 for unit in basic.target emergency.service emergency.target final.target initrd-cleanup.service initrd-fs.target \
